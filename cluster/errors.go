@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"errors"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
+
+var (
+	// ErrUncertain says that a write may or may not have happened: the answer did not come before the context ended.
+	ErrUncertain = fault.ErrUncertain
+
+	// ErrNoLeader says that no leader could be reached; nothing of the request has left this node.
+	ErrNoLeader = fault.ErrNoLeader
+
+	// ErrClosed says that the node was closed.
+	ErrClosed = fault.ErrClosed
+
+	// ErrTooLarge says that a command is over 512 KiB, or a node's tags are over what gossip carries.
+	ErrTooLarge = fault.ErrTooLarge
+
+	// ErrNameTaken says that another live node of the farm has this node's Name. Start it under another one.
+	ErrNameTaken = errors.New("the farm has a live node of this name already")
+
+	// ErrOtherFarm says that this node's data belongs to another farm than the one it met.
+	ErrOtherFarm = errors.New("this node belongs to another farm")
+
+	// ErrOtherKind says that a memory node met a durable farm, or the other way round.
+	ErrOtherKind = errors.New("the farm keeps its state in another way: every node needs a data directory, or none may have one")
+
+	// ErrVersion says that the log has something this version of the program does not know. Start a newer one.
+	ErrVersion = errors.New("the farm's log needs a newer version of this program")
+
+	errNotLeader    = errors.New("not the leader")
+	errUnregistered = errors.New("origin not registered")
+	errStale        = errors.New("batch was given up by its origin")
+	errSetBack      = errors.New("the data directory is older than what the farm has seen of this node: a restored disk")
+	errInternal     = errors.New("the other node failed to answer")
+	errNoMachine    = errors.New("no such state machine")
+)
+
+// code is an error as it crosses the network and as it stands in the log.
+type code byte
+
+const (
+	codeOK           code = 0
+	codeNotLeader    code = 1
+	codeUncertain    code = 2
+	codeClosed       code = 3
+	codeTooLarge     code = 4
+	codeNoLeader     code = 5
+	codeUnregistered code = 6
+	codeStale        code = 7
+	codeSetBack      code = 8
+	codeNameTaken    code = 9
+	codeOtherFarm    code = 10
+	codeOtherKind    code = 11
+	codeVersion      code = 12
+	codeNoMachine    code = 13
+	codeMalformed    code = 14
+	codeInternal     code = 255
+)
+
+// codes is the one table between codes and errors.
+var codes = map[code]error{
+	codeNotLeader:    errNotLeader,
+	codeUncertain:    ErrUncertain,
+	codeClosed:       ErrClosed,
+	codeTooLarge:     ErrTooLarge,
+	codeNoLeader:     ErrNoLeader,
+	codeUnregistered: errUnregistered,
+	codeStale:        errStale,
+	codeSetBack:      errSetBack,
+	codeNameTaken:    ErrNameTaken,
+	codeOtherFarm:    ErrOtherFarm,
+	codeOtherKind:    ErrOtherKind,
+	codeVersion:      ErrVersion,
+	codeNoMachine:    errNoMachine,
+	codeMalformed:    errMalformed,
+	codeInternal:     errInternal,
+}
+
+// codeOf returns the code of err: codeInternal for an error the table does not have.
+func codeOf(err error) code {
+	if err == nil {
+		return codeOK
+	}
+	for c, e := range codes {
+		if errors.Is(err, e) {
+			return c
+		}
+	}
+	return codeInternal
+}
+
+// err returns the error that c stands for; a code of a newer version is an internal error.
+func (c code) err() error {
+	if c == codeOK {
+		return nil
+	}
+	if err := codes[c]; err != nil {
+		return err
+	}
+	return errInternal
+}

@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// origins is the exactly-once table: part of the replicated state. It remembers the answers to the batches that their
+// origin may still ask for again, so that a batch which reached the log twice is applied once.
+type origins struct {
+	byID map[uint64]*origin
+}
+
+type origin struct {
+	registration
+	floor   uint64            // batches below it are refused
+	answers map[uint64]answer // by seq, at and above floor
+}
+
+// answer is what one batch was answered: kept, and given again when the batch comes again.
+type answer struct {
+	code  code
+	index uint64
+	value [][]byte // one for each command
+}
+
+func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
+
+// register adds an origin. A later run of the same server takes the place of the earlier one, whose batches can only be
+// stragglers; an earlier boot than one already seen is a disk that was set back.
+func (t *origins) register(g registration) code {
+	for id, o := range t.byID {
+		if o.server != g.server || id == g.origin {
+			continue
+		}
+		if g.boot < o.boot {
+			return codeSetBack
+		}
+		delete(t.byID, id)
+	}
+	if t.byID[g.origin] == nil {
+		t.byID[g.origin] = &origin{registration: g, floor: 1, answers: map[uint64]answer{}}
+	}
+	return codeOK
+}
+
+// boot returns the highest boot counter registered for server, 0 if none.
+func (t *origins) boot(server string) uint64 {
+	for _, o := range t.byID {
+		if o.server == server {
+			return o.boot
+		}
+	}
+	return 0
+}
+
+// find returns the answer to b if it needs no applying: given before, or refused. Else the batch must be applied and
+// its answer kept.
+func (t *origins) find(b *batch) (answer, bool) {
+	o := t.byID[b.origin]
+	switch {
+	case o == nil:
+		return answer{code: codeUnregistered}, true
+	case b.seq < o.floor:
+		return answer{code: codeStale}, true
+	}
+	a, ok := o.answers[b.seq]
+	return a, ok
+}
+
+// keep remembers the answer to b and forgets those below the origin's floor.
+func (t *origins) keep(b *batch, a answer) {
+	o := t.byID[b.origin]
+	o.answers[b.seq] = a
+	if b.floor <= o.floor {
+		return
+	}
+	o.floor = b.floor
+	for seq := range o.answers {
+		if seq < o.floor {
+			delete(o.answers, seq)
+		}
+	}
+}
+
+// retain drops the origins of servers that are not in the configuration any more.
+func (t *origins) retain(servers []string) {
+	for id, o := range t.byID {
+		if !slices.Contains(servers, o.server) {
+			delete(t.byID, id)
+		}
+	}
+}
+
+// append writes the table in a form that is equal for equal tables.
+func (t *origins) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(t.byID)))
+	for _, id := range sortedKeys(t.byID) {
+		o := t.byID[id]
+		dst = appendRegistration(dst, o.registration)
+		dst = binary.AppendUvarint(dst, o.floor)
+		dst = binary.AppendUvarint(dst, uint64(len(o.answers)))
+		for _, seq := range sortedKeys(o.answers) {
+			dst = binary.AppendUvarint(dst, seq)
+			dst = appendAnswer(dst, o.answers[seq])
+		}
+	}
+	return dst
+}
+
+func readOrigins(r *wireReader) origins {
+	t := newOrigins()
+	for range r.count(10) {
+		o := &origin{registration: readRegistration(r), floor: r.uvarint(), answers: map[uint64]answer{}}
+		for range r.count(4) {
+			seq := r.uvarint()
+			o.answers[seq] = readAnswer(r)
+		}
+		t.byID[o.origin] = o
+	}
+	return t
+}
+
+func appendAnswer(dst []byte, a answer) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(a.code)), a.index)
+	dst = binary.AppendUvarint(dst, uint64(len(a.value)))
+	for _, v := range a.value {
+		dst = appendBytes(dst, v)
+	}
+	return dst
+}
+
+// readAnswer copies what it keeps: the answer outlives the bytes it came in.
+func readAnswer(r *wireReader) answer {
+	a := answer{code: code(r.byte()), index: r.uvarint()}
+	n := r.count(1)
+	if n > 0 {
+		a.value = make([][]byte, n)
+	}
+	for i := range a.value {
+		a.value[i] = slices.Clone(r.bytes())
+	}
+	return a
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,19 @@
+// Package fault holds the errors that more than one package of this module returns, so that errors.Is finds them
+// whichever package's name for them a caller knows.
+package fault
+
+import "errors"
+
+var (
+	// ErrUncertain says that a write may or may not have happened.
+	ErrUncertain = errors.New("outcome unknown: the write may or may not have happened")
+
+	// ErrNoLeader says that no leader could be reached and that nothing of the request has left this node.
+	ErrNoLeader = errors.New("no leader: fewer than a majority of the farm's voters can be reached")
+
+	// ErrClosed says that the node was closed.
+	ErrClosed = errors.New("closed")
+
+	// ErrTooLarge says that a value or a command is over its limit.
+	ErrTooLarge = errors.New("too large")
+)

@@ -1,0 +1,49 @@
+# Everything a contributor runs. `make` lists the targets.
+
+SHELL := bash
+TOOL  := go tool -modfile=$(CURDIR)/tools/go.mod
+MODS  := $(shell git ls-files '*go.mod')
+SEED  ?=
+TIME  ?= 30s
+PKG   ?= ./...
+BENCH ?= .
+
+.PHONY: help check fmt vet staticcheck test race sim fuzz bench vuln cross cover
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+check: fmt vet staticcheck test ## gofmt, vet, staticcheck, and the tests of every module
+
+fmt: ## complain about files that gofmt would change
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
+
+vet: ## go vet in every module
+	@.ci/each go vet ./...
+
+staticcheck: ## staticcheck in every module
+	@.ci/each $(TOOL) staticcheck ./...
+
+test: ## go test in every module
+	@.ci/each go test ./...
+
+race: ## go test -race in every module
+	@.ci/each go test -race ./...
+
+sim: ## seeded simulation of a farm in fake time; SEED=n repeats one run
+	WEBFARM_SEED=$(SEED) go test -count=1 -v -run 'Simulation' $(PKG)
+
+fuzz: ## every fuzz target in turn, TIME each (default 30s); PKG=./session for one package
+	@.ci/fuzz $(TIME) $(PKG)
+
+bench: ## benchmarks with allocations; PKG and BENCH narrow them down
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+vuln: ## known vulnerabilities of what we depend on; needs the network
+	@.ci/each $(TOOL) govulncheck ./...
+
+cross: ## build and vet for the other systems
+	@.ci/cross
+
+cover: ## coverage of all packages, as a page in coverage.html
+	go test -coverpkg=./... -coverprofile=coverage.out ./... && go tool cover -html=coverage.out -o coverage.html

@@ -1,0 +1,152 @@
+package state
+
+func known(op byte) bool { return op >= opCreate && op <= opSetLimits }
+
+// apply carries out a command whose op code is known.
+func (t *table) apply(index uint64, cmd []byte) Result {
+	if len(cmd) == 0 {
+		return Result{Status: Malformed}
+	}
+	d := &decoder{b: cmd[1:]}
+	switch cmd[0] {
+	case opCreate:
+		return t.create(index, d)
+	case opWrite:
+		return t.write(index, d)
+	case opCAS:
+		return t.cas(index, d)
+	case opTake:
+		return t.take(index, d)
+	case opDestroy:
+		return t.destroy(d)
+	case opTouch:
+		return t.touch(d)
+	case opTick:
+		return t.tick(d)
+	default:
+		return t.setLimits(d)
+	}
+}
+
+func (t *table) create(index uint64, d *decoder) Result {
+	now := t.now.Load()
+	s := session{key: d.key(), idle: d.millis(), absolute: d.millis(), created: now, seen: now, mod: index}
+	t.changes = d.sets(t.changes[:0])
+	if !d.done() || s.idle == 0 || s.absolute == 0 {
+		return Result{Status: Malformed}
+	}
+	sh := t.shard(s.key)
+	if _, ok := sh.slot(s.key); ok || sh.buriedLocked(s.key, now) {
+		return Result{Status: Exists}
+	}
+	version := t.nextVersion(index)
+	values, _, ok := t.merge(nil, version)
+	if !ok || t.live.Load() >= int64(t.limits.Load().Sessions) {
+		return Result{Status: TooLarge}
+	}
+	s.values, t.version = values, version
+	t.insert(s)
+	return Result{Status: OK, Version: version}
+}
+
+func (t *table) write(index uint64, d *decoder) Result {
+	key := d.key()
+	t.changes = d.deletes(d.sets(t.changes[:0]))
+	if !d.done() {
+		return Result{Status: Malformed}
+	}
+	r, ok := t.open(key)
+	if !ok {
+		return Result{Status: Ended}
+	}
+	return t.change(index, r)
+}
+
+// cas needs no copy of the present value: blobs are immutable, and the answer is encoded before anything else happens.
+func (t *table) cas(index uint64, d *decoder) Result {
+	key, name, want, value := d.key(), d.name(), d.uvarint(), d.bytes()
+	if !d.done() {
+		return Result{Status: Malformed}
+	}
+	r, ok := t.open(key)
+	if !ok {
+		return Result{Status: Ended}
+	}
+	if present, version, found := r.values.find(string(name)); version != want {
+		return Result{Status: Conflict, Found: found, Version: version, Value: present}
+	}
+	t.changes = append(t.changes[:0], change{name: name, value: value})
+	return t.change(index, r)
+}
+
+func (t *table) take(index uint64, d *decoder) Result {
+	key, name := d.key(), d.name()
+	if !d.done() {
+		return Result{Status: Malformed}
+	}
+	r, ok := t.open(key)
+	if !ok {
+		return Result{Status: Ended}
+	}
+	value, version, found := r.values.find(string(name))
+	if !found {
+		return Result{Status: OK}
+	}
+	t.changes = append(t.changes[:0], change{name: name, remove: true})
+	t.change(index, r)
+	return Result{Status: OK, Found: true, Version: version, Value: value}
+}
+
+// change merges t.changes into a session.
+func (t *table) change(index uint64, r ref) Result {
+	version := t.nextVersion(index)
+	values, changed, ok := t.merge(r.values, version)
+	if !ok {
+		return Result{Status: TooLarge}
+	}
+	answer := Result{Status: OK}
+	if changed {
+		answer.Version, t.version = version, version
+		r.values, r.mod = values, index
+	}
+	t.use(&r)
+	t.store(r)
+	return answer
+}
+
+func (t *table) destroy(d *decoder) Result {
+	key := d.key()
+	if !d.done() {
+		return Result{Status: Malformed}
+	}
+	r, ok := t.open(key)
+	if !ok {
+		return Result{Status: Ended}
+	}
+	t.end(t.shard(key), r.slot)
+	return Result{Status: OK}
+}
+
+func (t *table) touch(d *decoder) Result {
+	if len(d.b)%len(Key{}) != 0 {
+		return Result{Status: Malformed}
+	}
+	answer := Result{Status: OK}
+	for !d.done() {
+		if r, ok := t.open(d.key()); ok {
+			t.use(&r)
+			t.store(r)
+			answer.Count++
+		}
+	}
+	return answer
+}
+
+func (t *table) setLimits(d *decoder) Result {
+	limits := d.limits()
+	if !d.done() {
+		return Result{Status: Malformed}
+	}
+	t.limits.Store(&limits)
+	return Result{Status: OK}
+}

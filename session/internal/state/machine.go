@@ -1,0 +1,136 @@
+package state
+
+import (
+	"io"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// TombstoneTTL is how long an ended session is remembered as such, by the log's time.
+const TombstoneTTL = 5 * time.Minute
+
+// Machine holds all sessions. Apply, Snapshot and Restore are for one goroutine, one at a time; every other method, and
+// the WriterTo that Snapshot returned, may run beside them and beside each other.
+type Machine struct {
+	table   atomic.Pointer[table]
+	started time.Time    // origin of the monotonic readings in offset
+	offset  atomic.Int64 // log time minus monotonic time since started, in ns, as of the last Apply; see Now
+}
+
+const noOffset = math.MinInt64
+
+// New returns an empty machine.
+func New() *Machine {
+	m := &Machine{started: time.Now()}
+	m.offset.Store(noOffset)
+	m.table.Store(newTable())
+	return m
+}
+
+// Apply carries out one command at a log index and the log's time there, and returns the answer for DecodeResult. It
+// depends on nothing but the commands so far. A time before that of an earlier command counts as the earlier one, one
+// before 1970 as 1970.
+//
+// It panics with an UnknownCommandError, having changed nothing, when the command is none it knows.
+func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
+	if len(cmd) > 0 && !known(cmd[0]) {
+		panic(UnknownCommandError{Op: cmd[0], Index: index})
+	}
+	t := m.table.Load()
+	t.advance(now)
+	m.setClock(t.now.Load())
+	r := t.apply(index, cmd)
+	t.applied.Store(index)
+	return r.Append(nil)
+}
+
+// Query answers a Fetch; the answer is for DecodeFetched. It answers a query it does not understand with nothing, which
+// DecodeFetched refuses.
+func (m *Machine) Query(q []byte) []byte {
+	d := decoder{b: q}
+	op, key := d.byte(), d.key()
+	if op != queryFetch || !d.done() {
+		return nil
+	}
+	f := Fetched{Applied: m.Applied(), Now: m.Now()}
+	if f.Record, f.Found = m.Get(key); !f.Found {
+		f.Ended = m.Ended(key)
+	}
+	return f.Append(nil)
+}
+
+// Get returns a session that exists and is not past its deadline at Now.
+func (m *Machine) Get(key Key) (Record, bool) {
+	s, ok := m.table.Load().get(key)
+	if !ok || s.deadline() <= m.nowMillis() {
+		return Record{}, false
+	}
+	return s.record(), true
+}
+
+// Ended reports whether there was a session of this key that ended less than TombstoneTTL ago or is past its deadline.
+// Of no key are both Get and Ended true; of a key never seen, or long forgotten, both are false.
+func (m *Machine) Ended(key Key) bool {
+	t, now := m.table.Load(), m.nowMillis()
+	if s, ok := t.get(key); ok {
+		return s.deadline() <= now
+	}
+	return t.buried(key, now)
+}
+
+// Len returns the number of sessions held, those past their deadline but not yet collected by a Tick included.
+func (m *Machine) Len() int { return int(m.table.Load().live.Load()) }
+
+// Applied returns the index of the last command carried out.
+func (m *Machine) Applied() uint64 { return m.table.Load().applied.Load() }
+
+// LastTick returns the log time of the last Tick carried out; the zero Time if there was none.
+func (m *Machine) LastTick() time.Time {
+	if ms := m.table.Load().ticked.Load(); ms > 0 {
+		return fromMillis(ms)
+	}
+	return time.Time{}
+}
+
+// Limits returns the limits in force.
+func (m *Machine) Limits() Limits { return *m.table.Load().limits.Load() }
+
+// Now returns the log's time as far as this copy can tell: the time of the last command plus what has passed here since
+// it was carried out. It is behind the leader's by the time which that command took to get here, so that a session
+// looks alive rather too long than too short. It is the zero Time before the first command.
+func (m *Machine) Now() time.Time {
+	offset := m.offset.Load()
+	if offset == noOffset {
+		return time.Time{}
+	}
+	return time.Unix(0, offset+int64(time.Since(m.started))).UTC()
+}
+
+func (m *Machine) nowMillis() int64 {
+	offset := m.offset.Load()
+	if offset == noOffset {
+		return 0
+	}
+	return (offset + int64(time.Since(m.started))) / int64(time.Millisecond)
+}
+
+func (m *Machine) setClock(now int64) {
+	m.offset.Store(now*int64(time.Millisecond) - int64(time.Since(m.started)))
+}
+
+// Snapshot freezes the state as it is now, for the price of copying the tables of pages, and returns what writes it.
+// Equal states are written as equal bytes, whatever the way they came about.
+func (m *Machine) Snapshot() io.WriterTo { return m.table.Load().freeze() }
+
+// Restore replaces the state by what a Snapshot wrote. It reads not a byte further than that. After an error the state
+// is what it was.
+func (m *Machine) Restore(r io.Reader) error {
+	t, err := readTable(r)
+	if err != nil {
+		return err
+	}
+	m.table.Store(t)
+	m.setClock(t.now.Load())
+	return nil
+}

@@ -1,0 +1,131 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+	"time"
+)
+
+// Granularity is how far apart two touches of one session need be: a thirtieth of its idle time, at least 10 s and at
+// most 60 s. A session lives that much longer than its idle time says, so that leaving touches out ends none early.
+func Granularity(idle time.Duration) time.Duration {
+	return min(max(idle/30, 10*time.Second), 60*time.Second)
+}
+
+// Record is a session as it was at one moment. It never changes. The slices it hands out belong to the machine and must
+// not be modified; they may be kept.
+type Record struct {
+	Created  time.Time
+	LastSeen time.Time
+	Idle     time.Duration
+	Absolute time.Duration
+	Mod      uint64 // log index of the last command that changed it; touches do not count
+
+	values blob
+}
+
+// Deadline returns when the session ends if nobody uses it any more.
+func (r Record) Deadline() time.Time {
+	idle := r.LastSeen.Add(r.Idle + Granularity(r.Idle))
+	if abs := r.Created.Add(r.Absolute); abs.Before(idle) {
+		return abs
+	}
+	return idle
+}
+
+// Value returns the value called name and its version, for CAS. The version grows with every change of the value; it
+// is 0 only if there is none.
+func (r Record) Value(name string) (value []byte, version uint64, ok bool) {
+	return r.values.find(name)
+}
+
+// Names yields the names of all values in ascending order.
+func (r Record) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for b := r.values; len(b) > 0; {
+			var name []byte
+			name, _, _, b = b.next()
+			if !yield(string(name)) {
+				return
+			}
+		}
+	}
+}
+
+// Len returns the number of values.
+func (r Record) Len() int {
+	n, _ := r.values.measure()
+	return n
+}
+
+// blob is all values of one session: name, version, value; again and again, in ascending order of the names. It is
+// replaced, never edited, so that readers and snapshots need no more than the slice.
+type blob []byte
+
+// next splits off the first value. b must be well-formed and not empty.
+func (b blob) next() (name []byte, version uint64, value []byte, rest blob) {
+	n, w := binary.Uvarint(b)
+	b = b[w:]
+	name, b = b[:n:n], b[n:]
+	version, w = binary.Uvarint(b)
+	b = b[w:]
+	n, w = binary.Uvarint(b)
+	b = b[w:]
+	return name, version, b[:n:n], b[n:]
+}
+
+func (b blob) find(name string) (value []byte, version uint64, ok bool) {
+	for len(b) > 0 {
+		var n []byte
+		n, version, value, b = b.next()
+		if string(n) == name {
+			return value, version, true
+		}
+	}
+	return nil, 0, false
+}
+
+// measure returns the number of values and the bytes of all names and values together.
+func (b blob) measure() (keys, size int) {
+	for len(b) > 0 {
+		var name, value []byte
+		name, _, value, b = b.next()
+		keys++
+		size += len(name) + len(value)
+	}
+	return keys, size
+}
+
+func (b blob) append(name []byte, version uint64, value []byte) blob {
+	b = appendBytes(b, name)
+	b = binary.AppendUvarint(b, version)
+	return appendBytes(b, value)
+}
+
+// blob reads a blob of another node or time and checks what the methods above rely on. The result is a part of the
+// message.
+func (d *decoder) blob() blob {
+	all := d.bytes()
+	var last []byte
+	in := decoder{b: all}
+	for n := 0; len(in.b) > 0; n++ {
+		name := in.bytes()
+		version := in.uvarint()
+		value := in.bytes()
+		if in.bad || len(name) == 0 || len(name) > maxLimits.Name || len(value) > maxLimits.Value || version == 0 ||
+			n >= maxLimits.Keys || n > 0 && bytes.Compare(last, name) >= 0 {
+			d.fail()
+			return nil
+		}
+		last = name
+	}
+	if in.bad || len(all) > maxBlob {
+		d.fail()
+		return nil
+	}
+	return all
+}
+
+// maxBlob is the longest blob that maxLimits allow.
+const maxBlob = 2<<20 + 4096*(2+10+3)

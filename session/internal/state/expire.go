@@ -64,9 +64,11 @@ func (t *table) collect(minute int64, most int) (n int, more bool) {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		dead := t.deadIn(sh, minute)
-		if len(dead) > most-n {
-			slices.SortFunc(dead, sh.compare)
-			dead, more = dead[:most-n], true
+		if room := most - n; len(dead) > room {
+			if room > 0 {
+				slices.SortFunc(dead, sh.compare)
+			}
+			dead, more = dead[:room], true
 		}
 		for _, slot := range dead {
 			t.end(sh, slot)

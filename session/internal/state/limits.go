@@ -14,7 +14,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a new machine.
 func DefaultLimits() Limits {
-	return Limits{Value: 16 << 10, Name: 64, Keys: 64, Session: 64 << 10, Sessions: 4 << 20}
+	return Limits{Value: 16 << 10, Name: 64, Keys: 64, Session: 64 << 10, Sessions: 1 << 20}
 }
 
 // maxLimits is as far as SetLimits goes. It also bounds what Restore and DecodeFetched accept.

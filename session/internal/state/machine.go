@@ -18,7 +18,10 @@ type Machine struct {
 	offset  atomic.Int64 // log time minus monotonic time since started, in ns, as of the last Apply; see Now
 }
 
-const noOffset = math.MinInt64
+const (
+	noOffset      = math.MinInt64
+	centuryMillis = 100 * 365 * 24 * 60 * 60 * 1000
+)
 
 // New returns an empty machine.
 func New() *Machine {
@@ -41,8 +44,9 @@ func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	t.advance(now)
 	m.setClock(t.now.Load())
 	r := t.apply(index, cmd)
+	clear(t.changes) // they point into cmd, which is the caller's again
 	t.applied.Store(index)
-	return r.Append(nil)
+	return r.Append(make([]byte, 0, 2+2*10+len(r.Value)))
 }
 
 // Query answers a Fetch; the answer is for DecodeFetched. It answers a query it does not understand with nothing, which
@@ -70,7 +74,7 @@ func (m *Machine) Get(key Key) (Record, bool) {
 }
 
 // Ended reports whether there was a session of this key that ended less than TombstoneTTL ago or is past its deadline.
-// Of no key are both Get and Ended true; of a key never seen, or long forgotten, both are false.
+// Of a key never seen, or long forgotten, both Get and Ended are false.
 func (m *Machine) Ended(key Key) bool {
 	t, now := m.table.Load(), m.nowMillis()
 	if s, ok := t.get(key); ok {
@@ -116,6 +120,7 @@ func (m *Machine) nowMillis() int64 {
 }
 
 func (m *Machine) setClock(now int64) {
+	now = min(now, maxMillis-centuryMillis) // so that Now never overflows
 	m.offset.Store(now*int64(time.Millisecond) - int64(time.Since(m.started)))
 }
 

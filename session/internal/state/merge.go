@@ -37,48 +37,25 @@ func (d *decoder) deletes(dst []change) []change {
 // merge returns old with t.changes carried out; what is set gets version. changed is false if that made no difference,
 // ok is false if it would break a limit.
 func (t *table) merge(old blob, version uint64) (merged blob, changed, ok bool) {
-	changes := t.tidyChanges()
-	limits := t.limits.Load()
-	out, grows := t.merged[:0], false
-	for len(old) > 0 || len(changes) > 0 {
-		if len(changes) == 0 {
-			out = append(out, old...)
-			break
-		}
-		c := changes[0]
-		order := -1 // of the first old value, to the first change
-		var rest blob
-		if len(old) == 0 {
-			order = 1
-		} else {
-			var name []byte
-			name, _, _, rest = old.next()
-			order = bytes.Compare(name, c.name)
-		}
-		if order < 0 {
-			out = append(out, old[:len(old)-len(rest)]...)
-			old = rest
-			continue
-		}
-		if order == 0 {
-			old = rest
-		}
-		changes = changes[1:]
+	limits, out, sets := t.limits.Load(), t.merged[:0], false
+	for _, c := range t.tidyChanges() {
+		below, found, rest := old.split(c.name)
+		out, old = append(out, below...), rest
 		if c.remove {
-			changed = changed || order == 0
+			changed = changed || found
 			continue
 		}
 		if len(c.name) > limits.Name || len(c.value) > limits.Value {
 			return nil, false, false
 		}
-		out = out.append(c.name, version, c.value)
-		changed, grows = true, true
+		out, sets = out.append(c.name, version, c.value), true
 	}
+	out = append(out, old...)
 	t.merged = out
-	if keys, size := out.measure(); grows && (keys > limits.Keys || size > limits.Session) {
+	if keys, size := out.measure(); sets && (keys > limits.Keys || size > limits.Session) {
 		return nil, false, false
 	}
-	return bytes.Clone(out), changed, true
+	return bytes.Clone(out), changed || sets, true
 }
 
 // tidyChanges sorts t.changes by name and leaves one change per name: the last to set it, else one to delete it.

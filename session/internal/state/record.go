@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -14,7 +15,7 @@ func Granularity(idle time.Duration) time.Duration {
 }
 
 // Record is a session as it was at one moment. It never changes. The slices it hands out belong to the machine and must
-// not be modified; they may be kept.
+// not be modified; they may be kept. Formatted, it does not show them.
 type Record struct {
 	Created  time.Time
 	LastSeen time.Time
@@ -27,11 +28,13 @@ type Record struct {
 
 // Deadline returns when the session ends if nobody uses it any more.
 func (r Record) Deadline() time.Time {
-	idle := r.LastSeen.Add(r.Idle + Granularity(r.Idle))
-	if abs := r.Created.Add(r.Absolute); abs.Before(idle) {
-		return abs
-	}
-	return idle
+	s := r.session()
+	return fromMillis(s.deadline())
+}
+
+// String describes the session without any of its values.
+func (r Record) String() string {
+	return fmt.Sprintf("session of %d values, changed at %d, seen %s", r.Len(), r.Mod, r.LastSeen.Format(time.RFC3339))
 }
 
 // Value returns the value called name and its version, for CAS. The version grows with every change of the value; it
@@ -84,6 +87,22 @@ func (b blob) find(name string) (value []byte, version uint64, ok bool) {
 		}
 	}
 	return nil, 0, false
+}
+
+// split returns the values with names below name, whether there is one of that name, and those above.
+func (b blob) split(name []byte) (below blob, found bool, above blob) {
+	for above = b; len(above) > 0; {
+		n, _, _, rest := above.next()
+		if order := bytes.Compare(n, name); order >= 0 {
+			below = b[:len(b)-len(above)]
+			if order == 0 {
+				above = rest
+			}
+			return below, order == 0, above
+		}
+		above = rest
+	}
+	return b, false, nil
 }
 
 // measure returns the number of values and the bytes of all names and values together.

@@ -122,7 +122,7 @@ func (sh *shard) sparse() bool {
 func (sh *shard) compact(epoch uint64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	pages, graves := sh.pages, sh.index
+	pages, index := sh.pages, sh.index
 	sh.init()
 	for _, p := range pages {
 		for i := range p.slots {
@@ -131,7 +131,7 @@ func (sh *shard) compact(epoch uint64) {
 			}
 		}
 	}
-	for key, n := range graves {
+	for key, n := range index {
 		if n&inGrave != 0 {
 			sh.index[key] = n
 		}

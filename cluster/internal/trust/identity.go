@@ -1,0 +1,151 @@
+package trust
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Identity is what a node proves who it is with: a key of its own and a certificate by the farm's authority. It does not
+// change and may be used by many goroutines.
+type Identity struct {
+	trust *Trust
+	node  string
+	cert  tls.Certificate
+}
+
+// Identity makes a new key and signs its certificate for the node of that ID with the first secret's authority.
+func (t *Trust) Identity(nodeID string) (*Identity, error) {
+	if nodeID == "" || len(nodeID) > maxName {
+		return nil, fmt.Errorf("a NodeID must have 1 to %d bytes", maxName)
+	}
+	name, err := url.Parse(peerName(t.farm, nodeID))
+	if err != nil {
+		return nil, fmt.Errorf("name node %q: %w", nodeID, err)
+	}
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, fmt.Errorf("make a node key: %w", err)
+	}
+	var serial [16]byte
+	rand.Read(serial[:])
+	template := &x509.Certificate{
+		SerialNumber:          new(big.Int).SetBytes(serial[:]),
+		Subject:               pkix.Name{CommonName: "webfarm node"},
+		NotBefore:             notBefore,
+		NotAfter:              notAfter,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
+		URIs:                  []*url.URL{name},
+	}
+	der, err := x509.CreateCertificate(nil, template, t.signer.cert, public, t.signer.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign the node's certificate: %w", err)
+	}
+	return &Identity{trust: t, node: nodeID, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
+}
+
+// NodeID returns the ID the certificate names.
+func (id *Identity) NodeID() string { return id.node }
+
+// Server returns a configuration that takes any node of this farm, for one of the ALPN protocols. At least one must be
+// given, and a client that names none of them is refused.
+func (id *Identity) Server(protos ...string) *tls.Config {
+	cfg := id.config(protos, "", x509.ExtKeyUsageClientAuth)
+	cfg.ClientAuth = tls.RequireAnyClientCert // VerifyConnection verifies it
+	return cfg
+}
+
+// Client returns a configuration that speaks proto with node wantNode of this farm; "" takes any node of it.
+func (id *Identity) Client(proto, wantNode string) *tls.Config {
+	cfg := id.config([]string{proto}, wantNode, x509.ExtKeyUsageServerAuth)
+	cfg.InsecureSkipVerify = true // of the host's name, which says nothing here: VerifyConnection verifies the rest
+	return cfg
+}
+
+func (id *Identity) config(protos []string, wantNode string, usage x509.ExtKeyUsage) *tls.Config {
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		Certificates:           []tls.Certificate{id.cert},
+		NextProtos:             protos,
+		SessionTicketsDisabled: true, // every connection shows its certificate
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			if !slices.Contains(protos, cs.NegotiatedProtocol) {
+				return fmt.Errorf("no protocol in common; offered here: %s", strings.Join(protos, ", "))
+			}
+			return id.trust.verify(cs, wantNode, usage)
+		},
+	}
+}
+
+// verify checks the certificate at the other end: the authority first, for without it the names say nothing. They still
+// tell the likely reason of a refusal.
+func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKeyUsage) error {
+	if len(cs.PeerCertificates) == 0 {
+		return ErrNotPeer
+	}
+	cert := cs.PeerCertificates[0]
+	farm, node, nameErr := parsePeerName(cert)
+	_, err := cert.Verify(x509.VerifyOptions{
+		Roots:       t.roots,
+		CurrentTime: checkedAt, // see the package comment
+		KeyUsages:   []x509.ExtKeyUsage{usage},
+	})
+	switch {
+	case nameErr != nil:
+		return nameErr
+	case farm != t.farm:
+		return fmt.Errorf("%w: %q, and this is %q", ErrWrongFarm, farm, t.farm)
+	case err != nil && errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("%w: it names node %q of farm %q", ErrWrongSecret, node, farm)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNotPeer, err)
+	case wantNode != "" && node != wantNode:
+		return fmt.Errorf("%w: %q, not %q", ErrWrongNode, node, wantNode)
+	}
+	return nil
+}
+
+// PeerID returns the NodeID at the other end of a connection whose handshake ended well under Server's or Client's
+// configuration. It verifies nothing itself.
+func PeerID(cs tls.ConnectionState) (string, error) {
+	if len(cs.PeerCertificates) == 0 {
+		return "", ErrNotPeer
+	}
+	_, node, err := parsePeerName(cs.PeerCertificates[0])
+	return node, err
+}
+
+const peerPrefix = "webfarm://peer/"
+
+// peerName is the URI a node's certificate carries: webfarm://peer/FARM/node/ID, both escaped. They stand in the path and
+// not in the place of the host, where capitals and most characters mean nothing.
+func peerName(farm, node string) string {
+	return peerPrefix + url.PathEscape(farm) + "/node/" + url.PathEscape(node)
+}
+
+func parsePeerName(cert *x509.Certificate) (farm, node string, err error) {
+	if len(cert.URIs) != 1 {
+		return "", "", ErrNotPeer
+	}
+	rest, ok := strings.CutPrefix(cert.URIs[0].String(), peerPrefix)
+	parts := strings.Split(rest, "/")
+	if !ok || len(parts) != 3 || parts[1] != "node" {
+		return "", "", ErrNotPeer
+	}
+	farm, err1 := url.PathUnescape(parts[0])
+	node, err2 := url.PathUnescape(parts[2])
+	if err1 != nil || err2 != nil || farm == "" || node == "" {
+		return "", "", ErrNotPeer
+	}
+	return farm, node, nil
+}

@@ -1,0 +1,71 @@
+package trust
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+	"testing"
+)
+
+func TestRandomSecretsPass(t *testing.T) {
+	makers := map[string]func(b []byte) string{
+		"hex":       func(b []byte) string { return hex.EncodeToString(b) },
+		"HEX":       func(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) },
+		"base64":    base64.StdEncoding.EncodeToString,
+		"base64url": base64.RawURLEncoding.EncodeToString,
+	}
+	for name, encode := range makers {
+		for range 2000 {
+			b := make([]byte, 32)
+			rand.Read(b)
+			if err := checkSecret(encode(b)); err != nil {
+				t.Fatalf("%s of 32 random bytes, %q, %v", name, encode(b), err)
+			}
+			if s := NewSecret(); checkSecret(s) != nil {
+				t.Fatalf("NewSecret made %q: %v", s, checkSecret(s))
+			}
+		}
+	}
+}
+
+// Secrets of exactly 128 bits: fixed ones, as a random one fails a check of likelihood once in many thousands.
+func TestSecretsAtTheLimit(t *testing.T) {
+	for _, s := range []string{
+		"9f86d081884c7d659a2feaa0c55ad015", // 16 bytes, hexadecimal
+		"n4bQgYhMfWWaL+qgxVrQFQ==",         // 16 bytes, base64
+		"n4bQgYhMfWWaL-qgxVrQFQ",           // 16 bytes, base64url
+		"k9$Lm@2x!Qz7&Rt5^Wp3*Yn8#Vb4",     // 28 random printable characters
+		"plunge mosaic thirty banjo wicked ferret oxygen lumber cabbage yonder zipper quartz", // twelve words by dice
+	} {
+		if err := checkSecret(s); err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestWeakSecretsFail(t *testing.T) {
+	for _, s := range []string{
+		"",
+		"hunter2",
+		"9f86d081884c7d659a2feaa0c55ad01",    // 31 hexadecimal digits
+		"n4bQgYhMfWWaL-qgxVrQF",              // 21 characters of base64
+		"correct horse battery staple",       // four words
+		"correcthorsebatterystaple",          // letters that could be base64
+		"CORRECTHORSEBATTERYSTAPLEFORTHEWIN", // the same, louder
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", // long, and nothing
+		"0123456789abcdef0123456789abcdef",          // hexadecimal, and nothing
+		"deadbeefdeadbeefdeadbeefdeadbeef",
+		"AbcAbcAbcAbcAbcAbcAbcAbcAbcAbc",
+		"12345678901234567890123456789012",
+		"changeme-changeme-changeme-changeme-changeme-changeme-changeme",
+		"the quick brown fox jumps over the lazy dog",
+		"====================================",
+		"ééééééééééééééééééééééééééééééééééééé",
+		"\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe",
+	} {
+		if err := checkSecret(s); err == nil {
+			t.Errorf("%q was taken for a secret", s)
+		}
+	}
+}

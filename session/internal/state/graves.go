@@ -1,5 +1,10 @@
 package state
 
+import (
+	"cmp"
+	"slices"
+)
+
 // grave remembers a session that ended. It counts until TombstoneTTL after that; when it is swept away afterwards is
 // of no consequence, and so may differ between nodes.
 type grave struct {
@@ -22,6 +27,14 @@ func (g *graves) push(v grave) (number uint32) {
 	number = (g.first + uint32(len(g.items))) &^ inGrave
 	g.items = append(g.items, v)
 	return number
+}
+
+// sortGraves brings graves that were not pushed in the order of their times, as the queue needs it, into that order.
+func (sh *shard) sortGraves() {
+	slices.SortFunc(sh.graves.items, func(a, b grave) int { return cmp.Compare(a.at, b.at) })
+	for i, g := range sh.graves.items {
+		sh.index[g.key] = inGrave | (sh.graves.first+uint32(i))&^inGrave
+	}
 }
 
 // buriedLocked reports whether there is a grave that counts.

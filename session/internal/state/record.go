@@ -9,9 +9,10 @@ import (
 )
 
 // Granularity is how far apart two touches of one session need be: a thirtieth of its idle time, at least 10 s and at
-// most 60 s. A session lives that much longer than its idle time says, so that leaving touches out ends none early.
+// most 60 s, in whole milliseconds. A session lives that much longer than its idle time says, so that leaving touches
+// out ends none early.
 func Granularity(idle time.Duration) time.Duration {
-	return min(max(idle/30, 10*time.Second), 60*time.Second)
+	return min(max(idle/30, 10*time.Second), 60*time.Second).Truncate(time.Millisecond)
 }
 
 // Record is a session as it was at one moment. It never changes. The slices it hands out belong to the machine and must

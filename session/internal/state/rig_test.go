@@ -136,9 +136,11 @@ func (t *table) check(tb testing.TB) {
 			}
 		}
 		indexed := 0
-		for _, n := range sh.index {
+		for key, n := range sh.index {
 			if n&inGrave == 0 {
 				indexed++
+			} else if g := sh.graves.get(n &^ inGrave); g.key != key {
+				tb.Fatalf("shard %d: the index of %x leads to the grave of %x", i, key, g.key)
 			}
 		}
 		if inShard != sh.used || inShard != indexed {

@@ -2,7 +2,6 @@ package state
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -129,7 +128,7 @@ func tryReadTable(r io.Reader) (*table, error) {
 		return nil, err
 	}
 	for i := range t.shards {
-		slices.SortFunc(t.shards[i].graves.items, func(a, b grave) int { return cmp.Compare(a.at, b.at) })
+		t.shards[i].sortGraves()
 	}
 	return t, nil
 }

@@ -1,0 +1,96 @@
+package forward
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+)
+
+// Proto is the protocol word under which forwarded requests reach a peer: the argument of Peers.Dial and Listener.
+const Proto = "http"
+
+// TagApp and TagGate are the gossiped tags by which peers judge one another.
+const (
+	TagApp  = "app"  // Config.App
+	TagGate = "gate" // "ready" or "draining"; absent: not ready
+)
+
+// Peers is what a Gate needs of the cluster. A *cluster.Node is one.
+type Peers interface {
+	// Dial connects to the member with this NodeID.
+	Dial(ctx context.Context, id, proto string) (net.Conn, error)
+	// Listener returns the connections that members open with Dial.
+	Listener(proto string) net.Listener
+	// Watch yields the present state at once and the newest one after changes, until ctx ends.
+	Watch(ctx context.Context) iter.Seq[cluster.State]
+	// SetTag changes one of this node's gossiped tags; "" removes it.
+	SetTag(key, value string) error
+}
+
+// Config says how a Gate works. The zero Config forwards to peers without an App, trusts no proxy and drains within
+// 25 seconds. Nothing in it can be changed later.
+type Config struct {
+	// ID and Node are this node's NodeID and name.
+	ID, Node string
+
+	// App names the application; only peers of the same App are chosen. "" is a name like any other.
+	App string
+
+	// Role is this node's role. A front forwards every request; a staging node refuses every request.
+	Role cluster.Role
+
+	// TrustedProxies are the addresses whose X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id are
+	// believed. nil: nobody's. Such headers of anybody else are removed.
+	TrustedProxies []netip.Prefix
+
+	// LivePath and ReadyPath are answered before the application. "" = /livez and /readyz.
+	LivePath, ReadyPath string
+
+	// DrainTimeout bounds a whole drain. 0 = 25 s.
+	DrainTimeout time.Duration
+
+	// Linger bounds how long a draining node goes on taking new requests and forwarding them, so that load balancers
+	// notice. It ends early once no request has come for a tenth of it, and is skipped where no peer could take them.
+	// 0 = 10 s; negative = none.
+	Linger time.Duration
+
+	// BaseContext and ConnContext are used for forwarded requests as http.Server uses its own. nil = none.
+	BaseContext func(net.Listener) context.Context
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+
+	// Logger; nil = slog.Default().
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.LivePath = cmp.Or(c.LivePath, "/livez")
+	c.ReadyPath = cmp.Or(c.ReadyPath, "/readyz")
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
+	c.Linger = max(cmp.Or(c.Linger, 10*time.Second), 0)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// Validate reports what is wrong with c, in a sentence.
+func (c Config) Validate() error {
+	d := c.withDefaults()
+	switch {
+	case !strings.HasPrefix(d.LivePath, "/") || !strings.HasPrefix(d.ReadyPath, "/"):
+		return fmt.Errorf("forward: LivePath %q and ReadyPath %q must begin with a slash", d.LivePath, d.ReadyPath)
+	case d.LivePath == d.ReadyPath:
+		return fmt.Errorf("forward: LivePath and ReadyPath are both %q", d.LivePath)
+	case d.DrainTimeout < 0:
+		return fmt.Errorf("forward: DrainTimeout %v is negative", d.DrainTimeout)
+	}
+	return nil
+}

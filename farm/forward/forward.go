@@ -1,0 +1,142 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+)
+
+// exchange is one public request on its way to a peer.
+type exchange struct {
+	facts facts
+	nonce string
+	body  *replay // nil without a body
+	err   error   // why there is no answer
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
+
+// attempt returns req for one try at one peer.
+func (x *exchange) attempt(req *http.Request) *http.Request {
+	if x.body == nil {
+		return req
+	}
+	a := req.WithContext(req.Context())
+	a.Body = x.body.view()
+	return a
+}
+
+// rewind reports whether the request can be sent again: nobody has read from its body. Nobody will, for the attempts made
+// so far.
+func (x *exchange) rewind() bool { return x.body == nil || x.body.revoke() }
+
+// newProxy makes the reverse proxy through which all forwarded requests go.
+func (g *Gate) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     g.hop,
+		FlushInterval: -1, // streams are passed on as they come
+		BufferPool:    &buffers{},
+		ErrorLog:      errorLog(g.cfg.Logger),
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			exchangeOf(r).err = err
+		},
+	}
+}
+
+// rewrite turns a client's request into the one sent to a peer. Which peer is decided later, at each attempt.
+func rewrite(p *httputil.ProxyRequest) {
+	x := exchangeOf(p.In)
+	p.Out.URL.Scheme = "http"
+	p.Out.URL.Host = "peer"
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // the peer is to see what this node's handler would have seen
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if v, ok := p.In.Header[name]; ok { // they were judged on arrival
+			p.Out.Header[name] = v
+		}
+	}
+	p.Out.Trailer = p.In.Trailer // shared: it is filled while the body is read
+	p.Out.Header.Del("Expect")
+	if p.Out.Body != nil {
+		// The body stays here until the peer's handler asks for it, so that a refused request is whole.
+		p.Out.Header.Set("Expect", "100-continue")
+		x.body = &replay{body: p.Out.Body}
+	}
+	if header, err := x.facts.header(); err == nil {
+		p.Out.Header.Set(hopHeader, header)
+	}
+}
+
+// forward sends a public request to a peer, and answers in its place when there is none.
+func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		servePage(w, r, http.StatusNotImplemented, "CONNECT is not forwarded.", 0)
+		return
+	}
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		r.Header.Del("Upgrade") // RFC 9110 §7.8: a server may ignore it; tunnels of other protocols would bypass the peer
+	}
+	x := g.exchange(r)
+	fw := &hopWriter{out: w}
+	if r.ProtoMajor == 1 && r.Body != http.NoBody {
+		http.NewResponseController(w).EnableFullDuplex() // an early answer must not wait for the upload; optional
+	}
+	g.proxy.ServeHTTP(fw, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+	if x.err != nil && !fw.committed {
+		g.answerFailure(w, r, x.err)
+	}
+}
+
+func (g *Gate) exchange(r *http.Request) *exchange {
+	info := FromContext(r.Context())
+	nonce := newID()
+	return &exchange{nonce: nonce, facts: facts{
+		Nonce:  nonce,
+		Origin: g.cfg.ID,
+		Via:    g.cfg.Node,
+		ID:     info.ID,
+		Client: r.RemoteAddr,
+		Host:   r.Host,
+		Scheme: info.Scheme,
+		Expect: r.Header.Get("Expect") != "",
+		TLS:    tlsFactsOf(r.TLS),
+	}}
+}
+
+// answerFailure answers a request for which no peer's answer came.
+func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, err error) {
+	var lost *lostError
+	switch {
+	case errors.Is(err, errNoPeer) && stage(g.stage.Load()) != starting && g.cfg.Role == cluster.Ordinary:
+		g.serveLocal(w, r) // better by a node that is stopping than by none
+	case errors.Is(err, errNoPeer):
+		servePage(w, r, http.StatusServiceUnavailable, "This site is starting. Please try again in a moment.", 2)
+	case r.Context().Err() != nil: // most often the client is gone, and nobody reads this
+		servePage(w, r, http.StatusServiceUnavailable, "The request was cut off because this node is stopping.", 1)
+	case errors.As(err, &lost):
+		servePage(w, r, http.StatusBadGateway,
+			"The connection to the node that served this request was lost. It may or may not have been carried out.", 0)
+	default:
+		servePage(w, r, http.StatusBadGateway, "The request could not be passed on.", 0)
+	}
+	g.cfg.Logger.Debug("request not forwarded", "request", FromContext(r.Context()).ID, "err", err)
+}
+
+// buffers are reused for copying responses.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }

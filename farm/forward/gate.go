@@ -1,0 +1,149 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+)
+
+// stage is how far a Gate is in its life; it only goes forward.
+type stage int32
+
+const (
+	starting stage = iota // not a caught-up member yet
+	open                  // requests go through
+	draining              // this node is stopping
+)
+
+func (s stage) String() string { return [...]string{"starting", "ready", "draining"}[s] }
+
+// Gate stands between the listeners of a node and its application. Open makes one; Close it.
+type Gate struct {
+	cfg    Config
+	peers  Peers
+	hop    *hop
+	server *http.Server // of the peer port
+
+	proxy *httputil.ReverseProxy
+
+	stage   atomic.Int32
+	local   atomic.Pointer[http.Handler] // the application; nil until Handler
+	clients flight                       // public requests, served here or forwarded
+	running flight                       // handlers of the application
+	retired chan struct{}                // closed when Retire has returned
+	tagMu   sync.Mutex                   // orders announcements
+
+	done   context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// Open starts a Gate: it watches the peers and answers what they forward. It is closed to clients until Admit.
+func Open(peers Peers, cfg Config) (*Gate, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	g := &Gate{cfg: cfg.withDefaults(), peers: peers, retired: make(chan struct{})}
+	g.hop = newHop(peers, g.cfg)
+	g.proxy = g.newProxy()
+	g.server = g.peerServer()
+	g.done, g.cancel = context.WithCancel(context.Background())
+	g.wg.Go(func() { g.hop.follow(g.done) })
+	g.wg.Go(func() { g.server.Serve(peers.Listener(Proto)) }) // returns when Close closes the server
+	return g, nil
+}
+
+// Handler installs the application and returns what belongs on the public listener. It panics when it is called a second
+// time: the stack exists once, outermost.
+func (g *Gate) Handler(local http.Handler) http.Handler {
+	if !g.local.CompareAndSwap(nil, &local) {
+		panic("farm: the handler stack is installed already; install it once, outermost, and mount everything inside it")
+	}
+	g.announce()
+	return http.HandlerFunc(g.serveClient)
+}
+
+// Admit opens the gate: this node is a caught-up member. Calls after the first, and after Drain, do nothing.
+func (g *Gate) Admit() {
+	if g.stage.CompareAndSwap(int32(starting), int32(open)) {
+		g.announce()
+	}
+}
+
+// Ready returns nil while this node answers clients as it should, and otherwise the reason why a balancer should not send
+// it any.
+func (g *Gate) Ready() error {
+	switch s := stage(g.stage.Load()); {
+	case s != open:
+		return fmt.Errorf("%v", s)
+	case g.cfg.Role == cluster.Staging:
+		return fmt.Errorf("staging")
+	case g.local.Load() == nil:
+		return fmt.Errorf("no application yet")
+	}
+	return nil
+}
+
+// announce tells the peers whether they may choose this node.
+func (g *Gate) announce() {
+	g.tagMu.Lock()
+	defer g.tagMu.Unlock()
+	if g.cfg.Role != cluster.Ordinary {
+		return // never chosen
+	}
+	s := stage(g.stage.Load())
+	if s == starting || g.local.Load() == nil {
+		return
+	}
+	if err := g.peers.SetTag(TagGate, s.String()); err != nil {
+		g.cfg.Logger.Warn("gossip of the gate's stage failed", "stage", s.String(), "err", err)
+	}
+}
+
+// serveClient answers one request of the public listener.
+func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
+	if g.answerHealth(w, r) {
+		return
+	}
+	id, scheme := g.arrive(r)
+	w.Header().Set(idHeader, id)
+	g.clients.enter()
+	defer g.clients.leave()
+	s := stage(g.stage.Load())
+	if s == draining {
+		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
+	}
+	info := &Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme}
+	r = r.WithContext(withInfo(r.Context(), info))
+	switch {
+	case g.cfg.Role == cluster.Staging:
+		servePage(w, r, http.StatusServiceUnavailable, "This is a staging node. It serves no visitors.", 0)
+	case s == open && g.cfg.Role != cluster.Front:
+		g.serveLocal(w, r)
+	default:
+		g.forward(w, r)
+	}
+}
+
+// serveLocal runs the application's handler.
+func (g *Gate) serveLocal(w http.ResponseWriter, r *http.Request) {
+	g.running.enter()
+	defer g.running.leave()
+	(*g.local.Load()).ServeHTTP(w, r)
+}
+
+// Close ends everything at once: forwarded requests in both directions are cut off. It waits. To finish them first,
+// Drain.
+func (g *Gate) Close() error {
+	g.stage.Store(int32(draining))
+	g.cancel()
+	err := g.server.Close()
+	g.hop.close()
+	g.wg.Wait()
+	return err
+}

@@ -1,0 +1,37 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
+
+// Errors that other packages of this module return too: errors.Is finds them under either name.
+var (
+	// ErrUncertain says that a change may or may not have happened.
+	ErrUncertain = fault.ErrUncertain
+
+	// ErrNoLeader says that no leader could be reached; nothing has been changed.
+	ErrNoLeader = fault.ErrNoLeader
+
+	// ErrClosed says that the store was closed.
+	ErrClosed = fault.ErrClosed
+
+	// ErrTooLarge says that a value, a session or the number of sessions is over its limit; nothing has been changed.
+	ErrTooLarge = fault.ErrTooLarge
+)
+
+var (
+	// ErrEnded says that the session ended before the change reached it; nothing has been changed, and nothing will be.
+	ErrEnded = errors.New("session: ended")
+
+	// ErrConflict says that others kept changing the value first.
+	ErrConflict = errors.New("session: too many conflicting changes")
+
+	// ErrHeadersSent says that the response has begun, so that its header can no longer carry what the change needs: the
+	// token of a new session, or the deletion of an old one. It is also the answer to a change after the handler returned.
+	ErrHeadersSent = errors.New("session: the response has already begun")
+
+	// ErrStale says that this node cannot know the present state of the session.
+	ErrStale = errors.New("session: this node is too far behind to answer")
+)

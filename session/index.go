@@ -1,0 +1,91 @@
+package session
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// The index tells a node how new the session is that the client has seen, so that the client reads its own writes on any
+// node. It is no authority for anything: without it a client may see an older state for as long as replication takes.
+//
+// Its text is base64url of: the id of the signing key, the index, and 12 bytes of HMAC-SHA256 over both, the session's
+// key and the cluster's name. So it fits one session in one history, and a forged one makes nobody wait.
+const (
+	indexMacLen = 12
+	indexLen    = 4 + 8 + indexMacLen
+	indexText   = indexLen / 3 * 4 // 32 characters
+)
+
+// indexMaxAge is how long a client keeps an index. Whoever is further behind than that is ErrStale by default.
+const indexMaxAge = time.Minute
+
+// mintIndex returns the text of an index; false if there is no key to sign with.
+func (s *signer) mintIndex(index uint64, key StoreKey, cluster string) (string, bool) {
+	keyID, ok := s.current()
+	if !ok {
+		return "", false
+	}
+	var b [indexLen]byte
+	binary.BigEndian.PutUint32(b[:], keyID)
+	binary.BigEndian.PutUint64(b[4:], index)
+	if !s.sum(b[12:], keyID, indexMessage(b[:12], key, cluster)) {
+		return "", false
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:]), true
+}
+
+// readIndex returns the index in text, or 0 if it is not genuine or about another session or history.
+func (s *signer) readIndex(text string, key StoreKey, cluster string) uint64 {
+	if len(text) != indexText {
+		return 0
+	}
+	var in [indexText]byte
+	var b [indexLen]byte
+	copy(in[:], text)
+	if n, err := base64.RawURLEncoding.Decode(b[:], in[:]); err != nil || n != indexLen {
+		return 0
+	}
+	if !s.verify(b[12:], binary.BigEndian.Uint32(b[:]), indexMessage(b[:12], key, cluster)) {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b[4:])
+}
+
+func indexMessage(head []byte, key StoreKey, cluster string) []byte {
+	msg := make([]byte, 0, 1+len(head)+len(key)+len(cluster))
+	msg = append(append(append(msg, labelIndex), head...), key[:]...)
+	return append(msg, cluster...)
+}
+
+// history remembers which index was the newest a minute ago. A change older than that need not be carried by clients.
+type history struct {
+	mu    sync.Mutex
+	marks []mark // oldest first
+}
+
+type mark struct {
+	index uint64
+	at    time.Time
+}
+
+// note records the newest index; one mark in ten seconds is enough.
+func (h *history) note(index uint64, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.marks); n > 0 && now.Sub(h.marks[n-1].at) < 10*time.Second {
+		return
+	}
+	h.marks = append(h.marks, mark{index, now})
+	for len(h.marks) > 1 && now.Sub(h.marks[1].at) >= indexMaxAge {
+		h.marks = h.marks[1:]
+	}
+}
+
+// recent reports whether index may be younger than indexMaxAge.
+func (h *history) recent(index uint64, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.marks) == 0 || now.Sub(h.marks[0].at) < indexMaxAge || index > h.marks[0].index
+}

@@ -1,0 +1,189 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxName is the longest name of a key, in bytes. Every store can hold it.
+const maxName = 64
+
+// Key is one value of every session: its name and its type. Declare each once, as a package variable:
+//
+//	var cart = session.NewKey[Cart]("cart")
+//
+// A request reads the session as it was when the request came in, plus what the request itself has changed. It never sees
+// half of what another request does, and two requests of one session never undo each other's changes to different keys.
+//
+// The methods take the request's context and panic if no Manager.Handler is around the handler. They are safe for
+// concurrent use. Values are copies: changing what Get returned changes nothing until it is Set.
+type Key[T any] struct{ name string }
+
+// NewKey returns the key called name, for values of type T. It panics if the name is not one to 64 bytes of printable text,
+// or if values of type T would not come back as they went in: interfaces, channels, functions, complex numbers, structs
+// without exported fields, maps with keys other than strings and integers, pointers in a circle.
+func NewKey[T any](name string) Key[T] {
+	if len(name) == 0 || len(name) > maxName || !printable(name) {
+		panic(fmt.Sprintf("session: %q cannot be the name of a key: it takes one to %d bytes of printable text", name, maxName))
+	}
+	if err := checkType(reflect.TypeFor[T]()); err != nil {
+		panic(fmt.Sprintf("session: key %q: %v", name, err))
+	}
+	return Key[T]{name}
+}
+
+func printable(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// Name returns the key's name.
+func (k Key[T]) Name() string { return k.name }
+
+// session returns the session of the request that ctx belongs to.
+func (k Key[T]) session(ctx context.Context) *Session {
+	s, ok := ctx.Value(sessionKey{}).(*Session)
+	switch {
+	case k.name == "":
+		panic("session: a Key was used that NewKey has not made")
+	case !ok:
+		panic(fmt.Sprintf("session: key %q was used with a context that no Manager.Handler has seen: "+
+			"put the Handler around this handler, and pass the request's context", k.name))
+	}
+	return s
+}
+
+// Get returns a copy of the value; false if there is none. A stored value that T cannot hold, because the type has changed
+// since it was stored, counts as none.
+func (k Key[T]) Get(ctx context.Context) (T, bool) {
+	s := k.session(ctx)
+	b, ok := s.get(k.name)
+	return k.decode(s, b, ok)
+}
+
+// Or returns a copy of the value, or def if there is none.
+func (k Key[T]) Or(ctx context.Context, def T) T {
+	if v, ok := k.Get(ctx); ok {
+		return v
+	}
+	return def
+}
+
+// Set changes the value, for this request at once and for others when the response begins; the last to be committed stays.
+// The first value set creates the session.
+//
+// Errors: ErrTooLarge; ErrEnded if the session is known to have ended; ErrHeadersSent if the session is yet to be created
+// and its token can no longer be sent, or if the handler has returned; or what makes v impossible to store. Set changes
+// nothing then. Changes made after the response has begun are committed when the handler returns.
+func (k Key[T]) Set(ctx context.Context, v T) error {
+	s := k.session(ctx)
+	b, err := encode(&v)
+	if err != nil {
+		return fmt.Errorf("session: key %q: %w", k.name, err)
+	}
+	return s.set(k.name, b)
+}
+
+// Delete removes the value like Set changes it. Where the request sees no value, there is nothing to do.
+func (k Key[T]) Delete(ctx context.Context) {
+	k.session(ctx).delete(k.name)
+}
+
+// Update replaces the value by f of it, and returns what f returned. It is committed at once, and no change that others
+// make to the value in between is lost: then f runs again, with the newest value. So f must do nothing but compute. What
+// this request has Set before and not committed yet is what f gets, and is committed with it.
+//
+// Errors: f's own; ErrConflict if others were faster time after time; those of Set; ErrUncertain, ErrNoLeader, ErrClosed,
+// or ctx's own. Nothing has changed then, save that nobody knows after ErrUncertain.
+func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T, error) {
+	s := k.session(ctx)
+	var result T
+	err := s.update(ctx, k.name, func(old []byte, found bool) ([]byte, error) {
+		v, err := f(k.decode(s, old, found))
+		if err != nil {
+			return nil, err
+		}
+		b, err := encode(&v)
+		if err != nil {
+			return nil, fmt.Errorf("session: key %q: %w", k.name, err)
+		}
+		result = v
+		return b, nil
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return result, nil
+}
+
+// Take returns the value and removes it, at once: of several requests that take the same value, one gets it. Where the
+// request sees no value, there is nothing to do.
+//
+// Errors: ErrEnded, ErrHeadersSent after the handler has returned, ErrUncertain, ErrNoLeader, ErrClosed, or ctx's own.
+func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
+	s := k.session(ctx)
+	b, ok, err := s.take(ctx, k.name)
+	v, ok := k.decode(s, b, ok)
+	return v, ok, err
+}
+
+// decode returns the value in b, if there is one. One that cannot be read is reported once per key, and is none: a type
+// changed by a new version of the program must not fail every request of the sessions that hold the old one.
+func (k Key[T]) decode(s *Session, b []byte, ok bool) (v T, _ bool) {
+	if !ok {
+		return v, false
+	}
+	v, err := decode[T](b)
+	if err != nil {
+		if _, reported := s.m.badKeys.LoadOrStore(k.name, true); !reported {
+			s.m.cfg.Logger.Warn("session: a stored value does not fit the key's type and counts as none; "+
+				"further ones of this key are not reported", "key", k.name, "type", reflect.TypeFor[T](), "err", err)
+		}
+		return v, false
+	}
+	return v, true
+}
+
+// take removes a value and returns what was removed.
+func (s *Session) take(ctx context.Context, name string) ([]byte, bool, error) {
+	s.mu.Lock()
+	s.accessed = true
+	value, found := s.valueLocked(name)
+	err := s.openLocked()
+	key, i := s.key, s.findLocked(name)
+	buffered := i >= 0 && s.changes[i].pending
+	if found && buffered && err == nil {
+		s.changes[i].remove()
+	}
+	s.mu.Unlock()
+	switch {
+	case !found:
+		return nil, false, nil
+	case err != nil || buffered:
+		return value, err == nil, err
+	}
+	a, err := s.m.do(ctx, Take{Key: key, Name: name})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failedLocked(err)
+		return nil, false, err
+	}
+	if a.Found {
+		s.wrote = max(s.wrote, a.Index)
+	}
+	c := s.changeLocked(name)
+	c.version = 0
+	if !c.pending {
+		c.value, c.found = nil, false
+	}
+	return a.Value, a.Found, nil
+}

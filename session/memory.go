@@ -1,0 +1,44 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/session/internal/state"
+)
+
+// memory is a Store in this process alone: the replicated machine without a log.
+type memory struct {
+	machine *Machine
+
+	mu    sync.Mutex // orders commands
+	index uint64
+	buf   []byte
+}
+
+// NewMemory returns a store that keeps sessions in this process: for one node, and for tests. They end with it.
+func NewMemory() Store { return &memory{machine: state.New()} }
+
+func (m *memory) Load(ctx context.Context, key StoreKey, f Freshness) (Record, bool, error) {
+	rec, ok := m.machine.Get(key)
+	return rec, ok, nil
+}
+
+func (m *memory) Do(ctx context.Context, cmd Command) (Answer, error) {
+	if err := ctx.Err(); err != nil {
+		return Answer{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.index++
+	m.buf = cmd.Append(m.buf[:0])
+	return answerOf(m.index, m.machine.Apply(m.index, time.Now(), m.buf))
+}
+
+func (m *memory) Status() Status { return statusOf(m.machine) }
+
+// statusOf returns what a machine knows. Reads of a single copy are always the newest, hence no cluster.
+func statusOf(m *Machine) Status {
+	return Status{Index: m.Applied(), Now: m.Now(), LastTick: m.LastTick(), Sessions: m.Len(), Limits: m.Limits()}
+}

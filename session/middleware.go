@@ -1,0 +1,240 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// readTimeout bounds how long a read may ask other nodes. A leader that fails is replaced well within it.
+const readTimeout = 2 * time.Second
+
+// exchange is one request on its way through Handler: all that the middleware allocates, in one piece. It is the request's
+// context too.
+type exchange struct {
+	context.Context
+	session Session
+	writer  writer
+}
+
+type sessionKey struct{}
+
+// Value returns the session under its key and what the request's context holds under any other.
+func (x *exchange) Value(key any) any {
+	if key == (sessionKey{}) {
+		return &x.session
+	}
+	return x.Context.Value(key)
+}
+
+// Handler returns next with sessions. It is a middleware: chi's r.Use(m.Handler), or around any http.Handler.
+//
+// A request with a genuine token has its session resolved before next runs. If that is impossible, the answer is 503 and
+// next does not run. Changes are committed before the response's header is sent, even if the client has gone; if that
+// fails, the answer is an error page, and nothing of what next wrote is sent. A panic of next drops what has not been
+// committed and goes on untouched.
+//
+// Inside another Handler of the same Manager it does nothing.
+func (m *Manager) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if outer, ok := r.Context().Value(sessionKey{}).(*Session); ok && outer.m == m {
+			next.ServeHTTP(w, r)
+			return
+		}
+		x := &exchange{Context: r.Context()}
+		s := &x.session
+		s.m, s.w, s.r, s.wire = m, w, r, m.wireOf(r)
+		if err := s.resolve(); err != nil {
+			s.fail(err)
+			return
+		}
+		x.writer = writer{ResponseWriter: w, session: s}
+		defer s.leave()
+		next.ServeHTTP(&x.writer, r.WithContext(x))
+		s.returned = true
+	})
+}
+
+// resolve finds the session that the request's token names. Without a genuine token there is nothing to find, and a
+// forged one costs no more than a look at its signature.
+func (s *Session) resolve() error {
+	token, unsure := s.token()
+	if unsure {
+		return ErrStale
+	}
+	if token.issued.IsZero() {
+		return nil
+	}
+	s.brought = true
+	m := s.m
+	st, now := m.store.Status(), time.Now()
+	if age := st.Now.Sub(token.issued); age > m.cfg.Absolute+time.Second || m.gone.has(token.key, now) {
+		return nil
+	}
+	s.seen = s.bringsIndex(token.key, st.Cluster)
+	rec, ok, err := m.store.Load(s.r.Context(), token.key, Freshness{Index: s.seen, Wait: m.cfg.WaitTimeout,
+		Timeout: min(readTimeout, m.cfg.CommitTimeout), MaxStale: m.cfg.MaxStale})
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		m.gone.add(token.key, now)
+		return nil
+	}
+	s.key, s.record, s.phase = token.key, rec, alive
+	m.touch(token.key, &rec, st.Now)
+	return nil
+}
+
+// token returns what the request's token says; the zero value if there is none that is genuine. unsure says that there
+// may be one, and that this node has no keys yet to tell.
+func (s *Session) token() (token genuine, unsure bool) {
+	s.wire.tokens(s.r.Header, func(text string) bool {
+		g, ok := s.m.signer.readToken(text)
+		if ok {
+			token, unsure = g, false
+			return true
+		}
+		if !unsure && looksLikeToken(text) {
+			_, ready := s.m.signer.current()
+			unsure = !ready
+		}
+		return false
+	})
+	return token, unsure
+}
+
+// bringsIndex returns the greatest index that the request brings for this session; 0 if it brings none.
+func (s *Session) bringsIndex(key StoreKey, cluster string) (index uint64) {
+	if cluster == "" {
+		return 0
+	}
+	s.wire.indexes(s.r.Header, func(text string) bool {
+		index = max(index, s.m.signer.readIndex(text, key, cluster))
+		return false
+	})
+	return index
+}
+
+// fail answers in place of the handler.
+func (s *Session) fail(err error) {
+	s.m.cfg.Logger.Debug("session: request failed", "err", err)
+	dropRepresentation(s.w.Header())
+	s.m.cfg.OnError(s.w, s.r, err)
+}
+
+// settle commits, adds what the header must carry, and closes the time of new sessions: what follows is the header. It
+// does so once; later calls return the same error.
+func (s *Session) settle() error {
+	s.order.Lock()
+	defer s.order.Unlock()
+	if s.settled {
+		return s.settleErr
+	}
+	err := s.commitDetached()
+	if errors.Is(err, ErrEnded) {
+		err = nil // the changes ended with the session; the response is sent as it is, and no cookie with it
+	}
+	if err == nil {
+		s.announce(s.w.Header())
+	}
+	s.mu.Lock()
+	s.settled, s.settleErr = true, err
+	s.mu.Unlock()
+	if err != nil {
+		s.fail(err)
+	}
+	return err
+}
+
+// leave ends the request's use of the session after the handler returned, panicked or called runtime.Goexit.
+func (s *Session) leave() {
+	if !s.returned {
+		s.abandon()
+		return
+	}
+	if s.settle() == nil {
+		s.commitRest()
+	}
+	s.finish()
+}
+
+// commitRest commits what the handler changed after the header was sent.
+func (s *Session) commitRest() {
+	s.order.Lock()
+	defer s.order.Unlock()
+	if err := s.commitDetached(); err != nil && !errors.Is(err, ErrEnded) {
+		s.m.cfg.Logger.Error("session: changes made after the response had begun are lost", "session", s.ID(), "err", err)
+	}
+}
+
+// abandon drops what has not been committed. What has been is announced: the panic may become a response further out.
+func (s *Session) abandon() {
+	s.finish()
+	s.order.Lock()
+	defer s.order.Unlock()
+	if !s.settled {
+		s.announce(s.w.Header())
+	}
+}
+
+// commitDetached commits on a context that outlives the client's interest. s.order is held.
+func (s *Session) commitDetached() error {
+	if !s.changed() {
+		return nil
+	}
+	return s.commit(context.WithoutCancel(s.r.Context()))
+}
+
+// announce adds to the header what the client must learn of the session. s.order is held.
+func (s *Session) announce(h http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accessed {
+		s.wire.vary(h)
+	}
+	sent := false
+	switch {
+	case s.newToken != "":
+		s.wire.setToken(h, s.newToken)
+		s.newToken, sent = "", true
+	case s.phase == destroyed && s.brought:
+		s.wire.clear(h, s.seen > 0)
+		sent = true
+	}
+	if index := s.indexToSendLocked(); index != "" {
+		s.wire.setIndex(h, index)
+		sent = true
+	}
+	if sent {
+		if was := noStore(h); was != "" {
+			s.m.cfg.Logger.Warn("session: a response that sets a session cookie must not be cached", "cache-control", was)
+		}
+	}
+}
+
+// indexToSendLocked returns the index for the client to bring along next time: if this request changed the session, or saw
+// a change so young that another node may not have it yet, and if it is news to the client.
+func (s *Session) indexToSendLocked() string {
+	if s.phase != alive || !s.accessed {
+		return ""
+	}
+	st := s.m.store.Status()
+	if st.Cluster == "" {
+		return ""
+	}
+	index := max(s.wrote, s.record.Mod)
+	if s.wrote > 0 { // others may have changed it since: then say so, in case their response is overtaken by this one
+		if rec, ok, err := s.m.store.Load(s.r.Context(), s.key, Freshness{}); ok && err == nil {
+			index = max(index, rec.Mod)
+		}
+	} else if !s.m.history.recent(index, time.Now()) {
+		return ""
+	}
+	if index <= s.seen {
+		return ""
+	}
+	text, _ := s.m.signer.mintIndex(index, s.key, st.Cluster)
+	return text
+}

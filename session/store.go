@@ -1,0 +1,102 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/session/internal/state"
+)
+
+// Store keeps sessions. NewMemory and NewReplicated make one; sessiontest.TestStore says whether another keeps the
+// rules. All methods are called from many goroutines.
+//
+// A session is named by a StoreKey, never by its token. Once it has ended, by Destroy or by time, it is as if it had never
+// been, and no command brings it back.
+type Store interface {
+	// Load returns the session of key, at least as new as f.Index. That there is none (false) is always the present truth:
+	// it counts everything acknowledged, anywhere, before the call. What cannot be known is an ErrStale.
+	Load(ctx context.Context, key StoreKey, f Freshness) (Record, bool, error)
+
+	// Do carries out one command, once, and returns when a Load on this node sees it. The Answer means something with a nil
+	// error and with ErrConflict. Errors: ErrEnded (there is no such session), ErrConflict (CAS: the value has changed, and
+	// the Answer holds the present one; Create: there is, or lately was, a session of that key), ErrTooLarge (a limit), in
+	// which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrClosed; or ctx's own.
+	Do(ctx context.Context, cmd Command) (Answer, error)
+
+	// Status returns a few facts, at no more cost than a look at a clock.
+	Status() Status
+}
+
+// Freshness says how new the answer to a Load must be, and what may be done for it.
+type Freshness struct {
+	Index    uint64        // the answer holds everything up to this Answer.Index
+	Wait     time.Duration // wait for the nearest copy as long as this, before asking farther off
+	Timeout  time.Duration // and ask farther off as long as this
+	MaxStale time.Duration // do not trust a copy that has been out of contact for longer; 0 = trust any
+}
+
+// Answer is what came of a Command.
+type Answer struct {
+	Index   uint64 // of the command, ordering it among all that change the session
+	Version uint64 // of the values written; CAS in conflict: of the present value, 0 if there is none; Take: as it was
+	Value   []byte // CAS in conflict: the present value; Take: the value taken
+	Found   bool   // whether Value is one
+	More    bool   // Tick: another Tick would find more to do at once
+}
+
+// Status is what a Store knows about itself.
+type Status struct {
+	Cluster  string    // names the history that indexes belong to; "" if a Load is always the newest without an index
+	Index    uint64    // of the newest command that Load sees
+	Now      time.Time // the store's own time, by which sessions end; zero if nothing has happened yet
+	LastTick time.Time // store time of the last Tick; zero if there was none
+	Sessions int       // sessions that a Tick may have to collect
+	Limits   Limits
+}
+
+// Command is one of Create, Write, CAS, Take, Destroy, Touch and Tick. A store that does not look into commands appends
+// them to its log in their encoded form and has a Machine carry them out.
+type Command interface {
+	Append(dst []byte) []byte
+}
+
+// The commands, their parts, and what they are about. Only Create makes a session; none brings one back.
+type (
+	Create  = state.Create
+	Write   = state.Write
+	CAS     = state.CAS
+	Take    = state.Take
+	Destroy = state.Destroy
+	Touch   = state.Touch
+	Tick    = state.Tick
+
+	Entry    = state.Entry   // one value with its name
+	StoreKey = state.Key     // names a session in a Store: 16 bytes of a hash of its token's random part
+	Record   = state.Record  // a session as it was at one moment
+	Limits   = state.Limits  // what sessions may hold
+	Machine  = state.Machine // the replicated state machine: all sessions
+)
+
+// NewMachine returns an empty state machine, for NewReplicated: the factory to give to whatever replicates it.
+func NewMachine() *Machine { return state.New() }
+
+// answerOf reads what a Machine answered to the command at index.
+func answerOf(index uint64, b []byte) (Answer, error) {
+	r, err := state.DecodeResult(b)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Index: index, Version: r.Version, Value: r.Value, Found: r.Found, More: r.More}
+	switch r.Status {
+	case state.OK:
+		return a, nil
+	case state.Ended:
+		return a, ErrEnded
+	case state.Conflict, state.Exists:
+		return a, ErrConflict
+	case state.TooLarge:
+		return a, ErrTooLarge
+	}
+	return a, fmt.Errorf("session: the store refused a command: %v", r.Status)
+}

@@ -1,0 +1,215 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// maxTries bounds how often Update runs its function. Nodes meet as equals here, one contender each (see turns), so each
+// try of a hard-fought value succeeds with a fair chance; what ends first under any sane load is CommitTimeout.
+const maxTries = 64
+
+// glance is a value as Update last saw it.
+type glance struct {
+	value   []byte
+	found   bool
+	version uint64 // of the committed value
+	own     bool   // value is this request's own, buffered one: what others do in between does not change it
+	edits   int    // of the change it is from
+}
+
+// update replaces a value by f of it. f runs again with the newest value each time another change came first.
+func (s *Session) update(ctx context.Context, name string, f func(old []byte, found bool) ([]byte, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, s.m.cfg.CommitTimeout)
+	defer cancel()
+	g, err := s.glance(name)
+	if err != nil {
+		return err
+	}
+	contended := s.m.turns.busy(s.turn(name))
+	holding := false
+	for try := range maxTries {
+		if contended && !holding {
+			done, err := s.m.turns.take(ctx, s.turn(name))
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrConflict, err)
+			}
+			defer done()
+			holding = true
+			s.refresh(ctx, name, &g)
+		}
+		value, err := f(g.value, g.found)
+		if err != nil {
+			return err
+		}
+		if err = s.swap(ctx, name, &g, value); !errors.Is(err, ErrConflict) {
+			return err
+		}
+		contended = true
+		if holding && !pause(ctx, jitter(try)) {
+			return fmt.Errorf("%w: %w", ErrConflict, ctx.Err())
+		}
+	}
+	return ErrConflict
+}
+
+// glance returns the value as the request sees it.
+func (s *Session) glance(name string) (g glance, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accessed = true
+	if err := s.openLocked(); err != nil {
+		return g, err
+	}
+	return s.glanceLocked(name), nil
+}
+
+func (s *Session) glanceLocked(name string) (g glance) {
+	if i := s.findLocked(name); i >= 0 {
+		c := &s.changes[i]
+		return glance{value: c.value, found: c.found, version: c.version, own: c.pending, edits: c.edits}
+	}
+	g.value, g.version, g.found = s.record.Value(name)
+	return g
+}
+
+// swap puts value in the place of what was seen in g. On ErrConflict g is what is there now.
+func (s *Session) swap(ctx context.Context, name string, g *glance, value []byte) error {
+	limits := s.m.store.Status().Limits
+	s.mu.Lock()
+	err := s.fitsLocked(name, value, limits)
+	phase, key := s.phase, s.key
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if phase == anonymous {
+		return s.createWith(ctx, name, g, value)
+	}
+	a, err := s.m.do(ctx, CAS{Key: key, Name: name, Version: g.version, Value: value})
+	if errors.Is(err, ErrConflict) {
+		g.moved(a.Value, a.Found, a.Version)
+		return err
+	}
+	return s.swapped(name, g, value, a, err)
+}
+
+// moved takes note of a newer committed value.
+func (g *glance) moved(value []byte, found bool, version uint64) {
+	g.version = version
+	if !g.own {
+		g.value, g.found = value, found
+	}
+}
+
+// createWith makes the session with this one value. What else is buffered stays so.
+func (s *Session) createWith(ctx context.Context, name string, g *glance, value []byte) error {
+	s.order.Lock()
+	defer s.order.Unlock()
+	s.mu.Lock()
+	raced := s.phase != anonymous
+	if raced { // another goroutine of this request made it first
+		*g = s.glanceLocked(name)
+	}
+	s.mu.Unlock()
+	if raced {
+		return ErrConflict
+	}
+	a, err := s.create(ctx, []Entry{{Name: name, Value: value}})
+	return s.swapped(name, g, value, a, err)
+}
+
+// swapped takes note of the outcome of a swap.
+func (s *Session) swapped(name string, g *glance, value []byte, a Answer, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failedLocked(err)
+		return err
+	}
+	s.wrote = max(s.wrote, a.Index)
+	c := s.changeLocked(name)
+	c.version = a.Version
+	if c.edits == g.edits { // else another goroutine has set it since, and that is yet to come
+		c.value, c.found, c.pending = value, true, false
+	}
+	return nil
+}
+
+// refresh moves g to what the nearest copy holds: after a conflict that is at least what the conflict told.
+func (s *Session) refresh(ctx context.Context, name string, g *glance) {
+	rec, ok, err := s.m.store.Load(ctx, s.turn(name).key, Freshness{})
+	if ok && err == nil {
+		value, version, found := rec.Value(name)
+		g.moved(value, found, version)
+	}
+}
+
+// jitter returns how long to wait after a conflict.
+func jitter(try int) time.Duration {
+	const shortest, longest = 500 * time.Microsecond, 20 * time.Millisecond
+	return shortest + rand.N(min(shortest<<min(try, 10), longest))
+}
+
+// turns has those who update one value on this node, and have met others doing so, do it one after another. Nothing
+// depends on it but speed: the store decides. Without it, 64 updates at once would fail each other 2,000 times.
+type turns struct {
+	mu sync.Mutex
+	of map[turnOf]*turn
+}
+
+type turnOf struct {
+	key  StoreKey
+	name string
+}
+
+type turn struct {
+	holder chan struct{} // full while somebody holds the turn; those who wait are served in order
+	users  int           // the holder and those who wait
+}
+
+func (s *Session) turn(name string) turnOf {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return turnOf{s.key, name}
+}
+
+func (t *turns) busy(of turnOf) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.of[of] != nil
+}
+
+// take waits for the turn. done gives it on.
+func (t *turns) take(ctx context.Context, of turnOf) (done func(), err error) {
+	t.mu.Lock()
+	if t.of == nil {
+		t.of = map[turnOf]*turn{}
+	}
+	n := t.of[of]
+	if n == nil {
+		n = &turn{holder: make(chan struct{}, 1)}
+		t.of[of] = n
+	}
+	n.users++
+	t.mu.Unlock()
+	select {
+	case n.holder <- struct{}{}:
+		return func() { <-n.holder; t.leave(of, n) }, nil
+	case <-ctx.Done():
+		t.leave(of, n)
+		return nil, ctx.Err()
+	}
+}
+
+func (t *turns) leave(of turnOf, n *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.users--; n.users == 0 {
+		delete(t.of, of)
+	}
+}

@@ -1,0 +1,75 @@
+package session
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// writer is the ResponseWriter that handlers get. It settles the session once, before the first byte of the final
+// header: commits the changes and adds what the header must carry. If that fails, an error page takes the place of
+// whatever the handler writes.
+//
+// It is always a Flusher, a Hijacker and a ReaderFrom. What the writer beneath cannot do comes back as an error.
+type writer struct {
+	http.ResponseWriter
+	session *Session
+}
+
+func (w *writer) settle() error { return w.session.settle() }
+
+// WriteHeader lets informational headers pass: they carry none of our cookies, and the session stays open.
+func (w *writer) WriteHeader(code int) {
+	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(code)
+		return
+	}
+	if w.settle() == nil {
+		w.ResponseWriter.WriteHeader(code)
+	}
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	if err := w.settle(); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *writer) WriteString(s string) (int, error) {
+	if err := w.settle(); err != nil {
+		return 0, err
+	}
+	return io.WriteString(w.ResponseWriter, s)
+}
+
+// ReadFrom keeps sendfile: the writer beneath sees the reader itself.
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	if err := w.settle(); err != nil {
+		return 0, err
+	}
+	if to, ok := w.ResponseWriter.(io.ReaderFrom); ok {
+		return to.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, r)
+}
+
+func (w *writer) FlushError() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func (w *writer) Flush() { _ = w.FlushError() }
+
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := w.settle(); err != nil {
+		return nil, nil, err
+	}
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// Unwrap is for http.ResponseController: deadlines and full duplex need nothing of us.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -51,7 +51,12 @@ func (t *Trust) Identity(nodeID string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign the node's certificate: %w", err)
 	}
-	return &Identity{trust: t, node: nodeID, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read the node's certificate: %w", err)
+	}
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return &Identity{trust: t, node: nodeID, cert: cert}, nil
 }
 
 // NodeID returns the ID the certificate names.

@@ -1,0 +1,161 @@
+package port
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// acceptLoop takes connections until the port is closed. Nothing in it waits for a peer.
+func (p *Port) acceptLoop() {
+	delay := time.Duration(0)
+	for {
+		raw, err := p.tcp.Accept()
+		if p.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if err == nil {
+				raw.Close()
+			}
+			return
+		}
+		if err != nil {
+			delay = p.acceptFailed(err, delay)
+			continue
+		}
+		delay = 0
+		p.begin(raw)
+	}
+}
+
+// acceptFailed waits before the next try, twice as long as the last time: out of file descriptors, usually.
+func (p *Port) acceptFailed(err error, delay time.Duration) time.Duration {
+	if delay == 0 {
+		p.log.Warn("the peer port cannot accept connections; trying again", "err", err)
+	}
+	delay = min(max(2*delay, 5*time.Millisecond), maxAcceptDelay)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.ctx.Done():
+	}
+	return delay
+}
+
+// begin starts the handshake of one connection, if there is room for it.
+func (p *Port) begin(raw net.Conn) {
+	c, ok := p.track(raw)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	evicted, ok := p.pending.add(c, time.Now())
+	p.mu.Unlock()
+	if evicted != nil {
+		evicted.Close()
+	}
+	if !ok {
+		p.refuse(c, errBusy)
+		return
+	}
+	p.running.Go(func() { p.welcome(c) })
+}
+
+var (
+	errBusy    = errors.New("too many connections wait for their handshake")
+	errUnknown = errors.New("nothing here listens for this protocol")
+	errFull    = errors.New("accepted connections are not taken fast enough")
+)
+
+// welcome does the handshake of one connection and hands it to the listener of its protocol.
+func (p *Port) welcome(c *conn) {
+	c.SetDeadline(time.Now().Add(handshakeTimeout))
+	secure := tls.Server(c, &tls.Config{GetConfigForClient: p.configFor})
+	err := secure.Handshake()
+	p.mu.Lock()
+	p.pending.remove(c)
+	p.mu.Unlock()
+	if err == nil {
+		err = p.deliver(secure)
+	}
+	if err != nil {
+		p.refuse(c, err)
+	}
+}
+
+// configFor answers a client with the one protocol it named and somebody here listens for.
+func (p *Port) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range hello.SupportedProtos {
+		if p.listeners[name] != nil {
+			return p.id.Server(name), nil
+		}
+	}
+	// A proper answer, so that the client learns why: an ALPN name that no client names.
+	return p.id.Server(alpn("")), nil
+}
+
+func (p *Port) deliver(secure *tls.Conn) error {
+	p.mu.Lock()
+	l := p.listeners[secure.ConnectionState().NegotiatedProtocol]
+	p.mu.Unlock()
+	switch {
+	case l == nil:
+		return errUnknown
+	case len(l.queue) == cap(l.queue):
+		return errFull
+	}
+	if _, err := secure.Write([]byte{accepted}); err != nil {
+		return err
+	}
+	if err := secure.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	return l.put(peerConn{secure})
+}
+
+// refuse closes a connection that did not get through, counts it, and warns about its host from time to time.
+func (p *Port) refuse(c *conn, err error) {
+	c.Close()
+	if p.ctx.Err() != nil {
+		return
+	}
+	p.refused.Add(1)
+	host, _, splitErr := net.SplitHostPort(c.RemoteAddr().String())
+	if splitErr != nil {
+		host = c.RemoteAddr().String()
+	}
+	p.log.Debug("peer connection refused", "from", c.RemoteAddr(), "err", err)
+	if harmless(err) {
+		return
+	}
+	if n := p.warned.due(host, time.Now()); n > 0 {
+		p.log.Warn("peer connections refused", "from", host, "count", n, "err", explain(err))
+	}
+}
+
+// harmless tells what happens to every port: somebody connects, says nothing and goes. Health checks do.
+func harmless(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// explain adds to an error what an operator can do about it, where it does not say so itself.
+func explain(err error) error {
+	var plain tls.RecordHeaderError
+	var alert *net.OpError
+	switch {
+	case errors.As(err, &plain):
+		return fmt.Errorf("this is not TLS; only nodes of the farm belong on the peer port: %w", err)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no handshake within %v: %w", handshakeTimeout, err)
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return fmt.Errorf("the other end refused this node; its secrets or its farm name are others: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package port
+
+import (
+	"container/list"
+	"net"
+	"sync"
+	"time"
+)
+
+// conn is a connection beneath its TLS. The port knows it until it is closed.
+type conn struct {
+	net.Conn
+	port *Port
+}
+
+// Close closes the connection and lets the port forget it.
+func (c *conn) Close() error {
+	c.port.mu.Lock()
+	delete(c.port.conns, c)
+	c.port.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// track takes raw into the port's keeping; if the port is closed, it closes raw and returns false.
+func (p *Port) track(raw net.Conn) (*conn, bool) {
+	c := &conn{Conn: raw, port: p}
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.conns[c] = struct{}{}
+	}
+	p.mu.Unlock()
+	if closed {
+		raw.Close()
+	}
+	return c, !closed
+}
+
+// pendingQueue holds the connections that have not ended their handshake, the oldest first.
+type pendingQueue struct {
+	order list.List // of pendingConn
+	at    map[*conn]*list.Element
+}
+
+type pendingConn struct {
+	conn  *conn
+	since time.Time
+}
+
+// add takes c in. When the queue is full, it drops the oldest connection, which the caller closes, if that has had its
+// time; if not, c is not taken.
+func (q *pendingQueue) add(c *conn, now time.Time) (evicted *conn, ok bool) {
+	if q.order.Len() >= maxPending {
+		oldest := q.order.Front().Value.(pendingConn)
+		if now.Sub(oldest.since) < evictAfter {
+			return nil, false
+		}
+		q.remove(oldest.conn)
+		evicted = oldest.conn
+	}
+	if q.at == nil {
+		q.at = make(map[*conn]*list.Element)
+	}
+	q.at[c] = q.order.PushBack(pendingConn{c, now})
+	return evicted, true
+}
+
+func (q *pendingQueue) remove(c *conn) {
+	if e := q.at[c]; e != nil {
+		q.order.Remove(e)
+		delete(q.at, c)
+	}
+}
+
+const (
+	warnEvery = time.Minute
+	maxHosts  = 1024 // remembered for warnings
+)
+
+// warnings limits the warnings about one host to one in warnEvery.
+type warnings struct {
+	mu    sync.Mutex
+	hosts map[string]*warning
+}
+
+type warning struct {
+	at    time.Time
+	quiet int // refusals since then
+}
+
+// due says whether to warn about host now, and of how many refusals since the last time; 0 = not now. With too many hosts
+// to remember it stays quiet about new ones.
+func (w *warnings) due(host string, now time.Time) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known := w.hosts[host]; known != nil {
+		known.quiet++
+		if now.Sub(known.at) < warnEvery {
+			return 0
+		}
+		n := known.quiet
+		known.at, known.quiet = now, 0
+		return n
+	}
+	if len(w.hosts) >= maxHosts {
+		w.forgetLocked(now)
+	}
+	if len(w.hosts) >= maxHosts {
+		return 0
+	}
+	if w.hosts == nil {
+		w.hosts = make(map[string]*warning)
+	}
+	w.hosts[host] = &warning{at: now}
+	return 1
+}
+
+func (w *warnings) forgetLocked(now time.Time) {
+	for host, known := range w.hosts {
+		if now.Sub(known.at) >= warnEvery {
+			delete(w.hosts, host)
+		}
+	}
+}

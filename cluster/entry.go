@@ -60,14 +60,14 @@ func readBatch(r *wireReader) batch {
 }
 
 // each calls f with every command of the batch.
-func (b *batch) each(f func(machine string, cmd []byte)) error {
+func (b *batch) each(f func(machine, cmd []byte)) error {
 	r := wireReader{b: b.body}
 	for range b.count {
 		name, cmd := r.bytes(), r.bytes()
 		if r.bad {
 			return fmt.Errorf("batch %d of origin %x: %w", b.seq, b.origin, errMalformed)
 		}
-		f(string(name), cmd)
+		f(name, cmd)
 	}
 	if !r.done() {
 		return fmt.Errorf("batch %d of origin %x: %w", b.seq, b.origin, errMalformed)

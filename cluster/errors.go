@@ -36,6 +36,7 @@ var (
 	errStale        = errors.New("batch was given up by its origin")
 	errSetBack      = errors.New("the data directory is older than what the farm has seen of this node: a restored disk")
 	errInternal     = errors.New("the other node failed to answer")
+	errNotMe        = errors.New("another incarnation was called")
 	errNoMachine    = errors.New("no such state machine")
 )
 
@@ -58,6 +59,7 @@ const (
 	codeVersion      code = 12
 	codeNoMachine    code = 13
 	codeMalformed    code = 14
+	codeNotMe        code = 15
 	codeInternal     code = 255
 )
 
@@ -77,6 +79,7 @@ var codes = map[code]error{
 	codeVersion:      ErrVersion,
 	codeNoMachine:    errNoMachine,
 	codeMalformed:    errMalformed,
+	codeNotMe:        errNotMe,
 	codeInternal:     errInternal,
 }
 

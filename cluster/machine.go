@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"io"
 	"time"
 )
@@ -25,41 +24,3 @@ type StateMachine interface {
 	// Restore replaces the whole state by what a Snapshot wrote.
 	Restore(r io.Reader) error
 }
-
-// A Handle is a client of one replicated state machine. It works on every member, wherever the leader is.
-type Handle struct {
-	node *Node
-	name string
-}
-
-// Handle returns the client of the state machine called name. It panics if Config.Machines has none of that name.
-func (n *Node) Handle(name string) *Handle { panic("wip") }
-
-// Propose replicates cmd and returns the index at which it was applied and the machine's answer. It returns once this
-// node has applied it too. Retries are internal and never apply a command twice.
-//
-// Errors: ErrNoLeader (nothing left this node), ErrUncertain (ctx ended while the outcome was open), ErrTooLarge,
-// ErrClosed, or ctx's own error if it ended before the command left this node.
-func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
-	panic("wip")
-}
-
-// Query asks the leader's copy of the machine; the answer is at least as new as anything acknowledged before the call.
-func (h *Handle) Query(ctx context.Context, q []byte) ([]byte, error) { panic("wip") }
-
-// Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere, before
-// the call.
-func (h *Handle) Barrier(ctx context.Context) error { panic("wip") }
-
-// Wait returns when this node has applied index.
-func (h *Handle) Wait(ctx context.Context, index uint64) error { panic("wip") }
-
-// Applied returns the index of the last command this node has applied.
-func (h *Handle) Applied() uint64 { panic("wip") }
-
-// Contact returns the age of this node's last proof that it knows everything committed: how stale a local read may be.
-func (h *Handle) Staleness() time.Duration { panic("wip") }
-
-// Local returns this node's own copy of the machine, for local reads. It may be another value after the node replaced
-// its Raft instance, so ask each time.
-func (h *Handle) Local() StateMachine { panic("wip") }

@@ -12,6 +12,7 @@ type Identity struct {
 	Incarnation string // one memory of votes and log; a new one whenever that was lost or discarded
 	Boot        uint64 // number of starts; one that went back tells of a restored copy of the directory
 	ClusterID   string // of the farm whose log this is; "" = none yet
+	Founding    bool   // ClusterID was made here, for a farm that this node founds
 }
 
 // Identity reads the node's identity; false if none was ever saved. An error, a damaged file above all, must end the

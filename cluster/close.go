@@ -1,0 +1,155 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	transferPatience = 2 * time.Second
+	removePatience   = 5 * time.Second
+)
+
+// Close stops the node: "back soon". It hands over leadership first. A durable node stays in the configuration; a memory
+// node, which comes back without its votes, is taken out of it. Close is idempotent and waits for every goroutine.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() { n.closeErr = n.shutDown(!n.durable()) })
+	return n.closeErr
+}
+
+// Leave takes the node out of the farm for good and stops it. Its data directory then holds nothing the farm needs; a
+// later start with it joins as a new node. If ctx ends first, the node stops all the same and an error says that it is
+// still in the configuration. Close may follow.
+func (n *Node) Leave(ctx context.Context) (err error) {
+	n.closeOnce.Do(func() {
+		err = n.depart(ctx)
+		n.closeErr = n.shutDown(false)
+	})
+	return errors.Join(err, n.closeErr)
+}
+
+// depart takes this node out of the configuration and forgets its state.
+func (n *Node) depart(ctx context.Context) error {
+	n.setLeaving()
+	if len(n.instance().configuration().Servers) > 1 {
+		if err := n.removeSelf(ctx); err != nil {
+			return err
+		}
+	}
+	n.mu.Lock()
+	n.forget = true
+	n.mu.Unlock()
+	return nil
+}
+
+func (n *Node) setLeaving() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.leaving = true
+	n.metaChanged()
+}
+
+// shutDown ends everything, in the order that lets each part say goodbye to the others.
+func (n *Node) shutDown(removed bool) error {
+	n.setLeaving()
+	if removed && n.others() {
+		ctx, cancel := context.WithTimeout(context.Background(), removePatience)
+		if err := n.removeSelf(ctx); err != nil {
+			n.log.Warn("this node could not be taken out of the configuration; its next incarnation will replace it", keyError, err)
+		}
+		cancel()
+	}
+	n.handOver()
+	err := n.release()
+	n.log.Info("closed", keyNode, n.cfg.Name)
+	return err
+}
+
+// others reports whether anybody else votes and lives.
+func (n *Node) others() bool {
+	for _, v := range n.instance().voters() {
+		if s := n.directory.get(nodeOf(v)); s != nil && s.node != n.id && s.status == Alive {
+			return true
+		}
+	}
+	return false
+}
+
+// handOver gives leadership to another voter, if there is one that lives.
+func (n *Node) handOver() {
+	in := n.instance()
+	if in.raft.State() != raft.Leader || !n.others() {
+		return
+	}
+	done := make(chan error, 1)
+	f := in.raft.LeadershipTransfer()
+	go func() { done <- f.Error() }()
+	t := time.NewTimer(transferPatience)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			in.log.Debug("leadership was not handed over", keyError, err)
+		}
+	case <-t.C: // raft may never answer (raft issue 696); the others will elect
+	}
+}
+
+// removeSelf has the leader take this node out of the configuration.
+func (n *Node) removeSelf(ctx context.Context) error {
+	var pause backoff
+	for {
+		n.handOver()
+		in := n.instance()
+		err := in.askLeader(ctx, func(ctx context.Context, leader string) error {
+			if leader == in.server {
+				return errNotLeader // others lead once it is handed over
+			}
+			_, _, err := n.peers.call(ctx, nodeOf(leader), methodRemove, []byte(in.server))
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if !pause.wait(ctx) {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// release gives back what open acquired. It also serves a half-opened node.
+func (n *Node) release() (err error) {
+	if g := n.gossip(); g != nil {
+		g.stop()
+	}
+	close(n.stopped)
+	n.cancel()
+	if in := n.instance(); in != nil {
+		err = in.stop()
+	}
+	if n.port != nil {
+		err = errors.Join(err, n.port.Close())
+	}
+	n.wg.Wait()
+	if n.dir != nil {
+		err = errors.Join(err, n.forgetFarm(), n.dir.Close())
+	}
+	return err
+}
+
+// forgetFarm makes the data directory of a node that has left that of one which has never been a member.
+func (n *Node) forgetFarm() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.forget {
+		return nil
+	}
+	if _, err := n.dir.Discard(logDir); err != nil {
+		return err
+	}
+	n.cluster, n.founding, n.inc = "", false, randomHex(8)
+	return n.saveIdentityLocked()
+}

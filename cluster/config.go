@@ -1,0 +1,197 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+)
+
+// Config says how a node takes part in a cluster. The zero Config is a farm of one, in memory, on loopback. It is copied
+// by Open; nothing in it may be changed afterwards.
+type Config struct {
+	// Farm is the name of the cluster; "" means "webfarm". Nodes of another name are refused.
+	Farm string
+
+	// Name is this node's name for people, unique among the live nodes; at most 64 bytes. "" means hostname-port. In
+	// memory mode it is also what a restarted node is recognised by, so keep it the same.
+	Name string
+
+	// Dir is the data directory; it belongs to one node alone. "" means memory mode: the state lives as long as a majority
+	// of the nodes does. All nodes of a farm have one, or none.
+	Dir string
+
+	// Listen is the peer port, host:port, TCP and UDP on the same number; "" means 127.0.0.1:0.
+	Listen string
+
+	// Advertise is the host:port by which others reach Listen; "" means the bound address, or, where that is
+	// unspecified, the first private address of this machine.
+	Advertise string
+
+	// Join holds peer addresses of other members, host:port; one that answers is enough. Empty, or holding nothing but
+	// this node's own address: a node without state founds a farm.
+	Join []string
+
+	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted. Empty is
+	// refused unless the peer port is on loopback.
+	Secrets []string
+
+	// Role is Ordinary for a node that may vote.
+	Role Role
+
+	// Version is that of the application, shown to others; at most 32 bytes.
+	Version string
+
+	// Tags are small facts about this node, gossiped to all; see SetTag.
+	Tags map[string]string
+
+	// Machines holds a factory for each replicated state machine, by name. Every node of a farm has the same ones. A
+	// factory is called whenever the node starts a Raft instance.
+	Machines map[string]func() StateMachine
+
+	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same.
+	MaxVoters int
+
+	// Heartbeat is Raft's heartbeat timeout, the same on all nodes: a lost leader is replaced in about twice that.
+	// 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
+	Heartbeat time.Duration
+
+	// Network is how the node reaches the network; nil means the operating system's.
+	Network Network
+
+	// Logger is where the node logs; nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// Network is how a node listens and dials. Addresses are host:port with an IP address for a host.
+type Network = port.Network
+
+const (
+	defaultHeartbeat = 500 * time.Millisecond
+	leastHeartbeat   = 150 * time.Millisecond
+	defaultMaxVoters = 5
+)
+
+func (c Config) withDefaults() Config {
+	if c.Farm == "" {
+		c.Farm = "webfarm"
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.MaxVoters == 0 {
+		c.MaxVoters = defaultMaxVoters
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = defaultHeartbeat
+	}
+	if c.Network == nil {
+		c.Network = port.System{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Join, c.Secrets, c.Tags = slices.Clone(c.Join), slices.Clone(c.Secrets), maps.Clone(c.Tags)
+	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case len(c.Farm) > maxName:
+		return fmt.Errorf("Farm has %d bytes; at most %d are allowed", len(c.Farm), maxName)
+	case len(c.Name) > maxName:
+		return fmt.Errorf("Name has %d bytes; at most %d are allowed", len(c.Name), maxName)
+	case len(c.Version) > maxVersion:
+		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), maxVersion)
+	case c.MaxVoters < 1:
+		return fmt.Errorf("MaxVoters is %d; it must be at least 1", c.MaxVoters)
+	case c.Heartbeat < leastHeartbeat:
+		return fmt.Errorf("Heartbeat is %v; below %v a busy machine would lose its leader for nothing", c.Heartbeat, leastHeartbeat)
+	case !c.Role.valid():
+		return fmt.Errorf("Role %q is none of \"\", %q, %q", c.Role, Front, Staging)
+	}
+	for name := range c.Machines {
+		if name == "" || len(name) > 255 {
+			return fmt.Errorf("a state machine's name must have 1 to 255 bytes, %q has not", name)
+		}
+	}
+	if err := validAddr("Listen", c.Listen); err != nil {
+		return err
+	}
+	for _, j := range c.Join {
+		if err := validAddr("Join", j); err != nil {
+			return err
+		}
+	}
+	if c.Advertise != "" {
+		return validAddr("Advertise", c.Advertise)
+	}
+	return c.validSecrets()
+}
+
+func validAddr(field, addr string) error {
+	if _, p, err := net.SplitHostPort(addr); err != nil || p == "" {
+		return fmt.Errorf("%s: %q is not host:port, such as 10.0.0.1:7946", field, addr)
+	}
+	return nil
+}
+
+func (c Config) validSecrets() error {
+	if len(c.Secrets) > 0 {
+		return nil
+	}
+	for _, addr := range []string{c.Listen, c.Advertise} {
+		host, _, _ := net.SplitHostPort(addr)
+		if ip := net.ParseIP(host); addr != "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("the peer address %s is not on loopback, so the farm needs a secret: "+
+				"give every node the same one, 128 random bits or more, such as `openssl rand -base64 32` makes", addr)
+		}
+	}
+	return nil
+}
+
+// advertised returns the address to tell others, given the one that was bound.
+func (c Config) advertised(ctx context.Context, bound string) (string, error) {
+	addr := c.Advertise
+	if addr == "" {
+		addr = bound
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	if port == "0" {
+		_, port, _ = net.SplitHostPort(bound)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if host, err = privateIP(); err != nil {
+			return "", err
+		}
+	}
+	addr = net.JoinHostPort(host, port)
+	ips := resolve(ctx, addr)
+	if len(ips) == 0 {
+		return "", fmt.Errorf("the name in %s has no address", addr)
+	}
+	return ips[0], nil
+}
+
+// privateIP returns the first private address of this machine.
+func privateIP() (string, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", err
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsPrivate() && n.IP.To4() != nil {
+			return n.IP.String(), nil
+		}
+	}
+	return "", errors.New("this machine has no private IPv4 address: say by Advertise how others reach the peer port")
+}

@@ -1,0 +1,138 @@
+package cluster
+
+import "sync"
+
+// directory is what this node has heard of others: where a node is, and whether it is alive. Raft's configuration is the
+// truth for state; this is for routing only.
+type directory struct {
+	mu    sync.Mutex
+	heard map[string]*sighting // by gossip name: one run of one node
+	saved map[string]string    // NodeID -> address of configured servers, kept whatever gossip says
+}
+
+// sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers may keep it.
+type sighting struct {
+	gossip  string // gossip name: NodeID.run
+	node    string // NodeID
+	addr    string
+	status  string // Alive, Dead or Left
+	applied uint64
+	meta
+}
+
+func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
+
+func newDirectory() *directory {
+	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}}
+}
+
+// hear takes in the news of a run and returns what was known of it before.
+func (d *directory) hear(s *sighting) (before *sighting) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before = d.heard[s.gossip]
+	if before != nil {
+		s.applied = max(s.applied, before.applied)
+	}
+	d.heard[s.gossip] = s
+	d.forgetOldRunsLocked(s.node)
+	return before
+}
+
+// forgetOldRunsLocked keeps, of the runs of a node that are over, the newest only.
+func (d *directory) forgetOldRunsLocked(node string) {
+	newest := d.newestLocked(node)
+	for name, s := range d.heard {
+		if s.node == node && s != newest && s.status != Alive {
+			delete(d.heard, name)
+		}
+	}
+}
+
+func (d *directory) applied(gossip string, index uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.heard[gossip]; s != nil && s.applied < index {
+		c := *s
+		c.applied = index
+		d.heard[gossip] = &c
+	}
+}
+
+// newestLocked returns the run of a node that counts: the one alive that started last, else the one that started last.
+func (d *directory) newestLocked(node string) *sighting {
+	var best *sighting
+	for _, s := range d.heard {
+		if s.node == node && (best == nil || newer(s, best)) {
+			best = s
+		}
+	}
+	return best
+}
+
+func newer(a, b *sighting) bool {
+	if x, y := a.status == Alive, b.status == Alive; x != y {
+		return x
+	}
+	if a.start != b.start {
+		return a.start > b.start
+	}
+	return a.gossip > b.gossip
+}
+
+func (d *directory) get(node string) *sighting {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.newestLocked(node)
+}
+
+// all returns the newest sighting of each node.
+func (d *directory) all() []*sighting {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	best := map[string]*sighting{}
+	for _, s := range d.heard {
+		if b := best[s.node]; b == nil || newer(s, b) {
+			best[s.node] = s
+		}
+	}
+	out := make([]*sighting, 0, len(best))
+	for _, node := range sortedKeys(best) {
+		out = append(out, best[node])
+	}
+	return out
+}
+
+// others returns every run that is alive and carries name, but for the run called self.
+func (d *directory) named(name, self string) (out []*sighting) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, gossip := range sortedKeys(d.heard) {
+		if s := d.heard[gossip]; s.name == name && s.gossip != self && s.status == Alive {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// addr returns where a node was seen last, "" if never.
+func (d *directory) addr(node string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.newestLocked(node); s != nil {
+		return s.addr
+	}
+	return d.saved[node]
+}
+
+// keep remembers the address of a configured server's node, so that it is known whatever gossip says later, and returns
+// it, "" if it never was known.
+func (d *directory) keep(node string) string {
+	addr := d.addr(node)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if addr != "" {
+		d.saved[node] = addr
+	}
+	return addr
+}

@@ -1,0 +1,34 @@
+// Package cluster makes nodes that run the same program into one: gossip finds the members, a Raft log replicates named
+// state machines, and every member can write to them, read them, and connect to every other one. It knows nothing of
+// HTTP or sessions.
+//
+// # A node
+//
+// [Open] starts a node and returns; [Node.Ready] waits until it is a caught-up member. A node without Join addresses
+// founds a cluster, one with Join addresses waits to be taken in, for ever, and one that has state in its data directory
+// carries on with it. [Node.Close] means "back soon", [Node.Leave] "for good".
+//
+// # State machines
+//
+// A [StateMachine] is replicated by naming a factory for it in [Config.Machines]. [Node.Handle] is its client:
+//
+//	h := node.Handle("counter")
+//	index, value, err := h.Propose(ctx, []byte("add 1")) // replicated, applied here too, exactly once
+//	err = h.Barrier(ctx)                                 // h.Local() is now as new as anything acknowledged before
+//
+// What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After ErrUncertain the
+// write may or may not have happened.
+//
+// # The peer port
+//
+// Members talk over one port number: TCP with TLS 1.3 and mutual authentication, where the ALPN name picks the protocol,
+// and UDP for encrypted gossip packets. Keys and certificates come from Config.Secrets. Other packages can use the port
+// as well: [Node.Listener] and [Node.Dial].
+//
+// # Reading the source
+//
+// node.go holds the parts together. A write goes propose.go, origin.go (this node's side), rpc.go, leader.go (the
+// leader's side), entry.go, fsm.go and origins.go (every node). A read that must be new goes read.go, leader.go. Members
+// come and go by gossip.go, news.go and directory.go; voters.go decides who votes. form.go and join.go find the farm,
+// identity.go and handshake.go make sure who is who. DESIGN.md says why.
+package cluster

@@ -1,0 +1,249 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// fsm is what one Raft instance applies its log to: the state machines, made anew for each instance because a second
+// instance over the same machines would apply everything twice; the exactly-once table; and the log's time.
+//
+// Apply, ApplyBatch, Snapshot and Restore run on one goroutine of raft. mu guards the fields below it against readers.
+type fsm struct {
+	machines map[string]StateMachine
+	names    []string           // of machines, sorted
+	advanced func(index uint64) // told after each batch and each restored snapshot
+	halt     func(error)        // told once when the log has something that must not be skipped
+	halted   atomic.Bool
+	pending  atomic.Int64 // bytes applied since the last snapshot
+
+	mu      sync.RWMutex
+	index   uint64 // of the last entry applied
+	stamp   uint64 // the log's time, Unix ms
+	servers []string
+	origins origins
+}
+
+func newFSM(factories map[string]func() StateMachine, advanced func(uint64), halt func(error)) *fsm {
+	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, halt: halt, origins: newOrigins()}
+	for name, make := range factories {
+		f.machines[name] = make()
+	}
+	f.names = sortedKeys(f.machines)
+	return f
+}
+
+var _ raft.BatchingFSM = (*fsm)(nil)
+
+// Apply is there for the interface; raft calls ApplyBatch.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch applies committed entries. What it returns for an entry of commands is a []answer, one for each batch.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, l := range logs {
+		if f.halted.Load() {
+			continue // nothing is applied, nothing counts as applied, no snapshot is taken
+		}
+		f.pending.Add(int64(len(l.Data)))
+		out[i] = f.applyLocked(l)
+	}
+	f.advanced(f.index)
+	return out
+}
+
+func (f *fsm) applyLocked(l *raft.Log) (answers []answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.haltLocked(l.Index, fmt.Errorf("%w: a state machine gave up: %v", ErrVersion, p))
+		}
+	}()
+	if l.Type == raft.LogConfiguration {
+		f.configureLocked(raft.DecodeConfiguration(l.Data))
+		f.index = l.Index
+		return nil
+	}
+	answers, err := f.entryLocked(l)
+	if err != nil {
+		f.haltLocked(l.Index, err)
+		return nil
+	}
+	f.index = l.Index
+	return answers
+}
+
+// haltLocked stops this copy of the state for good: an entry that is not understood is never skipped.
+func (f *fsm) haltLocked(index uint64, err error) {
+	f.halted.Store(true)
+	f.halt(fmt.Errorf("log entry %d: %w", index, err))
+}
+
+func (f *fsm) configureLocked(c raft.Configuration) {
+	f.servers = f.servers[:0]
+	for _, s := range c.Servers {
+		f.servers = append(f.servers, string(s.ID))
+	}
+	slices.Sort(f.servers)
+	f.origins.retain(f.servers)
+}
+
+func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
+	r := wireReader{b: l.Data}
+	format, kind := r.byte(), r.byte()
+	if format != entryFormat {
+		return nil, fmt.Errorf("%w: entry format %d", ErrVersion, format)
+	}
+	f.stamp = max(f.stamp, r.uvarint())
+	switch kind {
+	case entryOpen:
+		return nil, endOf(&r)
+	case entryRegister:
+		g := readRegistration(&r)
+		if err := endOf(&r); err != nil {
+			return nil, err
+		}
+		return []answer{{code: f.registerLocked(g), index: l.Index}}, nil
+	case entryCommands:
+		return f.commandsLocked(l.Index, &r)
+	}
+	return nil, fmt.Errorf("%w: entry kind %d", ErrVersion, kind)
+}
+
+func endOf(r *wireReader) error {
+	if !r.done() {
+		return errMalformed
+	}
+	return nil
+}
+
+func (f *fsm) registerLocked(g registration) code {
+	if !slices.Contains(f.servers, g.server) {
+		return codeUnregistered
+	}
+	return f.origins.register(g)
+}
+
+// commandsLocked applies the batches of an entry, after a look at all of them: an entry is applied as a whole or not.
+func (f *fsm) commandsLocked(index uint64, r *wireReader) ([]answer, error) {
+	batches, err := f.readBatches(r)
+	if err != nil {
+		return nil, err
+	}
+	now := time.UnixMilli(int64(f.stamp)).UTC()
+	answers := make([]answer, len(batches))
+	for i := range batches {
+		a, known := f.origins.find(&batches[i])
+		if !known {
+			a = f.batchLocked(index, now, &batches[i])
+			f.origins.keep(&batches[i], a)
+		}
+		answers[i] = a
+	}
+	return answers, nil
+}
+
+func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
+	for len(r.b) > 0 {
+		b := readBatch(r)
+		if r.bad {
+			break
+		}
+		if err := b.each(func(name, _ []byte) {
+			if f.machines[string(name)] == nil {
+				err = fmt.Errorf("%w: a state machine called %q", ErrVersion, name)
+			}
+		}); err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, errors.Join(err, endOf(r))
+}
+
+func (f *fsm) batchLocked(index uint64, now time.Time, b *batch) answer {
+	a := answer{index: index, value: make([][]byte, 0, b.count)}
+	b.each(func(name, cmd []byte) {
+		a.value = append(a.value, f.machines[string(name)].Apply(index, now, cmd))
+	})
+	return a
+}
+
+// view is what others may know of the fsm's own state.
+func (f *fsm) view() (index, stamp uint64) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.index, f.stamp
+}
+
+// boot returns the highest boot counter the farm has seen of a server.
+func (f *fsm) boot(server string) uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.origins.boot(server)
+}
+
+// Snapshot freezes the state. It does not write anything yet.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.halted.Load() {
+		return nil, fmt.Errorf("no snapshot of a state that has stopped")
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s := &snapshot{header: appendSnapshotHeader(nil, f), names: f.names}
+	for _, name := range f.names {
+		s.machines = append(s.machines, f.machines[name].Snapshot())
+	}
+	f.pending.Store(0)
+	return s, nil
+}
+
+// Restore replaces the whole state. Waiters whose index the snapshot covers are released.
+func (f *fsm) Restore(rc io.ReadCloser) error {
+	defer rc.Close()
+	r := newSnapshotReader(rc)
+	h, err := r.header()
+	if err != nil {
+		return err
+	}
+	for range h.machines {
+		if err := f.restoreNext(r); err != nil {
+			return err
+		}
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.index, f.stamp, f.servers, f.origins = h.index, h.stamp, h.servers, h.origins
+	f.pending.Store(0)
+	f.advanced(f.index)
+	return nil
+}
+
+func (f *fsm) restoreNext(r *snapshotReader) error {
+	name, body, err := r.next()
+	if err != nil {
+		return err
+	}
+	m := f.machines[name]
+	if m == nil {
+		err := fmt.Errorf("%w: a snapshot has a state machine called %q", ErrVersion, name)
+		f.halt(err)
+		return err
+	}
+	if err := m.Restore(body); err != nil {
+		return fmt.Errorf("snapshot of %q: %w", name, err)
+	}
+	_, err = io.Copy(io.Discard, body)
+	return err
+}

@@ -1,0 +1,256 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// testFSM is an fsm with the machine "kv" in a configuration of servers, as after the first entry of a log.
+type testFSM struct {
+	*fsm
+	t     *testing.T
+	index uint64
+	fault error
+}
+
+func newTestFSM(t *testing.T, servers ...string) *testFSM {
+	f := &testFSM{t: t}
+	f.fsm = newFSM(map[string]func() StateMachine{"kv": newKV}, func(uint64) {}, func(err error) { f.fault = err })
+	f.configure(servers...)
+	return f
+}
+
+func (f *testFSM) configure(servers ...string) {
+	var c raft.Configuration
+	for _, s := range servers {
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(s), Address: raft.ServerAddress(s)})
+	}
+	f.index++
+	f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}})
+}
+
+func (f *testFSM) entry(data []byte) []answer {
+	f.index++
+	out, _ := f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogCommand, Data: data}})[0].([]answer)
+	return out
+}
+
+func (f *testFSM) register(origin uint64, server string, boot uint64) code {
+	f.t.Helper()
+	a := f.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin, server, boot}))
+	if len(a) != 1 {
+		f.t.Fatalf("registration was answered by %v", a)
+	}
+	return a[0].code
+}
+
+func commandBatch(origin, seq, floor uint64, cmds ...string) batch {
+	b := batch{origin: origin, seq: seq, floor: floor, count: len(cmds)}
+	for _, c := range cmds {
+		b.body = appendCommand(b.body, "kv", []byte(c))
+	}
+	return b
+}
+
+func (f *testFSM) commands(bs ...batch) []answer {
+	e := entryHeader(entryCommands, 1)
+	for i := range bs {
+		e = appendBatch(e, &bs[i])
+	}
+	return f.entry(e)
+}
+
+func (f *testFSM) kv() *kv { return f.machines["kv"].(*kv) }
+
+func TestBatchComesTwice(t *testing.T) {
+	f := newTestFSM(t, "a.1")
+	if c := f.register(7, "a.1", 1); c != codeOK {
+		t.Fatal("register:", c.err())
+	}
+	b := commandBatch(7, 1, 1, "append x 1", "append x 2")
+	first := f.commands(b)[0]
+	f.commands(commandBatch(7, 2, 1, "append x 3"))
+	again := f.commands(b, b)
+	for _, a := range again {
+		if a.index != first.index || !bytes.Equal(a.value[1], first.value[1]) {
+			t.Errorf("the second time it was answered %v, the first time %v", a, first)
+		}
+	}
+	if got := f.kv().get("x"); got != "1,2,3," {
+		t.Errorf("x = %q: a batch was applied twice or not at all", got)
+	}
+}
+
+func TestBatchBelowFloor(t *testing.T) {
+	f := newTestFSM(t, "a.1")
+	f.register(7, "a.1", 1)
+	f.commands(commandBatch(7, 1, 1, "append x 1"))
+	f.commands(commandBatch(7, 3, 3, "append x 3")) // batches 1 and 2 are not wanted any more
+	for seq := range uint64(3) {
+		if a := f.commands(commandBatch(7, seq, 1, "append x late")); a[0].code != codeStale {
+			t.Errorf("batch %d: code %d, want stale", seq, a[0].code)
+		}
+	}
+	if n := len(f.origins.byID[7].answers); n != 1 {
+		t.Errorf("%d answers are kept, want that of batch 3 only", n)
+	}
+	if got := f.kv().get("x"); got != "1,3," {
+		t.Errorf("x = %q", got)
+	}
+}
+
+func TestUnregisteredOrigin(t *testing.T) {
+	f := newTestFSM(t, "a.1", "b.1")
+	refused := func(when string, origin uint64) {
+		t.Helper()
+		if a := f.commands(commandBatch(origin, 1, 1, "append x no")); a[0].code != codeUnregistered {
+			t.Errorf("%s: code %d, want unregistered", when, a[0].code)
+		}
+	}
+	refused("never registered", 7)
+	if c := f.register(8, "c.1", 1); c != codeUnregistered {
+		t.Errorf("a server outside the configuration could register: code %d", c)
+	}
+	f.register(7, "b.1", 1)
+	f.register(9, "b.1", 2)
+	refused("after the next run registered", 7)
+	if c := f.register(10, "b.1", 1); c != codeSetBack {
+		t.Errorf("an older boot could register: code %d", c)
+	}
+	f.configure("a.1")
+	refused("after its server was removed", 9)
+	if got := f.kv().get("x"); got != "" {
+		t.Errorf("x = %q", got)
+	}
+}
+
+func TestEntryNotUnderstood(t *testing.T) {
+	tests := map[string][]byte{
+		"another format":    {9, entryOpen, 1},
+		"an unknown kind":   entryHeader(77, 1),
+		"an open with more": append(entryHeader(entryOpen, 1), 1),
+		"empty":             nil,
+		"a cut batch":       append(entryHeader(entryCommands, 1), 0, 0),
+	}
+	unknown := commandBatch(7, 1, 1)
+	unknown.body, unknown.count = appendCommand(nil, "nobody", []byte("x")), 1
+	tests["an unknown machine"] = appendBatch(entryHeader(entryCommands, 1), &unknown)
+	lie := commandBatch(7, 1, 1, "append x 1")
+	lie.count = 3
+	tests["a batch that lies"] = appendBatch(entryHeader(entryCommands, 1), &lie)
+	bomb := commandBatch(7, 1, 1, "panic")
+	tests["a panic"] = appendBatch(entryHeader(entryCommands, 1), &bomb)
+	for name, entry := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newTestFSM(t, "a.1")
+			f.register(7, "a.1", 1)
+			before, _ := f.view()
+			f.entry(entry)
+			if f.fault == nil {
+				t.Fatal("the node was not told to stop")
+			}
+			f.commands(commandBatch(7, 2, 1, "append x after"))
+			if index, _ := f.view(); index != before || f.kv().get("x") != "" {
+				t.Errorf("applied up to %d, x = %q, after the entry that must not be skipped", index, f.kv().get("x"))
+			}
+			if _, err := f.Snapshot(); err == nil {
+				t.Error("a snapshot was taken of the halted state")
+			}
+		})
+	}
+}
+
+type memorySink struct{ bytes.Buffer }
+
+func (*memorySink) ID() string    { return "test" }
+func (*memorySink) Cancel() error { return nil }
+func (*memorySink) Close() error  { return nil }
+
+func (f *testFSM) snapshot() []byte {
+	f.t.Helper()
+	s, err := f.Snapshot()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var sink memorySink
+	if err := s.Persist(&sink); err != nil {
+		f.t.Fatal(err)
+	}
+	return sink.Bytes()
+}
+
+func TestSnapshotKeepsEverything(t *testing.T) {
+	f := newTestFSM(t, "a.1", "b.1")
+	f.register(7, "a.1", 3)
+	f.register(8, "b.1", 1)
+	f.commands(commandBatch(7, 4, 2, "append x 1", "append y 2"), commandBatch(8, 1, 1, "append x 3"))
+	image := f.snapshot()
+
+	g := newTestFSM(t)
+	if err := g.Restore(io.NopCloser(bytes.NewReader(image))); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.snapshot(); !bytes.Equal(got, image) {
+		t.Error("the restored state gives other bytes")
+	}
+	if i, s := g.view(); i != f.index || s != 1 {
+		t.Errorf("restored to index %d and stamp %d, want %d and 1", i, s, f.index)
+	}
+	g.index = f.index
+	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].code != codeOK || g.kv().get("x") != "1,3," {
+		t.Errorf("after the restore a known batch was answered %v, x = %q", a, g.kv().get("x"))
+	}
+	if c := g.register(9, "a.1", 2); c != codeSetBack {
+		t.Errorf("the boot counter did not survive: code %d", c)
+	}
+}
+
+func TestSnapshotDamaged(t *testing.T) {
+	f := newTestFSM(t, "a.1")
+	f.register(7, "a.1", 1)
+	for i := range 50 {
+		f.commands(commandBatch(7, uint64(i+1), 1, fmt.Sprintf("set k%d %d", i, i)))
+	}
+	image := f.snapshot()
+	for n := range len(image) {
+		if err := newTestFSM(t).Restore(io.NopCloser(bytes.NewReader(image[:n]))); err == nil {
+			t.Fatalf("cut to %d of %d bytes it was restored", n, len(image))
+		}
+	}
+	for range 500 {
+		bad := bytes.Clone(image)
+		bad[rand.IntN(len(bad))] ^= 1 << rand.IntN(8)
+		if err := newTestFSM(t).Restore(io.NopCloser(bytes.NewReader(bad))); err == nil {
+			t.Fatal("with one bit changed it was restored")
+		}
+	}
+}
+
+func TestErrorsCrossTheWire(t *testing.T) {
+	for c, err := range codes {
+		if got := codeOf(fmt.Errorf("somewhere: %w", err)); got != c {
+			t.Errorf("%v travels as code %d, want %d", err, got, c)
+		}
+		if !errors.Is(c.err(), err) {
+			t.Errorf("code %d arrives as %v, want %v", c, c.err(), err)
+		}
+	}
+	exported := []error{ErrUncertain, ErrNoLeader, ErrClosed, ErrTooLarge, ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion}
+	for _, err := range exported {
+		if !errors.Is(codeOf(err).err(), err) {
+			t.Errorf("%v does not survive the way to another node", err)
+		}
+	}
+	if codeOf(nil) != codeOK || codeOK.err() != nil {
+		t.Error("nil does not stay nil")
+	}
+	if !errors.Is(code(200).err(), errInternal) {
+		t.Error("a code of a newer version must be an internal error")
+	}
+}

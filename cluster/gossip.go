@@ -1,0 +1,248 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// gossip runs memberlist on the peer port and turns what it says into sightings. memberlist calls the delegate methods
+// with its own locks held, so they only copy, store and signal.
+type gossip struct {
+	node *Node
+	name string // NodeID.run: a restarted node is a new name, so nothing has to be refuted
+	list *memberlist.Memberlist
+}
+
+func startGossip(n *Node, run string) (*gossip, error) {
+	g := &gossip{node: n, name: n.id + "." + run}
+	t := newGossipTransport(n)
+	c, err := g.config(t)
+	if err != nil {
+		return nil, err
+	}
+	g.list, err = memberlist.Create(c)
+	if err != nil {
+		t.Shutdown()
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	return g, nil
+}
+
+// config: a failed node is noticed within one to two seconds. Gossip is for routing; Raft has its own heartbeat.
+func (g *gossip) config(t *gossipTransport) (*memberlist.Config, error) {
+	keys := g.node.trust.GossipKeys()
+	ring, err := memberlist.NewKeyring(keys, keys[0])
+	if err != nil {
+		return nil, fmt.Errorf("gossip keys: %w", err)
+	}
+	host, port := splitAddr(g.node.advertise)
+	c := memberlist.DefaultLANConfig()
+	c.Name = g.name
+	c.Transport = t
+	c.BindAddr, c.BindPort, c.AdvertiseAddr, c.AdvertisePort = host, port, host, port
+	c.ProbeInterval, c.ProbeTimeout = 250*time.Millisecond, 100*time.Millisecond
+	c.SuspicionMult, c.SuspicionMaxTimeoutMult = 4, 3
+	c.GossipInterval = 50 * time.Millisecond
+	c.DeadNodeReclaimTime = 5 * time.Second
+	c.TCPTimeout = 3 * time.Second
+	c.EnableCompression = false
+	c.Label = "webfarm/" + g.node.cfg.Farm
+	c.Keyring = ring
+	c.GossipVerifyIncoming, c.GossipVerifyOutgoing = true, true
+	c.MsgpackUseNewTimeFormat = true
+	c.Logger = gossipLogger(g.node.log)
+	c.Delegate, c.Events, c.Alive, c.Merge, c.Ping = g, g, g, g, g
+	return c, nil
+}
+
+func splitAddr(addr string) (string, int) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr, 0
+	}
+	p, _ := strconv.Atoi(port)
+	return host, p
+}
+
+// stop tells the others that this node is going, and ends.
+func (g *gossip) stop() {
+	g.list.Leave(time.Second)
+	g.list.Shutdown()
+}
+
+func sightingOf(n *memberlist.Node) (*sighting, error) {
+	m, err := parseMeta(n.Meta)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Name, err)
+	}
+	s := &sighting{gossip: n.Name, node: nodeOf(n.Name), meta: m, status: Alive}
+	s.addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
+	return s, nil
+}
+
+// NodeMeta, NotifyMsg, GetBroadcasts, LocalState and MergeRemoteState are memberlist's Delegate.
+func (g *gossip) NodeMeta(limit int) []byte {
+	b := g.node.metaBytes()
+	if len(b) > limit { // SetTag and Open have refused this
+		return nil
+	}
+	return b
+}
+
+func (g *gossip) NotifyMsg([]byte)                           {}
+func (g *gossip) GetBroadcasts(overhead, limit int) [][]byte { return nil }
+func (g *gossip) LocalState(join bool) []byte                { return nil }
+func (g *gossip) MergeRemoteState(buf []byte, join bool)     {}
+
+// NotifyJoin, NotifyUpdate and NotifyLeave are memberlist's EventDelegate.
+func (g *gossip) NotifyJoin(m *memberlist.Node)   { g.hear(m, Alive) }
+func (g *gossip) NotifyUpdate(m *memberlist.Node) { g.hear(m, Alive) }
+
+// NotifyLeave comes for the dead and for those who said goodbye; memberlist does not tell which, their metadata does.
+func (g *gossip) NotifyLeave(m *memberlist.Node) { g.hear(m, Dead) }
+
+func (g *gossip) hear(m *memberlist.Node, status string) {
+	s, err := sightingOf(m)
+	if err != nil {
+		g.node.log.Warn("a member's metadata cannot be read", keyError, err)
+		return
+	}
+	s.status = status
+	if status == Dead && s.leaving {
+		s.status = Left
+	}
+	g.node.heard(s)
+}
+
+// NotifyAlive is memberlist's AliveDelegate: an error keeps the member out of this node's list.
+func (g *gossip) NotifyAlive(m *memberlist.Node) error {
+	if m.Name == g.name {
+		return nil
+	}
+	s, err := sightingOf(m)
+	if err != nil {
+		return err
+	}
+	return g.node.admit(s)
+}
+
+// NotifyMerge is memberlist's MergeDelegate, asked when whole member lists are exchanged at a join.
+func (g *gossip) NotifyMerge(ms []*memberlist.Node) error {
+	for _, m := range ms {
+		if m.State != memberlist.StateAlive {
+			continue
+		}
+		if err := g.NotifyAlive(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AckPayload and NotifyPingComplete are memberlist's PingDelegate: the applied index rides on probe answers.
+func (g *gossip) AckPayload() []byte {
+	return binary.AppendUvarint(nil, g.node.progress.load())
+}
+
+func (g *gossip) NotifyPingComplete(m *memberlist.Node, _ time.Duration, payload []byte) {
+	if index, n := binary.Uvarint(payload); n > 0 {
+		g.node.directory.applied(m.Name, index)
+	}
+}
+
+// gossipTransport carries memberlist on the peer port: packets by UDP, streams by TLS.
+type gossipTransport struct {
+	node    *Node
+	listen  net.Listener
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	done    chan struct{}
+}
+
+var _ memberlist.Transport = (*gossipTransport)(nil)
+
+func newGossipTransport(n *Node) *gossipTransport {
+	t := &gossipTransport{node: n, listen: n.port.Listener(protoGossip), packets: make(chan *memberlist.Packet, 256),
+		streams: make(chan net.Conn), done: make(chan struct{})}
+	n.wg.Go(t.readPackets)
+	n.wg.Go(t.acceptStreams)
+	return t
+}
+
+func (t *gossipTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	host, port := splitAddr(t.node.advertise)
+	ip := net.ParseIP(host)
+	if ip == nil {
+		return nil, 0, fmt.Errorf("advertised address %q is not an IP address", t.node.advertise)
+	}
+	return ip, port, nil
+}
+
+// WriteTo never blocks on a peer and never fails for one: a lost packet is what gossip is made for.
+func (t *gossipTransport) WriteTo(b []byte, addr string) (time.Time, error) {
+	if to, err := net.ResolveUDPAddr("udp", addr); err == nil {
+		t.node.port.Packets().WriteTo(b, to)
+	}
+	return time.Now(), nil
+}
+
+func (t *gossipTransport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+func (t *gossipTransport) StreamCh() <-chan net.Conn           { return t.streams }
+
+func (t *gossipTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(t.node.ctx, timeout)
+	defer cancel()
+	return t.node.port.Dial(ctx, addr, protoGossip, "")
+}
+
+func (t *gossipTransport) Shutdown() error {
+	select {
+	case <-t.done:
+	default:
+		close(t.done)
+		t.listen.Close()
+	}
+	return nil
+}
+
+// readPackets ends when the port's packet connection is closed.
+func (t *gossipTransport) readPackets() {
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, err := t.node.port.Packets().ReadFrom(buf)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			sleep(t.node.ctx, time.Millisecond) // such as a port-unreachable message for an earlier packet
+			continue
+		}
+		p := &memberlist.Packet{Buf: slices.Clone(buf[:n]), From: from, Timestamp: time.Now()}
+		select {
+		case t.packets <- p:
+		default: // memberlist is behind; it will be told again
+		}
+	}
+}
+
+func (t *gossipTransport) acceptStreams() {
+	for {
+		c, err := t.listen.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case t.streams <- c:
+		case <-t.done:
+			c.Close()
+		}
+	}
+}

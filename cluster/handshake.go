@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+)
+
+// Every raft and rpc connection opens with a hello and its ack, behind TLS. TLS has proved the NodeIDs; the hello says
+// which farm and which incarnation. Without it an incarnation that forgot its votes would answer under the address of
+// the one that cast them, and two farms could be spliced into one log.
+const (
+	helloVersion     = 1
+	handshakeTimeout = 3 * time.Second
+	maxHello         = 1 << 10
+	group            = 0 // of the one Raft group; its place in the hello is for more
+)
+
+// hello is what the dialing side says, and, with a code, what the accepting side answers.
+type hello struct {
+	code    code   // of an answer
+	cluster string // cluster ID, "" if none is known yet
+	source  string // Raft server ID of the speaker
+	boot    uint64 // boot counter of the speaker's incarnation
+	dest    string // Raft server ID spoken to; "" = whatever runs at that node
+}
+
+func writeHello(w io.Writer, h hello) error {
+	b := append(make([]byte, 2, 128), helloVersion, byte(h.code))
+	b = appendString(appendString(b, h.cluster), h.source)
+	b = binary.AppendUvarint(b, h.boot)
+	b = binary.AppendUvarint(appendString(b, h.dest), group)
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	_, err := w.Write(b)
+	return err
+}
+
+func readHello(r io.Reader) (hello, error) {
+	var n [2]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return hello{}, err
+	}
+	size := int(binary.BigEndian.Uint16(n[:]))
+	if size > maxHello {
+		return hello{}, fmt.Errorf("hello of %d bytes: %w", size, errMalformed)
+	}
+	b := make([]byte, size)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return hello{}, noEOF(err)
+	}
+	return parseHello(b)
+}
+
+func parseHello(b []byte) (hello, error) {
+	rd := wireReader{b: b}
+	if v := rd.byte(); v != helloVersion {
+		return hello{}, fmt.Errorf("%w: hello version %d", ErrVersion, v)
+	}
+	h := hello{code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(), dest: rd.string()}
+	if g := rd.uvarint(); !rd.done() || g != group {
+		return hello{}, fmt.Errorf("hello: %w", errMalformed)
+	}
+	return h, nil
+}
+
+// greet opens a dialed connection: it says who is calling whom, and believes only the right answer.
+func (n *Node) greet(c net.Conn, dest string) error {
+	c.SetDeadline(time.Now().Add(handshakeTimeout))
+	defer c.SetDeadline(time.Time{})
+	me := n.self()
+	if err := writeHello(c, hello{cluster: me.cluster, source: me.server, boot: me.boot, dest: dest}); err != nil {
+		return err
+	}
+	ack, err := readHello(c)
+	if err != nil {
+		return err
+	}
+	if ack.code != codeOK {
+		n.refused(ack)
+		return fmt.Errorf("refused by %s: %w", ack.source, ack.code.err())
+	}
+	return n.checkPeer(c, ack, me.cluster)
+}
+
+// receive answers the hello of an accepted connection. toRaft says that it must name this very incarnation.
+func (n *Node) receive(c net.Conn, toRaft bool) (hello, error) {
+	c.SetDeadline(time.Now().Add(handshakeTimeout))
+	defer c.SetDeadline(time.Time{})
+	h, err := readHello(c)
+	if err != nil {
+		return h, err
+	}
+	err = n.judge(c, h, toRaft)
+	me := n.self() // after judge, which may have adopted the cluster ID
+	ack := hello{code: codeOf(err), cluster: me.cluster, source: me.server, boot: me.boot, dest: h.source}
+	return h, errors.Join(err, writeHello(c, ack))
+}
+
+func (n *Node) judge(c net.Conn, h hello, toRaft bool) error {
+	me := n.self()
+	if toRaft && h.dest != me.server {
+		return fmt.Errorf("%w: called as %s", errNotMe, h.dest)
+	}
+	if err := n.checkPeer(c, h, me.cluster); err != nil {
+		return err
+	}
+	if toRaft && me.cluster == "" {
+		return n.adopt(h.cluster)
+	}
+	return nil
+}
+
+// checkPeer checks what a hello or an ack says against TLS, the farm, and what the farm has seen of the speaker.
+func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
+	if id := port.PeerID(c); nodeOf(h.source) != id {
+		return fmt.Errorf("%w: %s speaks as %s", errNotMe, id, h.source)
+	}
+	if cluster != "" && h.cluster != "" && cluster != h.cluster {
+		return fmt.Errorf("%w: cluster ID %s here, %s at %s", ErrOtherFarm, cluster, h.cluster, h.source)
+	}
+	if known := n.fsm().boot(h.source); h.boot < known {
+		return fmt.Errorf("%w: %s has boot counter %d, the farm has seen %d", errSetBack, h.source, h.boot, known)
+	}
+	return nil
+}
+
+// refused draws the conclusion from a refusal that concerns this node itself.
+func (n *Node) refused(ack hello) {
+	switch ack.code {
+	case codeOtherFarm:
+		n.log.Warn("another farm of this name answers; it is left alone", keyPeer, ack.source,
+			keyCluster, n.self().cluster, "other", ack.cluster)
+	case codeSetBack:
+		n.reset(errSetBack)
+	}
+}
+
+// serverID names one incarnation of one node: Raft's ServerID and ServerAddress alike.
+func serverID(node, incarnation string) string { return node + "." + incarnation }
+
+// nodeOf returns the NodeID in a server ID.
+func nodeOf(server string) string {
+	node, _, _ := strings.Cut(server, ".")
+	return node
+}

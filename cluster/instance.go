@@ -1,0 +1,294 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+)
+
+// instance is one Raft instance with everything that belongs to it: its log, its state machines, its connections, its
+// origin. A node has one at a time; it gets a new one when it must forget its state (see reset).
+type instance struct {
+	node      *Node
+	server    string // Raft server ID
+	boot      uint64
+	log       *slog.Logger
+	fsm       *fsm
+	store     raftlog.Store
+	layer     *streamLayer
+	transport *transport
+	raft      *raft.Raft
+	origin    *originator
+	nudger    *nudger
+
+	lastAppended atomic.Uint64
+	appendedMore chan struct{} // holds one: the log has grown
+	lead         atomic.Pointer[leadership]
+	leader       leaderCell
+
+	ctx    context.Context // ends when the instance begins to stop
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	forwarding sync.WaitGroup // apart, because it ends last
+}
+
+const (
+	snapshotBytes    = 64 << 20 // of log since the last snapshot
+	snapshotEvery    = 10 * time.Minute
+	snapshotCheck    = time.Second
+	trailingEntries  = 8192
+	drainPatience    = 500 * time.Millisecond
+	shutdownPatience = 5 * time.Second
+)
+
+// startInstance opens the log and starts Raft on it.
+func startInstance(n *Node, server string, boot uint64) (*instance, error) {
+	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1)}
+	in.ctx, in.cancel = context.WithCancel(n.ctx)
+	store, snaps, err := n.openLog(in.appended)
+	if err != nil {
+		return nil, err
+	}
+	in.store = store
+	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, n.fail)
+	in.layer = newStreamLayer(n, server)
+	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
+	in.nudger = newNudger(in)
+	in.origin = newOriginator(in)
+	notify := make(chan bool, 16)
+	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, snaps, in.transport)
+	if err != nil {
+		in.transport.stop()
+		return nil, errors.Join(fmt.Errorf("raft: %w", err), store.Close())
+	}
+	in.start(notify)
+	return in, nil
+}
+
+// start starts every goroutine of the instance.
+func (in *instance) start(notify <-chan bool) {
+	leaders := make(chan raft.Observation, 64)
+	in.raft.RegisterObserver(raft.NewObserver(leaders, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	}))
+	in.forwarding.Go(in.transport.forward)
+	in.leader.set(in.ctx, "")
+	in.wg.Go(func() { in.watchLeadership(notify) })
+	in.wg.Go(func() { in.watchLeader(leaders) })
+	in.wg.Go(func() { in.nudger.run(in.ctx) })
+	in.wg.Go(in.origin.run)
+	in.wg.Go(in.snapshots)
+}
+
+func (in *instance) config(notify chan<- bool) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(in.server)
+	c.HeartbeatTimeout, c.ElectionTimeout = in.node.cfg.Heartbeat, in.node.cfg.Heartbeat
+	c.LeaderLeaseTimeout = in.node.cfg.Heartbeat / 2
+	c.CommitTimeout = 10 * time.Millisecond
+	c.MaxAppendEntries = 256
+	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
+	c.SnapshotThreshold = 1 << 62
+	c.TrailingLogs = trailingEntries
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.NotifyCh = notify
+	c.Logger = raftLogger(in.node.log)
+	return c
+}
+
+// appended is called by the log store with its last index.
+func (in *instance) appended(last uint64) {
+	in.lastAppended.Store(last)
+	signal(in.appendedMore)
+}
+
+// watchLeadership starts and ends leaderships. raft waits for this channel to be read, so it does nothing slow here.
+func (in *instance) watchLeadership(notify <-chan bool) {
+	for {
+		select {
+		case leads := <-notify:
+			in.endLeadership()
+			if leads {
+				in.beginLeadership()
+			}
+		case <-in.ctx.Done():
+			in.endLeadership()
+			return
+		}
+	}
+}
+
+func (in *instance) beginLeadership() {
+	l := newLeadership(in, in.raft.CurrentTerm())
+	in.lead.Store(l)
+	in.wg.Go(func() {
+		l.run()
+		in.lead.CompareAndSwap(l, nil)
+	})
+	in.node.changed.notify()
+}
+
+func (in *instance) endLeadership() {
+	if l := in.lead.Swap(nil); l != nil {
+		l.cancel()
+	}
+	in.node.changed.notify()
+}
+
+// watchLeader keeps the leader that raft knows.
+func (in *instance) watchLeader(observed <-chan raft.Observation) {
+	for {
+		select {
+		case <-observed:
+			_, id := in.raft.LeaderWithID()
+			if in.leader.set(in.ctx, string(id)) {
+				in.node.leaderChanged(string(id), in.raft.CurrentTerm())
+			}
+		case <-in.ctx.Done():
+			return
+		}
+	}
+}
+
+// leaderCell holds the leader's server ID, with a context that ends when it changes.
+type leaderCell struct {
+	mu     sync.Mutex
+	server string
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (c *leaderCell) set(parent context.Context, server string) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server == server && c.ctx != nil {
+		return false
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.server = server
+	c.ctx, c.cancel = context.WithCancel(parent)
+	return true
+}
+
+// get returns the leader, "" if there is none, and a context that ends when that changes.
+func (c *leaderCell) get() (server string, ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server, c.ctx
+}
+
+// voters returns the server IDs of those who vote, by the latest configuration.
+func (in *instance) voters() (out []string) {
+	for _, s := range in.configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			out = append(out, string(s.ID))
+		}
+	}
+	return out
+}
+
+// configuration returns the latest configuration; raft answers at once.
+func (in *instance) configuration() raft.Configuration {
+	f := in.raft.GetConfiguration()
+	if f.Error() != nil {
+		return raft.Configuration{}
+	}
+	return f.Configuration()
+}
+
+// snapshots takes a snapshot when enough bytes have gone through the log, or enough time.
+func (in *instance) snapshots() {
+	last := time.Now()
+	for sleep(in.ctx, snapshotCheck) {
+		bytes := in.fsm.pending.Load()
+		if bytes < snapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
+			continue
+		}
+		last = time.Now()
+		if err := in.guard(in.raft.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			in.log.Warn("no snapshot could be taken; the log keeps growing", keyError, err)
+		}
+	}
+}
+
+// guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its end.
+func (in *instance) guard(f raft.Future) error {
+	ch := make(chan error, 1)
+	go func() { ch <- f.Error() }()
+	select {
+	case err := <-ch:
+		return err
+	case <-in.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are answered;
+// then its connections (an inbound snapshot that stalls would hold up raft's shutdown for ever); then raft; then the log.
+func (in *instance) stop() error {
+	in.cancel()
+	if !waited(&in.wg, drainPatience) {
+		in.layer.Close() // now a leader steps down, and raft gives up what it has in flight
+		if !waited(&in.wg, shutdownPatience) {
+			in.log.Warn("work in progress did not end in time", keyServer, in.server)
+		}
+	}
+	in.layer.Close()
+	in.transport.stop()
+	in.forwarding.Wait()
+	ended := make(chan struct{})
+	go func() {
+		in.raft.Shutdown().Error()
+		close(ended)
+	}()
+	t := time.NewTimer(shutdownPatience)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return in.store.Close()
+	case <-t.C:
+		return errors.New("raft does not stop: its disk may hang; the data directory stays locked until the process ends")
+	}
+}
+
+// waited waits for wg, but not for ever, and reports whether it ended.
+func waited(wg *sync.WaitGroup, patience time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// sleep waits for d and reports false if ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

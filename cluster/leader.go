@@ -1,0 +1,361 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// leadership is what a node does while it leads one term: it puts waiting batches into entries, answers barriers, and
+// keeps the voters. It is made when raft says that this node leads and ends when it does not any more.
+type leadership struct {
+	in     *instance
+	term   uint64
+	ctx    context.Context
+	cancel context.CancelFunc
+	opened chan struct{} // closed once an entry of this term is applied here: then everything before it is, too
+	queue  chan *leaderBatch
+	slots  chan struct{} // one for each entry in flight
+	flown  chan flight
+	clock  *logClock
+	barr   rounds[uint64]
+	kick   chan struct{} // wakes the voters' controller
+	wg     sync.WaitGroup
+
+	mu   sync.RWMutex    // read-locked by callers from outside while they take part; see enter
+	left map[string]bool // servers removed at their own request in this term
+}
+
+const (
+	entriesInFlight = 4
+	enqueueTimeout  = time.Second
+)
+
+// leaderBatch is a batch on the leader, and where its answer goes.
+type leaderBatch struct {
+	batch
+	done chan leaderAnswer // holds one
+}
+
+type leaderAnswer struct {
+	answer
+	term uint64 // of the entry, 0 if it is not known
+	err  error
+}
+
+// flight is an entry that raft has taken.
+type flight struct {
+	future raft.ApplyFuture
+	done   func(response any, err error)
+}
+
+func newLeadership(in *instance, term uint64) *leadership {
+	l := &leadership{in: in, term: term, opened: make(chan struct{}), queue: make(chan *leaderBatch),
+		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1), left: map[string]bool{}}
+	l.ctx, l.cancel = context.WithCancel(in.ctx)
+	_, stamp := in.fsm.view()
+	l.clock = newLogClock(in.server, stamp, time.Now())
+	l.barr = rounds[uint64]{do: l.confirm, spawn: l.wg.Go}
+	return l
+}
+
+// run leads until the context ends, and returns once every entry in flight is answered.
+func (l *leadership) run() {
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		l.settle()
+	}()
+	if l.open() {
+		l.wg.Go(l.sequence)
+		l.wg.Go(l.control)
+	}
+	<-l.ctx.Done()
+	l.mu.Lock() // waits for those inside; later ones see that it has ended
+	l.mu.Unlock()
+	l.wg.Wait()
+	close(l.flown)
+	<-settled
+}
+
+// open puts the first entry of the term into the log and waits until it is applied here.
+func (l *leadership) open() bool {
+	for l.ctx.Err() == nil {
+		if err := l.askVoters(); err != nil {
+			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError, err)
+		} else if err := l.openEntry(); err == nil {
+			close(l.opened)
+			return true
+		}
+		sleep(l.ctx, 20*time.Millisecond)
+	}
+	return false
+}
+
+func (l *leadership) openEntry() error {
+	done := make(chan error, 1)
+	entry := func() []byte { return entryHeader(entryOpen, l.stamp()) }
+	if !l.fly(entry, func(_ any, err error) { done <- err }) {
+		return errNotLeader
+	}
+	return <-done
+}
+
+func (l *leadership) stamp() uint64 { return l.clock.stamp(l.in.voters(), time.Now()) }
+
+// await returns nil once the term is open.
+func (l *leadership) await(ctx context.Context) error {
+	select {
+	case <-l.opened:
+		return nil
+	case <-l.ctx.Done():
+		return errNotLeader
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// submit has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
+func (l *leadership) submit(ctx context.Context, b batch) leaderAnswer {
+	lb := &leaderBatch{batch: b, done: make(chan leaderAnswer, 1)}
+	select {
+	case l.queue <- lb:
+	case <-l.ctx.Done():
+		return leaderAnswer{err: errNotLeader}
+	case <-ctx.Done():
+		return leaderAnswer{err: errNotLeader}
+	}
+	select {
+	case a := <-lb.done:
+		return a
+	case <-ctx.Done():
+		return leaderAnswer{err: ErrUncertain}
+	}
+}
+
+// sequence puts what is waiting into one entry after the other. It adds no delay: while entries are in flight, batches
+// gather by themselves.
+func (l *leadership) sequence() {
+	for {
+		var bs []*leaderBatch
+		select {
+		case b := <-l.queue:
+			bs = append(bs, b)
+		case <-l.ctx.Done():
+			return
+		}
+		entry := func() []byte {
+			bs = l.gather(bs[0])
+			return l.commands(bs)
+		}
+		if !l.fly(entry, func(resp any, err error) { deliver(bs, l.term, resp, err) }) {
+			deliver(bs, 0, nil, errNotLeader)
+		}
+	}
+}
+
+func (l *leadership) commands(bs []*leaderBatch) []byte {
+	size := 16
+	for _, b := range bs {
+		size += b.size()
+	}
+	entry := append(make([]byte, 0, size), entryHeader(entryCommands, l.stamp())...)
+	for _, b := range bs {
+		entry = appendBatch(entry, &b.batch)
+	}
+	return entry
+}
+
+// gather takes what else is waiting, as far as one entry goes.
+func (l *leadership) gather(first *leaderBatch) []*leaderBatch {
+	bs, size, count := []*leaderBatch{first}, first.size(), first.count
+	for size < maxEntryBytes && count < maxEntryCommands {
+		select {
+		case b := <-l.queue:
+			bs, size, count = append(bs, b), size+b.size(), count+b.count
+		default:
+			return bs
+		}
+	}
+	return bs
+}
+
+// deliver answers the batches of one entry.
+func deliver(bs []*leaderBatch, term uint64, resp any, err error) {
+	answers, _ := resp.([]answer)
+	if err == nil && len(answers) != len(bs) {
+		err = ErrUncertain // the state has stopped
+	}
+	for i, b := range bs {
+		if err != nil {
+			b.done <- leaderAnswer{err: err}
+			continue
+		}
+		b.done <- leaderAnswer{answer: answers[i], term: term}
+	}
+}
+
+// fly hands an entry to raft, made when its turn has come; done is called with the outcome. It reports false if this
+// node leads no more.
+func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.ctx.Done():
+		return false
+	}
+	l.flown <- flight{l.in.raft.Apply(entry(), enqueueTimeout), done}
+	return true
+}
+
+// settle waits for the entries in flight, in their order, until the leadership has ended and all are answered: raft
+// answers what is open when it steps down.
+func (l *leadership) settle() {
+	for f := range l.flown {
+		err := applyError(f.future.Error())
+		<-l.slots
+		if err != nil {
+			f.done(nil, err)
+			continue
+		}
+		f.done(f.future.Response(), nil)
+	}
+}
+
+// applyError sorts raft's errors into "nothing was done" and "nobody knows".
+func applyError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),
+		errors.Is(err, raft.ErrEnqueueTimeout):
+		return errNotLeader
+	}
+	return fmt.Errorf("%w: %w", ErrUncertain, err)
+}
+
+// register makes an origin known.
+func (l *leadership) register(ctx context.Context, g registration) error {
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	ok := l.enter(func() bool {
+		entry := func() []byte { return appendRegistration(entryHeader(entryRegister, l.stamp()), g) }
+		return l.fly(entry, func(resp any, err error) { done <- registered(resp, err) })
+	})
+	if !ok {
+		return errNotLeader
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func registered(resp any, err error) error {
+	if err != nil {
+		return err
+	}
+	if a, _ := resp.([]answer); len(a) == 1 {
+		return a[0].code.err()
+	}
+	return ErrUncertain
+}
+
+// enter runs f as part of the leadership, which ends only after it; false if it has ended before.
+func (l *leadership) enter(f func() bool) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.ctx.Err() == nil && f()
+}
+
+// barrier returns the index that a reader must have applied to be as new as anything acknowledged before the call.
+func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
+	if err := l.await(ctx); err != nil {
+		return 0, err
+	}
+	err = errNotLeader
+	l.enter(func() bool {
+		index, err = l.barr.join(ctx)
+		return true
+	})
+	return index, err
+}
+
+// confirm is one round: first the index, then the proof that no later term had begun when it was read.
+func (l *leadership) confirm() (uint64, error) {
+	index, _ := l.in.fsm.view()
+	if err := l.askVoters(); err != nil {
+		return 0, err
+	}
+	return index, nil
+}
+
+// askVoters asks every voter whether its term is still this one, and returns nil when a majority said so, this node
+// included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call.
+// The answers bring the voters' clocks along.
+func (l *leadership) askVoters() error {
+	voters := l.in.voters()
+	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
+	defer cancel()
+	answers := make(chan error, len(voters))
+	for _, v := range voters {
+		if v == l.in.server {
+			answers <- l.stillMine(l.in.raft.CurrentTerm())
+			continue
+		}
+		l.wg.Go(func() { answers <- l.askVoter(ctx, v) })
+	}
+	var last error
+	for yes, left := 0, len(voters); left > 0; left-- {
+		select {
+		case err := <-answers:
+			if err != nil {
+				last = err
+			} else if yes++; yes > len(voters)/2 {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("no majority of voters agrees: %w", errors.Join(errNotLeader, last))
+}
+
+func (l *leadership) stillMine(term uint64) error {
+	if term != l.term {
+		return errNotLeader
+	}
+	return nil
+}
+
+func (l *leadership) askVoter(ctx context.Context, server string) error {
+	out, _, err := l.in.node.peers.call(ctx, nodeOf(server), methodTerm, []byte(server))
+	if err != nil {
+		return err
+	}
+	r := wireReader{b: out}
+	term, clock := r.uvarint(), r.uvarint()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	l.clock.sample(server, clock, time.Now())
+	return l.stillMine(term)
+}
+
+// answerTerm is the voter's side of askVoter.
+func (n *Node) answerTerm(server []byte) ([]byte, error) {
+	in := n.instance()
+	if string(server) != in.server {
+		return nil, errNotMe
+	}
+	out := binary.AppendUvarint(nil, in.raft.CurrentTerm())
+	return binary.AppendUvarint(out, uint64(time.Now().UnixMilli())), nil
+}

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/raft"
+)
+
+// Role says what a member may do.
+type Role string
+
+const (
+	Ordinary Role = ""        // votes, bootstraps, serves
+	Front    Role = "front"   // forwards every request; never votes
+	Staging  Role = "staging" // takes no user requests; never votes
+)
+
+func (r Role) valid() bool { return r == Ordinary || r == Front || r == Staging }
+
+// Values of Member.Status.
+const (
+	Alive = "alive"
+	Dead  = "dead" // it does not answer; gossip cannot know whether it runs
+	Left  = "left" // it said that it stops
+)
+
+// Values of Member.Vote.
+const (
+	Voter    = "voter"
+	Nonvoter = "nonvoter" // it has the state but no vote, or none yet
+)
+
+// Member is one node of the farm, as the node that answers knows it.
+type Member struct {
+	ID      string            // NodeID
+	Name    string            // for people
+	Addr    string            // peer address, host:port
+	Role    Role              //
+	Vote    string            // Voter, Nonvoter, or "": not in the Raft configuration
+	Status  string            // Alive, Dead or Left
+	Version string            // of the application
+	Applied uint64            // the index it had applied when last heard
+	Tags    map[string]string // see SetTag
+}
+
+// State is what a node knows of its cluster at one moment. It is a copy: keep it, change it.
+type State struct {
+	Farm      string
+	ClusterID string   // "" until known
+	Self      string   // NodeID of this node
+	Leader    string   // NodeID; "" = none known
+	Term      uint64   // Raft's
+	Applied   uint64   // index of the last entry applied here
+	Ready     bool     // this node has been a caught-up member
+	Durable   bool     // the state is kept on disk
+	Members   []Member // sorted by Name; this node is among them
+}
+
+// Member returns the member whose NodeID is id.
+func (s State) Member(id string) (Member, bool) {
+	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.ID == id })
+	if i < 0 {
+		return Member{}, false
+	}
+	return s.Members[i], true
+}
+
+// State returns what this node knows now. It does no I/O.
+func (n *Node) State() State {
+	in := n.instance()
+	leader, _ := in.leader.get()
+	me := n.self()
+	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: nodeOf(leader), Term: in.raft.CurrentTerm(),
+		Applied: n.progress.load(), Ready: n.ready(), Durable: n.durable()}
+	votes := map[string]string{}
+	for _, srv := range in.configuration().Servers {
+		votes[string(srv.ID)] = voteOf(srv.Suffrage)
+	}
+	for _, seen := range n.directory.all() {
+		s.Members = append(s.Members, n.member(seen, votes))
+	}
+	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return s
+}
+
+func voteOf(s raft.ServerSuffrage) string {
+	if s == raft.Voter {
+		return Voter
+	}
+	return Nonvoter
+}
+
+func (n *Node) member(s *sighting, votes map[string]string) Member {
+	m := Member{ID: s.node, Name: s.name, Addr: s.addr, Role: s.role, Vote: votes[s.server()], Status: s.status,
+		Version: s.version, Applied: s.applied, Tags: maps.Clone(s.tags)}
+	if s.node == n.id {
+		m.Applied = n.progress.load()
+	}
+	return m
+}

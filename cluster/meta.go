@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// meta is what a node says of itself by gossip. memberlist carries at most 512 bytes of it.
+type meta struct {
+	minProtocol, maxProtocol byte
+	durable                  bool
+	leaving                  bool // it is stopping
+	role                     Role
+	cluster                  string // cluster ID, "" if none yet
+	incarnation              string
+	boot                     uint64
+	start                    uint64 // of the process, Unix ms: the newest of several with one NodeID is the one that runs
+	name                     string
+	version                  string
+	tags                     map[string]string
+}
+
+const (
+	metaFormat  = 1
+	protocolMin = 1
+	protocolMax = 1
+
+	maxMeta    = 512
+	maxName    = 64
+	maxVersion = 32
+)
+
+const (
+	flagDurable = 1 << iota
+	flagLeaving
+)
+
+func (m *meta) append(dst []byte) []byte {
+	var flags byte
+	if m.durable {
+		flags |= flagDurable
+	}
+	if m.leaving {
+		flags |= flagLeaving
+	}
+	dst = append(dst, metaFormat, m.minProtocol, m.maxProtocol, flags)
+	dst = appendString(appendString(appendString(dst, string(m.role)), m.cluster), m.incarnation)
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, m.boot), m.start)
+	dst = appendString(appendString(dst, m.name), m.version)
+	dst = binary.AppendUvarint(dst, uint64(len(m.tags)))
+	for _, k := range sortedKeys(m.tags) {
+		dst = appendString(appendString(dst, k), m.tags[k])
+	}
+	return dst
+}
+
+func parseMeta(b []byte) (meta, error) {
+	r := wireReader{b: b}
+	if f := r.byte(); f != metaFormat {
+		return meta{}, fmt.Errorf("%w: member metadata of format %d", ErrVersion, f)
+	}
+	m := meta{minProtocol: r.byte(), maxProtocol: r.byte()}
+	flags := r.byte()
+	m.durable, m.leaving = flags&flagDurable != 0, flags&flagLeaving != 0
+	m.role, m.cluster, m.incarnation = Role(r.string()), r.string(), r.string()
+	m.boot, m.start = r.uvarint(), r.uvarint()
+	m.name, m.version = r.string(), r.string()
+	n := r.count(2)
+	m.tags = make(map[string]string, n)
+	for range n {
+		k := r.string()
+		m.tags[k] = r.string()
+	}
+	if err := endOf(&r); err != nil {
+		return meta{}, fmt.Errorf("member metadata: %w", err)
+	}
+	if m.minProtocol > protocolMax || m.maxProtocol < protocolMin {
+		return meta{}, fmt.Errorf("%w: %s speaks protocols %d to %d, this node %d to %d", ErrVersion, m.name,
+			m.minProtocol, m.maxProtocol, protocolMin, protocolMax)
+	}
+	return m, nil
+}

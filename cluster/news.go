@@ -1,0 +1,144 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// heard takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not wait.
+func (n *Node) heard(s *sighting) {
+	before := n.directory.hear(s)
+	if s.gossip != n.gossipName() {
+		n.report(before, s)
+		if s.status == Alive && s.name == n.cfg.Name {
+			signal(n.nameNews)
+		}
+		n.checkKind(s)
+	}
+	n.changed.notify()
+	if in := n.inst.Load(); in != nil {
+		if l := in.lead.Load(); l != nil {
+			signal(l.kick)
+		}
+	}
+}
+
+// report logs who joined and who left, and gives up the connection to a node that is gone.
+func (n *Node) report(before, s *sighting) {
+	was := before != nil && before.status == Alive
+	switch is := s.status == Alive; {
+	case is && !was:
+		n.log.Info("joined", keyPeer, s.name, keyAddr, s.addr)
+	case was && !is:
+		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr, "status", s.status)
+		n.wg.Go(func() { n.peers.drop(s.node) })
+	}
+}
+
+// checkKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait for ever.
+func (n *Node) checkKind(s *sighting) {
+	if s.status != Alive || s.cluster == "" || s.durable == n.durable() {
+		return
+	}
+	n.mu.Lock()
+	waits := n.cluster == "" && !n.caughtUp
+	n.mu.Unlock()
+	if waits {
+		go n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.name, s.addr, s.durable, n.durable()))
+	}
+}
+
+// admit decides whether gossip may take in a run of a node.
+func (n *Node) admit(s *sighting) error {
+	cluster := n.self().cluster
+	if cluster != "" && s.cluster != "" && s.cluster != cluster {
+		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.name, s.addr, s.cluster, cluster)
+		n.warnOnce("admit "+s.gossip, "a node of another farm with the same name and secret was refused; "+
+			"to merge the two, stop it, move its data away, and start it with this farm's Join addresses", err)
+		return err
+	}
+	return nil
+}
+
+// warnOnce logs a warning about one thing at most once a minute.
+func (n *Node) warnOnce(about, text string, err error) {
+	n.mu.Lock()
+	again := time.Since(n.warned[about]) < time.Minute
+	if !again {
+		if len(n.warned) > 1000 {
+			clear(n.warned)
+		}
+		n.warned[about] = time.Now()
+	}
+	n.mu.Unlock()
+	if !again {
+		n.log.Warn(text, keyError, err)
+	}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func (n *Node) leaderChanged(server string, term uint64) {
+	name := nodeOf(server)
+	if s := n.directory.get(name); s != nil {
+		name = s.name
+	}
+	if server == "" {
+		n.log.Info("leader changed", keyLeader, "none", keyTerm, term)
+	} else {
+		n.log.Info("leader changed", keyLeader, name, keyTerm, term)
+	}
+	n.changed.notify()
+}
+
+// watchName looks after another node that carries this one's name. The one that started first keeps it; but gossip may
+// speak of a process that is long gone, so this node gives up only to one that answers.
+func (n *Node) watchName() {
+	for {
+		select {
+		case <-n.nameNews:
+		case <-n.ctx.Done():
+			return
+		}
+		for _, s := range n.directory.named(n.cfg.Name, n.gossipName()) {
+			if n.older(s) && n.lives(s) {
+				n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.name, s.addr))
+			}
+		}
+	}
+}
+
+func (n *Node) older(s *sighting) bool {
+	return s.start < n.started || s.start == n.started && s.gossip < n.gossipName()
+}
+
+// lives asks the process behind a sighting, at its own address, whether it is that very run.
+func (n *Node) lives(s *sighting) bool {
+	if s.addr == n.advertise {
+		return false // that address is this node's now
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	c, err := n.port.Dial(ctx, s.addr, protoRPC, s.node)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	if n.greet(c, "") != nil {
+		return false
+	}
+	rc := newRPCConn(c)
+	n.wg.Go(rc.read)
+	out, err := rc.call(ctx, methodStatus, nil)
+	if err != nil {
+		return false
+	}
+	st, err := parseStatus(out)
+	return err == nil && st.gossip == s.gossip
+}

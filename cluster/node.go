@@ -1,0 +1,332 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+)
+
+// Node is one member of a cluster. Open makes it, Close ends it.
+type Node struct {
+	cfg       Config
+	log       *slog.Logger
+	id        string // NodeID
+	run       string // random, of this process
+	started   uint64 // Unix ms
+	trust     *trust.Trust
+	port      *port.Port
+	advertise string
+	seeds     []string  // Join without this node's own address
+	oldPeers  []string  // addresses saved by an earlier run
+	dir       *disk.Dir // nil in memory mode
+	hasState  bool      // there was a log at the start
+
+	directory *directory
+	peers     *peers
+	progress  progress
+	barriers  rounds[indexAnswer]
+	changed   broadcast
+	local     atomic.Pointer[fsm]      // for reads
+	inst      atomic.Pointer[instance] // the present Raft instance
+	gossiping atomic.Pointer[gossip]   // nil until gossip has started
+
+	mu       sync.Mutex
+	cluster  string // cluster ID
+	founding bool   // cluster was made here, for a farm that is being founded
+	inc      string // incarnation
+	boot     uint64
+	tags     map[string]string
+	leaving  bool
+	forget   bool      // what is in the data directory, once stopped
+	caughtUp bool      // this node has been a caught-up member
+	freshAt  time.Time // see staleness
+	warned   map[string]time.Time
+
+	failOnce sync.Once
+	failure  error
+	failed   chan struct{} // closed on a permanent refusal
+	metaNews chan struct{} // holds one: gossip must carry new metadata
+	nameNews chan struct{} // holds one: another node carries this one's name
+	resets   chan error    // holds one
+
+	ctx       context.Context // ends when the node begins to stop
+	cancel    context.CancelFunc
+	stopped   chan struct{} // closed when nothing is answered any more
+	wg        sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
+// directory that another process uses is an error at once. Close the node.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
+		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
+		metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan error, 1)}
+	n.peers = &peers{node: n, byID: map[string]*peer{}}
+	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.wg.Go}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.open(ctx); err != nil {
+		n.cancel()
+		return nil, errors.Join(fmt.Errorf("cluster: %w", err), n.release())
+	}
+	return n, nil
+}
+
+// open acquires everything, in the order in which release gives it back reversed, and then starts the loops.
+func (n *Node) open(ctx context.Context) (err error) {
+	if n.trust, err = trust.New(n.cfg.Farm, n.cfg.Secrets); err != nil {
+		return err
+	}
+	if err := n.openIdentity(); err != nil {
+		return err
+	}
+	ident, err := n.trust.Identity(n.id)
+	if err != nil {
+		return err
+	}
+	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
+		return fmt.Errorf("peer port: %w", err)
+	}
+	if n.advertise, err = n.cfg.advertised(ctx, n.port.Addr().String()); err != nil {
+		return fmt.Errorf("advertise: %w", err)
+	}
+	n.nameSelf(ctx)
+	in, err := startInstance(n, serverID(n.id, n.inc), n.boot)
+	if err != nil {
+		return err
+	}
+	n.inst.Store(in)
+	n.local.Store(in.fsm)
+	if b := n.metaBytes(); len(b) > maxMeta {
+		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w", len(b), maxMeta, ErrTooLarge)
+	}
+	g, err := startGossip(n, n.run)
+	if err != nil {
+		return err
+	}
+	n.gossiping.Store(g)
+	n.start()
+	n.log.Info("opened", keyNode, n.cfg.Name, keyAddr, n.advertise, keyServer, in.server, "durable", n.durable())
+	return nil
+}
+
+// nameSelf fills in what depends on the bound address.
+func (n *Node) nameSelf(ctx context.Context) {
+	if n.cfg.Name == "" {
+		n.cfg.Name = defaultName(n.port.Addr().String())
+	}
+	n.log = n.log.With("self", n.cfg.Name)
+	own := map[string]bool{n.advertise: true, n.port.Addr().String(): true}
+	for _, j := range n.cfg.Join {
+		addrs := resolve(ctx, j)
+		if len(addrs) == 0 || !own[addrs[0]] { // a name that does not resolve now may do so later
+			n.seeds = append(n.seeds, j)
+		}
+	}
+}
+
+func defaultName(bound string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	_, p, _ := net.SplitHostPort(bound)
+	host, _, _ = strings.Cut(host, ".")
+	return host[:min(len(host), maxName-6)] + "-" + p
+}
+
+// start starts the node's loops; every one ends with n.ctx, or when the port is closed.
+func (n *Node) start() {
+	rpc, raft := n.port.Listener(protoRPC), n.port.Listener(protoRaft)
+	n.wg.Go(func() { n.acceptRPC(rpc) })
+	n.wg.Go(func() { n.acceptRaft(raft) })
+	n.wg.Go(n.form)
+	n.wg.Go(n.join)
+	n.wg.Go(n.spread)
+	n.wg.Go(n.watchName)
+	n.wg.Go(n.becomeReady)
+	n.wg.Go(n.freshen)
+	n.wg.Go(n.saveAddresses)
+	n.wg.Go(n.resetOnDemand)
+}
+
+func (n *Node) instance() *instance { return n.inst.Load() }
+func (n *Node) fsm() *fsm           { return n.instance().fsm }
+func (n *Node) gossip() *gossip     { return n.gossiping.Load() }
+func (n *Node) gossipName() string  { return n.id + "." + n.run }
+func (n *Node) durable() bool       { return n.dir != nil }
+
+// ID returns this node's NodeID.
+func (n *Node) ID() string { return n.id }
+
+// Addr returns the peer address that others are told, host:port.
+func (n *Node) Addr() string { return n.advertise }
+
+// whoami is what a node says of itself in handshakes.
+type whoami struct {
+	cluster string
+	server  string
+	boot    uint64
+}
+
+func (n *Node) self() whoami {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return whoami{n.cluster, serverID(n.id, n.inc), n.boot}
+}
+
+// advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it is as far
+// as the former one was.
+func (n *Node) advance(f *fsm, index uint64) {
+	if n.local.Load() != f {
+		if index < n.progress.load() {
+			return
+		}
+		n.local.Store(f)
+	}
+	n.progress.advance(index)
+}
+
+// fail notes a permanent refusal: this node will never be a member as it is configured.
+func (n *Node) fail(err error) {
+	n.failOnce.Do(func() {
+		n.failure = fmt.Errorf("cluster: %w", err)
+		n.log.Error("this node cannot be a member", keyError, err)
+		close(n.failed)
+	})
+}
+
+// Failed is closed when this node can never be a member as it is configured; Err then says why.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherKind, ErrVersion, wrapped.
+func (n *Node) Err() error {
+	select {
+	case <-n.failed:
+		return n.failure
+	default:
+		return nil
+	}
+}
+
+// SetTag changes one of this node's tags, which all members see within a second; "" removes it. It fails with
+// ErrTooLarge if gossip cannot carry all of them: name, version and tags share about 400 bytes.
+func (n *Node) SetTag(key, value string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	tags := maps.Clone(n.tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	if tags[key] = value; value == "" {
+		delete(tags, key)
+	}
+	if maps.Equal(tags, n.tags) {
+		return nil
+	}
+	m := n.metaLocked()
+	m.tags = tags
+	if size := len(m.append(nil)); size > maxMeta {
+		return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size, maxMeta, ErrTooLarge)
+	}
+	n.tags = tags
+	n.metaChanged()
+	return nil
+}
+
+func (n *Node) metaBytes() []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.metaLocked()
+	return m.append(nil)
+}
+
+func (n *Node) metaLocked() meta {
+	return meta{minProtocol: protocolMin, maxProtocol: protocolMax, durable: n.durable(), leaving: n.leaving,
+		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
+		version: n.cfg.Version, tags: n.tags}
+}
+
+func (n *Node) metaChanged() { signal(n.metaNews) }
+
+// spread gossips changed metadata.
+func (n *Node) spread() {
+	for {
+		select {
+		case <-n.metaNews:
+			n.gossip().list.UpdateNode(time.Second) // an error says that it took longer to spread; it still does
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// Listener returns the connections that other members open by Dial for the same protocol, a short word such as "http".
+// They are mutually authenticated and encrypted; PeerID tells who calls. Ask for each protocol once.
+func (n *Node) Listener(proto string) net.Listener { return n.port.Listener(proto) }
+
+// Dial connects to the member whose NodeID is id, for a protocol that it listens for.
+func (n *Node) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
+	c, err := n.dial(ctx, id, proto)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: dial %s: %w", id, err)
+	}
+	return c, nil
+}
+
+// PeerID returns the NodeID of the member at the other end of a connection of Listener or Dial.
+func PeerID(c net.Conn) string { return port.PeerID(c) }
+
+// answer serves the rpc requests of other members.
+func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte) ([]byte, error) {
+	switch m {
+	case methodStatus:
+		return n.answerStatus(), nil
+	case methodTerm:
+		return n.answerTerm(payload)
+	case methodPropose:
+		return n.answerPropose(ctx, payload)
+	case methodBarrier:
+		return n.answerBarrier(ctx)
+	case methodQuery:
+		return n.answerQuery(ctx, payload)
+	case methodRegister:
+		return nil, n.answerRegister(ctx, from, payload)
+	case methodRemove:
+		return nil, n.answerRemove(ctx, from, string(payload))
+	}
+	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
+}
+
+func (n *Node) answerRegister(ctx context.Context, from hello, payload []byte) error {
+	r := wireReader{b: payload}
+	g := readRegistration(&r)
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	l := n.instance().lead.Load()
+	switch {
+	case g.server != from.source:
+		return errNotMe
+	case l == nil:
+		return errNotLeader
+	}
+	return l.register(ctx, g)
+}

@@ -1,0 +1,449 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// originator sends this incarnation's proposals to the leader, wherever it is. What is waiting together travels as one
+// batch; a batch is sent again until it is answered or nobody waits for it any more. The leader's state machine layer
+// sees to it that it is applied once.
+type originator struct {
+	in     *instance
+	wake   chan struct{} // holds one: something is queued
+	window chan struct{} // one for each batch under way
+
+	mu     sync.Mutex
+	queue  []*proposal
+	closed bool
+
+	introduced bool
+
+	id     uint64 // registration; 0 = none. Only run and deliver's callers under mu touch what follows.
+	seq    uint64 // of the last batch
+	flying map[uint64]bool
+}
+
+const batchesInFlight = 8
+
+// proposal is one command and whoever waits for it.
+type proposal struct {
+	machine string
+	cmd     []byte
+	done    chan outcome // holds one
+	state   atomic.Int32
+}
+
+// States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that nothing left
+// this node.
+const (
+	waiting   int32 = iota
+	sent            // it may have left this node
+	gone            // nobody waits any more, and it was not sent
+	abandoned       // nobody waits any more, and it may have been sent
+)
+
+// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node.
+func (p *proposal) giveUp() (maybe bool) {
+	if p.state.CompareAndSwap(waiting, gone) {
+		return false
+	}
+	p.state.Store(abandoned)
+	return true
+}
+
+func (p *proposal) wanted() bool {
+	s := p.state.Load()
+	return s == waiting || s == sent
+}
+
+type outcome struct {
+	index uint64
+	value []byte
+	err   error
+}
+
+// errMoved says that the instance ended before the proposal was sent: the next one can take it.
+var errMoved = errors.New("the raft instance was replaced")
+
+func newOriginator(in *instance) *originator {
+	return &originator{in: in, wake: make(chan struct{}, 1), window: make(chan struct{}, batchesInFlight),
+		flying: map[uint64]bool{}}
+}
+
+// submit queues p. It is answered on p.done, unless its context ends first.
+func (o *originator) submit(p *proposal) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		p.done <- outcome{err: errMoved}
+		return
+	}
+	o.queue = append(o.queue, p)
+	signal(o.wake)
+}
+
+// run sends batch after batch until the instance ends.
+func (o *originator) run() {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer o.close()
+	for o.waitForWork() {
+		if !o.register() {
+			return
+		}
+		out := o.next()
+		if len(out.ps) == 0 { // it was only to introduce itself
+			<-o.window
+			continue
+		}
+		wg.Go(func() {
+			defer func() { <-o.window }()
+			o.deliver(out)
+		})
+	}
+}
+
+// waitForWork waits until something is queued and a batch may fly; it takes the batch's place in the window.
+func (o *originator) waitForWork() bool {
+	for {
+		select {
+		case o.window <- struct{}{}:
+		case <-o.in.ctx.Done():
+			return false
+		}
+		for o.idle() {
+			select {
+			case <-o.wake:
+			case <-o.in.ctx.Done():
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func (o *originator) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) == 0 && (o.id != 0 || !o.introduced)
+}
+
+// introduce makes this origin known even before it has anything to propose.
+func (o *originator) introduce() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.introduced = true
+	signal(o.wake)
+}
+
+// close answers what was never sent.
+func (o *originator) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	for _, p := range o.queue {
+		p.done <- outcome{err: errMoved}
+	}
+	o.queue = nil
+}
+
+// outgoing is a batch under way with the proposals in it.
+type outgoing struct {
+	origin uint64
+	seq    uint64
+	ps     []*proposal
+	frozen bool   // it may have left this node, so it must not change any more
+	body   []byte // of the frozen batch
+}
+
+// next takes what is waiting, as far as one batch goes.
+func (o *originator) next() *outgoing {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := &outgoing{origin: o.id}
+	for size := 0; len(o.queue) > 0 && len(out.ps) < maxEntryCommands; {
+		p := o.queue[0]
+		if size += len(p.cmd); size > maxEntryBytes && len(out.ps) > 0 {
+			break
+		}
+		o.queue[0], o.queue = nil, o.queue[1:]
+		out.ps = append(out.ps, p)
+	}
+	if len(o.queue) == 0 {
+		o.queue = nil
+	}
+	if len(out.ps) > 0 {
+		o.seq++
+		o.flying[o.seq] = true
+		out.seq = o.seq
+	}
+	return out
+}
+
+// claim decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
+// is left who waits.
+func (out *outgoing) claim() bool {
+	if out.frozen {
+		return true
+	}
+	kept := out.ps[:0]
+	for _, p := range out.ps {
+		if p.state.CompareAndSwap(waiting, sent) {
+			kept = append(kept, p)
+			out.body = appendCommand(out.body, p.machine, p.cmd)
+		}
+	}
+	out.ps, out.frozen = kept, true
+	return len(kept) > 0
+}
+
+// release undoes claim: the batch certainly did not get through.
+func (out *outgoing) release() {
+	for _, p := range out.ps {
+		p.state.CompareAndSwap(sent, waiting)
+	}
+	out.frozen, out.body = false, nil
+}
+
+func (out *outgoing) fail(err error) {
+	for _, p := range out.ps {
+		p.done <- outcome{err: err}
+	}
+}
+
+// floor returns the lowest batch whose answer is still wanted.
+func (o *originator) floor() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	low := o.seq + 1
+	for seq := range o.flying {
+		low = min(low, seq)
+	}
+	return low
+}
+
+func (o *originator) landed(out *outgoing) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if out.origin == o.id {
+		delete(o.flying, out.seq)
+	}
+}
+
+// deliver has one batch committed, and answers its proposals.
+func (o *originator) deliver(out *outgoing) {
+	defer o.landed(out)
+	var pause backoff
+	for {
+		if !out.wanted() {
+			return // its answer is not wanted either: from now on the floor refuses a straggler
+		}
+		a, leader, err := o.attempt(out)
+		switch {
+		case err == nil:
+			o.settle(out, a, leader)
+			return
+		case errors.Is(err, errNobody):
+			return
+		case errors.Is(err, errUnregistered), errors.Is(err, errStale):
+			// What became of it is beyond knowing: the answers went with the registration.
+			o.forget(out.origin)
+			out.fail(ErrUncertain)
+			return
+		case errors.Is(err, errMalformed):
+			out.fail(err)
+			return
+		}
+		if !pause.wait(o.in.ctx) {
+			out.fail(out.overtaken())
+			return
+		}
+	}
+}
+
+// overtaken is the answer to a batch that the end of the instance overtook.
+func (out *outgoing) overtaken() error {
+	if out.frozen {
+		return ErrUncertain
+	}
+	return errMoved
+}
+
+func (o *originator) settle(out *outgoing, a leaderAnswer, leader string) {
+	if len(a.value) != len(out.ps) {
+		out.fail(ErrUncertain)
+		return
+	}
+	o.in.nudger.nudge(nudge{index: a.index, term: a.term, leader: leader})
+	for i, p := range out.ps {
+		p.done <- outcome{index: a.index, value: a.value[i]}
+	}
+}
+
+const attemptTimeout = 5 * time.Second
+
+// errNobody says that nobody waits for a batch any more.
+var errNobody = errors.New("nobody waits")
+
+// attempt sends the batch to the present leader once.
+func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
+	leader, ctx := o.in.leader.get()
+	if leader == "" {
+		return leaderAnswer{}, "", ErrNoLeader
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	send, err := o.route(ctx, leader)
+	if err != nil {
+		return leaderAnswer{}, leader, err
+	}
+	fresh := !out.frozen
+	if !out.claim() {
+		return leaderAnswer{}, leader, errNobody
+	}
+	b := batch{origin: out.origin, seq: out.seq, floor: o.floor(), count: len(out.ps), body: out.body}
+	a, err := send(ctx, b)
+	if err = errors.Join(err, a.err, a.code.err()); fresh && errors.Is(err, errNotLeader) {
+		out.release()
+	}
+	return a, leader, err
+}
+
+// wanted reports whether anybody still waits for the batch.
+func (out *outgoing) wanted() bool { return slices.ContainsFunc(out.ps, (*proposal).wanted) }
+
+// route returns the way to the leader, once it is open.
+func (o *originator) route(ctx context.Context, leader string) (func(context.Context, batch) (leaderAnswer, error), error) {
+	if leader == o.in.server {
+		l := o.in.lead.Load()
+		if l == nil {
+			return nil, errNotLeader
+		}
+		return func(ctx context.Context, b batch) (leaderAnswer, error) { return l.submit(ctx, b), nil }, nil
+	}
+	conn, err := o.in.node.peers.get(ctx, nodeOf(leader))
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, b batch) (leaderAnswer, error) {
+		answer, err := conn.call(ctx, methodPropose, appendBatch(nil, &b))
+		if err != nil {
+			return leaderAnswer{}, err
+		}
+		return parseProposeAnswer(answer)
+	}, nil
+}
+
+func parseProposeAnswer(b []byte) (leaderAnswer, error) {
+	r := wireReader{b: b}
+	a := leaderAnswer{term: r.uvarint()}
+	a.answer = readAnswer(&r)
+	return a, endOf(&r)
+}
+
+// answerPropose is the leader's side of attempt.
+func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
+	r := wireReader{b: payload}
+	b := readBatch(&r)
+	if err := endOf(&r); err != nil {
+		return nil, err
+	}
+	if err := b.each(func(_, _ []byte) {}); err != nil {
+		return nil, err // before it can reach the log
+	}
+	l := n.instance().lead.Load()
+	if l == nil {
+		return nil, errNotLeader
+	}
+	a := l.submit(ctx, b)
+	if a.err != nil {
+		return nil, a.err
+	}
+	return appendAnswer(binary.AppendUvarint(nil, a.term), a.answer), nil
+}
+
+// register makes this origin known, once, and after the farm forgot it. False at the end of the instance.
+func (o *originator) register() bool {
+	var pause backoff
+	for {
+		o.mu.Lock()
+		known := o.id != 0
+		o.mu.Unlock()
+		if known {
+			return true
+		}
+		g := registration{origin: randomUint64(), server: o.in.server, boot: o.in.boot}
+		err := o.in.askLeader(o.in.ctx, func(ctx context.Context, leader string) error {
+			return o.registerAt(ctx, leader, g)
+		})
+		if err == nil {
+			o.mu.Lock()
+			o.id, o.seq, o.flying = g.origin, 0, map[uint64]bool{}
+			o.mu.Unlock()
+			return true
+		}
+		if errors.Is(err, errSetBack) {
+			o.in.node.reset(errSetBack)
+		}
+		if !pause.wait(o.in.ctx) {
+			return false
+		}
+	}
+}
+
+func (o *originator) registerAt(ctx context.Context, leader string, g registration) error {
+	if leader != o.in.server {
+		_, _, err := o.in.node.peers.call(ctx, nodeOf(leader), methodRegister, appendRegistration(nil, g))
+		return err
+	}
+	if l := o.in.lead.Load(); l != nil {
+		return l.register(ctx, g)
+	}
+	return errNotLeader
+}
+
+// forget gives up a registration that the farm has dropped.
+func (o *originator) forget(id uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.id == id {
+		o.id = 0
+	}
+}
+
+func randomUint64() uint64 {
+	for {
+		var b [8]byte
+		rand.Read(b[:])
+		if v := binary.BigEndian.Uint64(b[:]); v != 0 {
+			return v
+		}
+	}
+}
+
+// askLeader calls f with the present leader, within a time that allows for another attempt elsewhere.
+func (in *instance) askLeader(ctx context.Context, f func(ctx context.Context, leader string) error) error {
+	leader, lctx := in.leader.get()
+	if leader == "" {
+		return ErrNoLeader
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	defer context.AfterFunc(lctx, cancel)()
+	return f(ctx, leader)
+}
+
+// backoff is the pause between attempts: short at first, since a new leader is found within a second.
+type backoff struct{ d time.Duration }
+
+func (b *backoff) wait(ctx context.Context) bool {
+	b.d = min(max(2*b.d, 2*time.Millisecond), 100*time.Millisecond)
+	return sleep(ctx, b.d)
+}

@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	protoRaft   = "raft"
+	protoRPC    = "rpc"
+	protoGossip = "gossip"
+)
+
+const dialTimeout = 2 * time.Second
+
+// peers holds one rpc connection to each member this node has called.
+type peers struct {
+	node *Node
+	mu   sync.Mutex
+	byID map[string]*peer // by NodeID
+}
+
+type peer struct {
+	mu   sync.Mutex // held while dialing, so that callers share one dial
+	conn *rpcConn
+}
+
+// call asks the member whose NodeID is id. sent reports whether the request may have left this node.
+func (p *peers) call(ctx context.Context, id string, m method, payload []byte) (out []byte, sent bool, err error) {
+	c, err := p.get(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	out, err = c.call(ctx, m, payload)
+	return out, true, err
+}
+
+func (p *peers) get(ctx context.Context, id string) (*rpcConn, error) {
+	p.mu.Lock()
+	e := p.byID[id]
+	if e == nil {
+		e = &peer{}
+		p.byID[id] = e
+	}
+	p.mu.Unlock()
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.conn != nil && !e.conn.dead() {
+		return e.conn, nil
+	}
+	c, err := p.dial(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	e.conn = c
+	return c, nil
+}
+
+func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := p.node.dial(ctx, id, protoRPC)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.node.greet(c, ""); err != nil {
+		c.Close()
+		return nil, err
+	}
+	rc := newRPCConn(c)
+	p.node.wg.Go(rc.read)
+	return rc, nil
+}
+
+// drop closes the connection to a member that gossip has found dead.
+func (p *peers) drop(id string) {
+	p.mu.Lock()
+	e := p.byID[id]
+	delete(p.byID, id)
+	p.mu.Unlock()
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.conn != nil {
+		e.conn.kill(errInternal)
+	}
+}
+
+// dial opens a connection to the node whose NodeID is id, wherever it was last seen.
+func (n *Node) dial(ctx context.Context, id, proto string) (net.Conn, error) {
+	addr := n.directory.addr(id)
+	if addr == "" {
+		return nil, fmt.Errorf("no address known of node %s", id)
+	}
+	return n.port.Dial(ctx, addr, proto, id)
+}
+
+// acceptRPC serves the rpc connections that other members open.
+func (n *Node) acceptRPC(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		n.wg.Go(func() {
+			from, err := n.receive(c, false)
+			if err != nil {
+				n.log.Debug("rpc connection refused", keyError, err)
+				c.Close()
+				return
+			}
+			serveRPC(n.ctx, c, from, n.answer)
+		})
+	}
+}

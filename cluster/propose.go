@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Handle is a client of one replicated state machine. It works on every member, wherever the leader is.
+type Handle struct {
+	node *Node
+	name string
+}
+
+// Handle returns the client of the state machine called name. It panics if Config.Machines has none of that name.
+func (n *Node) Handle(name string) *Handle {
+	if n.cfg.Machines[name] == nil {
+		panic(fmt.Sprintf("cluster: Handle(%q): Config.Machines has no state machine of that name", name))
+	}
+	return &Handle{n, name}
+}
+
+// Propose replicates cmd and returns the index at which it was applied and the machine's answer. It returns once this
+// node has applied it too. It works on every member; retries are internal, and a command is never applied twice.
+//
+// Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
+// the outcome was open), ErrTooLarge (over 512 KiB), ErrClosed (nothing was sent). The context's own error is joined.
+func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
+	if len(cmd) > maxCommandBytes {
+		return 0, nil, fmt.Errorf("cluster: command of %d bytes: %w", len(cmd), ErrTooLarge)
+	}
+	for {
+		p := &proposal{machine: h.name, cmd: cmd, done: make(chan outcome, 1)}
+		h.node.instance().origin.submit(p)
+		out := h.await(ctx, p)
+		switch {
+		case errors.Is(out.err, errMoved):
+			if err := h.node.pause(ctx); err != nil {
+				return 0, nil, fmt.Errorf("cluster: propose: %w", err)
+			}
+			continue
+		case out.err != nil:
+			return 0, nil, fmt.Errorf("cluster: propose: %w", out.err)
+		}
+		if err := h.Wait(ctx, out.index); err != nil {
+			return 0, nil, fmt.Errorf("cluster: propose: %w: %w", ErrUncertain, err)
+		}
+		return out.index, out.value, nil
+	}
+}
+
+func (h *Handle) await(ctx context.Context, p *proposal) outcome {
+	select {
+	case out := <-p.done:
+		return out
+	case <-ctx.Done():
+		if p.giveUp() {
+			return outcome{err: fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())}
+		}
+		return outcome{err: fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())}
+	}
+}
+
+// pause waits a moment for the node's next Raft instance, or says that there will be none.
+func (n *Node) pause(ctx context.Context) error {
+	select {
+	case <-n.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+	case <-time.After(5 * time.Millisecond):
+		return nil
+	}
+}
+
+// Wait returns when this node has applied index: nil, ErrClosed, or the context's error.
+func (h *Handle) Wait(ctx context.Context, index uint64) error {
+	return h.node.progress.wait(ctx, h.node.stopped, index)
+}
+
+// Applied returns the index of the last entry this node has applied; it only rises.
+func (h *Handle) Applied() uint64 { return h.node.progress.load() }
+
+// Local returns this node's own copy of the state machine, for local reads. It is another one after the node had to
+// replace its Raft instance, so ask for it each time.
+func (h *Handle) Local() StateMachine { return h.node.local.Load().machines[h.name] }
+
+// Staleness returns how old this node's knowledge may be: the time since it asked for the newest index, of the last such
+// question whose answer it has applied. Before the first one it is very long.
+func (h *Handle) Staleness() time.Duration { return h.node.staleness() }

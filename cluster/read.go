@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere, before the
+// call. Concurrent calls share a question to the leader, but only one that was not yet asked.
+//
+// Errors: ErrNoLeader with the context's error joined, or ErrClosed.
+func (h *Handle) Barrier(ctx context.Context) error {
+	if err := h.node.barrier(ctx); err != nil {
+		return fmt.Errorf("cluster: barrier: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) barrier(ctx context.Context) error {
+	return n.retry(ctx, func() error {
+		a, err := n.barriers.join(ctx)
+		if err != nil {
+			return err
+		}
+		if err := n.progress.wait(ctx, n.stopped, a.index); err != nil {
+			return err
+		}
+		n.fresh(a.asked)
+		return nil
+	})
+}
+
+// indexAnswer is the leader's answer to the question for the newest index, and when it was asked.
+type indexAnswer struct {
+	index uint64
+	asked time.Time
+}
+
+// askIndex is one round of barriers.
+func (n *Node) askIndex() (indexAnswer, error) {
+	in := n.instance()
+	a := indexAnswer{asked: time.Now()}
+	err := in.askLeader(n.ctx, func(ctx context.Context, leader string) (err error) {
+		if leader == in.server {
+			a.index, err = n.leaderBarrier(ctx)
+			return err
+		}
+		out, _, err := n.peers.call(ctx, nodeOf(leader), methodBarrier, nil)
+		if err != nil {
+			return err
+		}
+		r := wireReader{b: out}
+		a.index = r.uvarint()
+		return endOf(&r)
+	})
+	return a, err
+}
+
+func (n *Node) leaderBarrier(ctx context.Context) (uint64, error) {
+	l := n.instance().lead.Load()
+	if l == nil {
+		return 0, errNotLeader
+	}
+	return l.barrier(ctx)
+}
+
+// answerBarrier is the leader's side of askIndex.
+func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
+	index, err := n.leaderBarrier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return binary.AppendUvarint(nil, index), nil
+}
+
+// Query asks the leader's copy of the machine. The answer is at least as new as anything acknowledged before the call,
+// and nothing is kept of it here.
+//
+// Errors: ErrNoLeader with the context's error joined, or ErrClosed.
+func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
+	err = h.node.retry(ctx, func() error {
+		answer, err = h.node.queryLeader(ctx, h.name, q)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: query: %w", err)
+	}
+	return answer, nil
+}
+
+func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out []byte, err error) {
+	in := n.instance()
+	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {
+		if leader == in.server {
+			out, err = n.queryHere(ctx, machine, q)
+			return err
+		}
+		out, _, err = n.peers.call(ctx, nodeOf(leader), methodQuery, appendBytes(appendString(nil, machine), q))
+		return err
+	})
+	return out, err
+}
+
+// queryHere answers from this node's copy after it has proved that it leads.
+func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte, error) {
+	in := n.instance()
+	m := in.fsm.machines[machine]
+	if m == nil {
+		return nil, errNoMachine
+	}
+	l := in.lead.Load()
+	if l == nil {
+		return nil, errNotLeader
+	}
+	if _, err := l.barrier(ctx); err != nil {
+		return nil, err
+	}
+	return m.Query(q), nil
+}
+
+// answerQuery is the leader's side of queryLeader.
+func (n *Node) answerQuery(ctx context.Context, payload []byte) ([]byte, error) {
+	r := wireReader{b: payload}
+	machine, q := r.string(), r.bytes()
+	if err := endOf(&r); err != nil {
+		return nil, err
+	}
+	return n.queryHere(ctx, machine, q)
+}
+
+// retry calls f until it succeeds, fails for a reason that will not pass, or ctx ends.
+func (n *Node) retry(ctx context.Context, f func() error) error {
+	var pause backoff
+	for {
+		err := f()
+		switch {
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errNoMachine):
+			return err
+		case n.ctx.Err() != nil:
+			return ErrClosed
+		case !pause.wait(ctx):
+			return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+		}
+	}
+}
+
+// freshen keeps this node's staleness low while it has contact to a leader.
+func (n *Node) freshen() {
+	for sleep(n.ctx, freshenEvery) {
+		ctx, cancel := context.WithTimeout(n.ctx, freshenEvery)
+		n.barrier(ctx)
+		cancel()
+	}
+}
+
+const freshenEvery = 2 * time.Second
+
+// fresh notes that this node has applied everything that was acknowledged before asked.
+func (n *Node) fresh(asked time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if asked.After(n.freshAt) {
+		n.freshAt = asked
+	}
+}
+
+func (n *Node) staleness() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.freshAt.IsZero() {
+		return math.MaxInt64
+	}
+	return time.Since(n.freshAt)
+}

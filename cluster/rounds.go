@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+)
+
+// rounds lets concurrent callers share one execution of do. A caller joins only a round that has not begun, so what do
+// finds out is always newer than the call.
+type rounds[T any] struct {
+	do      func() (T, error)
+	spawn   func(func()) // starts a goroutine
+	mu      sync.Mutex
+	next    *round[T] // not begun; nil if nobody waits
+	running bool
+}
+
+type round[T any] struct {
+	done  chan struct{}
+	value T
+	err   error
+}
+
+// join waits for the next round.
+func (g *rounds[T]) join(ctx context.Context) (T, error) {
+	g.mu.Lock()
+	r := g.next
+	if r == nil {
+		r = &round[T]{done: make(chan struct{})}
+		g.next = r
+	}
+	if !g.running {
+		g.running = true
+		g.spawn(g.run)
+	}
+	g.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var zero T
+		return zero, ctx.Err()
+	}
+}
+
+func (g *rounds[T]) run() {
+	for {
+		g.mu.Lock()
+		r := g.next
+		g.next = nil
+		if r == nil {
+			g.running = false
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		r.value, r.err = g.do()
+		close(r.done)
+	}
+}

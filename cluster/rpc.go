@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+// The members call each other over rpc connections: frames of
+//
+//	length (uint32), call (uint64), method or code (byte), payload
+//
+// Answers come in any order.
+type method byte
+
+const (
+	methodStatus   method = 1 // -> status
+	methodTerm     method = 2 // -> current term, clock
+	methodPropose  method = 3 // batch -> answer
+	methodBarrier  method = 4 // -> index
+	methodQuery    method = 5 // machine, query -> answer
+	methodRegister method = 6 // registration ->
+	methodRemove   method = 7 // server ID ->
+)
+
+const (
+	frameHead   = 13
+	maxFrame    = 16 << 20
+	maxRequests = 256 // of one connection, under way at once
+)
+
+func writeFrame(w *bufio.Writer, call uint64, kind byte, payload []byte) error {
+	var h [frameHead]byte
+	binary.BigEndian.PutUint32(h[:], uint32(len(payload)))
+	binary.BigEndian.PutUint64(h[4:], call)
+	h[12] = kind
+	w.Write(h[:])
+	w.Write(payload)
+	return w.Flush()
+}
+
+func readFrame(r *bufio.Reader) (call uint64, kind byte, payload []byte, err error) {
+	var h [frameHead]byte
+	if _, err = io.ReadFull(r, h[:]); err != nil {
+		return 0, 0, nil, err
+	}
+	n := int(binary.BigEndian.Uint32(h[:]))
+	if n > maxFrame {
+		return 0, 0, nil, fmt.Errorf("rpc frame of %d bytes: %w", n, errMalformed)
+	}
+	payload, err = readFull(r, n)
+	return binary.BigEndian.Uint64(h[4:]), h[12], payload, err
+}
+
+// readFull reads n bytes, taking memory only for what really comes.
+func readFull(r io.Reader, n int) ([]byte, error) {
+	const step = 64 << 10
+	b := make([]byte, min(n, step))
+	for at := 0; ; {
+		m, err := io.ReadFull(r, b[at:])
+		if at += m; err != nil {
+			return nil, noEOF(err)
+		}
+		if at == n {
+			return b, nil
+		}
+		b = append(b, make([]byte, min(n-at, max(step, at)))...)
+	}
+}
+
+// rpcConn is the calling end of a connection.
+type rpcConn struct {
+	conn net.Conn
+	wmu  sync.Mutex
+	w    *bufio.Writer
+
+	mu      sync.Mutex
+	pending map[uint64]chan rpcAnswer
+	last    uint64
+	err     error // set once the connection is dead
+}
+
+type rpcAnswer struct {
+	code    code
+	payload []byte
+	err     error
+}
+
+func newRPCConn(c net.Conn) *rpcConn {
+	return &rpcConn{conn: c, w: bufio.NewWriterSize(c, 32<<10), pending: map[uint64]chan rpcAnswer{}}
+}
+
+// call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open.
+func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, error) {
+	id, ch, err := c.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.send(id, m, payload); err != nil {
+		c.kill(err)
+	}
+	select {
+	case a := <-ch:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return a.payload, a.code.err()
+	case <-ctx.Done():
+		c.forget(id)
+		return nil, ctx.Err()
+	}
+}
+
+func (c *rpcConn) begin() (uint64, chan rpcAnswer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, nil, c.err
+	}
+	c.last++
+	ch := make(chan rpcAnswer, 1)
+	c.pending[c.last] = ch
+	return c.last, ch, nil
+}
+
+func (c *rpcConn) send(id uint64, m method, payload []byte) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return writeFrame(c.w, id, byte(m), payload)
+}
+
+func (c *rpcConn) forget(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, id)
+}
+
+// read hands the answers to their callers until the connection ends.
+func (c *rpcConn) read() {
+	r := bufio.NewReaderSize(c.conn, 32<<10)
+	for {
+		id, kind, payload, err := readFrame(r)
+		if err != nil {
+			c.kill(err)
+			return
+		}
+		c.mu.Lock()
+		ch := c.pending[id]
+		delete(c.pending, id)
+		c.mu.Unlock()
+		if ch != nil {
+			ch <- rpcAnswer{code: code(kind), payload: payload}
+		}
+	}
+}
+
+// kill ends the connection and everything that waits on it.
+func (c *rpcConn) kill(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = fmt.Errorf("connection lost: %w", err)
+	c.conn.Close()
+	for id, ch := range c.pending {
+		delete(c.pending, id)
+		ch <- rpcAnswer{err: c.err}
+	}
+}
+
+func (c *rpcConn) dead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err != nil
+}
+
+// rpcHandler answers one request of the member at the other end.
+type rpcHandler func(ctx context.Context, from hello, m method, payload []byte) ([]byte, error)
+
+// serveRPC answers the requests of one connection until it ends, each on a goroutine of its own.
+func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer conn.Close()
+	defer cancel()
+	r := bufio.NewReaderSize(conn, 32<<10)
+	var wmu sync.Mutex
+	w := bufio.NewWriterSize(conn, 32<<10)
+	slots := make(chan struct{}, maxRequests)
+	for {
+		id, kind, payload, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			out, err := handle(ctx, from, method(kind), payload)
+			wmu.Lock()
+			defer wmu.Unlock()
+			if writeFrame(w, id, byte(codeOf(err)), out) != nil {
+				conn.Close()
+			}
+		})
+	}
+}

@@ -1,0 +1,235 @@
+package cluster
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// A snapshot is one stream:
+//
+//	magic, header length (uint32), header: index, stamp, servers, origins, number of machines
+//	for each machine, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
+//	CRC-32C of all before it (uint32)
+//
+// Equal states give equal bytes.
+const snapshotMagic = "WFSNAP1\n"
+
+const (
+	maxSnapshotHeader = 1 << 30 // a header holds answers at most, so this is generous
+	snapshotChunk     = 64 << 10
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type snapshotHeader struct {
+	index, stamp uint64
+	servers      []string
+	origins      origins
+	machines     int
+}
+
+func appendSnapshotHeader(dst []byte, f *fsm) []byte {
+	dst = binary.AppendUvarint(dst, f.index)
+	dst = binary.AppendUvarint(dst, f.stamp)
+	dst = binary.AppendUvarint(dst, uint64(len(f.servers)))
+	for _, s := range f.servers {
+		dst = appendString(dst, s)
+	}
+	dst = f.origins.append(dst)
+	return binary.AppendUvarint(dst, uint64(len(f.names)))
+}
+
+func readSnapshotHeader(b []byte) (snapshotHeader, error) {
+	r := wireReader{b: b}
+	h := snapshotHeader{index: r.uvarint(), stamp: r.uvarint()}
+	for range r.count(1) {
+		h.servers = append(h.servers, r.string())
+	}
+	h.origins = readOrigins(&r)
+	h.machines = int(r.uvarint())
+	if err := endOf(&r); err != nil {
+		return h, fmt.Errorf("snapshot header: %w", err)
+	}
+	return h, nil
+}
+
+// snapshot is a frozen state; Persist writes it while the log goes on.
+type snapshot struct {
+	header   []byte
+	names    []string
+	machines []io.WriterTo
+}
+
+var _ raft.FSMSnapshot = (*snapshot)(nil)
+
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.write(sink); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (s *snapshot) Release() { s.machines = nil }
+
+func (s *snapshot) write(dst io.Writer) error {
+	sum := crc32.New(castagnoli)
+	w := bufio.NewWriterSize(io.MultiWriter(dst, sum), snapshotChunk)
+	w.WriteString(snapshotMagic)
+	writeUint32(w, len(s.header))
+	w.Write(s.header)
+	for i, m := range s.machines {
+		w.WriteByte(byte(len(s.names[i])))
+		w.WriteString(s.names[i])
+		c := bufio.NewWriterSize(chunkWriter{w}, snapshotChunk)
+		if _, err := m.WriteTo(c); err != nil {
+			return fmt.Errorf("snapshot of %q: %w", s.names[i], err)
+		}
+		if err := c.Flush(); err != nil {
+			return err
+		}
+		writeUint32(w, 0)
+	}
+	if err := w.Flush(); err != nil { // a bufio.Writer keeps the first error
+		return err
+	}
+	_, err := dst.Write(binary.BigEndian.AppendUint32(nil, sum.Sum32()))
+	return err
+}
+
+func writeUint32(w *bufio.Writer, n int) {
+	w.Write(binary.BigEndian.AppendUint32(w.AvailableBuffer(), uint32(n)))
+}
+
+// chunkWriter writes each piece with its length before it.
+type chunkWriter struct{ w *bufio.Writer }
+
+func (c chunkWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	writeUint32(c.w, len(p))
+	return c.w.Write(p)
+}
+
+// snapshotReader reads a snapshot and checks it on the way.
+type snapshotReader struct {
+	src io.Reader // counted into sum
+	raw *bufio.Reader
+	sum uint32
+}
+
+func newSnapshotReader(r io.Reader) *snapshotReader {
+	s := &snapshotReader{raw: bufio.NewReaderSize(r, snapshotChunk)}
+	s.src = readerFunc(func(p []byte) (int, error) {
+		n, err := s.raw.Read(p)
+		s.sum = crc32.Update(s.sum, castagnoli, p[:n])
+		return n, err
+	})
+	return s
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func (s *snapshotReader) full(n int) ([]byte, error) {
+	b := make([]byte, 0, min(n, snapshotChunk)) // grows with what really comes
+	for len(b) < n {
+		m := min(n-len(b), snapshotChunk)
+		b = append(b, make([]byte, m)...)
+		if _, err := io.ReadFull(s.src, b[len(b)-m:]); err != nil {
+			return nil, fmt.Errorf("snapshot: %w", noEOF(err))
+		}
+	}
+	return b, nil
+}
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (s *snapshotReader) uint32() (int, error) {
+	b, err := s.full(4)
+	if err != nil {
+		return 0, err
+	}
+	return int(binary.BigEndian.Uint32(b)), nil
+}
+
+func (s *snapshotReader) header() (snapshotHeader, error) {
+	magic, err := s.full(len(snapshotMagic))
+	if err != nil {
+		return snapshotHeader{}, err
+	}
+	if string(magic) != snapshotMagic {
+		return snapshotHeader{}, fmt.Errorf("%w: snapshot begins with %q", ErrVersion, magic)
+	}
+	n, err := s.uint32()
+	if err != nil {
+		return snapshotHeader{}, err
+	}
+	if n > maxSnapshotHeader {
+		return snapshotHeader{}, fmt.Errorf("snapshot header of %d bytes: %w", n, errMalformed)
+	}
+	b, err := s.full(n)
+	if err != nil {
+		return snapshotHeader{}, err
+	}
+	return readSnapshotHeader(b)
+}
+
+// next returns the name of the next machine and the reader of its bytes, to be read to its end.
+func (s *snapshotReader) next() (string, io.Reader, error) {
+	n, err := s.full(1)
+	if err != nil {
+		return "", nil, err
+	}
+	name, err := s.full(int(n[0]))
+	return string(name), &chunkReader{s: s}, err
+}
+
+func (s *snapshotReader) end() error {
+	want := s.sum
+	got, err := s.uint32()
+	if err != nil {
+		return err
+	}
+	if uint32(got) != want {
+		return fmt.Errorf("snapshot checksum is wrong: %w", errMalformed)
+	}
+	return nil
+}
+
+type chunkReader struct {
+	s    *snapshotReader
+	left int
+	done bool
+}
+
+func (c *chunkReader) Read(p []byte) (int, error) {
+	if c.left == 0 && !c.done {
+		n, err := c.s.uint32()
+		if err != nil {
+			return 0, err
+		}
+		c.left, c.done = n, n == 0
+	}
+	if c.done {
+		return 0, io.EOF
+	}
+	n, err := c.s.src.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	if err == io.EOF && n == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+func at(node, inc, status string) *sighting {
+	return &sighting{node: node, gossip: node + ".run" + inc, status: status, meta: meta{incarnation: inc, name: node}}
+}
+
+func servers(ids ...string) (out []raft.Server) {
+	for _, id := range ids {
+		s := raft.Server{ID: raft.ServerID(id[1:]), Suffrage: raft.Voter}
+		if id[0] == '-' {
+			s.Suffrage = raft.Nonvoter
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func TestPlan(t *testing.T) {
+	a, b, c, d := at("a", "1", Alive), at("b", "1", Alive), at("c", "1", Alive), at("d", "1", Alive)
+	front := at("f", "1", Alive)
+	front.role = Front
+	leaving := at("b", "1", Alive)
+	leaving.leaving = true
+	caughtUp := map[string]bool{"a.1": true, "b.1": true, "b.2": true, "c.1": true, "d.1": true, "e.1": true, "f.1": true}
+	tests := map[string]struct {
+		servers []raft.Server
+		nodes   []*sighting
+		left    map[string]bool
+		behind  bool
+		max     int
+		want    change
+	}{
+		"alone":                        {servers("+a.1"), []*sighting{a}, nil, false, 5, change{}},
+		"a new node becomes non-voter": {servers("+a.1"), []*sighting{a, b}, nil, false, 5, change{addNonvoter, "b.1"}},
+		"a dead node does not":         {servers("+a.1"), []*sighting{a, at("b", "1", Dead)}, nil, false, 5, change{}},
+		"two nodes have two voters":    {servers("+a.1", "-b.1"), []*sighting{a, b}, nil, false, 5, change{promote, "b.1"}},
+		"not before it has caught up":  {servers("+a.1", "-b.1"), []*sighting{a, b}, nil, true, 5, change{}},
+		"three have three":             {servers("+a.1", "+b.1", "-c.1"), []*sighting{a, b, c}, nil, false, 5, change{promote, "c.1"}},
+		"a fourth stands by":           {servers("+a.1", "+b.1", "+c.1", "-d.1"), []*sighting{a, b, c, d}, nil, false, 5, change{}},
+		"a fifth makes room for both":  {servers("+a.1", "+b.1", "+c.1", "-d.1", "-e.1"), []*sighting{a, b, c, d, at("e", "1", Alive)}, nil, false, 5, change{promote, "d.1"}},
+		"MaxVoters":                    {servers("+a.1", "+b.1", "+c.1", "-d.1", "-e.1"), []*sighting{a, b, c, d, at("e", "1", Alive)}, nil, false, 3, change{}},
+		"a dead voter keeps its place": {servers("+a.1", "+b.1", "+c.1", "-d.1"), []*sighting{a, b, at("c", "1", Dead), d}, nil, false, 5, change{}},
+		"Front never votes":            {servers("+a.1", "-f.1"), []*sighting{a, front}, nil, false, 5, change{}},
+		"Front is a non-voter":         {servers("+a.1"), []*sighting{a, front}, nil, false, 5, change{addNonvoter, "f.1"}},
+		"the old incarnation goes":     {servers("+a.1", "+b.1"), []*sighting{a, at("b", "2", Alive)}, nil, false, 5, change{remove, "b.1"}},
+		"before the new one comes":     {servers("+a.1", "+b.1", "-c.1"), []*sighting{a, at("b", "2", Alive), c}, nil, false, 5, change{remove, "b.1"}},
+		"not on hearsay of the dead":   {servers("+a.1", "+b.1"), []*sighting{a, at("b", "2", Dead)}, nil, false, 5, change{}},
+		"never the leader itself":      {servers("+a.1"), []*sighting{at("a", "2", Alive)}, nil, false, 5, change{addNonvoter, "a.2"}},
+		"a stopping node is not added": {servers("+a.1"), []*sighting{a, leaving}, nil, false, 5, change{}},
+		"nor one that was let go":      {servers("+a.1"), []*sighting{a, b}, map[string]bool{"b.1": true}, false, 5, change{}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := situation{self: "a.1", servers: tt.servers, nodes: tt.nodes, left: tt.left, maxVoters: tt.max, caughtUp: caughtUp}
+			if tt.behind {
+				s.caughtUp = nil
+			}
+			if got := s.plan(); got != tt.want {
+				t.Errorf("plan: %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOddVoters(t *testing.T) {
+	for n, want := range []int{0, 1, 2, 3, 3, 5, 5, 5, 5} {
+		if got := oddVoters(n, 5); got != want {
+			t.Errorf("%d nodes: %d voters, want %d", n, got, want)
+		}
+	}
+}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -430,5 +432,31 @@ func BenchmarkKey(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Key("session", 1)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite testdata/snapshot.bin")
+
+// Logs and snapshots outlive the program that wrote them.
+func TestFormatsStayReadable(t *testing.T) {
+	m := NewMachine()
+	cmd := ensure{"session", Secret{1, 31: 2}}.append(nil)
+	if want := "\x01\x07session\x01" + strings.Repeat("\x00", 30) + "\x02"; string(cmd) != want {
+		t.Errorf("command %q, want %q", cmd, want)
+	}
+	m.Apply(1, epoch, cmd)
+	m.Apply(2, epoch.Add(time.Hour), ensure{"pins", Secret{3}}.append(nil))
+	const file = "testdata/snapshot.bin"
+	if *update {
+		if err := os.WriteFile(file, snapshot(t, m), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(snapshot(t, restored(t, old)), snapshot(t, m)) {
+		t.Error("a snapshot of an earlier version is not what it was")
 	}
 }

@@ -114,9 +114,10 @@ func decodeRings(b []byte) (rings, error) {
 		if len(b) < n+4 {
 			return nil, errCorrupt
 		}
-		purpose, count := string(b[1:n]), int(binary.LittleEndian.Uint32(b[n:]))
+		purpose, count := string(b[1:n]), binary.LittleEndian.Uint32(b[n:])
 		b = b[n+4:]
-		if purpose <= last || !validPurpose(purpose) || count == 0 || count > len(b)/keySize || len(all) == maxPurposes {
+		if purpose <= last || !validPurpose(purpose) || count == 0 || uint64(count) > uint64(len(b)/keySize) ||
+			len(all) == maxPurposes {
 			return nil, errCorrupt
 		}
 		keys := make([]*key, count)

@@ -94,10 +94,11 @@ func (b *blockReader) next() ([]byte, error) {
 	if err := b.fill(4); err != nil {
 		return nil, err
 	}
-	n := int(binary.LittleEndian.Uint32(b.buf))
-	if n > maxBlock {
+	size := binary.LittleEndian.Uint32(b.buf)
+	if size > maxBlock {
 		return nil, errCorrupt
 	}
+	n := int(size)
 	b.crc = crc32.Update(b.crc, castagnoli, b.buf)
 	if err := b.fill(n + 4); err != nil {
 		return nil, err

@@ -210,8 +210,8 @@ func TestNow(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		r.gone(key)
-		if f, err := DecodeFetched(r.Query(Fetch{key}.Append(nil))); err != nil || f.Found || !f.Ended {
-			t.Errorf("fetched %+v, %v", f, err)
+		if f, err := DecodeFetched(r.Query(Fetch{key}.Append(nil))); err != nil || f.Found || f.Ended {
+			t.Errorf("fetched %+v, %v: ended before the log says so", f, err)
 		}
 		// Here more time has passed than in the log, which alone decides.
 		r.pass(time.Second)
@@ -220,6 +220,14 @@ func TestNow(t *testing.T) {
 			t.Errorf("alive %v at %v", ok, r.Now())
 		}
 		time.Sleep(time.Hour)
+		if r.gone(key); r.Ended(key) {
+			t.Error("ended before the log says so")
+		}
+		r.pass(2 * time.Minute)
+		r.apply(Touch{})
+		if !r.Ended(key) {
+			t.Error("not ended although the log says so")
+		}
 		m := restored(t, snapshot(t, r.Machine))
 		if !m.Now().Equal(r.now) {
 			t.Errorf("a restored machine's time is %v, want %v", m.Now(), r.now)

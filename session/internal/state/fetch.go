@@ -20,7 +20,7 @@ type Fetched struct {
 	Applied uint64    // log index of the machine that answered
 	Now     time.Time // its log time
 	Found   bool      // Record is the session
-	Ended   bool      // there is none, and it is known that there was
+	Ended   bool      // there is none, and that is final; see Machine.Ended
 	Record  Record    // its bytes are a part of the answer that was decoded
 }
 

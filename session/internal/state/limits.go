@@ -1,6 +1,9 @@
 package state
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Limits bound what sessions may hold. They are part of the replicated state, because a node that judged by limits of
 // its own would drift from the others. Lower limits leave what exists alone; they bind the next change.
@@ -45,7 +48,7 @@ func (l Limits) append(dst []byte) []byte {
 }
 
 func (d *decoder) limits() Limits {
-	next := func() int { return int(min(d.uvarint(), 1<<31)) }
+	next := func() int { return int(min(d.uvarint(), math.MaxInt32)) }
 	l := Limits{Value: next(), Name: next(), Keys: next(), Session: next(), Sessions: next()}
 	if !l.valid() {
 		d.fail()

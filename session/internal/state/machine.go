@@ -64,7 +64,7 @@ func (m *Machine) Query(q []byte) []byte {
 	return f.Append(nil)
 }
 
-// Get returns a session that exists and is not past its deadline at Now.
+// Get returns a session that exists and is not past its deadline at Now. Where there is none, see Ended.
 func (m *Machine) Get(key Key) (Record, bool) {
 	s, ok := m.table.Load().get(key)
 	if !ok || s.deadline() <= m.nowMillis() {
@@ -73,14 +73,16 @@ func (m *Machine) Get(key Key) (Record, bool) {
 	return s.record(), true
 }
 
-// Ended reports whether there was a session of this key that ended less than TombstoneTTL ago or is past its deadline.
-// Of a key never seen, or long forgotten, both Get and Ended are false.
+// Ended reports whether it is certain that a session of this key is over: it ended less than TombstoneTTL ago, or the time
+// of a command carried out here was at or past its deadline. However old this copy is, true is final. A session that is
+// past its deadline at Now alone has not Ended: a Touch may be on its way here. Nor has one of a key never seen, or long
+// forgotten. In these cases both Get and Ended are false.
 func (m *Machine) Ended(key Key) bool {
-	t, now := m.table.Load(), m.nowMillis()
+	t := m.table.Load()
 	if s, ok := t.get(key); ok {
-		return s.deadline() <= now
+		return s.deadline() <= t.now.Load()
 	}
-	return t.buried(key, now)
+	return t.buried(key, m.nowMillis())
 }
 
 // Len returns the number of sessions held, those past their deadline but not yet collected by a Tick included.

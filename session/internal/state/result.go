@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Status is the first word of every answer.
@@ -64,7 +65,7 @@ func (r Result) Append(dst []byte) []byte {
 func DecodeResult(b []byte) (Result, error) {
 	d := decoder{b: b}
 	status, flags, count, version := Status(d.byte()), d.byte(), d.uvarint(), d.uvarint()
-	if d.bad || status < OK || status > Malformed || flags > flagFound|flagMore || count > 1<<31 {
+	if d.bad || status < OK || status > Malformed || flags > flagFound|flagMore || count > math.MaxInt32 {
 		return Result{}, errAnswer
 	}
 	r := Result{Status: status, Found: flags&flagFound != 0, More: flags&flagMore != 0, Count: int(count), Version: version}

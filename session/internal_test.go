@@ -1,0 +1,407 @@
+package session
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"math"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+func newSigner() *signer { return &signer{ring: newProcessKeys()} }
+
+func TestToken(t *testing.T) {
+	s := newSigner()
+	sec, issued := newSecret(), time.Unix(1_700_000_000, 0)
+	text, ok := s.mintToken(sec, issued, 1)
+	if !ok || len(text) != tokenText || !looksLikeToken(text) {
+		t.Fatalf("token %q, %v", text, ok)
+	}
+	g, ok := s.readToken(text)
+	if !ok || g.key != sec.key() || !g.issued.Equal(issued) {
+		t.Fatalf("read %+v, %v", g, ok)
+	}
+	raw, _ := base64.RawURLEncoding.DecodeString(text)
+	for i := range raw {
+		bad := bytes.Clone(raw)
+		bad[i] ^= 0x10
+		if _, ok := s.readToken(base64.RawURLEncoding.EncodeToString(bad)); ok {
+			t.Errorf("byte %d changed, and accepted", i)
+		}
+	}
+	if _, ok := newSigner().readToken(text); ok {
+		t.Error("accepted with another key")
+	}
+	if _, ok := s.mintToken(sec, issued, 2); ok {
+		t.Error("signed with a key that does not exist")
+	}
+	if key := sec.key(); bytes.Contains(raw, key[:]) {
+		t.Error("the token contains the store's key")
+	}
+	// Signatures of one kind do not serve as the other.
+	if i := s.readIndex(text[:indexText], g.key, "c"); i != 0 {
+		t.Errorf("a token as an index: %d", i)
+	}
+}
+
+func TestIndexIsBound(t *testing.T) {
+	s := newSigner()
+	sec := newSecret()
+	key, other := sec.key(), StoreKey{1}
+	text, ok := s.mintIndex(1<<40, key, "cluster")
+	if !ok || len(text) != indexText {
+		t.Fatalf("index %q, %v", text, ok)
+	}
+	if i := s.readIndex(text, key, "cluster"); i != 1<<40 {
+		t.Errorf("read %d", i)
+	}
+	for _, i := range []uint64{s.readIndex(text, other, "cluster"), s.readIndex(text, key, "another"), s.readIndex(text, key, ""),
+		s.readIndex(text[1:], key, "cluster"), s.readIndex("A"+text[1:31]+"A", key, "cluster"), s.readIndex("", key, "cluster")} {
+		if i != 0 {
+			t.Errorf("believed %d", i)
+		}
+	}
+}
+
+func TestReadTokenAllocatesNothing(t *testing.T) {
+	s := newSigner()
+	text, _ := s.mintToken(newSecret(), time.Now(), 1)
+	forged := text[:20] + "AAAA" + text[24:]
+	for name, text := range map[string]string{"genuine": text, "forged": forged, "short": text[1:]} {
+		if n := testing.AllocsPerRun(100, func() { s.readToken(text) }); n > 0.5 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestSignerFollowsTheRing(t *testing.T) {
+	ring := &oneKey{key: []byte("first first first first")}
+	s := &signer{ring: ring}
+	text, _ := s.mintToken(newSecret(), time.Now(), 5)
+	ring.key = []byte("other other other other") // the same id, after a restore: another key
+	if _, ok := s.readToken(text); ok {
+		t.Error("the old key is still in use")
+	}
+	ring.key = nil
+	if _, ok := s.readToken(text); ok {
+		t.Error("accepted without a key")
+	}
+	var wg sync.WaitGroup
+	ring.key = []byte("first first first first")
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				if _, ok := s.readToken(text); !ok {
+					t.Error("refused")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+type oneKey struct{ key []byte }
+
+func (k *oneKey) Current(string) (uint32, []byte, bool)        { return 5, k.key, k.key != nil }
+func (k *oneKey) Key(purpose string, id uint32) ([]byte, bool) { return k.key, k.key != nil && id == 5 }
+
+func FuzzReadToken(f *testing.F) {
+	s := newSigner()
+	text, _ := s.mintToken(newSecret(), time.Now(), 1)
+	f.Add(text)
+	f.Add("")
+	f.Fuzz(func(t *testing.T, in string) {
+		if _, ok := s.readToken(in); ok && in != text {
+			t.Errorf("forged: %q", in)
+		}
+		if i := s.readIndex(in, StoreKey{}, "c"); i != 0 {
+			t.Errorf("forged: %q", in)
+		}
+	})
+}
+
+func FuzzCandidates(f *testing.F) {
+	f.Add("a=b; sid=x; sid=\"y\"", "sid")
+	f.Fuzz(func(t *testing.T, line, name string) {
+		n := 0
+		candidates(map[string][]string{"Cookie": {line}}, name, func(v string) bool {
+			if n++; !strings.Contains(line, v) {
+				t.Errorf("made up %q", v)
+			}
+			return false
+		})
+		if n > maxCandidates {
+			t.Errorf("%d candidates", n)
+		}
+	})
+}
+
+func TestCheckRefusesBombs(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"map of 2^32":       {0xdf, 0xff, 0xff, 0xff, 0xff},
+		"map of 20 million": {0xdf, 0x01, 0x31, 0x2d, 0x00},
+		"array of 2^32":     {0xdd, 0xff, 0xff, 0xff, 0xff},
+		"bin of 2^32":       {0xc6, 0xff, 0xff, 0xff, 0xff},
+		"str of 2^32":       {0xdb, 0xff, 0xff, 0xff, 0xff},
+		"ext of 2^32":       {0xc9, 0xff, 0xff, 0xff, 0xff, 1},
+		"deep arrays":       bytes.Repeat([]byte{0x91}, 4<<20),
+		"deep maps":         bytes.Repeat([]byte{0x81, 0xa0}, 1<<20),
+		"empty":             {},
+		"two values":        {1, 2},
+		"never used":        {0xc1},
+		"cut":               {0x92, 1},
+	} {
+		if check(b) == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	deepest := append(bytes.Repeat([]byte{0x91}, maxDepth), 1)
+	if err := check(deepest); err != nil {
+		t.Errorf("%d levels: %v", maxDepth, err)
+	}
+	if check(append([]byte{0x91}, deepest...)) == nil {
+		t.Errorf("%d levels: accepted", maxDepth+1)
+	}
+}
+
+// What check accepts, the library reads, and to the last byte, without allocating much more than there is.
+func FuzzCheck(f *testing.F) {
+	for _, v := range []any{nil, true, -1, 1 << 40, 1.5, "text", []byte{1}, []any{1, "a"}, map[string]any{"k": []int{1}}, time.Now()} {
+		b, err := msgpack.Marshal(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{0xc7, 12, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if check(b) != nil {
+			return
+		}
+		r := bytes.NewReader(b)
+		if err := msgpack.NewDecoder(r).Skip(); err == nil && r.Len() != 0 {
+			t.Errorf("%x: the library left %d bytes", b, r.Len())
+		}
+	})
+}
+
+// Whatever is stored, decoding it into any type ends in a value or an error.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte{0xd6, 0xff, 1, 2, 3, 4})
+	f.Add([]byte{0x81, 0xa1, 'A', 0x92, 1, 2})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		decode[string](b)
+		decode[[]byte](b)
+		decode[bool](b)
+		decode[int8](b)
+		decode[uint64](b)
+		decode[float32](b)
+		decode[float64](b)
+		decode[time.Time](b)
+		decode[everything](b)
+		decode[map[string][]int](b)
+		decode[[3]*int](b)
+		if v, err := decode[int64](b); err == nil {
+			again, err := encode(&v)
+			if w, err2 := decode[int64](again); err != nil || err2 != nil || w != v {
+				t.Errorf("%x: %d became %d, %v, %v", b, v, w, err, err2)
+			}
+		}
+	})
+}
+
+type named string
+
+type everything struct {
+	A string
+	B []byte
+	C map[string]int
+	D map[int]named
+	E *float64
+	F []everything
+	G time.Time
+	H time.Duration
+	I [2]uint8
+	J netip.Addr
+	K *big.Int
+	L bool
+	embedded
+	hidden int
+}
+
+type embedded struct{ X int32 }
+
+func roundTrip[T any](t *testing.T, values ...T) {
+	t.Helper()
+	if err := checkType(reflect.TypeFor[T]()); err != nil {
+		t.Errorf("%T: %v", *new(T), err)
+	}
+	for _, v := range values {
+		b, err := encode(&v)
+		if err != nil || check(b) != nil {
+			t.Errorf("%T: %v, check: %v", v, err, check(b))
+			continue
+		}
+		if got, err := decode[T](b); err != nil || !reflect.DeepEqual(got, v) {
+			t.Errorf("%T: %v became %v, %v (%x)", v, v, got, err, b)
+		}
+		if kind := reflect.TypeFor[T]().Kind(); kind != reflect.Struct && kind != reflect.Slice {
+			var lib T // the library reads what is written here, and the other way round
+			if err := msgpack.Unmarshal(b, &lib); err != nil || !reflect.DeepEqual(lib, v) {
+				t.Errorf("%T: the library reads %v, %v", v, lib, err)
+			}
+			b, _ := msgpack.Marshal(v)
+			if got, err := decode[T](b); err != nil || !reflect.DeepEqual(got, v) {
+				t.Errorf("%T: of the library's %x: %v, %v", v, b, got, err)
+			}
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	roundTrip(t, "", "a", strings.Repeat("x", 31), strings.Repeat("x", 32), strings.Repeat("x", 300), strings.Repeat("x", 70000))
+	roundTrip(t, nil, []byte{}, []byte{1, 2}, bytes.Repeat([]byte{7}, 300), bytes.Repeat([]byte{7}, 70000))
+	roundTrip(t, true, false)
+	roundTrip[int](t, 0, 1, 127, 128, -1, -32, -33, -128, -129, 255, 256, 65535, 65536, math.MaxInt32+1, math.MaxInt64, math.MinInt64)
+	roundTrip[int8](t, -128, 127)
+	roundTrip[int16](t, -32768, 32767)
+	roundTrip[int32](t, math.MinInt32, math.MaxInt32)
+	roundTrip[int64](t, math.MinInt64, math.MaxInt64)
+	roundTrip[uint](t, 0, math.MaxUint64)
+	roundTrip[uint8](t, 0, 255)
+	roundTrip[uint16](t, 65535)
+	roundTrip[uint32](t, math.MaxUint32)
+	roundTrip[uint64](t, math.MaxUint64)
+	roundTrip[float32](t, 0, 1.5, math.MaxFloat32)
+	roundTrip(t, 0, 1.5, math.Inf(-1), math.MaxFloat64)
+	roundTrip(t, time.Time{}, time.Unix(1_700_000_000, 0).UTC(), time.Unix(1_700_000_000, 123456789).UTC(),
+		time.Date(2600, 1, 2, 3, 4, 5, 6, time.UTC), time.Date(1901, 1, 1, 0, 0, 0, 0, time.UTC))
+	roundTrip[named](t, "x")
+	roundTrip(t, []string{"a", "b"})
+	roundTrip(t, map[string]int{"a": 1})
+	roundTrip(t, struct{}{})
+	n := 2.5
+	roundTrip(t, everything{A: "a", B: []byte{1}, C: map[string]int{"x": 1}, D: map[int]named{-5: "y"}, E: &n,
+		F: []everything{{A: "inner"}}, H: time.Second, I: [2]uint8{1, 2}, J: netip.MustParseAddr("::1"),
+		K: big.NewInt(1 << 60), L: true, embedded: embedded{X: 4}})
+}
+
+type (
+	myTime  time.Time
+	opaque  struct{ x int }
+	wrapper struct{ V any }
+	ring    struct{ Next *ring }
+	ringA   struct{ B ringB }
+	ringB   struct{ A [1]*ringA }
+	stamped struct {
+		time.Time
+		Note string
+	}
+	tree     struct{ Kids []tree }
+	bigs     map[string]big.Int
+	half     int
+	viaSlice struct{ S []*viaSlice }
+)
+
+func (half) MarshalText() ([]byte, error) { return nil, errors.New("never") }
+
+func TestTypesThatWouldNotSurvive(t *testing.T) {
+	for _, c := range []struct {
+		v    any
+		want string
+	}{
+		{new(any), "interface"},
+		{new(wrapper), "interface"},
+		{new(map[string]any), "interface"},
+		{new(error), "interface"},
+		{new(chan int), "chan"},
+		{new(func()), "func"},
+		{new(complex128), "complex128"},
+		{new(uintptr), "uintptr"},
+		{new(opaque), "without exported fields"},
+		{new([]map[string]opaque), "without exported fields"},
+		{new(myTime), "named time type"},
+		{new(map[float64]int), "keys of type float64"},
+		{new(map[[2]int]int), "keys of type"},
+		{new(ring), "by pointers"},
+		{new(ringA), "by pointers"},
+		{new(map[string]*ring), "by pointers"},
+		{new(stamped), "name the field"},
+		{new(bigs), "in a map"},
+		{new(half), "none to decode"},
+	} {
+		err := checkType(reflect.TypeOf(c.v).Elem())
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%T: %v, want …%s…", c.v, err, c.want)
+		}
+	}
+	for _, v := range []any{new(tree), new(viaSlice), new(map[string]tree), new(*int), new([]big.Int), new(map[string]*big.Int)} {
+		if err := checkType(reflect.TypeOf(v).Elem()); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+}
+
+func TestNewKeyPanics(t *testing.T) {
+	for _, f := range []func(){
+		func() { NewKey[int]("") },
+		func() { NewKey[int](strings.Repeat("x", 65)) },
+		func() { NewKey[int]("a\nb") },
+		func() { NewKey[int]("a\xff") },
+		func() { NewKey[any]("a") },
+	} {
+		func() {
+			defer func() {
+				if s, ok := recover().(string); !ok || !strings.HasPrefix(s, "session: ") {
+					t.Errorf("panic %v", s)
+				}
+			}()
+			f()
+		}()
+	}
+	if k := NewKey[int]("größe 1"); k.Name() != "größe 1" {
+		t.Errorf("name %q", k.Name())
+	}
+}
+
+func TestGoneCacheForgets(t *testing.T) {
+	var g goneCache
+	key, now := StoreKey{1}, time.Now()
+	g.add(key, now)
+	if !g.has(key, now.Add(9*time.Second)) || g.has(StoreKey{2}, now) {
+		t.Error("not remembered")
+	}
+	if g.has(key, now.Add(31*time.Second)) {
+		t.Error("not forgotten")
+	}
+	for i := range maxGone + 10 {
+		g.add(StoreKey{2, byte(i), byte(i >> 8), byte(i >> 16)}, now.Add(time.Minute))
+	}
+	if len(g.now) > maxGone {
+		t.Errorf("%d remembered", len(g.now))
+	}
+}
+
+func TestHistory(t *testing.T) {
+	var h history
+	t0 := time.Now()
+	if !h.recent(1, t0) {
+		t.Error("with no history, anything may be recent")
+	}
+	for i := range 20 {
+		h.note(uint64(i*10), t0.Add(time.Duration(i)*10*time.Second))
+	}
+	now := t0.Add(190 * time.Second)
+	if h.recent(120, now) || !h.recent(140, now) || len(h.marks) > 8 {
+		t.Errorf("marks %v", h.marks)
+	}
+}

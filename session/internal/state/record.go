@@ -140,7 +140,7 @@ func (d *decoder) blob() blob {
 		}
 		last = name
 	}
-	if in.bad || len(all) > maxBlob {
+	if len(all) > maxBlob {
 		d.fail()
 		return nil
 	}

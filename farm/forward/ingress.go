@@ -71,5 +71,5 @@ func stripHop(h http.Header) {
 	}
 }
 
-// errorLog gives net/http's complaints about single connections a place at debug level.
-func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
+// errorLog takes what net/http has to say: about panics of handlers, above all.
+func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// stopTime is how long a node may take to stop in order.
+const stopTime = 30 * time.Second
+
+// child is a node in a process of its own. Its standard input is its leash: when that ends, because the launcher lets go
+// of it or has died in whatever way, the node stops.
+type child struct {
+	program, name, dir, http, peer string
+	others                         []string // peer addresses of the other nodes
+	founds                         bool     // it founds the farm: the first node of a new one, at its first start
+
+	cmd   *exec.Cmd
+	leash io.Closer
+	ended chan struct{} // closed when the process has ended
+	err   error         // how; read it after ended
+}
+
+func (c *child) logFile() string { return c.dir + ".log" }
+
+// start starts the process and tells exits when it has ended.
+func (c *child) start(exits chan<- *child) error {
+	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own
+	join := strings.Join(c.others, ",")
+	if c.founds {
+		join = ""
+	}
+	c.cmd = exec.Command(c.program, "-node", "-leashed", "-name", c.name,
+		"-http", c.http, "-peer", c.peer, "-join", join, "-dir", c.dir)
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	c.cmd.SysProcAttr = apart()
+	if c.leash, err = c.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := c.cmd.Start(); err != nil {
+		return fmt.Errorf("starting %s: %w", c.name, err)
+	}
+	c.founds = false
+	c.ended = make(chan struct{})
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.ended)
+		exits <- c
+	}()
+	return nil
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+func (c *child) running() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// release lets the node stop in order.
+func (c *child) release() {
+	if c.leash != nil {
+		c.leash.Close()
+	}
+}
+
+// wait returns when the process has ended; one that does not stop is killed.
+func (c *child) wait() {
+	if c.ended == nil {
+		return
+	}
+	select {
+	case <-c.ended:
+	case <-time.After(stopTime):
+		c.cmd.Process.Kill()
+		<-c.ended
+	}
+}
+
+// ready reports whether the node serves.
+func (c *child) ready(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.http+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// lastWords returns the end of the node's log.
+func (c *child) lastWords() string {
+	b, err := os.ReadFile(c.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	maxNodes  = 9
+	formTime  = 60 * time.Second // for all nodes to become ready
+	firstHTTP = 8081             // ports that are used if they are free
+	firstPeer = 7951
+)
+
+// launcher starts the nodes as processes of their own and looks after them.
+type launcher struct {
+	out    io.Writer
+	dir    string
+	nodes  []*child
+	exits  chan *child
+	events chan string
+	lines  chan string
+}
+
+// launch runs n nodes until ctx ends, with data below dir, or in a temporary folder that is removed at the end.
+func launch(ctx context.Context, n int, dir string) error {
+	if n < 1 || n > maxNodes {
+		return fmt.Errorf("-nodes %d: 1 to %d can be started", n, maxNodes)
+	}
+	if dir == "" {
+		temp, err := os.MkdirTemp("", "shop-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temp)
+		dir = temp
+	}
+	// On Linux the nodes are killed with the thread that started them, so it must live as long as the launcher.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	l := &launcher{out: os.Stdout, dir: dir, exits: make(chan *child, maxNodes), events: make(chan string), lines: make(chan string)}
+	if err := l.prepare(n); err != nil {
+		return err
+	}
+	defer l.stopAll()
+	for _, c := range l.nodes {
+		if err := c.start(l.exits); err != nil {
+			return err
+		}
+	}
+	if err := l.form(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	l.introduce()
+	go l.read(os.Stdin) // ends with the process
+	follow, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go l.follow(follow)
+	l.attend(ctx)
+	return nil
+}
+
+// prepare decides on names, addresses and folders.
+func (l *launcher) prepare(n int) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	founded := false
+	for i := range n {
+		c := &child{program: program, name: "n" + strconv.Itoa(i+1)}
+		c.dir = filepath.Join(l.dir, c.name)
+		if _, err := os.Stat(c.dir); err == nil {
+			founded = true
+		}
+		if c.http, err = freeAddr(firstHTTP + i); err != nil {
+			return err
+		}
+		if c.peer, err = freeAddr(firstPeer + i); err != nil {
+			return err
+		}
+		l.nodes = append(l.nodes, c)
+	}
+	for i, c := range l.nodes {
+		c.founds = i == 0 && !founded
+		for _, other := range l.nodes {
+			if other != c {
+				c.others = append(c.others, other.peer)
+			}
+		}
+	}
+	return os.MkdirAll(l.dir, 0o755)
+}
+
+// freeAddr returns an address on loopback whose port is free for TCP and UDP: the preferred port if it is.
+func freeAddr(preferred int) (string, error) {
+	for _, port := range []int{preferred, 0, 0, 0, 0, 0} {
+		tcp, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		addr := tcp.Addr().String()
+		udp, err := net.ListenPacket("udp", addr)
+		tcp.Close()
+		if err == nil {
+			udp.Close()
+			return addr, nil
+		}
+	}
+	return "", errors.New("no free port on loopback")
+}
+
+// form waits until every node serves.
+func (l *launcher) form(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, formTime, errors.New("the farm has not formed in time; see the logs in "+l.dir))
+	defer cancel()
+	fmt.Fprintf(l.out, "Starting %d nodes; data and logs are in %s\n", len(l.nodes), l.dir)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for waiting := l.nodes; len(waiting) > 0; {
+		select {
+		case <-tick.C:
+			if waiting[0].ready(ctx) {
+				waiting = waiting[1:]
+			}
+		case c := <-l.exits:
+			return fmt.Errorf("%s ended: %v\n%s", c.name, c.err, c.lastWords())
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return context.Cause(ctx)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// introduce prints who is there and what to try.
+func (l *launcher) introduce() {
+	view, _ := l.ask(context.Background()) // without it the roles are missing
+	tab := tabwriter.NewWriter(l.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(tab, "\nNODE\tURL\tPEER\tPID\tROLE")
+	for _, c := range l.nodes {
+		role := ""
+		for _, m := range view.Members {
+			if m.Name == c.name {
+				role = m.Role
+			}
+		}
+		if view.Leader == c.name {
+			role += ", leader"
+		}
+		fmt.Fprintf(tab, "%s\thttp://%s\t%s\t%d\t%s\n", c.name, c.http, c.peer, c.pid(), role)
+	}
+	tab.Flush()
+	first, last := l.nodes[0], l.nodes[len(l.nodes)-1]
+	fmt.Fprintf(l.out, `
+Try this:
+  open http://%s and fill the cart, then look at http://%s/cart
+  kill -9 %-8d  %s is gone, the cart is not: ask another node
+  r 1 + Enter       starts n1 again; so do r 2, r 3, ...
+  Ctrl-C            ends all nodes
+
+`, first.http, last.http, first.pid(), first.name)
+}
+
+// attend does what the person at the terminal says, and tells what happens, until ctx ends.
+func (l *launcher) attend(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-l.exits:
+			l.say(fmt.Sprintf("%s ended: %v (r %s starts it again)", c.name, c.err, c.name[1:]))
+		case event := <-l.events:
+			l.say(event)
+		case line := <-l.lines:
+			if err := l.obey(line); err != nil {
+				l.say(err.Error())
+			}
+		}
+	}
+}
+
+// obey carries out one line of input.
+func (l *launcher) obey(line string) error {
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return nil
+	}
+	i, err := 0, error(nil)
+	if len(words) == 2 && words[0] == "r" {
+		i, err = strconv.Atoi(words[1])
+	}
+	if err != nil || i < 1 || i > len(l.nodes) {
+		return fmt.Errorf("r and a number from 1 to %d starts a node again", len(l.nodes))
+	}
+	c := l.nodes[i-1]
+	if c.running() {
+		return fmt.Errorf("%s is running: kill -9 %d", c.name, c.pid())
+	}
+	if err := c.start(l.exits); err != nil {
+		return err
+	}
+	l.say(fmt.Sprintf("%s starts again as process %d", c.name, c.pid()))
+	return nil
+}
+
+func (l *launcher) say(s string) { fmt.Fprintf(l.out, "%s  %s\n", time.Now().Format(time.TimeOnly), s) }
+
+func (l *launcher) read(in io.Reader) {
+	for s := bufio.NewScanner(in); s.Scan(); {
+		l.lines <- s.Text()
+	}
+}
+
+// stopAll lets all nodes stop in order, at the same time.
+func (l *launcher) stopAll() {
+	fmt.Fprintln(l.out, "\nEnding all nodes")
+	for _, c := range l.nodes {
+		c.release()
+	}
+	for _, c := range l.nodes {
+		c.wait()
+	}
+}
+
+// client talks to the nodes.
+var client = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}

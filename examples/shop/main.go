@@ -1,0 +1,77 @@
+// Shop is a small shop that runs as a farm of several processes on one machine, to be played with: fill a cart, kill a
+// node, look at the cart on another one.
+//
+//	go run ./examples/shop             three nodes; prints what to try
+//	go run ./examples/shop -node ...   one node by hand, in as many terminals or on as many machines as you like
+//
+// README.md describes the JSON interface.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/seed48eb2e21/webfarm/farm"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal stops in order; a second one kills
+	if err := run(ctx, os.Args[0], os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "shop:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, program string, args []string) error {
+	fs := flag.NewFlagSet(program, flag.ExitOnError)
+	cfg := farm.Flags(fs)
+	node := fs.Bool("node", false, "run one node in this process")
+	nodes := fs.Int("nodes", 3, "how many nodes to start, without -node")
+	leashed := fs.Bool("leashed", false, "with -node: stop when standard input ends, as it does when the launcher dies")
+	fs.Parse(args)
+	if fs.NArg() > 0 {
+		return fmt.Errorf("what is %q? See -help", fs.Arg(0))
+	}
+	switch {
+	case *node && *leashed:
+		return runNode(untilEOF(ctx, os.Stdin), *cfg)
+	case *node:
+		return runNode(ctx, *cfg)
+	}
+	if cfg.HTTP != "" || cfg.Peer != "" || cfg.Name != "" || len(cfg.Join) > 0 {
+		return errors.New("the launcher picks names and addresses itself; with -node you choose")
+	}
+	return launch(ctx, *nodes, cfg.Dir)
+}
+
+// untilEOF returns a context that ends when in does.
+func untilEOF(ctx context.Context, in io.Reader) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // ends with the process at the latest
+		io.Copy(io.Discard, in)
+		cancel()
+	}()
+	return ctx
+}
+
+func runNode(ctx context.Context, cfg farm.Config) error {
+	cfg.App = "shop"
+
+	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
+	// in this process (Config.Server.TLSConfig) or at a proxy in front of it, and leaves this line out.
+	cfg.Session.Cookie.Insecure = true
+
+	f, err := farm.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Serve(ctx, routes(f))
+}

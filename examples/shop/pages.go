@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+
+	"github.com/seed48eb2e21/webfarm/farm"
+)
+
+//go:embed pages
+var files embed.FS
+
+// page is what every template gets.
+type page struct {
+	Title string
+	Node  string // that ran the handler
+	Via   string // that took the request from the browser
+	Items int    // in the cart
+	Data  any
+}
+
+// site serves the pages.
+type site struct {
+	farm      *farm.Farm
+	templates map[string]*template.Template
+}
+
+func routes(f *farm.Farm) http.Handler {
+	s := &site{farm: f, templates: make(map[string]*template.Template)}
+	for _, name := range []string{"front", "cart", "farm"} {
+		s.templates[name] = template.Must(template.ParseFS(files, "pages/layout.html", "pages/"+name+".html"))
+	}
+	r := f.Router()
+	r.Use(http.NewCrossOriginProtection().Handler) // forms of other sites must not fill carts
+	r.Get("/", s.front)
+	r.Get("/cart", s.cart)
+	r.Post("/cart", s.changeCart)
+	r.Get("/farm", s.status)
+	r.Get("/style.css", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, files, "pages/style.css")
+	})
+	r.Mount("/api", api(f))
+	return r
+}
+
+func (s *site) front(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, "front", "Six good things", products)
+}
+
+func (s *site) cart(w http.ResponseWriter, r *http.Request) {
+	lines, total := cartLines(cart.Or(r.Context(), nil))
+	s.render(w, r, "cart", "Your cart", struct {
+		Lines []line
+		Total string
+	}{lines, euros(total)})
+}
+
+// changeCart takes the forms of the front page and of the cart.
+func (s *site) changeCart(w http.ResponseWriter, r *http.Request) {
+	n, back := 1, "/"
+	if r.FormValue("action") == "remove" {
+		n, back = -1, "/cart"
+	}
+	if _, err := addToCart(r.Context(), r.FormValue("sku"), n); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	http.Redirect(w, r, back, http.StatusSeeOther)
+}
+
+func (s *site) status(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, "farm", "The farm", farmStatus(s.farm.Cluster().State()))
+}
+
+func (s *site) render(w http.ResponseWriter, r *http.Request, name, title string, data any) {
+	info := farm.Info(r.Context())
+	p := page{Title: title, Node: info.Node, Via: info.Via, Items: itemsIn(cart.Or(r.Context(), nil)), Data: data}
+	var b bytes.Buffer
+	if err := s.templates[name].ExecuteTemplate(&b, "layout", p); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(b.Bytes())
+}

@@ -1,0 +1,198 @@
+package farm
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/session"
+)
+
+// None as Config.HTTP or Config.Admin means: do not listen there.
+const None = "none"
+
+// Names of the replicated state machines of a farm; Config.Cluster.Machines may add others.
+const (
+	machineSession = "session"
+	machineKeyring = "keyring"
+)
+
+const tagHTTP = "http" // gossiped: where a node's public listener is reached
+
+// Config describes a node. The zero Config is a farm of one, in memory, on loopback. Open copies it; what is changed
+// afterwards has no effect.
+type Config struct {
+	// Farm is the name of the cluster; "" = "webfarm". Nodes of another name are refused.
+	Farm string
+
+	// App is the name of the application. Requests are forwarded to nodes of the same App only, so that several programs
+	// can share the sessions of one farm. "" is a name like any other.
+	App string
+
+	// Name is this node's name for people, unique among the live nodes; "" = hostname-port. In memory mode a restarted
+	// node is recognised by it.
+	Name string
+
+	// HTTP is where clients connect; "" = 127.0.0.1:8080. None: the application has a server of its own, see Handler.
+	HTTP string
+
+	// Peer is where other nodes connect, on TCP and UDP; "" = a free port on loopback.
+	Peer string
+
+	// Advertise is how others reach Peer; "" = the bound address.
+	Advertise string
+
+	// Admin answers the health paths; "" = a free port on loopback, see AdminAddr. None: do not listen.
+	Admin string
+
+	// Join holds peer addresses of other nodes; one that answers is enough. Empty, on a node without state: found a farm.
+	Join []string
+
+	// Secrets authenticate the nodes to each other: the first is used, all are accepted. At least 128 bits. May be empty
+	// while everything is on loopback.
+	Secrets []string
+
+	// Dir is the data directory; "" = memory only. All nodes of a farm have one, or none.
+	Dir string
+
+	// Role is empty for a node that votes and serves; cluster.Front forwards every request, cluster.Staging takes none.
+	Role cluster.Role
+
+	// Session says how sessions behave. Its Keys are the farm's own.
+	Session session.Config
+
+	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty there.
+	Cluster cluster.Config
+	Forward forward.Config
+
+	// Server is a template for the public server: TLSConfig, timeouts, BaseContext, ErrorLog and so on are used, Addr and
+	// Handler must be empty. With a TLSConfig the public port speaks HTTPS. nil = timeouts against slow clients, no TLS.
+	Server *http.Server
+
+	// Listener takes the place of HTTP; the farm closes it. nil = listen on HTTP.
+	Listener net.Listener
+
+	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is believed:
+	// X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id. Everybody else's is removed.
+	TrustedProxies []netip.Prefix
+
+	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
+	LeaveOnStop bool
+
+	// Logger; nil = slog.Default().
+	Logger *slog.Logger
+
+	problem error // found by Flags in the environment; reported by Open
+}
+
+func (c Config) withDefaults() Config {
+	c.Farm = cmp.Or(c.Farm, "webfarm")
+	c.HTTP = cmp.Or(c.HTTP, "127.0.0.1:8080")
+	c.Admin = cmp.Or(c.Admin, "127.0.0.1:0")
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.problem != nil {
+		return c.problem
+	}
+	if err := c.Forward.Validate(); err != nil {
+		return err
+	}
+	if c.Server != nil && (c.Server.Addr != "" || c.Server.Handler != nil) {
+		return errors.New("Config.Server is a template: its Addr and Handler must be empty; use Config.HTTP and Serve")
+	}
+	if c.Session.Keys != nil {
+		return errors.New("Config.Session.Keys must be nil: the farm keeps a key ring for all its nodes")
+	}
+	if c.Listener != nil && c.HTTP == None {
+		return errors.New("Config.Listener is set and Config.HTTP is none: which is it?")
+	}
+	return c.validateTwice()
+}
+
+// validateTwice complains about settings that were made in two places.
+func (c Config) validateTwice() error {
+	twice := map[string]bool{
+		"Farm":      c.Cluster.Farm != "",
+		"Name":      c.Cluster.Name != "",
+		"Peer":      c.Cluster.Listen != "",
+		"Advertise": c.Cluster.Advertise != "",
+		"Join":      c.Cluster.Join != nil,
+		"Secrets":   c.Cluster.Secrets != nil,
+		"Dir":       c.Cluster.Dir != "",
+		"Role":      c.Cluster.Role != "" || c.Forward.Role != "",
+	}
+	for field, set := range twice {
+		if set {
+			return fmt.Errorf("use Config.%s and leave its like in Config.Cluster and Config.Forward empty", field)
+		}
+	}
+	if f := c.Forward; f.ID != "" || f.Node != "" || f.App != "" || f.TrustedProxies != nil {
+		return errors.New("Config.Forward: ID and Node are filled in by Open; App and TrustedProxies are fields of Config")
+	}
+	for _, name := range []string{machineSession, machineKeyring} {
+		if c.Cluster.Machines[name] != nil {
+			return fmt.Errorf("Config.Cluster.Machines: %q is the name of the farm's own state machine", name)
+		}
+	}
+	for _, tag := range []string{forward.TagApp, forward.TagGate, tagHTTP} {
+		if _, ok := c.Cluster.Tags[tag]; ok {
+			return fmt.Errorf("Config.Cluster.Tags: %q is one of the farm's own tags", tag)
+		}
+	}
+	return nil
+}
+
+// clusterConfig returns what package cluster is opened with. http is the public address to tell the others.
+func (c Config) clusterConfig(http string, machines map[string]func() cluster.StateMachine) cluster.Config {
+	cc := c.Cluster
+	cc.Farm, cc.Name, cc.Dir, cc.Role = c.Farm, c.Name, c.Dir, c.Role
+	cc.Listen, cc.Advertise, cc.Join, cc.Secrets = c.Peer, c.Advertise, c.Join, c.Secrets
+	if cc.Logger == nil {
+		cc.Logger = c.Logger
+	}
+	maps.Copy(machines, cc.Machines)
+	cc.Machines = machines
+	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http}
+	maps.DeleteFunc(tags, func(_, v string) bool { return v == "" })
+	maps.Copy(tags, cc.Tags)
+	cc.Tags = tags
+	return cc
+}
+
+// forwardConfig returns what package forward is opened with.
+func (c Config) forwardConfig(id, name string) forward.Config {
+	fc := c.Forward
+	fc.ID, fc.Node, fc.App, fc.Role, fc.TrustedProxies = id, name, c.App, c.Role, c.TrustedProxies
+	if c.Server != nil && fc.BaseContext == nil {
+		fc.BaseContext = c.Server.BaseContext
+	}
+	if c.Server != nil && fc.ConnContext == nil {
+		fc.ConnContext = c.Server.ConnContext
+	}
+	if fc.Logger == nil {
+		fc.Logger = c.Logger
+	}
+	return fc
+}
+
+// sessionConfig returns what package session is opened with.
+func (c Config) sessionConfig(keys session.Keys) session.Config {
+	sc := c.Session
+	sc.Keys = keys
+	if sc.Logger == nil {
+		sc.Logger = c.Logger
+	}
+	return sc
+}

@@ -1,0 +1,214 @@
+package farm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync/keyring"
+	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+	"github.com/seed48eb2e21/webfarm/session"
+)
+
+// ErrClosed says that the farm was closed.
+var ErrClosed = fault.ErrClosed
+
+// keyPurpose is what package session asks the key ring for.
+const keyPurpose = "session"
+
+// Farm is this program's node of the farm. Open makes one, which is alive; Close it.
+type Farm struct {
+	cfg      Config
+	log      *slog.Logger
+	public   net.Listener // nil: the application has its own
+	admin    net.Listener // nil: none
+	node     *cluster.Node
+	keys     *keyring.Ring
+	sessions *session.Manager
+	gate     *forward.Gate
+	health   *http.Server // on admin
+
+	admitted chan struct{} // closed once this node serves
+	done     context.Context
+	cancel   context.CancelCauseFunc // of done
+	wg       sync.WaitGroup
+	serving  sync.Mutex // held by Serve, so that Close waits for it
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open checks cfg, binds the ports, locks the data directory, starts the node, and returns. It does not wait for the
+// other nodes: Ready does that, and Serve may be called at once.
+func Open(cfg Config) (*Farm, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("farm: %w", err)
+	}
+	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{})}
+	f.done, f.cancel = context.WithCancelCause(context.Background())
+	if err := f.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("farm: %w", err), f.Close())
+	}
+	f.start()
+	f.log.Info("opened", "app", cfg.App, "http", f.Addr(), "admin", f.AdminAddr())
+	return f, nil
+}
+
+// open acquires what Close releases, in the opposite order.
+func (f *Farm) open() (err error) {
+	if f.public, err = listen(f.cfg.HTTP, f.cfg.Listener); err != nil {
+		return fmt.Errorf("public port: %w", err)
+	}
+	if f.admin, err = listen(f.cfg.Admin, nil); err != nil {
+		return fmt.Errorf("admin port: %w", err)
+	}
+	machines := map[string]func() cluster.StateMachine{
+		machineSession: func() cluster.StateMachine { return session.NewMachine() },
+		machineKeyring: func() cluster.StateMachine { return keyring.NewMachine() },
+	}
+	if f.node, err = cluster.Open(f.done, f.cfg.clusterConfig(f.publicURLHost(), machines)); err != nil {
+		return err
+	}
+	if err = f.openSessions(); err != nil {
+		return err
+	}
+	st := f.node.State()
+	self, _ := st.Member(st.Self)
+	f.gate, err = forward.Open(f.node, f.cfg.forwardConfig(self.ID, self.Name))
+	return err
+}
+
+func (f *Farm) openSessions() (err error) {
+	ring, sessions := f.node.Handle(machineKeyring), f.node.Handle(machineSession)
+	f.keys = keyring.New(ring, func() *keyring.Machine { return ring.Local().(*keyring.Machine) })
+	store := session.NewReplicated(sessions,
+		func() *session.Machine { return sessions.Local().(*session.Machine) },
+		func() string { return f.node.State().ClusterID })
+	f.sessions, err = session.New(store, f.cfg.sessionConfig(f.keys))
+	return err
+}
+
+// start runs what is waited for by Close.
+func (f *Farm) start() {
+	f.wg.Go(f.admit)
+	if f.admin != nil {
+		f.health = &http.Server{Handler: f.gate.Health(), ReadTimeout: 10 * time.Second, ErrorLog: errorLog(f.log)}
+		f.wg.Go(func() { f.health.Serve(f.admin) }) // returns when Close closes it
+	}
+}
+
+// admit opens the gate when this node is a caught-up member and can sign sessions.
+func (f *Farm) admit() {
+	if err := f.node.Ready(f.done); err != nil {
+		return // Ready and Serve tell what the node says
+	}
+	for {
+		ctx, cancel := context.WithTimeout(f.done, 10*time.Second)
+		err := f.keys.Ensure(ctx, keyPurpose)
+		cancel()
+		if err == nil {
+			f.gate.Admit()
+			close(f.admitted)
+			return
+		}
+		f.log.Warn("no key to sign sessions with yet; trying again", "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-f.done.Done():
+			return
+		}
+	}
+}
+
+// listen returns given, if there is one, or listens on addr, unless that is None.
+func listen(addr string, given net.Listener) (net.Listener, error) {
+	if given != nil || addr == None {
+		return given, nil
+	}
+	return net.Listen("tcp", addr)
+}
+
+// Ready waits until this node serves: it is a caught-up member. A permanent refusal by the farm (another name of the farm,
+// a name that is taken, a version that does not fit) ends the wait with that error, and Close with ErrClosed.
+func (f *Farm) Ready(ctx context.Context) error {
+	select {
+	case <-f.admitted:
+		return nil
+	case <-f.node.Failed():
+		return f.node.Err()
+	case <-f.done.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("farm: not ready: %w", ctx.Err())
+	}
+}
+
+// Handler puts the stack of the farm around h: health paths, gate, forwarding, sessions. It is for an http.Server of the
+// application's own; Serve does it by itself. It can be called once, and panics otherwise: h is the whole application.
+//
+// An application with its own server calls Drain, then shuts its server down, then calls Close.
+func (f *Farm) Handler(h http.Handler) http.Handler {
+	return f.gate.Handler(f.sessions.Handler(h))
+}
+
+// Router returns a new router to build the application with: plain chi, with nothing of ours in it.
+func (f *Farm) Router() chi.Router { return chi.NewRouter() }
+
+// Cluster returns the node beneath: members, leader, the replicated log.
+func (f *Farm) Cluster() *cluster.Node { return f.node }
+
+// Sessions returns the manager of the sessions.
+func (f *Farm) Sessions() *session.Manager { return f.sessions }
+
+// Addr returns the address of the public listener; "" if there is none.
+func (f *Farm) Addr() string { return addrOf(f.public) }
+
+// AdminAddr returns the address of the admin listener; "" if there is none.
+func (f *Farm) AdminAddr() string { return addrOf(f.admin) }
+
+func addrOf(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+// publicURLHost returns the host:port to tell others for this node's public listener. If it listens on all addresses,
+// that is the one on which its peers reach it.
+func (f *Farm) publicURLHost() string {
+	addr := f.Addr()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+		return addr
+	}
+	for _, peer := range []string{f.cfg.Advertise, f.cfg.Peer} {
+		h, _, err := net.SplitHostPort(peer)
+		if ip := net.ParseIP(h); err == nil && h != "" && (ip == nil || !ip.IsUnspecified()) {
+			return net.JoinHostPort(h, port)
+		}
+	}
+	return addr
+}
+
+// RequestInfo says how a request came to its handler.
+type RequestInfo = forward.Info
+
+// Info returns what is known about the request whose context ctx is: its id, the nodes, whether it was forwarded.
+func Info(ctx context.Context) RequestInfo { return forward.FromContext(ctx) }
+
+// RequestID returns the id of the request whose context ctx is; "" outside of Handler. It is also in the response, as
+// X-Request-Id, and the same on every node that a request passes.
+func RequestID(ctx context.Context) string { return forward.FromContext(ctx).ID }

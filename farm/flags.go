@@ -1,0 +1,163 @@
+package farm
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+)
+
+// Flags defines the flags of a node on fs and returns the Config that they fill when fs is parsed. A flag that is not
+// given takes its value from the environment: FARM_HTTP for -http, and so on.
+//
+// Secrets come from the environment alone, because other users of a machine can read command lines: from FARM_SECRET,
+// separated by commas, or from the file that FARM_SECRET_FILE names, separated by commas or lines. What is wrong in the
+// environment is reported by Open.
+func Flags(fs *flag.FlagSet) *Config {
+	c := &Config{}
+	env := func(name string) string { return os.Getenv("FARM_" + name) }
+	text := func(p *string, name, usage string) {
+		variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		fs.StringVar(p, name, env(variable), usage+" [FARM_"+variable+"]")
+	}
+	text(&c.HTTP, "http", "public `address`; default 127.0.0.1:8080")
+	text(&c.Peer, "peer", "`address` for the other nodes, TCP and UDP; default a free port on loopback")
+	text(&c.Advertise, "advertise", "`address` by which others reach -peer, where that differs")
+	text(&c.Admin, "admin", "`address` for health checks; default a free port on loopback; none = do not listen")
+	text(&c.Dir, "dir", "data `directory`; default none: memory only")
+	text(&c.Name, "name", "`name` of this node; default hostname-port")
+	text(&c.Farm, "farm", "`name` of the farm, the same on all nodes; default webfarm")
+
+	fs.Var(&listFlag{list: &c.Join}, "join", "peer `addresses` of other nodes, by commas or by repeating the flag [FARM_JOIN]")
+	fs.Var((*roleFlag)(&c.Role), "role", "`role` of this node: ordinary, front or staging [FARM_ROLE]")
+	fs.Var(&proxiesFlag{list: &c.TrustedProxies}, "trusted-proxies",
+		"`addresses or networks` of proxies in front, by commas [FARM_TRUSTED_PROXIES]")
+	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
+
+	c.problem = errors.Join(
+		fromEnv(&listFlag{list: &c.Join}, "FARM_JOIN"),
+		fromEnv((*roleFlag)(&c.Role), "FARM_ROLE"),
+		fromEnv(&proxiesFlag{list: &c.TrustedProxies}, "FARM_TRUSTED_PROXIES"),
+		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
+		c.secretsFromEnv(),
+	)
+	return c
+}
+
+func fromEnv(v flag.Value, name string) error {
+	s := os.Getenv(name)
+	if s == "" {
+		return nil
+	}
+	if err := v.Set(s); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func boolFromEnv(p *bool, name string) error {
+	s := os.Getenv(name)
+	if s == "" {
+		return nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return fmt.Errorf("%s: %q is neither true nor false", name, s)
+	}
+	*p = b
+	return nil
+}
+
+func (c *Config) secretsFromEnv() error {
+	s, file := os.Getenv("FARM_SECRET"), os.Getenv("FARM_SECRET_FILE")
+	switch {
+	case s != "" && file != "":
+		return errors.New("FARM_SECRET and FARM_SECRET_FILE are both set: use one of them")
+	case file != "":
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("FARM_SECRET_FILE: %w", err)
+		}
+		if s = string(b); strings.TrimSpace(s) == "" {
+			return fmt.Errorf("FARM_SECRET_FILE: %s is empty", file)
+		}
+	}
+	c.Secrets = fields(s)
+	return nil
+}
+
+// fields splits s at commas and line ends and drops what is empty.
+func fields(s string) []string {
+	var all []string
+	for f := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
+		if f = strings.TrimSpace(f); f != "" {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// listFlag is a list that the first use of the flag begins anew, whatever the environment said, and further ones extend.
+type listFlag struct {
+	list *[]string
+	used bool
+}
+
+func (l *listFlag) String() string { return "" }
+
+func (l *listFlag) Set(s string) error {
+	if !l.used {
+		*l.list = nil
+	}
+	l.used = true
+	*l.list = append(*l.list, fields(s)...)
+	return nil
+}
+
+type roleFlag cluster.Role
+
+func (r *roleFlag) String() string { return "" }
+
+func (r *roleFlag) Set(s string) error {
+	switch s {
+	case "ordinary", "":
+		*r = roleFlag(cluster.Ordinary)
+	case string(cluster.Front), string(cluster.Staging):
+		*r = roleFlag(s)
+	default:
+		return fmt.Errorf("%q is none of ordinary, front, staging", s)
+	}
+	return nil
+}
+
+// proxiesFlag is a list like listFlag, of networks; an address is a network of one.
+type proxiesFlag struct {
+	list *[]netip.Prefix
+	used bool
+}
+
+func (p *proxiesFlag) String() string { return "" }
+
+func (p *proxiesFlag) Set(s string) error {
+	if !p.used {
+		*p.list = nil
+	}
+	p.used = true
+	for _, f := range fields(s) {
+		prefix, err := netip.ParsePrefix(f)
+		if err != nil {
+			a, err := netip.ParseAddr(f)
+			if err != nil {
+				return fmt.Errorf("%q is neither an address nor a network", f)
+			}
+			prefix = netip.PrefixFrom(a, a.BitLen())
+		}
+		*p.list = append(*p.list, prefix.Masked())
+	}
+	return nil
+}

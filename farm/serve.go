@@ -1,0 +1,176 @@
+package farm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Serve answers clients on the public port with h, which is the whole application, until ctx ends. Then it drains and
+// returns nil; see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs
+// longer is cut off and logged.
+//
+// It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called.
+func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
+	if f.public == nil {
+		return errors.New("farm: Config.HTTP is none: there is nothing to serve on; use Handler with your own server")
+	}
+	if !f.serving.TryLock() {
+		return fmt.Errorf("farm: Serve: %w, or served already", ErrClosed)
+	}
+	defer f.serving.Unlock()
+	requests, cutOff := context.WithCancelCause(context.Background())
+	defer cutOff(nil)
+	var fresh freshConns
+	srv := f.server(f.Handler(h), requests, &fresh)
+	ended := make(chan error, 1)
+	go func() { ended <- serve(srv, f.public) }()
+
+	var reason error
+	select {
+	case <-ctx.Done():
+	case err := <-ended:
+		reason = fmt.Errorf("farm: public port: %w", err)
+	case <-f.node.Failed():
+		reason = f.node.Err()
+	case <-f.done.Done():
+		reason = fmt.Errorf("farm: %w", ErrClosed)
+	}
+	f.stopServing(srv, &fresh, reason)
+	cutOff(errors.New("the node stopped"))
+	srv.Close()
+	if f.cfg.LeaveOnStop && reason == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), f.gate.Timeout())
+		defer cancel()
+		return f.node.Leave(ctx)
+	}
+	return reason
+}
+
+// stopServing drains and shuts srv down, gracefully as far as time allows. A node that stops for a reason of its own
+// takes less time about it.
+func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error) {
+	limit := f.gate.Timeout()
+	if reason != nil {
+		limit = min(limit, 5*time.Second)
+	}
+	ctx, cancel := context.WithTimeout(f.done, limit)
+	defer cancel()
+	f.gate.Retire(ctx)
+	f.public.Close()
+	fresh.wait(ctx) // Shutdown drops a connection whose first request is on its way
+	srv.Shutdown(ctx)
+	if n := f.gate.Idle(ctx); n > 0 {
+		f.log.Warn("requests cut off at the end of the drain", "requests", n)
+	}
+}
+
+func serve(srv *http.Server, l net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(l, "", "")
+	}
+	return srv.Serve(l)
+}
+
+// server makes the public server from the template. Its requests end with the given context at the latest.
+func (f *Farm) server(h http.Handler, requests context.Context, fresh *freshConns) *http.Server {
+	t := f.cfg.Server
+	if t == nil {
+		t = &http.Server{}
+	}
+	return &http.Server{
+		Handler:                      h,
+		DisableGeneralOptionsHandler: t.DisableGeneralOptionsHandler,
+		TLSConfig:                    t.TLSConfig.Clone(),
+		ReadTimeout:                  t.ReadTimeout,
+		ReadHeaderTimeout:            cmp.Or(t.ReadHeaderTimeout, 10*time.Second),
+		WriteTimeout:                 t.WriteTimeout,
+		IdleTimeout:                  cmp.Or(t.IdleTimeout, 2*time.Minute),
+		MaxHeaderBytes:               t.MaxHeaderBytes,
+		TLSNextProto:                 t.TLSNextProto,
+		ConnState:                    fresh.hook(t.ConnState),
+		ErrorLog:                     cmp.Or(t.ErrorLog, errorLog(f.log)),
+		BaseContext:                  baseContext(t.BaseContext, requests),
+		ConnContext:                  t.ConnContext,
+		HTTP2:                        t.HTTP2,
+		Protocols:                    t.Protocols,
+	}
+}
+
+// baseContext returns a BaseContext whose contexts end when requests does.
+func baseContext(base func(net.Listener) context.Context, requests context.Context) func(net.Listener) context.Context {
+	return func(l net.Listener) context.Context {
+		if base == nil {
+			return requests
+		}
+		ctx, cancel := context.WithCancelCause(base(l))
+		context.AfterFunc(requests, func() { cancel(context.Cause(requests)) })
+		return ctx
+	}
+}
+
+// errorLog takes what net/http has to say: about panics of handlers, above all.
+func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }
+
+// freshWait is how long a connection may take to send its first request before a shutdown stops waiting for it.
+const freshWait = time.Second
+
+// freshConns counts the connections that have not sent a request yet.
+type freshConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // guarded by mu
+	none  chan struct{}         // closed when conns becomes empty; nil while nobody waits; guarded by mu
+}
+
+// hook returns a ConnState that counts and then calls next, if there is one.
+func (c *freshConns) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(conn net.Conn, s http.ConnState) {
+		c.note(conn, s == http.StateNew)
+		if next != nil {
+			next(conn, s)
+		}
+	}
+}
+
+func (c *freshConns) note(conn net.Conn, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fresh {
+		if c.conns == nil {
+			c.conns = make(map[net.Conn]struct{})
+		}
+		c.conns[conn] = struct{}{}
+		return
+	}
+	delete(c.conns, conn)
+	if len(c.conns) == 0 && c.none != nil {
+		close(c.none)
+		c.none = nil
+	}
+}
+
+// wait returns when there is no fresh connection, or after freshWait, or when ctx ends.
+func (c *freshConns) wait(ctx context.Context) {
+	c.mu.Lock()
+	if len(c.conns) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.none = make(chan struct{})
+	none := c.none
+	c.mu.Unlock()
+	timer := time.NewTimer(freshWait)
+	defer timer.Stop()
+	select {
+	case <-none:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,62 @@
+package farm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new requests are
+// forwarded and their connections closed, and running handlers finish. It returns when the server can be shut down, at
+// the latest when ctx or Config.Forward.DrainTimeout ends; handlers that still run then are an error. The node stays a
+// member. There is no way back.
+//
+// Serve drains by itself. With a server of your own: Drain, then its Shutdown, then Close.
+func (f *Farm) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.gate.Timeout())
+	defer cancel()
+	f.gate.Retire(ctx)
+	if n := f.gate.Finish(ctx); n > 0 {
+		return fmt.Errorf("farm: %d handlers are still running: %w", n, ctx.Err())
+	}
+	return nil
+}
+
+// Leave drains this node and takes it out of the farm for good: the others do not expect it back. Close afterwards.
+func (f *Farm) Leave(ctx context.Context) error {
+	return errors.Join(f.Drain(ctx), f.node.Leave(ctx))
+}
+
+// Close stops this node at once, which means "back soon": it remains a member. What still runs is cut off, so Drain
+// first. Close waits until everything has ended, and may be called more than once.
+func (f *Farm) Close() error {
+	f.closeOnce.Do(func() { f.closeErr = f.close() })
+	return f.closeErr
+}
+
+// close releases what open acquired; open may have failed half way.
+func (f *Farm) close() error {
+	f.cancel(ErrClosed)
+	var errs []error
+	if f.health != nil {
+		errs = append(errs, f.health.Close())
+	}
+	if f.gate != nil {
+		errs = append(errs, f.gate.Close())
+	}
+	if f.public != nil {
+		f.public.Close() // most often Serve has done it
+	}
+	if f.admin != nil && f.health == nil {
+		errs = append(errs, f.admin.Close())
+	}
+	f.serving.Lock() // and for good
+	f.wg.Wait()
+	if f.sessions != nil {
+		errs = append(errs, f.sessions.Close())
+	}
+	if f.node != nil {
+		errs = append(errs, f.node.Close())
+	}
+	return errors.Join(errs...)
+}

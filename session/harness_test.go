@@ -92,10 +92,10 @@ func setsCookie(h http.Header, name string) bool {
 	return false
 }
 
-// reply writes err as the body of a 500, or "ok".
+// reply writes err, or "ok".
 func reply(w http.ResponseWriter, err error) {
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		io.WriteString(w, err.Error())
 		return
 	}
 	io.WriteString(w, "ok")

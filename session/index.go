@@ -30,7 +30,7 @@ func (s *signer) mintIndex(index uint64, key StoreKey, cluster string) (string, 
 	var b [indexLen]byte
 	binary.BigEndian.PutUint32(b[:], keyID)
 	binary.BigEndian.PutUint64(b[4:], index)
-	if !s.sum(b[12:], keyID, indexMessage(b[:12], key, cluster)) {
+	if !s.sum(b[12:], keyID, appendIndex(nil, b[:12], key, cluster)) {
 		return "", false
 	}
 	return base64.RawURLEncoding.EncodeToString(b[:]), true
@@ -41,22 +41,24 @@ func (s *signer) readIndex(text string, key StoreKey, cluster string) uint64 {
 	if len(text) != indexText {
 		return 0
 	}
-	var in [indexText]byte
-	var b [indexLen]byte
-	copy(in[:], text)
-	if n, err := base64.RawURLEncoding.Decode(b[:], in[:]); err != nil || n != indexLen {
+	b := tokenBuffers.Get().(*tokenBuffer)
+	defer tokenBuffers.Put(b)
+	copy(b.text[:], text)
+	raw := b.msg[:indexLen]
+	if n, err := base64.RawURLEncoding.Decode(raw, b.text[:indexText]); err != nil || n != indexLen {
 		return 0
 	}
-	if !s.verify(b[12:], binary.BigEndian.Uint32(b[:]), indexMessage(b[:12], key, cluster)) {
+	b.bound = appendIndex(b.bound[:0], raw[:12], key, cluster)
+	if !s.verify(raw[12:], binary.BigEndian.Uint32(raw), b.bound) {
 		return 0
 	}
-	return binary.BigEndian.Uint64(b[4:])
+	return binary.BigEndian.Uint64(raw[4:])
 }
 
-func indexMessage(head []byte, key StoreKey, cluster string) []byte {
-	msg := make([]byte, 0, 1+len(head)+len(key)+len(cluster))
-	msg = append(append(append(msg, labelIndex), head...), key[:]...)
-	return append(msg, cluster...)
+// appendIndex appends what an index signs: its own bytes, and what it is bound to.
+func appendIndex(dst, head []byte, key StoreKey, cluster string) []byte {
+	dst = append(append(append(dst, labelIndex), head...), key[:]...)
+	return append(dst, cluster...)
 }
 
 // history remembers which index was the newest a minute ago. A change older than that need not be carried by clients.

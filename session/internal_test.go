@@ -16,6 +16,9 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
+// RaceEnabled is set where the race detector is on, which drops pooled objects at random.
+var RaceEnabled bool
+
 func newSigner() *signer { return &signer{ring: newProcessKeys()} }
 
 func TestToken(t *testing.T) {
@@ -76,7 +79,7 @@ func TestReadTokenAllocatesNothing(t *testing.T) {
 	text, _ := s.mintToken(newSecret(), time.Now(), 1)
 	forged := text[:20] + "AAAA" + text[24:]
 	for name, text := range map[string]string{"genuine": text, "forged": forged, "short": text[1:]} {
-		if n := testing.AllocsPerRun(100, func() { s.readToken(text) }); n > 0.5 {
+		if n := testing.AllocsPerRun(100, func() { s.readToken(text) }); n > 0.5 && !RaceEnabled {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

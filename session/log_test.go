@@ -181,6 +181,8 @@ type testKeys struct{ key []byte }
 
 func (k *testKeys) Current(purpose string) (uint32, []byte, bool) { return 7, k.key, k.key != nil }
 
-func (k *testKeys) Key(purpose string, id uint32) ([]byte, bool) { return k.key, k.key != nil && id == 7 }
+func (k *testKeys) Key(purpose string, id uint32) ([]byte, bool) {
+	return k.key, k.key != nil && id == 7
+}
 
 var sharedKeys = &testKeys{[]byte("0123456789abcdef0123456789abcdef")}

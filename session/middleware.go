@@ -125,14 +125,22 @@ func (s *Session) fail(err error) {
 }
 
 // settle commits, adds what the header must carry, and closes the time of new sessions: what follows is the header. It
-// does so once; later calls return the same error.
+// does so once; later calls return the same error. If it fails, the error page has been sent when the first call returns.
 func (s *Session) settle() error {
+	first, err := s.settleOnce()
+	if first && err != nil {
+		s.fail(err)
+	}
+	return err
+}
+
+func (s *Session) settleOnce() (first bool, err error) {
 	s.order.Lock()
 	defer s.order.Unlock()
 	if s.settled {
-		return s.settleErr
+		return false, s.settleErr
 	}
-	err := s.commitDetached()
+	err = s.commitDetached()
 	if errors.Is(err, ErrEnded) {
 		err = nil // the changes ended with the session; the response is sent as it is, and no cookie with it
 	}
@@ -140,12 +148,9 @@ func (s *Session) settle() error {
 		s.announce(s.w.Header())
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.settled, s.settleErr = true, err
-	s.mu.Unlock()
-	if err != nil {
-		s.fail(err)
-	}
-	return err
+	return true, err
 }
 
 // leave ends the request's use of the session after the handler returned, panicked or called runtime.Goexit.

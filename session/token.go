@@ -34,10 +34,11 @@ func (s *secret) key() (k StoreKey) {
 	return k
 }
 
-// tokenBuffer is where a token is decoded: hash.Hash is an interface, so what is written to one lives on the heap.
+// tokenBuffer is where a token or an index is decoded: hash.Hash is an interface, so what is written to one lives on the heap.
 type tokenBuffer struct {
-	text [tokenText]byte
-	msg  [1 + tokenLen]byte
+	text  [tokenText]byte
+	msg   [1 + tokenLen]byte
+	bound []byte // of an index
 }
 
 var tokenBuffers = sync.Pool{New: func() any { return new(tokenBuffer) }}

@@ -1,0 +1,128 @@
+package session_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/session"
+	"github.com/seed48eb2e21/webfarm/session/sessiontest"
+)
+
+// blank is a ResponseWriter that costs nothing.
+type blank struct{ h http.Header }
+
+func (b *blank) Header() http.Header         { return b.h }
+func (b *blank) Write(p []byte) (int, error) { return len(p), nil }
+func (b *blank) WriteHeader(int)             {}
+
+func bench(b *testing.B, h http.Handler, r *http.Request) {
+	b.ReportAllocs()
+	w := &blank{http.Header{}}
+	for b.Loop() {
+		clear(w.h)
+		h.ServeHTTP(w, r)
+	}
+}
+
+var page = []byte("page")
+
+// The difference between Bare and any other is what sessions cost.
+func BenchmarkBare(b *testing.B) {
+	bench(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) }), newRequest())
+}
+
+func BenchmarkWithoutToken(b *testing.B) {
+	m := newManager(b, session.NewMemory())
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) })), newRequest())
+}
+
+func BenchmarkForgedToken(b *testing.B) {
+	m := newManager(b, session.NewMemory())
+	r := sessiontest.Request(b, newManager(b, session.NewMemory(), func(c *session.Config) { c.Keys = nil }), newRequest(),
+		func(ctx context.Context) error { return count.Set(ctx, 1) })
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) })), r)
+}
+
+func BenchmarkTokenUnread(b *testing.B) {
+	m := newManager(b, session.NewMemory())
+	r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 70000) })
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) })), r)
+}
+
+func benchRead(b *testing.B, store session.Store) {
+	m := newManager(b, store)
+	r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 70000) })
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n, _ := count.Get(r.Context()); n != 70000 {
+			b.Fatal(n)
+		}
+		w.Write(page)
+	})), r)
+}
+
+func BenchmarkRead(b *testing.B) { benchRead(b, session.NewMemory()) }
+func BenchmarkReadReplicated(b *testing.B) {
+	benchRead(b, (&skewed{machine: session.NewMachine()}).log())
+}
+
+func BenchmarkReadStruct(b *testing.B) {
+	m := newManager(b, session.NewMemory())
+	r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error {
+		return cartKey.Set(ctx, cart{Items: []string{"book", "pen"}})
+	})
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cartKey.Get(r.Context())
+		w.Write(page)
+	})), r)
+}
+
+func BenchmarkSet(b *testing.B) {
+	m := newManager(b, session.NewMemory())
+	r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 1) })
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		count.Set(r.Context(), 2)
+		w.Write(page)
+	})), r)
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	m := newManager(b, session.NewMemory())
+	r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 1) })
+	bench(b, m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		count.Update(r.Context(), func(n int, _ bool) (int, error) { return n + 1, nil })
+		w.Write(page)
+	})), r)
+}
+
+// A request without a token costs the exchange and the copy of the request; a read of a scalar no more.
+func TestAllocations(t *testing.T) {
+	m := newManager(t, session.NewMemory())
+	with := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 70000) })
+	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r == with {
+			count.Get(r.Context())
+		}
+		w.Write(page)
+	}))
+	read := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		count.Get(r.Context())
+		w.Write(page)
+	}))
+	w := &blank{http.Header{}}
+	for _, c := range []struct {
+		name string
+		h    http.Handler
+		r    *http.Request
+		most float64
+	}{{"without a token", h, newRequest(), 2}, {"a token, unread", h, with, 2}, {"a read", read, with, 3}} {
+		got := testing.AllocsPerRun(200, func() {
+			clear(w.h)
+			c.h.ServeHTTP(w, c.r)
+		})
+		t.Logf("%s: %v allocations", c.name, got)
+		if got > c.most && !session.RaceEnabled {
+			t.Errorf("%s: %v allocations, want %v at most", c.name, got, c.most)
+		}
+	}
+}

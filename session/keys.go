@@ -21,8 +21,8 @@ type Keys interface {
 	Key(purpose string, id uint32) (key []byte, ok bool)
 }
 
-// keyPurpose is the purpose this package asks a key ring for.
-const keyPurpose = "session"
+// KeyPurpose is the purpose for which this package asks Keys: the ring must be made to have a key for it.
+const KeyPurpose = "session"
 
 // What is signed begins with one of these, so that no signature fits anything else.
 const (
@@ -64,13 +64,13 @@ type hasher struct {
 
 // current returns the id of the key that signs now.
 func (s *signer) current() (id uint32, ok bool) {
-	id, _, ok = s.ring.Current(keyPurpose)
+	id, _, ok = s.ring.Current(KeyPurpose)
 	return id, ok
 }
 
 // sum writes the beginning of the MAC of msg into out. It returns false if there is no key of that id.
 func (s *signer) sum(out []byte, id uint32, msg []byte) bool {
-	secret, ok := s.ring.Key(keyPurpose, id)
+	secret, ok := s.ring.Key(KeyPurpose, id)
 	if !ok {
 		return false
 	}

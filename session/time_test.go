@@ -23,7 +23,7 @@ func tally(cmds []session.Command) (touched, ticks, others int) {
 			others++
 		}
 	}
-	return touches, ticks, others
+	return touched, ticks, others
 }
 
 func exists(t *testing.T, want bool) func(ctx context.Context) error {

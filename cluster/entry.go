@@ -85,13 +85,15 @@ type registration struct {
 	origin uint64 // random
 	server string // Raft server ID
 	boot   uint64 // boot counter of the incarnation
+	floor  uint64 // batches below it are refused: those of before, if the origin was known once
 }
 
 func appendRegistration(dst []byte, g registration) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, g.origin)
-	return binary.AppendUvarint(appendString(dst, g.server), g.boot)
+	dst = binary.AppendUvarint(appendString(dst, g.server), g.boot)
+	return binary.AppendUvarint(dst, g.floor)
 }
 
 func readRegistration(r *wireReader) registration {
-	return registration{origin: r.uint64(), server: r.string(), boot: r.uvarint()}
+	return registration{origin: r.uint64(), server: r.string(), boot: r.uvarint(), floor: r.uvarint()}
 }

@@ -22,7 +22,8 @@ type fsm struct {
 	advanced func(index uint64) // told after each batch and each restored snapshot
 	halt     func(error)        // told once when the log has something that must not be skipped
 	halted   atomic.Bool
-	pending  atomic.Int64 // bytes applied since the last snapshot
+	bytes    atomic.Int64 // applied since the last snapshot
+	entries  atomic.Int64
 
 	mu      sync.RWMutex
 	index   uint64 // of the last entry applied
@@ -54,7 +55,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		if f.halted.Load() {
 			continue // nothing is applied, nothing counts as applied, no snapshot is taken
 		}
-		f.pending.Add(int64(len(l.Data)))
+		f.bytes.Add(int64(len(l.Data)))
+		f.entries.Add(1)
 		out[i] = f.applyLocked(l)
 	}
 	f.advanced(f.index)
@@ -177,6 +179,9 @@ func (f *fsm) batchLocked(index uint64, now time.Time, b *batch) answer {
 	return a
 }
 
+// pending returns how much was applied since the last snapshot.
+func (f *fsm) pending() (bytes, entries int64) { return f.bytes.Load(), f.entries.Load() }
+
 // view is what others may know of the fsm's own state.
 func (f *fsm) view() (index, stamp uint64) {
 	f.mu.RLock()
@@ -184,11 +189,18 @@ func (f *fsm) view() (index, stamp uint64) {
 	return f.index, f.stamp
 }
 
-// boot returns the highest boot counter the farm has seen of a server.
-func (f *fsm) boot(server string) uint64 {
+// setBack reports whether the run described by g has an older disk than the farm has seen of its server.
+func (f *fsm) setBack(g registration) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.origins.boot(server)
+	return f.origins.setBack(g)
+}
+
+// knows reports whether an origin is registered.
+func (f *fsm) knows(origin uint64) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.origins.byID[origin] != nil
 }
 
 // Snapshot freezes the state. It does not write anything yet.
@@ -202,7 +214,8 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	for _, name := range f.names {
 		s.machines = append(s.machines, f.machines[name].Snapshot())
 	}
-	f.pending.Store(0)
+	f.bytes.Store(0)
+	f.entries.Store(0)
 	return s, nil
 }
 
@@ -225,7 +238,8 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.index, f.stamp, f.servers, f.origins = h.index, h.stamp, h.servers, h.origins
-	f.pending.Store(0)
+	f.bytes.Store(0)
+	f.entries.Store(0)
 	f.advanced(f.index)
 	return nil
 }

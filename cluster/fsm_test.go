@@ -43,7 +43,7 @@ func (f *testFSM) entry(data []byte) []answer {
 
 func (f *testFSM) register(origin uint64, server string, boot uint64) code {
 	f.t.Helper()
-	a := f.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin, server, boot}))
+	a := f.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin, server, boot, 1}))
 	if len(a) != 1 {
 		f.t.Fatalf("registration was answered by %v", a)
 	}
@@ -122,6 +122,12 @@ func TestUnregisteredOrigin(t *testing.T) {
 	refused("after the next run registered", 7)
 	if c := f.register(10, "b.1", 1); c != codeSetBack {
 		t.Errorf("an older boot could register: code %d", c)
+	}
+	if c := f.register(10, "b.1", 2); c != codeSetBack {
+		t.Errorf("another run of the same boot could register: code %d", c)
+	}
+	if c := f.register(9, "b.1", 2); c != codeOK {
+		t.Errorf("the same run again: code %d", c)
 	}
 	f.configure("a.1")
 	refused("after its server was removed", 9)

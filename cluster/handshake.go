@@ -28,13 +28,14 @@ type hello struct {
 	cluster string // cluster ID, "" if none is known yet
 	source  string // Raft server ID of the speaker
 	boot    uint64 // boot counter of the speaker's incarnation
+	origin  uint64 // this run of it
 	dest    string // Raft server ID spoken to; "" = whatever runs at that node
 }
 
 func writeHello(w io.Writer, h hello) error {
 	b := append(make([]byte, 2, 128), helloVersion, byte(h.code))
 	b = appendString(appendString(b, h.cluster), h.source)
-	b = binary.AppendUvarint(b, h.boot)
+	b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, h.boot), h.origin)
 	b = binary.AppendUvarint(appendString(b, h.dest), group)
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
 	_, err := w.Write(b)
@@ -62,7 +63,8 @@ func parseHello(b []byte) (hello, error) {
 	if v := rd.byte(); v != helloVersion {
 		return hello{}, fmt.Errorf("%w: hello version %d", ErrVersion, v)
 	}
-	h := hello{code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(), dest: rd.string()}
+	h := hello{code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(),
+		origin: rd.uint64(), dest: rd.string()}
 	if g := rd.uvarint(); !rd.done() || g != group {
 		return hello{}, fmt.Errorf("hello: %w", errMalformed)
 	}
@@ -74,7 +76,7 @@ func (n *Node) greet(c net.Conn, dest string) error {
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
 	defer c.SetDeadline(time.Time{})
 	me := n.self()
-	if err := writeHello(c, hello{cluster: me.cluster, source: me.server, boot: me.boot, dest: dest}); err != nil {
+	if err := writeHello(c, me.hello(codeOK, dest)); err != nil {
 		return err
 	}
 	ack, err := readHello(c)
@@ -82,7 +84,7 @@ func (n *Node) greet(c net.Conn, dest string) error {
 		return err
 	}
 	if ack.code != codeOK {
-		n.refused(ack)
+		n.refused(me.server, ack)
 		return fmt.Errorf("refused by %s: %w", ack.source, ack.code.err())
 	}
 	return n.checkPeer(c, ack, me.cluster)
@@ -98,8 +100,7 @@ func (n *Node) receive(c net.Conn, toRaft bool) (hello, error) {
 	}
 	err = n.judge(c, h, toRaft)
 	me := n.self() // after judge, which may have adopted the cluster ID
-	ack := hello{code: codeOf(err), cluster: me.cluster, source: me.server, boot: me.boot, dest: h.source}
-	return h, errors.Join(err, writeHello(c, ack))
+	return h, errors.Join(err, writeHello(c, me.hello(codeOf(err), h.source)))
 }
 
 func (n *Node) judge(c net.Conn, h hello, toRaft bool) error {
@@ -124,20 +125,20 @@ func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
 	if cluster != "" && h.cluster != "" && cluster != h.cluster {
 		return fmt.Errorf("%w: cluster ID %s here, %s at %s", ErrOtherFarm, cluster, h.cluster, h.source)
 	}
-	if known := n.fsm().boot(h.source); h.boot < known {
-		return fmt.Errorf("%w: %s has boot counter %d, the farm has seen %d", errSetBack, h.source, h.boot, known)
+	if n.fsm().setBack(registration{origin: h.origin, server: h.source, boot: h.boot}) {
+		return fmt.Errorf("%w: %s, boot counter %d", errSetBack, h.source, h.boot)
 	}
 	return nil
 }
 
 // refused draws the conclusion from a refusal that concerns this node itself.
-func (n *Node) refused(ack hello) {
+func (n *Node) refused(server string, ack hello) {
 	switch ack.code {
 	case codeOtherFarm:
 		n.log.Warn("another farm of this name answers; it is left alone", keyPeer, ack.source,
 			keyCluster, n.self().cluster, "other", ack.cluster)
 	case codeSetBack:
-		n.reset(errSetBack)
+		n.reset(server, errSetBack)
 	}
 }
 

@@ -128,10 +128,16 @@ func (n *Node) openLog(appended func(last uint64)) (raftlog.Store, raft.Snapshot
 	return store, snaps, nil
 }
 
-// reset makes this node forget votes and log, and go on as a new incarnation. It returns at once.
-func (n *Node) reset(reason error) {
+// resetOrder says that an incarnation must forget its votes and log.
+type resetOrder struct {
+	server string
+	reason error
+}
+
+// reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
+func (n *Node) reset(server string, reason error) {
 	select {
-	case n.resets <- reason:
+	case n.resets <- resetOrder{server, reason}:
 	default:
 	}
 }
@@ -139,8 +145,11 @@ func (n *Node) reset(reason error) {
 func (n *Node) resetOnDemand() {
 	for {
 		select {
-		case reason := <-n.resets:
-			n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", reason)
+		case o := <-n.resets:
+			if o.server != n.instance().server {
+				continue // that has been done
+			}
+			n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
 			if err := n.replaceInstance(); err != nil {
 				n.fail(err)
 				return

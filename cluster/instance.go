@@ -39,13 +39,17 @@ type instance struct {
 	wg     sync.WaitGroup
 
 	forwarding sync.WaitGroup // apart, because it ends last
+
+	stopOnce sync.Once
+	stopErr  error
 }
 
 const (
 	snapshotBytes    = 64 << 20 // of log since the last snapshot
 	snapshotEvery    = 10 * time.Minute
 	snapshotCheck    = time.Second
-	trailingEntries  = 8192
+	trailingBytes    = 16 << 20
+	leastTrailing    = 256
 	drainPatience    = 500 * time.Millisecond
 	shutdownPatience = 5 * time.Second
 )
@@ -59,7 +63,7 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 		return nil, err
 	}
 	in.store = store
-	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, n.fail)
+	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
 	in.nudger = newNudger(in)
@@ -99,12 +103,18 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 	c.MaxAppendEntries = 256
 	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
 	c.SnapshotThreshold = 1 << 62
-	c.TrailingLogs = trailingEntries
+	c.TrailingLogs = leastTrailing // see snapshot
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
 	c.Logger = raftLogger(in.node.log)
 	return c
+}
+
+// halted ends this node's part in the farm: its state machines met something that they must not skip.
+func (in *instance) halted(err error) {
+	in.node.fail(err)
+	in.node.wg.Go(func() { in.stop() }) // not here: this is raft's own goroutine
 }
 
 // appended is called by the log store with its last index.
@@ -213,15 +223,26 @@ func (in *instance) configuration() raft.Configuration {
 func (in *instance) snapshots() {
 	last := time.Now()
 	for sleep(in.ctx, snapshotCheck) {
-		bytes := in.fsm.pending.Load()
+		bytes, entries := in.fsm.pending()
 		if bytes < snapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
 			continue
 		}
 		last = time.Now()
-		if err := in.guard(in.raft.Snapshot()); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		if err := in.snapshot(bytes, entries); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			in.log.Warn("no snapshot could be taken; the log keeps growing", keyError, err)
 		}
 	}
+}
+
+// snapshot takes one, and keeps as many entries behind it as take trailingBytes: a follower that was away for a moment
+// shall not need a snapshot, and raft counts entries, of whatever size.
+func (in *instance) snapshot(bytes, entries int64) error {
+	c := in.raft.ReloadableConfig()
+	c.TrailingLogs = uint64(max(leastTrailing, trailingBytes*entries/max(bytes, 1)))
+	if err := in.raft.ReloadConfig(c); err != nil {
+		return err
+	}
+	return in.guard(in.raft.Snapshot())
 }
 
 // guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its end.
@@ -239,6 +260,11 @@ func (in *instance) guard(f raft.Future) error {
 // stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are answered;
 // then its connections (an inbound snapshot that stalls would hold up raft's shutdown for ever); then raft; then the log.
 func (in *instance) stop() error {
+	in.stopOnce.Do(func() { in.stopErr = in.shutDown() })
+	return in.stopErr
+}
+
+func (in *instance) shutDown() error {
 	in.cancel()
 	if !waited(&in.wg, drainPatience) {
 		in.layer.Close() // now a leader steps down, and raft gives up what it has in flight

@@ -26,7 +26,7 @@ func (n *Node) join() {
 		}
 		switch {
 		case !n.alone():
-			pause = joinTogether
+			pause, n.oldPeers = joinTogether, nil // gossip knows better now
 		case len(missing) > 0 && time.Since(said) > stillAlone:
 			said = time.Now()
 			n.log.Warn("no other node of the farm answers; this node keeps trying", "join", missing)

@@ -56,10 +56,10 @@ type Node struct {
 
 	failOnce sync.Once
 	failure  error
-	failed   chan struct{} // closed on a permanent refusal
-	metaNews chan struct{} // holds one: gossip must carry new metadata
-	nameNews chan struct{} // holds one: another node carries this one's name
-	resets   chan error    // holds one
+	failed   chan struct{}   // closed on a permanent refusal
+	metaNews chan struct{}   // holds one: gossip must carry new metadata
+	nameNews chan struct{}   // holds one: another node carries this one's name
+	resets   chan resetOrder // holds one
 
 	ctx       context.Context // ends when the node begins to stop
 	cancel    context.CancelFunc
@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan error, 1)}
+		metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.wg.Go}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -184,12 +184,21 @@ type whoami struct {
 	cluster string
 	server  string
 	boot    uint64
+	origin  uint64
+}
+
+func (w whoami) hello(c code, dest string) hello {
+	return hello{code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, dest: dest}
 }
 
 func (n *Node) self() whoami {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return whoami{n.cluster, serverID(n.id, n.inc), n.boot}
+	w := whoami{cluster: n.cluster, server: serverID(n.id, n.inc), boot: n.boot}
+	if in := n.inst.Load(); in != nil && in.server == w.server {
+		w.origin = in.origin.id
+	}
+	return w
 }
 
 // advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it is as far

@@ -16,21 +16,26 @@ import (
 // sees to it that it is applied once.
 type originator struct {
 	in     *instance
+	id     uint64        // random, of this run of the incarnation
 	wake   chan struct{} // holds one: something is queued
 	window chan struct{} // one for each batch under way
 
 	mu     sync.Mutex
 	queue  []*proposal
 	closed bool
+	tidyAt int // length at which the queue is rid of what nobody waits for; there may be no leader for hours
 
 	introduced bool
 
-	id     uint64 // registration; 0 = none. Only run and deliver's callers under mu touch what follows.
+	known  bool   // the farm knows this origin
 	seq    uint64 // of the last batch
 	flying map[uint64]bool
 }
 
-const batchesInFlight = 8
+const (
+	batchesInFlight = 8
+	tidyFrom        = 1024
+)
 
 // proposal is one command and whoever waits for it.
 type proposal struct {
@@ -73,8 +78,8 @@ type outcome struct {
 var errMoved = errors.New("the raft instance was replaced")
 
 func newOriginator(in *instance) *originator {
-	return &originator{in: in, wake: make(chan struct{}, 1), window: make(chan struct{}, batchesInFlight),
-		flying: map[uint64]bool{}}
+	return &originator{in: in, id: randomUint64(), wake: make(chan struct{}, 1), window: make(chan struct{}, batchesInFlight),
+		flying: map[uint64]bool{}, tidyAt: tidyFrom}
 }
 
 // submit queues p. It is answered on p.done, unless its context ends first.
@@ -85,7 +90,10 @@ func (o *originator) submit(p *proposal) {
 		p.done <- outcome{err: errMoved}
 		return
 	}
-	o.queue = append(o.queue, p)
+	if o.queue = append(o.queue, p); len(o.queue) > o.tidyAt {
+		o.queue = slices.DeleteFunc(o.queue, func(p *proposal) bool { return !p.wanted() })
+		o.tidyAt = max(tidyFrom, 2*len(o.queue))
+	}
 	signal(o.wake)
 }
 
@@ -132,7 +140,7 @@ func (o *originator) waitForWork() bool {
 func (o *originator) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.queue) == 0 && (o.id != 0 || !o.introduced)
+	return len(o.queue) == 0 && (o.known || !o.introduced)
 }
 
 // introduce makes this origin known even before it has anything to propose.
@@ -156,7 +164,6 @@ func (o *originator) close() {
 
 // outgoing is a batch under way with the proposals in it.
 type outgoing struct {
-	origin uint64
 	seq    uint64
 	ps     []*proposal
 	frozen bool   // it may have left this node, so it must not change any more
@@ -167,7 +174,7 @@ type outgoing struct {
 func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	out := &outgoing{origin: o.id}
+	out := &outgoing{}
 	for size := 0; len(o.queue) > 0 && len(out.ps) < maxEntryCommands; {
 		p := o.queue[0]
 		if size += len(p.cmd); size > maxEntryBytes && len(out.ps) > 0 {
@@ -232,9 +239,7 @@ func (o *originator) floor() uint64 {
 func (o *originator) landed(out *outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if out.origin == o.id {
-		delete(o.flying, out.seq)
-	}
+	delete(o.flying, out.seq)
 }
 
 // deliver has one batch committed, and answers its proposals.
@@ -254,7 +259,9 @@ func (o *originator) deliver(out *outgoing) {
 			return
 		case errors.Is(err, errUnregistered), errors.Is(err, errStale):
 			// What became of it is beyond knowing: the answers went with the registration.
-			o.forget(out.origin)
+			if errors.Is(err, errUnregistered) {
+				o.setKnown(false) // this node was out of the configuration for a while
+			}
 			out.fail(ErrUncertain)
 			return
 		case errors.Is(err, errMalformed):
@@ -308,7 +315,7 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	if !out.claim() {
 		return leaderAnswer{}, leader, errNobody
 	}
-	b := batch{origin: out.origin, seq: out.seq, floor: o.floor(), count: len(out.ps), body: out.body}
+	b := batch{origin: o.id, seq: out.seq, floor: o.floor(), count: len(out.ps), body: out.body}
 	a, err := send(ctx, b)
 	if err = errors.Join(err, a.err, a.code.err()); fresh && errors.Is(err, errNotLeader) {
 		out.release()
@@ -369,33 +376,38 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 	return appendAnswer(binary.AppendUvarint(nil, a.term), a.answer), nil
 }
 
-// register makes this origin known, once, and after the farm forgot it. False at the end of the instance.
+// register makes this origin known, once, and again if the farm forgot it. False at the end of the instance.
 func (o *originator) register() bool {
 	var pause backoff
-	for {
-		o.mu.Lock()
-		known := o.id != 0
-		o.mu.Unlock()
-		if known {
-			return true
-		}
-		g := registration{origin: randomUint64(), server: o.in.server, boot: o.in.boot}
+	for !o.isKnown() {
+		g := registration{origin: o.id, server: o.in.server, boot: o.in.boot, floor: o.floor()}
 		err := o.in.askLeader(o.in.ctx, func(ctx context.Context, leader string) error {
 			return o.registerAt(ctx, leader, g)
 		})
-		if err == nil {
-			o.mu.Lock()
-			o.id, o.seq, o.flying = g.origin, 0, map[uint64]bool{}
-			o.mu.Unlock()
+		switch {
+		case err == nil:
+			o.setKnown(true)
 			return true
-		}
-		if errors.Is(err, errSetBack) {
-			o.in.node.reset(errSetBack)
+		case errors.Is(err, errSetBack):
+			o.in.node.reset(o.in.server, errSetBack)
 		}
 		if !pause.wait(o.in.ctx) {
 			return false
 		}
 	}
+	return true
+}
+
+func (o *originator) isKnown() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.known
+}
+
+func (o *originator) setKnown(known bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.known = known
 }
 
 func (o *originator) registerAt(ctx context.Context, leader string, g registration) error {
@@ -407,15 +419,6 @@ func (o *originator) registerAt(ctx context.Context, leader string, g registrati
 		return l.register(ctx, g)
 	}
 	return errNotLeader
-}
-
-// forget gives up a registration that the farm has dropped.
-func (o *originator) forget(id uint64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.id == id {
-		o.id = 0
-	}
 }
 
 func randomUint64() uint64 {

@@ -13,9 +13,8 @@ type origins struct {
 }
 
 type origin struct {
-	registration
-	floor   uint64            // batches below it are refused
-	answers map[uint64]answer // by seq, at and above floor
+	registration                   // its floor rises with the batches
+	answers      map[uint64]answer // by seq, at and above floor
 }
 
 // answer is what one batch was answered: kept, and given again when the batch comes again.
@@ -28,31 +27,31 @@ type answer struct {
 func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 
 // register adds an origin. A later run of the same server takes the place of the earlier one, whose batches can only be
-// stragglers; an earlier boot than one already seen is a disk that was set back.
+// stragglers. Two runs with one boot counter, or an earlier counter than one already seen, mean that a disk was set back.
 func (t *origins) register(g registration) code {
+	if t.byID[g.origin] != nil {
+		return codeOK
+	}
+	if t.setBack(g) {
+		return codeSetBack
+	}
 	for id, o := range t.byID {
-		if o.server != g.server || id == g.origin {
-			continue
+		if o.server == g.server {
+			delete(t.byID, id)
 		}
-		if g.boot < o.boot {
-			return codeSetBack
-		}
-		delete(t.byID, id)
 	}
-	if t.byID[g.origin] == nil {
-		t.byID[g.origin] = &origin{registration: g, floor: 1, answers: map[uint64]answer{}}
-	}
+	t.byID[g.origin] = &origin{registration: g, answers: map[uint64]answer{}}
 	return codeOK
 }
 
-// boot returns the highest boot counter registered for server, 0 if none.
-func (t *origins) boot(server string) uint64 {
+// setBack reports whether g belongs to a disk that is older than what was seen of its server.
+func (t *origins) setBack(g registration) bool {
 	for _, o := range t.byID {
-		if o.server == server {
-			return o.boot
+		if o.server == g.server && (g.boot < o.boot || g.boot == o.boot && g.origin != o.origin) {
+			return true
 		}
 	}
-	return 0
+	return false
 }
 
 // find returns the answer to b if it needs no applying: given before, or refused. Else the batch must be applied and
@@ -99,7 +98,6 @@ func (t *origins) append(dst []byte) []byte {
 	for _, id := range sortedKeys(t.byID) {
 		o := t.byID[id]
 		dst = appendRegistration(dst, o.registration)
-		dst = binary.AppendUvarint(dst, o.floor)
 		dst = binary.AppendUvarint(dst, uint64(len(o.answers)))
 		for _, seq := range sortedKeys(o.answers) {
 			dst = binary.AppendUvarint(dst, seq)
@@ -112,7 +110,7 @@ func (t *origins) append(dst []byte) []byte {
 func readOrigins(r *wireReader) origins {
 	t := newOrigins()
 	for range r.count(10) {
-		o := &origin{registration: readRegistration(r), floor: r.uvarint(), answers: map[uint64]answer{}}
+		o := &origin{registration: readRegistration(r), answers: map[uint64]answer{}}
 		for range r.count(4) {
 			seq := r.uvarint()
 			o.answers[seq] = readAnswer(r)

@@ -68,9 +68,9 @@ func (n *Node) placed() bool {
 	return false
 }
 
-// registered makes sure that the farm knows this boot of the node before it serves anybody.
+// registered makes sure that the farm knows this run of the node before it serves anybody.
 func (n *Node) registered() bool {
 	in := n.instance()
 	in.origin.introduce()
-	return n.fsm().boot(in.server) >= in.boot
+	return in.fsm.knows(in.origin.id)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func FuzzHello(f *testing.F) {
-	for _, h := range []hello{{}, {codeOtherFarm, "c1", "n.1", 7, "m.2"}, {cluster: strings.Repeat("x", 300)}} {
+	for _, h := range []hello{{}, {codeOtherFarm, "c1", "n.1", 7, 8, "m.2"}, {cluster: strings.Repeat("x", 300)}} {
 		var b bytes.Buffer
 		if err := writeHello(&b, h); err != nil {
 			f.Fatal(err)
@@ -72,7 +72,7 @@ func FuzzFrame(f *testing.F) {
 func FuzzEntry(f *testing.F) {
 	one, two := commandBatch(7, 1, 1, "append x 1", "set y 2"), commandBatch(9, 1, 1)
 	f.Add(appendBatch(appendBatch(entryHeader(entryCommands, 5), &one), &two))
-	f.Add(appendRegistration(entryHeader(entryRegister, 5), registration{1, "a.1", 1}))
+	f.Add(appendRegistration(entryHeader(entryRegister, 5), registration{1, "a.1", 1, 1}))
 	f.Add(entryHeader(entryOpen, 5))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fsm := newTestFSM(t, "a.1")

@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+)
+
+// testLogger logs to the test's output when TESTLOG is set.
+func testLogger() *slog.Logger {
+	if os.Getenv("TESTLOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// openTest opens a node on loopback, with the machine "kv".
+func openTest(t *testing.T, c Config) *Node {
+	t.Helper()
+	c.Machines, c.Logger = map[string]func() StateMachine{"kv": newKV}, testLogger()
+	n, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("close %s: %v", c.Name, err)
+		}
+	})
+	return n
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestDurableFarmComesBack(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	ctx := within(t, time.Minute)
+	start := func() (nodes []*Node) {
+		for i, dir := range dirs {
+			c := Config{Name: fmt.Sprintf("n%d", i+1), Dir: dir}
+			if i > 0 {
+				c.Join = []string{nodes[0].Addr()}
+			}
+			nodes = append(nodes, openTest(t, c))
+		}
+		for _, n := range nodes {
+			if err := n.Ready(ctx); err != nil {
+				t.Fatal(err, n.State())
+			}
+		}
+		return nodes
+	}
+	nodes := start()
+	cluster := nodes[0].State().ClusterID
+	for i, n := range nodes {
+		for j := range 20 {
+			if _, _, err := n.Handle("kv").Propose(ctx, fmt.Appendf(nil, "append x %d", i*20+j)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := nodes[0].Handle("kv").Local().(*kv).get("x")
+	for _, n := range nodes {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	nodes = start() // every address is another one
+	for _, n := range nodes {
+		if err := n.Handle("kv").Barrier(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := n.Handle("kv").Local().(*kv).get("x"); got != want {
+			t.Errorf("%s came back with %q, want %q", n.cfg.Name, got, want)
+		}
+		if got := n.State().ClusterID; got != cluster {
+			t.Errorf("cluster ID %s became %s", cluster, got)
+		}
+	}
+}

@@ -193,22 +193,18 @@ func (n *raftNode) stop(t *testing.T) {
 }
 
 // leader waits for exactly one leader among nodes.
-func leader(t *testing.T, nodes ...*raftNode) *raftNode {
+func leader(t *testing.T, nodes ...*raftNode) (found *raftNode) {
 	t.Helper()
-	for range 600 {
-		var leaders []*raftNode
+	eventually(t, "one leads", func() bool {
+		leaders := 0
 		for _, n := range nodes {
 			if n.raft.State() == raft.Leader {
-				leaders = append(leaders, n)
+				found, leaders = n, leaders+1
 			}
 		}
-		if len(leaders) == 1 {
-			return leaders[0]
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("no leader in 30 s")
-	return nil
+		return leaders == 1
+	})
+	return found
 }
 
 func without(nodes []*raftNode, one *raftNode) (rest []*raftNode) {
@@ -230,46 +226,47 @@ func (n *raftNode) apply(t *testing.T, s string) {
 // Stock raft over the port over memnet, stores included: an election, a partition with another one, healing by snapshot,
 // a killed leader.
 func TestRaft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := memnet.New()
-		ids := []string{"1", "2", "3"}
-		var nodes []*raftNode
-		for _, id := range ids {
-			nodes = append(nodes, startRaft(t, n, id, ids))
-		}
-		first := leader(t, nodes...)
-		first.apply(t, "one")
+	t.Run("bubble", func(t *testing.T) { synctest.Test(t, testRaft) })
+	t.Run("outside", testRaft)
+}
 
-		n.Partition([]string{first.port.Addr().Addr().String()})
-		second := leader(t, without(nodes, first)...)
-		for i := range 50 {
-			second.apply(t, fmt.Sprint("two ", i))
-		}
-		if err := second.raft.Snapshot().Error(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		if first.raft.State() == raft.Leader || strings.Contains(first.fsm.String(), "two") {
-			t.Error("the leader that was cut off did not notice")
-		}
-		n.Heal()
-		time.Sleep(10 * time.Second)
-		leader(t, nodes...).apply(t, "three")
-		time.Sleep(time.Second)
-		want := second.fsm.String()
-		for _, node := range nodes {
-			if got := node.fsm.String(); got != want || !strings.Contains(want, "three") {
-				t.Errorf("node %v has\n%s\nwant\n%s", node.port.Addr(), got, want)
-			}
-		}
+func testRaft(t *testing.T) {
+	n := memnet.New()
+	ids := []string{"1", "2", "3"}
+	var nodes []*raftNode
+	for _, id := range ids {
+		nodes = append(nodes, startRaft(t, n, id, ids))
+	}
+	first := leader(t, nodes...)
+	first.apply(t, "one")
 
-		dead := leader(t, nodes...)
-		n.Down(dead.port.Addr().Addr().String())
-		start := time.Now()
-		leader(t, without(nodes, dead)...).apply(t, "four")
-		t.Logf("written again %v after the leader died", time.Since(start))
-		for _, node := range nodes {
-			node.stop(t)
-		}
-	})
+	n.Partition([]string{first.port.Addr().Addr().String()})
+	second := leader(t, without(nodes, first)...)
+	for i := range 50 {
+		second.apply(t, fmt.Sprint("two ", i))
+	}
+	if err := second.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the old leader notices", func() bool { return first.raft.State() != raft.Leader })
+	if strings.Contains(first.fsm.String(), "two") {
+		t.Error("entries crossed the partition")
+	}
+	n.Heal()
+	eventually(t, "the old leader has caught up", func() bool { return first.fsm.String() == second.fsm.String() })
+	leader(t, nodes...).apply(t, "three")
+	for _, node := range nodes {
+		eventually(t, "all have the same", func() bool {
+			return strings.HasSuffix(node.fsm.String(), "two 49\nthree\n") && node.fsm.String() == second.fsm.String()
+		})
+	}
+
+	dead := leader(t, nodes...)
+	n.Down(dead.port.Addr().Addr().String())
+	start := time.Now()
+	leader(t, without(nodes, dead)...).apply(t, "four")
+	t.Logf("written again %v after the leader died", time.Since(start))
+	for _, node := range nodes {
+		node.stop(t)
+	}
 }

@@ -4,40 +4,49 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync"
 	"time"
 )
 
 const (
 	joinFirst    = 500 * time.Millisecond
 	joinAlone    = 5 * time.Second  // the longest pause of a node that knows nobody
-	joinTogether = 10 * time.Second // between attempts to find the missing
+	joinTogether = 2 * time.Second  // the longest pause between calls to the missing; shorter than listenFirst
 	stillAlone   = 10 * time.Second // between two lines that say so
 )
 
 // join keeps this node in touch with the others: it calls its seeds, and every configured member that is not alive, for
 // ever. memberlist forgets the dead after half a minute and would never find the other half of a long partition.
 func (n *Node) join() {
-	pause := joinFirst
-	said := time.Now()
+	pause, said := joinFirst, time.Now()
 	for {
 		missing := n.missing()
-		if len(missing) > 0 {
-			n.gossip().list.Join(missing)
+		n.call(missing)
+		longest := joinTogether
+		if n.alone() {
+			longest = joinAlone
+			if len(missing) > 0 && time.Since(said) > stillAlone {
+				said = time.Now()
+				n.log.Warn("no other node of the farm answers; this node keeps trying", "join", missing)
+			}
+		} else {
+			n.oldPeers = nil // gossip knows better now
 		}
-		switch {
-		case !n.alone():
-			pause, n.oldPeers = joinTogether, nil // gossip knows better now
-		case len(missing) > 0 && time.Since(said) > stillAlone:
-			said = time.Now()
-			n.log.Warn("no other node of the farm answers; this node keeps trying", "join", missing)
-			fallthrough
-		default:
-			pause = min(pause*3/2, joinAlone)
-		}
+		pause = min(pause*3/2, longest)
 		if !n.sleepUnlessAlone(pause) {
 			return
 		}
 	}
+}
+
+// call exchanges member lists with whoever answers at the addresses. They are called side by side, since one that does
+// not answer takes seconds.
+func (n *Node) call(addrs []string) {
+	var wg sync.WaitGroup
+	for _, addr := range addrs {
+		wg.Go(func() { n.gossip().list.Join([]string{addr}) }) // an error says that nobody was there
+	}
+	wg.Wait()
 }
 
 // sleepUnlessAlone waits, but not on, if the last other member is lost meanwhile.

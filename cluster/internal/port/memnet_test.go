@@ -44,6 +44,7 @@ func TestSlowHandshake(t *testing.T) {
 			t.Errorf("closed after %v", d)
 		}
 		loris.Close()
+		synctest.Wait()
 		if b.Refused() != 1 || !strings.Contains(log.String(), "no handshake within") {
 			t.Errorf("%d refused, log: %s", b.Refused(), log)
 		}

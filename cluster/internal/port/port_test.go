@@ -205,6 +205,7 @@ func TestRefusals(t *testing.T) {
 		}
 		eventually(t, name+" is counted", func() bool { return b.Refused() == before+1 })
 	}
+	b.Close() // waits for what still logs
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
 		t.Errorf("%d warnings about one host within a minute, want 1:\n%s", n, log)
 	}
@@ -254,6 +255,7 @@ func TestStrangers(t *testing.T) {
 		c.Close()
 		eventually(t, name+" is counted", func() bool { return b.Refused() == before+1 })
 	}
+	b.Close() // waits for what still logs
 	if !strings.Contains(log.String(), "level=WARN") {
 		t.Error("no warning")
 	}

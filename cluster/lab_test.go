@@ -1,0 +1,383 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/memnet"
+)
+
+// lab is a cluster over an in-memory network, in a bubble of fake time. Tests speak of roles, never of names: who leads
+// is random.
+type lab struct {
+	t     *testing.T
+	net   *memnet.Network
+	nodes []*labNode
+}
+
+type labNode struct {
+	*Node
+	lab  *lab
+	ip   string
+	conf Config
+	up   bool
+}
+
+// inLab runs a test on n nodes that have formed a cluster. At its end the nodes must agree.
+func inLab(t *testing.T, n int, durable bool, f func(l *lab)) {
+	var dirs []string // made outside, because a bubble's clock is years off the file system's
+	for range n {
+		if durable {
+			dirs = append(dirs, t.TempDir())
+		} else {
+			dirs = append(dirs, "")
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{t: t, net: memnet.New()}
+		for i := range n {
+			c := Config{Name: fmt.Sprintf("n%d", i+1), Dir: dirs[i], Secrets: []string{"6b1f0e0b5d0c4c0c9a4e8f2d7a3b1c5d"}}
+			if i > 0 {
+				c.Join = []string{"10.0.0.1:7946"}
+			}
+			ip := fmt.Sprintf("10.0.0.%d", i+1)
+			c.Listen = ip + ":7946"
+			l.nodes = append(l.nodes, &labNode{lab: l, ip: ip, conf: c})
+			l.nodes[i].start()
+		}
+		for _, n := range l.nodes {
+			l.ready(n)
+		}
+		f(l)
+		l.net.Heal()
+		l.agree()
+		for _, n := range l.nodes {
+			if n.up {
+				n.stop()
+			}
+		}
+		time.Sleep(time.Minute) // memberlist does not wait for its probes
+	})
+}
+
+func (n *labNode) start() {
+	n.lab.t.Helper()
+	c := n.conf
+	c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(), n.lab.net.Host(n.ip)
+	node, err := Open(n.lab.t.Context(), c)
+	if err != nil {
+		n.lab.t.Fatal(err)
+	}
+	n.Node, n.up = node, true
+}
+
+func (n *labNode) stop() {
+	n.lab.t.Helper()
+	n.up = false
+	if err := n.Close(); err != nil {
+		n.lab.t.Errorf("close: %v", err)
+	}
+}
+
+// kill ends the node as kill -9 does: at once, without a word.
+func (n *labNode) kill() {
+	n.lab.net.Down(n.ip)
+	n.stop()
+	n.lab.net.Up(n.ip)
+}
+
+func (l *lab) ctx(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(l.t.Context(), d)
+	l.t.Cleanup(cancel)
+	return ctx
+}
+
+func (l *lab) ready(nodes ...*labNode) {
+	l.t.Helper()
+	for _, n := range nodes {
+		if err := n.Ready(l.ctx(2 * time.Minute)); err != nil {
+			l.t.Fatalf("%s: %v; it sees %+v", n.conf.Name, err, n.State())
+		}
+	}
+}
+
+// leader waits for a leader among the given nodes, all by default, and returns it with the others.
+func (l *lab) leader(among ...*labNode) (leader *labNode, others []*labNode) {
+	l.t.Helper()
+	if among == nil {
+		among = l.nodes
+	}
+	for range 1000 {
+		leader, others = nil, nil
+		for _, n := range among {
+			if n.up && n.leads() {
+				leader = n
+			} else {
+				others = append(others, n)
+			}
+		}
+		if leader != nil {
+			return leader, others
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	l.t.Fatal("no leader within 20 s")
+	return nil, nil
+}
+
+func (n *labNode) leads() bool {
+	lead := n.instance().lead.Load()
+	if lead == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := lead.barrier(ctx)
+	return err == nil
+}
+
+func (n *labNode) propose(d time.Duration, format string, args ...any) error {
+	_, _, err := n.Handle("kv").Propose(n.lab.ctx(d), fmt.Appendf(nil, format, args...))
+	return err
+}
+
+func (n *labNode) must(format string, args ...any) {
+	n.lab.t.Helper()
+	if err := n.propose(20*time.Second, format, args...); err != nil {
+		n.lab.t.Fatalf("%s: %v", n.conf.Name, err)
+	}
+}
+
+func (n *labNode) get(k string) string { return local(n.Node, k) }
+
+// cut parts the network into the given nodes and the rest.
+func (l *lab) cut(nodes ...*labNode) {
+	var ips []string
+	for _, n := range nodes {
+		ips = append(ips, n.ip)
+	}
+	l.net.Partition(ips)
+}
+
+// agree waits until all live nodes have the same state, and checks that it is the same to the byte.
+func (l *lab) agree() {
+	l.t.Helper()
+	var first *labNode
+	for _, n := range l.nodes {
+		if !n.up {
+			continue
+		}
+		if err := n.Handle("kv").Barrier(l.ctx(time.Minute)); err != nil {
+			l.t.Fatalf("%s: %v; it sees %+v", n.conf.Name, err, n.State())
+		}
+		if first == nil {
+			first = n
+		}
+		a, b := first.Handle("kv").Local().(*kv).state(), n.Handle("kv").Local().(*kv).state()
+		if !bytes.Equal(a, b) {
+			l.t.Errorf("%s has\n%s\n%s has\n%s", first.conf.Name, a, n.conf.Name, b)
+		}
+	}
+}
+
+func TestLeaderCutOff(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 3, durable, func(l *lab) {
+				leader, others := l.leader()
+				leader.must("append x 1")
+				l.cut(leader)
+				began := time.Now()
+				others[0].must("append x 2")
+				if d := time.Since(began); d > 4*time.Second {
+					l.t.Errorf("the majority wrote again after %v", d)
+				}
+				if err := leader.propose(10*time.Second, "append x lost"); err == nil {
+					l.t.Error("the minority acknowledged a write")
+				}
+				if err := leader.Handle("kv").Barrier(l.ctx(10 * time.Second)); !errors.Is(err, ErrNoLeader) {
+					l.t.Errorf("the minority's barrier: %v, want ErrNoLeader", err)
+				}
+				if s := leader.Handle("kv").Staleness(); s < 10*time.Second {
+					l.t.Errorf("the minority believes to be only %v behind", s)
+				}
+				l.net.Heal()
+				leader.must("append x 3")
+				l.agree()
+				if got := leader.get("x"); got != "1,2,3," && got != "1,2,lost,3," {
+					l.t.Errorf("x = %q", got)
+				}
+			})
+		})
+	}
+}
+
+// What the caller was told must be true: ErrNoLeader means that nothing happened, ever.
+func TestNoLeaderMeansNothingHappened(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		_, others := l.leader()
+		n := others[0]
+		l.cut(n)
+		time.Sleep(5 * time.Second)
+		for i := range 20 {
+			if err := n.propose(100*time.Millisecond, "append x %d", i); !errors.Is(err, ErrNoLeader) {
+				l.t.Errorf("write %d without a leader: %v, want ErrNoLeader", i, err)
+			}
+		}
+		l.net.Heal()
+		n.must("append y after")
+		l.agree()
+		if got := n.get("x"); got != "" {
+			l.t.Errorf("x = %q: writes that never happened", got)
+		}
+	})
+}
+
+func TestKillLeader(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 3, durable, func(l *lab) {
+				const writers, each = 16, 40
+				var wg sync.WaitGroup
+				for w := range writers {
+					n := l.nodes[w%3]
+					wg.Go(func() { l.writer(n, fmt.Sprintf("w%d", w), each) })
+				}
+				time.Sleep(200 * time.Millisecond)
+				leader, others := l.leader()
+				leader.kill()
+				time.Sleep(5 * time.Second)
+				wg.Wait()
+				leader.start()
+				l.ready(leader)
+				for w := range writers {
+					l.check(others[0], fmt.Sprintf("w%d", w), each, l.nodes[w%3] != leader)
+				}
+			})
+		})
+	}
+}
+
+// writer appends 0, 1, 2, ... to a key through one node, as long as that is up.
+func (l *lab) writer(n *labNode, key string, count int) {
+	for i := range count {
+		if err := n.propose(10*time.Second, "append %s %d", key, i); err != nil {
+			if n.up {
+				l.t.Errorf("%s: write %d of %s: %v", n.conf.Name, i, key, err)
+			}
+			return
+		}
+		time.Sleep(17 * time.Millisecond)
+	}
+}
+
+// check makes sure that what writer wrote stands there once and in order; all of it if complete.
+func (l *lab) check(n *labNode, key string, count int, complete bool) {
+	l.t.Helper()
+	want := ""
+	for i := range count {
+		want += fmt.Sprintf("%d,", i)
+	}
+	got := n.get(key)
+	if complete && got != want || !complete && !bytes.HasPrefix([]byte(want), []byte(got)) {
+		l.t.Errorf("%s = %q, want %q, complete %v", key, got, want, complete)
+	}
+}
+
+// A barrier on a node that was deposed without knowing it must not succeed with old state.
+func TestNoStaleBarrier(t *testing.T) {
+	for round := range 10 {
+		inLab(t, 3, false, func(l *lab) {
+			leader, others := l.leader()
+			leader.must("append x 0")
+			slow := 60 * time.Millisecond
+			for _, o := range others {
+				l.net.Delay(o.ip, leader.ip, slow)
+			}
+			time.Sleep(100 * time.Millisecond)
+			to := others[round%2]
+			id := to.instance().server
+			go leader.instance().raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
+			for range 300 {
+				if to.leads() && to.propose(time.Second, "append x new") == nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			want := to.get("x")
+			ctx := l.ctx(5 * time.Second)
+			if err := leader.Handle("kv").Barrier(ctx); err == nil && leader.get("x") != want {
+				l.t.Errorf("after a barrier the old leader reads %q, %q was acknowledged before", leader.get("x"), want)
+			}
+			for _, o := range others {
+				l.net.Delay(o.ip, leader.ip, 0)
+			}
+		})
+	}
+}
+
+func TestLongPartitionHeals(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		l.cut(leader)
+		others[0].must("append x 1")
+		time.Sleep(5 * time.Minute) // memberlist has forgotten the dead long ago
+		l.net.Heal()
+		leader.must("append x 2")
+		l.agree()
+		if got := leader.get("x"); got != "1,2," {
+			l.t.Errorf("x = %q", got)
+		}
+		for _, n := range l.nodes {
+			if s := n.State(); len(s.Members) != 3 {
+				l.t.Errorf("%s sees %d members", n.conf.Name, len(s.Members))
+			}
+		}
+	})
+}
+
+func TestRollingRestart(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 3, durable, func(l *lab) {
+				for round := range 2 {
+					for i, n := range l.nodes {
+						n.stop()
+						l.nodes[(i+1)%3].must("append x %d", 3*round+i)
+						n.conf.Join = []string{l.nodes[(i+1)%3].Addr()}
+						n.start()
+						l.ready(n)
+					}
+				}
+				l.agree()
+				if got := l.nodes[0].get("x"); got != "0,1,2,3,4,5," {
+					l.t.Errorf("x = %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestQuietFarm(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, _ := l.leader()
+		term := leader.State().Term
+		time.Sleep(10 * time.Minute)
+		for _, n := range l.nodes {
+			if s := n.State(); s.Term != term || !s.Ready {
+				l.t.Errorf("%s is in term %d after ten minutes, was %d; ready %v", n.conf.Name, s.Term, term, s.Ready)
+			}
+			if s := n.Handle("kv").Staleness(); s > 5*time.Second {
+				l.t.Errorf("%s is %v behind", n.conf.Name, s)
+			}
+		}
+	})
+}

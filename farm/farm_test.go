@@ -1,0 +1,430 @@
+package farm_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/forward"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+const patience = 30 * time.Second
+
+// served is a farm with a running Serve.
+type served struct {
+	*farm.Farm
+	t    *testing.T
+	stop context.CancelFunc
+	err  chan error
+}
+
+// serve opens a node on free ports of loopback and serves h, the application of these tests if nil.
+func serve(t *testing.T, cfg farm.Config, h http.Handler) *served {
+	t.Helper()
+	f := open(t, cfg)
+	ctx, stop := context.WithCancel(context.Background())
+	s := &served{Farm: f, t: t, stop: stop, err: make(chan error, 1)}
+	if h == nil {
+		h = app()
+	}
+	go func() { s.err <- f.Serve(ctx, h) }()
+	t.Cleanup(func() {
+		stop()
+		f.Close()
+	})
+	return s
+}
+
+func open(t *testing.T, cfg farm.Config) *farm.Farm {
+	t.Helper()
+	if cfg.HTTP == "" {
+		cfg.HTTP = "127.0.0.1:0"
+	}
+	cfg.Session.Cookie.Insecure = true
+	cfg.Logger = quiet
+	f, err := farm.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (s *served) ready() *served {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Ready(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	return s
+}
+
+func (s *served) peer() string { return s.Cluster().Addr() }
+
+// app is a small application: it says who served, and counts.
+func app() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
+		info := farm.Info(r.Context())
+		json.NewEncoder(w).Encode(who{info.Node, info.Via, r.RemoteAddr, farm.RequestID(r.Context()), info.Forwarded()})
+	})
+	mux.HandleFunc("POST /count", func(w http.ResponseWriter, r *http.Request) {
+		n, err := visits.Update(r.Context(), func(n int, _ bool) (int, error) { return n + 1, nil })
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		json.NewEncoder(w).Encode(n)
+	})
+	return mux
+}
+
+type who struct {
+	Node, Via, Client, ID string
+	Forwarded             bool
+}
+
+// do sends a request and decodes the JSON of its answer into v, if that is not nil.
+func do(t *testing.T, c *http.Client, method, url string, v any) *http.Response {
+	t.Helper()
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v != nil && res.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(b, v); err != nil {
+			t.Fatalf("%s %s: %s", method, url, b)
+		}
+	}
+	return res
+}
+
+func visitor(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+}
+
+func TestFarm_Life(t *testing.T) {
+	t.Parallel()
+	s := serve(t, farm.Config{Name: "n1"}, nil)
+	c, url := visitor(t), "http://"+s.Addr()
+	if res := do(t, c, "GET", url+"/livez", nil); res.StatusCode != 200 {
+		t.Errorf("livez: %d", res.StatusCode)
+	}
+	if res := do(t, c, "GET", url+"/readyz", nil); res.StatusCode != 503 {
+		t.Errorf("readyz at once: %d", res.StatusCode)
+	}
+	if res := do(t, c, "GET", url+"/who", nil); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("the application at once: %d", res.StatusCode)
+	}
+	s.ready()
+	for _, addr := range []string{s.Addr(), s.AdminAddr()} {
+		if res := do(t, c, "GET", "http://"+addr+"/readyz", nil); res.StatusCode != 200 {
+			t.Errorf("readyz: %d", res.StatusCode)
+		}
+	}
+	if res := do(t, c, "GET", "http://"+s.AdminAddr()+"/who", nil); res.StatusCode != 404 {
+		t.Errorf("the application on the admin port: %d", res.StatusCode)
+	}
+	var w who
+	res := do(t, c, "GET", url+"/who", &w)
+	if w.Node != "n1" || w.Forwarded || w.ID == "" || w.ID != res.Header.Get("X-Request-Id") {
+		t.Errorf("who %+v", w)
+	}
+	var n int
+	for want := 1; want <= 3; want++ {
+		if do(t, c, "POST", url+"/count", &n); n != want {
+			t.Errorf("count %d, want %d", n, want)
+		}
+	}
+	s.stop()
+	if err := <-s.err; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("it was ready once: %v", err)
+	}
+	if err := s.Serve(t.Context(), app()); !errors.Is(err, farm.ErrClosed) {
+		t.Errorf("Serve after Close: %v", err)
+	}
+}
+
+func TestFarm_CloseEndsServe(t *testing.T) {
+	t.Parallel()
+	s := serve(t, farm.Config{}, nil)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-s.err; !errors.Is(err, farm.ErrClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := s.Ready(t.Context()); !errors.Is(err, farm.ErrClosed) {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+func TestFarm_ReadyGivesUp(t *testing.T) {
+	t.Parallel()
+	f := open(t, farm.Config{Join: []string{"127.0.0.1:1"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := f.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// A front forwards everything: what the gate of a starting or draining node does, at a moment of the test's choice.
+func TestFarm_Forwards(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a", App: "test"}, nil).ready()
+	other := serve(t, farm.Config{Name: "other", App: "something else", Join: []string{a.peer()}}, http.NotFoundHandler())
+	front := serve(t, farm.Config{Name: "front", App: "test", Role: cluster.Front, Join: []string{a.peer()}}, nil).ready()
+	other.ready()
+	c := visitor(t)
+	var w who
+	for range 10 { // never the other application
+		eventually(t, func() bool { return do(t, c, "GET", "http://"+front.Addr()+"/who", &w).StatusCode == 200 })
+		host, _, err := net.SplitHostPort(w.Client)
+		if w.Node != "a" || w.Via != "front" || !w.Forwarded || err != nil || host != "127.0.0.1" {
+			t.Fatalf("who %+v", w)
+		}
+	}
+	var n int
+	do(t, c, "POST", "http://"+front.Addr()+"/count", &n)
+	do(t, c, "POST", "http://"+a.Addr()+"/count", &n)
+	if n != 2 {
+		t.Errorf("count %d: the session of a forwarded request is another", n)
+	}
+}
+
+func TestFarm_DrainHandsOver(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: forward.Config{Linger: time.Minute}}, nil).ready()
+	c := visitor(t)
+	eventually(t, func() bool { // b sees that a is ready
+		m, _ := b.Cluster().State().Member(a.Cluster().ID())
+		return m.Tags["gate"] == "ready"
+	})
+	var w who
+	if do(t, c, "GET", "http://"+b.Addr()+"/who", &w); w.Node != "b" {
+		t.Fatalf("who %+v", w)
+	}
+	b.stop()
+	eventually(t, func() bool { return do(t, c, "GET", "http://"+b.Addr()+"/readyz", nil).StatusCode == 503 })
+	res := do(t, c, "GET", "http://"+b.Addr()+"/who", &w)
+	if w.Node != "a" || w.Via != "b" || !res.Close {
+		t.Errorf("who %+v, close %v", w, res.Close)
+	}
+	if m, _ := a.Cluster().State().Member(b.Cluster().ID()); m.Status != cluster.Alive {
+		t.Errorf("%s is %s: it drains, and has not gone", m.Name, m.Status)
+	}
+}
+
+func TestFarm_CutsOffAtTheEnd(t *testing.T) {
+	t.Parallel()
+	begun, cause := make(chan struct{}), make(chan error, 1)
+	s := serve(t, farm.Config{Forward: forward.Config{DrainTimeout: 200 * time.Millisecond}},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(begun)
+			<-r.Context().Done()
+			cause <- context.Cause(r.Context())
+		})).ready()
+	go http.Get("http://" + s.Addr())
+	<-begun
+	s.stop()
+	if err := <-s.err; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := <-cause; err == nil {
+		t.Error("no cause")
+	}
+}
+
+func TestFarm_FinishesRunningRequests(t *testing.T) {
+	t.Parallel()
+	begun, finish := make(chan struct{}), make(chan struct{})
+	s := serve(t, farm.Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-finish
+		io.WriteString(w, "whole")
+	})).ready()
+	answer := make(chan string)
+	go func() {
+		res, err := http.Get("http://" + s.Addr())
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		answer <- string(b)
+	}()
+	<-begun
+	s.stop()
+	eventually(t, func() bool { // it accepts nobody any more
+		conn, err := net.Dial("tcp", s.Addr())
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	close(finish)
+	if got := <-answer; got != "whole" {
+		t.Error(got)
+	}
+	if err := <-s.err; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFarm_OwnServer(t *testing.T) {
+	t.Parallel()
+	f := open(t, farm.Config{HTTP: farm.None})
+	if err := f.Serve(t.Context(), app()); err == nil || !strings.Contains(err.Error(), "none") {
+		t.Errorf("Serve without a port: %v", err)
+	}
+	srv := httptest.NewServer(f.Handler(app()))
+	defer srv.Close()
+	if err := f.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if do(t, visitor(t), "POST", srv.URL+"/count", &n); n != 1 {
+		t.Errorf("count %d", n)
+	}
+	if err := f.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if res := do(t, visitor(t), "GET", srv.URL+"/readyz", nil); res.StatusCode != 503 {
+		t.Errorf("readyz after Drain: %d", res.StatusCode)
+	}
+}
+
+func TestFarm_HandlerIsOutermostAndOnce(t *testing.T) {
+	t.Parallel()
+	f := open(t, farm.Config{HTTP: farm.None})
+	h := f.Handler(app())
+	defer func() {
+		if s, _ := recover().(string); !strings.Contains(s, "installed already") {
+			t.Errorf("panic %q", s)
+		}
+	}()
+	f.Handler(h)
+}
+
+func TestFarm_TLS(t *testing.T) {
+	t.Parallel()
+	certs := httptest.NewUnstartedServer(nil)
+	certs.StartTLS()
+	defer certs.Close()
+	s := serve(t, farm.Config{Server: &http.Server{TLSConfig: &tls.Config{Certificates: certs.TLS.Certificates}}},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, r.Proto+" "+farm.Info(r.Context()).Scheme)
+		})).ready()
+	res, err := certs.Client().Get("https://" + s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, _ := io.ReadAll(res.Body); !strings.HasSuffix(string(b), "https") {
+		t.Errorf("got %q", b)
+	}
+}
+
+// The farm refuses a second node of one name for good: Serve ends with that error.
+func TestFarm_Refused(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "same"}, nil).ready()
+	b := serve(t, farm.Config{Name: "same", Join: []string{a.peer()}}, nil)
+	select {
+	case err := <-b.err:
+		if !errors.Is(err, cluster.ErrNameTaken) {
+			t.Errorf("Serve: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Serve goes on")
+	}
+	if err := b.Ready(t.Context()); !errors.Is(err, cluster.ErrNameTaken) {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+func TestFarm_Leave(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, LeaveOnStop: true}, nil).ready()
+	id := b.Cluster().ID()
+	b.stop()
+	if err := <-b.err; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		m, ok := a.Cluster().State().Member(id)
+		return !ok || m.Vote == ""
+	})
+	var n int
+	if do(t, visitor(t), "POST", "http://"+a.Addr()+"/count", &n); n != 1 {
+		t.Error("the one that stayed cannot write")
+	}
+}
+
+func TestTwoFarmsInOneProcess(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Farm: "one", Name: "n"}, nil)
+	b := serve(t, farm.Config{Farm: "two", Name: "n"}, nil)
+	a.ready()
+	b.ready()
+	var n int
+	for _, s := range []*served{a, b} {
+		if do(t, visitor(t), "POST", "http://"+s.Addr()+"/count", &n); n != 1 {
+			t.Errorf("count %d", n)
+		}
+	}
+}
+
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package farm
+
+import (
+	"flag"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+)
+
+// parse returns the Config that the environment and arguments make.
+func parse(t *testing.T, env map[string]string, args ...string) (*Config, error) {
+	t.Helper()
+	for _, line := range os.Environ() {
+		if name, _, _ := strings.Cut(line, "="); strings.HasPrefix(name, "FARM_") {
+			t.Setenv(name, "")
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	c := Flags(fs)
+	return c, fs.Parse(args)
+}
+
+func TestFlags(t *testing.T) {
+	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1", "FARM_LEAVE": "true"},
+		"-name", "n1", "-peer", ":2", "-advertise", "h:2", "-admin", "none", "-dir", "d", "-farm", "f", "-role", "front",
+		"-join", "x:1, y:1", "-join", "z:1", "-trusted-proxies", "10.1.2.3/8,::1")
+	if err != nil || c.problem != nil {
+		t.Fatal(err, c.problem)
+	}
+	if c.HTTP != ":1" || c.Name != "n1" || c.Peer != ":2" || c.Advertise != "h:2" || c.Admin != None || c.Dir != "d" ||
+		c.Farm != "f" || c.Role != cluster.Front || !c.LeaveOnStop {
+		t.Errorf("config %+v", c)
+	}
+	if !slices.Equal(c.Join, []string{"x:1", "y:1", "z:1"}) {
+		t.Errorf("join %q: the flag takes the place of the environment", c.Join)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	if !slices.Equal(c.TrustedProxies, want) {
+		t.Errorf("proxies %v", c.TrustedProxies)
+	}
+}
+
+func TestFlags_Environment(t *testing.T) {
+	c, err := parse(t, map[string]string{"FARM_JOIN": "a:1,b:1", "FARM_ROLE": "staging", "FARM_TRUSTED_PROXIES": "10.0.0.1"})
+	if err != nil || c.problem != nil {
+		t.Fatal(err, c.problem)
+	}
+	if !slices.Equal(c.Join, []string{"a:1", "b:1"}) || c.Role != cluster.Staging || len(c.TrustedProxies) != 1 {
+		t.Errorf("config %+v", c)
+	}
+	if c, _ = parse(t, map[string]string{"FARM_JOIN": "a:1"}, "-join", ""); len(c.Join) != 0 {
+		t.Errorf("join %q: an empty flag means none", c.Join)
+	}
+}
+
+func TestFlags_Secrets(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("new\r\nold,older\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []map[string]string{{"FARM_SECRET": "new, old,older"}, {"FARM_SECRET_FILE": file}} {
+		c, err := parse(t, env)
+		if err != nil || c.problem != nil || !slices.Equal(c.Secrets, []string{"new", "old", "older"}) {
+			t.Errorf("%v: %q, %v, %v", env, c.Secrets, err, c.problem)
+		}
+	}
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	Flags(fs)
+	fs.VisitAll(func(f *flag.Flag) {
+		if strings.Contains(f.Name, "secret") {
+			t.Errorf("-%s would put a secret on the command line", f.Name)
+		}
+	})
+}
+
+// What is wrong in the environment is an error of Open that names the variable; what is wrong in a flag, one of Parse.
+func TestFlags_Wrong(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []map[string]string{
+		{"FARM_ROLE": "king"},
+		{"FARM_TRUSTED_PROXIES": "example.com"},
+		{"FARM_LEAVE": "perhaps"},
+		{"FARM_SECRET": "a", "FARM_SECRET_FILE": empty},
+		{"FARM_SECRET_FILE": empty},
+		{"FARM_SECRET_FILE": empty + "2"},
+	} {
+		c, err := parse(t, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(*c)
+		if err == nil {
+			f.Close()
+			t.Fatalf("%v: no error", env)
+		}
+		for name := range env {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("%v: %v", env, err)
+			}
+		}
+	}
+	for _, args := range [][]string{{"-role", "king"}, {"-trusted-proxies", "x"}, {"-leave=perhaps"}} {
+		if _, err := parse(t, nil, args...); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}

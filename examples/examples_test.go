@@ -1,0 +1,444 @@
+// Package examples_test builds the examples, runs them as the processes they are, and talks to them.
+package examples_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const patience = 60 * time.Second
+
+// program builds one example and returns the path of its binary.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), name)
+	if runtime.GOOS == "windows" {
+		bin += ".exe"
+	}
+	if out, err := exec.Command("go", "build", "-o", bin, "./"+name).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// process is a running example.
+type process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	ended chan struct{}
+	err   error // how it ended; read it after ended
+
+	mu  sync.Mutex
+	out bytes.Buffer // what it printed; guarded by mu
+}
+
+// start runs a program until the test ends.
+func start(t *testing.T, bin string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(bin, args...), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	for _, line := range os.Environ() {
+		if !strings.HasPrefix(line, "FARM_") {
+			p.cmd.Env = append(p.cmd.Env, line)
+		}
+	}
+	var err error
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", filepath.Base(bin), p.printed())
+		}
+	})
+	return p
+}
+
+// Write collects what the process prints.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+func (p *process) printed() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// interrupt is Ctrl-C; the process must then end well.
+func (p *process) interrupt() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		p.t.Fatal(err)
+	}
+	p.ends()
+	if p.err != nil {
+		p.t.Errorf("it ended with %v", p.err)
+	}
+}
+
+func (p *process) ends() {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Fatal("it does not end")
+	}
+}
+
+// freeAddr returns an address on loopback that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// visitor is a client with cookies. It shares no connections with others.
+func visitor(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+}
+
+// call makes a request and returns status and body.
+func call(c *http.Client, method, url, body string) (int, string, error) {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}
+
+// want makes a request and checks its answer.
+func want(t *testing.T, c *http.Client, method, url, body string, status int, answer string) {
+	t.Helper()
+	code, got, err := call(c, method, url, body)
+	if err != nil || code != status || strings.TrimSpace(got) != answer {
+		t.Fatalf("%s %s: %d %q, %v; want %d %q", method, url, code, got, err, status, answer)
+	}
+}
+
+// answers waits until a GET is answered with 200.
+func answers(t *testing.T, url string) {
+	t.Helper()
+	eventually(t, func() bool {
+		code, _, err := call(visitor(t), "GET", url, "")
+		return err == nil && code == http.StatusOK
+	})
+}
+
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+func TestHello(t *testing.T) {
+	t.Parallel()
+	bin, addr := program(t, "hello"), freeAddr(t)
+	p := start(t, bin, "-http", addr)
+	answers(t, "http://"+addr+"/readyz")
+	c := visitor(t)
+	want(t, c, "GET", "http://"+addr+"/", "", 200, "visit 1")
+	want(t, c, "GET", "http://"+addr+"/", "", 200, "visit 2")
+	want(t, visitor(t), "GET", "http://"+addr+"/", "", 200, "visit 1")
+	p.interrupt()
+}
+
+func TestPlainserver(t *testing.T) {
+	t.Parallel()
+	bin, addr := program(t, "plainserver"), freeAddr(t)
+	p := start(t, bin, "-http", addr)
+	answers(t, "http://"+addr+"/readyz")
+	c := visitor(t)
+	want(t, c, "GET", "http://"+addr+"/", "", 200, "hello, stranger")
+	want(t, c, "POST", "http://"+addr+"/name?name=Ada", "", 204, "")
+	want(t, c, "GET", "http://"+addr+"/", "", 200, "hello, Ada")
+	p.interrupt()
+}
+
+func TestSessiononly(t *testing.T) {
+	t.Parallel()
+	bin := program(t, "sessiononly")
+	peer, a, b := freeAddr(t), freeAddr(t), freeAddr(t)
+	first := start(t, bin, "-http", a, "-peer", peer)
+	second := start(t, bin, "-http", b, "-join", peer)
+	answers(t, "http://"+a+"/")
+	answers(t, "http://"+b+"/")
+	c := visitor(t)
+	for i := range 6 { // without sticky balancing
+		want(t, c, "GET", "http://"+[]string{a, b}[i%2]+"/", "", 200, fmt.Sprintf("visit %d", i+1))
+	}
+	second.interrupt()
+	first.interrupt()
+}
+
+// shop is a running launcher.
+type shop struct {
+	*process
+	nodes []shopNode
+}
+
+type shopNode struct {
+	name, url string
+	pid       int
+}
+
+var tableRow = regexp.MustCompile(`(?m)^(n\d)\s+(http://\S+)\s+\S+\s+(\d+)\s+voter`)
+
+func startShop(t *testing.T, args ...string) *shop {
+	t.Helper()
+	s := &shop{process: start(t, program(t, "shop"), args...)}
+	eventually(t, func() bool {
+		select {
+		case <-s.ended:
+			t.Fatal("it ended")
+		default:
+		}
+		return strings.Contains(s.printed(), "Try this")
+	})
+	for _, m := range tableRow.FindAllStringSubmatch(s.printed(), -1) {
+		pid, err := strconv.Atoi(m[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.nodes = append(s.nodes, shopNode{m[1], m[2], pid})
+	}
+	return s
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The main job: three real processes; any of them may be killed, and no cart is lost.
+func TestShop(t *testing.T) {
+	s := startShop(t)
+	if len(s.nodes) != 3 {
+		t.Fatalf("nodes %v", s.nodes)
+	}
+	c := visitor(t)
+	want(t, c, "POST", s.nodes[0].url+"/api/cart?sku=mug", "", 200, `{"items":{"mug":1}}`)
+	want(t, c, "POST", s.nodes[1].url+"/api/cart?sku=mug", "", 200, `{"items":{"mug":2}}`)
+	want(t, c, "GET", s.nodes[2].url+"/api/cart", "", 200, `{"items":{"mug":2}}`)
+
+	leader := leaderOf(t, s.nodes[0].url)
+	var left []shopNode
+	for _, n := range s.nodes {
+		if n.name == leader {
+			kill(t, n.pid)
+		} else {
+			left = append(left, n)
+		}
+	}
+	want(t, c, "GET", left[0].url+"/api/cart", "", 200, `{"items":{"mug":2}}`)
+	want(t, c, "POST", left[0].url+"/api/cart?sku=mug", "", 200, `{"items":{"mug":3}}`)
+	eventually(t, func() bool { return strings.Contains(s.printed(), leader+" ended") })
+
+	fmt.Fprintf(s.stdin, "r %s\n", leader[1:])
+	eventually(t, func() bool { return strings.Contains(s.printed(), leader+" starts again") })
+	back := s.nodes[int(leader[1]-'1')]
+	answers(t, back.url+"/readyz")
+	want(t, c, "GET", back.url+"/api/cart", "", 200, `{"items":{"mug":3}}`)
+	fmt.Fprintln(s.stdin, "r 9")
+	eventually(t, func() bool { return strings.Contains(s.printed(), "a number from 1 to 3") })
+
+	s.interrupt()
+	for _, n := range s.nodes {
+		if _, _, err := call(c, "GET", n.url+"/livez", ""); err == nil {
+			t.Errorf("%s answers after the end", n.name)
+		}
+	}
+}
+
+func leaderOf(t *testing.T, url string) string {
+	t.Helper()
+	var v struct {
+		Leader  string
+		Members []struct {
+			Name, Status, Role, HTTP string
+			Applied                  uint64
+		}
+	}
+	eventually(t, func() bool {
+		_, body, err := call(visitor(t), "GET", url+"/api/farm", "")
+		return err == nil && json.Unmarshal([]byte(body), &v) == nil && v.Leader != "" && len(v.Members) == 3
+	})
+	for _, m := range v.Members {
+		if m.Status != "alive" || m.Role != "voter" || m.HTTP == "" || m.Applied == 0 {
+			t.Errorf("member %+v", m)
+		}
+	}
+	return v.Leader
+}
+
+// The JSON contract and the pages, on one node; -dir keeps what was there.
+func TestShop_InterfaceAndDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := startShop(t, "-nodes", "1", "-dir", dir)
+	c, at := visitor(t), s.nodes[0].url
+	want(t, c, "GET", at+"/api/whoami", "", 200, `{"node":"n1","forwarded":false}`)
+	want(t, c, "GET", at+"/api/count", "", 200, `{"count":0}`)
+	want(t, c, "POST", at+"/api/count", "", 200, `{"count":1}`)
+	want(t, c, "GET", at+"/api/count", "", 200, `{"count":1}`)
+	want(t, c, "GET", at+"/api/cart", "", 200, `{"items":{}}`)
+	want(t, c, "POST", at+"/api/cart?sku=X", "", 200, `{"items":{"X":1}}`)
+	want(t, c, "POST", at+"/api/cart", "", 400, `{"error":"a sku has 1 to 60 printable characters"}`)
+	want(t, c, "GET", at+"/api/kv/k", "", 404, "404 page not found")
+	want(t, c, "PUT", at+"/api/kv/k", "a\x00b", 204, "")
+	want(t, c, "GET", at+"/api/kv/k", "", 200, "a\x00b")
+	want(t, c, "PUT", at+"/api/kv/"+strings.Repeat("k", 61), "", 400, `{"error":"a key has 1 to 60 printable characters"}`)
+	if code, _, _ := call(c, "PUT", at+"/api/kv/k", strings.Repeat("x", 65<<10)); code != 413 {
+		t.Errorf("65 KiB: %d", code)
+	}
+	pages(t, c, at)
+
+	s.interrupt()
+	s = startShop(t, "-nodes", "1", "-dir", dir)
+	base, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := url.Parse(s.nodes[0].url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Jar.SetCookies(again, c.Jar.Cookies(base)) // the same host, whatever the port
+	want(t, c, "GET", again.String()+"/api/count", "", 200, `{"count":1}`)
+	want(t, c, "DELETE", again.String()+"/api/session", "", 204, "")
+	want(t, c, "GET", again.String()+"/api/count", "", 200, `{"count":0}`)
+	s.interrupt()
+}
+
+// pages uses the shop as a browser does.
+func pages(t *testing.T, c *http.Client, at string) {
+	t.Helper()
+	for path, words := range map[string]string{
+		"/":          "Desk lamp",
+		"/farm":      "leader",
+		"/style.css": "--leaf",
+	} {
+		if code, body, err := call(c, "GET", at+path, ""); err != nil || code != 200 || !strings.Contains(body, words) {
+			t.Errorf("%s: %d, %v, %.200q", path, code, err, body)
+		}
+	}
+	res, err := c.PostForm(at+"/cart", url.Values{"sku": {"lamp"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 200 || res.Request.URL.Path != "/" { // after the redirect
+		t.Errorf("adding: %d at %s", res.StatusCode, res.Request.URL)
+	}
+	if _, body, _ := call(c, "GET", at+"/cart", ""); !strings.Contains(body, "€ 54.50") {
+		t.Errorf("cart: %s", body)
+	}
+	req, err := http.NewRequest("POST", at+"/cart?sku=lamp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "https://evil.example")
+	if res, err = c.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusForbidden {
+		t.Errorf("a form of another site: %d", res.StatusCode)
+	}
+}
+
+// However the launcher dies, the nodes do not outlive it.
+func TestShop_LauncherKilled(t *testing.T) {
+	dir := t.TempDir()
+	s := startShop(t, "-dir", dir)
+	s.cmd.Process.Kill()
+	s.ends()
+	for _, n := range s.nodes {
+		eventually(t, func() bool {
+			_, _, err := call(visitor(t), "GET", n.url+"/livez", "")
+			return err != nil
+		})
+	}
+}
+
+// A node by itself, on its leash: it stops in order when standard input ends, on every system.
+func TestShop_NodeOnLeash(t *testing.T) {
+	t.Parallel()
+	bin, addr := program(t, "shop"), freeAddr(t)
+	p := start(t, bin, "-node", "-leashed", "-name", "n1", "-http", addr)
+	answers(t, "http://"+addr+"/readyz")
+	p.stdin.Close()
+	p.ends()
+	if p.err != nil {
+		t.Error(p.err)
+	}
+}
+
+func TestShop_Usage(t *testing.T) {
+	t.Parallel()
+	bin := program(t, "shop")
+	for words, args := range map[string][]string{
+		"shop: -nodes 10: 1 to 9":  {"-nodes", "10"},
+		"shop: the launcher picks": {"-http", "127.0.0.1:1"},
+		`shop: what is "serve"`:    {"serve"},
+	} {
+		p := start(t, bin, args...)
+		p.ends()
+		if p.err == nil || !strings.HasPrefix(p.printed(), words) {
+			t.Errorf("%v: %v, %s; want %q", args, p.err, p.printed(), words)
+		}
+	}
+}

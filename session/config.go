@@ -22,7 +22,7 @@ type Config struct {
 	Cookie Cookie
 	Header string // header that carries tokens for clients without cookies, such as "Session-Token"; "" = cookies only
 
-	// Keys signs tokens. It is required unless the store is NewMemory's: nil then means a random key, which ends with the
+	// Keys signs tokens, with its key for KeyPurpose. It is required unless the store is NewMemory's: nil then means a random key, which ends with the
 	// process.
 	Keys Keys
 

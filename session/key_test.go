@@ -455,6 +455,32 @@ func TestConcurrentUseInOneRequest(t *testing.T) {
 	})
 }
 
+// What is set while a commit is under way belongs to the next one.
+func TestSetDuringCommit(t *testing.T) {
+	store := &faulty{Store: session.NewMemory()}
+	m := newManager(t, store)
+	r := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error {
+		return errors.Join(note.Set(ctx, "x"), flash.Set(ctx, "x"))
+	})
+	within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+		note.Set(ctx, "sent")
+		flash.Set(ctx, "sent")
+		store.set(func(session.Command) error {
+			store.fail = nil
+			flash.Delete(ctx)
+			return note.Set(ctx, "meanwhile")
+		})
+		if err := session.From(ctx).Save(ctx); err != nil {
+			t.Errorf("save: %v", err)
+		}
+	})
+	within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+		if _, ok := flash.Get(ctx); ok || note.Or(ctx, "") != "meanwhile" {
+			t.Errorf("note %q, flash still there: %v", note.Or(ctx, ""), ok)
+		}
+	})
+}
+
 func TestNothingPrintsATokenOrAKey(t *testing.T) {
 	m := newManager(t, session.NewMemory())
 	resp := within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) {

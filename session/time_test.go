@@ -194,6 +194,20 @@ func TestComingBackAfterTheEnd(t *testing.T) {
 	})
 }
 
+// A token older than any session can be asks nobody.
+func TestOldTokenAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 1)
+		r := newRequest()
+		call(t, ms[0], r, setNote("x"))
+		time.Sleep(12*time.Hour + 2*time.Second)
+		call(t, ms[0], r, exists(t, false))
+		if _, b, q := l.nodes[0].counts(); b+q != 0 {
+			t.Errorf("%d barriers, %d queries", b, q)
+		}
+	})
+}
+
 // The machine's own clock is a year off: the store's time decides.
 func TestClockOfTheNodeDoesNotMatter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

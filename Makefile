@@ -30,8 +30,9 @@ test: ## go test in every module
 race: ## go test -race in every module
 	@.ci/each go test -race ./...
 
-sim: ## seeded simulation of a farm in fake time; SEED=n repeats one run
-	WEBFARM_SEED=$(SEED) go test -count=1 -v -run 'Simulation' $(PKG)
+sim: ## seeded simulations and models; SEED=n repeats one run
+	WEBFARM_SEED=$(SEED) go test -count=1 -run 'Simulation' $(PKG)
+	go test -count=1 -run '^TestModel$$' ./session/internal/state -seed=$(or $(SEED),0)
 
 fuzz: ## every fuzz target in turn, TIME each (default 30s); PKG=./session for one package
 	@.ci/fuzz $(TIME) $(PKG)

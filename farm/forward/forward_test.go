@@ -402,6 +402,28 @@ func TestForward_Connect(t *testing.T) {
 	}
 }
 
+func TestForward_HTTP2(t *testing.T) {
+	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Sum")
+		b, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s", r.Method, b)
+		w.Header().Set("Sum", "42")
+	}))
+	front := httptest.NewUnstartedServer(http.HandlerFunc(a.gate.serveClient))
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	defer front.Close()
+	res, err := front.Client().Do(request(t, "PUT", front.URL, strings.NewReader("body")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.ProtoMajor != 2 || string(b) != "PUT body" || res.Trailer.Get("Sum") != "42" {
+		t.Errorf("%s %q %v, %v", res.Proto, b, res.Trailer, err)
+	}
+}
+
 // When gossip says that a peer is dead, its requests end instead of hanging.
 func TestForward_PeerDies(t *testing.T) {
 	begun := make(chan struct{})

@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 )
@@ -137,13 +138,19 @@ func (g *Gate) serveLocal(w http.ResponseWriter, r *http.Request) {
 	(*g.local.Load()).ServeHTTP(w, r)
 }
 
-// Close ends everything at once: forwarded requests in both directions are cut off. It waits. To finish them first,
-// Drain.
+// closeWait is how long Close waits for handlers whose requests were cut off.
+const closeWait = time.Second
+
+// Close ends everything at once: forwarded requests in both directions are cut off. It waits, for handlers that do not
+// heed the end of their context only a second. To finish them first, Retire and Idle.
 func (g *Gate) Close() error {
 	g.stage.Store(int32(draining))
 	g.cancel()
 	err := g.server.Close()
 	g.hop.close()
 	g.wg.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	g.Idle(ctx)
 	return err
 }

@@ -19,7 +19,7 @@ import (
 
 // fakeFarm stands for the cluster: members, their tags, and connections between them over loopback.
 type fakeFarm struct {
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 
 	nodes   map[string]*fakeNode
@@ -40,7 +40,7 @@ type fakeNode struct {
 	public *httptest.Server
 }
 
-func newFakeFarm(t *testing.T) *fakeFarm {
+func newFakeFarm(t testing.TB) *fakeFarm {
 	return &fakeFarm{t: t, nodes: make(map[string]*fakeNode), changed: make(chan struct{})}
 }
 
@@ -158,7 +158,7 @@ func (n *fakeNode) sees(ids ...string) {
 }
 
 // eventually waits for a condition, for ten seconds at most.
-func eventually(t *testing.T, ok func() bool) {
+func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -175,7 +175,7 @@ func text(s string) http.Handler {
 }
 
 // never fails the test when a request reaches it.
-func never(t *testing.T) http.Handler {
+func never(t testing.TB) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s %s reached a handler that it should not reach", r.Method, r.URL)
 	})

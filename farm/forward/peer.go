@@ -125,8 +125,12 @@ func (p *peer) dial(ctx context.Context) (*link, error) {
 		conn.Close()
 		return nil, errPeerGone
 	}
+	if err := conn.Reserve(); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	p.links[l] = struct{}{}
-	return l, conn.Reserve()
+	return l, nil
 }
 
 // release ends an exchange whose answer was read to its end or given up; the connection is kept if it is still good.

@@ -61,7 +61,7 @@ func TestRoundsJoinOnlyWhatHasNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var wg sync.WaitGroup
 		begun := 0
-		g := rounds[int]{spawn: wg.Go}
+		g := rounds[int]{spawn: func(f func()) bool { wg.Go(f); return true }}
 		g.do = func() (int, error) {
 			begun++
 			n := begun

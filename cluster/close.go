@@ -133,6 +133,9 @@ func (n *Node) release() (err error) {
 	if n.port != nil {
 		err = errors.Join(err, n.port.Close())
 	}
+	n.mu.Lock()
+	n.ending = true
+	n.mu.Unlock()
 	n.wg.Wait()
 	if n.dir != nil {
 		err = errors.Join(err, n.forgetFarm(), n.dir.Close())

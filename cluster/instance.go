@@ -114,7 +114,7 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 // halted ends this node's part in the farm: its state machines met something that they must not skip.
 func (in *instance) halted(err error) {
 	in.node.fail(err)
-	in.node.wg.Go(func() { in.stop() }) // not here: this is raft's own goroutine
+	in.node.spawn(func() { in.stop() }) // not here: this is raft's own goroutine
 }
 
 // appended is called by the log store with its last index.

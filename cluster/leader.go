@@ -60,7 +60,10 @@ func newLeadership(in *instance, term uint64) *leadership {
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.view()
 	l.clock = newLogClock(in.server, stamp, time.Now())
-	l.barr = rounds[uint64]{do: l.confirm, spawn: l.wg.Go}
+	l.barr = rounds[uint64]{do: l.confirm, spawn: func(f func()) bool {
+		l.wg.Go(f) // callers are inside; see enter
+		return true
+	}}
 	return l
 }
 

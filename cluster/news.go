@@ -32,7 +32,7 @@ func (n *Node) report(before, s *sighting) {
 		n.log.Info("joined", keyPeer, s.name, keyAddr, s.addr)
 	case was && !is:
 		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr, "status", s.status)
-		n.wg.Go(func() { n.peers.drop(s.node) })
+		n.spawn(func() { n.peers.drop(s.node) })
 	}
 }
 
@@ -45,7 +45,7 @@ func (n *Node) checkKind(s *sighting) {
 	waits := n.cluster == "" && !n.caughtUp
 	n.mu.Unlock()
 	if waits {
-		go n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.name, s.addr, s.durable, n.durable()))
+		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.name, s.addr, s.durable, n.durable()))
 	}
 }
 

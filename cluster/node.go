@@ -49,6 +49,7 @@ type Node struct {
 	boot     uint64
 	tags     map[string]string
 	leaving  bool
+	ending   bool      // no goroutine may be started any more
 	forget   bool      // what is in the data directory, once stopped
 	caughtUp bool      // this node has been a caught-up member
 	freshAt  time.Time // see staleness
@@ -80,7 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
 		metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
-	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.wg.Go}
+	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		n.cancel()
@@ -165,6 +166,17 @@ func (n *Node) start() {
 	n.wg.Go(n.freshen)
 	n.wg.Go(n.saveAddresses)
 	n.wg.Go(n.resetOnDemand)
+}
+
+// spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
+func (n *Node) spawn(f func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ending {
+		return false
+	}
+	n.wg.Go(f)
+	return true
 }
 
 func (n *Node) instance() *instance { return n.inst.Load() }

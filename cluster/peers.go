@@ -72,7 +72,10 @@ func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
 		return nil, err
 	}
 	rc := newRPCConn(c)
-	p.node.wg.Go(rc.read)
+	if !p.node.spawn(rc.read) {
+		c.Close()
+		return nil, ErrClosed
+	}
 	return rc, nil
 }
 

@@ -9,7 +9,7 @@ import (
 // finds out is always newer than the call.
 type rounds[T any] struct {
 	do      func() (T, error)
-	spawn   func(func()) // starts a goroutine
+	spawn   func(func()) bool // starts a goroutine; false if there will be no more
 	mu      sync.Mutex
 	next    *round[T] // not begun; nil if nobody waits
 	running bool
@@ -29,11 +29,12 @@ func (g *rounds[T]) join(ctx context.Context) (T, error) {
 		r = &round[T]{done: make(chan struct{})}
 		g.next = r
 	}
-	if !g.running {
-		g.running = true
-		g.spawn(g.run)
-	}
+	begin := !g.running
+	g.running = true
 	g.mu.Unlock()
+	if begin && !g.spawn(g.run) {
+		g.run()
+	}
 	select {
 	case <-r.done:
 		return r.value, r.err

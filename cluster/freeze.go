@@ -1,0 +1,34 @@
+package cluster
+
+import (
+	"fmt"
+	"io"
+)
+
+// WriteSnapshot writes the whole replicated state as this node has it - every state machine, and what makes proposals
+// happen once - to w, and returns the index of the last entry in it. The state is frozen at one moment and written while
+// the log goes on. Nodes that have applied the same entries write the same bytes.
+func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
+	f := n.local.Load()
+	s, index := f.freeze()
+	if err := s.write(w); err != nil {
+		return 0, fmt.Errorf("cluster: snapshot: %w", err)
+	}
+	return index, nil
+}
+
+// freeze is Snapshot for others than raft: it keeps out of the way of Apply, which state machines expect, and does not
+// count as a snapshot taken.
+func (f *fsm) freeze() (*snapshot, uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.frozenLocked(), f.index
+}
+
+func (f *fsm) frozenLocked() *snapshot {
+	s := &snapshot{header: appendSnapshotHeader(nil, f), names: f.names}
+	for _, name := range f.names {
+		s.machines = append(s.machines, f.machines[name].Snapshot())
+	}
+	return s
+}

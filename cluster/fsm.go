@@ -210,13 +210,9 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	s := &snapshot{header: appendSnapshotHeader(nil, f), names: f.names}
-	for _, name := range f.names {
-		s.machines = append(s.machines, f.machines[name].Snapshot())
-	}
 	f.bytes.Store(0)
 	f.entries.Store(0)
-	return s, nil
+	return f.frozenLocked(), nil
 }
 
 // Restore replaces the whole state. Waiters whose index the snapshot covers are released.

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// maxTries bounds how often Update runs its function. Nodes meet as equals here, one contender each (see turns), so each
-// try of a hard-fought value succeeds with a fair chance; what ends first under any sane load is CommitTimeout.
-const maxTries = 64
+// maxTries bounds how often Update runs its function. What ends first under any sane load is CommitTimeout.
+const maxTries = 1000
 
 // glance is a value as Update last saw it.
 type glance struct {
@@ -30,27 +29,33 @@ func (s *Session) update(ctx context.Context, name string, f func(old []byte, fo
 	if err != nil {
 		return err
 	}
-	contended := s.m.turns.busy(s.turn(name))
-	holding := false
+	of := s.turn(name)
+	contended := s.m.turns.busy(of)
+	var mine *turn
 	for try := range maxTries {
-		if contended && !holding {
-			done, err := s.m.turns.take(ctx, s.turn(name))
-			if err != nil {
+		if contended && mine == nil {
+			of = s.turn(name) // the session may have been made meanwhile
+			if mine, err = s.m.turns.take(ctx, of); err != nil {
 				return fmt.Errorf("%w: %w", ErrConflict, err)
 			}
-			defer done()
-			holding = true
+			defer s.m.turns.pass(of, mine)
+			mine.yield(ctx)
 			s.refresh(ctx, name, &g)
 		}
 		value, err := f(g.value, g.found)
 		if err != nil {
 			return err
 		}
-		if err = s.swap(ctx, name, &g, value); !errors.Is(err, ErrConflict) {
+		began := time.Now()
+		err = s.swap(ctx, name, &g, value)
+		if mine != nil {
+			mine.took = time.Since(began)
+		}
+		if !errors.Is(err, ErrConflict) {
 			return err
 		}
 		contended = true
-		if holding && !pause(ctx, jitter(try)) {
+		if mine != nil && !pause(ctx, backoff(try)) {
 			return fmt.Errorf("%w: %w", ErrConflict, ctx.Err())
 		}
 	}
@@ -149,12 +154,6 @@ func (s *Session) refresh(ctx context.Context, name string, g *glance) {
 	}
 }
 
-// jitter returns how long to wait after a conflict.
-func jitter(try int) time.Duration {
-	const shortest, longest = 500 * time.Microsecond, 20 * time.Millisecond
-	return shortest + rand.N(min(shortest<<min(try, 10), longest))
-}
-
 // turns has those who update one value on this node, and have met others doing so, do it one after another. Nothing
 // depends on it but speed: the store decides. Without it, 64 updates at once would fail each other 2,000 times.
 type turns struct {
@@ -170,6 +169,33 @@ type turnOf struct {
 type turn struct {
 	holder chan struct{} // full while somebody holds the turn; those who wait are served in order
 	users  int           // the holder and those who wait
+
+	// These belong to the holder.
+	since time.Time     // when this node last began, or yielded
+	took  time.Duration // the last swap
+}
+
+// A node whose Updates succeed tends to go on succeeding, because it hears first of its own change. That is good for
+// throughput and bad for the others, so it stands back from time to time, long enough for them to try twice.
+const (
+	yieldEvery = 100 * time.Millisecond
+	yieldFor   = 12 * time.Millisecond
+)
+
+func (t *turn) yield(ctx context.Context) {
+	switch {
+	case t.since.IsZero():
+		t.since = time.Now()
+	case time.Since(t.since) > yieldEvery:
+		pause(ctx, max(yieldFor, min(3*t.took, yieldEvery)))
+		t.since = time.Now()
+	}
+}
+
+// backoff returns how long to wait after a conflict.
+func backoff(try int) time.Duration {
+	const shortest, longest = 500 * time.Microsecond, 4 * time.Millisecond
+	return rand.N(min(shortest<<min(try, 10), longest))
 }
 
 func (s *Session) turn(name string) turnOf {
@@ -184,8 +210,8 @@ func (t *turns) busy(of turnOf) bool {
 	return t.of[of] != nil
 }
 
-// take waits for the turn. done gives it on.
-func (t *turns) take(ctx context.Context, of turnOf) (done func(), err error) {
+// take waits for the turn. Whoever got it passes it on.
+func (t *turns) take(ctx context.Context, of turnOf) (*turn, error) {
 	t.mu.Lock()
 	if t.of == nil {
 		t.of = map[turnOf]*turn{}
@@ -199,11 +225,16 @@ func (t *turns) take(ctx context.Context, of turnOf) (done func(), err error) {
 	t.mu.Unlock()
 	select {
 	case n.holder <- struct{}{}:
-		return func() { <-n.holder; t.leave(of, n) }, nil
+		return n, nil
 	case <-ctx.Done():
 		t.leave(of, n)
 		return nil, ctx.Err()
 	}
+}
+
+func (t *turns) pass(of turnOf, n *turn) {
+	<-n.holder
+	t.leave(of, n)
 }
 
 func (t *turns) leave(of turnOf, n *turn) {

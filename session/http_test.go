@@ -90,49 +90,6 @@ func TestCommitsBeforeTheHeader(t *testing.T) {
 	})
 }
 
-func TestCookieLooks(t *testing.T) {
-	for _, c := range []struct {
-		cookie session.Cookie
-		want   string
-	}{
-		{session.Cookie{}, "__Host-sid=; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{session.Cookie{Domain: "example.com"}, "__Secure-sid=; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax"},
-		{session.Cookie{Insecure: true}, "sid=; Path=/; HttpOnly; SameSite=Lax"},
-		{session.Cookie{Persist: true, SameSite: http.SameSiteStrictMode}, "__Host-sid=; Path=/; Max-Age=43200; HttpOnly; Secure; SameSite=Strict"},
-		{session.Cookie{Name: "app"}, "app=; Path=/; HttpOnly; Secure; SameSite=Lax"},
-	} {
-		m := newManager(t, session.NewMemory(), func(cfg *session.Config) { cfg.Cookie = c.cookie })
-		resp := within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) { note.Set(ctx, "x") })
-		got := resp.Header.Get("Set-Cookie")
-		name, rest, _ := strings.Cut(got, "=")
-		token, rest, _ := strings.Cut(rest, ";")
-		if len(token) != 64 || name+"=;"+rest != c.want {
-			t.Errorf("Set-Cookie %q, want %q", got, c.want)
-		}
-	}
-}
-
-func TestBadConfig(t *testing.T) {
-	for name, cfg := range map[string]session.Config{
-		"negative":       {Idle: -1},
-		"host insecure":  {Cookie: session.Cookie{Name: "__Host-x", Insecure: true}},
-		"host domain":    {Cookie: session.Cookie{Name: "__Host-x", Domain: "example.com"}},
-		"none insecure":  {Cookie: session.Cookie{Insecure: true, SameSite: http.SameSiteNoneMode}},
-		"name":           {Cookie: session.Cookie{Name: "a b"}},
-		"header":         {Header: "a b"},
-		"keys required!": {},
-	} {
-		var store session.Store = session.NewMemory()
-		if strings.HasSuffix(name, "!") {
-			store = newTestLog(t, 1).nodes[0].store()
-		}
-		if m, err := session.New(store, cfg); err == nil || !strings.HasPrefix(err.Error(), "session: ") {
-			t.Errorf("%s: %v", name, err)
-			m.Close()
-		}
-	}
-}
-
 func TestInformationalHeadersPass(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(session.Store, http.HandlerFunc) (*http.Client, string)) {
 		c, url := start(session.NewMemory(), func(w http.ResponseWriter, r *http.Request) {
@@ -540,27 +497,6 @@ func (s *readFromSpy) ReadFrom(r io.Reader) (int64, error) {
 	return s.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 }
 
-func TestCacheHeaders(t *testing.T) {
-	m := newManager(t, session.NewMemory())
-	r := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error { return note.Set(ctx, "x") })
-	read := within(m, r, func(ctx context.Context, w http.ResponseWriter) {
-		w.Header().Set("Vary", "Accept-Encoding")
-		note.Get(ctx)
-	})
-	if v := strings.Join(read.Header["Vary"], ", "); v != "Accept-Encoding, Cookie" || read.Header["Cache-Control"] != nil {
-		t.Errorf("a read: %v", read.Header)
-	}
-	for set, want := range map[string]string{"public, max-age=60": "no-store", "private": "no-store", "no-store, max-age=0": "no-store, max-age=0"} {
-		resp := within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) {
-			note.Set(ctx, "x")
-			w.Header().Set("Cache-Control", set)
-		})
-		if got := resp.Header.Get("Cache-Control"); got != want {
-			t.Errorf("%q became %q", set, got)
-		}
-	}
-}
-
 // A thousand reads write nothing and set no cookie.
 func TestReadsAreFree(t *testing.T) {
 	store := &faulty{Store: session.NewMemory()}
@@ -576,75 +512,6 @@ func TestReadsAreFree(t *testing.T) {
 	if n := len(store.seen()) - before; n != 0 {
 		t.Errorf("%d commands", n)
 	}
-}
-
-func TestOddCookies(t *testing.T) {
-	m := newManager(t, session.NewMemory())
-	good := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error { return note.Set(ctx, "x") }).Header.Get("Cookie")
-	token := strings.TrimPrefix(good, "sid=")
-	forged := "A" + token[1:]
-	if token[0] == 'A' {
-		forged = "B" + token[1:]
-	}
-	for i, c := range []struct {
-		cookies string
-		found   bool
-	}{
-		{good, true},
-		{"a=b; " + good + "; c=d", true},
-		{"a=b;" + good, true},
-		{`sid="` + token + `"`, true},
-		{"sid=" + forged + "; " + good, true}, // a tossed cookie does not log anybody out
-		{strings.Repeat("sid=x; ", 7) + good, true},
-		{strings.Repeat("sid=x; ", 8) + good, false},
-		{strings.Repeat("a=b; ", 3001) + good, true},
-		{"x=" + strings.Repeat("y", 1<<20) + "; " + good, true},
-		{"sid=" + forged, false},
-		{"sid=" + token[:63], false},
-		{"sid=" + token + "A", false},
-		{"sid=" + token[:60] + "\x00\x01\x7f=", false},
-		{"sid", false}, {"sid=", false}, {"=", false}, {";;;", false}, {`sid="`, false}, {"sidx=" + token, false},
-	} {
-		r := newRequest()
-		r.Header.Set("Cookie", c.cookies)
-		within(m, r, func(ctx context.Context, w http.ResponseWriter) {
-			if _, ok := note.Get(ctx); ok != c.found {
-				t.Errorf("case %d: found %v", i, ok)
-			}
-		})
-	}
-}
-
-func TestHeaderTransport(t *testing.T) {
-	m := newManager(t, session.NewMemory(), func(c *session.Config) { c.Header = "Session-Token" })
-	r := newRequest()
-	r.Header.Set("Session-Token", "") // says: by header, please
-	resp := within(m, r, func(ctx context.Context, w http.ResponseWriter) { note.Set(ctx, "x") })
-	token := resp.Header.Get("Session-Token")
-	if len(token) != 64 || resp.Header["Set-Cookie"] != nil || resp.Header.Get("Cache-Control") != "no-store" ||
-		resp.Header.Get("Vary") != "Session-Token" {
-		t.Fatalf("header %v", resp.Header)
-	}
-	r.Header.Set("Session-Token", token)
-	other := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error { return note.Set(ctx, "cookie") })
-	r.Header.Set("Cookie", other.Header.Get("Cookie")) // beside a header it is ignored
-	resp = within(m, r, func(ctx context.Context, w http.ResponseWriter) {
-		if note.Or(ctx, "") != "x" {
-			t.Errorf("note %q", note.Or(ctx, ""))
-		}
-		session.From(ctx).Destroy(ctx)
-	})
-	if v, ok := resp.Header["Session-Token"]; !ok || v[0] != "" || resp.Header["Set-Cookie"] != nil {
-		t.Errorf("after destroy: %v", resp.Header)
-	}
-	r = newRequest()
-	r.Header.Set("Session-Token", strings.TrimPrefix(other.Header.Get("Cookie"), "sid="))
-	plain := newManager(t, session.NewMemory())
-	within(plain, r, func(ctx context.Context, w http.ResponseWriter) {
-		if session.From(ctx).Exists() {
-			t.Error("a header was believed without being asked for")
-		}
-	})
 }
 
 func TestNestedHandler(t *testing.T) {

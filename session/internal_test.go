@@ -238,7 +238,6 @@ type everything struct {
 	K *big.Int
 	L bool
 	embedded
-	hidden int
 }
 
 type embedded struct{ X int32 }
@@ -300,7 +299,7 @@ func TestRoundTrip(t *testing.T) {
 
 type (
 	myTime  time.Time
-	opaque  struct{ x int }
+	opaque  struct{ _ int }
 	wrapper struct{ V any }
 	ring    struct{ Next *ring }
 	ringA   struct{ B ringB }

@@ -253,8 +253,10 @@ func TestClose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Close() != nil || m.Close() != nil {
-			t.Error("close")
+		for range 2 {
+			if err := m.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
 		}
 	})
 }

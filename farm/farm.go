@@ -141,6 +141,9 @@ func listen(addr string, given net.Listener) (net.Listener, error) {
 // Ready waits until this node serves: it is a caught-up member. A permanent refusal by the farm (another name of the farm,
 // a name that is taken, a version that does not fit) ends the wait with that error, and Close with ErrClosed.
 func (f *Farm) Ready(ctx context.Context) error {
+	if f.done.Err() != nil {
+		return ErrClosed
+	}
 	select {
 	case <-f.admitted:
 		return nil

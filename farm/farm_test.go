@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,28 +106,34 @@ type who struct {
 	Forwarded             bool
 }
 
-// do sends a request and decodes the JSON of its answer into v, if that is not nil.
+// do sends a request and decodes the JSON of a good answer into v, if that is not nil.
 func do(t *testing.T, c *http.Client, method, url string, v any) *http.Response {
 	t.Helper()
-	req, err := http.NewRequest(method, url, nil)
+	res, err := try(c, method, url, v)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return res
+}
+
+func try(c *http.Client, method, url string, v any) (*http.Response, error) {
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return nil, err
 	}
 	res, err := c.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || v == nil || res.StatusCode != http.StatusOK {
+		return res, err
 	}
-	if v != nil && res.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(b, v); err != nil {
-			t.Fatalf("%s %s: %s", method, url, b)
-		}
+	if err := json.Unmarshal(b, v); err != nil {
+		return nil, fmt.Errorf("%s %s: %w: %s", method, url, err, b)
 	}
-	return res
+	return res, nil
 }
 
 func visitor(t *testing.T) *http.Client {
@@ -176,8 +185,8 @@ func TestFarm_Life(t *testing.T) {
 	if err := errors.Join(s.Close(), s.Close()); err != nil {
 		t.Error(err)
 	}
-	if err := s.Ready(t.Context()); err != nil {
-		t.Errorf("it was ready once: %v", err)
+	if err := s.Ready(t.Context()); !errors.Is(err, farm.ErrClosed) {
+		t.Errorf("Ready after Close: %v", err)
 	}
 	if err := s.Serve(t.Context(), app()); !errors.Is(err, farm.ErrClosed) {
 		t.Errorf("Serve after Close: %v", err)
@@ -253,6 +262,45 @@ func TestFarm_DrainHandsOver(t *testing.T) {
 	}
 	if m, _ := a.Cluster().State().Member(b.Cluster().ID()); m.Status != cluster.Alive {
 		t.Errorf("%s is %s: it drains, and has not gone", m.Name, m.Status)
+	}
+}
+
+// While a node drains under load, no client notices: every write is acknowledged, once, whoever carries it out.
+func TestFarm_DrainUnderLoad(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: forward.Config{Linger: 5 * time.Second}}, nil).ready()
+	eventually(t, func() bool {
+		m, _ := b.Cluster().State().Member(a.Cluster().ID())
+		return m.Tags["gate"] == "ready"
+	})
+	const clients, requests = 6, 60
+	var wg sync.WaitGroup
+	var sent atomic.Int32
+	for range clients {
+		c := visitor(t)
+		c.Transport = &http.Transport{} // keeps its connections, as browsers do
+		wg.Go(func() {
+			defer c.CloseIdleConnections()
+			for want := 1; want <= requests; want++ {
+				var n int
+				if _, err := try(c, "POST", "http://"+b.Addr()+"/count", &n); err != nil || n != want {
+					t.Errorf("count %d, %v; want %d", n, err, want)
+					return
+				}
+				if sent.Add(1) == clients*requests/3 {
+					b.stop()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := <-b.err; err != nil {
+		t.Error(err)
+	}
+	var w who
+	if do(t, visitor(t), "GET", "http://"+a.Addr()+"/who", &w); w.Node != "a" {
+		t.Errorf("who %+v", w)
 	}
 }
 

@@ -79,11 +79,17 @@ func (l *leadership) run() {
 		l.wg.Go(l.control)
 	}
 	<-l.ctx.Done()
-	l.mu.Lock() // waits for those inside; later ones see that it has ended
-	l.mu.Unlock()
+	l.shut()
 	l.wg.Wait()
 	close(l.flown)
 	<-settled
+}
+
+// shut waits for those who take part from outside; later ones see that the leadership has ended.
+func (l *leadership) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left = nil
 }
 
 // open puts the first entry of the term into the log and waits until it is applied here.

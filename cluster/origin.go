@@ -120,21 +120,19 @@ func (o *originator) run() {
 
 // waitForWork waits until something is queued and a batch may fly; it takes the batch's place in the window.
 func (o *originator) waitForWork() bool {
-	for {
+	select {
+	case o.window <- struct{}{}:
+	case <-o.in.ctx.Done():
+		return false
+	}
+	for o.idle() {
 		select {
-		case o.window <- struct{}{}:
+		case <-o.wake:
 		case <-o.in.ctx.Done():
 			return false
 		}
-		for o.idle() {
-			select {
-			case <-o.wake:
-			case <-o.in.ctx.Done():
-				return false
-			}
-		}
-		return true
 	}
+	return true
 }
 
 func (o *originator) idle() bool {

@@ -222,14 +222,25 @@ func (l *leadership) removedOnRequest() map[string]bool {
 	return out
 }
 
+// letGo notes that a node is stopping, so that it is not added again; false if the leadership has ended.
+func (l *leadership) letGo(server string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left == nil {
+		return false
+	}
+	l.left[server] = true
+	return true
+}
+
 // removeOnRequest takes a stopping node out of the configuration.
 func (l *leadership) removeOnRequest(ctx context.Context, server string) error {
 	if err := l.await(ctx); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	l.left[server] = true
-	l.mu.Unlock()
+	if !l.letGo(server) {
+		return errNotLeader
+	}
 	s := l.in.node.situation()
 	switch s.suffrage(server) {
 	case absent:

@@ -1,0 +1,18 @@
+// Package e2e holds the tests that need the real thing: operating system processes of examples/shop, sockets on loopback,
+// data on disk, and signals that kill, freeze and end them. Everything is in its test files.
+//
+// A farm is a set of processes under one name and one secret, each with ports of its own. They end with the test at the
+// latest, and with the test's process however that ends: their standard input is a leash, and Linux kills them besides.
+// What they printed is shown if the test fails.
+//
+// A load is a number of browsers that use the farm while the test breaks it. Each keeps its cookies, asks any node that
+// its balancer takes for ready, tries another one when it is told that nothing has happened, and remembers of every
+// session what it was promised: an acknowledged change must be there, an uncertain one may be, and nothing may be there
+// twice or be older than what it has seen. A value that a browser sets is given up after an uncertain write, since that
+// one may still arrive, at any time; the next write takes a fresh key. At the end, when all nodes say that they have
+// applied the same, every session is asked for on every node.
+//
+// The tests run one after the other and assert what holds, not how fast it does. How long a farm accepted no writes is
+// logged: go test -v -run Leader ./internal/e2e. With -race the shop is built with the race detector too. With -short
+// only one test runs.
+package e2e

@@ -1,0 +1,54 @@
+package e2e
+
+import "testing"
+
+func TestKillFollower(t *testing.T) {
+	both(t, func(t *testing.T, durable bool) {
+		f := formed(t, durable)
+		l := f.load()
+		killAndRestart(l, f.follower())
+		l.finish()
+		f.stop()
+	})
+}
+
+func TestKillLeader(t *testing.T) {
+	test := func(t *testing.T, durable bool) {
+		f := formed(t, durable)
+		l := f.load()
+		killAndRestart(l, f.leader())
+		l.finish()
+		f.stop()
+	}
+	if testing.Short() {
+		test(t, true)
+		return
+	}
+	both(t, test)
+}
+
+// killAndRestart kills a node under load; the others go on, and it comes back.
+func killAndRestart(l *load, n *node) {
+	n.farm.t.Helper()
+	l.mark()
+	n.kill()
+	l.goOn()
+	l.measured("kill")
+	l.mark()
+	n.again()
+	n.awaitReady()
+	n.farm.settleUnderLoad()
+	l.goOn()
+	l.measured("return")
+}
+
+// The founder, which knew nobody when it was started first, is lost with all its memory and started again.
+func TestKillFounder(t *testing.T) {
+	skipInShort(t)
+	f := formed(t, false)
+	l := f.load()
+	killAndRestart(l, f.nodes[0])
+	killAndRestart(l, f.nodes[1])
+	l.finish()
+	f.stop()
+}

@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	browsers    = 8
+	balanceTime = 100 * time.Millisecond // between two looks of the balancer
+)
+
+// load is a number of browsers at a farm, and the balancer that tells them which nodes are ready.
+type load struct {
+	farm     *farm
+	seed     uint64
+	browsers []*browser
+	balancer *balancer
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	tally    stats
+}
+
+// load begins one, which goes on until its end is called.
+func (f *farm) load() *load {
+	f.t.Helper()
+	ctx, cancel := context.WithCancel(f.t.Context())
+	l := &load{farm: f, seed: rand.Uint64(), cancel: cancel, balancer: &balancer{ready: make(map[*node]bool)}}
+	l.tally.mark()
+	for i := range browsers {
+		l.browsers = append(l.browsers, newBrowser(l, i+1))
+	}
+	for _, n := range f.nodes {
+		l.wg.Go(func() { l.balancer.follow(ctx, n) })
+	}
+	for _, b := range l.browsers {
+		l.wg.Go(func() {
+			if err := b.use(ctx); err != nil {
+				l.tally.fail(err)
+			}
+		})
+	}
+	f.t.Cleanup(l.halt)
+	l.goOn()
+	return l
+}
+
+// halt ends the load without a judgement.
+func (l *load) halt() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+// goOn waits until the farm has acknowledged another hundred writes: as long as it is healthy, about a second.
+func (l *load) goOn() {
+	l.farm.t.Helper()
+	target := l.tally.acked() + 100
+	l.farm.until("a hundred more writes", func() error {
+		if n := l.tally.acked(); n < target && l.tally.broken() == nil {
+			return fmt.Errorf("%d to go; requests failed: %s", target-n, l.tally.failed())
+		}
+		return nil
+	})
+}
+
+// mark begins a measurement, and measured logs it: the longest time without an acknowledged write, and the longest that a
+// visitor waited.
+func (l *load) mark() { l.tally.mark() }
+
+func (l *load) measured(what string) {
+	l.farm.t.Helper()
+	gap, slowest := l.tally.measured()
+	l.farm.t.Logf("%s: no write acknowledged for %v; the longest wait for an answer, retries included, was %v",
+		what, gap.Round(time.Millisecond), slowest.Round(time.Millisecond))
+}
+
+// finish ends the load and checks, on all nodes, all that was promised to the browsers.
+func (l *load) finish() {
+	t := l.farm.t
+	t.Helper()
+	l.goOn()
+	l.halt()
+	if err := l.tally.broken(); err != nil {
+		t.Errorf("seed %d: a promise was broken: %v", l.seed, err)
+	}
+	l.farm.settle()
+	var wg sync.WaitGroup
+	errs := make([]error, len(l.browsers))
+	for i, b := range l.browsers {
+		wg.Go(func() { errs[i] = b.audit() })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Errorf("seed %d: %v", l.seed, err)
+	}
+	sessions := 0
+	for _, b := range l.browsers {
+		sessions += len(b.past)
+	}
+	t.Logf("%d writes in %d sessions were acknowledged; requests failed: %s", l.tally.acked(), sessions, l.tally.failed())
+}
+
+// pause waits, until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// balancer knows which nodes say that they are ready.
+type balancer struct {
+	mu    sync.Mutex
+	ready map[*node]bool // guarded by mu
+}
+
+// follow asks a node whether it is ready, again and again, until ctx ends.
+func (b *balancer) follow(ctx context.Context, n *node) {
+	for ctx.Err() == nil {
+		ok := n.ready(ctx) == nil
+		b.mu.Lock()
+		b.ready[n] = ok
+		b.mu.Unlock()
+		pause(ctx, balanceTime)
+	}
+}
+
+// pick returns a random node of those that are ready, or of all of them if none is; if possible not the one before.
+func (l *load) pick(r *rand.Rand, before *node) *node {
+	l.balancer.mu.Lock()
+	defer l.balancer.mu.Unlock()
+	var good []*node
+	for _, n := range l.farm.nodes {
+		if l.balancer.ready[n] {
+			good = append(good, n)
+		}
+	}
+	if len(good) == 0 {
+		good = slices.Clone(l.farm.nodes)
+	}
+	if others := slices.DeleteFunc(slices.Clone(good), func(n *node) bool { return n == before }); len(others) > 0 {
+		good = others
+	}
+	return good[r.IntN(len(good))]
+}
+
+// stats are what the browsers of a load have met.
+type stats struct {
+	mu       sync.Mutex     // guards all below
+	first    error          // broken promise
+	writes   int            // acknowledged
+	last     time.Time      // acknowledgement of a write
+	gap      time.Duration  // the longest between two, since mark
+	slowest  time.Duration  // answer, since mark
+	failures map[string]int // requests, by kind
+}
+
+// done takes note of an answer to a request that began, with its first try, at the given time.
+func (s *stats) done(method string, began time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.slowest = max(s.slowest, now.Sub(began))
+	if method == http.MethodGet {
+		return
+	}
+	s.writes++
+	s.gap = max(s.gap, now.Sub(s.last))
+	s.last = now
+}
+
+// failure takes note of a try that failed.
+func (s *stats) failure(kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures == nil {
+		s.failures = make(map[string]int)
+	}
+	s.failures[kind]++
+}
+
+func (s *stats) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == nil {
+		s.first = err
+	}
+}
+
+func (s *stats) broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
+
+func (s *stats) acked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
+func (s *stats) mark() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.gap, s.slowest = time.Now(), 0, 0
+}
+
+func (s *stats) measured() (gap, slowest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gap, s.slowest
+}
+
+func (s *stats) failed() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failures) == 0 {
+		return "none"
+	}
+	out := ""
+	for _, kind := range slices.Sorted(maps.Keys(s.failures)) {
+		out += fmt.Sprintf("%d %s; ", s.failures[kind], kind)
+	}
+	return out[:len(out)-2]
+}

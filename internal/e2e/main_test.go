@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// shop returns the path of the program that all tests run, which is built once.
+var shop = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(folder, "shop")
+	if runtime.GOOS == "windows" {
+		bin += ".exe"
+	}
+	args := []string{"build", "-o", bin}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "../../examples/shop")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// folder is where the program is.
+var folder string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	var err error
+	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	go starter()
+	return m.Run()
+}
+
+// starts are the processes to be started by starter.
+var starts = make(chan start)
+
+type start struct {
+	cmd *exec.Cmd
+	err chan error
+}
+
+// starter starts all processes, on a thread of its own that lives as long as the tests: Linux kills the processes with
+// the thread that started them.
+func starter() {
+	runtime.LockOSThread()
+	for s := range starts {
+		s.err <- s.cmd.Start()
+	}
+}

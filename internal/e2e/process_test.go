@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// process is a running shop. It ends with the test at the latest.
+type process struct {
+	t     *testing.T
+	name  string
+	cmd   *exec.Cmd
+	leash io.Closer     // its standard input
+	ended chan struct{} // closed when it has ended
+	err   error         // how; read it after ended
+	out   output
+}
+
+// run starts the shop with an environment that has no settings of a farm but env.
+func runShop(t *testing.T, name string, env []string, args ...string) *process {
+	t.Helper()
+	bin, err := shop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, name: name, cmd: exec.Command(bin, args...), ended: make(chan struct{})}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "FARM_") {
+			p.cmd.Env = append(p.cmd.Env, v)
+		}
+	}
+	p.cmd.Env = append(p.cmd.Env, env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	tie(p.cmd)
+	if p.leash, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	s := start{p.cmd, make(chan error)}
+	starts <- s
+	if err := <-s.err; err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(p.finish)
+	return p
+}
+
+// finish ends the process and judges what it printed.
+func (p *process) finish() {
+	p.cmd.Process.Kill()
+	<-p.ended
+	printed := p.out.String()
+	for _, bad := range []string{"DATA RACE", "panic:", "fatal error:"} {
+		if strings.Contains(printed, bad) {
+			p.t.Errorf("%s (process %d) printed %q", p.name, p.pid(), bad)
+		}
+	}
+	if p.t.Failed() {
+		p.t.Logf("%s (process %d) ended: %v; it printed:\n%s", p.name, p.pid(), p.err, printed)
+	}
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the process at once.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// output collects what a process prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+// Write takes what the process prints.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+// String returns all that was printed.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

@@ -24,8 +24,11 @@ type peers struct {
 }
 
 type peer struct {
-	mu   sync.Mutex // held while dialing, so that callers share one dial
-	conn *rpcConn
+	dialing chan struct{} // holds one while somebody dials, so that callers share one dial
+
+	mu      sync.Mutex
+	conn    *rpcConn
+	dropped bool
 }
 
 // call asks the member whose NodeID is id. sent reports whether the request may have left this node.
@@ -39,25 +42,59 @@ func (p *peers) call(ctx context.Context, id string, m method, payload []byte) (
 }
 
 func (p *peers) get(ctx context.Context, id string) (*rpcConn, error) {
-	p.mu.Lock()
-	e := p.byID[id]
-	if e == nil {
-		e = &peer{}
-		p.byID[id] = e
+	e := p.peer(id)
+	if c := e.live(); c != nil {
+		return c, nil
 	}
-	p.mu.Unlock()
-
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.conn != nil && !e.conn.dead() {
-		return e.conn, nil
+	select {
+	case e.dialing <- struct{}{}:
+		defer func() { <-e.dialing }()
+	case <-ctx.Done(): // a dial takes its time where nobody answers
+		return nil, ctx.Err()
+	}
+	if c := e.live(); c != nil {
+		return c, nil
 	}
 	c, err := p.dial(ctx, id)
+	if err == nil {
+		err = e.set(c)
+	}
 	if err != nil {
 		return nil, err
 	}
-	e.conn = c
 	return c, nil
+}
+
+func (p *peers) peer(id string) *peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.byID[id]
+	if e == nil {
+		e = &peer{dialing: make(chan struct{}, 1)}
+		p.byID[id] = e
+	}
+	return e
+}
+
+// live returns the connection, nil if there is none that can be used.
+func (e *peer) live() *rpcConn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.conn == nil || e.conn.dead() {
+		return nil
+	}
+	return e.conn
+}
+
+func (e *peer) set(c *rpcConn) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conn = c
+	if e.dropped {
+		c.kill(errInternal)
+		return fmt.Errorf("the member was found dead: %w", errInternal)
+	}
+	return nil
 }
 
 func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
@@ -90,6 +127,7 @@ func (p *peers) drop(id string) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.dropped = true
 	if e.conn != nil {
 		e.conn.kill(errInternal)
 	}

@@ -257,13 +257,13 @@ func (v *visitor) wander(f *farmtest.Farm, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 		n := f.Nodes[i%len(f.Nodes)]
 		if i%4 == 3 {
 			v.read(n)
-		} else {
-			v.write(n)
+		} else if err := v.write(n); err != nil {
+			v.t.Logf("%s at %s: %v", v.name, n, err)
 		}
 	}
 }

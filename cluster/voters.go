@@ -122,7 +122,7 @@ func oddVoters(n, limit int) int {
 
 // control brings the configuration, one change at a time, to what it should be, for as long as this node leads.
 func (l *leadership) control() {
-	seen := map[string]bool{} // non-voters that had caught up at the last look
+	seen := map[string]uint64{} // what this node had at its last look, for each non-voter that answered
 	for {
 		s := l.in.node.situation()
 		s.caughtUp = l.caughtUp(s, seen)
@@ -170,32 +170,40 @@ func (n *Node) contested(s *sighting) bool {
 	return false
 }
 
-// caughtUp returns the non-voters that, at this look and the one before, had all that this node had when it asked.
-func (l *leadership) caughtUp(s *situation, seen map[string]bool) map[string]bool {
+// caughtUp returns the non-voters that have all that this node had at the look before, and notes in seen what it has now.
+// To ask for what it has now would be too much: a follower learns with the next append that an entry is committed, so under
+// load it is always behind by some, and would never get its vote.
+func (l *leadership) caughtUp(s *situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
+	index, _ := l.in.fsm.view()
 	for _, srv := range s.servers {
 		id := string(srv.ID)
 		if srv.Suffrage == raft.Voter || !s.promotable(id) {
 			delete(seen, id)
 			continue
 		}
-		ok := l.hasState(id)
-		out[id] = ok && seen[id]
-		seen[id] = ok
+		applied, ok := l.applied(id)
+		before, looked := seen[id]
+		if !ok {
+			delete(seen, id)
+			continue
+		}
+		out[id] = looked && applied >= before
+		seen[id] = index
 	}
 	return out
 }
 
-func (l *leadership) hasState(server string) bool {
-	index, _ := l.in.fsm.view()
+// applied asks a server how far it is; false if it does not say.
+func (l *leadership) applied(server string) (index uint64, ok bool) {
 	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
 	defer cancel()
 	out, _, err := l.in.node.peers.call(ctx, nodeOf(server), methodStatus, nil)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	st, err := parseStatus(out)
-	return err == nil && st.server == server && st.applied >= index
+	return st.applied, err == nil && st.server == server
 }
 
 func (l *leadership) carryOut(c change) error {

@@ -458,3 +458,26 @@ func TestHop_PicksTheLessBusy(t *testing.T) {
 		t.Errorf("picked %s twice", p.id)
 	}
 }
+
+// The answer to an upgrade has each field once, on a draining node too.
+func TestForward_UpgradeHeader(t *testing.T) {
+	a, _ := pair(t, http.HandlerFunc(upgrade))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a.gate.Retire(ctx)
+	conn, err := net.Dial("tcp", a.public.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(res, err)
+	}
+	for name, lines := range res.Header {
+		if len(lines) != 1 || name == "Connection" && lines[0] != "Upgrade" {
+			t.Errorf("%s: %q", name, lines)
+		}
+	}
+}

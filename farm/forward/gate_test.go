@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -219,5 +220,29 @@ func TestConfig_Validate(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", c, err, want)
 		}
+	}
+}
+
+// The last node serves to the end, requests with bodies too.
+func TestGate_DrainAloneWithBody(t *testing.T) {
+	f := newFakeFarm(t)
+	a := f.add("a", Config{Linger: time.Hour}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Write(b)
+	}))
+	a.gate.Admit()
+	a.gate.Retire(t.Context())
+	if res, body := fetch(t, request(t, "POST", a.public.URL, strings.NewReader("whole"))); body != "whole" {
+		t.Errorf("status %d, body %q", res.StatusCode, body)
+	}
+	// The same after a peer has been asked and refused.
+	b := f.add("b", Config{}, never(t))
+	f.change(func() { b.tags[TagGate] = "ready" })
+	a.sees("b")
+	if res, body := fetch(t, request(t, "POST", a.public.URL, strings.NewReader("whole"))); body != "whole" {
+		t.Errorf("after a refusal: status %d, body %q", res.StatusCode, body)
 	}
 }

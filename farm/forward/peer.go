@@ -57,11 +57,11 @@ func (p *peer) roundTrip(req *http.Request, nonce string) (res *http.Response, s
 		p.inFlight.Add(-1)
 		return nil, false, err
 	}
-	before := l.wire.written.Load()
+	before := l.wire.mark()
 	res, err = l.RoundTrip(req)
 	if err != nil {
 		p.drop(l)
-		return nil, l.wire.written.Load() != before, err
+		return nil, l.wire.wroteSince(before), err
 	}
 	if res.Header.Get(refusedHeader) == nonce {
 		p.drop(l) // its body was asked for or not; a new connection is the simple way to be sure
@@ -214,13 +214,24 @@ type linkKey struct{}
 // countingConn counts what was handed to the kernel: an attempt that wrote nothing was not started.
 type countingConn struct {
 	net.Conn
+	writing atomic.Int32 // Writes under way; until they return nobody knows what they have sent
 	written atomic.Int64
 }
 
 func (c *countingConn) Write(b []byte) (int, error) {
+	c.writing.Add(1)
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
+	c.writing.Add(-1) // after written, so that wroteSince sees the one or the other
 	return n, err
+}
+
+// mark is for wroteSince. No exchange is under way on the connection.
+func (c *countingConn) mark() int64 { return c.written.Load() }
+
+// wroteSince reports whether anything may have been sent since the mark.
+func (c *countingConn) wroteSince(mark int64) bool {
+	return c.writing.Load() > 0 || c.written.Load() != mark
 }
 
 // dialLink connects to a peer on behalf of the transport and tells the link that ctx carries which connection it got.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,9 @@ func newFarm(t *testing.T, n int, durable bool) *farm {
 		t.Fatal(err)
 	}
 	f := &farm{t: t, durable: durable, dir: t.TempDir()}
-	f.env = []string{"FARM_FARM=e2e-" + rand.Text(), "FARM_SECRET=" + rand.Text() + rand.Text()}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	f.env = []string{"FARM_FARM=e2e-" + rand.Text(), "FARM_SECRET=" + hex.EncodeToString(secret)}
 	f.client = &http.Client{Timeout: lookTime, Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := range n {
 		node := &node{farm: f, name: "n" + strconv.Itoa(i+1)}
@@ -172,6 +175,15 @@ func (f *farm) stop() {
 	}
 	for _, n := range f.nodes {
 		n.stopped()
+	}
+}
+
+// end stops all nodes of a durable farm, to see that they still can. Nodes in memory would wait for successors; that they
+// stop is seen elsewhere.
+func (f *farm) end() {
+	f.t.Helper()
+	if f.durable {
+		f.stop()
 	}
 }
 

@@ -33,6 +33,6 @@ func TestFreezeLeader(t *testing.T) {
 		l.goOn()
 		l.measured("thaw")
 		l.finish()
-		f.stop()
+		f.end()
 	})
 }

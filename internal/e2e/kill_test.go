@@ -8,7 +8,7 @@ func TestKillFollower(t *testing.T) {
 		l := f.load()
 		killAndRestart(l, f.follower())
 		l.finish()
-		f.stop()
+		f.end()
 	})
 }
 
@@ -18,7 +18,7 @@ func TestKillLeader(t *testing.T) {
 		l := f.load()
 		killAndRestart(l, f.leader())
 		l.finish()
-		f.stop()
+		f.end()
 	}
 	if testing.Short() {
 		test(t, true)
@@ -50,5 +50,5 @@ func TestKillFounder(t *testing.T) {
 	killAndRestart(l, f.nodes[0])
 	killAndRestart(l, f.nodes[1])
 	l.finish()
-	f.stop()
+	f.end()
 }

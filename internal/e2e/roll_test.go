@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// All nodes are stopped in order and started again, one after the other.
+// All nodes are stopped in order and started again, one after the other. Visitors notice nothing.
 func TestRoll(t *testing.T) {
 	both(t, func(t *testing.T, durable bool) {
 		f := formed(t, durable)
@@ -16,6 +16,9 @@ func TestRoll(t *testing.T) {
 		}
 		l.measured("roll")
 		l.finish()
-		f.stop()
+		if failed := l.tally.failed(); failed != "none" {
+			t.Errorf("requests failed while nodes were stopped in order: %s", failed)
+		}
+		f.end()
 	})
 }

@@ -14,7 +14,7 @@ const failover = 10 * time.Second
 
 func TestForm(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5} {
-		kinds(t, farmtest.Config{Nodes: n}, func(t *testing.T, f *farmtest.Farm) {
+		kinds(t, farmtest.Config{Nodes: n}, bubble, func(t *testing.T, f *farmtest.Farm) {
 			v := newVisitor(t, f, "v")
 			for _, n := range f.Nodes {
 				v.mustWrite(n)
@@ -25,7 +25,7 @@ func TestForm(t *testing.T) {
 }
 
 func TestFollowerKilled(t *testing.T) {
-	kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		others := f.Others(leader)
 		v := newVisitor(t, f, "v")
@@ -43,7 +43,7 @@ func TestFollowerKilled(t *testing.T) {
 }
 
 func TestLeaderKilled(t *testing.T) {
-	kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{}, both, func(t *testing.T, f *farmtest.Farm) {
 		v := newVisitor(t, f, "v")
 		v.mustWrite(f.Nodes[0])
 		for range 3 {
@@ -61,7 +61,7 @@ func TestLeaderKilled(t *testing.T) {
 }
 
 func TestMinorityCutOff(t *testing.T) {
-	kinds(t, farmtest.Config{Nodes: 5}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{Nodes: 5}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		minority := []*farmtest.Node{leader, f.Others(leader)[0]}
 		majority := f.Others(minority...)
@@ -116,7 +116,7 @@ func TestStaleReads(t *testing.T) {
 }
 
 func TestEndedSessionStaysEnded(t *testing.T) {
-	kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		others := f.Others(leader)
 		v := newVisitor(t, f, "v")
@@ -147,7 +147,7 @@ func TestLeaderHalfDeaf(t *testing.T) {
 	}
 	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
-			kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+			kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 				leader := f.Leader()
 				others := f.Others(leader)
 				v := newVisitor(t, f, "v")
@@ -170,7 +170,7 @@ func TestLeaderHalfDeaf(t *testing.T) {
 
 // TestRollingRestart restarts every node in turn, twice, while visitors keep writing.
 func TestRollingRestart(t *testing.T) {
-	kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		var visitors []*visitor
@@ -196,7 +196,7 @@ func TestRollingRestart(t *testing.T) {
 }
 
 func TestRestartedInPartition(t *testing.T) {
-	kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		for i := range 2 {
 			leader := f.Leader()
 			others := f.Others(leader)
@@ -222,7 +222,7 @@ func TestRestartedInPartition(t *testing.T) {
 
 // TestAllMoved stops a durable farm and starts all of it on other addresses.
 func TestAllMoved(t *testing.T) {
-	both(t, farmtest.Config{Durable: true}, func(t *testing.T, f *farmtest.Farm) {
+	bubble(t, farmtest.Config{Durable: true}, func(t *testing.T, f *farmtest.Farm) {
 		v := newVisitor(t, f, "v")
 		v.mustWrite(f.Nodes[0])
 		for _, n := range f.Nodes {
@@ -239,7 +239,7 @@ func TestAllMoved(t *testing.T) {
 }
 
 func TestWithoutMajority(t *testing.T) {
-	kinds(t, farmtest.Config{}, func(t *testing.T, f *farmtest.Farm) {
+	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		v := newVisitor(t, f, "v")
 		v.mustWrite(f.Nodes[0])
 		f.Settle()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,18 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
 	"github.com/seed48eb2e21/webfarm/session"
 )
+
+var realFlag = flag.Bool("farmtest.real", false, "run every test outside of a bubble as well; takes minutes")
+
+// bubble runs body in a bubble.
+func bubble(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {
+	c.Handler = application
+	if *realFlag {
+		both(t, c, body)
+		return
+	}
+	c.Run(t, body)
+}
 
 // both runs body in a bubble and, unless -short is given, outside of one.
 func both(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {
@@ -29,12 +42,12 @@ func both(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.F
 	})
 }
 
-// kinds runs body in both modes, for farms in memory and durable ones.
-func kinds(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {
-	for name, durable := range map[string]bool{"memory": false, "durable": true} {
-		c.Durable = durable
-		t.Run(name, func(t *testing.T) { both(t, c, body) })
-	}
+// kinds runs body by one of the above, for a farm in memory and for a durable one.
+func kinds(t *testing.T, c farmtest.Config, mode func(*testing.T, farmtest.Config, func(*testing.T, *farmtest.Farm)),
+	body func(t *testing.T, f *farmtest.Farm)) {
+	t.Run("memory", func(t *testing.T) { mode(t, c, body) })
+	c.Durable = true
+	t.Run("durable", func(t *testing.T) { mode(t, c, body) })
 }
 
 var notes = session.NewKey[[]string]("notes")
@@ -106,7 +119,8 @@ type visitor struct {
 	t      *testing.T
 	name   string
 	client *http.Client
-	count  int
+	count  int // notes written
+	told   int // acknowledged ones among them
 	acked  []string
 	open   map[string]bool // notes whose outcome is unknown
 	seen   []string        // the last list
@@ -133,6 +147,7 @@ func (v *visitor) write(n *farmtest.Node) error {
 	switch {
 	case err == nil:
 		v.acked = append(v.acked, note)
+		v.told++
 		v.check(n, all)
 	case known && !errors.Is(err, errRefused): // without a cookie it went to a session that nobody will see again
 		v.open[note] = true

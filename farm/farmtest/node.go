@@ -55,6 +55,9 @@ func (n *Node) Name() string { return n.name }
 // String returns the node's name.
 func (n *Node) String() string { return n.name }
 
+// Up reports whether the node runs: it was not killed or stopped.
+func (n *Node) Up() bool { return n.running() != nil }
+
 // Farm returns what runs on the node. While the node is down, that is what ran there last, closed. After Restart it is
 // another one.
 func (n *Node) Farm() *farm.Farm {

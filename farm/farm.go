@@ -22,9 +22,6 @@ import (
 // ErrClosed says that the farm was closed.
 var ErrClosed = fault.ErrClosed
 
-// keyPurpose is what package session asks the key ring for.
-const keyPurpose = "session"
-
 // Farm is this program's node of the farm. Open makes one, which is alive; Close it.
 type Farm struct {
 	cfg      Config
@@ -41,8 +38,12 @@ type Farm struct {
 	done     context.Context
 	cancel   context.CancelCauseFunc // of done
 	wg       sync.WaitGroup
-	serving  sync.Mutex // held by Serve, so that Close waits for it
 
+	serveMu sync.Mutex
+	served  chan struct{} // closed when Serve has returned; nil before it was called; guarded by serveMu
+
+	leaveOnce sync.Once
+	leaving   chan struct{} // closed by Leave
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -54,7 +55,7 @@ func Open(cfg Config) (*Farm, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("farm: %w", err)
 	}
-	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{})}
+	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), leaving: make(chan struct{})}
 	f.done, f.cancel = context.WithCancelCause(context.Background())
 	if err := f.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("farm: %w", err), f.Close())
@@ -114,7 +115,7 @@ func (f *Farm) admit() {
 	}
 	for {
 		ctx, cancel := context.WithTimeout(f.done, 10*time.Second)
-		err := f.keys.Ensure(ctx, keyPurpose)
+		err := f.keys.Ensure(ctx, session.KeyPurpose)
 		cancel()
 		if err == nil {
 			f.gate.Admit()

@@ -13,19 +13,21 @@ import (
 	"time"
 )
 
-// Serve answers clients on the public port with h, which is the whole application, until ctx ends. Then it drains and
-// returns nil; see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs
+// Serve answers clients on the public port with h, which is the whole application, until ctx ends or Leave is called. Then it
+// drains and returns nil; see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs
 // longer is cut off and logged.
 //
-// It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called.
+// It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called. It can
+// be called once.
 func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	if f.public == nil {
 		return errors.New("farm: Config.HTTP is none: there is nothing to serve on; use Handler with your own server")
 	}
-	if !f.serving.TryLock() {
-		return fmt.Errorf("farm: Serve: %w, or served already", ErrClosed)
+	end, err := f.beginServe()
+	if err != nil {
+		return err
 	}
-	defer f.serving.Unlock()
+	defer end()
 	requests, cutOff := context.WithCancelCause(context.Background())
 	defer cutOff(nil)
 	var fresh freshConns
@@ -36,6 +38,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	var reason error
 	select {
 	case <-ctx.Done():
+	case <-f.leaving:
 	case err := <-ended:
 		reason = fmt.Errorf("farm: public port: %w", err)
 	case <-f.node.Failed():
@@ -52,6 +55,35 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 		return f.node.Leave(ctx)
 	}
 	return reason
+}
+
+// beginServe notes that Serve runs; end notes that it has returned.
+func (f *Farm) beginServe() (end func(), err error) {
+	f.serveMu.Lock()
+	defer f.serveMu.Unlock()
+	switch {
+	case f.done.Err() != nil:
+		return nil, fmt.Errorf("farm: Serve: %w", ErrClosed)
+	case f.served != nil:
+		return nil, errors.New("farm: Serve was called already; a farm serves once")
+	}
+	served := make(chan struct{})
+	f.served = served
+	return func() { close(served) }, nil
+}
+
+// endServe waits until Serve has returned, if it was called, or ctx ends.
+func (f *Farm) endServe(ctx context.Context) {
+	f.serveMu.Lock()
+	served := f.served
+	f.serveMu.Unlock()
+	if served == nil {
+		return
+	}
+	select {
+	case <-served:
+	case <-ctx.Done():
+	}
 }
 
 // stopServing drains and shuts srv down, gracefully as far as time allows. A node that stops for a reason of its own

@@ -22,9 +22,13 @@ func (f *Farm) Drain(ctx context.Context) error {
 	return nil
 }
 
-// Leave drains this node and takes it out of the farm for good: the others do not expect it back. Close afterwards.
+// Leave drains this node, ends Serve, and takes the node out of the farm for good: the others do not expect it back. Close
+// afterwards.
 func (f *Farm) Leave(ctx context.Context) error {
-	return errors.Join(f.Drain(ctx), f.node.Leave(ctx))
+	f.leaveOnce.Do(func() { close(f.leaving) })
+	err := f.Drain(ctx)
+	f.endServe(ctx) // while the node is a member: what still arrives is forwarded
+	return errors.Join(err, f.node.Leave(ctx))
 }
 
 // Close stops this node at once, which means "back soon": it remains a member. What still runs is cut off, so Drain
@@ -50,7 +54,7 @@ func (f *Farm) close() error {
 	if f.admin != nil && f.health == nil {
 		errs = append(errs, f.admin.Close())
 	}
-	f.serving.Lock() // and for good
+	f.endServe(context.Background())
 	f.wg.Wait()
 	if f.sessions != nil {
 		errs = append(errs, f.sessions.Close())

@@ -176,6 +176,7 @@ func (n *Node) replaceInstance() error {
 	if err != nil {
 		return err
 	}
+	n.peers.dropAll()
 	in, err := startInstance(n, serverID(n.id, n.inc), n.boot)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -130,6 +132,16 @@ func (p *peers) drop(id string) {
 	e.dropped = true
 	if e.conn != nil {
 		e.conn.kill(errInternal)
+	}
+}
+
+// dropAll closes every connection: they were opened in the name of an incarnation that is over.
+func (p *peers) dropAll() {
+	p.mu.Lock()
+	ids := slices.Collect(maps.Keys(p.byID))
+	p.mu.Unlock()
+	for _, id := range ids {
+		p.drop(id)
 	}
 }
 

@@ -120,12 +120,17 @@ func (n *Node) acceptRaft(l net.Listener) {
 			return
 		}
 		n.wg.Go(func() {
-			if _, err := n.receive(c, true); err != nil {
+			h, err := n.receive(c, true)
+			in := n.instance()
+			if err == nil && in.server != h.dest { // replaced since
+				err = errNotMe
+			}
+			if err != nil {
 				n.log.Debug("raft connection refused", keyError, err)
 				c.Close()
 				return
 			}
-			n.instance().layer.offer(c)
+			in.layer.offer(c)
 		})
 	}
 }

@@ -109,10 +109,14 @@ func (s *Session) committed(b batch, a Answer, err error) error {
 	return nil
 }
 
-// failedLocked takes note of an error of the store: a session that has ended stays so.
+// failedLocked takes note of an error of the store: a session that has ended stays so. If this request ended it, that is
+// known already, and the client is yet to be told.
 func (s *Session) failedLocked(err error) {
-	if errors.Is(err, ErrEnded) {
-		s.phase = ended
-		s.dropChangesLocked()
+	if !errors.Is(err, ErrEnded) {
+		return
 	}
+	if s.phase != destroyed {
+		s.phase = ended
+	}
+	s.dropChangesLocked()
 }

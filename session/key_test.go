@@ -507,3 +507,37 @@ func TestNothingPrintsATokenOrAKey(t *testing.T) {
 		}
 	})
 }
+
+// A request that ends its session clears the cookie, even if a change of the same request that was on its way arrives too late.
+func TestDestroyBesideAnUpdate(t *testing.T) {
+	store := &faulty{Store: session.NewMemory()}
+	m := newManager(t, store)
+	r := newRequest()
+	call(t, m, r, setNote("x"))
+	under, destroyed := make(chan struct{}), make(chan struct{})
+	store.set(func(cmd session.Command) error {
+		if _, ok := cmd.(session.CAS); ok {
+			close(under)
+			<-destroyed
+		}
+		return nil
+	})
+	resp := within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := count.Update(ctx, func(n int, _ bool) (int, error) { return n + 1, nil })
+			if !errors.Is(err, session.ErrEnded) {
+				t.Errorf("Update: %v", err)
+			}
+		})
+		<-under
+		if err := session.From(ctx).Destroy(ctx); err != nil {
+			t.Error(err)
+		}
+		close(destroyed)
+		wg.Wait()
+	})
+	if !setsCookie(resp.Header, "sid") {
+		t.Errorf("the cookie is not cleared: %q", resp.Header["Set-Cookie"])
+	}
+}

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,19 +18,40 @@ const (
 // Close stops the node: "back soon". It hands over leadership first. A durable node stays in the configuration; a memory
 // node, which comes back without its votes, is taken out of it. Close is idempotent and waits for every goroutine.
 func (n *Node) Close() error {
-	n.closeOnce.Do(func() { n.closeErr = n.shutDown(!n.durable()) })
-	return n.closeErr
+	n.end.run(func() error { return n.shutDown(!n.durable()) })
+	return n.end.err
 }
 
 // Leave takes the node out of the farm for good and stops it. Its data directory then holds nothing the farm needs; a
 // later start with it joins as a new node. If ctx ends first, the node stops all the same and an error says that it is
-// still in the configuration. Close may follow.
+// still in the configuration. After Close it fails with ErrClosed; Close may follow it.
 func (n *Node) Leave(ctx context.Context) (err error) {
-	n.closeOnce.Do(func() {
+	err = fmt.Errorf("cluster: leave: %w", ErrClosed)
+	n.end.run(func() error {
 		err = n.depart(ctx)
-		n.closeErr = n.shutDown(false)
+		return n.shutDown(false)
 	})
-	return errors.Join(err, n.closeErr)
+	return errors.Join(err, n.end.err)
+}
+
+// ending is what happens once, at the end. Who comes later waits for it on a channel: sync.Once waits on a mutex, and at
+// that the clock of a synctest bubble stands still.
+type ending struct {
+	begun *atomic.Bool
+	done  chan struct{}
+	err   error // of the function that ran
+}
+
+func newEnding() ending { return ending{begun: new(atomic.Bool), done: make(chan struct{})} }
+
+// run runs f if nothing has run before, and returns when what ran has ended.
+func (e *ending) run(f func() error) {
+	if e.begun.Swap(true) {
+		<-e.done
+		return
+	}
+	defer close(e.done)
+	e.err = f()
 }
 
 // depart takes this node out of the configuration and forgets its state.
@@ -127,7 +150,8 @@ func (n *Node) release() (err error) {
 	}
 	close(n.stopped)
 	n.cancel()
-	if in := n.instance(); in != nil {
+	in := n.instance()
+	if in != nil {
 		err = in.stop()
 	}
 	if n.port != nil {
@@ -137,6 +161,9 @@ func (n *Node) release() (err error) {
 	n.ending = true
 	n.mu.Unlock()
 	n.wg.Wait()
+	if now := n.instance(); now != in {
+		err = errors.Join(err, now.stop()) // a reset was under way
+	}
 	if n.dir != nil {
 		err = errors.Join(err, n.forgetFarm(), n.dir.Close())
 	}

@@ -9,20 +9,27 @@ import (
 // happen once - to w, and returns the index of the last entry in it. The state is frozen at one moment and written while
 // the log goes on. Nodes that have applied the same entries write the same bytes.
 func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
-	f := n.local.Load()
-	s, index := f.freeze()
-	if err := s.write(w); err != nil {
+	s, index, err := n.local.Load().freeze()
+	if err == nil {
+		err = s.write(w)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("cluster: snapshot: %w", err)
 	}
 	return index, nil
 }
 
-// freeze is Snapshot for others than raft: it keeps out of the way of Apply, which state machines expect, and does not
-// count as a snapshot taken.
-func (f *fsm) freeze() (*snapshot, uint64) {
+// freeze is Snapshot for others than raft: it keeps out of the way of Apply and Restore, which state machines expect, and
+// does not count as a snapshot taken.
+func (f *fsm) freeze() (*snapshot, uint64, error) {
+	f.restoring.Lock()
+	defer f.restoring.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.frozenLocked(), f.index
+	if f.halted.Load() || f.torn {
+		return nil, 0, errStopped
+	}
+	return f.frozenLocked(), f.index, nil
 }
 
 func (f *fsm) frozenLocked() *snapshot {

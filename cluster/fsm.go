@@ -25,7 +25,10 @@ type fsm struct {
 	bytes    atomic.Int64 // applied since the last snapshot
 	entries  atomic.Int64
 
+	restoring sync.Mutex // held by Restore; freeze, which comes from outside, waits for it
+
 	mu      sync.RWMutex
+	torn    bool   // a Restore failed half way: only another one makes the machines fit together again
 	index   uint64 // of the last entry applied
 	stamp   uint64 // the log's time, Unix ms
 	servers []string
@@ -43,6 +46,11 @@ func newFSM(factories map[string]func() StateMachine, advanced func(uint64), hal
 
 var _ raft.BatchingFSM = (*fsm)(nil)
 
+var (
+	errStopped = errors.New("this copy of the state has stopped")
+	errTorn    = errors.New("a snapshot was restored in part, and the log goes on")
+)
+
 // Apply is there for the interface; raft calls ApplyBatch.
 func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
@@ -54,6 +62,10 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	for i, l := range logs {
 		if f.halted.Load() {
 			continue // nothing is applied, nothing counts as applied, no snapshot is taken
+		}
+		if f.torn {
+			f.haltLocked(l.Index, errTorn)
+			continue
 		}
 		f.bytes.Add(int64(len(l.Data)))
 		f.entries.Add(1)
@@ -205,11 +217,11 @@ func (f *fsm) knows(origin uint64) bool {
 
 // Snapshot freezes the state. It does not write anything yet.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	if f.halted.Load() {
-		return nil, fmt.Errorf("no snapshot of a state that has stopped")
-	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if f.halted.Load() || f.torn {
+		return nil, errStopped
+	}
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	return f.frozenLocked(), nil
@@ -218,11 +230,14 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 // Restore replaces the whole state. Waiters whose index the snapshot covers are released.
 func (f *fsm) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
+	f.restoring.Lock()
+	defer f.restoring.Unlock()
 	r := newSnapshotReader(rc)
 	h, err := r.header()
 	if err != nil {
 		return err
 	}
+	f.setTorn()
 	for range h.machines {
 		if err := f.restoreNext(r); err != nil {
 			return err
@@ -233,11 +248,18 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.torn = false
 	f.index, f.stamp, f.servers, f.origins = h.index, h.stamp, h.servers, h.origins
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	f.advanced(f.index)
 	return nil
+}
+
+func (f *fsm) setTorn() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.torn = true
 }
 
 func (f *fsm) restoreNext(r *snapshotReader) error {

@@ -40,8 +40,8 @@ type instance struct {
 
 	forwarding sync.WaitGroup // apart, because it ends last
 
-	stopOnce sync.Once
-	stopErr  error
+	made chan struct{} // closed when there is a raft, or never will be
+	end  ending
 }
 
 const (
@@ -56,7 +56,8 @@ const (
 
 // startInstance opens the log and starts Raft on it.
 func startInstance(n *Node, server string, boot uint64) (*instance, error) {
-	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1)}
+	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
+		made: make(chan struct{}), end: newEnding()}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
 	store, snaps, err := n.openLog(in.appended)
 	if err != nil {
@@ -70,9 +71,9 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 	in.origin = newOriginator(in)
 	notify := make(chan bool, 16)
 	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, snaps, in.transport)
+	close(in.made)
 	if err != nil {
-		in.transport.stop()
-		return nil, errors.Join(fmt.Errorf("raft: %w", err), store.Close())
+		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
 	}
 	in.start(notify)
 	return in, nil
@@ -114,7 +115,10 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 // halted ends this node's part in the farm: its state machines met something that they must not skip.
 func (in *instance) halted(err error) {
 	in.node.fail(err)
-	in.node.spawn(func() { in.stop() }) // not here: this is raft's own goroutine
+	in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
+		<-in.made
+		in.stop()
+	})
 }
 
 // appended is called by the log store with its last index.
@@ -260,8 +264,8 @@ func (in *instance) guard(f raft.Future) error {
 // stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are answered;
 // then its connections (an inbound snapshot that stalls would hold up raft's shutdown for ever); then raft; then the log.
 func (in *instance) stop() error {
-	in.stopOnce.Do(func() { in.stopErr = in.shutDown() })
-	return in.stopErr
+	in.end.run(in.shutDown)
+	return in.end.err
 }
 
 func (in *instance) shutDown() error {
@@ -275,6 +279,9 @@ func (in *instance) shutDown() error {
 	in.layer.Close()
 	in.transport.stop()
 	in.forwarding.Wait()
+	if in.raft == nil {
+		return in.store.Close()
+	}
 	ended := make(chan struct{})
 	go func() {
 		in.raft.Shutdown().Error()

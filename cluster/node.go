@@ -62,12 +62,11 @@ type Node struct {
 	nameNews chan struct{}   // holds one: another node carries this one's name
 	resets   chan resetOrder // holds one
 
-	ctx       context.Context // ends when the node begins to stop
-	cancel    context.CancelFunc
-	stopped   chan struct{} // closed when nothing is answered any more
-	wg        sync.WaitGroup
-	closeOnce sync.Once
-	closeErr  error
+	ctx     context.Context // ends when the node begins to stop
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed when nothing is answered any more
+	wg      sync.WaitGroup
+	end     ending
 }
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
@@ -79,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
+		end: newEnding(), metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())

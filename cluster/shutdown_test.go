@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Close may come while the node is replacing its Raft instance. Whatever is there at the end must be stopped.
+func TestCloseWhileResetting(t *testing.T) {
+	for i := range 20 {
+		inLab(t, 1, i%2 == 0, func(l *lab) {
+			n := l.nodes[0]
+			n.reset(n.instance().server, errSetBack)
+			for range i {
+				time.Sleep(0)
+			}
+			n.stop()
+			if s := n.instance().raft.State(); s != raft.Shutdown {
+				l.t.Errorf("after Close there is a Raft instance in state %v", s)
+			}
+		})
+	}
+}
+
+// When a whole farm stops at once, nobody can be taken out of it by the others: that must not take long.
+func TestCloseAllAtOnce(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 3, durable, func(l *lab) {
+				began := time.Now()
+				var wg sync.WaitGroup
+				for _, n := range l.nodes {
+					wg.Go(n.stop)
+				}
+				wg.Wait()
+				if d := time.Since(began); d > 4*time.Second {
+					l.t.Errorf("stopping all at once took %v", d)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	inLab(t, 2, false, func(l *lab) {
+		n := l.nodes[1]
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { n.Close() })
+		}
+		wg.Wait()
+		n.stop()
+		if err := n.Leave(l.ctx(time.Second)); !errors.Is(err, ErrClosed) {
+			l.t.Errorf("Leave of a closed node: %v, want ErrClosed", err)
+		}
+	})
+}
+
+// Close at any moment of a node's beginning ends it.
+func TestCloseDuringTheBeginning(t *testing.T) {
+	inLab(t, 1, false, func(l *lab) {
+		for i := range 60 {
+			n := &labNode{lab: l, ip: "10.0.0.9", conf: Config{Name: "late", Listen: "10.0.0.9:7946",
+				Join: []string{l.nodes[0].Addr()}, Secrets: l.nodes[0].conf.Secrets}}
+			n.start()
+			time.Sleep(time.Duration(i) * 30 * time.Millisecond)
+			n.stop()
+			if err := n.Handle("kv").Barrier(l.t.Context()); !errors.Is(err, ErrClosed) {
+				l.t.Fatalf("Barrier of a closed node: %v", err)
+			}
+			if err := n.propose(time.Second, "append x 1"); !errors.Is(err, ErrClosed) {
+				l.t.Fatalf("Propose of a closed node: %v", err)
+			}
+			l.nodes[0].must("append y 1")
+		}
+	})
+}

@@ -58,7 +58,7 @@ func (e *ending) run(f func() error) {
 func (n *Node) depart(ctx context.Context) error {
 	n.setLeaving()
 	if len(n.instance().configuration().Servers) > 1 {
-		if err := n.removeSelf(ctx); err != nil {
+		if err := n.removeSelf(ctx, func() bool { return true }); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func (n *Node) shutDown(removed bool) error {
 	n.setLeaving()
 	if removed && n.others() {
 		ctx, cancel := context.WithTimeout(context.Background(), removePatience)
-		if err := n.removeSelf(ctx); err != nil {
+		if err := n.removeSelf(ctx, n.others); err != nil {
 			n.log.Warn("this node could not be taken out of the configuration; its next incarnation will replace it", keyError, err)
 		}
 		cancel()
@@ -91,17 +91,18 @@ func (n *Node) shutDown(removed bool) error {
 	return err
 }
 
-// others reports whether anybody else votes and lives.
+// others reports whether anybody who goes on has the state and votes, or soon will.
 func (n *Node) others() bool {
-	for _, v := range n.instance().voters() {
-		if s := n.directory.get(nodeOf(v)); s != nil && s.node != n.id && s.status == Alive {
+	for _, srv := range n.instance().configuration().Servers {
+		s := n.directory.get(nodeOf(string(srv.ID)))
+		if s != nil && s.node != n.id && s.server() == string(srv.ID) && s.status == Alive && !s.leaving && s.role == Ordinary {
 			return true
 		}
 	}
 	return false
 }
 
-// handOver gives leadership to another voter, if there is one that lives.
+// handOver gives leadership to another voter, if there is one.
 func (n *Node) handOver() {
 	in := n.instance()
 	if in.raft.State() != raft.Leader || !n.others() {
@@ -121,8 +122,8 @@ func (n *Node) handOver() {
 	}
 }
 
-// removeSelf has the leader take this node out of the configuration.
-func (n *Node) removeSelf(ctx context.Context) error {
+// removeSelf has the leader take this node out of the configuration. It tries until ctx ends, or there is no sense in it.
+func (n *Node) removeSelf(ctx context.Context, sense func() bool) error {
 	var pause backoff
 	for {
 		n.handOver()
@@ -137,7 +138,7 @@ func (n *Node) removeSelf(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if !pause.wait(ctx) {
+		if !sense() || !pause.wait(ctx) {
 			return errors.Join(err, ctx.Err())
 		}
 	}

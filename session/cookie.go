@@ -171,6 +171,15 @@ func errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	w.Write([]byte(text))
 }
 
+// dropTrailers removes fields that net/http would send behind the body.
+func dropTrailers(h http.Header) {
+	for name := range h {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			delete(h, name)
+		}
+	}
+}
+
 // dropRepresentation removes the header fields that describe a body which will not be sent.
 func dropRepresentation(h http.Header) {
 	for _, name := range [...]string{"Content-Length", "Content-Type", "Content-Encoding", "Content-Range", "Content-Disposition",

@@ -561,3 +561,29 @@ func TestEventStream(t *testing.T) {
 		eventually(t, "the last change", func() bool { _, body := get(t, c, url+"/read"); return body == "3" })
 	})
 }
+
+// Nothing that the handler writes after a failed commit reaches the client, trailers included.
+func TestFailedCommitSendsNoTrailers(t *testing.T) {
+	store := &faulty{Store: session.NewMemory()}
+	store.set(func(session.Command) error { return errDisk })
+	m := newManager(t, store)
+	srv := httptest.NewUnstartedServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note.Set(r.Context(), "x")
+		w.Header().Set("Trailer", "X-Early")
+		io.WriteString(w, "secret")
+		w.Header().Set("X-Early", "secret")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "secret")
+	})))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 503 || strings.Contains(string(body), "secret") || len(resp.Trailer) != 0 {
+		t.Errorf("%s %d %q trailer %v", resp.Proto, resp.StatusCode, body, resp.Trailer)
+	}
+}

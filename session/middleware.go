@@ -161,6 +161,8 @@ func (s *Session) leave() {
 	}
 	if s.settle() == nil {
 		s.commitRest()
+	} else {
+		dropTrailers(s.w.Header()) // the handler may have set some behind the error page's back
 	}
 	s.finish()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -105,8 +106,15 @@ func (c Config) validate() error {
 	if err := (&http.Cookie{Name: c.Header, Value: "x"}).Valid(); c.Header != "" && err != nil {
 		return fmt.Errorf("session: Config.Header %q is not the name of a header", c.Header)
 	}
+	if slices.Contains(takenHeaders, c.Header) || strings.HasPrefix(c.Header, "Content-") {
+		return fmt.Errorf("session: Config.Header %s means something else already", c.Header)
+	}
 	return c.Cookie.validate()
 }
+
+// takenHeaders are those that HTTP or this package puts to a use which a token would break, or break by its presence.
+var takenHeaders = []string{"Cache-Control", "Connection", "Cookie", "Expect", "Host", "Set-Cookie", IndexHeader, "Te",
+	"Trailer", "Transfer-Encoding", "Upgrade", "Vary"}
 
 func (c Cookie) validate() error {
 	probe := &http.Cookie{Name: c.Name, Value: "x", Domain: c.Domain}

@@ -175,3 +175,13 @@ func TestNoTokenLeavesForTheLog(t *testing.T) {
 		t.Error("the token is stored")
 	}
 }
+
+// Headers that mean something else cannot carry tokens.
+func TestHeaderThatIsTaken(t *testing.T) {
+	for _, name := range []string{"Cookie", "Set-Cookie", "session-index", "Connection", "Content-Length", "Host"} {
+		if m, err := session.New(session.NewMemory(), session.Config{Header: name}); err == nil {
+			m.Close()
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}

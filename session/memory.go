@@ -11,6 +11,7 @@ import (
 // memory is a Store in this process alone: the replicated machine without a log.
 type memory struct {
 	machine *Machine
+	start   time.Time // whose monotonic reading tells the time: the clock of the machine may be set, sessions shall not care
 
 	mu    sync.Mutex // orders commands
 	index uint64
@@ -18,7 +19,7 @@ type memory struct {
 }
 
 // NewMemory returns a store that keeps sessions in this process: for one node, and for tests. They end with it.
-func NewMemory() Store { return &memory{machine: state.New()} }
+func NewMemory() Store { return &memory{machine: state.New(), start: time.Now()} }
 
 func (m *memory) Load(ctx context.Context, key StoreKey, f Freshness) (Record, bool, error) {
 	rec, ok := m.machine.Get(key)
@@ -33,12 +34,13 @@ func (m *memory) Do(ctx context.Context, cmd Command) (Answer, error) {
 	defer m.mu.Unlock()
 	m.index++
 	m.buf = cmd.Append(m.buf[:0])
-	return answerOf(m.index, m.machine.Apply(m.index, time.Now(), m.buf))
+	return answerOf(m.index, m.machine.Apply(m.index, m.start.Add(time.Since(m.start)), m.buf))
 }
 
 func (m *memory) Status() Status { return statusOf(m.machine) }
 
 // statusOf returns what a machine knows. Reads of a single copy are always the newest, hence no cluster.
 func statusOf(m *Machine) Status {
-	return Status{Index: m.Applied(), Now: m.Now(), LastTick: m.LastTick(), Sessions: m.Len(), Limits: m.Limits()}
+	return Status{Index: m.Applied(), Now: m.Now(), LastTick: m.LastTick(), Sessions: m.Len(), Tombstones: m.Tombstones(),
+		Limits: m.Limits()}
 }

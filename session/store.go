@@ -47,12 +47,13 @@ type Answer struct {
 
 // Status is what a Store knows about itself.
 type Status struct {
-	Cluster  string    // names the history that indexes belong to; "" if a Load is always the newest without an index
-	Index    uint64    // of the newest command that Load sees
-	Now      time.Time // the store's own time, by which sessions end; zero if nothing has happened yet
-	LastTick time.Time // store time of the last Tick; zero if there was none
-	Sessions int       // sessions that a Tick may have to collect
-	Limits   Limits
+	Cluster    string    // names the history that indexes belong to; "" if a Load is always the newest without an index
+	Index      uint64    // of the newest command that Load sees
+	Now        time.Time // the store's own time, by which sessions end; zero if nothing has happened yet
+	LastTick   time.Time // store time of the last Tick; zero if there was none
+	Sessions   int       // sessions that a Tick may have to collect
+	Tombstones int       // ended sessions that a Tick may have to forget; 0 for a store that remembers none
+	Limits     Limits
 }
 
 // Command is one of Create, Write, CAS, Take, Destroy, Touch and Tick. A store that does not look into commands appends

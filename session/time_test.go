@@ -260,3 +260,32 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// When all sessions have ended, what is remembered of them is forgotten too, and then nobody ticks.
+func TestTombstonesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		for range 20 {
+			r := newRequest()
+			call(t, ms[0], r, setNote("x"))
+			call(t, ms[0], r, func(ctx context.Context) error { return session.From(ctx).Destroy(ctx) })
+		}
+		time.Sleep(time.Second)
+		if n := l.nodes[1].machine.Tombstones(); n != 20 {
+			t.Errorf("%d tombstones, want 20", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := l.nodes[1].machine.Tombstones(); n != 0 {
+			t.Errorf("%d tombstones are left", n)
+		}
+		l.mu.Lock()
+		n := len(l.entries)
+		l.mu.Unlock()
+		time.Sleep(time.Hour)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if more := len(l.entries) - n; more != 0 {
+			t.Errorf("%d commands with nothing left", more)
+		}
+	})
+}

@@ -108,7 +108,9 @@ func (t *table) tidy() {
 	now, budget, compactions := t.now.Load(), maxSweep, 8
 	for i := range t.shards {
 		sh := &t.shards[i]
-		budget -= sh.sweep(now, budget)
+		swept := sh.sweep(now, budget)
+		t.tombstones.Add(-int64(swept))
+		budget -= swept
 		if compactions > 0 && sh.sparse() {
 			sh.compact(t.epoch)
 			compactions--

@@ -88,6 +88,9 @@ func (m *Machine) Ended(key Key) bool {
 // Len returns the number of sessions held, those past their deadline but not yet collected by a Tick included.
 func (m *Machine) Len() int { return int(m.table.Load().live.Load()) }
 
+// Tombstones returns the number of ended sessions that are remembered, for TombstoneTTL and until the Tick after that.
+func (m *Machine) Tombstones() int { return int(m.table.Load().tombstones.Load()) }
+
 // Applied returns the index of the last command carried out.
 func (m *Machine) Applied() uint64 { return m.table.Load().applied.Load() }
 

@@ -170,6 +170,7 @@ func (t *table) graveReader() func(*decoder) {
 			return
 		}
 		sh.buryLocked(g.key, g.at)
+		t.tombstones.Add(1)
 	}
 }
 

@@ -7,12 +7,13 @@ import (
 
 // table is the whole replicated state and what is derived from it. Restore makes a new one.
 type table struct {
-	applied atomic.Uint64
-	now     atomic.Int64 // ms of log time
-	ticked  atomic.Int64 // ms of log time; 0 = never
-	live    atomic.Int64 // sessions
-	limits  atomic.Pointer[Limits]
-	shards  [256]shard
+	applied    atomic.Uint64
+	now        atomic.Int64 // ms of log time
+	ticked     atomic.Int64 // ms of log time; 0 = never
+	live       atomic.Int64 // sessions
+	tombstones atomic.Int64 // graves not swept away yet
+	limits     atomic.Pointer[Limits]
+	shards     [256]shard
 
 	// Only Apply's goroutine looks at these.
 	version  uint64 // last one given to a value
@@ -121,4 +122,5 @@ func (t *table) end(sh *shard, slot uint32) {
 	sh.buryLocked(key, t.now.Load())
 	sh.mu.Unlock()
 	t.live.Add(-1)
+	t.tombstones.Add(1)
 }

@@ -168,7 +168,7 @@ func (b *browser) use(ctx context.Context) error {
 		if err := b.step(ctx); err != nil {
 			return fmt.Errorf("%s, asking %s: %w", b.name, b.last.name, err)
 		}
-		pause(ctx, thinkTime)
+		b.load.think(ctx)
 	}
 	return nil
 }

@@ -156,12 +156,18 @@ func (n *node) stopped() {
 	n.farm.t.Logf("%s stopped in %v", n.name, time.Since(begin).Round(time.Millisecond))
 }
 
+// signal sends the process a signal.
+func (n *node) signal(send func() error) {
+	n.farm.t.Helper()
+	if err := send(); err != nil {
+		n.farm.t.Fatalf("%s: %v", n.name, err)
+	}
+}
+
 // stop stops the node in order.
 func (n *node) stop() {
 	n.farm.t.Helper()
-	if err := n.terminate(); err != nil {
-		n.farm.t.Fatal(err)
-	}
+	n.signal(n.terminate)
 	n.stopped()
 }
 
@@ -169,9 +175,7 @@ func (n *node) stop() {
 func (f *farm) stop() {
 	f.t.Helper()
 	for _, n := range f.nodes {
-		if err := n.terminate(); err != nil {
-			f.t.Fatal(err)
-		}
+		n.signal(n.terminate)
 	}
 	for _, n := range f.nodes {
 		n.stopped()

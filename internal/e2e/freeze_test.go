@@ -13,10 +13,7 @@ func TestFreezeLeader(t *testing.T) {
 		f := formed(t, durable)
 		l := f.load()
 		n := f.leader()
-		l.mark()
-		if err := n.freeze(); err != nil {
-			t.Fatal(err)
-		}
+		l.strike(func() { n.signal(n.freeze) })
 		asleep := time.After(8 * time.Second)
 		l.goOn()
 		l.measured("freeze")
@@ -24,10 +21,7 @@ func TestFreezeLeader(t *testing.T) {
 		case <-asleep:
 		case <-t.Context().Done():
 		}
-		l.mark()
-		if err := n.thaw(); err != nil {
-			t.Fatal(err)
-		}
+		l.strike(func() { n.signal(n.thaw) })
 		n.awaitReady()
 		f.settleUnderLoad()
 		l.goOn()

@@ -30,8 +30,7 @@ func TestKillLeader(t *testing.T) {
 // killAndRestart kills a node under load; the others go on, and it comes back.
 func killAndRestart(l *load, n *node) {
 	n.farm.t.Helper()
-	l.mark()
-	n.kill()
+	l.strike(n.kill)
 	l.goOn()
 	l.measured("kill")
 	l.mark()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type load struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	tally    stats
+	hurry    atomic.Bool // nobody thinks between two requests
 }
 
 // load begins one, which goes on until its end is called.
@@ -62,12 +64,30 @@ func (l *load) halt() {
 func (l *load) goOn() {
 	l.farm.t.Helper()
 	target := l.tally.acked() + 100
-	l.farm.until("a hundred more writes", func() error {
+	l.farm.until("more writes", func() error {
 		if n := l.tally.acked(); n < target && l.tally.broken() == nil {
 			return fmt.Errorf("%d to go; requests failed: %s", target-n, l.tally.failed())
 		}
 		return nil
 	})
+}
+
+// strike does something to the farm while as many requests as there are browsers are on their way, and begins a
+// measurement.
+func (l *load) strike(act func()) {
+	l.farm.t.Helper()
+	l.hurry.Store(true)
+	l.goOn()
+	l.tally.mark()
+	act()
+	l.hurry.Store(false)
+}
+
+// think is a browser's pause between two requests.
+func (l *load) think(ctx context.Context) {
+	if !l.hurry.Load() {
+		pause(ctx, thinkTime)
+	}
 }
 
 // mark begins a measurement, and measured logs it: the longest time without an acknowledged write, and the longest that a

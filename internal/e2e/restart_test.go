@@ -8,8 +8,7 @@ func TestMoveAll(t *testing.T) {
 	test := func(t *testing.T, end func(f *farm)) {
 		f := formed(t, true)
 		l := f.load()
-		l.mark()
-		end(f)
+		l.strike(func() { end(f) })
 		old := f.nodes[0].others()
 		for _, n := range f.nodes {
 			n.move()

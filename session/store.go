@@ -72,12 +72,18 @@ type (
 	Touch   = state.Touch
 	Tick    = state.Tick
 
-	Entry    = state.Entry   // one value with its name
-	StoreKey = state.Key     // names a session in a Store: 16 bytes of a hash of its token's random part
-	Record   = state.Record  // a session as it was at one moment
-	Limits   = state.Limits  // what sessions may hold
-	Machine  = state.Machine // the replicated state machine: all sessions
+	Entry     = state.Entry     // one value with its name
+	Versioned = state.Versioned // one value with its name and version
+	StoreKey  = state.Key       // names a session in a Store: 16 bytes of a hash of its token's random part
+	Record    = state.Record    // a session as it was at one moment
+	Limits    = state.Limits    // what sessions may hold
+	Machine   = state.Machine   // the replicated state machine: all sessions
 )
+
+// NewRecord returns a Record that holds copies of values, in any order; the caller fills in its fields. It is for stores that
+// are not built on a Machine. It fails if a name is empty or there twice, if a version is 0, and if a Record cannot hold
+// that much.
+func NewRecord(values []Versioned) (Record, error) { return state.NewRecord(values) }
 
 // NewMachine returns an empty state machine, for NewReplicated: the factory to give to whatever replicates it.
 func NewMachine() *Machine { return state.New() }

@@ -3,8 +3,11 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +28,33 @@ type Record struct {
 	Mod      uint64 // log index of the last command that changed it; touches do not count
 
 	values blob
+}
+
+// Versioned is one value of a session with its version.
+type Versioned struct {
+	Entry
+	Version uint64 // not 0, and another one after every change of the value
+}
+
+// NewRecord returns a Record that holds copies of values, in any order, for stores that are not built on a Machine. The
+// fields are the caller's to fill in. It fails if a name is empty or there twice, if a version is 0, and if a Record
+// cannot hold that much.
+func NewRecord(values []Versioned) (Record, error) {
+	values = slices.Clone(values)
+	slices.SortFunc(values, func(a, b Versioned) int { return strings.Compare(a.Name, b.Name) })
+	var b blob
+	for i := range values {
+		v := &values[i]
+		if i > 0 && v.Name == values[i-1].Name {
+			return Record{}, fmt.Errorf("session state: two values called %q", v.Name)
+		}
+		b = b.append([]byte(v.Name), v.Version, v.Value)
+	}
+	d := decoder{b: appendBytes(nil, b)}
+	if r := (Record{values: d.blob()}); !d.bad {
+		return r, nil
+	}
+	return Record{}, errors.New("session state: a name is empty, a version is 0, or a Record cannot hold as much")
 }
 
 // Deadline returns when the session ends if nobody uses it any more.

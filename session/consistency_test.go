@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/session"
@@ -373,4 +374,34 @@ func TestIndexHeader(t *testing.T) {
 	l.set(func() { l.nodes[1].held = true })
 	send(ms[0], setNote("new"))
 	send(ms[1], wantNote("new"))
+}
+
+// A node that may answer while it is ten minutes behind must be told for as long what the client has seen.
+func TestIndexLivesAsLongAsStaleReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2, func(c *session.Config) { c.MaxStale = 10 * time.Minute })
+		r := newRequest()
+		call(t, ms[0], r, setNote("old"))
+		time.Sleep(time.Minute)
+		l.set(func() { l.nodes[1].cut, l.nodes[1].contact = true, time.Now() })
+		resp := call(t, ms[0], r, setNote("new"))
+		for _, c := range resp.Cookies() {
+			if c.Name == "six" && c.MaxAge < 600 {
+				t.Errorf("the index is kept for %d s", c.MaxAge)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		if resp, err := step(ms[1], r, wantNote("new")); resp.StatusCode != 503 {
+			t.Errorf("five minutes later: %s, %v", resp.Status, err)
+		}
+		reader := newRequest() // the same client, with the token alone
+		for _, c := range r.Cookies() {
+			if c.Name == "sid" {
+				reader.AddCookie(c)
+			}
+		}
+		if !setsCookie(call(t, ms[0], reader, wantNote("new")).Header, "six") {
+			t.Error("a read of a change that some node may not have yet does not tell of it")
+		}
+	})
 }

@@ -97,7 +97,7 @@ func (w wire) setIndex(h http.Header, index string) {
 		h.Set(IndexHeader, index)
 		return
 	}
-	w.setCookie(h, w.cfg.Cookie.indexName(), index, int(indexMaxAge.Seconds()))
+	w.setCookie(h, w.cfg.Cookie.indexName(), index, int(w.cfg.indexAge().Seconds()))
 }
 
 // clear has the client forget its token; index says whether it has an index to forget too.

@@ -18,8 +18,8 @@ const (
 	indexText   = indexLen / 3 * 4 // 32 characters
 )
 
-// indexMaxAge is how long a client keeps an index. Whoever is further behind than that is ErrStale by default.
-const indexMaxAge = time.Minute
+// indexAge is how long a client keeps an index: a node that is further behind than that does not answer.
+func (c *Config) indexAge() time.Duration { return max(time.Minute, c.MaxStale) }
 
 // mintIndex returns the text of an index; false if there is no key to sign with.
 func (s *signer) mintIndex(index uint64, key StoreKey, cluster string) (string, bool) {
@@ -61,8 +61,10 @@ func appendIndex(dst, head []byte, key StoreKey, cluster string) []byte {
 	return append(dst, cluster...)
 }
 
-// history remembers which index was the newest a minute ago. A change older than that need not be carried by clients.
+// history remembers which index was the newest some time ago. A change older than that need not be carried by clients.
 type history struct {
+	span time.Duration // Config.indexAge
+
 	mu    sync.Mutex
 	marks []mark // oldest first
 }
@@ -72,22 +74,22 @@ type mark struct {
 	at    time.Time
 }
 
-// note records the newest index; one mark in ten seconds is enough.
+// note records the newest index; six marks in a span are enough.
 func (h *history) note(index uint64, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n := len(h.marks); n > 0 && now.Sub(h.marks[n-1].at) < 10*time.Second {
+	if n := len(h.marks); n > 0 && now.Sub(h.marks[n-1].at) < h.span/6 {
 		return
 	}
 	h.marks = append(h.marks, mark{index, now})
-	for len(h.marks) > 1 && now.Sub(h.marks[1].at) >= indexMaxAge {
+	for len(h.marks) > 1 && now.Sub(h.marks[1].at) >= h.span {
 		h.marks = h.marks[1:]
 	}
 }
 
-// recent reports whether index may be younger than indexMaxAge.
+// recent reports whether index may be younger than the span.
 func (h *history) recent(index uint64, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.marks) == 0 || now.Sub(h.marks[0].at) < indexMaxAge || index > h.marks[0].index
+	return len(h.marks) == 0 || now.Sub(h.marks[0].at) < h.span || index > h.marks[0].index
 }

@@ -394,7 +394,7 @@ func TestGoneCacheForgets(t *testing.T) {
 }
 
 func TestHistory(t *testing.T) {
-	var h history
+	h := history{span: time.Minute}
 	t0 := time.Now()
 	if !h.recent(1, t0) {
 		t.Error("with no history, anything may be recent")

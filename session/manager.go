@@ -37,7 +37,7 @@ func New(store Store, cfg Config) (*Manager, error) {
 		}
 		cfg.Keys = newProcessKeys()
 	}
-	m := &Manager{store: store, cfg: cfg, signer: signer{ring: cfg.Keys}}
+	m := &Manager{store: store, cfg: cfg, signer: signer{ring: cfg.Keys}, history: history{span: cfg.indexAge()}}
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	m.wg.Go(func() { m.sendTouches(ctx) })

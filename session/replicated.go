@@ -101,11 +101,15 @@ func (r *replicated) behind(ctx context.Context, key StoreKey, f Freshness) (Rec
 	if !r.wait(ctx, f) {
 		return r.fetch(ctx, key, f)
 	}
-	rec, ok := r.local().Get(key)
-	if !ok {
-		return Record{}, false, nil // it was there before, and what has ended stays so
+	m := r.local()
+	rec, ok := m.Get(key)
+	switch {
+	case ok:
+		return r.trusted(rec, f)
+	case m.Ended(key):
+		return Record{}, false, nil
 	}
-	return r.trusted(rec, f)
+	return r.missing(ctx, key, f) // past its deadline by this copy's clock, and a touch may be on its way
 }
 
 func (r *replicated) wait(ctx context.Context, f Freshness) bool {

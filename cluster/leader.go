@@ -27,8 +27,11 @@ type leadership struct {
 	kick   chan struct{} // wakes the voters' controller
 	wg     sync.WaitGroup
 
-	mu   sync.RWMutex    // read-locked by callers from outside while they take part; see enter
-	left map[string]bool // servers removed at their own request in this term
+	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
+	over   bool         // nobody enters any more
+
+	leftMu sync.Mutex
+	left   map[string]uint64 // servers removed at their own request in this term, with their boot counters
 }
 
 const (
@@ -56,7 +59,7 @@ type flight struct {
 
 func newLeadership(in *instance, term uint64) *leadership {
 	l := &leadership{in: in, term: term, opened: make(chan struct{}), queue: make(chan *leaderBatch),
-		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1), left: map[string]bool{}}
+		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1), left: map[string]uint64{}}
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.view()
 	l.clock = newLogClock(in.server, stamp, time.Now())
@@ -87,9 +90,9 @@ func (l *leadership) run() {
 
 // shut waits for those who take part from outside; later ones see that the leadership has ended.
 func (l *leadership) shut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.left = nil
+	l.inside.Lock()
+	defer l.inside.Unlock()
+	l.over = true
 }
 
 // open puts the first entry of the term into the log and waits until it is applied here.
@@ -280,9 +283,9 @@ func registered(resp any, err error) error {
 
 // enter runs f as part of the leadership, which ends only after it; false if it has ended before.
 func (l *leadership) enter(f func() bool) bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.ctx.Err() == nil && f()
+	l.inside.RLock()
+	defer l.inside.RUnlock()
+	return !l.over && f()
 }
 
 // barrier returns the index that a reader must have applied to be as new as anything acknowledged before the call.

@@ -80,3 +80,31 @@ func TestCloseDuringTheBeginning(t *testing.T) {
 		}
 	})
 }
+
+// A node is taken out while others ask their leader, over slow lines, for what is newest. (In a bubble, whoever waits at a
+// mutex for what takes time waits for ever.)
+func TestCloseAmongBarriers(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		for _, o := range others {
+			l.net.Delay(o.ip, leader.ip, 30*time.Millisecond)
+			l.net.Delay(leader.ip, o.ip, 30*time.Millisecond)
+		}
+		var wg sync.WaitGroup
+		for _, n := range []*labNode{leader, others[0]} {
+			for range 4 {
+				wg.Go(func() {
+					for i := range 30 {
+						n.must("append x %d", i)
+						if err := n.Handle("kv").Barrier(l.ctx(20 * time.Second)); err != nil {
+							l.t.Error(err)
+						}
+					}
+				})
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+		others[1].stop()
+		wg.Wait()
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,9 +20,9 @@ const (
 type situation struct {
 	self      string // server ID of the leader, which decides
 	servers   []raft.Server
-	nodes     []*sighting     // newest run of each node
-	caughtUp  map[string]bool // server IDs of non-voters that have the leader's state
-	left      map[string]bool // server IDs removed on request: their nodes are stopping
+	nodes     []*sighting       // newest run of each node
+	caughtUp  map[string]bool   // server IDs of non-voters that have the leader's state
+	left      map[string]uint64 // server IDs removed on request, with the boot counter of the run that stops
 	maxVoters int
 }
 
@@ -88,7 +89,7 @@ func (s *situation) replaced(server string) bool {
 
 // joinable reports whether a node may come into the configuration.
 func (s *situation) joinable(n *sighting) bool {
-	return n.status == Alive && !n.leaving && !s.left[n.server()]
+	return n.status == Alive && !n.leaving && n.boot > s.left[n.server()]
 }
 
 // promotable reports whether the configuration lacks a voter that server can be.
@@ -220,35 +221,25 @@ func (l *leadership) carryOut(c change) error {
 	return l.in.guard(f)
 }
 
-func (l *leadership) removedOnRequest() map[string]bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	out := make(map[string]bool, len(l.left))
-	for id := range l.left {
-		out[id] = true
-	}
-	return out
+func (l *leadership) removedOnRequest() map[string]uint64 {
+	l.leftMu.Lock()
+	defer l.leftMu.Unlock()
+	return maps.Clone(l.left)
 }
 
-// letGo notes that a node is stopping, so that it is not added again; false if the leadership has ended.
-func (l *leadership) letGo(server string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.left == nil {
-		return false
-	}
-	l.left[server] = true
-	return true
+// letGo notes that a run of a node is stopping, so that it is not added again; the next run may be.
+func (l *leadership) letGo(server string, boot uint64) {
+	l.leftMu.Lock()
+	defer l.leftMu.Unlock()
+	l.left[server] = boot
 }
 
-// removeOnRequest takes a stopping node out of the configuration.
-func (l *leadership) removeOnRequest(ctx context.Context, server string) error {
+// removeOnRequest takes a stopping node out of the configuration; boot is the counter of the run that stops.
+func (l *leadership) removeOnRequest(ctx context.Context, server string, boot uint64) error {
 	if err := l.await(ctx); err != nil {
 		return err
 	}
-	if !l.letGo(server) {
-		return errNotLeader
-	}
+	l.letGo(server, boot)
 	s := l.in.node.situation()
 	switch s.suffrage(server) {
 	case absent:
@@ -270,7 +261,7 @@ func (n *Node) answerRemove(ctx context.Context, from hello, server string) erro
 	if l == nil {
 		return errNotLeader
 	}
-	return l.removeOnRequest(ctx, server)
+	return l.removeOnRequest(ctx, server, from.boot)
 }
 
 // status is what a node says of itself over rpc.

@@ -7,7 +7,7 @@ import (
 )
 
 func at(node, inc, status string) *sighting {
-	return &sighting{node: node, gossip: node + ".run" + inc, status: status, meta: meta{incarnation: inc, name: node}}
+	return &sighting{node: node, gossip: node + ".run" + inc, status: status, meta: meta{incarnation: inc, name: node, boot: 1}}
 }
 
 func servers(ids ...string) (out []raft.Server) {
@@ -27,11 +27,13 @@ func TestPlan(t *testing.T) {
 	front.role = Front
 	leaving := at("b", "1", Alive)
 	leaving.leaving = true
+	again := at("b", "1", Alive)
+	again.boot = 2
 	caughtUp := map[string]bool{"a.1": true, "b.1": true, "b.2": true, "c.1": true, "d.1": true, "e.1": true, "f.1": true}
 	tests := map[string]struct {
 		servers []raft.Server
 		nodes   []*sighting
-		left    map[string]bool
+		left    map[string]uint64
 		behind  bool
 		max     int
 		want    change
@@ -53,7 +55,8 @@ func TestPlan(t *testing.T) {
 		"not on hearsay of the dead":   {servers("+a.1", "+b.1"), []*sighting{a, at("b", "2", Dead)}, nil, false, 5, change{}},
 		"never the leader itself":      {servers("+a.1"), []*sighting{at("a", "2", Alive)}, nil, false, 5, change{addNonvoter, "a.2"}},
 		"a stopping node is not added": {servers("+a.1"), []*sighting{a, leaving}, nil, false, 5, change{}},
-		"nor one that was let go":      {servers("+a.1"), []*sighting{a, b}, map[string]bool{"b.1": true}, false, 5, change{}},
+		"its next run is":              {servers("+a.1"), []*sighting{a, again}, map[string]uint64{"b.1": 1}, false, 5, change{addNonvoter, "b.1"}},
+		"nor one that was let go":      {servers("+a.1"), []*sighting{a, b}, map[string]uint64{"b.1": 1}, false, 5, change{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,7 @@ const (
 	keep changeKind = iota
 	addNonvoter
 	promote
+	demote
 	remove
 )
 
@@ -46,6 +47,9 @@ func (s *situation) plan() change {
 	for _, srv := range s.servers {
 		if s.replaced(string(srv.ID)) {
 			return change{remove, string(srv.ID)}
+		}
+		if s.demotable(srv) {
+			return change{demote, string(srv.ID)}
 		}
 	}
 	for _, n := range s.nodes {
@@ -85,6 +89,15 @@ func (s *situation) node(id string) *sighting {
 func (s *situation) replaced(server string) bool {
 	n := s.node(nodeOf(server))
 	return server != s.self && n != nil && n.status == Alive && n.server() != server
+}
+
+// demotable reports whether a voter runs in a role that has no vote now, and others vote.
+func (s *situation) demotable(srv raft.Server) bool {
+	n := s.node(nodeOf(string(srv.ID)))
+	if srv.Suffrage != raft.Voter || n == nil || n.status != Alive || n.server() != string(srv.ID) || n.role == Ordinary {
+		return false
+	}
+	return slices.ContainsFunc(s.servers, func(o raft.Server) bool { return o.Suffrage == raft.Voter && o.ID != srv.ID })
 }
 
 // joinable reports whether a node may come into the configuration.
@@ -215,6 +228,8 @@ func (l *leadership) carryOut(c change) error {
 		f = r.AddNonvoter(id, raft.ServerAddress(c.server), 0, changeTimeout)
 	case promote:
 		f = r.AddVoter(id, raft.ServerAddress(c.server), 0, changeTimeout)
+	case demote:
+		f = r.DemoteVoter(id, 0, changeTimeout)
 	case remove:
 		f = r.RemoveServer(id, 0, changeTimeout)
 	}

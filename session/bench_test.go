@@ -126,3 +126,21 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// Requests of many sessions at once wait for nothing in common.
+func BenchmarkReadParallel(b *testing.B) {
+	m := newManager(b, (&skewed{machine: session.NewMachine()}).log())
+	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		count.Get(r.Context())
+		w.Write(page)
+	}))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 70000) })
+		w := &blank{http.Header{}}
+		for pb.Next() {
+			clear(w.h)
+			h.ServeHTTP(w, r)
+		}
+	})
+}

@@ -3,7 +3,7 @@ package session
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,10 +63,9 @@ func appendIndex(dst, head []byte, key StoreKey, cluster string) []byte {
 
 // history remembers which index was the newest some time ago. A change older than that need not be carried by clients.
 type history struct {
-	span time.Duration // Config.indexAge
-
-	mu    sync.Mutex
-	marks []mark // oldest first
+	span  time.Duration // Config.indexAge
+	marks []mark        // oldest first; only for the goroutine that notes
+	old   atomic.Uint64 // an index that is older than the span; 0 = none is known to be
 }
 
 type mark struct {
@@ -74,22 +73,18 @@ type mark struct {
 	at    time.Time
 }
 
-// note records the newest index; six marks in a span are enough.
+// note records the newest index; six marks in a span are enough. It is for one goroutine.
 func (h *history) note(index uint64, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if n := len(h.marks); n > 0 && now.Sub(h.marks[n-1].at) < h.span/6 {
-		return
+	if n := len(h.marks); n == 0 || now.Sub(h.marks[n-1].at) >= h.span/6 {
+		h.marks = append(h.marks, mark{index, now})
 	}
-	h.marks = append(h.marks, mark{index, now})
 	for len(h.marks) > 1 && now.Sub(h.marks[1].at) >= h.span {
 		h.marks = h.marks[1:]
+	}
+	if now.Sub(h.marks[0].at) >= h.span {
+		h.old.Store(h.marks[0].index)
 	}
 }
 
 // recent reports whether index may be younger than the span.
-func (h *history) recent(index uint64, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.marks) == 0 || now.Sub(h.marks[0].at) < h.span || index > h.marks[0].index
-}
+func (h *history) recent(index uint64) bool { return index > h.old.Load() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -117,6 +118,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // goneCache remembers sessions that were asked for and do not exist, so that their tokens cost no second question. That
 // never turns out wrong: a token leaves a node only after its session was created, and an ended session stays ended.
 type goneCache struct {
+	some     atomic.Bool // there is something in it; else nobody need take the lock
 	mu       sync.Mutex
 	now, old map[StoreKey]struct{} // two generations, so that forgetting is dropping a map
 	turned   time.Time
@@ -136,10 +138,14 @@ func (g *goneCache) add(key StoreKey, now time.Time) {
 	}
 	if len(g.now) < maxGone {
 		g.now[key] = struct{}{}
+		g.some.Store(true)
 	}
 }
 
 func (g *goneCache) has(key StoreKey, now time.Time) bool {
+	if !g.some.Load() {
+		return false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.turnLocked(now)
@@ -156,5 +162,8 @@ func (g *goneCache) turnLocked(now time.Time) {
 		g.now, g.old, g.turned = nil, nil, now
 	case age >= goneFor:
 		g.now, g.old, g.turned = nil, g.now, now
+	default:
+		return
 	}
+	g.some.Store(len(g.old) > 0)
 }

@@ -236,7 +236,7 @@ func (s *Session) indexToSendLocked() string {
 		if rec, ok, err := s.m.store.Load(s.r.Context(), s.key, Freshness{}); ok && err == nil {
 			index = max(index, rec.Mod)
 		}
-	} else if !s.m.history.recent(index, time.Now()) {
+	} else if !s.m.history.recent(index) {
 		return ""
 	}
 	if index <= s.seen {

@@ -7,6 +7,7 @@ func TestKillFollower(t *testing.T) {
 		f := formed(t, durable)
 		l := f.load()
 		killAndRestart(l, f.follower())
+		killBriefly(l, f.follower())
 		l.finish()
 		f.end()
 	})
@@ -17,6 +18,7 @@ func TestKillLeader(t *testing.T) {
 		f := formed(t, durable)
 		l := f.load()
 		killAndRestart(l, f.leader())
+		killBriefly(l, f.leader())
 		l.finish()
 		f.end()
 	}
@@ -39,6 +41,17 @@ func killAndRestart(l *load, n *node) {
 	n.farm.settleUnderLoad()
 	l.goOn()
 	l.measured("return")
+}
+
+// killBriefly kills a node under load and starts it again at once, before the others know that it was gone.
+func killBriefly(l *load, n *node) {
+	n.farm.t.Helper()
+	l.strike(n.kill)
+	n.again()
+	n.awaitReady()
+	n.farm.settleUnderLoad()
+	l.goOn()
+	l.measured("brief kill")
 }
 
 // The founder, which knew nobody when it was started first, is lost with all its memory and started again.

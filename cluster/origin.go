@@ -234,6 +234,14 @@ func (o *originator) floor() uint64 {
 	return low
 }
 
+// following returns the number of the next batch. A registration begins with it: what became of those before, if the farm
+// knew this origin once, went with the registration of then, and they must not be applied again.
+func (o *originator) following() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seq + 1
+}
+
 func (o *originator) landed(out *outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -378,7 +386,7 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 func (o *originator) register() bool {
 	var pause backoff
 	for !o.isKnown() {
-		g := registration{origin: o.id, server: o.in.server, boot: o.in.boot, floor: o.floor()}
+		g := registration{origin: o.id, server: o.in.server, boot: o.in.boot, floor: o.following()}
 		err := o.in.askLeader(o.in.ctx, func(ctx context.Context, leader string) error {
 			return o.registerAt(ctx, leader, g)
 		})

@@ -1,0 +1,50 @@
+package farm_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/session"
+	"github.com/seed48eb2e21/webfarm/session/sessiontest"
+)
+
+// The replicated store keeps the rules over the real log too, on the leader and on a follower.
+func TestSessionStore(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}}, nil).ready()
+	for _, s := range []*served{a, b} {
+		t.Run(s.Cluster().State().Self, func(t *testing.T) {
+			sessiontest.TestStore(t, func(t *testing.T) session.Store { return sessionStore(s.Cluster()) })
+		})
+	}
+}
+
+func sessionStore(n *cluster.Node) session.Store {
+	h := n.Handle("session")
+	return session.NewReplicated(h, func() *session.Machine { return h.Local().(*session.Machine) },
+		func() string { return n.State().ClusterID })
+}
+
+// Config.Listener is served on, and closed with the farm.
+func TestFarm_Listener(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, farm.Config{Listener: l}, nil).ready()
+	if s.Addr() != l.Addr().String() {
+		t.Errorf("serves on %s, not on %s", s.Addr(), l.Addr())
+	}
+	var n int
+	if do(t, visitor(t), "POST", "http://"+s.Addr()+"/count", &n); n != 1 {
+		t.Errorf("count %d", n)
+	}
+	s.Close()
+	if _, err := l.Accept(); err == nil {
+		t.Error("the listener is open after Close")
+	}
+}

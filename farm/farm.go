@@ -162,6 +162,9 @@ func (f *Farm) Ready(ctx context.Context) error {
 //
 // An application with its own server calls Drain, then shuts its server down, then calls Close.
 func (f *Farm) Handler(h http.Handler) http.Handler {
+	if h == nil {
+		panic("farm: the application's handler is nil: give Serve or Handler a router, http.DefaultServeMux for example")
+	}
 	return f.gate.Handler(f.sessions.Handler(h))
 }
 

@@ -396,6 +396,17 @@ func TestFarm_HandlerIsOutermostAndOnce(t *testing.T) {
 	f.Handler(h)
 }
 
+func TestFarm_NilHandler(t *testing.T) {
+	t.Parallel()
+	f := open(t, farm.Config{})
+	defer func() {
+		if s, _ := recover().(string); !strings.Contains(s, "nil") {
+			t.Errorf("panic %q", s)
+		}
+	}()
+	f.Serve(t.Context(), nil)
+}
+
 func TestFarm_TLS(t *testing.T) {
 	t.Parallel()
 	certs := httptest.NewUnstartedServer(nil)

@@ -83,11 +83,14 @@ func (c *Config) secretsFromEnv() error {
 		if err != nil {
 			return fmt.Errorf("FARM_SECRET_FILE: %w", err)
 		}
-		if s = string(b); strings.TrimSpace(s) == "" {
-			return fmt.Errorf("FARM_SECRET_FILE: %s is empty", file)
+		if c.Secrets = fields(string(b)); c.Secrets == nil {
+			return fmt.Errorf("FARM_SECRET_FILE: there is no secret in %s", file)
+		}
+	case s != "":
+		if c.Secrets = fields(s); c.Secrets == nil {
+			return errors.New("FARM_SECRET: there is no secret in it")
 		}
 	}
-	c.Secrets = fields(s)
 	return nil
 }
 

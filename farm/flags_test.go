@@ -95,6 +95,7 @@ func TestFlags_Wrong(t *testing.T) {
 		{"FARM_LEAVE": "perhaps"},
 		{"FARM_SECRET": "a", "FARM_SECRET_FILE": empty},
 		{"FARM_SECRET_FILE": empty},
+		{"FARM_SECRET": " , "},
 		{"FARM_SECRET_FILE": empty + "2"},
 	} {
 		c, err := parse(t, env)

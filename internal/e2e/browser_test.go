@@ -85,11 +85,7 @@ func (b *browser) ask(client *http.Client, n *node, method, path, body string, c
 	}
 	a, err := fetch(client, req)
 	if a.outcome != done {
-		kind := fmt.Sprintf("%s %d %.70q", method, a.status, a.body)
-		if err != nil {
-			kind = method + " " + reason(err)
-		}
-		b.load.tally.failure(kind)
+		b.load.tally.failure(method+" "+reason(a, err), a.cutOff(err))
 	}
 	return a
 }
@@ -122,16 +118,26 @@ func failed(err error) outcome {
 	return uncertain
 }
 
-// reason returns the kind of an error, without addresses.
-func reason(err error) string {
+// cutOff reports whether the request was lost on its way: not refused, and not given up because it took too long.
+func (a answer) cutOff(err error) bool {
+	if err != nil {
+		return a.outcome == uncertain && !os.IsTimeout(err)
+	}
+	return a.status == http.StatusBadGateway
+}
+
+// reason says why a request failed, without addresses.
+func reason(a answer, err error) string {
 	var op *net.OpError
 	switch {
+	case err == nil:
+		return fmt.Sprintf("%d %.70q", a.status, a.body)
+	case os.IsTimeout(err):
+		return "timeout"
 	case errors.As(err, &op):
 		return op.Op + ": " + op.Err.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "EOF"
-	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
-		return "timeout"
 	}
 	return err.Error()
 }

@@ -180,6 +180,7 @@ type stats struct {
 	gap      time.Duration  // the longest between two, since mark
 	slowest  time.Duration  // answer, since mark
 	failures map[string]int // requests, by kind
+	broke    int            // requests that lost their connection or the node that worked on them
 }
 
 // done takes note of an answer to a request that began, with its first try, at the given time.
@@ -196,14 +197,23 @@ func (s *stats) done(method string, began time.Time) {
 	s.last = now
 }
 
-// failure takes note of a try that failed.
-func (s *stats) failure(kind string) {
+// failure takes note of a try that failed; broke says that it was cut off.
+func (s *stats) failure(kind string, broke bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if broke {
+		s.broke++
+	}
 	if s.failures == nil {
 		s.failures = make(map[string]int)
 	}
 	s.failures[kind]++
+}
+
+func (s *stats) cutOff() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broke
 }
 
 func (s *stats) fail(err error) {

@@ -32,6 +32,15 @@ func (c *logClock) sample(server string, clock uint64, now time.Time) {
 	c.samples[server] = clockSample{clock, now}
 }
 
+// raise makes the log's time at least stamp.
+func (c *logClock) raise(stamp uint64, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if stamp > c.base+elapsedMS(c.anchor, now) {
+		c.base, c.anchor = stamp, now
+	}
+}
+
 // stamp returns the log's time, given who votes now. It never goes back.
 func (c *logClock) stamp(voters []string, now time.Time) uint64 {
 	c.mu.Lock()

@@ -101,6 +101,8 @@ func (l *leadership) open() bool {
 		if err := l.askVoters(); err != nil {
 			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError, err)
 		} else if err := l.openEntry(); err == nil {
+			_, stamp := l.in.fsm.view() // perhaps ahead of all clocks, and not applied here when the leadership began
+			l.clock.raise(stamp, time.Now())
 			close(l.opened)
 			return true
 		}
@@ -165,7 +167,7 @@ func (l *leadership) sequence() {
 			bs = l.gather(bs[0])
 			return l.commands(bs)
 		}
-		if !l.fly(entry, func(resp any, err error) { deliver(bs, l.term, resp, err) }) {
+		if !l.fly(entry, func(resp any, err error) { deliver(bs, l.provenTerm(), resp, err) }) {
 			deliver(bs, 0, nil, errNotLeader)
 		}
 	}
@@ -195,6 +197,15 @@ func (l *leadership) gather(first *leaderBatch) []*leaderBatch {
 		}
 	}
 	return bs
+}
+
+// provenTerm returns the term of an entry that was just applied, 0 if it is not sure: raft may have lost this term and won
+// another before this leadership has heard of it. A nudge with a wrong term could commit an entry that lost.
+func (l *leadership) provenTerm() uint64 {
+	if l.in.raft.CurrentTerm() != l.term {
+		return 0
+	}
+	return l.term
 }
 
 // deliver answers the batches of one entry.
@@ -304,6 +315,9 @@ func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
 // confirm is one round: first the index, then the proof that no later term had begun when it was read.
 func (l *leadership) confirm() (uint64, error) {
 	index, _ := l.in.fsm.view()
+	if l.in.fsm.halted.Load() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
+		return 0, fmt.Errorf("%w: %w", errNotLeader, errStopped)
+	}
 	if err := l.askVoters(); err != nil {
 		return 0, err
 	}

@@ -132,3 +132,32 @@ func TestFreezeKeepsOutOfRestore(t *testing.T) {
 		t.Error("Snapshot was called while Restore was at work")
 	}
 }
+
+// The log's time goes on from where it was, also if it is ahead of all clocks and the leader has just come back from disk.
+func TestTimeGoesOnAfterARestart(t *testing.T) {
+	inLab(t, 1, true, func(l *lab) {
+		n := l.nodes[0]
+		ahead := time.Now().Add(time.Hour)
+		if err := n.instance().raft.Apply(entryHeader(entryOpen, uint64(ahead.UnixMilli())), time.Second).Error(); err != nil {
+			l.t.Fatal(err)
+		}
+		n.must("append x 1")
+		n.kill()
+		n.start()
+		l.ready(n)
+		n.must("append x 2")
+		before := n.now()
+		time.Sleep(time.Minute)
+		n.must("append x 3")
+		if d := n.now().Sub(before); before.Before(ahead) || d < 59*time.Second {
+			l.t.Errorf("after the restart the log's time is %v, an hour ahead is %v; it went on by %v in a minute", before, ahead, d)
+		}
+	})
+}
+
+func (n *labNode) now() time.Time {
+	m := n.Handle("kv").Local().(*kv)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.Now
+}

@@ -13,6 +13,7 @@ type progress struct {
 	index   atomic.Uint64
 	mu      sync.Mutex
 	waiters waiterHeap
+	ended   error // why it rises no more, nil if it does
 }
 
 type waiter struct {
@@ -36,18 +37,36 @@ func (p *progress) advance(index uint64) {
 	}
 }
 
-// wait returns nil when index was applied, ErrClosed when stopped was closed before, or the context's error.
+// end says that the counter rises no more, and why.
+func (p *progress) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = err
+	for len(p.waiters) > 0 {
+		close(heap.Pop(&p.waiters).(*waiter).done)
+	}
+}
+
+// failure returns why the counter rises no more, nil if it does.
+func (p *progress) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// wait returns nil when index was applied, ErrClosed when stopped was closed before, the reason if it never will be, or
+// the context's error.
 func (p *progress) wait(ctx context.Context, stopped <-chan struct{}, index uint64) error {
 	if p.index.Load() >= index {
 		return nil
 	}
 	w := p.enqueue(index)
 	if w == nil {
-		return nil
+		return p.reached(index)
 	}
 	select {
 	case <-w.done:
-		return nil
+		return p.reached(index)
 	case <-ctx.Done():
 		p.remove(w)
 		return ctx.Err()
@@ -57,10 +76,17 @@ func (p *progress) wait(ctx context.Context, stopped <-chan struct{}, index uint
 	}
 }
 
+func (p *progress) reached(index uint64) error {
+	if p.index.Load() >= index {
+		return nil
+	}
+	return p.failure()
+}
+
 func (p *progress) enqueue(index uint64) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.index.Load() >= index {
+	if p.index.Load() >= index || p.ended != nil {
 		return nil
 	}
 	w := &waiter{index: index, done: make(chan struct{})}

@@ -78,7 +78,7 @@ func (n *Node) setLeaving() {
 // shutDown ends everything, in the order that lets each part say goodbye to the others.
 func (n *Node) shutDown(removed bool) error {
 	n.setLeaving()
-	if removed && n.others() {
+	if removed && n.others() && n.instance().ctx.Err() == nil { // not if the state has stopped
 		ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 		if err := n.removeSelf(ctx, n.others); err != nil {
 			n.log.Warn("this node could not be taken out of the configuration; its next incarnation will replace it", keyError, err)

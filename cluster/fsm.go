@@ -98,6 +98,7 @@ func (f *fsm) applyLocked(l *raft.Log) (answers []answer) {
 // haltLocked stops this copy of the state for good: an entry that is not understood is never skipped.
 func (f *fsm) haltLocked(index uint64, err error) {
 	f.halted.Store(true)
+	f.advanced(f.index) // as far as it came
 	f.halt(fmt.Errorf("log entry %d: %w", index, err))
 }
 

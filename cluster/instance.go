@@ -115,6 +115,7 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 // halted ends this node's part in the farm: its state machines met something that they must not skip.
 func (in *instance) halted(err error) {
 	in.node.fail(err)
+	in.node.progress.end(in.node.Err())
 	in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
 		<-in.made
 		in.stop()

@@ -25,7 +25,8 @@ func (n *Node) Handle(name string) *Handle {
 // node has applied it too. It works on every member; retries are internal, and a command is never applied twice.
 //
 // Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
-// the outcome was open), ErrTooLarge (over 512 KiB), ErrClosed (nothing was sent). The context's own error is joined.
+// the outcome was open), ErrTooLarge (over 512 KiB), ErrClosed (nothing was sent), ErrVersion (this node's state has
+// stopped, see Failed; nothing was sent). The context's own error is joined.
 func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
 	if len(cmd) > maxCommandBytes {
 		return 0, nil, fmt.Errorf("cluster: command of %d bytes: %w", len(cmd), ErrTooLarge)
@@ -64,6 +65,9 @@ func (h *Handle) await(ctx context.Context, p *proposal) outcome {
 
 // pause waits a moment for the node's next Raft instance, or says that there will be none.
 func (n *Node) pause(ctx context.Context) error {
+	if err := n.progress.failure(); err != nil {
+		return err
+	}
 	select {
 	case <-n.stopped:
 		return ErrClosed
@@ -74,7 +78,8 @@ func (n *Node) pause(ctx context.Context) error {
 	}
 }
 
-// Wait returns when this node has applied index: nil, ErrClosed, or the context's error.
+// Wait returns when this node has applied index: nil, ErrClosed, ErrVersion if this node's state has stopped, or the
+// context's error.
 func (h *Handle) Wait(ctx context.Context, index uint64) error {
 	return h.node.progress.wait(ctx, h.node.stopped, index)
 }

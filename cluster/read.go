@@ -12,7 +12,7 @@ import (
 // Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere, before the
 // call. Concurrent calls share a question to the leader, but only one that was not yet asked.
 //
-// Errors: ErrNoLeader with the context's error joined, or ErrClosed.
+// Errors: ErrNoLeader with the context's error joined, ErrClosed, or ErrVersion if this node's state has stopped.
 func (h *Handle) Barrier(ctx context.Context) error {
 	if err := h.node.barrier(ctx); err != nil {
 		return fmt.Errorf("cluster: barrier: %w", err)
@@ -80,7 +80,7 @@ func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
 // Query asks the leader's copy of the machine. The answer is at least as new as anything acknowledged before the call,
 // and nothing is kept of it here.
 //
-// Errors: ErrNoLeader with the context's error joined, or ErrClosed.
+// Errors: ErrNoLeader with the context's error joined, ErrClosed, or ErrVersion if this node's state has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
 	err = h.node.retry(ctx, func() error {
 		answer, err = h.node.queryLeader(ctx, h.name, q)
@@ -142,6 +142,8 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 			return err
 		case n.ctx.Err() != nil:
 			return ErrClosed
+		case n.progress.failure() != nil:
+			return n.progress.failure()
 		case !pause.wait(ctx):
 			return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
 		}

@@ -16,7 +16,8 @@ var (
 	// ErrClosed says that the node was closed.
 	ErrClosed = fault.ErrClosed
 
-	// ErrTooLarge says that a command is over 512 KiB, or a node's tags are over what gossip carries.
+	// ErrTooLarge says that a command is over 512 KiB, a question or its answer over 16 MiB, or a node's tags over what
+	// gossip carries.
 	ErrTooLarge = fault.ErrTooLarge
 
 	// ErrNameTaken says that another live node of the farm has this node's Name. Start it under another one.

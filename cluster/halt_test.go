@@ -44,7 +44,10 @@ func TestPanicInApply(t *testing.T) {
 			n = halted[len(halted)-1]
 			// Nobody answers any more, and nobody waits for ever, not even without a deadline.
 			for name, f := range map[string]func(ctx context.Context) error{
-				"Propose": func(ctx context.Context) error { _, _, err := n.Handle("kv").Propose(ctx, []byte("append x 2")); return err },
+				"Propose": func(ctx context.Context) error {
+					_, _, err := n.Handle("kv").Propose(ctx, []byte("append x 2"))
+					return err
+				},
 				"Barrier": n.Handle("kv").Barrier,
 				"Query":   func(ctx context.Context) error { _, err := n.Handle("kv").Query(ctx, []byte("x")); return err },
 				"Wait":    func(ctx context.Context) error { return n.Handle("kv").Wait(ctx, 1<<40) },

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -269,6 +270,9 @@ func (o *originator) deliver(out *outgoing) {
 				o.setKnown(false) // this node was out of the configuration for a while
 			}
 			out.fail(ErrUncertain)
+			return
+		case errors.Is(err, ErrTooLarge): // the answers, at the leader: it was applied
+			out.fail(fmt.Errorf("%w: its answer: %w", ErrUncertain, err))
 			return
 		case errors.Is(err, errMalformed):
 			out.fail(err)

@@ -80,7 +80,8 @@ func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
 // Query asks the leader's copy of the machine. The answer is at least as new as anything acknowledged before the call,
 // and nothing is kept of it here.
 //
-// Errors: ErrNoLeader with the context's error joined, ErrClosed, or ErrVersion if this node's state has stopped.
+// Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between two nodes),
+// ErrClosed, or ErrVersion if this node's state has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
 	err = h.node.retry(ctx, func() error {
 		answer, err = h.node.queryLeader(ctx, h.name, q)
@@ -138,7 +139,7 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 	for {
 		err := f()
 		switch {
-		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errNoMachine):
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errNoMachine), errors.Is(err, ErrTooLarge):
 			return err
 		case n.ctx.Err() != nil:
 			return ErrClosed

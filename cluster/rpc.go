@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // The members call each other over rpc connections: frames of
@@ -74,9 +75,9 @@ func readFull(r io.Reader, n int) ([]byte, error) {
 
 // rpcConn is the calling end of a connection.
 type rpcConn struct {
-	conn net.Conn
-	wmu  sync.Mutex
-	w    *bufio.Writer
+	conn    net.Conn
+	writing turn
+	w       *bufio.Writer
 
 	mu      sync.Mutex
 	pending map[uint64]chan rpcAnswer
@@ -91,13 +92,40 @@ type rpcAnswer struct {
 }
 
 func newRPCConn(c net.Conn) *rpcConn {
-	return &rpcConn{conn: c, w: bufio.NewWriterSize(c, 32<<10), pending: map[uint64]chan rpcAnswer{}}
+	return &rpcConn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), pending: map[uint64]chan rpcAnswer{}}
 }
+
+// writePatience is how long a frame may take to leave: then the other end has not read for that long, and the connection
+// is given up.
+const writePatience = 5 * time.Second
+
+// turn lets one goroutine write at a time. Unlike a mutex it can be waited for with a context: a connection may be stuck.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open.
 func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, error) {
+	if len(payload) > maxFrame {
+		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), ErrTooLarge)
+	}
 	id, ch, err := c.begin()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.writing.take(ctx); err != nil {
+		c.forget(id)
 		return nil, err
 	}
 	if err := c.send(id, m, payload); err != nil {
@@ -127,9 +155,10 @@ func (c *rpcConn) begin() (uint64, chan rpcAnswer, error) {
 	return c.last, ch, nil
 }
 
+// send writes one request. The turn to write is the caller's, and given back.
 func (c *rpcConn) send(id uint64, m method, payload []byte) error {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
+	defer c.writing.give()
+	c.conn.SetWriteDeadline(time.Now().Add(writePatience))
 	return writeFrame(c.w, id, byte(m), payload)
 }
 
@@ -165,7 +194,7 @@ func (c *rpcConn) kill(err error) {
 	if c.err != nil {
 		return
 	}
-	c.err = fmt.Errorf("connection lost: %w", err)
+	c.err = fmt.Errorf("connection lost: %v", err) // whatever it is, it says nothing about a request
 	c.conn.Close()
 	for id, ch := range c.pending {
 		delete(c.pending, id)
@@ -190,7 +219,7 @@ func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler)
 	defer conn.Close()
 	defer cancel()
 	r := bufio.NewReaderSize(conn, 32<<10)
-	var wmu sync.Mutex
+	writing := newTurn()
 	w := bufio.NewWriterSize(conn, 32<<10)
 	slots := make(chan struct{}, maxRequests)
 	for {
@@ -202,8 +231,14 @@ func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler)
 		wg.Go(func() {
 			defer func() { <-slots }()
 			out, err := handle(ctx, from, method(kind), payload)
-			wmu.Lock()
-			defer wmu.Unlock()
+			if len(out) > maxFrame {
+				out, err = nil, ErrTooLarge
+			}
+			if writing.take(ctx) != nil {
+				return
+			}
+			defer writing.give()
+			conn.SetWriteDeadline(time.Now().Add(writePatience))
 			if writeFrame(w, id, byte(codeOf(err)), out) != nil {
 				conn.Close()
 			}

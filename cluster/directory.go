@@ -103,12 +103,12 @@ func (d *directory) all() []*sighting {
 	return out
 }
 
-// others returns every run that is alive and carries name, but for the run called self.
-func (d *directory) named(name, self string) (out []*sighting) {
+// rivals returns every run that is alive and claims name, or to be node, but for the run called self.
+func (d *directory) rivals(name, node, self string) (out []*sighting) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, gossip := range sortedKeys(d.heard) {
-		if s := d.heard[gossip]; s.name == name && s.gossip != self && s.status == Alive {
+		if s := d.heard[gossip]; (s.name == name || s.node == node) && s.gossip != self && s.status == Alive {
 			out = append(out, s)
 		}
 	}

@@ -20,7 +20,8 @@ var (
 	// gossip carries.
 	ErrTooLarge = fault.ErrTooLarge
 
-	// ErrNameTaken says that another live node of the farm has this node's Name. Start it under another one.
+	// ErrNameTaken says that another live node of the farm has this node's Name, or a copy of its data directory. Start
+	// it under another one.
 	ErrNameTaken = errors.New("the farm has a live node of this name already")
 
 	// ErrOtherFarm says that this node's data belongs to another farm than the one it met.

@@ -11,7 +11,7 @@ func (n *Node) heard(s *sighting) {
 	before := n.directory.hear(s)
 	if s.gossip != n.gossipName() {
 		n.report(before, s)
-		if s.status == Alive && s.name == n.cfg.Name {
+		if s.status == Alive && (s.name == n.cfg.Name || s.node == n.id) {
 			signal(n.nameNews)
 		}
 		n.checkKind(s)
@@ -97,8 +97,9 @@ func (n *Node) leaderChanged(server string, term uint64) {
 	n.changed.notify()
 }
 
-// watchName looks after another node that carries this one's name. The one that started first keeps it; but gossip may
-// speak of a process that is long gone, so this node gives up only to one that answers.
+// watchName looks after another node that carries this one's name, or runs on a copy of its data directory. The one that
+// started first goes on; but gossip may speak of a process that is long gone, so this node gives up only to one that
+// answers. It asks again, since the line between the two may be cut just now.
 func (n *Node) watchName() {
 	for {
 		select {
@@ -106,12 +107,27 @@ func (n *Node) watchName() {
 		case <-n.ctx.Done():
 			return
 		}
-		for _, s := range n.directory.named(n.cfg.Name, n.gossipName()) {
-			if n.older(s) && n.lives(s) {
-				n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.name, s.addr))
-			}
+		for n.yields() && sleep(n.ctx, askRivals) {
 		}
 	}
+}
+
+const askRivals = 3 * time.Second
+
+// yields makes this node give up if an older rival answers. It reports whether there is one that does not.
+func (n *Node) yields() (unsure bool) {
+	for _, s := range n.directory.rivals(n.cfg.Name, n.id, n.gossipName()) {
+		switch {
+		case !n.older(s) || s.addr == n.advertise: // that address is this node's now
+		case !n.lives(s):
+			unsure = true
+		case s.node == n.id && s.name != n.cfg.Name:
+			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.name, s.addr))
+		default:
+			n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.name, s.addr))
+		}
+	}
+	return unsure
 }
 
 func (n *Node) older(s *sighting) bool {
@@ -120,9 +136,6 @@ func (n *Node) older(s *sighting) bool {
 
 // lives asks the process behind a sighting, at its own address, whether it is that very run.
 func (n *Node) lives(s *sighting) bool {
-	if s.addr == n.advertise {
-		return false // that address is this node's now
-	}
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
 	c, err := n.port.Dial(ctx, s.addr, protoRPC, s.node)

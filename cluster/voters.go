@@ -176,7 +176,7 @@ func (n *Node) situation() *situation {
 
 // contested reports whether another live run claims the same NodeID or name: one of the two is about to give up.
 func (n *Node) contested(s *sighting) bool {
-	for _, other := range n.directory.named(s.name, s.gossip) {
+	for _, other := range n.directory.rivals(s.name, s.node, s.gossip) {
 		if s.status == Alive && other.addr != s.addr {
 			return true
 		}

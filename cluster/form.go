@@ -34,7 +34,7 @@ func (n *Node) form() {
 
 // foundOthers reports whether a farm was heard of: then this node waits to be taken in.
 func (n *Node) foundOthers() bool {
-	if n.self().cluster != "" && !n.founding {
+	if n.adopted() {
 		return true
 	}
 	for _, s := range n.directory.all() {
@@ -45,19 +45,29 @@ func (n *Node) foundOthers() bool {
 	return false
 }
 
+// adopted reports whether this node belongs to a farm that others founded.
+func (n *Node) adopted() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cluster != "" && !n.founding
+}
+
 // found founds a farm of one. The cluster ID is saved before there is a log: two logs without one could be spliced
 // together without any error.
 func (n *Node) found() error {
 	if n.self().cluster == "" {
-		if err := n.setCluster(randomHex(8), true); err != nil {
+		if err := n.setCluster(randomHex(8), true); err != nil && !n.adopted() {
 			return err
 		}
+	}
+	if n.adopted() {
+		return nil // a farm takes this node in just now
 	}
 	in := n.instance()
 	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(in.server), Address: raft.ServerAddress(in.server)}
 	err := in.guard(in.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{self}}))
-	if errors.Is(err, raft.ErrCantBootstrap) {
-		return nil // a farm took this node in meanwhile
+	if errors.Is(err, raft.ErrCantBootstrap) || errors.Is(err, ErrClosed) {
+		return nil // a farm took this node in meanwhile, or it ends
 	}
 	return err
 }

@@ -87,7 +87,8 @@ func (in *instance) start(notify <-chan bool) {
 		return ok
 	}))
 	in.forwarding.Go(in.transport.forward)
-	in.leader.set(in.ctx, "")
+	_, leader := in.raft.LeaderWithID() // raft may have elected itself already
+	in.leader.set(in.ctx, string(leader))
 	in.wg.Go(func() { in.watchLeadership(notify) })
 	in.wg.Go(func() { in.watchLeader(leaders) })
 	in.wg.Go(func() { in.nudger.run(in.ctx) })

@@ -29,7 +29,7 @@ type Config struct {
 
 	// OnError answers a request whose session could not be read, or whose changes could not be committed, in place of what
 	// the handler wrote. Nothing has been written to w. nil means a plain page: 503 with Retry-After, or 500 for
-	// ErrTooLarge.
+	// ErrTooLarge, save where there are too many sessions.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 
 	Logger *slog.Logger // nil = slog.Default()

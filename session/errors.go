@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -20,6 +21,9 @@ var (
 	// ErrTooLarge says that a value, a session or the number of sessions is over its limit; nothing has been changed.
 	ErrTooLarge = fault.ErrTooLarge
 )
+
+// errFull is an ErrTooLarge of which the visitor is innocent.
+var errFull = fmt.Errorf("%w: no room for another session", ErrTooLarge)
 
 var (
 	// ErrEnded says that the session ended before the change reached it; nothing has been changed, and nothing will be.

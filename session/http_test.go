@@ -190,9 +190,11 @@ func TestOnError(t *testing.T) {
 
 func TestTooLargeIsNotRetried(t *testing.T) {
 	store := &faulty{Store: session.NewMemory()}
-	store.set(func(session.Command) error { return session.ErrTooLarge })
 	m := newManager(t, store)
-	resp := within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) { note.Set(ctx, "x") })
+	r := newRequest()
+	call(t, m, r, setNote("x"))
+	store.set(func(session.Command) error { return session.ErrTooLarge })
+	resp := within(m, r, func(ctx context.Context, w http.ResponseWriter) { note.Set(ctx, "x") })
 	if resp.StatusCode != 500 || resp.Header.Get("Retry-After") != "" {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
 	}
@@ -586,4 +588,28 @@ func TestFailedCommitSendsNoTrailers(t *testing.T) {
 	if resp.StatusCode != 503 || strings.Contains(string(body), "secret") || len(resp.Trailer) != 0 {
 		t.Errorf("%s %d %q trailer %v", resp.Proto, resp.StatusCode, body, resp.Trailer)
 	}
+}
+
+// A site that has no room for another session is busy, not broken: those who have one go on, others may come back.
+func TestNoRoomForAnotherSession(t *testing.T) {
+	store := &faulty{Store: session.NewMemory()}
+	m := newManager(t, store)
+	old := newRequest()
+	call(t, m, old, setNote("x"))
+	store.set(func(cmd session.Command) error {
+		if _, ok := cmd.(session.Create); ok {
+			return session.ErrTooLarge
+		}
+		return nil
+	})
+	resp := within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) { note.Set(ctx, "x") })
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a newcomer: %s %v", resp.Status, resp.Header)
+	}
+	within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) {
+		if _, err := count.Update(ctx, func(int, bool) (int, error) { return 1, nil }); !errors.Is(err, session.ErrTooLarge) {
+			t.Errorf("Update: %v", err)
+		}
+	})
+	call(t, m, old, setNote("y"))
 }

@@ -37,6 +37,13 @@ func (p *progress) advance(index uint64) {
 	}
 }
 
+// reset begins anew at 0, for another farm's log. Those who wait go on waiting.
+func (p *progress) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.index.Store(0)
+}
+
 // end says that the counter rises no more, and why.
 func (p *progress) end(err error) {
 	p.mu.Lock()

@@ -18,7 +18,7 @@ const (
 // Close stops the node: "back soon". It hands over leadership first. A durable node stays in the configuration; a memory
 // node, which comes back without its votes, is taken out of it. Close is idempotent and waits for every goroutine.
 func (n *Node) Close() error {
-	n.end.run(func() error { return n.shutDown(!n.durable()) })
+	n.end.run(n.shutDown)
 	return n.end.err
 }
 
@@ -29,7 +29,7 @@ func (n *Node) Leave(ctx context.Context) (err error) {
 	err = fmt.Errorf("cluster: leave: %w", ErrClosed)
 	n.end.run(func() error {
 		err = n.depart(ctx)
-		return n.shutDown(false)
+		return n.shutDown()
 	})
 	return errors.Join(err, n.end.err)
 }
@@ -58,10 +58,11 @@ func (e *ending) run(f func() error) {
 func (n *Node) depart(ctx context.Context) error {
 	n.setLeaving()
 	if len(n.instance().configuration().Servers) > 1 {
-		if err := n.removeSelf(ctx, func() bool { return true }); err != nil {
+		if err := n.ask(ctx, methodRemove, func() bool { return true }); err != nil {
 			return err
 		}
 	}
+	n.left = true
 	n.mu.Lock()
 	n.forget = true
 	n.mu.Unlock()
@@ -76,19 +77,32 @@ func (n *Node) setLeaving() {
 }
 
 // shutDown ends everything, in the order that lets each part say goodbye to the others.
-func (n *Node) shutDown(removed bool) error {
+func (n *Node) shutDown() error {
 	n.setLeaving()
-	if removed && n.others() && n.instance().ctx.Err() == nil { // not if the state has stopped
-		ctx, cancel := context.WithTimeout(context.Background(), removePatience)
-		if err := n.removeSelf(ctx, n.others); err != nil {
-			n.log.Warn("this node could not be taken out of the configuration; its next incarnation will replace it", keyError, err)
-		}
-		cancel()
-	}
+	n.sayFarewell()
 	n.handOver()
 	err := n.release()
 	n.log.Info("closed", keyNode, n.cfg.Name)
 	return err
+}
+
+// sayFarewell sees to it that the others keep a majority without this node. A memory node, which comes back without its
+// votes, leaves the configuration; the last voter waits for a successor. Of two durable voters one gives up its vote,
+// unless the other stops as well.
+func (n *Node) sayFarewell() {
+	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
+	defer cancel()
+	var err error
+	switch {
+	case n.left || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
+	case !n.durable():
+		err = n.ask(ctx, methodRemove, n.others)
+	case len(n.instance().voters()) == 2:
+		err = n.ask(ctx, methodDemote, n.others)
+	}
+	if err != nil {
+		n.log.Warn("the others were not told to go on without this node's vote", keyError, err)
+	}
 }
 
 // others reports whether anybody who goes on has the state and votes, or soon will.
@@ -122,8 +136,9 @@ func (n *Node) handOver() {
 	}
 }
 
-// removeSelf has the leader take this node out of the configuration. It tries until ctx ends, or there is no sense in it.
-func (n *Node) removeSelf(ctx context.Context, sense func() bool) error {
+// ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there is no sense
+// in it.
+func (n *Node) ask(ctx context.Context, m method, sense func() bool) error {
 	var pause backoff
 	for {
 		n.handOver()
@@ -132,7 +147,7 @@ func (n *Node) removeSelf(ctx context.Context, sense func() bool) error {
 			if leader == in.server {
 				return errNotLeader // others lead once it is handed over
 			}
-			_, _, err := n.peers.call(ctx, nodeOf(leader), methodRemove, []byte(in.server))
+			_, _, err := n.peers.call(ctx, nodeOf(leader), m, []byte(in.server))
 			return err
 		})
 		if err == nil {

@@ -34,9 +34,15 @@ type Config struct {
 	// unspecified, the first private address of this machine.
 	Advertise string
 
-	// Join holds peer addresses of other members, host:port; one that answers is enough. Empty, or holding nothing but
-	// this node's own address: a node without state founds a farm.
+	// Join holds peer addresses of members, host:port; one that answers is enough. The same list on every machine is
+	// fine: a node knows its own address in it. See Expect for who founds the farm. Names are resolved at each attempt.
 	Join []string
+
+	// Expect is how many ordinary nodes found the farm together: they wait until so many see each other, and user writes
+	// wait until enough of them vote. 0 means the length of Join if that holds this node's own address, so the same list
+	// on every machine is all it takes; 1 if Join is empty; and never to found if Join names others only. All founders
+	// must expect the same number, and it must be a majority of the machines there are.
+	Expect int
 
 	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted. Empty is
 	// refused unless the peer port is on loopback.
@@ -58,6 +64,11 @@ type Config struct {
 	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same.
 	MaxVoters int
 
+	// DeadAfter is how long a configured node must have been out of contact, by gossip and by Raft, before it is removed,
+	// if a stand-by can take its place or an odd number of at least three voters remains. 0 means 5 minutes with a data
+	// directory, 30 seconds in memory mode; negative means never.
+	DeadAfter time.Duration
+
 	// Heartbeat is Raft's heartbeat timeout, the same on all nodes: a lost leader is replaced in about twice that.
 	// 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
 	Heartbeat time.Duration
@@ -76,6 +87,9 @@ const (
 	defaultHeartbeat = 500 * time.Millisecond
 	leastHeartbeat   = 150 * time.Millisecond
 	defaultMaxVoters = 5
+
+	defaultDeadAfter       = 5 * time.Minute
+	defaultDeadAfterMemory = 30 * time.Second
 )
 
 func (c Config) withDefaults() Config {
@@ -90,6 +104,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = defaultHeartbeat
+	}
+	if c.DeadAfter == 0 {
+		c.DeadAfter = defaultDeadAfter
+		if c.Dir == "" {
+			c.DeadAfter = defaultDeadAfterMemory
+		}
 	}
 	if c.Network == nil {
 		c.Network = port.System{}
@@ -111,6 +131,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), maxVersion)
 	case c.MaxVoters < 1:
 		return fmt.Errorf("MaxVoters is %d; it must be at least 1", c.MaxVoters)
+	case c.Expect < 0:
+		return fmt.Errorf("Expect is %d; it must not be negative", c.Expect)
 	case c.Heartbeat < leastHeartbeat:
 		return fmt.Errorf("Heartbeat is %v; below %v a busy machine would lose its leader for nothing", c.Heartbeat, leastHeartbeat)
 	case !c.Role.valid():

@@ -1,6 +1,9 @@
 package cluster
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // directory is what this node has heard of others: where a node is, and whether it is alive. Raft's configuration is the
 // truth for state; this is for routing only.
@@ -57,6 +60,33 @@ func (d *directory) applied(gossip string, index uint64) {
 		c.applied = index
 		d.heard[gossip] = &c
 	}
+}
+
+// members returns the newest sighting of each node that is, or may come to be, in this node's farm.
+func (n *Node) members() []*sighting {
+	cluster := n.self().cluster
+	all := n.directory.all()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(all, func(s *sighting) bool {
+		return s.node != n.id && (s.cluster != "" && cluster != "" && s.cluster != cluster || n.strangers[s.server()])
+	})
+}
+
+// estrange notes that an incarnation, of which gossip here may know no better, has joined another farm.
+func (n *Node) estrange(server string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.strangers) < 1000 {
+		n.strangers[server] = true
+	}
+	n.changed.notify()
+}
+
+func (n *Node) strange(server string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.strangers[server]
 }
 
 // newestLocked returns the run of a node that counts: the one alive that started last, else the one that started last.

@@ -14,6 +14,8 @@ const (
 	entryCommands = 1 // stamp, then batches
 	entryOpen     = 2 // stamp; the first entry of a leader's term
 	entryRegister = 3 // stamp, then an origin
+	entryFound    = 4 // stamp, then the number of founders; once in the life of a farm
+	entryFormed   = 5 // stamp; enough founders vote, users may write
 )
 
 // Limits of what travels in one entry. Raft suggests at most 512 KiB, because a larger entry delays heartbeats.

@@ -39,6 +39,8 @@ var (
 	errSetBack      = errors.New("the data directory is older than what the farm has seen of this node: a restored disk")
 	errInternal     = errors.New("the other node failed to answer")
 	errNotMe        = errors.New("another incarnation was called")
+	errOtherExpect  = errors.New("another number of founders is expected")
+	errPromised     = errors.New("another founder has the promise")
 	errNoMachine    = errors.New("no such state machine")
 )
 
@@ -62,6 +64,8 @@ const (
 	codeNoMachine    code = 13
 	codeMalformed    code = 14
 	codeNotMe        code = 15
+	codeOtherExpect  code = 16
+	codePromised     code = 17
 	codeInternal     code = 255
 )
 
@@ -82,6 +86,8 @@ var codes = map[code]error{
 	codeNoMachine:    errNoMachine,
 	codeMalformed:    errMalformed,
 	codeNotMe:        errNotMe,
+	codeOtherExpect:  errOtherExpect,
+	codePromised:     errPromised,
 	codeInternal:     errInternal,
 }
 

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,39 +12,40 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// listenFirst is how long a node that would found a farm listens for one that exists: a machine that lost its disk may
-// still be known to the others.
-const listenFirst = 3 * time.Second
+const (
+	// listenFirst is how long a node that would found a farm alone listens for one that exists: a machine that lost its
+	// disk may still be known to the others.
+	listenFirst = 3 * time.Second
 
-// form brings a node without state into a farm: without Join addresses it founds one, else it waits to be taken in, for
-// ever. A node with state has nothing to form; Raft carries on.
+	formEvery = 250 * time.Millisecond
+)
+
+// form brings a node without state into a farm. It founds one, alone or with the others that it expects, or waits to be
+// taken in by one that exists, for ever. A node with state has nothing to form; Raft carries on.
 func (n *Node) form() {
-	if n.hasState || len(n.seeds) > 0 {
+	if n.hasState || n.expect == 0 {
 		return
 	}
 	if n.cfg.Role != Ordinary {
 		n.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role", n.cfg.Role)
 		return
 	}
-	if !sleep(n.ctx, listenFirst) || n.foundOthers() {
-		return
-	}
-	if err := n.found(); err != nil {
-		n.fail(fmt.Errorf("found a farm: %w", err))
-	}
-}
-
-// foundOthers reports whether a farm was heard of: then this node waits to be taken in.
-func (n *Node) foundOthers() bool {
-	if n.adopted() {
-		return true
-	}
-	for _, s := range n.directory.all() {
-		if s.status == Alive && s.cluster != "" && s.node != n.id {
-			return true
+	if n.expect == 1 || n.self().cluster != "" {
+		if !sleep(n.ctx, listenFirst) {
+			return
 		}
 	}
-	return false
+	for !n.adopted() {
+		if n.mayFound() {
+			if err := n.found(); err != nil {
+				n.fail(fmt.Errorf("found a farm: %w", err))
+			}
+			return
+		}
+		if !sleep(n.ctx, formEvery) {
+			return
+		}
+	}
 }
 
 // adopted reports whether this node belongs to a farm that others founded.
@@ -52,8 +55,98 @@ func (n *Node) adopted() bool {
 	return n.cluster != "" && !n.founding
 }
 
-// found founds a farm of one. The cluster ID is saved before there is a log: two logs without one could be spliced
-// together without any error.
+// mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are expected have
+// promised to follow this one.
+func (n *Node) mayFound() bool {
+	if n.self().cluster != "" {
+		return true // it had begun to, before it was restarted
+	}
+	var others []*sighting
+	for _, s := range n.members() {
+		switch {
+		case s.node == n.id || s.status != Alive || s.role != Ordinary:
+		case s.cluster != "":
+			return false
+		case s.node < n.id:
+			if n.expect > 1 {
+				return false // the lowest NodeID founds
+			}
+		default:
+			others = append(others, s)
+		}
+	}
+	return n.expect == 1 || len(others)+1 >= n.expect && n.collectPromises(others)
+}
+
+// promise is a founder's word to another one, or to itself: not to found a farm, and to follow nobody else, for a while.
+type promise struct {
+	to    string // NodeID
+	until time.Time
+}
+
+const promiseFor = 10 * time.Second
+
+// give gives a promise to node, unless another one has it.
+func (p *promise) give(node string, now time.Time) bool {
+	if p.to != "" && p.to != node && now.Before(p.until) {
+		return false
+	}
+	p.to, p.until = node, now.Add(promiseFor)
+	return true
+}
+
+// collectPromises asks the others to follow this node, and reports whether as many did as are expected. Two nodes cannot
+// both succeed as long as what is expected is a majority of those that could found.
+func (n *Node) collectPromises(others []*sighting) bool {
+	began := time.Now()
+	if !n.promiseTo(n.id, began) {
+		return false
+	}
+	yes := 1
+	for _, s := range others {
+		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+		_, _, err := n.peers.call(ctx, s.node, methodPromise, binary.AppendUvarint(nil, uint64(n.expect)))
+		cancel()
+		if err == nil {
+			yes++
+			continue
+		}
+		if errors.Is(err, errOtherExpect) {
+			n.warnOnce("expect "+s.node, "another founder expects another number of nodes than this one; "+
+				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.name, s.addr, n.expect, err))
+		}
+	}
+	return yes >= n.expect && time.Since(began) < promiseFor/2
+}
+
+func (n *Node) promiseTo(node string, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.promise.give(node, now)
+}
+
+// answerPromise is the side of the one that is asked to follow.
+func (n *Node) answerPromise(from hello, payload []byte) error {
+	r := wireReader{b: payload}
+	expect := r.uvarint()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	switch founder := nodeOf(from.source); {
+	case n.hasState || n.self().cluster != "":
+		return ErrOtherFarm
+	case n.cfg.Role != Ordinary || founder >= n.id:
+		return errNotMe
+	case n.expect != int(expect):
+		return errOtherExpect
+	case !n.promiseTo(founder, time.Now()):
+		return errPromised
+	}
+	return nil
+}
+
+// found founds a farm of this node; the others are added to it. The cluster ID is saved before there is a log: two logs
+// without one could be spliced together without any error.
 func (n *Node) found() error {
 	if n.self().cluster == "" {
 		if err := n.setCluster(randomHex(8), true); err != nil && !n.adopted() {
@@ -70,6 +163,24 @@ func (n *Node) found() error {
 		return nil // a farm took this node in meanwhile, or it ends
 	}
 	return err
+}
+
+// form is the leader's part: it says in the log how many founders there are to be, and, once enough of them vote, that
+// users may write. Both happen once in the life of a farm.
+func (l *leadership) form() {
+	f := l.in.fsm
+	if !f.formed.Load() && f.founders() == 0 {
+		expect := max(l.in.node.expect, 1)
+		l.commit(func() []byte {
+			return binary.AppendUvarint(entryHeader(entryFound, l.stamp()), uint64(expect))
+		})
+	}
+	if !f.formed.Load() && f.founders() > 0 && len(l.in.voters()) >= oddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
+		l.commit(func() []byte { return entryHeader(entryFormed, l.stamp()) })
+	}
+	if f.formed.Load() {
+		l.formOnce.Do(func() { close(l.formed) })
+	}
 }
 
 // adopt takes over the cluster ID of the farm that takes this node in.

@@ -25,10 +25,14 @@ type fsm struct {
 	bytes    atomic.Int64 // applied since the last snapshot
 	entries  atomic.Int64
 
+	formed atomic.Bool // users may write; never taken back
+	second atomic.Bool // the farm has had a second member; never taken back
+
 	restoring sync.Mutex // held by Restore; freeze, which comes from outside, waits for it
 
 	mu      sync.RWMutex
 	torn    bool   // a Restore failed half way: only another one makes the machines fit together again
+	expect  uint64 // number of founders, 0 = the founder has not said yet
 	index   uint64 // of the last entry applied
 	stamp   uint64 // the log's time, Unix ms
 	servers []string
@@ -108,6 +112,9 @@ func (f *fsm) configureLocked(c raft.Configuration) {
 		f.servers = append(f.servers, string(s.ID))
 	}
 	slices.Sort(f.servers)
+	if len(f.servers) > 1 {
+		f.second.Store(true)
+	}
 	f.origins.retain(f.servers)
 }
 
@@ -120,6 +127,13 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 	f.stamp = max(f.stamp, r.uvarint())
 	switch kind {
 	case entryOpen:
+		return nil, endOf(&r)
+	case entryFound:
+		f.expect = r.uvarint()
+		f.formed.Store(f.formed.Load() || f.expect <= 1)
+		return nil, endOf(&r)
+	case entryFormed:
+		f.formed.Store(true)
 		return nil, endOf(&r)
 	case entryRegister:
 		g := readRegistration(&r)
@@ -202,6 +216,13 @@ func (f *fsm) view() (index, stamp uint64) {
 	return f.index, f.stamp
 }
 
+// founders returns how many nodes were to found the farm, 0 if that is not known yet.
+func (f *fsm) founders() int {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return int(f.expect)
+}
+
 // setBack reports whether the run described by g has an older disk than the farm has seen of its server.
 func (f *fsm) setBack(g registration) bool {
 	f.mu.RLock()
@@ -250,7 +271,9 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.torn = false
-	f.index, f.stamp, f.servers, f.origins = h.index, h.stamp, h.servers, h.origins
+	f.index, f.stamp, f.servers, f.origins, f.expect = h.index, h.stamp, h.servers, h.origins, h.expect
+	f.formed.Store(h.formed)
+	f.second.Store(h.second)
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	f.advanced(f.index)

@@ -135,8 +135,9 @@ func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
 func (n *Node) refused(server string, ack hello) {
 	switch ack.code {
 	case codeOtherFarm:
-		n.log.Warn("another farm of this name answers; it is left alone", keyPeer, ack.source,
-			keyCluster, n.self().cluster, "other", ack.cluster)
+		n.warnOnce("farm of "+ack.source, "a node of another farm of this name and secret answers; it is left alone",
+			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.source, ack.cluster, n.self().cluster))
+		n.estrange(ack.source)
 	case codeSetBack:
 		n.reset(server, errSetBack)
 	}

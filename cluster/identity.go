@@ -74,7 +74,7 @@ func (n *Node) loadAddresses() error {
 	for server, addrs := range saved.Servers {
 		if node := nodeOf(server); node != n.id && len(addrs) > 0 {
 			n.directory.saved[node] = addrs[0]
-			n.oldPeers = append(n.oldPeers, addrs...)
+			n.contacts = append(n.contacts, addrs...)
 		}
 	}
 	return nil
@@ -128,16 +128,17 @@ func (n *Node) openLog(appended func(last uint64)) (raftlog.Store, raft.Snapshot
 	return store, snaps, nil
 }
 
-// resetOrder says that an incarnation must forget its votes and log.
+// resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
 type resetOrder struct {
 	server string
+	farm   bool
 	reason error
 }
 
 // reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
 func (n *Node) reset(server string, reason error) {
 	select {
-	case n.resets <- resetOrder{server, reason}:
+	case n.resets <- resetOrder{server: server, reason: reason}:
 	default:
 	}
 }
@@ -150,7 +151,7 @@ func (n *Node) resetOnDemand() {
 				continue // that has been done
 			}
 			n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
-			if err := n.replaceInstance(); err != nil {
+			if err := n.replaceInstance(o.farm); err != nil {
 				n.fail(err)
 				return
 			}
@@ -160,7 +161,8 @@ func (n *Node) resetOnDemand() {
 	}
 }
 
-func (n *Node) replaceInstance() error {
+// replaceInstance starts over without votes and log; without the farm, too, if it is given up for another one.
+func (n *Node) replaceInstance(farm bool) error {
 	if err := n.instance().stop(); err != nil {
 		return err
 	}
@@ -171,6 +173,9 @@ func (n *Node) replaceInstance() error {
 	}
 	n.mu.Lock()
 	n.inc = randomHex(8)
+	if farm {
+		n.cluster, n.founding, n.caughtUp, n.freshAt = "", false, false, time.Time{}
+	}
 	err := n.saveIdentityLocked()
 	n.mu.Unlock()
 	if err != nil {
@@ -182,6 +187,12 @@ func (n *Node) replaceInstance() error {
 		return err
 	}
 	n.inst.Store(in)
+	if farm {
+		n.local.Store(in.fsm)
+		n.progress.reset()
+		n.toldSecond.Store(false)
+		n.spawn(n.becomeReady)
+	}
 	n.metaChanged()
 	n.changed.notify()
 	return nil

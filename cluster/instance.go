@@ -31,6 +31,7 @@ type instance struct {
 
 	lastAppended atomic.Uint64
 	appendedMore chan struct{} // holds one: the log has grown
+	unanswered   names         // server IDs of followers whose heartbeats fail, as the leader
 	lead         atomic.Pointer[leadership]
 	leader       leaderCell
 
@@ -39,6 +40,8 @@ type instance struct {
 	wg     sync.WaitGroup
 
 	forwarding sync.WaitGroup // apart, because it ends last
+
+	reloadMu sync.Mutex // held while raft's configuration is changed
 
 	made chan struct{} // closed when there is a raft, or never will be
 	end  ending
@@ -81,16 +84,13 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 
 // start starts every goroutine of the instance.
 func (in *instance) start(notify <-chan bool) {
-	leaders := make(chan raft.Observation, 64)
-	in.raft.RegisterObserver(raft.NewObserver(leaders, false, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.LeaderObservation)
-		return ok
-	}))
+	observed := make(chan raft.Observation, 64)
+	in.raft.RegisterObserver(raft.NewObserver(observed, false, in.observe))
 	in.forwarding.Go(in.transport.forward)
 	_, leader := in.raft.LeaderWithID() // raft may have elected itself already
 	in.leader.set(in.ctx, string(leader))
 	in.wg.Go(func() { in.watchLeadership(notify) })
-	in.wg.Go(func() { in.watchLeader(leaders) })
+	in.wg.Go(func() { in.watchLeader(observed) })
 	in.wg.Go(func() { in.nudger.run(in.ctx) })
 	in.wg.Go(in.origin.run)
 	in.wg.Go(in.snapshots)
@@ -162,18 +162,57 @@ func (in *instance) endLeadership() {
 	in.node.changed.notify()
 }
 
+// observe is raft's observer: it takes note of heartbeats at once, and lets changes of the leader through to
+// watchLeader, which reads the newest state anyway.
+func (in *instance) observe(o *raft.Observation) bool {
+	switch d := o.Data.(type) {
+	case raft.LeaderObservation:
+		return true
+	case raft.FailedHeartbeatObservation:
+		in.unanswered.set(string(d.PeerID), true)
+	case raft.ResumedHeartbeatObservation:
+		in.unanswered.set(string(d.PeerID), false)
+	}
+	return false
+}
+
 // watchLeader keeps the leader that raft knows.
 func (in *instance) watchLeader(observed <-chan raft.Observation) {
 	for {
 		select {
 		case <-observed:
 			_, id := in.raft.LeaderWithID()
+			if id != "" {
+				in.setHeartbeat(in.node.cfg.Heartbeat) // see suspectLeader
+			}
 			if in.leader.set(in.ctx, string(id)) {
 				in.node.leaderChanged(string(id), in.raft.CurrentTerm())
 			}
 		case <-in.ctx.Done():
 			return
 		}
+	}
+}
+
+// suspectLeader is the failure hint: the leader's process is gone, by gossip or because its port refuses connections. A
+// follower then waits half as long for its next heartbeat, until there is a leader again. A false hint does no harm: the
+// others, who hear the leader, refuse the pre-vote.
+func (in *instance) suspectLeader(node string) {
+	if leader, _ := in.leader.get(); nodeOf(leader) == node && leader != in.server {
+		in.setHeartbeat(in.node.cfg.Heartbeat / 2) // not less than the leader's lease
+	}
+}
+
+func (in *instance) setHeartbeat(d time.Duration) {
+	in.reloadMu.Lock()
+	defer in.reloadMu.Unlock()
+	c := in.raft.ReloadableConfig()
+	if c.HeartbeatTimeout == d {
+		return
+	}
+	c.HeartbeatTimeout = d
+	if err := in.raft.ReloadConfig(c); err != nil {
+		in.log.Debug("heartbeat timeout not changed", keyError, err)
 	}
 }
 
@@ -243,12 +282,18 @@ func (in *instance) snapshots() {
 // snapshot takes one, and keeps as many entries behind it as take trailingBytes: a follower that was away for a moment
 // shall not need a snapshot, and raft counts entries, of whatever size.
 func (in *instance) snapshot(bytes, entries int64) error {
-	c := in.raft.ReloadableConfig()
-	c.TrailingLogs = uint64(max(leastTrailing, trailingBytes*entries/max(bytes, 1)))
-	if err := in.raft.ReloadConfig(c); err != nil {
+	if err := in.setTrailing(uint64(max(leastTrailing, trailingBytes*entries/max(bytes, 1)))); err != nil {
 		return err
 	}
 	return in.guard(in.raft.Snapshot())
+}
+
+func (in *instance) setTrailing(entries uint64) error {
+	in.reloadMu.Lock()
+	defer in.reloadMu.Unlock()
+	c := in.raft.ReloadableConfig()
+	c.TrailingLogs = entries
+	return in.raft.ReloadConfig(c)
 }
 
 // guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its end.

@@ -29,8 +29,6 @@ func (n *Node) join() {
 				said = time.Now()
 				n.log.Warn("no other node of the farm answers; this node keeps trying", "join", missing)
 			}
-		} else {
-			n.oldPeers = nil // gossip knows better now
 		}
 		pause = min(pause*3/2, longest)
 		if !n.sleepUnlessAlone(pause) {
@@ -62,7 +60,7 @@ func (n *Node) sleepUnlessAlone(d time.Duration) bool {
 }
 
 func (n *Node) alone() bool {
-	return !slices.ContainsFunc(n.directory.all(), func(s *sighting) bool { return s.node != n.id && s.status == Alive })
+	return !slices.ContainsFunc(n.members(), func(s *sighting) bool { return s.node != n.id && s.status == Alive })
 }
 
 // missing returns the addresses at which a member should be and nobody is known to be: resolved anew each time, this
@@ -74,9 +72,9 @@ func (n *Node) missing() []string {
 			candidates = append(candidates, n.directory.addr(node))
 		}
 	}
-	candidates = append(candidates, n.oldPeers...)
-	known := map[string]bool{"": true, n.advertise: true, n.port.Addr().String(): true}
-	for _, s := range n.directory.all() {
+	candidates = append(candidates, n.hearsay()...)
+	known := map[string]bool{"": true}
+	for _, s := range n.members() {
 		if s.status == Alive {
 			known[s.addr] = true
 		}
@@ -84,13 +82,32 @@ func (n *Node) missing() []string {
 	var out []string
 	for _, c := range candidates {
 		for _, addr := range resolve(n.ctx, c) {
-			if !known[addr] {
+			if !known[addr] && !n.ownAddr(addr) {
 				known[addr] = true
 				out = append(out, addr)
 			}
 		}
 	}
 	return out
+}
+
+// hearsay returns where others may be, as long as nobody else is known to be alive: then gossip knows better.
+func (n *Node) hearsay() []string {
+	alone := n.alone()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !alone {
+		n.contacts = nil
+	}
+	return slices.Clone(n.contacts)
+}
+
+func (n *Node) contact(addr string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !slices.Contains(n.contacts, addr) && len(n.contacts) < 100 {
+		n.contacts = append(n.contacts, addr)
+	}
 }
 
 // resolve returns the IP addresses, with port, that addr stands for. It asks the resolver for names only; memberlist

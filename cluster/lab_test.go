@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,11 +29,28 @@ type labNode struct {
 	lab  *lab
 	ip   string
 	conf Config
+	log  *slog.Logger // nil: the test's
 	up   bool
 }
 
 // inLab runs a test on n nodes that have formed a cluster. At its end the nodes must agree.
 func inLab(t *testing.T, n int, durable bool, f func(l *lab)) {
+	t.Helper()
+	unformed(t, n, durable, func(l *lab) {
+		for i, n := range l.nodes {
+			if i > 0 {
+				n.conf.Join = []string{"10.0.0.1:7946"}
+			}
+			n.start()
+		}
+		l.ready(l.nodes...)
+		f(l)
+	})
+}
+
+// unformed runs a test on n nodes that are configured, but not started.
+func unformed(t *testing.T, n int, durable bool, f func(l *lab)) {
+	t.Helper()
 	var dirs []string // made outside, because a bubble's clock is years off the file system's
 	for range n {
 		if durable {
@@ -45,16 +63,9 @@ func inLab(t *testing.T, n int, durable bool, f func(l *lab)) {
 		l := &lab{t: t, net: memnet.New()}
 		for i := range n {
 			c := Config{Name: fmt.Sprintf("n%d", i+1), Dir: dirs[i], Secrets: []string{"6b1f0e0b5d0c4c0c9a4e8f2d7a3b1c5d"}}
-			if i > 0 {
-				c.Join = []string{"10.0.0.1:7946"}
-			}
 			ip := fmt.Sprintf("10.0.0.%d", i+1)
 			c.Listen = ip + ":7946"
 			l.nodes = append(l.nodes, &labNode{lab: l, ip: ip, conf: c})
-			l.nodes[i].start()
-		}
-		for _, n := range l.nodes {
-			l.ready(n)
 		}
 		f(l)
 		l.net.Heal()
@@ -72,6 +83,9 @@ func (n *labNode) start() {
 	n.lab.t.Helper()
 	c := n.conf
 	c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(), n.lab.net.Host(n.ip)
+	if n.log != nil {
+		c.Logger = n.log
+	}
 	node, err := Open(n.lab.t.Context(), c)
 	if err != nil {
 		n.lab.t.Fatal(err)

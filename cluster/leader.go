@@ -14,18 +14,20 @@ import (
 // leadership is what a node does while it leads one term: it puts waiting batches into entries, answers barriers, and
 // keeps the voters. It is made when raft says that this node leads and ends when it does not any more.
 type leadership struct {
-	in     *instance
-	term   uint64
-	ctx    context.Context
-	cancel context.CancelFunc
-	opened chan struct{} // closed once an entry of this term is applied here: then everything before it is, too
-	queue  chan *leaderBatch
-	slots  chan struct{} // one for each entry in flight
-	flown  chan flight
-	clock  *logClock
-	barr   rounds[uint64]
-	kick   chan struct{} // wakes the voters' controller
-	wg     sync.WaitGroup
+	in       *instance
+	term     uint64
+	ctx      context.Context
+	cancel   context.CancelFunc
+	formed   chan struct{} // closed once users may write
+	opened   chan struct{} // closed once an entry of this term is applied here: then everything before it is, too
+	queue    chan *leaderBatch
+	slots    chan struct{} // one for each entry in flight
+	flown    chan flight
+	clock    *logClock
+	barr     rounds[uint64]
+	formOnce sync.Once     // closes formed
+	kick     chan struct{} // wakes the voters' controller
+	wg       sync.WaitGroup
 
 	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
 	over   bool         // nobody enters any more
@@ -58,7 +60,7 @@ type flight struct {
 }
 
 func newLeadership(in *instance, term uint64) *leadership {
-	l := &leadership{in: in, term: term, opened: make(chan struct{}), queue: make(chan *leaderBatch),
+	l := &leadership{in: in, term: term, opened: make(chan struct{}), formed: make(chan struct{}), queue: make(chan *leaderBatch),
 		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1), left: map[string]uint64{}}
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.view()
@@ -112,8 +114,12 @@ func (l *leadership) open() bool {
 }
 
 func (l *leadership) openEntry() error {
+	return l.commit(func() []byte { return entryHeader(entryOpen, l.stamp()) })
+}
+
+// commit has an entry committed that nobody waits for but the leadership itself.
+func (l *leadership) commit(entry func() []byte) error {
 	done := make(chan error, 1)
-	entry := func() []byte { return entryHeader(entryOpen, l.stamp()) }
 	if !l.fly(entry, func(_ any, err error) { done <- err }) {
 		return errNotLeader
 	}
@@ -155,6 +161,11 @@ func (l *leadership) submit(ctx context.Context, b batch) leaderAnswer {
 // sequence puts what is waiting into one entry after the other. It adds no delay: while entries are in flight, batches
 // gather by themselves.
 func (l *leadership) sequence() {
+	select {
+	case <-l.formed:
+	case <-l.ctx.Done():
+		return
+	}
 	for {
 		var bs []*leaderBatch
 		select {

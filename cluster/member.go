@@ -78,7 +78,7 @@ func (n *Node) State() State {
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)
 	}
-	for _, seen := range n.directory.all() {
+	for _, seen := range n.members() {
 		s.Members = append(s.Members, n.member(seen, votes))
 	}
 	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

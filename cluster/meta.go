@@ -10,6 +10,7 @@ type meta struct {
 	minProtocol, maxProtocol byte
 	durable                  bool
 	leaving                  bool // it is stopping
+	second                   bool // its farm has had a second member
 	role                     Role
 	cluster                  string // cluster ID, "" if none yet
 	incarnation              string
@@ -33,6 +34,7 @@ const (
 const (
 	flagDurable = 1 << iota
 	flagLeaving
+	flagSecond
 )
 
 func (m *meta) append(dst []byte) []byte {
@@ -42,6 +44,9 @@ func (m *meta) append(dst []byte) []byte {
 	}
 	if m.leaving {
 		flags |= flagLeaving
+	}
+	if m.second {
+		flags |= flagSecond
 	}
 	dst = append(dst, metaFormat, m.minProtocol, m.maxProtocol, flags)
 	dst = appendString(appendString(appendString(dst, string(m.role)), m.cluster), m.incarnation)
@@ -61,7 +66,7 @@ func parseMeta(b []byte) (meta, error) {
 	}
 	m := meta{minProtocol: r.byte(), maxProtocol: r.byte()}
 	flags := r.byte()
-	m.durable, m.leaving = flags&flagDurable != 0, flags&flagLeaving != 0
+	m.durable, m.leaving, m.second = flags&flagDurable != 0, flags&flagLeaving != 0, flags&flagSecond != 0
 	m.role, m.cluster, m.incarnation = Role(r.string()), r.string(), r.string()
 	m.boot, m.start = r.uvarint(), r.uvarint()
 	m.name, m.version = r.string(), r.string()

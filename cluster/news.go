@@ -32,7 +32,12 @@ func (n *Node) report(before, s *sighting) {
 		n.log.Info("joined", keyPeer, s.name, keyAddr, s.addr)
 	case was && !is:
 		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr, "status", s.status)
-		n.spawn(func() { n.peers.drop(s.node) })
+		n.spawn(func() {
+			n.peers.drop(s.node)
+			if s.status == Dead {
+				n.instance().suspectLeader(s.node)
+			}
+		})
 	}
 }
 
@@ -53,6 +58,9 @@ func (n *Node) checkKind(s *sighting) {
 func (n *Node) admit(s *sighting) error {
 	cluster := n.self().cluster
 	if cluster != "" && s.cluster != "" && s.cluster != cluster {
+		if n.givesWay(s, cluster) {
+			n.giveUpFarm(s)
+		}
 		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.name, s.addr, s.cluster, cluster)
 		n.warnOnce("admit "+s.gossip, "a node of another farm with the same name and secret was refused; "+
 			"to merge the two, stop it, move its data away, and start it with this farm's Join addresses", err)
@@ -138,20 +146,6 @@ func (n *Node) older(s *sighting) bool {
 func (n *Node) lives(s *sighting) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
-	c, err := n.port.Dial(ctx, s.addr, protoRPC, s.node)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	if n.greet(c, "") != nil {
-		return false
-	}
-	rc := newRPCConn(c)
-	n.wg.Go(rc.read)
-	out, err := rc.call(ctx, methodStatus, nil)
-	if err != nil {
-		return false
-	}
-	st, err := parseStatus(out)
+	st, err := n.askStatus(ctx, s.addr, s.node)
 	return err == nil && st.gossip == s.gossip
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,7 @@ type Node struct {
 	port      *port.Port
 	advertise string
 	seeds     []string  // Join without this node's own address
-	oldPeers  []string  // addresses saved by an earlier run
+	expect    int       // how many nodes found the farm together, 0 = never found one
 	dir       *disk.Dir // nil in memory mode
 	hasState  bool      // there was a log at the start
 
@@ -42,18 +43,23 @@ type Node struct {
 	inst      atomic.Pointer[instance] // the present Raft instance
 	gossiping atomic.Pointer[gossip]   // nil until gossip has started
 
-	mu       sync.Mutex
-	cluster  string // cluster ID
-	founding bool   // cluster was made here, for a farm that is being founded
-	inc      string // incarnation
-	boot     uint64
-	tags     map[string]string
-	leaving  bool
-	ending   bool      // no goroutine may be started any more
-	forget   bool      // what is in the data directory, once stopped
-	caughtUp bool      // this node has been a caught-up member
-	freshAt  time.Time // see staleness
-	warned   map[string]time.Time
+	toldSecond atomic.Bool // gossip has been told that the farm has a second member
+
+	mu        sync.Mutex
+	cluster   string // cluster ID
+	founding  bool   // cluster was made here, for a farm that is being founded
+	inc       string // incarnation
+	boot      uint64
+	tags      map[string]string
+	leaving   bool
+	ending    bool      // no goroutine may be started any more
+	forget    bool      // what is in the data directory, once stopped
+	caughtUp  bool      // this node has been a caught-up member
+	freshAt   time.Time // see staleness
+	warned    map[string]time.Time
+	contacts  []string // addresses, of an earlier run or hearsay, where others of the farm may be
+	promise   promise
+	strangers map[string]bool // server IDs of nodes that turned out to be of another farm
 
 	failOnce sync.Once
 	failure  error
@@ -67,6 +73,7 @@ type Node struct {
 	stopped chan struct{} // closed when nothing is answered any more
 	wg      sync.WaitGroup
 	end     ending
+	left    bool // Leave has taken this node out of the configuration
 }
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
@@ -78,7 +85,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		end: newEnding(), metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
+		strangers: map[string]bool{}, end: newEnding(), metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1),
+		resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -133,13 +141,42 @@ func (n *Node) nameSelf(ctx context.Context) {
 		n.cfg.Name = defaultName(n.port.Addr().String())
 	}
 	n.log = n.log.With("self", n.cfg.Name)
-	own := map[string]bool{n.advertise: true, n.port.Addr().String(): true}
 	for _, j := range n.cfg.Join {
-		addrs := resolve(ctx, j)
-		if len(addrs) == 0 || !own[addrs[0]] { // a name that does not resolve now may do so later
+		if addrs := resolve(ctx, j); !slices.ContainsFunc(addrs, n.ownAddr) { // a name may resolve later
 			n.seeds = append(n.seeds, j)
 		}
 	}
+	n.expect = n.expected()
+}
+
+// ownAddr reports whether addr, an IP address with port, is this node's.
+func (n *Node) ownAddr(addr string) bool {
+	bound := n.port.Addr()
+	if addr == n.advertise || addr == bound.String() {
+		return true
+	}
+	host, p := splitAddr(addr)
+	if !bound.Addr().IsUnspecified() || p != int(bound.Port()) {
+		return false
+	}
+	local, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(local, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(net.ParseIP(host))
+	})
+}
+
+// expected returns how many nodes found the farm together, 0 if this one is not to found any.
+func (n *Node) expected() int {
+	switch {
+	case n.cfg.Expect > 0:
+		return n.cfg.Expect
+	case len(n.seeds) == 0:
+		return 1
+	case len(n.seeds) < len(n.cfg.Join):
+		return len(n.cfg.Join)
+	}
+	return 0
 }
 
 func defaultName(bound string) string {
@@ -165,6 +202,7 @@ func (n *Node) start() {
 	n.wg.Go(n.freshen)
 	n.wg.Go(n.saveAddresses)
 	n.wg.Go(n.resetOnDemand)
+	n.wg.Go(n.testAdvertised)
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
@@ -222,6 +260,9 @@ func (n *Node) advance(f *fsm, index uint64) {
 		n.local.Store(f)
 	}
 	n.progress.advance(index)
+	if f.second.Load() && n.toldSecond.CompareAndSwap(false, true) {
+		n.metaChanged()
+	}
 }
 
 // fail notes a permanent refusal: this node will never be a member as it is configured.
@@ -279,7 +320,9 @@ func (n *Node) metaBytes() []byte {
 }
 
 func (n *Node) metaLocked() meta {
-	return meta{minProtocol: protocolMin, maxProtocol: protocolMax, durable: n.durable(), leaving: n.leaving,
+	in := n.inst.Load()
+	second := n.cluster != "" && !n.founding || in != nil && in.fsm.second.Load()
+	return meta{second: second, minProtocol: protocolMin, maxProtocol: protocolMax, durable: n.durable(), leaving: n.leaving,
 		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
 		version: n.cfg.Version, tags: n.tags}
 }
@@ -329,8 +372,12 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return n.answerQuery(ctx, payload)
 	case methodRegister:
 		return nil, n.answerRegister(ctx, from, payload)
+	case methodPromise:
+		return nil, n.answerPromise(from, payload)
 	case methodRemove:
-		return nil, n.answerRemove(ctx, from, string(payload))
+		return nil, n.answerFarewell(ctx, from, remove, string(payload))
+	case methodDemote:
+		return nil, n.answerFarewell(ctx, from, demote, string(payload))
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }

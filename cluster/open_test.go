@@ -33,6 +33,17 @@ func openTest(t *testing.T, c Config) *Node {
 	return n
 }
 
+// waitFor polls a condition that nothing announces.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	for !ok() {
+		if !sleep(ctx, 5*time.Millisecond) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
@@ -40,6 +51,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 func TestDurableFarmComesBack(t *testing.T) {
+	t.Parallel()
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	ctx := within(t, time.Minute)
 	start := func() (nodes []*Node) {

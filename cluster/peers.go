@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -104,6 +106,9 @@ func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
 	defer cancel()
 	c, err := p.node.dial(ctx, id, protoRPC)
 	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			p.node.instance().suspectLeader(id)
+		}
 		return nil, err
 	}
 	if err := p.node.greet(c, ""); err != nil {
@@ -111,11 +116,20 @@ func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
 		return nil, err
 	}
 	rc := newRPCConn(c)
-	if !p.node.spawn(rc.read) {
+	if !p.node.spawn(func() { p.read(rc, id) }) {
 		c.Close()
 		return nil, ErrClosed
 	}
 	return rc, nil
+}
+
+// read hands out what comes over a connection. If that breaks, a new one is tried at once: so a leader's death is known
+// before anybody has to wait for it.
+func (p *peers) read(c *rpcConn, id string) {
+	c.read()
+	if leader, _ := p.node.instance().leader.get(); nodeOf(leader) == id && p.node.ctx.Err() == nil {
+		p.get(p.node.ctx, id)
+	}
 }
 
 // drop closes the connection to a member that gossip has found dead.

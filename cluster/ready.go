@@ -38,7 +38,7 @@ func (n *Node) ready() bool {
 // becomeReady looks until this node is a caught-up member.
 func (n *Node) becomeReady() {
 	for {
-		if n.placed() && n.registered() {
+		if n.fsm().formed.Load() && n.placed() && n.registered() {
 			ctx, cancel := context.WithTimeout(n.ctx, time.Second)
 			err := n.barrier(ctx)
 			cancel()

@@ -26,6 +26,8 @@ const (
 	methodQuery    method = 5 // machine, query -> answer
 	methodRegister method = 6 // registration ->
 	methodRemove   method = 7 // server ID ->
+	methodPromise  method = 8 // number of founders ->
+	methodDemote   method = 9 // server ID ->
 )
 
 const (

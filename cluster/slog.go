@@ -11,14 +11,13 @@ import (
 
 // Keys of log attributes.
 const (
-	keyNode    = "node"
-	keyPeer    = "peer"
-	keyAddr    = "addr"
-	keyError   = "error"
-	keyLeader  = "leader"
-	keyTerm    = "term"
-	keyCluster = "cluster"
-	keyServer  = "server"
+	keyNode   = "node"
+	keyPeer   = "peer"
+	keyAddr   = "addr"
+	keyError  = "error"
+	keyLeader = "leader"
+	keyTerm   = "term"
+	keyServer = "server"
 )
 
 // debugWriter turns the lines of a library's logger into debug records.

@@ -13,7 +13,7 @@ import (
 
 // A snapshot is one stream:
 //
-//	magic, header length (uint32), header: index, stamp, servers, origins, number of machines
+//	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of machines
 //	for each machine, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
 //	CRC-32C of all before it (uint32)
 //
@@ -28,15 +28,29 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type snapshotHeader struct {
-	index, stamp uint64
-	servers      []string
-	origins      origins
-	machines     int
+	index, stamp, expect uint64
+	formed, second       bool
+	servers              []string
+	origins              origins
+	machines             int
 }
+
+const (
+	snapshotFormed = 1 << iota
+	snapshotSecond
+)
 
 func appendSnapshotHeader(dst []byte, f *fsm) []byte {
 	dst = binary.AppendUvarint(dst, f.index)
 	dst = binary.AppendUvarint(dst, f.stamp)
+	var flags byte
+	if f.formed.Load() {
+		flags |= snapshotFormed
+	}
+	if f.second.Load() {
+		flags |= snapshotSecond
+	}
+	dst = binary.AppendUvarint(append(dst, flags), f.expect)
 	dst = binary.AppendUvarint(dst, uint64(len(f.servers)))
 	for _, s := range f.servers {
 		dst = appendString(dst, s)
@@ -48,6 +62,8 @@ func appendSnapshotHeader(dst []byte, f *fsm) []byte {
 func readSnapshotHeader(b []byte) (snapshotHeader, error) {
 	r := wireReader{b: b}
 	h := snapshotHeader{index: r.uvarint(), stamp: r.uvarint()}
+	flags := r.byte()
+	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.uvarint()
 	for range r.count(1) {
 		h.servers = append(h.servers, r.string())
 	}

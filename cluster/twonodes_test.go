@@ -16,11 +16,13 @@ func TestLastVoterWaitsForItsSuccessor(t *testing.T) {
 		b := &labNode{lab: l, ip: "10.0.0.2", conf: Config{Name: "n2", Listen: "10.0.0.2:7946", Join: []string{a.Addr()},
 			Secrets: a.conf.Secrets}}
 		l.nodes = append(l.nodes, b)
+		l.net.Delay(b.ip, a.ip, 200*time.Millisecond) // or it would have its vote before anybody could look
 		b.start()
 		l.waitFor("n2 is in the configuration", func() bool { return voteAt(a, b.instance().server) != absent })
 		if v := voteAt(a, b.instance().server); v != raft.Nonvoter {
 			l.t.Fatalf("n2 is %v already", v)
 		}
+		l.net.Delay(b.ip, a.ip, 0)
 		a.stop()
 		l.ready(b)
 		b.must("append x 2")
@@ -120,9 +122,11 @@ func TestLeaveThatEndsTooEarly(t *testing.T) {
 				leader, others := l.leader()
 				n := others[0]
 				l.net.Delay(n.ip, leader.ip, 20*time.Millisecond)
+				l.net.Delay(leader.ip, n.ip, 20*time.Millisecond)
 				n.up = false
 				err := n.Leave(l.ctx(patience))
 				l.net.Delay(n.ip, leader.ip, 0)
+				l.net.Delay(leader.ip, n.ip, 0)
 				n.conf.Join = []string{leader.Addr()}
 				n.start()
 				l.ready(n)

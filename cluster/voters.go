@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,131 +15,15 @@ const (
 	changeTimeout = 5 * time.Second
 )
 
-// situation is all that the voters' controller looks at: Raft's configuration, and what gossip says of the nodes.
-type situation struct {
-	self      string // server ID of the leader, which decides
-	servers   []raft.Server
-	nodes     []*sighting       // newest run of each node
-	caughtUp  map[string]bool   // server IDs of non-voters that have the leader's state
-	left      map[string]uint64 // server IDs removed on request, with the boot counter of the run that stops
-	maxVoters int
-}
-
-// change is one step towards the configuration that should be.
-type change struct {
-	kind   changeKind
-	server string
-}
-
-type changeKind int
-
-const (
-	keep changeKind = iota
-	addNonvoter
-	promote
-	demote
-	remove
-)
-
-// plan returns the next single change, or keep. It is pure: everything it knows is in s.
-func (s *situation) plan() change {
-	for _, srv := range s.servers {
-		if s.replaced(string(srv.ID)) {
-			return change{remove, string(srv.ID)}
-		}
-		if s.demotable(srv) {
-			return change{demote, string(srv.ID)}
-		}
-	}
-	for _, n := range s.nodes {
-		if s.joinable(n) && s.suffrage(n.server()) == absent {
-			return change{addNonvoter, n.server()}
-		}
-	}
-	for _, n := range s.nodes {
-		if s.caughtUp[n.server()] && s.promotable(n.server()) {
-			return change{promote, n.server()}
-		}
-	}
-	return change{}
-}
-
-const absent raft.ServerSuffrage = -1
-
-func (s *situation) suffrage(server string) raft.ServerSuffrage {
-	for _, srv := range s.servers {
-		if string(srv.ID) == server {
-			return srv.Suffrage
-		}
-	}
-	return absent
-}
-
-func (s *situation) node(id string) *sighting {
-	i := slices.IndexFunc(s.nodes, func(n *sighting) bool { return n.node == id })
-	if i < 0 {
-		return nil
-	}
-	return s.nodes[i]
-}
-
-// replaced reports whether the node of server runs as another incarnation now: then this one, and its vote, is gone for
-// good. It must go before the new one comes, or the vote of one node would count twice.
-func (s *situation) replaced(server string) bool {
-	n := s.node(nodeOf(server))
-	return server != s.self && n != nil && n.status == Alive && n.server() != server
-}
-
-// demotable reports whether a voter runs in a role that has no vote now, and others vote.
-func (s *situation) demotable(srv raft.Server) bool {
-	n := s.node(nodeOf(string(srv.ID)))
-	if srv.Suffrage != raft.Voter || n == nil || n.status != Alive || n.server() != string(srv.ID) || n.role == Ordinary {
-		return false
-	}
-	return slices.ContainsFunc(s.servers, func(o raft.Server) bool { return o.Suffrage == raft.Voter && o.ID != srv.ID })
-}
-
-// joinable reports whether a node may come into the configuration.
-func (s *situation) joinable(n *sighting) bool {
-	return n.status == Alive && !n.leaving && n.boot > s.left[n.server()]
-}
-
-// promotable reports whether the configuration lacks a voter that server can be.
-func (s *situation) promotable(server string) bool {
-	n := s.node(nodeOf(server))
-	if n == nil || n.server() != server || !s.joinable(n) || n.role != Ordinary || s.suffrage(server) != raft.Nonvoter {
-		return false
-	}
-	voters, standby := 0, 0
-	for _, srv := range s.servers {
-		other := s.node(nodeOf(string(srv.ID)))
-		switch {
-		case srv.Suffrage == raft.Voter:
-			voters++
-		case other != nil && other.role == Ordinary && s.joinable(other):
-			standby++
-		}
-	}
-	return voters < oddVoters(voters+standby, s.maxVoters)
-}
-
-// oddVoters returns how many of n nodes should vote: an odd number from three on, since an even one tolerates no more
-// failures, and two of two.
-func oddVoters(n, limit int) int {
-	n = min(n, limit)
-	if n > 2 && n%2 == 0 {
-		n--
-	}
-	return n
-}
-
 // control brings the configuration, one change at a time, to what it should be, for as long as this node leads.
 func (l *leadership) control() {
-	seen := map[string]uint64{} // what this node had at its last look, for each non-voter that answered
+	seen := map[string]uint64{}      // what this node had at its last look, for each non-voter that answered
+	silent := map[string]time.Time{} // since when nobody has had contact to a server
 	for {
+		l.form()
 		s := l.in.node.situation()
 		s.caughtUp = l.caughtUp(s, seen)
-		s.left = l.removedOnRequest()
+		s.left, s.silent, s.deadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
 		if c := s.plan(); c.kind != keep {
 			if err := l.carryOut(c); err != nil {
 				l.in.log.Debug("change of the configuration failed", keyServer, c.server, keyError, err)
@@ -164,10 +47,10 @@ func (l *leadership) control() {
 // situation collects what this node knows, but for what only a leader can.
 func (n *Node) situation() *situation {
 	in := n.instance()
-	s := &situation{self: in.server, servers: in.configuration().Servers, maxVoters: n.cfg.MaxVoters}
-	cluster := n.self().cluster
-	for _, seen := range n.directory.all() {
-		if seen.durable == n.durable() && (seen.cluster == "" || seen.cluster == cluster) && !n.contested(seen) {
+	s := &situation{self: in.server, servers: in.configuration().Servers, maxVoters: n.cfg.MaxVoters,
+		strange: n.strange}
+	for _, seen := range n.members() {
+		if seen.durable == n.durable() && !n.contested(seen) {
 			s.nodes = append(s.nodes, seen)
 		}
 	}
@@ -192,7 +75,7 @@ func (l *leadership) caughtUp(s *situation, seen map[string]uint64) map[string]b
 	index, _ := l.in.fsm.view()
 	for _, srv := range s.servers {
 		id := string(srv.ID)
-		if srv.Suffrage == raft.Voter || !s.promotable(id) {
+		if n := s.node(nodeOf(id)); srv.Suffrage == raft.Voter || n == nil || n.role != Ordinary || !s.joinable(n) {
 			delete(seen, id)
 			continue
 		}
@@ -236,39 +119,61 @@ func (l *leadership) carryOut(c change) error {
 	return l.in.guard(f)
 }
 
-func (l *leadership) removedOnRequest() map[string]uint64 {
+// silence returns for how long neither gossip nor Raft has had contact to each server, as far as this leader can say.
+func (l *leadership) silence(s *situation, since map[string]time.Time) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	now := time.Now()
+	for _, srv := range s.servers {
+		id := string(srv.ID)
+		n := s.node(nodeOf(id))
+		if id == s.self || n != nil && n.status == Alive && n.server() == id || !l.in.unanswered.has(id) {
+			delete(since, id)
+			continue
+		}
+		if since[id].IsZero() {
+			since[id] = now
+		}
+		out[id] = now.Sub(since[id])
+	}
+	return out
+}
+
+func (l *leadership) letGoSoFar() map[string]uint64 {
 	l.leftMu.Lock()
 	defer l.leftMu.Unlock()
 	return maps.Clone(l.left)
 }
 
-// letGo notes that a run of a node is stopping, so that it is not added again; the next run may be.
+// letGo notes that a run of a node is stopping, so that it is not taken in again; the next run may be.
 func (l *leadership) letGo(server string, boot uint64) {
 	l.leftMu.Lock()
 	defer l.leftMu.Unlock()
 	l.left[server] = boot
 }
 
-// removeOnRequest takes a stopping node out of the configuration; boot is the counter of the run that stops.
-func (l *leadership) removeOnRequest(ctx context.Context, server string, boot uint64) error {
+// farewell takes a stopping node out of the configuration, or takes its vote; boot is the counter of the run that stops.
+func (l *leadership) farewell(ctx context.Context, kind changeKind, server string, boot uint64) error {
 	if err := l.await(ctx); err != nil {
 		return err
 	}
 	l.letGo(server, boot)
-	s := l.in.node.situation()
-	switch s.suffrage(server) {
+	switch l.in.node.situation().suffrage(server) {
 	case absent:
 		return nil
 	case raft.Voter:
 		if len(l.in.voters()) == 1 {
 			return fmt.Errorf("%s is the only voter: %w", server, errInternal)
 		}
+	default:
+		if kind == demote {
+			return nil
+		}
 	}
-	return l.carryOut(change{remove, server})
+	return l.carryOut(change{kind, server})
 }
 
-// answerRemove is the leader's side of a node's request to be removed. A node can ask for itself only.
-func (n *Node) answerRemove(ctx context.Context, from hello, server string) error {
+// answerFarewell is the leader's side of a node's request to be let go. A node can ask for itself only.
+func (n *Node) answerFarewell(ctx context.Context, from hello, kind changeKind, server string) error {
 	if nodeOf(from.source) != nodeOf(server) {
 		return errNotMe
 	}
@@ -276,7 +181,7 @@ func (n *Node) answerRemove(ctx context.Context, from hello, server string) erro
 	if l == nil {
 		return errNotLeader
 	}
-	return l.removeOnRequest(ctx, server, from.boot)
+	return l.farewell(ctx, kind, server, from.boot)
 }
 
 // status is what a node says of itself over rpc.

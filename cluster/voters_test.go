@@ -1,83 +1,159 @@
 package cluster
 
 import (
+	"fmt"
+	"slices"
 	"testing"
-
-	"github.com/hashicorp/raft"
+	"time"
 )
 
-func at(node, inc, status string) *sighting {
-	return &sighting{node: node, gossip: node + ".run" + inc, status: status, meta: meta{incarnation: inc, name: node, boot: 1}}
-}
-
-func servers(ids ...string) (out []raft.Server) {
-	for _, id := range ids {
-		s := raft.Server{ID: raft.ServerID(id[1:]), Suffrage: raft.Voter}
-		if id[0] == '-' {
-			s.Suffrage = raft.Nonvoter
+// votes returns the names of the nodes that vote.
+func (l *lab) votes(seen *labNode) (out []string) {
+	for _, m := range seen.State().Members {
+		if m.Vote == Voter {
+			out = append(out, m.Name)
 		}
-		out = append(out, s)
 	}
 	return out
 }
 
-func TestPlan(t *testing.T) {
-	a, b, c, d := at("a", "1", Alive), at("b", "1", Alive), at("c", "1", Alive), at("d", "1", Alive)
-	front := at("f", "1", Alive)
-	front.role = Front
-	leaving := at("b", "1", Alive)
-	leaving.leaving = true
-	again := at("b", "1", Alive)
-	again.boot = 2
-	caughtUp := map[string]bool{"a.1": true, "b.1": true, "b.2": true, "c.1": true, "d.1": true, "e.1": true, "f.1": true}
-	tests := map[string]struct {
-		servers []raft.Server
-		nodes   []*sighting
-		left    map[string]uint64
-		behind  bool
-		max     int
-		want    change
-	}{
-		"alone":                        {servers("+a.1"), []*sighting{a}, nil, false, 5, change{}},
-		"a new node becomes non-voter": {servers("+a.1"), []*sighting{a, b}, nil, false, 5, change{addNonvoter, "b.1"}},
-		"a dead node does not":         {servers("+a.1"), []*sighting{a, at("b", "1", Dead)}, nil, false, 5, change{}},
-		"two nodes have two voters":    {servers("+a.1", "-b.1"), []*sighting{a, b}, nil, false, 5, change{promote, "b.1"}},
-		"not before it has caught up":  {servers("+a.1", "-b.1"), []*sighting{a, b}, nil, true, 5, change{}},
-		"three have three":             {servers("+a.1", "+b.1", "-c.1"), []*sighting{a, b, c}, nil, false, 5, change{promote, "c.1"}},
-		"a fourth stands by":           {servers("+a.1", "+b.1", "+c.1", "-d.1"), []*sighting{a, b, c, d}, nil, false, 5, change{}},
-		"a fifth makes room for both":  {servers("+a.1", "+b.1", "+c.1", "-d.1", "-e.1"), []*sighting{a, b, c, d, at("e", "1", Alive)}, nil, false, 5, change{promote, "d.1"}},
-		"MaxVoters":                    {servers("+a.1", "+b.1", "+c.1", "-d.1", "-e.1"), []*sighting{a, b, c, d, at("e", "1", Alive)}, nil, false, 3, change{}},
-		"a dead voter keeps its place": {servers("+a.1", "+b.1", "+c.1", "-d.1"), []*sighting{a, b, at("c", "1", Dead), d}, nil, false, 5, change{}},
-		"Front never votes":            {servers("+a.1", "-f.1"), []*sighting{a, front}, nil, false, 5, change{}},
-		"Front loses the vote it had":  {servers("+a.1", "+f.1"), []*sighting{a, front}, nil, false, 5, change{demote, "f.1"}},
-		"the leader too":               {servers("+f.1", "+b.1"), []*sighting{front, b}, nil, false, 5, change{demote, "f.1"}},
-		"but not if nobody else votes": {servers("+f.1", "-b.1"), []*sighting{front, b}, nil, true, 5, change{}},
-		"Front is a non-voter":         {servers("+a.1"), []*sighting{a, front}, nil, false, 5, change{addNonvoter, "f.1"}},
-		"the old incarnation goes":     {servers("+a.1", "+b.1"), []*sighting{a, at("b", "2", Alive)}, nil, false, 5, change{remove, "b.1"}},
-		"before the new one comes":     {servers("+a.1", "+b.1", "-c.1"), []*sighting{a, at("b", "2", Alive), c}, nil, false, 5, change{remove, "b.1"}},
-		"not on hearsay of the dead":   {servers("+a.1", "+b.1"), []*sighting{a, at("b", "2", Dead)}, nil, false, 5, change{}},
-		"never the leader itself":      {servers("+a.1"), []*sighting{at("a", "2", Alive)}, nil, false, 5, change{addNonvoter, "a.2"}},
-		"a stopping node is not added": {servers("+a.1"), []*sighting{a, leaving}, nil, false, 5, change{}},
-		"its next run is":              {servers("+a.1"), []*sighting{a, again}, map[string]uint64{"b.1": 1}, false, 5, change{addNonvoter, "b.1"}},
-		"nor one that was let go":      {servers("+a.1"), []*sighting{a, b}, map[string]uint64{"b.1": 1}, false, 5, change{}},
+// until waits for a condition, in fake time.
+func (l *lab) until(d time.Duration, what string, ok func() bool) {
+	l.t.Helper()
+	for end := time.Now().Add(d); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			l.t.Fatalf("after %v it is not yet so that %s", d, what)
+		}
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			s := situation{self: "a.1", servers: tt.servers, nodes: tt.nodes, left: tt.left, maxVoters: tt.max, caughtUp: caughtUp}
-			if tt.behind {
-				s.caughtUp = nil
-			}
-			if got := s.plan(); got != tt.want {
-				t.Errorf("plan: %+v, want %+v", got, tt.want)
-			}
+}
+
+func TestVotersOfManyNodes(t *testing.T) {
+	for n, want := range map[int]int{2: 2, 3: 3, 4: 3, 5: 5, 6: 5, 7: 5} {
+		t.Run(fmt.Sprintf("nodes=%d", n), func(t *testing.T) {
+			inLab(t, n, false, func(l *lab) {
+				leader, _ := l.leader()
+				l.until(time.Minute, fmt.Sprintf("%d vote", want), func() bool { return len(l.votes(leader)) == want })
+			})
 		})
 	}
 }
 
-func TestOddVoters(t *testing.T) {
-	for n, want := range []int{0, 1, 2, 3, 3, 5, 5, 5, 5} {
-		if got := oddVoters(n, 5); got != want {
-			t.Errorf("%d nodes: %d voters, want %d", n, got, want)
+func TestRolesWithoutVote(t *testing.T) {
+	unformed(t, 4, false, func(l *lab) {
+		l.symmetric()
+		for i, n := range l.nodes {
+			n.conf.Expect = 2
+			n.conf.Role = []Role{Front, Staging, Ordinary, Ordinary}[i]
+			n.start()
 		}
+		l.ready(l.nodes...)
+		time.Sleep(10 * time.Second)
+		leader, _ := l.leader()
+		if got := l.votes(leader); !slices.Equal(got, []string{"n3", "n4"}) {
+			l.t.Errorf("%v vote, want the ordinary nodes", got)
+		}
+		l.nodes[0].must("append x 1") // they write and read all the same
+		if got := l.nodes[1].get("x"); l.nodes[1].Handle("kv").Barrier(l.ctx(time.Minute)) != nil && got != "1," {
+			l.t.Errorf("x = %q", got)
+		}
+	})
+}
+
+// While nodes are restarted one after the other, the others always have a majority: writes go on.
+func TestRollingRestartKeepsQuorum(t *testing.T) {
+	for _, n := range []int{2, 3, 4, 5, 7} {
+		for _, durable := range []bool{false, true} {
+			t.Run(fmt.Sprintf("nodes=%d/durable=%v", n, durable), func(t *testing.T) {
+				inLab(t, n, durable, func(l *lab) {
+					wrote := 0
+					for i, node := range l.nodes {
+						node.stop()
+						other := l.nodes[(i+1)%n]
+						for range 5 {
+							if err := other.propose(5*time.Second, "append x %d", wrote); err != nil {
+								l.t.Fatalf("with %s stopped: %v; %+v", node.conf.Name, err, other.State())
+							}
+							wrote++
+							time.Sleep(300 * time.Millisecond)
+						}
+						node.conf.Join = []string{other.Addr()}
+						node.start()
+						l.ready(node)
+					}
+					l.check(l.nodes[0], "x", wrote, true)
+				})
+			})
+		}
+	}
+}
+
+// A farm of one restarts and has what it had, if it is durable.
+func TestRestartAlone(t *testing.T) {
+	inLab(t, 1, true, func(l *lab) {
+		l.nodes[0].must("append x 1")
+		l.nodes[0].stop()
+		l.nodes[0].start()
+		l.ready(l.nodes[0])
+		l.nodes[0].must("append x 2")
+		if got := l.nodes[0].get("x"); got != "1,2," {
+			l.t.Errorf("x = %q", got)
+		}
+	})
+}
+
+func TestDeadVoterIsReplaced(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 4, durable, func(l *lab) {
+				leader, others := l.leader()
+				l.until(time.Minute, "three vote", func() bool { return len(l.votes(leader)) == 3 })
+				var victim *labNode
+				for _, n := range others {
+					if m, _ := leader.State().Member(n.ID()); m.Vote == Voter {
+						victim = n
+					}
+				}
+				victim.kill()
+				after := defaultDeadAfterMemory
+				if durable {
+					after = defaultDeadAfter
+				}
+				time.Sleep(after - 5*time.Second)
+				if !slices.Contains(l.votes(leader), victim.conf.Name) {
+					l.t.Errorf("%s lost its vote before its time", victim.conf.Name)
+				}
+				l.until(20*time.Second, "the stand-by votes instead", func() bool {
+					v := l.votes(leader)
+					return len(v) == 3 && !slices.Contains(v, victim.conf.Name)
+				})
+				victim.conf.Join = []string{leader.Addr()}
+				victim.start()
+				l.ready(victim)
+				leader.must("append x 1")
+			})
+		})
+	}
+}
+
+// With the leader's process gone, its followers elect sooner than its heartbeats alone would let them.
+func TestFailureHint(t *testing.T) {
+	var took []time.Duration
+	for range 9 {
+		inLab(t, 3, false, func(l *lab) {
+			leader, others := l.leader()
+			others[0].must("append x 1")
+			time.Sleep(time.Second)
+			l.net.Down(leader.ip)
+			began := time.Now()
+			others[0].must("append x 2")
+			took = append(took, time.Since(began))
+			leader.stop()
+			l.net.Up(leader.ip)
+		})
+	}
+	slices.Sort(took)
+	t.Logf("writes accepted again after %v", took)
+	if median := took[len(took)/2]; median > time.Second {
+		t.Errorf("the median is %v, want at most 1 s", median)
 	}
 }

@@ -43,7 +43,9 @@ type Farm struct {
 	served  chan struct{} // closed when Serve has returned; nil before it was called; guarded by serveMu
 
 	leaveOnce sync.Once
-	leaving   chan struct{} // closed by Leave
+	leaving   chan struct{} // closed when Leave begins
+	left      chan struct{} // closed when it has ended
+	leaveErr  error         // guarded by left
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -55,7 +57,7 @@ func Open(cfg Config) (*Farm, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("farm: %w", err)
 	}
-	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), leaving: make(chan struct{})}
+	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), leaving: make(chan struct{}), left: make(chan struct{})}
 	f.done, f.cancel = context.WithCancelCause(context.Background())
 	if err := f.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("farm: %w", err), f.Close())

@@ -49,10 +49,10 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	f.stopServing(srv, &fresh, reason)
 	cutOff(errors.New("the node stopped"))
 	srv.Close()
-	if f.cfg.LeaveOnStop && reason == nil {
+	if f.cfg.LeaveOnStop && reason == nil && f.beginLeave() {
 		ctx, cancel := context.WithTimeout(context.Background(), f.gate.Timeout())
 		defer cancel()
-		return f.node.Leave(ctx)
+		return f.finishLeave(ctx, nil)
 	}
 	return reason
 }

@@ -172,9 +172,14 @@ func (v *simVisitor) take(n *farmtest.Node) error {
 // end ends the session, however often it takes to be told so.
 func (v *simVisitor) end(n *farmtest.Node) error {
 	old := v.cookies(n)
-	for {
-		if _, err := v.ask(n, "POST", "/end"); err == nil {
+	for tries := 0; ; tries++ {
+		_, err := v.ask(n, "POST", "/end")
+		if err == nil {
 			break
+		}
+		if tries == 100 {
+			v.t.Errorf("%s: the session cannot be ended: %v", v.name, err)
+			return err
 		}
 		time.Sleep(time.Second)
 		n = v.node()

@@ -24,11 +24,35 @@ func (f *Farm) Drain(ctx context.Context) error {
 
 // Leave drains this node, ends Serve, and takes the node out of the farm for good: the others do not expect it back. Close
 // afterwards.
+//
+// A second call waits for the first and returns the same. After Close it fails with ErrClosed.
 func (f *Farm) Leave(ctx context.Context) error {
-	f.leaveOnce.Do(func() { close(f.leaving) })
+	if !f.beginLeave() {
+		select {
+		case <-f.left:
+			return f.leaveErr
+		case <-ctx.Done():
+			return fmt.Errorf("farm: leave: %w", ctx.Err())
+		}
+	}
 	err := f.Drain(ctx)
 	f.endServe(ctx) // while the node is a member: what still arrives is forwarded
-	return errors.Join(err, f.node.Leave(ctx))
+	return f.finishLeave(ctx, err)
+}
+
+// beginLeave reports whether it was called for the first time. Whoever it was calls finishLeave.
+func (f *Farm) beginLeave() (first bool) {
+	f.leaveOnce.Do(func() {
+		first = true
+		close(f.leaving)
+	})
+	return first
+}
+
+func (f *Farm) finishLeave(ctx context.Context, err error) error {
+	defer close(f.left)
+	f.leaveErr = errors.Join(err, f.node.Leave(ctx))
+	return f.leaveErr
 }
 
 // Close stops this node at once, which means "back soon": it remains a member. What still runs is cut off, so Drain

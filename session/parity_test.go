@@ -31,7 +31,7 @@ func answers(t *testing.T) map[string]http.HandlerFunc {
 		"/304":      func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Etag", `"x"`); w.WriteHeader(304) },
 		"/sniff":    func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html><body>") },
 		"/twice":    func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(418); w.WriteHeader(200) },
-		"/redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 303) },
+		"/redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusSeeOther) },
 		"/file":     func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) },
 		"/copy":     func(w http.ResponseWriter, r *http.Request) { io.Copy(w, strings.NewReader("<html>")) },
 		"/panic":    func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x"); panic(http.ErrAbortHandler) },

@@ -181,7 +181,7 @@ func (v *simVisitor) end(n *farmtest.Node) error {
 			v.t.Errorf("%s: the session cannot be ended: %v", v.name, err)
 			return err
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		n = v.node()
 	}
 	if v.low > 0 {
@@ -239,7 +239,7 @@ func trouble(ctx context.Context, f *farmtest.Farm, rnd *rand.Rand, durable bool
 			wait(8 * time.Second)
 			n.Restart()
 			if !durable { // it has lost its vote: a second one that loses its own before it has a new one is too many
-				time.Sleep(30 * time.Second)
+				<-time.After(30 * time.Second)
 			}
 			continue
 		}

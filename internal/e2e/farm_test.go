@@ -246,7 +246,7 @@ func (n *node) ready(ctx context.Context) error {
 	return nil
 }
 
-// until waits until try returns nil. A node that is expected to run and has ended by itself fails the test.
+// until waits until try returns nil, and fails the test with its last error if that takes too long.
 func (f *farm) until(what string, try func() error) {
 	f.t.Helper()
 	tick := time.NewTicker(pollTime)

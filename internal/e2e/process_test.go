@@ -21,7 +21,7 @@ type process struct {
 	out   output
 }
 
-// run starts the shop with an environment that has no settings of a farm but env.
+// runShop starts the shop with an environment that has no settings of a farm but env.
 func runShop(t *testing.T, name string, env []string, args ...string) *process {
 	t.Helper()
 	bin, err := shop()

@@ -29,14 +29,14 @@ func TestMuchWrittenWhileCutOff(t *testing.T) {
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		var written, failed atomic.Int64
-		for range 50 {
+		for range 30 {
 			wg.Go(func() {
 				browser := f.Browser()
 				for {
 					select {
 					case <-stop:
 						return
-					case <-time.After(time.Millisecond):
+					case <-time.After(5 * time.Millisecond):
 					}
 					if _, err := call(browser, "POST", other.URL()); err != nil {
 						failed.Add(1)

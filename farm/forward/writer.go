@@ -35,7 +35,11 @@ func (w *hopWriter) WriteHeader(status int) {
 	case status < 200:
 		w.writeInterim(status)
 	default:
-		maps.Copy(w.out.Header(), w.header)
+		h := w.out.Header()
+		maps.Copy(h, w.header)
+		if _, typed := w.header["Content-Type"]; !typed {
+			h["Content-Type"] = nil // nor does this node's server guess one
+		}
 		w.committed = true
 		w.out.WriteHeader(status)
 	}

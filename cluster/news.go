@@ -26,6 +26,9 @@ func (n *Node) heard(s *sighting) {
 
 // report logs who joined and who left, and gives up the connection to a node that is gone.
 func (n *Node) report(before, s *sighting) {
+	if n.ctx.Err() != nil {
+		return // gossip goes on for a moment when the node has closed
+	}
 	was := before != nil && before.status == Alive
 	switch is := s.status == Alive; {
 	case is && !was:

@@ -28,6 +28,8 @@ type Node struct {
 	started   uint64 // Unix ms
 	trust     *trust.Trust
 	port      *port.Port
+	rpcCalls  net.Listener
+	raftCalls net.Listener
 	advertise string
 	seeds     []string  // Join without this node's own address
 	expect    int       // how many nodes found the farm together, 0 = never found one
@@ -112,6 +114,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
 		return fmt.Errorf("peer port: %w", err)
 	}
+	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft) // callers wait until start takes them
 	if n.advertise, err = n.cfg.advertised(ctx, n.port.Addr().String()); err != nil {
 		return fmt.Errorf("advertise: %w", err)
 	}
@@ -191,9 +194,8 @@ func defaultName(bound string) string {
 
 // start starts the node's loops; every one ends with n.ctx, or when the port is closed.
 func (n *Node) start() {
-	rpc, raft := n.port.Listener(protoRPC), n.port.Listener(protoRaft)
-	n.wg.Go(func() { n.acceptRPC(rpc) })
-	n.wg.Go(func() { n.acceptRaft(raft) })
+	n.wg.Go(func() { n.acceptRPC(n.rpcCalls) })
+	n.wg.Go(func() { n.acceptRaft(n.raftCalls) })
 	n.wg.Go(n.form)
 	n.wg.Go(n.join)
 	n.wg.Go(n.spread)

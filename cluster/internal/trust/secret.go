@@ -28,6 +28,8 @@ func NewSecret() string {
 //   - random bytes in hexadecimal: at least 32 digits, 4 bits each;
 //   - random bytes in base64 or base64url: at least 22 characters, 6 bits each, upper and lower case among them (a random
 //     one has both but for one in fifty thousand);
+//   - random bytes in base32 (RFC 4648, as crypto/rand.Text makes it): at least 26 characters, 5 bits each, a digit among
+//     them (a random one of this length has one but for one in two hundred);
 //   - anything else counts by guessBits, which takes letters in a row for parts of words.
 //
 // And no more than a third of it may be repetition or a simple series (aaa, 1234, abcabc).
@@ -43,6 +45,8 @@ func checkSecret(s string) error {
 	switch {
 	case isHex(s):
 		bits = 4 * len(s)
+	case isBase32(s):
+		bits = 5 * len(strings.TrimRight(s, "="))
 	case isBase64(s):
 		bits = 6 * len(strings.TrimRight(s, "="))
 	default:
@@ -56,6 +60,11 @@ func checkSecret(s string) error {
 
 func isHex(s string) bool {
 	return strings.Trim(s, "0123456789abcdefABCDEF") == ""
+}
+
+func isBase32(s string) bool {
+	body := strings.TrimRight(s, "=")
+	return strings.Trim(body, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" && strings.ContainsAny(body, "234567")
 }
 
 func isBase64(s string) bool {

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/rand"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
@@ -12,6 +13,7 @@ func TestRandomSecretsPass(t *testing.T) {
 	makers := map[string]func(b []byte) string{
 		"hex":       func(b []byte) string { return hex.EncodeToString(b) },
 		"HEX":       func(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) },
+		"base32":    base32.StdEncoding.EncodeToString,
 		"base64":    base64.StdEncoding.EncodeToString,
 		"base64url": base64.RawURLEncoding.EncodeToString,
 	}
@@ -35,6 +37,7 @@ func TestSecretsAtTheLimit(t *testing.T) {
 		"9f86d081884c7d659a2feaa0c55ad015", // 16 bytes, hexadecimal
 		"n4bQgYhMfWWaL+qgxVrQFQ==",         // 16 bytes, base64
 		"n4bQgYhMfWWaL-qgxVrQFQ",           // 16 bytes, base64url
+		"4ZQK7H3WXN5RTYB2M6JDPVCLSA",       // crypto/rand.Text, base32
 		"k9$Lm@2x!Qz7&Rt5^Wp3*Yn8#Vb4",     // 28 random printable characters
 		"plunge mosaic thirty banjo wicked ferret oxygen lumber cabbage yonder zipper quartz", // twelve words by dice
 	} {
@@ -48,11 +51,12 @@ func TestWeakSecretsFail(t *testing.T) {
 	for _, s := range []string{
 		"",
 		"hunter2",
-		"9f86d081884c7d659a2feaa0c55ad01",    // 31 hexadecimal digits
-		"n4bQgYhMfWWaL-qgxVrQF",              // 21 characters of base64
-		"correct horse battery staple",       // four words
-		"correcthorsebatterystaple",          // letters that could be base64
-		"CORRECTHORSEBATTERYSTAPLEFORTHEWIN", // the same, louder
+		"9f86d081884c7d659a2feaa0c55ad01",           // 31 hexadecimal digits
+		"4ZQK7H3WXN5RTYB2M6JDPVCLS",                 // 25 characters of base32
+		"n4bQgYhMfWWaL-qgxVrQF",                     // 21 characters of base64
+		"correct horse battery staple",              // four words
+		"correcthorsebatterystaple",                 // letters that could be base64
+		"CORRECTHORSEBATTERYSTAPLEFORTHEWIN",        // the same, louder
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", // long, and nothing
 		"0123456789abcdef0123456789abcdef",          // hexadecimal, and nothing
 		"deadbeefdeadbeefdeadbeefdeadbeef",

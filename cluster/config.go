@@ -61,7 +61,7 @@ type Config struct {
 	// factory is called whenever the node starts a Raft instance.
 	Machines map[string]func() StateMachine
 
-	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same.
+	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same. Give all nodes the same.
 	MaxVoters int
 
 	// DeadAfter is how long a configured node must have been out of contact, by gossip and by Raft, before it is removed,

@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // directory is what this node has heard of others: where a node is, and whether it is alive. Raft's configuration is the
@@ -11,6 +12,7 @@ type directory struct {
 	mu    sync.Mutex
 	heard map[string]*sighting // by gossip name: one run of one node
 	saved map[string]string    // NodeID -> address of configured servers, kept whatever gossip says
+	most  map[string]uint64    // server ID -> highest index it was heard to have applied
 }
 
 // sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers may keep it.
@@ -20,13 +22,14 @@ type sighting struct {
 	addr    string
 	status  string // Alive, Dead or Left
 	applied uint64
+	at      time.Time // of this news
 	meta
 }
 
 func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
 
 func newDirectory() *directory {
-	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}}
+	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string]uint64{}}
 }
 
 // hear takes in the news of a run and returns what was known of it before.
@@ -52,13 +55,39 @@ func (d *directory) forgetOldRunsLocked(node string) {
 	}
 }
 
-func (d *directory) applied(gossip string, index uint64) {
+// applied notes how far a run was heard to be, as the server that it says to be.
+func (d *directory) applied(gossip, server string, index uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.heard[gossip]; s != nil && s.applied < index {
 		c := *s
 		c.applied = index
 		d.heard[gossip] = &c
+	}
+	d.most[server] = max(d.most[server], index)
+}
+
+// reached returns the highest index that a server was heard to have applied. A log that ends before it has forgotten what
+// others may count on: its disk was set back.
+func (d *directory) reached(server string) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.most[server]
+}
+
+// forget drops what is known of nodes that are neither alive nor configured, an hour after the last news of them.
+func (d *directory) forget(configured map[string]bool, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, s := range d.heard {
+		if s.status != Alive && !configured[s.server()] && now.Sub(s.at) > time.Hour {
+			delete(d.heard, name)
+		}
+	}
+	for server := range d.most {
+		if s := d.newestLocked(nodeOf(server)); !configured[server] && (s == nil || s.server() != server) {
+			delete(d.most, server)
+		}
 	}
 }
 

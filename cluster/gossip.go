@@ -83,7 +83,7 @@ func sightingOf(n *memberlist.Node) (*sighting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	s := &sighting{gossip: n.Name, node: nodeOf(n.Name), meta: m, status: Alive}
+	s := &sighting{gossip: n.Name, node: nodeOf(n.Name), meta: m, status: Alive, at: time.Now()}
 	s.addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
 	return s, nil
 }
@@ -149,12 +149,18 @@ func (g *gossip) NotifyMerge(ms []*memberlist.Node) error {
 
 // AckPayload and NotifyPingComplete are memberlist's PingDelegate: the applied index rides on probe answers.
 func (g *gossip) AckPayload() []byte {
-	return binary.AppendUvarint(nil, g.node.progress.load())
+	in := g.node.inst.Load()
+	if in == nil {
+		return nil
+	}
+	index, _ := in.fsm.view()
+	return appendString(binary.AppendUvarint(nil, index), in.server)
 }
 
 func (g *gossip) NotifyPingComplete(m *memberlist.Node, _ time.Duration, payload []byte) {
-	if index, n := binary.Uvarint(payload); n > 0 {
-		g.node.directory.applied(m.Name, index)
+	r := wireReader{b: payload}
+	if index, server := r.uvarint(), r.string(); r.done() && nodeOf(server) == nodeOf(m.Name) {
+		g.node.directory.applied(m.Name, server, index)
 	}
 }
 

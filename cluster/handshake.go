@@ -29,6 +29,7 @@ type hello struct {
 	source  string // Raft server ID of the speaker
 	boot    uint64 // boot counter of the speaker's incarnation
 	origin  uint64 // this run of it
+	last    uint64 // index of the last entry that its log holds, or its state covers
 	dest    string // Raft server ID spoken to; "" = whatever runs at that node
 }
 
@@ -36,6 +37,7 @@ func writeHello(w io.Writer, h hello) error {
 	b := append(make([]byte, 2, 128), helloVersion, byte(h.code))
 	b = appendString(appendString(b, h.cluster), h.source)
 	b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, h.boot), h.origin)
+	b = binary.AppendUvarint(b, h.last)
 	b = binary.AppendUvarint(appendString(b, h.dest), group)
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
 	_, err := w.Write(b)
@@ -64,7 +66,7 @@ func parseHello(b []byte) (hello, error) {
 		return hello{}, fmt.Errorf("%w: hello version %d", ErrVersion, v)
 	}
 	h := hello{code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(),
-		origin: rd.uint64(), dest: rd.string()}
+		origin: rd.uint64(), last: rd.uvarint(), dest: rd.string()}
 	if g := rd.uvarint(); !rd.done() || g != group {
 		return hello{}, fmt.Errorf("hello: %w", errMalformed)
 	}
@@ -127,6 +129,9 @@ func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
 	}
 	if n.fsm().setBack(registration{origin: h.origin, server: h.source, boot: h.boot}) {
 		return fmt.Errorf("%w: %s, boot counter %d", errSetBack, h.source, h.boot)
+	}
+	if reached := n.directory.reached(h.source); h.last < reached {
+		return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", errSetBack, h.source, h.last, reached)
 	}
 	return nil
 }

@@ -89,11 +89,14 @@ func (n *Node) saveAddresses() {
 			continue // taken in by nobody yet, or no log: what was known may still be needed
 		}
 		now := disk.Peers{Servers: map[string][]string{}}
+		configured := map[string]bool{}
 		for _, s := range servers {
+			configured[string(s.ID)] = true
 			if addr := n.directory.keep(nodeOf(string(s.ID))); addr != "" {
 				now.Servers[string(s.ID)] = []string{addr}
 			}
 		}
+		n.directory.forget(configured, time.Now())
 		if n.dir == nil || now.Equal(saved) {
 			continue
 		}

@@ -234,3 +234,37 @@ func TestTags(t *testing.T) {
 		t.Errorf("a sees b as %+v", m)
 	}
 }
+
+// A copy of a running node's directory starts with a boot counter that nobody has seen yet. What gives it away is its log,
+// which ends before what the node is known to have applied.
+func TestRestoredBackup(t *testing.T) {
+	t.Parallel()
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	a := openTest(t, Config{Name: "a", Dir: dirs[0]})
+	ready(t, a)
+	b := openTest(t, Config{Name: "b", Dir: dirs[1], Join: []string{a.Addr()}})
+	c := openTest(t, Config{Name: "c", Dir: dirs[2], Join: []string{a.Addr()}})
+	ready(t, b, c)
+	propose(t, c, "append x 1")
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(dirs[2])); err != nil { // while it runs, and nothing is written
+		t.Fatal(err)
+	}
+	was := c.instance().server
+	propose(t, c, "append x 2")
+	index := c.progress.load()
+	waitFor(t, "the others to hear of it", func() bool {
+		return a.directory.reached(was) >= index && b.directory.reached(was) >= index
+	})
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = openTest(t, Config{Name: "c", Dir: copied, Join: []string{a.Addr()}})
+	ready(t, c)
+	if c.instance().server == was {
+		t.Errorf("the backup goes on as %s", was)
+	}
+	if got := local(c, "x"); got != "1,2," {
+		t.Errorf("x = %q", got)
+	}
+}

@@ -67,6 +67,11 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 		return nil, err
 	}
 	in.store = store
+	last, err := store.LastIndex()
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	in.lastAppended.Store(last)
 	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
@@ -121,6 +126,12 @@ func (in *instance) halted(err error) {
 		<-in.made
 		in.stop()
 	})
+}
+
+// last returns the index up to which this node has the log, or the state that the log led to.
+func (in *instance) last() uint64 {
+	index, _ := in.fsm.view()
+	return max(index, in.lastAppended.Load())
 }
 
 // appended is called by the log store with its last index.

@@ -236,10 +236,11 @@ type whoami struct {
 	server  string
 	boot    uint64
 	origin  uint64
+	last    uint64
 }
 
 func (w whoami) hello(c code, dest string) hello {
-	return hello{code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, dest: dest}
+	return hello{code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, last: w.last, dest: dest}
 }
 
 func (n *Node) self() whoami {
@@ -247,7 +248,7 @@ func (n *Node) self() whoami {
 	defer n.mu.Unlock()
 	w := whoami{cluster: n.cluster, server: serverID(n.id, n.inc), boot: n.boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
-		w.origin = in.origin.id
+		w.origin, w.last = in.origin.id, in.last()
 	}
 	return w
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -37,43 +36,6 @@ const (
 	batchesInFlight = 8
 	tidyFrom        = 1024
 )
-
-// proposal is one command and whoever waits for it.
-type proposal struct {
-	machine string
-	cmd     []byte
-	done    chan outcome // holds one
-	state   atomic.Int32
-}
-
-// States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that nothing left
-// this node.
-const (
-	waiting   int32 = iota
-	sent            // it may have left this node
-	gone            // nobody waits any more, and it was not sent
-	abandoned       // nobody waits any more, and it may have been sent
-)
-
-// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node.
-func (p *proposal) giveUp() (maybe bool) {
-	if p.state.CompareAndSwap(waiting, gone) {
-		return false
-	}
-	p.state.Store(abandoned)
-	return true
-}
-
-func (p *proposal) wanted() bool {
-	s := p.state.Load()
-	return s == waiting || s == sent
-}
-
-type outcome struct {
-	index uint64
-	value []byte
-	err   error
-}
 
 // errMoved says that the instance ended before the proposal was sent: the next one can take it.
 var errMoved = errors.New("the raft instance was replaced")
@@ -161,14 +123,6 @@ func (o *originator) close() {
 	o.queue = nil
 }
 
-// outgoing is a batch under way with the proposals in it.
-type outgoing struct {
-	seq    uint64
-	ps     []*proposal
-	frozen bool   // it may have left this node, so it must not change any more
-	body   []byte // of the frozen batch
-}
-
 // next takes what is waiting, as far as one batch goes.
 func (o *originator) next() *outgoing {
 	o.mu.Lock()
@@ -191,37 +145,6 @@ func (o *originator) next() *outgoing {
 		out.seq = o.seq
 	}
 	return out
-}
-
-// claim decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
-// is left who waits.
-func (out *outgoing) claim() bool {
-	if out.frozen {
-		return true
-	}
-	kept := out.ps[:0]
-	for _, p := range out.ps {
-		if p.state.CompareAndSwap(waiting, sent) {
-			kept = append(kept, p)
-			out.body = appendCommand(out.body, p.machine, p.cmd)
-		}
-	}
-	out.ps, out.frozen = kept, true
-	return len(kept) > 0
-}
-
-// release undoes claim: the batch certainly did not get through.
-func (out *outgoing) release() {
-	for _, p := range out.ps {
-		p.state.CompareAndSwap(sent, waiting)
-	}
-	out.frozen, out.body = false, nil
-}
-
-func (out *outgoing) fail(err error) {
-	for _, p := range out.ps {
-		p.done <- outcome{err: err}
-	}
 }
 
 // floor returns the lowest batch whose answer is still wanted.
@@ -274,7 +197,7 @@ func (o *originator) deliver(out *outgoing) {
 		case errors.Is(err, ErrTooLarge): // the answers, at the leader: it was applied
 			out.fail(fmt.Errorf("%w: its answer: %w", ErrUncertain, err))
 			return
-		case errors.Is(err, errMalformed):
+		case errors.Is(err, errMalformed), errors.Is(err, errNoMachine):
 			out.fail(err)
 			return
 		}
@@ -283,14 +206,6 @@ func (o *originator) deliver(out *outgoing) {
 			return
 		}
 	}
-}
-
-// overtaken is the answer to a batch that the end of the instance overtook.
-func (out *outgoing) overtaken() error {
-	if out.frozen {
-		return ErrUncertain
-	}
-	return errMoved
 }
 
 func (o *originator) settle(out *outgoing, a leaderAnswer, leader string) {
@@ -333,9 +248,6 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	return a, leader, err
 }
 
-// wanted reports whether anybody still waits for the batch.
-func (out *outgoing) wanted() bool { return slices.ContainsFunc(out.ps, (*proposal).wanted) }
-
 // route returns the way to the leader, once it is open.
 func (o *originator) route(ctx context.Context, leader string) (func(context.Context, batch) (leaderAnswer, error), error) {
 	if leader == o.in.server {
@@ -372,7 +284,7 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 	if err := endOf(&r); err != nil {
 		return nil, err
 	}
-	if err := b.each(func(_, _ []byte) {}); err != nil {
+	if err := n.acceptable(&b); err != nil {
 		return nil, err // before it can reach the log
 	}
 	l := n.instance().lead.Load()
@@ -384,6 +296,18 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 		return nil, a.err
 	}
 	return appendAnswer(binary.AppendUvarint(nil, a.term), a.answer), nil
+}
+
+// acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer program than
+// this one, on its way to all, would stop the older ones.
+func (n *Node) acceptable(b *batch) error {
+	var unknown error
+	err := b.each(func(machine, _ []byte) {
+		if n.cfg.Machines[string(machine)] == nil {
+			unknown = fmt.Errorf("%w: %q", errNoMachine, machine)
+		}
+	})
+	return errors.Join(err, unknown)
 }
 
 // register makes this origin known, once, and again if the farm forgot it. False at the end of the instance.

@@ -10,7 +10,7 @@ import (
 )
 
 func FuzzHello(f *testing.F) {
-	for _, h := range []hello{{}, {codeOtherFarm, "c1", "n.1", 7, 8, "m.2"}, {cluster: strings.Repeat("x", 300)}} {
+	for _, h := range []hello{{}, {codeOtherFarm, "c1", "n.1", 7, 8, 9, "m.2"}, {cluster: strings.Repeat("x", 300)}} {
 		var b bytes.Buffer
 		if err := writeHello(&b, h); err != nil {
 			f.Fatal(err)

@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// proposal is one command and whoever waits for it.
+type proposal struct {
+	machine string
+	cmd     []byte
+	done    chan outcome // holds one
+	state   atomic.Int32
+}
+
+// States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that nothing left
+// this node.
+const (
+	waiting   int32 = iota
+	sent            // it may have left this node
+	gone            // nobody waits any more, and it was not sent
+	abandoned       // nobody waits any more, and it may have been sent
+)
+
+// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node.
+func (p *proposal) giveUp() (maybe bool) {
+	if p.state.CompareAndSwap(waiting, gone) {
+		return false
+	}
+	p.state.Store(abandoned)
+	return true
+}
+
+func (p *proposal) wanted() bool {
+	s := p.state.Load()
+	return s == waiting || s == sent
+}
+
+type outcome struct {
+	index uint64
+	value []byte
+	err   error
+}
+
+// outgoing is a batch under way with the proposals in it.
+type outgoing struct {
+	seq    uint64
+	ps     []*proposal
+	frozen bool   // it may have left this node, so it must not change any more
+	body   []byte // of the frozen batch
+}
+
+// claim decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
+// is left who waits.
+func (out *outgoing) claim() bool {
+	if out.frozen {
+		return true
+	}
+	kept := out.ps[:0]
+	for _, p := range out.ps {
+		if p.state.CompareAndSwap(waiting, sent) {
+			kept = append(kept, p)
+			out.body = appendCommand(out.body, p.machine, p.cmd)
+		}
+	}
+	out.ps, out.frozen = kept, true
+	return len(kept) > 0
+}
+
+// release undoes claim: the batch certainly did not get through.
+func (out *outgoing) release() {
+	for _, p := range out.ps {
+		p.state.CompareAndSwap(sent, waiting)
+	}
+	out.frozen, out.body = false, nil
+}
+
+func (out *outgoing) fail(err error) {
+	for _, p := range out.ps {
+		p.done <- outcome{err: err}
+	}
+}
+
+// overtaken is the answer to a batch that the end of the instance overtook.
+func (out *outgoing) overtaken() error {
+	if out.frozen {
+		return ErrUncertain
+	}
+	return errMoved
+}
+
+// wanted reports whether anybody still waits for the batch.
+func (out *outgoing) wanted() bool { return slices.ContainsFunc(out.ps, (*proposal).wanted) }

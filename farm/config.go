@@ -52,7 +52,9 @@ type Config struct {
 	// Admin answers the health paths; "" = a free port on loopback, see AdminAddr. None: do not listen.
 	Admin string
 
-	// Join holds peer addresses of other nodes; one that answers is enough. Empty, on a node without state: found a farm.
+	// Join holds peer addresses of nodes; one that answers is enough. With the same list on every machine, this node's own
+	// address in it, the nodes of the list found a farm together; Cluster.Expect sets another number of founders. Empty,
+	// on a node without state: found a farm alone.
 	Join []string
 
 	// Secrets authenticate the nodes to each other: the first is used, all are accepted. At least 128 bits. May be empty

@@ -34,6 +34,8 @@ func Flags(fs *flag.FlagSet) *Config {
 	text(&c.Farm, "farm", "`name` of the farm, the same on all nodes; default webfarm")
 
 	fs.Var(&listFlag{list: &c.Join}, "join", "peer `addresses` of other nodes, by commas or by repeating the flag [FARM_JOIN]")
+	fs.IntVar(&c.Cluster.Expect, "expect", 0, "`number` of nodes that found the farm together; default the length of -join "+
+		"if that holds this node's own address [FARM_EXPECT]")
 	fs.Var((*roleFlag)(&c.Role), "role", "`role` of this node: ordinary, front or staging [FARM_ROLE]")
 	fs.Var(&proxiesFlag{list: &c.TrustedProxies}, "trusted-proxies",
 		"`addresses or networks` of proxies in front, by commas [FARM_TRUSTED_PROXIES]")
@@ -41,6 +43,7 @@ func Flags(fs *flag.FlagSet) *Config {
 
 	c.problem = errors.Join(
 		fromEnv(&listFlag{list: &c.Join}, "FARM_JOIN"),
+		intFromEnv(&c.Cluster.Expect, "FARM_EXPECT"),
 		fromEnv((*roleFlag)(&c.Role), "FARM_ROLE"),
 		fromEnv(&proxiesFlag{list: &c.TrustedProxies}, "FARM_TRUSTED_PROXIES"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
@@ -70,6 +73,19 @@ func boolFromEnv(p *bool, name string) error {
 		return fmt.Errorf("%s: %q is neither true nor false", name, s)
 	}
 	*p = b
+	return nil
+}
+
+func intFromEnv(p *int, name string) error {
+	s := os.Getenv(name)
+	if s == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return fmt.Errorf("%s: %q is no number of nodes", name, s)
+	}
+	*p = n
 	return nil
 }
 

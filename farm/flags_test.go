@@ -31,14 +31,14 @@ func parse(t *testing.T, env map[string]string, args ...string) (*Config, error)
 }
 
 func TestFlags(t *testing.T) {
-	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1", "FARM_LEAVE": "true"},
+	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1", "FARM_LEAVE": "true", "FARM_EXPECT": "5"},
 		"-name", "n1", "-peer", ":2", "-advertise", "h:2", "-admin", "none", "-dir", "d", "-farm", "f", "-role", "front",
-		"-join", "x:1, y:1", "-join", "z:1", "-trusted-proxies", "10.1.2.3/8,::1")
+		"-join", "x:1, y:1", "-join", "z:1", "-trusted-proxies", "10.1.2.3/8,::1", "-expect", "3")
 	if err != nil || c.problem != nil {
 		t.Fatal(err, c.problem)
 	}
 	if c.HTTP != ":1" || c.Name != "n1" || c.Peer != ":2" || c.Advertise != "h:2" || c.Admin != None || c.Dir != "d" ||
-		c.Farm != "f" || c.Role != cluster.Front || !c.LeaveOnStop {
+		c.Farm != "f" || c.Role != cluster.Front || !c.LeaveOnStop || c.Cluster.Expect != 3 {
 		t.Errorf("config %+v", c)
 	}
 	if !slices.Equal(c.Join, []string{"x:1", "y:1", "z:1"}) {
@@ -51,11 +51,11 @@ func TestFlags(t *testing.T) {
 }
 
 func TestFlags_Environment(t *testing.T) {
-	c, err := parse(t, map[string]string{"FARM_JOIN": "a:1,b:1", "FARM_ROLE": "staging", "FARM_TRUSTED_PROXIES": "10.0.0.1"})
+	c, err := parse(t, map[string]string{"FARM_JOIN": "a:1,b:1", "FARM_EXPECT": "5", "FARM_ROLE": "staging", "FARM_TRUSTED_PROXIES": "10.0.0.1"})
 	if err != nil || c.problem != nil {
 		t.Fatal(err, c.problem)
 	}
-	if !slices.Equal(c.Join, []string{"a:1", "b:1"}) || c.Role != cluster.Staging || len(c.TrustedProxies) != 1 {
+	if !slices.Equal(c.Join, []string{"a:1", "b:1"}) || c.Role != cluster.Staging || len(c.TrustedProxies) != 1 || c.Cluster.Expect != 5 {
 		t.Errorf("config %+v", c)
 	}
 	if c, _ = parse(t, map[string]string{"FARM_JOIN": "a:1"}, "-join", ""); len(c.Join) != 0 {
@@ -93,6 +93,7 @@ func TestFlags_Wrong(t *testing.T) {
 		{"FARM_ROLE": "king"},
 		{"FARM_TRUSTED_PROXIES": "example.com"},
 		{"FARM_LEAVE": "perhaps"},
+		{"FARM_EXPECT": "some"},
 		{"FARM_SECRET": "a", "FARM_SECRET_FILE": empty},
 		{"FARM_SECRET_FILE": empty},
 		{"FARM_SECRET": " , "},
@@ -113,7 +114,7 @@ func TestFlags_Wrong(t *testing.T) {
 			}
 		}
 	}
-	for _, args := range [][]string{{"-role", "king"}, {"-trusted-proxies", "x"}, {"-leave=perhaps"}} {
+	for _, args := range [][]string{{"-role", "king"}, {"-trusted-proxies", "x"}, {"-leave=perhaps"}, {"-expect", "some"}} {
 		if _, err := parse(t, nil, args...); err == nil {
 			t.Errorf("%v: no error", args)
 		}

@@ -18,8 +18,7 @@ const stopTime = 30 * time.Second
 // of it or has died in whatever way, the node stops.
 type child struct {
 	program, name, dir, http, peer string
-	others                         []string // peer addresses of the other nodes
-	founds                         bool     // it founds the farm: the first node of a new one, at its first start
+	join                           []string // peer addresses of all nodes: they found the farm together
 
 	cmd   *exec.Cmd
 	leash io.Closer
@@ -36,12 +35,8 @@ func (c *child) start(exits chan<- *child) error {
 		return err
 	}
 	defer log.Close() // the process has its own
-	join := strings.Join(c.others, ",")
-	if c.founds {
-		join = ""
-	}
 	c.cmd = exec.Command(c.program, "-node", "-leashed", "-name", c.name,
-		"-http", c.http, "-peer", c.peer, "-join", join, "-dir", c.dir)
+		"-http", c.http, "-peer", c.peer, "-join", strings.Join(c.join, ","), "-dir", c.dir)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.SysProcAttr = apart()
 	if c.leash, err = c.cmd.StdinPipe(); err != nil {
@@ -50,7 +45,6 @@ func (c *child) start(exits chan<- *child) error {
 	if err := c.cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", c.name, err)
 	}
-	c.founds = false
 	c.ended = make(chan struct{})
 	go func() {
 		c.err = c.cmd.Wait()

@@ -78,13 +78,9 @@ func (l *launcher) prepare(n int) error {
 	if err != nil {
 		return err
 	}
-	founded := false
 	for i := range n {
 		c := &child{program: program, name: "n" + strconv.Itoa(i+1)}
 		c.dir = filepath.Join(l.dir, c.name)
-		if _, err := os.Stat(c.dir); err == nil {
-			founded = true
-		}
 		if c.http, err = freeAddr(firstHTTP + i); err != nil {
 			return err
 		}
@@ -93,13 +89,12 @@ func (l *launcher) prepare(n int) error {
 		}
 		l.nodes = append(l.nodes, c)
 	}
-	for i, c := range l.nodes {
-		c.founds = i == 0 && !founded
-		for _, other := range l.nodes {
-			if other != c {
-				c.others = append(c.others, other.peer)
-			}
-		}
+	var peers []string
+	for _, c := range l.nodes {
+		peers = append(peers, c.peer)
+	}
+	for _, c := range l.nodes {
+		c.join = peers
 	}
 	return os.MkdirAll(l.dir, 0o755)
 }

@@ -73,6 +73,10 @@ type Config struct {
 	// 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
 	Heartbeat time.Duration
 
+	// SnapshotBytes is how many bytes may go through the log before a snapshot is taken and the log cut; 0 means 64 MiB. A
+	// snapshot is taken every ten minutes as well, if anything was written.
+	SnapshotBytes int64
+
 	// Network is how the node reaches the network; nil means the operating system's.
 	Network Network
 
@@ -87,6 +91,8 @@ const (
 	defaultHeartbeat = 500 * time.Millisecond
 	leastHeartbeat   = 150 * time.Millisecond
 	defaultMaxVoters = 5
+
+	defaultSnapshotBytes = 64 << 20
 
 	defaultDeadAfter       = 5 * time.Minute
 	defaultDeadAfterMemory = 30 * time.Second
@@ -104,6 +110,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = defaultHeartbeat
+	}
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = defaultSnapshotBytes
 	}
 	if c.DeadAfter == 0 {
 		c.DeadAfter = defaultDeadAfter
@@ -131,6 +140,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), maxVersion)
 	case c.MaxVoters < 1:
 		return fmt.Errorf("MaxVoters is %d; it must be at least 1", c.MaxVoters)
+	case c.SnapshotBytes < 0:
+		return fmt.Errorf("SnapshotBytes is %d; it must not be negative", c.SnapshotBytes)
 	case c.Expect < 0:
 		return fmt.Errorf("Expect is %d; it must not be negative", c.Expect)
 	case c.Heartbeat < leastHeartbeat:

@@ -48,10 +48,8 @@ type instance struct {
 }
 
 const (
-	snapshotBytes    = 64 << 20 // of log since the last snapshot
 	snapshotEvery    = 10 * time.Minute
 	snapshotCheck    = time.Second
-	trailingBytes    = 16 << 20
 	leastTrailing    = 256
 	drainPatience    = 500 * time.Millisecond
 	shutdownPatience = 5 * time.Second
@@ -280,7 +278,7 @@ func (in *instance) snapshots() {
 	last := time.Now()
 	for sleep(in.ctx, snapshotCheck) {
 		bytes, entries := in.fsm.pending()
-		if bytes < snapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
+		if bytes < in.node.cfg.SnapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
 			continue
 		}
 		last = time.Now()
@@ -290,10 +288,10 @@ func (in *instance) snapshots() {
 	}
 }
 
-// snapshot takes one, and keeps as many entries behind it as take trailingBytes: a follower that was away for a moment
-// shall not need a snapshot, and raft counts entries, of whatever size.
+// snapshot takes one, and keeps as many entries behind it as take a quarter of SnapshotBytes: a follower that was away for
+// a moment shall not need a snapshot, and raft counts entries, of whatever size.
 func (in *instance) snapshot(bytes, entries int64) error {
-	if err := in.setTrailing(uint64(max(leastTrailing, trailingBytes*entries/max(bytes, 1)))); err != nil {
+	if err := in.setTrailing(uint64(max(leastTrailing, in.node.cfg.SnapshotBytes/4*entries/max(bytes, 1)))); err != nil {
 		return err
 	}
 	return in.guard(in.raft.Snapshot())

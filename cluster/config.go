@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
 // Config says how a node takes part in a cluster. The zero Config is a farm of one, in memory, on loopback. It is copied
@@ -82,6 +83,15 @@ type Config struct {
 
 	// Logger is where the node logs; nil means slog.Default().
 	Logger *slog.Logger
+
+	wrapStore func(raftlog.Store) raftlog.Store // for tests: a disk that hangs
+}
+
+func (c *Config) wrapped(s raftlog.Store) raftlog.Store {
+	if c.wrapStore == nil {
+		return s
+	}
+	return c.wrapStore(s)
 }
 
 // Network is how a node listens and dials. Addresses are host:port with an IP address for a host.

@@ -19,6 +19,8 @@ import (
 type fsm struct {
 	machines map[string]StateMachine
 	names    []string           // of machines, sorted
+	restored func()             // told after each restored snapshot
+	applied  func()             // told before each batch
 	advanced func(index uint64) // told after each batch and each restored snapshot
 	halt     func(error)        // told once when the log has something that must not be skipped
 	halted   atomic.Bool
@@ -40,7 +42,7 @@ type fsm struct {
 }
 
 func newFSM(factories map[string]func() StateMachine, advanced func(uint64), halt func(error)) *fsm {
-	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, halt: halt, origins: newOrigins()}
+	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, restored: func() {}, applied: func() {}, halt: halt, origins: newOrigins()}
 	for name, make := range factories {
 		f.machines[name] = make()
 	}
@@ -60,6 +62,7 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
 // ApplyBatch applies committed entries. What it returns for an entry of commands is a []answer, one for each batch.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	f.applied()
 	out := make([]any, len(logs))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -277,6 +280,7 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	f.advanced(f.index)
+	f.restored()
 	return nil
 }
 

@@ -134,14 +134,35 @@ func (n *Node) openLog(appended func(last uint64)) (raftlog.Store, raft.Snapshot
 // resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
 type resetOrder struct {
 	server string
-	farm   bool
+	kind   resetKind
 	reason error
+}
+
+type resetKind int
+
+const (
+	restartRaft resetKind = iota // on the same log
+	forgetLog
+	forgetFarm // and the log
+)
+
+// restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log to go on
+// with. It returns at once.
+func (n *Node) restart(server string, reason error) {
+	o := resetOrder{server, restartRaft, reason}
+	if !n.durable() {
+		o.kind = forgetLog
+	}
+	select {
+	case n.resets <- o:
+	default:
+	}
 }
 
 // reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
 func (n *Node) reset(server string, reason error) {
 	select {
-	case n.resets <- resetOrder{server: server, reason: reason}:
+	case n.resets <- resetOrder{server, forgetLog, reason}:
 	default:
 	}
 }
@@ -153,8 +174,12 @@ func (n *Node) resetOnDemand() {
 			if o.server != n.instance().server {
 				continue // that has been done
 			}
-			n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
-			if err := n.replaceInstance(o.farm); err != nil {
+			if o.kind == restartRaft {
+				n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
+			} else {
+				n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
+			}
+			if err := n.replaceInstance(o.kind); err != nil {
 				n.fail(err)
 				return
 			}
@@ -164,19 +189,24 @@ func (n *Node) resetOnDemand() {
 	}
 }
 
-// replaceInstance starts over without votes and log; without the farm, too, if it is given up for another one.
-func (n *Node) replaceInstance(farm bool) error {
+// replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
+// the farm, too, if it is given up for another one.
+func (n *Node) replaceInstance(kind resetKind) error {
 	if err := n.instance().stop(); err != nil {
 		return err
 	}
-	if n.dir != nil {
+	if n.dir != nil && kind != restartRaft {
 		if _, err := n.dir.Discard(logDir); err != nil {
 			return err
 		}
 	}
 	n.mu.Lock()
-	n.inc = randomHex(8)
-	if farm {
+	if kind == restartRaft {
+		n.boot++
+	} else {
+		n.inc = randomHex(8)
+	}
+	if kind == forgetFarm {
 		n.cluster, n.founding, n.caughtUp, n.freshAt = "", false, false, time.Time{}
 	}
 	err := n.saveIdentityLocked()
@@ -190,7 +220,7 @@ func (n *Node) replaceInstance(farm bool) error {
 		return err
 	}
 	n.inst.Store(in)
-	if farm {
+	if kind == forgetFarm {
 		n.local.Store(in.fsm)
 		n.progress.reset()
 		n.toldSecond.Store(false)

@@ -43,6 +43,10 @@ type instance struct {
 
 	reloadMu sync.Mutex // held while raft's configuration is changed
 
+	stalledMu sync.Mutex
+	stalled   *time.Timer // runs while a write to the log takes too long
+	restores  []time.Time // of snapshots, since something was applied; see restored
+
 	made chan struct{} // closed when there is a raft, or never will be
 	end  ending
 }
@@ -64,6 +68,7 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	store = watchedStore{n.cfg.wrapped(store), in}
 	in.store = store
 	last, err := store.LastIndex()
 	if err != nil {
@@ -71,6 +76,8 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 	}
 	in.lastAppended.Store(last)
 	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
+	in.fsm.restored = in.restored
+	in.fsm.applied = func() { in.restores = nil }
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
 	in.nudger = newNudger(in)

@@ -14,20 +14,21 @@ import (
 // leadership is what a node does while it leads one term: it puts waiting batches into entries, answers barriers, and
 // keeps the voters. It is made when raft says that this node leads and ends when it does not any more.
 type leadership struct {
-	in       *instance
-	term     uint64
-	ctx      context.Context
-	cancel   context.CancelFunc
-	formed   chan struct{} // closed once users may write
-	opened   chan struct{} // closed once an entry of this term is applied here: then everything before it is, too
-	queue    chan *leaderBatch
-	slots    chan struct{} // one for each entry in flight
-	flown    chan flight
-	clock    *logClock
-	barr     rounds[uint64]
-	formOnce sync.Once     // closes formed
-	kick     chan struct{} // wakes the voters' controller
-	wg       sync.WaitGroup
+	in           *instance
+	term         uint64
+	ctx          context.Context
+	cancel       context.CancelFunc
+	formed       chan struct{} // closed once users may write
+	opened       chan struct{} // closed once an entry of this term is applied here: then everything before it is, too
+	queue        chan *leaderBatch
+	slots        chan struct{} // one for each entry in flight
+	flown        chan flight
+	clock        *logClock
+	barr         rounds[uint64]
+	transferring time.Time     // since when raft refuses entries for a transfer; see transferStuck
+	formOnce     sync.Once     // closes formed
+	kick         chan struct{} // wakes the voters' controller
+	wg           sync.WaitGroup
 
 	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
 	over   bool         // nobody enters any more
@@ -250,7 +251,9 @@ func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
 // answers what is open when it steps down.
 func (l *leadership) settle() {
 	for f := range l.flown {
-		err := applyError(f.future.Error())
+		err := f.future.Error()
+		l.transferStuck(err)
+		err = applyError(err)
 		<-l.slots
 		if err != nil {
 			f.done(nil, err)

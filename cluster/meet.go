@@ -26,7 +26,7 @@ func (n *Node) giveUpFarm(s *sighting) {
 	reason := fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at %s, which it joins now",
 		n.self().cluster, s.cluster, s.name, s.addr)
 	select {
-	case n.resets <- resetOrder{server: n.instance().server, farm: true, reason: reason}:
+	case n.resets <- resetOrder{n.instance().server, forgetFarm, reason}:
 	default:
 	}
 	n.changed.notify()

@@ -1,0 +1,108 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+)
+
+// The watchdogs notice states that raft does not get out of by itself, and have the node start a new Raft instance: on the
+// same log if it is durable, as a new incarnation if not.
+
+const (
+	stallHeartbeats = 4                // a write to the log may take so many heartbeat timeouts
+	stallPatience   = 30 * time.Second // then for so long, before the node gives up
+	restoreWindow   = time.Minute
+	restoresInRow   = 3
+)
+
+// ErrStalled says that the disk under the data directory has not answered for so long that the node gave up. Look at the
+// disk and start the node again.
+var ErrStalled = errors.New("the disk does not answer")
+
+// watchedStore has an eye on how long writes take. A leader whose disk hangs goes on with its heartbeats, so nobody would
+// take its place while every write hangs (raft issues 503, 614, 666).
+type watchedStore struct {
+	raftlog.Store
+	in *instance
+}
+
+func (s watchedStore) StoreLog(l *raft.Log) error {
+	return s.watch(func() error { return s.Store.StoreLog(l) })
+}
+func (s watchedStore) StoreLogs(l []*raft.Log) error {
+	return s.watch(func() error { return s.Store.StoreLogs(l) })
+}
+func (s watchedStore) Set(k, v []byte) error {
+	return s.watch(func() error { return s.Store.Set(k, v) })
+}
+func (s watchedStore) SetUint64(k []byte, v uint64) error {
+	return s.watch(func() error { return s.Store.SetUint64(k, v) })
+}
+
+// watch runs a write. One that takes too long poisons the instance: nothing more is sent or heard, so the others go on
+// without it. An error would not do: the write may still reach the disk. When it has returned at last, the node begins
+// anew with what is on the disk; if it does not, the node fails.
+func (s watchedStore) watch(write func() error) error {
+	limit := stallHeartbeats * s.in.node.cfg.Heartbeat
+	t := time.AfterFunc(limit, func() { s.in.poison(limit) })
+	err := write()
+	if !t.Stop() {
+		s.in.recovered()
+	}
+	return err
+}
+
+// poison cuts the instance off.
+func (in *instance) poison(after time.Duration) {
+	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
+	in.stalledMu.Lock()
+	defer in.stalledMu.Unlock()
+	if in.stalled == nil {
+		in.stalled = time.AfterFunc(stallPatience, func() {
+			in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after+stallPatience))
+		})
+	}
+	in.layer.Close()
+}
+
+// recovered is called when a write that poisoned the instance has returned.
+func (in *instance) recovered() {
+	in.stalledMu.Lock()
+	defer in.stalledMu.Unlock()
+	if in.stalled != nil {
+		in.stalled.Stop()
+	}
+	in.node.restart(in.server, ErrStalled)
+}
+
+// restored notes that raft has restored a snapshot. Several in a row with nothing applied between mean that this follower
+// refuses every append after it (raft issue 697): a new instance on the same log does not. It is called by raft's
+// state machine goroutine only, as is applied.
+func (in *instance) restored() {
+	now := time.Now()
+	in.restores = append(in.restores, now)
+	if n := len(in.restores); n >= restoresInRow && now.Sub(in.restores[n-restoresInRow]) < restoreWindow {
+		in.restores = nil
+		in.node.restart(in.server, fmt.Errorf("%d snapshots in a row led nowhere", restoresInRow))
+	}
+}
+
+// transferStuck notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses everything,
+// as the leader, for ever (raft issue 696). It is called by one goroutine.
+func (l *leadership) transferStuck(err error) {
+	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		l.transferring = time.Time{}
+		return
+	}
+	switch now := time.Now(); {
+	case l.transferring.IsZero():
+		l.transferring = now
+	case now.Sub(l.transferring) > 4*l.in.node.cfg.Heartbeat:
+		l.in.node.restart(l.in.server, errors.New("a transfer of leadership does not end"))
+	}
+}

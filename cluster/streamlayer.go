@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,6 +100,16 @@ func (l *streamLayer) track(c net.Conn) (net.Conn, error) {
 	t := &trackedConn{Conn: c, layer: l}
 	l.open[t] = struct{}{}
 	return t, nil
+}
+
+// hangUp ends every connection that is open now. Both sides open new ones when they need them.
+func (l *streamLayer) hangUp() {
+	l.mu.Lock()
+	open := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
 }
 
 type trackedConn struct {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -11,14 +12,16 @@ import (
 // type: behind an interface raft would not find pre-vote.
 type transport struct {
 	*raft.NetworkTransport
+	layer    *streamLayer
 	consumer chan raft.RPC
 	done     chan struct{}
+	inbound  atomic.Int32 // reads of snapshots under way
 }
 
 func newTransport(l *streamLayer, log *raft.NetworkTransportConfig) *transport {
 	log.Stream, log.MaxPool, log.MaxRPCsInFlight = l, 3, 2
 	log.Timeout, log.MsgpackUseNewTimeFormat = 3*time.Second, true
-	return &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(log), consumer: make(chan raft.RPC),
+	return &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(log), layer: l, consumer: make(chan raft.RPC),
 		done: make(chan struct{})}
 }
 
@@ -30,6 +33,9 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
+			if rpc.Reader != nil {
+				rpc.Reader = &snapshotStream{rpc.Reader, t}
+			}
 			select {
 			case t.consumer <- rpc:
 			case <-t.done:

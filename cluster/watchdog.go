@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +17,7 @@ import (
 const (
 	stallHeartbeats = 4                // a write to the log may take so many heartbeat timeouts
 	stallPatience   = 30 * time.Second // then for so long, before the node gives up
+	streamPatience  = 10 * time.Second // for the next bytes of a snapshot
 	restoreWindow   = time.Minute
 	restoresInRow   = 3
 )
@@ -78,6 +80,21 @@ func (in *instance) recovered() {
 		in.stalled.Stop()
 	}
 	in.node.restart(in.server, ErrStalled)
+}
+
+// snapshotStream is a snapshot on its way in. raft reads it on its main goroutine and without a deadline, so a sender that
+// falls silent without a word would keep this node from voting, and from ever hearing another leader.
+type snapshotStream struct {
+	io.Reader
+	transport *transport
+}
+
+func (s *snapshotStream) Read(p []byte) (int, error) {
+	s.transport.inbound.Add(1)
+	defer s.transport.inbound.Add(-1)
+	t := time.AfterFunc(streamPatience, s.transport.layer.hangUp)
+	defer t.Stop()
+	return s.Reader.Read(p)
 }
 
 // restored notes that raft has restored a snapshot. Several in a row with nothing applied between mean that this follower

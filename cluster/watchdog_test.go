@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -171,4 +172,38 @@ func TestRestoreLoop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A snapshot stops coming in the middle, and its sender says nothing more: the receiver must not wait for it for ever.
+func TestSnapshotThatStopsComing(t *testing.T) {
+	unformed(t, 3, true, func(l *lab) {
+		l.symmetric()
+		for _, n := range l.nodes {
+			n.conf.SnapshotBytes = 1 << 20
+			n.start()
+		}
+		l.ready(l.nodes...)
+		leader, others := l.leader()
+		away := others[0]
+		l.cut(away)
+		value := bytes.Repeat([]byte("v"), 32<<10)
+		for i := range 400 { // 12 MiB: far more than a connection holds
+			leader.must("set k%d %s", i, value)
+		}
+		l.until(10*time.Second, "the log is cut behind a snapshot", func() bool { return leader.firstIndex() > 100 })
+		leader.must("append x 1")
+		l.net.Delay(leader.ip, away.ip, 100*time.Millisecond)
+		l.net.Heal()
+		l.until(20*time.Second, "a snapshot is on its way in", func() bool { return away.instance().transport.inbound.Load() > 0 })
+		l.net.Cut(leader.ip, away.ip) // and what is on its way stays there
+		l.net.Cut(away.ip, leader.ip)
+		time.Sleep(streamPatience + 5*time.Second)
+		if n := away.instance().transport.inbound.Load(); n != 0 {
+			l.t.Errorf("it still waits for the snapshot")
+		}
+		l.net.Delay(leader.ip, away.ip, 0)
+		l.net.Heal()
+		away.must("append x 2")
+		l.agree()
+	})
 }

@@ -43,9 +43,9 @@ type instance struct {
 
 	reloadMu sync.Mutex // held while raft's configuration is changed
 
-	stalledMu sync.Mutex
-	stalled   *time.Timer // runs while a write to the log takes too long
-	restores  []time.Time // of snapshots, since something was applied; see restored
+	watchMu  sync.Mutex
+	stalled  *time.Timer // runs while a write to the log takes too long
+	restores []time.Time // of snapshots, since something was applied; see restored
 
 	made chan struct{} // closed when there is a raft, or never will be
 	end  ending
@@ -77,7 +77,7 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 	in.lastAppended.Store(last)
 	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
 	in.fsm.restored = in.restored
-	in.fsm.applied = func() { in.restores = nil }
+	in.fsm.applied = in.applied
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
 	in.nudger = newNudger(in)

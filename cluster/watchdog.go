@@ -62,8 +62,8 @@ func (s watchedStore) watch(write func() error) error {
 // poison cuts the instance off.
 func (in *instance) poison(after time.Duration) {
 	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
-	in.stalledMu.Lock()
-	defer in.stalledMu.Unlock()
+	in.watchMu.Lock()
+	defer in.watchMu.Unlock()
 	if in.stalled == nil {
 		in.stalled = time.AfterFunc(stallPatience, func() {
 			in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after+stallPatience))
@@ -74,8 +74,8 @@ func (in *instance) poison(after time.Duration) {
 
 // recovered is called when a write that poisoned the instance has returned.
 func (in *instance) recovered() {
-	in.stalledMu.Lock()
-	defer in.stalledMu.Unlock()
+	in.watchMu.Lock()
+	defer in.watchMu.Unlock()
 	if in.stalled != nil {
 		in.stalled.Stop()
 	}
@@ -98,9 +98,10 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 }
 
 // restored notes that raft has restored a snapshot. Several in a row with nothing applied between mean that this follower
-// refuses every append after it (raft issue 697): a new instance on the same log does not. It is called by raft's
-// state machine goroutine only, as is applied.
+// refuses every append after it (raft issue 697): a new instance on the same log does not.
 func (in *instance) restored() {
+	in.watchMu.Lock()
+	defer in.watchMu.Unlock()
 	now := time.Now()
 	in.restores = append(in.restores, now)
 	if n := len(in.restores); n >= restoresInRow && now.Sub(in.restores[n-restoresInRow]) < restoreWindow {
@@ -109,9 +110,17 @@ func (in *instance) restored() {
 	}
 }
 
+func (in *instance) applied() {
+	in.watchMu.Lock()
+	defer in.watchMu.Unlock()
+	in.restores = nil
+}
+
 // transferStuck notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses everything,
-// as the leader, for ever (raft issue 696). It is called by one goroutine.
+// as the leader, for ever (raft issue 696).
 func (l *leadership) transferStuck(err error) {
+	l.in.watchMu.Lock()
+	defer l.in.watchMu.Unlock()
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		l.transferring = time.Time{}
 		return

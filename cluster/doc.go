@@ -4,9 +4,10 @@
 //
 // # A node
 //
-// [Open] starts a node and returns; [Node.Ready] waits until it is a caught-up member. A node without Join addresses
-// founds a cluster, one with Join addresses waits to be taken in, for ever, and one that has state in its data directory
-// carries on with it. [Node.Close] means "back soon", [Node.Leave] "for good".
+// [Open] starts a node and returns; [Node.Ready] waits until it is a caught-up member. Nodes that are given one common
+// Join list found a cluster together, once all of them are there; a node without Join addresses founds one alone; one
+// whose Join names others only waits to be taken in, for ever; and one that has state in its data directory carries on
+// with it. [Node.Close] means "back soon", [Node.Leave] "for good".
 //
 // # State machines
 //
@@ -27,8 +28,9 @@
 //
 // # Reading the source
 //
-// node.go holds the parts together. A write goes propose.go, origin.go (this node's side), rpc.go, leader.go (the
-// leader's side), entry.go, fsm.go and origins.go (every node). A read that must be new goes read.go, leader.go. Members
-// come and go by gossip.go, news.go and directory.go; voters.go decides who votes. form.go and join.go find the farm,
-// identity.go and handshake.go make sure who is who. DESIGN.md says why.
+// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go,
+// leader.go (the leader's side), entry.go, fsm.go and origins.go (every node). A read that must be new goes read.go,
+// leader.go. Members come and go by gossip.go, news.go and directory.go; plan.go decides who votes, voters.go carries it
+// out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who is who, watchdog.go gets
+// raft out of what it cannot leave by itself. DESIGN.md says why.
 package cluster

@@ -53,7 +53,10 @@ func TestRolesWithoutVote(t *testing.T) {
 			l.t.Errorf("%v vote, want the ordinary nodes", got)
 		}
 		l.nodes[0].must("append x 1") // they write and read all the same
-		if got := l.nodes[1].get("x"); l.nodes[1].Handle("kv").Barrier(l.ctx(time.Minute)) != nil && got != "1," {
+		if err := l.nodes[1].Handle("kv").Barrier(l.ctx(time.Minute)); err != nil {
+			l.t.Fatal(err)
+		}
+		if got := l.nodes[1].get("x"); got != "1," {
 			l.t.Errorf("x = %q", got)
 		}
 	})

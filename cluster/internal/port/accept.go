@@ -93,7 +93,11 @@ func (p *Port) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, name := range hello.SupportedProtos {
-		if p.listeners[name] != nil {
+		switch l := p.listeners[name]; {
+		case l == nil:
+		case l.admin != nil:
+			return l.admin.Config(name), nil
+		default:
 			return p.id.Server(name), nil
 		}
 	}

@@ -3,12 +3,15 @@ package port
 import (
 	"net"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // listener hands out the connections of one protocol.
 type listener struct {
 	port  *Port
-	name  string // ALPN
+	name  string       // ALPN
+	admin *trust.Admin // of the listener of those who operate the farm, else nil
 	queue chan net.Conn
 	done  chan struct{} // closed by shut
 	once  sync.Once
@@ -17,14 +20,16 @@ type listener struct {
 // Listener returns the connections that other nodes open with Dial(…, proto, …). It may be asked for at any time; as long
 // as it is open, asking again returns the same one. Closing it refuses further connections and closes those nobody took;
 // it leaves the taken ones alone. On a closed port, Accept returns net.ErrClosed.
-func (p *Port) Listener(proto string) net.Listener {
+func (p *Port) Listener(proto string) net.Listener { return p.listener(proto, nil) }
+
+func (p *Port) listener(proto string, admin *trust.Admin) net.Listener {
 	name := alpn(proto)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l := p.listeners[name]; l != nil {
 		return l
 	}
-	l := &listener{port: p, name: name, queue: make(chan net.Conn, backlog), done: make(chan struct{})}
+	l := &listener{port: p, name: name, admin: admin, queue: make(chan net.Conn, backlog), done: make(chan struct{})}
 	if p.closed {
 		l.shut()
 		return l

@@ -31,32 +31,40 @@ func (t *Trust) Identity(nodeID string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name node %q: %w", nodeID, err)
 	}
+	cert, err := t.signer.issue("webfarm node", name, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return nil, fmt.Errorf("the node's certificate: %w", err)
+	}
+	return &Identity{trust: t, node: nodeID, cert: cert}, nil
+}
+
+// issue makes a key and signs a certificate for it that carries name.
+func (ca authority) issue(commonName string, name *url.URL, usages ...x509.ExtKeyUsage) (tls.Certificate, error) {
 	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
-		return nil, fmt.Errorf("make a node key: %w", err)
+		return tls.Certificate{}, fmt.Errorf("make a key: %w", err)
 	}
 	var serial [16]byte
 	rand.Read(serial[:])
 	template := &x509.Certificate{
 		SerialNumber:          new(big.Int).SetBytes(serial[:]),
-		Subject:               pkix.Name{CommonName: "webfarm node"},
+		Subject:               pkix.Name{CommonName: commonName},
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage:           usages,
 		BasicConstraintsValid: true,
 		URIs:                  []*url.URL{name},
 	}
-	der, err := x509.CreateCertificate(nil, template, t.signer.cert, public, t.signer.key)
+	der, err := x509.CreateCertificate(nil, template, ca.cert, public, ca.key)
 	if err != nil {
-		return nil, fmt.Errorf("sign the node's certificate: %w", err)
+		return tls.Certificate{}, fmt.Errorf("sign: %w", err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("read the node's certificate: %w", err)
+		return tls.Certificate{}, fmt.Errorf("read what was signed: %w", err)
 	}
-	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-	return &Identity{trust: t, node: nodeID, cert: cert}, nil
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // NodeID returns the ID the certificate names.

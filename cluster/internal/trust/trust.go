@@ -1,7 +1,7 @@
 // Package trust turns the secrets of a farm into its keys and certificates.
 //
-// Everything comes from the secrets by HKDF-SHA256 (RFC 5869): the keys of the gossip packets and the seed of an Ed25519
-// certificate authority. Nobody has to run or to store an authority: whoever knows a secret can compute it. A node makes
+// Everything comes from the secrets by HKDF-SHA256 (RFC 5869): the keys of the gossip packets and the seeds of two Ed25519
+// certificate authorities, one of the nodes, and one of those who operate the farm (see Admin). Nobody has to run or to store an authority: whoever knows a secret can compute it. A node makes
 // a fresh key at each start and signs a certificate for it that names the farm and the node. So a certificate says "its
 // holder knows the farm's secret, and says it is this node"; members are not protected from each other.
 //
@@ -50,6 +50,7 @@ type Trust struct {
 	gossip [][]byte // in the order of the secrets
 	signer authority
 	roots  *x509.CertPool // the authorities of all secrets
+	admins admins
 }
 
 // authority is a certificate authority computed from a secret. It is the same on every node.
@@ -83,6 +84,9 @@ func New(farm string, secrets []string) (*Trust, error) {
 		}
 		t.gossip = append(t.gossip, gossip)
 		t.roots.AddCert(ca.cert)
+		if err := t.admins.add(farm, secret); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
@@ -125,19 +129,19 @@ func derive(farm, secret string) (gossip []byte, ca authority, err error) {
 	if err != nil {
 		return nil, authority{}, err
 	}
-	ca, err = newAuthority(farm, ed25519.NewKeyFromSeed(seed))
+	ca, err = newAuthority(farm, "peers", ed25519.NewKeyFromSeed(seed))
 	return gossip, ca, err
 }
 
-// newAuthority makes the authority's own certificate. Ed25519 signatures are deterministic and so is everything else in
+// newAuthority makes the own certificate of the authority of peers or admins. Ed25519 signatures are deterministic and so is everything else in
 // it: all nodes make the same bytes.
-func newAuthority(farm string, key ed25519.PrivateKey) (authority, error) {
+func newAuthority(farm, of string, key ed25519.PrivateKey) (authority, error) {
 	public := key.Public().(ed25519.PublicKey)
 	sum := sha256.Sum256(public)
 	id := sum[:20]
 	template := &x509.Certificate{
 		SerialNumber:          new(big.Int).SetBytes(id[:8]),
-		Subject:               pkix.Name{CommonName: fmt.Sprintf("webfarm peers %x", id[:8])},
+		Subject:               pkix.Name{CommonName: fmt.Sprintf("webfarm %s %x", of, id[:8])},
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageCertSign,

@@ -1,0 +1,56 @@
+package port
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/internal/memnet"
+)
+
+// The one port serves nodes and operators, and lets neither in by the other's door.
+func TestAdminListener(t *testing.T) {
+	n := memnet.New()
+	b, _ := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
+	tr, err := trust.New("shop", []string{secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := tr.AdminServer("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := tr.AdminClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", client); err == nil {
+		t.Error("an operator was let in where nobody listens for one")
+	}
+	l := b.AdminListener(server)
+	defer l.Close()
+
+	c, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := PeerID(at); id != "" {
+		t.Errorf("an operator passes for node %q", id)
+	}
+	at.Write([]byte("hello"))
+	at.Close()
+	if got, err := io.ReadAll(c); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+	c.Close()
+
+	a, _ := openOn(t, n.Host("10.0.0.1"), ":0", newID(t, "shop", secret, "a"))
+	if _, err := a.Dial(t.Context(), "10.0.0.2:7946", protoAdmin, "b"); !errors.Is(err, trust.ErrNotPeer) {
+		t.Errorf("a node at the operators' door: %v", err)
+	}
+}

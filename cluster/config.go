@@ -84,7 +84,9 @@ type Config struct {
 	// Logger is where the node logs; nil means slog.Default().
 	Logger *slog.Logger
 
-	wrapStore func(raftlog.Store) raftlog.Store // for tests: a disk that hangs
+	wrapStore  func(raftlog.Store) raftlog.Store // for tests: a disk that hangs
+	maxLevel   byte                              // for tests: the highest protocol level this program speaks; 0 = protocolMax
+	raiseAfter time.Duration                     // for tests; 0 = raiseAfter
 }
 
 func (c *Config) wrapped(s raftlog.Store) raftlog.Store {
@@ -129,6 +131,12 @@ func (c Config) withDefaults() Config {
 		if c.Dir == "" {
 			c.DeadAfter = defaultDeadAfterMemory
 		}
+	}
+	if c.maxLevel == 0 {
+		c.maxLevel = protocolMax
+	}
+	if c.raiseAfter == 0 {
+		c.raiseAfter = raiseAfter
 	}
 	if c.Network == nil {
 		c.Network = port.System{}

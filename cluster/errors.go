@@ -33,6 +33,9 @@ var (
 	// ErrVersion says that the log has something this version of the program does not know. Start a newer one.
 	ErrVersion = errors.New("the farm's log needs a newer version of this program")
 
+	// ErrHeldBack says that no higher protocol level can be put in force, because some members do not speak it yet.
+	ErrHeldBack = errors.New("not all members speak a higher protocol level")
+
 	errNotLeader    = errors.New("not the leader")
 	errUnregistered = errors.New("origin not registered")
 	errStale        = errors.New("batch was given up by its origin")
@@ -66,6 +69,7 @@ const (
 	codeNotMe        code = 15
 	codeOtherExpect  code = 16
 	codePromised     code = 17
+	codeHeldBack     code = 18
 	codeInternal     code = 255
 )
 
@@ -88,6 +92,7 @@ var codes = map[code]error{
 	codeNotMe:        errNotMe,
 	codeOtherExpect:  errOtherExpect,
 	codePromised:     errPromised,
+	codeHeldBack:     ErrHeldBack,
 	codeInternal:     errInternal,
 }
 

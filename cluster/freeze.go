@@ -33,7 +33,10 @@ func (f *fsm) freeze() (*snapshot, uint64, error) {
 }
 
 func (f *fsm) frozenLocked() *snapshot {
-	s := &snapshot{header: appendSnapshotHeader(nil, f), names: f.names}
+	s := &snapshot{magic: snapshotMagic, header: appendSnapshotHeader(nil, f), names: f.names}
+	if f.levelInForce() >= levelLevels {
+		s.magic = snapshotMagic2
+	}
 	for _, name := range f.names {
 		s.machines = append(s.machines, f.machines[name].Snapshot())
 	}

@@ -30,6 +30,9 @@ type fsm struct {
 	formed atomic.Bool // users may write; never taken back
 	second atomic.Bool // the farm has had a second member; never taken back
 
+	maxLevel byte          // the highest protocol level that this program speaks
+	level    atomic.Uint32 // in force; never taken back
+
 	restoring sync.Mutex // held by Restore; freeze, which comes from outside, waits for it
 
 	mu      sync.RWMutex
@@ -42,7 +45,8 @@ type fsm struct {
 }
 
 func newFSM(factories map[string]func() StateMachine, advanced func(uint64), halt func(error)) *fsm {
-	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, restored: func() {}, applied: func() {}, halt: halt, origins: newOrigins()}
+	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, restored: func() {}, applied: func() {}, halt: halt,
+		origins: newOrigins(), maxLevel: protocolMax}
 	for name, make := range factories {
 		f.machines[name] = make()
 	}
@@ -138,6 +142,8 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 	case entryFormed:
 		f.formed.Store(true)
 		return nil, endOf(&r)
+	case entryLevel:
+		return nil, f.levelLocked(&r)
 	case entryRegister:
 		g := readRegistration(&r)
 		if err := endOf(&r); err != nil {
@@ -259,7 +265,13 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	defer f.restoring.Unlock()
 	r := newSnapshotReader(rc)
 	h, err := r.header()
+	if err == nil && h.level > uint64(f.maxLevel) {
+		err = errLevel(h.level, f.maxLevel)
+	}
 	if err != nil {
+		if errors.Is(err, ErrVersion) {
+			f.halt(err)
+		}
 		return err
 	}
 	f.setTorn()
@@ -277,6 +289,7 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	f.index, f.stamp, f.servers, f.origins, f.expect = h.index, h.stamp, h.servers, h.origins, h.expect
 	f.formed.Store(h.formed)
 	f.second.Store(h.second)
+	f.level.Store(uint32(h.level))
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	f.advanced(f.index)

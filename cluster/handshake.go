@@ -15,8 +15,9 @@ import (
 // Every raft and rpc connection opens with a hello and its ack, behind TLS. TLS has proved the NodeIDs; the hello says
 // which farm and which incarnation. Without it an incarnation that forgot its votes would answer under the address of
 // the one that cast them, and two farms could be spliced into one log.
+//
+// It begins with the level in force at the speaker's farm, which a program that does not speak it refuses to read on.
 const (
-	helloVersion     = 1
 	handshakeTimeout = 3 * time.Second
 	maxHello         = 1 << 10
 	group            = 0 // of the one Raft group; its place in the hello is for more
@@ -24,7 +25,8 @@ const (
 
 // hello is what the dialing side says, and, with a code, what the accepting side answers.
 type hello struct {
-	code    code   // of an answer
+	level   byte   // in force in the speaker's farm
+	code    code   // of an answer; in a question, the highest level that the speaker speaks, 0 for 1
 	cluster string // cluster ID, "" if none is known yet
 	source  string // Raft server ID of the speaker
 	boot    uint64 // boot counter of the speaker's incarnation
@@ -33,8 +35,11 @@ type hello struct {
 	dest    string // Raft server ID spoken to; "" = whatever runs at that node
 }
 
+// speaks returns the highest level of whoever asks by h.
+func (h hello) speaks() byte { return max(byte(h.code), levelFirst) }
+
 func writeHello(w io.Writer, h hello) error {
-	b := append(make([]byte, 2, 128), helloVersion, byte(h.code))
+	b := append(make([]byte, 2, 128), h.level, byte(h.code))
 	b = appendString(appendString(b, h.cluster), h.source)
 	b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, h.boot), h.origin)
 	b = binary.AppendUvarint(b, h.last)
@@ -62,12 +67,13 @@ func readHello(r io.Reader) (hello, error) {
 
 func parseHello(b []byte) (hello, error) {
 	rd := wireReader{b: b}
-	if v := rd.byte(); v != helloVersion {
-		return hello{}, fmt.Errorf("%w: hello version %d", ErrVersion, v)
-	}
-	h := hello{code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(),
+	h := hello{level: rd.byte(), code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(),
 		origin: rd.uint64(), last: rd.uvarint(), dest: rd.string()}
-	if g := rd.uvarint(); !rd.done() || g != group {
+	g := rd.uvarint()
+	switch {
+	case h.level > protocolMax && (rd.bad || !rd.done()): // of a later layout
+		return hello{level: h.level}, nil
+	case h.level < protocolMin || !rd.done() || g != group:
 		return hello{}, fmt.Errorf("hello: %w", errMalformed)
 	}
 	return h, nil
@@ -78,11 +84,14 @@ func (n *Node) greet(c net.Conn, dest string) error {
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
 	defer c.SetDeadline(time.Time{})
 	me := n.self()
-	if err := writeHello(c, me.hello(codeOK, dest)); err != nil {
+	if err := writeHello(c, me.hello(code(me.speaks), dest)); err != nil {
 		return err
 	}
 	ack, err := readHello(c)
 	if err != nil {
+		return err
+	}
+	if err := n.leftBehind(ack.level, ack.cluster, "node "+nodeOf(ack.source)); err != nil {
 		return err
 	}
 	if ack.code != codeOK {
@@ -107,6 +116,12 @@ func (n *Node) receive(c net.Conn, toRaft bool) (hello, error) {
 
 func (n *Node) judge(c net.Conn, h hello, toRaft bool) error {
 	me := n.self()
+	if err := n.leftBehind(h.level, h.cluster, "node "+nodeOf(h.source)); err != nil {
+		return err
+	}
+	if err := n.tooOld(h.speaks(), "node "+nodeOf(h.source)); err != nil {
+		return err
+	}
 	if toRaft && h.dest != me.server {
 		return fmt.Errorf("%w: called as %s", errNotMe, h.dest)
 	}

@@ -76,7 +76,7 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 	}
 	in.lastAppended.Store(last)
 	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
-	in.fsm.restored = in.restored
+	in.fsm.restored, in.fsm.maxLevel = in.restored, n.cfg.maxLevel
 	in.fsm.applied = in.applied
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})

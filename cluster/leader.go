@@ -25,9 +25,10 @@ type leadership struct {
 	flown        chan flight
 	clock        *logClock
 	barr         rounds[uint64]
-	transferring time.Time     // since when raft refuses entries for a transfer; see transferStuck
-	formOnce     sync.Once     // closes formed
-	kick         chan struct{} // wakes the voters' controller
+	transferring time.Time        // since when raft refuses entries for a transfer; see transferStuck
+	formOnce     sync.Once        // closes formed
+	kick         chan struct{}    // wakes the voters' controller
+	finals       chan chan raised // orders to raise the protocol level, for the controller
 	wg           sync.WaitGroup
 
 	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
@@ -62,7 +63,8 @@ type flight struct {
 
 func newLeadership(in *instance, term uint64) *leadership {
 	l := &leadership{in: in, term: term, opened: make(chan struct{}), formed: make(chan struct{}), queue: make(chan *leaderBatch),
-		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1), left: map[string]uint64{}}
+		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1),
+		finals: make(chan chan raised), left: map[string]uint64{}}
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.view()
 	l.clock = newLogClock(in.server, stamp, time.Now())

@@ -41,6 +41,7 @@ type Member struct {
 	Vote    string            // Voter, Nonvoter, or "": not in the Raft configuration
 	Status  string            // Alive, Dead or Left
 	Version string            // of the application
+	Level   int               // the highest protocol level it speaks, as last heard
 	Applied uint64            // the index it had applied when last heard
 	Tags    map[string]string // see SetTag
 }
@@ -48,14 +49,21 @@ type Member struct {
 // State is what a node knows of its cluster at one moment. It is a copy: keep it, change it.
 type State struct {
 	Farm      string
-	ClusterID string   // "" until known
-	Self      string   // NodeID of this node
-	Leader    string   // NodeID; "" = none known
-	Term      uint64   // Raft's
-	Applied   uint64   // index of the last entry applied here
-	Ready     bool     // this node has been a caught-up member
-	Durable   bool     // the state is kept on disk
-	Members   []Member // sorted by Name; this node is among them
+	ClusterID string // "" until known
+	Self      string // NodeID of this node
+	Leader    string // NodeID; "" = none known
+	Term      uint64 // Raft's
+	Applied   uint64 // index of the last entry applied here
+	Ready     bool   // this node has been a caught-up member
+	Durable   bool   // the state is kept on disk
+
+	// Protocol levels: the one in force, which only rises; the highest that all members speak, which Finalize would put in
+	// force; and the members for whom it is not higher, each with what it speaks: empty if all speak the same.
+	Level       int
+	CommonLevel int
+	HeldBack    []string
+
+	Members []Member // sorted by Name; this node is among them
 }
 
 // Member returns the member whose NodeID is id.
@@ -74,6 +82,8 @@ func (n *Node) State() State {
 	me := n.self()
 	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: nodeOf(leader), Term: in.raft.CurrentTerm(),
 		Applied: n.progress.load(), Ready: n.ready(), Durable: n.durable()}
+	v := n.levels()
+	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	votes := map[string]string{}
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)
@@ -94,7 +104,7 @@ func voteOf(s raft.ServerSuffrage) string {
 
 func (n *Node) member(s *sighting, votes map[string]string) Member {
 	m := Member{ID: s.node, Name: s.name, Addr: s.addr, Role: s.role, Vote: votes[s.server()], Status: s.status,
-		Version: s.version, Applied: s.applied, Tags: maps.Clone(s.tags)}
+		Version: s.version, Level: int(s.maxProtocol), Applied: s.applied, Tags: maps.Clone(s.tags)}
 	if s.node == n.id {
 		m.Applied = n.progress.load()
 	}

@@ -7,7 +7,7 @@ import (
 
 // meta is what a node says of itself by gossip. memberlist carries at most 512 bytes of it.
 type meta struct {
-	minProtocol, maxProtocol byte
+	minProtocol, maxProtocol byte // levels it works at: from the one in force in its farm to the highest it speaks
 	durable                  bool
 	leaving                  bool // it is stopping
 	second                   bool // its farm has had a second member
@@ -22,9 +22,7 @@ type meta struct {
 }
 
 const (
-	metaFormat  = 1
-	protocolMin = 1
-	protocolMax = 1
+	metaFormat = 1
 
 	maxMeta    = 512
 	maxName    = 64
@@ -78,10 +76,6 @@ func parseMeta(b []byte) (meta, error) {
 	}
 	if err := endOf(&r); err != nil {
 		return meta{}, fmt.Errorf("member metadata: %w", err)
-	}
-	if m.minProtocol > protocolMax || m.maxProtocol < protocolMin {
-		return meta{}, fmt.Errorf("%w: %s speaks protocols %d to %d, this node %d to %d", ErrVersion, m.name,
-			m.minProtocol, m.maxProtocol, protocolMin, protocolMax)
 	}
 	return m, nil
 }

@@ -60,6 +60,14 @@ func (n *Node) checkKind(s *sighting) {
 // admit decides whether gossip may take in a run of a node.
 func (n *Node) admit(s *sighting) error {
 	cluster := n.self().cluster
+	if err := n.leftBehind(s.minProtocol, s.cluster, fmt.Sprintf("%s at %s", s.name, s.addr)); err != nil {
+		return err
+	}
+	if cluster == "" || s.cluster == "" || s.cluster == cluster {
+		if err := n.tooOld(s.maxProtocol, fmt.Sprintf("%s at %s", s.name, s.addr)); err != nil {
+			return err
+		}
+	}
 	if cluster != "" && s.cluster != "" && s.cluster != cluster {
 		if n.givesWay(s, cluster) {
 			n.giveUpFarm(s)

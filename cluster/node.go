@@ -45,23 +45,26 @@ type Node struct {
 	inst      atomic.Pointer[instance] // the present Raft instance
 	gossiping atomic.Pointer[gossip]   // nil until gossip has started
 
-	toldSecond atomic.Bool // gossip has been told that the farm has a second member
+	toldSecond atomic.Bool   // gossip has been told that the farm has a second member
+	toldLevel  atomic.Uint32 // the level in force that gossip has been told
 
-	mu        sync.Mutex
-	cluster   string // cluster ID
-	founding  bool   // cluster was made here, for a farm that is being founded
-	inc       string // incarnation
-	boot      uint64
-	tags      map[string]string
-	leaving   bool
-	ending    bool      // no goroutine may be started any more
-	forget    bool      // what is in the data directory, once stopped
-	caughtUp  bool      // this node has been a caught-up member
-	freshAt   time.Time // see staleness
-	warned    map[string]time.Time
-	contacts  []string // addresses, of an earlier run or hearsay, where others of the farm may be
-	promise   promise
-	strangers map[string]bool // server IDs of nodes that turned out to be of another farm
+	mu          sync.Mutex
+	cluster     string // cluster ID
+	founding    bool   // cluster was made here, for a farm that is being founded
+	inc         string // incarnation
+	boot        uint64
+	tags        map[string]string
+	leaving     bool
+	ending      bool      // no goroutine may be started any more
+	forget      bool      // what is in the data directory, once stopped
+	caughtUp    bool      // this node has been a caught-up member
+	freshAt     time.Time // see staleness
+	warned      map[string]time.Time
+	contacts    []string // addresses, of an earlier run or hearsay, where others of the farm may be
+	promise     promise
+	spoken      byte // the highest level that all members speak; see allSpeak
+	spokenSince time.Time
+	strangers   map[string]bool // server IDs of nodes that turned out to be of another farm
 
 	failOnce sync.Once
 	failure  error
@@ -205,6 +208,7 @@ func (n *Node) start() {
 	n.wg.Go(n.saveAddresses)
 	n.wg.Go(n.resetOnDemand)
 	n.wg.Go(n.testAdvertised)
+	n.wg.Go(n.watchLevels)
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
@@ -232,6 +236,8 @@ func (n *Node) Addr() string { return n.advertise }
 
 // whoami is what a node says of itself in handshakes.
 type whoami struct {
+	level   byte // in force in its farm
+	speaks  byte // the highest level it speaks
 	cluster string
 	server  string
 	boot    uint64
@@ -240,15 +246,15 @@ type whoami struct {
 }
 
 func (w whoami) hello(c code, dest string) hello {
-	return hello{code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, last: w.last, dest: dest}
+	return hello{level: w.level, code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, last: w.last, dest: dest}
 }
 
 func (n *Node) self() whoami {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := whoami{cluster: n.cluster, server: serverID(n.id, n.inc), boot: n.boot}
+	w := whoami{level: levelFirst, speaks: n.cfg.maxLevel, cluster: n.cluster, server: serverID(n.id, n.inc), boot: n.boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
-		w.origin, w.last = in.origin.id, in.last()
+		w.level, w.origin, w.last = in.fsm.levelInForce(), in.origin.id, in.last()
 	}
 	return w
 }
@@ -265,6 +271,11 @@ func (n *Node) advance(f *fsm, index uint64) {
 	n.progress.advance(index)
 	if f.second.Load() && n.toldSecond.CompareAndSwap(false, true) {
 		n.metaChanged()
+	}
+	if level := uint32(f.levelInForce()); n.toldLevel.Load() != level {
+		n.toldLevel.Store(level)
+		n.metaChanged()
+		n.changed.notify()
 	}
 }
 
@@ -325,8 +336,8 @@ func (n *Node) metaBytes() []byte {
 
 func (n *Node) metaLocked() meta {
 	in := n.inst.Load()
-	second := n.cluster != "" && !n.founding || in != nil && in.fsm.second.Load()
-	return meta{second: second, minProtocol: protocolMin, maxProtocol: protocolMax, durable: n.durable(), leaving: n.leaving,
+	second := n.cluster != "" && !n.founding || in.fsm.second.Load()
+	return meta{second: second, minProtocol: in.fsm.levelInForce(), maxProtocol: n.cfg.maxLevel, durable: n.durable(), leaving: n.leaving,
 		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
 		version: n.cfg.Version, tags: n.tags}
 }
@@ -382,6 +393,8 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return nil, n.answerFarewell(ctx, from, remove, string(payload))
 	case methodDemote:
 		return nil, n.answerFarewell(ctx, from, demote, string(payload))
+	case methodFinalize:
+		return n.answerFinalize(ctx)
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }

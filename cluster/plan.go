@@ -17,6 +17,7 @@ type situation struct {
 	left      map[string]uint64        // server IDs let go on request, with the boot counter of the run that stops
 	silent    map[string]time.Duration // for how long neither gossip nor Raft has had contact to a server
 	maxVoters int
+	level     byte // in force: who does not speak it stays out
 	deadAfter time.Duration
 }
 
@@ -170,7 +171,7 @@ func (s *situation) demotable(srv raft.Server) bool {
 
 // joinable reports whether a node may come into the configuration.
 func (s *situation) joinable(n *sighting) bool {
-	return n.status == Alive && !n.leaving && n.boot > s.left[n.server()]
+	return n.status == Alive && !n.leaving && n.boot > s.left[n.server()] && n.maxProtocol >= s.level
 }
 
 // promotable reports whether the configuration lacks a voter that server can be.

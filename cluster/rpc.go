@@ -19,15 +19,16 @@ import (
 type method byte
 
 const (
-	methodStatus   method = 1 // -> status
-	methodTerm     method = 2 // -> current term, clock
-	methodPropose  method = 3 // batch -> answer
-	methodBarrier  method = 4 // -> index
-	methodQuery    method = 5 // machine, query -> answer
-	methodRegister method = 6 // registration ->
-	methodRemove   method = 7 // server ID ->
-	methodPromise  method = 8 // number of founders ->
-	methodDemote   method = 9 // server ID ->
+	methodStatus   method = 1  // -> status
+	methodTerm     method = 2  // -> current term, clock
+	methodPropose  method = 3  // batch -> answer
+	methodBarrier  method = 4  // -> index
+	methodQuery    method = 5  // machine, query -> answer
+	methodRegister method = 6  // registration ->
+	methodRemove   method = 7  // server ID ->
+	methodPromise  method = 8  // number of founders ->
+	methodDemote   method = 9  // server ID ->
+	methodFinalize method = 10 // -> level in force, who holds a higher one back
 )
 
 const (

@@ -13,12 +13,16 @@ import (
 
 // A snapshot is one stream:
 //
-//	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of machines
+//	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of machines; from level 2
+//	on, by the second magic: the level in force
 //	for each machine, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
 //	CRC-32C of all before it (uint32)
 //
 // Equal states give equal bytes.
-const snapshotMagic = "WFSNAP1\n"
+const (
+	snapshotMagic  = "WFSNAP1\n" // as long as level 1 is in force, which all programs read
+	snapshotMagic2 = "WFSNAP2\n"
+)
 
 const (
 	maxSnapshotHeader = 1 << 30 // a header holds answers at most, so this is generous
@@ -33,6 +37,7 @@ type snapshotHeader struct {
 	servers              []string
 	origins              origins
 	machines             int
+	level                uint64
 }
 
 const (
@@ -56,12 +61,16 @@ func appendSnapshotHeader(dst []byte, f *fsm) []byte {
 		dst = appendString(dst, s)
 	}
 	dst = f.origins.append(dst)
-	return binary.AppendUvarint(dst, uint64(len(f.names)))
+	dst = binary.AppendUvarint(dst, uint64(len(f.names)))
+	if level := f.levelInForce(); level >= levelLevels {
+		dst = binary.AppendUvarint(dst, uint64(level))
+	}
+	return dst
 }
 
-func readSnapshotHeader(b []byte) (snapshotHeader, error) {
+func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
 	r := wireReader{b: b}
-	h := snapshotHeader{index: r.uvarint(), stamp: r.uvarint()}
+	h := snapshotHeader{level: levelFirst, index: r.uvarint(), stamp: r.uvarint()}
 	flags := r.byte()
 	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.uvarint()
 	for range r.count(1) {
@@ -69,6 +78,9 @@ func readSnapshotHeader(b []byte) (snapshotHeader, error) {
 	}
 	h.origins = readOrigins(&r)
 	h.machines = int(r.uvarint())
+	if magic == snapshotMagic2 {
+		h.level = r.uvarint()
+	}
 	if err := endOf(&r); err != nil {
 		return h, fmt.Errorf("snapshot header: %w", err)
 	}
@@ -77,6 +89,7 @@ func readSnapshotHeader(b []byte) (snapshotHeader, error) {
 
 // snapshot is a frozen state; Persist writes it while the log goes on.
 type snapshot struct {
+	magic    string
 	header   []byte
 	names    []string
 	machines []io.WriterTo
@@ -96,7 +109,7 @@ func (s *snapshot) Release() { s.machines = nil }
 func (s *snapshot) write(dst io.Writer) error {
 	sum := crc32.New(castagnoli)
 	w := bufio.NewWriterSize(io.MultiWriter(dst, sum), snapshotChunk)
-	w.WriteString(snapshotMagic)
+	w.WriteString(s.magic)
 	writeUint32(w, len(s.header))
 	w.Write(s.header)
 	for i, m := range s.machines {
@@ -186,7 +199,7 @@ func (s *snapshotReader) header() (snapshotHeader, error) {
 	if err != nil {
 		return snapshotHeader{}, err
 	}
-	if string(magic) != snapshotMagic {
+	if m := string(magic); m != snapshotMagic && m != snapshotMagic2 {
 		return snapshotHeader{}, fmt.Errorf("%w: snapshot begins with %q", ErrVersion, magic)
 	}
 	n, err := s.uint32()
@@ -200,7 +213,7 @@ func (s *snapshotReader) header() (snapshotHeader, error) {
 	if err != nil {
 		return snapshotHeader{}, err
 	}
-	return readSnapshotHeader(b)
+	return readSnapshotHeader(string(magic), b)
 }
 
 // next returns the name of the next machine and the reader of its bytes, to be read to its end.

@@ -21,6 +21,7 @@ func (l *leadership) control() {
 	silent := map[string]time.Time{} // since when nobody has had contact to a server
 	for {
 		l.form()
+		l.raiseOverdue()
 		s := l.in.node.situation()
 		s.caughtUp = l.caughtUp(s, seen)
 		s.left, s.silent, s.deadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
@@ -37,6 +38,9 @@ func (l *leadership) control() {
 		case <-t.C:
 		case <-l.kick:
 			t.Stop()
+		case order := <-l.finals:
+			t.Stop()
+			order <- l.raiseLevel()
 		case <-l.ctx.Done():
 			t.Stop()
 			return
@@ -48,7 +52,7 @@ func (l *leadership) control() {
 func (n *Node) situation() *situation {
 	in := n.instance()
 	s := &situation{self: in.server, servers: in.configuration().Servers, maxVoters: n.cfg.MaxVoters,
-		strange: n.strange}
+		level: in.fsm.levelInForce(), strange: n.strange}
 	for _, seen := range n.members() {
 		if seen.durable == n.durable() && !n.contested(seen) {
 			s.nodes = append(s.nodes, seen)

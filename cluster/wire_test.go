@@ -10,7 +10,7 @@ import (
 )
 
 func FuzzHello(f *testing.F) {
-	for _, h := range []hello{{}, {codeOtherFarm, "c1", "n.1", 7, 8, 9, "m.2"}, {cluster: strings.Repeat("x", 300)}} {
+	for _, h := range []hello{{level: 1}, {2, codeOtherFarm, "c1", "n.1", 7, 8, 9, "m.2"}, {level: 1, cluster: strings.Repeat("x", 300)}} {
 		var b bytes.Buffer
 		if err := writeHello(&b, h); err != nil {
 			f.Fatal(err)
@@ -74,6 +74,8 @@ func FuzzEntry(f *testing.F) {
 	f.Add(appendBatch(appendBatch(entryHeader(entryCommands, 5), &one), &two))
 	f.Add(appendRegistration(entryHeader(entryRegister, 5), registration{1, "a.1", 1, 1}))
 	f.Add(entryHeader(entryOpen, 5))
+	f.Add(append(entryHeader(entryLevel, 5), 2))
+	f.Add(append(entryHeader(entryLevel, 5), 9))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fsm := newTestFSM(t, "a.1")
 		fsm.register(7, "a.1", 1)

@@ -1,0 +1,255 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A protocol level is what nodes may say to each other: entries, snapshots, hellos. Every program speaks a range of
+// levels; the farm works at one, the level in force, which is replicated state and never goes down. It is raised by an
+// entry, once every member speaks the new level, when an operator says so (Finalize) or after a day: until then every node
+// can go back to the program it had before. Whoever does not speak the level in force is turned away.
+const (
+	levelFirst  = 1
+	levelLevels = 2 // knows the entry that raises the level, the snapshot that carries it, and hellos that name it
+
+	protocolMin = levelFirst
+	protocolMax = levelLevels
+)
+
+// raiseAfter is for how long every member must have spoken a level before the leader raises it to that by itself. It is
+// measured by the monotonic clock of the node that leads, since it saw that for the first time in its life: a restart or
+// an old member that shows up begins the day anew, a wrong date does not shorten it.
+const raiseAfter = 24 * time.Hour
+
+// levels is what the members speak, as one node sees it.
+type levels struct {
+	force  byte     // the level in force
+	common byte     // the highest that every member speaks
+	most   byte     // the highest that any member speaks
+	behind []string // names of those who do not speak most, with what they speak
+	absent bool     // some configured member is not alive now
+}
+
+// levels collects what the members speak: all of the configuration, also those that are down now, as they were seen last,
+// and all live ones that are about to come into it.
+func (n *Node) levels() levels {
+	in := n.instance()
+	v := levels{force: in.fsm.levelInForce(), common: n.cfg.maxLevel, most: n.cfg.maxLevel}
+	speaks := map[string]byte{}
+	for _, srv := range in.configuration().Servers {
+		speaks[nodeOf(string(srv.ID))] = 0 // until it is seen below
+	}
+	names := map[string]string{}
+	for _, s := range n.members() {
+		if _, configured := speaks[s.node]; configured || s.status == Alive {
+			speaks[s.node], names[s.node] = s.maxProtocol, s.name
+			v.absent = v.absent || configured && s.status != Alive
+		}
+	}
+	speaks[n.id], names[n.id] = n.cfg.maxLevel, n.cfg.Name
+	for _, m := range speaks {
+		v.common, v.most = min(v.common, m), max(v.most, m)
+	}
+	for _, node := range sortedKeys(speaks) {
+		switch m := speaks[node]; {
+		case m == 0:
+			v.behind = append(v.behind, fmt.Sprintf("node %s, not seen so far", node))
+			v.absent = true
+		case m < v.most:
+			v.behind = append(v.behind, fmt.Sprintf("%s, which speaks up to %d", names[node], m))
+		}
+	}
+	v.common = max(v.common, v.force)
+	slices.Sort(v.behind)
+	return v
+}
+
+// Finalize puts the highest protocol level in force that all members speak, and returns the level in force. From then on
+// no node can go back to a program that does not speak it. Any node may be asked. It changes nothing if there is nothing
+// higher; the error wraps ErrHeldBack, and names the members, if some speak a higher level and others do not.
+//
+// A farm whose members all speak a level does this by itself after 24 hours.
+func (n *Node) Finalize(ctx context.Context) (level int, err error) {
+	level, err = n.finalize(ctx)
+	if err != nil {
+		return level, fmt.Errorf("cluster: finalize: %w", err)
+	}
+	return level, nil
+}
+
+func (n *Node) finalize(ctx context.Context) (int, error) {
+	for {
+		leader, changed := n.instance().leader.get()
+		level, err := n.askFinalize(ctx, leader)
+		if err == nil || errors.Is(err, ErrHeldBack) || errors.Is(err, ErrVersion) {
+			return level, err
+		}
+		pause, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		select {
+		case <-pause.Done():
+		case <-changed.Done(): // it leads no more
+			<-pause.Done()
+		}
+		cancel()
+		switch {
+		case n.ctx.Err() != nil:
+			return 0, ErrClosed
+		case ctx.Err() != nil:
+			return 0, fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+		}
+	}
+}
+
+// askFinalize has a node that may lead raise the level. To ask again does no harm.
+func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
+	var out []byte
+	var err error
+	switch nodeOf(leader) {
+	case "":
+		return 0, ErrNoLeader
+	case n.id:
+		out, err = n.answerFinalize(ctx)
+	default:
+		out, _, err = n.peers.call(ctx, nodeOf(leader), methodFinalize, nil)
+	}
+	if errors.Is(err, ErrVersion) {
+		return 0, fmt.Errorf("%w: the leader runs an older program than this node", ErrHeldBack)
+	}
+	r := wireReader{b: out}
+	level, behind := r.uvarint(), r.string()
+	switch {
+	case errors.Is(err, ErrHeldBack):
+		return int(level), fmt.Errorf("%w: %s", ErrHeldBack, behind)
+	case err != nil:
+		return 0, err
+	}
+	return int(level), endOf(&r)
+}
+
+// answerFinalize is the leader's side of Finalize.
+func (n *Node) answerFinalize(ctx context.Context) ([]byte, error) {
+	l := n.instance().lead.Load()
+	if l == nil {
+		return nil, errNotLeader
+	}
+	v, err := l.finalize(ctx)
+	if err != nil && !errors.Is(err, ErrHeldBack) {
+		return nil, err
+	}
+	return appendString(binary.AppendUvarint(nil, uint64(v.force)), strings.Join(v.behind, "; ")), err
+}
+
+// finalize has the controller raise the level, between two changes of the configuration.
+func (l *leadership) finalize(ctx context.Context) (levels, error) {
+	order := make(chan raised, 1)
+	select {
+	case l.finals <- order:
+	case <-l.ctx.Done():
+		return levels{}, errNotLeader
+	case <-ctx.Done():
+		return levels{}, ctx.Err()
+	}
+	r := <-order
+	return r.levels, r.err
+}
+
+// raised is what became of an order to raise the level.
+type raised struct {
+	levels
+	err error
+}
+
+// raiseLevel puts the highest level in force that all members speak.
+func (l *leadership) raiseLevel() raised {
+	v := l.in.node.levels()
+	if v.common == v.force {
+		if len(v.behind) > 0 && v.most > v.force {
+			return raised{v, ErrHeldBack}
+		}
+		return raised{v, nil}
+	}
+	err := l.commit(func() []byte {
+		return binary.AppendUvarint(entryHeader(entryLevel, l.stamp()), uint64(v.common))
+	})
+	if err == nil {
+		l.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak it",
+			"from", v.force, "to", v.common)
+		v.force = v.common
+	}
+	return raised{v, err}
+}
+
+// raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are there.
+func (l *leadership) raiseOverdue() {
+	v := l.in.node.levels()
+	if since := l.in.node.allSpeak(v, time.Now()); v.common > v.force && !v.absent && time.Since(since) >= l.in.node.cfg.raiseAfter {
+		l.raiseLevel() // if it fails it is tried again
+	}
+}
+
+// allSpeak notes since when all members speak what they speak now.
+func (n *Node) allSpeak(v levels, now time.Time) (since time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.spoken != v.common {
+		n.spoken, n.spokenSince = v.common, now
+	}
+	return n.spokenSince
+}
+
+// watchLevels keeps, on every node, since when all members speak a level: the node may come to lead.
+func (n *Node) watchLevels() {
+	for sleep(n.ctx, time.Second) {
+		n.allSpeak(n.levels(), time.Now())
+	}
+}
+
+// levelLocked applies the entry that raises the level.
+func (f *fsm) levelLocked(r *wireReader) error {
+	level := r.uvarint()
+	if err := endOf(r); err != nil {
+		return err
+	}
+	if level > uint64(f.maxLevel) {
+		return errLevel(level, f.maxLevel)
+	}
+	f.level.Store(max(f.level.Load(), uint32(level)))
+	return nil
+}
+
+// levelInForce returns the level that the entries applied so far have put in force.
+func (f *fsm) levelInForce() byte { return byte(max(f.level.Load(), levelFirst)) }
+
+func errLevel(level uint64, speaks byte) error {
+	return fmt.Errorf("%w: the farm works at protocol level %d, and this program speaks %d to %d", ErrVersion, level,
+		protocolMin, speaks)
+}
+
+// leftBehind ends this node's part in the farm if that works at a level which this program does not speak.
+func (n *Node) leftBehind(level byte, cluster, who string) error {
+	if level <= n.cfg.maxLevel {
+		return nil
+	}
+	err := fmt.Errorf("%w; so says %s", errLevel(uint64(level), n.cfg.maxLevel), who)
+	if own := n.self().cluster; own == "" || own == cluster {
+		n.fail(err)
+	}
+	return err
+}
+
+// tooOld returns an error, and warns, if another node does not speak the level that this farm works at.
+func (n *Node) tooOld(speaks byte, who string) error {
+	force := n.fsm().levelInForce()
+	if speaks >= force {
+		return nil
+	}
+	err := fmt.Errorf("%w: the farm works at protocol level %d, and %s speaks up to %d", ErrVersion, force, who, speaks)
+	n.warnOnce("level of "+who, "a node runs a program that is too old for this farm, and was refused; start a newer one there", err)
+	return err
+}

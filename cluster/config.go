@@ -78,6 +78,10 @@ type Config struct {
 	// snapshot is taken every ten minutes as well, if anything was written.
 	SnapshotBytes int64
 
+	// OnLeave is called when an operator asks this node to leave the farm for good, once at most, on a goroutine of its
+	// own. It finishes what the program does and then calls Leave. nil: the node leaves, and is closed, at once.
+	OnLeave func()
+
 	// Network is how the node reaches the network; nil means the operating system's.
 	Network Network
 
@@ -194,17 +198,22 @@ func validAddr(field, addr string) error {
 }
 
 func (c Config) validSecrets() error {
-	if len(c.Secrets) > 0 {
-		return nil
+	if addr := c.exposed(); len(c.Secrets) == 0 && addr != "" {
+		return fmt.Errorf("the peer address %s is not on loopback, so the farm needs a secret: "+
+			"give every node the same one, 128 random bits or more, such as `farmctl secret` or `openssl rand -base64 32` makes", addr)
 	}
+	return nil
+}
+
+// exposed returns a peer address that is not on loopback, "" if there is none.
+func (c Config) exposed() string {
 	for _, addr := range []string{c.Listen, c.Advertise} {
 		host, _, _ := net.SplitHostPort(addr)
 		if ip := net.ParseIP(host); addr != "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("the peer address %s is not on loopback, so the farm needs a secret: "+
-				"give every node the same one, 128 random bits or more, such as `openssl rand -base64 32` makes", addr)
+			return addr
 		}
 	}
-	return nil
+	return ""
 }
 
 // advertised returns the address to tell others, given the one that was bound.

@@ -30,6 +30,7 @@ type Node struct {
 	port      *port.Port
 	rpcCalls  net.Listener
 	raftCalls net.Listener
+	operators net.Listener // nil: nobody can operate the farm through this node
 	advertise string
 	seeds     []string  // Join without this node's own address
 	expect    int       // how many nodes found the farm together, 0 = never found one
@@ -45,8 +46,9 @@ type Node struct {
 	inst      atomic.Pointer[instance] // the present Raft instance
 	gossiping atomic.Pointer[gossip]   // nil until gossip has started
 
-	toldSecond atomic.Bool   // gossip has been told that the farm has a second member
-	toldLevel  atomic.Uint32 // the level in force that gossip has been told
+	askedToLeave atomic.Bool   // by an operator
+	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
+	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
 	mu          sync.Mutex
 	cluster     string // cluster ID
@@ -118,6 +120,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("peer port: %w", err)
 	}
 	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft) // callers wait until start takes them
+	if err := n.listenForOperators(); err != nil {
+		return err
+	}
 	if n.advertise, err = n.cfg.advertised(ctx, n.port.Addr().String()); err != nil {
 		return fmt.Errorf("advertise: %w", err)
 	}
@@ -199,6 +204,7 @@ func defaultName(bound string) string {
 func (n *Node) start() {
 	n.wg.Go(func() { n.acceptRPC(n.rpcCalls) })
 	n.wg.Go(func() { n.acceptRaft(n.raftCalls) })
+	n.wg.Go(n.acceptOperators)
 	n.wg.Go(n.form)
 	n.wg.Go(n.join)
 	n.wg.Go(n.spread)
@@ -395,6 +401,8 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return nil, n.answerFarewell(ctx, from, demote, string(payload))
 	case methodFinalize:
 		return n.answerFinalize(ctx)
+	case methodOperate:
+		return n.answerOperate(ctx, payload)
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }

@@ -29,6 +29,8 @@ const (
 	methodPromise  method = 8  // number of founders ->
 	methodDemote   method = 9  // server ID ->
 	methodFinalize method = 10 // -> level in force, who holds a higher one back
+
+	methodOperate method = 32 // an operator's request -> packed answer
 )
 
 const (

@@ -1,0 +1,170 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+)
+
+// Who operates the farm connects to the peer port of any node, with a certificate of the farm's authority for that, and
+// asks for one thing. A node answers in whatever state it is. What another node has to do, the leader or the one that the
+// request is about, it passes on to that one.
+
+const (
+	operatorIdle = 30 * time.Second // for one piece of what an operator sends, or takes
+	operateLimit = time.Minute      // for what is done in between
+	maxOperators = 16               // connections at once
+
+	finalizePatience = 10 * time.Second
+)
+
+// listenForOperators makes the peer port take operators, unless anybody could be one: the certificates of a node without a
+// secret protect from accidents only.
+func (n *Node) listenForOperators() error {
+	if len(n.cfg.Secrets) == 0 && n.cfg.exposed() != "" {
+		return nil
+	}
+	id, err := n.trust.AdminServer(n.id)
+	if err != nil {
+		return err
+	}
+	n.operators = n.port.AdminListener(id)
+	return nil
+}
+
+func (n *Node) acceptOperators() {
+	if n.operators == nil {
+		return
+	}
+	slots := make(chan struct{}, maxOperators)
+	for {
+		c, err := n.operators.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			c.Close()
+			continue
+		}
+		n.wg.Go(func() {
+			defer func() { <-slots }()
+			n.serveOperator(c)
+		})
+	}
+}
+
+func (n *Node) serveOperator(conn net.Conn) {
+	c := adminwire.NewConn(n.ctx, conn, operatorIdle)
+	defer c.Close()
+	req, err := c.ReceiveRequest()
+	if err == nil {
+		n.log.Log(n.ctx, levelOf(req.Verb), "an operator asks", "verb", req.Verb, "node", req.Node, "from", conn.RemoteAddr())
+		err = n.serveRequest(c, req)
+	}
+	if err != nil {
+		n.log.Info("an operator was not served", "verb", req.Verb, "from", conn.RemoteAddr(), keyError, err)
+		c.Fail(err)
+		c.Drain()
+	}
+}
+
+// levelOf says how loud a request is: looking is quiet.
+func levelOf(verb string) slog.Level {
+	if verb == adminwire.VerbFarm {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// serveRequest answers a request, and returns an error if that is still to be sent.
+func (n *Node) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
+	switch req.Verb {
+	case adminwire.VerbBackup:
+		return n.serveBackup(c)
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, operateLimit)
+	defer cancel()
+	answer, err := n.operate(ctx, req)
+	if err != nil {
+		return err
+	}
+	return c.Send(adminwire.KindAnswer, answer)
+}
+
+// operate does what an operator asks for, here or on the node whose business it is.
+func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) {
+	switch req.Verb {
+	case adminwire.VerbFarm:
+		return n.farm(ctx), nil
+	case adminwire.VerbLeave:
+		return nil, n.operateLeave(ctx, req)
+	case adminwire.VerbRemove:
+		return nil, n.operateRemove(ctx, req)
+	case adminwire.VerbFinalize:
+		return n.operateFinalize(ctx)
+	}
+	return nil, adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", n.cfg.Name, req.Verb)
+}
+
+func (n *Node) operateFinalize(ctx context.Context) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, finalizePatience)
+	defer cancel()
+	level, err := n.Finalize(ctx)
+	switch {
+	case errors.Is(err, ErrHeldBack):
+		return nil, adminwire.Failed(admin.ErrRefused, "the farm stays at protocol level %d: %v", n.State().Level, err)
+	case errors.Is(err, ErrNoLeader):
+		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s finds no leader to raise the protocol level", n.cfg.Name)
+	case err != nil:
+		return nil, err
+	}
+	return admin.Finalized{Level: level}, nil
+}
+
+// passOn has another node do what an operator asks for.
+func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) error {
+	b, err := json.Marshal(req)
+	if err != nil {
+		return err
+	}
+	out, sent, err := n.peers.call(ctx, node, methodOperate, b)
+	name := node
+	if s := n.directory.get(node); s != nil {
+		name = s.name
+	}
+	switch {
+	case errors.Is(err, ErrVersion):
+		return adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", name, req.Verb)
+	case err != nil && !sent:
+		return adminwire.Failed(admin.ErrRefused, "node %s cannot be reached from %s: %v", name, n.cfg.Name, err)
+	case err != nil:
+		return fmt.Errorf("node %s did not answer, so it may or may not have done it: %w", name, err)
+	}
+	return adminwire.Unpack(out, nil)
+}
+
+// answerOperate does what another node passes on.
+func (n *Node) answerOperate(ctx context.Context, payload []byte) ([]byte, error) {
+	var req adminwire.Request
+	if err := json.Unmarshal(payload, &req); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	n.log.Info("an operator asks", "verb", req.Verb, "node", req.Node)
+	switch req.Verb {
+	case adminwire.VerbLeave:
+		n.beginLeave()
+		return adminwire.Pack(nil, nil), nil
+	case adminwire.VerbRemove:
+		return adminwire.Pack(nil, n.bury(ctx, req.Node)), nil
+	}
+	return nil, fmt.Errorf("%w: %q for an operator", ErrVersion, req.Verb)
+}

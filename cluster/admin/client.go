@@ -1,0 +1,250 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/backup"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+)
+
+// Config says which farm a Client operates.
+type Config struct {
+	Farm    string        // name of the farm; "" = webfarm
+	Secrets []string      // of the farm, as its nodes have them; empty only for a farm on loopback that has none
+	Nodes   []string      // peer addresses of members, host:port; one that answers is enough
+	Timeout time.Duration // for one answer, and between two pieces of a backup; 0 = 30 s
+	Network Network       // how to reach them; nil = the operating system's
+}
+
+// Network is how a client reaches the network; it dials only.
+type Network = port.Network
+
+// Client operates a farm. Its methods may be called by many goroutines.
+type Client struct {
+	cfg Config
+	id  *trust.Admin
+
+	mu    sync.Mutex
+	heard []string // addresses of members that nodes told of
+}
+
+// New returns a client. It does not connect yet: an error says that the secrets or the addresses cannot be right.
+func New(cfg Config) (*Client, error) {
+	if cfg.Farm == "" {
+		cfg.Farm = "webfarm"
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.Network == nil {
+		cfg.Network = port.System{}
+	}
+	if len(cfg.Nodes) == 0 {
+		return nil, errors.New("admin: no address of a member was given")
+	}
+	for _, addr := range cfg.Nodes {
+		if _, p, err := net.SplitHostPort(addr); err != nil || p == "" {
+			return nil, fmt.Errorf("admin: %q is not host:port, such as 10.0.0.1:7946", addr)
+		}
+	}
+	t, err := trust.New(cfg.Farm, cfg.Secrets)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	id, err := t.AdminClient()
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	cfg.Nodes = slices.Clone(cfg.Nodes)
+	return &Client{cfg: cfg, id: id}, nil
+}
+
+// NewSecret returns a new secret for a farm: 256 random bits.
+func NewSecret() string { return trust.NewSecret() }
+
+// At returns a client that asks the node at addr and no other.
+func (c *Client) At(addr string) *Client {
+	one := c.cfg
+	one.Nodes = []string{addr}
+	return &Client{cfg: one, id: c.id}
+}
+
+// Farm returns the farm as the first node that answers sees it.
+func (c *Client) Farm(ctx context.Context) (f Farm, err error) {
+	err = c.ask(ctx, adminwire.Request{Verb: adminwire.VerbFarm}, &f)
+	if err == nil {
+		c.learn(f)
+	}
+	return f, err
+}
+
+// Leave asks the member whose NodeID is id to leave the farm for good. It returns when that has begun; the member first
+// finishes what it does. ErrRefused says that the others would have no majority, or that it is dead.
+func (c *Client) Leave(ctx context.Context, id string) error {
+	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbLeave, Node: id}, nil)
+}
+
+// Remove takes the dead member whose NodeID is id out of the farm for good. ErrRefused says that it is alive.
+func (c *Client) Remove(ctx context.Context, id string) error {
+	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbRemove, Node: id}, nil)
+}
+
+// Finalize lets the farm use the newest protocol level that all members understand; after that none of them can go back
+// to an older version. ErrRefused says who holds it back.
+func (c *Client) Finalize(ctx context.Context) (f Finalized, err error) {
+	return f, c.ask(ctx, adminwire.Request{Verb: adminwire.VerbFinalize}, &f)
+}
+
+// Backup writes a backup of the replicated state of the node that answers to w, and returns its header. It is checked on
+// the way: an error says that what was written is no backup.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (h backup.Header, err error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return h, err
+	}
+	defer conn.Close()
+	if err := conn.Send(adminwire.KindRequest, adminwire.Request{Verb: adminwire.VerbBackup}); err != nil {
+		return h, interrupted(ctx, err)
+	}
+	r, err := backup.NewReader(io.TeeReader(conn.Chunks(), w))
+	if err != nil {
+		return h, interrupted(ctx, err)
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return h, interrupted(ctx, err)
+	}
+	return r.Header(), interrupted(ctx, conn.Answer(nil))
+}
+
+// Restore replaces the state of the farm by the backup that src holds. The node that answers takes in the whole of it and
+// checks it first; an error that wraps backup.ErrDamaged, ErrRefused or ErrUnsupported says that nothing has changed.
+func (c *Client) Restore(ctx context.Context, src io.Reader) (done Restored, err error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return done, err
+	}
+	defer conn.Close()
+	if err := conn.Send(adminwire.KindRequest, adminwire.Request{Verb: adminwire.VerbRestore}); err != nil {
+		return done, interrupted(ctx, err)
+	}
+	s := conn.Stream()
+	_, err = io.Copy(s, src)
+	if err == nil {
+		err = s.Close()
+	}
+	conn.Patience(patienceRestore)
+	if answer := conn.Answer(&done); answer == nil || !lost(answer) { // the node may have refused half way
+		return done, answer
+	}
+	return done, interrupted(ctx, errors.Join(err, errors.New("no answer came")))
+}
+
+// patienceRestore is how long a node may take to put a backup in place.
+const patienceRestore = 5 * time.Minute
+
+// ask sends a request to the first node that can be reached, and takes its answer.
+func (c *Client) ask(ctx context.Context, req adminwire.Request, v any) error {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Send(adminwire.KindRequest, req); err != nil {
+		return interrupted(ctx, err)
+	}
+	return interrupted(ctx, conn.Answer(v))
+}
+
+// interrupted says of an error of a connection what it means; a node's own word is left as it is.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || !lost(err) {
+		return err
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrInterrupted, err)
+}
+
+// lost reports whether err is one of the connection.
+func lost(err error) bool {
+	var said *adminwire.Failure
+	return !errors.As(err, &said) && !errors.Is(err, backup.ErrDamaged) && !errors.Is(err, backup.ErrFormat)
+}
+
+const dialTimeout = 5 * time.Second
+
+// dial connects to the first node that can be reached: of those given, then of those heard of.
+func (c *Client) dial(ctx context.Context) (*adminwire.Conn, error) {
+	var errs []error
+	for _, addr := range c.addrs() {
+		conn, err := c.dialOne(ctx, addr)
+		if err == nil {
+			return adminwire.NewConn(ctx, conn, c.cfg.Timeout), nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		}
+		errs = append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if errors.Is(err, ErrNotAuthorized) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(dialTimeout, c.cfg.Timeout))
+	defer cancel()
+	conn, err := port.DialAdmin(ctx, c.cfg.Network, addr, c.id)
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.Is(err, trust.ErrWrongSecret) && len(c.cfg.Secrets) == 0:
+		return nil, fmt.Errorf("%w: the node at %s belongs to a farm with a secret, and none was given", ErrNotAuthorized, addr)
+	case errors.Is(err, trust.ErrWrongSecret):
+		return nil, fmt.Errorf("%w: the node at %s has another secret", ErrNotAuthorized, addr)
+	case errors.Is(err, trust.ErrWrongFarm):
+		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
+	case errors.Is(err, trust.ErrNotAdmin):
+		return nil, fmt.Errorf("%w: the node at %s does not take operators; its version may be older", ErrUnsupported, addr)
+	case errors.Is(err, port.ErrRefused) || strings.Contains(err.Error(), "remote error: tls"):
+		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
+	}
+	return nil, err
+}
+
+func (c *Client) addrs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := slices.Clone(c.cfg.Nodes)
+	for _, addr := range c.heard {
+		if !slices.Contains(out, addr) {
+			out = append(out, addr)
+		}
+	}
+	return out
+}
+
+// learn keeps where other members are: those given may leave.
+func (c *Client) learn(f Farm) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = nil
+	for _, m := range f.Members {
+		if m.Status == Alive && m.Addr != "" {
+			c.heard = append(c.heard, m.Addr)
+		}
+	}
+}

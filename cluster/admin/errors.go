@@ -1,0 +1,30 @@
+package admin
+
+import (
+	"errors"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+)
+
+var (
+	// ErrUnreachable says that no node of the farm could be reached.
+	ErrUnreachable = errors.New("no node of the farm can be reached")
+
+	// ErrNotAuthorized says that a node answered and that this client's secret or farm name is not the farm's.
+	ErrNotAuthorized = errors.New("not authorized")
+
+	// ErrRefused says that the farm does not do this as things are. Nothing has changed; the error says why.
+	ErrRefused = adminwire.ErrRefused
+
+	// ErrNoQuorum says that a majority of the voters is needed and missing. Nothing has changed.
+	ErrNoQuorum = adminwire.ErrNoQuorum
+
+	// ErrNoMember says that the farm has no such member.
+	ErrNoMember = adminwire.ErrNoMember
+
+	// ErrUnsupported says that a node's version of the program cannot do this.
+	ErrUnsupported = adminwire.ErrUnsupported
+
+	// ErrInterrupted says that the connection ended before the answer: what was asked may or may not have happened.
+	ErrInterrupted = errors.New("the connection ended before the answer")
+)

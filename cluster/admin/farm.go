@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"slices"
+	"time"
+)
+
+// Farm is a farm as one of its nodes sees it.
+type Farm struct {
+	Name      string `json:"name"`
+	ClusterID string `json:"cluster_id"` // "": the node does not belong to a farm yet
+	Answered  string `json:"answered"`   // NodeID of the node that says all this
+	Leader    string `json:"leader"`     // NodeID; "" = none known
+	Term      uint64 `json:"term"`
+	Quorum    bool   `json:"quorum"`  // a majority of the voters answered a leader just now
+	Durable   bool   `json:"durable"` // the nodes have data directories
+	Level     int    `json:"level"`   // protocol level in force
+
+	// CommonLevel is the highest protocol level that all members speak, which Finalize would put in force; HeldBack names
+	// the members that speak less than others do.
+	CommonLevel int      `json:"common_level"`
+	HeldBack    []string `json:"held_back"`
+
+	Failure string   `json:"failure"` // why the answering node can never be a member as it is; "" = it can
+	Members []Member `json:"members"` // by name
+}
+
+// Values of Member.Status.
+const (
+	Alive   = "alive"
+	Dead    = "dead"    // it does not answer; whether it runs nobody can know
+	Left    = "left"    // it said that it stops
+	Unknown = "unknown" // configured, and never heard of by the node that answers
+)
+
+// Values of Member.Vote.
+const (
+	Voter    = "voter"
+	Nonvoter = "nonvoter"
+)
+
+// Member is one node of the farm.
+type Member struct {
+	ID      string `json:"id"` // NodeID
+	Name    string `json:"name"`
+	Addr    string `json:"addr"`   // peer address
+	Status  string `json:"status"` // Alive, Dead, Left or Unknown
+	Role    string `json:"role"`   // ordinary, front or staging
+	Vote    string `json:"vote"`   // Voter, Nonvoter, or "": not in the configuration
+	Leader  bool   `json:"leader"`
+	Leaving bool   `json:"leaving"` // it is about to stop
+	Version string `json:"version"` // of the application
+	Level   int    `json:"level"`   // highest protocol level it speaks
+	Applied uint64 `json:"applied"` // index of the last log entry it has applied, as far as is known
+	Lag     uint64 `json:"lag"`     // entries that the foremost member has applied and this one has not
+}
+
+// Find returns the member whose name or NodeID is s. A live one goes before those that are gone.
+func (f Farm) Find(s string) (Member, bool) {
+	var found []Member
+	for _, m := range f.Members {
+		if m.ID == s {
+			return m, true
+		}
+		if m.Name == s {
+			found = append(found, m)
+		}
+	}
+	if i := slices.IndexFunc(found, func(m Member) bool { return m.Status == Alive }); i > 0 {
+		return found[i], true
+	}
+	if len(found) == 0 {
+		return Member{}, false
+	}
+	return found[0], true
+}
+
+// Voters returns how many members vote, and how many of those are alive.
+func (f Farm) Voters() (voters, alive int) {
+	for _, m := range f.Members {
+		if m.Vote != Voter {
+			continue
+		}
+		voters++
+		if m.Status == Alive {
+			alive++
+		}
+	}
+	return voters, alive
+}
+
+// Finalized is the outcome of Client.Finalize.
+type Finalized struct {
+	Level int `json:"level"` // in force from now on
+}
+
+// Restored is the outcome of Client.Restore.
+type Restored struct {
+	ClusterID string    `json:"cluster_id"` // the new one
+	Index     uint64    `json:"index"`      // in the backup
+	LogTime   time.Time `json:"log_time"`   // in the backup
+}

@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+)
+
+// operateLeave has a member leave for good, unless the others could not go on without it.
+func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
+	m, err := n.wanted(req.Node)
+	if err != nil {
+		return err
+	}
+	if m.status != Alive {
+		return adminwire.Failed(admin.ErrRefused, "%s is %s and cannot leave by itself; if it does not come back, "+
+			"remove it: farmctl leave -dead %s", m.name, m.status, m.name)
+	}
+	s := n.situation()
+	voters, living := majority(s.servers, m.node, s.lives)
+	switch {
+	case len(s.servers) > 1 && voters == 0:
+		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes", m.name)
+	case len(s.servers) <= 1:
+		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.name)
+	case living <= voters/2:
+		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive: no majority, "+
+			"so no more writes; bring another one back first", m.name, voters, living)
+	}
+	if m.node != n.id {
+		return n.passOn(ctx, m.node, req)
+	}
+	n.beginLeave()
+	return nil
+}
+
+// lives reports whether the very incarnation of a server is there.
+func (s *situation) lives(server string) bool {
+	n := s.node(nodeOf(server))
+	return server == s.self || n != nil && n.status == Alive && n.server() == server
+}
+
+// wanted returns the member whom an operator means.
+func (n *Node) wanted(node string) (*sighting, error) {
+	if s := n.directory.get(node); s != nil {
+		return s, nil
+	}
+	for _, srv := range n.instance().configuration().Servers {
+		if nodeOf(string(srv.ID)) == node {
+			return &sighting{node: node, status: Dead, meta: meta{name: node}}, nil
+		}
+	}
+	return nil, adminwire.Failed(admin.ErrNoMember, "%s knows no member with the NodeID %q", n.cfg.Name, node)
+}
+
+const leavePatience = 30 * time.Second
+
+// beginLeave lets the program begin to leave, once.
+func (n *Node) beginLeave() {
+	if n.askedToLeave.Swap(true) {
+		return
+	}
+	leave := n.cfg.OnLeave
+	if leave == nil {
+		leave = n.leaveAtOnce
+	}
+	go leave() // what it ends with is Leave, which Close waits for
+}
+
+func (n *Node) leaveAtOnce() {
+	ctx, cancel := context.WithTimeout(context.Background(), leavePatience)
+	defer cancel()
+	if err := n.Leave(ctx); err != nil {
+		n.log.Error("this node was to leave the farm", keyError, err)
+	}
+}
+
+// operateRemove has the leader take a dead member out of the configuration.
+func (n *Node) operateRemove(ctx context.Context, req adminwire.Request) error {
+	if _, err := n.wanted(req.Node); err != nil {
+		return err
+	}
+	asking, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	leader, _ := n.instance().leader.get()
+	if err := n.barrier(asking); leader == "" || err != nil {
+		return adminwire.Failed(admin.ErrNoQuorum, "%s finds no majority of the voters, and nobody can be removed without; "+
+			"bring one back, or see farmctl recover", n.cfg.Name)
+	}
+	if nodeOf(leader) != n.id {
+		return n.passOn(ctx, nodeOf(leader), req)
+	}
+	return n.bury(ctx, req.Node)
+}
+
+// bury takes a dead node out of the configuration, as the leader.
+func (n *Node) bury(ctx context.Context, node string) error {
+	l := n.instance().lead.Load()
+	if l == nil {
+		return adminwire.Failed(admin.ErrNoQuorum, "the leader changed meanwhile; try again")
+	}
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	m, err := n.wanted(node)
+	if err != nil {
+		return err
+	}
+	if m.status == Alive || node == n.id {
+		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.name, m.name)
+	}
+	for _, srv := range n.situation().servers {
+		if nodeOf(string(srv.ID)) != node {
+			continue
+		}
+		if err := l.carryOut(change{remove, string(srv.ID)}); err != nil {
+			return err
+		}
+		n.log.Warn("an operator had a dead member removed", keyPeer, m.name, keyServer, srv.ID)
+		n.changed.notify()
+	}
+	return nil
+}

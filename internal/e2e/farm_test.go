@@ -22,6 +22,8 @@ import (
 )
 
 const (
+	farmName = "e2e" // of all farms: they have different secrets
+
 	patience = 60 * time.Second       // for anything that has to happen
 	pollTime = 20 * time.Millisecond  // between two looks whether it has
 	lookTime = 800 * time.Millisecond // for the answer to one look
@@ -45,6 +47,7 @@ type node struct {
 	http atomic.Pointer[string] // where it answers; changes when it moves
 	peer string                 // where the others reach it
 	bind string                 // where it listens for them; "" = peer
+	more []string               // flags
 	*process
 }
 
@@ -57,7 +60,7 @@ func newFarm(t *testing.T, n int, durable bool) *farm {
 	f := &farm{t: t, durable: durable, dir: t.TempDir()}
 	secret := make([]byte, 32)
 	rand.Read(secret)
-	f.env = []string{"FARM_FARM=e2e-" + rand.Text(), "FARM_SECRET=" + hex.EncodeToString(secret)}
+	f.env = []string{"FARM_FARM=" + farmName, "FARM_SECRET=" + hex.EncodeToString(secret)}
 	f.client = &http.Client{Timeout: lookTime, Transport: &http.Transport{DisableKeepAlives: true}}
 	for i := range n {
 		node := &node{farm: f, name: "n" + strconv.Itoa(i+1)}
@@ -138,7 +141,7 @@ func (n *node) args(join ...string) []string {
 	if n.farm.durable {
 		args = append(args, "-dir", n.dir())
 	}
-	return args
+	return append(args, n.more...)
 }
 
 func (n *node) dir() string { return filepath.Join(n.farm.dir, n.name) }

@@ -24,6 +24,7 @@ type load struct {
 	seed     uint64
 	browsers []*browser
 	balancer *balancer
+	ctx      context.Context
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	tally    stats
@@ -34,13 +35,13 @@ type load struct {
 func (f *farm) load() *load {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
-	l := &load{farm: f, seed: rand.Uint64(), cancel: cancel, balancer: &balancer{ready: make(map[*node]bool)}}
+	l := &load{farm: f, seed: rand.Uint64(), ctx: ctx, cancel: cancel, balancer: &balancer{ready: make(map[*node]bool)}}
 	l.tally.mark()
 	for i := range browsers {
 		l.browsers = append(l.browsers, newBrowser(l, i+1))
 	}
 	for _, n := range f.nodes {
-		l.wg.Go(func() { l.balancer.follow(ctx, n) })
+		l.send(n)
 	}
 	for _, b := range l.browsers {
 		l.wg.Go(func() {
@@ -52,6 +53,14 @@ func (f *farm) load() *load {
 	f.t.Cleanup(l.halt)
 	l.goOn()
 	return l
+}
+
+// send has visitors sent to a node, too, when it is ready.
+func (l *load) send(n *node) {
+	l.balancer.mu.Lock()
+	l.balancer.nodes = append(l.balancer.nodes, n)
+	l.balancer.mu.Unlock()
+	l.wg.Go(func() { l.balancer.follow(l.ctx, n) })
 }
 
 // halt ends the load without a judgement.
@@ -138,6 +147,7 @@ func pause(ctx context.Context, d time.Duration) {
 // balancer knows which nodes say that they are ready.
 type balancer struct {
 	mu    sync.Mutex
+	nodes []*node        // guarded by mu
 	ready map[*node]bool // guarded by mu
 }
 
@@ -157,13 +167,13 @@ func (l *load) pick(r *rand.Rand, before *node) *node {
 	l.balancer.mu.Lock()
 	defer l.balancer.mu.Unlock()
 	var good []*node
-	for _, n := range l.farm.nodes {
+	for _, n := range l.balancer.nodes {
 		if l.balancer.ready[n] {
 			good = append(good, n)
 		}
 	}
 	if len(good) == 0 {
-		good = slices.Clone(l.farm.nodes)
+		good = slices.Clone(l.balancer.nodes)
 	}
 	if others := slices.DeleteFunc(slices.Clone(good), func(n *node) bool { return n == before }); len(others) > 0 {
 		good = others

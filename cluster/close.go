@@ -44,6 +44,16 @@ type ending struct {
 
 func newEnding() ending { return ending{begun: new(atomic.Bool), done: make(chan struct{})} }
 
+// ended reports whether what ran has ended without an error.
+func (e *ending) ended() bool {
+	select {
+	case <-e.done:
+		return e.err == nil
+	default:
+		return false
+	}
+}
+
 // run runs f if nothing has run before, and returns when what ran has ended.
 func (e *ending) run(f func() error) {
 	if e.begun.Swap(true) {
@@ -100,6 +110,7 @@ func (n *Node) sayFarewell() {
 	case len(n.instance().voters()) == 2:
 		err = n.ask(ctx, methodDemote, n.others)
 	}
+	n.dismissed = err == nil && n.others()
 	if err != nil {
 		n.log.Warn("the others were not told to go on without this node's vote", keyError, err)
 	}
@@ -161,12 +172,13 @@ func (n *Node) ask(ctx context.Context, m method, sense func() bool) error {
 
 // release gives back what open acquired. It also serves a half-opened node.
 func (n *Node) release() (err error) {
+	in := n.instance()
 	if g := n.gossip(); g != nil {
+		n.giveNotice(g, in)
 		g.stop()
 	}
 	close(n.stopped)
 	n.cancel()
-	in := n.instance()
 	if in != nil {
 		err = in.stop()
 	}
@@ -184,6 +196,18 @@ func (n *Node) release() (err error) {
 		err = errors.Join(err, n.forgetFarm(), n.dir.Close())
 	}
 	return err
+}
+
+// giveNotice tells the others that a memory node's part in Raft has ended, and its memory with it, if they could not take
+// it out of the configuration: they may have no quorum without it, and then it counts that it is gone for good.
+func (n *Node) giveNotice(g *gossip, in *instance) {
+	if n.durable() || n.dismissed || len(in.configuration().Servers) < 2 || in.stop() != nil {
+		return
+	}
+	n.mu.Lock()
+	n.ended = true
+	n.mu.Unlock()
+	g.list.UpdateNode(time.Second)
 }
 
 // forgetFarm makes the data directory of a node that has left that of one which has never been a member.

@@ -13,6 +13,8 @@ type directory struct {
 	heard map[string]*sighting // by gossip name: one run of one node
 	saved map[string]string    // NodeID -> address of configured servers, kept whatever gossip says
 	most  map[string]uint64    // server ID -> highest index it was heard to have applied
+	at    map[string]string    // server ID -> where it was alive
+	ended map[string]bool      // server IDs that have said, after the end of their Raft, that they stop
 }
 
 // sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers may keep it.
@@ -29,7 +31,8 @@ type sighting struct {
 func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
 
 func newDirectory() *directory {
-	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string]uint64{}}
+	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string]uint64{},
+		at: map[string]string{}, ended: map[string]bool{}}
 }
 
 // hear takes in the news of a run and returns what was known of it before.
@@ -41,6 +44,12 @@ func (d *directory) hear(s *sighting) (before *sighting) {
 		s.applied = max(s.applied, before.applied)
 	}
 	d.heard[s.gossip] = s
+	if s.status == Alive {
+		d.at[s.server()] = s.addr
+	}
+	if s.stopped {
+		d.ended[s.server()] = true
+	}
 	d.forgetOldRunsLocked(s.node)
 	return before
 }
@@ -89,6 +98,19 @@ func (d *directory) forget(configured map[string]bool, now time.Time) {
 			delete(d.most, server)
 		}
 	}
+	for server := range d.at {
+		if s := d.newestLocked(nodeOf(server)); !configured[server] && (s == nil || s.server() != server) {
+			delete(d.at, server)
+			delete(d.ended, server)
+		}
+	}
+}
+
+// where returns the address at which a server was alive, "" if it never was, and whether it has said that it is gone.
+func (d *directory) where(server string) (addr string, ended bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.at[server], d.ended[server]
 }
 
 // members returns the newest sighting of each node that is, or may come to be, in this node's farm.

@@ -44,6 +44,8 @@ var (
 	errNotMe        = errors.New("another incarnation was called")
 	errOtherExpect  = errors.New("another number of founders is expected")
 	errPromised     = errors.New("another founder has the promise")
+	errHasQuorum    = errors.New("a quorum of the farm may still run")
+	errNotReformed  = errors.New("the farm cannot be re-formed now")
 	errNoMachine    = errors.New("no such state machine")
 )
 
@@ -70,6 +72,8 @@ const (
 	codeOtherExpect  code = 16
 	codePromised     code = 17
 	codeHeldBack     code = 18
+	codeHasQuorum    code = 19
+	codeNotReformed  code = 20
 	codeInternal     code = 255
 )
 
@@ -93,6 +97,8 @@ var codes = map[code]error{
 	codeOtherExpect:  errOtherExpect,
 	codePromised:     errPromised,
 	codeHeldBack:     ErrHeldBack,
+	codeHasQuorum:    errHasQuorum,
+	codeNotReformed:  errNotReformed,
 	codeInternal:     errInternal,
 }
 

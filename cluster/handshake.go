@@ -155,8 +155,12 @@ func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
 func (n *Node) refused(server string, ack hello) {
 	switch ack.code {
 	case codeOtherFarm:
+		mine := n.self().cluster
+		if supersedes(ack.cluster, mine) || supersedes(mine, ack.cluster) {
+			return // one of the two is about to join the other
+		}
 		n.warnOnce("farm of "+ack.source, "a node of another farm of this name and secret answers; it is left alone",
-			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.source, ack.cluster, n.self().cluster))
+			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.source, ack.cluster, mine))
 		n.estrange(ack.source)
 	case codeSetBack:
 		n.reset(server, errSetBack)

@@ -110,25 +110,42 @@ func (n *Node) saveAddresses() {
 
 const logDir = "raft"
 
-// openLog opens the log and the snapshots, on disk or in memory.
-func (n *Node) openLog(appended func(last uint64)) (raftlog.Store, raft.SnapshotStore, error) {
+// openLog is a log with its snapshots, open.
+type openLog struct {
+	store raftlog.Store
+	snaps raft.SnapshotStore
+}
+
+// openLog opens this node's log, on disk or in memory.
+func (n *Node) openLog() (openLog, error) {
 	if n.dir == nil {
-		return raftlog.OnAppend(raftlog.NewMemory(), appended), raftlog.NewMemorySnapshots(), nil
+		return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil
 	}
-	path := n.dir.Path(logDir)
+	if err := n.takeNewLog(); err != nil {
+		return openLog{}, err
+	}
+	log, err := n.openLogIn(logDir)
+	if err == nil && n.inst.Load() == nil {
+		n.hasState, err = raft.HasExistingState(log.store, log.store, log.snaps)
+		if err != nil {
+			return openLog{}, errors.Join(err, log.store.Close())
+		}
+	}
+	return log, err
+}
+
+// openLogIn opens the log in a folder of the data directory.
+func (n *Node) openLogIn(folder string) (openLog, error) {
+	path := n.dir.Path(folder)
 	store, err := raftlog.OpenDurable(filepath.Join(path, "log"), 0, raftLogger(n.log))
 	if err != nil {
-		return nil, nil, err
+		return openLog{}, err
 	}
-	store = raftlog.OnAppend(store, appended)
 	snaps, err := raftlog.NewSnapshots(path, raftLogger(n.log))
-	if err == nil && n.inst.Load() == nil {
-		n.hasState, err = raft.HasExistingState(store, store, snaps)
-	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("open the snapshots: %w", err), store.Close())
+		return openLog{}, errors.Join(fmt.Errorf("open the snapshots: %w", err), store.Close())
 	}
-	return store, snaps, nil
+	return openLog{store, snaps}, nil
 }
 
 // resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
@@ -136,6 +153,7 @@ type resetOrder struct {
 	server string
 	kind   resetKind
 	reason error
+	reform *reforming // instead of kind
 }
 
 type resetKind int
@@ -149,7 +167,7 @@ const (
 // restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log to go on
 // with. It returns at once.
 func (n *Node) restart(server string, reason error) {
-	o := resetOrder{server, restartRaft, reason}
+	o := resetOrder{server: server, kind: restartRaft, reason: reason}
 	if !n.durable() {
 		o.kind = forgetLog
 	}
@@ -162,7 +180,7 @@ func (n *Node) restart(server string, reason error) {
 // reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
 func (n *Node) reset(server string, reason error) {
 	select {
-	case n.resets <- resetOrder{server, forgetLog, reason}:
+	case n.resets <- resetOrder{server: server, kind: forgetLog, reason: reason}:
 	default:
 	}
 }
@@ -172,7 +190,12 @@ func (n *Node) resetOnDemand() {
 		select {
 		case o := <-n.resets:
 			if o.server != n.instance().server {
+				o.reform.end(errNotMe)
 				continue // that has been done
+			}
+			if o.reform != nil {
+				o.reform.end(n.reform(o.reform))
+				continue
 			}
 			if o.kind == restartRaft {
 				n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
@@ -215,7 +238,11 @@ func (n *Node) replaceInstance(kind resetKind) error {
 		return err
 	}
 	n.peers.dropAll()
-	in, err := startInstance(n, serverID(n.id, n.inc), n.boot)
+	log, err := n.openLog()
+	if err != nil {
+		return err
+	}
+	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type instance struct {
 	log       *slog.Logger
 	fsm       *fsm
 	store     raftlog.Store
+	snaps     raft.SnapshotStore
 	layer     *streamLayer
 	transport *transport
 	raft      *raft.Raft
@@ -47,8 +48,9 @@ type instance struct {
 	stalled  *time.Timer // runs while a write to the log takes too long
 	restores []time.Time // of snapshots, since something was applied; see restored
 
-	made chan struct{} // closed when there is a raft, or never will be
-	end  ending
+	made  chan struct{} // closed when there is a raft, or never will be
+	quiet ending        // of everything but the log
+	end   ending
 }
 
 const (
@@ -59,16 +61,12 @@ const (
 	shutdownPatience = 5 * time.Second
 )
 
-// startInstance opens the log and starts Raft on it.
-func startInstance(n *Node, server string, boot uint64) (*instance, error) {
+// startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
+func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
 	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
-		made: make(chan struct{}), end: newEnding()}
+		made: make(chan struct{}), quiet: newEnding(), end: newEnding(), snaps: log.snaps}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
-	store, snaps, err := n.openLog(in.appended)
-	if err != nil {
-		return nil, err
-	}
-	store = watchedStore{n.cfg.wrapped(store), in}
+	store := raftlog.Store(watchedStore{n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended)), in})
 	in.store = store
 	last, err := store.LastIndex()
 	if err != nil {
@@ -83,7 +81,7 @@ func startInstance(n *Node, server string, boot uint64) (*instance, error) {
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
 	notify := make(chan bool, 16)
-	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, snaps, in.transport)
+	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, log.snaps, in.transport)
 	close(in.made)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
@@ -327,8 +325,19 @@ func (in *instance) guard(f raft.Future) error {
 // stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are answered;
 // then its connections (an inbound snapshot that stalls would hold up raft's shutdown for ever); then raft; then the log.
 func (in *instance) stop() error {
-	in.end.run(in.shutDown)
+	in.end.run(func() error {
+		if err := in.standDown(); err != nil {
+			return err
+		}
+		return in.store.Close()
+	})
 	return in.end.err
+}
+
+// standDown ends all of the instance but its log and its state, which may be read on.
+func (in *instance) standDown() error {
+	in.quiet.run(in.shutDown)
+	return in.quiet.err
 }
 
 func (in *instance) shutDown() error {
@@ -343,7 +352,7 @@ func (in *instance) shutDown() error {
 	in.transport.stop()
 	in.forwarding.Wait()
 	if in.raft == nil {
-		return in.store.Close()
+		return nil
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -354,7 +363,7 @@ func (in *instance) shutDown() error {
 	defer t.Stop()
 	select {
 	case <-ended:
-		return in.store.Close()
+		return nil
 	case <-t.C:
 		return errors.New("raft does not stop: its disk may hang; the data directory stays locked until the process ends")
 	}

@@ -4,10 +4,14 @@ import "fmt"
 
 // Two farms of one name meet when a node that was cut off founded its own, or when a machine was started before it could
 // see the others. Nothing can merge two logs. The side that never had a second member gives up, whatever its age; if
-// neither had one, that with the greater cluster ID. Any other meeting is refused, by an error on both sides.
+// neither had one, that with the greater cluster ID. A node of an earlier epoch of one farm gives up whatever it has had
+// (reform.go). Any other meeting is refused, by an error on both sides.
 
 // givesWay reports whether this node's farm gives up in favour of that of s.
 func (n *Node) givesWay(s *sighting, cluster string) bool {
+	if supersedes(s.cluster, cluster) {
+		return s.durable == n.durable()
+	}
 	n.mu.Lock()
 	lonely := n.founding
 	n.mu.Unlock()
@@ -23,11 +27,28 @@ func (n *Node) giveUpFarm(s *sighting) {
 	n.mu.Lock()
 	n.caughtUp = false // the gate closes at once
 	n.mu.Unlock()
+	mine := n.self().cluster
 	reason := fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at %s, which it joins now",
-		n.self().cluster, s.cluster, s.name, s.addr)
+		mine, s.cluster, s.name, s.addr)
+	if supersedes(s.cluster, mine) {
+		reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, %s, which this node joins now",
+			mine, s.cluster, s.name, s.addr)
+	}
 	select {
-	case n.resets <- resetOrder{n.instance().server, forgetFarm, reason}:
+	case n.resets <- resetOrder{server: n.instance().server, kind: forgetFarm, reason: reason}:
 	default:
 	}
 	n.changed.notify()
+}
+
+// followEpoch gives up this node's state if one who is alive has a later epoch of its farm. Gossip says it once, at which
+// moment this node may have been busy with something else.
+func (n *Node) followEpoch() {
+	cluster := n.self().cluster
+	for _, s := range n.directory.all() {
+		if s.status == Alive && supersedes(s.cluster, cluster) && n.givesWay(s, cluster) {
+			n.giveUpFarm(s)
+			return
+		}
+	}
 }

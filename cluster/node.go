@@ -36,6 +36,7 @@ type Node struct {
 	expect    int       // how many nodes found the farm together, 0 = never found one
 	dir       *disk.Dir // nil in memory mode
 	hasState  bool      // there was a log at the start
+	nextLog   openLog   // in memory, for the next epoch; see reform
 
 	directory *directory
 	peers     *peers
@@ -57,6 +58,7 @@ type Node struct {
 	boot        uint64
 	tags        map[string]string
 	leaving     bool
+	ended       bool      // a member's Raft has ended, and its memory with it
 	ending      bool      // no goroutine may be started any more
 	forget      bool      // what is in the data directory, once stopped
 	caughtUp    bool      // this node has been a caught-up member
@@ -66,6 +68,7 @@ type Node struct {
 	promise     promise
 	spoken      byte // the highest level that all members speak; see allSpeak
 	spokenSince time.Time
+	successor   string          // server ID that may re-form the farm, by this node's word; see survey.go
 	strangers   map[string]bool // server IDs of nodes that turned out to be of another farm
 
 	failOnce sync.Once
@@ -81,6 +84,8 @@ type Node struct {
 	wg      sync.WaitGroup
 	end     ending
 	left    bool // Leave has taken this node out of the configuration
+
+	dismissed bool // the others go on without this node's vote
 }
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
@@ -127,7 +132,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("advertise: %w", err)
 	}
 	n.nameSelf(ctx)
-	in, err := startInstance(n, serverID(n.id, n.inc), n.boot)
+	log, err := n.openLog()
+	if err != nil {
+		return err
+	}
+	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
 	if err != nil {
 		return err
 	}
@@ -215,6 +224,7 @@ func (n *Node) start() {
 	n.wg.Go(n.resetOnDemand)
 	n.wg.Go(n.testAdvertised)
 	n.wg.Go(n.watchLevels)
+	n.wg.Go(n.watchQuorum)
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
@@ -343,7 +353,8 @@ func (n *Node) metaBytes() []byte {
 func (n *Node) metaLocked() meta {
 	in := n.inst.Load()
 	second := n.cluster != "" && !n.founding || in.fsm.second.Load()
-	return meta{second: second, minProtocol: in.fsm.levelInForce(), maxProtocol: n.cfg.maxLevel, durable: n.durable(), leaving: n.leaving,
+	return meta{second: second, minProtocol: in.fsm.levelInForce(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
+		leaving: n.leaving, stopped: n.ended,
 		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
 		version: n.cfg.Version, tags: n.tags}
 }
@@ -397,6 +408,12 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return nil, n.answerPromise(from, payload)
 	case methodRemove:
 		return nil, n.answerFarewell(ctx, from, remove, string(payload))
+	case methodSurvey:
+		return n.answerSurvey(payload)
+	case methodFollow:
+		return nil, n.answerFollow(payload)
+	case methodReform:
+		return nil, n.answerReform(ctx, payload)
 	case methodDemote:
 		return nil, n.answerFarewell(ctx, from, demote, string(payload))
 	case methodFinalize:

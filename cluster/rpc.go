@@ -29,6 +29,9 @@ const (
 	methodPromise  method = 8  // number of founders ->
 	methodDemote   method = 9  // server ID ->
 	methodFinalize method = 10 // -> level in force, who holds a higher one back
+	methodSurvey   method = 11 // cluster ID, whether to stand down -> report
+	methodFollow   method = 12 // cluster ID, successor, servers that are gone ->
+	methodReform   method = 13 // cluster ID ->
 
 	methodOperate method = 32 // an operator's request -> packed answer
 )

@@ -141,8 +141,9 @@ func TestUnknownTokens(t *testing.T) {
 	}
 }
 
-// An index that is not genuine, or about another session or cluster, makes nobody wait and nothing fail.
-func TestForeignIndexIsIgnored(t *testing.T) {
+// An index that is not genuine, or about another session or cluster, makes nothing fail. One that could be of another epoch
+// of the farm has the node ask how the session is by now; what could not be an index at all does not even that.
+func TestForeignIndex(t *testing.T) {
 	l, ms := nodes(t, 1)
 	_, others := nodes(t, 1)
 	_ = l
@@ -153,12 +154,30 @@ func TestForeignIndexIsIgnored(t *testing.T) {
 	}
 	sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
 	six := strings.Split(other.Header.Get("Cookie"), "; ")[1]
-	for _, index := range []string{six, "six=", "six=x", "six=" + strings.Repeat("_", 32), "six=" + strings.Repeat("A", 32), six[:20]} {
+	for i, index := range []string{"six=", "six=x", six[:20], six, "six=" + strings.Repeat("_", 32), "six=" + strings.Repeat("A", 32)} {
 		r.Header.Set("Cookie", sid+"; "+index)
 		call(t, ms[0], r, wantNote("mine"))
+		if _, b, q := l.nodes[0].counts(); b != max(0, i-2) || q != 0 {
+			t.Errorf("%q: %d barriers, %d queries", index, b, q)
+		}
 	}
-	if _, b, q := l.nodes[0].counts(); b+q != 0 {
-		t.Errorf("%d barriers, %d queries", b, q)
+}
+
+// A client that has seen a later epoch of the farm does not get what a node of the earlier one still shows.
+func TestIndexOfALaterEpoch(t *testing.T) {
+	l, ms := nodes(t, 2)
+	r := newRequest()
+	call(t, ms[0], r, setNote("old"))
+	eventually(t, "the other node has it", func() bool {
+		_, err := step(ms[1], r.Clone(t.Context()), wantNote("old"))
+		return err == nil
+	})
+	l.set(func() { l.nodes[1].held = true })
+	call(t, ms[0], r, setNote("new"))
+	sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
+	r.Header.Set("Cookie", sid+"; six="+strings.Repeat("A", 32))
+	if resp, err := step(ms[1], r, wantNote("new")); resp.StatusCode != 503 {
+		t.Errorf("%s, %v: a node that is behind answered", resp.Status, err)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // node. It is no authority for anything: without it a client may see an older state for as long as replication takes.
 //
 // Its text is base64url of: the id of the signing key, the index, and 12 bytes of HMAC-SHA256 over both, the session's
-// key and the cluster's name. So it fits one session in one history, and a forged one makes nobody wait.
+// key and the cluster's name. So it fits one session in one history. One that does not fit may be of an epoch of the farm
+// that this node has yet to follow: the node asks how the session is by now, and a forger waits for that as well.
 const (
 	indexMacLen = 12
 	indexLen    = 4 + 8 + indexMacLen

@@ -72,8 +72,9 @@ func (s *Session) resolve() error {
 	if age := st.Now.Sub(token.issued); age > m.cfg.Absolute+time.Second || m.gone.has(token.key, now) {
 		return nil
 	}
-	s.seen = s.bringsIndex(token.key, st.Cluster)
-	rec, ok, err := m.store.Load(s.r.Context(), token.key, Freshness{Index: s.seen, Wait: m.cfg.WaitTimeout,
+	seen, foreign := s.bringsIndex(token.key, st.Cluster)
+	s.seen = seen
+	rec, ok, err := m.store.Load(s.r.Context(), token.key, Freshness{Index: seen, Newest: foreign, Wait: m.cfg.WaitTimeout,
 		Timeout: min(readTimeout, m.cfg.CommitTimeout), MaxStale: m.cfg.MaxStale})
 	switch {
 	case err != nil:
@@ -105,16 +106,18 @@ func (s *Session) token() (token genuine, unsure bool) {
 	return token, unsure
 }
 
-// bringsIndex returns the greatest index that the request brings for this session; 0 if it brings none.
-func (s *Session) bringsIndex(key StoreKey, cluster string) (index uint64) {
+// bringsIndex returns the greatest index that the request brings for this session; 0 if it brings none. foreign says that it
+// brings one that means nothing here: of another session, or of another epoch of the farm than this node is in.
+func (s *Session) bringsIndex(key StoreKey, cluster string) (index uint64, foreign bool) {
 	if cluster == "" {
-		return 0
+		return 0, false
 	}
 	s.wire.indexes(s.r.Header, func(text string) bool {
-		index = max(index, s.m.signer.readIndex(text, key, cluster))
+		i := s.m.signer.readIndex(text, key, cluster)
+		index, foreign = max(index, i), foreign || i == 0 && len(text) == indexText
 		return false
 	})
-	return index
+	return index, foreign && index == 0
 }
 
 // fail answers in place of the handler.

@@ -67,7 +67,7 @@ func (r *replicated) Load(ctx context.Context, key StoreKey, f Freshness) (Recor
 	switch {
 	case !ok && m.Ended(key): // and what has ended stays so: true however old the copy is
 		return Record{}, false, nil
-	case !ok:
+	case !ok, f.Newest:
 		return r.missing(ctx, key, f)
 	case applied < f.Index:
 		return r.behind(ctx, key, f)
@@ -84,7 +84,7 @@ func (r *replicated) trusted(rec Record, f Freshness) (Record, bool, error) {
 	return rec, true, nil
 }
 
-// missing decides whether a session unknown here exists elsewhere.
+// missing decides whether a session unknown here exists elsewhere, or how it is by now.
 func (r *replicated) missing(ctx context.Context, key StoreKey, f Freshness) (Record, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()

@@ -31,6 +31,7 @@ type Store interface {
 // Freshness says how new the answer to a Load must be, and what may be done for it.
 type Freshness struct {
 	Index    uint64        // the answer holds everything up to this Answer.Index
+	Newest   bool          // the answer holds everything done before the call: what the client has seen cannot be compared
 	Wait     time.Duration // wait for the nearest copy as long as this, before asking farther off
 	Timeout  time.Duration // and ask farther off as long as this
 	MaxStale time.Duration // do not trust a copy that has been out of contact for longer; 0 = trust any

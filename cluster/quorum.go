@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	quorumEvery    = 500 * time.Millisecond
+	lossPatience   = 3 * time.Second  // without a leader, before what is left of the farm is surveyed
+	lossWarning    = 10 * time.Second // without a leader, before the log says so
+	reformPatience = 30 * time.Second
+)
+
+// watchQuorum looks whether the farm has a quorum. Without one there are reads only; people are told what to do. In memory
+// mode the lost voters, once they are proven gone, are lost for good, and the farm re-forms itself.
+func (n *Node) watchQuorum() {
+	var since time.Time // when the leader was missed first
+	for sleep(n.ctx, quorumEvery) {
+		n.followEpoch()
+		in := n.instance()
+		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() || len(in.configuration().Servers) == 0 {
+			since = time.Time{}
+			continue
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if d := time.Since(since); d > lossPatience && !n.durable() {
+			n.reformItself(in)
+		}
+		if d := time.Since(since); d > lossWarning {
+			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes again, or, if too many "+
+				"are lost for good, run farmctl recover", fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.absent(in)))
+		}
+	}
+}
+
+// absent names the voters that are not known to be alive.
+func (n *Node) absent(in *instance) string {
+	var names []string
+	for _, id := range in.voters() {
+		s := n.directory.get(nodeOf(id))
+		switch {
+		case s == nil:
+			names = append(names, id)
+		case s.server() != id || s.status != Alive:
+			names = append(names, s.name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// reformItself re-forms a memory farm whose lost voters are proven gone. One of those who are left does it, so that they
+// do not stand in each other's way; whatever it begins, another one can end.
+func (n *Node) reformItself(in *instance) {
+	ctx, cancel := context.WithTimeout(n.ctx, reformPatience)
+	defer cancel()
+	s := n.look(ctx, nil, false)
+	if err := s.verdict(); err != nil {
+		n.log.Debug("the farm is not re-formed", keyError, err)
+		return
+	}
+	if left := s.left(); len(left) == 0 || left[0] != in.server {
+		return
+	}
+	if err := n.succeed(ctx, nil); err != nil {
+		n.warnOnce("reform", "the farm could not be re-formed; trying again", err)
+	}
+}
+
+// gone reports whether there is proof that a memory server's process is gone, and its memory with it: it has said, after its
+// Raft had ended, that it stops; or its node answers, at its own address, as another incarnation. That gossip takes it for
+// dead proves nothing.
+func (n *Node) gone(ctx context.Context, server string) bool {
+	addr, ended := n.directory.where(server)
+	if n.durable() || ended {
+		return ended && !n.durable()
+	}
+	if addr == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	st, err := n.askStatus(ctx, addr, nodeOf(server))
+	return err == nil && st.server != server && nodeOf(st.server) == nodeOf(server)
+}
+
+// Survivor is one server of a farm that may have lost its quorum, as Survey finds it.
+type Survivor struct {
+	NodeID  string
+	Server  string // the incarnation that is configured
+	Name    string // "" if nothing was heard of it
+	Addr    string // where it was last
+	Vote    string // Voter or Nonvoter
+	Answers bool   // it was asked just now and has answered
+	Gone    bool   // it is proven that it lost what it had; never true for a server with a data directory
+	Term    uint64 // of its last entry, if it answers
+	Last    uint64 // index of its last entry, if it answers
+	Applied uint64 // the highest index it was ever heard to have applied
+}
+
+// Survey is what is left of a farm.
+type Survey struct {
+	ClusterID string
+	Quorum    bool       // enough voters answer: nothing has to be recovered
+	Successor string     // NodeID of the server that Recover would go on with: nobody who answers holds more
+	Servers   []Survivor // by name
+}
+
+// Survey asks every configured server what it holds. It changes nothing, and works without a quorum. A node that has
+// never been a member has nothing to tell: it fails with ErrNoLeader.
+func (n *Node) Survey(ctx context.Context) (Survey, error) {
+	s := n.look(ctx, nil, false)
+	out := Survey{ClusterID: n.self().cluster}
+	if len(s.known(false)) == 0 {
+		return out, fmt.Errorf("cluster: survey: this node is not a member and holds nothing: %w", ErrNoLeader)
+	}
+	best := s.best()
+	answering := 0
+	for _, id := range s.known(false) {
+		v := n.survivor(s, best, id)
+		if v.Vote == Voter && v.Answers {
+			answering++
+		}
+		out.Servers = append(out.Servers, v)
+	}
+	out.Quorum = answering > len(best.voters)/2
+	out.Successor = nodeOf(best.server)
+	return out, nil
+}
+
+func (n *Node) survivor(s *survey, best *report, id string) Survivor {
+	v := Survivor{NodeID: nodeOf(id), Server: id, Vote: Nonvoter, Gone: s.gone[id], Applied: n.directory.reached(id)}
+	for _, voter := range best.voters {
+		if voter == id {
+			v.Vote = Voter
+		}
+	}
+	v.Addr, _ = n.directory.where(id)
+	if seen := n.directory.get(v.NodeID); seen != nil {
+		v.Name = seen.name
+	}
+	if v.Addr == "" {
+		v.Addr = n.directory.addr(v.NodeID)
+	}
+	if r := s.reports[id]; r != nil {
+		v.Answers, v.Term, v.Last = true, r.term, r.last
+	}
+	return v
+}
+
+// Recover re-forms a farm that has lost its quorum from the servers that answer. lost holds the NodeIDs of those that are
+// gone, by the word of the caller: what was acknowledged by them alone is given up, and should one of them run after all, it
+// gives up its state when it meets the others again, moved aside if it has a data directory. Everybody who has a vote must
+// answer or be lost. Look at Survey before.
+//
+// It fails, and changes nothing but that nodes may have stopped to vote, if there is a quorum or somebody is missing.
+func (n *Node) Recover(ctx context.Context, lost []string) error {
+	s := n.look(ctx, nil, false)
+	given := map[string]bool{}
+	for _, id := range s.known(false) {
+		for _, node := range lost {
+			if nodeOf(id) == node {
+				given[id] = true
+			}
+		}
+	}
+	if err := n.succeed(ctx, given); err != nil {
+		return fmt.Errorf("cluster: recover: %w", err)
+	}
+	return nil
+}

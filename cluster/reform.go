@@ -1,0 +1,250 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// Re-forming makes one node the only voter of the farm's next epoch, with a state of its choice: what its own log holds, if
+// the farm has lost its quorum for good (survey.go), or a backup. Everybody else gives up what they have, by the rule of
+// epochs, and joins. The new log begins with a snapshot; on disk it is made beside the old one, and the identity that is
+// saved then names which of the two counts, so a crash leaves the old farm or the new one.
+
+// reforming is an order to re-form the farm on this node.
+type reforming struct {
+	state *fsm // nil = what this node's own log holds
+	done  chan error
+}
+
+func (r *reforming) end(err error) {
+	if r != nil {
+		r.done <- err
+	}
+}
+
+// Restore replaces the replicated state of the whole farm by one that WriteSnapshot wrote, on this farm or another. r is
+// read and checked to its end before anything changes. This node goes on alone under a new cluster ID, a new epoch of the
+// farm; the other members give up their state - it is moved aside where there is a data directory - and join it.
+//
+// It returns once this node has the new state. An error before that leaves everything as it was. What is acknowledged
+// while the farm changes over may be lost, like everything since the backup: stop writing before.
+func (n *Node) Restore(ctx context.Context, r io.Reader) error {
+	state := newFSM(n.cfg.Machines, func(uint64) {}, func(error) {})
+	if err := state.Restore(io.NopCloser(r)); err != nil {
+		return fmt.Errorf("cluster: restore: %w", err)
+	}
+	if err := n.reformOrder(ctx, state); err != nil {
+		return fmt.Errorf("cluster: restore: %w", err)
+	}
+	return nil
+}
+
+// reformOrder has this node re-form the farm, and waits for it.
+func (n *Node) reformOrder(ctx context.Context, state *fsm) error {
+	if n.self().cluster == "" {
+		return fmt.Errorf("%w: this node belongs to no farm yet", errNotReformed)
+	}
+	if n.cfg.Role != Ordinary {
+		return fmt.Errorf("%w: a node with the role %q never votes", errNotReformed, n.cfg.Role)
+	}
+	r := &reforming{state: state, done: make(chan error, 1)}
+	select {
+	case n.resets <- resetOrder{server: n.instance().server, reform: r}:
+	case <-n.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-n.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
+	}
+}
+
+// reform carries out an order. If it fails, the node goes on as before; in memory mode it keeps what it has, but has
+// stopped its part in Raft.
+func (n *Node) reform(r *reforming) error {
+	old := n.instance()
+	cluster := nextEpoch(n.self().cluster)
+	inc := randomHex(8)
+	err := old.standDown()
+	if err == nil {
+		err = n.prepareLog(old, r.state, serverID(n.id, inc), inc)
+	}
+	if err == nil {
+		err = n.rename(cluster, inc)
+	}
+	if err != nil {
+		if n.durable() {
+			n.dir.Discard(newLogDir(inc)) // what is left of it is no harm
+			n.restart(old.server, err)
+		}
+		return fmt.Errorf("%w: %w", errNotReformed, err)
+	}
+	n.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster", cluster)
+	return n.switchOver(old)
+}
+
+// rename makes this node another incarnation, in the next epoch of its farm.
+func (n *Node) rename(cluster, inc string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := [...]string{n.cluster, n.inc}
+	founding := n.founding
+	n.cluster, n.inc, n.founding = cluster, inc, false
+	if err := n.saveIdentityLocked(); err != nil {
+		n.cluster, n.inc, n.founding = before[0], before[1], founding
+		return err
+	}
+	n.successor = ""
+	return nil
+}
+
+// prepareLog makes the log that the next epoch begins with.
+func (n *Node) prepareLog(old *instance, state *fsm, server, inc string) error {
+	term, index, err := old.lastEntry()
+	if err != nil {
+		return err
+	}
+	if state == nil {
+		state = old.fsm
+		if err := old.replay(index); err != nil {
+			return err
+		}
+	}
+	log, err := n.newLog(inc)
+	if err != nil {
+		return err
+	}
+	s, index := state.rebase(index, server)
+	return errors.Join(log.seed(s, term, index, server, old.transport), n.keepNewLog(log))
+}
+
+// newLog opens an empty log for an incarnation to come.
+func (n *Node) newLog(inc string) (openLog, error) {
+	if n.dir == nil {
+		return n.openLog()
+	}
+	return n.openLogIn(newLogDir(inc))
+}
+
+// keepNewLog keeps a log that is ready until the node switches over to it: in memory here, else on the disk.
+func (n *Node) keepNewLog(log openLog) error {
+	if n.dir == nil {
+		n.nextLog = log
+		return nil
+	}
+	return log.store.Close()
+}
+
+func newLogDir(inc string) string { return logDir + "-" + inc }
+
+// takeNewLog puts the log that was prepared for this incarnation in the place of the old one, which is moved aside. It
+// finishes what a crash interrupted, as well.
+func (n *Node) takeNewLog() error {
+	ready, err := n.dir.Has(newLogDir(n.inc))
+	if err == nil && ready {
+		_, err = n.dir.Discard(logDir)
+		err = errors.Join(err, n.dir.Rename(newLogDir(n.inc), logDir))
+	}
+	return err
+}
+
+// switchOver starts Raft on the new log.
+func (n *Node) switchOver(old *instance) error {
+	if err := old.stop(); err != nil {
+		return err
+	}
+	n.peers.dropAll()
+	log := n.nextLog
+	n.nextLog = openLog{}
+	if n.dir != nil {
+		var err error
+		if log, err = n.openLog(); err != nil {
+			return err
+		}
+	}
+	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
+	if err != nil {
+		return err
+	}
+	n.inst.Store(in)
+	n.metaChanged()
+	n.changed.notify()
+	return nil
+}
+
+// lastEntry returns the last entry that the log, or the newest snapshot, holds.
+func (in *instance) lastEntry() (term, index uint64, err error) {
+	snaps, err := in.snaps.List()
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(snaps) > 0 {
+		term, index = snaps[0].Term, snaps[0].Index
+	}
+	last, err := in.store.LastIndex()
+	if err != nil || last <= index {
+		return term, index, err
+	}
+	var l raft.Log
+	err = in.store.GetLog(last, &l)
+	return l.Term, last, err
+}
+
+// replay applies what the log holds beyond what this node knew to be committed: with the quorum gone, nobody can tell
+// which of it was, and what was acknowledged must not be lost. Raft has stopped.
+func (in *instance) replay(last uint64) error {
+	from, _ := in.fsm.view()
+	if snaps, err := in.snaps.List(); err != nil {
+		return err
+	} else if len(snaps) > 0 {
+		from = max(from, snaps[0].Index)
+	}
+	for i := from + 1; i <= last; i++ {
+		var l raft.Log
+		if err := in.store.GetLog(i, &l); err != nil {
+			return fmt.Errorf("log entry %d: %w", i, err)
+		}
+		if l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
+			in.fsm.ApplyBatch([]*raft.Log{&l})
+		}
+	}
+	if in.fsm.halted.Load() || in.fsm.broken() {
+		return errStopped
+	}
+	return nil
+}
+
+// rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.
+func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.index = max(f.index, index) + 1
+	f.configureLocked(raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(server)}}})
+	f.expect = max(f.expect, 1)
+	f.formed.Store(true)
+	return f.frozenLocked(), f.index
+}
+
+// seed makes l the log of a farm whose only voter is server, and whose state is s.
+func (l openLog) seed(s *snapshot, term, index uint64, server string, t raft.Transport) error {
+	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(server), Address: raft.ServerAddress(server)}
+	c := raft.Configuration{Servers: []raft.Server{self}}
+	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, c, index, t)
+	if err != nil {
+		return err
+	}
+	if err := s.Persist(sink); err != nil {
+		return err
+	}
+	return l.store.SetUint64([]byte("CurrentTerm"), term) // raft's own key
+}

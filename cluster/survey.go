@@ -1,0 +1,319 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks everybody who is
+// configured, and everybody they know to be, what they hold. The rules:
+//
+//   - Fewer voters than a quorum are left; the others are gone: proven (proof.go), or by the word of an operator.
+//   - Every voter that is left has stood down, which means that its Raft has ended for good, before anything else happens.
+//     From then on the old farm can neither acknowledge nor elect, whoever comes back.
+//   - Each of them promises to follow one successor, the server with the greatest last (term, index) among them and the
+//     non-voters that answer, and nobody else unless that one is gone. So two cannot both re-form the farm.
+//
+// If no voter is left, every non-voter takes the place of one.
+
+// report is what a server says of itself in a survey.
+type report struct {
+	server    string
+	term      uint64 // of the last entry
+	last      uint64 // index of the last entry
+	ordinary  bool   // it may vote
+	down      bool   // its Raft has ended for good
+	successor string // server ID it has promised to follow
+	voters    []string
+	nonvoters []string
+}
+
+func (r *report) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(binary.AppendUvarint(appendString(dst, r.server), r.term), r.last)
+	dst = appendString(append(dst, boolByte(r.ordinary), boolByte(r.down)), r.successor)
+	return appendStrings(appendStrings(dst, r.voters), r.nonvoters)
+}
+
+func parseReport(b []byte) (*report, error) {
+	rd := wireReader{b: b}
+	r := &report{server: rd.string(), term: rd.uvarint(), last: rd.uvarint(), ordinary: rd.byte() != 0, down: rd.byte() != 0,
+		successor: rd.string(), voters: rd.strings(), nonvoters: rd.strings()}
+	return r, endOf(&rd)
+}
+
+// richer is the order by which survivors are compared: the one that holds more comes last.
+func richer(a, b *report) int {
+	return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.last, b.last), cmp.Compare(b.server, a.server))
+}
+
+// survey is what was found out about a farm without a quorum.
+type survey struct {
+	reports map[string]*report // by server ID, of those who answered
+	gone    map[string]bool    // server IDs of those who are gone for good
+}
+
+// known returns every server that a report's configuration has as a voter, or, if not voters, at all.
+func (s *survey) known(voters bool) []string {
+	set := map[string]bool{}
+	for _, r := range s.reports {
+		for _, id := range r.voters {
+			set[id] = true
+		}
+		for _, id := range r.nonvoters {
+			if !voters {
+				set[id] = true
+			}
+		}
+	}
+	return sortedKeys(set)
+}
+
+// left returns the servers without whose word nothing may happen: the voters that are not gone, or, without any, the
+// non-voters.
+func (s *survey) left() []string {
+	gone := func(id string) bool { return s.gone[id] }
+	if left := slices.DeleteFunc(s.known(true), gone); len(left) > 0 {
+		return left
+	}
+	return slices.DeleteFunc(s.known(false), gone)
+}
+
+// verdict returns nil if the farm may be re-formed, once everybody left has stood down.
+func (s *survey) verdict() error {
+	if len(s.reports) == 0 {
+		return fmt.Errorf("%w: nobody here has the farm's state", errNotReformed)
+	}
+	newest := s.best()
+	left := 0
+	for _, id := range newest.voters {
+		if !s.gone[id] {
+			left++
+		}
+	}
+	if left > len(newest.voters)/2 {
+		return fmt.Errorf("%w: %d of %d voters are not known to be gone", errHasQuorum, left, len(newest.voters))
+	}
+	for _, id := range s.left() {
+		if s.reports[id] == nil {
+			return fmt.Errorf("%w: %s, which votes, does not answer and may still run", errNotReformed, id)
+		}
+	}
+	return nil
+}
+
+// best returns the report of the one that holds most. There must be one.
+func (s *survey) best() *report { return slices.MaxFunc(s.survivors(), richer) }
+
+// survivors returns the reports in the order of their servers.
+func (s *survey) survivors() (out []*report) {
+	for _, id := range sortedKeys(s.reports) {
+		out = append(out, s.reports[id])
+	}
+	return out
+}
+
+// heir returns the server that is to re-form the farm: whoever was promised to be, if it is not gone, else the best.
+func (s *survey) heir() string {
+	for _, r := range s.survivors() {
+		if r.successor != "" && !s.gone[r.successor] && s.reports[r.successor] != nil {
+			return r.successor
+		}
+	}
+	down := slices.DeleteFunc(s.survivors(), func(r *report) bool { return !r.down || !r.ordinary })
+	if len(down) == 0 {
+		return ""
+	}
+	return slices.MaxFunc(down, richer).server
+}
+
+// look makes a survey; lost holds the servers that are gone by an operator's word. With down, everybody who answers
+// stands down.
+func (n *Node) look(ctx context.Context, lost map[string]bool, down bool) *survey {
+	s := &survey{reports: map[string]*report{}, gone: map[string]bool{}}
+	asked := map[string]bool{}
+	own := n.instance().server
+	for todo := []string{own}; len(todo) > 0; {
+		n.lookAt(ctx, s, todo, lost, down)
+		for _, id := range todo {
+			asked[id] = true
+		}
+		todo = slices.DeleteFunc(s.known(false), func(id string) bool { return asked[id] })
+	}
+	return s
+}
+
+// lookAt asks several servers at once: those who are there take no time, those who are not take seconds.
+func (n *Node) lookAt(ctx context.Context, s *survey, servers []string, lost map[string]bool, down bool) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, id := range servers {
+		wg.Go(func() {
+			r, err := n.askReport(ctx, id, down)
+			gone := err != nil && (lost[id] || n.gone(ctx, id))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				s.reports[id] = r
+			}
+			s.gone[id] = gone
+		})
+	}
+	wg.Wait()
+}
+
+func (n *Node) askReport(ctx context.Context, server string, down bool) (*report, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	out, err := n.askServer(ctx, server, methodSurvey, append(appendString(nil, n.self().cluster), boolByte(down)))
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseReport(out)
+	if err == nil && r.server != server {
+		err = errNotMe
+	}
+	return r, err
+}
+
+// askServer calls the node of a server, which may be this one.
+func (n *Node) askServer(ctx context.Context, server string, m method, payload []byte) ([]byte, error) {
+	if server == n.instance().server {
+		return n.answer(ctx, hello{source: server}, m, payload)
+	}
+	out, _, err := n.peers.call(ctx, nodeOf(server), m, payload)
+	return out, err
+}
+
+// answerSurvey reports what this node holds, and stands down if that is asked and it knows of no leader.
+func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
+	r := wireReader{b: payload}
+	cluster, down := r.string(), r.byte() != 0
+	if err := endOf(&r); err != nil {
+		return nil, err
+	}
+	if cluster == "" || cluster != n.self().cluster {
+		return nil, ErrOtherFarm
+	}
+	in := n.instance()
+	if down {
+		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() {
+			return nil, errHasQuorum
+		}
+		if err := in.standDown(); err != nil {
+			return nil, err
+		}
+	}
+	out, err := n.holdings(in)
+	return out.append(nil), err
+}
+
+// holdings says what this node has to offer.
+func (n *Node) holdings(in *instance) (r report, err error) {
+	r = report{server: in.server, ordinary: n.cfg.Role == Ordinary, down: in.quiet.ended()}
+	r.term, r.last, err = in.lastEntry()
+	for _, s := range in.configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			r.voters = append(r.voters, string(s.ID))
+		} else {
+			r.nonvoters = append(r.nonvoters, string(s.ID))
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r.successor = n.successor
+	return r, err
+}
+
+// succeed carries the re-forming of the farm through, if the survey allows it.
+func (n *Node) succeed(ctx context.Context, lost map[string]bool) error {
+	if err := n.look(ctx, lost, false).verdict(); err != nil {
+		return err
+	}
+	s := n.look(ctx, lost, true)
+	if err := s.verdict(); err != nil {
+		return err
+	}
+	left, heir := s.left(), s.heir()
+	if heir == "" {
+		return fmt.Errorf("%w: nobody who is left may vote", errNotReformed)
+	}
+	for _, id := range left {
+		if !s.reports[id].down {
+			return fmt.Errorf("%w: %s has not stood down", errNotReformed, id)
+		}
+	}
+	cluster := n.self().cluster
+	follow := appendStrings(appendString(appendString(nil, cluster), heir), sortedKeys(lost))
+	for _, id := range left {
+		if _, err := n.askServer(ctx, id, methodFollow, follow); err != nil {
+			return fmt.Errorf("%w: %s does not promise to follow %s: %w", errNotReformed, id, heir, err)
+		}
+	}
+	_, err := n.askServer(ctx, heir, methodReform, appendString(nil, cluster))
+	return err
+}
+
+// answerFollow promises to follow one successor, as long as that is not gone.
+func (n *Node) answerFollow(payload []byte) error {
+	r := wireReader{b: payload}
+	cluster, heir, lost := r.string(), r.string(), r.strings()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
+		return errNotReformed
+	}
+	n.mu.Lock()
+	before := n.successor
+	n.mu.Unlock()
+	free := before == "" || before == heir || slices.Contains(lost, before) || n.gone(n.ctx, before)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !free || n.successor != before {
+		return errPromised
+	}
+	n.successor = heir
+	return nil
+}
+
+// answerReform re-forms the farm on this node, to which everybody left has promised to follow.
+func (n *Node) answerReform(ctx context.Context, payload []byte) error {
+	r := wireReader{b: payload}
+	cluster := r.string()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
+		return errNotReformed
+	}
+	return n.reformOrder(ctx, nil)
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+func (r *wireReader) strings() (out []string) {
+	for range r.count(1) {
+		out = append(out, r.string())
+	}
+	return out
+}

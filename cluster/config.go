@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,8 +21,8 @@ type Config struct {
 	// Farm is the name of the cluster; "" means "webfarm". Nodes of another name are refused.
 	Farm string
 
-	// Name is this node's name for people, unique among the live nodes; at most 64 bytes. "" means hostname-port. In
-	// memory mode it is also what a restarted node is recognised by, so keep it the same.
+	// Name is this node's name for people, unique among the live nodes; at most 64 bytes. "" means hostname-port, or the
+	// NodeID with PeerTLS. In memory mode it is also what a restarted node is recognised by, so keep it the same.
 	Name string
 
 	// Dir is the data directory; it belongs to one node alone. "" means memory mode: the state lives as long as a majority
@@ -48,6 +49,15 @@ type Config struct {
 	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted. Empty is
 	// refused unless the peer port is on loopback.
 	Secrets []string
+
+	// PeerTLS takes the certificates on the peer port from a PKI of your own; nil means that they are made from Secrets.
+	// Every node's certificate must name its farm and its NodeID by the URI webfarm://peer/FARM/node/ID, the ID of letters,
+	// digits, '-' and '_' and unique in the farm, and be good for server and client authentication. RootCAs or ClientCAs
+	// hold the authorities; one that is nil is the other. Certificates, GetCertificate, GetClientCertificate (one is
+	// enough for both roles), GetConfigForClient, Time, VerifyPeerCertificate and VerifyConnection do what they always do,
+	// for each connection: so a certificate can be renewed while the node runs. Secrets are needed all the same, for the
+	// gossip packets. All nodes of a farm have PeerTLS or none; a data directory cannot change over.
+	PeerTLS *tls.Config
 
 	// Role is Ordinary for a node that may vote.
 	Role Role

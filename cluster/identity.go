@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,16 +14,30 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // A NodeID stands for a node for as long as its data directory exists; a memory node's comes from its farm and name, so
 // that it is known again. An incarnation is one memory of votes and log: kept with the data directory, or random for each
 // start of a memory node. A node that forgot its votes must never vote as the one that cast them.
 
+// ownIdentity returns, and takes its NodeID from, the certificate of an authority outside; nil without PeerTLS.
+func (n *Node) ownIdentity() (*trust.Identity, error) {
+	if n.cfg.PeerTLS == nil {
+		return nil, nil
+	}
+	ident, err := n.trust.Own(n.cfg.PeerTLS)
+	if err != nil {
+		return nil, err
+	}
+	n.id = ident.NodeID()
+	return ident, nil
+}
+
 // openIdentity finds out who this node is.
 func (n *Node) openIdentity() error {
 	if n.cfg.Dir == "" {
-		n.id, n.inc, n.boot = memoryNodeID(n.cfg), randomHex(8), 1
+		n.id, n.inc, n.boot = cmp.Or(n.id, memoryNodeID(n.cfg)), randomHex(8), 1
 		return nil
 	}
 	dir, err := disk.Open(n.cfg.Dir)
@@ -35,7 +50,11 @@ func (n *Node) openIdentity() error {
 		return err
 	}
 	if !ok {
-		id = disk.Identity{NodeID: randomHex(8), Incarnation: randomHex(8)}
+		id = disk.Identity{NodeID: cmp.Or(n.id, randomHex(8)), Incarnation: randomHex(8)}
+	}
+	if n.id != "" && n.id != id.NodeID {
+		return fmt.Errorf("the data directory is that of node %q, and by its certificate (PeerTLS) this is %q; "+
+			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id)
 	}
 	n.id, n.inc, n.cluster, n.founding, n.boot = id.NodeID, id.Incarnation, id.ClusterID, id.Founding, id.Boot+1
 	if err := n.saveIdentityLocked(); err != nil { // the boot counter is on disk before anybody hears of it

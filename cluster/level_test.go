@@ -152,10 +152,12 @@ func (n *notes) String() string {
 	return n.b.String()
 }
 
+func (n *notes) logger() *slog.Logger { return slog.New(slog.NewTextHandler(n, nil)) }
+
 // takesNotes has a node log to notes from its next start on.
 func (n *labNode) takesNotes() *notes {
 	w := new(notes)
-	n.log = slog.New(slog.NewTextHandler(w, nil))
+	n.log = w.logger()
 	return w
 }
 

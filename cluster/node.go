@@ -114,12 +114,17 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.trust, err = trust.New(n.cfg.Farm, n.cfg.Secrets); err != nil {
 		return err
 	}
+	ident, err := n.ownIdentity()
+	if err != nil {
+		return err
+	}
 	if err := n.openIdentity(); err != nil {
 		return err
 	}
-	ident, err := n.trust.Identity(n.id)
-	if err != nil {
-		return err
+	if ident == nil {
+		if ident, err = n.trust.Identity(n.id); err != nil {
+			return err
+		}
 	}
 	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
 		return fmt.Errorf("peer port: %w", err)
@@ -157,6 +162,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 
 // nameSelf fills in what depends on the bound address.
 func (n *Node) nameSelf(ctx context.Context) {
+	if n.cfg.Name == "" && n.cfg.PeerTLS != nil {
+		n.cfg.Name = n.id
+	}
 	if n.cfg.Name == "" {
 		n.cfg.Name = defaultName(n.port.Addr().String())
 	}

@@ -58,7 +58,7 @@ type Config struct {
 	Join []string
 
 	// Secrets authenticate the nodes to each other: the first is used, all are accepted. At least 128 bits. May be empty
-	// while everything is on loopback.
+	// while everything is on loopback. Certificates of your own take over the peer port by Cluster.PeerTLS.
 	Secrets []string
 
 	// Dir is the data directory; "" = memory only. All nodes of a farm have one, or none.

@@ -90,19 +90,26 @@ func (p *Port) welcome(c *conn) {
 
 // configFor answers a client with the one protocol it named and somebody here listens for.
 func (p *Port) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	switch l := p.wanted(hello.SupportedProtos); {
+	case l == nil:
+		// A proper answer, so that the client learns why: an ALPN name that no client names.
+		return p.id.Server(alpn("")), nil
+	case l.admin != nil:
+		return l.admin.Config(l.name), nil
+	default:
+		return p.id.ServerFor(hello, l.name)
+	}
+}
+
+func (p *Port) wanted(protos []string) *listener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, name := range hello.SupportedProtos {
-		switch l := p.listeners[name]; {
-		case l == nil:
-		case l.admin != nil:
-			return l.admin.Config(name), nil
-		default:
-			return p.id.Server(name), nil
+	for _, name := range protos {
+		if l := p.listeners[name]; l != nil {
+			return l
 		}
 	}
-	// A proper answer, so that the client learns why: an ALPN name that no client names.
-	return p.id.Server(alpn("")), nil
+	return nil
 }
 
 func (p *Port) deliver(secure *tls.Conn) error {
@@ -159,7 +166,7 @@ func explain(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no handshake within %v: %w", handshakeTimeout, err)
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return fmt.Errorf("the other end refused this node; its secrets or its farm name are others: %w", err)
+		return fmt.Errorf("the other end refused this node; its secrets (FARM_SECRET), its farm's name, or its authorities (PeerTLS) are others: %w", err)
 	}
 	return err
 }

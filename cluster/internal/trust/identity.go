@@ -20,6 +20,7 @@ type Identity struct {
 	trust *Trust
 	node  string
 	cert  tls.Certificate
+	own   *own // with certificates of the operator's own, else nil
 }
 
 // Identity makes a new key and signs its certificate for the node of that ID with the first secret's authority.
@@ -70,9 +71,21 @@ func (ca authority) issue(commonName string, name *url.URL, usages ...x509.ExtKe
 // NodeID returns the ID the certificate names.
 func (id *Identity) NodeID() string { return id.node }
 
+// ServerFor is Server for one client, which has said hello.
+func (id *Identity) ServerFor(hello *tls.ClientHelloInfo, protos ...string) (*tls.Config, error) {
+	if id.own != nil {
+		return id.own.server(hello, protos)
+	}
+	return id.Server(protos...), nil
+}
+
 // Server returns a configuration that takes any node of this farm, for one of the ALPN protocols. At least one must be
 // given, and a client that names none of them is refused.
 func (id *Identity) Server(protos ...string) *tls.Config {
+	if id.own != nil {
+		cfg, _ := id.own.server(nil, protos) // without a hello nobody is asked who could refuse
+		return cfg
+	}
 	cfg := id.config(protos, "", x509.ExtKeyUsageClientAuth)
 	cfg.ClientAuth = tls.RequireAnyClientCert // VerifyConnection verifies it
 	return cfg
@@ -80,6 +93,9 @@ func (id *Identity) Server(protos ...string) *tls.Config {
 
 // Client returns a configuration that speaks proto with node wantNode of this farm; "" takes any node of it.
 func (id *Identity) Client(proto, wantNode string) *tls.Config {
+	if id.own != nil {
+		return id.own.client(proto, wantNode)
+	}
 	cfg := id.config([]string{proto}, wantNode, x509.ExtKeyUsageServerAuth)
 	cfg.InsecureSkipVerify = true // of the host's name, which says nothing here: VerifyConnection verifies the rest
 	return cfg
@@ -118,7 +134,7 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 		return nameErr
 	case farm != t.farm:
 		return fmt.Errorf("%w: %q, and this is %q", ErrWrongFarm, farm, t.farm)
-	case err != nil && errors.As(err, new(x509.UnknownAuthorityError)):
+	case err != nil && foreign(err):
 		return fmt.Errorf("%w: it names node %q of farm %q", ErrWrongSecret, node, farm)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNotPeer, err)
@@ -126,6 +142,13 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 		return fmt.Errorf("%w: %q, not %q", ErrWrongNode, node, wantNode)
 	}
 	return nil
+}
+
+// foreign reports whether a certificate failed because no secret of this node made it: those that one made are signed by
+// its authority, and valid at any time.
+func foreign(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, &invalid) && invalid.Reason == x509.Expired
 }
 
 // PeerID returns the NodeID at the other end of a connection whose handshake ended well under Server's or Client's
@@ -147,10 +170,17 @@ func peerName(farm, node string) string {
 }
 
 func parsePeerName(cert *x509.Certificate) (farm, node string, err error) {
-	if len(cert.URIs) != 1 {
-		return "", "", ErrNotPeer
+	var rest string
+	ok := false
+	for _, u := range cert.URIs { // an authority outside may have others as well
+		s, is := strings.CutPrefix(u.String(), peerPrefix)
+		if is && ok {
+			return "", "", ErrNotPeer // which of the two?
+		}
+		if is {
+			rest, ok = s, true
+		}
 	}
-	rest, ok := strings.CutPrefix(cert.URIs[0].String(), peerPrefix)
 	parts := strings.Split(rest, "/")
 	if !ok || len(parts) != 3 || parts[1] != "node" {
 		return "", "", ErrNotPeer

@@ -163,8 +163,9 @@ func newAuthority(farm, of string, key ed25519.PrivateKey) (authority, error) {
 
 // What is wrong with a peer. The errors that handshakes end with wrap one of these where it can be told.
 var (
-	ErrWrongSecret = errors.New("the peer's certificate comes from another secret")
-	ErrWrongFarm   = errors.New("the peer belongs to another farm")
-	ErrWrongNode   = errors.New("the peer is another node than the one wanted")
-	ErrNotPeer     = errors.New("the peer showed no certificate of a farm's node")
+	ErrWrongSecret = errors.New("the peer's certificate comes from another secret: the two nodes have none of their Secrets " +
+		"(FARM_SECRET) in common, or one of them has certificates of its own (PeerTLS)")
+	ErrWrongFarm = errors.New("the peer belongs to another farm")
+	ErrWrongNode = errors.New("the peer is another node than the one wanted")
+	ErrNotPeer   = errors.New("the peer showed no certificate of a farm's node")
 )

@@ -112,10 +112,16 @@ func (l *load) measured(what string) {
 
 // finish ends the load and checks, on all nodes, all that was promised to the browsers.
 func (l *load) finish() {
-	t := l.farm.t
-	t.Helper()
+	l.farm.t.Helper()
 	l.goOn()
 	l.halt()
+	l.audit()
+}
+
+// audit checks what finish does, of a load that has ended.
+func (l *load) audit() {
+	t := l.farm.t
+	t.Helper()
 	if err := l.tally.broken(); err != nil {
 		t.Errorf("seed %d: a promise was broken: %v", l.seed, err)
 	}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// etcdClient is a worker's way to its etcd node: several connections, because one alone is a bottleneck for many writers.
+type etcdClient struct {
+	clients []*clientv3.Client
+	next    atomic.Uint64
+	addr    string
+}
+
+const etcdConns = 8
+
+func newEtcd(s setup) (client, error) {
+	e := &etcdClient{addr: s.Endpoints[s.Node]}
+	for range etcdConns {
+		c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.addr}, DialTimeout: readyPatience})
+		if err != nil {
+			return nil, err
+		}
+		e.clients = append(e.clients, c)
+	}
+	return e, untilWritten(e)
+}
+
+func (e *etcdClient) client() *clientv3.Client { return e.clients[e.next.Add(1)%etcdConns] }
+
+func (e *etcdClient) Write(ctx context.Context, key string, value []byte) error {
+	_, err := e.client().Put(ctx, key, string(value))
+	return err
+}
+
+func (e *etcdClient) Read(ctx context.Context, key string) error {
+	_, err := e.client().Get(ctx, key, clientv3.WithSerializable())
+	return err
+}
+
+func (e *etcdClient) Leads(ctx context.Context) (bool, error) {
+	s, err := e.client().Status(ctx, e.addr)
+	if err != nil {
+		return false, err
+	}
+	return s.Leader == s.Header.MemberId, nil
+}
+
+func (e *etcdClient) Close() error {
+	for _, c := range e.clients {
+		c.Close()
+	}
+	return nil
+}
+
+// untilWritten waits until the system takes writes through this worker.
+func untilWritten(c client) error {
+	var last error
+	for end := time.Now().Add(readyPatience); time.Now().Before(end); {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		last = c.Write(ctx, "ready", []byte("ready"))
+		cancel()
+		if last == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("no write got through: %w", last)
+}
+
+// etcdServers starts three members with their defaults: heartbeats every 100 ms, elections after a second.
+func etcdServers(exe string, _ bool, dir string) ([]server, []string, error) {
+	addrs, err := freeAddrs(6)
+	if err != nil {
+		return nil, nil, err
+	}
+	initial := ""
+	for i := range 3 {
+		initial += fmt.Sprintf("node%d=http://%s,", i+1, addrs[3+i])
+	}
+	var out []server
+	for i := range 3 {
+		peer, own := "http://"+addrs[3+i], "http://"+addrs[i]
+		out = append(out, server{exe, []string{"--name", fmt.Sprintf("node%d", i+1), "--data-dir", filepath.Join(dir, fmt.Sprint(i)),
+			"--listen-client-urls", own, "--advertise-client-urls", own, "--listen-peer-urls", peer,
+			"--initial-advertise-peer-urls", peer, "--initial-cluster", initial[:len(initial)-1],
+			"--initial-cluster-state", "new", "--quota-backend-bytes", "8589934592", "--logger", "zap", "--log-level", "error"}})
+	}
+	return out, addrs[:3], nil
+}

@@ -1,0 +1,180 @@
+// Command benchmarks measures what writing to a farm costs, beside the systems that people would otherwise use for the
+// same. It starts three processes of Webfarm, and whatever it finds installed of etcd, redis-server and nats-server, has
+// all of them do the same work in turns, and prints a table of medians. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is what to measure, and how.
+type bench struct {
+	modes    []string
+	systems  []string // names of kinds
+	other    string   // another build of this program
+	rounds   int
+	duration time.Duration
+	writers  []int
+	kills    int
+	dir      string
+	plot     string
+	profiles string
+	verbose  bool
+	out      io.Writer
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		if err := work(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	b, err := parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = b.run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (b bench, err error) {
+	fs := flag.NewFlagSet("benchmarks", flag.ExitOnError)
+	modes := fs.String("mode", "durable,memory,failover", "what to measure")
+	systems := fs.String("systems", "webfarm,etcd,redis,nats", "whom; who is not installed is left out")
+	writers := fs.String("writers", "1,64,512", "numbers of concurrent writers")
+	fs.IntVar(&b.rounds, "rounds", 5, "rounds; figures are medians of them")
+	fs.DurationVar(&b.duration, "for", 3*time.Second, "how long each system works in each round, after a warm-up of a quarter of it")
+	fs.IntVar(&b.kills, "kills", 20, "how often the leader, and a follower, is killed")
+	fs.StringVar(&b.dir, "dir", "", "where the data directories are made (and removed); \"\" means the system's temporary directory")
+	fs.StringVar(&b.plot, "plot", "", "file to draw the result in, as SVG")
+	fs.StringVar(&b.other, "other", "", "another build of this program: its Webfarm takes part, too")
+	fs.StringVar(&b.profiles, "profiles", "", "existing directory for CPU profiles of Webfarm's processes")
+	fs.BoolVar(&b.verbose, "v", false, "show what the servers print")
+	fs.Parse(args)
+	b.out, b.modes, b.systems = os.Stdout, strings.Split(*modes, ","), strings.Split(*systems, ",")
+	for _, w := range strings.Split(*writers, ",") {
+		n, err := strconv.Atoi(w)
+		if err != nil || n < 1 || n > 512 {
+			return b, fmt.Errorf("-writers: %q is not a number from 1 to 512", w)
+		}
+		b.writers = append(b.writers, n)
+	}
+	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 {
+		return b, errors.New("-rounds, -kills and -for must be above 0")
+	}
+	return b, nil
+}
+
+// takesPart says who can be compared in which mode.
+var takesPart = map[string][]string{
+	modeDurable:  {"webfarm", "etcd", "redis", "nats"},
+	modeMemory:   {"webfarm", "redis", "nats"},
+	modeFailover: {"webfarm", "etcd"},
+}
+
+func (b *bench) run(ctx context.Context) error {
+	procCtx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	procs := newProcesses(procCtx, b.verbose)
+	defer procs.stop()
+	defer context.AfterFunc(ctx, procs.stop)() // a report that is waited for must not hold up an interrupt
+	dir, err := os.MkdirTemp(b.dir, "webfarm-benchmarks-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var loads []*workload
+	var failures []*crashes
+	for _, mode := range b.modes {
+		if takesPart[mode] == nil {
+			return fmt.Errorf("-mode: there is no %q", mode)
+		}
+		systems, err := b.start(procs, mode, dir)
+		if err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		printNotes(b.out, mode, systems)
+		if mode == modeFailover {
+			failures, err = b.failover(ctx, systems)
+		} else {
+			var ws []*workload
+			ws, err = b.measure(ctx, mode, systems)
+			loads = append(loads, ws...)
+		}
+		for _, s := range systems {
+			s.stop()
+		}
+		if err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+	return b.draw(loads, failures)
+}
+
+// start starts the systems that take part in a mode.
+func (b *bench) start(procs *processes, mode, dir string) (out []*system, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range kinds {
+		if !slices.Contains(b.systems, k.name) || !slices.Contains(takesPart[mode], k.name) {
+			continue
+		}
+		if _, err := exec.LookPath(k.exe); k.exe != "" && err != nil {
+			fmt.Fprintf(b.out, "%s is not installed and left out\n", k.exe)
+			continue
+		}
+		s, err := startSystem(procs, k, k.name, self, mode, dir+"/"+mode)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+		if k.servers == nil && b.other != "" {
+			s, err := startSystem(procs, k, "other", b.other, mode, dir+"/"+mode)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (b *bench) draw(loads []*workload, failures []*crashes) error {
+	if b.plot == "" {
+		return nil
+	}
+	f, err := os.Create(b.plot)
+	if err != nil {
+		return err
+	}
+	var charts []chart
+	if len(loads) > 0 {
+		charts = append(charts, throughput(loads))
+	}
+	if len(failures) > 0 {
+		charts = append(charts, pauses(failures))
+	}
+	return errors.Join(draw(f, charts), f.Close())
+}

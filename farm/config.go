@@ -135,6 +135,9 @@ func (c Config) validateTwice() error {
 		"Dir":       c.Cluster.Dir != "",
 		"Role":      c.Cluster.Role != "" || c.Forward.Role != "",
 	}
+	if c.Cluster.OnLeave != nil {
+		return errors.New("Config.Cluster.OnLeave must be nil: the farm drains and leaves when it is asked to; see Farm.Left")
+	}
 	for field, set := range twice {
 		if set {
 			return fmt.Errorf("use Config.%s and leave its like in Config.Cluster and Config.Forward empty", field)

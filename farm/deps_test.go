@@ -39,7 +39,7 @@ var rules = []rule{
 	},
 	{
 		of:      []string{"cluster"},
-		imports: []string{module + "/session", module + "/configsync"},
+		imports: []string{module + "/session", module + "/configsync", module + "/cmd"},
 		why:     "the cluster replicates named state machines and knows nothing about them",
 	},
 	{
@@ -54,6 +54,11 @@ var rules = []rule{
 		imports: []string{"github.com/hashicorp/raft", "github.com/hashicorp/memberlist", "github.com/hashicorp/raft-wal"},
 		direct:  true,
 		why:     "only the cluster knows by which libraries it works, so that it can change them",
+	},
+	{
+		of:      []string{"cluster/admin", "cluster/backup", "cluster/internal/adminwire", "cmd"},
+		imports: []string{"github.com/hashicorp/"},
+		why:     "who operates a farm talks to it, and needs nothing of what makes a node",
 	},
 	{
 		of:      []string{"farm/forward"},

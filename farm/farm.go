@@ -42,6 +42,7 @@ type Farm struct {
 	serveMu sync.Mutex
 	served  chan struct{} // closed when Serve has returned; nil before it was called; guarded by serveMu
 
+	asked     chan struct{} // closed when an operator asks this node to leave; see leaveWhenAsked
 	leaveOnce sync.Once
 	leaving   chan struct{} // closed when Leave begins
 	left      chan struct{} // closed when it has ended
@@ -57,7 +58,7 @@ func Open(cfg Config) (*Farm, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("farm: %w", err)
 	}
-	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), leaving: make(chan struct{}), left: make(chan struct{})}
+	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), asked: make(chan struct{}), leaving: make(chan struct{}), left: make(chan struct{})}
 	f.done, f.cancel = context.WithCancelCause(context.Background())
 	if err := f.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("farm: %w", err), f.Close())
@@ -79,7 +80,9 @@ func (f *Farm) open() (err error) {
 		machineSession: func() cluster.StateMachine { return session.NewMachine() },
 		machineKeyring: func() cluster.StateMachine { return keyring.NewMachine() },
 	}
-	if f.node, err = cluster.Open(f.done, f.cfg.clusterConfig(f.publicURLHost(), machines)); err != nil {
+	cc := f.cfg.clusterConfig(f.publicURLHost(), machines)
+	cc.OnLeave = func() { close(f.asked) }
+	if f.node, err = cluster.Open(f.done, cc); err != nil {
 		return err
 	}
 	if err = f.openSessions(); err != nil {
@@ -104,6 +107,7 @@ func (f *Farm) openSessions() (err error) {
 // start runs what is waited for by Close.
 func (f *Farm) start() {
 	f.wg.Go(f.admit)
+	f.wg.Go(f.leaveWhenAsked)
 	if f.admin != nil {
 		f.health = &http.Server{Handler: f.gate.Health(), ReadTimeout: 10 * time.Second, ErrorLog: errorLog(f.log)}
 		f.wg.Go(func() { f.health.Serve(f.admin) }) // returns when Close closes it

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/internal/environ"
 )
 
 // Flags defines the flags of a node on fs and returns the Config that they fill when fs is parsed. A flag that is not
@@ -33,7 +34,7 @@ func Flags(fs *flag.FlagSet) *Config {
 	text(&c.Name, "name", "`name` of this node; default hostname-port")
 	text(&c.Farm, "farm", "`name` of the farm, the same on all nodes; default webfarm")
 
-	fs.Var(&listFlag{list: &c.Join}, "join", "peer `addresses` of other nodes, by commas or by repeating the flag [FARM_JOIN]")
+	fs.Var(&environ.List{Items: &c.Join}, "join", "peer `addresses` of other nodes, by commas or by repeating the flag [FARM_JOIN]")
 	fs.IntVar(&c.Cluster.Expect, "expect", 0, "`number` of nodes that found the farm together; default the length of -join "+
 		"if that holds this node's own address [FARM_EXPECT]")
 	fs.Var((*roleFlag)(&c.Role), "role", "`role` of this node: ordinary, front or staging [FARM_ROLE]")
@@ -42,7 +43,7 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
 	c.problem = errors.Join(
-		fromEnv(&listFlag{list: &c.Join}, "FARM_JOIN"),
+		fromEnv(&environ.List{Items: &c.Join}, "FARM_JOIN"),
 		intFromEnv(&c.Cluster.Expect, "FARM_EXPECT"),
 		fromEnv((*roleFlag)(&c.Role), "FARM_ROLE"),
 		fromEnv(&proxiesFlag{list: &c.TrustedProxies}, "FARM_TRUSTED_PROXIES"),
@@ -89,53 +90,9 @@ func intFromEnv(p *int, name string) error {
 	return nil
 }
 
-func (c *Config) secretsFromEnv() error {
-	s, file := os.Getenv("FARM_SECRET"), os.Getenv("FARM_SECRET_FILE")
-	switch {
-	case s != "" && file != "":
-		return errors.New("FARM_SECRET and FARM_SECRET_FILE are both set: use one of them")
-	case file != "":
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("FARM_SECRET_FILE: %w", err)
-		}
-		if c.Secrets = fields(string(b)); c.Secrets == nil {
-			return fmt.Errorf("FARM_SECRET_FILE: there is no secret in %s", file)
-		}
-	case s != "":
-		if c.Secrets = fields(s); c.Secrets == nil {
-			return errors.New("FARM_SECRET: there is no secret in it")
-		}
-	}
-	return nil
-}
-
-// fields splits s at commas and line ends and drops what is empty.
-func fields(s string) []string {
-	var all []string
-	for f := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
-		if f = strings.TrimSpace(f); f != "" {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-// listFlag is a list that the first use of the flag begins anew, whatever the environment said, and further ones extend.
-type listFlag struct {
-	list *[]string
-	used bool
-}
-
-func (l *listFlag) String() string { return "" }
-
-func (l *listFlag) Set(s string) error {
-	if !l.used {
-		*l.list = nil
-	}
-	l.used = true
-	*l.list = append(*l.list, fields(s)...)
-	return nil
+func (c *Config) secretsFromEnv() (err error) {
+	c.Secrets, err = environ.Secrets()
+	return err
 }
 
 type roleFlag cluster.Role
@@ -154,7 +111,7 @@ func (r *roleFlag) Set(s string) error {
 	return nil
 }
 
-// proxiesFlag is a list like listFlag, of networks; an address is a network of one.
+// proxiesFlag is a list like environ.List, of networks; an address is a network of one.
 type proxiesFlag struct {
 	list *[]netip.Prefix
 	used bool
@@ -167,7 +124,7 @@ func (p *proxiesFlag) Set(s string) error {
 		*p.list = nil
 	}
 	p.used = true
-	for _, f := range fields(s) {
+	for _, f := range environ.Fields(s) {
 		prefix, err := netip.ParsePrefix(f)
 		if err != nil {
 			a, err := netip.ParseAddr(f)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Serve answers clients on the public port with h, which is the whole application, until ctx ends or Leave is called. Then it
-// drains and returns nil; see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs
+// Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is called, or an
+// operator asks this node to leave the farm (farmctl leave). Then it drains and returns nil; see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs
 // longer is cut off and logged.
 //
 // It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called. It can
@@ -39,6 +39,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	select {
 	case <-ctx.Done():
 	case <-f.leaving:
+	case <-f.asked:
 	case err := <-ended:
 		reason = fmt.Errorf("farm: public port: %w", err)
 	case <-f.node.Failed():
@@ -49,7 +50,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	f.stopServing(srv, &fresh, reason)
 	cutOff(errors.New("the node stopped"))
 	srv.Close()
-	if f.cfg.LeaveOnStop && reason == nil && f.beginLeave() {
+	if (f.cfg.LeaveOnStop || closed(f.asked)) && reason == nil && f.beginLeave() {
 		ctx, cancel := context.WithTimeout(context.Background(), f.gate.Timeout())
 		defer cancel()
 		return f.finishLeave(ctx, nil)

@@ -40,6 +40,41 @@ func (f *Farm) Leave(ctx context.Context) error {
 	return f.finishLeave(ctx, err)
 }
 
+// leaveWhenAsked has this node leave when an operator asks for that. Serve does it, if it runs: then it returns when the node
+// has left. A program with a server of its own learns of it by Left.
+func (f *Farm) leaveWhenAsked() {
+	select {
+	case <-f.asked:
+	case <-f.done.Done():
+		return
+	}
+	f.log.Warn("an operator asks this node to leave the farm for good; it drains and leaves")
+	f.serveMu.Lock()
+	serves := f.served != nil
+	f.serveMu.Unlock()
+	if serves {
+		return
+	}
+	ctx, cancel := context.WithTimeout(f.done, 2*f.gate.Timeout())
+	defer cancel()
+	if err := f.Leave(ctx); err != nil {
+		f.log.Error("this node was to leave the farm", "err", err)
+	}
+}
+
+// Left is closed when this node has left the farm for good, or has tried to: because Leave was called, or because an operator
+// asked for it. Serve returns then; a program with a server of its own ends that, and calls Close.
+func (f *Farm) Left() <-chan struct{} { return f.left }
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // beginLeave reports whether it was called for the first time. Whoever it was calls finishLeave.
 func (f *Farm) beginLeave() (first bool) {
 	f.leaveOnce.Do(func() {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm"
 )
 
@@ -65,6 +68,72 @@ func TestFarm_LeaveEndsServe(t *testing.T) {
 			t.Errorf("second Leave: %v", err)
 		}
 	})
+}
+
+// askToLeave has an operator ask the node called name to leave, by way of another one.
+func askToLeave(t *testing.T, by *farm.Farm, name string) {
+	t.Helper()
+	op, err := admin.New(admin.Config{Nodes: []string{by.Cluster().Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := op.Farm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ := seen.Find(name)
+	if err := op.Leave(t.Context(), m.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isMember reports whether f sees a member of that name that is configured.
+func isMember(f *farm.Farm, name string) bool {
+	return slices.ContainsFunc(f.Cluster().State().Members, func(m cluster.Member) bool { return m.Name == name && m.Vote != "" })
+}
+
+// An operator's word ends Serve, once the node has left.
+func TestFarm_OperatorEndsServe(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}}, nil).ready()
+	askToLeave(t, a.Farm, "b")
+	within(t, "Serve", func() {
+		if err := <-b.err; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	select {
+	case <-b.Left():
+	default:
+		t.Error("Serve returned before the node had left")
+	}
+	if isMember(a.Farm, "b") {
+		t.Error("the node is a member still")
+	}
+}
+
+// A program with a server of its own is told when the node has left.
+func TestFarm_OperatorEndsOwnServer(t *testing.T) {
+	t.Parallel()
+	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	b := open(t, farm.Config{Name: "b", HTTP: farm.None, Join: []string{a.peer()}})
+	b.Handler(app())
+	within(t, "Ready", func() {
+		if err := b.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-b.Left():
+		t.Error("left before anybody asked for it")
+	default:
+	}
+	askToLeave(t, a.Farm, "b")
+	within(t, "Left", func() { <-b.Left() })
+	if isMember(a.Farm, "b") {
+		t.Error("the node is a member still")
+	}
 }
 
 // Close, Drain and Leave in any order, and twice.

@@ -54,6 +54,7 @@ func run(ctx context.Context) error {
 		return err // the port is taken, for one
 	case <-f.Cluster().Failed():
 		return f.Cluster().Err() // the farm does not want this node
+	case <-f.Left(): // an operator asked for it
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 20*time.Second)

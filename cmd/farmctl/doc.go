@@ -1,0 +1,41 @@
+// Farmctl operates a farm: who is in it, who leaves it, its protocol level, its backups.
+//
+//	farmctl VERB [flags] [arguments]
+//
+//	secret     print a new secret for a farm
+//	members    show the farm and its members
+//	leave      have a member leave for good, or remove a dead one
+//	finalize   put a new protocol level in force
+//	backup     save the replicated state to a file, or check such a file
+//
+// # Where the farm is, and who may operate it
+//
+// -node (or FARM_JOIN) gives the peer addresses of members; one that answers is enough, in whatever state it is. -farm (or
+// FARM_FARM) is the farm's name. The farm's secret comes from FARM_SECRET or from the file that FARM_SECRET_FILE names, as it
+// does for a node, and never from the command line, which others on the machine can read. Whoever has it may do all of
+// this; farmctl makes itself a certificate from it, and connects to the peer port with that.
+//
+//	export FARM_SECRET_FILE=/etc/shop/secret FARM_JOIN=10.0.0.1:7946,10.0.0.2:7946
+//	farmctl members
+//
+// # For scripts
+//
+// -json prints one JSON object on standard output. Whatever went wrong is one message on standard error. What would ask a
+// person does so on a terminal only: a script says -yes. The exit code tells what happened:
+//
+//	0  done
+//	1  failed, and the message says how
+//	2  usage: the command line or the environment is wrong, and nothing was asked
+//	3  no node could be reached
+//	4  not authorized: the secret or the farm's name is another
+//	5  refused: the farm does not do that as things are; nothing has changed
+//	6  no quorum: it takes a majority of the voters; nothing has changed
+//	7  the backup is damaged, or is none
+//	8  interrupted: the connection ended before the answer; it may or may not have happened
+//
+// # Backups
+//
+// A backup holds everything the farm replicates (sessions, the keys that sign them, all other state machines), taken from
+// one node while the farm goes on, and nothing of who its members are. It contains session values in the clear: keep it as
+// you would keep a database's. "farmctl backup FILE" appears under that name only when it is whole and checked.
+package main

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+)
+
+// jar is a state machine that keeps what it is given.
+type jar struct{ text []byte }
+
+func newJar() cluster.StateMachine { return &jar{} }
+
+func (j *jar) Apply(_ uint64, _ time.Time, cmd []byte) []byte {
+	j.text = append(j.text[:len(j.text):len(j.text)], cmd...)
+	return nil
+}
+func (j *jar) Query([]byte) []byte   { return nil }
+func (j *jar) Snapshot() io.WriterTo { return frozen(j.text) }
+func (j *jar) Restore(r io.Reader) (err error) {
+	j.text, err = io.ReadAll(r)
+	return err
+}
+
+type frozen []byte
+
+func (f frozen) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(f)
+	return int64(n), err
+}
+
+// open opens a node on loopback, and points farmctl at it unless it joins another.
+func open(t *testing.T, c cluster.Config) *cluster.Node {
+	t.Helper()
+	c.Machines, c.Logger = map[string]func() cluster.StateMachine{"jar": newJar}, slog.New(slog.DiscardHandler)
+	n, err := cluster.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := n.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if c.Join == nil {
+		t.Setenv("FARM_JOIN", n.Addr())
+	}
+	return n
+}
+
+func put(t *testing.T, n *cluster.Node, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, _, err := n.Handle("jar").Propose(ctx, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// want runs farmctl and wants an exit code, and a text on either output.
+func want(t *testing.T, code int, text string, args ...string) result {
+	t.Helper()
+	got := ctl(t, args...)
+	if got.code != code || !strings.Contains(got.out+got.err, text) {
+		t.Errorf("farmctl %s: %+v; want code %d and %q", strings.Join(args, " "), got, code, text)
+	}
+	return got
+}
+
+func TestFarm(t *testing.T) {
+	clean(t)
+	secret := admin.NewSecret()
+	t.Setenv("FARM_SECRET", secret)
+	c := cluster.Config{Farm: "shop", Name: "n1", Secrets: []string{secret}}
+	n1 := open(t, c)
+	c.Name, c.Join = "n2", []string{n1.Addr()}
+	n2 := open(t, c)
+	put(t, n1, "sugar")
+
+	want(t, codeNotAuthorized, `"shop"`, "members")
+	t.Setenv("FARM_FARM", "shop")
+	want(t, codeDone, "n2", "members")
+	var f admin.Farm
+	if err := json.Unmarshal([]byte(want(t, codeDone, "", "members", "-json").out), &f); err != nil || len(f.Members) != 2 || !f.Quorum {
+		t.Errorf("%+v, %v", f, err)
+	}
+	t.Setenv("FARM_SECRET", admin.NewSecret())
+	want(t, codeNotAuthorized, "another secret", "members")
+	t.Setenv("FARM_SECRET", "")
+	want(t, codeNotAuthorized, "none was given", "members")
+	t.Setenv("FARM_SECRET", secret)
+
+	want(t, codeUsage, "-yes", "finalize")
+	want(t, codeDone, "level 2 from now on", "finalize", "-yes")
+	want(t, codeDone, "Nothing has changed", "finalize")
+
+	want(t, codeRefused, "no such member", "leave", "n7")
+	want(t, codeRefused, "is alive", "leave", "-dead", "n2")
+	var gone left
+	if err := json.Unmarshal([]byte(want(t, codeDone, "", "leave", "n2", "-json").out), &gone); err != nil || !gone.Gone || gone.ID != n2.ID() {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	want(t, codeRefused, "only member", "leave", n1.ID())
+}
+
+func TestBackup(t *testing.T) {
+	clean(t)
+	n := open(t, cluster.Config{Name: "n1"})
+	for range 20 {
+		put(t, n, strings.Repeat("sugar", 5000))
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "jar.backup")
+	want(t, codeDone, "a whole backup", "backup", file)
+	want(t, codeUsage, "exists", "backup", file)
+	want(t, codeDone, "a whole backup", "backup", "-overwrite", file)
+	want(t, codeDone, "488.4 KiB in jar", "backup", "-verify", file)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"cut": good[:len(good)-40], "changed": append(good[:len(good)/2:len(good)/2],
+		append([]byte("x"), good[len(good)/2+1:]...)...)} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want(t, codeDamaged, "damaged", "backup", "-verify", filepath.Join(dir, name))
+	}
+	if got := ctl(t, "backup", "-"); got.code != codeDone || len(got.out) != len(good) {
+		t.Errorf("to standard output: code %d, %d bytes, %s", got.code, len(got.out), got.err)
+	}
+	if got := ctlAs(t, console{shows: true}, "backup", "-"); got.code != codeUsage || got.out != "" {
+		t.Errorf("to a terminal: %+v", got)
+	}
+	want(t, codeFailed, "no/such", "backup", filepath.Join(dir, "no/such/folder"))
+}
+
+// What is left of a backup whose connection was cut off: nothing.
+func TestBackupCutOff(t *testing.T) {
+	clean(t)
+	n := open(t, cluster.Config{Name: "n1"})
+	for range 20 {
+		put(t, n, strings.Repeat("sugar", 5000))
+	}
+	t.Setenv("FARM_JOIN", cutOff(t, n.Addr(), 200<<10))
+	dir := t.TempDir()
+	want(t, codeInterrupted, "ended before the answer", "backup", filepath.Join(dir, "jar.backup"))
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
+// cutOff returns an address that leads to another one, until it has answered with so many bytes.
+func cutOff(t *testing.T, addr string, after int64) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left atomic.Int64
+	left.Store(after)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", addr)
+			if err != nil {
+				c.Close()
+				continue
+			}
+			go func() {
+				io.Copy(to, c)
+				to.Close()
+			}()
+			n, _ := io.CopyN(c, to, left.Load())
+			left.Add(-n)
+			c.Close()
+			to.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return l.Addr().String()
+}

@@ -206,7 +206,9 @@ func (t *gossipTransport) StreamCh() <-chan net.Conn           { return t.stream
 func (t *gossipTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.node.ctx, timeout)
 	defer cancel()
-	return t.node.port.Dial(ctx, addr, protoGossip, "")
+	c, err := t.node.port.Dial(ctx, addr, protoGossip, "")
+	t.node.noteRefusal(addr, err)
+	return c, err
 }
 
 func (t *gossipTransport) Shutdown() error {

@@ -2,8 +2,12 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // heard takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not wait.
@@ -81,6 +85,17 @@ func (n *Node) admit(s *sighting) error {
 		return err
 	}
 	return nil
+}
+
+// noteRefusal warns of a node that is there and has nothing in common with this one: it will be so until somebody changes
+// a setting.
+func (n *Node) noteRefusal(addr string, err error) {
+	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired, port.ErrRefused} {
+		if errors.Is(err, reason) {
+			n.warnOnce("refusal "+addr, "a node that was called cannot be of one farm with this one as both are set up", err)
+			return
+		}
+	}
 }
 
 // warnOnce logs a warning about one thing at most once a minute.

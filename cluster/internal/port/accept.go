@@ -153,7 +153,8 @@ func (p *Port) refuse(c *conn, err error) {
 
 // harmless tells what happens to every port: somebody connects, says nothing and goes. Health checks do.
 func harmless(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
 }
 
 // explain adds to an error what an operator can do about it, where it does not say so itself.

@@ -167,6 +167,13 @@ func (d *directory) get(node string) *sighting {
 	return d.newestLocked(node)
 }
 
+// run returns what was heard of one run, nil if nothing was.
+func (d *directory) run(gossip string) *sighting {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.heard[gossip]
+}
+
 // all returns the newest sighting of each node.
 func (d *directory) all() []*sighting {
 	d.mu.Lock()

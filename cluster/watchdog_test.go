@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -51,88 +50,6 @@ func (s *hangSwitch) wait() {
 func (s hangingStore) StoreLogs(l []*raft.Log) error {
 	s.switchboard.wait()
 	return s.Store.StoreLogs(l)
-}
-
-func withHangingDisks(t *testing.T, f func(l *lab, disks map[*labNode]*hangSwitch)) {
-	unformed(t, 3, true, func(l *lab) {
-		l.symmetric()
-		disks := map[*labNode]*hangSwitch{}
-		for _, n := range l.nodes {
-			s := &hangSwitch{}
-			disks[n] = s
-			n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return hangingStore{inner, s} }
-			n.start()
-		}
-		l.ready(l.nodes...)
-		f(l, disks)
-	})
-}
-
-// The leader's disk hangs: the others go on without it, and it comes back by itself when the disk does.
-func TestStalledDiskOfTheLeader(t *testing.T) {
-	withHangingDisks(t, func(l *lab, disks map[*labNode]*hangSwitch) {
-		leader, others := l.leader()
-		leader.must("append x 1")
-		disks[leader].hang()
-		began := time.Now()
-		others[0].must("append x 2")
-		if d := time.Since(began); d > 8*time.Second {
-			l.t.Errorf("the others wrote again after %v", d)
-		}
-		for i := range 20 {
-			others[1].must("append x %d", i+3)
-		}
-		time.Sleep(10 * time.Second)
-		in := leader.instance()
-		disks[leader].release()
-		l.until(time.Minute, "it has another Raft instance", func() bool { return leader.instance() != in })
-		leader.must("append x 23")
-		if err := leader.Err(); err != nil {
-			l.t.Errorf("it gave up: %v", err)
-		}
-		want := ""
-		for i := range 23 {
-			want += fmt.Sprintf("%d,", i+1)
-		}
-		if got := leader.get("x"); got != want {
-			l.t.Errorf("x = %q", got)
-		}
-	})
-}
-
-// A follower's disk hangs: it knows how far behind it may be, though the leader's heartbeats reach it all the time.
-func TestStalledDiskOfAFollower(t *testing.T) {
-	withHangingDisks(t, func(l *lab, disks map[*labNode]*hangSwitch) {
-		leader, others := l.leader()
-		slow := others[0]
-		disks[slow].hang()
-		for i := range 50 {
-			leader.must("append x %d", i)
-		}
-		time.Sleep(5 * time.Second)
-		if s := slow.Handle("kv").Staleness(); s < 4*time.Second {
-			l.t.Errorf("it believes to be %v behind", s)
-		}
-		in := slow.instance()
-		disks[slow].release()
-		l.until(time.Minute, "it has another Raft instance", func() bool { return slow.instance() != in })
-		slow.must("append y 1")
-		l.agree()
-	})
-}
-
-// A disk that never answers again ends the node's part for good.
-func TestDiskThatNeverAnswers(t *testing.T) {
-	withHangingDisks(t, func(l *lab, disks map[*labNode]*hangSwitch) {
-		leader, others := l.leader()
-		disks[leader].hang()
-		others[0].must("append x 1")
-		l.until(2*time.Minute, "the node gives up", func() bool { return leader.Err() != nil })
-		if err := leader.Err(); !errors.Is(err, ErrStalled) {
-			l.t.Errorf("it gave up for %v", err)
-		}
-		disks[leader].release()
-	})
 }
 
 // A transfer of leadership that raft never ends leaves a leader that refuses every write.

@@ -29,6 +29,7 @@ type Network struct {
 	links   map[*link]struct{} // streams with an end still open
 	cuts    map[path]bool
 	delays  map[path]time.Duration
+	losses  map[path]float64
 	groups  map[string]int // by Partition; nil = none
 	changed chan struct{}  // closed and replaced when a waiting Dial may have its chance
 }
@@ -52,6 +53,7 @@ func New() *Network {
 		links:   make(map[*link]struct{}),
 		cuts:    make(map[path]bool),
 		delays:  make(map[path]time.Duration),
+		losses:  make(map[path]float64),
 		changed: make(chan struct{}),
 	}
 }
@@ -126,6 +128,12 @@ func (n *Network) Heal() {
 func (n *Network) Delay(a, b string, d time.Duration) {
 	p := path{canonical(a), canonical(b)}
 	n.change(func() { n.delays[p] = d })
+}
+
+// Lose drops packets from a to b from now on, each with probability p; 0 ends that. Streams lose nothing, as in TCP.
+func (n *Network) Lose(a, b string, p float64) {
+	at := path{canonical(a), canonical(b)}
+	n.change(func() { n.losses[at] = p })
 }
 
 // Down kills the host: its listeners and sockets vanish, its streams are reset. Dials to it are refused until something

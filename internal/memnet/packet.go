@@ -1,6 +1,7 @@
 package memnet
 
 import (
+	"math/rand/v2"
 	"net"
 	"sync"
 	"syscall"
@@ -64,12 +65,12 @@ func (c *packetConn) ReadFrom(p []byte) (int, net.Addr, error) {
 }
 
 // WriteTo sends a packet. That it was sent says nothing about its arrival.
-func (c *packetConn) WriteTo(p []byte, addr net.Addr) (int, error) {
+func (c *packetConn) WriteTo(data []byte, addr net.Addr) (int, error) {
 	to, err := parseAddrPort(addr.String())
 	if err != nil {
 		return 0, c.opError("write", err)
 	}
-	if len(p) > maxPacket {
+	if len(data) > maxPacket {
 		return 0, c.opError("write", syscall.EMSGSIZE)
 	}
 	n := c.network
@@ -78,7 +79,10 @@ func (c *packetConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	if c.closed {
 		return 0, c.opError("write", errClosed)
 	}
-	sent := packet{append([]byte(nil), p...), c.addr}
+	if p := n.losses[path{c.addr.ip, to.ip}]; p > 0 && rand.Float64() < p {
+		return len(data), nil
+	}
+	sent := packet{append([]byte(nil), data...), c.addr}
 	if delay := n.delays[path{c.addr.ip, to.ip}]; delay > 0 {
 		time.AfterFunc(delay, func() {
 			n.mu.Lock()
@@ -88,7 +92,7 @@ func (c *packetConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	} else {
 		n.deliverLocked(sent, to)
 	}
-	return len(p), nil
+	return len(data), nil
 }
 
 func (n *Network) deliverLocked(p packet, to addrPort) {

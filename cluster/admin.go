@@ -79,7 +79,7 @@ func (n *Node) serveOperator(conn net.Conn) {
 
 // levelOf says how loud a request is: looking is quiet.
 func levelOf(verb string) slog.Level {
-	if verb == adminwire.VerbFarm {
+	if verb == adminwire.VerbFarm || verb == adminwire.VerbSurvey {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -90,6 +90,8 @@ func (n *Node) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
 	switch req.Verb {
 	case adminwire.VerbBackup:
 		return n.serveBackup(c)
+	case adminwire.VerbRestore:
+		return n.serveRestore(c, req)
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, operateLimit)
 	defer cancel()
@@ -111,6 +113,10 @@ func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) 
 		return nil, n.operateRemove(ctx, req)
 	case adminwire.VerbFinalize:
 		return n.operateFinalize(ctx)
+	case adminwire.VerbSurvey:
+		return n.operateSurvey(ctx)
+	case adminwire.VerbRecover:
+		return n.operateRecover(ctx, req)
 	}
 	return nil, adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", n.cfg.Name, req.Verb)
 }

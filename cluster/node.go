@@ -48,6 +48,7 @@ type Node struct {
 	gossiping atomic.Pointer[gossip]   // nil until gossip has started
 
 	askedToLeave atomic.Bool   // by an operator
+	takingIn     atomic.Bool   // a backup, from an operator
 	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 

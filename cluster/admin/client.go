@@ -126,19 +126,40 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (h backup.Header, err 
 	return r.Header(), interrupted(ctx, conn.Answer(nil))
 }
 
-// Restore replaces the state of the farm by the backup that src holds. The node that answers takes in the whole of it and
-// checks it first; an error that wraps backup.ErrDamaged, ErrRefused or ErrUnsupported says that nothing has changed.
-func (c *Client) Restore(ctx context.Context, src io.Reader) (done Restored, err error) {
+// Survey asks every server that the farm has what it holds. It changes nothing and needs no quorum.
+func (c *Client) Survey(ctx context.Context) (s Survey, err error) {
+	return s, c.ask(ctx, adminwire.Request{Verb: adminwire.VerbSurvey}, &s)
+}
+
+// Recover has a farm that lost its quorum go on with what those who answer hold. lost holds the NodeIDs of all others that
+// vote: they are given up, and what they alone held is lost. cluster is the cluster ID of the Survey that this was decided
+// on. ErrRefused says that there is a quorum, or that somebody is silent and not in lost.
+func (c *Client) Recover(ctx context.Context, cluster string, lost []string) (r Recovered, err error) {
+	return r, c.ask(ctx, adminwire.Request{Verb: adminwire.VerbRecover, Cluster: cluster, Lost: lost}, &r)
+}
+
+// Restore replaces the state of the farm by the backup that src holds. cluster is the cluster ID of the farm as it was
+// looked at; "" is any. The node that answers takes in the whole backup and checks it first, and then goes on with it
+// under a new cluster ID; the others give up their state and join it. An error that wraps backup.ErrDamaged, ErrRefused or
+// ErrUnsupported says that nothing has changed.
+func (c *Client) Restore(ctx context.Context, cluster string, src io.Reader) (done Restored, err error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return done, err
 	}
 	defer conn.Close()
-	if err := conn.Send(adminwire.KindRequest, adminwire.Request{Verb: adminwire.VerbRestore}); err != nil {
+	if err := conn.Send(adminwire.KindRequest, adminwire.Request{Verb: adminwire.VerbRestore, Cluster: cluster}); err != nil {
+		return done, interrupted(ctx, err)
+	}
+	if err := conn.Answer(nil); err != nil {
 		return done, interrupted(ctx, err)
 	}
 	s := conn.Stream()
-	_, err = io.Copy(s, src)
+	from := &source{src: src}
+	_, err = io.Copy(s, from)
+	if from.err != nil {
+		return done, fmt.Errorf("read the backup: %w", from.err) // the node drops what came
+	}
 	if err == nil {
 		err = s.Close()
 	}
@@ -147,6 +168,20 @@ func (c *Client) Restore(ctx context.Context, src io.Reader) (done Restored, err
 		return done, answer
 	}
 	return done, interrupted(ctx, errors.Join(err, errors.New("no answer came")))
+}
+
+// source keeps an error of what is read, to tell it from one of what is written.
+type source struct {
+	src io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (n int, err error) {
+	n, err = s.src.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }
 
 // patienceRestore is how long a node may take to put a backup in place.

@@ -94,6 +94,34 @@ type Finalized struct {
 	Level int `json:"level"` // in force from now on
 }
 
+// Survivor is one server of a farm that may have lost its quorum.
+type Survivor struct {
+	ID      string `json:"id"`   // NodeID
+	Name    string `json:"name"` // "" if nothing was heard of it
+	Addr    string `json:"addr"` // where it was last
+	Vote    string `json:"vote"` // Voter or Nonvoter
+	Answers bool   `json:"answers"`
+	Gone    bool   `json:"gone"`    // it is proven that it lost what it had; never so with a data directory
+	Term    uint64 `json:"term"`    // of its last entry, if it answers
+	Last    uint64 `json:"last"`    // index of its last entry, if it answers
+	Applied uint64 `json:"applied"` // the highest index it was ever heard to have applied
+}
+
+// Survey is what is left of a farm.
+type Survey struct {
+	Farm      string     `json:"farm"`
+	ClusterID string     `json:"cluster_id"`
+	Durable   bool       `json:"durable"`   // the nodes have data directories
+	Quorum    bool       `json:"quorum"`    // enough voters answer: there is nothing to recover
+	Successor string     `json:"successor"` // NodeID of the server that Recover goes on with: nobody who answers holds more
+	Servers   []Survivor `json:"servers"`   // by name
+}
+
+// Recovered is the outcome of Client.Recover.
+type Recovered struct {
+	ClusterID string `json:"cluster_id"` // of the node that was asked; it may be joining the new epoch still
+}
+
 // Restored is the outcome of Client.Restore.
 type Restored struct {
 	ClusterID string    `json:"cluster_id"` // the new one

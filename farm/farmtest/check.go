@@ -43,6 +43,9 @@ func (f *Farm) goroutines() string {
 // knows better; what a node tells about the leader it knows comes later, and may be old.
 var won = regexp.MustCompile(`election won: term=(\d+)`)
 
+// anew matches what a node says when it goes on in another cluster, whose terms are others.
+var anew = regexp.MustCompile(`re-forms the farm|joins anew`)
+
 // witness is the log handler of one life of a node: it notes the elections that are won.
 type witness struct {
 	life *life
@@ -55,6 +58,9 @@ func (w *witness) Handle(ctx context.Context, r slog.Record) error {
 	if m := won.FindStringSubmatch(r.Message); m != nil {
 		term, _ := strconv.ParseUint(m[1], 10, 64)
 		w.life.node.farm.elected(w.life, term)
+	}
+	if anew.MatchString(r.Message) {
+		w.life.node.farm.beganAnew(w.life)
 	}
 	if !w.next.Enabled(ctx, r.Level) {
 		return nil
@@ -74,6 +80,12 @@ func (f *Farm) elected(l *life, term uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.elections[l] = append(f.elections[l], term)
+}
+
+func (f *Farm) beganAnew(l *life) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.elections[l] = nil
 }
 
 // checkTerms fails the test if a term has had two leaders. Farms in memory may have been founded more than once; terms

@@ -38,6 +38,7 @@ type farm struct {
 	nodes   []*node
 	client  *http.Client // for looking at the nodes
 	net     *badNet      // between the nodes; nil = they reach each other directly
+	standby bool         // one of them has no vote
 }
 
 // node is one node in all its lives.
@@ -48,6 +49,7 @@ type node struct {
 	peer string                 // where the others reach it
 	bind string                 // where it listens for them; "" = peer
 	more []string               // flags
+	bin  string                 // the program; "" = that of this tree
 	*process
 }
 
@@ -127,7 +129,11 @@ func freeAddr(t *testing.T) string {
 // start starts the node's process.
 func (n *node) start(join ...string) {
 	n.farm.t.Helper()
-	n.process = runShop(n.farm.t, n.name, n.farm.env, n.args(join...)...)
+	bin, err := shop()
+	if err != nil {
+		n.farm.t.Fatal(err)
+	}
+	n.process = runProgram(n.farm.t, cmp.Or(n.bin, bin), n.name, n.farm.env, n.args(join...)...)
 	if n.farm.net != nil {
 		n.farm.net.started(n)
 	}
@@ -334,10 +340,17 @@ func (f *farm) agreed() (applied []uint64, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n.name, err)
 		}
+		standby := 0
 		for _, o := range f.nodes {
-			if m, ok := v.member(o.name); !ok || m.Role != "voter" || m.HTTP != o.addr() {
+			m, ok := v.member(o.name)
+			if m.Role == "nonvoter" && f.standby {
+				standby++
+			} else if ok = ok && m.Role == "voter"; !ok || m.HTTP != o.addr() {
 				return nil, fmt.Errorf("%s sees %+v", n.name, v)
 			}
+		}
+		if f.standby != (standby == 1) {
+			return nil, fmt.Errorf("%s sees %d without a vote: %+v", n.name, standby, v)
 		}
 		if leader = cmp.Or(leader, v.Leader); v.Leader == "" || v.Leader != leader {
 			return nil, fmt.Errorf("%s is led by %q, others by %q", n.name, v.Leader, leader)

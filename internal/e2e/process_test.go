@@ -28,6 +28,13 @@ func runShop(t *testing.T, name string, env []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runProgram(t, bin, name, env, args...)
+}
+
+// runProgram is runShop for a shop that was built of another tree.
+func runProgram(t *testing.T, bin, name string, env []string, args ...string) *process {
+	t.Helper()
+	var err error
 	p := &process{t: t, name: name, cmd: exec.Command(bin, args...), ended: make(chan struct{})}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "FARM_") {

@@ -46,13 +46,20 @@ const (
 	VerbRemove   = "remove"   // Node, which is dead, is taken out of the configuration -> nothing
 	VerbFinalize = "finalize" // -> admin.Finalized
 	VerbBackup   = "backup"   // -> stream, admin.Backup
-	VerbRestore  = "restore"  // stream -> admin.Restored
+	VerbRestore  = "restore"  // -> nothing, if it may begin; stream -> admin.Restored
+	VerbSurvey   = "survey"   // -> admin.Survey
+	VerbRecover  = "recover"  // Lost are gone, for good -> admin.Recovered
 )
 
 // Request is what an operator asks of a node.
 type Request struct {
 	Verb string `json:"verb"`
 	Node string `json:"node,omitempty"` // NodeID, of the verbs that are about one
+
+	// Cluster is the cluster ID that the operator has seen, of the verbs that replace a farm's state: nothing is done if it
+	// is another one by now. Lost holds NodeIDs.
+	Cluster string   `json:"cluster,omitempty"`
+	Lost    []string `json:"lost,omitempty"`
 }
 
 var (

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestExchange(t *testing.T) {
 		a.Fail(Failed(ErrRefused, "n1 is alive"))
 	}()
 	req, err := b.ReceiveRequest()
-	if err != nil || req != (Request{Verb: VerbLeave, Node: "n1"}) {
+	if err != nil || !reflect.DeepEqual(req, Request{Verb: VerbLeave, Node: "n1"}) {
 		t.Fatalf("%+v, %v", req, err)
 	}
 	if got, err := io.ReadAll(b.Chunks()); err != nil || !bytes.Equal(got, sent) {

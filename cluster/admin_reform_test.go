@@ -1,0 +1,166 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/backup"
+)
+
+// saved returns a backup of the farm, by way of an operator.
+func (l *lab) saved() []byte {
+	l.t.Helper()
+	var b bytes.Buffer
+	if _, err := l.operator().Backup(l.ctx(time.Minute), &b); err != nil {
+		l.t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A backup comes back as it was, and what is no whole backup changes nothing.
+func TestOperatorRestores(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		together(t, 3, durable, func(l *lab) {
+			leader, others := l.leader()
+			l.fill(leader, "k", l.nodes...)
+			good := l.saved()
+			leader.must("set later 1")
+			before := leader.State().ClusterID
+			op := l.operator().At(others[0].conf.Listen)
+			broken := bytes.Clone(good)
+			broken[len(broken)/2] ^= 1
+			cut := good[:len(good)-1]
+			for name, c := range map[string]struct {
+				cluster string
+				src     io.Reader
+				want    error
+			}{
+				"another farm by now": {"seen-long-ago", bytes.NewReader(good), admin.ErrRefused},
+				"changed":             {before, bytes.NewReader(broken), backup.ErrDamaged},
+				"cut":                 {before, bytes.NewReader(cut), backup.ErrDamaged},
+				"nothing":             {before, bytes.NewReader(nil), backup.ErrFormat},
+				"no state in it":      {before, bytes.NewReader(made(t, "no snapshot")), backup.ErrDamaged},
+				"cannot be read":      {before, io.MultiReader(bytes.NewReader(good[:100]), iotest.ErrReader(io.ErrNoProgress)), io.ErrNoProgress},
+			} {
+				if _, err := op.Restore(l.ctx(time.Minute), c.cluster, c.src); !errors.Is(err, c.want) && !(c.want == backup.ErrDamaged && errors.Is(err, admin.ErrUnsupported)) {
+					t.Errorf("%s: %v, want %v", name, err, c.want)
+				}
+				leader.must("set later 2")
+				if now := leader.State().ClusterID; now != before {
+					t.Fatalf("%s: the cluster ID is %s, was %s", name, now, before)
+				}
+			}
+			done, err := op.Restore(l.ctx(time.Minute), before, bytes.NewReader(good))
+			if err != nil || !supersedes(done.ClusterID, before) || done.Index == 0 {
+				t.Fatalf("%+v, %v", done, err)
+			}
+			l.until(time.Minute, "all are of the next epoch", func() bool {
+				f := l.farm(leader)
+				voters, alive := f.Voters()
+				return f.ClusterID == done.ClusterID && voters == 3 && alive == 3 && f.Quorum
+			})
+			for _, n := range l.nodes {
+				if err := n.Handle("kv").Barrier(l.ctx(time.Minute)); err != nil {
+					t.Fatal(err)
+				}
+				l.filled(n, "k")
+				if got := n.get("later"); got != "" {
+					t.Errorf("%s has later=%s, which is not in the backup", n.conf.Name, got)
+				}
+				if left, _ := filepath.Glob(filepath.Join(n.conf.Dir, "restore.tmp")); n.conf.Dir != "" && left != nil {
+					t.Errorf("left over: %v", left)
+				}
+			}
+		})
+	}
+}
+
+// made returns a whole backup that holds some text for a state.
+func made(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := backup.NewWriter(&b, backup.Header{Farm: "webfarm"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte(text))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// What the programs of the farm do not know is not restored.
+func TestRestoreOfAnotherProgram(t *testing.T) {
+	inLab(t, 1, true, func(l *lab) {
+		n := l.nodes[0]
+		n.must("set x 1")
+		f := newFSM(map[string]func() StateMachine{"other": newKV}, func(uint64) {}, func(error) {})
+		s, err := f.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state bytes.Buffer
+		if err := s.(*snapshot).write(&state); err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.operator().Restore(l.ctx(time.Minute), "", bytes.NewReader(made(t, state.String())))
+		if !errors.Is(err, admin.ErrUnsupported) || !strings.Contains(err.Error(), `"other"`) {
+			t.Errorf("a state machine that nobody has: %v", err)
+		}
+		if n.must("set x 2"); n.get("x") != "2" {
+			t.Error("the state has changed")
+		}
+		if _, err := os.Stat(filepath.Join(n.conf.Dir, "restore.tmp")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("left over: %v", err)
+		}
+	})
+}
+
+func TestOperatorRecovers(t *testing.T) {
+	together(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		op := l.operator().At(others[0].conf.Listen)
+		s, err := op.Survey(l.ctx(time.Minute))
+		if err != nil || !s.Quorum || len(s.Servers) != 3 || !s.Durable || s.Farm != "webfarm" {
+			t.Errorf("%+v, %v", s, err)
+		}
+		lost := []string{leader.ID(), others[1].ID()}
+		if _, err := op.Recover(l.ctx(time.Minute), s.ClusterID, lost); !errors.Is(err, admin.ErrRefused) {
+			t.Errorf("recovery of a farm that has a quorum: %v", err)
+		}
+		leader.kill()
+		others[1].kill()
+		time.Sleep(5 * time.Second)
+		s, err = op.Survey(l.ctx(time.Minute))
+		if err != nil || s.Quorum || s.Successor != others[0].ID() {
+			t.Errorf("%+v, %v", s, err)
+		}
+		if _, err := op.Recover(l.ctx(time.Minute), "seen-long-ago", lost); !errors.Is(err, admin.ErrRefused) {
+			t.Errorf("decided on what was long ago: %v", err)
+		}
+		if _, err := op.Recover(l.ctx(time.Minute), s.ClusterID, lost[:1]); !errors.Is(err, admin.ErrRefused) {
+			t.Errorf("with one not accounted for: %v", err)
+		}
+		if _, err := op.Recover(l.ctx(time.Minute), s.ClusterID, lost); err != nil {
+			t.Fatal(err)
+		}
+		l.until(time.Minute, "it has a quorum of its own", func() bool {
+			f := l.farm(others[0])
+			return f.Quorum && supersedes(f.ClusterID, s.ClusterID)
+		})
+		l.filled(others[0], "k")
+		leader.start()
+		others[1].start()
+		l.until(time.Minute, "all have joined the next epoch", func() bool { return leader.State().Ready && others[1].State().Ready })
+	})
+}

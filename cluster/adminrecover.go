@@ -1,0 +1,42 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+)
+
+// operateSurvey asks everybody configured what they hold.
+func (n *Node) operateSurvey(ctx context.Context) (any, error) {
+	s, err := n.Survey(ctx)
+	if errors.Is(err, ErrNoLeader) {
+		return nil, adminwire.Failed(admin.ErrRefused, "%s is no member of a farm and holds nothing; ask another node", n.cfg.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := admin.Survey{Farm: n.cfg.Farm, ClusterID: s.ClusterID, Durable: n.durable(), Quorum: s.Quorum, Successor: s.Successor}
+	for _, v := range s.Servers {
+		out.Servers = append(out.Servers, admin.Survivor{ID: v.NodeID, Name: v.Name, Addr: v.Addr, Vote: v.Vote, Answers: v.Answers,
+			Gone: v.Gone, Term: v.Term, Last: v.Last, Applied: v.Applied})
+	}
+	return out, nil
+}
+
+// operateRecover has the farm go on without the lost.
+func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, error) {
+	if now := n.self().cluster; req.Cluster != now {
+		return nil, adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", req.Cluster, now)
+	}
+	n.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
+	err := n.Recover(ctx, req.Lost)
+	if errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed) || errors.Is(err, errPromised) {
+		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return admin.Recovered{ClusterID: n.self().cluster}, nil
+}

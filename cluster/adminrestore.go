@@ -1,0 +1,106 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/backup"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+)
+
+const restorePatience = 4 * time.Minute // for a backup to take the place of the state, once it is here
+
+// serveRestore takes in a backup and has the farm go on with it.
+func (n *Node) serveRestore(c *adminwire.Conn, req adminwire.Request) error {
+	if n.takingIn.Swap(true) {
+		return adminwire.Failed(admin.ErrRefused, "%s is taking in another backup", n.cfg.Name)
+	}
+	defer n.takingIn.Store(false)
+	if err := n.replaceable(req); err != nil {
+		return err
+	}
+	if err := c.Send(adminwire.KindAnswer, nil); err != nil {
+		return err
+	}
+	s, err := n.takeIn(c.Chunks())
+	if err != nil {
+		return err
+	}
+	defer s.drop()
+	ctx, cancel := context.WithTimeout(n.ctx, restorePatience)
+	defer cancel()
+	n.log.Warn("an operator has this farm go on with a backup", "of", s.header.Farm, "taken", s.header.Taken, "index", s.header.Index)
+	if err := n.restoreFrom(ctx, s.file); err != nil {
+		return err
+	}
+	return c.Send(adminwire.KindAnswer, admin.Restored{ClusterID: n.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
+}
+
+// replaceable returns an error if this node is none that a farm's state can be replaced on, or the farm has changed since
+// the operator looked at it.
+func (n *Node) replaceable(req adminwire.Request) error {
+	cluster := n.self().cluster
+	switch {
+	case n.cfg.Role != Ordinary:
+		return adminwire.Failed(admin.ErrRefused, "%s has the role %s and never votes; ask an ordinary node", n.cfg.Name, n.cfg.Role)
+	case cluster == "":
+		return adminwire.Failed(admin.ErrRefused, "%s does not belong to a farm yet; wait until the farm has formed", n.cfg.Name)
+	case req.Cluster != "" && req.Cluster != cluster:
+		return adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", req.Cluster, cluster)
+	}
+	return nil
+}
+
+func (n *Node) restoreFrom(ctx context.Context, src io.Reader) error {
+	err := n.Restore(ctx, src)
+	switch {
+	case errors.Is(err, ErrVersion):
+		return adminwire.Failed(admin.ErrUnsupported, "the backup holds what this program does not know: %v", err)
+	case errors.Is(err, errMalformed), errors.Is(err, io.ErrUnexpectedEOF):
+		return adminwire.Failed(backup.ErrDamaged, "the state in the backup cannot be read: %v", err)
+	}
+	return err
+}
+
+// spool is a backup that came in: whole and checked before anything is done with it.
+type spool struct {
+	file   *os.File // the state
+	header backup.Header
+}
+
+// takeIn writes what a backup holds to a file of this node, and checks all of it.
+func (n *Node) takeIn(src io.Reader) (*spool, error) {
+	r, err := backup.NewReader(src)
+	if err != nil {
+		return nil, err
+	}
+	file, err := n.spoolFile()
+	if err != nil {
+		return nil, err
+	}
+	s := &spool{file: file, header: r.Header()}
+	_, err = io.Copy(file, r)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.drop())
+	}
+	return s, nil
+}
+
+// spoolFile makes the file, in the data directory if there is one. Each takes the place of what a crash left.
+func (n *Node) spoolFile() (*os.File, error) {
+	if n.dir == nil {
+		return os.CreateTemp("", "farm-restore-*.tmp")
+	}
+	return os.OpenFile(n.dir.Path("restore.tmp"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+func (s *spool) drop() error {
+	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+}

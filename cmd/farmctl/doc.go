@@ -7,6 +7,8 @@
 //	leave      have a member leave for good, or remove a dead one
 //	finalize   put a new protocol level in force
 //	backup     save the replicated state to a file, or check such a file
+//	restore    replace the replicated state by that of a backup
+//	recover    go on after the loss of the quorum, with what is left
 //
 // # Where the farm is, and who may operate it
 //
@@ -37,5 +39,6 @@
 //
 // A backup holds everything the farm replicates (sessions, the keys that sign them, all other state machines), taken from
 // one node while the farm goes on, and nothing of who its members are. It contains session values in the clear: keep it as
-// you would keep a database's. "farmctl backup FILE" appears under that name only when it is whole and checked.
+// you would keep a database's. "farmctl backup FILE" appears under that name only when it is whole and checked. "farmctl
+// restore FILE" gives its state to any farm of the same program, of whatever size.
 package main

@@ -147,6 +147,48 @@ func TestBackup(t *testing.T) {
 	want(t, codeFailed, "no/such", "backup", filepath.Join(dir, "no/such/folder"))
 }
 
+func TestRestore(t *testing.T) {
+	clean(t)
+	file := filepath.Join(t.TempDir(), "jar.backup")
+	from := open(t, cluster.Config{Name: "n1", Farm: "shop"})
+	put(t, from, "sugar")
+	want(t, codeDone, "a whole backup", "backup", "-farm", "shop", file)
+
+	n1 := open(t, cluster.Config{Name: "n1", Farm: "depot"})
+	n2 := open(t, cluster.Config{Name: "n2", Farm: "depot", Join: []string{n1.Addr()}})
+	t.Setenv("FARM_FARM", "depot")
+	put(t, n1, "salt")
+	want(t, codeUsage, "or say -yes", "restore", file)
+	want(t, codeUsage, "-foreign", "restore", "-yes", file)
+	for typed, code := range map[string]int{"shop\n": codeFailed, "\n": codeFailed} {
+		got := ctlAs(t, console{in: strings.NewReader(typed), asks: true}, "restore", file)
+		if got.code != code || !strings.Contains(got.err, "another farm, shop") || !strings.Contains(got.err, "n2") {
+			t.Errorf("typed %q: %+v", typed, got)
+		}
+	}
+	before := n1.State().ClusterID
+	got := ctlAs(t, console{in: strings.NewReader("depot\n"), asks: true}, "restore", file, "-json")
+	var done restored
+	if err := json.Unmarshal([]byte(got.out), &done); got.code != codeDone || err != nil || len(done.Missing) > 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for _, n := range []*cluster.Node{n1, n2} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if err := n.Handle("jar").Barrier(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if text := string(n.Handle("jar").Local().(*jar).text); text != "sugar" {
+			t.Errorf("%q was restored", text)
+		}
+		if id := n.State().ClusterID; id != done.ClusterID || id == before {
+			t.Errorf("cluster ID %s, was %s, and restore says %s", id, before, done.ClusterID)
+		}
+	}
+	want(t, codeRefused, "has a quorum", "recover")
+	want(t, codeDone, "nothing to recover", "recover", "-look")
+}
+
 // What is left of a backup whose connection was cut off: nothing.
 func TestBackupCutOff(t *testing.T) {
 	clean(t)

@@ -15,8 +15,8 @@ func finalizeVerb() *verb {
 		short:  "put a new protocol level in force",
 		long: `
 Puts the highest protocol level in force that all members speak. After that no node can go back to a version of the
-program that does not speak it; until then all can. Refused, with the names, if some members speak a higher level and
-others do not yet. A farm whose members all speak a level does this by itself after 24 hours.`,
+program that does not speak it; until then all can. Refused, with the names, if some members speak a higher level
+and others do not yet. A farm whose members all speak a level does this by itself after 24 hours.`,
 		define: func(c *call) func(context.Context) error {
 			yes := c.flags.Bool("yes", false, "do not ask")
 			return func(ctx context.Context) error { return c.finalize(ctx, *yes) }

@@ -15,12 +15,12 @@ func leaveVerb() *verb {
 		remote: true,
 		short:  "have a member leave for good, or remove a dead one",
 		long: `
-Asks the member of that name (or NodeID) to leave the farm for good: it drains, hands over what it leads, goes out of
-the configuration, and stops. Its data directory then holds nothing that the farm needs. Refused if the others would
-have no majority without it. A node that shall come back is simply stopped, and not made to leave.
+Asks the member of that name (or NodeID) to leave the farm for good: it drains, hands over what it leads, goes out
+of the configuration, and stops. Its data directory then holds nothing that the farm needs. Refused if the others
+would have no majority without it. A node that shall come back is simply stopped, and not made to leave.
 
-With -dead: takes a member that is dead, and will not come back, out of the configuration. Refused if it is alive, and
-impossible without a majority. Should it come back all the same, it joins again.`,
+With -dead: takes a member that is dead, and will not come back, out of the configuration. Refused if it is alive,
+and impossible without a majority. Should it come back all the same, it joins again.`,
 		define: func(c *call) func(context.Context) error {
 			dead := c.flags.Bool("dead", false, "remove a member that is dead")
 			wait := c.flags.Duration("wait", 2*time.Minute, "how `long` to wait until it has left; 0 = do not wait")

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,9 @@ type result struct {
 }
 
 // ctl runs farmctl as a script would, with in on its standard input.
-func ctl(t *testing.T, args ...string) result { return ctlAs(t, console{in: strings.NewReader("")}, args...) }
+func ctl(t *testing.T, args ...string) result {
+	return ctlAs(t, console{in: strings.NewReader("")}, args...)
+}
 
 func ctlAs(t *testing.T, con console, args ...string) result {
 	t.Helper()
@@ -94,6 +97,10 @@ func TestUsage(t *testing.T) {
 		{"backup -verify main.go", codeDamaged, "main.go: this is no backup"},
 		{"backup -verify nothing-there", codeFailed, "nothing-there"},
 		{"backup -- -x", codeUsage, "-node"},
+		{"restore -node 127.0.0.1:1 nothing-there", codeFailed, "nothing-there"},
+		{"restore -node 127.0.0.1:1 main.go", codeDamaged, "main.go: this is no backup"},
+		{"recover -node 127.0.0.1:1", codeUnreachable, ""},
+		{"recover n1 -node 127.0.0.1:1", codeUsage, "it is: farmctl recover"},
 	} {
 		got := ctl(t, strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.err, c.text) || (got.err == "") != (got.code == codeDone) {
@@ -260,6 +267,58 @@ func TestPrintBackup(t *testing.T) {
 		t.Error(err)
 	}
 	golden(t, "backup.txt", b.Bytes())
+}
+
+func sampleSurvey() admin.Survey {
+	return admin.Survey{Farm: "shop", ClusterID: "c0ffee", Durable: true, Successor: "1a", Servers: []admin.Survivor{
+		{ID: "1a", Name: "n1", Addr: "10.0.0.1:7946", Vote: admin.Voter, Answers: true, Term: 7, Last: 1230, Applied: 1230},
+		{ID: "2b", Name: "n2", Addr: "10.0.0.2:7946", Vote: admin.Voter, Applied: 1234},
+		{ID: "3c", Addr: "10.0.0.3:7946", Vote: admin.Voter, Applied: 1100},
+		{ID: "4d", Name: "n4", Addr: "10.0.0.4:7946", Vote: admin.Nonvoter, Applied: 7},
+	}}
+}
+
+func TestPrintSurvey(t *testing.T) {
+	var b bytes.Buffer
+	s := sampleSurvey()
+	if err := printSurvey(&b, s); err != nil {
+		t.Error(err)
+	}
+	s.Quorum = true
+	if err := printSurvey(&b, s); err != nil {
+		t.Error(err)
+	}
+	golden(t, "survey.txt", b.Bytes())
+}
+
+// Nobody is given up by mistake: not one who answers, and not one who was not named.
+func TestGivenUp(t *testing.T) {
+	all := []string{"2b", "3c", "4d"}
+	for _, c := range []struct {
+		lost string
+		yes  bool
+		want []string
+		err  error
+	}{
+		{"", false, all, nil}, // a person is shown who they are, and asked
+		{"", true, nil, errUsage},
+		{"n2,3c,n4", true, all, nil},
+		{"n2,3c", true, all[:2], nil}, // n4 has no vote
+		{"n2", true, nil, admin.ErrRefused},
+		{"n2", false, nil, admin.ErrRefused},
+		{"1a,n2,3c", true, nil, admin.ErrRefused},
+		{"n1,n2,3c", true, nil, admin.ErrNoMember},
+		{"n9", true, nil, admin.ErrNoMember},
+	} {
+		o := recoverOptions{yes: c.yes}
+		if c.lost != "" {
+			o.lost = strings.Split(c.lost, ",")
+		}
+		got, err := givenUp(sampleSurvey(), o)
+		if !slices.Equal(got, c.want) || !errors.Is(err, c.err) {
+			t.Errorf("-lost %q, -yes %v: %v, %v; want %v, %v", c.lost, c.yes, got, err, c.want, c.err)
+		}
+	}
 }
 
 func TestSize(t *testing.T) {

@@ -17,9 +17,9 @@ func membersVerb() *verb {
 		remote: true,
 		short:  "show the farm and its members",
 		long: `
-Shows the farm as the node that answers sees it: who leads, whether a majority of the voters answers just now, and of
-every member where it is, whether it votes, its version, the highest protocol level it speaks, the last log entry it has
-applied, and how many entries it is behind.`,
+Shows the farm as the node that answers sees it: who leads, whether a majority of the voters answers just now, and
+of every member where it is, whether it votes, its version, the highest protocol level it speaks, the last log entry
+it has applied, and how many entries it is behind.`,
 		define: func(c *call) func(context.Context) error {
 			watch := c.flags.Bool("watch", false, "show it again every two seconds, until interrupted")
 			return func(ctx context.Context) error { return c.members(ctx, *watch) }
@@ -119,18 +119,21 @@ func role(m admin.Member) string {
 	if m.Role == "front" || m.Role == "staging" {
 		words = append(words, m.Role)
 	}
-	switch m.Vote {
-	case admin.Voter:
-		words = append(words, "voter")
-	case admin.Nonvoter:
-		words = append(words, "non-voter")
-	default:
-		words = append(words, "not taken in yet")
-	}
+	words = append(words, vote(m.Vote))
 	if m.Leader {
 		words = append(words, "leader")
 	}
 	return strings.Join(words, ", ")
+}
+
+func vote(v string) string {
+	switch v {
+	case admin.Voter:
+		return "voter"
+	case admin.Nonvoter:
+		return "non-voter"
+	}
+	return "not taken in yet"
 }
 
 // notes returns what an operator should know, and what to do about it.
@@ -146,7 +149,7 @@ func notes(f admin.Farm) (out []string) {
 			"Look again in a moment.", alive, voters))
 	case !f.Quorum:
 		out = append(out, fmt.Sprintf("NO QUORUM: %d of %d voters are alive, and it takes %d to write anything. "+
-			"Bring the others back.", alive, voters, voters/2+1))
+			"Bring the others back; if they are lost for good: farmctl recover", alive, voters, voters/2+1))
 	}
 	if f.CommonLevel > f.Level && f.Quorum {
 		out = append(out, fmt.Sprintf("All members speak protocol level %d. It comes in force by itself after a day, or by: farmctl finalize",

@@ -21,7 +21,7 @@ type verb struct {
 }
 
 func verbs() []*verb {
-	return []*verb{secretVerb(), membersVerb(), leaveVerb(), finalizeVerb(), backupVerb()}
+	return []*verb{secretVerb(), membersVerb(), leaveVerb(), finalizeVerb(), backupVerb(), restoreVerb(), recoverVerb()}
 }
 
 func findVerb(name string) *verb {

@@ -233,8 +233,11 @@ func (s *steady) write(w int) {
 				return
 			case <-time.After(23 * time.Millisecond):
 			}
-			n := s.lab.nodes[at%len(s.lab.nodes)].Node
-			_, _, err := n.Handle("kv").Propose(s.lab.ctx(10*time.Second), fmt.Appendf(nil, "set w%d %d", w, i))
+			node := s.lab.nodes[at%len(s.lab.nodes)].live.Load()
+			if node == nil {
+				continue // it is being restarted
+			}
+			_, _, err := node.Handle("kv").Propose(s.lab.ctx(10*time.Second), fmt.Appendf(nil, "set w%d %d", w, i))
 			if err == nil {
 				break
 			}

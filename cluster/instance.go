@@ -35,6 +35,7 @@ type instance struct {
 	unanswered   names         // server IDs of followers whose heartbeats fail, as the leader
 	lead         atomic.Pointer[leadership]
 	leader       leaderCell
+	broken       atomic.Pointer[error] // by which a write to the log failed
 
 	ctx    context.Context // ends when the instance begins to stop
 	cancel context.CancelFunc
@@ -66,7 +67,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
 		made: make(chan struct{}), quiet: newEnding(), end: newEnding(), snaps: log.snaps}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
-	store := raftlog.Store(watchedStore{n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended)), in})
+	store := raftlog.Store(strictStore{watchedStore{n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended)), in}, in})
 	in.store = store
 	last, err := store.LastIndex()
 	if err != nil {

@@ -128,7 +128,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		}
 	}
 	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
-		return fmt.Errorf("peer port: %w", err)
+		return err
 	}
 	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft) // callers wait until start takes them
 	if err := n.listenForOperators(); err != nil {
@@ -316,7 +316,7 @@ func (n *Node) fail(err error) {
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
 func (n *Node) Failed() <-chan struct{} { return n.failed }
 
-// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherKind, ErrVersion or ErrStalled,
+// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherKind, ErrVersion, ErrStalled or ErrDisk,
 // wrapped.
 func (n *Node) Err() error {
 	select {

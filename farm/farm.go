@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -142,11 +143,15 @@ func listen(addr string, given net.Listener) (net.Listener, error) {
 	if given != nil || addr == None {
 		return given, nil
 	}
-	return net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another process has this port; end that one, or give this node another port", err)
+	}
+	return l, err
 }
 
-// Ready waits until this node serves: it is a caught-up member. A permanent refusal by the farm (another name of the farm,
-// a name that is taken, a version that does not fit) ends the wait with that error, and Close with ErrClosed.
+// Ready waits until this node serves: it is a caught-up member. A permanent refusal (a name that is taken, a version that
+// does not fit, a data directory that cannot be written) ends the wait with that error, and Close with ErrClosed.
 func (f *Farm) Ready(ctx context.Context) error {
 	if f.done.Err() != nil {
 		return ErrClosed

@@ -51,21 +51,29 @@ func Open(path string) (*Dir, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("create data directory: %w", err)
+		return nil, fmt.Errorf("create data directory: %w", explain(err))
 	}
 	lock, err := lockPath(filepath.Join(path, lockFile))
 	if errors.Is(err, ErrInUse) {
 		return nil, fmt.Errorf("%w: %s", err, path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
+		return nil, fmt.Errorf("lock data directory %s: %w", path, explain(err))
 	}
 	d := &Dir{path: path, lock: lock}
 	if err := d.prepare(); err != nil {
 		d.Close()
-		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, err)
+		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, explain(err))
 	}
 	return d, nil
+}
+
+// explain adds to an error what to do about it, where that may not be plain.
+func explain(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: the directory must belong to the user this process runs as", err)
+	}
+	return err
 }
 
 // prepare removes what a crash left of an unfinished write, and tries to write.

@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
@@ -64,6 +65,9 @@ type Port struct {
 // accepted for a protocol before its Listener was asked for. log gets warnings only where an operator has to act.
 func Open(nw Network, addr string, id *trust.Identity, log *slog.Logger) (*Port, error) {
 	tcp, udp, err := bind(nw, addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another process has this port; end that one, or give this node another port", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("peer port: %w", err)
 	}

@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+)
+
+// ErrDisk says that something could not be written to the data directory, so that the node gave up: the disk is full, above
+// all. The error goes on to say what. See to it and start the node again; nothing that it acknowledged is lost.
+var ErrDisk = errors.New("the data directory cannot be written; see to its disk and start the node again")
+
+// strictStore ends this node's part in the farm at the first write that fails. Raft goes on after some errors, and can win
+// election after election with a disk that takes no entry; after others it panics. And the files beneath are then in a
+// state that only opening them anew puts right.
+type strictStore struct {
+	raftlog.Store
+	in *instance
+}
+
+func (s strictStore) StoreLog(l *raft.Log) error {
+	return s.check(func() error { return s.Store.StoreLog(l) })
+}
+
+func (s strictStore) StoreLogs(l []*raft.Log) error {
+	return s.check(func() error { return s.Store.StoreLogs(l) })
+}
+
+func (s strictStore) DeleteRange(first, last uint64) error {
+	return s.check(func() error { return s.Store.DeleteRange(first, last) })
+}
+
+func (s strictStore) Set(k, v []byte) error {
+	return s.check(func() error { return s.Store.Set(k, v) })
+}
+
+// SetUint64 keeps its error to itself: raft panics when it cannot save its term. That does no harm, because no word of this
+// instance reaches anybody from then on, and nothing more is written: it cannot even cast a vote, whose second half is
+// saved by Set.
+func (s strictStore) SetUint64(k []byte, v uint64) error {
+	s.check(func() error { return s.Store.SetUint64(k, v) })
+	return nil
+}
+
+// check runs a write, unless one has failed before.
+func (s strictStore) check(write func() error) error {
+	if broken := s.in.broken.Load(); broken != nil {
+		return *broken
+	}
+	err := write()
+	if err != nil {
+		s.in.breakDown(err)
+	}
+	return err
+}
+
+// breakDown ends the instance and the node's part in the farm, because of a write that failed.
+func (in *instance) breakDown(err error) {
+	in.broken.Store(&err)
+	in.layer.Close()
+	if in.ctx.Err() == nil {
+		in.halted(fmt.Errorf("%w: %w", ErrDisk, err))
+	}
+}

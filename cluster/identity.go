@@ -46,6 +46,9 @@ func (n *Node) openIdentity() error {
 	}
 	n.dir = dir
 	id, ok, err := dir.Identity()
+	if errors.Is(err, disk.ErrDamaged) {
+		return fmt.Errorf("%w; %s", err, ifDamaged)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,8 +167,19 @@ func (n *Node) openLogIn(folder string) (openLog, error) {
 	if err != nil {
 		return openLog{}, errors.Join(fmt.Errorf("open the snapshots: %w", err), store.Close())
 	}
+	damaged, err := raftlog.Check(store, snaps, path)
+	if err != nil {
+		return openLog{}, errors.Join(fmt.Errorf("%w; %s", err, ifDamaged), store.Close())
+	}
+	if len(damaged) > 0 {
+		n.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", damaged)
+	}
 	return openLog{store, snaps}, nil
 }
+
+// ifDamaged is what to do about a data directory that cannot be used as it is.
+const ifDamaged = "if other nodes of the farm run, move the data directory away and start this node again: it joins anew; " +
+	"if not, restore a backup"
 
 // resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
 type resetOrder struct {

@@ -14,18 +14,22 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-const retainedSnapshots = 2 // on disk: the newest, and one more in case that one cannot be read
+const (
+	retainedSnapshots = 2 // on disk: the newest, and one more in case that one cannot be read
+	snapshotFolder    = "snapshots"
+	unfinished        = ".tmp" // ends the name of one being written
+)
 
 // NewSnapshots returns a store of snapshots in the folder "snapshots" of dir. What a crash left of an unfinished one is
 // removed, so no snapshot may be under way in dir.
 func NewSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) {
-	folder := filepath.Join(dir, "snapshots")
+	folder := filepath.Join(dir, snapshotFolder)
 	found, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("look for unfinished snapshots: %w", err)
 	}
 	for _, entry := range found {
-		if !strings.HasSuffix(entry.Name(), ".tmp") {
+		if !strings.HasSuffix(entry.Name(), unfinished) {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A node that cannot be what it is told to be ends at once, with exit code 1 and a sentence that says what to do.
+func TestRefuseToStart(t *testing.T) {
+	skipInShort(t)
+	f := newFarm(t, 1, true)
+	first := f.nodes[0]
+	first.start()
+	file := filepath.Join(f.dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		env  []string // instead of the farm's
+		args []string // besides
+		want []string
+	}{
+		{"short secret", []string{"FARM_SECRET=swordfish"}, nil, []string{"128 are needed", "make one with"}},
+		{"no secret", []string{}, []string{"-peer", "0.0.0.0:0"}, []string{"is not on loopback", "give every node the same one"}},
+		{"peer port in use", nil, []string{"-peer", first.peer}, []string{"peer port", "give this node another port"}},
+		{"HTTP port in use", nil, []string{"-http", first.addr()}, []string{"public port", "give this node another port"}},
+		{"data directory is a file", nil, []string{"-dir", file}, []string{"data directory", file, "not a directory"}},
+		{"data directory in a file", nil, []string{"-dir", filepath.Join(file, "n9")}, []string{"data directory", file, "not a directory"}},
+		{"data directory in use", nil, []string{"-dir", first.dir()}, []string{"data directory is in use by process", first.dir()}},
+	}
+	first.awaitReady()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			env := tt.env
+			if env == nil {
+				env = f.env
+			}
+			p := runShop(t, tt.name, env, append([]string{"-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0"}, tt.args...)...)
+			p.refused(t, tt.want...)
+		})
+	}
+	t.Run("in memory, where the others have disks", func(t *testing.T) {
+		p := runShop(t, "n9", f.env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+		p.refused(t, "every node needs a data directory", first.peer)
+	})
+	t.Run("the name of another node", func(t *testing.T) {
+		p := runShop(t, "n1", f.env, "-node", "-leashed", "-name", "n1", "-http", "127.0.0.1:0", "-join", first.peer, "-dir", filepath.Join(f.dir, "n9"))
+		p.refused(t, "has a live node of this name", "another Name")
+	})
+	if err := first.ready(t.Context()); err != nil {
+		t.Errorf("the node that was there first: %v", err)
+	}
+	f.stop()
+}
+
+// refused waits until the process has ended with exit code 1 and has said the words.
+func (p *process) refused(t *testing.T, words ...string) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		t.Fatalf("the process runs; it printed:\n%s", p.out.String())
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if err := p.said(words...); err != nil {
+		t.Error(err)
+	}
+}
+
+// said reports what of the words the process has not printed.
+func (p *process) said(words ...string) error {
+	printed := p.out.String()
+	for _, w := range words {
+		if !strings.Contains(printed, w) {
+			return fmt.Errorf("%q was not printed, but:\n%s", w, printed)
+		}
+	}
+	return nil
+}
+
+// A node with another secret, or that looks for another farm, may be right by and by, when the others are changed. So it
+// goes on trying, says why at once, and changes nothing for those it calls.
+func TestStrangerKeepsTrying(t *testing.T) {
+	skipInShort(t)
+	f := newFarm(t, 1, false)
+	first := f.nodes[0]
+	first.start()
+	first.awaitReady()
+	other := newFarm(t, 1, false)
+	for name, env := range map[string][]string{
+		"another secret": other.env,
+		"another farm":   append([]string{f.env[1]}, "FARM_FARM=another"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := runShop(t, name, env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+			f.until("it says so", func() error {
+				return p.said("all nodes need the same secret and the same name of the farm", first.peer)
+			})
+			f.until("the other side says so", func() error { return first.said("peer connections refused", "its secrets or its farm name are others") })
+			if !p.running() {
+				t.Errorf("it ended: %v", p.err)
+			}
+			if err := p.terminate(); err != nil {
+				t.Fatal(err)
+			}
+			<-p.ended
+			if p.err != nil {
+				t.Errorf("it stopped with %v", p.err)
+			}
+		})
+	}
+	if v, err := first.look(); err != nil || len(v.Members) != 1 {
+		t.Errorf("the farm has %+v: %v", v, err)
+	}
+}

@@ -131,6 +131,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft) // callers wait until start takes them
+	n.port.Listener(protoGossip)                                                    // until startGossip does
 	if err := n.listenForOperators(); err != nil {
 		return err
 	}

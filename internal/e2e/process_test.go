@@ -34,8 +34,17 @@ func runShop(t *testing.T, name string, env []string, args ...string) *process {
 // runProgram is runShop for a shop that was built of another tree.
 func runProgram(t *testing.T, bin, name string, env []string, args ...string) *process {
 	t.Helper()
-	var err error
-	p := &process{t: t, name: name, cmd: exec.Command(bin, args...), ended: make(chan struct{})}
+	p, err := startProcess(t, name, env, exec.Command(bin, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// startProcess is runShop for a command of any kind.
+func startProcess(t *testing.T, name string, env []string, cmd *exec.Cmd) (p *process, err error) {
+	t.Helper()
+	p = &process{t: t, name: name, cmd: cmd, ended: make(chan struct{})}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "FARM_") {
 			p.cmd.Env = append(p.cmd.Env, v)
@@ -45,19 +54,19 @@ func runProgram(t *testing.T, bin, name string, env []string, args ...string) *p
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	tie(p.cmd)
 	if p.leash, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s := start{p.cmd, make(chan error)}
 	starts <- s
 	if err := <-s.err; err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.ended)
 	}()
 	t.Cleanup(p.finish)
-	return p
+	return p, nil
 }
 
 // finish ends the process and judges what it printed.

@@ -99,32 +99,44 @@ func (n *node) discardDir(other string) {
 	}
 }
 
-// A snapshot is damaged that the log does not make up for. The node says so and what to do, and that helps.
+// A snapshot is damaged that the log does not make up for. The node says so and what to do, and that helps. It gets no vote
+// for some minutes, until the others give up the node that it was.
 func TestDamagedSnapshot(t *testing.T) {
 	skipInShort(t)
 	f := newFarm(t, 3, true)
-	f.formTogether()
+	all := f.nodes
+	f.nodes = all[:1]
+	f.nodes[0].start()
+	f.nodes[0].awaitReady()
+	f.write(66 << 20) // more than is kept without a snapshot, so the others begin with one
+	f.until("a snapshot", func() error { return f.nodes[0].hasSnapshot() })
+	for _, n := range all[1:] {
+		n.start(f.nodes[0].peer)
+	}
+	f.nodes = all
+	f.settle()
 	l := f.load()
 	n := f.follower()
-	f.write(72 << 20)
-	f.until("a snapshot", func() error {
-		if len(snapshots(t, n)) == 0 {
-			return fmt.Errorf("none in %s", n.dir())
-		}
-		return nil
-	})
 	l.strike(n.kill)
 	file := snapshots(t, n)[0]
 	flipByte(t, file)
 	n.again()
 	n.refused(t, "a snapshot is damaged", filepath.Base(filepath.Dir(file)), "move the data directory away and start this node again")
 	n.discardDir("")
+	f.standby = true
 	n.again()
 	n.awaitReady()
 	f.settleUnderLoad()
 	l.goOn()
 	l.finish()
 	f.end()
+}
+
+func (n *node) hasSnapshot() error {
+	if len(snapshots(n.farm.t, n)) == 0 {
+		return fmt.Errorf("none in %s", n.dir())
+	}
+	return nil
 }
 
 // snapshots returns the files with the state of the node's finished snapshots.

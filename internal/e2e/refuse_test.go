@@ -101,7 +101,7 @@ func TestStrangerKeepsTrying(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := runShop(t, name, env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
 			f.until("it says so", func() error {
-				return p.said("all nodes need the same secret and the same name of the farm", first.peer)
+				return p.said("give all nodes the same secrets and the same name of the farm", first.peer)
 			})
 			f.until("the other side says so", func() error { return first.said("peer connections refused", "its secrets or its farm name are others") })
 			if !p.running() {

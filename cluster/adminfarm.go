@@ -15,29 +15,44 @@ import (
 // askPatience is how long a member may take to say how far it is, and the farm to prove its majority.
 const askPatience = 2 * time.Second
 
-// farm returns what this node knows of the farm, asking all members how far they are.
+// farm returns what this node knows of the farm, after it has asked all members how far they are.
 func (n *Node) farm(ctx context.Context) admin.Farm {
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
-	defer cancel()
-	var asking sync.WaitGroup
-	quorum := false
-	asking.Go(func() { quorum = n.barrier(ctx) == nil })
+	quorum, applied := n.askAround(ctx)
 	s := n.State()
-	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term, Durable: s.Durable,
-		Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack}
+	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term, Quorum: quorum,
+		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack, Members: n.listed(s)}
 	if err := n.Err(); err != nil {
 		f.Failure = err.Error()
 	}
-	f.Members = n.listed(s)
 	for i := range f.Members {
-		if m := &f.Members[i]; m.Status == Alive && m.ID != n.id {
-			asking.Go(func() { m.Applied = max(m.Applied, n.appliedBy(ctx, m.ID)) })
-		}
+		m := &f.Members[i]
+		m.Applied = max(m.Applied, applied[m.ID])
 	}
-	asking.Wait()
-	f.Quorum = quorum
 	note(f.Members)
 	return f
+}
+
+// askAround finds out whether the farm has a quorum just now, and how far the live members are, by NodeID.
+func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]uint64) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	asking.Go(func() { quorum = n.barrier(ctx) == nil })
+	applied = map[string]uint64{}
+	for _, s := range n.members() {
+		if s.status != Alive || s.node == n.id {
+			continue
+		}
+		asking.Go(func() {
+			index := n.appliedBy(ctx, s.node)
+			mu.Lock()
+			defer mu.Unlock()
+			applied[s.node] = index
+		})
+	}
+	asking.Wait()
+	return quorum, applied
 }
 
 // listed returns the members of s that are there or are configured, and the servers of the configuration that gossip knows

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
@@ -31,7 +32,7 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 		return nil, adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", req.Cluster, now)
 	}
 	n.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
-	err := n.Recover(ctx, req.Lost)
+	err := n.recoverSoon(ctx, req.Lost)
 	if errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed) || errors.Is(err, errPromised) {
 		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)
 	}
@@ -39,4 +40,16 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 		return nil, err
 	}
 	return admin.Recovered{ClusterID: n.self().cluster}, nil
+}
+
+// recoverPatience is for how long a recovery is tried again: who has just lost its leader may not know it yet.
+const recoverPatience = 5 * time.Second
+
+func (n *Node) recoverSoon(ctx context.Context, lost []string) error {
+	for end := time.Now().Add(recoverPatience); ; {
+		err := n.Recover(ctx, lost)
+		if !errors.Is(err, errHasQuorum) && !errors.Is(err, errNotReformed) || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
+			return err
+		}
+	}
 }

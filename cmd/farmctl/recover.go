@@ -136,13 +136,13 @@ func printSurvey(w io.Writer, s admin.Survey) error {
 	fmt.Fprintf(w, "farm %s, cluster %s, quorum %s\n\n", printable(s.Farm), dash(s.ClusterID), yesNo(s.Quorum))
 	var rows [][]string
 	for _, v := range s.Servers {
-		answers, last := "NO", "-"
+		answers, last, heard := "NO", "-", strconv.FormatUint(v.Applied, 10)
 		if v.Answers {
-			answers, last = "yes", fmt.Sprintf("entry %d of term %d", v.Last, v.Term)
+			answers, last, heard = "yes", fmt.Sprintf("entry %d of term %d", v.Last, v.Term), "-"
 		} else if v.Gone {
 			answers = "gone"
 		}
-		rows = append(rows, []string{dash(v.Name), v.ID, dash(v.Addr), vote(v.Vote), answers, last, strconv.FormatUint(v.Applied, 10)})
+		rows = append(rows, []string{dash(v.Name), v.ID, dash(v.Addr), vote(v.Vote), answers, last, heard})
 	}
 	if err := table(w, []string{"NAME", "NODE", "ADDRESS", "ROLE", "ANSWERS", "HOLDS UP TO", "APPLIED, WHEN LAST HEARD"}, rows); err != nil {
 		return err

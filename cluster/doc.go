@@ -26,11 +26,14 @@
 // and UDP for encrypted gossip packets. Keys and certificates come from Config.Secrets. Other packages can use the port
 // as well: [Node.Listener] and [Node.Dial].
 //
+// Whoever knows a secret can operate the cluster through the same port: package admin below this one, and cmd/farmctl.
+//
 // # Reading the source
 //
 // node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go,
 // leader.go (the leader's side), entry.go, fsm.go and origins.go (every node). A read that must be new goes read.go,
 // leader.go. Members come and go by gossip.go, news.go and directory.go; plan.go decides who votes, voters.go carries it
 // out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who is who, watchdog.go gets
-// raft out of what it cannot leave by itself. DESIGN.md says why.
+// raft out of what it cannot leave by itself. admin.go, and the files whose names begin with that, answer operators.
+// DESIGN.md says why.
 package cluster

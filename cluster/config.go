@@ -47,7 +47,8 @@ type Config struct {
 	Expect int
 
 	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted. Empty is
-	// refused unless the peer port is on loopback.
+	// refused unless the peer port is on loopback. To change it, restart every node with [old, new], then every node with
+	// [new, old], then with [new].
 	Secrets []string
 
 	// PeerTLS takes the certificates on the peer port from a PKI of your own; nil means that they are made from Secrets.

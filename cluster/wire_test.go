@@ -89,6 +89,7 @@ func FuzzEntry(f *testing.F) {
 
 func FuzzSnapshot(f *testing.F) {
 	f.Add([]byte(snapshotMagic))
+	f.Add([]byte(snapshotMagic2 + "\x00\x00\x00\x08\x01\x01\x00\x00\x00\x00\x00\x02"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fsm := newTestFSM(t, "a.1")
 		if fsm.Restore(io.NopCloser(bytes.NewReader(b))) == nil {

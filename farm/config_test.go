@@ -2,6 +2,7 @@ package farm
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -130,5 +131,21 @@ func TestPublicAddressForOthers(t *testing.T) {
 		if got := f.publicURLHost(); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
+	}
+}
+
+// Certificates of one's own go to the peer port as they are.
+func TestPeerTLSReachesTheCluster(t *testing.T) {
+	own := &tls.Config{ServerName: "own"}
+	c := Config{Cluster: cluster.Config{PeerTLS: own}}.withDefaults()
+	if got := c.clusterConfig("", map[string]func() cluster.StateMachine{}).PeerTLS; got != own {
+		t.Errorf("the cluster gets %v", got)
+	}
+	c.Peer, c.Admin, c.HTTP = "127.0.0.1:0", None, None
+	if f, err := Open(c); err == nil {
+		f.Close()
+		t.Error("a PeerTLS without a certificate was accepted")
+	} else if !strings.Contains(err.Error(), "PeerTLS: there is no certificate") {
+		t.Errorf("the error is %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,6 +24,8 @@ type leadership struct {
 	queue        chan *leaderBatch
 	slots        chan struct{} // one for each entry in flight
 	flown        chan flight
+	aloft        atomic.Int64  // commands in entries in flight
+	landed       chan struct{} // holds one: aloft has fallen
 	clock        *logClock
 	barr         rounds[uint64]
 	transferring time.Time        // since when raft refuses entries for a transfer; see transferStuck
@@ -63,7 +66,8 @@ type flight struct {
 
 func newLeadership(in *instance, term uint64) *leadership {
 	l := &leadership{in: in, term: term, opened: make(chan struct{}), formed: make(chan struct{}), queue: make(chan *leaderBatch),
-		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight), kick: make(chan struct{}, 1),
+		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight),
+		landed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		finals: make(chan chan raised), left: map[string]uint64{}}
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.view()
@@ -161,8 +165,9 @@ func (l *leadership) submit(ctx context.Context, b batch) leaderAnswer {
 	}
 }
 
-// sequence puts what is waiting into one entry after the other. It adds no delay: while entries are in flight, batches
-// gather by themselves.
+// sequence puts what is waiting into one entry after the other. While entries are in flight, the next one gathers until it
+// holds as many commands as they do, or they have landed: an entry costs every voter a write to its log, whatever is in it.
+// A lone writer waits for nobody.
 func (l *leadership) sequence() {
 	select {
 	case <-l.formed:
@@ -170,47 +175,71 @@ func (l *leadership) sequence() {
 		return
 	}
 	for {
-		var bs []*leaderBatch
-		select {
-		case b := <-l.queue:
-			bs = append(bs, b)
-		case <-l.ctx.Done():
+		c := &cargo{}
+		if !l.gather(c) {
+			deliver(c.batches, 0, nil, errNotLeader)
 			return
 		}
 		entry := func() []byte {
-			bs = l.gather(bs[0])
-			return l.commands(bs)
+			l.top(c)
+			l.aloft.Add(int64(c.commands))
+			return l.commands(c)
 		}
-		if !l.fly(entry, func(resp any, err error) { deliver(bs, l.provenTerm(), resp, err) }) {
-			deliver(bs, 0, nil, errNotLeader)
+		done := func(resp any, err error) {
+			l.aloft.Add(-int64(c.commands))
+			signal(l.landed)
+			deliver(c.batches, l.provenTerm(), resp, err)
+		}
+		if !l.fly(entry, done) {
+			deliver(c.batches, 0, nil, errNotLeader)
 		}
 	}
 }
 
-func (l *leadership) commands(bs []*leaderBatch) []byte {
-	size := 16
-	for _, b := range bs {
-		size += b.size()
+// cargo is the batches of an entry that is being put together.
+type cargo struct {
+	batches        []*leaderBatch
+	size, commands int
+}
+
+func (c *cargo) add(b *leaderBatch) {
+	c.batches, c.size, c.commands = append(c.batches, b), c.size+b.size(), c.commands+b.count
+}
+
+func (c *cargo) full() bool { return c.size >= maxEntryBytes || c.commands >= maxEntryCommands }
+
+// gather waits for enough to make an entry of. It reports false if the leadership ends before.
+func (l *leadership) gather(c *cargo) bool {
+	for c.commands == 0 || !c.full() && c.commands < int(l.aloft.Load()) {
+		select {
+		case b := <-l.queue:
+			c.add(b)
+		case <-l.landed:
+		case <-l.ctx.Done():
+			return false
+		}
 	}
-	entry := append(make([]byte, 0, size), entryHeader(entryCommands, l.stamp())...)
-	for _, b := range bs {
+	return true
+}
+
+// top takes what else is waiting, as far as one entry goes.
+func (l *leadership) top(c *cargo) {
+	for !c.full() {
+		select {
+		case b := <-l.queue:
+			c.add(b)
+		default:
+			return
+		}
+	}
+}
+
+func (l *leadership) commands(c *cargo) []byte {
+	entry := append(make([]byte, 0, c.size+16), entryHeader(entryCommands, l.stamp())...)
+	for _, b := range c.batches {
 		entry = appendBatch(entry, &b.batch)
 	}
 	return entry
-}
-
-// gather takes what else is waiting, as far as one entry goes.
-func (l *leadership) gather(first *leaderBatch) []*leaderBatch {
-	bs, size, count := []*leaderBatch{first}, first.size(), first.count
-	for size < maxEntryBytes && count < maxEntryCommands {
-		select {
-		case b := <-l.queue:
-			bs, size, count = append(bs, b), size+b.size(), count+b.count
-		default:
-			return bs
-		}
-	}
-	return bs
 }
 
 // provenTerm returns the term of an entry that was just applied, 0 if it is not sure: raft may have lost this term and won

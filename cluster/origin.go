@@ -23,6 +23,8 @@ type originator struct {
 	mu     sync.Mutex
 	queue  []*proposal
 	closed bool
+	queued int // bytes in queue
+	aloft  int // proposals in batches under way
 	tidyAt int // length at which the queue is rid of what nobody waits for; there may be no leader for hours
 
 	introduced bool
@@ -53,11 +55,21 @@ func (o *originator) submit(p *proposal) {
 		p.done <- outcome{err: errMoved}
 		return
 	}
+	o.queued += len(p.cmd)
 	if o.queue = append(o.queue, p); len(o.queue) > o.tidyAt {
-		o.queue = slices.DeleteFunc(o.queue, func(p *proposal) bool { return !p.wanted() })
-		o.tidyAt = max(tidyFrom, 2*len(o.queue))
+		o.tidyLocked()
 	}
 	signal(o.wake)
+}
+
+// tidyLocked rids the queue of what nobody waits for.
+func (o *originator) tidyLocked() {
+	o.queue = slices.DeleteFunc(o.queue, func(p *proposal) bool { return !p.wanted() })
+	o.tidyAt = max(tidyFrom, 2*len(o.queue))
+	o.queued = 0
+	for _, p := range o.queue {
+		o.queued += len(p.cmd)
+	}
 }
 
 // run sends batch after batch until the instance ends.
@@ -81,7 +93,7 @@ func (o *originator) run() {
 	}
 }
 
-// waitForWork waits until something is queued and a batch may fly; it takes the batch's place in the window.
+// waitForWork waits until a batch is worth sending and may fly; it takes the batch's place in the window.
 func (o *originator) waitForWork() bool {
 	select {
 	case o.window <- struct{}{}:
@@ -101,7 +113,14 @@ func (o *originator) waitForWork() bool {
 func (o *originator) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.queue) == 0 && (o.known || !o.introduced)
+	return !o.enoughLocked() && (o.known || !o.introduced)
+}
+
+// enoughLocked reports whether what is queued makes a batch: it is not less than what is under way. So a lone proposal
+// leaves at once, and many gather, as at the leader (see sequence).
+func (o *originator) enoughLocked() bool {
+	n := len(o.queue)
+	return n > 0 && (n >= o.aloft || n >= maxEntryCommands || o.queued >= maxEntryBytes)
 }
 
 // introduce makes this origin known even before it has anything to propose.
@@ -134,6 +153,7 @@ func (o *originator) next() *outgoing {
 			break
 		}
 		o.queue[0], o.queue = nil, o.queue[1:]
+		o.queued -= len(p.cmd)
 		out.ps = append(out.ps, p)
 	}
 	if len(o.queue) == 0 {
@@ -142,6 +162,8 @@ func (o *originator) next() *outgoing {
 	if len(out.ps) > 0 {
 		o.seq++
 		o.flying[o.seq] = true
+		out.taken = len(out.ps)
+		o.aloft += out.taken
 		out.seq = o.seq
 	}
 	return out
@@ -170,6 +192,8 @@ func (o *originator) landed(out *outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.flying, out.seq)
+	o.aloft -= out.taken
+	signal(o.wake)
 }
 
 // deliver has one batch committed, and answers its proposals.

@@ -46,6 +46,7 @@ type outcome struct {
 type outgoing struct {
 	seq    uint64
 	ps     []*proposal
+	taken  int    // proposals that were in it at first
 	frozen bool   // it may have left this node, so it must not change any more
 	body   []byte // of the frozen batch
 }

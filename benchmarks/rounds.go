@@ -22,6 +22,7 @@ type result struct {
 	label    string
 	rates    []float64 // writes per second
 	p50, p99 []time.Duration
+	cpu      []time.Duration // of all processes of the system, for each write
 	failed   int64
 	why      string
 }
@@ -104,18 +105,23 @@ func (b *bench) one(s *system, res *result, w *workload, round int) error {
 		}
 		first += n
 	}
+	before := s.cpu()
 	reports, err := s.all(orders)
 	if err != nil {
 		return err
 	}
+	used := s.cpu() - before
 	var all histogram
+	var acked int64
 	for _, r := range reports {
 		all.merge(r.Latency)
+		acked += r.Acked
 		if res.failed += r.Failed; r.Why != "" {
 			res.why = r.Why
 		}
 	}
 	res.rates = append(res.rates, float64(all.count())/b.duration.Seconds())
+	res.cpu = append(res.cpu, used/time.Duration(max(acked, 1)))
 	res.p50 = append(res.p50, all.quantile(0.5))
 	res.p99 = append(res.p99, all.quantile(0.99))
 	return nil

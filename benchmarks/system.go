@@ -200,6 +200,17 @@ func (s *system) revive(i int) error {
 	return fmt.Errorf("%s, node %d does not come back: %w", s.label, i+1, last)
 }
 
+// cpu returns how much processor time the system has used so far, its writers included.
+func (s *system) cpu() (sum time.Duration) {
+	for i := range nodes {
+		sum += cpuTime(s.workers[i].cmd.Process.Pid)
+		if s.servers[i] != nil {
+			sum += cpuTime(s.servers[i].cmd.Process.Pid)
+		}
+	}
+	return sum
+}
+
 // stop ends the system's processes.
 func (s *system) stop() {
 	for i := range nodes {

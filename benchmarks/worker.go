@@ -57,6 +57,7 @@ type report struct {
 	Err     string
 	Leads   bool
 	Latency histogram
+	Acked   int64  // writes, those of the warm-up included
 	Failed  int64  // writes
 	Why     string // the last one failed
 	Watched watched
@@ -142,17 +143,23 @@ const (
 
 func keyName(n int) string { return fmt.Sprintf("key-%07d", n) }
 
-// valueOf returns 200 bytes that are not all alike.
-func valueOf(n int) []byte {
-	v := make([]byte, valueSize)
-	x := uint32(n)*2654435761 + 1
-	for i := range v {
+// letters is where values are cut from, so that they cost nothing to make.
+var letters = func() []byte {
+	b := make([]byte, 4096)
+	x := uint32(1)
+	for i := range b {
 		x ^= x << 13
 		x ^= x >> 17
 		x ^= x << 5
-		v[i] = ' ' + byte(x%95)
+		b[i] = ' ' + byte(x%95)
 	}
-	return v
+	return b
+}()
+
+// valueOf returns 200 bytes that are not all alike.
+func valueOf(n int) []byte {
+	at := n * 31 % (len(letters) - valueSize)
+	return letters[at : at+valueSize : at+valueSize]
 }
 
 // load writes keys o.First to o.First+o.Keys once.
@@ -206,17 +213,19 @@ func write(c client, o order) (r report) {
 				if now.After(end) {
 					break
 				}
-				switch {
-				case err != nil:
+				if err != nil {
 					mine.Failed++
 					mine.Why = err.Error()
-				case now.After(begin):
+					continue
+				}
+				if mine.Acked++; now.After(begin) {
 					mine.Latency.add(now.Sub(start))
 				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			r.Latency.merge(mine.Latency)
+			r.Acked += mine.Acked
 			if r.Failed += mine.Failed; mine.Why != "" {
 				r.Why = mine.Why
 			}

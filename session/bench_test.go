@@ -3,7 +3,9 @@ package session_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/session"
 	"github.com/seed48eb2e21/webfarm/session/sessiontest"
@@ -64,6 +66,51 @@ func benchRead(b *testing.B, store session.Store) {
 func BenchmarkRead(b *testing.B) { benchRead(b, session.NewMemory()) }
 func BenchmarkReadReplicated(b *testing.B) {
 	benchRead(b, (&skewed{machine: session.NewMachine()}).log())
+}
+
+// BenchmarkReadOverBare is the difference itself: what a read of a session costs beyond the handler, as the median of many
+// short runs of both by turns, so that a machine that does other things does not spoil it.
+func BenchmarkReadOverBare(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		store session.Store
+	}{{"memory", session.NewMemory()}, {"replicated", (&skewed{machine: session.NewMachine()}).log()}} {
+		b.Run(c.name, func(b *testing.B) {
+			m := newManager(b, c.store)
+			r := sessiontest.Request(b, m, newRequest(), func(ctx context.Context) error { return count.Set(ctx, 70000) })
+			bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) })
+			read := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n, _ := count.Get(r.Context()); n != 70000 {
+					b.Fatal(n)
+				}
+				w.Write(page)
+			}))
+			w := &blank{http.Header{}}
+			serve := func(h http.Handler) func() {
+				return func() {
+					clear(w.h)
+					h.ServeHTTP(w, r)
+				}
+			}
+			const run = 50
+			var over []float64
+			for b.Loop() {
+				over = append(over, float64(elapsed(run, serve(read))-elapsed(run, serve(bare)))/run)
+			}
+			slices.Sort(over)
+			b.ReportMetric(over[len(over)/2], "ns/read")
+			b.ReportMetric(testing.AllocsPerRun(run, serve(read))-testing.AllocsPerRun(run, serve(bare)), "allocs/read")
+			b.ReportMetric(0, "ns/op") // of both together: it means nothing
+		})
+	}
+}
+
+func elapsed(times int, f func()) time.Duration {
+	start := time.Now()
+	for range times {
+		f()
+	}
+	return time.Since(start)
 }
 
 func BenchmarkReadStruct(b *testing.B) {

@@ -1,11 +1,14 @@
 package state
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,13 +42,19 @@ func liveHeap() uint64 {
 	return s.HeapAlloc
 }
 
+var memorySizes = flag.String("sessions", "150000,200000,260000", "numbers of sessions that TestMemoryPerSession makes")
+
 // A session of a 200-byte value takes at most 385 bytes of live heap, freshly made or restored.
 func TestMemoryPerSession(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("measures memory")
 	}
 	const limit = 385
-	for _, n := range []int{150_000, 200_000, 260_000} { // maps grow by steps: look on both sides of one
+	for _, size := range strings.Split(*memorySizes, ",") { // maps grow by steps: by default, look on both sides of one
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			t.Fatal(err)
+		}
 		empty := liveHeap()
 		r := populated(t, n)
 		made := float64(liveHeap()-empty) / float64(n)
@@ -184,4 +193,69 @@ func BenchmarkTickOfThousand(b *testing.B) {
 	b.ReportMetric(float64(pauses[len(pauses)/2].Microseconds()), "median-µs")
 	b.ReportMetric(float64(pauses[len(pauses)*99/100].Microseconds()), "p99-µs")
 	b.ReportMetric(float64(pauses[len(pauses)-1].Microseconds()), "max-µs")
+}
+
+// stalls are how long single calls took on the goroutine that applies: by the clock, which also counts what it had to wait
+// for, be it a lock or a processor that others use, and in processor time of its own.
+type stalls struct{ clock, processor []time.Duration }
+
+func (s *stalls) time(f func()) {
+	start, used := time.Now(), threadTime()
+	f()
+	s.processor = append(s.processor, threadTime()-used)
+	s.clock = append(s.clock, time.Since(start))
+}
+
+func (s *stalls) report(b *testing.B, name string) {
+	slices.Sort(s.clock)
+	b.ReportMetric(float64(slices.Max(s.processor).Microseconds()), name+"-max-cpu-µs")
+	b.ReportMetric(float64(s.clock[len(s.clock)*99/100].Microseconds()), name+"-p99-µs")
+	b.ReportMetric(float64(s.clock[len(s.clock)-1].Microseconds()), name+"-max-µs")
+}
+
+// BenchmarkStalls has a million sessions and writes to them, one command after the other as a farm's log brings them, while
+// first a snapshot is taken and written, and then all of them expire. How long does any one call take?
+func BenchmarkStalls(b *testing.B) {
+	runtime.LockOSThread() // see threadTime
+	defer runtime.UnlockOSThread()
+	const n = 1_000_000
+	var freeze, beside, expiry stalls
+	for b.Loop() {
+		b.StopTimer()
+		r := populated(b, n)
+		rng, cmd := rand.New(rand.NewPCG(1, 1)), []byte(nil)
+		sets := []Entry{{"cart", make([]byte, 200)}}
+		write := func(s *stalls) {
+			cmd = Write{Key: keyOf(rng.IntN(n)), Sets: sets}.Append(cmd[:0])
+			r.index++
+			s.time(func() { r.Apply(r.index, r.now, cmd) })
+		}
+		b.StartTimer()
+		var snap io.WriterTo
+		freeze.time(func() { snap = r.Snapshot() })
+		written := make(chan error, 1)
+		go func() { _, err := snap.WriteTo(io.Discard); written <- err }()
+		for err := error(nil); ; {
+			select {
+			case err = <-written:
+			default:
+				write(&beside)
+				continue
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			break
+		}
+		r.pass(2 * time.Hour) // every one is past its time
+		for r.Len() > 0 {
+			r.index++
+			cmd = Tick{}.Append(cmd[:0])
+			expiry.time(func() { r.Apply(r.index, r.now, cmd) })
+			write(&expiry)
+		}
+	}
+	freeze.report(b, "freeze")
+	beside.report(b, "beside-snapshot")
+	expiry.report(b, "expiry")
 }

@@ -286,7 +286,7 @@ func (o *originator) route(ctx context.Context, leader string) (func(context.Con
 		return nil, err
 	}
 	return func(ctx context.Context, b batch) (leaderAnswer, error) {
-		answer, err := conn.call(ctx, methodPropose, appendBatch(nil, &b))
+		answer, err := conn.call(ctx, methodPropose, appendBatch(make([]byte, 0, b.size()), &b))
 		if err != nil {
 			return leaderAnswer{}, err
 		}

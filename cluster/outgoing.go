@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"slices"
 	"sync/atomic"
 )
@@ -57,7 +58,11 @@ func (out *outgoing) claim() bool {
 	if out.frozen {
 		return true
 	}
-	kept := out.ps[:0]
+	kept, size := out.ps[:0], 0
+	for _, p := range out.ps {
+		size += len(p.machine) + len(p.cmd) + 2*binary.MaxVarintLen32
+	}
+	out.body = make([]byte, 0, size)
 	for _, p := range out.ps {
 		if p.state.CompareAndSwap(waiting, sent) {
 			kept = append(kept, p)

@@ -64,9 +64,10 @@ func (n *Node) mayFound() bool {
 	var others []*sighting
 	for _, s := range n.members() {
 		switch {
-		case s.node == n.id || s.status != Alive || s.role != Ordinary:
-		case s.cluster != "":
+		case s.node == n.id || s.status != Alive:
+		case s.cluster != "": // whatever its role: it may be all that is left of the farm
 			return false
+		case s.role != Ordinary:
 		case s.node < n.id:
 			if n.expect > 1 {
 				return false // the lowest NodeID founds

@@ -297,12 +297,6 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	return nil
 }
 
-func (f *fsm) broken() bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.torn
-}
-
 func (f *fsm) setTorn() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

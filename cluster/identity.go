@@ -222,27 +222,41 @@ func (n *Node) resetOnDemand() {
 	for {
 		select {
 		case o := <-n.resets:
-			if o.server != n.instance().server {
-				o.reform.end(errNotMe)
-				continue // that has been done
-			}
 			if o.reform != nil {
-				o.reform.end(n.reform(o.reform))
-				continue
-			}
-			if o.kind == restartRaft {
-				n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
+				o.reform.done <- n.obeyReform(o)
 			} else {
-				n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
-			}
-			if err := n.replaceInstance(o.kind); err != nil {
-				n.fail(err)
-				return
+				n.obey(o)
 			}
 		case <-n.ctx.Done():
 			return
 		}
 	}
+}
+
+// obey carries out an order to begin anew, unless that has been done, or one before has failed for good.
+func (n *Node) obey(o resetOrder) {
+	in := n.instance()
+	if o.server != in.server || in.end.begun.Load() && n.Err() != nil {
+		return
+	}
+	if o.kind == restartRaft {
+		n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
+	} else {
+		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
+	}
+	if err := n.replaceInstance(o.kind); err != nil {
+		n.fail(err)
+	}
+}
+
+func (n *Node) obeyReform(o resetOrder) error {
+	if err := n.Err(); err != nil {
+		return err
+	}
+	if o.server != n.instance().server {
+		return fmt.Errorf("%w: this node has begun anew meanwhile; see what it has now", errNotReformed)
+	}
+	return n.reform(o.reform)
 }
 
 // replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
@@ -262,6 +276,7 @@ func (n *Node) replaceInstance(kind resetKind) error {
 	} else {
 		n.inc = randomHex(8)
 	}
+	n.successor = "" // a promise of what was
 	if kind == forgetFarm {
 		n.cluster, n.founding, n.caughtUp, n.freshAt = "", false, false, time.Time{}
 	}
@@ -285,6 +300,9 @@ func (n *Node) replaceInstance(kind resetKind) error {
 		n.progress.reset()
 		n.toldSecond.Store(false)
 		n.spawn(n.becomeReady)
+		if n.expect > 1 {
+			n.spawn(n.form) // should all that have the farm be lost, those who expect each other found it again
+		}
 	}
 	n.metaChanged()
 	n.changed.notify()

@@ -69,6 +69,7 @@ type Node struct {
 	promise     promise
 	spoken      byte // the highest level that all members speak; see allSpeak
 	spokenSince time.Time
+	stoodDown   time.Time       // when this node was last asked to; see standing
 	successor   string          // server ID that may re-form the farm, by this node's word; see survey.go
 	strangers   map[string]bool // server IDs of nodes that turned out to be of another farm
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,8 +29,8 @@ func (n *Node) watchQuorum() {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if d := time.Since(since); d > lossPatience && !n.durable() {
-			n.reformItself(in)
+		if d := time.Since(since); d > lossPatience {
+			n.reformItself(in, d)
 		}
 		if d := time.Since(since); d > lossWarning {
 			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes again, or, if too many "+
@@ -56,17 +57,24 @@ func (n *Node) absent(in *instance) string {
 	return strings.Join(names, ", ")
 }
 
-// reformItself re-forms a memory farm whose lost voters are proven gone. One of those who are left does it, so that they
-// do not stand in each other's way; whatever it begins, another one can end.
-func (n *Node) reformItself(in *instance) {
+// reformItself re-forms a memory farm whose lost voters are proven gone; without is for how long there has been no leader.
+// Those who are left take turns, so that they do not stand in each other's way; whatever one begins, another one can end,
+// and one of them may see what another one cannot.
+func (n *Node) reformItself(in *instance, without time.Duration) {
+	if n.durable() {
+		n.abandoned(in, nil)
+		return
+	}
 	ctx, cancel := context.WithTimeout(n.ctx, reformPatience)
 	defer cancel()
 	s := n.look(ctx, nil, false)
 	if err := s.verdict(); err != nil {
 		n.log.Debug("the farm is not re-formed", keyError, err)
+		n.abandoned(in, s)
 		return
 	}
-	if left := s.left(); len(left) == 0 || left[0] != in.server {
+	turn := slices.Index(s.left(), in.server)
+	if turn < 0 || without < lossPatience+time.Duration(turn)*reformPatience {
 		return
 	}
 	if err := n.succeed(ctx, nil); err != nil {
@@ -75,20 +83,20 @@ func (n *Node) reformItself(in *instance) {
 }
 
 // gone reports whether there is proof that a memory server's process is gone, and its memory with it: it has said, after its
-// Raft had ended, that it stops; or its node answers, at its own address, as another incarnation. That gossip takes it for
-// dead proves nothing.
-func (n *Node) gone(ctx context.Context, server string) bool {
+// Raft had ended, that it stops; or its node answers, at its own address, as another incarnation, which is returned. That
+// gossip takes it for dead proves nothing.
+func (n *Node) gone(ctx context.Context, server string) (proven bool, now string) {
 	addr, ended := n.directory.where(server)
-	if n.durable() || ended {
-		return ended && !n.durable()
-	}
-	if addr == "" {
-		return false
+	if n.durable() || ended || addr == "" {
+		return ended && !n.durable(), ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	st, err := n.askStatus(ctx, addr, nodeOf(server))
-	return err == nil && st.server != server && nodeOf(st.server) == nodeOf(server)
+	if err != nil || st.server == server || nodeOf(st.server) != nodeOf(server) {
+		return false, ""
+	}
+	return true, st.server
 }
 
 // Survivor is one server of a farm that may have lost its quorum, as Survey finds it.
@@ -108,7 +116,7 @@ type Survivor struct {
 // Survey is what is left of a farm.
 type Survey struct {
 	ClusterID string
-	Quorum    bool       // enough voters answer: nothing has to be recovered
+	Quorum    bool       // enough voters answer, and take part: nothing has to be recovered
 	Successor string     // NodeID of the server that Recover would go on with: nobody who answers holds more
 	Servers   []Survivor // by name
 }
@@ -122,15 +130,11 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 		return out, fmt.Errorf("cluster: survey: this node is not a member and holds nothing: %w", ErrNoLeader)
 	}
 	best := s.best()
-	answering := 0
 	for _, id := range s.known(false) {
 		v := n.survivor(s, best, id)
-		if v.Vote == Voter && v.Answers {
-			answering++
-		}
 		out.Servers = append(out.Servers, v)
 	}
-	out.Quorum = answering > len(best.voters)/2
+	out.Quorum = s.runs()
 	out.Successor = nodeOf(best.server)
 	return out, nil
 }

@@ -20,12 +20,6 @@ type reforming struct {
 	done  chan error
 }
 
-func (r *reforming) end(err error) {
-	if r != nil {
-		r.done <- err
-	}
-}
-
 // Restore replaces the replicated state of the whole farm by one that WriteSnapshot wrote, on this farm or another. r is
 // read and checked to its end before anything changes. This node goes on alone under a new cluster ID, a new epoch of the
 // farm; the other members give up their state - it is moved aside where there is a data directory - and join it.
@@ -33,9 +27,12 @@ func (r *reforming) end(err error) {
 // It returns once this node has the new state. An error before that leaves everything as it was. What is acknowledged
 // while the farm changes over may be lost, like everything since the backup: stop writing before.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
-	state := newFSM(n.cfg.Machines, func(uint64) {}, func(error) {})
+	state, _ := n.detachedState()
 	if err := state.Restore(io.NopCloser(r)); err != nil {
 		return fmt.Errorf("cluster: restore: %w", err)
+	}
+	if n.cfg.Role != Ordinary {
+		return fmt.Errorf("cluster: restore: %w: a node with the role %q never votes", errNotReformed, n.cfg.Role)
 	}
 	if err := n.reformOrder(ctx, state); err != nil {
 		return fmt.Errorf("cluster: restore: %w", err)
@@ -43,13 +40,18 @@ func (n *Node) Restore(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
+// detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
+func (n *Node) detachedState() (f *fsm, halted *error) {
+	halted = new(error)
+	f = newFSM(n.cfg.Machines, func(uint64) {}, func(err error) { *halted = err })
+	f.maxLevel = n.cfg.maxLevel
+	return f, halted
+}
+
 // reformOrder has this node re-form the farm, and waits for it.
 func (n *Node) reformOrder(ctx context.Context, state *fsm) error {
 	if n.self().cluster == "" {
 		return fmt.Errorf("%w: this node belongs to no farm yet", errNotReformed)
-	}
-	if n.cfg.Role != Ordinary {
-		return fmt.Errorf("%w: a node with the role %q never votes", errNotReformed, n.cfg.Role)
 	}
 	r := &reforming{state: state, done: make(chan error, 1)}
 	select {
@@ -69,7 +71,7 @@ func (n *Node) reformOrder(ctx context.Context, state *fsm) error {
 	}
 }
 
-// reform carries out an order. If it fails, the node goes on as before; in memory mode it keeps what it has, but has
+// reform carries out an order. If it fails, a durable node goes on as before; in memory mode it keeps what it has, but has
 // stopped its part in Raft.
 func (n *Node) reform(r *reforming) error {
 	old := n.instance()
@@ -80,23 +82,40 @@ func (n *Node) reform(r *reforming) error {
 		err = n.prepareLog(old, r.state, serverID(n.id, inc), inc)
 	}
 	if err == nil {
-		err = n.rename(cluster, inc)
+		err = n.rename(cluster, inc, r.state == nil)
 	}
 	if err != nil {
-		if n.durable() {
-			n.dir.Discard(newLogDir(inc)) // what is left of it is no harm
-			n.restart(old.server, err)
-		}
-		return fmt.Errorf("%w: %w", errNotReformed, err)
+		return fmt.Errorf("%w: %w", errNotReformed, errors.Join(err, n.undoReform(inc)))
 	}
 	n.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster", cluster)
-	return n.switchOver(old)
+	err = n.switchOver(old)
+	if err != nil {
+		n.fail(err)
+	}
+	return err
 }
 
-// rename makes this node another incarnation, in the next epoch of its farm.
-func (n *Node) rename(cluster, inc string) error {
+// undoReform puts a durable node back to work on its log. That of inc, which was to be, is no harm.
+func (n *Node) undoReform(inc string) error {
+	if !n.durable() || n.ctx.Err() != nil {
+		return nil
+	}
+	_, err := n.dir.Discard(newLogDir(inc))
+	if failed := n.replaceInstance(restartRaft); failed != nil {
+		n.fail(failed)
+		return errors.Join(err, failed)
+	}
+	return err
+}
+
+// rename makes this node another incarnation, in the next epoch of its farm. As a successor it does so only if that is still
+// what it has promised itself.
+func (n *Node) rename(cluster, inc string, successor bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if successor && n.successor != serverID(n.id, n.inc) {
+		return errPromised
+	}
 	before := [...]string{n.cluster, n.inc}
 	founding := n.founding
 	n.cluster, n.inc, n.founding = cluster, inc, false
@@ -115,8 +134,7 @@ func (n *Node) prepareLog(old *instance, state *fsm, server, inc string) error {
 		return err
 	}
 	if state == nil {
-		state = old.fsm
-		if err := old.replay(index); err != nil {
+		if state, err = old.replay(index); err != nil {
 			return err
 		}
 	}
@@ -196,32 +214,42 @@ func (in *instance) lastEntry() (term, index uint64, err error) {
 		return term, index, err
 	}
 	var l raft.Log
-	err = in.store.GetLog(last, &l)
-	return l.Term, last, err
+	if err = in.store.GetLog(last, &l); err != nil || l.Term < term {
+		return term, index, err // what lies behind the snapshot was to be replaced by it
+	}
+	return l.Term, last, nil
 }
 
-// replay applies what the log holds beyond what this node knew to be committed: with the quorum gone, nobody can tell
-// which of it was, and what was acknowledged must not be lost. Raft has stopped.
-func (in *instance) replay(last uint64) error {
-	from, _ := in.fsm.view()
-	if snaps, err := in.snaps.List(); err != nil {
-		return err
-	} else if len(snaps) > 0 {
-		from = max(from, snaps[0].Index)
+// replay returns the state that the newest snapshot and the whole log lead to, beyond what this node knew to be committed:
+// with the quorum gone, nobody can tell which of it was, and what was acknowledged must not be lost. Raft has stopped,
+// perhaps between a snapshot and its being restored, so the state it has worked with is left alone.
+func (in *instance) replay(last uint64) (*fsm, error) {
+	f, halted := in.node.detachedState()
+	snaps, err := in.snaps.List()
+	if err != nil {
+		return nil, err
+	}
+	from := uint64(0)
+	if len(snaps) > 0 {
+		from = snaps[0].Index
+		_, r, err := in.snaps.Open(snaps[0].ID)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.Restore(r); err != nil { // which closes r
+			return nil, err
+		}
 	}
 	for i := from + 1; i <= last; i++ {
 		var l raft.Log
 		if err := in.store.GetLog(i, &l); err != nil {
-			return fmt.Errorf("log entry %d: %w", i, err)
+			return nil, fmt.Errorf("log entry %d: %w", i, err)
 		}
 		if l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
-			in.fsm.ApplyBatch([]*raft.Log{&l})
+			f.ApplyBatch([]*raft.Log{&l})
 		}
 	}
-	if in.fsm.halted.Load() || in.fsm.broken() {
-		return errStopped
-	}
-	return nil
+	return f, *halted
 }
 
 // rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.

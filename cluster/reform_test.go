@@ -320,6 +320,14 @@ func TestVerdict(t *testing.T) {
 		return &report{server: server, term: term, last: last, ordinary: true, down: true, voters: strings.Fields(voters),
 			nonvoters: strings.Fields(nonvoters)}
 	}
+	running := func(r *report) *report {
+		r.down = false
+		return r
+	}
+	front := func(r *report) *report {
+		r.ordinary = false
+		return r
+	}
 	for _, c := range []struct {
 		name    string
 		reports []*report
@@ -328,15 +336,23 @@ func TestVerdict(t *testing.T) {
 		heir    string
 	}{
 		{"nobody has anything", nil, "a b", errNotReformed, ""},
-		{"a quorum may be left", []*report{rep("c", 1, 5, "a b c", "")}, "a", errHasQuorum, ""},
+		{"a quorum may be left", []*report{running(rep("c", 1, 5, "a b c", ""))}, "a", errHasQuorum, ""},
+		{"who has stood down makes no quorum", []*report{rep("c", 1, 5, "a b c", "")}, "a", errNotReformed, ""},
+		{"two who have stood down and one who runs", []*report{rep("c", 1, 5, "a b c d e", ""), rep("b", 1, 5, "a b c d e", ""),
+			running(rep("a", 1, 5, "a b c d e", ""))}, "d e", nil, "b"},
 		{"one of three", []*report{rep("c", 1, 5, "a b c", "")}, "a b", nil, "c"},
 		{"one of two", []*report{rep("b", 1, 5, "a b", "")}, "a", nil, "b"},
 		{"another voter is silent", []*report{rep("c", 1, 5, "a b c d", "")}, "a b", errNotReformed, ""},
 		{"the later term wins", []*report{rep("d", 2, 5, "a b c d e", ""), rep("e", 1, 9, "a b c d e", "")}, "a b c", nil, "d"},
 		{"the longer log wins", []*report{rep("d", 2, 5, "a b c d e", ""), rep("e", 2, 9, "a b c d e", "")}, "a b c", nil, "e"},
 		{"a non-voter has more", []*report{rep("c", 1, 5, "a b c", "d"), rep("d", 1, 6, "a b c", "d")}, "a b", nil, "d"},
-		{"a newer configuration has more voters", []*report{rep("c", 1, 5, "a b c", ""), rep("d", 1, 6, "a b c d e", "")}, "a b",
-			errHasQuorum, ""},
+		{"a newer configuration has more voters", []*report{running(rep("c", 1, 5, "a b c", "")),
+			running(rep("d", 1, 6, "a b c d e", ""))}, "a b", errHasQuorum, ""},
+		{"the lost ones vote again, as what they are now", []*report{running(rep("c", 1, 5, "a b c", "")),
+			running(rep("A", 1, 9, "c A B", ""))}, "a b", errHasQuorum, ""},
+		{"one without a vote has more", []*report{rep("c", 1, 5, "a b c", "f"), front(rep("f", 1, 6, "a b c", "f"))}, "a b", nil, "f"},
+		{"one without a vote has as much", []*report{rep("c", 1, 5, "a b c", "a.f"), front(rep("a.f", 1, 5, "a b c", "a.f"))}, "a b",
+			nil, "c"},
 		{"only non-voters are left", []*report{rep("d", 1, 5, "a b c", "d")}, "a b c", nil, "d"},
 		{"a non-voter is missing where no voter is left", []*report{rep("d", 1, 5, "a b c", "d e")}, "a b c", errNotReformed, ""},
 	} {

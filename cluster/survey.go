@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,13 +17,19 @@ import (
 // A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks everybody who is
 // configured, and everybody they know to be, what they hold. The rules:
 //
-//   - Fewer voters than a quorum are left; the others are gone: proven (proof.go), or by the word of an operator.
+//   - Fewer voters than a quorum run on; the others are gone: proven (quorum.go), or by the word of an operator.
+//   - Nobody who answers knows more than that: neither the members that gossip knows, nor what the lost have become since.
 //   - Every voter that is left has stood down, which means that its Raft has ended for good, before anything else happens.
 //     From then on the old farm can neither acknowledge nor elect, whoever comes back.
 //   - Each of them promises to follow one successor, the server with the greatest last (term, index) among them and the
-//     non-voters that answer, and nobody else unless that one is gone. So two cannot both re-form the farm.
+//     others that answer, and nobody else unless that one is gone. So two cannot both re-form the farm.
 //
-// If no voter is left, every non-voter takes the place of one.
+// If no voter is left, every non-voter takes the place of one. Who holds most is the successor whatever its role; a role
+// without a vote gives leadership and vote away as soon as another one votes.
+//
+// A re-forming that comes to nothing holds nobody up for good: see abandoned.
+
+const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for another node to stand down
 
 // report is what a server says of itself in a survey.
 type report struct {
@@ -50,13 +58,15 @@ func parseReport(b []byte) (*report, error) {
 
 // richer is the order by which survivors are compared: the one that holds more comes last.
 func richer(a, b *report) int {
-	return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.last, b.last), cmp.Compare(b.server, a.server))
+	return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.last, b.last),
+		cmp.Compare(boolByte(a.ordinary), boolByte(b.ordinary)), cmp.Compare(b.server, a.server))
 }
 
 // survey is what was found out about a farm without a quorum.
 type survey struct {
 	reports map[string]*report // by server ID, of those who answered
 	gone    map[string]bool    // server IDs of those who are gone for good
+	led     bool               // somebody refused to stand down, because there is a leader
 }
 
 // known returns every server that a report's configuration has as a voter, or, if not voters, at all.
@@ -87,25 +97,42 @@ func (s *survey) left() []string {
 
 // verdict returns nil if the farm may be re-formed, once everybody left has stood down.
 func (s *survey) verdict() error {
+	if s.led {
+		return fmt.Errorf("%w: there is a leader", errHasQuorum)
+	}
 	if len(s.reports) == 0 {
 		return fmt.Errorf("%w: nobody here has the farm's state", errNotReformed)
 	}
-	newest := s.best()
-	left := 0
-	for _, id := range newest.voters {
-		if !s.gone[id] {
-			left++
-		}
-	}
-	if left > len(newest.voters)/2 {
-		return fmt.Errorf("%w: %d of %d voters are not known to be gone", errHasQuorum, left, len(newest.voters))
+	voters := s.best().voters
+	if may := s.mayRun(voters); len(may) > len(voters)/2 {
+		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", errHasQuorum, len(voters), strings.Join(may, ", "))
 	}
 	for _, id := range s.left() {
 		if s.reports[id] == nil {
-			return fmt.Errorf("%w: %s, which votes, does not answer and may still run", errNotReformed, id)
+			return fmt.Errorf("%w: %s votes, does not answer, and may still run", errNotReformed, id)
 		}
 	}
 	return nil
+}
+
+// mayRun returns those of the voters that are neither gone nor have ended their Raft.
+func (s *survey) mayRun(voters []string) (out []string) {
+	for _, id := range voters {
+		if r := s.reports[id]; !s.gone[id] && (r == nil || !r.down) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// runs reports whether a quorum answers and can elect.
+func (s *survey) runs() bool {
+	if len(s.reports) == 0 {
+		return false
+	}
+	voters := s.best().voters
+	running := slices.DeleteFunc(s.mayRun(voters), func(id string) bool { return s.reports[id] == nil })
+	return len(running) > len(voters)/2
 }
 
 // best returns the report of the one that holds most. There must be one.
@@ -119,14 +146,17 @@ func (s *survey) survivors() (out []*report) {
 	return out
 }
 
-// heir returns the server that is to re-form the farm: whoever was promised to be, if it is not gone, else the best.
+// heir returns the server that is to re-form the farm: whoever was promised to be, if it is not gone, else the best; if two
+// were, the one that holds more.
 func (s *survey) heir() string {
-	for _, r := range s.survivors() {
-		if r.successor != "" && !s.gone[r.successor] && s.reports[r.successor] != nil {
-			return r.successor
-		}
+	promised := map[string]bool{}
+	for _, r := range s.reports {
+		promised[r.successor] = true
 	}
-	down := slices.DeleteFunc(s.survivors(), func(r *report) bool { return !r.down || !r.ordinary })
+	down := slices.DeleteFunc(s.survivors(), func(r *report) bool { return !r.down })
+	if to := slices.DeleteFunc(slices.Clone(down), func(r *report) bool { return !promised[r.server] }); len(to) > 0 {
+		down = to
+	}
 	if len(down) == 0 {
 		return ""
 	}
@@ -138,8 +168,13 @@ func (s *survey) heir() string {
 func (n *Node) look(ctx context.Context, lost map[string]bool, down bool) *survey {
 	s := &survey{reports: map[string]*report{}, gone: map[string]bool{}}
 	asked := map[string]bool{}
-	own := n.instance().server
-	for todo := []string{own}; len(todo) > 0; {
+	todo := []string{n.instance().server}
+	for _, m := range n.members() {
+		if m.status == Alive && m.node != n.id { // perhaps this node's configuration is too old to have it
+			todo = append(todo, m.server())
+		}
+	}
+	for len(todo) > 0 {
 		n.lookAt(ctx, s, todo, lost, down)
 		for _, id := range todo {
 			asked[id] = true
@@ -155,21 +190,39 @@ func (n *Node) lookAt(ctx context.Context, s *survey, servers []string, lost map
 	var wg sync.WaitGroup
 	for _, id := range servers {
 		wg.Go(func() {
-			r, err := n.askReport(ctx, id, down)
-			gone := err != nil && (lost[id] || n.gone(ctx, id))
+			r, gone, err := n.inquire(ctx, id, down)
 			mu.Lock()
 			defer mu.Unlock()
-			if err == nil {
-				s.reports[id] = r
+			if r != nil && len(r.voters)+len(r.nonvoters) > 0 { // one that is about to be taken in has nothing to tell
+				s.reports[r.server] = r
 			}
-			s.gone[id] = gone
+			s.gone[id] = gone || lost[id] && (r == nil || r.server != id)
+			s.led = s.led || errors.Is(err, errHasQuorum)
 		})
 	}
 	wg.Wait()
 }
 
+// inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm that goes on
+// out of this node's sight: then the report is of what it is now.
+func (n *Node) inquire(ctx context.Context, server string, down bool) (r *report, gone bool, err error) {
+	if r, err = n.askReport(ctx, server, down); err == nil {
+		return r, false, nil
+	}
+	gone, now := n.gone(ctx, server)
+	if !gone || now == "" {
+		return nil, gone, err
+	}
+	r, err = n.askReport(ctx, now, down)
+	return r, err == nil || errors.Is(err, ErrOtherFarm), err // of no farm: it has just been started
+}
+
 func (n *Node) askReport(ctx context.Context, server string, down bool) (*report, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	patience := dialTimeout
+	if down {
+		patience = standPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	out, err := n.askServer(ctx, server, methodSurvey, append(appendString(nil, n.self().cluster), boolByte(down)))
 	if err != nil {
@@ -202,13 +255,14 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 		return nil, ErrOtherFarm
 	}
 	in := n.instance()
-	if down {
+	if down && len(in.configuration().Servers) > 0 {
 		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() {
 			return nil, errHasQuorum
 		}
 		if err := in.standDown(); err != nil {
 			return nil, err
 		}
+		n.standing()
 	}
 	out, err := n.holdings(in)
 	return out.append(nil), err
@@ -240,18 +294,16 @@ func (n *Node) succeed(ctx context.Context, lost map[string]bool) error {
 	if err := s.verdict(); err != nil {
 		return err
 	}
-	left, heir := s.left(), s.heir()
-	if heir == "" {
-		return fmt.Errorf("%w: nobody who is left may vote", errNotReformed)
-	}
+	left := s.left()
 	for _, id := range left {
 		if !s.reports[id].down {
 			return fmt.Errorf("%w: %s has not stood down", errNotReformed, id)
 		}
 	}
+	heir := s.heir()
 	cluster := n.self().cluster
 	follow := appendStrings(appendString(appendString(nil, cluster), heir), sortedKeys(lost))
-	for _, id := range left {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, heir)))) {
 		if _, err := n.askServer(ctx, id, methodFollow, follow); err != nil {
 			return fmt.Errorf("%w: %s does not promise to follow %s: %w", errNotReformed, id, heir, err)
 		}
@@ -260,7 +312,7 @@ func (n *Node) succeed(ctx context.Context, lost map[string]bool) error {
 	return err
 }
 
-// answerFollow promises to follow one successor, as long as that is not gone.
+// answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (n *Node) answerFollow(payload []byte) error {
 	r := wireReader{b: payload}
 	cluster, heir, lost := r.string(), r.string(), r.strings()
@@ -270,17 +322,61 @@ func (n *Node) answerFollow(payload []byte) error {
 	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
 		return errNotReformed
 	}
+	n.standing()
 	n.mu.Lock()
 	before := n.successor
 	n.mu.Unlock()
-	free := before == "" || before == heir || slices.Contains(lost, before) || n.gone(n.ctx, before)
+	free := before == "" || before == heir || slices.Contains(lost, before) || n.released(before, heir)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !free || n.successor != before {
+	if !free || n.successor != before || n.cluster != cluster {
 		return errPromised
 	}
 	n.successor = heir
 	return nil
+}
+
+// released reports whether a promise to one successor may be given to another one instead. A successor promises to follow
+// itself, and re-forms nothing without that. So two who stand in each other's way, each promised to by some, need not do so
+// for ever: the one that holds less promises to follow the other, and what it was promised is void.
+func (n *Node) released(before, heir string) bool {
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	in := n.instance()
+	if before == in.server {
+		mine, err := n.holdings(in)
+		other, asked := n.askReport(ctx, heir, false)
+		return err == nil && asked == nil && other.down && richer(&mine, other) < 0
+	}
+	if r, err := n.askReport(ctx, before, false); err == nil {
+		return r.successor != "" && r.successor != before
+	}
+	gone, _ := n.gone(n.ctx, before)
+	return gone
+}
+
+// standing notes that this node stands down for a re-forming that is under way.
+func (n *Node) standing() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.stoodDown = time.Now()
+}
+
+// abandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
+// from the log after a while. In memory it must not, since others may count on its being over; but when it turns out that a
+// quorum lives after all, what this node holds is not needed any more.
+func (n *Node) abandoned(in *instance, s *survey) {
+	n.mu.Lock()
+	idle := time.Since(n.stoodDown)
+	n.mu.Unlock()
+	if !in.quiet.ended() || idle < reformPatience {
+		return
+	}
+	if reason := errors.New("it had stood down for a re-forming of the farm that came to nothing"); n.durable() {
+		n.restart(in.server, reason)
+	} else if s.runs() {
+		n.reset(in.server, reason)
+	}
 }
 
 // answerReform re-forms the farm on this node, to which everybody left has promised to follow.
@@ -290,7 +386,11 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 	if err := endOf(&r); err != nil {
 		return err
 	}
-	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
+	in := n.instance()
+	n.mu.Lock()
+	ready := cluster != "" && n.cluster == cluster && n.successor == in.server && in.quiet.ended()
+	n.mu.Unlock()
+	if !ready {
 		return errNotReformed
 	}
 	return n.reformOrder(ctx, nil)

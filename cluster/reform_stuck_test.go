@@ -1,0 +1,427 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// serverSet returns what the nodes are called in Raft, as a set.
+func serverSet(nodes ...*labNode) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range nodes {
+		set[n.instance().server] = true
+	}
+	return set
+}
+
+func ids(nodes ...*labNode) (out []string) {
+	for _, n := range nodes {
+		out = append(out, n.ID())
+	}
+	return out
+}
+
+// An operator has a farm recovered, and it comes to nothing half way: those who stood down have promised to follow one, and
+// that is all. The lost ones, who were only out of sight, come back with all that they have, and the farm goes on.
+func TestRecoveryAbandoned(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		for _, promised := range []bool{false, true} {
+			t.Run(fmt.Sprintf("durable=%v promised=%v", durable, promised), func(t *testing.T) {
+				together(t, 5, durable, func(l *lab) {
+					leader, others := l.leader()
+					l.fill(leader, "k", l.nodes...)
+					left, away := others[:2], append(others[2:], leader)
+					before := leader.State().ClusterID
+					l.cut(left...)
+					time.Sleep(5 * time.Second)
+					s := left[0].look(l.ctx(time.Minute), serverSet(away...), true)
+					if err := s.verdict(); err != nil {
+						t.Fatal(err)
+					}
+					follow := appendStrings(appendString(appendString(nil, before), s.heir()), sortedKeys(serverSet(away...)))
+					for _, n := range left {
+						if !n.instance().quiet.ended() {
+							t.Fatalf("%s has not stood down", n.conf.Name)
+						}
+						if promised {
+							if err := n.answerFollow(follow); err != nil {
+								t.Fatal(err)
+							}
+						}
+					}
+					away[0].must("set meanwhile 1")
+					l.net.Heal()
+					l.until(5*time.Minute, "those who stood down take part again", func() bool {
+						return left[0].get("meanwhile") == "1" && left[1].get("meanwhile") == "1"
+					})
+					for _, n := range l.nodes {
+						n.must("set %s 1", n.conf.Name)
+					}
+					if id := left[0].State().ClusterID; id != before {
+						t.Errorf("cluster ID %s, was %s", id, before)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Two of five have stood down and cannot finish; a third one comes back with its memory, the rest without. Then no quorum
+// can be again: those who stood down do not make one.
+func TestStoodDownAreNoQuorum(t *testing.T) {
+	together(t, 5, false, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		left, back, lost := others[:2], others[2], []*labNode{others[3], leader}
+		l.cut(left...)
+		time.Sleep(5 * time.Second)
+		left[0].look(l.ctx(time.Minute), serverSet(back, lost[0], lost[1]), true)
+		for _, n := range lost {
+			n.kill()
+		}
+		l.net.Heal()
+		time.Sleep(5 * time.Second)
+		for _, n := range lost {
+			n.start()
+		}
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			l.filled(n, "k")
+			n.must("set %s 1", n.conf.Name)
+		}
+	})
+}
+
+// A promise ends with the epoch it was for. The successor of the first loss is lost for good in the second one, with its
+// machine: nobody will ever prove that it is gone, so an operator says so.
+func TestSecondLoss(t *testing.T) {
+	together(t, 5, false, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		lost, left := append(others[2:], leader), others[:2]
+		before := leader.State().ClusterID
+		for _, n := range lost {
+			n.kill()
+		}
+		time.Sleep(5 * time.Second)
+		heir := left[0]
+		if left[1].instance().server < heir.instance().server { // equal logs: the lowest
+			heir = left[1]
+		}
+		for _, n := range lost {
+			n.start()
+		}
+		l.ready(l.nodes...)
+		second := heir.State().ClusterID
+		if !supersedes(second, before) {
+			t.Fatalf("cluster ID %s, was %s", second, before)
+		}
+		l.fill(heir, "again", l.nodes...)
+		l.until(time.Minute, "all vote", func() bool { return len(heir.instance().voters()) == 5 })
+		gone := append([]*labNode{heir}, lost[:2]...)
+		words := ids(gone...)
+		for _, n := range gone {
+			n.kill()
+		}
+		time.Sleep(5 * time.Second)
+		i := slices.IndexFunc(left, func(n *labNode) bool { return n != heir })
+		if err := left[i].Recover(l.ctx(time.Minute), words); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range gone {
+			n.start()
+		}
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			l.filled(n, "k")
+			l.filled(n, "again")
+			if id := n.State().ClusterID; !supersedes(id, second) {
+				t.Errorf("%s: cluster ID %s, was %s", n.conf.Name, id, second)
+			}
+		}
+	})
+}
+
+// Two of those who are left have each been promised to, and by themselves, because two others saw different things. One of
+// them gives way; the other way round it does not.
+func TestTwoSuccessors(t *testing.T) {
+	together(t, 5, false, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		left, lost := others[:2], append(others[2:], leader)
+		for _, n := range lost {
+			n.kill()
+		}
+		time.Sleep(5 * time.Second)
+		s := left[0].look(l.ctx(time.Minute), serverSet(lost...), true)
+		if err := s.verdict(); err != nil {
+			t.Fatal(err)
+		}
+		heir, other := left[0], left[1]
+		if s.heir() != heir.instance().server {
+			heir, other = other, heir
+		}
+		follow := func(n *labNode) []byte {
+			return appendStrings(appendString(appendString(nil, n.self().cluster), n.instance().server), nil)
+		}
+		for _, n := range left {
+			if err := n.answerFollow(follow(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := heir.answerFollow(follow(other)); !errors.Is(err, errPromised) {
+			t.Errorf("the one that is to succeed follows the other: %v", err)
+		}
+		if err := other.answerFollow(follow(heir)); err != nil {
+			t.Errorf("neither gives way: %v", err)
+		}
+		cluster := appendString(nil, other.self().cluster)
+		if err := other.answerReform(l.ctx(time.Minute), cluster); !errors.Is(err, errNotReformed) {
+			t.Errorf("the one that gave way re-forms the farm: %v", err)
+		}
+		other.mu.Lock()
+		other.successor = other.instance().server // as if the farm were not re-formed yet
+		other.mu.Unlock()
+		for _, n := range lost {
+			n.start()
+		}
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			l.filled(n, "k")
+		}
+	})
+}
+
+// Of those who are left, the one whose turn it is cannot see that the lost ones are gone. Another one can.
+func TestOneSeesWhatTheOtherCannot(t *testing.T) {
+	together(t, 5, false, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		lost, left := append(others[2:], leader), others[:2]
+		slices.SortFunc(left, func(a, b *labNode) int { return strings.Compare(a.instance().server, b.instance().server) })
+		before := leader.State().ClusterID
+		for _, n := range lost {
+			n.kill()
+			l.net.Cut(n.ip, left[0].ip)
+			l.net.Cut(left[0].ip, n.ip)
+		}
+		time.Sleep(5 * time.Second)
+		for _, n := range lost {
+			n.start()
+		}
+		l.until(5*time.Minute, "the farm is re-formed", func() bool {
+			return supersedes(left[1].State().ClusterID, before) && left[1].State().Leader != ""
+		})
+		l.filled(left[1], "k")
+		l.net.Heal()
+		l.ready(l.nodes...)
+	})
+}
+
+// The farm is re-formed, the others have given up what they had, and the only one that has the farm is lost as well. The
+// state is gone; but the nodes, who stand there with nothing, found a new farm instead of waiting for ever.
+func TestSuccessorIsLostWithTheFarm(t *testing.T) {
+	together(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		lost := append([]*labNode{leader}, others[0])
+		heir := others[1]
+		for _, n := range lost {
+			n.kill()
+		}
+		time.Sleep(5 * time.Second)
+		if err := heir.Recover(l.ctx(time.Minute), ids(lost...)); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range lost {
+			n.start()
+		}
+		l.ready(l.nodes...)
+		// Restore does the same to a farm that is whole: the other two give up, and are caught at it.
+		slow := 50 * time.Millisecond
+		for _, n := range lost {
+			l.net.Delay(heir.ip, n.ip, slow)
+		}
+		var backup strings.Builder
+		if _, err := heir.WriteSnapshot(&backup); err != nil {
+			t.Fatal(err)
+		}
+		if err := heir.Restore(l.ctx(time.Minute), strings.NewReader(backup.String())); err != nil {
+			t.Fatal(err)
+		}
+		for lost[0].self().cluster != "" || lost[1].self().cluster != "" {
+			if lost[0].self().cluster == heir.self().cluster || lost[1].self().cluster == heir.self().cluster {
+				t.Skip("they were taken in too fast")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		heir.kill()
+		for _, n := range lost {
+			l.net.Delay(heir.ip, n.ip, 0)
+		}
+		heir.start()
+		l.ready(l.nodes...)
+		lost[0].must("set anew 1")
+	})
+}
+
+// unwritable is a state machine whose snapshot cannot be written.
+type unwritable struct{ StateMachine }
+
+func (unwritable) Snapshot() io.WriterTo { return unwritable{} }
+
+func (unwritable) WriteTo(io.Writer) (int64, error) { return 0, errUnwritable }
+
+var errUnwritable = errors.New("disk full")
+
+// A re-forming fails before the identity is saved: the node says so and goes on with the log it had, and so does the farm.
+// Nothing of the new log stays in the way.
+func TestReformingFails(t *testing.T) {
+	together(t, 3, true, func(l *lab) {
+		leader, _ := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		before := leader.State().ClusterID
+		full := func() StateMachine { return unwritable{newKV()} }
+		state := newFSM(map[string]func() StateMachine{"kv": full}, func(uint64) {}, func(error) {})
+		if err := leader.reformOrder(l.ctx(time.Minute), state); !errors.Is(err, errNotReformed) || !errors.Is(err, errUnwritable) {
+			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
+		}
+		for i, n := range l.nodes {
+			n.must("set after%d 1", i)
+			l.filled(n, "k")
+			if id := n.State().ClusterID; id != before || n.Err() != nil {
+				t.Errorf("%s: cluster ID %s, was %s; %v", n.conf.Name, id, before, n.Err())
+			}
+		}
+		if rest, _ := filepath.Glob(filepath.Join(leader.conf.Dir, logDir+"-*")); len(rest) > 0 {
+			t.Errorf("left lying about: %v", rest)
+		}
+	})
+}
+
+// The disk takes no new identity. The node cannot go on and says why, an order to it ends, and the others go on. When the
+// disk is mended it comes back.
+func TestReformingFailsOnDisk(t *testing.T) {
+	together(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		var backup strings.Builder
+		if _, err := leader.WriteSnapshot(&backup); err != nil {
+			t.Fatal(err)
+		}
+		blocked := filepath.Join(leader.conf.Dir, "identity.tmp")
+		if err := os.Mkdir(blocked, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := leader.Restore(l.ctx(time.Minute), strings.NewReader(backup.String())); !errors.Is(err, errNotReformed) {
+			t.Errorf("restored, though the identity cannot be saved: %v", err)
+		}
+		if err := leader.Restore(context.Background(), strings.NewReader(backup.String())); err == nil || leader.Err() == nil {
+			t.Errorf("%v, %v: the node is to say that it cannot go on", err, leader.Err())
+		}
+		others[0].must("set meanwhile 1")
+		leader.stop()
+		if err := os.Remove(blocked); err != nil {
+			t.Fatal(err)
+		}
+		leader.start()
+		l.ready(leader)
+		leader.must("set after 1")
+		l.filled(leader, "k")
+	})
+}
+
+// Two orders at once, and writers that do not stop: one order is carried out after the other or refused with a reason, and
+// no writer is told what is not so.
+func TestRestoreTwiceUnderLoad(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
+			together(t, 3, durable, func(l *lab) {
+				leader, others := l.leader()
+				l.fill(leader, "k", l.nodes...)
+				var backup strings.Builder
+				if _, err := leader.WriteSnapshot(&backup); err != nil {
+					t.Fatal(err)
+				}
+				ctx, stop := context.WithCancel(l.t.Context())
+				var load sync.WaitGroup
+				for i, n := range l.nodes {
+					load.Go(func() {
+						for j := 0; sleep(ctx, 5*time.Millisecond); j++ {
+							n.Handle("kv").Propose(ctx, fmt.Appendf(nil, "set w%d %d", i, j))
+						}
+					})
+				}
+				var wg sync.WaitGroup
+				done := make([]error, 2)
+				for i := range done {
+					wg.Go(func() { done[i] = others[0].Restore(l.ctx(time.Minute), strings.NewReader(backup.String())) })
+				}
+				wg.Wait()
+				if done[0] != nil && done[1] != nil {
+					t.Errorf("neither was carried out: %v; %v", done[0], done[1])
+				}
+				for _, err := range done {
+					if errors.Is(err, errNotMe) {
+						t.Errorf("an operator cannot know what that means: %v", err)
+					}
+				}
+				l.until(2*time.Minute, "all are in one farm again", func() bool {
+					for _, n := range l.nodes {
+						if s := n.State(); s.ClusterID != others[0].State().ClusterID || !s.Ready {
+							return false
+						}
+					}
+					return true
+				})
+				stop()
+				load.Wait()
+				for i, n := range l.nodes {
+					l.filled(n, "k")
+					n.must("set after%d 1", i)
+				}
+			})
+		})
+	}
+}
+
+// A node closes in the middle of each step.
+func TestCloseWhileReforming(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		for pause := range 8 {
+			together(t, 3, durable, func(l *lab) {
+				leader, others := l.leader()
+				l.fill(leader, "k", l.nodes...)
+				gone, left := []*labNode{leader, others[0]}, others[1]
+				words := ids(gone...)
+				for _, n := range gone {
+					n.kill()
+				}
+				time.Sleep(4 * time.Second)
+				var wg sync.WaitGroup
+				wg.Go(func() { left.Recover(l.ctx(time.Minute), words) })
+				time.Sleep(time.Duration(pause) * 150 * time.Millisecond)
+				left.stop()
+				wg.Wait()
+				for _, n := range append(gone, left) {
+					n.start()
+				}
+				if durable {
+					l.ready(l.nodes...)
+					l.filled(left, "k")
+				} else {
+					l.ready(l.nodes...) // nobody had anything left
+				}
+			})
+		}
+	}
+}

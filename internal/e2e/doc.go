@@ -12,6 +12,12 @@
 // one may still arrive, at any time; the next write takes a fresh key. At the end, when all nodes say that they have
 // applied the same, every session is asked for on every node.
 //
+// Between the nodes there may be a proxy in front of each peer port (package proxy), which cuts, loses and delays by sender
+// and receiver, and records gossip. Whose a connection is comes from Linux's lists of sockets, so tests with proxies run
+// there only. An attacker reaches a peer port as anybody could; what it may do to a node is measured by its open files, its
+// memory and its log. A full disk is a limit on the size of files, which needs no rights, and a small file system where a
+// process may mount one. What a node is refused for is told by its exit code and by what it prints, sentences included.
+//
 // The tests run one after the other and assert what holds, not how fast it does. How long a farm accepted no writes is
 // logged: go test -v -run Leader ./internal/e2e. With -race the shop is built with the race detector too. With -short
 // only one test runs.

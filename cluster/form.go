@@ -211,6 +211,23 @@ func (n *Node) setCluster(cluster string, founding bool) error {
 	return nil
 }
 
+// endFounding saves, once the farm has a second member, that this node must not found it again: without its log it would
+// make a second one under the same cluster ID, which the others could not tell from theirs.
+func (n *Node) endFounding() {
+	n.mu.Lock()
+	if !n.founding || n.inst.Load() == nil || !n.fsm().second.Load() {
+		n.mu.Unlock()
+		return
+	}
+	n.founding = false
+	err := n.saveIdentityLocked()
+	n.founding = err != nil // then the next news tries again
+	n.mu.Unlock()
+	if err != nil {
+		n.warnOnce("founding", "the data directory cannot be written", err)
+	}
+}
+
 func randomHex(bytes int) string {
 	b := make([]byte, bytes)
 	rand.Read(b)

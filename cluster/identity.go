@@ -149,11 +149,27 @@ func (n *Node) openLog() (openLog, error) {
 	log, err := n.openLogIn(logDir)
 	if err == nil && n.inst.Load() == nil {
 		n.hasState, err = raft.HasExistingState(log.store, log.store, log.snaps)
+		if err == nil && !n.hasState {
+			err = n.loseLog()
+		}
 		if err != nil {
 			return openLog{}, errors.Join(err, log.store.Close())
 		}
 	}
 	return log, err
+}
+
+// loseLog gives a member whose data directory has no log a new incarnation: if the log was there and is lost, so are the
+// votes.
+func (n *Node) loseLog() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cluster == "" || n.founding {
+		return nil
+	}
+	n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
+	n.inc = randomHex(8)
+	return n.saveIdentityLocked()
 }
 
 // openLogIn opens the log in a folder of the data directory.

@@ -377,6 +377,7 @@ func (n *Node) spread() {
 	for {
 		select {
 		case <-n.metaNews:
+			n.endFounding()
 			n.gossip().list.UpdateNode(time.Second) // an error says that it took longer to spread; it still does
 		case <-n.ctx.Done():
 			return

@@ -72,7 +72,13 @@ func (l *load) halt() {
 // goOn waits until the farm has acknowledged another hundred writes: as long as it is healthy, about a second.
 func (l *load) goOn() {
 	l.farm.t.Helper()
-	target := l.tally.acked() + 100
+	l.more(100)
+}
+
+// more waits until the farm has acknowledged so many more writes.
+func (l *load) more(writes int) {
+	l.farm.t.Helper()
+	target := l.tally.acked() + writes
 	l.farm.until("more writes", func() error {
 		if n := l.tally.acked(); n < target && l.tally.broken() == nil {
 			return fmt.Errorf("%d to go; requests failed: %s", target-n, l.tally.failed())

@@ -45,7 +45,7 @@ func TestLossAndDelay(t *testing.T) {
 	l := f.load()
 	l.strike(func() { f.worse(proxy.Link{Loss: 0.2, Delay: 50 * time.Millisecond}) })
 	f.hold(cutOffTime)
-	l.goOn()
+	l.more(20)
 	l.measured("loss and delay")
 	f.net.Heal()
 	f.settleUnderLoad()
@@ -60,7 +60,7 @@ func (f *farm) cutOff(l *load, what string, out, in proxy.Link) {
 	n := f.leader()
 	l.strike(func() { f.links(n, out, in) })
 	begin := time.Now()
-	l.goOn()
+	l.more(20) // visitors that are sent to the leader wait in vain
 	l.measured(what)
 	f.hold(cutOffTime - time.Since(begin))
 	l.mark()

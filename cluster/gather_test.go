@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+)
+
+// A batch leaves when it is not less than what is under way, or as large as one may be.
+func TestEnough(t *testing.T) {
+	for _, c := range []struct {
+		queued, size, aloft int
+		want                bool
+	}{
+		{0, 0, 0, false},
+		{1, 200, 0, true}, // alone
+		{1, 200, 1, true},
+		{1, 200, 2, false},
+		{7, 200, 8, false},
+		{8, 200, 8, true},
+		{maxEntryCommands - 1, 20, 5000, false},
+		{maxEntryCommands, 20, 5000, true},
+		{2, maxEntryBytes / 2, 100, true},
+	} {
+		o := newOriginator(nil)
+		for range c.queued {
+			o.submit(&proposal{cmd: make([]byte, c.size)})
+		}
+		o.aloft = c.aloft
+		if got := o.enoughLocked(); got != c.want {
+			t.Errorf("%d of %d B queued, %d under way: %v", c.queued, c.size, c.aloft, got)
+		}
+	}
+}
+
+// What is under way, and what is queued, comes out even, whatever happens to the proposals.
+func TestEnoughIsCounted(t *testing.T) {
+	o := newOriginator(nil)
+	submit := func() *proposal {
+		p := &proposal{cmd: make([]byte, 10), done: make(chan outcome, 1)}
+		o.submit(p)
+		return p
+	}
+	a, b := submit(), submit()
+	out := o.next()
+	c := submit()
+	if o.aloft != 2 || o.queued != 10 {
+		t.Errorf("%d under way, %d B queued; want 2, 10", o.aloft, o.queued)
+	}
+	a.giveUp()
+	b.giveUp()
+	if out.claim() {
+		t.Error("nobody waits, and the batch leaves")
+	}
+	o.landed(out) // it counts with all that it was made of
+	c.giveUp()
+	o.tidyLocked()
+	if o.aloft != 0 || o.queued != 0 || len(o.queue) != 0 {
+		t.Errorf("%d under way, %d B queued", o.aloft, o.queued)
+	}
+}
+
+// An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
+func TestGather(t *testing.T) {
+	for name, end := range map[string]func(l *leadership, cancel func()){
+		"enough": func(l *leadership, _ func()) { l.queue <- &leaderBatch{batch: batch{count: 1}} },
+		"landed": func(l *leadership, _ func()) {
+			l.aloft.Store(0)
+			signal(l.landed)
+		},
+		"over": func(_ *leadership, cancel func()) { cancel() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				l := &leadership{ctx: ctx, queue: make(chan *leaderBatch), landed: make(chan struct{}, 1)}
+				l.aloft.Store(3)
+				var c cargo
+				gathered := make(chan bool, 1)
+				go func() { gathered <- l.gather(&c) }()
+				l.queue <- &leaderBatch{batch: batch{count: 2}}
+				signal(l.landed) // others have landed, but these three have not
+				synctest.Wait()
+				if len(gathered) > 0 {
+					t.Fatal("two commands left behind three")
+				}
+				end(l, cancel)
+				if got := <-gathered; got != (name != "over") || c.commands < 2 {
+					t.Errorf("%v, %d commands", got, c.commands)
+				}
+			})
+		})
+	}
+}

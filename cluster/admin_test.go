@@ -340,6 +340,19 @@ func TestStrangersDoNotOperate(t *testing.T) {
 	}
 }
 
+// A node with certificates of another PKI answers who knows the farm's secret, and that PKI makes no operators.
+func TestOperatorOfPeerTLS(t *testing.T) {
+	ca := newAuthority(t)
+	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1")})
+	if f, err := loopbackOperator(t, n, testSecret, nil).Farm(within(t, time.Minute)); err != nil || f.Answered != "n1" {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if c, err := n.port.Dial(within(t, time.Minute), n.Addr(), "admin", ""); err == nil {
+		c.Close()
+		t.Error("a peer's certificate opened what is the operators'")
+	}
+}
+
 // What an operator's connection carries is judged like anything from outside: no bytes do harm, and a silent one ends.
 func TestHostileOperator(t *testing.T) {
 	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})

@@ -164,7 +164,8 @@ func (n *Node) survivor(s *survey, best *report, id string) Survivor {
 // gives up its state when it meets the others again, moved aside if it has a data directory. Everybody who has a vote must
 // answer or be lost. Look at Survey before.
 //
-// It fails, and changes nothing but that nodes may have stopped to vote, if there is a quorum or somebody is missing.
+// It fails, and changes nothing, if there is a quorum or somebody is missing. Should it fail half way, nodes may have stopped
+// to vote: try again. If a quorum turns up after all, or the nodes have data directories, they vote again by themselves.
 func (n *Node) Recover(ctx context.Context, lost []string) error {
 	s := n.look(ctx, nil, false)
 	given := map[string]bool{}

@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
@@ -215,37 +213,5 @@ func (l *lab) agree() {
 		if !bytes.Equal(a, b) {
 			l.t.Errorf("%s has\n%s\n%s has\n%s", first.conf.Name, a, n.conf.Name, b)
 		}
-	}
-}
-
-// A barrier on a node that was deposed without knowing it must not succeed with old state.
-func TestNoStaleBarrier(t *testing.T) {
-	for round := range 10 {
-		inLab(t, 3, false, func(l *lab) {
-			leader, others := l.leader()
-			leader.must("append x 0")
-			slow := 60 * time.Millisecond
-			for _, o := range others {
-				l.net.Delay(o.ip, leader.ip, slow)
-			}
-			time.Sleep(100 * time.Millisecond)
-			to := others[round%2]
-			id := to.instance().server
-			go leader.instance().raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
-			for range 300 {
-				if to.leads() && to.propose(time.Second, "append x new") == nil {
-					break
-				}
-				time.Sleep(time.Millisecond)
-			}
-			want := to.get("x")
-			ctx := l.ctx(5 * time.Second)
-			if err := leader.Handle("kv").Barrier(ctx); err == nil && leader.get("x") != want {
-				l.t.Errorf("after a barrier the old leader reads %q, %q was acknowledged before", leader.get("x"), want)
-			}
-			for _, o := range others {
-				l.net.Delay(o.ip, leader.ip, 0)
-			}
-		})
 	}
 }

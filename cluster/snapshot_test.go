@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // firstIndex returns the first index that the node's log still has.
@@ -56,36 +54,4 @@ func TestSnapshotByBytes(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A Raft instance that takes the place of another one has state machines of its own: nothing is applied twice, and local
-// reads stay with the old ones until the new ones are as far.
-func TestMachinesOfANewInstance(t *testing.T) {
-	inLab(t, 3, true, func(l *lab) {
-		leader, others := l.leader()
-		n := others[0]
-		for i := range 50 {
-			leader.must("append x %d", i)
-		}
-		if err := n.Handle("kv").Barrier(l.ctx(time.Minute)); err != nil {
-			l.t.Fatal(err)
-		}
-		before, was := n.get("x"), n.Handle("kv").Local()
-		n.reset(n.instance().server, errSetBack)
-		for end := time.Now().Add(time.Minute); n.Handle("kv").Local() == was; time.Sleep(time.Millisecond) {
-			if n.get("x") != before {
-				l.t.Fatalf("a local read went back to %q", n.get("x"))
-			}
-			if time.Now().After(end) {
-				l.t.Fatal("local reads never moved on")
-			}
-		}
-		if got := n.get("x"); got != before {
-			l.t.Errorf("after the move x = %q, want %q", got, before)
-		}
-		l.until(time.Minute, "it votes again", func() bool { return voteAt(leader, n.instance().server) == raft.Voter })
-		if got, want := n.Handle("kv").Local().(*kv), leader.Handle("kv").Local().(*kv); got.Applied != want.Applied {
-			l.t.Errorf("%d commands were applied, %d at the leader", got.Applied, want.Applied)
-		}
-	})
 }

@@ -4,6 +4,7 @@ SHELL := bash
 TOOL  := go tool -modfile=$(CURDIR)/tools/go.mod
 MODS  := $(shell git ls-files '*go.mod')
 SEED  ?=
+MINUTES ?= 5
 TIME  ?= 30s
 PKG   ?= ./...
 BENCH ?= .
@@ -30,8 +31,8 @@ test: ## go test in every module
 race: ## go test -race in every module
 	@.ci/each go test -race ./...
 
-sim: ## seeded simulations and models; SEED=n repeats one run
-	WEBFARM_SEED=$(SEED) go test -count=1 -run 'Simulation' $(PKG)
+sim: ## seeded simulations and models, MINUTES of a farm's time each (default 5); SEED=n repeats one run
+	WEBFARM_SEED=$(SEED) WEBFARM_MINUTES=$(MINUTES) go test -count=1 -timeout 24h -run '^TestSimulation' $(PKG)
 	go test -count=1 -run '^TestModel$$' ./session/internal/state -seed=$(or $(SEED),0)
 
 fuzz: ## every fuzz target in turn, TIME each (default 30s); PKG=./session for one package

@@ -113,7 +113,7 @@ func (m *model) begin(nodes []*labNode, every time.Duration) {
 		m.wg.Go(func() {
 			for {
 				if node := n.live.Load(); node != nil {
-					m.write(node, key, 10*time.Second)
+					m.write(node, key, 5*time.Second)
 				}
 				select {
 				case <-m.ended:
@@ -131,4 +131,17 @@ func (m *model) stop() {
 		m.wg.Wait()
 		m.ended = nil
 	}
+}
+
+// last returns the newest number of each key that was acknowledged.
+func (m *model) last() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]int{}
+	for k, t := range m.keys {
+		if len(t.acked) > 0 {
+			out[k] = t.acked[len(t.acked)-1]
+		}
+	}
+	return out
 }

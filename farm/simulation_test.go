@@ -263,7 +263,13 @@ func TestSimulation(t *testing.T) {
 		c.Handler = simApp
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			t.Logf("WEBFARM_SEED=%d", seed)
+			again := fmt.Sprintf("repeat with: make sim SEED=%d PKG=./farm", seed)
+			t.Log(again)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Error(again) // last, where a log that was cut off at its beginning still has it
+				}
+			})
 			body := func(t *testing.T, f *farmtest.Farm) { simulate(t, f, seed, c.Durable) }
 			if c.Durable { // a bubble has no disk
 				body(t, c.New(t))
@@ -276,8 +282,11 @@ func TestSimulation(t *testing.T) {
 
 func simulate(t *testing.T, f *farmtest.Farm, seed uint64, durable bool) {
 	long := 90 * time.Second
+	if minutes, _ := strconv.Atoi(os.Getenv("WEBFARM_MINUTES")); minutes > 0 {
+		long = time.Duration(minutes) * time.Minute
+	}
 	if durable {
-		long = 10 * time.Second // of real time
+		long /= 9 // it is real time
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()

@@ -16,21 +16,27 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("farmtest.seed", 0, "`seed` of the simulation; 0 = WEBFARM_SEED, or a random one")
-	minutesFlag = flag.Int("farmtest.minutes", 5, "how many `minutes` of the farm's time the simulation takes")
+	minutesFlag = flag.Int("farmtest.minutes", 0, "how many `minutes` of the farm's time the simulation takes; 0 = WEBFARM_MINUTES, or 5")
 )
 
 // TestSimulation has visitors write and read at random while nodes are killed, stopped, moved and cut off from each other
 // at random. Each visitor knows what the farm told it and holds the farm to it; see visitor. The seed decides on the
 // farm and what is done to it, and when; which goroutine runs first remains chance.
 func TestSimulation(t *testing.T) {
-	seed := simulationSeed(t)
-	t.Logf("seed %d: repeat with -farmtest.seed=%d", seed, seed)
+	seed, minutes := simulationSeed(t), simulationMinutes(t)
+	again := fmt.Sprintf("repeat with: make sim SEED=%d MINUTES=%d PKG=./farm/farmtest", seed, minutes)
+	t.Log(again)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Error(again) // last, where a log that was cut off at its beginning still has it
+		}
+	})
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	c := farmtest.Config{Nodes: 3 + 2*rnd.IntN(2), Durable: rnd.IntN(2) == 0, Handler: application}
 	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
 		s := &simulation{t: t, farm: f, rnd: rnd, durable: c.Durable, begin: time.Now()}
 		s.log("%d nodes, durable %v", c.Nodes, c.Durable)
-		visitors := s.run(time.Duration(*minutesFlag) * time.Minute)
+		visitors := s.run(time.Duration(minutes) * time.Minute)
 		for _, v := range visitors {
 			v.everywhere(f)
 			for _, n := range f.Nodes {
@@ -52,6 +58,15 @@ func simulationSeed(t *testing.T) uint64 {
 		t.Fatalf("WEBFARM_SEED is %q: %v", env, err)
 	}
 	return cmp.Or(*seedFlag, seed, rand.Uint64())
+}
+
+func simulationMinutes(t *testing.T) int {
+	env := os.Getenv("WEBFARM_MINUTES")
+	n, err := strconv.Atoi(cmp.Or(env, "0"))
+	if err != nil {
+		t.Fatalf("WEBFARM_MINUTES is %q: %v", env, err)
+	}
+	return cmp.Or(*minutesFlag, n, 5)
 }
 
 // simulation is the one who does things to the farm.

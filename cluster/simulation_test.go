@@ -1,0 +1,302 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestSimulation does random things to a farm in fake time, while callers write and read through all of its nodes, and
+// holds it to the model of what they were told. The seed decides on the farm, on what is done, and when; which goroutine
+// runs first remains chance. `make sim SEED=7 MINUTES=30 PKG=./cluster` runs one seed for as long; without SEED it is a
+// random one. Plain `go test` takes the same few seeds each time.
+func TestSimulation(t *testing.T) {
+	seeds, minutes := []uint64{1, 2, 3}, 2
+	if env := os.Getenv("WEBFARM_MINUTES"); env != "" {
+		minutes = int(envNumber(t, "WEBFARM_MINUTES"))
+		seeds = []uint64{cmp.Or(envNumber(t, "WEBFARM_SEED"), rand.Uint64())}
+	} else if seed := envNumber(t, "WEBFARM_SEED"); seed != 0 {
+		seeds = []uint64{seed}
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			again := fmt.Sprintf("repeat with: make sim SEED=%d MINUTES=%d PKG=./cluster", seed, minutes)
+			t.Log(again)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Error(again) // last, where a log that was cut off at its beginning still has it
+				}
+			})
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed, time.Duration(minutes)*time.Minute, dir) })
+		})
+	}
+}
+
+func envNumber(t *testing.T, name string) uint64 {
+	n, err := strconv.ParseUint(cmp.Or(os.Getenv(name), "0"), 10, 64)
+	if err != nil {
+		t.Fatalf("%s is %q: %v", name, os.Getenv(name), err)
+	}
+	return n
+}
+
+// deadAfter is short, so that a machine that lost its disk, and is another node since, loses its former seat soon.
+const deadAfter = 30 * time.Second
+
+// simulation is the one who does things to the farm.
+type simulation struct {
+	*script
+	rnd   *rand.Rand
+	begun time.Time
+	lost  bool // a node has lost its log, or left, since the farm was whole: no other one may
+}
+
+func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	p := play{machines: 3 + 2*rnd.IntN(2), durable: rnd.IntN(2) == 0, formed: true}
+	s := &simulation{script: newScript(t, fmt.Sprintf("seed %d", seed), p, dir), rnd: rnd, begun: time.Now()}
+	t.Cleanup(s.end)
+	s.log("%s", p)
+	for _, a := range s.cast {
+		a.conf.DeadAfter = deadAfter
+	}
+	s.doFarm("")
+	for time.Since(s.begun) < d {
+		s.phase()
+	}
+	s.oneLeaderPerTerm()
+	acked := 0
+	for _, k := range s.model.keys {
+		acked += len(k.acked)
+	}
+	t.Logf("%d writes were acknowledged", acked)
+	if acked < 20*int(d.Minutes()) {
+		t.Errorf("only %d writes were acknowledged: too few to tell anything", acked)
+	}
+}
+
+func (s *simulation) log(format string, args ...any) {
+	s.line.text = fmt.Sprintf(format, args...)
+	s.t.Logf("%8.3fs %s", time.Since(s.begun).Seconds(), s.line.text)
+}
+
+// phase lets the farm suffer for a while, and makes it whole again.
+func (s *simulation) phase() {
+	s.model.begin(s.nodes, 40*time.Millisecond)
+	stop := s.readers()
+	for range 1 + s.rnd.IntN(6) {
+		s.fault()
+		time.Sleep(s.between(20*time.Millisecond, 8*time.Second))
+	}
+	s.repair()
+	if s.rnd.IntN(4) == 0 {
+		s.setBack()
+	}
+	stop()
+	s.model.stop()
+	s.log("check")
+	s.check()
+	s.census()
+}
+
+func (s *simulation) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(s.rnd.Int64N(int64(high-low)))
+}
+
+func (s *simulation) anyone() *actor { return s.cast[s.rnd.IntN(len(s.cast))] }
+
+// fault does one thing to the farm.
+func (s *simulation) fault() {
+	a, b := s.anyone(), s.anyone()
+	switch s.rnd.IntN(14) {
+	case 0, 1:
+		s.down(a, "kill", !s.durable, a.die)
+	case 2:
+		s.down(a, "stop", !s.durable, a.finish)
+	case 3:
+		s.down(a, "move", !s.durable, func() {
+			a.die()
+			s.move(a)
+			s.back(a)
+		})
+	case 4:
+		s.down(a, "leave", true, func() { s.leave(a) })
+	case 5:
+		s.down(a, "wipe", true, func() {
+			a.die()
+			a.await()
+			os.RemoveAll(a.conf.Dir)
+		})
+	case 6:
+		var groups [2][]string
+		for _, n := range s.cast {
+			i := s.rnd.IntN(2)
+			groups[i] = append(groups[i], n.ip)
+		}
+		s.log("partition %v", groups)
+		s.net.Partition(groups[:]...)
+	case 7:
+		s.log("cut %s -> %s", a.ip, b.ip)
+		s.net.Cut(a.ip, b.ip)
+	case 8:
+		d := s.between(time.Millisecond, 150*time.Millisecond)
+		s.log("delay %s -> %s by %v", a.ip, b.ip, d)
+		s.net.Delay(a.ip, b.ip, d)
+	case 9:
+		p := s.rnd.Float64()
+		s.log("lose %.0f%% %s -> %s", 100*p, a.ip, b.ip)
+		s.net.Lose(a.ip, b.ip, p)
+	case 10, 11:
+		if s.durable && a.up {
+			s.log("hang the disk of %s", a.conf.Name)
+			a.disk.hang()
+			time.Sleep(s.between(100*time.Millisecond, 10*time.Second))
+			a.freeDisk()
+		}
+	case 12:
+		if len(s.cast) < 7 {
+			s.log("add")
+			n := s.addMachine()
+			n.conf.DeadAfter = deadAfter
+			s.back(n)
+		}
+	case 13:
+		s.log("heal")
+		s.doHeal("")
+	}
+}
+
+// down ends the life of a node, if the farm can bear it. forgets says that the node loses its log by it.
+func (s *simulation) down(a *actor, how string, forgets bool, do func()) {
+	if !a.up || forgets && s.lost {
+		return
+	}
+	s.lost = s.lost || forgets
+	s.log("%s %s", how, a.conf.Name)
+	do()
+}
+
+func (s *simulation) leave(a *actor) {
+	a.up = false
+	a.live.Store(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.Leave(ctx); err != nil {
+		s.log("%s could not leave: %v", a.conf.Name, err)
+	}
+}
+
+func (s *simulation) move(a *actor) {
+	a.await()
+	var net, host int
+	fmt.Sscanf(a.ip, "10.0.%d.%d", &net, &host)
+	a.moveTo(fmt.Sprintf("10.0.%d.%d", net+1, host))
+}
+
+// back starts a node that joins all others.
+func (s *simulation) back(a *actor) {
+	a.conf.Join = nil
+	for _, n := range s.cast {
+		if n != a {
+			a.conf.Join = append(a.conf.Join, n.conf.Listen)
+		}
+	}
+	a.begin()
+}
+
+// repair ends all faults, and the farm must be whole within a bound.
+func (s *simulation) repair() {
+	s.log("repair")
+	s.doHeal("")
+	for _, a := range s.cast {
+		a.freeDisk()
+		if !a.up {
+			s.back(a)
+		}
+	}
+	s.log("leader")
+	s.until(30*time.Second, "somebody leads", func() bool { return s.leads() != nil })
+	s.log("ready")
+	s.ready(s.nodes...)
+	s.until(3*deadAfter, "all have their places", func() bool {
+		leader := s.leads()
+		return leader != nil && len(leader.instance().configuration().Servers) == len(s.cast) &&
+			len(leader.instance().voters()) == oddVoters(len(s.cast), defaultMaxVoters)
+	})
+	s.lost = false
+}
+
+// setBack sets the disk of one node, of a farm that is well, back to what it was some seconds ago.
+func (s *simulation) setBack() {
+	if !s.durable {
+		return
+	}
+	a := s.anyone()
+	s.log("set the disk of %s back", a.conf.Name)
+	a.finish() // a copy under way while the log is written is none
+	s.doCopy(s.named1(a))
+	s.back(a)
+	s.ready(a.labNode)
+	time.Sleep(s.between(time.Second, 5*time.Second))
+	a.die()
+	s.doRestore(s.named1(a))
+	s.back(a)
+	s.ready(a.labNode)
+}
+
+// named1 makes a machine's own name a role.
+func (s *simulation) named1(a *actor) string {
+	s.names[a.conf.Name] = a
+	return a.conf.Name
+}
+
+// readers read through any node, after a barrier: what was acknowledged before it must be there.
+func (s *simulation) readers() (stop func()) {
+	var wg sync.WaitGroup
+	ended := make(chan struct{})
+	for range 2 {
+		rnd := rand.New(rand.NewPCG(s.rnd.Uint64(), 2))
+		nodes := append([]*labNode(nil), s.nodes...)
+		wg.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				case <-s.t.Context().Done(): // the test has failed
+					return
+				case <-time.After(time.Duration(rnd.IntN(200)) * time.Millisecond):
+				}
+				if n := nodes[rnd.IntN(len(nodes))].live.Load(); n != nil {
+					s.readThrough(n)
+				}
+			}
+		})
+	}
+	return func() { close(ended); wg.Wait() }
+}
+
+func (s *simulation) readThrough(n *Node) {
+	acked := s.model.last()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	h := n.Handle("kv")
+	if h.Barrier(ctx) != nil {
+		return
+	}
+	m := h.Local().(*kv)
+	for key, i := range acked {
+		if got := m.get(key); !strings.Contains(","+got, fmt.Sprintf(",%d,", i)) {
+			s.t.Errorf("%s: after a barrier %s reads %s = %s, %d was acknowledged before", time.Since(s.begun), n.cfg.Name, key, got, i)
+		}
+	}
+}

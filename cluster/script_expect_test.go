@@ -52,7 +52,7 @@ func (s *script) doExpect(rest string) {
 		if i < 0 {
 			s.fatalf("there is nothing like %q to expect", left)
 		}
-		name, args = name[:i], left[i:]
+		name = name[:i]
 		args = left[len(name):]
 	}
 	var who []*actor

@@ -13,6 +13,7 @@ import (
 const (
 	transferPatience = 2 * time.Second
 	removePatience   = 5 * time.Second
+	noticePatience   = 500 * time.Millisecond // for the others to hear that this node stops; there may be none
 )
 
 // Close stops the node: "back soon". It hands over leadership first. A durable node stays in the configuration; a memory
@@ -174,7 +175,7 @@ func (n *Node) ask(ctx context.Context, m method, sense func() bool) error {
 func (n *Node) release() (err error) {
 	in := n.instance()
 	if g := n.gossip(); g != nil {
-		n.giveNotice(g, in)
+		n.giveNotice(in)
 		g.stop()
 	}
 	close(n.stopped)
@@ -198,16 +199,22 @@ func (n *Node) release() (err error) {
 	return err
 }
 
-// giveNotice tells the others that a memory node's part in Raft has ended, and its memory with it, if they could not take
-// it out of the configuration: they may have no quorum without it, and then it counts that it is gone for good.
-func (n *Node) giveNotice(g *gossip, in *instance) {
-	if n.durable() || n.dismissed || len(in.configuration().Servers) < 2 || in.stop() != nil {
+// giveNotice tells the others that this node stops, before gossip tells them that it is gone: else it would count as dead. If
+// they could not take a memory node out of the configuration, its part in Raft has ended by then, and its memory with it:
+// they may have no quorum without it, and then it counts that it is gone for good.
+func (n *Node) giveNotice(in *instance) {
+	if !n.durable() && !n.dismissed && len(in.configuration().Servers) > 1 && in.stop() == nil {
+		n.mu.Lock()
+		n.ended = true
+		n.mu.Unlock()
+	}
+	told := make(chan struct{})
+	select {
+	case n.notices <- told: // not from here: two updates at once replace each other, and neither waits to be sent
+	case <-time.After(noticePatience):
 		return
 	}
-	n.mu.Lock()
-	n.ended = true
-	n.mu.Unlock()
-	g.list.UpdateNode(time.Second)
+	<-told
 }
 
 // forgetFarm makes the data directory of a node that has left that of one which has never been a member.

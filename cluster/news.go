@@ -41,9 +41,7 @@ func (n *Node) report(before, s *sighting) {
 		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr, "status", s.status)
 		n.spawn(func() {
 			n.peers.drop(s.node)
-			if s.status == Dead {
-				n.instance().suspectLeader(s.node)
-			}
+			n.instance().suspectLeader(s.node)
 		})
 	}
 }

@@ -75,10 +75,11 @@ type Node struct {
 
 	failOnce sync.Once
 	failure  error
-	failed   chan struct{}   // closed on a permanent refusal
-	metaNews chan struct{}   // holds one: gossip must carry new metadata
-	nameNews chan struct{}   // holds one: another node carries this one's name
-	resets   chan resetOrder // holds one
+	failed   chan struct{}      // closed on a permanent refusal
+	metaNews chan struct{}      // holds one: gossip must carry new metadata
+	notices  chan chan struct{} // closed once gossip has carried the present metadata
+	nameNews chan struct{}      // holds one: another node carries this one's name
+	resets   chan resetOrder    // holds one
 
 	ctx     context.Context // ends when the node begins to stop
 	cancel  context.CancelFunc
@@ -99,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		strangers: map[string]bool{}, end: newEnding(), metaNews: make(chan struct{}, 1), nameNews: make(chan struct{}, 1),
+		strangers: map[string]bool{}, end: newEnding(), metaNews: make(chan struct{}, 1), notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1),
 		resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
@@ -379,6 +380,9 @@ func (n *Node) spread() {
 		case <-n.metaNews:
 			n.endFounding()
 			n.gossip().list.UpdateNode(time.Second) // an error says that it took longer to spread; it still does
+		case told := <-n.notices:
+			n.gossip().list.UpdateNode(noticePatience)
+			close(told)
 		case <-n.ctx.Done():
 			return
 		}

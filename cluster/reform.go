@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/hashicorp/raft"
 )
@@ -142,6 +143,7 @@ func (n *Node) prepareLog(old *instance, state *fsm, server, inc string) error {
 	if err != nil {
 		return err
 	}
+	state.raise(old.fsm.levelInForce())
 	s, index := state.rebase(index, server)
 	return errors.Join(log.seed(s, term, index, server, old.transport), n.keepNewLog(log))
 }
@@ -172,6 +174,16 @@ func (n *Node) takeNewLog() error {
 	if err == nil && ready {
 		_, err = n.dir.Discard(logDir)
 		err = errors.Join(err, n.dir.Rename(newLogDir(n.inc), logDir))
+	}
+	return errors.Join(err, n.clearNewLogs())
+}
+
+// clearNewLogs moves aside what is left of a re-forming that did not come to its end.
+func (n *Node) clearNewLogs() error {
+	left, err := filepath.Glob(n.dir.Path(newLogDir("*")))
+	for _, path := range left {
+		_, discarded := n.dir.Discard(filepath.Base(path))
+		err = errors.Join(err, discarded)
 	}
 	return err
 }
@@ -250,6 +262,14 @@ func (in *instance) replay(last uint64) (*fsm, error) {
 		}
 	}
 	return f, *halted
+}
+
+// raise keeps the protocol level in force from falling: a backup may be older than the present one, and nodes that spoke
+// only what it had were let go since.
+func (f *fsm) raise(level byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.level.Store(max(f.level.Load(), uint32(level)))
 }
 
 // rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.

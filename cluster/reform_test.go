@@ -257,6 +257,10 @@ func TestRestoreBackup(t *testing.T) {
 					t.Error("half a backup was restored")
 				}
 				leader.must("set later 2")
+				if level, err := leader.Finalize(l.ctx(time.Minute)); err != nil || level < 2 {
+					t.Fatalf("level %d, %v", level, err)
+				}
+				l.until(time.Minute, "the level is everywhere", func() bool { return others[1].State().Level == 2 })
 				if err := others[1].Restore(l.ctx(time.Minute), &backup); err != nil {
 					t.Fatal(err)
 				}
@@ -272,6 +276,9 @@ func TestRestoreBackup(t *testing.T) {
 					l.filled(n, "k")
 					if got := n.get("later"); got != "" {
 						t.Errorf("%s has later=%s, which is not in the backup", n.conf.Name, got)
+					}
+					if n.State().Level < 2 {
+						t.Errorf("%s is back at level %d", n.conf.Name, n.State().Level)
 					}
 					n.must("set %s 1", n.conf.Name)
 				}
@@ -300,6 +307,9 @@ func TestReformingInterrupted(t *testing.T) {
 		l.ready(n)
 		if n.get("k") != "v" {
 			t.Error("the state is gone")
+		}
+		if _, err := os.Stat(stranger); err == nil {
+			t.Error("the unfinished log was left where it was")
 		}
 		n.stop()
 		inc := n.inc

@@ -108,3 +108,28 @@ func TestCloseAmongBarriers(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// Who stops has left; who is killed is dead.
+func TestLeftIsNotDead(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		inLab(t, 3, durable, func(l *lab) {
+			status := func(of *labNode) func() bool {
+				return func() bool { return l.nodes[0].directory.get(of.id).status != Alive }
+			}
+			l.nodes[1].stop()
+			l.until(time.Minute, "the stop is known", status(l.nodes[1]))
+			if s := l.nodes[0].directory.get(l.nodes[1].id).status; s != Left {
+				t.Errorf("durable %v: who stopped is %s", durable, s)
+			}
+			l.nodes[1].start()
+			l.ready(l.nodes[1])
+			l.nodes[2].kill()
+			l.until(time.Minute, "the death is known", status(l.nodes[2]))
+			if s := l.nodes[0].directory.get(l.nodes[2].id).status; s != Dead {
+				t.Errorf("durable %v: who was killed is %s", durable, s)
+			}
+			l.nodes[2].start()
+			l.ready(l.nodes...)
+		})
+	}
+}

@@ -128,9 +128,10 @@ func (n *Node) members() []*sighting {
 func (n *Node) estrange(server string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.strangers) < 1000 {
-		n.strangers[server] = true
+	if n.strangers[server] || len(n.strangers) >= 1000 {
+		return
 	}
+	n.strangers[server] = true
 	n.changed.notify()
 }
 
@@ -165,13 +166,6 @@ func (d *directory) get(node string) *sighting {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.newestLocked(node)
-}
-
-// run returns what was heard of one run, nil if nothing was.
-func (d *directory) run(gossip string) *sighting {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.heard[gossip]
 }
 
 // all returns the newest sighting of each node.

@@ -77,9 +77,7 @@ func (n *Node) admit(s *sighting) error {
 		if supersedes(s.cluster, cluster) || supersedes(cluster, s.cluster) {
 			return nil // one of the two is about to join the other
 		}
-		if known := n.directory.run(s.gossip); known != nil && known.cluster == "" {
-			n.estrange(s.server()) // a joiner that went to the other farm; the list would keep it as it was before
-		}
+		n.estrange(s.server()) // a joiner may have gone to the other farm, and older news of it may still come, or be here
 		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.name, s.addr, s.cluster, cluster)
 		n.warnOnce("admit "+s.gossip, "a node of another farm with the same name and secret was refused; "+
 			"to merge the two, stop it, move its data away, and start it with this farm's Join addresses", err)

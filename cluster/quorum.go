@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -30,11 +31,28 @@ func (n *Node) watchQuorum() {
 			since = time.Now()
 		}
 		if d := time.Since(since); d > lossPatience {
+			n.introduce()
 			n.reformItself(in, d)
 		}
 		if d := time.Since(since); d > lossWarning {
 			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes again, or, if too many "+
 				"are lost for good, run farmctl recover", fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.absent(in)))
+		}
+	}
+}
+
+// introduce calls every member that is alive, for what they may have to say at the handshake: a non-voter whose disk was set
+// back is refused by the leader's calls, without being told, and has no reason to call anybody itself.
+func (n *Node) introduce() {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, s := range n.members() {
+		if s.node != n.id && s.status == Alive {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+				defer cancel()
+				n.peers.call(ctx, s.node, methodStatus, nil)
+			})
 		}
 	}
 }

@@ -19,6 +19,10 @@ import (
 // PKI that the operator's tool does not know.
 const infoAdminCA = "webfarm/1 admin authority seed"
 
+// roleOperator is the role that may do everything. A certificate for another role, which may do less, is none for a node
+// that does not know the role.
+const roleOperator = "operator"
+
 // ErrNotAdmin says that a connection for operating the farm showed no certificate for that.
 var ErrNotAdmin = errors.New("the other end showed no certificate for operating a farm")
 
@@ -62,7 +66,7 @@ func (t *Trust) AdminServer(nodeID string) (*Admin, error) {
 
 // AdminClient makes a key and a certificate with which somebody who knows the secret operates the farm.
 func (t *Trust) AdminClient() (*Admin, error) {
-	return t.admin("role", "operator", x509.ExtKeyUsageClientAuth)
+	return t.admin("role", roleOperator, x509.ExtKeyUsageClientAuth)
 }
 
 func (t *Trust) admin(kind, who string, usage x509.ExtKeyUsage) (*Admin, error) {
@@ -107,7 +111,7 @@ func (a *Admin) verify(cs tls.ConnectionState) error {
 	if a.server {
 		kind, usage = "role", x509.ExtKeyUsageClientAuth
 	}
-	farm, nameErr := parseAdminName(cert, kind)
+	farm, who, nameErr := parseAdminName(cert, kind)
 	_, err := cert.Verify(x509.VerifyOptions{Roots: a.trust.admins.roots, CurrentTime: checkedAt,
 		KeyUsages: []x509.ExtKeyUsage{usage}})
 	switch {
@@ -119,25 +123,29 @@ func (a *Admin) verify(cs tls.ConnectionState) error {
 		return ErrWrongSecret
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNotAdmin, err)
+	case a.server && who != roleOperator:
+		return fmt.Errorf("%w: this node knows nothing of the role %q", ErrNotAdmin, who)
 	}
 	return nil
 }
 
 const adminPrefix = "webfarm://admin/"
 
-// parseAdminName returns the farm in webfarm://admin/FARM/KIND/WHO, where KIND is node for a node that answers and role
-// for who operates the farm.
-func parseAdminName(cert *x509.Certificate, kind string) (farm string, err error) {
+// parseAdminName returns what webfarm://admin/FARM/KIND/WHO says, where KIND is node for a node that answers and role for
+// who operates the farm.
+func parseAdminName(cert *x509.Certificate, kind string) (farm, who string, err error) {
 	if len(cert.URIs) != 1 {
-		return "", ErrNotAdmin
+		return "", "", ErrNotAdmin
 	}
 	rest, ok := strings.CutPrefix(cert.URIs[0].String(), adminPrefix)
 	parts := strings.Split(rest, "/")
 	if !ok || len(parts) != 3 || parts[1] != kind || slices.Contains(parts, "") {
-		return "", ErrNotAdmin
+		return "", "", ErrNotAdmin
 	}
-	if farm, err = url.PathUnescape(parts[0]); err != nil || farm == "" {
-		return "", ErrNotAdmin
+	farm, err1 := url.PathUnescape(parts[0])
+	who, err2 := url.PathUnescape(parts[2])
+	if err1 != nil || err2 != nil || farm == "" {
+		return "", "", ErrNotAdmin
 	}
-	return farm, nil
+	return farm, who, nil
 }

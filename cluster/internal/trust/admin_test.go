@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"testing"
@@ -40,6 +41,10 @@ func TestAdminHandshake(t *testing.T) {
 	bare := client.Config(proto)
 	bare.Certificates = nil
 	peer := newIdentity(t, shop, "n2")
+	scoped, err := shop.admin("role", "publish", x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		client, server *tls.Config
 		cerr, serr     error // what each end says by itself
@@ -50,6 +55,7 @@ func TestAdminHandshake(t *testing.T) {
 		"another secret":                {otherClient.Config(proto), server.Config(proto), ErrWrongSecret, nil},
 		"another farm":                  {depotClient.Config(proto), server.Config(proto), ErrWrongFarm, nil},
 		"a node as operator":            {server.Config(proto), server.Config(proto), ErrNotAdmin, nil},
+		"a role of a later version":     {scoped.Config(proto), server.Config(proto), nil, ErrNotAdmin},
 		"a peer's certificate":          {unverified(peer.Client(proto, "")), server.Config(proto), nil, ErrNotAdmin},
 		"a peer that checks":            {peer.Client(proto, ""), server.Config(proto), ErrNotPeer, nil},
 		"an operator among peers":       {unverified(client.Config(proto)), peer.Server(proto), nil, ErrNotPeer},

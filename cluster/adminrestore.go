@@ -34,7 +34,7 @@ func (n *Node) serveRestore(c *adminwire.Conn, req adminwire.Request) error {
 	ctx, cancel := context.WithTimeout(n.ctx, restorePatience)
 	defer cancel()
 	n.log.Warn("an operator has this farm go on with a backup", "of", s.header.Farm, "taken", s.header.Taken, "index", s.header.Index)
-	if err := n.restoreFrom(ctx, s.file); err != nil {
+	if err := n.restoreFrom(ctx, req.Cluster, s.file); err != nil {
 		return err
 	}
 	return c.Send(adminwire.KindAnswer, admin.Restored{ClusterID: n.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
@@ -55,9 +55,11 @@ func (n *Node) replaceable(req adminwire.Request) error {
 	return nil
 }
 
-func (n *Node) restoreFrom(ctx context.Context, src io.Reader) error {
-	err := n.Restore(ctx, src)
+func (n *Node) restoreFrom(ctx context.Context, cluster string, src io.Reader) error {
+	err := n.restore(ctx, cluster, src)
 	switch {
+	case errors.Is(err, ErrHeldBack), errors.Is(err, errFarmChanged):
+		return adminwire.Failed(admin.ErrRefused, "%v", err)
 	case errors.Is(err, ErrVersion):
 		return adminwire.Failed(admin.ErrUnsupported, "the backup holds what this program does not know: %v", err)
 	case errors.Is(err, errMalformed), errors.Is(err, io.ErrUnexpectedEOF):

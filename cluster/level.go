@@ -41,18 +41,8 @@ type levels struct {
 func (n *Node) levels() levels {
 	in := n.instance()
 	v := levels{force: in.fsm.levelInForce(), common: n.cfg.maxLevel, most: n.cfg.maxLevel}
-	speaks := map[string]byte{}
-	for _, srv := range in.configuration().Servers {
-		speaks[nodeOf(string(srv.ID))] = 0 // until it is seen below
-	}
-	names := map[string]string{}
-	for _, s := range n.members() {
-		if _, configured := speaks[s.node]; configured || s.status == Alive {
-			speaks[s.node], names[s.node] = s.maxProtocol, s.name
-			v.absent = v.absent || configured && s.status != Alive
-		}
-	}
-	speaks[n.id], names[n.id] = n.cfg.maxLevel, n.cfg.Name
+	speaks, names, absent := n.spokenBy(in)
+	v.absent = absent
 	for _, m := range speaks {
 		v.common, v.most = min(v.common, m), max(v.most, m)
 	}
@@ -68,6 +58,35 @@ func (n *Node) levels() levels {
 	v.common = max(v.common, v.force)
 	slices.Sort(v.behind)
 	return v
+}
+
+// spokenBy returns the highest level that each member speaks, 0 if it was never seen, and its name, by NodeID; and whether a
+// configured one is known not to be alive.
+func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]string, absent bool) {
+	speaks, names = map[string]byte{}, map[string]string{}
+	for _, srv := range in.configuration().Servers {
+		speaks[nodeOf(string(srv.ID))] = 0 // until it is seen below
+	}
+	for _, s := range n.members() {
+		if _, configured := speaks[s.node]; configured || s.status == Alive {
+			speaks[s.node], names[s.node] = s.maxProtocol, s.name
+			absent = absent || configured && s.status != Alive
+		}
+	}
+	speaks[n.id], names[n.id] = n.cfg.maxLevel, n.cfg.Name
+	return speaks, names, absent
+}
+
+// below returns the members that were seen and do not speak a level, with what they speak.
+func (n *Node) below(level byte) (behind []string) {
+	speaks, names, _ := n.spokenBy(n.instance())
+	for _, node := range sortedKeys(speaks) {
+		if m := speaks[node]; m > 0 && m < level {
+			behind = append(behind, fmt.Sprintf("%s, which speaks up to %d", names[node], m))
+		}
+	}
+	slices.Sort(behind)
+	return behind
 }
 
 // Finalize puts the highest protocol level in force that all members speak, and returns the level in force. From then on

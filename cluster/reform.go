@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/raft"
 )
@@ -27,18 +28,32 @@ type reforming struct {
 //
 // It returns once this node has the new state. An error before that leaves everything as it was. What is acknowledged
 // while the farm changes over may be lost, like everything since the backup: stop writing before.
+//
+// A state that works at a higher protocol level than some member speaks is refused by an error that wraps ErrHeldBack: that
+// member could not join any more.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
-	state, _ := n.detachedState()
-	if err := state.Restore(io.NopCloser(r)); err != nil {
-		return fmt.Errorf("cluster: restore: %w", err)
-	}
-	if n.cfg.Role != Ordinary {
-		return fmt.Errorf("cluster: restore: %w: a node with the role %q never votes", errNotReformed, n.cfg.Role)
-	}
-	if err := n.reformOrder(ctx, state); err != nil {
+	if err := n.restore(ctx, "", r); err != nil {
 		return fmt.Errorf("cluster: restore: %w", err)
 	}
 	return nil
+}
+
+// restore is Restore if the farm's cluster ID, once all of r is there, is cluster; "" is any.
+func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
+	if n.cfg.Role != Ordinary {
+		return fmt.Errorf("%w: a node with the role %q never votes", errNotReformed, n.cfg.Role)
+	}
+	state, _ := n.detachedState()
+	if err := state.Restore(io.NopCloser(r)); err != nil {
+		return err
+	}
+	if level := state.levelInForce(); level > n.fsm().levelInForce() {
+		if behind := n.below(level); len(behind) > 0 {
+			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer program there first",
+				ErrHeldBack, level, strings.Join(behind, "; "))
+		}
+	}
+	return n.reformOrder(ctx, cluster, state)
 }
 
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
@@ -49,14 +64,19 @@ func (n *Node) detachedState() (f *fsm, halted *error) {
 	return f, halted
 }
 
-// reformOrder has this node re-form the farm, and waits for it.
-func (n *Node) reformOrder(ctx context.Context, state *fsm) error {
-	if n.self().cluster == "" {
+// reformOrder has this node re-form the farm, and waits for it. cluster is the cluster ID that the farm must have; "" is
+// any.
+func (n *Node) reformOrder(ctx context.Context, cluster string, state *fsm) error {
+	server := n.instance().server // first: with another farm, it is another one
+	switch now := n.self().cluster; {
+	case now == "":
 		return fmt.Errorf("%w: this node belongs to no farm yet", errNotReformed)
+	case cluster != "" && cluster != now:
+		return fmt.Errorf("%w: it was %s and is %s", errFarmChanged, cluster, now)
 	}
 	r := &reforming{state: state, done: make(chan error, 1)}
 	select {
-	case n.resets <- resetOrder{server: n.instance().server, reform: r}:
+	case n.resets <- resetOrder{server: server, reform: r}:
 	case <-n.ctx.Done():
 		return ErrClosed
 	case <-ctx.Done():

@@ -292,7 +292,7 @@ func TestReformingFails(t *testing.T) {
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
 		state := newFSM(map[string]func() StateMachine{"kv": full}, func(uint64) {}, func(error) {})
-		if err := leader.reformOrder(l.ctx(time.Minute), state); !errors.Is(err, errNotReformed) || !errors.Is(err, errUnwritable) {
+		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, errNotReformed) || !errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
 		}
 		for i, n := range l.nodes {

@@ -393,7 +393,7 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 	if !ready {
 		return errNotReformed
 	}
-	return n.reformOrder(ctx, nil)
+	return n.reformOrder(ctx, cluster, nil)
 }
 
 func boolByte(b bool) byte {

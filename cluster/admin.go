@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
@@ -19,7 +22,8 @@ import (
 
 const (
 	operatorIdle = 30 * time.Second // for one piece of what an operator sends, or takes
-	operateLimit = time.Minute      // for what is done in between
+	operateLimit = 25 * time.Second // for what is done in between; an operator's tool waits for 30 s
+	recoverLimit = time.Minute      // the same for a recovery, for which it waits longer
 	maxOperators = 16               // connections at once
 
 	finalizePatience = 10 * time.Second
@@ -93,7 +97,11 @@ func (n *Node) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
 	case adminwire.VerbRestore:
 		return n.serveRestore(c, req)
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, operateLimit)
+	limit := operateLimit
+	if req.Verb == adminwire.VerbRecover {
+		limit = recoverLimit
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, limit)
 	defer cancel()
 	answer, err := n.operate(ctx, req)
 	if err != nil {
@@ -158,11 +166,24 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 	return adminwire.Unpack(out, nil)
 }
 
-// answerOperate does what another node passes on.
-func (n *Node) answerOperate(ctx context.Context, payload []byte) ([]byte, error) {
+// knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is heard.
+func (n *Node) knows(server string) bool {
+	if s := n.directory.get(nodeOf(server)); s != nil && s.status == Alive && s.server() == server {
+		return true
+	}
+	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool { return string(srv.ID) == server })
+}
+
+// answerOperate does what another member passes on. A certificate for the peer port is not enough for that: who has one of
+// an authority outside (PeerTLS), and not the farm's secret, cannot be configured, nor be heard in gossip.
+func (n *Node) answerOperate(ctx context.Context, from hello, payload []byte) ([]byte, error) {
 	var req adminwire.Request
 	if err := json.Unmarshal(payload, &req); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if !n.knows(from.source) {
+		return adminwire.Pack(nil, adminwire.Failed(admin.ErrRefused, "%s does not know the node that passes this on as a member; "+
+			"name another one by -node, such as %s", n.cfg.Name, n.Addr())), nil
 	}
 	n.log.Info("an operator asks", "verb", req.Verb, "node", req.Node)
 	switch req.Verb {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // operator returns a client on a machine of its own that knows all nodes of the lab.
@@ -159,7 +162,7 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 			return m.Status == admin.Dead
 		})
 		err := op.At(live.conf.Listen).Leave(l.ctx(time.Minute), l.nodes[1].ID())
-		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "2 voters and 1 of them alive") {
+		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "2 voters and 1 of them alive, and not about to stop") {
 			t.Errorf("the second of three voters to go: %v", err)
 		}
 		if err := op.At(live.conf.Listen).Leave(l.ctx(time.Minute), dead.ID()); !errors.Is(err, admin.ErrRefused) ||
@@ -185,6 +188,68 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 		dead.start() // it was not told; it is taken in again
 		l.ready(dead)
 	})
+}
+
+// One after the other: two that leave at once could each count on the other.
+func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
+	inLab(t, 3, true, func(l *lab) {
+		l.leader()
+		first, asked := l.nodes[0], l.nodes[1]
+		first.setLeaving()
+		l.until(time.Minute, "it is known", func() bool {
+			m, _ := l.farm(asked).Find(first.ID())
+			return m.Leaving
+		})
+		err := l.operator().At(asked.conf.Listen).Leave(l.ctx(time.Minute), l.nodes[2].ID())
+		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "wait until those that leave are gone") {
+			t.Errorf("the second of three at once: %v", err)
+		}
+	})
+}
+
+// A certificate for the peer port makes no operator by way of what nodes pass on to each other.
+func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
+	ca := newAuthority(t)
+	asked := make(chan struct{}, 2)
+	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1"), OnLeave: func() { asked <- struct{}{} }})
+	ready(t, n)
+	tr, err := trust.New("webfarm", []string{admin.NewSecret()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := tr.Own(ca.node("mallory"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := port.Open(port.System{}, "127.0.0.1:0", id, testLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	c, err := p.Dial(within(t, 10*time.Second), n.Addr(), protoRPC, "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	h := hello{level: levelFirst, code: code(protocolMax), cluster: n.State().ClusterID, source: "mallory.0123", last: 1 << 40}
+	if err := writeHello(c, h); err != nil {
+		t.Fatal(err)
+	}
+	if ack, err := readHello(c); err != nil || ack.code != codeOK {
+		t.Fatalf("%v, %v", ack, err)
+	}
+	b := `{"verb":"leave","node":"n1"}`
+	if err := writeFrame(bufio.NewWriter(c), 1, byte(methodOperate), []byte(b)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, out, err := readFrame(bufio.NewReader(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := adminwire.Unpack(out, nil); !errors.Is(err, admin.ErrRefused) || len(asked) > 0 {
+		t.Errorf("who is no member had a node leave: %v, %d", err, len(asked))
+	}
 }
 
 // The program decides what leaving takes.
@@ -237,6 +302,18 @@ func TestBackup(t *testing.T) {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
 	})
+}
+
+// A disk that is full is no connection that was lost.
+func TestBackupToAFullDisk(t *testing.T) {
+	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
+	ready(t, n)
+	r, w := io.Pipe()
+	r.CloseWithError(errUnwritable)
+	_, err := loopbackOperator(t, n, testSecret, nil).Backup(within(t, time.Minute), w)
+	if !errors.Is(err, errUnwritable) || errors.Is(err, admin.ErrInterrupted) {
+		t.Errorf("%v, want what the writer said", err)
+	}
 }
 
 // A connection that is cut in the middle of a backup gives an error, wherever that is.

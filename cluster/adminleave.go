@@ -19,15 +19,15 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 			"remove it: farmctl leave -dead %s", m.name, m.status, m.name)
 	}
 	s := n.situation()
-	voters, living := majority(s.servers, m.node, s.lives)
+	voters, living := majority(s.servers, m.node, s.stays)
 	switch {
 	case len(s.servers) > 1 && voters == 0:
 		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes", m.name)
 	case len(s.servers) <= 1:
 		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.name)
 	case living <= voters/2:
-		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive: no majority, "+
-			"so no more writes; bring another one back first", m.name, voters, living)
+		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive, and "+
+			"not about to stop: no majority, so no more writes; bring another one back first, or wait until those that leave are gone", m.name, voters, living)
 	}
 	if m.node != n.id {
 		return n.passOn(ctx, m.node, req)
@@ -40,6 +40,12 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 func (s *situation) lives(server string) bool {
 	n := s.node(nodeOf(server))
 	return server == s.self || n != nil && n.status == Alive && n.server() == server
+}
+
+// stays reports whether it is there and not about to stop.
+func (s *situation) stays(server string) bool {
+	n := s.node(nodeOf(server))
+	return s.lives(server) && (n == nil || !n.leaving)
 }
 
 // wanted returns the member whom an operator means.

@@ -435,7 +435,7 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 	case methodFinalize:
 		return n.answerFinalize(ctx)
 	case methodOperate:
-		return n.answerOperate(ctx, payload)
+		return n.answerOperate(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }

@@ -85,6 +85,7 @@ func (c *Client) Farm(ctx context.Context) (f Farm, err error) {
 	if err == nil {
 		c.learn(f)
 	}
+	f.HeldBack, f.Members = append([]string{}, f.HeldBack...), append([]Member{}, f.Members...) // never null for scripts
 	return f, err
 }
 
@@ -106,7 +107,7 @@ func (c *Client) Finalize(ctx context.Context) (f Finalized, err error) {
 }
 
 // Backup writes a backup of the replicated state of the node that answers to w, and returns its header. It is checked on
-// the way: an error says that what was written is no backup.
+// the way: an error says that what was written is no backup. An error of w is returned as it is.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (h backup.Header, err error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -116,14 +117,32 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (h backup.Header, err 
 	if err := conn.Send(adminwire.KindRequest, adminwire.Request{Verb: adminwire.VerbBackup}); err != nil {
 		return h, interrupted(ctx, err)
 	}
-	r, err := backup.NewReader(io.TeeReader(conn.Chunks(), w))
-	if err != nil {
-		return h, interrupted(ctx, err)
+	to := &target{dst: w}
+	r, err := backup.NewReader(io.TeeReader(conn.Chunks(), to))
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
 	}
-	if _, err := io.Copy(io.Discard, r); err != nil {
+	switch {
+	case to.err != nil:
+		return h, fmt.Errorf("write the backup: %w", to.err)
+	case err != nil:
 		return h, interrupted(ctx, err)
 	}
 	return r.Header(), interrupted(ctx, conn.Answer(nil))
+}
+
+// target keeps an error of what is written, to tell it from one of what is read.
+type target struct {
+	dst io.Writer
+	err error
+}
+
+func (t *target) Write(p []byte) (n int, err error) {
+	n, err = t.dst.Write(p)
+	if t.err == nil {
+		t.err = err
+	}
+	return n, err
 }
 
 // Survey asks every server that the farm has what it holds. It changes nothing and needs no quorum.
@@ -135,7 +154,7 @@ func (c *Client) Survey(ctx context.Context) (s Survey, err error) {
 // vote: they are given up, and what they alone held is lost. cluster is the cluster ID of the Survey that this was decided
 // on. ErrRefused says that there is a quorum, or that somebody is silent and not in lost.
 func (c *Client) Recover(ctx context.Context, cluster string, lost []string) (r Recovered, err error) {
-	return r, c.ask(ctx, adminwire.Request{Verb: adminwire.VerbRecover, Cluster: cluster, Lost: lost}, &r)
+	return r, c.askFor(ctx, max(c.cfg.Timeout, patienceRecover), adminwire.Request{Verb: adminwire.VerbRecover, Cluster: cluster, Lost: lost}, &r)
 }
 
 // Restore replaces the state of the farm by the backup that src holds. cluster is the cluster ID of the farm as it was
@@ -187,8 +206,15 @@ func (s *source) Read(p []byte) (n int, err error) {
 // patienceRestore is how long a node may take to put a backup in place.
 const patienceRestore = 5 * time.Minute
 
+// patienceRecover is how long the members may take to stand down for one of them: those that are lost cost time.
+const patienceRecover = 90 * time.Second
+
 // ask sends a request to the first node that can be reached, and takes its answer.
 func (c *Client) ask(ctx context.Context, req adminwire.Request, v any) error {
+	return c.askFor(ctx, c.cfg.Timeout, req, v)
+}
+
+func (c *Client) askFor(ctx context.Context, patience time.Duration, req adminwire.Request, v any) error {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
@@ -197,6 +223,7 @@ func (c *Client) ask(ctx context.Context, req adminwire.Request, v any) error {
 	if err := conn.Send(adminwire.KindRequest, req); err != nil {
 		return interrupted(ctx, err)
 	}
+	conn.Patience(patience)
 	return interrupted(ctx, conn.Answer(v))
 }
 

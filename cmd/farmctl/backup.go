@@ -26,7 +26,7 @@ quorum, the backup holds everything acknowledged before it began. The file appea
 whole, checked and on disk; "-" is standard output, where the exit code must be looked at. Sessions are in it in the
 clear: keep it safe.
 
-With -verify: reads a backup, checks all of it, and says what is in it. That needs no farm.`,
+With -verify: reads a backup, "-" from standard input, checks all of it, and says what is in it. That needs no farm.`,
 		define: func(c *call) func(context.Context) error {
 			verify := c.flags.Bool("verify", false, "check a backup; needs no farm")
 			overwrite := c.flags.Bool("overwrite", false, "replace FILE if it exists")
@@ -125,12 +125,16 @@ func syncFolder(path string) {
 }
 
 func (c *call) verifyBackup(name string) error {
-	file, err := os.Open(name)
-	if err != nil {
-		return err
+	src := c.in
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		src = file
 	}
-	defer file.Close()
-	h, n, err := backup.Verify(file)
+	h, n, err := backup.Verify(src)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -144,6 +145,9 @@ func TestBackup(t *testing.T) {
 		t.Errorf("to standard output: code %d, %s, %v", got.code, got.err, err)
 	}
 	want(t, codeDone, "488.4 KiB in jar", "backup", "-verify", streamed)
+	if got := ctlAs(t, console{in: bytes.NewReader(good)}, "backup", "-verify", "-"); got.code != codeDone || !strings.Contains(got.out, "488.4 KiB") {
+		t.Errorf("from standard input: %+v", got)
+	}
 	if got := ctlAs(t, console{shows: true}, "backup", "-"); got.code != codeUsage || got.out != "" {
 		t.Errorf("to a terminal: %+v", got)
 	}
@@ -190,6 +194,26 @@ func TestRestore(t *testing.T) {
 	}
 	want(t, codeRefused, "has a quorum", "recover")
 	want(t, codeDone, "nothing to recover", "recover", "-look")
+}
+
+// A node that waits for its farm may find one with other state than was looked at, which is none.
+func TestRestoreBeforeThereIsAFarm(t *testing.T) {
+	clean(t)
+	file := filepath.Join(t.TempDir(), "jar.backup")
+	open(t, cluster.Config{Name: "n1"})
+	want(t, codeDone, "a whole backup", "backup", file)
+	n, err := cluster.Open(t.Context(), cluster.Config{Name: "n2", Join: []string{"127.0.0.1:1"}, Logger: slog.New(slog.DiscardHandler),
+		Machines: map[string]func() cluster.StateMachine{"jar": newJar}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	t.Setenv("FARM_JOIN", n.Addr())
+	want(t, codeRefused, "does not belong to a farm yet", "restore", "-yes", file)
+	got := ctl(t, "members", "-json")
+	if got.code != codeDone || strings.Contains(got.out, "null") {
+		t.Errorf("lists are lists, empty or not: %+v", got)
+	}
 }
 
 // What is left of a backup whose connection was cut off: nothing.

@@ -45,7 +45,7 @@ func (c *call) finalize(ctx context.Context, yes bool) error {
 		for _, who := range f.HeldBack {
 			fmt.Fprintf(c.err, "No further, because of %s.\n", printable(who))
 		}
-		if err := c.confirm(yes, f.Name); err != nil {
+		if err := c.confirm(ctx, yes, f.Name); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,9 @@ func (c *call) leave(ctx context.Context, name string, dead bool, wait time.Dura
 		return err
 	}
 	m, ok := f.Find(name)
+	if dead {
+		m, ok = findGone(f, name)
+	}
 	if !ok {
 		return fmt.Errorf("farm %s has %w %q: farmctl members lists them", f.Name, admin.ErrNoMember, name)
 	}
@@ -56,6 +59,16 @@ func (c *call) leave(ctx context.Context, name string, dead bool, wait time.Dura
 		}
 	}
 	return c.sayLeft(m, dead, wait > 0)
+}
+
+// findGone is Find for one that is gone, though a live one may have taken its name by now.
+func findGone(f admin.Farm, name string) (admin.Member, bool) {
+	for _, m := range f.Members {
+		if m.Name == name && m.Status != admin.Alive {
+			return m, true
+		}
+	}
+	return f.Find(name)
 }
 
 // left is what leave prints for scripts.
@@ -102,8 +115,8 @@ func (c *call) awaitGone(ctx context.Context, client *admin.Client, m admin.Memb
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s was asked to leave and is still a member after %v; it may be finishing requests: "+
-				"look at farmctl members, and at its log", nameOf(m), wait)
+			return fmt.Errorf("%s was asked to leave and was still a member when farmctl stopped waiting; it may be finishing "+
+				"requests: look at farmctl members, and at its log", nameOf(m))
 		}
 	}
 }

@@ -181,7 +181,7 @@ func TestConfirm(t *testing.T) {
 	for typed, want := range map[string]error{"shop\n": nil, "  shop  \n": nil, "shop": nil, "shopping\n": errDeclined, "yes\n": errDeclined, "": errDeclined} {
 		var shown bytes.Buffer
 		c := &call{console: console{in: strings.NewReader(typed), err: &shown, asks: true}}
-		if err := c.confirm(false, "shop"); err != want {
+		if err := c.confirm(t.Context(), false, "shop"); err != want {
 			t.Errorf("%q typed: %v, want %v", typed, err, want)
 		}
 		if !strings.Contains(shown.String(), "Type shop") {
@@ -189,11 +189,19 @@ func TestConfirm(t *testing.T) {
 		}
 	}
 	c := &call{console: console{in: strings.NewReader("shop\n")}}
-	if err := c.confirm(false, "shop"); !errors.Is(err, errUsage) {
+	if err := c.confirm(t.Context(), false, "shop"); !errors.Is(err, errUsage) {
 		t.Errorf("nobody there to ask: %v", err)
 	}
-	if err := c.confirm(true, "shop"); err != nil {
+	if err := c.confirm(t.Context(), true, "shop"); err != nil {
 		t.Errorf("-yes: %v", err)
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	silent, w := io.Pipe()
+	defer w.Close()
+	c = &call{console: console{in: silent, err: io.Discard, asks: true}}
+	if err := c.confirm(interrupted, false, "shop"); err != errDeclined {
+		t.Errorf("interrupted: %v", err)
 	}
 }
 
@@ -325,6 +333,17 @@ func TestSize(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 19: "1.5 MiB", 7 << 30: "7.0 GiB"} {
 		if got := size(n); got != want {
 			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+// A dead member is meant by -dead, also if a live one has its name by now: to be told "have it leave" would cost that one.
+func TestFindGone(t *testing.T) {
+	f := admin.Farm{Members: []admin.Member{{ID: "1", Name: "n1", Status: admin.Alive}, {ID: "2", Name: "n1", Status: admin.Dead},
+		{ID: "3", Name: "n3", Status: admin.Alive}}}
+	for name, want := range map[string]string{"n1": "2", "1": "1", "2": "2", "n3": "3", "n4": ""} {
+		if m, ok := findGone(f, name); m.ID != want || ok != (want != "") {
+			t.Errorf("%s: %+v, want %q", name, m, want)
 		}
 	}
 }

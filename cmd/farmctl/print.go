@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,7 +64,7 @@ func size(n int64) string {
 }
 
 // confirm asks a person to type word, unless yes says that they have decided. Without a person to ask, it is an error.
-func (c *call) confirm(yes bool, word string) error {
+func (c *call) confirm(ctx context.Context, yes bool, word string) error {
 	if yes {
 		return nil
 	}
@@ -71,12 +72,22 @@ func (c *call) confirm(yes bool, word string) error {
 		return usage("this asks before it does anything: run it on a terminal, or say -yes")
 	}
 	fmt.Fprintf(c.err, "Type %s to go on: ", word)
-	line, err := bufio.NewReader(c.in).ReadString('\n')
-	if err != nil && err != io.EOF {
+	typed := make(chan error, 1)
+	go func() { // nothing ends a read from a terminal: at an interrupt it is left to the end of the process
+		line, err := bufio.NewReader(c.in).ReadString('\n')
+		if err == nil || err == io.EOF {
+			err = nil
+			if strings.TrimSpace(line) != word {
+				err = errDeclined
+			}
+		}
+		typed <- err
+	}()
+	select {
+	case err := <-typed:
 		return err
-	}
-	if strings.TrimSpace(line) != word {
+	case <-ctx.Done():
+		fmt.Fprintln(c.err)
 		return errDeclined
 	}
-	return nil
 }

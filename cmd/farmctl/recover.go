@@ -68,7 +68,7 @@ func (c *call) recover(ctx context.Context, o recoverOptions) error {
 			return err
 		}
 		fmt.Fprintf(c.err, "\nTo go on without them, for good:\n")
-		if err := c.confirm(false, s.Farm); err != nil {
+		if err := c.confirm(ctx, false, s.Farm); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,10 @@ func (c *call) restore(ctx context.Context, name string, yes, foreign bool, wait
 	if err != nil {
 		return err
 	}
-	if err := c.mayReplace(name, h, n, f, yes, foreign); err != nil {
+	if f.ClusterID == "" {
+		return fmt.Errorf("%w: the node that answers does not belong to a farm yet: start the others that it expects", admin.ErrRefused)
+	}
+	if err := c.mayReplace(ctx, name, h, n, f, yes, foreign); err != nil {
 		return err
 	}
 	p := c.progress()
@@ -96,7 +99,7 @@ func ordinary(ctx context.Context, client *admin.Client) (admin.Farm, *admin.Cli
 }
 
 // mayReplace shows what is about to happen, and asks.
-func (c *call) mayReplace(name string, h backup.Header, n int64, f admin.Farm, yes, foreign bool) error {
+func (c *call) mayReplace(ctx context.Context, name string, h backup.Header, n int64, f admin.Farm, yes, foreign bool) error {
 	if yes && !foreign && h.Farm != f.Name {
 		return usage("%s is a backup of farm %q, and this is %q; if that is meant, say -foreign", name, h.Farm, f.Name)
 	}
@@ -114,7 +117,7 @@ func (c *call) mayReplace(name string, h backup.Header, n int64, f admin.Farm, y
 		fmt.Fprintf(c.err, "\nThe backup is of another farm, %s.\n", printable(h.Farm))
 	}
 	fmt.Fprintf(c.err, "\nWhat farm %s has now will be replaced, on every member.\n", printable(f.Name))
-	return c.confirm(false, f.Name)
+	return c.confirm(ctx, false, f.Name)
 }
 
 // await waits until the farm is the one called cluster and those of members that are alive are in it, and returns what it

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -414,6 +415,35 @@ func TestStrangersDoNotOperate(t *testing.T) {
 	}
 	if _, err := c.At("127.0.0.1:1").Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrUnreachable) {
 		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// A node that goes away, or takes no operators, has said nothing about who may operate.
+func TestGoneIsNotUnauthorized(t *testing.T) {
+	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
+	id, err := n.trust.AdminServer("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", id.Config("webfarm-admin/1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			c.(*tls.Conn).Handshake()
+			c.Close()
+		}
+	}()
+	op := loopbackOperator(t, n, testSecret, nil)
+	_, err = op.At(l.Addr().String()).Farm(within(t, time.Minute))
+	if !errors.Is(err, admin.ErrUnreachable) || errors.Is(err, admin.ErrNotAuthorized) {
+		t.Errorf("one that stops in the middle: %v", err)
+	}
+	n.operators.Close()
+	if _, err := op.Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrUnsupported) || errors.Is(err, admin.ErrNotAuthorized) {
+		t.Errorf("one that takes no operators: %v", err)
 	}
 }
 

@@ -281,7 +281,9 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
 	case errors.Is(err, trust.ErrNotAdmin):
 		return nil, fmt.Errorf("%w: the node at %s does not take operators; its version may be older", ErrUnsupported, addr)
-	case errors.Is(err, port.ErrRefused) || strings.Contains(err.Error(), "remote error: tls"):
+	case strings.Contains(err.Error(), "remote error: tls: no application protocol"):
+		return nil, fmt.Errorf("%w: the node at %s does not take operators: it stops just now, or its version is older", ErrUnsupported, addr)
+	case strings.Contains(err.Error(), "remote error: tls"): // else it just went away
 		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
 	}
 	return nil, err

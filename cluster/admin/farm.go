@@ -55,8 +55,12 @@ type Member struct {
 	Lag     uint64 `json:"lag"`     // entries that the foremost member has applied and this one has not
 }
 
-// Find returns the member whose name or NodeID is s. A live one goes before those that are gone.
+// Find returns the member whose name or NodeID is s. A live one goes before those that are gone. "" is nobody, also where a
+// member's name is not known.
 func (f Farm) Find(s string) (Member, bool) {
+	if s == "" {
+		return Member{}, false
+	}
 	var found []Member
 	for _, m := range f.Members {
 		if m.ID == s {

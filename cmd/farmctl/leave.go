@@ -64,7 +64,7 @@ func (c *call) leave(ctx context.Context, name string, dead bool, wait time.Dura
 // findGone is Find for one that is gone, though a live one may have taken its name by now.
 func findGone(f admin.Farm, name string) (admin.Member, bool) {
 	for _, m := range f.Members {
-		if m.Name == name && m.Status != admin.Alive {
+		if name != "" && m.Name == name && m.Status != admin.Alive {
 			return m, true
 		}
 	}

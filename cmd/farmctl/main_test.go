@@ -340,8 +340,8 @@ func TestSize(t *testing.T) {
 // A dead member is meant by -dead, also if a live one has its name by now: to be told "have it leave" would cost that one.
 func TestFindGone(t *testing.T) {
 	f := admin.Farm{Members: []admin.Member{{ID: "1", Name: "n1", Status: admin.Alive}, {ID: "2", Name: "n1", Status: admin.Dead},
-		{ID: "3", Name: "n3", Status: admin.Alive}}}
-	for name, want := range map[string]string{"n1": "2", "1": "1", "2": "2", "n3": "3", "n4": ""} {
+		{ID: "3", Name: "n3", Status: admin.Alive}, {ID: "4", Status: admin.Unknown}}}
+	for name, want := range map[string]string{"n1": "2", "1": "1", "2": "2", "n3": "3", "n4": "", "": ""} {
 		if m, ok := findGone(f, name); m.ID != want || ok != (want != "") {
 			t.Errorf("%s: %+v, want %q", name, m, want)
 		}

@@ -21,10 +21,11 @@ import (
 // request is about, it passes on to that one.
 
 const (
-	operatorIdle = 30 * time.Second // for one piece of what an operator sends, or takes
-	operateLimit = 25 * time.Second // for what is done in between; an operator's tool waits for 30 s
-	recoverLimit = time.Minute      // the same for a recovery, for which it waits longer
-	maxOperators = 16               // connections at once
+	operatorIdle   = 30 * time.Second // for one piece of what an operator sends, or takes
+	operateLimit   = 25 * time.Second // for what is done in between; an operator's tool waits for 30 s
+	recoverLimit   = time.Minute      // the same for a recovery, for which it waits longer
+	maxOperators   = 16               // connections at once
+	refusePatience = time.Second      // for one too many to take that as an answer
 
 	finalizePatience = 10 * time.Second
 )
@@ -47,7 +48,7 @@ func (n *Node) acceptOperators() {
 	if n.operators == nil {
 		return
 	}
-	slots := make(chan struct{}, maxOperators)
+	slots, waiting := make(chan struct{}, maxOperators), make(chan struct{}, maxOperators)
 	for {
 		c, err := n.operators.Accept()
 		if err != nil {
@@ -55,15 +56,31 @@ func (n *Node) acceptOperators() {
 		}
 		select {
 		case slots <- struct{}{}:
+			n.wg.Go(func() {
+				defer func() { <-slots }()
+				n.serveOperator(c)
+			})
+			continue
+		default:
+		}
+		select {
+		case waiting <- struct{}{}:
+			n.wg.Go(func() {
+				defer func() { <-waiting }()
+				n.refuseOperator(c)
+			})
 		default:
 			c.Close()
-			continue
 		}
-		n.wg.Go(func() {
-			defer func() { <-slots }()
-			n.serveOperator(c)
-		})
 	}
+}
+
+// refuseOperator says that there are too many, so that nobody has to wonder whether something was done.
+func (n *Node) refuseOperator(conn net.Conn) {
+	c := adminwire.NewConn(n.ctx, conn, refusePatience)
+	defer c.Close()
+	c.Fail(adminwire.Failed(admin.ErrRefused, "%s serves %d operators already; try again in a moment", n.cfg.Name, maxOperators))
+	c.Drain()
 }
 
 func (n *Node) serveOperator(conn net.Conn) {

@@ -418,6 +418,26 @@ func TestStrangersDoNotOperate(t *testing.T) {
 	}
 }
 
+// With too many connections the next one is told that nothing was done.
+func TestTooManyOperators(t *testing.T) {
+	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
+	id, err := n.trust.AdminClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxOperators {
+		c, err := port.DialAdmin(t.Context(), port.System{}, n.Addr(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if _, err := loopbackOperator(t, n, testSecret, nil).Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrRefused) ||
+		!strings.Contains(err.Error(), "try again") {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
 // A node that goes away, or takes no operators, has said nothing about who may operate.
 func TestGoneIsNotUnauthorized(t *testing.T) {
 	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})

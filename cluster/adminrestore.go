@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -95,14 +96,24 @@ func (n *Node) takeIn(src io.Reader) (*spool, error) {
 	return s, nil
 }
 
-// spoolFile makes the file, in the data directory if there is one. Each takes the place of what a crash left.
-func (n *Node) spoolFile() (*os.File, error) {
+// spoolFile makes the file, in the data directory if there is one. It holds sessions in the clear, so it loses its name at
+// once where a system allows that of an open file: a crash leaves nothing. Elsewhere the next one takes its place.
+func (n *Node) spoolFile() (file *os.File, err error) {
 	if n.dir == nil {
-		return os.CreateTemp("", "farm-restore-*.tmp")
+		file, err = os.CreateTemp("", "farm-restore-*.tmp")
+	} else {
+		file, err = os.OpenFile(n.dir.Path("restore.tmp"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	}
-	return os.OpenFile(n.dir.Path("restore.tmp"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		os.Remove(file.Name()) // again in drop
+	}
+	return file, err
 }
 
 func (s *spool) drop() error {
-	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+	err := s.file.Close()
+	if gone := os.Remove(s.file.Name()); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
 }

@@ -45,6 +45,11 @@ func (c *call) finalize(ctx context.Context, yes bool) error {
 		for _, who := range f.HeldBack {
 			fmt.Fprintf(c.err, "No further, because of %s.\n", printable(who))
 		}
+		for _, m := range f.Members {
+			if m.Vote != "" && m.Status != admin.Alive {
+				fmt.Fprintf(c.err, "%s is %s: if it came back with an older version than it had, it would be turned away.\n", nameOf(m), m.Status)
+			}
+		}
 		if err := c.confirm(ctx, yes, f.Name); err != nil {
 			return err
 		}

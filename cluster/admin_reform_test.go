@@ -242,3 +242,32 @@ func snapshotOf(t *testing.T, n *labNode) io.Reader {
 	}
 	return &b
 }
+
+// A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has changed.
+func TestRecoveryHalfWay(t *testing.T) {
+	together(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		op := l.operator().At(others[0].conf.Listen)
+		leader.kill()
+		others[1].kill()
+		time.Sleep(5 * time.Second)
+		s, err := op.Survey(l.ctx(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := others[0].Node
+		n.mu.Lock()
+		n.successor = "somebody.else"
+		n.mu.Unlock()
+		_, err = op.Recover(l.ctx(2*time.Minute), s.ClusterID, []string{leader.ID(), others[1].ID()})
+		if err == nil || errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "try again") {
+			t.Errorf("after it had stood down: %v", err)
+		}
+		n.mu.Lock()
+		n.successor = ""
+		n.mu.Unlock()
+		leader.start()
+		others[1].start()
+		l.ready(l.nodes...) // the one that stood down votes again
+	})
+}

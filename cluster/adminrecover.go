@@ -33,6 +33,9 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 	}
 	n.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
 	err := n.recoverSoon(ctx, req.Lost)
+	if errors.Is(err, errHalfWay) {
+		return nil, err // which is no refusal: those say that nothing has changed
+	}
 	if errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed) || errors.Is(err, errPromised) {
 		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)
 	}

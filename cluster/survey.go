@@ -290,6 +290,14 @@ func (n *Node) succeed(ctx context.Context, lost map[string]bool) error {
 	if err := n.look(ctx, lost, false).verdict(); err != nil {
 		return err
 	}
+	if err := n.standAndFollow(ctx, lost); err != nil {
+		return fmt.Errorf("%w: %w", errHalfWay, err)
+	}
+	return nil
+}
+
+// standAndFollow has everybody who is left stand down, promise to follow one of them, and that one re-form the farm.
+func (n *Node) standAndFollow(ctx context.Context, lost map[string]bool) error {
 	s := n.look(ctx, lost, true)
 	if err := s.verdict(); err != nil {
 		return err

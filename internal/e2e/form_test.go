@@ -5,7 +5,9 @@ import "testing"
 // both runs a test in memory and with data directories.
 func both(t *testing.T, test func(t *testing.T, durable bool)) {
 	skipInShort(t)
-	t.Run("memory", func(t *testing.T) { test(t, false) })
+	if !raceEnabled { // races are the same ones in both
+		t.Run("memory", func(t *testing.T) { test(t, false) })
+	}
 	t.Run("durable", func(t *testing.T) { test(t, true) })
 }
 

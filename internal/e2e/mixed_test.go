@@ -127,8 +127,9 @@ func (f *farm) followers() (out []*node) {
 // TestMixedVersions has the program of the previous commit and that of this tree work in one farm, each in every role, on
 // the way up and on the way down, with visitors who are promised the same as ever.
 func TestMixedVersions(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long")
+	skipInShort(t)
+	if raceEnabled {
+		t.Skip("the program of the previous commit has no race detector in it; this test is one of what nodes say to each other")
 	}
 	old := oldShop(t)
 	for _, mode := range []string{"memory", "durable"} {

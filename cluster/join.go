@@ -4,14 +4,13 @@ import (
 	"context"
 	"net"
 	"slices"
-	"sync"
 	"time"
 )
 
 const (
 	joinFirst    = 500 * time.Millisecond
 	joinAlone    = 5 * time.Second  // the longest pause of a node that knows nobody
-	joinTogether = 2 * time.Second  // the longest pause between calls to the missing; shorter than listenFirst
+	joinTogether = 2 * time.Second  // the longest pause of a member between calls to the missing; shorter than listenFirst
 	stillAlone   = 10 * time.Second // between two lines that say so
 )
 
@@ -24,7 +23,9 @@ func (n *Node) join() {
 		n.call(missing)
 		longest := joinTogether
 		if n.alone() {
-			longest = joinAlone
+			if len(n.instance().configuration().Servers) < 2 {
+				longest = joinAlone
+			}
 			if len(missing) > 0 && time.Since(said) > stillAlone {
 				said = time.Now()
 				n.log.Warn("no other node of the farm answers; this node keeps trying", "join", missing)
@@ -37,14 +38,19 @@ func (n *Node) join() {
 	}
 }
 
-// call exchanges member lists with whoever answers at the addresses. They are called side by side, since one that does
-// not answer takes seconds.
+// call exchanges member lists with whoever answers at the addresses. It does not wait: one that does not answer takes
+// seconds, in which the others would not be called again, and a founder that comes back listens for three only.
 func (n *Node) call(addrs []string) {
-	var wg sync.WaitGroup
 	for _, addr := range addrs {
-		wg.Go(func() { n.gossip().list.Join([]string{addr}) }) // an error says that nobody was there
+		if n.calling.has(addr) {
+			continue
+		}
+		n.calling.set(addr, true)
+		n.spawn(func() {
+			defer n.calling.set(addr, false)
+			n.gossip().list.Join([]string{addr}) // an error says that nobody was there
+		})
 	}
-	wg.Wait()
 }
 
 // sleepUnlessAlone waits, but not on, if the last other member is lost meanwhile.

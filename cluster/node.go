@@ -43,6 +43,7 @@ type Node struct {
 	progress  progress
 	barriers  rounds[indexAnswer]
 	changed   broadcast
+	calling   names                    // addresses, by join
 	local     atomic.Pointer[fsm]      // for reads
 	inst      atomic.Pointer[instance] // the present Raft instance
 	gossiping atomic.Pointer[gossip]   // nil until gossip has started

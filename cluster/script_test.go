@@ -126,14 +126,18 @@ func playsOf(l scriptLine) (plays []play, err error) {
 	return plays, nil
 }
 
-// underRace leaves out the greater farms of a script that runs in several sizes: they take the race detector minutes, and
-// race no more than the smaller ones.
+// underRace leaves out runs of a script that take the race detector minutes and race no more than the others: in greater farms,
+// where there are smaller ones, and in memory, where there are durable ones.
 func underRace(plays []play) []play {
-	small := slices.DeleteFunc(slices.Clone(plays), func(p play) bool { return p.machines > 3 })
-	if len(small) == 0 {
-		return plays
+	keep := func(plays []play, want func(play) bool) []play {
+		kept := slices.DeleteFunc(slices.Clone(plays), func(p play) bool { return !want(p) })
+		if len(kept) == 0 {
+			return plays
+		}
+		return kept
 	}
-	return small
+	plays = keep(plays, func(p play) bool { return p.machines <= 3 })
+	return keep(plays, func(p play) bool { return p.durable })
 }
 
 // script is one run of a script.

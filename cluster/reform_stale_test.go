@@ -8,6 +8,17 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// replaceInTurn kills nodes and starts them again, one after the other, each once the next incarnation of the former votes.
+func (l *lab) replaceInTurn(nodes ...*labNode) {
+	l.t.Helper()
+	for _, n := range nodes {
+		n.kill()
+		n.start()
+		l.ready(n)
+		l.until(time.Minute, "its successor votes", func() bool { return voteAt(n, n.instance().server) == raft.Voter })
+	}
+}
+
 // A node is cut off while every other one is killed and started again, one after the other, with a quorum all along. All
 // the voters it knows are gone for certain, and yet the farm lives: in their next incarnations. It must not carry on with
 // what it has.
@@ -17,12 +28,7 @@ func TestFarmLivesInNewIncarnations(t *testing.T) {
 		before := leader.State().ClusterID
 		stale, rest := others[0], append(others[1:], leader)
 		l.cut(stale)
-		for _, n := range rest {
-			n.kill()
-			n.start()
-			l.ready(n)
-			l.until(time.Minute, "its successor votes", func() bool { return voteAt(n, n.instance().server) == raft.Voter })
-		}
+		l.replaceInTurn(rest...)
 		l.fill(rest[0], "k", rest...)
 		l.net.Heal()
 		l.ready(l.nodes...)
@@ -44,12 +50,7 @@ func TestFarmLivesOutOfRaftsSight(t *testing.T) {
 		before := leader.State().ClusterID
 		stale, rest := others[0], append(others[1:], leader)
 		l.cut(stale)
-		for _, n := range rest {
-			n.kill()
-			n.start()
-			l.ready(n)
-			l.until(time.Minute, "its successor votes", func() bool { return voteAt(n, n.instance().server) == raft.Voter })
-		}
+		l.replaceInTurn(rest...)
 		l.fill(rest[0], "k", rest...)
 		if err := stale.succeed(l.ctx(time.Minute), nil); err == nil {
 			t.Error("the node that is cut off re-formed the farm")

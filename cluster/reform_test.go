@@ -46,6 +46,18 @@ func (l *lab) filled(n *labNode, prefix string) {
 	}
 }
 
+// comeBack starts nodes again; all are ready then and have what fill wrote.
+func (l *lab) comeBack(prefix string, nodes ...*labNode) {
+	l.t.Helper()
+	for _, n := range nodes {
+		n.start()
+	}
+	l.ready(l.nodes...)
+	for _, n := range l.nodes {
+		l.filled(n, prefix)
+	}
+}
+
 // Most of the nodes in memory are killed at once and started again. What they had is lost for certain, so those that are
 // left do not wait for a quorum that can never be: they carry the farm on, with all that they have.
 func TestMemoryQuorumLost(t *testing.T) {
@@ -177,13 +189,7 @@ func TestSuccessorIsLost(t *testing.T) {
 			}
 		}
 		heir.kill()
-		for _, n := range append(lost, heir) {
-			n.start()
-		}
-		l.ready(l.nodes...)
-		for _, n := range l.nodes {
-			l.filled(n, "k")
-		}
+		l.comeBack("k", append(lost, heir)...)
 	})
 }
 

@@ -168,18 +168,18 @@ func (s *survey) heir() string {
 func (n *Node) look(ctx context.Context, lost map[string]bool, down bool) *survey {
 	s := &survey{reports: map[string]*report{}, gone: map[string]bool{}}
 	asked := map[string]bool{}
-	todo := []string{n.instance().server}
+	next := []string{n.instance().server}
 	for _, m := range n.members() {
 		if m.status == Alive && m.node != n.id { // perhaps this node's configuration is too old to have it
-			todo = append(todo, m.server())
+			next = append(next, m.server())
 		}
 	}
-	for len(todo) > 0 {
-		n.lookAt(ctx, s, todo, lost, down)
-		for _, id := range todo {
+	for len(next) > 0 {
+		n.lookAt(ctx, s, next, lost, down)
+		for _, id := range next {
 			asked[id] = true
 		}
-		todo = slices.DeleteFunc(s.known(false), func(id string) bool { return asked[id] })
+		next = slices.DeleteFunc(s.known(false), func(id string) bool { return asked[id] })
 	}
 	return s
 }

@@ -67,7 +67,7 @@ func raw(t *testing.T, addr, send string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	io.WriteString(conn, send)
 	method, _, _ := strings.Cut(send, " ")
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})

@@ -9,7 +9,11 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/stdlog"
 )
+
+func init() { stdlog.Restore() } // raft-wal brings in what takes package log over
 
 const (
 	// DefaultSegmentSize is the size in bytes of the log's files, which are allocated in advance: a quarter of what

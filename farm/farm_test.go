@@ -25,7 +25,7 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // served is a farm with a running Serve.
 type served struct {
@@ -147,18 +147,8 @@ func visitor(t *testing.T) *http.Client {
 
 func TestFarm_Life(t *testing.T) {
 	t.Parallel()
-	s := serve(t, farm.Config{Name: "n1"}, nil)
+	s := serve(t, farm.Config{Name: "n1"}, nil).ready()
 	c, url := visitor(t), "http://"+s.Addr()
-	if res := do(t, c, "GET", url+"/livez", nil); res.StatusCode != 200 {
-		t.Errorf("livez: %d", res.StatusCode)
-	}
-	if res := do(t, c, "GET", url+"/readyz", nil); res.StatusCode != 503 {
-		t.Errorf("readyz at once: %d", res.StatusCode)
-	}
-	if res := do(t, c, "GET", url+"/who", nil); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
-		t.Errorf("the application at once: %d", res.StatusCode)
-	}
-	s.ready()
 	for _, addr := range []string{s.Addr(), s.AdminAddr()} {
 		if res := do(t, c, "GET", "http://"+addr+"/readyz", nil); res.StatusCode != 200 {
 			t.Errorf("readyz: %d", res.StatusCode)
@@ -190,6 +180,22 @@ func TestFarm_Life(t *testing.T) {
 	}
 	if err := s.Serve(t.Context(), app()); !errors.Is(err, farm.ErrClosed) {
 		t.Errorf("Serve after Close: %v", err)
+	}
+}
+
+// A node without a farm answers from the first moment on, and says that it cannot serve yet.
+func TestFarm_NotReady(t *testing.T) {
+	t.Parallel()
+	s := serve(t, farm.Config{Name: "n1", Join: []string{"127.0.0.1:1"}}, nil)
+	c, url := visitor(t), "http://"+s.Addr()
+	if res := do(t, c, "GET", url+"/livez", nil); res.StatusCode != 200 {
+		t.Errorf("livez: %d", res.StatusCode)
+	}
+	if res := do(t, c, "GET", url+"/readyz", nil); res.StatusCode != 503 {
+		t.Errorf("readyz: %d", res.StatusCode)
+	}
+	if res := do(t, c, "GET", url+"/who", nil); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("the application: %d", res.StatusCode)
 	}
 }
 
@@ -269,7 +275,8 @@ func TestFarm_DrainHandsOver(t *testing.T) {
 func TestFarm_DrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	a := serve(t, farm.Config{Name: "a"}, nil).ready()
-	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: forward.Config{Linger: 5 * time.Second}}, nil).ready()
+	linger := forward.Config{Linger: 30 * time.Second} // ends after a tenth of it without a request, which a busy machine must not take
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: linger}, nil).ready()
 	eventually(t, func() bool {
 		m, _ := b.Cluster().State().Member(a.Cluster().ID())
 		return m.Tags["gate"] == "ready"

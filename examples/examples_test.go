@@ -337,14 +337,19 @@ func TestShop_InterfaceAndDir(t *testing.T) {
 	want(t, c, "GET", at+"/api/count", "", 200, `{"count":1}`)
 	want(t, c, "GET", at+"/api/cart", "", 200, `{"items":{}}`)
 	want(t, c, "POST", at+"/api/cart?sku=X", "", 200, `{"items":{"X":1}}`)
-	want(t, c, "POST", at+"/api/cart", "", 400, `{"error":"a sku has 1 to 60 printable characters"}`)
-	want(t, c, "GET", at+"/api/kv/k", "", 404, "404 page not found")
+	want(t, c, "POST", at+"/api/cart", "", 400, `{"error":"a sku has 1 to 60 bytes of printable text"}`)
+	want(t, c, "GET", at+"/api/kv/k", "", 404, `{"error":"no such value"}`)
 	want(t, c, "PUT", at+"/api/kv/k", "a\x00b", 204, "")
 	want(t, c, "GET", at+"/api/kv/k", "", 200, "a\x00b")
-	want(t, c, "PUT", at+"/api/kv/"+strings.Repeat("k", 61), "", 400, `{"error":"a key has 1 to 60 printable characters"}`)
-	if code, _, _ := call(c, "PUT", at+"/api/kv/k", strings.Repeat("x", 65<<10)); code != 413 {
-		t.Errorf("65 KiB: %d", code)
+	want(t, c, "PUT", at+"/api/kv/"+strings.Repeat("k", 61), "", 400, `{"error":"a key has 1 to 60 bytes of printable text"}`)
+	want(t, c, "PUT", at+"/api/kv/k", strings.Repeat("x", 16000), 204, "")
+	for _, size := range []int{16 << 10, 17 << 10, 1 << 20} {
+		if code, _, _ := call(c, "PUT", at+"/api/kv/k", strings.Repeat("x", size)); code != 413 {
+			t.Errorf("%d bytes: %d", size, code)
+		}
 	}
+	want(t, c, "HEAD", at+"/api/kv/k", "", 200, "")
+	keys(t, c, at)
 	pages(t, c, at)
 
 	s.interrupt()
@@ -362,6 +367,30 @@ func TestShop_InterfaceAndDir(t *testing.T) {
 	want(t, c, "DELETE", again.String()+"/api/session", "", 204, "")
 	want(t, c, "GET", again.String()+"/api/count", "", 200, `{"count":0}`)
 	s.interrupt()
+}
+
+// keys tries those that can be written in more than one way.
+func keys(t *testing.T, c *http.Client, at string) {
+	t.Helper()
+	ways := map[string][]string{ // what stands for one key
+		"ü":   {"ü", "%C3%BC", "%c3%bc"},
+		"a/b": {"a%2Fb", "a%2fb", "%61%2Fb"},
+		"a%b": {"a%25b"}, "a%2Fb": {"a%252Fb"},
+		"a!b": {"a!b", "a%21b"},
+		"..":  {"%2E%2E"},
+		" ":   {"%20"},
+	}
+	for key, written := range ways {
+		want(t, c, "PUT", at+"/api/kv/"+written[0], key, 204, "")
+	}
+	for key, written := range ways {
+		for _, w := range written {
+			want(t, c, "GET", at+"/api/kv/"+w, "", 200, strings.TrimSpace(key))
+		}
+	}
+	for _, w := range []string{"%00", "%ff", "%C3%BC%ff", "%0A"} {
+		want(t, c, "PUT", at+"/api/kv/"+w, "", 400, `{"error":"a key has 1 to 60 bytes of printable text"}`)
+	}
 }
 
 // pages uses the shop as a browser does.
@@ -432,9 +461,10 @@ func TestShop_Usage(t *testing.T) {
 	t.Parallel()
 	bin := program(t, "shop")
 	for words, args := range map[string][]string{
-		"shop: -nodes 10: 1 to 9":  {"-nodes", "10"},
-		"shop: the launcher picks": {"-http", "127.0.0.1:1"},
-		`shop: what is "serve"`:    {"serve"},
+		"shop: -nodes 10: 1 to 9":           {"-nodes", "10"},
+		"shop: the launcher sets":           {"-http", "127.0.0.1:1"},
+		"shop: the launcher sets its nodes": {"-farm", "other"},
+		`shop: what is "serve"`:             {"serve"},
 	} {
 		p := start(t, bin, args...)
 		p.ends()

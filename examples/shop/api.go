@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/go-chi/chi/v5"
 
@@ -68,14 +70,21 @@ func getCart(w http.ResponseWriter, r *http.Request) {
 	reply(w, carted{cart.Or(r.Context(), map[string]int{})})
 }
 
-// maxValue bounds the body of PUT /kv.
-const maxValue = 64 << 10
+// maxValue bounds the body of PUT /kv: what a session takes as one value, save for the few bytes that encoding it takes.
+const maxValue = 16 << 10
 
-var errKey = errors.New("a key has 1 to 60 printable characters")
+var (
+	errKey     = errors.New("a key has 1 to 60 bytes of printable text")
+	errNoValue = errors.New("no such value")
+	errBody    = errors.New("the body cannot be read")
+)
 
-// value returns the session value behind /kv/{key}.
+// value returns the session value behind /kv/{key}. One key may be written in several ways: ü and %C3%BC.
 func value(r *http.Request) (session.Key[[]byte], error) {
 	name := chi.URLParam(r, "key")
+	if r.URL.RawPath != "" { // chi has matched that, and not Path, which is unescaped
+		name, _ = url.PathUnescape(name) // it was parsed once already
+	}
 	if !printable(name) {
 		return session.Key[[]byte]{}, errKey
 	}
@@ -90,7 +99,7 @@ func putValue(w http.ResponseWriter, r *http.Request) {
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxValue))
 	if err != nil {
-		fail(w, err)
+		fail(w, fmt.Errorf("%w: %w", errBody, err))
 		return
 	}
 	if err := key.Set(r.Context(), b); err != nil {
@@ -108,10 +117,11 @@ func getValue(w http.ResponseWriter, r *http.Request) {
 	}
 	b, ok := key.Get(r.Context())
 	if !ok {
-		http.NotFound(w, r)
+		fail(w, errNoValue)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "no-store")
 	w.Write(b)
 }
 
@@ -156,23 +166,31 @@ func reply(w http.ResponseWriter, v any) {
 
 // fail says what went wrong, and by the status whether to try again.
 func fail(w http.ResponseWriter, err error) {
-	var tooLong *http.MaxBytesError
-	status := http.StatusServiceUnavailable
-	switch {
-	case errors.Is(err, errSKU), errors.Is(err, errKey):
-		status = http.StatusBadRequest
-	case errors.As(err, &tooLong), errors.Is(err, session.ErrTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case errors.Is(err, session.ErrConflict):
-		status = http.StatusConflict
-	case errors.Is(err, session.ErrEnded):
-		status = http.StatusGone
-	default:
+	status := statusOf(err)
+	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(struct {
 		Error string `json:"error"`
 	}{err.Error()})
+}
+
+func statusOf(err error) int {
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong), errors.Is(err, session.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, errSKU), errors.Is(err, errKey), errors.Is(err, errBody):
+		return http.StatusBadRequest
+	case errors.Is(err, errNoValue):
+		return http.StatusNotFound
+	case errors.Is(err, session.ErrConflict):
+		return http.StatusConflict
+	case errors.Is(err, session.ErrEnded):
+		return http.StatusGone
+	}
+	return http.StatusServiceUnavailable
 }

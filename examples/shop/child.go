@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -99,12 +100,21 @@ func (c *child) ready(ctx context.Context) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// lastWords returns the end of the node's log.
-func (c *child) lastWords() string {
+// how says how the process has ended: with what it said itself, if it was by its own will.
+func (c *child) how() string {
+	var exit *exec.ExitError
+	if errors.As(c.err, &exit) && exit.ExitCode() > 0 {
+		return c.lastWords(1)
+	}
+	return c.cmd.ProcessState.String()
+}
+
+// lastWords returns the last n lines of the node's log.
+func (c *child) lastWords(n int) string {
 	b, err := os.ReadFile(c.logFile())
 	if err != nil {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

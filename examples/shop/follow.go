@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -67,12 +69,10 @@ func askNode(ctx context.Context, addr string) (v farmView, err error) {
 
 // changes says in words how now differs from before.
 func changes(before, now farmView) (events []string) {
-	was := make(map[string]memberView)
-	for _, m := range before.Members {
-		was[m.Name] = m
-	}
-	for _, m := range now.Members {
-		old, known := was[m.Name]
+	was, is := byName(before.Members), byName(now.Members)
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		m := is[name]
+		old, known := was[name]
 		switch {
 		case !known:
 			events = append(events, m.Name+" joined")
@@ -91,4 +91,26 @@ func changes(before, now farmView) (events []string) {
 		events = append(events, now.Leader+" leads")
 	}
 	return events
+}
+
+// byName returns the members by their names. Of two that have one name, a former one and the one in its place or one that the
+// farm refuses, the living one that votes counts.
+func byName(members []memberView) map[string]memberView {
+	all := make(map[string]memberView)
+	for _, m := range members {
+		if other, ok := all[m.Name]; !ok || rank(m) > rank(other) {
+			all[m.Name] = m
+		}
+	}
+	return all
+}
+
+func rank(m memberView) (r int) {
+	if m.Status == "alive" {
+		r += 2
+	}
+	if m.Role != "" {
+		r++
+	}
+	return r
 }

@@ -18,7 +18,7 @@ var (
 	count = session.NewKey[int]("count")
 )
 
-var errSKU = errors.New("a sku has 1 to 60 printable characters")
+var errSKU = errors.New("a sku has 1 to 60 bytes of printable text")
 
 type product struct {
 	SKU, Name, About string

@@ -34,8 +34,11 @@ type launcher struct {
 	lines  chan string
 }
 
-// launch runs n nodes until ctx ends, with data below dir, or in a temporary folder that is removed at the end.
-func launch(ctx context.Context, n int, dir string) error {
+var errNotFormed = errors.New("the farm has not formed in time")
+
+// launch runs n nodes until ctx ends, with data below dir, or in a temporary folder that is removed at the end, unless there is
+// something to read in it.
+func launch(ctx context.Context, n int, dir string) (err error) {
 	if n < 1 || n > maxNodes {
 		return fmt.Errorf("-nodes %d: 1 to %d can be started", n, maxNodes)
 	}
@@ -44,7 +47,11 @@ func launch(ctx context.Context, n int, dir string) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(temp)
+		defer func() {
+			if !errors.Is(err, errNotFormed) {
+				os.RemoveAll(temp)
+			}
+		}()
 		dir = temp
 	}
 	// On Linux the nodes are killed with the thread that started them, so it must live as long as the launcher.
@@ -119,7 +126,7 @@ func freeAddr(preferred int) (string, error) {
 
 // form waits until every node serves.
 func (l *launcher) form(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, formTime, errors.New("the farm has not formed in time; see the logs in "+l.dir))
+	ctx, cancel := context.WithTimeoutCause(ctx, formTime, fmt.Errorf("%w: see the logs in %s", errNotFormed, l.dir))
 	defer cancel()
 	fmt.Fprintf(l.out, "Starting %d nodes; data and logs are in %s\n", len(l.nodes), l.dir)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -131,7 +138,7 @@ func (l *launcher) form(ctx context.Context) error {
 				waiting = waiting[1:]
 			}
 		case c := <-l.exits:
-			return fmt.Errorf("%s ended: %v\n%s", c.name, c.err, c.lastWords())
+			return fmt.Errorf("%s ended: %v\n%s", c.name, c.err, c.lastWords(10))
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return context.Cause(ctx)
@@ -161,14 +168,18 @@ func (l *launcher) introduce() {
 	}
 	tab.Flush()
 	first, last := l.nodes[0], l.nodes[len(l.nodes)-1]
+	killed := first.name + " is gone, the cart is not: ask another node"
+	if len(l.nodes) < 3 {
+		killed = first.name + " is gone, and without it carts cannot be changed: start it again"
+	}
 	fmt.Fprintf(l.out, `
 Try this:
   open http://%s and fill the cart, then look at http://%s/cart
-  kill -9 %-8d  %s is gone, the cart is not: ask another node
+  kill -9 %-8d  %s
   r 1 + Enter       starts n1 again; so do r 2, r 3, ...
   Ctrl-C            ends all nodes
 
-`, first.http, last.http, first.pid(), first.name)
+`, first.http, last.http, first.pid(), killed)
 }
 
 // attend does what the person at the terminal says, and tells what happens, until ctx ends.
@@ -178,7 +189,7 @@ func (l *launcher) attend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case c := <-l.exits:
-			l.say(fmt.Sprintf("%s ended: %v (r %s starts it again)", c.name, c.err, c.name[1:]))
+			l.say(fmt.Sprintf("%s ended: %s (r %s starts it again)", c.name, c.how(), c.name[1:]))
 		case event := <-l.events:
 			l.say(event)
 		case line := <-l.lines:

@@ -45,10 +45,20 @@ func run(ctx context.Context, program string, args []string) error {
 	case *node:
 		return runNode(ctx, *cfg)
 	}
-	if cfg.HTTP != "" || cfg.Peer != "" || cfg.Name != "" || len(cfg.Join) > 0 {
-		return errors.New("the launcher picks names and addresses itself; with -node you choose")
+	if err := launchable(*cfg); err != nil {
+		return err
 	}
 	return launch(ctx, *nodes, cfg.Dir)
+}
+
+// launchable says what is wrong with a configuration for the launcher, which would not heed most of it.
+func launchable(c farm.Config) error {
+	if c.HTTP+c.Peer+c.Advertise+c.Admin+c.Name+c.Farm+string(c.Role) != "" || c.Cluster.Expect != 0 || c.LeaveOnStop ||
+		len(c.Join) > 0 || len(c.TrustedProxies) > 0 {
+		return errors.New("the launcher sets its nodes up itself: it heeds -nodes and -dir, and FARM_SECRET; " +
+			"other flags, and FARM_... in the environment, are for -node")
+	}
+	return nil
 }
 
 // untilEOF returns a context that ends when in does.

@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"net/http"
 
+	"github.com/go-chi/chi/v5/middleware"
+
 	"github.com/seed48eb2e21/webfarm/farm"
 )
 
@@ -33,6 +35,7 @@ func routes(f *farm.Farm) http.Handler {
 		s.templates[name] = template.Must(template.ParseFS(files, "pages/layout.html", "pages/"+name+".html"))
 	}
 	r := f.Router()
+	r.Use(middleware.GetHead)                      // HEAD is answered like GET, without a body
 	r.Use(http.NewCrossOriginProtection().Handler) // forms of other sites must not fill carts
 	r.Get("/", s.front)
 	r.Get("/cart", s.cart)
@@ -64,7 +67,7 @@ func (s *site) changeCart(w http.ResponseWriter, r *http.Request) {
 		n, back = -1, "/cart"
 	}
 	if _, err := addToCart(r.Context(), r.FormValue("sku"), n); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, err.Error(), statusOf(err))
 		return
 	}
 	http.Redirect(w, r, back, http.StatusSeeOther)

@@ -63,6 +63,9 @@ func (n *Node) openIdentity() error {
 	if err := n.saveIdentityLocked(); err != nil { // the boot counter is on disk before anybody hears of it
 		return err
 	}
+	if err := n.loadPromise(); err != nil {
+		return err
+	}
 	return n.loadAddresses()
 }
 
@@ -168,7 +171,7 @@ func (n *Node) loseLog() error {
 		return nil
 	}
 	n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
-	n.inc = randomHex(8)
+	n.inc, n.successor = randomHex(8), ""
 	return n.saveIdentityLocked()
 }
 
@@ -292,11 +295,11 @@ func (n *Node) replaceInstance(kind resetKind) error {
 	} else {
 		n.inc = randomHex(8)
 	}
-	n.successor = "" // a promise of what was
 	if kind == forgetFarm {
 		n.cluster, n.founding, n.caughtUp, n.freshAt = "", false, false, time.Time{}
 	}
-	err := n.saveIdentityLocked()
+	err := errors.Join(n.promiseLocked(""), n.saveIdentityLocked()) // the promise was of what this node was
+	n.resuming = false
 	n.mu.Unlock()
 	if err != nil {
 		return err

@@ -81,6 +81,10 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
+	bound := n.bound(server)
+	if bound {
+		in.layer.Close() // before Raft could vote
+	}
 	notify := make(chan bool, 16)
 	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, log.snaps, in.transport)
 	close(in.made)
@@ -88,6 +92,11 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
 	}
 	in.start(notify)
+	if bound {
+		if err := in.standDown(); err != nil {
+			return nil, errors.Join(err, in.stop())
+		}
+	}
 	return in, nil
 }
 

@@ -71,7 +71,8 @@ type Node struct {
 	spoken      byte // the highest level that all members speak; see allSpeak
 	spokenSince time.Time
 	stoodDown   time.Time       // when this node was last asked to; see standing
-	successor   string          // server ID that may re-form the farm, by this node's word; see survey.go
+	successor   string          // server ID that may re-form the farm, by this node's word; see follow.go
+	resuming    bool            // this node is about to take part again, and promises nothing
 	strangers   map[string]bool // server IDs of nodes that turned out to be of another farm
 
 	failOnce sync.Once

@@ -79,16 +79,16 @@ func (n *Node) absent(in *instance) string {
 // Those who are left take turns, so that they do not stand in each other's way; whatever one begins, another one can end,
 // and one of them may see what another one cannot.
 func (n *Node) reformItself(in *instance, without time.Duration) {
-	if n.durable() {
-		n.abandoned(in, nil)
-		return
-	}
 	ctx, cancel := context.WithTimeout(n.ctx, reformPatience)
 	defer cancel()
+	if n.durable() {
+		n.abandoned(in, func() *survey { return n.look(ctx, nil, false) })
+		return
+	}
 	s := n.look(ctx, nil, false)
 	if err := s.verdict(); err != nil {
 		n.log.Debug("the farm is not re-formed", keyError, err)
-		n.abandoned(in, s)
+		n.abandoned(in, func() *survey { return s })
 		return
 	}
 	turn := slices.Index(s.left(), in.server)
@@ -183,7 +183,8 @@ func (n *Node) survivor(s *survey, best *report, id string) Survivor {
 // answer or be lost. Look at Survey before.
 //
 // It fails, and changes nothing, if there is a quorum or somebody is missing. Should it fail half way, nodes may have stopped
-// to vote: try again. If a quorum turns up after all, or the nodes have data directories, they vote again by themselves.
+// to vote: try again. If a quorum turns up after all, they vote again by themselves; if they have data directories, also once
+// the one that they have promised to follow does.
 func (n *Node) Recover(ctx context.Context, lost []string) error {
 	s := n.look(ctx, nil, false)
 	given := map[string]bool{}

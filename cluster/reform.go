@@ -144,7 +144,7 @@ func (n *Node) rename(cluster, inc string, successor bool) error {
 		n.cluster, n.inc, n.founding = before[0], before[1], founding
 		return err
 	}
-	n.successor = ""
+	n.successor, n.resuming = "", false // what is on disk binds the incarnation that was
 	return nil
 }
 

@@ -270,7 +270,7 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 
 // holdings says what this node has to offer.
 func (n *Node) holdings(in *instance) (r report, err error) {
-	r = report{server: in.server, ordinary: n.cfg.Role == Ordinary, down: in.quiet.ended()}
+	r = report{server: in.server, ordinary: n.cfg.Role == Ordinary}
 	r.term, r.last, err = in.lastEntry()
 	for _, s := range in.configuration().Servers {
 		if s.Suffrage == raft.Voter {
@@ -281,7 +281,7 @@ func (n *Node) holdings(in *instance) (r report, err error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r.successor = n.successor
+	r.successor, r.down = n.successor, in.quiet.ended() && !n.resuming
 	return r, err
 }
 
@@ -302,6 +302,7 @@ func (n *Node) standAndFollow(ctx context.Context, lost map[string]bool) error {
 	if err := s.verdict(); err != nil {
 		return err
 	}
+	began := time.Now()
 	left := s.left()
 	for _, id := range left {
 		if !s.reports[id].down {
@@ -316,75 +317,11 @@ func (n *Node) standAndFollow(ctx context.Context, lost map[string]bool) error {
 			return fmt.Errorf("%w: %s does not promise to follow %s: %w", errNotReformed, id, heir, err)
 		}
 	}
+	if time.Since(began) > reformPatience/2 { // those who promised first may soon look whether it has come to nothing
+		return fmt.Errorf("%w: the promises took too long", errNotReformed)
+	}
 	_, err := n.askServer(ctx, heir, methodReform, appendString(nil, cluster))
 	return err
-}
-
-// answerFollow promises to follow one successor, as long as that may re-form the farm.
-func (n *Node) answerFollow(payload []byte) error {
-	r := wireReader{b: payload}
-	cluster, heir, lost := r.string(), r.string(), r.strings()
-	if err := endOf(&r); err != nil {
-		return err
-	}
-	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
-		return errNotReformed
-	}
-	n.standing()
-	n.mu.Lock()
-	before := n.successor
-	n.mu.Unlock()
-	free := before == "" || before == heir || slices.Contains(lost, before) || n.released(before, heir)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !free || n.successor != before || n.cluster != cluster {
-		return errPromised
-	}
-	n.successor = heir
-	return nil
-}
-
-// released reports whether a promise to one successor may be given to another one instead. A successor promises to follow
-// itself, and re-forms nothing without that. So two who stand in each other's way, each promised to by some, need not do so
-// for ever: the one that holds less promises to follow the other, and what it was promised is void.
-func (n *Node) released(before, heir string) bool {
-	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-	defer cancel()
-	in := n.instance()
-	if before == in.server {
-		mine, err := n.holdings(in)
-		other, asked := n.askReport(ctx, heir, false)
-		return err == nil && asked == nil && other.down && richer(&mine, other) < 0
-	}
-	if r, err := n.askReport(ctx, before, false); err == nil {
-		return r.successor != "" && r.successor != before
-	}
-	gone, _ := n.gone(n.ctx, before)
-	return gone
-}
-
-// standing notes that this node stands down for a re-forming that is under way.
-func (n *Node) standing() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.stoodDown = time.Now()
-}
-
-// abandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
-// from the log after a while. In memory it must not, since others may count on its being over; but when it turns out that a
-// quorum lives after all, what this node holds is not needed any more.
-func (n *Node) abandoned(in *instance, s *survey) {
-	n.mu.Lock()
-	idle := time.Since(n.stoodDown)
-	n.mu.Unlock()
-	if !in.quiet.ended() || idle < reformPatience {
-		return
-	}
-	if reason := errors.New("it had stood down for a re-forming of the farm that came to nothing"); n.durable() {
-		n.restart(in.server, reason)
-	} else if s.runs() {
-		n.reset(in.server, reason)
-	}
 }
 
 // answerReform re-forms the farm on this node, to which everybody left has promised to follow.
@@ -396,7 +333,7 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 	}
 	in := n.instance()
 	n.mu.Lock()
-	ready := cluster != "" && n.cluster == cluster && n.successor == in.server && in.quiet.ended()
+	ready := cluster != "" && n.cluster == cluster && n.successor == in.server && in.quiet.ended() && !n.resuming
 	n.mu.Unlock()
 	if !ready {
 		return errNotReformed

@@ -33,6 +33,7 @@ const (
 	lockFile     = "lock"
 	identityFile = "identity"
 	peersFile    = "peers"
+	promiseFile  = "promise"
 	tempSuffix   = ".tmp" // of a file being written
 )
 
@@ -78,7 +79,7 @@ func explain(err error) error {
 
 // prepare removes what a crash left of an unfinished write, and tries to write.
 func (d *Dir) prepare() error {
-	for _, name := range []string{identityFile, peersFile, "probe"} {
+	for _, name := range []string{identityFile, peersFile, promiseFile, "probe"} {
 		if err := os.Remove(d.Path(name + tempSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -178,6 +178,33 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+func TestPromise(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, path)
+	if err := d.SavePromise(Promise{}); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := d.Has("promise"); there || err != nil {
+		t.Errorf("no promise was written down: %v", err)
+	}
+	for _, want := range []Promise{{ClusterID: "c", Server: "n.1", To: "m.1"}, {}} {
+		if err := d.SavePromise(want); err != nil {
+			t.Fatal(err)
+		}
+		d.Close()
+		d = openDir(t, path)
+		if p, err := d.Promise(); p != want || err != nil {
+			t.Errorf("read %v, %v; want %v", p, err, want)
+		}
+	}
+	if err := os.WriteFile(d.Path("promise"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Promise(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
 // Every single changed, lost or added byte of the identity is noticed.
 func TestDamagedIdentity(t *testing.T) {
 	d := openDir(t, t.TempDir())

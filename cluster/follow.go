@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+)
+
+// Whoever has stood down for a re-forming promises to follow one successor. From then on its vote is over: if it voted on,
+// the old farm could acknowledge beside the new one. So a durable node keeps the promise over its restarts, until it belongs
+// to the next epoch, or the successor is out of it, or the old farm turns out to have a quorum without it.
+
+// answerFollow promises to follow one successor, as long as that may re-form the farm.
+func (n *Node) answerFollow(payload []byte) error {
+	r := wireReader{b: payload}
+	cluster, heir, lost := r.string(), r.string(), r.strings()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
+		return errNotReformed
+	}
+	n.standing()
+	n.mu.Lock()
+	before := n.successor
+	n.mu.Unlock()
+	free := before == "" || before == heir || slices.Contains(lost, before) || n.released(before, heir)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !free || n.successor != before || n.cluster != cluster || n.resuming {
+		return errPromised
+	}
+	return n.promiseLocked(heir)
+}
+
+// promiseLocked gives this node's word, or with "" takes it back. It is on disk before anybody hears of it. What a node
+// promises itself need not be: if it is started again, its Raft runs, and then it re-forms nothing.
+func (n *Node) promiseLocked(heir string) error {
+	if n.durable() {
+		var p disk.Promise
+		if me := serverID(n.id, n.inc); heir != "" && heir != me {
+			p = disk.Promise{ClusterID: n.cluster, Server: me, To: heir}
+		}
+		if err := n.dir.SavePromise(p); err != nil {
+			return err
+		}
+	}
+	n.successor = heir
+	return nil
+}
+
+// loadPromise finds out whether this node has promised, before it was started again, not to vote.
+func (n *Node) loadPromise() error {
+	p, err := n.dir.Promise()
+	if errors.Is(err, disk.ErrDamaged) {
+		return fmt.Errorf("%w; %s", err, ifDamaged)
+	}
+	if err != nil || p.To == "" || p.ClusterID != n.cluster || p.Server != serverID(n.id, n.inc) {
+		return err
+	}
+	n.successor, n.stoodDown = p.To, time.Now()
+	n.log.Warn("this node takes no part in the farm: when that was recovered, it promised to follow another node; "+
+		"start the others as well, or run farmctl recover again", "follows", p.To)
+	return nil
+}
+
+// bound reports whether a server has promised to follow another one.
+func (n *Node) bound(server string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.successor != "" && n.successor != server
+}
+
+// released reports whether a promise to one successor may be given to another one instead. A successor promises to follow
+// itself, and re-forms nothing without that. So two who stand in each other's way, each promised to by some, need not do so
+// for ever: the one that holds less promises to follow the other, and what it was promised is void.
+func (n *Node) released(before, heir string) bool {
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	in := n.instance()
+	if before == in.server {
+		mine, err := n.holdings(in)
+		other, asked := n.askReport(ctx, heir, false)
+		return err == nil && asked == nil && other.down && richer(&mine, other) < 0
+	}
+	if r, err := n.askReport(ctx, before, false); err == nil {
+		return r.successor != "" && r.successor != before
+	}
+	gone, _ := n.gone(n.ctx, before)
+	return gone
+}
+
+// standing notes that this node stands down for a re-forming that is under way.
+func (n *Node) standing() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.stoodDown = time.Now()
+}
+
+// abandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
+// from the log, once nobody can count on its being over. In memory it must not; but when it turns out that a quorum lives
+// after all, what this node holds is not needed any more.
+func (n *Node) abandoned(in *instance, look func() *survey) {
+	n.mu.Lock()
+	idle, heir := time.Since(n.stoodDown), n.successor
+	n.mu.Unlock()
+	if !in.quiet.ended() || in.end.begun.Load() || idle < reformPatience {
+		return
+	}
+	reason := errors.New("it had stood down for a re-forming of the farm that came to nothing")
+	switch {
+	case !n.durable():
+		if look().runs() {
+			n.reset(in.server, reason)
+		}
+	case heir == "" || heir == in.server || n.outOfIt(heir) || look().runs():
+		n.resume(in, heir, reason)
+	}
+}
+
+// outOfIt reports whether a successor takes part in the farm again, or follows another one: then it re-forms nothing.
+func (n *Node) outOfIt(heir string) bool {
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	r, err := n.askReport(ctx, heir, false)
+	return err == nil && (!r.down || r.successor != "" && r.successor != heir)
+}
+
+// resume has Raft started again, unless something else was promised meanwhile. Nothing is from now on.
+func (n *Node) resume(in *instance, heir string, reason error) {
+	n.mu.Lock()
+	n.resuming = n.successor == heir && time.Since(n.stoodDown) >= reformPatience
+	resuming := n.resuming
+	n.mu.Unlock()
+	if resuming {
+		n.restart(in.server, reason)
+	}
+}

@@ -1,0 +1,165 @@
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other three. It
+// returns the one that is to go on with the farm, the other one, those away, and the promise to be given.
+func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte) {
+	l.t.Helper()
+	leader, others := l.leader()
+	l.fill(leader, "k", l.nodes...)
+	left, away := others[:2], append(others[2:], leader)
+	l.cut(left...)
+	time.Sleep(5 * time.Second)
+	words := serverSet(away...)
+	s := left[0].look(l.ctx(time.Minute), words, true)
+	if err := s.verdict(); err != nil {
+		l.t.Fatal(err)
+	}
+	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.heir() })
+	follow = appendStrings(appendString(appendString(nil, left[i].self().cluster), s.heir()), sortedKeys(words))
+	return left[i], left[1-i], away, follow
+}
+
+// promised is stoodDown, and both have given the promise.
+func (l *lab) promised() (heir, other *labNode, away []*labNode) {
+	l.t.Helper()
+	heir, other, away, follow := l.stoodDown()
+	for _, n := range []*labNode{heir, other} {
+		if err := n.answerFollow(follow); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return heir, other, away
+}
+
+// A node that has promised not to vote is killed and started again, and some of those given up are there after all. With its
+// vote they would be a quorum of the old farm; it keeps its word, and the recovery comes to its end.
+func TestPromiseOutlivesRestart(t *testing.T) {
+	together(t, 5, true, func(l *lab) {
+		heir, other, away := l.promised()
+		before := heir.State().ClusterID
+		away[0].kill()
+		other.kill()
+		other.start()
+		l.net.Heal()
+		time.Sleep(5 * time.Second)
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			for _, n := range []*labNode{other, away[1], away[2]} {
+				if n.State().Leader != "" {
+					t.Fatalf("%s has a leader: who had promised not to vote votes", n.conf.Name)
+				}
+			}
+		}
+		if err := heir.answerReform(l.ctx(time.Minute), appendString(nil, before)); err != nil {
+			t.Fatal(err)
+		}
+		away[0].start()
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			l.filled(n, "k")
+			if id := n.State().ClusterID; !supersedes(id, before) {
+				t.Errorf("%s: cluster ID %s, was %s", n.conf.Name, id, before)
+			}
+		}
+		l.until(time.Minute, "all vote again", func() bool { return len(heir.instance().voters()) == 5 })
+		other.kill() // with what is left of the promise
+		other.start()
+		l.ready(other)
+	})
+}
+
+// The promise binds nobody for ever: not when the successor takes part again, and not when the farm has a quorum after all.
+func TestPromiseEnds(t *testing.T) {
+	for _, quorum := range []bool{false, true} {
+		together(t, 5, true, func(l *lab) {
+			heir, other, away := l.promised()
+			before := heir.State().ClusterID
+			heir.kill()
+			other.kill()
+			other.start()
+			if quorum { // and nobody will ever be able to ask the successor
+				l.net.Heal()
+			} else {
+				away[0].kill()
+				away[1].kill()
+				l.net.Heal()
+				time.Sleep(5 * time.Minute)
+				if !other.instance().quiet.ended() {
+					t.Fatal("it votes again, though the one that it has promised to follow may go on with the farm")
+				}
+				heir.start()
+			}
+			l.ready(other)
+			other.must("set meanwhile 1")
+			if id := other.State().ClusterID; id != before {
+				t.Errorf("cluster ID %s, was %s", id, before)
+			}
+			for _, n := range l.nodes {
+				if !n.up || quorum && n == heir {
+					n.start()
+				}
+			}
+			l.ready(l.nodes...)
+			for _, n := range l.nodes {
+				l.filled(n, "k")
+			}
+		})
+	}
+}
+
+// What cannot be written is not promised, and what cannot be read is not taken for nothing.
+func TestPromiseOnABadDisk(t *testing.T) {
+	together(t, 5, true, func(l *lab) {
+		_, n, _, follow := l.stoodDown()
+		blocked := filepath.Join(n.conf.Dir, "promise.tmp")
+		if err := os.Mkdir(blocked, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.answerFollow(follow); err == nil || n.bound(n.instance().server) {
+			t.Errorf("promised, though it cannot be written: %v", err)
+		}
+		if err := os.Remove(blocked); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.answerFollow(follow); err != nil {
+			t.Fatal(err)
+		}
+		n.stop()
+		path := filepath.Join(n.conf.Dir, "promise")
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := slices.Clone(good)
+		bad[len(bad)-3] ^= 1
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := n.conf
+		c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(), l.net.Host(n.ip)
+		if again, err := Open(t.Context(), c); err == nil {
+			t.Error("started with a promise that cannot be read")
+			again.Close()
+		} else if !strings.Contains(err.Error(), ifDamaged) {
+			t.Error(err)
+		}
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.start()
+		if !n.instance().quiet.ended() {
+			t.Error("it votes again")
+		}
+		l.net.Heal()
+		l.ready(l.nodes...)
+	})
+}

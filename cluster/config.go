@@ -42,8 +42,9 @@ type Config struct {
 
 	// Expect is how many ordinary nodes found the farm together: they wait until so many see each other, and user writes
 	// wait until enough of them vote. 0 means the length of Join if that holds this node's own address, so the same list
-	// on every machine is all it takes; 1 if Join is empty; and never to found if Join names others only. All founders
-	// must expect the same number, and it must be a majority of the machines there are.
+	// on every machine is all it takes; 1 if Join is empty; and never to found if Join names others only, or by a name that
+	// stands for several nodes: how many cannot be known from it. All founders must expect the same number, and it must be
+	// a majority of the machines there are.
 	Expect int
 
 	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted. Empty is
@@ -100,6 +101,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	wrapStore  func(raftlog.Store) raftlog.Store // for tests: a disk that hangs
+	lookup     lookup                            // for tests; nil asks the system
 	maxLevel   byte                              // for tests: the highest protocol level this program speaks; 0 = protocolMax
 	raiseAfter time.Duration                     // for tests; 0 = raiseAfter
 }
@@ -155,6 +157,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Network == nil {
 		c.Network = port.System{}
+	}
+	if c.lookup == nil {
+		c.lookup = net.DefaultResolver.LookupHost
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -246,7 +251,7 @@ func (c Config) advertised(ctx context.Context, bound string) (string, error) {
 		}
 	}
 	addr = net.JoinHostPort(host, port)
-	ips := resolve(ctx, addr)
+	ips := c.resolve(ctx, addr)
 	if len(ips) == 0 {
 		return "", fmt.Errorf("the name in %s has no address", addr)
 	}

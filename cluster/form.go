@@ -23,20 +23,23 @@ const (
 // form brings a node without state into a farm. It founds one, alone or with the others that it expects, or waits to be
 // taken in by one that exists, for ever. A node with state has nothing to form; Raft carries on.
 func (n *Node) form() {
-	if n.hasState || n.expect == 0 {
+	if n.hasState {
 		return
 	}
 	if n.cfg.Role != Ordinary {
-		n.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role", n.cfg.Role)
+		if n.seeds.founders() > 0 {
+			n.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role", n.cfg.Role)
+		}
 		return
 	}
-	if n.expect == 1 || n.self().cluster != "" {
-		if !sleep(n.ctx, listenFirst) {
-			return
-		}
-	}
-	for !n.adopted() {
-		if n.mayFound() {
+	for listened := false; !n.adopted(); {
+		expect := n.seeds.founders()
+		if !listened && (expect == 1 || n.self().cluster != "") {
+			if !sleep(n.ctx, listenFirst) {
+				return
+			}
+			listened = true
+		} else if n.mayFound(expect) {
 			if err := n.found(); err != nil {
 				n.fail(fmt.Errorf("found a farm: %w", err))
 			}
@@ -57,8 +60,11 @@ func (n *Node) adopted() bool {
 
 // mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are expected have
 // promised to follow this one.
-func (n *Node) mayFound() bool {
-	if n.self().cluster != "" {
+func (n *Node) mayFound(expect int) bool {
+	switch {
+	case expect == 0:
+		return false
+	case n.self().cluster != "":
 		return true // it had begun to, before it was restarted
 	}
 	var others []*sighting
@@ -69,14 +75,14 @@ func (n *Node) mayFound() bool {
 			return false
 		case s.role != Ordinary:
 		case s.node < n.id:
-			if n.expect > 1 {
+			if expect > 1 {
 				return false // the lowest NodeID founds
 			}
 		default:
 			others = append(others, s)
 		}
 	}
-	return n.expect == 1 || len(others)+1 >= n.expect && n.collectPromises(others)
+	return expect == 1 || len(others)+1 >= expect && n.collectPromises(expect, others)
 }
 
 // promise is a founder's word to another one, or to itself: not to found a farm, and to follow nobody else, for a while.
@@ -98,7 +104,7 @@ func (p *promise) give(node string, now time.Time) bool {
 
 // collectPromises asks the others to follow this node, and reports whether as many did as are expected. Two nodes cannot
 // both succeed as long as what is expected is a majority of those that could found.
-func (n *Node) collectPromises(others []*sighting) bool {
+func (n *Node) collectPromises(expect int, others []*sighting) bool {
 	began := time.Now()
 	if !n.promiseTo(n.id, began) {
 		return false
@@ -106,7 +112,7 @@ func (n *Node) collectPromises(others []*sighting) bool {
 	yes := 1
 	for _, s := range others {
 		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, err := n.peers.call(ctx, s.node, methodPromise, binary.AppendUvarint(nil, uint64(n.expect)))
+		_, _, err := n.peers.call(ctx, s.node, methodPromise, binary.AppendUvarint(nil, uint64(expect)))
 		cancel()
 		if err == nil {
 			yes++
@@ -114,10 +120,10 @@ func (n *Node) collectPromises(others []*sighting) bool {
 		}
 		if errors.Is(err, errOtherExpect) {
 			n.warnOnce("expect "+s.node, "another founder expects another number of nodes than this one; "+
-				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.name, s.addr, n.expect, err))
+				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.name, s.addr, expect, err))
 		}
 	}
-	return yes >= n.expect && time.Since(began) < promiseFor/2
+	return yes >= expect && time.Since(began) < promiseFor/2
 }
 
 func (n *Node) promiseTo(node string, now time.Time) bool {
@@ -138,7 +144,7 @@ func (n *Node) answerPromise(from hello, payload []byte) error {
 		return ErrOtherFarm
 	case n.cfg.Role != Ordinary || founder >= n.id:
 		return errNotMe
-	case n.expect != int(expect):
+	case uint64(n.seeds.founders()) != expect:
 		return errOtherExpect
 	case !n.promiseTo(founder, time.Now()):
 		return errPromised
@@ -171,7 +177,7 @@ func (n *Node) found() error {
 func (l *leadership) form() {
 	f := l.in.fsm
 	if !f.formed.Load() && f.founders() == 0 {
-		expect := max(l.in.node.expect, 1)
+		expect := max(l.in.node.seeds.founders(), 1)
 		l.commit(func() []byte {
 			return binary.AppendUvarint(entryHeader(entryFound, l.stamp()), uint64(expect))
 		})

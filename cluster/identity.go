@@ -319,7 +319,7 @@ func (n *Node) replaceInstance(kind resetKind) error {
 		n.progress.reset()
 		n.toldSecond.Store(false)
 		n.spawn(n.becomeReady)
-		if n.expect > 1 {
+		if n.seeds.founders() > 1 {
 			n.spawn(n.form) // should all that have the farm be lost, those who expect each other found it again
 		}
 	}

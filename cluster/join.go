@@ -1,8 +1,7 @@
 package cluster
 
 import (
-	"context"
-	"net"
+	"errors"
 	"slices"
 	"time"
 )
@@ -72,7 +71,11 @@ func (n *Node) alone() bool {
 // missing returns the addresses at which a member should be and nobody is known to be: resolved anew each time, this
 // node's own left out.
 func (n *Node) missing() []string {
-	candidates := slices.Clone(n.seeds)
+	candidates := n.seeds.addrs(n.ctx)
+	if name := n.seeds.shared(); name != "" {
+		n.warnOnce("shared name", "a name in Join stands for other nodes as well as this one, so the length of the list says "+
+			"nothing: set Expect to the number of nodes that found the farm; until then this node founds none", errors.New(name))
+	}
 	for _, srv := range n.instance().configuration().Servers {
 		if node := nodeOf(string(srv.ID)); node != n.id {
 			candidates = append(candidates, n.directory.addr(node))
@@ -87,7 +90,7 @@ func (n *Node) missing() []string {
 	}
 	var out []string
 	for _, c := range candidates {
-		for _, addr := range resolve(n.ctx, c) {
+		for _, addr := range n.cfg.resolve(n.ctx, c) {
 			if !known[addr] && !n.ownAddr(addr) {
 				known[addr] = true
 				out = append(out, addr)
@@ -114,26 +117,4 @@ func (n *Node) contact(addr string) {
 	if !slices.Contains(n.contacts, addr) && len(n.contacts) < 100 {
 		n.contacts = append(n.contacts, addr)
 	}
-}
-
-// resolve returns the IP addresses, with port, that addr stands for. It asks the resolver for names only; memberlist
-// would try DNS over TCP first.
-func resolve(ctx context.Context, addr string) (out []string) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil
-	}
-	if net.ParseIP(host) != nil {
-		return []string{addr}
-	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	ips, err := net.DefaultResolver.LookupHost(ctx, host)
-	if err != nil {
-		return nil
-	}
-	for _, ip := range ips {
-		out = append(out, net.JoinHostPort(ip, port))
-	}
-	return out
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,8 +31,7 @@ type Node struct {
 	raftCalls net.Listener
 	operators net.Listener // nil: nobody can operate the farm through this node
 	advertise string
-	seeds     []string  // Join without this node's own address
-	expect    int       // how many nodes found the farm together, 0 = never found one
+	seeds     *seeds
 	dir       *disk.Dir // nil in memory mode
 	hasState  bool      // there was a log at the start
 	nextLog   openLog   // in memory, for the next epoch; see reform
@@ -175,12 +173,8 @@ func (n *Node) nameSelf(ctx context.Context) {
 		n.cfg.Name = defaultName(n.port.Addr().String())
 	}
 	n.log = n.log.With("self", n.cfg.Name)
-	for _, j := range n.cfg.Join {
-		if addrs := resolve(ctx, j); !slices.ContainsFunc(addrs, n.ownAddr) { // a name may resolve later
-			n.seeds = append(n.seeds, j)
-		}
-	}
-	n.expect = n.expected()
+	n.seeds = newSeeds(n.cfg, n.ownAddr)
+	n.seeds.addrs(ctx)
 }
 
 // ownAddr reports whether addr, an IP address with port, is this node's.
@@ -189,28 +183,8 @@ func (n *Node) ownAddr(addr string) bool {
 	if addr == n.advertise || addr == bound.String() {
 		return true
 	}
-	host, p := splitAddr(addr)
-	if !bound.Addr().IsUnspecified() || p != int(bound.Port()) {
-		return false
-	}
-	local, _ := net.InterfaceAddrs()
-	return slices.ContainsFunc(local, func(a net.Addr) bool {
-		n, ok := a.(*net.IPNet)
-		return ok && n.IP.Equal(net.ParseIP(host))
-	})
-}
-
-// expected returns how many nodes found the farm together, 0 if this one is not to found any.
-func (n *Node) expected() int {
-	switch {
-	case n.cfg.Expect > 0:
-		return n.cfg.Expect
-	case len(n.seeds) == 0:
-		return 1
-	case len(n.seeds) < len(n.cfg.Join):
-		return len(n.cfg.Join)
-	}
-	return 0
+	_, p := splitAddr(addr)
+	return bound.Addr().IsUnspecified() && p == int(bound.Port()) && onThisMachine(addr)
 }
 
 func defaultName(bound string) string {

@@ -15,6 +15,7 @@ import (
 type exchange struct {
 	facts facts
 	nonce string
+	http1 bool    // the client's connection carries one exchange at a time
 	body  *replay // nil without a body
 	err   error   // why there is no answer
 }
@@ -36,6 +37,23 @@ func (x *exchange) attempt(req *http.Request) *http.Request {
 // rewind reports whether the request can be sent again: nobody has read from its body. Nobody will, for the attempts made
 // so far.
 func (x *exchange) rewind() bool { return x.body == nil || x.body.revoke() }
+
+// leaveBody is called before the header of the answer, which may come before the end of an upload: the answer must not wait
+// for that, and net/http would. What is left of the body spoils the connection for another request. A body that no peer has
+// begun to read is different: net/http does with it what it does where a handler has not.
+func (x *exchange) leaveBody(w http.ResponseWriter) {
+	if !x.http1 || x.body == nil || !x.body.underWay() {
+		return
+	}
+	http.NewResponseController(w).EnableFullDuplex() // optional
+	w.Header().Set("Connection", "close")
+}
+
+// brokeOff reports whether the client's body did. A read that fails ends the context of its request, before it returns and
+// without a cause of its own.
+func (x *exchange) brokeOff(ctx context.Context) bool {
+	return x.body != nil && (x.body.failed() || x.body.underWay() && context.Cause(ctx) == context.Canceled)
+}
 
 // newProxy makes the reverse proxy through which all forwarded requests go.
 func (g *Gate) newProxy() *httputil.ReverseProxy {
@@ -84,12 +102,10 @@ func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Upgrade") // RFC 9110 §7.8: a server may ignore it; tunnels of other protocols would bypass the peer
 	}
 	x := g.exchange(r)
-	fw := &hopWriter{out: w}
-	if r.ProtoMajor == 1 && r.Body != http.NoBody {
-		http.NewResponseController(w).EnableFullDuplex() // an early answer must not wait for the upload; optional
-	}
+	fw := &hopWriter{out: w, x: x}
 	g.proxy.ServeHTTP(fw, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	if x.err != nil && !fw.committed {
+		x.leaveBody(w)
 		g.answerFailure(w, r, x.err)
 	}
 }
@@ -97,7 +113,7 @@ func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
 func (g *Gate) exchange(r *http.Request) *exchange {
 	info := FromContext(r.Context())
 	nonce := newID()
-	return &exchange{nonce: nonce, facts: facts{
+	return &exchange{nonce: nonce, http1: r.ProtoMajor == 1, facts: facts{
 		Nonce:  nonce,
 		Origin: g.cfg.ID,
 		Via:    g.cfg.Node,
@@ -118,6 +134,8 @@ func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, err error) 
 		g.serveLocal(w, r) // better by a node that is stopping than by none
 	case errors.Is(err, errNoPeer):
 		servePage(w, r, http.StatusServiceUnavailable, "This site is starting. Please try again in a moment.", 2)
+	case errors.Is(err, errBody):
+		servePage(w, r, http.StatusBadRequest, "The request's body cannot be read, or did not come in time.", 0)
 	case r.Context().Err() != nil: // most often the client is gone, and nobody reads this
 		servePage(w, r, http.StatusServiceUnavailable, "The request was cut off because this node is stopping.", 1)
 	case errors.As(err, &lost):

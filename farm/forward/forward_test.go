@@ -334,6 +334,32 @@ func TestForward_EarlyAnswer(t *testing.T) {
 	}
 }
 
+// What the client itself has broken off is not called the loss of a node.
+func TestForward_BrokenBody(t *testing.T) {
+	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			t.Error("the handler got a body that looks whole")
+		}
+	}))
+	got := raw(t, a.public.Listener.Addr().String(),
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\nno length\r\n")
+	if !strings.HasPrefix(got, "400 Bad Request") || !strings.Contains(got, "close true") {
+		t.Error(got)
+	}
+}
+
+func TestForward_SlowBody(t *testing.T) {
+	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body) }))
+	slow := httptest.NewUnstartedServer(a.public.Config.Handler)
+	slow.Config.ReadTimeout = 50 * time.Millisecond
+	slow.Start()
+	defer slow.Close()
+	got := raw(t, slow.Listener.Addr().String(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody")
+	if !strings.HasPrefix(got, "400 Bad Request") {
+		t.Error(got)
+	}
+}
+
 // upgrade switches to a protocol that sends every line back.
 func upgrade(w http.ResponseWriter, r *http.Request) {
 	conn, brw, err := http.NewResponseController(w).Hijack()

@@ -24,6 +24,9 @@ const (
 // errNoPeer says that no peer took the request and none has started it.
 var errNoPeer = errors.New("no peer can take the request")
 
+// errBody says that the client's own body broke off: no peer is to blame.
+var errBody = errors.New("request body")
+
 // lostError says that a peer may have started a request whose answer never came.
 type lostError struct{ err error }
 
@@ -162,6 +165,9 @@ func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		res, started, err := p.roundTrip(attempt, x.nonce)
 		if err == nil {
 			return res, nil
+		}
+		if x.brokeOff(req.Context()) {
+			return nil, fmt.Errorf("%w: %w", errBody, err)
 		}
 		if ctxErr := req.Context().Err(); ctxErr != nil {
 			return nil, context.Cause(req.Context())

@@ -59,7 +59,8 @@ func parity(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// raw sends bytes and returns the answer as text: status, sorted header, body, trailer.
+// raw sends bytes and returns the answer as text: status, sorted header, body, trailer. If the answer does not say that it is
+// the connection's last one, another request must be answered too.
 func raw(t *testing.T, addr, send string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -68,9 +69,10 @@ func raw(t *testing.T, addr, send string) string {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	io.WriteString(conn, send)
+	go io.WriteString(conn, send) // all of it may not be wanted
 	method, _, _ := strings.Cut(send, " ")
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	answers := bufio.NewReader(conn)
+	res, err := http.ReadResponse(answers, &http.Request{Method: method})
 	if err != nil {
 		return "error: " + err.Error()
 	}
@@ -83,6 +85,12 @@ func raw(t *testing.T, addr, send string) string {
 		}
 	}
 	slices.Sort(lines)
+	if !res.Close {
+		io.WriteString(conn, "GET /204 HTTP/1.1\r\nHost: h\r\n\r\n")
+		if _, err := http.ReadResponse(answers, nil); err != nil {
+			t.Errorf("%.200q: the connection was to be kept, and the next request got %v", send, err)
+		}
+	}
 	return fmt.Sprintf("%s len %d te %q close %v body %q %v trailer %v\n%s", res.Status, res.ContentLength,
 		res.TransferEncoding, res.Close, b, err, res.Trailer, strings.Join(lines, "\n"))
 }
@@ -120,12 +128,17 @@ func TestForward_Parity(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\n4\r\nbody\r\n0\r\nX-End: yes\r\n\r\n",
+		"POST /204 HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody",
+		"POST /length HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+		"POST /length HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody",
+		"POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n" + strings.Repeat("x", 10000),
+		"POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 1000000),
 		"GET / HTTP/1.1\r\nHost: h\r\nTe: trailers\r\nCookie: a=1\r\nCookie: b=2\r\nAuthorization: x\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: h\r\nWebfarm-Hop: {}\r\nWebfarm_Hop: {}\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-Ip: 1.2.3.4\r\n\r\n",
 	} {
 		there, here := raw(t, a.public.Listener.Addr().String(), send), raw(t, b.public.Listener.Addr().String(), send)
 		if there != here {
-			t.Errorf("%q\nforwarded: %s\n\nhere:      %s\n", send, there, here)
+			t.Errorf("%.200q\nforwarded: %s\n\nhere:      %s\n", send, there, here)
 		}
 	}
 }

@@ -14,6 +14,7 @@ type replay struct {
 
 	mu      sync.Mutex
 	touched bool       // somebody read; guarded by mu
+	end     error      // what the last read ended with: io.EOF, or why the client's body broke off; guarded by mu
 	current *bodyOfTry // who may read; guarded by mu
 }
 
@@ -39,6 +40,20 @@ func (p *replay) revoke() bool {
 	return true
 }
 
+// underWay reports whether somebody has begun to read the body and has not come to its end.
+func (p *replay) underWay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.touched && p.end != io.EOF
+}
+
+// failed reports whether the client's body broke off.
+func (p *replay) failed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.end != nil && p.end != io.EOF
+}
+
 func (b *bodyOfTry) Read(buf []byte) (int, error) {
 	p := b.of
 	p.mu.Lock()
@@ -48,7 +63,13 @@ func (b *bodyOfTry) Read(buf []byte) (int, error) {
 	if !mine {
 		return 0, errRevoked
 	}
-	return p.body.Read(buf)
+	n, err := p.body.Read(buf)
+	if err != nil {
+		p.mu.Lock()
+		p.end = err
+		p.mu.Unlock()
+	}
+	return n, err
 }
 
 // Close does nothing: a transport closes the body of an attempt that failed, and the next one still needs it. The server

@@ -12,6 +12,7 @@ import (
 // keeps the hop's own "100 Continue" from a client that did not ask for one.
 type hopWriter struct {
 	out       http.ResponseWriter
+	x         *exchange
 	header    http.Header // of the peer's answer
 	committed bool        // the final status was written, or the connection taken over
 }
@@ -40,6 +41,7 @@ func (w *hopWriter) WriteHeader(status int) {
 		if _, typed := w.header["Content-Type"]; !typed {
 			h["Content-Type"] = nil // nor does this node's server guess one
 		}
+		w.x.leaveBody(w.out)
 		w.committed = true
 		w.out.WriteHeader(status)
 	}

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mrand "math/rand/v2"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -19,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
 const (
@@ -105,33 +105,14 @@ func (n *node) move() {
 	n.peer = freeAddr(n.farm.t)
 }
 
-// givenPorts counts the ports given out, from a random one on.
-var givenPorts = func() *atomic.Uint32 {
-	var n atomic.Uint32
-	n.Store(mrand.Uint32N(20000))
-	return &n
-}()
-
-// freeAddr returns an address on loopback that nobody uses. Its port is below those that systems pick for outgoing
-// connections, so that it is still free when a node that was killed comes back. No port is given twice: between here and
-// the node that listens there, nobody else would see that it is taken.
+// freeAddr returns an address on loopback that nobody uses, and that nobody else is given.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+int(givenPorts.Add(1)%20000)))
-		tcp, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		udp, err := net.ListenPacket("udp", addr)
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return addr
-		}
+	addr, err := freeport.Addr()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return addr
 }
 
 // start starts the node's process.

@@ -17,7 +17,8 @@ func TestFullDisk(t *testing.T) {
 	f := newFarm(t, 3, true)
 	f.formTogether()
 	l := f.load()
-	for _, n := range []*node{f.leader(), f.follower()} {
+	for _, pick := range []func() *node{f.leader, f.follower} {
+		n := pick()
 		l.strike(func() { limitFiles(t, n, 0) })
 		n.refused(t, "the data directory cannot be written", "see to its disk and start the node again")
 		l.goOn()

@@ -45,11 +45,15 @@ func (b *badNet) started(n *node) {
 	b.pids[n.name] = n.pid()
 }
 
+// ownerTries bounds how long the process behind a connection is looked for: on a busy machine a node may call before the test
+// has taken note of its process.
+const ownerTries = int(patience / pollTime)
+
 // owner finds the node that has opened a connection. One that has just been started may not be known yet.
 func (b *badNet) owner(local, remote netip.AddrPort) (name string, open bool) {
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
-	for range 50 {
+	for range ownerTries {
 		b.mu.Lock()
 		pids := maps.Clone(b.pids)
 		b.mu.Unlock()

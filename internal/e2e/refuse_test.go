@@ -52,9 +52,7 @@ func TestRefuseToStart(t *testing.T) {
 		p := runShop(t, "n1", f.env, "-node", "-leashed", "-name", "n1", "-http", "127.0.0.1:0", "-join", first.peer, "-dir", filepath.Join(f.dir, "n9"))
 		p.refused(t, "has a live node of this name", "another Name")
 	})
-	if err := first.ready(t.Context()); err != nil {
-		t.Errorf("the node that was there first: %v", err)
-	}
+	first.awaitReady() // which it has been all the time
 	f.stop()
 }
 
@@ -116,7 +114,11 @@ func TestStrangerKeepsTrying(t *testing.T) {
 			}
 		})
 	}
-	if v, err := first.look(); err != nil || len(v.Members) != 1 {
-		t.Errorf("the farm has %+v: %v", v, err)
-	}
+	f.until("the farm is seen", func() error {
+		v, err := first.look()
+		if err == nil && len(v.Members) != 1 {
+			t.Errorf("the farm has %+v", v)
+		}
+		return err
+	})
 }

@@ -7,10 +7,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
 // Link says what becomes of what one node sends to another. The zero Link is a good line.
@@ -20,10 +21,8 @@ type Link struct {
 	Delay time.Duration // from one end to the other
 }
 
-const (
-	resendAfter = 200 * time.Millisecond // what TCP waits at least before it sends again
-	portTries   = 100
-)
+// resendAfter is what TCP waits at least before it sends again.
+const resendAfter = 200 * time.Millisecond
 
 // Owner tells which node has opened a TCP connection, given both its ends as that node sees them; "" if none has. It is
 // not open if the one who opened it has closed it since.
@@ -78,17 +77,17 @@ func (n *Network) Add(node, addr string) (string, error) {
 	return d.addr.String(), nil
 }
 
-// open finds a number that is free for TCP and UDP, below those that systems pick for outgoing connections.
-func (d *door) open() (err error) {
-	for range portTries {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(20000)))
-		d.addr = netip.MustParseAddrPort(addr)
-		if d.tcp, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(d.addr)); err != nil {
-			continue
-		}
-		if d.udp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(d.addr)); err == nil {
-			return nil
-		}
+// open listens on a number that is free for TCP and UDP, and that no node is given, which may not listen there yet.
+func (d *door) open() error {
+	addr, err := freeport.Addr()
+	if err != nil {
+		return err
+	}
+	d.addr = netip.MustParseAddrPort(addr)
+	if d.tcp, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(d.addr)); err != nil {
+		return err
+	}
+	if d.udp, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(d.addr)); err != nil {
 		d.tcp.Close()
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -265,8 +266,9 @@ func (s *script) doFree(rest string) {
 	}
 }
 
-// doCopy copies data directories, of machines that run or not.
+// doCopy copies data directories, of machines that run or not: between two of their writes, as a snapshot of a disk does.
 func (s *script) doCopy(rest string) {
+	synctest.Wait()
 	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
 		a.copied = filepath.Join(s.dir, fmt.Sprintf("copy%d", rand.Int()))
 		if err := os.CopyFS(a.copied, os.DirFS(a.conf.Dir)); err != nil {

@@ -24,7 +24,7 @@ var (
 	// it under another one.
 	ErrNameTaken = errors.New("the farm has a live node of this name already")
 
-	// ErrOtherFarm says that this node's data belongs to another farm than the one it met.
+	// ErrOtherFarm says that this node belongs to another farm than the one it met, by its data or by the farm's name.
 	ErrOtherFarm = errors.New("this node belongs to another farm")
 
 	// ErrOtherKind says that a memory node met a durable farm, or the other way round.

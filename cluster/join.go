@@ -72,6 +72,7 @@ func (n *Node) alone() bool {
 // node's own left out.
 func (n *Node) missing() []string {
 	candidates := n.seeds.addrs(n.ctx)
+	n.goneAstray(candidates)
 	if name := n.seeds.shared(); name != "" {
 		n.warnOnce("shared name", "a name in Join stands for other nodes as well as this one, so the length of the list says "+
 			"nothing: set Expect to the number of nodes that found the farm; until then this node founds none", errors.New(name))

@@ -89,12 +89,37 @@ func (n *Node) admit(s *sighting) error {
 // noteRefusal warns of a node that is there and has nothing in common with this one: it will be so until somebody changes
 // a setting.
 func (n *Node) noteRefusal(addr string, err error) {
+	n.mu.Lock()
+	delete(n.elsewhere, addr)
+	if errors.Is(err, trust.ErrOtherName) {
+		n.elsewhere[addr] = err
+	}
+	n.mu.Unlock()
 	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired, port.ErrRefused} {
 		if errors.Is(err, reason) {
 			n.warnOnce("refusal "+addr, "a node that was called cannot be of one farm with this one as both are set up: "+
 				"give all nodes the same secrets and the same name of the farm; this node keeps trying", fmt.Errorf("%s: %w", addr, err))
 			return
 		}
+	}
+}
+
+// goneAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another name. As long as
+// one of them may be another one, this node keeps trying: then it may be the others that are set up wrongly.
+func (n *Node) goneAstray(seeds []string) {
+	if len(seeds) == 0 || !n.seeds.whole() || n.self().cluster != "" || !n.alone() {
+		return
+	}
+	n.mu.Lock()
+	var found error
+	for _, addr := range seeds {
+		if found = n.elsewhere[addr]; found == nil {
+			break
+		}
+	}
+	n.mu.Unlock()
+	if found != nil {
+		n.fail(fmt.Errorf("%w: nobody in Join is of this one; give all nodes the same Farm, or correct Join: %w", ErrOtherFarm, found))
 	}
 }
 

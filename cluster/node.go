@@ -68,10 +68,11 @@ type Node struct {
 	promise     promise
 	spoken      byte // the highest level that all members speak; see allSpeak
 	spokenSince time.Time
-	stoodDown   time.Time       // when this node was last asked to; see standing
-	successor   string          // server ID that may re-form the farm, by this node's word; see follow.go
-	resuming    bool            // this node is about to take part again, and promises nothing
-	strangers   map[string]bool // server IDs of nodes that turned out to be of another farm
+	stoodDown   time.Time        // when this node was last asked to; see standing
+	successor   string           // server ID that may re-form the farm, by this node's word; see follow.go
+	resuming    bool             // this node is about to take part again, and promises nothing
+	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
+	elsewhere   map[string]error // by address, where a farm of another name was found at the last call
 
 	failOnce sync.Once
 	failure  error
@@ -100,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		strangers: map[string]bool{}, end: newEnding(), metaNews: make(chan struct{}, 1), notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1),
+		strangers: map[string]bool{}, elsewhere: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1), notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1),
 		resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
@@ -295,8 +296,8 @@ func (n *Node) fail(err error) {
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
 func (n *Node) Failed() <-chan struct{} { return n.failed }
 
-// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherKind, ErrVersion, ErrStalled or ErrDisk,
-// wrapped.
+// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrStalled
+// or ErrDisk, wrapped.
 func (n *Node) Err() error {
 	select {
 	case <-n.failed:

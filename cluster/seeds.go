@@ -17,6 +17,7 @@ type seeds struct {
 	mu    sync.Mutex
 	mine  map[string]bool // entries that are this node's own address, and have been once: that does not change
 	among string          // an entry that stands for other nodes as well as this one
+	blind bool            // at the last look some entry stood for nothing
 }
 
 func newSeeds(c Config, own func(addr string) bool) *seeds {
@@ -25,15 +26,27 @@ func newSeeds(c Config, own func(addr string) bool) *seeds {
 
 // addrs looks all entries up and returns the addresses of others.
 func (s *seeds) addrs(ctx context.Context) (out []string) {
+	blind := false
 	for _, entry := range s.cfg.Join {
 		found := s.cfg.resolve(ctx, entry)
+		blind = blind || len(found) == 0
 		others := slices.DeleteFunc(slices.Clone(found), s.own)
 		if len(others) < len(found) {
 			s.recognise(entry, found, others)
 		}
 		out = append(out, others...)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blind = blind
 	return out
+}
+
+// whole reports whether every entry stood for something at the last look.
+func (s *seeds) whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.blind
 }
 
 // recognise notes that an entry stands for this node, and whether for other nodes as well.

@@ -83,36 +83,43 @@ func (p *process) said(words ...string) error {
 	return nil
 }
 
-// A node with another secret, or that looks for another farm, may be right by and by, when the others are changed. So it
-// goes on trying, says why at once, and changes nothing for those it calls.
+// A node that looks for a farm of another name than what it finds will not find it there, and ends.
+func TestWrongFarmName(t *testing.T) {
+	skipInShort(t)
+	f := newFarm(t, 1, false)
+	first := f.nodes[0]
+	first.start()
+	first.awaitReady()
+	env := append([]string{f.env[1]}, "FARM_FARM=another")
+	p := runShop(t, "another", env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+	p.refused(t, "this node belongs to another farm", "give all nodes the same Farm", first.peer)
+	if v, err := first.look(); err != nil || len(v.Members) != 1 {
+		t.Errorf("the farm has %+v: %v", v, err)
+	}
+}
+
+// A node with another secret may be right by and by, when the others are changed. So it goes on trying, says why at once,
+// and changes nothing for those it calls.
 func TestStrangerKeepsTrying(t *testing.T) {
 	skipInShort(t)
 	f := newFarm(t, 1, false)
 	first := f.nodes[0]
 	first.start()
 	first.awaitReady()
-	other := newFarm(t, 1, false)
-	for name, env := range map[string][]string{
-		"another secret": other.env,
-		"another farm":   append([]string{f.env[1]}, "FARM_FARM=another"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := runShop(t, name, env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
-			f.until("it says so", func() error {
-				return p.said("give all nodes the same secrets and the same name of the farm", first.peer)
-			})
-			f.until("the other side says so", func() error { return first.said("peer connections refused", "the other end refused this node") })
-			if !p.running() {
-				t.Errorf("it ended: %v", p.err)
-			}
-			if err := p.terminate(); err != nil {
-				t.Fatal(err)
-			}
-			<-p.ended
-			if p.err != nil {
-				t.Errorf("it stopped with %v", p.err)
-			}
-		})
+	p := runShop(t, "another secret", newFarm(t, 1, false).env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+	f.until("it says so", func() error {
+		return p.said("give all nodes the same secrets and the same name of the farm", first.peer)
+	})
+	f.until("the other side says so", func() error { return first.said("peer connections refused", "the other end refused this node") })
+	if !p.running() {
+		t.Errorf("it ended: %v", p.err)
+	}
+	if err := p.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	if p.err != nil {
+		t.Errorf("it stopped with %v", p.err)
 	}
 	f.until("the farm is seen", func() error {
 		v, err := first.look()

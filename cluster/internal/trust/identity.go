@@ -132,6 +132,8 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 	switch {
 	case nameErr != nil:
 		return nameErr
+	case farm != t.farm && usage == x509.ExtKeyUsageServerAuth && t.signedFor(farm, cert):
+		return fmt.Errorf("%w: %q, and this is %q", ErrOtherName, farm, t.farm)
 	case farm != t.farm:
 		return fmt.Errorf("%w: %q, and this is %q", ErrWrongFarm, farm, t.farm)
 	case err != nil && foreign(err):
@@ -142,6 +144,18 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 		return fmt.Errorf("%w: %q, not %q", ErrWrongNode, node, wantNode)
 	}
 	return nil
+}
+
+// signedFor reports whether a certificate would be good in a farm of another name that has a secret of this one. It takes
+// computing that farm's authority, which is done for whom this node has called, not for whoever calls it.
+func (t *Trust) signedFor(farm string, cert *x509.Certificate) bool {
+	for _, secret := range t.keys {
+		_, ca, err := derive(farm, secret)
+		if err == nil && cert.CheckSignatureFrom(ca.cert) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // foreign reports whether a certificate failed because no secret of this node made it: those that one made are signed by

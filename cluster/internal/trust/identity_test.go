@@ -132,6 +132,7 @@ func TestRefusals(t *testing.T) {
 	me, you := newIdentity(t, tr, "n1"), newIdentity(t, tr, "n2")
 	otherSecret := newIdentity(t, newTrust(t, "shop", NewSecret()), "n2")
 	otherFarm := newIdentity(t, newTrust(t, "depot", testSecret), "n2")
+	stranger := newIdentity(t, newTrust(t, "depot", NewSecret()), "n2")
 	noSecret := newIdentity(t, newTrust(t, "shop"), "n2")
 
 	for name, c := range map[string]struct {
@@ -141,7 +142,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		"other secret":        {me.Client("rpc", "n2"), otherSecret.Server("rpc"), ErrWrongSecret, nil, ""},
 		"no secret":           {me.Client("rpc", "n2"), noSecret.Server("rpc"), ErrWrongSecret, nil, ""},
-		"other farm":          {me.Client("rpc", "n2"), otherFarm.Server("rpc"), ErrWrongFarm, nil, `"depot"`},
+		"other farm":          {me.Client("rpc", "n2"), otherFarm.Server("rpc"), ErrOtherName, nil, `"depot"`},
+		"says other farm":     {me.Client("rpc", "n2"), stranger.Server("rpc"), ErrWrongFarm, nil, `"depot"`},
 		"other node":          {me.Client("rpc", "n3"), you.Server("rpc"), ErrWrongNode, nil, `"n2", not "n3"`},
 		"client other secret": {careless(otherSecret.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongSecret, ""},
 		"client other farm":   {careless(otherFarm.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongFarm, `"depot"`},
@@ -157,6 +159,9 @@ func TestRefusals(t *testing.T) {
 		}
 		if c.cerr != nil && !errors.Is(cerr, c.cerr) {
 			t.Errorf("%s: client error %v, want %v", name, cerr, c.cerr)
+		}
+		if name == "says other farm" && errors.Is(cerr, ErrOtherName) {
+			t.Errorf("%s: anybody could say that: %v", name, cerr)
 		}
 		if serr == nil || c.serr != nil && !errors.Is(serr, c.serr) {
 			t.Errorf("%s: server error %v, want %v", name, serr, c.serr)

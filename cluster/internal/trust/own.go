@@ -222,7 +222,7 @@ func (o *own) verify(base *tls.Config, cs tls.ConnectionState, wantNode string, 
 	case err != nil || !validOwnID(node):
 		return fmt.Errorf("%w: it needs the URI %s", ErrNotPeer, peerName(o.id.trust.farm, "ID"))
 	case farm != o.id.trust.farm:
-		return fmt.Errorf("%w: %q, and this is %q", ErrWrongFarm, farm, o.id.trust.farm)
+		return fmt.Errorf("%w: %q, and this is %q", ErrOtherName, farm, o.id.trust.farm) // so says the authority
 	case wantNode != "" && node != wantNode:
 		return fmt.Errorf("%w: %q, not %q", ErrWrongNode, node, wantNode)
 	}

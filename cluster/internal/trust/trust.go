@@ -49,7 +49,8 @@ var (
 // Trust holds what a farm's secrets stand for. It does not change and may be used by many goroutines.
 type Trust struct {
 	farm   string
-	gossip [][]byte // in the order of the secrets
+	keys   []string // the secrets
+	gossip [][]byte // in their order
 	signer authority
 	roots  *x509.CertPool // the authorities of all secrets
 	admins admins
@@ -75,7 +76,7 @@ func New(farm string, secrets []string) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trust{farm: farm, roots: x509.NewCertPool()}
+	t := &Trust{farm: farm, keys: keys, roots: x509.NewCertPool()}
 	for i, secret := range keys {
 		gossip, ca, err := derive(farm, secret)
 		if err != nil {
@@ -168,6 +169,10 @@ var (
 	ErrWrongSecret = errors.New("the peer's certificate comes from another secret: the two nodes have none of their Secrets " +
 		"(FARM_SECRET) in common, or one of them has certificates of its own (PeerTLS)")
 	ErrWrongFarm = errors.New("the peer belongs to another farm")
+
+	// ErrOtherName is an ErrWrongFarm by proof: the peer has the secret, or a certificate of the authority, and the other
+	// name's certificate. So it is no stranger's claim that the two nodes are set up for farms of different names.
+	ErrOtherName = fmt.Errorf("%w, by its name", ErrWrongFarm)
 	ErrWrongNode = errors.New("the peer is another node than the one wanted")
 	ErrNotPeer   = errors.New("the peer showed no certificate of a farm's node")
 )

@@ -187,9 +187,12 @@ func (c Config) validate() error {
 	case !c.Role.valid():
 		return fmt.Errorf("Role %q is none of \"\", %q, %q", c.Role, Front, Staging)
 	}
-	for name := range c.Machines {
+	for name, factory := range c.Machines {
 		if name == "" || len(name) > 255 {
 			return fmt.Errorf("a state machine's name must have 1 to 255 bytes, %q has not", name)
+		}
+		if factory == nil {
+			return fmt.Errorf("Machines[%q] is nil; it must make a state machine", name)
 		}
 	}
 	if err := validAddr("Listen", c.Listen); err != nil {

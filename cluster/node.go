@@ -82,6 +82,8 @@ type Node struct {
 	nameNews chan struct{}      // holds one: another node carries this one's name
 	resets   chan resetOrder    // holds one
 
+	listeners map[string]bool // protocols of the application that are listened for; guarded by mu
+
 	ctx     context.Context // ends when the node begins to stop
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when nothing is answered any more
@@ -365,22 +367,6 @@ func (n *Node) spread() {
 		}
 	}
 }
-
-// Listener returns the connections that other members open by Dial for the same protocol, a short word such as "http".
-// They are mutually authenticated and encrypted; PeerID tells who calls. Ask for each protocol once.
-func (n *Node) Listener(proto string) net.Listener { return n.port.Listener(proto) }
-
-// Dial connects to the member whose NodeID is id, for a protocol that it listens for.
-func (n *Node) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
-	c, err := n.dial(ctx, id, proto)
-	if err != nil {
-		return nil, fmt.Errorf("cluster: dial %s: %w", id, err)
-	}
-	return c, nil
-}
-
-// PeerID returns the NodeID of the member at the other end of a connection of Listener or Dial.
-func PeerID(c net.Conn) string { return port.PeerID(c) }
 
 // answer serves the rpc requests of other members.
 func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte) ([]byte, error) {

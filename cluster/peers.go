@@ -12,12 +12,6 @@ import (
 	"time"
 )
 
-const (
-	protoRaft   = "raft"
-	protoRPC    = "rpc"
-	protoGossip = "gossip"
-)
-
 const dialTimeout = 2 * time.Second
 
 // peers holds one rpc connection to each member this node has called.

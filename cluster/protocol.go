@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+)
+
+const (
+	protoRaft   = "raft"
+	protoRPC    = "rpc"
+	protoGossip = "gossip"
+	protoAdmin  = "admin" // of operators; see package port
+)
+
+// maxProto is the longest name of a protocol, in bytes: an ALPN name has 255, and some are ours.
+const maxProto = 200
+
+var errProtocol = errors.New("the name of a protocol has 1 to 200 bytes and is none of admin, gossip, raft and rpc")
+
+// checkProtocol says what is wrong with the name of a protocol of the application.
+func checkProtocol(proto string) error {
+	if own := []string{protoRaft, protoRPC, protoGossip, protoAdmin}; proto == "" || len(proto) > maxProto || slices.Contains(own, proto) {
+		return fmt.Errorf("%q: %w", proto, errProtocol)
+	}
+	return nil
+}
+
+// Listener returns the connections that other members open by Dial for the same protocol, a short word such as "http".
+// They are mutually authenticated and encrypted; PeerID tells who calls.
+//
+// A protocol has one listener at a time. Listener panics if there is an open one already, and if the word is empty, longer
+// than 200 bytes, or one of those that the nodes use themselves: admin, gossip, raft, rpc.
+func (n *Node) Listener(proto string) net.Listener {
+	if err := checkProtocol(proto); err != nil {
+		panic("cluster: Listener: " + err.Error())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.listeners[proto] {
+		panic(fmt.Sprintf("cluster: Listener(%q): somebody listens already; the two would take connections from each other", proto))
+	}
+	if n.listeners == nil {
+		n.listeners = make(map[string]bool)
+	}
+	n.listeners[proto] = true
+	return &protoListener{Listener: n.port.Listener(proto), closed: sync.OnceFunc(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.listeners, proto)
+	})}
+}
+
+// protoListener tells when it is closed.
+type protoListener struct {
+	net.Listener
+	closed func()
+}
+
+func (l *protoListener) Close() error {
+	err := l.Listener.Close()
+	l.closed()
+	return err
+}
+
+// Dial connects to the member whose NodeID is id, for a protocol that it listens for. It fails for the protocols that nodes
+// use themselves.
+func (n *Node) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
+	if err := checkProtocol(proto); err != nil {
+		return nil, fmt.Errorf("cluster: dial: %w", err)
+	}
+	c, err := n.dial(ctx, id, proto)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: dial %s: %w", id, err)
+	}
+	return c, nil
+}
+
+// PeerID returns the NodeID of the member at the other end of a connection of Listener or Dial.
+func PeerID(c net.Conn) string { return port.PeerID(c) }

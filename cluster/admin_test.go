@@ -438,6 +438,9 @@ func TestTooManyOperators(t *testing.T) {
 		if err == nil {
 			continue // the last of the others was dialled and had not come through to the node
 		}
+		if errors.Is(err, admin.ErrUnreachable) && ctx.Err() == nil {
+			continue // it was told, and closed a second later, before a busy machine let it read that
+		}
 		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "try again") {
 			t.Errorf("one too many: %v", err)
 		}

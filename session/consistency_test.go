@@ -66,192 +66,210 @@ func call(t *testing.T, m *session.Manager, r *http.Request, f func(ctx context.
 
 // A client reads what it wrote on a node that lags behind: fetched from the leader, used for that request alone.
 func TestReadsOwnWritesOnALaggingNode(t *testing.T) {
-	l, ms := nodes(t, 2)
-	r := newRequest()
-	call(t, ms[0], r, setNote("old"))
-	call(t, ms[1], r, wantNote("old"))
-	l.set(func() { l.nodes[1].held = true })
-	resp := call(t, ms[0], r, setNote("new"))
-	if !setsCookie(resp.Header, "six") || setsCookie(resp.Header, "sid") {
-		t.Errorf("a write sets %q", resp.Header["Set-Cookie"])
-	}
-	call(t, ms[1], r, wantNote("new"))
-	if _, _, queries := l.nodes[1].counts(); queries != 1 {
-		t.Errorf("%d queries", queries)
-	}
-	if rec := l.nodes[1].machine.Applied(); rec != 1 {
-		t.Errorf("the held copy moved to %d", rec)
-	}
-	l.set(func() { l.nodes[1].held = false })
-	call(t, ms[1], r, wantNote("new"))
-	for range 5 { // reads do not change what the client carries
-		if resp := call(t, ms[1], r, wantNote("new")); resp.Header["Set-Cookie"] != nil {
-			t.Errorf("a read sets %q", resp.Header["Set-Cookie"])
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		r := newRequest()
+		call(t, ms[0], r, setNote("old"))
+		call(t, ms[1], r, wantNote("old"))
+		l.set(func() { l.nodes[1].held = true })
+		resp := call(t, ms[0], r, setNote("new"))
+		if !setsCookie(resp.Header, "six") || setsCookie(resp.Header, "sid") {
+			t.Errorf("a write sets %q", resp.Header["Set-Cookie"])
 		}
-	}
+		call(t, ms[1], r, wantNote("new"))
+		if _, _, queries := l.nodes[1].counts(); queries != 1 {
+			t.Errorf("%d queries", queries)
+		}
+		if rec := l.nodes[1].machine.Applied(); rec != 1 {
+			t.Errorf("the held copy moved to %d", rec)
+		}
+		l.set(func() { l.nodes[1].held = false })
+		call(t, ms[1], r, wantNote("new"))
+		for range 5 { // reads do not change what the client carries
+			if resp := call(t, ms[1], r, wantNote("new")); resp.Header["Set-Cookie"] != nil {
+				t.Errorf("a read sets %q", resp.Header["Set-Cookie"])
+			}
+		}
+	})
 }
 
 // A node that is behind by a moment is waited for, and nobody else asked.
 func TestWaitsForTheOwnCopy(t *testing.T) {
-	l, ms := nodes(t, 2, func(c *session.Config) { c.WaitTimeout = 10 * time.Second })
-	r := newRequest()
-	call(t, ms[0], r, setNote("old"))
-	call(t, ms[1], r, wantNote("old"))
-	l.set(func() { l.nodes[1].lag = 20 * time.Millisecond })
-	call(t, ms[0], r, setNote("new"))
-	call(t, ms[1], r, wantNote("new"))
-	if _, _, queries := l.nodes[1].counts(); queries != 0 {
-		t.Errorf("%d queries", queries)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2, func(c *session.Config) { c.WaitTimeout = 10 * time.Second })
+		r := newRequest()
+		call(t, ms[0], r, setNote("old"))
+		call(t, ms[1], r, wantNote("old"))
+		l.set(func() { l.nodes[1].lag = 20 * time.Millisecond })
+		call(t, ms[0], r, setNote("new"))
+		call(t, ms[1], r, wantNote("new"))
+		if _, _, queries := l.nodes[1].counts(); queries != 0 {
+			t.Errorf("%d queries", queries)
+		}
+	})
 }
 
 // A session that a lagging node has not heard of is found, even without an index: that there is none has to be proved.
 func TestMissIsProved(t *testing.T) {
-	l, ms := nodes(t, 2)
-	l.set(func() { l.nodes[1].lag = 30 * time.Millisecond })
-	r := newRequest()
-	call(t, ms[0], r, setNote("new"))
-	r.Header.Set("Cookie", strings.Split(r.Header.Get("Cookie"), ";")[0])
-	call(t, ms[1], r, wantNote("new"))
-	if _, barriers, _ := l.nodes[1].counts(); barriers != 1 {
-		t.Errorf("%d barriers", barriers)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		l.set(func() { l.nodes[1].lag = 30 * time.Millisecond })
+		r := newRequest()
+		call(t, ms[0], r, setNote("new"))
+		r.Header.Set("Cookie", strings.Split(r.Header.Get("Cookie"), ";")[0])
+		call(t, ms[1], r, wantNote("new"))
+		if _, barriers, _ := l.nodes[1].counts(); barriers != 1 {
+			t.Errorf("%d barriers", barriers)
+		}
+	})
 }
 
 // Tokens of sessions that do not exist cost one question in ten seconds each, forged ones none.
 func TestUnknownTokens(t *testing.T) {
-	l, ms := nodes(t, 1)
-	elsewhere := newManager(t, session.NewMemory())
-	r := sessiontest.Request(t, elsewhere, newRequest(), setNote("elsewhere"))
-	for range 100 {
-		call(t, ms[0], r, func(ctx context.Context) error {
-			if session.From(ctx).Exists() {
-				return errors.New("exists")
-			}
-			return nil
-		})
-	}
-	cookie := r.Header.Get("Cookie")
-	for i := range 100 {
-		r.Header.Set("Cookie", cookie[:10]+string(rune('A'+i%26))+cookie[11:50]+"AAAA"+cookie[54:])
-		call(t, ms[0], r, wantNote("absent"))
-	}
-	if p, b, q := l.nodes[0].counts(); p != 0 || b != 1 || q != 0 {
-		t.Errorf("%d proposals, %d barriers, %d queries", p, b, q)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 1)
+		elsewhere := newManager(t, session.NewMemory())
+		r := sessiontest.Request(t, elsewhere, newRequest(), setNote("elsewhere"))
+		for range 100 {
+			call(t, ms[0], r, func(ctx context.Context) error {
+				if session.From(ctx).Exists() {
+					return errors.New("exists")
+				}
+				return nil
+			})
+		}
+		cookie := r.Header.Get("Cookie")
+		for i := range 100 {
+			r.Header.Set("Cookie", cookie[:10]+string(rune('A'+i%26))+cookie[11:50]+"AAAA"+cookie[54:])
+			call(t, ms[0], r, wantNote("absent"))
+		}
+		if p, b, q := l.nodes[0].counts(); p != 0 || b != 1 || q != 0 {
+			t.Errorf("%d proposals, %d barriers, %d queries", p, b, q)
+		}
+	})
 }
 
 // An index that is not genuine, or about another session or cluster, makes nothing fail. One that could be of another epoch
 // of the farm has the node ask how the session is by now; what could not be an index at all does not even that.
 func TestForeignIndex(t *testing.T) {
-	l, ms := nodes(t, 1)
-	_, others := nodes(t, 1)
-	_ = l
-	r, other := newRequest(), newRequest()
-	call(t, ms[0], r, setNote("mine"))
-	for range 5 {
-		call(t, others[0], other, setNote("theirs"))
-	}
-	sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
-	six := strings.Split(other.Header.Get("Cookie"), "; ")[1]
-	for i, index := range []string{"six=", "six=x", six[:20], six, "six=" + strings.Repeat("_", 32), "six=" + strings.Repeat("A", 32)} {
-		r.Header.Set("Cookie", sid+"; "+index)
-		call(t, ms[0], r, wantNote("mine"))
-		if _, b, q := l.nodes[0].counts(); b != max(0, i-2) || q != 0 {
-			t.Errorf("%q: %d barriers, %d queries", index, b, q)
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 1)
+		_, others := nodes(t, 1)
+		_ = l
+		r, other := newRequest(), newRequest()
+		call(t, ms[0], r, setNote("mine"))
+		for range 5 {
+			call(t, others[0], other, setNote("theirs"))
 		}
-	}
+		sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
+		six := strings.Split(other.Header.Get("Cookie"), "; ")[1]
+		for i, index := range []string{"six=", "six=x", six[:20], six, "six=" + strings.Repeat("_", 32), "six=" + strings.Repeat("A", 32)} {
+			r.Header.Set("Cookie", sid+"; "+index)
+			call(t, ms[0], r, wantNote("mine"))
+			if _, b, q := l.nodes[0].counts(); b != max(0, i-2) || q != 0 {
+				t.Errorf("%q: %d barriers, %d queries", index, b, q)
+			}
+		}
+	})
 }
 
 // A client that has seen a later epoch of the farm does not get what a node of the earlier one still shows.
 func TestIndexOfALaterEpoch(t *testing.T) {
-	l, ms := nodes(t, 2)
-	r := newRequest()
-	call(t, ms[0], r, setNote("old"))
-	eventually(t, "the other node has it", func() bool {
-		_, err := step(ms[1], r.Clone(t.Context()), wantNote("old"))
-		return err == nil
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		r := newRequest()
+		call(t, ms[0], r, setNote("old"))
+		eventually(t, "the other node has it", func() bool {
+			_, err := step(ms[1], r.Clone(t.Context()), wantNote("old"))
+			return err == nil
+		})
+		l.set(func() { l.nodes[1].held = true })
+		call(t, ms[0], r, setNote("new"))
+		sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
+		r.Header.Set("Cookie", sid+"; six="+strings.Repeat("A", 32))
+		if resp, err := step(ms[1], r, wantNote("new")); resp.StatusCode != 503 {
+			t.Errorf("%s, %v: a node that is behind answered", resp.Status, err)
+		}
 	})
-	l.set(func() { l.nodes[1].held = true })
-	call(t, ms[0], r, setNote("new"))
-	sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
-	r.Header.Set("Cookie", sid+"; six="+strings.Repeat("A", 32))
-	if resp, err := step(ms[1], r, wantNote("new")); resp.StatusCode != 503 {
-		t.Errorf("%s, %v: a node that is behind answered", resp.Status, err)
-	}
 }
 
 func TestEndedTokenNeedsNoProof(t *testing.T) {
-	l, ms := nodes(t, 2)
-	r := newRequest()
-	call(t, ms[0], r, setNote("x"))
-	old := r.Clone(t.Context())
-	call(t, ms[0], r, func(ctx context.Context) error { return session.From(ctx).Destroy(ctx) })
-	if c := r.Header.Get("Cookie"); c != "" {
-		t.Errorf("the client still has %q", c)
-	}
-	eventually(t, "replicated", func() bool { return l.nodes[1].Applied() == 2 })
-	call(t, ms[1], old, wantNote("absent"))
-	if _, b, q := l.nodes[1].counts(); b+q != 0 {
-		t.Errorf("%d barriers, %d queries", b, q)
-	}
-	resp := call(t, ms[1], old, setNote("a new session"))
-	if !setsCookie(resp.Header, "sid") {
-		t.Error("whoever comes back with an ended token gets no new session")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		r := newRequest()
+		call(t, ms[0], r, setNote("x"))
+		old := r.Clone(t.Context())
+		call(t, ms[0], r, func(ctx context.Context) error { return session.From(ctx).Destroy(ctx) })
+		if c := r.Header.Get("Cookie"); c != "" {
+			t.Errorf("the client still has %q", c)
+		}
+		eventually(t, "replicated", func() bool { return l.nodes[1].Applied() == 2 })
+		call(t, ms[1], old, wantNote("absent"))
+		if _, b, q := l.nodes[1].counts(); b+q != 0 {
+			t.Errorf("%d barriers, %d queries", b, q)
+		}
+		resp := call(t, ms[1], old, setNote("a new session"))
+		if !setsCookie(resp.Header, "sid") {
+			t.Error("whoever comes back with an ended token gets no new session")
+		}
+	})
 }
 
 // The node is cut off: reads go on for MaxStale and then fail, writes fail, nothing is written twice later.
 func TestCutOff(t *testing.T) {
-	const maxStale = 300 * time.Millisecond
-	l, ms := nodes(t, 2, func(c *session.Config) { c.MaxStale, c.CommitTimeout = maxStale, 50*time.Millisecond })
-	r := newRequest()
-	call(t, ms[0], r, func(ctx context.Context) error { return errors.Join(note.Set(ctx, "x"), count.Set(ctx, 1)) })
-	call(t, ms[1], r, wantNote("x"))
-	l.set(func() { l.nodes[1].cut = true; l.nodes[1].contact = time.Now() })
-	call(t, ms[1], r, wantNote("x"))
-	resp, _ := step(ms[1], r, setNote("lost"))
-	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("a write: %s %v", resp.Status, resp.Header)
-	}
-	_, err := step(ms[1], r, func(ctx context.Context) error {
-		_, err := count.Update(ctx, func(n int, _ bool) (int, error) { return n + 1, nil })
-		return err
-	})
-	if !errors.Is(err, session.ErrNoLeader) {
-		t.Errorf("an update: %v", err)
-	}
-	call(t, ms[0], r.Clone(t.Context()), func(ctx context.Context) error { return session.From(ctx).Destroy(ctx) })
-	ran := false
-	eventually(t, "a node too long out of contact refuses", func() bool {
-		resp, _ := step(ms[1], r, func(context.Context) error { ran = true; return nil })
-		return resp.StatusCode == 503 && resp.Header.Get("Retry-After") != ""
-	})
-	ran = false
-	step(ms[1], r, func(context.Context) error { ran = true; return nil })
-	if ran {
-		t.Error("the handler ran, and would have taken the session for empty")
-	}
-	l.set(func() { l.nodes[1].cut = false })
-	eventually(t, "the node is back, and the session ended", func() bool {
-		resp, err := step(ms[1], r, wantNote("absent"))
-		return resp.StatusCode == 200 && err == nil
+	synctest.Test(t, func(t *testing.T) {
+		const maxStale = 300 * time.Millisecond
+		l, ms := nodes(t, 2, func(c *session.Config) { c.MaxStale, c.CommitTimeout = maxStale, 50*time.Millisecond })
+		r := newRequest()
+		call(t, ms[0], r, func(ctx context.Context) error { return errors.Join(note.Set(ctx, "x"), count.Set(ctx, 1)) })
+		call(t, ms[1], r, wantNote("x"))
+		l.set(func() { l.nodes[1].cut = true; l.nodes[1].contact = time.Now() })
+		call(t, ms[1], r, wantNote("x"))
+		resp, _ := step(ms[1], r, setNote("lost"))
+		if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("a write: %s %v", resp.Status, resp.Header)
+		}
+		_, err := step(ms[1], r, func(ctx context.Context) error {
+			_, err := count.Update(ctx, func(n int, _ bool) (int, error) { return n + 1, nil })
+			return err
+		})
+		if !errors.Is(err, session.ErrNoLeader) {
+			t.Errorf("an update: %v", err)
+		}
+		call(t, ms[0], r.Clone(t.Context()), func(ctx context.Context) error { return session.From(ctx).Destroy(ctx) })
+		ran := false
+		eventually(t, "a node too long out of contact refuses", func() bool {
+			resp, _ := step(ms[1], r, func(context.Context) error { ran = true; return nil })
+			return resp.StatusCode == 503 && resp.Header.Get("Retry-After") != ""
+		})
+		ran = false
+		step(ms[1], r, func(context.Context) error { ran = true; return nil })
+		if ran {
+			t.Error("the handler ran, and would have taken the session for empty")
+		}
+		l.set(func() { l.nodes[1].cut = false })
+		eventually(t, "the node is back, and the session ended", func() bool {
+			resp, err := step(ms[1], r, wantNote("absent"))
+			return resp.StatusCode == 200 && err == nil
+		})
 	})
 }
 
 // A request without a token, or with a forged one, is served whatever the state of the cluster.
 func TestAnonymousIsServedWithoutALeader(t *testing.T) {
-	l, ms := nodes(t, 1, func(c *session.Config) { c.CommitTimeout = 20 * time.Millisecond })
-	l.set(func() { l.down = true })
-	r := newRequest()
-	call(t, ms[0], r, wantNote("absent"))
-	r.Header.Set("Cookie", "sid="+strings.Repeat("A", 64))
-	call(t, ms[0], r, wantNote("absent"))
-	r.Header.Del("Cookie")
-	resp, _ := step(ms[0], r, setNote("x"))
-	if resp.StatusCode != 503 || resp.Header["Set-Cookie"] != nil {
-		t.Errorf("creating: %s %v", resp.Status, resp.Header)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 1, func(c *session.Config) { c.CommitTimeout = 20 * time.Millisecond })
+		l.set(func() { l.down = true })
+		r := newRequest()
+		call(t, ms[0], r, wantNote("absent"))
+		r.Header.Set("Cookie", "sid="+strings.Repeat("A", 64))
+		call(t, ms[0], r, wantNote("absent"))
+		r.Header.Del("Cookie")
+		resp, _ := step(ms[0], r, setNote("x"))
+		if resp.StatusCode != 503 || resp.Header["Set-Cookie"] != nil {
+			t.Errorf("creating: %s %v", resp.Status, resp.Header)
+		}
+	})
 }
 
 // A node that has no keys yet cannot tell a genuine token from another, and says so.
@@ -297,37 +315,41 @@ func TestOlderResponseTellsOfTheNewerWrite(t *testing.T) {
 
 // What another client of the same session wrote a moment ago, and this one has read, it will not miss on the next node.
 func TestReadsDoNotGoBackwards(t *testing.T) {
-	l, ms := nodes(t, 2)
-	tab1, tab2 := newRequest(), newRequest()
-	call(t, ms[0], tab1, setNote("old"))
-	tab2.Header = tab1.Header.Clone()
-	call(t, ms[1], tab2, wantNote("old"))
-	l.set(func() { l.nodes[1].held = true })
-	call(t, ms[0], tab1, setNote("new"))
-	if resp := call(t, ms[0], tab2, wantNote("new")); !setsCookie(resp.Header, "six") {
-		t.Error("reading a young change is not noted")
-	}
-	call(t, ms[1], tab2, wantNote("new"))
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		tab1, tab2 := newRequest(), newRequest()
+		call(t, ms[0], tab1, setNote("old"))
+		tab2.Header = tab1.Header.Clone()
+		call(t, ms[1], tab2, wantNote("old"))
+		l.set(func() { l.nodes[1].held = true })
+		call(t, ms[0], tab1, setNote("new"))
+		if resp := call(t, ms[0], tab2, wantNote("new")); !setsCookie(resp.Header, "six") {
+			t.Error("reading a young change is not noted")
+		}
+		call(t, ms[1], tab2, wantNote("new"))
+	})
 }
 
 // 2,000 clients ahead of a node that hears nothing are all answered, and nothing is left behind.
 func TestManyWaiters(t *testing.T) {
-	l, ms := nodes(t, 2)
-	r := newRequest()
-	call(t, ms[0], r, setNote("old"))
-	call(t, ms[1], r, wantNote("old"))
-	l.set(func() { l.nodes[1].held = true })
-	call(t, ms[0], r, setNote("new"))
-	var wg sync.WaitGroup
-	for range 2000 {
-		wg.Go(func() {
-			resp, err := step(ms[1], r.Clone(context.Background()), wantNote("new"))
-			if err != nil && resp.StatusCode != 503 {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	wg.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2)
+		r := newRequest()
+		call(t, ms[0], r, setNote("old"))
+		call(t, ms[1], r, wantNote("old"))
+		l.set(func() { l.nodes[1].held = true })
+		call(t, ms[0], r, setNote("new"))
+		var wg sync.WaitGroup
+		for range 2000 {
+			wg.Go(func() {
+				resp, err := step(ms[1], r.Clone(context.Background()), wantNote("new"))
+				if err != nil && resp.StatusCode != 503 {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		wg.Wait()
+	})
 }
 
 // A client moves between three nodes at random, while one lags and others write: it never sees its session go backwards.
@@ -373,26 +395,28 @@ func TestNeverBackwards(t *testing.T) {
 }
 
 func TestIndexHeader(t *testing.T) {
-	l, ms := nodes(t, 2, func(c *session.Config) { c.Header = "Session-Token" })
-	r := newRequest()
-	r.Header.Set("Session-Token", "")
-	send := func(m *session.Manager, f func(ctx context.Context) error) {
-		t.Helper()
-		resp := call(t, m, r, f)
-		for _, name := range []string{"Session-Token", session.IndexHeader} {
-			if v := resp.Header.Get(name); v != "" {
-				r.Header.Set(name, v)
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 2, func(c *session.Config) { c.Header = "Session-Token" })
+		r := newRequest()
+		r.Header.Set("Session-Token", "")
+		send := func(m *session.Manager, f func(ctx context.Context) error) {
+			t.Helper()
+			resp := call(t, m, r, f)
+			for _, name := range []string{"Session-Token", session.IndexHeader} {
+				if v := resp.Header.Get(name); v != "" {
+					r.Header.Set(name, v)
+				}
+			}
+			if resp.Header["Set-Cookie"] != nil {
+				t.Errorf("cookies %q", resp.Header["Set-Cookie"])
 			}
 		}
-		if resp.Header["Set-Cookie"] != nil {
-			t.Errorf("cookies %q", resp.Header["Set-Cookie"])
-		}
-	}
-	send(ms[0], setNote("old"))
-	send(ms[1], wantNote("old"))
-	l.set(func() { l.nodes[1].held = true })
-	send(ms[0], setNote("new"))
-	send(ms[1], wantNote("new"))
+		send(ms[0], setNote("old"))
+		send(ms[1], wantNote("old"))
+		l.set(func() { l.nodes[1].held = true })
+		send(ms[0], setNote("new"))
+		send(ms[1], wantNote("new"))
+	})
 }
 
 // A node that may answer while it is ten minutes behind must be told for as long what the client has seen.

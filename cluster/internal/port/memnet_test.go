@@ -225,11 +225,8 @@ func (n *raftNode) apply(t *testing.T, s string) {
 }
 
 // Stock raft over the port over memnet, stores included: an election, a partition with another one, healing by snapshot,
-// a killed leader.
-func TestRaft(t *testing.T) {
-	t.Run("bubble", func(t *testing.T) { synctest.Test(t, testRaft) })
-	t.Run("outside", testRaft)
-}
+// a killed leader. In a bubble: outside, a leader that is not given a processor for a quarter of a second steps down.
+func TestRaft(t *testing.T) { synctest.Test(t, testRaft) }
 
 func testRaft(t *testing.T) {
 	n := memnet.New()

@@ -9,7 +9,10 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
@@ -174,6 +177,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("Farm has %d bytes; at most %d are allowed", len(c.Farm), maxName)
 	case len(c.Name) > maxName:
 		return fmt.Errorf("Name has %d bytes; at most %d are allowed", len(c.Name), maxName)
+	case !printable(c.Farm):
+		return fmt.Errorf("Farm is %q; it must be printable text", c.Farm)
+	case !printable(c.Name):
+		return fmt.Errorf("Name is %q; it must be printable text", c.Name)
 	case len(c.Version) > maxVersion:
 		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), maxVersion)
 	case c.MaxVoters < 1:
@@ -207,6 +214,11 @@ func (c Config) validate() error {
 		return validAddr("Advertise", c.Advertise)
 	}
 	return c.validSecrets()
+}
+
+// printable reports whether s can be shown to people as it is.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func validAddr(field, addr string) error {

@@ -35,10 +35,21 @@ func TestListener_Names(t *testing.T) {
 	n.Listener("app").Close()
 }
 
-func TestOpen_NoFactory(t *testing.T) {
+func TestOpen_BadConfig(t *testing.T) {
 	t.Parallel()
-	_, err := Open(t.Context(), Config{Machines: map[string]func() StateMachine{"kv": nil}})
-	if err == nil || !strings.Contains(err.Error(), `Machines["kv"] is nil`) {
-		t.Error(err)
+	for words, c := range map[string]Config{
+		`Machines["kv"] is nil`: {Machines: map[string]func() StateMachine{"kv": nil}},
+		`Name is "a\n"`:         {Name: "a\n"},
+		`Farm is "\xff"`:        {Farm: "\xff"},
+		"Role":                  {Role: "x"},
+		"Expect is -1":          {Expect: -1},
+	} {
+		n, err := Open(t.Context(), c)
+		if err == nil {
+			n.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%v; want an error that says %s", err, words)
+		}
 	}
 }

@@ -121,11 +121,15 @@ func (c Cookie) validate() error {
 	if err := probe.Valid(); err != nil {
 		return fmt.Errorf("session: Config.Cookie: %w", err)
 	}
+	name := strings.ToLower(c.Name) // browsers compare the prefixes so
+	hasPrefix := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
 	switch {
-	case c.Insecure && (strings.HasPrefix(c.Name, "__Host-") || strings.HasPrefix(c.Name, "__Secure-")):
+	case c.Insecure && slices.ContainsFunc([]string{"__host-", "__secure-", "__http-"}, hasPrefix):
 		return fmt.Errorf("session: browsers refuse a cookie named %s over plain HTTP (Config.Cookie.Insecure)", c.Name)
-	case c.Domain != "" && strings.HasPrefix(c.Name, "__Host-"):
+	case c.Domain != "" && hasPrefix("__host-"):
 		return fmt.Errorf("session: browsers refuse a cookie named %s with a Domain", c.Name)
+	case c.SameSite < http.SameSiteDefaultMode || c.SameSite > http.SameSiteNoneMode:
+		return fmt.Errorf("session: Config.Cookie.SameSite is %d, which package http does not know", c.SameSite)
 	case c.SameSite == http.SameSiteNoneMode && c.Insecure:
 		return errors.New("session: browsers refuse a cookie with SameSite=None over plain HTTP (Config.Cookie.Insecure)")
 	}

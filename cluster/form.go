@@ -32,8 +32,13 @@ func (n *Node) form() {
 		}
 		return
 	}
+	said := time.Now()
 	for listened := false; !n.adopted(); {
 		expect := n.seeds.founders()
+		if here := n.foundersHere(); here < expect && time.Since(said) > stillAlone {
+			said = time.Now()
+			n.log.Warn("the farm is not founded yet: it takes all the nodes that are expected to", "expected", expect, "here", here)
+		}
 		if !listened && (expect == 1 || n.self().cluster != "") {
 			if !sleep(n.ctx, listenFirst) {
 				return
@@ -49,6 +54,16 @@ func (n *Node) form() {
 			return
 		}
 	}
+}
+
+// foundersHere returns how many nodes could found a farm with this one, itself included.
+func (n *Node) foundersHere() (count int) {
+	for _, s := range n.members() {
+		if s.node == n.id || s.status == Alive && s.role == Ordinary && s.cluster == "" {
+			count++
+		}
+	}
+	return count
 }
 
 // adopted reports whether this node belongs to a farm that others founded.

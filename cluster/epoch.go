@@ -30,6 +30,13 @@ func nextEpoch(cluster string) string {
 	return fmt.Sprintf("%s-%d-%s", lineage, epoch+1, randomHex(4))
 }
 
+// forked reports whether the farms called a and b became of one, apart from each other.
+func forked(a, b string) bool {
+	la, ea := epochOf(a)
+	lb, eb := epochOf(b)
+	return a != "" && a != b && la == lb && ea == eb
+}
+
 // supersedes reports whether the farm called a is what the farm called b became.
 func supersedes(a, b string) bool {
 	la, ea := epochOf(a)

@@ -24,6 +24,9 @@ func (n *Node) answerFollow(payload []byte) error {
 	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
 		return errNotReformed
 	}
+	if by := n.claimHeld(); by != "" && by != nodeOf(heir) {
+		return errPromised // which replaces the farm's state by a backup
+	}
 	n.standing()
 	n.mu.Lock()
 	before := n.successor

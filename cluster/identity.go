@@ -204,6 +204,7 @@ const ifDamaged = "if other nodes of the farm run, move the data directory away 
 type resetOrder struct {
 	server string
 	kind   resetKind
+	farm   string // cluster ID to go over to, with forgetFarm; "" = whichever takes this node in
 	reason error
 	reform *reforming // instead of kind
 }
@@ -263,7 +264,7 @@ func (n *Node) obey(o resetOrder) {
 	} else {
 		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
 	}
-	if err := n.replaceInstance(o.kind); err != nil {
+	if err := n.replaceInstance(o.kind, o.farm); err != nil {
 		n.fail(err)
 	}
 }
@@ -279,8 +280,8 @@ func (n *Node) obeyReform(o resetOrder) error {
 }
 
 // replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
-// the farm, too, if it is given up for another one.
-func (n *Node) replaceInstance(kind resetKind) error {
+// the farm, too, if it is given up for another one, farm.
+func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err := n.instance().stop(); err != nil {
 		return err
 	}
@@ -296,7 +297,7 @@ func (n *Node) replaceInstance(kind resetKind) error {
 		n.inc = randomHex(8)
 	}
 	if kind == forgetFarm {
-		n.cluster, n.founding, n.caughtUp, n.freshAt = "", false, false, time.Time{}
+		n.cluster, n.founding, n.caughtUp, n.freshAt = farm, false, false, time.Time{}
 	}
 	err := errors.Join(n.promiseLocked(""), n.saveIdentityLocked()) // the promise was of what this node was
 	n.resuming = false

@@ -28,17 +28,29 @@ func (n *Node) giveUpFarm(s *sighting) {
 	n.caughtUp = false // the gate closes at once
 	n.mu.Unlock()
 	mine := n.self().cluster
-	reason := fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at %s, which it joins now",
+	o := resetOrder{server: n.instance().server, kind: forgetFarm}
+	o.reason = fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at %s, which it joins now",
 		mine, s.cluster, s.name, s.addr)
 	if supersedes(s.cluster, mine) {
-		reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, %s, which this node joins now",
+		o.farm = n.heldOnTo(s.cluster)
+		o.reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, %s, which this node joins now",
 			mine, s.cluster, s.name, s.addr)
 	}
 	select {
-	case n.resets <- resetOrder{server: n.instance().server, kind: forgetFarm, reason: reason}:
+	case n.resets <- o:
 	default:
 	}
 	n.changed.notify()
+}
+
+// heldOnTo returns the cluster ID that a node has, once it has given up its state for a later epoch, and before it is taken
+// in. With a data directory that is the epoch's: the state is on a disk, though the only node that has it may be down, and who
+// waits for that must not found another farm. Without, the state can be lost for good, and then nobody is to wait.
+func (n *Node) heldOnTo(epoch string) string {
+	if n.durable() {
+		return epoch
+	}
+	return ""
 }
 
 // followEpoch gives up this node's state if one who is alive has a later epoch of its farm. Gossip says it once, at which

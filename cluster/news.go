@@ -79,11 +79,20 @@ func (n *Node) admit(s *sighting) error {
 		}
 		n.estrange(s.server()) // a joiner may have gone to the other farm, and older news of it may still come, or be here
 		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.name, s.addr, s.cluster, cluster)
-		n.warnOnce("admit "+s.gossip, "a node of another farm with the same name and secret was refused; "+
-			"to merge the two, stop it, move its data away, and start it with this farm's Join addresses", err)
+		n.warnOnce("admit "+s.gossip, toMerge(s.cluster, cluster), err)
 		return err
 	}
 	return nil
+}
+
+// toMerge says what to do about two farms that refuse each other.
+func toMerge(a, b string) string {
+	if forked(a, b) {
+		return "this farm was re-formed twice, by a restore or a recovery on each side of a partition; decide which of the two " +
+			"goes on, stop the nodes of the other one, move their data away, and start them with Join addresses of the first"
+	}
+	return "a node of another farm with the same name and secret was refused; " +
+		"to merge the two, stop it, move its data away, and start it with this farm's Join addresses"
 }
 
 // noteRefusal warns of a node that is there and has nothing in common with this one: it will be so until somebody changes

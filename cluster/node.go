@@ -48,6 +48,7 @@ type Node struct {
 
 	askedToLeave atomic.Bool   // by an operator
 	takingIn     atomic.Bool   // a backup, from an operator
+	claiming     atomic.Bool   // the farm, to replace its state
 	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
@@ -66,6 +67,7 @@ type Node struct {
 	warned      map[string]time.Time
 	contacts    []string // addresses, of an earlier run or hearsay, where others of the farm may be
 	promise     promise
+	claimed     claim
 	spoken      byte // the highest level that all members speak; see allSpeak
 	spokenSince time.Time
 	stoodDown   time.Time        // when this node was last asked to; see standing
@@ -393,6 +395,8 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return nil, n.answerFollow(payload)
 	case methodReform:
 		return nil, n.answerReform(ctx, payload)
+	case methodClaim:
+		return nil, n.answerClaim(from, payload)
 	case methodDemote:
 		return nil, n.answerFarewell(ctx, from, demote, string(payload))
 	case methodFinalize:

@@ -23,12 +23,21 @@ func (n *Node) watchQuorum() {
 	for sleep(n.ctx, quorumEvery) {
 		n.followEpoch()
 		in := n.instance()
-		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() || len(in.configuration().Servers) == 0 {
+		leader, _ := in.leader.get()
+		empty := len(in.configuration().Servers) == 0
+		if leader != "" && !in.quiet.begun.Load() || empty && !n.adopted() {
 			since = time.Time{}
 			continue
 		}
 		if since.IsZero() {
 			since = time.Now()
+		}
+		if empty {
+			if time.Since(since) > lossWarning {
+				n.warnOnce("quorum", "this node has nothing of its farm's state and waits for one that has; start those, or, "+
+					"if they are lost for good, restore a backup", fmt.Errorf("%w since %v", ErrNoLeader, time.Since(since).Round(time.Second)))
+			}
+			continue
 		}
 		if d := time.Since(since); d > lossPatience {
 			n.introduce()

@@ -53,7 +53,22 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 				ErrHeldBack, level, strings.Join(behind, "; "))
 		}
 	}
-	return n.reformOrder(ctx, cluster, state)
+	if n.claiming.Swap(true) {
+		return fmt.Errorf("%w: another restore is under way on this node", errNotReformed)
+	}
+	defer n.claiming.Store(false)
+	claimed, err := n.claimFarm(ctx)
+	if err != nil {
+		return err
+	}
+	if cluster == "" {
+		cluster = claimed
+	}
+	err = n.reformOrder(ctx, cluster, state)
+	if err != nil && !errors.Is(err, ErrUncertain) { // else it may still be done; and what is done ends the claim
+		n.giveBack(claimed)
+	}
+	return err
 }
 
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
@@ -122,7 +137,7 @@ func (n *Node) undoReform(inc string) error {
 		return nil
 	}
 	_, err := n.dir.Discard(newLogDir(inc))
-	if failed := n.replaceInstance(restartRaft); failed != nil {
+	if failed := n.replaceInstance(restartRaft, ""); failed != nil {
 		n.fail(failed)
 		return errors.Join(err, failed)
 	}

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -47,4 +50,50 @@ func TestFounderWithoutLog(t *testing.T) {
 			t.Errorf("x = %q", got)
 		}
 	})
+}
+
+// A farm is restored from a backup, and the only node that has the new state is killed before it has handed it on. The others,
+// who have given up theirs, wait for it: they found no farm beside it, however few Expect asks for.
+func TestRestoredFarmIsWaitedFor(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		unformed(t, 5, true, func(l *lab) {
+			l.symmetric()
+			log := &lockedBuffer{}
+			for _, n := range l.nodes {
+				n.conf.Expect = 3
+				n.log = slog.New(slog.NewTextHandler(log, nil))
+				n.start()
+			}
+			l.ready(l.nodes...)
+			leader, others := l.leader()
+			l.fill(leader, "k", l.nodes...)
+			before := leader.State().ClusterID
+			for _, n := range others {
+				l.net.Delay(leader.ip, n.ip, 50*time.Millisecond)
+			}
+			if err := leader.Restore(l.ctx(time.Minute), snapshotOf(t, leader)); err != nil {
+				t.Fatal(err)
+			}
+			for slices.ContainsFunc(others, func(n *labNode) bool { return n.self().cluster == before }) {
+				time.Sleep(time.Millisecond)
+			}
+			leader.kill()
+			for _, n := range others {
+				l.net.Delay(leader.ip, n.ip, 0)
+				if restarted {
+					n.kill()
+					n.start()
+				}
+			}
+			time.Sleep(2 * time.Minute)
+			if !strings.Contains(log.String(), "waits for one that has") {
+				t.Errorf("nobody says what is missing")
+			}
+			leader.start()
+			l.ready(l.nodes...)
+			for _, n := range l.nodes {
+				l.filled(n, "k")
+			}
+		})
+	}
 }

@@ -32,6 +32,7 @@ const (
 	methodSurvey   method = 11 // cluster ID, whether to stand down -> report
 	methodFollow   method = 12 // cluster ID, successor, servers that are gone ->
 	methodReform   method = 13 // cluster ID ->
+	methodClaim    method = 14 // cluster ID, whether to take it back ->
 
 	methodOperate method = 32 // an operator's request -> packed answer
 )

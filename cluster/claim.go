@@ -1,0 +1,118 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A restore asks nobody for the farm's state, so two at once would make two farms of it. Whoever restores claims the farm
+// from every member that it reaches, itself among them; a member gives one claim at a time. Two who can reach each other, in
+// one direction at least, cannot both have it; two in the halves of a partition can, and their farms refuse each other.
+
+// claim is a member's word not to have the farm's state replaced by anybody else.
+type claim struct {
+	cluster string // ID of the farm
+	by      string // NodeID of the one that replaces its state
+	until   time.Time
+}
+
+const claimFor = restorePatience
+
+// claimFarm asks everybody who is there to let this node replace the state of the farm that it returns. The members are asked
+// in one order by all who claim, so that one of two has it. A member that does not answer, or knows of no claims, does not
+// stand in the way.
+func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
+	defer func() {
+		if err != nil {
+			n.giveBack(cluster)
+		}
+	}()
+	cluster = n.self().cluster
+	for _, node := range n.present() {
+		switch err := n.askClaim(ctx, node, cluster, false); {
+		case ctx.Err() != nil:
+			return cluster, ctx.Err()
+		case errors.Is(err, ErrOtherFarm):
+			return cluster, fmt.Errorf("%w: so says node %s", errFarmChanged, node)
+		case errors.Is(err, errPromised):
+			return cluster, fmt.Errorf("%w: another restore, or a recovery, is under way, says node %s; see what comes of it",
+				errNotReformed, node)
+		}
+	}
+	return cluster, nil
+}
+
+// giveBack ends a claim of this node.
+func (n *Node) giveBack(cluster string) {
+	for _, node := range n.present() {
+		n.askClaim(n.ctx, node, cluster, true) // one that is not asked goes by the time, or by this node's cluster ID
+	}
+}
+
+// present returns the NodeIDs of the members that are there, this one's among them, in order.
+func (n *Node) present() []string {
+	nodes := []string{n.id}
+	for _, s := range n.members() {
+		if s.status == Alive && s.node != n.id {
+			nodes = append(nodes, s.node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+func (n *Node) askClaim(ctx context.Context, node, cluster string, back bool) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	payload := append(appendString(nil, cluster), boolByte(back))
+	if node == n.id {
+		return n.answerClaim(hello{source: n.self().server}, payload)
+	}
+	_, _, err := n.peers.call(ctx, node, methodClaim, payload)
+	return err
+}
+
+// answerClaim is the side of the one that is asked.
+func (n *Node) answerClaim(from hello, payload []byte) error {
+	r := wireReader{b: payload}
+	cluster, back := r.string(), r.byte() != 0
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	by := nodeOf(from.source)
+	held := n.claimHeld()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case cluster != n.cluster:
+		return ErrOtherFarm
+	case back && held == by:
+		n.claimed = claim{}
+		return nil
+	case back:
+		return nil
+	case held != "" && held != by:
+		return errPromised
+	case n.successor != "" && nodeOf(n.successor) != by && time.Since(n.stoodDown) < reformPatience:
+		return errPromised
+	}
+	n.claimed = claim{cluster: cluster, by: by, until: time.Now().Add(claimFor)}
+	return nil
+}
+
+// claimHeld returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody has.
+func (n *Node) claimHeld() string {
+	n.mu.Lock()
+	c, cluster := n.claimed, n.cluster
+	n.mu.Unlock()
+	if c.by == "" || c.cluster != cluster || time.Now().After(c.until) {
+		return ""
+	}
+	if s := n.directory.get(c.by); c.by != n.id && (s == nil || s.status != Alive) {
+		return ""
+	}
+	return c.by
+}

@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Two nodes are given backups to restore at once. One does, and the other is told; there is one farm.
+func TestTwoRestoresAtOnce(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
+			together(t, 3, durable, func(l *lab) {
+				leader, others := l.leader()
+				l.fill(leader, "k", l.nodes...)
+				var backup bytes.Buffer
+				if _, err := leader.WriteSnapshot(&backup); err != nil {
+					t.Fatal(err)
+				}
+				done := make([]error, len(others))
+				var wg sync.WaitGroup
+				for i, n := range others {
+					wg.Go(func() { done[i] = n.Restore(l.ctx(time.Minute), bytes.NewReader(backup.Bytes())) })
+				}
+				wg.Wait()
+				if (done[0] == nil) == (done[1] == nil) {
+					t.Errorf("one of two was to be carried out: %v; %v", done[0], done[1])
+				}
+				l.until(time.Minute, "there is one farm", func() bool {
+					for _, n := range l.nodes {
+						if s := n.State(); !s.Ready || s.ClusterID != leader.State().ClusterID {
+							return false
+						}
+					}
+					return true
+				})
+				for _, n := range l.nodes {
+					l.filled(n, "k")
+				}
+				if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup.Bytes())); err != nil {
+					t.Errorf("the next one: %v", err)
+				}
+				l.ready(l.nodes...)
+			})
+		})
+	}
+}
+
+// A claim holds up nobody once it is given back, or the one who has it is gone; and neither does a restore that failed.
+func TestClaimEnds(t *testing.T) {
+	together(t, 3, true, func(l *lab) {
+		a, b, c := l.nodes[0], l.nodes[1], l.nodes[2]
+		a.must("set k v")
+		farm := appendString(nil, a.self().cluster)
+		by := func(n *labNode) hello { return hello{source: n.instance().server} }
+		take, back := append(farm[:len(farm):len(farm)], 0), append(farm[:len(farm):len(farm)], 1)
+		for _, step := range []struct {
+			who  *labNode
+			what []byte
+			want error
+		}{
+			{a, take, nil}, {a, take, nil}, {b, take, errPromised}, {b, back, nil}, {b, take, errPromised}, {a, back, nil}, {b, take, nil},
+			{c, append(appendString(nil, "another"), 0), ErrOtherFarm}, {c, nil, errMalformed},
+		} {
+			if err := c.answerClaim(by(step.who), step.what); !errors.Is(err, step.want) {
+				t.Errorf("%s asks by %q: %v, want %v", step.who.conf.Name, step.what, err, step.want)
+			}
+		}
+		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); !errors.Is(err, errNotReformed) {
+			t.Errorf("%s has it, and another one restores: %v", b.conf.Name, err)
+		}
+		b.kill()
+		l.until(time.Minute, "its death is known", func() bool { return a.directory.get(b.id).status == Dead && c.claimHeld() == "" })
+		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); err != nil {
+			t.Error(err)
+		}
+		b.start()
+		l.ready(l.nodes...)
+	})
+}
+
+// In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say what to do.
+func TestRestoredInBothHalves(t *testing.T) {
+	together(t, 2, true, func(l *lab) {
+		a, b := l.nodes[0], l.nodes[1]
+		log := &lockedBuffer{}
+		a.must("set k v")
+		a.stop()
+		a.log = slog.New(slog.NewTextHandler(log, nil))
+		a.start()
+		l.ready(a)
+		l.cut(a)
+		time.Sleep(10 * time.Second)
+		for _, n := range l.nodes {
+			if err := n.Restore(l.ctx(time.Minute), snapshotOf(t, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.net.Heal()
+		time.Sleep(time.Minute)
+		if a.State().ClusterID == b.State().ClusterID {
+			t.Error("two farms have become one")
+		}
+		if !strings.Contains(log.String(), "decide which of the two goes on") {
+			t.Errorf("nobody says what to do:\n%s", log)
+		}
+		b.stop()
+		b.conf.Dir = filepath.Join(b.conf.Dir, "empty")
+		b.conf.Join = []string{a.conf.Listen}
+		b.start()
+		l.ready(a, b)
+		if b.get("k") != "v" {
+			t.Error("what it gave way to is not what it has")
+		}
+	})
+}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -31,10 +32,10 @@ func main() {
 func run(ctx context.Context) error {
 	cfg := farm.Flags(flag.CommandLine)
 	flag.Parse()
-	addr := cfg.HTTP                     // where our own server listens
-	cfg.HTTP = farm.None                 // and the farm does not
-	cfg.Session.Cookie.Insecure = true   // plain HTTP on loopback; leave it out behind HTTPS
-	cfg.Forward.Linger = 2 * time.Second // no load balancer here that needs longer to notice
+	addr := cmp.Or(cfg.HTTP, "127.0.0.1:8080") // where our own server listens
+	cfg.HTTP = farm.None                       // and the farm does not
+	cfg.Session.Cookie.Insecure = true         // plain HTTP on loopback; leave it out behind HTTPS
+	cfg.Forward.Linger = 2 * time.Second       // no load balancer here that needs longer to notice
 
 	f, err := farm.Open(*cfg)
 	if err != nil {

@@ -24,7 +24,7 @@ var visits = session.NewKey[int]("visits")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx); err != nil {
+	if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) { // interrupted while it waited for the others
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -86,6 +86,8 @@ func (g *Gate) Ready() error {
 		return fmt.Errorf("staging")
 	case g.local.Load() == nil:
 		return fmt.Errorf("no application yet")
+	case g.cfg.Role == cluster.Front && !g.hop.anyPeer():
+		return fmt.Errorf("no peer to forward to")
 	}
 	return nil
 }

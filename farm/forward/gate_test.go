@@ -69,9 +69,15 @@ func TestGate_Roles(t *testing.T) {
 	front := f.add("front", Config{Role: cluster.Front}, never(t))
 	staging := f.add("staging", Config{Role: cluster.Staging}, never(t))
 	a := f.add("a", Config{}, text("a"))
-	for _, n := range []*fakeNode{front, staging, a} {
-		n.gate.Admit()
+	front.gate.Admit()
+	if err := front.gate.Ready(); err == nil || err.Error() != "no peer to forward to" {
+		t.Errorf("a front without a peer: %v", err)
 	}
+	if res, body := get(t, front.public.URL); res.StatusCode != 503 || strings.Contains(body, "starting") {
+		t.Errorf("a front without a peer: %d %q", res.StatusCode, body)
+	}
+	staging.gate.Admit()
+	a.gate.Admit()
 	front.sees("a")
 	a.sees() // neither is ever chosen
 	if _, body := get(t, front.public.URL); body != "a" {

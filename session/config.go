@@ -16,7 +16,7 @@ type Config struct {
 	Idle     time.Duration // a session ends this long after its last use (up to a minute later); 0 = 30 min
 	Absolute time.Duration // a session ends this long after its creation, used or not; 0 = 12 h
 
-	CommitTimeout time.Duration // how long a change may wait for the store; 0 = 5 s
+	CommitTimeout time.Duration // how long a change may wait for the store, a second at most on a node out of contact; 0 = 5 s
 	WaitTimeout   time.Duration // how long a read waits for a node that is behind the client; 0 = 100 ms
 	MaxStale      time.Duration // how long a node out of contact still answers reads; 0 = 1 min
 

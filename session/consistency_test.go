@@ -255,6 +255,32 @@ func TestCutOff(t *testing.T) {
 	})
 }
 
+// As long as there may be a new leader in a moment, a change waits for it; after that it fails fast.
+func TestWritesFailFastWhenOutOfContact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, ms := nodes(t, 1)
+		r := newRequest()
+		call(t, ms[0], r, setNote("x"))
+		l.set(func() { l.down = true; l.nodes[0].contact = time.Now() })
+		fails := func() time.Duration {
+			begin := time.Now()
+			if resp, _ := step(ms[0], r, setNote("y")); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("a write without a leader: %s %v", resp.Status, resp.Header)
+			}
+			return time.Since(begin)
+		}
+		if d := fails(); d != 5*time.Second {
+			t.Errorf("the first one failed after %v", d)
+		}
+		fails()
+		if d := fails(); d != time.Second {
+			t.Errorf("one long after failed after %v", d)
+		}
+		l.set(func() { l.down = false })
+		call(t, ms[0], r, setNote("z"))
+	})
+}
+
 // A request without a token, or with a forged one, is served whatever the state of the cluster.
 func TestAnonymousIsServedWithoutALeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

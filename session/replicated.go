@@ -145,7 +145,19 @@ func (r *replicated) fetch(ctx context.Context, key StoreKey, f Freshness) (Reco
 	return got.Record, got.Found, nil
 }
 
+// A change waits for a new leader, which takes a second or two. On a node that has been out of contact for much longer it does
+// not wait for all its time: whoever asks is told to come back, before too many others ask.
+const (
+	lostContact = 8 * time.Second
+	shortWait   = time.Second
+)
+
 func (r *replicated) Do(ctx context.Context, cmd Command) (Answer, error) {
+	if r.log.Staleness() > lostContact {
+		short, cancel := context.WithTimeout(ctx, shortWait)
+		defer cancel()
+		ctx = short
+	}
 	index, value, err := r.log.Propose(ctx, cmd.Append(nil))
 	if err != nil {
 		return Answer{}, err

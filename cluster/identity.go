@@ -297,7 +297,8 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 		n.inc = randomHex(8)
 	}
 	if kind == forgetFarm {
-		n.cluster, n.founding, n.caughtUp, n.freshAt = farm, false, false, time.Time{}
+		n.cluster, n.founding, n.caughtUp = farm, false, false
+		n.freshAt.Store(nil)
 	}
 	err := errors.Join(n.promiseLocked(""), n.saveIdentityLocked()) // the promise was of what this node was
 	n.resuming = false

@@ -41,10 +41,11 @@ type Node struct {
 	progress  progress
 	barriers  rounds[indexAnswer]
 	changed   broadcast
-	calling   names                    // addresses, by join
-	local     atomic.Pointer[fsm]      // for reads
-	inst      atomic.Pointer[instance] // the present Raft instance
-	gossiping atomic.Pointer[gossip]   // nil until gossip has started
+	calling   names                     // addresses, by join
+	local     atomic.Pointer[fsm]       // for reads
+	inst      atomic.Pointer[instance]  // the present Raft instance
+	freshAt   atomic.Pointer[time.Time] // see staleness; nil = never; changed under mu
+	gossiping atomic.Pointer[gossip]    // nil until gossip has started
 
 	askedToLeave atomic.Bool   // by an operator
 	takingIn     atomic.Bool   // a backup, from an operator
@@ -59,11 +60,10 @@ type Node struct {
 	boot        uint64
 	tags        map[string]string
 	leaving     bool
-	ended       bool      // a member's Raft has ended, and its memory with it
-	ending      bool      // no goroutine may be started any more
-	forget      bool      // what is in the data directory, once stopped
-	caughtUp    bool      // this node has been a caught-up member
-	freshAt     time.Time // see staleness
+	ended       bool // a member's Raft has ended, and its memory with it
+	ending      bool // no goroutine may be started any more
+	forget      bool // what is in the data directory, once stopped
+	caughtUp    bool // this node has been a caught-up member
 	warned      map[string]time.Time
 	contacts    []string // addresses, of an earlier run or hearsay, where others of the farm may be
 	promise     promise

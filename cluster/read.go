@@ -166,16 +166,16 @@ const freshenEvery = 2 * time.Second
 func (n *Node) fresh(asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if asked.After(n.freshAt) {
-		n.freshAt = asked
+	if was := n.freshAt.Load(); was == nil || asked.After(*was) {
+		n.freshAt.Store(&asked)
 	}
 }
 
+// staleness takes no lock: every read of a session asks for it.
 func (n *Node) staleness() time.Duration {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.freshAt.IsZero() {
+	at := n.freshAt.Load()
+	if at == nil {
 		return math.MaxInt64
 	}
-	return time.Since(n.freshAt)
+	return time.Since(*at)
 }

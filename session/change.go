@@ -134,6 +134,10 @@ func (c *change) remove() {
 func (s *Session) changed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.changedLocked()
+}
+
+func (s *Session) changedLocked() bool {
 	return slices.ContainsFunc(s.changes, func(c change) bool { return c.pending })
 }
 

@@ -7,29 +7,64 @@ import (
 	"strings"
 )
 
-// maxCandidates is how many cookies of one name are looked at. Others on a shared domain can toss in more of them; the
+// maxCandidates is how many values of one name are looked at. Others on a shared domain can toss in more cookies; the
 // first genuine one counts.
 const maxCandidates = 8
 
-// candidates calls try with the values of the request's cookies called name, the first few, until it returns true.
-// (http.Request.CookiesNamed parses and allocates all cookies of the request, which costs more than all the rest.)
-func candidates(h http.Header, name string, try func(value string) bool) {
-	left := maxCandidates
+// candidates are the values of a request that may be what is looked for, in their order.
+type candidates struct {
+	n  int
+	of [maxCandidates]string
+}
+
+func (c *candidates) all() []string { return c.of[:c.n] }
+
+func (c *candidates) add(value string) {
+	if c.n < len(c.of) {
+		c.of[c.n] = value
+		c.n++
+	}
+}
+
+// offer is what a request brings along.
+type offer struct{ tokens, indexes candidates }
+
+// cookies adds the values of the cookies of two names. (http.Request.CookiesNamed parses and allocates all cookies of the
+// request, which costs more than all the rest.)
+func (o *offer) cookies(h http.Header, token, index string) {
 	for _, line := range h["Cookie"] {
-		for line != "" && left > 0 {
-			var pair string
-			pair, line, _ = strings.Cut(line, ";")
-			value, ok := strings.CutPrefix(strings.TrimLeft(pair, " \t"), name)
-			if !ok || value == "" || value[0] != '=' {
-				continue
+		for line != "" {
+			pair := line
+			if i := strings.IndexByte(line, ';'); i >= 0 {
+				pair, line = line[:i], line[i+1:]
+			} else {
+				line = ""
 			}
-			left--
-			if try(unquote(strings.TrimRight(value[1:], " \t"))) {
-				return
+			for len(pair) > 0 && blank(pair[0]) {
+				pair = pair[1:]
+			}
+			if value, ok := valueOf(pair, token); ok {
+				o.tokens.add(value)
+			} else if value, ok := valueOf(pair, index); ok {
+				o.indexes.add(value)
 			}
 		}
 	}
 }
+
+// valueOf returns the value in pair if its name is that.
+func valueOf(pair, name string) (value string, ok bool) {
+	if len(pair) <= len(name) || pair[len(name)] != '=' || pair[:len(name)] != name {
+		return "", false
+	}
+	value = pair[len(name)+1:]
+	for len(value) > 0 && blank(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	return unquote(value), true
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
 
 func unquote(s string) string {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
@@ -40,56 +75,44 @@ func unquote(s string) string {
 
 // wire is how tokens travel in one request and its response: exactly one way, in both.
 type wire struct {
-	cfg      *Config
+	m        *Manager
 	byHeader bool
 }
 
 // wireOf chooses: a client that sends the header, be it empty, uses headers.
 func (m *Manager) wireOf(r *http.Request) wire {
-	w := wire{cfg: &m.cfg}
+	w := wire{m: m}
 	if m.cfg.Header != "" {
 		_, w.byHeader = r.Header[m.cfg.Header]
 	}
 	return w
 }
 
-// tokens calls try with the values that may be tokens.
-func (w wire) tokens(h http.Header, try func(string) bool) {
+// offered finds what the request brings along.
+func (w *wire) offered(h http.Header, o *offer) {
 	if !w.byHeader {
-		candidates(h, w.cfg.Cookie.Name, try)
+		o.cookies(h, w.m.cfg.Cookie.Name, w.m.index)
 		return
 	}
-	for _, v := range h[w.cfg.Header] {
-		if try(v) {
-			return
-		}
-	}
-}
-
-// indexes calls try with the values that may be indexes.
-func (w wire) indexes(h http.Header, try func(string) bool) {
-	if !w.byHeader {
-		candidates(h, w.cfg.Cookie.indexName(), try)
-		return
+	for _, v := range h[w.m.cfg.Header] {
+		o.tokens.add(v)
 	}
 	for _, v := range h[IndexHeader] {
-		if try(v) {
-			return
-		}
+		o.indexes.add(v)
 	}
 }
 
 // setToken gives the client the token of a new session.
 func (w wire) setToken(h http.Header, token string) {
 	if w.byHeader {
-		h.Set(w.cfg.Header, token)
+		h.Set(w.m.cfg.Header, token)
 		return
 	}
 	maxAge := 0
-	if w.cfg.Cookie.Persist {
-		maxAge = int(w.cfg.Absolute.Seconds())
+	if w.m.cfg.Cookie.Persist {
+		maxAge = int(w.m.cfg.Absolute.Seconds())
 	}
-	w.setCookie(h, w.cfg.Cookie.Name, token, maxAge)
+	w.setCookie(h, w.m.cfg.Cookie.Name, token, maxAge)
 }
 
 // setIndex tells the client how new the session is that it has seen.
@@ -98,47 +121,53 @@ func (w wire) setIndex(h http.Header, index string) {
 		h.Set(IndexHeader, index)
 		return
 	}
-	w.setCookie(h, w.cfg.Cookie.indexName(), index, int(w.cfg.indexAge().Seconds()))
+	w.setCookie(h, w.m.index, index, int(w.m.cfg.indexAge().Seconds()))
 }
 
 // clear has the client forget its token; index says whether it has an index to forget too.
 func (w wire) clear(h http.Header, index bool) {
 	if w.byHeader {
-		h.Set(w.cfg.Header, "")
+		h.Set(w.m.cfg.Header, "")
 		return
 	}
-	w.setCookie(h, w.cfg.Cookie.Name, "", -1)
+	w.setCookie(h, w.m.cfg.Cookie.Name, "", -1)
 	if index {
-		w.setCookie(h, w.cfg.Cookie.indexName(), "", -1)
+		w.setCookie(h, w.m.index, "", -1)
 	}
 }
 
 func (w wire) setCookie(h http.Header, name, value string, maxAge int) {
-	c := w.cfg.Cookie
+	c := w.m.cfg.Cookie
 	cookie := http.Cookie{Name: name, Value: value, Path: "/", Domain: c.Domain, MaxAge: maxAge,
 		Secure: !c.Insecure, HttpOnly: true, SameSite: c.SameSite}
 	h.Add("Set-Cookie", cookie.String())
 }
 
-// vary says that the response depends on the session.
-func (w wire) vary(h http.Header) {
-	if w.cfg.Header != "" {
-		addVary(h, w.cfg.Header)
+// vary says that the response depends on the session. room is where the field's value may live, to spare an allocation.
+func (w wire) vary(h http.Header, room *[1]string) {
+	if w.m.cfg.Header != "" {
+		addVary(h, w.m.cfg.Header, room)
 	}
 	if !w.byHeader {
-		addVary(h, "Cookie")
+		addVary(h, "Cookie", room)
 	}
 }
 
-func addVary(h http.Header, name string) {
-	for _, line := range h["Vary"] {
+func addVary(h http.Header, name string, room *[1]string) {
+	lines := h["Vary"]
+	if len(lines) == 0 {
+		room[0] = name
+		h["Vary"] = room[:] // what is appended goes elsewhere
+		return
+	}
+	for _, line := range lines {
 		for field := range strings.SplitSeq(line, ",") {
 			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, name) {
 				return
 			}
 		}
 	}
-	h.Add("Vary", name)
+	h["Vary"] = append(lines, name)
 }
 
 // noStore keeps a response that carries a token or an index out of caches. It returns what it overrode if the handler had

@@ -22,44 +22,54 @@ const (
 // indexAge is how long a client keeps an index: a node that is further behind than that does not answer.
 func (c *Config) indexAge() time.Duration { return max(time.Minute, c.MaxStale) }
 
+// boundIndex is what an index signs, before the cluster's name: a label, its own bytes, and the session it is bound to.
+type boundIndex [1 + 12 + len(StoreKey{})]byte
+
+func bindIndex(head []byte, key StoreKey) (b boundIndex) {
+	b[0] = labelIndex
+	copy(b[1:], head)
+	copy(b[1+12:], key[:])
+	return b
+}
+
 // mintIndex returns the text of an index; false if there is no key to sign with.
 func (s *signer) mintIndex(index uint64, key StoreKey, cluster string) (string, bool) {
 	keyID, ok := s.current()
 	if !ok {
 		return "", false
 	}
+	k := s.key(keyID)
+	if k == nil {
+		return "", false
+	}
 	var b [indexLen]byte
 	binary.BigEndian.PutUint32(b[:], keyID)
 	binary.BigEndian.PutUint64(b[4:], index)
-	if !s.sum(b[12:], keyID, appendIndex(nil, b[:12], key, cluster)) {
-		return "", false
-	}
+	bound := bindIndex(b[:12], key)
+	k.sum(b[12:], bound[:], cluster)
 	return base64.RawURLEncoding.EncodeToString(b[:]), true
 }
 
-// readIndex returns the index in text, or 0 if it is not genuine or about another session or history.
-func (s *signer) readIndex(text string, key StoreKey, cluster string) uint64 {
-	if len(text) != indexText {
+// readIndex returns the index in text, or 0 if it is not genuine or about another session or history. Like a token, it
+// costs a MAC when it comes for the first time.
+func (s *signer) readIndex(text string, token *genuine, cluster string) uint64 {
+	var raw [indexLen]byte
+	if !decodeText(raw[:], text) {
 		return 0
 	}
-	b := tokenBuffers.Get().(*tokenBuffer)
-	defer tokenBuffers.Put(b)
-	copy(b.text[:], text)
-	raw := b.msg[:indexLen]
-	if n, err := base64.RawURLEncoding.Decode(raw, b.text[:indexText]); err != nil || n != indexLen {
+	k := s.key(binary.BigEndian.Uint32(raw[:]))
+	if k == nil {
 		return 0
 	}
-	b.bound = appendIndex(b.bound[:0], raw[:12], key, cluster)
-	if !s.verify(raw[12:], binary.BigEndian.Uint32(raw), b.bound) {
-		return 0
+	if !token.known.holds(&raw, cluster, k.number) {
+		bound := bindIndex(raw[:12], token.key)
+		if !k.verify(raw[12:], bound[:], cluster) {
+			return 0
+		}
+		token.known = token.known.with(&raw, cluster, k.number)
+		s.known.keep(token.known)
 	}
 	return binary.BigEndian.Uint64(raw[4:])
-}
-
-// appendIndex appends what an index signs: its own bytes, and what it is bound to.
-func appendIndex(dst, head []byte, key StoreKey, cluster string) []byte {
-	dst = append(append(append(dst, labelIndex), head...), key[:]...)
-	return append(dst, cluster...)
 }
 
 // history remembers which index was the newest some time ago. A change older than that need not be carried by clients.

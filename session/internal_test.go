@@ -8,9 +8,11 @@ import (
 	"math/big"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -50,24 +52,35 @@ func TestToken(t *testing.T) {
 		t.Error("the token contains the store's key")
 	}
 	// Signatures of one kind do not serve as the other.
-	if i := s.readIndex(text[:indexText], g.key, "c"); i != 0 {
+	if i := s.readIndex(text[:indexText], &g, "c"); i != 0 {
 		t.Errorf("a token as an index: %d", i)
 	}
 }
 
+// genuineOf is what readToken says of a token for that key.
+func genuineOf(key StoreKey) *genuine { return &genuine{key: key, known: &known{key: key}} }
+
 func TestIndexIsBound(t *testing.T) {
 	s := newSigner()
 	sec := newSecret()
-	key, other := sec.key(), StoreKey{1}
+	key, of, other := sec.key(), genuineOf(sec.key()), genuineOf(StoreKey{1})
 	text, ok := s.mintIndex(1<<40, key, "cluster")
 	if !ok || len(text) != indexText {
 		t.Fatalf("index %q, %v", text, ok)
 	}
-	if i := s.readIndex(text, key, "cluster"); i != 1<<40 {
+	if i := s.readIndex(text, of, "cluster"); i != 1<<40 {
 		t.Errorf("read %d", i)
 	}
-	for _, i := range []uint64{s.readIndex(text, other, "cluster"), s.readIndex(text, key, "another"), s.readIndex(text, key, ""),
-		s.readIndex(text[1:], key, "cluster"), s.readIndex("A"+text[1:31]+"A", key, "cluster"), s.readIndex("", key, "cluster")} {
+	raw, _ := base64.RawURLEncoding.DecodeString(text)
+	for b := range raw {
+		bad := bytes.Clone(raw)
+		bad[b] ^= 0x10
+		if i := s.readIndex(base64.RawURLEncoding.EncodeToString(bad), of, "cluster"); i != 0 {
+			t.Errorf("byte %d changed, and believed: %d", b, i)
+		}
+	}
+	for _, i := range []uint64{s.readIndex(text, other, "cluster"), s.readIndex(text, of, "another"), s.readIndex(text, of, ""),
+		s.readIndex(text[1:], of, "cluster"), s.readIndex("", of, "cluster")} {
 		if i != 0 {
 			t.Errorf("believed %d", i)
 		}
@@ -89,13 +102,24 @@ func TestSignerFollowsTheRing(t *testing.T) {
 	ring := &oneKey{key: []byte("first first first first")}
 	s := &signer{ring: ring}
 	text, _ := s.mintToken(newSecret(), time.Now(), 5)
+	g, ok := s.readToken(text)
+	index, _ := s.mintIndex(9, g.key, "c")
+	if i := s.readIndex(index, &g, "c"); !ok || i != 9 {
+		t.Fatalf("%v, index %d", ok, i)
+	}
 	ring.key = []byte("other other other other") // the same id, after a restore: another key
 	if _, ok := s.readToken(text); ok {
 		t.Error("the old key is still in use")
 	}
+	if i := s.readIndex(index, &g, "c"); i != 0 {
+		t.Error("the old key is still in use for indexes")
+	}
 	ring.key = nil
 	if _, ok := s.readToken(text); ok {
 		t.Error("accepted without a key")
+	}
+	if i := s.readIndex(index, &g, "c"); i != 0 {
+		t.Error("an index was accepted without a key")
 	}
 	var wg sync.WaitGroup
 	ring.key = []byte("first first first first")
@@ -119,13 +143,14 @@ func (k *oneKey) Key(purpose string, id uint32) ([]byte, bool) { return k.key, k
 func FuzzReadToken(f *testing.F) {
 	s := newSigner()
 	text, _ := s.mintToken(newSecret(), time.Now(), 1)
+	s.readToken(text) // from now on it is known
 	f.Add(text)
 	f.Add("")
 	f.Fuzz(func(t *testing.T, in string) {
 		if _, ok := s.readToken(in); ok && in != text {
 			t.Errorf("forged: %q", in)
 		}
-		if i := s.readIndex(in, StoreKey{}, "c"); i != 0 {
+		if i := s.readIndex(in, genuineOf(StoreKey{}), "c"); i != 0 {
 			t.Errorf("forged: %q", in)
 		}
 	})
@@ -133,18 +158,34 @@ func FuzzReadToken(f *testing.F) {
 
 func FuzzCandidates(f *testing.F) {
 	f.Add("a=b; sid=x; sid=\"y\"", "sid")
+	f.Add("sid=; \tsid=x\t ;sidx=1;sid", "sid")
 	f.Fuzz(func(t *testing.T, line, name string) {
-		n := 0
-		candidates(map[string][]string{"Cookie": {line}}, name, func(v string) bool {
-			if n++; !strings.Contains(line, v) {
-				t.Errorf("made up %q", v)
+		var o offer
+		o.cookies(map[string][]string{"Cookie": {line, line}}, name, name+"-six")
+		for _, c := range []*candidates{&o.tokens, &o.indexes} {
+			for _, v := range c.all() {
+				if !strings.Contains(line, v) {
+					t.Errorf("made up %q", v)
+				}
 			}
-			return false
-		})
-		if n > maxCandidates {
-			t.Errorf("%d candidates", n)
+		}
+		if want := slowCandidates(line, name); !slices.Equal(o.tokens.all(), want) {
+			t.Errorf("%q in %q: %q, want %q", name, line, o.tokens.all(), want)
 		}
 	})
+}
+
+// slowCandidates says in other words what the values of a name are in a header of twice the same line.
+func slowCandidates(line, name string) (values []string) {
+	for range 2 {
+		for pair := range strings.SplitSeq(line, ";") {
+			value, ok := strings.CutPrefix(strings.TrimLeft(pair, " \t"), name+"=")
+			if ok && len(values) < maxCandidates {
+				values = append(values, unquote(strings.TrimRight(value, " \t")))
+			}
+		}
+	}
+	return values
 }
 
 func TestCheckRefusesBombs(t *testing.T) {
@@ -376,21 +417,25 @@ func TestNewKeyPanics(t *testing.T) {
 }
 
 func TestGoneCacheForgets(t *testing.T) {
-	var g goneCache
-	key, now := StoreKey{1}, time.Now()
-	g.add(key, now)
-	if !g.has(key, now.Add(9*time.Second)) || g.has(StoreKey{2}, now) {
-		t.Error("not remembered")
-	}
-	if g.has(key, now.Add(31*time.Second)) {
-		t.Error("not forgotten")
-	}
-	for i := range maxGone + 10 {
-		g.add(StoreKey{2, byte(i), byte(i >> 8), byte(i >> 16)}, now.Add(time.Minute))
-	}
-	if len(g.now) > maxGone {
-		t.Errorf("%d remembered", len(g.now))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var g goneCache
+		key := StoreKey{1}
+		g.add(key)
+		time.Sleep(9 * time.Second)
+		if !g.has(key) || g.has(StoreKey{2}) {
+			t.Error("not remembered")
+		}
+		time.Sleep(22 * time.Second)
+		if g.has(key) {
+			t.Error("not forgotten")
+		}
+		for i := range maxGone + 10 {
+			g.add(StoreKey{2, byte(i), byte(i >> 8), byte(i >> 16)})
+		}
+		if len(g.now) > maxGone {
+			t.Errorf("%d remembered", len(g.now))
+		}
+	})
 }
 
 func TestHistory(t *testing.T) {

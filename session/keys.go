@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"hash"
-	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -46,19 +45,24 @@ func (k processKeys) Key(_ string, id uint32) ([]byte, bool) { return k.key, id 
 // signer computes HMAC-SHA256 with the keys of a ring. It keeps keyed hashers for use again, because setting one up
 // costs more than hashing a token.
 type signer struct {
-	ring Keys
+	ring  Keys
+	known knownTokens
 
 	mu   sync.Mutex
 	keys atomic.Pointer[map[uint32]*macKey] // replaced under mu, never edited
+	made uint64                             // keys so far
 }
 
 type macKey struct {
+	number  uint64 // not 0, and no other key's: not even that of a key which had the same id before
 	secret  []byte
 	hashers sync.Pool // of *hasher
 }
 
+// hasher has room for what goes in and comes out: hash.Hash is an interface, so both must live on the heap.
 type hasher struct {
 	mac hash.Hash
+	msg []byte
 	sum [sha256.Size]byte
 }
 
@@ -68,29 +72,12 @@ func (s *signer) current() (id uint32, ok bool) {
 	return id, ok
 }
 
-// sum writes the beginning of the MAC of msg into out. It returns false if there is no key of that id.
-func (s *signer) sum(out []byte, id uint32, msg []byte) bool {
+// key returns the key of that id, or nil if the ring has none (any more).
+func (s *signer) key(id uint32) *macKey {
 	secret, ok := s.ring.Key(KeyPurpose, id)
 	if !ok {
-		return false
+		return nil
 	}
-	k := s.key(id, secret)
-	h := k.hashers.Get().(*hasher)
-	h.mac.Reset()
-	h.mac.Write(msg)
-	h.mac.Sum(h.sum[:0])
-	copy(out, h.sum[:])
-	k.hashers.Put(h)
-	return true
-}
-
-// verify reports whether mac is what sum makes of msg. It takes the same time wherever they differ.
-func (s *signer) verify(mac []byte, id uint32, msg []byte) bool {
-	var want [sha256.Size]byte
-	return s.sum(want[:len(mac)], id, msg) && hmac.Equal(mac, want[:len(mac)])
-}
-
-func (s *signer) key(id uint32, secret []byte) *macKey {
 	if keys := s.keys.Load(); keys != nil {
 		if k := (*keys)[id]; k != nil && bytes.Equal(k.secret, secret) {
 			return k
@@ -99,17 +86,45 @@ func (s *signer) key(id uint32, secret []byte) *macKey {
 	return s.addKey(id, secret)
 }
 
+// addKey takes a key of the ring in, and drops those that the ring has dropped.
 func (s *signer) addKey(id uint32, secret []byte) *macKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := map[uint32]*macKey{}
 	if keys := s.keys.Load(); keys != nil {
-		next = maps.Clone(*keys)
+		for old, k := range *keys {
+			if now, ok := s.ring.Key(KeyPurpose, old); ok && bytes.Equal(k.secret, now) {
+				next[old] = k
+			}
+		}
 	}
+	if k := next[id]; k != nil && bytes.Equal(k.secret, secret) {
+		return k // another goroutine was faster
+	}
+	s.made++
 	secret = bytes.Clone(secret)
-	k := &macKey{secret: secret}
+	k := &macKey{number: s.made, secret: secret}
 	k.hashers.New = func() any { return &hasher{mac: hmac.New(sha256.New, secret)} }
 	next[id] = k
 	s.keys.Store(&next)
 	return k
+}
+
+// sum writes the beginning of the MAC of head and tail into out.
+func (k *macKey) sum(out []byte, head []byte, tail string) {
+	h := k.hashers.Get().(*hasher)
+	h.msg = append(append(h.msg[:0], head...), tail...)
+	h.mac.Write(h.msg)
+	h.mac.Sum(h.sum[:0])
+	copy(out, h.sum[:])
+	clear(h.msg)
+	h.mac.Reset() // now, so that nothing of a token stays in it
+	k.hashers.Put(h)
+}
+
+// verify reports whether mac is what sum makes of head and tail. It takes the same time wherever they differ.
+func (k *macKey) verify(mac []byte, head []byte, tail string) bool {
+	var want [sha256.Size]byte
+	k.sum(want[:len(mac)], head, tail)
+	return hmac.Equal(mac, want[:len(mac)])
 }

@@ -13,6 +13,7 @@ import (
 type Manager struct {
 	store  Store
 	cfg    Config
+	index  string // name of the cookie that carries the index
 	signer signer
 
 	gone    goneCache
@@ -38,7 +39,8 @@ func New(store Store, cfg Config) (*Manager, error) {
 		}
 		cfg.Keys = newProcessKeys()
 	}
-	m := &Manager{store: store, cfg: cfg, signer: signer{ring: cfg.Keys}, history: history{span: cfg.indexAge()}}
+	m := &Manager{store: store, cfg: cfg, index: cfg.Cookie.indexName(), signer: signer{ring: cfg.Keys},
+		history: history{span: cfg.indexAge()}}
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	m.wg.Go(func() { m.sendTouches(ctx) })
@@ -129,10 +131,10 @@ const (
 	maxGone = 1 << 16 // per generation: 1 MiB of keys, a few of map
 )
 
-func (g *goneCache) add(key StoreKey, now time.Time) {
+func (g *goneCache) add(key StoreKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.turnLocked(now)
+	g.turnLocked(time.Now())
 	if g.now == nil {
 		g.now = map[StoreKey]struct{}{}
 	}
@@ -142,13 +144,13 @@ func (g *goneCache) add(key StoreKey, now time.Time) {
 	}
 }
 
-func (g *goneCache) has(key StoreKey, now time.Time) bool {
+func (g *goneCache) has(key StoreKey) bool {
 	if !g.some.Load() {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.turnLocked(now)
+	g.turnLocked(time.Now())
 	_, ok := g.now[key]
 	if !ok {
 		_, ok = g.old[key]

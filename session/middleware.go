@@ -16,6 +16,7 @@ type exchange struct {
 	context.Context
 	session Session
 	writer  writer
+	request http.Request // what the handler gets
 }
 
 type sessionKey struct{}
@@ -37,29 +38,34 @@ func (x *exchange) Value(key any) any {
 //
 // Inside another Handler of the same Manager it does nothing.
 func (m *Manager) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if outer, ok := r.Context().Value(sessionKey{}).(*Session); ok && outer.m == m {
-			next.ServeHTTP(w, r)
-			return
-		}
-		x := &exchange{Context: r.Context()}
-		s := &x.session
-		s.m, s.w, s.r, s.wire = m, w, r, m.wireOf(r)
-		if err := s.resolve(); err != nil {
-			s.fail(err)
-			return
-		}
-		x.writer = writer{ResponseWriter: w, session: s}
-		defer s.leave()
-		next.ServeHTTP(&x.writer, r.WithContext(x))
-		s.returned = true
-	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.serve(next, w, r) })
+}
+
+func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if outer, ok := r.Context().Value(sessionKey{}).(*Session); ok && outer.m == m {
+		next.ServeHTTP(w, r)
+		return
+	}
+	x := &exchange{Context: r.Context()}
+	s := &x.session
+	s.m, s.w, s.r, s.wire = m, w, r, m.wireOf(r)
+	if err := s.resolve(); err != nil {
+		s.fail(err)
+		return
+	}
+	x.writer = writer{ResponseWriter: w, session: s}
+	defer s.leave()
+	x.request = *r.WithContext(x) // which copies it to where it need not be allocated
+	next.ServeHTTP(&x.writer, &x.request)
+	s.returned = true
 }
 
 // resolve finds the session that the request's token names. Without a genuine token there is nothing to find, and a
 // forged one costs no more than a look at its signature.
 func (s *Session) resolve() error {
-	token, unsure := s.token()
+	var brings offer
+	s.wire.offered(s.r.Header, &brings)
+	token, unsure := s.token(&brings)
 	if unsure {
 		return ErrStale
 	}
@@ -68,11 +74,11 @@ func (s *Session) resolve() error {
 	}
 	s.brought = true
 	m := s.m
-	st, now := m.store.Status(), time.Now()
-	if age := st.Now.Sub(token.issued); age > m.cfg.Absolute+time.Second || m.gone.has(token.key, now) {
+	st := m.store.Status()
+	if age := st.Now.Sub(token.issued); age > m.cfg.Absolute+time.Second || m.gone.has(token.key) {
 		return nil
 	}
-	seen, foreign := s.bringsIndex(token.key, st.Cluster)
+	seen, foreign := s.bringsIndex(&brings, &token, st.Cluster)
 	s.seen = seen
 	rec, ok, err := m.store.Load(s.r.Context(), token.key, Freshness{Index: seen, Newest: foreign, Wait: m.cfg.WaitTimeout,
 		Timeout: min(readTimeout, m.cfg.CommitTimeout), MaxStale: m.cfg.MaxStale})
@@ -80,7 +86,7 @@ func (s *Session) resolve() error {
 	case err != nil:
 		return err
 	case !ok:
-		m.gone.add(token.key, now)
+		m.gone.add(token.key)
 		return nil
 	}
 	s.key, s.record, s.phase = token.key, rec, alive
@@ -90,33 +96,29 @@ func (s *Session) resolve() error {
 
 // token returns what the request's token says; the zero value if there is none that is genuine. unsure says that there
 // may be one, and that this node has no keys yet to tell.
-func (s *Session) token() (token genuine, unsure bool) {
-	s.wire.tokens(s.r.Header, func(text string) bool {
-		g, ok := s.m.signer.readToken(text)
-		if ok {
-			token, unsure = g, false
-			return true
+func (s *Session) token(brings *offer) (token genuine, unsure bool) {
+	for _, text := range brings.tokens.all() {
+		if g, ok := s.m.signer.readToken(text); ok {
+			return g, false
 		}
 		if !unsure && looksLikeToken(text) {
 			_, ready := s.m.signer.current()
 			unsure = !ready
 		}
-		return false
-	})
-	return token, unsure
+	}
+	return genuine{}, unsure
 }
 
 // bringsIndex returns the greatest index that the request brings for this session; 0 if it brings none. foreign says that it
 // brings one that means nothing here: of another session, or of another epoch of the farm than this node is in.
-func (s *Session) bringsIndex(key StoreKey, cluster string) (index uint64, foreign bool) {
+func (s *Session) bringsIndex(brings *offer, token *genuine, cluster string) (index uint64, foreign bool) {
 	if cluster == "" {
 		return 0, false
 	}
-	s.wire.indexes(s.r.Header, func(text string) bool {
-		i := s.m.signer.readIndex(text, key, cluster)
+	for _, text := range brings.indexes.all() {
+		i := s.m.signer.readIndex(text, token, cluster)
 		index, foreign = max(index, i), foreign || i == 0 && len(text) == indexText
-		return false
-	})
+	}
 	return index, foreign && index == 0
 }
 
@@ -147,11 +149,12 @@ func (s *Session) settleOnce() (first bool, err error) {
 	if errors.Is(err, ErrEnded) {
 		err = nil // the changes ended with the session; the response is sent as it is, and no cookie with it
 	}
-	if err == nil {
-		s.announce(s.w.Header())
-	}
+	h := s.w.Header()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil {
+		s.announceLocked(h)
+	}
 	s.settled, s.settleErr = true, err
 	return true, err
 }
@@ -166,17 +169,21 @@ func (s *Session) leave() {
 		s.commitRest()
 	} else {
 		dropTrailers(s.w.Header()) // the handler may have set some behind the error page's back
+		s.finish()
 	}
-	s.finish()
 }
 
-// commitRest commits what the handler changed after the header was sent.
+// commitRest commits what the handler changed after the header was sent, and takes no more.
 func (s *Session) commitRest() {
 	s.order.Lock()
 	defer s.order.Unlock()
+	if s.finishUnchanged() {
+		return
+	}
 	if err := s.commitDetached(); err != nil && !errors.Is(err, ErrEnded) {
 		s.m.cfg.Logger.Error("session: changes made after the response had begun are lost", "session", s.ID(), "err", err)
 	}
+	s.finish()
 }
 
 // abandon drops what has not been committed. What has been is announced: the panic may become a response further out.
@@ -184,9 +191,13 @@ func (s *Session) abandon() {
 	s.finish()
 	s.order.Lock()
 	defer s.order.Unlock()
-	if !s.settled {
-		s.announce(s.w.Header())
+	if s.settled {
+		return
 	}
+	h := s.w.Header()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announceLocked(h)
 }
 
 // commitDetached commits on a context that outlives the client's interest. s.order is held.
@@ -197,12 +208,10 @@ func (s *Session) commitDetached() error {
 	return s.commit(context.WithoutCancel(s.r.Context()))
 }
 
-// announce adds to the header what the client must learn of the session. s.order is held.
-func (s *Session) announce(h http.Header) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// announceLocked adds to the header what the client must learn of the session. s.order is held too.
+func (s *Session) announceLocked(h http.Header) {
 	if s.accessed {
-		s.wire.vary(h)
+		s.wire.vary(h, &s.varied)
 	}
 	sent := false
 	switch {
@@ -230,17 +239,18 @@ func (s *Session) indexToSendLocked() string {
 	if s.phase != alive || !s.accessed {
 		return ""
 	}
+	index := max(s.wrote, s.record.Mod)
+	if s.wrote == 0 && (index <= s.seen || !s.m.history.recent(index)) {
+		return ""
+	}
 	st := s.m.store.Status()
 	if st.Cluster == "" {
 		return ""
 	}
-	index := max(s.wrote, s.record.Mod)
 	if s.wrote > 0 { // others may have changed it since: then say so, in case their response is overtaken by this one
 		if rec, ok, err := s.m.store.Load(s.r.Context(), s.key, Freshness{}); ok && err == nil {
 			index = max(index, rec.Mod)
 		}
-	} else if !s.m.history.recent(index) {
-		return ""
 	}
 	if index <= s.seen {
 		return ""

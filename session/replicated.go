@@ -167,15 +167,20 @@ func (r *replicated) Do(ctx context.Context, cmd Command) (Answer, error) {
 
 func (r *replicated) Status() Status {
 	s := statusOf(r.local())
-	s.Cluster = r.clusterID()
+	s.Cluster = r.clusterID(s.Now)
 	return s
 }
 
-// clusterID returns the cluster's name as it was at most a second ago.
-func (r *replicated) clusterID() string {
-	now := time.Now()
-	if n := r.name.Load(); n != nil && n.id != "" && now.Sub(n.at) < time.Second {
-		return n.id
+// clusterID returns the cluster's name as it was at most a second ago, by the machine's clock: it has just been looked at,
+// and looking at another costs as much again. That one may be set; then the name is asked for once more than needed.
+func (r *replicated) clusterID(now time.Time) string {
+	if now.IsZero() { // nothing has been applied yet
+		now = time.Now()
+	}
+	if n := r.name.Load(); n != nil && n.id != "" {
+		if age := now.Sub(n.at); age >= 0 && age < time.Second {
+			return n.id
+		}
 	}
 	n := &clusterName{r.cluster(), now}
 	r.name.Store(n)

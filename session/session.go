@@ -22,8 +22,8 @@ type Session struct {
 	r    *http.Request
 	wire wire
 
-	brought  bool   // the request came with a genuine token, of a living session or not
-	seen     uint64 // the index it brought
+	seen     uint64 // the index that the request brought
+	brought  bool   // it came with a genuine token, of a living session or not
 	returned bool   // the handler returned normally
 
 	// order is held while a change is on its way to the store, so that the changes of one request arrive in its order, and
@@ -41,6 +41,8 @@ type Session struct {
 	accessed bool     // the response depends on the session
 	settled  bool     // the header has been sent
 	finished bool     // the handler is over
+
+	varied [1]string // what the response's Vary holds, as a rule
 }
 
 // phase is what has become of a request's session.
@@ -172,6 +174,14 @@ func (s *Session) finish() {
 	s.mu.Lock()
 	s.finished = true
 	s.mu.Unlock()
+}
+
+// finishUnchanged does so if there is nothing left to commit.
+func (s *Session) finishUnchanged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = !s.changedLocked()
+	return s.finished
 }
 
 func tooLarge(err error) bool { return errors.Is(err, ErrTooLarge) }

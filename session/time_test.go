@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -288,4 +289,33 @@ func TestTombstonesAreForgotten(t *testing.T) {
 			t.Errorf("%d commands with nothing left", more)
 		}
 	})
+}
+
+// A change that every node in service must have by now is announced to nobody any more.
+func TestOldChangesNeedNoIndex(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, ms := nodes(t, 2)
+		r := newRequest()
+		call(t, ms[0], r, setNote("x"))
+		forgets := newRequest()
+		forgets.AddCookie(cookie(t, r, "sid"))
+		resp := call(t, ms[1], forgets.Clone(forgets.Context()), wantNote("x"))
+		if !setsCookie(resp.Header, "six") {
+			t.Error("a young change is not announced")
+		}
+		time.Sleep(3 * time.Minute)
+		resp = call(t, ms[1], forgets, wantNote("x"))
+		if setsCookie(resp.Header, "six") {
+			t.Error("an old change is announced")
+		}
+	})
+}
+
+func cookie(t *testing.T, r *http.Request, name string) *http.Cookie {
+	t.Helper()
+	c, err := r.Cookie(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -83,14 +83,18 @@ func (l *lab) end() {
 	time.Sleep(time.Minute) // memberlist does not wait for its probes
 }
 
-func (n *labNode) start() {
-	n.lab.t.Helper()
+func (n *labNode) open() (*Node, error) {
 	c := n.conf
 	c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(), n.lab.net.Host(n.ip)
 	if n.log != nil {
 		c.Logger = n.log
 	}
-	node, err := Open(n.lab.t.Context(), c)
+	return Open(n.lab.t.Context(), c)
+}
+
+func (n *labNode) start() {
+	n.lab.t.Helper()
+	node, err := n.open()
 	if err != nil {
 		n.lab.t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,6 +61,38 @@ func (m *model) write(n *Node, key string, patience time.Duration) error {
 		t.unknown[i] = true
 	}
 	return err
+}
+
+// copied returns what callers have been told so far.
+func (m *model) copied() map[string]*told {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]*told{}
+	for k, t := range m.keys {
+		out[k] = t.copied()
+	}
+	return out
+}
+
+func (t *told) copied() *told {
+	return &told{next: t.next, acked: slices.Clone(t.acked), never: maps.Clone(t.never), unknown: maps.Clone(t.unknown)}
+}
+
+// wentBack has the farm hold what it held when callers had been told before, and nothing of what they were told since.
+func (m *model) wentBack(before map[string]*told) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, t := range m.keys {
+		then := &told{never: map[int]bool{}, unknown: map[int]bool{}}
+		if before[k] != nil {
+			then = before[k].copied()
+		}
+		for i := then.next; i < t.next; i++ {
+			then.never[i] = true
+		}
+		then.next = t.next
+		m.keys[k] = then
+	}
 }
 
 // verify compares what a node holds with what callers were told.

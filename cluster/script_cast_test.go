@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
@@ -20,6 +21,7 @@ import (
 type actor struct {
 	*labNode
 	disk   hangSwitch
+	full   atomic.Bool // the disk has no room
 	logs   lockedBuffer
 	copied string // where the copy of its data directory is
 	server string // what it was before the last thing that happened to it: Raft server ID,
@@ -40,13 +42,15 @@ type electionWon struct {
 // addMachine adds one that is configured, but not started.
 func (s *script) addMachine() *actor {
 	i := len(s.cast) + 1
-	c := Config{Name: fmt.Sprintf("n%d", i), Secrets: []string{"6b1f0e0b5d0c4c0c9a4e8f2d7a3b1c5d"}}
+	c := Config{Name: fmt.Sprintf("n%d", i), Secrets: secretsOf("old"), lookup: s.hosts.lookup}
 	if s.durable {
 		c.Dir = filepath.Join(s.dir, c.Name)
 	}
 	a := &actor{labNode: &labNode{lab: s.lab, conf: c}}
 	a.moveTo(fmt.Sprintf("10.0.0.%d", i))
-	a.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return hangingStore{inner, &a.disk} }
+	a.conf.wrapStore = func(inner raftlog.Store) raftlog.Store {
+		return fullStore{hangingStore{inner, &a.disk}, &a.full}
+	}
 	a.log = slog.New(&scriptLog{a, slog.NewTextHandler(&a.logs, nil)})
 	s.cast, s.nodes = append(s.cast, a), append(s.nodes, a.labNode)
 	return a
@@ -98,15 +102,21 @@ func (a *actor) await() {
 	}
 }
 
-func (a *actor) freeDisk() { a.disk.release() }
+func (a *actor) freeDisk() {
+	a.disk.release()
+	a.full.Store(false)
+}
 
-// scriptLog keeps what an operator would read, and the elections won.
+// scriptLog keeps what an operator would read, what memberlist warns of, and the elections won.
 type scriptLog struct {
 	a    *actor
 	next slog.Handler
 }
 
-var wonElection = regexp.MustCompile(`election won: term=(\d+)`)
+var (
+	wonElection   = regexp.MustCompile(`election won: term=(\d+)`)
+	gossipWarning = regexp.MustCompile(`^\[(WARN|ERR)\] memberlist`)
+)
 
 func (h *scriptLog) Enabled(context.Context, slog.Level) bool { return true }
 
@@ -117,7 +127,7 @@ func (h *scriptLog) Handle(ctx context.Context, r slog.Record) error {
 		h.a.won = append(h.a.won, electionWon{h.a.lives, term})
 		h.a.mu.Unlock()
 	}
-	if r.Level >= slog.LevelInfo {
+	if r.Level >= slog.LevelInfo || gossipWarning.MatchString(r.Message) {
 		h.next.Handle(ctx, r)
 	}
 	if l := testLogger(); l.Enabled(ctx, r.Level) {
@@ -134,8 +144,11 @@ func (h *scriptLog) WithGroup(name string) slog.Handler {
 	return &scriptLog{h.a, h.next.WithGroup(name)}
 }
 
-// who resolves one role after the other: "the leader, a follower".
+// who resolves one role after the other: "the leader, a follower", or "everyone but the leader".
 func (s *script) who(text string) (out []*actor) {
+	if all, but, ok := strings.Cut(text, " but "); ok {
+		return s.except(s.who(all), s.who(but))
+	}
 	for phrase := range strings.SplitSeq(strings.ReplaceAll(text, " and ", ","), ",") {
 		found := s.role(strings.TrimSpace(phrase))
 		s.named = append(s.named, found...)
@@ -193,6 +206,8 @@ func (s *script) role(phrase string) []*actor {
 		return s.any(phrase, s.except(s.followers(Nonvoter), s.bound()))
 	case "the stand-bys":
 		return s.followers(Nonvoter)
+	case "the successor":
+		return s.any(phrase, s.successors())
 	}
 	s.fatalf("there is no role %q", phrase)
 	return nil
@@ -253,6 +268,19 @@ func (s *script) followers(vote string) (out []*actor) {
 	leader := s.theLeader()
 	for _, a := range s.live() {
 		if m, _ := leader.State().Member(a.ID()); a != leader && m.Vote == vote {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// successors returns those who live, have stood down, and have promised themselves to re-form the farm.
+func (s *script) successors() (out []*actor) {
+	for _, a := range s.live() {
+		a.Node.mu.Lock()
+		to := a.Node.successor
+		a.Node.mu.Unlock()
+		if to == a.instance().server {
 			out = append(out, a)
 		}
 	}

@@ -30,12 +30,15 @@ var expectations = map[string]expectation{
 	"no mixture":      expectNoMixture,
 	"farm":            each(expectFarm),
 	"another farm":    not(each(expectFarm), "it is in the farm there was at first"),
+	"epoch":           each(expectEpoch),
+	"level":           each(expectLevel),
 	"incarnation":     each(expectIncarnation),
 	"new incarnation": not(each(expectIncarnation), "it is the same incarnation"),
 	"new instance":    each(expectNewInstance),
 	"failed":          each(expectFailed),
 	"healthy":         each(func(_ *script, _ string, a *actor) error { return a.Err() }),
 	"log":             each(expectLog),
+	"no log":          not(each(expectLog), "it is in the log"),
 	"notes":           each(expectNotes),
 	"behind":          each(expectBehind),
 	"current":         each(expectCurrent),
@@ -247,6 +250,22 @@ func expectFarm(s *script, _ string, a *actor) error {
 	return nil
 }
 
+// expectEpoch checks that a node is ready in the farm that was there first, as it is after so many re-formings.
+func expectEpoch(s *script, args string, a *actor) error {
+	st := a.State()
+	if lineage, epoch := epochOf(st.ClusterID); lineage != s.lineage() || epoch != uint64(s.number(args)) {
+		return fmt.Errorf("it is in farm %q, the first one was %q", st.ClusterID, s.farm)
+	}
+	return nil
+}
+
+func expectLevel(s *script, args string, a *actor) error {
+	if level := a.State().Level; level != s.number(args) {
+		return fmt.Errorf("it works at level %d", level)
+	}
+	return nil
+}
+
 func expectIncarnation(_ *script, _ string, a *actor) error {
 	if now := a.instance().server; now != a.server {
 		return fmt.Errorf("it is %s, was %s", now, a.server)
@@ -261,8 +280,12 @@ func expectNewInstance(_ *script, _ string, a *actor) error {
 	return nil
 }
 
+// failures are what a node may fail with.
+var failures = map[string]error{"name taken": ErrNameTaken, "other kind": ErrOtherKind, "stalled": ErrStalled, "disk": ErrDisk,
+	"version": ErrVersion}
+
 func expectFailed(s *script, args string, a *actor) error {
-	want := map[string]error{"name taken": ErrNameTaken, "other kind": ErrOtherKind, "stalled": ErrStalled, "version": ErrVersion}[args]
+	want := failures[args]
 	if want == nil {
 		s.fatalf("there is no failure %q", args)
 	}

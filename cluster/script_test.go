@@ -82,6 +82,9 @@ func parseScript(text string) ([]scriptLine, error) {
 		if strings.TrimSpace(code) == "" {
 			continue
 		}
+		if err := known(strings.TrimSpace(code)); err != nil {
+			return nil, fmt.Errorf("%d: %w", i+1, err)
+		}
 		depth := len(code) - len(strings.TrimLeft(code, "\t"))
 		if depth >= len(open) {
 			return nil, fmt.Errorf("%d: indented by tabs, at most one more than the line before", i+1)
@@ -94,6 +97,14 @@ func parseScript(text string) ([]scriptLine, error) {
 		return nil, fmt.Errorf("1: there is nothing to do")
 	}
 	return top, nil
+}
+
+// known checks that the verb of a line is one.
+func known(line string) error {
+	if verb, _, _ := strings.Cut(line, " "); scriptVerbs[verb] == nil {
+		return fmt.Errorf("there is no verb %q", verb)
+	}
+	return nil
 }
 
 // play is one way to run a script: with so many machines, durable or in memory.
@@ -157,6 +168,9 @@ type script struct {
 	term    uint64            // at the last wait
 	samples []time.Duration
 	model   model
+	hosts   hostNames
+	pki     map[string]*authority // by the word that the script has for it
+	saved   savedFarm
 }
 
 func newScript(t *testing.T, file string, p play, dir string) *script {
@@ -179,14 +193,10 @@ func (s *script) run(lines []scriptLine) {
 	for _, l := range lines {
 		s.line, s.named = l, nil
 		verb, rest, _ := strings.Cut(l.text, " ")
-		do := scriptVerbs[verb]
-		if do == nil {
-			s.fatalf("there is no verb %q", verb)
-		}
 		if len(l.block) > 0 && !slices.Contains(blockVerbs, verb) {
 			s.fatalf("%q has no block", verb)
 		}
-		do(s, strings.TrimSpace(rest))
+		scriptVerbs[verb](s, strings.TrimSpace(rest))
 		s.census()
 	}
 }
@@ -195,8 +205,10 @@ func (s *script) run(lines []scriptLine) {
 func (s *script) closing() {
 	s.line.text = "at the end of the script"
 	s.net.Heal()
-	if len(s.farms) == 1 {
+	if s.oneLineage() {
 		s.check()
+	}
+	if len(s.farms) == 1 {
 		s.oneLeaderPerTerm()
 	}
 }
@@ -224,6 +236,22 @@ func (s *script) census() {
 			}
 		}
 	}
+}
+
+// oneLineage reports whether there was one farm only, which may have been re-formed, and all who live are in it.
+func (s *script) oneLineage() bool {
+	for id := range s.farms {
+		if lineage, _ := epochOf(id); lineage != s.lineage() {
+			return false
+		}
+	}
+	return len(s.farms) == 1 || expectFarms(s, "1", nil) == nil
+}
+
+// lineage returns that of the farm that was there first.
+func (s *script) lineage() string {
+	lineage, _ := epochOf(s.farm)
+	return lineage
 }
 
 func firstOf(a, b string) string {
@@ -272,7 +300,8 @@ func TestParseScript(t *testing.T) {
 	if err != nil || !slices.Equal(plays, []play{{3, false, true}, {3, true, true}}) {
 		t.Errorf("%v, %v", plays, err)
 	}
-	for _, bad := range []string{"farm 3 both\n", "# only a comment\n", "# x\nfarm 3 both\n\t\twait 1s\n", "# x\n\tfarm 3 both\n"} {
+	for _, bad := range []string{"farm 3 both\n", "# only a comment\n", "# x\nfarm 3 both\n\t\twait 1s\n", "# x\n\tfarm 3 both\n",
+		"# x\nfarm 3 both\nfrighten the leader\n"} {
 		if _, err := parseScript(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
@@ -280,6 +309,27 @@ func TestParseScript(t *testing.T) {
 	for _, bad := range []string{"farm", "farm 3", "farm three both", "herd 3 both"} {
 		if _, err := playsOf(scriptLine{text: bad}); err == nil {
 			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// What a script may say is in its README, all of it.
+func TestScriptLanguageIsDescribed(t *testing.T) {
+	text, err := os.ReadFile("testdata/script/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := ""
+	for i, part := range strings.Split(string(text), "`") {
+		if i%2 == 1 {
+			code += part + "\n"
+		}
+	}
+	words := slices.Concat(sortedKeys(scriptVerbs), sortedKeys(scriptFields), sortedKeys(expectations), sortedKeys(outcomes),
+		sortedKeys(failures))
+	for _, word := range words {
+		if !regexp.MustCompile(`\b` + word + `\b`).MatchString(code) {
+			t.Errorf("the README does not say what %q is", word)
 		}
 	}
 }

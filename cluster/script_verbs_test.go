@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing/synctest"
 	"time"
 
@@ -24,11 +25,13 @@ var blockVerbs = []string{"each", "repeat"}
 func init() { // not in the declaration: the verbs with blocks lead back to it
 	scriptVerbs = map[string]func(*script, string){
 		"farm": (*script).doFarm, "machines": func(*script, string) {}, "add": (*script).doAdd, "join": (*script).doJoin,
-		"set": (*script).doSet, "let": (*script).doLet,
+		"set": (*script).doSet, "resolve": (*script).doResolve, "let": (*script).doLet,
 		"start": (*script).doStart, "stop": (*script).doStop, "kill": (*script).doKill, "restart": (*script).doRestart,
 		"leave": (*script).doLeave, "wipe": (*script).doWipe, "move": (*script).doMove,
+		"farmctl": (*script).doFarmctl, "interrupt": (*script).doInterrupt,
 		"partition": (*script).doPartition, "cut": (*script).doCut, "delay": (*script).doDelay, "lose": (*script).doLose,
-		"heal": (*script).doHeal, "hang": (*script).doHang, "free": (*script).doFree, "copy": (*script).doCopy,
+		"heal": (*script).doHeal, "hang": (*script).doHang, "fill": (*script).doFill, "free": (*script).doFree,
+		"copy":    (*script).doCopy,
 		"restore": (*script).doRestore, "transfer": (*script).doTransfer, "meet": (*script).doMeet,
 		"write": (*script).doWrite, "try": (*script).doTry, "writers": (*script).doWriters, "note": (*script).doNote,
 		"wait": (*script).doWait, "each": (*script).doEach, "repeat": (*script).doRepeat, "time": (*script).doTime,
@@ -61,51 +64,6 @@ func (s *script) doAdd(rest string) {
 	}
 }
 
-// doJoin sets Join: "join WHO: WHOM", or "join WHO: nobody".
-func (s *script) doJoin(rest string) {
-	left, right, _ := strings.Cut(rest, ":")
-	var list []string
-	who := s.subject(left)
-	if strings.TrimSpace(right) != "nobody" {
-		for _, a := range s.who(right) {
-			list = append(list, a.conf.Listen)
-		}
-	}
-	for _, a := range who {
-		a.conf.Join = list
-	}
-}
-
-// doSet sets a field of Config for the next start: "set FIELD VALUE: WHO".
-func (s *script) doSet(rest string) {
-	left, right, _ := strings.Cut(rest, ":")
-	field, value, _ := strings.Cut(left, " ")
-	for _, a := range s.subject(right) {
-		switch c := &a.conf; field {
-		case "Expect":
-			c.Expect = s.number(value)
-		case "MaxVoters":
-			c.MaxVoters = s.number(value)
-		case "Role":
-			c.Role = Role(strings.TrimPrefix(value, "ordinary"))
-		case "Name":
-			c.Name = value
-		case "NameOf":
-			c.Name = s.one(value).conf.Name
-		case "Advertise":
-			c.Advertise = value + ":1"
-		case "SnapshotBytes":
-			c.SnapshotBytes = int64(s.number(value))
-		case "Dir":
-			c.Dir = map[string]string{"own": filepath.Join(s.dir, c.Name), "none": ""}[value]
-		case "DirOf":
-			c.Dir = s.one(value).copied
-		default:
-			s.fatalf("there is no field %q to set", field)
-		}
-	}
-}
-
 // doLet gives a machine a name: "let the outcast be the leader".
 func (s *script) doLet(rest string) {
 	name, phrase, ok := strings.Cut(rest, " be ")
@@ -135,10 +93,17 @@ func (s *script) doStart(rest string) {
 	}
 }
 
+// doStop stops machines in good order, one after the other or "at once".
 func (s *script) doStop(rest string) {
-	for _, a := range s.subject(rest) {
-		a.finish()
+	who, together := strings.CutSuffix(rest, " at once")
+	var wg sync.WaitGroup
+	for _, a := range s.subject(who) {
+		wg.Go(a.finish)
+		if !together {
+			wg.Wait()
+		}
 	}
+	wg.Wait()
 }
 
 func (s *script) doKill(rest string) {
@@ -171,11 +136,16 @@ func (s *script) doLeave(rest string) {
 	}
 }
 
-// doWipe has machines that do not run lose their disks.
+// doWipe has machines that do not run lose their disks, or "the log of WHO" only.
 func (s *script) doWipe(rest string) {
-	for _, a := range s.subject(rest) {
+	who, log := strings.CutPrefix(rest, "the log of ")
+	for _, a := range s.subject(who) {
 		a.await()
-		if err := os.RemoveAll(a.conf.Dir); err != nil || a.up {
+		lost := a.conf.Dir
+		if log {
+			lost = filepath.Join(lost, logDir)
+		}
+		if err := os.RemoveAll(lost); err != nil || a.up {
 			s.fatalf("%s: %v, up %v", a.conf.Name, err, a.up)
 		}
 	}
@@ -260,6 +230,14 @@ func (s *script) doHang(rest string) {
 	}
 }
 
+// doFill has no more room on the disks of machines.
+func (s *script) doFill(rest string) {
+	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
+		a.remember()
+		a.full.Store(true)
+	}
+}
+
 func (s *script) doFree(rest string) {
 	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
 		a.freeDisk()
@@ -330,24 +308,65 @@ func (s *script) doWrite(rest string) {
 	}
 }
 
-// doTry makes an attempt that must not succeed: "try write|read through WHO for D: no leader|uncertain".
+// outcomes are the errors that an attempt may be to end with.
+var outcomes = map[string]error{"no leader": ErrNoLeader, "uncertain": ErrUncertain}
+
+// doTry makes an attempt that must not succeed: "try write|read through WHO for D[: no leader|uncertain]", "try start WHO:
+// "TEXT"", or "try farmctl ...: "TEXT"", where the TEXT is part of the reason.
 func (s *script) doTry(rest string) {
 	rest, outcome, _ := strings.Cut(rest, ": ")
-	rest, _, d := s.patience(rest)
-	what, who := s.through(rest)
+	switch verb, args, _ := strings.Cut(rest, " "); verb {
+	case "start":
+		s.tryStart(args, s.quoted(outcome))
+	case "farmctl":
+		s.tryFarmctl(args, s.quoted(outcome))
+	case "write", "read":
+		if want := outcomes[outcome]; want != nil || outcome == "" {
+			s.tryThrough(verb, args, want)
+			return
+		}
+		s.fatalf("there is no outcome %q", outcome)
+	default:
+		s.fatalf("try write, read, start or farmctl")
+	}
+}
+
+// quoted takes the quotation marks off a text.
+func (s *script) quoted(text string) string {
+	if len(text) < 3 || text[0] != '"' || text[len(text)-1] != '"' {
+		s.fatalf("a text in quotation marks is missing")
+	}
+	return text[1 : len(text)-1]
+}
+
+func (s *script) tryThrough(verb, args string, want error) {
+	args, _, d := s.patience(args)
+	_, who := s.through(args)
 	for _, a := range who {
 		var err error
-		switch what {
-		case "write":
+		if verb == "write" {
 			err = s.model.write(a.Node, "x", d)
-		case "read":
+		} else {
 			err = a.Handle("kv").Barrier(s.ctx(d))
-		default:
-			s.fatalf("try write or try read")
 		}
-		want := map[string]error{"no leader": ErrNoLeader, "uncertain": ErrUncertain, "": err}[outcome]
-		if err == nil || !errors.Is(err, want) {
+		if err == nil || want != nil && !errors.Is(err, want) {
 			s.fatalf("through %s it ended with %v", a.conf.Name, err)
+		}
+	}
+}
+
+// tryStart has a machine not start: at once, and for a reason that it gives.
+func (s *script) tryStart(who, reason string) {
+	for _, a := range s.subject(who) {
+		a.await()
+		began := time.Now()
+		n, err := a.open()
+		if err == nil {
+			n.Close()
+			s.fatalf("%s has started", a.conf.Name)
+		}
+		if took := time.Since(began); took > time.Second || !strings.Contains(err.Error(), reason) {
+			s.fatalf("after %v: %v", took, err)
 		}
 	}
 }

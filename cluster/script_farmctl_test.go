@@ -1,0 +1,169 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/backup"
+)
+
+// savedFarm is the last backup, with what callers had been told by then.
+type savedFarm struct {
+	data []byte
+	told map[string]*told
+}
+
+// doFarmctl has an operator do something, who sits at the machine that is asked: "farmctl VERB ... through WHO".
+func (s *script) doFarmctl(rest string) {
+	if err := s.farmctl(rest); err != nil {
+		s.fatalf("%v", err)
+	}
+}
+
+// tryFarmctl has an operator be refused for a reason, and nothing change.
+func (s *script) tryFarmctl(rest, reason string) {
+	before := s.clusterIDs()
+	err := s.farmctl(rest)
+	if err == nil || !strings.Contains(err.Error(), reason) {
+		s.fatalf("it ended with %v", err)
+	}
+	harmless := []error{admin.ErrRefused, admin.ErrNoQuorum, admin.ErrNoMember, admin.ErrUnsupported, backup.ErrDamaged}
+	if !slices.ContainsFunc(harmless, func(e error) bool { return errors.Is(err, e) }) {
+		s.fatalf("it does not say that nothing has changed: %v", err)
+	}
+	if now := s.clusterIDs(); !slices.Equal(now, before) {
+		s.fatalf("the cluster IDs are %v, were %v", now, before)
+	}
+}
+
+func (s *script) clusterIDs() (out []string) {
+	for _, a := range s.live() {
+		out = append(out, a.State().ClusterID)
+	}
+	return out
+}
+
+func (s *script) farmctl(rest string) error {
+	rest, who := s.through(rest)
+	asked := who[0]
+	op, err := admin.New(admin.Config{Secrets: asked.conf.Secrets, Nodes: []string{asked.conf.Listen}, Network: s.net.Host(asked.ip)})
+	if err != nil {
+		return err
+	}
+	switch verb, args, _ := strings.Cut(rest, " "); verb {
+	case "leave":
+		return s.farmctlLeave(op, args)
+	case "finalize":
+		_, err := op.Finalize(s.ctx(time.Minute))
+		return err
+	case "backup":
+		return s.farmctlBackup(op)
+	case "restore":
+		return s.farmctlRestore(op, args)
+	case "recover":
+		return s.farmctlRecover(op, args)
+	default:
+		s.fatalf("farmctl leave, finalize, backup, restore or recover")
+		return nil
+	}
+}
+
+// farmctlLeave has members leave for good, "leave WHO", or removes dead ones, "leave -dead WHO".
+func (s *script) farmctlLeave(op *admin.Client, args string) error {
+	args, dead := strings.CutPrefix(args, "-dead ")
+	for _, a := range s.subject(args) {
+		if dead {
+			if err := op.Remove(s.ctx(time.Minute), a.ID()); err != nil {
+				return err
+			}
+			continue
+		}
+		a.remember()
+		if err := op.Leave(s.ctx(time.Minute), a.ID()); err != nil {
+			return err
+		}
+		<-a.Node.stopped
+		a.stop()
+	}
+	return nil
+}
+
+func (s *script) farmctlBackup(op *admin.Client) error {
+	var b bytes.Buffer
+	if _, err := op.Backup(s.ctx(time.Minute), &b); err != nil {
+		return err
+	}
+	s.saved = savedFarm{b.Bytes(), s.model.copied()}
+	return nil
+}
+
+// farmctlRestore restores "the backup", "a damaged backup" or "half a backup".
+func (s *script) farmctlRestore(op *admin.Client, args string) error {
+	data := bytes.Clone(s.saved.data)
+	switch {
+	case len(data) == 0:
+		s.fatalf("there is no backup")
+	case args == "the backup":
+	case args == "a damaged backup":
+		data[len(data)/2] ^= 1
+	case args == "half a backup":
+		data = data[:len(data)/2]
+	default:
+		s.fatalf("restore the backup, a damaged backup, or half a backup")
+	}
+	f, err := op.Farm(s.ctx(time.Minute))
+	if err != nil {
+		return err
+	}
+	if _, err := op.Restore(s.ctx(time.Minute), f.ClusterID, bytes.NewReader(data)); err != nil {
+		return err
+	}
+	s.model.wentBack(s.saved.told)
+	return nil
+}
+
+// farmctlRecover looks at what is left and has it go on: "recover without WHOM".
+func (s *script) farmctlRecover(op *admin.Client, args string) error {
+	seen, err := op.Survey(s.ctx(time.Minute))
+	if err != nil {
+		return err
+	}
+	var lost []string
+	for _, a := range s.who(strings.TrimPrefix(args, "without ")) {
+		lost = append(lost, a.ID())
+	}
+	_, err = op.Recover(s.ctx(2*time.Minute), seen.ClusterID, lost)
+	return err
+}
+
+// doInterrupt begins a recovery that comes to nothing: "interrupt recovery without WHOM through WHO after stand-down", or
+// "after promises".
+func (s *script) doInterrupt(rest string) {
+	rest, step, _ := strings.Cut(rest, " after ")
+	if step != "stand-down" && step != "promises" {
+		s.fatalf("after stand-down or after promises")
+	}
+	rest, who := s.through(strings.TrimPrefix(rest, "recovery without "))
+	asked, lost := who[0], map[string]bool{}
+	for _, a := range s.who(rest) {
+		a.remember()
+		lost[a.server] = true
+	}
+	v := asked.look(s.ctx(time.Minute), lost, true)
+	if err := v.verdict(); err != nil {
+		s.fatalf("%v", err)
+	}
+	if step == "stand-down" {
+		return
+	}
+	follow := appendStrings(appendString(appendString(nil, asked.self().cluster), v.heir()), sortedKeys(lost))
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.left(), v.heir())))) {
+		if _, err := asked.askServer(s.ctx(time.Minute), id, methodFollow, follow); err != nil {
+			s.fatalf("%s: %v", id, err)
+		}
+	}
+}

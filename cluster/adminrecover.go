@@ -32,7 +32,7 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 		return nil, adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", req.Cluster, now)
 	}
 	n.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
-	err := n.recoverSoon(ctx, req.Lost)
+	err := n.recoverSoon(ctx, req.Cluster, req.Lost)
 	if errors.Is(err, errHalfWay) {
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
@@ -48,9 +48,9 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 // recoverPatience is for how long a recovery is tried again: who has just lost its leader may not know it yet.
 const recoverPatience = 5 * time.Second
 
-func (n *Node) recoverSoon(ctx context.Context, lost []string) error {
+func (n *Node) recoverSoon(ctx context.Context, cluster string, lost []string) error {
 	for end := time.Now().Add(recoverPatience); ; {
-		err := n.Recover(ctx, lost)
+		err := n.recoverFarm(ctx, cluster, lost)
 		if !errors.Is(err, errHasQuorum) && !errors.Is(err, errNotReformed) || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
 			return err
 		}

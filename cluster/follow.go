@@ -31,7 +31,7 @@ func (n *Node) answerFollow(payload []byte) error {
 	n.mu.Lock()
 	before := n.successor
 	n.mu.Unlock()
-	free := before == "" || before == heir || slices.Contains(lost, before) || n.released(before, heir)
+	free := before == "" || before == heir || slices.Contains(lost, before) || n.released(cluster, before, heir)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !free || n.successor != before || n.cluster != cluster || n.resuming {
@@ -81,16 +81,16 @@ func (n *Node) bound(server string) bool {
 // released reports whether a promise to one successor may be given to another one instead. A successor promises to follow
 // itself, and re-forms nothing without that. So two who stand in each other's way, each promised to by some, need not do so
 // for ever: the one that holds less promises to follow the other, and what it was promised is void.
-func (n *Node) released(before, heir string) bool {
+func (n *Node) released(cluster, before, heir string) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
 	in := n.instance()
 	if before == in.server {
 		mine, err := n.holdings(in)
-		other, asked := n.askReport(ctx, heir, false)
+		other, asked := n.askReport(ctx, cluster, heir, false)
 		return err == nil && asked == nil && other.down && richer(&mine, other) < 0
 	}
-	if r, err := n.askReport(ctx, before, false); err == nil {
+	if r, err := n.askReport(ctx, cluster, before, false); err == nil {
 		return r.successor != "" && r.successor != before
 	}
 	gone, _ := n.gone(n.ctx, before)
@@ -129,7 +129,7 @@ func (n *Node) abandoned(in *instance, look func() *survey) {
 func (n *Node) outOfIt(heir string) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
-	r, err := n.askReport(ctx, heir, false)
+	r, err := n.askReport(ctx, n.self().cluster, heir, false)
 	return err == nil && (!r.down || r.successor != "" && r.successor != heir)
 }
 

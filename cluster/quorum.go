@@ -90,11 +90,12 @@ func (n *Node) absent(in *instance) string {
 func (n *Node) reformItself(in *instance, without time.Duration) {
 	ctx, cancel := context.WithTimeout(n.ctx, reformPatience)
 	defer cancel()
+	cluster := n.self().cluster
 	if n.durable() {
-		n.abandoned(in, func() *survey { return n.look(ctx, nil, false) })
+		n.abandoned(in, func() *survey { return n.look(ctx, cluster, nil, false) })
 		return
 	}
-	s := n.look(ctx, nil, false)
+	s := n.look(ctx, cluster, nil, false)
 	if err := s.verdict(); err != nil {
 		n.log.Debug("the farm is not re-formed", keyError, err)
 		n.abandoned(in, func() *survey { return s })
@@ -104,7 +105,7 @@ func (n *Node) reformItself(in *instance, without time.Duration) {
 	if turn < 0 || without < lossPatience+time.Duration(turn)*reformPatience {
 		return
 	}
-	if err := n.succeed(ctx, nil); err != nil {
+	if err := n.succeed(ctx, cluster, nil); err != nil {
 		n.warnOnce("reform", "the farm could not be re-formed; trying again", err)
 	}
 }
@@ -151,8 +152,8 @@ type Survey struct {
 // Survey asks every configured server what it holds. It changes nothing, and works without a quorum. A node that has
 // never been a member has nothing to tell: it fails with ErrNoLeader.
 func (n *Node) Survey(ctx context.Context) (Survey, error) {
-	s := n.look(ctx, nil, false)
 	out := Survey{ClusterID: n.self().cluster}
+	s := n.look(ctx, out.ClusterID, nil, false)
 	if len(s.known(false)) == 0 {
 		return out, fmt.Errorf("cluster: survey: this node is not a member and holds nothing: %w", ErrNoLeader)
 	}
@@ -195,7 +196,12 @@ func (n *Node) survivor(s *survey, best *report, id string) Survivor {
 // to vote: try again. If a quorum turns up after all, they vote again by themselves; if they have data directories, also once
 // the one that they have promised to follow does.
 func (n *Node) Recover(ctx context.Context, lost []string) error {
-	s := n.look(ctx, nil, false)
+	return n.recoverFarm(ctx, n.self().cluster, lost)
+}
+
+// recoverFarm is Recover of the farm that is called cluster.
+func (n *Node) recoverFarm(ctx context.Context, cluster string, lost []string) error {
+	s := n.look(ctx, cluster, nil, false)
 	given := map[string]bool{}
 	for _, id := range s.known(false) {
 		for _, node := range lost {
@@ -204,7 +210,7 @@ func (n *Node) Recover(ctx context.Context, lost []string) error {
 			}
 		}
 	}
-	if err := n.succeed(ctx, given); err != nil {
+	if err := n.succeed(ctx, cluster, given); err != nil {
 		return fmt.Errorf("cluster: recover: %w", err)
 	}
 	return nil

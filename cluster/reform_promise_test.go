@@ -19,7 +19,7 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 	l.cut(left...)
 	time.Sleep(5 * time.Second)
 	words := serverSet(away...)
-	s := left[0].look(l.ctx(time.Minute), words, true)
+	s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, words, true)
 	if err := s.verdict(); err != nil {
 		l.t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestRecoveryAbandoned(t *testing.T) {
 					before := leader.State().ClusterID
 					l.cut(left...)
 					time.Sleep(5 * time.Second)
-					s := left[0].look(l.ctx(time.Minute), serverSet(away...), true)
+					s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(away...), true)
 					if err := s.verdict(); err != nil {
 						t.Fatal(err)
 					}
@@ -84,7 +84,7 @@ func TestStoodDownAreNoQuorum(t *testing.T) {
 		left, back, lost := others[:2], others[2], []*labNode{others[3], leader}
 		l.cut(left...)
 		time.Sleep(5 * time.Second)
-		left[0].look(l.ctx(time.Minute), serverSet(back, lost[0], lost[1]), true)
+		left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(back, lost[0], lost[1]), true)
 		for _, n := range lost {
 			n.kill()
 		}
@@ -162,7 +162,7 @@ func TestTwoSuccessors(t *testing.T) {
 			n.kill()
 		}
 		time.Sleep(5 * time.Second)
-		s := left[0].look(l.ctx(time.Minute), serverSet(lost...), true)
+		s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(lost...), true)
 		if err := s.verdict(); err != nil {
 			t.Fatal(err)
 		}

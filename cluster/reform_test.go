@@ -169,7 +169,7 @@ func TestSuccessorIsLost(t *testing.T) {
 		for _, n := range lost {
 			words[n.instance().server] = true
 		}
-		s := left[0].look(l.ctx(time.Minute), words, true)
+		s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, words, true)
 		if err := s.verdict(); err != nil || len(s.reports) != 2 {
 			t.Fatalf("%d reports, %v", len(s.reports), err)
 		}

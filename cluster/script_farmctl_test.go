@@ -153,7 +153,7 @@ func (s *script) doInterrupt(rest string) {
 		a.remember()
 		lost[a.server] = true
 	}
-	v := asked.look(s.ctx(time.Minute), lost, true)
+	v := asked.look(s.ctx(time.Minute), asked.self().cluster, lost, true)
 	if err := v.verdict(); err != nil {
 		s.fatalf("%v", err)
 	}

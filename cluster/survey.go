@@ -163,9 +163,10 @@ func (s *survey) heir() string {
 	return slices.MaxFunc(down, richer).server
 }
 
-// look makes a survey; lost holds the servers that are gone by an operator's word. With down, everybody who answers
-// stands down.
-func (n *Node) look(ctx context.Context, lost map[string]bool, down bool) *survey {
+// look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an operator's word. With
+// down, everybody who answers stands down. Who has become a member of a later epoch by then, this node included, reports
+// nothing.
+func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *survey {
 	s := &survey{reports: map[string]*report{}, gone: map[string]bool{}}
 	asked := map[string]bool{}
 	next := []string{n.instance().server}
@@ -175,7 +176,7 @@ func (n *Node) look(ctx context.Context, lost map[string]bool, down bool) *surve
 		}
 	}
 	for len(next) > 0 {
-		n.lookAt(ctx, s, next, lost, down)
+		n.lookAt(ctx, s, cluster, next, lost, down)
 		for _, id := range next {
 			asked[id] = true
 		}
@@ -185,12 +186,12 @@ func (n *Node) look(ctx context.Context, lost map[string]bool, down bool) *surve
 }
 
 // lookAt asks several servers at once: those who are there take no time, those who are not take seconds.
-func (n *Node) lookAt(ctx context.Context, s *survey, servers []string, lost map[string]bool, down bool) {
+func (n *Node) lookAt(ctx context.Context, s *survey, cluster string, servers []string, lost map[string]bool, down bool) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, id := range servers {
 		wg.Go(func() {
-			r, gone, err := n.inquire(ctx, id, down)
+			r, gone, err := n.inquire(ctx, cluster, id, down)
 			mu.Lock()
 			defer mu.Unlock()
 			if r != nil && len(r.voters)+len(r.nonvoters) > 0 { // one that is about to be taken in has nothing to tell
@@ -205,26 +206,26 @@ func (n *Node) lookAt(ctx context.Context, s *survey, servers []string, lost map
 
 // inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm that goes on
 // out of this node's sight: then the report is of what it is now.
-func (n *Node) inquire(ctx context.Context, server string, down bool) (r *report, gone bool, err error) {
-	if r, err = n.askReport(ctx, server, down); err == nil {
+func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (r *report, gone bool, err error) {
+	if r, err = n.askReport(ctx, cluster, server, down); err == nil {
 		return r, false, nil
 	}
 	gone, now := n.gone(ctx, server)
 	if !gone || now == "" {
 		return nil, gone, err
 	}
-	r, err = n.askReport(ctx, now, down)
+	r, err = n.askReport(ctx, cluster, now, down)
 	return r, err == nil || errors.Is(err, ErrOtherFarm), err // of no farm: it has just been started
 }
 
-func (n *Node) askReport(ctx context.Context, server string, down bool) (*report, error) {
+func (n *Node) askReport(ctx context.Context, cluster, server string, down bool) (*report, error) {
 	patience := dialTimeout
 	if down {
 		patience = standPatience
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := n.askServer(ctx, server, methodSurvey, append(appendString(nil, n.self().cluster), boolByte(down)))
+	out, err := n.askServer(ctx, server, methodSurvey, append(appendString(nil, cluster), boolByte(down)))
 	if err != nil {
 		return nil, err
 	}
@@ -285,20 +286,21 @@ func (n *Node) holdings(in *instance) (r report, err error) {
 	return r, err
 }
 
-// succeed carries the re-forming of the farm through, if the survey allows it.
-func (n *Node) succeed(ctx context.Context, lost map[string]bool) error {
-	if err := n.look(ctx, lost, false).verdict(); err != nil {
+// succeed carries the re-forming of the farm that is called cluster through, if the survey allows it. Another one may do so at
+// the same time, and what comes of that is another farm, which nobody has surveyed.
+func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool) error {
+	if err := n.look(ctx, cluster, lost, false).verdict(); err != nil {
 		return err
 	}
-	if err := n.standAndFollow(ctx, lost); err != nil {
+	if err := n.standAndFollow(ctx, cluster, lost); err != nil {
 		return fmt.Errorf("%w: %w", errHalfWay, err)
 	}
 	return nil
 }
 
 // standAndFollow has everybody who is left stand down, promise to follow one of them, and that one re-form the farm.
-func (n *Node) standAndFollow(ctx context.Context, lost map[string]bool) error {
-	s := n.look(ctx, lost, true)
+func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[string]bool) error {
+	s := n.look(ctx, cluster, lost, true)
 	if err := s.verdict(); err != nil {
 		return err
 	}
@@ -310,7 +312,6 @@ func (n *Node) standAndFollow(ctx context.Context, lost map[string]bool) error {
 		}
 	}
 	heir := s.heir()
-	cluster := n.self().cluster
 	follow := appendStrings(appendString(appendString(nil, cluster), heir), sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, heir)))) {
 		if _, err := n.askServer(ctx, id, methodFollow, follow); err != nil {

@@ -6,16 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
 const (
 	nodes         = 3
-	readyPatience = 30 * time.Second
+	readyPatience = time.Minute
 )
 
 // server is how to start one server of a system that is not in its workers.
@@ -232,15 +233,14 @@ func (s *system) stop() {
 	}
 }
 
-// freeAddrs returns n addresses on loopback that nobody uses at the moment.
+// freeAddrs returns n addresses on loopback that nobody uses.
 func freeAddrs(n int) (out []string, err error) {
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, err := freeport.Addr()
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // all at once, so that no two are alike
-		out = append(out, l.Addr().String())
+		out = append(out, addr)
 	}
 	return out, nil
 }

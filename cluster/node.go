@@ -218,6 +218,7 @@ func (n *Node) start() {
 	n.wg.Go(n.testAdvertised)
 	n.wg.Go(n.watchLevels)
 	n.wg.Go(n.watchQuorum)
+	n.wg.Go(n.watchVoters)
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.

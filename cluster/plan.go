@@ -198,6 +198,17 @@ func (s *situation) count() (voters, standby int) {
 	return voters, standby
 }
 
+// settled returns how many nodes vote, and how many should by this node's MaxVoters; false if somebody is missing.
+func (s *situation) settled() (voters, wanted int, ok bool) {
+	for _, srv := range s.servers {
+		if n := s.node(nodeOf(string(srv.ID))); n == nil || n.server() != string(srv.ID) || !s.joinable(n) {
+			return 0, 0, false
+		}
+	}
+	voters, standby := s.count()
+	return voters, oddVoters(voters+standby, s.maxVoters), voters > 0
+}
+
 // oddVoters returns how many of n nodes should vote: an odd number from three on, since an even one tolerates no more
 // failures, and two of two.
 func oddVoters(n, limit int) int {

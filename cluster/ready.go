@@ -9,7 +9,8 @@ import (
 )
 
 // Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have one, and
-// with everything applied that was acknowledged before. It stays ready from then on. A permanent refusal ends the wait
+// with everything applied that was acknowledged before. For a vote that does not come, because the leader has a lower
+// MaxVoters, it waits twenty seconds. It stays ready from then on. A permanent refusal ends the wait
 // with Err's error, Close with ErrClosed.
 func (n *Node) Ready(ctx context.Context) error {
 	for {
@@ -35,37 +36,57 @@ func (n *Node) ready() bool {
 	return n.caughtUp
 }
 
+// votePatience is for how long a node waits for the vote that it would give itself. A leader with a lower MaxVoters never
+// does, and the node is to serve all the same.
+const (
+	votePatience = 20 * time.Second
+	readyEvery   = 20 * time.Millisecond
+)
+
 // becomeReady looks until this node is a caught-up member.
 func (n *Node) becomeReady() {
+	var passed time.Time // since when it is one, but for the vote that it should have
 	for {
-		if n.fsm().formed.Load() && n.placed() && n.registered() {
-			ctx, cancel := context.WithTimeout(n.ctx, time.Second)
-			err := n.barrier(ctx)
-			cancel()
-			if err == nil {
-				break
-			}
+		placed, configured := n.placed()
+		caughtUp := configured && n.caughtUpNow()
+		switch {
+		case caughtUp && placed, caughtUp && !passed.IsZero() && time.Since(passed) > votePatience:
+			n.mu.Lock()
+			n.caughtUp = true
+			n.mu.Unlock()
+			n.changed.notify()
+			return
+		case !caughtUp:
+			passed = time.Time{}
+		case passed.IsZero():
+			passed = time.Now()
 		}
-		if !sleep(n.ctx, 20*time.Millisecond) {
+		if !sleep(n.ctx, readyEvery) {
 			return
 		}
 	}
-	n.mu.Lock()
-	n.caughtUp = true
-	n.mu.Unlock()
-	n.changed.notify()
 }
 
-// placed reports whether this node has the place in the configuration that it is to have.
-func (n *Node) placed() bool {
+// caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the node is known.
+func (n *Node) caughtUpNow() bool {
+	if !n.fsm().formed.Load() || !n.registered() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
+	defer cancel()
+	return n.barrier(ctx) == nil
+}
+
+// placed reports whether this node has the place in the configuration that it is to have, and whether it has any.
+func (n *Node) placed() (right, configured bool) {
 	s := n.situation()
 	switch s.suffrage(s.self) {
 	case raft.Voter:
-		return true
+		return true, true
 	case raft.Nonvoter:
-		return !s.promotable(s.self)
+		return !s.promotable(s.self), true
 	}
-	return false
+	return false, false
 }
 
 // registered makes sure that the farm knows this run of the node before it serves anybody.

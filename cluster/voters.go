@@ -188,6 +188,31 @@ func (n *Node) answerFarewell(ctx context.Context, from hello, kind changeKind, 
 	return l.farewell(ctx, kind, server, from.boot)
 }
 
+const (
+	votersEvery    = 5 * time.Second
+	votersPatience = time.Minute // for the leader to do what this node would
+)
+
+// watchVoters says so if other numbers of nodes vote, for a while and with everybody there, than would if this node led. The
+// farm is right all the same, since whoever leads decides; but each change of the leader changes the voters.
+func (n *Node) watchVoters() {
+	var since time.Time
+	for sleep(n.ctx, votersEvery) {
+		voters, wanted, settled := n.situation().settled()
+		if !settled || voters == wanted {
+			since = time.Time{}
+			continue
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) >= votersPatience {
+			n.warnOnce("voters", "the node that leads has other nodes vote than this one would; give all nodes the same MaxVoters",
+				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.MaxVoters, wanted))
+		}
+	}
+}
+
 // status is what a node says of itself over rpc.
 type status struct {
 	gossip  string

@@ -130,9 +130,9 @@ func (g *Gate) exchange(r *http.Request) *exchange {
 func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, err error) {
 	var lost *lostError
 	switch {
-	case errors.Is(err, errNoPeer) && stage(g.stage.Load()) != starting && g.cfg.Role == cluster.Ordinary:
+	case errors.Is(err, errNoPeer) && g.able.Load() && g.cfg.Role == cluster.Ordinary:
 		g.serveLocal(w, r) // better by a node that is stopping than by none
-	case errors.Is(err, errNoPeer) && stage(g.stage.Load()) == starting:
+	case errors.Is(err, errNoPeer) && !g.able.Load():
 		servePage(w, r, http.StatusServiceUnavailable, "This site is starting. Please try again in a moment.", 2)
 	case errors.Is(err, errNoPeer):
 		servePage(w, r, http.StatusServiceUnavailable, "No server of this site can take the request. Please try again in a moment.", 2)

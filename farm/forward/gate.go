@@ -33,6 +33,7 @@ type Gate struct {
 	proxy *httputil.ReverseProxy
 
 	stage   atomic.Int32
+	able    atomic.Bool                  // Admit was called: this node could serve by itself
 	local   atomic.Pointer[http.Handler] // the application; nil until Handler
 	clients flight                       // public requests, served here or forwarded
 	running flight                       // handlers of the application
@@ -71,6 +72,7 @@ func (g *Gate) Handler(local http.Handler) http.Handler {
 
 // Admit opens the gate: this node is a caught-up member. Calls after the first, and after Drain, do nothing.
 func (g *Gate) Admit() {
+	g.able.Store(true)
 	if g.stage.CompareAndSwap(int32(starting), int32(open)) {
 		g.announce()
 	}

@@ -230,6 +230,16 @@ func TestConfig_Validate(t *testing.T) {
 }
 
 // The last node serves to the end, requests with bodies too.
+// A node that stops before it was ever a caught-up member cannot serve, not even as the last one.
+func TestGate_DrainNeverAdmitted(t *testing.T) {
+	f := newFakeFarm(t)
+	a := f.add("a", Config{}, never(t))
+	a.gate.Retire(t.Context())
+	if res, body := get(t, a.public.URL); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("status %d, %q", res.StatusCode, body)
+	}
+}
+
 func TestGate_DrainAloneWithBody(t *testing.T) {
 	f := newFakeFarm(t)
 	a := f.add("a", Config{Linger: time.Hour}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -470,11 +470,15 @@ func TestShop_NodeOnLeash(t *testing.T) {
 
 func TestShop_Usage(t *testing.T) {
 	t.Parallel()
-	bin := program(t, "shop")
+	bin, two := program(t, "shop"), t.TempDir()
+	if err := os.Mkdir(filepath.Join(two, "n2"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for words, args := range map[string][]string{
 		"shop: -nodes 10: 1 to 9":           {"-nodes", "10"},
 		"shop: the launcher sets":           {"-http", "127.0.0.1:1"},
 		"shop: the launcher sets its nodes": {"-farm", "other"},
+		"shop: " + two + " has the data":    {"-nodes", "1", "-dir", two},
 		`shop: what is "serve"`:             {"serve"},
 	} {
 		p := start(t, bin, args...)

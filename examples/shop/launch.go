@@ -96,6 +96,9 @@ func (l *launcher) prepare(n int) error {
 		}
 		l.nodes = append(l.nodes, c)
 	}
+	if _, err := os.Stat(filepath.Join(l.dir, "n"+strconv.Itoa(n+1))); err == nil {
+		return fmt.Errorf("%s has the data of more than %d nodes, and a farm needs most of its nodes: start as many as before", l.dir, n)
+	}
 	var peers []string
 	for _, c := range l.nodes {
 		peers = append(peers, c.peer)

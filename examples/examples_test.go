@@ -235,7 +235,12 @@ var tableRow = regexp.MustCompile(`(?m)^(n\d)\s+(http://\S+)\s+\S+\s+(\d+)\s`)
 
 func startShop(t *testing.T, args ...string) *shop {
 	t.Helper()
-	s := &shop{process: start(t, program(t, "shop"), args...)}
+	return startShopBy(t, program(t, "shop"), args...)
+}
+
+func startShopBy(t *testing.T, program string, args ...string) *shop {
+	t.Helper()
+	s := &shop{process: start(t, program, args...)}
 	eventually(t, func() bool {
 		select {
 		case <-s.ended:
@@ -452,6 +457,20 @@ func TestShop_LauncherKilled(t *testing.T) {
 			_, _, err := call(visitor(t), "GET", n.url+"/livez", "")
 			return err != nil
 		})
+	}
+}
+
+// The same where "go run" has started the launcher and is killed.
+func TestShop_GoRunKilled(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("a process does not learn there that its parent has ended")
+	}
+	s := startShopBy(t, "go", "run", "./shop", "-nodes", "1")
+	s.cmd.Process.Kill()
+	s.ends() // which is when nobody can write to its output any more
+	if _, _, err := call(visitor(t), "GET", s.nodes[0].url+"/livez", ""); err == nil {
+		t.Error("a node outlives it")
 	}
 }
 

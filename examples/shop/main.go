@@ -15,13 +15,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // the first signal stops in order; a second one kills
 	if err := run(ctx, os.Args[0], os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "shop:", err)
@@ -48,7 +50,25 @@ func run(ctx context.Context, program string, args []string) error {
 	if err := launchable(*cfg); err != nil {
 		return err
 	}
-	return launch(ctx, *nodes, cfg.Dir)
+	return launch(withGoRun(ctx), *nodes, cfg.Dir)
+}
+
+// withGoRun returns a context that ends when "go run", if that has started this program, is no more: killed, it does not take
+// its child with it. Any other parent may go away as it likes.
+func withGoRun(ctx context.Context) context.Context {
+	program, err := os.Executable()
+	parent := os.Getppid()
+	if err != nil || !strings.Contains(program, "go-build") {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // ends with the process at the latest
+		defer cancel()
+		for tick := time.Tick(500 * time.Millisecond); os.Getppid() == parent; {
+			<-tick
+		}
+	}()
+	return ctx
 }
 
 // launchable says what is wrong with a configuration for the launcher, which would not heed most of it.

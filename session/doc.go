@@ -35,7 +35,9 @@
 // and [Session.Destroy] always do. A panic drops what is buffered. A client that hangs up changes nothing about it.
 //
 // Changes made after the header was sent, in an event stream for example, are committed when the handler returns. A new
-// session cannot be made any more then, because its cookie cannot be sent: ErrHeadersSent.
+// session cannot be made any more then, because its cookie cannot be sent: ErrHeadersSent. Taking the connection over (Hijack)
+// commits as well; a handler that does so before it has called WriteHeader answers for the header itself, and a new
+// session's cookie is in the ResponseWriter's Header by then.
 //
 // # The session itself
 //

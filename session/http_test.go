@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -411,6 +412,38 @@ func TestHijack(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return string(body) == "from the socket hello\n"
 	})
+}
+
+// Whoever takes a connection over before the header was written has the cookie to send, and is told so.
+func TestHijackBeforeTheHeader(t *testing.T) {
+	var log bytes.Buffer
+	m := newManager(t, session.NewMemory(), func(c *session.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	srv := site(t, m, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/new" {
+			note.Set(r.Context(), "x")
+		}
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		rw.WriteString("HTTP/1.1 204 No Content\r\nConnection: close\r\n")
+		w.Header().Write(rw)
+		rw.WriteString("\r\n")
+		rw.Flush()
+	})
+	for path, lost := range map[string]bool{"/new": true, "/none": false} {
+		log.Reset()
+		resp, err := http.Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if setsCookie(resp.Header, "sid") != lost || strings.Contains(log.String(), "taken over") != lost {
+			t.Errorf("%s: %v, log %q", path, resp.Header, log.String())
+		}
+	}
 }
 
 func TestHijackIsRefusedOverHTTP2(t *testing.T) {

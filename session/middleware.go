@@ -132,11 +132,17 @@ func (s *Session) fail(err error) {
 // settle commits, adds what the header must carry, and closes the time of new sessions: what follows is the header. It
 // does so once; later calls return the same error. If it fails, the error page has been sent when the first call returns.
 func (s *Session) settle() error {
-	first, err := s.settleOnce()
+	_, err := s.settleFirst()
+	return err
+}
+
+// settleFirst is settle, and reports whether this was the first call.
+func (s *Session) settleFirst() (first bool, err error) {
+	first, err = s.settleOnce()
 	if first && err != nil {
 		s.fail(err)
 	}
-	return err
+	return first, err
 }
 
 func (s *Session) settleOnce() (first bool, err error) {
@@ -217,10 +223,10 @@ func (s *Session) announceLocked(h http.Header) {
 	switch {
 	case s.newToken != "":
 		s.wire.setToken(h, s.newToken)
-		s.newToken, sent = "", true
+		s.newToken, s.told, sent = "", true, true
 	case s.phase == destroyed && s.brought:
 		s.wire.clear(h, s.seen > 0)
-		sent = true
+		s.told, sent = true, true
 	}
 	if index := s.indexToSendLocked(); index != "" {
 		s.wire.setIndex(h, index)

@@ -39,6 +39,7 @@ type Session struct {
 	newToken string   // of a session this request created, until it is announced
 	wrote    uint64   // index of the last change this request made
 	accessed bool     // the response depends on the session
+	told     bool     // the header has a token for the client, or has it forget one
 	settled  bool     // the header has been sent
 	finished bool     // the handler is over
 

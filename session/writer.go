@@ -64,11 +64,18 @@ func (w *writer) FlushError() error {
 
 func (w *writer) Flush() { _ = w.FlushError() }
 
+// Hijack commits too. What the header would have carried stays in Header, for whoever writes the answer now.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := w.settle(); err != nil {
+	first, err := w.session.settleFirst()
+	if err != nil {
 		return nil, nil, err
 	}
-	return http.NewResponseController(w.ResponseWriter).Hijack()
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil && first && w.session.told {
+		w.session.m.cfg.Logger.Warn("session: a connection was taken over before the header was written, and with it goes the token, "+
+			"unless the handler sends it as it stands in the ResponseWriter's Header", "session", w.session.ID())
+	}
+	return conn, rw, err
 }
 
 // Unwrap is for http.ResponseController: deadlines and full duplex need nothing of us.

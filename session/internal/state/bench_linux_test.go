@@ -3,14 +3,16 @@ package state
 import (
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // threadTime returns the processor time of the calling thread. Unlike the clock, it does not count what other programs take.
+// (getrusage says the same in steps of up to 4 ms.)
 func threadTime() time.Duration {
-	const thisThread = 1 // RUSAGE_THREAD
-	var r syscall.Rusage
-	if syscall.Getrusage(thisThread, &r) != nil {
+	const ofThisThread = 3 // CLOCK_THREAD_CPUTIME_ID
+	var t syscall.Timespec
+	if _, _, err := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, ofThisThread, uintptr(unsafe.Pointer(&t)), 0); err != 0 {
 		return 0
 	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	return time.Duration(t.Nano())
 }

@@ -195,24 +195,6 @@ func BenchmarkTickOfThousand(b *testing.B) {
 	b.ReportMetric(float64(pauses[len(pauses)-1].Microseconds()), "max-µs")
 }
 
-// stalls are how long single calls took on the goroutine that applies: by the clock, which also counts what it had to wait
-// for, be it a lock or a processor that others use, and in processor time of its own.
-type stalls struct{ clock, processor []time.Duration }
-
-func (s *stalls) time(f func()) {
-	start, used := time.Now(), threadTime()
-	f()
-	s.processor = append(s.processor, threadTime()-used)
-	s.clock = append(s.clock, time.Since(start))
-}
-
-func (s *stalls) report(b *testing.B, name string) {
-	slices.Sort(s.clock)
-	b.ReportMetric(float64(slices.Max(s.processor).Microseconds()), name+"-max-cpu-µs")
-	b.ReportMetric(float64(s.clock[len(s.clock)*99/100].Microseconds()), name+"-p99-µs")
-	b.ReportMetric(float64(s.clock[len(s.clock)-1].Microseconds()), name+"-max-µs")
-}
-
 // BenchmarkStalls has a million sessions and writes to them, one command after the other as a farm's log brings them, while
 // first a snapshot is taken and written, and then all of them expire. How long does any one call take?
 func BenchmarkStalls(b *testing.B) {

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"cmp"
+	"math/bits"
 	"slices"
 )
 
@@ -13,7 +14,16 @@ const (
 
 	// maxSweep is how many graves one Tick drops.
 	maxSweep = 4 * MaxExpire
+
+	// maxRebuilt is how many entries of sparse shards one Tick moves, save that it always rebuilds one shard.
+	maxRebuilt = 8 * MaxExpire
 )
+
+// due is a slot of a session that is past its deadline.
+type due struct {
+	deadline int64
+	slot     uint32
+}
 
 // tick collects the dead minute by minute, within a minute shard by shard, within these by deadline and key. So which
 // ones a limited Tick collects depends on nothing but the sessions themselves, and it never has to sort more than the
@@ -65,13 +75,11 @@ func (t *table) collect(minute int64, most int) (n int, more bool) {
 		sh := &t.shards[i]
 		dead := t.deadIn(sh, minute)
 		if room := most - n; len(dead) > room {
-			if room > 0 {
-				slices.SortFunc(dead, sh.compare)
-			}
+			sh.bringFirst(dead, room)
 			dead, more = dead[:room], true
 		}
-		for _, slot := range dead {
-			t.end(sh, slot)
+		for _, d := range dead {
+			t.end(sh, d.slot)
 		}
 		n += len(dead)
 		if more {
@@ -81,39 +89,76 @@ func (t *table) collect(minute int64, most int) (n int, more bool) {
 	return n, more
 }
 
-// deadIn returns the slots of the dead of a minute, in no order.
-func (t *table) deadIn(sh *shard, minute int64) []uint32 {
+// deadIn returns the dead of a minute, in no order.
+func (t *table) deadIn(sh *shard, minute int64) []due {
 	slot, ok := sh.due[minute]
 	if !ok {
 		return nil
 	}
 	now, dead := t.now.Load(), t.dead[:0]
 	for ; slot != noSlot; slot = sh.links[slot].next {
-		if sh.at(slot).deadline() <= now {
-			dead = append(dead, slot)
+		if deadline := sh.at(slot).deadline(); deadline <= now {
+			dead = append(dead, due{deadline, slot})
 		}
 	}
 	t.dead = dead
 	return dead
 }
 
-// compare orders slots by deadline and key.
-func (sh *shard) compare(a, b uint32) int {
-	x, y := sh.at(a), sh.at(b)
-	return cmp.Or(cmp.Compare(x.deadline(), y.deadline()), bytes.Compare(x.key[:], y.key[:]))
+// bringFirst moves the n first, by deadline and key, to the front, in no order: to know which ones they are costs less
+// than to sort all.
+func (sh *shard) bringFirst(dead []due, n int) {
+	lo, hi := 0, len(dead) // those before lo are among the n, those from hi on are not
+	for rounds := 2 * bits.Len(uint(hi)); lo < n && n < hi; rounds-- {
+		if rounds == 0 || hi-lo < 16 {
+			slices.SortFunc(dead[lo:hi], sh.compare)
+			return
+		}
+		if at := lo + sh.divide(dead[lo:hi]); at < n {
+			lo = at + 1
+		} else {
+			hi = at
+		}
+	}
+}
+
+// divide puts one of the dead where it belongs in their order, those before it to its left, and returns where that is.
+func (sh *shard) divide(dead []due) int {
+	last := len(dead) - 1
+	three := [...]due{dead[0], dead[last/2], dead[last]}
+	slices.SortFunc(three[:], sh.compare)
+	dead[0], dead[last/2], dead[last] = three[0], three[2], three[1]
+	at := 0
+	for i := range last {
+		if sh.compare(dead[i], dead[last]) < 0 {
+			dead[i], dead[at] = dead[at], dead[i]
+			at++
+		}
+	}
+	dead[at], dead[last] = dead[last], dead[at]
+	return at
+}
+
+// compare orders by deadline and key.
+func (sh *shard) compare(a, b due) int {
+	if a.deadline != b.deadline {
+		return cmp.Compare(a.deadline, b.deadline)
+	}
+	x, y := sh.at(a.slot), sh.at(b.slot)
+	return bytes.Compare(x.key[:], y.key[:])
 }
 
 // tidy gives memory back, a bounded amount of work at a time.
 func (t *table) tidy() {
-	now, budget, compactions := t.now.Load(), maxSweep, 8
+	now, sweep, rebuild := t.now.Load(), maxSweep, maxRebuilt
 	for i := range t.shards {
 		sh := &t.shards[i]
-		swept := sh.sweep(now, budget)
+		swept := sh.sweep(now, sweep)
 		t.tombstones.Add(-int64(swept))
-		budget -= swept
-		if compactions > 0 && sh.sparse() {
+		sweep -= swept
+		if rebuild > 0 && sh.sparse() {
 			sh.compact(t.epoch)
-			compactions--
+			rebuild -= len(sh.index)
 		}
 	}
 }

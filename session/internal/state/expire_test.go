@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -233,4 +234,71 @@ func TestNow(t *testing.T) {
 			t.Errorf("a restored machine's time is %v, want %v", m.Now(), r.now)
 		}
 	})
+}
+
+// When all shards have become sparse, a Tick rebuilds a few of them, and the next ones the rest.
+func TestRebuildingIsBounded(t *testing.T) {
+	const n = 100_000
+	r := newRig(t)
+	for i := range n {
+		r.apply(create(keyOf(i), "a", "1"))
+	}
+	for i := range n * 4 / 5 {
+		r.apply(Destroy{keyOf(i)})
+	}
+	shards, rebuilt := &r.table.Load().shards, 0
+	for ticks := 0; rebuilt < len(shards); ticks++ {
+		var before [len(shards)]int
+		for i := range shards {
+			before[i] = len(shards[i].links)
+		}
+		r.apply(Tick{})
+		moved, last, was := 0, 0, rebuilt
+		for i := range shards {
+			if len(shards[i].links) < before[i] {
+				rebuilt++
+				last = len(shards[i].index)
+				moved += last
+			}
+		}
+		if moved-last >= maxRebuilt || rebuilt == was {
+			t.Fatalf("Tick %d moved %d entries of %d shards", ticks, moved, rebuilt-was)
+		}
+	}
+	r.table.Load().check(t)
+}
+
+// The first few are found in any order in which the dead come.
+func TestBringFirst(t *testing.T) {
+	r := newRig(t)
+	const n = 500
+	for i := range n {
+		key := keyOf(i)
+		key[0] = 7
+		r.apply(Create{key, time.Hour, time.Minute + time.Duration(i/3)*time.Millisecond, nil})
+	}
+	sh := &r.table.Load().shards[7]
+	sorted := make([]due, n)
+	for i := range sorted {
+		sorted[i] = due{sh.at(uint32(i)).deadline(), uint32(i)}
+	}
+	slices.SortFunc(sorted, sh.compare)
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, order := range map[string]func(dead []due){
+		"sorted":   func([]due) {},
+		"reversed": slices.Reverse[[]due],
+		"pipes":    func(dead []due) { slices.Reverse(dead[n/2:]) },
+		"random":   func(dead []due) { random.Shuffle(n, func(i, j int) { dead[i], dead[j] = dead[j], dead[i] }) },
+	} {
+		for _, few := range []int{0, 1, 2, 15, 16, 17, 100, n / 2, n - 1, n} {
+			dead := slices.Clone(sorted)
+			order(dead)
+			sh.bringFirst(dead, few)
+			slices.SortFunc(dead[:few], sh.compare)
+			slices.SortFunc(dead[few:], sh.compare)
+			if !slices.Equal(dead, sorted) {
+				t.Errorf("%s: not the first %d", name, few)
+			}
+		}
+	}
 }

@@ -124,6 +124,7 @@ func (sh *shard) compact(epoch uint64) {
 	defer sh.mu.Unlock()
 	pages, index := sh.pages, sh.index
 	sh.init()
+	sh.index = make(map[Key]uint32, len(index))
 	for _, p := range pages {
 		for i := range p.slots {
 			if s := &p.slots[i]; s.absolute != 0 {

@@ -21,7 +21,7 @@ type table struct {
 	calendar calendar
 	changes  []change // scratch space
 	merged   blob     // scratch space
-	dead     []uint32 // scratch space
+	dead     []due    // scratch space
 }
 
 func newTable() *table {

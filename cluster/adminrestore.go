@@ -59,7 +59,7 @@ func (n *Node) replaceable(req adminwire.Request) error {
 func (n *Node) restoreFrom(ctx context.Context, cluster string, src io.Reader) error {
 	err := n.restore(ctx, cluster, src)
 	switch {
-	case errors.Is(err, ErrHeldBack), errors.Is(err, errFarmChanged):
+	case errors.Is(err, ErrHeldBack), errors.Is(err, errFarmChanged), errors.Is(err, errBusy):
 		return adminwire.Failed(admin.ErrRefused, "%v", err)
 	case errors.Is(err, ErrVersion):
 		return adminwire.Failed(admin.ErrUnsupported, "the backup holds what this program does not know: %v", err)

@@ -38,8 +38,7 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 		case errors.Is(err, ErrOtherFarm):
 			return cluster, fmt.Errorf("%w: so says node %s", errFarmChanged, node)
 		case errors.Is(err, errPromised):
-			return cluster, fmt.Errorf("%w: another restore, or a recovery, is under way, says node %s; see what comes of it",
-				errNotReformed, node)
+			return cluster, fmt.Errorf("%w: so says node %s; see what comes of it", errBusy, node)
 		}
 	}
 	return cluster, nil

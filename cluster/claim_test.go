@@ -72,7 +72,7 @@ func TestClaimEnds(t *testing.T) {
 				t.Errorf("%s asks by %q: %v, want %v", step.who.conf.Name, step.what, err, step.want)
 			}
 		}
-		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); !errors.Is(err, errNotReformed) {
+		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); !errors.Is(err, errBusy) {
 			t.Errorf("%s has it, and another one restores: %v", b.conf.Name, err)
 		}
 		b.kill()

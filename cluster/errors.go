@@ -46,6 +46,7 @@ var (
 	errPromised     = errors.New("another founder has the promise")
 	errHasQuorum    = errors.New("a quorum of the farm may still run")
 	errNotReformed  = errors.New("the farm cannot be re-formed now")
+	errBusy         = errors.New("another restore, or a recovery, is under way")
 	errHalfWay      = errors.New("members may have stood down for it meanwhile; try again")
 	errFarmChanged  = errors.New("the farm has changed meanwhile")
 	errNoMachine    = errors.New("no such state machine")

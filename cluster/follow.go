@@ -136,7 +136,7 @@ func (n *Node) outOfIt(heir string) bool {
 // resume has Raft started again, unless something else was promised meanwhile. Nothing is from now on.
 func (n *Node) resume(in *instance, heir string, reason error) {
 	n.mu.Lock()
-	n.resuming = n.successor == heir && time.Since(n.stoodDown) >= reformPatience
+	n.resuming = !n.reforming && n.successor == heir && time.Since(n.stoodDown) >= reformPatience
 	resuming := n.resuming
 	n.mu.Unlock()
 	if resuming {

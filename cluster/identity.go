@@ -53,6 +53,9 @@ func (n *Node) openIdentity() error {
 		return err
 	}
 	if !ok {
+		if err := n.unclaimed(); err != nil {
+			return err
+		}
 		id = disk.Identity{NodeID: cmp.Or(n.id, randomHex(8)), Incarnation: randomHex(8)}
 	}
 	if n.id != "" && n.id != id.NodeID {
@@ -67,6 +70,16 @@ func (n *Node) openIdentity() error {
 		return err
 	}
 	return n.loadAddresses()
+}
+
+// unclaimed makes sure that a data directory without an identity holds no log: that would be somebody's, whose votes are in it.
+func (n *Node) unclaimed() error {
+	logs, err := n.dir.List(logDir)
+	if err == nil && len(logs) > 0 {
+		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is missing; %s",
+			n.cfg.Dir, ifDamaged)
+	}
+	return err
 }
 
 // memoryNodeID returns the NodeID of a memory node: the same after a restart, if its name or its port is.
@@ -185,6 +198,9 @@ func (n *Node) openLogIn(folder string) (openLog, error) {
 	snaps, err := raftlog.NewSnapshots(path, raftLogger(n.log))
 	if err != nil {
 		return openLog{}, errors.Join(fmt.Errorf("open the snapshots: %w", err), store.Close())
+	}
+	if err := n.dir.Sync(folder); err != nil { // who has votes and entries on disk must find them again
+		return openLog{}, errors.Join(err, store.Close())
 	}
 	damaged, err := raftlog.Check(store, snaps, path)
 	if err != nil {

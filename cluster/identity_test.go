@@ -2,6 +2,9 @@ package cluster
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +54,35 @@ func TestDirInUse(t *testing.T) {
 	if d := time.Since(began); d > 15*time.Second { // it waits for nothing
 		t.Errorf("it took %v to say so", d)
 	}
+}
+
+// A log without the file that says whose it is belongs to nobody: a node that took it would vote under a new name, with what
+// another one has promised.
+func TestLogWithoutIdentity(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "odd [name")
+	c := Config{Dir: dir, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
+	n, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready(t, n)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "identity")
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Open(t.Context(), c); err == nil {
+		n.Close()
+		t.Error("it was taken for a node's own")
+	} else if !strings.Contains(err.Error(), "says whose it is") || !strings.Contains(err.Error(), ifDamaged) {
+		t.Error(err)
+	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	ready(t, openTest(t, c))
 }
 
 func TestTags(t *testing.T) {

@@ -72,6 +72,7 @@ type Node struct {
 	spokenSince time.Time
 	stoodDown   time.Time        // when this node was last asked to; see standing
 	successor   string           // server ID that may re-form the farm, by this node's word; see follow.go
+	reforming   bool             // this node re-forms the farm just now
 	resuming    bool             // this node is about to take part again, and promises nothing
 	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
 	elsewhere   map[string]error // by address, where a farm of another name was found at the last call

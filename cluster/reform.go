@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/raft"
@@ -54,7 +53,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 		}
 	}
 	if n.claiming.Swap(true) {
-		return fmt.Errorf("%w: another restore is under way on this node", errNotReformed)
+		return fmt.Errorf("%w: on this node", errBusy)
 	}
 	defer n.claiming.Store(false)
 	claimed, err := n.claimFarm(ctx)
@@ -110,6 +109,10 @@ func (n *Node) reformOrder(ctx context.Context, cluster string, state *fsm) erro
 // reform carries out an order. If it fails, a durable node goes on as before; in memory mode it keeps what it has, but has
 // stopped its part in Raft.
 func (n *Node) reform(r *reforming) error {
+	if !n.setReforming(true) {
+		return fmt.Errorf("%w: this node has just given up waiting for it; try again", errNotReformed)
+	}
+	defer n.setReforming(false)
 	old := n.instance()
 	cluster := nextEpoch(n.self().cluster)
 	inc := randomHex(8)
@@ -129,6 +132,18 @@ func (n *Node) reform(r *reforming) error {
 		n.fail(err)
 	}
 	return err
+}
+
+// setReforming notes that this node is at it, which takes its time, and is not to be taken for abandoned. It reports false if
+// that has happened.
+func (n *Node) setReforming(on bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if on && n.resuming {
+		return false
+	}
+	n.reforming = on
+	return true
 }
 
 // undoReform puts a durable node back to work on its log. That of inc, which was to be, is no harm.
@@ -215,9 +230,9 @@ func (n *Node) takeNewLog() error {
 
 // clearNewLogs moves aside what is left of a re-forming that did not come to its end.
 func (n *Node) clearNewLogs() error {
-	left, err := filepath.Glob(n.dir.Path(newLogDir("*")))
-	for _, path := range left {
-		_, discarded := n.dir.Discard(filepath.Base(path))
+	left, err := n.dir.List(newLogDir(""))
+	for _, folder := range left {
+		_, discarded := n.dir.Discard(folder)
 		err = errors.Join(err, discarded)
 	}
 	return err

@@ -5,8 +5,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
 // stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other three. It
@@ -161,5 +166,60 @@ func TestPromiseOnABadDisk(t *testing.T) {
 		}
 		l.net.Heal()
 		l.ready(l.nodes...)
+	})
+}
+
+// slowStore is a log that takes its time to be read, but for its last entry.
+type slowStore struct {
+	raftlog.Store
+	slow *atomic.Bool
+}
+
+func (s slowStore) GetLog(index uint64, l *raft.Log) error {
+	if last, err := s.LastIndex(); err == nil && index < last && s.slow.Load() {
+		time.Sleep(10 * time.Second)
+	}
+	return s.Store.GetLog(index, l)
+}
+
+// To re-form a farm takes as long as its log is large. The one that does it does not lose patience with itself, and neither
+// do those who have promised to follow it.
+func TestReformingTakesLong(t *testing.T) {
+	unformed(t, 5, true, func(l *lab) {
+		l.symmetric()
+		slow := map[*labNode]*atomic.Bool{}
+		for _, n := range l.nodes {
+			flag := new(atomic.Bool)
+			slow[n] = flag
+			n.conf.wrapStore = func(s raftlog.Store) raftlog.Store { return slowStore{s, flag} }
+			n.start()
+		}
+		l.ready(l.nodes...)
+		heir, other, away := l.promised()
+		before := heir.State().ClusterID
+		for _, n := range away {
+			n.kill()
+		}
+		l.net.Heal()
+		slow[heir].Store(true)
+		done := make(chan error, 1)
+		go func() { done <- heir.answerReform(l.ctx(time.Hour), appendString(nil, before)) }()
+		for range 20 {
+			time.Sleep(5 * time.Second)
+			if !heir.instance().quiet.ended() || !other.instance().quiet.ended() {
+				t.Fatal("somebody votes again while the farm is re-formed")
+			}
+		}
+		slow[heir].Store(false)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range away {
+			n.start()
+		}
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			l.filled(n, "k")
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Has reports whether sub is there, a file or folder in the directory.
@@ -15,6 +16,22 @@ func (d *Dir) Has(sub string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// List returns the files and folders in the directory whose names begin with prefix.
+func (d *Dir) List(prefix string) (names []string, err error) {
+	entries, err := os.ReadDir(d.path)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// Sync makes sure that a folder in the directory, and the names of what is in it, have reached the disk.
+func (d *Dir) Sync(sub string) error {
+	return errors.Join(syncDir(d.Path(sub)), syncDir(d.path))
 }
 
 // Rename gives the file or folder from another name, to, which must be free. When it returns without error, that has

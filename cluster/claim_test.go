@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 )
 
 // Two nodes are given backups to restore at once. One does, and the other is told; there is one farm.
@@ -74,6 +76,9 @@ func TestClaimEnds(t *testing.T) {
 		}
 		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); !errors.Is(err, errBusy) {
 			t.Errorf("%s has it, and another one restores: %v", b.conf.Name, err)
+		}
+		if _, err := l.operator().At(a.conf.Listen).Restore(l.ctx(time.Minute), "", bytes.NewReader(l.saved())); !errors.Is(err, admin.ErrRefused) {
+			t.Errorf("an operator is told: %v", err)
 		}
 		b.kill()
 		l.until(time.Minute, "its death is known", func() bool { return a.directory.get(b.id).status == Dead && c.claimHeld() == "" })

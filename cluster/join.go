@@ -73,7 +73,7 @@ func (n *Node) alone() bool {
 func (n *Node) missing() []string {
 	candidates := n.seeds.addrs(n.ctx)
 	n.goneAstray(candidates)
-	if name := n.seeds.shared(); name != "" {
+	if name := n.seeds.shared(); name != "" && n.self().cluster == "" {
 		n.warnOnce("shared name", "a name in Join stands for other nodes as well as this one, so the length of the list says "+
 			"nothing: set Expect to the number of nodes that found the farm; until then this node founds none", errors.New(name))
 	}

@@ -136,14 +136,21 @@ func TestOneNameForAll(t *testing.T) {
 // The name stands for the first machine alone when that is started, so it founds a farm; the others join it.
 func TestOneNameThatGrows(t *testing.T) {
 	unformed(t, 3, false, func(l *lab) {
-		dns := &resolver{}
+		dns, log := &resolver{}, &lockedBuffer{}
 		for i, n := range l.nodes {
 			n.conf.Join, n.conf.lookup = []string{"farm.example:7946"}, dns.lookup
+			if i == 0 {
+				n.log = slog.New(slog.NewTextHandler(log, nil))
+			}
 			dns.set("farm.example", []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}[:i+1]...)
 			n.start()
 			l.ready(l.nodes[:i+1]...)
 		}
 		l.nodes[2].must("set k v")
+		time.Sleep(5 * time.Minute)
+		if strings.Contains(log.String(), "set Expect") {
+			t.Errorf("a member is told how to found a farm:\n%s", log)
+		}
 	})
 }
 

@@ -43,6 +43,10 @@ var expectations = map[string]expectation{
 	"behind":          each(expectBehind),
 	"current":         each(expectCurrent),
 	"discarded":       each(expectDiscarded),
+	"farmctl shows":   each(expectFarmctlShows),
+
+	"snapshot coming":    each(expectSnapshotComing),
+	"no snapshot coming": not(each(expectSnapshotComing), "it waits for a snapshot"),
 }
 
 // doExpect checks that something is so now, is so within a time, or stays so for one.
@@ -325,6 +329,13 @@ func expectBehind(s *script, args string, a *actor) error {
 func expectCurrent(s *script, args string, a *actor) error {
 	if got := a.Handle("kv").Staleness(); got > s.duration(args) {
 		return fmt.Errorf("it believes to be %v behind", got)
+	}
+	return nil
+}
+
+func expectSnapshotComing(_ *script, _ string, a *actor) error {
+	if a.instance().transport.inbound.Load() == 0 {
+		return errors.New("no snapshot is on its way to it")
 	}
 	return nil
 }

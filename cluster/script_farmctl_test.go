@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -47,10 +48,34 @@ func (s *script) clusterIDs() (out []string) {
 	return out
 }
 
+// operator returns a client that sits at a machine and asks its node.
+func (s *script) operator(at *actor) (*admin.Client, error) {
+	return admin.New(admin.Config{Secrets: at.conf.Secrets, Nodes: []string{at.conf.Listen}, Network: s.net.Host(at.ip)})
+}
+
+// expectFarmctlShows compares how many voters an operator is shown: "farmctl shows 3 voters, 2 alive".
+func expectFarmctlShows(s *script, args string, a *actor) error {
+	op, err := s.operator(a)
+	if err != nil {
+		return err
+	}
+	f, err := op.Farm(s.ctx(time.Minute))
+	if err != nil {
+		return err
+	}
+	voters, alive := f.Voters()
+	if got := fmt.Sprintf("%d voters, %d alive", voters, alive); got != args {
+		return fmt.Errorf("it shows %s: %+v", got, f)
+	}
+	if quorum := alive > voters/2; f.Quorum != quorum {
+		return fmt.Errorf("it says that there is a quorum: %v", f.Quorum)
+	}
+	return nil
+}
+
 func (s *script) farmctl(rest string) error {
 	rest, who := s.through(rest)
-	asked := who[0]
-	op, err := admin.New(admin.Config{Secrets: asked.conf.Secrets, Nodes: []string{asked.conf.Listen}, Network: s.net.Host(asked.ip)})
+	op, err := s.operator(who[0])
 	if err != nil {
 		return err
 	}

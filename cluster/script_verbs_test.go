@@ -33,7 +33,7 @@ func init() { // not in the declaration: the verbs with blocks lead back to it
 		"heal": (*script).doHeal, "hang": (*script).doHang, "fill": (*script).doFill, "free": (*script).doFree,
 		"copy":    (*script).doCopy,
 		"restore": (*script).doRestore, "transfer": (*script).doTransfer, "meet": (*script).doMeet,
-		"write": (*script).doWrite, "try": (*script).doTry, "writers": (*script).doWriters, "note": (*script).doNote,
+		"write": (*script).doWrite, "load": (*script).doLoad, "try": (*script).doTry, "writers": (*script).doWriters, "note": (*script).doNote,
 		"wait": (*script).doWait, "each": (*script).doEach, "repeat": (*script).doRepeat, "time": (*script).doTime,
 		"median": (*script).doMedian,
 		"check":  func(s *script, _ string) { s.check() }, "expect": (*script).doExpect,
@@ -305,6 +305,22 @@ func (s *script) doWrite(rest string) {
 	}
 	if took := time.Since(began); d > 0 && took > d {
 		s.fatalf("it took %v", took)
+	}
+}
+
+// doLoad writes much: "load N MiB [through WHO]".
+func (s *script) doLoad(rest string) {
+	rest, who := s.through(rest)
+	amount, ok := strings.CutSuffix(strings.TrimSpace(rest), " MiB")
+	if !ok {
+		s.fatalf("load N MiB")
+	}
+	const size = 32 << 10
+	value := strings.Repeat("v", size)
+	for i := range s.number(amount) << 20 / size {
+		if err := who[0].propose(20*time.Second, "set load%d %s", i, value); err != nil {
+			s.fatalf("%v", err)
+		}
 	}
 }
 

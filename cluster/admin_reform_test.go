@@ -165,43 +165,6 @@ func TestOperatorRecovers(t *testing.T) {
 	})
 }
 
-// A state of a level that some member does not speak would shut that one out for good: nothing is done.
-func TestRestoreAboveTheLevelOfMembers(t *testing.T) {
-	withLevels(t, []byte{2, 2, 1}, func(l *lab) {
-		fresh, old := l.nodes[0], l.nodes[2]
-		fresh.must("set x 1")
-		f := newFSM(map[string]func() StateMachine{"kv": newKV}, func(uint64) {}, func(error) {})
-		f.raise(2)
-		s, err := f.Snapshot()
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		var state bytes.Buffer
-		if err := s.(*snapshot).write(&state); err != nil {
-			l.t.Fatal(err)
-		}
-		before := fresh.State().ClusterID
-		op := l.operator().At(fresh.conf.Listen)
-		_, err = op.Restore(l.ctx(time.Minute), before, bytes.NewReader(made(l.t, state.String())))
-		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), old.conf.Name+", which speaks up to 1") {
-			l.t.Errorf("a state of level 2 with a member that speaks 1: %v", err)
-		}
-		if err := old.Err(); err != nil {
-			l.t.Errorf("the member that speaks less: %v", err)
-		}
-		if fresh.must("set x 2"); fresh.State().ClusterID != before {
-			l.t.Error("the farm has changed")
-		}
-		ofLevel(2, old)
-		old.again()
-		if _, err := op.Restore(l.ctx(time.Minute), before, bytes.NewReader(made(l.t, state.String()))); err != nil {
-			l.t.Fatal(err)
-		}
-		l.allAtLevel(2)
-		l.until(time.Minute, "all have the state", func() bool { return fresh.get("x") == "" && old.get("x") == "" && old.State().Ready })
-	})
-}
-
 // A backup takes its time to come. A farm that becomes another one meanwhile keeps what it has.
 func TestRestoreOfAFarmThatChangesMeanwhile(t *testing.T) {
 	together(t, 1, true, func(l *lab) {

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"fmt"
 	"math/big"
 	"net/url"
 	"strings"
@@ -265,34 +264,4 @@ func TestPeerTLSAndAnotherNodesDirectory(t *testing.T) {
 	if !strings.Contains(err.Error(), "empty directory") {
 		t.Error(err)
 	}
-}
-
-// Certificates that live for minutes, renewed by a callback while the nodes run, are enough for a farm that lives longer.
-func TestPeerTLSRenewal(t *testing.T) {
-	unformed(t, 3, false, func(l *lab) {
-		ca := newAuthority(l.t)
-		for i, n := range l.nodes {
-			n.conf.Join, n.conf.Name = n.everybody(), ""
-			n.conf.PeerTLS = &tls.Config{ClientCAs: ca.pool, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-				r := ca.request("webfarm", fmt.Sprintf("node-%d", i+1))
-				r.after = time.Now().Add(5 * time.Minute)
-				c := ca.sign(r)
-				return &c, nil
-			}}
-			n.start()
-		}
-		l.ready(l.nodes...)
-		l.nodes[0].must("append x 1")
-		time.Sleep(6 * time.Minute)
-		leader, others := l.leader()
-		leader.kill()
-		others[0].must("append x 2")
-		leader.start()
-		l.ready(leader)
-		leader.must("append x 3")
-		l.agree()
-		if got := others[1].get("x"); got != "1,2,3," {
-			l.t.Errorf("x = %q", got)
-		}
-	})
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,127 +27,6 @@ func ids(nodes ...*labNode) (out []string) {
 		out = append(out, n.ID())
 	}
 	return out
-}
-
-// An operator has a farm recovered, and it comes to nothing half way: those who stood down have promised to follow one, and
-// that is all. The lost ones, who were only out of sight, come back with all that they have, and the farm goes on.
-func TestRecoveryAbandoned(t *testing.T) {
-	for _, durable := range []bool{false, true} {
-		for _, promised := range []bool{false, true} {
-			t.Run(fmt.Sprintf("durable=%v promised=%v", durable, promised), func(t *testing.T) {
-				together(t, 5, durable, func(l *lab) {
-					leader, others := l.leader()
-					l.fill(leader, "k", l.nodes...)
-					left, away := others[:2], append(others[2:], leader)
-					before := leader.State().ClusterID
-					l.cut(left...)
-					time.Sleep(5 * time.Second)
-					s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(away...), true)
-					if err := s.verdict(); err != nil {
-						t.Fatal(err)
-					}
-					follow := appendStrings(appendString(appendString(nil, before), s.heir()), sortedKeys(serverSet(away...)))
-					for _, n := range left {
-						if !n.instance().quiet.ended() {
-							t.Fatalf("%s has not stood down", n.conf.Name)
-						}
-						if promised {
-							if err := n.answerFollow(follow); err != nil {
-								t.Fatal(err)
-							}
-						}
-					}
-					away[0].must("set meanwhile 1")
-					l.net.Heal()
-					l.until(5*time.Minute, "those who stood down take part again", func() bool {
-						return left[0].get("meanwhile") == "1" && left[1].get("meanwhile") == "1"
-					})
-					for _, n := range l.nodes {
-						n.must("set %s 1", n.conf.Name)
-					}
-					if id := left[0].State().ClusterID; id != before {
-						t.Errorf("cluster ID %s, was %s", id, before)
-					}
-				})
-			})
-		}
-	}
-}
-
-// Two of five have stood down and cannot finish; a third one comes back with its memory, the rest without. Then no quorum
-// can be again: those who stood down do not make one.
-func TestStoodDownAreNoQuorum(t *testing.T) {
-	together(t, 5, false, func(l *lab) {
-		leader, others := l.leader()
-		l.fill(leader, "k", l.nodes...)
-		left, back, lost := others[:2], others[2], []*labNode{others[3], leader}
-		l.cut(left...)
-		time.Sleep(5 * time.Second)
-		left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(back, lost[0], lost[1]), true)
-		for _, n := range lost {
-			n.kill()
-		}
-		l.net.Heal()
-		time.Sleep(5 * time.Second)
-		for _, n := range lost {
-			n.start()
-		}
-		l.ready(l.nodes...)
-		for _, n := range l.nodes {
-			l.filled(n, "k")
-			n.must("set %s 1", n.conf.Name)
-		}
-	})
-}
-
-// A promise ends with the epoch it was for. The successor of the first loss is lost for good in the second one, with its
-// machine: nobody will ever prove that it is gone, so an operator says so.
-func TestSecondLoss(t *testing.T) {
-	together(t, 5, false, func(l *lab) {
-		leader, others := l.leader()
-		l.fill(leader, "k", l.nodes...)
-		lost, left := append(others[2:], leader), others[:2]
-		before := leader.State().ClusterID
-		for _, n := range lost {
-			n.kill()
-		}
-		time.Sleep(5 * time.Second)
-		heir := left[0]
-		if left[1].instance().server < heir.instance().server { // equal logs: the lowest
-			heir = left[1]
-		}
-		for _, n := range lost {
-			n.start()
-		}
-		l.ready(l.nodes...)
-		second := heir.State().ClusterID
-		if !supersedes(second, before) {
-			t.Fatalf("cluster ID %s, was %s", second, before)
-		}
-		l.fill(heir, "again", l.nodes...)
-		l.until(time.Minute, "all vote", func() bool { return len(heir.instance().voters()) == 5 })
-		gone := append([]*labNode{heir}, lost[:2]...)
-		words := ids(gone...)
-		for _, n := range gone {
-			n.kill()
-		}
-		time.Sleep(5 * time.Second)
-		i := slices.IndexFunc(left, func(n *labNode) bool { return n != heir })
-		if err := left[i].Recover(l.ctx(time.Minute), words); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range gone {
-			n.start()
-		}
-		l.ready(l.nodes...)
-		for _, n := range l.nodes {
-			l.filled(n, "k")
-			l.filled(n, "again")
-			if id := n.State().ClusterID; !supersedes(id, second) {
-				t.Errorf("%s: cluster ID %s, was %s", n.conf.Name, id, second)
-			}
-		}
-	})
 }
 
 // Two of those who are left have each been promised to, and by themselves, because two others saw different things. One of
@@ -192,32 +70,6 @@ func TestTwoSuccessors(t *testing.T) {
 		other.successor = other.instance().server // as if the farm were not re-formed yet
 		other.mu.Unlock()
 		l.comeBack("k", lost...)
-	})
-}
-
-// Of those who are left, the one whose turn it is cannot see that the lost ones are gone. Another one can.
-func TestOneSeesWhatTheOtherCannot(t *testing.T) {
-	together(t, 5, false, func(l *lab) {
-		leader, others := l.leader()
-		l.fill(leader, "k", l.nodes...)
-		lost, left := append(others[2:], leader), others[:2]
-		slices.SortFunc(left, func(a, b *labNode) int { return strings.Compare(a.instance().server, b.instance().server) })
-		before := leader.State().ClusterID
-		for _, n := range lost {
-			n.kill()
-			l.net.Cut(n.ip, left[0].ip)
-			l.net.Cut(left[0].ip, n.ip)
-		}
-		time.Sleep(5 * time.Second)
-		for _, n := range lost {
-			n.start()
-		}
-		l.until(5*time.Minute, "the farm is re-formed", func() bool {
-			return supersedes(left[1].State().ClusterID, before) && left[1].State().Leader != ""
-		})
-		l.filled(left[1], "k")
-		l.net.Heal()
-		l.ready(l.nodes...)
 	})
 }
 

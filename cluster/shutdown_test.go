@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -23,25 +22,6 @@ func TestCloseWhileResetting(t *testing.T) {
 			if s := n.instance().raft.State(); s != raft.Shutdown {
 				l.t.Errorf("after Close there is a Raft instance in state %v", s)
 			}
-		})
-	}
-}
-
-// When a whole farm stops at once, nobody can be taken out of it by the others: that must not take long.
-func TestCloseAllAtOnce(t *testing.T) {
-	for _, durable := range []bool{false, true} {
-		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
-			inLab(t, 3, durable, func(l *lab) {
-				began := time.Now()
-				var wg sync.WaitGroup
-				for _, n := range l.nodes {
-					wg.Go(n.stop)
-				}
-				wg.Wait()
-				if d := time.Since(began); d > 4*time.Second {
-					l.t.Errorf("stopping all at once took %v", d)
-				}
-			})
 		})
 	}
 }

@@ -50,8 +50,8 @@ func (s *signer) mintIndex(index uint64, key StoreKey, cluster string) (string, 
 	return base64.RawURLEncoding.EncodeToString(b[:]), true
 }
 
-// readIndex returns the index in text, or 0 if it is not genuine or about another session or history. Like a token, it
-// costs a MAC when it comes for the first time.
+// readIndex returns the index in text, or 0 if it is not genuine or about another session or history. That of a
+// known token costs no MAC if it came before.
 func (s *signer) readIndex(text string, token *genuine, cluster string) uint64 {
 	var raw [indexLen]byte
 	if !decodeText(raw[:], text) {
@@ -66,8 +66,9 @@ func (s *signer) readIndex(text string, token *genuine, cluster string) uint64 {
 		if !k.verify(raw[12:], bound[:], cluster) {
 			return 0
 		}
-		token.known = token.known.with(&raw, cluster, k.number)
-		s.known.keep(token.known)
+		if token.known != nil {
+			token.known = s.known.brought(token.known, &raw, cluster, k.number)
+		}
 	}
 	return binary.BigEndian.Uint64(raw[4:])
 }

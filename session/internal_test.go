@@ -30,8 +30,9 @@ func TestToken(t *testing.T) {
 	if !ok || len(text) != tokenText || !looksLikeToken(text) {
 		t.Fatalf("token %q, %v", text, ok)
 	}
-	g, ok := s.readToken(text)
-	if !ok || g.key != sec.key() || !g.issued.Equal(issued) {
+	s.readToken(text)
+	g, ok := s.readToken(text) // from now on it is known
+	if !ok || g.known == nil || g.key != sec.key() || !g.issued.Equal(issued) {
 		t.Fatalf("read %+v, %v", g, ok)
 	}
 	raw, _ := base64.RawURLEncoding.DecodeString(text)
@@ -57,13 +58,17 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// genuineOf is what readToken says of a token for that key.
-func genuineOf(key StoreKey) *genuine { return &genuine{key: key, known: &known{key: key}} }
+// genuineOf is what readToken says of a known token for that key.
+func (s *signer) genuineOf(key StoreKey) *genuine {
+	var tail tokenTail
+	s.known.passed(&tail, key, 1)
+	return &genuine{key: key, known: s.known.passed(&tail, key, 1)}
+}
 
 func TestIndexIsBound(t *testing.T) {
 	s := newSigner()
 	sec := newSecret()
-	key, of, other := sec.key(), genuineOf(sec.key()), genuineOf(StoreKey{1})
+	key, of, other := sec.key(), s.genuineOf(sec.key()), s.genuineOf(StoreKey{1})
 	text, ok := s.mintIndex(1<<40, key, "cluster")
 	if !ok || len(text) != indexText {
 		t.Fatalf("index %q, %v", text, ok)
@@ -102,9 +107,10 @@ func TestSignerFollowsTheRing(t *testing.T) {
 	ring := &oneKey{key: []byte("first first first first")}
 	s := &signer{ring: ring}
 	text, _ := s.mintToken(newSecret(), time.Now(), 5)
+	s.readToken(text)
 	g, ok := s.readToken(text)
 	index, _ := s.mintIndex(9, g.key, "c")
-	if i := s.readIndex(index, &g, "c"); !ok || i != 9 {
+	if i := s.readIndex(index, &g, "c"); !ok || i != 9 || g.known == nil || g.known.index == [indexLen]byte{} {
 		t.Fatalf("%v, index %d", ok, i)
 	}
 	ring.key = []byte("other other other other") // the same id, after a restore: another key
@@ -143,6 +149,7 @@ func (k *oneKey) Key(purpose string, id uint32) ([]byte, bool) { return k.key, k
 func FuzzReadToken(f *testing.F) {
 	s := newSigner()
 	text, _ := s.mintToken(newSecret(), time.Now(), 1)
+	s.readToken(text)
 	s.readToken(text) // from now on it is known
 	f.Add(text)
 	f.Add("")
@@ -150,7 +157,7 @@ func FuzzReadToken(f *testing.F) {
 		if _, ok := s.readToken(in); ok && in != text {
 			t.Errorf("forged: %q", in)
 		}
-		if i := s.readIndex(in, genuineOf(StoreKey{}), "c"); i != 0 {
+		if i := s.readIndex(in, s.genuineOf(StoreKey{}), "c"); i != 0 {
 			t.Errorf("forged: %q", in)
 		}
 	})

@@ -2,6 +2,7 @@ package session
 
 import (
 	"crypto/subtle"
+	"encoding/binary"
 	"sync/atomic"
 )
 
@@ -12,10 +13,15 @@ const knownSlots = 1 << 12
 // nothing of the session behind a token: that may have ended since, and is looked up each time.
 //
 // What a known holds makes no token: of its random part there is the hash by which the store knows the session. Only what
-// has passed as genuine gets in, so forged tokens push nothing out, and its size has a bound. What is in a slot is replaced
-// by the next that belongs there, never edited.
+// has passed as genuine gets in, so forged tokens push nothing out, and only what has passed twice, so those that come once
+// push nothing out either and cost nothing more. Its size has a bound.
 type knownTokens struct {
-	slots atomic.Pointer[[knownSlots]atomic.Pointer[known]] // nil until there is something to remember
+	slots atomic.Pointer[[knownSlots]knownSlot] // nil until there is something to remember
+}
+
+type knownSlot struct {
+	token atomic.Pointer[known] // replaced, never edited
+	last  atomic.Uint32         // a part of the MAC of the token that passed here last without being known
 }
 
 // known is a token that was found to be genuine, and the newest index that came with it and was.
@@ -35,8 +41,12 @@ type tokenTail [tokenLen - randomLen]byte
 // slot is chosen by the MAC: it is there before anything has been computed, it is no secret, and nobody can choose one
 // that is genuine.
 func (t *tokenTail) slot() int {
-	mac := t[len(t)-macLen:]
-	return (int(mac[0])<<8 | int(mac[1])) % knownSlots
+	return int(binary.BigEndian.Uint16(t[len(t)-macLen:])) % knownSlots
+}
+
+// hint tells tokens of one slot apart, as a rule; 0 is none.
+func (t *tokenTail) hint() uint32 {
+	return binary.BigEndian.Uint32(t[len(t)-4:]) | 1
 }
 
 // find returns the token of that tail which was genuine by the key of that number, or nil. The random part is the caller's to
@@ -46,31 +56,40 @@ func (t *knownTokens) find(tail *tokenTail, number uint64) *known {
 	if slots == nil {
 		return nil
 	}
-	e := slots[tail.slot()].Load()
+	e := slots[tail.slot()].token.Load()
 	if e == nil || e.signedBy != number || subtle.ConstantTimeCompare(e.tail[:], tail[:]) == 0 {
 		return nil
 	}
 	return e
 }
 
-// keep remembers a token in place of another.
-func (t *knownTokens) keep(e *known) {
+// passed takes note of a token that was found to be genuine, and returns what is remembered of it: nil if it was not the last
+// to pass here.
+func (t *knownTokens) passed(tail *tokenTail, key StoreKey, number uint64) *known {
 	slots := t.slots.Load()
 	if slots == nil {
-		t.slots.CompareAndSwap(nil, new([knownSlots]atomic.Pointer[known]))
+		t.slots.CompareAndSwap(nil, new([knownSlots]knownSlot))
 		slots = t.slots.Load()
 	}
-	slots[e.tail.slot()].Store(e)
+	slot := &slots[tail.slot()]
+	if hint := tail.hint(); slot.last.Load() != hint {
+		slot.last.Store(hint)
+		return nil
+	}
+	e := &known{tail: *tail, key: key, signedBy: number}
+	slot.token.Store(e)
+	return e
+}
+
+// brought takes note of an index that was found to be genuine, and returns what is now remembered of its token.
+func (t *knownTokens) brought(e *known, index *[indexLen]byte, cluster string, number uint64) *known {
+	next := *e
+	next.index, next.cluster, next.indexSigned = *index, cluster, number
+	t.slots.Load()[e.tail.slot()].token.Store(&next)
+	return &next
 }
 
 // holds reports whether an index is the one that was found to be genuine.
 func (e *known) holds(index *[indexLen]byte, cluster string, number uint64) bool {
-	return e.indexSigned == number && e.cluster == cluster && subtle.ConstantTimeCompare(e.index[:], index[:]) == 1
-}
-
-// with returns the same token with another index.
-func (e *known) with(index *[indexLen]byte, cluster string, number uint64) *known {
-	next := *e
-	next.index, next.cluster, next.indexSigned = *index, cluster, number
-	return &next
+	return e != nil && e.indexSigned == number && e.cluster == cluster && subtle.ConstantTimeCompare(e.index[:], index[:]) == 1
 }

@@ -14,7 +14,7 @@ import (
 func (t *knownTokens) len() (n int) {
 	if slots := t.slots.Load(); slots != nil {
 		for i := range slots {
-			if slots[i].Load() != nil {
+			if slots[i].token.Load() != nil {
 				n++
 			}
 		}
@@ -39,9 +39,13 @@ func TestKnownToken(t *testing.T) {
 	if s.known.slots.Load() != nil || s.knows(t, text) {
 		t.Fatal("known before it was seen")
 	}
+	s.readToken(text)
+	if s.knows(t, text) {
+		t.Error("known after it was seen once")
+	}
 	first, _ := s.readToken(text)
 	if !s.knows(t, text) {
-		t.Fatal("not known after it was seen")
+		t.Fatal("not known after it was seen twice")
 	}
 	again, ok := s.readToken(text)
 	if !ok || again.key != first.key || !again.issued.Equal(first.issued) {
@@ -71,6 +75,7 @@ func TestForgedTokensPushNothingOut(t *testing.T) {
 	for len(texts) < 50 {
 		text, _ := s.mintToken(newSecret(), time.Now(), 1)
 		s.readToken(text)
+		s.readToken(text)
 		texts = append(texts, text)
 	}
 	texts = slices.DeleteFunc(texts, func(text string) bool { return !s.knows(t, text) }) // another took its slot
@@ -96,6 +101,23 @@ func TestForgedTokensPushNothingOut(t *testing.T) {
 	}
 }
 
+// Genuine tokens that come once push nothing out, however many.
+func TestStrangersPushNothingOut(t *testing.T) {
+	s := newSigner()
+	text, _ := s.mintToken(newSecret(), time.Now(), 1)
+	s.readToken(text)
+	s.readToken(text)
+	for range 3 * knownSlots {
+		stranger, _ := s.mintToken(newSecret(), time.Now(), 1)
+		if _, ok := s.readToken(stranger); !ok {
+			t.Fatal("refused")
+		}
+	}
+	if n := s.known.len(); n != 1 || !s.knows(t, text) {
+		t.Errorf("%d are known", n)
+	}
+}
+
 func TestKnownTokensAreBounded(t *testing.T) {
 	s := newSigner()
 	texts := make([]string, 3*knownSlots)
@@ -104,7 +126,9 @@ func TestKnownTokensAreBounded(t *testing.T) {
 	}
 	for range 2 {
 		for _, text := range texts {
-			if _, ok := s.readToken(text); !ok {
+			_, once := s.readToken(text)
+			_, twice := s.readToken(text)
+			if !once || !twice {
 				t.Fatal("refused")
 			}
 		}
@@ -121,8 +145,12 @@ func TestDroppedKeys(t *testing.T) {
 	sec := newSecret()
 	one, _ := s.mintToken(sec, time.Now(), 1)
 	two, _ := s.mintToken(sec, time.Now(), 2)
-	s.readToken(one)
-	s.readToken(two)
+	for _, text := range []string{one, one, two, two} {
+		s.readToken(text)
+	}
+	if s.known.len() == 0 {
+		t.Fatal("none is known")
+	}
 	delete(ring, 1)
 	ring[3] = []byte("three")
 	if _, ok := s.readToken(one); ok {
@@ -169,7 +197,7 @@ func TestKnownTokensConcurrently(t *testing.T) {
 	for w := range 8 {
 		wg.Go(func() {
 			for i := range 3 * len(pairs) {
-				n := (i*7 + w*13) % len(pairs)
+				n := (i/3*7 + w*13) % len(pairs) // three times each
 				p := &pairs[n]
 				g, ok := s.readToken(p.token)
 				if !ok || g.key != p.key {

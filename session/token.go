@@ -37,7 +37,7 @@ func (s *secret) key() (k StoreKey) {
 type genuine struct {
 	key    StoreKey
 	issued time.Time // whole seconds
-	known  *known
+	known  *known    // nil if it is not
 }
 
 // mintToken returns the text of a token, signed by the key of that id; false if the ring has no such key any more.
@@ -55,8 +55,8 @@ func (s *signer) mintToken(sec secret, issued time.Time, keyID uint32) (string, 
 	return base64.RawURLEncoding.EncodeToString(msg[1 : 1+tokenLen]), true
 }
 
-// readToken verifies a token. A forged one costs one MAC and no allocation; a genuine one costs the same at first, and then
-// only the hash of its random part.
+// readToken verifies a token. A forged one costs one MAC and no allocation; a genuine one costs the same at first, and
+// only the hash of its random part once it is known.
 func (s *signer) readToken(text string) (g genuine, ok bool) {
 	var msg [1 + tokenLen]byte
 	msg[0] = labelToken
@@ -77,8 +77,7 @@ func (s *signer) readToken(text string) (g genuine, ok bool) {
 			return genuine{}, false
 		}
 		g.key = random.key()
-		g.known = &known{tail: *tail, key: g.key, signedBy: k.number}
-		s.known.keep(g.known)
+		g.known = s.known.passed(tail, g.key, k.number)
 	}
 	g.issued = time.Unix(int64(binary.BigEndian.Uint32(tail[:])), 0)
 	return g, true

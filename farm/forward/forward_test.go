@@ -334,6 +334,33 @@ func TestForward_EarlyAnswer(t *testing.T) {
 	}
 }
 
+// A handler that sends its header before it reads the body gets what it gets where nothing is forwarded: the body if it has asked
+// for full duplex, an error otherwise. It is not left waiting for a body that nobody sends any more.
+func TestForward_HeaderFirst(t *testing.T) {
+	a, b := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		if r.URL.Path == "/duplex" {
+			if err := rc.EnableFullDuplex(); err != nil {
+				t.Error(err)
+			}
+		}
+		w.WriteHeader(http.StatusOK)
+		rc.Flush()
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %v", body, err)
+	}))
+	for path, want := range map[string]string{"/duplex": "body <nil>", "/": " " + http.ErrBodyReadAfterClose.Error()} {
+		for _, n := range []*fakeNode{a, b} {
+			for _, size := range []string{"Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"} {
+				got := raw(t, n.public.Listener.Addr().String(), "POST "+path+" HTTP/1.1\r\nHost: h\r\n"+size)
+				if !strings.Contains(got, fmt.Sprintf("body %q", want)) {
+					t.Errorf("%s of %s, %.17s: %s", path, n.id, size, got)
+				}
+			}
+		}
+	}
+}
+
 // What the client itself has broken off is not called the loss of a node.
 func TestForward_BrokenBody(t *testing.T) {
 	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

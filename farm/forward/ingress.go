@@ -37,7 +37,8 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(idHeader, f.ID)
 	r.Header.Set(idHeader, f.ID)
 	info := &Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme}
-	(*g.local.Load()).ServeHTTP(w, r.WithContext(withInfo(r.Context(), info)))
+	w, r = withBody(w, r.WithContext(withInfo(r.Context(), info)))
+	(*g.local.Load()).ServeHTTP(w, r)
 }
 
 // refusal returns why a peer's request is not started here, or "".

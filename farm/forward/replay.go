@@ -14,6 +14,7 @@ type replay struct {
 
 	mu      sync.Mutex
 	touched bool       // somebody read; guarded by mu
+	asked   bool       // the peer's handler wants it; guarded by mu
 	end     error      // what the last read ended with: io.EOF, or why the client's body broke off; guarded by mu
 	current *bodyOfTry // who may read; guarded by mu
 }
@@ -40,11 +41,18 @@ func (p *replay) revoke() bool {
 	return true
 }
 
-// underWay reports whether somebody has begun to read the body and has not come to its end.
+// ask notes that the peer's handler wants the body.
+func (p *replay) ask() {
+	p.mu.Lock()
+	p.asked = true
+	p.mu.Unlock()
+}
+
+// underWay reports whether the body is asked for or being read, and not at its end.
 func (p *replay) underWay() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.touched && p.end != io.EOF
+	return (p.touched || p.asked) && p.end != io.EOF
 }
 
 // failed reports whether the client's body broke off.

@@ -32,7 +32,11 @@ func (w *hopWriter) Header() http.Header {
 
 func (w *hopWriter) WriteHeader(status int) {
 	switch {
-	case w.committed || status == http.StatusContinue: // the server sends its own when the body is first read
+	case w.committed:
+	case status == http.StatusContinue: // the server sends its own when the body is first read
+		if w.x.body != nil {
+			w.x.body.ask()
+		}
 	case status < 200:
 		w.writeInterim(status)
 	default:

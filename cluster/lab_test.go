@@ -96,7 +96,7 @@ func (n *labNode) start() {
 	n.lab.t.Helper()
 	node, err := n.open()
 	if err != nil {
-		n.lab.t.Fatal(err)
+		n.lab.fatalf("%v", err)
 	}
 	n.Node, n.up = node, true
 	n.live.Store(node)

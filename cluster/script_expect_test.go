@@ -49,6 +49,10 @@ var expectations = map[string]expectation{
 	"no snapshot coming": not(each(expectSnapshotComing), "it waits for a snapshot"),
 }
 
+// withArguments are the expectations that say more than their name; notes may be none.
+var withArguments = []string{"voters", "voters by size", "members", "farms", "epoch", "level", "failed", "log", "no log", "behind",
+	"current", "discarded", "farmctl shows"}
+
 // doExpect checks that something is so now, is so within a time, or stays so for one.
 func (s *script) doExpect(rest string) {
 	left, right, _ := strings.Cut(rest, ": ")
@@ -67,6 +71,9 @@ func (s *script) doExpect(rest string) {
 		who = s.who(right)
 	}
 	args = strings.TrimSpace(args)
+	if (args != "") != slices.Contains(withArguments, name) && name != "notes" {
+		s.fatalf("%q does not go with %q", name, args)
+	}
 	end := time.Now().Add(d)
 	for {
 		err := expectations[name](s, args, who)

@@ -153,12 +153,16 @@ func (s *script) farmctlRestore(op *admin.Client, args string) error {
 
 // farmctlRecover looks at what is left and has it go on: "recover without WHOM".
 func (s *script) farmctlRecover(op *admin.Client, args string) error {
+	phrase, ok := strings.CutPrefix(args, "without ")
+	if !ok {
+		s.fatalf("recover without WHO")
+	}
 	seen, err := op.Survey(s.ctx(time.Minute))
 	if err != nil {
 		return err
 	}
 	var lost []string
-	for _, a := range s.who(strings.TrimPrefix(args, "without ")) {
+	for _, a := range s.who(phrase) {
 		lost = append(lost, a.ID())
 	}
 	_, err = op.Recover(s.ctx(2*time.Minute), seen.ClusterID, lost)
@@ -169,10 +173,11 @@ func (s *script) farmctlRecover(op *admin.Client, args string) error {
 // "after promises".
 func (s *script) doInterrupt(rest string) {
 	rest, step, _ := strings.Cut(rest, " after ")
-	if step != "stand-down" && step != "promises" {
-		s.fatalf("after stand-down or after promises")
+	rest, ok := strings.CutPrefix(rest, "recovery without ")
+	if !ok || step != "stand-down" && step != "promises" {
+		s.fatalf("interrupt recovery without WHO through WHO after stand-down, or after promises")
 	}
-	rest, who := s.through(strings.TrimPrefix(rest, "recovery without "))
+	rest, who := s.through(rest)
 	asked, lost := who[0], map[string]bool{}
 	for _, a := range s.who(rest) {
 		a.remember()

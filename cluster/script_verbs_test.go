@@ -223,8 +223,17 @@ func (s *script) doHeal(string) {
 	}
 }
 
+// after returns what follows the words that a line must go on with.
+func (s *script) after(words, rest string) string {
+	who, ok := strings.CutPrefix(rest, words)
+	if !ok {
+		s.fatalf("it does not go on with %q", strings.TrimSpace(words))
+	}
+	return who
+}
+
 func (s *script) doHang(rest string) {
-	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
+	for _, a := range s.subject(s.after("the disk of ", rest)) {
 		a.remember()
 		a.disk.hang()
 	}
@@ -232,14 +241,14 @@ func (s *script) doHang(rest string) {
 
 // doFill has no more room on the disks of machines.
 func (s *script) doFill(rest string) {
-	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
+	for _, a := range s.subject(s.after("the disk of ", rest)) {
 		a.remember()
 		a.full.Store(true)
 	}
 }
 
 func (s *script) doFree(rest string) {
-	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
+	for _, a := range s.subject(s.after("the disk of ", rest)) {
 		a.freeDisk()
 	}
 }
@@ -247,7 +256,7 @@ func (s *script) doFree(rest string) {
 // doCopy copies data directories, of machines that run or not: between two of their writes, as a snapshot of a disk does.
 func (s *script) doCopy(rest string) {
 	synctest.Wait()
-	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
+	for _, a := range s.subject(s.after("the disk of ", rest)) {
 		a.copied = filepath.Join(s.dir, fmt.Sprintf("copy%d", rand.Int()))
 		if err := os.CopyFS(a.copied, os.DirFS(a.conf.Dir)); err != nil {
 			s.fatalf("%v", err)
@@ -257,7 +266,7 @@ func (s *script) doCopy(rest string) {
 
 // doRestore sets the disks of machines that do not run back to their copies.
 func (s *script) doRestore(rest string) {
-	for _, a := range s.subject(strings.TrimPrefix(rest, "the disk of ")) {
+	for _, a := range s.subject(s.after("the disk of ", rest)) {
 		a.await()
 		if a.up || a.copied == "" {
 			s.fatalf("%s runs, or there is no copy", a.conf.Name)
@@ -268,7 +277,7 @@ func (s *script) doRestore(rest string) {
 
 // doTransfer has the leader hand over to another node.
 func (s *script) doTransfer(rest string) {
-	a := s.subject(strings.TrimPrefix(rest, "leadership to "))[0]
+	a := s.subject(s.after("leadership to ", rest))[0]
 	leader, id := s.theLeader(), a.instance().server
 	f := leader.instance().raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
 	if err := f.Error(); err != nil {
@@ -452,7 +461,7 @@ func (s *script) doTime(rest string) {
 // doMedian checks the median of the samples: "median at most D".
 func (s *script) doMedian(rest string) {
 	slices.Sort(s.samples)
-	limit := s.duration(strings.TrimPrefix(rest, "at most "))
+	limit := s.duration(s.after("at most ", rest))
 	if len(s.samples) == 0 || s.samples[len(s.samples)/2] > limit {
 		s.fatalf("%v", s.samples)
 	}

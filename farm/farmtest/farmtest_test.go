@@ -190,10 +190,10 @@ func TestClients(t *testing.T) {
 	})
 }
 
-// TestTime holds what a bubble is for.
+// TestTime holds what a bubble is for. One node does: what three say to each other in ten minutes takes a slow machine minutes.
 func TestTime(t *testing.T) {
 	begin := time.Now()
-	Run(t, 3, nil, func(t *testing.T, f *Farm) {
+	Run(t, 1, nil, func(t *testing.T, f *Farm) {
 		time.Sleep(10 * time.Minute)
 		f.Settle()
 	})

@@ -79,7 +79,8 @@ func (a *attacker) request(c net.Conn) error {
 func (a *attacker) half(c net.Conn) error {
 	hello := clientHello()
 	c.Write(hello[:len(hello)/2])
-	return c.(*net.TCPConn).CloseWrite()
+	c.(*net.TCPConn).CloseWrite() // the node may have closed by then
+	return ended(c)
 }
 
 // clientHello returns what a TLS client says first.

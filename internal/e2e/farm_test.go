@@ -24,9 +24,9 @@ import (
 const (
 	farmName = "e2e" // of all farms: they have different secrets
 
-	patience = 60 * time.Second       // for anything that has to happen
-	pollTime = 20 * time.Millisecond  // between two looks whether it has
-	lookTime = 800 * time.Millisecond // for the answer to one look
+	patience = 2 * time.Minute       // for anything that has to happen
+	pollTime = 20 * time.Millisecond // between two looks whether it has
+	lookTime = 5 * time.Second       // for the answer to one look; a busy machine may need seconds
 )
 
 // farm is a number of nodes, each a process.

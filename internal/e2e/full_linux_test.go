@@ -76,7 +76,7 @@ func TestNoRoomAtStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { os.Chmod(n.dir(), 0o700) }) // so that it can be removed, by whoever runs the test
-		if os.Getuid() == 0 { // whom no bits forbid anything
+		if os.Getuid() == 0 {                          // whom no bits forbid anything
 			attr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534, NoSetGroups: true}
 			for _, dir := range []string{folder, filepath.Dir(f.dir), f.dir} {
 				if err := os.Chmod(dir, 0o755); err != nil {

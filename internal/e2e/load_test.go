@@ -16,6 +16,7 @@ import (
 const (
 	browsers    = 8
 	balanceTime = 100 * time.Millisecond // between two looks of the balancer
+	balanceWait = 800 * time.Millisecond // for the answer to one
 )
 
 // load is a number of browsers at a farm, and the balancer that tells them which nodes are ready.
@@ -166,7 +167,9 @@ type balancer struct {
 // follow asks a node whether it is ready, again and again, until ctx ends.
 func (b *balancer) follow(ctx context.Context, n *node) {
 	for ctx.Err() == nil {
-		ok := n.ready(ctx) == nil
+		look, cancel := context.WithTimeout(ctx, balanceWait)
+		ok := n.ready(look) == nil
+		cancel()
 		b.mu.Lock()
 		b.ready[n] = ok
 		b.mu.Unlock()

@@ -210,7 +210,11 @@ func (n *Node) adopt(cluster string) error {
 	if cluster == "" {
 		return fmt.Errorf("the other node has no cluster ID: %w", errMalformed)
 	}
-	return n.setCluster(cluster, false)
+	err := n.setCluster(cluster, false)
+	if err != nil && !errors.Is(err, ErrOtherFarm) {
+		n.warnOnce("adopt", "a farm takes this node in, and the data directory cannot be written; see to its disk", err)
+	}
+	return err
 }
 
 // setCluster saves the cluster ID, which this node keeps from then on. It fails if it has another one by now.

@@ -7,14 +7,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 const (
-	// listenFirst is how long a node that would found a farm alone listens for one that exists: a machine that lost its
-	// disk may still be known to the others.
+	// listenFirst is how long a node that would found a farm listens for one that exists: a machine that lost its disk, or its
+	// memory, may still be known to the others, who call it.
 	listenFirst = 3 * time.Second
 
 	formEvery = 250 * time.Millisecond
@@ -33,18 +34,16 @@ func (n *Node) form() {
 		return
 	}
 	said := time.Now()
-	for listened := false; !n.adopted(); {
+	if !sleep(n.ctx, listenFirst) {
+		return
+	}
+	for !n.adopted() {
 		expect := n.seeds.founders()
 		if here := n.foundersHere(); here < expect && time.Since(said) > stillAlone {
 			said = time.Now()
 			n.log.Warn("the farm is not founded yet: it takes all the nodes that are expected to", "expected", expect, "here", here)
 		}
-		if !listened && (expect == 1 || n.self().cluster != "") {
-			if !sleep(n.ctx, listenFirst) {
-				return
-			}
-			listened = true
-		} else if n.mayFound(expect) {
+		if n.mayFound(expect) {
 			if err := n.found(); err != nil {
 				n.fail(fmt.Errorf("found a farm: %w", err))
 			}
@@ -82,12 +81,13 @@ func (n *Node) mayFound(expect int) bool {
 	case n.self().cluster != "":
 		return true // it had begun to, before it was restarted
 	}
+	if n.seesFarm() {
+		return false
+	}
 	var others []*sighting
 	for _, s := range n.members() {
 		switch {
 		case s.node == n.id || s.status != Alive:
-		case s.cluster != "": // whatever its role: it may be all that is left of the farm
-			return false
 		case s.role != Ordinary:
 		case s.node < n.id:
 			if expect > 1 {
@@ -98,6 +98,13 @@ func (n *Node) mayFound(expect int) bool {
 		}
 	}
 	return expect == 1 || len(others)+1 >= expect && n.collectPromises(expect, others)
+}
+
+// seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is left of that.
+func (n *Node) seesFarm() bool {
+	return slices.ContainsFunc(n.members(), func(s *sighting) bool {
+		return s.node != n.id && s.status == Alive && s.cluster != ""
+	})
 }
 
 // promise is a founder's word to another one, or to itself: not to found a farm, and to follow nobody else, for a while.
@@ -155,7 +162,7 @@ func (n *Node) answerPromise(from hello, payload []byte) error {
 		return err
 	}
 	switch founder := nodeOf(from.source); {
-	case n.hasState || n.self().cluster != "":
+	case n.hasState || n.self().cluster != "" || n.seesFarm():
 		return ErrOtherFarm
 	case n.cfg.Role != Ordinary || founder >= n.id:
 		return errNotMe

@@ -53,3 +53,28 @@ func TestRestoredFarmIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// Most of a memory farm is killed and started again, and finds each other before it hears of those who are left, over a slow
+// line. As many as found a farm are there; but the farm lives, and they wait a moment before they believe that there is none.
+func TestSurvivorsAreHeardFirst(t *testing.T) {
+	unformed(t, 5, false, func(l *lab) {
+		l.symmetric()
+		for _, n := range l.nodes {
+			n.conf.Expect = 3
+			n.start()
+		}
+		l.ready(l.nodes...)
+		leader, others := l.leader()
+		l.fill(leader, "k", l.nodes...)
+		lost, left := append([]*labNode{leader}, others[:2]...), others[2:]
+		for _, n := range lost {
+			for _, m := range left {
+				l.net.Delay(n.ip, m.ip, 50*time.Millisecond)
+				l.net.Delay(m.ip, n.ip, 50*time.Millisecond)
+			}
+			n.kill()
+		}
+		time.Sleep(5 * time.Second)
+		l.comeBack("k", lost...)
+	})
+}

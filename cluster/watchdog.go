@@ -51,19 +51,29 @@ func (s watchedStore) SetUint64(k []byte, v uint64) error {
 // anew with what is on the disk; if it does not, the node fails.
 func (s watchedStore) watch(write func() error) error {
 	limit := stallHeartbeats * s.in.node.cfg.Heartbeat
-	t := time.AfterFunc(limit, func() { s.in.poison(limit) })
+	var w logWrite
+	t := time.AfterFunc(limit, func() { s.in.poison(&w, limit) })
 	err := write()
 	if !t.Stop() {
-		s.in.recovered()
+		s.in.recovered(&w)
 	}
 	return err
 }
 
-// poison cuts the instance off.
-func (in *instance) poison(after time.Duration) {
-	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
+// logWrite is a write to the log whose time is over. It may return before anything has come of that.
+type logWrite struct {
+	returned, poisoned bool // guarded by instance.watchMu
+}
+
+// poison cuts the instance off, unless the write has returned.
+func (in *instance) poison(w *logWrite, after time.Duration) {
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()
+	if w.returned {
+		return
+	}
+	w.poisoned = true
+	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
 	if in.stalled == nil {
 		in.stalled = time.AfterFunc(stallPatience, func() {
 			in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after+stallPatience))
@@ -72,10 +82,13 @@ func (in *instance) poison(after time.Duration) {
 	in.layer.Close()
 }
 
-// recovered is called when a write that poisoned the instance has returned.
-func (in *instance) recovered() {
+// recovered is called when a write has returned whose time was over.
+func (in *instance) recovered(w *logWrite) {
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()
+	if w.returned = true; !w.poisoned {
+		return
+	}
 	if in.stalled != nil {
 		in.stalled.Stop()
 	}

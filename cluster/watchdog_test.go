@@ -46,3 +46,23 @@ func TestRestoreLoop(t *testing.T) {
 		})
 	}
 }
+
+// A write returns at the moment at which its time is over: whoever notices that may come too late, and must not have the node
+// wait for a write that has returned.
+func TestDiskAnswersAtTheLastMoment(t *testing.T) {
+	inLab(t, 1, true, func(l *lab) {
+		n := l.nodes[0]
+		in := n.instance()
+		var w logWrite
+		in.recovered(&w)
+		in.poison(&w, time.Second)
+		time.Sleep(stallPatience + 10*time.Second)
+		if err := n.Err(); err != nil {
+			t.Errorf("the node has given up: %v", err)
+		}
+		if n.instance() != in {
+			t.Error("it has begun anew, and nothing was wrong")
+		}
+		n.must("append x 1")
+	})
+}

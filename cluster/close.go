@@ -134,17 +134,10 @@ func (n *Node) handOver() {
 	if in.raft.State() != raft.Leader || !n.others() {
 		return
 	}
-	done := make(chan error, 1)
-	f := in.raft.LeadershipTransfer()
-	go func() { done <- f.Error() }()
-	t := time.NewTimer(transferPatience)
-	defer t.Stop()
-	select {
-	case err := <-done:
-		if err != nil {
-			in.log.Debug("leadership was not handed over", keyError, err)
-		}
-	case <-t.C: // raft may never answer (raft issue 696); the others will elect
+	in.raft.LeadershipTransfer() // raft may never answer (raft issue 696), and does not if it is shut down first: nobody waits for that
+	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
+	defer cancel()
+	for in.raft.State() == raft.Leader && sleep(ctx, 10*time.Millisecond) {
 	}
 }
 

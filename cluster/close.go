@@ -131,10 +131,11 @@ func (n *Node) others() bool {
 // handOver gives leadership to another voter, if there is one.
 func (n *Node) handOver() {
 	in := n.instance()
-	if in.raft.State() != raft.Leader || !n.others() {
+	if in.raft.State() != raft.Leader || !n.others() || len(in.voters()) < 2 {
 		return
 	}
-	in.raft.LeadershipTransfer() // raft may never answer (raft issue 696), and does not if it is shut down first: nobody waits for that
+	// Raft may never answer (raft issue 696), and does not if it is shut down first: nobody waits for that.
+	in.raft.LeadershipTransfer()
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
 	for in.raft.State() == raft.Leader && sleep(ctx, 10*time.Millisecond) {

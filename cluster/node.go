@@ -106,8 +106,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		strangers: map[string]bool{}, elsewhere: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1), notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1),
-		resets: make(chan resetOrder, 1)}
+		strangers: map[string]bool{}, elsewhere: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
+		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())

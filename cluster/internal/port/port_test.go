@@ -158,8 +158,9 @@ func TestServesHTTP(t *testing.T) {
 			fmt.Fprint(w, "hello ", r.Context().Value(peerKey{}))
 		}),
 	}
+	l := b.Listener("http") // before anybody dials
 	done := make(chan error)
-	go func() { done <- srv.Serve(b.Listener("http")) }()
+	go func() { done <- srv.Serve(l) }()
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		return a.Dial(ctx, addr, "http", "b")
 	}}

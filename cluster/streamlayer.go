@@ -17,8 +17,8 @@ type streamLayer struct {
 	node   *Node
 	server string
 	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu   sync.Mutex
 	open map[net.Conn]struct{} // nil once closed
@@ -27,8 +27,9 @@ type streamLayer struct {
 var _ raft.StreamLayer = (*streamLayer)(nil)
 
 func newStreamLayer(n *Node, server string) *streamLayer {
-	return &streamLayer{node: n, server: server, conns: make(chan net.Conn), closed: make(chan struct{}),
-		open: map[net.Conn]struct{}{}}
+	l := &streamLayer{node: n, server: server, conns: make(chan net.Conn), open: map[net.Conn]struct{}{}}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
 }
 
 // raftAddr is a server ID as a net.Addr.
@@ -43,15 +44,15 @@ func (l *streamLayer) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
-	case <-l.closed:
+	case <-l.ctx.Done():
 		return nil, net.ErrClosed
 	}
 }
 
-// Close ends the layer and every connection it carries: a peer that went silent without a word would otherwise hold up
-// raft's shutdown for ever.
+// Close ends the layer, every connection it carries and every one that is being opened: a peer that went silent without a
+// word would otherwise hold up raft's shutdown, which dials one time after the other, for seconds or for ever.
 func (l *streamLayer) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.cancel()
 	l.mu.Lock()
 	open := l.open
 	l.open = nil
@@ -66,10 +67,12 @@ func (l *streamLayer) Close() error {
 func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.node.ctx, min(timeout, dialTimeout))
 	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
 	c, err := l.node.dial(ctx, nodeOf(string(address)), protoRaft)
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(l.ctx, func() { c.Close() })()
 	if err := l.node.greet(c, string(address)); err != nil {
 		c.Close()
 		return nil, err
@@ -85,7 +88,7 @@ func (l *streamLayer) offer(c net.Conn) {
 	}
 	select {
 	case l.conns <- t:
-	case <-l.closed:
+	case <-l.ctx.Done():
 		t.Close()
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 func TestProgressWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var p progress
 		stopped := make(chan struct{})
 		got := map[uint64]error{}
@@ -58,7 +60,7 @@ func TestProgressWait(t *testing.T) {
 }
 
 func TestRoundsJoinOnlyWhatHasNotBegun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var wg sync.WaitGroup
 		begun := 0
 		g := rounds[int]{spawn: func(f func()) bool { wg.Go(f); return true }}

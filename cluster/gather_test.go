@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // A batch leaves when it is not less than what is under way, or as large as one may be.
@@ -71,7 +73,7 @@ func TestGather(t *testing.T) {
 		"over": func(_ *leadership, cancel func()) { cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				l := &leadership{ctx: ctx, queue: make(chan *leaderBatch), landed: make(chan struct{}, 1)}

@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
@@ -58,7 +58,7 @@ func unformed(t *testing.T, n int, durable bool, f func(l *lab)) {
 			dirs = append(dirs, "")
 		}
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l := &lab{t: t, net: memnet.New(), fatalf: t.Fatalf}
 		t.Cleanup(l.end)
 		for i := range n {

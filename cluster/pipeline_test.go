@@ -2,9 +2,10 @@ package cluster
 
 import (
 	"testing"
-	"testing/synctest"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // slowPipeline answers every append with a refusal and, like raft's own with two requests under way, takes no further
@@ -36,7 +37,7 @@ func (refused) Response() *raft.AppendEntriesResponse { return &raft.AppendEntri
 
 // TestPipelineAfterFailure: raft's reader of answers leaves at the first failure, and its sender may send on.
 func TestPipelineAfterFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		inner := &slowPipeline{make(chan raft.AppendFuture), make(chan raft.AppendFuture)}
 		go inner.decode()
 		p := newPipeline(inner)

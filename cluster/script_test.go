@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
@@ -52,7 +52,7 @@ func runScript(t *testing.T, file string) {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir() // made outside, because a bubble's clock is years off the file system's
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newScript(t, file, p, dir)
 				t.Cleanup(s.end)
 				s.run(lines)

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // TestSimulation does random things to a farm in fake time, while callers write and read through all of its nodes, and
@@ -37,7 +38,7 @@ func TestSimulation(t *testing.T) {
 				}
 			})
 			dir := t.TempDir()
-			synctest.Test(t, func(t *testing.T) { simulate(t, seed, time.Duration(minutes)*time.Minute, dir) })
+			bubble.Test(t, func(t *testing.T) { simulate(t, seed, time.Duration(minutes)*time.Minute, dir) })
 		})
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/session"
 	"github.com/seed48eb2e21/webfarm/session/sessiontest"
 )
@@ -66,7 +66,7 @@ func call(t *testing.T, m *session.Manager, r *http.Request, f func(ctx context.
 
 // A client reads what it wrote on a node that lags behind: fetched from the leader, used for that request alone.
 func TestReadsOwnWritesOnALaggingNode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		r := newRequest()
 		call(t, ms[0], r, setNote("old"))
@@ -95,7 +95,7 @@ func TestReadsOwnWritesOnALaggingNode(t *testing.T) {
 
 // A node that is behind by a moment is waited for, and nobody else asked.
 func TestWaitsForTheOwnCopy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2, func(c *session.Config) { c.WaitTimeout = 10 * time.Second })
 		r := newRequest()
 		call(t, ms[0], r, setNote("old"))
@@ -111,7 +111,7 @@ func TestWaitsForTheOwnCopy(t *testing.T) {
 
 // A session that a lagging node has not heard of is found, even without an index: that there is none has to be proved.
 func TestMissIsProved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		l.set(func() { l.nodes[1].lag = 30 * time.Millisecond })
 		r := newRequest()
@@ -126,7 +126,7 @@ func TestMissIsProved(t *testing.T) {
 
 // Tokens of sessions that do not exist cost one question in ten seconds each, forged ones none.
 func TestUnknownTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 1)
 		elsewhere := newManager(t, session.NewMemory())
 		r := sessiontest.Request(t, elsewhere, newRequest(), setNote("elsewhere"))
@@ -152,7 +152,7 @@ func TestUnknownTokens(t *testing.T) {
 // An index that is not genuine, or about another session or cluster, makes nothing fail. One that could be of another epoch
 // of the farm has the node ask how the session is by now; what could not be an index at all does not even that.
 func TestForeignIndex(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 1)
 		_, others := nodes(t, 1)
 		_ = l
@@ -175,7 +175,7 @@ func TestForeignIndex(t *testing.T) {
 
 // A client that has seen a later epoch of the farm does not get what a node of the earlier one still shows.
 func TestIndexOfALaterEpoch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		r := newRequest()
 		call(t, ms[0], r, setNote("old"))
@@ -194,7 +194,7 @@ func TestIndexOfALaterEpoch(t *testing.T) {
 }
 
 func TestEndedTokenNeedsNoProof(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		r := newRequest()
 		call(t, ms[0], r, setNote("x"))
@@ -217,7 +217,7 @@ func TestEndedTokenNeedsNoProof(t *testing.T) {
 
 // The node is cut off: reads go on for MaxStale and then fail, writes fail, nothing is written twice later.
 func TestCutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const maxStale = 300 * time.Millisecond
 		l, ms := nodes(t, 2, func(c *session.Config) { c.MaxStale, c.CommitTimeout = maxStale, 50*time.Millisecond })
 		r := newRequest()
@@ -257,7 +257,7 @@ func TestCutOff(t *testing.T) {
 
 // As long as there may be a new leader in a moment, a change waits for it; after that it fails fast.
 func TestWritesFailFastWhenOutOfContact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 1)
 		r := newRequest()
 		call(t, ms[0], r, setNote("x"))
@@ -283,7 +283,7 @@ func TestWritesFailFastWhenOutOfContact(t *testing.T) {
 
 // A request without a token, or with a forged one, is served whatever the state of the cluster.
 func TestAnonymousIsServedWithoutALeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 1, func(c *session.Config) { c.CommitTimeout = 20 * time.Millisecond })
 		l.set(func() { l.down = true })
 		r := newRequest()
@@ -341,7 +341,7 @@ func TestOlderResponseTellsOfTheNewerWrite(t *testing.T) {
 
 // What another client of the same session wrote a moment ago, and this one has read, it will not miss on the next node.
 func TestReadsDoNotGoBackwards(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		tab1, tab2 := newRequest(), newRequest()
 		call(t, ms[0], tab1, setNote("old"))
@@ -358,7 +358,7 @@ func TestReadsDoNotGoBackwards(t *testing.T) {
 
 // 2,000 clients ahead of a node that hears nothing are all answered, and nothing is left behind.
 func TestManyWaiters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		r := newRequest()
 		call(t, ms[0], r, setNote("old"))
@@ -421,7 +421,7 @@ func TestNeverBackwards(t *testing.T) {
 }
 
 func TestIndexHeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2, func(c *session.Config) { c.Header = "Session-Token" })
 		r := newRequest()
 		r.Header.Set("Session-Token", "")
@@ -447,7 +447,7 @@ func TestIndexHeader(t *testing.T) {
 
 // A node that may answer while it is ten minutes behind must be told for as long what the client has seen.
 func TestIndexLivesAsLongAsStaleReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2, func(c *session.Config) { c.MaxStale = 10 * time.Minute })
 		r := newRequest()
 		call(t, ms[0], r, setNote("old"))

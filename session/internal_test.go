@@ -12,10 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // RaceEnabled is set where the race detector is on, which drops pooled objects at random.
@@ -424,7 +425,7 @@ func TestNewKeyPanics(t *testing.T) {
 }
 
 func TestGoneCacheForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var g goneCache
 		key := StoreKey{1}
 		g.add(key)

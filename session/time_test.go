@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -39,7 +40,7 @@ func exists(t *testing.T, want bool) func(ctx context.Context) error {
 
 // A session that is used lives on, one that is not ends; both end at their absolute end.
 func TestIdleAndAbsolute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &faulty{Store: session.NewMemory()}
 		m := newManager(t, store)
 		used, unused := newRequest(), newRequest()
@@ -60,7 +61,7 @@ func TestIdleAndAbsolute(t *testing.T) {
 }
 
 func TestIdleIsExact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := newManager(t, session.NewMemory())
 		r := newRequest()
 		call(t, m, r, setNote("x"))
@@ -77,7 +78,7 @@ func TestIdleIsExact(t *testing.T) {
 }
 
 func TestAbsoluteIsExact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := newManager(t, session.NewMemory(), func(c *session.Config) { c.Absolute, c.Idle = time.Hour, 30*time.Minute })
 		r := newRequest()
 		call(t, m, r, setNote("x"))
@@ -94,7 +95,7 @@ func TestAbsoluteIsExact(t *testing.T) {
 
 // An hour of a thousand requests a minute on one session costs at most one touch a minute, and nothing else.
 func TestTouchesAreCoalesced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &faulty{Store: session.NewMemory()}
 		m := newManager(t, store)
 		a, b := newRequest(), newRequest()
@@ -116,7 +117,7 @@ func TestTouchesAreCoalesced(t *testing.T) {
 
 // Three nodes watch; about one of them proposes each Tick. Without sessions nobody does.
 func TestTicksAreShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 3)
 		time.Sleep(10 * time.Minute)
 		if n := len(l.entries); n != 0 {
@@ -141,7 +142,7 @@ func TestTicksAreShared(t *testing.T) {
 
 // 5,000 sessions that end together are collected within a few seconds, by many Ticks in a row.
 func TestManyEndTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := session.NewMemory()
 		newManager(t, store)
 		for i := range 5000 {
@@ -156,7 +157,7 @@ func TestManyEndTogether(t *testing.T) {
 
 // Touches fail, and nobody notices but the session.
 func TestTouchesMayFail(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &faulty{Store: session.NewMemory()}
 		m := newManager(t, store)
 		r := newRequest()
@@ -176,7 +177,7 @@ func TestTouchesMayFail(t *testing.T) {
 
 // What has ended is not asked for again and again, and its token may start anew.
 func TestComingBackAfterTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 1)
 		r := newRequest()
 		call(t, ms[0], r, setNote("x"))
@@ -197,7 +198,7 @@ func TestComingBackAfterTheEnd(t *testing.T) {
 
 // A token older than any session can be asks nobody.
 func TestOldTokenAsksNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 1)
 		r := newRequest()
 		call(t, ms[0], r, setNote("x"))
@@ -211,7 +212,7 @@ func TestOldTokenAsksNobody(t *testing.T) {
 
 // The machine's own clock is a year off: the store's time decides.
 func TestClockOfTheNodeDoesNotMatter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, skew := range []time.Duration{-365 * 24 * time.Hour, 365 * 24 * time.Hour} {
 			log := &skewed{machine: session.NewMachine(), skew: skew}
 			m := newManager(t, log.log())
@@ -249,7 +250,7 @@ func (s *skewed) Applied() uint64                                     { return s
 func (s *skewed) Staleness() time.Duration                            { return 0 }
 
 func TestClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the bubble fails if a goroutine is left
+	bubble.Test(t, func(t *testing.T) { // the bubble fails if a goroutine is left
 		m, err := session.New(session.NewMemory(), session.Config{})
 		if err != nil {
 			t.Fatal(err)
@@ -264,7 +265,7 @@ func TestClose(t *testing.T) {
 
 // When all sessions have ended, what is remembered of them is forgotten too, and then nobody ticks.
 func TestTombstonesAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 2)
 		for range 20 {
 			r := newRequest()
@@ -293,7 +294,7 @@ func TestTombstonesAreForgotten(t *testing.T) {
 
 // A change that every node in service must have by now is announced to nobody any more.
 func TestOldChangesNeedNoIndex(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, ms := nodes(t, 2)
 		r := newRequest()
 		call(t, ms[0], r, setNote("x"))

@@ -23,7 +23,8 @@
 // waiting, because a goroutine that waits for a mutex keeps the time from passing.
 //
 // [New] makes the same farm for a test in real time. It takes three to five seconds to form. New can also be called
-// within a bubble of your own.
+// within a bubble of your own. Under the race detector, prefer Run: it gives the process one processor meanwhile, because
+// with more of them a bubble whose timers are much used can crash the detector (golang/go#78156, open as of Go 1.26).
 //
 // # Faults
 //

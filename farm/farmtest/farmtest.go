@@ -8,9 +8,9 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
@@ -72,7 +72,7 @@ func Run(t *testing.T, n int, handler func(*farm.Farm) http.Handler, body func(t
 // Run is like the function Run.
 func (c Config) Run(t *testing.T, body func(t *testing.T, f *Farm)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { body(t, c.New(t)) })
+	bubble.Test(t, func(t *testing.T) { body(t, c.New(t)) })
 }
 
 // New is like the function New.

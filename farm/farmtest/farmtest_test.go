@@ -8,11 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // recorder takes the place of a test that is meant to fail.
@@ -70,7 +70,7 @@ func (r *recorder) run(body func()) []string {
 // fails runs body in a bubble, with a farm, and demands one problem that says what.
 func fails(t *testing.T, c Config, what string, body func(t *testing.T, f *Farm)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &recorder{TB: t}
 		problems := r.run(func() { body(t, c.New(r)) })
 		if len(problems) == 0 {
@@ -95,7 +95,7 @@ func TestLeftGoroutineIsNoticed(t *testing.T) {
 		go func() { <-release }()
 		return http.NotFoundHandler()
 	}}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &recorder{TB: t}
 		problems := r.run(func() { c.New(r) })
 		close(<-synctestChan)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // silent says whether nothing can be read from c for a minute of the bubble's time.
@@ -23,7 +25,7 @@ func silent(t *testing.T, c net.Conn) {
 }
 
 func TestCutHoldsBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		client, server := stream(t, n.Host(ipA), n.Host(ipB))
 		write(t, client, "before ")
@@ -47,7 +49,7 @@ func TestCutHoldsBack(t *testing.T) {
 }
 
 func TestPartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		a, b, c := n.Host(ipA), n.Host(ipB), n.Host(ipC)
 		ab, ba := stream(t, a, b)
@@ -73,7 +75,7 @@ func TestPartition(t *testing.T) {
 }
 
 func TestDialDuringCut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		l := listen(t, n.Host(ipB), ":1")
 		for _, p := range [][2]string{{ipA, ipB}, {ipB, ipA}} {
@@ -95,7 +97,7 @@ func TestDialDuringCut(t *testing.T) {
 }
 
 func TestPacketFaults(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		a, b := listenPacket(t, n.Host(ipA), ":1"), listenPacket(t, n.Host(ipB), ":1")
 		send := func(s string) {
@@ -122,7 +124,7 @@ func TestPacketFaults(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		client, server := stream(t, n.Host(ipA), n.Host(ipB))
 		start := time.Now()
@@ -200,7 +202,7 @@ func TestDown(t *testing.T) {
 
 // Behind a cut nobody learns that a host died; a host's own processes do.
 func TestDownBehindCut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		client, server := stream(t, n.Host(ipA), n.Host(ipB))
 		n.Partition([]string{ipA}, []string{ipB})
@@ -221,7 +223,7 @@ func TestDownBehindCut(t *testing.T) {
 }
 
 func TestDownEndsDial(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		a := n.Host(ipA)
 		l := listen(t, n.Host(ipB), ":1")

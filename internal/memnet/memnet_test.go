@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 const (
@@ -23,7 +25,7 @@ const (
 
 // everywhere runs a test in a bubble and outside of one.
 func everywhere(t *testing.T, test func(t *testing.T)) {
-	t.Run("bubble", func(t *testing.T) { synctest.Test(t, test) })
+	t.Run("bubble", func(t *testing.T) { bubble.Test(t, test) })
 	t.Run("outside", test)
 }
 
@@ -163,7 +165,7 @@ func TestWritersDoNotMix(t *testing.T) {
 }
 
 func TestBackPressure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		client, server := stream(t, n.Host(ipA), n.Host(ipB))
 		var wrote int
@@ -193,7 +195,7 @@ func TestBackPressure(t *testing.T) {
 }
 
 func TestDeadlines(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		client, server := stream(t, n.Host(ipA), n.Host(ipB))
 		start := time.Now()
@@ -303,7 +305,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestFullBacklog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		l := listen(t, n.Host(ipB), ":1")
 		var first net.Conn
@@ -381,7 +383,7 @@ func TestPackets(t *testing.T) {
 }
 
 func TestDialContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New()
 		l := listen(t, n.Host(ipB), ":1")
 		n.Cut(ipB, ipA)

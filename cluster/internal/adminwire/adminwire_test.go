@@ -12,8 +12,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 func pair(ctx context.Context, idle time.Duration) (a, b *Conn) {
@@ -88,7 +89,7 @@ func TestHostileBytes(t *testing.T) {
 
 // Neither end waits for ever for the other, nor longer than its context.
 func TestPatience(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a, _ := pair(t.Context(), 10*time.Second)
 		began := time.Now()
 		if _, _, err := a.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != 10*time.Second {

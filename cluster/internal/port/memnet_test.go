@@ -16,11 +16,12 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
 func TestSlowHandshake(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := memnet.New()
 		b, log := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
 		b.Listener("rpc")
@@ -53,7 +54,7 @@ func TestSlowHandshake(t *testing.T) {
 }
 
 func TestDialTimesOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := memnet.New()
 		a, _ := openOn(t, n.Host("10.0.0.1"), ":0", newID(t, "shop", secret, "a"))
 		if _, err := n.Host("10.0.0.2").Listen(":1"); err != nil { // connects, and never says a word
@@ -67,7 +68,7 @@ func TestDialTimesOut(t *testing.T) {
 }
 
 func TestWarningEveryMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := memnet.New()
 		b, log := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
 		for range 121 {
@@ -226,7 +227,7 @@ func (n *raftNode) apply(t *testing.T, s string) {
 
 // Stock raft over the port over memnet, stores included: an election, a partition with another one, healing by snapshot,
 // a killed leader. In a bubble: outside, a leader that is not given a processor for a quarter of a second steps down.
-func TestRaft(t *testing.T) { synctest.Test(t, testRaft) }
+func TestRaft(t *testing.T) { bubble.Test(t, testRaft) }
 
 func testRaft(t *testing.T) {
 	n := memnet.New()

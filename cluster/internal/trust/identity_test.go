@@ -7,8 +7,9 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 func newIdentity(t *testing.T, tr *Trust, node string) *Identity {
@@ -202,7 +203,7 @@ func TestClocksDoNotMatter(t *testing.T) {
 }
 
 func TestHandshakeInBubble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		tr := newTrust(t, "shop", testSecret)
 		a, b := newIdentity(t, tr, "n1"), newIdentity(t, tr, "n2")
 		_, _, cerr, serr := handshakeOver(t, a.Client("rpc", "n2"), b.Server("rpc"), pipe)

@@ -4,8 +4,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 func TestGranularity(t *testing.T) {
@@ -196,7 +197,7 @@ func TestTimeNeverGoesBack(t *testing.T) {
 
 // Between two commands a reader's clock goes on; each command puts it right.
 func TestNow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, key := newRig(t), keyOf(1)
 		if !r.Now().IsZero() || !r.LastTick().IsZero() {
 			t.Errorf("a new machine's time is %v, its last tick %v", r.Now(), r.LastTick())

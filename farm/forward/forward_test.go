@@ -378,6 +378,7 @@ func TestForward_BrokenBody(t *testing.T) {
 func TestForward_SlowBody(t *testing.T) {
 	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body) }))
 	slow := httptest.NewUnstartedServer(a.public.Config.Handler)
+	slow.Config.ReadHeaderTimeout = time.Minute // which counts from when the server looks, perhaps before the client has written
 	slow.Config.ReadTimeout = 50 * time.Millisecond
 	slow.Start()
 	defer slow.Close()

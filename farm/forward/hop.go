@@ -19,6 +19,7 @@ const (
 	maxAttempts = 3
 	dialTimeout = 3 * time.Second
 	shunTime    = time.Second // a peer that could not be reached, or refused, is the last choice for so long
+	bodyWait    = time.Minute // for the peer to ask for a body or refuse it; then it is sent, and no other peer can have it
 )
 
 // errNoPeer says that no peer took the request and none has started it.
@@ -58,7 +59,7 @@ func newHop(source Peers, cfg Config) *hop {
 			return dialLink(ctx, source, id)
 		},
 		DisableCompression:     true, // answers pass as they are
-		ExpectContinueTimeout:  time.Second,
+		ExpectContinueTimeout:  bodyWait,
 		MaxResponseHeaderBytes: 16 << 20,
 		WriteBufferSize:        32 << 10,
 		ReadBufferSize:         32 << 10,

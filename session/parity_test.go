@@ -93,7 +93,7 @@ func exchange(t *testing.T, srv *httptest.Server, method, path string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: h\r\nRange: bytes=5-8\r\nConnection: close\r\n\r\n", method, path)
 	in := bufio.NewReader(conn)
 	var all []string

@@ -2,6 +2,7 @@ package sessiontest_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"sync"
 	"testing"
@@ -177,4 +178,21 @@ func (s *plainSession) change(version uint64, sets []session.Entry, deletes []st
 // The suite is for stores from elsewhere too: they need nothing but the package's exported names.
 func TestPlainStore(t *testing.T) {
 	sessiontest.TestStore(t, func(t *testing.T) session.Store { return newPlainStore() })
+}
+
+// hastyStore carries out what it can no longer say the outcome of, and says that its context has ended, too: the replicated
+// store does so, if a command is on its way when it looks at the context.
+type hastyStore struct{ *plainStore }
+
+func (h hastyStore) Do(ctx context.Context, cmd session.Command) (session.Answer, error) {
+	a, err := h.plainStore.Do(context.WithoutCancel(ctx), cmd)
+	if ctx.Err() != nil {
+		return session.Answer{}, fmt.Errorf("%w: %w", session.ErrUncertain, ctx.Err())
+	}
+	return a, err
+}
+
+// A store that does not know whether a command was carried out may say so, and why.
+func TestHastyStore(t *testing.T) {
+	sessiontest.TestStore(t, func(t *testing.T) session.Store { return hastyStore{newPlainStore()} })
 }

@@ -32,6 +32,7 @@ type Owner func(local, remote netip.AddrPort) (node string, open bool)
 type Network struct {
 	owner     Owner
 	strangers atomic.Int64
+	hung      atomic.Int64 // connections that were opened across a cut
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup

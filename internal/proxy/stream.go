@@ -41,6 +41,7 @@ func (n *Network) serve(caller *net.TCPConn, d *door) {
 		return
 	}
 	if n.cutBetween(from, d.node) {
+		n.hung.Add(1)
 		n.open(from, d.node)
 		n.open(d.node, from)
 		reset(caller) // by now the caller has given up

@@ -80,8 +80,8 @@ const (
 	codeInternal     code = 255
 )
 
-// codes is the one table between codes and errors.
-var codes = map[code]error{
+// codes is the one table between codes and errors; nil where there is no such code.
+var codes = [...]error{
 	codeNotLeader:    errNotLeader,
 	codeUncertain:    ErrUncertain,
 	codeClosed:       ErrClosed,
@@ -105,14 +105,14 @@ var codes = map[code]error{
 	codeInternal:     errInternal,
 }
 
-// codeOf returns the code of err: codeInternal for an error the table does not have.
+// codeOf returns the code of err: of several that it wraps the lowest, codeInternal for an error the table does not have.
 func codeOf(err error) code {
 	if err == nil {
 		return codeOK
 	}
 	for c, e := range codes {
-		if errors.Is(err, e) {
-			return c
+		if e != nil && errors.Is(err, e) {
+			return code(c)
 		}
 	}
 	return codeInternal

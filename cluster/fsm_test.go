@@ -239,15 +239,23 @@ func TestSnapshotDamaged(t *testing.T) {
 }
 
 func TestErrorsCrossTheWire(t *testing.T) {
-	for c, err := range codes {
+	for i, err := range codes {
+		c := code(i)
+		if err == nil {
+			continue
+		}
 		if got := codeOf(fmt.Errorf("somewhere: %w", err)); got != c {
 			t.Errorf("%v travels as code %d, want %d", err, got, c)
 		}
 		if !errors.Is(c.err(), err) {
 			t.Errorf("code %d arrives as %v, want %v", c, c.err(), err)
 		}
+		if got := codeOf(errors.Join(err, errNotLeader)); got != codeNotLeader {
+			t.Errorf("%v from one that does not lead travels as code %d, want %d", err, got, codeNotLeader)
+		}
 	}
-	exported := []error{ErrUncertain, ErrNoLeader, ErrClosed, ErrTooLarge, ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion}
+	exported := []error{ErrUncertain, ErrNoLeader, ErrClosed, ErrTooLarge, ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion,
+		ErrHeldBack}
 	for _, err := range exported {
 		if !errors.Is(codeOf(err).err(), err) {
 			t.Errorf("%v does not survive the way to another node", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 )
 
@@ -60,7 +61,7 @@ func readHello(r io.Reader) (hello, error) {
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {
-		return hello{}, noEOF(err)
+		return hello{}, frame.TooEarly(err)
 	}
 	return parseHello(b)
 }

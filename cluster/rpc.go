@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
 )
 
 // The members call each other over rpc connections: frames of
@@ -62,24 +64,8 @@ func readFrame(r *bufio.Reader) (call uint64, kind byte, payload []byte, err err
 	if n > maxFrame {
 		return 0, 0, nil, fmt.Errorf("rpc frame of %d bytes: %w", n, errMalformed)
 	}
-	payload, err = readFull(r, n)
+	payload, err = frame.Read(r, n)
 	return binary.BigEndian.Uint64(h[4:]), h[12], payload, err
-}
-
-// readFull reads n bytes, taking memory only for what really comes.
-func readFull(r io.Reader, n int) ([]byte, error) {
-	const step = 64 << 10
-	b := make([]byte, min(n, step))
-	for at := 0; ; {
-		m, err := io.ReadFull(r, b[at:])
-		if at += m; err != nil {
-			return nil, noEOF(err)
-		}
-		if at == n {
-			return b, nil
-		}
-		b = append(b, make([]byte, min(n-at, max(step, at)))...)
-	}
 }
 
 // rpcConn is the calling end of a connection.

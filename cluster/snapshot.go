@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
 )
 
 // A snapshot is one stream:
@@ -56,11 +58,7 @@ func appendSnapshotHeader(dst []byte, f *fsm) []byte {
 		flags |= snapshotSecond
 	}
 	dst = binary.AppendUvarint(append(dst, flags), f.expect)
-	dst = binary.AppendUvarint(dst, uint64(len(f.servers)))
-	for _, s := range f.servers {
-		dst = appendString(dst, s)
-	}
-	dst = f.origins.append(dst)
+	dst = f.origins.append(appendStrings(dst, f.servers))
 	dst = binary.AppendUvarint(dst, uint64(len(f.names)))
 	if level := f.levelInForce(); level >= levelLevels {
 		dst = binary.AppendUvarint(dst, uint64(level))
@@ -73,10 +71,7 @@ func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
 	h := snapshotHeader{level: levelFirst, index: r.uvarint(), stamp: r.uvarint()}
 	flags := r.byte()
 	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.uvarint()
-	for range r.count(1) {
-		h.servers = append(h.servers, r.string())
-	}
-	h.origins = readOrigins(&r)
+	h.servers, h.origins = r.strings(), readOrigins(&r)
 	h.machines = int(r.uvarint())
 	if magic == snapshotMagic2 {
 		h.level = r.uvarint()
@@ -168,22 +163,11 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (s *snapshotReader) full(n int) ([]byte, error) {
-	b := make([]byte, 0, min(n, snapshotChunk)) // grows with what really comes
-	for len(b) < n {
-		m := min(n-len(b), snapshotChunk)
-		b = append(b, make([]byte, m)...)
-		if _, err := io.ReadFull(s.src, b[len(b)-m:]); err != nil {
-			return nil, fmt.Errorf("snapshot: %w", noEOF(err))
-		}
+	b, err := frame.Read(s.src, n)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	return b, nil
-}
-
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func (s *snapshotReader) uint32() (int, error) {

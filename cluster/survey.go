@@ -341,25 +341,3 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 	}
 	return n.reformOrder(ctx, cluster, nil)
 }
-
-func boolByte(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func appendStrings(dst []byte, list []string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(list)))
-	for _, s := range list {
-		dst = appendString(dst, s)
-	}
-	return dst
-}
-
-func (r *wireReader) strings() (out []string) {
-	for range r.count(1) {
-		out = append(out, r.string())
-	}
-	return out
-}

@@ -11,6 +11,21 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
+func appendStrings(dst []byte, list []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // wireReader takes values off the front of a byte slice. The first value that does not fit makes it bad for good;
 // callers read everything and ask once at the end. What it returns aliases the slice.
 type wireReader struct {
@@ -73,6 +88,13 @@ func (r *wireReader) bytes() []byte {
 }
 
 func (r *wireReader) string() string { return string(r.bytes()) }
+
+func (r *wireReader) strings() (out []string) {
+	for range r.count(1) {
+		out = append(out, r.string())
+	}
+	return out
+}
 
 // done reports whether everything was read and nothing is left over.
 func (r *wireReader) done() bool { return !r.bad && len(r.b) == 0 }

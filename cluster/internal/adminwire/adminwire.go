@@ -20,6 +20,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
 )
 
 // Kind is what a frame is.
@@ -134,30 +136,8 @@ func (c *Conn) Receive() (Kind, []byte, error) {
 	if n > maxFrame {
 		return 0, nil, fmt.Errorf("a frame of %d bytes: %w", n, ErrMalformed)
 	}
-	payload, err := readFull(c.r, n)
+	payload, err := frame.Read(c.r, n)
 	return Kind(h[4]), payload, err
-}
-
-// readFull reads n bytes, taking memory only for what really comes.
-func readFull(r io.Reader, n int) ([]byte, error) {
-	b := make([]byte, min(n, chunkSize))
-	for at := 0; ; {
-		m, err := io.ReadFull(r, b[at:])
-		if at += m; err != nil {
-			return nil, tooEarly(err)
-		}
-		if at == n {
-			return b, nil
-		}
-		b = append(b, make([]byte, min(n-at, max(chunkSize, at)))...)
-	}
-}
-
-func tooEarly(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // ReceiveRequest returns what is asked.
@@ -238,7 +218,7 @@ func (s *chunks) next() error {
 func (c *Conn) Answer(v any) error {
 	kind, payload, err := c.Receive()
 	if err != nil {
-		return tooEarly(err)
+		return frame.TooEarly(err)
 	}
 	return outcome(kind, payload, v)
 }

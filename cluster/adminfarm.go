@@ -45,10 +45,13 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 			continue
 		}
 		asking.Go(func() {
-			index := n.appliedBy(ctx, s.node)
+			st, err := n.statusOf(ctx, s.node)
+			if err != nil {
+				return // it is as far as gossip has heard
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			applied[s.node] = index
+			applied[s.node] = st.applied
 		})
 	}
 	asking.Wait()
@@ -93,19 +96,6 @@ func note(members []admin.Member) {
 	for i := range members {
 		members[i].Lag = most - members[i].Applied
 	}
-}
-
-// appliedBy asks a member how far it is, 0 if it does not say.
-func (n *Node) appliedBy(ctx context.Context, node string) uint64 {
-	out, _, err := n.peers.call(ctx, node, methodStatus, nil)
-	if err != nil {
-		return 0
-	}
-	st, err := parseStatus(out)
-	if err != nil {
-		return 0
-	}
-	return st.applied
 }
 
 // majority counts the voters, but for one, and those of them that are alive.

@@ -186,12 +186,17 @@ func (n *Node) found() error {
 		return nil // a farm takes this node in just now
 	}
 	in := n.instance()
-	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(in.server), Address: raft.ServerAddress(in.server)}
-	err := in.guard(in.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{self}}))
+	err := in.guard(in.raft.BootstrapCluster(soleVoter(in.server)))
 	if errors.Is(err, raft.ErrCantBootstrap) || errors.Is(err, ErrClosed) {
 		return nil // a farm took this node in meanwhile, or it ends
 	}
 	return err
+}
+
+// soleVoter is the configuration that a log begins with.
+func soleVoter(server string) raft.Configuration {
+	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(server), Address: raft.ServerAddress(server)}
+	return raft.Configuration{Servers: []raft.Server{self}}
 }
 
 // form is the leader's part: it says in the log how many founders there are to be, and, once enough of them vote, that

@@ -236,20 +236,22 @@ const (
 // restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log to go on
 // with. It returns at once.
 func (n *Node) restart(server string, reason error) {
-	o := resetOrder{server: server, kind: restartRaft, reason: reason}
+	kind := restartRaft
 	if !n.durable() {
-		o.kind = forgetLog
+		kind = forgetLog
 	}
-	select {
-	case n.resets <- o:
-	default:
-	}
+	n.order(resetOrder{server: server, kind: kind, reason: reason})
 }
 
 // reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
 func (n *Node) reset(server string, reason error) {
+	n.order(resetOrder{server: server, kind: forgetLog, reason: reason})
+}
+
+// order has an order carried out, unless another one waits for that already.
+func (n *Node) order(o resetOrder) {
 	select {
-	case n.resets <- resetOrder{server: server, kind: forgetLog, reason: reason}:
+	case n.resets <- o:
 	default:
 	}
 }

@@ -78,7 +78,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.fsm.restored, in.fsm.maxLevel = in.restored, n.cfg.maxLevel
 	in.fsm.applied = in.applied
 	in.layer = newStreamLayer(n, server)
-	in.transport = newTransport(in.layer, &raft.NetworkTransportConfig{Logger: raftLogger(n.log)})
+	in.transport = newTransport(in.layer, raftLogger(n.log))
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
 	bound := n.bound(server)

@@ -36,10 +36,7 @@ func (n *Node) giveUpFarm(s *sighting) {
 		o.reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, %s, which this node joins now",
 			mine, s.cluster, s.name, s.addr)
 	}
-	select {
-	case n.resets <- o:
-	default:
-	}
+	n.order(o)
 	n.changed.notify()
 }
 

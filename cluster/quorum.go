@@ -159,8 +159,7 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 	}
 	best := s.best()
 	for _, id := range s.known(false) {
-		v := n.survivor(s, best, id)
-		out.Servers = append(out.Servers, v)
+		out.Servers = append(out.Servers, n.survivor(s, best, id))
 	}
 	out.Quorum = s.runs()
 	out.Successor = nodeOf(best.server)
@@ -169,10 +168,8 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 
 func (n *Node) survivor(s *survey, best *report, id string) Survivor {
 	v := Survivor{NodeID: nodeOf(id), Server: id, Vote: Nonvoter, Gone: s.gone[id], Applied: n.directory.reached(id)}
-	for _, voter := range best.voters {
-		if voter == id {
-			v.Vote = Voter
-		}
+	if slices.Contains(best.voters, id) {
+		v.Vote = Voter
 	}
 	v.Addr, _ = n.directory.where(id)
 	if seen := n.directory.get(v.NodeID); seen != nil {
@@ -204,10 +201,8 @@ func (n *Node) recoverFarm(ctx context.Context, cluster string, lost []string) e
 	s := n.look(ctx, cluster, nil, false)
 	given := map[string]bool{}
 	for _, id := range s.known(false) {
-		for _, node := range lost {
-			if nodeOf(id) == node {
-				given[id] = true
-			}
+		if slices.Contains(lost, nodeOf(id)) {
+			given[id] = true
 		}
 	}
 	if err := n.succeed(ctx, cluster, given); err != nil {

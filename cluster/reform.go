@@ -327,7 +327,7 @@ func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.index = max(f.index, index) + 1
-	f.configureLocked(raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(server)}}})
+	f.configureLocked(soleVoter(server))
 	f.expect = max(f.expect, 1)
 	f.formed.Store(true)
 	return f.frozenLocked(), f.index
@@ -335,9 +335,7 @@ func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
 
 // seed makes l the log of a farm whose only voter is server, and whose state is s.
 func (l openLog) seed(s *snapshot, term, index uint64, server string, t raft.Transport) error {
-	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(server), Address: raft.ServerAddress(server)}
-	c := raft.Configuration{Servers: []raft.Server{self}}
-	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, c, index, t)
+	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, soleVoter(server), index, t)
 	if err != nil {
 		return err
 	}

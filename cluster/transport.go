@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -18,11 +19,10 @@ type transport struct {
 	inbound  atomic.Int32 // reads of snapshots under way
 }
 
-func newTransport(l *streamLayer, log *raft.NetworkTransportConfig) *transport {
-	log.Stream, log.MaxPool, log.MaxRPCsInFlight = l, 3, 2
-	log.Timeout, log.MsgpackUseNewTimeFormat = 3*time.Second, true
-	return &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(log), layer: l, consumer: make(chan raft.RPC),
-		done: make(chan struct{})}
+func newTransport(l *streamLayer, log hclog.Logger) *transport {
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: l, Logger: log, MaxPool: 3, MaxRPCsInFlight: 2,
+		Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
+	return &transport{NetworkTransport: inner, layer: l, consumer: make(chan raft.RPC), done: make(chan struct{})}
 }
 
 // Consumer is where raft takes its requests from.

@@ -33,16 +33,12 @@ func (l *leadership) control() {
 				continue
 			}
 		}
-		t := time.NewTimer(controlEvery)
 		select {
-		case <-t.C:
+		case <-time.After(controlEvery):
 		case <-l.kick:
-			t.Stop()
 		case order := <-l.finals:
-			t.Stop()
 			order <- l.raiseLevel()
 		case <-l.ctx.Done():
-			t.Stop()
 			return
 		}
 	}
@@ -99,11 +95,7 @@ func (l *leadership) caughtUp(s *situation, seen map[string]uint64) map[string]b
 func (l *leadership) applied(server string) (index uint64, ok bool) {
 	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
 	defer cancel()
-	out, _, err := l.in.node.peers.call(ctx, nodeOf(server), methodStatus, nil)
-	if err != nil {
-		return 0, false
-	}
-	st, err := parseStatus(out)
+	st, err := l.in.node.statusOf(ctx, nodeOf(server))
 	return st.applied, err == nil && st.server == server
 }
 
@@ -224,6 +216,15 @@ func (n *Node) answerStatus() []byte {
 	b := appendString(appendString(nil, n.gossipName()), n.instance().server)
 	index, _ := n.instance().fsm.view()
 	return binary.AppendUvarint(b, index)
+}
+
+// statusOf asks a member over the connection that there is to it.
+func (n *Node) statusOf(ctx context.Context, node string) (status, error) {
+	out, _, err := n.peers.call(ctx, node, methodStatus, nil)
+	if err != nil {
+		return status{}, err
+	}
+	return parseStatus(out)
 }
 
 func parseStatus(b []byte) (status, error) {

@@ -173,7 +173,7 @@ func TestRestoreOfAFarmThatChangesMeanwhile(t *testing.T) {
 		good := l.saved()
 		seen := n.State().ClusterID
 		between := onceRead(func() {
-			if err := n.Restore(l.ctx(time.Minute), snapshotOf(l.t, n)); err != nil {
+			if err := n.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(l.t, n))); err != nil {
 				l.t.Error(err)
 			}
 			n.must("set y 1")
@@ -197,13 +197,14 @@ func (f onceRead) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func snapshotOf(t *testing.T, n *labNode) io.Reader {
+// snapshotOf returns the state as a node has it now.
+func snapshotOf(t *testing.T, n *labNode) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if _, err := n.WriteSnapshot(&b); err != nil {
 		t.Fatal(err)
 	}
-	return &b
+	return b.Bytes()
 }
 
 // A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has changed.

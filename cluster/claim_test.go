@@ -21,14 +21,11 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 			together(t, 3, durable, func(l *lab) {
 				leader, others := l.leader()
 				l.fill(leader, "k", l.nodes...)
-				var backup bytes.Buffer
-				if _, err := leader.WriteSnapshot(&backup); err != nil {
-					t.Fatal(err)
-				}
+				backup := snapshotOf(l.t, leader)
 				done := make([]error, len(others))
 				var wg sync.WaitGroup
 				for i, n := range others {
-					wg.Go(func() { done[i] = n.Restore(l.ctx(time.Minute), bytes.NewReader(backup.Bytes())) })
+					wg.Go(func() { done[i] = n.Restore(l.ctx(time.Minute), bytes.NewReader(backup)) })
 				}
 				wg.Wait()
 				if (done[0] == nil) == (done[1] == nil) {
@@ -45,7 +42,7 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 				for _, n := range l.nodes {
 					l.filled(n, "k")
 				}
-				if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup.Bytes())); err != nil {
+				if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); err != nil {
 					t.Errorf("the next one: %v", err)
 				}
 				l.ready(l.nodes...)
@@ -74,7 +71,7 @@ func TestClaimEnds(t *testing.T) {
 				t.Errorf("%s asks by %q: %v, want %v", step.who.conf.Name, step.what, err, step.want)
 			}
 		}
-		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); !errors.Is(err, errBusy) {
+		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); !errors.Is(err, errBusy) {
 			t.Errorf("%s has it, and another one restores: %v", b.conf.Name, err)
 		}
 		if _, err := l.operator().At(a.conf.Listen).Restore(l.ctx(time.Minute), "", bytes.NewReader(l.saved())); !errors.Is(err, admin.ErrRefused) {
@@ -82,7 +79,7 @@ func TestClaimEnds(t *testing.T) {
 		}
 		b.kill()
 		l.until(time.Minute, "its death is known", func() bool { return a.directory.get(b.id).status == Dead && c.claimHeld() == "" })
-		if err := a.Restore(l.ctx(time.Minute), snapshotOf(t, a)); err != nil {
+		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); err != nil {
 			t.Error(err)
 		}
 		b.start()
@@ -103,7 +100,7 @@ func TestRestoredInBothHalves(t *testing.T) {
 		l.cut(a)
 		time.Sleep(10 * time.Second)
 		for _, n := range l.nodes {
-			if err := n.Restore(l.ctx(time.Minute), snapshotOf(t, n)); err != nil {
+			if err := n.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, n))); err != nil {
 				t.Fatal(err)
 			}
 		}

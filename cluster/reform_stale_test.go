@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"testing"
 	"time"
 
@@ -55,10 +54,7 @@ func TestSnapshotNotYetRestored(t *testing.T) {
 		behind := others[0]
 		l.cut(behind)
 		l.fill(leader, "k", leader, others[1])
-		var backup bytes.Buffer
-		if _, err := leader.WriteSnapshot(&backup); err != nil {
-			t.Fatal(err)
-		}
+		backup := snapshotOf(l.t, leader)
 		in, index, term := leader.instance(), uint64(0), uint64(0)
 		index, _ = in.fsm.view()
 		if term = in.raft.CurrentTerm(); term == 0 {
@@ -76,7 +72,7 @@ func TestSnapshotNotYetRestored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sink.Write(backup.Bytes()); err != nil {
+		if _, err := sink.Write(backup); err != nil {
 			t.Fatal(err)
 		}
 		if err := sink.Close(); err != nil {

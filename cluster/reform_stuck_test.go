@@ -1,13 +1,13 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -97,11 +97,8 @@ func TestSuccessorIsLostWithTheFarm(t *testing.T) {
 		for _, n := range lost {
 			l.net.Delay(heir.ip, n.ip, slow)
 		}
-		var backup strings.Builder
-		if _, err := heir.WriteSnapshot(&backup); err != nil {
-			t.Fatal(err)
-		}
-		if err := heir.Restore(l.ctx(time.Minute), strings.NewReader(backup.String())); err != nil {
+		backup := snapshotOf(l.t, heir)
+		if err := heir.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); err != nil {
 			t.Fatal(err)
 		}
 		for lost[0].self().cluster != "" || lost[1].self().cluster != "" {
@@ -160,18 +157,15 @@ func TestReformingFailsOnDisk(t *testing.T) {
 	together(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		l.fill(leader, "k", l.nodes...)
-		var backup strings.Builder
-		if _, err := leader.WriteSnapshot(&backup); err != nil {
-			t.Fatal(err)
-		}
+		backup := snapshotOf(l.t, leader)
 		blocked := filepath.Join(leader.conf.Dir, "identity.tmp")
 		if err := os.Mkdir(blocked, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := leader.Restore(l.ctx(time.Minute), strings.NewReader(backup.String())); !errors.Is(err, errNotReformed) {
+		if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); !errors.Is(err, errNotReformed) {
 			t.Errorf("restored, though the identity cannot be saved: %v", err)
 		}
-		if err := leader.Restore(context.Background(), strings.NewReader(backup.String())); err == nil || leader.Err() == nil {
+		if err := leader.Restore(context.Background(), bytes.NewReader(backup)); err == nil || leader.Err() == nil {
 			t.Errorf("%v, %v: the node is to say that it cannot go on", err, leader.Err())
 		}
 		others[0].must("set meanwhile 1")
@@ -194,10 +188,7 @@ func TestRestoreTwiceUnderLoad(t *testing.T) {
 			together(t, 3, durable, func(l *lab) {
 				leader, others := l.leader()
 				l.fill(leader, "k", l.nodes...)
-				var backup strings.Builder
-				if _, err := leader.WriteSnapshot(&backup); err != nil {
-					t.Fatal(err)
-				}
+				backup := snapshotOf(l.t, leader)
 				ctx, stop := context.WithCancel(l.t.Context())
 				var load sync.WaitGroup
 				for i, n := range l.nodes {
@@ -210,7 +201,7 @@ func TestRestoreTwiceUnderLoad(t *testing.T) {
 				var wg sync.WaitGroup
 				done := make([]error, 2)
 				for i := range done {
-					wg.Go(func() { done[i] = others[0].Restore(l.ctx(time.Minute), strings.NewReader(backup.String())) })
+					wg.Go(func() { done[i] = others[0].Restore(l.ctx(time.Minute), bytes.NewReader(backup)) })
 				}
 				wg.Wait()
 				if done[0] != nil && done[1] != nil {

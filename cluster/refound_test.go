@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"log/slog"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func TestRestoredFarmIsWaitedFor(t *testing.T) {
 			for _, n := range others {
 				l.net.Delay(leader.ip, n.ip, 50*time.Millisecond)
 			}
-			if err := leader.Restore(l.ctx(time.Minute), snapshotOf(t, leader)); err != nil {
+			if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, leader))); err != nil {
 				t.Fatal(err)
 			}
 			for slices.ContainsFunc(others, func(n *labNode) bool { return n.self().cluster == before }) {

@@ -64,14 +64,20 @@ func call(t *testing.T, m *session.Manager, r *http.Request, f func(ctx context.
 	return must(t, resp, err)
 }
 
+// lagging returns two nodes of which the second hears nothing any more, and a request of a client that has been to both.
+func lagging(t *testing.T) (*testLog, []*session.Manager, *http.Request) {
+	l, ms := nodes(t, 2)
+	r := newRequest()
+	call(t, ms[0], r, setNote("old"))
+	call(t, ms[1], r, wantNote("old"))
+	l.set(func() { l.nodes[1].held = true })
+	return l, ms, r
+}
+
 // A client reads what it wrote on a node that lags behind: fetched from the leader, used for that request alone.
 func TestReadsOwnWritesOnALaggingNode(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		l, ms := nodes(t, 2)
-		r := newRequest()
-		call(t, ms[0], r, setNote("old"))
-		call(t, ms[1], r, wantNote("old"))
-		l.set(func() { l.nodes[1].held = true })
+		l, ms, r := lagging(t)
 		resp := call(t, ms[0], r, setNote("new"))
 		if !setsCookie(resp.Header, "six") || setsCookie(resp.Header, "sid") {
 			t.Errorf("a write sets %q", resp.Header["Set-Cookie"])
@@ -359,11 +365,7 @@ func TestReadsDoNotGoBackwards(t *testing.T) {
 // 2,000 clients ahead of a node that hears nothing are all answered, and nothing is left behind.
 func TestManyWaiters(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		l, ms := nodes(t, 2)
-		r := newRequest()
-		call(t, ms[0], r, setNote("old"))
-		call(t, ms[1], r, wantNote("old"))
-		l.set(func() { l.nodes[1].held = true })
+		_, ms, r := lagging(t)
 		call(t, ms[0], r, setNote("new"))
 		var wg sync.WaitGroup
 		for range 2000 {

@@ -40,20 +40,34 @@ func TestRefuseToStart(t *testing.T) {
 			if env == nil {
 				env = f.env
 			}
-			p := runShop(t, tt.name, env, append([]string{"-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0"}, tt.args...)...)
+			p := runAnother(t, tt.name, env, tt.args...)
 			p.refused(t, tt.want...)
 		})
 	}
 	t.Run("in memory, where the others have disks", func(t *testing.T) {
-		p := runShop(t, "n9", f.env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+		p := runAnother(t, "n9", f.env, "-join", first.peer)
 		p.refused(t, "every node needs a data directory", first.peer)
 	})
 	t.Run("the name of another node", func(t *testing.T) {
-		p := runShop(t, "n1", f.env, "-node", "-leashed", "-name", "n1", "-http", "127.0.0.1:0", "-join", first.peer, "-dir", filepath.Join(f.dir, "n9"))
+		p := runAnother(t, "n1", f.env, "-name", "n1", "-join", first.peer, "-dir", filepath.Join(f.dir, "n9"))
 		p.refused(t, "has a live node of this name", "another Name")
 	})
 	first.awaitReady() // which it has been all the time
 	f.stop()
+}
+
+// runAnother runs one more node than a farm has, called n9 if args do not say something else.
+func runAnother(t *testing.T, name string, env []string, args ...string) *process {
+	t.Helper()
+	return runShop(t, name, env, append([]string{"-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0"}, args...)...)
+}
+
+// alone returns a farm in memory of one node, which serves.
+func alone(t *testing.T) (*farm, *node) {
+	f := newFarm(t, 1, false)
+	f.nodes[0].start()
+	f.nodes[0].awaitReady()
+	return f, f.nodes[0]
 }
 
 // refused waits until the process has ended with exit code 1 and has said the words.
@@ -86,12 +100,9 @@ func (p *process) said(words ...string) error {
 // A node that looks for a farm of another name than what it finds will not find it there, and ends.
 func TestWrongFarmName(t *testing.T) {
 	skipInShort(t)
-	f := newFarm(t, 1, false)
-	first := f.nodes[0]
-	first.start()
-	first.awaitReady()
+	f, first := alone(t)
 	env := append([]string{f.env[1]}, "FARM_FARM=another")
-	p := runShop(t, "another", env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+	p := runAnother(t, "another", env, "-join", first.peer)
 	p.refused(t, "this node belongs to another farm", "give all nodes the same Farm", first.peer)
 	if v, err := first.look(); err != nil || len(v.Members) != 1 {
 		t.Errorf("the farm has %+v: %v", v, err)
@@ -102,11 +113,8 @@ func TestWrongFarmName(t *testing.T) {
 // and changes nothing for those it calls.
 func TestStrangerKeepsTrying(t *testing.T) {
 	skipInShort(t)
-	f := newFarm(t, 1, false)
-	first := f.nodes[0]
-	first.start()
-	first.awaitReady()
-	p := runShop(t, "another secret", newFarm(t, 1, false).env, "-node", "-leashed", "-name", "n9", "-http", "127.0.0.1:0", "-join", first.peer)
+	f, first := alone(t)
+	p := runAnother(t, "another secret", newFarm(t, 1, false).env, "-join", first.peer)
 	f.until("it says so", func() error {
 		return p.said("give all nodes the same secrets and the same name of the farm", first.peer)
 	})

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
@@ -66,18 +65,10 @@ type worker struct {
 	enc *json.Encoder
 }
 
-// newSecret returns a secret of 256 random bits for a farm. Not rand.Text: one in two hundred of those has no digit, and
-// what is all capitals could be a phrase, which a farm refuses.
-func newSecret() string {
-	var b [32]byte
-	rand.Read(b[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
 // startSystem starts servers and workers and returns when writes get through every worker.
 func startSystem(p *processes, k kind, label, workerExe, mode, dir string) (*system, error) {
 	s := &system{kind: k, label: label, procs: p, workerAs: workerExe, dir: filepath.Join(dir, label)}
-	s.setup = setup{System: k.name, Durable: mode != modeMemory, Secret: newSecret()}
+	s.setup = setup{System: k.name, Durable: mode != modeMemory, Secret: admin.NewSecret()}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}

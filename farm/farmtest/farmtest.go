@@ -2,13 +2,13 @@ package farmtest
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
@@ -78,7 +78,7 @@ func (c Config) Run(t *testing.T, body func(t *testing.T, f *Farm)) {
 // New is like the function New.
 func (c Config) New(t testing.TB) *Farm {
 	t.Helper()
-	f := &Farm{t: t, cfg: c.withDefaults(), secret: secret(), label: rand.Text(), network: memnet.New(),
+	f := &Farm{t: t, cfg: c.withDefaults(), secret: admin.NewSecret(), label: rand.Text(), network: memnet.New(),
 		journal: &journal{}, elections: make(map[*life][]uint64)}
 	for i := range f.cfg.Nodes {
 		f.Nodes = append(f.Nodes, f.newNode(i))
@@ -183,10 +183,4 @@ func (f *Farm) converge() {
 	if problem := f.settle(); problem != "" {
 		f.t.Errorf("farmtest: with the network healed, the farm did not settle within %v: %s", patience, problem)
 	}
-}
-
-func secret() string {
-	b := make([]byte, 32)
-	rand.Read(b)
-	return base64.StdEncoding.EncodeToString(b)
 }

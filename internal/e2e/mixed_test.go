@@ -40,7 +40,7 @@ func oldShop(t *testing.T) string {
 		t.Fatalf("unpack the tree of %s: %v", rev, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "examples", "shop")); err != nil {
-		t.Skipf("%s has no shop that could be in one farm with this one: %v", rev, err)
+		skip("%s has no shop that could be in one farm with this one: %v", rev, err)
 	}
 	bin := filepath.Join(dir, "old-shop")
 	if runtime.GOOS == "windows" {

@@ -88,17 +88,17 @@ func fails(t *testing.T, c Config, what string, body func(t *testing.T, f *Farm)
 }
 
 func TestLeftGoroutineIsNoticed(t *testing.T) {
-	synctestChan := make(chan chan struct{}, 1)
-	c := Config{Nodes: 1, Handler: func(*farm.Farm) http.Handler {
+	started := make(chan chan struct{}, 1)
+	handler := func(*farm.Farm) http.Handler {
 		release := make(chan struct{})
-		synctestChan <- release
+		started <- release
 		go func() { <-release }()
 		return http.NotFoundHandler()
-	}}
+	}
 	bubble.Test(t, func(t *testing.T) {
 		r := &recorder{TB: t}
-		problems := r.run(func() { c.New(r) })
-		close(<-synctestChan)
+		problems := r.run(func() { New(r, 1, handler) })
+		close(<-started)
 		if len(problems) != 1 || !strings.Contains(problems[0], "goroutines are left") || !strings.Contains(problems[0], "farmtest_test.go") {
 			t.Errorf("noticed: %q", problems)
 		}

@@ -29,6 +29,9 @@ func bubble(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest
 	c.Run(t, body)
 }
 
+// TestExample runs what the example shows: that is compiled only.
+func TestExample(t *testing.T) { cartSurvivesTheLeader(t) }
+
 // both runs body in a bubble and, unless -short is given, outside of one.
 func both(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {
 	c.Handler = application

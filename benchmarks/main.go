@@ -63,9 +63,11 @@ func parse(args []string) (b bench, err error) {
 	systems := fs.String("systems", "webfarm,etcd,redis,nats", "whom; who is not installed is left out")
 	writers := fs.String("writers", "1,64,512", "numbers of concurrent writers")
 	fs.IntVar(&b.rounds, "rounds", 5, "rounds; figures are medians of them")
-	fs.DurationVar(&b.duration, "for", 3*time.Second, "how long each system works in each round, after a warm-up of a quarter of it")
+	fs.DurationVar(&b.duration, "for", 3*time.Second,
+		"how long each system works in each round, after a warm-up of a quarter of it")
 	fs.IntVar(&b.kills, "kills", 20, "how often the leader, and a follower, is killed")
-	fs.StringVar(&b.dir, "dir", "", "where the data directories are made (and removed); \"\" means the system's temporary directory")
+	fs.StringVar(&b.dir, "dir", "",
+		"where the data directories are made (and removed); \"\" means the system's temporary directory")
 	fs.StringVar(&b.plot, "plot", "", "file to draw the result in, as SVG")
 	fs.StringVar(&b.other, "other", "", "another build of this program: its Webfarm takes part, too")
 	fs.StringVar(&b.profiles, "profiles", "", "existing directory for CPU profiles of Webfarm's processes")

@@ -88,7 +88,8 @@ func draw(w io.Writer, charts []chart) error {
 	for _, c := range charts {
 		total += c.height()
 	}
-	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", plotWidth, total)
+	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n",
+		plotWidth, total)
 	fmt.Fprintf(w, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
 	y := 0
 	for _, c := range charts {
@@ -112,8 +113,8 @@ func (c chart) draw(w io.Writer, top int) {
 		for i, b := range g.bars {
 			width := (math.Log10(max(b.value, 1)) - low) / (high - low) * (plotWidth - labelWidth - valueWidth - 60)
 			text(labelWidth, y+13, `text-anchor="end"`, b.label)
-			fmt.Fprintf(w, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", labelWidth+8, y+2, max(width, 1), barHeight-4,
-				colours[i%len(colours)])
+			fmt.Fprintf(w, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n",
+				labelWidth+8, y+2, max(width, 1), barHeight-4, colours[i%len(colours)])
 			text(labelWidth+14+int(max(width, 1)), y+13, "", b.text)
 			y += barHeight
 		}

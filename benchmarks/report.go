@@ -19,9 +19,9 @@ func (b *bench) print(w *workload) {
 	t := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\twrites/s\tmin\tmax\twebfarm is\tp50\tp99\tCPU/write\tfailed\t")
 	for _, r := range w.results {
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.2f x\t%v\t%v\t%v\t%d\t\n", r.label, r.rate(), slices.Min(r.rates), slices.Max(r.rates),
-			w.results[0].rate()/max(r.rate(), 1), short(median(r.p50)), short(median(r.p99)), median(r.cpu).Round(time.Microsecond),
-			r.failed)
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.2f x\t%v\t%v\t%v\t%d\t\n",
+			r.label, r.rate(), slices.Min(r.rates), slices.Max(r.rates), w.results[0].rate()/max(r.rate(), 1),
+			short(median(r.p50)), short(median(r.p99)), median(r.cpu).Round(time.Microsecond), r.failed)
 	}
 	t.Flush()
 	for _, r := range w.results {
@@ -37,7 +37,8 @@ func (b *bench) printCrashes(all []*crashes) {
 		if leader {
 			role = "the leader"
 		}
-		fmt.Fprintf(b.out, "\nfailover: kill -9 of %s, %d times; a write and a read every %v through each survivor\n\n", role, b.kills, watchEvery)
+		fmt.Fprintf(b.out, "\nfailover: kill -9 of %s, %d times; a write and a read every %v through each survivor\n\n",
+			role, b.kills, watchEvery)
 		t := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(t, "\tpause median\tbest\tworst\twrites failed\tof\treads failed\tof\t")
 		for _, c := range all {

@@ -98,7 +98,8 @@ func (b *bench) one(s *system, res *result, w *workload, round int) error {
 		if i < w.writers%nodes {
 			n++
 		}
-		orders[at] = order{Do: orderWrite, Writers: n, First: first, Keys: max(loaded/max(w.writers, 512), 1), Warm: b.duration / 4, For: b.duration}
+		orders[at] = order{Do: orderWrite, Writers: n, First: first, Keys: max(loaded/max(w.writers, 512), 1),
+			Warm: b.duration / 4, For: b.duration}
 		if b.profiles != "" && s.kind.servers == nil {
 			role := [nodes]string{"follower1", "follower2", "leader"}[i]
 			orders[at].Profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%s-%d-%s-%d.pprof", s.label, w.mode, w.writers, role, round))

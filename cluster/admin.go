@@ -127,6 +127,11 @@ func (n *Node) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
 	return c.Send(adminwire.KindAnswer, answer)
 }
 
+// otherFarm is the refusal of what an operator decided on when the farm was another one.
+func otherFarm(was, is string) error {
+	return adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", was, is)
+}
+
 // operate does what an operator asks for, here or on the node whose business it is.
 func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) {
 	switch req.Verb {
@@ -188,7 +193,9 @@ func (n *Node) knows(server string) bool {
 	if s := n.directory.get(nodeOf(server)); s != nil && s.status == Alive && s.server() == server {
 		return true
 	}
-	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool { return string(srv.ID) == server })
+	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool {
+		return string(srv.ID) == server
+	})
 }
 
 // answerOperate does what another member passes on. A certificate for the peer port is not enough for that: who has one of

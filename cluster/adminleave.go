@@ -27,7 +27,8 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.name)
 	case living <= voters/2:
 		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive, and "+
-			"not about to stop: no majority, so no more writes; bring another one back first, or wait until those that leave are gone", m.name, voters, living)
+			"not about to stop: no majority, so no more writes; bring another one back first, or wait until those that leave are gone",
+			m.name, voters, living)
 	}
 	if m.node != n.id {
 		return n.passOn(ctx, m.node, req)

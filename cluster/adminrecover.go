@@ -29,7 +29,7 @@ func (n *Node) operateSurvey(ctx context.Context) (any, error) {
 // operateRecover has the farm go on without the lost.
 func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, error) {
 	if now := n.self().cluster; req.Cluster != now {
-		return nil, adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", req.Cluster, now)
+		return nil, otherFarm(req.Cluster, now)
 	}
 	n.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
 	err := n.recoverSoon(ctx, req.Cluster, req.Lost)
@@ -51,7 +51,8 @@ const recoverPatience = 5 * time.Second
 func (n *Node) recoverSoon(ctx context.Context, cluster string, lost []string) error {
 	for end := time.Now().Add(recoverPatience); ; {
 		err := n.recoverFarm(ctx, cluster, lost)
-		if !errors.Is(err, errHasQuorum) && !errors.Is(err, errNotReformed) || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
+		passing := errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed)
+		if !passing || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
 			return err
 		}
 	}

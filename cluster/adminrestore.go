@@ -34,11 +34,13 @@ func (n *Node) serveRestore(c *adminwire.Conn, req adminwire.Request) error {
 	defer s.drop()
 	ctx, cancel := context.WithTimeout(n.ctx, restorePatience)
 	defer cancel()
-	n.log.Warn("an operator has this farm go on with a backup", "of", s.header.Farm, "taken", s.header.Taken, "index", s.header.Index)
+	n.log.Warn("an operator has this farm go on with a backup",
+		"of", s.header.Farm, "taken", s.header.Taken, "index", s.header.Index)
 	if err := n.restoreFrom(ctx, req.Cluster, s.file); err != nil {
 		return err
 	}
-	return c.Send(adminwire.KindAnswer, admin.Restored{ClusterID: n.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
+	return c.Send(adminwire.KindAnswer,
+		admin.Restored{ClusterID: n.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
 }
 
 // replaceable returns an error if this node is none that a farm's state can be replaced on, or the farm has changed since
@@ -51,7 +53,7 @@ func (n *Node) replaceable(req adminwire.Request) error {
 	case cluster == "":
 		return adminwire.Failed(admin.ErrRefused, "%s does not belong to a farm yet; wait until the farm has formed", n.cfg.Name)
 	case req.Cluster != "" && req.Cluster != cluster:
-		return adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", req.Cluster, cluster)
+		return otherFarm(req.Cluster, cluster)
 	}
 	return nil
 }

@@ -207,7 +207,8 @@ func (l *leadership) raiseLevel() raised {
 // raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are there.
 func (l *leadership) raiseOverdue() {
 	v := l.in.node.levels()
-	if since := l.in.node.allSpeak(v, time.Now()); v.common > v.force && !v.absent && time.Since(since) >= l.in.node.cfg.raiseAfter {
+	since := l.in.node.allSpeak(v, time.Now())
+	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.cfg.raiseAfter {
 		l.raiseLevel() // if it fails it is tried again
 	}
 }

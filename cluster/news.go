@@ -104,7 +104,8 @@ func (n *Node) noteRefusal(addr string, err error) {
 		n.elsewhere[addr] = err
 	}
 	n.mu.Unlock()
-	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired, port.ErrRefused} {
+	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired,
+		port.ErrRefused} {
 		if errors.Is(err, reason) {
 			n.warnOnce("refusal "+addr, "a node that was called cannot be of one farm with this one as both are set up: "+
 				"give all nodes the same secrets and the same name of the farm; this node keeps trying", fmt.Errorf("%s: %w", addr, err))

@@ -257,7 +257,8 @@ type whoami struct {
 }
 
 func (w whoami) hello(c code, dest string) hello {
-	return hello{level: w.level, code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, last: w.last, dest: dest}
+	return hello{level: w.level, code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, last: w.last,
+		dest: dest}
 }
 
 func (n *Node) self() whoami {

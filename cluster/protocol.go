@@ -25,7 +25,8 @@ var errProtocol = errors.New("the name of a protocol has 1 to 200 bytes and is n
 
 // checkProtocol says what is wrong with the name of a protocol of the application.
 func checkProtocol(proto string) error {
-	if own := []string{protoRaft, protoRPC, protoGossip, protoAdmin}; proto == "" || len(proto) > maxProto || slices.Contains(own, proto) {
+	own := []string{protoRaft, protoRPC, protoGossip, protoAdmin}
+	if proto == "" || len(proto) > maxProto || slices.Contains(own, proto) {
 		return fmt.Errorf("%q: %w", proto, errProtocol)
 	}
 	return nil

@@ -35,7 +35,8 @@ func (n *Node) watchQuorum() {
 		if empty {
 			if time.Since(since) > lossWarning {
 				n.warnOnce("quorum", "this node has nothing of its farm's state and waits for one that has; start those, or, "+
-					"if they are lost for good, restore a backup", fmt.Errorf("%w since %v", ErrNoLeader, time.Since(since).Round(time.Second)))
+					"if they are lost for good, restore a backup",
+					fmt.Errorf("%w since %v", ErrNoLeader, time.Since(since).Round(time.Second)))
 			}
 			continue
 		}
@@ -45,7 +46,8 @@ func (n *Node) watchQuorum() {
 		}
 		if d := time.Since(since); d > lossWarning {
 			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes again, or, if too many "+
-				"are lost for good, run farmctl recover", fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.absent(in)))
+				"are lost for good, run farmctl recover",
+				fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.absent(in)))
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 // Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have one, and
 // with everything applied that was acknowledged before. For a vote that does not come, because the leader has a lower
-// MaxVoters, it waits twenty seconds. It stays ready from then on. A permanent refusal ends the wait
-// with Err's error, Close with ErrClosed.
+// MaxVoters, it waits twenty seconds. It stays ready from then on. A permanent refusal ends the wait with Err's error,
+// Close with ErrClosed.
 func (n *Node) Ready(ctx context.Context) error {
 	for {
 		changed := n.changed.next()

@@ -105,7 +105,8 @@ func (s *survey) verdict() error {
 	}
 	voters := s.best().voters
 	if may := s.mayRun(voters); len(may) > len(voters)/2 {
-		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", errHasQuorum, len(voters), strings.Join(may, ", "))
+		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", errHasQuorum, len(voters),
+			strings.Join(may, ", "))
 	}
 	for _, id := range s.left() {
 		if s.reports[id] == nil {

@@ -20,8 +20,8 @@ type transport struct {
 }
 
 func newTransport(l *streamLayer, log hclog.Logger) *transport {
-	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: l, Logger: log, MaxPool: 3, MaxRPCsInFlight: 2,
-		Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: l, Logger: log, MaxPool: 3,
+		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
 	return &transport{NetworkTransport: inner, layer: l, consumer: make(chan raft.RPC), done: make(chan struct{})}
 }
 

@@ -59,7 +59,8 @@ func Open(cfg Config) (*Farm, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("farm: %w", err)
 	}
-	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), asked: make(chan struct{}), leaving: make(chan struct{}), left: make(chan struct{})}
+	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), asked: make(chan struct{}),
+		leaving: make(chan struct{}), left: make(chan struct{})}
 	f.done, f.cancel = context.WithCancelCause(context.Background())
 	if err := f.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("farm: %w", err), f.Close())

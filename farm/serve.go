@@ -14,8 +14,8 @@ import (
 )
 
 // Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is called, or an
-// operator asks this node to leave the farm (farmctl leave). Then it drains and returns nil; see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs
-// longer is cut off and logged.
+// operator asks this node to leave the farm (farmctl leave). Then it drains and returns nil; see Drain for what that means.
+// Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs longer is cut off and logged.
 //
 // It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called. It can
 // be called once.

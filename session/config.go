@@ -23,8 +23,8 @@ type Config struct {
 	Cookie Cookie
 	Header string // header that carries tokens for clients without cookies, such as "Session-Token"; "" = cookies only
 
-	// Keys signs tokens, with its key for KeyPurpose. It is required unless the store is NewMemory's: nil then means a random key, which ends with the
-	// process.
+	// Keys signs tokens, with its key for KeyPurpose. It is required unless the store is NewMemory's: nil then means a
+	// random key, which ends with the process.
 	Keys Keys
 
 	// OnError answers a request whose session could not be read, or whose changes could not be committed, in place of what

@@ -66,8 +66,9 @@ func (m *Manager) do(ctx context.Context, cmd Command) (Answer, error) {
 // tickEvery is how old the last Tick gets before some node proposes another.
 const tickEvery = 10 * time.Second
 
-// watchTicks has sessions collected that have ended by time, and tombstones that have served theirs. Every node watches; the first to find the last Tick too old
-// proposes the next one, and a random delay makes that nearly always one node. It also notes the index in passing.
+// watchTicks has sessions collected that have ended by time, and tombstones that have served theirs. Every node watches; the
+// first to find the last Tick too old proposes the next one, and a random delay makes that nearly always one node. It also
+// notes the index in passing.
 func (m *Manager) watchTicks(ctx context.Context) {
 	var last, seen time.Time // the last Tick, by the store's time, and when this node first saw it, by its own
 	patience := tickPatience()

@@ -154,7 +154,8 @@ func (c *Client) Survey(ctx context.Context) (s Survey, err error) {
 // vote: they are given up, and what they alone held is lost. cluster is the cluster ID of the Survey that this was decided
 // on. ErrRefused says that there is a quorum, or that somebody is silent and not in lost.
 func (c *Client) Recover(ctx context.Context, cluster string, lost []string) (r Recovered, err error) {
-	return r, c.askFor(ctx, max(c.cfg.Timeout, patienceRecover), adminwire.Request{Verb: adminwire.VerbRecover, Cluster: cluster, Lost: lost}, &r)
+	req := adminwire.Request{Verb: adminwire.VerbRecover, Cluster: cluster, Lost: lost}
+	return r, c.askFor(ctx, max(c.cfg.Timeout, patienceRecover), req, &r)
 }
 
 // Restore replaces the state of the farm by the backup that src holds. cluster is the cluster ID of the farm as it was
@@ -282,7 +283,8 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	case errors.Is(err, trust.ErrNotAdmin):
 		return nil, fmt.Errorf("%w: the node at %s does not take operators; its version may be older", ErrUnsupported, addr)
 	case strings.Contains(err.Error(), "remote error: tls: no application protocol"):
-		return nil, fmt.Errorf("%w: the node at %s does not take operators: it stops just now, or its version is older", ErrUnsupported, addr)
+		return nil, fmt.Errorf("%w: the node at %s does not take operators: it stops just now, or its version is older",
+			ErrUnsupported, addr)
 	case strings.Contains(err.Error(), "remote error: tls"): // else it just went away
 		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
 	}

@@ -167,15 +167,16 @@ func printBackup(w io.Writer, name string, h backup.Header, n int64) error {
   holds       %s
   up to       entry %d, %s by the log's time
   state       %s in %s, protocol level %d
-`, printable(name), printable(h.Farm), dash(h.ClusterID), h.Members, h.Taken.UTC().Format(time.RFC3339), dash(h.Node), dash(h.Version),
-		current, h.Index, h.LogTime.UTC().Format(time.RFC3339), size(n), dash(strings.Join(h.Machines, ", ")), h.Level)
+`, printable(name), printable(h.Farm), dash(h.ClusterID), h.Members, h.Taken.UTC().Format(time.RFC3339), dash(h.Node),
+		dash(h.Version), current, h.Index, h.LogTime.UTC().Format(time.RFC3339), size(n), dash(strings.Join(h.Machines, ", ")), h.Level)
 	return err
 }
 
 // warnOld warns if a backup may lack something acknowledged.
 func (c *call) warnOld(h backup.Header) {
 	if !h.Current {
-		fmt.Fprintf(c.err, "farmctl: warning: the farm has no quorum; this is what %s has, and it may lack the last writes\n", dash(h.Node))
+		fmt.Fprintf(c.err, "farmctl: warning: the farm has no quorum; this is what %s has, and it may lack the last writes\n",
+			dash(h.Node))
 	}
 }
 

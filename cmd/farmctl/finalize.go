@@ -40,14 +40,15 @@ func (c *call) finalize(ctx context.Context, yes bool) error {
 		return err
 	}
 	if f.CommonLevel > f.Level {
-		fmt.Fprintf(c.err, "Farm %s goes from protocol level %d to %d. After that no node can go back to a version that does not speak it.\n",
-			printable(f.Name), f.Level, f.CommonLevel)
+		fmt.Fprintf(c.err, "Farm %s goes from protocol level %d to %d. After that no node can go back to a version that does not "+
+			"speak it.\n", printable(f.Name), f.Level, f.CommonLevel)
 		for _, who := range f.HeldBack {
 			fmt.Fprintf(c.err, "No further, because of %s.\n", printable(who))
 		}
 		for _, m := range f.Members {
 			if m.Vote != "" && m.Status != admin.Alive {
-				fmt.Fprintf(c.err, "%s is %s: if it came back with an older version than it had, it would be turned away.\n", nameOf(m), m.Status)
+				fmt.Fprintf(c.err, "%s is %s: if it came back with an older version than it had, it would be turned away.\n",
+					nameOf(m), m.Status)
 			}
 		}
 		if err := c.confirm(ctx, yes, f.Name); err != nil {
@@ -66,12 +67,14 @@ func (c *call) sayFinalized(before admin.Farm, done admin.Finalized) (err error)
 	case c.json:
 		return c.printJSON(finalized{before.Level, done.Level})
 	case done.Level == before.Level:
-		_, err = fmt.Fprintf(c.out, "The farm works at protocol level %d, and no member speaks a higher one. Nothing has changed.\n", done.Level)
+		_, err = fmt.Fprintf(c.out, "The farm works at protocol level %d, and no member speaks a higher one. Nothing has changed.\n",
+			done.Level)
 	default:
 		_, err = fmt.Fprintf(c.out, "The farm works at protocol level %d from now on.\n", done.Level)
 	}
 	if len(before.HeldBack) > 0 && done.Level > before.Level {
-		_, err = fmt.Fprintf(c.out, "Some members speak a higher one; held back by %s.\n", printable(strings.Join(before.HeldBack, "; ")))
+		_, err = fmt.Fprintf(c.out, "Some members speak a higher one; held back by %s.\n",
+			printable(strings.Join(before.HeldBack, "; ")))
 	}
 	return err
 }

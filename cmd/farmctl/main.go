@@ -18,8 +18,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills
-	os.Exit(run(ctx, console{in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		asks: isTerminal(os.Stdin) && isTerminal(os.Stderr), shows: isTerminal(os.Stdout), chats: isTerminal(os.Stderr)}, os.Args[1:]))
+	con := console{in: os.Stdin, out: os.Stdout, err: os.Stderr, asks: isTerminal(os.Stdin) && isTerminal(os.Stderr),
+		shows: isTerminal(os.Stdout), chats: isTerminal(os.Stderr)}
+	os.Exit(run(ctx, con, os.Args[1:]))
 }
 
 func isTerminal(f *os.File) bool {
@@ -122,7 +123,8 @@ func (c *call) parse(args []string) error {
 func (c *call) defineFarm() {
 	c.farm = os.Getenv("FARM_FARM")
 	c.nodes = environ.Fields(os.Getenv("FARM_JOIN"))
-	c.flags.Var(&environ.List{Items: &c.nodes}, "node", "peer `address` of a member, host:port; by commas or repeated for more [FARM_JOIN]")
+	c.flags.Var(&environ.List{Items: &c.nodes}, "node",
+		"peer `address` of a member, host:port; by commas or repeated for more [FARM_JOIN]")
 	c.flags.StringVar(&c.farm, "farm", c.farm, "`name` of the farm; default webfarm [FARM_FARM]")
 	c.flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how `long` to wait for an answer")
 	c.flags.BoolVar(&c.json, "json", false, "print JSON, for scripts")

@@ -31,7 +31,8 @@ that do not answer, or nothing happens.`,
 			var o recoverOptions
 			c.flags.BoolVar(&o.look, "look", false, "show what is left, and do nothing")
 			c.flags.BoolVar(&o.yes, "yes", false, "do not ask; needs -lost")
-			c.flags.Var(&environ.List{Items: &o.lost}, "lost", "`names` or NodeIDs of members that are gone for good; by commas or repeated")
+			c.flags.Var(&environ.List{Items: &o.lost}, "lost",
+				"`names` or NodeIDs of members that are gone for good; by commas or repeated")
 			c.flags.DurationVar(&o.wait, "wait", time.Minute, "how `long` to wait until the members have joined")
 			return func(ctx context.Context) error { return c.recover(ctx, o) }
 		},
@@ -99,7 +100,8 @@ func givenUp(s admin.Survey, o recoverOptions) (lost []string, err error) {
 			continue
 		}
 		if len(o.lost) > 0 && !named[v.ID] && v.Vote == admin.Voter && !v.Gone {
-			return nil, fmt.Errorf("%w: %s does not answer either; name it by -lost if it is gone for good", admin.ErrRefused, survivorName(v))
+			return nil, fmt.Errorf("%w: %s does not answer either; name it by -lost if it is gone for good", admin.ErrRefused,
+				survivorName(v))
 		}
 		if len(o.lost) == 0 || named[v.ID] {
 			lost = append(lost, v.ID)
@@ -144,7 +146,8 @@ func printSurvey(w io.Writer, s admin.Survey) error {
 		}
 		rows = append(rows, []string{dash(v.Name), v.ID, dash(v.Addr), vote(v.Vote), answers, last, heard})
 	}
-	if err := table(w, []string{"NAME", "NODE", "ADDRESS", "ROLE", "ANSWERS", "HOLDS UP TO", "APPLIED, WHEN LAST HEARD"}, rows); err != nil {
+	head := []string{"NAME", "NODE", "ADDRESS", "ROLE", "ANSWERS", "HOLDS UP TO", "APPLIED, WHEN LAST HEARD"}
+	if err := table(w, head, rows); err != nil {
 		return err
 	}
 	for _, line := range prospects(s) {
@@ -170,7 +173,8 @@ func prospects(s admin.Survey) (out []string) {
 		}
 	}
 	if s.Durable {
-		out = append(out, "The nodes have data directories: starting the missing ones again loses nothing. Recover only what is lost for good.")
+		out = append(out, "The nodes have data directories: starting the missing ones again loses nothing. Recover only "+
+			"what is lost for good.")
 	}
 	return out
 }
@@ -180,11 +184,11 @@ func loss(v, best admin.Survivor) string {
 	name := survivorName(v)
 	switch {
 	case v.Applied > best.Last:
-		return fmt.Sprintf("%s does not answer. It had applied entry %d when last heard, and %s holds up to %d: at least %d entries would be lost.",
-			name, v.Applied, survivorName(best), best.Last, v.Applied-best.Last)
+		return fmt.Sprintf("%s does not answer. It had applied entry %d when last heard, and %s holds up to %d: at least %d entries "+
+			"would be lost.", name, v.Applied, survivorName(best), best.Last, v.Applied-best.Last)
 	case v.Vote == admin.Voter:
-		return fmt.Sprintf("%s does not answer. It had applied entry %d when last heard, which %s holds; what was acknowledged with its help "+
-			"after that, and reached none of those who answer, would be lost.", name, v.Applied, survivorName(best))
+		return fmt.Sprintf("%s does not answer. It had applied entry %d when last heard, which %s holds; what was acknowledged with its "+
+			"help after that, and reached none of those who answer, would be lost.", name, v.Applied, survivorName(best))
 	}
 	return fmt.Sprintf("%s does not answer. It has no vote: nothing would be lost with it.", name)
 }
@@ -222,7 +226,8 @@ func (c *call) sayRecovered(s admin.Survey, f admin.Farm) error {
 	if c.json {
 		return c.printJSON(recovered{s, f})
 	}
-	if _, err := fmt.Fprintf(c.out, "Farm %s goes on. Start new nodes in the place of those that were lost.\n\n", printable(s.Farm)); err != nil {
+	_, err := fmt.Fprintf(c.out, "Farm %s goes on. Start new nodes in the place of those that were lost.\n\n", printable(s.Farm))
+	if err != nil {
 		return err
 	}
 	return printFarm(c.out, f)

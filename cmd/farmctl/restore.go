@@ -51,7 +51,8 @@ func (c *call) restore(ctx context.Context, name string, yes, foreign bool, wait
 		return err
 	}
 	if f.ClusterID == "" {
-		return fmt.Errorf("%w: the node that answers does not belong to a farm yet: start the others that it expects", admin.ErrRefused)
+		return fmt.Errorf("%w: the node that answers does not belong to a farm yet: start the others that it expects",
+			admin.ErrRefused)
 	}
 	if err := c.mayReplace(ctx, name, h, n, f, yes, foreign); err != nil {
 		return err
@@ -122,7 +123,8 @@ func (c *call) mayReplace(ctx context.Context, name string, h backup.Header, n i
 
 // await waits until the farm is the one called cluster and those of members that are alive are in it, and returns what it
 // last saw. Those who are not there yet will come.
-func (c *call) await(ctx context.Context, client *admin.Client, cluster string, members []admin.Member, wait time.Duration) (f admin.Farm) {
+func (c *call) await(ctx context.Context, client *admin.Client, cluster string, members []admin.Member,
+	wait time.Duration) (f admin.Farm) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	tick := time.NewTicker(askEvery)

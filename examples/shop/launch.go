@@ -57,7 +57,8 @@ func launch(ctx context.Context, n int, dir string) (err error) {
 	// On Linux the nodes are killed with the thread that started them, so it must live as long as the launcher.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	l := &launcher{out: os.Stdout, dir: dir, exits: make(chan *child, maxNodes), events: make(chan string), lines: make(chan string)}
+	l := &launcher{out: os.Stdout, dir: dir, exits: make(chan *child, maxNodes), events: make(chan string),
+		lines: make(chan string)}
 	if err := l.prepare(n); err != nil {
 		return err
 	}
@@ -97,7 +98,8 @@ func (l *launcher) prepare(n int) error {
 		l.nodes = append(l.nodes, c)
 	}
 	if _, err := os.Stat(filepath.Join(l.dir, "n"+strconv.Itoa(n+1))); err == nil {
-		return fmt.Errorf("%s has the data of more than %d nodes, and a farm needs most of its nodes: start as many as before", l.dir, n)
+		return fmt.Errorf("%s has the data of more than %d nodes, and a farm needs most of its nodes: start as many as before",
+			l.dir, n)
 	}
 	var peers []string
 	for _, c := range l.nodes {

@@ -135,7 +135,8 @@ func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.Is(err, errNoPeer) && !g.able.Load():
 		servePage(w, r, http.StatusServiceUnavailable, "This site is starting. Please try again in a moment.", 2)
 	case errors.Is(err, errNoPeer):
-		servePage(w, r, http.StatusServiceUnavailable, "No server of this site can take the request. Please try again in a moment.", 2)
+		servePage(w, r, http.StatusServiceUnavailable,
+			"No server of this site can take the request. Please try again in a moment.", 2)
 	case errors.Is(err, errBody):
 		servePage(w, r, http.StatusBadRequest, "The request's body cannot be read, or did not come in time.", 0)
 	case r.Context().Err() != nil: // most often the client is gone, and nobody reads this

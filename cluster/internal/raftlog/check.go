@@ -47,8 +47,8 @@ func Check(log Store, snaps raft.SnapshotStore, dir string) (damaged []string, e
 	}
 	lost := first > newest+1 || first == 0 && !found && len(damaged) > 0
 	if lost {
-		return damaged, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot that can be read ends with entry %d",
-			ErrGap, dir, damaged, first, newest)
+		return damaged, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot that can be read "+
+			"ends with entry %d", ErrGap, dir, damaged, first, newest)
 	}
 	return damaged, nil
 }

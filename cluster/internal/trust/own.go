@@ -100,7 +100,8 @@ func validOwnID(s string) bool {
 
 // certificate returns what the node shows in a role: from the callback meant for it, from Certificates, or from the
 // callback of the other role, so that one callback is enough to have a certificate renewed.
-func (o *own) certificate(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo, r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+func (o *own) certificate(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo,
+	r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if h == nil {
 		h = &tls.ClientHelloInfo{SupportedVersions: []uint16{tls.VersionTLS13}}
 	}
@@ -112,12 +113,16 @@ func (o *own) certificate(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHe
 	var cert *tls.Certificate
 	var err error
 	switch server := usage == x509.ExtKeyUsageServerAuth; {
-	case server && c.GetCertificate != nil, !server && c.GetClientCertificate == nil && len(c.Certificates) == 0 && c.GetCertificate != nil:
+	case server && c.GetCertificate != nil:
 		cert, err = asServer()
-	case !server && c.GetClientCertificate != nil, server && len(c.Certificates) == 0 && c.GetClientCertificate != nil:
+	case !server && c.GetClientCertificate != nil:
 		cert, err = asClient()
 	case len(c.Certificates) > 0:
 		cert = &c.Certificates[0]
+	case c.GetCertificate != nil:
+		cert, err = asServer()
+	case c.GetClientCertificate != nil:
+		cert, err = asClient()
 	}
 	switch {
 	case err != nil:
@@ -129,7 +134,8 @@ func (o *own) certificate(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHe
 }
 
 // show is certificate for a handshake: one that was renewed under another name would make this node somebody else.
-func (o *own) show(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo, r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+func (o *own) show(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo,
+	r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	cert, err := o.certificate(c, usage, h, r)
 	if err != nil {
 		return nil, err
@@ -262,7 +268,8 @@ func (o *own) chains(base *tls.Config, certs []*x509.Certificate, usage x509.Ext
 	if base.Time != nil {
 		now = base.Time()
 	}
-	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{usage}}
 	for _, c := range certs[1:] {
 		opts.Intermediates.AddCert(c)
 	}

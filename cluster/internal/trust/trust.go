@@ -1,9 +1,10 @@
 // Package trust turns the secrets of a farm into its keys and certificates.
 //
 // Everything comes from the secrets by HKDF-SHA256 (RFC 5869): the keys of the gossip packets and the seeds of two Ed25519
-// certificate authorities, one of the nodes, and one of those who operate the farm (see Admin). Nobody has to run or to store an authority: whoever knows a secret can compute it. A node makes
-// a fresh key at each start and signs a certificate for it that names the farm and the node. So a certificate says "its
-// holder knows the farm's secret, and says it is this node"; members are not protected from each other.
+// certificate authorities, one of the nodes, and one of those who operate the farm (see Admin). Nobody has to run or to
+// store an authority: whoever knows a secret can compute it. A node makes a fresh key at each start and signs a certificate
+// for it that names the farm and the node. So a certificate says "its holder knows the farm's secret, and says it is this
+// node"; members are not protected from each other.
 //
 // The farm's name is the salt of the derivation: two farms that share a secret by mistake are still strangers. The info
 // strings name the purpose, so keys for other purposes can be derived from the same secrets later.
@@ -136,8 +137,8 @@ func derive(farm, secret string) (gossip []byte, ca authority, err error) {
 	return gossip, ca, err
 }
 
-// newAuthority makes the own certificate of the authority of peers or admins. Ed25519 signatures are deterministic and so is everything else in
-// it: all nodes make the same bytes.
+// newAuthority makes the own certificate of the authority of peers or admins. Ed25519 signatures are deterministic and so
+// is everything else in it: all nodes make the same bytes.
 func newAuthority(farm, of string, key ed25519.PrivateKey) (authority, error) {
 	public := key.Public().(ed25519.PublicKey)
 	sum := sha256.Sum256(public)

@@ -113,9 +113,8 @@ func decodeScalar[T any](b []byte, v *T) (known, ok bool) {
 			*p = string(s)
 		}
 	case *[]byte:
-		if *p, ok = readBytes(b); ok && *p != nil {
-			*p = append([]byte{}, *p...)
-		}
+		*p, ok = readBytes(b)
+		*p = bytes.Clone(*p)
 	case *bool:
 		*p, ok = b[0] == 0xc3, b[0] == 0xc2 || b[0] == 0xc3
 	case *int:

@@ -63,7 +63,7 @@ func (w typeWalk) visit(t reflect.Type, path string, addressable bool) error {
 
 func (w typeWalk) fields(t reflect.Type, path string, addressable bool) error {
 	stored := 0
-	for f := range fieldsOf(t) {
+	for f := range t.Fields() {
 		if !f.IsExported() && !f.Anonymous || f.Tag.Get("msgpack") == "-" {
 			continue
 		}
@@ -98,23 +98,13 @@ func circular(t, from reflect.Type, seen map[reflect.Type]bool) bool {
 	case reflect.Pointer, reflect.Array:
 		return circular(t, from.Elem(), seen)
 	case reflect.Struct:
-		for f := range fieldsOf(from) {
+		for f := range from.Fields() {
 			if (f.IsExported() || f.Anonymous) && circular(t, f.Type, seen) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-func fieldsOf(t reflect.Type) func(func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
-				return
-			}
-		}
-	}
 }
 
 func checkMapKey(t reflect.Type, path string) error {
@@ -160,7 +150,7 @@ func hasOwnFormat(t reflect.Type, path string, addressable bool) (bool, error) {
 }
 
 func embeds(t, method reflect.Type) bool {
-	for f := range fieldsOf(t) {
+	for f := range t.Fields() {
 		if f.Anonymous && (f.Type.Implements(method) || reflect.PointerTo(f.Type).Implements(method)) {
 			return true
 		}

@@ -32,14 +32,11 @@ func (g *Gate) linger(ctx context.Context) {
 		if wait <= 0 {
 			return
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		case <-g.done.Done():
-			timer.Stop()
 			return
 		}
 	}

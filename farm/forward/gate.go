@@ -2,7 +2,7 @@ package forward
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/http/httputil"
 	"sync"
@@ -83,13 +83,13 @@ func (g *Gate) Admit() {
 func (g *Gate) Ready() error {
 	switch s := stage(g.stage.Load()); {
 	case s != open:
-		return fmt.Errorf("%v", s)
+		return errors.New(s.String())
 	case g.cfg.Role == cluster.Staging:
-		return fmt.Errorf("staging")
+		return errors.New("staging")
 	case g.local.Load() == nil:
-		return fmt.Errorf("no application yet")
+		return errors.New("no application yet")
 	case g.cfg.Role == cluster.Front && !g.hop.anyPeer():
-		return fmt.Errorf("no peer to forward to")
+		return errors.New("no peer to forward to")
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func (h *hop) update(st cluster.State) {
 	var eligible []*peer
 	present := make(map[string]bool)
 	for _, m := range st.Members {
-		if m.ID == h.cfg.ID || m.Status != "alive" {
+		if m.ID == h.cfg.ID || m.Status != cluster.Alive {
 			continue
 		}
 		present[m.ID] = true
@@ -170,7 +170,7 @@ func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		if x.brokeOff(req.Context()) {
 			return nil, fmt.Errorf("%w: %w", errBody, err)
 		}
-		if ctxErr := req.Context().Err(); ctxErr != nil {
+		if req.Context().Err() != nil {
 			return nil, context.Cause(req.Context())
 		}
 		if started || !x.rewind() {

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
 )
 
 // peerServer is the http.Server of the peer port. It never closes an idle connection by itself: only the side that
@@ -48,7 +50,7 @@ func (g *Gate) refusal(f *facts) string {
 		return "loop"
 	case s != open:
 		return s.String()
-	case g.cfg.Role != "" || g.local.Load() == nil:
+	case g.cfg.Role != cluster.Ordinary || g.local.Load() == nil:
 		return "no application"
 	}
 	return ""

@@ -47,7 +47,7 @@ const (
 	VerbLeave    = "leave"    // Node leaves for good -> nothing
 	VerbRemove   = "remove"   // Node, which is dead, is taken out of the configuration -> nothing
 	VerbFinalize = "finalize" // -> admin.Finalized
-	VerbBackup   = "backup"   // -> stream, admin.Backup
+	VerbBackup   = "backup"   // -> stream, nothing
 	VerbRestore  = "restore"  // -> nothing, if it may begin; stream -> admin.Restored
 	VerbSurvey   = "survey"   // -> admin.Survey
 	VerbRecover  = "recover"  // Lost are gone, for good -> admin.Recovered

@@ -1,9 +1,6 @@
 package trust
 
 import (
-	"crypto/ed25519"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -33,11 +30,7 @@ type admins struct {
 }
 
 func (a *admins) add(farm, secret string) error {
-	seed, err := hkdf.Key(sha256.New, []byte(secret), []byte("webfarm/1 farm "+farm), infoAdminCA, ed25519.SeedSize)
-	if err != nil {
-		return err
-	}
-	ca, err := newAuthority(farm, "admins", ed25519.NewKeyFromSeed(seed))
+	ca, err := newAuthority("admins", infoAdminCA, farm, secret)
 	if err != nil {
 		return err
 	}
@@ -84,7 +77,7 @@ func (t *Trust) admin(kind, who string, usage x509.ExtKeyUsage) (*Admin, error) 
 // Config returns the configuration of a connection of the ALPN protocol proto, for a server or a client as the Admin was
 // made.
 func (a *Admin) Config(proto string) *tls.Config {
-	cfg := &tls.Config{
+	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{a.cert},
 		NextProtos:             []string{proto},
@@ -92,13 +85,12 @@ func (a *Admin) Config(proto string) *tls.Config {
 		ClientAuth:             tls.RequireAnyClientCert, // VerifyConnection verifies it, and a client the server's
 		InsecureSkipVerify:     true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			if cs.NegotiatedProtocol != proto {
-				return fmt.Errorf("no protocol in common; offered here: %s", proto)
+			if err := speaks(cs, proto); err != nil {
+				return err
 			}
 			return a.verify(cs)
 		},
 	}
-	return cfg
 }
 
 // verify checks that the other end is what this one is not: an operator for a node, and a node for an operator.

@@ -108,12 +108,20 @@ func (id *Identity) config(protos []string, wantNode string, usage x509.ExtKeyUs
 		NextProtos:             protos,
 		SessionTicketsDisabled: true, // every connection shows its certificate
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			if !slices.Contains(protos, cs.NegotiatedProtocol) {
-				return fmt.Errorf("no protocol in common; offered here: %s", strings.Join(protos, ", "))
+			if err := speaks(cs, protos...); err != nil {
+				return err
 			}
 			return id.trust.verify(cs, wantNode, usage)
 		},
 	}
+}
+
+// speaks returns an error if the two ends have not agreed on one of the protocols.
+func speaks(cs tls.ConnectionState, protos ...string) error {
+	if !slices.Contains(protos, cs.NegotiatedProtocol) {
+		return fmt.Errorf("no protocol in common; offered here: %s", strings.Join(protos, ", "))
+	}
+	return nil
 }
 
 // verify checks the certificate at the other end: the authority first, for without it the names say nothing. They still

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -206,8 +205,8 @@ func (o *own) config(base *tls.Config, protos []string, wantNode string, usage x
 		NextProtos:             protos,
 		SessionTicketsDisabled: true, // every connection shows its certificate
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			if !slices.Contains(protos, cs.NegotiatedProtocol) {
-				return fmt.Errorf("no protocol in common; offered here: %s", strings.Join(protos, ", "))
+			if err := speaks(cs, protos...); err != nil {
+				return err
 			}
 			return o.verify(base, cs, wantNode, usage)
 		},

@@ -124,22 +124,26 @@ func cleanSecrets(secrets []string) ([]string, error) {
 }
 
 func derive(farm, secret string) (gossip []byte, ca authority, err error) {
-	salt := "webfarm/1 farm " + farm
-	gossip, err = hkdf.Key(sha256.New, []byte(secret), []byte(salt), infoGossip, 32)
-	if err != nil {
+	if gossip, err = keyFor(infoGossip, farm, secret, 32); err != nil {
 		return nil, authority{}, err
 	}
-	seed, err := hkdf.Key(sha256.New, []byte(secret), []byte(salt), infoPeerCA, ed25519.SeedSize)
-	if err != nil {
-		return nil, authority{}, err
-	}
-	ca, err = newAuthority(farm, "peers", ed25519.NewKeyFromSeed(seed))
+	ca, err = newAuthority("peers", infoPeerCA, farm, secret)
 	return gossip, ca, err
 }
 
-// newAuthority makes the own certificate of the authority of peers or admins. Ed25519 signatures are deterministic and so
+// keyFor derives the key of that size for the purpose that info names.
+func keyFor(info, farm, secret string, size int) ([]byte, error) {
+	return hkdf.Key(sha256.New, []byte(secret), []byte("webfarm/1 farm "+farm), info, size)
+}
+
+// newAuthority makes the authority of peers or admins, with its own certificate. Ed25519 signatures are deterministic and so
 // is everything else in it: all nodes make the same bytes.
-func newAuthority(farm, of string, key ed25519.PrivateKey) (authority, error) {
+func newAuthority(of, info, farm, secret string) (authority, error) {
+	seed, err := keyFor(info, farm, secret, ed25519.SeedSize)
+	if err != nil {
+		return authority{}, err
+	}
+	key := ed25519.NewKeyFromSeed(seed)
 	public := key.Public().(ed25519.PublicKey)
 	sum := sha256.Sum256(public)
 	id := sum[:20]

@@ -13,7 +13,7 @@ import (
 const (
 	transferPatience = 2 * time.Second
 	removePatience   = 5 * time.Second
-	noticePatience   = 500 * time.Millisecond // for the others to hear that this node stops; there may be none
+	noticePatience   = 500 * time.Millisecond // for the others to hear news of this node, or that it stops; there may be none
 )
 
 // Close stops the node: "back soon". It hands over leadership first. A durable node stays in the configuration; a memory
@@ -205,7 +205,7 @@ func (n *Node) giveNotice(in *instance) {
 	told := make(chan struct{})
 	select {
 	case n.notices <- told: // not from here: two updates at once replace each other, and neither waits to be sent
-	case <-time.After(noticePatience):
+	case <-time.After(2 * noticePatience): // longer than what spread may be at: the news that this node is leaving
 		return
 	}
 	<-told

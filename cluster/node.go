@@ -363,7 +363,7 @@ func (n *Node) spread() {
 		select {
 		case <-n.metaNews:
 			n.endFounding()
-			n.gossip().list.UpdateNode(time.Second) // an error says that it took longer to spread; it still does
+			n.gossip().list.UpdateNode(noticePatience) // an error says that it took longer to spread; it still does
 		case told := <-n.notices:
 			n.gossip().list.UpdateNode(noticePatience)
 			close(told)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,16 +17,15 @@ import (
 )
 
 const (
-	maxNodes  = 9
-	formTime  = 60 * time.Second // for all nodes to become ready
-	firstHTTP = 8081             // ports that are used if they are free
-	firstPeer = 7951
+	maxNodes = blockSize - 1
+	formTime = 60 * time.Second // for all nodes to become ready
 )
 
 // launcher starts the nodes as processes of their own and looks after them.
 type launcher struct {
 	out    io.Writer
 	dir    string
+	ports  ports
 	nodes  []*child
 	exits  chan *child
 	events chan string
@@ -43,22 +41,24 @@ func launch(ctx context.Context, n int, dir string) (err error) {
 		return fmt.Errorf("-nodes %d: 1 to %d can be started", n, maxNodes)
 	}
 	if dir == "" {
-		temp, err := os.MkdirTemp("", "shop-")
-		if err != nil {
+		if dir, err = os.MkdirTemp("", "shop-"); err != nil {
 			return err
 		}
 		defer func() {
 			if !errors.Is(err, errNotFormed) {
-				os.RemoveAll(temp)
+				os.RemoveAll(dir)
 			}
 		}()
-		dir = temp
 	}
 	// On Linux the nodes are killed with the thread that started them, so it must live as long as the launcher.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	l := &launcher{out: os.Stdout, dir: dir, exits: make(chan *child, maxNodes), events: make(chan string),
 		lines: make(chan string)}
+	if l.ports, err = claimPorts(n); err != nil {
+		return err
+	}
+	defer l.ports.release()
 	if err := l.prepare(n); err != nil {
 		return err
 	}
@@ -87,14 +87,8 @@ func (l *launcher) prepare(n int) error {
 		return err
 	}
 	for i := range n {
-		c := &child{program: program, name: "n" + strconv.Itoa(i+1)}
+		c := &child{program: program, name: "n" + strconv.Itoa(i+1), http: l.ports.http(i), peer: l.ports.peer(i)}
 		c.dir = filepath.Join(l.dir, c.name)
-		if c.http, err = freeAddr(firstHTTP + i); err != nil {
-			return err
-		}
-		if c.peer, err = freeAddr(firstPeer + i); err != nil {
-			return err
-		}
 		l.nodes = append(l.nodes, c)
 	}
 	if _, err := os.Stat(filepath.Join(l.dir, "n"+strconv.Itoa(n+1))); err == nil {
@@ -109,24 +103,6 @@ func (l *launcher) prepare(n int) error {
 		c.join = peers
 	}
 	return os.MkdirAll(l.dir, 0o755)
-}
-
-// freeAddr returns an address on loopback whose port is free for TCP and UDP: the preferred port if it is.
-func freeAddr(preferred int) (string, error) {
-	for _, port := range []int{preferred, 0, 0, 0, 0, 0} {
-		tcp, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		addr := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", addr)
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return addr, nil
-		}
-	}
-	return "", errors.New("no free port on loopback")
 }
 
 // form waits until every node serves.

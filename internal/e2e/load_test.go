@@ -17,6 +17,10 @@ const (
 	browsers    = 8
 	balanceTime = 100 * time.Millisecond // between two looks of the balancer
 	balanceWait = 800 * time.Millisecond // for the answer to one
+
+	// balanceAge is for how long a look counts. A node that stops closes its port, and the connections that its visitors keep, when it
+	// was draining for a second without a request: whoever was told longer ago that it is ready may meet it just then.
+	balanceAge = 700 * time.Millisecond
 )
 
 // load is a number of browsers at a farm, and the balancer that tells them which nodes are ready.
@@ -36,7 +40,7 @@ type load struct {
 func (f *farm) load() *load {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
-	l := &load{farm: f, seed: rand.Uint64(), ctx: ctx, cancel: cancel, balancer: &balancer{ready: make(map[*node]bool)}}
+	l := &load{farm: f, seed: rand.Uint64(), ctx: ctx, cancel: cancel, balancer: &balancer{ready: make(map[*node]time.Time)}}
 	l.tally.mark()
 	for i := range browsers {
 		l.browsers = append(l.browsers, newBrowser(l, i+1))
@@ -160,32 +164,52 @@ func pause(ctx context.Context, d time.Duration) {
 // balancer knows which nodes say that they are ready.
 type balancer struct {
 	mu    sync.Mutex
-	nodes []*node        // guarded by mu
-	ready map[*node]bool // guarded by mu
+	nodes []*node             // guarded by mu
+	ready map[*node]time.Time // when those were asked that said so last; guarded by mu
 }
 
 // follow asks a node whether it is ready, again and again, until ctx ends.
 func (b *balancer) follow(ctx context.Context, n *node) {
 	for ctx.Err() == nil {
+		asked := time.Now()
 		look, cancel := context.WithTimeout(ctx, balanceWait)
-		ok := n.ready(look) == nil
+		err := n.ready(look)
 		cancel()
 		b.mu.Lock()
-		b.ready[n] = ok
+		if b.ready[n] = asked; err != nil {
+			delete(b.ready, n)
+		}
 		b.mu.Unlock()
 		pause(ctx, balanceTime)
 	}
 }
 
-// pick returns a random node of those that are ready, or of all of them if none is; if possible not the one before.
+// pick returns a random node of those that are ready, or of all of them if none is; if possible not the one before. If it was too
+// long ago that they said so, as after a pause of this process, it waits for the next look, unless that takes too long as well.
 func (l *load) pick(r *rand.Rand, before *node) *node {
+	for end := time.Now().Add(balanceWait); ; pause(l.ctx, retryTime/5) {
+		n, fresh := l.pickNow(r, before)
+		if fresh || l.ctx.Err() != nil || time.Now().After(end) {
+			return n
+		}
+	}
+}
+
+func (l *load) pickNow(r *rand.Rand, before *node) (n *node, fresh bool) {
 	l.balancer.mu.Lock()
 	defer l.balancer.mu.Unlock()
-	var good []*node
+	var good, old []*node
 	for _, n := range l.balancer.nodes {
-		if l.balancer.ready[n] {
+		switch asked, ready := l.balancer.ready[n]; {
+		case ready && time.Since(asked) < balanceAge:
 			good = append(good, n)
+		case ready:
+			old = append(old, n)
 		}
+	}
+	fresh = len(good) > 0 || len(old) == 0
+	if len(good) == 0 {
+		good = old
 	}
 	if len(good) == 0 {
 		good = slices.Clone(l.balancer.nodes)
@@ -193,7 +217,7 @@ func (l *load) pick(r *rand.Rand, before *node) *node {
 	if others := slices.DeleteFunc(slices.Clone(good), func(n *node) bool { return n == before }); len(others) > 0 {
 		good = others
 	}
-	return good[r.IntN(len(good))]
+	return good[r.IntN(len(good))], fresh
 }
 
 // stats are what the browsers of a load have met.

@@ -46,7 +46,7 @@ func oldShop(t *testing.T) string {
 	if runtime.GOOS == "windows" {
 		bin += ".exe"
 	}
-	build := exec.Command("go", "build", "-o", bin, "./examples/shop")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "./examples/shop")
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the shop of %s: %v\n%s", rev, err, out)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // process is a running shop. It ends with the test at the latest.
@@ -92,6 +93,16 @@ func (p *process) running() bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// endsWith reports whether the process ends, in time, with this exit code.
+func (p *process) endsWith(code int) bool {
+	select {
+	case <-p.ended:
+		return p.cmd.ProcessState.ExitCode() == code
+	case <-time.After(patience):
+		return false
 	}
 }
 

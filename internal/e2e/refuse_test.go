@@ -104,9 +104,19 @@ func TestWrongFarmName(t *testing.T) {
 	env := append([]string{f.env[1]}, "FARM_FARM=another")
 	p := runAnother(t, "another", env, "-join", first.peer)
 	p.refused(t, "this node belongs to another farm", "give all nodes the same Farm", first.peer)
-	if v, err := first.look(); err != nil || len(v.Members) != 1 {
-		t.Errorf("the farm has %+v: %v", v, err)
-	}
+	first.alone()
+}
+
+// alone checks that the node sees nobody else.
+func (n *node) alone() {
+	n.farm.t.Helper()
+	n.farm.until("the farm is seen", func() error {
+		v, err := n.look()
+		if err == nil && len(v.Members) != 1 {
+			n.farm.t.Errorf("the farm has %+v", v)
+		}
+		return err
+	})
 }
 
 // A node with another secret may be right by and by, when the others are changed. So it goes on trying, says why at once,
@@ -129,11 +139,5 @@ func TestStrangerKeepsTrying(t *testing.T) {
 	if p.err != nil {
 		t.Errorf("it stopped with %v", p.err)
 	}
-	f.until("the farm is seen", func() error {
-		v, err := first.look()
-		if err == nil && len(v.Members) != 1 {
-			t.Errorf("the farm has %+v", v)
-		}
-		return err
-	})
+	first.alone()
 }

@@ -13,7 +13,7 @@ import (
 
 func ready(t *testing.T, nodes ...*Node) {
 	t.Helper()
-	ctx := within(t, 30*time.Second)
+	ctx := within(t, 2*time.Minute)
 	for _, n := range nodes {
 		if err := n.Ready(ctx); err != nil {
 			t.Fatalf("%s: %v; it sees %+v", n.cfg.Name, err, n.State())
@@ -24,7 +24,7 @@ func ready(t *testing.T, nodes ...*Node) {
 // eventually waits until a node's state meets a condition.
 func eventually(t *testing.T, n *Node, what string, ok func(State) bool) {
 	t.Helper()
-	for s := range n.Watch(within(t, 30*time.Second)) {
+	for s := range n.Watch(within(t, 2*time.Minute)) {
 		if ok(s) {
 			return
 		}
@@ -34,7 +34,7 @@ func eventually(t *testing.T, n *Node, what string, ok func(State) bool) {
 
 func propose(t *testing.T, n *Node, cmd string) string {
 	t.Helper()
-	_, v, err := n.Handle("kv").Propose(within(t, 20*time.Second), []byte(cmd))
+	_, v, err := n.Handle("kv").Propose(within(t, 2*time.Minute), []byte(cmd))
 	if err != nil {
 		t.Fatalf("%s: %q: %v", n.cfg.Name, cmd, err)
 	}

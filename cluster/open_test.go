@@ -36,7 +36,7 @@ func openTest(t *testing.T, c Config) *Node {
 // waitFor polls a condition that nothing announces.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, 2*time.Minute)
 	for !ok() {
 		if !sleep(ctx, 5*time.Millisecond) {
 			t.Fatalf("waited in vain for %s", what)
@@ -53,7 +53,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestDurableFarmComesBack(t *testing.T) {
 	t.Parallel()
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
-	ctx := within(t, time.Minute)
+	ctx := within(t, 3*time.Minute)
 	start := func() (nodes []*Node) {
 		for i, dir := range dirs {
 			c := Config{Name: fmt.Sprintf("n%d", i+1), Dir: dir}

@@ -250,7 +250,7 @@ func TestFarm_Forwards(t *testing.T) {
 func TestFarm_DrainHandsOver(t *testing.T) {
 	t.Parallel()
 	a := serve(t, farm.Config{Name: "a"}, nil).ready()
-	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: forward.Config{Linger: time.Minute}}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: forward.Config{Linger: time.Hour}}, nil).ready()
 	c := visitor(t)
 	eventually(t, func() bool { // b sees that a is ready
 		m, _ := b.Cluster().State().Member(a.Cluster().ID())

@@ -54,7 +54,7 @@ func ctlAs(t *testing.T, con console, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	con.out, con.err = &out, &errs
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	return result{run(ctx, con, args), out.String(), errs.String()}
 }

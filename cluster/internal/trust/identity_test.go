@@ -31,8 +31,8 @@ func handshake(t *testing.T, client, server *tls.Config) (cs, ss tls.ConnectionS
 func handshakeOver(t *testing.T, client, server *tls.Config, pair func(*testing.T) (net.Conn, net.Conn)) (cs, ss tls.ConnectionState, cerr, serr error) {
 	t.Helper()
 	a, b := pair(t)
-	a.SetDeadline(time.Now().Add(10 * time.Second))
-	b.SetDeadline(time.Now().Add(10 * time.Second))
+	a.SetDeadline(time.Now().Add(time.Minute))
+	b.SetDeadline(time.Now().Add(time.Minute))
 	c, s := tls.Client(a, client), tls.Server(b, server)
 	done := make(chan struct{})
 	go func() {

@@ -15,7 +15,7 @@ import (
 
 // The end of a follower's log is lost, as after a power failure with a disk that lies about what it has written.
 func TestTruncatedLog(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := newFarm(t, 3, true)
 	f.formTogether()
 	l := f.load()
@@ -53,7 +53,7 @@ func truncateLog(t *testing.T, n *node) {
 // A copy of a data directory is put back: the disk was restored from a backup. What the node had promised since then must
 // not be forgotten in its name.
 func TestRestoredDisk(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := newFarm(t, 3, true)
 	f.formTogether()
 	l := f.load()
@@ -100,7 +100,7 @@ func (n *node) discardDir(other string) {
 // A snapshot is damaged that the log does not make up for. The node says so and what to do, and that helps. It gets no vote
 // for some minutes, until the others give up the node that it was.
 func TestDamagedSnapshot(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := newFarm(t, 3, true)
 	all := f.nodes
 	f.nodes = all[:1]

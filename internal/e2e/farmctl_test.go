@@ -150,7 +150,7 @@ func (n *node) voters() (count int) {
 // The life of a farm in an operator's hands: who is there, a backup, one leaves; the backup makes a farm of another size and
 // name that knows the visitors; and a farm that has lost its quorum goes on.
 func TestFarmctl(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := formed(t, true)
 	n1, n2, n3 := f.nodes[0], f.nodes[1], f.nodes[2]
 	visitor := newShopper(t)

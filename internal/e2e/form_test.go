@@ -4,19 +4,27 @@ import "testing"
 
 // both runs a test in memory and with data directories.
 func both(t *testing.T, test func(t *testing.T, durable bool)) {
-	skipInShort(t)
-	if !raceEnabled { // races are the same ones in both
-		t.Run("memory", func(t *testing.T) { test(t, false) })
+	scenario(t)
+	run := func(name string, durable bool) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, durable)
+		})
 	}
-	t.Run("durable", func(t *testing.T) { test(t, true) })
+	if !raceEnabled { // races are the same ones in both
+		run("memory", false)
+	}
+	run("durable", true)
 }
 
-// skipInShort leaves one test for -short: TestKillLeader with data directories.
-func skipInShort(t *testing.T) {
+// scenario begins a test that has farms of its own and takes long. It runs beside others: mostly, they wait. With -short one is
+// left, TestKillLeader with data directories.
+func scenario(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes long")
 	}
+	t.Parallel()
 }
 
 func TestForm(t *testing.T) {

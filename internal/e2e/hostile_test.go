@@ -17,7 +17,7 @@ import (
 
 // Whoever does not know the secret can do nothing but open a connection: not even disturb. The farm is in use all the time.
 func TestHostilePeer(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := apart(t, 3, true)
 	f.formTogether()
 	l := f.load()

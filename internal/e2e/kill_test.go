@@ -56,7 +56,7 @@ func killBriefly(l *load, n *node) {
 
 // The founder, which knew nobody when it was started first, is lost with all its memory and started again.
 func TestKillFounder(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := formed(t, false)
 	l := f.load()
 	killAndRestart(l, f.nodes[0])

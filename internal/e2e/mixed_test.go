@@ -127,13 +127,14 @@ func (f *farm) followers() (out []*node) {
 // TestMixedVersions has the program of the previous commit and that of this tree work in one farm, each in every role, on
 // the way up and on the way down, with visitors who are promised the same as ever.
 func TestMixedVersions(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	if raceEnabled {
 		t.Skip("the program of the previous commit has no race detector in it; this test is one of what nodes say to each other")
 	}
 	old := oldShop(t)
 	for _, mode := range []string{"memory", "durable"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			f := newFarm(t, 3, mode == "durable")
 			f.all(old)
 			l := f.load()
@@ -154,6 +155,7 @@ func TestMixedVersions(t *testing.T) {
 		})
 	}
 	t.Run("standby", func(t *testing.T) {
+		t.Parallel()
 		f := newFarm(t, 4, false)
 		f.standby = true
 		f.nodes[3].bin = old

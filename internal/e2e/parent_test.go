@@ -15,7 +15,7 @@ var tableRow = regexp.MustCompile(`(?m)^(n\d)\s+http://\S+\s+\S+\s+(\d+)\s`)
 
 // The nodes of a shop end with the process that started them, even if that is killed.
 func TestKillParent(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := newFarm(t, 0, true)
 	p := runShop(t, "launcher", nil, "-dir", f.dir)
 	f.until("the shop opens", func() error {

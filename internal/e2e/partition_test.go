@@ -26,7 +26,7 @@ func TestPartitionLeader(t *testing.T) {
 
 // The leader's words reach the others, theirs do not reach it; then the other way round.
 func TestPartitionOneWay(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := apart(t, 3, true)
 	f.formTogether()
 	l := f.load()
@@ -39,7 +39,7 @@ func TestPartitionOneWay(t *testing.T) {
 
 // A fifth of all packets is lost on a slow network.
 func TestLossAndDelay(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := apart(t, 3, false)
 	f.formTogether()
 	l := f.load()

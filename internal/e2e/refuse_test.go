@@ -11,7 +11,7 @@ import (
 
 // A node that cannot be what it is told to be ends at once, with exit code 1 and a sentence that says what to do.
 func TestRefuseToStart(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f := newFarm(t, 1, true)
 	first := f.nodes[0]
 	first.start()
@@ -99,7 +99,7 @@ func (p *process) said(words ...string) error {
 
 // A node that looks for a farm of another name than what it finds will not find it there, and ends.
 func TestWrongFarmName(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f, first := alone(t)
 	env := append([]string{f.env[1]}, "FARM_FARM=another")
 	p := runAnother(t, "another", env, "-join", first.peer)
@@ -122,7 +122,7 @@ func (n *node) alone() {
 // A node with another secret may be right by and by, when the others are changed. So it goes on trying, says why at once,
 // and changes nothing for those it calls.
 func TestStrangerKeepsTrying(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	f, first := alone(t)
 	p := runAnother(t, "another secret", newFarm(t, 1, false).env, "-join", first.peer)
 	f.until("it says so", func() error {

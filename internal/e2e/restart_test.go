@@ -4,8 +4,9 @@ import "testing"
 
 // All nodes end, and come back at other addresses. Of those they are told, one is current.
 func TestMoveAll(t *testing.T) {
-	skipInShort(t)
+	scenario(t)
 	test := func(t *testing.T, end func(f *farm)) {
+		t.Parallel()
 		f := formed(t, true)
 		l := f.load()
 		l.strike(func() { end(f) })

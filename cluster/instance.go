@@ -67,7 +67,11 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
 		made: make(chan struct{}), quiet: newEnding(), end: newEnding(), snaps: log.snaps}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
-	store := raftlog.Store(strictStore{watchedStore{n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended)), in}, in})
+	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended))
+	if n.durable() {
+		store = watchedStore{store, in}
+	}
+	store = strictStore{store, in}
 	in.store = store
 	last, err := store.LastIndex()
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
 // A transfer of leadership that raft never ends leaves a leader that refuses every write.
@@ -45,6 +47,26 @@ func TestRestoreLoop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A write to memory takes long if the process stands still in the middle of it. That is no reason to forget everything.
+func TestMemoryIsNoDisk(t *testing.T) {
+	unformed(t, 1, false, func(l *lab) {
+		var disk hangSwitch
+		n := l.nodes[0]
+		n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return hangingStore{inner, &disk} }
+		n.start()
+		l.ready(n)
+		n.must("append x 1")
+		in := n.instance()
+		disk.hang()
+		time.AfterFunc(10*time.Second, disk.release)
+		n.must("append x 2")
+		time.Sleep(time.Minute)
+		if n.instance() != in || n.Err() != nil {
+			t.Errorf("it has begun anew (%v)", n.Err())
+		}
+	})
 }
 
 // A write returns at the moment at which its time is over: whoever notices that may come too late, and must not have the node

@@ -47,7 +47,7 @@ func (id Identity) validate() error {
 // Peers is where others were last seen: hints for the next start, nothing more.
 type Peers struct {
 	Servers map[string][]string // addresses by Raft server ID
-	Known   []string            // addresses of any other members
+	Known   []string            // addresses of any others; nobody saves any, but files have the field, and it must be read
 }
 
 // Peers reads the saved peers. If the file is missing they are empty; if it cannot be read they are empty too, and the

@@ -44,7 +44,7 @@ func (n *Node) askStatus(ctx context.Context, addr, node string) (status, error)
 		return status{}, err
 	}
 	defer c.Close()
-	if err := n.greet(c, ""); err != nil {
+	if err := n.greet(ctx, c, ""); err != nil {
 		return status{}, err
 	}
 	rc := newRPCConn(c)

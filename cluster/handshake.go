@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -80,10 +81,20 @@ func parseHello(b []byte) (hello, error) {
 	return h, nil
 }
 
-// greet opens a dialed connection: it says who is calling whom, and believes only the right answer.
-func (n *Node) greet(c net.Conn, dest string) error {
+// greet opens a dialed connection: it says who is calling whom, and believes only the right answer. It ends with ctx: the time to
+// dial includes it.
+func (n *Node) greet(ctx context.Context, c net.Conn, dest string) error {
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
-	defer c.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	err := n.exchangeHellos(c, dest)
+	if !stop() {
+		return errors.Join(ctx.Err(), err)
+	}
+	c.SetDeadline(time.Time{})
+	return err
+}
+
+func (n *Node) exchangeHellos(c net.Conn, dest string) error {
 	me := n.self()
 	if err := writeHello(c, me.hello(code(me.speaks), dest)); err != nil {
 		return err

@@ -105,7 +105,7 @@ func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
 		}
 		return nil, err
 	}
-	if err := p.node.greet(c, ""); err != nil {
+	if err := p.node.greet(ctx, c, ""); err != nil {
 		c.Close()
 		return nil, err
 	}

@@ -5,6 +5,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // TestCallersDoNotWaitForOthersDials: whoever calls a member that does not answer waits as long as its own context says,
@@ -29,5 +32,36 @@ func TestCallersDoNotWaitForOthersDials(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+// A member that takes connections, and then says nothing, costs a caller no more than its own time, and nobody more than a dial may
+// take.
+func TestGreetingEndsInTime(t *testing.T) {
+	inLab(t, 1, false, func(l *lab) {
+		n := l.nodes[0]
+		tr, err := trust.New("webfarm", n.conf.Secrets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := tr.Identity("silent")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := port.Open(l.net.Host("10.0.0.9"), "10.0.0.9:7946", id, testLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		p.Listener(protoRPC) // which nobody takes anything from
+		n.directory.mu.Lock()
+		n.directory.saved["silent"] = "10.0.0.9:7946"
+		n.directory.mu.Unlock()
+		for given, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: dialTimeout} {
+			begin := time.Now()
+			if _, _, err := n.peers.call(l.ctx(given), "silent", methodStatus, nil); err == nil || time.Since(begin) != want {
+				t.Errorf("given %v, it took %v: %v", given, time.Since(begin), err)
+			}
+		}
 	})
 }

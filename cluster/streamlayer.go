@@ -72,8 +72,7 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	if err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(l.ctx, func() { c.Close() })()
-	if err := l.node.greet(c, string(address)); err != nil {
+	if err := l.node.greet(ctx, c, string(address)); err != nil {
 		c.Close()
 		return nil, err
 	}

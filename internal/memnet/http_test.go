@@ -39,7 +39,7 @@ func TestHTTP(t *testing.T) {
 			TLSClientConfig:   &tls.Config{RootCAs: roots, ServerName: "server"},
 			ForceAttemptHTTP2: true,
 		}
-		client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+		client := &http.Client{Transport: transport, Timeout: time.Minute}
 		body := make([]byte, 1<<20)
 		for range 3 {
 			pr, pw := io.Pipe()

@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// barrier returns the index that a reader must have applied to be as new as anything acknowledged before the call.
+func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
+	if err := l.await(ctx); err != nil {
+		return 0, err
+	}
+	err = errNotLeader
+	l.enter(func() bool {
+		index, err = l.barr.join(ctx)
+		return true
+	})
+	return index, err
+}
+
+// confirm is one round: first the index, then the proof that no later term had begun when it was read.
+func (l *leadership) confirm() (uint64, error) {
+	index, _ := l.in.fsm.view()
+	if l.in.fsm.halted.Load() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
+		return 0, fmt.Errorf("%w: %w", errNotLeader, errStopped)
+	}
+	if err := l.askVoters(); err != nil {
+		return 0, err
+	}
+	return index, nil
+}
+
+// askVoters asks every voter whether its term is still this one, and returns nil when a majority said so, this node
+// included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call.
+// The answers bring the voters' clocks along.
+func (l *leadership) askVoters() error {
+	voters := l.in.voters()
+	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
+	defer cancel()
+	answers := make(chan error, len(voters))
+	for _, v := range voters {
+		if v == l.in.server {
+			answers <- l.stillMine(l.in.raft.CurrentTerm())
+			continue
+		}
+		l.wg.Go(func() { answers <- l.askVoter(ctx, v) })
+	}
+	var last error
+	for yes, left := 0, len(voters); left > 0; left-- {
+		select {
+		case err := <-answers:
+			if err != nil {
+				last = err
+			} else if yes++; yes > len(voters)/2 {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("no majority of voters agrees: %w", errors.Join(errNotLeader, last))
+}
+
+func (l *leadership) stillMine(term uint64) error {
+	if term != l.term {
+		return errNotLeader
+	}
+	return nil
+}
+
+func (l *leadership) askVoter(ctx context.Context, server string) error {
+	out, _, err := l.in.node.peers.call(ctx, nodeOf(server), methodTerm, []byte(server))
+	if err != nil {
+		return err
+	}
+	r := wireReader{b: out}
+	term, clock := r.uvarint(), r.uvarint()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	l.clock.sample(server, clock, time.Now())
+	return l.stillMine(term)
+}
+
+// answerTerm is the voter's side of askVoter.
+func (n *Node) answerTerm(server []byte) ([]byte, error) {
+	in := n.instance()
+	if string(server) != in.server {
+		return nil, errNotMe
+	}
+	out := binary.AppendUvarint(nil, in.raft.CurrentTerm())
+	return binary.AppendUvarint(out, uint64(time.Now().UnixMilli())), nil
+}

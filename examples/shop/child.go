@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// stopTime is how long a node may take to stop in order.
-const stopTime = 30 * time.Second
+// stopTime is how long a node may take to stop in order: 25 s for requests that run, and then to hand over what it leads.
+const stopTime = time.Minute
 
 // child is a node in a process of its own. Its standard input is its leash: when that ends, because the launcher lets go
 // of it or has died in whatever way, the node stops.

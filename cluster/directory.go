@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -12,10 +13,19 @@ type directory struct {
 	mu    sync.Mutex
 	heard map[string]*sighting // by gossip name: one run of one node
 	saved map[string]string    // NodeID -> address of configured servers, kept whatever gossip says
-	most  map[string]uint64    // server ID -> highest index it was heard to have applied
+	most  map[string][]height  // server ID -> what it was heard to have applied, rising
 	at    map[string]string    // server ID -> where it was alive
 	ended map[string]bool      // server IDs that have said, after the end of their Raft, that they stop
 }
+
+// height is how far a server was heard to be, and when that was news.
+type height struct {
+	index uint64
+	at    time.Time
+}
+
+// heightsFor is how long lower ones are kept: nobody waits longer for the answer to what was said before the news.
+const heightsFor = 2 * handshakeTimeout
 
 // sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers may keep it.
 type sighting struct {
@@ -31,7 +41,7 @@ type sighting struct {
 func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
 
 func newDirectory() *directory {
-	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string]uint64{},
+	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string][]height{},
 		at: map[string]string{}, ended: map[string]bool{}}
 }
 
@@ -73,15 +83,38 @@ func (d *directory) applied(gossip, server string, index uint64) {
 		c.applied = index
 		d.heard[gossip] = &c
 	}
-	d.most[server] = max(d.most[server], index)
+	h, now := d.most[server], time.Now()
+	if len(h) > 0 && index <= h[len(h)-1].index {
+		return
+	}
+	for len(h) > 1 && now.Sub(h[1].at) > heightsFor {
+		h = h[1:]
+	}
+	d.most[server] = append(h, height{index, now})
 }
 
-// reached returns the highest index that a server was heard to have applied. A log that ends before it has forgotten what
-// others may count on: its disk was set back.
+// reached returns the highest index that a server was heard to have applied.
 func (d *directory) reached(server string) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.most[server]
+	if h := d.most[server]; len(h) > 0 {
+		return h[len(h)-1].index
+	}
+	return 0
+}
+
+// forgot returns an error if a log ends before what its server was heard to have applied: it has forgotten what others may
+// count on, for its disk was set back. Of what h says only this is known, that it was said after a time; it may be read long
+// after, and what was heard meanwhile proves nothing, since a log that is alive goes on.
+func (d *directory) forgot(h hello, after time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.most[h.source] {
+		if m.at.Before(after) && h.last < m.index {
+			return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", errSetBack, h.source, h.last, m.index)
+		}
+	}
+	return nil
 }
 
 // forget drops what is known of nodes that are neither alive nor configured, an hour after the last news of them.

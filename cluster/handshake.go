@@ -95,7 +95,7 @@ func (n *Node) greet(ctx context.Context, c net.Conn, dest string) error {
 }
 
 func (n *Node) exchangeHellos(c net.Conn, dest string) error {
-	me := n.self()
+	me, asked := n.self(), time.Now()
 	if err := writeHello(c, me.hello(code(me.speaks), dest)); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (n *Node) exchangeHellos(c net.Conn, dest string) error {
 		n.refused(me.server, ack)
 		return fmt.Errorf("refused by %s: %w", ack.source, ack.code.err())
 	}
-	return n.checkPeer(c, ack, me.cluster)
+	return n.checkPeer(c, ack, asked, me.cluster)
 }
 
 // receive answers the hello of an accepted connection. toRaft says that it must name this very incarnation.
@@ -137,7 +137,7 @@ func (n *Node) judge(c net.Conn, h hello, toRaft bool) error {
 	if toRaft && h.dest != me.server {
 		return fmt.Errorf("%w: called as %s", errNotMe, h.dest)
 	}
-	if err := n.checkPeer(c, h, me.cluster); err != nil {
+	if err := n.checkPeer(c, h, port.Since(c), me.cluster); err != nil {
 		return err
 	}
 	if toRaft && me.cluster == "" {
@@ -146,8 +146,9 @@ func (n *Node) judge(c net.Conn, h hello, toRaft bool) error {
 	return nil
 }
 
-// checkPeer checks what a hello or an ack says against TLS, the farm, and what the farm has seen of the speaker.
-func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
+// checkPeer checks what a hello or an ack says against TLS, the farm, and what the farm has seen of the speaker. It was said
+// after the time given.
+func (n *Node) checkPeer(c net.Conn, h hello, after time.Time, cluster string) error {
 	if id := port.PeerID(c); nodeOf(h.source) != id {
 		return fmt.Errorf("%w: %s speaks as %s", errNotMe, id, h.source)
 	}
@@ -157,10 +158,7 @@ func (n *Node) checkPeer(c net.Conn, h hello, cluster string) error {
 	if n.fsm().setBack(registration{origin: h.origin, server: h.source, boot: h.boot}) {
 		return fmt.Errorf("%w: %s, boot counter %d", errSetBack, h.source, h.boot)
 	}
-	if reached := n.directory.reached(h.source); h.last < reached {
-		return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", errSetBack, h.source, h.last, reached)
-	}
-	return nil
+	return n.directory.forgot(h, after)
 }
 
 // refused draws the conclusion from a refusal that concerns this node itself.

@@ -122,13 +122,14 @@ func (p *Port) deliver(secure *tls.Conn) error {
 	case len(l.queue) == cap(l.queue):
 		return errFull
 	}
+	since := time.Now()
 	if _, err := secure.Write([]byte{accepted}); err != nil {
 		return err
 	}
 	if err := secure.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	return l.put(peerConn{secure})
+	return l.put(peerConn{secure, since})
 }
 
 // refuse closes a connection that did not get through, counts it, and warns about its host from time to time.

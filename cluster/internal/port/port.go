@@ -163,13 +163,16 @@ func (p *Port) Dial(ctx context.Context, addr, proto, wantNode string) (net.Conn
 		c.Close()
 		return nil, dialError(ctx, addr, proto, err)
 	}
-	return peerConn{secure}, nil
+	return peerConn{Conn: secure}, nil
 }
 
 // peerConn hides the *tls.Conn within: net/http, when it sees one, drops the connection for an ALPN name it does not know.
 // So HTTP servers and transports take it for a plain connection, and learn who is at the other end from PeerID (in
 // http.Server's ConnContext).
-type peerConn struct{ *tls.Conn }
+type peerConn struct {
+	*tls.Conn
+	since time.Time // of an accepted one: before the other end could know
+}
 
 // ErrRefused says that the other end ended a connection instead of accepting it. The reason is in its log.
 var ErrRefused = errors.New("refused by the other end")
@@ -213,6 +216,15 @@ func PeerID(c net.Conn) string {
 		return ""
 	}
 	return id
+}
+
+// Since returns a moment before the other end of an accepted connection could say anything: what it says came later, however
+// late it is read. For any other connection that is now.
+func Since(c net.Conn) time.Time {
+	if p, ok := c.(peerConn); ok && !p.since.IsZero() {
+		return p.since
+	}
+	return time.Now()
 }
 
 // Close closes the port, its listeners and every connection of it, and waits until nothing of it runs. Connections are

@@ -31,7 +31,9 @@ func (g gossip) Handle(ctx context.Context, r slog.Record) error {
 	return g.Handler.Handle(ctx, r)
 }
 
-func (g gossip) WithAttrs(a []slog.Attr) slog.Handler { return gossip{g.Handler.WithAttrs(a), g.mu, g.info} }
+func (g gossip) WithAttrs(a []slog.Attr) slog.Handler {
+	return gossip{g.Handler.WithAttrs(a), g.mu, g.info}
+}
 
 // TestWhatIsLogged has a farm live through this and that. What an operator reads is who came and went and who leads; and
 // whoever reads the log, down to the last line that is there for debugging, learns no secret, token or session id.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/race"
 	"github.com/seed48eb2e21/webfarm/session"
 	"github.com/seed48eb2e21/webfarm/session/sessiontest"
 )
@@ -191,7 +192,7 @@ func TestAllocations(t *testing.T) {
 			i++
 		})
 		t.Logf("%s: %v allocations", c.name, got)
-		if got > c.most && !session.RaceEnabled {
+		if got > c.most && !race.Enabled {
 			t.Errorf("%s: %v allocations, want %v at most", c.name, got, c.most)
 		}
 	}

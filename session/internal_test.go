@@ -17,10 +17,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
-
-// RaceEnabled is set where the race detector is on, which drops pooled objects at random.
-var RaceEnabled bool
 
 func newSigner() *signer { return &signer{ring: newProcessKeys()} }
 
@@ -98,7 +96,7 @@ func TestReadTokenAllocatesNothing(t *testing.T) {
 	text, _ := s.mintToken(newSecret(), time.Now(), 1)
 	forged := text[:20] + "AAAA" + text[24:]
 	for name, text := range map[string]string{"genuine": text, "forged": forged, "short": text[1:]} {
-		if n := testing.AllocsPerRun(100, func() { s.readToken(text) }); n > 0.5 && !RaceEnabled {
+		if n := testing.AllocsPerRun(100, func() { s.readToken(text) }); n > 0.5 && !race.Enabled {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

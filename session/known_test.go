@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 func (t *knownTokens) len() (n int) {
@@ -217,7 +219,7 @@ func TestKnownTokensConcurrently(t *testing.T) {
 
 // A hasher that goes back to its pool has nothing of the token in it.
 func TestHashersForget(t *testing.T) {
-	if RaceEnabled {
+	if race.Enabled {
 		t.Skip("pools drop what they hold")
 	}
 	s := newSigner()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 var (
@@ -72,7 +73,11 @@ func simulationMinutes(t *testing.T) int {
 	if err != nil {
 		t.Fatalf("WEBFARM_MINUTES is %q: %v", env, err)
 	}
-	return cmp.Or(*minutesFlag, n, 5)
+	usual := 5
+	if race.Enabled {
+		usual = 2 // which take as long
+	}
+	return cmp.Or(*minutesFlag, n, usual)
 }
 
 // simulation is the one who does things to the farm.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // Test is synctest.Test. Under the race detector the process has one processor for as long as a bubble runs.
@@ -16,7 +18,7 @@ import (
 // detector reports is an order that nothing enforces, not that two things happened at once.
 func Test(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	if race {
+	if race.Enabled {
 		processors.limit()
 		defer processors.restore()
 	}

@@ -1,6 +1,10 @@
 package e2e
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
+)
 
 // both runs a test in memory and with data directories.
 func both(t *testing.T, test func(t *testing.T, durable bool)) {
@@ -11,7 +15,7 @@ func both(t *testing.T, test func(t *testing.T, durable bool)) {
 			test(t, durable)
 		})
 	}
-	if !raceEnabled { // races are the same ones in both
+	if !race.Enabled { // races are the same ones in both
 		run("memory", false)
 	}
 	run("durable", true)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // Whoever does not know the secret can do nothing but open a connection: not even disturb. The farm is in use all the time.
@@ -44,7 +46,7 @@ func TestHostilePeer(t *testing.T) {
 
 	f.settleUnderLoad()
 	memory := 64 << 20
-	if raceEnabled {
+	if race.Enabled {
 		memory *= 8 // the detector has several bytes of its own for each, and gives none back
 	}
 	f.until("the node closes what it has refused", func() error { return n.usage().within(before, memory, 30) })

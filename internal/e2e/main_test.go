@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // shop returns the path of the program that all tests run, which is built once.
@@ -17,7 +19,7 @@ var shop = sync.OnceValues(func() (string, error) {
 		bin += ".exe"
 	}
 	args := []string{"build", "-buildvcs=false", "-o", bin} // git may refuse to look at the tree, if somebody else owns it
-	if raceEnabled {
+	if race.Enabled {
 		args = append(args, "-race")
 	}
 	if out, err := exec.Command("go", append(args, "../../examples/shop")...).CombinedOutput(); err != nil {

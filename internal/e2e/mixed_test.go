@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // previous names the commit whose program must be able to work with that of this tree. WEBFARM_PREVIOUS takes its place.
@@ -128,7 +130,7 @@ func (f *farm) followers() (out []*node) {
 // the way up and on the way down, with visitors who are promised the same as ever.
 func TestMixedVersions(t *testing.T) {
 	scenario(t)
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the program of the previous commit has no race detector in it; this test is one of what nodes say to each other")
 	}
 	old := oldShop(t)

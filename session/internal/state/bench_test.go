@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // populated has n sessions of one value of 200 bytes, as one node would get them.
@@ -46,7 +48,7 @@ var memorySizes = flag.String("sessions", "150000,200000,260000", "numbers of se
 
 // A session of a 200-byte value takes at most 385 bytes of live heap, freshly made or restored.
 func TestMemoryPerSession(t *testing.T) {
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		t.Skip("measures memory")
 	}
 	const limit = 385

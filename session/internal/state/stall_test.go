@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // stalls are how long single calls took on the goroutine that applies: by the clock, which also counts what it had to wait
@@ -39,7 +41,7 @@ const (
 //
 // It has a quarter of the million in a quarter of the shards: what a call does depends on how much is in one.
 func TestNothingStallsApply(t *testing.T) {
-	if testing.Short() || raceEnabled || threadTime() == 0 {
+	if testing.Short() || race.Enabled || threadTime() == 0 {
 		t.Skip("measures processor time")
 	}
 	runtime.LockOSThread() // see threadTime

@@ -1,5 +1,0 @@
-//go:build race
-
-package session
-
-func init() { RaceEnabled = true }

@@ -31,21 +31,14 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 				if (done[0] == nil) == (done[1] == nil) {
 					t.Errorf("one of two was to be carried out: %v; %v", done[0], done[1])
 				}
-				l.until(time.Minute, "there is one farm", func() bool {
-					for _, n := range l.nodes {
-						if s := n.State(); !s.Ready || s.ClusterID != leader.State().ClusterID {
-							return false
-						}
-					}
-					return true
-				})
+				l.oneFarm(leader)
 				for _, n := range l.nodes {
 					l.filled(n, "k")
 				}
 				if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); err != nil {
 					t.Errorf("the next one: %v", err)
 				}
-				l.ready(l.nodes...)
+				l.oneFarm(leader)
 			})
 		})
 	}
@@ -83,7 +76,7 @@ func TestClaimEnds(t *testing.T) {
 			t.Error(err)
 		}
 		b.start()
-		l.ready(l.nodes...)
+		l.oneFarm(a)
 	})
 }
 

@@ -212,14 +212,7 @@ func TestRestoreTwiceUnderLoad(t *testing.T) {
 						t.Errorf("an operator cannot know what that means: %v", err)
 					}
 				}
-				l.until(2*time.Minute, "all are in one farm again", func() bool {
-					for _, n := range l.nodes {
-						if s := n.State(); s.ClusterID != others[0].State().ClusterID || !s.Ready {
-							return false
-						}
-					}
-					return true
-				})
+				l.oneFarm(others[0])
 				stop()
 				load.Wait()
 				for i, n := range l.nodes {

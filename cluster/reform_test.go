@@ -45,6 +45,20 @@ func (l *lab) filled(n *labNode, prefix string) {
 	}
 }
 
+// oneFarm waits until all nodes are in the farm of n, and ready. One that has not heard yet that its farm was restored is ready
+// in the former one.
+func (l *lab) oneFarm(n *labNode) {
+	l.t.Helper()
+	l.until(2*time.Minute, "all are in one farm", func() bool {
+		for _, o := range l.nodes {
+			if s := o.State(); !s.Ready || s.ClusterID != n.State().ClusterID {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // comeBack starts nodes again; all are ready then and have what fill wrote.
 func (l *lab) comeBack(prefix string, nodes ...*labNode) {
 	l.t.Helper()

@@ -197,18 +197,24 @@ func (n *Node) release() (err error) {
 // they could not take a memory node out of the configuration, its part in Raft has ended by then, and its memory with it:
 // they may have no quorum without it, and then it counts that it is gone for good.
 func (n *Node) giveNotice(in *instance) {
+	patience := noticePatience
 	if !n.durable() && !n.dismissed && len(in.configuration().Servers) > 1 && in.stop() == nil {
 		n.mu.Lock()
 		n.ended = true
 		n.mu.Unlock()
+		patience *= 2 // the news that this node is leaving comes first
 	}
+	end := time.After(patience)
 	told := make(chan struct{})
 	select {
 	case n.notices <- told: // not from here: two updates at once replace each other, and neither waits to be sent
-	case <-time.After(2 * noticePatience): // longer than what spread may be at: the news that this node is leaving
+	case <-end:
 		return
 	}
-	<-told
+	select {
+	case <-told:
+	case <-end:
+	}
 }
 
 // forgetFarm makes the data directory of a node that has left that of one which has never been a member.

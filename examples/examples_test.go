@@ -515,6 +515,24 @@ func TestShop_NodeOnLeash(t *testing.T) {
 	}
 }
 
+// The shop is its own operator's tool: the same binary, with the same environment as a node.
+func TestShop_Farmctl(t *testing.T) {
+	t.Parallel()
+	bin, addr, peer := program(t, "shop"), freeAddr(t), freeAddr(t)
+	start(t, bin, "-node", "-name", "till", "-http", addr, "-peer", peer)
+	answers(t, "http://"+addr+"/readyz")
+	p := start(t, bin, "farm", "members", "-node", peer)
+	p.ends()
+	if p.err != nil || !strings.Contains(p.printed(), "till") || !strings.Contains(p.printed(), "leader") {
+		t.Errorf("shop farm members: %v, %s", p.err, p.printed())
+	}
+	p = start(t, bin, "farm", "backup")
+	p.ends()
+	if p.err == nil || p.cmd.ProcessState.ExitCode() != 2 || !strings.Contains(p.printed(), "shop farm: it is: shop farm backup FILE|-") {
+		t.Errorf("shop farm backup: %v, %s", p.err, p.printed())
+	}
+}
+
 func TestShop_Usage(t *testing.T) {
 	t.Parallel()
 	bin, two := program(t, "shop"), t.TempDir()

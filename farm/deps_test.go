@@ -56,7 +56,7 @@ var rules = []rule{
 		why:     "only the cluster knows by which libraries it works, so that it can change them",
 	},
 	{
-		of:      []string{"cluster/admin", "cluster/backup", "cluster/internal/adminwire", "cmd"},
+		of:      []string{"cluster/admin", "cluster/backup", "cluster/internal/adminwire", "farm/farmctl", "cmd"},
 		imports: []string{"github.com/hashicorp/"},
 		why:     "who operates a farm talks to it, and needs nothing of what makes a node",
 	},

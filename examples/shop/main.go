@@ -3,6 +3,7 @@
 //
 //	go run ./examples/shop             three nodes; prints what to try
 //	go run ./examples/shop -node ...   one node by hand, in as many terminals or on as many machines as you like
+//	go run ./examples/shop farm help   what an operator can do: members, backup, recover and so on
 //
 // README.md describes the JSON interface.
 package main
@@ -20,9 +21,13 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/farmctl"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "farm" {
+		os.Exit(farmctl.Main("shop farm", os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // the first signal stops in order; a second one kills
 	if err := run(ctx, os.Args[0], os.Args[1:]); err != nil {

@@ -1,4 +1,4 @@
-package main
+package farmctl
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func (c *call) members(ctx context.Context, watch bool) error {
 			return err
 		}
 		if err != nil {
-			fmt.Fprintf(c.err, "farmctl: %s\n", sentence(err))
+			fmt.Fprintf(c.err, "%s: %s\n", c.name, sentence(err))
 		}
 		select {
 		case <-tick.C:
@@ -65,11 +65,11 @@ func (c *call) showFarm(f admin.Farm, again bool) error {
 	if again && c.shows {
 		fmt.Fprint(c.out, "\x1b[H\x1b[2J") // cursor home, clear
 	}
-	return printFarm(c.out, f)
+	return c.printFarm(c.out, f)
 }
 
 // printFarm prints the farm for people: a line about it, its members, and what needs their attention.
-func printFarm(w io.Writer, f admin.Farm) error {
+func (c *call) printFarm(w io.Writer, f admin.Farm) error {
 	leader, ok := f.Find(f.Leader)
 	name := "none"
 	if ok && f.Leader != "" {
@@ -86,7 +86,7 @@ func printFarm(w io.Writer, f admin.Farm) error {
 	if err := table(w, head, rows); err != nil {
 		return err
 	}
-	for _, note := range notes(f) {
+	for _, note := range c.notes(f) {
 		fmt.Fprintf(w, "\n%s\n", note)
 	}
 	return nil
@@ -137,7 +137,7 @@ func vote(v string) string {
 }
 
 // notes returns what an operator should know, and what to do about it.
-func notes(f admin.Farm) (out []string) {
+func (c *call) notes(f admin.Farm) (out []string) {
 	voters, alive := f.Voters()
 	switch {
 	case f.Failure != "":
@@ -149,11 +149,11 @@ func notes(f admin.Farm) (out []string) {
 			"Look again in a moment.", alive, voters))
 	case !f.Quorum:
 		out = append(out, fmt.Sprintf("NO QUORUM: %d of %d voters are alive, and it takes %d to write anything. "+
-			"Bring the others back; if they are lost for good: farmctl recover", alive, voters, voters/2+1))
+			"Bring the others back; if they are lost for good: %s recover", alive, voters, voters/2+1, c.name))
 	}
 	if f.CommonLevel > f.Level && f.Quorum {
-		out = append(out, fmt.Sprintf("All members speak protocol level %d. It comes in force by itself after a day, or by: farmctl finalize",
-			f.CommonLevel))
+		out = append(out, fmt.Sprintf("All members speak protocol level %d. It comes in force by itself after a day, or by: %s finalize",
+			f.CommonLevel, c.name))
 	}
 	return out
 }

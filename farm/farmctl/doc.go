@@ -1,4 +1,12 @@
-// Farmctl operates a farm: who is in it, who leaves it, its protocol level, its backups.
+// Package farmctl holds the verbs of the operator's command line: who is in a farm, who leaves it, its protocol level, its
+// backups. cmd/farmctl is these verbs as a program of their own. Any other program carries them by a line in its main, so
+// that a container needs no second binary and the versions cannot differ:
+//
+//	if len(os.Args) > 1 && os.Args[1] == "farm" {
+//		os.Exit(farmctl.Main("shop farm", os.Args[2:])) // shop farm members
+//	}
+//
+// The command line is:
 //
 //	farmctl VERB [flags] [arguments]
 //
@@ -41,4 +49,4 @@
 // one node while the farm goes on, and nothing of who its members are. It contains session values in the clear: keep it as
 // you would keep a database's. "farmctl backup FILE" appears under that name only when it is whole and checked. "farmctl
 // restore FILE" gives its state to any farm of the same program, of whatever size.
-package main
+package farmctl

@@ -1,4 +1,4 @@
-package main
+package farmctl
 
 import (
 	"context"
@@ -43,7 +43,7 @@ func (c *call) leave(ctx context.Context, name string, dead bool, wait time.Dura
 		m, ok = findGone(f, name)
 	}
 	if !ok {
-		return fmt.Errorf("farm %s has %w %q: farmctl members lists them", f.Name, admin.ErrNoMember, name)
+		return fmt.Errorf("farm %s has %w %q: %s members lists them", f.Name, admin.ErrNoMember, name, c.name)
 	}
 	if dead {
 		err = client.Remove(ctx, m.ID)
@@ -115,8 +115,8 @@ func (c *call) awaitGone(ctx context.Context, client *admin.Client, m admin.Memb
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s was asked to leave and was still a member when farmctl stopped waiting; it may be finishing "+
-				"requests: look at farmctl members, and at its log", nameOf(m))
+			return fmt.Errorf("%s was asked to leave and was still a member when this stopped waiting; it may be finishing "+
+				"requests: look at %s members, and at its log", nameOf(m), c.name)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package farmctl
 
 import (
 	"context"
@@ -175,7 +175,7 @@ func printBackup(w io.Writer, name string, h backup.Header, n int64) error {
 // warnOld warns if a backup may lack something acknowledged.
 func (c *call) warnOld(h backup.Header) {
 	if !h.Current {
-		fmt.Fprintf(c.err, "farmctl: warning: the farm has no quorum; this is what %s has, and it may lack the last writes\n",
+		fmt.Fprintf(c.err, "%s: warning: the farm has no quorum; this is what %s has, and it may lack the last writes\n", c.name,
 			dash(h.Node))
 	}
 }

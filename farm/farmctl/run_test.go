@@ -1,7 +1,8 @@
-package main
+package farmctl
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,7 @@ func ctlAs(t *testing.T, con console, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	con.out, con.err = &out, &errs
+	con.name = cmp.Or(con.name, "farmctl")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	return result{run(ctx, con, args), out.String(), errs.String()}
@@ -93,12 +95,12 @@ func TestUsage(t *testing.T) {
 		{"leave n1 -node 127.0.0.1:1", codeUnreachable, ""},
 		{"finalize -node 127.0.0.1:1 -yes", codeUnreachable, ""},
 		{"backup", codeUsage, "it is: farmctl backup FILE|-"},
-		{"backup -node 127.0.0.1:1 main.go", codeUsage, "main.go exists"},
-		{"backup -verify main.go", codeDamaged, "main.go: this is no backup"},
+		{"backup -node 127.0.0.1:1 run.go", codeUsage, "run.go exists"},
+		{"backup -verify run.go", codeDamaged, "run.go: this is no backup"},
 		{"backup -verify nothing-there", codeFailed, "nothing-there"},
 		{"backup -- -x", codeUsage, "-node"},
 		{"restore -node 127.0.0.1:1 nothing-there", codeFailed, "nothing-there"},
-		{"restore -node 127.0.0.1:1 main.go", codeDamaged, "main.go: this is no backup"},
+		{"restore -node 127.0.0.1:1 run.go", codeDamaged, "run.go: this is no backup"},
 		{"recover -node 127.0.0.1:1", codeUnreachable, ""},
 		{"recover n1 -node 127.0.0.1:1", codeUsage, "it is: farmctl recover"},
 	} {
@@ -115,6 +117,34 @@ func TestUsage(t *testing.T) {
 	t.Setenv("FARM_SECRET_FILE", "x")
 	if got := ctl(t, "members", "-node", "127.0.0.1:1"); got.code != codeUsage || !strings.Contains(got.err, "both") {
 		t.Errorf("two sources of secrets: %+v", got)
+	}
+}
+
+// A program that carries the verbs is named as it is called, in help, messages and hints; farmctl is then nobody's name.
+func TestCarriedByAnotherProgram(t *testing.T) {
+	clean(t)
+	shop := console{name: "shop farm", in: strings.NewReader("")}
+	for _, v := range verbs() {
+		got := ctlAs(t, shop, "help", v.name)
+		if !strings.Contains(got.out, "shop farm "+v.name) || strings.Contains(got.out, "farmctl") {
+			t.Errorf("help %s: %s", v.name, got.out)
+		}
+	}
+	for _, args := range []string{"", "help", "dance", "help dance", "members", "members -x", "leave"} {
+		got := ctlAs(t, shop, strings.Fields(args)...)
+		if all := got.out + got.err; !strings.Contains(all, "shop farm") || strings.Contains(all, "farmctl") {
+			t.Errorf("%q: %s", args, all)
+		}
+	}
+	var out bytes.Buffer
+	c := &call{console: console{name: "shop farm"}}
+	for _, f := range sampleFarms() {
+		if err := c.printFarm(&out, f); err != nil {
+			t.Error(err)
+		}
+	}
+	if !strings.Contains(out.String(), "shop farm recover") || strings.Contains(out.String(), "farmctl") {
+		t.Error(&out)
 	}
 }
 
@@ -243,16 +273,16 @@ func sampleFarms() map[string]admin.Farm {
 
 func TestPrintFarm(t *testing.T) {
 	var all bytes.Buffer
-	farms := sampleFarms()
+	farms, c := sampleFarms(), &call{console: console{name: "farmctl"}}
 	for _, name := range []string{"1 all well", "2 mixed", "3 no quorum", "4 no leader", "5 waits for a farm", "6 failed"} {
 		fmt.Fprintf(&all, "--- %s\n", name)
-		if err := printFarm(&all, farms[name]); err != nil {
+		if err := c.printFarm(&all, farms[name]); err != nil {
 			t.Error(err)
 		}
 	}
 	golden(t, "members.txt", all.Bytes())
 	var one bytes.Buffer
-	c := &call{console: console{out: &one}, json: true}
+	c = &call{console: console{out: &one}, json: true}
 	if err := c.showFarm(farms["1 all well"], false); err != nil {
 		t.Error(err)
 	}

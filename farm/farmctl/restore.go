@@ -1,4 +1,4 @@
-package main
+package farmctl
 
 import (
 	"context"
@@ -111,7 +111,7 @@ func (c *call) mayReplace(ctx context.Context, name string, h backup.Header, n i
 		return err
 	}
 	fmt.Fprint(c.err, "It takes the place of what this farm has:\n\n")
-	if err := printFarm(c.err, f); err != nil {
+	if err := c.printFarm(c.err, f); err != nil {
 		return err
 	}
 	if h.Farm != f.Name {
@@ -168,7 +168,7 @@ func (c *call) sayRestored(before admin.Farm, done admin.Restored, now admin.Far
 	_, err := fmt.Fprintf(c.out, "Farm %s has the state of the backup, up to entry %d of %s. Its cluster ID is %s from now on.\n",
 		printable(before.Name), done.Index, done.LogTime.UTC().Format(time.RFC3339), done.ClusterID)
 	if len(late) > 0 {
-		_, err2 := fmt.Fprintf(c.out, "Not there yet: %s. They join by themselves: farmctl members\n", strings.Join(late, ", "))
+		_, err2 := fmt.Fprintf(c.out, "Not there yet: %s. They join by themselves: %s members\n", strings.Join(late, ", "), c.name)
 		err = errors.Join(err, err2)
 	}
 	return err

@@ -1,4 +1,4 @@
-package main
+package farmctl
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// verb is something farmctl does.
+// verb is something an operator can have done.
 type verb struct {
 	name        string
 	args        string // shown in its usage
 	least, most int    // number of arguments
 	remote      bool   // it talks to a farm
 	short       string
-	long        string
+	long        string                                    // farmctl in it stands for the name by which the verbs are called
 	define      func(c *call) func(context.Context) error // defines flags and returns what to do once they are parsed
 }
 
@@ -35,33 +35,40 @@ func findVerb(name string) *verb {
 
 func help(con console, args []string) int {
 	if len(args) == 0 {
-		printHelp(con.out)
+		con.printHelp(con.out)
 		return codeDone
 	}
 	v := findVerb(args[0])
 	if v == nil {
-		fmt.Fprintf(con.err, "farmctl: there is no verb %q; farmctl help lists them\n", args[0])
-		return codeUsage
+		return con.noVerb(args[0])
 	}
 	return codeOf(v.call(context.Background(), con, []string{"-help"}))
 }
 
-func printHelp(w io.Writer) {
-	fmt.Fprint(w, "Farmctl operates a farm.\n\n    farmctl VERB [flags] [arguments]\n\n")
+// noVerb says that there is no verb of that name.
+func (con console) noVerb(name string) int {
+	fmt.Fprintf(con.err, "%s: there is no verb %q; %s help lists them\n", con.name, name, con.name)
+	return codeUsage
+}
+
+func (con console) printHelp(w io.Writer) {
+	fmt.Fprintf(w, "Operates a farm.\n\n    %s VERB [flags] [arguments]\n\n", con.name)
 	for _, v := range verbs() {
 		fmt.Fprintf(w, "    %-10s %s\n", v.name, v.short)
 	}
-	fmt.Fprint(w, `
-farmctl help VERB says more. Where the farm is: -node, or FARM_JOIN. Its secret: FARM_SECRET, or the file that
+	fmt.Fprintf(w, `
+%s help VERB says more. Where the farm is: -node, or FARM_JOIN. Its secret: FARM_SECRET, or the file that
 FARM_SECRET_FILE names.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 no node reached, 4 not authorized, 5 refused, 6 no quorum, 7 backup damaged,
 8 interrupted, so that it may or may not have happened.
-`)
+`, con.name)
 }
 
-func (v *verb) printHelp(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprintf(w, "    farmctl %s\n\n%s\n", strings.TrimSpace(v.name+" [flags] "+v.args), strings.TrimSpace(v.long))
+func (con console) printVerb(v *verb, fs *flag.FlagSet) {
+	w := con.out
+	fmt.Fprintf(w, "    %s %s\n\n%s\n", con.name, strings.TrimSpace(v.name+" [flags] "+v.args),
+		strings.ReplaceAll(strings.TrimSpace(v.long), "farmctl", con.name))
 	var any bool
 	fs.VisitAll(func(*flag.Flag) { any = true })
 	if any {

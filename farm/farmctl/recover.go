@@ -1,4 +1,4 @@
-package main
+package farmctl
 
 import (
 	"context"
@@ -58,7 +58,7 @@ func (c *call) recover(ctx context.Context, o recoverOptions) error {
 		return c.showSurvey(c.out, s)
 	}
 	if s.Quorum {
-		return fmt.Errorf("%w: farm %s has a quorum, so there is nothing to recover; see farmctl members", admin.ErrRefused, s.Farm)
+		return fmt.Errorf("%w: farm %s has a quorum, so there is nothing to recover; see %s members", admin.ErrRefused, s.Farm, c.name)
 	}
 	lost, err := givenUp(s, o)
 	if err != nil {
@@ -221,7 +221,7 @@ type recovered struct {
 
 func (c *call) sayRecovered(s admin.Survey, f admin.Farm) error {
 	if f.ClusterID == s.ClusterID || !f.Quorum {
-		return fmt.Errorf("farm %s was told to go on and does not yet; look at farmctl members, and at the logs", s.Farm)
+		return fmt.Errorf("farm %s was told to go on and does not yet; look at %s members, and at the logs", s.Farm, c.name)
 	}
 	if c.json {
 		return c.printJSON(recovered{s, f})
@@ -230,5 +230,5 @@ func (c *call) sayRecovered(s admin.Survey, f admin.Farm) error {
 	if err != nil {
 		return err
 	}
-	return printFarm(c.out, f)
+	return c.printFarm(c.out, f)
 }

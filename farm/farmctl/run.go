@@ -1,0 +1,156 @@
+package farmctl
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/internal/environ"
+)
+
+// Main carries out one command line and returns the exit code of the process; the package comment lists them. args begins
+// with the verb. name is how a person calls the verbs, such as "farmctl" or "shop farm": help and messages use it.
+//
+// Main reads and writes the standard streams of the process. An interrupt or SIGTERM ends the verb in order; a second one
+// kills the process.
+func Main(name string, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills
+	con := console{name: name, in: os.Stdin, out: os.Stdout, err: os.Stderr, asks: isTerminal(os.Stdin) && isTerminal(os.Stderr),
+		shows: isTerminal(os.Stdout), chats: isTerminal(os.Stderr)}
+	return run(ctx, con, args)
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}
+
+// console is what a person or a script gave a verb to read from and write to.
+type console struct {
+	name  string // how the verbs are called: "farmctl", or "shop farm"
+	in    io.Reader
+	out   io.Writer
+	err   io.Writer
+	asks  bool // a person can be asked
+	shows bool // out is a terminal
+	chats bool // err is a terminal: progress is of use
+}
+
+// call is one run of a verb.
+type call struct {
+	console
+	verb    *verb
+	flags   *flag.FlagSet
+	args    []string
+	json    bool
+	farm    string
+	nodes   []string
+	timeout time.Duration
+}
+
+// run carries out one command line and returns the exit code.
+func run(ctx context.Context, con console, args []string) int {
+	if len(args) == 0 {
+		con.printHelp(con.err)
+		return codeUsage
+	}
+	name := args[0]
+	if name == "help" || name == "-h" || name == "-help" || name == "--help" {
+		return help(con, args[1:])
+	}
+	v := findVerb(name)
+	if v == nil {
+		return con.noVerb(name)
+	}
+	err := v.call(ctx, con, args[1:])
+	if err != nil && err != flag.ErrHelp {
+		fmt.Fprintf(con.err, "%s: %s\n", con.name, sentence(err))
+	}
+	return codeOf(err)
+}
+
+// sentence returns what an error says, without the name of the package that says it.
+func sentence(err error) string {
+	lines := strings.Split(strings.TrimPrefix(err.Error(), "admin: "), "\n")
+	for i, line := range lines {
+		lines[i] = printable(line) // nodes have their say in it
+	}
+	return strings.Join(lines, "\n  ")
+}
+
+// call runs a verb with the rest of the command line.
+func (v *verb) call(ctx context.Context, con console, args []string) error {
+	c := &call{console: con, verb: v, flags: flag.NewFlagSet(v.name, flag.ContinueOnError)}
+	c.flags.SetOutput(io.Discard)
+	if v.remote {
+		c.defineFarm()
+	}
+	act := v.define(c)
+	if perr := c.parse(args); perr == flag.ErrHelp {
+		con.printVerb(v, c.flags)
+		return perr
+	} else if perr != nil {
+		return usage("%v; %s help %s says more", perr, con.name, v.name)
+	}
+	if len(c.args) < v.least || len(c.args) > v.most {
+		return usage("it is: %s %s %s", con.name, v.name, v.args)
+	}
+	return act(ctx)
+}
+
+// parse takes flags and arguments in any order.
+func (c *call) parse(args []string) error {
+	for {
+		if err := c.flags.Parse(args); err != nil {
+			return err
+		}
+		rest := c.flags.Args()
+		if len(rest) == 0 {
+			return nil
+		}
+		if done := len(args) - len(rest); done > 0 && args[done-1] == "--" {
+			c.args = append(c.args, rest...)
+			return nil
+		}
+		c.args, args = append(c.args, rest[0]), rest[1:]
+	}
+}
+
+// defineFarm defines the flags that say which farm is meant.
+func (c *call) defineFarm() {
+	c.farm = os.Getenv("FARM_FARM")
+	c.nodes = environ.Fields(os.Getenv("FARM_JOIN"))
+	c.flags.Var(&environ.List{Items: &c.nodes}, "node",
+		"peer `address` of a member, host:port; by commas or repeated for more [FARM_JOIN]")
+	c.flags.StringVar(&c.farm, "farm", c.farm, "`name` of the farm; default webfarm [FARM_FARM]")
+	c.flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how `long` to wait for an answer")
+	c.flags.BoolVar(&c.json, "json", false, "print JSON, for scripts")
+}
+
+// client returns a client of the farm that is meant.
+func (c *call) client() (*admin.Client, error) {
+	if len(c.nodes) == 0 {
+		return nil, usage("say where a member of the farm is: -node 10.0.0.1:7946, or FARM_JOIN")
+	}
+	if c.timeout <= 0 {
+		return nil, usage("-timeout must be more than nothing")
+	}
+	secrets, err := environ.Secrets()
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	client, err := admin.New(admin.Config{Farm: c.farm, Secrets: secrets, Nodes: c.nodes, Timeout: c.timeout})
+	if err != nil {
+		return nil, usage("%s", sentence(err))
+	}
+	return client, nil
+}

@@ -67,7 +67,8 @@ type Config struct {
 	// Role is Ordinary for a node that may vote.
 	Role Role
 
-	// Version is that of the application, shown to others; at most 32 bytes.
+	// Version is that of the application, shown to others; at most 32 bytes. "" means the revision in version control that
+	// the program was built from, where the build says so ("go build" in a checkout does, "go run" does not).
 	Version string
 
 	// Tags are small facts about this node, gossiped to all; see SetTag.
@@ -136,6 +137,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
+	}
+	if c.Version == "" {
+		c.Version = programVersion()
 	}
 	if c.MaxVoters == 0 {
 		c.MaxVoters = defaultMaxVoters

@@ -78,6 +78,14 @@ type Config struct {
 	// factory is called whenever the node starts a Raft instance.
 	Machines map[string]func() StateMachine
 
+	// Levels holds, by a state machine's name, a function that says which protocol level a command of it needs, and, asked
+	// with nil, which one the machine itself needs. What every program knew since there are levels needs 1; so does a machine
+	// that has no function here. A machine, or a kind of command, that a program of an earlier release lacks would end the
+	// nodes which still run that one: so Propose refuses it, by ErrLevel, as long as the farm works at a lower level, and
+	// until then the machine has no part in snapshots. The function is called by many goroutines, must not keep cmd, and
+	// answers the same for the same command, always and on every node.
+	Levels map[string]func(cmd []byte) int
+
 	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same. Give all nodes the same.
 	MaxVoters int
 
@@ -205,6 +213,9 @@ func (c Config) validate() error {
 		if factory == nil {
 			return fmt.Errorf("Machines[%q] is nil; it must make a state machine", name)
 		}
+	}
+	if err := c.validLevels(); err != nil {
+		return err
 	}
 	if err := validAddr("Listen", c.Listen); err != nil {
 		return err

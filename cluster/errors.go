@@ -33,6 +33,10 @@ var (
 	// ErrVersion says that the log has something this version of the program does not know. Start a newer one.
 	ErrVersion = errors.New("the farm's log needs a newer version of this program")
 
+	// ErrLevel says that a command, or its state machine, needs a higher protocol level than the one in force; the command was
+	// not done. See Config.Levels.
+	ErrLevel = fault.ErrLevel
+
 	// ErrHeldBack says that no higher protocol level can be put in force, because some members do not speak it yet.
 	ErrHeldBack = errors.New("not all members speak a higher protocol level")
 
@@ -77,6 +81,7 @@ const (
 	codeHeldBack     code = 18
 	codeHasQuorum    code = 19
 	codeNotReformed  code = 20
+	codeLevel        code = 21
 	codeInternal     code = 255
 )
 
@@ -102,6 +107,7 @@ var codes = [...]error{
 	codeHeldBack:     ErrHeldBack,
 	codeHasQuorum:    errHasQuorum,
 	codeNotReformed:  errNotReformed,
+	codeLevel:        ErrLevel,
 	codeInternal:     errInternal,
 }
 

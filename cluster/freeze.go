@@ -33,11 +33,12 @@ func (f *fsm) freeze() (*snapshot, uint64, error) {
 }
 
 func (f *fsm) frozenLocked() *snapshot {
-	s := &snapshot{magic: snapshotMagic, header: appendSnapshotHeader(nil, f), names: f.names}
+	names := f.taking()
+	s := &snapshot{magic: snapshotMagic, header: appendSnapshotHeader(nil, f, len(names)), names: names}
 	if f.levelInForce() >= levelLevels {
 		s.magic = snapshotMagic2
 	}
-	for _, name := range f.names {
+	for _, name := range names {
 		s.machines = append(s.machines, f.machines[name].Snapshot())
 	}
 	return s

@@ -30,8 +30,9 @@ type fsm struct {
 	formed atomic.Bool // users may write; never taken back
 	second atomic.Bool // the farm has had a second member; never taken back
 
-	maxLevel byte          // the highest protocol level that this program speaks
-	level    atomic.Uint32 // in force; never taken back
+	maxLevel byte           // the highest protocol level that this program speaks
+	level    atomic.Uint32  // in force; never taken back
+	since    map[string]int // by machine: the level from which on it has a part in the state
 
 	restoring sync.Mutex // held by Restore; freeze, which comes from outside, waits for it
 
@@ -266,7 +267,7 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	r := newSnapshotReader(rc)
 	h, err := r.header()
 	if err == nil && h.level > uint64(f.maxLevel) {
-		err = errLevel(h.level, f.maxLevel)
+		err = errTooOld(h.level, f.maxLevel)
 	}
 	if err != nil {
 		if errors.Is(err, ErrVersion) {

@@ -85,7 +85,10 @@ func (l *lab) end() {
 
 func (n *labNode) open() (*Node, error) {
 	c := n.conf
-	c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(), n.lab.net.Host(n.ip)
+	if c.Machines == nil {
+		c.Machines = map[string]func() StateMachine{"kv": newKV}
+	}
+	c.Logger, c.Network = testLogger(), n.lab.net.Host(n.ip)
 	if n.log != nil {
 		c.Logger = n.log
 	}
@@ -199,6 +202,8 @@ func (l *lab) cut(nodes ...*labNode) {
 	l.net.Partition(ips)
 }
 
+type stated interface{ state() []byte }
+
 // agree waits until all live nodes have the same state, and checks that it is the same to the byte.
 func (l *lab) agree() {
 	l.t.Helper()
@@ -213,7 +218,7 @@ func (l *lab) agree() {
 		if first == nil {
 			first = n
 		}
-		a, b := first.Handle("kv").Local().(*kv).state(), n.Handle("kv").Local().(*kv).state()
+		a, b := first.Handle("kv").Local().(stated).state(), n.Handle("kv").Local().(stated).state()
 		if !bytes.Equal(a, b) {
 			l.t.Errorf("%s has\n%s\n%s has\n%s", first.conf.Name, a, n.conf.Name, b)
 		}

@@ -17,9 +17,10 @@ import (
 const (
 	levelFirst  = 1
 	levelLevels = 2 // knows the entry that raises the level, the snapshot that carries it, and hellos that name it
+	levelSafety = 3 // knows the state machines and commands that are declared for it
 
 	protocolMin = levelFirst
-	protocolMax = levelLevels
+	protocolMax = levelSafety
 )
 
 // raiseAfter is for how long every member must have spoken a level before the leader raises it to that by itself. It is
@@ -237,7 +238,7 @@ func (f *fsm) levelLocked(r *wireReader) error {
 		return err
 	}
 	if level > uint64(f.maxLevel) {
-		return errLevel(level, f.maxLevel)
+		return errTooOld(level, f.maxLevel)
 	}
 	f.level.Store(max(f.level.Load(), uint32(level)))
 	return nil
@@ -246,7 +247,7 @@ func (f *fsm) levelLocked(r *wireReader) error {
 // levelInForce returns the level that the entries applied so far have put in force.
 func (f *fsm) levelInForce() byte { return byte(max(f.level.Load(), levelFirst)) }
 
-func errLevel(level uint64, speaks byte) error {
+func errTooOld(level uint64, speaks byte) error {
 	return fmt.Errorf("%w: the farm works at protocol level %d, and this program speaks %d to %d", ErrVersion, level,
 		protocolMin, speaks)
 }
@@ -256,7 +257,7 @@ func (n *Node) leftBehind(level byte, cluster, who string) error {
 	if level <= n.cfg.maxLevel {
 		return nil
 	}
-	err := fmt.Errorf("%w; so says %s", errLevel(uint64(level), n.cfg.maxLevel), who)
+	err := fmt.Errorf("%w; so says %s", errTooOld(uint64(level), n.cfg.maxLevel), who)
 	if own := n.self().cluster; own == "" || own == cluster {
 		n.fail(err)
 	}

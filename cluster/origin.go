@@ -221,8 +221,8 @@ func (o *originator) deliver(out *outgoing) {
 		case errors.Is(err, ErrTooLarge): // the answers, at the leader: it was applied
 			out.fail(fmt.Errorf("%w: its answer: %w", ErrUncertain, err))
 			return
-		case errors.Is(err, errMalformed), errors.Is(err, errNoMachine):
-			out.fail(err)
+		case turnedAway(err):
+			out.fail(out.outcomeOf(err))
 			return
 		}
 		if !pause.wait(o.in.ctx) {
@@ -266,7 +266,7 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	}
 	b := batch{origin: o.id, seq: out.seq, floor: o.floor(), count: len(out.ps), body: out.body}
 	a, err := send(ctx, b)
-	if err = errors.Join(err, a.err, a.code.err()); fresh && errors.Is(err, errNotLeader) {
+	if err = errors.Join(err, a.err, a.code.err()); fresh && (errors.Is(err, errNotLeader) || turnedAway(err)) {
 		out.release()
 	}
 	return a, leader, err
@@ -314,6 +314,9 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 	l := n.instance().lead.Load()
 	if l == nil {
 		return nil, errNotLeader
+	}
+	if err := l.admit(ctx, &b); err != nil {
+		return nil, err
 	}
 	a := l.submit(ctx, b)
 	if a.err != nil {

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 )
@@ -93,6 +95,19 @@ func (out *outgoing) overtaken() error {
 		return ErrUncertain
 	}
 	return errMoved
+}
+
+// turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any other.
+func turnedAway(err error) bool {
+	return errors.Is(err, errMalformed) || errors.Is(err, errNoMachine) || errors.Is(err, ErrLevel)
+}
+
+// outcomeOf returns what a refusal means: an attempt before this one may have got through all the same.
+func (out *outgoing) outcomeOf(refusal error) error {
+	if out.frozen {
+		return fmt.Errorf("%w: %w", ErrUncertain, refusal)
+	}
+	return refusal
 }
 
 // wanted reports whether anybody still waits for the batch.

@@ -21,19 +21,29 @@ func (n *Node) Handle(name string) *Handle {
 	return &Handle{n, name}
 }
 
+// Level returns the protocol level in force, as far as this node knows: commands that need a higher one are refused. It goes
+// up when all members run a program that speaks more (see Node.Finalize). It goes down only if an operator restores a backup
+// of a farm that worked at a lower one.
+func (h *Handle) Level() int { return int(h.node.local.Load().levelInForce()) }
+
 // Propose replicates cmd and returns the index at which it was applied and the machine's answer. It returns once this
 // node has applied it too. It works on every member; retries are internal, and a command is never applied twice.
 //
 // Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
-// the outcome was open), ErrTooLarge (over 512 KiB), ErrClosed (nothing was sent), ErrVersion (this node's state has
-// stopped, see Failed; nothing was sent). The context's own error is joined.
+// the outcome was open), ErrTooLarge (over 512 KiB), ErrLevel (needs a higher protocol level, see Config.Levels; it was not
+// done), ErrClosed (nothing was sent), ErrVersion (this node's state has stopped, see Failed; nothing was sent). The context's
+// own error is joined.
 func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
 	if len(cmd) > maxCommandBytes {
 		return 0, nil, fmt.Errorf("cluster: command of %d bytes: %w", len(cmd), ErrTooLarge)
 	}
 	for {
+		in, err := h.node.atLevel(ctx, h.node.cfg.needs(h.name, cmd))
+		if err != nil {
+			return 0, nil, fmt.Errorf("cluster: propose: %w", err)
+		}
 		p := &proposal{machine: h.name, cmd: cmd, done: make(chan outcome, 1)}
-		h.node.instance().origin.submit(p)
+		in.origin.submit(p)
 		out := h.await(ctx, p)
 		switch {
 		case errors.Is(out.err, errMoved):

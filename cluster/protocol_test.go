@@ -38,11 +38,14 @@ func TestListener_Names(t *testing.T) {
 func TestOpen_BadConfig(t *testing.T) {
 	t.Parallel()
 	for words, c := range map[string]Config{
-		`Machines["kv"] is nil`: {Machines: map[string]func() StateMachine{"kv": nil}},
-		`Name is "a\n"`:         {Name: "a\n"},
-		`Farm is "\xff"`:        {Farm: "\xff"},
-		"Role":                  {Role: "x"},
-		"Expect is -1":          {Expect: -1},
+		`Machines["kv"] is nil`:            {Machines: map[string]func() StateMachine{"kv": nil}},
+		`Name is "a\n"`:                    {Name: "a\n"},
+		`Farm is "\xff"`:                   {Farm: "\xff"},
+		"Role":                             {Role: "x"},
+		"Expect is -1":                     {Expect: -1},
+		`Levels["later"]: Machines has no`: {Machines: kvAnd(), Levels: laterLevels()},
+		`Levels["kv"] is nil`:              {Machines: kvAnd(), Levels: map[string]func([]byte) int{"kv": nil}},
+		`"kv" needs protocol level 99`:     {Machines: kvAnd(), Levels: map[string]func([]byte) int{"kv": func([]byte) int { return 99 }}},
 	} {
 		n, err := Open(t.Context(), c)
 		if err == nil {

@@ -81,12 +81,15 @@ func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
 // and nothing is kept of it here.
 //
 // Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between two nodes),
-// ErrClosed, or ErrVersion if this node's state has stopped.
+// ErrLevel if the machine needs a higher protocol level than the one in force, ErrClosed, or ErrVersion if this node's state
+// has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
-	err = h.node.retry(ctx, func() error {
-		answer, err = h.node.queryLeader(ctx, h.name, q)
-		return err
-	})
+	if _, err = h.node.atLevel(ctx, h.node.cfg.needs(h.name, nil)); err == nil {
+		err = h.node.retry(ctx, func() error {
+			answer, err = h.node.queryLeader(ctx, h.name, q)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cluster: query: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 //
 //	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of machines; from level 2
 //	on, by the second magic: the level in force
-//	for each machine, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
+//	for each machine whose level is in force, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
 //	CRC-32C of all before it (uint32)
 //
 // Equal states give equal bytes.
@@ -47,7 +47,7 @@ const (
 	snapshotSecond
 )
 
-func appendSnapshotHeader(dst []byte, f *fsm) []byte {
+func appendSnapshotHeader(dst []byte, f *fsm, machines int) []byte {
 	dst = binary.AppendUvarint(dst, f.index)
 	dst = binary.AppendUvarint(dst, f.stamp)
 	var flags byte
@@ -59,7 +59,7 @@ func appendSnapshotHeader(dst []byte, f *fsm) []byte {
 	}
 	dst = binary.AppendUvarint(append(dst, flags), f.expect)
 	dst = f.origins.append(appendStrings(dst, f.servers))
-	dst = binary.AppendUvarint(dst, uint64(len(f.names)))
+	dst = binary.AppendUvarint(dst, uint64(machines))
 	if level := f.levelInForce(); level >= levelLevels {
 		dst = binary.AppendUvarint(dst, uint64(level))
 	}

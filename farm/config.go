@@ -147,7 +147,7 @@ func (c Config) validateTwice() error {
 		return errors.New("Config.Forward: ID and Node are filled in by Open; App and TrustedProxies are fields of Config")
 	}
 	for _, name := range []string{machineSession, machineKeyring} {
-		if c.Cluster.Machines[name] != nil {
+		if c.Cluster.Machines[name] != nil || c.Cluster.Levels[name] != nil {
 			return fmt.Errorf("Config.Cluster.Machines: %q is the name of the farm's own state machine", name)
 		}
 	}
@@ -169,6 +169,9 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 	}
 	maps.Copy(machines, cc.Machines)
 	cc.Machines = machines
+	levels := map[string]func([]byte) int{machineSession: session.CommandLevel}
+	maps.Copy(levels, cc.Levels)
+	cc.Levels = levels
 	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http}
 	maps.DeleteFunc(tags, func(_, v string) bool { return v == "" })
 	maps.Copy(tags, cc.Tags)

@@ -156,6 +156,8 @@ func (n *testNode) Applied() uint64 {
 	return uint64(n.applied)
 }
 
+func (n *testNode) Level() int { return 3 }
+
 func (n *testNode) Staleness() time.Duration {
 	n.log.mu.Lock()
 	defer n.log.mu.Unlock()

@@ -28,6 +28,10 @@ type Log interface {
 	// Applied returns the index up to which this node's machine has everything.
 	Applied() uint64
 
+	// Level returns the protocol level that the nodes work at, as far as this one knows. Commands that need a higher one,
+	// see CommandLevel, are refused.
+	Level() int
+
 	// Staleness returns the age of the last proof that this node's machine had everything committed.
 	Staleness() time.Duration
 }

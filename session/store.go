@@ -89,6 +89,11 @@ func NewRecord(values []Versioned) (Record, error) { return state.NewRecord(valu
 // NewMachine returns an empty state machine, for NewReplicated: the factory to give to whatever replicates it.
 func NewMachine() *Machine { return state.New() }
 
+// CommandLevel returns the protocol level that a farm must work at before a command of the Machine may get into its log,
+// because programs of earlier releases do not know it; with nil, the level for the Machine itself. It looks at the kind of
+// the command only. Whoever replicates the Machine refuses what needs more than the level in force.
+func CommandLevel(cmd []byte) int { return state.Level(cmd) }
+
 // answerOf reads what a Machine answered to the command at index.
 func answerOf(index uint64, b []byte) (Answer, error) {
 	r, err := state.DecodeResult(b)

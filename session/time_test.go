@@ -248,6 +248,7 @@ func (s *skewed) Barrier(ctx context.Context) error                   { return n
 func (s *skewed) Wait(ctx context.Context, index uint64) error        { return nil }
 func (s *skewed) Applied() uint64                                     { return s.machine.Applied() }
 func (s *skewed) Staleness() time.Duration                            { return 0 }
+func (s *skewed) Level() int                                          { return 3 }
 
 func TestClose(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) { // the bubble fails if a goroutine is left

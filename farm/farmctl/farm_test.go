@@ -121,7 +121,7 @@ func TestFarm(t *testing.T) {
 	t.Setenv("FARM_SECRET", secret)
 
 	want(t, codeUsage, "-yes", "finalize")
-	want(t, codeDone, "level 2 from now on", "finalize", "-yes")
+	want(t, codeDone, "level 3 from now on", "finalize", "-yes")
 	want(t, codeDone, "Nothing has changed", "finalize")
 
 	want(t, codeRefused, "no such member", "leave", "n7")

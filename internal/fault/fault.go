@@ -14,6 +14,10 @@ var (
 	// ErrClosed says that the node was closed.
 	ErrClosed = errors.New("closed")
 
+	// ErrLevel says that the farm does not work at the protocol level yet that a command needs; nothing of it has left this
+	// node. It does once all members run a program that speaks the level, and it was put in force.
+	ErrLevel = errors.New("the farm does not work at the protocol level yet that this needs")
+
 	// ErrTooLarge says that a value or a command is over its limit.
 	ErrTooLarge = errors.New("too large")
 )

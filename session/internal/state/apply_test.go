@@ -327,6 +327,18 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 	}
 }
 
+// What every program knows needs level 1, whatever stands behind the op code; what only this one knows needs more.
+func TestLevel(t *testing.T) {
+	for op, want := range map[byte]int{0: 1, opCreate: 1, opSetLimits: 1, opSetLimits + 1: levelMore, 255: levelMore} {
+		if got := Level([]byte{op, 255, 255}); got != want {
+			t.Errorf("op %d needs level %d, want %d", op, got, want)
+		}
+	}
+	if Level(nil) != 1 {
+		t.Error("the machine itself needs", Level(nil))
+	}
+}
+
 func TestMalformedCommandsChangeNothing(t *testing.T) {
 	key := keyOf(1)
 	commands := []command{

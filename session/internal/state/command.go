@@ -29,6 +29,19 @@ const (
 	opSetLimits
 )
 
+// levelMore is the protocol level whose programs know the op codes above opSetLimits.
+const levelMore = 3
+
+// Level returns the protocol level that a farm must work at before cmd may get into its log: below it there may be nodes
+// whose program does not know the command, and would have to end. It looks at the op code only. nil asks for the machine
+// itself.
+func Level(cmd []byte) int {
+	if len(cmd) > 0 && cmd[0] > opSetLimits {
+		return levelMore
+	}
+	return 1
+}
+
 // ErrUnknownCommand is what an UnknownCommandError is.
 var ErrUnknownCommand = errors.New("session state: unknown command")
 

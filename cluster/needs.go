@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A node must never meet a state machine or a command that its program does not know: it would have to end. So each of
+// them declares the protocol level that it needs (Config.Levels), and what needs a level that is not in force does not get
+// into the log.
+//
+// Two look at it. The node that proposes does so by what it has applied of the very log that it then sends to: if the level is
+// in force there, the entry that raised it stands before everything that is still to come, and every member speaks it. The
+// leader looks again, once its own term is open, at what other nodes sent. Neither has to hold anything still meanwhile:
+// within one log a level only rises.
+
+// needs returns the protocol level that a command needs.
+func (c *Config) needs(machine string, cmd []byte) int {
+	level := c.Levels[machine]
+	if level == nil {
+		return levelFirst
+	}
+	return max(level(nil), level(cmd))
+}
+
+// since returns the protocol level that each machine itself needs, of those that need one.
+func (c *Config) since() map[string]int {
+	out := map[string]int{}
+	for name, level := range c.Levels {
+		out[name] = level(nil)
+	}
+	return out
+}
+
+func (c *Config) validLevels() error {
+	for _, name := range slices.Sorted(maps.Keys(c.Levels)) {
+		switch level := c.Levels[name]; {
+		case c.Machines[name] == nil:
+			return fmt.Errorf("Levels[%q]: Machines has no state machine of that name", name)
+		case level == nil:
+			return fmt.Errorf("Levels[%q] is nil; it must say which protocol level a command needs", name)
+		case level(nil) > int(c.maxLevel):
+			return fmt.Errorf("the state machine %q needs protocol level %d; this program speaks up to %d", name, level(nil), c.maxLevel)
+		}
+	}
+	return nil
+}
+
+// atLevel returns the Raft instance to which a command that needs a level may be given now. ErrLevel is certain: this node has
+// by then applied all that was acknowledged before the call, and the level was not in force.
+func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
+	for {
+		in := n.instance()
+		if int(in.fsm.levelInForce()) >= need {
+			return in, nil
+		}
+		if err := n.barrier(ctx); err != nil {
+			return nil, err
+		}
+		if local := n.local.Load(); int(local.levelInForce()) < need {
+			return nil, errNeeds(need, local)
+		}
+		if err := n.pause(ctx); err != nil { // an instance that takes another one's place, and is not as far yet
+			return nil, err
+		}
+	}
+}
+
+// admit is the leader's look at a batch of another node.
+func (l *leadership) admit(ctx context.Context, b *batch) error {
+	need := levelFirst
+	err := b.each(func(machine, cmd []byte) { need = max(need, l.in.node.cfg.needs(string(machine), cmd)) })
+	if err != nil || need <= int(l.in.fsm.levelInForce()) {
+		return err
+	}
+	if err := l.await(ctx); err != nil { // before that it may lack what was committed in earlier terms
+		return err
+	}
+	if need > int(l.in.fsm.levelInForce()) {
+		return errNeeds(need, l.in.fsm)
+	}
+	return nil
+}
+
+func errNeeds(need int, f *fsm) error {
+	return fmt.Errorf("%w: level %d is needed, level %d is in force", ErrLevel, need, f.levelInForce())
+}
+
+// taking returns the names of the machines that have a part in the state by now, sorted: no command of the others is in
+// the log, and a program that lacks them must be able to read a snapshot.
+func (f *fsm) taking() []string {
+	level := int(f.levelInForce())
+	return slices.DeleteFunc(slices.Clone(f.names), func(name string) bool { return f.since[name] > level })
+}

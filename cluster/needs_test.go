@@ -1,0 +1,188 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// earlierKV is kv as a program of an earlier release has it: it does not know "push".
+type earlierKV struct{ kv }
+
+func (s *earlierKV) Apply(index uint64, now time.Time, cmd []byte) []byte {
+	if strings.HasPrefix(string(cmd), "push") {
+		panic("unknown command")
+	}
+	return s.kv.Apply(index, now, cmd)
+}
+
+// ofRelease has the nodes run, from their next start on, a program of the earlier release, or of the later one, which has
+// one more state machine and one more kind of command.
+func ofRelease(later bool, nodes ...*labNode) {
+	for _, n := range nodes {
+		n.conf.maxLevel = levelLevels
+		n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine { return &earlierKV{kv{M: map[string]string{}}} }}
+		n.conf.Levels = nil
+		if later {
+			n.conf.maxLevel, n.conf.Machines, n.conf.Levels = levelSafety, kvAnd("later"), laterLevels()
+		}
+	}
+}
+
+func laterLevels() map[string]func([]byte) int {
+	return map[string]func([]byte) int{
+		"later": func([]byte) int { return levelSafety },
+		"kv": func(cmd []byte) int {
+			if strings.HasPrefix(string(cmd), "push") {
+				return levelSafety
+			}
+			return levelFirst
+		},
+	}
+}
+
+func (n *labNode) written() []byte {
+	n.lab.t.Helper()
+	var b bytes.Buffer
+	if _, err := n.WriteSnapshot(&b); err != nil {
+		n.lab.t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A new state machine and a new kind of command do no harm to a node of the release before: they are refused while it is
+// there, snapshots are such that it can read them, and afterwards they work everywhere.
+func TestNewMachinesBesideAnOldProgram(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		unformed(t, 3, durable, func(l *lab) {
+			old, fresh := l.nodes[0], l.nodes[1:]
+			ofRelease(false, old)
+			ofRelease(true, fresh...)
+			for _, n := range l.nodes {
+				n.conf.Join = n.everybody()
+				n.start()
+			}
+			l.ready(l.nodes...)
+			for _, n := range fresh {
+				n.refuses("later", "set x 1")
+				n.refuses("kv", "push x 1")
+				n.must("append x 1")
+				if _, err := n.Handle("later").Query(l.ctx(20*time.Second), []byte("x")); !errors.Is(err, ErrLevel) {
+					l.t.Errorf("%s: query of the new machine: %v", n.conf.Name, err)
+				}
+			}
+			l.agree()
+			l.until(10*time.Second, "new programs write the snapshot that the old one writes", func() bool {
+				want := old.written()
+				return bytes.Equal(fresh[0].written(), want) && bytes.Equal(fresh[1].written(), want)
+			})
+			ofRelease(true, old)
+			old.again()
+			if level, err := old.Finalize(l.ctx(20 * time.Second)); level != levelSafety || err != nil {
+				l.t.Fatalf("level %d: %v", level, err)
+			}
+			for _, n := range l.nodes {
+				n.accepts("later", "append y 1")
+				n.accepts("kv", "push y 1")
+				if got := n.Handle("later").Level(); got != levelSafety {
+					l.t.Errorf("%s: level %d", n.conf.Name, got)
+				}
+				n.stop()
+				n.start()
+				n.accepts("later", "append y 2") // though it has not heard of any level yet
+				l.ready(n)
+			}
+			l.until(10*time.Second, "the new machine is in the snapshot", func() bool {
+				b := old.written()
+				return bytes.Contains(b, []byte("\x05later")) && bytes.Contains(b, []byte("1,2,1,2,1,2,"))
+			})
+		})
+	}
+}
+
+func (n *labNode) refuses(machine, cmd string) {
+	n.lab.t.Helper()
+	if _, _, err := n.Handle(machine).Propose(n.lab.ctx(20*time.Second), []byte(cmd)); !errors.Is(err, ErrLevel) || errors.Is(err, ErrUncertain) {
+		n.lab.t.Errorf("%s: %s %s: %v, want ErrLevel", n.conf.Name, machine, cmd, err)
+	}
+}
+
+func (n *labNode) accepts(machine, cmd string) {
+	n.lab.t.Helper()
+	if _, _, err := n.Handle(machine).Propose(n.lab.ctx(20*time.Second), []byte(cmd)); err != nil {
+		n.lab.t.Errorf("%s: %s %s: %v", n.conf.Name, machine, cmd, err)
+	}
+}
+
+// The leader has the last word: a node that sends what it should not have sent is told so, and nothing is done.
+func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
+	unformed(t, 2, false, func(l *lab) {
+		ofRelease(true, l.nodes...)
+		for _, n := range l.nodes {
+			n.conf.Join, n.conf.maxLevel = n.everybody(), 0
+			n.start()
+		}
+		l.ready(l.nodes...)
+		_, others := l.leader()
+		p := &proposal{machine: "kv", cmd: []byte("push x 1"), done: make(chan outcome, 1)}
+		others[0].instance().origin.submit(p)
+		if out := <-p.done; !errors.Is(out.err, ErrLevel) || errors.Is(out.err, ErrUncertain) {
+			l.t.Errorf("the leader answered %+v", out)
+		}
+		l.agree()
+		if got := others[0].get("x"); got != "" {
+			l.t.Errorf("x = %q", got)
+		}
+	})
+}
+
+// A refusal that comes after an attempt whose answer was lost says nothing about that one.
+func TestRefusalAfterALostAnswer(t *testing.T) {
+	p := &proposal{machine: "kv", cmd: []byte("push x 1"), done: make(chan outcome, 1)}
+	out := &outgoing{ps: []*proposal{p}}
+	out.claim()
+	if err := out.outcomeOf(ErrLevel); !errors.Is(err, ErrUncertain) {
+		t.Error(err)
+	}
+	out.release()
+	if err := out.outcomeOf(ErrLevel); errors.Is(err, ErrUncertain) || !errors.Is(err, ErrLevel) {
+		t.Error(err)
+	}
+}
+
+// A machine begins to have a part in snapshots at its level, and a snapshot from before leaves it as it was made.
+func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
+	made := func() *testFSM {
+		f := newTestFSM(t, "a.1")
+		f.fsm = newFSM(kvAnd("later"), func(uint64) {}, func(err error) { f.fault = err })
+		f.since = map[string]int{"later": levelSafety}
+		f.configure("a.1")
+		return f
+	}
+	f := made()
+	f.register(7, "a.1", 1)
+	f.commands(commandBatch(7, 1, 1, "append x 1"))
+	before := f.snapshot()
+	old := newTestFSM(t, "a.1")
+	if err := old.Restore(io.NopCloser(bytes.NewReader(before))); err != nil || old.kv().get("x") != "1," {
+		t.Errorf("a program that lacks the machine: %v, x = %q", err, old.kv().get("x"))
+	}
+	g := made()
+	if err := g.Restore(io.NopCloser(bytes.NewReader(before))); err != nil {
+		t.Error(err)
+	}
+	for _, f := range []*testFSM{f, g} {
+		f.entry(append(entryHeader(entryLevel, 1), levelSafety))
+		b := f.snapshot()
+		if !bytes.Contains(b, []byte("\x05later")) {
+			t.Errorf("the machine is not in the snapshot: %q", b)
+		}
+		h := made()
+		if err := h.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || f.fault != nil {
+			t.Error(err, f.fault)
+		}
+	}
+}

@@ -67,7 +67,7 @@ type Config struct {
 	// Role is empty for a node that votes and serves; cluster.Front forwards every request, cluster.Staging takes none.
 	Role cluster.Role
 
-	// Session says how sessions behave. Its Keys are the farm's own.
+	// Session says how sessions behave. Its Keys are the farm's own; an OnError that is nil means Error.
 	Session session.Config
 
 	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty there.
@@ -199,6 +199,9 @@ func (c Config) forwardConfig(id, name string) forward.Config {
 func (c Config) sessionConfig(keys session.Keys) session.Config {
 	sc := c.Session
 	sc.Keys = keys
+	if sc.OnError == nil {
+		sc.OnError = Error
+	}
 	if sc.Logger == nil {
 		sc.Logger = c.Logger
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -44,14 +45,14 @@ func Example() {
 	}
 	defer f.Close()
 	r := f.Router()
-	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
+	r.Get("/", farm.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := visits.Update(r.Context(), func(n int, _ bool) (int, error) { return n + 1, nil })
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+			return err
 		}
 		fmt.Fprintf(w, "visit %d\n", n)
-	})
+		return nil
+	}))
 	served := make(chan error)
 	go func() { served <- f.Serve(ctx, r) }()
 
@@ -100,4 +101,65 @@ func ExampleFarm_Handler() {
 	defer cancel()
 	fmt.Println(f.Drain(ctx), srv.Shutdown(ctx))
 	// Output: <nil> <nil>
+}
+
+// A handler that returns what goes wrong. Of an error that nobody has a sentence for, the visitor is told nothing.
+func ExampleHandlerFunc() {
+	books := map[string]string{"1": "Middlemarch"}
+	h := farm.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		title, ok := books[r.PathValue("id")]
+		if !ok {
+			return farm.Problem{Status: http.StatusNotFound, Detail: "There is no such book."}
+		}
+		fmt.Fprintln(w, title)
+		return nil
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /books/{id}", h)
+	for _, path := range []string{"/books/1", "/books/2"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		fmt.Print(w.Code, " ", w.Body)
+	}
+	// Output:
+	// 200 Middlemarch
+	// 404 Not Found: There is no such book.
+}
+
+func ExampleError() {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/cart", nil)
+	r.Header.Set("Accept", "application/json")
+	farm.Error(w, r, fmt.Errorf("cart: %w", session.ErrConflict))
+	fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	fmt.Print(w.Body)
+	// Output:
+	// 409 application/problem+json
+	// {"title":"Conflict","status":409,"detail":"Too many changes of the same thing were under way, and this one was not made. Please try again."}
+}
+
+// Server-sent events that end when the node is about to stop; the browser reconnects, and gets to a node that stays.
+func ExampleDraining() {
+	ticks := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		send := http.NewResponseController(w)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			fmt.Fprintf(w, "data: %s\n\n", time.Now().Format(time.TimeOnly))
+			if send.Flush() != nil {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-farm.Draining(r.Context()):
+				fmt.Fprint(w, "retry: 100\n\n")
+				return
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ticks", ticks)
 }

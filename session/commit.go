@@ -70,7 +70,7 @@ func (s *Session) create(ctx context.Context, values []Entry) (Answer, error) {
 	key := sec.key()
 	a, err := m.do(ctx, Create{Key: key, Idle: m.cfg.Idle, Absolute: m.cfg.Absolute, Values: values})
 	if tooLarge(err) {
-		err = errFull // the values were found to fit when they were set
+		err = ErrFull // the values were found to fit when they were set
 	}
 	if err != nil {
 		return Answer{}, err

@@ -189,7 +189,7 @@ func noStore(h http.Header) (overridden string) {
 // errorPage is the default of Config.OnError.
 func errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	code, text := http.StatusServiceUnavailable, "The session is not available at the moment. Please try again.\n"
-	if tooLarge(err) && !errors.Is(err, errFull) {
+	if tooLarge(err) && !errors.Is(err, ErrFull) {
 		code, text = http.StatusInternalServerError, "The session holds too much.\n"
 	} else {
 		w.Header().Set("Retry-After", "1")

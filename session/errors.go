@@ -22,8 +22,8 @@ var (
 	ErrTooLarge = fault.ErrTooLarge
 )
 
-// errFull is an ErrTooLarge of which the visitor is innocent.
-var errFull = fmt.Errorf("%w: no room for another session", ErrTooLarge)
+// ErrFull says that there are as many sessions as there may be. It is an ErrTooLarge of which the visitor is innocent.
+var ErrFull = fmt.Errorf("%w: no room for another session", ErrTooLarge)
 
 var (
 	// ErrEnded says that the session ended before the change reached it; nothing has been changed, and nothing will be.

@@ -80,3 +80,10 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // Unwrap is for http.ResponseController: deadlines and full duplex need nothing of us.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Begun reports whether the final header was sent, or an error page in its place.
+func (w *writer) Begun() bool {
+	w.session.mu.Lock()
+	defer w.session.mu.Unlock()
+	return w.session.settled
+}

@@ -37,13 +37,13 @@ func run(ctx context.Context) error {
 	defer f.Close()
 
 	r := f.Router() // a plain chi router; any http.Handler will do
-	r.Get("/", func(w http.ResponseWriter, r *http.Request) {
+	r.Get("/", farm.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := visits.Update(r.Context(), func(n int, _ bool) (int, error) { return n + 1, nil })
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+			return err // answered by farm.Error: the right status, and a page that says what to do
 		}
 		fmt.Fprintf(w, "visit %d\n", n)
-	})
+		return nil
+	}))
 	return f.Serve(ctx, r) // blocks; drains when ctx ends
 }

@@ -65,7 +65,7 @@ func run(ctx context.Context) error {
 
 func setName(w http.ResponseWriter, r *http.Request) {
 	if err := name.Set(r.Context(), r.FormValue("name")); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		farm.Error(w, r, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

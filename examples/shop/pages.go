@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"html/template"
 	"net/http"
 
@@ -67,7 +68,10 @@ func (s *site) changeCart(w http.ResponseWriter, r *http.Request) {
 		n, back = -1, "/cart"
 	}
 	if _, err := addToCart(r.Context(), r.FormValue("sku"), n); err != nil {
-		http.Error(w, err.Error(), statusOf(err))
+		if errors.Is(err, errSKU) {
+			err = farm.Problem{Status: http.StatusBadRequest, Detail: "There is no such thing in this shop."}
+		}
+		farm.Error(w, r, err)
 		return
 	}
 	http.Redirect(w, r, back, http.StatusSeeOther)
@@ -82,7 +86,7 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, name, title string
 	p := page{Title: title, Node: info.Node, Via: info.Via, Items: itemsIn(cart.Or(r.Context(), nil)), Data: data}
 	var b bytes.Buffer
 	if err := s.templates[name].ExecuteTemplate(&b, "layout", p); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		farm.Error(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -9,7 +9,7 @@ import (
 // clients' new requests are forwarded and their connections closed. It returns when it is time to stop accepting
 // connections: once things are quiet, at the end of Config.Linger or of ctx, and at once where no peer could take over.
 func (g *Gate) Retire(ctx context.Context) {
-	if stage(g.stage.Swap(int32(draining))) == draining {
+	if !g.beginDrain() {
 		select {
 		case <-g.retired:
 		case <-ctx.Done():

@@ -95,7 +95,7 @@ func rewrite(p *httputil.ProxyRequest) {
 // forward sends a public request to a peer, and answers in its place when there is none.
 func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
-		servePage(w, r, http.StatusNotImplemented, "CONNECT is not forwarded.", 0)
+		ServeProblem(w, r, problemConnect)
 		return
 	}
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
@@ -133,19 +133,17 @@ func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.Is(err, errNoPeer) && g.able.Load() && g.cfg.Role == cluster.Ordinary:
 		g.serveLocal(w, r) // better by a node that is stopping than by none
 	case errors.Is(err, errNoPeer) && !g.able.Load():
-		servePage(w, r, http.StatusServiceUnavailable, "This site is starting. Please try again in a moment.", 2)
+		ServeProblem(w, r, problemStarting)
 	case errors.Is(err, errNoPeer):
-		servePage(w, r, http.StatusServiceUnavailable,
-			"No server of this site can take the request. Please try again in a moment.", 2)
+		ServeProblem(w, r, problemNoPeer)
 	case errors.Is(err, errBody):
-		servePage(w, r, http.StatusBadRequest, "The request's body cannot be read, or did not come in time.", 0)
+		ServeProblem(w, r, problemBody)
 	case r.Context().Err() != nil: // most often the client is gone, and nobody reads this
-		servePage(w, r, http.StatusServiceUnavailable, "The request was cut off because this node is stopping.", 1)
+		ServeProblem(w, r, problemStopping)
 	case errors.As(err, &lost):
-		servePage(w, r, http.StatusBadGateway,
-			"The connection to the node that served this request was lost. It may or may not have been carried out.", 0)
+		ServeProblem(w, r, problemLost)
 	default:
-		servePage(w, r, http.StatusBadGateway, "The request could not be passed on.", 0)
+		ServeProblem(w, r, problemPassing)
 	}
 	g.cfg.Logger.Debug("request not forwarded", "request", FromContext(r.Context()).ID, "err", err)
 }

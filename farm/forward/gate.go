@@ -37,6 +37,7 @@ type Gate struct {
 	local   atomic.Pointer[http.Handler] // the application; nil until Handler
 	clients flight                       // public requests, served here or forwarded
 	running flight                       // handlers of the application
+	drain   chan struct{}                // closed when the drain begins, or Close does
 	retired chan struct{}                // closed when Retire has returned
 	tagMu   sync.Mutex                   // orders announcements
 
@@ -50,7 +51,7 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gate{cfg: cfg.withDefaults(), peers: peers, retired: make(chan struct{})}
+	g := &Gate{cfg: cfg.withDefaults(), peers: peers, drain: make(chan struct{}), retired: make(chan struct{})}
 	g.hop = newHop(peers, g.cfg)
 	g.proxy = g.newProxy()
 	g.server = g.peerServer()
@@ -94,6 +95,15 @@ func (g *Gate) Ready() error {
 	return nil
 }
 
+// beginDrain reports whether the drain begins by this call.
+func (g *Gate) beginDrain() bool {
+	first := stage(g.stage.Swap(int32(draining))) != draining
+	if first {
+		close(g.drain)
+	}
+	return first
+}
+
 // announce tells the peers whether they may choose this node.
 func (g *Gate) announce() {
 	g.tagMu.Lock()
@@ -123,11 +133,11 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	if s == draining {
 		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
 	}
-	info := &Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme}
-	r = r.WithContext(withInfo(r.Context(), info))
+	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme}
+	r = r.WithContext(g.pass(r.Context(), info))
 	switch {
 	case g.cfg.Role == cluster.Staging:
-		servePage(w, r, http.StatusServiceUnavailable, "This is a staging node. It serves no visitors.", 0)
+		ServeProblem(w, r, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:
 		g.serveLocal(w, r)
 	default:
@@ -148,7 +158,7 @@ const closeWait = time.Second
 // Close ends everything at once: forwarded requests in both directions are cut off. It waits, for handlers that do not
 // heed the end of their context only a second. To finish them first, Retire and Idle.
 func (g *Gate) Close() error {
-	g.stage.Store(int32(draining))
+	g.beginDrain()
 	g.cancel()
 	err := g.server.Close()
 	g.hop.close()

@@ -31,7 +31,7 @@ func TestGate_NoPeer(t *testing.T) {
 			t.Errorf("Accept %q: the page does not say why:\n%s", accept, body)
 		}
 		if want == "application/problem+json" {
-			var p problem
+			var p page
 			if err := json.Unmarshal([]byte(body), &p); err != nil || p.Status != 503 || p.Request == "" {
 				t.Errorf("problem %+v, %v", p, err)
 			}

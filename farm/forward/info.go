@@ -1,6 +1,9 @@
 package forward
 
-import "context"
+import (
+	"context"
+	"log/slog"
+)
 
 // Info says how a request came to its handler.
 type Info struct {
@@ -13,16 +16,40 @@ type Info struct {
 // Forwarded reports whether another node took the request from the client.
 func (i Info) Forwarded() bool { return i.Via != i.Node }
 
-type infoKey struct{}
+type passKey struct{}
+
+// pass is what the context of a request that a Gate lets through holds.
+type pass struct {
+	Info
+	gate *Gate
+}
 
 // FromContext returns what is known about the request to which ctx belongs; the zero Info outside of a Gate.
 func FromContext(ctx context.Context) Info {
-	if i, ok := ctx.Value(infoKey{}).(*Info); ok {
-		return *i
+	if p, ok := ctx.Value(passKey{}).(*pass); ok {
+		return p.Info
 	}
 	return Info{}
 }
 
-func withInfo(ctx context.Context, i *Info) context.Context {
-	return context.WithValue(ctx, infoKey{}, i)
+// Draining returns a channel that is closed when the node that runs the handler of the request to which ctx belongs begins to
+// drain, or is closed without a drain. It is never nil; outside of a Gate it is never closed.
+func Draining(ctx context.Context) <-chan struct{} {
+	if p, ok := ctx.Value(passKey{}).(*pass); ok {
+		return p.gate.drain
+	}
+	return make(chan struct{})
+}
+
+// Logger returns Config.Logger of the Gate of the request to which ctx belongs; slog.Default() outside of a Gate.
+func Logger(ctx context.Context) *slog.Logger {
+	if p, ok := ctx.Value(passKey{}).(*pass); ok {
+		return p.gate.cfg.Logger
+	}
+	return slog.Default()
+}
+
+// pass returns the context of a request that goes through this Gate.
+func (g *Gate) pass(ctx context.Context, i Info) context.Context {
+	return context.WithValue(ctx, passKey{}, &pass{i, g})
 }

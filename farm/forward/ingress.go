@@ -38,8 +38,8 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
 	stripHop(r.Header)
 	w.Header().Set(idHeader, f.ID)
 	r.Header.Set(idHeader, f.ID)
-	info := &Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme}
-	w, r = withBody(w, r.WithContext(withInfo(r.Context(), info)))
+	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme}
+	w, r = withBody(w, r.WithContext(g.pass(r.Context(), info)))
 	(*g.local.Load()).ServeHTTP(w, r)
 }
 

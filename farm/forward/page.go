@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// problem is the JSON form of a page (RFC 9457).
-type problem struct {
+// page is what a page says, and its JSON form (RFC 9457).
+type page struct {
 	Title   string `json:"title"`
 	Status  int    `json:"status"`
-	Detail  string `json:"detail"`
+	Detail  string `json:"detail,omitempty"`
 	Request string `json:"request,omitempty"`
 }
 
@@ -30,39 +31,56 @@ small { color: #777; }
 </style>
 <main>
 <h1>{{.Title}}</h1>
-<p>{{.Detail}}</p>
+{{with .Detail}}<p>{{.}}</p>{{end}}
 {{with .Request}}<p><small>Request {{.}}</small></p>{{end}}
 </main>
 </html>
 `))
 
-// servePage answers with a page in the form that the client asked for: HTML, JSON or plain text. retryAfter is in
-// seconds; 0 = no word about it.
-func servePage(w http.ResponseWriter, r *http.Request, status int, detail string, retryAfter int) {
-	p := problem{
-		Title:   http.StatusText(status),
-		Status:  status,
-		Detail:  detail,
-		Request: FromContext(r.Context()).ID,
+// ServeProblem answers r with p, as a page in the form that the client asked for: HTML, JSON or plain text. It takes the place
+// of an answer that a handler had in mind: the header's fields about that are removed. The answer must not have begun.
+func ServeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
+	status := p.status()
+	says := page{Title: http.StatusText(status), Status: status, Detail: p.Detail, Request: FromContext(r.Context()).ID}
+	if says.Title == "" {
+		says.Title = "Error " + strconv.Itoa(status)
 	}
 	h := w.Header()
+	for _, name := range aboutBody {
+		h.Del(name)
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if retryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((p.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	if says.Request != "" {
+		h.Set(idHeader, says.Request)
 	}
 	kind := pageKind(r.Header["Accept"])
 	h.Set("Content-Type", kind)
 	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return
+	if r.Method != http.MethodHead {
+		says.write(w, kind)
 	}
-	switch kind { // nobody is left to tell when writing fails
+}
+
+// aboutBody are the header's fields that describe a body which is not sent.
+var aboutBody = [...]string{"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
+	"Content-Location", "Content-Range", "Etag", "Expires", "Last-Modified", "Location", "Retry-After", "Trailer"}
+
+// write writes the page. When that fails, nobody is left to tell.
+func (p page) write(w http.ResponseWriter, kind string) {
+	switch kind {
 	case kindHTML:
 		pageTemplate.Execute(w, p)
 	case kindJSON:
 		json.NewEncoder(w).Encode(p)
 	default:
+		if p.Detail == "" {
+			fmt.Fprintln(w, p.Title)
+			return
+		}
 		fmt.Fprintf(w, "%s: %s\n", p.Title, p.Detail)
 	}
 }

@@ -1,0 +1,291 @@
+package farm_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	"github.com/seed48eb2e21/webfarm/session"
+)
+
+func TestError_Status(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		ctx    context.Context
+		err    error
+		status int
+		retry  string
+	}{
+		{nil, cluster.ErrUncertain, 503, "1"},
+		{nil, cluster.ErrNoLeader, 503, "1"},
+		{nil, cluster.ErrClosed, 503, "1"},
+		{nil, cluster.ErrTooLarge, 413, ""},
+		{nil, session.ErrUncertain, 503, "1"},
+		{nil, session.ErrNoLeader, 503, "1"},
+		{nil, session.ErrStale, 503, "1"},
+		{nil, session.ErrTooLarge, 413, ""},
+		{nil, session.ErrFull, 503, "10"},
+		{nil, session.ErrConflict, 409, "1"},
+		{nil, session.ErrEnded, 410, ""},
+		{nil, session.ErrHeadersSent, 500, ""}, // changed after the handler returned: the program's fault
+		{nil, &http.MaxBytesError{Limit: 1}, 413, ""},
+		{nil, context.DeadlineExceeded, 503, "1"},
+		{nil, os.ErrDeadlineExceeded, 503, "1"},
+		{nil, context.Canceled, 500, ""}, // by the program itself: the request goes on
+		{gone, context.Canceled, 503, "1"},
+		{nil, fmt.Errorf("%w: %w", session.ErrUncertain, context.DeadlineExceeded), 503, "1"},
+		{nil, errors.New("disk of db7 is full"), 500, ""},
+		{nil, farm.Problem{Status: 404, Detail: "No such book."}, 404, ""},
+		{nil, &farm.Problem{Status: 404}, 404, ""},
+		{nil, fmt.Errorf("order: %w", farm.Problem{Status: 422}), 422, ""},
+		{nil, farm.Problem{Status: 503, RetryAfter: 1500 * time.Millisecond}, 503, "2"},
+		{nil, farm.Problem{Status: 200}, 500, ""},
+		{nil, farm.Problem{Status: 599, Err: session.ErrConflict}, 599, ""},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		if test.ctx != nil {
+			r = r.WithContext(test.ctx)
+		}
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Length", "5")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Cache-Control", "public")
+		farm.Error(w, r, fmt.Errorf("wrapped: %w", test.err))
+		h := w.Result().Header
+		if w.Code != test.status || h.Get("Retry-After") != test.retry {
+			t.Errorf("%v: %d, Retry-After %q; want %d, %q", test.err, w.Code, h.Get("Retry-After"), test.status, test.retry)
+		}
+		if h.Get("Content-Length") != "" || h.Get("Content-Encoding") != "" || h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%v: the page has the header of what it replaces: %v", test.err, h)
+		}
+		if body := w.Body.String(); body == "" || strings.Contains(body, "wrapped") || strings.Contains(body, "db7") {
+			t.Errorf("%v: body %q", test.err, body)
+		}
+	}
+}
+
+func TestError_NilIsNone(t *testing.T) {
+	w := httptest.NewRecorder()
+	farm.Error(w, httptest.NewRequest("GET", "/", nil), nil)
+	if len(w.Header()) != 0 || w.Body.Len() != 0 {
+		t.Errorf("nil was answered: %v %q", w.Header(), w.Body)
+	}
+}
+
+// records is a log to look at.
+type records struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *records) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// of returns the records of one request.
+func (l *records) of(t *testing.T, id string) (all []map[string]any) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.buf.String()) {
+		var rec map[string]any
+		if err := json.Unmarshal([]byte(line), &rec); err != nil {
+			t.Fatal(err)
+		}
+		if rec["request"] == id {
+			all = append(all, rec)
+		}
+	}
+	return all
+}
+
+// failing is an application whose handlers fail in several ways.
+func failing(f *farm.Farm) http.Handler {
+	r := f.Router()
+	r.Get("/unknown", farm.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return errors.New("disk of db7 is full") }))
+	r.Get("/late", farm.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		io.WriteString(w, "half of the ans")
+		return errors.New("disk of db7 is full")
+	}))
+	r.Get("/large", farm.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return session.NewKey[string]("large").Set(r.Context(), strings.Repeat("x", 1<<20))
+	}))
+	r.Post("/body", farm.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 10))
+		return err
+	}))
+	return r
+}
+
+// What is not for visitors is logged once, with the request's id, on the node that ran the handler and wherever the visitor
+// came in.
+func TestError_InAFarm(t *testing.T) {
+	var log records
+	c := farmtest.Config{Nodes: 2, Handler: failing,
+		Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		from := f.Nodes[0]
+		ask := func(method, path, accept, body string) (*http.Response, string, error) {
+			req, err := http.NewRequestWithContext(t.Context(), method, from.URL()+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept", accept)
+			res, err := from.Client().Do(req)
+			if err != nil {
+				return nil, "", err
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			return res, string(b), err
+		}
+		for _, how := range []string{"here", "forwarded"} {
+			if how == "forwarded" {
+				if err := from.Farm().Drain(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for accept, form := range map[string]string{"text/html": "<p>", "application/json": `"status":500`, "": "Internal Server Error: "} {
+				res, body, err := ask("GET", "/unknown", accept, "")
+				if err != nil || res.StatusCode != 500 || !strings.Contains(body, form) || strings.Contains(body, "db7") {
+					t.Fatalf("%s: %v, %v, %q", how, res, err, body)
+				}
+				id := res.Header.Get("X-Request-Id")
+				if accept != "" && !strings.Contains(body, id) {
+					t.Errorf("%s: the page does not name the request %s: %s", how, id, body)
+				}
+				recs := log.of(t, id)
+				if len(recs) != 1 || recs[0]["err"] != "disk of db7 is full" || recs[0]["level"] != "ERROR" || recs[0]["path"] != "/unknown" {
+					t.Errorf("%s: logged %v", how, recs)
+				}
+			}
+			if res, body, err := ask("GET", "/large", "", ""); err != nil || res.StatusCode != 413 {
+				t.Errorf("%s: too large: %v, %v, %q", how, res, err, body)
+			}
+			if res, body, err := ask("POST", "/body", "", "longer than ten"); err != nil || res.StatusCode != 413 {
+				t.Errorf("%s: body too long: %v, %v, %q", how, res, err, body)
+			}
+			if res, body, err := ask("GET", "/late", "", ""); err == nil && res.StatusCode == 200 {
+				t.Errorf("%s: a part of an answer looks like the whole: %q", how, body)
+			}
+		}
+		from.Restart()
+	})
+}
+
+// A session that cannot be committed is answered by the same table.
+func TestError_AnswersForSessions(t *testing.T) {
+	late := func(f *farm.Farm) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			visits.Set(r.Context(), 1)
+			io.WriteString(w, "ok")
+		})
+	}
+	farmtest.Run(t, 2, late, func(t *testing.T, f *farmtest.Farm) {
+		f.Nodes[1].Kill() // and with it the majority
+		req, err := http.NewRequestWithContext(t.Context(), "GET", f.Nodes[0].URL(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "application/json")
+		res, err := f.Nodes[0].Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var page struct {
+			Status          int
+			Detail, Request string
+		}
+		if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || page.Status != 503 || page.Detail == "" ||
+			page.Request != res.Header.Get("X-Request-Id") {
+			t.Errorf("%d, %v, %+v", res.StatusCode, res.Header, page)
+		}
+		f.Nodes[1].Restart()
+	})
+}
+
+func TestDraining(t *testing.T) {
+	select {
+	case <-farm.Draining(t.Context()):
+		t.Error("closed outside of a farm")
+	default:
+	}
+	waits := func(f *farm.Farm) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Node", farm.Info(r.Context()).Node)
+			w.WriteHeader(http.StatusOK)
+			http.NewResponseController(w).Flush()
+			select {
+			case <-farm.Draining(r.Context()):
+				io.WriteString(w, "goodbye")
+			case <-r.Context().Done():
+			}
+		})
+	}
+	farmtest.Run(t, 3, waits, func(t *testing.T, f *farmtest.Farm) {
+		open := func(n *farmtest.Node) (node string, rest <-chan string) {
+			res, err := n.Client().Get(n.URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := make(chan string, 1)
+			go func() {
+				defer res.Body.Close()
+				b, err := io.ReadAll(res.Body)
+				c <- fmt.Sprint(string(b), err)
+			}()
+			return res.Header.Get("Node"), c
+		}
+		first := f.Nodes[0]
+		_, here := open(first)
+		if err := first.Farm().Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-here; got != "goodbye<nil>" {
+			t.Errorf("here: %q", got)
+		}
+		node, forwarded := open(first) // which is still draining
+		if node == first.Name() {
+			t.Fatalf("%s drains and runs handlers", node)
+		}
+		select {
+		case got := <-forwarded:
+			t.Errorf("%q, though the node that runs the handler does not drain", got)
+		case <-time.After(time.Minute):
+		}
+		for _, n := range f.Nodes {
+			if n.Name() == node {
+				if err := n.Farm().Drain(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := <-forwarded; got != "goodbye<nil>" {
+			t.Errorf("forwarded: %q", got)
+		}
+		for _, n := range f.Nodes[:2] {
+			n.Restart()
+		}
+	})
+}

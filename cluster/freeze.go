@@ -34,10 +34,7 @@ func (f *fsm) freeze() (*snapshot, uint64, error) {
 
 func (f *fsm) frozenLocked() *snapshot {
 	names := f.taking()
-	s := &snapshot{magic: snapshotMagic, header: appendSnapshotHeader(nil, f, len(names)), names: names}
-	if f.levelInForce() >= levelLevels {
-		s.magic = snapshotMagic2
-	}
+	s := &snapshot{magic: magicOf(f.levelInForce()), header: appendSnapshotHeader(nil, f, len(names)), names: names}
 	for _, name := range names {
 		s.machines = append(s.machines, f.machines[name].Snapshot())
 	}

@@ -43,6 +43,7 @@ type fsm struct {
 	stamp   uint64 // the log's time, Unix ms
 	servers []string
 	origins origins
+	chain   chain // of what was applied since levelSafety is in force
 }
 
 func newFSM(factories map[string]func() StateMachine, advanced func(uint64), halt func(error)) *fsm {
@@ -95,7 +96,7 @@ func (f *fsm) applyLocked(l *raft.Log) (answers []answer) {
 	}()
 	if l.Type == raft.LogConfiguration {
 		f.configureLocked(raft.DecodeConfiguration(l.Data))
-		f.index = l.Index
+		f.appliedLocked(l, nil)
 		return nil
 	}
 	answers, err := f.entryLocked(l)
@@ -103,8 +104,23 @@ func (f *fsm) applyLocked(l *raft.Log) (answers []answer) {
 		f.haltLocked(l.Index, err)
 		return nil
 	}
-	f.index = l.Index
+	f.appliedLocked(l, answers)
 	return answers
+}
+
+// appliedLocked notes an entry that was applied.
+func (f *fsm) appliedLocked(l *raft.Log, answers []answer) {
+	f.index = l.Index
+	if f.levelInForce() >= levelSafety {
+		f.chain.add(l, answers)
+	}
+}
+
+// pointAt returns what the hash of this copy was at the newest entry that is not beyond index; none if that is not known.
+func (f *fsm) pointAt(index uint64) point {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.chain.at(index)
 }
 
 // haltLocked stops this copy of the state for good: an entry that is not understood is never skipped.
@@ -291,6 +307,9 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	f.formed.Store(h.formed)
 	f.second.Store(h.second)
 	f.level.Store(uint32(h.level))
+	if f.chain = (chain{}); h.level >= levelSafety {
+		f.chain.begin(h.index, h.chain)
+	}
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	f.advanced(f.index)

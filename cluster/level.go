@@ -17,7 +17,7 @@ import (
 const (
 	levelFirst  = 1
 	levelLevels = 2 // knows the entry that raises the level, the snapshot that carries it, and hellos that name it
-	levelSafety = 3 // knows the state machines and commands that are declared for it
+	levelSafety = 3 // knows the state machines and commands that are declared for it; replicas compare what they applied
 
 	protocolMin = levelFirst
 	protocolMax = levelSafety

@@ -330,6 +330,9 @@ func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
 	f.configureLocked(soleVoter(server))
 	f.expect = max(f.expect, 1)
 	f.formed.Store(true)
+	if f.chain = (chain{}); f.levelInForce() >= levelSafety {
+		f.chain.begin(f.index, f.index)
+	}
 	return f.frozenLocked(), f.index
 }
 

@@ -16,7 +16,7 @@ import (
 // A snapshot is one stream:
 //
 //	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of machines; from level 2
-//	on, by the second magic: the level in force
+//	on, by the second magic: the level in force; from level 3 on, by the third one: the hash of what was applied (chain)
 //	for each machine whose level is in force, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
 //	CRC-32C of all before it (uint32)
 //
@@ -24,6 +24,7 @@ import (
 const (
 	snapshotMagic  = "WFSNAP1\n" // as long as level 1 is in force, which all programs read
 	snapshotMagic2 = "WFSNAP2\n"
+	snapshotMagic3 = "WFSNAP3\n"
 )
 
 const (
@@ -40,6 +41,18 @@ type snapshotHeader struct {
 	origins              origins
 	machines             int
 	level                uint64
+	chain                uint64
+}
+
+// magicOf returns how a snapshot begins that is written at a level.
+func magicOf(level byte) string {
+	switch {
+	case level >= levelSafety:
+		return snapshotMagic3
+	case level >= levelLevels:
+		return snapshotMagic2
+	}
+	return snapshotMagic
 }
 
 const (
@@ -60,8 +73,12 @@ func appendSnapshotHeader(dst []byte, f *fsm, machines int) []byte {
 	dst = binary.AppendUvarint(append(dst, flags), f.expect)
 	dst = f.origins.append(appendStrings(dst, f.servers))
 	dst = binary.AppendUvarint(dst, uint64(machines))
-	if level := f.levelInForce(); level >= levelLevels {
+	level := f.levelInForce()
+	if level >= levelLevels {
 		dst = binary.AppendUvarint(dst, uint64(level))
+	}
+	if level >= levelSafety {
+		dst = binary.BigEndian.AppendUint64(dst, f.chain.sum)
 	}
 	return dst
 }
@@ -73,8 +90,14 @@ func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
 	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.uvarint()
 	h.servers, h.origins = r.strings(), readOrigins(&r)
 	h.machines = int(r.uvarint())
-	if magic == snapshotMagic2 {
+	if magic != snapshotMagic {
 		h.level = r.uvarint()
+	}
+	if magic == snapshotMagic3 {
+		h.chain = r.uint64()
+	}
+	if magicOf(byte(min(h.level, 255))) != magic {
+		return h, fmt.Errorf("snapshot header: level %d after %q: %w", h.level, magic, errMalformed)
 	}
 	if err := endOf(&r); err != nil {
 		return h, fmt.Errorf("snapshot header: %w", err)
@@ -183,7 +206,7 @@ func (s *snapshotReader) header() (snapshotHeader, error) {
 	if err != nil {
 		return snapshotHeader{}, err
 	}
-	if m := string(magic); m != snapshotMagic && m != snapshotMagic2 {
+	if m := string(magic); m != snapshotMagic && m != snapshotMagic2 && m != snapshotMagic3 {
 		return snapshotHeader{}, fmt.Errorf("%w: snapshot begins with %q", ErrVersion, magic)
 	}
 	n, err := s.uint32()

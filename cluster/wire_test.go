@@ -55,7 +55,8 @@ func corpus(t *testing.T) map[string]map[string][]byte {
 			"level9":   append(entryHeader(entryLevel, 5), 9),
 		},
 		"FuzzSnapshot": {"empty": newTestFSM(t).snapshot(), "full": fullFSM(t).snapshot(),
-			"level2": []byte(snapshotMagic2 + "\x00\x00\x00\x08\x01\x01\x00\x00\x00\x00\x00\x02")},
+			"level2": []byte(snapshotMagic2 + "\x00\x00\x00\x08\x01\x01\x00\x00\x00\x00\x00\x02"),
+			"level3": fullFSM(t).raised(levelSafety).snapshot()},
 	}
 	for _, seeds := range whole {
 		for _, name := range sortedKeys(seeds) { // of those there are now
@@ -102,6 +103,12 @@ func fullFSM(t *testing.T) *testFSM {
 	f.register(7, "a.1", 1)
 	f.commands(commandBatch(7, 1, 1, "append x 1", "set y 2"))
 	f.commands(commandBatch(7, 2, 1, "append x 2"))
+	return f
+}
+
+// raised puts a level in force.
+func (f *testFSM) raised(level byte) *testFSM {
+	f.entry(append(entryHeader(entryLevel, 1), level))
 	return f
 }
 

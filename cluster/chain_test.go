@@ -1,0 +1,164 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// raisedFSM returns an fsm at a level, with an origin 7 that may propose.
+func raisedFSM(t *testing.T, level byte) *testFSM {
+	f := newTestFSM(t, "a.1", "b.1")
+	f.register(7, "a.1", 1)
+	return f.raised(level)
+}
+
+func (f *testFSM) sum() uint64 { return f.pointAt(f.index).sum }
+
+// Copies that applied and answered the same have the same hash at each index, also if one of them had the beginning by
+// snapshot; and not if one entry, index, term or answer was another.
+func TestChain(t *testing.T) {
+	apply := func(f *testFSM, from, to uint64) {
+		for seq := from; seq <= to; seq++ {
+			f.commands(commandBatch(7, seq, seq, fmt.Sprint("append x ", seq)))
+		}
+	}
+	a, b := raisedFSM(t, levelSafety), raisedFSM(t, levelSafety)
+	apply(a, 1, 20)
+	apply(b, 1, 10)
+	c := newTestFSM(t)
+	if err := c.Restore(io.NopCloser(bytes.NewReader(b.snapshot()))); err != nil {
+		t.Fatal(err)
+	}
+	c.index = b.index
+	apply(b, 11, 20)
+	apply(c, 11, 20)
+	for i := a.index - 9; i <= a.index; i++ {
+		if p := a.pointAt(i); p.index != i || p != b.pointAt(i) || p != c.pointAt(i) {
+			t.Fatalf("entry %d: %x, %x, and with a snapshot %x", i, p, b.pointAt(i), c.pointAt(i))
+		}
+	}
+	if p := c.pointAt(3); p.index != 0 {
+		t.Errorf("a copy knows %+v of a time before its snapshot", p)
+	}
+	for what, differ := range map[string]func(f *testFSM){
+		"another entry":  func(f *testFSM) { f.commands(commandBatch(7, 21, 21, "append x 22")) },
+		"another answer": func(f *testFSM) { f.kv().M["x"] = "?"; apply(f, 21, 21) },
+		"another index":  func(f *testFSM) { f.index++; apply(f, 21, 21) },
+		"another term": func(f *testFSM) {
+			f.index++
+			b := commandBatch(7, 21, 21, "append x 21")
+			f.ApplyBatch([]*raft.Log{{Index: f.index, Term: 2, Data: appendBatch(entryHeader(entryCommands, 1), &b)}})
+		},
+		"another configuration": func(f *testFSM) { f.configure("a.1") },
+	} {
+		d := newTestFSM(t)
+		if err := d.Restore(io.NopCloser(bytes.NewReader(b.snapshot()))); err != nil {
+			t.Fatal(err)
+		}
+		d.index = b.index
+		differ(d)
+		e := newTestFSM(t)
+		if err := e.Restore(io.NopCloser(bytes.NewReader(b.snapshot()))); err != nil {
+			t.Fatal(err)
+		}
+		e.index = b.index
+		apply(e, 21, 21)
+		if d.sum() == e.sum() {
+			t.Errorf("%s is not noticed", what)
+		}
+	}
+}
+
+// A copy remembers its hash for so many entries back, and no further.
+func TestChainIsKeptForAWhile(t *testing.T) {
+	var c chain
+	for i := uint64(1); i <= 3*chainKept/2; i++ {
+		c.add(&raft.Log{Index: 2 * i}, nil)
+	}
+	last := uint64(3 * chainKept)
+	for at, want := range map[uint64]uint64{last: last, last + 100: last, last - 1: last - 2, last - 2*chainKept + 2: last - 2*chainKept + 2,
+		last - 2*chainKept + 1: 0, 1: 0} {
+		if p := c.at(at); p.index != want {
+			t.Errorf("at %d it knows of entry %d, want %d", at, p.index, want)
+		}
+	}
+}
+
+// Below the level nothing new is kept or written, and the hash begins with the entry that raises it.
+func TestChainBeginsWithItsLevel(t *testing.T) {
+	a := raisedFSM(t, levelLevels)
+	a.commands(commandBatch(7, 1, 1, "append x 1"))
+	if p := a.pointAt(a.index); p.index != 0 {
+		t.Errorf("at level %d it has a hash: %+v", levelLevels, p)
+	}
+	if b := a.snapshot(); !bytes.HasPrefix(b, []byte(snapshotMagic2)) {
+		t.Errorf("at level %d a snapshot begins with %q", levelLevels, b[:8])
+	}
+	b := newTestFSM(t)
+	if err := b.Restore(io.NopCloser(bytes.NewReader(a.snapshot()))); err != nil {
+		t.Fatal(err)
+	}
+	b.index = a.index
+	for _, f := range []*testFSM{a, b} {
+		f.entry(append(entryHeader(entryLevel, 1), levelSafety))
+	}
+	if p := a.pointAt(a.index); p.index != a.index || p != b.pointAt(b.index) {
+		t.Errorf("%+v, and with a snapshot %+v", p, b.pointAt(b.index))
+	}
+	snap := a.snapshot()
+	if !bytes.HasPrefix(snap, []byte(snapshotMagic3)) {
+		t.Errorf("a snapshot begins with %q", snap[:8])
+	}
+	old := newTestFSM(t)
+	old.maxLevel = levelLevels
+	if err := old.Restore(io.NopCloser(bytes.NewReader(snap))); err == nil || old.fault == nil {
+		t.Errorf("a program of level %d restored it: %v", levelLevels, err)
+	}
+}
+
+// A state that is re-formed begins a hash of its own, or, below the level, none.
+func TestChainOfAnotherEpoch(t *testing.T) {
+	for _, level := range []byte{levelLevels, levelSafety} {
+		f := raisedFSM(t, level)
+		s, index := f.rebase(f.index, "a.1")
+		var b bytes.Buffer
+		if err := s.write(&b); err != nil {
+			t.Fatal(err)
+		}
+		f.index = index
+		g := newTestFSM(t)
+		if err := g.Restore(io.NopCloser(&b)); err != nil {
+			t.Fatal(err)
+		}
+		g.index = index
+		for _, f := range []*testFSM{f, g} {
+			f.entry(append(entryHeader(entryLevel, 1), levelSafety))
+		}
+		if f.sum() == 0 || f.sum() != g.sum() {
+			t.Errorf("from level %d: %x, and with its snapshot %x", level, f.sum(), g.sum())
+		}
+	}
+}
+
+// What the hash costs for the largest entry, and for one small command.
+func BenchmarkChain(b *testing.B) {
+	for _, n := range []int{1, 256} {
+		b.Run(fmt.Sprint(n, " commands"), func(b *testing.B) {
+			var c chain
+			l := &raft.Log{Data: make([]byte, 400*n)}
+			a := []answer{{value: make([][]byte, n)}}
+			for i := range a[0].value {
+				a[0].value[i] = binary.BigEndian.AppendUint64(nil, uint64(i))
+			}
+			for b.Loop() {
+				l.Index++
+				c.add(l, a)
+			}
+		})
+	}
+}

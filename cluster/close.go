@@ -76,6 +76,7 @@ func (n *Node) depart(ctx context.Context) error {
 	n.left = true
 	n.mu.Lock()
 	n.forget = true
+	n.metaChanged()
 	n.mu.Unlock()
 	return nil
 }

@@ -224,6 +224,9 @@ func (c Config) validate() error {
 		if err := validAddr("Join", j); err != nil {
 			return err
 		}
+		if _, p := splitAddr(j); p < 1 || p > maxPort {
+			return fmt.Errorf("Join: %q cannot be a peer address: its port must be a number from 1 to %d", j, maxPort)
+		}
 	}
 	if c.Advertise != "" {
 		return validAddr("Advertise", c.Advertise)
@@ -235,6 +238,8 @@ func (c Config) validate() error {
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
+
+const maxPort = 1<<16 - 1
 
 func validAddr(field, addr string) error {
 	if _, p, err := net.SplitHostPort(addr); err != nil || p == "" {
@@ -281,9 +286,9 @@ func (c Config) advertised(ctx context.Context, bound string) (string, error) {
 		}
 	}
 	addr = net.JoinHostPort(host, port)
-	ips := c.resolve(ctx, addr)
-	if len(ips) == 0 {
-		return "", fmt.Errorf("the name in %s has no address", addr)
+	ips, err := c.resolve(ctx, addr)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", addr, err)
 	}
 	return ips[0], nil
 }

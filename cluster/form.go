@@ -33,15 +33,14 @@ func (n *Node) form() {
 		}
 		return
 	}
-	said := time.Now()
+	var said complaint
 	if !sleep(n.ctx, listenFirst) {
 		return
 	}
 	for !n.adopted() {
 		expect := n.seeds.founders()
-		if here := n.foundersHere(); here < expect && time.Since(said) > stillAlone {
-			said = time.Now()
-			n.log.Warn("the farm is not founded yet: it takes all the nodes that are expected to", "expected", expect, "here", here)
+		if here := n.foundersHere(); here < expect {
+			n.sayNotFounded(&said, expect, here)
 		}
 		if n.mayFound(expect) {
 			if err := n.found(); err != nil {

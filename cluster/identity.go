@@ -34,7 +34,7 @@ func (n *Node) ownIdentity() (*trust.Identity, error) {
 	return ident, nil
 }
 
-// openIdentity finds out who this node is.
+// openIdentity finds out who this node is. It changes nothing in the data directory; claimDir does.
 func (n *Node) openIdentity() error {
 	if n.cfg.Dir == "" {
 		n.id, n.inc, n.boot = cmp.Or(n.id, memoryNodeID(n.cfg)), randomHex(8), 1
@@ -62,9 +62,11 @@ func (n *Node) openIdentity() error {
 		return fmt.Errorf("the data directory is that of node %q, and by its certificate (PeerTLS) this is %q; "+
 			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id)
 	}
-	n.id, n.inc, n.cluster, n.founding, n.boot = id.NodeID, id.Incarnation, id.ClusterID, id.Founding, id.Boot+1
-	if err := n.saveIdentityLocked(); err != nil { // the boot counter is on disk before anybody hears of it
-		return err
+	n.id, n.inc, n.cluster, n.founding, n.boot = id.NodeID, id.Incarnation, id.ClusterID, id.Founding, id.Boot
+	if label, err := dir.Label(); err == nil { // claimDir says what is wrong with it
+		if err := n.checkLabel(label); err != nil {
+			return err
+		}
 	}
 	if err := n.loadPromise(); err != nil {
 		return err

@@ -10,13 +10,13 @@ const (
 	joinFirst    = 500 * time.Millisecond
 	joinAlone    = 5 * time.Second  // the longest pause of a node that knows nobody
 	joinTogether = 2 * time.Second  // the longest pause of a member between calls to the missing; shorter than listenFirst
-	stillAlone   = 10 * time.Second // between two lines that say so
+	stillAlone   = 10 * time.Second // between two lines that say why
 )
 
 // join keeps this node in touch with the others: it calls its seeds, and every configured member that is not alive, for
 // ever. memberlist forgets the dead after half a minute and would never find the other half of a long partition.
 func (n *Node) join() {
-	pause, said := joinFirst, time.Now()
+	pause, said := joinFirst, complaint{at: time.Now()}
 	for {
 		missing := n.missing()
 		n.call(missing)
@@ -25,9 +25,8 @@ func (n *Node) join() {
 			if len(n.instance().configuration().Servers) < 2 {
 				longest = joinAlone
 			}
-			if len(missing) > 0 && time.Since(said) > stillAlone {
-				said = time.Now()
-				n.log.Warn("no other node of the farm answers; this node keeps trying", "join", missing)
+			if silent := n.unanswered(); silent != "" && said.due(silent, time.Now()) {
+				n.log.Warn("no other node of the farm answers; this node keeps trying", "join", silent)
 			}
 		}
 		pause = min(pause*3/2, longest)
@@ -72,6 +71,7 @@ func (n *Node) alone() bool {
 // node's own left out.
 func (n *Node) missing() []string {
 	candidates := n.seeds.addrs(n.ctx)
+	n.reportNames()
 	n.goneAstray(candidates)
 	if name := n.seeds.shared(); name != "" && n.self().cluster == "" {
 		n.warnOnce("shared name", "a name in Join stands for other nodes as well as this one, so the length of the list says "+
@@ -91,7 +91,8 @@ func (n *Node) missing() []string {
 	}
 	var out []string
 	for _, c := range candidates {
-		for _, addr := range n.cfg.resolve(n.ctx, c) {
+		addrs, _ := n.cfg.resolve(n.ctx, c) // reportNames has said what is wrong with Join
+		for _, addr := range addrs {
 			if !known[addr] && !n.ownAddr(addr) {
 				known[addr] = true
 				out = append(out, addr)

@@ -10,6 +10,7 @@ type meta struct {
 	minProtocol, maxProtocol byte // levels it works at: from the one in force in its farm to the highest it speaks
 	durable                  bool
 	leaving                  bool // it is stopping
+	forGood                  bool // it is no member any more, and does not come back
 	stopped                  bool // its Raft has ended, as a member
 	second                   bool // its farm has had a second member
 	role                     Role
@@ -35,6 +36,7 @@ const (
 	flagLeaving
 	flagSecond
 	flagStopped
+	flagForGood // programs that do not know it take the node for one that stops
 )
 
 func (m *meta) append(dst []byte) []byte {
@@ -50,6 +52,9 @@ func (m *meta) append(dst []byte) []byte {
 	}
 	if m.stopped {
 		flags |= flagStopped
+	}
+	if m.forGood {
+		flags |= flagForGood
 	}
 	dst = append(dst, metaFormat, m.minProtocol, m.maxProtocol, flags)
 	dst = appendString(appendString(appendString(dst, string(m.role)), m.cluster), m.incarnation)
@@ -70,7 +75,7 @@ func parseMeta(b []byte) (meta, error) {
 	m := meta{minProtocol: r.byte(), maxProtocol: r.byte()}
 	flags := r.byte()
 	m.durable, m.leaving, m.second = flags&flagDurable != 0, flags&flagLeaving != 0, flags&flagSecond != 0
-	m.stopped = flags&flagStopped != 0
+	m.stopped, m.forGood = flags&flagStopped != 0, flags&flagForGood != 0
 	m.role, m.cluster, m.incarnation = Role(r.string()), r.string(), r.string()
 	m.boot, m.start = r.uvarint(), r.uvarint()
 	m.name, m.version = r.string(), r.string()

@@ -38,11 +38,24 @@ func (n *Node) report(before, s *sighting) {
 	case is && !was:
 		n.log.Info("joined", keyPeer, s.name, keyAddr, s.addr)
 	case was && !is:
-		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr, "status", s.status)
+		n.reportGone(s)
 		n.spawn(func() {
 			n.peers.drop(s.node)
 			n.instance().suspectLeader(s.node)
 		})
+	}
+}
+
+// reportGone logs how a node went: for good, in order and to come back, or without a word, which is what a crash looks like,
+// and a cut line.
+func (n *Node) reportGone(s *sighting) {
+	switch {
+	case s.status == Left && s.forGood:
+		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr)
+	case s.status == Left:
+		n.log.Info("stopped", keyPeer, s.name, keyAddr, s.addr)
+	default:
+		n.log.Warn("lost", keyPeer, s.name, keyAddr, s.addr)
 	}
 }
 
@@ -95,13 +108,13 @@ func toMerge(a, b string) string {
 		"to merge the two, stop it, move its data away, and start it with this farm's Join addresses"
 }
 
-// noteRefusal warns of a node that is there and has nothing in common with this one: it will be so until somebody changes
+// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and has nothing in common with this one: it will be so until somebody changes
 // a setting.
 func (n *Node) noteRefusal(addr string, err error) {
 	n.mu.Lock()
-	delete(n.elsewhere, addr)
-	if errors.Is(err, trust.ErrOtherName) {
-		n.elsewhere[addr] = err
+	delete(n.refusals, addr)
+	if err != nil && len(n.refusals) < 1000 {
+		n.refusals[addr] = err
 	}
 	n.mu.Unlock()
 	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired,
@@ -123,7 +136,8 @@ func (n *Node) goneAstray(seeds []string) {
 	n.mu.Lock()
 	var found error
 	for _, addr := range seeds {
-		if found = n.elsewhere[addr]; found == nil {
+		if found = n.refusals[addr]; !errors.Is(found, trust.ErrOtherName) {
+			found = nil
 			break
 		}
 	}
@@ -156,17 +170,46 @@ func signal(ch chan struct{}) {
 	}
 }
 
+// leaderChanged logs who leads now and why that is so, as far as this node can tell.
 func (n *Node) leaderChanged(server string, term uint64) {
-	name := nodeOf(server)
-	if s := n.directory.get(name); s != nil {
-		name = s.name
+	n.mu.Lock()
+	before := n.ledLast
+	if server != "" {
+		n.ledLast = server
 	}
-	if server == "" {
-		n.log.Info("leader changed", keyLeader, "none", keyTerm, term)
-	} else {
-		n.log.Info("leader changed", keyLeader, name, keyTerm, term)
-	}
+	n.mu.Unlock()
+	n.log.Info("leader changed", keyLeader, n.nameOf(server), keyTerm, term, "reason", n.whyLed(before, server))
 	n.changed.notify()
+}
+
+// whyLed says why the server called before, "" for none, leads no more.
+func (n *Node) whyLed(before, now string) string {
+	s := n.directory.get(nodeOf(before))
+	switch {
+	case before == "" && now == "":
+		return "none has been elected yet"
+	case before == "":
+		return "it is the first that this node knows of"
+	case before == now:
+		return "it was elected again"
+	case nodeOf(before) == n.id && n.isLeaving():
+		return "this node stops and hands over"
+	case nodeOf(before) == n.id:
+		return "this node led and lost contact with a majority"
+	case s != nil && s.server() != before:
+		return n.nameOf(before) + " was started anew"
+	case s != nil && s.leaving:
+		return n.nameOf(before) + " stops"
+	case s != nil && s.status != Alive:
+		return n.nameOf(before) + " was lost"
+	}
+	return n.nameOf(before) + " was not heard in time"
+}
+
+func (n *Node) isLeaving() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.leaving
 }
 
 // watchName looks after another node that carries this one's name, or runs on a copy of its data directory. The one that

@@ -75,7 +75,9 @@ type Node struct {
 	reforming   bool             // this node re-forms the farm just now
 	resuming    bool             // this node is about to take part again, and promises nothing
 	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
-	elsewhere   map[string]error // by address, where a farm of another name was found at the last call
+	refusals    map[string]error // by address, why the last call of gossip there came to nothing
+	unresolved  map[string]bool  // entries of Join that stand for nothing, which has been said
+	ledLast     string           // server ID of the last leader that this node knew
 
 	failOnce sync.Once
 	failure  error
@@ -106,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		strangers: map[string]bool{}, elsewhere: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
+		strangers: map[string]bool{}, refusals: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
@@ -147,6 +149,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("advertise: %w", err)
 	}
 	n.nameSelf(ctx)
+	if err := n.claimDir(ctx); err != nil {
+		return err
+	}
 	log, err := n.openLog()
 	if err != nil {
 		return err
@@ -181,6 +186,7 @@ func (n *Node) nameSelf(ctx context.Context) {
 	n.log = n.log.With("self", n.cfg.Name)
 	n.seeds = newSeeds(n.cfg, n.ownAddr)
 	n.seeds.addrs(ctx)
+	n.reportNames()
 }
 
 // ownAddr reports whether addr, an IP address with port, is this node's.
@@ -350,7 +356,7 @@ func (n *Node) metaLocked() meta {
 	in := n.inst.Load()
 	second := n.cluster != "" && !n.founding || in.fsm.second.Load()
 	return meta{second: second, minProtocol: in.fsm.levelInForce(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
-		leaving: n.leaving, stopped: n.ended,
+		leaving: n.leaving, stopped: n.ended, forGood: n.forget,
 		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
 		version: n.cfg.Version, tags: n.tags}
 }

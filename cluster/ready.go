@@ -46,6 +46,8 @@ const (
 // becomeReady looks until this node is a caught-up member.
 func (n *Node) becomeReady() {
 	var passed time.Time // since when it is one, but for the vote that it should have
+	var said complaint
+	began := time.Now()
 	for {
 		placed, configured := n.placed()
 		caughtUp := configured && n.caughtUpNow()
@@ -55,12 +57,14 @@ func (n *Node) becomeReady() {
 			n.caughtUp = true
 			n.mu.Unlock()
 			n.changed.notify()
+			n.sayCaughtUp(began)
 			return
 		case !caughtUp:
 			passed = time.Time{}
 		case passed.IsZero():
 			passed = time.Now()
 		}
+		n.sayUnready(&said, began, placed, configured, caughtUp)
 		if !sleep(n.ctx, readyEvery) {
 			return
 		}

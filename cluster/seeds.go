@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,38 +17,54 @@ type seeds struct {
 	own func(addr string) bool
 
 	mu    sync.Mutex
-	mine  map[string]bool // entries that are this node's own address, and have been once: that does not change
-	among string          // an entry that stands for other nodes as well as this one
-	blind bool            // at the last look some entry stood for nothing
+	mine  map[string]bool     // entries that are this node's own address, and have been once: that does not change
+	among string              // an entry that stands for other nodes as well as this one
+	found map[string][]string // by entry, the addresses of others that it stood for at the last look
+	blind map[string]error    // by entry, why it stood for nothing at the last look
 }
 
 func newSeeds(c Config, own func(addr string) bool) *seeds {
-	return &seeds{cfg: c, own: own, mine: map[string]bool{}}
+	return &seeds{cfg: c, own: own, mine: map[string]bool{}, found: map[string][]string{}, blind: map[string]error{}}
 }
 
 // addrs looks all entries up and returns the addresses of others.
 func (s *seeds) addrs(ctx context.Context) (out []string) {
-	blind := false
 	for _, entry := range s.cfg.Join {
-		found := s.cfg.resolve(ctx, entry)
-		blind = blind || len(found) == 0
+		found, err := s.cfg.resolve(ctx, entry)
 		others := slices.DeleteFunc(slices.Clone(found), s.own)
 		if len(others) < len(found) {
 			s.recognise(entry, found, others)
 		}
+		s.note(entry, others, err)
 		out = append(out, others...)
 	}
+	return out
+}
+
+func (s *seeds) note(entry string, others []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blind = blind
-	return out
+	s.found[entry] = others
+	if delete(s.blind, entry); err != nil {
+		s.blind[entry] = err
+	}
+}
+
+// lookedUp returns what every entry that is not this node's own address stood for at the last look, and why some stood for
+// nothing.
+func (s *seeds) lookedUp() (found map[string][]string, blind map[string]error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found = maps.Clone(s.found)
+	maps.DeleteFunc(found, func(entry string, _ []string) bool { return s.mine[entry] })
+	return found, maps.Clone(s.blind)
 }
 
 // whole reports whether every entry stood for something at the last look.
 func (s *seeds) whole() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.blind
+	return len(s.blind) == 0
 }
 
 // recognise notes that an entry stands for this node, and whether for other nodes as well.
@@ -107,24 +125,27 @@ func onThisMachine(addr string) bool {
 // lookup returns the IP addresses of a host.
 type lookup func(ctx context.Context, host string) ([]string, error)
 
-// resolve returns the IP addresses, with port, that addr stands for. It asks the resolver for names only; memberlist
-// would try DNS over TCP first.
-func (c *Config) resolve(ctx context.Context, addr string) (out []string) {
+// resolve returns the IP addresses, with port, that addr stands for: at least one, or an error. It asks the resolver for names
+// only; memberlist would try DNS over TCP first.
+func (c *Config) resolve(ctx context.Context, addr string) (out []string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	if net.ParseIP(host) != nil {
-		return []string{addr}
+		return []string{addr}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	ips, err := c.lookup(ctx, host)
 	if err != nil {
-		return nil
+		return nil, err
+	}
+	if len(ips) == 0 {
+		return nil, fmt.Errorf("the name %s has no address", host)
 	}
 	for _, ip := range ips {
 		out = append(out, net.JoinHostPort(ip, port))
 	}
-	return out
+	return out, nil
 }

@@ -34,6 +34,7 @@ const (
 	identityFile = "identity"
 	peersFile    = "peers"
 	promiseFile  = "promise"
+	labelFile    = "label"
 	tempSuffix   = ".tmp" // of a file being written
 )
 
@@ -79,7 +80,7 @@ func explain(err error) error {
 
 // prepare removes what a crash left of an unfinished write, and tries to write.
 func (d *Dir) prepare() error {
-	for _, name := range []string{identityFile, peersFile, promiseFile, "probe"} {
+	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, "probe"} {
 		if err := os.Remove(d.Path(name + tempSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+)
+
+// A data directory that is the wrong one is refused before anything in it is changed, so that it can be put where it belongs.
+
+// checkLabel refuses the data directory of a farm of another name.
+func (n *Node) checkLabel(l disk.Label) error {
+	if n.cluster == "" || l.Farm == "" || l.Farm == n.cfg.Farm {
+		return nil
+	}
+	return fmt.Errorf("%w: the data directory %s is that of farm %q, cluster ID %s, and this node is to be in farm %q; "+
+		"give it the directory of that farm, or an empty one", ErrOtherFarm, n.cfg.Dir, l.Farm, n.cluster, n.cfg.Farm)
+}
+
+// copyPatience is how long a node waits for an answer from where its data directory was used last. Most often nobody is there.
+const copyPatience = time.Second
+
+// checkCopy refuses a data directory that is the copy of another one, in use where this one's node was reached last. Only that
+// node has the certificate of its NodeID, so whoever answers as it is it.
+func (n *Node) checkCopy(ctx context.Context, l disk.Label) error {
+	if l.Addr == "" || n.ownAddr(l.Addr) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, copyPatience)
+	defer cancel()
+	c, err := n.port.Dial(ctx, l.Addr, protoRPC, n.id)
+	if err != nil {
+		return nil
+	}
+	c.Close()
+	return fmt.Errorf("%w: a node at %s runs on the data directory of which %s is a copy; start this node with an empty directory, "+
+		"and it gets the state from the others", ErrNameTaken, l.Addr, n.cfg.Dir)
+}
+
+// claimDir writes into the data directory that this node runs on it. The boot counter is on disk before anybody hears of it.
+func (n *Node) claimDir(ctx context.Context) error {
+	if n.dir == nil {
+		return nil
+	}
+	label, err := n.dir.Label()
+	if err != nil {
+		n.log.Warn("the label of the data directory cannot be read; it is written anew", keyError, err)
+	}
+	if err := n.checkCopy(ctx, label); err != nil {
+		return err
+	}
+	n.boot++
+	if err := n.saveIdentityLocked(); err != nil {
+		return err
+	}
+	return n.dir.SaveLabel(disk.Label{Farm: n.cfg.Farm, Addr: n.advertise})
+}

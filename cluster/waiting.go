@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is said at once when it
+// changes, and again every minute for as long as it lasts; a node that waits for nothing says nothing.
+
+const waitingAgain = time.Minute
+
+// complaint is one thing that may be said again and again. The zero complaint has not been said.
+type complaint struct {
+	text string
+	at   time.Time
+}
+
+// due reports whether text is to be said now: it is news, or it is old enough to be said again.
+func (c *complaint) due(text string, now time.Time) bool {
+	again := stillAlone
+	if text == c.text {
+		again = waitingAgain
+	}
+	if !c.at.IsZero() && now.Sub(c.at) < again {
+		return false
+	}
+	c.text, c.at = text, now
+	return true
+}
+
+// reportNames warns of each name in Join that stands for nothing, once until it stands for something.
+func (n *Node) reportNames() {
+	_, blind := n.seeds.lookedUp()
+	n.mu.Lock()
+	var news []string
+	for entry := range blind {
+		if !n.unresolved[entry] {
+			news = append(news, entry)
+		}
+	}
+	n.unresolved = map[string]bool{}
+	for entry := range blind {
+		n.unresolved[entry] = true
+	}
+	n.mu.Unlock()
+	slices.Sort(news)
+	for _, entry := range news {
+		n.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and again",
+			"join", entry, keyError, blind[entry])
+	}
+}
+
+// unanswered says of each entry of Join at which nobody of this farm is known to be alive what is the matter with it.
+func (n *Node) unanswered() string {
+	var out []string
+	here := map[string]bool{}
+	for _, s := range n.members() {
+		if s.status == Alive {
+			here[s.addr] = true
+		}
+	}
+	found, blind := n.seeds.lookedUp()
+	for _, entry := range sortedKeys(found) {
+		if err := blind[entry]; err != nil {
+			out = append(out, fmt.Sprintf("%s: %s", entry, briefly(err)))
+			continue
+		}
+		if !slices.ContainsFunc(found[entry], func(addr string) bool { return here[addr] || n.ownAddr(addr) }) {
+			out = append(out, fmt.Sprintf("%s: %s", entry, n.whySilent(found[entry])))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// whySilent says why nobody answers at the addresses.
+func (n *Node) whySilent(addrs []string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var why []string
+	for _, addr := range addrs {
+		if err := n.refusals[addr]; err != nil && !slices.Contains(why, briefly(err)) {
+			why = append(why, briefly(err))
+		}
+	}
+	if why == nil {
+		return "no answer yet"
+	}
+	return strings.Join(why, "; ")
+}
+
+// briefly returns what an error of the network says, without the addresses around it.
+func briefly(err error) string {
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Err != nil {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+// sayNotFounded says that the farm is not founded, and who is missing.
+func (n *Node) sayNotFounded(said *complaint, expect, here int) {
+	missing := n.unanswered()
+	if said.due(missing, time.Now()) {
+		n.log.Warn("the farm is not founded yet: it takes all the nodes that are expected to",
+			"expected", expect, "here", here, "missing", missing)
+	}
+}
+
+// sayCaughtUp says that this node is a member like the others from now on, and who else is there.
+func (n *Node) sayCaughtUp(began time.Time) {
+	in := n.instance()
+	leader, _ := in.leader.get()
+	alive := 0
+	for _, s := range n.members() {
+		if s.node == n.id || s.status == Alive {
+			alive++
+		}
+	}
+	n.log.Info("caught up", "after", time.Since(began).Round(time.Millisecond), "votes", slices.Contains(in.voters(), in.server),
+		keyLeader, n.nameOf(leader), "members", alive)
+}
+
+// unreadyAfter is how long a node that belongs to a farm waits in silence.
+const unreadyAfter = 5 * time.Second
+
+// sayUnready says what a node that belongs to a farm still waits for.
+func (n *Node) sayUnready(said *complaint, since time.Time, placed, configured, caughtUp bool) {
+	if time.Since(since) < unreadyAfter || n.self().cluster == "" {
+		return // what it waits for before that, join and form say
+	}
+	why, args := n.whyUnready(placed, configured, caughtUp)
+	if said.due(why, time.Now()) {
+		n.log.Warn("this node is not ready yet: "+why, args...)
+	}
+}
+
+func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args []any) {
+	in := n.instance()
+	leader, _ := in.leader.get()
+	switch f := in.fsm; {
+	case leader == "" && len(in.voters()) > 0:
+		return "the farm has no leader; it takes a majority of the voters", []any{"voters", len(in.voters()), "missing", n.absent(in)}
+	case leader == "":
+		return "no member of its farm has called it yet", []any{"missing", n.unanswered()}
+	case !configured:
+		return "the leader has not taken it in yet", []any{keyLeader, n.nameOf(leader)}
+	case !f.formed.Load():
+		return "too few of the founders vote so far", []any{"founders", f.founders(), "voters", len(in.voters()), "missing", n.unanswered()}
+	case caughtUp && !placed:
+		return "it waits for its vote", []any{keyLeader, n.nameOf(leader)}
+	}
+	applied, _ := in.fsm.view()
+	return "it catches up with the log", []any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.reached(leader)}
+}
+
+// nameOf returns the name of the node of a server for people, its NodeID if it has never been heard, "none" for no server.
+func (n *Node) nameOf(server string) string {
+	if server == "" {
+		return "none"
+	}
+	if nodeOf(server) == n.id {
+		return n.cfg.Name
+	}
+	if s := n.directory.get(nodeOf(server)); s != nil {
+		return s.name
+	}
+	return nodeOf(server)
+}

@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A thing is said when it is news, and again after a while; what changes to and fro does not fill the log.
+func TestComplaint(t *testing.T) {
+	var c complaint
+	start := time.Unix(1.8e9, 0)
+	for _, s := range []struct {
+		after time.Duration
+		text  string
+		due   bool
+	}{
+		{0, "a", true}, {time.Second, "a", false}, {59 * time.Second, "a", false}, {61 * time.Second, "a", true},
+		{62 * time.Second, "b", false}, {72 * time.Second, "b", true}, {73 * time.Second, "a", false},
+	} {
+		if got := c.due(s.text, start.Add(s.after)); got != s.due {
+			t.Errorf("%q after %v: %v, want %v", s.text, s.after, got, s.due)
+		}
+	}
+}
+
+func TestBriefly(t *testing.T) {
+	refused := errors.New("connect: connection refused")
+	op := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 7946}, Err: refused}
+	if got := briefly(op); got != refused.Error() {
+		t.Errorf("%q", got)
+	}
+	if got := briefly(errors.New("odd")); got != "odd" {
+		t.Errorf("%q", got)
+	}
+}
+
+// What cannot be a peer address is refused at once.
+func TestJoinPort(t *testing.T) {
+	for _, addr := range []string{"n1:0", "n1:70000", "n1:-1", "n1:http", "10.0.0.1:7946x", "n1", "n1:", "[::1]"} {
+		if n, err := Open(t.Context(), Config{Join: []string{addr}, Logger: testLogger()}); err == nil {
+			n.Close()
+			t.Errorf("Join %q was taken", addr)
+		} else if !strings.Contains(err.Error(), "Join") || !strings.Contains(err.Error(), addr) {
+			t.Errorf("Join %q: %v", addr, err)
+		}
+	}
+}

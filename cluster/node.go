@@ -16,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // Node is one member of a cluster. Open makes it, Close ends it.
@@ -104,7 +105,7 @@ type Node struct {
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
+		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
@@ -123,7 +124,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 // open acquires everything, in the order in which release gives it back reversed, and then starts the loops.
 func (n *Node) open(ctx context.Context) (err error) {
 	if n.trust, err = trust.New(n.cfg.Farm, n.cfg.Secrets); err != nil {
-		return err
+		return fault.Config(err)
 	}
 	ident, err := n.ownIdentity()
 	if err != nil {

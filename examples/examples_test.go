@@ -192,6 +192,16 @@ func TestHello(t *testing.T) {
 	p.interrupt()
 }
 
+// What another start cannot help has an exit code of its own, for supervisors.
+func TestHello_ExitCode(t *testing.T) {
+	t.Parallel()
+	p := start(t, program(t, "hello"), "-http", "127.0.0.1:0", "-peer", "0.0.0.0:0")
+	p.ends()
+	if code := p.cmd.ProcessState.ExitCode(); code != 78 || !strings.Contains(p.printed(), "needs a secret") {
+		t.Errorf("exit code %d, %s", code, p.printed())
+	}
+}
+
 func TestPlainserver(t *testing.T) {
 	t.Parallel()
 	bin, addr := program(t, "plainserver"), freeAddr(t)

@@ -91,7 +91,9 @@ type Config struct {
 	// Logger; nil = slog.Default().
 	Logger *slog.Logger
 
-	problem error // found by Flags in the environment; reported by Open
+	problem   error    // found by Flags in the environment; reported by Open
+	variables []string // that Flags reads, sorted
+	strangers []string // variables that begin like those and that nobody reads, sorted; Open warns of them
 }
 
 func (c Config) withDefaults() Config {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ var ErrClosed = fault.ErrClosed
 type Farm struct {
 	cfg      Config
 	log      *slog.Logger
+	opened   time.Time    // when Open was called
 	public   net.Listener // nil: the application has its own
 	admin    net.Listener // nil: none
 	node     *cluster.Node
@@ -36,6 +38,7 @@ type Farm struct {
 	health   *http.Server // on admin
 
 	admitted chan struct{} // closed once this node serves
+	draining atomic.Bool   // a drain has begun
 	done     context.Context
 	cancel   context.CancelCauseFunc // of done
 	wg       sync.WaitGroup
@@ -57,9 +60,9 @@ type Farm struct {
 func Open(cfg Config) (*Farm, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("farm: %w", err)
+		return nil, fmt.Errorf("farm: %w", fault.Config(err))
 	}
-	f := &Farm{cfg: cfg, log: cfg.Logger, admitted: make(chan struct{}), asked: make(chan struct{}),
+	f := &Farm{cfg: cfg, log: cfg.Logger, opened: time.Now(), admitted: make(chan struct{}), asked: make(chan struct{}),
 		leaving: make(chan struct{}), left: make(chan struct{})}
 	f.done, f.cancel = context.WithCancelCause(context.Background())
 	if err := f.open(); err != nil {
@@ -67,6 +70,10 @@ func Open(cfg Config) (*Farm, error) {
 	}
 	f.start()
 	f.log.Info("opened", "app", cfg.App, "http", f.Addr(), "admin", f.AdminAddr())
+	if len(cfg.strangers) > 0 {
+		f.log.Warn("the environment has variables of a farm's that no flag reads; are they spelled wrongly?",
+			"unknown", cfg.strangers, "known", cfg.variables)
+	}
 	return f, nil
 }
 
@@ -103,7 +110,7 @@ func (f *Farm) openSessions() (err error) {
 		func() *session.Machine { return sessions.Local().(*session.Machine) },
 		func() string { return f.node.State().ClusterID })
 	f.sessions, err = session.New(store, f.cfg.sessionConfig(f.keys))
-	return err
+	return fault.Config(err)
 }
 
 // start runs what is waited for by Close.
@@ -128,6 +135,7 @@ func (f *Farm) admit() {
 		if err == nil {
 			f.gate.Admit()
 			close(f.admitted)
+			f.log.Info("ready", "after", time.Since(f.opened).Round(time.Millisecond), "http", f.Addr())
 			return
 		}
 		f.log.Warn("no key to sign sessions with yet; trying again", "err", err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,6 +44,8 @@ func Flags(fs *flag.FlagSet) *Config {
 		"`addresses or networks` of proxies in front, by commas [FARM_TRUSTED_PROXIES]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
+	c.variables = variablesOf(fs)
+	c.strangers = strangers(c.variables, os.Environ())
 	c.problem = errors.Join(
 		fromEnv(&environ.List{Items: &c.Join}, "FARM_JOIN"),
 		intFromEnv(&c.Cluster.Expect, "FARM_EXPECT"),
@@ -51,6 +55,33 @@ func Flags(fs *flag.FlagSet) *Config {
 		c.secretsFromEnv(),
 	)
 	return c
+}
+
+// variable finds the name of a flag's variable in its usage.
+var variable = regexp.MustCompile(`\[(FARM_[A-Z_]+)\]$`)
+
+// variablesOf returns the variables of the environment that a node reads: those of the flags, and those of the secret.
+func variablesOf(fs *flag.FlagSet) []string {
+	known := []string{"FARM_SECRET", "FARM_SECRET_FILE"}
+	fs.VisitAll(func(f *flag.Flag) {
+		if m := variable.FindStringSubmatch(f.Usage); m != nil {
+			known = append(known, m[1])
+		}
+	})
+	slices.Sort(known)
+	return known
+}
+
+// strangers returns the variables of environ, lines of NAME=value, that begin with FARM_ and are not known.
+func strangers(known, environ []string) (out []string) {
+	for _, line := range environ {
+		name, _, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, "FARM_") && !slices.Contains(known, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func fromEnv(v flag.Value, name string) error {

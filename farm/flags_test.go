@@ -1,8 +1,10 @@
 package farm
 
 import (
+	"bytes"
 	"flag"
 	"io"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -118,5 +120,39 @@ func TestFlags_Wrong(t *testing.T) {
 		if _, err := parse(t, nil, args...); err == nil {
 			t.Errorf("%v: no error", args)
 		}
+	}
+}
+
+// A variable that nobody reads is a slip of somebody's: it is named once, beside those that there are.
+func TestFlags_UnknownVariables(t *testing.T) {
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	fs.String("color", "", "of the application's own, without a variable")
+	c := Flags(fs)
+	fs.VisitAll(func(f *flag.Flag) {
+		name := "FARM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if f.Name != "color" && !slices.Contains(c.variables, name) {
+			t.Errorf("the usage of -%s does not name %s", f.Name, name)
+		}
+	})
+	env := []string{"FARM_PEERS=x", "FARM_JOIN=a:1", "FARM_SECRET_FILE=f", "FARMER=y", "HOME=/", "FARM_HTPP=:80", "FARM_"}
+	if got := strangers(c.variables, env); !slices.Equal(got, []string{"FARM_", "FARM_HTPP", "FARM_PEERS"}) {
+		t.Errorf("unknown are %q", got)
+	}
+	t.Setenv("FARM_PEERS", "10.0.0.1:7946")
+	c, err := parse(t, map[string]string{"FARM_PEERS": "10.0.0.1:7946"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	c.HTTP, c.Admin, c.Logger = None, None, slog.New(slog.NewTextHandler(&log, nil))
+	f, err := Open(*c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Count(log.String(), "FARM_PEERS"); got != 1 || !strings.Contains(log.String(), "FARM_PEER ") {
+		t.Errorf("%d warnings in\n%s", got, &log)
 	}
 }

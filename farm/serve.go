@@ -36,10 +36,13 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	go func() { ended <- serve(srv, f.public) }()
 
 	var reason error
+	why := "it is to stop"
 	select {
 	case <-ctx.Done():
 	case <-f.leaving:
+		why = "it leaves the farm"
 	case <-f.asked:
+		why = "an operator has it leave the farm"
 	case err := <-ended:
 		reason = fmt.Errorf("farm: public port: %w", err)
 	case <-f.node.Failed():
@@ -47,7 +50,10 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	case <-f.done.Done():
 		reason = fmt.Errorf("farm: %w", ErrClosed)
 	}
-	f.stopServing(srv, &fresh, reason)
+	if reason != nil {
+		why = reason.Error()
+	}
+	f.stopServing(srv, &fresh, reason, why)
 	cutOff(errors.New("the node stopped"))
 	srv.Close()
 	if (f.cfg.LeaveOnStop || closed(f.asked)) && reason == nil && f.beginLeave() {
@@ -89,20 +95,19 @@ func (f *Farm) endServe(ctx context.Context) {
 
 // stopServing drains and shuts srv down, gracefully as far as time allows. A node that stops for a reason of its own
 // takes less time about it.
-func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error) {
+func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, why string) {
 	limit := f.gate.Timeout()
 	if reason != nil {
 		limit = min(limit, 5*time.Second)
 	}
 	ctx, cancel := context.WithTimeout(f.done, limit)
 	defer cancel()
+	drained := f.logDrain(why, limit)
 	f.gate.Retire(ctx)
 	f.public.Close()
 	fresh.wait(ctx) // Shutdown drops a connection whose first request is on its way
 	srv.Shutdown(ctx)
-	if n := f.gate.Idle(ctx); n > 0 {
-		f.log.Warn("requests cut off at the end of the drain", "requests", n)
-	}
+	drained(f.gate.Idle(ctx))
 }
 
 func serve(srv *http.Server, l net.Listener) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new requests are
@@ -15,11 +16,32 @@ import (
 func (f *Farm) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.gate.Timeout())
 	defer cancel()
+	drained := f.logDrain("the program says so", f.gate.Timeout())
 	f.gate.Retire(ctx)
-	if n := f.gate.Finish(ctx); n > 0 {
+	n := f.gate.Finish(ctx)
+	drained(n)
+	if n > 0 {
 		return fmt.Errorf("farm: %d handlers are still running: %w", n, ctx.Err())
 	}
 	return nil
+}
+
+// logDrain says that this node drains, why, and for how long at most; drained says how that ended. Of several drains of one
+// node, such as Leave beside Serve, the first is told.
+func (f *Farm) logDrain(why string, limit time.Duration) (drained func(running int)) {
+	if !f.draining.CompareAndSwap(false, true) {
+		return func(int) {}
+	}
+	began := time.Now()
+	f.log.Info("draining", "reason", why, "limit", limit)
+	return func(running int) {
+		took := time.Since(began).Round(time.Millisecond)
+		if running > 0 {
+			f.log.Warn("drained; requests that took longer are cut off", "after", took, "requests", running)
+			return
+		}
+		f.log.Info("drained", "after", took)
+	}
 }
 
 // Leave drains this node, ends Serve, and takes the node out of the farm for good: the others do not expect it back. Close

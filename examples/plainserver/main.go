@@ -25,7 +25,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // the first signal drains; a second one kills
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(farm.ExitCode(err))
 	}
 }
 

@@ -32,7 +32,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // the first signal stops in order; a second one kills
 	if err := run(ctx, os.Args[0], os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "shop:", err)
-		os.Exit(1)
+		os.Exit(farm.ExitCode(err))
 	}
 }
 

@@ -101,11 +101,11 @@ func TestWhatIsLogged(t *testing.T) {
 		}
 	})
 	for _, message := range info {
-		if !slices.Contains([]string{"opened", "joined", "left", "leader changed", "closed"}, message) {
+		if !slices.Contains([]string{"opened", "joined", "stopped", "leader changed", "caught up", "ready", "draining", "drained", "closed"}, message) {
 			t.Errorf("an operator reads %q", message)
 		}
 	}
-	if len(info) != 5 {
+	if len(info) != 9 {
 		t.Errorf("an operator reads %q", info)
 	}
 	if hidden = append(hidden, ids...); len(ids) == 0 || len(hidden) < 10 {

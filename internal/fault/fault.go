@@ -21,3 +21,19 @@ var (
 	// ErrTooLarge says that a value or a command is over its limit.
 	ErrTooLarge = errors.New("too large")
 )
+
+// ErrConfig says that a configuration cannot be used, so that another try ends the same way until somebody changes it.
+var ErrConfig = errors.New("wrong configuration")
+
+// Config returns err as one that is ErrConfig and reads as before; nil for nil.
+func Config(err error) error {
+	if err == nil {
+		return nil
+	}
+	return configError{err}
+}
+
+type configError struct{ error }
+
+func (e configError) Is(target error) bool { return target == ErrConfig }
+func (e configError) Unwrap() error        { return e.error }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -14,7 +15,10 @@ import (
 // Values are stored as msgpack. The common scalar types are written and read here, without the library and without
 // allocating; everything else goes through it, guarded by check in both directions.
 
-var errType = errors.New("a value of another type")
+var (
+	errType   = errors.New("a value of another type")
+	errNumber = errors.New("a number in it does not fit")
+)
 
 // encode returns the msgpack form of *v.
 func encode[T any](v *T) ([]byte, error) {
@@ -72,8 +76,8 @@ func encodeAny(v any) (b []byte, err error) {
 	return buf.Bytes(), nil
 }
 
-// decode reads what encode wrote. It decodes into a fresh value, which shares no memory with b.
-func decode[T any](b []byte) (v T, err error) {
+// decode reads what encode wrote. It decodes into a fresh value, which shares no memory with b. s is T's shape.
+func decode[T any](b []byte, s *shape) (v T, err error) {
 	if err := check(b); err != nil {
 		return v, err
 	}
@@ -84,9 +88,15 @@ func decode[T any](b []byte) (v T, err error) {
 		}
 		return v, nil
 	}
+	if _, ok := s.fits(b); !ok {
+		return v, errNumber
+	}
 	fresh := new(T) // apart from v, so that scalars stay off the heap
 	if err := decodeAny(b, fresh); err != nil {
 		return v, err
+	}
+	if s.times {
+		s.utc(reflect.ValueOf(fresh).Elem())
 	}
 	return *fresh, nil
 }

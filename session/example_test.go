@@ -93,7 +93,7 @@ func ExampleManager_Handler() {
 func ExampleNewKey() {
 	defer func() { fmt.Println(recover()) }()
 	session.NewKey[any]("anything")
-	// Output: session: key "anything": interface {} is an interface: the concrete type would be lost
+	// Output: session: key "anything": interface {} is an interface: the concrete type would be lost, so use one
 }
 
 func ExampleKey_Get() {

@@ -249,25 +249,29 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0xd6, 0xff, 1, 2, 3, 4})
 	f.Add([]byte{0x81, 0xa1, 'A', 0x92, 1, 2})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		decode[string](b)
-		decode[[]byte](b)
-		decode[bool](b)
-		decode[int8](b)
-		decode[uint64](b)
-		decode[float32](b)
-		decode[float64](b)
-		decode[time.Time](b)
-		decode[everything](b)
-		decode[map[string][]int](b)
-		decode[[3]*int](b)
-		if v, err := decode[int64](b); err == nil {
+		decodeTo[string](b)
+		decodeTo[[]byte](b)
+		decodeTo[bool](b)
+		decodeTo[int8](b)
+		decodeTo[uint64](b)
+		decodeTo[float32](b)
+		decodeTo[float64](b)
+		decodeTo[time.Time](b)
+		decodeTo[everything](b)
+		decodeTo[map[string][]int](b)
+		decodeTo[[3]*int](b)
+		decodeTo[map[int8]map[uint16][]float32](b)
+		decodeTo[listed](b)
+		if v, err := decodeTo[int64](b); err == nil {
 			again, err := encode(&v)
-			if w, err2 := decode[int64](again); err != nil || err2 != nil || w != v {
+			if w, err2 := decodeTo[int64](again); err != nil || err2 != nil || w != v {
 				t.Errorf("%x: %d became %d, %v, %v", b, v, w, err, err2)
 			}
 		}
 	})
 }
+
+func decodeTo[T any](b []byte) (T, error) { return decode[T](b, shapeOf(reflect.TypeFor[T]())) }
 
 type named string
 
@@ -289,6 +293,14 @@ type everything struct {
 
 type embedded struct{ X int32 }
 
+// listed is stored as an array.
+type listed struct {
+	_msgpack struct{} `msgpack:",as_array"`
+	N        int8
+	At       *time.Time
+	Kids     []listed
+}
+
 func roundTrip[T any](t *testing.T, values ...T) {
 	t.Helper()
 	if err := checkType(reflect.TypeFor[T]()); err != nil {
@@ -300,7 +312,7 @@ func roundTrip[T any](t *testing.T, values ...T) {
 			t.Errorf("%T: %v, check: %v", v, err, check(b))
 			continue
 		}
-		if got, err := decode[T](b); err != nil || !reflect.DeepEqual(got, v) {
+		if got, err := decodeTo[T](b); err != nil || !reflect.DeepEqual(got, v) {
 			t.Errorf("%T: %v became %v, %v (%x)", v, v, got, err, b)
 		}
 		if kind := reflect.TypeFor[T]().Kind(); kind != reflect.Struct && kind != reflect.Slice {
@@ -309,7 +321,7 @@ func roundTrip[T any](t *testing.T, values ...T) {
 				t.Errorf("%T: the library reads %v, %v", v, lib, err)
 			}
 			b, _ := msgpack.Marshal(v)
-			if got, err := decode[T](b); err != nil || !reflect.DeepEqual(got, v) {
+			if got, err := decodeTo[T](b); err != nil || !reflect.DeepEqual(got, v) {
 				t.Errorf("%T: of the library's %x: %v, %v", v, b, got, err)
 			}
 		}
@@ -359,7 +371,86 @@ type (
 	bigs     map[string]big.Int
 	half     int
 	viaSlice struct{ S []*viaSlice }
+
+	base     struct{ Name string }
+	extra    struct{ Name string }
+	shadowed struct { // the library stores both by "Name"
+		base
+		Name string
+	}
+	Base   struct{ Name string }
+	beside struct { // the library stores the second as a struct of its own
+		Name string
+		Base
+	}
+	both struct {
+		Base
+		Extra
+	}
+	Extra   struct{ Name string }
+	sameTag struct {
+		X int `msgpack:"n"`
+		Y int `msgpack:"n"`
+	}
+	tagIsName struct {
+		ID   int `msgpack:"Name"`
+		Name string
+	}
+	tagIsEmbedded struct {
+		X int `msgpack:"Base"`
+		Base
+	}
+	sameAlias struct {
+		X int `msgpack:"x,alias:Y"`
+		Y int
+	}
+	forced struct {
+		Name string
+		Base `msgpack:",inline"`
+	}
+	byPointer struct {
+		*Base
+		Z int
+	}
+	lone      struct{ *big.Int }
+	num       int
+	embedsNum struct {
+		num
+		Z int
+	}
+	mixed struct {
+		Name  string
+		count int
+	}
+	leftOut struct {
+		Name  string
+		Cache any `msgpack:"-"`
+		count int `msgpack:"-"`
+	}
+	omits struct {
+		L []int `msgpack:",omitempty"`
+	}
+	omitsAll struct {
+		_msgpack struct{} `msgpack:",omitempty"`
+		M        map[string]int
+	}
+	zeroer   struct{ V int }
+	omitsOwn struct {
+		Z zeroer `msgpack:",omitempty"`
+	}
+	omitsFine struct {
+		P *int      `msgpack:",omitempty"`
+		S string    `msgpack:",omitempty"`
+		T time.Time `msgpack:",omitempty"`
+	}
+	onlyDecodes struct{ V int }
+	pointerKey  string
 )
+
+func (z zeroer) IsZero() bool                         { return z.V < 2 }
+func (*onlyDecodes) UnmarshalText([]byte) error       { return nil }
+func (k *pointerKey) MarshalText() ([]byte, error)    { return []byte(*k), nil }
+func (k *pointerKey) UnmarshalText(text []byte) error { *k = pointerKey(text); return nil }
 
 func (half) MarshalText() ([]byte, error) { return nil, errors.New("never") }
 
@@ -387,17 +478,152 @@ func TestTypesThatWouldNotSurvive(t *testing.T) {
 		{new(stamped), "name the field"},
 		{new(bigs), "in a map"},
 		{new(half), "none to decode"},
+		{new(onlyDecodes), "none to encode"},
+		{new(map[pointerKey]int), "in a map"},
+		{new(shadowed), "shadowed.base.Name and session.shadowed.Name would both be stored as \"Name\""},
+		{new(forced), "both be stored as \"Name\""},
+		{new([]sameTag), "both be stored as \"n\""},
+		{new(tagIsName), "both be stored as \"Name\""},
+		{new(tagIsEmbedded), "both be stored as \"Base\""},
+		{new(sameAlias), "both be stored as \"Y\""},
+		{new(byPointer), "byPointer.Base is an embedded pointer"},
+		{new(lone), "embedded pointer"},
+		{new(embedsNum), "unexported type"},
+		{new(mixed), "mixed.count is not exported"},
+		{new(omits), "omits.L is left out when it is empty"},
+		{new(omitsAll), "left out when it is empty"},
+		{new(omitsOwn), "left out when it is empty"},
+		{new(*[]int), "nil itself"},
+		{new(**int), "nil itself"},
+		{new(map[string]*map[string]int), "nil itself"},
+		{new(*big.Float), "big.Float"},
 	} {
 		err := checkType(reflect.TypeOf(c.v).Elem())
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%T: %v, want …%s…", c.v, err, c.want)
 		}
 	}
-	for _, v := range []any{new(tree), new(viaSlice), new(map[string]tree), new(*int), new([]big.Int), new(map[string]*big.Int)} {
+	for _, v := range []any{new(tree), new(viaSlice), new(map[string]tree), new(*int), new([]big.Int), new(map[string]*big.Int),
+		new(beside), new(both), new(leftOut), new(omitsFine), new(listed)} {
 		if err := checkType(reflect.TypeOf(v).Elem()); err != nil {
 			t.Errorf("%T: %v", v, err)
 		}
 	}
+}
+
+// Names are as the library has them: what it stores as two things comes back as two.
+func TestEmbeddedComesBack(t *testing.T) {
+	roundTrip(t, beside{"outer", Base{"inner"}})
+	roundTrip(t, both{Base{"a"}, Extra{"b"}})
+	roundTrip(t, leftOut{Name: "x"})
+	one := 0
+	roundTrip(t, omitsFine{P: &one}, omitsFine{T: time.Unix(1, 0).UTC()}, omitsFine{})
+	roundTrip(t, listed{N: -1, Kids: []listed{{N: 2, Kids: []listed{}}}})
+}
+
+type clocks struct {
+	At    time.Time
+	P     *time.Time
+	L     []time.Time
+	A     [2]time.Time
+	M     map[string]time.Time
+	D     []map[int][]*time.Time
+	Kids  []clocks
+	Plain struct{ time.Time }
+	embeddedClock
+}
+
+type embeddedClock struct{ Since time.Time }
+
+// The zone of a time depends neither on where in the value it stands, nor on the zone of whoever wrote it, nor on that of the
+// machine which reads it.
+func TestTimesAreUTCAtAnyDepth(t *testing.T) {
+	old := time.Local
+	defer func() { time.Local = old }()
+	time.Local = time.FixedZone("here", 9*3600)
+	of := func(at time.Time) clocks {
+		c := clocks{At: at, P: &at, L: []time.Time{at, {}}, A: [2]time.Time{at, at}, M: map[string]time.Time{"a": at},
+			D: []map[int][]*time.Time{{1: {&at, nil}}}, embeddedClock: embeddedClock{at}}
+		c.Plain.Time = at
+		c.Kids = []clocks{{At: at}}
+		return c
+	}
+	at := time.Date(2026, 1, 31, 23, 30, 0, 5, time.UTC)
+	want := of(at)
+	for _, zone := range []*time.Location{time.UTC, time.Local, time.FixedZone("there", -5*3600)} {
+		v := of(at.In(zone))
+		b, err := encode(&v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeTo[clocks](b); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("in %v: %+v, %v", zone, got, err)
+		}
+		p := &v.At
+		b, _ = encode(&p)
+		if got, err := decodeTo[*time.Time](b); err != nil || !reflect.DeepEqual(*got, at) {
+			t.Errorf("a pointer, in %v: %v, %v", zone, got, err)
+		}
+	}
+	roundTrip(t, want)
+}
+
+// become stores v as one type and reads it as another, as programs do after a change of the type.
+func become[To, From any](t *testing.T, v From, want bool) {
+	t.Helper()
+	b, err := encode(&v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeTo[To](b); (err == nil) != want {
+		t.Errorf("%T %v as %T: %v, %v; want a value: %v", v, v, got, got, err, want)
+	}
+}
+
+type (
+	wide    struct{ N int64 }
+	narrow  struct{ N int8 }
+	single  struct{ N float32 }
+	listed8 struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		N        int8
+	}
+	listed64 struct {
+		_msgpack struct{} `msgpack:",as_array"`
+		N        int64
+	}
+)
+
+// A number that does not fit makes the value one of another type, wherever it stands. The library would cut it off.
+func TestNumberThatDoesNotFit(t *testing.T) {
+	become[narrow](t, wide{127}, true)
+	become[narrow](t, wide{-128}, true)
+	become[narrow](t, wide{128}, false)
+	become[narrow](t, wide{-129}, false)
+	become[struct{ N uint8 }](t, wide{255}, true)
+	become[struct{ N uint8 }](t, wide{-1}, false)
+	become[struct{ N uint64 }](t, wide{-1}, false)
+	become[wide](t, struct{ N uint64 }{1 << 63}, false)
+	become[wide](t, struct{ N uint64 }{1<<63 - 1}, true)
+	become[single](t, wide{1 << 24}, true)
+	become[single](t, wide{1<<24 + 1}, false)
+	become[struct{ N float64 }](t, wide{-1 << 53}, true)
+	become[struct{ N float64 }](t, wide{math.MinInt64}, false)
+	become[single](t, struct{ N float64 }{1.5}, false)
+	become[[]int8](t, []int{1, 2, 300}, false)
+	become[[3]int8](t, []int{1, 2, 3}, true)
+	become[map[string]*int8](t, map[string]int{"a": 1, "b": 300}, false)
+	become[map[int8]string](t, map[int]string{300: "x"}, false)
+	become[map[int8]string](t, map[int]string{-3: "x"}, true)
+	become[[]map[string][]narrow](t, []map[string][]wide{{"a": {{1}, {1000}}}}, false)
+	become[[]map[string][]narrow](t, []map[string][]wide{{"a": {{1}, {100}}}}, true)
+	become[listed8](t, listed64{N: 128}, false)
+	become[listed8](t, listed64{N: 127}, true)
+	become[*int8](t, 300, false)
+	become[narrow](t, map[string]int{"N": 300}, false)
+	become[narrow](t, map[string]int{"M": 300, "N": 3}, true)
+	become[time.Duration](t, uint64(1<<63), false)
+	become[everything](t, struct{ X int64 }{1 << 31}, false) // of a struct embedded there
 }
 
 func TestNewKeyPanics(t *testing.T) {

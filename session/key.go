@@ -3,7 +3,11 @@ package session
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 )
@@ -20,19 +24,41 @@ const maxName = 64
 //
 // The methods take the request's context and panic if no Manager.Handler is around the handler. They are safe for
 // concurrent use. Values are copies: changing what Get returned changes nothing until it is Set.
-type Key[T any] struct{ name string }
+type Key[T any] struct{ d *declaration }
+
+// declaration is what NewKey knows.
+type declaration struct {
+	name  string
+	t     reflect.Type
+	shape *shape
+	where string // file and line of NewKey's caller
+}
 
 // NewKey returns the key called name, for values of type T. It panics if the name is not one to 64 bytes of printable text,
-// or if values of type T would not come back as they went in: interfaces, channels, functions, complex numbers, structs
-// without exported fields, maps with keys other than strings and integers, pointers in a circle.
+// or if values of type T would not come back as they went in; the message says which part of T that is, and what to do. So
+// it does with interfaces, channels, functions and complex numbers; with unexported fields, unless their tag is
+// `msgpack:"-"`; with two fields that are stored by one name, as those of embedded structs may be; with embedded pointers, pointers
+// in a circle, and pointers to pointers, slices or maps; with slices and maps that are omitempty; and with maps whose
+// keys are neither strings nor integers.
+//
+// What comes back equals what was set, in the sense of reflect.DeepEqual, but for times: these are the same instant, without
+// a monotonic reading, and always in UTC. A type that encodes itself, by encoding.TextMarshaler and the like, is trusted to
+// lose nothing.
+//
+// All keys of one name that are used with one Manager must be of one type. A second type panics at its first use.
 func NewKey[T any](name string) Key[T] {
 	if len(name) == 0 || len(name) > maxName || !printable(name) {
 		panic(fmt.Sprintf("session: %q cannot be the name of a key: it takes one to %d bytes of printable text", name, maxName))
 	}
-	if err := checkType(reflect.TypeFor[T]()); err != nil {
+	t := reflect.TypeFor[T]()
+	if err := checkType(t); err != nil {
 		panic(fmt.Sprintf("session: key %q: %v", name, err))
 	}
-	return Key[T]{name}
+	d := &declaration{name: name, t: t, shape: shapeOf(t), where: "unknown place"}
+	if _, file, line, ok := runtime.Caller(1); ok {
+		d.where = fmt.Sprintf("%s:%d", filepath.Base(file), line)
+	}
+	return Key[T]{d}
 }
 
 func printable(s string) bool {
@@ -45,26 +71,61 @@ func printable(s string) bool {
 }
 
 // Name returns the key's name.
-func (k Key[T]) Name() string { return k.name }
+func (k Key[T]) Name() string {
+	if k.d == nil {
+		return ""
+	}
+	return k.d.name
+}
 
 // session returns the session of the request that ctx belongs to.
 func (k Key[T]) session(ctx context.Context) *Session {
 	s, ok := ctx.Value(sessionKey{}).(*Session)
 	switch {
-	case k.name == "":
+	case k.d == nil:
 		panic("session: a Key was used that NewKey has not made")
 	case !ok:
 		panic(fmt.Sprintf("session: key %q was used with a context that no Manager.Handler has seen: "+
-			"put the Handler around this handler, and pass the request's context", k.name))
+			"put the Handler around this handler, and pass the request's context", k.d.name))
 	}
+	s.m.declared.check(k.d)
 	return s
+}
+
+// maxDeclared bounds how many names a Manager remembers: a program may make names out of what its clients send.
+const maxDeclared = 4096
+
+// declarations is which type belongs to which name, among the keys that were used with one Manager. It is not kept for the whole
+// process, because two farms in one process may have different programs.
+type declarations struct {
+	byName sync.Map // name -> *declaration
+	count  atomic.Int64
+}
+
+// check panics if another key of d's name has another type: the two would take each other's values for none, and overwrite
+// them.
+func (ds *declarations) check(d *declaration) {
+	v, known := ds.byName.Load(d.name)
+	if !known {
+		if ds.count.Load() >= maxDeclared {
+			return
+		}
+		if v, known = ds.byName.LoadOrStore(d.name, d); !known {
+			ds.count.Add(1)
+			return
+		}
+	}
+	if first := v.(*declaration); first.t != d.t {
+		panic(fmt.Sprintf("session: there are two keys called %q, of type %v (%s) and of type %v (%s): give one of them another name",
+			d.name, first.t, first.where, d.t, d.where))
+	}
 }
 
 // Get returns a copy of the value; false if there is none. A stored value that T cannot hold, because the type has changed
 // since it was stored, counts as none.
 func (k Key[T]) Get(ctx context.Context) (T, bool) {
 	s := k.session(ctx)
-	b, ok := s.get(k.name)
+	b, ok := s.get(k.d.name)
 	return k.decode(s, b, ok)
 }
 
@@ -86,14 +147,14 @@ func (k Key[T]) Set(ctx context.Context, v T) error {
 	s := k.session(ctx)
 	b, err := encode(&v)
 	if err != nil {
-		return fmt.Errorf("session: key %q: %w", k.name, err)
+		return fmt.Errorf("session: key %q: %w", k.d.name, err)
 	}
-	return s.set(k.name, b)
+	return s.set(k.d.name, b)
 }
 
 // Delete removes the value like Set changes it. Where the request sees no value, there is nothing to do.
 func (k Key[T]) Delete(ctx context.Context) {
-	k.session(ctx).delete(k.name)
+	k.session(ctx).delete(k.d.name)
 }
 
 // Update replaces the value by f of it, and returns what f returned. It is committed at once, and no change that others
@@ -105,14 +166,14 @@ func (k Key[T]) Delete(ctx context.Context) {
 func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T, error) {
 	s := k.session(ctx)
 	var result T
-	err := s.update(ctx, k.name, func(old []byte, found bool) ([]byte, error) {
+	err := s.update(ctx, k.d.name, func(old []byte, found bool) ([]byte, error) {
 		v, err := f(k.decode(s, old, found))
 		if err != nil {
 			return nil, err
 		}
 		b, err := encode(&v)
 		if err != nil {
-			return nil, fmt.Errorf("session: key %q: %w", k.name, err)
+			return nil, fmt.Errorf("session: key %q: %w", k.d.name, err)
 		}
 		result = v
 		return b, nil
@@ -130,7 +191,7 @@ func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T,
 // Errors: ErrEnded, ErrHeadersSent after the handler has returned, ErrUncertain, ErrNoLeader, ErrClosed, or ctx's own.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	s := k.session(ctx)
-	b, ok, err := s.take(ctx, k.name)
+	b, ok, err := s.take(ctx, k.d.name)
 	v, ok := k.decode(s, b, ok)
 	return v, ok, err
 }
@@ -141,11 +202,11 @@ func (k Key[T]) decode(s *Session, b []byte, ok bool) (v T, _ bool) {
 	if !ok {
 		return v, false
 	}
-	v, err := decode[T](b)
+	v, err := decode[T](b, k.d.shape)
 	if err != nil {
-		if _, reported := s.m.badKeys.LoadOrStore(k.name, true); !reported {
+		if _, reported := s.m.badKeys.LoadOrStore(k.d.name, true); !reported {
 			s.m.cfg.Logger.Warn("session: a stored value does not fit the key's type and counts as none; "+
-				"further ones of this key are not reported", "key", k.name, "type", reflect.TypeFor[T](), "err", err)
+				"further ones of this key are not reported", "key", k.d.name, "type", reflect.TypeFor[T](), "err", err)
 		}
 		return v, false
 	}

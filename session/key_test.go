@@ -382,11 +382,13 @@ func TestLimits(t *testing.T) {
 
 // A value whose type has changed is absent, and only that.
 func TestChangedType(t *testing.T) {
-	m := newManager(t, session.NewMemory())
+	store := session.NewMemory()
+	m := newManager(t, store) // the program before
 	r := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error {
 		return errors.Join(session.NewKey[string]("v").Set(ctx, "text"), session.NewKey[int64]("n").Set(ctx, 300),
 			session.NewKey[[]string]("l").Set(ctx, []string{"a"}), note.Set(ctx, "fine"))
 	})
+	m = newManager(t, store) // and after
 	within(m, r, func(ctx context.Context, w http.ResponseWriter) {
 		if v, ok := session.NewKey[int]("v").Get(ctx); ok {
 			t.Errorf("a string as an int: %d", v)
@@ -404,6 +406,45 @@ func TestChangedType(t *testing.T) {
 			t.Errorf("update over it: %v", err)
 		}
 	})
+}
+
+// Two keys of one name and different types would overwrite each other's values.
+func TestTwoKeysOfOneName(t *testing.T) {
+	a, again, other := session.NewKey[map[string]int]("cart"), session.NewKey[map[string]int]("cart"), session.NewKey[[]string]("cart")
+	m := newManager(t, session.NewMemory())
+	within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) {
+		if err := errors.Join(a.Set(ctx, nil), again.Set(ctx, map[string]int{"x": 1})); err != nil {
+			t.Error(err)
+		}
+		defer func() {
+			s, _ := recover().(string)
+			for _, part := range []string{`"cart"`, "map[string]int", "[]string", "key_test.go:"} {
+				if !strings.Contains(s, part) {
+					t.Errorf("panic %q lacks %q", s, part)
+				}
+			}
+		}()
+		other.Get(ctx)
+		t.Error("two keys of one name and different types")
+	})
+	within(newManager(t, session.NewMemory()), newRequest(), func(ctx context.Context, w http.ResponseWriter) {
+		if err := other.Set(ctx, nil); err != nil { // of another farm, perhaps of another program
+			t.Error(err)
+		}
+	})
+}
+
+// A program that makes names of keys out of what clients send does not grow with them.
+func TestManyNames(t *testing.T) {
+	m := newManager(t, session.NewMemory())
+	within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) {
+		for i := range 5000 {
+			session.NewKey[int](fmt.Sprint("n", i)).Get(ctx)
+		}
+	})
+	if n := session.Declared(m); n > 4096 {
+		t.Errorf("%d names are remembered", n)
+	}
 }
 
 func TestWithoutMiddleware(t *testing.T) {

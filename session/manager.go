@@ -22,6 +22,8 @@ type Manager struct {
 	history history
 	badKeys sync.Map // names of keys whose value could not be decoded, once reported
 
+	declared declarations
+
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }

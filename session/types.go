@@ -3,6 +3,7 @@ package session
 import (
 	"encoding"
 	"fmt"
+	"math/big"
 	"reflect"
 	"time"
 
@@ -15,8 +16,7 @@ func checkType(t reflect.Type) error {
 	return typeWalk{}.visit(t, t.String(), true)
 }
 
-// typeWalk remembers the types it has visited, so that types which hold their own kind do not keep it for ever. The
-// value is whether the library can take the address of a value there, see visit.
+// typeWalk remembers the types it has visited, so that types which hold their own kind do not keep it for ever.
 type typeWalk map[visited]bool
 
 type visited struct {
@@ -31,6 +31,9 @@ func (w typeWalk) visit(t reflect.Type, path string, addressable bool) error {
 		return nil
 	}
 	w[visited{t, addressable}] = true
+	if t == reflect.TypeFor[big.Float]() {
+		return fmt.Errorf("%s is a big.Float, which is stored with 64 bits of its precision: store its Text", path)
+	}
 	if ok, err := hasOwnFormat(t, path, addressable); ok || err != nil {
 		return err
 	}
@@ -44,10 +47,7 @@ func (w typeWalk) visit(t reflect.Type, path string, addressable bool) error {
 	case reflect.Array:
 		return w.visit(t.Elem(), path+"[]", addressable)
 	case reflect.Pointer:
-		if circular(t, t.Elem(), map[reflect.Type]bool{}) {
-			return fmt.Errorf("%s leads back to itself by pointers: encoding a cycle would never end", path)
-		}
-		return w.visit(t.Elem(), "(*"+path+")", true)
+		return w.pointer(t, path)
 	case reflect.Map:
 		if err := checkMapKey(t, path); err != nil {
 			return err
@@ -56,30 +56,32 @@ func (w typeWalk) visit(t reflect.Type, path string, addressable bool) error {
 	case reflect.Struct:
 		return w.fields(t, path, addressable)
 	case reflect.Interface:
-		return fmt.Errorf("%s is an interface: the concrete type would be lost", path)
+		return fmt.Errorf("%s is an interface: the concrete type would be lost, so use one", path)
 	}
 	return fmt.Errorf("%s is a %s, which cannot be stored", path, t.Kind())
 }
 
+// pointer refuses what cannot be told from a nil pointer once it is stored, and what may never end.
+func (w typeWalk) pointer(t reflect.Type, path string) error {
+	switch t.Elem().Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return fmt.Errorf("%s is a pointer to what may be nil itself, and would come back as a nil pointer: use %s", path, t.Elem())
+	}
+	if circular(t, t.Elem(), map[reflect.Type]bool{}) {
+		return fmt.Errorf("%s leads back to itself by pointers, and encoding a cycle would never end: use a slice", path)
+	}
+	return w.visit(t.Elem(), "(*"+path+")", true)
+}
+
 func (w typeWalk) fields(t reflect.Type, path string, addressable bool) error {
-	stored := 0
-	for f := range t.Fields() {
-		if !f.IsExported() && !f.Anonymous || f.Tag.Get("msgpack") == "-" {
-			continue
-		}
-		if !f.IsExported() && f.Type.Kind() == reflect.Pointer {
-			return fmt.Errorf("%s.%s is an embedded pointer to an unexported type, which cannot be set", path, f.Name)
-		}
-		stored++
-		if err := w.visit(f.Type, path+"."+f.Name, addressable); err != nil {
+	fields, err := fieldsOf(t, path)
+	if err != nil {
+		return err
+	}
+	for _, f := range fields.list {
+		if err := w.visit(f.t, f.path, addressable); err != nil {
 			return err
 		}
-	}
-	switch {
-	case stored == 0 && t.ConvertibleTo(reflect.TypeFor[time.Time]()):
-		return fmt.Errorf("%s is a named time type, which is stored empty: use time.Time", path)
-	case stored == 0 && t.NumField() > 0:
-		return fmt.Errorf("%s is a struct without exported fields, which is stored empty", path)
 	}
 	return nil
 }
@@ -107,11 +109,13 @@ func circular(t, from reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
+// checkMapKey is about the key of a map, which the library can take no address of.
 func checkMapKey(t reflect.Type, path string) error {
 	switch t.Key().Kind() {
 	case reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return nil
+		_, err := hasOwnFormat(t.Key(), path+"[key]", false)
+		return err
 	}
 	return fmt.Errorf("%s has keys of type %s: only strings and integers come back as they were", path, t.Key())
 }
@@ -134,6 +138,9 @@ func hasOwnFormat(t reflect.Type, path string, addressable bool) (bool, error) {
 	for _, pair := range formatPairs {
 		enc := t.Implements(pair.enc)
 		if !enc && !p.Implements(pair.enc) {
+			if p.Implements(pair.dec) {
+				return false, fmt.Errorf("%s has methods to decode itself and none to encode", path)
+			}
 			continue
 		}
 		switch {
@@ -141,12 +148,19 @@ func hasOwnFormat(t reflect.Type, path string, addressable bool) (bool, error) {
 			return false, fmt.Errorf("%s is in a map, where the methods of *%s cannot be called", path, t)
 		case !p.Implements(pair.dec):
 			return false, fmt.Errorf("%s has methods to encode itself and none to decode", path)
-		case t.Kind() == reflect.Struct && t.NumField() > 1 && embeds(t, pair.enc):
+		case t.Kind() != reflect.Struct:
+		case t.NumField() > 1 && embeds(t, pair.enc):
 			return false, fmt.Errorf("%s embeds a type that encodes itself, and its other fields would be lost: name the field", path)
+		case t.NumField() == 1 && t.Field(0).Anonymous && t.Field(0).Type.Kind() == reflect.Pointer:
+			return false, errEmbeddedPointer(path + "." + t.Field(0).Name)
 		}
 		return true, nil
 	}
 	return false, nil
+}
+
+func errEmbeddedPointer(path string) error {
+	return fmt.Errorf("%s is an embedded pointer, and nil would come back as an empty struct: name the field, or embed the struct", path)
 }
 
 func embeds(t, method reflect.Type) bool {

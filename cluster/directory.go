@@ -230,6 +230,30 @@ func (d *directory) rivals(name, node, self string) (out []*sighting) {
 	return out
 }
 
+// contested returns, by gossip name, the live runs whose name or NodeID another live run elsewhere claims as well: one of the
+// two is about to give up.
+func (d *directory) contested() map[string]bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	claims := map[string][]*sighting{} // by what is claimed
+	for _, s := range d.heard {
+		if s.status == Alive {
+			claims["name "+s.name] = append(claims["name "+s.name], s)
+			claims["node "+s.node] = append(claims["node "+s.node], s)
+		}
+	}
+	out := map[string]bool{}
+	for _, runs := range claims {
+		if !slices.ContainsFunc(runs, func(s *sighting) bool { return s.addr != runs[0].addr }) {
+			continue
+		}
+		for _, s := range runs {
+			out[s.gossip] = true
+		}
+	}
+	return out
+}
+
 // addr returns where a node was seen last, "" if never.
 func (d *directory) addr(node string) string {
 	d.mu.Lock()

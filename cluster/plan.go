@@ -19,6 +19,24 @@ type situation struct {
 	maxVoters int
 	level     byte // in force: who does not speak it stays out
 	deadAfter time.Duration
+
+	byNode     map[string]*sighting           // of nodes, by NodeID; see index
+	suffrageOf map[string]raft.ServerSuffrage // of servers, by server ID
+}
+
+// index makes what is looked up by ID, once: a plan asks for every node several times.
+func (s *situation) index() {
+	if s.byNode != nil {
+		return
+	}
+	s.byNode = make(map[string]*sighting, len(s.nodes))
+	for _, n := range s.nodes {
+		s.byNode[n.node] = n
+	}
+	s.suffrageOf = make(map[string]raft.ServerSuffrage, len(s.servers))
+	for _, srv := range s.servers {
+		s.suffrageOf[string(srv.ID)] = srv.Suffrage
+	}
 }
 
 // change is one step towards the configuration that should be.
@@ -72,8 +90,11 @@ func (s *situation) planAddition() change {
 }
 
 func (s *situation) planPromotion() change {
+	if !s.lacksVoter() {
+		return change{}
+	}
 	for _, n := range s.nodes {
-		if s.caughtUp[n.server()] && s.promotable(n.server()) {
+		if s.caughtUp[n.server()] && s.eligible(n.server()) {
 			return change{promote, n.server()}
 		}
 	}
@@ -108,6 +129,10 @@ func (s *situation) dead(server string) bool {
 	return server != s.self && s.deadAfter > 0 && s.silent[server] >= s.deadAfter
 }
 
+func (s *situation) anyDead() bool {
+	return slices.ContainsFunc(s.servers, func(srv raft.Server) bool { return s.dead(string(srv.ID)) })
+}
+
 // planDemotion takes the vote from a node when there are more voters than there should be, which happens when others were
 // removed or MaxVoters was lowered. It waits until all voters live, and never takes the leader's.
 func (s *situation) planDemotion() change {
@@ -137,20 +162,16 @@ func (s *situation) planDemotion() change {
 const absent raft.ServerSuffrage = -1
 
 func (s *situation) suffrage(server string) raft.ServerSuffrage {
-	for _, srv := range s.servers {
-		if string(srv.ID) == server {
-			return srv.Suffrage
-		}
+	s.index()
+	if suffrage, ok := s.suffrageOf[server]; ok {
+		return suffrage
 	}
 	return absent
 }
 
 func (s *situation) node(id string) *sighting {
-	i := slices.IndexFunc(s.nodes, func(n *sighting) bool { return n.node == id })
-	if i < 0 {
-		return nil
-	}
-	return s.nodes[i]
+	s.index()
+	return s.byNode[id]
 }
 
 // replaced reports whether the node of server runs as another incarnation now: then this one, and its vote, is gone for
@@ -175,11 +196,16 @@ func (s *situation) joinable(n *sighting) bool {
 }
 
 // promotable reports whether the configuration lacks a voter that server can be.
-func (s *situation) promotable(server string) bool {
+func (s *situation) promotable(server string) bool { return s.eligible(server) && s.lacksVoter() }
+
+// eligible reports whether server could vote and does not.
+func (s *situation) eligible(server string) bool {
 	n := s.node(nodeOf(server))
-	if n == nil || n.server() != server || !s.joinable(n) || n.role != Ordinary || s.suffrage(server) != raft.Nonvoter {
-		return false
-	}
+	return n != nil && n.server() == server && s.joinable(n) && n.role == Ordinary && s.suffrage(server) == raft.Nonvoter
+}
+
+// lacksVoter reports whether fewer nodes vote than should.
+func (s *situation) lacksVoter() bool {
 	voters, standby := s.count()
 	return voters < oddVoters(voters+standby, s.maxVoters)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,8 +24,8 @@ func (l *leadership) control() {
 		l.form()
 		l.raiseOverdue()
 		s := l.in.node.situation()
-		s.caughtUp = l.caughtUp(s, seen)
 		s.left, s.silent, s.deadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
+		s.caughtUp = l.caughtUp(s, seen)
 		if c := s.plan(); c.kind != keep {
 			if err := l.carryOut(c); err != nil {
 				l.in.log.Debug("change of the configuration failed", keyServer, c.server, keyError, err)
@@ -49,54 +50,63 @@ func (n *Node) situation() *situation {
 	in := n.instance()
 	s := &situation{self: in.server, servers: in.configuration().Servers, maxVoters: n.cfg.MaxVoters,
 		level: in.fsm.levelInForce(), strange: n.strange}
+	contested := n.directory.contested()
 	for _, seen := range n.members() {
-		if seen.durable == n.durable() && !n.contested(seen) {
+		if seen.durable == n.durable() && !contested[seen.gossip] {
 			s.nodes = append(s.nodes, seen)
 		}
 	}
 	return s
 }
 
-// contested reports whether another live run claims the same NodeID or name: one of the two is about to give up.
-func (n *Node) contested(s *sighting) bool {
-	for _, other := range n.directory.rivals(s.name, s.node, s.gossip) {
-		if s.status == Alive && other.addr != s.addr {
-			return true
-		}
-	}
-	return false
-}
-
 // caughtUp returns the non-voters that have all that this node had at the look before, and notes in seen what it has now.
 // To ask for what it has now would be too much: a follower learns with the next append that an entry is committed, so under
-// load it is always behind by some, and would never get its vote.
+// load it is always behind by some, and would never get its vote. As long as nobody has to take a vote or a seat, nobody is asked.
 func (l *leadership) caughtUp(s *situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
 	index, _ := l.in.fsm.view()
+	var ask []string
+	if !s.lacksVoter() && !s.anyDead() {
+		clear(seen)
+		return out
+	}
 	for _, srv := range s.servers {
 		id := string(srv.ID)
-		if n := s.node(nodeOf(id)); srv.Suffrage == raft.Voter || n == nil || n.role != Ordinary || !s.joinable(n) {
-			delete(seen, id)
-			continue
+		if n := s.node(nodeOf(id)); srv.Suffrage != raft.Voter && n != nil && n.role == Ordinary && s.joinable(n) {
+			ask = append(ask, id)
 		}
-		applied, ok := l.applied(id)
+	}
+	applied := l.applied(ask)
+	maps.DeleteFunc(seen, func(id string, _ uint64) bool { _, ok := applied[id]; return !ok })
+	for id, now := range applied {
 		before, looked := seen[id]
-		if !ok {
-			delete(seen, id)
-			continue
-		}
-		out[id] = looked && applied >= before
+		out[id] = looked && now >= before
 		seen[id] = index
 	}
 	return out
 }
 
-// applied asks a server how far it is; false if it does not say.
-func (l *leadership) applied(server string) (index uint64, ok bool) {
-	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
+// appliedPatience is how long the leader waits for a server to say how far it is.
+const appliedPatience = time.Second
+
+// applied asks servers, all at once, how far they are. Who does not say is not in the answer: it costs the others nothing.
+func (l *leadership) applied(servers []string) map[string]uint64 {
+	ctx, cancel := context.WithTimeout(l.ctx, appliedPatience)
 	defer cancel()
-	st, err := l.in.node.statusOf(ctx, nodeOf(server))
-	return st.applied, err == nil && st.server == server
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	out := map[string]uint64{}
+	for _, id := range servers {
+		wg.Go(func() {
+			if st, err := l.in.node.statusOf(ctx, nodeOf(id)); err == nil && st.server == id {
+				mu.Lock()
+				defer mu.Unlock()
+				out[id] = st.applied
+			}
+		})
+	}
+	wg.Wait()
+	return out
 }
 
 func (l *leadership) carryOut(c change) error {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
@@ -37,6 +38,9 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
 	if errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed) || errors.Is(err, errPromised) {
+		if d := n.instance().differing(); d.stop {
+			err = fmt.Errorf("%w; %s", err, d.text)
+		}
 		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)
 	}
 	if err != nil {

@@ -40,6 +40,11 @@ var (
 	// ErrHeldBack says that no higher protocol level can be put in force, because some members do not speak it yet.
 	ErrHeldBack = errors.New("not all members speak a higher protocol level")
 
+	// ErrDiverged says that copies of the farm's state differ, though all applied the same log: a state machine is not
+	// deterministic, or the nodes run different programs. A write fails by it if no majority has the same copy, until people
+	// have decided which is right. A node ends by it if its copy differed from that of the majority twice within an hour.
+	ErrDiverged = errors.New("copies of the farm's state differ: a state machine is not deterministic, or the nodes run different programs")
+
 	errNotLeader    = errors.New("not the leader")
 	errUnregistered = errors.New("origin not registered")
 	errStale        = errors.New("batch was given up by its origin")
@@ -82,6 +87,7 @@ const (
 	codeHasQuorum    code = 19
 	codeNotReformed  code = 20
 	codeLevel        code = 21
+	codeDiverged     code = 22
 	codeInternal     code = 255
 )
 
@@ -108,6 +114,7 @@ var codes = [...]error{
 	codeHasQuorum:    errHasQuorum,
 	codeNotReformed:  errNotReformed,
 	codeLevel:        ErrLevel,
+	codeDiverged:     ErrDiverged,
 	codeInternal:     errInternal,
 }
 

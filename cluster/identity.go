@@ -71,6 +71,7 @@ func (n *Node) openIdentity() error {
 	if err := n.loadPromise(); err != nil {
 		return err
 	}
+	n.loadResync()
 	return n.loadAddresses()
 }
 
@@ -232,7 +233,8 @@ type resetKind int
 const (
 	restartRaft resetKind = iota // on the same log
 	forgetLog
-	forgetFarm // and the log
+	forgetFarm  // and the log
+	forgetState // and the log: it is wrong, and nobody is to read it any more
 )
 
 // restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log to go on
@@ -300,7 +302,7 @@ func (n *Node) obeyReform(o resetOrder) error {
 }
 
 // replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
-// the farm, too, if it is given up for another one, farm.
+// the farm, too, if it is given up for another one, farm. With forgetState nobody reads the state that was.
 func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err := n.instance().stop(); err != nil {
 		return err
@@ -317,7 +319,10 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 		n.inc = randomHex(8)
 	}
 	if kind == forgetFarm {
-		n.cluster, n.founding, n.caughtUp = farm, false, false
+		n.cluster, n.founding = farm, false
+	}
+	if kind == forgetFarm || kind == forgetState {
+		n.caughtUp = false
 		n.freshAt.Store(nil)
 	}
 	err := errors.Join(n.promiseLocked(""), n.saveIdentityLocked()) // the promise was of what this node was
@@ -336,11 +341,13 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 		return err
 	}
 	n.inst.Store(in)
-	if kind == forgetFarm {
+	if kind == forgetFarm || kind == forgetState {
 		n.local.Store(in.fsm)
 		n.progress.reset()
-		n.toldSecond.Store(false)
 		n.spawn(n.becomeReady)
+	}
+	if kind == forgetFarm {
+		n.toldSecond.Store(false)
 		if n.seeds.founders() > 1 {
 			n.spawn(n.form) // should all that have the farm be lost, those who expect each other found it again
 		}

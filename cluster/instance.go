@@ -36,6 +36,7 @@ type instance struct {
 	lead         atomic.Pointer[leadership]
 	leader       leaderCell
 	broken       atomic.Pointer[error] // by which a write to the log failed
+	diverged     atomic.Pointer[divergence]
 
 	ctx    context.Context // ends when the instance begins to stop
 	cancel context.CancelFunc

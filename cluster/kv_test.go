@@ -15,6 +15,7 @@ type kv struct {
 	Applied int // commands applied, ever
 	Last    uint64
 	Now     time.Time
+	twist   func() string // what it adds to its answers, for a machine that is not deterministic; nil = nothing
 }
 
 func newKV() StateMachine { return &kv{M: map[string]string{}} }
@@ -33,6 +34,9 @@ func (s *kv) Apply(index uint64, now time.Time, cmd []byte) []byte {
 		return []byte(old)
 	case "append":
 		s.M[k] += v + ","
+		if s.twist != nil {
+			return []byte(s.M[k] + s.twist())
+		}
 		return []byte(s.M[k])
 	case "push": // append, without an answer that grows
 		s.M[k] += v + ","

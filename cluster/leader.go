@@ -88,6 +88,7 @@ func (l *leadership) run() {
 	if l.open() {
 		l.wg.Go(l.sequence)
 		l.wg.Go(l.control)
+		l.wg.Go(l.compare)
 	}
 	<-l.ctx.Done()
 	l.shut()
@@ -148,6 +149,9 @@ func (l *leadership) await(ctx context.Context) error {
 
 // submit has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
 func (l *leadership) submit(ctx context.Context, b batch) leaderAnswer {
+	if d := l.in.differing(); d.stop {
+		return leaderAnswer{err: d.err()}
+	}
 	lb := &leaderBatch{batch: b, done: make(chan leaderAnswer, 1)}
 	select {
 	case l.queue <- lb:

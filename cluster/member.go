@@ -63,6 +63,11 @@ type State struct {
 	CommonLevel int
 	HeldBack    []string
 
+	// Divergence says which members' copies of the state differ and what follows from it, for people; "" if none are known to.
+	// Undecided means that no majority has the same copy: the farm takes no writes, and Propose fails with ErrDiverged.
+	Divergence string
+	Undecided  bool
+
 	Members []Member // sorted by Name; this node is among them
 }
 
@@ -84,6 +89,8 @@ func (n *Node) State() State {
 		Applied: n.progress.load(), Ready: n.ready(), Durable: n.durable()}
 	v := n.levels()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
+	d := in.differing()
+	s.Divergence, s.Undecided = d.text, d.stop
 	votes := map[string]string{}
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)

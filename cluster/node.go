@@ -74,6 +74,7 @@ type Node struct {
 	stoodDown   time.Time        // when this node was last asked to; see standing
 	successor   string           // server ID that may re-form the farm, by this node's word; see follow.go
 	reforming   bool             // this node re-forms the farm just now
+	resynced    disk.Resync      // when this node's copy of the state was last found to be wrong
 	resuming    bool             // this node is about to take part again, and promises nothing
 	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
 	refusals    map[string]error // by address, why the last call of gossip there came to nothing
@@ -310,8 +311,8 @@ func (n *Node) fail(err error) {
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
 func (n *Node) Failed() <-chan struct{} { return n.failed }
 
-// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrStalled
-// or ErrDisk, wrapped.
+// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrStalled,
+// ErrDisk or ErrDiverged, wrapped.
 func (n *Node) Err() error {
 	select {
 	case <-n.failed:
@@ -411,6 +412,10 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return nil, n.answerFarewell(ctx, from, demote, string(payload))
 	case methodFinalize:
 		return n.answerFinalize(ctx)
+	case methodCompare:
+		return n.answerCompare(from, payload)
+	case methodResync:
+		return nil, n.answerResync(from, payload)
 	case methodOperate:
 		return n.answerOperate(ctx, from, payload)
 	}

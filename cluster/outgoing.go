@@ -97,9 +97,10 @@ func (out *outgoing) overtaken() error {
 	return errMoved
 }
 
-// turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any other.
+// turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any other now.
 func turnedAway(err error) bool {
-	return errors.Is(err, errMalformed) || errors.Is(err, errNoMachine) || errors.Is(err, ErrLevel)
+	return errors.Is(err, errMalformed) || errors.Is(err, errNoMachine) || errors.Is(err, ErrLevel) ||
+		errors.Is(err, ErrDiverged)
 }
 
 // outcomeOf returns what a refusal means: an attempt before this one may have got through all the same.

@@ -18,6 +18,7 @@ type situation struct {
 	silent    map[string]time.Duration // for how long neither gossip nor Raft has had contact to a server
 	maxVoters int
 	level     byte // in force: who does not speak it stays out
+	undecided bool // nobody knows whose copy of the state is right: then votes are not moved, which would decide it
 	deadAfter time.Duration
 
 	byNode     map[string]*sighting           // of nodes, by NodeID; see index
@@ -59,7 +60,11 @@ const (
 // incarnation goes before the new one comes, and a dead voter before a stand-by takes its place, so that a vote is never
 // counted twice and the number of voters never rises over what it should be.
 func (s *situation) plan() change {
-	for _, f := range []func() change{s.planRemoval, s.planAddition, s.planPromotion, s.planBurial, s.planDemotion} {
+	steps := []func() change{s.planRemoval, s.planAddition, s.planPromotion, s.planBurial, s.planDemotion}
+	if s.undecided {
+		steps = steps[:2]
+	}
+	for _, f := range steps {
 		if c := f(); c.kind != keep {
 			return c
 		}

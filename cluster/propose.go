@@ -31,8 +31,9 @@ func (h *Handle) Level() int { return int(h.node.local.Load().levelInForce()) }
 //
 // Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
 // the outcome was open), ErrTooLarge (over 512 KiB), ErrLevel (needs a higher protocol level, see Config.Levels; it was not
-// done), ErrClosed (nothing was sent), ErrVersion (this node's state has stopped, see Failed; nothing was sent). The context's
-// own error is joined.
+// done), ErrDiverged (the farm takes no writes until people have decided which copy of its state is right; it was not done),
+// ErrClosed (nothing was sent), ErrVersion (this node's state has stopped, see Failed; nothing was sent). The context's own error
+// is joined.
 func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
 	if len(cmd) > maxCommandBytes {
 		return 0, nil, fmt.Errorf("cluster: command of %d bytes: %w", len(cmd), ErrTooLarge)

@@ -36,6 +36,9 @@ const (
 	methodReform   method = 13 // cluster ID ->
 	methodClaim    method = 14 // cluster ID, whether to take it back ->
 
+	methodCompare method = 15 // question -> testimony; of level 3
+	methodResync  method = 16 // server ID, why ->; of level 3
+
 	methodOperate method = 32 // an operator's request -> packed answer
 )
 

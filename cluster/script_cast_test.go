@@ -22,6 +22,7 @@ type actor struct {
 	*labNode
 	disk   hangSwitch
 	full   atomic.Bool // the disk has no room
+	twist  atomic.Pointer[string]
 	logs   lockedBuffer
 	copied string // where the copy of its data directory is
 	server string // what it was before the last thing that happened to it: Raft server ID,
@@ -51,9 +52,22 @@ func (s *script) addMachine() *actor {
 	a.conf.wrapStore = func(inner raftlog.Store) raftlog.Store {
 		return fullStore{hangingStore{inner, &a.disk}, &a.full}
 	}
+	a.conf.Machines = map[string]func() StateMachine{"kv": a.newKV}
 	a.log = slog.New(&scriptLog{a, slog.NewTextHandler(&a.logs, nil)})
 	s.cast, s.nodes = append(s.cast, a), append(s.nodes, a.labNode)
 	return a
+}
+
+// newKV is a kv that is not deterministic while this machine is confused.
+func (a *actor) newKV() StateMachine {
+	m := newKV().(*kv)
+	m.twist = func() string {
+		if t := a.twist.Load(); t != nil {
+			return *t
+		}
+		return ""
+	}
+	return m
 }
 
 func (a *actor) moveTo(ip string) { a.ip, a.conf.Listen = ip, ip+":7946" }

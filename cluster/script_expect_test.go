@@ -44,6 +44,7 @@ var expectations = map[string]expectation{
 	"current":         each(expectCurrent),
 	"discarded":       each(expectDiscarded),
 	"farmctl shows":   each(expectFarmctlShows),
+	"farmctl says":    each(expectFarmctlSays),
 
 	"snapshot coming":    each(expectSnapshotComing),
 	"no snapshot coming": not(each(expectSnapshotComing), "it waits for a snapshot"),
@@ -51,7 +52,7 @@ var expectations = map[string]expectation{
 
 // withArguments are the expectations that say more than their name; notes may be none.
 var withArguments = []string{"voters", "voters by size", "members", "farms", "epoch", "level", "failed", "log", "no log", "behind",
-	"current", "discarded", "farmctl shows"}
+	"current", "discarded", "farmctl shows", "farmctl says"}
 
 // doExpect checks that something is so now, is so within a time, or stays so for one.
 func (s *script) doExpect(rest string) {
@@ -293,7 +294,7 @@ func expectNewInstance(_ *script, _ string, a *actor) error {
 
 // failures are what a node may fail with.
 var failures = map[string]error{"name taken": ErrNameTaken, "other kind": ErrOtherKind, "stalled": ErrStalled, "disk": ErrDisk,
-	"version": ErrVersion}
+	"version": ErrVersion, "diverged": ErrDiverged}
 
 func expectFailed(s *script, args string, a *actor) error {
 	want := failures[args]

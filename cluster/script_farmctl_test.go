@@ -73,6 +73,22 @@ func expectFarmctlShows(s *script, args string, a *actor) error {
 	return nil
 }
 
+// expectFarmctlSays looks for words in what an operator is told of copies that differ; "nothing" is "".
+func expectFarmctlSays(s *script, args string, a *actor) error {
+	op, err := s.operator(a)
+	if err != nil {
+		return err
+	}
+	f, err := op.Farm(s.ctx(time.Minute))
+	if err != nil {
+		return err
+	}
+	if words := s.quoted(args); words != "nothing" && !strings.Contains(f.Divergence, words) || words == "nothing" && f.Divergence != "" {
+		return fmt.Errorf("it says %q", f.Divergence)
+	}
+	return nil
+}
+
 func (s *script) farmctl(rest string) error {
 	rest, who := s.through(rest)
 	op, err := s.operator(who[0])

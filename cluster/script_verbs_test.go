@@ -31,7 +31,7 @@ func init() { // not in the declaration: the verbs with blocks lead back to it
 		"farmctl": (*script).doFarmctl, "interrupt": (*script).doInterrupt,
 		"partition": (*script).doPartition, "cut": (*script).doCut, "delay": (*script).doDelay, "lose": (*script).doLose,
 		"heal": (*script).doHeal, "hang": (*script).doHang, "fill": (*script).doFill, "free": (*script).doFree,
-		"copy":    (*script).doCopy,
+		"copy": (*script).doCopy, "spoil": (*script).doSpoil, "confuse": (*script).doConfuse, "clear": (*script).doClear,
 		"restore": (*script).doRestore, "transfer": (*script).doTransfer, "meet": (*script).doMeet,
 		"write": (*script).doWrite, "load": (*script).doLoad, "try": (*script).doTry, "writers": (*script).doWriters, "note": (*script).doNote,
 		"wait": (*script).doWait, "each": (*script).doEach, "repeat": (*script).doRepeat, "time": (*script).doTime,
@@ -275,6 +275,37 @@ func (s *script) doRestore(rest string) {
 	}
 }
 
+// doSpoil changes the copies of the state that machines have, as no command did: "spoil WHO". What they answer to the next note
+// shows it; with "unseen", no answer ever does.
+func (s *script) doSpoil(rest string) {
+	who, unseen := strings.CutSuffix(rest, " unseen")
+	for _, a := range s.subject(who) {
+		a.remember()
+		key := "notes"
+		if unseen {
+			key = "unseen"
+		}
+		m := a.Handle("kv").Local().(*kv)
+		m.mu.Lock()
+		m.M[key] = "spoiled "
+		m.mu.Unlock()
+	}
+}
+
+// doConfuse has the state machines of machines answer something else than those of others, until they are cleared.
+func (s *script) doConfuse(rest string) {
+	for _, a := range s.subject(rest) {
+		a.remember()
+		a.twist.Store(&a.conf.Name)
+	}
+}
+
+func (s *script) doClear(rest string) {
+	for _, a := range s.subject(rest) {
+		a.twist.Store(nil)
+	}
+}
+
 // doTransfer has the leader hand over to another node.
 func (s *script) doTransfer(rest string) {
 	a := s.subject(s.after("leadership to ", rest))[0]
@@ -334,7 +365,7 @@ func (s *script) doLoad(rest string) {
 }
 
 // outcomes are the errors that an attempt may be to end with.
-var outcomes = map[string]error{"no leader": ErrNoLeader, "uncertain": ErrUncertain}
+var outcomes = map[string]error{"no leader": ErrNoLeader, "uncertain": ErrUncertain, "diverged": ErrDiverged}
 
 // doTry makes an attempt that must not succeed: "try write|read through WHO for D[: no leader|uncertain]", "try start WHO:
 // "TEXT"", or "try farmctl ...: "TEXT"", where the TEXT is part of the reason.

@@ -39,10 +39,12 @@ func corpus(t *testing.T) map[string]map[string][]byte {
 			"two":     append(frameBytes(1<<60, 255, nil), frameBytes(2, 0, bytes.Repeat([]byte("x"), 300))...),
 		},
 		"FuzzPayload": {
-			"batch":  batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2")),
-			"status": binary.AppendUvarint(appendString(appendString(nil, "a.1"), "a.2"), 9),
-			"answer": appendAnswer(binary.AppendUvarint(nil, 3), answer{code: codeOK, index: 9, value: [][]byte{[]byte("v"), nil}}),
-			"report": (&report{server: "a.1", term: 3, last: 9, ordinary: true, voters: []string{"a.1", "b.2"}, nonvoters: []string{"c.3"}}).append(nil),
+			"batch":     batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2")),
+			"status":    binary.AppendUvarint(appendString(appendString(nil, "a.1"), "a.2"), 9),
+			"answer":    appendAnswer(binary.AppendUvarint(nil, 3), answer{code: codeOK, index: 9, value: [][]byte{[]byte("v"), nil}}),
+			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
+			"testimony": testimony{chain: point{9, 1 << 60}, state: point{7, 3}}.append(nil),
+			"report":    (&report{server: "a.1", term: 3, last: 9, ordinary: true, voters: []string{"a.1", "b.2"}, nonvoters: []string{"c.3"}}).append(nil),
 		},
 		"FuzzEntry": {
 			"commands": append(append(entryHeader(entryCommands, 5), batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2"))...),
@@ -205,6 +207,16 @@ func FuzzPayload(f *testing.F) {
 			if r, err := parseReport(b); err == nil {
 				if r2, err := parseReport(r.append(nil)); err != nil || !reflect.DeepEqual(r, r2) {
 					t.Fatalf("%+v comes back as %+v, %v", r, r2, err)
+				}
+			}
+			if q, err := parseQuestion(b); err == nil {
+				if q2, err := parseQuestion(q.append(nil)); err != nil || q2 != q {
+					t.Fatalf("%+v comes back as %+v, %v", q, q2, err)
+				}
+			}
+			if s, err := parseTestimony(b); err == nil {
+				if s2, err := parseTestimony(s.append(nil)); err != nil || s2 != s {
+					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
 				}
 			}
 			r := wireReader{b: b}

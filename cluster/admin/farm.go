@@ -21,6 +21,9 @@ type Farm struct {
 	CommonLevel int      `json:"common_level"`
 	HeldBack    []string `json:"held_back"`
 
+	Divergence string `json:"divergence"` // which members' copies of the state differ, and what follows; "" = none are known to
+	Undecided  bool   `json:"undecided"`  // no majority has the same copy, so the farm takes no writes
+
 	Failure string   `json:"failure"` // why the answering node can never be a member as it is; "" = it can
 	Members []Member `json:"members"` // by name
 }

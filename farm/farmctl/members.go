@@ -151,6 +151,11 @@ func (c *call) notes(f admin.Farm) (out []string) {
 		out = append(out, fmt.Sprintf("NO QUORUM: %d of %d voters are alive, and it takes %d to write anything. "+
 			"Bring the others back; if they are lost for good: %s recover", alive, voters, voters/2+1, c.name))
 	}
+	if f.Undecided {
+		out = append(out, "NO WRITES: copies of the farm's state differ. "+printable(f.Divergence))
+	} else if f.Divergence != "" {
+		out = append(out, "Copies of the farm's state differ. "+printable(f.Divergence))
+	}
 	if f.CommonLevel > f.Level && f.Quorum {
 		out = append(out, fmt.Sprintf("All members speak protocol level %d. It comes in force by itself after a day, or by: %s finalize",
 			f.CommonLevel, c.name))

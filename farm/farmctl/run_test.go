@@ -267,14 +267,18 @@ func sampleFarms() map[string]admin.Farm {
 	alone.Members[0].Vote, alone.Members[0].Name = "", "n1\x1b[2J\n" // hostile, if it were printed as it is
 	failed := alone
 	failed.Failure = "cluster: the farm has a live node of this name already"
+	differs, split := three(), three()
+	differs.Divergence = "after entry 1230: the hash is 01 at n1 and n2, 02 at n3; the majority is right; n3 begins anew"
+	split.Divergence, split.Undecided = "after entry 1230: the hash is 01 at n1, 02 at n2; the farm takes no writes", true
 	return map[string]admin.Farm{"1 all well": three(), "2 mixed": mixed, "3 no quorum": lost, "4 no leader": voting,
-		"5 waits for a farm": alone, "6 failed": failed}
+		"5 waits for a farm": alone, "6 failed": failed, "7 a copy differs": differs, "8 no majority": split}
 }
 
 func TestPrintFarm(t *testing.T) {
 	var all bytes.Buffer
 	farms, c := sampleFarms(), &call{console: console{name: "farmctl"}}
-	for _, name := range []string{"1 all well", "2 mixed", "3 no quorum", "4 no leader", "5 waits for a farm", "6 failed"} {
+	for _, name := range []string{"1 all well", "2 mixed", "3 no quorum", "4 no leader", "5 waits for a farm", "6 failed", "7 a copy differs",
+		"8 no majority"} {
 		fmt.Fprintf(&all, "--- %s\n", name)
 		if err := c.printFarm(&all, farms[name]); err != nil {
 			t.Error(err)

@@ -35,6 +35,7 @@ const (
 	peersFile    = "peers"
 	promiseFile  = "promise"
 	labelFile    = "label"
+	resyncFile   = "resync"
 	tempSuffix   = ".tmp" // of a file being written
 )
 
@@ -80,7 +81,7 @@ func explain(err error) error {
 
 // prepare removes what a crash left of an unfinished write, and tries to write.
 func (d *Dir) prepare() error {
-	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, "probe"} {
+	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, resyncFile, "probe"} {
 		if err := os.Remove(d.Path(name + tempSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

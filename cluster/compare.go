@@ -1,0 +1,326 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Every copy of the state should be the same: the log is, and state machines are deterministic. The leader sees whether it is
+// so. It asks the other copies for their hash (chain.go) at an index that all have passed; what most voters have is right. A
+// copy that has something else is told to begin anew from the others (resync.go), one at a time. If the leader's own is wrong,
+// it hands over first. If no hash has a majority, nobody can tell which copy is right: nothing is given up, the farm takes no
+// writes, and people decide.
+
+const (
+	compareEvery = 2 * time.Second
+	compareSoon  = 250 * time.Millisecond // while copies differ
+	comparePause = 5 * time.Second        // after a copy was told to begin anew
+)
+
+// divergence is what is known of copies of the state that differ.
+type divergence struct {
+	text string // for people; "" = nothing is
+	stop bool   // no copy has a majority: the farm takes no writes
+}
+
+// differing returns what this node was told, or found out, last.
+func (in *instance) differing() divergence {
+	if d := in.diverged.Load(); d != nil {
+		return *d
+	}
+	return divergence{}
+}
+
+// setDiffering notes what is known, and says so if it is news.
+func (in *instance) setDiffering(d divergence) {
+	before := in.differing()
+	if before == d {
+		return
+	}
+	in.diverged.Store(&d)
+	switch {
+	case d.text == "":
+		in.log.Info("all copies of the farm's state are the same again")
+	case d.stop && !before.stop:
+		in.log.Error("copies of the farm's state differ, and no majority has the same: the farm takes no writes", keyError, d.err())
+	default:
+		in.log.Warn("copies of the farm's state differ", keyError, d.err())
+	}
+	in.node.changed.notify()
+}
+
+func (d divergence) err() error { return fmt.Errorf("%w; %s", ErrDiverged, d.text) }
+
+// testimony is what a copy says of itself.
+type testimony struct {
+	chain point // at the index it was asked for, or the newest before
+	state point // of the last state that it has hashed as a whole
+}
+
+func (t testimony) append(dst []byte) []byte { return appendPoint(appendPoint(dst, t.chain), t.state) }
+
+func parseTestimony(b []byte) (testimony, error) {
+	r := wireReader{b: b}
+	t := testimony{chain: readPoint(&r), state: readPoint(&r)}
+	return t, endOf(&r)
+}
+
+// question asks a copy for its testimony, and tells what is known.
+type question struct {
+	server string
+	index  uint64
+	divergence
+}
+
+func (q question) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(appendString(dst, q.server), q.index)
+	return append(appendString(dst, q.text), boolByte(q.stop))
+}
+
+func parseQuestion(b []byte) (question, error) {
+	r := wireReader{b: b}
+	q := question{server: r.string(), index: r.uvarint(), divergence: divergence{text: r.string(), stop: r.byte() != 0}}
+	return q, endOf(&r)
+}
+
+// answerCompare is the side of a copy that is asked.
+func (n *Node) answerCompare(from hello, payload []byte) ([]byte, error) {
+	q, err := parseQuestion(payload)
+	if err != nil {
+		return nil, err
+	}
+	in := n.instance()
+	switch {
+	case n.Err() != nil:
+		return nil, ErrClosed
+	case q.server != in.server || in.ctx.Err() != nil:
+		return nil, errNotMe
+	}
+	if in.follows(from) {
+		in.setDiffering(q.divergence)
+	}
+	return in.testify(q.index).append(nil), nil
+}
+
+// follows reports whether a speaker is the leader that this node knows.
+func (in *instance) follows(from hello) bool {
+	leader, _ := in.leader.get()
+	return leader != "" && nodeOf(leader) == nodeOf(from.source)
+}
+
+func (in *instance) testify(index uint64) testimony {
+	return testimony{chain: in.fsm.pointAt(index)}
+}
+
+// comparison is the leader's part.
+type comparison struct {
+	l       *leadership
+	agreed  map[string]testimony  // by server ID: what was the same as here at last
+	told    map[string]divergence // by server ID
+	over    map[string]bool       // server IDs of those who have failed for good
+	sides   string                // who is known to differ from whom
+	ordered time.Time             // when a copy was told to begin anew
+}
+
+// compare compares the copies for as long as this node leads.
+func (l *leadership) compare() {
+	c := &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
+	for pause := compareSoon; sleep(l.ctx, pause); {
+		if pause = compareEvery; l.in.fsm.levelInForce() >= levelSafety {
+			c.round()
+		}
+		if l.in.differing() != (divergence{}) {
+			pause = compareSoon
+		}
+	}
+}
+
+// round compares once. A copy that was the same is not asked again before something has happened.
+func (c *comparison) round() {
+	in := c.l.in
+	mine, known := in.testify(math.MaxUint64), in.differing()
+	said := c.ask(mine.chain.index, func(id string) bool {
+		return known != (divergence{}) || c.agreed[id] != mine || c.told[id] != known
+	})
+	at, differ := mine.chain.index, false
+	for id, t := range said {
+		own := testimony{in.fsm.pointAt(t.chain.index), mine.state}
+		if own == t {
+			c.agreed[id] = t
+		}
+		if t.chain.index > 0 && own.chain.index == t.chain.index {
+			at, differ = min(at, t.chain.index), differ || t.chain.sum != own.chain.sum
+		}
+		differ = differ || t.state.index > 0 && t.state.index == own.state.index && t.state.sum != own.state.sum
+	}
+	if !differ && known == (divergence{}) {
+		return
+	}
+	if at < mine.chain.index { // all are to say what they had at one index
+		said = c.ask(at, func(string) bool { return true })
+	}
+	own := testimony{in.fsm.pointAt(at), mine.state}
+	b := c.ballot("after entry %d", own.chain, said, func(t testimony) point { return t.chain })
+	if s := c.ballot("state at entry %d", own.state, said, func(t testimony) point { return t.state }); !b.differ() && s.differ() {
+		b = s
+	}
+	c.conclude(b, said)
+}
+
+// ballot sets what others said beside what this copy has at the same index.
+func (c *comparison) ballot(about string, own point, said map[string]testimony, of func(testimony) point) *ballot {
+	b := &ballot{about: about, index: own.index, voters: c.l.in.voters(), has: map[string]uint64{}}
+	if own.index == 0 {
+		return b
+	}
+	b.has[c.l.in.server] = own.sum
+	for id, t := range said {
+		if p := of(t); p.index == own.index {
+			b.has[id] = p.sum
+		}
+	}
+	return b
+}
+
+// conclude does what follows from a ballot.
+func (c *comparison) conclude(b *ballot, said map[string]testimony) {
+	in := c.l.in
+	sum, decided := b.right()
+	wrong := b.having(sum, true)
+	switch {
+	case !decided && !b.differ(): // too few have said anything
+	case !decided:
+		c.find(b, true, "no majority of the voters has the same, so the farm takes no writes: decide which copy is right, and have "+
+			"the other nodes leave by farmctl leave, or stop them and use farmctl recover")
+	case b.has[in.server] != sum:
+		c.find(b, true, "the leader's copy is wrong, so it hands over")
+		c.handOver(b.having(sum, false))
+	case len(wrong) > 0:
+		c.find(b, false, "the majority is right; "+c.name(wrong[0])+" begins anew")
+		c.order(wrong[0], said)
+	case c.whole(said):
+		c.sides = ""
+		in.setDiffering(divergence{})
+	case in.differing().stop:
+		c.find(b, false, "it is decided; somebody has still to join")
+	}
+}
+
+// find notes what a ballot has shown, and what follows. It changes nothing as long as the same copies differ.
+func (c *comparison) find(b *ballot, stop bool, then string) {
+	var camps []string
+	for _, id := range sortedKeys(b.has) {
+		camps = append(camps, strings.Join(b.having(b.has[id], false), " "))
+	}
+	sides := fmt.Sprint(stop, then, slices.Compact(slices.Sorted(slices.Values(camps))))
+	if sides != c.sides {
+		c.sides = sides
+		c.l.in.setDiffering(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
+	}
+}
+
+// ask puts the question to the live servers that are meant.
+func (c *comparison) ask(index uint64, meant func(server string) bool) map[string]testimony {
+	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
+	defer cancel()
+	said := map[string]testimony{}
+	now := c.l.in.differing()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, id := range c.live() {
+		if !meant(id) {
+			continue
+		}
+		wg.Go(func() {
+			t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
+			mu.Lock()
+			defer mu.Unlock()
+			if c.over[id] = errors.Is(err, ErrClosed); err == nil {
+				said[id], c.told[id] = t, now
+			}
+		})
+	}
+	wg.Wait()
+	return said
+}
+
+func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) {
+	out, _, err := c.l.in.node.peers.call(ctx, nodeOf(q.server), methodCompare, q.append(nil))
+	if err != nil {
+		return testimony{}, err
+	}
+	return parseTestimony(out)
+}
+
+// live returns the other configured servers that gossip takes for alive.
+func (c *comparison) live() (out []string) {
+	for _, srv := range c.l.in.configuration().Servers {
+		id := string(srv.ID)
+		if s := c.l.in.node.directory.get(nodeOf(id)); id != c.l.in.server && s != nil && s.status == Alive && s.server() == id {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// whole reports whether everybody who is alive has a place, and has said what it has: nobody is about to begin anew.
+func (c *comparison) whole(said map[string]testimony) bool {
+	in := c.l.in
+	for _, s := range in.node.members() {
+		id := s.server()
+		if s.status == Alive && !s.leaving && id != in.server && !c.over[id] && said[id].chain.index == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// order has the copy of a server begin anew, unless another one is at it: the others must be a quorum at each moment, and
+// this is proven by a barrier, after the ballot in which a majority of the voters had what this server has not.
+func (c *comparison) order(server string, said map[string]testimony) {
+	if !c.whole(said) || time.Since(c.ordered) < comparePause {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
+	defer cancel()
+	if _, err := c.l.barrier(ctx); err != nil {
+		return
+	}
+	c.ordered = time.Now()
+	order := appendString(appendString(nil, server), c.l.in.differing().text)
+	if _, _, err := c.l.in.node.peers.call(ctx, nodeOf(server), methodResync, order); err != nil {
+		c.l.in.log.Warn("a copy of the state that differs could not be told to begin anew; trying again", keyServer, server, keyError, err)
+	}
+}
+
+// handOver has one of those lead whose copy is right.
+func (c *comparison) handOver(right []string) {
+	in := c.l.in
+	for _, id := range right {
+		if !slices.Contains(in.voters(), id) {
+			continue
+		}
+		in.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)) // it may never answer (raft issue 696)
+		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
+			if !sleep(c.l.ctx, 10*time.Millisecond) {
+				return
+			}
+		}
+	}
+}
+
+func (c *comparison) name(server string) string {
+	if s := c.l.in.node.directory.get(nodeOf(server)); s != nil {
+		return s.name
+	}
+	return server
+}

@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+)
+
+// A node whose copy of the state is wrong begins anew: it stops its Raft, moves its data aside, and joins as a new incarnation,
+// which gets the state from the others. That costs its vote, and what only its log holds; so the leader says so, and only when a
+// quorum goes on without this node (compare.go).
+
+// resyncAgain is how soon after one re-sync another one means that there is no use in it: the copy came out wrong again.
+const resyncAgain = time.Hour
+
+// answerResync is the side of the node whose copy is wrong.
+func (n *Node) answerResync(from hello, payload []byte) error {
+	r := wireReader{b: payload}
+	server, why := r.string(), r.string()
+	if err := endOf(&r); err != nil {
+		return err
+	}
+	in := n.instance()
+	if server != in.server || in.ctx.Err() != nil || !in.follows(from) {
+		return errNotMe
+	}
+	return n.resync(in, why)
+}
+
+// resync begins anew with the state of the others. The second time within an hour it ends the node's part in the farm. To be
+// told twice by one incarnation is to be told once.
+func (n *Node) resync(in *instance, why string) error {
+	n.closeGate()
+	n.mu.Lock()
+	before := n.resynced
+	n.mu.Unlock()
+	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server && ago < resyncAgain {
+		in.halted(fmt.Errorf("%w; it is the second time within %v that this node's copy is wrong, so it is not made anew: %s",
+			ErrDiverged, resyncAgain, why))
+		return nil
+	}
+	if err := n.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
+		return err
+	}
+	n.order(resetOrder{server: in.server, kind: forgetState, reason: errors.New(why)})
+	return nil
+}
+
+// closeGate has nobody read this node's copy any more: it is not ready, and infinitely old.
+func (n *Node) closeGate() {
+	n.mu.Lock()
+	n.caughtUp = false
+	n.freshAt.Store(nil)
+	n.mu.Unlock()
+	n.changed.notify()
+}
+
+// noteResync keeps, over restarts, that this incarnation's copy was wrong. A memory node keeps it for as long as it runs.
+func (n *Node) noteResync(r disk.Resync) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dir != nil {
+		if err := n.dir.SaveResync(r); err != nil {
+			return err
+		}
+	}
+	n.resynced = r
+	return nil
+}
+
+// loadResync remembers what noteResync kept. What cannot be read is no reason not to start.
+func (n *Node) loadResync() {
+	r, err := n.dir.Resync()
+	if err != nil {
+		n.log.Warn("when this node's copy of the state was last found to be wrong cannot be read; it counts as never", keyError, err)
+	}
+	n.resynced = r
+}

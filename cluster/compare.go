@@ -118,7 +118,11 @@ func (in *instance) follows(from hello) bool {
 }
 
 func (in *instance) testify(index uint64) testimony {
-	return testimony{chain: in.fsm.pointAt(index)}
+	t := testimony{chain: in.fsm.pointAt(index)}
+	if p := in.hashed.Load(); p != nil {
+		t.state = *p
+	}
+	return t
 }
 
 // comparison is the leader's part.
@@ -129,14 +133,21 @@ type comparison struct {
 	over    map[string]bool       // server IDs of those who have failed for good
 	sides   string                // who is known to differ from whom
 	ordered time.Time             // when a copy was told to begin anew
+	state   point                 // the newest hash of a whole state here,
+	since   time.Time             // and since when there is that
 }
+
+// statePatience is how long others may take to hash their states, after the leader has. Who has restarted meanwhile never does.
+const statePatience = 10 * time.Minute
 
 // compare compares the copies for as long as this node leads.
 func (l *leadership) compare() {
 	c := &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
+	var marked time.Time
 	for pause := compareSoon; sleep(l.ctx, pause); {
 		if pause = compareEvery; l.in.fsm.levelInForce() >= levelSafety {
 			c.round()
+			l.mark(&marked)
 		}
 		if l.in.differing() != (divergence{}) {
 			pause = compareSoon
@@ -148,13 +159,18 @@ func (l *leadership) compare() {
 func (c *comparison) round() {
 	in := c.l.in
 	mine, known := in.testify(math.MaxUint64), in.differing()
+	if mine.state != c.state {
+		c.state, c.since = mine.state, time.Now()
+	}
 	said := c.ask(mine.chain.index, func(id string) bool {
-		return known != (divergence{}) || c.agreed[id] != mine || c.told[id] != known
+		told, ok := c.told[id]
+		return !ok || told != known || known != (divergence{}) || c.agreed[id].chain != mine.chain ||
+			c.agreed[id].state != mine.state && time.Since(c.since) < statePatience
 	})
 	at, differ := mine.chain.index, false
 	for id, t := range said {
 		own := testimony{in.fsm.pointAt(t.chain.index), mine.state}
-		if own == t {
+		if own.chain == t.chain {
 			c.agreed[id] = t
 		}
 		if t.chain.index > 0 && own.chain.index == t.chain.index {
@@ -172,8 +188,18 @@ func (c *comparison) round() {
 	b := c.ballot("after entry %d", own.chain, said, func(t testimony) point { return t.chain })
 	if s := c.ballot("state at entry %d", own.state, said, func(t testimony) point { return t.state }); !b.differ() && s.differ() {
 		b = s
+		if _, decided := b.right(); !decided && c.hashing(said) && known == (divergence{}) {
+			return
+		}
 	}
 	c.conclude(b, said)
+}
+
+// hashing reports whether somebody may still be about to hash the state that this node has hashed.
+func (c *comparison) hashing(said map[string]testimony) bool {
+	return time.Since(c.since) < markFirst && slices.ContainsFunc(c.live(), func(id string) bool {
+		return said[id].state.index < c.state.index
+	})
 }
 
 // ballot sets what others said beside what this copy has at the same index.

@@ -116,6 +116,7 @@ type Config struct {
 	lookup     lookup                            // for tests; nil asks the system
 	maxLevel   byte                              // for tests: the highest protocol level this program speaks; 0 = protocolMax
 	raiseAfter time.Duration                     // for tests; 0 = raiseAfter
+	markEvery  time.Duration                     // for tests; 0 = markEvery
 }
 
 func (c *Config) wrapped(s raftlog.Store) raftlog.Store {
@@ -169,6 +170,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.raiseAfter == 0 {
 		c.raiseAfter = raiseAfter
+	}
+	if c.markEvery == 0 {
+		c.markEvery = markEvery
 	}
 	if c.Network == nil {
 		c.Network = port.System{}

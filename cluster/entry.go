@@ -17,6 +17,7 @@ const (
 	entryFound    = 4 // stamp, then the number of founders; once in the life of a farm
 	entryFormed   = 5 // stamp; enough founders vote, users may write
 	entryLevel    = 6 // stamp, then the protocol level in force from here on; of level 2
+	entryMark     = 7 // stamp; the state here is to be hashed; of level 3
 )
 
 // Limits of what travels in one entry. Raft suggests at most 512 KiB, because a larger entry delays heartbeats.

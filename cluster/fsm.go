@@ -18,11 +18,12 @@ import (
 // Apply, ApplyBatch, Snapshot and Restore run on one goroutine of raft. mu guards the fields below it against readers.
 type fsm struct {
 	machines map[string]StateMachine
-	names    []string           // of machines, sorted
-	restored func()             // told after each restored snapshot
-	applied  func()             // told before each batch
-	advanced func(index uint64) // told after each batch and each restored snapshot
-	halt     func(error)        // told once when the log has something that must not be skipped
+	names    []string                // of machines, sorted
+	restored func()                  // told after each restored snapshot
+	applied  func()                  // told before each batch
+	advanced func(index uint64)      // told after each batch and each restored snapshot
+	marked   func(uint64, *snapshot) // told at each mark, with the state as it is there
+	halt     func(error)             // told once when the log has something that must not be skipped
 	halted   atomic.Bool
 	bytes    atomic.Int64 // applied since the last snapshot
 	entries  atomic.Int64
@@ -36,18 +37,20 @@ type fsm struct {
 
 	restoring sync.Mutex // held by Restore; freeze, which comes from outside, waits for it
 
-	mu      sync.RWMutex
-	torn    bool   // a Restore failed half way: only another one makes the machines fit together again
-	expect  uint64 // number of founders, 0 = the founder has not said yet
-	index   uint64 // of the last entry applied
-	stamp   uint64 // the log's time, Unix ms
-	servers []string
-	origins origins
-	chain   chain // of what was applied since levelSafety is in force
+	mu       sync.RWMutex
+	torn     bool   // a Restore failed half way: only another one makes the machines fit together again
+	expect   uint64 // number of founders, 0 = the founder has not said yet
+	index    uint64 // of the last entry applied
+	stamp    uint64 // the log's time, Unix ms
+	servers  []string
+	origins  origins
+	lastMark uint64 // index of the last mark that was applied here
+	chain    chain  // of what was applied since levelSafety is in force
 }
 
 func newFSM(factories map[string]func() StateMachine, advanced func(uint64), halt func(error)) *fsm {
 	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, restored: func() {}, applied: func() {}, halt: halt,
+		marked:  func(uint64, *snapshot) {},
 		origins: newOrigins(), maxLevel: protocolMax}
 	for name, make := range factories {
 		f.machines[name] = make()
@@ -114,6 +117,9 @@ func (f *fsm) appliedLocked(l *raft.Log, answers []answer) {
 	if f.levelInForce() >= levelSafety {
 		f.chain.add(l, answers)
 	}
+	if f.lastMark == l.Index {
+		f.marked(l.Index, f.frozenLocked())
+	}
 }
 
 // pointAt returns what the hash of this copy was at the newest entry that is not beyond index; none if that is not known.
@@ -161,6 +167,12 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 		return nil, endOf(&r)
 	case entryLevel:
 		return nil, f.levelLocked(&r)
+	case entryMark:
+		if err := endOf(&r); err != nil {
+			return nil, err
+		}
+		f.lastMark = l.Index
+		return nil, nil
 	case entryRegister:
 		g := readRegistration(&r)
 		if err := endOf(&r); err != nil {

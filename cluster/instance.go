@@ -37,6 +37,8 @@ type instance struct {
 	leader       leaderCell
 	broken       atomic.Pointer[error] // by which a write to the log failed
 	diverged     atomic.Pointer[divergence]
+	marks        chan markedState      // holds one
+	hashed       atomic.Pointer[point] // the last state that was hashed as a whole
 
 	ctx    context.Context // ends when the instance begins to stop
 	cancel context.CancelFunc
@@ -66,7 +68,7 @@ const (
 // startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
 func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
 	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
-		made: make(chan struct{}), quiet: newEnding(), end: newEnding(), snaps: log.snaps}
+		made: make(chan struct{}), marks: make(chan markedState, 1), quiet: newEnding(), end: newEnding(), snaps: log.snaps}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
 	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended))
 	if n.durable() {
@@ -81,7 +83,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.lastAppended.Store(last)
 	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
 	in.fsm.restored, in.fsm.maxLevel, in.fsm.since = in.restored, n.cfg.maxLevel, n.cfg.since()
-	in.fsm.applied = in.applied
+	in.fsm.applied, in.fsm.marked = in.applied, in.marked
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in.layer, raftLogger(n.log))
 	in.nudger = newNudger(in)
@@ -117,6 +119,7 @@ func (in *instance) start(notify <-chan bool) {
 	in.wg.Go(func() { in.nudger.run(in.ctx) })
 	in.wg.Go(in.origin.run)
 	in.wg.Go(in.snapshots)
+	in.wg.Go(in.hashMarked)
 }
 
 func (in *instance) config(notify chan<- bool) *raft.Config {

@@ -18,7 +18,8 @@ type StateMachine interface {
 	// Query answers q from the present state.
 	Query(q []byte) []byte
 
-	// Snapshot returns a frozen view of the state, cheaply; it is written while Apply goes on.
+	// Snapshot returns a frozen view of the state, cheaply; it is written while Apply goes on. Equal states write equal bytes,
+	// however they came about: nodes compare them now and then.
 	Snapshot() io.WriterTo
 
 	// Restore replaces the whole state by what a Snapshot wrote.

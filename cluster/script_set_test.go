@@ -26,6 +26,7 @@ var scriptFields = map[string]func(s *script, a *actor, value string){
 	"Secrets":       func(_ *script, a *actor, value string) { a.conf.Secrets = secretsOf(strings.Fields(value)...) },
 	"PeerTLS":       (*script).setPeerTLS,
 	"Level":         func(s *script, a *actor, value string) { a.conf.maxLevel = byte(s.number(value)) },
+	"MarkEvery":     func(s *script, a *actor, value string) { a.conf.markEvery = s.duration(value) },
 	"RaiseAfter":    func(s *script, a *actor, value string) { a.conf.raiseAfter = s.duration(value) },
 }
 

@@ -54,6 +54,7 @@ func corpus(t *testing.T) map[string]map[string][]byte {
 			"found":    append(entryHeader(entryFound, 5), 3),
 			"formed":   entryHeader(entryFormed, 5),
 			"level":    append(entryHeader(entryLevel, 5), 2),
+			"mark":     entryHeader(entryMark, 5),
 			"level9":   append(entryHeader(entryLevel, 5), 9),
 		},
 		"FuzzSnapshot": {"empty": newTestFSM(t).snapshot(), "full": fullFSM(t).snapshot(),

@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"context"
+	"time"
+)
+
+// The chained hash (chain.go) shows what copies applied and answered, not what they have become: memory fails, and a state
+// machine can go wrong without an answer that shows it. So the log has a mark now and then, an entry at which each copy freezes
+// its state; it hashes that beside its work, slowly, and the leader compares what came out (compare.go).
+
+const (
+	markEvery = 10 * time.Minute // if anything was written
+	markFirst = time.Minute      // after a leader's election
+
+	hashChunk = 1 << 20 // bytes hashed in one go
+	hashShare = 4       // then it pauses for so many times as long
+)
+
+// marked is told by the state, while it is locked, that it was frozen at a mark. One frozen state waits at a time: the newest.
+func (in *instance) marked(index uint64, s *snapshot) {
+	select {
+	case <-in.marks:
+	default:
+	}
+	in.marks <- markedState{index, s}
+}
+
+// markedState is a state frozen at a mark.
+type markedState struct {
+	index uint64
+	state *snapshot
+}
+
+// hashMarked hashes the states that are frozen at marks.
+func (in *instance) hashMarked() {
+	for {
+		select {
+		case m := <-in.marks:
+			w := &slowHash{ctx: in.ctx, since: time.Now()}
+			if err := m.state.write(w); err != nil {
+				if in.ctx.Err() == nil {
+					in.log.Warn("the state cannot be hashed, so it is not compared with that of others", "index", m.index, keyError, err)
+				}
+				continue
+			}
+			in.hashed.Store(&point{m.index, w.sum()})
+		case <-in.ctx.Done():
+			return
+		}
+	}
+}
+
+// slowHash takes a fifth of a processor at most: nobody waits for it.
+type slowHash struct {
+	digest
+	ctx   context.Context
+	since time.Time
+	chunk int
+}
+
+func (h *slowHash) Write(p []byte) (int, error) {
+	h.digest.Write(p)
+	if h.chunk += len(p); h.chunk >= hashChunk {
+		sleep(h.ctx, hashShare*min(time.Since(h.since), time.Second))
+		h.chunk, h.since = 0, time.Now()
+	}
+	return len(p), h.ctx.Err()
+}
+
+// mark puts a mark into the log if there is somebody to compare with, and something has happened since the last one.
+func (l *leadership) mark(last *time.Time) {
+	every := l.in.node.cfg.markEvery
+	if last.IsZero() {
+		*last = time.Now().Add(min(every, markFirst) - every)
+	}
+	if time.Since(*last) < every || len(l.in.configuration().Servers) < 2 || !l.in.fsm.unmarked() {
+		return
+	}
+	*last = time.Now()
+	if err := l.commit(func() []byte { return entryHeader(entryMark, l.stamp()) }); err != nil {
+		l.in.log.Debug("no mark was put into the log", keyError, err)
+	}
+}
+
+// unmarked reports whether anything was applied since the last mark.
+func (f *fsm) unmarked() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.index > f.lastMark
+}

@@ -27,21 +27,25 @@ func (l *leadership) confirm() (uint64, error) {
 	if l.in.fsm.halted.Load() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
 		return 0, fmt.Errorf("%w: %w", errNotLeader, errStopped)
 	}
-	if err := l.askVoters(); err != nil {
+	if err := l.askVoters(""); err != nil {
 		return 0, err
 	}
 	return index, nil
 }
 
-// askVoters asks every voter whether its term is still this one, and returns nil when a majority said so, this node
-// included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call.
+// askVoters asks every voter but one whether its term is still this one, and returns nil when a majority of all said so, this
+// node included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call.
 // The answers bring the voters' clocks along.
-func (l *leadership) askVoters() error {
+func (l *leadership) askVoters(but string) error {
 	voters := l.in.voters()
 	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
 	defer cancel()
 	answers := make(chan error, len(voters))
 	for _, v := range voters {
+		if v == but {
+			answers <- errNotMe
+			continue
+		}
 		if v == l.in.server {
 			answers <- l.stillMine(l.in.raft.CurrentTerm())
 			continue

@@ -225,6 +225,7 @@ type resetOrder struct {
 	kind   resetKind
 	farm   string // cluster ID to go over to, with forgetFarm; "" = whichever takes this node in
 	reason error
+	mends  bool       // the log is damaged, and not needed
 	reform *reforming // instead of kind
 }
 
@@ -281,6 +282,9 @@ func (n *Node) obey(o resetOrder) {
 	if o.server != in.server || in.end.begun.Load() && n.Err() != nil {
 		return
 	}
+	if n.damaged() != nil && !o.mends && o.kind != forgetFarm {
+		return // what is left of the log stays where it is
+	}
 	if o.kind == restartRaft {
 		n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
 	} else {
@@ -294,6 +298,9 @@ func (n *Node) obey(o resetOrder) {
 func (n *Node) obeyReform(o resetOrder) error {
 	if err := n.Err(); err != nil {
 		return err
+	}
+	if err := n.damaged(); err != nil {
+		return fmt.Errorf("%w: the log of this node is damaged: %w", errNotReformed, err)
 	}
 	if o.server != n.instance().server {
 		return fmt.Errorf("%w: this node has begun anew meanwhile; see what it has now", errNotReformed)
@@ -316,7 +323,7 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if kind == restartRaft {
 		n.boot++
 	} else {
-		n.inc = randomHex(8)
+		n.inc, n.damage = randomHex(8), nil
 	}
 	if kind == forgetFarm {
 		n.cluster, n.founding = farm, false

@@ -88,7 +88,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.transport = newTransport(in.layer, raftLogger(n.log))
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
-	bound := n.bound(server)
+	bound := n.bound(server) || n.damaged() != nil
 	if bound {
 		in.layer.Close() // before Raft could vote
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -75,6 +76,7 @@ type Node struct {
 	successor   string           // server ID that may re-form the farm, by this node's word; see follow.go
 	reforming   bool             // this node re-forms the farm just now
 	resynced    disk.Resync      // when this node's copy of the state was last found to be wrong
+	damage      error            // what is wrong with the log on disk, so that the instance takes no part
 	resuming    bool             // this node is about to take part again, and promises nothing
 	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
 	refusals    map[string]error // by address, why the last call of gossip there came to nothing
@@ -156,7 +158,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	log, err := n.openLog()
 	if err != nil {
-		return err
+		if log, err = n.placeholder(err); err != nil {
+			return err
+		}
 	}
 	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
 	if err != nil {
@@ -228,6 +232,7 @@ func (n *Node) start() {
 	n.wg.Go(n.watchLevels)
 	n.wg.Go(n.watchQuorum)
 	n.wg.Go(n.watchVoters)
+	n.wg.Go(func() { n.mend(n.instance()) })
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
@@ -275,6 +280,9 @@ func (n *Node) self() whoami {
 	w := whoami{level: levelFirst, speaks: n.cfg.maxLevel, cluster: n.cluster, server: serverID(n.id, n.inc), boot: n.boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
 		w.level, w.origin, w.last = in.fsm.levelInForce(), in.origin.id, in.last()
+	}
+	if n.damage != nil {
+		w.last = math.MaxUint64 // nobody knows; that it is less than it was is no news
 	}
 	return w
 }
@@ -416,6 +424,8 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return n.answerCompare(from, payload)
 	case methodResync:
 		return nil, n.answerResync(from, payload)
+	case methodWithout:
+		return nil, n.answerWithout(ctx, from, string(payload))
 	case methodOperate:
 		return n.answerOperate(ctx, from, payload)
 	}

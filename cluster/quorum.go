@@ -22,6 +22,9 @@ func (n *Node) watchQuorum() {
 	var since time.Time // when the leader was missed first
 	for sleep(n.ctx, quorumEvery) {
 		n.followEpoch()
+		if n.damaged() != nil {
+			continue // see mend
+		}
 		in := n.instance()
 		leader, _ := in.leader.get()
 		empty := len(in.configuration().Servers) == 0

@@ -32,6 +32,7 @@ func init() { // not in the declaration: the verbs with blocks lead back to it
 		"partition": (*script).doPartition, "cut": (*script).doCut, "delay": (*script).doDelay, "lose": (*script).doLose,
 		"heal": (*script).doHeal, "hang": (*script).doHang, "fill": (*script).doFill, "free": (*script).doFree,
 		"copy": (*script).doCopy, "spoil": (*script).doSpoil, "confuse": (*script).doConfuse, "clear": (*script).doClear,
+		"damage":  (*script).doDamage,
 		"restore": (*script).doRestore, "transfer": (*script).doTransfer, "meet": (*script).doMeet,
 		"write": (*script).doWrite, "load": (*script).doLoad, "try": (*script).doTry, "writers": (*script).doWriters, "note": (*script).doNote,
 		"wait": (*script).doWait, "each": (*script).doEach, "repeat": (*script).doRepeat, "time": (*script).doTime,
@@ -303,6 +304,27 @@ func (s *script) doConfuse(rest string) {
 func (s *script) doClear(rest string) {
 	for _, a := range s.subject(rest) {
 		a.twist.Store(nil)
+	}
+}
+
+// doDamage flips a bit in each snapshot of machines that do not run: "damage the snapshots of WHO".
+func (s *script) doDamage(rest string) {
+	for _, a := range s.subject(s.after("the snapshots of ", rest)) {
+		a.await()
+		files, _ := filepath.Glob(filepath.Join(a.conf.Dir, logDir, "snapshots", "*", "state.bin"))
+		if len(files) == 0 {
+			s.fatalf("%s has no snapshot", a.conf.Name)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err == nil {
+				b[len(b)/2] ^= 0x10
+				err = os.WriteFile(file, b, 0o600)
+			}
+			if err != nil {
+				s.fatalf("%v", err)
+			}
+		}
 	}
 }
 

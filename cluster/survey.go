@@ -256,6 +256,9 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 	if cluster == "" || cluster != n.self().cluster {
 		return nil, ErrOtherFarm
 	}
+	if n.damaged() != nil {
+		return nil, errNotReformed // what it holds is not known
+	}
 	in := n.instance()
 	if down && len(in.configuration().Servers) > 0 {
 		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/race"
 	"github.com/seed48eb2e21/webfarm/session"
+	"github.com/seed48eb2e21/webfarm/session/internal/state"
 	"github.com/seed48eb2e21/webfarm/session/sessiontest"
 )
 
@@ -214,4 +216,44 @@ func BenchmarkReadParallel(b *testing.B) {
 			h.ServeHTTP(w, r)
 		}
 	})
+}
+
+// BenchmarkSets is the price of one Set, by how many values the request sets and how many the session holds already.
+func BenchmarkSets(b *testing.B) {
+	for _, n := range []int{1, 64, 1024, 4096} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			store := session.NewMemory()
+			limits := session.Limits{Value: 1 << 10, Name: 64, Keys: 4096, Session: 1 << 20, Sessions: 1 << 20}
+			if _, err := store.Do(b.Context(), state.SetLimits{Limits: limits}); err != nil {
+				b.Fatal(err)
+			}
+			m := newManager(b, store)
+			keys := make([]session.Key[int], n)
+			for i := range keys {
+				keys[i] = session.NewKey[int]("key " + strconv.Itoa(i))
+			}
+			setAll := func(ctx context.Context) error {
+				for _, k := range keys {
+					if err := k.Set(ctx, 70000); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			r := sessiontest.Request(b, m, newRequest(), setAll)
+			b.ReportAllocs()
+			for b.Loop() {
+				func() {
+					defer func() { recover() }()
+					within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+						if err := setAll(ctx); err != nil {
+							b.Error(err)
+						}
+						panic(http.ErrAbortHandler) // which drops what is set
+					})
+				}()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/set")
+		})
+	}
 }

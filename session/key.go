@@ -222,7 +222,7 @@ func (s *Session) take(ctx context.Context, name string) ([]byte, bool, error) {
 	key, i := s.key, s.findLocked(name)
 	buffered := i >= 0 && s.changes[i].pending
 	if found && buffered && err == nil {
-		s.changes[i].remove()
+		s.removeLocked(&s.changes[i])
 	}
 	s.mu.Unlock()
 	switch {
@@ -244,7 +244,7 @@ func (s *Session) take(ctx context.Context, name string) ([]byte, bool, error) {
 	c := s.changeLocked(name)
 	c.version = 0
 	if !c.pending {
-		c.value, c.found = nil, false
+		s.showLocked(c, nil, false)
 	}
 	return a.Value, a.Found, nil
 }

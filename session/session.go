@@ -36,6 +36,7 @@ type Session struct {
 	key      StoreKey // if phase is not anonymous
 	record   Record   // the snapshot: the session as the request found it
 	changes  []change // what the request did since
+	view     view     // finds its way among both
 	newToken string   // of a session this request created, until it is announced
 	wrote    uint64   // index of the last change this request made
 	accessed bool     // the response depends on the session
@@ -164,7 +165,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changes, s.newToken = nil, ""
+	s.changes, s.view, s.newToken = nil, view{}, ""
 	if was != anonymous || s.brought {
 		s.phase, s.record = destroyed, Record{}
 	}

@@ -78,7 +78,7 @@ func (s *Session) glanceLocked(name string) (g glance) {
 		c := &s.changes[i]
 		return glance{value: c.value, found: c.found, version: c.version, own: c.pending, edits: c.edits}
 	}
-	g.value, g.version, g.found = s.record.Value(name)
+	g.value, g.version, g.found = s.storedLocked(name)
 	return g
 }
 
@@ -140,7 +140,8 @@ func (s *Session) swapped(name string, g *glance, value []byte, a Answer, err er
 	c := s.changeLocked(name)
 	c.version = a.Version
 	if c.edits == g.edits { // else another goroutine has set it since, and that is yet to come
-		c.value, c.found, c.pending = value, true, false
+		s.showLocked(c, value, true)
+		c.pending = false
 	}
 	return nil
 }

@@ -87,6 +87,20 @@ func (r Record) Names() iter.Seq[string] {
 	}
 }
 
+// Values yields all values in ascending order of their names.
+func (r Record) Values() iter.Seq[Versioned] {
+	return func(yield func(Versioned) bool) {
+		for b := r.values; len(b) > 0; {
+			var name, value []byte
+			var version uint64
+			name, version, value, b = b.next()
+			if !yield(Versioned{Entry: Entry{Name: string(name), Value: value}, Version: version}) {
+				return
+			}
+		}
+	}
+}
+
 // Len returns the number of values.
 func (r Record) Len() int {
 	n, _ := r.values.measure()

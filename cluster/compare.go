@@ -22,8 +22,10 @@ import (
 
 const (
 	compareEvery = 2 * time.Second
-	compareSoon  = 250 * time.Millisecond // while copies differ
+	compareSoon  = 500 * time.Millisecond // while copies differ
 	comparePause = 5 * time.Second        // after a copy was told to begin anew
+
+	wholePatience = time.Minute // for those who are joining when a wrong copy is found
 )
 
 // divergence is what is known of copies of the state that differ.
@@ -135,6 +137,7 @@ type comparison struct {
 	ordered time.Time             // when a copy was told to begin anew
 	state   point                 // the newest hash of a whole state here,
 	since   time.Time             // and since when there is that
+	found   time.Time             // when the present difference was found
 }
 
 // statePatience is how long others may take to hash their states, after the leader has. Who has restarted meanwhile never does.
@@ -249,7 +252,7 @@ func (c *comparison) find(b *ballot, stop bool, then string) {
 	}
 	sides := fmt.Sprint(stop, then, slices.Compact(slices.Sorted(slices.Values(camps))))
 	if sides != c.sides {
-		c.sides = sides
+		c.sides, c.found = sides, time.Now()
 		c.l.in.setDiffering(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
 	}
 }
@@ -260,12 +263,9 @@ func (c *comparison) ask(index uint64, meant func(server string) bool) map[strin
 	defer cancel()
 	said := map[string]testimony{}
 	now := c.l.in.differing()
-	var mu sync.Mutex
+	var mu sync.Mutex // of what is written by those who ask
 	var wg sync.WaitGroup
-	for _, id := range c.live() {
-		if !meant(id) {
-			continue
-		}
+	for _, id := range slices.DeleteFunc(c.live(), func(id string) bool { return !meant(id) }) {
 		wg.Go(func() {
 			t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
 			mu.Lock()
@@ -310,10 +310,11 @@ func (c *comparison) whole(said map[string]testimony) bool {
 	return true
 }
 
-// order has the copy of a server begin anew, unless another one is at it: the others must be a quorum at each moment, and
-// this is proven by a barrier, after the ballot in which a majority of the voters had what this server has not.
+// order has the copy of a server begin anew. The others must be a quorum, which is proven by a barrier, after the ballot in which
+// a majority of the voters had what this server has not. It waits for whoever is joining, which may be one that was told the
+// same by a former leader; but not for ever, since a wrong copy is served meanwhile.
 func (c *comparison) order(server string, said map[string]testimony) {
-	if !c.whole(said) || time.Since(c.ordered) < comparePause {
+	if !c.whole(said) && time.Since(c.found) < wholePatience || time.Since(c.ordered) < comparePause {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)

@@ -78,7 +78,7 @@ func (s *situation) planRemoval() change {
 		if id := string(srv.ID); s.replaced(id) || s.strange != nil && s.strange(id) {
 			return change{remove, id}
 		}
-		if s.demotable(srv) {
+		if !s.undecided && s.demotable(srv) {
 			return change{demote, string(srv.ID)}
 		}
 	}

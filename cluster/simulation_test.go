@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -54,6 +55,9 @@ func envNumber(t *testing.T, name string) uint64 {
 // deadAfter is short, so that a machine that lost its disk, and is another node since, loses its former seat soon.
 const deadAfter = 30 * time.Second
 
+// marksEvery is short, so that whole states are hashed and compared between the faults.
+const marksEvery = 7 * time.Second
+
 // simulation is the one who does things to the farm.
 type simulation struct {
 	*script
@@ -69,9 +73,10 @@ func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 	t.Cleanup(s.end)
 	s.log("%s", p)
 	for _, a := range s.cast {
-		a.conf.DeadAfter = deadAfter
+		a.conf.DeadAfter, a.conf.markEvery = deadAfter, marksEvery
 	}
 	s.doFarm("")
+	s.doFarmctl("finalize")
 	for time.Since(s.begun) < d {
 		s.phase()
 	}
@@ -107,6 +112,7 @@ func (s *simulation) phase() {
 	s.model.stop()
 	s.log("check")
 	s.check()
+	s.nobodyDiffers()
 	s.census()
 }
 
@@ -168,7 +174,7 @@ func (s *simulation) fault() {
 		if len(s.cast) < 7 {
 			s.log("add")
 			n := s.addMachine()
-			n.conf.DeadAfter = deadAfter
+			n.conf.DeadAfter, n.conf.markEvery = deadAfter, marksEvery
 			s.back(n)
 		}
 	case 13:
@@ -253,6 +259,28 @@ func (s *simulation) setBack() {
 	s.doRestore(s.named1(a))
 	s.back(a)
 	s.ready(a.labNode)
+}
+
+// nobodyDiffers checks that no copy was found to differ from another one, and that they were compared.
+func (s *simulation) nobodyDiffers() {
+	s.until(time.Minute, "all copies are compared", func() bool {
+		leader := s.leads()
+		if leader == nil {
+			return false
+		}
+		want := leader.instance().testify(math.MaxUint64)
+		for _, a := range s.live() {
+			if a.instance().testify(want.chain.index).chain != want.chain {
+				return false
+			}
+		}
+		return want.chain.index > 0
+	})
+	for _, a := range s.cast {
+		if text := a.logs.String(); strings.Contains(text, "copies of the farm's state differ") {
+			s.fatalf("%s:\n%s", a.conf.Name, text)
+		}
+	}
 }
 
 // named1 makes a machine's own name a role.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -33,6 +34,8 @@ var answers = []struct {
 		Detail: "It is not known whether the change was made. Please look before you try again."}},
 	{session.ErrNoLeader, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This site cannot make changes at the moment, and nothing was changed. Please try again."}},
+	{cluster.ErrDiverged, Problem{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
+		Detail: "This site cannot make changes at the moment, and nothing was changed. Please try again later."}},
 	{session.ErrStale, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This site cannot find your session at the moment. Please try again."}},
 	{session.ErrClosed, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
@@ -82,6 +85,7 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 //	session.ErrEnded                                   410
 //	session.ErrFull, ErrUncertain, ErrNoLeader,
 //	ErrStale, ErrClosed; cluster's of the same names;
+//	cluster.ErrDiverged;
 //	a deadline that has passed; a request cut off      503 with Retry-After
 //	any other                                          500
 //

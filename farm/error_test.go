@@ -34,6 +34,7 @@ func TestError_Status(t *testing.T) {
 		{nil, cluster.ErrUncertain, 503, "1"},
 		{nil, cluster.ErrNoLeader, 503, "1"},
 		{nil, cluster.ErrClosed, 503, "1"},
+		{nil, cluster.ErrDiverged, 503, "10"},
 		{nil, cluster.ErrTooLarge, 413, ""},
 		{nil, session.ErrUncertain, 503, "1"},
 		{nil, session.ErrNoLeader, 503, "1"},

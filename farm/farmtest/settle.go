@@ -113,6 +113,8 @@ func disagreement(views []view) string {
 	}
 	for _, v := range views {
 		switch {
+		case v.Divergence != "":
+			return fmt.Sprintf("%s knows of copies of the state that differ: %s", v.life.node, v.Divergence)
 		case !v.Ready:
 			return fmt.Sprintf("%s is not ready", v.life.node)
 		case v.Leader != views[0].Leader || !running[v.Leader]:

@@ -37,6 +37,9 @@ func TestSimulation(t *testing.T) {
 	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
 		s := &simulation{t: t, farm: f, rnd: rnd, durable: c.Durable, begin: time.Now()}
 		s.log("%d nodes, durable %v", c.Nodes, c.Durable)
+		if _, err := f.Nodes[0].Farm().Cluster().Finalize(t.Context()); err != nil { // so that copies of the state are compared
+			t.Fatal(err)
+		}
 		visitors := s.run(time.Duration(minutes) * time.Minute)
 		for _, v := range visitors {
 			v.everywhere(f)

@@ -59,15 +59,15 @@ type peerWriter struct {
 	body *peerBody
 }
 
-// withBody returns what the handler of a forwarded request gets.
-func withBody(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request) {
+// withBody gives r, which is a copy (the server goes on with the body it knows), a body that is asked for, and returns the
+// writer to go with it.
+func withBody(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	if r.Body == nil || r.Body == http.NoBody {
-		return w, r
+		return w
 	}
 	b := &peerBody{ReadCloser: r.Body, w: w}
-	r = r.WithContext(r.Context()) // the server goes on with the body it knows
 	r.Body = b
-	return &peerWriter{w, b}, r
+	return &peerWriter{w, b}
 }
 
 func (w *peerWriter) WriteHeader(status int) {

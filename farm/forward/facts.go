@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 )
 
@@ -22,6 +23,9 @@ type facts struct {
 	Expect bool      `json:"expect,omitempty"` // the client itself sent Expect: 100-continue
 	TLS    *tlsFacts `json:"tls,omitempty"`
 }
+
+// Format writes which request it is about, whatever the verb: the client's address and certificates are not for logs.
+func (f *facts) Format(w fmt.State, _ rune) { io.WriteString(w, "facts of request "+f.ID) }
 
 // tlsFacts are the parts of a tls.ConnectionState that a handler may ask for.
 type tlsFacts struct {

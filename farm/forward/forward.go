@@ -3,6 +3,8 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -19,6 +21,9 @@ type exchange struct {
 	body  *replay // nil without a body
 	err   error   // why there is no answer
 }
+
+// Format writes which request it is, whatever the verb: contexts that hold an exchange may be printed.
+func (x *exchange) Format(w fmt.State, _ rune) { io.WriteString(w, "exchange of request "+x.facts.ID) }
 
 type exchangeKey struct{}
 

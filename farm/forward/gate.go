@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
 // stage is how far a Gate is in its life; it only goes forward.
@@ -134,14 +135,16 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
 	}
 	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme}
-	r = r.WithContext(g.pass(r.Context(), info))
+	reqcopy.Share(r)
+	c := r.WithContext(g.pass(r.Context(), info))
+	defer reqcopy.Return(r, c)
 	switch {
 	case g.cfg.Role == cluster.Staging:
-		ServeProblem(w, r, problemStaging)
+		ServeProblem(w, c, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:
-		g.serveLocal(w, r)
+		g.serveLocal(w, c)
 	default:
-		g.forward(w, r)
+		g.forward(w, c)
 	}
 }
 

@@ -2,6 +2,8 @@ package forward
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -23,6 +25,9 @@ type pass struct {
 	Info
 	gate *Gate
 }
+
+// Format writes the request's id, whatever the verb: fmt would look into the Gate.
+func (p *pass) Format(w fmt.State, _ rune) { io.WriteString(w, "request "+p.ID) }
 
 // FromContext returns what is known about the request to which ctx belongs; the zero Info outside of a Gate.
 func FromContext(ctx context.Context) Info {

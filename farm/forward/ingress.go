@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
 // peerServer is the http.Server of the peer port. It never closes an idle connection by itself: only the side that
@@ -39,8 +40,10 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(idHeader, f.ID)
 	r.Header.Set(idHeader, f.ID)
 	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme}
-	w, r = withBody(w, r.WithContext(g.pass(r.Context(), info)))
-	(*g.local.Load()).ServeHTTP(w, r)
+	reqcopy.Share(r)
+	c := r.WithContext(g.pass(r.Context(), info))
+	defer reqcopy.Return(r, c)
+	(*g.local.Load()).ServeHTTP(withBody(w, c), c)
 }
 
 // refusal returns why a peer's request is not started here, or "".

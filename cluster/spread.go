@@ -1,0 +1,56 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// spreadPause is how long Spread waits before it asks again a member that was behind. A follower learns of a commit with the
+// next append.
+const spreadPause = 5 * time.Millisecond
+
+// Spread returns nil once every node that holds the state has applied index: whoever reads on any of them afterwards sees it.
+// A node that has said that it stops does not count, because it proves that it is caught up before it serves again.
+//
+// The error names the first node of which this is not known: it is dead, as far as this node knows, or had not applied the
+// index when ctx ended. It may still be answering readers from an older state.
+func (h *Handle) Spread(ctx context.Context, index uint64) error {
+	n := h.node
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	servers, asked := n.instance().configuration().Servers, 0
+	answers := make(chan error, len(servers))
+	for _, srv := range servers {
+		node := nodeOf(string(srv.ID))
+		if s := n.directory.get(node); node == n.id || s != nil && s.status == Left {
+			continue
+		}
+		asked++
+		go func() { answers <- n.awaitMember(ctx, node, index) }() // it ends with ctx
+	}
+	err := h.Wait(ctx, index)
+	for range asked {
+		if e := <-answers; err == nil && e != nil {
+			err = e
+			cancel()
+		}
+	}
+	return err
+}
+
+// awaitMember waits until a member says that it has applied index, as long as it is alive.
+func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error {
+	for {
+		s, err := n.statusOf(ctx, node)
+		if err == nil && s.applied >= index {
+			return nil
+		}
+		if m := n.directory.get(node); m == nil || m.status != Alive {
+			return fmt.Errorf("node %s may be behind: it does not answer", node)
+		}
+		if !sleep(ctx, spreadPause) {
+			return fmt.Errorf("node %s may be behind: %w", node, ctx.Err())
+		}
+	}
+}

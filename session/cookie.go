@@ -8,7 +8,7 @@ import (
 )
 
 // maxCandidates is how many values of one name are looked at. Others on a shared domain can toss in more cookies; the
-// first genuine one counts.
+// first genuine one whose session lives counts.
 const maxCandidates = 8
 
 // candidates are the values of a request that may be what is looked for, in their order.

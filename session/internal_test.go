@@ -651,18 +651,18 @@ func TestNewKeyPanics(t *testing.T) {
 func TestGoneCacheForgets(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var g goneCache
-		key := StoreKey{1}
-		g.add(key)
+		key, from := StoreKey{1}, origin{NewMachine(), "c"}
+		g.add(key, from)
 		time.Sleep(9 * time.Second)
-		if !g.has(key) || g.has(StoreKey{2}) {
+		if !g.has(key, from) || g.has(StoreKey{2}, from) {
 			t.Error("not remembered")
 		}
 		time.Sleep(22 * time.Second)
-		if g.has(key) {
+		if g.has(key, from) {
 			t.Error("not forgotten")
 		}
 		for i := range maxGone + 10 {
-			g.add(StoreKey{2, byte(i), byte(i >> 8), byte(i >> 16)})
+			g.add(StoreKey{2, byte(i), byte(i >> 8), byte(i >> 16)}, from)
 		}
 		if len(g.now) > maxGone {
 			t.Errorf("%d remembered", len(g.now))

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -154,6 +155,14 @@ func (n *testNode) Applied() uint64 {
 	n.log.mu.Lock()
 	defer n.log.mu.Unlock()
 	return uint64(n.applied)
+}
+
+func (n *testNode) Spread(ctx context.Context, index uint64) error {
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	return n.until(ctx, func() bool {
+		return !slices.ContainsFunc(n.log.nodes, func(other *testNode) bool { return uint64(other.applied) < index })
+	})
 }
 
 func (n *testNode) Level() int { return 3 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +15,6 @@ type Manager struct {
 	index  string // name of the cookie that carries the index
 	signer signer
 
-	gone    goneCache
 	touches touchSet
 	turns   turns
 	history history
@@ -118,57 +116,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// goneCache remembers sessions that were asked for and do not exist, so that their tokens cost no second question. That
-// never turns out wrong: a token leaves a node only after its session was created, and an ended session stays ended.
-type goneCache struct {
-	some     atomic.Bool // there is something in it; else nobody need take the lock
-	mu       sync.Mutex
-	now, old map[StoreKey]struct{} // two generations, so that forgetting is dropping a map
-	turned   time.Time
-}
-
-const (
-	goneFor = 10 * time.Second
-	maxGone = 1 << 16 // per generation: 1 MiB of keys, a few of map
-)
-
-func (g *goneCache) add(key StoreKey) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.turnLocked(time.Now())
-	if g.now == nil {
-		g.now = map[StoreKey]struct{}{}
-	}
-	if len(g.now) < maxGone {
-		g.now[key] = struct{}{}
-		g.some.Store(true)
-	}
-}
-
-func (g *goneCache) has(key StoreKey) bool {
-	if !g.some.Load() {
-		return false
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.turnLocked(time.Now())
-	_, ok := g.now[key]
-	if !ok {
-		_, ok = g.old[key]
-	}
-	return ok
-}
-
-func (g *goneCache) turnLocked(now time.Time) {
-	switch age := now.Sub(g.turned); {
-	case age >= 2*goneFor:
-		g.now, g.old, g.turned = nil, nil, now
-	case age >= goneFor:
-		g.now, g.old, g.turned = nil, g.now, now
-	default:
-		return
-	}
-	g.some.Store(len(g.old) > 0)
 }

@@ -37,6 +37,9 @@ func (m *memory) Do(ctx context.Context, cmd Command) (Answer, error) {
 	return answerOf(m.index, m.machine.Apply(m.index, m.start.Add(time.Since(m.start)), m.buf))
 }
 
+// Spread has nothing to wait for: there is one copy.
+func (m *memory) Spread(ctx context.Context, index uint64) error { return nil }
+
 func (m *memory) Status() Status { return statusOf(m.machine) }
 
 // statusOf returns what a machine knows. Reads of a single copy are always the newest, hence no cluster.

@@ -61,52 +61,59 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 }
 
 // resolve finds the session that the request's token names. Without a genuine token there is nothing to find, and a
-// forged one costs no more than a look at its signature.
+// forged one costs no more than a look at its signature. Of several tokens the first counts whose session lives: a dead one in
+// front of it may be a cookie of another Domain or Path, which nothing here can clear.
 func (s *Session) resolve() error {
 	var brings offer
 	s.wire.offered(s.r.Header, &brings)
-	token, unsure := s.token(&brings)
+	unsure := false
+	for _, text := range brings.tokens.all() {
+		token, ok := s.m.signer.readToken(text)
+		if !ok {
+			unsure = unsure || s.m.cannotTell(text)
+			continue
+		}
+		s.brought = true
+		if found, err := s.find(&brings, &token); found || err != nil {
+			return err
+		}
+	}
 	if unsure {
 		return ErrStale
 	}
-	if token.issued.IsZero() {
-		return nil
-	}
-	s.brought = true
-	m := s.m
-	st := m.store.Status()
-	if age := st.Now.Sub(token.issued); age > m.cfg.Absolute+time.Second || m.gone.has(token.key) {
-		return nil
-	}
-	seen, foreign := s.bringsIndex(&brings, &token, st.Cluster)
-	s.seen = seen
-	rec, ok, err := m.store.Load(s.r.Context(), token.key, Freshness{Index: seen, Newest: foreign, Wait: m.cfg.WaitTimeout,
-		Timeout: min(readTimeout, m.cfg.CommitTimeout), MaxStale: m.cfg.MaxStale})
-	switch {
-	case err != nil:
-		return err
-	case !ok:
-		m.gone.add(token.key)
-		return nil
-	}
-	s.key, s.record, s.phase = token.key, rec, alive
-	m.touch(token.key, &rec, st.Now)
 	return nil
 }
 
-// token returns what the request's token says; the zero value if there is none that is genuine. unsure says that there
-// may be one, and that this node has no keys yet to tell.
-func (s *Session) token(brings *offer) (token genuine, unsure bool) {
-	for _, text := range brings.tokens.all() {
-		if g, ok := s.m.signer.readToken(text); ok {
-			return g, false
-		}
-		if !unsure && looksLikeToken(text) {
-			_, ready := s.m.signer.current()
-			unsure = !ready
-		}
+// cannotTell reports whether text may be a token, and this node has no keys yet to tell.
+func (m *Manager) cannotTell(text string) bool {
+	if !looksLikeToken(text) {
+		return false
 	}
-	return genuine{}, unsure
+	_, ready := m.signer.current()
+	return !ready
+}
+
+// find takes the session of a genuine token for that of the request, if it lives.
+func (s *Session) find(brings *offer, token *genuine) (found bool, err error) {
+	m := s.m
+	st := m.store.Status()
+	if st.Now.Sub(token.issued) > m.cfg.Absolute+time.Second {
+		return false, nil
+	}
+	seen, foreign := s.bringsIndex(brings, token, st.Cluster)
+	s.seen = max(s.seen, seen)
+	fresh := Freshness{Index: seen, Newest: foreign, Wait: m.cfg.WaitTimeout,
+		Timeout: min(readTimeout, m.cfg.CommitTimeout), MaxStale: m.cfg.MaxStale}
+	rec, ok, err := m.store.Load(s.r.Context(), token.key, fresh)
+	if ok && err == nil && m.touch(s.r.Context(), token.key, &rec, st.Now) {
+		fresh.Newest = false
+		rec, ok, err = m.store.Load(s.r.Context(), token.key, fresh)
+	}
+	if !ok || err != nil {
+		return false, err
+	}
+	s.key, s.record, s.phase, s.seen = token.key, rec, alive, seen
+	return true, nil
 }
 
 // bringsIndex returns the greatest index that the request brings for this session; 0 if it brings none. foreign says that it

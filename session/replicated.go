@@ -32,6 +32,10 @@ type Log interface {
 	// see CommandLevel, are refused.
 	Level() int
 
+	// Spread returns nil once every node that answers readers has what was applied up to index; an error if ctx ends before,
+	// or if that cannot be known of some node.
+	Spread(ctx context.Context, index uint64) error
+
 	// Staleness returns the age of the last proof that this node's machine had everything committed.
 	Staleness() time.Duration
 }
@@ -45,6 +49,7 @@ type replicated struct {
 	local   func() *Machine
 	cluster func() string
 
+	gone    goneCache
 	waiting atomic.Int64 // reads waiting for the local copy
 	asking  atomic.Int64 // reads asking the leader
 	name    atomic.Pointer[clusterName]
@@ -90,14 +95,23 @@ func (r *replicated) trusted(rec Record, f Freshness) (Record, bool, error) {
 
 // missing decides whether a session unknown here exists elsewhere, or how it is by now.
 func (r *replicated) missing(ctx context.Context, key StoreKey, f Freshness) (Record, bool, error) {
+	if m := r.local(); !f.Newest && r.gone.has(key, r.origin(m)) {
+		return Record{}, false, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	if err := r.log.Barrier(ctx); err != nil {
 		return Record{}, false, fmt.Errorf("%w: %w", ErrStale, err)
 	}
-	rec, ok := r.local().Get(key)
+	m := r.local()
+	rec, ok := m.Get(key)
+	if !ok && !m.Holds(key) { // one that is held, past its deadline by this node's clock, may have a touch on its way
+		r.gone.add(key, r.origin(m))
+	}
 	return rec, ok, nil
 }
+
+func (r *replicated) origin(m *Machine) origin { return origin{m, r.clusterID(m.Now())} }
 
 // behind serves a client that has seen something newer than this copy: wait a little, then ask the leader for this one
 // session. What the leader sends is used for this call only; the copy changes by its log alone.
@@ -168,6 +182,8 @@ func (r *replicated) Do(ctx context.Context, cmd Command) (Answer, error) {
 	}
 	return answerOf(index, value)
 }
+
+func (r *replicated) Spread(ctx context.Context, index uint64) error { return r.log.Spread(ctx, index) }
 
 func (r *replicated) Status() Status {
 	s := statusOf(r.local())

@@ -24,6 +24,10 @@ type Store interface {
 	// which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrClosed; or ctx's own.
 	Do(ctx context.Context, cmd Command) (Answer, error)
 
+	// Spread returns nil if a Load on any node, with an Index of 0, sees what was done up to the Answer.Index given. A store
+	// whose copies follow waits for them until ctx ends. An error says that some node may still answer without it.
+	Spread(ctx context.Context, index uint64) error
+
 	// Status returns a few facts, at no more cost than a look at a clock.
 	Status() Status
 }

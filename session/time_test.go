@@ -246,6 +246,7 @@ func (s *skewed) log() session.Store {
 func (s *skewed) Query(ctx context.Context, q []byte) ([]byte, error) { return s.machine.Query(q), nil }
 func (s *skewed) Barrier(ctx context.Context) error                   { return nil }
 func (s *skewed) Wait(ctx context.Context, index uint64) error        { return nil }
+func (s *skewed) Spread(ctx context.Context, index uint64) error      { return nil }
 func (s *skewed) Applied() uint64                                     { return s.machine.Applied() }
 func (s *skewed) Staleness() time.Duration                            { return 0 }
 func (s *skewed) Level() int                                          { return 3 }

@@ -22,10 +22,22 @@ type touchSet struct {
 
 // touch notes a use of a session, if the last one noted is old enough for it to matter. A session that is used all the
 // time costs one sixteenth of 1 KiB of log a minute, whatever the number of requests.
-func (m *Manager) touch(key StoreKey, rec *Record, now time.Time) {
-	if now.Sub(rec.LastSeen) >= state.Granularity(rec.Idle) {
-		m.touches.add(key)
+//
+// Uses are noted in the background, but for a session that would end before that is done, or while an ordinary request still
+// runs: that one is noted at once, and touch reports that it has been. If it cannot be, the request goes on: a change that comes too
+// late says so.
+func (m *Manager) touch(ctx context.Context, key StoreKey, rec *Record, now time.Time) (atOnce bool) {
+	age := now.Sub(rec.LastSeen)
+	if age < state.Granularity(rec.Idle) {
+		return false
 	}
+	if age >= rec.Idle-touchEvery-m.cfg.CommitTimeout {
+		if _, err := m.do(context.WithoutCancel(ctx), Touch{Keys: []StoreKey{key}}); err == nil {
+			return true
+		}
+	}
+	m.touches.add(key)
+	return false
 }
 
 func (t *touchSet) add(key StoreKey) {

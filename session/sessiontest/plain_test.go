@@ -50,6 +50,8 @@ func (p *plainStore) Load(_ context.Context, key session.StoreKey, _ session.Fre
 	return rec, err == nil, err
 }
 
+func (p *plainStore) Spread(context.Context, uint64) error { return nil }
+
 func (p *plainStore) Status() session.Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -85,6 +85,13 @@ func (m *Machine) Ended(key Key) bool {
 	return t.buried(key, m.nowMillis())
 }
 
+// Holds reports whether a session of this key is held, be it past its deadline. Where Holds and Ended are both false, this
+// copy knows nothing of such a session.
+func (m *Machine) Holds(key Key) bool {
+	_, ok := m.table.Load().get(key)
+	return ok
+}
+
 // Len returns the number of sessions held, those past their deadline but not yet collected by a Tick included.
 func (m *Machine) Len() int { return int(m.table.Load().live.Load()) }
 

@@ -196,7 +196,7 @@ func (f *fsm) registerLocked(g registration) code {
 	if !slices.Contains(f.servers, g.server) {
 		return codeUnregistered
 	}
-	return f.origins.register(g)
+	return f.origins.register(g, f.levelInForce() >= levelSafety)
 }
 
 // commandsLocked applies the batches of an entry, after a look at all of them: an entry is applied as a whole or not.
@@ -239,7 +239,7 @@ func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
 func (f *fsm) batchLocked(index uint64, now time.Time, b *batch) answer {
 	a := answer{index: index, value: make([][]byte, 0, b.count)}
 	b.each(func(name, cmd []byte) {
-		a.value = append(a.value, f.machines[string(name)].Apply(index, now, cmd))
+		a.value = append(a.value, slices.Clone(f.machines[string(name)].Apply(index, now, cmd))) // the table's own
 	})
 	return a
 }

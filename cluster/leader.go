@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,17 @@ type leaderAnswer struct {
 	answer
 	term uint64 // of the entry, 0 if it is not known
 	err  error
+}
+
+// copied returns a with values of their own: those that l.submit returns stand in the exactly-once table, which is
+// replicated state, and callers do with theirs as they like.
+func (a leaderAnswer) copied() leaderAnswer {
+	own := make([][]byte, len(a.value))
+	for i, v := range a.value {
+		own[i] = slices.Clone(v)
+	}
+	a.value = own
+	return a
 }
 
 // flight is an entry that raft has taken.

@@ -9,13 +9,19 @@ import (
 //
 // Apply, Snapshot and Restore are called by one goroutine, one at a time; Query, and the WriterTo that Snapshot
 // returned, run beside them.
+//
+// Bytes have one owner. cmd and q belong to the caller: a machine does not change them, and keeps no part of them when it has
+// returned; cmd is a piece of the log. What Apply returns is copied before the machine is called again. What Query returns is
+// copied later, beside Apply, so the machine must not change it: it is made for the call, or a part of the state that is only
+// ever replaced. A reader given to Restore is not used any more when that has returned.
 type StateMachine interface {
 	// Apply carries out one command. It must be deterministic: the same commands at the same indexes and times give
 	// the same state and the same answers on every node. A refusal is an answer. now is the log's own time, which
-	// never goes back; it is not the clock of the machine. cmd must not be kept or changed after Apply returned.
+	// never goes back; it is not the clock of the machine.
+	// A machine that does not know cmd must not pass over it: it panics, which ends the node. See Config.Levels.
 	Apply(index uint64, now time.Time, cmd []byte) []byte
 
-	// Query answers q from the present state.
+	// Query answers q from the present state. What it does not know it answers with nothing.
 	Query(q []byte) []byte
 
 	// Snapshot returns a frozen view of the state, cheaply; it is written while Apply goes on. Equal states write equal bytes,

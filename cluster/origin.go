@@ -279,7 +279,7 @@ func (o *originator) route(ctx context.Context, leader string) (func(context.Con
 		if l == nil {
 			return nil, errNotLeader
 		}
-		return func(ctx context.Context, b batch) (leaderAnswer, error) { return l.submit(ctx, b), nil }, nil
+		return func(ctx context.Context, b batch) (leaderAnswer, error) { return l.submit(ctx, b).copied(), nil }, nil
 	}
 	conn, err := o.in.node.peers.get(ctx, nodeOf(leader))
 	if err != nil {

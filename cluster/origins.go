@@ -29,8 +29,15 @@ func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 
 // register adds an origin. A later run of the same server takes the place of the earlier one, whose batches can only be
 // stragglers. Two runs with one boot counter, or an earlier counter than one already seen, mean that a disk was set back.
-func (t *origins) register(g registration) code {
-	if t.byID[g.origin] != nil {
+//
+// An origin that is known already may register again, after a straggler of an earlier registration of its own. With raise its
+// floor is then the higher one of the two: what the later registration fences off stays out. Programs of a lower level than
+// levelSafety keep the floor of the first, so it is not raised before that level is in force: the table is replicated state.
+func (t *origins) register(g registration, raise bool) code {
+	if o := t.byID[g.origin]; o != nil {
+		if raise {
+			o.raise(g.floor)
+		}
 		return codeOK
 	}
 	if t.setBack(g) {
@@ -73,10 +80,15 @@ func (t *origins) find(b *batch) (answer, bool) {
 func (t *origins) keep(b *batch, a answer) {
 	o := t.byID[b.origin]
 	o.answers[b.seq] = a
-	if b.floor <= o.floor {
+	o.raise(b.floor)
+}
+
+// raise forgets the answers below a floor. A floor never falls.
+func (o *origin) raise(floor uint64) {
+	if floor <= o.floor {
 		return
 	}
-	o.floor = b.floor
+	o.floor = floor
 	for seq := range o.answers {
 		if seq < o.floor {
 			delete(o.answers, seq)

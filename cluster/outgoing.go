@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
 // proposal is one command and whoever waits for it.
 type proposal struct {
 	machine string
-	cmd     []byte
+	cmd     []byte       // the caller's, which takes it back when it gives up: read by take alone
 	done    chan outcome // holds one
-	state   atomic.Int32
+
+	mu    sync.Mutex // held while the state is left, and cmd copied: the two are one step
+	state atomic.Int32
 }
 
 // States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that nothing left
@@ -25,13 +28,37 @@ const (
 	abandoned       // nobody waits any more, and it may have been sent
 )
 
-// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node.
+// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node. Once it has returned,
+// cmd is not read any more.
 func (p *proposal) giveUp() (maybe bool) {
-	if p.state.CompareAndSwap(waiting, gone) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state.Load() == waiting {
+		p.state.Store(gone)
 		return false
 	}
 	p.state.Store(abandoned)
 	return true
+}
+
+// take copies the command of a proposal that still waits to the end of body; from now on it may leave this node.
+func (p *proposal) take(body []byte) (longer []byte, taken bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state.Load() != waiting {
+		return body, false
+	}
+	p.state.Store(sent)
+	return appendCommand(body, p.machine, p.cmd), true
+}
+
+// putBack undoes take, if somebody still waits.
+func (p *proposal) putBack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state.Load() == sent {
+		p.state.Store(waiting)
+	}
 }
 
 func (p *proposal) wanted() bool {
@@ -66,9 +93,9 @@ func (out *outgoing) claim() bool {
 	}
 	out.body = make([]byte, 0, size)
 	for _, p := range out.ps {
-		if p.state.CompareAndSwap(waiting, sent) {
+		var taken bool
+		if out.body, taken = p.take(out.body); taken {
 			kept = append(kept, p)
-			out.body = appendCommand(out.body, p.machine, p.cmd)
 		}
 	}
 	out.ps, out.frozen = kept, true
@@ -78,7 +105,7 @@ func (out *outgoing) claim() bool {
 // release undoes claim: the batch certainly did not get through.
 func (out *outgoing) release() {
 	for _, p := range out.ps {
-		p.state.CompareAndSwap(sent, waiting)
+		p.putBack()
 	}
 	out.frozen, out.body = false, nil
 }

@@ -29,6 +29,12 @@ func (h *Handle) Level() int { return int(h.node.local.Load().levelInForce()) }
 // Propose replicates cmd and returns the index at which it was applied and the machine's answer. It returns once this
 // node has applied it too. It works on every member; retries are internal, and a command is never applied twice.
 //
+// cmd is read until Propose returns, and not any more from then on. value is the caller's own.
+//
+// An error with an index above 0 says that the command was done, at that index and with that answer, and only this node does
+// not have it yet: it is late, or it is ending. A node that has applied the index shows what it did. In all other cases the
+// index is 0.
+//
 // Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
 // the outcome was open), ErrTooLarge (over 512 KiB), ErrLevel (needs a higher protocol level, see Config.Levels; it was not
 // done), ErrDiverged (the farm takes no writes until people have decided which copy of its state is right; it was not done),
@@ -56,7 +62,7 @@ func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value [
 			return 0, nil, fmt.Errorf("cluster: propose: %w", out.err)
 		}
 		if err := h.Wait(ctx, out.index); err != nil {
-			return 0, nil, fmt.Errorf("cluster: propose: %w: %w", ErrUncertain, err)
+			return out.index, out.value, fmt.Errorf("cluster: propose: %w: %w", ErrUncertain, err)
 		}
 		return out.index, out.value, nil
 	}
@@ -67,7 +73,13 @@ func (h *Handle) await(ctx context.Context, p *proposal) outcome {
 	case out := <-p.done:
 		return out
 	case <-ctx.Done():
-		if p.giveUp() {
+		maybe := p.giveUp()
+		select {
+		case out := <-p.done: // it came all the same
+			return out
+		default:
+		}
+		if maybe {
 			return outcome{err: fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())}
 		}
 		return outcome{err: fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())}

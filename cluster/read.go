@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -78,7 +79,7 @@ func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
 }
 
 // Query asks the leader's copy of the machine. The answer is at least as new as anything acknowledged before the call,
-// and nothing is kept of it here.
+// and nothing is kept of it here: it is the caller's own. q is not read any more once Query has returned.
 //
 // Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between two nodes),
 // ErrLevel if the machine needs a higher protocol level than the one in force, ErrClosed, or ErrVersion if this node's state
@@ -101,6 +102,7 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {
 		if leader == in.server {
 			out, err = n.queryHere(ctx, machine, q)
+			out = slices.Clone(out) // it may be a part of the state
 			return err
 		}
 		out, _, err = n.peers.call(ctx, nodeOf(leader), methodQuery, appendBytes(appendString(nil, machine), q))

@@ -12,7 +12,8 @@ import (
 
 // Log replicates the commands of a Machine: package cluster's Handle is one.
 type Log interface {
-	// Propose has cmd applied on all nodes, exactly once, and returns when it is on this one, with the machine's answer.
+	// Propose has cmd applied on all nodes, exactly once, and returns when it is on this one, with the machine's answer. With
+	// an error, an index above 0 says that cmd was applied, with that answer, and only this node does not have it yet.
 	Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error)
 
 	// Query asks the machine of a node that has everything acknowledged before the call.
@@ -177,10 +178,10 @@ func (r *replicated) Do(ctx context.Context, cmd Command) (Answer, error) {
 		ctx = short
 	}
 	index, value, err := r.log.Propose(ctx, cmd.Append(nil))
-	if err != nil {
+	if err != nil && index == 0 {
 		return Answer{}, err
 	}
-	return answerOf(index, value)
+	return answerOf(index, value) // if only this node is late, whoever has seen the index waits for it
 }
 
 func (r *replicated) Spread(ctx context.Context, index uint64) error { return r.log.Spread(ctx, index) }

@@ -251,6 +251,28 @@ func (s *skewed) Applied() uint64                                     { return s
 func (s *skewed) Staleness() time.Duration                            { return 0 }
 func (s *skewed) Level() int                                          { return 3 }
 
+// overdue is a log whose node never has what was done when Propose returns.
+type overdue struct{ *skewed }
+
+func (o overdue) Propose(ctx context.Context, cmd []byte) (uint64, []byte, error) {
+	index, value, _ := o.skewed.Propose(ctx, cmd)
+	return index, value, session.ErrUncertain
+}
+
+// What was done, and what was refused, is known although this node is late: nobody is told that the outcome is unknown.
+func TestOutcomeOnALateNode(t *testing.T) {
+	log := overdue{&skewed{machine: session.NewMachine()}}
+	store := session.NewReplicated(log, func() *session.Machine { return log.machine }, func() string { return "c" })
+	key := session.StoreKey{1}
+	create := session.Create{Key: key, Idle: time.Hour, Absolute: time.Hour}
+	if a, err := store.Do(t.Context(), create); err != nil || a.Index != 1 {
+		t.Errorf("create: %+v, %v", a, err)
+	}
+	if a, err := store.Do(t.Context(), create); !errors.Is(err, session.ErrConflict) || errors.Is(err, session.ErrUncertain) {
+		t.Errorf("create again: %+v, %v", a, err)
+	}
+}
+
 func TestClose(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) { // the bubble fails if a goroutine is left
 		m, err := session.New(session.NewMemory(), session.Config{})

@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+	"time"
+)
+
+// A caller that gives up gets its buffer back, in whatever moment: what is sent holds the whole command, or nothing of it.
+func TestNoCommandIsTorn(t *testing.T) {
+	const size = 64 << 10
+	sent := 0
+	for i := range 300 {
+		buf := bytes.Repeat([]byte("a"), size)
+		p := &proposal{machine: "kv", cmd: buf, done: make(chan outcome, 1)}
+		out := &outgoing{ps: []*proposal{p}}
+		used, early := make(chan struct{}), i%2 == 0
+		go func() {
+			defer close(used)
+			for p.state.Load() == waiting && !early { // until it is claimed, below
+			}
+			p.giveUp()
+			copy(buf, bytes.Repeat([]byte("b"), size))
+		}()
+		if out.claim() {
+			sent++
+			if bytes.ContainsRune(out.body, 'b') {
+				t.Fatal("a batch holds what its caller wrote after it had given up")
+			}
+		}
+		<-used
+		out.release() // a batch that did not get through is put together anew
+		if out.claim() {
+			t.Fatal("a batch is sent for a caller that has given up")
+		}
+	}
+	if sent == 0 {
+		t.Error("nothing was sent at all")
+	}
+}
+
+// lender is a state machine that returns its own memory, and uses it again.
+type lender struct{ state, answer []byte }
+
+func (m *lender) Apply(_ uint64, _ time.Time, cmd []byte) []byte {
+	m.state = bytes.Clone(cmd)
+	m.answer = append(m.answer[:0], cmd...)
+	return m.answer
+}
+func (m *lender) Query([]byte) []byte       { return m.state }
+func (m *lender) Snapshot() io.WriterTo     { return frozen(m.state) }
+func (m *lender) Restore(r io.Reader) error { return nil }
+
+// What a caller gets is its own: it changes no replicated state, and nothing replicated changes it.
+func TestAnswersBelongToTheCaller(t *testing.T) {
+	unformed(t, 1, false, func(l *lab) {
+		n := l.nodes[0]
+		n.conf.Machines = map[string]func() StateMachine{"kv": newKV, "lender": func() StateMachine { return &lender{} }}
+		n.start()
+		l.ready(n)
+		h := n.Handle("lender")
+		propose := func(cmd string) []byte {
+			_, v, err := h.Propose(l.ctx(20*time.Second), []byte(cmd))
+			if err != nil || string(v) != cmd {
+				l.t.Fatalf("%q was answered %q: %v", cmd, v, err)
+			}
+			return v
+		}
+		before := n.written()
+		first := propose("one")
+		second := propose("two")
+		if string(first) != "one" {
+			l.t.Errorf("a later command changed an earlier answer to %q", first)
+		}
+		before = n.written()
+		clear(first)
+		clear(second)
+		q, err := h.Query(l.ctx(20*time.Second), nil)
+		if err != nil || string(q) != "two" {
+			l.t.Fatalf("query: %q, %v", q, err)
+		}
+		clear(q)
+		if after := n.written(); !bytes.Equal(before, after) {
+			l.t.Errorf("callers changed the replicated state from\n%q to\n%q", before, after)
+		}
+	})
+}
+
+// An answer that is there when the context ends is not thrown away.
+func TestAnswerBesideTheEndOfTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // a select of two that are ready takes either
+		p := &proposal{machine: "kv", done: make(chan outcome, 1)}
+		p.done <- outcome{index: 7, value: []byte("v")}
+		if out := (&Handle{}).await(ctx, p); out.index != 7 || out.err != nil {
+			t.Fatalf("%+v", out)
+		}
+	}
+}
+
+// A repeated registration fences off what the origin gave up before it, and never takes back what was fenced off.
+func TestRegistrationsOnlyRaiseTheFloor(t *testing.T) {
+	for _, level := range []byte{levelFirst, levelLevels, levelSafety} {
+		f := newTestFSM(t, "a.1")
+		if level > levelFirst {
+			f.entry(append(entryHeader(entryLevel, 1), level))
+		}
+		register := func(floor uint64) {
+			g := registration{origin: 7, server: "a.1", boot: 1, floor: floor}
+			if a := f.entry(appendRegistration(entryHeader(entryRegister, 1), g)); len(a) != 1 || a[0].code != codeOK {
+				t.Fatal(a)
+			}
+		}
+		register(1)
+		register(4)
+		register(2)
+		a := f.commands(commandBatch(7, 3, 1, "append x 3"))[0]
+		if fenced := a.code == codeStale; fenced != (level >= levelSafety) { // below it, as older programs do
+			t.Errorf("level %d: batch 3 after a registration that begins with 4: code %d", level, a.code)
+		}
+		if a := f.commands(commandBatch(7, 4, 4, "append x 4"))[0]; a.code != codeOK {
+			t.Errorf("level %d: batch 4: code %d", level, a.code)
+		}
+	}
+}

@@ -251,12 +251,12 @@ func (s *simulation) setBack() {
 	a := s.anyone()
 	s.log("set the disk of %s back", a.conf.Name)
 	a.finish() // a copy under way while the log is written is none
-	s.doCopy(s.named1(a))
+	s.doCopy(s.diskOf(a))
 	s.back(a)
 	s.ready(a.labNode)
 	time.Sleep(s.between(time.Second, 5*time.Second))
 	a.die()
-	s.doRestore(s.named1(a))
+	s.doRestore(s.diskOf(a))
 	s.back(a)
 	s.ready(a.labNode)
 }
@@ -283,10 +283,10 @@ func (s *simulation) nobodyDiffers() {
 	}
 }
 
-// named1 makes a machine's own name a role.
-func (s *simulation) named1(a *actor) string {
+// diskOf makes a machine's own name a role, and returns its disk in the words of a script.
+func (s *simulation) diskOf(a *actor) string {
 	s.names[a.conf.Name] = a
-	return a.conf.Name
+	return "the disk of " + a.conf.Name
 }
 
 // readers read through any node, after a barrier: what was acknowledged before it must be there.

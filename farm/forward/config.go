@@ -62,6 +62,10 @@ type Config struct {
 	// 0 = 10 s; negative = none.
 	Linger time.Duration
 
+	// Hold is how long after its start a node keeps requests that it can neither serve nor give to a peer, 1024 at most, until
+	// it can; later ones, and more, are answered with 503. 0 = 10 s; negative = none.
+	Hold time.Duration
+
 	// BaseContext and ConnContext are used for forwarded requests as http.Server uses its own. nil = none.
 	BaseContext func(net.Listener) context.Context
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
@@ -75,6 +79,7 @@ func (c Config) withDefaults() Config {
 	c.ReadyPath = cmp.Or(c.ReadyPath, "/readyz")
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
 	c.Linger = max(cmp.Or(c.Linger, 10*time.Second), 0)
+	c.Hold = max(cmp.Or(c.Hold, 10*time.Second), 0)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

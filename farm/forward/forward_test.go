@@ -495,7 +495,7 @@ func TestForward_PeerDies(t *testing.T) {
 }
 
 func TestHop_PicksTheLessBusy(t *testing.T) {
-	h := newHop(nil, Config{})
+	h := newHop(nil, Config{}, nil)
 	busy, free, shunned := newPeer("busy", "", nil), newPeer("free", "", nil), newPeer("shunned", "", nil)
 	busy.inFlight.Store(5)
 	shunned.shun(time.Now().Add(time.Hour))

@@ -38,9 +38,13 @@ type Gate struct {
 	local   atomic.Pointer[http.Handler] // the application; nil until Handler
 	clients flight                       // public requests, served here or forwarded
 	running flight                       // handlers of the application
+	opened  chan struct{}                // closed by the first Admit, unless the drain has begun
 	drain   chan struct{}                // closed when the drain begins, or Close does
 	retired chan struct{}                // closed when Retire has returned
 	tagMu   sync.Mutex                   // orders announcements
+
+	holdUntil time.Time    // see hold
+	held      atomic.Int32 // requests that hold keeps
 
 	done   context.Context // ends with Close
 	cancel context.CancelFunc
@@ -52,8 +56,10 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gate{cfg: cfg.withDefaults(), peers: peers, drain: make(chan struct{}), retired: make(chan struct{})}
-	g.hop = newHop(peers, g.cfg)
+	g := &Gate{cfg: cfg.withDefaults(), peers: peers, opened: make(chan struct{}), drain: make(chan struct{}),
+		retired: make(chan struct{})}
+	g.holdUntil = time.Now().Add(g.cfg.Hold)
+	g.hop = newHop(peers, g.cfg, g.hold)
 	g.proxy = g.newProxy()
 	g.server = g.peerServer()
 	g.done, g.cancel = context.WithCancel(context.Background())
@@ -76,6 +82,7 @@ func (g *Gate) Handler(local http.Handler) http.Handler {
 func (g *Gate) Admit() {
 	g.able.Store(true)
 	if g.stage.CompareAndSwap(int32(starting), int32(open)) {
+		close(g.opened)
 		g.announce()
 	}
 }

@@ -40,15 +40,19 @@ type hop struct {
 	cfg       Config
 	transport *http.Transport // makes connections; pools and retries are our own
 
+	// hold is asked when nobody is left to be chosen: see Gate.hold.
+	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) (again bool)
+
 	eligible atomic.Pointer[[]*peer] // who may be chosen now
 
 	mu     sync.Mutex
+	fresh  chan struct{}    // closed, and replaced, when eligible changes; guarded by mu
 	peers  map[string]*peer // by NodeID; guarded by mu
 	closed bool             // guarded by mu
 }
 
-func newHop(source Peers, cfg Config) *hop {
-	h := &hop{source: source, cfg: cfg, peers: make(map[string]*peer)}
+func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}, bool) bool) *hop {
+	h := &hop{source: source, cfg: cfg, hold: hold, fresh: make(chan struct{}), peers: make(map[string]*peer)}
 	h.eligible.Store(new([]*peer))
 	h.transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -96,7 +100,10 @@ func (h *hop) update(st cluster.State) {
 			eligible = append(eligible, p)
 		}
 	}
-	h.eligible.Store(&eligible)
+	if !slices.Equal(*h.eligible.Swap(&eligible), eligible) {
+		close(h.fresh)
+		h.fresh = make(chan struct{})
+	}
 	for id, p := range h.peers {
 		if !present[id] {
 			delete(h.peers, id)
@@ -117,6 +124,13 @@ func (h *hop) close() {
 
 // anyPeer reports whether somebody could take a request.
 func (h *hop) anyPeer() bool { return len(*h.eligible.Load()) > 0 }
+
+// news returns what is closed when others may be chosen than now.
+func (h *hop) news() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fresh
+}
 
 // pick chooses by the power of two choices: of two random peers the one with fewer of our requests. Peers that were just
 // unreachable come last, and peers already tried not at all.
@@ -156,10 +170,15 @@ func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := exchangeOf(req)
 	var tried []*peer
 	var last error
-	for len(tried) < maxAttempts {
+	for {
+		fresh := h.news() // before the choice, so that no change is missed
 		p := h.pick(tried)
-		if p == nil {
-			break
+		if p == nil || len(tried) == maxAttempts {
+			if !h.hold(req.Context(), fresh, len(tried) > 0) {
+				break
+			}
+			tried = nil
+			continue
 		}
 		tried = append(tried, p)
 		attempt := x.attempt(req)

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -54,6 +55,7 @@ func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 	n := &fakeNode{farm: f, id: id, status: "alive", listener: l, role: cfg.Role, tags: map[string]string{TagApp: cfg.App}}
 	f.change(func() { f.nodes[id] = n })
 	cfg.ID, cfg.Node = id, strings.ToUpper(id)
+	cfg.Hold = cmp.Or(cfg.Hold, -1) // most tests are about what comes after it
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	n.gate, err = Open(n, cfg)
 	if err != nil {

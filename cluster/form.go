@@ -34,7 +34,7 @@ func (n *Node) form() {
 		return
 	}
 	var said complaint
-	if !sleep(n.ctx, listenFirst) {
+	if !n.knowinglyAlone() && !sleep(n.ctx, listenFirst) {
 		return
 	}
 	for !n.adopted() {
@@ -52,6 +52,13 @@ func (n *Node) form() {
 			return
 		}
 	}
+}
+
+// knowinglyAlone reports whether somebody has said that this node is to found a farm by itself, and that there was none of it
+// before: Expect is 1, nobody is to be joined, and the data directory, which a farm that existed would have filled, is empty. A
+// memory node cannot know, since it forgets at each restart what it belongs to.
+func (n *Node) knowinglyAlone() bool {
+	return n.durable() && n.cfg.Expect == 1 && len(n.cfg.Join) == 0
 }
 
 // foundersHere returns how many nodes could found a farm with this one, itself included.
@@ -186,6 +193,9 @@ func (n *Node) found() error {
 	}
 	in := n.instance()
 	err := in.guard(in.raft.BootstrapCluster(soleVoter(in.server)))
+	if err == nil {
+		in.electSole()
+	}
 	if errors.Is(err, raft.ErrCantBootstrap) || errors.Is(err, ErrClosed) {
 		return nil // a farm took this node in meanwhile, or it ends
 	}

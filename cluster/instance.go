@@ -103,7 +103,9 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		if err := in.standDown(); err != nil {
 			return nil, errors.Join(err, in.stop())
 		}
+		return in, nil
 	}
+	in.electSole()
 	return in, nil
 }
 
@@ -232,6 +234,14 @@ func (in *instance) watchLeader(observed <-chan raft.Observation) {
 func (in *instance) suspectLeader(node string) {
 	if leader, _ := in.leader.get(); nodeOf(leader) == node && leader != in.server {
 		in.setHeartbeat(in.node.cfg.Heartbeat / 2) // not less than the leader's lease
+	}
+}
+
+// electSole has a node that is the only voter elect itself at once: there is no leader whose heartbeat it could wait for. Raft
+// looks after its heartbeat when the timeout is changed; watchLeader changes it back.
+func (in *instance) electSole() {
+	if voters := in.voters(); len(voters) == 1 && voters[0] == in.server {
+		in.setHeartbeat(in.node.cfg.Heartbeat / 2)
 	}
 }
 

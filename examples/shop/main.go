@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/dev"
 	"github.com/seed48eb2e21/webfarm/farm/farmctl"
 )
 
@@ -55,7 +56,7 @@ func run(ctx context.Context, program string, args []string) error {
 	if err := launchable(*cfg); err != nil {
 		return err
 	}
-	return launch(withGoRun(ctx), *nodes, cfg.Dir)
+	return dev.Launch(withGoRun(ctx), *nodes, cfg.Dir)
 }
 
 // withGoRun returns a context that ends when "go run", if that has started this program, is no more: killed, it does not take

@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"bufio"
@@ -34,9 +34,9 @@ type launcher struct {
 
 var errNotFormed = errors.New("the farm has not formed in time")
 
-// launch runs n nodes until ctx ends, with data below dir, or in a temporary folder that is removed at the end, unless there is
+// Launch runs n nodes until ctx ends, with data below dir, or in a temporary folder that is removed at the end, unless there is
 // something to read in it.
-func launch(ctx context.Context, n int, dir string) (err error) {
+func Launch(ctx context.Context, n int, dir string) (err error) {
 	if n < 1 || n > maxNodes {
 		return fmt.Errorf("-nodes %d: 1 to %d can be started", n, maxNodes)
 	}

@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"context"
@@ -11,6 +11,20 @@ import (
 )
 
 const followEvery = 300 * time.Millisecond
+
+// farmView and memberView are what a node says of the farm.
+type farmView struct {
+	Leader  string       `json:"leader"` // name; "" = none known
+	Members []memberView `json:"members"`
+}
+
+type memberView struct {
+	Name    string `json:"name"`
+	Status  string `json:"status"`
+	Role    string `json:"role"`
+	HTTP    string `json:"http"`
+	Applied uint64 `json:"applied"`
+}
 
 // follow tells what changes in the farm, as the nodes that answer see it, until ctx ends.
 func (l *launcher) follow(ctx context.Context) {

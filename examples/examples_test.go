@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -54,6 +55,12 @@ type process struct {
 // start runs a program until the test ends.
 func start(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
+	return startIn(t, nil, bin, args...)
+}
+
+// startIn is start with more in the environment.
+func startIn(t *testing.T, env []string, bin string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(bin, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	for _, line := range os.Environ() {
@@ -61,6 +68,7 @@ func start(t *testing.T, bin string, args ...string) *process {
 			p.cmd.Env = append(p.cmd.Env, line)
 		}
 	}
+	p.cmd.Env = append(p.cmd.Env, env...)
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -187,7 +195,7 @@ func TestHello(t *testing.T) {
 	answers(t, "http://"+addr+"/readyz")
 	c := visitor(t)
 	want(t, c, "GET", "http://"+addr+"/", "", 200, "visit 1")
-	want(t, c, "GET", "http://"+addr+"/", "", 200, "visit 2")
+	want(t, c, "GET", "http://"+addr+"/", "", 200, "visit 2") // Secure cookies go over plain HTTP to loopback
 	want(t, visitor(t), "GET", "http://"+addr+"/", "", 200, "visit 1")
 	p.interrupt()
 }
@@ -200,6 +208,50 @@ func TestHello_ExitCode(t *testing.T) {
 	if code := p.cmd.ProcessState.ExitCode(); code != 78 || !strings.Contains(p.printed(), "needs a secret") {
 		t.Errorf("exit code %d, %s", code, p.printed())
 	}
+}
+
+// With -dev a program is a farm of one, at once. Its data is in the user's cache directory and found again; where its port is
+// taken it has the next one; a second one beside it says what is in its way.
+func TestHello_Dev(t *testing.T) {
+	t.Parallel()
+	bin, cache := program(t, "hello"), t.TempDir()
+	env := []string{"HOME=" + cache, "XDG_CACHE_HOME=" + cache, "LocalAppData=" + cache}
+	taken, err := net.Listen("tcp", freeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	run := func() (p *process, url string) {
+		t.Helper()
+		p = startIn(t, env, bin, "-dev", "-http", taken.Addr().String())
+		eventually(t, func() bool { return site.MatchString(p.printed()) && strings.Contains(p.printed(), "Ctrl-C") })
+		return p, site.FindStringSubmatch(p.printed())[1]
+	}
+	c := visitor(t)
+	p, at := run()
+	if at == "http://"+taken.Addr().String() || !strings.Contains(p.printed(), "is taken") {
+		t.Errorf("the site is at %s", at)
+	}
+	if strings.Contains(p.printed(), "\x1b") {
+		t.Error("colours where there is no terminal")
+	}
+	if dir := filepath.Join("webfarm", "hello", "1"); !strings.Contains(p.printed(), dir) {
+		t.Errorf("it does not say that its data is in %s", dir)
+	}
+	if line, _, _ := strings.Cut(p.printed(), "\n"); !json.Valid([]byte(line)) {
+		t.Errorf("logs where there is no terminal: %s", line)
+	}
+	want(t, c, "GET", at+"/", "", 200, "visit 1")
+	want(t, c, "GET", at+"/", "", 200, "visit 2")
+
+	second := startIn(t, env, bin, "-dev")
+	second.ends()
+	if second.err == nil || !strings.Contains(second.printed(), "in use by") {
+		t.Errorf("a second one: %v, %s", second.err, second.printed())
+	}
+	p.interrupt()
+	_, at = run()
+	want(t, c, "GET", at+"/", "", 200, "visit 3")
 }
 
 func TestPlainserver(t *testing.T) {
@@ -243,6 +295,10 @@ type shopNode struct {
 
 var tableRow = regexp.MustCompile(`(?m)^(n\d)\s+(http://\S+)\s+\S+\s+(\d+)\s`)
 
+// site is the line that a farm of one introduces itself with.
+var site = regexp.MustCompile(`(?m)^  site  (http://\S+)`)
+
+// startShop starts the shop, with its data in a directory of the test's where args do not name one.
 func startShop(t *testing.T, args ...string) *shop {
 	t.Helper()
 	return startShopBy(t, program(t, "shop"), args...)
@@ -250,6 +306,9 @@ func startShop(t *testing.T, args ...string) *shop {
 
 func startShopBy(t *testing.T, program string, args ...string) *shop {
 	t.Helper()
+	if !slices.Contains(args, "-dir") {
+		args = append(args, "-dir", t.TempDir())
+	}
 	s := &shop{process: start(t, program, args...)}
 	eventually(t, func() bool {
 		select {
@@ -257,8 +316,11 @@ func startShopBy(t *testing.T, program string, args ...string) *shop {
 			t.Fatal("it ended")
 		default:
 		}
-		return strings.Contains(s.printed(), "Try this")
+		return strings.Contains(s.printed(), "Try this") || strings.Contains(s.printed(), "Ctrl-C")
 	})
+	if m := site.FindStringSubmatch(s.printed()); m != nil {
+		s.nodes = append(s.nodes, shopNode{"", m[1], s.cmd.Process.Pid})
+	}
 	for _, m := range tableRow.FindAllStringSubmatch(s.printed(), -1) {
 		pid, err := strconv.Atoi(m[3])
 		if err != nil {
@@ -381,7 +443,7 @@ func leaderOf(t *testing.T, url string) string {
 // The JSON contract and the pages, on one node; -dir keeps what was there.
 func TestShop_InterfaceAndDir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	s := startShop(t, "-nodes", "1", "-dir", dir)
+	s := startShop(t, "-nodes", "1", "-name", "n1", "-dir", dir)
 	c, at := visitor(t), s.nodes[0].url
 	want(t, c, "GET", at+"/api/whoami", "", 200, `{"node":"n1","forwarded":false}`)
 	want(t, c, "GET", at+"/api/count", "", 200, `{"count":0}`)
@@ -484,10 +546,14 @@ func pages(t *testing.T, c *http.Client, at string) {
 	}
 }
 
-// However the launcher dies, the nodes do not outlive it.
-func TestShop_LauncherKilled(t *testing.T) {
+// Any program can be several processes. However the launcher dies, they do not outlive it.
+func TestHello_LauncherKilled(t *testing.T) {
 	dir := t.TempDir()
-	s := startShop(t, "-dir", dir)
+	s := startShopBy(t, program(t, "hello"), "-dev", "-nodes", "3", "-dir", dir)
+	for keys, words := range map[string]string{"k 1": "n1 ended: ", "s 2": "n2 stops", "k 7": "a number from 1 to 3"} {
+		fmt.Fprintln(s.stdin, keys)
+		eventually(t, func() bool { return strings.Contains(s.printed(), words) })
+	}
 	s.cmd.Process.Kill()
 	s.ends()
 	for _, n := range s.nodes {
@@ -546,15 +612,17 @@ func TestShop_Farmctl(t *testing.T) {
 func TestShop_Usage(t *testing.T) {
 	t.Parallel()
 	bin, two := program(t, "shop"), t.TempDir()
-	if err := os.Mkdir(filepath.Join(two, "n2"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(two, "n3"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for words, args := range map[string][]string{
-		"shop: -nodes 10: 1 to 9":           {"-nodes", "10"},
-		"shop: the launcher sets":           {"-http", "127.0.0.1:1"},
-		"shop: the launcher sets its nodes": {"-farm", "other"},
-		"shop: " + two + " has the data":    {"-nodes", "1", "-dir", two},
-		`shop: what is "serve"`:             {"serve"},
+		"shop: farm: -nodes 10: 1 to 9":                       {"-nodes", "10"},
+		"shop: farm: -dev -nodes sets its nodes up itself":    {"-name", "n1"},
+		"shop: farm: -dev is a farm of its own":               {"-join", "127.0.0.1:7951"},
+		"shop: farm: -dev is for this machine alone":          {"-http", "0.0.0.0:8080"},
+		"shop: farm: -nodes 2 is for -dev":                    {"-node", "-nodes", "2"},
+		"shop: farm: " + two + " has the data of more than 2": {"-nodes", "2", "-dir", two},
+		`shop: what is "serve"`:                               {"serve"},
 	} {
 		p := start(t, bin, args...)
 		p.ends()

@@ -88,9 +88,21 @@ type Config struct {
 	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
 	LeaveOnStop bool
 
-	// Logger; nil = slog.Default().
+	// Dev is for development, on loopback alone. It makes this node a farm of one that is ready at once; its data is kept in the
+	// user's cache directory where Dir is "", its cookies go over plain HTTP, and where its public port is taken it takes the next
+	// one. When it is ready it says on standard error where the site is and what to try.
+	Dev bool
+
+	// Nodes, with Dev, is how many processes of this program are to make up the farm: 0 and 1 mean this one alone. Otherwise Open
+	// starts so many, with this process's own arguments, and looks after them; see Open. They take up to 9 ports from HTTP on, or
+	// from 127.0.0.1:8081.
+	Nodes int
+
+	// Logger; nil = slog.Default() where the program has set that (slog.SetDefault) or redirected package log. Otherwise the
+	// standard error, as text on a terminal and as JSON elsewhere.
 	Logger *slog.Logger
 
+	dev       development
 	problem   error    // found by Flags in the environment; reported by Open
 	variables []string // that Flags reads, sorted
 	strangers []string // variables that begin like those and that nobody reads, sorted; Open warns of them
@@ -101,7 +113,7 @@ func (c Config) withDefaults() Config {
 	c.HTTP = cmp.Or(c.HTTP, "127.0.0.1:8080")
 	c.Admin = cmp.Or(c.Admin, "127.0.0.1:0")
 	if c.Logger == nil {
-		c.Logger = slog.Default()
+		c.Logger = defaultLogger()
 	}
 	return c
 }

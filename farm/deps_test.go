@@ -66,6 +66,11 @@ var rules = []rule{
 		why:     "forwarding is about requests, not about what they do",
 	},
 	{
+		of:      []string{"farm/dev"},
+		imports: []string{"github.com/hashicorp/", module + "/session", module + "/configsync", module + "/farm/forward"},
+		why:     "a launcher looks at its nodes from outside, as an operator does: it is no node itself",
+	},
+	{
 		of:      []string{"."},
 		but:     []string{"examples"},
 		imports: []string{module + "/examples"},

@@ -57,7 +57,16 @@ type Farm struct {
 
 // Open checks cfg, binds the ports, locks the data directory, starts the node, and returns. It does not wait for the
 // other nodes: Ready does that, and Serve may be called at once.
+//
+// With Config.Dev and several Nodes this process becomes the launcher of the others: Open does not return, unless with an error,
+// and the process ends when they have.
 func Open(cfg Config) (*Farm, error) {
+	if cfg.Dev || cfg.Nodes != 0 {
+		var err error
+		if cfg, err = cfg.develop(); err != nil {
+			return nil, fmt.Errorf("farm: %w", err)
+		}
+	}
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("farm: %w", fault.Config(err))
@@ -79,7 +88,12 @@ func Open(cfg Config) (*Farm, error) {
 
 // open acquires what Close releases, in the opposite order.
 func (f *Farm) open() (err error) {
-	if f.public, err = listen(f.cfg.HTTP, f.cfg.Listener); err != nil {
+	if f.cfg.dev.alone && f.cfg.Listener == nil && f.cfg.HTTP != None {
+		f.public, err = listenNear(f.cfg.HTTP)
+	} else {
+		f.public, err = listen(f.cfg.HTTP, f.cfg.Listener)
+	}
+	if err != nil {
 		return fmt.Errorf("public port: %w", err)
 	}
 	if f.admin, err = listen(f.cfg.Admin, nil); err != nil {
@@ -136,6 +150,7 @@ func (f *Farm) admit() {
 			f.gate.Admit()
 			close(f.admitted)
 			f.log.Info("ready", "after", time.Since(f.opened).Round(time.Millisecond), "http", f.Addr())
+			f.introduce()
 			return
 		}
 		f.log.Warn("no key to sign sessions with yet; trying again", "err", err)

@@ -44,6 +44,9 @@ func Flags(fs *flag.FlagSet) *Config {
 		"`addresses or networks` of proxies in front, by commas [FARM_TRUSTED_PROXIES]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
+	fs.BoolVar(&c.Dev, "dev", false, "for development: a farm of one on loopback, ready at once, its data kept in your cache directory [FARM_DEV]")
+	fs.IntVar(&c.Nodes, "nodes", 0, "with -dev: `number` of processes of this program to start as a farm [FARM_NODES]")
+
 	c.variables = variablesOf(fs)
 	c.strangers = strangers(c.variables, os.Environ())
 	c.problem = errors.Join(
@@ -52,6 +55,8 @@ func Flags(fs *flag.FlagSet) *Config {
 		fromEnv((*roleFlag)(&c.Role), "FARM_ROLE"),
 		fromEnv(&proxiesFlag{list: &c.TrustedProxies}, "FARM_TRUSTED_PROXIES"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
+		boolFromEnv(&c.Dev, "FARM_DEV"),
+		intFromEnv(&c.Nodes, "FARM_NODES"),
 		c.secretsFromEnv(),
 	)
 	return c

@@ -39,6 +39,8 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	why := "it is to stop"
 	select {
 	case <-ctx.Done():
+	case <-f.cfg.dev.leash:
+		why = "who started it is no more"
 	case <-f.leaving:
 		why = "it leaves the farm"
 	case <-f.asked:

@@ -26,9 +26,8 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	cfg := farm.Flags(flag.CommandLine) // -http -peer -join -dir ..., and FARM_* in the environment
+	cfg := farm.Flags(flag.CommandLine) // -dev -http -peer -join -dir ..., and FARM_* in the environment
 	flag.Parse()
-	cfg.Session.Cookie.Insecure = true // cookies over plain HTTP, for this laptop; leave it out behind HTTPS
 
 	f, err := farm.Open(*cfg) // binds its ports and starts; does not wait for the others
 	if err != nil {

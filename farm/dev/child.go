@@ -1,11 +1,10 @@
 package dev
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,8 +17,9 @@ const stopTime = time.Minute
 // child is a node in a process of its own. Its standard input is its leash: when that ends, because the launcher lets go
 // of it or has died in whatever way, the node stops.
 type child struct {
-	program, name, dir, http, peer string
-	join                           []string // peer addresses of all nodes: they found the farm together
+	Node
+	program string
+	args    []string
 
 	cmd   *exec.Cmd
 	leash io.Closer
@@ -27,24 +27,28 @@ type child struct {
 	err   error         // how; read it after ended
 }
 
-func (c *child) logFile() string { return c.dir + ".log" }
+func (c *child) logFile() string { return c.Dir + ".log" }
 
 // start starts the process and tells exits when it has ended.
 func (c *child) start(exits chan<- *child) error {
-	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	who, err := json.Marshal(c.Node)
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the process has its own
-	c.cmd = exec.Command(c.program, "-node", "-leashed", "-name", c.name,
-		"-http", c.http, "-peer", c.peer, "-join", strings.Join(c.join, ","), "-dir", c.dir)
+	c.cmd = exec.Command(c.program, c.args...)
+	c.cmd.Env = append(os.Environ(), variable+"="+string(who))
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.SysProcAttr = apart()
 	if c.leash, err = c.cmd.StdinPipe(); err != nil {
 		return err
 	}
 	if err := c.cmd.Start(); err != nil {
-		return fmt.Errorf("starting %s: %w", c.name, err)
+		return fmt.Errorf("starting %s: %w", c.Name, err)
 	}
 	c.ended = make(chan struct{})
 	go func() {
@@ -66,6 +70,9 @@ func (c *child) running() bool {
 	}
 }
 
+// kill ends the process at once.
+func (c *child) kill() { c.cmd.Process.Kill() }
+
 // release lets the node stop in order.
 func (c *child) release() {
 	if c.leash != nil {
@@ -81,23 +88,9 @@ func (c *child) wait() {
 	select {
 	case <-c.ended:
 	case <-time.After(stopTime):
-		c.cmd.Process.Kill()
+		c.kill()
 		<-c.ended
 	}
-}
-
-// ready reports whether the node serves.
-func (c *child) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.http+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	res.Body.Close()
-	return res.StatusCode == http.StatusOK
 }
 
 // how says how the process has ended: with what it said itself, if it was by its own will.

@@ -2,28 +2,87 @@ package dev
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
+	"crypto/tls"
 	"maps"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 )
 
-const followEvery = 300 * time.Millisecond
+const followEvery = 500 * time.Millisecond
 
-// farmView and memberView are what a node says of the farm.
-type farmView struct {
-	Leader  string       `json:"leader"` // name; "" = none known
-	Members []memberView `json:"members"`
+// client returns one for the nodes' public ports.
+func (l *launcher) client() *http.Client {
+	return &http.Client{Timeout: time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // on loopback, and all that is asked is whether it serves
+	}}
 }
 
-type memberView struct {
-	Name    string `json:"name"`
-	Status  string `json:"status"`
-	Role    string `json:"role"`
-	HTTP    string `json:"http"`
-	Applied uint64 `json:"applied"`
+func (l *launcher) url(c *child) string {
+	if l.cfg.TLS {
+		return "https://" + c.HTTP
+	}
+	return "http://" + c.HTTP
+}
+
+// ready reports whether the node serves.
+func (l *launcher) ready(ctx context.Context, c *child) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url(c)+l.cfg.ReadyPath, nil)
+	if err != nil {
+		return false
+	}
+	res, err := l.http.Do(req)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// view is the farm as one of its nodes sees it.
+type view struct {
+	leader  string // its name; "" = none known
+	members map[string]member
+}
+
+type member struct{ status, vote string }
+
+// ask returns the farm's state from the first node that answers.
+func (l *launcher) ask(ctx context.Context) (view, error) {
+	f, err := l.admin.Farm(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	return viewOf(f), nil
+}
+
+// viewOf takes, of two members that have one name, a former one and the one in its place or one that the farm refuses, the
+// living one that votes.
+func viewOf(f admin.Farm) view {
+	v := view{members: make(map[string]member)}
+	for _, m := range f.Members {
+		if m.Leader {
+			v.leader = m.Name
+		}
+		now := member{m.Status, m.Vote}
+		if other, ok := v.members[m.Name]; !ok || now.rank() > other.rank() {
+			v.members[m.Name] = now
+		}
+	}
+	return v
+}
+
+func (m member) rank() (r int) {
+	if m.status == admin.Alive {
+		r += 2
+	}
+	if m.vote != "" {
+		r++
+	}
+	return r
 }
 
 // follow tells what changes in the farm, as the nodes that answer see it, until ctx ends.
@@ -52,79 +111,40 @@ func (l *launcher) follow(ctx context.Context) {
 	}
 }
 
-// ask returns the farm's state from the first node that answers.
-func (l *launcher) ask(ctx context.Context) (farmView, error) {
-	var all []error
-	for _, c := range l.nodes {
-		v, err := askNode(ctx, c.http)
-		if err == nil {
-			return v, nil
-		}
-		all = append(all, err)
+// words says what a status means.
+func words(status string) string {
+	switch status {
+	case admin.Alive:
+		return "is there"
+	case admin.Dead:
+		return "does not answer"
+	case admin.Left:
+		return "has stopped"
 	}
-	return farmView{}, errors.Join(all...)
-}
-
-func askNode(ctx context.Context, addr string) (v farmView, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/farm", nil)
-	if err != nil {
-		return v, err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return v, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return v, errors.New(res.Status)
-	}
-	return v, json.NewDecoder(res.Body).Decode(&v)
+	return "is not known"
 }
 
 // changes says in words how now differs from before.
-func changes(before, now farmView) (events []string) {
-	was, is := byName(before.Members), byName(now.Members)
-	for _, name := range slices.Sorted(maps.Keys(is)) {
-		m := is[name]
-		old, known := was[name]
+func changes(before, now view) (events []string) {
+	for _, name := range slices.Sorted(maps.Keys(now.members)) {
+		m := now.members[name]
+		old, known := before.members[name]
 		switch {
 		case !known:
-			events = append(events, m.Name+" joined")
-		case old.Status != m.Status:
-			events = append(events, m.Name+" is "+m.Status)
+			events = append(events, name+" joined")
+		case old.status != m.status:
+			events = append(events, name+" "+words(m.status))
 		}
-		if known && old.Role != m.Role && m.Role != "" {
-			events = append(events, m.Name+" is a "+m.Role)
+		if known && old.vote != m.vote && m.vote != "" {
+			events = append(events, name+" is a "+m.vote)
 		}
 	}
 	switch {
-	case before.Leader == now.Leader:
-	case now.Leader == "":
-		events = append(events, "no leader: carts can be read, not changed")
+	case before.leader == now.leader:
+	case now.leader == "":
+		events = append(events, "no leader: sessions can be read, not changed")
 	default:
-		events = append(events, now.Leader+" leads")
+		events = append(events, now.leader+" leads")
 	}
 	return events
-}
-
-// byName returns the members by their names. Of two that have one name, a former one and the one in its place or one that the
-// farm refuses, the living one that votes counts.
-func byName(members []memberView) map[string]memberView {
-	all := make(map[string]memberView)
-	for _, m := range members {
-		if other, ok := all[m.Name]; !ok || rank(m) > rank(other) {
-			all[m.Name] = m
-		}
-	}
-	return all
-}
-
-func rank(m memberView) (r int) {
-	if m.Status == "alive" {
-		r += 2
-	}
-	if m.Role != "" {
-		r++
-	}
-	return r
 }

@@ -3,26 +3,30 @@ package dev
 import (
 	"slices"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 )
 
 func TestChanges(t *testing.T) {
-	three := []memberView{{Name: "n1", Status: "alive", Role: "voter"}, {Name: "n2", Status: "alive", Role: "voter"}}
-	other := func(m memberView) []memberView { return append(slices.Clone(three), m) }
-	replaced := []memberView{three[0], {Name: "n2", Status: "dead", Role: "voter"}, {Name: "n2", Status: "alive"}}
+	two := []admin.Member{{Name: "n1", Status: "alive", Vote: "voter", Leader: true}, {Name: "n2", Status: "alive", Vote: "voter"}}
+	other := func(m admin.Member) []admin.Member { return append(slices.Clone(two), m) }
+	replaced := []admin.Member{two[0], {Name: "n2", Status: "dead", Vote: "voter"}, {Name: "n2", Status: "alive"}}
+	leaderless := []admin.Member{{Name: "n1", Status: "alive", Vote: "voter"}, two[1]}
 	for what, test := range map[string]struct {
-		before, now []memberView
-		leader      string
+		before, now []admin.Member
 		want        []string
 	}{
-		"nothing":                      {three, three, "n1", nil},
-		"a node joins":                 {three, other(memberView{Name: "n3", Status: "alive"}), "n1", []string{"n3 joined"}},
-		"a node dies":                  {replaced[:2], three[:1], "n1", nil},
-		"one of the same name":         {three, other(memberView{Name: "n2", Status: "alive"}), "n1", nil},
-		"one of the same name, leaves": {three, other(memberView{Name: "n2", Status: "left"}), "n1", nil},
-		"one in the place of a dead":   {replaced[:2], replaced, "n1", []string{"n2 is alive"}},
-		"a leader is lost":             {three, three, "", []string{"no leader: carts can be read, not changed"}},
+		"nothing":                      {two, two, nil},
+		"a node joins":                 {two, other(admin.Member{Name: "n3", Status: "alive"}), []string{"n3 joined"}},
+		"a node dies":                  {two, replaced[:2], []string{"n2 does not answer"}},
+		"a dead one is removed":        {replaced[:2], two[:1], nil},
+		"one of the same name":         {two, other(admin.Member{Name: "n2", Status: "alive"}), nil},
+		"one of the same name, leaves": {two, other(admin.Member{Name: "n2", Status: "left"}), nil},
+		"one in the place of a dead":   {replaced[:2], replaced, []string{"n2 is there"}},
+		"a leader is lost":             {two, leaderless, []string{"no leader: sessions can be read, not changed"}},
+		"a leader is found":            {leaderless, two, []string{"n1 leads"}},
 	} {
-		got := changes(farmView{"n1", test.before}, farmView{test.leader, test.now})
+		got := changes(viewOf(admin.Farm{Members: test.before}), viewOf(admin.Farm{Members: test.now}))
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q, want %q", what, got, test.want)
 		}

@@ -14,52 +14,52 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 )
 
-const (
-	maxNodes = blockSize - 1
-	formTime = 60 * time.Second // for all nodes to become ready
-)
+const formTime = 60 * time.Second // for all nodes to become ready
+
+// Config says what Launch starts.
+type Config struct {
+	Nodes     int      // how many, 1 to MaxNodes
+	Dir       string   // their data and logs; made if it is not there
+	HTTP      string   // public address of the first node; the others have the ports above; "" = 127.0.0.1:8081
+	TLS       bool     // the public ports speak HTTPS
+	ReadyPath string   // is answered with 200 by a node that serves
+	Farm      string   // name of the farm
+	Secrets   []string // of the farm
+}
 
 // launcher starts the nodes as processes of their own and looks after them.
 type launcher struct {
+	cfg    Config
 	out    io.Writer
-	dir    string
+	paint  Paint
 	ports  ports
 	nodes  []*child
+	http   *http.Client
+	admin  *admin.Client
 	exits  chan *child
 	events chan string
 	lines  chan string
 }
 
-var errNotFormed = errors.New("the farm has not formed in time")
-
-// Launch runs n nodes until ctx ends, with data below dir, or in a temporary folder that is removed at the end, unless there is
-// something to read in it.
-func Launch(ctx context.Context, n int, dir string) (err error) {
-	if n < 1 || n > maxNodes {
-		return fmt.Errorf("-nodes %d: 1 to %d can be started", n, maxNodes)
-	}
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "shop-"); err != nil {
-			return err
-		}
-		defer func() {
-			if !errors.Is(err, errNotFormed) {
-				os.RemoveAll(dir)
-			}
-		}()
-	}
+// Launch starts this program as often as there are to be nodes, with its own arguments; Child tells each process who it is. It
+// prints to standard output who is there and what to try, does what is typed at standard input, and tells what happens, until
+// ctx ends. Then it lets all nodes stop in order. An error says why the farm could not be started; then nothing is left running.
+func Launch(ctx context.Context, cfg Config) (err error) {
 	// On Linux the nodes are killed with the thread that started them, so it must live as long as the launcher.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	l := &launcher{out: os.Stdout, dir: dir, exits: make(chan *child, maxNodes), events: make(chan string),
-		lines: make(chan string)}
-	if l.ports, err = claimPorts(n); err != nil {
+	l := &launcher{cfg: cfg, out: os.Stdout, paint: PaintFor(os.Stdout), exits: make(chan *child, MaxNodes),
+		events: make(chan string), lines: make(chan string)}
+	l.http = l.client()
+	if l.ports, err = claimPorts(cfg.HTTP, cfg.Nodes); err != nil {
 		return err
 	}
 	defer l.ports.release()
-	if err := l.prepare(n); err != nil {
+	if err := l.prepare(); err != nil {
 		return err
 	}
 	defer l.stopAll()
@@ -81,45 +81,46 @@ func Launch(ctx context.Context, n int, dir string) (err error) {
 }
 
 // prepare decides on names, addresses and folders.
-func (l *launcher) prepare(n int) error {
+func (l *launcher) prepare() error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	for i := range n {
-		c := &child{program: program, name: "n" + strconv.Itoa(i+1), http: l.ports.http(i), peer: l.ports.peer(i)}
-		c.dir = filepath.Join(l.dir, c.name)
-		l.nodes = append(l.nodes, c)
-	}
-	if _, err := os.Stat(filepath.Join(l.dir, "n"+strconv.Itoa(n+1))); err == nil {
-		return fmt.Errorf("%s has the data of more than %d nodes, and a farm needs most of its nodes: start as many as before",
-			l.dir, n)
+	n, dir := l.cfg.Nodes, l.cfg.Dir
+	if _, err := os.Stat(filepath.Join(dir, "n"+strconv.Itoa(n+1))); err == nil {
+		return fmt.Errorf("%s has the data of more than %d nodes, and a farm needs most of its nodes: start as many as before", dir, n)
 	}
 	var peers []string
-	for _, c := range l.nodes {
-		peers = append(peers, c.peer)
+	for i := range n {
+		peers = append(peers, l.ports.peer(i))
 	}
-	for _, c := range l.nodes {
-		c.join = peers
+	for i := range n {
+		name := "n" + strconv.Itoa(i+1)
+		c := &child{program: program, args: os.Args[1:],
+			Node: Node{Name: name, HTTP: l.ports.http(i), Peer: peers[i], Join: peers, Dir: filepath.Join(dir, name)}}
+		os.Remove(c.logFile()) // of the last run
+		l.nodes = append(l.nodes, c)
 	}
-	return os.MkdirAll(l.dir, 0o755)
+	l.admin, err = admin.New(admin.Config{Farm: l.cfg.Farm, Secrets: l.cfg.Secrets, Nodes: peers, Timeout: time.Second})
+	return errors.Join(err, os.MkdirAll(dir, 0o700))
 }
 
 // form waits until every node serves.
 func (l *launcher) form(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, formTime, fmt.Errorf("%w: see the logs in %s", errNotFormed, l.dir))
+	ctx, cancel := context.WithTimeoutCause(ctx, formTime,
+		fmt.Errorf("the farm has not formed in time: see the logs in %s", l.cfg.Dir))
 	defer cancel()
-	fmt.Fprintf(l.out, "Starting %d nodes; data and logs are in %s\n", len(l.nodes), l.dir)
+	fmt.Fprintf(l.out, "Starting %d nodes of %s; data and logs are in %s\n", len(l.nodes), Program(), l.cfg.Dir)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for waiting := l.nodes; len(waiting) > 0; {
 		select {
 		case <-tick.C:
-			if waiting[0].ready(ctx) {
+			if l.ready(ctx, waiting[0]) {
 				waiting = waiting[1:]
 			}
 		case c := <-l.exits:
-			return fmt.Errorf("%s ended: %v\n%s", c.name, c.err, c.lastWords(10))
+			return fmt.Errorf("%s ended: %v\n%s", c.Name, c.err, c.lastWords(10))
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return context.Cause(ctx)
@@ -132,35 +133,38 @@ func (l *launcher) form(ctx context.Context) error {
 
 // introduce prints who is there and what to try.
 func (l *launcher) introduce() {
-	view, _ := l.ask(context.Background()) // without it the roles are missing
-	tab := tabwriter.NewWriter(l.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(tab, "\nNODE\tURL\tPEER\tPID\tROLE")
+	now, _ := l.ask(context.Background()) // without it the roles are missing
+	var table strings.Builder
+	tab := tabwriter.NewWriter(&table, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(tab, "NODE\tURL\tPEER\tPID\tROLE")
 	for _, c := range l.nodes {
-		role := ""
-		for _, m := range view.Members {
-			if m.Name == c.name {
-				role = m.Role
-			}
-		}
-		if view.Leader == c.name {
+		role := now.members[c.Name].vote
+		if now.leader == c.Name {
 			role += ", leader"
 		}
-		fmt.Fprintf(tab, "%s\thttp://%s\t%s\t%d\t%s\n", c.name, c.http, c.peer, c.pid(), role)
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%s\n", c.Name, l.url(c), c.Peer, c.pid(), role)
 	}
 	tab.Flush()
+	head, rows, _ := strings.Cut(table.String(), "\n")
+	for _, c := range l.nodes {
+		rows = strings.Replace(rows, l.url(c), l.paint.link(l.url(c)), 1)
+	}
+	fmt.Fprintf(l.out, "\n%s\n%s", l.paint.strong(head), rows)
+
 	first, last := l.nodes[0], l.nodes[len(l.nodes)-1]
-	killed := first.name + " is gone, the cart is not: ask another node"
+	killed := "as kill -9 " + strconv.Itoa(first.pid()) + " does: n1 is gone, what visitors have is not; ask another node"
 	if len(l.nodes) < 3 {
-		killed = first.name + " is gone, and without it carts cannot be changed: start it again"
+		killed = "as kill -9 " + strconv.Itoa(first.pid()) + " does; without n1 sessions can be read and not changed"
 	}
 	fmt.Fprintf(l.out, `
-Try this:
-  open http://%s and fill the cart, then look at http://%s/cart
-  kill -9 %-8d  %s
-  r 1 + Enter       starts n1 again; so do r 2, r 3, ...
-  Ctrl-C            ends all nodes
+%s
+  open %s, change something, and look at it on %s
+  k 1 + Enter   kills n1, %s
+  s 2 + Enter   stops n2 in order
+  r 1 + Enter   starts n1 again; so do r 2, r 3, ...
+  Ctrl-C        ends all nodes
 
-`, first.http, last.http, first.pid(), killed)
+`, l.paint.strong("Try this:"), l.paint.link(l.url(first)), l.paint.link(l.url(last)), killed)
 }
 
 // attend does what the person at the terminal says, and tells what happens, until ctx ends.
@@ -170,7 +174,7 @@ func (l *launcher) attend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case c := <-l.exits:
-			l.say(fmt.Sprintf("%s ended: %s (r %s starts it again)", c.name, c.how(), c.name[1:]))
+			l.say(fmt.Sprintf("%s %s: %s (r %s starts it again)", c.Name, l.paint.bad("ended"), c.how(), c.Name[1:]))
 		case event := <-l.events:
 			l.say(event)
 		case line := <-l.lines:
@@ -187,25 +191,36 @@ func (l *launcher) obey(line string) error {
 	if len(words) == 0 {
 		return nil
 	}
-	i, err := 0, error(nil)
-	if len(words) == 2 && words[0] == "r" {
-		i, err = strconv.Atoi(words[1])
+	i := 0
+	if len(words) == 2 && strings.Contains(" r k s ", " "+words[0]+" ") {
+		i, _ = strconv.Atoi(words[1]) // 0 is no node
 	}
-	if err != nil || i < 1 || i > len(l.nodes) {
-		return fmt.Errorf("r and a number from 1 to %d starts a node again", len(l.nodes))
+	if i < 1 || i > len(l.nodes) {
+		return fmt.Errorf("r (start again), k (kill) or s (stop), and a number from 1 to %d", len(l.nodes))
 	}
 	c := l.nodes[i-1]
-	if c.running() {
-		return fmt.Errorf("%s is running: kill -9 %d", c.name, c.pid())
+	switch running := c.running(); {
+	case words[0] == "r" && running:
+		return fmt.Errorf("%s is running as process %d: k %d kills it", c.Name, c.pid(), i)
+	case words[0] == "r":
+		if err := c.start(l.exits); err != nil {
+			return err
+		}
+		l.say(fmt.Sprintf("%s starts again as process %d", c.Name, c.pid()))
+	case !running:
+		return fmt.Errorf("%s does not run: r %d starts it again", c.Name, i)
+	case words[0] == "k":
+		c.kill()
+	default:
+		c.release()
+		l.say(c.Name + " stops")
 	}
-	if err := c.start(l.exits); err != nil {
-		return err
-	}
-	l.say(fmt.Sprintf("%s starts again as process %d", c.name, c.pid()))
 	return nil
 }
 
-func (l *launcher) say(s string) { fmt.Fprintf(l.out, "%s  %s\n", time.Now().Format(time.TimeOnly), s) }
+func (l *launcher) say(s string) {
+	fmt.Fprintf(l.out, "%s  %s\n", l.paint.faint(time.Now().Format(time.TimeOnly)), s)
+}
 
 func (l *launcher) read(in io.Reader) {
 	for s := bufio.NewScanner(in); s.Scan(); {
@@ -223,6 +238,3 @@ func (l *launcher) stopAll() {
 		c.wait()
 	}
 }
-
-// client talks to the nodes.
-var client = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}

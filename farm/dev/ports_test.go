@@ -9,7 +9,7 @@ import (
 func TestClaimPorts(t *testing.T) {
 	claim := func() ports {
 		t.Helper()
-		p, err := claimPorts(maxNodes)
+		p, err := claimPorts("", MaxNodes)
 		if err != nil {
 			t.Fatal(err)
 		}

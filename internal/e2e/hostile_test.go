@@ -50,7 +50,7 @@ func TestHostilePeer(t *testing.T) {
 		memory *= 8 // the detector has several bytes of its own for each, and gives none back
 	}
 	f.until("the node closes what it has refused", func() error { return n.usage().within(before, memory, 30) })
-	refusals := strings.Count(n.out.String(), "WARN peer connections refused")
+	refusals := strings.Count(n.out.String(), `"level":"WARN","msg":"peer connections refused"`)
 	if most := 2 + int(time.Since(begin).Minutes()); refusals == 0 || refusals > most {
 		t.Errorf("%d warnings of refused connections, not 1 to %d", refusals, most)
 	}

@@ -66,7 +66,7 @@ func (n *Node) loadPromise() error {
 		return err
 	}
 	n.successor, n.stoodDown = p.To, time.Now()
-	n.log.Warn("this node takes no part in the farm: when that was recovered, it promised to follow another node; "+
+	n.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another node; "+
 		"start the others as well, or run farmctl recover again", "follows", p.To)
 	return nil
 }

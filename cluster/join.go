@@ -74,8 +74,8 @@ func (n *Node) missing() []string {
 	n.reportNames()
 	n.goneAstray(candidates)
 	if name := n.seeds.shared(); name != "" && n.self().cluster == "" {
-		n.warnOnce("shared name", "a name in Join stands for other nodes as well as this one, so the length of the list says "+
-			"nothing: set Expect to the number of nodes that found the farm; until then this node founds none", errors.New(name))
+		n.warnOnce("shared name", "a name in Join stands for several nodes, this one among them, so the length of the list does not "+
+			"tell how many nodes found the farm. Set Expect to their number. Until then this node founds none.", errors.New(name))
 	}
 	for _, srv := range n.instance().configuration().Servers {
 		if node := nodeOf(string(srv.ID)); node != n.id {

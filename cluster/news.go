@@ -120,8 +120,8 @@ func (n *Node) noteRefusal(addr string, err error) {
 	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired,
 		port.ErrRefused} {
 		if errors.Is(err, reason) {
-			n.warnOnce("refusal "+addr, "a node that was called cannot be of one farm with this one as both are set up: "+
-				"give all nodes the same secrets and the same name of the farm; this node keeps trying", fmt.Errorf("%s: %w", addr, err))
+			n.warnOnce("refusal "+addr, "another node answers, but its settings keep it from being in one farm with this node. Give all nodes the "+
+				"same secrets and the same name of the farm. This node keeps trying.", fmt.Errorf("%s: %w", addr, err))
 			return
 		}
 	}
@@ -143,7 +143,7 @@ func (n *Node) goneAstray(seeds []string) {
 	}
 	n.mu.Unlock()
 	if found != nil {
-		n.fail(fmt.Errorf("%w: nobody in Join is of this one; give all nodes the same Farm, or correct Join: %w", ErrOtherFarm, found))
+		n.fail(fmt.Errorf("%w: no node in Join belongs to the farm that this node looks for; give all nodes the same Farm, or correct Join: %w", ErrOtherFarm, found))
 	}
 }
 

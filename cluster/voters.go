@@ -209,7 +209,7 @@ func (n *Node) watchVoters() {
 			since = time.Now()
 		}
 		if time.Since(since) >= votersPatience {
-			n.warnOnce("voters", "the node that leads has other nodes vote than this one would; give all nodes the same MaxVoters",
+			n.warnOnce("voters", "the leader lets another number of nodes vote than this node would. Give all nodes the same MaxVoters.",
 				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.MaxVoters, wanted))
 		}
 	}

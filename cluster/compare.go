@@ -230,6 +230,9 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 	case !decided:
 		c.find(b, true, "no majority of the voters has the same, so the farm takes no writes: decide which copy is right, and have "+
 			"the other nodes leave by farmctl leave, or stop them and use farmctl recover")
+		if time.Since(c.found) > time.Minute {
+			in.node.warnOnce("undecided", "the farm takes no writes until people decide which copy of its state is right", in.differing().err())
+		}
 	case b.has[in.server] != sum:
 		c.find(b, true, "the leader's copy is wrong, so it hands over")
 		c.handOver(b.having(sum, false))
@@ -325,7 +328,8 @@ func (c *comparison) order(server string, said map[string]testimony) {
 	c.ordered = time.Now()
 	order := appendString(appendString(nil, server), c.l.in.differing().text)
 	if _, _, err := c.l.in.node.peers.call(ctx, nodeOf(server), methodResync, order); err != nil {
-		c.l.in.log.Warn("a copy of the state that differs could not be told to begin anew; trying again", keyServer, server, keyError, err)
+		c.l.in.node.warnOnce("resync "+server, "a copy of the state that differs could not be told to begin anew; trying again",
+			fmt.Errorf("%s: %w", c.name(server), err))
 	}
 }
 

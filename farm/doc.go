@@ -16,5 +16,8 @@
 // A node listens on three ports: the public one for clients (Config.HTTP), the peer port for the other nodes
 // (Config.Peer, TCP and UDP), and an admin port for health checks (Config.Admin), on loopback unless told otherwise.
 //
+// While you write the application, -dev makes it a farm of one on loopback that is ready at once, and -dev -nodes 3 starts
+// three processes of it. Handlers that may fail are made by [HandlerFunc].
+//
 // An application that has an http.Server already keeps it: see [Farm.Handler] and [Farm.Drain].
 package farm

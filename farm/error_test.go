@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"log/slog"
 	"net/http"
@@ -38,6 +41,7 @@ func TestError_Status(t *testing.T) {
 		{nil, cluster.ErrTooLarge, 413, ""},
 		{nil, session.ErrUncertain, 503, "1"},
 		{nil, session.ErrNoLeader, 503, "1"},
+		{nil, session.ErrClosed, 503, "1"},
 		{nil, session.ErrStale, 503, "1"},
 		{nil, session.ErrTooLarge, 413, ""},
 		{nil, session.ErrFull, 503, "10"},
@@ -289,4 +293,31 @@ func TestDraining(t *testing.T) {
 			n.Restart()
 		}
 	})
+}
+
+// Every error that package session exports has its line in TestError_Status, so that nobody forgets what a visitor is told.
+func TestError_EverySentinel(t *testing.T) {
+	test, err := os.ReadFile("error_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "../session/errors.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !spec.Names[0].IsExported() {
+			return true
+		}
+		found++
+		if name := "session." + spec.Names[0].Name; !strings.Contains(string(test), name+", ") {
+			t.Errorf("%s: say in the table of error.go what a visitor is told, and in TestError_Status that it is", name)
+		}
+		return true
+	})
+	if found < 5 {
+		t.Errorf("only %d errors were found", found)
+	}
 }

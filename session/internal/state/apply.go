@@ -1,6 +1,6 @@
 package state
 
-func known(op byte) bool { return op >= opCreate && op <= opSetLimits }
+func known(op byte) bool { return op >= opCreate && op <= opChangeLimits }
 
 // apply carries out a command whose op code is known.
 func (t *table) apply(index uint64, cmd []byte) Result {
@@ -23,6 +23,10 @@ func (t *table) apply(index uint64, cmd []byte) Result {
 		return t.touch(d)
 	case opTick:
 		return t.tick(d)
+	case opRenew:
+		return t.renew(index, d)
+	case opChangeLimits:
+		return t.changeLimits(index, d)
 	default:
 		return t.setLimits(d)
 	}
@@ -41,8 +45,11 @@ func (t *table) create(index uint64, d *decoder) Result {
 	}
 	version := t.nextVersion(index)
 	values, _, ok := t.merge(nil, version)
-	if !ok || t.live.Load() >= int64(t.limits.Load().Sessions) {
+	switch {
+	case !ok:
 		return Result{Status: TooLarge}
+	case t.crowded(values):
+		return Result{Status: t.noRoom()}
 	}
 	s.values, t.version = values, version
 	t.insert(s)
@@ -101,8 +108,11 @@ func (t *table) take(index uint64, d *decoder) Result {
 func (t *table) change(index uint64, r ref) Result {
 	version := t.nextVersion(index)
 	values, changed, ok := t.merge(r.values, version)
-	if !ok {
+	switch {
+	case !ok:
 		return Result{Status: TooLarge}
+	case t.outgrows(Cost(len(values)) - Cost(len(r.values))):
+		return Result{Status: Full}
 	}
 	answer := Result{Status: OK}
 	if changed {
@@ -142,11 +152,61 @@ func (t *table) touch(d *decoder) Result {
 	return answer
 }
 
+// renew puts the session in under the new key before it ends the old one, so that no reader finds neither.
+func (t *table) renew(index uint64, d *decoder) Result {
+	key, next := d.key(), d.key()
+	t.changes = d.deletes(d.sets(t.changes[:0]))
+	if !d.done() {
+		return Result{Status: Malformed}
+	}
+	r, ok := t.open(key)
+	if !ok {
+		return Result{Status: Ended}
+	}
+	sh := t.shard(next)
+	if _, ok := sh.slot(next); ok || sh.buriedLocked(next, t.now.Load()) {
+		return Result{Status: Exists}
+	}
+	version := t.nextVersion(index)
+	values, changed, ok := t.merge(r.values, version)
+	switch {
+	case !ok:
+		return Result{Status: TooLarge}
+	case t.outgrows(Cost(len(values)) - Cost(len(r.values)) + graveCost):
+		return Result{Status: Full}
+	}
+	answer := Result{Status: OK}
+	if changed {
+		answer.Version, t.version = version, version
+	}
+	s := r.session
+	s.key, s.values, s.mod = next, values, index
+	s.seen = max(s.seen, t.now.Load())
+	t.insert(s)
+	t.end(t.shard(key), r.slot)
+	return answer
+}
+
+func (t *table) changeLimits(index uint64, d *decoder) Result {
+	seen, limits := d.uvarint(), d.changedLimits()
+	switch present := t.limitsVersion.Load(); {
+	case !d.done():
+		return Result{Status: Malformed}
+	case seen != present:
+		return Result{Status: Conflict, Version: present}
+	}
+	version := max(t.limitsVersion.Load()+1, index)
+	t.limits.Store(&limits)
+	t.limitsVersion.Store(version)
+	return Result{Status: OK, Version: version}
+}
+
 func (t *table) setLimits(d *decoder) Result {
 	limits := d.limits()
 	if !d.done() {
 		return Result{Status: Malformed}
 	}
+	limits.Total = t.limits.Load().Total
 	t.limits.Store(&limits)
 	return Result{Status: OK}
 }

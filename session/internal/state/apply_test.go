@@ -310,7 +310,7 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.apply(create(keyOf(1)))
 	before := snapshot(t, r.Machine)
-	for _, op := range []byte{0, opSetLimits + 1, 255} {
+	for _, op := range []byte{0, opChangeLimits + 1, 255} {
 		func() {
 			defer func() {
 				err, _ := recover().(error)
@@ -329,7 +329,7 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 
 // What every program knows needs level 1, whatever stands behind the op code; what only this one knows needs more.
 func TestLevel(t *testing.T) {
-	for op, want := range map[byte]int{0: 1, opCreate: 1, opSetLimits: 1, opSetLimits + 1: levelMore, 255: levelMore} {
+	for op, want := range map[byte]int{0: 1, opCreate: 1, opSetLimits: 1, opRenew: CommandsLevel, opChangeLimits: CommandsLevel, 255: CommandsLevel} {
 		if got := Level([]byte{op, 255, 255}); got != want {
 			t.Errorf("op %d needs level %d, want %d", op, got, want)
 		}
@@ -343,6 +343,7 @@ func TestMalformedCommandsChangeNothing(t *testing.T) {
 	key := keyOf(1)
 	commands := []command{
 		create(keyOf(2), "a", "1"), Write{key, entries("b", "2"), []string{"a"}}, CAS{key, "a", 1, []byte("2")},
+		Renew{key, keyOf(3), entries("b", "2"), []string{"a"}}, ChangeLimits{0, withTotal(1 << 30)},
 		Take{key, "a"}, Destroy{key}, Touch{[]Key{key, keyOf(2)}}, Tick{1}, SetLimits{DefaultLimits()},
 	}
 	for _, c := range commands {
@@ -378,12 +379,12 @@ func TestResultRoundTrip(t *testing.T) {
 			t.Errorf("%+v came back as %+v, %v", r, got, err)
 		}
 	}
-	for _, b := range [][]byte{nil, {1}, {1, 0}, {0, 0, 0, 0}, {7, 0, 0, 0}, {1, 4, 0, 0}, {1, 0, 0}, {1, 0, 0x80, 0, 0}} {
+	for _, b := range [][]byte{nil, {1}, {1, 0}, {0, 0, 0, 0}, {8, 0, 0, 0}, {1, 4, 0, 0}, {1, 0, 0}, {1, 0, 0x80, 0, 0}} {
 		if r, err := DecodeResult(b); err == nil {
 			t.Errorf("%x is %+v", b, r)
 		}
 	}
-	for s := OK; s <= Malformed; s++ {
+	for s := OK; s <= Full; s++ {
 		if strings.HasPrefix(s.String(), "status") {
 			t.Errorf("%s has no name", s)
 		}

@@ -75,16 +75,19 @@ type blockReader struct {
 	r   io.Reader
 	crc uint32
 	buf []byte
+
+	format byte
 }
 
-func newBlockReader(r io.Reader, format byte) (*blockReader, error) {
+// newBlockReader reads the format byte, which must be within bounds.
+func newBlockReader(r io.Reader, lowest, highest byte) (*blockReader, error) {
 	b := &blockReader{r: r}
 	if err := b.fill(1); err != nil {
 		return nil, err
 	}
 	b.crc = crc32.Checksum(b.buf, castagnoli)
-	if b.buf[0] != format {
-		return nil, fmt.Errorf("format %d, but this version of the program reads format %d only", b.buf[0], format)
+	if b.format = b.buf[0]; b.format < lowest || b.format > highest {
+		return nil, fmt.Errorf("format %d, but this version of the program reads formats %d to %d only", b.format, lowest, highest)
 	}
 	return b, nil
 }

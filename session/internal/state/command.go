@@ -27,17 +27,19 @@ const (
 	opTouch
 	opTick
 	opSetLimits
+	opRenew
+	opChangeLimits
 )
 
-// levelMore is the protocol level whose programs know the op codes above opSetLimits.
-const levelMore = 3
+// CommandsLevel is the protocol level whose programs know all commands; those of earlier ones do not know Renew and ChangeLimits.
+const CommandsLevel = 3
 
 // Level returns the protocol level that a farm must work at before cmd may get into its log: below it there may be nodes
 // whose program does not know the command, and would have to end. It looks at the op code only. nil asks for the machine
 // itself.
 func Level(cmd []byte) int {
 	if len(cmd) > 0 && cmd[0] > opSetLimits {
-		return levelMore
+		return CommandsLevel
 	}
 	return 1
 }
@@ -64,7 +66,7 @@ func (e UnknownCommandError) Unwrap() error { return ErrUnknownCommand }
 
 // Create makes a session. It is the only command that does.
 //
-// Answers: OK with the Version of all Values; Exists if Key exists or ended less than TombstoneTTL ago; TooLarge;
+// Answers: OK with the Version of all Values; Exists if Key exists or ended less than TombstoneTTL ago; TooLarge; Full;
 // Malformed if a duration is below a millisecond or a name is empty. Of two Values with one name the later counts.
 type Create struct {
 	Key      Key
@@ -86,7 +88,7 @@ func (c Create) Append(dst []byte) []byte {
 // ends up set; of two Sets of one name the later counts. All of it happens or nothing. A Write is a use of the session.
 //
 // Answers: OK with the Version which all Sets got (or, if nothing changed because only absent names were deleted, with
-// Version 0); Ended; TooLarge; Malformed.
+// Version 0); Ended; TooLarge; Full; Malformed.
 type Write struct {
 	Key     Key
 	Sets    []Entry
@@ -97,19 +99,14 @@ type Write struct {
 func (c Write) Append(dst []byte) []byte {
 	dst = append(dst, opWrite)
 	dst = append(dst, c.Key[:]...)
-	dst = appendEntries(dst, c.Sets)
-	dst = binary.AppendUvarint(dst, uint64(len(c.Deletes)))
-	for _, name := range c.Deletes {
-		dst = appendBytes(dst, name)
-	}
-	return dst
+	return appendDeletes(appendEntries(dst, c.Sets), c.Deletes)
 }
 
 // CAS sets one value if it has not changed since the caller saw it. Version is that of the value seen, 0 if there was
 // none. A successful CAS is a use of the session.
 //
 // Answers: OK with the new Version; Conflict with the present Value and Version, or with Found false and Version 0 if
-// there is none now; Ended; TooLarge; Malformed.
+// there is none now; Ended; TooLarge; Full; Malformed.
 type CAS struct {
 	Key     Key
 	Name    string
@@ -152,6 +149,26 @@ func (c Destroy) Append(dst []byte) []byte {
 	return append(append(dst, opDestroy), c.Key[:]...)
 }
 
+// Renew gives a session another key, and changes some of its values like a Write, all at once. The old key has ended from
+// there on; times and values go on under the new one. It needs protocol level 3.
+//
+// Answers: OK with the Version which all Sets got, 0 if there were none; Ended; Exists if there is a session of the New key, or one ended less than
+// TombstoneTTL ago; TooLarge; Full; Malformed.
+type Renew struct {
+	Key     Key
+	New     Key
+	Sets    []Entry
+	Deletes []string
+}
+
+// Append appends the encoded command to dst.
+func (c Renew) Append(dst []byte) []byte {
+	dst = append(dst, opRenew)
+	dst = append(dst, c.Key[:]...)
+	dst = append(dst, c.New[:]...)
+	return appendDeletes(appendEntries(dst, c.Sets), c.Deletes)
+}
+
 // Touch records a use of each of Keys at the log's time. Sessions that do not exist, or have ended, are passed over.
 // A Touch does not count as a change (Record.Mod).
 //
@@ -182,6 +199,14 @@ type Tick struct {
 // Append appends the encoded command to dst.
 func (c Tick) Append(dst []byte) []byte {
 	return binary.AppendUvarint(append(dst, opTick), uint64(max(0, c.Limit)))
+}
+
+func appendDeletes(dst []byte, names []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(names)))
+	for _, name := range names {
+		dst = appendBytes(dst, name)
+	}
+	return dst
 }
 
 func appendEntries(dst []byte, entries []Entry) []byte {

@@ -25,6 +25,8 @@ func TestCommandsStayReadable(t *testing.T) {
 		"06" + hexKey + hexKey:                                                  Touch{[]Key{key, key}},
 		"07" + "e807":                                                           Tick{1000},
 		"08" + "808001" + "40" + "40" + "808004" + "808040":                     SetLimits{DefaultLimits()},
+		"09" + hexKey + "bb0000000000000000000000000000aa" + "01" + "0161 0178" + "01" + "0162": Renew{key, Key{0xbb, 15: 0xaa}, entries("a", "x"), []string{"b"}},
+		"0a" + "ac02" + "808001" + "40" + "40" + "808004" + "808040" + "8080808004":             ChangeLimits{300, withTotal(1 << 30)},
 	} {
 		b, err := hex.DecodeString(string(bytes.ReplaceAll([]byte(want), []byte(" "), nil)))
 		if err != nil {
@@ -36,10 +38,26 @@ func TestCommandsStayReadable(t *testing.T) {
 	}
 }
 
+func withTotal(total int64) Limits {
+	l := DefaultLimits()
+	l.Total = total
+	return l
+}
+
 // The same for snapshots: a changed format needs a new number, and code that reads the old one.
 func TestSnapshotsStayReadable(t *testing.T) {
-	const file = "testdata/snapshot.bin"
-	snap := snapshot(t, filled(t, 40).Machine)
+	stayReadable(t, "testdata/snapshot.bin", filled(t, 40).Machine, format)
+	r := filled(t, 40)
+	r.apply(Renew{Key: keyOf(0), New: keyOf(1000), Sets: entries("a", "renewed")})
+	r.apply(ChangeLimits{Limits: withTotal(1 << 30)})
+	stayReadable(t, "testdata/snapshot2.bin", r.Machine, formatLimits)
+}
+
+func stayReadable(t *testing.T, file string, of *Machine, format byte) {
+	snap := snapshot(t, of)
+	if snap[0] != format {
+		t.Errorf("%s: format %d, want %d", file, snap[0], format)
+	}
 	if *update {
 		if err := os.WriteFile(file, snap, 0o644); err != nil {
 			t.Fatal(err)
@@ -50,7 +68,7 @@ func TestSnapshotsStayReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := restored(t, old)
-	if !bytes.Equal(snapshot(t, m), snap) {
-		t.Error("a snapshot of an earlier version is not what it was")
+	if !bytes.Equal(snapshot(t, m), snap) || m.Limits() != of.Limits() || m.LimitsVersion() != of.LimitsVersion() || m.Bytes() != of.Bytes() {
+		t.Errorf("%s: a snapshot of an earlier version is not what it was", file)
 	}
 }

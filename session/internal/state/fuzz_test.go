@@ -14,6 +14,7 @@ func FuzzApply(f *testing.F) {
 	for _, c := range []command{
 		create(keyOf(9), "a", "1"), Write{key, entries("b", "2"), []string{"a"}}, CAS{key, "a", 1, []byte("2")},
 		Take{key, "a"}, Destroy{key}, Touch{[]Key{key, keyOf(2)}}, Tick{1}, SetLimits{DefaultLimits()},
+		Renew{key, keyOf(9), entries("b", "2"), []string{"a"}}, Renew{Key: key, New: keyOf(2)}, ChangeLimits{0, withTotal(1 << 30)},
 	} {
 		f.Add(c.Append(nil))
 	}
@@ -60,6 +61,9 @@ func FuzzRestore(f *testing.F) {
 	f.Add(snapshot(f, New()))
 	f.Add(snapshot(f, filled(f, 12).Machine))
 	f.Add([]byte{format, 0xff, 0xff, 0xff, 0xff})
+	limited := filled(f, 12)
+	limited.apply(ChangeLimits{Limits: withTotal(1 << 20)})
+	f.Add(snapshot(f, limited.Machine))
 	f.Fuzz(fuzzRestore)
 }
 

@@ -112,6 +112,12 @@ func (m *Machine) LastTick() time.Time {
 // Limits returns the limits in force.
 func (m *Machine) Limits() Limits { return *m.table.Load().limits.Load() }
 
+// LimitsVersion returns the version of the limits in force, for ChangeLimits; 0 if no ChangeLimits has set them.
+func (m *Machine) LimitsVersion() uint64 { return m.table.Load().limitsVersion.Load() }
+
+// Bytes returns what all sessions cost together, tombstones of the last five minutes included, as counted for Limits.Total.
+func (m *Machine) Bytes() int64 { return m.table.Load().bytes.Load() }
+
 // Now returns the log's time as far as this copy can tell: the time of the last command plus what has passed here since
 // it was carried out. It is behind the leader's by the time which that command took to get here, so that a session
 // looks alive rather too long than too short. It is the zero Time before the first command.

@@ -18,8 +18,10 @@ type model struct {
 	now      time.Time
 	sessions map[Key]*modelSession
 	ended    map[Key]time.Time
+	endings  []time.Time // of all sessions ever
 	version  uint64
 	limits   Limits
+	changed  uint64 // version of the limits
 }
 
 type modelSession struct {
@@ -77,6 +79,27 @@ func (m *model) set(values map[string]modelValue, sets []Entry, version uint64) 
 	return len(last) == 0 || m.fits(values)
 }
 
+func (s *modelSession) cost() int64 {
+	var b blob
+	for name, v := range s.values {
+		b = b.append([]byte(name), v.version, []byte(v.value))
+	}
+	return Cost(len(b))
+}
+
+// bytes adds everything up anew.
+func (m *model) bytes() (n int64) {
+	for _, s := range m.sessions {
+		n += s.cost()
+	}
+	for _, at := range m.endings {
+		if at.Unix() > m.now.Unix()-int64(TombstoneTTL.Seconds()) {
+			n += graveCost
+		}
+	}
+	return n
+}
+
 func (m *model) apply(index uint64, now time.Time, c command) Result {
 	m.now = now
 	version := max(m.version+1, index)
@@ -86,14 +109,20 @@ func (m *model) apply(index uint64, now time.Time, c command) Result {
 			return Result{Status: Exists}
 		}
 		s := &modelSession{now, now, c.Idle, c.Absolute, index, map[string]modelValue{}}
-		if !m.set(s.values, c.Values, version) || len(m.sessions) >= m.limits.Sessions {
+		if !m.set(s.values, c.Values, version) {
 			return Result{Status: TooLarge}
+		}
+		if len(m.sessions) >= m.limits.Sessions || m.changed > 0 && m.bytes()+s.cost() > m.limits.Total-m.limits.Total/8 {
+			if m.changed == 0 {
+				return Result{Status: TooLarge}
+			}
+			return Result{Status: Full}
 		}
 		m.sessions[c.Key], m.version = s, version
 		delete(m.ended, c.Key)
 		return Result{Status: OK, Version: version}
 	case Write:
-		return m.change(index, c.Key, c.Sets, c.Deletes)
+		return m.change(index, c.Key, c.Sets, c.Deletes, 0)
 	case CAS:
 		s := m.alive(c.Key)
 		if s == nil {
@@ -102,7 +131,7 @@ func (m *model) apply(index uint64, now time.Time, c command) Result {
 		if v, ok := s.values[c.Name]; v.version != c.Version {
 			return Result{Status: Conflict, Found: ok, Version: v.version, Value: []byte(v.value)}
 		}
-		return m.change(index, c.Key, []Entry{{c.Name, c.Value}}, nil)
+		return m.change(index, c.Key, []Entry{{c.Name, c.Value}}, nil, 0)
 	case Take:
 		s := m.alive(c.Key)
 		if s == nil {
@@ -112,7 +141,7 @@ func (m *model) apply(index uint64, now time.Time, c command) Result {
 		if !ok {
 			return Result{Status: OK}
 		}
-		m.change(index, c.Key, nil, []string{c.Name})
+		m.change(index, c.Key, nil, []string{c.Name}, 0)
 		return Result{Status: OK, Found: true, Version: v.version, Value: []byte(v.value)}
 	case Destroy:
 		if m.alive(c.Key) == nil {
@@ -132,13 +161,42 @@ func (m *model) apply(index uint64, now time.Time, c command) Result {
 	case Tick:
 		return m.tick(c)
 	case SetLimits:
+		total := m.limits.Total
 		m.limits = c.Limits
+		m.limits.Total = total
 		return Result{Status: OK}
+	case ChangeLimits:
+		if c.Version != m.changed {
+			return Result{Status: Conflict, Version: m.changed}
+		}
+		m.limits, m.changed = c.Limits, max(m.changed+1, index)
+		return Result{Status: OK, Version: m.changed}
+	case Renew:
+		return m.renew(index, c)
 	}
 	panic("unreachable")
 }
 
-func (m *model) change(index uint64, key Key, sets []Entry, deletes []string) Result {
+func (m *model) renew(index uint64, c Renew) Result {
+	switch {
+	case m.alive(c.Key) == nil:
+		return Result{Status: Ended}
+	case m.sessions[c.New] != nil || m.buried(c.New):
+		return Result{Status: Exists}
+	}
+	got := m.change(index, c.Key, c.Sets, c.Deletes, graveCost)
+	if got.Status != OK {
+		return got
+	}
+	s := m.sessions[c.Key]
+	s.mod = index
+	m.end(c.Key)
+	m.sessions[c.New] = s
+	delete(m.ended, c.New)
+	return got
+}
+
+func (m *model) change(index uint64, key Key, sets []Entry, deletes []string, more int64) Result {
 	s := m.alive(key)
 	if s == nil {
 		return Result{Status: Ended}
@@ -152,6 +210,10 @@ func (m *model) change(index uint64, key Key, sets []Entry, deletes []string) Re
 	if !m.set(values, sets, version) {
 		return Result{Status: TooLarge}
 	}
+	grown := &modelSession{values: values}
+	if by := grown.cost() - s.cost() + more; by > 0 && m.changed > 0 && m.bytes()+by > m.limits.Total {
+		return Result{Status: Full}
+	}
 	s.seen = m.now
 	if !changed {
 		return Result{Status: OK}
@@ -163,6 +225,7 @@ func (m *model) change(index uint64, key Key, sets []Entry, deletes []string) Re
 func (m *model) end(key Key) {
 	delete(m.sessions, key)
 	m.ended[key] = m.now
+	m.endings = append(m.endings, m.now)
 }
 
 func (m *model) tick(c Tick) Result {
@@ -203,6 +266,9 @@ func (m *model) check(tb testing.TB, got *Machine, keys []Key) {
 	if got.Len() != len(m.sessions) || got.Limits() != m.limits {
 		tb.Fatalf("%d sessions, want %d", got.Len(), len(m.sessions))
 	}
+	if got.Bytes() != m.bytes() || got.LimitsVersion() != m.changed {
+		tb.Fatalf("%d bytes, want %d; limits of version %d, want %d", got.Bytes(), m.bytes(), got.LimitsVersion(), m.changed)
+	}
 	for _, key := range keys {
 		s, ok := t.get(key)
 		want := m.sessions[key]
@@ -229,7 +295,12 @@ func (m *model) check(tb testing.TB, got *Machine, keys []Key) {
 // dice throws random commands.
 type dice struct {
 	*rand.Rand
-	keys []Key
+	keys  []Key
+	total bool // ChangeLimits is among the commands
+}
+
+func (d dice) limits() Limits {
+	return Limits{Value: 20 + d.IntN(20), Name: 1 + d.IntN(10), Keys: 2 + d.IntN(8), Session: 40 + d.IntN(100), Sessions: 20 + d.IntN(200)}
 }
 
 func (d dice) key() Key { return d.keys[d.IntN(len(d.keys))] }
@@ -267,8 +338,10 @@ func (d dice) command(m *model) command {
 		return c
 	case n < 75:
 		return Take{d.key(), d.name()}
-	case n < 79:
+	case n < 78:
 		return Destroy{d.key()}
+	case n < 82:
+		return Renew{d.key(), d.key(), d.entries(), []string{d.name()}}
 	case n < 88:
 		t := Touch{}
 		for range d.IntN(5) {
@@ -277,8 +350,15 @@ func (d dice) command(m *model) command {
 		return t
 	case n < 98:
 		return Tick{d.IntN(6)}
+	case n < 99 || !d.total:
+		return SetLimits{d.limits()}
 	default:
-		return SetLimits{Limits{20 + d.IntN(20), 1 + d.IntN(10), 2 + d.IntN(8), 40 + d.IntN(100), 20 + d.IntN(200)}}
+		c := ChangeLimits{Version: m.changed, Limits: d.limits()}
+		c.Limits.Total = m.bytes() + 1 + int64(d.IntN(9000))
+		if d.IntN(4) == 0 {
+			c.Version++
+		}
+		return c
 	}
 }
 
@@ -291,13 +371,13 @@ func TestModel(t *testing.T) {
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			runModel(t, rand.New(rand.NewPCG(seed, seed)), 6000)
+			runModel(t, rand.New(rand.NewPCG(seed, seed)), 6000, seed%2 == 0)
 		})
 	}
 }
 
-func runModel(t *testing.T, rng *rand.Rand, steps int) {
-	d := dice{Rand: rng}
+func runModel(t *testing.T, rng *rand.Rand, steps int, total bool) {
+	d, answers := dice{Rand: rng, total: total}, map[Status]int{}
 	for i := range 60 {
 		key := keyOf(i)
 		key[0] = byte(i % 7) // crowd the shards
@@ -315,6 +395,7 @@ func runModel(t *testing.T, rng *rand.Rand, steps int) {
 		c := d.command(m)
 		cmd := c.Append(nil)
 		want := m.apply(index, now, c)
+		answers[want.Status]++
 		for _, machine := range []*Machine{a, b} {
 			got, err := DecodeResult(machine.Apply(index, now, cmd))
 			if err != nil || !same(got, want) {
@@ -333,4 +414,7 @@ func runModel(t *testing.T, rng *rand.Rand, steps int) {
 		}
 	}
 	a.table.Load().check(t)
+	if total != (answers[Full] > 0) {
+		t.Errorf("answers %v", answers)
+	}
 }

@@ -18,11 +18,12 @@ const (
 	TooLarge         // a limit; nothing was changed
 	Exists           // Create only
 	Malformed        // not a command this machine's Append methods would write; nothing was changed
+	Full             // Limits.Total or Limits.Sessions, once they were set by a ChangeLimits; nothing was changed
 )
 
 // String returns the name of the status.
 func (s Status) String() string {
-	names := [...]string{"none", "ok", "ended", "conflict", "too large", "exists", "malformed"}
+	names := [...]string{"none", "ok", "ended", "conflict", "too large", "exists", "malformed", "full"}
 	if int(s) < len(names) {
 		return names[s]
 	}
@@ -65,7 +66,7 @@ func (r Result) Append(dst []byte) []byte {
 func DecodeResult(b []byte) (Result, error) {
 	d := decoder{b: b}
 	status, flags, count, version := Status(d.byte()), d.byte(), d.uvarint(), d.uvarint()
-	if d.bad || status < OK || status > Malformed || flags > flagFound|flagMore || count > math.MaxInt32 {
+	if d.bad || status < OK || status > Full || flags > flagFound|flagMore || count > math.MaxInt32 {
 		return Result{}, errAnswer
 	}
 	r := Result{Status: status, Found: flags&flagFound != 0, More: flags&flagMore != 0, Count: int(count), Version: version}

@@ -11,10 +11,18 @@ import (
 // A snapshot is the format byte and blocks (blocks.go). The first block is the header: index, time, time of the last
 // Tick, last version, limits. Then come the sessions in ascending order of their keys, some per block, then an empty
 // block; then the graves that still count, likewise.
-const format = 1
+//
+// Once limits were set by a ChangeLimits, which programs of earlier releases do not know, the format is the second: it has
+// Total and the version of the limits at the end of the header. Before that it is the first, which they can read.
+const (
+	format        = 1
+	formatLimits  = 2
+	highestFormat = formatLimits
+)
 
 // frozen is a table as it was. Its pages and graves are not written to any more.
 type frozen struct {
+	format byte
 	header []byte
 	now    int64
 	shards [256]struct {
@@ -25,7 +33,12 @@ type frozen struct {
 
 // freeze must be called by Apply's goroutine.
 func (t *table) freeze() *frozen {
-	f := &frozen{header: t.appendHeader(nil), now: t.now.Load()}
+	f := &frozen{format: format, header: t.appendHeader(nil), now: t.now.Load()}
+	if t.limitsVersion.Load() > 0 {
+		f.format = formatLimits
+		f.header = binary.AppendUvarint(f.header, uint64(t.limits.Load().Total))
+		f.header = binary.AppendUvarint(f.header, t.limitsVersion.Load())
+	}
 	n := 0
 	for i := range t.shards {
 		n += len(t.shards[i].pages)
@@ -51,7 +64,7 @@ func (t *table) appendHeader(dst []byte) []byte {
 
 // WriteTo implements io.WriterTo. It may be called any number of times.
 func (f *frozen) WriteTo(w io.Writer) (int64, error) {
-	out := newBlockWriter(w, format)
+	out := newBlockWriter(w, f.format)
 	out.buf = append(out.buf, f.header...)
 	out.flush()
 	var live []*session
@@ -109,7 +122,7 @@ func readTable(r io.Reader) (*table, error) {
 }
 
 func tryReadTable(r io.Reader) (*table, error) {
-	in, err := newBlockReader(r, format)
+	in, err := newBlockReader(r, format, highestFormat)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +131,7 @@ func tryReadTable(r io.Reader) (*table, error) {
 		return nil, err
 	}
 	t := newTable()
-	if err := t.readHeader(header); err != nil {
+	if err := t.readHeader(header, in.format); err != nil {
 		return nil, err
 	}
 	if err := in.section(t.sessionReader()); err != nil {
@@ -133,17 +146,24 @@ func tryReadTable(r io.Reader) (*table, error) {
 	return t, nil
 }
 
-func (t *table) readHeader(b []byte) error {
+func (t *table) readHeader(b []byte, version byte) error {
 	d := decoder{b: b}
 	t.applied.Store(d.uvarint())
 	t.now.Store(d.millis())
 	t.ticked.Store(d.millis())
 	t.version = d.uvarint()
-	limits := d.limits()
-	if !d.done() {
+	var limits Limits
+	if version == format {
+		limits = d.limits()
+	} else {
+		limits = d.changedLimits()
+		t.limitsVersion.Store(d.uvarint())
+	}
+	if !d.done() || version != format && t.limitsVersion.Load() == 0 {
 		return errCorrupt
 	}
 	t.limits.Store(&limits)
+	t.endings.advance(t.now.Load())
 	return nil
 }
 
@@ -171,6 +191,7 @@ func (t *table) graveReader() func(*decoder) {
 		}
 		sh.buryLocked(g.key, g.at)
 		t.tombstones.Add(1)
+		t.bytes.Add(graveCost * t.endings.add(min(g.at, t.now.Load())))
 	}
 }
 

@@ -172,9 +172,9 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	}
 
 	newer := bytes.Clone(snap)
-	newer[0]++
+	newer[0] = highestFormat + 1
 	err := target.Restore(bytes.NewReader(newer))
-	if err == nil || !strings.Contains(err.Error(), "format 2") {
+	if err == nil || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("a snapshot of a newer format: %v", err)
 	}
 }

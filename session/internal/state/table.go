@@ -12,8 +12,11 @@ type table struct {
 	ticked     atomic.Int64 // ms of log time; 0 = never
 	live       atomic.Int64 // sessions
 	tombstones atomic.Int64 // graves not swept away yet
+	bytes      atomic.Int64 // what sessions and recent graves cost, see cost.go
 	limits     atomic.Pointer[Limits]
-	shards     [256]shard
+
+	limitsVersion atomic.Uint64 // 0 = they were never changed by a ChangeLimits
+	shards        [256]shard
 
 	// Only Apply's goroutine looks at these.
 	version  uint64 // last one given to a value
@@ -22,6 +25,7 @@ type table struct {
 	changes  []change // scratch space
 	merged   blob     // scratch space
 	dead     []due    // scratch space
+	endings  endings
 }
 
 func newTable() *table {
@@ -60,6 +64,7 @@ func (t *table) buried(key Key, now int64) bool {
 func (t *table) advance(now time.Time) {
 	if ms := min(now.UnixMilli(), maxMillis); ms > t.now.Load() {
 		t.now.Store(ms)
+		t.bytes.Add(-graveCost * t.endings.advance(ms))
 	}
 }
 
@@ -90,6 +95,7 @@ func (t *table) use(r *ref) { r.seen = max(r.seen, t.now.Load()) }
 func (t *table) store(r ref) {
 	sh := t.shard(r.key)
 	before, after := sh.at(r.slot).minute(), r.minute()
+	t.bytes.Add(Cost(len(r.values)) - Cost(len(sh.at(r.slot).values)))
 	sh.mu.Lock()
 	*sh.editLocked(r.slot, t.epoch) = r.session
 	sh.mu.Unlock()
@@ -110,11 +116,13 @@ func (t *table) insert(s session) {
 	sh.link(slot, s.minute())
 	t.calendar.add(s.minute())
 	t.live.Add(1)
+	t.bytes.Add(Cost(len(s.values)))
 }
 
 // end takes a session away and leaves a grave.
 func (t *table) end(sh *shard, slot uint32) {
 	key, minute := sh.at(slot).key, sh.at(slot).minute()
+	t.bytes.Add(-Cost(len(sh.at(slot).values)) + graveCost*t.endings.add(t.now.Load()))
 	sh.unlink(slot, minute)
 	t.calendar.remove(minute)
 	sh.mu.Lock()

@@ -227,7 +227,7 @@ func BenchmarkSets(b *testing.B) {
 			if _, err := store.Do(b.Context(), state.SetLimits{Limits: limits}); err != nil {
 				b.Fatal(err)
 			}
-			m := newManager(b, store)
+			m := newManager(b, store, func(c *session.Config) { c.Limits = limits })
 			keys := make([]session.Key[int], n)
 			for i := range keys {
 				keys[i] = session.NewKey[int]("key " + strconv.Itoa(i))

@@ -53,7 +53,7 @@ func (s *Session) openLocked() error {
 	switch {
 	case s.finished, s.phase == anonymous && s.settled:
 		return ErrHeadersSent
-	case s.phase == ended || s.phase == destroyed:
+	case s.phase == ended:
 		return ErrEnded
 	}
 	return nil

@@ -36,7 +36,7 @@ func (s *Session) batchLocked() (b batch) {
 func (s *Session) commit(ctx context.Context) error {
 	s.mu.Lock()
 	b, phase, key := s.batchLocked(), s.phase, s.key
-	if phase == ended || phase == destroyed {
+	if phase == ended {
 		s.dropChangesLocked()
 	}
 	s.mu.Unlock()
@@ -45,12 +45,12 @@ func (s *Session) commit(ctx context.Context) error {
 		return nil
 	case phase == anonymous:
 		a, err := s.create(ctx, b.sets)
-		return s.committed(b, a, err)
+		return s.committed(StoreKey{}, b, a, err)
 	case phase != alive:
 		return ErrEnded
 	}
 	a, err := s.m.do(ctx, Write{Key: key, Sets: b.sets, Deletes: b.deletes})
-	return s.committed(b, a, err)
+	return s.committed(key, b, a, err)
 }
 
 // create makes a session that holds values. s.order is held and there is no session.
@@ -62,6 +62,9 @@ func (s *Session) create(ctx context.Context, values []Entry) (Answer, error) {
 		return Answer{}, ErrHeadersSent
 	}
 	m := s.m
+	if err := m.roomFor(values); err != nil {
+		return Answer{}, err
+	}
 	keyID, ok := m.signer.current()
 	if !ok {
 		return Answer{}, fmt.Errorf("%w: no key to sign tokens with yet", ErrStale)
@@ -69,8 +72,9 @@ func (s *Session) create(ctx context.Context, values []Entry) (Answer, error) {
 	sec := newSecret()
 	key := sec.key()
 	a, err := m.do(ctx, Create{Key: key, Idle: m.cfg.Idle, Absolute: m.cfg.Absolute, Values: values})
-	if tooLarge(err) {
+	if tooLarge(err) && !errors.Is(err, ErrFull) {
 		err = ErrFull // the values were found to fit when they were set
+		m.noteFull(err)
 	}
 	if err != nil {
 		return Answer{}, err
@@ -86,12 +90,12 @@ func (s *Session) create(ctx context.Context, values []Entry) (Answer, error) {
 	return a, nil
 }
 
-// committed takes note of what became of a batch.
-func (s *Session) committed(b batch, a Answer, err error) error {
+// committed takes note of what became of a batch that was sent to the session of key.
+func (s *Session) committed(key StoreKey, b batch, a Answer, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.failedLocked(err)
+		s.failedLocked(key, err)
 		return err
 	}
 	s.wrote = max(s.wrote, a.Index)
@@ -112,14 +116,14 @@ func (s *Session) committed(b batch, a Answer, err error) error {
 	return nil
 }
 
-// failedLocked takes note of an error of the store: a session that has ended stays so. If this request ended it, that is
-// known already, and the client is yet to be told.
-func (s *Session) failedLocked(err error) {
-	if !errors.Is(err, ErrEnded) {
-		return
-	}
-	if s.phase != destroyed {
+// failedLocked takes note of an error of the store about the session of key: one that has ended stays so. If this request ended
+// or renewed it meanwhile, the error is about a session that it has no more to do with.
+func (s *Session) failedLocked(key StoreKey, err error) {
+	if errors.Is(err, ErrEnded) && s.isLocked(key) {
 		s.phase = ended
+		s.dropChangesLocked()
 	}
-	s.dropChangesLocked()
 }
+
+// isLocked reports whether the session of key is still the request's own.
+func (s *Session) isLocked(key StoreKey) bool { return s.phase != anonymous && s.key == key }

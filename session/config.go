@@ -20,6 +20,14 @@ type Config struct {
 	WaitTimeout   time.Duration // how long a read waits for a node that is behind the client; 0 = 100 ms
 	MaxStale      time.Duration // how long a node out of contact still answers reads; 0 = 1 min
 
+	// Limits bound what sessions hold, each and all together. They hold for the whole farm: the nodes agree on them in the log,
+	// and if nodes are started with different ones, those of the last to start come into force. 0 in a field = the value of
+	// DefaultLimits. Once Limits.Total, or Limits.Sessions, is reached, new sessions are refused by ErrFull (503) and existing ones
+	// are served; the last eighth of Total is for them to grow into. Every node holds every session, so set Total by the
+	// smallest machine. As long as a node of an earlier release is in the farm, Limits other than Total are the defaults, and
+	// each node refuses new sessions by its own Total.
+	Limits Limits
+
 	Cookie Cookie
 	Header string // header that carries tokens for clients without cookies, such as "Session-Token"; "" = cookies only
 
@@ -55,6 +63,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.CommitTimeout, 5*time.Second)
 	setDefault(&c.WaitTimeout, 100*time.Millisecond)
 	setDefault(&c.MaxStale, time.Minute)
+	c.Limits = limitsWithDefaults(c.Limits)
 	if c.Cookie.SameSite == 0 {
 		c.Cookie.SameSite = http.SameSiteLaxMode
 	}
@@ -102,6 +111,9 @@ func (c Config) validate() error {
 		if d < time.Millisecond {
 			return fmt.Errorf("session: Config.%s is %v: it must be a millisecond at least", name, d)
 		}
+	}
+	if err := checkLimits(c.Limits); err != nil {
+		return err
 	}
 	if err := (&http.Cookie{Name: c.Header, Value: "x"}).Valid(); c.Header != "" && err != nil {
 		return fmt.Errorf("session: Config.Header %q is not the name of a header", c.Header)

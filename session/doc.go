@@ -44,7 +44,11 @@
 // [From] returns it: its name for logs, whether it exists, its end. There is no session until the first value is
 // committed; requests without one cost next to nothing. It ends by Destroy, after Config.Idle without a request, and after
 // Config.Absolute in any case. No change brings an ended session back: a request that was still running gets ErrEnded, and
-// what it had buffered is dropped. Whoever comes back later with the old token starts anew.
+// what it had buffered is dropped. Whoever comes back later with the old token starts anew. So does the request that has
+// called Destroy itself: what it sets afterwards begins a new session. When somebody logs in, [Session.Renew] gives the session
+// a new token.
+//
+// All sessions together take no more memory than Config.Limits.Total. When that is reached, new ones are refused: ErrFull.
 //
 // # Stores
 //

@@ -22,8 +22,9 @@ var (
 	ErrTooLarge = fault.ErrTooLarge
 )
 
-// ErrFull says that there are as many sessions as there may be. It is an ErrTooLarge of which the visitor is innocent.
-var ErrFull = fmt.Errorf("%w: no room for another session", ErrTooLarge)
+// ErrFull says that all sessions together are as many, or as large, as they may be: Config.Limits.Sessions and Total. There is
+// no room for another session, or for one to grow. It is an ErrTooLarge of which the visitor is innocent.
+var ErrFull = fmt.Errorf("%w: no room for more sessions", ErrTooLarge)
 
 var (
 	// ErrEnded says that the session ended before the change reached it; nothing has been changed, and nothing will be.

@@ -197,6 +197,41 @@ func ExampleSession_Destroy() {
 	// new
 }
 
+// A login: the visitor keeps what is in the session, and the token that others may have seen is dead.
+func ExampleSession_Renew() {
+	user := session.NewKey[string]("user")
+	visit(2, func(w http.ResponseWriter, r *http.Request) {
+		if name, ok := user.Get(r.Context()); ok {
+			fmt.Println("hello,", name)
+			return
+		}
+		user.Set(r.Context(), "ann")
+		fmt.Println("logging in:", session.From(r.Context()).Renew(r.Context()))
+	})
+	// Output:
+	// logging in: <nil>
+	// hello, ann
+}
+
+// A logout that leaves a message for the next page: it is in a new session.
+func ExampleSession_Destroy_message() {
+	user, flash := session.NewKey[string]("user"), session.NewKey[string]("flash")
+	visit(3, func(w http.ResponseWriter, r *http.Request) {
+		if message, ok, _ := flash.Take(r.Context()); ok {
+			fmt.Println(message, user.Or(r.Context(), "stranger"))
+			return
+		}
+		if _, ok := user.Get(r.Context()); !ok {
+			user.Set(r.Context(), "ann")
+			return
+		}
+		session.From(r.Context()).Destroy(r.Context())
+		flash.Set(r.Context(), "Goodbye,")
+	})
+	// Output:
+	// Goodbye, stranger
+}
+
 func ExampleSession_Save() {
 	step := session.NewKey[string]("step")
 	visit(1, func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -234,9 +235,18 @@ func (s *Session) take(ctx context.Context, name string) ([]byte, bool, error) {
 	a, err := s.m.do(ctx, Take{Key: key, Name: name})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		s.failedLocked(err)
+	if errors.Is(err, ErrEnded) && s.phase == alive && s.key != key { // the request has renewed the session meanwhile
+		key = s.key
+		s.mu.Unlock()
+		a, err = s.m.do(ctx, Take{Key: key, Name: name})
+		s.mu.Lock()
+	}
+	switch {
+	case err != nil:
+		s.failedLocked(key, err)
 		return nil, false, err
+	case !s.isLocked(key): // the request has ended or renewed it since
+		return a.Value, a.Found, nil
 	}
 	if a.Found {
 		s.wrote = max(s.wrote, a.Index)

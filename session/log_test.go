@@ -197,3 +197,10 @@ func (k *testKeys) Key(purpose string, id uint32) ([]byte, bool) {
 }
 
 var sharedKeys = &testKeys{[]byte("0123456789abcdef0123456789abcdef")}
+
+// count returns how many commands there are.
+func (l *testLog) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries)
+}

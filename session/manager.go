@@ -21,6 +21,7 @@ type Manager struct {
 	badKeys sync.Map // names of keys whose value could not be decoded, once reported
 
 	declared declarations
+	full     fullLog
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -45,6 +46,7 @@ func New(store Store, cfg Config) (*Manager, error) {
 	m.stop = stop
 	m.wg.Go(func() { m.sendTouches(ctx) })
 	m.wg.Go(func() { m.watchTicks(ctx) })
+	m.wg.Go(func() { m.watchLimits(ctx) })
 	return m, nil
 }
 
@@ -60,7 +62,9 @@ func (m *Manager) Close() error {
 func (m *Manager) do(ctx context.Context, cmd Command) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.CommitTimeout)
 	defer cancel()
-	return m.store.Do(ctx, cmd)
+	a, err := m.store.Do(ctx, cmd)
+	m.noteFull(err)
+	return a, err
 }
 
 // tickEvery is how old the last Tick gets before some node proposes another.

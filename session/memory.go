@@ -45,5 +45,5 @@ func (m *memory) Status() Status { return statusOf(m.machine) }
 // statusOf returns what a machine knows. Reads of a single copy are always the newest, hence no cluster.
 func statusOf(m *Machine) Status {
 	return Status{Index: m.Applied(), Now: m.Now(), LastTick: m.LastTick(), Sessions: m.Len(), Tombstones: m.Tombstones(),
-		Limits: m.Limits()}
+		Limits: m.Limits(), LimitsVersion: m.LimitsVersion(), Bytes: m.Bytes(), Level: state.CommandsLevel}
 }

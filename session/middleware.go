@@ -231,7 +231,7 @@ func (s *Session) announceLocked(h http.Header) {
 	case s.newToken != "":
 		s.wire.setToken(h, s.newToken)
 		s.newToken, s.told, sent = "", true, true
-	case s.phase == destroyed && s.brought:
+	case s.forget && s.brought && s.phase != alive:
 		s.wire.clear(h, s.seen > 0)
 		s.told, sent = true, true
 	}

@@ -188,7 +188,7 @@ func (r *replicated) Spread(ctx context.Context, index uint64) error { return r.
 
 func (r *replicated) Status() Status {
 	s := statusOf(r.local())
-	s.Cluster = r.clusterID(s.Now)
+	s.Cluster, s.Level = r.clusterID(s.Now), r.log.Level()
 	return s
 }
 

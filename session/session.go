@@ -37,7 +37,8 @@ type Session struct {
 	record   Record   // the snapshot: the session as the request found it
 	changes  []change // what the request did since
 	view     view     // finds its way among both
-	newToken string   // of a session this request created, until it is announced
+	newToken string   // of a session this request created or renewed, until it is announced
+	forget   bool     // this request ended the session that its client has a token of
 	wrote    uint64   // index of the last change this request made
 	accessed bool     // the response depends on the session
 	told     bool     // the header has a token for the client, or has it forget one
@@ -53,8 +54,7 @@ type phase uint8
 const (
 	anonymous phase = iota // there is none (yet)
 	alive
-	ended     // by others, while the request ran
-	destroyed // by this request
+	ended // by others, while the request ran
 )
 
 // From returns the session of a request. It panics if ctx is not that of a request behind Manager.Handler.
@@ -137,6 +137,11 @@ func (s *Session) Keys() iter.Seq[string] {
 func (s *Session) Save(ctx context.Context) error {
 	s.order.Lock()
 	defer s.order.Unlock()
+	return s.save(ctx)
+}
+
+// save is Save while s.order is held.
+func (s *Session) save(ctx context.Context) error {
 	err := s.commit(ctx)
 	if tooLarge(err) {
 		s.dropChanges()
@@ -145,8 +150,8 @@ func (s *Session) Save(ctx context.Context) error {
 }
 
 // Destroy ends the session, now and on all nodes, and drops what has not been committed. The response has the client
-// forget its token. Without a session it only does the latter. Afterwards the request can set nothing any more
-// (ErrEnded).
+// forget its token. Without a session it only does the latter. What the request sets afterwards, such as a flash message
+// for the page that says goodbye, begins a new session, with a new token.
 //
 // Errors are those of Store.Do, and ErrHeadersSent, with which nothing has been done.
 func (s *Session) Destroy(ctx context.Context) error {
@@ -166,9 +171,8 @@ func (s *Session) Destroy(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes, s.view, s.newToken = nil, view{}, ""
-	if was != anonymous || s.brought {
-		s.phase, s.record = destroyed, Record{}
-	}
+	s.forget = s.forget || was != anonymous || s.brought
+	s.phase, s.key, s.record, s.wrote = anonymous, StoreKey{}, Record{}, 0
 	return nil
 }
 

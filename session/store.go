@@ -21,7 +21,7 @@ type Store interface {
 	// Do carries out one command, once, and returns when a Load on this node sees it, or, if this node is late, when one with
 	// the Answer's Index does. The Answer means something with a nil
 	// error and with ErrConflict. Errors: ErrEnded (there is no such session), ErrConflict (CAS: the value has changed, and
-	// the Answer holds the present one; Create: there is, or lately was, a session of that key), ErrTooLarge (a limit), in
+	// the Answer holds the present one; Create: there is, or lately was, a session of that key), ErrTooLarge (a limit; ErrFull if it is one of all sessions together), in
 	// which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrClosed; or ctx's own.
 	Do(ctx context.Context, cmd Command) (Answer, error)
 
@@ -60,10 +60,15 @@ type Status struct {
 	Sessions   int       // sessions that a Tick may have to collect
 	Tombstones int       // ended sessions that a Tick may have to forget; 0 for a store that remembers none
 	Limits     Limits
+
+	LimitsVersion uint64 // for ChangeLimits; 0 if no ChangeLimits has set them
+	Bytes         int64  // of memory that all sessions take, as far as Limits.Total bounds it; 0 if that is not known
+	Level         int    // Do takes commands of no higher CommandLevel: 3 for a store that knows Renew and ChangeLimits
 }
 
-// Command is one of Create, Write, CAS, Take, Destroy, Touch and Tick. A store that does not look into commands appends
-// them to its log in their encoded form and has a Machine carry them out.
+// Command is one of Create, Write, CAS, Take, Destroy, Touch and Tick, and, if Status.Level says so, Renew and ChangeLimits. A
+// store that does not look into commands appends them to its log in their encoded form and has a Machine carry them out.
+// One whose limits are its own business may answer ChangeLimits with nil and leave it at that.
 type Command interface {
 	Append(dst []byte) []byte
 }
@@ -77,6 +82,9 @@ type (
 	Destroy = state.Destroy
 	Touch   = state.Touch
 	Tick    = state.Tick
+	Renew   = state.Renew
+
+	ChangeLimits = state.ChangeLimits
 
 	Entry     = state.Entry     // one value with its name
 	Versioned = state.Versioned // one value with its name and version
@@ -115,6 +123,8 @@ func answerOf(index uint64, b []byte) (Answer, error) {
 		return a, ErrConflict
 	case state.TooLarge:
 		return a, ErrTooLarge
+	case state.Full:
+		return a, ErrFull
 	}
 	return a, fmt.Errorf("session: the store refused a command: %v", r.Status)
 }

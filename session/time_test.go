@@ -109,7 +109,8 @@ func TestTouchesAreCoalesced(t *testing.T) {
 			}
 		}
 		touched, ticks, others := tally(store.seen())
-		if touched > 2*61 || touched < 2*50 || others != 2 || ticks > 360 || ticks < 200 {
+		if touched > 2*61 || touched < 2*50 || others != 3 || // two sessions, and the limits once
+			ticks > 360 || ticks < 200 {
 			t.Errorf("%d sessions touched, %d ticks, %d others", touched, ticks, others)
 		}
 	})
@@ -120,14 +121,15 @@ func TestTicksAreShared(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l, ms := nodes(t, 3)
 		time.Sleep(10 * time.Minute)
-		if n := len(l.entries); n != 0 {
-			t.Errorf("%d commands without a session", n)
+		limits := l.count() // each node may have proposed its limits once
+		if limits > 3 {
+			t.Errorf("%d commands without a session", limits)
 		}
 		r := newRequest()
 		call(t, ms[0], r, setNote("x"))
 		time.Sleep(10 * time.Minute)
 		l.mu.Lock()
-		n := len(l.entries) - 1
+		n := len(l.entries) - 1 - limits
 		l.mu.Unlock()
 		if n < 35 || n > 75 {
 			t.Errorf("%d ticks in ten minutes", n)

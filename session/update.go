@@ -100,7 +100,7 @@ func (s *Session) swap(ctx context.Context, name string, g *glance, value []byte
 		g.moved(a.Value, a.Found, a.Version)
 		return err
 	}
-	return s.swapped(name, g, value, a, err)
+	return s.swapped(key, name, g, value, a, err)
 }
 
 // moved takes note of a newer committed value.
@@ -125,16 +125,26 @@ func (s *Session) createWith(ctx context.Context, name string, g *glance, value 
 		return ErrConflict
 	}
 	a, err := s.create(ctx, []Entry{{Name: name, Value: value}})
-	return s.swapped(name, g, value, a, err)
+	s.mu.Lock()
+	key := s.key
+	s.mu.Unlock()
+	return s.swapped(key, name, g, value, a, err)
 }
 
-// swapped takes note of the outcome of a swap.
-func (s *Session) swapped(name string, g *glance, value []byte, a Answer, err error) error {
+// swapped takes note of the outcome of a swap in the session of key. ErrConflict means that the request has renewed the session
+// meanwhile, and the swap came too late for the old key.
+func (s *Session) swapped(key StoreKey, name string, g *glance, value []byte, a Answer, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if errors.Is(err, ErrEnded) && s.phase == alive && s.key != key {
+		return ErrConflict
+	}
 	if err != nil {
-		s.failedLocked(err)
+		s.failedLocked(key, err)
 		return err
+	}
+	if s.phase != alive || s.key != key { // ended by this request since, or renewed: then a look at the store tells
+		return nil
 	}
 	s.wrote = max(s.wrote, a.Index)
 	c := s.changeLocked(name)

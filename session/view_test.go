@@ -31,7 +31,7 @@ var roomy = session.Limits{Value: 1 << 10, Name: 64, Keys: 4096, Session: 1 << 2
 // One request sets as many values as a session may hold. It took 15 ms for each while every Set looked at all before it:
 // more than a minute for these.
 func TestManySets(t *testing.T) {
-	m := newManager(t, withLimits(t, roomy))
+	m := newManager(t, withLimits(t, roomy), func(c *session.Config) { c.Limits = roomy })
 	began := time.Now()
 	r := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error {
 		var errs []error
@@ -68,7 +68,7 @@ func TestSumOfWhatIsSeen(t *testing.T) {
 	for i := range keys {
 		keys[i] = session.NewKey[string](strings.Repeat("k", i+1))
 	}
-	m := newManager(t, withLimits(t, roomy))
+	m := newManager(t, withLimits(t, roomy), func(c *session.Config) { c.Limits = roomy })
 	r := sessiontest.Request(t, m, newRequest(), func(ctx context.Context) error { return keys[0].Set(ctx, "first") })
 	model := map[int]string{0: "first"}
 	for range 60 {

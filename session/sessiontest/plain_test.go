@@ -55,7 +55,7 @@ func (p *plainStore) Spread(context.Context, uint64) error { return nil }
 func (p *plainStore) Status() session.Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return session.Status{Index: p.index, Now: time.Now(), LastTick: p.lastTick, Sessions: len(p.sessions), Limits: plainLimits}
+	return session.Status{Index: p.index, Now: time.Now(), LastTick: p.lastTick, Sessions: len(p.sessions), Limits: plainLimits, Level: 3}
 }
 
 // openLocked returns a session that has not ended.
@@ -103,6 +103,8 @@ func (p *plainStore) Do(ctx context.Context, cmd session.Command) (session.Answe
 			return session.Answer{}, session.ErrEnded
 		}
 		p.endLocked(c.Key)
+	case session.Renew:
+		return p.renewLocked(a, c)
 	case session.Touch:
 		for _, key := range c.Keys {
 			if s := p.openLocked(key); s != nil {
@@ -124,6 +126,22 @@ func (p *plainStore) changeLocked(key session.StoreKey, sets []session.Entry, de
 		return session.ErrEnded
 	}
 	return s.change(p.index, sets, deletes)
+}
+
+func (p *plainStore) renewLocked(a session.Answer, c session.Renew) (session.Answer, error) {
+	s := p.openLocked(c.Key)
+	switch {
+	case s == nil:
+		return session.Answer{}, session.ErrEnded
+	case p.sessions[c.New] != nil || p.ended[c.New]:
+		return session.Answer{}, session.ErrConflict
+	}
+	if err := s.change(p.index, c.Sets, c.Deletes); err != nil {
+		return session.Answer{}, err
+	}
+	p.endLocked(c.Key)
+	p.sessions[c.New] = s
+	return a, nil
 }
 
 func (p *plainStore) casLocked(a session.Answer, c session.CAS) (session.Answer, error) {

@@ -34,6 +34,7 @@ func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
 		{"TakeHasOneWinner", testTakeHasOneWinner},
 		{"WritesOfDifferentNames", testWritesOfDifferentNames},
 		{"Destroy", testDestroy},
+		{"Renew", testRenew},
 		{"Ends", testEnds},
 		{"Touch", testTouch},
 		{"Limits", testLimits},
@@ -334,6 +335,38 @@ func testDestroy(t *testing.T, s *suite) {
 	s.do(session.Touch{Keys: []session.StoreKey{key, other}})
 	s.absent(key)
 	s.holds(other, "a", "1")
+}
+
+// A session goes on under another key, changed at the same moment, and has ended under the old one.
+func testRenew(t *testing.T, s *suite) {
+	if s.store.Status().Level < session.CommandLevel(session.Renew{}.Append(nil)) {
+		t.Skip("the store does not know Renew")
+	}
+	key, other, next := s.create(entry("a", "1"), entry("b", "2")), s.create(entry("a", "1")), newKey()
+	before := s.present(key)
+	_, version, _ := before.Value("a")
+	renewed := s.do(session.Renew{Key: key, New: next, Sets: []session.Entry{entry("user", "ann")}, Deletes: []string{"b"}})
+	s.absent(key)
+	s.holds(next, "a", "1", "user", "ann")
+	rec := s.present(next)
+	_, kept, _ := rec.Value("a")
+	_, set, _ := rec.Value("user")
+	if !rec.Created.Equal(before.Created) || rec.Idle != before.Idle || rec.Absolute != before.Absolute || rec.Mod != renewed.Index ||
+		kept != version || set != renewed.Version {
+		t.Errorf("%+v became %+v; versions %d and %d", before, rec, kept, set)
+	}
+	for _, cmd := range append(updates(key), session.Renew{Key: key, New: newKey()}) {
+		s.refuse(cmd, session.ErrEnded)
+	}
+	s.refuse(session.Renew{Key: next, New: other}, session.ErrConflict)
+	s.refuse(session.Renew{Key: next, New: key}, session.ErrConflict)
+	big := session.Entry{Name: "big", Value: make([]byte, s.store.Status().Limits.Value+1)}
+	s.refuse(session.Renew{Key: next, New: newKey(), Sets: []session.Entry{big}}, session.ErrTooLarge)
+	s.refuse(session.Create{Key: key, Idle: time.Hour, Absolute: time.Hour}, session.ErrConflict)
+	s.holds(next, "a", "1", "user", "ann")
+	s.holds(other, "a", "1")
+	s.do(session.Renew{Key: next, New: newKey()})
+	s.absent(next)
 }
 
 func testEnds(t *testing.T, s *suite) {

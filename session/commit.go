@@ -49,6 +49,9 @@ func (s *Session) commit(ctx context.Context) error {
 	case phase != alive:
 		return ErrEnded
 	}
+	if err := s.roomToGrow(b.sets...); err != nil {
+		return err
+	}
 	a, err := s.m.do(ctx, Write{Key: key, Sets: b.sets, Deletes: b.deletes})
 	return s.committed(key, b, a, err)
 }

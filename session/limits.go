@@ -103,6 +103,29 @@ func (m *Manager) roomFor(values []Entry) error {
 	return ErrFull
 }
 
+// roomToGrow says that there is no room for an existing session to take sets, where only this node looks after that: the store does as
+// soon as it has a Total.
+func (s *Session) roomToGrow(sets ...Entry) error {
+	m, by := s.m, 0
+	st := m.store.Status()
+	if st.LimitsVersion > 0 || st.Bytes <= m.cfg.Limits.Total-m.cfg.Limits.Total/8 {
+		return nil
+	}
+	s.mu.Lock()
+	for i := range sets {
+		by += len(sets[i].Name) + len(sets[i].Value)
+		if old, _, ok := s.storedLocked(sets[i].Name); ok {
+			by -= len(sets[i].Name) + len(old)
+		}
+	}
+	s.mu.Unlock()
+	if by <= 0 || st.Bytes+int64(by)+int64(by)/8 <= m.cfg.Limits.Total {
+		return nil
+	}
+	m.full.note(m, st)
+	return ErrFull
+}
+
 // fullEvery is how often a node says at most that there is no room.
 const fullEvery = time.Minute
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,24 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 	"github.com/seed48eb2e21/webfarm/session"
 )
+
+// lockedBuffer takes what several goroutines log.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
 
 func withTotal(total int64) func(*session.Config) {
 	return func(c *session.Config) { c.Limits.Total = total }
@@ -56,7 +75,7 @@ func TestLimitsOfConfig(t *testing.T) {
 func TestLimitsAreAgreedOn(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newTestLog(t, 3)
-		var out bytes.Buffer
+		var out lockedBuffer
 		logged := func(c *session.Config) { c.Logger = slog.New(slog.NewTextHandler(&out, nil)) }
 		first := newManager(t, l.nodes[0].store(), withTotal(64<<20), logged)
 		time.Sleep(5 * time.Second)
@@ -65,7 +84,7 @@ func TestLimitsAreAgreedOn(t *testing.T) {
 		}
 		newManager(t, l.nodes[1].store(), withTotal(64<<20))
 		time.Sleep(time.Minute)
-		if l.count() != 1 || out.Len() > 0 {
+		if l.count() != 1 || out.String() != "" {
 			t.Errorf("%d commands though all agree; logged %s", l.count(), &out)
 		}
 		newManager(t, l.nodes[2].store(), func(c *session.Config) { c.Limits = session.Limits{Total: 32 << 20, Value: 20 << 10} })
@@ -106,8 +125,28 @@ func TestLimitsAtALowerLevel(t *testing.T) {
 		store := &faulty{Store: lower{session.NewMemory(), t}}
 		m := newManager(t, store, withTotal(1<<20))
 		time.Sleep(time.Minute)
-		if refused := fill(m, 200, 8<<10); refused < 50 || store.Status().Bytes > 1<<20 {
-			t.Errorf("%d refused, %d bytes", refused, store.Status().Bytes)
+		var rs []*http.Request
+		for range 200 { // small ones first, which grow then
+			r := newRequest()
+			call(t, m, r, setNote("small"))
+			rs = append(rs, r)
+		}
+		full := 0
+		for _, r := range rs {
+			if _, err := step(m, r, setNote(strings.Repeat("x", 8<<10))); err != nil {
+				full++
+			}
+			if _, err := step(m, r, func(ctx context.Context) error {
+				_, err := flash.Update(ctx, func(string, bool) (string, error) { return strings.Repeat("x", 1<<10), nil })
+				return err
+			}); err != nil && !errors.Is(err, session.ErrFull) {
+				t.Error(err)
+			}
+			call(t, m, r, func(ctx context.Context) error { note.Delete(ctx); return session.From(ctx).Save(ctx) })
+			step(m, r, setNote(strings.Repeat("x", 8<<10)))
+		}
+		if refused := fill(m, 200, 8<<10); refused < 200 || full < 50 || store.Status().Bytes > 1<<20 {
+			t.Errorf("%d refused, %d did not grow, %d bytes", refused, full, store.Status().Bytes)
 		}
 	})
 }
@@ -129,7 +168,7 @@ func fill(m *session.Manager, n, size int) (refused int) {
 func TestFullFarm(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		store := &faulty{Store: session.NewMemory()}
-		var out bytes.Buffer
+		var out lockedBuffer
 		m := newManager(t, store, withTotal(1<<20), func(c *session.Config) { c.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
 		time.Sleep(5 * time.Second)
 		r := newRequest()

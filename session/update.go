@@ -95,6 +95,9 @@ func (s *Session) swap(ctx context.Context, name string, g *glance, value []byte
 	if phase == anonymous {
 		return s.createWith(ctx, name, g, value)
 	}
+	if err := s.roomToGrow(Entry{Name: name, Value: value}); err != nil {
+		return err
+	}
 	a, err := s.m.do(ctx, CAS{Key: key, Name: name, Version: g.version, Value: value})
 	if errors.Is(err, ErrConflict) {
 		g.moved(a.Value, a.Found, a.Version)

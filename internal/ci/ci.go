@@ -1,0 +1,57 @@
+// Package ci is what tests say to .ci/run, by words in what they print.
+//
+// A test that fails only because something did not happen in time says so by Latef: machines are busy, and .ci/run runs such a
+// test again. What a test needs of its machine and does not find it says by Missingf: there it is skipped, and in CI it fails.
+package ci
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+const (
+	// LateMark begins what a test prints that missed a deadline.
+	LateMark = "missed a deadline: "
+	// MissingMark begins what a test prints whose machine lacks something.
+	MissingMark = "not on this machine: "
+)
+
+// Latef fails the test because something did not happen in time, and ends it like Fatalf. It marks nothing if the test has
+// failed before, and nothing in a bubble, whose time does not pass for a machine that is busy: both are faults.
+//
+// Tests of an order that is forced, of a model and of an invariant never call it for what they test, only for what they wait
+// for before.
+func Latef(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if !t.Failed() && !inBubble() {
+		format = LateMark + format
+	}
+	t.Fatalf(format, args...)
+}
+
+// inBubble reports whether time is that of testing/synctest, where it begins with the year 2000.
+func inBubble() bool { return time.Now().Year() < 2010 }
+
+// Missingf ends a test whose machine lacks what the words name. It is skipped; in CI it fails.
+func Missingf(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if Enabled() {
+		t.Fatalf(MissingMark+format, args...)
+	}
+	t.Skipf(MissingMark+format, args...)
+}
+
+// Enabled reports whether the tests run in CI: WEBFARM_CI, or CI, as most such services set it, is set to something other than
+// "false".
+func Enabled() bool {
+	for _, name := range []string{"WEBFARM_CI", "CI"} {
+		if v := os.Getenv(name); v != "" && v != "false" {
+			return true
+		}
+	}
+	return false
+}
+
+// Torture reports whether tests take their long form, by `make torture`: the same code, for longer.
+func Torture() bool { return os.Getenv("WEBFARM_TORTURE") != "" }

@@ -1,0 +1,75 @@
+package ci
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
+)
+
+// fake takes down how a test ends.
+type fake struct {
+	testing.TB
+	failed bool
+	how    string
+}
+
+func (f *fake) Helper()      {}
+func (f *fake) Failed() bool { return f.failed }
+
+func (f *fake) Fatalf(format string, args ...any) {
+	f.how = "failed: " + fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func (f *fake) Skipf(format string, args ...any) {
+	f.how = "skipped: " + fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+// end runs what is to end the test, and returns how it did.
+func (f *fake) end(test func()) string {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		test()
+	}()
+	<-done
+	return f.how
+}
+
+func TestLate(t *testing.T) {
+	late := func(f *fake) string { return f.end(func() { Latef(f, "%s is not ready", "n1") }) }
+	if got := late(&fake{TB: t}); got != "failed: missed a deadline: n1 is not ready" {
+		t.Errorf("in real time: %q", got)
+	}
+	if got := late(&fake{TB: t, failed: true}); got != "failed: n1 is not ready" {
+		t.Errorf("after another failure: %q", got)
+	}
+	bubble.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		if got := late(&fake{TB: t}); got != "failed: n1 is not ready" {
+			t.Errorf("in a bubble: %q", got)
+		}
+	})
+}
+
+func TestMissing(t *testing.T) {
+	for _, test := range []struct{ webfarm, ci, want string }{
+		{"", "", "skipped"},
+		{"", "false", "skipped"},
+		{"", "true", "failed"},
+		{"1", "", "failed"},
+	} {
+		t.Setenv("WEBFARM_CI", test.webfarm)
+		t.Setenv("CI", test.ci)
+		f := &fake{TB: t}
+		got := f.end(func() { Missingf(f, "no %s", "nginx") })
+		if how, why, _ := strings.Cut(got, ": "); how != test.want || why != "not on this machine: no nginx" {
+			t.Errorf("WEBFARM_CI=%q CI=%q: %q", test.webfarm, test.ci, got)
+		}
+	}
+}

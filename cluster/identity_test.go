@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,35 +10,35 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 func ready(t *testing.T, nodes ...*Node) {
 	t.Helper()
 	ctx := within(t, 2*time.Minute)
 	for _, n := range nodes {
-		if err := n.Ready(ctx); err != nil {
-			t.Fatalf("%s: %v; it sees %+v", n.cfg.Name, err, n.State())
-		}
+		ci.Awaited(t, fmt.Sprintf("%s, which sees %+v", n.cfg.Name, n.State()), n.Ready(ctx))
 	}
 }
 
 // eventually waits until a node's state meets a condition.
 func eventually(t *testing.T, n *Node, what string, ok func(State) bool) {
 	t.Helper()
-	for s := range n.Watch(within(t, 2*time.Minute)) {
+	ctx := within(t, 2*time.Minute)
+	for s := range n.Watch(ctx) {
 		if ok(s) {
 			return
 		}
 	}
-	t.Fatalf("%s never saw that %s; it sees %+v", n.cfg.Name, what, n.State())
+	what = fmt.Sprintf("%s never saw that %s; it sees %+v", n.cfg.Name, what, n.State())
+	ci.Awaited(t, what, ctx.Err())
+	t.Fatal(what) // the node has ended
 }
 
 func propose(t *testing.T, n *Node, cmd string) string {
 	t.Helper()
 	_, v, err := n.Handle("kv").Propose(within(t, 2*time.Minute), []byte(cmd))
-	if err != nil {
-		t.Fatalf("%s: %q: %v", n.cfg.Name, cmd, err)
-	}
+	ci.Awaited(t, fmt.Sprintf("%s: %q", n.cfg.Name, cmd), err)
 	return string(v)
 }
 

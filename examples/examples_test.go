@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
@@ -120,7 +121,7 @@ func (p *process) ends() {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		p.t.Fatal("it does not end")
+		ci.Latef(p.t, "it does not end")
 	}
 }
 
@@ -183,7 +184,7 @@ func eventually(t *testing.T, ok func() bool) {
 	defer tick.Stop()
 	for end := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatal("waited in vain")
+			ci.Latef(t, "waited in vain")
 		}
 	}
 }
@@ -568,7 +569,7 @@ func TestHello_LauncherKilled(t *testing.T) {
 func TestShop_GoRunKilled(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("a process does not learn there that its parent has ended")
+		ci.Missingf(t, "a system that tells a process of the end of its parent")
 	}
 	s := startShopBy(t, "go", "run", "./shop", "-nodes", "1")
 	s.cmd.Process.Kill()

@@ -21,6 +21,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -75,9 +76,7 @@ func (s *served) ready() *served {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := s.Ready(ctx); err != nil {
-		s.t.Fatal(err)
-	}
+	ci.Awaited(s.t, "ready", s.Ready(ctx))
 	return s
 }
 
@@ -444,7 +443,7 @@ func TestFarm_Refused(t *testing.T) {
 			t.Errorf("Serve: %v", err)
 		}
 	case <-time.After(patience):
-		t.Fatal("Serve goes on")
+		ci.Latef(t, "Serve goes on")
 	}
 	if err := b.Ready(t.Context()); !errors.Is(err, cluster.ErrNameTaken) {
 		t.Errorf("Ready: %v", err)
@@ -490,7 +489,7 @@ func eventually(t *testing.T, ok func() bool) {
 	defer tick.Stop()
 	for end := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatal("waited in vain")
+			ci.Latef(t, "waited in vain")
 		}
 	}
 }

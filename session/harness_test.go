@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -151,7 +152,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(end) {
-			t.Fatalf("in vain: %s", what)
+			ci.Latef(t, "in vain: %s", what)
 		}
 		<-time.After(time.Millisecond)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // jar is a state machine that keeps what it is given.
@@ -52,9 +53,7 @@ func open(t *testing.T, c cluster.Config) *cluster.Node {
 	t.Cleanup(func() { n.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := n.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
+	ci.Awaited(t, "ready", n.Ready(ctx))
 	if c.Join == nil {
 		t.Setenv("FARM_JOIN", n.Addr())
 	}
@@ -65,9 +64,8 @@ func put(t *testing.T, n *cluster.Node, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, _, err := n.Handle("jar").Propose(ctx, []byte(text)); err != nil {
-		t.Fatal(err)
-	}
+	_, _, err := n.Handle("jar").Propose(ctx, []byte(text))
+	ci.Awaited(t, text, err)
 }
 
 // want runs farmctl and wants an exit code, and a text on either output. A majority that did not answer in time, on a busy

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 const (
@@ -40,7 +41,7 @@ func (f *Farm) Leader() (leader *Node) {
 		return "no running node leads"
 	})
 	if problem != "" {
-		f.t.Fatalf("farmtest: no leader within %v: %s", patience, problem)
+		ci.Latef(f.t, "farmtest: no leader within %v: %s", patience, problem)
 	}
 	return leader
 }
@@ -71,7 +72,7 @@ func barrier(c *cluster.Node, limit time.Duration) error {
 func (f *Farm) Settle() {
 	f.t.Helper()
 	if problem := f.settle(); problem != "" {
-		f.t.Fatalf("farmtest: the farm did not settle within %v: %s", patience, problem)
+		ci.Latef(f.t, "farmtest: the farm did not settle within %v: %s", patience, problem)
 	}
 }
 

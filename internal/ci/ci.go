@@ -5,6 +5,8 @@
 package ci
 
 import (
+	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -28,6 +30,17 @@ func Latef(t testing.TB, format string, args ...any) {
 		format = LateMark + format
 	}
 	t.Fatalf(format, args...)
+}
+
+// Awaited ends the test if what it waited for ended in an error, by Latef if that is the end of a deadline.
+func Awaited(t testing.TB, what string, err error) {
+	t.Helper()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		Latef(t, "%s: %v", what, err)
+	case err != nil:
+		t.Fatalf("%s: %v", what, err)
+	}
 }
 
 // inBubble reports whether time is that of testing/synctest, where it begins with the year 2000.

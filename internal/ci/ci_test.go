@@ -1,7 +1,10 @@
 package ci
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -55,6 +58,20 @@ func TestLate(t *testing.T) {
 			t.Errorf("in a bubble: %q", got)
 		}
 	})
+}
+
+func TestAwaited(t *testing.T) {
+	for err, want := range map[error]string{
+		nil: "",
+		fmt.Errorf("cluster: %w", context.DeadlineExceeded): "failed: missed a deadline: n1 ready: cluster: context deadline exceeded",
+		os.ErrDeadlineExceeded:                              "failed: missed a deadline: n1 ready: i/o timeout",
+		io.EOF:                                              "failed: n1 ready: EOF",
+	} {
+		f := &fake{TB: t}
+		if got := f.end(func() { Awaited(f, "n1 ready", err) }); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
 }
 
 func TestMissing(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
@@ -166,7 +167,7 @@ func (n *node) stopped() {
 	select {
 	case <-n.ended:
 	case <-time.After(patience):
-		n.farm.t.Fatalf("%s does not stop", n.name)
+		ci.Latef(n.farm.t, "%s does not stop", n.name)
 	}
 	if n.err != nil {
 		n.farm.t.Errorf("%s stopped with %v", n.name, n.err)
@@ -275,7 +276,7 @@ func (f *farm) until(what string, try func() error) {
 			return
 		}
 		if time.Now().After(end) {
-			f.t.Fatalf("%s: waited %v: %v", what, patience, err)
+			ci.Latef(f.t, "%s: waited %v: %v", what, patience, err)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // The disk of the leader is full, then that of a follower. The node ends, and says why; the others go on. With room again it
@@ -60,10 +62,10 @@ func TestNoRoomAtStart(t *testing.T) {
 	t.Run("small file system", func(t *testing.T) {
 		p, err := n.startIn(fmt.Sprintf(`mount -t tmpfs -o size=1m none %s || exit %d; exec "$0" "$@"`, f.dir, cannot), ownMounts())
 		if err != nil {
-			t.Skip("no name space can be made here: ", err)
+			ci.Missingf(t, "leave to make a name space: %v", err)
 		}
 		if p.endsWith(cannot) {
-			t.Skip("no file system can be mounted here: ", p.out.String())
+			ci.Missingf(t, "leave to mount a file system: %s", p.out.String())
 		}
 		p.refused(t, "open log in "+n.dir(), "no space left on device")
 	})
@@ -86,13 +88,13 @@ func TestNoRoomAtStart(t *testing.T) {
 		}
 		p, err := n.startIn(fmt.Sprintf(`[ -x "$0" ] && [ -x %s ] || exit %d; exec "$0" "$@"`, f.dir, cannot), attr)
 		if errors.Is(err, syscall.EPERM) {
-			t.Skip("no process can run as another user here: ", err)
+			ci.Missingf(t, "leave to run a process as another user: %v", err)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if p.endsWith(cannot) {
-			t.Skip("the temporary folder is closed to other users")
+			ci.Missingf(t, "a temporary folder that other users may look into")
 		}
 		p.refused(t, "permission denied", n.dir(), "the directory must belong to the user this process runs as")
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/proxy"
 )
 
@@ -21,7 +22,7 @@ type badNet struct {
 func apart(t *testing.T, n int, durable bool) *farm {
 	t.Helper()
 	if !ownersKnown {
-		t.Skip("whose a connection is can be found out on Linux only")
+		ci.Missingf(t, "a list of whose a connection is, which only Linux has")
 	}
 	f := newFarm(t, n, durable)
 	f.net = &badNet{pids: map[string]int{}}

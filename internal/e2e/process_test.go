@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // process is a running shop. It ends with the test at the latest.
@@ -96,12 +98,14 @@ func (p *process) running() bool {
 	}
 }
 
-// endsWith reports whether the process ends, in time, with this exit code.
+// endsWith waits for the process to end, and reports whether this is its exit code.
 func (p *process) endsWith(code int) bool {
+	p.t.Helper()
 	select {
 	case <-p.ended:
 		return p.cmd.ProcessState.ExitCode() == code
 	case <-time.After(patience):
+		ci.Latef(p.t, "%s does not end", p.name)
 		return false
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 const (
@@ -143,7 +145,7 @@ func until(t *testing.T, what string, try func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !try(); {
 		if time.Now().After(end) {
-			t.Fatal(what)
+			ci.Latef(t, "%s", what)
 		}
 	}
 }
@@ -329,6 +331,6 @@ func TestCloseWhileCut(t *testing.T) {
 	select {
 	case <-closed:
 	case <-time.After(patience):
-		t.Fatal("Close hangs")
+		ci.Latef(t, "Close hangs")
 	}
 }

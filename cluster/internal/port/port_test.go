@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 const secret = "Wb2Zt8mWcV0u1K1cVhQb1cB0hVw3x1mX7kYd0mC2q3E"
@@ -81,7 +82,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	defer tick.Stop()
 	for end := time.Now().Add(2 * time.Minute); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("never came true: %s", what)
+			ci.Latef(t, "never came true: %s", what)
 		}
 	}
 }

@@ -24,7 +24,7 @@ type suite struct {
 	flags    []string
 	packages []string
 	print    io.Writer
-	first    func(log string, args []string) error          // runs `go test -json args` and writes the events to log
+	first    func(log string, args []string) error        // runs `go test -json args` and writes the events to log
 	command  func(stdout io.Writer, args ...string) error // runs the go command in the module
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing/iotest"
 	"time"
 	"unsafe"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // filled has sessions, graves, and holes where sessions were.
@@ -305,7 +307,7 @@ func TestFetch(t *testing.T) {
 
 func TestSizes(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
-		t.Skip("sizes of 64-bit machines")
+		ci.Missingf(t, "words of 64 bits")
 	}
 	if n := unsafe.Sizeof(session{}); n != 80 {
 		t.Errorf("a session takes %d bytes, want 80", n)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
@@ -41,8 +42,11 @@ const (
 //
 // It has a quarter of the million in a quarter of the shards: what a call does depends on how much is in one.
 func TestNothingStallsApply(t *testing.T) {
-	if testing.Short() || race.Enabled || threadTime() == 0 {
+	if testing.Short() || race.Enabled {
 		t.Skip("measures processor time")
+	}
+	if threadTime() == 0 {
+		ci.Missingf(t, "a clock of what a thread has used of the processor")
 	}
 	runtime.LockOSThread() // see threadTime
 	defer runtime.UnlockOSThread()

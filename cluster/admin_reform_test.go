@@ -27,6 +27,7 @@ func (l *lab) saved() []byte {
 
 // A backup comes back as it was, and what is no whole backup changes nothing.
 func TestOperatorRestores(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		together(t, 3, durable, func(l *lab) {
 			leader, others := l.leader()
@@ -100,6 +101,7 @@ func made(t *testing.T, text string) []byte {
 
 // What the programs of the farm do not know is not restored.
 func TestRestoreOfAnotherProgram(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.must("set x 1")
@@ -126,6 +128,7 @@ func TestRestoreOfAnotherProgram(t *testing.T) {
 }
 
 func TestOperatorRecovers(t *testing.T) {
+	t.Parallel()
 	together(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		l.fill(leader, "k", l.nodes...)
@@ -167,6 +170,7 @@ func TestOperatorRecovers(t *testing.T) {
 
 // A backup takes its time to come. A farm that becomes another one meanwhile keeps what it has.
 func TestRestoreOfAFarmThatChangesMeanwhile(t *testing.T) {
+	t.Parallel()
 	together(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.must("set x 1")
@@ -209,6 +213,7 @@ func snapshotOf(t *testing.T, n *labNode) []byte {
 
 // A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has changed.
 func TestRecoveryHalfWay(t *testing.T) {
+	t.Parallel()
 	together(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		op := l.operator().At(others[0].conf.Listen)

@@ -54,6 +54,7 @@ func namesOf(f admin.Farm, ok func(admin.Member) bool) (out []string) {
 }
 
 func TestOperatorSeesTheFarm(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		leader.must("append x 1")
@@ -84,6 +85,7 @@ func TestOperatorSeesTheFarm(t *testing.T) {
 
 // A node answers operators before it belongs to any farm.
 func TestOperatorOfAFarmThatForms(t *testing.T) {
+	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
 		n := l.nodes[0]
 		n.conf.Join = []string{l.nodes[1].conf.Listen}
@@ -100,6 +102,7 @@ func TestOperatorOfAFarmThatForms(t *testing.T) {
 }
 
 func TestOperatorHasAMemberLeave(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		l.leader()
 		op := l.operator()
@@ -127,6 +130,7 @@ func TestOperatorHasAMemberLeave(t *testing.T) {
 }
 
 func TestOperatorFinalizes(t *testing.T) {
+	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
 		l.nodes[0].conf.maxLevel = levelFirst
 		l.nodes[1].conf.Join = []string{l.nodes[0].conf.Listen}
@@ -152,6 +156,7 @@ func TestOperatorFinalizes(t *testing.T) {
 
 // Who leaves must not take the majority along.
 func TestOperatorCannotCostQuorum(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		l.leader()
 		op := l.operator()
@@ -193,6 +198,7 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 
 // One after the other: two that leave at once could each count on the other.
 func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		l.leader()
 		first, asked := l.nodes[0], l.nodes[1]
@@ -255,6 +261,7 @@ func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 
 // The program decides what leaving takes.
 func TestOnLeave(t *testing.T) {
+	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
 		asked := make(chan struct{}, 2)
 		l.nodes[1].conf.OnLeave = func() { asked <- struct{}{} }
@@ -276,6 +283,7 @@ func TestOnLeave(t *testing.T) {
 }
 
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		leader.must("append x 1")

@@ -11,6 +11,7 @@ import (
 
 // A joiner whose disk fails when it is taken in says so, and is taken in once the disk is mended.
 func TestJoinerCannotWrite(t *testing.T) {
+	t.Parallel()
 	unformed(t, 2, true, func(l *lab) {
 		first, joiner := l.nodes[0], l.nodes[1]
 		log := &lockedBuffer{}

@@ -9,6 +9,7 @@ import (
 
 // A node that looks for a farm of another name than all that it is told to join has, ends and says so.
 func TestFarmOfAnotherName(t *testing.T) {
+	t.Parallel()
 	unformed(t, 2, true, func(l *lab) {
 		first, wrong := l.nodes[0], l.nodes[1]
 		first.start()
@@ -31,6 +32,7 @@ func TestFarmOfAnotherName(t *testing.T) {
 
 // One of three founders has another name for the farm. It ends; the others, who may be right, wait for a third.
 func TestOneFounderIsOfAnotherName(t *testing.T) {
+	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
 		l.symmetric()
 		wrong := l.nodes[1]
@@ -57,6 +59,7 @@ func TestOneFounderIsOfAnotherName(t *testing.T) {
 // What somebody says who does not have the secret ends nobody, and neither does a member end because there is another farm
 // where it once found its own.
 func TestAnotherNameProvesNothing(t *testing.T) {
+	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {
 		first, member, stranger := l.nodes[0], l.nodes[1], l.nodes[2]
 		member.conf.Join = []string{first.conf.Listen}

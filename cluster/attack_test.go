@@ -16,6 +16,7 @@ import (
 // acknowledged elsewhere. Here a barrier asks a majority of the voters, after the call, whether the leader's term is still
 // the newest they know.
 func TestAttackStaleRead(t *testing.T) {
+	t.Parallel()
 	for round := range 10 {
 		inLab(t, 3, false, func(l *lab) {
 			leader, others := l.leader()
@@ -50,6 +51,7 @@ func TestAttackStaleRead(t *testing.T) {
 // applies the whole log to it again. Here an instance has machines of its own, from the factories, and local reads stay
 // with the old ones until the new ones are as far.
 func TestAttackAppliedTwice(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		n := others[0]
@@ -83,6 +85,7 @@ func TestAttackAppliedTwice(t *testing.T) {
 // both end up in one log, without an error. Here a Raft connection opens with a handshake that a node of another farm does
 // not get through, whatever it believes to be connected with. The script shows the same with a newcomer in doubt.
 func TestAttackSplicedLogs(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		unformed(t, 2, durable, func(l *lab) {
 			for _, n := range l.nodes {

@@ -16,6 +16,7 @@ import (
 
 // Two nodes are given backups to restore at once. One does, and the other is told; there is one farm.
 func TestTwoRestoresAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
 			together(t, 3, durable, func(l *lab) {
@@ -46,6 +47,7 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 
 // A claim holds up nobody once it is given back, or the one who has it is gone; and neither does a restore that failed.
 func TestClaimEnds(t *testing.T) {
+	t.Parallel()
 	together(t, 3, true, func(l *lab) {
 		a, b, c := l.nodes[0], l.nodes[1], l.nodes[2]
 		a.must("set k v")
@@ -82,6 +84,7 @@ func TestClaimEnds(t *testing.T) {
 
 // In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say what to do.
 func TestRestoredInBothHalves(t *testing.T) {
+	t.Parallel()
 	together(t, 2, true, func(l *lab) {
 		a, b := l.nodes[0], l.nodes[1]
 		log := &lockedBuffer{}

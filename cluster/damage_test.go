@@ -11,6 +11,7 @@ import (
 // Damage that is found while a node runs ends its part at once. It joins anew when a leader says that the others are a quorum,
 // and not before.
 func TestDamageFoundLater(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
@@ -35,6 +36,7 @@ func TestDamageFoundLater(t *testing.T) {
 
 // The only node of a farm ends, and keeps what it has.
 func TestDamageFoundLaterAlone(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		before := n.instance().server

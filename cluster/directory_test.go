@@ -45,6 +45,7 @@ func TestForgot(t *testing.T) {
 
 // A hello may be read late, on a busy machine, when gossip has told of what its speaker has applied since.
 func TestNewsOvertakeHello(t *testing.T) {
+	t.Parallel()
 	inLab(t, 2, true, func(l *lab) {
 		a, b := l.nodes[0], l.nodes[1]
 		in := a.instance()

@@ -10,6 +10,7 @@ import (
 
 // A command that a state machine does not bear stops every copy that meets it, says so, and answers whoever waits.
 func TestPanicInApply(t *testing.T) {
+	t.Parallel()
 	for _, onLeader := range []bool{true, false} {
 		inLab(t, 3, false, func(l *lab) {
 			leader, others := l.leader()
@@ -83,6 +84,7 @@ func TestPanicInApply(t *testing.T) {
 
 // A leader whose copy has stopped knows no index that covers what others acknowledged.
 func TestNoBarrierFromAHaltedLeader(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0]
 		n.must("append x 1")

@@ -9,6 +9,7 @@ import (
 
 // A question or an answer that is over what a frame carries is refused, and does no harm to others on the connection.
 func TestQueriesTooLarge(t *testing.T) {
+	t.Parallel()
 	inLab(t, 2, false, func(l *lab) {
 		leader, others := l.leader()
 		n := others[0]

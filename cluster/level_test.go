@@ -65,6 +65,7 @@ func (l *lab) allAtLevel(want int) {
 }
 
 func TestFinalize(t *testing.T) {
+	t.Parallel()
 	withLevels(t, []byte{2, 2, 1}, func(l *lab) {
 		fresh, old := l.nodes[0], l.nodes[2]
 		level, err := fresh.Finalize(l.ctx(10 * time.Second))

@@ -56,6 +56,7 @@ func (n *labNode) written() []byte {
 // A new state machine and a new kind of command do no harm to a node of the release before: they are refused while it is
 // there, snapshots are such that it can read them, and afterwards they work everywhere.
 func TestNewMachinesBesideAnOldProgram(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		unformed(t, 3, durable, func(l *lab) {
 			old, fresh := l.nodes[0], l.nodes[1:]
@@ -119,6 +120,7 @@ func (n *labNode) accepts(machine, cmd string) {
 
 // The leader has the last word: a node that sends what it should not have sent is told so, and nothing is done.
 func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
+	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
 		ofRelease(true, l.nodes...)
 		for _, n := range l.nodes {

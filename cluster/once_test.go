@@ -14,6 +14,7 @@ import (
 // answers of its batches. A batch on its way at that time may have been applied: it must not be applied again under the
 // new registration.
 func TestBatchOfAFormerRegistration(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		n := others[0]
@@ -46,6 +47,7 @@ func TestBatchOfAFormerRegistration(t *testing.T) {
 
 // What a proposal is told must fit what the log says, whatever happens to leaders and lines meanwhile.
 func TestNothingTwiceInTurmoil(t *testing.T) {
+	t.Parallel()
 	for seed := range 4 {
 		inLab(t, 5, seed == 3, func(l *lab) {
 			const writers, each = 10, 60

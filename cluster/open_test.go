@@ -7,7 +7,14 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
+
+func TestMain(m *testing.M) {
+	ci.Beside(2) // they wait, for what nodes do in real time, for each other, and for the disk
+	os.Exit(m.Run())
+}
 
 // testLogger logs to the test's output when TESTLOG is set.
 func testLogger() *slog.Logger {
@@ -39,7 +46,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	ctx := within(t, 2*time.Minute)
 	for !ok() {
 		if !sleep(ctx, 5*time.Millisecond) {
-			t.Fatalf("waited in vain for %s", what)
+			ci.Latef(t, "waited in vain for %s", what)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 // TestCallersDoNotWaitForOthersDials: whoever calls a member that does not answer waits as long as its own context says,
 // however many dial it.
 func TestCallersDoNotWaitForOthersDials(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		l.net.Partition([]string{leader.ip})
@@ -38,6 +39,7 @@ func TestCallersDoNotWaitForOthersDials(t *testing.T) {
 // A member that takes connections, and then says nothing, costs a caller no more than its own time, and nobody more than a dial may
 // take.
 func TestGreetingEndsInTime(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0]
 		tr, err := trust.New("webfarm", n.conf.Secrets)

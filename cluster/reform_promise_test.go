@@ -48,6 +48,7 @@ func (l *lab) promised() (heir, other *labNode, away []*labNode) {
 // A node that has promised not to vote is killed and started again, and some of those given up are there after all. With its
 // vote they would be a quorum of the old farm; it keeps its word, and the recovery comes to its end.
 func TestPromiseOutlivesRestart(t *testing.T) {
+	t.Parallel()
 	together(t, 5, true, func(l *lab) {
 		heir, other, away := l.promised()
 		before := heir.State().ClusterID
@@ -84,6 +85,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 
 // The promise binds nobody for ever: not when the successor takes part again, and not when the farm has a quorum after all.
 func TestPromiseEnds(t *testing.T) {
+	t.Parallel()
 	for _, quorum := range []bool{false, true} {
 		together(t, 5, true, func(l *lab) {
 			heir, other, away := l.promised()
@@ -123,6 +125,7 @@ func TestPromiseEnds(t *testing.T) {
 
 // What cannot be written is not promised, and what cannot be read is not taken for nothing.
 func TestPromiseOnABadDisk(t *testing.T) {
+	t.Parallel()
 	together(t, 5, true, func(l *lab) {
 		_, n, _, follow := l.stoodDown()
 		blocked := filepath.Join(n.conf.Dir, "promise.tmp")
@@ -185,6 +188,7 @@ func (s slowStore) GetLog(index uint64, l *raft.Log) error {
 // To re-form a farm takes as long as its log is large. The one that does it does not lose patience with itself, and neither
 // do those who have promised to follow it.
 func TestReformingTakesLong(t *testing.T) {
+	t.Parallel()
 	unformed(t, 5, true, func(l *lab) {
 		l.symmetric()
 		slow := map[*labNode]*atomic.Bool{}

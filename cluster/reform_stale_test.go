@@ -20,6 +20,7 @@ func (l *lab) replaceInTurn(nodes ...*labNode) {
 
 // The same, but raft's own connections come last: the node has time to look around before the leader finds it.
 func TestFarmLivesOutOfRaftsSight(t *testing.T) {
+	t.Parallel()
 	together(t, 5, false, func(l *lab) {
 		leader, others := l.leader()
 		before := leader.State().ClusterID
@@ -49,6 +50,7 @@ func TestFarmLivesOutOfRaftsSight(t *testing.T) {
 // A follower has taken in a snapshot of which its state machines have seen nothing yet when its Raft ends. What it
 // carries on with is the snapshot.
 func TestSnapshotNotYetRestored(t *testing.T) {
+	t.Parallel()
 	together(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		behind := others[0]

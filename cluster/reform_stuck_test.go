@@ -32,6 +32,7 @@ func ids(nodes ...*labNode) (out []string) {
 // Two of those who are left have each been promised to, and by themselves, because two others saw different things. One of
 // them gives way; the other way round it does not.
 func TestTwoSuccessors(t *testing.T) {
+	t.Parallel()
 	together(t, 5, false, func(l *lab) {
 		leader, others := l.leader()
 		l.fill(leader, "k", l.nodes...)
@@ -76,6 +77,7 @@ func TestTwoSuccessors(t *testing.T) {
 // The farm is re-formed, the others have given up what they had, and the only one that has the farm is lost as well. The
 // state is gone; but the nodes, who stand there with nothing, found a new farm instead of waiting for ever.
 func TestSuccessorIsLostWithTheFarm(t *testing.T) {
+	t.Parallel()
 	together(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		l.fill(leader, "k", l.nodes...)
@@ -129,6 +131,7 @@ var errUnwritable = errors.New("disk full")
 // A re-forming fails before the identity is saved: the node says so and goes on with the log it had, and so does the farm.
 // Nothing of the new log stays in the way.
 func TestReformingFails(t *testing.T) {
+	t.Parallel()
 	together(t, 3, true, func(l *lab) {
 		leader, _ := l.leader()
 		l.fill(leader, "k", l.nodes...)
@@ -154,6 +157,7 @@ func TestReformingFails(t *testing.T) {
 // The disk takes no new identity. The node cannot go on and says why, an order to it ends, and the others go on. When the
 // disk is mended it comes back.
 func TestReformingFailsOnDisk(t *testing.T) {
+	t.Parallel()
 	together(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		l.fill(leader, "k", l.nodes...)
@@ -183,6 +187,7 @@ func TestReformingFailsOnDisk(t *testing.T) {
 // Two orders at once, and writers that do not stop: one order is carried out after the other or refused with a reason, and
 // no writer is told what is not so.
 func TestRestoreTwiceUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
 			together(t, 3, durable, func(l *lab) {
@@ -226,6 +231,7 @@ func TestRestoreTwiceUnderLoad(t *testing.T) {
 
 // A node closes in the middle of each step.
 func TestCloseWhileReforming(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		for pause := range 8 {
 			together(t, 3, durable, func(l *lab) {

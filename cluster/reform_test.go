@@ -73,6 +73,7 @@ func (l *lab) comeBack(prefix string, nodes ...*labNode) {
 
 // A crash between any two steps of a re-forming leaves the old farm or the new one.
 func TestReformingInterrupted(t *testing.T) {
+	t.Parallel()
 	unformed(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.start()

@@ -12,6 +12,7 @@ import (
 // A farm is restored from a backup, and the only node that has the new state is killed before it has handed it on. The others,
 // who have given up theirs, wait for it: they found no farm beside it, however few Expect asks for.
 func TestRestoredFarmIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	for _, restarted := range []bool{false, true} {
 		unformed(t, 5, true, func(l *lab) {
 			l.symmetric()
@@ -58,6 +59,7 @@ func TestRestoredFarmIsWaitedFor(t *testing.T) {
 // Most of a memory farm is killed and started again, and finds each other before it hears of those who are left, over a slow
 // line. As many as found a farm are there; but the farm lives, and they wait a moment before they believe that there is none.
 func TestSurvivorsAreHeardFirst(t *testing.T) {
+	t.Parallel()
 	unformed(t, 5, false, func(l *lab) {
 		l.symmetric()
 		for _, n := range l.nodes {

@@ -24,6 +24,7 @@ func (l *lab) waitFor(what string, ok func() bool) {
 // A node that forgets its log in the midst of its work keeps its connections to the others, which know it by its former
 // incarnation. It must come back all the same.
 func TestResetOfAConnectedNode(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
@@ -53,6 +54,7 @@ func voteAt(n *labNode, server string) raft.ServerSuffrage {
 
 // The leader may be the one that must forget.
 func TestResetOfTheLeader(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		n, others := l.leader()
 		n.must("append x 1")
@@ -70,6 +72,7 @@ func TestResetOfTheLeader(t *testing.T) {
 
 // Proposals that wait when the node forgets its log are acknowledged or not, but never twice there.
 func TestResetUnderLoad(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
 		_, others := l.leader()
 		n := others[0]

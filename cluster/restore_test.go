@@ -135,6 +135,7 @@ func TestFreezeKeepsOutOfRestore(t *testing.T) {
 
 // The log's time goes on from where it was, also if it is ahead of all clocks and the leader has just come back from disk.
 func TestTimeGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		ahead := time.Now().Add(time.Hour)

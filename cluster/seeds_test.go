@@ -50,6 +50,7 @@ func (l *lab) named(dns *resolver) {
 // A node's own name is known to the resolver only after the node was started, as for machines that are named once they run.
 // They found one farm all the same, as many as the list is long.
 func TestOwnNameResolvesLater(t *testing.T) {
+	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
 		dns := &resolver{}
 		l.named(dns)
@@ -74,6 +75,7 @@ func TestOwnNameResolvesLater(t *testing.T) {
 
 // Every address changes at once, and the names follow later.
 func TestNamesFollowAddresses(t *testing.T) {
+	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {
 		dns := &resolver{}
 		l.named(dns)
@@ -101,6 +103,7 @@ func TestNamesFollowAddresses(t *testing.T) {
 // One name stands for all nodes, as that of a headless service does. How many they are cannot be known from that: nobody founds
 // a farm, and says what is missing; with Expect they find each other.
 func TestOneNameForAll(t *testing.T) {
+	t.Parallel()
 	for _, expect := range []int{0, 3} {
 		t.Run(fmt.Sprint("Expect ", expect), func(t *testing.T) {
 			unformed(t, 3, false, func(l *lab) {
@@ -135,6 +138,7 @@ func TestOneNameForAll(t *testing.T) {
 
 // The name stands for the first machine alone when that is started, so it founds a farm; the others join it.
 func TestOneNameThatGrows(t *testing.T) {
+	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
 		dns, log := &resolver{}, &lockedBuffer{}
 		for i, n := range l.nodes {

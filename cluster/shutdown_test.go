@@ -11,6 +11,7 @@ import (
 
 // Close may come while the node is replacing its Raft instance. Whatever is there at the end must be stopped.
 func TestCloseWhileResetting(t *testing.T) {
+	t.Parallel()
 	for i := range 20 {
 		inLab(t, 1, i%2 == 0, func(l *lab) {
 			n := l.nodes[0]
@@ -27,6 +28,7 @@ func TestCloseWhileResetting(t *testing.T) {
 }
 
 func TestCloseTwice(t *testing.T) {
+	t.Parallel()
 	inLab(t, 2, false, func(l *lab) {
 		n := l.nodes[1]
 		var wg sync.WaitGroup
@@ -43,6 +45,7 @@ func TestCloseTwice(t *testing.T) {
 
 // Close at any moment of a node's beginning ends it.
 func TestCloseDuringTheBeginning(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, false, func(l *lab) {
 		for i := range 60 {
 			n := &labNode{lab: l, ip: "10.0.0.9", conf: Config{Name: "late", Listen: "10.0.0.9:7946",
@@ -64,6 +67,7 @@ func TestCloseDuringTheBeginning(t *testing.T) {
 // A node is taken out while others ask their leader, over slow lines, for what is newest. (In a bubble, whoever waits at a
 // mutex for what takes time waits for ever.)
 func TestCloseAmongBarriers(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		for _, o := range others {
@@ -91,6 +95,7 @@ func TestCloseAmongBarriers(t *testing.T) {
 
 // Who stops has left; who is killed is dead.
 func TestLeftIsNotDead(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		inLab(t, 3, durable, func(l *lab) {
 			status := func(of *labNode) func() bool {

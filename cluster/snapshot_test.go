@@ -19,6 +19,7 @@ func (n *labNode) firstIndex() uint64 {
 // Snapshots are taken by bytes, the log is cut behind them, and a node that was away for longer than the log reaches back
 // gets the snapshot: with everything in it, the answers that origins may still ask for included.
 func TestSnapshotByBytes(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			unformed(t, 3, durable, func(l *lab) {

@@ -10,6 +10,7 @@ import (
 
 // A peer that went silent without a word holds nobody up who dials it for raft when raft shall end.
 func TestClosedLayerDialsNoMore(t *testing.T) {
+	t.Parallel()
 	together(t, 2, false, func(l *lab) {
 		l.ready(l.nodes...)
 		from, to := l.nodes[0], l.nodes[1]
@@ -38,6 +39,7 @@ func TestClosedLayerDialsNoMore(t *testing.T) {
 
 // The Raft of a leader that has lost sight of a follower ends as fast as any other, whenever that is.
 func TestLeaderEndsBesideASilentFollower(t *testing.T) {
+	t.Parallel()
 	for after := 100 * time.Millisecond; after < 2*dialTimeout; after += 700 * time.Millisecond {
 		t.Run(after.String(), func(t *testing.T) {
 			together(t, 3, false, func(l *lab) {

@@ -9,6 +9,7 @@ import (
 
 // The nodes were given different MaxVoters. Whoever leads has its way, and that is stable; who would have it otherwise says so.
 func TestMaxVotersDiffer(t *testing.T) {
+	t.Parallel()
 	unformed(t, 5, false, func(l *lab) {
 		l.symmetric()
 		logs := map[*labNode]*lockedBuffer{}

@@ -12,6 +12,7 @@ import (
 
 // A transfer of leadership that raft never ends leaves a leader that refuses every write.
 func TestStuckTransfer(t *testing.T) {
+	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		leader, _ := l.leader()
 		in := leader.instance()
@@ -30,6 +31,7 @@ func TestStuckTransfer(t *testing.T) {
 
 // Snapshot after snapshot with nothing applied between: raft issue 697.
 func TestRestoreLoop(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
@@ -51,6 +53,7 @@ func TestRestoreLoop(t *testing.T) {
 
 // A write to memory takes long if the process stands still in the middle of it. That is no reason to forget everything.
 func TestMemoryIsNoDisk(t *testing.T) {
+	t.Parallel()
 	unformed(t, 1, false, func(l *lab) {
 		var disk hangSwitch
 		n := l.nodes[0]
@@ -72,6 +75,7 @@ func TestMemoryIsNoDisk(t *testing.T) {
 // A write returns at the moment at which its time is over: whoever notices that may come too late, and must not have the node
 // wait for a write that has returned.
 func TestDiskAnswersAtTheLastMoment(t *testing.T) {
+	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		in := n.instance()

@@ -7,7 +7,10 @@ package ci
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -68,3 +71,14 @@ func Enabled() bool {
 
 // Torture reports whether tests take their long form, by `make torture`: the same code, for longer.
 func Torture() bool { return os.Getenv("WEBFARM_TORTURE") != "" }
+
+// Beside has so many parallel tests run beside each other for each processor, if -parallel does not say how many. Call it in
+// TestMain of tests that mostly wait.
+func Beside(perProcessor int) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", strconv.Itoa(perProcessor*runtime.GOMAXPROCS(0)))
+	}
+}

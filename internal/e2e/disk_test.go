@@ -119,7 +119,7 @@ func TestDamagedSnapshot(t *testing.T) {
 	file := snapshots(t, n)[0]
 	flipByte(t, file)
 	n.again()
-	n.refused(t, "a snapshot is damaged", filepath.Base(filepath.Dir(file)), "move the data directory away and start this node again")
+	n.refused(t, exitFailed, "a snapshot is damaged", filepath.Base(filepath.Dir(file)), "move the data directory away and start this node again")
 	n.discardDir("")
 	f.standby = true
 	n.again()

@@ -18,7 +18,7 @@
 // memory and its log. A full disk is a limit on the size of files, which needs no rights, and a small file system where a
 // process may mount one. What a node is refused for is told by its exit code and by what it prints, sentences included.
 //
-// As many scenarios run beside each other as there are processors, each with farms of its own; mostly, they wait. They assert
+// Twice as many scenarios run beside each other as there are processors, each with farms of its own; mostly, they wait. They assert
 // what holds, not how fast it does. How long a farm accepted no writes is logged, and means most when one scenario runs alone:
 // go test -v -parallel 1 -run Leader ./internal/e2e. With -race the shop is built with the race detector too. With -short only
 // one test runs.

@@ -23,7 +23,7 @@ func TestFullDisk(t *testing.T) {
 	for _, pick := range []func() *node{f.leader, f.follower} {
 		n := pick()
 		l.strike(func() { limitFiles(t, n, 0) })
-		n.refused(t, "the data directory cannot be written", "see to its disk and start the node again")
+		n.refused(t, exitFailed, "the data directory cannot be written", "see to its disk and start the node again")
 		l.goOn()
 		l.measured("full disk")
 		n.again()
@@ -57,7 +57,7 @@ func TestNoRoomAtStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.refused(t, "open log in "+n.dir(), "file too large")
+		p.refused(t, exitFailed, "open log in "+n.dir(), "file too large")
 	})
 	t.Run("small file system", func(t *testing.T) {
 		p, err := n.startIn(fmt.Sprintf(`mount -t tmpfs -o size=1m none %s || exit %d; exec "$0" "$@"`, f.dir, cannot), ownMounts())
@@ -67,7 +67,7 @@ func TestNoRoomAtStart(t *testing.T) {
 		if p.endsWith(cannot) {
 			ci.Missingf(t, "leave to mount a file system: %s", p.out.String())
 		}
-		p.refused(t, "open log in "+n.dir(), "no space left on device")
+		p.refused(t, exitFailed, "open log in "+n.dir(), "no space left on device")
 	})
 	t.Run("of another user", func(t *testing.T) {
 		if err := os.MkdirAll(n.dir(), 0o700); err != nil {
@@ -96,7 +96,7 @@ func TestNoRoomAtStart(t *testing.T) {
 		if p.endsWith(cannot) {
 			ci.Missingf(t, "a temporary folder that other users may look into")
 		}
-		p.refused(t, "permission denied", n.dir(), "the directory must belong to the user this process runs as")
+		p.refused(t, exitFailed, "permission denied", n.dir(), "the directory must belong to the user this process runs as")
 	})
 }
 

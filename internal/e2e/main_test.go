@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
@@ -34,6 +35,7 @@ var folder string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	ci.Beside(2) // scenarios wait, mostly
 	var err error
 	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -10,50 +10,76 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// previous names the commit whose program must be able to work with that of this tree. WEBFARM_PREVIOUS takes its place.
-const previous = "HEAD~1"
+// releaseFile names the commit of the last release, whose program must be able to work with that of this tree. WEBFARM_RELEASE
+// takes its place; "none" says that there has been none.
+const releaseFile = "../../.ci/last-release"
 
-// oldShop builds the shop of the previous commit. Without the history there is nothing to build, and the test is skipped,
-// but not in CI.
+// lastRelease returns the commit of the last release.
+func lastRelease() (string, error) {
+	if r := os.Getenv("WEBFARM_RELEASE"); r != "" {
+		return r, nil
+	}
+	b, err := os.ReadFile(releaseFile)
+	return strings.TrimSpace(string(b)), err
+}
+
+// oldShop returns the shop of the last release. Without the history there is none.
 func oldShop(t *testing.T) string {
 	t.Helper()
-	skip := t.Skipf
-	if os.Getenv("WEBFARM_CI") != "" {
-		skip = t.Fatalf
-	}
-	rev := previous
-	if r := os.Getenv("WEBFARM_PREVIOUS"); r != "" {
-		rev = r
-	}
-	if _, err := exec.LookPath("git"); err != nil {
-		skip("the program of the previous commit cannot be built without git: %v", err)
-	}
-	tree, err := git("archive", "--format=tar", rev)
+	release, err := lastRelease()
 	if err != nil {
-		skip("the tree of %s is not here; in a shallow clone, git fetch --deepen=1 brings it: %v", rev, err)
+		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	if release == "none" {
+		t.Skip("there has been no release")
+	}
+	if _, err := git("cat-file", "-e", release+"^{tree}"); err != nil {
+		ci.Missingf(t, "the commit of the last release; in a shallow clone, git fetch --unshallow brings it: %v", err)
+	}
+	bin, err := builtOldShop()
+	if err != nil {
+		t.Fatalf("the shop of the last release: %v", err)
+	}
+	return bin
+}
+
+// builtOldShop is for oldShop.
+var builtOldShop = sync.OnceValues(func() (string, error) {
+	release, err := lastRelease()
+	if err != nil {
+		return "", err
+	}
+	return buildShop(release)
+})
+
+func buildShop(commit string) (string, error) {
+	tree, err := git("archive", "--format=tar", commit)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(folder, "old")
 	if err := unpack(tree, dir); err != nil {
-		t.Fatalf("unpack the tree of %s: %v", rev, err)
+		return "", fmt.Errorf("unpack the tree of %s: %w", commit, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "examples", "shop")); err != nil {
-		skip("%s has no shop that could be in one farm with this one: %v", rev, err)
-	}
-	bin := filepath.Join(dir, "old-shop")
+	bin := filepath.Join(folder, "old-shop")
 	if runtime.GOOS == "windows" {
 		bin += ".exe"
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "./examples/shop")
+	// Without the path of the folder in it, what is built is found in the cache the next time.
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", bin, "./examples/shop")
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the shop of %s: %v\n%s", rev, err, out)
+		return "", fmt.Errorf("build the shop of %s: %w\n%s", commit, err, out)
 	}
-	return bin
+	return bin, nil
 }
 
 // git runs git at the root of the tree.
@@ -126,19 +152,19 @@ func (f *farm) followers() (out []*node) {
 	return out
 }
 
-// TestMixedVersions has the program of the previous commit and that of this tree work in one farm, each in every role, on
+// TestMixedVersions has the program of the last release and that of this tree work in one farm, each in every role, on
 // the way up and on the way down, with visitors who are promised the same as ever.
 func TestMixedVersions(t *testing.T) {
 	scenario(t)
 	if race.Enabled {
-		t.Skip("the program of the previous commit has no race detector in it; this test is one of what nodes say to each other")
+		t.Skip("the program of the last release has no race detector in it; this test is one of what nodes say to each other")
 	}
-	old := oldShop(t)
+	bin := oldShop(t)
 	for _, mode := range []string{"memory", "durable"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			f := newFarm(t, 3, mode == "durable")
-			f.all(old)
+			f.all(bin)
 			l := f.load()
 			for _, n := range f.followers() {
 				n.replaceBy("")
@@ -148,10 +174,10 @@ func TestMixedVersions(t *testing.T) {
 			last.bin = ""
 			killAndRestart(l, last) // a new leader, elected beside an old one
 			for _, n := range f.followers() {
-				n.replaceBy(old)
+				n.replaceBy(bin)
 			}
 			l.goOn() // a new leader, followed by old ones
-			f.leader().replaceBy(old)
+			f.leader().replaceBy(bin)
 			l.finish()
 			f.end()
 		})
@@ -160,7 +186,7 @@ func TestMixedVersions(t *testing.T) {
 		t.Parallel()
 		f := newFarm(t, 4, false)
 		f.standby = true
-		f.nodes[3].bin = old
+		f.nodes[3].bin = bin
 		f.form()
 		l := f.load()
 		l.goOn() // new voters, and an old node that has no vote
@@ -174,7 +200,7 @@ func TestMixedVersions(t *testing.T) {
 			return err
 		})
 		l.goOn()
-		gone.bin = old
+		gone.bin = bin
 		gone.again() // now as a stand-by itself, or as a voter
 		gone.awaitReady()
 		f.settleUnderLoad()

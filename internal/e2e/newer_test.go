@@ -58,7 +58,7 @@ func TestNewMachineBesideTheLastRelease(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the program of the last release has no race detector in it; this test is one of what nodes say to each other")
 	}
-	old := oldShop(t)
+	bin := oldShop(t)
 	f := newFarm(t, 2, true)
 	fresh := f.newest()
 	h := fresh.Cluster().Handle("session")
@@ -76,7 +76,7 @@ func TestNewMachineBesideTheLastRelease(t *testing.T) {
 		return nil
 	})
 	for _, n := range f.nodes {
-		n.bin = old
+		n.bin = bin
 		n.start(fresh.Cluster().Addr())
 	}
 	f.settleUnderLoad()

@@ -11,7 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
-// A node that cannot be what it is told to be ends at once, with exit code 1 and a sentence that says what to do.
+// A node that cannot be what it is told to be ends at once, with a sentence that says what to do, and an exit code that says whether
+// it may be started again as it is.
 func TestRefuseToStart(t *testing.T) {
 	scenario(t)
 	f := newFarm(t, 1, true)
@@ -25,15 +26,16 @@ func TestRefuseToStart(t *testing.T) {
 		name string
 		env  []string // instead of the farm's
 		args []string // besides
+		code int
 		want []string
 	}{
-		{"short secret", []string{"FARM_SECRET=swordfish"}, nil, []string{"128 are needed", "make one with"}},
-		{"no secret", []string{}, []string{"-peer", "0.0.0.0:0"}, []string{"is not on loopback", "give every node the same one"}},
-		{"peer port in use", nil, []string{"-peer", first.peer}, []string{"peer port", "give this node another port"}},
-		{"HTTP port in use", nil, []string{"-http", first.addr()}, []string{"public port", "give this node another port"}},
-		{"data directory is a file", nil, []string{"-dir", file}, []string{"data directory", file, "not a directory"}},
-		{"data directory in a file", nil, []string{"-dir", filepath.Join(file, "n9")}, []string{"data directory", file, "not a directory"}},
-		{"data directory in use", nil, []string{"-dir", first.dir()}, []string{"data directory is in use by process", first.dir()}},
+		{"short secret", []string{"FARM_SECRET=swordfish"}, nil, exitFinal, []string{"128 are needed", "make one with"}},
+		{"no secret", []string{}, []string{"-peer", "0.0.0.0:0"}, exitFinal, []string{"is not on loopback", "give every node the same one"}},
+		{"peer port in use", nil, []string{"-peer", first.peer}, exitFailed, []string{"peer port", "give this node another port"}},
+		{"HTTP port in use", nil, []string{"-http", first.addr()}, exitFailed, []string{"public port", "give this node another port"}},
+		{"data directory is a file", nil, []string{"-dir", file}, exitFailed, []string{"data directory", file, "not a directory"}},
+		{"data directory in a file", nil, []string{"-dir", filepath.Join(file, "n9")}, exitFailed, []string{"data directory", file, "not a directory"}},
+		{"data directory in use", nil, []string{"-dir", first.dir()}, exitFailed, []string{"data directory is in use by process", first.dir()}},
 	}
 	first.awaitReady()
 	for _, tt := range tests {
@@ -43,16 +45,16 @@ func TestRefuseToStart(t *testing.T) {
 				env = f.env
 			}
 			p := runAnother(t, tt.name, env, tt.args...)
-			p.refused(t, tt.want...)
+			p.refused(t, tt.code, tt.want...)
 		})
 	}
 	t.Run("in memory, where the others have disks", func(t *testing.T) {
 		p := runAnother(t, "n9", f.env, "-join", first.peer)
-		p.refused(t, "every node needs a data directory", first.peer)
+		p.refused(t, exitFinal, "every node needs a data directory", first.peer)
 	})
 	t.Run("the name of another node", func(t *testing.T) {
 		p := runAnother(t, "n1", f.env, "-name", "n1", "-join", first.peer, "-dir", filepath.Join(f.dir, "n9"))
-		p.refused(t, "has a live node of this name", "another Name")
+		p.refused(t, exitFinal, "has a live node of this name", "another Name")
 	})
 	first.awaitReady() // which it has been all the time
 	f.stop()
@@ -72,16 +74,22 @@ func alone(t *testing.T) (*farm, *node) {
 	return f, f.nodes[0]
 }
 
-// refused waits until the process has ended with exit code 1 and has said the words.
-func (p *process) refused(t *testing.T, words ...string) {
+// Exit codes of the shop; see farm.ExitCode.
+const (
+	exitFailed = 1  // it may be started again
+	exitFinal  = 78 // somebody has to change something
+)
+
+// refused waits until the process has ended with this exit code and has said the words.
+func (p *process) refused(t *testing.T, code int, words ...string) {
 	t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
 		ci.Latef(t, "the process runs; it printed:\n%s", p.out.String())
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("exit code %d", code)
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		t.Errorf("exit code %d, want %d", got, code)
 	}
 	if err := p.said(words...); err != nil {
 		t.Error(err)
@@ -105,7 +113,7 @@ func TestWrongFarmName(t *testing.T) {
 	f, first := alone(t)
 	env := append([]string{f.env[1]}, "FARM_FARM=another")
 	p := runAnother(t, "another", env, "-join", first.peer)
-	p.refused(t, "this node belongs to another farm", "give all nodes the same Farm", first.peer)
+	p.refused(t, exitFinal, "this node belongs to another farm", "give all nodes the same Farm", first.peer)
 	first.alone()
 }
 

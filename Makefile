@@ -9,7 +9,7 @@ TIME  ?= 30s
 PKG   ?= ./...
 BENCH ?= .
 
-.PHONY: help check fmt vet staticcheck test race sim fuzz bench vuln cross cover
+.PHONY: help check fmt vet staticcheck test race sim torture fuzz bench vuln cross cover ci
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -28,12 +28,15 @@ staticcheck: ## staticcheck in every module
 test: ## go test in every module
 	@.ci/each go test ./...
 
-race: ## go test -race in every module
-	@.ci/each go test -race ./...
+race: ## go test -race
+	go test -race ./...
 
 sim: ## seeded simulations and models, MINUTES of a farm's time each (default 5); SEED=n repeats one run
 	WEBFARM_SEED=$(SEED) WEBFARM_MINUTES=$(MINUTES) go test -count=1 -timeout 24h -run '^TestSimulation' $(PKG)
 	go test -count=1 -run '^TestModel$$' ./session/internal/state -seed=$(or $(SEED),0)
+
+torture: ## what the tests do, for longer: simulations of MINUTES each, real time beside fake time; PKG narrows it down
+	WEBFARM_TORTURE=1 WEBFARM_SEED=$(SEED) WEBFARM_MINUTES=$(MINUTES) go test -count=1 -timeout 24h $(PKG)
 
 fuzz: ## every fuzz target in turn, TIME each (default 30s); PKG=./session for one package
 	@.ci/fuzz $(TIME) $(PKG)
@@ -46,6 +49,9 @@ vuln: ## known vulnerabilities of what we depend on; needs the network
 
 cross: ## build and vet for the other systems
 	@.ci/cross
+
+ci: ## all that must pass before a change lands; its logs are in .ci/out
+	@.ci/run
 
 cover: ## coverage of all packages, as a page in coverage.html
 	go test -coverpkg=./... -coverprofile=coverage.out ./... && go tool cover -html=coverage.out -o coverage.html

@@ -14,15 +14,16 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
-var realFlag = flag.Bool("farmtest.real", false, "run every test outside of a bubble as well; takes minutes")
+var realFlag = flag.Bool("farmtest.real", false, "run every test outside of a bubble as well, as make torture does; takes minutes")
 
 // bubble runs body in a bubble.
 func bubble(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {
 	c.Handler = application
-	if *realFlag {
+	if *realFlag || ci.Torture() {
 		both(t, c, body)
 		return
 	}

@@ -14,14 +14,18 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // TestSimulation does random things to a farm in fake time, while callers write and read through all of its nodes, and
 // holds it to the model of what they were told. The seed decides on the farm, on what is done, and when; which goroutine
 // runs first remains chance. `make sim SEED=7 MINUTES=30 PKG=./cluster` runs one seed for as long; without SEED it is a
-// random one. Plain `go test` takes the same few seeds each time.
+// random one. Plain `go test` takes the same few seeds each time, and one with the race detector.
 func TestSimulation(t *testing.T) {
 	seeds, minutes := []uint64{1, 2, 3}, 2
+	if race.Enabled {
+		seeds = seeds[:1] // which takes as long
+	}
 	if env := os.Getenv("WEBFARM_MINUTES"); env != "" {
 		minutes = int(envNumber(t, "WEBFARM_MINUTES"))
 		seeds = []uint64{cmp.Or(envNumber(t, "WEBFARM_SEED"), rand.Uint64())}

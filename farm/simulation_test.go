@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -286,6 +287,9 @@ const fewest = 10
 
 func simulate(t *testing.T, f *farmtest.Farm, seed uint64, durable bool) {
 	long := 90 * time.Second
+	if race.Enabled {
+		long /= 2 // which takes as long
+	}
 	if minutes, _ := strconv.Atoi(os.Getenv("WEBFARM_MINUTES")); minutes > 0 {
 		long = time.Duration(minutes) * time.Minute
 	}

@@ -8,6 +8,7 @@ import (
 // Two of three nodes in memory are killed at once and started again: the third one carries the farm on with all that it has,
 // which is everything, as nothing was under way. Sessions, and the cookies they are known by, go on.
 func TestMemoryQuorumLost(t *testing.T) {
+	scenario(t)
 	f := newFarm(t, 3, false)
 	f.formTogether()
 	first := f.load()

@@ -24,21 +24,54 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 const patience = 2 * time.Minute // longer than the launcher has for its nodes
 
-// program builds one example and returns the path of its binary.
+func TestMain(m *testing.M) {
+	ci.Beside(2) // they wait for processes
+	code := m.Run()
+	os.RemoveAll(programs.dir)
+	os.Exit(code)
+}
+
+// programs are all examples, built once.
+var programs struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// program returns the path of an example's binary.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), name)
+	instrumented(t)
+	p := &programs
+	p.once.Do(func() {
+		if p.dir, p.err = os.MkdirTemp("", "examples-"); p.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", p.dir+string(filepath.Separator), "./...")
+		if out, err := build.CombinedOutput(); err != nil {
+			p.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
 	if runtime.GOOS == "windows" {
-		bin += ".exe"
+		name += ".exe"
 	}
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "./"+name).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	return filepath.Join(p.dir, name)
+}
+
+// instrumented skips a test of processes under the race detector: they have none in them. Those of internal/e2e have.
+func instrumented(t *testing.T) {
+	t.Helper()
+	if race.Enabled {
+		t.Skip("the programs have no race detector in them")
 	}
-	return bin
 }
 
 // process is a running example.
@@ -571,6 +604,7 @@ func TestShop_GoRunKilled(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		ci.Missingf(t, "a system that tells a process of the end of its parent")
 	}
+	instrumented(t)
 	s := startShopBy(t, "go", "run", "./shop", "-nodes", "1")
 	s.cmd.Process.Kill()
 	s.ends() // which is when nobody can write to its output any more

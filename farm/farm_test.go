@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,11 @@ import (
 )
 
 var quiet = slog.New(slog.DiscardHandler)
+
+func TestMain(m *testing.M) {
+	ci.Beside(2) // they wait for nodes, which do so themselves
+	os.Exit(m.Run())
+}
 
 const patience = time.Minute
 

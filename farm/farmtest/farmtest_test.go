@@ -106,6 +106,7 @@ func TestLeftGoroutineIsNoticed(t *testing.T) {
 }
 
 func TestSecondLeaderIsNoticed(t *testing.T) {
+	t.Parallel()
 	fails(t, Config{}, "had two leaders", func(t *testing.T, f *Farm) {
 		if len(f.elections) == 0 {
 			t.Error("the farm has a leader, and no election was noticed")
@@ -126,6 +127,7 @@ type odd struct {
 func (o odd) Snapshot() io.WriterTo { return strings.NewReader(o.state) }
 
 func TestDifferenceIsNoticed(t *testing.T) {
+	t.Parallel()
 	c := Config{Configure: func(n *Node, c *farm.Config) {
 		c.Cluster.Machines = map[string]func() cluster.StateMachine{
 			"odd": func() cluster.StateMachine { return odd{state: n.Name()} },
@@ -135,6 +137,7 @@ func TestDifferenceIsNoticed(t *testing.T) {
 }
 
 func TestFarmThatDoesNotSettle(t *testing.T) {
+	t.Parallel()
 	fails(t, Config{}, "did not settle", func(t *testing.T, f *Farm) {
 		f.Partition(f.Nodes[:1])
 		f.Settle()
@@ -142,6 +145,7 @@ func TestFarmThatDoesNotSettle(t *testing.T) {
 }
 
 func TestClients(t *testing.T) {
+	t.Parallel()
 	handler := func(f *farm.Farm) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if c, err := r.Cookie("seen"); err == nil {
@@ -192,6 +196,7 @@ func TestClients(t *testing.T) {
 
 // TestTime holds what a bubble is for. One node does: what three say to each other in ten minutes takes a slow machine minutes.
 func TestTime(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	Run(t, 1, nil, func(t *testing.T, f *Farm) {
 		time.Sleep(10 * time.Minute)

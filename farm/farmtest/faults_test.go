@@ -14,6 +14,7 @@ import (
 const failover = 30 * time.Second
 
 func TestForm(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 3, 5} {
 		kinds(t, farmtest.Config{Nodes: n}, bubble, func(t *testing.T, f *farmtest.Farm) {
 			v := newVisitor(t, f, "v")
@@ -26,6 +27,7 @@ func TestForm(t *testing.T) {
 }
 
 func TestFollowerKilled(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		others := f.Others(leader)
@@ -44,6 +46,7 @@ func TestFollowerKilled(t *testing.T) {
 }
 
 func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{}, both, func(t *testing.T, f *farmtest.Farm) {
 		v := newVisitor(t, f, "v")
 		v.mustWrite(f.Nodes[0])
@@ -63,6 +66,7 @@ func TestLeaderKilled(t *testing.T) {
 
 // TestPause measures how long nobody can write after the leader was killed, where the machine is never busy.
 func TestPause(t *testing.T) {
+	t.Parallel()
 	farmtest.Run(t, 3, application, func(t *testing.T, f *farmtest.Farm) {
 		var pauses []time.Duration
 		v := newVisitor(t, f, "v")
@@ -84,6 +88,7 @@ func TestPause(t *testing.T) {
 }
 
 func TestMinorityCutOff(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{Nodes: 5}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		minority := []*farmtest.Node{leader, f.Others(leader)[0]}
@@ -118,6 +123,7 @@ func TestMinorityCutOff(t *testing.T) {
 
 // TestStaleReads holds what is promised to readers of a node that is cut off: a minute, and then the truth.
 func TestStaleReads(t *testing.T) {
+	t.Parallel()
 	farmtest.Run(t, 3, application, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		v := newVisitor(t, f, "v")
@@ -139,6 +145,7 @@ func TestStaleReads(t *testing.T) {
 }
 
 func TestEndedSessionStaysEnded(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		leader := f.Leader()
 		others := f.Others(leader)
@@ -164,6 +171,7 @@ func TestEndedSessionStaysEnded(t *testing.T) {
 
 // TestLeaderHalfDeaf cuts the leader off in one direction.
 func TestLeaderHalfDeaf(t *testing.T) {
+	t.Parallel()
 	cuts := map[string]func(f *farmtest.Farm, leader, other *farmtest.Node){
 		"hears nobody": func(f *farmtest.Farm, leader, other *farmtest.Node) { f.Cut(other, leader) },
 		"is not heard": func(f *farmtest.Farm, leader, other *farmtest.Node) { f.Cut(leader, other) },
@@ -193,6 +201,7 @@ func TestLeaderHalfDeaf(t *testing.T) {
 
 // TestRollingRestart restarts every node in turn, twice, while visitors keep writing.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
@@ -219,6 +228,7 @@ func TestRollingRestart(t *testing.T) {
 }
 
 func TestRestartedInPartition(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		for i := range 2 {
 			leader := f.Leader()
@@ -245,6 +255,7 @@ func TestRestartedInPartition(t *testing.T) {
 
 // TestAllMoved stops a durable farm and starts all of it on other addresses.
 func TestAllMoved(t *testing.T) {
+	t.Parallel()
 	bubble(t, farmtest.Config{Durable: true}, func(t *testing.T, f *farmtest.Farm) {
 		v := newVisitor(t, f, "v")
 		v.mustWrite(f.Nodes[0])
@@ -262,6 +273,7 @@ func TestAllMoved(t *testing.T) {
 }
 
 func TestWithoutMajority(t *testing.T) {
+	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
 		v := newVisitor(t, f, "v")
 		v.mustWrite(f.Nodes[0])

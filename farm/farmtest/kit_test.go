@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -30,8 +31,16 @@ func bubble(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest
 	c.Run(t, body)
 }
 
+func TestMain(m *testing.M) {
+	ci.Beside(2) // those in real time wait
+	os.Exit(m.Run())
+}
+
 // TestExample runs what the example shows: that is compiled only.
-func TestExample(t *testing.T) { cartSurvivesTheLeader(t) }
+func TestExample(t *testing.T) {
+	t.Parallel()
+	cartSurvivesTheLeader(t)
+}
 
 // both runs body in a bubble and, unless -short is given, outside of one.
 func both(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {

@@ -38,6 +38,7 @@ func (g gossip) WithAttrs(a []slog.Attr) slog.Handler {
 // TestWhatIsLogged has a farm live through this and that. What an operator reads is who came and went and who leads; and
 // whoever reads the log, down to the last line that is there for debugging, learns no secret, token or session id.
 func TestWhatIsLogged(t *testing.T) {
+	t.Parallel()
 	var all bytes.Buffer
 	var info, ids, hidden []string
 	log := slog.New(gossip{slog.NewTextHandler(&all, &slog.HandlerOptions{Level: slog.LevelDebug}), new(sync.Mutex), &info})

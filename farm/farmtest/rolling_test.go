@@ -18,6 +18,7 @@ import (
 // balancer does: where a node refuses connections they go to the next one, and a node that closes them is left alone for a
 // second. So every node gets requests as soon as it listens again, before it knows of any other. None may fail.
 func TestRollingRestart_NoRequestFails(t *testing.T) {
+	t.Parallel()
 	c := farmtest.Config{Configure: func(_ *farmtest.Node, c *farm.Config) { c.Forward.Linger = 2 * time.Second }}
 	kinds(t, c, bubble, func(t *testing.T, f *farmtest.Farm) {
 		stop := make(chan struct{})

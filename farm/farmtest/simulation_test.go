@@ -24,6 +24,7 @@ var (
 // at random. Each visitor knows what the farm told it and holds the farm to it; see visitor. The seed decides on the
 // farm and what is done to it, and when; which goroutine runs first remains chance.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	seed, minutes := simulationSeed(t), simulationMinutes(t)
 	again := fmt.Sprintf("repeat with: make sim SEED=%d MINUTES=%d PKG=./farm/farmtest", seed, minutes)
 	t.Log(again)

@@ -17,6 +17,7 @@ var blob = session.NewKey[string]("blob")
 
 // TestMuchWrittenWhileCutOff fills every buffer between a node and a leader that it cannot reach.
 func TestMuchWrittenWhileCutOff(t *testing.T) {
+	t.Parallel()
 	handler := func(*farm.Farm) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, err := blob.Update(r.Context(), func(string, bool) (string, error) { return strings.Repeat("x", 15<<10), nil })

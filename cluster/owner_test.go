@@ -68,13 +68,12 @@ func TestAnswersBelongToTheCaller(t *testing.T) {
 			}
 			return v
 		}
-		before := n.written()
 		first := propose("one")
 		second := propose("two")
 		if string(first) != "one" {
 			l.t.Errorf("a later command changed an earlier answer to %q", first)
 		}
-		before = n.written()
+		before := n.written()
 		clear(first)
 		clear(second)
 		q, err := h.Query(l.ctx(20*time.Second), nil)

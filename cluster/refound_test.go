@@ -11,6 +11,7 @@ import (
 
 // A farm is restored from a backup, and the only node that has the new state is killed before it has handed it on. The others,
 // who have given up theirs, wait for it: they found no farm beside it, however few Expect asks for.
+// Slow: five durable nodes wait for two minutes of their time.
 func TestRestoredFarmIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, restarted := range []bool{false, true} {

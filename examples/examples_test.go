@@ -1,4 +1,5 @@
 // Package examples_test builds the examples, runs them as the processes they are, and talks to them.
+// Slow: processes are built, and nodes listen for three seconds before they found a farm.
 package examples_test
 
 import (

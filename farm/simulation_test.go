@@ -252,6 +252,7 @@ func trouble(ctx context.Context, f *farmtest.Farm, rnd *rand.Rand, durable bool
 
 // Visitors with cookies go from node to node while the farm suffers. What they were told is done stays done and is done
 // once, nothing they have seen is undone, one of many takes a message, and what has ended never comes back.
+// Slow: a bubble has no disk, so the durable farm lives in real time.
 func TestSimulation(t *testing.T) {
 	seed, _ := strconv.ParseUint(os.Getenv("WEBFARM_SEED"), 10, 64)
 	if seed == 0 && os.Getenv("WEBFARM_MINUTES") != "" { // make sim; plain `go test` takes the same each time

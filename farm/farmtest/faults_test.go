@@ -45,6 +45,7 @@ func TestFollowerKilled(t *testing.T) {
 	})
 }
 
+// Slow: it runs in real time too, where a farm forms in seconds.
 func TestLeaderKilled(t *testing.T) {
 	t.Parallel()
 	kinds(t, farmtest.Config{}, both, func(t *testing.T, f *farmtest.Farm) {
@@ -200,6 +201,7 @@ func TestLeaderHalfDeaf(t *testing.T) {
 }
 
 // TestRollingRestart restarts every node in turn, twice, while visitors keep writing.
+// Slow: each of three nodes drains, stops and catches up, in memory and with a disk.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {

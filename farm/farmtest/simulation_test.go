@@ -23,6 +23,7 @@ var (
 // TestSimulation has visitors write and read at random while nodes are killed, stopped, moved and cut off from each other
 // at random. Each visitor knows what the farm told it and holds the farm to it; see visitor. The seed decides on the
 // farm and what is done to it, and when; which goroutine runs first remains chance.
+// Slow: what it finds depends on how much it does.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	seed, minutes := simulationSeed(t), simulationMinutes(t)

@@ -22,4 +22,6 @@
 // what holds, not how fast it does. How long a farm accepted no writes is logged, and means most when one scenario runs alone:
 // go test -v -parallel 1 -run Leader ./internal/e2e. With -race the shop is built with the race detector too. With -short only
 // one test runs.
+//
+// Slow: nodes listen for three seconds before they found a farm, and wait for as long as networks and disks are waited for.
 package e2e

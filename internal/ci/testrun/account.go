@@ -135,7 +135,7 @@ func (a account) long() error {
 				return err
 			}
 			if !said {
-				fmt.Fprintf(a.print, "LONG: %s of %s took %.1f s; its comment has no line that begins with %q\n", t.name, short(p.name),
+				fmt.Fprintf(a.print, "LONG: %s of %s took %.1f s; no line of its comment begins with %q\n", t.name, short(p.name),
 					t.took.Seconds(), reason)
 			}
 		}

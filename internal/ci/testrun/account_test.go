@@ -57,8 +57,9 @@ func TestAccount(t *testing.T) {
 		{"over twice", ran("cluster", 21, "farm", 11), "over twice the budget: cluster, farm", []string{
 			"cluster                                  21.0       10     11.0  over twice the budget\n"}},
 		{"a long test", ran("cluster", 9) + `{"Action":"pass","Package":"` + module + `/cluster","Test":"TestLong","Elapsed":4}
-{"Action":"pass","Package":"` + module + `/cluster","Test":"TestReason","Elapsed":4}`, "", []string{
-			"LONG: TestLong of cluster took 4.0 s; its comment has no line that begins with \"Slow: \"\n"}},
+{"Action":"pass","Package":"` + module + `/cluster","Test":"TestReason","Elapsed":4}
+{"Action":"pass","Package":"` + module + `/e2e","Test":"TestReasonOfAll","Elapsed":4}`, "", []string{
+			"LONG: TestLong of cluster took 4.0 s; no line of its comment begins with \"Slow: \"\n"}},
 		{"skipped", ran("cluster", 9) + `{"Action":"output","Package":"x","Test":"TestA","Output":"    a_test.go:3: takes long\n"}
 {"Action":"skip","Package":"x","Test":"TestA"}`, "", []string{"skipped 1: takes long\n"}},
 		{"skipped for the machine", ran("cluster", 9) + `{"Action":"output","Package":"x","Test":"TestA","Output":"    a_test.go:3: not on this machine: nginx\n"}
@@ -66,6 +67,7 @@ func TestAccount(t *testing.T) {
 	} {
 		dir := write(t, map[string]string{"budgets": someBudgets, "out/plain.json": test.log, "out/race.json": ran("cluster", 11),
 			"out/plain-TestX-1.json": "of a test that was run again", "out/flaky.txt": "FLAKY: TestX (p, plain)\n",
+			"tree/e2e/doc.go":        "// Package e2e is real.\n//\n// Slow: nodes take their time.\npackage e2e\n",
 			"tree/cluster/a_test.go": "package cluster\n\n// TestReason is there.\n// Slow: it waits for the disk.\nfunc TestReason() {}\n\n// TestLong is there.\nfunc TestLong() {}\n"})
 		var printed strings.Builder
 		a := account{out: filepath.Join(dir, "out"), budgets: filepath.Join(dir, "budgets"), tree: filepath.Join(dir, "tree"), took: 100e9, print: &printed}

@@ -11,8 +11,10 @@ import (
 	"strings"
 )
 
-// reason begins the line in a test's comment that says why it takes long.
-const reason = "Slow: "
+const (
+	reason   = "Slow: " // begins the line in the comment of a test, or of its package, that says why it takes long
+	allTests = "*"      // stands for the tests of a package
+)
 
 // reasons knows which tests say why they take long.
 type reasons struct {
@@ -27,7 +29,7 @@ func (r reasons) given(dir, test string) (bool, error) {
 			return false, err
 		}
 	}
-	return r.known[dir][test], nil
+	return r.known[dir][test] || r.known[dir][allTests], nil
 }
 
 func (r reasons) read(dir string) error {
@@ -40,7 +42,7 @@ func (r reasons) read(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), "_test.go") {
+		if !strings.HasSuffix(e.Name(), ".go") {
 			continue
 		}
 		name := filepath.Join(r.tree, filepath.FromSlash(dir), e.Name())
@@ -48,11 +50,18 @@ func (r reasons) read(dir string) error {
 		if err != nil {
 			return err
 		}
+		r.note(dir, allTests, file.Doc)
 		for _, d := range file.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Doc != nil {
-				r.known[dir][f.Name.Name] = strings.Contains("\n"+f.Doc.Text(), "\n"+reason)
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				r.note(dir, f.Name.Name, f.Doc)
 			}
 		}
 	}
 	return nil
+}
+
+func (r reasons) note(dir, name string, comment *ast.CommentGroup) {
+	if strings.Contains("\n"+comment.Text(), "\n"+reason) {
+		r.known[dir][name] = true
+	}
 }

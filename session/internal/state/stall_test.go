@@ -41,6 +41,7 @@ const (
 // so one that seems too long is judged by the shortest of three runs: this machine may do other things.
 //
 // It has a quarter of the million in a quarter of the shards: what a call does depends on how much is in one.
+// Slow: sessions expire by the hundred thousand.
 func TestNothingStallsApply(t *testing.T) {
 	if testing.Short() || race.Enabled {
 		t.Skip("measures processor time")

@@ -118,6 +118,8 @@ type Config struct {
 	maxLevel   byte                              // for tests: the highest protocol level this program speaks; 0 = protocolMax
 	raiseAfter time.Duration                     // for tests; 0 = raiseAfter
 	markEvery  time.Duration                     // for tests; 0 = markEvery
+
+	heartbeatsBeside bool // for tests: raft takes heartbeats beside its main goroutine (raft issue 695)
 }
 
 func (c *Config) wrapped(s raftlog.Store) raftlog.Store {

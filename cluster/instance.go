@@ -85,7 +85,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.fsm.restored, in.fsm.maxLevel, in.fsm.since = in.restored, n.cfg.maxLevel, n.cfg.since()
 	in.fsm.applied, in.fsm.marked = in.applied, in.marked
 	in.layer = newStreamLayer(n, server)
-	in.transport = newTransport(in.layer, raftLogger(n.log))
+	in.transport = newTransport(in)
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
 	bound := n.bound(server) || n.damaged() != nil
@@ -130,7 +130,7 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 	c.HeartbeatTimeout, c.ElectionTimeout = in.node.cfg.Heartbeat, in.node.cfg.Heartbeat
 	c.LeaderLeaseTimeout = in.node.cfg.Heartbeat / 2
 	c.CommitTimeout = 10 * time.Millisecond
-	c.MaxAppendEntries = 256
+	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
 	c.SnapshotThreshold = 1 << 62
 	c.TrailingLogs = leastTrailing // see snapshot

@@ -43,6 +43,7 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	if p.failed.Load() {
 		return nil, errPipelineFailed
 	}
+	fit(args)
 	return p.AppendPipeline.AppendEntries(args, resp)
 }
 

@@ -114,18 +114,6 @@ func (l *streamLayer) hangUp() {
 	}
 }
 
-type trackedConn struct {
-	net.Conn
-	layer *streamLayer
-}
-
-func (t *trackedConn) Close() error {
-	t.layer.mu.Lock()
-	delete(t.layer.open, t)
-	t.layer.mu.Unlock()
-	return t.Conn.Close()
-}
-
 // acceptRaft hands the raft connections that other members open to the present Raft instance.
 func (n *Node) acceptRaft(l net.Listener) {
 	for {

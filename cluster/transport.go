@@ -2,27 +2,45 @@ package cluster
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with a second way in, for what the nudger has to say. It embeds the concrete
-// type: behind an interface raft would not find pre-vote.
+// transport is raft's network transport with a second way in, for what the nudger has to say, and with its own ideas about
+// appends (append.go) and heartbeats (heartbeat.go). It embeds the concrete type: behind an interface raft would not find
+// pre-vote.
 type transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
 	consumer chan raft.RPC
 	done     chan struct{}
 	inbound  atomic.Int32 // reads of snapshots under way
+	wg       sync.WaitGroup // of forward
+
+	term       func() uint64            // of the local raft, once it has taken a request
+	patience   time.Duration            // with raft, before a heartbeat is answered in its place
+	beside     bool                     // for tests: heartbeats take raft's own way, beside its main goroutine
+	appending  atomic.Pointer[task]     // the append with entries that raft took last
+	storing    atomic.Pointer[raft.Log] // the last entry of the write under way to a log on disk; nil = there is none
+	installing atomic.Pointer[task]     // the snapshot that raft is installing; nil = there is none
 }
 
-func newTransport(l *streamLayer, log hclog.Logger) *transport {
-	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: l, Logger: log, MaxPool: 3,
+func newTransport(in *instance) *transport {
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer, Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
-	return &transport{NetworkTransport: inner, layer: l, consumer: make(chan raft.RPC), done: make(chan struct{})}
+	t := &transport{NetworkTransport: inner, layer: in.layer, consumer: make(chan raft.RPC), done: make(chan struct{}),
+		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
+		beside: in.node.cfg.heartbeatsBeside}
+	inner.SetHeartbeatHandler(t.heartbeat)
+	return t
+}
+
+// header is what goes before an answer.
+func (t *transport) header() raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.layer.server), Addr: []byte(t.layer.server)}
 }
 
 // Consumer is where raft takes its requests from.
@@ -30,21 +48,39 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 
 // forward passes on what came over the network, until stop.
 func (t *transport) forward() {
+	defer t.wg.Wait()
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if rpc.Reader != nil {
-				rpc.Reader = &snapshotStream{rpc.Reader, t}
-			}
-			select {
-			case t.consumer <- rpc:
-			case <-t.done:
+			if !t.pass(rpc) {
 				return
 			}
 		case <-t.done:
 			return
 		}
 	}
+}
+
+// pass hands raft one request, and reports false after stop.
+func (t *transport) pass(rpc raft.RPC) bool {
+	var then func()
+	switch req := rpc.Command.(type) {
+	case *raft.AppendEntriesRequest:
+		boundCommit(req) // the sender may be an older program
+	case *raft.InstallSnapshotRequest:
+		rpc.Reader = &snapshotStream{rpc.Reader, t}
+		rpc, then = t.untilInstalled(rpc)
+	}
+	select {
+	case t.consumer <- rpc:
+	case <-t.done:
+		return false
+	}
+	t.took(rpc)
+	if then != nil {
+		t.wg.Go(then)
+	}
+	return true
 }
 
 func (t *transport) stop() {

@@ -157,6 +157,35 @@ func TestDelay(t *testing.T) {
 	})
 }
 
+func TestLimit(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n := New()
+		client, server := stream(t, n.Host(ipA), n.Host(ipB))
+		n.Limit(ipA, ipB, 1<<20)
+		start := time.Now()
+		go client.Write(make([]byte, 5<<20)) // more than the stream holds
+		if k, err := io.ReadFull(server, make([]byte, 5<<20)); err != nil || time.Since(start) != 5*time.Second {
+			t.Errorf("%d bytes after %v, %v", k, time.Since(start), err)
+		}
+		start = time.Now()
+		write(t, server, "the other way")
+		expect(t, client, "the other way")
+		n.Delay(ipA, ipB, time.Second)
+		write(t, client, string(make([]byte, 1<<10)))
+		if _, err := io.ReadFull(server, make([]byte, 1<<10)); err != nil || time.Since(start) != time.Second+time.Second/1024 {
+			t.Errorf("with a delay after %v, %v", time.Since(start), err)
+		}
+		n.Limit(ipA, ipB, 0)
+		n.Delay(ipA, ipB, 0)
+		start = time.Now()
+		write(t, client, "fast again")
+		expect(t, server, "fast again")
+		if time.Since(start) != 0 {
+			t.Errorf("without a limit it took %v", time.Since(start))
+		}
+	})
+}
+
 func TestDown(t *testing.T) {
 	everywhere(t, func(t *testing.T) {
 		n := New()

@@ -29,6 +29,7 @@ type Network struct {
 	links   map[*link]struct{} // streams with an end still open
 	cuts    map[path]bool
 	delays  map[path]time.Duration
+	rates   map[path]int
 	losses  map[path]float64
 	groups  map[string]int // by Partition; nil = none
 	changed chan struct{}  // closed and replaced when a waiting Dial may have its chance
@@ -53,6 +54,7 @@ func New() *Network {
 		links:   make(map[*link]struct{}),
 		cuts:    make(map[path]bool),
 		delays:  make(map[path]time.Duration),
+		rates:   make(map[path]int),
 		losses:  make(map[path]float64),
 		changed: make(chan struct{}),
 	}
@@ -130,6 +132,13 @@ func (n *Network) Delay(a, b string, d time.Duration) {
 	n.change(func() { n.delays[p] = d })
 }
 
+// Limit makes each stream carry at most so many bytes per second from a to b, of what is sent from now on; 0 ends that.
+// Packets are not limited.
+func (n *Network) Limit(a, b string, bytesPerSecond int) {
+	p := path{canonical(a), canonical(b)}
+	n.change(func() { n.rates[p] = bytesPerSecond })
+}
+
 // Lose drops packets from a to b from now on, each with probability p; 0 ends that. Streams lose nothing, as in TCP.
 func (n *Network) Lose(a, b string, p float64) {
 	at := path{canonical(a), canonical(b)}
@@ -183,7 +192,8 @@ func (n *Network) wakeLocked() {
 
 func (n *Network) refreshLocked(l *link) {
 	for _, h := range l.halves {
-		h.setPath(n.heldLocked(h.from, h.to), n.heldLocked(h.to, h.from), n.delays[path{h.from, h.to}])
+		at := path{h.from, h.to}
+		h.setPath(n.heldLocked(h.from, h.to), n.heldLocked(h.to, h.from), n.delays[at], n.rates[at])
 	}
 }
 

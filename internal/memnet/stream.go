@@ -55,6 +55,8 @@ type half struct {
 	segments []segment
 	size     int           // bytes in segments
 	delay    time.Duration // of what is written from now on
+	rate     int           // bytes per second of what is written from now on; 0 = no limit
+	free     time.Time     // when all that was written at a rate has left
 	held     bool          // nothing gets from from to to
 	backHeld bool          // nothing gets from to to from: the writer does not learn what the reader did
 	ended    bool          // the writer closed its end
@@ -74,10 +76,10 @@ func newHalf(from, to string) *half {
 	return h
 }
 
-func (h *half) setPath(held, backHeld bool, delay time.Duration) {
+func (h *half) setPath(held, backHeld bool, delay time.Duration, rate int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.held, h.backHeld, h.delay = held, backHeld, delay
+	h.held, h.backHeld, h.delay, h.rate = held, backHeld, delay, rate
 	h.cond.Broadcast()
 }
 
@@ -177,17 +179,17 @@ func (h *half) writeErrorLocked() error {
 }
 
 func (h *half) putLocked(p []byte) {
-	h.segments = append(h.segments, segment{append([]byte(nil), p...), h.dueLocked()})
+	h.segments = append(h.segments, segment{append([]byte(nil), p...), h.dueLocked(len(p))})
 	h.size += len(p)
 	h.cond.Broadcast()
 }
 
-// dueLocked returns when what is sent now arrives: never before what was sent earlier.
-func (h *half) dueLocked() time.Time {
+// dueLocked returns when size bytes that are sent now have arrived: never before what was sent earlier.
+func (h *half) dueLocked(size int) time.Time {
 	var due time.Time
-	if h.delay > 0 {
-		due = time.Now().Add(h.delay)
-		time.AfterFunc(h.delay, h.wake)
+	if wait := h.leaveLocked(size) + h.delay; wait > 0 {
+		due = time.Now().Add(wait)
+		time.AfterFunc(wait, h.wake)
 	}
 	if last := len(h.segments) - 1; last >= 0 && h.segments[last].due.After(due) {
 		due = h.segments[last].due
@@ -195,11 +197,24 @@ func (h *half) dueLocked() time.Time {
 	return due
 }
 
+// leaveLocked returns how long it takes until size more bytes have left.
+func (h *half) leaveLocked(size int) time.Duration {
+	if h.rate == 0 {
+		return 0
+	}
+	now := time.Now()
+	if h.free.Before(now) {
+		h.free = now
+	}
+	h.free = h.free.Add(time.Duration(size) * time.Second / time.Duration(h.rate))
+	return h.free.Sub(now)
+}
+
 // end closes the writer's end; what was written still arrives.
 func (h *half) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.endDue = h.dueLocked()
+	h.endDue = h.dueLocked(0)
 	h.ended = true
 	h.writeBy.stopLocked()
 	h.cond.Broadcast()

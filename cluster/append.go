@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"errors"
+
+	"github.com/hashicorp/raft"
+)
+
+// raft limits an append by the number of its entries, and here an entry holds up to 640 KiB. A follower that is far behind
+// would get all it lacks in one request, in one deadline, and again from the beginning if the line is too thin for that.
+const (
+	maxAppendEntries = 64      // raft reads so many from the log, whatever their size, before fit drops what is too much
+	maxAppendBytes   = 2 << 20 // of the entries of one append, unless a single entry has more
+)
+
+// fit shortens a request to what one append may carry: a prefix of its entries is as good an append, and raft counts as
+// sent what is left in the request. Of what is committed it then says only what it proves.
+func fit(req *raft.AppendEntriesRequest) {
+	size := 0
+	for i, e := range req.Entries {
+		if size += len(e.Data) + len(e.Extensions); size > maxAppendBytes && i > 0 {
+			req.Entries = req.Entries[:i]
+			break
+		}
+	}
+	boundCommit(req)
+}
+
+// boundCommit limits the commit index of a request to the last entry that its receiver is sure to share with the sender. raft
+// limits it to the end of the receiver's log, which may go on with entries of an earlier leader, to be overwritten by
+// a later request; they must not be applied because of this one.
+func boundCommit(req *raft.AppendEntriesRequest) {
+	proven := req.PrevLogEntry
+	if n := len(req.Entries); n > 0 {
+		proven = req.Entries[n-1].Index
+	}
+	req.LeaderCommitIndex = min(req.LeaderCommitIndex, proven)
+}
+
+var errDeposed = errors.New("the heartbeat was answered with a later term")
+
+// AppendEntries sends one request and waits for the answer. An answer to a heartbeat that has a later term is an error:
+// raft looks at the term in the answers to other appends only, and would take this one for a sign that the follower still
+// follows, and so renew the lease of a leader that has been deposed.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse) error {
+	heartbeat := isHeartbeat(args)
+	fit(args)
+	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
+		return err
+	}
+	if heartbeat && resp.Term > args.Term {
+		return errDeposed
+	}
+	return nil
+}
+
+// isHeartbeat reports whether a request says nothing but who leads, which raft sends from a goroutine of its own.
+func isHeartbeat(req *raft.AppendEntriesRequest) bool {
+	return req.PrevLogEntry == 0 && req.PrevLogTerm == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
+}

@@ -41,14 +41,14 @@ func TestPipelineAfterFailure(t *testing.T) {
 		inner := &slowPipeline{make(chan raft.AppendFuture), make(chan raft.AppendFuture)}
 		go inner.decode()
 		p := newPipeline(inner)
-		if _, err := p.AppendEntries(nil, nil); err != nil {
+		if _, err := p.AppendEntries(&raft.AppendEntriesRequest{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if f := <-p.Consumer(); f.Response().Success {
 			t.Fatal("the refusal was lost")
 		}
 		for range 3 { // in a bubble, blocking for ever is a failure
-			if _, err := p.AppendEntries(nil, nil); err == nil {
+			if _, err := p.AppendEntries(&raft.AppendEntriesRequest{}, nil); err == nil {
 				t.Error("an append after a failed one was sent")
 			}
 		}

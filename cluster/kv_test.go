@@ -15,6 +15,7 @@ type kv struct {
 	Applied int // commands applied, ever
 	Last    uint64
 	Now     time.Time
+	slow    *slowness     // nil = it takes no time
 	twist   func() string // what it adds to its answers, for a machine that is not deterministic; nil = nothing
 }
 
@@ -72,6 +73,7 @@ func (f frozen) WriteTo(w io.Writer) (int64, error) {
 func (s *kv) Snapshot() io.WriterTo { return frozen(s.state()) }
 
 func (s *kv) Restore(r io.Reader) error {
+	s.slow.restoring()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.M = nil

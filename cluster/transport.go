@@ -17,7 +17,7 @@ type transport struct {
 	layer    *streamLayer
 	consumer chan raft.RPC
 	done     chan struct{}
-	inbound  atomic.Int32 // reads of snapshots under way
+	inbound  atomic.Int32   // reads of snapshots under way
 	wg       sync.WaitGroup // of forward
 
 	term       func() uint64            // of the local raft, once it has taken a request

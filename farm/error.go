@@ -55,11 +55,12 @@ var (
 
 // answerTo returns what to tell the visitor about err, and whether an operator should hear of it.
 func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
-	if p, ok := errors.AsType[Problem](err); ok {
-		return p, p.Err != nil && p.Status >= 500
+	p, ok := errors.AsType[Problem](err)
+	if to, is := errors.AsType[*Problem](err); !ok && is && to != nil {
+		p, ok = *to, true
 	}
-	if p, ok := errors.AsType[*Problem](err); ok && p != nil {
-		return *p, p.Err != nil && p.Status >= 500
+	if ok {
+		return p, p.Err != nil && (p.Status < 400 || p.Status >= 500)
 	}
 	for _, row := range answers {
 		if errors.Is(err, row.err) {

@@ -46,6 +46,9 @@ type declaration struct {
 // a monotonic reading, and always in UTC. A type that encodes itself, by encoding.TextMarshaler and the like, is trusted to
 // lose nothing.
 //
+// T may get new fields and lose old ones from one version of a program to the next. While both versions are in a farm, the
+// older one drops the fields that it does not know from whatever value it sets.
+//
 // All keys of one name that are used with one Manager must be of one type. A second type panics at its first use.
 func NewKey[T any](name string) Key[T] {
 	if len(name) == 0 || len(name) > maxName || !printable(name) {

@@ -49,15 +49,18 @@ func (s *Session) renew(ctx context.Context) error {
 	}
 	sec := newSecret()
 	next := sec.key()
+	token, ok := m.signer.mintToken(sec, m.store.Status().Now, keyID) // first: afterwards there is no way back
+	if !ok {
+		return fmt.Errorf("%w: the key to sign tokens with is gone", ErrStale)
+	}
 	s.mu.Lock()
 	b, old := s.batchLocked(), s.key
 	s.mu.Unlock()
 	a, err := m.rename(ctx, Renew{Key: old, New: next, Sets: b.sets, Deletes: b.deletes})
+	if errors.Is(err, ErrUncertain) {
+		a, err = m.renamed(ctx, next, b, err)
+	}
 	if err == nil {
-		token, ok := m.signer.mintToken(sec, m.store.Status().Now, keyID)
-		if !ok {
-			err = fmt.Errorf("%w: the key to sign tokens with is gone", ErrStale)
-		}
 		s.mu.Lock()
 		s.key, s.newToken, s.wrote = next, token, max(s.wrote, a.Index)
 		s.mu.Unlock()
@@ -67,6 +70,21 @@ func (s *Session) renew(ctx context.Context) error {
 		s.dropChanges()
 	}
 	return err
+}
+
+// renamed looks whether a Renew whose outcome is uncertain was carried out. If it cannot be found out, or if it was not so far, the
+// error stays: it may yet come.
+func (m *Manager) renamed(ctx context.Context, next StoreKey, b batch, uncertain error) (Answer, error) {
+	rec, ok, err := m.store.Load(context.WithoutCancel(ctx), next, Freshness{Newest: true, Wait: m.cfg.WaitTimeout,
+		Timeout: min(readTimeout, m.cfg.CommitTimeout)})
+	if err != nil || !ok {
+		return Answer{}, uncertain
+	}
+	a := Answer{Index: rec.Mod}
+	if len(b.sets) > 0 {
+		_, a.Version, _ = rec.Value(b.sets[0].Name)
+	}
+	return a, nil
 }
 
 // rename carries a Renew out, in steps where there may be nodes whose program does not know it.

@@ -184,6 +184,43 @@ func TestRenewWhereThereIsNothingToRenew(t *testing.T) {
 	}
 }
 
+// A login whose answer got lost is found to have been done, if it was.
+func TestRenewUncertain(t *testing.T) {
+	for _, done := range []bool{true, false} {
+		store := &faulty{Store: session.NewMemory()}
+		m := newManager(t, store)
+		r := sessiontest.Request(t, m, newRequest(), setNote("x"))
+		store.set(func(cmd session.Command) error {
+			if _, ok := cmd.(session.Renew); !ok {
+				return nil
+			}
+			if done {
+				if _, err := store.Store.Do(context.Background(), cmd); err != nil {
+					t.Error(err)
+				}
+			}
+			return session.ErrUncertain
+		})
+		resp := within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+			if err := login(ctx, "ann"); done != (err == nil) || err != nil && !errors.Is(err, session.ErrUncertain) {
+				t.Errorf("done %v: %v", done, err)
+			}
+			if _, err := user.Update(ctx, func(s string, _ bool) (string, error) { return s + "e", nil }); err != nil {
+				t.Errorf("done %v: update: %v", done, err)
+			}
+		})
+		if set := cookieIn(resp, "sid") != ""; set != done {
+			t.Errorf("done %v: cookies %q", done, resp.Header["Set-Cookie"])
+		}
+		sessiontest.Carry(r, resp)
+		within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+			if user.Or(ctx, "") != "anne" || note.Or(ctx, "") != "x" {
+				t.Errorf("done %v: user %q, note %q", done, user.Or(ctx, ""), note.Or(ctx, ""))
+			}
+		})
+	}
+}
+
 // lower is a store whose farm works at a lower level: commands that need a higher one must not reach it.
 type lower struct {
 	session.Store

@@ -4,25 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// batch is pending changes on their way to the store.
+// batch is changes on their way to the store.
 type batch struct {
 	sets    []Entry
 	deletes []string
-	edits   map[string]int // of each change as it was sent
+	sent    map[string]sentEdit
 }
 
-func (s *Session) batchLocked() (b batch) {
+// sentEdit is a change as it was when it was sent.
+type sentEdit struct {
+	value []byte
+	found bool
+	edits int
+}
+
+// sendLocked takes what is to be sent. s.order is held, so that nothing else is on its way.
+func (s *Session) sendLocked() (b batch) {
 	for i := range s.changes {
 		c := &s.changes[i]
-		if !c.pending {
+		if !c.pending() {
 			continue
 		}
-		if b.edits == nil {
-			b.edits = map[string]int{}
+		if b.sent == nil {
+			b.sent = map[string]sentEdit{}
 		}
-		b.edits[c.name] = c.edits
+		b.sent[c.name] = sentEdit{c.value, c.found, c.edits}
+		c.state, c.stored.flying = inFlight, true
 		if c.found {
 			b.sets = append(b.sets, Entry{Name: c.name, Value: c.value})
 		} else {
@@ -35,25 +47,33 @@ func (s *Session) batchLocked() (b batch) {
 // commit sends the pending changes, as one command, and creates the session if there is none. s.order is held.
 func (s *Session) commit(ctx context.Context) error {
 	s.mu.Lock()
-	b, phase, key := s.batchLocked(), s.phase, s.key
+	phase, key := s.phase, s.key
 	if phase == ended {
+		pending := s.changedLocked()
 		s.dropChangesLocked()
-	}
-	s.mu.Unlock()
-	switch {
-	case len(b.edits) == 0:
+		s.mu.Unlock()
+		if pending {
+			return ErrEnded
+		}
 		return nil
+	}
+	b := s.sendLocked()
+	s.mu.Unlock()
+	if b.sent == nil {
+		return nil
+	}
+	switch {
+	case phase == anonymous && len(b.sets) == 0:
+		return s.committed(StoreKey{}, b, Answer{}, nil, true) // there is nothing to delete from
 	case phase == anonymous:
 		a, err := s.create(ctx, b.sets)
-		return s.committed(StoreKey{}, b, a, err)
-	case phase != alive:
-		return ErrEnded
+		return s.committed(StoreKey{}, b, a, err, true)
 	}
 	if err := s.roomToGrow(b.sets...); err != nil {
-		return err
+		return s.committed(key, b, Answer{}, err, true)
 	}
 	a, err := s.m.do(ctx, Write{Key: key, Sets: b.sets, Deletes: b.deletes})
-	return s.committed(key, b, a, err)
+	return s.committed(key, b, a, err, unchanged(err))
 }
 
 // create makes a session that holds values. s.order is held and there is no session.
@@ -93,40 +113,72 @@ func (s *Session) create(ctx context.Context, values []Entry) (Answer, error) {
 	return a, nil
 }
 
-// committed takes note of what became of a batch that was sent to the session of key.
-func (s *Session) committed(key StoreKey, b batch, a Answer, err error) error {
+// committed takes note of what became of a batch that was sent to the session of key. If there was an error, refused says that nothing has changed, that anybody
+// can see; a session of which only a token tells that never left is none.
+func (s *Session) committed(key StoreKey, b batch, a Answer, err error, refused bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for i := range s.changes {
+		c := &s.changes[i]
+		if sent, ok := b.sent[c.name]; ok {
+			c.stored.flying = false
+			s.answeredLocked(c, sent, a, err, refused)
+		}
+	}
 	if err != nil {
 		s.failedLocked(key, err)
 		return err
 	}
 	s.wrote = max(s.wrote, a.Index)
-	for i := range s.changes {
-		c := &s.changes[i]
-		edits, sent := b.edits[c.name]
-		if !sent {
-			continue
-		}
-		c.version = a.Version
-		if c.edits == edits {
-			c.pending = false
-			if !c.found {
-				c.version = 0
-			}
-		}
-	}
 	return nil
 }
 
-// failedLocked takes note of an error of the store about the session of key: one that has ended stays so. If this request ended
-// or renewed it meanwhile, the error is about a session that it has no more to do with.
+// answeredLocked takes note of what became of an edit that was sent. If another has been made since, that one is yet to be
+// sent.
+func (s *Session) answeredLocked(c *change, sent sentEdit, a Answer, err error, refused bool) {
+	last := c.edits == sent.edits
+	switch {
+	case err == nil:
+		if last {
+			c.state = clean
+		}
+		now := stored{value: sent.value, found: sent.found, at: a.Index}
+		if sent.found {
+			now.version = a.Version
+		}
+		s.learnLocked(c, now)
+	case refused:
+		if last {
+			c.state = dirty
+		}
+		s.tidyLocked(c)
+	default:
+		c.stored.doubt = true
+		if last {
+			c.state = uncertain
+		}
+	}
+}
+
+// failedLocked takes note of an error of the store about the session of key: one that has ended stays so, and no token of it goes
+// out. If this request ended or renewed it meanwhile, the error is about a session that it has no more to do with.
 func (s *Session) failedLocked(key StoreKey, err error) {
 	if errors.Is(err, ErrEnded) && s.isLocked(key) {
-		s.phase = ended
+		s.phase, s.newToken = ended, ""
 		s.dropChangesLocked()
 	}
 }
 
 // isLocked reports whether the session of key is still the request's own.
 func (s *Session) isLocked(key StoreKey) bool { return s.phase != anonymous && s.key == key }
+
+// unchanged reports whether an error of the store says that nothing has been changed, and nothing will be.
+func unchanged(err error) bool {
+	if errors.Is(err, ErrUncertain) {
+		return false
+	}
+	return slices.ContainsFunc(refusals, func(e error) bool { return errors.Is(err, e) })
+}
+
+var refusals = []error{ErrEnded, ErrConflict, ErrTooLarge, ErrNoLeader, ErrClosed, fault.ErrLevel, context.Canceled,
+	context.DeadlineExceeded}

@@ -37,6 +37,11 @@ var (
 	// token of a new session, or the deletion of an old one. It is also the answer to a change after the handler returned.
 	ErrHeadersSent = errors.New("session: the response has already begun")
 
+	// ErrLate says that a change was made, but after the response had begun, so that the client cannot be told of it; and that
+	// not every node is known to have followed. Until it has, another node may answer this client without the change. It
+	// takes moments, or as long as a node is out of contact.
+	ErrLate = errors.New("session: changed too late for the response to tell, and another node may not have it yet")
+
 	// ErrStale says that this node cannot know the present state of the session.
 	ErrStale = errors.New("session: this node is too far behind to answer")
 )

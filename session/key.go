@@ -146,14 +146,14 @@ func (k Key[T]) Or(ctx context.Context, def T) T {
 //
 // Errors: ErrTooLarge; ErrEnded if the session is known to have ended; ErrHeadersSent if the session is yet to be created
 // and its token can no longer be sent, or if the handler has returned; or what makes v impossible to store. Set changes
-// nothing then. Changes made after the response has begun are committed when the handler returns.
+// nothing then. Once the response has begun, each Set is committed at once, with the errors of Update: ErrLate too.
 func (k Key[T]) Set(ctx context.Context, v T) error {
 	s := k.session(ctx)
 	b, err := encode(&v)
 	if err != nil {
 		return fmt.Errorf("session: key %q: %w", k.d.name, err)
 	}
-	return s.set(k.d.name, b)
+	return s.set(ctx, k.d.name, b)
 }
 
 // Delete removes the value like Set changes it. Where the request sees no value, there is nothing to do.
@@ -166,7 +166,8 @@ func (k Key[T]) Delete(ctx context.Context) {
 // this request has Set before and not committed yet is what f gets, and is committed with it.
 //
 // Errors: f's own; ErrConflict if others were faster time after time; those of Set; ErrUncertain, ErrNoLeader, ErrClosed,
-// or ctx's own. Nothing has changed then, save that nobody knows after ErrUncertain.
+// or ctx's own. Nothing has changed then, save that nobody knows after ErrUncertain. With ErrLate everything has been done, and
+// what f returned is returned too.
 func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T, error) {
 	s := k.session(ctx)
 	var result T
@@ -182,17 +183,18 @@ func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T,
 		result = v
 		return b, nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrLate) {
 		var none T
 		return none, err
 	}
-	return result, nil
+	return result, err
 }
 
 // Take returns the value and removes it, at once: of several requests that take the same value, one gets it. Where the
 // request sees no value, there is nothing to do.
 //
-// Errors: ErrEnded, ErrHeadersSent after the handler has returned, ErrUncertain, ErrNoLeader, ErrClosed, or ctx's own.
+// Errors: ErrEnded, ErrHeadersSent after the handler has returned, ErrUncertain, ErrNoLeader, ErrClosed, or ctx's own. After
+// ErrUncertain the value may have been taken, by this request or by another. With ErrLate it has been taken, and is returned.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	s := k.session(ctx)
 	b, ok, err := s.take(ctx, k.d.name)
@@ -210,54 +212,10 @@ func (k Key[T]) decode(s *Session, b []byte, ok bool) (v T, _ bool) {
 	if err != nil {
 		if _, reported := s.m.badKeys.LoadOrStore(k.d.name, true); !reported {
 			s.m.cfg.Logger.Warn("session: a stored value does not fit the key's type and counts as none; "+
-				"further ones of this key are not reported", "key", k.d.name, "type", reflect.TypeFor[T](), "err", err)
+				"further ones of this key are not reported", "key", k.d.name, "type", reflect.TypeFor[T](),
+				"err", fmt.Sprintf("%T", err)) // its text may quote the value
 		}
 		return v, false
 	}
 	return v, true
-}
-
-// take removes a value and returns what was removed.
-func (s *Session) take(ctx context.Context, name string) ([]byte, bool, error) {
-	s.mu.Lock()
-	s.accessed = true
-	value, found := s.valueLocked(name)
-	err := s.openLocked()
-	key, i := s.key, s.findLocked(name)
-	buffered := i >= 0 && s.changes[i].pending
-	if found && buffered && err == nil {
-		s.removeLocked(&s.changes[i])
-	}
-	s.mu.Unlock()
-	switch {
-	case !found:
-		return nil, false, nil
-	case err != nil || buffered:
-		return value, err == nil, err
-	}
-	a, err := s.m.do(ctx, Take{Key: key, Name: name})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if errors.Is(err, ErrEnded) && s.phase == alive && s.key != key { // the request has renewed the session meanwhile
-		key = s.key
-		s.mu.Unlock()
-		a, err = s.m.do(ctx, Take{Key: key, Name: name})
-		s.mu.Lock()
-	}
-	switch {
-	case err != nil:
-		s.failedLocked(key, err)
-		return nil, false, err
-	case !s.isLocked(key): // the request has ended or renewed it since
-		return a.Value, a.Found, nil
-	}
-	if a.Found {
-		s.wrote = max(s.wrote, a.Index)
-	}
-	c := s.changeLocked(name)
-	c.version = 0
-	if !c.pending {
-		s.showLocked(c, nil, false)
-	}
-	return a.Value, a.Found, nil
 }

@@ -3,8 +3,13 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
 // readTimeout bounds how long a read may ask other nodes. A leader that fails is replaced well within it.
@@ -29,6 +34,15 @@ func (x *exchange) Value(key any) any {
 	return x.Context.Value(key)
 }
 
+// Format writes what it is, whatever the verb: fmt would look into the request and the session.
+func (x *exchange) Format(f fmt.State, _ rune) { io.WriteString(f, x.String()) }
+
+// String returns what it is; package context asks for it when a context made from this one is printed.
+func (x *exchange) String() string { return "context of a request with a session" }
+
+// LogValue returns what it is.
+func (x *exchange) LogValue() slog.Value { return slog.StringValue(x.String()) }
+
 // Handler returns next with sessions. It is a middleware: chi's r.Use(m.Handler), or around any http.Handler.
 //
 // A request with a genuine token has its session resolved before next runs. If that is impossible, the answer is 503 and
@@ -49,15 +63,24 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	x := &exchange{Context: r.Context()}
 	s := &x.session
 	s.m, s.w, s.r, s.wire = m, w, r, m.wireOf(r)
+	s.before.note(w.Header())
 	if err := s.resolve(); err != nil {
 		s.fail(err)
 		return
 	}
 	x.writer = writer{ResponseWriter: w, session: s}
-	defer s.leave()
+	reqcopy.Share(r)
 	x.request = *r.WithContext(x) // which copies it to where it need not be allocated
+	s.body.watch(&x.request)
+	defer x.leave()
 	next.ServeHTTP(&x.writer, &x.request)
 	s.returned = true
+}
+
+// leave is called after the handler returned, panicked or called runtime.Goexit.
+func (x *exchange) leave() {
+	reqcopy.Return(x.session.r, &x.request)
+	x.session.leave()
 }
 
 // resolve finds the session that the request's token names. Without a genuine token there is nothing to find, and a
@@ -129,13 +152,6 @@ func (s *Session) bringsIndex(brings *offer, token *genuine, cluster string) (in
 	return index, foreign && index == 0
 }
 
-// fail answers in place of the handler.
-func (s *Session) fail(err error) {
-	s.m.cfg.Logger.Debug("session: request failed", "err", err)
-	dropRepresentation(s.w.Header())
-	s.m.cfg.OnError(s.w, s.r, err)
-}
-
 // settle commits, adds what the header must carry, and closes the time of new sessions: what follows is the header. It
 // does so once; later calls return the same error. If it fails, the error page has been sent when the first call returns.
 func (s *Session) settle() error {
@@ -158,21 +174,39 @@ func (s *Session) settleOnce() (first bool, err error) {
 	if s.settled {
 		return false, s.settleErr
 	}
-	err = s.commitDetached()
-	if errors.Is(err, ErrEnded) {
-		err = nil // the changes ended with the session; the response is sent as it is, and no cookie with it
+	for try := 1; ; try++ {
+		err = s.commitDetached()
+		if errors.Is(err, ErrEnded) {
+			err = nil // the changes ended with the session; the response is sent as it is, and no cookie with it
+		}
+		if s.closeHeader(err, try == maxSettles) {
+			return true, err
+		}
 	}
+}
+
+// maxSettles bounds how often changes are committed before the header, because other goroutines of the request make more
+// while it is done. The rest is committed after the handler. A session is made at the second try, if it has to be.
+const maxSettles = 4
+
+// closeHeader puts into the header what the client must learn, and closes the time of new sessions; or reports false because
+// there are changes that have not been sent.
+func (s *Session) closeHeader(err error, last bool) bool {
 	h := s.w.Header()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		s.announceLocked(h)
+	if err == nil && !last && s.changedLocked() {
+		return false
 	}
+	if err != nil {
+		s.before.restore(h) // the error page is not the handler's
+	}
+	s.announceLocked(h)
 	s.settled, s.settleErr = true, err
-	return true, err
+	return true
 }
 
-// leave ends the request's use of the session after the handler returned, panicked or called runtime.Goexit.
+// leave ends the request's use of the session.
 func (s *Session) leave() {
 	if !s.returned {
 		s.abandon()
@@ -186,17 +220,23 @@ func (s *Session) leave() {
 	}
 }
 
-// commitRest commits what the handler changed after the header was sent, and takes no more.
+// commitRest takes no more changes, and commits those that were made after the header was sent.
 func (s *Session) commitRest() {
 	s.order.Lock()
 	defer s.order.Unlock()
-	if s.finishUnchanged() {
+	if !s.finishChanged() {
 		return
 	}
-	if err := s.commitDetached(); err != nil && !errors.Is(err, ErrEnded) {
+	err := s.commitDetached()
+	if err == nil {
+		err = s.carried(context.WithoutCancel(s.r.Context()))
+	}
+	switch {
+	case errors.Is(err, ErrLate):
+		s.m.cfg.Logger.Warn("session: a change was made after the response had begun", "session", s.ID(), "err", err)
+	case err != nil && !errors.Is(err, ErrEnded):
 		s.m.cfg.Logger.Error("session: changes made after the response had begun are lost", "session", s.ID(), "err", err)
 	}
-	s.finish()
 }
 
 // abandon drops what has not been committed. What has been is announced: the panic may become a response further out.
@@ -226,6 +266,7 @@ func (s *Session) announceLocked(h http.Header) {
 	if s.accessed {
 		s.wire.vary(h, &s.varied)
 	}
+	newest := s.newestLocked()
 	sent := false
 	switch {
 	case s.newToken != "":
@@ -235,10 +276,11 @@ func (s *Session) announceLocked(h http.Header) {
 		s.wire.clear(h, s.seen > 0)
 		s.told, sent = true, true
 	}
-	if index := s.indexToSendLocked(); index != "" {
+	if index := s.indexToSendLocked(newest); index != "" {
 		s.wire.setIndex(h, index)
 		sent = true
 	}
+	s.carriedTo = s.wrote
 	if sent {
 		if was := noStore(h); was != "" {
 			s.m.cfg.Logger.Warn("session: a response that sets a session cookie must not be cached", "cache-control", was)
@@ -246,28 +288,38 @@ func (s *Session) announceLocked(h http.Header) {
 	}
 }
 
+// newestLocked returns the index of the newest change of the session that this node knows of: others may have changed it since
+// this request did, and their response may be overtaken by this one. If they have ended it, there is nothing to
+// tell the client any more.
+func (s *Session) newestLocked() uint64 {
+	index := max(s.wrote, s.record.Mod)
+	if s.wrote == 0 || s.phase != alive {
+		return index
+	}
+	rec, ok, err := s.m.store.Load(s.r.Context(), s.key, Freshness{})
+	switch {
+	case err != nil:
+	case !ok:
+		s.phase, s.newToken = ended, ""
+	default:
+		index = max(index, rec.Mod)
+	}
+	return index
+}
+
 // indexToSendLocked returns the index for the client to bring along next time: if this request changed the session, or saw
 // a change so young that another node may not have it yet, and if it is news to the client.
-func (s *Session) indexToSendLocked() string {
-	if s.phase != alive || !s.accessed {
+func (s *Session) indexToSendLocked(index uint64) string {
+	if s.phase != alive || !s.accessed || index <= s.seen {
 		return ""
 	}
-	index := max(s.wrote, s.record.Mod)
-	if s.wrote == 0 && (index <= s.seen || !s.m.history.recent(index)) {
+	if s.wrote == 0 && !s.m.history.recent(index) {
 		return ""
 	}
-	st := s.m.store.Status()
-	if st.Cluster == "" {
+	cluster := s.m.store.Status().Cluster
+	if cluster == "" {
 		return ""
 	}
-	if s.wrote > 0 { // others may have changed it since: then say so, in case their response is overtaken by this one
-		if rec, ok, err := s.m.store.Load(s.r.Context(), s.key, Freshness{}); ok && err == nil {
-			index = max(index, rec.Mod)
-		}
-	}
-	if index <= s.seen {
-		return ""
-	}
-	text, _ := s.m.signer.mintIndex(index, s.key, st.Cluster)
+	text, _ := s.m.signer.mintIndex(index, s.key, cluster)
 	return text
 }

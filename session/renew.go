@@ -54,7 +54,7 @@ func (s *Session) renew(ctx context.Context) error {
 		return fmt.Errorf("%w: the key to sign tokens with is gone", ErrStale)
 	}
 	s.mu.Lock()
-	b, old := s.batchLocked(), s.key
+	b, old := s.sendLocked(), s.key
 	s.mu.Unlock()
 	a, err := m.rename(ctx, Renew{Key: old, New: next, Sets: b.sets, Deletes: b.deletes})
 	if errors.Is(err, ErrUncertain) {
@@ -65,7 +65,7 @@ func (s *Session) renew(ctx context.Context) error {
 		s.key, s.newToken, s.wrote = next, token, max(s.wrote, a.Index)
 		s.mu.Unlock()
 	}
-	err = s.committed(old, b, a, err)
+	err = s.committed(old, b, a, err, unchanged(err))
 	if tooLarge(err) {
 		s.dropChanges()
 	}

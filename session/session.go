@@ -22,28 +22,31 @@ type Session struct {
 	r    *http.Request
 	wire wire
 
-	seen     uint64 // the index that the request brought
-	brought  bool   // it came with a genuine token, of a living session or not
-	returned bool   // the handler returned normally
+	seen     uint64       // the index that the request brought
+	brought  bool         // it came with a genuine token, of a living session or not
+	returned bool         // the handler returned normally
+	before   headerFields // when the request came
+	body     watchedBody
 
 	// order is held while a change is on its way to the store, so that the changes of one request arrive in its order, and
 	// while the response is settled. It is taken before mu, and no code of the application runs under it.
-	order     sync.Mutex
-	settleErr error
+	order order
 
-	mu       sync.Mutex
-	phase    phase
-	key      StoreKey // if phase is not anonymous
-	record   Record   // the snapshot: the session as the request found it
-	changes  []change // what the request did since
-	view     view     // finds its way among both
-	newToken string   // of a session this request created or renewed, until it is announced
-	forget   bool     // this request ended the session that its client has a token of
-	wrote    uint64   // index of the last change this request made
-	accessed bool     // the response depends on the session
-	told     bool     // the header has a token for the client, or has it forget one
-	settled  bool     // the header has been sent
-	finished bool     // the handler is over
+	mu        sync.Mutex
+	phase     phase
+	key       StoreKey // if phase is not anonymous
+	record    Record   // the snapshot: the session as the request found it
+	changes   []change // what the request did since
+	view      view     // finds its way among both
+	newToken  string   // of a session this request created or renewed, until it is announced
+	forget    bool     // this request ended the session that its client has a token of
+	wrote     uint64   // index of the last change this request made
+	carriedTo uint64   // up to this index the client reads its changes on every node
+	accessed  bool     // the response depends on the session
+	told      bool     // the header has a token for the client, or has it forget one
+	settled   bool     // the header has been sent; read under order too
+	settleErr error    // the header was that of an error page; read under order too
+	finished  bool     // the handler is over
 
 	varied [1]string // what the response's Vary holds, as a rule
 }
@@ -133,9 +136,19 @@ func (s *Session) Keys() iter.Seq[string] {
 // because every change is committed before the response is sent.
 //
 // Errors are those of Store.Do, and ErrHeadersSent if the session is yet to be created and its token can no longer be
-// sent. After ErrEnded and ErrTooLarge the changes are dropped, else they are tried again with the response.
+// sent. After ErrEnded and ErrTooLarge the changes are dropped, after ErrLate they are made, else they are tried again with the
+// response.
 func (s *Session) Save(ctx context.Context) error {
-	s.order.Lock()
+	if err := s.saveInOrder(ctx); err != nil {
+		return err
+	}
+	return s.carried(ctx)
+}
+
+func (s *Session) saveInOrder(ctx context.Context) error {
+	if err := s.order.lock(ctx); err != nil {
+		return err
+	}
 	defer s.order.Unlock()
 	return s.save(ctx)
 }
@@ -182,12 +195,12 @@ func (s *Session) finish() {
 	s.mu.Unlock()
 }
 
-// finishUnchanged does so if there is nothing left to commit.
-func (s *Session) finishUnchanged() bool {
+// finishChanged does so, and reports whether there is something left to commit.
+func (s *Session) finishChanged() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finished = !s.changedLocked()
-	return s.finished
+	s.finished = true
+	return s.changedLocked()
 }
 
 func tooLarge(err error) bool { return errors.Is(err, ErrTooLarge) }

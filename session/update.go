@@ -17,12 +17,21 @@ type glance struct {
 	value   []byte
 	found   bool
 	version uint64 // of the committed value
+	at      uint64 // index of the change after which it was so
 	own     bool   // value is this request's own, buffered one: what others do in between does not change it
 	edits   int    // of the change it is from
+	phase   phase  // of the session then
 }
 
 // update replaces a value by f of it. f runs again with the newest value each time another change came first.
 func (s *Session) update(ctx context.Context, name string, f func(old []byte, found bool) ([]byte, error)) error {
+	if err := s.replace(ctx, name, f); err != nil {
+		return err
+	}
+	return s.carried(ctx)
+}
+
+func (s *Session) replace(ctx context.Context, name string, f func(old []byte, found bool) ([]byte, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.m.cfg.CommitTimeout)
 	defer cancel()
 	g, err := s.glance(name)
@@ -73,12 +82,16 @@ func (s *Session) glance(name string) (g glance, err error) {
 	return s.glanceLocked(name), nil
 }
 
-func (s *Session) glanceLocked(name string) (g glance) {
+func (s *Session) glanceLocked(name string) glance {
+	g := glance{phase: s.phase}
 	if i := s.findLocked(name); i >= 0 {
 		c := &s.changes[i]
-		return glance{value: c.value, found: c.found, version: c.version, own: c.pending, edits: c.edits}
+		g.value, g.found, g.own, g.edits = c.value, c.found, c.state != clean, c.edits
+		g.version, g.at = c.stored.version, c.stored.at
+		return g
 	}
 	g.value, g.version, g.found = s.storedLocked(name)
+	g.at = s.record.Mod
 	return g
 }
 
@@ -87,76 +100,93 @@ func (s *Session) swap(ctx context.Context, name string, g *glance, value []byte
 	limits := s.m.store.Status().Limits
 	s.mu.Lock()
 	err := s.fitsLocked(name, value, limits)
-	phase, key := s.phase, s.key
+	key := s.key
 	s.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if phase == anonymous {
-		return s.createWith(ctx, name, g, value)
+	case g.own || g.phase == anonymous:
+		return s.swapInOrder(ctx, name, g, value)
 	}
 	if err := s.roomToGrow(Entry{Name: name, Value: value}); err != nil {
 		return err
 	}
 	a, err := s.m.do(ctx, CAS{Key: key, Name: name, Version: g.version, Value: value})
-	if errors.Is(err, ErrConflict) {
-		g.moved(a.Value, a.Found, a.Version)
+	return s.swapped(key, name, g, value, a, err)
+}
+
+// swapInOrder is swap where the request has an edit of its own, which travels with it, or no session yet: nothing else of the
+// request may be on its way then. What else is buffered stays so.
+func (s *Session) swapInOrder(ctx context.Context, name string, g *glance, value []byte) error {
+	if err := s.order.lock(ctx); err != nil {
 		return err
 	}
-	return s.swapped(key, name, g, value, a, err)
-}
-
-// moved takes note of a newer committed value.
-func (g *glance) moved(value []byte, found bool, version uint64) {
-	g.version = version
-	if !g.own {
-		g.value, g.found = value, found
-	}
-}
-
-// createWith makes the session with this one value. What else is buffered stays so.
-func (s *Session) createWith(ctx context.Context, name string, g *glance, value []byte) error {
-	s.order.Lock()
 	defer s.order.Unlock()
 	s.mu.Lock()
-	raced := s.phase != anonymous
-	if raced { // another goroutine of this request made it first
-		*g = s.glanceLocked(name)
-	}
+	now, key := s.glanceLocked(name), s.key
 	s.mu.Unlock()
-	if raced {
+	if now.own != g.own || now.edits != g.edits || now.phase != g.phase { // another goroutine of this request came first
+		*g = now
 		return ErrConflict
 	}
-	a, err := s.create(ctx, []Entry{{Name: name, Value: value}})
-	s.mu.Lock()
-	key := s.key
-	s.mu.Unlock()
+	if g.phase == anonymous {
+		a, err := s.create(ctx, []Entry{{Name: name, Value: value}})
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		key = s.key
+		s.mu.Unlock()
+		return s.swapped(key, name, g, value, a, nil)
+	}
+	if err := s.roomToGrow(Entry{Name: name, Value: value}); err != nil {
+		return err
+	}
+	a, err := s.m.do(ctx, CAS{Key: key, Name: name, Version: g.version, Value: value})
 	return s.swapped(key, name, g, value, a, err)
 }
 
-// swapped takes note of the outcome of a swap in the session of key. ErrConflict means that the request has renewed the session
-// meanwhile, and the swap came too late for the old key.
+// swapped takes note of the outcome of a swap in the session of key. ErrConflict may mean that the request has renewed the
+// session meanwhile, and the swap came too late for the old key.
 func (s *Session) swapped(key StoreKey, name string, g *glance, value []byte, a Answer, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errors.Is(err, ErrEnded) && s.phase == alive && s.key != key {
+	own := s.phase == alive && s.key == key
+	switch {
+	case errors.Is(err, ErrEnded) && s.phase == alive && !own:
 		return ErrConflict
-	}
-	if err != nil {
-		s.failedLocked(key, err)
+	case errors.Is(err, ErrConflict):
+		now := stored{value: a.Value, found: a.Found, version: a.Version, at: a.Index}
+		s.learnLocked(s.changeLocked(name), now) // what f is shown now, reads must not go behind
+		g.moved(now)
 		return err
-	}
-	if s.phase != alive || s.key != key { // ended by this request since, or renewed: then a look at the store tells
+	case err != nil:
+		s.failedLocked(key, err)
+		if !unchanged(err) && own {
+			s.changeLocked(name).stored.doubt = true
+		}
+		return err
+	case !own: // ended by this request since, or renewed: then a look at the store tells
 		return nil
 	}
 	s.wrote = max(s.wrote, a.Index)
 	c := s.changeLocked(name)
-	c.version = a.Version
 	if c.edits == g.edits { // else another goroutine has set it since, and that is yet to come
-		s.showLocked(c, value, true)
-		c.pending = false
+		c.state = clean
 	}
+	s.learnLocked(c, stored{value: value, found: true, version: a.Version, at: a.Index})
 	return nil
+}
+
+// moved takes note of what is in the store, unless that is older than what is known.
+func (g *glance) moved(now stored) {
+	if now.at > 0 && now.at < g.at {
+		return
+	}
+	g.version, g.at = now.version, max(now.at, g.at)
+	if !g.own {
+		g.value, g.found = now.value, now.found
+	}
 }
 
 // refresh moves g to what the nearest copy holds: after a conflict that is at least what the conflict told.
@@ -164,7 +194,7 @@ func (s *Session) refresh(ctx context.Context, name string, g *glance) {
 	rec, ok, err := s.m.store.Load(ctx, s.turn(name).key, Freshness{})
 	if ok && err == nil {
 		value, version, found := rec.Value(name)
-		g.moved(value, found, version)
+		g.moved(stored{value: value, found: found, version: version, at: rec.Mod})
 	}
 }
 

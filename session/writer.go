@@ -2,7 +2,10 @@ package session
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 )
@@ -17,17 +20,42 @@ type writer struct {
 	session *Session
 }
 
+// Format writes what it is, whatever the verb: fmt would look into the session.
+func (w *writer) Format(f fmt.State, _ rune) { io.WriteString(f, w.String()) }
+
+// String returns what it is.
+func (w *writer) String() string { return "response of a request with a session" }
+
+// LogValue returns what it is.
+func (w *writer) LogValue() slog.Value { return slog.StringValue(w.String()) }
+
 func (w *writer) settle() error { return w.session.settle() }
 
 // WriteHeader lets informational headers pass: they carry none of our cookies, and the session stays open.
 func (w *writer) WriteHeader(code int) {
-	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
+	if !final(code) {
 		w.ResponseWriter.WriteHeader(code)
 		return
 	}
-	if w.settle() == nil {
-		w.ResponseWriter.WriteHeader(code)
+	first, err := w.session.settleFirst()
+	if err != nil {
+		return
 	}
+	if first {
+		w.session.body.closeIfLeft(w.Header(), code)
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// final reports whether a status is the response's last.
+func final(code int) bool { return code < 100 || code >= 200 || code == http.StatusSwitchingProtocols }
+
+// CloseNotify returns a channel that gets a value when the client is gone. Older frameworks ask for it and panic where it is
+// missing (gin's Context.Stream); the request's context says the same.
+func (w *writer) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.session.r.Context(), func() { gone <- true })
+	return gone
 }
 
 func (w *writer) Write(b []byte) (int, error) {

@@ -1,0 +1,40 @@
+package session
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// watchedBody is a request's body that notices how far it was read. http.MaxBytesReader has net/http close the connection when a
+// client sends too much, but only through net/http's own ResponseWriter: behind any other, the server goes on
+// reading what is left of the body before it sends a short answer, and a client that waits for that answer waits for ever.
+type watchedBody struct {
+	io.ReadCloser
+	begun, ended atomic.Bool
+}
+
+// watch puts itself into a request that has a body, over a protocol where an unread body is in the way of the answer.
+func (b *watchedBody) watch(r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || r.ProtoMajor != 1 {
+		return
+	}
+	b.ReadCloser, r.Body = r.Body, b
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.ended.Store(true)
+	}
+	return n, err
+}
+
+// closeIfLeft has the connection closed after an answer which says that the request failed, if the handler has given up
+// reading the body: the rest is neither wanted nor waited for.
+func (b *watchedBody) closeIfLeft(h http.Header, code int) {
+	if code >= 400 && b.begun.Load() && !b.ended.Load() {
+		h.Set("Connection", "close")
+	}
+}

@@ -22,6 +22,8 @@ var answers = []struct {
 	err    error
 	answer Problem
 }{
+	{session.ErrLate, Problem{Status: http.StatusServiceUnavailable, // before what it may wrap: the change was made
+		Detail: "The change was made, and may take a moment to be seen. Please look before you try again."}},
 	{session.ErrFull, Problem{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
 		Detail: "This site has no room for another visitor now. Please try again later."}},
 	{session.ErrTooLarge, Problem{Status: http.StatusRequestEntityTooLarge,
@@ -88,6 +90,7 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 //	ErrStale, ErrClosed; cluster's of the same names;
 //	cluster.ErrDiverged;
 //	a deadline that has passed; a request cut off      503 with Retry-After
+//	session.ErrLate                                    503, and no word of trying again
 //	any other                                          500
 //
 // What any other error says is not for visitors: it goes to the log, once, with the request's id. So does the cause of a

@@ -47,6 +47,8 @@ func TestError_Status(t *testing.T) {
 		{nil, session.ErrFull, 503, "10"},
 		{nil, session.ErrConflict, 409, "1"},
 		{nil, session.ErrEnded, 410, ""},
+		{nil, session.ErrLate, 503, ""},
+		{nil, fmt.Errorf("%w: %w", session.ErrLate, context.DeadlineExceeded), 503, ""},
 		{nil, session.ErrHeadersSent, 500, ""}, // changed after the handler returned: the program's fault
 		{nil, &http.MaxBytesError{Limit: 1}, 413, ""},
 		{nil, context.DeadlineExceeded, 503, "1"},

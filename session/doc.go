@@ -34,8 +34,10 @@
 // gets an error page instead of the response: what it sees as done is done. [Session.Save] commits at once; Update, Take
 // and [Session.Destroy] always do. A panic drops what is buffered. A client that hangs up changes nothing about it.
 //
-// Changes made after the header was sent, in an event stream for example, are committed when the handler returns. A new
-// session cannot be made any more then, because its cookie cannot be sent: ErrHeadersSent. Taking the connection over (Hijack)
+// A Set after the header was sent, in an event stream for example, is committed at once, a Delete when the handler returns. A new
+// session cannot be made any more then, because its cookie cannot be sent: ErrHeadersSent. Nor can the client be told of the
+// change: it waits until every node has it, and is ErrLate if one may not. [Session.Discard] drops what is buffered, for
+// whoever makes a page of a panic or an error. Taking the connection over (Hijack)
 // commits as well; a handler that does so before it has called WriteHeader answers for the header itself, and a new
 // session's cookie is in the ResponseWriter's Header by then.
 //

@@ -150,7 +150,7 @@ func (p *plainStore) casLocked(a session.Answer, c session.CAS) (session.Answer,
 		return session.Answer{}, session.ErrEnded
 	}
 	if v, ok := s.values[c.Name]; v.Version != c.Version {
-		return session.Answer{Value: v.Value, Found: ok, Version: v.Version}, session.ErrConflict
+		return session.Answer{Index: a.Index, Value: v.Value, Found: ok, Version: v.Version}, session.ErrConflict
 	}
 	return a, s.change(p.index, []session.Entry{{Name: c.Name, Value: c.Value}}, nil)
 }

@@ -39,6 +39,8 @@ func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
 		{"Touch", testTouch},
 		{"Limits", testLimits},
 		{"Index", testIndex},
+		{"Order", testOrder},
+		{"Spread", testSpread},
 		{"Context", testContext},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, &suite{t: t, store: open(t)}) })
@@ -457,6 +459,52 @@ func testIndex(t *testing.T, s *suite) {
 		}
 		if i := s.store.Status().Index; i < last {
 			t.Errorf("%T: the store's index is %d, the command's %d", cmd, i, last)
+		}
+	}
+}
+
+// The indexes of answers order what they say, whichever answer comes first: that of a conflict and of a Take that finds nothing
+// too. Versions of a value that is there only rise.
+func testOrder(t *testing.T, s *suite) {
+	key := newKey()
+	last := s.do(session.Create{Key: key, Idle: time.Hour, Absolute: time.Hour, Values: []session.Entry{entry("a", "1")}})
+	next := func(a session.Answer) {
+		t.Helper()
+		if a.Index <= last.Index {
+			t.Errorf("index %d after %d", a.Index, last.Index)
+		}
+		last.Index = a.Index
+	}
+	rising := func(a session.Answer) {
+		t.Helper()
+		next(a)
+		if a.Version <= last.Version {
+			t.Errorf("version %d after %d", a.Version, last.Version)
+		}
+		last.Version = a.Version
+	}
+	rising(s.do(session.CAS{Key: key, Name: "a", Version: last.Version, Value: []byte("2")}))
+	rising(s.do(session.Write{Key: key, Sets: []session.Entry{entry("a", "3")}}))
+	next(s.refuse(session.CAS{Key: key, Name: "a", Version: last.Version - 1, Value: []byte("4")}, session.ErrConflict))
+	next(s.do(session.Take{Key: key, Name: "a"}))
+	next(s.do(session.Take{Key: key, Name: "a"}))
+	rising(s.do(session.CAS{Key: key, Name: "a", Value: []byte("again")}))
+	next(s.do(session.Write{Key: key, Deletes: []string{"a"}}))
+	rising(s.do(session.Write{Key: key, Sets: []session.Entry{entry("a", "once more")}}))
+}
+
+// After Spread a Load need not be told the index.
+func testSpread(t *testing.T, s *suite) {
+	key := s.create(entry("a", "0"))
+	for i := range 20 {
+		v := fmt.Sprint(i)
+		a := s.do(session.Write{Key: key, Sets: []session.Entry{entry("a", v)}})
+		if err := s.store.Spread(t.Context(), a.Index); err != nil {
+			t.Fatalf("Spread: %v", err)
+		}
+		rec, ok, err := s.store.Load(t.Context(), key, session.Freshness{})
+		if got, _, _ := rec.Value("a"); !ok || err != nil || string(got) != v {
+			t.Fatalf("after Spread a Load says %q, %v, %v; want %s", got, ok, err, v)
 		}
 	}
 }

@@ -72,9 +72,6 @@ func (a *account) read() error {
 		}
 		for _, file := range files {
 			base := strings.TrimSuffix(filepath.Base(file), ".json")
-			if strings.Contains(base, "-Test") { // one that was run again
-				continue
-			}
 			if a.logs[base], err = readLogFile(file); err != nil {
 				return err
 			}

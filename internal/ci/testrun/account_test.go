@@ -66,7 +66,7 @@ func TestAccount(t *testing.T) {
 {"Action":"skip","Package":"x","Test":"TestA"}`, "skipped for what this machine lacks: TestA", []string{"skipped 1: not on this machine: nginx\n"}},
 	} {
 		dir := write(t, map[string]string{"budgets": someBudgets, "out/plain.json": test.log, "out/race.json": ran("cluster", 11),
-			"out/plain-TestX-1.json": "of a test that was run again", "out/flaky.txt": "FLAKY: TestX (p, plain)\n",
+			"out/again-plain-TestX-1.json": "of a test that was run again", "out/flaky.txt": "FLAKY: TestX (p, plain)\n",
 			"tree/e2e/doc.go":        "// Package e2e is real.\n//\n// Slow: nodes take their time.\npackage e2e\n",
 			"tree/cluster/a_test.go": "package cluster\n\n// TestReason is there.\n// Slow: it waits for the disk.\nfunc TestReason() {}\n\n// TestLong is there.\nfunc TestLong() {}\n"})
 		var printed strings.Builder

@@ -17,7 +17,7 @@ var alarms = []string{
 	"test timed out",
 	"goroutines are left",
 	"had two leaders",
-	"differ",
+	"the states of",
 	"was acknowledged",
 }
 

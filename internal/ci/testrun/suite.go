@@ -87,7 +87,7 @@ func (s suite) again(tests []late) error {
 func (s suite) retry(t late) error {
 	for try := range tries {
 		fmt.Fprintf(s.print, "== %s of %s missed a deadline and is run again, alone\n", t.name, t.pkg)
-		l, err := s.alone(t, fmt.Sprintf("%s-%s-%d", s.name, t.name, try+1))
+		l, err := s.alone(t, fmt.Sprintf("again-%s-%s-%d", s.name, t.name, try+1))
 		if err != nil {
 			return err
 		}

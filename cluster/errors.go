@@ -31,7 +31,11 @@ var (
 	ErrOtherKind = errors.New("the farm keeps its state in another way: every node needs a data directory, or none may have one")
 
 	// ErrVersion says that the log has something this version of the program does not know. Start a newer one.
-	ErrVersion = errors.New("the farm's log needs a newer version of this program")
+	ErrVersion = fault.ErrVersion
+
+	// ErrMachine says that a state machine panicked: a fault of the program, which every node meets at the same entry. This
+	// node's copy of the state has stopped there; the log is kept, for a program in which the fault is mended.
+	ErrMachine = errors.New("a state machine panicked")
 
 	// ErrLevel says that a command, or its state machine, needs a higher protocol level than the one in force; the command was
 	// not done. See Config.Levels.
@@ -88,6 +92,7 @@ const (
 	codeNotReformed  code = 20
 	codeLevel        code = 21
 	codeDiverged     code = 22
+	codeMachine      code = 23
 	codeInternal     code = 255
 )
 
@@ -115,6 +120,7 @@ var codes = [...]error{
 	codeNotReformed:  errNotReformed,
 	codeLevel:        ErrLevel,
 	codeDiverged:     ErrDiverged,
+	codeMachine:      ErrMachine,
 	codeInternal:     errInternal,
 }
 

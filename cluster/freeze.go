@@ -19,13 +19,12 @@ func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
 	return index, nil
 }
 
-// freeze is Snapshot for others than raft: it keeps out of the way of Apply and Restore, which state machines expect, and
-// does not count as a snapshot taken.
-func (f *fsm) freeze() (*snapshot, uint64, error) {
-	f.restoring.Lock()
-	defer f.restoring.Unlock()
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// freeze returns the state as it is now, and its index. It keeps out of the way of Apply and Restore, which state machines
+// expect.
+func (f *fsm) freeze() (s *snapshot, index uint64, err error) {
+	f.work.Lock()
+	defer f.work.Unlock()
+	defer recovered(&err)
 	if f.halted.Load() || f.torn {
 		return nil, 0, errStopped
 	}

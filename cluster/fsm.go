@@ -15,14 +15,17 @@ import (
 // fsm is what one Raft instance applies its log to: the state machines, made anew for each instance because a second
 // instance over the same machines would apply everything twice; the exactly-once table; and the log's time.
 //
-// Apply, ApplyBatch, Snapshot and Restore run on one goroutine of raft. mu guards the fields below it against readers.
+// Apply, ApplyBatch, Snapshot and Restore run on one goroutine of raft, and freeze on others. Whoever works on the state holds
+// work, for as long as a state machine takes; ...Locked means that work is held. Fields below mu are changed by those alone, who
+// hold mu as well for that moment (change): so they read them as they are, and others read them under mu, and never wait for
+// a state machine. Nobody is told anything while one of the two is held; see the order of locks in DESIGN.md.
 type fsm struct {
 	machines map[string]StateMachine
 	names    []string                // of machines, sorted
 	restored func()                  // told after each restored snapshot
 	applied  func()                  // told before each batch
 	advanced func(index uint64)      // told after each batch and each restored snapshot
-	marked   func(uint64, *snapshot) // told at each mark, with the state as it is there
+	marked   func(uint64, *snapshot) // told after a batch with a mark, the newest one, with the state as it was there
 	halt     func(error)             // told once when the log has something that must not be skipped
 	halted   atomic.Bool
 	bytes    atomic.Int64 // applied since the last snapshot
@@ -35,7 +38,8 @@ type fsm struct {
 	level    atomic.Uint32  // in force; never taken back
 	since    map[string]int // by machine: the level from which on it has a part in the state
 
-	restoring sync.Mutex // held by Restore; freeze, which comes from outside, waits for it
+	work     sync.Mutex
+	markedAt *markedState // by the batch that is being applied; nil if it has no mark
 
 	mu       sync.RWMutex
 	torn     bool   // a Restore failed half way: only another one makes the machines fit together again
@@ -73,52 +77,87 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	f.applied()
 	out := make([]any, len(logs))
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, l := range logs {
-		if f.halted.Load() {
-			continue // nothing is applied, nothing counts as applied, no snapshot is taken
-		}
-		if f.torn {
-			f.haltLocked(l.Index, errTorn)
-			continue
-		}
-		f.bytes.Add(int64(len(l.Data)))
-		f.entries.Add(1)
-		out[i] = f.applyLocked(l)
+	index, mark, fault := f.applyAll(logs, out)
+	f.advanced(index)
+	if mark != nil {
+		f.marked(mark.index, mark.state)
 	}
-	f.advanced(f.index)
+	if fault != nil {
+		f.halt(fault)
+	}
 	return out
 }
 
-func (f *fsm) applyLocked(l *raft.Log) (answers []answer) {
-	defer func() {
-		if p := recover(); p != nil {
-			f.haltLocked(l.Index, fmt.Errorf("%w: a state machine gave up: %v", ErrVersion, p))
+// applyAll applies entries until there is one that must not be skipped, and says then why this copy of the state has stopped
+// for good: nothing is applied, nothing counts as applied, no snapshot is taken.
+func (f *fsm) applyAll(logs []*raft.Log, out []any) (index uint64, mark *markedState, fault error) {
+	f.work.Lock()
+	defer f.work.Unlock()
+	f.markedAt = nil
+	for i, l := range logs {
+		if f.halted.Load() {
+			break
 		}
-	}()
-	if l.Type == raft.LogConfiguration {
-		f.configureLocked(raft.DecodeConfiguration(l.Data))
-		f.appliedLocked(l, nil)
-		return nil
+		answers, err := f.applyLocked(l)
+		if err != nil {
+			f.halted.Store(true)
+			fault = fmt.Errorf("log entry %d: %w", l.Index, err)
+			break
+		}
+		f.bytes.Add(int64(len(l.Data)))
+		f.entries.Add(1)
+		out[i] = answers
 	}
-	answers, err := f.entryLocked(l)
-	if err != nil {
-		f.haltLocked(l.Index, err)
-		return nil
+	return f.index, f.markedAt, fault
+}
+
+func (f *fsm) applyLocked(l *raft.Log) (answers []answer, err error) {
+	defer recovered(&err)
+	switch {
+	case f.torn:
+		return nil, errTorn
+	case l.Type == raft.LogConfiguration:
+		f.configureLocked(raft.DecodeConfiguration(l.Data))
+	default:
+		if answers, err = f.entryLocked(l); err != nil {
+			return nil, err
+		}
 	}
 	f.appliedLocked(l, answers)
-	return answers
+	return answers, nil
+}
+
+// recovered makes an error of a panic: of a state machine, or of this package. One that wraps ErrVersion is a state machine's
+// word for a command that it does not know.
+func recovered(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case error:
+		if *err = p; !errors.Is(p, ErrVersion) {
+			*err = fmt.Errorf("%w: %w", ErrMachine, p)
+		}
+	default:
+		*err = fmt.Errorf("%w: %v", ErrMachine, p)
+	}
+}
+
+// change changes fields below mu. The caller holds work.
+func (f *fsm) change(how func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	how()
 }
 
 // appliedLocked notes an entry that was applied.
 func (f *fsm) appliedLocked(l *raft.Log, answers []answer) {
-	f.index = l.Index
-	if f.levelInForce() >= levelSafety {
-		f.chain.add(l, answers)
-	}
+	f.change(func() {
+		f.index = l.Index
+		if f.levelInForce() >= levelSafety {
+			f.chain.add(l, answers)
+		}
+	})
 	if f.lastMark == l.Index {
-		f.marked(l.Index, f.frozenLocked())
+		f.markedAt = &markedState{l.Index, f.frozenLocked()}
 	}
 }
 
@@ -129,23 +168,19 @@ func (f *fsm) pointAt(index uint64) point {
 	return f.chain.at(index)
 }
 
-// haltLocked stops this copy of the state for good: an entry that is not understood is never skipped.
-func (f *fsm) haltLocked(index uint64, err error) {
-	f.halted.Store(true)
-	f.advanced(f.index) // as far as it came
-	f.halt(fmt.Errorf("log entry %d: %w", index, err))
-}
-
 func (f *fsm) configureLocked(c raft.Configuration) {
-	f.servers = f.servers[:0]
+	var servers []string
 	for _, s := range c.Servers {
-		f.servers = append(f.servers, string(s.ID))
+		servers = append(servers, string(s.ID))
 	}
-	slices.Sort(f.servers)
-	if len(f.servers) > 1 {
+	slices.Sort(servers)
+	if len(servers) > 1 {
 		f.second.Store(true)
 	}
-	f.origins.retain(f.servers)
+	f.change(func() {
+		f.servers = servers
+		f.origins.retain(servers)
+	})
 }
 
 func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
@@ -154,12 +189,14 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 	if format != entryFormat {
 		return nil, fmt.Errorf("%w: entry format %d", ErrVersion, format)
 	}
-	f.stamp = max(f.stamp, r.uvarint())
+	stamp := r.uvarint()
+	f.change(func() { f.stamp = max(f.stamp, stamp) })
 	switch kind {
 	case entryOpen:
 		return nil, endOf(&r)
 	case entryFound:
-		f.expect = r.uvarint()
+		expect := r.uvarint()
+		f.change(func() { f.expect = expect })
 		f.formed.Store(f.formed.Load() || f.expect <= 1)
 		return nil, endOf(&r)
 	case entryFormed:
@@ -171,7 +208,7 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 		if err := endOf(&r); err != nil {
 			return nil, err
 		}
-		f.lastMark = l.Index
+		f.change(func() { f.lastMark = l.Index })
 		return nil, nil
 	case entryRegister:
 		g := readRegistration(&r)
@@ -192,11 +229,12 @@ func endOf(r *wireReader) error {
 	return nil
 }
 
-func (f *fsm) registerLocked(g registration) code {
+func (f *fsm) registerLocked(g registration) (c code) {
 	if !slices.Contains(f.servers, g.server) {
 		return codeUnregistered
 	}
-	return f.origins.register(g, f.levelInForce() >= levelSafety)
+	f.change(func() { c = f.origins.register(g, f.levelInForce() >= levelSafety) })
+	return c
 }
 
 // commandsLocked applies the batches of an entry, after a look at all of them: an entry is applied as a whole or not.
@@ -211,7 +249,7 @@ func (f *fsm) commandsLocked(index uint64, r *wireReader) ([]answer, error) {
 		a, known := f.origins.find(&batches[i])
 		if !known {
 			a = f.batchLocked(index, now, &batches[i])
-			f.origins.keep(&batches[i], a)
+			f.change(func() { f.origins.keep(&batches[i], a) })
 		}
 		answers[i] = a
 	}
@@ -277,43 +315,60 @@ func (f *fsm) knows(origin uint64) bool {
 
 // Snapshot freezes the state. It does not write anything yet.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if f.halted.Load() || f.torn {
-		return nil, errStopped
+	s, _, err := f.freeze()
+	if err != nil {
+		return nil, err
 	}
 	f.bytes.Store(0)
 	f.entries.Store(0)
-	return f.frozenLocked(), nil
+	return s, nil
 }
 
 // Restore replaces the whole state. Waiters whose index the snapshot covers are released.
 func (f *fsm) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
-	f.restoring.Lock()
-	defer f.restoring.Unlock()
-	r := newSnapshotReader(rc)
+	index, err := f.restore(rc)
+	switch {
+	case errors.Is(err, ErrVersion), errors.Is(err, ErrMachine):
+		f.halt(err)
+		return err
+	case err != nil:
+		return err
+	}
+	f.advanced(index)
+	f.restored()
+	return nil
+}
+
+func (f *fsm) restore(src io.Reader) (index uint64, err error) {
+	f.work.Lock()
+	defer f.work.Unlock()
+	defer recovered(&err)
+	r := newSnapshotReader(src)
 	h, err := r.header()
 	if err == nil && h.level > uint64(f.maxLevel) {
 		err = errTooOld(h.level, f.maxLevel)
 	}
 	if err != nil {
-		if errors.Is(err, ErrVersion) {
-			f.halt(err)
-		}
-		return err
+		return 0, err
 	}
-	f.setTorn()
+	f.change(func() { f.torn = true })
 	for range h.machines {
 		if err := f.restoreNext(r); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if err := r.end(); err != nil {
-		return err
+		return 0, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.change(func() { f.becomeLocked(h) })
+	f.bytes.Store(0)
+	f.entries.Store(0)
+	return h.index, nil
+}
+
+// becomeLocked takes over what a snapshot says of the farm; its machines are restored.
+func (f *fsm) becomeLocked(h snapshotHeader) {
 	f.torn = false
 	f.index, f.stamp, f.servers, f.origins, f.expect = h.index, h.stamp, h.servers, h.origins, h.expect
 	f.formed.Store(h.formed)
@@ -322,17 +377,6 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	if f.chain = (chain{}); h.level >= levelSafety {
 		f.chain.begin(h.index, h.chain)
 	}
-	f.bytes.Store(0)
-	f.entries.Store(0)
-	f.advanced(f.index)
-	f.restored()
-	return nil
-}
-
-func (f *fsm) setTorn() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.torn = true
 }
 
 func (f *fsm) restoreNext(r *snapshotReader) error {
@@ -342,9 +386,7 @@ func (f *fsm) restoreNext(r *snapshotReader) error {
 	}
 	m := f.machines[name]
 	if m == nil {
-		err := fmt.Errorf("%w: a snapshot has a state machine called %q", ErrVersion, name)
-		f.halt(err)
-		return err
+		return fmt.Errorf("%w: a snapshot has a state machine called %q", ErrVersion, name)
 	}
 	if err := m.Restore(body); err != nil {
 		return fmt.Errorf("snapshot of %q: %w", name, err)

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,8 +32,8 @@ func TestPanicInApply(t *testing.T) {
 					continue // two of three have stopped before this one heard that the command is committed
 				}
 				halted = append(halted, n)
-				if !errors.Is(n.Err(), ErrVersion) {
-					l.t.Errorf("%s: %v, want ErrVersion", n.conf.Name, n.Err())
+				if !errors.Is(n.Err(), ErrMachine) || errors.Is(n.Err(), ErrVersion) || !strings.Contains(n.Err().Error(), "told to") {
+					l.t.Errorf("%s: %v, want ErrMachine, and what the machine said", n.conf.Name, n.Err())
 				}
 				if got := n.get("x"); got != "1," {
 					l.t.Errorf("%s: x = %q", n.conf.Name, got)
@@ -79,6 +82,118 @@ func TestPanicInApply(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// sickly is a kv that takes its time for a command, for a snapshot or for a question, and then panics.
+type sickly struct {
+	kv
+	with any
+}
+
+func (m *sickly) Apply(index uint64, now time.Time, cmd []byte) []byte {
+	if string(cmd) == "poison" {
+		time.Sleep(50 * time.Millisecond)
+		panic(m.with)
+	}
+	return m.kv.Apply(index, now, cmd)
+}
+
+func (m *sickly) Query(q []byte) []byte {
+	if string(q) == "poison" {
+		panic(m.with)
+	}
+	return m.kv.Query(q)
+}
+
+func (m *sickly) Restore(r io.Reader) error {
+	m.kv.Restore(r)
+	if m.get("poison") != "" {
+		panic(m.with)
+	}
+	return nil
+}
+
+// While a state machine takes long, and panics, everybody who asks the node is answered; it ends by itself, says why, and can
+// be closed.
+func TestNodeAnswersWhileACopyHalts(t *testing.T) {
+	for _, c := range []struct {
+		with any
+		want error
+	}{
+		{"told to", ErrMachine},
+		{errors.New("told to"), ErrMachine},
+		{fmt.Errorf("%w: a command that is not known", ErrVersion), ErrVersion},
+	} {
+		unformed(t, 1, false, func(l *lab) {
+			n := l.nodes[0]
+			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+				return &sickly{kv{M: map[string]string{}}, c.with}
+			}}
+			n.start()
+			l.ready(n)
+			states := 0
+			go n.Handle("kv").Propose(l.t.Context(), []byte("poison"))
+			for began := time.Now(); time.Since(began) < time.Second; time.Sleep(time.Millisecond) {
+				n.State() // as a console does, or a health endpoint
+				n.self()  // as a handshake does
+				states++
+			}
+			if states < 900 {
+				l.t.Errorf("%d looks at the state within a second", states)
+			}
+			select {
+			case <-n.Failed():
+			default:
+				l.t.Fatal("the node has not ended")
+			}
+			for _, sentinel := range []error{ErrMachine, ErrVersion} {
+				if errors.Is(n.Err(), sentinel) != (sentinel == c.want) {
+					l.t.Errorf("a panic with %v ends the node with %v", c.with, n.Err())
+				}
+			}
+			began := time.Now()
+			n.stop()
+			if d := time.Since(began); d > 5*time.Second {
+				l.t.Errorf("closing took %v", d)
+			}
+		})
+	}
+}
+
+// A panic over a question is the answer to it, on every node, and ends nobody.
+func TestPanicInQuery(t *testing.T) {
+	unformed(t, 2, false, func(l *lab) {
+		for _, n := range l.nodes {
+			n.conf.Join = n.everybody()
+			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+				return &sickly{kv{M: map[string]string{}}, "told to"}
+			}}
+			n.start()
+		}
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			if _, err := n.Handle("kv").Query(l.ctx(20*time.Second), []byte("poison")); !errors.Is(err, ErrMachine) {
+				l.t.Errorf("%s: %v", n.conf.Name, err)
+			}
+			n.must("append x 1")
+		}
+	})
+}
+
+// A panic over a snapshot halts the copy that is restored from it, and no more.
+func TestPanicInRestore(t *testing.T) {
+	f := newTestFSM(t, "a.1")
+	f.register(7, "a.1", 1)
+	f.commands(commandBatch(7, 1, 1, "append poison 1"))
+	whole := f.snapshot()
+	g := newTestFSM(t, "a.1")
+	g.machines["kv"] = &sickly{with: "told to"}
+	if err := g.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, ErrMachine) || !errors.Is(g.fault, ErrMachine) {
+		t.Errorf("restore: %v; the copy has stopped with %v", err, g.fault)
+	}
+	if _, err := g.Snapshot(); err == nil {
+		t.Error("half a restore makes a snapshot")
 	}
 }
 

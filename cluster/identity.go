@@ -182,13 +182,17 @@ func (n *Node) openLog() (openLog, error) {
 // votes.
 func (n *Node) loseLog() error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.cluster == "" || n.founding {
-		return nil
+	lost := n.cluster != "" && !n.founding
+	var err error
+	if lost {
+		n.inc, n.successor = randomHex(8), ""
+		err = n.saveIdentityLocked()
 	}
-	n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
-	n.inc, n.successor = randomHex(8), ""
-	return n.saveIdentityLocked()
+	n.mu.Unlock()
+	if lost {
+		n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
+	}
+	return err
 }
 
 // openLogIn opens the log in a folder of the data directory.

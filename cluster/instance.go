@@ -246,16 +246,20 @@ func (in *instance) electSole() {
 }
 
 func (in *instance) setHeartbeat(d time.Duration) {
+	if err := in.changeHeartbeat(d); err != nil {
+		in.log.Debug("heartbeat timeout not changed", keyError, err)
+	}
+}
+
+func (in *instance) changeHeartbeat(d time.Duration) error {
 	in.reloadMu.Lock()
 	defer in.reloadMu.Unlock()
 	c := in.raft.ReloadableConfig()
 	if c.HeartbeatTimeout == d {
-		return
+		return nil
 	}
 	c.HeartbeatTimeout = d
-	if err := in.raft.ReloadConfig(c); err != nil {
-		in.log.Debug("heartbeat timeout not changed", keyError, err)
-	}
+	return in.raft.ReloadConfig(c)
 }
 
 // leaderCell holds the leader's server ID, with a context that ends when it changes.

@@ -18,7 +18,10 @@ type StateMachine interface {
 	// Apply carries out one command. It must be deterministic: the same commands at the same indexes and times give
 	// the same state and the same answers on every node. A refusal is an answer. now is the log's own time, which
 	// never goes back; it is not the clock of the machine.
-	// A machine that does not know cmd must not pass over it: it panics, which ends the node. See Config.Levels.
+	//
+	// A machine must not pass over a command that it does not know: it panics with an error that wraps ErrVersion, having
+	// changed nothing, and the node ends. Config.Levels says how new commands keep away from old programs. After any other
+	// panic the node ends by ErrMachine.
 	Apply(index uint64, now time.Time, cmd []byte) []byte
 
 	// Query answers q from the present state. What it does not know it answers with nothing.

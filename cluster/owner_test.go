@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -83,6 +84,52 @@ func TestAnswersBelongToTheCaller(t *testing.T) {
 		clear(q)
 		if after := n.written(); !bytes.Equal(before, after) {
 			l.t.Errorf("callers changed the replicated state from\n%q to\n%q", before, after)
+		}
+	})
+}
+
+// gated is a kv that applies nothing while its gate is shut.
+type gated struct {
+	kv
+	gate chan struct{} // holds one while it is open
+}
+
+func (m *gated) Apply(index uint64, now time.Time, cmd []byte) []byte {
+	m.gate <- <-m.gate
+	return m.kv.Apply(index, now, cmd)
+}
+
+// A command that was done and is only not here yet is answered by what came of it, beside the error.
+func TestOutcomeOfALateNode(t *testing.T) {
+	gate := make(chan struct{}, 1)
+	unformed(t, 3, false, func(l *lab) {
+		gate = make(chan struct{}, 1) // of this bubble
+		gate <- struct{}{}
+		late := l.nodes[2]
+		late.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+			return &gated{kv: kv{M: map[string]string{}}, gate: gate}
+		}}
+		for i, n := range l.nodes {
+			if i > 0 {
+				n.conf.Join = []string{l.nodes[0].conf.Listen}
+			}
+			n.start()
+			l.ready(n)
+		}
+		if leader, _ := l.leader(); leader == late {
+			l.t.Fatal("the last one leads")
+		}
+		late.must("append x 1")
+		shut := <-gate
+		ctx, cancel := context.WithTimeout(l.t.Context(), time.Second)
+		defer cancel()
+		index, value, err := late.Handle("kv").Propose(ctx, []byte("append x 2"))
+		if index == 0 || string(value) != "1,2," || !errors.Is(err, ErrUncertain) || !errors.Is(err, context.DeadlineExceeded) {
+			l.t.Errorf("a node that is late: index %d, %q, %v", index, value, err)
+		}
+		gate <- shut
+		if err := late.Handle("kv").Wait(l.ctx(20*time.Second), index); err != nil || late.Handle("kv").Local().(*gated).get("x") != "1,2," {
+			l.t.Errorf("at that index x = %q: %v", late.Handle("kv").Local().(*gated).get("x"), err)
 		}
 	})
 }

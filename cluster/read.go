@@ -82,6 +82,7 @@ func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
 // and nothing is kept of it here: it is the caller's own. q is not read any more once Query has returned.
 //
 // Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between two nodes),
+// ErrMachine if Query panicked,
 // ErrLevel if the machine needs a higher protocol level than the one in force, ErrClosed, or ErrVersion if this node's state
 // has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
@@ -125,6 +126,12 @@ func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte,
 	if _, err := l.barrier(ctx); err != nil {
 		return nil, err
 	}
+	return askMachine(m, q)
+}
+
+// askMachine makes an error of a panic: it says nothing about the state, so the node goes on.
+func askMachine(m StateMachine, q []byte) (answer []byte, err error) {
+	defer recovered(&err)
 	return m.Query(q), nil
 }
 
@@ -144,7 +151,7 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 	for {
 		err := f()
 		switch {
-		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errNoMachine), errors.Is(err, ErrTooLarge):
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errNoMachine), errors.Is(err, ErrTooLarge), errors.Is(err, ErrMachine):
 			return err
 		case n.ctx.Err() != nil:
 			return ErrClosed

@@ -317,22 +317,24 @@ func (in *instance) replay(last uint64) (*fsm, error) {
 // raise keeps the protocol level in force from falling: a backup may be older than the present one, and nodes that spoke
 // only what it had were let go since.
 func (f *fsm) raise(level byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.work.Lock()
+	defer f.work.Unlock()
 	f.level.Store(max(f.level.Load(), uint32(level)))
 }
 
 // rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.
 func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.index = max(f.index, index) + 1
+	f.work.Lock()
+	defer f.work.Unlock()
 	f.configureLocked(soleVoter(server))
-	f.expect = max(f.expect, 1)
 	f.formed.Store(true)
-	if f.chain = (chain{}); f.levelInForce() >= levelSafety {
-		f.chain.begin(f.index, f.index)
-	}
+	f.change(func() {
+		f.index = max(f.index, index) + 1
+		f.expect = max(f.expect, 1)
+		if f.chain = (chain{}); f.levelInForce() >= levelSafety {
+			f.chain.begin(f.index, f.index)
+		}
+	})
 	return f.frozenLocked(), f.index
 }
 

@@ -70,19 +70,27 @@ type logWrite struct {
 
 // poison cuts the instance off, unless the write has returned.
 func (in *instance) poison(w *logWrite, after time.Duration) {
+	if !in.poisons(w, after) {
+		return
+	}
+	in.layer.Close()
+	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
+}
+
+// poisons reports whether a write is still on its way, and notes that the instance has not waited for it.
+func (in *instance) poisons(w *logWrite, after time.Duration) bool {
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()
 	if w.returned {
-		return
+		return false
 	}
 	w.poisoned = true
-	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
 	if in.stalled == nil {
 		in.stalled = time.AfterFunc(stallPatience, func() {
 			in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after+stallPatience))
 		})
 	}
-	in.layer.Close()
+	return true
 }
 
 // recovered is called when a write has returned whose time was over.

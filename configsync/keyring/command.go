@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 const (
@@ -29,8 +31,8 @@ func (e UnknownCommandError) Error() string {
 	return fmt.Sprintf("keyring: unknown command %d at index %d: a newer version of the program wrote it", e.Op, e.Index)
 }
 
-// Unwrap returns ErrUnknownCommand.
-func (e UnknownCommandError) Unwrap() error { return ErrUnknownCommand }
+// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer program is needed.
+func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
 
 // ensure offers a first key for a purpose; it counts if there is none yet. It is written as the op code, the length of
 // the purpose, the purpose, and the key.

@@ -18,6 +18,10 @@ var (
 	// node. It does once all members run a program that speaks the level, and it was put in force.
 	ErrLevel = errors.New("the farm does not work at the protocol level yet that this needs")
 
+	// ErrVersion says that the log has something that this program does not know: a newer one wrote it. A state machine that
+	// does not know a command panics with an error that wraps it.
+	ErrVersion = errors.New("the farm's log needs a newer version of this program")
+
 	// ErrTooLarge says that a value or a command is over its limit.
 	ErrTooLarge = errors.New("too large")
 )

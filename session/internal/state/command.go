@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // Key names a session: the first 16 bytes of the SHA-256 of the random part of its token. The token itself never gets
@@ -61,8 +63,8 @@ func (e UnknownCommandError) Error() string {
 	return fmt.Sprintf("session state: unknown command %d at index %d: a newer version of the program wrote it", e.Op, e.Index)
 }
 
-// Unwrap returns ErrUnknownCommand.
-func (e UnknownCommandError) Unwrap() error { return ErrUnknownCommand }
+// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer program is needed.
+func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
 
 // Create makes a session. It is the only command that does.
 //

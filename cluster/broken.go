@@ -13,6 +13,10 @@ import (
 // all. The error goes on to say what. See to it and start the node again; nothing that it acknowledged is lost.
 var ErrDisk = errors.New("the data directory cannot be written; see to its disk and start the node again")
 
+// ErrGap says that the entries to be written to the log did not follow those that are in it, so that the node gave up: the disk is
+// well, and the log on it is not that of its farm any more. Nothing was written.
+var ErrGap = errors.New("the log in the data directory has a gap")
+
 // strictStore ends this node's part in the farm at the first write that fails. Raft goes on after some errors, and can win
 // election after election with a disk that takes no entry; after others it panics. And the files beneath are then in a
 // state that only opening them anew puts right.
@@ -22,11 +26,28 @@ type strictStore struct {
 }
 
 func (s strictStore) StoreLog(l *raft.Log) error {
-	return s.check(func() error { return s.Store.StoreLog(l) })
+	return s.check(func() error { return s.gap(l.Index, s.Store.StoreLog(l)) })
 }
 
 func (s strictStore) StoreLogs(l []*raft.Log) error {
-	return s.check(func() error { return s.Store.StoreLogs(l) })
+	return s.check(func() error {
+		err := s.Store.StoreLogs(l)
+		if len(l) > 0 {
+			err = s.gap(l[0].Index, err)
+		}
+		return err
+	})
+}
+
+// gap says of a write that failed whether its entries followed those in the log at all.
+func (s strictStore) gap(index uint64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if last, e := s.LastIndex(); e == nil && last > 0 && index != last+1 {
+		return fmt.Errorf("%w: it ends with entry %d, and entry %d was to follow: %w", ErrGap, last, index, err)
+	}
+	return err
 }
 
 func (s strictStore) DeleteRange(first, last uint64) error {
@@ -61,7 +82,11 @@ func (s strictStore) check(write func() error) error {
 func (in *instance) breakDown(err error) {
 	in.broken.Store(&err)
 	in.layer.Close()
-	if in.ctx.Err() == nil {
-		in.halted(fmt.Errorf("%w: %w", ErrDisk, err))
+	if in.ctx.Err() != nil {
+		return
 	}
+	if !errors.Is(err, ErrGap) {
+		err = fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	in.halted(err)
 }

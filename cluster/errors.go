@@ -10,7 +10,8 @@ var (
 	// ErrUncertain says that a write may or may not have happened: the answer did not come before the context ended.
 	ErrUncertain = fault.ErrUncertain
 
-	// ErrNoLeader says that no leader could be reached; nothing of the request has left this node.
+	// ErrNoLeader says that no leader has answered; nothing of the request has left this node. The error goes on to say whether
+	// one is known.
 	ErrNoLeader = fault.ErrNoLeader
 
 	// ErrClosed says that the node was closed.

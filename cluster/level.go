@@ -121,7 +121,7 @@ func (n *Node) finalize(ctx context.Context) (int, error) {
 		case n.ctx.Err() != nil:
 			return 0, ErrClosed
 		case ctx.Err() != nil:
-			return 0, fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+			return 0, n.noLeader(ctx)
 		}
 	}
 }

@@ -319,8 +319,8 @@ func (n *Node) fail(err error) {
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
 func (n *Node) Failed() <-chan struct{} { return n.failed }
 
-// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrStalled,
-// ErrDisk or ErrDiverged, wrapped.
+// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrMachine,
+// ErrStalled, ErrDisk, ErrGap or ErrDiverged, wrapped.
 func (n *Node) Err() error {
 	select {
 	case <-n.failed:

@@ -38,7 +38,7 @@ func (h *Handle) Level() int { return int(h.node.local.Load().levelInForce()) }
 // Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
 // the outcome was open), ErrTooLarge (over 512 KiB), ErrLevel (needs a higher protocol level, see Config.Levels; it was not
 // done), ErrDiverged (the farm takes no writes until people have decided which copy of its state is right; it was not done),
-// ErrClosed (nothing was sent), ErrVersion (this node's state has stopped, see Failed; nothing was sent). The context's own error
+// ErrClosed (nothing was sent), what Err says (this node's state has stopped; nothing was sent). The context's own error
 // is joined.
 func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
 	if len(cmd) > maxCommandBytes {
@@ -82,7 +82,7 @@ func (h *Handle) await(ctx context.Context, p *proposal) outcome {
 		if maybe {
 			return outcome{err: fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())}
 		}
-		return outcome{err: fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())}
+		return outcome{err: h.node.noLeader(ctx)}
 	}
 }
 
@@ -95,13 +95,13 @@ func (n *Node) pause(ctx context.Context) error {
 	case <-n.stopped:
 		return ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+		return n.noLeader(ctx)
 	case <-time.After(5 * time.Millisecond):
 		return nil
 	}
 }
 
-// Wait returns when this node has applied index: nil, ErrClosed, ErrVersion if this node's state has stopped, or the
+// Wait returns when this node has applied index: nil, ErrClosed, what Err says if this node's state has stopped, or the
 // context's error.
 func (h *Handle) Wait(ctx context.Context, index uint64) error {
 	return h.node.progress.wait(ctx, h.node.stopped, index)

@@ -13,7 +13,7 @@ import (
 // Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere, before the
 // call. Concurrent calls share a question to the leader, but only one that was not yet asked.
 //
-// Errors: ErrNoLeader with the context's error joined, ErrClosed, or ErrVersion if this node's state has stopped.
+// Errors: ErrNoLeader with the context's error joined, ErrClosed, or what Err says if this node's state has stopped.
 func (h *Handle) Barrier(ctx context.Context) error {
 	if err := h.node.barrier(ctx); err != nil {
 		return fmt.Errorf("cluster: barrier: %w", err)
@@ -83,8 +83,8 @@ func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
 //
 // Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between two nodes),
 // ErrMachine if Query panicked,
-// ErrLevel if the machine needs a higher protocol level than the one in force, ErrClosed, or ErrVersion if this node's state
-// has stopped.
+// ErrLevel if the machine needs a higher protocol level than the one in force, ErrClosed, or what Err says if this node's
+// state has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
 	if _, err = h.node.atLevel(ctx, h.node.cfg.needs(h.name, nil)); err == nil {
 		err = h.node.retry(ctx, func() error {
@@ -158,9 +158,21 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 		case n.progress.failure() != nil:
 			return n.progress.failure()
 		case !pause.wait(ctx):
-			return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
+			return n.noLeader(ctx)
 		}
 	}
+}
+
+// noLeader is the error of who has given up waiting: it says whether nobody leads, or somebody who does not answer.
+func (n *Node) noLeader(ctx context.Context) error {
+	leader, _ := n.instance().leader.get()
+	switch nodeOf(leader) {
+	case "":
+		return fmt.Errorf("%w: none is known here, as when fewer than a majority of the voters can be reached: %w", ErrNoLeader, ctx.Err())
+	case n.id:
+		return fmt.Errorf("%w: this node leads, and the others have not agreed in time: %w", ErrNoLeader, ctx.Err())
+	}
+	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, n.nameOf(leader), ctx.Err())
 }
 
 // freshen keeps this node's staleness low while it has contact to a leader.

@@ -429,7 +429,7 @@ func addMug(t *testing.T, c *http.Client, url string, had int) (cart string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if code != http.StatusServiceUnavailable || !strings.Contains(body, "no leader:") {
+		if code != http.StatusServiceUnavailable || !strings.Contains(body, "no leader has answered") {
 			most++
 		}
 		cart = strings.TrimSpace(body)

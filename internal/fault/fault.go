@@ -8,8 +8,9 @@ var (
 	// ErrUncertain says that a write may or may not have happened.
 	ErrUncertain = errors.New("outcome unknown: the write may or may not have happened")
 
-	// ErrNoLeader says that no leader could be reached and that nothing of the request has left this node.
-	ErrNoLeader = errors.New("no leader: fewer than a majority of the farm's voters can be reached")
+	// ErrNoLeader says that no leader has answered and that nothing of the request has left this node. The error goes on to say
+	// whether one is known.
+	ErrNoLeader = errors.New("no leader has answered")
 
 	// ErrClosed says that the node was closed.
 	ErrClosed = errors.New("closed")

@@ -16,6 +16,7 @@ type directory struct {
 	most  map[string][]height  // server ID -> what it was heard to have applied, rising
 	at    map[string]string    // server ID -> where it was alive
 	ended map[string]bool      // server IDs that have said, after the end of their Raft, that they stop
+	gone  departed             // runs that have said goodbye
 }
 
 // height is how far a server was heard to be, and when that was news.
@@ -42,7 +43,7 @@ func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
 
 func newDirectory() *directory {
 	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string][]height{},
-		at: map[string]string{}, ended: map[string]bool{}}
+		at: map[string]string{}, ended: map[string]bool{}, gone: newDeparted()}
 }
 
 // hear takes in the news of a run and returns what was known of it before.
@@ -59,6 +60,9 @@ func (d *directory) hear(s *sighting) (before *sighting) {
 	}
 	if s.stopped {
 		d.ended[s.server()] = true
+	}
+	if s.status == Left {
+		d.gone.add(s.gossip)
 	}
 	d.forgetOldRunsLocked(s.node)
 	return before

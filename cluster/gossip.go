@@ -145,7 +145,7 @@ func (g *gossip) NotifyMerge(ms []*memberlist.Node) error {
 		if m.State != memberlist.StateAlive {
 			continue
 		}
-		if err := g.NotifyAlive(m); err != nil {
+		if err := g.NotifyAlive(m); err != nil && !errors.Is(err, errDeparted) { // who sent the list may not have heard of it
 			return err
 		}
 	}

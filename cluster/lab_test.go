@@ -20,6 +20,7 @@ type lab struct {
 	net    *memnet.Network
 	nodes  []*labNode
 	fatalf func(format string, args ...any) // t.Fatalf, or one that says where
+	tap    func(*labNode, Network) Network  // between the nodes and the network, if it is not nil
 }
 
 type labNode struct {
@@ -89,6 +90,9 @@ func (n *labNode) open() (*Node, error) {
 		c.Machines = map[string]func() StateMachine{"kv": newKV}
 	}
 	c.Logger, c.Network = testLogger(), n.lab.net.Host(n.ip)
+	if n.lab.tap != nil {
+		c.Network = n.lab.tap(n, c.Network)
+	}
 	if n.log != nil {
 		c.Logger = n.log
 	}

@@ -74,6 +74,9 @@ func (n *Node) checkKind(s *sighting) {
 
 // admit decides whether gossip may take in a run of a node.
 func (n *Node) admit(s *sighting) error {
+	if n.directory.departed(s.gossip) {
+		return errDeparted
+	}
 	cluster := n.self().cluster
 	if err := n.leftBehind(s.minProtocol, s.cluster, fmt.Sprintf("%s at %s", s.name, s.addr)); err != nil {
 		return err

@@ -1,0 +1,48 @@
+package cluster
+
+import "errors"
+
+// Gossip packets are sealed, but not numbered: whoever records one can send it again as long as the secret is the same.
+// memberlist itself sees through an old packet of a run that it knows. It forgets one that is over after half a minute, and
+// would take it for new from then on. A run that has said goodbye never comes back, since a process that starts is a run of its
+// own: so the directory remembers it, and no news of it are believed any more.
+//
+// Runs that died without a word are not among them, because nobody can tell them from those behind a cut line, which come
+// back as they were. A packet of one of them brings it back for the second or two until it has failed a probe.
+
+// departedKept is how many runs are remembered: the latest, of some 100 bytes each. For a farm of a hundred nodes these are
+// forty restarts of all of them. There is no time after which one could be forgotten, as a packet keeps; a new secret ends
+// all packets of before.
+const departedKept = 4096
+
+var errDeparted = errors.New("this run of the node has said goodbye, and a run does not come back; these are old news of it")
+
+// departed is a set of gossip names that forgets the oldest when it is full.
+type departed struct {
+	runs map[string]bool
+	ring []string
+	next int
+}
+
+func newDeparted() departed { return departed{runs: map[string]bool{}} }
+
+func (d *departed) add(run string) {
+	switch {
+	case d.runs[run]:
+		return
+	case len(d.ring) < departedKept:
+		d.ring = append(d.ring, run)
+	default:
+		delete(d.runs, d.ring[d.next])
+		d.ring[d.next] = run
+		d.next = (d.next + 1) % departedKept
+	}
+	d.runs[run] = true
+}
+
+// departed reports whether a run has said goodbye.
+func (d *directory) departed(run string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.gone.runs[run]
+}

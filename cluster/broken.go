@@ -50,6 +50,11 @@ func (s strictStore) gap(index uint64, err error) error {
 	return err
 }
 
+// GetLog never returns an entry that is damaged, nor an error that says so.
+func (s strictStore) GetLog(index uint64, l *raft.Log) error {
+	return s.in.readEntry(s.Store, index, l)
+}
+
 func (s strictStore) DeleteRange(first, last uint64) error {
 	return s.check(func() error { return s.Store.DeleteRange(first, last) })
 }
@@ -72,6 +77,11 @@ func (s strictStore) check(write func() error) error {
 		return *broken
 	}
 	err := write()
+	var bad *raftlog.CorruptError
+	if errors.As(err, &bad) { // it came like that; raft refuses it, and the leader sends it again
+		s.in.node.warnOnce("damaged entry", "an entry came damaged; it is refused", bad)
+		return err
+	}
 	if err != nil {
 		s.in.breakDown(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
@@ -17,7 +19,57 @@ import (
 const mendEvery = 2 * time.Second
 
 // damaging reports whether an error says that the log or its snapshots are not what was written.
-func damaging(err error) bool { return errors.Is(err, raftlog.ErrGap) }
+func damaging(err error) bool {
+	var bad *raftlog.CorruptError
+	return errors.Is(err, raftlog.ErrGap) || errors.As(err, &bad)
+}
+
+// logMended says what was wrong with a log, and put right before raft saw it.
+func (n *Node) logMended(m raftlog.Mended) {
+	if len(m.Damaged) > 0 {
+		n.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", m.Damaged)
+	}
+	switch {
+	case m.To == 0:
+	case m.BadEntry != nil:
+		n.log.Warn("the log is damaged where a snapshot has all of it; that part is dropped", keyError, m.BadEntry, "from", m.From,
+			"to", m.To)
+	default:
+		n.log.Info("a snapshot came in the place of this log, which is dropped now", "from", m.From, "to", m.To)
+	}
+}
+
+// readEntry reads an entry for raft. raft panics on some errors, and sends to others what it reads; so from an entry that is
+// damaged on, nothing more is sent or heard, applied or written, before raft gets something in its place.
+func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) error {
+	err := store.GetLog(index, l)
+	var bad *raftlog.CorruptError
+	if !errors.As(err, &bad) || in.quiet.ended() {
+		return err
+	}
+	in.fsm.halted.Store(true)
+	in.layer.Close()
+	*l = raft.Log{Index: index, Type: raft.LogNoop, Extensions: []byte("in the place of a damaged entry")} // which no store takes
+	if in.broken.CompareAndSwap(nil, &err) {
+		in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
+			if <-in.made; in.raft != nil {
+				in.readDamaged(bad)
+			}
+		})
+	}
+	return nil
+}
+
+// readDamaged decides what becomes of a log with a damaged entry. If a snapshot has what it led to, the entry is dropped at the
+// next opening, and nothing is lost.
+func (in *instance) readDamaged(bad *raftlog.CorruptError) {
+	snaps, err := in.snaps.List()
+	if err == nil && len(snaps) > 0 && bad.Index <= snaps[0].Index && in.node.durable() {
+		in.node.restart(in.server, bad)
+		return
+	}
+	in.corrupted(bad)
+}
 
 // damaged returns what is damaged, nil if nothing is.
 func (n *Node) damaged() error {

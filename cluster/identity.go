@@ -209,13 +209,11 @@ func (n *Node) openLogIn(folder string) (openLog, error) {
 	if err := n.dir.Sync(folder); err != nil { // who has votes and entries on disk must find them again
 		return openLog{}, errors.Join(err, store.Close())
 	}
-	damaged, err := raftlog.Check(store, snaps, path)
+	mended, err := raftlog.Check(store, snaps, path)
 	if err != nil {
 		return openLog{}, errors.Join(fmt.Errorf("%w; %s", err, ifDamaged), store.Close())
 	}
-	if len(damaged) > 0 {
-		n.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", damaged)
-	}
+	n.logMended(mended)
 	return openLog{store, snaps}, nil
 }
 

@@ -52,6 +52,9 @@ type instance struct {
 	stalled  *time.Timer // runs while a write to the log takes too long
 	restores []time.Time // of snapshots, since something was applied; see restored
 
+	unreadableSince time.Time     // of the newest snapshot; zero = it can be read, as far as known
+	snapshotNow     chan struct{} // holds one: a snapshot is to take the place of one that cannot be read
+
 	made  chan struct{} // closed when there is a raft, or never will be
 	quiet ending        // of everything but the log
 	end   ending
@@ -68,7 +71,8 @@ const (
 // startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
 func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
 	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
-		made: make(chan struct{}), marks: make(chan markedState, 1), quiet: newEnding(), end: newEnding(), snaps: log.snaps}
+		made: make(chan struct{}), marks: make(chan markedState, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
+	in.snaps = checkedSnapshots{log.snaps, in}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
 	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended))
 	if n.durable() {
@@ -93,7 +97,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		in.layer.Close() // before Raft could vote
 	}
 	notify := make(chan bool, 16)
-	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, log.snaps, in.transport)
+	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, in.snaps, in.transport)
 	close(in.made)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
@@ -314,6 +318,12 @@ func (in *instance) configuration() raft.Configuration {
 func (in *instance) snapshots() {
 	last := time.Now()
 	for sleep(in.ctx, snapshotCheck) {
+		select {
+		case <-in.snapshotNow:
+			in.replaceSnapshot()
+			continue
+		default:
+		}
 		bytes, entries := in.fsm.pending()
 		if bytes < in.node.cfg.SnapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
 			continue

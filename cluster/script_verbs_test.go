@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -307,25 +308,38 @@ func (s *script) doClear(rest string) {
 	}
 }
 
-// doDamage flips a bit in each snapshot of machines that do not run: "damage the snapshots of WHO".
+// doDamage flips a bit in each snapshot, or in the log, of machines that do not run: "damage the snapshots of WHO", "damage the
+// log of WHO".
 func (s *script) doDamage(rest string) {
-	for _, a := range s.subject(s.after("the snapshots of ", rest)) {
+	who, log := strings.CutPrefix(rest, "the log of ")
+	if !log {
+		who = s.after("the snapshots of ", rest)
+	}
+	for _, a := range s.subject(who) {
 		a.await()
 		files, _ := filepath.Glob(filepath.Join(a.conf.Dir, logDir, "snapshots", "*", "state.bin"))
+		if log {
+			files, _ = filepath.Glob(filepath.Join(a.conf.Dir, logDir, "log", "*.wal"))
+		}
 		if len(files) == 0 {
-			s.fatalf("%s has no snapshot", a.conf.Name)
+			s.fatalf("%s has nothing to damage", a.conf.Name)
 		}
 		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err == nil {
-				b[len(b)/2] ^= 0x10
-				err = os.WriteFile(file, b, 0o600)
-			}
-			if err != nil {
+			if err := flipBit(file); err != nil {
 				s.fatalf("%v", err)
 			}
 		}
 	}
+}
+
+// flipBit changes a bit in the middle of what a file holds.
+func flipBit(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	b[len(bytes.TrimRight(b, "\x00"))/2] ^= 0x10
+	return os.WriteFile(file, b, 0o600)
 }
 
 // doTransfer has the leader hand over to another node.

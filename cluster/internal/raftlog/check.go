@@ -3,9 +3,6 @@ package raftlog
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/hashicorp/raft"
 )
@@ -13,62 +10,87 @@ import (
 // ErrGap says that entries are missing between the newest snapshot that can be read and the log.
 var ErrGap = errors.New("a snapshot is damaged or missing, and the log does not reach back to an older one")
 
-// Check makes sure that the log goes on from a snapshot that can be read. raft takes an older snapshot when the newest one
-// cannot be read, passes over one that has lost its description, and panics when it then comes to entries that the log
-// does not have any more. damaged names the snapshots in dir, where NewSnapshots was called for, that cannot be read. The
-// error wraps ErrGap if the node has lost state.
-func Check(log Store, snaps raft.SnapshotStore, dir string) (damaged []string, err error) {
-	first, err := log.FirstIndex()
-	if err != nil {
-		return nil, fmt.Errorf("check the log: %w", err)
-	}
-	names, err := snapshotNames(dir)
-	if err != nil {
-		return nil, fmt.Errorf("check the snapshots: %w", err)
-	}
-	listed, err := snaps.List()
-	if err != nil {
-		return nil, fmt.Errorf("check the snapshots: %w", err)
-	}
-	index := make(map[string]uint64)
-	for _, meta := range listed {
-		if readable(snaps, meta.ID) {
-			index[meta.ID] = meta.Index
-		}
-	}
-	newest, found := uint64(0), false
-	for _, name := range names {
-		i, ok := index[name]
-		if !ok {
-			damaged = append(damaged, name)
-			continue
-		}
-		newest, found = max(newest, i), true
-	}
-	lost := first > newest+1 || first == 0 && !found && len(damaged) > 0
-	if lost {
-		return damaged, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot that can be read "+
-			"ends with entry %d", ErrGap, dir, damaged, first, newest)
-	}
-	return damaged, nil
+// Mended is what Check found wrong and put right; nothing is lost by it. Its zero value is nothing.
+type Mended struct {
+	Damaged    []string // snapshots that cannot be read, by name; they are in the folder "snapshots-damaged" now
+	From, To   uint64   // entries that were dropped, since a snapshot has what they led to; 0 = none
+	BadEntry   error    // a *CorruptError, if they were dropped because one of them is damaged
+	Superseded bool     // they were dropped because that snapshot came in their place
 }
 
-func snapshotNames(dir string) (names []string, err error) {
-	entries, err := os.ReadDir(filepath.Join(dir, snapshotFolder))
-	for _, e := range entries {
-		if e.IsDir() && !strings.HasSuffix(e.Name(), unfinished) {
-			names = append(names, e.Name())
-		}
+// Check makes sure, before raft sees them, that every entry of the log is what was written, and that the log goes on from a
+// snapshot that can be read. raft takes an older snapshot when the newest one cannot be read, passes over one that has lost
+// its description, applies whatever an entry holds, and panics when it comes to entries that the log does not have.
+//
+// A crash may have left a log that ends before the newest snapshot, or goes another way: raft puts a snapshot from the leader
+// into its place first, and drops the log that it replaces much later. That is finished here.
+//
+// The error wraps ErrGap or a *CorruptError if the node has lost state; then nothing was changed. dir is where NewSnapshots
+// was called for.
+func Check(log Store, snaps raft.SnapshotStore, dir string) (Mended, error) {
+	newest, damaged, err := readableSnapshots(snaps, dir)
+	if err != nil {
+		return Mended{}, fmt.Errorf("check the snapshots: %w", err)
 	}
-	return names, err
+	first, last, err := bounds(log)
+	if err != nil {
+		return Mended{}, fmt.Errorf("check the log: %w", err)
+	}
+	m := Mended{Damaged: damaged}
+	if first > newest.Index+1 || first == 0 && newest.ID == "" && len(damaged) > 0 {
+		return m, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot that can be read "+
+			"ends with entry %d", ErrGap, dir, damaged, first, newest.Index)
+	}
+	if err := m.plan(log, first, last, newest); err != nil {
+		return m, err
+	}
+	return m, m.carryOut(log, dir)
 }
 
-// readable reports whether the checksum of a snapshot is right.
-func readable(snaps raft.SnapshotStore, id string) bool {
-	_, r, err := snaps.Open(id)
-	if err != nil {
-		return false
+func bounds(log Store) (first, last uint64, err error) {
+	if first, err = log.FirstIndex(); err == nil {
+		last, err = log.LastIndex()
 	}
-	r.Close()
-	return true
+	return first, last, err
+}
+
+// plan reads the whole log and finds out which entries are to be dropped. Those up to the snapshot are not needed: raft keeps
+// them for followers that are a little behind.
+func (m *Mended) plan(log Store, first, last uint64, newest raft.SnapshotMeta) error {
+	if first == 0 {
+		return nil
+	}
+	if last < newest.Index {
+		m.From, m.To, m.Superseded = first, last, true
+		return nil
+	}
+	for i := first; i <= last; i++ {
+		var l raft.Log
+		err := log.GetLog(i, &l)
+		if errors.Is(err, raft.ErrLogNotFound) {
+			err = &CorruptError{Index: i, Err: errMissing}
+		}
+		switch {
+		case err != nil && i > newest.Index:
+			return err
+		case err != nil:
+			m.From, m.To, m.BadEntry = first, i, err
+		case i == newest.Index && l.Term != newest.Term: // nothing from here on was ever committed
+			m.From, m.To, m.BadEntry, m.Superseded = first, last, nil, true
+			return nil
+		}
+	}
+	return nil
+}
+
+func (m *Mended) carryOut(log Store, dir string) error {
+	for _, name := range m.Damaged {
+		if err := setAside(dir, name); err != nil {
+			return fmt.Errorf("set the damaged snapshot %s aside: %w", name, err)
+		}
+	}
+	if m.To == 0 {
+		return nil
+	}
+	return log.DeleteRange(m.From, m.To)
 }

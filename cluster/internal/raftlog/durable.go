@@ -3,8 +3,13 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -29,6 +34,7 @@ var ErrClosed = errors.New("log store is closed")
 // durable is raft-wal with the newest entries cached. It counts the calls that are under way, since raft-wal does not
 // survive a Close in the middle of them.
 type durable struct {
+	dir   string
 	wal   *wal.WAL
 	cache *raft.LogCache
 
@@ -39,7 +45,7 @@ type durable struct {
 
 // OpenDurable opens the log in dir, creating both if need be. An append returns once it has reached the disk. Nobody else
 // may have dir open: a second OpenDurable waits for the first one's Close. A segmentSize of 0 is DefaultSegmentSize; it
-// may differ from one start to the next.
+// may differ from one start to the next. The error is a *CorruptError if what is there cannot have been written like that.
 func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error) {
 	if segmentSize == 0 {
 		segmentSize = DefaultSegmentSize
@@ -47,7 +53,7 @@ func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create log directory: %w", err)
 	}
-	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger))
+	w, err := openWAL(dir, segmentSize, logger)
 	if err != nil {
 		return nil, fmt.Errorf("open log in %s: %w", dir, err)
 	}
@@ -55,7 +61,24 @@ func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	return &durable{wal: w, cache: cache}, nil
+	return &durable{dir: dir, wal: w, cache: cache}, nil
+}
+
+func openWAL(dir string, segmentSize int, logger hclog.Logger) (w *wal.WAL, err error) {
+	defer func() {
+		if p := recover(); p != nil { // bbolt, which holds the list of segments, trusts what it reads
+			err = fmt.Errorf("it cannot be decoded: %v", p)
+		}
+		var system syscall.Errno
+		var bad *CorruptError
+		if err != nil && !errors.As(err, &bad) && (!errors.As(err, &system) || errors.Is(err, fs.ErrNotExist)) {
+			err = &CorruptError{File: dir, Err: err}
+		}
+	}()
+	if err := checkTail(dir); err != nil {
+		return nil, err
+	}
+	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger))
 }
 
 // enter begins a call; the caller ends it with s.calls.Done.
@@ -95,6 +118,7 @@ func (s *durable) Get(key []byte) ([]byte, error) {
 	return during(s, func() ([]byte, error) { return s.wal.Get(key) })
 }
 
+// GetLog reads an entry and checks it. Whatever keeps the disk from giving it back as it was written is damage.
 func (s *durable) GetLog(index uint64, log *raft.Log) error {
 	return s.do(func() error {
 		// raft-wal goes on to return entries dropped from the beginning of its newest segment, until it is reopened.
@@ -103,17 +127,47 @@ func (s *durable) GetLog(index uint64, log *raft.Log) error {
 			return raft.ErrLogNotFound
 		}
 		if err == nil {
-			err = s.cache.GetLog(index, log)
+			err = s.read(index, log)
 		}
-		if errors.Is(err, wal.ErrNotFound) {
-			return raft.ErrLogNotFound
+		if err == nil || errors.Is(err, wal.ErrNotFound) {
+			return err
 		}
-		return err
+		return &CorruptError{File: s.file(index), Index: index, Err: err}
 	})
 }
 
+func (s *durable) read(index uint64, log *raft.Log) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // of raft-wal, which trusts the lengths that it reads
+			err = fmt.Errorf("it cannot be decoded: %v", p)
+		}
+	}()
+	if err := s.cache.GetLog(index, log); err != nil {
+		return err
+	}
+	return verifyAt(index, log)
+}
+
+// file returns the path of the segment that an entry is in, as far as the names tell: they begin with the index of the first.
+func (s *durable) file(index uint64) string {
+	found := s.dir
+	entries, _ := os.ReadDir(s.dir) // sorted by name, so by the first index; an error leaves the folder, which is true as well
+	for _, e := range entries {
+		begin, _, segment := strings.Cut(e.Name(), "-")
+		if first, err := strconv.ParseUint(begin, 10, 64); segment && err == nil && first <= index {
+			found = filepath.Join(s.dir, e.Name())
+		}
+	}
+	return found
+}
+
 func (s *durable) StoreLogs(logs []*raft.Log) error {
-	return s.do(func() error { return s.cache.StoreLogs(logs) })
+	return s.do(func() error {
+		if err := seal(logs); err != nil {
+			return err
+		}
+		return s.cache.StoreLogs(logs)
+	})
 }
 
 func (s *durable) DeleteRange(min, max uint64) error {

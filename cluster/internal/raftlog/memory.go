@@ -51,6 +51,9 @@ func (m *memory) GetLog(index uint64, log *raft.Log) error {
 		return raft.ErrLogNotFound
 	}
 	*log = *m.placeLocked(index)
+	if err := verifyAt(index, log); err != nil {
+		return &CorruptError{Index: index, Err: err}
+	}
 	return nil
 }
 
@@ -63,6 +66,9 @@ func (m *memory) StoreLog(log *raft.Log) error { return m.StoreLogs([]*raft.Log{
 
 // StoreLogs appends logs, all or none of them.
 func (m *memory) StoreLogs(logs []*raft.Log) error {
+	if err := seal(logs); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	next := m.last + 1

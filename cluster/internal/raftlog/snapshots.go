@@ -3,12 +3,12 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -17,7 +17,10 @@ import (
 const (
 	retainedSnapshots = 2 // on disk: the newest, and one more in case that one cannot be read
 	snapshotFolder    = "snapshots"
-	unfinished        = ".tmp" // ends the name of one being written
+	damagedFolder     = "snapshots-damaged" // what Check moves out of the way; a newer one of the same name replaces it
+	unfinished        = ".tmp"              // ends the name of one being written
+	descriptionFile   = "meta.json"         // raft's, with the checksum of the state beside it
+	sumFile           = "meta.crc"          // ours, with the checksum of the description
 )
 
 // NewSnapshots returns a store of snapshots in the folder "snapshots" of dir. What a crash left of an unfinished one is
@@ -39,143 +42,151 @@ func NewSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create snapshot directory: %w", err)
 	}
-	return raft.NewFileSnapshotStoreWithLogger(dir, retainedSnapshots, logger)
-}
-
-// memorySnapshots keeps the newest finished snapshot. A snapshot never changes once it is there, so any number of
-// followers may be fed from it while the next one is written.
-type memorySnapshots struct {
-	mu      sync.Mutex
-	made    uint64
-	newest  *memorySnapshot // by term and index
-	closing *memorySnapshot // the one finished last: raft opens it right after, even if it is older than newest
-}
-
-type memorySnapshot struct {
-	meta   raft.SnapshotMeta
-	pieces [][]byte
-}
-
-// NewMemorySnapshots returns a store of snapshots in memory.
-func NewMemorySnapshots() raft.SnapshotStore { return new(memorySnapshots) }
-
-// Create begins a snapshot. Until its Close, the one before stays the newest.
-func (s *memorySnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
-	configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
-	if version != raft.SnapshotVersionMax {
-		return nil, fmt.Errorf("snapshot version %d is not supported", version)
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, retainedSnapshots, logger)
+	if err != nil {
+		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.made++
-	return &memorySink{store: s, snapshot: &memorySnapshot{meta: raft.SnapshotMeta{
-		Version:            version,
-		ID:                 fmt.Sprintf("%d-%d-%d", term, index, s.made),
-		Index:              index,
-		Term:               term,
-		Configuration:      configuration.Clone(),
-		ConfigurationIndex: configurationIndex,
-	}}}, nil
+	return &fileSnapshots{files, folder}, nil
 }
 
-// List returns the newest snapshot, if there is one.
-func (s *memorySnapshots) List() ([]*raft.SnapshotMeta, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.newest == nil {
-		return nil, nil
+// fileSnapshots is raft's store of snapshots, which checks the state by the description, with a checksum of the description:
+// index, term and configuration are in there. A snapshot without one was written by a program from before it, or the process
+// died in the middle; it counts as it is.
+type fileSnapshots struct {
+	raft.SnapshotStore
+	folder string
+}
+
+func (s *fileSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64,
+	t raft.Transport) (raft.SnapshotSink, error) {
+	sink, err := s.SnapshotStore.Create(version, index, term, c, at, t)
+	if err != nil {
+		return nil, err
 	}
-	meta := s.newest.meta
-	return []*raft.SnapshotMeta{&meta}, nil
+	return &fileSink{SnapshotSink: sink, folder: filepath.Join(s.folder, sink.ID())}, nil
 }
 
-// Open returns the contents of a snapshot. The reader stays good when newer snapshots come.
-func (s *memorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, have := range []*memorySnapshot{s.newest, s.closing} {
-		if have != nil && have.meta.ID == id {
-			meta := have.meta
-			return &meta, io.NopCloser(&pieceReader{pieces: have.pieces}), nil
+// Open checks all of a snapshot before it returns its contents. The error is a *CorruptError if it cannot be read; one that
+// newer ones have replaced since List is fs.ErrNotExist.
+func (s *fileSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	folder := filepath.Join(s.folder, id)
+	err := checkDescription(folder)
+	if err == nil {
+		var meta *raft.SnapshotMeta
+		var r io.ReadCloser
+		if meta, r, err = s.SnapshotStore.Open(id); err == nil && meta.ID == id && meta.Index == indexOf(id) {
+			return meta, r, nil
+		}
+		if err == nil {
+			err = errors.Join(errDescription, r.Close())
 		}
 	}
-	return nil, nil, fmt.Errorf("there is no snapshot %q (any more)", id)
-}
-
-func (s *memorySnapshots) finish(done *memorySnapshot) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closing = done
-	if s.newest == nil || !older(done.meta, s.newest.meta) {
-		s.newest = done
+	if _, gone := os.Lstat(folder); errors.Is(gone, fs.ErrNotExist) {
+		return nil, nil, gone
 	}
+	return nil, nil, &CorruptError{File: folder, Index: indexOf(id), Err: err}
 }
 
-func older(a, b raft.SnapshotMeta) bool {
-	return a.Term < b.Term || a.Term == b.Term && a.Index < b.Index
-}
-
-const pieceSize = 256 << 10
-
-// memorySink takes the contents of one snapshot, in pieces: growing one slice would copy all of it again and again.
-type memorySink struct {
-	store    *memorySnapshots
-	snapshot *memorySnapshot
-	ended    bool
-}
-
-var errSinkEnded = errors.New("the snapshot was closed or cancelled before")
-
-func (k *memorySink) ID() string { return k.snapshot.meta.ID }
-
-func (k *memorySink) Write(p []byte) (int, error) {
-	if k.ended {
-		return 0, errSinkEnded
+// indexOf returns the index in the name of a snapshot, which is TERM-INDEX-TIME; 0 if it is none.
+func indexOf(id string) (index uint64) {
+	var term uint64
+	if n, _ := fmt.Sscanf(id, "%d-%d-", &term, &index); n < 2 {
+		return 0
 	}
-	n := len(p)
-	for len(p) > 0 {
-		last := len(k.snapshot.pieces) - 1
-		if last < 0 || len(k.snapshot.pieces[last]) == cap(k.snapshot.pieces[last]) {
-			k.snapshot.pieces = append(k.snapshot.pieces, make([]byte, 0, pieceSize))
+	return index
+}
+
+func checkDescription(folder string) error {
+	sum, err := os.ReadFile(filepath.Join(folder, sumFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now, err := descriptionSum(folder)
+	if err == nil && string(sum) != now {
+		err = errChecksum
+	}
+	return err
+}
+
+func descriptionSum(folder string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(folder, descriptionFile))
+	return fmt.Sprintf("%08x\n", crc32.Checksum(b, castagnoli)), err
+}
+
+// fileSink is a snapshot being written. Its description gets its checksum once it is in place.
+type fileSink struct {
+	raft.SnapshotSink
+	folder string
+	ended  bool
+}
+
+func (s *fileSink) Cancel() error {
+	s.ended = true
+	return s.SnapshotSink.Cancel()
+}
+
+func (s *fileSink) Close() error {
+	if err := s.SnapshotSink.Close(); err != nil || s.ended {
+		return err
+	}
+	s.ended = true
+	sum, err := descriptionSum(s.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it is older than those that are kept
+	}
+	if err != nil {
+		return err
+	}
+	return writeSynced(filepath.Join(s.folder, sumFile), sum)
+}
+
+func writeSynced(path, data string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// readableSnapshots returns the newest snapshot that can be read, the zero one if there is none, and the names of those that
+// cannot.
+func readableSnapshots(snaps raft.SnapshotStore, dir string) (newest raft.SnapshotMeta, damaged []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(dir, snapshotFolder))
+	if err != nil {
+		return newest, nil, err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasSuffix(e.Name(), unfinished) {
 			continue
 		}
-		piece := k.snapshot.pieces[last]
-		room := min(len(p), cap(piece)-len(piece))
-		k.snapshot.pieces[last] = append(piece, p[:room]...)
-		p = p[room:]
+		meta, r, err := snaps.Open(e.Name())
+		if err != nil {
+			damaged = append(damaged, e.Name())
+			continue
+		}
+		r.Close()
+		if newest.ID == "" || older(newest, *meta) {
+			newest = *meta
+		}
 	}
-	k.snapshot.meta.Size += int64(n)
-	return n, nil
+	return newest, damaged, nil
 }
 
-// Close makes the snapshot the newest one.
-func (k *memorySink) Close() error {
-	if !k.ended {
-		k.ended = true
-		k.store.finish(k.snapshot)
+// setAside moves a snapshot to where raft does not see it: it would send the newest one to followers, readable or not.
+func setAside(dir, name string) error {
+	to := filepath.Join(dir, damagedFolder)
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
 	}
-	return nil
-}
-
-// Cancel drops the snapshot.
-func (k *memorySink) Cancel() error {
-	k.ended = true
-	return nil
-}
-
-type pieceReader struct {
-	pieces [][]byte
-	offset int // in pieces[0]
-}
-
-func (r *pieceReader) Read(p []byte) (int, error) {
-	for len(r.pieces) > 0 && r.offset == len(r.pieces[0]) {
-		r.pieces, r.offset = r.pieces[1:], 0
+	if err := os.RemoveAll(filepath.Join(to, name)); err != nil {
+		return err
 	}
-	if len(r.pieces) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.pieces[0][r.offset:])
-	r.offset += n
-	return n, nil
+	return os.Rename(filepath.Join(dir, snapshotFolder, name), filepath.Join(to, name))
 }

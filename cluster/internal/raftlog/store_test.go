@@ -411,7 +411,7 @@ func BenchmarkMemoryAppend(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, log := range logs {
-			log.Index = next
+			log.Index, log.Extensions = next, nil
 			next++
 		}
 		mustStore(b, m, logs)

@@ -1,0 +1,118 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+)
+
+// unreadablePatience is how long a node may be without a snapshot that it can read.
+const unreadablePatience = 30 * time.Second
+
+// checkedSnapshots watches over an instance's snapshots. raft, as the leader, tries for ever to send the newest one, whether
+// that can be read or not (raft issue 522); and it restores what came from a leader without a look at it.
+type checkedSnapshots struct {
+	raft.SnapshotStore
+	in *instance
+}
+
+// Open reports a snapshot that cannot be read, so that another one is made from the state itself.
+func (s checkedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.SnapshotStore.Open(id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.in.unreadable(err)
+	}
+	return meta, r, err
+}
+
+func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64,
+	t raft.Transport) (raft.SnapshotSink, error) {
+	sink, err := s.SnapshotStore.Create(version, index, term, c, at, t)
+	if err != nil {
+		return nil, err
+	}
+	return &checkedSink{SnapshotSink: sink, index: index}, nil
+}
+
+// checkedSink refuses a snapshot whose last four bytes are not the checksum of all before them, before anything counts on it.
+type checkedSink struct {
+	raft.SnapshotSink
+	index uint64
+	sum   uint32 // of what was written but for tail
+	tail  []byte // the last four bytes, at most
+}
+
+func (s *checkedSink) Write(p []byte) (int, error) {
+	n, err := s.SnapshotSink.Write(p)
+	s.tail = append(s.tail, p[:n]...)
+	if over := len(s.tail) - crc32.Size; over > 0 {
+		s.sum = crc32.Update(s.sum, castagnoli, s.tail[:over])
+		s.tail = append(s.tail[:0], s.tail[over:]...)
+	}
+	return n, err
+}
+
+func (s *checkedSink) Close() error {
+	if len(s.tail) < crc32.Size || binary.BigEndian.Uint32(s.tail) != s.sum {
+		bad := &raftlog.CorruptError{Index: s.index, Err: errors.New("the snapshot up to there came with a wrong checksum")}
+		return errors.Join(bad, s.Cancel())
+	}
+	return s.SnapshotSink.Close()
+}
+
+// unreadable is called when the newest snapshot, or one that was to be restored, cannot be read.
+func (in *instance) unreadable(err error) {
+	in.watchMu.Lock()
+	first := in.unreadableSince.IsZero()
+	if first {
+		in.unreadableSince = time.Now()
+	}
+	in.watchMu.Unlock()
+	if first {
+		in.log.Error("a snapshot cannot be read; another one is made", keyError, err)
+	}
+	signal(in.snapshotNow)
+}
+
+// replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can be, the disk is of no
+// use, and somebody else has to lead.
+func (in *instance) replaceSnapshot() {
+	err := in.snapshot(in.fsm.pending())
+	if err == nil {
+		err = in.readNewest()
+	}
+	in.watchMu.Lock()
+	since := in.unreadableSince
+	if err == nil {
+		in.unreadableSince = time.Time{}
+	}
+	in.watchMu.Unlock()
+	switch {
+	case err == nil:
+		in.log.Info("there is a snapshot again that can be read")
+	case time.Since(since) > unreadablePatience:
+		in.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
+	default:
+		signal(in.snapshotNow)
+	}
+}
+
+func (in *instance) readNewest() error {
+	listed, err := in.snaps.List()
+	if err != nil || len(listed) == 0 {
+		return errors.Join(err, errors.New("there is no snapshot"))
+	}
+	_, r, err := in.snaps.Open(listed[0].ID)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}

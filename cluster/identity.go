@@ -168,6 +168,9 @@ func (n *Node) openLog() (openLog, error) {
 	log, err := n.openLogIn(logDir)
 	if err == nil && n.inst.Load() == nil {
 		n.hasState, err = raft.HasExistingState(log.store, log.store, log.snaps)
+		if err == nil && n.hasState && n.founding {
+			n.hasState, err = n.founded(log)
+		}
 		if err == nil && !n.hasState {
 			err = n.loseLog()
 		}
@@ -193,6 +196,28 @@ func (n *Node) loseLog() error {
 		n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
 	}
 	return err
+}
+
+// founded reports whether a founder has begun its log. raft saves the term of it first, and a crash after that left a node that
+// would neither found the farm nor join one. Nobody has voted there: a founder is known to nobody before its log has begun.
+func (n *Node) founded(log openLog) (bool, error) {
+	last, err := log.store.LastIndex()
+	if err != nil || last > 0 {
+		return true, err
+	}
+	snaps, err := log.snaps.List()
+	if err != nil || len(snaps) > 0 {
+		return true, err
+	}
+	term, err := log.store.GetUint64([]byte("CurrentTerm")) // raft's own keys
+	if err != nil || term > 1 {
+		return true, err
+	}
+	voted, err := log.store.GetUint64([]byte("LastVoteTerm"))
+	if err != nil || voted > 0 {
+		return true, err
+	}
+	return false, log.store.SetUint64([]byte("CurrentTerm"), 0)
 }
 
 // openLogIn opens the log in a folder of the data directory.

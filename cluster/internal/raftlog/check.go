@@ -54,7 +54,7 @@ func bounds(log Store) (first, last uint64, err error) {
 	return first, last, err
 }
 
-// plan reads the whole log and finds out which entries are to be dropped. Those up to the snapshot are not needed: raft keeps
+// plan reads the whole log, unless its files are known to be as they were written, and finds out which entries are to be dropped. Those up to the snapshot are not needed: raft keeps
 // them for followers that are a little behind.
 func (m *Mended) plan(log Store, first, last uint64, newest raft.SnapshotMeta) error {
 	if first == 0 {
@@ -64,7 +64,11 @@ func (m *Mended) plan(log Store, first, last uint64, newest raft.SnapshotMeta) e
 		m.From, m.To, m.Superseded = first, last, true
 		return nil
 	}
-	for i := first; i <= last; i++ {
+	from, to := first, last
+	if d, ok := log.(*durable); ok && d.intact {
+		from, to = max(first, newest.Index), newest.Index // that one only, if it is there
+	}
+	for i := from; i <= to; i++ {
 		var l raft.Log
 		err := log.GetLog(i, &l)
 		if errors.Is(err, raft.ErrLogNotFound) {

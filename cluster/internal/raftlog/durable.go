@@ -34,9 +34,10 @@ var ErrClosed = errors.New("log store is closed")
 // durable is raft-wal with the newest entries cached. It counts the calls that are under way, since raft-wal does not
 // survive a Close in the middle of them.
 type durable struct {
-	dir   string
-	wal   *wal.WAL
-	cache *raft.LogCache
+	dir    string
+	intact bool // all of it was what had been written, when it was opened
+	wal    *reopening
+	cache  *raft.LogCache
 
 	mu     sync.Mutex
 	closed bool
@@ -53,7 +54,7 @@ func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create log directory: %w", err)
 	}
-	w, err := openWAL(dir, segmentSize, logger)
+	w, err := newReopening(func() (*wal.WAL, error) { return openWAL(dir, segmentSize, logger) })
 	if err != nil {
 		return nil, fmt.Errorf("open log in %s: %w", dir, err)
 	}
@@ -61,7 +62,7 @@ func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	return &durable{dir: dir, wal: w, cache: cache}, nil
+	return &durable{dir: dir, intact: intactSegments(dir), wal: w, cache: cache}, nil
 }
 
 func openWAL(dir string, segmentSize int, logger hclog.Logger) (w *wal.WAL, err error) {

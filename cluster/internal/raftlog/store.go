@@ -2,7 +2,7 @@
 //
 // On disk the log is hashicorp/raft-wal, which syncs once per append. It is pinned to v0.4.1: v0.4.0 cannot be opened again
 // after a truncation of the tail, and v0.4.2 does not build with the metrics module that raft wants. It stands behind the
-// Store interface here so that it can be replaced.
+// Store interface here so that it can be replaced; what it does not see or bear is dealt with here (tail.go, reopening.go).
 //
 // In memory the log is our own. raft.InmemStore deletes entry by entry under its lock, which stops everything for as long
 // as it takes to forget some ten thousand of them, and it does not say that its log has no gaps, which changes what raft

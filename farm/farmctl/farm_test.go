@@ -1,3 +1,4 @@
+// Slow: nodes in memory listen for three seconds before they found a farm.
 package farmctl
 
 import (

@@ -17,6 +17,7 @@ import (
 // TestRollingRestart_NoRequestFails restarts every node in turn, while clients of each node keep writing. They do what a simple
 // balancer does: where a node refuses connections they go to the next one, and a node that closes them is left alone for a
 // second. So every node gets requests as soon as it listens again, before it knows of any other. None may fail.
+// Slow: every request of a farm under load is looked at while each node in turn drains and comes back.
 func TestRollingRestart_NoRequestFails(t *testing.T) {
 	t.Parallel()
 	c := farmtest.Config{Configure: func(_ *farmtest.Node, c *farm.Config) { c.Forward.Linger = 2 * time.Second }}

@@ -125,7 +125,7 @@ func TestOneNameForAll(t *testing.T) {
 						n.conf.Expect = 3
 						n.start()
 					}
-					if !strings.Contains(log.String(), "set Expect to the number of nodes") {
+					if !strings.Contains(log.String(), "Set Expect to their number") {
 						t.Errorf("nobody says what is missing:\n%s", log)
 					}
 				}
@@ -152,7 +152,7 @@ func TestOneNameThatGrows(t *testing.T) {
 		}
 		l.nodes[2].must("set k v")
 		time.Sleep(5 * time.Minute)
-		if strings.Contains(log.String(), "set Expect") {
+		if strings.Contains(log.String(), "Set Expect") {
 			t.Errorf("a member is told how to found a farm:\n%s", log)
 		}
 	})

@@ -20,7 +20,7 @@ func TestMaxVotersDiffer(t *testing.T) {
 			n.start()
 		}
 		l.ready(l.nodes...)
-		const complaint = "give all nodes the same MaxVoters"
+		const complaint = "Give all nodes the same MaxVoters"
 		for range 2 {
 			leader, others := l.leader()
 			l.until(time.Minute, "the leader has its way", func() bool { return len(leader.instance().voters()) == leader.conf.MaxVoters })

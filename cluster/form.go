@@ -212,7 +212,8 @@ func soleVoter(server string) raft.Configuration {
 // users may write. Both happen once in the life of a farm.
 func (l *leadership) form() {
 	f := l.in.fsm
-	if !f.formed.Load() && f.founders() == 0 {
+	formed := f.formed.Load()
+	if !formed && f.founders() == 0 {
 		expect := max(l.in.node.seeds.founders(), 1)
 		l.commit(func() []byte {
 			return binary.AppendUvarint(entryHeader(entryFound, l.stamp()), uint64(expect))
@@ -223,6 +224,9 @@ func (l *leadership) form() {
 	}
 	if f.formed.Load() {
 		l.formOnce.Do(func() { close(l.formed) })
+	}
+	if f.formed.Load() && !formed {
+		l.raiseAtBirth()
 	}
 }
 

@@ -214,6 +214,14 @@ func (l *leadership) raiseOverdue() {
 	}
 }
 
+// raiseAtBirth puts the highest level in force that the founders speak, in the moment when the farm has formed: there is no
+// program before it to go back to.
+func (l *leadership) raiseAtBirth() {
+	if v := l.in.node.levels(); v.common > v.force && !v.absent {
+		l.raiseLevel() // if it fails, it is as with any other rise: an operator's word, or a day
+	}
+}
+
 // allSpeak notes since when all members speak what they speak now.
 func (n *Node) allSpeak(v levels, now time.Time) (since time.Time) {
 	n.mu.Lock()

@@ -122,12 +122,19 @@ func (n *labNode) accepts(machine, cmd string) {
 func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
-		ofRelease(true, l.nodes...)
+		ofRelease(false, l.nodes...)
 		for _, n := range l.nodes {
-			n.conf.Join, n.conf.maxLevel = n.everybody(), 0
+			n.conf.Join = n.everybody()
 			n.start()
 		}
 		l.ready(l.nodes...)
+		for _, n := range l.nodes { // everybody speaks the level from here on, and nobody has put it in force
+			n.stop()
+			ofRelease(true, n)
+			n.conf.maxLevel = 0 // so that it sends what it should not
+			n.start()
+			l.ready(n)
+		}
 		_, others := l.leader()
 		p := &proposal{machine: "kv", cmd: []byte("push x 1"), done: make(chan outcome, 1)}
 		others[0].instance().origin.submit(p)

@@ -46,7 +46,7 @@ func staleWriteKept(l *lab) bool {
 	synctest.Wait()
 	last, term := in.raft.LastIndex(), in.raft.CurrentTerm()
 	ask := func(req *raft.AppendEntriesRequest) {
-		req.RPCHeader, req.Term, req.Leader = from.transport.header(), term+1, []byte(from.server)
+		req.RPCHeader, req.Term = from.transport.header(), term+1
 		var resp raft.AppendEntriesResponse
 		err := from.transport.AppendEntries(raft.ServerID(in.server), raft.ServerAddress(in.server), req, &resp)
 		if err != nil || !resp.Success || resp.Term != term+1 {

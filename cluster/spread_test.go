@@ -49,6 +49,7 @@ func TestSpread(t *testing.T) {
 			l.t.Errorf("with a dead node: %v after %v, want an error without much ado", err, time.Since(began))
 		}
 		l.net.Heal()
+		l.until(time.Minute, "the one that was cut off is heard again", func() bool { return writer.directory.get(cut.id).status == Alive })
 		all(writer, index, "1,2,3,", l.nodes...)
 
 		stopping.stop()

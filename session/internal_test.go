@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 fields and types are there for NewKey to look at
+
 package session
 
 import (

@@ -14,11 +14,14 @@ import (
 	"testing"
 )
 
+// note is the key of what a middleware adds to a request.
+type note struct{}
+
 // copying gives h a copy of each request, as a middleware does.
 func copying(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		Share(r)
-		c := r.WithContext(context.WithValue(r.Context(), "key", "value"))
+		c := r.WithContext(context.WithValue(r.Context(), note{}, "value"))
 		defer Return(r, c)
 		h.ServeHTTP(w, c)
 	})

@@ -16,8 +16,8 @@ import (
 func TestExitCode(t *testing.T) {
 	for want, errs := range map[int][]error{
 		0:  {nil},
-		1:  {errors.New("x"), ErrClosed, cluster.ErrDisk, cluster.ErrStalled},
-		78: {cluster.ErrNameTaken, cluster.ErrOtherFarm, cluster.ErrOtherKind, cluster.ErrVersion},
+		1:  {errors.New("x"), ErrClosed, cluster.ErrDisk, cluster.ErrStalled, cluster.ErrMachine, cluster.ErrGap},
+		78: {cluster.ErrNameTaken, cluster.ErrOtherFarm, cluster.ErrOtherKind, cluster.ErrVersion, cluster.ErrDiverged},
 	} {
 		for _, err := range errs {
 			if err != nil {

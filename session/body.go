@@ -14,12 +14,14 @@ type watchedBody struct {
 	begun, ended atomic.Bool
 }
 
-// watch puts itself into a request that has a body, over a protocol where an unread body is in the way of the answer.
-func (b *watchedBody) watch(r *http.Request) {
+// watchBody watches the body of a request that has one, over a protocol where an unread body is in the way of the answer.
+func watchBody(r *http.Request) *watchedBody {
 	if r.Body == nil || r.Body == http.NoBody || r.ProtoMajor != 1 {
-		return
+		return nil
 	}
-	b.ReadCloser, r.Body = r.Body, b
+	b := &watchedBody{ReadCloser: r.Body}
+	r.Body = b
+	return b
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
@@ -34,7 +36,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 // closeIfLeft has the connection closed after an answer which says that the request failed, if the handler has given up
 // reading the body: the rest is neither wanted nor waited for.
 func (b *watchedBody) closeIfLeft(h http.Header, code int) {
-	if code >= 400 && b.begun.Load() && !b.ended.Load() {
+	if b != nil && code >= 400 && b.begun.Load() && !b.ended.Load() {
 		h.Set("Connection", "close")
 	}
 }

@@ -2,10 +2,10 @@ package session
 
 import "net/http"
 
-// headerFields are what a header held at some time. Few of them cost no allocation.
+// headerFields are what a header held at some time. One of them, such as the request id, costs no allocation.
 type headerFields struct {
 	n    int
-	few  [4]headerField
+	few  [1]headerField
 	many http.Header // if there are more
 }
 

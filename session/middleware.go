@@ -71,7 +71,7 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	x.writer = writer{ResponseWriter: w, session: s}
 	reqcopy.Share(r)
 	x.request = *r.WithContext(x) // which copies it to where it need not be allocated
-	s.body.watch(&x.request)
+	s.body = watchBody(&x.request)
 	defer x.leave()
 	next.ServeHTTP(&x.writer, &x.request)
 	s.returned = true

@@ -23,30 +23,30 @@ type Session struct {
 	wire wire
 
 	seen     uint64       // the index that the request brought
+	before   headerFields // when the request came
+	body     *watchedBody // nil if there is none to watch
 	brought  bool         // it came with a genuine token, of a living session or not
 	returned bool         // the handler returned normally
-	before   headerFields // when the request came
-	body     watchedBody
 
 	// order is held while a change is on its way to the store, so that the changes of one request arrive in its order, and
 	// while the response is settled. It is taken before mu, and no code of the application runs under it.
 	order order
 
 	mu        sync.Mutex
-	phase     phase
 	key       StoreKey // if phase is not anonymous
 	record    Record   // the snapshot: the session as the request found it
 	changes   []change // what the request did since
 	view      view     // finds its way among both
 	newToken  string   // of a session this request created or renewed, until it is announced
-	forget    bool     // this request ended the session that its client has a token of
 	wrote     uint64   // index of the last change this request made
 	carriedTo uint64   // up to this index the client reads its changes on every node
-	accessed  bool     // the response depends on the session
-	told      bool     // the header has a token for the client, or has it forget one
-	settled   bool     // the header has been sent; read under order too
 	settleErr error    // the header was that of an error page; read under order too
-	finished  bool     // the handler is over
+	phase     phase
+	forget    bool // this request ended the session that its client has a token of
+	accessed  bool // the response depends on the session
+	told      bool // the header has a token for the client, or has it forget one
+	settled   bool // the header has been sent; read under order too
+	finished  bool // the handler is over
 
 	varied [1]string // what the response's Vary holds, as a rule
 }

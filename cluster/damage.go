@@ -81,7 +81,7 @@ func (n *Node) damaged() error {
 // placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who could say that it is
 // not needed. It serves an instance that takes no part.
 func (n *Node) placeholder(err error) (openLog, error) {
-	if !damaging(err) || !n.adopted() || len(n.directory.saved) == 0 {
+	if !damaging(err) || !n.adopted() || !n.knowsOthers() {
 		return openLog{}, err
 	}
 	n.mu.Lock()
@@ -90,6 +90,12 @@ func (n *Node) placeholder(err error) (openLog, error) {
 	n.hasState = true
 	n.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a quorum without it", keyError, err)
 	return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil
+}
+
+// knowsOthers reports whether this node knows where others may be: by their saved addresses, or by Join.
+func (n *Node) knowsOthers() bool {
+	found, _ := n.seeds.lookedUp()
+	return len(n.directory.saved) > 0 || len(found) > 0
 }
 
 // corrupted is called when damage is found while the instance runs. Its connections are closed by then, or before anything that

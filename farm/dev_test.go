@@ -140,6 +140,9 @@ func TestDefaultLogger(t *testing.T) {
 	if got := fmt.Sprintf("%T", slog.Default().Handler()); got != untouched {
 		t.Fatalf("package slog begins with a %s: change untouched", got)
 	}
+	was := log.Writer()
+	defer log.SetOutput(was)
+	log.SetOutput(os.Stderr) // which is another file than at the start where "go test -json" runs this
 	if _, ok := defaultLogger().Handler().(*slog.JSONHandler); !ok {
 		info, _ := os.Stderr.Stat()
 		if _, text := defaultLogger().Handler().(*slog.TextHandler); !text || info.Mode()&os.ModeCharDevice == 0 {
@@ -149,7 +152,6 @@ func TestDefaultLogger(t *testing.T) {
 	before, flags := slog.Default(), log.Flags()
 	defer func() { // SetDefault has redirected package log
 		slog.SetDefault(before)
-		log.SetOutput(os.Stderr)
 		log.SetFlags(flags)
 	}()
 	own := slog.New(slog.DiscardHandler)

@@ -152,6 +152,19 @@ func (f *farm) followers() (out []*node) {
 	return out
 }
 
+// finalize raises the protocol level by the operator's word, which has to be given: a script that does not say so is refused.
+func (f *farm) finalize(n *node) {
+	f.t.Helper()
+	const usage = 2
+	n.ctl(usage, "finalize")
+	if out := n.ctl(0, "finalize", "-yes"); !bytes.Contains(out, []byte("level 3 from now on")) {
+		f.t.Errorf("farmctl finalize: %s", out)
+	}
+	if out := n.ctl(0, "finalize"); !bytes.Contains(out, []byte("Nothing has changed")) {
+		f.t.Errorf("farmctl finalize, again: %s", out)
+	}
+}
+
 // TestMixedVersions has the program of the last release and that of this tree work in one farm, each in every role, on
 // the way up and on the way down, with visitors who are promised the same as ever.
 func TestMixedVersions(t *testing.T) {
@@ -178,6 +191,11 @@ func TestMixedVersions(t *testing.T) {
 			}
 			l.goOn() // a new leader, followed by old ones
 			f.leader().replaceBy(bin)
+			l.goOn()
+			for _, n := range f.nodes {
+				n.replaceBy("")
+			}
+			f.finalize(f.nodes[0])
 			l.finish()
 			f.end()
 		})

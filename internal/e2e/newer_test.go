@@ -60,7 +60,12 @@ func TestNewMachineBesideTheLastRelease(t *testing.T) {
 	}
 	bin := oldShop(t)
 	f := newFarm(t, 2, true)
-	fresh := f.newest()
+	first := f.nodes[0]
+	first.bin = bin
+	first.start() // the farm is the old program's, so it works at the level of that
+	first.awaitReady()
+	fresh := f.newest(first.peer)
+	first.stop()
 	h := fresh.Cluster().Handle("session")
 	store := session.NewReplicated(h, func() *session.Machine { return h.Local().(*session.Machine) },
 		func() string { return "" })

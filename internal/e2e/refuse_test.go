@@ -136,7 +136,7 @@ func TestStrangerKeepsTrying(t *testing.T) {
 	f, first := alone(t)
 	p := runAnother(t, "another secret", newFarm(t, 1, false).env, "-join", first.peer)
 	f.until("it says so", func() error {
-		return p.said("give all nodes the same secrets and the same name of the farm", first.peer)
+		return p.said("Give all nodes the same secrets and the same name of the farm", first.peer)
 	})
 	f.until("the other side says so", func() error { return first.said("peer connections refused", "the other end refused this node") })
 	if !p.running() {

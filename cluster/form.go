@@ -54,11 +54,12 @@ func (n *Node) form() {
 	}
 }
 
-// knowinglyAlone reports whether somebody has said that this node is to found a farm by itself, and that there was none of it
-// before: Expect is 1, nobody is to be joined, and the data directory, which a farm that existed would have filled, is empty. A
-// memory node cannot know, since it forgets at each restart what it belongs to.
+// knowinglyAlone reports whether this node need not listen for a farm that knows it: somebody has said by Expect 1 that it is to
+// found one by itself, nobody is to be joined, and its peer address is on loopback, where no other machine can have known it.
+// Elsewhere an empty data directory may be that of a first machine that has lost its disk, and whose farm lives on. A memory
+// node forgets at each restart what it belongs to, on loopback as well.
 func (n *Node) knowinglyAlone() bool {
-	return n.durable() && n.cfg.Expect == 1 && len(n.cfg.Join) == 0
+	return n.durable() && n.cfg.Expect == 1 && len(n.cfg.Join) == 0 && n.cfg.exposed() == ""
 }
 
 // foundersHere returns how many nodes could found a farm with this one, itself included.

@@ -20,6 +20,7 @@ var scriptFields = map[string]func(s *script, a *actor, value string){
 	"Role":          func(_ *script, a *actor, value string) { a.conf.Role = Role(strings.TrimPrefix(value, "ordinary")) },
 	"Name":          func(_ *script, a *actor, value string) { a.conf.Name = value },
 	"NameOf":        func(s *script, a *actor, value string) { a.conf.Name = s.one(value).conf.Name },
+	"Listen":        func(_ *script, a *actor, value string) { a.moveTo(value) },
 	"Advertise":     func(_ *script, a *actor, value string) { a.conf.Advertise = value + ":1" },
 	"Dir":           (*script).setDir,
 	"DirOf":         (*script).setDirOf,

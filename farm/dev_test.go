@@ -53,7 +53,7 @@ func TestDev_Refuses(t *testing.T) {
 }
 
 // A farm of one says where it is, and founds itself: that it does so without listening for others is shown in fake time by
-// TestDurableAloneIsReadyAtOnce.
+// the script forming_alone_on_loopback of package cluster.
 func TestDev_Alone(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -59,13 +59,14 @@ func (l *lab) oneFarm(n *labNode) {
 	})
 }
 
-// comeBack starts nodes again; all are ready then and have what fill wrote.
+// comeBack starts nodes again; all are in one farm then, ready, and have what fill wrote. One that ran on counts as ready in
+// its former farm until it gives that up, and what it had with it.
 func (l *lab) comeBack(prefix string, nodes ...*labNode) {
 	l.t.Helper()
 	for _, n := range nodes {
 		n.start()
 	}
-	l.ready(l.nodes...)
+	l.oneFarm(l.nodes[0])
 	for _, n := range l.nodes {
 		l.filled(n, prefix)
 	}

@@ -63,11 +63,6 @@ func (n *Node) openIdentity() error {
 			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id)
 	}
 	n.id, n.inc, n.cluster, n.founding, n.boot = id.NodeID, id.Incarnation, id.ClusterID, id.Founding, id.Boot
-	if label, err := dir.Label(); err == nil { // claimDir says what is wrong with it
-		if err := n.checkLabel(label); err != nil {
-			return err
-		}
-	}
 	if err := n.loadPromise(); err != nil {
 		return err
 	}

@@ -6,9 +6,27 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // A data directory that is the wrong one is refused before anything in it is changed, so that it can be put where it belongs.
+
+// checkDir refuses a data directory by its label. The peer port must not be open yet; see checkCopy.
+func (n *Node) checkDir(ctx context.Context, ident *trust.Identity) error {
+	if n.dir == nil {
+		return nil
+	}
+	label, err := n.dir.Label()
+	if err != nil {
+		n.log.Warn("the label of the data directory cannot be read; it is written anew", keyError, err)
+		return nil
+	}
+	if err := n.checkLabel(label); err != nil {
+		return err
+	}
+	return n.checkCopy(ctx, ident, label)
+}
 
 // checkLabel refuses the data directory of a farm of another name.
 func (n *Node) checkLabel(l disk.Label) error {
@@ -23,14 +41,15 @@ func (n *Node) checkLabel(l disk.Label) error {
 const copyPatience = time.Second
 
 // checkCopy refuses a data directory that is the copy of another one, in use where this one's node was reached last. Only that
-// node has the certificate of its NodeID, so whoever answers as it is it.
-func (n *Node) checkCopy(ctx context.Context, l disk.Label) error {
-	if l.Addr == "" || n.ownAddr(l.Addr) {
+// node has the certificate of its NodeID, so whoever answers as it is it. That must not be this process: the address may lead here,
+// by a forwarded port, also when Advertise says something else by now. So it is called before the peer port is open.
+func (n *Node) checkCopy(ctx context.Context, ident *trust.Identity, l disk.Label) error {
+	if l.Addr == "" || l.Addr == n.cfg.Listen || l.Addr == n.cfg.Advertise {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
-	c, err := n.port.Dial(ctx, l.Addr, protoRPC, n.id)
+	c, err := port.DialAs(ctx, n.cfg.Network, ident, l.Addr, protoRPC, n.id)
 	if err != nil {
 		return nil
 	}
@@ -40,16 +59,9 @@ func (n *Node) checkCopy(ctx context.Context, l disk.Label) error {
 }
 
 // claimDir writes into the data directory that this node runs on it. The boot counter is on disk before anybody hears of it.
-func (n *Node) claimDir(ctx context.Context) error {
+func (n *Node) claimDir() error {
 	if n.dir == nil {
 		return nil
-	}
-	label, err := n.dir.Label()
-	if err != nil {
-		n.log.Warn("the label of the data directory cannot be read; it is written anew", keyError, err)
-	}
-	if err := n.checkCopy(ctx, label); err != nil {
-		return err
 	}
 	n.boot++
 	if err := n.saveIdentityLocked(); err != nil {

@@ -1,15 +1,20 @@
 package cluster
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 )
@@ -104,6 +109,70 @@ func TestCopiedDirIsNotTouched(t *testing.T) {
 	}
 	moved := openTest(t, Config{Dir: copied}) // the disk was moved to another machine, in order
 	ready(t, moved)
+}
+
+// A node whose Advertise changes, while the old address still leads to it, does not take itself for the original of its
+// directory: by a port that is forwarded, whether or not whoever forwards waits for it.
+func TestDirIsNoCopyOfItself(t *testing.T) {
+	t.Parallel()
+	for _, patient := range []bool{false, true} {
+		dir := durableNode(t, "shop")
+		n := openTest(t, Config{Farm: "shop", Dir: dir})
+		ready(t, n)
+		listen := n.Addr()
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		outside := forwarded(t, listen, patient)
+		for _, advertise := range []string{outside, "", outside} {
+			n := openTest(t, Config{Farm: "shop", Dir: dir, Listen: listen, Advertise: advertise})
+			ready(t, n)
+			if l, err := n.dir.Label(); err != nil || l.Addr != firstOf(advertise, listen) {
+				t.Errorf("its label is %+v, %v", l, err)
+			}
+			if err := n.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// forwarded returns an address that leads to another one. A patient one waits until somebody listens there.
+func forwarded(t *testing.T, to string, patient bool) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); l.Close(); wg.Wait() })
+	connect := func() (c net.Conn, err error) {
+		for {
+			if c, err = net.Dial("tcp", to); err == nil || !patient || !sleep(ctx, 10*time.Millisecond) {
+				return c, err
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				d, err := connect()
+				if err != nil {
+					return
+				}
+				defer context.AfterFunc(ctx, func() { c.Close(); d.Close() })()
+				wg.Go(func() { io.Copy(d, c); d.Close() })
+				io.Copy(c, d)
+			})
+		}
+	})
+	return l.Addr().String()
 }
 
 // A directory of before there were labels opens, and gets one; a damaged label keeps nobody from starting.

@@ -141,6 +141,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := n.checkDir(ctx, ident); err != nil {
+		return err
+	}
 	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
 		return err
 	}
@@ -153,7 +156,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("advertise: %w", err)
 	}
 	n.nameSelf(ctx)
-	if err := n.claimDir(ctx); err != nil {
+	if err := n.claimDir(); err != nil {
 		return err
 	}
 	log, err := n.openLog()

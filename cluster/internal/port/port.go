@@ -158,7 +158,21 @@ func (p *Port) Dial(ctx context.Context, addr, proto, wantNode string) (net.Conn
 	if !ok {
 		return nil, dialError(ctx, addr, proto, net.ErrClosed)
 	}
-	secure := tls.Client(c, p.id.Client(alpn(proto), wantNode))
+	return secured(ctx, c, p.id, addr, proto, wantNode)
+}
+
+// DialAs is Dial for a node whose Port is not open yet: so whoever answers is another process.
+func DialAs(ctx context.Context, nw Network, id *trust.Identity, addr, proto, wantNode string) (net.Conn, error) {
+	raw, err := nw.Dial(ctx, addr)
+	if err != nil {
+		return nil, dialError(ctx, addr, proto, err)
+	}
+	return secured(ctx, raw, id, addr, proto, wantNode)
+}
+
+// secured brings a dialled connection to where Dial returns it, or closes it.
+func secured(ctx context.Context, c net.Conn, id *trust.Identity, addr, proto, wantNode string) (net.Conn, error) {
+	secure := tls.Client(c, id.Client(alpn(proto), wantNode))
 	if err := open(ctx, secure); err != nil {
 		c.Close()
 		return nil, dialError(ctx, addr, proto, err)

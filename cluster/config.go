@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -227,9 +228,12 @@ func (c Config) validate() error {
 	if err := validAddr("Listen", c.Listen); err != nil {
 		return err
 	}
-	for _, j := range c.Join {
+	for i, j := range c.Join {
 		if err := validAddr("Join", j); err != nil {
 			return err
+		}
+		if slices.Contains(c.Join[:i], j) {
+			return fmt.Errorf("Join has %s twice; the length of the list is the number of nodes that found the farm", j)
 		}
 		if _, p := splitAddr(j); p < 1 || p > maxPort {
 			return fmt.Errorf("Join: %q cannot be a peer address: its port must be a number from 1 to %d", j, maxPort)
@@ -249,8 +253,12 @@ func printable(s string) bool {
 const maxPort = 1<<16 - 1
 
 func validAddr(field, addr string) error {
-	if _, p, err := net.SplitHostPort(addr); err != nil || p == "" {
+	_, p, err := net.SplitHostPort(addr)
+	if err != nil || p == "" {
 		return fmt.Errorf("%s: %q is not host:port, such as 10.0.0.1:7946", field, addr)
+	}
+	if n, err := strconv.Atoi(p); err == nil && (n < 0 || n > maxPort) {
+		return fmt.Errorf("%s: %q has no port from 0 to %d", field, addr, maxPort)
 	}
 	return nil
 }

@@ -182,27 +182,36 @@ func (l *leadership) finalize(ctx context.Context) (levels, error) {
 // raised is what became of an order to raise the level.
 type raised struct {
 	levels
-	err error
+	from byte // what was in force
+	err  error
 }
 
-// raiseLevel puts the highest level in force that all members speak.
+// raiseLevel puts the highest level in force that all members speak, and says so.
 func (l *leadership) raiseLevel() raised {
+	r := l.raise()
+	if r.err == nil && r.from < r.force {
+		l.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak it",
+			"from", r.from, "to", r.force)
+	}
+	return r
+}
+
+func (l *leadership) raise() raised {
 	v := l.in.node.levels()
+	from := v.force
 	if v.common == v.force {
 		if len(v.behind) > 0 && v.most > v.force {
-			return raised{v, ErrHeldBack}
+			return raised{v, from, ErrHeldBack}
 		}
-		return raised{v, nil}
+		return raised{v, from, nil}
 	}
 	err := l.commit(func() []byte {
 		return binary.AppendUvarint(entryHeader(entryLevel, l.stamp()), uint64(v.common))
 	})
 	if err == nil {
-		l.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak it",
-			"from", v.force, "to", v.common)
 		v.force = v.common
 	}
-	return raised{v, err}
+	return raised{v, from, err}
 }
 
 // raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are there.
@@ -218,7 +227,7 @@ func (l *leadership) raiseOverdue() {
 // program before it to go back to.
 func (l *leadership) raiseAtBirth() {
 	if v := l.in.node.levels(); v.common > v.force && !v.absent {
-		l.raiseLevel() // if it fails, it is as with any other rise: an operator's word, or a day
+		l.raise() // if it fails, it is as with any other rise: an operator's word, or a day
 	}
 }
 

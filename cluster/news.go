@@ -206,7 +206,7 @@ func (n *Node) whyLed(before, now string) string {
 	case s != nil && s.status != Alive:
 		return n.nameOf(before) + " was lost"
 	}
-	return n.nameOf(before) + " was not heard in time"
+	return n.nameOf(before) + " handed over, or was not heard in time"
 }
 
 func (n *Node) isLeaving() bool {

@@ -105,7 +105,7 @@ func briefly(err error) string {
 func (n *Node) sayNotFounded(said *complaint, expect, here int) {
 	missing := n.unanswered()
 	if said.due(missing, time.Now()) {
-		n.log.Warn("the farm is not founded yet: it takes all the nodes that are expected to",
+		n.log.Warn("the farm is not founded yet: not all the nodes that found it are here",
 			"expected", expect, "here", here, "missing", missing)
 	}
 }

@@ -43,7 +43,11 @@ func (c Config) develop() (Config, error) {
 		return c, err
 	}
 	if started {
-		c.Name, c.HTTP, c.Peer, c.Join, c.Dir = node.Name, node.HTTP, node.Peer, node.Join, node.Dir
+		c.Name, c.HTTP, c.Peer, c.Dir = node.Name, node.HTTP, node.Peer, node.Dir
+		if err := c.validateAddrs(); err != nil {
+			return c, fault.Config(err)
+		}
+		c.Join = node.Join
 		c.dev = development{leash: dev.Leash()}
 		return c, nil
 	}
@@ -66,14 +70,14 @@ func (c Config) alone() (Config, error) {
 		c.dev.kept = true
 		c.Dir, err = dev.Dir(1)
 	}
-	return c, err
+	return c, fault.Config(err)
 }
 
 // launch is the life of a process that starts the nodes.
 func (c Config) launch() (err error) {
 	if c.Dir == "" {
 		if c.Dir, err = dev.Dir(c.Nodes); err != nil {
-			return err
+			return fault.Config(err)
 		}
 	}
 	// The application's own signals lead to nothing while it is here. A second one kills, where the application has let go of them.
@@ -118,6 +122,11 @@ func (c Config) validateDev() error {
 	case c.Nodes > 1 && (c.HTTP == None || c.Listener != nil):
 		return errors.New("-dev -nodes gives each process a public port of its own, which a program with its own server or Listener does not take")
 	}
+	return c.validateAddrs()
+}
+
+// validateAddrs says which address could be reached from other machines.
+func (c Config) validateAddrs() error {
 	for name, addr := range map[string]string{"-http": c.HTTP, "-peer": c.Peer, "-advertise": c.Advertise, "-admin": c.Admin} {
 		if addr != "" && addr != None && !onLoopback(addr) {
 			return fmt.Errorf("-dev is for this machine alone, and %s %s can be reached from others: use a loopback address, such as 127.0.0.1:8080",

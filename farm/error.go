@@ -51,17 +51,28 @@ var answers = []struct {
 var (
 	unknown = Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong on this site."}
 	tooLong = Problem{Status: http.StatusRequestEntityTooLarge, Detail: "This is more than the site takes in one request."}
+	badForm = Problem{Status: http.StatusBadRequest, Detail: "Something is missing in what was sent, or it is no form."}
 	cutOff  = Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "The request was cut off. Please try again."}
 )
 
+// formErrors are what net/http says of a form that is not what the handler asks for.
+var formErrors = []error{http.ErrMissingFile, http.ErrNotMultipart, http.ErrMissingBoundary}
+
+// problemIn returns the Problem that err is or wraps, by value or by pointer.
+func problemIn(err error) (Problem, bool) {
+	if to, ok := errors.AsType[*Problem](err); ok {
+		return *to, true
+	}
+	return errors.AsType[Problem](err)
+}
+
 // answerTo returns what to tell the visitor about err, and whether an operator should hear of it.
 func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
-	p, ok := errors.AsType[Problem](err)
-	if to, is := errors.AsType[*Problem](err); !ok && is && to != nil {
-		p, ok = *to, true
+	if to, ok := errors.AsType[*Problem](err); ok && to == nil {
+		return unknown, true // not looked into any further: its methods would panic
 	}
-	if ok {
+	if p, ok := problemIn(err); ok {
 		return p, p.Err != nil && (p.Status < 400 || p.Status >= 500)
 	}
 	for _, row := range answers {
@@ -71,6 +82,11 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLong, false
+	}
+	for _, wrong := range formErrors {
+		if errors.Is(err, wrong) {
+			return badForm, false
+		}
 	}
 	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 		return cutOff, false // most often the client is gone, and nobody reads this
@@ -84,6 +100,8 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 //
 //	a Problem                                          what it says
 //	session.ErrTooLarge, http.MaxBytesError            413
+//	http.ErrMissingFile, ErrNotMultipart,
+//	ErrMissingBoundary                                 400
 //	session.ErrConflict                                409
 //	session.ErrEnded                                   410
 //	session.ErrFull, ErrUncertain, ErrNoLeader,
@@ -97,8 +115,8 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 // Problem whose status is 500 or more.
 //
 // If the response has begun there is no room for another status, and what was sent is no whole answer. Then Error logs err,
-// unless the client has gone, and breaks the connection off, by the panic with http.ErrAbortHandler that net/http has for this, so that no client takes a part
-// for the whole. It learns from the ResponseWriter that the response has begun, through those of middleware that have an
+// unless the client has gone, and breaks the connection off, so that no client takes a part for the whole: nothing more can be
+// written, and it panics with http.ErrAbortHandler, which net/http has for this. It learns from the ResponseWriter that the response has begun, through those of middleware that have an
 // Unwrap method as http.ResponseController wants it.
 //
 // Changes of the session that were made before are committed as with any other answer.
@@ -112,7 +130,7 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 		if ctx.Err() == nil { // else the client has gone, which is most often what err is about
 			log.Error("request failed in the middle of its answer")
 		}
-		panic(http.ErrAbortHandler)
+		breakOff(w)
 	}
 	p, serious := answerTo(ctx, err)
 	if serious {
@@ -121,6 +139,14 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 		log.Debug("request failed", "status", p.Status)
 	}
 	forward.ServeProblem(w, r, p)
+}
+
+// breakOff ends the connection of a response that is not whole. A middleware further out may recover from the panic, and the
+// response would end as if it were whole; so nothing can be written from here on. Where the writer knows no deadlines the panic
+// has to do.
+func breakOff(w http.ResponseWriter) {
+	http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
+	panic(http.ErrAbortHandler)
 }
 
 // begun reports whether the response has begun, as far as the sessions' ResponseWriter can be found beneath w.

@@ -340,3 +340,45 @@ func TestError_EverySentinel(t *testing.T) {
 		t.Errorf("only %d errors were found", found)
 	}
 }
+
+// A nil *Problem that is returned as an error is a slip of the program's: an error like any other that nobody knows.
+func TestError_NilProblem(t *testing.T) {
+	var p *farm.Problem
+	w := httptest.NewRecorder()
+	farm.Error(w, httptest.NewRequest("GET", "/", nil), p)
+	if w.Code != http.StatusInternalServerError {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+// The page takes the place of the handler's answer: of its trailers, and of what it said to caches, too.
+func TestError_DropsTheAnswer(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Trailer", "X-T, X-V")
+		h.Set("X-T", "t")
+		h.Set(http.TrailerPrefix+"X-U", "u")
+		h.Set("Content-Digest", "sha-256=:x:")
+		h.Set("CDN-Cache-Control", "public, max-age=600")
+		h.Set("Fastly-CDN-Cache-Control", "max-age=600")
+		h.Set("X-Kept", "yes")
+		farm.Error(w, r, session.ErrConflict)
+	}))
+	defer srv.Close()
+	resp, err := http.Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"X-T", "X-U", "Content-Digest", "Cdn-Cache-Control", "Fastly-Cdn-Cache-Control"} {
+		if resp.Header.Get(name)+resp.Trailer.Get(name) != "" {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	if resp.StatusCode != http.StatusConflict || resp.Header.Get("X-Kept") != "yes" || resp.ContentLength < 0 {
+		t.Errorf("%d, %v, length %d", resp.StatusCode, resp.Header, resp.ContentLength)
+	}
+}

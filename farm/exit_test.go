@@ -45,6 +45,9 @@ func TestExitCode_Open(t *testing.T) {
 		"a weak secret":                {Config{Secrets: []string{"hunter2"}}, 78},
 		"a join that is no address":    {Config{Join: []string{"n1"}}, 78},
 		"sessions without end":         {Config{Session: session.Config{Idle: time.Nanosecond}}, 78},
+		"a port that cannot be":        {Config{HTTP: "127.0.0.1:99999"}, 78},
+		"an address without a port":    {Config{HTTP: "localhost"}, 78},
+		"a peer port that cannot be":   {Config{Peer: "127.0.0.1:99999"}, 78},
 		"a port that is taken":         {Config{HTTP: taken.Addr().String()}, 1},
 	} {
 		c.config.Logger = slog.New(slog.DiscardHandler)

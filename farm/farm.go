@@ -171,6 +171,9 @@ func listen(addr string, given net.Listener) (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w: another process has this port; end that one, or give this node another port", err)
 	}
+	if _, wrong := errors.AsType[*net.AddrError](err); wrong {
+		err = fault.Config(err)
+	}
 	return l, err
 }
 
@@ -203,8 +206,26 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	return f.gate.Handler(f.sessions.Handler(h))
 }
 
-// Router returns a new router to build the application with: plain chi, with nothing of ours in it.
-func (f *Farm) Router() chi.Router { return chi.NewRouter() }
+// Router returns a new chi router to build the application with. It removes the files of an uploaded form when the handler is
+// done: chi gives handlers a copy of the request, and the server, which removes them otherwise, does not know of that copy. A
+// middleware that makes a further copy, such as http.TimeoutHandler, has to remove the files itself (Request.MultipartForm.RemoveAll).
+func (f *Farm) Router() chi.Router {
+	r := chi.NewRouter()
+	r.Use(removeUploads)
+	return r
+}
+
+// removeUploads is the middleware of Router.
+func removeUploads(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if r.MultipartForm != nil {
+				r.MultipartForm.RemoveAll()
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
 
 // Cluster returns the node beneath: members, leader, the replicated log.
 func (f *Farm) Cluster() *cluster.Node { return f.node }

@@ -36,11 +36,11 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	go func() { ended <- serve(srv, f.public) }()
 
 	var reason error
-	why := "it is to stop"
+	why := "the program was asked to stop"
 	select {
 	case <-ctx.Done():
 	case <-f.cfg.dev.leash:
-		why = "who started it is no more"
+		why = "its launcher asked it to stop, or has ended"
 	case <-f.leaving:
 		why = "it leaves the farm"
 	case <-f.asked:

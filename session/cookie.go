@@ -170,14 +170,27 @@ func addVary(h http.Header, name string, room *[1]string) {
 	h["Vary"] = append(lines, name)
 }
 
+// dropTargetedCaching removes the fields by which a response is meant for particular caches: those go before Cache-Control
+// (RFC 9213), so that a cache which knows its field would keep what is not to be kept.
+func dropTargetedCaching(h http.Header) (dropped string) {
+	for name, values := range h {
+		if name == "Cdn-Cache-Control" || name == "Surrogate-Control" || strings.HasSuffix(name, "-Cdn-Cache-Control") {
+			dropped = name + ": " + strings.Join(values, ", ")
+			delete(h, name)
+		}
+	}
+	return dropped
+}
+
 // noStore keeps a response that carries a token or an index out of caches. It returns what it overrode if the handler had
 // meant the response for shared caches.
 func noStore(h http.Header) (overridden string) {
+	overridden = dropTargetedCaching(h)
 	was := strings.Join(h["Cache-Control"], ", ")
 	for directive := range strings.SplitSeq(was, ",") {
 		switch directive = strings.ToLower(strings.TrimSpace(directive)); directive {
 		case "no-store":
-			return ""
+			return overridden
 		case "public":
 			overridden = was
 		}
@@ -213,8 +226,10 @@ func dropTrailers(h http.Header) {
 // dropRepresentation removes the header fields that describe a body which will not be sent.
 func dropRepresentation(h http.Header) {
 	for _, name := range [...]string{"Content-Length", "Content-Type", "Content-Encoding", "Content-Range", "Content-Disposition",
-		"Content-Language", "Accept-Ranges", "Etag", "Last-Modified", "Expires", "Location", "Trailer"} {
+		"Content-Language", "Content-Location", "Content-Digest", "Content-Md5", "Digest", "Repr-Digest", "Accept-Ranges", "Etag",
+		"Last-Modified", "Expires", "Link", "Location", "Refresh", "Trailer"} {
 		h.Del(name)
 	}
+	dropTargetedCaching(h)
 	h.Set("Cache-Control", "no-store")
 }

@@ -27,6 +27,7 @@ func Child() (n Node, ok bool, err error) {
 	if text == "" {
 		return n, false, nil
 	}
+	os.Unsetenv(variable) // a program that this one starts is another
 	if err := json.Unmarshal([]byte(text), &n); err != nil {
 		return n, false, fmt.Errorf("%s: %w", variable, err)
 	}

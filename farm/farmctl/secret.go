@@ -15,7 +15,7 @@ func secretVerb() *verb {
 Prints a new secret of 256 random bits, on one line. Give it to every node, and to farmctl, in FARM_SECRET or in a file
 that FARM_SECRET_FILE names and only the program can read:
 
-    farmctl secret > /etc/shop/secret && chmod 600 /etc/shop/secret
+    (umask 077; farmctl secret > /etc/shop/secret)
 
 To change a farm's secret, restart its nodes one after the other, three times: with the list old,new; then with new,old;
 then with new.`,

@@ -46,9 +46,7 @@ func ServeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 		says.Title = "Error " + strconv.Itoa(status)
 	}
 	h := w.Header()
-	for _, name := range aboutBody {
-		h.Del(name)
-	}
+	dropBody(h)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if p.RetryAfter > 0 {
@@ -65,9 +63,27 @@ func ServeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	}
 }
 
-// aboutBody are the header's fields that describe a body which is not sent.
-var aboutBody = [...]string{"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
-	"Content-Location", "Content-Range", "Etag", "Expires", "Last-Modified", "Location", "Retry-After", "Trailer"}
+// aboutBody are the header's fields that describe a body which is not sent, or have it kept in a cache.
+var aboutBody = [...]string{"Accept-Ranges", "Cdn-Cache-Control", "Content-Digest", "Content-Disposition", "Content-Encoding",
+	"Content-Language", "Content-Length", "Content-Location", "Content-Md5", "Content-Range", "Digest", "Etag", "Expires",
+	"Last-Modified", "Link", "Location", "Refresh", "Repr-Digest", "Retry-After", "Sourcemap", "Surrogate-Control", "Trailer"}
+
+// dropBody removes from a header what is about a body that is not sent, its trailers included.
+func dropBody(h http.Header) {
+	for _, announced := range h["Trailer"] {
+		for name := range strings.SplitSeq(announced, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	for name := range h {
+		if strings.HasPrefix(name, http.TrailerPrefix) || strings.HasSuffix(name, "-Cdn-Cache-Control") {
+			delete(h, name)
+		}
+	}
+	for _, name := range aboutBody {
+		h.Del(name)
+	}
+}
 
 // write writes the page. When that fails, nobody is left to tell.
 func (p page) write(w http.ResponseWriter, kind string) {

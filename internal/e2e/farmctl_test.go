@@ -132,6 +132,19 @@ func (s shopper) buy(n *node) {
 	})
 }
 
+// levels returns the protocol level in force and the highest that all members speak, as the node tells an operator.
+func (n *node) levels() (force, common int) {
+	n.farm.t.Helper()
+	var f struct {
+		Level       int `json:"level"`
+		CommonLevel int `json:"common_level"`
+	}
+	if err := json.Unmarshal(n.ctl(0, "members", "-json"), &f); err != nil || f.Level < 1 {
+		n.farm.t.Fatalf("levels %+v, %v", f, err)
+	}
+	return f.Level, f.CommonLevel
+}
+
 // voters returns how many members vote, as the node tells an operator.
 func (n *node) voters() (count int) {
 	n.farm.t.Helper()

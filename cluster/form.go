@@ -195,6 +195,9 @@ func (n *Node) found() error {
 	in := n.instance()
 	err := in.guard(in.raft.BootstrapCluster(soleVoter(in.server)))
 	if err == nil {
+		if err := n.noteBegun(in.server); err != nil { // before anything is acknowledged
+			return err
+		}
 		in.electSole()
 	}
 	if errors.Is(err, raft.ErrCantBootstrap) || errors.Is(err, ErrClosed) {

@@ -119,10 +119,19 @@ func (n *Node) loadAddresses() error {
 // saveAddresses keeps the addresses of the configured servers, in memory and on disk.
 func (n *Node) saveAddresses() {
 	var saved disk.Peers
+	begun := ""
 	for sleep(n.ctx, time.Second) {
-		servers := n.instance().configuration().Servers
+		in := n.instance()
+		servers := in.configuration().Servers
 		if len(servers) == 0 {
 			continue // taken in by nobody yet, or no log: what was known may still be needed
+		}
+		if begun != in.server {
+			if err := n.noteBegun(in.server); err != nil {
+				n.warnOnce("begun", "the data directory cannot be written", err)
+				continue
+			}
+			begun = in.server
 		}
 		now := disk.Peers{Servers: map[string][]string{}}
 		configured := map[string]bool{}
@@ -166,7 +175,11 @@ func (n *Node) openLog() (openLog, error) {
 		if err == nil && n.hasState && n.founding {
 			n.hasState, err = n.founded(log)
 		}
-		if err == nil && !n.hasState {
+		switch {
+		case err != nil:
+		case n.hasState:
+			err = n.noteBegun(serverID(n.id, n.inc))
+		default:
 			err = n.loseLog()
 		}
 		if err != nil {
@@ -179,6 +192,9 @@ func (n *Node) openLog() (openLog, error) {
 // loseLog gives a member whose data directory has no log a new incarnation: if the log was there and is lost, so are the
 // votes.
 func (n *Node) loseLog() error {
+	if err := n.mayLoseLog(); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	lost := n.cluster != "" && !n.founding
 	var err error
@@ -219,6 +235,9 @@ func (n *Node) founded(log openLog) (bool, error) {
 func (n *Node) openLogIn(folder string) (openLog, error) {
 	path := n.dir.Path(folder)
 	store, err := raftlog.OpenDurable(filepath.Join(path, "log"), 0, raftLogger(n.log))
+	if damaging(err) {
+		err = fmt.Errorf("%w; %s", err, ifDamaged)
+	}
 	if err != nil {
 		return openLog{}, err
 	}

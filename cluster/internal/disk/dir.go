@@ -36,6 +36,7 @@ const (
 	promiseFile  = "promise"
 	labelFile    = "label"
 	resyncFile   = "resync"
+	begunFile    = "begun"
 	tempSuffix   = ".tmp" // of a file being written
 )
 
@@ -81,7 +82,7 @@ func explain(err error) error {
 
 // prepare removes what a crash left of an unfinished write, and tries to write.
 func (d *Dir) prepare() error {
-	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, resyncFile, "probe"} {
+	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, resyncFile, begunFile, "probe"} {
 		if err := os.Remove(d.Path(name + tempSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -238,7 +238,7 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 		c.handOver(b.having(sum, false))
 	case len(wrong) > 0:
 		c.find(b, false, "the majority is right; "+c.name(wrong[0])+" begins anew")
-		c.order(wrong[0], said)
+		c.order(wrong[0], b.having(sum, false), said)
 	case c.whole(said):
 		c.sides = ""
 		in.setDiffering(divergence{})
@@ -313,18 +313,20 @@ func (c *comparison) whole(said map[string]testimony) bool {
 	return true
 }
 
-// order has the copy of a server begin anew. The others must be a quorum, which is proven by a barrier, after the ballot in which
-// a majority of the voters had what this server has not. It waits for whoever is joining, which may be one that was told the
+// order has the copy of a server begin anew. Those whose copy is right must be a quorum that has stored the whole log, at this
+// moment: the ballot was about an index that may be long past. It waits for whoever is joining, which may be one that was told the
 // same by a former leader; but not for ever, since a wrong copy is served meanwhile.
-func (c *comparison) order(server string, said map[string]testimony) {
+func (c *comparison) order(server string, right []string, said map[string]testimony) {
 	if !c.whole(said) && time.Since(c.found) < wholePatience || time.Since(c.ordered) < comparePause {
+		return
+	}
+	if err := c.l.quorumWithout(server, func(id string) bool { return slices.Contains(right, id) }); err != nil {
+		c.l.in.node.warnOnce("without "+server, "a copy of the state that differs does not begin anew: the others have no quorum without "+
+			"it, of nodes that have all of the log", fmt.Errorf("%s: %w", c.name(server), err))
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
-	if _, err := c.l.barrier(ctx); err != nil {
-		return
-	}
 	c.ordered = time.Now()
 	order := appendString(appendString(nil, server), c.l.in.differing().text)
 	if _, _, err := c.l.in.node.peers.call(ctx, nodeOf(server), methodResync, order); err != nil {

@@ -27,30 +27,32 @@ func (l *leadership) confirm() (uint64, error) {
 	if l.in.fsm.halted.Load() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
 		return 0, fmt.Errorf("%w: %w", errNotLeader, errStopped)
 	}
-	if err := l.askVoters(""); err != nil {
+	if err := l.askVoters(); err != nil {
 		return 0, err
 	}
 	return index, nil
 }
 
-// askVoters asks every voter but one whether its term is still this one, and returns nil when a majority of all said so, this
-// node included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call.
-// The answers bring the voters' clocks along.
-func (l *leadership) askVoters(but string) error {
+// askVoters asks every voter whether its term is still this one, and returns nil when a majority said so, this node included. raft's
+// own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call. The answers bring the
+// voters' clocks along.
+func (l *leadership) askVoters() error {
+	return l.majority(func(ctx context.Context, voter string) error {
+		if voter == l.in.server {
+			return l.stillMine(l.in.raft.CurrentTerm())
+		}
+		return l.askVoter(ctx, voter)
+	})
+}
+
+// majority asks every voter at once, for a second, and returns nil when more than half of all have no error.
+func (l *leadership) majority(ask func(ctx context.Context, voter string) error) error {
 	voters := l.in.voters()
 	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
 	defer cancel()
 	answers := make(chan error, len(voters))
 	for _, v := range voters {
-		if v == but {
-			answers <- errNotMe
-			continue
-		}
-		if v == l.in.server {
-			answers <- l.stillMine(l.in.raft.CurrentTerm())
-			continue
-		}
-		l.wg.Go(func() { answers <- l.askVoter(ctx, v) })
+		l.wg.Go(func() { answers <- ask(ctx, v) })
 	}
 	var last error
 	for yes, left := 0, len(voters); left > 0; left-- {

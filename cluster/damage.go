@@ -13,7 +13,7 @@ import (
 
 // A node whose log, or the snapshot before it, is damaged cannot tell what it has lost: votes, perhaps, and entries that were
 // acknowledged because it has them. What is left of that may be all there is, so it is moved aside only if a leader says that
-// a quorum of the farm goes on without this node; then the node joins anew, as another incarnation. Until then it takes no part,
+// a quorum has all of the log without this node (without.go); then the node joins anew, as another incarnation. Until then it takes no part,
 // and touches nothing. A farm of one has nobody to ask: its node does not start.
 
 const mendEvery = 2 * time.Second
@@ -162,8 +162,8 @@ func (n *Node) notNeeded(server string) (leader string, err error) {
 	return "", err
 }
 
-// answerWithout is the leader's side: whether a quorum goes on without the server that asks, at this moment. Without a majority
-// of equal copies every copy may be needed, that before a damaged log as well.
+// answerWithout is the leader's side: whether the others have all that the server that asks may have stored, and are a quorum. It
+// stores nothing more by now, so that stays true. Without a majority of equal copies every copy may be needed, that before a damaged log as well.
 func (n *Node) answerWithout(ctx context.Context, from hello, server string) error {
 	l := n.instance().lead.Load()
 	switch {
@@ -180,7 +180,7 @@ func (n *Node) answerWithout(ctx context.Context, from hello, server string) err
 	}
 	err := errNotLeader
 	l.enter(func() bool {
-		err = l.askVoters(server)
+		err = l.quorumWithout(server, nil)
 		return true
 	})
 	return err

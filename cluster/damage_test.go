@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,87 @@ func TestDamageFoundLater(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was acknowledged is on the leader, and in the log that is damaged: the third node is far behind, on a thin line. It follows
+// the leader, but the damaged log may be needed until it has caught up.
+func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		hurt, third := others[0], others[1]
+		l.net.Limit(leader.ip, third.ip, 128<<10)
+		big := strings.Repeat("x", 400<<10)
+		for i := range 20 {
+			leader.must("set b%d %s", i, big)
+		}
+		leader.must("set last w")
+		acknowledged := leader.Handle("kv").Applied()
+		before := hurt.instance().server
+		hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrGap))
+		for hurt.instance().server == before && third.instance().lastAppended.Load() < acknowledged {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if had := third.instance().lastAppended.Load(); had < acknowledged {
+			t.Fatalf("it gave up its log when the third node had entries up to %d, and %d was acknowledged", had, acknowledged)
+		}
+		l.until(time.Minute, "it joins anew", func() bool { return hurt.instance().server != before })
+		l.net.Limit(leader.ip, third.ip, 0)
+		l.until(time.Minute, "it votes again", func() bool { return len(third.instance().voters()) == 3 && hurt.get("last") == "w" })
+	})
+}
+
+// A voter counts for one without whom the farm goes on if its log holds all of the leader's: as far, and of the leader's term.
+// Its entries of an earlier term may be others.
+func TestQuorumWithout(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		first, others := l.leader()
+		first.must("set k v")
+		lead := first.instance().lead.Load()
+		for _, c := range []struct {
+			s    stored
+			want error
+		}{
+			{stored{lead.term, 9, lead.term}, nil},
+			{stored{lead.term, 10, lead.term}, nil},
+			{stored{lead.term, 8, lead.term}, errBehind},
+			{stored{lead.term, 12, lead.term - 1}, errBehind},
+			{stored{lead.term + 1, 12, lead.term}, errNotLeader},
+		} {
+			if err := lead.holds(c.s, 9); !errors.Is(err, c.want) {
+				t.Errorf("%+v: %v, want %v", c.s, err, c.want)
+			}
+		}
+		if err := first.without(others[0], nil); err != nil {
+			t.Error(err)
+		}
+		third := others[1].instance().server
+		if err := first.without(others[0], func(voter string) bool { return voter != third }); err == nil {
+			t.Error("the third has another state, and counted")
+		}
+	})
+}
+
+// A voter that runs an older program is not asked how far its log goes, and does not count.
+func TestQuorumWithoutOfAnOlderProgram(t *testing.T) {
+	t.Parallel()
+	withLevels(t, []byte{2, 2, 2}, func(l *lab) {
+		first, others := l.leader()
+		if err := first.without(others[0], nil); err == nil {
+			l.t.Error("the third has an older program, and counted")
+		}
+	})
+}
+
+// without asks the leader whether there is a quorum without another node.
+func (n *labNode) without(other *labNode, meant func(voter string) bool) error {
+	err, lead := errNotLeader, n.instance().lead.Load()
+	lead.enter(func() bool {
+		err = lead.quorumWithout(other.instance().server, meant)
+		return true
+	})
+	return err
 }
 
 // The only node of a farm ends, and keeps what it has.

@@ -119,7 +119,7 @@ func (l *leadership) shut() {
 // open puts the first entry of the term into the log and waits until it is applied here.
 func (l *leadership) open() bool {
 	for l.ctx.Err() == nil {
-		if err := l.askVoters(""); err != nil {
+		if err := l.askVoters(); err != nil {
 			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError, err)
 		} else if err := l.openEntry(); err == nil {
 			_, stamp := l.in.fsm.view() // perhaps ahead of all clocks, and not applied here when the leadership began

@@ -429,6 +429,8 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 		return nil, n.answerResync(from, payload)
 	case methodWithout:
 		return nil, n.answerWithout(ctx, from, string(payload))
+	case methodStored:
+		return n.answerStored(payload)
 	case methodOperate:
 		return n.answerOperate(ctx, from, payload)
 	}

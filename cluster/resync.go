@@ -10,7 +10,7 @@ import (
 
 // A node whose copy of the state is wrong begins anew: it stops its Raft, moves its data aside, and joins as a new incarnation,
 // which gets the state from the others. That costs its vote, and what only its log holds; so the leader says so, and only when a
-// quorum goes on without this node (compare.go).
+// quorum has all of the log without this node (without.go).
 
 // resyncAgain is how soon after one re-sync another one means that there is no use in it: the copy came out wrong again.
 const resyncAgain = time.Hour

@@ -39,6 +39,7 @@ const (
 	methodCompare method = 15 // question -> testimony; of level 3
 	methodResync  method = 16 // server ID, why ->; of level 3
 	methodWithout method = 17 // server ID ->; whether a quorum goes on without it
+	methodStored  method = 18 // server ID -> stored; of level 3
 
 	methodOperate method = 32 // an operator's request -> packed answer
 )

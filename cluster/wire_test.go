@@ -44,6 +44,7 @@ func corpus(t *testing.T) map[string]map[string][]byte {
 			"answer":    appendAnswer(binary.AppendUvarint(nil, 3), answer{code: codeOK, index: 9, value: [][]byte{[]byte("v"), nil}}),
 			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
 			"testimony": testimony{chain: point{9, 1 << 60}, state: point{7, 3}}.append(nil),
+			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
 			"report":    (&report{server: "a.1", term: 3, last: 9, ordinary: true, voters: []string{"a.1", "b.2"}, nonvoters: []string{"c.3"}}).append(nil),
 		},
 		"FuzzEntry": {
@@ -217,6 +218,11 @@ func FuzzPayload(f *testing.F) {
 			}
 			if s, err := parseTestimony(b); err == nil {
 				if s2, err := parseTestimony(s.append(nil)); err != nil || s2 != s {
+					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
+				}
+			}
+			if s, err := parseStored(b); err == nil {
+				if s2, err := parseStored(s.append(nil)); err != nil || s2 != s {
 					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
 				}
 			}

@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A log is given up, because it is damaged or because the state it led to is wrong, only if nothing is lost with it: a majority
+// of all voters, that node not counted, has stored whatever it may have acknowledged. That they follow the leader does not
+// show it. One that is far behind on a thin line does, and so does one whose disk hangs.
+
+// stored says how far the log of a voter goes, as it is on its disk.
+type stored struct {
+	term     uint64 // that the voter is in
+	last     uint64 // index of the last entry
+	lastTerm uint64 // and its term
+}
+
+func (s stored) append(dst []byte) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(dst, s.term), s.last), s.lastTerm)
+}
+
+func parseStored(b []byte) (stored, error) {
+	r := wireReader{b: b}
+	s := stored{term: r.uvarint(), last: r.uvarint(), lastTerm: r.uvarint()}
+	return s, endOf(&r)
+}
+
+var errBehind = errors.New("its log does not go that far")
+
+// quorumWithout returns nil if a majority of all voters has stored this leader's log, as it is now, and is in its term. The server is
+// not counted, nor is anybody of whom meant, if there is one, says that he is not meant. What the leader has not committed counts
+// too: the server's word for it may be on its way.
+func (l *leadership) quorumWithout(server string, meant func(voter string) bool) error {
+	_, last, err := l.in.lastEntry()
+	if err != nil {
+		return err
+	}
+	return l.majority(func(ctx context.Context, voter string) error {
+		if voter == server || meant != nil && !meant(voter) {
+			return errNotMe
+		}
+		for {
+			s, err := l.askStored(ctx, voter)
+			if err == nil {
+				err = l.holds(s, last)
+			}
+			if !errors.Is(err, errBehind) || !sleep(ctx, 20*time.Millisecond) { // entries may be on their way
+				return err
+			}
+		}
+	})
+}
+
+// holds returns nil if a voter has the leader's log up to an index. If its last entry is of this term, it got that from this leader,
+// with everything before. An entry of an earlier term says nothing about those before it.
+func (l *leadership) holds(s stored, index uint64) error {
+	if err := l.stillMine(s.term); err != nil {
+		return err
+	}
+	if s.lastTerm != l.term || s.last < index {
+		return fmt.Errorf("%w: it ends with entry %d of term %d, and entry %d of term %d is needed", errBehind, s.last, s.lastTerm,
+			index, l.term)
+	}
+	return nil
+}
+
+// askStored asks a voter how far its log goes. A program that does not know the question counts as one that has nothing.
+func (l *leadership) askStored(ctx context.Context, voter string) (stored, error) {
+	n := l.in.node
+	if voter == l.in.server {
+		return l.in.stored()
+	}
+	if s := n.directory.get(nodeOf(voter)); s == nil || s.maxProtocol < levelSafety {
+		return stored{}, fmt.Errorf("%w: it cannot be asked how far its log goes", ErrVersion)
+	}
+	out, _, err := n.peers.call(ctx, nodeOf(voter), methodStored, []byte(voter))
+	if err != nil {
+		return stored{}, err
+	}
+	return parseStored(out)
+}
+
+// answerStored is the voter's side of askStored.
+func (n *Node) answerStored(server []byte) ([]byte, error) {
+	in := n.instance()
+	if string(server) != in.server {
+		return nil, errNotMe
+	}
+	s, err := in.stored()
+	return s.append(nil), err
+}
+
+// stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or about to be given up.
+func (in *instance) stored() (s stored, err error) {
+	if in.ctx.Err() != nil || in.broken.Load() != nil || in.node.Err() != nil || in.node.damaged() != nil {
+		return stored{}, errNotMe
+	}
+	s.term = in.raft.CurrentTerm()
+	s.lastTerm, s.last, err = in.lastEntry()
+	return s, err
+}

@@ -14,6 +14,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/stdlog"
 )
@@ -27,6 +30,8 @@ const (
 
 	cachedEntries = 512 // the newest ones, which replication reads right after they were written
 )
+
+var errDecode = errors.New("what is there cannot be decoded")
 
 // ErrClosed says that the store was closed.
 var ErrClosed = errors.New("log store is closed")
@@ -67,8 +72,8 @@ func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error
 
 func openWAL(dir string, segmentSize int, logger hclog.Logger) (w *wal.WAL, err error) {
 	defer func() {
-		if p := recover(); p != nil { // bbolt, which holds the list of segments, trusts what it reads
-			err = fmt.Errorf("it cannot be decoded: %v", p)
+		if p := recover(); p != nil { // of raft-wal, which trusts the lengths that it reads
+			err = errDecode
 		}
 		var system syscall.Errno
 		var bad *CorruptError
@@ -79,7 +84,8 @@ func openWAL(dir string, segmentSize int, logger hclog.Logger) (w *wal.WAL, err 
 	if err := checkTail(dir); err != nil {
 		return nil, err
 	}
-	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger))
+	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger),
+		wal.WithMetaStore(checkedList{&metadb.BoltMetaDB{}}), wal.WithSegmentFiler(segment.NewFiler(dir, wholeFiles{walfs.New()})))
 }
 
 // enter begins a call; the caller ends it with s.calls.Done.

@@ -38,6 +38,9 @@ func checkTail(dir string) error {
 	if err != nil || path == "" {
 		return err
 	}
+	if err := checkWhole(path); err != nil {
+		return err
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err

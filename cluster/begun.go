@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
@@ -28,10 +27,10 @@ func (n *Node) noteBegun(server string) error {
 func (n *Node) mayLoseLog() error {
 	begun, err := n.dir.Begun()
 	if err != nil {
-		return fmt.Errorf("%w; %s", err, ifDamaged)
+		return unusable(err)
 	}
 	if n.cluster == "" || begun != serverID(n.id, n.inc) || !n.founding && n.knowsOthers() {
 		return nil
 	}
-	return fmt.Errorf("%w; %s", &raftlog.CorruptError{File: n.dir.Path(logDir), Err: errNoLog}, ifDamaged)
+	return unusable(&raftlog.CorruptError{File: n.dir.Path(logDir), Err: errNoLog})
 }

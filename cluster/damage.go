@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
@@ -22,6 +23,14 @@ const mendEvery = 2 * time.Second
 func damaging(err error) bool {
 	var bad *raftlog.CorruptError
 	return errors.Is(err, raftlog.ErrGap) || errors.As(err, &bad)
+}
+
+// unusable returns the error as ErrDamaged too if it says that the data directory is not what was written.
+func unusable(err error) error {
+	if damaging(err) || errors.Is(err, disk.ErrDamaged) {
+		err = fmt.Errorf("%w; %w", err, ErrDamaged)
+	}
+	return err
 }
 
 // logMended says what was wrong with a log, and put right before raft saw it.
@@ -104,7 +113,7 @@ func (in *instance) corrupted(err error) {
 	n := in.node
 	in.layer.Close()
 	if len(in.configuration().Servers) < 2 {
-		in.halted(fmt.Errorf("%w; %s", err, ifDamaged))
+		in.halted(unusable(err))
 		return
 	}
 	n.mu.Lock()

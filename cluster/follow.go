@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -59,11 +58,11 @@ func (n *Node) promiseLocked(heir string) error {
 // loadPromise finds out whether this node has promised, before it was started again, not to vote.
 func (n *Node) loadPromise() error {
 	p, err := n.dir.Promise()
-	if errors.Is(err, disk.ErrDamaged) {
-		return fmt.Errorf("%w; %s", err, ifDamaged)
+	if err != nil {
+		return unusable(err)
 	}
-	if err != nil || p.To == "" || p.ClusterID != n.cluster || p.Server != serverID(n.id, n.inc) {
-		return err
+	if p.To == "" || p.ClusterID != n.cluster || p.Server != serverID(n.id, n.inc) {
+		return nil
 	}
 	n.successor, n.stoodDown = p.To, time.Now()
 	n.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another node; "+

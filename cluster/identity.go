@@ -15,6 +15,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // A NodeID stands for a node for as long as its data directory exists; a memory node's comes from its farm and name, so
@@ -46,11 +47,8 @@ func (n *Node) openIdentity() error {
 	}
 	n.dir = dir
 	id, ok, err := dir.Identity()
-	if errors.Is(err, disk.ErrDamaged) {
-		return fmt.Errorf("%w; %s", err, ifDamaged)
-	}
 	if err != nil {
-		return err
+		return unusable(err)
 	}
 	if !ok {
 		if err := n.unclaimed(); err != nil {
@@ -59,8 +57,8 @@ func (n *Node) openIdentity() error {
 		id = disk.Identity{NodeID: cmp.Or(n.id, randomHex(8)), Incarnation: randomHex(8)}
 	}
 	if n.id != "" && n.id != id.NodeID {
-		return fmt.Errorf("the data directory is that of node %q, and by its certificate (PeerTLS) this is %q; "+
-			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id)
+		return fault.Config(fmt.Errorf("the data directory is that of node %q, and by its certificate (PeerTLS) this is %q; "+
+			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id))
 	}
 	n.id, n.inc, n.cluster, n.founding, n.boot = id.NodeID, id.Incarnation, id.ClusterID, id.Founding, id.Boot
 	if err := n.loadPromise(); err != nil {
@@ -74,8 +72,8 @@ func (n *Node) openIdentity() error {
 func (n *Node) unclaimed() error {
 	logs, err := n.dir.List(logDir)
 	if err == nil && len(logs) > 0 {
-		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is missing; %s",
-			n.cfg.Dir, ifDamaged)
+		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is missing; %w",
+			n.cfg.Dir, ErrDamaged)
 	}
 	return err
 }
@@ -235,11 +233,8 @@ func (n *Node) founded(log openLog) (bool, error) {
 func (n *Node) openLogIn(folder string) (openLog, error) {
 	path := n.dir.Path(folder)
 	store, err := raftlog.OpenDurable(filepath.Join(path, "log"), 0, raftLogger(n.log))
-	if damaging(err) {
-		err = fmt.Errorf("%w; %s", err, ifDamaged)
-	}
 	if err != nil {
-		return openLog{}, err
+		return openLog{}, unusable(err)
 	}
 	snaps, err := raftlog.NewSnapshots(path, raftLogger(n.log))
 	if err != nil {
@@ -250,15 +245,11 @@ func (n *Node) openLogIn(folder string) (openLog, error) {
 	}
 	mended, err := raftlog.Check(store, snaps, path)
 	if err != nil {
-		return openLog{}, errors.Join(fmt.Errorf("%w; %s", err, ifDamaged), store.Close())
+		return openLog{}, errors.Join(unusable(err), store.Close())
 	}
 	n.logMended(mended)
 	return openLog{store, snaps}, nil
 }
-
-// ifDamaged is what to do about a data directory that cannot be used as it is.
-const ifDamaged = "if other nodes of the farm run, move the data directory away and start this node again: it joins anew; " +
-	"if not, restore a backup"
 
 // resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
 type resetOrder struct {

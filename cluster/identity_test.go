@@ -77,7 +77,7 @@ func TestLogWithoutIdentity(t *testing.T) {
 	if n, err := Open(t.Context(), c); err == nil {
 		n.Close()
 		t.Error("it was taken for a node's own")
-	} else if !strings.Contains(err.Error(), "says whose it is") || !strings.Contains(err.Error(), ifDamaged) {
+	} else if !strings.Contains(err.Error(), "says whose it is") || !errors.Is(err, ErrDamaged) {
 		t.Error(err)
 	}
 	if err := os.Rename(path+".away", path); err != nil {

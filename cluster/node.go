@@ -323,7 +323,7 @@ func (n *Node) fail(err error) {
 func (n *Node) Failed() <-chan struct{} { return n.failed }
 
 // Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrMachine,
-// ErrStalled, ErrDisk, ErrGap or ErrDiverged, wrapped.
+// ErrStalled, ErrDisk, ErrGap, ErrDamaged or ErrDiverged, wrapped.
 func (n *Node) Err() error {
 	select {
 	case <-n.failed:

@@ -1,10 +1,10 @@
 package cluster
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -157,7 +157,7 @@ func TestPromiseOnABadDisk(t *testing.T) {
 		if again, err := Open(t.Context(), c); err == nil {
 			t.Error("started with a promise that cannot be read")
 			again.Close()
-		} else if !strings.Contains(err.Error(), ifDamaged) {
+		} else if !errors.Is(err, ErrDamaged) {
 			t.Error(err)
 		}
 		if err := os.WriteFile(path, good, 0o600); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +17,10 @@ import (
 
 func TestExitCode(t *testing.T) {
 	for want, errs := range map[int][]error{
-		0:  {nil},
-		1:  {errors.New("x"), ErrClosed, cluster.ErrDisk, cluster.ErrStalled, cluster.ErrMachine, cluster.ErrGap},
-		78: {cluster.ErrNameTaken, cluster.ErrOtherFarm, cluster.ErrOtherKind, cluster.ErrVersion, cluster.ErrDiverged},
+		0: {nil},
+		1: {errors.New("x"), ErrClosed, cluster.ErrDisk, cluster.ErrStalled, cluster.ErrMachine, cluster.ErrGap},
+		78: {cluster.ErrNameTaken, cluster.ErrOtherFarm, cluster.ErrOtherKind, cluster.ErrVersion, cluster.ErrDamaged,
+			cluster.ErrDiverged},
 	} {
 		for _, err := range errs {
 			if err != nil {
@@ -37,6 +40,10 @@ func TestExitCode_Open(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	damaged := t.TempDir()
+	if err := os.WriteFile(filepath.Join(damaged, "identity"), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		config Config
 		code   int
@@ -48,6 +55,7 @@ func TestExitCode_Open(t *testing.T) {
 		"a port that cannot be":        {Config{HTTP: "127.0.0.1:99999"}, 78},
 		"an address without a port":    {Config{HTTP: "localhost"}, 78},
 		"a peer port that cannot be":   {Config{Peer: "127.0.0.1:99999"}, 78},
+		"a damaged identity":           {Config{Dir: damaged}, 78},
 		"a port that is taken":         {Config{HTTP: taken.Addr().String()}, 1},
 	} {
 		c.config.Logger = slog.New(slog.DiscardHandler)

@@ -38,7 +38,7 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
 	if errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed) || errors.Is(err, errPromised) {
-		if d := n.instance().differing(); d.stop {
+		if d := n.instance().divergence(); d.stop {
 			err = fmt.Errorf("%w; %s", err, d.text)
 		}
 		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)

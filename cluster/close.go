@@ -109,7 +109,7 @@ func (n *Node) sayFarewell() {
 	case n.left || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
 	case !n.durable():
 		err = n.ask(ctx, methodRemove, n.others)
-	case n.instance().differing().stop: // whose copy is right is not for a restart to decide
+	case n.instance().divergence().stop: // whose copy is right is not for a restart to decide
 	case len(n.instance().voters()) == 2:
 		err = n.ask(ctx, methodDemote, n.others)
 	}

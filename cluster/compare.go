@@ -25,7 +25,7 @@ const (
 	compareSoon  = 500 * time.Millisecond // while copies differ
 	comparePause = 5 * time.Second        // after a copy was told to begin anew
 
-	wholePatience = time.Minute // for those who are joining when a wrong copy is found
+	joinPatience = time.Minute // for those who are joining when a wrong copy is found
 )
 
 // divergence is what is known of copies of the state that differ.
@@ -34,17 +34,17 @@ type divergence struct {
 	stop bool   // no copy has a majority: the farm takes no writes
 }
 
-// differing returns what this node was told, or found out, last.
-func (in *instance) differing() divergence {
+// divergence returns what this node was told, or found out, last.
+func (in *instance) divergence() divergence {
 	if d := in.diverged.Load(); d != nil {
 		return *d
 	}
 	return divergence{}
 }
 
-// setDiffering notes what is known, and says so if it is news.
-func (in *instance) setDiffering(d divergence) {
-	before := in.differing()
+// setDivergence notes what is known, and says so if it is news.
+func (in *instance) setDivergence(d divergence) {
+	before := in.divergence()
 	if before == d {
 		return
 	}
@@ -108,7 +108,7 @@ func (n *Node) answerCompare(from hello, payload []byte) ([]byte, error) {
 		return nil, errNotMe
 	}
 	if in.follows(from) {
-		in.setDiffering(q.divergence)
+		in.setDivergence(q.divergence)
 	}
 	return in.testify(q.index).append(nil), nil
 }
@@ -140,8 +140,11 @@ type comparison struct {
 	found   time.Time             // when the present difference was found
 }
 
-// statePatience is how long others may take to hash their states, after the leader has. Who has restarted meanwhile never does.
-const statePatience = 10 * time.Minute
+// How long others may take to hash their states, after the leader has. Who has restarted meanwhile never does.
+const (
+	hashPatience  = time.Minute      // before a difference that they could decide counts as undecided
+	statePatience = 10 * time.Minute // before they are not asked any more
+)
 
 // compare compares the copies for as long as this node leads.
 func (l *leadership) compare() {
@@ -152,7 +155,7 @@ func (l *leadership) compare() {
 			c.round()
 			l.mark(&marked)
 		}
-		if l.in.differing() != (divergence{}) {
+		if l.in.divergence() != (divergence{}) {
 			pause = compareSoon
 		}
 	}
@@ -161,7 +164,7 @@ func (l *leadership) compare() {
 // round compares once. A copy that was the same is not asked again before something has happened.
 func (c *comparison) round() {
 	in := c.l.in
-	mine, known := in.testify(math.MaxUint64), in.differing()
+	mine, known := in.testify(math.MaxUint64), in.divergence()
 	if mine.state != c.state {
 		c.state, c.since = mine.state, time.Now()
 	}
@@ -200,7 +203,7 @@ func (c *comparison) round() {
 
 // hashing reports whether somebody may still be about to hash the state that this node has hashed.
 func (c *comparison) hashing(said map[string]testimony) bool {
-	return time.Since(c.since) < markFirst && slices.ContainsFunc(c.live(), func(id string) bool {
+	return time.Since(c.since) < hashPatience && slices.ContainsFunc(c.live(), func(id string) bool {
 		return said[id].state.index < c.state.index
 	})
 }
@@ -231,18 +234,18 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 		c.find(b, true, "no majority of the voters has the same, so the farm takes no writes: decide which copy is right, and have "+
 			"the other nodes leave by farmctl leave, or stop them and use farmctl recover")
 		if time.Since(c.found) > time.Minute {
-			in.node.warnOnce("undecided", "the farm takes no writes until people decide which copy of its state is right", in.differing().err())
+			in.node.warnOnce("undecided", "the farm takes no writes until people decide which copy of its state is right", in.divergence().err())
 		}
 	case b.has[in.server] != sum:
 		c.find(b, true, "the leader's copy is wrong, so it hands over")
 		c.handOver(b.having(sum, false))
 	case len(wrong) > 0:
 		c.find(b, false, "the majority is right; "+c.name(wrong[0])+" begins anew")
-		c.order(wrong[0], b.having(sum, false), said)
-	case c.whole(said):
+		c.tellToResync(wrong[0], b.having(sum, false), said)
+	case c.allHeard(said):
 		c.sides = ""
-		in.setDiffering(divergence{})
-	case in.differing().stop:
+		in.setDivergence(divergence{})
+	case in.divergence().stop:
 		c.find(b, false, "it is decided; somebody has still to join")
 	}
 }
@@ -256,7 +259,7 @@ func (c *comparison) find(b *ballot, stop bool, then string) {
 	sides := fmt.Sprint(stop, then, slices.Compact(slices.Sorted(slices.Values(camps))))
 	if sides != c.sides {
 		c.sides, c.found = sides, time.Now()
-		c.l.in.setDiffering(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
+		c.l.in.setDivergence(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
 	}
 }
 
@@ -265,7 +268,7 @@ func (c *comparison) ask(index uint64, meant func(server string) bool) map[strin
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
 	said := map[string]testimony{}
-	now := c.l.in.differing()
+	now := c.l.in.divergence()
 	var mu sync.Mutex // of what is written by those who ask
 	var wg sync.WaitGroup
 	for _, id := range slices.DeleteFunc(c.live(), func(id string) bool { return !meant(id) }) {
@@ -301,8 +304,8 @@ func (c *comparison) live() (out []string) {
 	return out
 }
 
-// whole reports whether everybody who is alive has a place, and has said what it has: nobody is about to begin anew.
-func (c *comparison) whole(said map[string]testimony) bool {
+// allHeard reports whether everybody who is alive has a place, and has said what it has: nobody is about to begin anew.
+func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
 	for _, s := range in.node.members() {
 		id := s.server()
@@ -313,11 +316,11 @@ func (c *comparison) whole(said map[string]testimony) bool {
 	return true
 }
 
-// order has the copy of a server begin anew. Those whose copy is right must be a quorum that has stored the whole log, at this
-// moment: the ballot was about an index that may be long past. It waits for whoever is joining, which may be one that was told the
-// same by a former leader; but not for ever, since a wrong copy is served meanwhile.
-func (c *comparison) order(server string, right []string, said map[string]testimony) {
-	if !c.whole(said) && time.Since(c.found) < wholePatience || time.Since(c.ordered) < comparePause {
+// tellToResync has the copy of a server begin anew. Those whose copy is right must be a quorum that has stored the whole log, at
+// this moment: the ballot was about an index that may be long past. It waits for whoever is joining, which may be one that was
+// told the same by a former leader; but not for ever, since a wrong copy is served meanwhile.
+func (c *comparison) tellToResync(server string, right []string, said map[string]testimony) {
+	if !c.allHeard(said) && time.Since(c.found) < joinPatience || time.Since(c.ordered) < comparePause {
 		return
 	}
 	if err := c.l.quorumWithout(server, func(id string) bool { return slices.Contains(right, id) }); err != nil {
@@ -328,7 +331,7 @@ func (c *comparison) order(server string, right []string, said map[string]testim
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
 	c.ordered = time.Now()
-	order := appendString(appendString(nil, server), c.l.in.differing().text)
+	order := appendString(appendString(nil, server), c.l.in.divergence().text)
 	if _, _, err := c.l.in.node.peers.call(ctx, nodeOf(server), methodResync, order); err != nil {
 		c.l.in.node.warnOnce("resync "+server, "a copy of the state that differs could not be told to begin anew; trying again",
 			fmt.Errorf("%s: %w", c.name(server), err))

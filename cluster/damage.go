@@ -22,7 +22,7 @@ const mendEvery = 2 * time.Second
 // damaging reports whether an error says that the log or its snapshots are not what was written.
 func damaging(err error) bool {
 	var bad *raftlog.CorruptError
-	return errors.Is(err, raftlog.ErrGap) || errors.As(err, &bad)
+	return errors.Is(err, raftlog.ErrNoSnapshot) || errors.As(err, &bad)
 }
 
 // unusable returns the error as ErrDamaged too if it says that the data directory is not what was written.
@@ -184,7 +184,7 @@ func (n *Node) answerWithout(ctx context.Context, from hello, server string) err
 	if err := l.await(ctx); err != nil {
 		return err
 	}
-	if d := l.in.differing(); d.stop {
+	if d := l.in.divergence(); d.stop {
 		return d.err()
 	}
 	err := errNotLeader

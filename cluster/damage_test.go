@@ -22,7 +22,7 @@ func TestDamageFoundLater(t *testing.T) {
 				leader.must("set k v")
 				before := hurt.instance().server
 				l.cut(third)
-				hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrGap))
+				hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
 				time.Sleep(time.Minute)
 				if now := hurt.instance().server; now != before {
 					t.Fatalf("without a quorum of the others it became %s", now)
@@ -51,7 +51,7 @@ func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 		leader.must("set last w")
 		acknowledged := leader.Handle("kv").Applied()
 		before := hurt.instance().server
-		hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrGap))
+		hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
 		for hurt.instance().server == before && third.instance().lastAppended.Load() < acknowledged {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -123,7 +123,7 @@ func TestDamageFoundLaterAlone(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		before := n.instance().server
-		n.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrGap))
+		n.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
 		l.until(time.Minute, "it ends", func() bool { return damaging(n.Err()) })
 		n.stop()
 		n.start()

@@ -230,7 +230,7 @@ func (l *leadership) form() {
 		l.formOnce.Do(func() { close(l.formed) })
 	}
 	if f.formed.Load() && !formed {
-		l.raiseAtBirth()
+		l.raiseAtForming()
 	}
 }
 

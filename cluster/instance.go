@@ -86,7 +86,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	}
 	in.lastAppended.Store(last)
 	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
-	in.fsm.restored, in.fsm.maxLevel, in.fsm.since = in.restored, n.cfg.maxLevel, n.cfg.since()
+	in.fsm.restored, in.fsm.maxLevel, in.fsm.since = in.restored, n.cfg.maxLevel, n.cfg.machineLevels()
 	in.fsm.applied, in.fsm.marked = in.applied, in.marked
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in)

@@ -10,7 +10,7 @@ const (
 	joinFirst    = 500 * time.Millisecond
 	joinAlone    = 5 * time.Second  // the longest pause of a node that knows nobody
 	joinTogether = 2 * time.Second  // the longest pause of a member between calls to the missing; shorter than listenFirst
-	stillAlone   = 10 * time.Second // between two lines that say why
+	sayPause     = 10 * time.Second // between two lines that say why, at least
 )
 
 // join keeps this node in touch with the others: it calls its seeds, and every configured member that is not alive, for

@@ -161,7 +161,7 @@ func (l *leadership) await(ctx context.Context) error {
 
 // submit has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
 func (l *leadership) submit(ctx context.Context, b batch) leaderAnswer {
-	if d := l.in.differing(); d.stop {
+	if d := l.in.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
 	lb := &leaderBatch{batch: b, done: make(chan leaderAnswer, 1)}

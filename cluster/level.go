@@ -11,9 +11,9 @@ import (
 )
 
 // A protocol level is what nodes may say to each other: entries, snapshots, hellos. Every program speaks a range of
-// levels; the farm works at one, the level in force, which is replicated state and never goes down. It is raised by an
-// entry, once every member speaks the new level, when an operator says so (Finalize) or after a day: until then every node
-// can go back to the program it had before. Whoever does not speak the level in force is turned away.
+// levels; the farm works at one, the level in force, which is replicated state and never goes down. A new farm begins at the
+// highest that its founders speak. Later the level is raised by an entry, once every member speaks the new one, when an
+// operator says so (Finalize) or after a day: until then every node can go back to the program it had before. Whoever does not speak the level in force is turned away.
 const (
 	levelFirst  = 1
 	levelLevels = 2 // knows the entry that raises the level, the snapshot that carries it, and hellos that name it
@@ -223,9 +223,9 @@ func (l *leadership) raiseOverdue() {
 	}
 }
 
-// raiseAtBirth puts the highest level in force that the founders speak, in the moment when the farm has formed: there is no
+// raiseAtForming puts the highest level in force that the founders speak, in the moment when the farm has formed: there is no
 // program before it to go back to.
-func (l *leadership) raiseAtBirth() {
+func (l *leadership) raiseAtForming() {
 	if v := l.in.node.levels(); v.common > v.force && !v.absent {
 		l.raise() // if it fails, it is as with any other rise: an operator's word, or a day
 	}

@@ -89,7 +89,7 @@ func (n *Node) State() State {
 		Applied: n.progress.load(), Ready: n.ready(), Durable: n.durable()}
 	v := n.levels()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
-	d := in.differing()
+	d := in.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop
 	votes := map[string]string{}
 	for _, srv := range in.configuration().Servers {

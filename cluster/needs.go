@@ -25,8 +25,8 @@ func (c *Config) needs(machine string, cmd []byte) int {
 	return max(level(nil), level(cmd))
 }
 
-// since returns the protocol level that each machine itself needs, of those that need one.
-func (c *Config) since() map[string]int {
+// machineLevels returns the protocol level that each machine itself needs, of those that need one.
+func (c *Config) machineLevels() map[string]int {
 	out := map[string]int{}
 	for name, level := range c.Levels {
 		out[name] = level(nil)

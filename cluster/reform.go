@@ -74,7 +74,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 func (n *Node) detachedState() (f *fsm, halted *error) {
 	halted = new(error)
 	f = newFSM(n.cfg.Machines, func(uint64) {}, func(err error) { *halted = err })
-	f.maxLevel, f.since = n.cfg.maxLevel, n.cfg.since()
+	f.maxLevel, f.since = n.cfg.maxLevel, n.cfg.machineLevels()
 	return f, halted
 }
 

@@ -37,8 +37,8 @@ func (n *Node) resync(in *instance, why string) error {
 	before := n.resynced
 	n.mu.Unlock()
 	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server && ago < resyncAgain {
-		in.halted(fmt.Errorf("%w; it is the second time within %v that this node's copy is wrong, so it is not made anew: %s",
-			ErrDiverged, resyncAgain, why))
+		in.halted(fmt.Errorf("%w; it is the second time within an hour that this node's copy is wrong, so it is not made anew: %s",
+			ErrDiverged, why))
 		return nil
 	}
 	if err := n.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {

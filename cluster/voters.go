@@ -49,7 +49,7 @@ func (l *leadership) control() {
 func (n *Node) situation() *situation {
 	in := n.instance()
 	s := &situation{self: in.server, servers: in.configuration().Servers, maxVoters: n.cfg.MaxVoters,
-		level: in.fsm.levelInForce(), undecided: in.differing().stop, strange: n.strange}
+		level: in.fsm.levelInForce(), undecided: in.divergence().stop, strange: n.strange}
 	contested := n.directory.contested()
 	for _, seen := range n.members() {
 		if seen.durable == n.durable() && !contested[seen.gossip] {

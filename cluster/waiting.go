@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is said at once when it
-// changes, and again every minute for as long as it lasts; a node that waits for nothing says nothing.
+// What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is said when it
+// changes, ten seconds after the last line at the earliest, and again every minute for as long as it lasts. A node that waits for
+// nothing says nothing.
 
 const waitingAgain = time.Minute
 
@@ -22,7 +23,7 @@ type complaint struct {
 
 // due reports whether text is to be said now: it is news, or it is old enough to be said again.
 func (c *complaint) due(text string, now time.Time) bool {
-	again := stillAlone
+	again := sayPause
 	if text == c.text {
 		again = waitingAgain
 	}

@@ -113,8 +113,8 @@ func (s *Session) create(ctx context.Context, values []Entry) (Answer, error) {
 	return a, nil
 }
 
-// committed takes note of what became of a batch that was sent to the session of key. If there was an error, refused says that nothing has changed, that anybody
-// can see; a session of which only a token tells that never left is none.
+// committed takes note of what became of a batch that was sent to the session of key. refused: the error says that nothing has
+// changed that anybody can see; a session of which only a token tells that never left is none.
 func (s *Session) committed(key StoreKey, b batch, a Answer, err error, refused bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

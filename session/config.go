@@ -24,7 +24,7 @@ type Config struct {
 	// and if nodes are started with different ones, those of the last to start come into force. 0 in a field = the value of
 	// DefaultLimits. Once Limits.Total, or Limits.Sessions, is reached, new sessions are refused by ErrFull (503) and existing ones
 	// are served; the last eighth of Total is for them to grow into. Every node holds every session, so set Total by the
-	// smallest machine. As long as the farm works at a protocol level below 3, which is so for a day or until farmctl finalize, limits
+	// smallest machine. As long as the farm works at a protocol level below 3, as during an upgrade, limits
 	// other than Total are the defaults, and each node goes by its own Total.
 	Limits Limits
 

@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// ErrGap says that entries are missing between the newest snapshot that can be read and the log.
-var ErrGap = errors.New("a snapshot is damaged or missing, and the log does not reach back to an older one")
+// ErrNoSnapshot says that entries are missing between the newest snapshot that can be read and the log.
+var ErrNoSnapshot = errors.New("a snapshot is damaged or missing, and the log does not reach back to an older one")
 
 // Mended is what Check found wrong and put right; nothing is lost by it. Its zero value is nothing.
 type Mended struct {
@@ -25,7 +25,7 @@ type Mended struct {
 // A crash may have left a log that ends before the newest snapshot, or goes another way: raft puts a snapshot from the leader
 // into its place first, and drops the log that it replaces much later. That is finished here.
 //
-// The error wraps ErrGap or a *CorruptError if the node has lost state; then nothing was changed. dir is where NewSnapshots
+// The error wraps ErrNoSnapshot or a *CorruptError if the node has lost state; then nothing was changed. dir is where NewSnapshots
 // was called for.
 func Check(log Store, snaps raft.SnapshotStore, dir string) (Mended, error) {
 	newest, damaged, err := readableSnapshots(snaps, dir)
@@ -39,7 +39,7 @@ func Check(log Store, snaps raft.SnapshotStore, dir string) (Mended, error) {
 	m := Mended{Damaged: damaged}
 	if first > newest.Index+1 || first == 0 && newest.ID == "" && len(damaged) > 0 {
 		return m, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot that can be read "+
-			"ends with entry %d", ErrGap, dir, damaged, first, newest.Index)
+			"ends with entry %d", ErrNoSnapshot, dir, damaged, first, newest.Index)
 	}
 	if err := m.plan(log, first, last, newest); err != nil {
 		return m, err

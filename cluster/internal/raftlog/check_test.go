@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 			}
 			m, err := Check(log, snaps, dir)
 			damaged := m.Damaged
-			if len(damaged) != tt.damaged || errors.Is(err, ErrGap) != tt.lost || err != nil && !tt.lost {
+			if len(damaged) != tt.damaged || errors.Is(err, ErrNoSnapshot) != tt.lost || err != nil && !tt.lost {
 				t.Errorf("damaged: %v; %v", damaged, err)
 			}
 		})

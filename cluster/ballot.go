@@ -8,7 +8,7 @@ import (
 
 // ballot is what copies of the state have at one index: a hash of what they applied, or of the whole state.
 type ballot struct {
-	about  string // "what was applied up to entry %d", for people
+	about  string // "after entry %d", for people
 	index  uint64
 	voters []string
 	has    map[string]uint64 // by server ID; who is not in it has not said, or is not that far

@@ -69,7 +69,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		away[0].start()
-		l.ready(l.nodes...)
+		l.oneFarm(l.nodes[0])
 		for _, n := range l.nodes {
 			l.filled(n, "k")
 			if id := n.State().ClusterID; !supersedes(id, before) {
@@ -115,7 +115,7 @@ func TestPromiseEnds(t *testing.T) {
 					n.start()
 				}
 			}
-			l.ready(l.nodes...)
+			l.oneFarm(l.nodes[0])
 			for _, n := range l.nodes {
 				l.filled(n, "k")
 			}
@@ -221,7 +221,7 @@ func TestReformingTakesLong(t *testing.T) {
 		for _, n := range away {
 			n.start()
 		}
-		l.ready(l.nodes...)
+		l.oneFarm(l.nodes[0])
 		for _, n := range l.nodes {
 			l.filled(n, "k")
 		}

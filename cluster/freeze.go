@@ -31,9 +31,17 @@ func (f *fsm) freeze() (s *snapshot, index uint64, err error) {
 	return f.frozenLocked(), f.index, nil
 }
 
+// haltBy ends this copy of the state, for what happened beside Apply.
+func (f *fsm) haltBy(err error) {
+	if f.halted.CompareAndSwap(false, true) {
+		f.halt(err)
+	}
+}
+
 func (f *fsm) frozenLocked() *snapshot {
 	names := f.taking()
-	s := &snapshot{magic: magicOf(f.levelInForce()), header: appendSnapshotHeader(nil, f, len(names)), names: names}
+	s := &snapshot{magic: magicOf(f.levelInForce()), header: appendSnapshotHeader(nil, f, len(names)), names: names,
+		halt: f.haltBy}
 	for _, name := range names {
 		s.machines = append(s.machines, f.machines[name].Snapshot())
 	}

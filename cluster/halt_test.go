@@ -197,6 +197,54 @@ func TestPanicInRestore(t *testing.T) {
 	}
 }
 
+// unwritten is a kv whose state cannot be written.
+type unwritten struct{ kv }
+
+func (m *unwritten) Snapshot() io.WriterTo { return m }
+
+func (m *unwritten) WriteTo(io.Writer) (int64, error) { panic("told to") }
+
+// A panic while a frozen state is written, for a mark, a snapshot of raft's or a backup, halts the copy and nothing else.
+func TestPanicInWriteTo(t *testing.T) {
+	for what, write := range map[string]func(l *lab, n *labNode) error{
+		"mark": func(l *lab, n *labNode) error {
+			in := n.instance()
+			s, index, err := in.fsm.freeze()
+			if err != nil {
+				return err
+			}
+			in.marked(index, s)
+			select {
+			case <-n.Failed():
+			case <-l.ctx(time.Minute).Done():
+			}
+			return n.Err()
+		},
+		"snapshot": func(_ *lab, n *labNode) error {
+			n.instance().snapshot(1, 1)
+			return n.Err()
+		},
+		"backup": func(_ *lab, n *labNode) error {
+			_, err := n.WriteSnapshot(io.Discard)
+			return err
+		},
+	} {
+		unformed(t, 1, true, func(l *lab) {
+			n := l.nodes[0]
+			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine { return &unwritten{kv{M: map[string]string{}}} }}
+			n.start()
+			l.ready(n)
+			if err := write(l, n); !errors.Is(err, ErrMachine) {
+				l.t.Errorf("%s: %v, want ErrMachine", what, err)
+			}
+			if err := n.Err(); !errors.Is(err, ErrMachine) || !strings.Contains(err.Error(), "told to") {
+				l.t.Errorf("%s: the node ended by %v", what, err)
+			}
+			n.stop()
+		})
+	}
+}
+
 // A leader whose copy has stopped knows no index that covers what others acknowledged.
 func TestNoBarrierFromAHaltedLeader(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,9 @@ type StateMachine interface {
 	Query(q []byte) []byte
 
 	// Snapshot returns a frozen view of the state, cheaply; it is written while Apply goes on. Equal states write equal bytes,
-	// however they came about: nodes compare them now and then.
+	// however they came about, in every program that speaks the same protocol level: nodes compare them now and then. A new field
+	// is written from a level on that Config.Levels declares, so that programs with and without it write the same below that.
+	// A panic while it is written ends the node by ErrMachine.
 	Snapshot() io.WriterTo
 
 	// Restore replaces the whole state by what a Snapshot wrote.

@@ -111,6 +111,7 @@ type snapshot struct {
 	header   []byte
 	names    []string
 	machines []io.WriterTo
+	halt     func(error) // told if a machine panics while it writes
 }
 
 var _ raft.FSMSnapshot = (*snapshot)(nil)
@@ -124,6 +125,7 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 
 func (s *snapshot) Release() { s.machines = nil }
 
+// write writes the state to dst. A state machine that panics meanwhile halts its copy, as it does in Apply.
 func (s *snapshot) write(dst io.Writer) error {
 	sum := crc32.New(castagnoli)
 	w := bufio.NewWriterSize(io.MultiWriter(dst, sum), snapshotChunk)
@@ -134,7 +136,7 @@ func (s *snapshot) write(dst io.Writer) error {
 		w.WriteByte(byte(len(s.names[i])))
 		w.WriteString(s.names[i])
 		c := bufio.NewWriterSize(chunkWriter{w}, snapshotChunk)
-		if _, err := m.WriteTo(c); err != nil {
+		if err := s.writeMachine(m, c); err != nil {
 			return fmt.Errorf("snapshot of %q: %w", s.names[i], err)
 		}
 		if err := c.Flush(); err != nil {
@@ -146,6 +148,19 @@ func (s *snapshot) write(dst io.Writer) error {
 		return err
 	}
 	_, err := dst.Write(binary.BigEndian.AppendUint32(nil, sum.Sum32()))
+	return err
+}
+
+func (s *snapshot) writeMachine(m io.WriterTo, dst io.Writer) (err error) {
+	panicked := true
+	defer func() {
+		if panicked {
+			s.halt(fmt.Errorf("a snapshot is written: %w", err))
+		}
+	}()
+	defer recovered(&err)
+	_, err = m.WriteTo(dst)
+	panicked = false
 	return err
 }
 

@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
-// spreadPause is how long Spread waits before it asks again a member that was behind. A follower learns of a commit with the
-// next append.
-const spreadPause = 5 * time.Millisecond
+// spreadPause is how long Spread waits before it asks again a member that was behind, twice as long each time up to spreadPauseMax.
+// A follower learns of a commit with the next append.
+const (
+	spreadPause    = 5 * time.Millisecond
+	spreadPauseMax = 200 * time.Millisecond
+)
 
 // Spread returns nil once every node that holds the state has applied index: whoever reads on any of them afterwards sees it.
 // A node that has said that it stops does not count, because it proves that it is caught up before it serves again.
@@ -19,6 +22,10 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 	n := h.node
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	err := h.Wait(ctx, index) // first: a member that was added before index is in the configuration then
+	if err != nil {
+		return err
+	}
 	servers, asked := n.instance().configuration().Servers, 0
 	answers := make(chan error, len(servers))
 	for _, srv := range servers {
@@ -29,7 +36,6 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 		asked++
 		go func() { answers <- n.awaitMember(ctx, node, index) }() // it ends with ctx
 	}
-	err := h.Wait(ctx, index)
 	for range asked {
 		if e := <-answers; err == nil && e != nil {
 			err = e
@@ -41,7 +47,7 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 
 // awaitMember waits until a member says that it has applied index, as long as it is alive.
 func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error {
-	for {
+	for pause := spreadPause; ; pause = min(2*pause, spreadPauseMax) {
 		s, err := n.statusOf(ctx, node)
 		if err == nil && s.applied >= index {
 			return nil
@@ -49,7 +55,7 @@ func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error
 		if m := n.directory.get(node); m == nil || m.status != Alive {
 			return fmt.Errorf("node %s may be behind: it does not answer", node)
 		}
-		if !sleep(ctx, spreadPause) {
+		if !sleep(ctx, pause) {
 			return fmt.Errorf("node %s may be behind: %w", node, ctx.Err())
 		}
 	}

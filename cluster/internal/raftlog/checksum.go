@@ -16,7 +16,8 @@ import (
 //	version 1 (byte), CRC-32C (uint32), fields
 //
 // The checksum is that of index, term, type, the length of the data, the data, and the fields. A field is kind (byte), length
-// (uvarint) and bytes; there are none yet, and a reader skips those that it does not know. An entry without Extensions was
+// (uvarint) and bytes; there are none yet, and a reader skips those that it does not know. Another
+// version needs a protocol level of its own, since a program refuses an entry whose version it does not know. An entry without Extensions was
 // written by a program from before checksums, and counts as it is.
 const (
 	sumVersion = 1

@@ -50,8 +50,8 @@ var (
 	// have decided which is right. A node ends by it if its copy differed from that of the majority twice within an hour.
 	ErrDiverged = errors.New("copies of the farm's state differ: a state machine is not deterministic, or the nodes run different programs")
 
-	// ErrDamaged says that the data directory is not what this node wrote: a file or the log is damaged or missing. Nothing in it
-	// was changed. The error goes on to say what is damaged.
+	// ErrDamaged says that the data directory is not what this node wrote: a file or the log is damaged or missing. The
+	// error goes on to say what is damaged.
 	ErrDamaged = errors.New("the data directory is damaged: if other nodes of the farm run, move it away and start this node " +
 		"again, which joins anew; if not, restore a backup")
 

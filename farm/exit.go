@@ -21,8 +21,8 @@ var final = []error{fault.ErrConfig, cluster.ErrNameTaken, cluster.ErrOtherFarm,
 //
 // It is 0 for nil. It is 78 (EX_CONFIG) where another start would end the same way until somebody changes something: a wrong
 // Config or FARM_ variable, a name that is taken, data that is damaged or another farm's, a version that does not fit, copies of
-// the state that differ again and again. A supervisor should not start the program again then: RestartPreventExitStatus=78 in a systemd unit.
-// It is 1 for everything else, after which another start may help.
+// the state that differ again and again. A supervisor should not start the program again then:
+// RestartPreventExitStatus=78 in a systemd unit. It is 1 for everything else, after which another start may help.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0

@@ -43,7 +43,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// A follower that is megabytes behind catches up at the speed of its line, whatever that is, and the others go on meanwhile.
+// A follower that is megabytes behind catches up at the speed of its line, here down to 256 KiB/s, and the others go on meanwhile.
 func TestCatchUpOverAThinLine(t *testing.T) {
 	const lag, each = 24 << 20, 500 << 10
 	for _, rate := range []int{64 << 20, 2 << 20, 256 << 10} { // bytes per second

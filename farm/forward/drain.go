@@ -7,7 +7,7 @@ import (
 
 // Retire begins the drain: peers hear that they should not choose this node, and what they send all the same is refused;
 // clients' new requests are forwarded and their connections closed. It returns when it is time to stop accepting
-// connections: once things are quiet, at the end of Config.Linger or of ctx, and at once where no peer could take over.
+// connections: once things are quiet, at the end of Config.Linger or of ctx, and soon where no peer could take over.
 func (g *Gate) Retire(ctx context.Context) {
 	if !g.beginDrain() {
 		select {
@@ -22,22 +22,35 @@ func (g *Gate) Retire(ctx context.Context) {
 	g.linger(ctx)
 }
 
+// quietSteps are the parts of the quiet time that linger waits for. It ends after so many in a row without a request. A process
+// that is held up, by a pause or because it gets no processor, has thereby time to read what its connections have received
+// meanwhile: by the clock alone, the quiet time would be over when it wakes up.
+const quietSteps = 20
+
+// aloneSteps are the steps in a row without a peer after which linger ends: what has arrived by then is read, too.
+const aloneSteps = 2
+
+// linger waits until clients have been quiet for a tenth of Config.Linger, at most for Config.Linger, and no longer than
+// there is a peer.
 func (g *Gate) linger(ctx context.Context) {
-	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Linger)
 	defer cancel()
-	quiet := g.cfg.Linger / 10
-	for g.hop.anyPeer() {
-		wait := quiet - min(g.clients.quiet(), time.Since(begin))
-		if wait <= 0 {
-			return
-		}
+	tick := time.NewTicker(max(g.cfg.Linger/10/quietSteps, 1))
+	defer tick.Stop()
+	seen := g.clients.entered()
+	for step, alone := 0, 0; step < quietSteps && alone < aloneSteps; step++ {
 		select {
-		case <-time.After(wait):
+		case <-tick.C:
 		case <-ctx.Done():
 			return
 		case <-g.done.Done():
 			return
+		}
+		if n := g.clients.entered(); n != seen {
+			seen, step = n, -1
+		}
+		if alone++; g.hop.anyPeer() {
+			alone = 0
 		}
 	}
 }

@@ -3,14 +3,13 @@ package forward
 import (
 	"context"
 	"sync"
-	"time"
 )
 
-// flight counts the requests that are running, and remembers when the last one came.
+// flight counts the requests that are running, and those that have come.
 type flight struct {
 	mu   sync.Mutex
 	n    int
-	last time.Time
+	came uint64
 	idle chan struct{} // closed when n falls to 0; nil while nobody waits
 }
 
@@ -18,7 +17,7 @@ func (f *flight) enter() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.n++
-	f.last = time.Now()
+	f.came++
 }
 
 func (f *flight) leave() {
@@ -31,11 +30,11 @@ func (f *flight) leave() {
 	}
 }
 
-// quiet returns for how long no request has come.
-func (f *flight) quiet() time.Duration {
+// entered returns how many requests have come.
+func (f *flight) entered() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return time.Since(f.last)
+	return f.came
 }
 
 // wait returns how many requests are still running when ctx ends, or 0 as soon as none is.

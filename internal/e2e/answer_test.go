@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // outcome says what became of a request.
@@ -41,10 +43,18 @@ func (b *browser) ask(client *http.Client, n *node, method, path, body string, c
 	for _, c := range cookies {
 		req.AddCookie(c)
 	}
-	a, err := fetch(client, req)
-	if a.outcome != done {
-		b.load.tally.failure(method+" "+reason(a, err), a.cutOff(err))
+	looked := b.load.balancer.looked(n)
+	var sent time.Time
+	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent = time.Now() }}
+	a, err := fetch(client, req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if a.outcome == done {
+		return a
 	}
+	kind, broke := method+" "+reason(a, err), a.cutOff(err)
+	if broke && sent.Sub(looked) > quietTime {
+		kind, broke = kind+", sent after the node had every right to be gone", false
+	}
+	b.load.tally.failure(kind, broke)
 	return a
 }
 

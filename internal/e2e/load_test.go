@@ -18,8 +18,10 @@ const (
 	balanceTime = 100 * time.Millisecond // between two looks of the balancer
 	balanceWait = 800 * time.Millisecond // for the answer to one
 
-	// balanceAge is for how long a look counts. A node that stops closes its port, and the connections that its visitors keep, when it
-	// was draining for a second without a request: whoever was told longer ago that it is ready may meet it just then.
+	// A node that stops closes its port, and the connections that its visitors keep, when it was draining for quietTime without a
+	// request: whoever was told longer ago that it is ready may meet it just then. So a look counts for balanceAge. What a visitor
+	// sends later than quietTime after the look all the same, because it got no processor, may be lost.
+	quietTime  = time.Second
 	balanceAge = 700 * time.Millisecond
 )
 
@@ -182,6 +184,16 @@ func (b *balancer) follow(ctx context.Context, n *node) {
 		b.mu.Unlock()
 		pause(ctx, balanceTime)
 	}
+}
+
+// looked returns when the node was asked last, of the times that it said it was ready; now, if it says that it is not.
+func (b *balancer) looked(n *node) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if asked, ready := b.ready[n]; ready {
+		return asked
+	}
+	return time.Now()
 }
 
 // pick returns a random node of those that are ready, or of all of them if none is; if possible not the one before. If it was too

@@ -22,23 +22,26 @@ func (g *Gate) Retire(ctx context.Context) {
 	g.linger(ctx)
 }
 
-// quietSteps are the parts of the quiet time that linger waits for. It ends after so many in a row without a request. A process
-// that is held up, by a pause or because it gets no processor, has thereby time to read what its connections have received
-// meanwhile: by the clock alone, the quiet time would be over when it wakes up.
-const quietSteps = 20
-
-// aloneSteps are the steps in a row without a peer after which linger ends: what has arrived by then is read, too.
-const aloneSteps = 2
+// The quiet time that linger waits for is counted in steps, which must follow each other without a request. A process that is
+// held up, by a pause or because it gets no processor, has thereby time to read what its connections have received meanwhile:
+// by the clock alone, the quiet time would be over when it wakes up.
+const (
+	quietSteps  = 20                    // of the quiet time, at least
+	longestStep = 50 * time.Millisecond // of those
+	aloneSteps  = 2                     // without a peer, after which linger ends: by then what has arrived is read
+)
 
 // linger waits until clients have been quiet for a tenth of Config.Linger, at most for Config.Linger, and no longer than
 // there is a peer.
 func (g *Gate) linger(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Linger)
 	defer cancel()
-	tick := time.NewTicker(max(g.cfg.Linger/10/quietSteps, 1))
+	quiet := g.cfg.Linger / 10
+	length := max(min(quiet/quietSteps, longestStep), 1)
+	tick := time.NewTicker(length)
 	defer tick.Stop()
 	seen := g.clients.entered()
-	for step, alone := 0, 0; step < quietSteps && alone < aloneSteps; step++ {
+	for step, alone := quiet/length, 0; step > 0 && alone < aloneSteps; step-- {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -47,7 +50,7 @@ func (g *Gate) linger(ctx context.Context) {
 			return
 		}
 		if n := g.clients.entered(); n != seen {
-			seen, step = n, -1
+			seen, step = n, quiet/length+1
 		}
 		if alone++; g.hop.anyPeer() {
 			alone = 0

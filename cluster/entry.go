@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -26,8 +25,6 @@ const (
 	maxEntryCommands = 256       // or at this number of commands
 	maxCommandBytes  = 512 << 10 // a larger command is refused
 )
-
-var errMalformed = errors.New("malformed bytes")
 
 // batch is what one origin sends in one piece: never split, retried as a whole, answered as a whole.
 type batch struct {

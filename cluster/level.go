@@ -10,20 +10,6 @@ import (
 	"time"
 )
 
-// A protocol level is what nodes may say to each other: entries, snapshots, hellos. Every program speaks a range of
-// levels; the farm works at one, the level in force, which is replicated state and never goes down. A new farm begins at the
-// highest that its founders speak. Later the level is raised by an entry, once every member speaks the new one, when an
-// operator says so (Finalize) or after a day: until then every node can go back to the program it had before. Whoever does not
-// speak the level in force is turned away.
-const (
-	levelFirst  = 1
-	levelLevels = 2 // knows the entry that raises the level, the snapshot that carries it, and hellos that name it
-	levelSafety = 3 // knows the state machines and commands that are declared for it; replicas compare what they applied
-
-	protocolMin = levelFirst
-	protocolMax = levelSafety
-)
-
 // raiseAfter is for how long every member must have spoken a level before the leader raises it to that by itself. It is
 // measured by the monotonic clock of the node that leads, since it saw that for the first time in its life: a restart or
 // an old member that shows up begins the day anew, a wrong date does not shorten it.

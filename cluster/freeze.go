@@ -1,24 +1,5 @@
 package cluster
 
-import (
-	"fmt"
-	"io"
-)
-
-// WriteSnapshot writes the whole replicated state as this node has it - every state machine, and what makes proposals
-// happen once - to w, and returns the index of the last entry in it. The state is frozen at one moment and written while
-// the log goes on. Nodes that have applied the same entries write the same bytes.
-func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
-	s, index, err := n.local.Load().freeze()
-	if err == nil {
-		err = s.write(w)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("cluster: snapshot: %w", err)
-	}
-	return index, nil
-}
-
 // freeze returns the state as it is now, and its index. It keeps out of the way of Apply and Restore, which state machines
 // expect.
 func (f *fsm) freeze() (s *snapshot, index uint64, err error) {
@@ -46,4 +27,27 @@ func (f *fsm) frozenLocked() *snapshot {
 		s.machines = append(s.machines, f.machines[name].Snapshot())
 	}
 	return s
+}
+
+// rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.
+func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
+	f.work.Lock()
+	defer f.work.Unlock()
+	f.configureLocked(soleVoter(server))
+	f.formed.Store(true)
+	f.change(func() {
+		f.index = max(f.index, index) + 1
+		f.expect = max(f.expect, 1)
+		if f.chain = (chain{}); f.levelInForce() >= levelSafety {
+			f.chain.begin(f.index, f.index)
+		}
+	})
+	return f.frozenLocked(), f.index
+}
+
+// unmarked reports whether anything was applied since the last mark.
+func (f *fsm) unmarked() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.index > f.lastMark
 }

@@ -235,22 +235,6 @@ func (n *Node) watchLevels() {
 	}
 }
 
-// levelLocked applies the entry that raises the level.
-func (f *fsm) levelLocked(r *wireReader) error {
-	level := r.uvarint()
-	if err := endOf(r); err != nil {
-		return err
-	}
-	if level > uint64(f.maxLevel) {
-		return errTooOld(level, f.maxLevel)
-	}
-	f.level.Store(max(f.level.Load(), uint32(level)))
-	return nil
-}
-
-// levelInForce returns the level that the entries applied so far have put in force.
-func (f *fsm) levelInForce() byte { return byte(max(f.level.Load(), levelFirst)) }
-
 func errTooOld(level uint64, speaks byte) error {
 	return fmt.Errorf("%w: the farm works at protocol level %d, and this program speaks %d to %d", ErrVersion, level,
 		protocolMin, speaks)

@@ -82,10 +82,3 @@ func (l *leadership) mark(last *time.Time) {
 		l.in.log.Debug("no mark was put into the log", keyError, err)
 	}
 }
-
-// unmarked reports whether anything was applied since the last mark.
-func (f *fsm) unmarked() bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.index > f.lastMark
-}

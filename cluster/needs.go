@@ -87,10 +87,3 @@ func (l *leadership) admit(ctx context.Context, b *batch) error {
 func errNeeds(need int, f *fsm) error {
 	return fmt.Errorf("%w: level %d is needed, level %d is in force", ErrLevel, need, f.levelInForce())
 }
-
-// taking returns the names of the machines that have a part in the state by now, sorted: no command of the others is in
-// the log, and a program that lacks them must be able to read a snapshot.
-func (f *fsm) taking() []string {
-	level := int(f.levelInForce())
-	return slices.DeleteFunc(slices.Clone(f.names), func(name string) bool { return f.since[name] > level })
-}

@@ -18,13 +18,6 @@ type origin struct {
 	answers      map[uint64]answer // by seq, at and above floor
 }
 
-// answer is what one batch was answered: kept, and given again when the batch comes again.
-type answer struct {
-	code  code
-	index uint64
-	value [][]byte // one for each command
-}
-
 func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 
 // register adds an origin. A later run of the same server takes the place of the earlier one, whose batches can only be
@@ -131,28 +124,6 @@ func readOrigins(r *wireReader) origins {
 		t.byID[o.origin] = o
 	}
 	return t
-}
-
-func appendAnswer(dst []byte, a answer) []byte {
-	dst = binary.AppendUvarint(append(dst, byte(a.code)), a.index)
-	dst = binary.AppendUvarint(dst, uint64(len(a.value)))
-	for _, v := range a.value {
-		dst = appendBytes(dst, v)
-	}
-	return dst
-}
-
-// readAnswer copies what it keeps: the answer outlives the bytes it came in.
-func readAnswer(r *wireReader) answer {
-	a := answer{code: code(r.byte()), index: r.uvarint()}
-	n := r.count(1)
-	if n > 0 {
-		a.value = make([][]byte, n)
-	}
-	for i := range a.value {
-		a.value[i] = slices.Clone(r.bytes())
-	}
-	return a
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

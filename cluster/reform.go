@@ -314,30 +314,6 @@ func (in *instance) replay(last uint64) (*fsm, error) {
 	return f, *halted
 }
 
-// raise keeps the protocol level in force from falling: a backup may be older than the present one, and nodes that spoke
-// only what it had were let go since.
-func (f *fsm) raise(level byte) {
-	f.work.Lock()
-	defer f.work.Unlock()
-	f.level.Store(max(f.level.Load(), uint32(level)))
-}
-
-// rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.
-func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
-	f.work.Lock()
-	defer f.work.Unlock()
-	f.configureLocked(soleVoter(server))
-	f.formed.Store(true)
-	f.change(func() {
-		f.index = max(f.index, index) + 1
-		f.expect = max(f.expect, 1)
-		if f.chain = (chain{}); f.levelInForce() >= levelSafety {
-			f.chain.begin(f.index, f.index)
-		}
-	})
-	return f.frozenLocked(), f.index
-}
-
 // seed makes l the log of a farm whose only voter is server, and whose state is s.
 func (l openLog) seed(s *snapshot, term, index uint64, server string, t raft.Transport) error {
 	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, soleVoter(server), index, t)

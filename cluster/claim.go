@@ -76,9 +76,9 @@ func (n *Node) askClaim(ctx context.Context, node, cluster string, back bool) er
 
 // answerClaim is the side of the one that is asked.
 func (n *Node) answerClaim(from hello, payload []byte) error {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	cluster, back := r.string(), r.byte() != 0
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	by := nodeOf(from.source)

@@ -71,9 +71,9 @@ type testimony struct {
 func (t testimony) append(dst []byte) []byte { return appendPoint(appendPoint(dst, t.chain), t.state) }
 
 func parseTestimony(b []byte) (testimony, error) {
-	r := wireReader{b: b}
-	t := testimony{chain: readPoint(&r), state: readPoint(&r)}
-	return t, endOf(&r)
+	r := newReader(b)
+	t := testimony{chain: readPoint(r), state: readPoint(r)}
+	return t, r.end()
 }
 
 // question asks a copy for its testimony, and tells what is known.
@@ -89,9 +89,9 @@ func (q question) append(dst []byte) []byte {
 }
 
 func parseQuestion(b []byte) (question, error) {
-	r := wireReader{b: b}
+	r := newReader(b)
 	q := question{server: r.string(), index: r.uvarint(), divergence: divergence{text: r.string(), stop: r.byte() != 0}}
-	return q, endOf(&r)
+	return q, r.end()
 }
 
 // answerCompare is the side of a copy that is asked.

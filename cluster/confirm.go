@@ -82,9 +82,9 @@ func (l *leadership) askVoter(ctx context.Context, server string) error {
 	if err != nil {
 		return err
 	}
-	r := wireReader{b: out}
+	r := newReader(out)
 	term, clock := r.uvarint(), r.uvarint()
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	l.clock.sample(server, clock, time.Now())

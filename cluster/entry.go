@@ -62,7 +62,7 @@ func readBatch(r *wireReader) batch {
 
 // each calls f with every command of the batch.
 func (b *batch) each(f func(machine, cmd []byte)) error {
-	r := wireReader{b: b.body}
+	r := newReader(b.body)
 	for range b.count {
 		name, cmd := r.bytes(), r.bytes()
 		if r.bad {

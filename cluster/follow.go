@@ -15,9 +15,9 @@ import (
 
 // answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (n *Node) answerFollow(payload []byte) error {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	cluster, heir, lost := r.string(), r.string(), r.strings()
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {

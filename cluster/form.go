@@ -163,9 +163,9 @@ func (n *Node) promiseTo(node string, now time.Time) bool {
 
 // answerPromise is the side of the one that is asked to follow.
 func (n *Node) answerPromise(from hello, payload []byte) error {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	expect := r.uvarint()
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	switch founder := nodeOf(from.source); {

@@ -184,7 +184,7 @@ func (f *fsm) configureLocked(c raft.Configuration) {
 }
 
 func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
-	r := wireReader{b: l.Data}
+	r := newReader(l.Data)
 	format, kind := r.byte(), r.byte()
 	if format != entryFormat {
 		return nil, fmt.Errorf("%w: entry format %d", ErrVersion, format)
@@ -193,40 +193,33 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 	f.change(func() { f.stamp = max(f.stamp, stamp) })
 	switch kind {
 	case entryOpen:
-		return nil, endOf(&r)
+		return nil, r.end()
 	case entryFound:
 		expect := r.uvarint()
 		f.change(func() { f.expect = expect })
 		f.formed.Store(f.formed.Load() || f.expect <= 1)
-		return nil, endOf(&r)
+		return nil, r.end()
 	case entryFormed:
 		f.formed.Store(true)
-		return nil, endOf(&r)
+		return nil, r.end()
 	case entryLevel:
-		return nil, f.levelLocked(&r)
+		return nil, f.levelLocked(r)
 	case entryMark:
-		if err := endOf(&r); err != nil {
+		if err := r.end(); err != nil {
 			return nil, err
 		}
 		f.change(func() { f.lastMark = l.Index })
 		return nil, nil
 	case entryRegister:
-		g := readRegistration(&r)
-		if err := endOf(&r); err != nil {
+		g := readRegistration(r)
+		if err := r.end(); err != nil {
 			return nil, err
 		}
 		return []answer{{code: f.registerLocked(g), index: l.Index}}, nil
 	case entryCommands:
-		return f.commandsLocked(l.Index, &r)
+		return f.commandsLocked(l.Index, r)
 	}
 	return nil, fmt.Errorf("%w: entry kind %d", ErrVersion, kind)
-}
-
-func endOf(r *wireReader) error {
-	if !r.done() {
-		return errMalformed
-	}
-	return nil
 }
 
 func (f *fsm) registerLocked(g registration) (c code) {
@@ -257,9 +250,9 @@ func (f *fsm) commandsLocked(index uint64, r *wireReader) ([]answer, error) {
 }
 
 func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
-	for len(r.b) > 0 {
+	for r.more() {
 		b := readBatch(r)
-		if r.bad {
+		if r.failed() {
 			break
 		}
 		if err := b.each(func(name, _ []byte) {
@@ -271,7 +264,7 @@ func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
 		}
 		out = append(out, b)
 	}
-	return out, errors.Join(err, endOf(r))
+	return out, errors.Join(err, r.end())
 }
 
 func (f *fsm) batchLocked(index uint64, now time.Time, b *batch) answer {

@@ -5,7 +5,7 @@ import "slices"
 // levelLocked applies the entry that raises the level.
 func (f *fsm) levelLocked(r *wireReader) error {
 	level := r.uvarint()
-	if err := endOf(r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	if level > uint64(f.maxLevel) {

@@ -163,7 +163,7 @@ func (g *gossip) AckPayload() []byte {
 }
 
 func (g *gossip) NotifyPingComplete(m *memberlist.Node, _ time.Duration, payload []byte) {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	if index, server := r.uvarint(), r.string(); r.done() && nodeOf(server) == nodeOf(m.Name) {
 		g.node.directory.applied(m.Name, server, index)
 	}

@@ -62,7 +62,7 @@ func readHello(r io.Reader) (hello, error) {
 }
 
 func parseHello(b []byte) (hello, error) {
-	rd := wireReader{b: b}
+	rd := newReader(b)
 	h := hello{level: rd.byte(), code: code(rd.byte()), cluster: rd.string(), source: rd.string(), boot: rd.uvarint(),
 		origin: rd.uint64(), last: rd.uvarint(), dest: rd.string()}
 	g := rd.uvarint()

@@ -128,7 +128,7 @@ func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
 	if errors.Is(err, ErrVersion) {
 		return 0, fmt.Errorf("%w: the leader runs an older program than this node", ErrHeldBack)
 	}
-	r := wireReader{b: out}
+	r := newReader(out)
 	level, behind := r.uvarint(), r.string()
 	switch {
 	case errors.Is(err, ErrHeldBack):
@@ -136,7 +136,7 @@ func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
 	case err != nil:
 		return 0, err
 	}
-	return int(level), endOf(&r)
+	return int(level), r.end()
 }
 
 // answerFinalize is the leader's side of Finalize.

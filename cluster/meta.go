@@ -68,7 +68,7 @@ func (m *meta) append(dst []byte) []byte {
 }
 
 func parseMeta(b []byte) (meta, error) {
-	r := wireReader{b: b}
+	r := newReader(b)
 	if f := r.byte(); f != metaFormat {
 		return meta{}, fmt.Errorf("%w: member metadata of format %d", ErrVersion, f)
 	}
@@ -85,7 +85,7 @@ func parseMeta(b []byte) (meta, error) {
 		k := r.string()
 		m.tags[k] = r.string()
 	}
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return meta{}, fmt.Errorf("member metadata: %w", err)
 	}
 	return m, nil

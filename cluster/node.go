@@ -438,9 +438,9 @@ func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte)
 }
 
 func (n *Node) answerRegister(ctx context.Context, from hello, payload []byte) error {
-	r := wireReader{b: payload}
-	g := readRegistration(&r)
-	if err := endOf(&r); err != nil {
+	r := newReader(payload)
+	g := readRegistration(r)
+	if err := r.end(); err != nil {
 		return err
 	}
 	l := n.instance().lead.Load()

@@ -295,17 +295,17 @@ func (o *originator) route(ctx context.Context, leader string) (func(context.Con
 }
 
 func parseProposeAnswer(b []byte) (leaderAnswer, error) {
-	r := wireReader{b: b}
+	r := newReader(b)
 	a := leaderAnswer{term: r.uvarint()}
-	a.answer = readAnswer(&r)
-	return a, endOf(&r)
+	a.answer = readAnswer(r)
+	return a, r.end()
 }
 
 // answerPropose is the leader's side of attempt.
 func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
-	r := wireReader{b: payload}
-	b := readBatch(&r)
-	if err := endOf(&r); err != nil {
+	r := newReader(payload)
+	b := readBatch(r)
+	if err := r.end(); err != nil {
 		return nil, err
 	}
 	if err := n.acceptable(&b); err != nil {

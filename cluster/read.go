@@ -54,9 +54,9 @@ func (n *Node) askIndex() (indexAnswer, error) {
 		if err != nil {
 			return err
 		}
-		r := wireReader{b: out}
+		r := newReader(out)
 		a.index = r.uvarint()
-		return endOf(&r)
+		return r.end()
 	})
 	return a, err
 }
@@ -137,9 +137,9 @@ func askMachine(m StateMachine, q []byte) (answer []byte, err error) {
 
 // answerQuery is the leader's side of queryLeader.
 func (n *Node) answerQuery(ctx context.Context, payload []byte) ([]byte, error) {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	machine, q := r.string(), r.bytes()
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return nil, err
 	}
 	return n.queryHere(ctx, machine, q)

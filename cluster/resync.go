@@ -17,9 +17,9 @@ const resyncAgain = time.Hour
 
 // answerResync is the side of the node whose copy is wrong.
 func (n *Node) answerResync(from hello, payload []byte) error {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	server, why := r.string(), r.string()
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	in := n.instance()

@@ -84,11 +84,11 @@ func appendSnapshotHeader(dst []byte, f *fsm, machines int) []byte {
 }
 
 func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
-	r := wireReader{b: b}
+	r := newReader(b)
 	h := snapshotHeader{level: levelFirst, index: r.uvarint(), stamp: r.uvarint()}
 	flags := r.byte()
 	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.uvarint()
-	h.servers, h.origins = r.strings(), readOrigins(&r)
+	h.servers, h.origins = r.strings(), readOrigins(r)
 	h.machines = int(r.uvarint())
 	if magic != snapshotMagic {
 		h.level = r.uvarint()
@@ -99,7 +99,7 @@ func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
 	if magicOf(byte(min(h.level, 255))) != magic {
 		return h, fmt.Errorf("snapshot header: level %d after %q: %w", h.level, magic, errMalformed)
 	}
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return h, fmt.Errorf("snapshot header: %w", err)
 	}
 	return h, nil

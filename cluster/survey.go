@@ -50,10 +50,10 @@ func (r *report) append(dst []byte) []byte {
 }
 
 func parseReport(b []byte) (*report, error) {
-	rd := wireReader{b: b}
+	rd := newReader(b)
 	r := &report{server: rd.string(), term: rd.uvarint(), last: rd.uvarint(), ordinary: rd.byte() != 0, down: rd.byte() != 0,
 		successor: rd.string(), voters: rd.strings(), nonvoters: rd.strings()}
-	return r, endOf(&rd)
+	return r, rd.end()
 }
 
 // richer is the order by which survivors are compared: the one that holds more comes last.
@@ -248,9 +248,9 @@ func (n *Node) askServer(ctx context.Context, server string, m method, payload [
 
 // answerSurvey reports what this node holds, and stands down if that is asked and it knows of no leader.
 func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	cluster, down := r.string(), r.byte() != 0
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return nil, err
 	}
 	if cluster == "" || cluster != n.self().cluster {
@@ -331,9 +331,9 @@ func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[stri
 
 // answerReform re-forms the farm on this node, to which everybody left has promised to follow.
 func (n *Node) answerReform(ctx context.Context, payload []byte) error {
-	r := wireReader{b: payload}
+	r := newReader(payload)
 	cluster := r.string()
-	if err := endOf(&r); err != nil {
+	if err := r.end(); err != nil {
 		return err
 	}
 	in := n.instance()

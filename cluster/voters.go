@@ -238,7 +238,7 @@ func (n *Node) statusOf(ctx context.Context, node string) (status, error) {
 }
 
 func parseStatus(b []byte) (status, error) {
-	r := wireReader{b: b}
+	r := newReader(b)
 	s := status{gossip: r.string(), server: r.string(), applied: r.uvarint()}
-	return s, endOf(&r)
+	return s, r.end()
 }

@@ -33,6 +33,9 @@ type wireReader struct {
 	bad bool
 }
 
+// newReader returns a reader of b.
+func newReader(b []byte) *wireReader { return &wireReader{b: b} }
+
 func (r *wireReader) fail() {
 	r.b, r.bad = nil, true
 }
@@ -98,3 +101,17 @@ func (r *wireReader) strings() (out []string) {
 
 // done reports whether everything was read and nothing is left over.
 func (r *wireReader) done() bool { return !r.bad && len(r.b) == 0 }
+
+// failed reports whether a value did not fit.
+func (r *wireReader) failed() bool { return r.bad }
+
+// more reports whether something is left to read.
+func (r *wireReader) more() bool { return len(r.b) > 0 }
+
+// end returns an error unless everything was read and nothing is left over.
+func (r *wireReader) end() error {
+	if !r.done() {
+		return errMalformed
+	}
+	return nil
+}

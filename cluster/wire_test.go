@@ -226,8 +226,8 @@ func FuzzPayload(f *testing.F) {
 					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
 				}
 			}
-			r := wireReader{b: b}
-			batch := readBatch(&r)
+			r := newReader(b)
+			batch := readBatch(r)
 			if !r.done() {
 				return
 			}
@@ -235,8 +235,8 @@ func FuzzPayload(f *testing.F) {
 			if batch.each(func(_, _ []byte) { commands++ }) == nil && commands != batch.count {
 				t.Fatalf("%d commands in a batch of %d", commands, batch.count)
 			}
-			r2 := wireReader{b: appendBatch(nil, &batch)}
-			if again := readBatch(&r2); !r2.done() || !reflect.DeepEqual(again, batch) {
+			r2 := newReader(appendBatch(nil, &batch))
+			if again := readBatch(r2); !r2.done() || !reflect.DeepEqual(again, batch) {
 				t.Fatalf("%+v comes back as %+v", batch, again)
 			}
 		})

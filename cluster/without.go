@@ -24,9 +24,9 @@ func (s stored) append(dst []byte) []byte {
 }
 
 func parseStored(b []byte) (stored, error) {
-	r := wireReader{b: b}
+	r := newReader(b)
 	s := stored{term: r.uvarint(), last: r.uvarint(), lastTerm: r.uvarint()}
-	return s, endOf(&r)
+	return s, r.end()
 }
 
 var errBehind = errors.New("its log does not go that far")

@@ -9,17 +9,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Each code stands for one error: what is told on one node is what another one hears.
-func TestCodesDiffer(t *testing.T) {
-	for c, err := range codes {
-		for other, e := range codes {
-			if err != nil && e != nil && c != other && (errors.Is(err, e) || err.Error() == e.Error()) {
-				t.Errorf("codes %d and %d are both %v", c, other, err)
-			}
-		}
-	}
-}
-
 // An entry that does not follow the log is no disk that is full.
 func TestGapInTheLogIsNoFullDisk(t *testing.T) {
 	inLab(t, 1, false, func(l *lab) {

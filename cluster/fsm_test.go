@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -235,36 +234,5 @@ func TestSnapshotDamaged(t *testing.T) {
 		if err := newTestFSM(t).Restore(io.NopCloser(bytes.NewReader(bad))); err == nil {
 			t.Fatal("with one bit changed it was restored")
 		}
-	}
-}
-
-func TestErrorsCrossTheWire(t *testing.T) {
-	for i, err := range codes {
-		c := code(i)
-		if err == nil {
-			continue
-		}
-		if got := codeOf(fmt.Errorf("somewhere: %w", err)); got != c {
-			t.Errorf("%v travels as code %d, want %d", err, got, c)
-		}
-		if !errors.Is(c.err(), err) {
-			t.Errorf("code %d arrives as %v, want %v", c, c.err(), err)
-		}
-		if got := codeOf(errors.Join(err, errNotLeader)); got != codeNotLeader {
-			t.Errorf("%v from one that does not lead travels as code %d, want %d", err, got, codeNotLeader)
-		}
-	}
-	exported := []error{ErrUncertain, ErrNoLeader, ErrClosed, ErrTooLarge, ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion,
-		ErrHeldBack}
-	for _, err := range exported {
-		if !errors.Is(codeOf(err).err(), err) {
-			t.Errorf("%v does not survive the way to another node", err)
-		}
-	}
-	if codeOf(nil) != codeOK || codeOK.err() != nil {
-		t.Error("nil does not stay nil")
-	}
-	if !errors.Is(code(200).err(), errInternal) {
-		t.Error("a code of a newer version must be an internal error")
 	}
 }

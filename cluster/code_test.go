@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
+
+// Each code stands for one error: what is told on one node is what another one hears.
+func TestCodesDiffer(t *testing.T) {
+	for c, err := range codes {
+		for other, e := range codes {
+			if err != nil && e != nil && c != other && (errors.Is(err, e) || err.Error() == e.Error()) {
+				t.Errorf("codes %d and %d are both %v", c, other, err)
+			}
+		}
+	}
+}
+
+func TestErrorsCrossTheWire(t *testing.T) {
+	for i, err := range codes {
+		c := code(i)
+		if err == nil {
+			continue
+		}
+		if got := codeOf(fmt.Errorf("somewhere: %w", err)); got != c {
+			t.Errorf("%v travels as code %d, want %d", err, got, c)
+		}
+		if !errors.Is(c.err(), err) {
+			t.Errorf("code %d arrives as %v, want %v", c, c.err(), err)
+		}
+		if got := codeOf(errors.Join(err, errNotLeader)); got != codeNotLeader {
+			t.Errorf("%v from one that does not lead travels as code %d, want %d", err, got, codeNotLeader)
+		}
+	}
+	exported := []error{fault.ErrUncertain, fault.ErrNoLeader, fault.ErrClosed, fault.ErrTooLarge, errNameTaken, errOtherFarm, errOtherKind, fault.ErrVersion,
+		errHeldBack}
+	for _, err := range exported {
+		if !errors.Is(codeOf(err).err(), err) {
+			t.Errorf("%v does not survive the way to another node", err)
+		}
+	}
+	if codeOf(nil) != codeOK || codeOK.err() != nil {
+		t.Error("nil does not stay nil")
+	}
+	if !errors.Is(code(200).err(), errInternal) {
+		t.Error("a code of a newer version must be an internal error")
+	}
+}

@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"reflect"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/corpus"
+)
+
+// What members say of themselves, and what they ask each other, keeps its form: testdata/fuzz has it.
+func TestCorpus(t *testing.T) {
+	corpus.Check(t, map[string]map[string][]byte{
+		"FuzzMeta": {
+			"joiner": (&meta{minProtocol: 1, maxProtocol: 1, incarnation: "i", boot: 1, start: 4, name: "n"}).append(nil),
+			"member": (&meta{minProtocol: 1, maxProtocol: 2, durable: true, leaving: true, second: true, role: Front, cluster: "c",
+				incarnation: "i", boot: 3, start: 4, name: "n", version: "v", tags: map[string]string{"http": "127.0.0.1:80", "app": "shop"}}).append(nil),
+		},
+		"FuzzPayload": {
+			"batch":     batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2")),
+			"status":    binary.AppendUvarint(appendString(appendString(nil, "a.1"), "a.2"), 9),
+			"answer":    appendAnswer(binary.AppendUvarint(nil, 3), answer{code: codeOK, index: 9, value: [][]byte{[]byte("v"), nil}}),
+			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
+			"testimony": testimony{chain: point{9, 1 << 60}, state: point{7, 3}}.append(nil),
+			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
+			"report":    (&report{server: "a.1", term: 3, last: 9, ordinary: true, voters: []string{"a.1", "b.2"}, nonvoters: []string{"c.3"}}).append(nil),
+		},
+	})
+}
+
+func batchBytes(b batch) []byte { return appendBatch(nil, &b) }
+
+func FuzzMeta(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m meta
+		var err error
+		corpus.Frugal(t, len(b), func() { m, err = parseMeta(b) })
+		if err != nil {
+			return
+		}
+		if again, err := parseMeta(m.append(nil)); err != nil || !reflect.DeepEqual(again, m) {
+			t.Fatalf("%+v comes back as %+v, %v", m, again, err)
+		}
+	})
+}
+
+// FuzzPayload reads the bytes as each kind of request and answer that has a form of its own.
+func FuzzPayload(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		corpus.Frugal(t, len(b), func() {
+			parseStatus(b)
+			if a, err := parseProposeAnswer(b); err == nil {
+				again := appendAnswer(binary.AppendUvarint(nil, a.term), a.answer)
+				if a2, err := parseProposeAnswer(again); err != nil || !reflect.DeepEqual(a, a2) {
+					t.Fatalf("%+v comes back as %+v, %v", a, a2, err)
+				}
+			}
+			if r, err := parseReport(b); err == nil {
+				if r2, err := parseReport(r.append(nil)); err != nil || !reflect.DeepEqual(r, r2) {
+					t.Fatalf("%+v comes back as %+v, %v", r, r2, err)
+				}
+			}
+			if q, err := parseQuestion(b); err == nil {
+				if q2, err := parseQuestion(q.append(nil)); err != nil || q2 != q {
+					t.Fatalf("%+v comes back as %+v, %v", q, q2, err)
+				}
+			}
+			if s, err := parseTestimony(b); err == nil {
+				if s2, err := parseTestimony(s.append(nil)); err != nil || s2 != s {
+					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
+				}
+			}
+			if s, err := parseStored(b); err == nil {
+				if s2, err := parseStored(s.append(nil)); err != nil || s2 != s {
+					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
+				}
+			}
+			r := newReader(b)
+			batch := readBatch(r)
+			if !r.done() {
+				return
+			}
+			commands := 0
+			if batch.each(func(_, _ []byte) { commands++ }) == nil && commands != batch.count {
+				t.Fatalf("%d commands in a batch of %d", commands, batch.count)
+			}
+			r2 := newReader(appendBatch(nil, &batch))
+			if again := readBatch(r2); !r2.done() || !reflect.DeepEqual(again, batch) {
+				t.Fatalf("%+v comes back as %+v", batch, again)
+			}
+		})
+	})
+}

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/seed48eb2e21/webfarm/internal/linger"
 )
 
 // watchedBody is a request's body that notices how far it was read. http.MaxBytesReader has net/http close the connection when a
@@ -35,8 +37,8 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 // closeIfLeft has the connection closed after an answer which says that the request failed, if the handler has given up
 // reading the body: the rest is neither wanted nor waited for.
-func (b *watchedBody) closeIfLeft(h http.Header, code int) {
+func (b *watchedBody) closeIfLeft(w http.ResponseWriter, code int) {
 	if b != nil && code >= 400 && b.begun.Load() && !b.ended.Load() {
-		h.Set("Connection", "close")
+		linger.Close(w)
 	}
 }

@@ -10,7 +10,7 @@ import (
 func (s *Session) fail(err error) {
 	s.m.cfg.Logger.Debug("session: request failed", "err", err)
 	dropRepresentation(s.w.Header())
-	s.body.closeIfLeft(s.w.Header(), http.StatusServiceUnavailable)
+	s.body.closeIfLeft(s.w, http.StatusServiceUnavailable)
 	w := &failureWriter{ResponseWriter: s.w}
 	s.m.cfg.OnError(w, s.r, err)
 	if !w.answered {

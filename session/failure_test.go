@@ -149,6 +149,41 @@ func TestMaxBytesReader(t *testing.T) {
 	}
 }
 
+// The connection of an upload that is too long ends behind the answer, as it does without a writer of ours. It is not reset, by
+// which the client might lose the answer: whatever it has said of the connection and of its body.
+func TestMaxBytesReader_NoReset(t *testing.T) {
+	m := newManager(t, session.NewMemory())
+	srv := site(t, m, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1000)); err != nil {
+			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		}
+	})
+	for _, field := range []string{"", "Connection: close\r\n", "Expect: 100-continue\r\n"} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\n"+field+"Content-Length: 4000000\r\n\r\n")
+		conn.Write(make([]byte, 1<<20))
+		in := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(in, nil)
+		for err == nil && resp.StatusCode == http.StatusContinue {
+			resp, err = http.ReadResponse(in, nil)
+		}
+		if err != nil {
+			t.Fatalf("%q: no answer: %v", field, err)
+		}
+		if body, err := io.ReadAll(resp.Body); resp.StatusCode != 413 || err != nil {
+			t.Errorf("%q: %s, %q, %v", field, resp.Status, body, err)
+		}
+		if _, err := in.ReadByte(); err != io.EOF {
+			t.Errorf("%q: the connection ends with %v", field, err)
+		}
+	}
+}
+
 // Frameworks that stream until the client is gone ask the writer for that, as gin's Context.Stream does.
 func TestCloseNotify(t *testing.T) {
 	m := newManager(t, session.NewMemory())

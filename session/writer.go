@@ -42,7 +42,7 @@ func (w *writer) WriteHeader(code int) {
 		return
 	}
 	if first {
-		w.session.body.closeIfLeft(w.Header(), code)
+		w.session.body.closeIfLeft(w.ResponseWriter, code)
 	}
 	w.ResponseWriter.WriteHeader(code)
 }

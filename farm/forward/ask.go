@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/internal/linger"
 )
 
 // peerBody is the body of a forwarded request as its handler sees it. The body itself is still where the client sends it; the
@@ -17,13 +19,20 @@ type peerBody struct {
 	asked  bool // guarded by mu
 	late   bool // the header of the answer is under way; guarded by mu
 	duplex bool // guarded by mu
+	ended  bool // nothing more will come of it; guarded by mu
 }
 
 func (b *peerBody) Read(p []byte) (int, error) {
 	if !b.ask() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.mu.Lock()
+		b.ended = true
+		b.mu.Unlock()
+	}
+	return n, err
 }
 
 // ask reports whether the body was asked for, and does so if there is time.
@@ -47,10 +56,31 @@ func (b *peerBody) askLocked() {
 func (b *peerBody) header() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.duplex && !b.late {
+	if b.late {
+		return
+	}
+	if b.duplex {
 		b.askLocked()
 	}
 	b.late = true
+	b.leaveLocked()
+}
+
+// done is called when the handler has returned: if it has not written anything, the header goes now.
+func (b *peerBody) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.late {
+		b.leaveLocked()
+	}
+}
+
+// leaveLocked is called before the header of the answer is sent. A body that the handler has asked for and left is on its way. So
+// the connection ends with the answer, and not before the peer that sends the body could read it.
+func (b *peerBody) leaveLocked() {
+	if b.asked && !b.ended {
+		linger.Close(b.w)
+	}
 }
 
 // peerWriter is the http.ResponseWriter beside a peerBody, and tells it when the header goes.
@@ -59,15 +89,16 @@ type peerWriter struct {
 	body *peerBody
 }
 
-// withBody gives r, which is a copy (the server goes on with the body it knows), a body that is asked for, and returns the
-// writer to go with it.
-func withBody(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+// serveWithBody has h answer r, which is a copy (the server goes on with the body it knows), with a body that is asked for.
+func serveWithBody(h http.Handler, w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return w
+		h.ServeHTTP(w, r)
+		return
 	}
 	b := &peerBody{ReadCloser: r.Body, w: w}
 	r.Body = b
-	return &peerWriter{w, b}
+	h.ServeHTTP(&peerWriter{w, b}, r)
+	b.done()
 }
 
 func (w *peerWriter) WriteHeader(status int) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/internal/linger"
 )
 
 // exchange is one public request on its way to a peer.
@@ -51,7 +52,7 @@ func (x *exchange) leaveBody(w http.ResponseWriter) {
 		return
 	}
 	http.NewResponseController(w).EnableFullDuplex() // optional
-	w.Header().Set("Connection", "close")
+	linger.Close(w)
 }
 
 // brokeOff reports whether the client's body did. A read that fails ends the context of its request, before it returns and

@@ -43,7 +43,7 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
 	reqcopy.Share(r)
 	c := r.WithContext(g.pass(r.Context(), info))
 	defer reqcopy.Return(r, c)
-	(*g.local.Load()).ServeHTTP(withBody(w, c), c)
+	serveWithBody(*g.local.Load(), w, c)
 }
 
 // refusal returns why a peer's request is not started here, or "".

@@ -38,7 +38,7 @@ type peer struct {
 // link is one connection to a peer.
 type link struct {
 	*http.ClientConn
-	wire  *countingConn
+	wire  *hopConn
 	until *time.Timer // closes the connection when it was idle for long
 }
 
@@ -207,40 +207,4 @@ func (t *tunnel) Close() error {
 	err := t.ReadWriteCloser.Close()
 	t.once.Do(t.done)
 	return err
-}
-
-type linkKey struct{}
-
-// countingConn counts what was handed to the kernel: an attempt that wrote nothing was not started.
-type countingConn struct {
-	net.Conn
-	writing atomic.Int32 // Writes under way; until they return nobody knows what they have sent
-	written atomic.Int64
-}
-
-func (c *countingConn) Write(b []byte) (int, error) {
-	c.writing.Add(1)
-	n, err := c.Conn.Write(b)
-	c.written.Add(int64(n))
-	c.writing.Add(-1) // after written, so that wroteSince sees the one or the other
-	return n, err
-}
-
-// mark is for wroteSince. No exchange is under way on the connection.
-func (c *countingConn) mark() int64 { return c.written.Load() }
-
-// wroteSince reports whether anything may have been sent since the mark.
-func (c *countingConn) wroteSince(mark int64) bool {
-	return c.writing.Load() > 0 || c.written.Load() != mark
-}
-
-// dialLink connects to a peer on behalf of the transport and tells the link that ctx carries which connection it got.
-func dialLink(ctx context.Context, source Peers, id string) (net.Conn, error) {
-	conn, err := source.Dial(ctx, id, Proto)
-	if err != nil {
-		return nil, err
-	}
-	wire := &countingConn{Conn: conn}
-	ctx.Value(linkKey{}).(*link).wire = wire
-	return wire, nil
 }

@@ -26,7 +26,7 @@ func TestCountingConn_WriteUnderWay(t *testing.T) {
 	go io.Copy(io.Discard, there)
 	defer here.Close()
 	busy := &busyConn{Conn: here, sent: make(chan struct{}), release: make(chan struct{})}
-	c := &countingConn{Conn: busy}
+	c := &hopConn{Conn: busy}
 	before := c.mark()
 	done := make(chan struct{})
 	go func() { c.Write([]byte("x")); close(done) }()

@@ -42,7 +42,7 @@ func (f *testFSM) entry(data []byte) []answer {
 
 func (f *testFSM) register(origin uint64, server string, boot uint64) code {
 	f.t.Helper()
-	a := f.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin, server, boot, 1}))
+	a := f.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin: origin, server: server, boot: boot, floor: 1}))
 	if len(a) != 1 {
 		f.t.Fatalf("registration was answered by %v", a)
 	}

@@ -14,7 +14,7 @@ func TestLogCorpus(t *testing.T) {
 		"FuzzEntry": {
 			"commands": append(append(entryHeader(entryCommands, 5), batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2"))...),
 				batchBytes(commandBatch(9, 1, 1))...),
-			"register": appendRegistration(entryHeader(entryRegister, 5), registration{1, "a.1", 1, 1}),
+			"register": appendRegistration(entryHeader(entryRegister, 5), registration{origin: 1, server: "a.1", boot: 1, floor: 1}),
 			"open":     entryHeader(entryOpen, 5),
 			"found":    append(entryHeader(entryFound, 5), 3),
 			"formed":   entryHeader(entryFormed, 5),

@@ -61,7 +61,7 @@ func TestNothingIsAppliedToHalfARestore(t *testing.T) {
 	if err := g.Restore(io.NopCloser(bytes.NewReader(broken))); err == nil {
 		t.Fatal("a damaged snapshot was restored")
 	}
-	g.entry(appendRegistration(entryHeader(entryRegister, 1), registration{7, "a.1", 1, 1}))
+	g.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin: 7, server: "a.1", boot: 1, floor: 1}))
 	g.commands(commandBatch(7, 1, 1, "append x 1"))
 	if got := g.kv().get("x"); got == "1,1," {
 		t.Error("an entry that the half-restored state had already was applied to it again")

@@ -115,7 +115,7 @@ func TestChainBeginsWithItsLevel(t *testing.T) {
 		t.Errorf("a snapshot begins with %q", snap[:8])
 	}
 	old := newTestFSM(t)
-	old.maxLevel = levelLevels
+	old.conf.maxLevel = levelLevels
 	if err := old.Restore(io.NopCloser(bytes.NewReader(snap))); err == nil || old.fault == nil {
 		t.Errorf("a program of level %d restored it: %v", levelLevels, err)
 	}
@@ -125,7 +125,7 @@ func TestChainBeginsWithItsLevel(t *testing.T) {
 func TestChainOfAnotherEpoch(t *testing.T) {
 	for _, level := range []byte{levelLevels, levelSafety} {
 		f := raisedFSM(t, level)
-		s, index := f.rebase(f.index, "a.1")
+		s, index := f.rebase(f.index, soleVoter("a.1"))
 		var b bytes.Buffer
 		if err := s.write(&b); err != nil {
 			t.Fatal(err)

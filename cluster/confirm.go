@@ -24,7 +24,7 @@ func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
 // confirm is one round: first the index, then the proof that no later term had begun when it was read.
 func (l *leadership) confirm() (uint64, error) {
 	index, _ := l.in.fsm.view()
-	if l.in.fsm.halted.Load() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
+	if l.in.fsm.stopped() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
 		return 0, fmt.Errorf("%w: %w", errNotLeader, errStopped)
 	}
 	if err := l.askVoters(); err != nil {

@@ -161,7 +161,7 @@ func (n *labNode) reopenedLog(l *lab, state *fsm, inc string, unmade bool) {
 			return
 		}
 		server := serverID(id.NodeID, inc)
-		s, index := state.rebase(100, server)
+		s, index := state.rebase(100, soleVoter(server))
 		if err := (openLog{store, snaps}).seed(s, 5, index, server, n.instance().transport); err != nil {
 			l.t.Fatal(err)
 		}

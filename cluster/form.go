@@ -216,20 +216,20 @@ func soleVoter(server string) raft.Configuration {
 // users may write. Both happen once in the life of a farm.
 func (l *leadership) form() {
 	f := l.in.fsm
-	formed := f.formed.Load()
+	formed := f.usable()
 	if !formed && f.founders() == 0 {
 		expect := max(l.in.node.seeds.founders(), 1)
 		l.commit(func() []byte {
 			return binary.AppendUvarint(entryHeader(entryFound, l.stamp()), uint64(expect))
 		})
 	}
-	if !f.formed.Load() && f.founders() > 0 && len(l.in.voters()) >= oddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
+	if !f.usable() && f.founders() > 0 && len(l.in.voters()) >= oddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
 		l.commit(func() []byte { return entryHeader(entryFormed, l.stamp()) })
 	}
-	if f.formed.Load() {
+	if f.usable() {
 		l.formOnce.Do(func() { close(l.formed) })
 	}
-	if f.formed.Load() && !formed {
+	if f.usable() && !formed {
 		l.raiseAtForming()
 	}
 }
@@ -269,7 +269,7 @@ func (n *Node) setCluster(cluster string, founding bool) error {
 // make a second one under the same cluster ID, which the others could not tell from theirs.
 func (n *Node) endFounding() {
 	n.mu.Lock()
-	if !n.founding || n.inst.Load() == nil || !n.fsm().second.Load() {
+	if !n.founding || n.inst.Load() == nil || !n.fsm().shared() {
 		n.mu.Unlock()
 		return
 	}

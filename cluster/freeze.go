@@ -1,5 +1,7 @@
 package cluster
 
+import "github.com/hashicorp/raft"
+
 // freeze returns the state as it is now, and its index. It keeps out of the way of Apply and Restore, which state machines
 // expect.
 func (f *fsm) freeze() (s *snapshot, index uint64, err error) {
@@ -15,7 +17,7 @@ func (f *fsm) freeze() (s *snapshot, index uint64, err error) {
 // haltBy ends this copy of the state, for what happened beside Apply.
 func (f *fsm) haltBy(err error) {
 	if f.halted.CompareAndSwap(false, true) {
-		f.halt(err)
+		f.conf.halt(err)
 	}
 }
 
@@ -29,11 +31,11 @@ func (f *fsm) frozenLocked() *snapshot {
 	return s
 }
 
-// rebase makes f the state that a farm of one server begins with, after the given index at least, and freezes it.
-func (f *fsm) rebase(index uint64, server string) (*snapshot, uint64) {
+// rebase makes f the state that a farm begins with which has one server alone, after the given index at least, and freezes it.
+func (f *fsm) rebase(index uint64, alone raft.Configuration) (*snapshot, uint64) {
 	f.work.Lock()
 	defer f.work.Unlock()
-	f.configureLocked(soleVoter(server))
+	f.configureLocked(alone)
 	f.formed.Store(true)
 	f.change(func() {
 		f.index = max(f.index, index) + 1

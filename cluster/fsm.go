@@ -20,23 +20,16 @@ import (
 // hold mu as well for that moment (change): so they read them as they are, and others read them under mu, and never wait for
 // a state machine. Nobody is told anything while one of the two is held; see the order of locks in DESIGN.md.
 type fsm struct {
+	conf     fsmConfig
 	machines map[string]StateMachine
-	names    []string                // of machines, sorted
-	restored func()                  // told after each restored snapshot
-	applied  func()                  // told before each batch
-	advanced func(index uint64)      // told after each batch and each restored snapshot
-	marked   func(uint64, *snapshot) // told after a batch with a mark, the newest one, with the state as it was there
-	halt     func(error)             // told once when the log has something that must not be skipped
+	names    []string // of machines, sorted
 	halted   atomic.Bool
 	bytes    atomic.Int64 // applied since the last snapshot
 	entries  atomic.Int64
 
-	formed atomic.Bool // users may write; never taken back
-	second atomic.Bool // the farm has had a second member; never taken back
-
-	maxLevel byte           // the highest protocol level that this program speaks
-	level    atomic.Uint32  // in force; never taken back
-	since    map[string]int // by machine: the level from which on it has a part in the state
+	formed atomic.Bool   // users may write; never taken back
+	second atomic.Bool   // the farm has had a second member; never taken back
+	level  atomic.Uint32 // in force; never taken back
 
 	work     sync.Mutex
 	markedAt *markedState // by the batch that is being applied; nil if it has no mark
@@ -52,16 +45,58 @@ type fsm struct {
 	chain    chain  // of what was applied since levelSafety is in force
 }
 
-func newFSM(factories map[string]func() StateMachine, advanced func(uint64), halt func(error)) *fsm {
-	f := &fsm{machines: map[string]StateMachine{}, advanced: advanced, restored: func() {}, applied: func() {}, halt: halt,
-		marked:  func(uint64, *snapshot) {},
-		origins: newOrigins(), maxLevel: protocolMax}
-	for name, make := range factories {
+// fsmConfig says what an fsm is made of, and whom it tells what. Whoever is told is told by the goroutine that applies, while
+// no lock is held; nil is nobody.
+type fsmConfig struct {
+	machines map[string]func() StateMachine
+	since    map[string]int // by machine: the level from which on it has a part in the state
+	maxLevel byte           // the highest protocol level that this program speaks
+
+	applied  func()                  // before each batch
+	advanced func(index uint64)      // after each batch and each restored snapshot
+	restored func()                  // after each restored snapshot
+	marked   func(uint64, *snapshot) // after a batch with a mark, the newest one, with the state as it was there
+	halt     func(error)             // once, when the log has something that must not be skipped
+}
+
+func newFSM(c fsmConfig) *fsm {
+	if c.applied == nil {
+		c.applied = func() {}
+	}
+	if c.advanced == nil {
+		c.advanced = func(uint64) {}
+	}
+	if c.restored == nil {
+		c.restored = func() {}
+	}
+	if c.marked == nil {
+		c.marked = func(uint64, *snapshot) {}
+	}
+	if c.halt == nil {
+		c.halt = func(error) {}
+	}
+	f := &fsm{conf: c, machines: map[string]StateMachine{}, origins: newOrigins()}
+	for name, make := range c.machines {
 		f.machines[name] = make()
 	}
 	f.names = sortedKeys(f.machines)
 	return f
 }
+
+// machine returns the state machine of a name, nil if there is none. Beside the log, it may only be asked.
+func (f *fsm) machine(name string) StateMachine { return f.machines[name] }
+
+// stopped reports whether this copy of the state has stopped: it applies nothing any more.
+func (f *fsm) stopped() bool { return f.halted.Load() }
+
+// stop has this copy apply nothing any more. Nobody is told.
+func (f *fsm) stop() { f.halted.Store(true) }
+
+// usable reports whether users may write: enough of the founders vote, or did once.
+func (f *fsm) usable() bool { return f.formed.Load() }
+
+// shared reports whether the farm has, or has had, a second member.
+func (f *fsm) shared() bool { return f.second.Load() }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
 
@@ -75,15 +110,15 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
 // ApplyBatch applies committed entries. What it returns for an entry of commands is a []answer, one for each batch.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
-	f.applied()
+	f.conf.applied()
 	out := make([]any, len(logs))
 	index, mark, fault := f.applyAll(logs, out)
-	f.advanced(index)
+	f.conf.advanced(index)
 	if mark != nil {
-		f.marked(mark.index, mark.state)
+		f.conf.marked(mark.index, mark.state)
 	}
 	if fault != nil {
-		f.halt(fault)
+		f.conf.halt(fault)
 	}
 	return out
 }
@@ -323,13 +358,13 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	index, err := f.restore(rc)
 	switch {
 	case errors.Is(err, ErrVersion), errors.Is(err, ErrMachine):
-		f.halt(err)
+		f.conf.halt(err)
 		return err
 	case err != nil:
 		return err
 	}
-	f.advanced(index)
-	f.restored()
+	f.conf.advanced(index)
+	f.conf.restored()
 	return nil
 }
 
@@ -339,8 +374,8 @@ func (f *fsm) restore(src io.Reader) (index uint64, err error) {
 	defer recovered(&err)
 	r := newSnapshotReader(src)
 	h, err := r.header()
-	if err == nil && h.level > uint64(f.maxLevel) {
-		err = errTooOld(h.level, f.maxLevel)
+	if err == nil && h.level > uint64(f.conf.maxLevel) {
+		err = errTooOld(h.level, f.conf.maxLevel)
 	}
 	if err != nil {
 		return 0, err

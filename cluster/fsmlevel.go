@@ -8,8 +8,8 @@ func (f *fsm) levelLocked(r *wireReader) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	if level > uint64(f.maxLevel) {
-		return errTooOld(level, f.maxLevel)
+	if level > uint64(f.conf.maxLevel) {
+		return errTooOld(level, f.conf.maxLevel)
 	}
 	f.level.Store(max(f.level.Load(), uint32(level)))
 	return nil
@@ -22,7 +22,7 @@ func (f *fsm) levelInForce() byte { return byte(max(f.level.Load(), levelFirst))
 // the log, and a program that lacks them must be able to read a snapshot.
 func (f *fsm) taking() []string {
 	level := int(f.levelInForce())
-	return slices.DeleteFunc(slices.Clone(f.names), func(name string) bool { return f.since[name] > level })
+	return slices.DeleteFunc(slices.Clone(f.names), func(name string) bool { return f.conf.since[name] > level })
 }
 
 // raise keeps the protocol level in force from falling: a backup may be older than the present one, and nodes that spoke

@@ -251,10 +251,10 @@ func TestNoBarrierFromAHaltedLeader(t *testing.T) {
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0]
 		n.must("append x 1")
-		n.instance().fsm.halted.Store(true)
+		n.instance().fsm.stop()
 		if _, err := n.instance().lead.Load().barrier(l.ctx(time.Second)); !errors.Is(err, errNotLeader) {
 			l.t.Errorf("barrier: %v", err)
 		}
-		n.instance().fsm.halted.Store(false)
+		n.stop()
 	})
 }

@@ -85,9 +85,8 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		return nil, errors.Join(err, store.Close())
 	}
 	in.lastAppended.Store(last)
-	in.fsm = newFSM(n.cfg.Machines, func(index uint64) { n.advance(in.fsm, index) }, in.halted)
-	in.fsm.restored, in.fsm.maxLevel, in.fsm.since = in.restored, n.cfg.maxLevel, n.cfg.machineLevels()
-	in.fsm.applied, in.fsm.marked = in.applied, in.marked
+	in.fsm = newFSM(fsmConfig{machines: n.cfg.Machines, since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel, applied: in.applied,
+		advanced: func(index uint64) { n.advance(in.fsm, index) }, restored: in.restored, marked: in.marked, halt: in.halted})
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)

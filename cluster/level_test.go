@@ -140,12 +140,12 @@ func TestSnapshotsOfLevels(t *testing.T) {
 		t.Errorf("restored level %d, x = %q: %v", g.levelInForce(), g.kv().get("x"), err)
 	}
 	old := newTestFSM(t, "a.1")
-	old.maxLevel = 1
+	old.conf.maxLevel = 1
 	if err := old.Restore(io.NopCloser(bytes.NewReader(b))); !errors.Is(err, ErrVersion) || !errors.Is(old.fault, ErrVersion) {
 		t.Errorf("a program of level 1 restored a snapshot of level 2: %v, and halted with %v", err, old.fault)
 	}
 	old = newTestFSM(t, "a.1")
-	old.maxLevel = 1
+	old.conf.maxLevel = 1
 	if old.entry(append(entryHeader(entryLevel, 1), 2)); !errors.Is(old.fault, ErrVersion) {
 		t.Errorf("a program of level 1 passed over an entry that puts level 2 in force: %v", old.fault)
 	}

@@ -166,8 +166,8 @@ func TestRefusalAfterALostAnswer(t *testing.T) {
 func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	made := func() *testFSM {
 		f := newTestFSM(t, "a.1")
-		f.fsm = newFSM(kvAnd("later"), func(uint64) {}, func(err error) { f.fault = err })
-		f.since = map[string]int{"later": levelSafety}
+		f.fsm = newFSM(fsmConfig{machines: kvAnd("later"), since: map[string]int{"later": levelSafety}, maxLevel: protocolMax,
+			halt: func(err error) { f.fault = err }})
 		f.configure("a.1")
 		return f
 	}

@@ -300,7 +300,7 @@ func (n *Node) advance(f *fsm, index uint64) {
 		n.local.Store(f)
 	}
 	n.progress.advance(index)
-	if f.second.Load() && n.toldSecond.CompareAndSwap(false, true) {
+	if f.shared() && n.toldSecond.CompareAndSwap(false, true) {
 		n.metaChanged()
 	}
 	if level := uint32(f.levelInForce()); n.toldLevel.Load() != level {
@@ -367,7 +367,7 @@ func (n *Node) metaBytes() []byte {
 
 func (n *Node) metaLocked() meta {
 	in := n.inst.Load()
-	second := n.cluster != "" && !n.founding || in.fsm.second.Load()
+	second := n.cluster != "" && !n.founding || in.fsm.shared()
 	return meta{second: second, minProtocol: in.fsm.levelInForce(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
 		leaving: n.leaving, stopped: n.ended, forGood: n.forget,
 		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,

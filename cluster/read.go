@@ -115,7 +115,7 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 // queryHere answers from this node's copy after it has proved that it leads.
 func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte, error) {
 	in := n.instance()
-	m := in.fsm.machines[machine]
+	m := in.fsm.machine(machine)
 	if m == nil {
 		return nil, errNoMachine
 	}

@@ -73,7 +73,7 @@ func (n *Node) becomeReady() {
 
 // caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the node is known.
 func (n *Node) caughtUpNow() bool {
-	if !n.fsm().formed.Load() || !n.registered() {
+	if !n.fsm().usable() || !n.registered() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, time.Second)

@@ -73,8 +73,8 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
 func (n *Node) detachedState() (f *fsm, halted *error) {
 	halted = new(error)
-	f = newFSM(n.cfg.Machines, func(uint64) {}, func(err error) { *halted = err })
-	f.maxLevel, f.since = n.cfg.maxLevel, n.cfg.machineLevels()
+	f = newFSM(fsmConfig{machines: n.cfg.Machines, since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel,
+		halt: func(err error) { *halted = err }})
 	return f, halted
 }
 
@@ -194,7 +194,7 @@ func (n *Node) prepareLog(old *instance, state *fsm, server, inc string) error {
 		return err
 	}
 	state.raise(old.fsm.levelInForce())
-	s, index := state.rebase(index, server)
+	s, index := state.rebase(index, soleVoter(server))
 	return errors.Join(log.seed(s, term, index, server, old.transport), n.keepNewLog(log))
 }
 

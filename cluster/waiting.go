@@ -149,7 +149,7 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 		return "no member of its farm has called it yet", []any{"missing", n.unanswered()}
 	case !configured:
 		return "the leader has not taken it in yet", []any{keyLeader, n.nameOf(leader)}
-	case !f.formed.Load():
+	case !f.usable():
 		return "too few of the founders vote so far", []any{"founders", f.founders(), "voters", len(in.voters()), "missing", n.unanswered()}
 	case caughtUp && !placed:
 		return "it waits for its vote", []any{keyLeader, n.nameOf(leader)}

@@ -105,7 +105,7 @@ func TestRestoreOfAnotherProgram(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.must("set x 1")
-		f := newFSM(fsmConfig{machines: map[string]func() StateMachine{"other": newKV}, maxLevel: protocolMax})
+		f := newFSM(fsmConfig{machines: map[string]machine{"other": newKV()}, maxLevel: protocolMax})
 		s, err := f.Snapshot()
 		if err != nil {
 			t.Fatal(err)

@@ -300,7 +300,7 @@ func TestBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFSM(fsmConfig{machines: map[string]func() StateMachine{"kv": newKV}, maxLevel: protocolMax})
+		f := newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: protocolMax})
 		if err := f.Restore(io.NopCloser(r)); err != nil {
 			t.Fatal(err)
 		}

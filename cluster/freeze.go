@@ -53,3 +53,9 @@ func (f *fsm) unmarked() bool {
 	defer f.mu.RUnlock()
 	return f.index > f.lastMark
 }
+
+// markedState is a state frozen at a mark.
+type markedState struct {
+	index uint64
+	state *snapshot
+}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // fsm is what one Raft instance applies its log to: the state machines, made anew for each instance because a second
@@ -21,7 +24,7 @@ import (
 // a state machine. Nobody is told anything while one of the two is held; see the order of locks in DESIGN.md.
 type fsm struct {
 	conf     fsmConfig
-	machines map[string]StateMachine
+	machines map[string]machine
 	names    []string // of machines, sorted
 	halted   atomic.Bool
 	bytes    atomic.Int64 // applied since the last snapshot
@@ -45,10 +48,18 @@ type fsm struct {
 	chain    chain  // of what was applied since levelSafety is in force
 }
 
+// machine is a state machine; StateMachine says what its methods promise.
+type machine interface {
+	Apply(index uint64, now time.Time, cmd []byte) []byte
+	Query(q []byte) []byte
+	Snapshot() io.WriterTo
+	Restore(r io.Reader) error
+}
+
 // fsmConfig says what an fsm is made of, and whom it tells what. Whoever is told is told by the goroutine that applies, while
 // no lock is held; nil is nobody.
 type fsmConfig struct {
-	machines map[string]func() StateMachine
+	machines map[string]machine
 	since    map[string]int // by machine: the level from which on it has a part in the state
 	maxLevel byte           // the highest protocol level that this program speaks
 
@@ -75,16 +86,13 @@ func newFSM(c fsmConfig) *fsm {
 	if c.halt == nil {
 		c.halt = func(error) {}
 	}
-	f := &fsm{conf: c, machines: map[string]StateMachine{}, origins: newOrigins()}
-	for name, make := range c.machines {
-		f.machines[name] = make()
-	}
-	f.names = sortedKeys(f.machines)
+	f := &fsm{conf: c, machines: c.machines, origins: newOrigins()}
+	f.names = slices.Sorted(maps.Keys(f.machines))
 	return f
 }
 
 // machine returns the state machine of a name, nil if there is none. Beside the log, it may only be asked.
-func (f *fsm) machine(name string) StateMachine { return f.machines[name] }
+func (f *fsm) machine(name string) machine { return f.machines[name] }
 
 // stopped reports whether this copy of the state has stopped: it applies nothing any more.
 func (f *fsm) stopped() bool { return f.halted.Load() }
@@ -168,11 +176,11 @@ func recovered(err *error) {
 	switch p := recover().(type) {
 	case nil:
 	case error:
-		if *err = p; !errors.Is(p, ErrVersion) {
-			*err = fmt.Errorf("%w: %w", ErrMachine, p)
+		if *err = p; !errors.Is(p, fault.ErrVersion) {
+			*err = fmt.Errorf("%w: %w", errMachine, p)
 		}
 	default:
-		*err = fmt.Errorf("%w: %v", ErrMachine, p)
+		*err = fmt.Errorf("%w: %v", errMachine, p)
 	}
 }
 
@@ -222,7 +230,7 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 	r := newReader(l.Data)
 	format, kind := r.byte(), r.byte()
 	if format != entryFormat {
-		return nil, fmt.Errorf("%w: entry format %d", ErrVersion, format)
+		return nil, fmt.Errorf("%w: entry format %d", fault.ErrVersion, format)
 	}
 	stamp := r.uvarint()
 	f.change(func() { f.stamp = max(f.stamp, stamp) })
@@ -254,7 +262,7 @@ func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
 	case entryCommands:
 		return f.commandsLocked(l.Index, r)
 	}
-	return nil, fmt.Errorf("%w: entry kind %d", ErrVersion, kind)
+	return nil, fmt.Errorf("%w: entry kind %d", fault.ErrVersion, kind)
 }
 
 func (f *fsm) registerLocked(g registration) (c code) {
@@ -292,7 +300,7 @@ func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
 		}
 		if err := b.each(func(name, _ []byte) {
 			if f.machines[string(name)] == nil {
-				err = fmt.Errorf("%w: a state machine called %q", ErrVersion, name)
+				err = fmt.Errorf("%w: a state machine called %q", fault.ErrVersion, name)
 			}
 		}); err != nil {
 			return nil, err
@@ -357,7 +365,7 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
 	index, err := f.restore(rc)
 	switch {
-	case errors.Is(err, ErrVersion), errors.Is(err, ErrMachine):
+	case errors.Is(err, fault.ErrVersion), errors.Is(err, errMachine):
 		f.conf.halt(err)
 		return err
 	case err != nil:
@@ -414,11 +422,17 @@ func (f *fsm) restoreNext(r *snapshotReader) error {
 	}
 	m := f.machines[name]
 	if m == nil {
-		return fmt.Errorf("%w: a snapshot has a state machine called %q", ErrVersion, name)
+		return fmt.Errorf("%w: a snapshot has a state machine called %q", fault.ErrVersion, name)
 	}
 	if err := m.Restore(body); err != nil {
 		return fmt.Errorf("snapshot of %q: %w", name, err)
 	}
 	_, err = io.Copy(io.Discard, body)
 	return err
+}
+
+// askMachine makes an error of a panic: it says nothing about the state, so the node goes on.
+func askMachine(m machine, q []byte) (answer []byte, err error) {
+	defer recovered(&err)
+	return m.Query(q), nil
 }

@@ -20,7 +20,7 @@ type testFSM struct {
 
 func newTestFSM(t *testing.T, servers ...string) *testFSM {
 	f := &testFSM{t: t}
-	f.fsm = newFSM(fsmConfig{machines: map[string]func() StateMachine{"kv": newKV}, maxLevel: protocolMax, halt: func(err error) { f.fault = err }})
+	f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: protocolMax, halt: func(err error) { f.fault = err }})
 	f.configure(servers...)
 	return f
 }

@@ -1,6 +1,11 @@
 package cluster
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
 
 // levelLocked applies the entry that raises the level.
 func (f *fsm) levelLocked(r *wireReader) error {
@@ -31,4 +36,10 @@ func (f *fsm) raise(level byte) {
 	f.work.Lock()
 	defer f.work.Unlock()
 	f.level.Store(max(f.level.Load(), uint32(level)))
+}
+
+// errTooOld says that a program cannot work at a level.
+func errTooOld(level uint64, speaks byte) error {
+	return fmt.Errorf("%w: the farm works at protocol level %d, and this program speaks %d to %d", fault.ErrVersion, level,
+		protocolMin, speaks)
 }

@@ -85,7 +85,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		return nil, errors.Join(err, store.Close())
 	}
 	in.lastAppended.Store(last)
-	in.fsm = newFSM(fsmConfig{machines: n.cfg.Machines, since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel, applied: in.applied,
+	in.fsm = newFSM(fsmConfig{machines: n.cfg.newMachines(), since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel, applied: in.applied,
 		advanced: func(index uint64) { n.advance(in.fsm, index) }, restored: in.restored, marked: in.marked, halt: in.halted})
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in)

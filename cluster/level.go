@@ -235,11 +235,6 @@ func (n *Node) watchLevels() {
 	}
 }
 
-func errTooOld(level uint64, speaks byte) error {
-	return fmt.Errorf("%w: the farm works at protocol level %d, and this program speaks %d to %d", ErrVersion, level,
-		protocolMin, speaks)
-}
-
 // leftBehind ends this node's part in the farm if that works at a level which this program does not speak.
 func (n *Node) leftBehind(level byte, cluster, who string) error {
 	if level <= n.cfg.maxLevel {

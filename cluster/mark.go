@@ -26,12 +26,6 @@ func (in *instance) marked(index uint64, s *snapshot) {
 	in.marks <- markedState{index, s}
 }
 
-// markedState is a state frozen at a mark.
-type markedState struct {
-	index uint64
-	state *snapshot
-}
-
 // hashMarked hashes the states that are frozen at marks.
 func (in *instance) hashMarked() {
 	for {

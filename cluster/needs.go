@@ -87,3 +87,12 @@ func (l *leadership) admit(ctx context.Context, b *batch) error {
 func errNeeds(need int, f *fsm) error {
 	return fmt.Errorf("%w: level %d is needed, level %d is in force", ErrLevel, need, f.levelInForce())
 }
+
+// newMachines makes the state machines anew, for one copy of the state.
+func (c *Config) newMachines() map[string]machine {
+	made := make(map[string]machine, len(c.Machines))
+	for name, m := range c.Machines {
+		made[name] = m()
+	}
+	return made
+}

@@ -166,7 +166,7 @@ func TestRefusalAfterALostAnswer(t *testing.T) {
 func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	made := func() *testFSM {
 		f := newTestFSM(t, "a.1")
-		f.fsm = newFSM(fsmConfig{machines: kvAnd("later"), since: map[string]int{"later": levelSafety}, maxLevel: protocolMax,
+		f.fsm = newFSM(fsmConfig{machines: (&Config{Machines: kvAnd("later")}).newMachines(), since: map[string]int{"later": levelSafety}, maxLevel: protocolMax,
 			halt: func(err error) { f.fault = err }})
 		f.configure("a.1")
 		return f

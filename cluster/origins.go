@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
@@ -101,11 +100,11 @@ func (t *origins) retain(servers []string) {
 // append writes the table in a form that is equal for equal tables.
 func (t *origins) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(t.byID)))
-	for _, id := range sortedKeys(t.byID) {
+	for _, id := range slices.Sorted(maps.Keys(t.byID)) {
 		o := t.byID[id]
 		dst = appendRegistration(dst, o.registration)
 		dst = binary.AppendUvarint(dst, uint64(len(o.answers)))
-		for _, seq := range sortedKeys(o.answers) {
+		for _, seq := range slices.Sorted(maps.Keys(o.answers)) {
 			dst = binary.AppendUvarint(dst, seq)
 			dst = appendAnswer(dst, o.answers[seq])
 		}
@@ -124,8 +123,4 @@ func readOrigins(r *wireReader) origins {
 		t.byID[o.origin] = o
 	}
 	return t
-}
-
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
-	return slices.Sorted(maps.Keys(m))
 }

@@ -129,12 +129,6 @@ func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte,
 	return askMachine(m, q)
 }
 
-// askMachine makes an error of a panic: it says nothing about the state, so the node goes on.
-func askMachine(m StateMachine, q []byte) (answer []byte, err error) {
-	defer recovered(&err)
-	return m.Query(q), nil
-}
-
 // answerQuery is the leader's side of queryLeader.
 func (n *Node) answerQuery(ctx context.Context, payload []byte) ([]byte, error) {
 	r := newReader(payload)

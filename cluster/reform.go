@@ -73,7 +73,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
 func (n *Node) detachedState() (f *fsm, halted *error) {
 	halted = new(error)
-	f = newFSM(fsmConfig{machines: n.cfg.Machines, since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel,
+	f = newFSM(fsmConfig{machines: n.cfg.newMachines(), since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel,
 		halt: func(err error) { *halted = err }})
 	return f, halted
 }

@@ -139,7 +139,7 @@ func TestReformingFails(t *testing.T) {
 		l.fill(leader, "k", l.nodes...)
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
-		state := newFSM(fsmConfig{machines: map[string]func() StateMachine{"kv": full}, maxLevel: protocolMax})
+		state := newFSM(fsmConfig{machines: map[string]machine{"kv": full()}, maxLevel: protocolMax})
 		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, errNotReformed) || !errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
 		}

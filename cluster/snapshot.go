@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // A snapshot is one stream:
@@ -222,7 +223,7 @@ func (s *snapshotReader) header() (snapshotHeader, error) {
 		return snapshotHeader{}, err
 	}
 	if m := string(magic); m != snapshotMagic && m != snapshotMagic2 && m != snapshotMagic3 {
-		return snapshotHeader{}, fmt.Errorf("%w: snapshot begins with %q", ErrVersion, magic)
+		return snapshotHeader{}, fmt.Errorf("%w: snapshot begins with %q", fault.ErrVersion, magic)
 	}
 	n, err := s.uint32()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -164,6 +165,8 @@ func (l *leadership) compare() {
 // round compares once. A copy that was the same is not asked again before something has happened.
 func (c *comparison) round() {
 	in := c.l.in
+	c.prune()
+	defer c.publish()
 	mine, known := in.testify(math.MaxUint64), in.divergence()
 	if mine.state != c.state {
 		c.state, c.since = mine.state, time.Now()
@@ -178,6 +181,8 @@ func (c *comparison) round() {
 		own := testimony{in.fsm.pointAt(t.chain.index), mine.state}
 		if own.chain == t.chain {
 			c.agreed[id] = t
+		} else if own.chain.index == t.chain.index {
+			delete(c.agreed, id)
 		}
 		if t.chain.index > 0 && own.chain.index == t.chain.index {
 			at, differ = min(at, t.chain.index), differ || t.chain.sum != own.chain.sum
@@ -199,6 +204,29 @@ func (c *comparison) round() {
 		}
 	}
 	c.conclude(b, said)
+}
+
+// prune forgets servers that are neither configured nor a member's present incarnation.
+func (c *comparison) prune() {
+	keep := map[string]bool{}
+	for _, srv := range c.l.in.configuration().Servers {
+		keep[string(srv.ID)] = true
+	}
+	for _, s := range c.l.in.node.members() {
+		keep[s.server()] = true
+	}
+	maps.DeleteFunc(c.agreed, func(id string, _ testimony) bool { return !keep[id] })
+	maps.DeleteFunc(c.told, func(id string, _ divergence) bool { return !keep[id] })
+	maps.DeleteFunc(c.over, func(id string, failed bool) bool { return !keep[id] || !failed })
+}
+
+// publish says whose copy is the same as here; see right.
+func (c *comparison) publish() {
+	same := map[string]bool{}
+	for id := range c.agreed {
+		same[id] = true
+	}
+	c.l.same.Store(&same)
 }
 
 // hashing reports whether somebody may still be about to hash the state that this node has hashed.
@@ -228,6 +256,12 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 	in := c.l.in
 	sum, decided := b.right()
 	wrong := b.having(sum, true)
+	if decided {
+		for _, id := range wrong {
+			delete(c.agreed, id) // it may be its state alone that is wrong
+		}
+		c.publish()
+	}
 	switch {
 	case !decided && !b.differ(): // too few have said anything
 	case !decided:

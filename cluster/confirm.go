@@ -94,8 +94,8 @@ func (l *leadership) askVoter(ctx context.Context, server string) error {
 // answerTerm is the voter's side of askVoter.
 func (n *Node) answerTerm(server []byte) ([]byte, error) {
 	in := n.instance()
-	if string(server) != in.server {
-		return nil, errNotMe
+	if string(server) != in.server || in.ctx.Err() != nil || n.unfitness() != nil {
+		return nil, errNotMe // whose Raft has ended counts in no majority
 	}
 	out := binary.AppendUvarint(nil, in.raft.CurrentTerm())
 	return binary.AppendUvarint(out, uint64(time.Now().UnixMilli())), nil

@@ -1,10 +1,8 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -13,11 +11,8 @@ import (
 )
 
 // A node whose log, or the snapshot before it, is damaged cannot tell what it has lost: votes, perhaps, and entries that were
-// acknowledged because it has them. What is left of that may be all there is, so it is moved aside only if a leader says that
-// a quorum has all of the log without this node (without.go); then the node joins anew, as another incarnation. Until then it takes no part,
-// and touches nothing. A farm of one has nobody to ask: its node does not start.
-
-const mendEvery = 2 * time.Second
+// acknowledged because it has them. So it takes no part until a leader says that the others do not need that log (unfit.go). A
+// farm of one has nobody to ask: its node does not start.
 
 // damaging reports whether an error says that the log or its snapshots are not what was written.
 func damaging(err error) bool {
@@ -80,13 +75,6 @@ func (in *instance) readDamaged(bad *raftlog.CorruptError) {
 	in.corrupted(bad)
 }
 
-// damaged returns what is damaged, nil if nothing is.
-func (n *Node) damaged() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.damage
-}
-
 // placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who could say that it is
 // not needed. It serves an instance that takes no part.
 func (n *Node) placeholder(err error) (openLog, error) {
@@ -94,7 +82,7 @@ func (n *Node) placeholder(err error) (openLog, error) {
 		return openLog{}, err
 	}
 	n.mu.Lock()
-	n.damage = err
+	n.unfit = &unfit{err: err, kind: forgetLog}
 	n.mu.Unlock()
 	n.hasState = true
 	n.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a quorum without it", keyError, err)
@@ -116,81 +104,8 @@ func (in *instance) corrupted(err error) {
 		in.halted(unusable(err))
 		return
 	}
-	n.mu.Lock()
-	known := n.damage != nil
-	n.damage = err
-	n.mu.Unlock()
-	if known {
-		return
+	if n.withdraw(in, unfit{err: err, kind: forgetLog}) {
+		n.log.Error("damage was found in the log of this node; it takes no part any more, and asks the others whether they have a quorum "+
+			"without it", keyError, err)
 	}
-	n.log.Error("damage was found in the log of this node; it takes no part any more, and asks the others whether they have a quorum "+
-		"without it", keyError, err)
-	n.spawn(func() {
-		if err := in.standDown(); err != nil {
-			n.fail(err)
-			return
-		}
-		n.mend(in)
-	})
-}
-
-// mend asks until a leader says that the farm does not need this node's log, and then has it begin anew.
-func (n *Node) mend(in *instance) {
-	for n.instance() == in && sleep(n.ctx, mendEvery) {
-		damage := n.damaged()
-		if damage == nil {
-			return
-		}
-		leader, err := n.notNeeded(in.server)
-		if err != nil {
-			n.warnOnce("damage", "the log of this node is damaged, and no leader says that the farm has a quorum without it; it is left "+
-				"as it is. Start the missing nodes; if too many are lost for good, run farmctl recover through another node, or restore "+
-				"a backup", fmt.Errorf("%w: %w", damage, err))
-			continue
-		}
-		n.order(resetOrder{server: in.server, kind: forgetLog, mends: true,
-			reason: fmt.Errorf("%w; %s says that the farm has a quorum without it", damage, leader)})
-	}
-}
-
-// notNeeded asks every member that gossip knows; the one that leads answers, by its name.
-func (n *Node) notNeeded(server string) (leader string, err error) {
-	err = ErrNoLeader
-	for _, s := range n.members() {
-		if s.node == n.id || s.status != Alive {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, e := n.peers.call(ctx, s.node, methodWithout, []byte(server))
-		cancel()
-		if e == nil {
-			return s.name, nil
-		}
-		err = errors.Join(err, fmt.Errorf("%s: %w", s.name, e))
-	}
-	return "", err
-}
-
-// answerWithout is the leader's side: whether the others have all that the server that asks may have stored, and are a quorum. It
-// stores nothing more by now, so that stays true. Without a majority of equal copies every copy may be needed, that before a damaged log as well.
-func (n *Node) answerWithout(ctx context.Context, from hello, server string) error {
-	l := n.instance().lead.Load()
-	switch {
-	case server != from.source:
-		return errNotMe
-	case l == nil:
-		return errNotLeader
-	}
-	if err := l.await(ctx); err != nil {
-		return err
-	}
-	if d := l.in.divergence(); d.stop {
-		return d.err()
-	}
-	err := errNotLeader
-	l.enter(func() bool {
-		err = l.quorumWithout(server, nil)
-		return true
-	})
-	return err
 }

@@ -251,116 +251,28 @@ func (n *Node) openLogIn(folder string) (openLog, error) {
 	return openLog{store, snaps}, nil
 }
 
-// resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
-type resetOrder struct {
-	server string
-	kind   resetKind
-	farm   string // cluster ID to go over to, with forgetFarm; "" = whichever takes this node in
-	reason error
-	mends  bool       // the log is damaged, and not needed
-	reform *reforming // instead of kind
-}
-
-type resetKind int
-
-const (
-	restartRaft resetKind = iota // on the same log
-	forgetLog
-	forgetFarm  // and the log
-	forgetState // and the log: it is wrong, and nobody is to read it any more
-)
-
-// restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log to go on
-// with. It returns at once.
-func (n *Node) restart(server string, reason error) {
-	kind := restartRaft
-	if !n.durable() {
-		kind = forgetLog
-	}
-	n.order(resetOrder{server: server, kind: kind, reason: reason})
-}
-
-// reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
-func (n *Node) reset(server string, reason error) {
-	n.order(resetOrder{server: server, kind: forgetLog, reason: reason})
-}
-
-// order has an order carried out, unless another one waits for that already.
-func (n *Node) order(o resetOrder) {
-	select {
-	case n.resets <- o:
-	default:
-	}
-}
-
-func (n *Node) resetOnDemand() {
-	for {
-		select {
-		case o := <-n.resets:
-			if o.reform != nil {
-				o.reform.done <- n.obeyReform(o)
-			} else {
-				n.obey(o)
-			}
-		case <-n.ctx.Done():
-			return
-		}
-	}
-}
-
-// obey carries out an order to begin anew, unless that has been done, or one before has failed for good.
-func (n *Node) obey(o resetOrder) {
-	in := n.instance()
-	if o.server != in.server || in.end.begun.Load() && n.Err() != nil {
-		return
-	}
-	if n.damaged() != nil && !o.mends && o.kind != forgetFarm {
-		return // what is left of the log stays where it is
-	}
-	if o.kind == restartRaft {
-		n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
-	} else {
-		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
-	}
-	if err := n.replaceInstance(o.kind, o.farm); err != nil {
-		n.fail(err)
-	}
-}
-
-func (n *Node) obeyReform(o resetOrder) error {
-	if err := n.Err(); err != nil {
-		return err
-	}
-	if err := n.damaged(); err != nil {
-		return fmt.Errorf("%w: the log of this node is damaged: %w", errNotReformed, err)
-	}
-	if o.server != n.instance().server {
-		return fmt.Errorf("%w: this node has begun anew meanwhile; see what it has now", errNotReformed)
-	}
-	return n.reform(o.reform)
-}
-
 // replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
-// the farm, too, if it is given up for another one, farm. With forgetState nobody reads the state that was.
+// the farm, too, if it is given up for another one, farm.
 func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err := n.instance().stop(); err != nil {
 		return err
 	}
-	if n.dir != nil && kind != restartRaft {
+	if n.dir != nil && !kind.keepsLog() {
 		if _, err := n.dir.Discard(logDir); err != nil {
 			return err
 		}
 	}
 	n.mu.Lock()
-	if kind == restartRaft {
+	n.unfit = nil
+	if kind.keepsLog() {
 		n.boot++
 	} else {
-		n.inc, n.damage = randomHex(8), nil
+		n.inc = randomHex(8)
 	}
 	if kind == forgetFarm {
 		n.cluster, n.founding = farm, false
 	}
-	if kind == forgetFarm || kind == forgetState {
+	if kind.hidesState() {
 		n.caughtUp = false
 		n.freshAt.Store(nil)
 	}
@@ -380,10 +292,9 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 		return err
 	}
 	n.inst.Store(in)
-	if kind == forgetFarm || kind == forgetState {
+	if kind.hidesState() {
 		n.local.Store(in.fsm)
 		n.progress.reset()
-		n.spawn(n.becomeReady)
 	}
 	if kind == forgetFarm {
 		n.toldSecond.Store(false)

@@ -91,7 +91,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
-	bound := n.bound(server) || n.damaged() != nil
+	bound := n.bound(server) || n.unfitness() != nil
 	if bound {
 		in.layer.Close() // before Raft could vote
 	}

@@ -37,6 +37,8 @@ type leadership struct {
 	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
 	over   bool         // nobody enters any more
 
+	same atomic.Pointer[map[string]bool] // server IDs of those whose copy was the same as here at last; see compare
+
 	leftMu sync.Mutex
 	left   map[string]uint64 // servers removed at their own request in this term, with their boot counters
 }

@@ -24,9 +24,6 @@ func (n *Node) givesWay(s *sighting, cluster string) bool {
 // giveUpFarm makes this node forget the farm that it founded, and join that of s. Its data is moved aside, not deleted.
 func (n *Node) giveUpFarm(s *sighting) {
 	n.contact(s.addr)
-	n.mu.Lock()
-	n.caughtUp = false // the gate closes at once
-	n.mu.Unlock()
 	mine := n.self().cluster
 	o := resetOrder{server: n.instance().server, kind: forgetFarm}
 	o.reason = fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at %s, which it joins now",
@@ -36,7 +33,10 @@ func (n *Node) giveUpFarm(s *sighting) {
 		o.reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, %s, which this node joins now",
 			mine, s.cluster, s.name, s.addr)
 	}
-	n.order(o)
+	n.orders.give(o)
+	n.mu.Lock()
+	n.caughtUp = false // the gate closes at once, and stays so until that is done
+	n.mu.Unlock()
 	n.changed.notify()
 }
 

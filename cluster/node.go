@@ -76,7 +76,7 @@ type Node struct {
 	successor   string           // server ID that may re-form the farm, by this node's word; see follow.go
 	reforming   bool             // this node re-forms the farm just now
 	resynced    disk.Resync      // when this node's copy of the state was last found to be wrong
-	damage      error            // what is wrong with the log on disk, so that the instance takes no part
+	unfit       *unfit           // why what the present incarnation holds does not count, so that it takes no part; nil = it does
 	resuming    bool             // this node is about to take part again, and promises nothing
 	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
 	refusals    map[string]error // by address, why the last call of gossip there came to nothing
@@ -89,7 +89,9 @@ type Node struct {
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
 	notices  chan chan struct{} // closed once gossip has carried the present metadata
 	nameNews chan struct{}      // holds one: another node carries this one's name
-	resets   chan resetOrder    // holds one
+	orders   orders             // to change the Raft instance
+	reforms  chan resetOrder    // orders to re-form the farm
+	unfitNow chan struct{}      // holds one: unfit was set
 
 	listeners map[string]bool // protocols of the application that are listened for; guarded by mu
 
@@ -113,7 +115,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
 		strangers: map[string]bool{}, refusals: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
-		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), resets: make(chan resetOrder, 1)}
+		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
+		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
 	n.peers = &peers{node: n, byID: map[string]*peer{}}
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -227,7 +230,7 @@ func (n *Node) start() {
 	n.wg.Go(n.join)
 	n.wg.Go(n.spread)
 	n.wg.Go(n.watchName)
-	n.wg.Go(n.becomeReady)
+	n.wg.Go(n.keepReady)
 	n.wg.Go(n.freshen)
 	n.wg.Go(n.saveAddresses)
 	n.wg.Go(n.resetOnDemand)
@@ -235,7 +238,7 @@ func (n *Node) start() {
 	n.wg.Go(n.watchLevels)
 	n.wg.Go(n.watchQuorum)
 	n.wg.Go(n.watchVoters)
-	n.wg.Go(func() { n.mend(n.instance()) })
+	n.wg.Go(n.mend)
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
@@ -284,7 +287,7 @@ func (n *Node) self() whoami {
 	if in := n.inst.Load(); in != nil && in.server == w.server {
 		w.level, w.origin, w.last = in.fsm.levelInForce(), in.origin.id, in.last()
 	}
-	if n.damage != nil {
+	if n.unfit != nil {
 		w.last = math.MaxUint64 // nobody knows; that it is less than it was is no news
 	}
 	return w

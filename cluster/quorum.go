@@ -22,7 +22,7 @@ func (n *Node) watchQuorum() {
 	var since time.Time // when the leader was missed first
 	for sleep(n.ctx, quorumEvery) {
 		n.followEpoch()
-		if n.damaged() != nil {
+		if n.unfitness() != nil {
 			continue // see mend
 		}
 		in := n.instance()

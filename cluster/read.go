@@ -184,6 +184,9 @@ const freshenEvery = 2 * time.Second
 func (n *Node) fresh(asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.unfit != nil && n.unfit.kind.hidesState() {
+		return
+	}
 	if was := n.freshAt.Load(); was == nil || asked.After(*was) {
 		n.freshAt.Store(&asked)
 	}

@@ -43,8 +43,21 @@ const (
 	readyEvery   = 20 * time.Millisecond
 )
 
-// becomeReady looks until this node is a caught-up member.
-func (n *Node) becomeReady() {
+// keepReady opens the gate once this node is a caught-up member, and again whenever it was closed.
+func (n *Node) keepReady() {
+	for n.becomeReady() {
+		for changed := n.changed.next(); n.ready(); changed = n.changed.next() {
+			select {
+			case <-changed:
+			case <-n.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// becomeReady looks until this node is a caught-up member. It reports false if the node stops before.
+func (n *Node) becomeReady() bool {
 	var passed time.Time // since when it is one, but for the vote that it should have
 	var said complaint
 	began := time.Now()
@@ -53,12 +66,10 @@ func (n *Node) becomeReady() {
 		caughtUp := configured && n.caughtUpNow()
 		switch {
 		case caughtUp && placed, caughtUp && !passed.IsZero() && time.Since(passed) > votePatience:
-			n.mu.Lock()
-			n.caughtUp = true
-			n.mu.Unlock()
-			n.changed.notify()
-			n.sayCaughtUp(began)
-			return
+			if n.openGate() {
+				n.sayCaughtUp(began)
+				return true
+			}
 		case !caughtUp:
 			passed = time.Time{}
 		case passed.IsZero():
@@ -66,9 +77,21 @@ func (n *Node) becomeReady() {
 		}
 		n.sayUnready(&said, began, placed, configured, caughtUp)
 		if !sleep(n.ctx, readyEvery) {
-			return
+			return false
 		}
 	}
+}
+
+// openGate has this node count as ready, unless it is about to give up its state, or holds what does not count.
+func (n *Node) openGate() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unfit != nil || n.orders.hiding() {
+		return false
+	}
+	n.caughtUp = true
+	n.changed.notify()
+	return true
 }
 
 // caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the node is known.

@@ -90,7 +90,7 @@ func (n *Node) reformOrder(ctx context.Context, cluster string, state *fsm) erro
 	}
 	r := &reforming{state: state, done: make(chan error, 1)}
 	select {
-	case n.resets <- resetOrder{server: server, reform: r}:
+	case n.reforms <- resetOrder{server: server, reform: r}:
 	case <-n.ctx.Done():
 		return ErrClosed
 	case <-ctx.Done():

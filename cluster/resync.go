@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -9,8 +8,9 @@ import (
 )
 
 // A node whose copy of the state is wrong begins anew: it stops its Raft, moves its data aside, and joins as a new incarnation,
-// which gets the state from the others. That costs its vote, and what only its log holds; so the leader says so, and only when a
-// quorum has all of the log without this node (without.go).
+// which gets the state from the others. That costs its vote, and what only its log holds. So the leader says so, when a quorum has
+// all of the log without this node (without.go); and once the node has stopped, a leader has to say that again (unfit.go), since
+// until then the node took entries, and its word for them counted.
 
 // resyncAgain is how soon after one re-sync another one means that there is no use in it: the copy came out wrong again.
 const resyncAgain = time.Hour
@@ -29,32 +29,25 @@ func (n *Node) answerResync(from hello, payload []byte) error {
 	return n.resync(in, why)
 }
 
-// resync begins anew with the state of the others. The second time within an hour it ends the node's part in the farm. To be
-// told twice by one incarnation is to be told once.
+// resync has this node take no part any more, at once, and then begin anew with the state of the others (mend). The second time
+// within an hour it ends the node's part in the farm. To be told twice by one incarnation is to be told once.
 func (n *Node) resync(in *instance, why string) error {
-	n.closeGate()
 	n.mu.Lock()
 	before := n.resynced
 	n.mu.Unlock()
+	u := unfit{err: fmt.Errorf("%w; %s", ErrDiverged, why), kind: forgetState}
 	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server && ago < resyncAgain {
-		in.halted(fmt.Errorf("%w; it is the second time within an hour that this node's copy is wrong, so it is not made anew: %s",
-			ErrDiverged, why))
-		return nil
-	}
-	if err := n.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
+		u.final = true
+		u.err = fmt.Errorf("%w; it is the second time within an hour that this node's copy is wrong, so it is not made anew: %s",
+			ErrDiverged, why)
+	} else if err := n.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
 		return err
 	}
-	n.order(resetOrder{server: in.server, kind: forgetState, reason: errors.New(why)})
+	if n.withdraw(in, u) {
+		n.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others whether they have a quorum "+
+			"without it", keyError, u.err)
+	}
 	return nil
-}
-
-// closeGate has nobody read this node's copy any more: it is not ready, and infinitely old.
-func (n *Node) closeGate() {
-	n.mu.Lock()
-	n.caughtUp = false
-	n.freshAt.Store(nil)
-	n.mu.Unlock()
-	n.changed.notify()
 }
 
 // noteResync keeps, over restarts, that this incarnation's copy was wrong. A memory node keeps it for as long as it runs.

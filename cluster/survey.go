@@ -256,7 +256,7 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 	if cluster == "" || cluster != n.self().cluster {
 		return nil, ErrOtherFarm
 	}
-	if n.damaged() != nil {
+	if n.unfitness() != nil {
 		return nil, errNotReformed // what it holds is not known
 	}
 	in := n.instance()

@@ -96,7 +96,7 @@ func (n *Node) answerStored(server []byte) ([]byte, error) {
 
 // stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or about to be given up.
 func (in *instance) stored() (s stored, err error) {
-	if in.ctx.Err() != nil || in.broken.Load() != nil || in.node.Err() != nil || in.node.damaged() != nil {
+	if in.ctx.Err() != nil || in.broken.Load() != nil || in.node.Err() != nil || in.node.unfitness() != nil {
 		return stored{}, errNotMe
 	}
 	s.term = in.raft.CurrentTerm()

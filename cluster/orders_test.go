@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// No order is lost because another one waits, and the one that does most comes first.
+func TestOrders(t *testing.T) {
+	q := orders{news: make(chan struct{}, 1)}
+	for _, o := range []resetOrder{
+		{server: "a.1", kind: restartRaft},
+		{server: "a.1", kind: forgetFarm, farm: "old"},
+		{server: "a.1", kind: forgetFarm, farm: "new"},
+		{server: "a.1", kind: forgetState, mends: true},
+		{server: "a.1", kind: forgetState},
+		{server: "a.1", kind: restartRaft},
+	} {
+		q.give(o)
+	}
+	for _, want := range []resetOrder{
+		{server: "a.1", kind: forgetFarm, farm: "new"},
+		{server: "a.1", kind: forgetState, mends: true},
+		{server: "a.1", kind: restartRaft},
+	} {
+		if o := q.next(); o == nil || *o != want || q.hiding() != (want.kind != restartRaft) {
+			t.Fatalf("%+v, hiding %v, want %+v", o, q.hiding(), want)
+		}
+	}
+	if o := q.next(); o != nil || q.hiding() {
+		t.Errorf("%+v is left", o)
+	}
+}
+
+// Orders that come while another one is carried out are carried out as well.
+func TestOrdersComeAtOnce(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		n := others[0]
+		before := n.instance().server
+		for range 3 {
+			n.restart(before, errors.New("it is asked"))
+		}
+		if err := n.order(leader); err != nil {
+			t.Fatal(err)
+		}
+		l.until(time.Minute, "it begins anew", func() bool { return n.instance().server != before })
+		l.ready(n)
+	})
+}
+
+// A gate that was closed for an order that comes to nothing opens again, but not before.
+func TestGateOpensAgain(t *testing.T) {
+	t.Parallel()
+	inLab(t, 1, true, func(l *lab) {
+		n := l.nodes[0]
+		l.ready(n)
+		n.orders.mu.Lock()
+		n.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm} // and nobody is told yet
+		n.orders.mu.Unlock()
+		n.Node.mu.Lock()
+		n.caughtUp = false
+		n.Node.mu.Unlock()
+		n.changed.notify()
+		time.Sleep(10 * time.Second)
+		if n.ready() {
+			t.Error("the gate opens before the order is carried out")
+		}
+		signal(n.orders.news)
+		l.until(time.Minute, "the gate opens", n.ready)
+	})
+}

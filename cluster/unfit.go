@@ -1,0 +1,193 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What an incarnation holds may not count any more: its log is damaged, or the state that the log led to is wrong. But what it
+// has acknowledged may lie nowhere else. So it first stops to take part, in every way that could count for a quorum, and touches
+// nothing. Then it asks until a leader says that the others have all of the log without this node (without.go). Only then it
+// begins anew, as another incarnation.
+
+const (
+	mendEvery      = 2 * time.Second
+	resumePatience = 30 * time.Second // without a leader, before a log that is whole counts again
+)
+
+// unfit says why what an incarnation holds does not count.
+type unfit struct {
+	err   error
+	kind  resetKind // how the node begins anew: forgetLog, or forgetState if it is the state that is wrong
+	final bool      // it does not begin anew, but ends with err
+}
+
+// unfitness returns why what this node holds does not count, nil if it does.
+func (n *Node) unfitness() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unfit == nil {
+		return nil
+	}
+	return n.unfit.err
+}
+
+// withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves this node. It reports
+// false if that has been done, or another incarnation is there by now. mend does the rest.
+func (n *Node) withdraw(in *instance, u unfit) bool {
+	in.layer.Close()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	wrong := u.kind.hidesState()
+	if n.unfit != nil || in.server != serverID(n.id, n.inc) || wrong && in.ctx.Err() != nil { // another one takes its place
+		return false
+	}
+	n.unfit = &u
+	if wrong {
+		n.closeGateLocked()
+	}
+	signal(n.unfitNow)
+	return true
+}
+
+// closeGateLocked has nobody read this node's copy any more: it is not ready, and infinitely old.
+func (n *Node) closeGateLocked() {
+	n.caughtUp = false
+	n.freshAt.Store(nil)
+	n.changed.notify()
+}
+
+// mend sees to it that an incarnation whose log or state does not count begins anew, as soon as that loses nothing.
+func (n *Node) mend() {
+	var since time.Time // that nobody leads
+	for n.Err() == nil {
+		select {
+		case <-n.unfitNow:
+		case <-time.After(mendEvery):
+		case <-n.ctx.Done():
+			return
+		}
+		n.mu.Lock()
+		u, in := n.unfit, n.instance() // together: who clears unfit puts another instance there
+		n.mu.Unlock()
+		if u == nil {
+			since = time.Time{}
+			continue
+		}
+		n.mendOnce(in, *u, &since)
+	}
+}
+
+// mendOnce stops Raft, asks once, and gives the order that follows.
+func (n *Node) mendOnce(in *instance, u unfit, since *time.Time) {
+	in.layer.Close()
+	if err := in.standDown(); err != nil {
+		n.fail(err)
+		return
+	}
+	leader, err := n.notNeeded(in.server)
+	switch {
+	case n.ctx.Err() != nil:
+	case err == nil && u.final:
+		in.halted(u.err)
+	case err == nil:
+		n.orders.give(resetOrder{server: in.server, kind: u.kind, mends: true,
+			reason: fmt.Errorf("%w; %s says that the farm has a quorum without it", u.err, leader)})
+	default:
+		n.sayNeeded(u, err)
+		n.resumeUnfit(in, u, since)
+	}
+}
+
+// sayNeeded says that nobody could tell that this node's log is not needed, and what to do.
+func (n *Node) sayNeeded(u unfit, err error) {
+	what, advice := "the log of this node is damaged", ""
+	if u.kind.hidesState() {
+		what, advice = "this node's copy of the state is wrong", "start this node again as well, since its log may be needed; "
+	}
+	n.warnOnce("unfit", what+", and no leader says that the farm has a quorum without it; it is left as it is. Start the missing "+
+		"nodes; if too many are lost for good, "+advice+"run farmctl recover through another node, or restore a backup",
+		fmt.Errorf("%w: %w", u.err, err))
+}
+
+// resumeUnfit has an incarnation take part again whose state is wrong and whose log is whole, when the others have had no leader
+// for a while: they may need its vote, and what it has acknowledged. Then copies differ and none has a majority, so the farm takes
+// no writes and people decide. In memory Raft cannot go on.
+func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
+	switch {
+	case !n.durable() || u.final || !u.kind.hidesState():
+	case n.othersLed():
+		*since = time.Time{}
+	case since.IsZero():
+		*since = time.Now()
+	case time.Since(*since) >= resumePatience:
+		n.orders.give(resetOrder{server: in.server, kind: rebuildState, mends: true,
+			reason: fmt.Errorf("the others have no leader without this node, so it takes part again with the log it has; %w", u.err)})
+	}
+}
+
+// askOthers puts a question to every other member that gossip knows to be alive, until one has no error, and returns its name.
+func (n *Node) askOthers(m method, payload []byte) (name string, err error) {
+	err = ErrNoLeader
+	for _, s := range n.members() {
+		if s.node == n.id || s.status != Alive {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+		_, _, e := n.peers.call(ctx, s.node, m, payload)
+		cancel()
+		if e == nil {
+			return s.name, nil
+		}
+		err = errors.Join(err, fmt.Errorf("%s: %w", s.name, e))
+	}
+	return "", err
+}
+
+// notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by its name.
+func (n *Node) notNeeded(server string) (leader string, err error) {
+	return n.askOthers(methodWithout, []byte(server))
+}
+
+// othersLed reports whether another node leads and has a majority.
+func (n *Node) othersLed() bool {
+	_, err := n.askOthers(methodBarrier, nil)
+	return err == nil
+}
+
+// answerWithout is the leader's side of notNeeded: whether the others have all that the server that asks may have stored, and are
+// a quorum. It stores nothing more by now, so that stays true. Without a majority of equal copies every copy may be needed, that
+// before a damaged log as well; and nobody counts whose copy is not known to be the right one.
+func (n *Node) answerWithout(ctx context.Context, from hello, server string) error {
+	l := n.instance().lead.Load()
+	switch {
+	case server != from.source:
+		return errNotMe
+	case l == nil:
+		return errNotLeader
+	}
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	if d := l.in.divergence(); d.stop {
+		return d.err()
+	}
+	err := errNotLeader
+	l.enter(func() bool {
+		err = l.quorumWithout(server, l.right())
+		return true
+	})
+	return err
+}
+
+// right returns who counts as having the right copy: this leader, and whoever had the same when it was compared last. It returns
+// nil, everybody, below the level at which copies are compared.
+func (l *leadership) right() func(voter string) bool {
+	if l.in.fsm.levelInForce() < levelSafety {
+		return nil
+	}
+	same := l.same.Load()
+	return func(voter string) bool { return voter == l.in.server || same != nil && (*same)[voter] }
+}

@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+)
+
+// order is the leader's word to another node that its copy is wrong, as answerResync takes it.
+func (n *labNode) order(leader *labNode) error {
+	payload := appendString(appendString(nil, n.instance().server), "somebody says so")
+	return n.answerResync(hello{source: leader.instance().server}, payload)
+}
+
+// A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all of the log without
+// it. Here one of the others is cut off when the order comes, as from a leader that asked a moment before.
+func TestWrongCopyStopsFirst(t *testing.T) {
+	t.Parallel()
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 3, durable, func(l *lab) {
+				leader, others := l.leader()
+				odd, third := others[0], others[1]
+				l.cut(third)
+				leader.must("set k v") // on the leader and on the odd one alone
+				in := odd.instance()
+				if err := odd.order(leader); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := odd.answerTerm([]byte(in.server)); !errors.Is(err, errNotMe) {
+					t.Errorf("it still confirms its leader's term: %v", err)
+				}
+				if _, err := in.stored(); !errors.Is(err, errNotMe) {
+					t.Errorf("its log still counts: %v", err)
+				}
+				if err := leader.propose(time.Second, "set k w"); err == nil {
+					t.Error("its word for an entry still counts")
+				}
+				if odd.ready() || odd.staleness() != math.MaxInt64 {
+					t.Errorf("it is still read: ready %v, %v behind", odd.ready(), odd.staleness())
+				}
+				time.Sleep(20 * time.Second)
+				if odd.instance() != in || !in.quiet.ended() {
+					t.Fatalf("it gave up its log, or goes on with it: it is %s, was %s", odd.instance().server, in.server)
+				}
+				l.net.Heal()
+				l.until(time.Minute, "it begins anew", func() bool { return odd.instance().server != in.server })
+				l.ready(odd)
+				l.until(time.Minute, "it votes again", func() bool { return len(leader.instance().voters()) == 3 && odd.get("k") != "" })
+			})
+		})
+	}
+}
+
+// If the others come to have no leader, a durable node takes part again: what only its log has must not be lost. In memory it
+// cannot, and stays as it is until people decide.
+func TestWrongCopyTakesPartAgain(t *testing.T) {
+	t.Parallel()
+	for _, durable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			inLab(t, 3, durable, func(l *lab) {
+				leader, others := l.leader()
+				odd, third := others[0], others[1]
+				l.cut(third)
+				leader.must("set k v")
+				in := odd.instance()
+				if err := odd.order(leader); err != nil {
+					t.Fatal(err)
+				}
+				l.net.Partition([]string{odd.ip, third.ip}) // the leader is gone with all that it acknowledged
+				time.Sleep(resumePatience / 2)
+				if odd.instance() != in {
+					t.Fatal("it goes on too soon")
+				}
+				if !durable {
+					time.Sleep(5 * time.Minute)
+					if odd.instance() != in {
+						t.Error("it goes on without its log")
+					}
+					return
+				}
+				l.until(time.Minute, "it takes part again", func() bool { return odd.instance() != in && odd.instance().server == in.server })
+				l.until(time.Minute, "nothing is lost", func() bool { return third.get("k") == "v" && odd.get("k") == "v" })
+			})
+		})
+	}
+}
+
+// A node that was told twice has been told once; and what the leader of another term says, or one that it does not follow, is nothing.
+func TestWrongCopyIsToldTwice(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		odd, third := others[0], others[1]
+		if err := odd.order(third); !errors.Is(err, errNotMe) {
+			t.Errorf("it obeys one who does not lead: %v", err)
+		}
+		before := odd.instance().server
+		for range 2 {
+			if err := odd.order(leader); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.until(time.Minute, "it begins anew", func() bool { return odd.instance().server != before })
+		l.ready(odd)
+		if err := odd.Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Without whom the farm goes on is said only by a leader that knows which copies are right, and counts no other.
+func TestOnlyRightCopiesCount(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		odd, third := others[0].instance().server, others[1].instance().server
+		lead := leader.instance().lead.Load()
+		l.until(time.Minute, "the copies are compared", func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
+		ask := func() error { return leader.answerWithout(l.ctx(time.Minute), hello{source: odd}, odd) }
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+		lead.same.Store(&map[string]bool{odd: true}) // until the next comparison
+		if err := ask(); err == nil {
+			t.Error("a copy that is not known to be right counted")
+		}
+	})
+}
+
+// Servers that are gone are forgotten by the comparison; those that are configured, or a member, are not.
+func TestComparisonForgets(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		here := others[0].instance().server
+		c := &comparison{l: leader.instance().lead.Load(),
+			agreed: map[string]testimony{"gone.1": {}, here: {}},
+			told:   map[string]divergence{"gone.1": {}, here: {}},
+			over:   map[string]bool{"gone.1": true, here: true, others[1].instance().server: false}}
+		c.prune()
+		if len(c.agreed) != 1 || len(c.told) != 1 || len(c.over) != 1 || !c.over[here] {
+			t.Errorf("it keeps %v, %v, %v", c.agreed, c.told, c.over)
+		}
+	})
+}

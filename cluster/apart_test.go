@@ -3,7 +3,9 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,8 +54,10 @@ func runApart(t *testing.T, seed uint64, beside bool) (apart, lags string) {
 			time.Sleep(2 * time.Second)
 		}
 		for range 8 {
-			l.changeLeaderSlowly(rnd, w)
-			leader, _ := l.leader()
+			leader, others := l.leader()
+			l.changeLeaderSlowly(rnd, leader, others, w.write)
+			time.Sleep(2*time.Second + time.Duration(rnd.Int64N(int64(time.Second))))
+			leader, _ = l.leader()
 			w.write(leader)
 		}
 		time.Sleep(5 * time.Second)
@@ -123,9 +127,8 @@ func (l *lab) calm() {
 
 // changeLeaderSlowly has the others lose sight of the leader while what they answered last is still on its way to it, so that it
 // goes on to believe and to take writes, and lets some of what the new leader sends overtake the rest.
-func (l *lab) changeLeaderSlowly(rnd *rand.Rand, w *rawWriter) {
+func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labNode, write func(to *labNode)) {
 	ms := func(low, high int) time.Duration { return time.Duration(low+rnd.IntN(high-low)) * time.Millisecond }
-	leader, others := l.leader()
 	for _, o := range others {
 		o.instance().suspectLeader(leader.id) // a false hint: they wait half as long
 		l.net.Delay(o.ip, leader.ip, ms(150, 230))
@@ -147,7 +150,7 @@ func (l *lab) changeLeaderSlowly(rnd *rand.Rand, w *rawWriter) {
 				l.net.Delay(o.ip, leader.ip, late)
 			}
 		}
-		if next > 0 || others[0].instance().raft.State() == raft.Leader || others[1].instance().raft.State() == raft.Leader {
+		if next > 0 || slices.ContainsFunc(others, func(o *labNode) bool { return o.instance().raft.State() == raft.Leader }) {
 			next++
 		}
 		if next == int(slow.Milliseconds()) {
@@ -156,28 +159,37 @@ func (l *lab) changeLeaderSlowly(rnd *rand.Rand, w *rawWriter) {
 			}
 		}
 		if in := leader.instance(); in.raft.CurrentTerm() > term { // a write before that would be in the old term
-			w.write(leader)
+			write(leader)
 		}
 		time.Sleep(time.Millisecond)
 	}
 	l.calm()
-	time.Sleep(ms(2000, 3000))
 }
 
 // apart says how the logs and states of the nodes differ. Of states only those are compared that have come equally far.
 func (l *lab) apart() string {
 	first := l.nodes[0]
 	for _, n := range l.nodes[1:] {
-		a, b := first.instance(), n.instance()
-		for i := uint64(1); i <= min(a.raft.CommitIndex(), b.raft.CommitIndex()); i++ {
-			var x, y raft.Log
-			if a.store.GetLog(i, &x) == nil && b.store.GetLog(i, &y) == nil && (x.Term != y.Term || string(x.Data) != string(y.Data)) {
-				return fmt.Sprintf("entry %d: term %d %q, term %d %q", i, x.Term, x.Data, y.Term, y.Data)
-			}
+		if apart := logsApart(first, n, math.MaxUint64); apart != "" {
+			return apart
 		}
+		a, b := first.instance(), n.instance()
 		ax, bx := first.Handle("kv").Local().(*kv), n.Handle("kv").Local().(*kv)
 		if a.raft.AppliedIndex() == b.raft.AppliedIndex() && string(ax.state()) != string(bx.state()) {
 			return fmt.Sprintf("states differ at %d: %s, %s", a.raft.AppliedIndex(), ax.state(), bx.state())
+		}
+	}
+	return ""
+}
+
+// logsApart says how the logs of two nodes differ in the last entries that both have committed, as far as both still have them.
+func logsApart(first, second *labNode, last uint64) string {
+	a, b := first.instance(), second.instance()
+	end := min(a.raft.CommitIndex(), b.raft.CommitIndex())
+	for i := end - min(end, last) + 1; i <= end; i++ {
+		var x, y raft.Log
+		if a.store.GetLog(i, &x) == nil && b.store.GetLog(i, &y) == nil && (x.Term != y.Term || string(x.Data) != string(y.Data)) {
+			return fmt.Sprintf("replicas differ at entry %d: term %d %q, term %d %q", i, x.Term, x.Data, y.Term, y.Data)
 		}
 	}
 	return ""

@@ -14,9 +14,11 @@ type kv struct {
 	M       map[string]string
 	Applied int // commands applied, ever
 	Last    uint64
+	Chain   uint64 // over all that was applied, ever
 	Now     time.Time
-	slow    *slowness     // nil = it takes no time
-	twist   func() string // what it adds to its answers, for a machine that is not deterministic; nil = nothing
+	slow    *slowness                                             // nil = it takes no time
+	note    func(number int, index, chain uint64, command []byte) // hears of all that is applied; nil = nobody does
+	twist   func() string                                         // what it adds to its answers, for a machine that is not deterministic; nil = nothing
 }
 
 func newKV() StateMachine { return &kv{M: map[string]string{}} }
@@ -25,7 +27,10 @@ func (s *kv) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Applied++
-	s.Last, s.Now = index, now
+	s.Last, s.Now, s.Chain = index, now, chained(s.Chain, index, cmd)
+	if s.note != nil {
+		s.note(s.Applied, index, s.Chain, cmd)
+	}
 	op, rest, _ := strings.Cut(string(cmd), " ")
 	k, v, _ := strings.Cut(rest, " ")
 	switch op {

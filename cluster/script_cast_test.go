@@ -23,6 +23,7 @@ type actor struct {
 	disk   hangSwitch
 	full   atomic.Bool // the disk has no room
 	twist  atomic.Pointer[string]
+	note   func(number int, index, chain uint64, command []byte) // see kv
 	logs   lockedBuffer
 	copied string // where the copy of its data directory is
 	server string // what it was before the last thing that happened to it: Raft server ID,
@@ -61,6 +62,7 @@ func (s *script) addMachine() *actor {
 // newKV is a kv that is not deterministic while this machine is confused.
 func (a *actor) newKV() StateMachine {
 	m := newKV().(*kv)
+	m.note = a.note
 	m.twist = func() string {
 		if t := a.twist.Load(); t != nil {
 			return *t

@@ -221,6 +221,7 @@ func (s *script) doHeal(string) {
 		for _, b := range s.cast {
 			s.net.Delay(a.ip, b.ip, 0)
 			s.net.Lose(a.ip, b.ip, 0)
+			s.net.Stall(a.ip, b.ip, 0, 0)
 		}
 	}
 }

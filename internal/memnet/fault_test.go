@@ -287,3 +287,29 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Errorf("%d streams remembered", len(n.links))
 	}
 }
+
+// A stream that stands still loses nothing and keeps its order, and another one overtakes it.
+func TestStall(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n := New()
+		a, b := n.Host(ipA), n.Host(ipB)
+		slow, slowEnd := stream(t, a, b)
+		n.Stall(ipA, ipB, 1, time.Second)
+		write(t, slow, "first ")
+		n.Stall(ipA, ipB, 0, 0)
+		write(t, slow, "second")
+		began := time.Now()
+		quick, quickEnd := stream(t, a, b)
+		write(t, quick, "other")
+		expect(t, quickEnd, "other")
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the other stream took %v", took)
+		}
+		expect(t, slowEnd, "first second")
+		if took := time.Since(began); took == 0 || took > time.Second {
+			t.Errorf("what stood still took %v", took)
+		}
+		write(t, slowEnd, "back")
+		expect(t, slow, "back")
+	})
+}

@@ -31,8 +31,15 @@ type Network struct {
 	delays  map[path]time.Duration
 	rates   map[path]int
 	losses  map[path]float64
+	stalls  map[path]stall
 	groups  map[string]int // by Partition; nil = none
 	changed chan struct{}  // closed and replaced when a waiting Dial may have its chance
+}
+
+// stall is how often streams stand still, and for how long at most.
+type stall struct {
+	p    float64
+	most time.Duration
 }
 
 // path is a direction between two hosts.
@@ -56,6 +63,7 @@ func New() *Network {
 		delays:  make(map[path]time.Duration),
 		rates:   make(map[path]int),
 		losses:  make(map[path]float64),
+		stalls:  make(map[path]stall),
 		changed: make(chan struct{}),
 	}
 }
@@ -145,6 +153,14 @@ func (n *Network) Lose(a, b string, p float64) {
 	n.change(func() { n.losses[at] = p })
 }
 
+// Stall has each stream from a to b stand still from time to time, as one does whose lost packet is sent again: with probability
+// p, what is written from now on takes up to most longer, and what is written after it on that stream waits behind it. Other
+// streams overtake it. p = 0 ends that.
+func (n *Network) Stall(a, b string, p float64, most time.Duration) {
+	at := path{canonical(a), canonical(b)}
+	n.change(func() { n.stalls[at] = stall{p, most} })
+}
+
 // Down kills the host: its listeners and sockets vanish, its streams are reset. Dials to it are refused until something
 // listens there again, after Up.
 func (n *Network) Down(ip string) {
@@ -193,7 +209,7 @@ func (n *Network) wakeLocked() {
 func (n *Network) refreshLocked(l *link) {
 	for _, h := range l.halves {
 		at := path{h.from, h.to}
-		h.setPath(n.heldLocked(h.from, h.to), n.heldLocked(h.to, h.from), n.delays[at], n.rates[at])
+		h.setPath(n.heldLocked(h.from, h.to), n.heldLocked(h.to, h.from), n.delays[at], n.rates[at], n.stalls[at])
 	}
 }
 

@@ -2,6 +2,7 @@ package memnet
 
 import (
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"syscall"
@@ -56,6 +57,7 @@ type half struct {
 	size     int           // bytes in segments
 	delay    time.Duration // of what is written from now on
 	rate     int           // bytes per second of what is written from now on; 0 = no limit
+	stall    stall         // of what is written from now on
 	free     time.Time     // when all that was written at a rate has left
 	held     bool          // nothing gets from from to to
 	backHeld bool          // nothing gets from to to from: the writer does not learn what the reader did
@@ -76,10 +78,10 @@ func newHalf(from, to string) *half {
 	return h
 }
 
-func (h *half) setPath(held, backHeld bool, delay time.Duration, rate int) {
+func (h *half) setPath(held, backHeld bool, delay time.Duration, rate int, stall stall) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.held, h.backHeld, h.delay, h.rate = held, backHeld, delay, rate
+	h.held, h.backHeld, h.delay, h.rate, h.stall = held, backHeld, delay, rate, stall
 	h.cond.Broadcast()
 }
 
@@ -187,7 +189,7 @@ func (h *half) putLocked(p []byte) {
 // dueLocked returns when size bytes that are sent now have arrived: never before what was sent earlier.
 func (h *half) dueLocked(size int) time.Time {
 	var due time.Time
-	if wait := h.leaveLocked(size) + h.delay; wait > 0 {
+	if wait := h.leaveLocked(size) + h.delay + h.stall.pick(); wait > 0 {
 		due = time.Now().Add(wait)
 		time.AfterFunc(wait, h.wake)
 	}
@@ -195,6 +197,14 @@ func (h *half) dueLocked(size int) time.Time {
 		due = h.segments[last].due
 	}
 	return due
+}
+
+// pick returns for how long what is written now stands still.
+func (s stall) pick() time.Duration {
+	if s.p == 0 || s.most <= 0 || rand.Float64() >= s.p {
+		return 0
+	}
+	return rand.N(s.most)
 }
 
 // leaveLocked returns how long it takes until size more bytes have left.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
@@ -16,10 +17,13 @@ var foundApart = regexp.MustCompile(`replicas (have applied different entries|di
 // TestSimulationFindsHeartbeatsBeside runs the simulation as it is, in programs of its own, with heartbeats beside raft's main
 // goroutine: it must fail, and say that replicas differ (raft issue 695). The seeds decide what is done and when, but which
 // goroutine runs first is chance, so it takes as many as it needs, one after the other.
-// Slow: it runs whole farms, until one of them has diverged.
+// `make sim` and `make torture` run it; TestReplicasStayEqual is the short form, with nothing but the fault that does it.
 func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 	if race.Enabled {
 		t.Skip("what is looked for is no data race, and the order of goroutines is another one")
+	}
+	if !ci.Torture() && os.Getenv("WEBFARM_MINUTES") == "" {
+		t.Skip("it takes up to a minute on a busy machine: make sim, or make torture")
 	}
 	for i := range findTries {
 		seed := findSeeds[i%len(findSeeds)]
@@ -38,6 +42,6 @@ func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 // findSeeds are some that have the leader deposed slowly early and often. Of tries of two minutes on a machine with four times as
 // much to do as it has processors, every third one found it, on an idle one four of five. If only every fourth did, one
 // search in 30 million would end in vain.
-var findSeeds = []int{18, 12, 5, 2, 3, 17, 16, 14}
+var findSeeds = []int{12, 16, 14, 17, 18, 2, 5, 3}
 
 const findTries = 60

@@ -36,8 +36,8 @@ type Config struct {
 	Keys Keys
 
 	// OnError answers a request whose session could not be read, or whose changes could not be committed, in place of what
-	// the handler wrote. Nothing has been written to w, and its header holds nothing of the handler's; r has no session. If it
-	// writes nothing, the plain page goes out. nil means a plain page: 503 with Retry-After, or 500 for
+	// the handler wrote. Nothing has been written to w, and its header holds nothing of the handler's; r has no session and
+	// holds no token. If it writes nothing, the plain page goes out. nil means a plain page: 503 with Retry-After, or 500 for
 	// ErrTooLarge, save where there are too many sessions.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 

@@ -27,7 +27,10 @@ func (c *candidates) add(value string) {
 }
 
 // offer is what a request brings along.
-type offer struct{ tokens, indexes candidates }
+type offer struct {
+	tokens, indexes candidates
+	proves          bool // there is something, be it forged
+}
 
 // cookies adds the values of the cookies of two names. (http.Request.CookiesNamed parses and allocates all cookies of the
 // request, which costs more than all the rest.)
@@ -48,6 +51,7 @@ func (o *offer) cookies(h http.Header, token, index string) {
 			} else if value, ok := valueOf(pair, index); ok {
 				o.indexes.add(value)
 			}
+			o.proves = o.proves || isNamed(pair, token) || isNamed(pair, index)
 		}
 	}
 }
@@ -92,8 +96,12 @@ func (m *Manager) wireOf(r *http.Request) wire {
 func (w *wire) offered(h http.Header, o *offer) {
 	if !w.byHeader {
 		o.cookies(h, w.m.cfg.Cookie.Name, w.m.index)
+		if w.m.cfg.Header != "" && h[IndexHeader] != nil {
+			o.proves = true
+		}
 		return
 	}
+	o.proves = true
 	for _, v := range h[w.m.cfg.Header] {
 		o.tokens.add(v)
 	}

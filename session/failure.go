@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+
+	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
 // fail answers in place of the handler. The header holds nothing of the handler's.
@@ -12,10 +14,19 @@ func (s *Session) fail(err error) {
 	dropRepresentation(s.w.Header())
 	s.body.closeIfLeft(s.w, http.StatusServiceUnavailable)
 	w := &failureWriter{ResponseWriter: s.w}
-	s.m.cfg.OnError(w, s.r, err)
+	s.m.onError(w, s.r, err)
 	if !w.answered {
 		errorPage(s.w, s.r, err) // and not the 200 that net/http makes of nothing
 	}
+}
+
+// onError calls Config.OnError, with a request that holds no token.
+func (m *Manager) onError(w http.ResponseWriter, r *http.Request, err error) {
+	reqcopy.Share(r)
+	c := r.WithContext(r.Context())
+	c.Header = m.withoutProof(r.Header, new([1]string))
+	defer reqcopy.Return(r, c)
+	m.cfg.OnError(w, c, err)
 }
 
 // failureWriter is what Config.OnError writes to. It notices whether it does.

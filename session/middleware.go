@@ -22,6 +22,7 @@ type exchange struct {
 	session Session
 	writer  writer
 	request http.Request // what the handler gets
+	cookies [1]string    // what its header holds of cookies, as a rule
 }
 
 type sessionKey struct{}
@@ -71,6 +72,9 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	x.writer = writer{ResponseWriter: w, session: s}
 	reqcopy.Share(r)
 	x.request = *r.WithContext(x) // which copies it to where it need not be allocated
+	if s.proves {
+		x.request.Header = m.withoutProof(r.Header, &x.cookies)
+	}
 	s.body = watchBody(&x.request)
 	defer x.leave()
 	next.ServeHTTP(&x.writer, &x.request)
@@ -89,6 +93,7 @@ func (x *exchange) leave() {
 func (s *Session) resolve() error {
 	var brings offer
 	s.wire.offered(s.r.Header, &brings)
+	s.proves = brings.proves
 	unsure := false
 	for _, text := range brings.tokens.all() {
 		token, ok := s.m.signer.readToken(text)

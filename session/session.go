@@ -25,6 +25,7 @@ type Session struct {
 	seen     uint64       // the index that the request brought
 	before   headerFields // when the request came
 	body     *watchedBody // nil if there is none to watch
+	proves   bool         // it came with what is or may be a token or an index
 	brought  bool         // it came with a genuine token, of a living session or not
 	returned bool         // the handler returned normally
 

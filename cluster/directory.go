@@ -33,13 +33,16 @@ type sighting struct {
 	gossip  string // gossip name: NodeID.run
 	node    string // NodeID
 	addr    string
-	status  string // Alive, Dead or Left
+	status  string // Alive, Dead, Stopped or Left
 	applied uint64
 	at      time.Time // of this news
 	meta
 }
 
 func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
+
+// saidGoodbye reports whether a run said that it ends, and did.
+func (s *sighting) saidGoodbye() bool { return s.status == Stopped || s.status == Left }
 
 func newDirectory() *directory {
 	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string][]height{},
@@ -61,7 +64,7 @@ func (d *directory) hear(s *sighting) (before *sighting) {
 	if s.stopped {
 		d.ended[s.server()] = true
 	}
-	if s.status == Left {
+	if s.saidGoodbye() {
 		d.gone.add(s.gossip)
 	}
 	d.forgetOldRunsLocked(s.node)

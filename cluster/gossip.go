@@ -121,8 +121,11 @@ func (g *gossip) hear(m *memberlist.Node, status string) {
 		return
 	}
 	s.status = status
-	if status == Dead && s.leaving {
+	switch {
+	case status == Dead && s.forGood:
 		s.status = Left
+	case status == Dead && s.leaving: // older programs do not say whether for good
+		s.status = Stopped
 	}
 	g.node.heard(s)
 }

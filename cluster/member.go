@@ -21,9 +21,10 @@ func (r Role) valid() bool { return r == Ordinary || r == Front || r == Staging 
 
 // Values of Member.Status.
 const (
-	Alive = "alive"
-	Dead  = "dead" // it does not answer; gossip cannot know whether it runs
-	Left  = "left" // it said that it stops
+	Alive   = "alive"
+	Dead    = "dead"    // it does not answer; gossip cannot know whether it runs
+	Stopped = "stopped" // it said that it stops, and is to come back, as far as is known
+	Left    = "left"    // it said that it stops, and has left the farm for good
 )
 
 // Values of Member.Vote.
@@ -39,7 +40,7 @@ type Member struct {
 	Addr    string            // peer address, host:port
 	Role    Role              //
 	Vote    string            // Voter, Nonvoter, or "": not in the Raft configuration
-	Status  string            // Alive, Dead or Left
+	Status  string            // Alive, Dead, Stopped or Left
 	Version string            // of the application
 	Level   int               // the highest protocol level it speaks, as last heard
 	Applied uint64            // the index it had applied when last heard

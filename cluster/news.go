@@ -50,9 +50,9 @@ func (n *Node) report(before, s *sighting) {
 // and a cut line.
 func (n *Node) reportGone(s *sighting) {
 	switch {
-	case s.status == Left && s.forGood:
-		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr)
 	case s.status == Left:
+		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr)
+	case s.status == Stopped:
 		n.log.Info("stopped", keyPeer, s.name, keyAddr, s.addr)
 	default:
 		n.log.Warn("lost", keyPeer, s.name, keyAddr, s.addr)

@@ -93,7 +93,7 @@ func TestCloseAmongBarriers(t *testing.T) {
 	})
 }
 
-// Who stops has left; who is killed is dead.
+// Who stops has stopped, who leaves has left, and who is killed is dead.
 func TestLeftIsNotDead(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -103,7 +103,7 @@ func TestLeftIsNotDead(t *testing.T) {
 			}
 			l.nodes[1].stop()
 			l.until(time.Minute, "the stop is known", status(l.nodes[1]))
-			if s := l.nodes[0].directory.get(l.nodes[1].id).status; s != Left {
+			if s := l.nodes[0].directory.get(l.nodes[1].id).status; s != Stopped {
 				t.Errorf("durable %v: who stopped is %s", durable, s)
 			}
 			l.nodes[1].start()
@@ -115,6 +115,15 @@ func TestLeftIsNotDead(t *testing.T) {
 			}
 			l.nodes[2].start()
 			l.ready(l.nodes...)
+			l.nodes[2].up = false
+			l.nodes[2].live.Store(nil)
+			if err := l.nodes[2].Leave(l.ctx(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			l.until(time.Minute, "the leave is known", status(l.nodes[2]))
+			if s := l.nodes[0].directory.get(l.nodes[2].id).status; s != Left {
+				t.Errorf("durable %v: who left is %s", durable, s)
+			}
 		})
 	}
 }

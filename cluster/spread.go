@@ -30,7 +30,7 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 	answers := make(chan error, len(servers))
 	for _, srv := range servers {
 		node := nodeOf(string(srv.ID))
-		if s := n.directory.get(node); node == n.id || s != nil && s.status == Left {
+		if s := n.directory.get(node); node == n.id || s != nil && s.saidGoodbye() {
 			continue
 		}
 		asked++

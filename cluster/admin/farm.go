@@ -32,7 +32,8 @@ type Farm struct {
 const (
 	Alive   = "alive"
 	Dead    = "dead"    // it does not answer; whether it runs nobody can know
-	Left    = "left"    // it said that it stops
+	Stopped = "stopped" // it said that it stops, and is to come back, as far as is known
+	Left    = "left"    // it said that it stops, and has left the farm for good
 	Unknown = "unknown" // configured, and never heard of by the node that answers
 )
 
@@ -47,7 +48,7 @@ type Member struct {
 	ID      string `json:"id"` // NodeID
 	Name    string `json:"name"`
 	Addr    string `json:"addr"`   // peer address
-	Status  string `json:"status"` // Alive, Dead, Left or Unknown
+	Status  string `json:"status"` // Alive, Dead, Stopped, Left or Unknown
 	Role    string `json:"role"`   // ordinary, front or staging
 	Vote    string `json:"vote"`   // Voter, Nonvoter, or "": not in the configuration
 	Leader  bool   `json:"leader"`

@@ -118,8 +118,10 @@ func words(status string) string {
 		return "is there"
 	case admin.Dead:
 		return "does not answer"
-	case admin.Left:
+	case admin.Stopped:
 		return "has stopped"
+	case admin.Left:
+		return "has left"
 	}
 	return "is not known"
 }

@@ -19,6 +19,8 @@ func TestChanges(t *testing.T) {
 		"nothing":                      {two, two, nil},
 		"a node joins":                 {two, other(admin.Member{Name: "n3", Status: "alive"}), []string{"n3 joined"}},
 		"a node dies":                  {two, replaced[:2], []string{"n2 does not answer"}},
+		"a node stops":                 {two, []admin.Member{two[0], {Name: "n2", Status: "stopped", Vote: "voter"}}, []string{"n2 has stopped"}},
+		"a node leaves":                {two, []admin.Member{two[0], {Name: "n2", Status: "left", Vote: "voter"}}, []string{"n2 has left"}},
 		"a dead one is removed":        {replaced[:2], two[:1], nil},
 		"one of the same name":         {two, other(admin.Member{Name: "n2", Status: "alive"}), nil},
 		"one of the same name, leaves": {two, other(admin.Member{Name: "n2", Status: "left"}), nil},

@@ -260,6 +260,9 @@ func sampleFarms() map[string]admin.Farm {
 	lost.Members[1].Status = admin.Dead
 	lost.Members[2] = admin.Member{ID: "31d1d1d1d1d1d1d1", Status: admin.Unknown, Vote: admin.Voter, Lag: 1234}
 
+	gone := three() // one that stopped, and one that left and has still its place
+	gone.Members[0].Status, gone.Members[2].Status = admin.Stopped, admin.Left
+
 	voting := three()
 	voting.Quorum, voting.Leader = false, ""
 
@@ -271,14 +274,15 @@ func sampleFarms() map[string]admin.Farm {
 	differs.Divergence = "after entry 1230: the hash is 01 at n1 and n2, 02 at n3; the majority is right; n3 begins anew"
 	split.Divergence, split.Undecided = "after entry 1230: the hash is 01 at n1, 02 at n2; the farm takes no writes", true
 	return map[string]admin.Farm{"1 all well": three(), "2 mixed": mixed, "3 no quorum": lost, "4 no leader": voting,
-		"5 waits for a farm": alone, "6 failed": failed, "7 a copy differs": differs, "8 no majority": split}
+		"5 waits for a farm": alone, "6 failed": failed, "7 a copy differs": differs, "8 no majority": split,
+		"9 stopped and left": gone}
 }
 
 func TestPrintFarm(t *testing.T) {
 	var all bytes.Buffer
 	farms, c := sampleFarms(), &call{console: console{name: "farmctl"}}
 	for _, name := range []string{"1 all well", "2 mixed", "3 no quorum", "4 no leader", "5 waits for a farm", "6 failed", "7 a copy differs",
-		"8 no majority"} {
+		"8 no majority", "9 stopped and left"} {
 		fmt.Fprintf(&all, "--- %s\n", name)
 		if err := c.printFarm(&all, farms[name]); err != nil {
 			t.Error(err)

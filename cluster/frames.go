@@ -37,12 +37,16 @@ const (
 	methodWithout method = 17 // server ID ->; whether a quorum goes on without it
 	methodStored  method = 18 // server ID -> stored; of level 3
 
+	methodPing   method = 30 // ->; whether anybody is there. Programs that do not know it answer as well: with an error
+	methodCancel method = 31 // of a call ->; nobody waits for its answer. There is none
+
 	methodOperate method = 32 // an operator's request -> packed answer
 )
 
 const (
 	frameHead = 13
 	maxFrame  = 16 << 20
+	noCall    = 0 // of a frame whose answer nobody awaits
 )
 
 func writeFrame(w *bufio.Writer, call uint64, kind byte, payload []byte) error {

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// maxRequests is how many requests of one connection are under way at once.
-const maxRequests = 256
-
 // rpcConn is the calling end of a connection.
 type rpcConn struct {
 	conn    net.Conn
@@ -21,6 +18,8 @@ type rpcConn struct {
 	mu      sync.Mutex
 	pending map[uint64]chan rpcAnswer
 	last    uint64
+	givenUp []uint64 // requests that nobody waits for any more; the other end has not been told
+	life    life
 	err     error // set once the connection is dead
 }
 
@@ -52,9 +51,20 @@ func (t turn) take(ctx context.Context) error {
 	}
 }
 
+// try takes the turn if it is free.
+func (t turn) try() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func (t turn) give() { <-t }
 
-// call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open.
+// call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open. If ctx ends
+// before, the other end is told, and works on it no longer.
 func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, error) {
 	if len(payload) > maxFrame {
 		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), ErrTooLarge)
@@ -77,7 +87,7 @@ func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, e
 		}
 		return a.payload, a.code.err()
 	case <-ctx.Done():
-		c.forget(id)
+		c.giveUp(id)
 		return nil, ctx.Err()
 	}
 }
@@ -91,14 +101,60 @@ func (c *rpcConn) begin() (uint64, chan rpcAnswer, error) {
 	c.last++
 	ch := make(chan rpcAnswer, 1)
 	c.pending[c.last] = ch
+	c.expectLocked()
 	return c.last, ch, nil
 }
 
 // send writes one request. The turn to write is the caller's, and given back.
 func (c *rpcConn) send(id uint64, m method, payload []byte) error {
-	defer c.writing.give()
+	defer c.endTurn()
+	return c.write(id, m, payload)
+}
+
+func (c *rpcConn) write(id uint64, m method, payload []byte) error {
 	c.conn.SetWriteDeadline(time.Now().Add(writePatience))
 	return writeFrame(c.w, id, byte(m), payload)
+}
+
+// giveUp ends the wait for an answer, and tells the other end. If a frame is leaving just now, whoever writes it does that.
+func (c *rpcConn) giveUp(id uint64) {
+	c.mu.Lock()
+	_, waits := c.pending[id]
+	delete(c.pending, id)
+	if waits && c.err == nil {
+		c.givenUp = append(c.givenUp, id)
+	}
+	c.mu.Unlock()
+	if waits && c.writing.try() {
+		c.endTurn()
+	}
+}
+
+// endTurn gives the turn to write back when the other end has been told of all that was given up.
+func (c *rpcConn) endTurn() {
+	for {
+		for _, id := range c.untold() {
+			if err := c.write(id, methodCancel, nil); err != nil {
+				c.kill(err)
+				break
+			}
+		}
+		c.writing.give()
+		c.mu.Lock()
+		more := len(c.givenUp) > 0
+		c.mu.Unlock()
+		if !more || !c.writing.try() {
+			return
+		}
+	}
+}
+
+// untold returns the requests that were given up and not told of, once.
+func (c *rpcConn) untold() (ids []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids, c.givenUp = c.givenUp, nil
+	return ids
 }
 
 func (c *rpcConn) forget(id uint64) {
@@ -117,6 +173,7 @@ func (c *rpcConn) read() {
 			return
 		}
 		c.mu.Lock()
+		c.heardLocked()
 		ch := c.pending[id]
 		delete(c.pending, id)
 		c.mu.Unlock()
@@ -134,6 +191,7 @@ func (c *rpcConn) kill(err error) {
 		return
 	}
 	c.err = fmt.Errorf("connection lost: %v", err) // whatever it is, it says nothing about a request
+	c.givenUp = nil
 	c.conn.Close()
 	for id, ch := range c.pending {
 		delete(c.pending, id)
@@ -145,42 +203,4 @@ func (c *rpcConn) dead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err != nil
-}
-
-// rpcHandler answers one request of the member at the other end.
-type rpcHandler func(ctx context.Context, from hello, m method, payload []byte) ([]byte, error)
-
-// serveRPC answers the requests of one connection until it ends, each on a goroutine of its own.
-func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler) {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer conn.Close()
-	defer cancel()
-	r := bufio.NewReaderSize(conn, 32<<10)
-	writing := newTurn()
-	w := bufio.NewWriterSize(conn, 32<<10)
-	slots := make(chan struct{}, maxRequests)
-	for {
-		id, kind, payload, err := readFrame(r)
-		if err != nil {
-			return
-		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			out, err := handle(ctx, from, method(kind), payload)
-			if len(out) > maxFrame {
-				out, err = nil, ErrTooLarge
-			}
-			if writing.take(ctx) != nil {
-				return
-			}
-			defer writing.give()
-			conn.SetWriteDeadline(time.Now().Add(writePatience))
-			if writeFrame(w, id, byte(codeOf(err)), out) != nil {
-				conn.Close()
-			}
-		})
-	}
 }

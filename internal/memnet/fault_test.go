@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -311,5 +312,30 @@ func TestStall(t *testing.T) {
 		}
 		write(t, slowEnd, "back")
 		expect(t, slow, "back")
+	})
+}
+
+// A stream that is forgotten takes all and delivers nothing, not even its end; what was on its way arrives, and new ones work.
+func TestForget(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n := New()
+		a, b := n.Host(ipA), n.Host(ipB)
+		c, end := stream(t, a, b)
+		write(t, c, "before")
+		n.Forget(ipB, ipA)
+		expect(t, end, "before")
+		write(t, c, "after")
+		write(t, end, "back")
+		c.Close()
+		end.SetReadDeadline(time.Now().Add(time.Hour))
+		if n, err := end.Read(make([]byte, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		if _, err := end.Write(make([]byte, 2*bufferSize)); err != nil {
+			t.Errorf("write to an end that was closed, and cannot say so: %v", err)
+		}
+		fresh, freshEnd := stream(t, a, b)
+		write(t, fresh, "new")
+		expect(t, freshEnd, "new")
 	})
 }

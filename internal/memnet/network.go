@@ -161,6 +161,19 @@ func (n *Network) Stall(a, b string, p float64, most time.Duration) {
 	n.change(func() { n.stalls[at] = stall{p, most} })
 }
 
+// Forget has the streams that are open now between a and b vanish, as when a firewall between them is restarted: what is written
+// on them is lost without an error, and neither end hears of the other again. New streams work.
+func (n *Network) Forget(a, b string) {
+	a, b = canonical(a), canonical(b)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for l := range n.links {
+		if h := l.halves[0]; h.from == a && h.to == b || h.from == b && h.to == a {
+			l.lose()
+		}
+	}
+}
+
 // Down kills the host: its listeners and sockets vanish, its streams are reset. Dials to it are refused until something
 // listens there again, after Up.
 func (n *Network) Down(ip string) {

@@ -41,6 +41,16 @@ func (l *link) reset(dead string) {
 	}
 }
 
+// lose has what is written from now on vanish.
+func (l *link) lose() {
+	for _, h := range l.halves {
+		h.mu.Lock()
+		h.lost = true
+		h.cond.Broadcast()
+		h.mu.Unlock()
+	}
+}
+
 // segment is what one Write left.
 type segment struct {
 	data []byte
@@ -66,6 +76,7 @@ type half struct {
 	gone     bool          // the reader closed its end
 	fromDead bool          // the writer's host does not know the stream any more
 	toDead   bool          // the reader's host does not know the stream any more
+	lost     bool          // what is written from now on goes nowhere, and neither end hears of the other
 	writing  bool          // a Write is under way: those of others wait
 	readBy   deadline
 	writeBy  deadline
@@ -100,7 +111,7 @@ func (h *half) read(p []byte) (int, error) {
 			return 0, errClosed
 		case h.readBy.passed:
 			return 0, errTimeout
-		case h.toDead || h.fromDead && !h.held:
+		case h.toDead || h.fromDead && !h.held && !h.lost:
 			return 0, syscall.ECONNRESET
 		case len(p) == 0:
 			return 0, nil
@@ -108,7 +119,7 @@ func (h *half) read(p []byte) (int, error) {
 		if n := h.takeLocked(p); n > 0 {
 			return n, nil
 		}
-		if h.ended && len(h.segments) == 0 && h.arrivedLocked(h.endDue) {
+		if h.ended && !h.lost && len(h.segments) == 0 && h.arrivedLocked(h.endDue) {
 			return 0, io.EOF
 		}
 		h.cond.Wait()
@@ -172,15 +183,18 @@ func (h *half) writeErrorLocked() error {
 		return errClosed
 	case h.writeBy.passed:
 		return errTimeout
-	case h.fromDead || h.toDead && !h.backHeld:
+	case h.fromDead || h.toDead && !h.backHeld && !h.lost:
 		return syscall.ECONNRESET
-	case h.gone && !h.backHeld:
+	case h.gone && !h.backHeld && !h.lost:
 		return syscall.EPIPE
 	}
 	return nil
 }
 
 func (h *half) putLocked(p []byte) {
+	if h.lost {
+		return
+	}
 	h.segments = append(h.segments, segment{append([]byte(nil), p...), h.dueLocked(len(p))})
 	h.size += len(p)
 	h.cond.Broadcast()

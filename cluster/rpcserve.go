@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// What one connection may have at its answering end. Beyond the requests that are worked on, some wait there, so that the news
+// that a request was given up is read; beyond those nothing is read.
+const (
+	maxRequests     = 256      // worked on at once
+	maxWaiting      = 1024     // worked on or waiting
+	maxWaitingBytes = 64 << 20 // of those, together
+)
+
+// rpcHandler answers one request of the member at the other end.
+type rpcHandler func(ctx context.Context, from hello, m method, payload []byte) ([]byte, error)
+
+// rpcServer is the answering end of a connection.
+type rpcServer struct {
+	ctx     context.Context
+	conn    net.Conn
+	from    hello
+	handle  rpcHandler
+	writing turn
+	w       *bufio.Writer
+	slots   chan struct{} // has one for each request that is worked on
+
+	mu      sync.Mutex
+	less    sync.Cond // of waiting and bytes
+	cancels map[uint64]context.CancelFunc
+	waiting int // requests, those that are worked on among them
+	bytes   int // of all payloads
+}
+
+// serveRPC answers the requests of one connection until it ends, each on a goroutine of its own.
+func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler) {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &rpcServer{ctx: ctx, conn: conn, from: from, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
+		slots: make(chan struct{}, maxRequests), cancels: make(map[uint64]context.CancelFunc)}
+	s.less.L = &s.mu
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer conn.Close()
+	defer cancel()
+	r := bufio.NewReaderSize(conn, 32<<10)
+	for {
+		id, kind, payload, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		switch m := method(kind); m {
+		case methodPing:
+			wg.Go(func() { s.answer(s.ctx, id, nil, nil) })
+		case methodCancel:
+			s.cancel(id)
+		default:
+			ctx, done := s.begin(id, len(payload))
+			wg.Go(func() {
+				defer done()
+				s.work(ctx, id, m, payload)
+			})
+		}
+	}
+}
+
+// begin makes room for a request, and waits until there is some. Its context ends when the caller gives it up.
+func (s *rpcServer) begin(id uint64, size int) (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.waiting > 0 && (s.waiting >= maxWaiting || s.bytes+size > maxWaitingBytes) {
+		s.less.Wait()
+	}
+	s.cancels[id] = cancel
+	s.waiting++
+	s.bytes += size
+	return ctx, func() {
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.cancels, id)
+		s.waiting--
+		s.bytes -= size
+		s.less.Signal()
+	}
+}
+
+// cancel ends the work on a request that nobody waits for any more.
+func (s *rpcServer) cancel(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel := s.cancels[id]; cancel != nil {
+		cancel()
+	}
+}
+
+// work answers one request when it has a slot.
+func (s *rpcServer) work(ctx context.Context, id uint64, m method, payload []byte) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return
+	}
+	out, err := s.handle(ctx, s.from, m, payload)
+	if len(out) > maxFrame {
+		out, err = nil, ErrTooLarge
+	}
+	s.answer(ctx, id, out, err)
+}
+
+// answer writes an answer, unless the caller has given up.
+func (s *rpcServer) answer(ctx context.Context, id uint64, out []byte, err error) {
+	if ctx.Err() != nil || s.writing.take(ctx) != nil {
+		return
+	}
+	defer s.writing.give()
+	s.conn.SetWriteDeadline(time.Now().Add(writePatience))
+	if writeFrame(s.w, id, byte(codeOf(err)), out) != nil {
+		s.conn.Close()
+	}
+}

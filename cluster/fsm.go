@@ -342,6 +342,16 @@ func (f *fsm) setBack(g registration) bool {
 	return f.origins.setBack(g)
 }
 
+// given returns the answer to a batch that was applied, or refused because its origin has given it up. Both stay as they are.
+func (f *fsm) given(b *batch) (a answer, known bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.origins.byID[b.origin] == nil {
+		return answer{}, false // its registration may be on its way
+	}
+	return f.origins.find(b)
+}
+
 // knows reports whether an origin is registered.
 func (f *fsm) knows(origin uint64) bool {
 	f.mu.RLock()

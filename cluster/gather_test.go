@@ -65,7 +65,7 @@ func TestEnoughIsCounted(t *testing.T) {
 // An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
 func TestGather(t *testing.T) {
 	for name, end := range map[string]func(l *leadership, cancel func()){
-		"enough": func(l *leadership, _ func()) { l.queue <- &leaderBatch{batch: batch{count: 1}} },
+		"enough": func(l *leadership, _ func()) { l.queue <- &leaderBatch{batch: batch{seq: 2, count: 1}} },
 		"landed": func(l *leadership, _ func()) {
 			l.aloft.Store(0)
 			signal(l.landed)
@@ -76,7 +76,8 @@ func TestGather(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				l := &leadership{ctx: ctx, queue: make(chan *leaderBatch), landed: make(chan struct{}, 1)}
+				l := &leadership{in: &instance{fsm: newFSM(fsmConfig{})}, ctx: ctx, queue: make(chan *leaderBatch),
+					landed: make(chan struct{}, 1)}
 				l.aloft.Store(3)
 				var c cargo
 				gathered := make(chan bool, 1)

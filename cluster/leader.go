@@ -24,7 +24,8 @@ type leadership struct {
 	queue        chan *leaderBatch
 	slots        chan struct{} // one for each entry in flight
 	flown        chan flight
-	aloft        atomic.Int64  // commands in entries in flight
+	aloft        atomic.Int64 // commands in entries in flight
+	taken        takenBatches
 	landed       chan struct{} // holds one: aloft has fallen
 	clock        *logClock
 	barr         rounds[uint64]
@@ -47,12 +48,6 @@ const (
 	entriesInFlight = 4
 	enqueueTimeout  = time.Second
 )
-
-// leaderBatch is a batch on the leader, and where its answer goes.
-type leaderBatch struct {
-	batch
-	done chan leaderAnswer // holds one
-}
 
 type leaderAnswer struct {
 	answer
@@ -194,7 +189,7 @@ func (l *leadership) sequence() {
 	for {
 		c := &cargo{}
 		if !l.gather(c) {
-			deliver(c.batches, 0, nil, errNotLeader)
+			l.deliver(c.batches, 0, nil, errNotLeader)
 			return
 		}
 		entry := func() []byte {
@@ -205,10 +200,10 @@ func (l *leadership) sequence() {
 		done := func(resp any, err error) {
 			l.aloft.Add(-int64(c.commands))
 			signal(l.landed)
-			deliver(c.batches, l.provenTerm(), resp, err)
+			l.deliver(c.batches, l.provenTerm(), resp, err)
 		}
 		if !l.fly(entry, done) {
-			deliver(c.batches, 0, nil, errNotLeader)
+			l.deliver(c.batches, 0, nil, errNotLeader)
 		}
 	}
 }
@@ -230,7 +225,7 @@ func (l *leadership) gather(c *cargo) bool {
 	for c.commands == 0 || !c.full() && c.commands < int(l.aloft.Load()) {
 		select {
 		case b := <-l.queue:
-			c.add(b)
+			l.take(c, b)
 		case <-l.landed:
 		case <-l.ctx.Done():
 			return false
@@ -244,7 +239,7 @@ func (l *leadership) top(c *cargo) {
 	for !c.full() {
 		select {
 		case b := <-l.queue:
-			c.add(b)
+			l.take(c, b)
 		default:
 			return
 		}
@@ -269,17 +264,17 @@ func (l *leadership) provenTerm() uint64 {
 }
 
 // deliver answers the batches of one entry.
-func deliver(bs []*leaderBatch, term uint64, resp any, err error) {
+func (l *leadership) deliver(bs []*leaderBatch, term uint64, resp any, err error) {
 	answers, _ := resp.([]answer)
 	if err == nil && len(answers) != len(bs) {
 		err = ErrUncertain // the state has stopped
 	}
 	for i, b := range bs {
 		if err != nil {
-			b.done <- leaderAnswer{err: err}
+			l.taken.end(b, leaderAnswer{err: err})
 			continue
 		}
-		b.done <- leaderAnswer{answer: answers[i], term: term}
+		l.taken.end(b, leaderAnswer{answer: answers[i], term: term})
 	}
 }
 

@@ -151,7 +151,8 @@ func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
 // A refusal that comes after an attempt whose answer was lost says nothing about that one.
 func TestRefusalAfterALostAnswer(t *testing.T) {
 	p := &proposal{machine: "kv", cmd: []byte("push x 1"), done: make(chan outcome, 1)}
-	out := &outgoing{ps: []*proposal{p}}
+	out := newOutgoing()
+	out.ps = []*proposal{p}
 	out.claim()
 	if err := out.outcomeOf(ErrLevel); !errors.Is(err, ErrUncertain) {
 		t.Error(err)

@@ -24,7 +24,8 @@ func TestBatchOfAFormerRegistration(t *testing.T) {
 		o.mu.Lock()
 		o.seq++
 		o.flying[o.seq] = true
-		out := &outgoing{seq: o.seq, ps: []*proposal{p}}
+		out := newOutgoing()
+		out.seq, out.ps = o.seq, []*proposal{p}
 		o.mu.Unlock()
 		if _, _, err := o.attempt(out); err != nil { // and the answer is lost
 			l.t.Fatal(err)

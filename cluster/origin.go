@@ -146,7 +146,7 @@ func (o *originator) close() {
 func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	out := &outgoing{}
+	out := newOutgoing()
 	for size := 0; len(o.queue) > 0 && len(out.ps) < maxEntryCommands; {
 		p := o.queue[0]
 		if size += len(p.cmd); size > maxEntryBytes && len(out.ps) > 0 {
@@ -154,7 +154,9 @@ func (o *originator) next() *outgoing {
 		}
 		o.queue[0], o.queue = nil, o.queue[1:]
 		o.queued -= len(p.cmd)
-		out.ps = append(out.ps, p)
+		if p.join(out) {
+			out.ps = append(out.ps, p)
+		}
 	}
 	if len(o.queue) == 0 {
 		o.queue = nil
@@ -199,9 +201,10 @@ func (o *originator) landed(out *outgoing) {
 // deliver has one batch committed, and answers its proposals.
 func (o *originator) deliver(out *outgoing) {
 	defer o.landed(out)
+	defer out.cancel()
 	var pause backoff
 	for {
-		if !out.wanted() {
+		if out.ctx.Err() != nil {
 			return // its answer is not wanted either: from now on the floor refuses a straggler
 		}
 		a, leader, err := o.attempt(out)
@@ -243,19 +246,19 @@ func (o *originator) settle(out *outgoing, a leaderAnswer, leader string) {
 	}
 }
 
-const attemptTimeout = 5 * time.Second
-
 // errNobody says that nobody waits for a batch any more.
 var errNobody = errors.New("nobody waits")
 
-// attempt sends the batch to the present leader once.
+// attempt sends the batch to the present leader once. It waits for the answer as long as that leads, the connection to it lives, and
+// somebody wants the answer: to send a batch again while the first one waits would help nobody.
 func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	leader, ctx := o.in.leader.get()
 	if leader == "" {
 		return leaderAnswer{}, "", ErrNoLeader
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(out.ctx, cancel)()
 	send, err := o.route(ctx, leader)
 	if err != nil {
 		return leaderAnswer{}, leader, err
@@ -391,6 +394,9 @@ func randomUint64() uint64 {
 		}
 	}
 }
+
+// attemptTimeout is for how long a question is put to one leader.
+const attemptTimeout = 5 * time.Second
 
 // askLeader calls f with the present leader, within a time that allows for another attempt elsewhere.
 func (in *instance) askLeader(ctx context.Context, f func(ctx context.Context, leader string) error) error {

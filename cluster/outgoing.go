@@ -1,10 +1,10 @@
 package cluster
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -17,6 +17,7 @@ type proposal struct {
 
 	mu    sync.Mutex // held while the state is left, and cmd copied: the two are one step
 	state atomic.Int32
+	out   *outgoing // that it belongs to; guarded by mu
 }
 
 // States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that nothing left
@@ -35,9 +36,27 @@ func (p *proposal) giveUp() (maybe bool) {
 	defer p.mu.Unlock()
 	if p.state.Load() == waiting {
 		p.state.Store(gone)
+		if p.out != nil {
+			p.out.deserted()
+		}
 		return false
 	}
 	p.state.Store(abandoned)
+	if p.out != nil {
+		p.out.deserted()
+	}
+	return true
+}
+
+// join makes a proposal that still waits part of a batch.
+func (p *proposal) join(out *outgoing) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state.Load() != waiting {
+		return false
+	}
+	p.out = out
+	out.waiters.Add(1)
 	return true
 }
 
@@ -74,11 +93,28 @@ type outcome struct {
 
 // outgoing is a batch under way with the proposals in it.
 type outgoing struct {
-	seq    uint64
+	seq     uint64
+	waiters atomic.Int32       // proposals that somebody waits for
+	ctx     context.Context    // ends when nobody waits any more
+	cancel  context.CancelFunc // of ctx
+
 	ps     []*proposal
 	taken  int    // proposals that were in it at first
 	frozen bool   // it may have left this node, so it must not change any more
 	body   []byte // of the frozen batch
+}
+
+func newOutgoing() *outgoing {
+	out := &outgoing{}
+	out.ctx, out.cancel = context.WithCancel(context.Background())
+	return out
+}
+
+// deserted is told once of each proposal that nobody waits for any more.
+func (out *outgoing) deserted() {
+	if out.waiters.Add(-1) == 0 {
+		out.cancel()
+	}
 }
 
 // claim decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
@@ -137,6 +173,3 @@ func (out *outgoing) outcomeOf(refusal error) error {
 	}
 	return refusal
 }
-
-// wanted reports whether anybody still waits for the batch.
-func (out *outgoing) wanted() bool { return slices.ContainsFunc(out.ps, (*proposal).wanted) }

@@ -16,7 +16,8 @@ func TestNoCommandIsTorn(t *testing.T) {
 	for i := range 300 {
 		buf := bytes.Repeat([]byte("a"), size)
 		p := &proposal{machine: "kv", cmd: buf, done: make(chan outcome, 1)}
-		out := &outgoing{ps: []*proposal{p}}
+		out := newOutgoing()
+		out.ps = []*proposal{p}
 		used, early := make(chan struct{}), i%2 == 0
 		go func() {
 			defer close(used)

@@ -52,10 +52,10 @@ func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 		acknowledged := leader.Handle("kv").Applied()
 		before := hurt.instance().server
 		hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
-		for hurt.instance().server == before && third.instance().lastAppended.Load() < acknowledged {
+		for hurt.instance().server == before && third.instance().grown.last.Load() < acknowledged {
 			time.Sleep(10 * time.Millisecond)
 		}
-		if had := third.instance().lastAppended.Load(); had < acknowledged {
+		if had := third.instance().grown.last.Load(); had < acknowledged {
 			t.Fatalf("it gave up its log when the third node had entries up to %d, and %d was acknowledged", had, acknowledged)
 		}
 		l.until(time.Minute, "it joins anew", func() bool { return hurt.instance().server != before })

@@ -30,15 +30,14 @@ type instance struct {
 	origin    *originator
 	nudger    *nudger
 
-	lastAppended atomic.Uint64
-	appendedMore chan struct{} // holds one: the log has grown
-	unanswered   names         // server IDs of followers whose heartbeats fail, as the leader
-	lead         atomic.Pointer[leadership]
-	leader       leaderCell
-	broken       atomic.Pointer[error] // by which a write to the log failed
-	diverged     atomic.Pointer[divergence]
-	marks        chan markedState      // holds one
-	hashed       atomic.Pointer[point] // the last state that was hashed as a whole
+	grown      growth
+	unanswered names // server IDs of followers whose heartbeats fail, as the leader
+	lead       atomic.Pointer[leadership]
+	leader     leaderCell
+	broken     atomic.Pointer[error] // by which a write to the log failed
+	diverged   atomic.Pointer[divergence]
+	marks      chan markedState      // holds one
+	hashed     atomic.Pointer[point] // the last state that was hashed as a whole
 
 	ctx    context.Context // ends when the instance begins to stop
 	cancel context.CancelFunc
@@ -70,11 +69,11 @@ const (
 
 // startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
 func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
-	in := &instance{node: n, server: server, boot: boot, log: n.log, appendedMore: make(chan struct{}, 1),
+	in := &instance{node: n, server: server, boot: boot, log: n.log,
 		made: make(chan struct{}), marks: make(chan markedState, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
 	in.snaps = checkedSnapshots{log.snaps, in}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
-	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.appended))
+	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.grown.to))
 	if n.durable() {
 		store = watchedStore{store, in}
 	}
@@ -84,7 +83,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	in.lastAppended.Store(last)
+	in.grown.to(last)
 	in.fsm = newFSM(fsmConfig{machines: n.cfg.newMachines(), since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel, applied: in.applied,
 		advanced: func(index uint64) { n.advance(in.fsm, index) }, restored: in.restored, marked: in.marked, halt: in.halted})
 	in.layer = newStreamLayer(n, server)
@@ -157,13 +156,7 @@ func (in *instance) halted(err error) {
 // last returns the index up to which this node has the log, or the state that the log led to.
 func (in *instance) last() uint64 {
 	index, _ := in.fsm.view()
-	return max(index, in.lastAppended.Load())
-}
-
-// appended is called by the log store with its last index.
-func (in *instance) appended(last uint64) {
-	in.lastAppended.Store(last)
-	signal(in.appendedMore)
+	return max(index, in.grown.last.Load())
 }
 
 // watchLeadership starts and ends leaderships. raft waits for this channel to be read, so it does nothing slow here.

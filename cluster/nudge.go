@@ -62,16 +62,19 @@ func (n *nudger) run(ctx context.Context) {
 func (n *nudger) appended(ctx context.Context, index uint64) bool {
 	timeout := time.NewTimer(20 * time.Millisecond)
 	defer timeout.Stop()
-	for n.in.lastAppended.Load() < index {
+	for {
+		more := n.in.grown.more.next() // before last is looked at, so that nothing falls in between
+		if n.in.grown.last.Load() >= index {
+			return true
+		}
 		select {
-		case <-n.in.appendedMore:
+		case <-more:
 		case <-timeout.C:
 			return false
 		case <-ctx.Done():
 			return false
 		}
 	}
-	return true
 }
 
 func (w nudge) request() *raft.AppendEntriesRequest {

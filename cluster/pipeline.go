@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -12,13 +13,32 @@ import (
 // can block for ever after a failed append (raft issue 612): the reader of the answers has left, the goroutine that
 // decodes them waits for it, and the sender, if by chance it sends once more before it looks, waits for that goroutine.
 // The follower goes on getting heartbeats, so nobody elects anew, and gets no entry again; and raft cannot shut down.
+//
+// raft sends an append whenever the commit timeout has passed, so that followers learn what is committed. In a farm at rest all
+// of them say the same; pipeline holds those back.
 type pipeline struct {
 	raft.AppendPipeline
+	log     *growth
+	longest time.Duration   // that an append which says nothing new is held back
+	ended   <-chan struct{} // nothing is held back any more
+	told    uint64          // the commit index that the last append told
 	answers chan raft.AppendFuture
-	failed  atomic.Bool // an append has failed: what follows it cannot succeed
+	failed  chan struct{} // closed when an append has failed: what follows it cannot succeed
 	done    chan struct{}
 	once    sync.Once
 	wg      sync.WaitGroup
+}
+
+// growth tells how far the log of this node goes.
+type growth struct {
+	last atomic.Uint64
+	more broadcast // entries were appended; last says so already
+}
+
+// to is called by the log store with its last index.
+func (g *growth) to(last uint64) {
+	g.last.Store(last)
+	g.more.notify()
 }
 
 var errPipelineFailed = errors.New("an earlier append of the pipeline failed")
@@ -29,22 +49,52 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(inner), nil
+	return newPipeline(inner, t.log, t.quietFor, t.done), nil
 }
 
-func newPipeline(inner raft.AppendPipeline) *pipeline {
-	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), done: make(chan struct{})}
+func newPipeline(inner raft.AppendPipeline, log *growth, longest time.Duration, ended <-chan struct{}) *pipeline {
+	p := &pipeline{AppendPipeline: inner, log: log, longest: longest, ended: ended,
+		answers: make(chan raft.AppendFuture), failed: make(chan struct{}), done: make(chan struct{})}
 	p.wg.Go(p.pass)
 	return p
 }
 
 // AppendEntries sends one request. How many may be under way is the transport's business.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.failed.Load() {
-		return nil, errPipelineFailed
-	}
 	fit(args)
+	if p.saysNothing(args) {
+		p.rest(args.PrevLogEntry)
+	}
+	select {
+	case <-p.failed:
+		return nil, errPipelineFailed
+	default:
+	}
+	p.told = args.LeaderCommitIndex
 	return p.AppendPipeline.AppendEntries(args, resp)
+}
+
+// saysNothing reports whether a request has nothing for a follower that has got what came before it: no entry, and no commit
+// index, of which there is none to come either before the log grows.
+func (p *pipeline) saysNothing(req *raft.AppendEntriesRequest) bool {
+	return len(req.Entries) == 0 && req.LeaderCommitIndex == req.PrevLogEntry && req.LeaderCommitIndex == p.told
+}
+
+// rest waits until the log has grown beyond last, but not for ever: raft may have other reasons to go on, which it looks
+// for between two appends.
+func (p *pipeline) rest(last uint64) {
+	more := p.log.more.next() // before last is looked at, so that nothing falls in between
+	if p.log.last.Load() > last {
+		return
+	}
+	t := time.NewTimer(p.longest)
+	defer t.Stop()
+	select {
+	case <-more:
+	case <-t.C:
+	case <-p.failed:
+	case <-p.ended:
+	}
 }
 
 // Consumer returns the answers, in order.
@@ -53,6 +103,7 @@ func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
 // pass takes the answers as they come and holds them for raft. It ends with Close.
 func (p *pipeline) pass() {
 	var held []raft.AppendFuture
+	failed := false
 	for {
 		var next raft.AppendFuture
 		var out chan raft.AppendFuture // nil as long as there is nothing to pass on
@@ -61,8 +112,9 @@ func (p *pipeline) pass() {
 		}
 		select {
 		case f := <-p.AppendPipeline.Consumer():
-			if f.Error() != nil || !f.Response().Success {
-				p.failed.Store(true)
+			if !failed && (f.Error() != nil || !f.Response().Success) {
+				failed = true
+				close(p.failed)
 			}
 			held = append(held, f)
 		case out <- next:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -40,7 +41,7 @@ func TestPipelineAfterFailure(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		inner := &slowPipeline{make(chan raft.AppendFuture), make(chan raft.AppendFuture)}
 		go inner.decode()
-		p := newPipeline(inner)
+		p := newPipeline(inner, &growth{}, time.Second, nil)
 		if _, err := p.AppendEntries(&raft.AppendEntriesRequest{}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +55,103 @@ func TestPipelineAfterFailure(t *testing.T) {
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// takingPipeline takes every append, and answers none.
+type takingPipeline struct{ raft.AppendPipeline }
+
+func (takingPipeline) AppendEntries(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	return nil, nil
+}
+
+func (takingPipeline) Consumer() <-chan raft.AppendFuture { return nil }
+func (takingPipeline) Close() error                       { return nil }
+
+// What says nothing new to the follower is held back; what does is not, not for a moment.
+func TestPipelineAtRest(t *testing.T) {
+	const longest = 250 * time.Millisecond
+	entry := []*raft.Log{{Index: 8}}
+	for name, c := range map[string]struct {
+		told, end uint64 // commit index of the append before, and the end of the leader's log
+		next      raft.AppendEntriesRequest
+		want      time.Duration
+	}{
+		"nothing new":        {7, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, longest},
+		"an entry":           {7, 8, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7, Entries: entry}, 0},
+		"a commit":           {6, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, 0},
+		"a commit to come":   {6, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 6}, 0},
+		"the log has grown":  {7, 8, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, 0},
+		"the first that is":  {0, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, 0},
+		"a commit beyond it": {7, 9, raft.AppendEntriesRequest{PrevLogEntry: 8, LeaderCommitIndex: 9}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				var log growth
+				log.to(c.end)
+				p := newPipeline(takingPipeline{}, &log, longest, nil)
+				defer p.Close()
+				p.told = c.told
+				begin := time.Now()
+				if _, err := p.AppendEntries(&c.next, nil); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begin); took != c.want {
+					t.Errorf("held back for %v, want %v", took, c.want)
+				}
+			})
+		})
+	}
+}
+
+// An append at rest goes when there is a reason.
+func TestPipelineIsWoken(t *testing.T) {
+	for name, wake := range map[string]func(log *growth, answers chan raft.AppendFuture, end func()){
+		"the log grows":     func(log *growth, _ chan raft.AppendFuture, _ func()) { log.to(8) },
+		"another one fails": func(_ *growth, answers chan raft.AppendFuture, _ func()) { answers <- refused{} },
+		"the end":           func(_ *growth, _ chan raft.AppendFuture, end func()) { end() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				var log growth
+				log.to(7)
+				inner := &slowPipeline{make(chan raft.AppendFuture, 2), make(chan raft.AppendFuture)}
+				ended := make(chan struct{})
+				p := newPipeline(inner, &log, time.Hour, ended)
+				defer p.Close()
+				begin := time.Now()
+				time.AfterFunc(time.Minute, func() { wake(&log, inner.answers, func() { close(ended) }) })
+				for range 2 {
+					p.AppendEntries(&raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, nil)
+				}
+				if took := time.Since(begin); took != time.Minute {
+					t.Errorf("it went after %v", took)
+				}
+			})
+		})
+	}
+}
+
+// A write in a farm at rest reaches the nodes that only follow as fast as in one that is busy.
+func TestWriteEndsTheRest(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		for i := range 20 {
+			time.Sleep(time.Duration(10000+37*i) * time.Millisecond)
+			index, _, err := leader.Handle("kv").Propose(l.ctx(time.Second), []byte("set k v"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answered := time.Now()
+			for _, n := range others {
+				if err := n.Handle("kv").Wait(l.ctx(time.Second), index); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(answered); took > 25*time.Millisecond {
+				t.Errorf("applied everywhere %v after it was acknowledged", took)
+			}
 		}
 	})
 }

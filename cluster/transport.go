@@ -18,6 +18,8 @@ type transport struct {
 	consumer chan raft.RPC
 	done     chan struct{}
 	inbound  atomic.Int32   // reads of snapshots under way
+	log      *growth        // of the local log
+	quietFor time.Duration  // that an append which says nothing new is held back
 	wg       sync.WaitGroup // of forward
 
 	term       func() uint64            // of the local raft, once it has taken a request
@@ -33,7 +35,7 @@ func newTransport(in *instance) *transport {
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
 	t := &transport{NetworkTransport: inner, layer: in.layer, consumer: make(chan raft.RPC), done: make(chan struct{}),
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
-		beside: in.node.cfg.heartbeatsBeside}
+		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.cfg.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
 	return t
 }

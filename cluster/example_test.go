@@ -3,9 +3,11 @@ package cluster_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -34,19 +36,36 @@ func (i image) WriteTo(w io.Writer) (int64, error) {
 	return 8, binary.Write(w, binary.BigEndian, uint64(i))
 }
 
-// open opens a node that counts. The first node of a cluster has no Join addresses.
-func open(ctx context.Context, name string, join ...string) (*cluster.Node, error) {
-	n, err := cluster.Open(ctx, cluster.Config{
+// node is one whose data directory goes with it.
+type node struct {
+	*cluster.Node
+	dir string
+}
+
+func (n node) Close() error { return errors.Join(n.Node.Close(), os.RemoveAll(n.dir)) }
+
+// open opens a node that counts. The first node of a cluster has no Join addresses, and founds it by itself.
+func open(ctx context.Context, name string, join ...string) (n node, err error) {
+	if n.dir, err = os.MkdirTemp("", "counter"); err != nil {
+		return n, err
+	}
+	expect := 0
+	if len(join) == 0 {
+		expect = 1
+	}
+	n.Node, err = cluster.Open(ctx, cluster.Config{
 		Name:     name,
+		Dir:      n.dir,
 		Join:     join,
+		Expect:   expect,
 		Machines: map[string]func() cluster.StateMachine{"counter": func() cluster.StateMachine { return &counter{} }},
 		Logger:   slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		return nil, err
+		return n, errors.Join(err, os.RemoveAll(n.dir))
 	}
 	if err := n.Ready(ctx); err != nil {
-		return nil, err
+		return n, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
@@ -143,12 +162,12 @@ func ExampleNode_Watch() {
 		return
 	}
 	defer a.Close()
-	go func() {
-		if b, err := open(ctx, "b", a.Addr()); err == nil {
-			defer b.Close()
-			<-ctx.Done()
-		}
-	}()
+	b, err := open(ctx, "b", a.Addr())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer b.Close()
 	for s := range a.Watch(ctx) {
 		if len(s.Members) == 2 && s.Members[1].Vote == cluster.Voter {
 			fmt.Println(s.Members[1].Name, "is", s.Members[1].Status, "and votes")
@@ -207,6 +226,7 @@ func ExampleNode_Leave() {
 		fmt.Println(err)
 		return
 	}
+	defer b.Close()
 	fmt.Println("b leaves:", b.Leave(ctx)) // for good; Close would mean "back soon"
 	_, sum, err := a.Handle("counter").Propose(ctx, nil)
 	fmt.Println("a goes on:", string(sum), err)

@@ -61,7 +61,7 @@ func TestDirInUse(t *testing.T) {
 // another one has promised.
 func TestLogWithoutIdentity(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "odd [name")
-	c := Config{Dir: dir, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
+	c := Config{Dir: dir, Expect: 1, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
 	n, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -67,7 +67,7 @@ func refusesDir(t *testing.T, c Config, want error, words ...string) {
 func durableNode(t *testing.T, farm string) string {
 	t.Helper()
 	dir := t.TempDir()
-	c := Config{Farm: farm, Dir: dir, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
+	c := Config{Farm: farm, Dir: dir, Expect: 1, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
 	n, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -144,7 +144,8 @@ func TestPeerTLSRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := new(notes)
-			first, err := Open(t.Context(), Config{PeerTLS: ca.node("a"), Machines: kvAnd(), Logger: log.logger()})
+			first, err := Open(t.Context(), Config{Dir: t.TempDir(), Expect: 1, PeerTLS: ca.node("a"), Machines: kvAnd(),
+				Logger: log.logger()})
 			if err != nil {
 				t.Fatal(err)
 			}

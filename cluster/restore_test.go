@@ -19,7 +19,7 @@ func kvAnd(names ...string) map[string]func() StateMachine {
 // A program that lacks one of the state machines in the snapshot on its disk says so, and does nothing else.
 func TestOpenWithSnapshotOfUnknownMachine(t *testing.T) {
 	dir := t.TempDir()
-	n, err := Open(t.Context(), Config{Dir: dir, Machines: kvAnd("more"), Logger: testLogger()})
+	n, err := Open(t.Context(), Config{Dir: dir, Expect: 1, Machines: kvAnd("more"), Logger: testLogger()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,8 @@ func membersVerb() *verb {
 		long: `
 Shows the farm as the node that answers sees it: who leads, whether a majority of the voters answers just now, and
 of every member where it is, whether it votes, its version, the highest protocol level it speaks, the last log entry
-it has applied, and how many entries it is behind. A member is alive, dead (it does not answer), stopped (it said so, and
-is to come back) or left (for good).`,
+it has applied, and how many entries it is behind. A member is alive, dead (it does not answer), stopped (it said
+so, and is to come back) or left (for good).`,
 		define: func(c *call) func(context.Context) error {
 			watch := c.flags.Bool("watch", false, "show it again every two seconds, until interrupted")
 			return func(ctx context.Context) error { return c.members(ctx, *watch) }

@@ -48,6 +48,7 @@ func TestNewsOvertakeHello(t *testing.T) {
 	t.Parallel()
 	inLab(t, 2, true, func(l *lab) {
 		a, b := l.nodes[0], l.nodes[1]
+		time.Sleep(5 * time.Second) // no connection is to be opened while b believes more of a than is true
 		in := a.instance()
 		c, err := a.port.Dial(l.t.Context(), b.Addr(), protoRPC, b.ID())
 		if err != nil {

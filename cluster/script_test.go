@@ -47,11 +47,8 @@ func runScript(t *testing.T, file string) {
 	}
 	if race.Enabled {
 		plays = underRace(plays)
-		for _, l := range lines {
-			verb, long, _ := strings.Cut(l.text, " ")
-			if d, err := time.ParseDuration(long); verb == "wait" && err == nil && d >= 10*time.Minute {
-				t.Skip("a farm that is only waited for takes the race detector minutes, and races no more than in other scripts")
-			}
+		if waits(lines) >= 4*time.Minute {
+			t.Skip(onlyWaitedFor)
 		}
 	}
 	for _, p := range plays {
@@ -66,6 +63,20 @@ func runScript(t *testing.T, file string) {
 			})
 		})
 	}
+}
+
+// onlyWaitedFor is why a test is left out of the race run.
+const onlyWaitedFor = "a farm that is only waited for takes the race detector minutes, and races no more than in other tests"
+
+// waits returns for how long the lines of a script wait, together.
+func waits(lines []scriptLine) (all time.Duration) {
+	for _, l := range lines {
+		verb, long, _ := strings.Cut(l.text, " ")
+		if d, err := time.ParseDuration(long); verb == "wait" && err == nil {
+			all += d
+		}
+	}
+	return all
 }
 
 // scriptLine is one line with what is indented below it.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // resolver is a resolver whose answers change.
@@ -138,6 +140,9 @@ func TestOneNameForAll(t *testing.T) {
 
 // The name stands for the first machine alone when that is started, so it founds a farm; the others join it.
 func TestOneNameThatGrows(t *testing.T) {
+	if race.Enabled {
+		t.Skip(onlyWaitedFor)
+	}
 	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
 		dns, log := &resolver{}, &lockedBuffer{}

@@ -5,10 +5,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // The nodes were given different MaxVoters. Whoever leads has its way, and that is stable; who would have it otherwise says so.
 func TestMaxVotersDiffer(t *testing.T) {
+	if race.Enabled {
+		t.Skip(onlyWaitedFor)
+	}
 	t.Parallel()
 	unformed(t, 5, false, func(l *lab) {
 		l.symmetric()

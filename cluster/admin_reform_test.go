@@ -26,6 +26,7 @@ func (l *lab) saved() []byte {
 }
 
 // A backup comes back as it was, and what is no whole backup changes nothing.
+// Slow: a farm is saved, changed and restored, on disks.
 func TestOperatorRestores(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -127,6 +128,7 @@ func TestRestoreOfAnotherProgram(t *testing.T) {
 	})
 }
 
+// Slow: a farm loses its majority, and is recovered, on disks.
 func TestOperatorRecovers(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {
@@ -212,6 +214,7 @@ func snapshotOf(t *testing.T, n *labNode) []byte {
 }
 
 // A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has changed.
+// Slow: a farm waits until its majority counts as lost, and its recovery fails.
 func TestRecoveryHalfWay(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {

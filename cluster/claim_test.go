@@ -15,6 +15,7 @@ import (
 )
 
 // Two nodes are given backups to restore at once. One does, and the other is told; there is one farm.
+// Slow: two restores of a farm, in memory and with disks.
 func TestTwoRestoresAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -83,6 +84,7 @@ func TestClaimEnds(t *testing.T) {
 }
 
 // In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say what to do.
+// Slow: both halves of a farm are restored, and meet.
 func TestRestoredInBothHalves(t *testing.T) {
 	t.Parallel()
 	together(t, 2, true, func(l *lab) {

@@ -113,6 +113,7 @@ func TestCopiedDirIsNotTouched(t *testing.T) {
 
 // A node whose Advertise changes, while the old address still leads to it, does not take itself for the original of its
 // directory: by a port that is forwarded, whether or not whoever forwards waits for it.
+// Slow: real nodes start on real disks, one after the other.
 func TestDirIsNoCopyOfItself(t *testing.T) {
 	t.Parallel()
 	for _, patient := range []bool{false, true} {
@@ -176,6 +177,7 @@ func forwarded(t *testing.T, to string, patient bool) string {
 }
 
 // A directory of before there were labels opens, and gets one; a damaged label keeps nobody from starting.
+// Slow: real nodes start on real disks, one after the other.
 func TestDirWithoutLabel(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "webfarm label 1 00000000\n{}\n"} {

@@ -64,6 +64,7 @@ func (l *lab) allAtLevel(want int) {
 	})
 }
 
+// Slow: a farm rises through its levels, with members that hold it back.
 func TestFinalize(t *testing.T) {
 	t.Parallel()
 	withLevels(t, []byte{2, 2, 1}, func(l *lab) {

@@ -47,6 +47,7 @@ func TestBatchOfAFormerRegistration(t *testing.T) {
 }
 
 // What a proposal is told must fit what the log says, whatever happens to leaders and lines meanwhile.
+// Slow: four farms of five nodes, each with six hundred writes through leaders that change.
 func TestNothingTwiceInTurmoil(t *testing.T) {
 	t.Parallel()
 	for seed := range 4 {

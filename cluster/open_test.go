@@ -65,6 +65,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// Slow: real nodes on real disks, started and stopped twice, beside all other tests.
 func TestDurableFarmComesBack(t *testing.T) {
 	t.Parallel()
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}

@@ -97,6 +97,7 @@ func (a *authority) config(r request) *tls.Config {
 }
 
 // Two nodes whose certificates come from the operator's authority are a farm, and are called what those say.
+// Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLS(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -122,6 +123,7 @@ func TestPeerTLS(t *testing.T) {
 
 // Every other certificate, also a good one of the same authority for something else, is turned away, on both sides with a
 // word about the reason.
+// Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLSRefusals(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -180,6 +182,7 @@ func living(ca *authority, node string, skew time.Duration) *tls.Config {
 }
 
 // A member cannot pass for another one, neither by what it says nor by where it listens.
+// Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLSImpersonation(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)

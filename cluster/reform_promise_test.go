@@ -47,6 +47,7 @@ func (l *lab) promised() (heir, other *labNode, away []*labNode) {
 
 // A node that has promised not to vote is killed and started again, and some of those given up are there after all. With its
 // vote they would be a quorum of the old farm; it keeps its word, and the recovery comes to its end.
+// Slow: five durable nodes are watched for a while, of which one is given up and there all the same.
 func TestPromiseOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	together(t, 5, true, func(l *lab) {
@@ -84,6 +85,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 }
 
 // The promise binds nobody for ever: not when the successor takes part again, and not when the farm has a quorum after all.
+// Slow: a promise ends after minutes, of five durable nodes, in two ways.
 func TestPromiseEnds(t *testing.T) {
 	t.Parallel()
 	for _, quorum := range []bool{false, true} {
@@ -124,6 +126,7 @@ func TestPromiseEnds(t *testing.T) {
 }
 
 // What cannot be written is not promised, and what cannot be read is not taken for nothing.
+// Slow: five durable nodes stand down and start again.
 func TestPromiseOnABadDisk(t *testing.T) {
 	t.Parallel()
 	together(t, 5, true, func(l *lab) {
@@ -187,6 +190,7 @@ func (s slowStore) GetLog(index uint64, l *raft.Log) error {
 
 // To re-form a farm takes as long as its log is large. The one that does it does not lose patience with itself, and neither
 // do those who have promised to follow it.
+// Slow: five durable nodes, and a log that is slow on purpose.
 func TestReformingTakesLong(t *testing.T) {
 	t.Parallel()
 	unformed(t, 5, true, func(l *lab) {

@@ -76,6 +76,7 @@ func TestOwnNameResolvesLater(t *testing.T) {
 }
 
 // Every address changes at once, and the names follow later.
+// Slow: a farm starts twice, at other addresses, before its names are right.
 func TestNamesFollowAddresses(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {
@@ -139,6 +140,7 @@ func TestOneNameForAll(t *testing.T) {
 }
 
 // The name stands for the first machine alone when that is started, so it founds a farm; the others join it.
+// Slow: a warning that must not come would come within five minutes.
 func TestOneNameThatGrows(t *testing.T) {
 	if race.Enabled {
 		t.Skip(onlyWaitedFor)

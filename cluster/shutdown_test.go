@@ -44,6 +44,7 @@ func TestCloseTwice(t *testing.T) {
 }
 
 // Close at any moment of a node's beginning ends it.
+// Slow: sixty nodes are opened, and closed at as many moments.
 func TestCloseDuringTheBeginning(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, false, func(l *lab) {

@@ -18,6 +18,7 @@ func (n *labNode) firstIndex() uint64 {
 
 // Snapshots are taken by bytes, the log is cut behind them, and a node that was away for longer than the log reaches back
 // gets the snapshot: with everything in it, the answers that origins may still ask for included.
+// Slow: a thousand writes of a KiB, and as many again, so that snapshots are taken by bytes, twice.
 func TestSnapshotByBytes(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

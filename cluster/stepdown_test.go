@@ -95,6 +95,7 @@ func TestSlowDisksKeepTheirLeader(t *testing.T) {
 }
 
 // A follower that is restoring a snapshot counts for its leader, which has nobody else.
+// Slow: 5 MB of writes put a follower behind the log, and it restores for three seconds.
 func TestSlowRestoreKeepsTheLeader(t *testing.T) {
 	inSlowLab(t, func(l *lab, of map[*labNode]*slowness) {
 		leader, others := l.leader()

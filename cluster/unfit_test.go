@@ -16,6 +16,7 @@ func (n *labNode) order(leader *labNode) error {
 
 // A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all of the log without
 // it. Here one of the others is cut off when the order comes, as from a leader that asked a moment before.
+// Slow: a copy is told and asks, in memory and with disks.
 func TestWrongCopyStopsFirst(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -56,6 +57,7 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 
 // If the others come to have no leader, a durable node takes part again: what only its log has must not be lost. In memory it
 // cannot, and stays as it is until people decide.
+// Slow: half a minute of the nodes' time goes by before one may go on, in memory and with disks.
 func TestWrongCopyTakesPartAgain(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

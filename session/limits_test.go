@@ -217,6 +217,7 @@ func TestFullFarm(t *testing.T) {
 }
 
 // One client without cookies cannot make a node's memory grow beyond the limit, whatever it sends.
+// Slow: memory grows to its limit for real.
 func TestMemoryStopsAtTheLimit(t *testing.T) {
 	if race.Enabled {
 		t.Skip("measures memory")

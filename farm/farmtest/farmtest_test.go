@@ -136,6 +136,7 @@ func TestDifferenceIsNoticed(t *testing.T) {
 	fails(t, c, "differ", func(t *testing.T, f *Farm) {})
 }
 
+// Slow: the farm is given its time to settle, in which it cannot.
 func TestFarmThatDoesNotSettle(t *testing.T) {
 	t.Parallel()
 	fails(t, Config{}, "did not settle", func(t *testing.T, f *Farm) {

@@ -13,6 +13,7 @@ import (
 // failover is how long a farm may be without a leader on a machine that is busy with other things. See TestPause.
 const failover = 30 * time.Second
 
+// Slow: farms of several sizes form one after the other.
 func TestForm(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2, 3, 5} {
@@ -66,6 +67,7 @@ func TestLeaderKilled(t *testing.T) {
 }
 
 // TestPause measures how long nobody can write after the leader was killed, where the machine is never busy.
+// Slow: a node is paused for longer than anybody waits, and comes back.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	farmtest.Run(t, 3, application, func(t *testing.T, f *farmtest.Farm) {
@@ -88,6 +90,7 @@ func TestPause(t *testing.T) {
 	})
 }
 
+// Slow: a minority is cut off for longer than anybody waits.
 func TestMinorityCutOff(t *testing.T) {
 	t.Parallel()
 	kinds(t, farmtest.Config{Nodes: 5}, bubble, func(t *testing.T, f *farmtest.Farm) {
@@ -123,6 +126,7 @@ func TestMinorityCutOff(t *testing.T) {
 }
 
 // TestStaleReads holds what is promised to readers of a node that is cut off: a minute, and then the truth.
+// Slow: a node is cut off for more than a minute of its time.
 func TestStaleReads(t *testing.T) {
 	t.Parallel()
 	farmtest.Run(t, 3, application, func(t *testing.T, f *farmtest.Farm) {
@@ -171,6 +175,7 @@ func TestEndedSessionStaysEnded(t *testing.T) {
 }
 
 // TestLeaderHalfDeaf cuts the leader off in one direction.
+// Slow: a leader is deaf in each way, for longer than anybody waits.
 func TestLeaderHalfDeaf(t *testing.T) {
 	t.Parallel()
 	cuts := map[string]func(f *farmtest.Farm, leader, other *farmtest.Node){

@@ -49,6 +49,9 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		return err
 	}
+	if resp.Term > args.Term {
+		t.seen.sawTerm(resp.Term, []byte(id))
+	}
 	if heartbeat && resp.Term > args.Term {
 		return errDeposed
 	}

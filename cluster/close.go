@@ -67,14 +67,17 @@ func (e *ending) run(f func() error) {
 
 // depart takes this node out of the configuration and forgets its state.
 func (n *Node) depart(ctx context.Context) error {
+	n.mu.Lock()
+	n.departing = true
+	n.mu.Unlock()
 	n.setLeaving()
 	if len(n.instance().configuration().Servers) > 1 {
 		if err := n.ask(ctx, methodRemove, func() bool { return true }); err != nil {
 			return err
 		}
 	}
-	n.left = true
 	n.mu.Lock()
+	n.left = true
 	n.forget = true
 	n.metaChanged()
 	n.mu.Unlock()
@@ -113,7 +116,10 @@ func (n *Node) sayFarewell() {
 	case len(n.instance().voters()) == 2:
 		err = n.ask(ctx, methodDemote, n.others)
 	}
-	n.dismissed = err == nil && n.others()
+	dismissed := err == nil && n.others()
+	n.mu.Lock()
+	n.dismissed = dismissed
+	n.mu.Unlock()
 	if err != nil {
 		n.log.Warn("the others were not told to go on without this node's vote", keyError, err)
 	}

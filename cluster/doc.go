@@ -34,7 +34,7 @@
 // leader.go (the leader's side), entry.go, fsm.go and origins.go (every node). A read that must be new goes read.go,
 // confirm.go. Members come and go by gossip.go, news.go and directory.go; plan.go decides who votes, voters.go carries it
 // out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who is who, level.go which
-// versions may work together. watchdog.go gets raft out of what it cannot leave by itself. A farm that has lost its quorum
-// for good goes by quorum.go, survey.go, follow.go and reform.go. admin.go, and the files whose names begin with that, answer
+// versions may work together. watchdog.go gets raft out of what it cannot leave by itself. succession.go and
+// whyled.go tell why the leader changed. A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go. admin.go, and the files whose names begin with that, answer
 // operators. DESIGN.md says why.
 package cluster

@@ -31,11 +31,13 @@ func (t *transport) SetHeartbeatHandler(handler func(raft.RPC)) {
 // It runs on the connection's own goroutine.
 func (t *transport) heartbeat(rpc raft.RPC) {
 	req := rpc.Command.(*raft.AppendEntriesRequest)
+	t.seen.saw(req)
 	look := time.NewTicker(t.patience)
 	defer look.Stop()
 	for {
 		select {
 		case t.consumer <- rpc:
+			t.seen.taken(req)
 			return
 		case <-look.C:
 			if t.busyFor(req) {

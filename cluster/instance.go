@@ -34,6 +34,8 @@ type instance struct {
 	unanswered names // server IDs of followers whose heartbeats fail, as the leader
 	lead       atomic.Pointer[leadership]
 	leader     leaderCell
+	succession succession
+	sighted    chan struct{}         // holds one: gossip had news
 	broken     atomic.Pointer[error] // by which a write to the log failed
 	diverged   atomic.Pointer[divergence]
 	marks      chan markedState      // holds one
@@ -71,6 +73,7 @@ const (
 func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
 	in := &instance{node: n, server: server, boot: boot, log: n.log,
 		made: make(chan struct{}), marks: make(chan markedState, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
+	in.sighted = make(chan struct{}, 1)
 	in.snaps = checkedSnapshots{log.snaps, in}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
 	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.grown.to))
@@ -118,8 +121,13 @@ func (in *instance) start(notify <-chan bool) {
 	in.forwarding.Go(in.transport.forward)
 	_, leader := in.raft.LeaderWithID() // raft may have elected itself already
 	in.leader.set(in.ctx, string(leader))
+	var lines []leaderChange
+	if leader != "" {
+		in.succession.change(string(leader), in.raft.CurrentTerm())
+		lines = append(lines, in.leaderChanged(string(leader)))
+	}
 	in.wg.Go(func() { in.watchLeadership(notify) })
-	in.wg.Go(func() { in.watchLeader(observed) })
+	in.wg.Go(func() { in.watchLeader(observed, lines) })
 	in.wg.Go(func() { in.nudger.run(in.ctx) })
 	in.wg.Go(in.origin.run)
 	in.wg.Go(in.snapshots)
@@ -197,6 +205,7 @@ func (in *instance) endLeadership() {
 func (in *instance) observe(o *raft.Observation) bool {
 	switch d := o.Data.(type) {
 	case raft.LeaderObservation:
+		in.succession.change(string(d.LeaderID), in.raft.CurrentTerm())
 		return true
 	case raft.FailedHeartbeatObservation:
 		in.unanswered.set(string(d.PeerID), true)
@@ -204,24 +213,6 @@ func (in *instance) observe(o *raft.Observation) bool {
 		in.unanswered.set(string(d.PeerID), false)
 	}
 	return false
-}
-
-// watchLeader keeps the leader that raft knows.
-func (in *instance) watchLeader(observed <-chan raft.Observation) {
-	for {
-		select {
-		case <-observed:
-			_, id := in.raft.LeaderWithID()
-			if id != "" {
-				in.setHeartbeat(in.node.cfg.Heartbeat) // see suspectLeader
-			}
-			if in.leader.set(in.ctx, string(id)) {
-				in.node.leaderChanged(string(id), in.raft.CurrentTerm())
-			}
-		case <-in.ctx.Done():
-			return
-		}
-	}
 }
 
 // suspectLeader is the failure hint: the leader's process is gone, by gossip or because its port refuses connections. A

@@ -22,6 +22,7 @@ func (n *Node) heard(s *sighting) {
 	}
 	n.changed.notify()
 	if in := n.inst.Load(); in != nil {
+		signal(in.sighted)
 		if l := in.lead.Load(); l != nil {
 			signal(l.kick)
 		}
@@ -111,8 +112,8 @@ func toMerge(a, b string) string {
 		"to merge the two, stop it, move its data away, and start it with this farm's Join addresses"
 }
 
-// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and has nothing in common with this one: it will be so until somebody changes
-// a setting.
+// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and has nothing
+// in common with this one: it will be so until somebody changes a setting.
 func (n *Node) noteRefusal(addr string, err error) {
 	n.mu.Lock()
 	delete(n.refusals, addr)
@@ -171,48 +172,6 @@ func signal(ch chan struct{}) {
 	case ch <- struct{}{}:
 	default:
 	}
-}
-
-// leaderChanged logs who leads now and why that is so, as far as this node can tell.
-func (n *Node) leaderChanged(server string, term uint64) {
-	n.mu.Lock()
-	before := n.ledLast
-	if server != "" {
-		n.ledLast = server
-	}
-	n.mu.Unlock()
-	n.log.Info("leader changed", keyLeader, n.nameOf(server), keyTerm, term, "reason", n.whyLed(before, server))
-	n.changed.notify()
-}
-
-// whyLed says why the server called before, "" for none, leads no more.
-func (n *Node) whyLed(before, now string) string {
-	s := n.directory.get(nodeOf(before))
-	switch {
-	case before == "" && now == "":
-		return "none has been elected yet"
-	case before == "":
-		return "it is the first that this node knows of"
-	case before == now:
-		return "it was elected again"
-	case nodeOf(before) == n.id && n.isLeaving():
-		return "this node stops and hands over"
-	case nodeOf(before) == n.id:
-		return "this node led and lost contact with a majority"
-	case s != nil && s.server() != before:
-		return n.nameOf(before) + " was started anew"
-	case s != nil && s.leaving:
-		return n.nameOf(before) + " stops"
-	case s != nil && s.status != Alive:
-		return n.nameOf(before) + " was lost"
-	}
-	return n.nameOf(before) + " handed over, or was not heard in time"
-}
-
-func (n *Node) isLeaving() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.leaving
 }
 
 // watchName looks after another node that carries this one's name, or runs on a copy of its data directory. The one that

@@ -62,6 +62,7 @@ type Node struct {
 	boot        uint64
 	tags        map[string]string
 	leaving     bool
+	departing   bool // for good, if it can
 	ended       bool // a member's Raft has ended, and its memory with it
 	ending      bool // no goroutine may be started any more
 	forget      bool // what is in the data directory, once stopped

@@ -19,9 +19,10 @@ import (
 type pipeline struct {
 	raft.AppendPipeline
 	log     *growth
-	longest time.Duration   // that an append which says nothing new is held back
-	ended   <-chan struct{} // nothing is held back any more
-	told    uint64          // the commit index that the last append told
+	longest time.Duration     // that an append which says nothing new is held back
+	ended   <-chan struct{}   // nothing is held back any more
+	told    uint64            // the commit index that the last append told
+	deposed func(term uint64) // is told of an answer in a later term
 	answers chan raft.AppendFuture
 	failed  chan struct{} // closed when an append has failed: what follows it cannot succeed
 	done    chan struct{}
@@ -49,11 +50,13 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(inner, t.log, t.quietFor, t.done), nil
+	deposed := func(term uint64) { t.seen.sawTerm(term, []byte(id)) }
+	return newPipeline(inner, t.log, t.quietFor, t.done, deposed), nil
 }
 
-func newPipeline(inner raft.AppendPipeline, log *growth, longest time.Duration, ended <-chan struct{}) *pipeline {
-	p := &pipeline{AppendPipeline: inner, log: log, longest: longest, ended: ended,
+func newPipeline(inner raft.AppendPipeline, log *growth, longest time.Duration, ended <-chan struct{},
+	deposed func(term uint64)) *pipeline {
+	p := &pipeline{AppendPipeline: inner, log: log, longest: longest, ended: ended, deposed: deposed,
 		answers: make(chan raft.AppendFuture), failed: make(chan struct{}), done: make(chan struct{})}
 	p.wg.Go(p.pass)
 	return p
@@ -115,6 +118,9 @@ func (p *pipeline) pass() {
 			if !failed && (f.Error() != nil || !f.Response().Success) {
 				failed = true
 				close(p.failed)
+			}
+			if f.Error() == nil && f.Response().Term > f.Request().Term {
+				p.deposed(f.Response().Term)
 			}
 			held = append(held, f)
 		case out <- next:

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -34,14 +35,17 @@ func (s *slowPipeline) decode() {
 type refused struct{ raft.AppendFuture }
 
 func (refused) Error() error                          { return nil }
-func (refused) Response() *raft.AppendEntriesResponse { return &raft.AppendEntriesResponse{} }
+func (refused) Request() *raft.AppendEntriesRequest   { return &raft.AppendEntriesRequest{Term: 1} }
+func (refused) Response() *raft.AppendEntriesResponse { return &raft.AppendEntriesResponse{Term: 2} }
 
 // TestPipelineAfterFailure: raft's reader of answers leaves at the first failure, and its sender may send on.
 func TestPipelineAfterFailure(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		inner := &slowPipeline{make(chan raft.AppendFuture), make(chan raft.AppendFuture)}
 		go inner.decode()
-		p := newPipeline(inner, &growth{}, time.Second, nil)
+		var later []uint64
+		note := func(term uint64) { later = append(later, term) }
+		p := newPipeline(inner, &growth{}, time.Second, nil, note)
 		if _, err := p.AppendEntries(&raft.AppendEntriesRequest{}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -55,6 +59,9 @@ func TestPipelineAfterFailure(t *testing.T) {
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
+		}
+		if !slices.Equal(later, []uint64{2}) {
+			t.Errorf("later terms: %v", later)
 		}
 	})
 }
@@ -90,7 +97,7 @@ func TestPipelineAtRest(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				var log growth
 				log.to(c.end)
-				p := newPipeline(takingPipeline{}, &log, longest, nil)
+				p := newPipeline(takingPipeline{}, &log, longest, nil, nil)
 				defer p.Close()
 				p.told = c.told
 				begin := time.Now()
@@ -118,7 +125,7 @@ func TestPipelineIsWoken(t *testing.T) {
 				log.to(7)
 				inner := &slowPipeline{make(chan raft.AppendFuture, 2), make(chan raft.AppendFuture)}
 				ended := make(chan struct{})
-				p := newPipeline(inner, &log, time.Hour, ended)
+				p := newPipeline(inner, &log, time.Hour, ended, func(uint64) {})
 				defer p.Close()
 				begin := time.Now()
 				time.AfterFunc(time.Minute, func() { wake(&log, inner.answers, func() { close(ended) }) })

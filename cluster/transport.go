@@ -15,6 +15,7 @@ import (
 type transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
+	seen     *succession
 	consumer chan raft.RPC
 	done     chan struct{}
 	inbound  atomic.Int32   // reads of snapshots under way
@@ -33,7 +34,8 @@ type transport struct {
 func newTransport(in *instance) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer, Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
-	t := &transport{NetworkTransport: inner, layer: in.layer, consumer: make(chan raft.RPC), done: make(chan struct{}),
+	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.succession,
+		consumer: make(chan raft.RPC), done: make(chan struct{}),
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
 		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.cfg.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
@@ -66,6 +68,7 @@ func (t *transport) forward() {
 // pass hands raft one request, and reports false after stop.
 func (t *transport) pass(rpc raft.RPC) bool {
 	var then func()
+	t.seen.saw(rpc.Command)
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		boundCommit(req) // the sender may be an older program
@@ -78,6 +81,7 @@ func (t *transport) pass(rpc raft.RPC) bool {
 	case <-t.done:
 		return false
 	}
+	t.seen.taken(rpc.Command)
 	t.took(rpc)
 	if then != nil {
 		t.wg.Go(then)

@@ -54,8 +54,8 @@ func bounds(log Store) (first, last uint64, err error) {
 	return first, last, err
 }
 
-// plan reads the whole log, unless its files are known to be as they were written, and finds out which entries are to be dropped. Those up to the snapshot are not needed: raft keeps
-// them for followers that are a little behind.
+// plan reads the whole log, unless its files are known to be as they were written, and finds out which entries are to
+// be dropped. Those up to the snapshot are not needed: raft keeps them for followers that are a little behind.
 func (m *Mended) plan(log Store, first, last uint64, newest raft.SnapshotMeta) error {
 	if first == 0 {
 		return nil

@@ -1,0 +1,164 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Raft hears of a change of the leader before gossip says why: what the old leader does next is told in the moment
+// after. So the line in the log waits for that moment, unless the reason is known, and is written with the others in
+// order.
+const (
+	reasonPatience   = 500 * time.Millisecond // for gossip to say that the old leader stops
+	farewellPatience = 3 * reasonPatience     // then, for it to say whether it stops or leaves for good
+)
+
+// leaderChange is a line to be logged.
+type leaderChange struct {
+	before, now string // server IDs: who led last, "" if none is known; who leads, "" for nobody
+	term        uint64
+	end         *reign // of before; nil if this instance did not see it
+}
+
+// watchLeader keeps the leader that raft knows, and logs its changes after the lines there are.
+func (in *instance) watchLeader(observed <-chan raft.Observation, lines []leaderChange) {
+	for {
+		lines = in.logLeaders(lines, false)
+		var due <-chan time.Time
+		if len(lines) > 0 {
+			_, wait := in.whyLed(lines[0])
+			due = time.After(wait)
+		}
+		select {
+		case <-observed:
+			_, id := in.raft.LeaderWithID()
+			if id != "" {
+				in.setHeartbeat(in.node.cfg.Heartbeat) // see suspectLeader
+			}
+			if in.leader.set(in.ctx, string(id)) {
+				lines = append(lines, in.leaderChanged(string(id)))
+			}
+		case <-in.sighted:
+		case <-due:
+		case <-in.ctx.Done():
+			in.logLeaders(lines, true)
+			return
+		}
+	}
+}
+
+// leaderChanged notes who leads now.
+func (in *instance) leaderChanged(server string) leaderChange {
+	n := in.node
+	n.mu.Lock()
+	before := n.ledLast
+	if server != "" {
+		n.ledLast = server
+	}
+	n.mu.Unlock()
+	n.changed.notify()
+	return leaderChange{before, server, in.raft.CurrentTerm(), in.succession.end(before)}
+}
+
+// logLeaders logs who leads and why that is so, in order, up to the first line whose reason is not known yet; at the
+// end all. It returns the others.
+func (in *instance) logLeaders(lines []leaderChange, atEnd bool) []leaderChange {
+	for len(lines) > 0 {
+		c := lines[0]
+		reason, wait := in.whyLed(c)
+		if wait > 0 && !atEnd {
+			break
+		}
+		if c.end != nil && c.before != c.now {
+			c.end.reason = reason // the next line is about the end of the same reign
+		}
+		in.log.Info("leader changed", keyLeader, in.node.nameOf(c.now), keyTerm, c.term, "reason", reason)
+		lines = lines[1:]
+	}
+	return lines
+}
+
+// whyLed says why who led before leads no more, as far as this node can tell, and how long to wait for news that may
+// tell more.
+func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
+	n := in.node
+	switch {
+	case c.before == "" && c.now == "":
+		return "none has been elected yet", 0
+	case c.before == "":
+		return "it is the first that this node knows of", 0
+	case c.before == c.now:
+		return "it was elected again", 0
+	case c.end == nil:
+		return "this node began anew", 0 // with another instance of Raft, or it was still starting
+	case c.end.reason != "":
+		return c.end.reason, 0
+	case nodeOf(c.before) == n.id:
+		return in.whyLedHere(c.end)
+	}
+	return in.whyLedThere(c.end)
+}
+
+// whyLedHere is whyLed if it was this node that led.
+func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
+	n := in.node
+	going, _ := n.going()
+	switch newer := in.succession.outdone(r); {
+	case going != "":
+		return going, 0
+	case in.succession.handedOver(r):
+		return "this node handed over", 0
+	case newer != "": // the heir's request for this node's vote may come yet
+		return "a newer term was seen from " + n.nameOf(newer), untilAfter(r, reasonPatience)
+	case in.broken.Load() != nil:
+		return "this node could not write its log", 0
+	}
+	return "this node lost contact with a majority", 0
+}
+
+// whyLedThere is whyLed if it was another node that led.
+func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
+	n := in.node
+	name, wait := n.nameOf(r.server), untilAfter(r, reasonPatience)
+	s := n.directory.get(nodeOf(r.server))
+	if s == nil {
+		s = &sighting{}
+	}
+	going, dismissed := n.going()
+	switch newer := in.succession.outdone(r); {
+	case dismissed: // the leader does not speak to this node any more
+		return going, 0
+	case s.forGood || s.status == Left:
+		return name + " leaves for good", 0
+	case s.status == Stopped:
+		return name + " stops", 0
+	case s.leaving:
+		return name + " stops", untilAfter(r, farewellPatience)
+	case in.succession.handedOver(r):
+		return name + " handed over", wait
+	case r.silent >= n.cfg.Heartbeat/2: // so long a follower waits that was told that the leader's process is gone
+		return name + " was not heard in time", wait
+	case newer != "": // it may still be there, beyond a line that is cut for the others
+		return "a newer term was seen from " + n.nameOf(newer), wait
+	}
+	return name + " handed over", wait
+}
+
+// untilAfter returns how long it is until d after the end of a reign, 0 if that is over.
+func untilAfter(r *reign, d time.Duration) time.Duration {
+	return max(0, time.Until(r.at.Add(d)))
+}
+
+// going says how this node ends, "" if it goes on, and whether the others have let it go.
+func (n *Node) going() (how string, dismissed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.departing:
+		how = "this node leaves for good"
+	case n.leaving:
+		how = "this node stops"
+	}
+	return how, n.left || n.dismissed
+}

@@ -26,14 +26,12 @@ var (
 type peer struct {
 	id, name  string
 	transport *http.Transport
-	dials     *dialBudget
 	inFlight  atomic.Int64
 	shunUntil atomic.Int64 // Unix nanoseconds
 
 	mu     sync.Mutex
 	idle   []*link            // newest last; guarded by mu
 	links  map[*link]struct{} // all of them; guarded by mu
-	wait   []chan *link       // of those who wait for a link, for each one its place for it; guarded by mu
 	closed bool               // guarded by mu
 }
 
@@ -45,7 +43,7 @@ type link struct {
 }
 
 func newPeer(id, name string, t *http.Transport) *peer {
-	return &peer{id: id, name: name, transport: t, dials: newDialBudget(), links: make(map[*link]struct{})}
+	return &peer{id: id, name: name, transport: t, links: make(map[*link]struct{})}
 }
 
 func (p *peer) shun(until time.Time)       { p.shunUntil.Store(until.UnixNano()) }
@@ -79,7 +77,7 @@ func (p *peer) roundTrip(req *http.Request, nonce string) (res *http.Response, s
 	return res, true, nil
 }
 
-// link returns an idle connection, or a new one, or one that has become free before a new one may be made.
+// link returns an idle connection, or a new one.
 func (p *peer) link(ctx context.Context) (*link, error) {
 	for {
 		l, err := p.takeIdle()
@@ -87,7 +85,7 @@ func (p *peer) link(ctx context.Context) (*link, error) {
 			return nil, err
 		}
 		if l == nil {
-			return p.connect(ctx)
+			return p.dial(ctx)
 		}
 		if l.until.Stop() && l.Reserve() == nil {
 			return l, nil
@@ -111,48 +109,9 @@ func (p *peer) takeIdle() (*link, error) {
 	return l, nil
 }
 
-func (p *peer) connect(ctx context.Context) (*link, error) {
+func (p *peer) dial(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	freed := p.enqueue()
-	l, end, err := p.dials.begin(ctx, freed)
-	if spare := p.dequeue(freed); spare != nil {
-		if l == nil && err == nil {
-			end()
-			return spare, nil
-		}
-		spare.Release()
-		p.free(spare)
-	}
-	if l != nil || err != nil {
-		return l, err
-	}
-	defer end()
-	return p.dial(ctx)
-}
-
-// enqueue says that somebody waits for a link; free puts one there.
-func (p *peer) enqueue() chan *link {
-	c := make(chan *link, 1)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.wait = append(p.wait, c)
-	return c
-}
-
-// dequeue ends the wait, and returns the link that came and was not taken.
-func (p *peer) dequeue(c chan *link) (l *link) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.wait = slices.DeleteFunc(p.wait, func(x chan *link) bool { return x == c })
-	select {
-	case l = <-c:
-	default:
-	}
-	return l
-}
-
-func (p *peer) dial(ctx context.Context) (*link, error) {
 	l := &link{}
 	ctx = context.WithValue(ctx, linkKey{}, l)
 	conn, err := p.transport.NewClientConn(ctx, "http", net.JoinHostPort(p.id, "80"))
@@ -177,18 +136,8 @@ func (p *peer) dial(ctx context.Context) (*link, error) {
 // release ends an exchange whose answer was read to its end or given up; the connection is kept if it is still good.
 func (p *peer) release(l *link) {
 	p.inFlight.Add(-1)
-	p.free(l)
-}
-
-// free hands a link that nobody uses to whoever waits for one, keeps it, or closes it.
-func (p *peer) free(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed && len(p.wait) > 0 && l.Available() > 0 && l.Reserve() == nil {
-		p.wait[0] <- l // it has room for one, and gets no second
-		p.wait = p.wait[1:]
-		return
-	}
 	if !p.closed && l.Available() > 0 && len(p.idle) < maxIdle {
 		l.until = time.AfterFunc(idleTime, func() { p.expire(l) })
 		p.idle = append(p.idle, l)

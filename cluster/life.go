@@ -70,3 +70,16 @@ func (c *rpcConn) ping() {
 		c.kill(err)
 	}
 }
+
+// heardReader reads from a connection. Whatever comes is a sign of life, be it a piece of a large answer on a thin line.
+type heardReader struct{ *rpcConn }
+
+func (r heardReader) Read(p []byte) (int, error) {
+	n, err := r.conn.Read(p)
+	if n > 0 {
+		r.mu.Lock()
+		r.heardLocked()
+		r.mu.Unlock()
+	}
+	return n, err
+}

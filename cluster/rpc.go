@@ -14,6 +14,7 @@ type rpcConn struct {
 	conn    net.Conn
 	writing turn
 	w       *bufio.Writer
+	calls   chan struct{} // has one for each call under way
 
 	mu      sync.Mutex
 	pending map[uint64]chan rpcAnswer
@@ -23,6 +24,10 @@ type rpcConn struct {
 	err     error // set once the connection is dead
 }
 
+// maxCalls is how many calls of one connection are under way at once. It is less than a program of v0.1.0 works on, which reads
+// nothing more when it has its 256.
+const maxCalls = 250
+
 type rpcAnswer struct {
 	code    code
 	payload []byte
@@ -30,7 +35,8 @@ type rpcAnswer struct {
 }
 
 func newRPCConn(c net.Conn) *rpcConn {
-	return &rpcConn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), pending: map[uint64]chan rpcAnswer{}}
+	return &rpcConn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), calls: make(chan struct{}, maxCalls),
+		pending: map[uint64]chan rpcAnswer{}}
 }
 
 // writePatience is how long a frame may take to leave: then the other end has not read for that long, and the connection
@@ -68,6 +74,12 @@ func (t turn) give() { <-t }
 func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, error) {
 	if len(payload) > maxFrame {
 		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), ErrTooLarge)
+	}
+	select {
+	case c.calls <- struct{}{}:
+		defer func() { <-c.calls }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	id, ch, err := c.begin()
 	if err != nil {
@@ -165,7 +177,7 @@ func (c *rpcConn) forget(id uint64) {
 
 // read hands the answers to their callers until the connection ends.
 func (c *rpcConn) read() {
-	r := bufio.NewReaderSize(c.conn, 32<<10)
+	r := bufio.NewReaderSize(heardReader{c}, 32<<10)
 	for {
 		id, kind, payload, err := readFrame(r)
 		if err != nil {
@@ -173,7 +185,6 @@ func (c *rpcConn) read() {
 			return
 		}
 		c.mu.Lock()
-		c.heardLocked()
 		ch := c.pending[id]
 		delete(c.pending, id)
 		c.mu.Unlock()

@@ -1,12 +1,16 @@
 package cluster
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,24 +62,19 @@ func rpcPair(t *testing.T, handle rpcHandler) *rpcConn {
 // Requests that nobody waits for any more are ended at the other end, and take no place from others there.
 func TestRequestsGivenUp(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		working, ended := 0, 0
+		var working, ended atomic.Int64
 		c := rpcPair(t, func(ctx context.Context, _ hello, m method, payload []byte) ([]byte, error) {
 			if m == methodStatus {
 				return payload, nil
 			}
-			mu.Lock()
-			working++
-			mu.Unlock()
+			working.Add(1)
 			<-ctx.Done()
-			mu.Lock()
-			defer mu.Unlock()
-			ended++
+			ended.Add(1)
 			return nil, ctx.Err()
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		for range maxWaiting {
+		for range 2 * maxCalls {
 			wg.Go(func() {
 				if _, err := c.call(ctx, methodBarrier, nil); !errors.Is(err, context.Canceled) {
 					t.Error(err)
@@ -83,18 +82,86 @@ func TestRequestsGivenUp(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if working != maxRequests {
-			t.Errorf("%d requests are worked on, want %d", working, maxRequests)
+		if n := working.Load(); n != maxCalls {
+			t.Errorf("%d requests are worked on, want %d", n, maxCalls)
 		}
+		time.Sleep(time.Minute) // there is life in the connection all the time
 		cancel()
 		wg.Wait()
 		synctest.Wait()
-		if ended != working {
-			t.Errorf("%d of %d requests that were given up have ended", ended, working)
+		if ended.Load() != working.Load() {
+			t.Errorf("%d of %d requests that were given up have ended", ended.Load(), working.Load())
 		}
 		if out, err := c.call(t.Context(), methodStatus, []byte("still")); err != nil || string(out) != "still" {
 			t.Errorf("then an answer is %q, %v", out, err)
 		}
+	})
+}
+
+// Whoever sends more than there is room for is refused, asks for signs of life in vain at the worst, and leaves nothing behind.
+func TestMoreThanThereIsRoomFor(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		var working atomic.Int64
+		var served sync.WaitGroup
+		served.Go(func() {
+			serveRPC(t.Context(), there, hello{}, func(ctx context.Context, _ hello, _ method, _ []byte) ([]byte, error) {
+				working.Add(1)
+				defer working.Add(-1)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+		})
+		w := bufio.NewWriter(here)
+		for i := range 2 * maxWaiting {
+			for _, m := range []method{methodBarrier, methodPing} {
+				if err := writeFrame(w, uint64(i+1), byte(m), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		synctest.Wait()
+		if n := working.Load(); n != maxRequests {
+			t.Errorf("%d requests are worked on, want %d", n, maxRequests)
+		}
+		if n := runtime.NumGoroutine(); n > maxWaiting+maxShort+50 {
+			t.Errorf("%d goroutines", n)
+		}
+		here.Close()
+		served.Wait()
+		if n := working.Load(); n != 0 {
+			t.Errorf("%d requests are worked on for nobody", n)
+		}
+	})
+}
+
+// A large answer on a thin line is no silence.
+func TestThinLineIsNoSilence(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		c := newRPCConn(here)
+		var wg sync.WaitGroup
+		wg.Go(c.read)
+		wg.Go(func() {
+			r := bufio.NewReader(there)
+			id, _, _, err := readFrame(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wg.Go(func() { io.Copy(io.Discard, r) })
+			var frame bytes.Buffer
+			writeFrame(bufio.NewWriter(&frame), id, byte(codeOK), make([]byte, 100<<10))
+			for frame.Len() > 0 {
+				time.Sleep(lifeSilence)
+				there.Write(frame.Next(4 << 10))
+			}
+		})
+		if out, err := c.call(t.Context(), methodQuery, nil); err != nil || len(out) != 100<<10 {
+			t.Errorf("%d bytes, %v", len(out), err)
+		}
+		c.kill(io.EOF)
+		wg.Wait()
 	})
 }
 

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// What one connection may have at its answering end. Beyond the requests that are worked on, some wait there, so that the news
-// that a request was given up is read; beyond those nothing is read.
+// What one connection may have at its answering end. Beyond the requests that are worked on, some wait there; beyond those they are
+// refused. What comes is read all the time: also a sign of life that is asked for, the news that a request was given up, and the
+// end of the connection.
 const (
 	maxRequests     = 256      // worked on at once
 	maxWaiting      = 1024     // worked on or waiting
 	maxWaitingBytes = 64 << 20 // of those, together
+	maxShort        = 64       // short answers on their way
 )
 
 // rpcHandler answers one request of the member at the other end.
@@ -28,9 +30,9 @@ type rpcServer struct {
 	writing turn
 	w       *bufio.Writer
 	slots   chan struct{} // has one for each request that is worked on
+	short   chan struct{} // has one for each short answer that is on its way: to a ping, or a refusal
 
 	mu      sync.Mutex
-	less    sync.Cond // of waiting and bytes
 	cancels map[uint64]context.CancelFunc
 	waiting int // requests, those that are worked on among them
 	bytes   int // of all payloads
@@ -40,8 +42,7 @@ type rpcServer struct {
 func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &rpcServer{ctx: ctx, conn: conn, from: from, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
-		slots: make(chan struct{}, maxRequests), cancels: make(map[uint64]context.CancelFunc)}
-	s.less.L = &s.mu
+		slots: make(chan struct{}, maxRequests), short: make(chan struct{}, maxShort), cancels: make(map[uint64]context.CancelFunc)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer conn.Close()
@@ -54,11 +55,15 @@ func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler)
 		}
 		switch m := method(kind); m {
 		case methodPing:
-			wg.Go(func() { s.answer(s.ctx, id, nil, nil) })
+			s.shortly(&wg, id, nil)
 		case methodCancel:
 			s.cancel(id)
 		default:
 			ctx, done := s.begin(id, len(payload))
+			if ctx == nil {
+				s.shortly(&wg, id, errInternal)
+				continue
+			}
 			wg.Go(func() {
 				defer done()
 				s.work(ctx, id, m, payload)
@@ -67,13 +72,26 @@ func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler)
 	}
 }
 
-// begin makes room for a request, and waits until there is some. Its context ends when the caller gives it up.
+// shortly answers without a payload. Of those whose answers the other end is slow to read, the later ones get none.
+func (s *rpcServer) shortly(wg *sync.WaitGroup, id uint64, err error) {
+	select {
+	case s.short <- struct{}{}:
+		wg.Go(func() {
+			defer func() { <-s.short }()
+			s.answer(s.ctx, id, nil, err)
+		})
+	default:
+	}
+}
+
+// begin makes room for a request; nil if there is none. Its context ends when the caller gives it up.
 func (s *rpcServer) begin(id uint64, size int) (ctx context.Context, done func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.waiting > 0 && (s.waiting >= maxWaiting || s.bytes+size > maxWaitingBytes) {
-		s.less.Wait()
+	if s.waiting > 0 && (s.waiting >= maxWaiting || s.bytes+size > maxWaitingBytes) {
+		cancel()
+		return nil, nil
 	}
 	s.cancels[id] = cancel
 	s.waiting++
@@ -85,7 +103,6 @@ func (s *rpcServer) begin(id uint64, size int) (ctx context.Context, done func()
 		delete(s.cancels, id)
 		s.waiting--
 		s.bytes -= size
-		s.less.Signal()
 	}
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -38,4 +39,19 @@ func FuzzOtherPairs(f *testing.F) {
 			t.Errorf("%q has none of ours, and is %q", line, rest)
 		}
 	})
+}
+
+// A line of the Cookie field that is full of ours costs no more than its length.
+func TestOtherPairs_Cost(t *testing.T) {
+	m := &Manager{cfg: Config{Cookie: Cookie{Name: "sid"}}, index: "six"}
+	for _, unit := range []string{"sid;a;", "a;sid;", "sid;", "a;"} {
+		line := strings.Repeat(unit, (1<<20)/len(unit))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		m.otherPairs(line)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 2*uint64(len(line)) {
+			t.Errorf("%q: a line of %d bytes took %d", unit, len(line), took)
+		}
+	}
 }

@@ -35,27 +35,48 @@ func (m *Manager) withoutProof(h http.Header, room *[1]string) http.Header {
 
 // otherPairs returns a line of the Cookie field without our cookies. The others stay as they are, in their order.
 func (m *Manager) otherPairs(line string) string {
-	kept, from := "", 0 // from is where the pairs begin that stay together
+	var kept joined
+	from := 0 // where the pairs begin that stay together
 	for pair, end := range pairs(line) {
 		if m.names(pair) {
-			kept = joinPairs(kept, strings.TrimSuffix(line[from:end-len(pair)], ";"))
+			kept.add(strings.TrimSuffix(line[from:end-len(pair)], ";"), len(line))
 			from = min(end+1, len(line))
 		}
 	}
 	if from == 0 {
 		return line
 	}
-	return joinPairs(kept, line[from:])
+	kept.add(line[from:], len(line))
+	return kept.String()
 }
 
-func joinPairs(a, b string) string {
+// joined is a line of pairs that is put together from parts. One part alone is not copied; of more, each is copied once.
+type joined struct {
+	one  string
+	more strings.Builder // empty as long as there is one part
+}
+
+// add adds a part of a line that is room bytes long.
+func (j *joined) add(part string, room int) {
 	switch {
-	case b == "":
-		return a
-	case a == "":
-		return strings.TrimLeft(b, " \t;")
+	case part == "":
+	case j.one == "":
+		j.one = strings.TrimLeft(part, " \t;")
+	default:
+		if j.more.Len() == 0 {
+			j.more.Grow(room)
+			j.more.WriteString(j.one)
+		}
+		j.more.WriteByte(';')
+		j.more.WriteString(part)
 	}
-	return a + ";" + b
+}
+
+func (j *joined) String() string {
+	if j.more.Len() > 0 {
+		return j.more.String()
+	}
+	return j.one
 }
 
 // pairs yields what stands between the semicolons of a line of the Cookie field, and where it ends.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Who operates the farm connects to the peer port of any node, with a certificate of the farm's authority for that, and
@@ -172,7 +173,7 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 	if err != nil {
 		return err
 	}
-	out, sent, err := n.peers.call(ctx, node, methodOperate, b)
+	out, sent, err := n.peers.call(ctx, node, wire.MethodOperate, b)
 	name := node
 	if s := n.directory.get(node); s != nil {
 		name = s.name
@@ -190,7 +191,7 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 
 // knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is heard.
 func (n *Node) knows(server string) bool {
-	if s := n.directory.get(nodeOf(server)); s != nil && s.status == Alive && s.server() == server {
+	if s := n.directory.get(wire.NodeOf(server)); s != nil && s.status == Alive && s.server() == server {
 		return true
 	}
 	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool {
@@ -200,12 +201,12 @@ func (n *Node) knows(server string) bool {
 
 // answerOperate does what another member passes on. A certificate for the peer port is not enough for that: who has one of
 // an authority outside (PeerTLS), and not the farm's secret, cannot be configured, nor be heard in gossip.
-func (n *Node) answerOperate(ctx context.Context, from hello, payload []byte) ([]byte, error) {
+func (n *Node) answerOperate(ctx context.Context, from wire.Hello, payload []byte) ([]byte, error) {
 	var req adminwire.Request
 	if err := json.Unmarshal(payload, &req); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		return nil, fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}
-	if !n.knows(from.source) {
+	if !n.knows(from.Source) {
 		return adminwire.Pack(nil, adminwire.Failed(admin.ErrRefused, "%s does not know the node that passes this on as a member; "+
 			"name another one by -node, such as %s", n.cfg.Name, n.Addr())), nil
 	}

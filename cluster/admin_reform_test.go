@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // saved returns a backup of the farm, by way of an operator.
@@ -106,7 +107,7 @@ func TestRestoreOfAnotherProgram(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.must("set x 1")
-		f := newFSM(fsmConfig{machines: map[string]machine{"other": newKV()}, maxLevel: protocolMax})
+		f := newFSM(fsmConfig{machines: map[string]machine{"other": newKV()}, maxLevel: wire.ProtocolMax})
 		s, err := f.Snapshot()
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // operator returns a client on a machine of its own that knows all nodes of the lab.
@@ -67,7 +68,7 @@ func TestOperatorSeesTheFarm(t *testing.T) {
 				t.Errorf("%s says %+v", n.conf.Name, f)
 			}
 			for _, m := range f.Members {
-				if m.Applied == 0 || m.Lag != 0 || m.Leader != (m.ID == leader.ID()) || m.Role != "ordinary" || m.Level != protocolMax {
+				if m.Applied == 0 || m.Lag != 0 || m.Leader != (m.ID == leader.ID()) || m.Role != "ordinary" || m.Level != wire.ProtocolMax {
 					t.Errorf("%s says of a member: %+v", n.conf.Name, m)
 				}
 			}
@@ -132,7 +133,7 @@ func TestOperatorHasAMemberLeave(t *testing.T) {
 func TestOperatorFinalizes(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
-		l.nodes[0].conf.maxLevel = levelFirst
+		l.nodes[0].conf.maxLevel = wire.LevelFirst
 		l.nodes[1].conf.Join = []string{l.nodes[0].conf.Listen}
 		l.nodes[0].start()
 		l.nodes[1].start()
@@ -148,7 +149,7 @@ func TestOperatorFinalizes(t *testing.T) {
 		l.nodes[0].start()
 		l.ready(l.nodes...)
 		done, err := l.operator().Finalize(l.ctx(time.Minute))
-		if f := l.farm(l.nodes[1]); err != nil || done.Level != protocolMax || f.Level != protocolMax {
+		if f := l.farm(l.nodes[1]); err != nil || done.Level != wire.ProtocolMax || f.Level != wire.ProtocolMax {
 			t.Errorf("finalized at level %d, %v; the farm is at %d", done.Level, err, f.Level)
 		}
 	})
@@ -239,18 +240,18 @@ func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute))
-	h := hello{level: levelFirst, code: code(protocolMax), cluster: n.State().ClusterID, source: "mallory.0123", last: 1 << 40}
-	if err := writeHello(c, h); err != nil {
+	h := wire.Hello{Level: wire.LevelFirst, Code: wire.Code(wire.ProtocolMax), Cluster: n.State().ClusterID, Source: "mallory.0123", Last: 1 << 40}
+	if err := wire.WriteHello(c, h); err != nil {
 		t.Fatal(err)
 	}
-	if ack, err := readHello(c); err != nil || ack.code != codeOK {
+	if ack, err := wire.ReadHello(c); err != nil || ack.Code != wire.CodeOK {
 		t.Fatalf("%v, %v", ack, err)
 	}
 	b := `{"verb":"leave","node":"n1"}`
-	if err := writeFrame(bufio.NewWriter(c), 1, byte(methodOperate), []byte(b)); err != nil {
+	if err := wire.WriteFrame(bufio.NewWriter(c), 1, byte(wire.MethodOperate), []byte(b)); err != nil {
 		t.Fatal(err)
 	}
-	_, _, out, err := readFrame(bufio.NewReader(c))
+	_, _, out, err := wire.ReadFrame(bufio.NewReader(c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +301,7 @@ func TestBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: protocolMax})
+		f := newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: wire.ProtocolMax})
 		if err := f.Restore(io.NopCloser(r)); err != nil {
 			t.Fatal(err)
 		}

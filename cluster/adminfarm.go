@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // askPatience is how long a member may take to say how far it is, and the farm to prove its majority.
@@ -77,7 +78,7 @@ func (n *Node) listed(s State) (out []admin.Member) {
 		out = append(out, a)
 	}
 	for _, srv := range n.instance().configuration().Servers {
-		node := nodeOf(string(srv.ID))
+		node := wire.NodeOf(string(srv.ID))
 		if known[node] {
 			continue
 		}
@@ -103,7 +104,7 @@ func note(members []admin.Member) {
 // majority counts the voters, but for one, and those of them that are alive.
 func majority(servers []raft.Server, but string, alive func(server string) bool) (voters, living int) {
 	for _, srv := range servers {
-		if id := string(srv.ID); srv.Suffrage == raft.Voter && nodeOf(id) != but {
+		if id := string(srv.ID); srv.Suffrage == raft.Voter && wire.NodeOf(id) != but {
 			voters++
 			if alive(id) {
 				living++

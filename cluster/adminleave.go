@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // operateLeave has a member leave for good, unless the others could not go on without it.
@@ -39,13 +40,13 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 
 // lives reports whether the very incarnation of a server is there.
 func (s *situation) lives(server string) bool {
-	n := s.node(nodeOf(server))
+	n := s.node(wire.NodeOf(server))
 	return server == s.self || n != nil && n.status == Alive && n.server() == server
 }
 
 // stays reports whether it is there and not about to stop.
 func (s *situation) stays(server string) bool {
-	n := s.node(nodeOf(server))
+	n := s.node(wire.NodeOf(server))
 	return s.lives(server) && (n == nil || !n.leaving)
 }
 
@@ -55,7 +56,7 @@ func (n *Node) wanted(node string) (*sighting, error) {
 		return s, nil
 	}
 	for _, srv := range n.instance().configuration().Servers {
-		if nodeOf(string(srv.ID)) == node {
+		if wire.NodeOf(string(srv.ID)) == node {
 			return &sighting{node: node, status: Dead, meta: meta{name: node}}, nil
 		}
 	}
@@ -96,8 +97,8 @@ func (n *Node) operateRemove(ctx context.Context, req adminwire.Request) error {
 		return adminwire.Failed(admin.ErrNoQuorum, "%s finds no majority of the voters, and nobody can be removed without; "+
 			"bring one back, or see farmctl recover", n.cfg.Name)
 	}
-	if nodeOf(leader) != n.id {
-		return n.passOn(ctx, nodeOf(leader), req)
+	if wire.NodeOf(leader) != n.id {
+		return n.passOn(ctx, wire.NodeOf(leader), req)
 	}
 	return n.bury(ctx, req.Node)
 }
@@ -119,7 +120,7 @@ func (n *Node) bury(ctx context.Context, node string) error {
 		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.name, m.name)
 	}
 	for _, srv := range n.situation().servers {
-		if nodeOf(string(srv.ID)) != node {
+		if wire.NodeOf(string(srv.ID)) != node {
 			continue
 		}
 		if err := l.carryOut(change{remove, string(srv.ID)}); err != nil {

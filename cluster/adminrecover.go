@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // operateSurvey asks everybody configured what they hold.
@@ -37,7 +38,7 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 	if errors.Is(err, errHalfWay) {
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
-	if errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed) || errors.Is(err, errPromised) {
+	if errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed) || errors.Is(err, wire.ErrPromised) {
 		if d := n.instance().divergence(); d.stop {
 			err = fmt.Errorf("%w; %s", err, d.text)
 		}
@@ -55,7 +56,7 @@ const recoverPatience = 5 * time.Second
 func (n *Node) recoverSoon(ctx context.Context, cluster string, lost []string) error {
 	for end := time.Now().Add(recoverPatience); ; {
 		err := n.recoverFarm(ctx, cluster, lost)
-		passing := errors.Is(err, errHasQuorum) || errors.Is(err, errNotReformed)
+		passing := errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed)
 		if !passing || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
 			return err
 		}

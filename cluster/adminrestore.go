@@ -11,6 +11,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const restorePatience = 4 * time.Minute // for a backup to take the place of the state, once it is here
@@ -65,7 +66,7 @@ func (n *Node) restoreFrom(ctx context.Context, cluster string, src io.Reader) e
 		return adminwire.Failed(admin.ErrRefused, "%v", err)
 	case errors.Is(err, ErrVersion):
 		return adminwire.Failed(admin.ErrUnsupported, "the backup holds what this program does not know: %v", err)
-	case errors.Is(err, errMalformed), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, wire.ErrMalformed), errors.Is(err, io.ErrUnexpectedEOF):
 		return adminwire.Failed(backup.ErrDamaged, "the state in the backup cannot be read: %v", err)
 	}
 	return err

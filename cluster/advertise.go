@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (n *Node) askStatus(ctx context.Context, addr, node string) (status, error)
 	if !n.spawn(rc.read) {
 		return status{}, ErrClosed
 	}
-	out, err := rc.call(ctx, methodStatus, nil)
+	out, err := rc.call(ctx, wire.MethodStatus, nil)
 	st, parseErr := parseStatus(out)
 	return st, errors.Join(err, parseErr)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // TestReplicasStayEqual changes the leader under writes, over links whose delays change all the time, and compares what all
@@ -37,7 +38,7 @@ func runApart(t *testing.T, seed uint64, beside bool) (apart, lags string) {
 	unformed(t, 3, false, func(l *lab) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		for i, n := range l.nodes {
-			n.conf.heartbeatsBeside, n.conf.maxLevel = beside, levelLevels
+			n.conf.heartbeatsBeside, n.conf.maxLevel = beside, wire.LevelLevels
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}
@@ -86,9 +87,9 @@ type rawWrite struct {
 func (w *rawWriter) write(to *labNode) {
 	n := len(w.writes)
 	key := fmt.Sprint("w", n)
-	b := batch{origin: w.by.instance().origin.id, seq: uint64(1000 + n), count: 1,
-		body: appendCommand(nil, "kv", []byte("set "+key+" yes"))}
-	entry := appendBatch(entryHeader(entryCommands, uint64(time.Now().UnixMilli())), &b)
+	b := wire.Batch{Origin: w.by.instance().origin.id, Seq: uint64(1000 + n), Count: 1,
+		Body: wire.AppendCommand(nil, "kv", []byte("set "+key+" yes"))}
+	entry := wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, uint64(time.Now().UnixMilli())), &b)
 	w.writes = append(w.writes, rawWrite{key, to.instance().raft.Apply(entry, 0)})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Four ways in which a farm on stock raft breaks what it promised, each reproduced against it before this package was
@@ -62,7 +63,7 @@ func TestAttackAppliedTwice(t *testing.T) {
 			l.t.Fatal(err)
 		}
 		before, was := n.get("x"), n.Handle("kv").Local()
-		n.reset(n.instance().server, errSetBack)
+		n.reset(n.instance().server, wire.ErrSetBack)
 		for end := time.Now().Add(time.Minute); n.Handle("kv").Local() == was; time.Sleep(time.Millisecond) {
 			if n.get("x") != before {
 				l.t.Fatalf("a local read went back to %q", n.get("x"))

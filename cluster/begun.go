@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A data directory says in a file beside the log that the log of its incarnation has begun. Without that, a log that is gone looks
@@ -15,7 +16,7 @@ var errNoLog = errors.New("the log of the farm that this data directory belongs 
 func (n *Node) noteBegun(server string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.dir == nil || server != serverID(n.id, n.inc) {
+	if n.dir == nil || server != wire.ServerID(n.id, n.inc) {
 		return nil
 	}
 	return n.dir.SaveBegun(server)
@@ -29,7 +30,7 @@ func (n *Node) mayLoseLog() error {
 	if err != nil {
 		return unusable(err)
 	}
-	if n.cluster == "" || begun != serverID(n.id, n.inc) || !n.founding && n.knowsOthers() {
+	if n.cluster == "" || begun != wire.ServerID(n.id, n.inc) || !n.founding && n.knowsOthers() {
 		return nil
 	}
 	return unusable(&raftlog.CorruptError{File: n.dir.Path(logDir), Err: errNoLog})

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // chain is a running hash over all that this copy of the state has applied, and what it answered: the index, term, type and
@@ -36,17 +37,17 @@ func (c *chain) begin(index, sum uint64) {
 }
 
 // add takes in an entry that was applied, and its answers.
-func (c *chain) add(l *raft.Log, answers []answer) {
+func (c *chain) add(l *raft.Log, answers []wire.Answer) {
 	h := mix(c.sum, l.Index)
 	h = mix(h, l.Term)
 	h = mix(h, uint64(l.Type))
 	h = mix(h, hashOf(l.Data))
 	c.scratch = c.scratch[:0]
 	for _, a := range answers {
-		c.scratch = appendAnswer(c.scratch, a)
+		c.scratch = wire.AppendAnswer(c.scratch, a)
 	}
 	c.sum = mix(h, hashOf(c.scratch))
-	if cap(c.scratch) > maxEntryBytes {
+	if cap(c.scratch) > wire.MaxEntryBytes {
 		c.scratch = nil // an entry with answers as large is rare
 	}
 	c.keep(l.Index)
@@ -106,4 +107,4 @@ func appendPoint(dst []byte, p point) []byte {
 	return binary.BigEndian.AppendUint64(binary.AppendUvarint(dst, p.index), p.sum)
 }
 
-func readPoint(r *wireReader) point { return point{index: r.uvarint(), sum: r.uint64()} }
+func readPoint(r *wire.Reader) point { return point{index: r.Uvarint(), sum: r.Uint64()} }

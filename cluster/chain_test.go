@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // raisedFSM returns an fsm at a level, with an origin 7 that may propose.
@@ -27,7 +28,7 @@ func TestChain(t *testing.T) {
 			f.commands(commandBatch(7, seq, seq, fmt.Sprint("append x ", seq)))
 		}
 	}
-	a, b := raisedFSM(t, levelSafety), raisedFSM(t, levelSafety)
+	a, b := raisedFSM(t, wire.LevelSafety), raisedFSM(t, wire.LevelSafety)
 	apply(a, 1, 20)
 	apply(b, 1, 10)
 	c := newTestFSM(t)
@@ -52,7 +53,7 @@ func TestChain(t *testing.T) {
 		"another term": func(f *testFSM) {
 			f.index++
 			b := commandBatch(7, 21, 21, "append x 21")
-			f.ApplyBatch([]*raft.Log{{Index: f.index, Term: 2, Data: appendBatch(entryHeader(entryCommands, 1), &b)}})
+			f.ApplyBatch([]*raft.Log{{Index: f.index, Term: 2, Data: wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, 1), &b)}})
 		},
 		"another configuration": func(f *testFSM) { f.configure("a.1") },
 	} {
@@ -91,13 +92,13 @@ func TestChainIsKeptForAWhile(t *testing.T) {
 
 // Below the level nothing new is kept or written, and the hash begins with the entry that raises it.
 func TestChainBeginsWithItsLevel(t *testing.T) {
-	a := raisedFSM(t, levelLevels)
+	a := raisedFSM(t, wire.LevelLevels)
 	a.commands(commandBatch(7, 1, 1, "append x 1"))
 	if p := a.pointAt(a.index); p.index != 0 {
-		t.Errorf("at level %d it has a hash: %+v", levelLevels, p)
+		t.Errorf("at level %d it has a hash: %+v", wire.LevelLevels, p)
 	}
 	if b := a.snapshot(); !bytes.HasPrefix(b, []byte(snapshotMagic2)) {
-		t.Errorf("at level %d a snapshot begins with %q", levelLevels, b[:8])
+		t.Errorf("at level %d a snapshot begins with %q", wire.LevelLevels, b[:8])
 	}
 	b := newTestFSM(t)
 	if err := b.Restore(io.NopCloser(bytes.NewReader(a.snapshot()))); err != nil {
@@ -105,7 +106,7 @@ func TestChainBeginsWithItsLevel(t *testing.T) {
 	}
 	b.index = a.index
 	for _, f := range []*testFSM{a, b} {
-		f.entry(append(entryHeader(entryLevel, 1), levelSafety))
+		f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), wire.LevelSafety))
 	}
 	if p := a.pointAt(a.index); p.index != a.index || p != b.pointAt(b.index) {
 		t.Errorf("%+v, and with a snapshot %+v", p, b.pointAt(b.index))
@@ -115,15 +116,15 @@ func TestChainBeginsWithItsLevel(t *testing.T) {
 		t.Errorf("a snapshot begins with %q", snap[:8])
 	}
 	old := newTestFSM(t)
-	old.conf.maxLevel = levelLevels
+	old.conf.maxLevel = wire.LevelLevels
 	if err := old.Restore(io.NopCloser(bytes.NewReader(snap))); err == nil || old.fault == nil {
-		t.Errorf("a program of level %d restored it: %v", levelLevels, err)
+		t.Errorf("a program of level %d restored it: %v", wire.LevelLevels, err)
 	}
 }
 
 // A state that is re-formed begins a hash of its own, or, below the level, none.
 func TestChainOfAnotherEpoch(t *testing.T) {
-	for _, level := range []byte{levelLevels, levelSafety} {
+	for _, level := range []byte{wire.LevelLevels, wire.LevelSafety} {
 		f := raisedFSM(t, level)
 		s, index := f.rebase(f.index, soleVoter("a.1"))
 		var b bytes.Buffer
@@ -137,7 +138,7 @@ func TestChainOfAnotherEpoch(t *testing.T) {
 		}
 		g.index = index
 		for _, f := range []*testFSM{f, g} {
-			f.entry(append(entryHeader(entryLevel, 1), levelSafety))
+			f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), wire.LevelSafety))
 		}
 		if f.sum() == 0 || f.sum() != g.sum() {
 			t.Errorf("from level %d: %x, and with its snapshot %x", level, f.sum(), g.sum())
@@ -151,9 +152,9 @@ func BenchmarkChain(b *testing.B) {
 		b.Run(fmt.Sprint(n, " commands"), func(b *testing.B) {
 			var c chain
 			l := &raft.Log{Data: make([]byte, 400*n)}
-			a := []answer{{value: make([][]byte, n)}}
-			for i := range a[0].value {
-				a[0].value[i] = binary.BigEndian.AppendUint64(nil, uint64(i))
+			a := []wire.Answer{{Value: make([][]byte, n)}}
+			for i := range a[0].Value {
+				a[0].Value[i] = binary.BigEndian.AppendUint64(nil, uint64(i))
 			}
 			for b.Loop() {
 				l.Index++

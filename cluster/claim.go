@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"time"
 )
@@ -37,7 +38,7 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 			return cluster, ctx.Err()
 		case errors.Is(err, ErrOtherFarm):
 			return cluster, fmt.Errorf("%w: so says node %s", errFarmChanged, node)
-		case errors.Is(err, errPromised):
+		case errors.Is(err, wire.ErrPromised):
 			return cluster, fmt.Errorf("%w: so says node %s; see what comes of it", errBusy, node)
 		}
 	}
@@ -66,22 +67,22 @@ func (n *Node) present() []string {
 func (n *Node) askClaim(ctx context.Context, node, cluster string, back bool) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	payload := append(appendString(nil, cluster), boolByte(back))
+	payload := append(wire.AppendString(nil, cluster), wire.BoolByte(back))
 	if node == n.id {
-		return n.answerClaim(hello{source: n.self().server}, payload)
+		return n.answerClaim(wire.Hello{Source: n.self().server}, payload)
 	}
-	_, _, err := n.peers.call(ctx, node, methodClaim, payload)
+	_, _, err := n.peers.call(ctx, node, wire.MethodClaim, payload)
 	return err
 }
 
 // answerClaim is the side of the one that is asked.
-func (n *Node) answerClaim(from hello, payload []byte) error {
-	r := newReader(payload)
-	cluster, back := r.string(), r.byte() != 0
-	if err := r.end(); err != nil {
+func (n *Node) answerClaim(from wire.Hello, payload []byte) error {
+	r := wire.NewReader(payload)
+	cluster, back := r.Text(), r.Byte() != 0
+	if err := r.End(); err != nil {
 		return err
 	}
-	by := nodeOf(from.source)
+	by := wire.NodeOf(from.Source)
 	held := n.claimHeld()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -94,9 +95,9 @@ func (n *Node) answerClaim(from hello, payload []byte) error {
 	case back:
 		return nil
 	case held != "" && held != by:
-		return errPromised
-	case n.successor != "" && nodeOf(n.successor) != by && time.Since(n.stoodDown) < reformPatience:
-		return errPromised
+		return wire.ErrPromised
+	case n.successor != "" && wire.NodeOf(n.successor) != by && time.Since(n.stoodDown) < reformPatience:
+		return wire.ErrPromised
 	}
 	n.claimed = claim{cluster: cluster, by: by, until: time.Now().Add(claimFor)}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Two nodes are given backups to restore at once. One does, and the other is told; there is one farm.
@@ -52,16 +53,16 @@ func TestClaimEnds(t *testing.T) {
 	together(t, 3, true, func(l *lab) {
 		a, b, c := l.nodes[0], l.nodes[1], l.nodes[2]
 		a.must("set k v")
-		farm := appendString(nil, a.self().cluster)
-		by := func(n *labNode) hello { return hello{source: n.instance().server} }
+		farm := wire.AppendString(nil, a.self().cluster)
+		by := func(n *labNode) wire.Hello { return wire.Hello{Source: n.instance().server} }
 		take, back := append(farm[:len(farm):len(farm)], 0), append(farm[:len(farm):len(farm)], 1)
 		for _, step := range []struct {
 			who  *labNode
 			what []byte
 			want error
 		}{
-			{a, take, nil}, {a, take, nil}, {b, take, errPromised}, {b, back, nil}, {b, take, errPromised}, {a, back, nil}, {b, take, nil},
-			{c, append(appendString(nil, "another"), 0), ErrOtherFarm}, {c, nil, errMalformed},
+			{a, take, nil}, {a, take, nil}, {b, take, wire.ErrPromised}, {b, back, nil}, {b, take, wire.ErrPromised}, {a, back, nil}, {b, take, nil},
+			{c, append(wire.AppendString(nil, "another"), 0), ErrOtherFarm}, {c, nil, wire.ErrMalformed},
 		} {
 			if err := c.answerClaim(by(step.who), step.what); !errors.Is(err, step.want) {
 				t.Errorf("%s asks by %q: %v, want %v", step.who.conf.Name, step.what, err, step.want)

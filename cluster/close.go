@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const (
@@ -72,7 +73,7 @@ func (n *Node) depart(ctx context.Context) error {
 	n.mu.Unlock()
 	n.setLeaving()
 	if len(n.instance().configuration().Servers) > 1 {
-		if err := n.ask(ctx, methodRemove, func() bool { return true }); err != nil {
+		if err := n.ask(ctx, wire.MethodRemove, func() bool { return true }); err != nil {
 			return err
 		}
 	}
@@ -111,10 +112,10 @@ func (n *Node) sayFarewell() {
 	switch {
 	case n.left || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
 	case !n.durable():
-		err = n.ask(ctx, methodRemove, n.others)
+		err = n.ask(ctx, wire.MethodRemove, n.others)
 	case n.instance().divergence().stop: // whose copy is right is not for a restart to decide
 	case len(n.instance().voters()) == 2:
-		err = n.ask(ctx, methodDemote, n.others)
+		err = n.ask(ctx, wire.MethodDemote, n.others)
 	}
 	dismissed := err == nil && n.others()
 	n.mu.Lock()
@@ -128,7 +129,7 @@ func (n *Node) sayFarewell() {
 // others reports whether anybody who goes on has the state and votes, or soon will.
 func (n *Node) others() bool {
 	for _, srv := range n.instance().configuration().Servers {
-		s := n.directory.get(nodeOf(string(srv.ID)))
+		s := n.directory.get(wire.NodeOf(string(srv.ID)))
 		if s != nil && s.node != n.id && s.server() == string(srv.ID) && s.status == Alive && !s.leaving && s.role == Ordinary {
 			return true
 		}
@@ -152,16 +153,16 @@ func (n *Node) handOver() {
 
 // ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there is no sense
 // in it.
-func (n *Node) ask(ctx context.Context, m method, sense func() bool) error {
+func (n *Node) ask(ctx context.Context, m wire.Method, sense func() bool) error {
 	var pause backoff
 	for {
 		n.handOver()
 		in := n.instance()
 		err := in.askLeader(ctx, func(ctx context.Context, leader string) error {
 			if leader == in.server {
-				return errNotLeader // others lead once it is handed over
+				return wire.ErrNotLeader // others lead once it is handed over
 			}
-			_, _, err := n.peers.call(ctx, nodeOf(leader), m, []byte(in.server))
+			_, _, err := n.peers.call(ctx, wire.NodeOf(leader), m, []byte(in.server))
 			return err
 		})
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Every copy of the state should be the same: the log is, and state machines are deterministic. The leader sees whether it is
@@ -72,9 +73,9 @@ type testimony struct {
 func (t testimony) append(dst []byte) []byte { return appendPoint(appendPoint(dst, t.chain), t.state) }
 
 func parseTestimony(b []byte) (testimony, error) {
-	r := newReader(b)
+	r := wire.NewReader(b)
 	t := testimony{chain: readPoint(r), state: readPoint(r)}
-	return t, r.end()
+	return t, r.End()
 }
 
 // question asks a copy for its testimony, and tells what is known.
@@ -85,18 +86,18 @@ type question struct {
 }
 
 func (q question) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(appendString(dst, q.server), q.index)
-	return append(appendString(dst, q.text), boolByte(q.stop))
+	dst = binary.AppendUvarint(wire.AppendString(dst, q.server), q.index)
+	return append(wire.AppendString(dst, q.text), wire.BoolByte(q.stop))
 }
 
 func parseQuestion(b []byte) (question, error) {
-	r := newReader(b)
-	q := question{server: r.string(), index: r.uvarint(), divergence: divergence{text: r.string(), stop: r.byte() != 0}}
-	return q, r.end()
+	r := wire.NewReader(b)
+	q := question{server: r.Text(), index: r.Uvarint(), divergence: divergence{text: r.Text(), stop: r.Byte() != 0}}
+	return q, r.End()
 }
 
 // answerCompare is the side of a copy that is asked.
-func (n *Node) answerCompare(from hello, payload []byte) ([]byte, error) {
+func (n *Node) answerCompare(from wire.Hello, payload []byte) ([]byte, error) {
 	q, err := parseQuestion(payload)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (n *Node) answerCompare(from hello, payload []byte) ([]byte, error) {
 	case n.Err() != nil:
 		return nil, ErrClosed
 	case q.server != in.server || in.ctx.Err() != nil:
-		return nil, errNotMe
+		return nil, wire.ErrNotMe
 	}
 	if in.follows(from) {
 		in.setDivergence(q.divergence)
@@ -115,9 +116,9 @@ func (n *Node) answerCompare(from hello, payload []byte) ([]byte, error) {
 }
 
 // follows reports whether a speaker is the leader that this node knows.
-func (in *instance) follows(from hello) bool {
+func (in *instance) follows(from wire.Hello) bool {
 	leader, _ := in.leader.get()
-	return leader != "" && nodeOf(leader) == nodeOf(from.source)
+	return leader != "" && wire.NodeOf(leader) == wire.NodeOf(from.Source)
 }
 
 func (in *instance) testify(index uint64) testimony {
@@ -152,7 +153,7 @@ func (l *leadership) compare() {
 	c := &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
 	var marked time.Time
 	for pause := compareSoon; sleep(l.ctx, pause); {
-		if pause = compareEvery; l.in.fsm.levelInForce() >= levelSafety {
+		if pause = compareEvery; l.in.fsm.levelInForce() >= wire.LevelSafety {
 			c.round()
 			l.mark(&marked)
 		}
@@ -320,7 +321,7 @@ func (c *comparison) ask(index uint64, meant func(server string) bool) map[strin
 }
 
 func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) {
-	out, _, err := c.l.in.node.peers.call(ctx, nodeOf(q.server), methodCompare, q.append(nil))
+	out, _, err := c.l.in.node.peers.call(ctx, wire.NodeOf(q.server), wire.MethodCompare, q.append(nil))
 	if err != nil {
 		return testimony{}, err
 	}
@@ -331,7 +332,7 @@ func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) 
 func (c *comparison) live() (out []string) {
 	for _, srv := range c.l.in.configuration().Servers {
 		id := string(srv.ID)
-		if s := c.l.in.node.directory.get(nodeOf(id)); id != c.l.in.server && s != nil && s.status == Alive && s.server() == id {
+		if s := c.l.in.node.directory.get(wire.NodeOf(id)); id != c.l.in.server && s != nil && s.status == Alive && s.server() == id {
 			out = append(out, id)
 		}
 	}
@@ -365,8 +366,8 @@ func (c *comparison) tellToResync(server string, right []string, said map[string
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
 	c.ordered = time.Now()
-	order := appendString(appendString(nil, server), c.l.in.divergence().text)
-	if _, _, err := c.l.in.node.peers.call(ctx, nodeOf(server), methodResync, order); err != nil {
+	order := wire.AppendString(wire.AppendString(nil, server), c.l.in.divergence().text)
+	if _, _, err := c.l.in.node.peers.call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
 		c.l.in.node.warnOnce("resync "+server, "a copy of the state that differs could not be told to begin anew; trying again",
 			fmt.Errorf("%s: %w", c.name(server), err))
 	}
@@ -389,7 +390,7 @@ func (c *comparison) handOver(right []string) {
 }
 
 func (c *comparison) name(server string) string {
-	if s := c.l.in.node.directory.get(nodeOf(server)); s != nil {
+	if s := c.l.in.node.directory.get(wire.NodeOf(server)); s != nil {
 		return s.name
 	}
 	return server

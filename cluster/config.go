@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Config says how a node takes part in a cluster. The zero Config is a farm of one, in memory, on loopback. It is copied
@@ -170,7 +171,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	if c.maxLevel == 0 {
-		c.maxLevel = protocolMax
+		c.maxLevel = wire.ProtocolMax
 	}
 	if c.raiseAfter == 0 {
 		c.raiseAfter = raiseAfter

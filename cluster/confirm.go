@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -13,7 +14,7 @@ func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
 	if err := l.await(ctx); err != nil {
 		return 0, err
 	}
-	err = errNotLeader
+	err = wire.ErrNotLeader
 	l.enter(func() bool {
 		index, err = l.barr.join(ctx)
 		return true
@@ -25,7 +26,7 @@ func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
 func (l *leadership) confirm() (uint64, error) {
 	index, _ := l.in.fsm.view()
 	if l.in.fsm.stopped() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
-		return 0, fmt.Errorf("%w: %w", errNotLeader, errStopped)
+		return 0, fmt.Errorf("%w: %w", wire.ErrNotLeader, errStopped)
 	}
 	if err := l.askVoters(); err != nil {
 		return 0, err
@@ -67,24 +68,24 @@ func (l *leadership) majority(ask func(ctx context.Context, voter string) error)
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("no majority of voters agrees: %w", errors.Join(errNotLeader, last))
+	return fmt.Errorf("no majority of voters agrees: %w", errors.Join(wire.ErrNotLeader, last))
 }
 
 func (l *leadership) stillMine(term uint64) error {
 	if term != l.term {
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
 	return nil
 }
 
 func (l *leadership) askVoter(ctx context.Context, server string) error {
-	out, _, err := l.in.node.peers.call(ctx, nodeOf(server), methodTerm, []byte(server))
+	out, _, err := l.in.node.peers.call(ctx, wire.NodeOf(server), wire.MethodTerm, []byte(server))
 	if err != nil {
 		return err
 	}
-	r := newReader(out)
-	term, clock := r.uvarint(), r.uvarint()
-	if err := r.end(); err != nil {
+	r := wire.NewReader(out)
+	term, clock := r.Uvarint(), r.Uvarint()
+	if err := r.End(); err != nil {
 		return err
 	}
 	l.clock.sample(server, clock, time.Now())
@@ -95,7 +96,7 @@ func (l *leadership) askVoter(ctx context.Context, server string) error {
 func (n *Node) answerTerm(server []byte) ([]byte, error) {
 	in := n.instance()
 	if string(server) != in.server || in.ctx.Err() != nil || n.unfitness() != nil {
-		return nil, errNotMe // whose Raft has ended counts in no majority
+		return nil, wire.ErrNotMe // whose Raft has ended counts in no majority
 	}
 	out := binary.AppendUvarint(nil, in.raft.CurrentTerm())
 	return binary.AppendUvarint(out, uint64(time.Now().UnixMilli())), nil

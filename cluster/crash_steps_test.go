@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Every change of the data directory that takes more than one step, stopped after each of them as by a crash: the next start
@@ -160,7 +161,7 @@ func (n *labNode) reopenedLog(l *lab, state *fsm, inc string, unmade bool) {
 			}
 			return
 		}
-		server := serverID(id.NodeID, inc)
+		server := wire.ServerID(id.NodeID, inc)
 		s, index := state.rebase(100, soleVoter(server))
 		if err := (openLog{store, snaps}).seed(s, 5, index, server, n.instance().transport); err != nil {
 			l.t.Fatal(err)
@@ -181,7 +182,7 @@ func TestCrashWhileBeginningAnew(t *testing.T) {
 				before = id.Incarnation
 				var p disk.Promise
 				if promised {
-					p = disk.Promise{ClusterID: id.ClusterID, Server: serverID(id.NodeID, id.Incarnation), To: "another.1"}
+					p = disk.Promise{ClusterID: id.ClusterID, Server: wire.ServerID(id.NodeID, id.Incarnation), To: "another.1"}
 				}
 				if err := d.SavePromise(p); err != nil {
 					l.t.Fatal(err)
@@ -192,7 +193,7 @@ func TestCrashWhileBeginningAnew(t *testing.T) {
 			})
 			n.start()
 			l.ready(n)
-			if now := n.self().server; now == serverID(n.ID(), before) {
+			if now := n.self().server; now == wire.ServerID(n.ID(), before) {
 				l.t.Error("it votes under the name of the log that it has moved aside")
 			}
 			leader.must("set k w")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Damage that is found while a node runs ends its part at once. It joins anew when a leader says that the others are a quorum,
@@ -82,7 +83,7 @@ func TestQuorumWithout(t *testing.T) {
 			{stored{lead.term, 10, lead.term}, nil},
 			{stored{lead.term, 8, lead.term}, errBehind},
 			{stored{lead.term, 12, lead.term - 1}, errBehind},
-			{stored{lead.term + 1, 12, lead.term}, errNotLeader},
+			{stored{lead.term + 1, 12, lead.term}, wire.ErrNotLeader},
 		} {
 			if err := lead.holds(c.s, 9); !errors.Is(err, c.want) {
 				t.Errorf("%+v: %v, want %v", c.s, err, c.want)
@@ -111,7 +112,7 @@ func TestQuorumWithoutOfAnOlderProgram(t *testing.T) {
 
 // without asks the leader whether there is a quorum without another node.
 func (n *labNode) without(other *labNode, meant func(voter string) bool) error {
-	err, lead := errNotLeader, n.instance().lead.Load()
+	err, lead := wire.ErrNotLeader, n.instance().lead.Load()
 	lead.enter(func() bool {
 		err = lead.quorumWithout(other.instance().server, meant)
 		return true

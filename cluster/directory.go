@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ type sighting struct {
 	meta
 }
 
-func (s *sighting) server() string { return serverID(s.node, s.incarnation) }
+func (s *sighting) server() string { return wire.ServerID(s.node, s.incarnation) }
 
 // saidGoodbye reports whether a run said that it ends, and did.
 func (s *sighting) saidGoodbye() bool { return s.status == Stopped || s.status == Left }
@@ -113,12 +114,12 @@ func (d *directory) reached(server string) uint64 {
 // forgot returns an error if a log ends before what its server was heard to have applied: it has forgotten what others may
 // count on, for its disk was set back. Of what h says only this is known, that it was said after a time; it may be read long
 // after, and what was heard meanwhile proves nothing, since a log that is alive goes on.
-func (d *directory) forgot(h hello, after time.Time) error {
+func (d *directory) forgot(h wire.Hello, after time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, m := range d.most[h.source] {
-		if m.at.Before(after) && h.last < m.index {
-			return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", errSetBack, h.source, h.last, m.index)
+	for _, m := range d.most[h.Source] {
+		if m.at.Before(after) && h.Last < m.index {
+			return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", wire.ErrSetBack, h.Source, h.Last, m.index)
 		}
 	}
 	return nil
@@ -134,12 +135,12 @@ func (d *directory) forget(configured map[string]bool, now time.Time) {
 		}
 	}
 	for server := range d.most {
-		if s := d.newestLocked(nodeOf(server)); !configured[server] && (s == nil || s.server() != server) {
+		if s := d.newestLocked(wire.NodeOf(server)); !configured[server] && (s == nil || s.server() != server) {
 			delete(d.most, server)
 		}
 	}
 	for server := range d.at {
-		if s := d.newestLocked(nodeOf(server)); !configured[server] && (s == nil || s.server() != server) {
+		if s := d.newestLocked(wire.NodeOf(server)); !configured[server] && (s == nil || s.server() != server) {
 			delete(d.at, server)
 			delete(d.ended, server)
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -17,7 +18,7 @@ func TestForgot(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		forgot := func(last uint64, after time.Time) bool {
-			return errors.Is(d.forgot(hello{source: "a.1", last: last}, after), errSetBack)
+			return errors.Is(d.forgot(wire.Hello{Source: "a.1", Last: last}, after), wire.ErrSetBack)
 		}
 		if forgot(0, time.Now()) {
 			t.Error("nothing was heard of it")

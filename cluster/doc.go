@@ -31,7 +31,7 @@
 // # Reading the source
 //
 // node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go,
-// leader.go (the leader's side), entry.go, fsm.go and origins.go (every node). A read that must be new goes read.go,
+// leader.go (the leader's side), fsm.go and origins.go (every node), and internal/wire for the bytes. A read that must be new goes read.go,
 // confirm.go. Members come and go by gossip.go, news.go and directory.go; plan.go decides who votes, voters.go carries it
 // out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who is who, level.go which
 // versions may work together. watchdog.go gets raft out of what it cannot leave by itself. succession.go and

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -23,32 +24,32 @@ var (
 
 	// ErrNameTaken says that another live node of the farm has this node's Name, or a copy of its data directory. Start
 	// it under another one.
-	ErrNameTaken = errNameTaken
+	ErrNameTaken = wire.ErrNameTaken
 
 	// ErrOtherFarm says that this node belongs to another farm than the one it met, by its data or by the farm's name.
-	ErrOtherFarm = errOtherFarm
+	ErrOtherFarm = wire.ErrOtherFarm
 
 	// ErrOtherKind says that a memory node met a durable farm, or the other way round.
-	ErrOtherKind = errOtherKind
+	ErrOtherKind = wire.ErrOtherKind
 
 	// ErrVersion says that the log has something this version of the program does not know. Start a newer one.
 	ErrVersion = fault.ErrVersion
 
 	// ErrMachine says that a state machine panicked: a fault of the program, which every node meets at the same entry. This
 	// node's copy of the state has stopped there; the log is kept, for a program in which the fault is mended.
-	ErrMachine = errMachine
+	ErrMachine = wire.ErrMachine
 
 	// ErrLevel says that a command, or its state machine, needs a higher protocol level than the one in force; the command was
 	// not done. See Config.Levels.
 	ErrLevel = fault.ErrLevel
 
 	// ErrHeldBack says that no higher protocol level can be put in force, because some members do not speak it yet.
-	ErrHeldBack = errHeldBack
+	ErrHeldBack = wire.ErrHeldBack
 
 	// ErrDiverged says that copies of the farm's state differ, though all applied the same log: a state machine is not
 	// deterministic, or the nodes run different programs. A write fails by it if no majority has the same copy, until people
 	// have decided which is right. A node ends by it if its copy differed from that of the majority twice within an hour.
-	ErrDiverged = errDiverged
+	ErrDiverged = wire.ErrDiverged
 
 	// ErrDamaged says that the data directory is not what this node wrote: a file or the log is damaged or missing. The
 	// error goes on to say what is damaged.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Whoever has stood down for a re-forming promises to follow one successor. From then on its vote is over: if it voted on,
@@ -15,16 +16,16 @@ import (
 
 // answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (n *Node) answerFollow(payload []byte) error {
-	r := newReader(payload)
-	cluster, heir, lost := r.string(), r.string(), r.strings()
-	if err := r.end(); err != nil {
+	r := wire.NewReader(payload)
+	cluster, heir, lost := r.Text(), r.Text(), r.Texts()
+	if err := r.End(); err != nil {
 		return err
 	}
 	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
-		return errNotReformed
+		return wire.ErrNotReformed
 	}
-	if by := n.claimHeld(); by != "" && by != nodeOf(heir) {
-		return errPromised // which replaces the farm's state by a backup
+	if by := n.claimHeld(); by != "" && by != wire.NodeOf(heir) {
+		return wire.ErrPromised // which replaces the farm's state by a backup
 	}
 	n.standing()
 	n.mu.Lock()
@@ -34,7 +35,7 @@ func (n *Node) answerFollow(payload []byte) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !free || n.successor != before || n.cluster != cluster || n.resuming {
-		return errPromised
+		return wire.ErrPromised
 	}
 	return n.promiseLocked(heir)
 }
@@ -44,7 +45,7 @@ func (n *Node) answerFollow(payload []byte) error {
 func (n *Node) promiseLocked(heir string) error {
 	if n.durable() {
 		var p disk.Promise
-		if me := serverID(n.id, n.inc); heir != "" && heir != me {
+		if me := wire.ServerID(n.id, n.inc); heir != "" && heir != me {
 			p = disk.Promise{ClusterID: n.cluster, Server: me, To: heir}
 		}
 		if err := n.dir.SavePromise(p); err != nil {
@@ -61,7 +62,7 @@ func (n *Node) loadPromise() error {
 	if err != nil {
 		return unusable(err)
 	}
-	if p.To == "" || p.ClusterID != n.cluster || p.Server != serverID(n.id, n.inc) {
+	if p.To == "" || p.ClusterID != n.cluster || p.Server != wire.ServerID(n.id, n.inc) {
 		return nil
 	}
 	n.successor, n.stoodDown = p.To, time.Now()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const (
@@ -141,13 +142,13 @@ func (n *Node) collectPromises(expect int, others []*sighting) bool {
 	yes := 1
 	for _, s := range others {
 		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, err := n.peers.call(ctx, s.node, methodPromise, binary.AppendUvarint(nil, uint64(expect)))
+		_, _, err := n.peers.call(ctx, s.node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
 		cancel()
 		if err == nil {
 			yes++
 			continue
 		}
-		if errors.Is(err, errOtherExpect) {
+		if errors.Is(err, wire.ErrOtherExpect) {
 			n.warnOnce("expect "+s.node, "another founder expects another number of nodes than this one; "+
 				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.name, s.addr, expect, err))
 		}
@@ -162,21 +163,21 @@ func (n *Node) promiseTo(node string, now time.Time) bool {
 }
 
 // answerPromise is the side of the one that is asked to follow.
-func (n *Node) answerPromise(from hello, payload []byte) error {
-	r := newReader(payload)
-	expect := r.uvarint()
-	if err := r.end(); err != nil {
+func (n *Node) answerPromise(from wire.Hello, payload []byte) error {
+	r := wire.NewReader(payload)
+	expect := r.Uvarint()
+	if err := r.End(); err != nil {
 		return err
 	}
-	switch founder := nodeOf(from.source); {
+	switch founder := wire.NodeOf(from.Source); {
 	case n.hasState || n.self().cluster != "" || n.seesFarm():
 		return ErrOtherFarm
 	case n.cfg.Role != Ordinary || founder >= n.id:
-		return errNotMe
+		return wire.ErrNotMe
 	case uint64(n.seeds.founders()) != expect:
-		return errOtherExpect
+		return wire.ErrOtherExpect
 	case !n.promiseTo(founder, time.Now()):
-		return errPromised
+		return wire.ErrPromised
 	}
 	return nil
 }
@@ -220,11 +221,11 @@ func (l *leadership) form() {
 	if !formed && f.founders() == 0 {
 		expect := max(l.in.node.seeds.founders(), 1)
 		l.commit(func() []byte {
-			return binary.AppendUvarint(entryHeader(entryFound, l.stamp()), uint64(expect))
+			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, l.stamp()), uint64(expect))
 		})
 	}
 	if !f.usable() && f.founders() > 0 && len(l.in.voters()) >= oddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
-		l.commit(func() []byte { return entryHeader(entryFormed, l.stamp()) })
+		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
 	}
 	if f.usable() {
 		l.formOnce.Do(func() { close(l.formed) })
@@ -237,7 +238,7 @@ func (l *leadership) form() {
 // adopt takes over the cluster ID of the farm that takes this node in.
 func (n *Node) adopt(cluster string) error {
 	if cluster == "" {
-		return fmt.Errorf("the other node has no cluster ID: %w", errMalformed)
+		return fmt.Errorf("the other node has no cluster ID: %w", wire.ErrMalformed)
 	}
 	err := n.setCluster(cluster, false)
 	if err != nil && !errors.Is(err, ErrOtherFarm) {

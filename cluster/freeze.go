@@ -1,6 +1,9 @@
 package cluster
 
-import "github.com/hashicorp/raft"
+import (
+	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
 
 // freeze returns the state as it is now, and its index. It keeps out of the way of Apply and Restore, which state machines
 // expect.
@@ -40,7 +43,7 @@ func (f *fsm) rebase(index uint64, alone raft.Configuration) (*snapshot, uint64)
 	f.change(func() {
 		f.index = max(f.index, index) + 1
 		f.expect = max(f.expect, 1)
-		if f.chain = (chain{}); f.levelInForce() >= levelSafety {
+		if f.chain = (chain{}); f.levelInForce() >= wire.LevelSafety {
 			f.chain.begin(f.index, f.index)
 		}
 	})

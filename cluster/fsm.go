@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -154,7 +155,7 @@ func (f *fsm) applyAll(logs []*raft.Log, out []any) (index uint64, mark *markedS
 	return f.index, f.markedAt, fault
 }
 
-func (f *fsm) applyLocked(l *raft.Log) (answers []answer, err error) {
+func (f *fsm) applyLocked(l *raft.Log) (answers []wire.Answer, err error) {
 	defer recovered(&err)
 	switch {
 	case f.torn:
@@ -177,10 +178,10 @@ func recovered(err *error) {
 	case nil:
 	case error:
 		if *err = p; !errors.Is(p, fault.ErrVersion) {
-			*err = fmt.Errorf("%w: %w", errMachine, p)
+			*err = fmt.Errorf("%w: %w", wire.ErrMachine, p)
 		}
 	default:
-		*err = fmt.Errorf("%w: %v", errMachine, p)
+		*err = fmt.Errorf("%w: %v", wire.ErrMachine, p)
 	}
 }
 
@@ -192,10 +193,10 @@ func (f *fsm) change(how func()) {
 }
 
 // appliedLocked notes an entry that was applied.
-func (f *fsm) appliedLocked(l *raft.Log, answers []answer) {
+func (f *fsm) appliedLocked(l *raft.Log, answers []wire.Answer) {
 	f.change(func() {
 		f.index = l.Index
-		if f.levelInForce() >= levelSafety {
+		if f.levelInForce() >= wire.LevelSafety {
 			f.chain.add(l, answers)
 		}
 	})
@@ -226,61 +227,61 @@ func (f *fsm) configureLocked(c raft.Configuration) {
 	})
 }
 
-func (f *fsm) entryLocked(l *raft.Log) ([]answer, error) {
-	r := newReader(l.Data)
-	format, kind := r.byte(), r.byte()
-	if format != entryFormat {
+func (f *fsm) entryLocked(l *raft.Log) ([]wire.Answer, error) {
+	r := wire.NewReader(l.Data)
+	format, kind := r.Byte(), r.Byte()
+	if format != wire.EntryFormat {
 		return nil, fmt.Errorf("%w: entry format %d", fault.ErrVersion, format)
 	}
-	stamp := r.uvarint()
+	stamp := r.Uvarint()
 	f.change(func() { f.stamp = max(f.stamp, stamp) })
 	switch kind {
-	case entryOpen:
-		return nil, r.end()
-	case entryFound:
-		expect := r.uvarint()
+	case wire.EntryOpen:
+		return nil, r.End()
+	case wire.EntryFound:
+		expect := r.Uvarint()
 		f.change(func() { f.expect = expect })
 		f.formed.Store(f.formed.Load() || f.expect <= 1)
-		return nil, r.end()
-	case entryFormed:
+		return nil, r.End()
+	case wire.EntryFormed:
 		f.formed.Store(true)
-		return nil, r.end()
-	case entryLevel:
+		return nil, r.End()
+	case wire.EntryLevel:
 		return nil, f.levelLocked(r)
-	case entryMark:
-		if err := r.end(); err != nil {
+	case wire.EntryMark:
+		if err := r.End(); err != nil {
 			return nil, err
 		}
 		f.change(func() { f.lastMark = l.Index })
 		return nil, nil
-	case entryRegister:
-		g := readRegistration(r)
-		if err := r.end(); err != nil {
+	case wire.EntryRegister:
+		g := wire.ReadRegistration(r)
+		if err := r.End(); err != nil {
 			return nil, err
 		}
-		return []answer{{code: f.registerLocked(g), index: l.Index}}, nil
-	case entryCommands:
+		return []wire.Answer{{Code: f.registerLocked(g), Index: l.Index}}, nil
+	case wire.EntryCommands:
 		return f.commandsLocked(l.Index, r)
 	}
 	return nil, fmt.Errorf("%w: entry kind %d", fault.ErrVersion, kind)
 }
 
-func (f *fsm) registerLocked(g registration) (c code) {
-	if !slices.Contains(f.servers, g.server) {
-		return codeUnregistered
+func (f *fsm) registerLocked(g wire.Registration) (c wire.Code) {
+	if !slices.Contains(f.servers, g.Server) {
+		return wire.CodeUnregistered
 	}
-	f.change(func() { c = f.origins.register(g, f.levelInForce() >= levelSafety) })
+	f.change(func() { c = f.origins.register(g, f.levelInForce() >= wire.LevelSafety) })
 	return c
 }
 
 // commandsLocked applies the batches of an entry, after a look at all of them: an entry is applied as a whole or not.
-func (f *fsm) commandsLocked(index uint64, r *wireReader) ([]answer, error) {
+func (f *fsm) commandsLocked(index uint64, r *wire.Reader) ([]wire.Answer, error) {
 	batches, err := f.readBatches(r)
 	if err != nil {
 		return nil, err
 	}
 	now := time.UnixMilli(int64(f.stamp)).UTC()
-	answers := make([]answer, len(batches))
+	answers := make([]wire.Answer, len(batches))
 	for i := range batches {
 		a, known := f.origins.find(&batches[i])
 		if !known {
@@ -292,13 +293,13 @@ func (f *fsm) commandsLocked(index uint64, r *wireReader) ([]answer, error) {
 	return answers, nil
 }
 
-func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
-	for r.more() {
-		b := readBatch(r)
-		if r.failed() {
+func (f *fsm) readBatches(r *wire.Reader) (out []wire.Batch, err error) {
+	for r.More() {
+		b := wire.ReadBatch(r)
+		if r.Failed() {
 			break
 		}
-		if err := b.each(func(name, _ []byte) {
+		if err := b.Each(func(name, _ []byte) {
 			if f.machines[string(name)] == nil {
 				err = fmt.Errorf("%w: a state machine called %q", fault.ErrVersion, name)
 			}
@@ -307,13 +308,13 @@ func (f *fsm) readBatches(r *wireReader) (out []batch, err error) {
 		}
 		out = append(out, b)
 	}
-	return out, errors.Join(err, r.end())
+	return out, errors.Join(err, r.End())
 }
 
-func (f *fsm) batchLocked(index uint64, now time.Time, b *batch) answer {
-	a := answer{index: index, value: make([][]byte, 0, b.count)}
-	b.each(func(name, cmd []byte) {
-		a.value = append(a.value, slices.Clone(f.machines[string(name)].Apply(index, now, cmd))) // the table's own
+func (f *fsm) batchLocked(index uint64, now time.Time, b *wire.Batch) wire.Answer {
+	a := wire.Answer{Index: index, Value: make([][]byte, 0, b.Count)}
+	b.Each(func(name, cmd []byte) {
+		a.Value = append(a.Value, slices.Clone(f.machines[string(name)].Apply(index, now, cmd))) // the table's own
 	})
 	return a
 }
@@ -336,18 +337,18 @@ func (f *fsm) founders() int {
 }
 
 // setBack reports whether the run described by g has an older disk than the farm has seen of its server.
-func (f *fsm) setBack(g registration) bool {
+func (f *fsm) setBack(g wire.Registration) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.origins.setBack(g)
 }
 
 // given returns the answer to a batch that was applied, or refused because its origin has given it up. Both stay as they are.
-func (f *fsm) given(b *batch) (a answer, known bool) {
+func (f *fsm) given(b *wire.Batch) (a wire.Answer, known bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.origins.byID[b.origin] == nil {
-		return answer{}, false // its registration may be on its way
+	if f.origins.byID[b.Origin] == nil {
+		return wire.Answer{}, false // its registration may be on its way
 	}
 	return f.origins.find(b)
 }
@@ -375,7 +376,7 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
 	index, err := f.restore(rc)
 	switch {
-	case errors.Is(err, fault.ErrVersion), errors.Is(err, errMachine):
+	case errors.Is(err, fault.ErrVersion), errors.Is(err, wire.ErrMachine):
 		f.conf.halt(err)
 		return err
 	case err != nil:
@@ -420,7 +421,7 @@ func (f *fsm) becomeLocked(h snapshotHeader) {
 	f.formed.Store(h.formed)
 	f.second.Store(h.second)
 	f.level.Store(uint32(h.level))
-	if f.chain = (chain{}); h.level >= levelSafety {
+	if f.chain = (chain{}); h.level >= wire.LevelSafety {
 		f.chain.begin(h.index, h.chain)
 	}
 }

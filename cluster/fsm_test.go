@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // testFSM is an fsm with the machine "kv" in a configuration of servers, as after the first entry of a log.
@@ -20,7 +21,7 @@ type testFSM struct {
 
 func newTestFSM(t *testing.T, servers ...string) *testFSM {
 	f := &testFSM{t: t}
-	f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: protocolMax, halt: func(err error) { f.fault = err }})
+	f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: wire.ProtocolMax, halt: func(err error) { f.fault = err }})
 	f.configure(servers...)
 	return f
 }
@@ -34,33 +35,33 @@ func (f *testFSM) configure(servers ...string) {
 	f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}})
 }
 
-func (f *testFSM) entry(data []byte) []answer {
+func (f *testFSM) entry(data []byte) []wire.Answer {
 	f.index++
-	out, _ := f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogCommand, Data: data}})[0].([]answer)
+	out, _ := f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogCommand, Data: data}})[0].([]wire.Answer)
 	return out
 }
 
-func (f *testFSM) register(origin uint64, server string, boot uint64) code {
+func (f *testFSM) register(origin uint64, server string, boot uint64) wire.Code {
 	f.t.Helper()
-	a := f.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin: origin, server: server, boot: boot, floor: 1}))
+	a := f.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), wire.Registration{Origin: origin, Server: server, Boot: boot, Floor: 1}))
 	if len(a) != 1 {
 		f.t.Fatalf("registration was answered by %v", a)
 	}
-	return a[0].code
+	return a[0].Code
 }
 
-func commandBatch(origin, seq, floor uint64, cmds ...string) batch {
-	b := batch{origin: origin, seq: seq, floor: floor, count: len(cmds)}
+func commandBatch(origin, seq, floor uint64, cmds ...string) wire.Batch {
+	b := wire.Batch{Origin: origin, Seq: seq, Floor: floor, Count: len(cmds)}
 	for _, c := range cmds {
-		b.body = appendCommand(b.body, "kv", []byte(c))
+		b.Body = wire.AppendCommand(b.Body, "kv", []byte(c))
 	}
 	return b
 }
 
-func (f *testFSM) commands(bs ...batch) []answer {
-	e := entryHeader(entryCommands, 1)
+func (f *testFSM) commands(bs ...wire.Batch) []wire.Answer {
+	e := wire.EntryHeader(wire.EntryCommands, 1)
 	for i := range bs {
-		e = appendBatch(e, &bs[i])
+		e = wire.AppendBatch(e, &bs[i])
 	}
 	return f.entry(e)
 }
@@ -69,15 +70,15 @@ func (f *testFSM) kv() *kv { return f.machines["kv"].(*kv) }
 
 func TestBatchComesTwice(t *testing.T) {
 	f := newTestFSM(t, "a.1")
-	if c := f.register(7, "a.1", 1); c != codeOK {
-		t.Fatal("register:", c.err())
+	if c := f.register(7, "a.1", 1); c != wire.CodeOK {
+		t.Fatal("register:", c.Err())
 	}
 	b := commandBatch(7, 1, 1, "append x 1", "append x 2")
 	first := f.commands(b)[0]
 	f.commands(commandBatch(7, 2, 1, "append x 3"))
 	again := f.commands(b, b)
 	for _, a := range again {
-		if a.index != first.index || !bytes.Equal(a.value[1], first.value[1]) {
+		if a.Index != first.Index || !bytes.Equal(a.Value[1], first.Value[1]) {
 			t.Errorf("the second time it was answered %v, the first time %v", a, first)
 		}
 	}
@@ -92,8 +93,8 @@ func TestBatchBelowFloor(t *testing.T) {
 	f.commands(commandBatch(7, 1, 1, "append x 1"))
 	f.commands(commandBatch(7, 3, 3, "append x 3")) // batches 1 and 2 are not wanted any more
 	for seq := range uint64(3) {
-		if a := f.commands(commandBatch(7, seq, 1, "append x late")); a[0].code != codeStale {
-			t.Errorf("batch %d: code %d, want stale", seq, a[0].code)
+		if a := f.commands(commandBatch(7, seq, 1, "append x late")); a[0].Code != wire.CodeStale {
+			t.Errorf("batch %d: code %d, want stale", seq, a[0].Code)
 		}
 	}
 	if n := len(f.origins.byID[7].answers); n != 1 {
@@ -108,24 +109,24 @@ func TestUnregisteredOrigin(t *testing.T) {
 	f := newTestFSM(t, "a.1", "b.1")
 	refused := func(when string, origin uint64) {
 		t.Helper()
-		if a := f.commands(commandBatch(origin, 1, 1, "append x no")); a[0].code != codeUnregistered {
-			t.Errorf("%s: code %d, want unregistered", when, a[0].code)
+		if a := f.commands(commandBatch(origin, 1, 1, "append x no")); a[0].Code != wire.CodeUnregistered {
+			t.Errorf("%s: code %d, want unregistered", when, a[0].Code)
 		}
 	}
 	refused("never registered", 7)
-	if c := f.register(8, "c.1", 1); c != codeUnregistered {
+	if c := f.register(8, "c.1", 1); c != wire.CodeUnregistered {
 		t.Errorf("a server outside the configuration could register: code %d", c)
 	}
 	f.register(7, "b.1", 1)
 	f.register(9, "b.1", 2)
 	refused("after the next run registered", 7)
-	if c := f.register(10, "b.1", 1); c != codeSetBack {
+	if c := f.register(10, "b.1", 1); c != wire.CodeSetBack {
 		t.Errorf("an older boot could register: code %d", c)
 	}
-	if c := f.register(10, "b.1", 2); c != codeSetBack {
+	if c := f.register(10, "b.1", 2); c != wire.CodeSetBack {
 		t.Errorf("another run of the same boot could register: code %d", c)
 	}
-	if c := f.register(9, "b.1", 2); c != codeOK {
+	if c := f.register(9, "b.1", 2); c != wire.CodeOK {
 		t.Errorf("the same run again: code %d", c)
 	}
 	f.configure("a.1")
@@ -137,20 +138,20 @@ func TestUnregisteredOrigin(t *testing.T) {
 
 func TestEntryNotUnderstood(t *testing.T) {
 	tests := map[string][]byte{
-		"another format":    {9, entryOpen, 1},
-		"an unknown kind":   entryHeader(77, 1),
-		"an open with more": append(entryHeader(entryOpen, 1), 1),
+		"another format":    {9, wire.EntryOpen, 1},
+		"an unknown kind":   wire.EntryHeader(77, 1),
+		"an open with more": append(wire.EntryHeader(wire.EntryOpen, 1), 1),
 		"empty":             nil,
-		"a cut batch":       append(entryHeader(entryCommands, 1), 0, 0),
+		"a cut batch":       append(wire.EntryHeader(wire.EntryCommands, 1), 0, 0),
 	}
 	unknown := commandBatch(7, 1, 1)
-	unknown.body, unknown.count = appendCommand(nil, "nobody", []byte("x")), 1
-	tests["an unknown machine"] = appendBatch(entryHeader(entryCommands, 1), &unknown)
+	unknown.Body, unknown.Count = wire.AppendCommand(nil, "nobody", []byte("x")), 1
+	tests["an unknown machine"] = wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, 1), &unknown)
 	lie := commandBatch(7, 1, 1, "append x 1")
-	lie.count = 3
-	tests["a batch that lies"] = appendBatch(entryHeader(entryCommands, 1), &lie)
+	lie.Count = 3
+	tests["a batch that lies"] = wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, 1), &lie)
 	bomb := commandBatch(7, 1, 1, "panic")
-	tests["a panic"] = appendBatch(entryHeader(entryCommands, 1), &bomb)
+	tests["a panic"] = wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, 1), &bomb)
 	for name, entry := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := newTestFSM(t, "a.1")
@@ -208,10 +209,10 @@ func TestSnapshotKeepsEverything(t *testing.T) {
 		t.Errorf("restored to index %d and stamp %d, want %d and 1", i, s, f.index)
 	}
 	g.index = f.index
-	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].code != codeOK || g.kv().get("x") != "1,3," {
+	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].Code != wire.CodeOK || g.kv().get("x") != "1,3," {
 		t.Errorf("after the restore a known batch was answered %v, x = %q", a, g.kv().get("x"))
 	}
-	if c := g.register(9, "a.1", 2); c != codeSetBack {
+	if c := g.register(9, "a.1", 2); c != wire.CodeSetBack {
 		t.Errorf("the boot counter did not survive: code %d", c)
 	}
 }

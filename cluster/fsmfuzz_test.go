@@ -5,6 +5,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/corpus"
 )
 
@@ -12,19 +13,19 @@ import (
 func TestLogCorpus(t *testing.T) {
 	corpus.Check(t, map[string]map[string][]byte{
 		"FuzzEntry": {
-			"commands": append(append(entryHeader(entryCommands, 5), batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2"))...),
+			"commands": append(append(wire.EntryHeader(wire.EntryCommands, 5), batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2"))...),
 				batchBytes(commandBatch(9, 1, 1))...),
-			"register": appendRegistration(entryHeader(entryRegister, 5), registration{origin: 1, server: "a.1", boot: 1, floor: 1}),
-			"open":     entryHeader(entryOpen, 5),
-			"found":    append(entryHeader(entryFound, 5), 3),
-			"formed":   entryHeader(entryFormed, 5),
-			"level":    append(entryHeader(entryLevel, 5), 2),
-			"mark":     entryHeader(entryMark, 5),
-			"level9":   append(entryHeader(entryLevel, 5), 9),
+			"register": wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 5), wire.Registration{Origin: 1, Server: "a.1", Boot: 1, Floor: 1}),
+			"open":     wire.EntryHeader(wire.EntryOpen, 5),
+			"found":    append(wire.EntryHeader(wire.EntryFound, 5), 3),
+			"formed":   wire.EntryHeader(wire.EntryFormed, 5),
+			"level":    append(wire.EntryHeader(wire.EntryLevel, 5), 2),
+			"mark":     wire.EntryHeader(wire.EntryMark, 5),
+			"level9":   append(wire.EntryHeader(wire.EntryLevel, 5), 9),
 		},
 		"FuzzSnapshot": {"empty": newTestFSM(t).snapshot(), "full": fullFSM(t).snapshot(),
 			"level2": []byte(snapshotMagic2 + "\x00\x00\x00\x08\x01\x01\x00\x00\x00\x00\x00\x02"),
-			"level3": fullFSM(t).raised(levelSafety).snapshot()},
+			"level3": fullFSM(t).raised(wire.LevelSafety).snapshot()},
 	})
 }
 
@@ -38,7 +39,7 @@ func fullFSM(t *testing.T) *testFSM {
 
 // raised puts a level in force.
 func (f *testFSM) raised(level byte) *testFSM {
-	f.entry(append(entryHeader(entryLevel, 1), level))
+	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), level))
 	return f
 }
 

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // levelLocked applies the entry that raises the level.
-func (f *fsm) levelLocked(r *wireReader) error {
-	level := r.uvarint()
-	if err := r.end(); err != nil {
+func (f *fsm) levelLocked(r *wire.Reader) error {
+	level := r.Uvarint()
+	if err := r.End(); err != nil {
 		return err
 	}
 	if level > uint64(f.conf.maxLevel) {
@@ -21,7 +22,7 @@ func (f *fsm) levelLocked(r *wireReader) error {
 }
 
 // levelInForce returns the level that the entries applied so far have put in force.
-func (f *fsm) levelInForce() byte { return byte(max(f.level.Load(), levelFirst)) }
+func (f *fsm) levelInForce() byte { return byte(max(f.level.Load(), wire.LevelFirst)) }
 
 // taking returns the names of the machines that have a part in the state by now, sorted: no command of the others is in
 // the log, and a program that lacks them must be able to read a snapshot.
@@ -41,5 +42,5 @@ func (f *fsm) raise(level byte) {
 // errTooOld says that a program cannot work at a level.
 func errTooOld(level uint64, speaks byte) error {
 	return fmt.Errorf("%w: the farm works at protocol level %d, and this program speaks %d to %d", fault.ErrVersion, level,
-		protocolMin, speaks)
+		wire.ProtocolMin, speaks)
 }

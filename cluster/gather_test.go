@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -20,9 +21,9 @@ func TestEnough(t *testing.T) {
 		{1, 200, 2, false},
 		{7, 200, 8, false},
 		{8, 200, 8, true},
-		{maxEntryCommands - 1, 20, 5000, false},
-		{maxEntryCommands, 20, 5000, true},
-		{2, maxEntryBytes / 2, 100, true},
+		{wire.MaxEntryCommands - 1, 20, 5000, false},
+		{wire.MaxEntryCommands, 20, 5000, true},
+		{2, wire.MaxEntryBytes / 2, 100, true},
 	} {
 		o := newOriginator(nil)
 		for range c.queued {
@@ -65,7 +66,7 @@ func TestEnoughIsCounted(t *testing.T) {
 // An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
 func TestGather(t *testing.T) {
 	for name, end := range map[string]func(l *leadership, cancel func()){
-		"enough": func(l *leadership, _ func()) { l.queue <- &leaderBatch{batch: batch{seq: 2, count: 1}} },
+		"enough": func(l *leadership, _ func()) { l.queue <- &leaderBatch{Batch: wire.Batch{Seq: 2, Count: 1}} },
 		"landed": func(l *leadership, _ func()) {
 			l.aloft.Store(0)
 			signal(l.landed)
@@ -82,7 +83,7 @@ func TestGather(t *testing.T) {
 				var c cargo
 				gathered := make(chan bool, 1)
 				go func() { gathered <- l.gather(&c) }()
-				l.queue <- &leaderBatch{batch: batch{count: 2}}
+				l.queue <- &leaderBatch{Batch: wire.Batch{Count: 2}}
 				signal(l.landed) // others have landed, but these three have not
 				synctest.Wait()
 				if len(gathered) > 0 {

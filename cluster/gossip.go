@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // gossip runs memberlist on the peer port and turns what it says into sightings. memberlist calls the delegate methods
@@ -88,7 +89,7 @@ func sightingOf(n *memberlist.Node) (*sighting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	s := &sighting{gossip: n.Name, node: nodeOf(n.Name), meta: m, status: Alive, at: time.Now()}
+	s := &sighting{gossip: n.Name, node: wire.NodeOf(n.Name), meta: m, status: Alive, at: time.Now()}
 	s.addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
 	return s, nil
 }
@@ -162,12 +163,12 @@ func (g *gossip) AckPayload() []byte {
 		return nil
 	}
 	index, _ := in.fsm.view()
-	return appendString(binary.AppendUvarint(nil, index), in.server)
+	return wire.AppendString(binary.AppendUvarint(nil, index), in.server)
 }
 
 func (g *gossip) NotifyPingComplete(m *memberlist.Node, _ time.Duration, payload []byte) {
-	r := newReader(payload)
-	if index, server := r.uvarint(), r.string(); r.done() && nodeOf(server) == nodeOf(m.Name) {
+	r := wire.NewReader(payload)
+	if index, server := r.Uvarint(), r.Text(); r.Done() && wire.NodeOf(server) == wire.NodeOf(m.Name) {
 		g.node.directory.applied(m.Name, server, index)
 	}
 }

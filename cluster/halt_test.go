@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"strings"
 	"testing"
@@ -252,7 +253,7 @@ func TestNoBarrierFromAHaltedLeader(t *testing.T) {
 		n := l.nodes[0]
 		n.must("append x 1")
 		n.instance().fsm.stop()
-		if _, err := n.instance().lead.Load().barrier(l.ctx(time.Second)); !errors.Is(err, errNotLeader) {
+		if _, err := n.instance().lead.Load().barrier(l.ctx(time.Second)); !errors.Is(err, wire.ErrNotLeader) {
 			l.t.Errorf("barrier: %v", err)
 		}
 		n.stop()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // handshakeTimeout is for how long the other side may be silent in a handshake.
@@ -28,83 +29,83 @@ func (n *Node) greet(ctx context.Context, c net.Conn, dest string) error {
 
 func (n *Node) exchangeHellos(c net.Conn, dest string) error {
 	me, asked := n.self(), time.Now()
-	if err := writeHello(c, me.hello(code(me.speaks), dest)); err != nil {
+	if err := wire.WriteHello(c, me.hello(wire.Code(me.speaks), dest)); err != nil {
 		return err
 	}
-	ack, err := readHello(c)
+	ack, err := wire.ReadHello(c)
 	if err != nil {
 		return err
 	}
-	if err := n.leftBehind(ack.level, ack.cluster, "node "+nodeOf(ack.source)); err != nil {
+	if err := n.leftBehind(ack.Level, ack.Cluster, "node "+wire.NodeOf(ack.Source)); err != nil {
 		return err
 	}
-	if ack.code != codeOK {
+	if ack.Code != wire.CodeOK {
 		n.refused(me.server, ack)
-		return fmt.Errorf("refused by %s: %w", ack.source, ack.code.err())
+		return fmt.Errorf("refused by %s: %w", ack.Source, ack.Code.Err())
 	}
 	return n.checkPeer(c, ack, asked, me.cluster)
 }
 
 // receive answers the hello of an accepted connection. toRaft says that it must name this very incarnation.
-func (n *Node) receive(c net.Conn, toRaft bool) (hello, error) {
+func (n *Node) receive(c net.Conn, toRaft bool) (wire.Hello, error) {
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
 	defer c.SetDeadline(time.Time{})
-	h, err := readHello(c)
+	h, err := wire.ReadHello(c)
 	if err != nil {
 		return h, err
 	}
 	err = n.judge(c, h, toRaft)
 	me := n.self() // after judge, which may have adopted the cluster ID
-	return h, errors.Join(err, writeHello(c, me.hello(codeOf(err), h.source)))
+	return h, errors.Join(err, wire.WriteHello(c, me.hello(wire.CodeOf(err), h.Source)))
 }
 
-func (n *Node) judge(c net.Conn, h hello, toRaft bool) error {
+func (n *Node) judge(c net.Conn, h wire.Hello, toRaft bool) error {
 	me := n.self()
-	if err := n.leftBehind(h.level, h.cluster, "node "+nodeOf(h.source)); err != nil {
+	if err := n.leftBehind(h.Level, h.Cluster, "node "+wire.NodeOf(h.Source)); err != nil {
 		return err
 	}
-	if err := n.tooOld(h.speaks(), "node "+nodeOf(h.source)); err != nil {
+	if err := n.tooOld(h.Speaks(), "node "+wire.NodeOf(h.Source)); err != nil {
 		return err
 	}
-	if toRaft && h.dest != me.server {
-		return fmt.Errorf("%w: called as %s", errNotMe, h.dest)
+	if toRaft && h.Dest != me.server {
+		return fmt.Errorf("%w: called as %s", wire.ErrNotMe, h.Dest)
 	}
 	if err := n.checkPeer(c, h, port.Since(c), me.cluster); err != nil {
 		return err
 	}
 	if toRaft && me.cluster == "" {
-		return n.adopt(h.cluster)
+		return n.adopt(h.Cluster)
 	}
 	return nil
 }
 
 // checkPeer checks what a hello or an ack says against TLS, the farm, and what the farm has seen of the speaker. It was said
 // after the time given.
-func (n *Node) checkPeer(c net.Conn, h hello, after time.Time, cluster string) error {
-	if id := port.PeerID(c); nodeOf(h.source) != id {
-		return fmt.Errorf("%w: %s speaks as %s", errNotMe, id, h.source)
+func (n *Node) checkPeer(c net.Conn, h wire.Hello, after time.Time, cluster string) error {
+	if id := port.PeerID(c); wire.NodeOf(h.Source) != id {
+		return fmt.Errorf("%w: %s speaks as %s", wire.ErrNotMe, id, h.Source)
 	}
-	if cluster != "" && h.cluster != "" && cluster != h.cluster {
-		return fmt.Errorf("%w: cluster ID %s here, %s at %s", ErrOtherFarm, cluster, h.cluster, h.source)
+	if cluster != "" && h.Cluster != "" && cluster != h.Cluster {
+		return fmt.Errorf("%w: cluster ID %s here, %s at %s", ErrOtherFarm, cluster, h.Cluster, h.Source)
 	}
-	if n.fsm().setBack(registration{origin: h.origin, server: h.source, boot: h.boot}) {
-		return fmt.Errorf("%w: %s, boot counter %d", errSetBack, h.source, h.boot)
+	if n.fsm().setBack(wire.Registration{Origin: h.Origin, Server: h.Source, Boot: h.Boot}) {
+		return fmt.Errorf("%w: %s, boot counter %d", wire.ErrSetBack, h.Source, h.Boot)
 	}
 	return n.directory.forgot(h, after)
 }
 
 // refused draws the conclusion from a refusal that concerns this node itself.
-func (n *Node) refused(server string, ack hello) {
-	switch ack.code {
-	case codeOtherFarm:
+func (n *Node) refused(server string, ack wire.Hello) {
+	switch ack.Code {
+	case wire.CodeOtherFarm:
 		mine := n.self().cluster
-		if supersedes(ack.cluster, mine) || supersedes(mine, ack.cluster) {
+		if supersedes(ack.Cluster, mine) || supersedes(mine, ack.Cluster) {
 			return // one of the two is about to join the other
 		}
-		n.warnOnce("farm of "+ack.source, "a node of another farm of this name and secret answers; it is left alone",
-			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.source, ack.cluster, mine))
-		n.estrange(ack.source)
-	case codeSetBack:
-		n.reset(server, errSetBack)
+		n.warnOnce("farm of "+ack.Source, "a node of another farm of this name and secret answers; it is left alone",
+			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.Source, ack.Cluster, mine))
+		n.estrange(ack.Source)
+	case wire.CodeSetBack:
+		n.reset(server, wire.ErrSetBack)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -106,7 +107,7 @@ func (n *Node) loadAddresses() error {
 		n.log.Warn("the saved addresses of the other members cannot be read; Join must name one", keyError, err)
 	}
 	for server, addrs := range saved.Servers {
-		if node := nodeOf(server); node != n.id && len(addrs) > 0 {
+		if node := wire.NodeOf(server); node != n.id && len(addrs) > 0 {
 			n.directory.saved[node] = addrs[0]
 			n.contacts = append(n.contacts, addrs...)
 		}
@@ -135,7 +136,7 @@ func (n *Node) saveAddresses() {
 		configured := map[string]bool{}
 		for _, s := range servers {
 			configured[string(s.ID)] = true
-			if addr := n.directory.keep(nodeOf(string(s.ID))); addr != "" {
+			if addr := n.directory.keep(wire.NodeOf(string(s.ID))); addr != "" {
 				now.Servers[string(s.ID)] = []string{addr}
 			}
 		}
@@ -176,7 +177,7 @@ func (n *Node) openLog() (openLog, error) {
 		switch {
 		case err != nil:
 		case n.hasState:
-			err = n.noteBegun(serverID(n.id, n.inc))
+			err = n.noteBegun(wire.ServerID(n.id, n.inc))
 		default:
 			err = n.loseLog()
 		}
@@ -287,7 +288,7 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err != nil {
 		return err
 	}
-	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
+	in, err := startInstance(n, wire.ServerID(n.id, n.inc), n.boot, log)
 	if err != nil {
 		return err
 	}

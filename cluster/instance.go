@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // instance is one Raft instance with everything that belongs to it: its log, its state machines, its connections, its
@@ -219,7 +220,7 @@ func (in *instance) observe(o *raft.Observation) bool {
 // follower then waits half as long for its next heartbeat, until there is a leader again. A false hint does no harm: the
 // others, who hear the leader, refuse the pre-vote.
 func (in *instance) suspectLeader(node string) {
-	if leader, _ := in.leader.get(); nodeOf(leader) == node && leader != in.server {
+	if leader, _ := in.leader.get(); wire.NodeOf(leader) == node && leader != in.server {
 		in.setHeartbeat(in.node.cfg.Heartbeat / 2) // not less than the leader's lease
 	}
 }

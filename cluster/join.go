@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"time"
 )
@@ -78,7 +79,7 @@ func (n *Node) missing() []string {
 			"tell how many nodes found the farm. Set Expect to their number. Until then this node founds none.", errors.New(name))
 	}
 	for _, srv := range n.instance().configuration().Servers {
-		if node := nodeOf(string(srv.ID)); node != n.id {
+		if node := wire.NodeOf(string(srv.ID)); node != n.id {
 			candidates = append(candidates, n.directory.addr(node))
 		}
 	}

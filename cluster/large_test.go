@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,10 @@ func TestQueriesTooLarge(t *testing.T) {
 		n := others[0]
 		h := n.Handle("kv")
 		before := n.peers.peer(leader.id).live()
-		if _, err := h.Query(l.ctx(5*time.Second), make([]byte, maxFrame)); !errors.Is(err, ErrTooLarge) {
-			l.t.Errorf("a question of %d bytes: %v, want ErrTooLarge", maxFrame, err)
+		if _, err := h.Query(l.ctx(5*time.Second), make([]byte, wire.MaxFrame)); !errors.Is(err, ErrTooLarge) {
+			l.t.Errorf("a question of %d bytes: %v, want ErrTooLarge", wire.MaxFrame, err)
 		}
-		for range maxFrame / (500 << 10) {
+		for range wire.MaxFrame / (500 << 10) {
 			leader.must("append big %s", strings.Repeat("x", 500<<10))
 		}
 		if err := n.propose(5*time.Second, "append big %s", strings.Repeat("x", 500<<10)); !errors.Is(err, ErrUncertain) {

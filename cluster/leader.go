@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // leadership is what a node does while it leads one term: it puts waiting batches into entries, answers barriers, and
@@ -50,7 +51,7 @@ const (
 )
 
 type leaderAnswer struct {
-	answer
+	wire.Answer
 	term uint64 // of the entry, 0 if it is not known
 	err  error
 }
@@ -58,11 +59,11 @@ type leaderAnswer struct {
 // copied returns a with values of their own: those that l.submit returns stand in the exactly-once table, which is
 // replicated state, and callers do with theirs as they like.
 func (a leaderAnswer) copied() leaderAnswer {
-	own := make([][]byte, len(a.value))
-	for i, v := range a.value {
+	own := make([][]byte, len(a.Value))
+	for i, v := range a.Value {
 		own[i] = slices.Clone(v)
 	}
-	a.value = own
+	a.Value = own
 	return a
 }
 
@@ -130,14 +131,14 @@ func (l *leadership) open() bool {
 }
 
 func (l *leadership) openEntry() error {
-	return l.commit(func() []byte { return entryHeader(entryOpen, l.stamp()) })
+	return l.commit(func() []byte { return wire.EntryHeader(wire.EntryOpen, l.stamp()) })
 }
 
 // commit has an entry committed that nobody waits for but the leadership itself.
 func (l *leadership) commit(entry func() []byte) error {
 	done := make(chan error, 1)
 	if !l.fly(entry, func(_ any, err error) { done <- err }) {
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
 	return <-done
 }
@@ -150,24 +151,24 @@ func (l *leadership) await(ctx context.Context) error {
 	case <-l.opened:
 		return nil
 	case <-l.ctx.Done():
-		return errNotLeader
+		return wire.ErrNotLeader
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
 // submit has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
-func (l *leadership) submit(ctx context.Context, b batch) leaderAnswer {
+func (l *leadership) submit(ctx context.Context, b wire.Batch) leaderAnswer {
 	if d := l.in.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
-	lb := &leaderBatch{batch: b, done: make(chan leaderAnswer, 1)}
+	lb := &leaderBatch{Batch: b, done: make(chan leaderAnswer, 1)}
 	select {
 	case l.queue <- lb:
 	case <-l.ctx.Done():
-		return leaderAnswer{err: errNotLeader}
+		return leaderAnswer{err: wire.ErrNotLeader}
 	case <-ctx.Done():
-		return leaderAnswer{err: errNotLeader}
+		return leaderAnswer{err: wire.ErrNotLeader}
 	}
 	select {
 	case a := <-lb.done:
@@ -189,7 +190,7 @@ func (l *leadership) sequence() {
 	for {
 		c := &cargo{}
 		if !l.gather(c) {
-			l.deliver(c.batches, 0, nil, errNotLeader)
+			l.deliver(c.batches, 0, nil, wire.ErrNotLeader)
 			return
 		}
 		entry := func() []byte {
@@ -203,7 +204,7 @@ func (l *leadership) sequence() {
 			l.deliver(c.batches, l.provenTerm(), resp, err)
 		}
 		if !l.fly(entry, done) {
-			l.deliver(c.batches, 0, nil, errNotLeader)
+			l.deliver(c.batches, 0, nil, wire.ErrNotLeader)
 		}
 	}
 }
@@ -215,10 +216,12 @@ type cargo struct {
 }
 
 func (c *cargo) add(b *leaderBatch) {
-	c.batches, c.size, c.commands = append(c.batches, b), c.size+b.size(), c.commands+b.count
+	c.batches, c.size, c.commands = append(c.batches, b), c.size+b.Size(), c.commands+b.Count
 }
 
-func (c *cargo) full() bool { return c.size >= maxEntryBytes || c.commands >= maxEntryCommands }
+func (c *cargo) full() bool {
+	return c.size >= wire.MaxEntryBytes || c.commands >= wire.MaxEntryCommands
+}
 
 // gather waits for enough to make an entry of. It reports false if the leadership ends before.
 func (l *leadership) gather(c *cargo) bool {
@@ -247,9 +250,9 @@ func (l *leadership) top(c *cargo) {
 }
 
 func (l *leadership) commands(c *cargo) []byte {
-	entry := append(make([]byte, 0, c.size+16), entryHeader(entryCommands, l.stamp())...)
+	entry := append(make([]byte, 0, c.size+16), wire.EntryHeader(wire.EntryCommands, l.stamp())...)
 	for _, b := range c.batches {
-		entry = appendBatch(entry, &b.batch)
+		entry = wire.AppendBatch(entry, &b.Batch)
 	}
 	return entry
 }
@@ -265,7 +268,7 @@ func (l *leadership) provenTerm() uint64 {
 
 // deliver answers the batches of one entry.
 func (l *leadership) deliver(bs []*leaderBatch, term uint64, resp any, err error) {
-	answers, _ := resp.([]answer)
+	answers, _ := resp.([]wire.Answer)
 	if err == nil && len(answers) != len(bs) {
 		err = ErrUncertain // the state has stopped
 	}
@@ -274,7 +277,7 @@ func (l *leadership) deliver(bs []*leaderBatch, term uint64, resp any, err error
 			l.taken.end(b, leaderAnswer{err: err})
 			continue
 		}
-		l.taken.end(b, leaderAnswer{answer: answers[i], term: term})
+		l.taken.end(b, leaderAnswer{Answer: answers[i], term: term})
 	}
 }
 
@@ -313,23 +316,23 @@ func applyError(err error) error {
 		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),
 		errors.Is(err, raft.ErrEnqueueTimeout):
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
 	return fmt.Errorf("%w: %w", ErrUncertain, err)
 }
 
 // register makes an origin known.
-func (l *leadership) register(ctx context.Context, g registration) error {
+func (l *leadership) register(ctx context.Context, g wire.Registration) error {
 	if err := l.await(ctx); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	ok := l.enter(func() bool {
-		entry := func() []byte { return appendRegistration(entryHeader(entryRegister, l.stamp()), g) }
+		entry := func() []byte { return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, l.stamp()), g) }
 		return l.fly(entry, func(resp any, err error) { done <- registered(resp, err) })
 	})
 	if !ok {
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
 	select {
 	case err := <-done:
@@ -343,8 +346,8 @@ func registered(resp any, err error) error {
 	if err != nil {
 		return err
 	}
-	if a, _ := resp.([]answer); len(a) == 1 {
-		return a[0].code.err()
+	if a, _ := resp.([]wire.Answer); len(a) == 1 {
+		return a[0].Code.Err()
 	}
 	return ErrUncertain
 }

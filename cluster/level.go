@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"strings"
 	"time"
@@ -53,7 +54,7 @@ func (n *Node) levels() levels {
 func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]string, absent bool) {
 	speaks, names = map[string]byte{}, map[string]string{}
 	for _, srv := range in.configuration().Servers {
-		speaks[nodeOf(string(srv.ID))] = 0 // until it is seen below
+		speaks[wire.NodeOf(string(srv.ID))] = 0 // until it is seen below
 	}
 	for _, s := range n.members() {
 		if _, configured := speaks[s.node]; configured || s.status == Alive {
@@ -117,39 +118,39 @@ func (n *Node) finalize(ctx context.Context) (int, error) {
 func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
 	var out []byte
 	var err error
-	switch nodeOf(leader) {
+	switch wire.NodeOf(leader) {
 	case "":
 		return 0, ErrNoLeader
 	case n.id:
 		out, err = n.answerFinalize(ctx)
 	default:
-		out, _, err = n.peers.call(ctx, nodeOf(leader), methodFinalize, nil)
+		out, _, err = n.peers.call(ctx, wire.NodeOf(leader), wire.MethodFinalize, nil)
 	}
 	if errors.Is(err, ErrVersion) {
 		return 0, fmt.Errorf("%w: the leader runs an older program than this node", ErrHeldBack)
 	}
-	r := newReader(out)
-	level, behind := r.uvarint(), r.string()
+	r := wire.NewReader(out)
+	level, behind := r.Uvarint(), r.Text()
 	switch {
 	case errors.Is(err, ErrHeldBack):
 		return int(level), fmt.Errorf("%w: %s", ErrHeldBack, behind)
 	case err != nil:
 		return 0, err
 	}
-	return int(level), r.end()
+	return int(level), r.End()
 }
 
 // answerFinalize is the leader's side of Finalize.
 func (n *Node) answerFinalize(ctx context.Context) ([]byte, error) {
 	l := n.instance().lead.Load()
 	if l == nil {
-		return nil, errNotLeader
+		return nil, wire.ErrNotLeader
 	}
 	v, err := l.finalize(ctx)
 	if err != nil && !errors.Is(err, ErrHeldBack) {
 		return nil, err
 	}
-	return appendString(binary.AppendUvarint(nil, uint64(v.force)), strings.Join(v.behind, "; ")), err
+	return wire.AppendString(binary.AppendUvarint(nil, uint64(v.force)), strings.Join(v.behind, "; ")), err
 }
 
 // finalize has the controller raise the level, between two changes of the configuration.
@@ -158,7 +159,7 @@ func (l *leadership) finalize(ctx context.Context) (levels, error) {
 	select {
 	case l.finals <- order:
 	case <-l.ctx.Done():
-		return levels{}, errNotLeader
+		return levels{}, wire.ErrNotLeader
 	case <-ctx.Done():
 		return levels{}, ctx.Err()
 	}
@@ -193,7 +194,7 @@ func (l *leadership) raise() raised {
 		return raised{v, from, nil}
 	}
 	err := l.commit(func() []byte {
-		return binary.AppendUvarint(entryHeader(entryLevel, l.stamp()), uint64(v.common))
+		return binary.AppendUvarint(wire.EntryHeader(wire.EntryLevel, l.stamp()), uint64(v.common))
 	})
 	if err == nil {
 		v.force = v.common

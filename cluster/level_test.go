@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"log/slog"
 	"strings"
@@ -131,7 +132,7 @@ func TestSnapshotsOfLevels(t *testing.T) {
 	if b := f.snapshot(); !bytes.HasPrefix(b, []byte(snapshotMagic)) {
 		t.Errorf("at level 1 a snapshot begins with %q", b[:8])
 	}
-	f.entry(append(entryHeader(entryLevel, 1), 2))
+	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2))
 	b := f.snapshot()
 	if !bytes.HasPrefix(b, []byte(snapshotMagic2)) {
 		t.Errorf("at level 2 a snapshot begins with %q", b[:8])
@@ -147,7 +148,7 @@ func TestSnapshotsOfLevels(t *testing.T) {
 	}
 	old = newTestFSM(t, "a.1")
 	old.conf.maxLevel = 1
-	if old.entry(append(entryHeader(entryLevel, 1), 2)); !errors.Is(old.fault, ErrVersion) {
+	if old.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2)); !errors.Is(old.fault, ErrVersion) {
 		t.Errorf("a program of level 1 passed over an entry that puts level 2 in force: %v", old.fault)
 	}
 }
@@ -155,8 +156,8 @@ func TestSnapshotsOfLevels(t *testing.T) {
 // The level never goes down, whatever the log says.
 func TestLevelNeverFalls(t *testing.T) {
 	f := newTestFSM(t, "a.1")
-	f.entry(append(entryHeader(entryLevel, 1), 2))
-	f.entry(append(entryHeader(entryLevel, 1), 1))
+	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2))
+	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 1))
 	if f.levelInForce() != 2 || f.fault != nil {
 		t.Errorf("level %d, fault %v", f.levelInForce(), f.fault)
 	}

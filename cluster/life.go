@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -66,7 +67,7 @@ func (c *rpcConn) ping() {
 	if c.writing.take(ctx) != nil {
 		return // the connection is stuck, which ends it
 	}
-	if err := c.send(noCall, methodPing, nil); err != nil {
+	if err := c.send(wire.NoCall, wire.MethodPing, nil); err != nil {
 		c.kill(err)
 	}
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func (l *leadership) mark(last *time.Time) {
 		return
 	}
 	*last = time.Now()
-	if err := l.commit(func() []byte { return entryHeader(entryMark, l.stamp()) }); err != nil {
+	if err := l.commit(func() []byte { return wire.EntryHeader(wire.EntryMark, l.stamp()) }); err != nil {
 		l.in.log.Debug("no mark was put into the log", keyError, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Role says what a member may do.
@@ -86,7 +87,7 @@ func (n *Node) State() State {
 	in := n.instance()
 	leader, _ := in.leader.get()
 	me := n.self()
-	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: nodeOf(leader), Term: in.raft.CurrentTerm(),
+	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: wire.NodeOf(leader), Term: in.raft.CurrentTerm(),
 		Applied: n.progress.load(), Ready: n.ready(), Durable: n.durable()}
 	v := n.levels()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind

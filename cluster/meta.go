@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/binary"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // meta is what a node says of itself by gossip. memberlist carries at most 512 bytes of it.
@@ -57,35 +58,35 @@ func (m *meta) append(dst []byte) []byte {
 		flags |= flagForGood
 	}
 	dst = append(dst, metaFormat, m.minProtocol, m.maxProtocol, flags)
-	dst = appendString(appendString(appendString(dst, string(m.role)), m.cluster), m.incarnation)
+	dst = wire.AppendString(wire.AppendString(wire.AppendString(dst, string(m.role)), m.cluster), m.incarnation)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, m.boot), m.start)
-	dst = appendString(appendString(dst, m.name), m.version)
+	dst = wire.AppendString(wire.AppendString(dst, m.name), m.version)
 	dst = binary.AppendUvarint(dst, uint64(len(m.tags)))
 	for _, k := range sortedKeys(m.tags) {
-		dst = appendString(appendString(dst, k), m.tags[k])
+		dst = wire.AppendString(wire.AppendString(dst, k), m.tags[k])
 	}
 	return dst
 }
 
 func parseMeta(b []byte) (meta, error) {
-	r := newReader(b)
-	if f := r.byte(); f != metaFormat {
+	r := wire.NewReader(b)
+	if f := r.Byte(); f != metaFormat {
 		return meta{}, fmt.Errorf("%w: member metadata of format %d", ErrVersion, f)
 	}
-	m := meta{minProtocol: r.byte(), maxProtocol: r.byte()}
-	flags := r.byte()
+	m := meta{minProtocol: r.Byte(), maxProtocol: r.Byte()}
+	flags := r.Byte()
 	m.durable, m.leaving, m.second = flags&flagDurable != 0, flags&flagLeaving != 0, flags&flagSecond != 0
 	m.stopped, m.forGood = flags&flagStopped != 0, flags&flagForGood != 0
-	m.role, m.cluster, m.incarnation = Role(r.string()), r.string(), r.string()
-	m.boot, m.start = r.uvarint(), r.uvarint()
-	m.name, m.version = r.string(), r.string()
-	n := r.count(2)
+	m.role, m.cluster, m.incarnation = Role(r.Text()), r.Text(), r.Text()
+	m.boot, m.start = r.Uvarint(), r.Uvarint()
+	m.name, m.version = r.Text(), r.Text()
+	n := r.Count(2)
 	m.tags = make(map[string]string, n)
 	for range n {
-		k := r.string()
-		m.tags[k] = r.string()
+		k := r.Text()
+		m.tags[k] = r.Text()
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return meta{}, fmt.Errorf("member metadata: %w", err)
 	}
 	return m, nil

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"maps"
 	"slices"
 )
@@ -20,7 +21,7 @@ import (
 func (c *Config) needs(machine string, cmd []byte) int {
 	level := c.Levels[machine]
 	if level == nil {
-		return levelFirst
+		return wire.LevelFirst
 	}
 	return max(level(nil), level(cmd))
 }
@@ -69,9 +70,9 @@ func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 }
 
 // admit is the leader's look at a batch of another node.
-func (l *leadership) admit(ctx context.Context, b *batch) error {
-	need := levelFirst
-	err := b.each(func(machine, cmd []byte) { need = max(need, l.in.node.cfg.needs(string(machine), cmd)) })
+func (l *leadership) admit(ctx context.Context, b *wire.Batch) error {
+	need := wire.LevelFirst
+	err := b.Each(func(machine, cmd []byte) { need = max(need, l.in.node.cfg.needs(string(machine), cmd)) })
 	if err != nil || need <= int(l.in.fsm.levelInForce()) {
 		return err
 	}

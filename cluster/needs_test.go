@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"errors"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"strings"
 	"testing"
@@ -23,23 +24,23 @@ func (s *earlierKV) Apply(index uint64, now time.Time, cmd []byte) []byte {
 // one more state machine and one more kind of command.
 func ofRelease(later bool, nodes ...*labNode) {
 	for _, n := range nodes {
-		n.conf.maxLevel = levelLevels
+		n.conf.maxLevel = wire.LevelLevels
 		n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine { return &earlierKV{kv{M: map[string]string{}}} }}
 		n.conf.Levels = nil
 		if later {
-			n.conf.maxLevel, n.conf.Machines, n.conf.Levels = levelSafety, kvAnd("later"), laterLevels()
+			n.conf.maxLevel, n.conf.Machines, n.conf.Levels = wire.LevelSafety, kvAnd("later"), laterLevels()
 		}
 	}
 }
 
 func laterLevels() map[string]func([]byte) int {
 	return map[string]func([]byte) int{
-		"later": func([]byte) int { return levelSafety },
+		"later": func([]byte) int { return wire.LevelSafety },
 		"kv": func(cmd []byte) int {
 			if strings.HasPrefix(string(cmd), "push") {
-				return levelSafety
+				return wire.LevelSafety
 			}
-			return levelFirst
+			return wire.LevelFirst
 		},
 	}
 }
@@ -83,13 +84,13 @@ func TestNewMachinesBesideAnOldProgram(t *testing.T) {
 			})
 			ofRelease(true, old)
 			old.again()
-			if level, err := old.Finalize(l.ctx(20 * time.Second)); level != levelSafety || err != nil {
+			if level, err := old.Finalize(l.ctx(20 * time.Second)); level != wire.LevelSafety || err != nil {
 				l.t.Fatalf("level %d: %v", level, err)
 			}
 			for _, n := range l.nodes {
 				n.accepts("later", "append y 1")
 				n.accepts("kv", "push y 1")
-				if got := n.Handle("later").Level(); got != levelSafety {
+				if got := n.Handle("later").Level(); got != wire.LevelSafety {
 					l.t.Errorf("%s: level %d", n.conf.Name, got)
 				}
 				n.stop()
@@ -168,7 +169,7 @@ func TestRefusalAfterALostAnswer(t *testing.T) {
 func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	made := func() *testFSM {
 		f := newTestFSM(t, "a.1")
-		f.fsm = newFSM(fsmConfig{machines: (&Config{Machines: kvAnd("later")}).newMachines(), since: map[string]int{"later": levelSafety}, maxLevel: protocolMax,
+		f.fsm = newFSM(fsmConfig{machines: (&Config{Machines: kvAnd("later")}).newMachines(), since: map[string]int{"later": wire.LevelSafety}, maxLevel: wire.ProtocolMax,
 			halt: func(err error) { f.fault = err }})
 		f.configure("a.1")
 		return f
@@ -186,7 +187,7 @@ func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 		t.Error(err)
 	}
 	for _, f := range []*testFSM{f, g} {
-		f.entry(append(entryHeader(entryLevel, 1), levelSafety))
+		f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), wire.LevelSafety))
 		b := f.snapshot()
 		if !bytes.Contains(b, []byte("\x05later")) {
 			t.Errorf("the machine is not in the snapshot: %q", b)

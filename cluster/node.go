@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -169,7 +170,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
+	in, err := startInstance(n, wire.ServerID(n.id, n.inc), n.boot, log)
 	if err != nil {
 		return err
 	}
@@ -276,15 +277,15 @@ type whoami struct {
 	last    uint64
 }
 
-func (w whoami) hello(c code, dest string) hello {
-	return hello{level: w.level, code: c, cluster: w.cluster, source: w.server, boot: w.boot, origin: w.origin, last: w.last,
-		dest: dest}
+func (w whoami) hello(c wire.Code, dest string) wire.Hello {
+	return wire.Hello{Level: w.level, Code: c, Cluster: w.cluster, Source: w.server, Boot: w.boot, Origin: w.origin, Last: w.last,
+		Dest: dest}
 }
 
 func (n *Node) self() whoami {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := whoami{level: levelFirst, speaks: n.cfg.maxLevel, cluster: n.cluster, server: serverID(n.id, n.inc), boot: n.boot}
+	w := whoami{level: wire.LevelFirst, speaks: n.cfg.maxLevel, cluster: n.cluster, server: wire.ServerID(n.id, n.inc), boot: n.boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
 		w.level, w.origin, w.last = in.fsm.levelInForce(), in.origin.id, in.last()
 	}
@@ -397,62 +398,62 @@ func (n *Node) spread() {
 }
 
 // answer serves the rpc requests of other members.
-func (n *Node) answer(ctx context.Context, from hello, m method, payload []byte) ([]byte, error) {
+func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error) {
 	switch m {
-	case methodStatus:
+	case wire.MethodStatus:
 		return n.answerStatus(), nil
-	case methodTerm:
+	case wire.MethodTerm:
 		return n.answerTerm(payload)
-	case methodPropose:
+	case wire.MethodPropose:
 		return n.answerPropose(ctx, payload)
-	case methodBarrier:
+	case wire.MethodBarrier:
 		return n.answerBarrier(ctx)
-	case methodQuery:
+	case wire.MethodQuery:
 		return n.answerQuery(ctx, payload)
-	case methodRegister:
+	case wire.MethodRegister:
 		return nil, n.answerRegister(ctx, from, payload)
-	case methodPromise:
+	case wire.MethodPromise:
 		return nil, n.answerPromise(from, payload)
-	case methodRemove:
+	case wire.MethodRemove:
 		return nil, n.answerFarewell(ctx, from, remove, string(payload))
-	case methodSurvey:
+	case wire.MethodSurvey:
 		return n.answerSurvey(payload)
-	case methodFollow:
+	case wire.MethodFollow:
 		return nil, n.answerFollow(payload)
-	case methodReform:
+	case wire.MethodReform:
 		return nil, n.answerReform(ctx, payload)
-	case methodClaim:
+	case wire.MethodClaim:
 		return nil, n.answerClaim(from, payload)
-	case methodDemote:
+	case wire.MethodDemote:
 		return nil, n.answerFarewell(ctx, from, demote, string(payload))
-	case methodFinalize:
+	case wire.MethodFinalize:
 		return n.answerFinalize(ctx)
-	case methodCompare:
+	case wire.MethodCompare:
 		return n.answerCompare(from, payload)
-	case methodResync:
+	case wire.MethodResync:
 		return nil, n.answerResync(from, payload)
-	case methodWithout:
+	case wire.MethodWithout:
 		return nil, n.answerWithout(ctx, from, string(payload))
-	case methodStored:
+	case wire.MethodStored:
 		return n.answerStored(payload)
-	case methodOperate:
+	case wire.MethodOperate:
 		return n.answerOperate(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }
 
-func (n *Node) answerRegister(ctx context.Context, from hello, payload []byte) error {
-	r := newReader(payload)
-	g := readRegistration(r)
-	if err := r.end(); err != nil {
+func (n *Node) answerRegister(ctx context.Context, from wire.Hello, payload []byte) error {
+	r := wire.NewReader(payload)
+	g := wire.ReadRegistration(r)
+	if err := r.End(); err != nil {
 		return err
 	}
 	l := n.instance().lead.Load()
 	switch {
-	case g.server != from.source:
-		return errNotMe
+	case g.Server != from.Source:
+		return wire.ErrNotMe
 	case l == nil:
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
 	return l.register(ctx, g)
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"sync"
 )
 
@@ -134,10 +135,10 @@ func (n *Node) obeyReform(o resetOrder) error {
 		return err
 	}
 	if err := n.unfitness(); err != nil {
-		return fmt.Errorf("%w: what this node holds does not count: %w", errNotReformed, err)
+		return fmt.Errorf("%w: what this node holds does not count: %w", wire.ErrNotReformed, err)
 	}
 	if o.server != n.instance().server {
-		return fmt.Errorf("%w: this node has begun anew meanwhile; see what it has now", errNotReformed)
+		return fmt.Errorf("%w: this node has begun anew meanwhile; see what it has now", wire.ErrNotReformed)
 	}
 	return n.reform(o.reform)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"sync"
 	"time"
@@ -120,7 +121,7 @@ func (o *originator) idle() bool {
 // leaves at once, and many gather, as at the leader (see sequence).
 func (o *originator) enoughLocked() bool {
 	n := len(o.queue)
-	return n > 0 && (n >= o.aloft || n >= maxEntryCommands || o.queued >= maxEntryBytes)
+	return n > 0 && (n >= o.aloft || n >= wire.MaxEntryCommands || o.queued >= wire.MaxEntryBytes)
 }
 
 // introduce makes this origin known even before it has anything to propose.
@@ -147,9 +148,9 @@ func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := newOutgoing()
-	for size := 0; len(o.queue) > 0 && len(out.ps) < maxEntryCommands; {
+	for size := 0; len(o.queue) > 0 && len(out.ps) < wire.MaxEntryCommands; {
 		p := o.queue[0]
-		if size += len(p.cmd); size > maxEntryBytes && len(out.ps) > 0 {
+		if size += len(p.cmd); size > wire.MaxEntryBytes && len(out.ps) > 0 {
 			break
 		}
 		o.queue[0], o.queue = nil, o.queue[1:]
@@ -214,9 +215,9 @@ func (o *originator) deliver(out *outgoing) {
 			return
 		case errors.Is(err, errNobody):
 			return
-		case errors.Is(err, errUnregistered), errors.Is(err, errStale):
+		case errors.Is(err, wire.ErrUnregistered), errors.Is(err, wire.ErrStale):
 			// What became of it is beyond knowing: the answers went with the registration.
-			if errors.Is(err, errUnregistered) {
+			if errors.Is(err, wire.ErrUnregistered) {
 				o.setKnown(false) // this node was out of the configuration for a while
 			}
 			out.fail(ErrUncertain)
@@ -236,13 +237,13 @@ func (o *originator) deliver(out *outgoing) {
 }
 
 func (o *originator) settle(out *outgoing, a leaderAnswer, leader string) {
-	if len(a.value) != len(out.ps) {
+	if len(a.Value) != len(out.ps) {
 		out.fail(ErrUncertain)
 		return
 	}
-	o.in.nudger.nudge(nudge{index: a.index, term: a.term, leader: leader})
+	o.in.nudger.nudge(nudge{index: a.Index, term: a.term, leader: leader})
 	for i, p := range out.ps {
-		p.done <- outcome{index: a.index, value: a.value[i]}
+		p.done <- outcome{index: a.Index, value: a.Value[i]}
 	}
 }
 
@@ -267,29 +268,29 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	if !out.claim() {
 		return leaderAnswer{}, leader, errNobody
 	}
-	b := batch{origin: o.id, seq: out.seq, floor: o.floor(), count: len(out.ps), body: out.body}
+	b := wire.Batch{Origin: o.id, Seq: out.seq, Floor: o.floor(), Count: len(out.ps), Body: out.body}
 	a, err := send(ctx, b)
-	if err = errors.Join(err, a.err, a.code.err()); fresh && (errors.Is(err, errNotLeader) || turnedAway(err)) {
+	if err = errors.Join(err, a.err, a.Code.Err()); fresh && (errors.Is(err, wire.ErrNotLeader) || turnedAway(err)) {
 		out.release()
 	}
 	return a, leader, err
 }
 
 // route returns the way to the leader, once it is open.
-func (o *originator) route(ctx context.Context, leader string) (func(context.Context, batch) (leaderAnswer, error), error) {
+func (o *originator) route(ctx context.Context, leader string) (func(context.Context, wire.Batch) (leaderAnswer, error), error) {
 	if leader == o.in.server {
 		l := o.in.lead.Load()
 		if l == nil {
-			return nil, errNotLeader
+			return nil, wire.ErrNotLeader
 		}
-		return func(ctx context.Context, b batch) (leaderAnswer, error) { return l.submit(ctx, b).copied(), nil }, nil
+		return func(ctx context.Context, b wire.Batch) (leaderAnswer, error) { return l.submit(ctx, b).copied(), nil }, nil
 	}
-	conn, err := o.in.node.peers.get(ctx, nodeOf(leader))
+	conn, err := o.in.node.peers.get(ctx, wire.NodeOf(leader))
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, b batch) (leaderAnswer, error) {
-		answer, err := conn.call(ctx, methodPropose, appendBatch(make([]byte, 0, b.size()), &b))
+	return func(ctx context.Context, b wire.Batch) (leaderAnswer, error) {
+		answer, err := conn.call(ctx, wire.MethodPropose, wire.AppendBatch(make([]byte, 0, b.Size()), &b))
 		if err != nil {
 			return leaderAnswer{}, err
 		}
@@ -298,17 +299,17 @@ func (o *originator) route(ctx context.Context, leader string) (func(context.Con
 }
 
 func parseProposeAnswer(b []byte) (leaderAnswer, error) {
-	r := newReader(b)
-	a := leaderAnswer{term: r.uvarint()}
-	a.answer = readAnswer(r)
-	return a, r.end()
+	r := wire.NewReader(b)
+	a := leaderAnswer{term: r.Uvarint()}
+	a.Answer = wire.ReadAnswer(r)
+	return a, r.End()
 }
 
 // answerPropose is the leader's side of attempt.
 func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
-	r := newReader(payload)
-	b := readBatch(r)
-	if err := r.end(); err != nil {
+	r := wire.NewReader(payload)
+	b := wire.ReadBatch(r)
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	if err := n.acceptable(&b); err != nil {
@@ -316,7 +317,7 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 	}
 	l := n.instance().lead.Load()
 	if l == nil {
-		return nil, errNotLeader
+		return nil, wire.ErrNotLeader
 	}
 	if err := l.admit(ctx, &b); err != nil {
 		return nil, err
@@ -325,16 +326,16 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 	if a.err != nil {
 		return nil, a.err
 	}
-	return appendAnswer(binary.AppendUvarint(nil, a.term), a.answer), nil
+	return wire.AppendAnswer(binary.AppendUvarint(nil, a.term), a.Answer), nil
 }
 
 // acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer program than
 // this one, on its way to all, would stop the older ones.
-func (n *Node) acceptable(b *batch) error {
+func (n *Node) acceptable(b *wire.Batch) error {
 	var unknown error
-	err := b.each(func(machine, _ []byte) {
+	err := b.Each(func(machine, _ []byte) {
 		if n.cfg.Machines[string(machine)] == nil {
-			unknown = fmt.Errorf("%w: %q", errNoMachine, machine)
+			unknown = fmt.Errorf("%w: %q", wire.ErrNoMachine, machine)
 		}
 	})
 	return errors.Join(err, unknown)
@@ -344,7 +345,7 @@ func (n *Node) acceptable(b *batch) error {
 func (o *originator) register() bool {
 	var pause backoff
 	for !o.isKnown() {
-		g := registration{origin: o.id, server: o.in.server, boot: o.in.boot, floor: o.following()}
+		g := wire.Registration{Origin: o.id, Server: o.in.server, Boot: o.in.boot, Floor: o.following()}
 		err := o.in.askLeader(o.in.ctx, func(ctx context.Context, leader string) error {
 			return o.registerAt(ctx, leader, g)
 		})
@@ -352,8 +353,8 @@ func (o *originator) register() bool {
 		case err == nil:
 			o.setKnown(true)
 			return true
-		case errors.Is(err, errSetBack):
-			o.in.node.reset(o.in.server, errSetBack)
+		case errors.Is(err, wire.ErrSetBack):
+			o.in.node.reset(o.in.server, wire.ErrSetBack)
 		}
 		if !pause.wait(o.in.ctx) {
 			return false
@@ -374,15 +375,15 @@ func (o *originator) setKnown(known bool) {
 	o.known = known
 }
 
-func (o *originator) registerAt(ctx context.Context, leader string, g registration) error {
+func (o *originator) registerAt(ctx context.Context, leader string, g wire.Registration) error {
 	if leader != o.in.server {
-		_, _, err := o.in.node.peers.call(ctx, nodeOf(leader), methodRegister, appendRegistration(nil, g))
+		_, _, err := o.in.node.peers.call(ctx, wire.NodeOf(leader), wire.MethodRegister, wire.AppendRegistration(nil, g))
 		return err
 	}
 	if l := o.in.lead.Load(); l != nil {
 		return l.register(ctx, g)
 	}
-	return errNotLeader
+	return wire.ErrNotLeader
 }
 
 func randomUint64() uint64 {

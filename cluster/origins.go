@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"maps"
 	"slices"
 )
@@ -13,8 +14,8 @@ type origins struct {
 }
 
 type origin struct {
-	registration                   // its floor rises with the batches
-	answers      map[uint64]answer // by seq, at and above floor
+	wire.Registration                        // its floor rises with the batches
+	answers           map[uint64]wire.Answer // by seq, at and above floor
 }
 
 func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
@@ -25,29 +26,29 @@ func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 // An origin that is known already may register again, after a straggler of an earlier registration of its own. With raise its
 // floor is then the higher one of the two: what the later registration fences off stays out. Programs of a lower level than
 // levelSafety keep the floor of the first, so it is not raised before that level is in force: the table is replicated state.
-func (t *origins) register(g registration, raise bool) code {
-	if o := t.byID[g.origin]; o != nil {
+func (t *origins) register(g wire.Registration, raise bool) wire.Code {
+	if o := t.byID[g.Origin]; o != nil {
 		if raise {
-			o.raise(g.floor)
+			o.raise(g.Floor)
 		}
-		return codeOK
+		return wire.CodeOK
 	}
 	if t.setBack(g) {
-		return codeSetBack
+		return wire.CodeSetBack
 	}
 	for id, o := range t.byID {
-		if o.server == g.server {
+		if o.Server == g.Server {
 			delete(t.byID, id)
 		}
 	}
-	t.byID[g.origin] = &origin{registration: g, answers: map[uint64]answer{}}
-	return codeOK
+	t.byID[g.Origin] = &origin{Registration: g, answers: map[uint64]wire.Answer{}}
+	return wire.CodeOK
 }
 
 // setBack reports whether g belongs to a disk that is older than what was seen of its server.
-func (t *origins) setBack(g registration) bool {
+func (t *origins) setBack(g wire.Registration) bool {
 	for _, o := range t.byID {
-		if o.server == g.server && (g.boot < o.boot || g.boot == o.boot && g.origin != o.origin) {
+		if o.Server == g.Server && (g.Boot < o.Boot || g.Boot == o.Boot && g.Origin != o.Origin) {
 			return true
 		}
 	}
@@ -56,33 +57,33 @@ func (t *origins) setBack(g registration) bool {
 
 // find returns the answer to b if it needs no applying: given before, or refused. Else the batch must be applied and
 // its answer kept.
-func (t *origins) find(b *batch) (answer, bool) {
-	o := t.byID[b.origin]
+func (t *origins) find(b *wire.Batch) (wire.Answer, bool) {
+	o := t.byID[b.Origin]
 	switch {
 	case o == nil:
-		return answer{code: codeUnregistered}, true
-	case b.seq < o.floor:
-		return answer{code: codeStale}, true
+		return wire.Answer{Code: wire.CodeUnregistered}, true
+	case b.Seq < o.Floor:
+		return wire.Answer{Code: wire.CodeStale}, true
 	}
-	a, ok := o.answers[b.seq]
+	a, ok := o.answers[b.Seq]
 	return a, ok
 }
 
 // keep remembers the answer to b and forgets those below the origin's floor.
-func (t *origins) keep(b *batch, a answer) {
-	o := t.byID[b.origin]
-	o.answers[b.seq] = a
-	o.raise(b.floor)
+func (t *origins) keep(b *wire.Batch, a wire.Answer) {
+	o := t.byID[b.Origin]
+	o.answers[b.Seq] = a
+	o.raise(b.Floor)
 }
 
 // raise forgets the answers below a floor. A floor never falls.
 func (o *origin) raise(floor uint64) {
-	if floor <= o.floor {
+	if floor <= o.Floor {
 		return
 	}
-	o.floor = floor
+	o.Floor = floor
 	for seq := range o.answers {
-		if seq < o.floor {
+		if seq < o.Floor {
 			delete(o.answers, seq)
 		}
 	}
@@ -91,7 +92,7 @@ func (o *origin) raise(floor uint64) {
 // retain drops the origins of servers that are not in the configuration any more.
 func (t *origins) retain(servers []string) {
 	for id, o := range t.byID {
-		if !slices.Contains(servers, o.server) {
+		if !slices.Contains(servers, o.Server) {
 			delete(t.byID, id)
 		}
 	}
@@ -102,25 +103,25 @@ func (t *origins) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(t.byID)))
 	for _, id := range slices.Sorted(maps.Keys(t.byID)) {
 		o := t.byID[id]
-		dst = appendRegistration(dst, o.registration)
+		dst = wire.AppendRegistration(dst, o.Registration)
 		dst = binary.AppendUvarint(dst, uint64(len(o.answers)))
 		for _, seq := range slices.Sorted(maps.Keys(o.answers)) {
 			dst = binary.AppendUvarint(dst, seq)
-			dst = appendAnswer(dst, o.answers[seq])
+			dst = wire.AppendAnswer(dst, o.answers[seq])
 		}
 	}
 	return dst
 }
 
-func readOrigins(r *wireReader) origins {
+func readOrigins(r *wire.Reader) origins {
 	t := newOrigins()
-	for range r.count(10) {
-		o := &origin{registration: readRegistration(r), answers: map[uint64]answer{}}
-		for range r.count(4) {
-			seq := r.uvarint()
-			o.answers[seq] = readAnswer(r)
+	for range r.Count(10) {
+		o := &origin{Registration: wire.ReadRegistration(r), answers: map[uint64]wire.Answer{}}
+		for range r.Count(4) {
+			seq := r.Uvarint()
+			o.answers[seq] = wire.ReadAnswer(r)
 		}
-		t.byID[o.origin] = o
+		t.byID[o.Origin] = o
 	}
 	return t
 }

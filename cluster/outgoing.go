@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"sync"
 	"sync/atomic"
 )
@@ -68,7 +69,7 @@ func (p *proposal) take(body []byte) (longer []byte, taken bool) {
 		return body, false
 	}
 	p.state.Store(sent)
-	return appendCommand(body, p.machine, p.cmd), true
+	return wire.AppendCommand(body, p.machine, p.cmd), true
 }
 
 // putBack undoes take, if somebody still waits.
@@ -162,7 +163,7 @@ func (out *outgoing) overtaken() error {
 
 // turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any other now.
 func turnedAway(err error) bool {
-	return errors.Is(err, errMalformed) || errors.Is(err, errNoMachine) || errors.Is(err, ErrLevel) ||
+	return errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrNoMachine) || errors.Is(err, ErrLevel) ||
 		errors.Is(err, ErrDiverged)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"testing"
 	"time"
@@ -150,14 +151,14 @@ func TestAnswerBesideTheEndOfTheContext(t *testing.T) {
 
 // A repeated registration fences off what the origin gave up before it, and never takes back what was fenced off.
 func TestRegistrationsOnlyRaiseTheFloor(t *testing.T) {
-	for _, level := range []byte{levelFirst, levelLevels, levelSafety} {
+	for _, level := range []byte{wire.LevelFirst, wire.LevelLevels, wire.LevelSafety} {
 		f := newTestFSM(t, "a.1")
-		if level > levelFirst {
-			f.entry(append(entryHeader(entryLevel, 1), level))
+		if level > wire.LevelFirst {
+			f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), level))
 		}
 		register := func(floor uint64) {
-			g := registration{origin: 7, server: "a.1", boot: 1, floor: floor}
-			if a := f.entry(appendRegistration(entryHeader(entryRegister, 1), g)); len(a) != 1 || a[0].code != codeOK {
+			g := wire.Registration{Origin: 7, Server: "a.1", Boot: 1, Floor: floor}
+			if a := f.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), g)); len(a) != 1 || a[0].Code != wire.CodeOK {
 				t.Fatal(a)
 			}
 		}
@@ -165,11 +166,11 @@ func TestRegistrationsOnlyRaiseTheFloor(t *testing.T) {
 		register(4)
 		register(2)
 		a := f.commands(commandBatch(7, 3, 1, "append x 3"))[0]
-		if fenced := a.code == codeStale; fenced != (level >= levelSafety) { // below it, as older programs do
-			t.Errorf("level %d: batch 3 after a registration that begins with 4: code %d", level, a.code)
+		if fenced := a.Code == wire.CodeStale; fenced != (level >= wire.LevelSafety) { // below it, as older programs do
+			t.Errorf("level %d: batch 3 after a registration that begins with 4: code %d", level, a.Code)
 		}
-		if a := f.commands(commandBatch(7, 4, 4, "append x 4"))[0]; a.code != codeOK {
-			t.Errorf("level %d: batch 4: code %d", level, a.code)
+		if a := f.commands(commandBatch(7, 4, 4, "append x 4"))[0]; a.Code != wire.CodeOK {
+			t.Errorf("level %d: batch 4: code %d", level, a.Code)
 		}
 	}
 }

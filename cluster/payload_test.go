@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/corpus"
 )
 
@@ -18,8 +19,8 @@ func TestCorpus(t *testing.T) {
 		},
 		"FuzzPayload": {
 			"batch":     batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2")),
-			"status":    binary.AppendUvarint(appendString(appendString(nil, "a.1"), "a.2"), 9),
-			"answer":    appendAnswer(binary.AppendUvarint(nil, 3), answer{code: codeOK, index: 9, value: [][]byte{[]byte("v"), nil}}),
+			"status":    binary.AppendUvarint(wire.AppendString(wire.AppendString(nil, "a.1"), "a.2"), 9),
+			"answer":    wire.AppendAnswer(binary.AppendUvarint(nil, 3), wire.Answer{Code: wire.CodeOK, Index: 9, Value: [][]byte{[]byte("v"), nil}}),
 			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
 			"testimony": testimony{chain: point{9, 1 << 60}, state: point{7, 3}}.append(nil),
 			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
@@ -28,7 +29,7 @@ func TestCorpus(t *testing.T) {
 	})
 }
 
-func batchBytes(b batch) []byte { return appendBatch(nil, &b) }
+func batchBytes(b wire.Batch) []byte { return wire.AppendBatch(nil, &b) }
 
 func FuzzMeta(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -50,7 +51,7 @@ func FuzzPayload(f *testing.F) {
 		corpus.Frugal(t, len(b), func() {
 			parseStatus(b)
 			if a, err := parseProposeAnswer(b); err == nil {
-				again := appendAnswer(binary.AppendUvarint(nil, a.term), a.answer)
+				again := wire.AppendAnswer(binary.AppendUvarint(nil, a.term), a.Answer)
 				if a2, err := parseProposeAnswer(again); err != nil || !reflect.DeepEqual(a, a2) {
 					t.Fatalf("%+v comes back as %+v, %v", a, a2, err)
 				}
@@ -75,17 +76,17 @@ func FuzzPayload(f *testing.F) {
 					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
 				}
 			}
-			r := newReader(b)
-			batch := readBatch(r)
-			if !r.done() {
+			r := wire.NewReader(b)
+			batch := wire.ReadBatch(r)
+			if !r.Done() {
 				return
 			}
 			commands := 0
-			if batch.each(func(_, _ []byte) { commands++ }) == nil && commands != batch.count {
-				t.Fatalf("%d commands in a batch of %d", commands, batch.count)
+			if batch.Each(func(_, _ []byte) { commands++ }) == nil && commands != batch.Count {
+				t.Fatalf("%d commands in a batch of %d", commands, batch.Count)
 			}
-			r2 := newReader(appendBatch(nil, &batch))
-			if again := readBatch(r2); !r2.done() || !reflect.DeepEqual(again, batch) {
+			r2 := wire.NewReader(wire.AppendBatch(nil, &batch))
+			if again := wire.ReadBatch(r2); !r2.Done() || !reflect.DeepEqual(again, batch) {
 				t.Fatalf("%+v comes back as %+v", batch, again)
 			}
 		})

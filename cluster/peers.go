@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"maps"
 	"net"
 	"slices"
@@ -30,7 +31,7 @@ type peer struct {
 }
 
 // call asks the member whose NodeID is id. sent reports whether the request may have left this node.
-func (p *peers) call(ctx context.Context, id string, m method, payload []byte) (out []byte, sent bool, err error) {
+func (p *peers) call(ctx context.Context, id string, m wire.Method, payload []byte) (out []byte, sent bool, err error) {
 	c, err := p.get(ctx, id)
 	if err != nil {
 		return nil, false, err
@@ -89,8 +90,8 @@ func (e *peer) set(c *rpcConn) error {
 	defer e.mu.Unlock()
 	e.conn = c
 	if e.dropped {
-		c.kill(errInternal)
-		return fmt.Errorf("the member was found dead: %w", errInternal)
+		c.kill(wire.ErrInternal)
+		return fmt.Errorf("the member was found dead: %w", wire.ErrInternal)
 	}
 	return nil
 }
@@ -121,7 +122,7 @@ func (p *peers) dial(ctx context.Context, id string) (*rpcConn, error) {
 // before anybody has to wait for it.
 func (p *peers) read(c *rpcConn, id string) {
 	c.read()
-	if leader, _ := p.node.instance().leader.get(); nodeOf(leader) == id && p.node.ctx.Err() == nil {
+	if leader, _ := p.node.instance().leader.get(); wire.NodeOf(leader) == id && p.node.ctx.Err() == nil {
 		p.get(p.node.ctx, id)
 	}
 }
@@ -139,7 +140,7 @@ func (p *peers) drop(id string) {
 	defer e.mu.Unlock()
 	e.dropped = true
 	if e.conn != nil {
-		e.conn.kill(errInternal)
+		e.conn.kill(wire.ErrInternal)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // TestCallersDoNotWaitForOthersDials: whoever calls a member that does not answer waits as long as its own context says,
@@ -61,7 +62,7 @@ func TestGreetingEndsInTime(t *testing.T) {
 		n.directory.mu.Unlock()
 		for given, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: dialTimeout} {
 			begin := time.Now()
-			if _, _, err := n.peers.call(l.ctx(given), "silent", methodStatus, nil); err == nil || time.Since(begin) != want {
+			if _, _, err := n.peers.call(l.ctx(given), "silent", wire.MethodStatus, nil); err == nil || time.Since(begin) != want {
 				t.Errorf("given %v, it took %v: %v", given, time.Since(begin), err)
 			}
 		}

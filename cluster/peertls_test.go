@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // authority is an operator's own.
@@ -198,11 +199,11 @@ func TestPeerTLSImpersonation(t *testing.T) {
 		lie := b.self()
 		lie.server = "c.0123"
 		c.SetDeadline(time.Now().Add(10 * time.Second))
-		if err := writeHello(c, lie.hello(code(lie.speaks), a.instance().server)); err != nil {
+		if err := wire.WriteHello(c, lie.hello(wire.Code(lie.speaks), a.instance().server)); err != nil {
 			t.Fatal(err)
 		}
-		if ack, err := readHello(c); err != nil || ack.code != codeNotMe {
-			t.Errorf("%s: b says that it is c, and is answered %v, %v", proto, ack.code.err(), err)
+		if ack, err := wire.ReadHello(c); err != nil || ack.Code != wire.CodeNotMe {
+			t.Errorf("%s: b says that it is c, and is answered %v, %v", proto, ack.Code.Err(), err)
 		}
 		c.Close()
 	}

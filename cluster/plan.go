@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // situation is all that the voters' controller looks at: Raft's configuration, and what gossip and Raft say of the nodes.
@@ -151,7 +152,7 @@ func (s *situation) planDemotion() change {
 		if srv.Suffrage != raft.Voter {
 			continue
 		}
-		if n := s.node(nodeOf(id)); id != s.self && (n == nil || !s.joinable(n)) {
+		if n := s.node(wire.NodeOf(id)); id != s.self && (n == nil || !s.joinable(n)) {
 			return change{}
 		}
 		if id != s.self {
@@ -182,13 +183,13 @@ func (s *situation) node(id string) *sighting {
 // replaced reports whether the node of server runs as another incarnation now: then this one, and its vote, is gone for
 // good. It must go before the new one comes, or the vote of one node would count twice.
 func (s *situation) replaced(server string) bool {
-	n := s.node(nodeOf(server))
+	n := s.node(wire.NodeOf(server))
 	return server != s.self && n != nil && n.status == Alive && n.server() != server
 }
 
 // demotable reports whether a voter runs in a role that has no vote now, and others vote.
 func (s *situation) demotable(srv raft.Server) bool {
-	n := s.node(nodeOf(string(srv.ID)))
+	n := s.node(wire.NodeOf(string(srv.ID)))
 	if srv.Suffrage != raft.Voter || n == nil || n.status != Alive || n.server() != string(srv.ID) || n.role == Ordinary {
 		return false
 	}
@@ -205,7 +206,7 @@ func (s *situation) promotable(server string) bool { return s.eligible(server) &
 
 // eligible reports whether server could vote and does not.
 func (s *situation) eligible(server string) bool {
-	n := s.node(nodeOf(server))
+	n := s.node(wire.NodeOf(server))
 	return n != nil && n.server() == server && s.joinable(n) && n.role == Ordinary && s.suffrage(server) == raft.Nonvoter
 }
 
@@ -218,7 +219,7 @@ func (s *situation) lacksVoter() bool {
 // count returns the number of voters, and of the other configured nodes that could vote.
 func (s *situation) count() (voters, standby int) {
 	for _, srv := range s.servers {
-		n := s.node(nodeOf(string(srv.ID)))
+		n := s.node(wire.NodeOf(string(srv.ID)))
 		switch {
 		case srv.Suffrage == raft.Voter:
 			voters++
@@ -232,7 +233,7 @@ func (s *situation) count() (voters, standby int) {
 // settled returns how many nodes vote, and how many should by this node's MaxVoters; false if somebody is missing.
 func (s *situation) settled() (voters, wanted int, ok bool) {
 	for _, srv := range s.servers {
-		if n := s.node(nodeOf(string(srv.ID))); n == nil || n.server() != string(srv.ID) || !s.joinable(n) {
+		if n := s.node(wire.NodeOf(string(srv.ID))); n == nil || n.server() != string(srv.ID) || !s.joinable(n) {
 			return 0, 0, false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // crowd returns a node that has heard of so many others, which are all configured, and what it knows of them.
@@ -21,7 +22,7 @@ func crowd(t testing.TB, size int) (*Node, *situation) {
 	for i := range size {
 		id := fmt.Sprintf("n%04d", i)
 		seen := &sighting{gossip: id + ".r", node: id, addr: "addr of " + id, status: Alive,
-			meta: meta{incarnation: "i", boot: 1, start: uint64(i), name: id, maxProtocol: protocolMax, minProtocol: 1}}
+			meta: meta{incarnation: "i", boot: 1, start: uint64(i), name: id, maxProtocol: wire.ProtocolMax, minProtocol: 1}}
 		n.directory.hear(seen)
 		s.nodes = append(s.nodes, seen)
 		srv := raft.Server{ID: raft.ServerID(id + ".i"), Suffrage: raft.Nonvoter}

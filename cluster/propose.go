@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (h *Handle) Level() int { return int(h.node.local.Load().levelInForce()) }
 // ErrClosed (nothing was sent), what Err says (this node's state has stopped; nothing was sent). The context's own error
 // is joined.
 func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
-	if len(cmd) > maxCommandBytes {
+	if len(cmd) > wire.MaxCommandBytes {
 		return 0, nil, fmt.Errorf("cluster: command of %d bytes: %w", len(cmd), ErrTooLarge)
 	}
 	for {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"strings"
 	"sync"
@@ -65,7 +66,7 @@ func (n *Node) introduce() {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 				defer cancel()
-				n.peers.call(ctx, s.node, methodStatus, nil)
+				n.peers.call(ctx, s.node, wire.MethodStatus, nil)
 			})
 		}
 	}
@@ -75,7 +76,7 @@ func (n *Node) introduce() {
 func (n *Node) absent(in *instance) string {
 	var names []string
 	for _, id := range in.voters() {
-		s := n.directory.get(nodeOf(id))
+		s := n.directory.get(wire.NodeOf(id))
 		switch {
 		case s == nil:
 			names = append(names, id)
@@ -125,8 +126,8 @@ func (n *Node) gone(ctx context.Context, server string) (proven bool, now string
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	st, err := n.askStatus(ctx, addr, nodeOf(server))
-	if err != nil || st.server == server || nodeOf(st.server) != nodeOf(server) {
+	st, err := n.askStatus(ctx, addr, wire.NodeOf(server))
+	if err != nil || st.server == server || wire.NodeOf(st.server) != wire.NodeOf(server) {
 		return false, ""
 	}
 	return true, st.server
@@ -167,12 +168,12 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 		out.Servers = append(out.Servers, n.survivor(s, best, id))
 	}
 	out.Quorum = s.runs()
-	out.Successor = nodeOf(best.server)
+	out.Successor = wire.NodeOf(best.server)
 	return out, nil
 }
 
 func (n *Node) survivor(s *survey, best *report, id string) Survivor {
-	v := Survivor{NodeID: nodeOf(id), Server: id, Vote: Nonvoter, Gone: s.gone[id], Applied: n.directory.reached(id)}
+	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.gone[id], Applied: n.directory.reached(id)}
 	if slices.Contains(best.voters, id) {
 		v.Vote = Voter
 	}
@@ -206,7 +207,7 @@ func (n *Node) recoverFarm(ctx context.Context, cluster string, lost []string) e
 	s := n.look(ctx, cluster, nil, false)
 	given := map[string]bool{}
 	for _, id := range s.known(false) {
-		if slices.Contains(lost, nodeOf(id)) {
+		if slices.Contains(lost, wire.NodeOf(id)) {
 			given[id] = true
 		}
 	}

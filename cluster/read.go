@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"math"
 	"slices"
 	"time"
@@ -50,13 +51,13 @@ func (n *Node) askIndex() (indexAnswer, error) {
 			a.index, err = n.leaderBarrier(ctx)
 			return err
 		}
-		out, _, err := n.peers.call(ctx, nodeOf(leader), methodBarrier, nil)
+		out, _, err := n.peers.call(ctx, wire.NodeOf(leader), wire.MethodBarrier, nil)
 		if err != nil {
 			return err
 		}
-		r := newReader(out)
-		a.index = r.uvarint()
-		return r.end()
+		r := wire.NewReader(out)
+		a.index = r.Uvarint()
+		return r.End()
 	})
 	return a, err
 }
@@ -64,7 +65,7 @@ func (n *Node) askIndex() (indexAnswer, error) {
 func (n *Node) leaderBarrier(ctx context.Context) (uint64, error) {
 	l := n.instance().lead.Load()
 	if l == nil {
-		return 0, errNotLeader
+		return 0, wire.ErrNotLeader
 	}
 	return l.barrier(ctx)
 }
@@ -106,7 +107,7 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 			out = slices.Clone(out) // it may be a part of the state
 			return err
 		}
-		out, _, err = n.peers.call(ctx, nodeOf(leader), methodQuery, appendBytes(appendString(nil, machine), q))
+		out, _, err = n.peers.call(ctx, wire.NodeOf(leader), wire.MethodQuery, wire.AppendBytes(wire.AppendString(nil, machine), q))
 		return err
 	})
 	return out, err
@@ -117,11 +118,11 @@ func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte,
 	in := n.instance()
 	m := in.fsm.machine(machine)
 	if m == nil {
-		return nil, errNoMachine
+		return nil, wire.ErrNoMachine
 	}
 	l := in.lead.Load()
 	if l == nil {
-		return nil, errNotLeader
+		return nil, wire.ErrNotLeader
 	}
 	if _, err := l.barrier(ctx); err != nil {
 		return nil, err
@@ -131,9 +132,9 @@ func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte,
 
 // answerQuery is the leader's side of queryLeader.
 func (n *Node) answerQuery(ctx context.Context, payload []byte) ([]byte, error) {
-	r := newReader(payload)
-	machine, q := r.string(), r.bytes()
-	if err := r.end(); err != nil {
+	r := wire.NewReader(payload)
+	machine, q := r.Text(), r.Bytes()
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	return n.queryHere(ctx, machine, q)
@@ -145,7 +146,7 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 	for {
 		err := f()
 		switch {
-		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errNoMachine), errors.Is(err, ErrTooLarge), errors.Is(err, ErrMachine):
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, wire.ErrNoMachine), errors.Is(err, ErrTooLarge), errors.Is(err, ErrMachine):
 			return err
 		case n.ctx.Err() != nil:
 			return ErrClosed
@@ -160,7 +161,7 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 // noLeader is the error of who has given up waiting: it says whether nobody leads, or somebody who does not answer.
 func (n *Node) noLeader(ctx context.Context) error {
 	leader, _ := n.instance().leader.get()
-	switch nodeOf(leader) {
+	switch wire.NodeOf(leader) {
 	case "":
 		return fmt.Errorf("%w: none is known here, as when fewer than a majority of the voters can be reached: %w", ErrNoLeader, ctx.Err())
 	case n.id:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Re-forming makes one node the only voter of the farm's next epoch, with a state of its choice: what its own log holds, if
@@ -40,7 +41,7 @@ func (n *Node) Restore(ctx context.Context, r io.Reader) error {
 // restore is Restore if the farm's cluster ID, once all of r is there, is cluster; "" is any.
 func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 	if n.cfg.Role != Ordinary {
-		return fmt.Errorf("%w: a node with the role %q never votes", errNotReformed, n.cfg.Role)
+		return fmt.Errorf("%w: a node with the role %q never votes", wire.ErrNotReformed, n.cfg.Role)
 	}
 	state, _ := n.detachedState()
 	if err := state.Restore(io.NopCloser(r)); err != nil {
@@ -84,7 +85,7 @@ func (n *Node) reformOrder(ctx context.Context, cluster string, state *fsm) erro
 	server := n.instance().server // first: with another farm, it is another one
 	switch now := n.self().cluster; {
 	case now == "":
-		return fmt.Errorf("%w: this node belongs to no farm yet", errNotReformed)
+		return fmt.Errorf("%w: this node belongs to no farm yet", wire.ErrNotReformed)
 	case cluster != "" && cluster != now:
 		return fmt.Errorf("%w: it was %s and is %s", errFarmChanged, cluster, now)
 	}
@@ -110,7 +111,7 @@ func (n *Node) reformOrder(ctx context.Context, cluster string, state *fsm) erro
 // stopped its part in Raft.
 func (n *Node) reform(r *reforming) error {
 	if !n.setReforming(true) {
-		return fmt.Errorf("%w: this node has just given up waiting for it; try again", errNotReformed)
+		return fmt.Errorf("%w: this node has just given up waiting for it; try again", wire.ErrNotReformed)
 	}
 	defer n.setReforming(false)
 	old := n.instance()
@@ -118,13 +119,13 @@ func (n *Node) reform(r *reforming) error {
 	inc := randomHex(8)
 	err := old.standDown()
 	if err == nil {
-		err = n.prepareLog(old, r.state, serverID(n.id, inc), inc)
+		err = n.prepareLog(old, r.state, wire.ServerID(n.id, inc), inc)
 	}
 	if err == nil {
 		err = n.rename(cluster, inc, r.state == nil)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNotReformed, errors.Join(err, n.undoReform(inc)))
+		return fmt.Errorf("%w: %w", wire.ErrNotReformed, errors.Join(err, n.undoReform(inc)))
 	}
 	n.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster", cluster)
 	err = n.switchOver(old)
@@ -164,8 +165,8 @@ func (n *Node) undoReform(inc string) error {
 func (n *Node) rename(cluster, inc string, successor bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if successor && n.successor != serverID(n.id, n.inc) {
-		return errPromised
+	if successor && n.successor != wire.ServerID(n.id, n.inc) {
+		return wire.ErrPromised
 	}
 	before := [...]string{n.cluster, n.inc}
 	founding := n.founding
@@ -252,7 +253,7 @@ func (n *Node) switchOver(old *instance) error {
 			return err
 		}
 	}
-	in, err := startInstance(n, serverID(n.id, n.inc), n.boot, log)
+	in, err := startInstance(n, wire.ServerID(n.id, n.inc), n.boot, log)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other three. It
@@ -29,7 +30,7 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 		l.t.Fatal(err)
 	}
 	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.heir() })
-	follow = appendStrings(appendString(appendString(nil, left[i].self().cluster), s.heir()), sortedKeys(words))
+	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.heir()), sortedKeys(words))
 	return left[i], left[1-i], away, follow
 }
 
@@ -66,7 +67,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 				}
 			}
 		}
-		if err := heir.answerReform(l.ctx(time.Minute), appendString(nil, before)); err != nil {
+		if err := heir.answerReform(l.ctx(time.Minute), wire.AppendString(nil, before)); err != nil {
 			t.Fatal(err)
 		}
 		away[0].start()
@@ -211,7 +212,7 @@ func TestReformingTakesLong(t *testing.T) {
 		l.net.Heal()
 		slow[heir].Store(true)
 		done := make(chan error, 1)
-		go func() { done <- heir.answerReform(l.ctx(time.Hour), appendString(nil, before)) }()
+		go func() { done <- heir.answerReform(l.ctx(time.Hour), wire.AppendString(nil, before)) }()
 		for range 20 {
 			time.Sleep(5 * time.Second)
 			if !heir.instance().quiet.ended() || !other.instance().quiet.ended() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -52,21 +53,21 @@ func TestTwoSuccessors(t *testing.T) {
 			heir, other = other, heir
 		}
 		follow := func(n *labNode) []byte {
-			return appendStrings(appendString(appendString(nil, n.self().cluster), n.instance().server), nil)
+			return wire.AppendStrings(wire.AppendString(wire.AppendString(nil, n.self().cluster), n.instance().server), nil)
 		}
 		for _, n := range left {
 			if err := n.answerFollow(follow(n)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := heir.answerFollow(follow(other)); !errors.Is(err, errPromised) {
+		if err := heir.answerFollow(follow(other)); !errors.Is(err, wire.ErrPromised) {
 			t.Errorf("the one that is to succeed follows the other: %v", err)
 		}
 		if err := other.answerFollow(follow(heir)); err != nil {
 			t.Errorf("neither gives way: %v", err)
 		}
-		cluster := appendString(nil, other.self().cluster)
-		if err := other.answerReform(l.ctx(time.Minute), cluster); !errors.Is(err, errNotReformed) {
+		cluster := wire.AppendString(nil, other.self().cluster)
+		if err := other.answerReform(l.ctx(time.Minute), cluster); !errors.Is(err, wire.ErrNotReformed) {
 			t.Errorf("the one that gave way re-forms the farm: %v", err)
 		}
 		other.mu.Lock()
@@ -139,8 +140,8 @@ func TestReformingFails(t *testing.T) {
 		l.fill(leader, "k", l.nodes...)
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
-		state := newFSM(fsmConfig{machines: map[string]machine{"kv": full()}, maxLevel: protocolMax})
-		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, errNotReformed) || !errors.Is(err, errUnwritable) {
+		state := newFSM(fsmConfig{machines: map[string]machine{"kv": full()}, maxLevel: wire.ProtocolMax})
+		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) || !errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
 		}
 		for i, n := range l.nodes {
@@ -168,7 +169,7 @@ func TestReformingFailsOnDisk(t *testing.T) {
 		if err := os.Mkdir(blocked, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); !errors.Is(err, errNotReformed) {
+		if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); !errors.Is(err, wire.ErrNotReformed) {
 			t.Errorf("restored, though the identity cannot be saved: %v", err)
 		}
 		if err := leader.Restore(context.Background(), bytes.NewReader(backup)); err == nil || leader.Err() == nil {
@@ -216,7 +217,7 @@ func TestRestoreTwiceUnderLoad(t *testing.T) {
 					t.Errorf("neither was carried out: %v; %v", done[0], done[1])
 				}
 				for _, err := range done {
-					if errors.Is(err, errNotMe) {
+					if errors.Is(err, wire.ErrNotMe) {
 						t.Errorf("an operator cannot know what that means: %v", err)
 					}
 				}

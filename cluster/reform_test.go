@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -128,26 +129,26 @@ func TestVerdict(t *testing.T) {
 		err     error
 		heir    string
 	}{
-		{"nobody has anything", nil, "a b", errNotReformed, ""},
-		{"a quorum may be left", []*report{running(rep("c", 1, 5, "a b c", ""))}, "a", errHasQuorum, ""},
-		{"who has stood down makes no quorum", []*report{rep("c", 1, 5, "a b c", "")}, "a", errNotReformed, ""},
+		{"nobody has anything", nil, "a b", wire.ErrNotReformed, ""},
+		{"a quorum may be left", []*report{running(rep("c", 1, 5, "a b c", ""))}, "a", wire.ErrHasQuorum, ""},
+		{"who has stood down makes no quorum", []*report{rep("c", 1, 5, "a b c", "")}, "a", wire.ErrNotReformed, ""},
 		{"two who have stood down and one who runs", []*report{rep("c", 1, 5, "a b c d e", ""), rep("b", 1, 5, "a b c d e", ""),
 			running(rep("a", 1, 5, "a b c d e", ""))}, "d e", nil, "b"},
 		{"one of three", []*report{rep("c", 1, 5, "a b c", "")}, "a b", nil, "c"},
 		{"one of two", []*report{rep("b", 1, 5, "a b", "")}, "a", nil, "b"},
-		{"another voter is silent", []*report{rep("c", 1, 5, "a b c d", "")}, "a b", errNotReformed, ""},
+		{"another voter is silent", []*report{rep("c", 1, 5, "a b c d", "")}, "a b", wire.ErrNotReformed, ""},
 		{"the later term wins", []*report{rep("d", 2, 5, "a b c d e", ""), rep("e", 1, 9, "a b c d e", "")}, "a b c", nil, "d"},
 		{"the longer log wins", []*report{rep("d", 2, 5, "a b c d e", ""), rep("e", 2, 9, "a b c d e", "")}, "a b c", nil, "e"},
 		{"a non-voter has more", []*report{rep("c", 1, 5, "a b c", "d"), rep("d", 1, 6, "a b c", "d")}, "a b", nil, "d"},
 		{"a newer configuration has more voters", []*report{running(rep("c", 1, 5, "a b c", "")),
-			running(rep("d", 1, 6, "a b c d e", ""))}, "a b", errHasQuorum, ""},
+			running(rep("d", 1, 6, "a b c d e", ""))}, "a b", wire.ErrHasQuorum, ""},
 		{"the lost ones vote again, as what they are now", []*report{running(rep("c", 1, 5, "a b c", "")),
-			running(rep("A", 1, 9, "c A B", ""))}, "a b", errHasQuorum, ""},
+			running(rep("A", 1, 9, "c A B", ""))}, "a b", wire.ErrHasQuorum, ""},
 		{"one without a vote has more", []*report{rep("c", 1, 5, "a b c", "f"), front(rep("f", 1, 6, "a b c", "f"))}, "a b", nil, "f"},
 		{"one without a vote has as much", []*report{rep("c", 1, 5, "a b c", "a.f"), front(rep("a.f", 1, 5, "a b c", "a.f"))}, "a b",
 			nil, "c"},
 		{"only non-voters are left", []*report{rep("d", 1, 5, "a b c", "d")}, "a b c", nil, "d"},
-		{"a non-voter is missing where no voter is left", []*report{rep("d", 1, 5, "a b c", "d e")}, "a b c", errNotReformed, ""},
+		{"a non-voter is missing where no voter is left", []*report{rep("d", 1, 5, "a b c", "d e")}, "a b c", wire.ErrNotReformed, ""},
 	} {
 		s := &survey{reports: map[string]*report{}, gone: map[string]bool{}}
 		for _, r := range c.reports {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // waitFor waits, within fake time, until ok.
@@ -32,7 +33,7 @@ func TestResetOfAConnectedNode(t *testing.T) {
 				n := others[0]
 				n.must("append x 1")
 				was := n.instance().server
-				n.reset(was, errSetBack)
+				n.reset(was, wire.ErrSetBack)
 				l.waitFor("a new incarnation votes", func() bool {
 					in := n.instance()
 					return in.server != was && leader.State().Leader != "" && voteAt(leader, in.server) == raft.Voter
@@ -59,7 +60,7 @@ func TestResetOfTheLeader(t *testing.T) {
 		n, others := l.leader()
 		n.must("append x 1")
 		was := n.instance().server
-		n.reset(was, errSetBack)
+		n.reset(was, wire.ErrSetBack)
 		others[0].must("append x 2")
 		l.waitFor("a new incarnation votes", func() bool {
 			in := n.instance()
@@ -91,7 +92,7 @@ func TestResetUnderLoad(t *testing.T) {
 			}()
 		}
 		time.Sleep(50 * time.Millisecond)
-		n.reset(n.instance().server, errSetBack)
+		n.reset(n.instance().server, wire.ErrSetBack)
 		acked := 0
 		for range 8 {
 			acked += <-done

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"errors"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestNothingIsAppliedToHalfARestore(t *testing.T) {
 	if err := g.Restore(io.NopCloser(bytes.NewReader(broken))); err == nil {
 		t.Fatal("a damaged snapshot was restored")
 	}
-	g.entry(appendRegistration(entryHeader(entryRegister, 1), registration{origin: 7, server: "a.1", boot: 1, floor: 1}))
+	g.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), wire.Registration{Origin: 7, Server: "a.1", Boot: 1, Floor: 1}))
 	g.commands(commandBatch(7, 1, 1, "append x 1"))
 	if got := g.kv().get("x"); got == "1,1," {
 		t.Error("an entry that the half-restored state had already was applied to it again")
@@ -139,7 +140,7 @@ func TestTimeGoesOnAfterARestart(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		ahead := time.Now().Add(time.Hour)
-		if err := n.instance().raft.Apply(entryHeader(entryOpen, uint64(ahead.UnixMilli())), time.Second).Error(); err != nil {
+		if err := n.instance().raft.Apply(wire.EntryHeader(wire.EntryOpen, uint64(ahead.UnixMilli())), time.Second).Error(); err != nil {
 			l.t.Fatal(err)
 		}
 		n.must("append x 1")

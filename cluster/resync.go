@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A node whose copy of the state is wrong begins anew: it stops its Raft, moves its data aside, and joins as a new incarnation,
@@ -16,15 +17,15 @@ import (
 const resyncAgain = time.Hour
 
 // answerResync is the side of the node whose copy is wrong.
-func (n *Node) answerResync(from hello, payload []byte) error {
-	r := newReader(payload)
-	server, why := r.string(), r.string()
-	if err := r.end(); err != nil {
+func (n *Node) answerResync(from wire.Hello, payload []byte) error {
+	r := wire.NewReader(payload)
+	server, why := r.Text(), r.Text()
+	if err := r.End(); err != nil {
 		return err
 	}
 	in := n.instance()
 	if server != in.server || in.ctx.Err() != nil || !in.follows(from) {
-		return errNotMe
+		return wire.ErrNotMe
 	}
 	return n.resync(in, why)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"net"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ type rpcConn struct {
 const maxCalls = 250
 
 type rpcAnswer struct {
-	code    code
+	code    wire.Code
 	payload []byte
 	err     error
 }
@@ -71,8 +72,8 @@ func (t turn) give() { <-t }
 
 // call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open. If ctx ends
 // before, the other end is told, and works on it no longer.
-func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, error) {
-	if len(payload) > maxFrame {
+func (c *rpcConn) call(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
+	if len(payload) > wire.MaxFrame {
 		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), ErrTooLarge)
 	}
 	select {
@@ -97,7 +98,7 @@ func (c *rpcConn) call(ctx context.Context, m method, payload []byte) ([]byte, e
 		if a.err != nil {
 			return nil, a.err
 		}
-		return a.payload, a.code.err()
+		return a.payload, a.code.Err()
 	case <-ctx.Done():
 		c.giveUp(id)
 		return nil, ctx.Err()
@@ -118,14 +119,14 @@ func (c *rpcConn) begin() (uint64, chan rpcAnswer, error) {
 }
 
 // send writes one request. The turn to write is the caller's, and given back.
-func (c *rpcConn) send(id uint64, m method, payload []byte) error {
+func (c *rpcConn) send(id uint64, m wire.Method, payload []byte) error {
 	defer c.endTurn()
 	return c.write(id, m, payload)
 }
 
-func (c *rpcConn) write(id uint64, m method, payload []byte) error {
+func (c *rpcConn) write(id uint64, m wire.Method, payload []byte) error {
 	c.conn.SetWriteDeadline(time.Now().Add(writePatience))
-	return writeFrame(c.w, id, byte(m), payload)
+	return wire.WriteFrame(c.w, id, byte(m), payload)
 }
 
 // giveUp ends the wait for an answer, and tells the other end. If a frame is leaving just now, whoever writes it does that.
@@ -146,7 +147,7 @@ func (c *rpcConn) giveUp(id uint64) {
 func (c *rpcConn) endTurn() {
 	for {
 		for _, id := range c.untold() {
-			if err := c.write(id, methodCancel, nil); err != nil {
+			if err := c.write(id, wire.MethodCancel, nil); err != nil {
 				c.kill(err)
 				break
 			}
@@ -179,7 +180,7 @@ func (c *rpcConn) forget(id uint64) {
 func (c *rpcConn) read() {
 	r := bufio.NewReaderSize(heardReader{c}, 32<<10)
 	for {
-		id, kind, payload, err := readFrame(r)
+		id, kind, payload, err := wire.ReadFrame(r)
 		if err != nil {
 			c.kill(err)
 			return
@@ -189,7 +190,7 @@ func (c *rpcConn) read() {
 		delete(c.pending, id)
 		c.mu.Unlock()
 		if ch != nil {
-			ch <- rpcAnswer{code: code(kind), payload: payload}
+			ch <- rpcAnswer{code: wire.Code(kind), payload: payload}
 		}
 	}
 }

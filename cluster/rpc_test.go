@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -49,7 +50,7 @@ func rpcPair(t *testing.T, handle rpcHandler) *rpcConn {
 	t.Helper()
 	here, there := net.Pipe()
 	var wg sync.WaitGroup
-	wg.Go(func() { serveRPC(t.Context(), there, hello{}, handle) })
+	wg.Go(func() { serveRPC(t.Context(), there, wire.Hello{}, handle) })
 	c := newRPCConn(here)
 	wg.Go(c.read)
 	t.Cleanup(func() {
@@ -63,8 +64,8 @@ func rpcPair(t *testing.T, handle rpcHandler) *rpcConn {
 func TestRequestsGivenUp(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var working, ended atomic.Int64
-		c := rpcPair(t, func(ctx context.Context, _ hello, m method, payload []byte) ([]byte, error) {
-			if m == methodStatus {
+		c := rpcPair(t, func(ctx context.Context, _ wire.Hello, m wire.Method, payload []byte) ([]byte, error) {
+			if m == wire.MethodStatus {
 				return payload, nil
 			}
 			working.Add(1)
@@ -76,7 +77,7 @@ func TestRequestsGivenUp(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 * maxCalls {
 			wg.Go(func() {
-				if _, err := c.call(ctx, methodBarrier, nil); !errors.Is(err, context.Canceled) {
+				if _, err := c.call(ctx, wire.MethodBarrier, nil); !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
 			})
@@ -92,7 +93,7 @@ func TestRequestsGivenUp(t *testing.T) {
 		if ended.Load() != working.Load() {
 			t.Errorf("%d of %d requests that were given up have ended", ended.Load(), working.Load())
 		}
-		if out, err := c.call(t.Context(), methodStatus, []byte("still")); err != nil || string(out) != "still" {
+		if out, err := c.call(t.Context(), wire.MethodStatus, []byte("still")); err != nil || string(out) != "still" {
 			t.Errorf("then an answer is %q, %v", out, err)
 		}
 	})
@@ -105,7 +106,7 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 		var working atomic.Int64
 		var served sync.WaitGroup
 		served.Go(func() {
-			serveRPC(t.Context(), there, hello{}, func(ctx context.Context, _ hello, _ method, _ []byte) ([]byte, error) {
+			serveRPC(t.Context(), there, wire.Hello{}, func(ctx context.Context, _ wire.Hello, _ wire.Method, _ []byte) ([]byte, error) {
 				working.Add(1)
 				defer working.Add(-1)
 				<-ctx.Done()
@@ -114,8 +115,8 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 		})
 		w := bufio.NewWriter(here)
 		for i := range 2 * maxWaiting {
-			for _, m := range []method{methodBarrier, methodPing} {
-				if err := writeFrame(w, uint64(i+1), byte(m), nil); err != nil {
+			for _, m := range []wire.Method{wire.MethodBarrier, wire.MethodPing} {
+				if err := wire.WriteFrame(w, uint64(i+1), byte(m), nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -144,20 +145,20 @@ func TestThinLineIsNoSilence(t *testing.T) {
 		wg.Go(c.read)
 		wg.Go(func() {
 			r := bufio.NewReader(there)
-			id, _, _, err := readFrame(r)
+			id, _, _, err := wire.ReadFrame(r)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			wg.Go(func() { io.Copy(io.Discard, r) })
 			var frame bytes.Buffer
-			writeFrame(bufio.NewWriter(&frame), id, byte(codeOK), make([]byte, 100<<10))
+			wire.WriteFrame(bufio.NewWriter(&frame), id, byte(wire.CodeOK), make([]byte, 100<<10))
 			for frame.Len() > 0 {
 				time.Sleep(lifeSilence)
 				there.Write(frame.Next(4 << 10))
 			}
 		})
-		if out, err := c.call(t.Context(), methodQuery, nil); err != nil || len(out) != 100<<10 {
+		if out, err := c.call(t.Context(), wire.MethodQuery, nil); err != nil || len(out) != 100<<10 {
 			t.Errorf("%d bytes, %v", len(out), err)
 		}
 		c.kill(io.EOF)
@@ -168,11 +169,11 @@ func TestThinLineIsNoSilence(t *testing.T) {
 // However long an answer takes, the connection lives as long as the other end does.
 func TestSlowAnswerIsNoSilence(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		c := rpcPair(t, func(context.Context, hello, method, []byte) ([]byte, error) {
+		c := rpcPair(t, func(context.Context, wire.Hello, wire.Method, []byte) ([]byte, error) {
 			time.Sleep(time.Hour)
 			return []byte("late"), nil
 		})
-		if out, err := c.call(t.Context(), methodQuery, nil); err != nil || string(out) != "late" {
+		if out, err := c.call(t.Context(), wire.MethodQuery, nil); err != nil || string(out) != "late" {
 			t.Errorf("%q, %v", out, err)
 		}
 	})
@@ -188,7 +189,7 @@ func TestSilence(t *testing.T) {
 		wg.Go(c.read)
 		wg.Go(func() { io.Copy(io.Discard, there) })
 		began := time.Now()
-		_, err := c.call(t.Context(), methodStatus, nil)
+		_, err := c.call(t.Context(), wire.MethodStatus, nil)
 		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "nothing was heard") || took != lifeSilence+lifePatience {
 			t.Errorf("%v after %v", err, took)
 		}

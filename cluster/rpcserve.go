@@ -3,6 +3,7 @@ package cluster
 import (
 	"bufio"
 	"context"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"net"
 	"sync"
 	"time"
@@ -19,13 +20,13 @@ const (
 )
 
 // rpcHandler answers one request of the member at the other end.
-type rpcHandler func(ctx context.Context, from hello, m method, payload []byte) ([]byte, error)
+type rpcHandler func(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error)
 
 // rpcServer is the answering end of a connection.
 type rpcServer struct {
 	ctx     context.Context
 	conn    net.Conn
-	from    hello
+	from    wire.Hello
 	handle  rpcHandler
 	writing turn
 	w       *bufio.Writer
@@ -39,7 +40,7 @@ type rpcServer struct {
 }
 
 // serveRPC answers the requests of one connection until it ends, each on a goroutine of its own.
-func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler) {
+func serveRPC(ctx context.Context, conn net.Conn, from wire.Hello, handle rpcHandler) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &rpcServer{ctx: ctx, conn: conn, from: from, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
 		slots: make(chan struct{}, maxRequests), short: make(chan struct{}, maxShort), cancels: make(map[uint64]context.CancelFunc)}
@@ -49,19 +50,19 @@ func serveRPC(ctx context.Context, conn net.Conn, from hello, handle rpcHandler)
 	defer cancel()
 	r := bufio.NewReaderSize(conn, 32<<10)
 	for {
-		id, kind, payload, err := readFrame(r)
+		id, kind, payload, err := wire.ReadFrame(r)
 		if err != nil {
 			return
 		}
-		switch m := method(kind); m {
-		case methodPing:
+		switch m := wire.Method(kind); m {
+		case wire.MethodPing:
 			s.shortly(&wg, id, nil)
-		case methodCancel:
+		case wire.MethodCancel:
 			s.cancel(id)
 		default:
 			ctx, done := s.begin(id, len(payload))
 			if ctx == nil {
-				s.shortly(&wg, id, errInternal)
+				s.shortly(&wg, id, wire.ErrInternal)
 				continue
 			}
 			wg.Go(func() {
@@ -116,7 +117,7 @@ func (s *rpcServer) cancel(id uint64) {
 }
 
 // work answers one request when it has a slot.
-func (s *rpcServer) work(ctx context.Context, id uint64, m method, payload []byte) {
+func (s *rpcServer) work(ctx context.Context, id uint64, m wire.Method, payload []byte) {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -124,7 +125,7 @@ func (s *rpcServer) work(ctx context.Context, id uint64, m method, payload []byt
 		return
 	}
 	out, err := s.handle(ctx, s.from, m, payload)
-	if len(out) > maxFrame {
+	if len(out) > wire.MaxFrame {
 		out, err = nil, ErrTooLarge
 	}
 	s.answer(ctx, id, out, err)
@@ -137,7 +138,7 @@ func (s *rpcServer) answer(ctx context.Context, id uint64, out []byte, err error
 	}
 	defer s.writing.give()
 	s.conn.SetWriteDeadline(time.Now().Add(writePatience))
-	if writeFrame(s.w, id, byte(codeOf(err)), out) != nil {
+	if wire.WriteFrame(s.w, id, byte(wire.CodeOf(err)), out) != nil {
 		s.conn.Close()
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // savedFarm is the last backup, with what callers had been told by then.
@@ -206,9 +207,9 @@ func (s *script) doInterrupt(rest string) {
 	if step == "stand-down" {
 		return
 	}
-	follow := appendStrings(appendString(appendString(nil, asked.self().cluster), v.heir()), sortedKeys(lost))
+	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.heir()), sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.left(), v.heir())))) {
-		if _, err := asked.askServer(s.ctx(time.Minute), id, methodFollow, follow); err != nil {
+		if _, err := asked.askServer(s.ctx(time.Minute), id, wire.MethodFollow, follow); err != nil {
 			s.fatalf("%s: %v", id, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Close may come while the node is replacing its Raft instance. Whatever is there at the end must be stopped.
@@ -15,7 +16,7 @@ func TestCloseWhileResetting(t *testing.T) {
 	for i := range 20 {
 		inLab(t, 1, i%2 == 0, func(l *lab) {
 			n := l.nodes[0]
-			n.reset(n.instance().server, errSetBack)
+			n.reset(n.instance().server, wire.ErrSetBack)
 			for range i {
 				time.Sleep(0)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
@@ -275,7 +276,7 @@ func (s *simulation) depose() {
 	}
 	stop := s.watchLogs()
 	s.changeLeaderSlowly(s.rnd, leader.labNode, others, func(to *labNode) {
-		to.instance().raft.Apply(entryHeader(entryOpen, uint64(time.Now().UnixMilli())), 0)
+		to.instance().raft.Apply(wire.EntryHeader(wire.EntryOpen, uint64(time.Now().UnixMilli())), 0)
 	})
 	time.Sleep(s.between(500*time.Millisecond, 2*time.Second))
 	stop()

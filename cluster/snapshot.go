@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -48,9 +49,9 @@ type snapshotHeader struct {
 // magicOf returns how a snapshot begins that is written at a level.
 func magicOf(level byte) string {
 	switch {
-	case level >= levelSafety:
+	case level >= wire.LevelSafety:
 		return snapshotMagic3
-	case level >= levelLevels:
+	case level >= wire.LevelLevels:
 		return snapshotMagic2
 	}
 	return snapshotMagic
@@ -72,35 +73,35 @@ func appendSnapshotHeader(dst []byte, f *fsm, machines int) []byte {
 		flags |= snapshotSecond
 	}
 	dst = binary.AppendUvarint(append(dst, flags), f.expect)
-	dst = f.origins.append(appendStrings(dst, f.servers))
+	dst = f.origins.append(wire.AppendStrings(dst, f.servers))
 	dst = binary.AppendUvarint(dst, uint64(machines))
 	level := f.levelInForce()
-	if level >= levelLevels {
+	if level >= wire.LevelLevels {
 		dst = binary.AppendUvarint(dst, uint64(level))
 	}
-	if level >= levelSafety {
+	if level >= wire.LevelSafety {
 		dst = binary.BigEndian.AppendUint64(dst, f.chain.sum)
 	}
 	return dst
 }
 
 func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
-	r := newReader(b)
-	h := snapshotHeader{level: levelFirst, index: r.uvarint(), stamp: r.uvarint()}
-	flags := r.byte()
-	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.uvarint()
-	h.servers, h.origins = r.strings(), readOrigins(r)
-	h.machines = int(r.uvarint())
+	r := wire.NewReader(b)
+	h := snapshotHeader{level: wire.LevelFirst, index: r.Uvarint(), stamp: r.Uvarint()}
+	flags := r.Byte()
+	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.Uvarint()
+	h.servers, h.origins = r.Texts(), readOrigins(r)
+	h.machines = int(r.Uvarint())
 	if magic != snapshotMagic {
-		h.level = r.uvarint()
+		h.level = r.Uvarint()
 	}
 	if magic == snapshotMagic3 {
-		h.chain = r.uint64()
+		h.chain = r.Uint64()
 	}
 	if magicOf(byte(min(h.level, 255))) != magic {
-		return h, fmt.Errorf("snapshot header: level %d after %q: %w", h.level, magic, errMalformed)
+		return h, fmt.Errorf("snapshot header: level %d after %q: %w", h.level, magic, wire.ErrMalformed)
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return h, fmt.Errorf("snapshot header: %w", err)
 	}
 	return h, nil
@@ -230,7 +231,7 @@ func (s *snapshotReader) header() (snapshotHeader, error) {
 		return snapshotHeader{}, err
 	}
 	if n > maxSnapshotHeader {
-		return snapshotHeader{}, fmt.Errorf("snapshot header of %d bytes: %w", n, errMalformed)
+		return snapshotHeader{}, fmt.Errorf("snapshot header of %d bytes: %w", n, wire.ErrMalformed)
 	}
 	b, err := s.full(n)
 	if err != nil {
@@ -256,7 +257,7 @@ func (s *snapshotReader) end() error {
 		return err
 	}
 	if uint32(got) != want {
-		return fmt.Errorf("snapshot checksum is wrong: %w", errMalformed)
+		return fmt.Errorf("snapshot checksum is wrong: %w", wire.ErrMalformed)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 	servers, asked := n.instance().configuration().Servers, 0
 	answers := make(chan error, len(servers))
 	for _, srv := range servers {
-		node := nodeOf(string(srv.ID))
+		node := wire.NodeOf(string(srv.ID))
 		if s := n.directory.get(node); node == n.id || s != nil && s.saidGoodbye() {
 			continue
 		}

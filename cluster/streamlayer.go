@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // streamLayer carries raft's connections. Raft's addresses are server IDs; the directory knows where they are, and the
@@ -68,7 +69,7 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	ctx, cancel := context.WithTimeout(l.node.ctx, min(timeout, dialTimeout))
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	c, err := l.node.dial(ctx, nodeOf(string(address)), protoRaft)
+	c, err := l.node.dial(ctx, wire.NodeOf(string(address)), protoRaft)
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +125,8 @@ func (n *Node) acceptRaft(l net.Listener) {
 		n.wg.Go(func() {
 			h, err := n.receive(c, true)
 			in := n.instance()
-			if err == nil && in.server != h.dest { // replaced since
-				err = errNotMe
+			if err == nil && in.server != h.Dest { // replaced since
+				err = wire.ErrNotMe
 			}
 			if err != nil {
 				n.log.Debug("raft connection refused", keyError, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks everybody who is
@@ -44,22 +45,22 @@ type report struct {
 }
 
 func (r *report) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(binary.AppendUvarint(appendString(dst, r.server), r.term), r.last)
-	dst = appendString(append(dst, boolByte(r.ordinary), boolByte(r.down)), r.successor)
-	return appendStrings(appendStrings(dst, r.voters), r.nonvoters)
+	dst = binary.AppendUvarint(binary.AppendUvarint(wire.AppendString(dst, r.server), r.term), r.last)
+	dst = wire.AppendString(append(dst, wire.BoolByte(r.ordinary), wire.BoolByte(r.down)), r.successor)
+	return wire.AppendStrings(wire.AppendStrings(dst, r.voters), r.nonvoters)
 }
 
 func parseReport(b []byte) (*report, error) {
-	rd := newReader(b)
-	r := &report{server: rd.string(), term: rd.uvarint(), last: rd.uvarint(), ordinary: rd.byte() != 0, down: rd.byte() != 0,
-		successor: rd.string(), voters: rd.strings(), nonvoters: rd.strings()}
-	return r, rd.end()
+	rd := wire.NewReader(b)
+	r := &report{server: rd.Text(), term: rd.Uvarint(), last: rd.Uvarint(), ordinary: rd.Byte() != 0, down: rd.Byte() != 0,
+		successor: rd.Text(), voters: rd.Texts(), nonvoters: rd.Texts()}
+	return r, rd.End()
 }
 
 // richer is the order by which survivors are compared: the one that holds more comes last.
 func richer(a, b *report) int {
 	return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.last, b.last),
-		cmp.Compare(boolByte(a.ordinary), boolByte(b.ordinary)), cmp.Compare(b.server, a.server))
+		cmp.Compare(wire.BoolByte(a.ordinary), wire.BoolByte(b.ordinary)), cmp.Compare(b.server, a.server))
 }
 
 // survey is what was found out about a farm without a quorum.
@@ -98,19 +99,19 @@ func (s *survey) left() []string {
 // verdict returns nil if the farm may be re-formed, once everybody left has stood down.
 func (s *survey) verdict() error {
 	if s.led {
-		return fmt.Errorf("%w: there is a leader", errHasQuorum)
+		return fmt.Errorf("%w: there is a leader", wire.ErrHasQuorum)
 	}
 	if len(s.reports) == 0 {
-		return fmt.Errorf("%w: nobody here has the farm's state", errNotReformed)
+		return fmt.Errorf("%w: nobody here has the farm's state", wire.ErrNotReformed)
 	}
 	voters := s.best().voters
 	if may := s.mayRun(voters); len(may) > len(voters)/2 {
-		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", errHasQuorum, len(voters),
+		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", wire.ErrHasQuorum, len(voters),
 			strings.Join(may, ", "))
 	}
 	for _, id := range s.left() {
 		if s.reports[id] == nil {
-			return fmt.Errorf("%w: %s votes, does not answer, and may still run", errNotReformed, id)
+			return fmt.Errorf("%w: %s votes, does not answer, and may still run", wire.ErrNotReformed, id)
 		}
 	}
 	return nil
@@ -199,7 +200,7 @@ func (n *Node) lookAt(ctx context.Context, s *survey, cluster string, servers []
 				s.reports[r.server] = r
 			}
 			s.gone[id] = gone || lost[id] && (r == nil || r.server != id)
-			s.led = s.led || errors.Is(err, errHasQuorum)
+			s.led = s.led || errors.Is(err, wire.ErrHasQuorum)
 		})
 	}
 	wg.Wait()
@@ -226,43 +227,43 @@ func (n *Node) askReport(ctx context.Context, cluster, server string, down bool)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := n.askServer(ctx, server, methodSurvey, append(appendString(nil, cluster), boolByte(down)))
+	out, err := n.askServer(ctx, server, wire.MethodSurvey, append(wire.AppendString(nil, cluster), wire.BoolByte(down)))
 	if err != nil {
 		return nil, err
 	}
 	r, err := parseReport(out)
 	if err == nil && r.server != server {
-		err = errNotMe
+		err = wire.ErrNotMe
 	}
 	return r, err
 }
 
 // askServer calls the node of a server, which may be this one.
-func (n *Node) askServer(ctx context.Context, server string, m method, payload []byte) ([]byte, error) {
+func (n *Node) askServer(ctx context.Context, server string, m wire.Method, payload []byte) ([]byte, error) {
 	if server == n.instance().server {
-		return n.answer(ctx, hello{source: server}, m, payload)
+		return n.answer(ctx, wire.Hello{Source: server}, m, payload)
 	}
-	out, _, err := n.peers.call(ctx, nodeOf(server), m, payload)
+	out, _, err := n.peers.call(ctx, wire.NodeOf(server), m, payload)
 	return out, err
 }
 
 // answerSurvey reports what this node holds, and stands down if that is asked and it knows of no leader.
 func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
-	r := newReader(payload)
-	cluster, down := r.string(), r.byte() != 0
-	if err := r.end(); err != nil {
+	r := wire.NewReader(payload)
+	cluster, down := r.Text(), r.Byte() != 0
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	if cluster == "" || cluster != n.self().cluster {
 		return nil, ErrOtherFarm
 	}
 	if n.unfitness() != nil {
-		return nil, errNotReformed // what it holds is not known
+		return nil, wire.ErrNotReformed // what it holds is not known
 	}
 	in := n.instance()
 	if down && len(in.configuration().Servers) > 0 {
 		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() {
-			return nil, errHasQuorum
+			return nil, wire.ErrHasQuorum
 		}
 		if err := in.standDown(); err != nil {
 			return nil, err
@@ -312,28 +313,28 @@ func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[stri
 	left := s.left()
 	for _, id := range left {
 		if !s.reports[id].down {
-			return fmt.Errorf("%w: %s has not stood down", errNotReformed, id)
+			return fmt.Errorf("%w: %s has not stood down", wire.ErrNotReformed, id)
 		}
 	}
 	heir := s.heir()
-	follow := appendStrings(appendString(appendString(nil, cluster), heir), sortedKeys(lost))
+	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, cluster), heir), sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, heir)))) {
-		if _, err := n.askServer(ctx, id, methodFollow, follow); err != nil {
-			return fmt.Errorf("%w: %s does not promise to follow %s: %w", errNotReformed, id, heir, err)
+		if _, err := n.askServer(ctx, id, wire.MethodFollow, follow); err != nil {
+			return fmt.Errorf("%w: %s does not promise to follow %s: %w", wire.ErrNotReformed, id, heir, err)
 		}
 	}
 	if time.Since(began) > reformPatience/2 { // those who promised first may soon look whether it has come to nothing
-		return fmt.Errorf("%w: the promises took too long", errNotReformed)
+		return fmt.Errorf("%w: the promises took too long", wire.ErrNotReformed)
 	}
-	_, err := n.askServer(ctx, heir, methodReform, appendString(nil, cluster))
+	_, err := n.askServer(ctx, heir, wire.MethodReform, wire.AppendString(nil, cluster))
 	return err
 }
 
 // answerReform re-forms the farm on this node, to which everybody left has promised to follow.
 func (n *Node) answerReform(ctx context.Context, payload []byte) error {
-	r := newReader(payload)
-	cluster := r.string()
-	if err := r.end(); err != nil {
+	r := wire.NewReader(payload)
+	cluster := r.Text()
+	if err := r.End(); err != nil {
 		return err
 	}
 	in := n.instance()
@@ -341,7 +342,7 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 	ready := cluster != "" && n.cluster == cluster && n.successor == in.server && in.quiet.ended() && !n.resuming
 	n.mu.Unlock()
 	if !ready {
-		return errNotReformed
+		return wire.ErrNotReformed
 	}
 	return n.reformOrder(ctx, cluster, nil)
 }

@@ -1,10 +1,13 @@
 package cluster
 
-import "sync"
+import (
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"sync"
+)
 
 // leaderBatch is a batch on the leader, and where its answer goes.
 type leaderBatch struct {
-	batch
+	wire.Batch
 	done  chan leaderAnswer // holds one
 	again []*leaderBatch    // the same batch, sent again since this one was taken; guarded by the mutex of takenBatches
 }
@@ -23,7 +26,7 @@ type takenBatches struct {
 func (t *takenBatches) add(b *leaderBatch) (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := batchKey{b.origin, b.seq}
+	key := batchKey{b.Origin, b.Seq}
 	if before := t.byKey[key]; before != nil {
 		before.again = append(before.again, b)
 		return false
@@ -39,7 +42,7 @@ func (t *takenBatches) add(b *leaderBatch) (first bool) {
 func (t *takenBatches) end(b *leaderBatch, a leaderAnswer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.byKey, batchKey{b.origin, b.seq})
+	delete(t.byKey, batchKey{b.Origin, b.Seq})
 	for _, x := range append(b.again, b) {
 		x.done <- a
 	}
@@ -47,8 +50,8 @@ func (t *takenBatches) end(b *leaderBatch, a leaderAnswer) {
 
 // take puts a batch into the entry that is being put together, unless it is known what becomes of it without that.
 func (l *leadership) take(c *cargo, b *leaderBatch) {
-	if a, known := l.in.fsm.given(&b.batch); known {
-		b.done <- leaderAnswer{answer: a}
+	if a, known := l.in.fsm.given(&b.Batch); known {
+		b.done <- leaderAnswer{Answer: a}
 		return
 	}
 	if l.taken.add(b) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (n *Node) withdraw(in *instance, u unfit) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	wrong := u.kind.hidesState()
-	if n.unfit != nil || in.server != serverID(n.id, n.inc) || wrong && in.ctx.Err() != nil { // another one takes its place
+	if n.unfit != nil || in.server != wire.ServerID(n.id, n.inc) || wrong && in.ctx.Err() != nil { // another one takes its place
 		return false
 	}
 	n.unfit = &u
@@ -129,7 +130,7 @@ func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 }
 
 // askOthers puts a question to every other member that gossip knows to be alive, until one has no error, and returns its name.
-func (n *Node) askOthers(m method, payload []byte) (name string, err error) {
+func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error) {
 	err = ErrNoLeader
 	for _, s := range n.members() {
 		if s.node == n.id || s.status != Alive {
@@ -148,25 +149,25 @@ func (n *Node) askOthers(m method, payload []byte) (name string, err error) {
 
 // notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by its name.
 func (n *Node) notNeeded(server string) (leader string, err error) {
-	return n.askOthers(methodWithout, []byte(server))
+	return n.askOthers(wire.MethodWithout, []byte(server))
 }
 
 // othersLed reports whether another node leads and has a majority.
 func (n *Node) othersLed() bool {
-	_, err := n.askOthers(methodBarrier, nil)
+	_, err := n.askOthers(wire.MethodBarrier, nil)
 	return err == nil
 }
 
 // answerWithout is the leader's side of notNeeded: whether the others have all that the server that asks may have stored, and are
 // a quorum. It stores nothing more by now, so that stays true. Without a majority of equal copies every copy may be needed, that
 // before a damaged log as well; and nobody counts whose copy is not known to be the right one.
-func (n *Node) answerWithout(ctx context.Context, from hello, server string) error {
+func (n *Node) answerWithout(ctx context.Context, from wire.Hello, server string) error {
 	l := n.instance().lead.Load()
 	switch {
-	case server != from.source:
-		return errNotMe
+	case server != from.Source:
+		return wire.ErrNotMe
 	case l == nil:
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
 	if err := l.await(ctx); err != nil {
 		return err
@@ -174,7 +175,7 @@ func (n *Node) answerWithout(ctx context.Context, from hello, server string) err
 	if d := l.in.divergence(); d.stop {
 		return d.err()
 	}
-	err := errNotLeader
+	err := wire.ErrNotLeader
 	l.enter(func() bool {
 		err = l.quorumWithout(server, l.right())
 		return true
@@ -185,7 +186,7 @@ func (n *Node) answerWithout(ctx context.Context, from hello, server string) err
 // right returns who counts as having the right copy: this leader, and whoever had the same when it was compared last. It returns
 // nil, everybody, below the level at which copies are compared.
 func (l *leadership) right() func(voter string) bool {
-	if l.in.fsm.levelInForce() < levelSafety {
+	if l.in.fsm.levelInForce() < wire.LevelSafety {
 		return nil
 	}
 	same := l.same.Load()

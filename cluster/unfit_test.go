@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"math"
 	"testing"
 	"time"
@@ -10,8 +11,8 @@ import (
 
 // order is the leader's word to another node that its copy is wrong, as answerResync takes it.
 func (n *labNode) order(leader *labNode) error {
-	payload := appendString(appendString(nil, n.instance().server), "somebody says so")
-	return n.answerResync(hello{source: leader.instance().server}, payload)
+	payload := wire.AppendString(wire.AppendString(nil, n.instance().server), "somebody says so")
+	return n.answerResync(wire.Hello{Source: leader.instance().server}, payload)
 }
 
 // A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all of the log without
@@ -30,10 +31,10 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 				if err := odd.order(leader); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := odd.answerTerm([]byte(in.server)); !errors.Is(err, errNotMe) {
+				if _, err := odd.answerTerm([]byte(in.server)); !errors.Is(err, wire.ErrNotMe) {
 					t.Errorf("it still confirms its leader's term: %v", err)
 				}
-				if _, err := in.stored(); !errors.Is(err, errNotMe) {
+				if _, err := in.stored(); !errors.Is(err, wire.ErrNotMe) {
 					t.Errorf("its log still counts: %v", err)
 				}
 				if err := leader.propose(time.Second, "set k w"); err == nil {
@@ -96,7 +97,7 @@ func TestWrongCopyIsToldTwice(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		odd, third := others[0], others[1]
-		if err := odd.order(third); !errors.Is(err, errNotMe) {
+		if err := odd.order(third); !errors.Is(err, wire.ErrNotMe) {
 			t.Errorf("it obeys one who does not lead: %v", err)
 		}
 		before := odd.instance().server
@@ -121,7 +122,7 @@ func TestOnlyRightCopiesCount(t *testing.T) {
 		odd, third := others[0].instance().server, others[1].instance().server
 		lead := leader.instance().lead.Load()
 		l.until(time.Minute, "the copies are compared", func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
-		ask := func() error { return leader.answerWithout(l.ctx(time.Minute), hello{source: odd}, odd) }
+		ask := func() error { return leader.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd) }
 		if err := ask(); err != nil {
 			t.Error(err)
 		}

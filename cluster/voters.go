@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const (
@@ -72,7 +73,7 @@ func (l *leadership) caughtUp(s *situation, seen map[string]uint64) map[string]b
 	}
 	for _, srv := range s.servers {
 		id := string(srv.ID)
-		if n := s.node(nodeOf(id)); srv.Suffrage != raft.Voter && n != nil && n.role == Ordinary && s.joinable(n) {
+		if n := s.node(wire.NodeOf(id)); srv.Suffrage != raft.Voter && n != nil && n.role == Ordinary && s.joinable(n) {
 			ask = append(ask, id)
 		}
 	}
@@ -98,7 +99,7 @@ func (l *leadership) applied(servers []string) map[string]uint64 {
 	out := map[string]uint64{}
 	for _, id := range servers {
 		wg.Go(func() {
-			if st, err := l.in.node.statusOf(ctx, nodeOf(id)); err == nil && st.server == id {
+			if st, err := l.in.node.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
 				mu.Lock()
 				defer mu.Unlock()
 				out[id] = st.applied
@@ -131,7 +132,7 @@ func (l *leadership) silence(s *situation, since map[string]time.Time) map[strin
 	now := time.Now()
 	for _, srv := range s.servers {
 		id := string(srv.ID)
-		n := s.node(nodeOf(id))
+		n := s.node(wire.NodeOf(id))
 		if id == s.self || n != nil && n.status == Alive && n.server() == id || !l.in.unanswered.has(id) {
 			delete(since, id)
 			continue
@@ -168,7 +169,7 @@ func (l *leadership) farewell(ctx context.Context, kind changeKind, server strin
 		return nil
 	case raft.Voter:
 		if len(l.in.voters()) == 1 {
-			return fmt.Errorf("%s is the only voter: %w", server, errInternal)
+			return fmt.Errorf("%s is the only voter: %w", server, wire.ErrInternal)
 		}
 	default:
 		if kind == demote {
@@ -179,15 +180,15 @@ func (l *leadership) farewell(ctx context.Context, kind changeKind, server strin
 }
 
 // answerFarewell is the leader's side of a node's request to be let go. A node can ask for itself only.
-func (n *Node) answerFarewell(ctx context.Context, from hello, kind changeKind, server string) error {
-	if nodeOf(from.source) != nodeOf(server) {
-		return errNotMe
+func (n *Node) answerFarewell(ctx context.Context, from wire.Hello, kind changeKind, server string) error {
+	if wire.NodeOf(from.Source) != wire.NodeOf(server) {
+		return wire.ErrNotMe
 	}
 	l := n.instance().lead.Load()
 	if l == nil {
-		return errNotLeader
+		return wire.ErrNotLeader
 	}
-	return l.farewell(ctx, kind, server, from.boot)
+	return l.farewell(ctx, kind, server, from.Boot)
 }
 
 const (
@@ -223,14 +224,14 @@ type status struct {
 }
 
 func (n *Node) answerStatus() []byte {
-	b := appendString(appendString(nil, n.gossipName()), n.instance().server)
+	b := wire.AppendString(wire.AppendString(nil, n.gossipName()), n.instance().server)
 	index, _ := n.instance().fsm.view()
 	return binary.AppendUvarint(b, index)
 }
 
 // statusOf asks a member over the connection that there is to it.
 func (n *Node) statusOf(ctx context.Context, node string) (status, error) {
-	out, _, err := n.peers.call(ctx, node, methodStatus, nil)
+	out, _, err := n.peers.call(ctx, node, wire.MethodStatus, nil)
 	if err != nil {
 		return status{}, err
 	}
@@ -238,7 +239,7 @@ func (n *Node) statusOf(ctx context.Context, node string) (status, error) {
 }
 
 func parseStatus(b []byte) (status, error) {
-	r := newReader(b)
-	s := status{gossip: r.string(), server: r.string(), applied: r.uvarint()}
-	return s, r.end()
+	r := wire.NewReader(b)
+	s := status{gossip: r.Text(), server: r.Text(), applied: r.Uvarint()}
+	return s, r.End()
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"net"
 	"slices"
 	"strings"
@@ -165,11 +166,11 @@ func (n *Node) nameOf(server string) string {
 	if server == "" {
 		return "none"
 	}
-	if nodeOf(server) == n.id {
+	if wire.NodeOf(server) == n.id {
 		return n.cfg.Name
 	}
-	if s := n.directory.get(nodeOf(server)); s != nil {
+	if s := n.directory.get(wire.NodeOf(server)); s != nil {
 		return s.name
 	}
-	return nodeOf(server)
+	return wire.NodeOf(server)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Raft hears of a change of the leader before gossip says why: what the old leader does next is told in the moment
@@ -94,7 +95,7 @@ func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
 		return "this node began anew", 0 // with another instance of Raft, or it was still starting
 	case c.end.reason != "":
 		return c.end.reason, 0
-	case nodeOf(c.before) == n.id:
+	case wire.NodeOf(c.before) == n.id:
 		return in.whyLedHere(c.end)
 	}
 	return in.whyLedThere(c.end)
@@ -121,7 +122,7 @@ func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
 func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	n := in.node
 	name, wait := n.nameOf(r.server), untilAfter(r, reasonPatience)
-	s := n.directory.get(nodeOf(r.server))
+	s := n.directory.get(wire.NodeOf(r.server))
 	if s == nil {
 		s = &sighting{}
 	}

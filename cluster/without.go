@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
 )
 
@@ -24,9 +25,9 @@ func (s stored) append(dst []byte) []byte {
 }
 
 func parseStored(b []byte) (stored, error) {
-	r := newReader(b)
-	s := stored{term: r.uvarint(), last: r.uvarint(), lastTerm: r.uvarint()}
-	return s, r.end()
+	r := wire.NewReader(b)
+	s := stored{term: r.Uvarint(), last: r.Uvarint(), lastTerm: r.Uvarint()}
+	return s, r.End()
 }
 
 var errBehind = errors.New("its log does not go that far")
@@ -41,7 +42,7 @@ func (l *leadership) quorumWithout(server string, meant func(voter string) bool)
 	}
 	return l.majority(func(ctx context.Context, voter string) error {
 		if voter == server || meant != nil && !meant(voter) {
-			return errNotMe
+			return wire.ErrNotMe
 		}
 		for {
 			s, err := l.askStored(ctx, voter)
@@ -74,10 +75,10 @@ func (l *leadership) askStored(ctx context.Context, voter string) (stored, error
 	if voter == l.in.server {
 		return l.in.stored()
 	}
-	if s := n.directory.get(nodeOf(voter)); s == nil || s.maxProtocol < levelSafety {
+	if s := n.directory.get(wire.NodeOf(voter)); s == nil || s.maxProtocol < wire.LevelSafety {
 		return stored{}, fmt.Errorf("%w: it cannot be asked how far its log goes", ErrVersion)
 	}
-	out, _, err := n.peers.call(ctx, nodeOf(voter), methodStored, []byte(voter))
+	out, _, err := n.peers.call(ctx, wire.NodeOf(voter), wire.MethodStored, []byte(voter))
 	if err != nil {
 		return stored{}, err
 	}
@@ -88,7 +89,7 @@ func (l *leadership) askStored(ctx context.Context, voter string) (stored, error
 func (n *Node) answerStored(server []byte) ([]byte, error) {
 	in := n.instance()
 	if string(server) != in.server {
-		return nil, errNotMe
+		return nil, wire.ErrNotMe
 	}
 	s, err := in.stored()
 	return s.append(nil), err
@@ -97,7 +98,7 @@ func (n *Node) answerStored(server []byte) ([]byte, error) {
 // stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or about to be given up.
 func (in *instance) stored() (s stored, err error) {
 	if in.ctx.Err() != nil || in.broken.Load() != nil || in.node.Err() != nil || in.node.unfitness() != nil {
-		return stored{}, errNotMe
+		return stored{}, wire.ErrNotMe
 	}
 	s.term = in.raft.CurrentTerm()
 	s.lastTerm, s.last, err = in.lastEntry()

@@ -1,4 +1,4 @@
-package cluster
+package wire
 
 import (
 	"errors"
@@ -21,31 +21,31 @@ func TestCodesDiffer(t *testing.T) {
 
 func TestErrorsCrossTheWire(t *testing.T) {
 	for i, err := range codes {
-		c := code(i)
+		c := Code(i)
 		if err == nil {
 			continue
 		}
-		if got := codeOf(fmt.Errorf("somewhere: %w", err)); got != c {
+		if got := CodeOf(fmt.Errorf("somewhere: %w", err)); got != c {
 			t.Errorf("%v travels as code %d, want %d", err, got, c)
 		}
-		if !errors.Is(c.err(), err) {
-			t.Errorf("code %d arrives as %v, want %v", c, c.err(), err)
+		if !errors.Is(c.Err(), err) {
+			t.Errorf("code %d arrives as %v, want %v", c, c.Err(), err)
 		}
-		if got := codeOf(errors.Join(err, errNotLeader)); got != codeNotLeader {
-			t.Errorf("%v from one that does not lead travels as code %d, want %d", err, got, codeNotLeader)
+		if got := CodeOf(errors.Join(err, ErrNotLeader)); got != CodeNotLeader {
+			t.Errorf("%v from one that does not lead travels as code %d, want %d", err, got, CodeNotLeader)
 		}
 	}
-	exported := []error{fault.ErrUncertain, fault.ErrNoLeader, fault.ErrClosed, fault.ErrTooLarge, errNameTaken, errOtherFarm, errOtherKind, fault.ErrVersion,
-		errHeldBack}
+	exported := []error{fault.ErrUncertain, fault.ErrNoLeader, fault.ErrClosed, fault.ErrTooLarge, ErrNameTaken, ErrOtherFarm, ErrOtherKind, fault.ErrVersion,
+		ErrHeldBack}
 	for _, err := range exported {
-		if !errors.Is(codeOf(err).err(), err) {
+		if !errors.Is(CodeOf(err).Err(), err) {
 			t.Errorf("%v does not survive the way to another node", err)
 		}
 	}
-	if codeOf(nil) != codeOK || codeOK.err() != nil {
+	if CodeOf(nil) != CodeOK || CodeOK.Err() != nil {
 		t.Error("nil does not stay nil")
 	}
-	if !errors.Is(code(200).err(), errInternal) {
+	if !errors.Is(Code(200).Err(), ErrInternal) {
 		t.Error("a code of a newer version must be an internal error")
 	}
 }

@@ -63,6 +63,37 @@ func TestEnoughIsCounted(t *testing.T) {
 	}
 }
 
+// A caller that gives up while its batch is put together leaves the batch to those who join it after.
+func TestDesertedWhileItFills(t *testing.T) {
+	for range 200 {
+		o := newOriginator(nil)
+		var ps []*proposal
+		for range wire.MaxEntryCommands {
+			p := &proposal{cmd: make([]byte, 10), done: make(chan outcome, 1)}
+			o.submit(p)
+			ps = append(ps, p)
+		}
+		begin, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			<-begin
+			for _, p := range ps[:len(ps)-1] {
+				p.giveUp()
+			}
+		}()
+		close(begin)
+		out := o.next()
+		<-done
+		if len(out.ps) > 0 && out.ctx.Err() != nil {
+			t.Fatal("a batch in which somebody waits counts as deserted")
+		}
+		ps[len(ps)-1].giveUp()
+		if out.ctx.Err() == nil {
+			t.Fatal("a batch in which nobody waits is not given up")
+		}
+	}
+}
+
 // An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
 func TestGather(t *testing.T) {
 	for name, end := range map[string]func(l *leadership, cancel func()){

@@ -15,48 +15,75 @@ const (
 	lifePatience = 3 * time.Second // for it
 )
 
+// lifePace is what a line carries in a second at the least. The other end can say nothing of a request before it has all of it.
+const lifePace = 32 << 10
+
 // life is what a connection knows of its other end; guarded by the mutex of the connection.
 type life struct {
 	watched bool      // a timer runs
+	due     time.Time // of that
 	heard   time.Time // when something came last, or was first waited for
-	asked   bool      // for a sign of life, since then
+	waits   bool      // something was asked since then, be it that nobody waits for the answer any more
+	asked   bool      // a sign of life is part of that
+	sent    int       // bytes, since then
 }
 
 // expectLocked begins the watch, when an answer is awaited.
-func (c *rpcConn) expectLocked() {
+func (c *rpcConn) expectLocked(size int) {
+	if !c.life.waits {
+		c.life.heard = time.Now()
+	}
+	c.life.waits = true
+	c.life.sent += size
 	if !c.life.watched {
-		c.life = life{watched: true, heard: time.Now()}
-		time.AfterFunc(lifeSilence, c.look)
+		c.lookLocked(c.patienceLocked() - time.Since(c.life.heard))
 	}
 }
 
-func (c *rpcConn) heardLocked() { c.life.heard, c.life.asked = time.Now(), false }
+func (c *rpcConn) heardLocked() {
+	c.life.heard, c.life.waits, c.life.asked, c.life.sent = time.Now(), len(c.pending) > 0, false, 0
+}
+
+// patienceLocked returns for how long the other end may be silent by now.
+func (c *rpcConn) patienceLocked() time.Duration {
+	d := lifeSilence + time.Duration(c.life.sent)*time.Second/lifePace
+	if c.life.asked {
+		d += lifePatience
+	}
+	return d
+}
+
+// lookLocked has the silence of the other end judged in a while.
+func (c *rpcConn) lookLocked(in time.Duration) {
+	in = max(in, 0)
+	c.life.watched, c.life.due = true, time.Now().Add(in)
+	time.AfterFunc(in, c.look)
+}
 
 // look judges the silence of the other end.
 func (c *rpcConn) look() {
 	c.mu.Lock()
+	ask, kill := false, false
 	silent := time.Since(c.life.heard)
-	next := lifeSilence - silent
-	ask := false
 	switch {
 	case c.err != nil || len(c.pending) == 0:
 		c.life.watched = false
-		c.mu.Unlock()
-		return
-	case silent >= lifeSilence && !c.life.asked:
-		c.life.asked, ask = true, true
-		next = lifePatience
+	case time.Since(c.life.due) > lifeSilence/2: // this process was held up: what came meanwhile is read first
+		c.lookLocked(lifeSilence / 2)
+	case silent < c.patienceLocked():
+		c.lookLocked(c.patienceLocked() - silent)
 	case c.life.asked:
-		if next = lifeSilence + lifePatience - silent; next <= 0 {
-			c.mu.Unlock()
-			c.kill(fmt.Errorf("nothing was heard for %v", silent))
-			return
-		}
+		kill = true
+	default:
+		c.life.asked, ask = true, true
+		c.lookLocked(lifePatience)
 	}
-	time.AfterFunc(next, c.look)
 	c.mu.Unlock()
-	if ask {
+	switch {
+	case ask:
 		c.ping()
+	case kill:
+		c.kill(fmt.Errorf("nothing was heard for %v", silent))
 	}
 }
 

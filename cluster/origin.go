@@ -148,6 +148,8 @@ func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := newOutgoing()
+	out.waiters.Add(1) // this one; or a caller that gives up now would take the batch from those who join it after
+	defer out.deserted()
 	for size := 0; len(o.queue) > 0 && len(out.ps) < wire.MaxEntryCommands; {
 		p := o.queue[0]
 		if size += len(p.cmd); size > wire.MaxEntryBytes && len(out.ps) > 0 {

@@ -40,9 +40,11 @@ func newRPCConn(c net.Conn) *rpcConn {
 		pending: map[uint64]chan rpcAnswer{}}
 }
 
-// writePatience is how long a frame may take to leave: then the other end has not read for that long, and the connection
+// writePatience returns how long a frame may take to leave: then the other end has not read for that long, and the connection
 // is given up.
-const writePatience = 5 * time.Second
+func writePatience(size int) time.Duration {
+	return 5*time.Second + time.Duration(size)*time.Second/lifePace
+}
 
 // turn lets one goroutine write at a time. Unlike a mutex it can be waited for with a context: a connection may be stuck.
 type turn chan struct{}
@@ -82,7 +84,7 @@ func (c *rpcConn) call(ctx context.Context, m wire.Method, payload []byte) ([]by
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	id, ch, err := c.begin()
+	id, ch, err := c.begin(len(payload))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,7 @@ func (c *rpcConn) call(ctx context.Context, m wire.Method, payload []byte) ([]by
 	}
 }
 
-func (c *rpcConn) begin() (uint64, chan rpcAnswer, error) {
+func (c *rpcConn) begin(size int) (uint64, chan rpcAnswer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -114,7 +116,7 @@ func (c *rpcConn) begin() (uint64, chan rpcAnswer, error) {
 	c.last++
 	ch := make(chan rpcAnswer, 1)
 	c.pending[c.last] = ch
-	c.expectLocked()
+	c.expectLocked(size)
 	return c.last, ch, nil
 }
 
@@ -125,7 +127,7 @@ func (c *rpcConn) send(id uint64, m wire.Method, payload []byte) error {
 }
 
 func (c *rpcConn) write(id uint64, m wire.Method, payload []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(writePatience))
+	c.conn.SetWriteDeadline(time.Now().Add(writePatience(len(payload))))
 	return wire.WriteFrame(c.w, id, byte(m), payload)
 }
 

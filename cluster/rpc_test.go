@@ -196,3 +196,42 @@ func TestSilence(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A flow that has vanished is noticed however short the calls are that go over it.
+func TestSilenceOfShortCalls(t *testing.T) {
+	for _, patience := range []time.Duration{time.Second, lifeSilence, lifeSilence + lifePatience} {
+		bubble.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			defer there.Close()
+			c := newRPCConn(here)
+			var wg sync.WaitGroup
+			wg.Go(c.read)
+			wg.Go(func() { io.Copy(io.Discard, there) })
+			began := time.Now()
+			for !c.dead() && time.Since(began) < time.Hour {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				c.call(ctx, wire.MethodStatus, nil)
+				cancel()
+				time.Sleep(100 * time.Millisecond)
+			}
+			if took := time.Since(began); took > 4*(lifeSilence+lifePatience) {
+				t.Errorf("calls of %v: noticed after %v", patience, took)
+			}
+			c.kill(io.EOF)
+			wg.Wait()
+		})
+	}
+}
+
+// A large request on a thin line gets through.
+func TestLargeRequestOnAThinLine(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		f := others[0]
+		l.net.Limit(f.ip, leader.ip, 70<<10)
+		if err := f.propose(time.Minute, "set x %s", strings.Repeat("x", 500<<10)); err != nil {
+			l.t.Error(err)
+		}
+	})
+}

@@ -137,7 +137,7 @@ func (s *rpcServer) answer(ctx context.Context, id uint64, out []byte, err error
 		return
 	}
 	defer s.writing.give()
-	s.conn.SetWriteDeadline(time.Now().Add(writePatience))
+	s.conn.SetWriteDeadline(time.Now().Add(writePatience(len(out))))
 	if wire.WriteFrame(s.w, id, byte(wire.CodeOf(err)), out) != nil {
 		s.conn.Close()
 	}

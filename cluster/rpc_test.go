@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,15 +103,14 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		var working atomic.Int64
-		var served sync.WaitGroup
-		served.Go(func() {
-			serveRPC(t.Context(), there, wire.Hello{}, func(ctx context.Context, _ wire.Hello, _ wire.Method, _ []byte) ([]byte, error) {
-				working.Add(1)
-				defer working.Add(-1)
-				<-ctx.Done()
-				return nil, ctx.Err()
-			})
+		s := newRPCServer(there, wire.Hello{}, func(ctx context.Context, _ wire.Hello, _ wire.Method, _ []byte) ([]byte, error) {
+			working.Add(1)
+			defer working.Add(-1)
+			<-ctx.Done()
+			return nil, ctx.Err()
 		})
+		var served sync.WaitGroup
+		served.Go(func() { s.serve(t.Context()) })
 		w := bufio.NewWriter(here)
 		for i := range 2 * maxWaiting {
 			for _, m := range []wire.Method{wire.MethodBarrier, wire.MethodPing} {
@@ -125,8 +123,8 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 		if n := working.Load(); n != maxRequests {
 			t.Errorf("%d requests are worked on, want %d", n, maxRequests)
 		}
-		if n := runtime.NumGoroutine(); n > maxWaiting+maxShort+50 {
-			t.Errorf("%d goroutines", n)
+		if s.waiting != maxWaiting || len(s.short) != maxShort {
+			t.Errorf("%d requests wait, and %d short answers; want %d, %d", s.waiting, len(s.short), maxWaiting, maxShort)
 		}
 		here.Close()
 		served.Wait()

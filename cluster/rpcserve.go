@@ -39,16 +39,25 @@ type rpcServer struct {
 	bytes   int // of all payloads
 }
 
-// serveRPC answers the requests of one connection until it ends, each on a goroutine of its own.
+// serveRPC answers the requests of one connection until it ends.
 func serveRPC(ctx context.Context, conn net.Conn, from wire.Hello, handle rpcHandler) {
-	ctx, cancel := context.WithCancel(ctx)
-	s := &rpcServer{ctx: ctx, conn: conn, from: from, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
+	newRPCServer(conn, from, handle).serve(ctx)
+}
+
+func newRPCServer(conn net.Conn, from wire.Hello, handle rpcHandler) *rpcServer {
+	return &rpcServer{conn: conn, from: from, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
 		slots: make(chan struct{}, maxRequests), short: make(chan struct{}, maxShort), cancels: make(map[uint64]context.CancelFunc)}
+}
+
+// serve answers requests, each on a goroutine of its own, until the connection ends.
+func (s *rpcServer) serve(ctx context.Context) {
+	var cancel context.CancelFunc
+	s.ctx, cancel = context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer conn.Close()
+	defer s.conn.Close()
 	defer cancel()
-	r := bufio.NewReaderSize(conn, 32<<10)
+	r := bufio.NewReaderSize(s.conn, 32<<10)
 	for {
 		id, kind, payload, err := wire.ReadFrame(r)
 		if err != nil {

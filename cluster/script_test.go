@@ -47,7 +47,7 @@ func runScript(t *testing.T, file string) {
 	}
 	if race.Enabled {
 		plays = underRace(plays)
-		if waits(lines) >= 4*time.Minute {
+		if waits(lines) >= 2*time.Minute {
 			t.Skip(onlyWaitedFor)
 		}
 	}

@@ -149,6 +149,7 @@ func TestStaleReads(t *testing.T) {
 	})
 }
 
+// Slow: a farm is cut, healed and settled, in memory and with disks.
 func TestEndedSessionStaysEnded(t *testing.T) {
 	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {
@@ -234,6 +235,7 @@ func TestRollingRestart(t *testing.T) {
 	})
 }
 
+// Slow: nodes are cut off, killed and started again, twice, in memory and with disks.
 func TestRestartedInPartition(t *testing.T) {
 	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {

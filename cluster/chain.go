@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 

@@ -2,10 +2,11 @@ package cluster
 
 import (
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // directory is what this node has heard of others: where a node is, and whether it is alive. Raft's configuration is the

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 

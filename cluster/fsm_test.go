@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 

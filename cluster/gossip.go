@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 

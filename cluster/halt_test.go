@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A command that a state machine does not bear stops every copy that meets it, says so, and answers whoever waits.

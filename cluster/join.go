@@ -2,9 +2,10 @@ package cluster
 
 import (
 	"errors"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const (

@@ -2,10 +2,11 @@ package cluster
 
 import (
 	"errors"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A question or an answer that is over what a frame carries is refused, and does no harm to others on the connection.

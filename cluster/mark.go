@@ -2,8 +2,9 @@ package cluster
 
 import (
 	"context"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // The chained hash (chain.go) shows what copies applied and answered, not what they have become: memory fails, and a state

@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/binary"
 	"fmt"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 

@@ -3,9 +3,10 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"maps"
 	"slices"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A node must never meet a state machine or a command that its program does not know: it would have to end. So each of

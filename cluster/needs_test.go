@@ -3,11 +3,12 @@ package cluster
 import (
 	"bytes"
 	"errors"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // earlierKV is kv as a program of an earlier release has it: it does not know "push".

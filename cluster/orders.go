@@ -2,8 +2,9 @@ package cluster
 
 import (
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A node carries out one order to change its Raft instance at a time (replaceInstance, reform). None is lost because another one

@@ -2,9 +2,10 @@ package cluster
 
 import (
 	"encoding/binary"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"maps"
 	"slices"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // origins is the exactly-once table: part of the replicated state. It remembers the answers to the batches that their

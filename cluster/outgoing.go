@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // proposal is one command and whoever waits for it.

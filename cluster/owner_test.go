@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A caller that gives up gets its buffer back, in whatever moment: what is sent holds the whole command, or nothing of it.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"maps"
 	"net"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const dialTimeout = 2 * time.Second

@@ -3,11 +3,12 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 const (

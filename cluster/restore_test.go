@@ -3,10 +3,11 @@ package cluster
 import (
 	"bytes"
 	"errors"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"io"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 func kvAnd(names ...string) map[string]func() StateMachine {

@@ -3,10 +3,11 @@ package cluster
 import (
 	"bufio"
 	"context"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // What one connection may have at its answering end. Beyond the requests that are worked on, some wait there; beyond those they are

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 

@@ -1,8 +1,9 @@
 package cluster
 
 import (
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // leaderBatch is a batch on the leader, and where its answer goes.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // What an incarnation holds may not count any more: its log is damaged, or the state that the log led to is wrong. But what it

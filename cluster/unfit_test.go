@@ -3,10 +3,11 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"math"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // order is the leader's word to another node that its copy is wrong, as answerResync takes it.

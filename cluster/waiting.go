@@ -3,11 +3,12 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"net"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is said when it

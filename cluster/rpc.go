@@ -191,6 +191,7 @@ func (c *rpcConn) read() {
 		c.mu.Lock()
 		ch := c.pending[id]
 		delete(c.pending, id)
+		c.life.waits = c.life.waits && len(c.pending) > 0
 		c.mu.Unlock()
 		if ch != nil {
 			ch <- rpcAnswer{code: wire.Code(kind), payload: payload}

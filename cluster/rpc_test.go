@@ -177,21 +177,68 @@ func TestSlowAnswerIsNoSilence(t *testing.T) {
 	})
 }
 
+// silentEnd returns the calling end of a connection whose other end reads, and says nothing.
+func silentEnd(t *testing.T) *rpcConn {
+	t.Helper()
+	here, there := net.Pipe()
+	c := newRPCConn(here)
+	var wg sync.WaitGroup
+	wg.Go(c.read)
+	wg.Go(func() { io.Copy(io.Discard, there) })
+	t.Cleanup(func() {
+		c.kill(io.EOF)
+		there.Close()
+		wg.Wait()
+	})
+	return c
+}
+
+// A call after a long time without any is no reason to ask for a sign of life: nothing was awaited meanwhile.
+func TestNoPingWithoutSilence(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		c := newRPCConn(here)
+		pings := 0
+		var wg sync.WaitGroup
+		wg.Go(c.read)
+		wg.Go(func() {
+			r, w := bufio.NewReader(there), bufio.NewWriter(there)
+			for {
+				id, kind, _, err := wire.ReadFrame(r)
+				if err != nil {
+					return
+				}
+				if wire.Method(kind) == wire.MethodPing {
+					pings++
+				}
+				time.Sleep(lifeSilence / 2)
+				wire.WriteFrame(w, id, byte(wire.CodeOK), nil)
+			}
+		})
+		for range 5 {
+			if _, err := c.call(t.Context(), wire.MethodStatus, nil); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		c.kill(io.EOF)
+		there.Close()
+		wg.Wait()
+		if pings > 0 {
+			t.Errorf("%d signs of life were asked for", pings)
+		}
+	})
+}
+
 // An end that reads, and says nothing, is given up.
 func TestSilence(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		defer there.Close()
-		c := newRPCConn(here)
-		var wg sync.WaitGroup
-		wg.Go(c.read)
-		wg.Go(func() { io.Copy(io.Discard, there) })
+		c := silentEnd(t)
 		began := time.Now()
 		_, err := c.call(t.Context(), wire.MethodStatus, nil)
 		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "nothing was heard") || took != lifeSilence+lifePatience {
 			t.Errorf("%v after %v", err, took)
 		}
-		wg.Wait()
 	})
 }
 
@@ -199,12 +246,7 @@ func TestSilence(t *testing.T) {
 func TestSilenceOfShortCalls(t *testing.T) {
 	for _, patience := range []time.Duration{time.Second, lifeSilence, lifeSilence + lifePatience} {
 		bubble.Test(t, func(t *testing.T) {
-			here, there := net.Pipe()
-			defer there.Close()
-			c := newRPCConn(here)
-			var wg sync.WaitGroup
-			wg.Go(c.read)
-			wg.Go(func() { io.Copy(io.Discard, there) })
+			c := silentEnd(t)
 			began := time.Now()
 			for !c.dead() && time.Since(began) < time.Hour {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -215,8 +257,6 @@ func TestSilenceOfShortCalls(t *testing.T) {
 			if took := time.Since(began); took > 4*(lifeSilence+lifePatience) {
 				t.Errorf("calls of %v: noticed after %v", patience, took)
 			}
-			c.kill(io.EOF)
-			wg.Wait()
 		})
 	}
 }

@@ -16,6 +16,20 @@ func (n *labNode) order(leader *labNode) error {
 	return n.answerResync(wire.Hello{Source: leader.instance().server}, payload)
 }
 
+// oddOne gives the word to one of three nodes, which alone has with the leader what is acknowledged: the third is cut off.
+func (l *lab) oddOne() (leader, odd, third *labNode, in *instance) {
+	l.t.Helper()
+	leader, others := l.leader()
+	odd, third = others[0], others[1]
+	l.cut(third)
+	leader.must("set k v")
+	in = odd.instance()
+	if err := odd.order(leader); err != nil {
+		l.t.Fatal(err)
+	}
+	return leader, odd, third, in
+}
+
 // A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all of the log without
 // it. Here one of the others is cut off when the order comes, as from a leader that asked a moment before.
 // Slow: a copy is told and asks, in memory and with disks.
@@ -24,14 +38,7 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
-				leader, others := l.leader()
-				odd, third := others[0], others[1]
-				l.cut(third)
-				leader.must("set k v") // on the leader and on the odd one alone
-				in := odd.instance()
-				if err := odd.order(leader); err != nil {
-					t.Fatal(err)
-				}
+				leader, odd, _, in := l.oddOne()
 				if _, err := odd.answerTerm([]byte(in.server)); !errors.Is(err, wire.ErrNotMe) {
 					t.Errorf("it still confirms its leader's term: %v", err)
 				}
@@ -65,14 +72,7 @@ func TestWrongCopyTakesPartAgain(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
-				leader, others := l.leader()
-				odd, third := others[0], others[1]
-				l.cut(third)
-				leader.must("set k v")
-				in := odd.instance()
-				if err := odd.order(leader); err != nil {
-					t.Fatal(err)
-				}
+				_, odd, third, in := l.oddOne()
 				l.net.Partition([]string{odd.ip, third.ip}) // the leader is gone with all that it acknowledged
 				time.Sleep(resumePatience / 2)
 				if odd.instance() != in {

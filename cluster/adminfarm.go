@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -99,17 +97,4 @@ func note(members []admin.Member) {
 	for i := range members {
 		members[i].Lag = most - members[i].Applied
 	}
-}
-
-// majority counts the voters, but for one, and those of them that are alive.
-func majority(servers []raft.Server, but string, alive func(server string) bool) (voters, living int) {
-	for _, srv := range servers {
-		if id := string(srv.ID); srv.Suffrage == raft.Voter && wire.NodeOf(id) != but {
-			voters++
-			if alive(id) {
-				living++
-			}
-		}
-	}
-	return voters, living
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -20,11 +21,11 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 			"remove it: farmctl leave -dead %s", m.name, m.status, m.name)
 	}
 	s := n.situation()
-	voters, living := majority(s.servers, m.node, s.stays)
+	voters, living := s.Majority(m.node, s.Stays)
 	switch {
-	case len(s.servers) > 1 && voters == 0:
+	case len(s.Servers) > 1 && voters == 0:
 		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes", m.name)
-	case len(s.servers) <= 1:
+	case len(s.Servers) <= 1:
 		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.name)
 	case living <= voters/2:
 		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive, and "+
@@ -36,18 +37,6 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 	}
 	n.beginLeave()
 	return nil
-}
-
-// lives reports whether the very incarnation of a server is there.
-func (s *situation) lives(server string) bool {
-	n := s.node(wire.NodeOf(server))
-	return server == s.self || n != nil && n.status == Alive && n.server() == server
-}
-
-// stays reports whether it is there and not about to stop.
-func (s *situation) stays(server string) bool {
-	n := s.node(wire.NodeOf(server))
-	return s.lives(server) && (n == nil || !n.leaving)
 }
 
 // wanted returns the member whom an operator means.
@@ -119,11 +108,11 @@ func (n *Node) bury(ctx context.Context, node string) error {
 	if m.status == Alive || node == n.id {
 		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.name, m.name)
 	}
-	for _, srv := range n.situation().servers {
-		if wire.NodeOf(string(srv.ID)) != node {
+	for _, srv := range n.situation().Servers {
+		if srv.Node != node {
 			continue
 		}
-		if err := l.carryOut(change{remove, string(srv.ID)}); err != nil {
+		if err := l.carryOut(voting.Change{Kind: voting.Remove, Server: srv.ID}); err != nil {
 			return err
 		}
 		n.log.Warn("an operator had a dead member removed", keyPeer, m.name, keyServer, srv.ID)

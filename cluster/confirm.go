@@ -89,7 +89,7 @@ func (l *leadership) askVoter(ctx context.Context, server string) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	l.clock.sample(server, clock, time.Now())
+	l.clock.Sample(server, clock, time.Now())
 	return l.stillMine(term)
 }
 

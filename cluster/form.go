@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -225,7 +226,7 @@ func (l *leadership) form() {
 			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, l.stamp()), uint64(expect))
 		})
 	}
-	if !f.usable() && f.founders() > 0 && len(l.in.voters()) >= oddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
+	if !f.usable() && f.founders() > 0 && len(l.in.voters()) >= voting.OddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
 		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
 	}
 	if f.usable() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -29,7 +30,7 @@ type leadership struct {
 	aloft        atomic.Int64 // commands in entries in flight
 	taken        takenBatches
 	landed       chan struct{} // holds one: aloft has fallen
-	clock        *logClock
+	clock        *voting.Clock
 	barr         rounds[uint64]
 	transferring time.Time        // since when raft refuses entries for a transfer; see transferStuck
 	formOnce     sync.Once        // closes formed
@@ -81,7 +82,7 @@ func newLeadership(in *instance, term uint64) *leadership {
 		finals: make(chan chan raised), left: map[string]uint64{}}
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.view()
-	l.clock = newLogClock(in.server, stamp, time.Now())
+	l.clock = voting.NewClock(in.server, stamp, time.Now())
 	l.barr = rounds[uint64]{do: l.confirm, spawn: func(f func()) bool {
 		l.wg.Go(f) // callers are inside; see enter
 		return true
@@ -122,7 +123,7 @@ func (l *leadership) open() bool {
 			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError, err)
 		} else if err := l.openEntry(); err == nil {
 			_, stamp := l.in.fsm.view() // perhaps ahead of all clocks, and not applied here when the leadership began
-			l.clock.raise(stamp, time.Now())
+			l.clock.Raise(stamp, time.Now())
 			close(l.opened)
 			return true
 		}
@@ -144,7 +145,7 @@ func (l *leadership) commit(entry func() []byte) error {
 	return <-done
 }
 
-func (l *leadership) stamp() uint64 { return l.clock.stamp(l.in.voters(), time.Now()) }
+func (l *leadership) stamp() uint64 { return l.clock.Stamp(l.in.voters(), time.Now()) }
 
 // await returns nil once the term is open.
 func (l *leadership) await(ctx context.Context) error {

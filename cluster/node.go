@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -415,7 +416,7 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodPromise:
 		return nil, n.answerPromise(from, payload)
 	case wire.MethodRemove:
-		return nil, n.answerFarewell(ctx, from, remove, string(payload))
+		return nil, n.answerFarewell(ctx, from, voting.Remove, string(payload))
 	case wire.MethodSurvey:
 		return n.answerSurvey(payload)
 	case wire.MethodFollow:
@@ -425,7 +426,7 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodClaim:
 		return nil, n.answerClaim(from, payload)
 	case wire.MethodDemote:
-		return nil, n.answerFarewell(ctx, from, demote, string(payload))
+		return nil, n.answerFarewell(ctx, from, voting.Demote, string(payload))
 	case wire.MethodFinalize:
 		return n.answerFinalize(ctx)
 	case wire.MethodCompare:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have one, and
@@ -107,13 +105,11 @@ func (n *Node) caughtUpNow() bool {
 // placed reports whether this node has the place in the configuration that it is to have, and whether it has any.
 func (n *Node) placed() (right, configured bool) {
 	s := n.situation()
-	switch s.suffrage(s.self) {
-	case raft.Voter:
-		return true, true
-	case raft.Nonvoter:
-		return !s.promotable(s.self), true
+	srv := s.Server(s.Self)
+	if srv == nil {
+		return false, false
 	}
-	return false, false
+	return srv.Votes || !s.Promotable(s.Self), true
 }
 
 // registered makes sure that the farm knows this run of the node before it serves anybody.

@@ -50,8 +50,12 @@ func TestResetOfAConnectedNode(t *testing.T) {
 }
 
 func voteAt(n *labNode, server string) raft.ServerSuffrage {
-	s := situation{servers: n.instance().configuration().Servers}
-	return s.suffrage(server)
+	for _, srv := range n.instance().configuration().Servers {
+		if string(srv.ID) == server {
+			return srv.Suffrage
+		}
+	}
+	return -1
 }
 
 // The leader may be the one that must forget.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/race"
@@ -372,7 +373,7 @@ func (s *simulation) placed() bool {
 		return false
 	}
 	servers, voters := len(leader.instance().configuration().Servers), len(leader.instance().voters())
-	return servers == n && voters == oddVoters(n, defaultMaxVoters) || n%2 == 0 && servers == n+1 && voters == n+1
+	return servers == n && voters == voting.OddVoters(n, defaultMaxVoters) || n%2 == 0 && servers == n+1 && voters == n+1
 }
 
 // setBack sets the disk of one node, of a farm that is well, back to what it was some seconds ago.

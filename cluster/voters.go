@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -26,11 +27,11 @@ func (l *leadership) control() {
 		l.form()
 		l.raiseOverdue()
 		s := l.in.node.situation()
-		s.left, s.silent, s.deadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
-		s.caughtUp = l.caughtUp(s, seen)
-		if c := s.plan(); c.kind != keep {
+		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
+		s.CaughtUp = l.caughtUp(s, seen)
+		if c := s.Plan(); c.Kind != voting.Keep {
 			if err := l.carryOut(c); err != nil {
-				l.in.log.Debug("change of the configuration failed", keyServer, c.server, keyError, err)
+				l.in.log.Debug("change of the configuration failed", keyServer, c.Server, keyError, err)
 			} else {
 				l.in.node.changed.notify()
 				continue
@@ -48,37 +49,46 @@ func (l *leadership) control() {
 }
 
 // situation collects what this node knows, but for what only a leader can.
-func (n *Node) situation() *situation {
+func (n *Node) situation() *voting.Situation {
 	in := n.instance()
-	s := &situation{self: in.server, servers: in.configuration().Servers, maxVoters: n.cfg.MaxVoters,
-		level: in.fsm.levelInForce(), undecided: in.divergence().stop, strange: n.strange}
+	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()), MaxVoters: n.cfg.MaxVoters,
+		Level: in.fsm.levelInForce(), Undecided: in.divergence().stop, Strange: n.strange}
 	contested := n.directory.contested()
 	for _, seen := range n.members() {
 		if seen.durable == n.durable() && !contested[seen.gossip] {
-			s.nodes = append(s.nodes, seen)
+			s.Nodes = append(s.Nodes, seen.candidate())
 		}
 	}
 	return s
 }
 
+// candidate is what voting has to know of a run of a node.
+func (s *sighting) candidate() voting.Node {
+	return voting.Node{ID: s.node, Server: s.server(), Boot: s.boot, Alive: s.status == Alive, Leaving: s.leaving,
+		Ordinary: s.role == Ordinary, MaxProtocol: s.maxProtocol}
+}
+
+// serversOf returns the servers of a configuration as voting sees them.
+func serversOf(c raft.Configuration) []voting.Server {
+	out := make([]voting.Server, len(c.Servers))
+	for i, srv := range c.Servers {
+		id := string(srv.ID)
+		out[i] = voting.Server{ID: id, Node: wire.NodeOf(id), Votes: srv.Suffrage == raft.Voter}
+	}
+	return out
+}
+
 // caughtUp returns the non-voters that have all that this node had at the look before, and notes in seen what it has now.
 // To ask for what it has now would be too much: a follower learns with the next append that an entry is committed, so under
 // load it is always behind by some, and would never get its vote. As long as nobody has to take a vote or a seat, nobody is asked.
-func (l *leadership) caughtUp(s *situation, seen map[string]uint64) map[string]bool {
+func (l *leadership) caughtUp(s *voting.Situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
 	index, _ := l.in.fsm.view()
-	var ask []string
-	if !s.lacksVoter() && !s.anyDead() {
+	if !s.LacksVoter() && !s.AnyDead() {
 		clear(seen)
 		return out
 	}
-	for _, srv := range s.servers {
-		id := string(srv.ID)
-		if n := s.node(wire.NodeOf(id)); srv.Suffrage != raft.Voter && n != nil && n.role == Ordinary && s.joinable(n) {
-			ask = append(ask, id)
-		}
-	}
-	applied := l.applied(ask)
+	applied := l.applied(s.Standbys())
 	maps.DeleteFunc(seen, func(id string, _ uint64) bool { _, ok := applied[id]; return !ok })
 	for id, now := range applied {
 		before, looked := seen[id]
@@ -111,30 +121,29 @@ func (l *leadership) applied(servers []string) map[string]uint64 {
 	return out
 }
 
-func (l *leadership) carryOut(c change) error {
-	r, id := l.in.raft, raft.ServerID(c.server)
+func (l *leadership) carryOut(c voting.Change) error {
+	r, id := l.in.raft, raft.ServerID(c.Server)
 	var f raft.IndexFuture
-	switch c.kind {
-	case addNonvoter:
-		f = r.AddNonvoter(id, raft.ServerAddress(c.server), 0, changeTimeout)
-	case promote:
-		f = r.AddVoter(id, raft.ServerAddress(c.server), 0, changeTimeout)
-	case demote:
+	switch c.Kind {
+	case voting.AddNonvoter:
+		f = r.AddNonvoter(id, raft.ServerAddress(c.Server), 0, changeTimeout)
+	case voting.Promote:
+		f = r.AddVoter(id, raft.ServerAddress(c.Server), 0, changeTimeout)
+	case voting.Demote:
 		f = r.DemoteVoter(id, 0, changeTimeout)
-	case remove:
+	case voting.Remove:
 		f = r.RemoveServer(id, 0, changeTimeout)
 	}
 	return l.in.guard(f)
 }
 
 // silence returns for how long neither gossip nor Raft has had contact to each server, as far as this leader can say.
-func (l *leadership) silence(s *situation, since map[string]time.Time) map[string]time.Duration {
+func (l *leadership) silence(s *voting.Situation, since map[string]time.Time) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	now := time.Now()
-	for _, srv := range s.servers {
-		id := string(srv.ID)
-		n := s.node(wire.NodeOf(id))
-		if id == s.self || n != nil && n.status == Alive && n.server() == id || !l.in.unanswered.has(id) {
+	for _, srv := range s.Servers {
+		id := srv.ID
+		if s.Lives(srv) || !l.in.unanswered.has(id) {
 			delete(since, id)
 			continue
 		}
@@ -160,28 +169,22 @@ func (l *leadership) letGo(server string, boot uint64) {
 }
 
 // farewell takes a stopping node out of the configuration, or takes its vote; boot is the counter of the run that stops.
-func (l *leadership) farewell(ctx context.Context, kind changeKind, server string, boot uint64) error {
+func (l *leadership) farewell(ctx context.Context, kind voting.Kind, server string, boot uint64) error {
 	if err := l.await(ctx); err != nil {
 		return err
 	}
 	l.letGo(server, boot)
-	switch l.in.node.situation().suffrage(server) {
-	case absent:
+	switch srv := l.in.node.situation().Server(server); {
+	case srv == nil || !srv.Votes && kind == voting.Demote:
 		return nil
-	case raft.Voter:
-		if len(l.in.voters()) == 1 {
-			return fmt.Errorf("%s is the only voter: %w", server, wire.ErrInternal)
-		}
-	default:
-		if kind == demote {
-			return nil
-		}
+	case srv.Votes && len(l.in.voters()) == 1:
+		return fmt.Errorf("%s is the only voter: %w", server, wire.ErrInternal)
 	}
-	return l.carryOut(change{kind, server})
+	return l.carryOut(voting.Change{Kind: kind, Server: server})
 }
 
 // answerFarewell is the leader's side of a node's request to be let go. A node can ask for itself only.
-func (n *Node) answerFarewell(ctx context.Context, from wire.Hello, kind changeKind, server string) error {
+func (n *Node) answerFarewell(ctx context.Context, from wire.Hello, kind voting.Kind, server string) error {
 	if wire.NodeOf(from.Source) != wire.NodeOf(server) {
 		return wire.ErrNotMe
 	}
@@ -202,7 +205,7 @@ const (
 func (n *Node) watchVoters() {
 	var since time.Time
 	for sleep(n.ctx, votersEvery) {
-		voters, wanted, settled := n.situation().settled()
+		voters, wanted, settled := n.situation().Settled()
 		if !settled || voters == wanted {
 			since = time.Time{}
 			continue

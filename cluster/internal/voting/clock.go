@@ -1,4 +1,4 @@
-package cluster
+package voting
 
 import (
 	"slices"
@@ -6,34 +6,36 @@ import (
 	"time"
 )
 
-// logClock is the leader's clock for the log: the last stamp and the monotonic time since. It jumps forward only as far
-// as the clocks of a majority of voters have come, so that one machine living in 2040 ends no session.
-type logClock struct {
+// Clock is the leader's clock for the log: the last stamp and the monotonic time since. Times are Unix ms. It jumps
+// forward only as far as the clocks of a majority of voters have come, so that one machine living in 2040 ends no
+// session.
+type Clock struct {
 	mu      sync.Mutex
 	base    uint64 // Unix ms
 	anchor  time.Time
 	self    string
-	samples map[string]clockSample // by server ID
+	samples map[string]sample // by server ID
 }
 
-type clockSample struct {
+type sample struct {
 	clock uint64 // Unix ms
 	at    time.Time
 }
 
-func newLogClock(self string, stamp uint64, now time.Time) *logClock {
-	return &logClock{self: self, base: stamp, anchor: now, samples: map[string]clockSample{}}
+// NewClock returns the clock of a leader whose log ends at stamp (Unix ms); self is its server ID.
+func NewClock(self string, stamp uint64, now time.Time) *Clock {
+	return &Clock{self: self, base: stamp, anchor: now, samples: map[string]sample{}}
 }
 
-// sample takes in what a voter's clock says.
-func (c *logClock) sample(server string, clock uint64, now time.Time) {
+// Sample takes in what a voter's clock says (Unix ms), at the moment now.
+func (c *Clock) Sample(server string, clock uint64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.samples[server] = clockSample{clock, now}
+	c.samples[server] = sample{clock, now}
 }
 
-// raise makes the log's time at least stamp.
-func (c *logClock) raise(stamp uint64, now time.Time) {
+// Raise makes the log's time at least stamp.
+func (c *Clock) Raise(stamp uint64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if stamp > c.base+elapsedMS(c.anchor, now) {
@@ -41,8 +43,8 @@ func (c *logClock) raise(stamp uint64, now time.Time) {
 	}
 }
 
-// stamp returns the log's time, given who votes now. It never goes back.
-func (c *logClock) stamp(voters []string, now time.Time) uint64 {
+// Stamp returns the log's time, given who votes now. It never goes back.
+func (c *Clock) Stamp(voters []string, now time.Time) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.base + elapsedMS(c.anchor, now)
@@ -54,7 +56,7 @@ func (c *logClock) stamp(voters []string, now time.Time) uint64 {
 
 // majorityLocked returns the latest time that a majority of the voters' clocks have reached. A voter that was not heard
 // has reached nothing.
-func (c *logClock) majorityLocked(voters []string, now time.Time) uint64 {
+func (c *Clock) majorityLocked(voters []string, now time.Time) uint64 {
 	if len(voters) == 0 {
 		return 0
 	}

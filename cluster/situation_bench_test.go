@@ -6,47 +6,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// crowd returns a node that has heard of so many others, which are all configured, and what it knows of them.
-func crowd(t testing.TB, size int) (*Node, *situation) {
+// crowd returns a node that has heard of so many others.
+func crowd(t testing.TB, size int) *Node {
 	t.Helper()
 	n, err := Open(t.Context(), Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	s := &situation{self: "n0000.i", caughtUp: map[string]bool{}, maxVoters: 5, level: 1, deadAfter: time.Minute}
 	for i := range size {
 		id := fmt.Sprintf("n%04d", i)
-		seen := &sighting{gossip: id + ".r", node: id, addr: "addr of " + id, status: Alive,
-			meta: meta{incarnation: "i", boot: 1, start: uint64(i), name: id, maxProtocol: wire.ProtocolMax, minProtocol: 1}}
-		n.directory.hear(seen)
-		s.nodes = append(s.nodes, seen)
-		srv := raft.Server{ID: raft.ServerID(id + ".i"), Suffrage: raft.Nonvoter}
-		if i < 5 {
-			srv.Suffrage = raft.Voter
-		} else {
-			s.caughtUp[id+".i"] = true
-		}
-		s.servers = append(s.servers, srv)
+		n.directory.hear(&sighting{gossip: id + ".r", node: id, addr: "addr of " + id, status: Alive,
+			meta: meta{incarnation: "i", boot: 1, start: uint64(i), name: id, maxProtocol: wire.ProtocolMax, minProtocol: 1}})
 	}
-	return n, s
+	return n
 }
 
 // BenchmarkController measures one look of the leader at its farm: what it costs grows about as the farm does.
 func BenchmarkController(b *testing.B) {
 	for _, size := range []int{20, 100, 300} {
-		n, s := crowd(b, size)
-		b.Run(fmt.Sprintf("plan/%d", size), func(b *testing.B) {
-			for b.Loop() {
-				s.byNode = nil // each look begins with a situation of its own
-				s.plan()
-			}
-		})
+		n := crowd(b, size)
 		b.Run(fmt.Sprintf("situation/%d", size), func(b *testing.B) {
 			for b.Loop() {
 				n.situation()
@@ -63,12 +45,10 @@ func BenchmarkController(b *testing.B) {
 // Ten times the farm costs about ten times the work, not a hundred times.
 func TestControllerIsLinear(t *testing.T) {
 	fastest := func(size int) time.Duration {
-		n, s := crowd(t, size)
+		n := crowd(t, size)
 		best := time.Hour
 		for range 20 {
-			s.byNode = nil
 			began := time.Now()
-			s.plan()
 			n.situation()
 			n.State()
 			best = min(best, time.Since(began))

@@ -177,8 +177,8 @@ func (l *lab) apart() string {
 		}
 		a, b := first.instance(), n.instance()
 		ax, bx := first.Handle("kv").Local().(*kv), n.Handle("kv").Local().(*kv)
-		if a.raft.AppliedIndex() == b.raft.AppliedIndex() && string(ax.state()) != string(bx.state()) {
-			return fmt.Sprintf("states differ at %d: %s, %s", a.raft.AppliedIndex(), ax.state(), bx.state())
+		if a.raft.AppliedIndex() == b.raft.AppliedIndex() && string(ax.State()) != string(bx.State()) {
+			return fmt.Sprintf("states differ at %d: %s, %s", a.raft.AppliedIndex(), ax.State(), bx.State())
 		}
 	}
 	return ""

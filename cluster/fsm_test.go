@@ -83,7 +83,7 @@ func TestBatchComesTwice(t *testing.T) {
 			t.Errorf("the second time it was answered %v, the first time %v", a, first)
 		}
 	}
-	if got := f.kv().get("x"); got != "1,2,3," {
+	if got := f.kv().Get("x"); got != "1,2,3," {
 		t.Errorf("x = %q: a batch was applied twice or not at all", got)
 	}
 }
@@ -101,7 +101,7 @@ func TestBatchBelowFloor(t *testing.T) {
 	if n := len(f.origins.byID[7].answers); n != 1 {
 		t.Errorf("%d answers are kept, want that of batch 3 only", n)
 	}
-	if got := f.kv().get("x"); got != "1,3," {
+	if got := f.kv().Get("x"); got != "1,3," {
 		t.Errorf("x = %q", got)
 	}
 }
@@ -132,7 +132,7 @@ func TestUnregisteredOrigin(t *testing.T) {
 	}
 	f.configure("a.1")
 	refused("after its server was removed", 9)
-	if got := f.kv().get("x"); got != "" {
+	if got := f.kv().Get("x"); got != "" {
 		t.Errorf("x = %q", got)
 	}
 }
@@ -163,8 +163,8 @@ func TestEntryNotUnderstood(t *testing.T) {
 				t.Fatal("the node was not told to stop")
 			}
 			f.commands(commandBatch(7, 2, 1, "append x after"))
-			if index, _ := f.view(); index != before || f.kv().get("x") != "" {
-				t.Errorf("applied up to %d, x = %q, after the entry that must not be skipped", index, f.kv().get("x"))
+			if index, _ := f.view(); index != before || f.kv().Get("x") != "" {
+				t.Errorf("applied up to %d, x = %q, after the entry that must not be skipped", index, f.kv().Get("x"))
 			}
 			if _, err := f.Snapshot(); err == nil {
 				t.Error("a snapshot was taken of the halted state")
@@ -210,8 +210,8 @@ func TestSnapshotKeepsEverything(t *testing.T) {
 		t.Errorf("restored to index %d and stamp %d, want %d and 1", i, s, f.index)
 	}
 	g.index = f.index
-	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].Code != wire.CodeOK || g.kv().get("x") != "1,3," {
-		t.Errorf("after the restore a known batch was answered %v, x = %q", a, g.kv().get("x"))
+	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].Code != wire.CodeOK || g.kv().Get("x") != "1,3," {
+		t.Errorf("after the restore a known batch was answered %v, x = %q", a, g.kv().Get("x"))
 	}
 	if c := g.register(9, "a.1", 2); c != wire.CodeSetBack {
 		t.Errorf("the boot counter did not survive: code %d", c)

@@ -110,7 +110,7 @@ func (m *sickly) Query(q []byte) []byte {
 
 func (m *sickly) Restore(r io.Reader) error {
 	m.kv.Restore(r)
-	if m.get("poison") != "" {
+	if m.Get("poison") != "" {
 		panic(m.with)
 	}
 	return nil

@@ -42,7 +42,7 @@ func propose(t *testing.T, n *Node, cmd string) string {
 	return string(v)
 }
 
-func local(n *Node, k string) string { return n.Handle("kv").Local().(*kv).get(k) }
+func local(n *Node, k string) string { return n.Handle("kv").Local().(*kv).Get(k) }
 
 func TestDirInUse(t *testing.T) {
 	dir := t.TempDir()

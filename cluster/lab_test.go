@@ -206,7 +206,7 @@ func (l *lab) cut(nodes ...*labNode) {
 	l.net.Partition(ips)
 }
 
-type stated interface{ state() []byte }
+type stated interface{ State() []byte }
 
 // agree waits until all live nodes have the same state, and checks that it is the same to the byte.
 func (l *lab) agree() {
@@ -222,7 +222,7 @@ func (l *lab) agree() {
 		if first == nil {
 			first = n
 		}
-		a, b := first.Handle("kv").Local().(stated).state(), n.Handle("kv").Local().(stated).state()
+		a, b := first.Handle("kv").Local().(stated).State(), n.Handle("kv").Local().(stated).State()
 		if !bytes.Equal(a, b) {
 			l.t.Errorf("%s has\n%s\n%s has\n%s", first.conf.Name, a, n.conf.Name, b)
 		}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"hash/crc64"
 	"sync"
 )
 
@@ -20,13 +19,6 @@ type ledgerLine struct {
 	index   uint64
 	chain   uint64 // over the indexes and commands up to here
 	command string
-}
-
-var crcTable = crc64.MakeTable(crc64.ECMA)
-
-// chained goes on with a chain by one command.
-func chained(chain, index uint64, command []byte) uint64 {
-	return crc64.Update(chain, crcTable, append(fmt.Appendf(nil, "%d ", index), command...))
 }
 
 // applied notes that somebody's copy, which has applied number commands, has just applied one.

@@ -139,8 +139,8 @@ func TestSnapshotsOfLevels(t *testing.T) {
 		t.Errorf("at level 2 a snapshot begins with %q", b[:8])
 	}
 	g := newTestFSM(t, "a.1")
-	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.levelInForce() != 2 || g.kv().get("x") != "1," {
-		t.Errorf("restored level %d, x = %q: %v", g.levelInForce(), g.kv().get("x"), err)
+	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.levelInForce() != 2 || g.kv().Get("x") != "1," {
+		t.Errorf("restored level %d, x = %q: %v", g.levelInForce(), g.kv().Get("x"), err)
 	}
 	old := newTestFSM(t, "a.1")
 	old.conf.maxLevel = 1

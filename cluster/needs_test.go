@@ -180,8 +180,8 @@ func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	f.commands(commandBatch(7, 1, 1, "append x 1"))
 	before := f.snapshot()
 	old := newTestFSM(t, "a.1")
-	if err := old.Restore(io.NopCloser(bytes.NewReader(before))); err != nil || old.kv().get("x") != "1," {
-		t.Errorf("a program that lacks the machine: %v, x = %q", err, old.kv().get("x"))
+	if err := old.Restore(io.NopCloser(bytes.NewReader(before))); err != nil || old.kv().Get("x") != "1," {
+		t.Errorf("a program that lacks the machine: %v, x = %q", err, old.kv().Get("x"))
 	}
 	g := made()
 	if err := g.Restore(io.NopCloser(bytes.NewReader(before))); err != nil {

@@ -92,7 +92,7 @@ func TestDurableFarmComesBack(t *testing.T) {
 		}
 	}
 	ci.Awaited(t, "a barrier", nodes[0].Handle("kv").Barrier(ctx)) // it wrote the first of them, and the others the rest
-	want := nodes[0].Handle("kv").Local().(*kv).get("x")
+	want := nodes[0].Handle("kv").Local().(*kv).Get("x")
 	if n := strings.Count(want, ","); n != 60 {
 		t.Fatalf("%d of 60 acknowledged writes are there: %s", n, want)
 	}
@@ -104,7 +104,7 @@ func TestDurableFarmComesBack(t *testing.T) {
 	nodes = start() // every address is another one
 	for _, n := range nodes {
 		ci.Awaited(t, "a barrier", n.Handle("kv").Barrier(ctx))
-		if got := n.Handle("kv").Local().(*kv).get("x"); got != want {
+		if got := n.Handle("kv").Local().(*kv).Get("x"); got != want {
 			t.Errorf("%s came back with %q, want %q", n.cfg.Name, got, want)
 		}
 		if got := n.State().ClusterID; got != cluster {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/testkv"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -54,7 +55,7 @@ func (m *lender) Apply(_ uint64, _ time.Time, cmd []byte) []byte {
 	return m.answer
 }
 func (m *lender) Query([]byte) []byte       { return m.state }
-func (m *lender) Snapshot() io.WriterTo     { return frozen(m.state) }
+func (m *lender) Snapshot() io.WriterTo     { return testkv.Frozen(m.state) }
 func (m *lender) Restore(r io.Reader) error { return nil }
 
 // What a caller gets is its own: it changes no replicated state, and nothing replicated changes it.
@@ -131,8 +132,8 @@ func TestOutcomeOfALateNode(t *testing.T) {
 			l.t.Errorf("a node that is late: index %d, %q, %v", index, value, err)
 		}
 		gate <- shut
-		if err := late.Handle("kv").Wait(l.ctx(20*time.Second), index); err != nil || late.Handle("kv").Local().(*gated).get("x") != "1,2," {
-			l.t.Errorf("at that index x = %q: %v", late.Handle("kv").Local().(*gated).get("x"), err)
+		if err := late.Handle("kv").Wait(l.ctx(20*time.Second), index); err != nil || late.Handle("kv").Local().(*gated).Get("x") != "1,2," {
+			l.t.Errorf("at that index x = %q: %v", late.Handle("kv").Local().(*gated).Get("x"), err)
 		}
 	})
 }

@@ -65,7 +65,7 @@ func TestNothingIsAppliedToHalfARestore(t *testing.T) {
 	}
 	g.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), wire.Registration{Origin: 7, Server: "a.1", Boot: 1, Floor: 1}))
 	g.commands(commandBatch(7, 1, 1, "append x 1"))
-	if got := g.kv().get("x"); got == "1,1," {
+	if got := g.kv().Get("x"); got == "1,1," {
 		t.Error("an entry that the half-restored state had already was applied to it again")
 	}
 	if g.fault == nil {
@@ -90,7 +90,7 @@ func TestASecondRestoreMendsTheFirst(t *testing.T) {
 	}
 	g.index = f.index
 	g.commands(commandBatch(7, 2, 1, "append x 2"))
-	if got := g.kv().get("x"); got != "1,2," {
+	if got := g.kv().Get("x"); got != "1,2," {
 		t.Errorf("x = %q", got)
 	}
 }
@@ -160,7 +160,7 @@ func TestTimeGoesOnAfterARestart(t *testing.T) {
 
 func (n *labNode) now() time.Time {
 	m := n.Handle("kv").Local().(*kv)
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
 	return m.Now
 }

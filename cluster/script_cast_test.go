@@ -62,8 +62,8 @@ func (s *script) addMachine() *actor {
 // newKV is a kv that is not deterministic while this machine is confused.
 func (a *actor) newKV() StateMachine {
 	m := newKV().(*kv)
-	m.note = a.note
-	m.twist = func() string {
+	m.Note = a.note
+	m.Twist = func() string {
 		if t := a.twist.Load(); t != nil {
 			return *t
 		}

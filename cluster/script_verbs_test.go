@@ -289,9 +289,9 @@ func (s *script) doSpoil(rest string) {
 			key = "unseen"
 		}
 		m := a.Handle("kv").Local().(*kv)
-		m.mu.Lock()
+		m.Mu.Lock()
 		m.M[key] = "spoiled "
-		m.mu.Unlock()
+		m.Mu.Unlock()
 	}
 }
 
@@ -558,4 +558,4 @@ func (s *script) check() {
 	}
 }
 
-func stateOf(a *actor) string { return string(a.Handle("kv").Local().(*kv).state()) }
+func stateOf(a *actor) string { return string(a.Handle("kv").Local().(*kv).State()) }

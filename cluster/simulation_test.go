@@ -474,7 +474,7 @@ func (s *simulation) readThrough(n *Node) {
 	}
 	m := h.Local().(*kv)
 	for key, i := range acked {
-		if got := m.get(key); !strings.Contains(","+got, fmt.Sprintf(",%d,", i)) {
+		if got := m.Get(key); !strings.Contains(","+got, fmt.Sprintf(",%d,", i)) {
 			s.t.Errorf("%s: after a barrier %s reads %s = %s, %d was acknowledged before", time.Since(s.begun), n.cfg.Name, key, got, i)
 		}
 	}

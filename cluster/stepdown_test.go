@@ -44,7 +44,7 @@ func inSlowLab(t *testing.T, f func(l *lab, of map[*labNode]*slowness)) {
 			of[n] = s
 			n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return delayedStore{inner, &s.write} }
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
-				return &kv{M: map[string]string{}, slow: s}
+				return &kv{M: map[string]string{}, Restoring: s.restoring}
 			}}
 			n.conf.SnapshotBytes = 1 << 20
 			if i > 0 {

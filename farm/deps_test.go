@@ -92,7 +92,7 @@ var rules = []rule{
 }
 
 // testKits are the packages that exist for tests.
-var testKits = []string{"farm/farmtest", "session/sessiontest", "internal/bubble", "internal/ci", "internal/corpus",
+var testKits = []string{"farm/farmtest", "session/sessiontest", "internal/bubble", "internal/ci", "internal/corpus", "cluster/internal/testkv",
 	"internal/memnet"}
 
 // direct are the modules that the core may require, with what for.

@@ -173,7 +173,7 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 	if err != nil {
 		return err
 	}
-	out, sent, err := n.peers.call(ctx, node, wire.MethodOperate, b)
+	out, sent, err := n.peers.Call(ctx, node, wire.MethodOperate, b)
 	name := node
 	if s := n.directory.get(node); s != nil {
 		name = s.name

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -49,11 +50,11 @@ func (n *Node) askStatus(ctx context.Context, addr, node string) (status, error)
 	if err := n.greet(ctx, c, ""); err != nil {
 		return status{}, err
 	}
-	rc := newRPCConn(c)
-	if !n.spawn(rc.read) {
+	rc := link.New(c)
+	if !n.spawn(rc.Run) {
 		return status{}, ErrClosed
 	}
-	out, err := rc.call(ctx, wire.MethodStatus, nil)
+	out, err := rc.Call(ctx, wire.MethodStatus, nil)
 	st, parseErr := parseStatus(out)
 	return st, errors.Join(err, parseErr)
 }

@@ -72,7 +72,7 @@ func (n *Node) askClaim(ctx context.Context, node, cluster string, back bool) er
 	if node == n.id {
 		return n.answerClaim(wire.Hello{Source: n.self().server}, payload)
 	}
-	_, _, err := n.peers.call(ctx, node, wire.MethodClaim, payload)
+	_, _, err := n.peers.Call(ctx, node, wire.MethodClaim, payload)
 	return err
 }
 

@@ -163,7 +163,7 @@ func (n *Node) ask(ctx context.Context, m wire.Method, sense func() bool) error 
 			if leader == in.server {
 				return wire.ErrNotLeader // others lead once it is handed over
 			}
-			_, _, err := n.peers.call(ctx, wire.NodeOf(leader), m, []byte(in.server))
+			_, _, err := n.peers.Call(ctx, wire.NodeOf(leader), m, []byte(in.server))
 			return err
 		})
 		if err == nil {

@@ -322,7 +322,7 @@ func (c *comparison) ask(index uint64, meant func(server string) bool) map[strin
 }
 
 func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) {
-	out, _, err := c.l.in.node.peers.call(ctx, wire.NodeOf(q.server), wire.MethodCompare, q.append(nil))
+	out, _, err := c.l.in.node.peers.Call(ctx, wire.NodeOf(q.server), wire.MethodCompare, q.append(nil))
 	if err != nil {
 		return testimony{}, err
 	}
@@ -368,7 +368,7 @@ func (c *comparison) tellToResync(server string, right []string, said map[string
 	defer cancel()
 	c.ordered = time.Now()
 	order := wire.AppendString(wire.AppendString(nil, server), c.l.in.divergence().text)
-	if _, _, err := c.l.in.node.peers.call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
+	if _, _, err := c.l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
 		c.l.in.node.warnOnce("resync "+server, "a copy of the state that differs could not be told to begin anew; trying again",
 			fmt.Errorf("%s: %w", c.name(server), err))
 	}

@@ -80,7 +80,7 @@ func (l *leadership) stillMine(term uint64) error {
 }
 
 func (l *leadership) askVoter(ctx context.Context, server string) error {
-	out, _, err := l.in.node.peers.call(ctx, wire.NodeOf(server), wire.MethodTerm, []byte(server))
+	out, _, err := l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTerm, []byte(server))
 	if err != nil {
 		return err
 	}

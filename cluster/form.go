@@ -144,7 +144,7 @@ func (n *Node) collectPromises(expect int, others []*sighting) bool {
 	yes := 1
 	for _, s := range others {
 		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, err := n.peers.call(ctx, s.node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
+		_, _, err := n.peers.Call(ctx, s.node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
 		cancel()
 		if err == nil {
 			yes++

@@ -283,7 +283,7 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err != nil {
 		return err
 	}
-	n.peers.dropAll()
+	n.peers.DropAll()
 	log, err := n.openLog()
 	if err != nil {
 		return err

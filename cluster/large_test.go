@@ -17,7 +17,7 @@ func TestQueriesTooLarge(t *testing.T) {
 		leader, others := l.leader()
 		n := others[0]
 		h := n.Handle("kv")
-		before := n.peers.peer(leader.id).live()
+		before := n.peers.Live(leader.id)
 		if _, err := h.Query(l.ctx(5*time.Second), make([]byte, wire.MaxFrame)); !errors.Is(err, ErrTooLarge) {
 			l.t.Errorf("a question of %d bytes: %v, want ErrTooLarge", wire.MaxFrame, err)
 		}
@@ -30,7 +30,7 @@ func TestQueriesTooLarge(t *testing.T) {
 		if _, err := h.Query(l.ctx(5*time.Second), []byte("big")); !errors.Is(err, ErrTooLarge) {
 			l.t.Errorf("an answer of %d bytes: %v, want ErrTooLarge", len(leader.get("big")), err)
 		}
-		if n.peers.peer(leader.id).live() != before {
+		if n.peers.Live(leader.id) != before {
 			l.t.Error("the connection was given up")
 		}
 	})

@@ -125,7 +125,7 @@ func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
 	case n.id:
 		out, err = n.answerFinalize(ctx)
 	default:
-		out, _, err = n.peers.call(ctx, wire.NodeOf(leader), wire.MethodFinalize, nil)
+		out, _, err = n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodFinalize, nil)
 	}
 	if errors.Is(err, ErrVersion) {
 		return 0, fmt.Errorf("%w: the leader runs an older program than this node", ErrHeldBack)

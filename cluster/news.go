@@ -41,7 +41,7 @@ func (n *Node) report(before, s *sighting) {
 	case was && !is:
 		n.reportGone(s)
 		n.spawn(func() {
-			n.peers.drop(s.node)
+			n.peers.Drop(s.node)
 			n.instance().suspectLeader(s.node)
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
@@ -41,7 +42,7 @@ type Node struct {
 	nextLog   openLog   // in memory, for the next epoch; see reform
 
 	directory *directory
-	peers     *peers
+	peers     *link.Set
 	progress  progress
 	barriers  rounds[indexAnswer]
 	changed   broadcast
@@ -120,7 +121,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		strangers: map[string]bool{}, refusals: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
-	n.peers = &peers{node: n, byID: map[string]*peer{}}
+	n.peers = n.linkPeers()
 	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {

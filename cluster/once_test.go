@@ -88,7 +88,7 @@ func TestNothingTwiceInTurmoil(t *testing.T) {
 				}
 				time.Sleep(time.Duration(300+100*seed) * time.Millisecond)
 				for _, n := range l.nodes {
-					n.peers.drop(leader.id)
+					n.peers.Drop(leader.id)
 				}
 				time.Sleep(700 * time.Millisecond)
 				l.net.Heal()

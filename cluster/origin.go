@@ -288,12 +288,12 @@ func (o *originator) route(ctx context.Context, leader string) (func(context.Con
 		}
 		return func(ctx context.Context, b wire.Batch) (leaderAnswer, error) { return l.submit(ctx, b).copied(), nil }, nil
 	}
-	conn, err := o.in.node.peers.get(ctx, wire.NodeOf(leader))
+	conn, err := o.in.node.peers.Get(ctx, wire.NodeOf(leader))
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, b wire.Batch) (leaderAnswer, error) {
-		answer, err := conn.call(ctx, wire.MethodPropose, wire.AppendBatch(make([]byte, 0, b.Size()), &b))
+		answer, err := conn.Call(ctx, wire.MethodPropose, wire.AppendBatch(make([]byte, 0, b.Size()), &b))
 		if err != nil {
 			return leaderAnswer{}, err
 		}
@@ -380,7 +380,7 @@ func (o *originator) setKnown(known bool) {
 
 func (o *originator) registerAt(ctx context.Context, leader string, g wire.Registration) error {
 	if leader != o.in.server {
-		_, _, err := o.in.node.peers.call(ctx, wire.NodeOf(leader), wire.MethodRegister, wire.AppendRegistration(nil, g))
+		_, _, err := o.in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodRegister, wire.AppendRegistration(nil, g))
 		return err
 	}
 	if l := o.in.lead.Load(); l != nil {

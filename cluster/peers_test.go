@@ -18,14 +18,14 @@ func TestCallersDoNotWaitForOthersDials(t *testing.T) {
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		l.net.Partition([]string{leader.ip})
-		others[0].peers.drop(leader.id)
+		others[0].peers.Drop(leader.id)
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
 				begin := time.Now()
 				ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 				defer cancel()
-				if _, err := others[0].peers.get(ctx, leader.id); err == nil {
+				if _, err := others[0].peers.Get(ctx, leader.id); err == nil {
 					t.Error("a member that is cut off was reached")
 				}
 				if took := time.Since(begin); took > 150*time.Millisecond {
@@ -62,7 +62,7 @@ func TestGreetingEndsInTime(t *testing.T) {
 		n.directory.mu.Unlock()
 		for given, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: dialTimeout} {
 			begin := time.Now()
-			if _, _, err := n.peers.call(l.ctx(given), "silent", wire.MethodStatus, nil); err == nil || time.Since(begin) != want {
+			if _, _, err := n.peers.Call(l.ctx(given), "silent", wire.MethodStatus, nil); err == nil || time.Since(begin) != want {
 				t.Errorf("given %v, it took %v: %v", given, time.Since(begin), err)
 			}
 		}

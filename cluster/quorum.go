@@ -67,7 +67,7 @@ func (n *Node) introduce() {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 				defer cancel()
-				n.peers.call(ctx, s.node, wire.MethodStatus, nil)
+				n.peers.Call(ctx, s.node, wire.MethodStatus, nil)
 			})
 		}
 	}

@@ -52,7 +52,7 @@ func (n *Node) askIndex() (indexAnswer, error) {
 			a.index, err = n.leaderBarrier(ctx)
 			return err
 		}
-		out, _, err := n.peers.call(ctx, wire.NodeOf(leader), wire.MethodBarrier, nil)
+		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier, nil)
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 			out = slices.Clone(out) // it may be a part of the state
 			return err
 		}
-		out, _, err = n.peers.call(ctx, wire.NodeOf(leader), wire.MethodQuery, wire.AppendBytes(wire.AppendString(nil, machine), q))
+		out, _, err = n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodQuery, wire.AppendBytes(wire.AppendString(nil, machine), q))
 		return err
 	})
 	return out, err

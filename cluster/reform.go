@@ -245,7 +245,7 @@ func (n *Node) switchOver(old *instance) error {
 	if err := old.stop(); err != nil {
 		return err
 	}
-	n.peers.dropAll()
+	n.peers.DropAll()
 	log := n.nextLog
 	n.nextLog = openLog{}
 	if n.dir != nil {

@@ -244,7 +244,7 @@ func (n *Node) askServer(ctx context.Context, server string, m wire.Method, payl
 	if server == n.instance().server {
 		return n.answer(ctx, wire.Hello{Source: server}, m, payload)
 	}
-	out, _, err := n.peers.call(ctx, wire.NodeOf(server), m, payload)
+	out, _, err := n.peers.Call(ctx, wire.NodeOf(server), m, payload)
 	return out, err
 }
 

@@ -138,7 +138,7 @@ func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error)
 			continue
 		}
 		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, e := n.peers.call(ctx, s.node, m, payload)
+		_, _, e := n.peers.Call(ctx, s.node, m, payload)
 		cancel()
 		if e == nil {
 			return s.name, nil

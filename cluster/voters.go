@@ -235,7 +235,7 @@ func (n *Node) answerStatus() []byte {
 
 // statusOf asks a member over the connection that there is to it.
 func (n *Node) statusOf(ctx context.Context, node string) (status, error) {
-	out, _, err := n.peers.call(ctx, node, wire.MethodStatus, nil)
+	out, _, err := n.peers.Call(ctx, node, wire.MethodStatus, nil)
 	if err != nil {
 		return status{}, err
 	}

@@ -79,7 +79,7 @@ func (l *leadership) askStored(ctx context.Context, voter string) (stored, error
 	if s := n.directory.get(wire.NodeOf(voter)); s == nil || s.maxProtocol < wire.LevelSafety {
 		return stored{}, fmt.Errorf("%w: it cannot be asked how far its log goes", ErrVersion)
 	}
-	out, _, err := n.peers.call(ctx, wire.NodeOf(voter), wire.MethodStored, []byte(voter))
+	out, _, err := n.peers.Call(ctx, wire.NodeOf(voter), wire.MethodStored, []byte(voter))
 	if err != nil {
 		return stored{}, err
 	}

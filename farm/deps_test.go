@@ -56,6 +56,11 @@ var rules = []rule{
 		why:     "only the cluster knows by which libraries it works, so that it can change them",
 	},
 	{
+		of:      []string{"cluster/internal/link"},
+		imports: []string{"github.com/hashicorp/", module + "/cluster/internal/port", module + "/cluster/internal/trust"},
+		why:     "connections between nodes are read and tested on their own: they are given what dials and what says hello",
+	},
+	{
 		of:      []string{"cluster/admin", "cluster/backup", "cluster/internal/adminwire", "farm/farmctl", "cmd"},
 		imports: []string{"github.com/hashicorp/"},
 		why:     "who operates a farm talks to it, and needs nothing of what makes a node",

@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"bufio"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // What one connection may have at its answering end. Beyond the requests that are worked on, some wait there; beyond those they are
@@ -20,15 +21,15 @@ const (
 	maxShort        = 64       // short answers on their way
 )
 
-// rpcHandler answers one request of the member at the other end.
-type rpcHandler func(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error)
+// Handler answers one request of the other end. Its context ends when the other end gives the request up, or the connection ends.
+// An error travels as its code (wire.CodeOf).
+type Handler func(ctx context.Context, m wire.Method, payload []byte) ([]byte, error)
 
-// rpcServer is the answering end of a connection.
-type rpcServer struct {
+// server is the answering end of a connection.
+type server struct {
 	ctx     context.Context
 	conn    net.Conn
-	from    wire.Hello
-	handle  rpcHandler
+	handle  Handler
 	writing turn
 	w       *bufio.Writer
 	slots   chan struct{} // has one for each request that is worked on
@@ -40,18 +41,18 @@ type rpcServer struct {
 	bytes   int // of all payloads
 }
 
-// serveRPC answers the requests of one connection until it ends.
-func serveRPC(ctx context.Context, conn net.Conn, from wire.Hello, handle rpcHandler) {
-	newRPCServer(conn, from, handle).serve(ctx)
+// Serve answers the requests of one connection until it ends.
+func Serve(ctx context.Context, conn net.Conn, handle Handler) {
+	newServer(conn, handle).serve(ctx)
 }
 
-func newRPCServer(conn net.Conn, from wire.Hello, handle rpcHandler) *rpcServer {
-	return &rpcServer{conn: conn, from: from, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
+func newServer(conn net.Conn, handle Handler) *server {
+	return &server{conn: conn, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
 		slots: make(chan struct{}, maxRequests), short: make(chan struct{}, maxShort), cancels: make(map[uint64]context.CancelFunc)}
 }
 
 // serve answers requests, each on a goroutine of its own, until the connection ends.
-func (s *rpcServer) serve(ctx context.Context) {
+func (s *server) serve(ctx context.Context) {
 	var cancel context.CancelFunc
 	s.ctx, cancel = context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -84,7 +85,7 @@ func (s *rpcServer) serve(ctx context.Context) {
 }
 
 // shortly answers without a payload. Of those whose answers the other end is slow to read, the later ones get none.
-func (s *rpcServer) shortly(wg *sync.WaitGroup, id uint64, err error) {
+func (s *server) shortly(wg *sync.WaitGroup, id uint64, err error) {
 	select {
 	case s.short <- struct{}{}:
 		wg.Go(func() {
@@ -96,7 +97,7 @@ func (s *rpcServer) shortly(wg *sync.WaitGroup, id uint64, err error) {
 }
 
 // begin makes room for a request; nil if there is none. Its context ends when the caller gives it up.
-func (s *rpcServer) begin(id uint64, size int) (ctx context.Context, done func()) {
+func (s *server) begin(id uint64, size int) (ctx context.Context, done func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +119,7 @@ func (s *rpcServer) begin(id uint64, size int) (ctx context.Context, done func()
 }
 
 // cancel ends the work on a request that nobody waits for any more.
-func (s *rpcServer) cancel(id uint64) {
+func (s *server) cancel(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cancel := s.cancels[id]; cancel != nil {
@@ -127,22 +128,22 @@ func (s *rpcServer) cancel(id uint64) {
 }
 
 // work answers one request when it has a slot.
-func (s *rpcServer) work(ctx context.Context, id uint64, m wire.Method, payload []byte) {
+func (s *server) work(ctx context.Context, id uint64, m wire.Method, payload []byte) {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-ctx.Done():
 		return
 	}
-	out, err := s.handle(ctx, s.from, m, payload)
+	out, err := s.handle(ctx, m, payload)
 	if len(out) > wire.MaxFrame {
-		out, err = nil, ErrTooLarge
+		out, err = nil, fault.ErrTooLarge
 	}
 	s.answer(ctx, id, out, err)
 }
 
 // answer writes an answer, unless the caller has given up.
-func (s *rpcServer) answer(ctx context.Context, id uint64, out []byte, err error) {
+func (s *server) answer(ctx context.Context, id uint64, out []byte, err error) {
 	if ctx.Err() != nil || s.writing.take(ctx) != nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"context"
@@ -16,6 +16,9 @@ const (
 	lifePatience = 3 * time.Second // for it
 )
 
+// Silence is for how long an end may say nothing, while an answer is awaited, before its connection is given up.
+const Silence = lifeSilence + lifePatience
+
 // lifePace is what a line carries in a second at the least. The other end can say nothing of a request before it has all of it.
 const lifePace = 32 << 10
 
@@ -30,7 +33,7 @@ type life struct {
 }
 
 // expectLocked begins the watch, when an answer is awaited.
-func (c *rpcConn) expectLocked(size int) {
+func (c *Conn) expectLocked(size int) {
 	if !c.life.waits {
 		c.life.heard = time.Now()
 	}
@@ -41,12 +44,12 @@ func (c *rpcConn) expectLocked(size int) {
 	}
 }
 
-func (c *rpcConn) heardLocked() {
+func (c *Conn) heardLocked() {
 	c.life.heard, c.life.waits, c.life.asked, c.life.sent = time.Now(), len(c.pending) > 0, false, 0
 }
 
 // patienceLocked returns for how long the other end may be silent by now.
-func (c *rpcConn) patienceLocked() time.Duration {
+func (c *Conn) patienceLocked() time.Duration {
 	d := lifeSilence + time.Duration(c.life.sent)*time.Second/lifePace
 	if c.life.asked {
 		d += lifePatience
@@ -55,14 +58,14 @@ func (c *rpcConn) patienceLocked() time.Duration {
 }
 
 // lookLocked has the silence of the other end judged in a while.
-func (c *rpcConn) lookLocked(in time.Duration) {
+func (c *Conn) lookLocked(in time.Duration) {
 	in = max(in, 0)
 	c.life.watched, c.life.due = true, time.Now().Add(in)
 	time.AfterFunc(in, c.look)
 }
 
 // look judges the silence of the other end.
-func (c *rpcConn) look() {
+func (c *Conn) look() {
 	c.mu.Lock()
 	ask, kill := false, false
 	silent := time.Since(c.life.heard)
@@ -84,24 +87,24 @@ func (c *rpcConn) look() {
 	case ask:
 		c.ping()
 	case kill:
-		c.kill(fmt.Errorf("nothing was heard for %v", silent))
+		c.Kill(fmt.Errorf("nothing was heard for %v", silent))
 	}
 }
 
 // ping asks for a sign of life. A program that does not know the method answers that, which is one.
-func (c *rpcConn) ping() {
+func (c *Conn) ping() {
 	ctx, cancel := context.WithTimeout(context.Background(), lifePatience)
 	defer cancel()
 	if c.writing.take(ctx) != nil {
 		return // the connection is stuck, which ends it
 	}
 	if err := c.send(wire.NoCall, wire.MethodPing, nil); err != nil {
-		c.kill(err)
+		c.Kill(err)
 	}
 }
 
 // heardReader reads from a connection. Whatever comes is a sign of life, be it a piece of a large answer on a thin line.
-type heardReader struct{ *rpcConn }
+type heardReader struct{ *Conn }
 
 func (r heardReader) Read(p []byte) (int, error) {
 	n, err := r.conn.Read(p)

@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"bufio"
@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// rpcConn is the calling end of a connection.
-type rpcConn struct {
+// Conn is the calling end of a connection.
+type Conn struct {
 	conn    net.Conn
 	writing turn
 	w       *bufio.Writer
 	calls   chan struct{} // has one for each call under way
 
 	mu      sync.Mutex
-	pending map[uint64]chan rpcAnswer
+	pending map[uint64]chan answer
 	last    uint64
 	givenUp []uint64 // requests that nobody waits for any more; the other end has not been told
 	life    life
@@ -30,15 +31,16 @@ type rpcConn struct {
 // nothing more when it has its 256.
 const maxCalls = 250
 
-type rpcAnswer struct {
+type answer struct {
 	code    wire.Code
 	payload []byte
 	err     error
 }
 
-func newRPCConn(c net.Conn) *rpcConn {
-	return &rpcConn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), calls: make(chan struct{}, maxCalls),
-		pending: map[uint64]chan rpcAnswer{}}
+// New returns the calling end of a connection whose hellos are over. Run must run.
+func New(c net.Conn) *Conn {
+	return &Conn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), calls: make(chan struct{}, maxCalls),
+		pending: map[uint64]chan answer{}}
 }
 
 // writePatience returns how long a frame may take to leave: then the other end has not read for that long, and the connection
@@ -47,37 +49,11 @@ func writePatience(size int) time.Duration {
 	return 5*time.Second + time.Duration(size)*time.Second/lifePace
 }
 
-// turn lets one goroutine write at a time. Unlike a mutex it can be waited for with a context: a connection may be stuck.
-type turn chan struct{}
-
-func newTurn() turn { return make(turn, 1) }
-
-func (t turn) take(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// try takes the turn if it is free.
-func (t turn) try() bool {
-	select {
-	case t <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (t turn) give() { <-t }
-
-// call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open. If ctx ends
+// Call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open. If ctx ends
 // before, the other end is told, and works on it no longer.
-func (c *rpcConn) call(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
+func (c *Conn) Call(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
 	if len(payload) > wire.MaxFrame {
-		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), ErrTooLarge)
+		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), fault.ErrTooLarge)
 	}
 	select {
 	case c.calls <- struct{}{}:
@@ -94,7 +70,7 @@ func (c *rpcConn) call(ctx context.Context, m wire.Method, payload []byte) ([]by
 		return nil, err
 	}
 	if err := c.send(id, m, payload); err != nil {
-		c.kill(err)
+		c.Kill(err)
 	}
 	select {
 	case a := <-ch:
@@ -108,32 +84,32 @@ func (c *rpcConn) call(ctx context.Context, m wire.Method, payload []byte) ([]by
 	}
 }
 
-func (c *rpcConn) begin(size int) (uint64, chan rpcAnswer, error) {
+func (c *Conn) begin(size int) (uint64, chan answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return 0, nil, c.err
 	}
 	c.last++
-	ch := make(chan rpcAnswer, 1)
+	ch := make(chan answer, 1)
 	c.pending[c.last] = ch
 	c.expectLocked(size)
 	return c.last, ch, nil
 }
 
 // send writes one request. The turn to write is the caller's, and given back.
-func (c *rpcConn) send(id uint64, m wire.Method, payload []byte) error {
+func (c *Conn) send(id uint64, m wire.Method, payload []byte) error {
 	defer c.endTurn()
 	return c.write(id, m, payload)
 }
 
-func (c *rpcConn) write(id uint64, m wire.Method, payload []byte) error {
+func (c *Conn) write(id uint64, m wire.Method, payload []byte) error {
 	c.conn.SetWriteDeadline(time.Now().Add(writePatience(len(payload))))
 	return wire.WriteFrame(c.w, id, byte(m), payload)
 }
 
 // giveUp ends the wait for an answer, and tells the other end. If a frame is leaving just now, whoever writes it does that.
-func (c *rpcConn) giveUp(id uint64) {
+func (c *Conn) giveUp(id uint64) {
 	c.mu.Lock()
 	_, waits := c.pending[id]
 	delete(c.pending, id)
@@ -147,11 +123,11 @@ func (c *rpcConn) giveUp(id uint64) {
 }
 
 // endTurn gives the turn to write back when the other end has been told of all that was given up.
-func (c *rpcConn) endTurn() {
+func (c *Conn) endTurn() {
 	for {
 		for _, id := range c.untold() {
 			if err := c.write(id, wire.MethodCancel, nil); err != nil {
-				c.kill(err)
+				c.Kill(err)
 				break
 			}
 		}
@@ -166,26 +142,26 @@ func (c *rpcConn) endTurn() {
 }
 
 // untold returns the requests that were given up and not told of, once.
-func (c *rpcConn) untold() (ids []uint64) {
+func (c *Conn) untold() (ids []uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ids, c.givenUp = c.givenUp, nil
 	return ids
 }
 
-func (c *rpcConn) forget(id uint64) {
+func (c *Conn) forget(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.pending, id)
 }
 
-// read hands the answers to their callers until the connection ends.
-func (c *rpcConn) read() {
+// Run hands the answers to their callers until the connection ends.
+func (c *Conn) Run() {
 	r := bufio.NewReaderSize(heardReader{c}, 32<<10)
 	for {
 		id, kind, payload, err := wire.ReadFrame(r)
 		if err != nil {
-			c.kill(err)
+			c.Kill(err)
 			return
 		}
 		c.mu.Lock()
@@ -194,13 +170,13 @@ func (c *rpcConn) read() {
 		c.life.waits = c.life.waits && len(c.pending) > 0
 		c.mu.Unlock()
 		if ch != nil {
-			ch <- rpcAnswer{code: wire.Code(kind), payload: payload}
+			ch <- answer{code: wire.Code(kind), payload: payload}
 		}
 	}
 }
 
-// kill ends the connection and everything that waits on it.
-func (c *rpcConn) kill(err error) {
+// Kill ends the connection and everything that waits on it.
+func (c *Conn) Kill(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -211,11 +187,12 @@ func (c *rpcConn) kill(err error) {
 	c.conn.Close()
 	for id, ch := range c.pending {
 		delete(c.pending, id)
-		ch <- rpcAnswer{err: c.err}
+		ch <- answer{err: c.err}
 	}
 }
 
-func (c *rpcConn) dead() bool {
+// Dead reports whether the connection has ended.
+func (c *Conn) Dead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err != nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/testkv"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -22,7 +23,7 @@ type testFSM struct {
 
 func newTestFSM(t *testing.T, servers ...string) *testFSM {
 	f := &testFSM{t: t}
-	f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: wire.ProtocolMax, halt: func(err error) { f.fault = err }})
+	f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": testkv.New()}, maxLevel: wire.ProtocolMax, halt: func(err error) { f.fault = err }})
 	f.configure(servers...)
 	return f
 }
@@ -67,7 +68,7 @@ func (f *testFSM) commands(bs ...wire.Batch) []wire.Answer {
 	return f.entry(e)
 }
 
-func (f *testFSM) kv() *kv { return f.machines["kv"].(*kv) }
+func (f *testFSM) kv() *testkv.Machine { return f.machines["kv"].(*testkv.Machine) }
 
 func TestBatchComesTwice(t *testing.T) {
 	f := newTestFSM(t, "a.1")

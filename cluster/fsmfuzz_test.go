@@ -29,6 +29,8 @@ func TestLogCorpus(t *testing.T) {
 	})
 }
 
+func batchBytes(b wire.Batch) []byte { return wire.AppendBatch(nil, &b) }
+
 func fullFSM(t *testing.T) *testFSM {
 	f := newTestFSM(t, "a.1", "b.1")
 	f.register(7, "a.1", 1)

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -181,22 +180,6 @@ func TestPanicInQuery(t *testing.T) {
 			n.must("append x 1")
 		}
 	})
-}
-
-// A panic over a snapshot halts the copy that is restored from it, and no more.
-func TestPanicInRestore(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append poison 1"))
-	whole := f.snapshot()
-	g := newTestFSM(t, "a.1")
-	g.machines["kv"] = &sickly{with: "told to"}
-	if err := g.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, ErrMachine) || !errors.Is(g.fault, ErrMachine) {
-		t.Errorf("restore: %v; the copy has stopped with %v", err, g.fault)
-	}
-	if _, err := g.Snapshot(); err == nil {
-		t.Error("half a restore makes a snapshot")
-	}
 }
 
 // unwritten is a kv whose state cannot be written.

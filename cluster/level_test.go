@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // ofLevel has the nodes run, from their next start on, a program that speaks levels up to max.
@@ -122,44 +119,5 @@ func (n *notes) logger() *slog.Logger { return slog.New(slog.NewTextHandler(n, n
 func TestLevelRisesAfterADay(t *testing.T) {
 	if c := (Config{}).withDefaults(); c.raiseAfter != 24*time.Hour {
 		t.Errorf("the level rises by itself after %v", c.raiseAfter)
-	}
-}
-
-// Until level 2 is in force, snapshots are what level 1 reads; from then on they say so at once.
-func TestSnapshotsOfLevels(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	if b := f.snapshot(); !bytes.HasPrefix(b, []byte(snapshotMagic)) {
-		t.Errorf("at level 1 a snapshot begins with %q", b[:8])
-	}
-	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2))
-	b := f.snapshot()
-	if !bytes.HasPrefix(b, []byte(snapshotMagic2)) {
-		t.Errorf("at level 2 a snapshot begins with %q", b[:8])
-	}
-	g := newTestFSM(t, "a.1")
-	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.levelInForce() != 2 || g.kv().Get("x") != "1," {
-		t.Errorf("restored level %d, x = %q: %v", g.levelInForce(), g.kv().Get("x"), err)
-	}
-	old := newTestFSM(t, "a.1")
-	old.conf.maxLevel = 1
-	if err := old.Restore(io.NopCloser(bytes.NewReader(b))); !errors.Is(err, ErrVersion) || !errors.Is(old.fault, ErrVersion) {
-		t.Errorf("a program of level 1 restored a snapshot of level 2: %v, and halted with %v", err, old.fault)
-	}
-	old = newTestFSM(t, "a.1")
-	old.conf.maxLevel = 1
-	if old.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2)); !errors.Is(old.fault, ErrVersion) {
-		t.Errorf("a program of level 1 passed over an entry that puts level 2 in force: %v", old.fault)
-	}
-}
-
-// The level never goes down, whatever the log says.
-func TestLevelNeverFalls(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2))
-	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 1))
-	if f.levelInForce() != 2 || f.fault != nil {
-		t.Errorf("level %d, fault %v", f.levelInForce(), f.fault)
 	}
 }

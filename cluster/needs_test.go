@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -163,39 +162,5 @@ func TestRefusalAfterALostAnswer(t *testing.T) {
 	out.release()
 	if err := out.outcomeOf(ErrLevel); errors.Is(err, ErrUncertain) || !errors.Is(err, ErrLevel) {
 		t.Error(err)
-	}
-}
-
-// A machine begins to have a part in snapshots at its level, and a snapshot from before leaves it as it was made.
-func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
-	made := func() *testFSM {
-		f := newTestFSM(t, "a.1")
-		f.fsm = newFSM(fsmConfig{machines: (&Config{Machines: kvAnd("later")}).newMachines(), since: map[string]int{"later": wire.LevelSafety}, maxLevel: wire.ProtocolMax,
-			halt: func(err error) { f.fault = err }})
-		f.configure("a.1")
-		return f
-	}
-	f := made()
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	before := f.snapshot()
-	old := newTestFSM(t, "a.1")
-	if err := old.Restore(io.NopCloser(bytes.NewReader(before))); err != nil || old.kv().Get("x") != "1," {
-		t.Errorf("a program that lacks the machine: %v, x = %q", err, old.kv().Get("x"))
-	}
-	g := made()
-	if err := g.Restore(io.NopCloser(bytes.NewReader(before))); err != nil {
-		t.Error(err)
-	}
-	for _, f := range []*testFSM{f, g} {
-		f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), wire.LevelSafety))
-		b := f.snapshot()
-		if !bytes.Contains(b, []byte("\x05later")) {
-			t.Errorf("the machine is not in the snapshot: %q", b)
-		}
-		h := made()
-		if err := h.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || f.fault != nil {
-			t.Error(err, f.fault)
-		}
 	}
 }

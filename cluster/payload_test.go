@@ -18,7 +18,8 @@ func TestCorpus(t *testing.T) {
 				incarnation: "i", boot: 3, start: 4, name: "n", version: "v", tags: map[string]string{"http": "127.0.0.1:80", "app": "shop"}}).append(nil),
 		},
 		"FuzzPayload": {
-			"batch":     batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2")),
+			"batch": wire.AppendBatch(nil, &wire.Batch{Origin: 7, Seq: 1, Floor: 1, Count: 2,
+				Body: wire.AppendCommand(wire.AppendCommand(nil, "kv", []byte("append x 1")), "kv", []byte("set y 2"))}),
 			"status":    binary.AppendUvarint(wire.AppendString(wire.AppendString(nil, "a.1"), "a.2"), 9),
 			"answer":    wire.AppendAnswer(binary.AppendUvarint(nil, 3), wire.Answer{Code: wire.CodeOK, Index: 9, Value: [][]byte{[]byte("v"), nil}}),
 			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
@@ -28,8 +29,6 @@ func TestCorpus(t *testing.T) {
 		},
 	})
 }
-
-func batchBytes(b wire.Batch) []byte { return wire.AppendBatch(nil, &b) }
 
 func FuzzMeta(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -1,9 +1,7 @@
 package cluster
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"testing"
 	"time"
 
@@ -47,91 +45,6 @@ func TestOpenWithSnapshotOfUnknownMachine(t *testing.T) {
 	}
 	if err := n.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-// A snapshot that ends in the middle leaves some machines new and some old. Nothing may be applied to such a state.
-func TestNothingIsAppliedToHalfARestore(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	whole := f.snapshot()
-
-	g := newTestFSM(t, "a.1")
-	broken := append([]byte(nil), whole...)
-	broken[len(broken)-1]++ // the checksum: found out when every machine was restored
-	if err := g.Restore(io.NopCloser(bytes.NewReader(broken))); err == nil {
-		t.Fatal("a damaged snapshot was restored")
-	}
-	g.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), wire.Registration{Origin: 7, Server: "a.1", Boot: 1, Floor: 1}))
-	g.commands(commandBatch(7, 1, 1, "append x 1"))
-	if got := g.kv().Get("x"); got == "1,1," {
-		t.Error("an entry that the half-restored state had already was applied to it again")
-	}
-	if g.fault == nil {
-		t.Error("the state goes on with machines that do not fit together")
-	}
-}
-
-func TestASecondRestoreMendsTheFirst(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	whole := f.snapshot()
-
-	g := newTestFSM(t, "a.1")
-	broken := append([]byte(nil), whole...)
-	broken[len(broken)-1]++
-	if err := g.Restore(io.NopCloser(bytes.NewReader(broken))); err == nil {
-		t.Fatal("a damaged snapshot was restored")
-	}
-	if err := g.Restore(io.NopCloser(bytes.NewReader(whole))); err != nil {
-		t.Fatal(err)
-	}
-	g.index = f.index
-	g.commands(commandBatch(7, 2, 1, "append x 2"))
-	if got := g.kv().Get("x"); got != "1,2," {
-		t.Errorf("x = %q", got)
-	}
-}
-
-// slowKV takes its time to be restored, and does not bear being frozen meanwhile.
-type slowKV struct {
-	kv
-	busy chan struct{} // closed when Restore has begun
-	bad  bool
-	in   bool
-}
-
-func (s *slowKV) Restore(r io.Reader) error {
-	s.in = true
-	defer func() { s.in = false }()
-	close(s.busy)
-	time.Sleep(50 * time.Millisecond)
-	return s.kv.Restore(r)
-}
-
-func (s *slowKV) Snapshot() io.WriterTo {
-	s.bad = s.bad || s.in
-	return s.kv.Snapshot()
-}
-
-// Apply, Snapshot and Restore are called one at a time, whoever asks for the snapshot.
-func TestFreezeKeepsOutOfRestore(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	whole := f.snapshot()
-	g := newTestFSM(t, "a.1")
-	m := &slowKV{kv: kv{M: map[string]string{}}, busy: make(chan struct{})}
-	g.machines["kv"] = m
-	done := make(chan error)
-	go func() { done <- g.Restore(io.NopCloser(bytes.NewReader(whole))) }()
-	<-m.busy
-	g.freeze()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if m.bad {
-		t.Error("Snapshot was called while Restore was at work")
 	}
 }
 

@@ -308,7 +308,7 @@ func TestBackup(t *testing.T) {
 		if index, _ := f.view(); index != h.Index {
 			t.Errorf("state up to %d, header says %d", index, h.Index)
 		}
-		if got, want := f.machines["kv"].(*kv).State(), leader.Handle("kv").Local().(*kv).State(); !bytes.Equal(got, want) {
+		if got, want := f.machine("kv").(*kv).State(), leader.Handle("kv").Local().(*kv).State(); !bytes.Equal(got, want) {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
 	})

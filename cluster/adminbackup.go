@@ -32,7 +32,7 @@ func (n *Node) writeBackup(dst io.Writer, current bool) error {
 	if index == 0 {
 		return adminwire.Failed(admin.ErrRefused, "%s has no state yet: it waits for a farm", n.cfg.Name)
 	}
-	h, err := readSnapshotHeader(s.magic, s.header)
+	h, err := s.about()
 	if err != nil {
 		return err
 	}

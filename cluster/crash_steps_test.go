@@ -93,7 +93,7 @@ func TestCrashWhileReforming(t *testing.T) {
 					l.t.Fatal(err)
 				}
 				restoreInto(l, frozen, state)
-				state.machines["kv"].Apply(1, time.Now(), []byte("set k new"))
+				state.machine("kv").Apply(1, time.Now(), []byte("set k new"))
 				const inc = "00000000000000aa"
 				n.stop()
 				n.reopenedLog(l, state, inc, tt.unmade)

@@ -209,12 +209,6 @@ func (n *Node) found() error {
 	return err
 }
 
-// soleVoter is the configuration that a log begins with.
-func soleVoter(server string) raft.Configuration {
-	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(server), Address: raft.ServerAddress(server)}
-	return raft.Configuration{Servers: []raft.Server{self}}
-}
-
 // form is the leader's part: it says in the log how many founders there are to be, and, once enough of them vote, that
 // users may write. Both happen once in the life of a farm.
 func (l *leadership) form() {

@@ -51,6 +51,12 @@ func (f *fsm) rebase(index uint64, alone raft.Configuration) (*snapshot, uint64)
 	return f.frozenLocked(), f.index
 }
 
+// soleVoter is the configuration that a log begins with.
+func soleVoter(server string) raft.Configuration {
+	self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(server), Address: raft.ServerAddress(server)}
+	return raft.Configuration{Servers: []raft.Server{self}}
+}
+
 // unmarked reports whether anything was applied since the last mark.
 func (f *fsm) unmarked() bool {
 	f.mu.RLock()

@@ -114,7 +114,7 @@ func (h *Handle) Applied() uint64 { return h.node.progress.load() }
 
 // Local returns this node's own copy of the state machine, for local reads. It is another one after the node had to
 // replace its Raft instance, so ask for it each time.
-func (h *Handle) Local() StateMachine { return h.node.local.Load().machines[h.name] }
+func (h *Handle) Local() StateMachine { return h.node.local.Load().machine(h.name) }
 
 // Staleness returns how old this node's knowledge may be: the time since it asked for the newest index, of the last such
 // question whose answer it has applied. Before the first one it is very long.

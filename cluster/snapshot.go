@@ -118,6 +118,10 @@ type snapshot struct {
 
 var _ raft.FSMSnapshot = (*snapshot)(nil)
 
+// about returns what the snapshot says of the farm.
+func (s *snapshot) about() (snapshotHeader, error) { return readSnapshotHeader(s.magic, s.header) }
+
+// Persist writes the state to a file of raft's.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	if err := s.write(sink); err != nil {
 		return errors.Join(err, sink.Cancel())
@@ -125,6 +129,7 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	return sink.Close()
 }
 
+// Release lets go of the frozen machines.
 func (s *snapshot) Release() { s.machines = nil }
 
 // write writes the state to dst. A state machine that panics meanwhile halts its copy, as it does in Apply.

@@ -14,6 +14,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
+var crcTable = crc32.MakeTable(crc32.Castagnoli)
+
 // unreadablePatience is how long a node may be without a snapshot that it can read.
 const unreadablePatience = 30 * time.Second
 
@@ -54,7 +56,7 @@ func (s *checkedSink) Write(p []byte) (int, error) {
 	n, err := s.SnapshotSink.Write(p)
 	s.tail = append(s.tail, p[:n]...)
 	if over := len(s.tail) - crc32.Size; over > 0 {
-		s.sum = crc32.Update(s.sum, castagnoli, s.tail[:over])
+		s.sum = crc32.Update(s.sum, crcTable, s.tail[:over])
 		s.tail = append(s.tail[:0], s.tail[over:]...)
 	}
 	return n, err

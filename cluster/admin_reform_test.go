@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -107,13 +108,13 @@ func TestRestoreOfAnotherProgram(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.must("set x 1")
-		f := newFSM(fsmConfig{machines: map[string]machine{"other": newKV()}, maxLevel: wire.ProtocolMax})
+		f := replica.New(replica.Config{Machines: map[string]replica.Machine{"other": newKV()}, MaxLevel: wire.ProtocolMax})
 		s, err := f.Snapshot()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var state bytes.Buffer
-		if err := s.(*snapshot).write(&state); err != nil {
+		if err := s.(*replica.Snapshot).Write(&state); err != nil {
 			t.Fatal(err)
 		}
 		_, err = l.operator().Restore(l.ctx(time.Minute), "", bytes.NewReader(made(t, state.String())))

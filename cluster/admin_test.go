@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -301,14 +302,14 @@ func TestBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFSM(fsmConfig{machines: map[string]machine{"kv": newKV()}, maxLevel: wire.ProtocolMax})
+		f := replica.New(replica.Config{Machines: map[string]replica.Machine{"kv": newKV()}, MaxLevel: wire.ProtocolMax})
 		if err := f.Restore(io.NopCloser(r)); err != nil {
 			t.Fatal(err)
 		}
-		if index, _ := f.view(); index != h.Index {
+		if index, _ := f.View(); index != h.Index {
 			t.Errorf("state up to %d, header says %d", index, h.Index)
 		}
-		if got, want := f.machine("kv").(*kv).State(), leader.Handle("kv").Local().(*kv).State(); !bytes.Equal(got, want) {
+		if got, want := f.Machine("kv").(*kv).State(), leader.Handle("kv").Local().(*kv).State(); !bytes.Equal(got, want) {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
 	})

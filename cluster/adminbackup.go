@@ -25,25 +25,25 @@ func (n *Node) serveBackup(c *adminwire.Conn) error {
 }
 
 func (n *Node) writeBackup(dst io.Writer, current bool) error {
-	s, index, err := n.local.Load().freeze()
+	s, index, err := n.local.Load().Freeze()
 	if err != nil {
 		return err
 	}
 	if index == 0 {
 		return adminwire.Failed(admin.ErrRefused, "%s has no state yet: it waits for a farm", n.cfg.Name)
 	}
-	h, err := s.about()
+	h, err := s.About()
 	if err != nil {
 		return err
 	}
 	st := n.State()
 	w, err := backup.NewWriter(dst, backup.Header{Farm: st.Farm, ClusterID: st.ClusterID, Index: index,
-		LogTime: time.UnixMilli(int64(h.stamp)).UTC(), Taken: time.Now().UTC(), Node: n.cfg.Name, Version: n.cfg.Version,
-		Level: int(h.level), Durable: st.Durable, Current: current, Members: len(h.servers), Machines: s.names})
+		LogTime: time.UnixMilli(int64(h.Stamp)).UTC(), Taken: time.Now().UTC(), Node: n.cfg.Name, Version: n.cfg.Version,
+		Level: int(h.Level), Durable: st.Durable, Current: current, Members: len(h.Servers), Machines: s.Names})
 	if err != nil {
 		return err
 	}
-	if err := s.write(w); err != nil {
+	if err := s.Write(w); err != nil {
 		return err
 	}
 	return w.Close()

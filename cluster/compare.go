@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -67,15 +68,17 @@ func (d divergence) err() error { return fmt.Errorf("%w; %s", ErrDiverged, d.tex
 
 // testimony is what a copy says of itself.
 type testimony struct {
-	chain point // at the index it was asked for, or the newest before
-	state point // of the last state that it has hashed as a whole
+	chain replica.Point // at the index it was asked for, or the newest before
+	state replica.Point // of the last state that it has hashed as a whole
 }
 
-func (t testimony) append(dst []byte) []byte { return appendPoint(appendPoint(dst, t.chain), t.state) }
+func (t testimony) append(dst []byte) []byte {
+	return replica.AppendPoint(replica.AppendPoint(dst, t.chain), t.state)
+}
 
 func parseTestimony(b []byte) (testimony, error) {
 	r := wire.NewReader(b)
-	t := testimony{chain: readPoint(r), state: readPoint(r)}
+	t := testimony{chain: replica.ReadPoint(r), state: replica.ReadPoint(r)}
 	return t, r.End()
 }
 
@@ -123,7 +126,7 @@ func (in *instance) follows(from wire.Hello) bool {
 }
 
 func (in *instance) testify(index uint64) testimony {
-	t := testimony{chain: in.fsm.pointAt(index)}
+	t := testimony{chain: in.fsm.PointAt(index)}
 	if p := in.hashed.Load(); p != nil {
 		t.state = *p
 	}
@@ -138,7 +141,7 @@ type comparison struct {
 	over    map[string]bool       // server IDs of those who have failed for good
 	sides   string                // who is known to differ from whom
 	ordered time.Time             // when a copy was told to begin anew
-	state   point                 // the newest hash of a whole state here,
+	state   replica.Point         // the newest hash of a whole state here,
 	since   time.Time             // and since when there is that
 	found   time.Time             // when the present difference was found
 }
@@ -154,7 +157,7 @@ func (l *leadership) compare() {
 	c := &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
 	var marked time.Time
 	for pause := compareSoon; sleep(l.ctx, pause); {
-		if pause = compareEvery; l.in.fsm.levelInForce() >= wire.LevelSafety {
+		if pause = compareEvery; l.in.fsm.Level() >= wire.LevelSafety {
 			c.round()
 			l.mark(&marked)
 		}
@@ -173,33 +176,33 @@ func (c *comparison) round() {
 	if mine.state != c.state {
 		c.state, c.since = mine.state, time.Now()
 	}
-	said := c.ask(mine.chain.index, func(id string) bool {
+	said := c.ask(mine.chain.Index, func(id string) bool {
 		told, ok := c.told[id]
 		return !ok || told != known || known != (divergence{}) || c.agreed[id].chain != mine.chain ||
 			c.agreed[id].state != mine.state && time.Since(c.since) < statePatience
 	})
-	at, differ := mine.chain.index, false
+	at, differ := mine.chain.Index, false
 	for id, t := range said {
-		own := testimony{in.fsm.pointAt(t.chain.index), mine.state}
+		own := testimony{in.fsm.PointAt(t.chain.Index), mine.state}
 		if own.chain == t.chain {
 			c.agreed[id] = t
-		} else if own.chain.index == t.chain.index {
+		} else if own.chain.Index == t.chain.Index {
 			delete(c.agreed, id)
 		}
-		if t.chain.index > 0 && own.chain.index == t.chain.index {
-			at, differ = min(at, t.chain.index), differ || t.chain.sum != own.chain.sum
+		if t.chain.Index > 0 && own.chain.Index == t.chain.Index {
+			at, differ = min(at, t.chain.Index), differ || t.chain.Sum != own.chain.Sum
 		}
-		differ = differ || t.state.index > 0 && t.state.index == own.state.index && t.state.sum != own.state.sum
+		differ = differ || t.state.Index > 0 && t.state.Index == own.state.Index && t.state.Sum != own.state.Sum
 	}
 	if !differ && known == (divergence{}) {
 		return
 	}
-	if at < mine.chain.index { // all are to say what they had at one index
+	if at < mine.chain.Index { // all are to say what they had at one index
 		said = c.ask(at, func(string) bool { return true })
 	}
-	own := testimony{in.fsm.pointAt(at), mine.state}
-	b := c.ballot("after entry %d", own.chain, said, func(t testimony) point { return t.chain })
-	if s := c.ballot("state at entry %d", own.state, said, func(t testimony) point { return t.state }); !b.differ() && s.differ() {
+	own := testimony{in.fsm.PointAt(at), mine.state}
+	b := c.ballot("after entry %d", own.chain, said, func(t testimony) replica.Point { return t.chain })
+	if s := c.ballot("state at entry %d", own.state, said, func(t testimony) replica.Point { return t.state }); !b.differ() && s.differ() {
 		b = s
 		if _, decided := b.right(); !decided && c.hashing(said) && known == (divergence{}) {
 			return
@@ -234,20 +237,20 @@ func (c *comparison) publish() {
 // hashing reports whether somebody may still be about to hash the state that this node has hashed.
 func (c *comparison) hashing(said map[string]testimony) bool {
 	return time.Since(c.since) < hashPatience && slices.ContainsFunc(c.live(), func(id string) bool {
-		return said[id].state.index < c.state.index
+		return said[id].state.Index < c.state.Index
 	})
 }
 
 // ballot sets what others said beside what this copy has at the same index.
-func (c *comparison) ballot(about string, own point, said map[string]testimony, of func(testimony) point) *ballot {
-	b := &ballot{about: about, index: own.index, voters: c.l.in.voters(), has: map[string]uint64{}}
-	if own.index == 0 {
+func (c *comparison) ballot(about string, own replica.Point, said map[string]testimony, of func(testimony) replica.Point) *ballot {
+	b := &ballot{about: about, index: own.Index, voters: c.l.in.voters(), has: map[string]uint64{}}
+	if own.Index == 0 {
 		return b
 	}
-	b.has[c.l.in.server] = own.sum
+	b.has[c.l.in.server] = own.Sum
 	for id, t := range said {
-		if p := of(t); p.index == own.index {
-			b.has[id] = p.sum
+		if p := of(t); p.Index == own.Index {
+			b.has[id] = p.Sum
 		}
 	}
 	return b
@@ -345,7 +348,7 @@ func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
 	for _, s := range in.node.members() {
 		id := s.server()
-		if s.status == Alive && !s.leaving && id != in.server && !c.over[id] && said[id].chain.index == 0 {
+		if s.status == Alive && !s.leaving && id != in.server && !c.over[id] && said[id].chain.Index == 0 {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -25,9 +26,9 @@ func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
 
 // confirm is one round: first the index, then the proof that no later term had begun when it was read.
 func (l *leadership) confirm() (uint64, error) {
-	index, _ := l.in.fsm.view()
-	if l.in.fsm.stopped() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
-		return 0, fmt.Errorf("%w: %w", wire.ErrNotLeader, errStopped)
+	index, _ := l.in.fsm.View()
+	if l.in.fsm.Stopped() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
+		return 0, fmt.Errorf("%w: %w", wire.ErrNotLeader, replica.ErrStopped)
 	}
 	if err := l.askVoters(); err != nil {
 		return 0, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -93,7 +94,7 @@ func TestCrashWhileReforming(t *testing.T) {
 					l.t.Fatal(err)
 				}
 				restoreInto(l, frozen, state)
-				state.machine("kv").Apply(1, time.Now(), []byte("set k new"))
+				state.Machine("kv").Apply(1, time.Now(), []byte("set k new"))
 				const inc = "00000000000000aa"
 				n.stop()
 				n.reopenedLog(l, state, inc, tt.unmade)
@@ -127,13 +128,13 @@ func TestCrashWhileReforming(t *testing.T) {
 }
 
 // restoreInto makes state what frozen is.
-func restoreInto(l *lab, frozen raft.FSMSnapshot, state *fsm) {
+func restoreInto(l *lab, frozen raft.FSMSnapshot, state *replica.State) {
 	l.t.Helper()
 	f, err := os.CreateTemp(l.t.TempDir(), "")
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if err := frozen.(*snapshot).write(f); err != nil {
+	if err := frozen.(*replica.Snapshot).Write(f); err != nil {
 		l.t.Fatal(err)
 	}
 	if _, err := f.Seek(0, 0); err != nil {
@@ -145,7 +146,7 @@ func restoreInto(l *lab, frozen raft.FSMSnapshot, state *fsm) {
 }
 
 // reopenedLog makes the log of an incarnation to come, or only the beginning of it, in the directory of a node that does not run.
-func (n *labNode) reopenedLog(l *lab, state *fsm, inc string, unmade bool) {
+func (n *labNode) reopenedLog(l *lab, state *replica.State, inc string, unmade bool) {
 	l.t.Helper()
 	inDir(l, n, func(d *disk.Dir, id *disk.Identity) {
 		path := d.Path(newLogDir(inc))
@@ -162,7 +163,7 @@ func (n *labNode) reopenedLog(l *lab, state *fsm, inc string, unmade bool) {
 			return
 		}
 		server := wire.ServerID(id.NodeID, inc)
-		s, index := state.rebase(100, soleVoter(server))
+		s, index := state.Rebase(100, replica.SoleVoter(server))
 		if err := (openLog{store, snaps}).seed(s, 5, index, server, n.instance().transport); err != nil {
 			l.t.Fatal(err)
 		}

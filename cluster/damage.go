@@ -51,7 +51,7 @@ func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) er
 	if !errors.As(err, &bad) || in.quiet.ended() {
 		return err
 	}
-	in.fsm.stop()
+	in.fsm.Stop()
 	in.layer.Close()
 	*l = raft.Log{Index: index, Type: raft.LogNoop, Extensions: []byte("in the place of a damaged entry")} // which no store takes
 	if in.broken.CompareAndSwap(nil, &err) {

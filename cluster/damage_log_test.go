@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 )
 
 // spoiltStore is a log of which some entries cannot be read any more.
@@ -56,7 +57,7 @@ func TestEntryDamagedBeforeItIsApplied(t *testing.T) {
 		in := hurt.instance()
 		spoil[hurt].Store(in.last() + 1)
 		leader.must("set k w")
-		l.until(time.Minute, "its copy has halted", func() bool { return in.fsm.stopped() })
+		l.until(time.Minute, "its copy has halted", func() bool { return in.fsm.Stopped() })
 		spoil[hurt].Store(0)
 		l.until(time.Minute, "it joins anew", func() bool { return hurt.instance().server != in.server })
 		l.until(time.Minute, "it has the state", func() bool { return hurt.get("k") == "w" })
@@ -76,7 +77,7 @@ func TestEntryDamagedOnTheLeader(t *testing.T) {
 		in := leader.instance()
 		spoil[leader].Store(in.last())
 		l.net.Heal()
-		l.until(time.Minute, "its copy has halted", func() bool { return in.fsm.stopped() })
+		l.until(time.Minute, "its copy has halted", func() bool { return in.fsm.Stopped() })
 		spoil[leader].Store(0)
 		l.until(time.Minute, "it joins anew", func() bool { return leader.instance().server != in.server })
 		l.until(time.Minute, "all have the state", func() bool { return away.get("k") == "v" && leader.get("k") == "v" })
@@ -91,7 +92,7 @@ func TestEntryDamagedBehindASnapshot(t *testing.T) {
 		hurt := others[0]
 		l.until(time.Minute, "it has the write", func() bool { return hurt.get("k") == "v" })
 		in := hurt.instance()
-		if err := in.snapshot(in.fsm.pending()); err != nil {
+		if err := in.snapshot(in.fsm.Pending()); err != nil {
 			l.t.Fatal(err)
 		}
 		spoil[hurt].Store(1)
@@ -191,7 +192,7 @@ func TestSnapshotComesDamaged(t *testing.T) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if err := frozen.(*snapshot).write(flipping{sink}); err != nil {
+		if err := frozen.(*replica.Snapshot).Write(flipping{sink}); err != nil {
 			l.t.Fatal(err)
 		}
 		var bad *raftlog.CorruptError

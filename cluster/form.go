@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -196,7 +197,7 @@ func (n *Node) found() error {
 		return nil // a farm takes this node in just now
 	}
 	in := n.instance()
-	err := in.guard(in.raft.BootstrapCluster(soleVoter(in.server)))
+	err := in.guard(in.raft.BootstrapCluster(replica.SoleVoter(in.server)))
 	if err == nil {
 		if err := n.noteBegun(in.server); err != nil { // before anything is acknowledged
 			return err
@@ -213,20 +214,20 @@ func (n *Node) found() error {
 // users may write. Both happen once in the life of a farm.
 func (l *leadership) form() {
 	f := l.in.fsm
-	formed := f.usable()
-	if !formed && f.founders() == 0 {
+	formed := f.Usable()
+	if !formed && f.Founders() == 0 {
 		expect := max(l.in.node.seeds.founders(), 1)
 		l.commit(func() []byte {
 			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, l.stamp()), uint64(expect))
 		})
 	}
-	if !f.usable() && f.founders() > 0 && len(l.in.voters()) >= voting.OddVoters(f.founders(), l.in.node.cfg.MaxVoters) {
+	if !f.Usable() && f.Founders() > 0 && len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.MaxVoters) {
 		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
 	}
-	if f.usable() {
+	if f.Usable() {
 		l.formOnce.Do(func() { close(l.formed) })
 	}
-	if f.usable() && !formed {
+	if f.Usable() && !formed {
 		l.raiseAtForming()
 	}
 }
@@ -266,7 +267,7 @@ func (n *Node) setCluster(cluster string, founding bool) error {
 // make a second one under the same cluster ID, which the others could not tell from theirs.
 func (n *Node) endFounding() {
 	n.mu.Lock()
-	if !n.founding || n.inst.Load() == nil || !n.fsm().shared() {
+	if !n.founding || n.inst.Load() == nil || !n.fsm().Shared() {
 		n.mu.Unlock()
 		return
 	}

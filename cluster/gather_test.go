@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
@@ -108,7 +109,7 @@ func TestGather(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				l := &leadership{in: &instance{fsm: newFSM(fsmConfig{})}, ctx: ctx, queue: make(chan *leaderBatch),
+				l := &leadership{in: &instance{fsm: replica.New(replica.Config{})}, ctx: ctx, queue: make(chan *leaderBatch),
 					landed: make(chan struct{}, 1)}
 				l.aloft.Store(3)
 				var c cargo

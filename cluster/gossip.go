@@ -163,7 +163,7 @@ func (g *gossip) AckPayload() []byte {
 	if in == nil {
 		return nil
 	}
-	index, _ := in.fsm.view()
+	index, _ := in.fsm.View()
 	return wire.AppendString(binary.AppendUvarint(nil, index), in.server)
 }
 

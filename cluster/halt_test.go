@@ -194,7 +194,7 @@ func TestPanicInWriteTo(t *testing.T) {
 	for what, write := range map[string]func(l *lab, n *labNode) error{
 		"mark": func(l *lab, n *labNode) error {
 			in := n.instance()
-			s, index, err := in.fsm.freeze()
+			s, index, err := in.fsm.Freeze()
 			if err != nil {
 				return err
 			}
@@ -236,7 +236,7 @@ func TestNoBarrierFromAHaltedLeader(t *testing.T) {
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0]
 		n.must("append x 1")
-		n.instance().fsm.stop()
+		n.instance().fsm.Stop()
 		if _, err := n.instance().lead.Load().barrier(l.ctx(time.Second)); !errors.Is(err, wire.ErrNotLeader) {
 			l.t.Errorf("barrier: %v", err)
 		}

@@ -88,7 +88,7 @@ func (n *Node) checkPeer(c net.Conn, h wire.Hello, after time.Time, cluster stri
 	if cluster != "" && h.Cluster != "" && cluster != h.Cluster {
 		return fmt.Errorf("%w: cluster ID %s here, %s at %s", ErrOtherFarm, cluster, h.Cluster, h.Source)
 	}
-	if n.fsm().setBack(wire.Registration{Origin: h.Origin, Server: h.Source, Boot: h.Boot}) {
+	if n.fsm().SetBack(wire.Registration{Origin: h.Origin, Server: h.Source, Boot: h.Boot}) {
 		return fmt.Errorf("%w: %s, boot counter %d", wire.ErrSetBack, h.Source, h.Boot)
 	}
 	return n.directory.forgot(h, after)

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -22,7 +23,7 @@ type instance struct {
 	server    string // Raft server ID
 	boot      uint64
 	log       *slog.Logger
-	fsm       *fsm
+	fsm       *replica.State
 	store     raftlog.Store
 	snaps     raft.SnapshotStore
 	layer     *streamLayer
@@ -39,8 +40,8 @@ type instance struct {
 	sighted    chan struct{}         // holds one: gossip had news
 	broken     atomic.Pointer[error] // by which a write to the log failed
 	diverged   atomic.Pointer[divergence]
-	marks      chan markedState      // holds one
-	hashed     atomic.Pointer[point] // the last state that was hashed as a whole
+	marks      chan replica.Marked           // holds one
+	hashed     atomic.Pointer[replica.Point] // the last state that was hashed as a whole
 
 	ctx    context.Context // ends when the instance begins to stop
 	cancel context.CancelFunc
@@ -73,7 +74,7 @@ const (
 // startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
 func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
 	in := &instance{node: n, server: server, boot: boot, log: n.log,
-		made: make(chan struct{}), marks: make(chan markedState, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
+		made: make(chan struct{}), marks: make(chan replica.Marked, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
 	in.sighted = make(chan struct{}, 1)
 	in.snaps = checkedSnapshots{log.snaps, in}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
@@ -88,8 +89,8 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		return nil, errors.Join(err, store.Close())
 	}
 	in.grown.to(last)
-	in.fsm = newFSM(fsmConfig{machines: n.cfg.newMachines(), since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel, applied: in.applied,
-		advanced: func(index uint64) { n.advance(in.fsm, index) }, restored: in.restored, marked: in.marked, halt: in.halted})
+	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines(), Since: n.cfg.machineLevels(), MaxLevel: n.cfg.maxLevel, Applied: in.applied,
+		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored, Marked: in.marked, Halt: in.halted})
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)
@@ -164,7 +165,7 @@ func (in *instance) halted(err error) {
 
 // last returns the index up to which this node has the log, or the state that the log led to.
 func (in *instance) last() uint64 {
-	index, _ := in.fsm.view()
+	index, _ := in.fsm.View()
 	return max(index, in.grown.last.Load())
 }
 
@@ -308,7 +309,7 @@ func (in *instance) snapshots() {
 			continue
 		default:
 		}
-		bytes, entries := in.fsm.pending()
+		bytes, entries := in.fsm.Pending()
 		if bytes < in.node.cfg.SnapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
 			continue
 		}

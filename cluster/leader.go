@@ -81,7 +81,7 @@ func newLeadership(in *instance, term uint64) *leadership {
 		landed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		finals: make(chan chan raised), left: map[string]uint64{}}
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
-	_, stamp := in.fsm.view()
+	_, stamp := in.fsm.View()
 	l.clock = voting.NewClock(in.server, stamp, time.Now())
 	l.barr = rounds[uint64]{do: l.confirm, spawn: func(f func()) bool {
 		l.wg.Go(f) // callers are inside; see enter
@@ -122,7 +122,7 @@ func (l *leadership) open() bool {
 		if err := l.askVoters(); err != nil {
 			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError, err)
 		} else if err := l.openEntry(); err == nil {
-			_, stamp := l.in.fsm.view() // perhaps ahead of all clocks, and not applied here when the leadership began
+			_, stamp := l.in.fsm.View() // perhaps ahead of all clocks, and not applied here when the leadership began
 			l.clock.Raise(stamp, time.Now())
 			close(l.opened)
 			return true

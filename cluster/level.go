@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -30,7 +31,7 @@ type levels struct {
 // and all live ones that are about to come into it.
 func (n *Node) levels() levels {
 	in := n.instance()
-	v := levels{force: in.fsm.levelInForce(), common: n.cfg.maxLevel, most: n.cfg.maxLevel}
+	v := levels{force: in.fsm.Level(), common: n.cfg.maxLevel, most: n.cfg.maxLevel}
 	speaks, names, absent := n.spokenBy(in)
 	v.absent = absent
 	for _, m := range speaks {
@@ -242,7 +243,7 @@ func (n *Node) leftBehind(level byte, cluster, who string) error {
 	if level <= n.cfg.maxLevel {
 		return nil
 	}
-	err := fmt.Errorf("%w; so says %s", errTooOld(uint64(level), n.cfg.maxLevel), who)
+	err := fmt.Errorf("%w; so says %s", replica.TooOld(uint64(level), n.cfg.maxLevel), who)
 	if own := n.self().cluster; own == "" || own == cluster {
 		n.fail(err)
 	}
@@ -251,7 +252,7 @@ func (n *Node) leftBehind(level byte, cluster, who string) error {
 
 // tooOld returns an error, and warns, if another node does not speak the level that this farm works at.
 func (n *Node) tooOld(speaks byte, who string) error {
-	force := n.fsm().levelInForce()
+	force := n.fsm().Level()
 	if speaks >= force {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -20,12 +21,12 @@ const (
 )
 
 // marked is told by the state, while it is locked, that it was frozen at a mark. One frozen state waits at a time: the newest.
-func (in *instance) marked(index uint64, s *snapshot) {
+func (in *instance) marked(index uint64, s *replica.Snapshot) {
 	select {
 	case <-in.marks:
 	default:
 	}
-	in.marks <- markedState{index, s}
+	in.marks <- replica.Marked{Index: index, State: s}
 }
 
 // hashMarked hashes the states that are frozen at marks.
@@ -34,13 +35,13 @@ func (in *instance) hashMarked() {
 		select {
 		case m := <-in.marks:
 			w := &slowHash{ctx: in.ctx, since: time.Now()}
-			if err := m.state.write(w); err != nil {
+			if err := m.State.Write(w); err != nil {
 				if in.ctx.Err() == nil {
-					in.log.Warn("the state cannot be hashed, so it is not compared with that of others", "index", m.index, keyError, err)
+					in.log.Warn("the state cannot be hashed, so it is not compared with that of others", "index", m.Index, keyError, err)
 				}
 				continue
 			}
-			in.hashed.Store(&point{m.index, w.sum()})
+			in.hashed.Store(&replica.Point{Index: m.Index, Sum: w.Sum()})
 		case <-in.ctx.Done():
 			return
 		}
@@ -49,14 +50,14 @@ func (in *instance) hashMarked() {
 
 // slowHash takes a fifth of a processor at most: nobody waits for it.
 type slowHash struct {
-	digest
+	replica.Digest
 	ctx   context.Context
 	since time.Time
 	chunk int
 }
 
 func (h *slowHash) Write(p []byte) (int, error) {
-	h.digest.Write(p)
+	h.Digest.Write(p)
 	if h.chunk += len(p); h.chunk >= hashChunk {
 		sleep(h.ctx, hashShare*min(time.Since(h.since), time.Second))
 		h.chunk, h.since = 0, time.Now()
@@ -70,7 +71,7 @@ func (l *leadership) mark(last *time.Time) {
 	if last.IsZero() {
 		*last = time.Now().Add(min(every, markFirst) - every)
 	}
-	if time.Since(*last) < every || len(l.in.configuration().Servers) < 2 || !l.in.fsm.unmarked() {
+	if time.Since(*last) < every || len(l.in.configuration().Servers) < 2 || !l.in.fsm.Unmarked() {
 		return
 	}
 	*last = time.Now()

@@ -15,7 +15,7 @@ func (n *Node) givesWay(s *sighting, cluster string) bool {
 	n.mu.Lock()
 	lonely := n.founding
 	n.mu.Unlock()
-	if !lonely || n.fsm().shared() || s.durable != n.durable() {
+	if !lonely || n.fsm().Shared() || s.durable != n.durable() {
 		return false
 	}
 	return s.second || cluster > s.cluster

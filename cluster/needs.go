@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -55,13 +56,13 @@ func (c *Config) validLevels() error {
 func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 	for {
 		in := n.instance()
-		if int(in.fsm.levelInForce()) >= need {
+		if int(in.fsm.Level()) >= need {
 			return in, nil
 		}
 		if err := n.barrier(ctx); err != nil {
 			return nil, err
 		}
-		if local := n.local.Load(); int(local.levelInForce()) < need {
+		if local := n.local.Load(); int(local.Level()) < need {
 			return nil, errNeeds(need, local)
 		}
 		if err := n.pause(ctx); err != nil { // an instance that takes another one's place, and is not as far yet
@@ -74,25 +75,25 @@ func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 func (l *leadership) admit(ctx context.Context, b *wire.Batch) error {
 	need := wire.LevelFirst
 	err := b.Each(func(machine, cmd []byte) { need = max(need, l.in.node.cfg.needs(string(machine), cmd)) })
-	if err != nil || need <= int(l.in.fsm.levelInForce()) {
+	if err != nil || need <= int(l.in.fsm.Level()) {
 		return err
 	}
 	if err := l.await(ctx); err != nil { // before that it may lack what was committed in earlier terms
 		return err
 	}
-	if need > int(l.in.fsm.levelInForce()) {
+	if need > int(l.in.fsm.Level()) {
 		return errNeeds(need, l.in.fsm)
 	}
 	return nil
 }
 
-func errNeeds(need int, f *fsm) error {
-	return fmt.Errorf("%w: level %d is needed, level %d is in force", ErrLevel, need, f.levelInForce())
+func errNeeds(need int, f *replica.State) error {
+	return fmt.Errorf("%w: level %d is needed, level %d is in force", ErrLevel, need, f.Level())
 }
 
 // newMachines makes the state machines anew, for one copy of the state.
-func (c *Config) newMachines() map[string]machine {
-	made := make(map[string]machine, len(c.Machines))
+func (c *Config) newMachines() map[string]replica.Machine {
+	made := make(map[string]replica.Machine, len(c.Machines))
 	for name, m := range c.Machines {
 		made[name] = m()
 	}

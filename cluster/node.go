@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -46,11 +47,11 @@ type Node struct {
 	progress  progress
 	barriers  rounds[indexAnswer]
 	changed   broadcast
-	calling   names                     // addresses, by join
-	local     atomic.Pointer[fsm]       // for reads
-	inst      atomic.Pointer[instance]  // the present Raft instance
-	freshAt   atomic.Pointer[time.Time] // see staleness; nil = never; changed under mu
-	gossiping atomic.Pointer[gossip]    // nil until gossip has started
+	calling   names                         // addresses, by join
+	local     atomic.Pointer[replica.State] // for reads
+	inst      atomic.Pointer[instance]      // the present Raft instance
+	freshAt   atomic.Pointer[time.Time]     // see staleness; nil = never; changed under mu
+	gossiping atomic.Pointer[gossip]        // nil until gossip has started
 
 	askedToLeave atomic.Bool   // by an operator
 	takingIn     atomic.Bool   // a backup, from an operator
@@ -257,7 +258,7 @@ func (n *Node) spawn(f func()) bool {
 }
 
 func (n *Node) instance() *instance { return n.inst.Load() }
-func (n *Node) fsm() *fsm           { return n.instance().fsm }
+func (n *Node) fsm() *replica.State { return n.instance().fsm }
 func (n *Node) gossip() *gossip     { return n.gossiping.Load() }
 func (n *Node) gossipName() string  { return n.id + "." + n.run }
 func (n *Node) durable() bool       { return n.dir != nil }
@@ -289,7 +290,7 @@ func (n *Node) self() whoami {
 	defer n.mu.Unlock()
 	w := whoami{level: wire.LevelFirst, speaks: n.cfg.maxLevel, cluster: n.cluster, server: wire.ServerID(n.id, n.inc), boot: n.boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
-		w.level, w.origin, w.last = in.fsm.levelInForce(), in.origin.id, in.last()
+		w.level, w.origin, w.last = in.fsm.Level(), in.origin.id, in.last()
 	}
 	if n.unfit != nil {
 		w.last = math.MaxUint64 // nobody knows; that it is less than it was is no news
@@ -299,7 +300,7 @@ func (n *Node) self() whoami {
 
 // advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it is as far
 // as the former one was.
-func (n *Node) advance(f *fsm, index uint64) {
+func (n *Node) advance(f *replica.State, index uint64) {
 	if n.local.Load() != f {
 		if index < n.progress.load() {
 			return
@@ -307,10 +308,10 @@ func (n *Node) advance(f *fsm, index uint64) {
 		n.local.Store(f)
 	}
 	n.progress.advance(index)
-	if f.shared() && n.toldSecond.CompareAndSwap(false, true) {
+	if f.Shared() && n.toldSecond.CompareAndSwap(false, true) {
 		n.metaChanged()
 	}
-	if level := uint32(f.levelInForce()); n.toldLevel.Load() != level {
+	if level := uint32(f.Level()); n.toldLevel.Load() != level {
 		n.toldLevel.Store(level)
 		n.metaChanged()
 		n.changed.notify()
@@ -374,8 +375,8 @@ func (n *Node) metaBytes() []byte {
 
 func (n *Node) metaLocked() meta {
 	in := n.inst.Load()
-	second := n.cluster != "" && !n.founding || in.fsm.shared()
-	return meta{second: second, minProtocol: in.fsm.levelInForce(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
+	second := n.cluster != "" && !n.founding || in.fsm.Shared()
+	return meta{second: second, minProtocol: in.fsm.Level(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
 		leaving: n.leaving, stopped: n.ended, forGood: n.forget,
 		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
 		version: n.cfg.Version, tags: n.tags}

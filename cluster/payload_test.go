@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/corpus"
 )
@@ -23,7 +24,7 @@ func TestCorpus(t *testing.T) {
 			"status":    binary.AppendUvarint(wire.AppendString(wire.AppendString(nil, "a.1"), "a.2"), 9),
 			"answer":    wire.AppendAnswer(binary.AppendUvarint(nil, 3), wire.Answer{Code: wire.CodeOK, Index: 9, Value: [][]byte{[]byte("v"), nil}}),
 			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
-			"testimony": testimony{chain: point{9, 1 << 60}, state: point{7, 3}}.append(nil),
+			"testimony": testimony{chain: replica.Point{Index: 9, Sum: 1 << 60}, state: replica.Point{Index: 7, Sum: 3}}.append(nil),
 			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
 			"report":    (&report{server: "a.1", term: 3, last: 9, ordinary: true, voters: []string{"a.1", "b.2"}, nonvoters: []string{"c.3"}}).append(nil),
 		},

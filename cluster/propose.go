@@ -26,7 +26,7 @@ func (n *Node) Handle(name string) *Handle {
 // Level returns the protocol level in force, as far as this node knows: commands that need a higher one are refused. It goes
 // up when all members run a program that speaks more (see Node.Finalize). It goes down only if an operator restores a backup
 // of a farm that worked at a lower one.
-func (h *Handle) Level() int { return int(h.node.local.Load().levelInForce()) }
+func (h *Handle) Level() int { return int(h.node.local.Load().Level()) }
 
 // Propose replicates cmd and returns the index at which it was applied and the machine's answer. It returns once this
 // node has applied it too. It works on every member; retries are internal, and a command is never applied twice.
@@ -114,7 +114,7 @@ func (h *Handle) Applied() uint64 { return h.node.progress.load() }
 
 // Local returns this node's own copy of the state machine, for local reads. It is another one after the node had to
 // replace its Raft instance, so ask for it each time.
-func (h *Handle) Local() StateMachine { return h.node.local.Load().machine(h.name) }
+func (h *Handle) Local() StateMachine { return h.node.local.Load().Machine(h.name) }
 
 // Staleness returns how old this node's knowledge may be: the time since it asked for the newest index, of the last such
 // question whose answer it has applied. Before the first one it is very long.

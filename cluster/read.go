@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -117,7 +118,7 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 // queryHere answers from this node's copy after it has proved that it leads.
 func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte, error) {
 	in := n.instance()
-	m := in.fsm.machine(machine)
+	m := in.fsm.Machine(machine)
 	if m == nil {
 		return nil, wire.ErrNoMachine
 	}
@@ -128,7 +129,7 @@ func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte,
 	if _, err := l.barrier(ctx); err != nil {
 		return nil, err
 	}
-	return askMachine(m, q)
+	return replica.Ask(m, q)
 }
 
 // answerQuery is the leader's side of queryLeader.

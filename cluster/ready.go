@@ -94,7 +94,7 @@ func (n *Node) openGate() bool {
 
 // caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the node is known.
 func (n *Node) caughtUpNow() bool {
-	if !n.fsm().usable() || !n.registered() {
+	if !n.fsm().Usable() || !n.registered() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
@@ -116,5 +116,5 @@ func (n *Node) placed() (right, configured bool) {
 func (n *Node) registered() bool {
 	in := n.instance()
 	in.origin.introduce()
-	return in.fsm.knows(in.origin.id)
+	return in.fsm.Knows(in.origin.id)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -19,7 +20,7 @@ import (
 
 // reforming is an order to re-form the farm on this node.
 type reforming struct {
-	state *fsm // nil = what this node's own log holds
+	state *replica.State // nil = what this node's own log holds
 	done  chan error
 }
 
@@ -48,7 +49,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 	if err := state.Restore(io.NopCloser(r)); err != nil {
 		return err
 	}
-	if level := state.levelInForce(); level > n.fsm().levelInForce() {
+	if level := state.Level(); level > n.fsm().Level() {
 		if behind := n.below(level); len(behind) > 0 {
 			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer program there first",
 				ErrHeldBack, level, strings.Join(behind, "; "))
@@ -73,16 +74,16 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 }
 
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
-func (n *Node) detachedState() (f *fsm, halted *error) {
+func (n *Node) detachedState() (f *replica.State, halted *error) {
 	halted = new(error)
-	f = newFSM(fsmConfig{machines: n.cfg.newMachines(), since: n.cfg.machineLevels(), maxLevel: n.cfg.maxLevel,
-		halt: func(err error) { *halted = err }})
+	f = replica.New(replica.Config{Machines: n.cfg.newMachines(), Since: n.cfg.machineLevels(), MaxLevel: n.cfg.maxLevel,
+		Halt: func(err error) { *halted = err }})
 	return f, halted
 }
 
 // reformOrder has this node re-form the farm, and waits for it. cluster is the cluster ID that the farm must have; "" is
 // any.
-func (n *Node) reformOrder(ctx context.Context, cluster string, state *fsm) error {
+func (n *Node) reformOrder(ctx context.Context, cluster string, state *replica.State) error {
 	server := n.instance().server // first: with another farm, it is another one
 	switch now := n.self().cluster; {
 	case now == "":
@@ -181,7 +182,7 @@ func (n *Node) rename(cluster, inc string, successor bool) error {
 }
 
 // prepareLog makes the log that the next epoch begins with.
-func (n *Node) prepareLog(old *instance, state *fsm, server, inc string) error {
+func (n *Node) prepareLog(old *instance, state *replica.State, server, inc string) error {
 	term, index, err := old.lastEntry()
 	if err != nil {
 		return err
@@ -195,8 +196,8 @@ func (n *Node) prepareLog(old *instance, state *fsm, server, inc string) error {
 	if err != nil {
 		return err
 	}
-	state.raise(old.fsm.levelInForce())
-	s, index := state.rebase(index, soleVoter(server))
+	state.Raise(old.fsm.Level())
+	s, index := state.Rebase(index, replica.SoleVoter(server))
 	return errors.Join(log.seed(s, term, index, server, old.transport), n.keepNewLog(log))
 }
 
@@ -287,7 +288,7 @@ func (in *instance) lastEntry() (term, index uint64, err error) {
 // replay returns the state that the newest snapshot and the whole log lead to, beyond what this node knew to be committed:
 // with the quorum gone, nobody can tell which of it was, and what was acknowledged must not be lost. Raft has stopped,
 // perhaps between a snapshot and its being restored, so the state it has worked with is left alone.
-func (in *instance) replay(last uint64) (*fsm, error) {
+func (in *instance) replay(last uint64) (*replica.State, error) {
 	f, halted := in.node.detachedState()
 	snaps, err := in.snaps.List()
 	if err != nil {
@@ -317,8 +318,8 @@ func (in *instance) replay(last uint64) (*fsm, error) {
 }
 
 // seed makes l the log of a farm whose only voter is server, and whose state is s.
-func (l openLog) seed(s *snapshot, term, index uint64, server string, t raft.Transport) error {
-	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, soleVoter(server), index, t)
+func (l openLog) seed(s *replica.Snapshot, term, index uint64, server string, t raft.Transport) error {
+	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, replica.SoleVoter(server), index, t)
 	if err != nil {
 		return err
 	}

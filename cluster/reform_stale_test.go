@@ -59,7 +59,7 @@ func TestSnapshotNotYetRestored(t *testing.T) {
 		l.fill(leader, "k", leader, others[1])
 		backup := snapshotOf(l.t, leader)
 		in, index, term := leader.instance(), uint64(0), uint64(0)
-		index, _ = in.fsm.view()
+		index, _ = in.fsm.View()
 		if term = in.raft.CurrentTerm(); term == 0 {
 			t.Fatal("no term")
 		}

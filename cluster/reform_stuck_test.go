@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
@@ -140,7 +141,7 @@ func TestReformingFails(t *testing.T) {
 		l.fill(leader, "k", l.nodes...)
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
-		state := newFSM(fsmConfig{machines: map[string]machine{"kv": full()}, maxLevel: wire.ProtocolMax})
+		state := replica.New(replica.Config{Machines: map[string]replica.Machine{"kv": full()}, MaxLevel: wire.ProtocolMax})
 		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) || !errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
 		}

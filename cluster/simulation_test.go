@@ -420,11 +420,11 @@ func (s *simulation) nobodyDiffers() {
 		}
 		want := leader.instance().testify(math.MaxUint64)
 		for _, a := range s.live() {
-			if a.instance().testify(want.chain.index).chain != want.chain {
+			if a.instance().testify(want.chain.Index).chain != want.chain {
 				return false
 			}
 		}
-		return want.chain.index > 0
+		return want.chain.Index > 0
 	})
 	for _, a := range s.cast {
 		if text := a.logs.String(); strings.Contains(text, "copies of the farm's state differ") {

@@ -87,7 +87,7 @@ func (in *instance) unreadable(err error) {
 // replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can be, the disk is of no
 // use, and somebody else has to lead.
 func (in *instance) replaceSnapshot() {
-	err := in.snapshot(in.fsm.pending())
+	err := in.snapshot(in.fsm.Pending())
 	if err == nil {
 		err = in.readNewest()
 	}
@@ -123,9 +123,9 @@ func (in *instance) readNewest() error {
 // happen once - to w, and returns the index of the last entry in it. The state is frozen at one moment and written while
 // the log goes on. Nodes that have applied the same entries write the same bytes.
 func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
-	s, index, err := n.local.Load().freeze()
+	s, index, err := n.local.Load().Freeze()
 	if err == nil {
-		err = s.write(w)
+		err = s.Write(w)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("cluster: snapshot: %w", err)

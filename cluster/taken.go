@@ -51,7 +51,7 @@ func (t *takenBatches) end(b *leaderBatch, a leaderAnswer) {
 
 // take puts a batch into the entry that is being put together, unless it is known what becomes of it without that.
 func (l *leadership) take(c *cargo, b *leaderBatch) {
-	if a, known := l.in.fsm.given(&b.Batch); known {
+	if a, known := l.in.fsm.Given(&b.Batch); known {
 		b.done <- leaderAnswer{Answer: a}
 		return
 	}

@@ -187,7 +187,7 @@ func (n *Node) answerWithout(ctx context.Context, from wire.Hello, server string
 // right returns who counts as having the right copy: this leader, and whoever had the same when it was compared last. It returns
 // nil, everybody, below the level at which copies are compared.
 func (l *leadership) right() func(voter string) bool {
-	if l.in.fsm.levelInForce() < wire.LevelSafety {
+	if l.in.fsm.Level() < wire.LevelSafety {
 		return nil
 	}
 	same := l.same.Load()

@@ -52,7 +52,7 @@ func (l *leadership) control() {
 func (n *Node) situation() *voting.Situation {
 	in := n.instance()
 	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()), MaxVoters: n.cfg.MaxVoters,
-		Level: in.fsm.levelInForce(), Undecided: in.divergence().stop, Strange: n.strange}
+		Level: in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strange}
 	contested := n.directory.contested()
 	for _, seen := range n.members() {
 		if seen.durable == n.durable() && !contested[seen.gossip] {
@@ -83,7 +83,7 @@ func serversOf(c raft.Configuration) []voting.Server {
 // load it is always behind by some, and would never get its vote. As long as nobody has to take a vote or a seat, nobody is asked.
 func (l *leadership) caughtUp(s *voting.Situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
-	index, _ := l.in.fsm.view()
+	index, _ := l.in.fsm.View()
 	if !s.LacksVoter() && !s.AnyDead() {
 		clear(seen)
 		return out
@@ -229,7 +229,7 @@ type status struct {
 
 func (n *Node) answerStatus() []byte {
 	b := wire.AppendString(wire.AppendString(nil, n.gossipName()), n.instance().server)
-	index, _ := n.instance().fsm.view()
+	index, _ := n.instance().fsm.View()
 	return binary.AppendUvarint(b, index)
 }
 

@@ -153,12 +153,12 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 		return "no member of its farm has called it yet", []any{"missing", n.unanswered()}
 	case !configured:
 		return "the leader has not taken it in yet", []any{keyLeader, n.nameOf(leader)}
-	case !f.usable():
-		return "too few of the founders vote so far", []any{"founders", f.founders(), "voters", len(in.voters()), "missing", n.unanswered()}
+	case !f.Usable():
+		return "too few of the founders vote so far", []any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.unanswered()}
 	case caughtUp && !placed:
 		return "it waits for its vote", []any{keyLeader, n.nameOf(leader)}
 	}
-	applied, _ := in.fsm.view()
+	applied, _ := in.fsm.View()
 	return "it catches up with the log", []any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.reached(leader)}
 }
 

@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"bytes"
@@ -49,9 +49,9 @@ func FuzzEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fsm := newTestFSM(t, "a.1")
 		fsm.register(7, "a.1", 1)
-		before, _ := fsm.view()
+		before, _ := fsm.View()
 		corpus.Frugal(t, len(b), func() { fsm.entry(b) })
-		if after, _ := fsm.view(); (after == before) != (fsm.fault != nil) {
+		if after, _ := fsm.View(); (after == before) != (fsm.fault != nil) {
 			t.Fatalf("index %d after %d, fault %v: an entry is applied or stops the node", after, before, fsm.fault)
 		}
 	})

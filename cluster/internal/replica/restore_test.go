@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"bytes"
@@ -108,7 +108,7 @@ func TestFreezeKeepsOutOfRestore(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- g.Restore(io.NopCloser(bytes.NewReader(whole))) }()
 	<-m.busy
-	g.freeze()
+	g.Freeze()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

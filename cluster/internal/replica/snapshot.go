@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"bufio"
@@ -37,12 +37,12 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type snapshotHeader struct {
-	index, stamp, expect uint64
+	index, Stamp, expect uint64
 	formed, second       bool
-	servers              []string
+	Servers              []string
 	origins              origins
 	machines             int
-	level                uint64
+	Level                uint64
 	chain                uint64
 }
 
@@ -62,44 +62,44 @@ const (
 	snapshotSecond
 )
 
-func appendSnapshotHeader(dst []byte, f *fsm, machines int) []byte {
-	dst = binary.AppendUvarint(dst, f.index)
-	dst = binary.AppendUvarint(dst, f.stamp)
+func appendSnapshotHeader(dst []byte, st *State, machines int) []byte {
+	dst = binary.AppendUvarint(dst, st.index)
+	dst = binary.AppendUvarint(dst, st.stamp)
 	var flags byte
-	if f.formed.Load() {
+	if st.formed.Load() {
 		flags |= snapshotFormed
 	}
-	if f.second.Load() {
+	if st.second.Load() {
 		flags |= snapshotSecond
 	}
-	dst = binary.AppendUvarint(append(dst, flags), f.expect)
-	dst = f.origins.append(wire.AppendStrings(dst, f.servers))
+	dst = binary.AppendUvarint(append(dst, flags), st.expect)
+	dst = st.origins.append(wire.AppendStrings(dst, st.servers))
 	dst = binary.AppendUvarint(dst, uint64(machines))
-	level := f.levelInForce()
+	level := st.Level()
 	if level >= wire.LevelLevels {
 		dst = binary.AppendUvarint(dst, uint64(level))
 	}
 	if level >= wire.LevelSafety {
-		dst = binary.BigEndian.AppendUint64(dst, f.chain.sum)
+		dst = binary.BigEndian.AppendUint64(dst, st.chain.sum)
 	}
 	return dst
 }
 
 func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
 	r := wire.NewReader(b)
-	h := snapshotHeader{level: wire.LevelFirst, index: r.Uvarint(), stamp: r.Uvarint()}
+	h := snapshotHeader{Level: wire.LevelFirst, index: r.Uvarint(), Stamp: r.Uvarint()}
 	flags := r.Byte()
 	h.formed, h.second, h.expect = flags&snapshotFormed != 0, flags&snapshotSecond != 0, r.Uvarint()
-	h.servers, h.origins = r.Texts(), readOrigins(r)
+	h.Servers, h.origins = r.Texts(), readOrigins(r)
 	h.machines = int(r.Uvarint())
 	if magic != snapshotMagic {
-		h.level = r.Uvarint()
+		h.Level = r.Uvarint()
 	}
 	if magic == snapshotMagic3 {
 		h.chain = r.Uint64()
 	}
-	if magicOf(byte(min(h.level, 255))) != magic {
-		return h, fmt.Errorf("snapshot header: level %d after %q: %w", h.level, magic, wire.ErrMalformed)
+	if magicOf(byte(min(h.Level, 255))) != magic {
+		return h, fmt.Errorf("snapshot header: level %d after %q: %w", h.Level, magic, wire.ErrMalformed)
 	}
 	if err := r.End(); err != nil {
 		return h, fmt.Errorf("snapshot header: %w", err)
@@ -107,44 +107,44 @@ func readSnapshotHeader(magic string, b []byte) (snapshotHeader, error) {
 	return h, nil
 }
 
-// snapshot is a frozen state; Persist writes it while the log goes on.
-type snapshot struct {
+// Snapshot is a frozen state; Persist writes it while the log goes on.
+type Snapshot struct {
 	magic    string
 	header   []byte
-	names    []string
+	Names    []string
 	machines []io.WriterTo
 	halt     func(error) // told if a machine panics while it writes
 }
 
-var _ raft.FSMSnapshot = (*snapshot)(nil)
+var _ raft.FSMSnapshot = (*Snapshot)(nil)
 
-// about returns what the snapshot says of the farm.
-func (s *snapshot) about() (snapshotHeader, error) { return readSnapshotHeader(s.magic, s.header) }
+// About returns what the snapshot says of the farm.
+func (s *Snapshot) About() (snapshotHeader, error) { return readSnapshotHeader(s.magic, s.header) }
 
 // Persist writes the state to a file of raft's.
-func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	if err := s.write(sink); err != nil {
+func (s *Snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.Write(sink); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
 	return sink.Close()
 }
 
 // Release lets go of the frozen machines.
-func (s *snapshot) Release() { s.machines = nil }
+func (s *Snapshot) Release() { s.machines = nil }
 
-// write writes the state to dst. A state machine that panics meanwhile halts its copy, as it does in Apply.
-func (s *snapshot) write(dst io.Writer) error {
+// Write writes the state to dst. A state machine that panics meanwhile halts its copy, as it does in Apply.
+func (s *Snapshot) Write(dst io.Writer) error {
 	sum := crc32.New(castagnoli)
 	w := bufio.NewWriterSize(io.MultiWriter(dst, sum), snapshotChunk)
 	w.WriteString(s.magic)
 	writeUint32(w, len(s.header))
 	w.Write(s.header)
 	for i, m := range s.machines {
-		w.WriteByte(byte(len(s.names[i])))
-		w.WriteString(s.names[i])
+		w.WriteByte(byte(len(s.Names[i])))
+		w.WriteString(s.Names[i])
 		c := bufio.NewWriterSize(chunkWriter{w}, snapshotChunk)
 		if err := s.writeMachine(m, c); err != nil {
-			return fmt.Errorf("snapshot of %q: %w", s.names[i], err)
+			return fmt.Errorf("snapshot of %q: %w", s.Names[i], err)
 		}
 		if err := c.Flush(); err != nil {
 			return err
@@ -158,7 +158,7 @@ func (s *snapshot) write(dst io.Writer) error {
 	return err
 }
 
-func (s *snapshot) writeMachine(m io.WriterTo, dst io.Writer) (err error) {
+func (s *Snapshot) writeMachine(m io.WriterTo, dst io.Writer) (err error) {
 	panicked := true
 	defer func() {
 		if panicked {

@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 // testFSM is an fsm with the machine "kv" in a configuration of servers, as after the first entry of a log.
 type testFSM struct {
-	*fsm
+	*State
 	t     *testing.T
 	index uint64
 	fault error
@@ -23,7 +23,7 @@ type testFSM struct {
 
 func newTestFSM(t *testing.T, servers ...string) *testFSM {
 	f := &testFSM{t: t}
-	f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": testkv.New()}, maxLevel: wire.ProtocolMax, halt: func(err error) { f.fault = err }})
+	f.State = New(Config{Machines: map[string]Machine{"kv": testkv.New()}, MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
 	f.configure(servers...)
 	return f
 }
@@ -158,13 +158,13 @@ func TestEntryNotUnderstood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newTestFSM(t, "a.1")
 			f.register(7, "a.1", 1)
-			before, _ := f.view()
+			before, _ := f.View()
 			f.entry(entry)
 			if f.fault == nil {
 				t.Fatal("the node was not told to stop")
 			}
 			f.commands(commandBatch(7, 2, 1, "append x after"))
-			if index, _ := f.view(); index != before || f.kv().Get("x") != "" {
+			if index, _ := f.View(); index != before || f.kv().Get("x") != "" {
 				t.Errorf("applied up to %d, x = %q, after the entry that must not be skipped", index, f.kv().Get("x"))
 			}
 			if _, err := f.Snapshot(); err == nil {
@@ -207,7 +207,7 @@ func TestSnapshotKeepsEverything(t *testing.T) {
 	if got := g.snapshot(); !bytes.Equal(got, image) {
 		t.Error("the restored state gives other bytes")
 	}
-	if i, s := g.view(); i != f.index || s != 1 {
+	if i, s := g.View(); i != f.index || s != 1 {
 		t.Errorf("restored to index %d and stamp %d, want %d and 1", i, s, f.index)
 	}
 	g.index = f.index

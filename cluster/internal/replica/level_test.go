@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"bytes"
@@ -25,16 +25,16 @@ func TestSnapshotsOfLevels(t *testing.T) {
 		t.Errorf("at level 2 a snapshot begins with %q", b[:8])
 	}
 	g := newTestFSM(t, "a.1")
-	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.levelInForce() != 2 || g.kv().Get("x") != "1," {
-		t.Errorf("restored level %d, x = %q: %v", g.levelInForce(), g.kv().Get("x"), err)
+	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.Level() != 2 || g.kv().Get("x") != "1," {
+		t.Errorf("restored level %d, x = %q: %v", g.Level(), g.kv().Get("x"), err)
 	}
 	old := newTestFSM(t, "a.1")
-	old.conf.maxLevel = 1
+	old.conf.MaxLevel = 1
 	if err := old.Restore(io.NopCloser(bytes.NewReader(b))); !errors.Is(err, fault.ErrVersion) || !errors.Is(old.fault, fault.ErrVersion) {
 		t.Errorf("a program of level 1 restored a snapshot of level 2: %v, and halted with %v", err, old.fault)
 	}
 	old = newTestFSM(t, "a.1")
-	old.conf.maxLevel = 1
+	old.conf.MaxLevel = 1
 	if old.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2)); !errors.Is(old.fault, fault.ErrVersion) {
 		t.Errorf("a program of level 1 passed over an entry that puts level 2 in force: %v", old.fault)
 	}
@@ -45,8 +45,8 @@ func TestLevelNeverFalls(t *testing.T) {
 	f := newTestFSM(t, "a.1")
 	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 2))
 	f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), 1))
-	if f.levelInForce() != 2 || f.fault != nil {
-		t.Errorf("level %d, fault %v", f.levelInForce(), f.fault)
+	if f.Level() != 2 || f.fault != nil {
+		t.Errorf("level %d, fault %v", f.Level(), f.fault)
 	}
 }
 
@@ -54,8 +54,8 @@ func TestLevelNeverFalls(t *testing.T) {
 func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	made := func() *testFSM {
 		f := newTestFSM(t, "a.1")
-		f.fsm = newFSM(fsmConfig{machines: map[string]machine{"kv": testkv.New(), "later": testkv.New()},
-			since: map[string]int{"later": wire.LevelSafety}, maxLevel: wire.ProtocolMax, halt: func(err error) { f.fault = err }})
+		f.State = New(Config{Machines: map[string]Machine{"kv": testkv.New(), "later": testkv.New()},
+			Since: map[string]int{"later": wire.LevelSafety}, MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
 		f.configure("a.1")
 		return f
 	}

@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"encoding/binary"
@@ -26,7 +26,7 @@ func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 //
 // An origin that is known already may register again, after a straggler of an earlier registration of its own. With raise its
 // floor is then the higher one of the two: what the later registration fences off stays out. Programs of a lower level than
-// levelSafety keep the floor of the first, so it is not raised before that level is in force: the table is replicated state.
+// wire.LevelSafety keep the floor of the first, so it is not raised before that level is in force: the table is replicated state.
 func (t *origins) register(g wire.Registration, raise bool) wire.Code {
 	if o := t.byID[g.Origin]; o != nil {
 		if raise {
@@ -46,7 +46,7 @@ func (t *origins) register(g wire.Registration, raise bool) wire.Code {
 	return wire.CodeOK
 }
 
-// setBack reports whether g belongs to a disk that is older than what was seen of its server.
+// SetBack reports whether g belongs to a disk that is older than what was seen of its server.
 func (t *origins) setBack(g wire.Registration) bool {
 	for _, o := range t.byID {
 		if o.Server == g.Server && (g.Boot < o.Boot || g.Boot == o.Boot && g.Origin != o.Origin) {

@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"encoding/binary"
@@ -11,20 +11,20 @@ import (
 )
 
 // chain is a running hash over all that this copy of the state has applied, and what it answered: the index, term, type and
-// data of each entry. It begins with the entry that puts levelSafety in force, so all replicas begin at the same one, and goes
+// data of each entry. It begins with the entry that puts wire.LevelSafety in force, so all replicas begin at the same one, and goes
 // on over snapshots, which carry it. Two copies with different hashes at one index have applied, or answered, something
 // different, then or before; they never come to be equal again.
 type chain struct {
 	sum     uint64
-	last    []point // a ring: the newest at next-1
+	last    []Point // a ring: the newest at next-1
 	next    int
 	scratch []byte // answers, to be hashed in one piece
 }
 
-// point is what a hash was after the entry index; an index of 0 is none.
-type point struct {
-	index uint64
-	sum   uint64
+// Point is what a hash was after the entry index; an index of 0 is none.
+type Point struct {
+	Index uint64
+	Sum   uint64
 }
 
 // chainKept is for how many entries back a copy can say what its hash was. Who is behind by more is compared when it has
@@ -55,7 +55,7 @@ func (c *chain) add(l *raft.Log, answers []wire.Answer) {
 }
 
 func (c *chain) keep(index uint64) {
-	p := point{index, c.sum}
+	p := Point{index, c.sum}
 	if len(c.last) < chainKept {
 		c.last = append(c.last, p)
 		return
@@ -65,35 +65,37 @@ func (c *chain) keep(index uint64) {
 }
 
 // at returns the newest point that is not beyond index; none if all are.
-func (c *chain) at(index uint64) point {
+func (c *chain) at(index uint64) Point {
 	n := len(c.last)
-	i := sort.Search(n, func(i int) bool { return c.last[(c.next+i)%n].index > index })
+	i := sort.Search(n, func(i int) bool { return c.last[(c.next+i)%n].Index > index })
 	if i == 0 {
-		return point{}
+		return Point{}
 	}
 	return c.last[(c.next+i-1)%n]
 }
 
-// digest is a hash of 64 bits: CRC-32C beside CRC-32, for both of which processors have instructions. It finds faults, not
+// Digest is a hash of 64 bits: CRC-32C beside CRC-32, for both of which processors have instructions. It finds faults, not
 // forgeries: who could make one up is a member.
-type digest struct {
+type Digest struct {
 	c, i uint32
 	size uint64
 }
 
-func (d *digest) Write(p []byte) (int, error) {
+// Write takes in more bytes.
+func (d *Digest) Write(p []byte) (int, error) {
 	d.c = crc32.Update(d.c, castagnoli, p)
 	d.i = crc32.Update(d.i, crc32.IEEETable, p)
 	d.size += uint64(len(p))
 	return len(p), nil
 }
 
-func (d *digest) sum() uint64 { return mix(uint64(d.c)<<32|uint64(d.i), d.size) }
+// Sum returns the hash of what was written.
+func (d *Digest) Sum() uint64 { return mix(uint64(d.c)<<32|uint64(d.i), d.size) }
 
 func hashOf(b []byte) uint64 {
-	var d digest
+	var d Digest
 	d.Write(b)
-	return d.sum()
+	return d.Sum()
 }
 
 // mix returns a hash of two numbers; of one of them, if the other is fixed, it loses nothing.
@@ -104,8 +106,10 @@ func mix(h, v uint64) uint64 {
 	return h ^ h>>31
 }
 
-func appendPoint(dst []byte, p point) []byte {
-	return binary.BigEndian.AppendUint64(binary.AppendUvarint(dst, p.index), p.sum)
+// AppendPoint appends a point in the form that ReadPoint reads.
+func AppendPoint(dst []byte, p Point) []byte {
+	return binary.BigEndian.AppendUint64(binary.AppendUvarint(dst, p.Index), p.Sum)
 }
 
-func readPoint(r *wire.Reader) point { return point{index: r.Uvarint(), sum: r.Uint64()} }
+// ReadPoint reads a point.
+func ReadPoint(r *wire.Reader) Point { return Point{Index: r.Uvarint(), Sum: r.Uint64()} }

@@ -1,4 +1,4 @@
-package cluster
+package replica
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ func raisedFSM(t *testing.T, level byte) *testFSM {
 	return f.raised(level)
 }
 
-func (f *testFSM) sum() uint64 { return f.pointAt(f.index).sum }
+func (f *testFSM) sum() uint64 { return f.PointAt(f.index).Sum }
 
 // Copies that applied and answered the same have the same hash at each index, also if one of them had the beginning by
 // snapshot; and not if one entry, index, term or answer was another.
@@ -40,11 +40,11 @@ func TestChain(t *testing.T) {
 	apply(b, 11, 20)
 	apply(c, 11, 20)
 	for i := a.index - 9; i <= a.index; i++ {
-		if p := a.pointAt(i); p.index != i || p != b.pointAt(i) || p != c.pointAt(i) {
-			t.Fatalf("entry %d: %x, %x, and with a snapshot %x", i, p, b.pointAt(i), c.pointAt(i))
+		if p := a.PointAt(i); p.Index != i || p != b.PointAt(i) || p != c.PointAt(i) {
+			t.Fatalf("entry %d: %x, %x, and with a snapshot %x", i, p, b.PointAt(i), c.PointAt(i))
 		}
 	}
-	if p := c.pointAt(3); p.index != 0 {
+	if p := c.PointAt(3); p.Index != 0 {
 		t.Errorf("a copy knows %+v of a time before its snapshot", p)
 	}
 	for what, differ := range map[string]func(f *testFSM){
@@ -85,8 +85,8 @@ func TestChainIsKeptForAWhile(t *testing.T) {
 	last := uint64(3 * chainKept)
 	for at, want := range map[uint64]uint64{last: last, last + 100: last, last - 1: last - 2, last - 2*chainKept + 2: last - 2*chainKept + 2,
 		last - 2*chainKept + 1: 0, 1: 0} {
-		if p := c.at(at); p.index != want {
-			t.Errorf("at %d it knows of entry %d, want %d", at, p.index, want)
+		if p := c.at(at); p.Index != want {
+			t.Errorf("at %d it knows of entry %d, want %d", at, p.Index, want)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestChainIsKeptForAWhile(t *testing.T) {
 func TestChainBeginsWithItsLevel(t *testing.T) {
 	a := raisedFSM(t, wire.LevelLevels)
 	a.commands(commandBatch(7, 1, 1, "append x 1"))
-	if p := a.pointAt(a.index); p.index != 0 {
+	if p := a.PointAt(a.index); p.Index != 0 {
 		t.Errorf("at level %d it has a hash: %+v", wire.LevelLevels, p)
 	}
 	if b := a.snapshot(); !bytes.HasPrefix(b, []byte(snapshotMagic2)) {
@@ -109,15 +109,15 @@ func TestChainBeginsWithItsLevel(t *testing.T) {
 	for _, f := range []*testFSM{a, b} {
 		f.entry(append(wire.EntryHeader(wire.EntryLevel, 1), wire.LevelSafety))
 	}
-	if p := a.pointAt(a.index); p.index != a.index || p != b.pointAt(b.index) {
-		t.Errorf("%+v, and with a snapshot %+v", p, b.pointAt(b.index))
+	if p := a.PointAt(a.index); p.Index != a.index || p != b.PointAt(b.index) {
+		t.Errorf("%+v, and with a snapshot %+v", p, b.PointAt(b.index))
 	}
 	snap := a.snapshot()
 	if !bytes.HasPrefix(snap, []byte(snapshotMagic3)) {
 		t.Errorf("a snapshot begins with %q", snap[:8])
 	}
 	old := newTestFSM(t)
-	old.conf.maxLevel = wire.LevelLevels
+	old.conf.MaxLevel = wire.LevelLevels
 	if err := old.Restore(io.NopCloser(bytes.NewReader(snap))); err == nil || old.fault == nil {
 		t.Errorf("a program of level %d restored it: %v", wire.LevelLevels, err)
 	}
@@ -127,9 +127,9 @@ func TestChainBeginsWithItsLevel(t *testing.T) {
 func TestChainOfAnotherEpoch(t *testing.T) {
 	for _, level := range []byte{wire.LevelLevels, wire.LevelSafety} {
 		f := raisedFSM(t, level)
-		s, index := f.rebase(f.index, soleVoter("a.1"))
+		s, index := f.Rebase(f.index, SoleVoter("a.1"))
 		var b bytes.Buffer
-		if err := s.write(&b); err != nil {
+		if err := s.Write(&b); err != nil {
 			t.Fatal(err)
 		}
 		f.index = index

@@ -1,0 +1,94 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
+
+// Snapshot freezes the state. It does not write anything yet.
+func (st *State) Snapshot() (raft.FSMSnapshot, error) {
+	s, _, err := st.Freeze()
+	if err != nil {
+		return nil, err
+	}
+	st.bytes.Store(0)
+	st.entries.Store(0)
+	return s, nil
+}
+
+// Restore replaces the whole state. Waiters whose index the snapshot covers are released.
+func (st *State) Restore(rc io.ReadCloser) error {
+	defer rc.Close()
+	index, err := st.restore(rc)
+	switch {
+	case errors.Is(err, fault.ErrVersion), errors.Is(err, wire.ErrMachine):
+		st.conf.Halt(err)
+		return err
+	case err != nil:
+		return err
+	}
+	st.conf.Advanced(index)
+	st.conf.Restored()
+	return nil
+}
+
+func (st *State) restore(src io.Reader) (index uint64, err error) {
+	st.work.Lock()
+	defer st.work.Unlock()
+	defer recovered(&err)
+	r := newSnapshotReader(src)
+	h, err := r.header()
+	if err == nil && h.Level > uint64(st.conf.MaxLevel) {
+		err = TooOld(h.Level, st.conf.MaxLevel)
+	}
+	if err != nil {
+		return 0, err
+	}
+	st.change(func() { st.torn = true })
+	for range h.machines {
+		if err := st.restoreNext(r); err != nil {
+			return 0, err
+		}
+	}
+	if err := r.end(); err != nil {
+		return 0, err
+	}
+	st.change(func() { st.becomeLocked(h) })
+	st.bytes.Store(0)
+	st.entries.Store(0)
+	return h.index, nil
+}
+
+// becomeLocked takes over what a snapshot says of the farm; its machines are restored.
+func (st *State) becomeLocked(h snapshotHeader) {
+	st.torn = false
+	st.index, st.stamp, st.servers, st.origins, st.expect = h.index, h.Stamp, h.Servers, h.origins, h.expect
+	st.formed.Store(h.formed)
+	st.second.Store(h.second)
+	st.level.Store(uint32(h.Level))
+	if st.chain = (chain{}); h.Level >= wire.LevelSafety {
+		st.chain.begin(h.index, h.chain)
+	}
+}
+
+func (st *State) restoreNext(r *snapshotReader) error {
+	name, body, err := r.next()
+	if err != nil {
+		return err
+	}
+	m := st.machines[name]
+	if m == nil {
+		return fmt.Errorf("%w: a snapshot has a state machine called %q", fault.ErrVersion, name)
+	}
+	if err := m.Restore(body); err != nil {
+		return fmt.Errorf("snapshot of %q: %w", name, err)
+	}
+	_, err = io.Copy(io.Discard, body)
+	return err
+}

@@ -36,7 +36,7 @@
 // confirm.go. Members come and go by gossip.go, news.go and directory.go; plan.go decides who votes, voters.go carries it
 // out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who is who, level.go which
 // versions may work together. compare.go finds copies that differ, damage.go logs that are damaged, and unfit.go mends both.
-// watchdog.go gets raft out of what it cannot leave by itself; orders.go has its instances end and begin. succession.go and
+// watchdog.go gets raft out of what it cannot leave by itself; orders.go has its instances end and begin. reigns.go and
 // whyled.go tell why the leader changed. A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and
 // reform.go. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says why.
 package cluster

@@ -36,7 +36,7 @@ type instance struct {
 	unanswered names // server IDs of followers whose heartbeats fail, as the leader
 	lead       atomic.Pointer[leadership]
 	leader     leaderCell
-	succession succession
+	reigns     reigns
 	sighted    chan struct{}         // holds one: gossip had news
 	broken     atomic.Pointer[error] // by which a write to the log failed
 	diverged   atomic.Pointer[divergence]
@@ -125,7 +125,7 @@ func (in *instance) start(notify <-chan bool) {
 	in.leader.set(in.ctx, string(leader))
 	var lines []leaderChange
 	if leader != "" {
-		in.succession.change(string(leader), in.raft.CurrentTerm())
+		in.reigns.change(string(leader), in.raft.CurrentTerm())
 		lines = append(lines, in.leaderChanged(string(leader)))
 	}
 	in.wg.Go(func() { in.watchLeadership(notify) })
@@ -207,7 +207,7 @@ func (in *instance) endLeadership() {
 func (in *instance) observe(o *raft.Observation) bool {
 	switch d := o.Data.(type) {
 	case raft.LeaderObservation:
-		in.succession.change(string(d.LeaderID), in.raft.CurrentTerm())
+		in.reigns.change(string(d.LeaderID), in.raft.CurrentTerm())
 		return true
 	case raft.FailedHeartbeatObservation:
 		in.unanswered.set(string(d.PeerID), true)

@@ -15,7 +15,7 @@ import (
 type transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
-	seen     *succession
+	seen     *reigns
 	consumer chan raft.RPC
 	done     chan struct{}
 	inbound  atomic.Int32   // reads of snapshots under way
@@ -34,7 +34,7 @@ type transport struct {
 func newTransport(in *instance) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer, Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
-	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.succession,
+	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
 		consumer: make(chan raft.RPC), done: make(chan struct{}),
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
 		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.cfg.heartbeatsBeside}

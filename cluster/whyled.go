@@ -60,7 +60,7 @@ func (in *instance) leaderChanged(server string) leaderChange {
 	}
 	n.mu.Unlock()
 	n.changed.notify()
-	return leaderChange{before, server, in.raft.CurrentTerm(), in.succession.end(before)}
+	return leaderChange{before, server, in.raft.CurrentTerm(), in.reigns.end(before)}
 }
 
 // logLeaders logs who leads and why that is so, in order, up to the first line whose reason is not known yet; at the
@@ -106,10 +106,10 @@ func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
 func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
 	n := in.node
 	going, _ := n.going()
-	switch newer := in.succession.outdone(r); {
+	switch newer := in.reigns.outdone(r); {
 	case going != "":
 		return going, 0
-	case in.succession.handedOver(r):
+	case in.reigns.handedOver(r):
 		return "this node handed over", 0
 	case newer != "": // the heir's request for this node's vote may come yet
 		return "a newer term was seen from " + n.nameOf(newer), untilAfter(r, reasonPatience)
@@ -128,7 +128,7 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 		s = &sighting{}
 	}
 	going, dismissed := n.going()
-	switch newer := in.succession.outdone(r); {
+	switch newer := in.reigns.outdone(r); {
 	case dismissed: // the leader does not speak to this node any more
 		return going, 0
 	case s.forGood || s.status == Left:
@@ -137,7 +137,7 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 		return name + " stops", 0
 	case s.leaving:
 		return name + " stops", untilAfter(r, farewellPatience)
-	case in.succession.handedOver(r):
+	case in.reigns.handedOver(r):
 		return name + " handed over", wait
 	case r.silent >= n.cfg.Heartbeat/2: // so long a follower waits that was told that the leader's process is gone
 		return name + " was not heard in time", wait

@@ -152,56 +152,56 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 		n := l.nodes[0].Node
 		me := n.instance().server
 		header := func(id string) raft.RPCHeader { return raft.RPCHeader{ID: []byte(id)} }
-		heard := func(s *succession, id string, term uint64) {
+		heard := func(s *reigns, id string, term uint64) {
 			req := &raft.AppendEntriesRequest{RPCHeader: header(id), Term: term}
 			s.saw(req)
 			s.taken(req)
 		}
 		for name, c := range map[string]struct {
 			before, now string
-			see         func(s *succession)
+			see         func(s *reigns)
 			want        string
 		}{
-			"asked": {"x.1", "", func(s *succession) { s.saw(&raft.TimeoutNowRequest{RPCHeader: header("x.1")}) }, "x handed over"},
-			"asked by a deposed": {"x.1", "", func(s *succession) {
+			"asked": {"x.1", "", func(s *reigns) { s.saw(&raft.TimeoutNowRequest{RPCHeader: header("x.1")}) }, "x handed over"},
+			"asked by a deposed": {"x.1", "", func(s *reigns) {
 				s.saw(&raft.TimeoutNowRequest{RPCHeader: header("z.1")})
 			}, "x was not heard in time"},
-			"another was asked": {"x.1", "y.1", func(s *succession) {
+			"another was asked": {"x.1", "y.1", func(s *reigns) {
 				s.saw(&raft.RequestVoteRequest{RPCHeader: header("y.1"), Term: 8, LeadershipTransfer: true})
 			}, "x handed over"},
-			"asked in another reign": {"x.1", "y.1", func(s *succession) {
+			"asked in another reign": {"x.1", "y.1", func(s *reigns) {
 				s.saw(&raft.RequestVoteRequest{RPCHeader: header("y.1"), Term: 7, LeadershipTransfer: true})
 			}, "x was not heard in time"},
-			"an heir failed long ago": {"x.1", "y.1", func(s *succession) {
+			"an heir failed long ago": {"x.1", "y.1", func(s *reigns) {
 				s.saw(&raft.RequestVoteRequest{RPCHeader: header("y.1"), Term: 8, LeadershipTransfer: true})
 				time.Sleep(time.Minute)
 			}, "x was not heard in time"},
-			"a candidate": {"x.1", "", func(s *succession) {
+			"a candidate": {"x.1", "", func(s *reigns) {
 				s.saw(&raft.RequestVoteRequest{RPCHeader: header("y.1"), Term: 8})
 			}, "x was not heard in time"},
-			"silent": {"x.1", "y.1", func(s *succession) { heard(s, "y.1", 8) }, "x was not heard in time"},
-			"heard": {"x.1", "y.1", func(s *succession) {
+			"silent": {"x.1", "y.1", func(s *reigns) { heard(s, "y.1", 8) }, "x was not heard in time"},
+			"heard": {"x.1", "y.1", func(s *reigns) {
 				heard(s, "x.1", 7)
 				heard(s, "y.1", 8)
 			}, "a newer term was seen from y"},
-			"heard, asked":          {"x.1", "", func(s *succession) { heard(s, "x.1", 7) }, "x handed over"},
-			"here":                  {me, "", func(s *succession) {}, "this node lost contact with a majority"},
-			"outdone":               {me, "y.1", func(s *succession) { heard(s, "y.1", 8) }, "a newer term was seen from y"},
-			"outdone, by an answer": {me, "", func(s *succession) { s.sawTerm(8, []byte("y.1")) }, "a newer term was seen from y"},
-			"handed over": {me, "y.1", func(s *succession) {
+			"heard, asked":          {"x.1", "", func(s *reigns) { heard(s, "x.1", 7) }, "x handed over"},
+			"here":                  {me, "", func(s *reigns) {}, "this node lost contact with a majority"},
+			"outdone":               {me, "y.1", func(s *reigns) { heard(s, "y.1", 8) }, "a newer term was seen from y"},
+			"outdone, by an answer": {me, "", func(s *reigns) { s.sawTerm(8, []byte("y.1")) }, "a newer term was seen from y"},
+			"handed over": {me, "y.1", func(s *reigns) {
 				s.saw(&raft.RequestVoteRequest{RPCHeader: header("y.1"), Term: 8, LeadershipTransfer: true})
 				heard(s, "y.1", 8)
 			}, "this node handed over"},
-			"again":  {"x.1", "x.1", func(s *succession) {}, "it was elected again"},
-			"first":  {"", "x.1", func(s *succession) {}, "it is the first that this node knows of"},
-			"nobody": {"", "", func(s *succession) {}, "none has been elected yet"},
+			"again":  {"x.1", "x.1", func(s *reigns) {}, "it was elected again"},
+			"first":  {"", "x.1", func(s *reigns) {}, "it is the first that this node knows of"},
+			"nobody": {"", "", func(s *reigns) {}, "none has been elected yet"},
 		} {
 			in := &instance{node: n}
-			in.succession.change(c.before, 7)
+			in.reigns.change(c.before, 7)
 			time.Sleep(n.cfg.Heartbeat)
-			c.see(&in.succession)
-			in.succession.change(c.now, 8)
-			line := leaderChange{c.before, c.now, 8, in.succession.end(c.before)}
+			c.see(&in.reigns)
+			in.reigns.change(c.now, 8)
+			line := leaderChange{c.before, c.now, 8, in.reigns.end(c.before)}
 			if got, wait := in.whyLed(line); got != c.want || wait > reasonPatience {
 				t.Errorf("%s: %q after %v, want %q", name, got, wait, c.want)
 			}

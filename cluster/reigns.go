@@ -7,9 +7,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// succession keeps what this node's raft was sent, and what it made of that, as far as it tells why a leader leads no
+// reigns keeps what this node's raft was sent, and what it made of that, as far as it tells why a leader leads no
 // more.
-type succession struct {
+type reigns struct {
 	mu     sync.Mutex
 	leader string    // server ID of the one that raft knows; "" = none
 	term   uint64    // of the last one that raft knew
@@ -37,7 +37,7 @@ const askedRecently = 5 * time.Second
 
 // raft's requests and answers come here before raft gets them.
 
-func (s *succession) saw(request any) {
+func (s *reigns) saw(request any) {
 	switch req := request.(type) {
 	case *raft.TimeoutNowRequest:
 		s.sawHandOver(string(req.ID), 0)
@@ -53,7 +53,7 @@ func (s *succession) saw(request any) {
 }
 
 // sawHandOver notes that the leader asks this node to stand for election, or has asked a candidate in a term.
-func (s *succession) sawHandOver(leader string, term uint64) {
+func (s *reigns) sawHandOver(leader string, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if leader != "" && leader == s.leader {
@@ -65,7 +65,7 @@ func (s *succession) sawHandOver(leader string, term uint64) {
 }
 
 // sawTerm notes the term that another node is in.
-func (s *succession) sawTerm(term uint64, server []byte) {
+func (s *reigns) sawTerm(term uint64, server []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if term > s.newer {
@@ -74,7 +74,7 @@ func (s *succession) sawTerm(term uint64, server []byte) {
 }
 
 // taken notes that raft has taken a request.
-func (s *succession) taken(request any) {
+func (s *reigns) taken(request any) {
 	switch req := request.(type) {
 	case *raft.AppendEntriesRequest:
 		s.hear(req.ID)
@@ -83,7 +83,7 @@ func (s *succession) taken(request any) {
 	}
 }
 
-func (s *succession) hear(server []byte) {
+func (s *reigns) hear(server []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if string(server) == s.leader {
@@ -93,7 +93,7 @@ func (s *succession) hear(server []byte) {
 
 // change notes whom raft takes for the leader from now on, "" for none. raft's own goroutine calls it, in that moment:
 // what is asked later may be the news of another election.
-func (s *succession) change(leader string, term uint64) {
+func (s *reigns) change(leader string, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -106,7 +106,7 @@ func (s *succession) change(leader string, term uint64) {
 }
 
 // end returns the last reign of a server, nil if this node's raft knows of none that has ended.
-func (s *succession) end(server string) *reign {
+func (s *reigns) end(server string) *reign {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended == nil || s.ended.server != server {
@@ -116,14 +116,14 @@ func (s *succession) end(server string) *reign {
 }
 
 // handedOver reports whether the leader of a reign gave it to another.
-func (s *succession) handedOver(r *reign) bool {
+func (s *reigns) handedOver(r *reign) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked > r.term && r.at.Sub(s.askedAt) < askedRecently
 }
 
 // outdone returns who was seen in a later term than that of a reign, "" for nobody.
-func (s *succession) outdone(r *reign) string {
+func (s *reigns) outdone(r *reign) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.newer > r.term {

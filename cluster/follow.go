@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -88,10 +89,10 @@ func (n *Node) released(cluster, before, heir string) bool {
 	if before == in.server {
 		mine, err := n.holdings(in)
 		other, asked := n.askReport(ctx, cluster, heir, false)
-		return err == nil && asked == nil && other.down && richer(&mine, other) < 0
+		return err == nil && asked == nil && other.Down && succession.Richer(&mine, other) < 0
 	}
 	if r, err := n.askReport(ctx, cluster, before, false); err == nil {
-		return r.successor != "" && r.successor != before
+		return r.Successor != "" && r.Successor != before
 	}
 	gone, _ := n.gone(n.ctx, before)
 	return gone
@@ -107,7 +108,7 @@ func (n *Node) standing() {
 // abandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
 // from the log, once nobody can count on its being over. In memory it must not; but when it turns out that a quorum lives
 // after all, what this node holds is not needed any more.
-func (n *Node) abandoned(in *instance, look func() *survey) {
+func (n *Node) abandoned(in *instance, look func() *succession.Survey) {
 	n.mu.Lock()
 	idle, heir := time.Since(n.stoodDown), n.successor
 	n.mu.Unlock()
@@ -117,10 +118,10 @@ func (n *Node) abandoned(in *instance, look func() *survey) {
 	reason := errors.New("it had stood down for a re-forming of the farm that came to nothing")
 	switch {
 	case !n.durable():
-		if look().runs() {
+		if look().Runs() {
 			n.reset(in.server, reason)
 		}
-	case heir == "" || heir == in.server || n.outOfIt(heir) || look().runs():
+	case heir == "" || heir == in.server || n.outOfIt(heir) || look().Runs():
 		n.resume(in, heir, reason)
 	}
 }
@@ -130,7 +131,7 @@ func (n *Node) outOfIt(heir string) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
 	r, err := n.askReport(ctx, n.self().cluster, heir, false)
-	return err == nil && (!r.down || r.successor != "" && r.successor != heir)
+	return err == nil && (!r.Down || r.Successor != "" && r.Successor != heir)
 }
 
 // resume has Raft started again, unless something else was promised meanwhile. Nothing is from now on.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/corpus"
 )
@@ -26,7 +27,7 @@ func TestCorpus(t *testing.T) {
 			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
 			"testimony": testimony{chain: replica.Point{Index: 9, Sum: 1 << 60}, state: replica.Point{Index: 7, Sum: 3}}.append(nil),
 			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
-			"report":    (&report{server: "a.1", term: 3, last: 9, ordinary: true, voters: []string{"a.1", "b.2"}, nonvoters: []string{"c.3"}}).append(nil),
+			"report":    (&succession.Report{Server: "a.1", Term: 3, Last: 9, Ordinary: true, Voters: []string{"a.1", "b.2"}, Nonvoters: []string{"c.3"}}).Append(nil),
 		},
 	})
 }
@@ -56,8 +57,8 @@ func FuzzPayload(f *testing.F) {
 					t.Fatalf("%+v comes back as %+v, %v", a, a2, err)
 				}
 			}
-			if r, err := parseReport(b); err == nil {
-				if r2, err := parseReport(r.append(nil)); err != nil || !reflect.DeepEqual(r, r2) {
+			if r, err := succession.ReadReport(b); err == nil {
+				if r2, err := succession.ReadReport(r.Append(nil)); err != nil || !reflect.DeepEqual(r, r2) {
 					t.Fatalf("%+v comes back as %+v, %v", r, r2, err)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -99,16 +100,16 @@ func (n *Node) reformItself(in *instance, without time.Duration) {
 	defer cancel()
 	cluster := n.self().cluster
 	if n.durable() {
-		n.abandoned(in, func() *survey { return n.look(ctx, cluster, nil, false) })
+		n.abandoned(in, func() *succession.Survey { return n.look(ctx, cluster, nil, false) })
 		return
 	}
 	s := n.look(ctx, cluster, nil, false)
-	if err := s.verdict(); err != nil {
+	if err := s.Verdict(); err != nil {
 		n.log.Debug("the farm is not re-formed", keyError, err)
-		n.abandoned(in, func() *survey { return s })
+		n.abandoned(in, func() *succession.Survey { return s })
 		return
 	}
-	turn := slices.Index(s.left(), in.server)
+	turn := slices.Index(s.Left(), in.server)
 	if turn < 0 || without < lossPatience+time.Duration(turn)*reformPatience {
 		return
 	}
@@ -161,21 +162,21 @@ type Survey struct {
 func (n *Node) Survey(ctx context.Context) (Survey, error) {
 	out := Survey{ClusterID: n.self().cluster}
 	s := n.look(ctx, out.ClusterID, nil, false)
-	if len(s.known(false)) == 0 {
+	if len(s.Servers()) == 0 {
 		return out, fmt.Errorf("cluster: survey: this node is not a member and holds nothing: %w", ErrNoLeader)
 	}
-	best := s.best()
-	for _, id := range s.known(false) {
+	best := s.Best()
+	for _, id := range s.Servers() {
 		out.Servers = append(out.Servers, n.survivor(s, best, id))
 	}
-	out.Quorum = s.runs()
-	out.Successor = wire.NodeOf(best.server)
+	out.Quorum = s.Runs()
+	out.Successor = wire.NodeOf(best.Server)
 	return out, nil
 }
 
-func (n *Node) survivor(s *survey, best *report, id string) Survivor {
-	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.gone[id], Applied: n.directory.reached(id)}
-	if slices.Contains(best.voters, id) {
+func (n *Node) survivor(s *succession.Survey, best *succession.Report, id string) Survivor {
+	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.Gone[id], Applied: n.directory.reached(id)}
+	if slices.Contains(best.Voters, id) {
 		v.Vote = Voter
 	}
 	v.Addr, _ = n.directory.where(id)
@@ -185,8 +186,8 @@ func (n *Node) survivor(s *survey, best *report, id string) Survivor {
 	if v.Addr == "" {
 		v.Addr = n.directory.addr(v.NodeID)
 	}
-	if r := s.reports[id]; r != nil {
-		v.Answers, v.Term, v.Last = true, r.term, r.last
+	if r := s.Reports[id]; r != nil {
+		v.Answers, v.Term, v.Last = true, r.Term, r.Last
 	}
 	return v
 }
@@ -207,7 +208,7 @@ func (n *Node) Recover(ctx context.Context, lost []string) error {
 func (n *Node) recoverFarm(ctx context.Context, cluster string, lost []string) error {
 	s := n.look(ctx, cluster, nil, false)
 	given := map[string]bool{}
-	for _, id := range s.known(false) {
+	for _, id := range s.Servers() {
 		if slices.Contains(lost, wire.NodeOf(id)) {
 			given[id] = true
 		}

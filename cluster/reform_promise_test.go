@@ -26,11 +26,11 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 	time.Sleep(5 * time.Second)
 	words := serverSet(away...)
 	s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, words, true)
-	if err := s.verdict(); err != nil {
+	if err := s.Verdict(); err != nil {
 		l.t.Fatal(err)
 	}
-	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.heir() })
-	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.heir()), sortedKeys(words))
+	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.Heir() })
+	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.Heir()), sortedKeys(words))
 	return left[i], left[1-i], away, follow
 }
 

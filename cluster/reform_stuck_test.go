@@ -46,11 +46,11 @@ func TestTwoSuccessors(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(lost...), true)
-		if err := s.verdict(); err != nil {
+		if err := s.Verdict(); err != nil {
 			t.Fatal(err)
 		}
 		heir, other := left[0], left[1]
-		if s.heir() != heir.instance().server {
+		if s.Heir() != heir.instance().server {
 			heir, other = other, heir
 		}
 		follow := func(n *labNode) []byte {

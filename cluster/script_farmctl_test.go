@@ -201,14 +201,14 @@ func (s *script) doInterrupt(rest string) {
 		lost[a.server] = true
 	}
 	v := asked.look(s.ctx(time.Minute), asked.self().cluster, lost, true)
-	if err := v.verdict(); err != nil {
+	if err := v.Verdict(); err != nil {
 		s.fatalf("%v", err)
 	}
 	if step == "stand-down" {
 		return
 	}
-	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.heir()), sortedKeys(lost))
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.left(), v.heir())))) {
+	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.Heir()), sortedKeys(lost))
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.Left(), v.Heir())))) {
 		if _, err := asked.askServer(s.ctx(time.Minute), id, wire.MethodFollow, follow); err != nil {
 			s.fatalf("%s: %v", id, err)
 		}

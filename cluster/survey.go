@@ -10,31 +10,21 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks everybody who is
-// configured, and everybody they know to be, what they hold. The rules:
-//
-//   - Fewer voters than a quorum run on; the others are gone: proven (quorum.go), or by the word of an operator.
-//   - Nobody who answers knows more than that: neither the members that gossip knows, nor what the lost have become since.
-//   - Every voter that is left has stood down, which means that its Raft has ended for good, before anything else happens.
-//     From then on the old farm can neither acknowledge nor elect, whoever comes back.
-//   - Each of them promises to follow one successor, the server with the greatest last (term, index) among them and the
-//     others that answer, and nobody else unless that one is gone. So two cannot both re-form the farm.
-//
-// If no voter is left, every non-voter takes the place of one. Who holds most is the successor whatever its role; a role
-// without a vote gives leadership and vote away as soon as another one votes.
-//
-// A re-forming that comes to nothing holds nobody up for good: see abandoned.
+// configured, and everybody they know to be, what they hold; what follows from the answers, and the rules, are those of
+// internal/succession. A re-forming that comes to nothing holds nobody up for good: see abandoned.
 
 const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for another node to stand down
 
 // look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an operator's word. With
 // down, everybody who answers stands down. Who has become a member of a later epoch by then, this node included, reports
 // nothing.
-func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *survey {
-	s := newSurvey()
+func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *succession.Survey {
+	s := succession.New()
 	asked := map[string]bool{}
 	next := []string{n.instance().server}
 	for _, m := range n.members() {
@@ -47,13 +37,13 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 		for _, id := range next {
 			asked[id] = true
 		}
-		next = slices.DeleteFunc(s.known(false), func(id string) bool { return asked[id] })
+		next = slices.DeleteFunc(s.Servers(), func(id string) bool { return asked[id] })
 	}
 	return s
 }
 
 // lookAt asks several servers at once: those who are there take no time, those who are not take seconds.
-func (n *Node) lookAt(ctx context.Context, s *survey, cluster string, servers []string, lost map[string]bool, down bool) {
+func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string, servers []string, lost map[string]bool, down bool) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, id := range servers {
@@ -61,11 +51,11 @@ func (n *Node) lookAt(ctx context.Context, s *survey, cluster string, servers []
 			r, gone, err := n.inquire(ctx, cluster, id, down)
 			mu.Lock()
 			defer mu.Unlock()
-			if r != nil && len(r.voters)+len(r.nonvoters) > 0 { // one that is about to be taken in has nothing to tell
-				s.reports[r.server] = r
+			if r != nil && len(r.Voters)+len(r.Nonvoters) > 0 { // one that is about to be taken in has nothing to tell
+				s.Reports[r.Server] = r
 			}
-			s.gone[id] = gone || lost[id] && (r == nil || r.server != id)
-			s.led = s.led || errors.Is(err, wire.ErrHasQuorum)
+			s.Gone[id] = gone || lost[id] && (r == nil || r.Server != id)
+			s.Led = s.Led || errors.Is(err, wire.ErrHasQuorum)
 		})
 	}
 	wg.Wait()
@@ -73,7 +63,7 @@ func (n *Node) lookAt(ctx context.Context, s *survey, cluster string, servers []
 
 // inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm that goes on
 // out of this node's sight: then the report is of what it is now.
-func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (r *report, gone bool, err error) {
+func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (r *succession.Report, gone bool, err error) {
 	if r, err = n.askReport(ctx, cluster, server, down); err == nil {
 		return r, false, nil
 	}
@@ -85,7 +75,7 @@ func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (
 	return r, err == nil || errors.Is(err, ErrOtherFarm), err // of no farm: it has just been started
 }
 
-func (n *Node) askReport(ctx context.Context, cluster, server string, down bool) (*report, error) {
+func (n *Node) askReport(ctx context.Context, cluster, server string, down bool) (*succession.Report, error) {
 	patience := dialTimeout
 	if down {
 		patience = standPatience
@@ -96,8 +86,8 @@ func (n *Node) askReport(ctx context.Context, cluster, server string, down bool)
 	if err != nil {
 		return nil, err
 	}
-	r, err := parseReport(out)
-	if err == nil && r.server != server {
+	r, err := succession.ReadReport(out)
+	if err == nil && r.Server != server {
 		err = wire.ErrNotMe
 	}
 	return r, err
@@ -136,30 +126,30 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 		n.standing()
 	}
 	out, err := n.holdings(in)
-	return out.append(nil), err
+	return out.Append(nil), err
 }
 
 // holdings says what this node has to offer.
-func (n *Node) holdings(in *instance) (r report, err error) {
-	r = report{server: in.server, ordinary: n.cfg.Role == Ordinary}
-	r.term, r.last, err = in.lastEntry()
+func (n *Node) holdings(in *instance) (r succession.Report, err error) {
+	r = succession.Report{Server: in.server, Ordinary: n.cfg.Role == Ordinary}
+	r.Term, r.Last, err = in.lastEntry()
 	for _, s := range in.configuration().Servers {
 		if s.Suffrage == raft.Voter {
-			r.voters = append(r.voters, string(s.ID))
+			r.Voters = append(r.Voters, string(s.ID))
 		} else {
-			r.nonvoters = append(r.nonvoters, string(s.ID))
+			r.Nonvoters = append(r.Nonvoters, string(s.ID))
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r.successor, r.down = n.successor, in.quiet.ended() && !n.resuming
+	r.Successor, r.Down = n.successor, in.quiet.ended() && !n.resuming
 	return r, err
 }
 
 // succeed carries the re-forming of the farm that is called cluster through, if the survey allows it. Another one may do so at
 // the same time, and what comes of that is another farm, which nobody has surveyed.
 func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool) error {
-	if err := n.look(ctx, cluster, lost, false).verdict(); err != nil {
+	if err := n.look(ctx, cluster, lost, false).Verdict(); err != nil {
 		return err
 	}
 	if err := n.standAndFollow(ctx, cluster, lost); err != nil {
@@ -171,17 +161,17 @@ func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool
 // standAndFollow has everybody who is left stand down, promise to follow one of them, and that one re-form the farm.
 func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[string]bool) error {
 	s := n.look(ctx, cluster, lost, true)
-	if err := s.verdict(); err != nil {
+	if err := s.Verdict(); err != nil {
 		return err
 	}
 	began := time.Now()
-	left := s.left()
+	left := s.Left()
 	for _, id := range left {
-		if !s.reports[id].down {
+		if !s.Reports[id].Down {
 			return fmt.Errorf("%w: %s has not stood down", wire.ErrNotReformed, id)
 		}
 	}
-	heir := s.heir()
+	heir := s.Heir()
 	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, cluster), heir), sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, heir)))) {
 		if _, err := n.askServer(ctx, id, wire.MethodFollow, follow); err != nil {

@@ -95,9 +95,7 @@ func TestAttackSplicedLogs(t *testing.T) {
 			}
 			l.ready(l.nodes...)
 			x, y := l.nodes[0], l.nodes[1]
-			x.directory.mu.Lock()
-			x.directory.saved[y.id] = y.Addr()
-			x.directory.mu.Unlock()
+			x.directory.keepAt(y.id, y.Addr())
 			c, err := x.instance().layer.Dial(raft.ServerAddress(y.instance().server), time.Second)
 			if err == nil {
 				c.Close()

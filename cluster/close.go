@@ -131,7 +131,7 @@ func (n *Node) sayFarewell() {
 func (n *Node) others() bool {
 	for _, srv := range n.instance().configuration().Servers {
 		s := n.directory.get(wire.NodeOf(string(srv.ID)))
-		if s != nil && s.node != n.id && s.server() == string(srv.ID) && s.status == Alive && !s.leaving && s.role == Ordinary {
+		if s != nil && s.node != n.id && s.server() == string(srv.ID) && s.status == Alive && !s.leaving && Role(s.role) == Ordinary {
 			return true
 		}
 	}

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -120,22 +119,4 @@ func TestReplayTakesNobodyBack(t *testing.T) {
 		gone.start() // another run of the same node is welcome
 		l.ready(gone)
 	})
-}
-
-// Of the runs that have departed the latest are remembered, as many as there is room for.
-func TestDepartedIsBounded(t *testing.T) {
-	d := newDeparted()
-	name := func(i int) string { return fmt.Sprintf("node.%d", i) }
-	for i := range departedKept + 10 {
-		d.add(name(i))
-		d.add(name(i))
-	}
-	if len(d.runs) != departedKept || len(d.ring) != departedKept {
-		t.Errorf("%d runs are kept", len(d.runs))
-	}
-	for i, want := range map[int]bool{0: false, 9: false, 10: true, departedKept + 9: true} {
-		if d.runs[name(i)] != want {
-			t.Errorf("run %d: remembered %v, want %v", i, !want, want)
-		}
-	}
 }

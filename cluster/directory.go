@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,9 @@ type directory struct {
 	at    map[string]string    // server ID -> where it was alive
 	ended map[string]bool      // server IDs that have said, after the end of their Raft, that they stop
 	gone  departed             // runs that have said goodbye
+
+	// patience is how long lower heights are kept: nobody waits longer for the answer to what was said before the news.
+	patience time.Duration
 }
 
 // height is how far a server was heard to be, and when that was news.
@@ -27,15 +31,12 @@ type height struct {
 	at    time.Time
 }
 
-// heightsFor is how long lower ones are kept: nobody waits longer for the answer to what was said before the news.
-const heightsFor = 2 * handshakeTimeout
-
 // sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers may keep it.
 type sighting struct {
 	gossip  string // gossip name: NodeID.run
 	node    string // NodeID
 	addr    string
-	status  string // Alive, Dead, Stopped or Left
+	status  string // one of the statuses
 	applied uint64
 	at      time.Time // of this news
 	meta
@@ -44,10 +45,20 @@ type sighting struct {
 func (s *sighting) server() string { return wire.ServerID(s.node, s.incarnation) }
 
 // saidGoodbye reports whether a run said that it ends, and did.
-func (s *sighting) saidGoodbye() bool { return s.status == Stopped || s.status == Left }
+func (s *sighting) saidGoodbye() bool { return s.status == stopped || s.status == left }
 
-func newDirectory() *directory {
-	return &directory{heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string][]height{},
+// The statuses of a run.
+const (
+	alive   = "alive"
+	dead    = "dead"    // it does not answer; gossip cannot know whether it runs
+	stopped = "stopped" // it said that it stops, and is to come back, as far as is known
+	left    = "left"    // it said that it stops, and has left the farm for good
+)
+
+// newDirectory returns one that knows nobody. What was heard of how far a server is counts against answers that come
+// within patience.
+func newDirectory(patience time.Duration) *directory {
+	return &directory{patience: patience, heard: map[string]*sighting{}, saved: map[string]string{}, most: map[string][]height{},
 		at: map[string]string{}, ended: map[string]bool{}, gone: newDeparted()}
 }
 
@@ -60,7 +71,7 @@ func (d *directory) hear(s *sighting) (before *sighting) {
 		s.applied = max(s.applied, before.applied)
 	}
 	d.heard[s.gossip] = s
-	if s.status == Alive {
+	if s.status == alive {
 		d.at[s.server()] = s.addr
 	}
 	if s.stopped {
@@ -77,7 +88,7 @@ func (d *directory) hear(s *sighting) (before *sighting) {
 func (d *directory) forgetOldRunsLocked(node string) {
 	newest := d.newestLocked(node)
 	for name, s := range d.heard {
-		if s.node == node && s != newest && s.status != Alive {
+		if s.node == node && s != newest && s.status != alive {
 			delete(d.heard, name)
 		}
 	}
@@ -96,7 +107,7 @@ func (d *directory) applied(gossip, server string, index uint64) {
 	if len(h) > 0 && index <= h[len(h)-1].index {
 		return
 	}
-	for len(h) > 1 && now.Sub(h[1].at) > heightsFor {
+	for len(h) > 1 && now.Sub(h[1].at) > d.patience {
 		h = h[1:]
 	}
 	d.most[server] = append(h, height{index, now})
@@ -131,7 +142,7 @@ func (d *directory) forget(configured map[string]bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for name, s := range d.heard {
-		if s.status != Alive && !configured[s.server()] && now.Sub(s.at) > time.Hour {
+		if s.status != alive && !configured[s.server()] && now.Sub(s.at) > time.Hour {
 			delete(d.heard, name)
 		}
 	}
@@ -155,34 +166,6 @@ func (d *directory) where(server string) (addr string, ended bool) {
 	return d.at[server], d.ended[server]
 }
 
-// members returns the newest sighting of each node that is, or may come to be, in this node's farm.
-func (n *Node) members() []*sighting {
-	cluster := n.self().cluster
-	all := n.directory.all()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.DeleteFunc(all, func(s *sighting) bool {
-		return s.node != n.id && (s.cluster != "" && cluster != "" && s.cluster != cluster || n.strangers[s.server()])
-	})
-}
-
-// estrange notes that an incarnation, of which gossip here may know no better, has joined another farm.
-func (n *Node) estrange(server string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.strangers[server] || len(n.strangers) >= 1000 {
-		return
-	}
-	n.strangers[server] = true
-	n.changed.notify()
-}
-
-func (n *Node) strange(server string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.strangers[server]
-}
-
 // newestLocked returns the run of a node that counts: the one alive that started last, else the one that started last.
 func (d *directory) newestLocked(node string) *sighting {
 	var best *sighting
@@ -195,7 +178,7 @@ func (d *directory) newestLocked(node string) *sighting {
 }
 
 func newer(a, b *sighting) bool {
-	if x, y := a.status == Alive, b.status == Alive; x != y {
+	if x, y := a.status == alive, b.status == alive; x != y {
 		return x
 	}
 	if a.start != b.start {
@@ -221,7 +204,7 @@ func (d *directory) all() []*sighting {
 		}
 	}
 	out := make([]*sighting, 0, len(best))
-	for _, node := range sortedKeys(best) {
+	for _, node := range slices.Sorted(maps.Keys(best)) {
 		out = append(out, best[node])
 	}
 	return out
@@ -231,8 +214,8 @@ func (d *directory) all() []*sighting {
 func (d *directory) rivals(name, node, self string) (out []*sighting) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, gossip := range sortedKeys(d.heard) {
-		if s := d.heard[gossip]; (s.name == name || s.node == node) && s.gossip != self && s.status == Alive {
+	for _, gossip := range slices.Sorted(maps.Keys(d.heard)) {
+		if s := d.heard[gossip]; (s.name == name || s.node == node) && s.gossip != self && s.status == alive {
 			out = append(out, s)
 		}
 	}
@@ -246,7 +229,7 @@ func (d *directory) contested() map[string]bool {
 	defer d.mu.Unlock()
 	claims := map[string][]*sighting{} // by what is claimed
 	for _, s := range d.heard {
-		if s.status == Alive {
+		if s.status == alive {
 			claims["name "+s.name] = append(claims["name "+s.name], s)
 			claims["node "+s.node] = append(claims["node "+s.node], s)
 		}
@@ -277,10 +260,15 @@ func (d *directory) addr(node string) string {
 // it, "" if it never was known.
 func (d *directory) keep(node string) string {
 	addr := d.addr(node)
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if addr != "" {
-		d.saved[node] = addr
+		d.keepAt(node, addr)
 	}
 	return addr
+}
+
+// keepAt remembers an address of a node as keep does.
+func (d *directory) keepAt(node, addr string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.saved[node] = addr
 }

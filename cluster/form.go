@@ -69,7 +69,7 @@ func (n *Node) knowinglyAlone() bool {
 // foundersHere returns how many nodes could found a farm with this one, itself included.
 func (n *Node) foundersHere() (count int) {
 	for _, s := range n.members() {
-		if s.node == n.id || s.status == Alive && s.role == Ordinary && s.cluster == "" {
+		if s.node == n.id || s.status == Alive && Role(s.role) == Ordinary && s.cluster == "" {
 			count++
 		}
 	}
@@ -99,7 +99,7 @@ func (n *Node) mayFound(expect int) bool {
 	for _, s := range n.members() {
 		switch {
 		case s.node == n.id || s.status != Alive:
-		case s.role != Ordinary:
+		case Role(s.role) != Ordinary:
 		case s.node < n.id:
 			if expect > 1 {
 				return false // the lowest NodeID founds

@@ -23,10 +23,10 @@ func (r Role) valid() bool { return r == Ordinary || r == Front || r == Staging 
 
 // Values of Member.Status.
 const (
-	Alive   = "alive"
-	Dead    = "dead"    // it does not answer; gossip cannot know whether it runs
-	Stopped = "stopped" // it said that it stops, and is to come back, as far as is known
-	Left    = "left"    // it said that it stops, and has left the farm for good
+	Alive   = alive
+	Dead    = dead    // it does not answer; gossip cannot know whether it runs
+	Stopped = stopped // it said that it stops, and is to come back, as far as is known
+	Left    = left    // it said that it stops, and has left the farm for good
 )
 
 // Values of Member.Vote.
@@ -113,7 +113,7 @@ func voteOf(s raft.ServerSuffrage) string {
 }
 
 func (n *Node) member(s *sighting, votes map[string]string) Member {
-	m := Member{ID: s.node, Name: s.name, Addr: s.addr, Role: s.role, Vote: votes[s.server()], Status: s.status,
+	m := Member{ID: s.node, Name: s.name, Addr: s.addr, Role: Role(s.role), Vote: votes[s.server()], Status: s.status,
 		Version: s.version, Level: int(s.maxProtocol), Applied: s.applied, Tags: maps.Clone(s.tags)}
 	if s.node == n.id {
 		m.Applied = n.progress.load()

@@ -118,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
-		directory: newDirectory(), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
+		directory: newDirectory(2 * handshakeTimeout), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
 		strangers: map[string]bool{}, refusals: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
@@ -378,7 +378,7 @@ func (n *Node) metaLocked() meta {
 	second := n.cluster != "" && !n.founding || in.fsm.Shared()
 	return meta{second: second, minProtocol: in.fsm.Level(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
 		leaving: n.leaving, stopped: n.ended, forGood: n.forget,
-		role: n.cfg.Role, cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
+		role: string(n.cfg.Role), cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
 		version: n.cfg.Version, tags: n.tags}
 }
 

@@ -14,11 +14,6 @@ import (
 // What members say of themselves, and what they ask each other, keeps its form: testdata/fuzz has it.
 func TestCorpus(t *testing.T) {
 	corpus.Check(t, map[string]map[string][]byte{
-		"FuzzMeta": {
-			"joiner": (&meta{minProtocol: 1, maxProtocol: 1, incarnation: "i", boot: 1, start: 4, name: "n"}).append(nil),
-			"member": (&meta{minProtocol: 1, maxProtocol: 2, durable: true, leaving: true, second: true, role: Front, cluster: "c",
-				incarnation: "i", boot: 3, start: 4, name: "n", version: "v", tags: map[string]string{"http": "127.0.0.1:80", "app": "shop"}}).append(nil),
-		},
 		"FuzzPayload": {
 			"batch": wire.AppendBatch(nil, &wire.Batch{Origin: 7, Seq: 1, Floor: 1, Count: 2,
 				Body: wire.AppendCommand(wire.AppendCommand(nil, "kv", []byte("append x 1")), "kv", []byte("set y 2"))}),
@@ -29,20 +24,6 @@ func TestCorpus(t *testing.T) {
 			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
 			"report":    (&succession.Report{Server: "a.1", Term: 3, Last: 9, Ordinary: true, Voters: []string{"a.1", "b.2"}, Nonvoters: []string{"c.3"}}).Append(nil),
 		},
-	})
-}
-
-func FuzzMeta(f *testing.F) {
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var m meta
-		var err error
-		corpus.Frugal(t, len(b), func() { m, err = parseMeta(b) })
-		if err != nil {
-			return
-		}
-		if again, err := parseMeta(m.append(nil)); err != nil || !reflect.DeepEqual(again, m) {
-			t.Fatalf("%+v comes back as %+v, %v", m, again, err)
-		}
 	})
 }
 

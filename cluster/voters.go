@@ -65,7 +65,7 @@ func (n *Node) situation() *voting.Situation {
 // candidate is what voting has to know of a run of a node.
 func (s *sighting) candidate() voting.Node {
 	return voting.Node{ID: s.node, Server: s.server(), Boot: s.boot, Alive: s.status == Alive, Leaving: s.leaving,
-		Ordinary: s.role == Ordinary, MaxProtocol: s.maxProtocol}
+		Ordinary: Role(s.role) == Ordinary, MaxProtocol: s.maxProtocol}
 }
 
 // serversOf returns the servers of a configuration as voting sees them.

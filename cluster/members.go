@@ -1,0 +1,31 @@
+package cluster
+
+import "slices"
+
+// members returns the newest sighting of each node that is, or may come to be, in this node's farm.
+func (n *Node) members() []*sighting {
+	cluster := n.self().cluster
+	all := n.directory.all()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(all, func(s *sighting) bool {
+		return s.node != n.id && (s.cluster != "" && cluster != "" && s.cluster != cluster || n.strangers[s.server()])
+	})
+}
+
+// estrange notes that an incarnation, of which gossip here may know no better, has joined another farm.
+func (n *Node) estrange(server string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.strangers[server] || len(n.strangers) >= 1000 {
+		return
+	}
+	n.strangers[server] = true
+	n.changed.notify()
+}
+
+func (n *Node) strange(server string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.strangers[server]
+}

@@ -175,8 +175,8 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 	}
 	out, sent, err := n.peers.Call(ctx, node, wire.MethodOperate, b)
 	name := node
-	if s := n.directory.get(node); s != nil {
-		name = s.name
+	if s := n.directory.Get(node); s != nil {
+		name = s.Name
 	}
 	switch {
 	case errors.Is(err, ErrVersion):
@@ -191,7 +191,7 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 
 // knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is heard.
 func (n *Node) knows(server string) bool {
-	if s := n.directory.get(wire.NodeOf(server)); s != nil && s.status == Alive && s.server() == server {
+	if s := n.directory.Get(wire.NodeOf(server)); s != nil && s.Status == Alive && s.Server() == server {
 		return true
 	}
 	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool {

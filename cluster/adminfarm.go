@@ -42,17 +42,17 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 	asking.Go(func() { quorum = n.barrier(ctx) == nil })
 	applied = map[string]uint64{}
 	for _, s := range n.members() {
-		if s.status != Alive || s.node == n.id {
+		if s.Status != Alive || s.Node == n.id {
 			continue
 		}
 		asking.Go(func() {
-			st, err := n.statusOf(ctx, s.node)
+			st, err := n.statusOf(ctx, s.Node)
 			if err != nil {
 				return // it is as far as gossip has heard
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			applied[s.node] = st.applied
+			applied[s.Node] = st.applied
 		})
 	}
 	asking.Wait()
@@ -70,8 +70,8 @@ func (n *Node) listed(s State) (out []admin.Member) {
 		known[m.ID] = true
 		a := admin.Member{ID: m.ID, Name: m.Name, Addr: m.Addr, Status: m.Status, Role: cmp.Or(string(m.Role), "ordinary"),
 			Vote: m.Vote, Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level, Applied: m.Applied}
-		if seen := n.directory.get(m.ID); seen != nil {
-			a.Leaving = seen.leaving
+		if seen := n.directory.Get(m.ID); seen != nil {
+			a.Leaving = seen.Leaving
 		}
 		out = append(out, a)
 	}
@@ -81,8 +81,8 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			continue
 		}
 		known[node] = true
-		out = append(out, admin.Member{ID: node, Addr: n.directory.addr(node), Status: admin.Unknown, Vote: voteOf(srv.Suffrage),
-			Applied: n.directory.reached(string(srv.ID))})
+		out = append(out, admin.Member{ID: node, Addr: n.directory.Addr(node), Status: admin.Unknown, Vote: voteOf(srv.Suffrage),
+			Applied: n.directory.Reached(string(srv.ID))})
 	}
 	slices.SortFunc(out, func(a, b admin.Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return out

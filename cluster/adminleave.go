@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -16,37 +17,37 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 	if err != nil {
 		return err
 	}
-	if m.status != Alive {
+	if m.Status != Alive {
 		return adminwire.Failed(admin.ErrRefused, "%s is %s and cannot leave by itself; if it does not come back, "+
-			"remove it: farmctl leave -dead %s", m.name, m.status, m.name)
+			"remove it: farmctl leave -dead %s", m.Name, m.Status, m.Name)
 	}
 	s := n.situation()
-	voters, living := s.Majority(m.node, s.Stays)
+	voters, living := s.Majority(m.Node, s.Stays)
 	switch {
 	case len(s.Servers) > 1 && voters == 0:
-		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes", m.name)
+		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes", m.Name)
 	case len(s.Servers) <= 1:
-		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.name)
+		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.Name)
 	case living <= voters/2:
 		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive, and "+
 			"not about to stop: no majority, so no more writes; bring another one back first, or wait until those that leave are gone",
-			m.name, voters, living)
+			m.Name, voters, living)
 	}
-	if m.node != n.id {
-		return n.passOn(ctx, m.node, req)
+	if m.Node != n.id {
+		return n.passOn(ctx, m.Node, req)
 	}
 	n.beginLeave()
 	return nil
 }
 
 // wanted returns the member whom an operator means.
-func (n *Node) wanted(node string) (*sighting, error) {
-	if s := n.directory.get(node); s != nil {
+func (n *Node) wanted(node string) (*roster.Sighting, error) {
+	if s := n.directory.Get(node); s != nil {
 		return s, nil
 	}
 	for _, srv := range n.instance().configuration().Servers {
 		if wire.NodeOf(string(srv.ID)) == node {
-			return &sighting{node: node, status: Dead, meta: meta{name: node}}, nil
+			return &roster.Sighting{Node: node, Status: Dead, Meta: roster.Meta{Name: node}}, nil
 		}
 	}
 	return nil, adminwire.Failed(admin.ErrNoMember, "%s knows no member with the NodeID %q", n.cfg.Name, node)
@@ -105,8 +106,8 @@ func (n *Node) bury(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if m.status == Alive || node == n.id {
-		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.name, m.name)
+	if m.Status == Alive || node == n.id {
+		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.Name, m.Name)
 	}
 	for _, srv := range n.situation().Servers {
 		if srv.Node != node {
@@ -115,7 +116,7 @@ func (n *Node) bury(ctx context.Context, node string) error {
 		if err := l.carryOut(voting.Change{Kind: voting.Remove, Server: srv.ID}); err != nil {
 			return err
 		}
-		n.log.Warn("an operator had a dead member removed", keyPeer, m.name, keyServer, srv.ID)
+		n.log.Warn("an operator had a dead member removed", keyPeer, m.Name, keyServer, srv.ID)
 		n.changed.notify()
 	}
 	return nil

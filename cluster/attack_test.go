@@ -95,7 +95,7 @@ func TestAttackSplicedLogs(t *testing.T) {
 			}
 			l.ready(l.nodes...)
 			x, y := l.nodes[0], l.nodes[1]
-			x.directory.keepAt(y.id, y.Addr())
+			x.directory.KeepAt(y.id, y.Addr())
 			c, err := x.instance().layer.Dial(raft.ServerAddress(y.instance().server), time.Second)
 			if err == nil {
 				c.Close()

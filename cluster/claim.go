@@ -57,8 +57,8 @@ func (n *Node) giveBack(cluster string) {
 func (n *Node) present() []string {
 	nodes := []string{n.id}
 	for _, s := range n.members() {
-		if s.status == Alive && s.node != n.id {
-			nodes = append(nodes, s.node)
+		if s.Status == Alive && s.Node != n.id {
+			nodes = append(nodes, s.Node)
 		}
 	}
 	slices.Sort(nodes)
@@ -112,7 +112,7 @@ func (n *Node) claimHeld() string {
 	if c.by == "" || c.cluster != cluster || time.Now().After(c.until) {
 		return ""
 	}
-	if s := n.directory.get(c.by); c.by != n.id && (s == nil || s.status != Alive) {
+	if s := n.directory.Get(c.by); c.by != n.id && (s == nil || s.Status != Alive) {
 		return ""
 	}
 	return c.by

@@ -75,7 +75,7 @@ func TestClaimEnds(t *testing.T) {
 			t.Errorf("an operator is told: %v", err)
 		}
 		b.kill()
-		l.until(time.Minute, "its death is known", func() bool { return a.directory.get(b.id).status == Dead && c.claimHeld() == "" })
+		l.until(time.Minute, "its death is known", func() bool { return a.directory.Get(b.id).Status == Dead && c.claimHeld() == "" })
 		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); err != nil {
 			t.Error(err)
 		}

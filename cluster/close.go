@@ -130,8 +130,8 @@ func (n *Node) sayFarewell() {
 // others reports whether anybody who goes on has the state and votes, or soon will.
 func (n *Node) others() bool {
 	for _, srv := range n.instance().configuration().Servers {
-		s := n.directory.get(wire.NodeOf(string(srv.ID)))
-		if s != nil && s.node != n.id && s.server() == string(srv.ID) && s.status == Alive && !s.leaving && Role(s.role) == Ordinary {
+		s := n.directory.Get(wire.NodeOf(string(srv.ID)))
+		if s != nil && s.Node != n.id && s.Server() == string(srv.ID) && s.Status == Alive && !s.Leaving && Role(s.Role) == Ordinary {
 			return true
 		}
 	}

@@ -218,7 +218,7 @@ func (c *comparison) prune() {
 		keep[string(srv.ID)] = true
 	}
 	for _, s := range c.l.in.node.members() {
-		keep[s.server()] = true
+		keep[s.Server()] = true
 	}
 	maps.DeleteFunc(c.agreed, func(id string, _ testimony) bool { return !keep[id] })
 	maps.DeleteFunc(c.told, func(id string, _ divergence) bool { return !keep[id] })
@@ -336,7 +336,7 @@ func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) 
 func (c *comparison) live() (out []string) {
 	for _, srv := range c.l.in.configuration().Servers {
 		id := string(srv.ID)
-		if s := c.l.in.node.directory.get(wire.NodeOf(id)); id != c.l.in.server && s != nil && s.status == Alive && s.server() == id {
+		if s := c.l.in.node.directory.Get(wire.NodeOf(id)); id != c.l.in.server && s != nil && s.Status == Alive && s.Server() == id {
 			out = append(out, id)
 		}
 	}
@@ -347,8 +347,8 @@ func (c *comparison) live() (out []string) {
 func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
 	for _, s := range in.node.members() {
-		id := s.server()
-		if s.status == Alive && !s.leaving && id != in.server && !c.over[id] && said[id].chain.Index == 0 {
+		id := s.Server()
+		if s.Status == Alive && !s.Leaving && id != in.server && !c.over[id] && said[id].chain.Index == 0 {
 			return false
 		}
 	}
@@ -394,8 +394,8 @@ func (c *comparison) handOver(right []string) {
 }
 
 func (c *comparison) name(server string) string {
-	if s := c.l.in.node.directory.get(wire.NodeOf(server)); s != nil {
-		return s.name
+	if s := c.l.in.node.directory.Get(wire.NodeOf(server)); s != nil {
+		return s.Name
 	}
 	return server
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -194,16 +195,16 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	switch {
-	case len(c.Farm) > maxName:
-		return fmt.Errorf("Farm has %d bytes; at most %d are allowed", len(c.Farm), maxName)
-	case len(c.Name) > maxName:
-		return fmt.Errorf("Name has %d bytes; at most %d are allowed", len(c.Name), maxName)
+	case len(c.Farm) > roster.MaxName:
+		return fmt.Errorf("Farm has %d bytes; at most %d are allowed", len(c.Farm), roster.MaxName)
+	case len(c.Name) > roster.MaxName:
+		return fmt.Errorf("Name has %d bytes; at most %d are allowed", len(c.Name), roster.MaxName)
 	case !printable(c.Farm):
 		return fmt.Errorf("Farm is %q; it must be printable text", c.Farm)
 	case !printable(c.Name):
 		return fmt.Errorf("Name is %q; it must be printable text", c.Name)
-	case len(c.Version) > maxVersion:
-		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), maxVersion)
+	case len(c.Version) > roster.MaxVersion:
+		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), roster.MaxVersion)
 	case c.MaxVoters < 1:
 		return fmt.Errorf("MaxVoters is %d; it must be at least 1", c.MaxVoters)
 	case c.SnapshotBytes < 0:

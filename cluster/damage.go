@@ -92,7 +92,7 @@ func (n *Node) placeholder(err error) (openLog, error) {
 // knowsOthers reports whether this node knows where others may be: by their saved addresses, or by Join.
 func (n *Node) knowsOthers() bool {
 	found, _ := n.seeds.lookedUp()
-	return len(n.directory.saved) > 0 || len(found) > 0
+	return n.directory.KeepsAny() || len(found) > 0
 }
 
 // corrupted is called when damage is found while the instance runs. Its connections are closed by then, or before anything that

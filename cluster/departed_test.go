@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
 // recorder is a stranger on the line, who keeps every packet that comes to a node.
@@ -98,7 +100,7 @@ func TestReplayTakesNobodyBack(t *testing.T) {
 		gone.stop()
 		time.Sleep(2 * time.Minute) // memberlist forgets who is gone after half a minute
 		here := func(n *labNode) bool {
-			return slices.ContainsFunc(n.directory.all(), func(s *sighting) bool { return s.gossip == run && s.status == Alive })
+			return slices.ContainsFunc(n.directory.All(), func(s *roster.Sighting) bool { return s.Gossip == run && s.Status == Alive })
 		}
 		back := false
 		for range 3 {
@@ -113,7 +115,7 @@ func TestReplayTakesNobodyBack(t *testing.T) {
 		if back {
 			l.t.Errorf("%s is back by packets of before it left", name)
 		}
-		if !gone.up && l.nodes[0].directory.departed(run) == false {
+		if !gone.up && l.nodes[0].directory.Departed(run) == false {
 			l.t.Errorf("%s is not remembered", name)
 		}
 		gone.start() // another run of the same node is welcome

@@ -18,7 +18,7 @@ func TestNewsOvertakeHello(t *testing.T) {
 		}
 		defer c.Close()
 		time.Sleep(time.Millisecond)
-		b.directory.applied(a.gossipName(), in.server, in.last()+1)
+		b.directory.Applied(a.gossipName(), in.server, in.last()+1)
 		time.Sleep(time.Millisecond)
 		if err := a.greet(l.t.Context(), c, ""); err != nil {
 			l.t.Errorf("it is taken for one that has forgotten something: %v", err)

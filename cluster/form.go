@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -69,7 +70,7 @@ func (n *Node) knowinglyAlone() bool {
 // foundersHere returns how many nodes could found a farm with this one, itself included.
 func (n *Node) foundersHere() (count int) {
 	for _, s := range n.members() {
-		if s.node == n.id || s.status == Alive && Role(s.role) == Ordinary && s.cluster == "" {
+		if s.Node == n.id || s.Status == Alive && Role(s.Role) == Ordinary && s.Cluster == "" {
 			count++
 		}
 	}
@@ -95,12 +96,12 @@ func (n *Node) mayFound(expect int) bool {
 	if n.seesFarm() {
 		return false
 	}
-	var others []*sighting
+	var others []*roster.Sighting
 	for _, s := range n.members() {
 		switch {
-		case s.node == n.id || s.status != Alive:
-		case Role(s.role) != Ordinary:
-		case s.node < n.id:
+		case s.Node == n.id || s.Status != Alive:
+		case Role(s.Role) != Ordinary:
+		case s.Node < n.id:
 			if expect > 1 {
 				return false // the lowest NodeID founds
 			}
@@ -113,8 +114,8 @@ func (n *Node) mayFound(expect int) bool {
 
 // seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is left of that.
 func (n *Node) seesFarm() bool {
-	return slices.ContainsFunc(n.members(), func(s *sighting) bool {
-		return s.node != n.id && s.status == Alive && s.cluster != ""
+	return slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool {
+		return s.Node != n.id && s.Status == Alive && s.Cluster != ""
 	})
 }
 
@@ -137,7 +138,7 @@ func (p *promise) give(node string, now time.Time) bool {
 
 // collectPromises asks the others to follow this node, and reports whether as many did as are expected. Two nodes cannot
 // both succeed as long as what is expected is a majority of those that could found.
-func (n *Node) collectPromises(expect int, others []*sighting) bool {
+func (n *Node) collectPromises(expect int, others []*roster.Sighting) bool {
 	began := time.Now()
 	if !n.promiseTo(n.id, began) {
 		return false
@@ -145,15 +146,15 @@ func (n *Node) collectPromises(expect int, others []*sighting) bool {
 	yes := 1
 	for _, s := range others {
 		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, err := n.peers.Call(ctx, s.node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
+		_, _, err := n.peers.Call(ctx, s.Node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
 		cancel()
 		if err == nil {
 			yes++
 			continue
 		}
 		if errors.Is(err, wire.ErrOtherExpect) {
-			n.warnOnce("expect "+s.node, "another founder expects another number of nodes than this one; "+
-				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.name, s.addr, expect, err))
+			n.warnOnce("expect "+s.Node, "another founder expects another number of nodes than this one; "+
+				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.Name, s.Addr, expect, err))
 		}
 	}
 	return yes >= expect && time.Since(began) < promiseFor/2

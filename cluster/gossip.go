@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -85,13 +86,13 @@ func (g *gossip) stop() {
 	g.list.Shutdown()
 }
 
-func sightingOf(n *memberlist.Node) (*sighting, error) {
-	m, err := parseMeta(n.Meta)
+func sightingOf(n *memberlist.Node) (*roster.Sighting, error) {
+	m, err := roster.ReadMeta(n.Meta)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	s := &sighting{gossip: n.Name, node: wire.NodeOf(n.Name), meta: m, status: Alive, at: time.Now()}
-	s.addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
+	s := &roster.Sighting{Gossip: n.Name, Node: wire.NodeOf(n.Name), Meta: m, Status: Alive, At: time.Now()}
+	s.Addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
 	return s, nil
 }
 
@@ -122,12 +123,12 @@ func (g *gossip) hear(m *memberlist.Node, status string) {
 		g.node.log.Warn("a member's metadata cannot be read", keyError, err)
 		return
 	}
-	s.status = status
+	s.Status = status
 	switch {
-	case status == Dead && s.forGood:
-		s.status = Left
-	case status == Dead && s.leaving: // older programs do not say whether for good
-		s.status = Stopped
+	case status == Dead && s.ForGood:
+		s.Status = Left
+	case status == Dead && s.Leaving: // older programs do not say whether for good
+		s.Status = Stopped
 	}
 	g.node.heard(s)
 }
@@ -150,7 +151,7 @@ func (g *gossip) NotifyMerge(ms []*memberlist.Node) error {
 		if m.State != memberlist.StateAlive {
 			continue
 		}
-		if err := g.NotifyAlive(m); err != nil && !errors.Is(err, errDeparted) { // who sent the list may not have heard of it
+		if err := g.NotifyAlive(m); err != nil && !errors.Is(err, roster.ErrDeparted) { // who sent the list may not have heard of it
 			return err
 		}
 	}
@@ -170,7 +171,7 @@ func (g *gossip) AckPayload() []byte {
 func (g *gossip) NotifyPingComplete(m *memberlist.Node, _ time.Duration, payload []byte) {
 	r := wire.NewReader(payload)
 	if index, server := r.Uvarint(), r.Text(); r.Done() && wire.NodeOf(server) == wire.NodeOf(m.Name) {
-		g.node.directory.applied(m.Name, server, index)
+		g.node.directory.Applied(m.Name, server, index)
 	}
 }
 

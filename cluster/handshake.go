@@ -91,7 +91,7 @@ func (n *Node) checkPeer(c net.Conn, h wire.Hello, after time.Time, cluster stri
 	if n.fsm().SetBack(wire.Registration{Origin: h.Origin, Server: h.Source, Boot: h.Boot}) {
 		return fmt.Errorf("%w: %s, boot counter %d", wire.ErrSetBack, h.Source, h.Boot)
 	}
-	return n.directory.forgot(h, after)
+	return n.directory.Forgot(h, after)
 }
 
 // refused draws the conclusion from a refusal that concerns this node itself.

@@ -108,7 +108,7 @@ func (n *Node) loadAddresses() error {
 	}
 	for server, addrs := range saved.Servers {
 		if node := wire.NodeOf(server); node != n.id && len(addrs) > 0 {
-			n.directory.saved[node] = addrs[0]
+			n.directory.KeepAt(node, addrs[0])
 			n.contacts = append(n.contacts, addrs...)
 		}
 	}
@@ -136,11 +136,11 @@ func (n *Node) saveAddresses() {
 		configured := map[string]bool{}
 		for _, s := range servers {
 			configured[string(s.ID)] = true
-			if addr := n.directory.keep(wire.NodeOf(string(s.ID))); addr != "" {
+			if addr := n.directory.Keep(wire.NodeOf(string(s.ID))); addr != "" {
 				now.Servers[string(s.ID)] = []string{addr}
 			}
 		}
-		n.directory.forget(configured, time.Now())
+		n.directory.Forget(configured, time.Now())
 		if n.dir == nil || now.Equal(saved) {
 			continue
 		}

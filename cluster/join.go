@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -66,7 +67,7 @@ func (n *Node) sleepUnlessAlone(d time.Duration) bool {
 }
 
 func (n *Node) alone() bool {
-	return !slices.ContainsFunc(n.members(), func(s *sighting) bool { return s.node != n.id && s.status == Alive })
+	return !slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool { return s.Node != n.id && s.Status == Alive })
 }
 
 // missing returns the addresses at which a member should be and nobody is known to be: resolved anew each time, this
@@ -81,14 +82,14 @@ func (n *Node) missing() []string {
 	}
 	for _, srv := range n.instance().configuration().Servers {
 		if node := wire.NodeOf(string(srv.ID)); node != n.id {
-			candidates = append(candidates, n.directory.addr(node))
+			candidates = append(candidates, n.directory.Addr(node))
 		}
 	}
 	candidates = append(candidates, n.hearsay()...)
 	known := map[string]bool{"": true}
 	for _, s := range n.members() {
-		if s.status == Alive {
-			known[s.addr] = true
+		if s.Status == Alive {
+			known[s.Addr] = true
 		}
 	}
 	var out []string

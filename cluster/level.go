@@ -59,9 +59,9 @@ func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]
 		speaks[wire.NodeOf(string(srv.ID))] = 0 // until it is seen below
 	}
 	for _, s := range n.members() {
-		if _, configured := speaks[s.node]; configured || s.status == Alive {
-			speaks[s.node], names[s.node] = s.maxProtocol, s.name
-			absent = absent || configured && s.status != Alive
+		if _, configured := speaks[s.Node]; configured || s.Status == Alive {
+			speaks[s.Node], names[s.Node] = s.MaxProtocol, s.Name
+			absent = absent || configured && s.Status != Alive
 		}
 	}
 	speaks[n.id], names[n.id] = n.cfg.maxLevel, n.cfg.Name

@@ -1,6 +1,10 @@
 package cluster
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+)
 
 // Two farms of one name meet when a node that was cut off founded its own, or when a machine was started before it could
 // see the others. Nothing can merge two logs. The side that never had a second member gives up, whatever its age; if
@@ -8,30 +12,30 @@ import "fmt"
 // (reform.go). Any other meeting is refused, by an error on both sides.
 
 // givesWay reports whether this node's farm gives up in favour of that of s.
-func (n *Node) givesWay(s *sighting, cluster string) bool {
-	if supersedes(s.cluster, cluster) {
-		return s.durable == n.durable()
+func (n *Node) givesWay(s *roster.Sighting, cluster string) bool {
+	if supersedes(s.Cluster, cluster) {
+		return s.Durable == n.durable()
 	}
 	n.mu.Lock()
 	lonely := n.founding
 	n.mu.Unlock()
-	if !lonely || n.fsm().Shared() || s.durable != n.durable() {
+	if !lonely || n.fsm().Shared() || s.Durable != n.durable() {
 		return false
 	}
-	return s.second || cluster > s.cluster
+	return s.Second || cluster > s.Cluster
 }
 
 // giveUpFarm makes this node forget the farm that it founded, and join that of s. Its data is moved aside, not deleted.
-func (n *Node) giveUpFarm(s *sighting) {
-	n.contact(s.addr)
+func (n *Node) giveUpFarm(s *roster.Sighting) {
+	n.contact(s.Addr)
 	mine := n.self().cluster
 	o := resetOrder{server: n.instance().server, kind: forgetFarm}
 	o.reason = fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at %s, which it joins now",
-		mine, s.cluster, s.name, s.addr)
-	if supersedes(s.cluster, mine) {
-		o.farm = n.heldOnTo(s.cluster)
+		mine, s.Cluster, s.Name, s.Addr)
+	if supersedes(s.Cluster, mine) {
+		o.farm = n.heldOnTo(s.Cluster)
 		o.reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, %s, which this node joins now",
-			mine, s.cluster, s.name, s.addr)
+			mine, s.Cluster, s.Name, s.Addr)
 	}
 	n.orders.give(o)
 	n.mu.Lock()
@@ -54,8 +58,8 @@ func (n *Node) heldOnTo(epoch string) string {
 // moment this node may have been busy with something else.
 func (n *Node) followEpoch() {
 	cluster := n.self().cluster
-	for _, s := range n.directory.all() {
-		if s.status == Alive && supersedes(s.cluster, cluster) && n.givesWay(s, cluster) {
+	for _, s := range n.directory.All() {
+		if s.Status == Alive && supersedes(s.Cluster, cluster) && n.givesWay(s, cluster) {
 			n.giveUpFarm(s)
 			return
 		}

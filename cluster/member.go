@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -23,10 +24,10 @@ func (r Role) valid() bool { return r == Ordinary || r == Front || r == Staging 
 
 // Values of Member.Status.
 const (
-	Alive   = alive
-	Dead    = dead    // it does not answer; gossip cannot know whether it runs
-	Stopped = stopped // it said that it stops, and is to come back, as far as is known
-	Left    = left    // it said that it stops, and has left the farm for good
+	Alive   = roster.Alive
+	Dead    = roster.Dead    // it does not answer; gossip cannot know whether it runs
+	Stopped = roster.Stopped // it said that it stops, and is to come back, as far as is known
+	Left    = roster.Left    // it said that it stops, and has left the farm for good
 )
 
 // Values of Member.Vote.
@@ -112,10 +113,10 @@ func voteOf(s raft.ServerSuffrage) string {
 	return Nonvoter
 }
 
-func (n *Node) member(s *sighting, votes map[string]string) Member {
-	m := Member{ID: s.node, Name: s.name, Addr: s.addr, Role: Role(s.role), Vote: votes[s.server()], Status: s.status,
-		Version: s.version, Level: int(s.maxProtocol), Applied: s.applied, Tags: maps.Clone(s.tags)}
-	if s.node == n.id {
+func (n *Node) member(s *roster.Sighting, votes map[string]string) Member {
+	m := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()], Status: s.Status,
+		Version: s.Version, Level: int(s.MaxProtocol), Applied: s.Applied, Tags: maps.Clone(s.Tags)}
+	if s.Node == n.id {
 		m.Applied = n.progress.load()
 	}
 	return m

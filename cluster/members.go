@@ -1,15 +1,19 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+)
 
 // members returns the newest sighting of each node that is, or may come to be, in this node's farm.
-func (n *Node) members() []*sighting {
+func (n *Node) members() []*roster.Sighting {
 	cluster := n.self().cluster
-	all := n.directory.all()
+	all := n.directory.All()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.DeleteFunc(all, func(s *sighting) bool {
-		return s.node != n.id && (s.cluster != "" && cluster != "" && s.cluster != cluster || n.strangers[s.server()])
+	return slices.DeleteFunc(all, func(s *roster.Sighting) bool {
+		return s.Node != n.id && (s.Cluster != "" && cluster != "" && s.Cluster != cluster || n.strangers[s.Server()])
 	})
 }
 

@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // heard takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not wait.
-func (n *Node) heard(s *sighting) {
-	before := n.directory.hear(s)
-	if s.gossip != n.gossipName() {
+func (n *Node) heard(s *roster.Sighting) {
+	before := n.directory.Hear(s)
+	if s.Gossip != n.gossipName() {
 		n.report(before, s)
-		if s.status == Alive && (s.name == n.cfg.Name || s.node == n.id) {
+		if s.Status == Alive && (s.Name == n.cfg.Name || s.Node == n.id) {
 			signal(n.nameNews)
 		}
 		n.checkKind(s)
@@ -30,73 +31,73 @@ func (n *Node) heard(s *sighting) {
 }
 
 // report logs who joined and who left, and gives up the connection to a node that is gone.
-func (n *Node) report(before, s *sighting) {
+func (n *Node) report(before, s *roster.Sighting) {
 	if n.ctx.Err() != nil {
 		return // gossip goes on for a moment when the node has closed
 	}
-	was := before != nil && before.status == Alive
-	switch is := s.status == Alive; {
+	was := before != nil && before.Status == Alive
+	switch is := s.Status == Alive; {
 	case is && !was:
-		n.log.Info("joined", keyPeer, s.name, keyAddr, s.addr)
+		n.log.Info("joined", keyPeer, s.Name, keyAddr, s.Addr)
 	case was && !is:
 		n.reportGone(s)
 		n.spawn(func() {
-			n.peers.Drop(s.node)
-			n.instance().suspectLeader(s.node)
+			n.peers.Drop(s.Node)
+			n.instance().suspectLeader(s.Node)
 		})
 	}
 }
 
 // reportGone logs how a node went: for good, in order and to come back, or without a word, which is what a crash looks like,
 // and a cut line.
-func (n *Node) reportGone(s *sighting) {
+func (n *Node) reportGone(s *roster.Sighting) {
 	switch {
-	case s.status == Left:
-		n.log.Info("left", keyPeer, s.name, keyAddr, s.addr)
-	case s.status == Stopped:
-		n.log.Info("stopped", keyPeer, s.name, keyAddr, s.addr)
+	case s.Status == Left:
+		n.log.Info("left", keyPeer, s.Name, keyAddr, s.Addr)
+	case s.Status == Stopped:
+		n.log.Info("stopped", keyPeer, s.Name, keyAddr, s.Addr)
 	default:
-		n.log.Warn("lost", keyPeer, s.name, keyAddr, s.addr)
+		n.log.Warn("lost", keyPeer, s.Name, keyAddr, s.Addr)
 	}
 }
 
 // checkKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait for ever.
-func (n *Node) checkKind(s *sighting) {
-	if s.status != Alive || s.cluster == "" || s.durable == n.durable() {
+func (n *Node) checkKind(s *roster.Sighting) {
+	if s.Status != Alive || s.Cluster == "" || s.Durable == n.durable() {
 		return
 	}
 	n.mu.Lock()
 	waits := n.cluster == "" && !n.caughtUp
 	n.mu.Unlock()
 	if waits {
-		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.name, s.addr, s.durable, n.durable()))
+		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr, s.Durable, n.durable()))
 	}
 }
 
 // admit decides whether gossip may take in a run of a node.
-func (n *Node) admit(s *sighting) error {
-	if n.directory.departed(s.gossip) {
-		return errDeparted
+func (n *Node) admit(s *roster.Sighting) error {
+	if n.directory.Departed(s.Gossip) {
+		return roster.ErrDeparted
 	}
 	cluster := n.self().cluster
-	if err := n.leftBehind(s.minProtocol, s.cluster, fmt.Sprintf("%s at %s", s.name, s.addr)); err != nil {
+	if err := n.leftBehind(s.MinProtocol, s.Cluster, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
 		return err
 	}
-	if cluster == "" || s.cluster == "" || s.cluster == cluster {
-		if err := n.tooOld(s.maxProtocol, fmt.Sprintf("%s at %s", s.name, s.addr)); err != nil {
+	if cluster == "" || s.Cluster == "" || s.Cluster == cluster {
+		if err := n.tooOld(s.MaxProtocol, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
 			return err
 		}
 	}
-	if cluster != "" && s.cluster != "" && s.cluster != cluster {
+	if cluster != "" && s.Cluster != "" && s.Cluster != cluster {
 		if n.givesWay(s, cluster) {
 			n.giveUpFarm(s)
 		}
-		if supersedes(s.cluster, cluster) || supersedes(cluster, s.cluster) {
+		if supersedes(s.Cluster, cluster) || supersedes(cluster, s.Cluster) {
 			return nil // one of the two is about to join the other
 		}
-		n.estrange(s.server()) // a joiner may have gone to the other farm, and older news of it may still come, or be here
-		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.name, s.addr, s.cluster, cluster)
-		n.warnOnce("admit "+s.gossip, toMerge(s.cluster, cluster), err)
+		n.estrange(s.Server()) // a joiner may have gone to the other farm, and older news of it may still come, or be here
+		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.Name, s.Addr, s.Cluster, cluster)
+		n.warnOnce("admit "+s.Gossip, toMerge(s.Cluster, cluster), err)
 		return err
 	}
 	return nil
@@ -193,28 +194,28 @@ const askRivals = 3 * time.Second
 
 // yields makes this node give up if an older rival answers. It reports whether there is one that does not.
 func (n *Node) yields() (unsure bool) {
-	for _, s := range n.directory.rivals(n.cfg.Name, n.id, n.gossipName()) {
+	for _, s := range n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()) {
 		switch {
-		case !n.older(s) || s.addr == n.advertise: // that address is this node's now
+		case !n.older(s) || s.Addr == n.advertise: // that address is this node's now
 		case !n.lives(s):
 			unsure = true
-		case s.node == n.id && s.name != n.cfg.Name:
-			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.name, s.addr))
+		case s.Node == n.id && s.Name != n.cfg.Name:
+			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name, s.Addr))
 		default:
-			n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.name, s.addr))
+			n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.Name, s.Addr))
 		}
 	}
 	return unsure
 }
 
-func (n *Node) older(s *sighting) bool {
-	return s.start < n.started || s.start == n.started && s.gossip < n.gossipName()
+func (n *Node) older(s *roster.Sighting) bool {
+	return s.Start < n.started || s.Start == n.started && s.Gossip < n.gossipName()
 }
 
 // lives asks the process behind a sighting, at its own address, whether it is that very run.
-func (n *Node) lives(s *sighting) bool {
+func (n *Node) lives(s *roster.Sighting) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
-	st, err := n.askStatus(ctx, s.addr, s.node)
-	return err == nil && st.gossip == s.gossip
+	st, err := n.askStatus(ctx, s.Addr, s.Node)
+	return err == nil && st.gossip == s.Gossip
 }

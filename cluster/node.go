@@ -18,6 +18,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -42,7 +43,7 @@ type Node struct {
 	hasState  bool      // there was a log at the start
 	nextLog   openLog   // in memory, for the next epoch; see reform
 
-	directory *directory
+	directory *roster.Directory
 	peers     *link.Set
 	progress  progress
 	barriers  rounds[indexAnswer]
@@ -118,7 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
-		directory: newDirectory(2 * handshakeTimeout), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
+		directory: roster.New(2 * handshakeTimeout), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
 		strangers: map[string]bool{}, refusals: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
@@ -179,8 +180,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.inst.Store(in)
 	n.local.Store(in.fsm)
-	if b := n.metaBytes(); len(b) > maxMeta {
-		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w", len(b), maxMeta, ErrTooLarge)
+	if b := n.metaBytes(); len(b) > roster.MaxMeta {
+		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w", len(b), roster.MaxMeta, ErrTooLarge)
 	}
 	g, err := startGossip(n, n.run)
 	if err != nil {
@@ -223,7 +224,7 @@ func defaultName(bound string) string {
 	}
 	_, p, _ := net.SplitHostPort(bound)
 	host, _, _ = strings.Cut(host, ".")
-	return host[:min(len(host), maxName-6)] + "-" + p
+	return host[:min(len(host), roster.MaxName-6)] + "-" + p
 }
 
 // start starts the node's loops; every one ends with n.ctx, or when the port is closed.
@@ -357,9 +358,9 @@ func (n *Node) SetTag(key, value string) error {
 		return nil
 	}
 	m := n.metaLocked()
-	m.tags = tags
-	if size := len(m.append(nil)); size > maxMeta {
-		return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size, maxMeta, ErrTooLarge)
+	m.Tags = tags
+	if size := len(m.Append(nil)); size > roster.MaxMeta {
+		return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size, roster.MaxMeta, ErrTooLarge)
 	}
 	n.tags = tags
 	n.metaChanged()
@@ -370,16 +371,16 @@ func (n *Node) metaBytes() []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := n.metaLocked()
-	return m.append(nil)
+	return m.Append(nil)
 }
 
-func (n *Node) metaLocked() meta {
+func (n *Node) metaLocked() roster.Meta {
 	in := n.inst.Load()
 	second := n.cluster != "" && !n.founding || in.fsm.Shared()
-	return meta{second: second, minProtocol: in.fsm.Level(), maxProtocol: n.cfg.maxLevel, durable: n.durable(),
-		leaving: n.leaving, stopped: n.ended, forGood: n.forget,
-		role: string(n.cfg.Role), cluster: n.cluster, incarnation: n.inc, boot: n.boot, start: n.started, name: n.cfg.Name,
-		version: n.cfg.Version, tags: n.tags}
+	return roster.Meta{Second: second, MinProtocol: in.fsm.Level(), MaxProtocol: n.cfg.maxLevel, Durable: n.durable(),
+		Leaving: n.leaving, Stopped: n.ended, ForGood: n.forget,
+		Role: string(n.cfg.Role), Cluster: n.cluster, Incarnation: n.inc, Boot: n.boot, Start: n.started, Name: n.cfg.Name,
+		Version: n.cfg.Version, Tags: n.tags}
 }
 
 func (n *Node) metaChanged() { signal(n.metaNews) }

@@ -38,7 +38,7 @@ func (n *Node) dialRPC(ctx context.Context, id string) (net.Conn, error) {
 
 // dial opens a connection to the node whose NodeID is id, wherever it was last seen.
 func (n *Node) dial(ctx context.Context, id, proto string) (net.Conn, error) {
-	addr := n.directory.addr(id)
+	addr := n.directory.Addr(id)
 	if addr == "" {
 		return nil, fmt.Errorf("no address known of node %s", id)
 	}

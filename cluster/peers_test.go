@@ -57,7 +57,7 @@ func TestGreetingEndsInTime(t *testing.T) {
 		}
 		defer p.Close()
 		p.Listener(protoRPC) // which nobody takes anything from
-		n.directory.keepAt("silent", "10.0.0.9:7946")
+		n.directory.KeepAt("silent", "10.0.0.9:7946")
 		for given, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: dialTimeout} {
 			begin := time.Now()
 			if _, _, err := n.peers.Call(l.ctx(given), "silent", wire.MethodStatus, nil); err == nil || time.Since(begin) != want {

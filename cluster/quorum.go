@@ -64,11 +64,11 @@ func (n *Node) introduce() {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, s := range n.members() {
-		if s.node != n.id && s.status == Alive {
+		if s.Node != n.id && s.Status == Alive {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 				defer cancel()
-				n.peers.Call(ctx, s.node, wire.MethodStatus, nil)
+				n.peers.Call(ctx, s.Node, wire.MethodStatus, nil)
 			})
 		}
 	}
@@ -78,12 +78,12 @@ func (n *Node) introduce() {
 func (n *Node) absent(in *instance) string {
 	var names []string
 	for _, id := range in.voters() {
-		s := n.directory.get(wire.NodeOf(id))
+		s := n.directory.Get(wire.NodeOf(id))
 		switch {
 		case s == nil:
 			names = append(names, id)
-		case s.server() != id || s.status != Alive:
-			names = append(names, s.name)
+		case s.Server() != id || s.Status != Alive:
+			names = append(names, s.Name)
 		}
 	}
 	if len(names) == 0 {
@@ -122,7 +122,7 @@ func (n *Node) reformItself(in *instance, without time.Duration) {
 // Raft had ended, that it stops; or its node answers, at its own address, as another incarnation, which is returned. That
 // gossip takes it for dead proves nothing.
 func (n *Node) gone(ctx context.Context, server string) (proven bool, now string) {
-	addr, ended := n.directory.where(server)
+	addr, ended := n.directory.Where(server)
 	if n.durable() || ended || addr == "" {
 		return ended && !n.durable(), ""
 	}
@@ -175,16 +175,16 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 }
 
 func (n *Node) survivor(s *succession.Survey, best *succession.Report, id string) Survivor {
-	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.Gone[id], Applied: n.directory.reached(id)}
+	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.Gone[id], Applied: n.directory.Reached(id)}
 	if slices.Contains(best.Voters, id) {
 		v.Vote = Voter
 	}
-	v.Addr, _ = n.directory.where(id)
-	if seen := n.directory.get(v.NodeID); seen != nil {
-		v.Name = seen.name
+	v.Addr, _ = n.directory.Where(id)
+	if seen := n.directory.Get(v.NodeID); seen != nil {
+		v.Name = seen.Name
 	}
 	if v.Addr == "" {
-		v.Addr = n.directory.addr(v.NodeID)
+		v.Addr = n.directory.Addr(v.NodeID)
 	}
 	if r := s.Reports[id]; r != nil {
 		v.Answers, v.Term, v.Last = true, r.Term, r.Last

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -19,8 +20,8 @@ func crowd(t testing.TB, size int) *Node {
 	t.Cleanup(func() { n.Close() })
 	for i := range size {
 		id := fmt.Sprintf("n%04d", i)
-		n.directory.hear(&sighting{gossip: id + ".r", node: id, addr: "addr of " + id, status: Alive,
-			meta: meta{incarnation: "i", boot: 1, start: uint64(i), name: id, maxProtocol: wire.ProtocolMax, minProtocol: 1}})
+		n.directory.Hear(&roster.Sighting{Gossip: id + ".r", Node: id, Addr: "addr of " + id, Status: Alive,
+			Meta: roster.Meta{Incarnation: "i", Boot: 1, Start: uint64(i), Name: id, MaxProtocol: wire.ProtocolMax, MinProtocol: 1}})
 	}
 	return n
 }

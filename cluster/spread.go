@@ -32,7 +32,7 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 	answers := make(chan error, len(servers))
 	for _, srv := range servers {
 		node := wire.NodeOf(string(srv.ID))
-		if s := n.directory.get(node); node == n.id || s != nil && s.saidGoodbye() {
+		if s := n.directory.Get(node); node == n.id || s != nil && s.SaidGoodbye() {
 			continue
 		}
 		asked++
@@ -54,7 +54,7 @@ func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error
 		if err == nil && s.applied >= index {
 			return nil
 		}
-		if m := n.directory.get(node); m == nil || m.status != Alive {
+		if m := n.directory.Get(node); m == nil || m.Status != Alive {
 			return fmt.Errorf("node %s may be behind: it does not answer", node)
 		}
 		if !sleep(ctx, pause) {

@@ -41,15 +41,15 @@ func TestSpread(t *testing.T) {
 			l.t.Errorf("with a node cut off that seems alive: %v, want the deadline", err)
 		}
 		for dead := false; !dead; time.Sleep(100 * time.Millisecond) {
-			s := writer.directory.get(cut.id)
-			dead = s != nil && s.status == Dead
+			s := writer.directory.Get(cut.id)
+			dead = s != nil && s.Status == Dead
 		}
 		began := time.Now()
 		if err := writer.Handle("kv").Spread(l.ctx(time.Minute), index); err == nil || time.Since(began) > 10*time.Second {
 			l.t.Errorf("with a dead node: %v after %v, want an error without much ado", err, time.Since(began))
 		}
 		l.net.Heal()
-		l.until(time.Minute, "the one that was cut off is heard again", func() bool { return writer.directory.get(cut.id).status == Alive })
+		l.until(time.Minute, "the one that was cut off is heard again", func() bool { return writer.directory.Get(cut.id).Status == Alive })
 		all(writer, index, "1,2,3,", l.nodes...)
 
 		stopping.stop()

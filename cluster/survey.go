@@ -28,8 +28,8 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 	asked := map[string]bool{}
 	next := []string{n.instance().server}
 	for _, m := range n.members() {
-		if m.status == Alive && m.node != n.id { // perhaps this node's configuration is too old to have it
-			next = append(next, m.server())
+		if m.Status == Alive && m.Node != n.id { // perhaps this node's configuration is too old to have it
+			next = append(next, m.Server())
 		}
 	}
 	for len(next) > 0 {

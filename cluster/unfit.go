@@ -134,16 +134,16 @@ func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error) {
 	err = ErrNoLeader
 	for _, s := range n.members() {
-		if s.node == n.id || s.status != Alive {
+		if s.Node == n.id || s.Status != Alive {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-		_, _, e := n.peers.Call(ctx, s.node, m, payload)
+		_, _, e := n.peers.Call(ctx, s.Node, m, payload)
 		cancel()
 		if e == nil {
-			return s.name, nil
+			return s.Name, nil
 		}
-		err = errors.Join(err, fmt.Errorf("%s: %w", s.name, e))
+		err = errors.Join(err, fmt.Errorf("%s: %w", s.Name, e))
 	}
 	return "", err
 }

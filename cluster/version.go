@@ -3,6 +3,8 @@ package cluster
 import (
 	"runtime/debug"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
 // programVersion returns what this program was built from: the first twelve characters of the revision in version control, with
@@ -30,7 +32,7 @@ func versionOf(info *debug.BuildInfo) string {
 	if revision != "" {
 		return revision + dirty
 	}
-	if v := info.Main.Version; v != "(devel)" && len(v) <= maxVersion {
+	if v := info.Main.Version; v != "(devel)" && len(v) <= roster.MaxVersion {
 		return v
 	}
 	return ""

@@ -3,6 +3,8 @@ package cluster
 import (
 	"runtime/debug"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
 func TestVersionOf(t *testing.T) {
@@ -17,7 +19,7 @@ func TestVersionOf(t *testing.T) {
 		"v1.2.3":             {Main: debug.Module{Version: "v1.2.3"}}, // from a module proxy
 		"":                   {Main: debug.Module{Version: "(devel)"}},
 	} {
-		if got := versionOf(&info); got != want || len(got) > maxVersion {
+		if got := versionOf(&info); got != want || len(got) > roster.MaxVersion {
 			t.Errorf("%+v: %q, want %q", info, got, want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -53,19 +54,19 @@ func (n *Node) situation() *voting.Situation {
 	in := n.instance()
 	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()), MaxVoters: n.cfg.MaxVoters,
 		Level: in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strange}
-	contested := n.directory.contested()
+	contested := n.directory.Contested()
 	for _, seen := range n.members() {
-		if seen.durable == n.durable() && !contested[seen.gossip] {
-			s.Nodes = append(s.Nodes, seen.candidate())
+		if seen.Durable == n.durable() && !contested[seen.Gossip] {
+			s.Nodes = append(s.Nodes, candidate(seen))
 		}
 	}
 	return s
 }
 
 // candidate is what voting has to know of a run of a node.
-func (s *sighting) candidate() voting.Node {
-	return voting.Node{ID: s.node, Server: s.server(), Boot: s.boot, Alive: s.status == Alive, Leaving: s.leaving,
-		Ordinary: Role(s.role) == Ordinary, MaxProtocol: s.maxProtocol}
+func candidate(s *roster.Sighting) voting.Node {
+	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == Alive, Leaving: s.Leaving,
+		Ordinary: Role(s.Role) == Ordinary, MaxProtocol: s.MaxProtocol}
 }
 
 // serversOf returns the servers of a configuration as voting sees them.

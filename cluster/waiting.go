@@ -63,8 +63,8 @@ func (n *Node) unanswered() string {
 	var out []string
 	here := map[string]bool{}
 	for _, s := range n.members() {
-		if s.status == Alive {
-			here[s.addr] = true
+		if s.Status == Alive {
+			here[s.Addr] = true
 		}
 	}
 	found, blind := n.seeds.lookedUp()
@@ -119,7 +119,7 @@ func (n *Node) sayCaughtUp(began time.Time) {
 	leader, _ := in.leader.get()
 	alive := 0
 	for _, s := range n.members() {
-		if s.node == n.id || s.status == Alive {
+		if s.Node == n.id || s.Status == Alive {
 			alive++
 		}
 	}
@@ -159,7 +159,7 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 		return "it waits for its vote", []any{keyLeader, n.nameOf(leader)}
 	}
 	applied, _ := in.fsm.View()
-	return "it catches up with the log", []any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.reached(leader)}
+	return "it catches up with the log", []any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.Reached(leader)}
 }
 
 // nameOf returns the name of the node of a server for people, its NodeID if it has never been heard, "none" for no server.
@@ -170,8 +170,8 @@ func (n *Node) nameOf(server string) string {
 	if wire.NodeOf(server) == n.id {
 		return n.cfg.Name
 	}
-	if s := n.directory.get(wire.NodeOf(server)); s != nil {
-		return s.name
+	if s := n.directory.Get(wire.NodeOf(server)); s != nil {
+		return s.Name
 	}
 	return wire.NodeOf(server)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -123,19 +124,19 @@ func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
 func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	n := in.node
 	name, wait := n.nameOf(r.server), untilAfter(r, reasonPatience)
-	s := n.directory.get(wire.NodeOf(r.server))
+	s := n.directory.Get(wire.NodeOf(r.server))
 	if s == nil {
-		s = &sighting{}
+		s = &roster.Sighting{}
 	}
 	going, dismissed := n.going()
 	switch newer := in.reigns.outdone(r); {
 	case dismissed: // the leader does not speak to this node any more
 		return going, 0
-	case s.forGood || s.status == Left:
+	case s.ForGood || s.Status == Left:
 		return name + " leaves for good", 0
-	case s.status == Stopped:
+	case s.Status == Stopped:
 		return name + " stops", 0
-	case s.leaving:
+	case s.Leaving:
 		return name + " stops", untilAfter(r, farewellPatience)
 	case in.reigns.handedOver(r):
 		return name + " handed over", wait

@@ -76,7 +76,7 @@ func (l *leadership) askStored(ctx context.Context, voter string) (stored, error
 	if voter == l.in.server {
 		return l.in.stored()
 	}
-	if s := n.directory.get(wire.NodeOf(voter)); s == nil || s.maxProtocol < wire.LevelSafety {
+	if s := n.directory.Get(wire.NodeOf(voter)); s == nil || s.MaxProtocol < wire.LevelSafety {
 		return stored{}, fmt.Errorf("%w: it cannot be asked how far its log goes", ErrVersion)
 	}
 	out, _, err := n.peers.Call(ctx, wire.NodeOf(voter), wire.MethodStored, []byte(voter))

@@ -1,4 +1,4 @@
-package cluster
+package roster
 
 import "errors"
 
@@ -16,9 +16,9 @@ import "errors"
 // all packets of before.
 const departedKept = 4096
 
-var errDeparted = errors.New("this run of the node has said goodbye, and a run does not come back; these are old news of it")
+var ErrDeparted = errors.New("this run of the node has said goodbye, and a run does not come back; these are old news of it")
 
-// departed is a set of gossip names that forgets the oldest when it is full.
+// Departed is a set of gossip names that forgets the oldest when it is full.
 type departed struct {
 	runs map[string]bool
 	ring []string
@@ -41,8 +41,8 @@ func (d *departed) add(run string) {
 	d.runs[run] = true
 }
 
-// departed reports whether a run has said goodbye.
-func (d *directory) departed(run string) bool {
+// Departed reports whether a run has said goodbye.
+func (d *Directory) Departed(run string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.gone.runs[run]

@@ -1,4 +1,4 @@
-package cluster
+package roster
 
 import (
 	"errors"
@@ -13,13 +13,13 @@ import (
 // A log is held to what its server was heard to have applied before it was asked, however much is heard before its answer is read.
 func TestForgot(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		d := newDirectory(6 * time.Second)
+		d := New(6 * time.Second)
 		heard := func(index uint64) {
-			d.applied("a.run", "a.1", index)
+			d.Applied("a.run", "a.1", index)
 			time.Sleep(time.Second)
 		}
 		forgot := func(last uint64, after time.Time) bool {
-			return errors.Is(d.forgot(wire.Hello{Source: "a.1", Last: last}, after), wire.ErrSetBack)
+			return errors.Is(d.Forgot(wire.Hello{Source: "a.1", Last: last}, after), wire.ErrSetBack)
 		}
 		if forgot(0, time.Now()) {
 			t.Error("nothing was heard of it")
@@ -36,7 +36,7 @@ func TestForgot(t *testing.T) {
 		for i := range uint64(100) {
 			heard(10 + i)
 		}
-		if !forgot(108, time.Now()) || d.reached("a.1") != 109 {
+		if !forgot(108, time.Now()) || d.Reached("a.1") != 109 {
 			t.Error("the newest is not known")
 		}
 		if n := len(d.most["a.1"]); n > 10 {

@@ -30,13 +30,18 @@
 //
 // # Reading the source
 //
-// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go and rpcserve.go
-// (the two ends of a call; life.go notices that one is gone), leader.go and taken.go (the leader's side), fsm.go and origins.go
-// (every node), and internal/wire for the bytes. A read that must be new goes read.go,
-// confirm.go. Members come and go by gossip.go, news.go and directory.go; plan.go decides who votes, voters.go carries it
-// out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who is who, level.go which
-// versions may work together. compare.go finds copies that differ, damage.go logs that are damaged, and unfit.go mends both.
-// watchdog.go gets raft out of what it cannot leave by itself; orders.go has its instances end and begin. reigns.go and
-// whyled.go tell why the leader changed. A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and
-// reform.go. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says why.
+// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go and
+// rpcserve.go (the two ends of a call; life.go notices that one is gone), leader.go and taken.go (the leader's side), and
+// internal/replica (every node); internal/wire has the bytes. A read that must be new goes read.go, confirm.go.
+//
+// Members come and go by gossip.go and news.go; internal/roster remembers what was heard. internal/voting decides who
+// votes, voters.go carries it out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who
+// is who, level.go which versions may work together. compare.go finds copies that differ, damage.go logs that are
+// damaged, and unfit.go mends both. watchdog.go gets raft out of what it cannot leave by itself; orders.go has its
+// instances end and begin. reigns.go and whyled.go tell why the leader changed.
+//
+// A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go; internal/succession
+// decides who re-forms it. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says why.
+//
+// What is in internal never imports this package, so it can be read, and is tested, without a node.
 package cluster

@@ -55,6 +55,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	if heartbeat && resp.Term > args.Term {
 		return errDeposed
 	}
+	t.told.raise(string(id), args.LeaderCommitIndex)
 	return nil
 }
 

@@ -13,15 +13,34 @@ import (
 
 // barrier returns the index that a reader must have applied to be as new as anything acknowledged before the call.
 func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
+	return l.barrierAmong(ctx, &l.barr)
+}
+
+func (l *leadership) barrierAmong(ctx context.Context, those *rounds[uint64]) (index uint64, err error) {
 	if err := l.await(ctx); err != nil {
 		return 0, err
 	}
 	err = wire.ErrNotLeader
 	l.enter(func() bool {
-		index, err = l.barr.join(ctx)
+		index, err = those.join(ctx)
 		return true
 	})
 	return index, err
+}
+
+// leisure is the time between two barriers for nodes that only want to know how fresh they are. Each node asks every two
+// seconds, and each barrier asks all voters: of a large farm they would hear of little else.
+const leisure = 500 * time.Millisecond
+
+// leisurely returns what lets that time pass between its calls.
+func (l *leadership) leisurely() func() {
+	var last time.Time
+	return func() {
+		if wait := time.Until(last.Add(leisure)); wait > 0 {
+			sleep(l.ctx, wait)
+		}
+		last = time.Now()
+	}
 }
 
 // confirm is one round: first the index, then the proof that no later term had begun when it was read.

@@ -64,6 +64,7 @@ type instance struct {
 }
 
 const (
+	commitTimeout    = 100 * time.Millisecond
 	snapshotEvery    = 10 * time.Minute
 	snapshotCheck    = time.Second
 	leastTrailing    = 256
@@ -100,7 +101,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 		in.layer.Close() // before Raft could vote
 	}
 	notify := make(chan bool, 16)
-	in.raft, err = raft.NewRaft(in.config(notify), in.fsm, store, store, in.snaps, in.transport)
+	in.raft, err = raft.NewRaft(in.config(notify), noticingFSM{in.fsm, in}, store, store, in.snaps, in.transport)
 	close(in.made)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
@@ -141,7 +142,7 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 	c.LocalID = raft.ServerID(in.server)
 	c.HeartbeatTimeout, c.ElectionTimeout = in.node.cfg.Heartbeat, in.node.cfg.Heartbeat
 	c.LeaderLeaseTimeout = in.node.cfg.Heartbeat / 2
-	c.CommitTimeout = 10 * time.Millisecond
+	c.CommitTimeout = commitTimeout
 	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
 	c.SnapshotThreshold = 1 << 62

@@ -32,6 +32,7 @@ type leadership struct {
 	landed       chan struct{} // holds one: aloft has fallen
 	clock        *voting.Clock
 	barr         rounds[uint64]
+	leisure      rounds[uint64]   // of barriers for those who can wait for others
 	transferring time.Time        // since when raft refuses entries for a transfer; see transferStuck
 	formOnce     sync.Once        // closes formed
 	kick         chan struct{}    // wakes the voters' controller
@@ -40,6 +41,8 @@ type leadership struct {
 
 	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
 	over   bool         // nobody enters any more
+
+	notices *notices
 
 	same atomic.Pointer[map[string]bool] // server IDs of those whose copy was the same as here at last; see compare
 
@@ -80,13 +83,16 @@ func newLeadership(in *instance, term uint64) *leadership {
 		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight),
 		landed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		finals: make(chan chan raised), left: map[string]uint64{}}
+	l.notices = newNotices(l)
 	l.ctx, l.cancel = context.WithCancel(in.ctx)
 	_, stamp := in.fsm.View()
 	l.clock = voting.NewClock(in.server, stamp, time.Now())
-	l.barr = rounds[uint64]{do: l.confirm, spawn: func(f func()) bool {
+	spawn := func(f func()) bool {
 		l.wg.Go(f) // callers are inside; see enter
 		return true
-	}}
+	}
+	l.barr = rounds[uint64]{do: l.confirm, spawn: spawn}
+	l.leisure = rounds[uint64]{do: func() (uint64, error) { return l.barr.join(l.ctx) }, pause: l.leisurely(), spawn: spawn}
 	return l
 }
 
@@ -97,6 +103,7 @@ func (l *leadership) run() {
 		defer close(settled)
 		l.settle()
 	}()
+	l.wg.Go(l.notices.run)
 	if l.open() {
 		l.wg.Go(l.sequence)
 		l.wg.Go(l.control)

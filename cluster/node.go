@@ -124,7 +124,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
 	n.peers = n.linkPeers()
-	n.barriers = rounds[indexAnswer]{do: n.askIndex, spawn: n.spawn}
+	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) }, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		n.cancel()
@@ -411,7 +411,7 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodPropose:
 		return n.answerPropose(ctx, payload)
 	case wire.MethodBarrier:
-		return n.answerBarrier(ctx)
+		return n.answerBarrier(ctx, payload)
 	case wire.MethodQuery:
 		return n.answerQuery(ctx, payload)
 	case wire.MethodRegister:
@@ -440,6 +440,8 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return nil, n.answerWithout(ctx, from, string(payload))
 	case wire.MethodStored:
 		return n.answerStored(payload)
+	case wire.MethodCommitted:
+		return nil, n.hearNotice(from, payload)
 	case wire.MethodOperate:
 		return n.answerOperate(ctx, from, payload)
 	}

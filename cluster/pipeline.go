@@ -19,10 +19,11 @@ import (
 type pipeline struct {
 	raft.AppendPipeline
 	log     *growth
-	longest time.Duration     // that an append which says nothing new is held back
-	ended   <-chan struct{}   // nothing is held back any more
-	told    uint64            // the commit index that the last append told
-	deposed func(term uint64) // is told of an answer in a later term
+	longest time.Duration       // that an append which says nothing new is held back
+	ended   <-chan struct{}     // nothing is held back any more
+	told    uint64              // the commit index that the last append told
+	tells   func(commit uint64) // is told of that, when it was sent; nil = nobody is
+	deposed func(term uint64)   // is told of an answer in a later term
 	answers chan raft.AppendFuture
 	failed  chan struct{} // closed when an append has failed: what follows it cannot succeed
 	done    chan struct{}
@@ -51,7 +52,9 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 		return nil, err
 	}
 	deposed := func(term uint64) { t.seen.sawTerm(term, []byte(id)) }
-	return newPipeline(inner, t.log, t.quietFor, t.done, deposed), nil
+	p := newPipeline(inner, t.log, t.quietFor, t.done, deposed)
+	p.tells = func(commit uint64) { t.told.raise(string(id), commit) }
+	return p, nil
 }
 
 func newPipeline(inner raft.AppendPipeline, log *growth, longest time.Duration, ended <-chan struct{},
@@ -74,7 +77,11 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	default:
 	}
 	p.told = args.LeaderCommitIndex
-	return p.AppendPipeline.AppendEntries(args, resp)
+	f, err := p.AppendPipeline.AppendEntries(args, resp)
+	if err == nil && p.tells != nil {
+		p.tells(p.told)
+	}
+	return f, err
 }
 
 // saysNothing reports whether a request has nothing for a follower that has got what came before it: no entry, and no commit

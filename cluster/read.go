@@ -24,9 +24,12 @@ func (h *Handle) Barrier(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) barrier(ctx context.Context) error {
+func (n *Node) barrier(ctx context.Context) error { return n.catchUp(ctx, n.barriers.join) }
+
+// catchUp waits until this node has applied what the leader had when it was asked.
+func (n *Node) catchUp(ctx context.Context, ask func(context.Context) (indexAnswer, error)) error {
 	return n.retry(ctx, func() error {
-		a, err := n.barriers.join(ctx)
+		a, err := ask(ctx)
 		if err != nil {
 			return err
 		}
@@ -44,16 +47,16 @@ type indexAnswer struct {
 	asked time.Time
 }
 
-// askIndex is one round of barriers.
-func (n *Node) askIndex() (indexAnswer, error) {
+// askIndex is one round of barriers. An answer that may wait is shared with those to other nodes.
+func (n *Node) askIndex(ctx context.Context, mayWait bool) (indexAnswer, error) {
 	in := n.instance()
 	a := indexAnswer{asked: time.Now()}
-	err := in.askLeader(n.ctx, func(ctx context.Context, leader string) (err error) {
+	err := in.askLeader(ctx, func(ctx context.Context, leader string) (err error) {
 		if leader == in.server {
-			a.index, err = n.leaderBarrier(ctx)
+			a.index, err = n.leaderBarrier(ctx, mayWait)
 			return err
 		}
-		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier, nil)
+		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier, []byte{wire.BoolByte(mayWait)})
 		if err != nil {
 			return err
 		}
@@ -64,17 +67,20 @@ func (n *Node) askIndex() (indexAnswer, error) {
 	return a, err
 }
 
-func (n *Node) leaderBarrier(ctx context.Context) (uint64, error) {
+func (n *Node) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error) {
 	l := n.instance().lead.Load()
 	if l == nil {
 		return 0, wire.ErrNotLeader
 	}
+	if mayWait {
+		return l.barrierAmong(ctx, &l.leisure)
+	}
 	return l.barrier(ctx)
 }
 
-// answerBarrier is the leader's side of askIndex.
-func (n *Node) answerBarrier(ctx context.Context) ([]byte, error) {
-	index, err := n.leaderBarrier(ctx)
+// answerBarrier is the leader's side of askIndex. An older program says nothing with its question, which may not wait.
+func (n *Node) answerBarrier(ctx context.Context, payload []byte) ([]byte, error) {
+	index, err := n.leaderBarrier(ctx, len(payload) == 1 && payload[0] == 1)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +182,7 @@ func (n *Node) noLeader(ctx context.Context) error {
 func (n *Node) freshen() {
 	for sleep(n.ctx, freshenEvery) {
 		ctx, cancel := context.WithTimeout(n.ctx, freshenEvery)
-		n.barrier(ctx)
+		n.catchUp(ctx, func(ctx context.Context) (indexAnswer, error) { return n.askIndex(ctx, true) })
 		cancel()
 	}
 }

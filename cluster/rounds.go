@@ -10,6 +10,7 @@ import (
 type rounds[T any] struct {
 	do      func() (T, error)
 	spawn   func(func()) bool // starts a goroutine; false if there will be no more
+	pause   func()            // before each round begins; nil = none
 	mu      sync.Mutex
 	next    *round[T] // not begun; nil if nobody waits
 	running bool
@@ -46,6 +47,9 @@ func (g *rounds[T]) join(ctx context.Context) (T, error) {
 
 func (g *rounds[T]) run() {
 	for {
+		if g.pause != nil {
+			g.pause()
+		}
 		g.mu.Lock()
 		r := g.next
 		g.next = nil

@@ -22,6 +22,7 @@ type transport struct {
 	log      *growth        // of the local log
 	quietFor time.Duration  // that an append which says nothing new is held back
 	wg       sync.WaitGroup // of forward
+	told     tellings
 
 	term       func() uint64            // of the local raft, once it has taken a request
 	patience   time.Duration            // with raft, before a heartbeat is answered in its place

@@ -25,6 +25,7 @@ type Conn struct {
 	givenUp []uint64 // requests that nobody waits for any more; the other end has not been told
 	life    life
 	err     error // set once the connection is dead
+	deaf    bool  // the other end knows nothing that comes without a call; see Tell
 }
 
 // maxCalls is how many calls of one connection are under way at once. It is less than a program of v0.1.0 works on, which reads
@@ -168,6 +169,7 @@ func (c *Conn) Run() {
 		ch := c.pending[id]
 		delete(c.pending, id)
 		c.life.waits = c.life.waits && len(c.pending) > 0
+		c.deaf = c.deaf || id == wire.NoCall && wire.Code(kind) == wire.CodeVersion
 		c.mu.Unlock()
 		if ch != nil {
 			ch <- answer{code: wire.Code(kind), payload: payload}

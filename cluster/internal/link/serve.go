@@ -70,6 +70,8 @@ func (s *server) serve(ctx context.Context) {
 			s.shortly(&wg, id, nil)
 		case wire.MethodCancel:
 			s.cancel(id)
+		case wire.MethodCommitted:
+			s.handle(s.ctx, m, payload) // it does not wait, and has no answer
 		default:
 			ctx, done := s.begin(id, len(payload))
 			if ctx == nil {

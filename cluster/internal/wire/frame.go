@@ -20,7 +20,7 @@ const (
 	MethodStatus   Method = 1  // -> status
 	MethodTerm     Method = 2  // -> current term, clock
 	MethodPropose  Method = 3  // batch -> answer
-	MethodBarrier  Method = 4  // -> index
+	MethodBarrier  Method = 4  // whether the answer may wait -> index
 	MethodQuery    Method = 5  // machine, query -> answer
 	MethodRegister Method = 6  // registration ->
 	MethodRemove   Method = 7  // server ID ->
@@ -36,6 +36,8 @@ const (
 	MethodResync  Method = 16 // server ID, why ->; of level 3
 	MethodWithout Method = 17 // server ID ->; whether a quorum goes on without it
 	MethodStored  Method = 18 // server ID -> stored; of level 3
+
+	MethodCommitted Method = 29 // server ID, term, index ->; what is committed. There is no answer, but of a program that does not know it
 
 	MethodPing   Method = 30 // ->; whether anybody is there. Programs that do not know it answer as well: with an error
 	MethodCancel Method = 31 // of a call ->; nobody waits for its answer. There is none

@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
+
+// Raft tells a follower what is committed with its next append, which at rest leaves after the commit timeout. So the leader
+// sends notices: one frame, without an answer, to every other configured node. Whoever gets one does what it does after a
+// write of its own: it tells its raft (nudge.go). A notice may be lost, and an older program does not know it; then the
+// append tells.
+
+// notices is the leader's part.
+type notices struct {
+	l      *leadership
+	newest atomic.Uint64 // index of the last entry of this term that is known to be committed
+	due    atomic.Uint64 // index up to which everybody should have been told by now
+	wake   chan struct{} // holds one: newest has risen
+
+	mu   sync.Mutex
+	busy map[string]bool // server IDs of those to whom a notice is under way
+}
+
+const (
+	noticeDelay = 2 * time.Millisecond // in which the next append may make a notice needless
+	noticePause = time.Second          // after one that could not be sent
+)
+
+func newNotices(l *leadership) *notices {
+	return &notices{l: l, wake: make(chan struct{}, 1), busy: map[string]bool{}}
+}
+
+// noticingFSM is the state as raft is given it: what is to be applied is committed.
+type noticingFSM struct {
+	*replica.State
+	in *instance
+}
+
+// ApplyBatch takes note of what is committed, and applies it.
+func (f noticingFSM) ApplyBatch(logs []*raft.Log) []any {
+	last := logs[len(logs)-1]
+	if l := f.in.lead.Load(); l != nil && last.Term == l.term {
+		l.notices.newest.Store(last.Index) // only this goroutine does
+		signal(l.notices.wake)
+	}
+	return f.State.ApplyBatch(logs)
+}
+
+// run sends notices until the leadership ends.
+func (n *notices) run() {
+	for {
+		select {
+		case <-n.wake:
+		case <-n.l.ctx.Done():
+			return
+		}
+		index := n.newest.Load()
+		if !sleep(n.l.ctx, noticeDelay) {
+			return
+		}
+		if n.l.leads() {
+			n.due.Store(index)
+			n.send()
+		}
+	}
+}
+
+// leads reports whether raft led the term of this leadership at some moment of the call. The leadership may have heard of
+// it when raft had lost that term, and take a later one for it.
+func (l *leadership) leads() bool {
+	r := l.in.raft
+	return r.CurrentTerm() == l.term && r.State() == raft.Leader && r.CurrentTerm() == l.term // terms only rise
+}
+
+// send has everybody told who has something to be told, and to whom no notice is under way.
+func (n *notices) send() {
+	in := n.l.in
+	for _, srv := range in.configuration().Servers {
+		if id := string(srv.ID); id != in.server && n.begin(id) {
+			n.l.wg.Go(func() { n.tell(id) })
+		}
+	}
+}
+
+func (n *notices) begin(server string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.busy[server] || !n.lags(server) {
+		return false
+	}
+	n.busy[server] = true
+	return true
+}
+
+// tell sends notices to one server, one after the other, until it has been told what is due. Each says the newest.
+func (n *notices) tell(server string) {
+	for n.more(server) {
+		index := n.newest.Load()
+		if err := n.sendOne(server, index); err != nil {
+			sleep(n.l.ctx, noticePause)
+			n.end(server)
+			return
+		}
+		n.l.in.transport.told.raise(server, index)
+	}
+}
+
+// more reports whether there is something that a server should have been told. If not, no notice to it is under way any more.
+func (n *notices) more(server string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	more := n.lags(server)
+	if !more {
+		delete(n.busy, server)
+	}
+	return more
+}
+
+func (n *notices) end(server string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.busy, server)
+}
+
+// lags reports whether neither an append nor a notice has told a server what is due.
+func (n *notices) lags(server string) bool {
+	return n.l.in.transport.told.of(server) < n.due.Load()
+}
+
+func (n *notices) sendOne(server string, index uint64) error {
+	conn, err := n.l.in.node.peers.Get(n.l.ctx, wire.NodeOf(server))
+	if err != nil {
+		return err
+	}
+	return conn.Tell(n.l.ctx, wire.MethodCommitted, notice{server, n.l.term, index}.append(nil))
+}
+
+// notice says that the leader of a term has committed an entry of that term.
+type notice struct {
+	server      string // that is told
+	term, index uint64
+}
+
+func (n notice) append(dst []byte) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(wire.AppendString(dst, n.server), n.term), n.index)
+}
+
+func parseNotice(b []byte) (notice, error) {
+	r := wire.NewReader(b)
+	n := notice{server: r.Text(), term: r.Uvarint(), index: r.Uvarint()}
+	return n, r.End()
+}
+
+// hearNotice is the side of a node that is told. It does not wait.
+func (n *Node) hearNotice(from wire.Hello, payload []byte) error {
+	said, err := parseNotice(payload)
+	if err != nil {
+		return err
+	}
+	in := n.instance()
+	if said.server != in.server || in.ctx.Err() != nil {
+		return wire.ErrNotMe // another log than that of which the sender speaks
+	}
+	in.nudger.nudge(nudge{index: said.index, term: said.term, leader: from.Source})
+	return nil
+}
+
+// tellings says up to which index each server was told of commits. It is a hint: what was sent may be lost.
+type tellings struct {
+	mu sync.Mutex
+	to map[string]uint64 // by server ID
+}
+
+func (t *tellings) raise(server string, index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.to == nil {
+		t.to = map[string]uint64{}
+	}
+	t.to[server] = max(t.to[server], index)
+}
+
+func (t *tellings) of(server string) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.to[server]
+}

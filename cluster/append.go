@@ -2,28 +2,36 @@ package cluster
 
 import (
 	"errors"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // raft limits an append by the number of its entries, and here an entry holds up to 640 KiB. A follower that is far behind
-// would get all it lacks in one request, in one deadline, and again from the beginning if the line is too thin for that.
-const (
-	maxAppendEntries = 64      // raft reads so many from the log, whatever their size, before fit drops what is too much
-	maxAppendBytes   = 2 << 20 // of the entries of one append, unless a single entry has more
-)
+// would get all it lacks in one request, and again from the beginning if the line is too thin for that.
+const maxAppendEntries = 64 // raft reads so many from the log, whatever their size, before fit drops what is too much
 
-// fit shortens a request to what one append may carry: a prefix of its entries is as good an append, and raft counts as
-// sent what is left in the request. Of what is committed it then says only what it proves.
-func fit(req *raft.AppendEntriesRequest) {
+// fit shortens a request to entries of so many bytes, or to one entry: a prefix of its entries is as good an append, and raft
+// counts as sent what is left in the request. Of what is committed it then says only what it proves.
+func fit(req *raft.AppendEntriesRequest, limit int) {
 	size := 0
 	for i, e := range req.Entries {
-		if size += len(e.Data) + len(e.Extensions); size > maxAppendBytes && i > 0 {
+		if size += entrySize(e); size > limit && i > 0 {
 			req.Entries = req.Entries[:i]
 			break
 		}
 	}
 	boundCommit(req)
+}
+
+// entrySize returns how many bytes of an entry are as it is, on the line and on the disk.
+func entrySize(e *raft.Log) int { return len(e.Data) + len(e.Extensions) }
+
+func entriesSize(entries []*raft.Log) (size int) {
+	for _, e := range entries {
+		size += entrySize(e)
+	}
+	return size
 }
 
 // boundCommit limits the commit index of a request to the last entry that its receiver is sure to share with the sender. raft
@@ -45,10 +53,13 @@ var errDeposed = errors.New("the heartbeat was answered with a later term")
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) error {
 	heartbeat := isHeartbeat(args)
-	fit(args)
+	f := t.layer.followers.of(string(target))
+	fit(args, f.line.Limit())
+	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		return err
 	}
+	f.answered(args, resp, time.Since(sent))
 	if resp.Term > args.Term {
 		t.seen.sawTerm(resp.Term, []byte(id))
 	}

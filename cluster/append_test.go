@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
 )
 
 func TestFit(t *testing.T) {
@@ -17,7 +19,7 @@ func TestFit(t *testing.T) {
 		}
 		return out
 	}
-	const half = maxAppendBytes / 2
+	const half = line.MostAppend / 2
 	for _, c := range []struct {
 		sizes       []int
 		commit      uint64
@@ -36,17 +38,17 @@ func TestFit(t *testing.T) {
 	} {
 		req := &raft.AppendEntriesRequest{PrevLogEntry: 10, Entries: entries(c.sizes...), LeaderCommitIndex: c.commit}
 		all := req.Entries
-		fit(req)
+		fit(req, line.MostAppend)
 		if uint64(len(req.Entries)) != c.left || req.LeaderCommitIndex != c.wants || !slices.Equal(req.Entries, all[:c.left]) {
 			t.Errorf("%v, commit %d: %d entries left, commit %d", c.sizes, c.commit, len(req.Entries), req.LeaderCommitIndex)
 		}
 	}
 }
 
-// A follower that is megabytes behind catches up at the speed of its line, here down to 256 KiB/s, and the others go on meanwhile.
+// A follower that is megabytes behind catches up at the speed of its line, here down to 20 KiB/s, and the others go on meanwhile.
 func TestCatchUpOverAThinLine(t *testing.T) {
-	const lag, each = 24 << 20, 500 << 10
-	for _, rate := range []int{64 << 20, 2 << 20, 256 << 10} { // bytes per second
+	const each = 500 << 10
+	for rate, lag := range map[int]int{64 << 20: 24 << 20, 256 << 10: 24 << 20, 20 << 10: 6 << 20} { // bytes per second, and bytes
 		t.Run(fmt.Sprintf("%dKiB/s", rate>>10), func(t *testing.T) {
 			inLab(t, 3, false, func(l *lab) {
 				leader, others := l.leader()

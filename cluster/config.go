@@ -102,8 +102,10 @@ type Config struct {
 	// 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
 	Heartbeat time.Duration
 
-	// SnapshotBytes is how many bytes may go through the log before a snapshot is taken and the log cut; 0 means 64 MiB. A
-	// snapshot is taken every ten minutes as well, if anything was written.
+	// SnapshotBytes is how many bytes go through the log before a snapshot is taken and the log cut; 0 means 64 MiB. It is as many
+	// as the state has on disk, if that is more, and up to half as many again, so that nodes do not do so all at once. A snapshot is
+	// taken every ten to fifteen minutes as well, if anything was written. For a follower that is behind, up to four times as
+	// much of the log is kept, or twice the size of the state.
 	SnapshotBytes int64
 
 	// OnLeave is called when an operator asks this node to leave the farm for good, once at most, on a goroutine of its

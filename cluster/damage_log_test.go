@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 )
@@ -92,7 +93,7 @@ func TestEntryDamagedBehindASnapshot(t *testing.T) {
 		hurt := others[0]
 		l.until(time.Minute, "it has the write", func() bool { return hurt.get("k") == "v" })
 		in := hurt.instance()
-		if err := in.snapshot(in.fsm.Pending()); err != nil {
+		if err := in.takeSnapshot(in.fsm.Pending()); err != nil {
 			l.t.Fatal(err)
 		}
 		spoil[hurt].Store(1)
@@ -112,6 +113,7 @@ func TestEntryDamagedBehindASnapshot(t *testing.T) {
 // shortened takes a snapshot, after which a node that was away needs it.
 func shortened(l *lab, n *labNode) {
 	l.t.Helper()
+	time.Sleep(line.Silence) // for so long the log is kept for whoever has stopped
 	in := n.instance()
 	if err := errors.Join(in.setTrailing(leastTrailing), in.guard(in.raft.Snapshot())); err != nil {
 		l.t.Fatal(err)

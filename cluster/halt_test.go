@@ -206,7 +206,7 @@ func TestPanicInWriteTo(t *testing.T) {
 			return n.Err()
 		},
 		"snapshot": func(_ *lab, n *labNode) error {
-			n.instance().snapshot(1, 1)
+			n.instance().takeSnapshot(1, 1)
 			return n.Err()
 		},
 		"backup": func(_ *lab, n *labNode) error {

@@ -25,6 +25,7 @@ type instance struct {
 	log       *slog.Logger
 	fsm       *replica.State
 	store     raftlog.Store
+	kept      *raftlog.Keeping // beneath store
 	snaps     raft.SnapshotStore
 	layer     *streamLayer
 	transport *transport
@@ -53,8 +54,9 @@ type instance struct {
 
 	watchMu  sync.Mutex
 	stalled  *time.Timer // runs while a write to the log takes too long
-	restores []time.Time // of snapshots, since something was applied; see restored
+	refusals int         // of what follows a restored snapshot, since something was applied; see refused
 
+	stateSize       atomic.Int64  // of the newest snapshot on disk, in bytes; 0 = not known
 	unreadableSince time.Time     // of the newest snapshot; zero = it can be read, as far as known
 	snapshotNow     chan struct{} // holds one: a snapshot is to take the place of one that cannot be read
 
@@ -65,9 +67,6 @@ type instance struct {
 
 const (
 	commitTimeout    = 100 * time.Millisecond
-	snapshotEvery    = 10 * time.Minute
-	snapshotCheck    = time.Second
-	leastTrailing    = 256
 	drainPatience    = 500 * time.Millisecond
 	shutdownPatience = 5 * time.Second
 )
@@ -83,9 +82,13 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	if n.durable() {
 		store = watchedStore{store, in}
 	}
-	store = strictStore{store, in}
+	in.kept = raftlog.Keep(store, in.needed)
+	store = strictStore{in.kept, in}
 	in.store = store
 	last, err := store.LastIndex()
+	if err == nil {
+		err = in.findStateSize()
+	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -146,7 +149,7 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
 	c.SnapshotThreshold = 1 << 62
-	c.TrailingLogs = leastTrailing // see snapshot
+	c.TrailingLogs = leastTrailing // see takeSnapshot
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
@@ -298,44 +301,6 @@ func (in *instance) configuration() raft.Configuration {
 		return raft.Configuration{}
 	}
 	return f.Configuration()
-}
-
-// snapshots takes a snapshot when enough bytes have gone through the log, or enough time.
-func (in *instance) snapshots() {
-	last := time.Now()
-	for sleep(in.ctx, snapshotCheck) {
-		select {
-		case <-in.snapshotNow:
-			in.replaceSnapshot()
-			continue
-		default:
-		}
-		bytes, entries := in.fsm.Pending()
-		if bytes < in.node.cfg.SnapshotBytes && (bytes == 0 || time.Since(last) < snapshotEvery) {
-			continue
-		}
-		last = time.Now()
-		if err := in.snapshot(bytes, entries); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
-			in.log.Warn("no snapshot could be taken; the log keeps growing", keyError, err)
-		}
-	}
-}
-
-// snapshot takes one, and keeps as many entries behind it as take a quarter of SnapshotBytes: a follower that was away for
-// a moment shall not need a snapshot, and raft counts entries, of whatever size.
-func (in *instance) snapshot(bytes, entries int64) error {
-	if err := in.setTrailing(uint64(max(leastTrailing, in.node.cfg.SnapshotBytes/4*entries/max(bytes, 1)))); err != nil {
-		return err
-	}
-	return in.guard(in.raft.Snapshot())
-}
-
-func (in *instance) setTrailing(entries uint64) error {
-	in.reloadMu.Lock()
-	defer in.reloadMu.Unlock()
-	c := in.raft.ReloadableConfig()
-	c.TrailingLogs = entries
-	return in.raft.ReloadConfig(c)
 }
 
 // guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its end.

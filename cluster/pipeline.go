@@ -18,6 +18,7 @@ import (
 // of them say the same; pipeline holds those back.
 type pipeline struct {
 	raft.AppendPipeline
+	to      *follower
 	log     *growth
 	longest time.Duration       // that an append which says nothing new is held back
 	ended   <-chan struct{}     // nothing is held back any more
@@ -52,14 +53,14 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 		return nil, err
 	}
 	deposed := func(term uint64) { t.seen.sawTerm(term, []byte(id)) }
-	p := newPipeline(inner, t.log, t.quietFor, t.done, deposed)
+	p := newPipeline(inner, t.layer.followers.of(string(target)), t.log, t.quietFor, t.done, deposed)
 	p.tells = func(commit uint64) { t.told.raise(string(id), commit) }
 	return p, nil
 }
 
-func newPipeline(inner raft.AppendPipeline, log *growth, longest time.Duration, ended <-chan struct{},
+func newPipeline(inner raft.AppendPipeline, to *follower, log *growth, longest time.Duration, ended <-chan struct{},
 	deposed func(term uint64)) *pipeline {
-	p := &pipeline{AppendPipeline: inner, log: log, longest: longest, ended: ended, deposed: deposed,
+	p := &pipeline{AppendPipeline: inner, to: to, log: log, longest: longest, ended: ended, deposed: deposed,
 		answers: make(chan raft.AppendFuture), failed: make(chan struct{}), done: make(chan struct{})}
 	p.wg.Go(p.pass)
 	return p
@@ -67,7 +68,7 @@ func newPipeline(inner raft.AppendPipeline, log *growth, longest time.Duration, 
 
 // AppendEntries sends one request. How many may be under way is the transport's business.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	fit(args)
+	fit(args, p.to.line.Limit())
 	if p.saysNothing(args) {
 		p.rest(args.PrevLogEntry)
 	}
@@ -114,6 +115,7 @@ func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
 func (p *pipeline) pass() {
 	var held []raft.AppendFuture
 	failed := false
+	var answered time.Time // the request before
 	for {
 		var next raft.AppendFuture
 		var out chan raft.AppendFuture // nil as long as there is nothing to pass on
@@ -125,6 +127,14 @@ func (p *pipeline) pass() {
 			if !failed && (f.Error() != nil || !f.Response().Success) {
 				failed = true
 				close(p.failed)
+			}
+			if now := time.Now(); f.Error() == nil {
+				since := f.Start()
+				if answered.After(since) {
+					since = answered
+				}
+				p.to.answered(f.Request(), f.Response(), now.Sub(since))
+				answered = now
 			}
 			if f.Error() == nil && f.Response().Term > f.Request().Term {
 				p.deposed(f.Response().Term)

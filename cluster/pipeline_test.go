@@ -34,6 +34,7 @@ func (s *slowPipeline) decode() {
 
 type refused struct{ raft.AppendFuture }
 
+func (refused) Start() time.Time                      { return time.Now() }
 func (refused) Error() error                          { return nil }
 func (refused) Request() *raft.AppendEntriesRequest   { return &raft.AppendEntriesRequest{Term: 1} }
 func (refused) Response() *raft.AppendEntriesResponse { return &raft.AppendEntriesResponse{Term: 2} }
@@ -45,7 +46,7 @@ func TestPipelineAfterFailure(t *testing.T) {
 		go inner.decode()
 		var later []uint64
 		note := func(term uint64) { later = append(later, term) }
-		p := newPipeline(inner, &growth{}, time.Second, nil, note)
+		p := newPipeline(inner, new(follower), &growth{}, time.Second, nil, note)
 		if _, err := p.AppendEntries(&raft.AppendEntriesRequest{}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +98,7 @@ func TestPipelineAtRest(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				var log growth
 				log.to(c.end)
-				p := newPipeline(takingPipeline{}, &log, longest, nil, nil)
+				p := newPipeline(takingPipeline{}, new(follower), &log, longest, nil, nil)
 				defer p.Close()
 				p.told = c.told
 				begin := time.Now()
@@ -125,7 +126,7 @@ func TestPipelineIsWoken(t *testing.T) {
 				log.to(7)
 				inner := &slowPipeline{make(chan raft.AppendFuture, 2), make(chan raft.AppendFuture)}
 				ended := make(chan struct{})
-				p := newPipeline(inner, &log, time.Hour, ended, func(uint64) {})
+				p := newPipeline(inner, new(follower), &log, time.Hour, ended, func(uint64) {})
 				defer p.Close()
 				begin := time.Now()
 				time.AfterFunc(time.Minute, func() { wake(&log, inner.answers, func() { close(ended) }) })

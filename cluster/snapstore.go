@@ -41,19 +41,22 @@ func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 	if err != nil {
 		return nil, err
 	}
-	return &checkedSink{SnapshotSink: sink, index: index}, nil
+	return &checkedSink{SnapshotSink: sink, in: s.in, index: index}, nil
 }
 
 // checkedSink refuses a snapshot whose last four bytes are not the checksum of all before them, before anything counts on it.
 type checkedSink struct {
 	raft.SnapshotSink
+	in    *instance
 	index uint64
+	size  int64
 	sum   uint32 // of what was written but for tail
 	tail  []byte // the last four bytes, at most
 }
 
 func (s *checkedSink) Write(p []byte) (int, error) {
 	n, err := s.SnapshotSink.Write(p)
+	s.size += int64(n)
 	s.tail = append(s.tail, p[:n]...)
 	if over := len(s.tail) - crc32.Size; over > 0 {
 		s.sum = crc32.Update(s.sum, crcTable, s.tail[:over])
@@ -67,7 +70,11 @@ func (s *checkedSink) Close() error {
 		bad := &raftlog.CorruptError{Index: s.index, Err: errors.New("the snapshot up to there came with a wrong checksum")}
 		return errors.Join(bad, s.Cancel())
 	}
-	return s.SnapshotSink.Close()
+	err := s.SnapshotSink.Close()
+	if err == nil && s.in.node.durable() {
+		s.in.stateSize.Store(s.size)
+	}
+	return err
 }
 
 // unreadable is called when the newest snapshot, or one that was to be restored, cannot be read.
@@ -87,7 +94,7 @@ func (in *instance) unreadable(err error) {
 // replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can be, the disk is of no
 // use, and somebody else has to lead.
 func (in *instance) replaceSnapshot() {
-	err := in.snapshot(in.fsm.Pending())
+	err := in.takeSnapshot(in.fsm.Pending())
 	if err == nil {
 		err = in.readNewest()
 	}
@@ -105,6 +112,15 @@ func (in *instance) replaceSnapshot() {
 	default:
 		signal(in.snapshotNow)
 	}
+}
+
+// findStateSize notes how large the newest snapshot on disk is.
+func (in *instance) findStateSize() error {
+	listed, err := in.snaps.List()
+	if err == nil && len(listed) > 0 && in.node.durable() {
+		in.stateSize.Store(listed[0].Size)
+	}
+	return err
 }
 
 func (in *instance) readNewest() error {

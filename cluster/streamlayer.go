@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -21,6 +22,8 @@ type streamLayer struct {
 	conns  chan net.Conn
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
+
+	followers followers
 
 	mu   sync.Mutex
 	open map[net.Conn]struct{} // nil once closed
@@ -78,12 +81,12 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 		c.Close()
 		return nil, err
 	}
-	return l.track(c)
+	return l.track(line.NewConn(c, &l.followers.of(string(address)).line))
 }
 
 // offer hands an accepted connection to raft.
 func (l *streamLayer) offer(c net.Conn) {
-	t, err := l.track(c)
+	t, err := l.track(line.NewConn(c, nil))
 	if err != nil {
 		return
 	}

@@ -24,19 +24,22 @@ type transport struct {
 	wg       sync.WaitGroup // of forward
 	told     tellings
 
-	term       func() uint64            // of the local raft, once it has taken a request
-	patience   time.Duration            // with raft, before a heartbeat is answered in its place
-	beside     bool                     // for tests: heartbeats take raft's own way, beside its main goroutine
-	appending  atomic.Pointer[task]     // the append with entries that raft took last
-	storing    atomic.Pointer[raft.Log] // the last entry of the write under way to a log on disk; nil = there is none
-	installing atomic.Pointer[task]     // the snapshot that raft is installing; nil = there is none
+	reached    func(server string) uint64 // what a server was heard to have applied
+	term       func() uint64              // of the local raft, once it has taken a request
+	patience   time.Duration              // with raft, before a heartbeat is answered in its place
+	beside     bool                       // for tests: heartbeats take raft's own way, beside its main goroutine
+	restoredTo atomic.Uint64              // the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
+	refused    func()                     // is told when what follows that is refused
+	appending  atomic.Pointer[task]       // the append with entries that raft took last
+	storing    atomic.Pointer[raft.Log]   // the last entry of the write under way to a log on disk; nil = there is none
+	installing atomic.Pointer[task]       // the snapshot that raft is installing; nil = there is none
 }
 
 func newTransport(in *instance) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer, Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
-		consumer: make(chan raft.RPC), done: make(chan struct{}),
+		consumer: make(chan raft.RPC), done: make(chan struct{}), reached: in.node.directory.Reached, refused: in.refused,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
 		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.cfg.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
@@ -73,6 +76,7 @@ func (t *transport) pass(rpc raft.RPC) bool {
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		boundCommit(req) // the sender may be an older program
+		rpc, then = t.untilTaken(rpc, req)
 	case *raft.InstallSnapshotRequest:
 		rpc.Reader = &snapshotStream{rpc.Reader, t}
 		rpc, then = t.untilInstalled(rpc)
@@ -88,6 +92,26 @@ func (t *transport) pass(rpc raft.RPC) bool {
 		t.wg.Go(then)
 	}
 	return true
+}
+
+// untilTaken returns an append that follows a snapshot with a channel of its own for the answer, and what looks at that and
+// passes it on.
+func (t *transport) untilTaken(rpc raft.RPC, req *raft.AppendEntriesRequest) (_ raft.RPC, look func()) {
+	if at := t.restoredTo.Load(); at == 0 || req.PrevLogEntry != at {
+		return rpc, nil
+	}
+	answer, asker := make(chan raft.RPCResponse, 1), rpc.RespChan
+	rpc.RespChan = answer
+	return rpc, func() {
+		select {
+		case a := <-answer:
+			if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && !r.Success && r.Term == req.Term {
+				t.refused()
+			}
+			asker <- a
+		case <-t.done:
+		}
+	}
 }
 
 func (t *transport) stop() {

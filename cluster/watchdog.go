@@ -18,8 +18,7 @@ const (
 	stallHeartbeats = 4                // a write to the log may take so many heartbeat timeouts
 	stallPatience   = 30 * time.Second // then for so long, before the node gives up
 	streamPatience  = 10 * time.Second // for the next bytes of a snapshot
-	restoreWindow   = time.Minute
-	restoresInRow   = 3
+	refusalsInRow   = 3                // of what follows a snapshot
 )
 
 // ErrStalled says that the disk under the data directory has not answered for so long that the node gave up. Look at the
@@ -121,23 +120,32 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-// restored notes that raft has restored a snapshot. Several in a row with nothing applied between mean that this follower
-// refuses every append after it (raft issue 697): a new instance on the same log does not.
+// restored notes that raft has restored a snapshot.
 func (in *instance) restored() {
-	in.watchMu.Lock()
-	defer in.watchMu.Unlock()
-	now := time.Now()
-	in.restores = append(in.restores, now)
-	if n := len(in.restores); n >= restoresInRow && now.Sub(in.restores[n-restoresInRow]) < restoreWindow {
-		in.restores = nil
-		in.node.restart(in.server, fmt.Errorf("%d snapshots in a row led nowhere", restoresInRow))
-	}
+	index, _ := in.fsm.View()
+	in.transport.restoredTo.Store(index)
 }
 
+// applied notes that a restored snapshot led on.
 func (in *instance) applied() {
+	if in.transport.restoredTo.Swap(0) == 0 {
+		return
+	}
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()
-	in.restores = nil
+	in.refusals = 0
+}
+
+// refused notes that raft has refused an append which begins right behind the snapshot that it has just restored. Several of
+// these, with nothing applied between, mean that it refuses every append (raft issue 697), and is sent one snapshot after
+// the other: a new instance on the same log is not. Snapshots alone mean nothing: who restores slowly may be sent many.
+func (in *instance) refused() {
+	in.watchMu.Lock()
+	defer in.watchMu.Unlock()
+	if in.refusals++; in.refusals == refusalsInRow {
+		in.refusals = 0
+		in.node.restart(in.server, fmt.Errorf("what follows a restored snapshot was refused %d times", refusalsInRow))
+	}
 }
 
 // transferStuck notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses everything,

@@ -29,7 +29,7 @@ func TestStuckTransfer(t *testing.T) {
 	})
 }
 
-// Snapshot after snapshot with nothing applied between: raft issue 697.
+// Every append is refused after a snapshot: raft issue 697.
 func TestRestoreLoop(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -38,8 +38,9 @@ func TestRestoreLoop(t *testing.T) {
 				_, others := l.leader()
 				n := others[0]
 				in := n.instance()
-				for range restoresInRow {
+				for range refusalsInRow {
 					in.restored()
+					in.refused()
 				}
 				l.until(time.Minute, "it has another Raft instance", func() bool { return n.instance() != in })
 				if again := n.instance().server == in.server; again != durable {

@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
+)
+
+// followers is what a leader knows of those that it sends the log to, by server ID. The zero value knows of none.
+type followers struct {
+	mu   sync.Mutex
+	byID map[string]*follower
+}
+
+// follower is one of them.
+type follower struct {
+	line line.Line
+
+	mu     sync.Mutex
+	at     uint64 // the last entry that it is known to have, or what the snapshot that it is sent reaches to; 0 = not known
+	feeds  int    // snapshots on their way to it
+	weighs int64  // bytes of the latest snapshot that it was sent
+}
+
+// of returns the follower of a server ID.
+func (f *followers) of(server string) *follower {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID == nil {
+		f.byID = make(map[string]*follower)
+	}
+	one := f.byID[server]
+	if one == nil {
+		one = new(follower)
+		f.byID[server] = one
+	}
+	return one
+}
+
+// answered notes how a follower answered an append, and after which time.
+func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, took time.Duration) {
+	if isHeartbeat(req) || !resp.Success {
+		f.line.Heard()
+		return
+	}
+	f.line.Answered(entriesSize(req.Entries), took)
+	at := req.PrevLogEntry
+	if n := len(req.Entries); n > 0 {
+		at = req.Entries[n-1].Index
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at = at
+}
+
+// feed notes that a follower is sent a snapshot, until the returned function is called.
+func (f *follower) feed(index uint64, size int64) (done func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at, f.weighs = index, size
+	f.feeds++
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.feeds--
+	}
+}
+
+// fed returns the entry from which on a follower that can be reached needs the log, and the size of the snapshot that it was sent
+// last; 0 if it needs none of the log.
+func (f *follower) fed() (from uint64, weighs int64) {
+	alive := f.line.Alive()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.feeds == 0 && !alive {
+		return 0, 0
+	}
+	return f.at, f.weighs
+}
+
+// all returns every follower.
+func (f *followers) all() (out []*follower) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.byID {
+		out = append(out, one)
+	}
+	return out
+}

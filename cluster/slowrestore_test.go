@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// slowRestore is a machine whose Restore takes its time, as that of a million sessions does.
+type slowRestore struct {
+	StateMachine
+	takes    time.Duration
+	restores *atomic.Int64
+}
+
+func (s *slowRestore) Restore(r io.Reader) error {
+	time.Sleep(s.takes)
+	s.restores.Add(1)
+	return s.StateMachine.Restore(r)
+}
+
+func (s *slowRestore) State() []byte { return s.StateMachine.(stated).State() }
+
+// Who joins a farm under full load gets ready, however long it takes to restore the state: the answer to a snapshot is waited for,
+// and meanwhile the log is kept for whoever is sent it. What is kept is dropped after that.
+func TestJoinerRestoresSlowly(t *testing.T) {
+	t.Parallel()
+	const takes = 6 * time.Second
+	for name, durable := range map[string]bool{"memory": false, "durable": true} {
+		t.Run(name, func(t *testing.T) {
+			unformed(t, 3, durable, func(l *lab) {
+				for i, n := range l.nodes {
+					if i > 0 {
+						n.conf.Join = []string{"10.0.0.1:7946"}
+					}
+					n.conf.SnapshotBytes = 2 << 20
+					if i < 2 {
+						n.start()
+					}
+				}
+				l.ready(l.nodes[:2]...)
+				leader, _ := l.leader(l.nodes[:2]...)
+				done := make(chan struct{})
+				stop := make(chan struct{})
+				defer func() {
+					close(stop)
+					<-done
+				}()
+				go func() { // 1 MB/s: three snapshots while one is restored
+					defer close(done)
+					for cmd := "noop " + strings.Repeat("x", 50<<10); ; time.Sleep(50 * time.Millisecond) {
+						select {
+						case <-stop:
+							return
+						default:
+							leader.propose(20*time.Second, "%s", cmd)
+						}
+					}
+				}()
+				time.Sleep(8 * time.Second)
+				var restores atomic.Int64
+				late := l.nodes[2]
+				late.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+					return &slowRestore{newKV(), takes, &restores}
+				}}
+				late.start()
+				began := time.Now()
+				if err := late.Ready(l.ctx(time.Minute)); err != nil {
+					t.Errorf("after %v: %v", time.Since(began), err)
+				}
+				if n := restores.Load(); n != 1 {
+					t.Errorf("%d snapshots were restored, want 1", n)
+				}
+				kept := leader.instance().kept
+				l.until(time.Minute, "what was kept is dropped", func() bool {
+					first, _ := kept.FirstIndex()
+					return kept.Size(first) < 2*2<<20
+				})
+			})
+		})
+	}
+}

@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"errors"
+	"hash/fnv"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	snapshotEvery = 10 * time.Minute // if anything was written
+	snapshotCheck = time.Second
+	snapshotAgain = time.Second // after one that failed; twice as long after each that fails in a row
+	snapshotRests = time.Minute // between two tries at the most
+	leastTrailing = 256         // entries that stay behind a snapshot, if they have no more bytes than SnapshotBytes
+	leastBytes    = 1 << 20     // or than these
+	keepFactor    = 4           // times SnapshotBytes of the log are kept for a follower
+	keepSnapshots = 2           // times the size of the snapshot that it was sent, if that is more
+)
+
+// snapshotSchedule says when a node takes a snapshot: when as many bytes have gone through the log as SnapshotBytes, or as the
+// state has, or after some time. Nodes get the same bytes at the same moment, so each takes somewhat more, and whoever
+// leads takes most.
+type snapshotSchedule struct {
+	server string
+	least  int64 // bytes
+
+	taken    uint64    // how many there were
+	last     time.Time // when the latest was begun
+	counted  int64     // bytes, by snapshots that failed since the latest that did not
+	failures int       // since then
+	again    time.Time // not before
+}
+
+// due reports whether a snapshot is to be taken: bytes were applied since the latest one was begun, and the state has size bytes.
+func (s *snapshotSchedule) due(now time.Time, bytes, size int64, leads bool) bool {
+	bytes += s.counted
+	if bytes == 0 || now.Before(s.again) {
+		return false
+	}
+	spread := s.spread(leads)
+	return float64(bytes) >= float64(max(s.least, size))*spread ||
+		float64(now.Sub(s.last)) >= float64(snapshotEvery)*spread
+}
+
+// spread returns a factor from 1 to 1.5.
+func (s *snapshotSchedule) spread(leads bool) float64 {
+	if leads {
+		return 1.5
+	}
+	h := fnv.New32a()
+	h.Write([]byte(s.server))
+	h.Write([]byte{byte(s.taken)})
+	return 1 + float64(h.Sum32()%1000)/2500
+}
+
+// done notes how a snapshot fared that covers so many bytes. After a failure it returns when the next try is.
+func (s *snapshotSchedule) done(now time.Time, bytes int64, err error) (wait time.Duration) {
+	s.last = now
+	if err == nil {
+		s.taken++
+		s.counted, s.failures, s.again = 0, 0, time.Time{}
+		return 0
+	}
+	s.counted += bytes
+	wait = min(snapshotAgain<<min(s.failures, 16), snapshotRests)
+	s.failures++
+	s.again = now.Add(wait)
+	return wait
+}
+
+// snapshots takes snapshots, and drops what is left of the log when nobody needs it any more.
+func (in *instance) snapshots() {
+	s := &snapshotSchedule{server: in.server, least: in.node.cfg.SnapshotBytes, last: time.Now()}
+	for sleep(in.ctx, snapshotCheck) {
+		select {
+		case <-in.snapshotNow:
+			in.replaceSnapshot()
+			continue
+		default:
+		}
+		if err := in.kept.Drop(); err != nil {
+			in.log.Warn("the beginning of the log cannot be dropped", keyError, err)
+		}
+		bytes, entries := in.fsm.Pending()
+		if !s.due(time.Now(), bytes, in.stateSize.Load(), in.lead.Load() != nil) {
+			continue
+		}
+		err := in.takeSnapshot(bytes, entries)
+		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			err = nil
+		}
+		if wait := s.done(time.Now(), bytes, err); err != nil && in.ctx.Err() == nil {
+			in.log.Warn("no snapshot could be taken, so the log grows; there is another try", keyError, err, "in", wait)
+		}
+	}
+}
+
+// takeSnapshot takes one, and keeps some of the log behind it: a follower that was away for a moment shall not need a snapshot.
+func (in *instance) takeSnapshot(bytes, entries int64) error {
+	if err := in.setTrailing(staying(in.node.cfg.SnapshotBytes, bytes, entries)); err != nil {
+		return err
+	}
+	return in.guard(in.raft.Snapshot())
+}
+
+// staying returns how many entries stay behind a snapshot, if so many had so many bytes: as many as take a quarter of
+// SnapshotBytes, since raft counts entries, of whatever size.
+func staying(snapshotBytes, bytes, entries int64) uint64 {
+	few := max(snapshotBytes, leastBytes) * entries / max(bytes, 1)
+	return uint64(max(snapshotBytes/4*entries/max(bytes, 1), min(leastTrailing, few), 1))
+}
+
+func (in *instance) setTrailing(entries uint64) error {
+	in.reloadMu.Lock()
+	defer in.reloadMu.Unlock()
+	c := in.raft.ReloadableConfig()
+	c.TrailingLogs = entries
+	return in.raft.ReloadConfig(c)
+}
+
+// needed returns the first entry that a follower which can be reached has yet to be sent: one that is sent a snapshot needs
+// all behind it. Who would need more of the log than is kept for anybody gets another snapshot.
+func (in *instance) needed(size func(from uint64) int64) (first uint64) {
+	for _, f := range in.layer.followers.all() {
+		from, weighs := f.fed()
+		if from == 0 || size(from) > max(keepFactor*in.node.cfg.SnapshotBytes, keepSnapshots*weighs) {
+			continue
+		}
+		if first == 0 || from < first {
+			first = from
+		}
+	}
+	return first
+}

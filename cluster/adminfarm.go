@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -41,20 +42,15 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 	var asking sync.WaitGroup
 	asking.Go(func() { quorum = n.barrier(ctx) == nil })
 	applied = map[string]uint64{}
-	for _, s := range n.members() {
-		if s.Status != Alive || s.Node == n.id {
-			continue
+	atOnce(n.othersAlive(), func(s *roster.Sighting) {
+		st, err := n.statusOf(ctx, s.Node)
+		if err != nil {
+			return // it is as far as gossip has heard
 		}
-		asking.Go(func() {
-			st, err := n.statusOf(ctx, s.Node)
-			if err != nil {
-				return // it is as far as gossip has heard
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			applied[s.Node] = st.applied
-		})
-	}
+		mu.Lock()
+		defer mu.Unlock()
+		applied[s.Node] = st.applied
+	})
 	asking.Wait()
 	return quorum, applied
 }

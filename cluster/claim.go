@@ -24,8 +24,8 @@ type claim struct {
 const claimFor = restorePatience
 
 // claimFarm asks everybody who is there to let this node replace the state of the farm that it returns. The members are asked
-// in one order by all who claim, so that one of two has it. A member that does not answer, or knows of no claims, does not
-// stand in the way.
+// in one order by all who claim, so that one of two has it; but first it is found out, of all at once, who answers. A member that
+// does not answer, or knows of no claims, does not stand in the way.
 func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 	defer func() {
 		if err != nil {
@@ -33,7 +33,7 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 		}
 	}()
 	cluster = n.self().cluster
-	for _, node := range n.present() {
+	for _, node := range n.answering(ctx, n.present()) {
 		switch err := n.askClaim(ctx, node, cluster, false); {
 		case ctx.Err() != nil:
 			return cluster, ctx.Err()
@@ -48,18 +48,32 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 
 // giveBack ends a claim of this node.
 func (n *Node) giveBack(cluster string) {
-	for _, node := range n.present() {
+	atOnce(n.present(), func(node string) {
 		n.askClaim(n.ctx, node, cluster, true) // one that is not asked goes by the time, or by this node's cluster ID
-	}
+	})
+}
+
+// answering returns those of some nodes, by NodeID, that answer a call, in the same order; this node is one.
+func (n *Node) answering(ctx context.Context, nodes []string) []string {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var there names
+	atOnce(nodes, func(node string) {
+		if node != n.id {
+			if _, err := n.statusOf(ctx, node); err != nil {
+				return
+			}
+		}
+		there.set(node, true)
+	})
+	return slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return !there.has(node) })
 }
 
 // present returns the NodeIDs of the members that are there, this one's among them, in order.
 func (n *Node) present() []string {
 	nodes := []string{n.id}
-	for _, s := range n.members() {
-		if s.Status == Alive && s.Node != n.id {
-			nodes = append(nodes, s.Node)
-		}
+	for _, s := range n.othersAlive() {
+		nodes = append(nodes, s.Node)
 	}
 	slices.Sort(nodes)
 	return nodes

@@ -152,9 +152,13 @@ const (
 	statePatience = 10 * time.Minute // before they are not asked any more
 )
 
+func newComparison(l *leadership) *comparison {
+	return &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
+}
+
 // compare compares the copies for as long as this node leads.
 func (l *leadership) compare() {
-	c := &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
+	c := newComparison(l)
 	var marked time.Time
 	for pause := compareSoon; sleep(l.ctx, pause); {
 		if pause = compareEvery; l.in.fsm.Level() >= wire.LevelSafety {
@@ -309,18 +313,14 @@ func (c *comparison) ask(index uint64, meant func(server string) bool) map[strin
 	said := map[string]testimony{}
 	now := c.l.in.divergence()
 	var mu sync.Mutex // of what is written by those who ask
-	var wg sync.WaitGroup
-	for _, id := range slices.DeleteFunc(c.live(), func(id string) bool { return !meant(id) }) {
-		wg.Go(func() {
-			t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
-			mu.Lock()
-			defer mu.Unlock()
-			if c.over[id] = errors.Is(err, ErrClosed); err == nil {
-				said[id], c.told[id] = t, now
-			}
-		})
-	}
-	wg.Wait()
+	atOnce(slices.DeleteFunc(c.live(), func(id string) bool { return !meant(id) }), func(id string) {
+		t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
+		mu.Lock()
+		defer mu.Unlock()
+		if c.over[id] = errors.Is(err, ErrClosed); err == nil {
+			said[id], c.told[id] = t, now
+		}
+	})
 	return said
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -143,21 +144,20 @@ func (n *Node) collectPromises(expect int, others []*roster.Sighting) bool {
 	if !n.promiseTo(n.id, began) {
 		return false
 	}
-	yes := 1
-	for _, s := range others {
-		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	var yes atomic.Int64
+	atOnce(others, func(s *roster.Sighting) {
 		_, _, err := n.peers.Call(ctx, s.Node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
-		cancel()
 		if err == nil {
-			yes++
-			continue
+			yes.Add(1)
 		}
 		if errors.Is(err, wire.ErrOtherExpect) {
 			n.warnOnce("expect "+s.Node, "another founder expects another number of nodes than this one; "+
 				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.Name, s.Addr, expect, err))
 		}
-	}
-	return yes >= expect && time.Since(began) < promiseFor/2
+	})
+	return 1+int(yes.Load()) >= expect && time.Since(began) < promiseFor/2
 }
 
 func (n *Node) promiseTo(node string, now time.Time) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
@@ -194,10 +195,14 @@ const askRivals = 3 * time.Second
 
 // yields makes this node give up if an older rival answers. It reports whether there is one that does not.
 func (n *Node) yields() (unsure bool) {
-	for _, s := range n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()) {
+	rivals := slices.DeleteFunc(n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()), func(s *roster.Sighting) bool {
+		return !n.older(s) || s.Addr == n.advertise // that address is this node's now
+	})
+	var live names
+	atOnce(rivals, func(s *roster.Sighting) { live.set(s.Gossip, n.lives(s)) })
+	for _, s := range rivals {
 		switch {
-		case !n.older(s) || s.Addr == n.advertise: // that address is this node's now
-		case !n.lives(s):
+		case !live.has(s.Gossip):
 			unsure = true
 		case s.Node == n.id && s.Name != n.cfg.Name:
 			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name, s.Addr))

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -61,17 +61,9 @@ func (n *Node) watchQuorum() {
 // introduce calls every member that is alive, for what they may have to say at the handshake: a non-voter whose disk was set
 // back is refused by the leader's calls, without being told, and has no reason to call anybody itself.
 func (n *Node) introduce() {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for _, s := range n.members() {
-		if s.Node != n.id && s.Status == Alive {
-			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-				defer cancel()
-				n.peers.Call(ctx, s.Node, wire.MethodStatus, nil)
-			})
-		}
-	}
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	atOnce(n.othersAlive(), func(s *roster.Sighting) { n.peers.Call(ctx, s.Node, wire.MethodStatus, nil) })
 }
 
 // absent names the voters that are not known to be alive.

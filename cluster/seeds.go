@@ -27,18 +27,26 @@ func newSeeds(c Config, own func(addr string) bool) *seeds {
 	return &seeds{cfg: c, own: own, mine: map[string]bool{}, found: map[string][]string{}, blind: map[string]error{}}
 }
 
-// addrs looks all entries up and returns the addresses of others.
+// addrs looks all entries up, at once, and returns the addresses of others.
 func (s *seeds) addrs(ctx context.Context) (out []string) {
-	for _, entry := range s.cfg.Join {
-		found, err := s.cfg.resolve(ctx, entry)
-		others := slices.DeleteFunc(slices.Clone(found), s.own)
-		if len(others) < len(found) {
-			s.recognise(entry, found, others)
-		}
-		s.note(entry, others, err)
-		out = append(out, others...)
+	of := make([][]string, len(s.cfg.Join))
+	var wg sync.WaitGroup
+	for i, entry := range s.cfg.Join {
+		wg.Go(func() { of[i] = s.look(ctx, entry) })
 	}
-	return out
+	wg.Wait()
+	return slices.Concat(of...)
+}
+
+// look looks one entry up and returns the addresses of others.
+func (s *seeds) look(ctx context.Context, entry string) (others []string) {
+	found, err := s.cfg.resolve(ctx, entry)
+	others = slices.DeleteFunc(slices.Clone(found), s.own)
+	if len(others) < len(found) {
+		s.recognise(entry, found, others)
+	}
+	s.note(entry, others, err)
+	return others
 }
 
 func (s *seeds) note(entry string, others []string, err error) {

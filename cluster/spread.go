@@ -9,7 +9,7 @@ import (
 )
 
 // spreadPause is how long Spread waits before it asks again a member that was behind, twice as long each time up to spreadPauseMax.
-// A follower learns of a commit with the next append.
+// Mostly a follower has it by then (notice.go).
 const (
 	spreadPause    = 5 * time.Millisecond
 	spreadPauseMax = 200 * time.Millisecond

@@ -45,20 +45,16 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 // lookAt asks several servers at once: those who are there take no time, those who are not take seconds.
 func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string, servers []string, lost map[string]bool, down bool) {
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, id := range servers {
-		wg.Go(func() {
-			r, gone, err := n.inquire(ctx, cluster, id, down)
-			mu.Lock()
-			defer mu.Unlock()
-			if r != nil && len(r.Voters)+len(r.Nonvoters) > 0 { // one that is about to be taken in has nothing to tell
-				s.Reports[r.Server] = r
-			}
-			s.Gone[id] = gone || lost[id] && (r == nil || r.Server != id)
-			s.Led = s.Led || errors.Is(err, wire.ErrHasQuorum)
-		})
-	}
-	wg.Wait()
+	atOnce(servers, func(id string) {
+		r, gone, err := n.inquire(ctx, cluster, id, down)
+		mu.Lock()
+		defer mu.Unlock()
+		if r != nil && len(r.Voters)+len(r.Nonvoters) > 0 { // one that is about to be taken in has nothing to tell
+			s.Reports[r.Server] = r
+		}
+		s.Gone[id] = gone || lost[id] && (r == nil || r.Server != id)
+		s.Led = s.Led || errors.Is(err, wire.ErrHasQuorum)
+	})
 }
 
 // inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm that goes on

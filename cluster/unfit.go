@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -130,22 +133,35 @@ func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 	}
 }
 
-// askOthers puts a question to every other member that gossip knows to be alive, until one has no error, and returns its name.
+// askOthers puts a question to every other member that gossip knows to be alive, to all at once, until one has no error, and
+// returns its name.
 func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error) {
+	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	defer cancel()
+	var mu sync.Mutex
 	err = ErrNoLeader
-	for _, s := range n.members() {
-		if s.Node == n.id || s.Status != Alive {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	atOnce(n.othersAlive(), func(s *roster.Sighting) {
 		_, _, e := n.peers.Call(ctx, s.Node, m, payload)
-		cancel()
-		if e == nil {
-			return s.Name, nil
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case name != "": // those who are asked still are so no longer
+		case e == nil:
+			name = s.Name
+			cancel()
+		default:
+			err = errors.Join(err, fmt.Errorf("%s: %w", s.Name, e))
 		}
-		err = errors.Join(err, fmt.Errorf("%s: %w", s.Name, e))
+	})
+	if name != "" {
+		return name, nil
 	}
 	return "", err
+}
+
+// othersAlive returns the other members that gossip knows to be alive.
+func (n *Node) othersAlive() []*roster.Sighting {
+	return slices.DeleteFunc(n.members(), func(s *roster.Sighting) bool { return s.Node == n.id || s.Status != Alive })
 }
 
 // notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by its name.

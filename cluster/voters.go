@@ -107,18 +107,14 @@ func (l *leadership) applied(servers []string) map[string]uint64 {
 	ctx, cancel := context.WithTimeout(l.ctx, appliedPatience)
 	defer cancel()
 	var mu sync.Mutex
-	var wg sync.WaitGroup
 	out := map[string]uint64{}
-	for _, id := range servers {
-		wg.Go(func() {
-			if st, err := l.in.node.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
-				mu.Lock()
-				defer mu.Unlock()
-				out[id] = st.applied
-			}
-		})
-	}
-	wg.Wait()
+	atOnce(servers, func(id string) {
+		if st, err := l.in.node.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
+			mu.Lock()
+			defer mu.Unlock()
+			out[id] = st.applied
+		}
+	})
 	return out
 }
 

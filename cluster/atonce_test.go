@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
+
+// Several nodes fall silent at once, and gossip has not noticed. Whoever asks all of them something waits no longer than for one.
+func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
+	t.Parallel()
+	unformed(t, 7, false, func(l *lab) {
+		for i, n := range l.nodes {
+			n.conf.MaxVoters = 3
+			if i > 0 {
+				n.conf.Join = []string{"10.0.0.1:7946"}
+			}
+			n.start()
+		}
+		l.ready(l.nodes...)
+		leader, _ := l.leader()
+		lead, cluster := leader.instance().lead.Load(), leader.self().cluster
+		var silent []*labNode
+		var servers []string
+		for _, n := range l.nodes {
+			server := n.instance().server
+			if servers = append(servers, server); !slices.Contains(leader.instance().voters(), server) {
+				silent = append(silent, n)
+			}
+		}
+		for what, ask := range map[string]func(){
+			"askOthers":       func() { leader.askOthers(wire.MethodResync, nil) },
+			"claimFarm":       func() { leader.claimFarm(l.ctx(time.Minute)) },
+			"giveBack":        func() { leader.giveBack(cluster) },
+			"collectPromises": func() { leader.collectPromises(7, leader.othersAlive()) },
+			"askAround":       func() { leader.askAround(l.ctx(time.Minute)) },
+			"introduce":       func() { leader.introduce() },
+			"look":            func() { leader.look(l.ctx(time.Minute), cluster, nil, false) },
+			"applied":         func() { lead.applied(servers) },
+			"compare":         func() { newComparison(lead).ask(1, func(string) bool { return true }) },
+		} {
+			l.cut(silent...)
+			if alive := len(leader.othersAlive()); alive != 6 {
+				t.Fatalf("%s: gossip knows %d others to be alive", what, alive)
+			}
+			began := time.Now()
+			ask()
+			if took := time.Since(began); took < appliedPatience || took > 2*dialTimeout+100*time.Millisecond {
+				t.Errorf("%s took %v", what, took)
+			}
+			l.net.Heal()
+			l.until(time.Minute, "all are back", func() bool { return len(leader.othersAlive()) == 6 })
+		}
+	})
+}

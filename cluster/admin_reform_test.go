@@ -230,16 +230,16 @@ func TestRecoveryHalfWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := others[0].Node
-		n.mu.Lock()
-		n.successor = "somebody.else"
-		n.mu.Unlock()
+		if err := n.standing.Promise("somebody.else", "", s.ClusterID); err != nil {
+			t.Fatal(err)
+		}
 		_, err = op.Recover(l.ctx(2*time.Minute), s.ClusterID, []string{leader.ID(), others[1].ID()})
 		if err == nil || errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "try again") {
 			t.Errorf("after it had stood down: %v", err)
 		}
-		n.mu.Lock()
-		n.successor = ""
-		n.mu.Unlock()
+		if err := n.standing.Promise("", "somebody.else", s.ClusterID); err != nil {
+			t.Fatal(err)
+		}
 		leader.start()
 		others[1].start()
 		l.ready(l.nodes...) // the one that stood down votes again

@@ -31,15 +31,15 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			}
 		}
 		for what, ask := range map[string]func(){
-			"askOthers":       func() { leader.askOthers(wire.MethodResync, nil) },
-			"claimFarm":       func() { leader.claimFarm(l.ctx(time.Minute)) },
-			"giveBack":        func() { leader.giveBack(cluster) },
-			"collectPromises": func() { leader.collectPromises(7, leader.othersAlive()) },
-			"askAround":       func() { leader.askAround(l.ctx(time.Minute)) },
-			"introduce":       func() { leader.introduce() },
-			"look":            func() { leader.look(l.ctx(time.Minute), cluster, nil, false) },
-			"applied":         func() { lead.applied(servers) },
-			"compare":         func() { newComparison(lead).ask(1, func(string) bool { return true }) },
+			"askOthers":      func() { leader.askOthers(wire.MethodResync, nil) },
+			"claimFarm":      func() { leader.claimFarm(l.ctx(time.Minute)) },
+			"giveBack":       func() { leader.giveBack(cluster) },
+			"collectPledges": func() { leader.collectPledges(7, leader.othersAlive()) },
+			"askAround":      func() { leader.askAround(l.ctx(time.Minute)) },
+			"introduce":      func() { leader.introduce() },
+			"look":           func() { leader.look(l.ctx(time.Minute), cluster, nil, false) },
+			"applied":        func() { lead.applied(servers) },
+			"compare":        func() { newComparison(lead).ask(1, func(string) bool { return true }) },
 		} {
 			l.cut(silent...)
 			if alive := len(leader.othersAlive()); alive != 6 {

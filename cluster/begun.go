@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A data directory says in a file beside the log that the log of its incarnation has begun. Without that, a log that is gone looks
@@ -14,12 +13,7 @@ var errNoLog = errors.New("the log of the farm that this data directory belongs 
 
 // noteBegun writes down that the log of this node has begun, if the node still is that incarnation.
 func (n *Node) noteBegun(server string) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.dir == nil || server != wire.ServerID(n.id, n.inc) {
-		return nil
-	}
-	return n.dir.SaveBegun(server)
+	return n.standing.Begun(server)
 }
 
 // mayLoseLog reports, by an error, whether a member without a log must not go on as if it had never had one: what was in the log
@@ -30,7 +24,8 @@ func (n *Node) mayLoseLog() error {
 	if err != nil {
 		return unusable(err)
 	}
-	if n.cluster == "" || begun != wire.ServerID(n.id, n.inc) || !n.founding && n.knowsOthers() {
+	id := n.standing.Identity()
+	if id.ClusterID == "" || begun != n.standing.Server() || !id.Founding && n.knowsOthers() {
 		return nil
 	}
 	return unusable(&raftlog.CorruptError{File: n.dir.Path(logDir), Err: errNoLog})

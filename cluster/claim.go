@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -13,13 +12,6 @@ import (
 // A restore asks nobody for the farm's state, so two at once would make two farms of it. Whoever restores claims the farm
 // from every member that it reaches, itself among them; a member gives one claim at a time. Two who can reach each other, in
 // one direction at least, cannot both have it; two in the halves of a partition can, and their farms refuse each other.
-
-// claim is a member's word not to have the farm's state replaced by anybody else.
-type claim struct {
-	cluster string // ID of the farm
-	by      string // NodeID of the one that replaces its state
-	until   time.Time
-}
 
 const claimFor = restorePatience
 
@@ -98,36 +90,17 @@ func (n *Node) answerClaim(from wire.Hello, payload []byte) error {
 		return err
 	}
 	by := wire.NodeOf(from.Source)
-	held := n.claimHeld()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case cluster != n.cluster:
-		return ErrOtherFarm
-	case back && held == by:
-		n.claimed = claim{}
-		return nil
-	case back:
-		return nil
-	case held != "" && held != by:
-		return wire.ErrPromised
-	case n.successor != "" && wire.NodeOf(n.successor) != by && time.Since(n.stoodDown) < reformPatience:
-		return wire.ErrPromised
+	if back {
+		return n.standing.GiveBack(cluster, by)
 	}
-	n.claimed = claim{cluster: cluster, by: by, until: time.Now().Add(claimFor)}
-	return nil
+	return n.standing.Claim(cluster, by, claimFor, reformPatience, n.here)
 }
 
 // claimHeld returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody has.
-func (n *Node) claimHeld() string {
-	n.mu.Lock()
-	c, cluster := n.claimed, n.cluster
-	n.mu.Unlock()
-	if c.by == "" || c.cluster != cluster || time.Now().After(c.until) {
-		return ""
-	}
-	if s := n.directory.Get(c.by); c.by != n.id && (s == nil || s.Status != Alive) {
-		return ""
-	}
-	return c.by
+func (n *Node) claimHeld() string { return n.standing.ClaimedBy(n.here) }
+
+// here reports whether a node is alive, as far as gossip knows; this one is.
+func (n *Node) here(node string) bool {
+	s := n.directory.Get(node)
+	return node == n.id || s != nil && s.Status == Alive
 }

@@ -237,6 +237,5 @@ func (n *Node) forgetFarm() error {
 	if _, err := n.dir.Discard(logDir); err != nil {
 		return err
 	}
-	n.cluster, n.founding, n.inc = "", false, randomHex(8)
-	return n.saveIdentityLocked()
+	return n.standing.Leave()
 }

@@ -78,7 +78,7 @@ func (in *instance) readDamaged(bad *raftlog.CorruptError) {
 // placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who could say that it is
 // not needed. It serves an instance that takes no part.
 func (n *Node) placeholder(err error) (openLog, error) {
-	if !damaging(err) || !n.adopted() || !n.knowsOthers() {
+	if !damaging(err) || !n.standing.Belongs() || !n.knowsOthers() {
 		return openLog{}, err
 	}
 	n.mu.Lock()

@@ -41,7 +41,8 @@
 // instances end and begin. reigns.go and whyled.go tell why the leader changed.
 //
 // A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go; internal/succession
-// decides who re-forms it. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says why.
+// decides who re-forms it, and internal/standing has what a node has promised. admin.go, and the files whose names begin
+// with that, answer operators. DESIGN.md says why.
 //
 // What is in internal never imports this package, so it can be read, and is tested, without a node.
 package cluster

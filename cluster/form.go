@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -43,7 +44,7 @@ func (n *Node) form() {
 	if !n.knowinglyAlone() && !sleep(n.ctx, listenFirst) {
 		return
 	}
-	for !n.adopted() {
+	for !n.standing.Belongs() {
 		expect := n.seeds.founders()
 		if here := n.foundersHere(); here < expect {
 			n.sayNotFounded(&said, expect, here)
@@ -78,15 +79,8 @@ func (n *Node) foundersHere() (count int) {
 	return count
 }
 
-// adopted reports whether this node belongs to a farm that others founded.
-func (n *Node) adopted() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.cluster != "" && !n.founding
-}
-
 // mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are expected have
-// promised to follow this one.
+// pledged to follow this one.
 func (n *Node) mayFound(expect int) bool {
 	switch {
 	case expect == 0:
@@ -110,7 +104,7 @@ func (n *Node) mayFound(expect int) bool {
 			others = append(others, s)
 		}
 	}
-	return expect == 1 || len(others)+1 >= expect && n.collectPromises(expect, others)
+	return expect == 1 || len(others)+1 >= expect && n.collectPledges(expect, others)
 }
 
 // seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is left of that.
@@ -120,35 +114,18 @@ func (n *Node) seesFarm() bool {
 	})
 }
 
-// promise is a founder's word to another one, or to itself: not to found a farm, and to follow nobody else, for a while.
-type promise struct {
-	to    string // NodeID
-	until time.Time
-}
-
-const promiseFor = 10 * time.Second
-
-// give gives a promise to node, unless another one has it.
-func (p *promise) give(node string, now time.Time) bool {
-	if p.to != "" && p.to != node && now.Before(p.until) {
-		return false
-	}
-	p.to, p.until = node, now.Add(promiseFor)
-	return true
-}
-
-// collectPromises asks the others to follow this node, and reports whether as many did as are expected. Two nodes cannot
+// collectPledges asks the others to follow this node, and reports whether as many did as are expected. Two nodes cannot
 // both succeed as long as what is expected is a majority of those that could found.
-func (n *Node) collectPromises(expect int, others []*roster.Sighting) bool {
+func (n *Node) collectPledges(expect int, others []*roster.Sighting) bool {
 	began := time.Now()
-	if !n.promiseTo(n.id, began) {
+	if !n.standing.Pledge(n.id) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
 	var yes atomic.Int64
 	atOnce(others, func(s *roster.Sighting) {
-		_, _, err := n.peers.Call(ctx, s.Node, wire.MethodPromise, binary.AppendUvarint(nil, uint64(expect)))
+		_, _, err := n.peers.Call(ctx, s.Node, wire.MethodPledge, binary.AppendUvarint(nil, uint64(expect)))
 		if err == nil {
 			yes.Add(1)
 		}
@@ -157,17 +134,11 @@ func (n *Node) collectPromises(expect int, others []*roster.Sighting) bool {
 				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.Name, s.Addr, expect, err))
 		}
 	})
-	return 1+int(yes.Load()) >= expect && time.Since(began) < promiseFor/2
+	return 1+int(yes.Load()) >= expect && time.Since(began) < standing.PledgeFor/2
 }
 
-func (n *Node) promiseTo(node string, now time.Time) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.promise.give(node, now)
-}
-
-// answerPromise is the side of the one that is asked to follow.
-func (n *Node) answerPromise(from wire.Hello, payload []byte) error {
+// answerPledge is the side of the one that is asked to follow.
+func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
 	r := wire.NewReader(payload)
 	expect := r.Uvarint()
 	if err := r.End(); err != nil {
@@ -180,7 +151,7 @@ func (n *Node) answerPromise(from wire.Hello, payload []byte) error {
 		return wire.ErrNotMe
 	case uint64(n.seeds.founders()) != expect:
 		return wire.ErrOtherExpect
-	case !n.promiseTo(founder, time.Now()):
+	case !n.standing.Pledge(founder):
 		return wire.ErrPromised
 	}
 	return nil
@@ -190,11 +161,13 @@ func (n *Node) answerPromise(from wire.Hello, payload []byte) error {
 // without one could be spliced together without any error.
 func (n *Node) found() error {
 	if n.self().cluster == "" {
-		if err := n.setCluster(randomHex(8), true); err != nil && !n.adopted() {
+		err := n.standing.Found()
+		if err != nil && !n.standing.Belongs() {
 			return err
 		}
+		n.metaChanged()
 	}
-	if n.adopted() {
+	if n.standing.Belongs() {
 		return nil // a farm takes this node in just now
 	}
 	in := n.instance()
@@ -238,45 +211,23 @@ func (n *Node) adopt(cluster string) error {
 	if cluster == "" {
 		return fmt.Errorf("the other node has no cluster ID: %w", wire.ErrMalformed)
 	}
-	err := n.setCluster(cluster, false)
+	err := n.standing.Adopt(cluster)
+	if err == nil {
+		n.metaChanged()
+	}
 	if err != nil && !errors.Is(err, ErrOtherFarm) {
 		n.warnOnce("adopt", "a farm takes this node in, and the data directory cannot be written; see to its disk", err)
 	}
 	return err
 }
 
-// setCluster saves the cluster ID, which this node keeps from then on. It fails if it has another one by now.
-func (n *Node) setCluster(cluster string, founding bool) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.cluster != "" && n.cluster != cluster {
-		return fmt.Errorf("%w: cluster ID %s here, %s offered", ErrOtherFarm, n.cluster, cluster)
-	}
-	if n.cluster == cluster {
-		return nil
-	}
-	n.cluster, n.founding = cluster, founding
-	if err := n.saveIdentityLocked(); err != nil {
-		n.cluster, n.founding = "", false
-		return err
-	}
-	n.metaChanged()
-	return nil
-}
-
 // endFounding saves, once the farm has a second member, that this node must not found it again: without its log it would
 // make a second one under the same cluster ID, which the others could not tell from theirs.
 func (n *Node) endFounding() {
-	n.mu.Lock()
-	if !n.founding || n.inst.Load() == nil || !n.fsm().Shared() {
-		n.mu.Unlock()
+	if n.inst.Load() == nil || !n.fsm().Shared() {
 		return
 	}
-	n.founding = false
-	err := n.saveIdentityLocked()
-	n.founding = err != nil // then the next news tries again
-	n.mu.Unlock()
-	if err != nil {
+	if err := n.standing.EndFounding(); err != nil { // the next news tries again
 		n.warnOnce("founding", "the data directory cannot be written", err)
 	}
 }

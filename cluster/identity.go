@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
@@ -36,10 +37,11 @@ func (n *Node) ownIdentity() (*trust.Identity, error) {
 	return ident, nil
 }
 
-// openIdentity finds out who this node is. It changes nothing in the data directory; claimDir does.
+// openIdentity finds out who this node is. It changes nothing in the data directory; occupyDir does.
 func (n *Node) openIdentity() error {
 	if n.cfg.Dir == "" {
-		n.id, n.inc, n.boot = cmp.Or(n.id, memoryNodeID(n.cfg)), randomHex(8), 1
+		n.id = cmp.Or(n.id, memoryNodeID(n.cfg))
+		n.standing = standing.New(disk.Identity{NodeID: n.id, Incarnation: standing.NewID(), Boot: 1}, disk.Promise{}, nil)
 		return nil
 	}
 	dir, err := disk.Open(n.cfg.Dir)
@@ -55,15 +57,20 @@ func (n *Node) openIdentity() error {
 		if err := n.unclaimed(); err != nil {
 			return err
 		}
-		id = disk.Identity{NodeID: cmp.Or(n.id, randomHex(8)), Incarnation: randomHex(8)}
+		id = disk.Identity{NodeID: cmp.Or(n.id, standing.NewID()), Incarnation: standing.NewID()}
 	}
 	if n.id != "" && n.id != id.NodeID {
 		return fault.Config(fmt.Errorf("the data directory is that of node %q, and by its certificate (PeerTLS) this is %q; "+
 			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id))
 	}
-	n.id, n.inc, n.cluster, n.founding, n.boot = id.NodeID, id.Incarnation, id.ClusterID, id.Founding, id.Boot
-	if err := n.loadPromise(); err != nil {
-		return err
+	promise, err := dir.Promise()
+	if err != nil {
+		return unusable(err)
+	}
+	n.id, n.standing = id.NodeID, standing.New(id, promise, dir)
+	if to := n.standing.Word().Successor; to != "" {
+		n.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another node; "+
+			"start the others as well, or run farmctl recover again", "follows", to)
 	}
 	n.loadResync()
 	return n.loadAddresses()
@@ -86,18 +93,10 @@ func memoryNodeID(c Config) string {
 		name = defaultName(c.Listen)
 	}
 	if name == "" {
-		return randomHex(8)
+		return standing.NewID()
 	}
 	sum := sha256.Sum256([]byte(c.Farm + "\x00" + name))
 	return hex.EncodeToString(sum[:8])
-}
-
-func (n *Node) saveIdentityLocked() error {
-	if n.dir == nil {
-		return nil
-	}
-	return n.dir.SaveIdentity(disk.Identity{NodeID: n.id, Incarnation: n.inc, Boot: n.boot, ClusterID: n.cluster,
-		Founding: n.founding})
 }
 
 // loadAddresses brings back where the others were when this node ran last. Without them the Join addresses must do.
@@ -171,13 +170,13 @@ func (n *Node) openLog() (openLog, error) {
 	log, err := n.openLogIn(logDir)
 	if err == nil && n.inst.Load() == nil {
 		n.hasState, err = raft.HasExistingState(log.store, log.store, log.snaps)
-		if err == nil && n.hasState && n.founding {
+		if err == nil && n.hasState && n.standing.Identity().Founding {
 			n.hasState, err = n.founded(log)
 		}
 		switch {
 		case err != nil:
 		case n.hasState:
-			err = n.noteBegun(wire.ServerID(n.id, n.inc))
+			err = n.noteBegun(n.standing.Server())
 		default:
 			err = n.loseLog()
 		}
@@ -194,15 +193,8 @@ func (n *Node) loseLog() error {
 	if err := n.mayLoseLog(); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	lost := n.cluster != "" && !n.founding
-	var err error
-	if lost {
-		n.inc, n.successor = randomHex(8), ""
-		err = n.saveIdentityLocked()
-	}
-	n.mu.Unlock()
-	if lost {
+	member, err := n.standing.LoseLog()
+	if member {
 		n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
 	}
 	return err
@@ -265,20 +257,19 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	}
 	n.mu.Lock()
 	n.unfit = nil
-	if kind.keepsLog() {
-		n.boot++
-	} else {
-		n.inc = randomHex(8)
-	}
-	if kind == forgetFarm {
-		n.cluster, n.founding = farm, false
-	}
 	if kind.hidesState() {
 		n.caughtUp = false
 		n.freshAt.Store(nil)
 	}
-	err := errors.Join(n.promiseLocked(""), n.saveIdentityLocked()) // the promise was of what this node was
-	n.resuming = false
+	var err error
+	switch {
+	case kind == forgetFarm:
+		err = n.standing.GiveUp(farm)
+	case kind.keepsLog():
+		err = n.standing.Restart()
+	default:
+		err = n.standing.Anew()
+	}
 	n.mu.Unlock()
 	if err != nil {
 		return err
@@ -288,7 +279,7 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err != nil {
 		return err
 	}
-	in, err := startInstance(n, wire.ServerID(n.id, n.inc), n.boot, log)
+	in, err := startInstance(n, log)
 	if err != nil {
 		return err
 	}

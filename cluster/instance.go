@@ -72,8 +72,10 @@ const (
 )
 
 // startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
-func startInstance(n *Node, server string, boot uint64, log openLog) (*instance, error) {
-	in := &instance{node: n, server: server, boot: boot, log: n.log,
+func startInstance(n *Node, log openLog) (*instance, error) {
+	id := n.standing.Identity()
+	server := wire.ServerID(id.NodeID, id.Incarnation)
+	in := &instance{node: n, server: server, boot: id.Boot, log: n.log,
 		made: make(chan struct{}), marks: make(chan replica.Marked, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
 	in.sighted = make(chan struct{}, 1)
 	in.snaps = checkedSnapshots{log.snaps, in}
@@ -99,7 +101,7 @@ func startInstance(n *Node, server string, boot uint64, log openLog) (*instance,
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
-	bound := n.bound(server) || n.unfitness() != nil
+	bound := n.standing.Bound(server) || n.unfitness() != nil
 	if bound {
 		in.layer.Close() // before Raft could vote
 	}

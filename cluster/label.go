@@ -30,11 +30,12 @@ func (n *Node) checkDir(ctx context.Context, ident *trust.Identity) error {
 
 // checkLabel refuses the data directory of a farm of another name.
 func (n *Node) checkLabel(l disk.Label) error {
-	if n.cluster == "" || l.Farm == "" || l.Farm == n.cfg.Farm {
+	cluster := n.standing.Identity().ClusterID
+	if cluster == "" || l.Farm == "" || l.Farm == n.cfg.Farm {
 		return nil
 	}
 	return fmt.Errorf("%w: the data directory %s is that of farm %q, cluster ID %s, and this node is to be in farm %q; "+
-		"give it the directory of that farm, or an empty one", ErrOtherFarm, n.cfg.Dir, l.Farm, n.cluster, n.cfg.Farm)
+		"give it the directory of that farm, or an empty one", ErrOtherFarm, n.cfg.Dir, l.Farm, cluster, n.cfg.Farm)
 }
 
 // copyPatience is how long a node waits for an answer from where its data directory was used last. Most often nobody is there.
@@ -58,13 +59,12 @@ func (n *Node) checkCopy(ctx context.Context, ident *trust.Identity, l disk.Labe
 		"and it gets the state from the others", ErrNameTaken, l.Addr, n.cfg.Dir)
 }
 
-// claimDir writes into the data directory that this node runs on it. The boot counter is on disk before anybody hears of it.
-func (n *Node) claimDir() error {
+// occupyDir writes into the data directory that this node runs on it. The boot counter is on disk before anybody hears of it.
+func (n *Node) occupyDir() error {
 	if n.dir == nil {
 		return nil
 	}
-	n.boot++
-	if err := n.saveIdentityLocked(); err != nil {
+	if err := n.standing.Start(); err != nil {
 		return err
 	}
 	return n.dir.SaveLabel(disk.Label{Farm: n.cfg.Farm, Addr: n.advertise})

@@ -16,10 +16,7 @@ func (n *Node) givesWay(s *roster.Sighting, cluster string) bool {
 	if supersedes(s.Cluster, cluster) {
 		return s.Durable == n.durable()
 	}
-	n.mu.Lock()
-	lonely := n.founding
-	n.mu.Unlock()
-	if !lonely || n.fsm().Shared() || s.Durable != n.durable() {
+	if !n.standing.Identity().Founding || n.fsm().Shared() || s.Durable != n.durable() {
 		return false
 	}
 	return s.Second || cluster > s.Cluster

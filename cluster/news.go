@@ -68,7 +68,7 @@ func (n *Node) checkKind(s *roster.Sighting) {
 		return
 	}
 	n.mu.Lock()
-	waits := n.cluster == "" && !n.caughtUp
+	waits := n.standing.Identity().ClusterID == "" && !n.caughtUp
 	n.mu.Unlock()
 	if waits {
 		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr, s.Durable, n.durable()))

@@ -19,6 +19,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -43,6 +44,7 @@ type Node struct {
 	hasState  bool      // there was a log at the start
 	nextLog   openLog   // in memory, for the next epoch; see reform
 
+	standing  *standing.Standing // who this node is, and what it has promised
 	directory *roster.Directory
 	peers     *link.Set
 	progress  progress
@@ -61,10 +63,6 @@ type Node struct {
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
 	mu          sync.Mutex
-	cluster     string // cluster ID
-	founding    bool   // cluster was made here, for a farm that is being founded
-	inc         string // incarnation
-	boot        uint64
 	tags        map[string]string
 	leaving     bool
 	departing   bool // for good, if it can
@@ -74,16 +72,10 @@ type Node struct {
 	caughtUp    bool // this node has been a caught-up member
 	warned      map[string]time.Time
 	contacts    []string // addresses, of an earlier run or hearsay, where others of the farm may be
-	promise     promise
-	claimed     claim
-	spoken      byte // the highest level that all members speak; see allSpeak
+	spoken      byte     // the highest level that all members speak; see allSpeak
 	spokenSince time.Time
-	stoodDown   time.Time        // when this node was last asked to; see standing
-	successor   string           // server ID that may re-form the farm, by this node's word; see follow.go
-	reforming   bool             // this node re-forms the farm just now
 	resynced    disk.Resync      // when this node's copy of the state was last found to be wrong
 	unfit       *unfit           // why what the present incarnation holds does not count, so that it takes no part; nil = it does
-	resuming    bool             // this node is about to take part again, and promises nothing
 	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
 	refusals    map[string]error // by address, why the last call of gossip there came to nothing
 	unresolved  map[string]bool  // entries of Join that stand for nothing, which has been said
@@ -165,7 +157,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("advertise: %w", err)
 	}
 	n.nameSelf(ctx)
-	if err := n.claimDir(); err != nil {
+	if err := n.occupyDir(); err != nil {
 		return err
 	}
 	log, err := n.openLog()
@@ -174,7 +166,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	in, err := startInstance(n, wire.ServerID(n.id, n.inc), n.boot, log)
+	in, err := startInstance(n, log)
 	if err != nil {
 		return err
 	}
@@ -289,7 +281,9 @@ func (w whoami) hello(c wire.Code, dest string) wire.Hello {
 func (n *Node) self() whoami {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := whoami{level: wire.LevelFirst, speaks: n.cfg.maxLevel, cluster: n.cluster, server: wire.ServerID(n.id, n.inc), boot: n.boot}
+	id := n.standing.Identity()
+	w := whoami{level: wire.LevelFirst, speaks: n.cfg.maxLevel, cluster: id.ClusterID,
+		server: wire.ServerID(id.NodeID, id.Incarnation), boot: id.Boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
 		w.level, w.origin, w.last = in.fsm.Level(), in.origin.id, in.last()
 	}
@@ -376,10 +370,11 @@ func (n *Node) metaBytes() []byte {
 
 func (n *Node) metaLocked() roster.Meta {
 	in := n.inst.Load()
-	second := n.cluster != "" && !n.founding || in.fsm.Shared()
+	id := n.standing.Identity()
+	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
 	return roster.Meta{Second: second, MinProtocol: in.fsm.Level(), MaxProtocol: n.cfg.maxLevel, Durable: n.durable(),
 		Leaving: n.leaving, Stopped: n.ended, ForGood: n.forget,
-		Role: string(n.cfg.Role), Cluster: n.cluster, Incarnation: n.inc, Boot: n.boot, Start: n.started, Name: n.cfg.Name,
+		Role: string(n.cfg.Role), Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
 		Version: n.cfg.Version, Tags: n.tags}
 }
 
@@ -416,8 +411,8 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return n.answerQuery(ctx, payload)
 	case wire.MethodRegister:
 		return nil, n.answerRegister(ctx, from, payload)
-	case wire.MethodPromise:
-		return nil, n.answerPromise(from, payload)
+	case wire.MethodPledge:
+		return nil, n.answerPledge(from, payload)
 	case wire.MethodRemove:
 		return nil, n.answerFarewell(ctx, from, voting.Remove, string(payload))
 	case wire.MethodSurvey:

@@ -31,7 +31,7 @@ func (n *Node) watchQuorum() {
 		in := n.instance()
 		leader, _ := in.leader.get()
 		empty := len(in.configuration().Servers) == 0
-		if leader != "" && !in.quiet.begun.Load() || empty && !n.adopted() {
+		if leader != "" && !in.quiet.begun.Load() || empty && !n.standing.Belongs() {
 			since = time.Time{}
 			continue
 		}

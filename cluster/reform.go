@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -112,19 +113,19 @@ func (n *Node) reformOrder(ctx context.Context, cluster string, state *replica.S
 // reform carries out an order. If it fails, a durable node goes on as before; in memory mode it keeps what it has, but has
 // stopped its part in Raft.
 func (n *Node) reform(r *reforming) error {
-	if !n.setReforming(true) {
+	if !n.standing.BeginReform() {
 		return fmt.Errorf("%w: this node has just given up waiting for it; try again", wire.ErrNotReformed)
 	}
-	defer n.setReforming(false)
+	defer n.standing.EndReform()
 	old := n.instance()
 	cluster := nextEpoch(n.self().cluster)
-	inc := randomHex(8)
+	inc := standing.NewID()
 	err := old.standDown()
 	if err == nil {
 		err = n.prepareLog(old, r.state, wire.ServerID(n.id, inc), inc)
 	}
 	if err == nil {
-		err = n.rename(cluster, inc, r.state == nil)
+		err = n.standing.Succeed(cluster, inc, r.state == nil)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrNotReformed, errors.Join(err, n.undoReform(inc)))
@@ -135,18 +136,6 @@ func (n *Node) reform(r *reforming) error {
 		n.fail(err)
 	}
 	return err
-}
-
-// setReforming notes that this node is at it, which takes its time, and is not to be taken for abandoned. It reports false if
-// that has happened.
-func (n *Node) setReforming(on bool) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if on && n.resuming {
-		return false
-	}
-	n.reforming = on
-	return true
 }
 
 // undoReform puts a durable node back to work on its log. That of inc, which was to be, is no harm.
@@ -160,25 +149,6 @@ func (n *Node) undoReform(inc string) error {
 		return errors.Join(err, failed)
 	}
 	return err
-}
-
-// rename makes this node another incarnation, in the next epoch of its farm. As a successor it does so only if that is still
-// what it has promised itself.
-func (n *Node) rename(cluster, inc string, successor bool) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if successor && n.successor != wire.ServerID(n.id, n.inc) {
-		return wire.ErrPromised
-	}
-	before := [...]string{n.cluster, n.inc}
-	founding := n.founding
-	n.cluster, n.inc, n.founding = cluster, inc, false
-	if err := n.saveIdentityLocked(); err != nil {
-		n.cluster, n.inc, n.founding = before[0], before[1], founding
-		return err
-	}
-	n.successor, n.resuming = "", false // what is on disk binds the incarnation that was
-	return nil
 }
 
 // prepareLog makes the log that the next epoch begins with.
@@ -223,10 +193,11 @@ func newLogDir(inc string) string { return logDir + "-" + inc }
 // takeNewLog puts the log that was prepared for this incarnation in the place of the old one, which is moved aside. It
 // finishes what a crash interrupted, as well.
 func (n *Node) takeNewLog() error {
-	ready, err := n.dir.Has(newLogDir(n.inc))
+	inc := n.standing.Identity().Incarnation
+	ready, err := n.dir.Has(newLogDir(inc))
 	if err == nil && ready {
 		_, err = n.dir.Discard(logDir)
-		err = errors.Join(err, n.dir.Rename(newLogDir(n.inc), logDir))
+		err = errors.Join(err, n.dir.Rename(newLogDir(inc), logDir))
 	}
 	return errors.Join(err, n.clearNewLogs())
 }
@@ -255,7 +226,7 @@ func (n *Node) switchOver(old *instance) error {
 			return err
 		}
 	}
-	in, err := startInstance(n, wire.ServerID(n.id, n.inc), n.boot, log)
+	in, err := startInstance(n, log)
 	if err != nil {
 		return err
 	}

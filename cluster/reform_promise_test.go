@@ -136,7 +136,7 @@ func TestPromiseOnABadDisk(t *testing.T) {
 		if err := os.Mkdir(blocked, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.answerFollow(follow); err == nil || n.bound(n.instance().server) {
+		if err := n.answerFollow(follow); err == nil || n.standing.Bound(n.instance().server) {
 			t.Errorf("promised, though it cannot be written: %v", err)
 		}
 		if err := os.Remove(blocked); err != nil {

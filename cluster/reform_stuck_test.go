@@ -71,9 +71,10 @@ func TestTwoSuccessors(t *testing.T) {
 		if err := other.answerReform(l.ctx(time.Minute), cluster); !errors.Is(err, wire.ErrNotReformed) {
 			t.Errorf("the one that gave way re-forms the farm: %v", err)
 		}
-		other.mu.Lock()
-		other.successor = other.instance().server // as if the farm were not re-formed yet
-		other.mu.Unlock()
+		word := other.standing.Word().Successor // back to before: as if the farm were not re-formed yet
+		if err := other.standing.Promise(other.instance().server, word, other.self().cluster); err != nil {
+			t.Fatal(err)
+		}
 		l.comeBack("k", lost...)
 	})
 }

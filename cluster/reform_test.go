@@ -92,7 +92,7 @@ func TestReformingInterrupted(t *testing.T) {
 			t.Error("the unfinished log was left where it was")
 		}
 		n.stop()
-		inc := n.inc
+		inc := n.standing.Identity().Incarnation
 		if err := os.Rename(filepath.Join(dir, logDir), filepath.Join(dir, newLogDir(inc))); err != nil {
 			t.Fatal(err) // as after a crash between the identity and the renaming
 		}

@@ -293,10 +293,7 @@ func (s *script) followers(vote string) (out []*actor) {
 // successors returns those who live, have stood down, and have promised themselves to re-form the farm.
 func (s *script) successors() (out []*actor) {
 	for _, a := range s.live() {
-		a.Node.mu.Lock()
-		to := a.Node.successor
-		a.Node.mu.Unlock()
-		if to == a.instance().server {
+		if a.Node.standing.Word().Successor == a.instance().server {
 			out = append(out, a)
 		}
 	}

@@ -119,7 +119,7 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 		if err := in.standDown(); err != nil {
 			return nil, err
 		}
-		n.standing()
+		n.standing.StandDown()
 	}
 	out, err := n.holdings(in)
 	return out.Append(nil), err
@@ -136,9 +136,8 @@ func (n *Node) holdings(in *instance) (r succession.Report, err error) {
 			r.Nonvoters = append(r.Nonvoters, string(s.ID))
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	r.Successor, r.Down = n.successor, in.quiet.ended() && !n.resuming
+	word := n.standing.Word()
+	r.Successor, r.Down = word.Successor, in.quiet.ended() && !word.Resuming
 	return r, err
 }
 
@@ -189,10 +188,7 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 		return err
 	}
 	in := n.instance()
-	n.mu.Lock()
-	ready := cluster != "" && n.cluster == cluster && n.successor == in.server && in.quiet.ended() && !n.resuming
-	n.mu.Unlock()
-	if !ready {
+	if !n.standing.MayReform(cluster, in.server) || !in.quiet.ended() {
 		return wire.ErrNotReformed
 	}
 	return n.reformOrder(ctx, cluster, nil)

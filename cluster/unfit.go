@@ -46,7 +46,7 @@ func (n *Node) withdraw(in *instance, u unfit) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	wrong := u.kind.hidesState()
-	if n.unfit != nil || in.server != wire.ServerID(n.id, n.inc) || wrong && in.ctx.Err() != nil { // another one takes its place
+	if n.unfit != nil || in.server != n.standing.Server() || wrong && in.ctx.Err() != nil { // another one takes its place
 		return false
 	}
 	n.unfit = &u

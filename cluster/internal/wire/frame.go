@@ -24,7 +24,7 @@ const (
 	MethodQuery    Method = 5  // machine, query -> answer
 	MethodRegister Method = 6  // registration ->
 	MethodRemove   Method = 7  // server ID ->
-	MethodPromise  Method = 8  // number of founders ->
+	MethodPledge   Method = 8  // number of founders ->
 	MethodDemote   Method = 9  // server ID ->
 	MethodFinalize Method = 10 // -> level in force, who holds a higher one back
 	MethodSurvey   Method = 11 // cluster ID, whether to stand down -> report

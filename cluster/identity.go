@@ -108,7 +108,7 @@ func (n *Node) loadAddresses() error {
 	for server, addrs := range saved.Servers {
 		if node := wire.NodeOf(server); node != n.id && len(addrs) > 0 {
 			n.directory.KeepAt(node, addrs[0])
-			n.contacts = append(n.contacts, addrs...)
+			n.contacts.add(addrs...)
 		}
 	}
 	return nil

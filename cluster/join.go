@@ -75,7 +75,7 @@ func (n *Node) alone() bool {
 func (n *Node) missing() []string {
 	candidates := n.seeds.addrs(n.ctx)
 	n.reportNames()
-	n.goneAstray(candidates)
+	n.endIfAstray(candidates)
 	if name := n.seeds.shared(); name != "" && n.self().cluster == "" {
 		n.warnOnce("shared name", "a name in Join stands for several nodes, this one among them, so the length of the list does not "+
 			"tell how many nodes found the farm. Set Expect to their number. Until then this node founds none.", errors.New(name))
@@ -107,19 +107,8 @@ func (n *Node) missing() []string {
 
 // hearsay returns where others may be, as long as nobody else is known to be alive: then gossip knows better.
 func (n *Node) hearsay() []string {
-	alone := n.alone()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !alone {
-		n.contacts = nil
+	if !n.alone() {
+		n.contacts.forget()
 	}
-	return slices.Clone(n.contacts)
-}
-
-func (n *Node) contact(addr string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !slices.Contains(n.contacts, addr) && len(n.contacts) < 100 {
-		n.contacts = append(n.contacts, addr)
-	}
+	return n.contacts.all()
 }

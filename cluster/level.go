@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
@@ -207,7 +208,7 @@ func (l *leadership) raise() raised {
 // raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are there.
 func (l *leadership) raiseOverdue() {
 	v := l.in.node.levels()
-	since := l.in.node.allSpeak(v, time.Now())
+	since := l.in.node.spoken.at(v.common, time.Now())
 	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.cfg.raiseAfter {
 		l.raiseLevel() // if it fails it is tried again
 	}
@@ -221,20 +222,27 @@ func (l *leadership) raiseAtForming() {
 	}
 }
 
-// allSpeak notes since when all members speak what they speak now.
-func (n *Node) allSpeak(v levels, now time.Time) (since time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.spoken != v.common {
-		n.spoken, n.spokenSince = v.common, now
+// spoken is the highest level that all members speak, and since when it is that one.
+type spoken struct {
+	mu    sync.Mutex
+	level byte
+	since time.Time
+}
+
+// at notes what all members speak now, and returns since when they do.
+func (s *spoken) at(level byte, now time.Time) (since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.level != level {
+		s.level, s.since = level, now
 	}
-	return n.spokenSince
+	return s.since
 }
 
 // watchLevels keeps, on every node, since when all members speak a level: the node may come to lead.
 func (n *Node) watchLevels() {
 	for sleep(n.ctx, time.Second) {
-		n.allSpeak(n.levels(), time.Now())
+		n.spoken.at(n.levels().common, time.Now())
 	}
 }
 

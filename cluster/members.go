@@ -10,26 +10,16 @@ import (
 func (n *Node) members() []*roster.Sighting {
 	cluster := n.self().cluster
 	all := n.directory.All()
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	return slices.DeleteFunc(all, func(s *roster.Sighting) bool {
-		return s.Node != n.id && (s.Cluster != "" && cluster != "" && s.Cluster != cluster || n.strangers[s.Server()])
+		return s.Node != n.id && (s.Cluster != "" && cluster != "" && s.Cluster != cluster || n.strangers.has(s.Server()))
 	})
 }
 
+const mostStrangers = 1000
+
 // estrange notes that an incarnation, of which gossip here may know no better, has joined another farm.
 func (n *Node) estrange(server string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.strangers[server] || len(n.strangers) >= 1000 {
-		return
+	if n.strangers.add(server, mostStrangers) {
+		n.changed.notify()
 	}
-	n.strangers[server] = true
-	n.changed.notify()
-}
-
-func (n *Node) strange(server string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.strangers[server]
 }

@@ -24,3 +24,17 @@ func (s *names) has(name string) bool {
 	defer s.mu.Unlock()
 	return s.in[name]
 }
+
+// add adds a name, unless there are so many already. It reports whether the name is new.
+func (s *names) add(name string, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in[name] || len(s.in) >= most {
+		return false
+	}
+	if s.in == nil {
+		s.in = map[string]bool{}
+	}
+	s.in[name] = true
+	return true
+}

@@ -117,12 +117,7 @@ func toMerge(a, b string) string {
 // noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and has nothing
 // in common with this one: it will be so until somebody changes a setting.
 func (n *Node) noteRefusal(addr string, err error) {
-	n.mu.Lock()
-	delete(n.refusals, addr)
-	if err != nil && len(n.refusals) < 1000 {
-		n.refusals[addr] = err
-	}
-	n.mu.Unlock()
+	n.contacts.called(addr, err)
 	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired,
 		port.ErrRefused} {
 		if errors.Is(err, reason) {
@@ -133,39 +128,21 @@ func (n *Node) noteRefusal(addr string, err error) {
 	}
 }
 
-// goneAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another name. As long as
+// endIfAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another name. As long as
 // one of them may be another one, this node keeps trying: then it may be the others that are set up wrongly.
-func (n *Node) goneAstray(seeds []string) {
+func (n *Node) endIfAstray(seeds []string) {
 	if len(seeds) == 0 || !n.seeds.whole() || n.self().cluster != "" || !n.alone() {
 		return
 	}
-	n.mu.Lock()
 	var found error
 	for _, addr := range seeds {
-		if found = n.refusals[addr]; !errors.Is(found, trust.ErrOtherName) {
+		if found = n.contacts.refusal(addr); !errors.Is(found, trust.ErrOtherName) {
 			found = nil
 			break
 		}
 	}
-	n.mu.Unlock()
 	if found != nil {
 		n.fail(fmt.Errorf("%w: no node in Join belongs to the farm that this node looks for; give all nodes the same Farm, or correct Join: %w", ErrOtherFarm, found))
-	}
-}
-
-// warnOnce logs a warning about one thing at most once a minute.
-func (n *Node) warnOnce(about, text string, err error) {
-	n.mu.Lock()
-	again := time.Since(n.warned[about]) < time.Minute
-	if !again {
-		if len(n.warned) > 1000 {
-			clear(n.warned)
-		}
-		n.warned[about] = time.Now()
-	}
-	n.mu.Unlock()
-	if !again {
-		n.log.Warn(text, keyError, err)
 	}
 }
 

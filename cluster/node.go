@@ -50,7 +50,12 @@ type Node struct {
 	progress  progress
 	barriers  rounds[indexAnswer]
 	changed   broadcast
-	calling   names                         // addresses, by join
+	calling   names // addresses, by join
+	contacts  contacts
+	strangers names // server IDs of nodes that turned out to be of another farm
+	warned    warnings
+	spoken    spoken
+	lastLed   lastLed
 	local     atomic.Pointer[replica.State] // for reads
 	inst      atomic.Pointer[instance]      // the present Raft instance
 	freshAt   atomic.Pointer[time.Time]     // see staleness; nil = never; changed under mu
@@ -62,28 +67,18 @@ type Node struct {
 	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
-	mu          sync.Mutex
-	tags        map[string]string
-	leaving     bool
-	departing   bool // for good, if it can
-	ended       bool // a member's Raft has ended, and its memory with it
-	ending      bool // no goroutine may be started any more
-	forget      bool // what is in the data directory, once stopped
-	caughtUp    bool // this node has been a caught-up member
-	warned      map[string]time.Time
-	contacts    []string // addresses, of an earlier run or hearsay, where others of the farm may be
-	spoken      byte     // the highest level that all members speak; see allSpeak
-	spokenSince time.Time
-	resynced    disk.Resync      // when this node's copy of the state was last found to be wrong
-	unfit       *unfit           // why what the present incarnation holds does not count, so that it takes no part; nil = it does
-	strangers   map[string]bool  // server IDs of nodes that turned out to be of another farm
-	refusals    map[string]error // by address, why the last call of gossip there came to nothing
-	unresolved  map[string]bool  // entries of Join that stand for nothing, which has been said
-	ledLast     string           // server ID of the last leader that this node knew
+	mu        sync.Mutex
+	tags      map[string]string
+	leaving   bool
+	departing bool        // for good, if it can
+	ended     bool        // a member's Raft has ended, and its memory with it
+	ending    bool        // no goroutine may be started any more
+	forget    bool        // what is in the data directory, once stopped
+	caughtUp  bool        // this node has been a caught-up member
+	resynced  disk.Resync // when this node's copy of the state was last found to be wrong
+	unfit     *unfit      // why what the present incarnation holds does not count, so that it takes no part; nil = it does
 
-	failOnce sync.Once
-	failure  error
-	failed   chan struct{}      // closed on a permanent refusal
+	failure  failure
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
 	notices  chan chan struct{} // closed once gossip has carried the present metadata
 	nameNews chan struct{}      // holds one: another node carries this one's name
@@ -111,8 +106,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
-		directory: roster.New(2 * handshakeTimeout), failed: make(chan struct{}), stopped: make(chan struct{}), warned: map[string]time.Time{},
-		strangers: map[string]bool{}, refusals: map[string]error{}, end: newEnding(), metaNews: make(chan struct{}, 1),
+		directory: roster.New(2 * handshakeTimeout), failure: newFailure(), stopped: make(chan struct{}),
+		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
 	n.peers = n.linkPeers()
@@ -315,25 +310,18 @@ func (n *Node) advance(f *replica.State, index uint64) {
 
 // fail notes a permanent refusal: this node will never be a member as it is configured.
 func (n *Node) fail(err error) {
-	n.failOnce.Do(func() {
-		n.failure = fmt.Errorf("cluster: %w", err)
+	if n.failure.set(fmt.Errorf("cluster: %w", err)) {
 		n.log.Error("this node cannot be a member", keyError, err)
-		close(n.failed)
-	})
+	}
 }
 
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
-func (n *Node) Failed() <-chan struct{} { return n.failed }
+func (n *Node) Failed() <-chan struct{} { return n.failure.done }
 
 // Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrMachine,
 // ErrStalled, ErrDisk, ErrGap, ErrDamaged or ErrDiverged, wrapped.
 func (n *Node) Err() error {
-	select {
-	case <-n.failed:
-		return n.failure
-	default:
-		return nil
-	}
+	return n.failure.get()
 }
 
 // SetTag changes one of this node's tags, which all members see within a second; "" removes it. It fails with

@@ -18,7 +18,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
-		case <-n.failed:
+		case <-n.failure.done:
 			return n.Err()
 		case <-n.stopped:
 			return fmt.Errorf("cluster: ready: %w", ErrClosed)

@@ -21,6 +21,7 @@ type seeds struct {
 	among string              // an entry that stands for other nodes as well as this one
 	found map[string][]string // by entry, the addresses of others that it stood for at the last look
 	blind map[string]error    // by entry, why it stood for nothing at the last look
+	said  map[string]bool     // entries that stand for nothing, which has been said
 }
 
 func newSeeds(c Config, own func(addr string) bool) *seeds {
@@ -66,6 +67,21 @@ func (s *seeds) lookedUp() (found map[string][]string, blind map[string]error) {
 	found = maps.Clone(s.found)
 	maps.DeleteFunc(found, func(entry string, _ []string) bool { return s.mine[entry] })
 	return found, maps.Clone(s.blind)
+}
+
+// unsaid returns, in order, the entries that stand for nothing, and did not when it was called last; and why all of them do.
+func (s *seeds) unsaid() (news []string, blind map[string]error) {
+	_, blind = s.lookedUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := map[string]bool{}
+	for _, entry := range slices.Sorted(maps.Keys(blind)) {
+		if said[entry] = true; !s.said[entry] {
+			news = append(news, entry)
+		}
+	}
+	s.said = said
+	return news, blind
 }
 
 // whole reports whether every entry stood for something at the last look.

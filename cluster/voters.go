@@ -53,7 +53,7 @@ func (l *leadership) control() {
 func (n *Node) situation() *voting.Situation {
 	in := n.instance()
 	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()), MaxVoters: n.cfg.MaxVoters,
-		Level: in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strange}
+		Level: in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strangers.has}
 	contested := n.directory.Contested()
 	for _, seen := range n.members() {
 		if seen.Durable == n.durable() && !contested[seen.Gossip] {

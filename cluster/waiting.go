@@ -38,20 +38,7 @@ func (c *complaint) due(text string, now time.Time) bool {
 
 // reportNames warns of each name in Join that stands for nothing, once until it stands for something.
 func (n *Node) reportNames() {
-	_, blind := n.seeds.lookedUp()
-	n.mu.Lock()
-	var news []string
-	for entry := range blind {
-		if !n.unresolved[entry] {
-			news = append(news, entry)
-		}
-	}
-	n.unresolved = map[string]bool{}
-	for entry := range blind {
-		n.unresolved[entry] = true
-	}
-	n.mu.Unlock()
-	slices.Sort(news)
+	news, blind := n.seeds.unsaid()
 	for _, entry := range news {
 		n.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and again",
 			"join", entry, keyError, blind[entry])
@@ -82,11 +69,9 @@ func (n *Node) unanswered() string {
 
 // whySilent says why nobody answers at the addresses.
 func (n *Node) whySilent(addrs []string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	var why []string
 	for _, addr := range addrs {
-		if err := n.refusals[addr]; err != nil && !slices.Contains(why, briefly(err)) {
+		if err := n.contacts.refusal(addr); err != nil && !slices.Contains(why, briefly(err)) {
 			why = append(why, briefly(err))
 		}
 	}

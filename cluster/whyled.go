@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -51,15 +52,27 @@ func (in *instance) watchLeader(observed <-chan raft.Observation, lines []leader
 	}
 }
 
+// lastLed is the server ID of the last leader that a node knew.
+type lastLed struct {
+	mu     sync.Mutex
+	server string
+}
+
+// swap notes who leads now, "" for nobody, and returns who led last before.
+func (l *lastLed) swap(server string) (before string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before = l.server
+	if server != "" {
+		l.server = server
+	}
+	return before
+}
+
 // leaderChanged notes who leads now.
 func (in *instance) leaderChanged(server string) leaderChange {
 	n := in.node
-	n.mu.Lock()
-	before := n.ledLast
-	if server != "" {
-		n.ledLast = server
-	}
-	n.mu.Unlock()
+	before := n.lastLed.swap(server)
 	n.changed.notify()
 	return leaderChange{before, server, in.raft.CurrentTerm(), in.reigns.end(before)}
 }

@@ -1,0 +1,38 @@
+package cluster
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	warnPause  = time.Minute // between two warnings about one thing
+	warnAbouts = 1000        // things that are remembered
+)
+
+// warnings remembers what was warned about, so that it is not said over and over. The zero value has warned of nothing.
+type warnings struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by what they are about
+}
+
+// due reports whether a warning about something is to be given now, and notes that it is.
+func (w *warnings) due(about string, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last, said := w.last[about]; said && now.Sub(last) < warnPause {
+		return false
+	}
+	if w.last == nil || len(w.last) > warnAbouts {
+		w.last = map[string]time.Time{}
+	}
+	w.last[about] = now
+	return true
+}
+
+// warnOnce logs a warning about one thing at most once a minute.
+func (n *Node) warnOnce(about, text string, err error) {
+	if n.warned.due(about, time.Now()) {
+		n.log.Warn(text, keyError, err)
+	}
+}

@@ -302,7 +302,7 @@ func TestBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := replica.New(replica.Config{Machines: map[string]replica.Machine{"kv": newKV()}, MaxLevel: wire.ProtocolMax})
+		f := replica.New(replica.Config{Machines: func() map[string]replica.Machine { return map[string]replica.Machine{"kv": newKV()} }, MaxLevel: wire.ProtocolMax})
 		if err := f.Restore(io.NopCloser(r)); err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,8 @@ type Config struct {
 	Tags map[string]string
 
 	// Machines holds a factory for each replicated state machine, by name. Every node of a farm has the same ones. A
-	// factory is called whenever the node starts a Raft instance.
+	// factory is called whenever the node starts a Raft instance, and whenever a snapshot is restored: the machines that take it up
+	// are new ones, which take the place of all others at one moment, so local reads see all of it or nothing.
 	Machines map[string]func() StateMachine
 
 	// Levels holds, by a state machine's name, a function that says which protocol level a command of it needs, and, asked

@@ -33,6 +33,7 @@ type StateMachine interface {
 	// A panic while it is written ends the node by ErrMachine.
 	Snapshot() io.WriterTo
 
-	// Restore replaces the whole state by what a Snapshot wrote.
+	// Restore replaces the whole state by what a Snapshot wrote. It is called once, on a machine that has just been made and that
+	// nobody else has seen; others are read meanwhile.
 	Restore(r io.Reader) error
 }

@@ -112,8 +112,8 @@ func (h *Handle) Wait(ctx context.Context, index uint64) error {
 // Applied returns the index of the last entry this node has applied; it only rises.
 func (h *Handle) Applied() uint64 { return h.node.progress.load() }
 
-// Local returns this node's own copy of the state machine, for local reads. It is another one after the node had to
-// replace its Raft instance, so ask for it each time.
+// Local returns this node's own copy of the state machine, for local reads. It is another one after the node has restored a snapshot,
+// or had to replace its Raft instance, so ask for it each time.
 func (h *Handle) Local() StateMachine { return h.node.local.Load().Machine(h.name) }
 
 // Staleness returns how old this node's knowledge may be: the time since it asked for the newest index, of the last such

@@ -17,7 +17,6 @@ var _ raft.BatchingFSM = (*State)(nil)
 var (
 	// ErrStopped says that a copy of the state applies nothing any more, and cannot be frozen.
 	ErrStopped = errors.New("this copy of the state has stopped")
-	errTorn    = errors.New("a snapshot was restored in part, and the log goes on")
 )
 
 // Apply is there for the interface; raft calls ApplyBatch.
@@ -64,8 +63,6 @@ func (st *State) applyAll(logs []*raft.Log, out []any) (index uint64, mark *Mark
 func (st *State) applyLocked(l *raft.Log) (answers []wire.Answer, err error) {
 	defer recovered(&err)
 	switch {
-	case st.torn:
-		return nil, errTorn
 	case l.Type == raft.LogConfiguration:
 		st.configureLocked(raft.DecodeConfiguration(l.Data))
 	default:
@@ -178,7 +175,7 @@ func (st *State) readBatches(r *wire.Reader) (out []wire.Batch, err error) {
 			break
 		}
 		if err := b.Each(func(name, _ []byte) {
-			if st.machines[string(name)] == nil {
+			if st.Machine(string(name)) == nil {
 				err = fmt.Errorf("%w: a state machine called %q", fault.ErrVersion, name)
 			}
 		}); err != nil {
@@ -192,7 +189,7 @@ func (st *State) readBatches(r *wire.Reader) (out []wire.Batch, err error) {
 func (st *State) batchLocked(index uint64, now time.Time, b *wire.Batch) wire.Answer {
 	a := wire.Answer{Index: index, Value: make([][]byte, 0, b.Count)}
 	b.Each(func(name, cmd []byte) {
-		a.Value = append(a.Value, slices.Clone(st.machines[string(name)].Apply(index, now, cmd))) // the table's own
+		a.Value = append(a.Value, slices.Clone(st.Machine(string(name)).Apply(index, now, cmd))) // the table's own
 	})
 	return a
 }

@@ -12,7 +12,7 @@ func (st *State) Freeze() (s *Snapshot, index uint64, err error) {
 	st.work.Lock()
 	defer st.work.Unlock()
 	defer recovered(&err)
-	if st.halted.Load() || st.torn {
+	if st.halted.Load() {
 		return nil, 0, ErrStopped
 	}
 	return st.frozenLocked(), st.index, nil
@@ -30,7 +30,7 @@ func (st *State) frozenLocked() *Snapshot {
 	s := &Snapshot{magic: magicOf(st.Level()), header: appendSnapshotHeader(nil, st, len(names)), Names: names,
 		halt: st.haltBy}
 	for _, name := range names {
-		s.machines = append(s.machines, st.machines[name].Snapshot())
+		s.machines = append(s.machines, st.Machine(name).Snapshot())
 	}
 	return s
 }

@@ -54,7 +54,9 @@ func TestLevelNeverFalls(t *testing.T) {
 func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	made := func() *testFSM {
 		f := newTestFSM(t, "a.1")
-		f.State = New(Config{Machines: map[string]Machine{"kv": testkv.New(), "later": testkv.New()},
+		f.State = New(Config{Machines: func() map[string]Machine {
+			return map[string]Machine{"kv": testkv.New(), "later": testkv.New()}
+		},
 			Since: map[string]int{"later": wire.LevelSafety}, MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
 		f.configure("a.1")
 		return f

@@ -22,13 +22,14 @@ func (st *State) Snapshot() (raft.FSMSnapshot, error) {
 	return s, nil
 }
 
-// Restore replaces the whole state. Waiters whose index the snapshot covers are released.
+// Restore replaces the whole state, at one moment: machines made anew take it up, and take the place of the others when all of it
+// is there. Until then, and if it fails, the state is what it was. Waiters whose index the snapshot covers are released.
 func (st *State) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
 	index, err := st.restore(rc)
 	switch {
 	case errors.Is(err, fault.ErrVersion), errors.Is(err, wire.ErrMachine):
-		st.conf.Halt(err)
+		st.haltBy(err)
 		return err
 	case err != nil:
 		return err
@@ -50,16 +51,19 @@ func (st *State) restore(src io.Reader) (index uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	st.change(func() { st.torn = true })
+	next := st.conf.Machines()
 	for range h.machines {
-		if err := st.restoreNext(r); err != nil {
+		if err := restoreNext(r, next); err != nil {
 			return 0, err
 		}
 	}
 	if err := r.end(); err != nil {
 		return 0, err
 	}
-	st.change(func() { st.becomeLocked(h) })
+	st.change(func() {
+		st.machines.Store(&next)
+		st.becomeLocked(h)
+	})
 	st.bytes.Store(0)
 	st.entries.Store(0)
 	return h.index, nil
@@ -67,7 +71,6 @@ func (st *State) restore(src io.Reader) (index uint64, err error) {
 
 // becomeLocked takes over what a snapshot says of the farm; its machines are restored.
 func (st *State) becomeLocked(h snapshotHeader) {
-	st.torn = false
 	st.index, st.stamp, st.servers, st.origins, st.expect = h.index, h.Stamp, h.Servers, h.origins, h.expect
 	st.formed.Store(h.formed)
 	st.second.Store(h.second)
@@ -77,12 +80,12 @@ func (st *State) becomeLocked(h snapshotHeader) {
 	}
 }
 
-func (st *State) restoreNext(r *snapshotReader) error {
+func restoreNext(r *snapshotReader, machines map[string]Machine) error {
 	name, body, err := r.next()
 	if err != nil {
 		return err
 	}
-	m := st.machines[name]
+	m := machines[name]
 	if m == nil {
 		return fmt.Errorf("%w: a snapshot has a state machine called %q", fault.ErrVersion, name)
 	}

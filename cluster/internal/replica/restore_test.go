@@ -9,10 +9,11 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/testkv"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// A snapshot that ends in the middle leaves some machines new and some old. Nothing may be applied to such a state.
-func TestNothingIsAppliedToHalfARestore(t *testing.T) {
+// A snapshot that ends in the middle leaves all as it was, and the log goes on.
+func TestHalfARestoreIsNone(t *testing.T) {
 	f := newTestFSM(t, "a.1")
 	f.register(7, "a.1", 1)
 	f.commands(commandBatch(7, 1, 1, "append x 1"))
@@ -24,14 +25,64 @@ func TestNothingIsAppliedToHalfARestore(t *testing.T) {
 	if err := g.Restore(io.NopCloser(bytes.NewReader(broken))); err == nil {
 		t.Fatal("a damaged snapshot was restored")
 	}
-	g.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), wire.Registration{Origin: 7, Server: "a.1", Boot: 1, Floor: 1}))
+	g.register(7, "a.1", 1)
 	g.commands(commandBatch(7, 1, 1, "append x 1"))
-	if got := g.kv().Get("x"); got == "1,1," {
-		t.Error("an entry that the half-restored state had already was applied to it again")
+	if g.fault != nil || !bytes.Equal(g.snapshot(), whole) {
+		t.Errorf("the state is another one (%v)", g.fault)
 	}
-	if g.fault == nil {
-		t.Error("the state goes on with machines that do not fit together")
-	}
+}
+
+// Who reads the machines while a snapshot is restored sees all of them before, or all of them after.
+func TestRestoreIsOneMoment(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		made := func(slow time.Duration) *State {
+			st := New(Config{MaxLevel: wire.ProtocolMax, Machines: func() map[string]Machine {
+				return map[string]Machine{"kv": &sleepyKV{testkv.New(), slow}, "more": &sleepyKV{testkv.New(), slow}}
+			}})
+			return st
+		}
+		f := made(0)
+		for _, name := range []string{"kv", "more"} {
+			f.Machine(name).Apply(1, time.Time{}, []byte("set x new"))
+		}
+		frozen, _, err := f.Freeze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var whole bytes.Buffer
+		if err := frozen.Write(&whole); err != nil {
+			t.Fatal(err)
+		}
+		g := made(time.Minute)
+		for _, name := range []string{"kv", "more"} {
+			g.Machine(name).Apply(1, time.Time{}, []byte("set x old"))
+		}
+		read := func() string {
+			return string(g.Machine("kv").Query([]byte("x"))) + string(g.Machine("more").Query([]byte("x")))
+		}
+		done := make(chan error, 1)
+		go func() { done <- g.Restore(io.NopCloser(&whole)) }()
+		seen := map[string]int{}
+		for range 150 {
+			seen[read()]++
+			time.Sleep(time.Second + time.Millisecond)
+		}
+		if err := <-done; err != nil || seen["oldold"] < 118 || len(seen) != 2 || seen["newnew"] == 0 {
+			t.Errorf("%v; readers have seen %v", err, seen)
+		}
+	})
+}
+
+// sleepyKV is half restored for a while.
+type sleepyKV struct {
+	*testkv.Machine
+	takes time.Duration
+}
+
+func (s *sleepyKV) Restore(r io.Reader) error {
+	s.Apply(0, time.Time{}, []byte("set x half"))
+	time.Sleep(s.takes)
+	return s.Machine.Restore(r)
 }
 
 func TestASecondRestoreMendsTheFirst(t *testing.T) {
@@ -63,7 +114,7 @@ func TestPanicInRestore(t *testing.T) {
 	f.commands(commandBatch(7, 1, 1, "append poison 1"))
 	whole := f.snapshot()
 	g := newTestFSM(t, "a.1")
-	g.machines["kv"] = &sick{}
+	g.conf.Machines = only(func() Machine { return &sick{} })
 	if err := g.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, wire.ErrMachine) || !errors.Is(g.fault, wire.ErrMachine) {
 		t.Errorf("restore: %v; the copy has stopped with %v", err, g.fault)
 	}
@@ -104,7 +155,8 @@ func TestFreezeKeepsOutOfRestore(t *testing.T) {
 	whole := f.snapshot()
 	g := newTestFSM(t, "a.1")
 	m := &slowKV{Machine: testkv.Machine{M: map[string]string{}}, busy: make(chan struct{})}
-	g.machines["kv"] = m
+	g.conf.Machines = only(func() Machine { return m })
+	g.machines.Store(&map[string]Machine{"kv": m})
 	done := make(chan error)
 	go func() { done <- g.Restore(io.NopCloser(bytes.NewReader(whole))) }()
 	<-m.busy

@@ -18,8 +18,8 @@ import (
 // read them under mu, and never wait for a state machine. Nobody is told anything while one of the two is held.
 type State struct {
 	conf     Config
-	machines map[string]Machine
-	names    []string // of machines, sorted
+	machines atomic.Pointer[map[string]Machine] // replaced as a whole by Restore; changed by those that hold work
+	names    []string                           // of machines, sorted
 	halted   atomic.Bool
 	bytes    atomic.Int64 // applied since the last snapshot
 	entries  atomic.Int64
@@ -32,7 +32,6 @@ type State struct {
 	markedAt *Marked // by the batch that is being applied; nil if it has no mark
 
 	mu       sync.RWMutex
-	torn     bool   // a Restore failed half way: only another one makes the machines fit together again
 	expect   uint64 // number of founders, 0 = the founder has not said yet
 	index    uint64 // of the last entry applied
 	stamp    uint64 // the log's time, Unix ms
@@ -45,9 +44,9 @@ type State struct {
 // Config says what a State is made of, and whom it tells what. It tells on the goroutine that applies, and holds no lock
 // meanwhile; nil is nobody.
 type Config struct {
-	Machines map[string]Machine
-	Since    map[string]int // by machine: the level from which on it has a part in the state
-	MaxLevel byte           // the highest protocol level that this program speaks
+	Machines func() map[string]Machine // makes the state machines anew, at the beginning and for each Restore
+	Since    map[string]int            // by machine: the level from which on it has a part in the state
+	MaxLevel byte                      // the highest protocol level that this program speaks
 
 	Applied  func()                  // before each batch
 	Advanced func(index uint64)      // after each batch and each restored snapshot
@@ -73,13 +72,16 @@ func New(c Config) *State {
 	if c.Halt == nil {
 		c.Halt = func(error) {}
 	}
-	st := &State{conf: c, machines: c.Machines, origins: newOrigins()}
-	st.names = slices.Sorted(maps.Keys(st.machines))
+	st := &State{conf: c, origins: newOrigins()}
+	machines := c.Machines()
+	st.machines.Store(&machines)
+	st.names = slices.Sorted(maps.Keys(machines))
 	return st
 }
 
-// Machine returns the state machine of a name, nil if there is none. Beside the log, it may only be asked.
-func (st *State) Machine(name string) Machine { return st.machines[name] }
+// Machine returns the state machine of a name, nil if there is none. Beside the log, it may only be asked. It is another one
+// after a Restore.
+func (st *State) Machine(name string) Machine { return (*st.machines.Load())[name] }
 
 // Stopped reports whether this copy of the state has stopped: it applies nothing any more.
 func (st *State) Stopped() bool { return st.halted.Load() }

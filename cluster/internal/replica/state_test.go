@@ -23,9 +23,14 @@ type testFSM struct {
 
 func newTestFSM(t *testing.T, servers ...string) *testFSM {
 	f := &testFSM{t: t}
-	f.State = New(Config{Machines: map[string]Machine{"kv": testkv.New()}, MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
+	f.State = New(Config{Machines: only(func() Machine { return testkv.New() }), MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
 	f.configure(servers...)
 	return f
+}
+
+// only returns what makes one machine, "kv".
+func only(machine func() Machine) func() map[string]Machine {
+	return func() map[string]Machine { return map[string]Machine{"kv": machine()} }
 }
 
 func (f *testFSM) configure(servers ...string) {
@@ -68,7 +73,7 @@ func (f *testFSM) commands(bs ...wire.Batch) []wire.Answer {
 	return f.entry(e)
 }
 
-func (f *testFSM) kv() *testkv.Machine { return f.machines["kv"].(*testkv.Machine) }
+func (f *testFSM) kv() *testkv.Machine { return f.Machine("kv").(*testkv.Machine) }
 
 func TestBatchComesTwice(t *testing.T) {
 	f := newTestFSM(t, "a.1")

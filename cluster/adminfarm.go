@@ -23,7 +23,7 @@ func (n *Node) farm(ctx context.Context) admin.Farm {
 		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack, Divergence: s.Divergence, Undecided: s.Undecided, Members: n.listed(s)}
 	if err := n.Err(); err != nil {
 		f.Failure = err.Error()
-	} else if err := n.unfitness(); err != nil {
+	} else if err := n.fit.err(); err != nil {
 		f.Failure = err.Error()
 	}
 	for i := range f.Members {

@@ -81,9 +81,7 @@ func (n *Node) placeholder(err error) (openLog, error) {
 	if !damaging(err) || !n.standing.Belongs() || !n.knowsOthers() {
 		return openLog{}, err
 	}
-	n.mu.Lock()
-	n.unfit = &unfit{err: err, kind: forgetLog}
-	n.mu.Unlock()
+	n.fit.withdraw(unfit{err: err, kind: forgetLog}, func() bool { return true })
 	n.hasState = true
 	n.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a quorum without it", keyError, err)
 	return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil

@@ -244,6 +244,17 @@ func (n *Node) openLogIn(folder string) (openLog, error) {
 	return openLog{store, snaps}, nil
 }
 
+// beginAs makes this node what it is after an order of a kind.
+func (n *Node) beginAs(kind resetKind, farm string) error {
+	switch {
+	case kind == forgetFarm:
+		return n.standing.GiveUp(farm)
+	case kind.keepsLog():
+		return n.standing.Restart()
+	}
+	return n.standing.Anew()
+}
+
 // replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
 // the farm, too, if it is given up for another one, farm.
 func (n *Node) replaceInstance(kind resetKind, farm string) error {
@@ -255,23 +266,7 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 			return err
 		}
 	}
-	n.mu.Lock()
-	n.unfit = nil
-	if kind.hidesState() {
-		n.caughtUp = false
-		n.freshAt.Store(nil)
-	}
-	var err error
-	switch {
-	case kind == forgetFarm:
-		err = n.standing.GiveUp(farm)
-	case kind.keepsLog():
-		err = n.standing.Restart()
-	default:
-		err = n.standing.Anew()
-	}
-	n.mu.Unlock()
-	if err != nil {
+	if err := n.fit.anew(kind.hidesState(), func() error { return n.beginAs(kind, farm) }); err != nil {
 		return err
 	}
 	n.peers.DropAll()

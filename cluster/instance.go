@@ -101,7 +101,7 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
-	bound := n.standing.Bound(server) || n.unfitness() != nil
+	bound := n.standing.Bound(server) || n.fit.err() != nil
 	if bound {
 		in.layer.Close() // before Raft could vote
 	}

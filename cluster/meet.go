@@ -35,9 +35,7 @@ func (n *Node) giveUpFarm(s *roster.Sighting) {
 			mine, s.Cluster, s.Name, s.Addr)
 	}
 	n.orders.give(o)
-	n.mu.Lock()
-	n.caughtUp = false // the gate closes at once, and stays so until that is done
-	n.mu.Unlock()
+	n.fit.close() // at once, and it stays so until that is done
 	n.changed.notify()
 }
 

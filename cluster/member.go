@@ -90,7 +90,7 @@ func (n *Node) State() State {
 	leader, _ := in.leader.get()
 	me := n.self()
 	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: wire.NodeOf(leader), Term: in.raft.CurrentTerm(),
-		Applied: n.progress.load(), Ready: n.ready(), Durable: n.durable()}
+		Applied: n.progress.load(), Ready: n.fit.ready(), Durable: n.durable()}
 	v := n.levels()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	d := in.divergence()

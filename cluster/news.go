@@ -67,10 +67,7 @@ func (n *Node) checkKind(s *roster.Sighting) {
 	if s.Status != Alive || s.Cluster == "" || s.Durable == n.durable() {
 		return
 	}
-	n.mu.Lock()
-	waits := n.standing.Identity().ClusterID == "" && !n.caughtUp
-	n.mu.Unlock()
-	if waits {
+	if n.standing.Identity().ClusterID == "" && !n.fit.ready() {
 		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr, s.Durable, n.durable()))
 	}
 }

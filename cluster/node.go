@@ -58,8 +58,8 @@ type Node struct {
 	lastLed   lastLed
 	local     atomic.Pointer[replica.State] // for reads
 	inst      atomic.Pointer[instance]      // the present Raft instance
-	freshAt   atomic.Pointer[time.Time]     // see staleness; nil = never; changed under mu
-	gossiping atomic.Pointer[gossip]        // nil until gossip has started
+	fit       fitness
+	gossiping atomic.Pointer[gossip] // nil until gossip has started
 
 	askedToLeave atomic.Bool   // by an operator
 	takingIn     atomic.Bool   // a backup, from an operator
@@ -70,13 +70,10 @@ type Node struct {
 	mu        sync.Mutex
 	tags      map[string]string
 	leaving   bool
-	departing bool        // for good, if it can
-	ended     bool        // a member's Raft has ended, and its memory with it
-	ending    bool        // no goroutine may be started any more
-	forget    bool        // what is in the data directory, once stopped
-	caughtUp  bool        // this node has been a caught-up member
-	resynced  disk.Resync // when this node's copy of the state was last found to be wrong
-	unfit     *unfit      // why what the present incarnation holds does not count, so that it takes no part; nil = it does
+	departing bool // for good, if it can
+	ended     bool // a member's Raft has ended, and its memory with it
+	ending    bool // no goroutine may be started any more
+	forget    bool // what is in the data directory, once stopped
 
 	failure  failure
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
@@ -84,7 +81,6 @@ type Node struct {
 	nameNews chan struct{}      // holds one: another node carries this one's name
 	orders   orders             // to change the Raft instance
 	reforms  chan resetOrder    // orders to re-form the farm
-	unfitNow chan struct{}      // holds one: unfit was set
 
 	listeners map[string]bool // protocols of the application that are listened for; guarded by mu
 
@@ -109,7 +105,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		directory: roster.New(2 * handshakeTimeout), failure: newFailure(), stopped: make(chan struct{}),
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
-		orders: orders{news: make(chan struct{}, 1)}, unfitNow: make(chan struct{}, 1)}
+		orders: orders{news: make(chan struct{}, 1)}, fit: fitness{unfit: make(chan struct{}, 1)}}
 	n.peers = n.linkPeers()
 	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) }, spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -274,15 +270,14 @@ func (w whoami) hello(c wire.Code, dest string) wire.Hello {
 }
 
 func (n *Node) self() whoami {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	unfit := n.fit.err() != nil // first: a new incarnation begins with a log that counts
 	id := n.standing.Identity()
 	w := whoami{level: wire.LevelFirst, speaks: n.cfg.maxLevel, cluster: id.ClusterID,
 		server: wire.ServerID(id.NodeID, id.Incarnation), boot: id.Boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
 		w.level, w.origin, w.last = in.fsm.Level(), in.origin.id, in.last()
 	}
-	if n.unfit != nil {
+	if unfit {
 		w.last = math.MaxUint64 // nobody knows; that it is less than it was is no news
 	}
 	return w

@@ -118,7 +118,7 @@ func (n *Node) obey(o resetOrder) {
 	if o.server != in.server || in.end.begun.Load() && n.Err() != nil {
 		return
 	}
-	if n.unfitness() != nil && !o.mends && o.kind != forgetFarm {
+	if n.fit.err() != nil && !o.mends && o.kind != forgetFarm {
 		return // what is left of the log stays where it is
 	}
 	if o.kind.keepsLog() {
@@ -135,7 +135,7 @@ func (n *Node) obeyReform(o resetOrder) error {
 	if err := n.Err(); err != nil {
 		return err
 	}
-	if err := n.unfitness(); err != nil {
+	if err := n.fit.err(); err != nil {
 		return fmt.Errorf("%w: what this node holds does not count: %w", wire.ErrNotReformed, err)
 	}
 	if o.server != n.instance().server {

@@ -60,15 +60,13 @@ func TestGateOpensAgain(t *testing.T) {
 		n.orders.mu.Lock()
 		n.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm} // and nobody is told yet
 		n.orders.mu.Unlock()
-		n.Node.mu.Lock()
-		n.caughtUp = false
-		n.Node.mu.Unlock()
+		n.fit.close()
 		n.changed.notify()
 		time.Sleep(10 * time.Second)
-		if n.ready() {
+		if n.fit.ready() {
 			t.Error("the gate opens before the order is carried out")
 		}
 		signal(n.orders.news)
-		l.until(time.Minute, "the gate opens", n.ready)
+		l.until(time.Minute, "the gate opens", n.fit.ready)
 	})
 }

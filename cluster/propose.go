@@ -118,4 +118,4 @@ func (h *Handle) Local() StateMachine { return h.node.local.Load().Machine(h.nam
 
 // Staleness returns how old this node's knowledge may be: the time since it asked for the newest index, of the last such
 // question whose answer it has applied. Before the first one it is very long.
-func (h *Handle) Staleness() time.Duration { return h.node.staleness() }
+func (h *Handle) Staleness() time.Duration { return h.node.fit.staleness() }

@@ -25,7 +25,7 @@ func (n *Node) watchQuorum() {
 	var since time.Time // when the leader was missed first
 	for sleep(n.ctx, quorumEvery) {
 		n.followEpoch()
-		if n.unfitness() != nil {
+		if n.fit.err() != nil {
 			continue // see mend
 		}
 		in := n.instance()

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -36,7 +35,7 @@ func (n *Node) catchUp(ctx context.Context, ask func(context.Context) (indexAnsw
 		if err := n.progress.wait(ctx, n.stopped, a.index); err != nil {
 			return err
 		}
-		n.fresh(a.asked)
+		n.fit.fresh(a.asked)
 		return nil
 	})
 }
@@ -188,24 +187,3 @@ func (n *Node) freshen() {
 }
 
 const freshenEvery = 2 * time.Second
-
-// fresh notes that this node has applied everything that was acknowledged before asked.
-func (n *Node) fresh(asked time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.unfit != nil && n.unfit.kind.hidesState() {
-		return
-	}
-	if was := n.freshAt.Load(); was == nil || asked.After(*was) {
-		n.freshAt.Store(&asked)
-	}
-}
-
-// staleness takes no lock: every read of a session asks for it.
-func (n *Node) staleness() time.Duration {
-	at := n.freshAt.Load()
-	if at == nil {
-		return math.MaxInt64
-	}
-	return time.Since(*at)
-}

@@ -13,7 +13,7 @@ import (
 func (n *Node) Ready(ctx context.Context) error {
 	for {
 		changed := n.changed.next()
-		if n.ready() {
+		if n.fit.ready() {
 			return nil
 		}
 		select {
@@ -28,12 +28,6 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
-func (n *Node) ready() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.caughtUp
-}
-
 // votePatience is for how long a node waits for the vote that it would give itself. A leader with a lower MaxVoters never
 // does, and the node is to serve all the same.
 const (
@@ -44,7 +38,7 @@ const (
 // keepReady opens the gate once this node is a caught-up member, and again whenever it was closed.
 func (n *Node) keepReady() {
 	for n.becomeReady() {
-		for changed := n.changed.next(); n.ready(); changed = n.changed.next() {
+		for changed := n.changed.next(); n.fit.ready(); changed = n.changed.next() {
 			select {
 			case <-changed:
 			case <-n.ctx.Done():
@@ -82,12 +76,9 @@ func (n *Node) becomeReady() bool {
 
 // openGate has this node count as ready, unless it is about to give up its state, or holds what does not count.
 func (n *Node) openGate() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.unfit != nil || n.orders.hiding() {
+	if !n.fit.open(n.orders.hiding) {
 		return false
 	}
-	n.caughtUp = true
 	n.changed.notify()
 	return true
 }

@@ -33,9 +33,7 @@ func (n *Node) answerResync(from wire.Hello, payload []byte) error {
 // resync has this node take no part any more, at once, and then begin anew with the state of the others (mend). The second time
 // within an hour it ends the node's part in the farm. To be told twice by one incarnation is to be told once.
 func (n *Node) resync(in *instance, why string) error {
-	n.mu.Lock()
-	before := n.resynced
-	n.mu.Unlock()
+	before := n.fit.lastResync()
 	u := unfit{err: fmt.Errorf("%w; %s", ErrDiverged, why), kind: forgetState}
 	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server && ago < resyncAgain {
 		u.final = true
@@ -53,15 +51,12 @@ func (n *Node) resync(in *instance, why string) error {
 
 // noteResync keeps, over restarts, that this incarnation's copy was wrong. A memory node keeps it for as long as it runs.
 func (n *Node) noteResync(r disk.Resync) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.dir != nil {
-		if err := n.dir.SaveResync(r); err != nil {
-			return err
+	return n.fit.noteResync(r, func(r disk.Resync) error {
+		if n.dir == nil {
+			return nil
 		}
-	}
-	n.resynced = r
-	return nil
+		return n.dir.SaveResync(r)
+	})
 }
 
 // loadResync remembers what noteResync kept. What cannot be read is no reason not to start.
@@ -70,5 +65,5 @@ func (n *Node) loadResync() {
 	if err != nil {
 		n.log.Warn("when this node's copy of the state was last found to be wrong cannot be read; it counts as never", keyError, err)
 	}
-	n.resynced = r
+	n.fit.resynced = r // nobody else knows this node yet
 }

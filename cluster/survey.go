@@ -108,7 +108,7 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 	if cluster == "" || cluster != n.self().cluster {
 		return nil, ErrOtherFarm
 	}
-	if n.unfitness() != nil {
+	if n.fit.err() != nil {
 		return nil, wire.ErrNotReformed // what it holds is not known
 	}
 	in := n.instance()

@@ -22,46 +22,18 @@ const (
 	resumePatience = 30 * time.Second // without a leader, before a log that is whole counts again
 )
 
-// unfit says why what an incarnation holds does not count.
-type unfit struct {
-	err   error
-	kind  resetKind // how the node begins anew: forgetLog, or forgetState if it is the state that is wrong
-	final bool      // it does not begin anew, but ends with err
-}
-
-// unfitness returns why what this node holds does not count, nil if it does.
-func (n *Node) unfitness() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.unfit == nil {
-		return nil
-	}
-	return n.unfit.err
-}
-
 // withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves this node. It reports
 // false if that has been done, or another incarnation is there by now. mend does the rest.
 func (n *Node) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	wrong := u.kind.hidesState()
-	if n.unfit != nil || in.server != n.standing.Server() || wrong && in.ctx.Err() != nil { // another one takes its place
+	still := func() bool { // else another one takes its place
+		return in.server == n.standing.Server() && !(u.kind.hidesState() && in.ctx.Err() != nil)
+	}
+	if !n.fit.withdraw(u, still) {
 		return false
 	}
-	n.unfit = &u
-	if wrong {
-		n.closeGateLocked()
-	}
-	signal(n.unfitNow)
-	return true
-}
-
-// closeGateLocked has nobody read this node's copy any more: it is not ready, and infinitely old.
-func (n *Node) closeGateLocked() {
-	n.caughtUp = false
-	n.freshAt.Store(nil)
 	n.changed.notify()
+	return true
 }
 
 // mend sees to it that an incarnation whose log or state does not count begins anew, as soon as that loses nothing.
@@ -69,14 +41,12 @@ func (n *Node) mend() {
 	var since time.Time // that nobody leads
 	for n.Err() == nil {
 		select {
-		case <-n.unfitNow:
+		case <-n.fit.unfit:
 		case <-time.After(mendEvery):
 		case <-n.ctx.Done():
 			return
 		}
-		n.mu.Lock()
-		u, in := n.unfit, n.instance() // together: who clears unfit puts another instance there
-		n.mu.Unlock()
+		u, in := n.fit.look(n.instance)
 		if u == nil {
 			since = time.Time{}
 			continue

@@ -48,8 +48,8 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 				if err := leader.propose(time.Second, "set k w"); err == nil {
 					t.Error("its word for an entry still counts")
 				}
-				if odd.ready() || odd.staleness() != math.MaxInt64 {
-					t.Errorf("it is still read: ready %v, %v behind", odd.ready(), odd.staleness())
+				if odd.fit.ready() || odd.fit.staleness() != math.MaxInt64 {
+					t.Errorf("it is still read: ready %v, %v behind", odd.fit.ready(), odd.fit.staleness())
 				}
 				time.Sleep(20 * time.Second)
 				if odd.instance() != in || !in.quiet.ended() {

@@ -130,8 +130,8 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 	in := n.instance()
 	leader, _ := in.leader.get()
 	switch f := in.fsm; {
-	case n.unfitness() != nil:
-		return "what it holds does not count, and no leader says that the farm does without it", []any{keyError, n.unfitness()}
+	case n.fit.err() != nil:
+		return "what it holds does not count, and no leader says that the farm does without it", []any{keyError, n.fit.err()}
 	case leader == "" && len(in.voters()) > 0:
 		return "the farm has no leader; it takes a majority of the voters", []any{"voters", len(in.voters()), "missing", n.absent(in)}
 	case leader == "":

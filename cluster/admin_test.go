@@ -134,7 +134,7 @@ func TestOperatorHasAMemberLeave(t *testing.T) {
 func TestOperatorFinalizes(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
-		l.nodes[0].conf.maxLevel = wire.LevelFirst
+		l.nodes[0].hooks.maxLevel = wire.LevelFirst
 		l.nodes[1].conf.Join = []string{l.nodes[0].conf.Listen}
 		l.nodes[0].start()
 		l.nodes[1].start()
@@ -146,7 +146,7 @@ func TestOperatorFinalizes(t *testing.T) {
 			}
 		}
 		l.nodes[0].stop()
-		l.nodes[0].conf.maxLevel, l.nodes[0].conf.Join = 0, []string{l.nodes[1].conf.Listen}
+		l.nodes[0].hooks.maxLevel, l.nodes[0].conf.Join = 0, []string{l.nodes[1].conf.Listen}
 		l.nodes[0].start()
 		l.ready(l.nodes...)
 		done, err := l.operator().Finalize(l.ctx(time.Minute))

@@ -39,7 +39,7 @@ func runApart(t *testing.T, seed uint64, beside bool) (apart, lags string) {
 	unformed(t, 3, false, func(l *lab) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		for i, n := range l.nodes {
-			n.conf.heartbeatsBeside, n.conf.maxLevel = beside, wire.LevelLevels
+			n.hooks.heartbeatsBeside, n.hooks.maxLevel = beside, wire.LevelLevels
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}

@@ -16,9 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // Config says how a node takes part in a cluster. The zero Config is a farm of one, in memory, on loopback. It is copied
@@ -118,21 +116,6 @@ type Config struct {
 
 	// Logger is where the node logs; nil means slog.Default().
 	Logger *slog.Logger
-
-	wrapStore  func(raftlog.Store) raftlog.Store // for tests: a disk that hangs
-	lookup     lookup                            // for tests; nil asks the system
-	maxLevel   byte                              // for tests: the highest protocol level this program speaks; 0 = protocolMax
-	raiseAfter time.Duration                     // for tests; 0 = raiseAfter
-	markEvery  time.Duration                     // for tests; 0 = markEvery
-
-	heartbeatsBeside bool // for tests: raft takes heartbeats beside its main goroutine (raft issue 695)
-}
-
-func (c *Config) wrapped(s raftlog.Store) raftlog.Store {
-	if c.wrapStore == nil {
-		return s
-	}
-	return c.wrapStore(s)
 }
 
 // Network is how a node listens and dials. Addresses are host:port with an IP address for a host.
@@ -174,20 +157,8 @@ func (c Config) withDefaults() Config {
 			c.DeadAfter = defaultDeadAfterMemory
 		}
 	}
-	if c.maxLevel == 0 {
-		c.maxLevel = wire.ProtocolMax
-	}
-	if c.raiseAfter == 0 {
-		c.raiseAfter = raiseAfter
-	}
-	if c.markEvery == 0 {
-		c.markEvery = markEvery
-	}
 	if c.Network == nil {
 		c.Network = port.System{}
-	}
-	if c.lookup == nil {
-		c.lookup = net.DefaultResolver.LookupHost
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -196,7 +167,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) validate() error {
+func (c Config) validate(maxLevel byte) error {
 	switch {
 	case len(c.Farm) > roster.MaxName:
 		return fmt.Errorf("Farm has %d bytes; at most %d are allowed", len(c.Farm), roster.MaxName)
@@ -227,7 +198,7 @@ func (c Config) validate() error {
 			return fmt.Errorf("Machines[%q] is nil; it must make a state machine", name)
 		}
 	}
-	if err := c.validLevels(); err != nil {
+	if err := c.validLevels(maxLevel); err != nil {
 		return err
 	}
 	if err := validAddr("Listen", c.Listen); err != nil {
@@ -288,7 +259,7 @@ func (c Config) exposed() string {
 }
 
 // advertised returns the address to tell others, given the one that was bound.
-func (c Config) advertised(ctx context.Context, bound string) (string, error) {
+func (c Config) advertised(ctx context.Context, look lookup, bound string) (string, error) {
 	addr := c.Advertise
 	if addr == "" {
 		addr = bound
@@ -306,7 +277,7 @@ func (c Config) advertised(ctx context.Context, bound string) (string, error) {
 		}
 	}
 	addr = net.JoinHostPort(host, port)
-	ips, err := c.resolve(ctx, addr)
+	ips, err := look.resolve(ctx, addr)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", addr, err)
 	}

@@ -27,7 +27,7 @@ func (endingStore) StoreLogs([]*raft.Log) error { return errFull }
 func TestCrashWhileFounding(t *testing.T) {
 	unformed(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
-		n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return endingStore{inner} }
+		n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return endingStore{inner} }
 		n.start()
 		l.until(time.Minute, "the first entry was not written", func() bool { return errors.Is(n.Err(), ErrDisk) })
 		n.stop()
@@ -45,7 +45,7 @@ func TestCrashWhileFounding(t *testing.T) {
 		if term == 0 {
 			l.t.Fatal("the step before was not done either")
 		}
-		n.conf.wrapStore = nil
+		n.hooks.wrapStore = nil
 		n.start()
 		l.ready(n)
 		n.must("set k v")

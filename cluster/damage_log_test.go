@@ -37,7 +37,7 @@ func inSpoiltLab(t *testing.T, f func(l *lab, spoil map[*labNode]*atomic.Uint64)
 		for i, n := range l.nodes {
 			from := new(atomic.Uint64)
 			spoil[n] = from
-			n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return spoiltStore{inner, from} }
+			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return spoiltStore{inner, from} }
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}

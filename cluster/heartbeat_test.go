@@ -18,7 +18,7 @@ func TestAttackHeartbeatBesideTheLog(t *testing.T) {
 		t.Run(fmt.Sprintf("beside=%v", beside), func(t *testing.T) {
 			unformed(t, 3, false, func(l *lab) {
 				for i, n := range l.nodes {
-					if n.conf.heartbeatsBeside = beside; i > 0 {
+					if n.hooks.heartbeatsBeside = beside; i > 0 {
 						n.conf.Join = []string{"10.0.0.1:7946"}
 					}
 					n.start()

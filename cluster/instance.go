@@ -80,7 +80,7 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 	in.sighted = make(chan struct{}, 1)
 	in.snaps = checkedSnapshots{log.snaps, in}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
-	store := n.cfg.wrapped(raftlog.OnAppend(log.store, in.grown.to))
+	store := n.hooks.wrapStore(raftlog.OnAppend(log.store, in.grown.to))
 	if n.durable() {
 		store = watchedStore{store, in}
 	}
@@ -95,7 +95,7 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	in.grown.to(last)
-	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.cfg.maxLevel, Applied: in.applied,
+	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.hooks.maxLevel, Applied: in.applied,
 		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored, Marked: in.marked, Halt: in.halted})
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in)

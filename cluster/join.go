@@ -94,7 +94,7 @@ func (n *Node) missing() []string {
 	}
 	var out []string
 	for _, c := range candidates {
-		addrs, _ := n.cfg.resolve(n.ctx, c) // reportNames has said what is wrong with Join
+		addrs, _ := n.hooks.lookup.resolve(n.ctx, c) // reportNames has said what is wrong with Join
 		for _, addr := range addrs {
 			if !known[addr] && !n.ownAddr(addr) {
 				known[addr] = true

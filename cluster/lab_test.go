@@ -25,12 +25,13 @@ type lab struct {
 
 type labNode struct {
 	*Node
-	lab  *lab
-	ip   string
-	conf Config
-	log  *slog.Logger // nil: the test's
-	up   bool
-	live atomic.Pointer[Node] // what callers on other goroutines use; nil while it is down
+	lab   *lab
+	ip    string
+	conf  Config
+	hooks hooks
+	log   *slog.Logger // nil: the test's
+	up    bool
+	live  atomic.Pointer[Node] // what callers on other goroutines use; nil while it is down
 }
 
 // inLab runs a test on n nodes that have formed a cluster. At its end the nodes must agree.
@@ -96,7 +97,7 @@ func (n *labNode) open() (*Node, error) {
 	if n.log != nil {
 		c.Logger = n.log
 	}
-	return Open(n.lab.t.Context(), c)
+	return openWith(n.lab.t.Context(), c, n.hooks)
 }
 
 func (n *labNode) start() {

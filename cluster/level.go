@@ -32,7 +32,7 @@ type levels struct {
 // and all live ones that are about to come into it.
 func (n *Node) levels() levels {
 	in := n.instance()
-	v := levels{force: in.fsm.Level(), common: n.cfg.maxLevel, most: n.cfg.maxLevel}
+	v := levels{force: in.fsm.Level(), common: n.hooks.maxLevel, most: n.hooks.maxLevel}
 	speaks, names, absent := n.spokenBy(in)
 	v.absent = absent
 	for _, m := range speaks {
@@ -65,7 +65,7 @@ func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]
 			absent = absent || configured && s.Status != Alive
 		}
 	}
-	speaks[n.id], names[n.id] = n.cfg.maxLevel, n.cfg.Name
+	speaks[n.id], names[n.id] = n.hooks.maxLevel, n.cfg.Name
 	return speaks, names, absent
 }
 
@@ -209,7 +209,7 @@ func (l *leadership) raise() raised {
 func (l *leadership) raiseOverdue() {
 	v := l.in.node.levels()
 	since := l.in.node.spoken.at(v.common, time.Now())
-	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.cfg.raiseAfter {
+	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.hooks.raiseAfter {
 		l.raiseLevel() // if it fails it is tried again
 	}
 }
@@ -248,10 +248,10 @@ func (n *Node) watchLevels() {
 
 // leftBehind ends this node's part in the farm if that works at a level which this program does not speak.
 func (n *Node) leftBehind(level byte, cluster, who string) error {
-	if level <= n.cfg.maxLevel {
+	if level <= n.hooks.maxLevel {
 		return nil
 	}
-	err := fmt.Errorf("%w; so says %s", replica.TooOld(uint64(level), n.cfg.maxLevel), who)
+	err := fmt.Errorf("%w; so says %s", replica.TooOld(uint64(level), n.hooks.maxLevel), who)
 	if own := n.self().cluster; own == "" || own == cluster {
 		n.fail(err)
 	}

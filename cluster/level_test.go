@@ -14,7 +14,7 @@ import (
 // ofLevel has the nodes run, from their next start on, a program that speaks levels up to max.
 func ofLevel(max byte, nodes ...*labNode) {
 	for _, n := range nodes {
-		n.conf.maxLevel = max
+		n.hooks.maxLevel = max
 	}
 }
 
@@ -117,7 +117,7 @@ func (n *notes) String() string {
 func (n *notes) logger() *slog.Logger { return slog.New(slog.NewTextHandler(n, nil)) }
 
 func TestLevelRisesAfterADay(t *testing.T) {
-	if c := (Config{}).withDefaults(); c.raiseAfter != 24*time.Hour {
-		t.Errorf("the level rises by itself after %v", c.raiseAfter)
+	if h := (hooks{}).withDefaults(); h.raiseAfter != 24*time.Hour {
+		t.Errorf("the level rises by itself after %v", h.raiseAfter)
 	}
 }

@@ -67,7 +67,7 @@ func (h *slowHash) Write(p []byte) (int, error) {
 
 // mark puts a mark into the log if there is somebody to compare with, and something has happened since the last one.
 func (l *leadership) mark(last *time.Time) {
-	every := l.in.node.cfg.markEvery
+	every := l.in.node.hooks.markEvery
 	if last.IsZero() {
 		*last = time.Now().Add(min(every, markFirst) - every)
 	}

@@ -37,15 +37,15 @@ func (c *Config) machineLevels() map[string]int {
 	return out
 }
 
-func (c *Config) validLevels() error {
+func (c *Config) validLevels(maxLevel byte) error {
 	for _, name := range slices.Sorted(maps.Keys(c.Levels)) {
 		switch level := c.Levels[name]; {
 		case c.Machines[name] == nil:
 			return fmt.Errorf("Levels[%q]: Machines has no state machine of that name", name)
 		case level == nil:
 			return fmt.Errorf("Levels[%q] is nil; it must say which protocol level a command needs", name)
-		case level(nil) > int(c.maxLevel):
-			return fmt.Errorf("the state machine %q needs protocol level %d; this program speaks up to %d", name, level(nil), c.maxLevel)
+		case level(nil) > int(maxLevel):
+			return fmt.Errorf("the state machine %q needs protocol level %d; this program speaks up to %d", name, level(nil), maxLevel)
 		}
 	}
 	return nil

@@ -24,11 +24,11 @@ func (s *earlierKV) Apply(index uint64, now time.Time, cmd []byte) []byte {
 // one more state machine and one more kind of command.
 func ofRelease(later bool, nodes ...*labNode) {
 	for _, n := range nodes {
-		n.conf.maxLevel = wire.LevelLevels
+		n.hooks.maxLevel = wire.LevelLevels
 		n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine { return &earlierKV{kv{M: map[string]string{}}} }}
 		n.conf.Levels = nil
 		if later {
-			n.conf.maxLevel, n.conf.Machines, n.conf.Levels = wire.LevelSafety, kvAnd("later"), laterLevels()
+			n.hooks.maxLevel, n.conf.Machines, n.conf.Levels = wire.LevelSafety, kvAnd("later"), laterLevels()
 		}
 	}
 }
@@ -133,7 +133,7 @@ func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
 		for _, n := range l.nodes { // everybody speaks the level from here on, and nobody has put it in force
 			n.stop()
 			ofRelease(true, n)
-			n.conf.maxLevel = 0 // so that it sends what it should not
+			n.hooks.maxLevel = 0 // so that it sends what it should not
 			n.start()
 			l.ready(n)
 		}

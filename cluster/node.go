@@ -29,6 +29,7 @@ import (
 // Node is one member of a cluster. Open makes it, Close ends it.
 type Node struct {
 	cfg       Config
+	hooks     hooks
 	log       *slog.Logger
 	id        string // NodeID
 	run       string // random, of this process
@@ -96,12 +97,15 @@ type Node struct {
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
 // directory that another process uses is an error at once. Close the node.
-func Open(ctx context.Context, cfg Config) (*Node, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+func Open(ctx context.Context, cfg Config) (*Node, error) { return openWith(ctx, cfg, hooks{}) }
+
+// openWith is Open, for tests that change something.
+func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
+	cfg, h = cfg.withDefaults(), h.withDefaults()
+	if err := cfg.validate(h.maxLevel); err != nil {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
+	n := &Node{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
 		directory: roster.New(2 * handshakeTimeout), failure: newFailure(), stopped: make(chan struct{}),
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
@@ -144,7 +148,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.listenForOperators(); err != nil {
 		return err
 	}
-	if n.advertise, err = n.cfg.advertised(ctx, n.port.Addr().String()); err != nil {
+	if n.advertise, err = n.cfg.advertised(ctx, n.hooks.lookup, n.port.Addr().String()); err != nil {
 		return fmt.Errorf("advertise: %w", err)
 	}
 	n.nameSelf(ctx)
@@ -185,7 +189,7 @@ func (n *Node) nameSelf(ctx context.Context) {
 		n.cfg.Name = defaultName(n.port.Addr().String())
 	}
 	n.log = n.log.With("self", n.cfg.Name)
-	n.seeds = newSeeds(n.cfg, n.ownAddr)
+	n.seeds = newSeeds(n.cfg, n.hooks.lookup, n.ownAddr)
 	n.seeds.addrs(ctx)
 	n.reportNames()
 }
@@ -272,7 +276,7 @@ func (w whoami) hello(c wire.Code, dest string) wire.Hello {
 func (n *Node) self() whoami {
 	unfit := n.fit.err() != nil // first: a new incarnation begins with a log that counts
 	id := n.standing.Identity()
-	w := whoami{level: wire.LevelFirst, speaks: n.cfg.maxLevel, cluster: id.ClusterID,
+	w := whoami{level: wire.LevelFirst, speaks: n.hooks.maxLevel, cluster: id.ClusterID,
 		server: wire.ServerID(id.NodeID, id.Incarnation), boot: id.Boot}
 	if in := n.inst.Load(); in != nil && in.server == w.server {
 		w.level, w.origin, w.last = in.fsm.Level(), in.origin.id, in.last()
@@ -355,7 +359,7 @@ func (n *Node) metaLocked() roster.Meta {
 	in := n.inst.Load()
 	id := n.standing.Identity()
 	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
-	return roster.Meta{Second: second, MinProtocol: in.fsm.Level(), MaxProtocol: n.cfg.maxLevel, Durable: n.durable(),
+	return roster.Meta{Second: second, MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(),
 		Leaving: n.leaving, Stopped: n.ended, ForGood: n.forget,
 		Role: string(n.cfg.Role), Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
 		Version: n.cfg.Version, Tags: n.tags}

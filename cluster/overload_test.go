@@ -42,7 +42,7 @@ func TestOverloadIsNoCollapse(t *testing.T) {
 					n.conf.Join = []string{"10.0.0.1:7946"}
 				}
 				n.conf.SnapshotBytes = 1 << 40
-				n.conf.wrapStore = func(s raftlog.Store) raftlog.Store { return sluggishStore{s, &delay, &logged} }
+				n.hooks.wrapStore = func(s raftlog.Store) raftlog.Store { return sluggishStore{s, &delay, &logged} }
 				n.start()
 			}
 			l.ready(l.nodes...)

@@ -77,7 +77,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
 func (n *Node) detachedState() (f *replica.State, halted *error) {
 	halted = new(error)
-	f = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.cfg.maxLevel,
+	f = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.hooks.maxLevel,
 		Halt: func(err error) { *halted = err }})
 	return f, halted
 }

@@ -200,7 +200,7 @@ func TestReformingTakesLong(t *testing.T) {
 		for _, n := range l.nodes {
 			flag := new(atomic.Bool)
 			slow[n] = flag
-			n.conf.wrapStore = func(s raftlog.Store) raftlog.Store { return slowStore{s, flag} }
+			n.hooks.wrapStore = func(s raftlog.Store) raftlog.Store { return slowStore{s, flag} }
 			n.start()
 		}
 		l.ready(l.nodes...)

@@ -44,13 +44,13 @@ type electionWon struct {
 // addMachine adds one that is configured, but not started.
 func (s *script) addMachine() *actor {
 	i := len(s.cast) + 1
-	c := Config{Name: fmt.Sprintf("n%d", i), Secrets: secretsOf("old"), lookup: s.hosts.lookup}
+	c := Config{Name: fmt.Sprintf("n%d", i), Secrets: secretsOf("old")}
 	if s.durable {
 		c.Dir = filepath.Join(s.dir, c.Name)
 	}
-	a := &actor{labNode: &labNode{lab: s.lab, conf: c}}
+	a := &actor{labNode: &labNode{lab: s.lab, conf: c, hooks: hooks{lookup: s.hosts.lookup}}}
 	a.moveTo(fmt.Sprintf("10.0.0.%d", i))
-	a.conf.wrapStore = func(inner raftlog.Store) raftlog.Store {
+	a.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store {
 		return fullStore{hangingStore{inner, &a.disk}, &a.full}
 	}
 	a.conf.Machines = map[string]func() StateMachine{"kv": a.newKV}

@@ -26,9 +26,9 @@ var scriptFields = map[string]func(s *script, a *actor, value string){
 	"DirOf":         (*script).setDirOf,
 	"Secrets":       func(_ *script, a *actor, value string) { a.conf.Secrets = secretsOf(strings.Fields(value)...) },
 	"PeerTLS":       (*script).setPeerTLS,
-	"Level":         func(s *script, a *actor, value string) { a.conf.maxLevel = byte(s.number(value)) },
-	"MarkEvery":     func(s *script, a *actor, value string) { a.conf.markEvery = s.duration(value) },
-	"RaiseAfter":    func(s *script, a *actor, value string) { a.conf.raiseAfter = s.duration(value) },
+	"Level":         func(s *script, a *actor, value string) { a.hooks.maxLevel = byte(s.number(value)) },
+	"MarkEvery":     func(s *script, a *actor, value string) { a.hooks.markEvery = s.duration(value) },
+	"RaiseAfter":    func(s *script, a *actor, value string) { a.hooks.raiseAfter = s.duration(value) },
 }
 
 func (s *script) doSet(rest string) {

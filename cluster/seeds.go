@@ -13,8 +13,9 @@ import (
 // seeds is what the Join list stands for. All of it is looked up again and again: a name, this node's own as well, may stand
 // for nothing yet when the node starts, and for another address later.
 type seeds struct {
-	cfg Config
-	own func(addr string) bool
+	cfg    Config
+	lookup lookup
+	own    func(addr string) bool
 
 	mu    sync.Mutex
 	mine  map[string]bool     // entries that are this node's own address, and have been once: that does not change
@@ -24,8 +25,8 @@ type seeds struct {
 	said  map[string]bool     // entries that stand for nothing, which has been said
 }
 
-func newSeeds(c Config, own func(addr string) bool) *seeds {
-	return &seeds{cfg: c, own: own, mine: map[string]bool{}, found: map[string][]string{}, blind: map[string]error{}}
+func newSeeds(c Config, look lookup, own func(addr string) bool) *seeds {
+	return &seeds{cfg: c, lookup: look, own: own, mine: map[string]bool{}, found: map[string][]string{}, blind: map[string]error{}}
 }
 
 // addrs looks all entries up, at once, and returns the addresses of others.
@@ -41,7 +42,7 @@ func (s *seeds) addrs(ctx context.Context) (out []string) {
 
 // look looks one entry up and returns the addresses of others.
 func (s *seeds) look(ctx context.Context, entry string) (others []string) {
-	found, err := s.cfg.resolve(ctx, entry)
+	found, err := s.lookup.resolve(ctx, entry)
 	others = slices.DeleteFunc(slices.Clone(found), s.own)
 	if len(others) < len(found) {
 		s.recognise(entry, found, others)
@@ -151,7 +152,7 @@ type lookup func(ctx context.Context, host string) ([]string, error)
 
 // resolve returns the IP addresses, with port, that addr stands for: at least one, or an error. It asks the resolver for names
 // only; memberlist would try DNS over TCP first.
-func (c *Config) resolve(ctx context.Context, addr string) (out []string, err error) {
+func (look lookup) resolve(ctx context.Context, addr string) (out []string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (c *Config) resolve(ctx context.Context, addr string) (out []string, err er
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	ips, err := c.lookup(ctx, host)
+	ips, err := look(ctx, host)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (l *lab) named(dns *resolver) {
 		all = append(all, fmt.Sprintf("n%d.example:7946", i+1))
 	}
 	for _, n := range l.nodes {
-		n.conf.Join, n.conf.lookup = all, dns.lookup
+		n.conf.Join, n.hooks.lookup = all, dns.lookup
 	}
 }
 
@@ -114,7 +114,7 @@ func TestOneNameForAll(t *testing.T) {
 				dns.set("farm.example", "10.0.0.1", "10.0.0.2", "10.0.0.3")
 				log := &lockedBuffer{}
 				for _, n := range l.nodes {
-					n.conf.Join, n.conf.lookup, n.conf.Expect = []string{"farm.example:7946"}, dns.lookup, expect
+					n.conf.Join, n.hooks.lookup, n.conf.Expect = []string{"farm.example:7946"}, dns.lookup, expect
 					n.log = slog.New(slog.NewTextHandler(log, nil))
 					n.start()
 				}
@@ -149,7 +149,7 @@ func TestOneNameThatGrows(t *testing.T) {
 	unformed(t, 3, false, func(l *lab) {
 		dns, log := &resolver{}, &lockedBuffer{}
 		for i, n := range l.nodes {
-			n.conf.Join, n.conf.lookup = []string{"farm.example:7946"}, dns.lookup
+			n.conf.Join, n.hooks.lookup = []string{"farm.example:7946"}, dns.lookup
 			if i == 0 {
 				n.log = slog.New(slog.NewTextHandler(log, nil))
 			}
@@ -179,8 +179,8 @@ func TestFounders(t *testing.T) {
 		{"203.0.113.2:1 203.0.113.3:1", 0, 0}, {"203.0.113.2:1", 2, 2}, {"both:1 203.0.113.2:1 203.0.113.3:1", 0, 3}, {"all:1", 0, 0},
 		{"all:1", 3, 3}, {"nobody:1 203.0.113.2:1", 0, 0}, {"nobody:1 me:1", 0, 2},
 	} {
-		cfg := Config{Join: strings.Fields(c.join), Expect: c.expect, lookup: dns.lookup}
-		s := newSeeds(cfg, func(addr string) bool { return addr == "203.0.113.1:1" })
+		cfg := Config{Join: strings.Fields(c.join), Expect: c.expect}
+		s := newSeeds(cfg, dns.lookup, func(addr string) bool { return addr == "203.0.113.1:1" })
 		s.addrs(t.Context())
 		if got := s.founders(); got != c.want {
 			t.Errorf("Join %q, Expect %d: %d founders, want %d", c.join, c.expect, got, c.want)

@@ -105,8 +105,8 @@ func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 
 // prepare configures a machine for this.
 func (s *simulation) prepare(a *actor) {
-	a.conf.DeadAfter, a.conf.markEvery = deadAfter, marksEvery
-	a.conf.heartbeatsBeside = os.Getenv("WEBFARM_BESIDE") != ""
+	a.conf.DeadAfter, a.hooks.markEvery = deadAfter, marksEvery
+	a.hooks.heartbeatsBeside = os.Getenv("WEBFARM_BESIDE") != ""
 	a.note = func(number int, index, chain uint64, command []byte) {
 		s.ledger.applied(a.conf.Name, number, index, chain, command)
 	}

@@ -42,7 +42,7 @@ func inSlowLab(t *testing.T, f func(l *lab, of map[*labNode]*slowness)) {
 		for i, n := range l.nodes {
 			s := new(slowness)
 			of[n] = s
-			n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return delayedStore{inner, &s.write} }
+			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return delayedStore{inner, &s.write} }
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
 				return &kv{M: map[string]string{}, Restoring: s.restoring}
 			}}

@@ -41,7 +41,7 @@ func newTransport(in *instance) *transport {
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
 		consumer: make(chan raft.RPC), done: make(chan struct{}), reached: in.node.directory.Reached, refused: in.refused,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
-		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.cfg.heartbeatsBeside}
+		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
 	return t
 }

@@ -58,7 +58,7 @@ func TestMemoryIsNoDisk(t *testing.T) {
 	unformed(t, 1, false, func(l *lab) {
 		var disk hangSwitch
 		n := l.nodes[0]
-		n.conf.wrapStore = func(inner raftlog.Store) raftlog.Store { return hangingStore{inner, &disk} }
+		n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return hangingStore{inner, &disk} }
 		n.start()
 		l.ready(n)
 		n.must("append x 1")

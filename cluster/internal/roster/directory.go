@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 type Directory struct {
 	mu    sync.Mutex
 	heard map[string]*Sighting // by gossip name: one run of one node
+	runs  map[string]runs      // the same by NodeID
 	saved map[string]string    // NodeID -> address of configured servers, kept whatever gossip says
 	most  map[string][]height  // server ID -> what it was heard to have applied, rising
 	at    map[string]string    // server ID -> where it was alive
@@ -25,6 +27,9 @@ type Directory struct {
 	patience time.Duration
 }
 
+// runs are what was heard of the runs of one node, by gossip name.
+type runs map[string]*Sighting
+
 // height is how far a server was heard to be, and when that was news.
 type height struct {
 	index uint64
@@ -34,7 +39,7 @@ type height struct {
 // New returns a directory that knows nobody. What was heard of how far a server is counts against answers that come
 // within patience.
 func New(patience time.Duration) *Directory {
-	return &Directory{patience: patience, heard: map[string]*Sighting{}, saved: map[string]string{}, most: map[string][]height{},
+	return &Directory{patience: patience, heard: map[string]*Sighting{}, runs: map[string]runs{}, saved: map[string]string{}, most: map[string][]height{},
 		at: map[string]string{}, ended: map[string]bool{}, gone: newDeparted()}
 }
 
@@ -46,7 +51,7 @@ func (d *Directory) Hear(s *Sighting) (before *Sighting) {
 	if before != nil {
 		s.Applied = max(s.Applied, before.Applied)
 	}
-	d.heard[s.Gossip] = s
+	d.setLocked(s)
 	if s.Status == Alive {
 		d.at[s.Server()] = s.Addr
 	}
@@ -63,10 +68,28 @@ func (d *Directory) Hear(s *Sighting) (before *Sighting) {
 // forgetOldRunsLocked keeps, of the runs of a node that are over, the newest only.
 func (d *Directory) forgetOldRunsLocked(node string) {
 	newest := d.newestLocked(node)
-	for name, s := range d.heard {
-		if s.Node == node && s != newest && s.Status != Alive {
-			delete(d.heard, name)
+	for _, s := range d.runs[node] {
+		if s != newest && s.Status != Alive {
+			d.dropLocked(s)
 		}
+	}
+}
+
+func (d *Directory) setLocked(s *Sighting) {
+	if before := d.heard[s.Gossip]; before != nil && before.Node != s.Node {
+		d.dropLocked(before)
+	}
+	d.heard[s.Gossip] = s
+	if d.runs[s.Node] == nil {
+		d.runs[s.Node] = runs{}
+	}
+	d.runs[s.Node][s.Gossip] = s
+}
+
+func (d *Directory) dropLocked(s *Sighting) {
+	delete(d.heard, s.Gossip)
+	if delete(d.runs[s.Node], s.Gossip); len(d.runs[s.Node]) == 0 {
+		delete(d.runs, s.Node)
 	}
 }
 
@@ -77,7 +100,7 @@ func (d *Directory) Applied(gossip, server string, index uint64) {
 	if s := d.heard[gossip]; s != nil && s.Applied < index {
 		c := *s
 		c.Applied = index
-		d.heard[gossip] = &c
+		d.setLocked(&c)
 	}
 	h, now := d.most[server], time.Now()
 	if len(h) > 0 && index <= h[len(h)-1].index {
@@ -117,9 +140,9 @@ func (d *Directory) Forgot(h wire.Hello, after time.Time) error {
 func (d *Directory) Forget(configured map[string]bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for name, s := range d.heard {
+	for _, s := range d.heard {
 		if s.Status != Alive && !configured[s.Server()] && now.Sub(s.At) > time.Hour {
-			delete(d.heard, name)
+			d.dropLocked(s)
 		}
 	}
 	for server := range d.most {
@@ -145,8 +168,8 @@ func (d *Directory) Where(server string) (addr string, ended bool) {
 // newestLocked returns the run of a node that counts: the one alive that started last, else the one that started last.
 func (d *Directory) newestLocked(node string) *Sighting {
 	var best *Sighting
-	for _, s := range d.heard {
-		if s.Node == node && (best == nil || newer(s, best)) {
+	for _, s := range d.runs[node] {
+		if best == nil || newer(s, best) {
 			best = s
 		}
 	}
@@ -164,16 +187,11 @@ func (d *Directory) Get(node string) *Sighting {
 func (d *Directory) All() []*Sighting {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	best := map[string]*Sighting{}
-	for _, s := range d.heard {
-		if b := best[s.Node]; b == nil || newer(s, b) {
-			best[s.Node] = s
-		}
+	out := make([]*Sighting, 0, len(d.runs))
+	for node := range d.runs {
+		out = append(out, d.newestLocked(node))
 	}
-	out := make([]*Sighting, 0, len(best))
-	for _, node := range slices.Sorted(maps.Keys(best)) {
-		out = append(out, best[node])
-	}
+	slices.SortFunc(out, func(a, b *Sighting) int { return cmp.Compare(a.Node, b.Node) })
 	return out
 }
 

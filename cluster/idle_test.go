@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// meter counts what the nodes of a lab write to each other on TCP connections, whoever opened them.
+// meter counts what the nodes of a lab write to each other on TCP connections, whoever opened them, and the packets of gossip.
 type meter struct {
-	mu     sync.Mutex
-	writes map[[2]string]int // by the IP addresses of the sender and the receiver
-	bytes  map[[2]string]int
+	mu      sync.Mutex
+	writes  map[[2]string]int // by the IP addresses of the sender and the receiver
+	bytes   map[[2]string]int
+	packets int
 }
 
 // attach has a lab counted.
@@ -24,7 +25,7 @@ func (m *meter) attach(l *lab) {
 func (m *meter) reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.writes, m.bytes = map[[2]string]int{}, map[[2]string]int{}
+	m.writes, m.bytes, m.packets = map[[2]string]int{}, map[[2]string]int{}, 0
 }
 
 func (m *meter) of(from, to *labNode) (writes, bytes int) {
@@ -32,6 +33,16 @@ func (m *meter) of(from, to *labNode) (writes, bytes int) {
 	defer m.mu.Unlock()
 	p := [2]string{from.ip, to.ip}
 	return m.writes[p], m.bytes[p]
+}
+
+// total returns what all have written.
+func (m *meter) total() (writes, bytes, packets int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, n := range m.writes {
+		writes, bytes = writes+n, bytes+m.bytes[p]
+	}
+	return writes, bytes, m.packets
 }
 
 type meteredNetwork struct {
@@ -53,6 +64,11 @@ func (n meteredNetwork) Listen(addr string) (net.Listener, error) {
 	return meteredListener{l, n}, err
 }
 
+func (n meteredNetwork) ListenPacket(addr string) (net.PacketConn, error) {
+	c, err := n.Network.ListenPacket(addr)
+	return meteredPackets{c, n.meter}, err
+}
+
 func (n meteredNetwork) metered(c net.Conn) net.Conn {
 	to, _, _ := net.SplitHostPort(c.RemoteAddr().String())
 	return meteredConn{c, n.meter, [2]string{n.ip, to}}
@@ -69,6 +85,18 @@ func (l meteredListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return l.n.metered(c), nil
+}
+
+type meteredPackets struct {
+	net.PacketConn
+	meter *meter
+}
+
+func (c meteredPackets) WriteTo(p []byte, to net.Addr) (int, error) {
+	c.meter.mu.Lock()
+	c.meter.packets++
+	c.meter.mu.Unlock()
+	return c.PacketConn.WriteTo(p, to)
 }
 
 type meteredConn struct {

@@ -37,16 +37,16 @@ func TestPartitionOneWay(t *testing.T) {
 	f.end()
 }
 
-// A fifth of all packets is lost on a slow network.
+// A fifth of all packets is lost on a slow network with thin lines.
 func TestLossAndDelay(t *testing.T) {
 	scenario(t)
 	f := apart(t, 3, false)
 	f.formTogether()
 	l := f.load()
-	l.strike(func() { f.worse(proxy.Link{Loss: 0.2, Delay: 50 * time.Millisecond}) })
+	l.strike(func() { f.worse(proxy.Link{Loss: 0.2, Delay: 50 * time.Millisecond, Rate: 128 << 10}) })
 	f.hold(cutOffTime)
 	l.more(20)
-	l.measured("loss and delay")
+	l.measured("loss, delay and thin lines")
 	f.net.Heal()
 	f.settleUnderLoad()
 	l.finish()

@@ -1,7 +1,7 @@
 // Package proxy is a bad network for tests with real processes, which need no rights for it: a port in front of each
 // node, TCP and UDP on the same number, through which all others reach it. Nodes are told these ports as the addresses of
 // each other and then suffer what the test has set for the link from one to the other: cut in one direction or both, loss,
-// delay.
+// delay, a thin line.
 //
 // Who sends has to be known for that, and one address per node does not tell. A packet comes from the socket that its
 // sender listens on. A TCP connection comes from any port; whose it is, the test has to find out, on Linux by the sockets

@@ -19,6 +19,7 @@ type Link struct {
 	Cut   bool          // nothing arrives
 	Loss  float64       // the part of the packets that is lost, 0 to 1; so many pieces of streams come late
 	Delay time.Duration // from one end to the other
+	Rate  int           // bytes per second that each stream carries, and all packets together; 0 = no limit
 }
 
 // resendAfter is what TCP waits at least before it sends again.
@@ -40,6 +41,7 @@ type Network struct {
 	mu      sync.Mutex
 	doors   map[string]*door
 	links   map[[2]string]Link // by sender and receiver
+	packets map[[2]string]*thinLine
 	changed chan struct{}      // closed, and replaced, when links change
 	tap     func(from, to string, packet []byte)
 }
@@ -55,7 +57,7 @@ type door struct {
 
 // New returns a network without nodes. Close it.
 func New(owner Owner) *Network {
-	n := &Network{owner: owner, doors: map[string]*door{}, links: map[[2]string]Link{}, changed: make(chan struct{})}
+	n := &Network{owner: owner, doors: map[string]*door{}, links: map[[2]string]Link{}, packets: map[[2]string]*thinLine{}, changed: make(chan struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }
@@ -175,10 +177,45 @@ func (n *Network) receive(d *door) {
 			n.strangers.Add(1)
 			continue
 		}
-		if l, _ := n.link(from.node, d.node); !l.Cut && rand.Float64() >= l.Loss {
-			n.deliver(from, d, append([]byte(nil), buf[:size]...), l.Delay)
+		l, _ := n.link(from.node, d.node)
+		thin := n.packetLine(from.node, d.node)
+		if !l.Cut && rand.Float64() >= l.Loss && thin.queue() < longestQueue {
+			n.deliver(from, d, append([]byte(nil), buf[:size]...), thin.carry(size, l.Rate)+l.Delay)
 		}
 	}
+}
+
+// longestQueue is how long packets wait before a thin line. Those that would have to wait longer are dropped.
+const longestQueue = time.Second
+
+// packetLine returns what carries the packets from one node to another.
+func (n *Network) packetLine(from, to string) *thinLine {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := [2]string{from, to}
+	if n.packets[at] == nil {
+		n.packets[at] = &thinLine{}
+	}
+	return n.packets[at]
+}
+
+// thinLine carries bytes one after the other. One goroutine uses it.
+type thinLine struct{ free time.Time } // when all that was put on it has left
+
+// queue returns how long what is put on the line now has to wait.
+func (l *thinLine) queue() time.Duration { return time.Until(l.free) }
+
+// carry puts bytes on a line and returns how long it takes until they have left, at so many bytes a second; 0 is no limit.
+func (l *thinLine) carry(size, rate int) time.Duration {
+	if rate == 0 {
+		return 0
+	}
+	now := time.Now()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	l.free = l.free.Add(time.Duration(size) * time.Second / time.Duration(rate))
+	return l.free.Sub(now)
 }
 
 // sender returns the node that listens on addr.

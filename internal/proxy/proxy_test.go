@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -277,6 +278,36 @@ func TestLoss(t *testing.T) {
 	}
 	if arrived == 0 || arrived == 40 { // by chance once in 10^12
 		t.Errorf("%d of 40 packets arrived", arrived)
+	}
+}
+
+// A thin line carries a stream at its speed, and drops packets that come too fast.
+func TestRate(t *testing.T) {
+	l := newLab(t)
+	c := l.dial()
+	if _, err := c.echo("one"); err != nil {
+		t.Fatal(err)
+	}
+	l.Set("a", "b", Link{Rate: 100 << 10})
+	if d, err := c.echo(strings.Repeat("x", 30<<10)); err != nil || d < 290*time.Millisecond {
+		t.Errorf("30 KiB at 100 KiB/s after %v: %v", d, err)
+	}
+	for range 300 { // 300 KiB, of which one second's may wait
+		l.udp["a"].WriteToUDPAddrPort(make([]byte, 1<<10), netip.MustParseAddrPort(l.addr["b"]))
+	}
+	l.udp["b"].SetReadDeadline(time.Now().Add(2 * time.Second)) // by then all that waited has come
+	arrived, buf := 0, make([]byte, 2<<10)
+	for ; ; arrived++ {
+		if _, _, err := l.udp["b"].ReadFromUDPAddrPort(buf); err != nil {
+			break
+		}
+	}
+	if arrived == 0 || arrived > 150 {
+		t.Errorf("%d packets arrived", arrived)
+	}
+	l.Heal()
+	if d, err := c.echo(strings.Repeat("x", 30<<10)); err != nil || d > patience/2 {
+		t.Errorf("after %v: %v", d, err)
 	}
 }
 

@@ -91,10 +91,12 @@ func (n *Network) carry(src, dst *net.TCPConn, from, to string) {
 // read cuts a stream into pieces.
 func (n *Network) read(src *net.TCPConn, from, to string, pieces chan<- piece) {
 	defer close(pieces)
+	var thin thinLine
 	for {
 		buf := make([]byte, pieceSize)
 		size, err := src.Read(buf)
 		l, _ := n.link(from, to)
+		n.wait(thin.carry(size, l.Rate)) // so that the sender is held up, but for what the system keeps
 		due := time.Now().Add(l.Delay)
 		if rand.Float64() < l.Loss {
 			due = due.Add(resendAfter)

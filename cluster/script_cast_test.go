@@ -23,6 +23,7 @@ type actor struct {
 	disk   hangSwitch
 	full   atomic.Bool // the disk has no room
 	twist  atomic.Pointer[string]
+	slow   slowness
 	note   func(number int, index, chain uint64, command []byte) // see kv
 	logs   lockedBuffer
 	copied string // where the copy of its data directory is
@@ -62,7 +63,7 @@ func (s *script) addMachine() *actor {
 // newKV is a kv that is not deterministic while this machine is confused.
 func (a *actor) newKV() StateMachine {
 	m := newKV().(*kv)
-	m.Note = a.note
+	m.Note, m.Applying, m.Restoring = a.note, a.slow.applying, a.slow.restoring
 	m.Twist = func() string {
 		if t := a.twist.Load(); t != nil {
 			return *t

@@ -74,16 +74,17 @@ type simulation struct {
 	rnd   *rand.Rand
 	begun time.Time
 	ledger
-	pace time.Duration // between the writes of each caller
-	lost bool          // a node has lost its log, or left, since the farm was whole: no other one may
+	strains *strains
+	pace    time.Duration // between the writes of each caller
+	lost    bool          // a node has lost its log, or left, since the farm was whole: no other one may
 }
 
 func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	p := play{machines: 3 + 2*rnd.IntN(2), durable: rnd.IntN(2) == 0, formed: true}
-	s := &simulation{script: newScript(t, fmt.Sprintf("seed %d", seed), p, dir), rnd: rnd, begun: time.Now()}
+	s := &simulation{script: newScript(t, fmt.Sprintf("seed %d", seed), p, dir), rnd: rnd, strains: newStrains(seed), begun: time.Now()}
 	t.Cleanup(s.end)
-	s.log("%s", p)
+	s.log("%s, SnapshotBytes %d", p, s.strains.snapshot)
 	for _, a := range s.cast {
 		s.prepare(a)
 	}
@@ -107,6 +108,7 @@ func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 func (s *simulation) prepare(a *actor) {
 	a.conf.DeadAfter, a.hooks.markEvery = deadAfter, marksEvery
 	a.hooks.heartbeatsBeside = os.Getenv("WEBFARM_BESIDE") != ""
+	a.conf.SnapshotBytes = s.strains.snapshot
 	a.note = func(number int, index, chain uint64, command []byte) {
 		s.ledger.applied(a.conf.Name, number, index, chain, command)
 	}
@@ -123,6 +125,7 @@ func (s *simulation) phase() {
 	s.model.begin(s.nodes, s.pace)
 	stop := s.readers()
 	for range 1 + s.rnd.IntN(6) {
+		s.strain()
 		s.fault()
 		time.Sleep(s.between(20*time.Millisecond, 8*time.Second))
 		s.allApplyTheSame()
@@ -351,6 +354,7 @@ func (s *simulation) back(a *actor) {
 func (s *simulation) repair() {
 	s.log("repair")
 	s.doHeal("")
+	s.relax()
 	for _, a := range s.cast {
 		a.freeDisk()
 		if !a.up {

@@ -25,6 +25,7 @@ func (s delayedStore) StoreLogs(l []*raft.Log) error {
 // slowness is what takes how long on one node.
 type slowness struct {
 	write, restore atomic.Int64 // nanoseconds
+	apply          atomic.Int64 // nanoseconds, for each command
 	restores       atomic.Int64 // that were begun
 }
 
@@ -32,6 +33,12 @@ func (s *slowness) restoring() {
 	if s != nil {
 		s.restores.Add(1)
 		time.Sleep(time.Duration(s.restore.Load()))
+	}
+}
+
+func (s *slowness) applying() {
+	if d := s.apply.Load(); d > 0 {
+		time.Sleep(time.Duration(d))
 	}
 }
 

@@ -21,6 +21,7 @@ type Machine struct {
 	Chain   uint64 // over all that was applied, ever
 	Now     time.Time
 
+	Applying  func()                                                `json:"-"` // before each command; nil = nothing
 	Restoring func()                                                `json:"-"` // before each restore; nil = nothing
 	Note      func(number int, index, chain uint64, command []byte) `json:"-"` // hears of all that is applied; nil = nobody
 	Twist     func() string                                         `json:"-"` // is added to answers, which makes the machine not deterministic; nil = nothing
@@ -31,6 +32,9 @@ func New() *Machine { return &Machine{M: map[string]string{}} }
 
 // Apply applies a command.
 func (s *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
+	if s.Applying != nil {
+		s.Applying()
+	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.Applied++

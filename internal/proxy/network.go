@@ -42,7 +42,7 @@ type Network struct {
 	doors   map[string]*door
 	links   map[[2]string]Link // by sender and receiver
 	packets map[[2]string]*thinLine
-	changed chan struct{}      // closed, and replaced, when links change
+	changed chan struct{} // closed, and replaced, when links change
 	tap     func(from, to string, packet []byte)
 }
 

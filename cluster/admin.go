@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -191,7 +192,7 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 
 // knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is heard.
 func (n *Node) knows(server string) bool {
-	if s := n.directory.Get(wire.NodeOf(server)); s != nil && s.Status == Alive && s.Server() == server {
+	if s := n.directory.Get(wire.NodeOf(server)); s != nil && s.Status == roster.Alive && s.Server() == server {
 		return true
 	}
 	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool {

@@ -64,8 +64,8 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			continue // it has left
 		}
 		known[m.ID] = true
-		a := admin.Member{ID: m.ID, Name: m.Name, Addr: m.Addr, Status: m.Status, Role: cmp.Or(string(m.Role), "ordinary"),
-			Vote: m.Vote, Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level, Applied: m.Applied}
+		a := admin.Member{ID: m.ID, Name: m.Name, Addr: m.Addr, Status: string(m.Status), Role: cmp.Or(string(m.Role), "ordinary"),
+			Vote: string(m.Vote), Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level, Applied: m.Applied}
 		if seen := n.directory.Get(m.ID); seen != nil {
 			a.Leaving = seen.Leaving
 		}
@@ -77,7 +77,7 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			continue
 		}
 		known[node] = true
-		out = append(out, admin.Member{ID: node, Addr: n.directory.Addr(node), Status: admin.Unknown, Vote: voteOf(srv.Suffrage),
+		out = append(out, admin.Member{ID: node, Addr: n.directory.Addr(node), Status: admin.Unknown, Vote: string(voteOf(srv.Suffrage)),
 			Applied: n.directory.Reached(string(srv.ID))})
 	}
 	slices.SortFunc(out, func(a, b admin.Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

@@ -17,7 +17,7 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 	if err != nil {
 		return err
 	}
-	if m.Status != Alive {
+	if m.Status != roster.Alive {
 		return adminwire.Failed(admin.ErrRefused, "%s is %s and cannot leave by itself; if it does not come back, "+
 			"remove it: farmctl leave -dead %s", m.Name, m.Status, m.Name)
 	}
@@ -47,7 +47,7 @@ func (n *Node) wanted(node string) (*roster.Sighting, error) {
 	}
 	for _, srv := range n.instance().configuration().Servers {
 		if wire.NodeOf(string(srv.ID)) == node {
-			return &roster.Sighting{Node: node, Status: Dead, Meta: roster.Meta{Name: node}}, nil
+			return &roster.Sighting{Node: node, Status: roster.Dead, Meta: roster.Meta{Name: node}}, nil
 		}
 	}
 	return nil, adminwire.Failed(admin.ErrNoMember, "%s knows no member with the NodeID %q", n.cfg.Name, node)
@@ -106,7 +106,7 @@ func (n *Node) bury(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if m.Status == Alive || node == n.id {
+	if m.Status == roster.Alive || node == n.id {
 		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.Name, m.Name)
 	}
 	for _, srv := range n.situation().Servers {

@@ -22,7 +22,7 @@ func (n *Node) operateSurvey(ctx context.Context) (any, error) {
 	}
 	out := admin.Survey{Farm: n.cfg.Farm, ClusterID: s.ClusterID, Durable: n.durable(), Quorum: s.Quorum, Successor: s.Successor}
 	for _, v := range s.Servers {
-		out.Servers = append(out.Servers, admin.Survivor{ID: v.NodeID, Name: v.Name, Addr: v.Addr, Vote: v.Vote, Answers: v.Answers,
+		out.Servers = append(out.Servers, admin.Survivor{ID: v.NodeID, Name: v.Name, Addr: v.Addr, Vote: string(v.Vote), Answers: v.Answers,
 			Gone: v.Gone, Term: v.Term, Last: v.Last, Applied: v.Applied})
 	}
 	return out, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -102,5 +103,5 @@ func (n *Node) claimHeld() string { return n.standing.ClaimedBy(n.here) }
 // here reports whether a node is alive, as far as gossip knows; this one is.
 func (n *Node) here(node string) bool {
 	s := n.directory.Get(node)
-	return node == n.id || s != nil && s.Status == Alive
+	return node == n.id || s != nil && s.Status == roster.Alive
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -75,7 +76,7 @@ func TestClaimEnds(t *testing.T) {
 			t.Errorf("an operator is told: %v", err)
 		}
 		b.kill()
-		l.until(time.Minute, "its death is known", func() bool { return a.directory.Get(b.id).Status == Dead && c.claimHeld() == "" })
+		l.until(time.Minute, "its death is known", func() bool { return a.directory.Get(b.id).Status == roster.Dead && c.claimHeld() == "" })
 		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); err != nil {
 			t.Error(err)
 		}

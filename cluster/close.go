@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -131,7 +132,7 @@ func (n *Node) sayFarewell() {
 func (n *Node) others() bool {
 	for _, srv := range n.instance().configuration().Servers {
 		s := n.directory.Get(wire.NodeOf(string(srv.ID)))
-		if s != nil && s.Node != n.id && s.Server() == string(srv.ID) && s.Status == Alive && !s.Leaving && Role(s.Role) == Ordinary {
+		if s != nil && s.Node != n.id && s.Server() == string(srv.ID) && s.Status == roster.Alive && !s.Leaving && Role(s.Role) == Ordinary {
 			return true
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -336,7 +337,7 @@ func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) 
 func (c *comparison) live() (out []string) {
 	for _, srv := range c.l.in.configuration().Servers {
 		id := string(srv.ID)
-		if s := c.l.in.node.directory.Get(wire.NodeOf(id)); id != c.l.in.server && s != nil && s.Status == Alive && s.Server() == id {
+		if s := c.l.in.node.directory.Get(wire.NodeOf(id)); id != c.l.in.server && s != nil && s.Status == roster.Alive && s.Server() == id {
 			out = append(out, id)
 		}
 	}
@@ -348,7 +349,7 @@ func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
 	for _, s := range in.node.members() {
 		id := s.Server()
-		if s.Status == Alive && !s.Leaving && id != in.server && !c.over[id] && said[id].chain.Index == 0 {
+		if s.Status == roster.Alive && !s.Leaving && id != in.server && !c.over[id] && said[id].chain.Index == 0 {
 			return false
 		}
 	}

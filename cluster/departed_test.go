@@ -100,7 +100,7 @@ func TestReplayTakesNobodyBack(t *testing.T) {
 		gone.stop()
 		time.Sleep(2 * time.Minute) // memberlist forgets who is gone after half a minute
 		here := func(n *labNode) bool {
-			return slices.ContainsFunc(n.directory.All(), func(s *roster.Sighting) bool { return s.Gossip == run && s.Status == Alive })
+			return slices.ContainsFunc(n.directory.All(), func(s *roster.Sighting) bool { return s.Gossip == run && s.Status == roster.Alive })
 		}
 		back := false
 		for range 3 {

@@ -28,6 +28,19 @@
 //
 // Whoever knows a secret can operate the cluster through the same port: package admin below this one, and cmd/farmctl.
 //
+// # Words
+//
+//   - A *node* is a process with a place in the farm. Its *NodeID* stays as long as its data directory does.
+//   - A *run* is one process of a node, from start to end. Gossip knows runs.
+//   - An *incarnation* is one memory of votes and log of a node. Who forgets becomes another incarnation.
+//   - The *boot* counter counts the starts of one incarnation. It is on disk before anybody hears of it.
+//   - A *server* is what Raft knows: a node in an incarnation, NodeID.incarnation.
+//   - An *origin* is what the table of answers knows: one Raft instance of a server, from which commands come.
+//   - The *farm* is all nodes of one name; *cluster* is the same, where no web is meant.
+//   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life, and its
+//     *epoch*, which counts how often the farm was re-formed.
+//   - A *level* is what nodes may say to each other, and what may stand in the log. It only rises.
+//
 // # Reading the source
 //
 // node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go and

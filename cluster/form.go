@@ -72,7 +72,7 @@ func (n *Node) knowinglyAlone() bool {
 // foundersHere returns how many nodes could found a farm with this one, itself included.
 func (n *Node) foundersHere() (count int) {
 	for _, s := range n.members() {
-		if s.Node == n.id || s.Status == Alive && Role(s.Role) == Ordinary && s.Cluster == "" {
+		if s.Node == n.id || s.Status == roster.Alive && Role(s.Role) == Ordinary && s.Cluster == "" {
 			count++
 		}
 	}
@@ -94,7 +94,7 @@ func (n *Node) mayFound(expect int) bool {
 	var others []*roster.Sighting
 	for _, s := range n.members() {
 		switch {
-		case s.Node == n.id || s.Status != Alive:
+		case s.Node == n.id || s.Status != roster.Alive:
 		case Role(s.Role) != Ordinary:
 		case s.Node < n.id:
 			if expect > 1 {
@@ -110,7 +110,7 @@ func (n *Node) mayFound(expect int) bool {
 // seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is left of that.
 func (n *Node) seesFarm() bool {
 	return slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool {
-		return s.Node != n.id && s.Status == Alive && s.Cluster != ""
+		return s.Node != n.id && s.Status == roster.Alive && s.Cluster != ""
 	})
 }
 

@@ -91,7 +91,7 @@ func sightingOf(n *memberlist.Node) (*roster.Sighting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	s := &roster.Sighting{Gossip: n.Name, Node: wire.NodeOf(n.Name), Meta: m, Status: Alive, At: time.Now()}
+	s := &roster.Sighting{Gossip: n.Name, Node: wire.NodeOf(n.Name), Meta: m, Status: roster.Alive, At: time.Now()}
 	s.Addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
 	return s, nil
 }
@@ -111,11 +111,11 @@ func (g *gossip) LocalState(join bool) []byte                { return nil }
 func (g *gossip) MergeRemoteState(buf []byte, join bool)     {}
 
 // NotifyJoin, NotifyUpdate and NotifyLeave are memberlist's EventDelegate.
-func (g *gossip) NotifyJoin(m *memberlist.Node)   { g.hear(m, Alive) }
-func (g *gossip) NotifyUpdate(m *memberlist.Node) { g.hear(m, Alive) }
+func (g *gossip) NotifyJoin(m *memberlist.Node)   { g.hear(m, roster.Alive) }
+func (g *gossip) NotifyUpdate(m *memberlist.Node) { g.hear(m, roster.Alive) }
 
 // NotifyLeave comes for the dead and for those who said goodbye; memberlist does not tell which, their metadata does.
-func (g *gossip) NotifyLeave(m *memberlist.Node) { g.hear(m, Dead) }
+func (g *gossip) NotifyLeave(m *memberlist.Node) { g.hear(m, roster.Dead) }
 
 func (g *gossip) hear(m *memberlist.Node, status string) {
 	s, err := sightingOf(m)
@@ -125,10 +125,10 @@ func (g *gossip) hear(m *memberlist.Node, status string) {
 	}
 	s.Status = status
 	switch {
-	case status == Dead && s.ForGood:
-		s.Status = Left
-	case status == Dead && s.Leaving: // older programs do not say whether for good
-		s.Status = Stopped
+	case status == roster.Dead && s.ForGood:
+		s.Status = roster.Left
+	case status == roster.Dead && s.Leaving: // older programs do not say whether for good
+		s.Status = roster.Stopped
 	}
 	g.node.heard(s)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -103,7 +104,7 @@ func TestTags(t *testing.T) {
 		t.Errorf("a tag of 600 bytes: %v, want ErrTooLarge", err)
 	}
 	m, _ := a.State().Member(b.ID())
-	if m.Version != "1.2" || m.Name != "b" || m.Status != Alive || m.Vote != Voter {
+	if m.Version != "1.2" || m.Name != "b" || m.Status != roster.Alive || m.Vote != Voter {
 		t.Errorf("a sees b as %+v", m)
 	}
 }

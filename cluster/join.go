@@ -67,7 +67,7 @@ func (n *Node) sleepUnlessAlone(d time.Duration) bool {
 }
 
 func (n *Node) alone() bool {
-	return !slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool { return s.Node != n.id && s.Status == Alive })
+	return !slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool { return s.Node != n.id && s.Status == roster.Alive })
 }
 
 // missing returns the addresses at which a member should be and nobody is known to be: resolved anew each time, this
@@ -88,7 +88,7 @@ func (n *Node) missing() []string {
 	candidates = append(candidates, n.hearsay()...)
 	known := map[string]bool{"": true}
 	for _, s := range n.members() {
-		if s.Status == Alive {
+		if s.Status == roster.Alive {
 			known[s.Addr] = true
 		}
 	}

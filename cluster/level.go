@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -60,9 +61,9 @@ func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]
 		speaks[wire.NodeOf(string(srv.ID))] = 0 // until it is seen below
 	}
 	for _, s := range n.members() {
-		if _, configured := speaks[s.Node]; configured || s.Status == Alive {
+		if _, configured := speaks[s.Node]; configured || s.Status == roster.Alive {
 			speaks[s.Node], names[s.Node] = s.MaxProtocol, s.Name
-			absent = absent || configured && s.Status != Alive
+			absent = absent || configured && s.Status != roster.Alive
 		}
 	}
 	speaks[n.id], names[n.id] = n.hooks.maxLevel, n.cfg.Name

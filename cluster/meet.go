@@ -54,7 +54,7 @@ func (n *Node) heldOnTo(epoch string) string {
 func (n *Node) followEpoch() {
 	cluster := n.self().cluster
 	for _, s := range n.directory.All() {
-		if s.Status == Alive && supersedes(s.Cluster, cluster) && n.givesWay(s, cluster) {
+		if s.Status == roster.Alive && supersedes(s.Cluster, cluster) && n.givesWay(s, cluster) {
 			n.giveUpFarm(s)
 			return
 		}

@@ -22,18 +22,24 @@ const (
 
 func (r Role) valid() bool { return r == Ordinary || r == Front || r == Staging }
 
-// Values of Member.Status.
+// Status is whether a member is there, as far as gossip knows.
+type Status string
+
+// The values of Status.
 const (
-	Alive   = roster.Alive
-	Dead    = roster.Dead    // it does not answer; gossip cannot know whether it runs
-	Stopped = roster.Stopped // it said that it stops, and is to come back, as far as is known
-	Left    = roster.Left    // it said that it stops, and has left the farm for good
+	Alive   Status = roster.Alive
+	Dead    Status = roster.Dead    // it does not answer; gossip cannot know whether it runs
+	Stopped Status = roster.Stopped // it said that it stops, and is to come back, as far as is known
+	Left    Status = roster.Left    // it said that it stops, and has left the farm for good
 )
 
-// Values of Member.Vote.
+// Vote is a member's part in the Raft configuration.
+type Vote string
+
+// The values of Vote; "" is a member that is not in the configuration.
 const (
-	Voter    = "voter"
-	Nonvoter = "nonvoter" // it has the state but no vote, or none yet
+	Voter    Vote = "voter"
+	Nonvoter Vote = "nonvoter" // it has the state but no vote, or none yet
 )
 
 // Member is one node of the farm, as the node that answers knows it.
@@ -42,8 +48,8 @@ type Member struct {
 	Name    string            // for people
 	Addr    string            // peer address, host:port
 	Role    Role              //
-	Vote    string            // Voter, Nonvoter, or "": not in the Raft configuration
-	Status  string            // Alive, Dead, Stopped or Left
+	Vote    Vote              // Voter, Nonvoter, or "": not in the Raft configuration
+	Status  Status            // Alive, Dead, Stopped or Left
 	Version string            // of the application
 	Level   int               // the highest protocol level it speaks, as last heard
 	Applied uint64            // the index it had applied when last heard
@@ -95,7 +101,7 @@ func (n *Node) State() State {
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	d := in.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop
-	votes := map[string]string{}
+	votes := map[string]Vote{}
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)
 	}
@@ -106,15 +112,15 @@ func (n *Node) State() State {
 	return s
 }
 
-func voteOf(s raft.ServerSuffrage) string {
+func voteOf(s raft.ServerSuffrage) Vote {
 	if s == raft.Voter {
 		return Voter
 	}
 	return Nonvoter
 }
 
-func (n *Node) member(s *roster.Sighting, votes map[string]string) Member {
-	m := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()], Status: s.Status,
+func (n *Node) member(s *roster.Sighting, votes map[string]Vote) Member {
+	m := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()], Status: Status(s.Status),
 		Version: s.Version, Level: int(s.MaxProtocol), Applied: s.Applied, Tags: maps.Clone(s.Tags)}
 	if s.Node == n.id {
 		m.Applied = n.progress.load()

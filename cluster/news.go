@@ -17,7 +17,7 @@ func (n *Node) heard(s *roster.Sighting) {
 	before := n.directory.Hear(s)
 	if s.Gossip != n.gossipName() {
 		n.report(before, s)
-		if s.Status == Alive && (s.Name == n.cfg.Name || s.Node == n.id) {
+		if s.Status == roster.Alive && (s.Name == n.cfg.Name || s.Node == n.id) {
 			signal(n.nameNews)
 		}
 		n.checkKind(s)
@@ -36,8 +36,8 @@ func (n *Node) report(before, s *roster.Sighting) {
 	if n.ctx.Err() != nil {
 		return // gossip goes on for a moment when the node has closed
 	}
-	was := before != nil && before.Status == Alive
-	switch is := s.Status == Alive; {
+	was := before != nil && before.Status == roster.Alive
+	switch is := s.Status == roster.Alive; {
 	case is && !was:
 		n.log.Info("joined", keyPeer, s.Name, keyAddr, s.Addr)
 	case was && !is:
@@ -53,9 +53,9 @@ func (n *Node) report(before, s *roster.Sighting) {
 // and a cut line.
 func (n *Node) reportGone(s *roster.Sighting) {
 	switch {
-	case s.Status == Left:
+	case s.Status == roster.Left:
 		n.log.Info("left", keyPeer, s.Name, keyAddr, s.Addr)
-	case s.Status == Stopped:
+	case s.Status == roster.Stopped:
 		n.log.Info("stopped", keyPeer, s.Name, keyAddr, s.Addr)
 	default:
 		n.log.Warn("lost", keyPeer, s.Name, keyAddr, s.Addr)
@@ -64,7 +64,7 @@ func (n *Node) reportGone(s *roster.Sighting) {
 
 // checkKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait for ever.
 func (n *Node) checkKind(s *roster.Sighting) {
-	if s.Status != Alive || s.Cluster == "" || s.Durable == n.durable() {
+	if s.Status != roster.Alive || s.Cluster == "" || s.Durable == n.durable() {
 		return
 	}
 	if n.standing.Identity().ClusterID == "" && !n.fit.ready() {

@@ -74,7 +74,7 @@ func (n *Node) absent(in *instance) string {
 		switch {
 		case s == nil:
 			names = append(names, id)
-		case s.Server() != id || s.Status != Alive:
+		case s.Server() != id || s.Status != roster.Alive:
 			names = append(names, s.Name)
 		}
 	}
@@ -133,7 +133,7 @@ type Survivor struct {
 	Server  string // the incarnation that is configured
 	Name    string // "" if nothing was heard of it
 	Addr    string // where it was last
-	Vote    string // Voter or Nonvoter
+	Vote    Vote   // Voter or Nonvoter
 	Answers bool   // it was asked just now and has answered
 	Gone    bool   // it is proven that it lost what it had; never true for a server with a data directory
 	Term    uint64 // of its last entry, if it answers

@@ -281,7 +281,7 @@ func (s *script) leads() *actor {
 }
 
 // followers returns those with that vote who live and do not lead.
-func (s *script) followers(vote string) (out []*actor) {
+func (s *script) followers(vote Vote) (out []*actor) {
 	leader := s.theLeader()
 	for _, a := range s.live() {
 		if m, _ := leader.State().Member(a.ID()); a != leader && m.Vote == vote {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
 // expectation is what "expect NAME ARGS: WHO" checks; the error says why it is not so.
@@ -162,12 +164,12 @@ func expectVotersBySize(s *script, args string, who []*actor) error {
 }
 
 // expectVote compares the vote of a node's present incarnation, or of its last one if it does not run, with want.
-func (s *script) expectVote(a *actor, want string) error {
+func (s *script) expectVote(a *actor, want Vote) error {
 	leader := s.leads()
 	if leader == nil {
 		return errors.New("nobody leads")
 	}
-	server, vote := a.server, ""
+	server, vote := a.server, Vote("")
 	if a.up {
 		server = a.instance().server
 	}
@@ -187,7 +189,7 @@ func expectMembers(s *script, args string, _ []*actor) error {
 	for _, a := range s.live() {
 		alive := 0
 		for _, m := range a.State().Members {
-			if m.Status == Alive {
+			if m.Status == roster.Alive {
 				alive++
 			}
 		}

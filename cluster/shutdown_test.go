@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -102,18 +103,18 @@ func TestLeftIsNotDead(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		inLab(t, 3, durable, func(l *lab) {
 			status := func(of *labNode) func() bool {
-				return func() bool { return l.nodes[0].directory.Get(of.id).Status != Alive }
+				return func() bool { return l.nodes[0].directory.Get(of.id).Status != roster.Alive }
 			}
 			l.nodes[1].stop()
 			l.until(time.Minute, "the stop is known", status(l.nodes[1]))
-			if s := l.nodes[0].directory.Get(l.nodes[1].id).Status; s != Stopped {
+			if s := l.nodes[0].directory.Get(l.nodes[1].id).Status; s != roster.Stopped {
 				t.Errorf("durable %v: who stopped is %s", durable, s)
 			}
 			l.nodes[1].start()
 			l.ready(l.nodes[1])
 			l.nodes[2].kill()
 			l.until(time.Minute, "the death is known", status(l.nodes[2]))
-			if s := l.nodes[0].directory.Get(l.nodes[2].id).Status; s != Dead {
+			if s := l.nodes[0].directory.Get(l.nodes[2].id).Status; s != roster.Dead {
 				t.Errorf("durable %v: who was killed is %s", durable, s)
 			}
 			l.nodes[2].start()
@@ -124,7 +125,7 @@ func TestLeftIsNotDead(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.until(time.Minute, "the leave is known", status(l.nodes[2]))
-			if s := l.nodes[0].directory.Get(l.nodes[2].id).Status; s != Left {
+			if s := l.nodes[0].directory.Get(l.nodes[2].id).Status; s != roster.Left {
 				t.Errorf("durable %v: who left is %s", durable, s)
 			}
 		})

@@ -20,7 +20,7 @@ func crowd(t testing.TB, size int) *Node {
 	t.Cleanup(func() { n.Close() })
 	for i := range size {
 		id := fmt.Sprintf("n%04d", i)
-		n.directory.Hear(&roster.Sighting{Gossip: id + ".r", Node: id, Addr: "addr of " + id, Status: Alive,
+		n.directory.Hear(&roster.Sighting{Gossip: id + ".r", Node: id, Addr: "addr of " + id, Status: roster.Alive,
 			Meta: roster.Meta{Incarnation: "i", Boot: 1, Start: uint64(i), Name: id, MaxProtocol: wire.ProtocolMax, MinProtocol: 1}})
 	}
 	return n

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -54,7 +55,7 @@ func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error
 		if err == nil && s.applied >= index {
 			return nil
 		}
-		if m := n.directory.Get(node); m == nil || m.Status != Alive {
+		if m := n.directory.Get(node); m == nil || m.Status != roster.Alive {
 			return fmt.Errorf("node %s may be behind: it does not answer", node)
 		}
 		if !sleep(ctx, pause) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
 // Spread says that all have an entry, and after nil all do; it does not say so of a node that is cut off or dead, and does not
@@ -42,14 +44,14 @@ func TestSpread(t *testing.T) {
 		}
 		for dead := false; !dead; time.Sleep(100 * time.Millisecond) {
 			s := writer.directory.Get(cut.id)
-			dead = s != nil && s.Status == Dead
+			dead = s != nil && s.Status == roster.Dead
 		}
 		began := time.Now()
 		if err := writer.Handle("kv").Spread(l.ctx(time.Minute), index); err == nil || time.Since(began) > 10*time.Second {
 			l.t.Errorf("with a dead node: %v after %v, want an error without much ado", err, time.Since(began))
 		}
 		l.net.Heal()
-		l.until(time.Minute, "the one that was cut off is heard again", func() bool { return writer.directory.Get(cut.id).Status == Alive })
+		l.until(time.Minute, "the one that was cut off is heard again", func() bool { return writer.directory.Get(cut.id).Status == roster.Alive })
 		all(writer, index, "1,2,3,", l.nodes...)
 
 		stopping.stop()

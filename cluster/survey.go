@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -28,7 +29,7 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 	asked := map[string]bool{}
 	next := []string{n.instance().server}
 	for _, m := range n.members() {
-		if m.Status == Alive && m.Node != n.id { // perhaps this node's configuration is too old to have it
+		if m.Status == roster.Alive && m.Node != n.id { // perhaps this node's configuration is too old to have it
 			next = append(next, m.Server())
 		}
 	}

@@ -131,7 +131,7 @@ func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error)
 
 // othersAlive returns the other members that gossip knows to be alive.
 func (n *Node) othersAlive() []*roster.Sighting {
-	return slices.DeleteFunc(n.members(), func(s *roster.Sighting) bool { return s.Node == n.id || s.Status != Alive })
+	return slices.DeleteFunc(n.members(), func(s *roster.Sighting) bool { return s.Node == n.id || s.Status != roster.Alive })
 }
 
 // notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by its name.

@@ -65,7 +65,7 @@ func (n *Node) situation() *voting.Situation {
 
 // candidate is what voting has to know of a run of a node.
 func candidate(s *roster.Sighting) voting.Node {
-	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == Alive, Leaving: s.Leaving,
+	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == roster.Alive, Leaving: s.Leaving,
 		Ordinary: Role(s.Role) == Ordinary, MaxProtocol: s.MaxProtocol}
 }
 

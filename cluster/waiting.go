@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -50,7 +51,7 @@ func (n *Node) unanswered() string {
 	var out []string
 	here := map[string]bool{}
 	for _, s := range n.members() {
-		if s.Status == Alive {
+		if s.Status == roster.Alive {
 			here[s.Addr] = true
 		}
 	}
@@ -104,7 +105,7 @@ func (n *Node) sayCaughtUp(began time.Time) {
 	leader, _ := in.leader.get()
 	alive := 0
 	for _, s := range n.members() {
-		if s.Node == n.id || s.Status == Alive {
+		if s.Node == n.id || s.Status == roster.Alive {
 			alive++
 		}
 	}

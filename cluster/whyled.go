@@ -145,9 +145,9 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	switch newer := in.reigns.outdone(r); {
 	case dismissed: // the leader does not speak to this node any more
 		return going, 0
-	case s.ForGood || s.Status == Left:
+	case s.ForGood || s.Status == roster.Left:
 		return name + " leaves for good", 0
-	case s.Status == Stopped:
+	case s.Status == roster.Stopped:
 		return name + " stops", 0
 	case s.Leaving:
 		return name + " stops", untilAfter(r, farewellPatience)

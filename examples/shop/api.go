@@ -153,7 +153,7 @@ func farmStatus(st cluster.State) farmView {
 		if m.ID == st.Leader {
 			v.Leader = m.Name
 		}
-		v.Members = append(v.Members, memberView{m.Name, m.Status, m.Vote, m.Tags["http"], m.Applied})
+		v.Members = append(v.Members, memberView{m.Name, string(m.Status), string(m.Vote), m.Tags["http"], m.Applied})
 	}
 	return v
 }

@@ -96,7 +96,7 @@ func (f *fakeFarm) state() (cluster.State, <-chan struct{}) {
 			tags[k] = v
 		}
 		st.Members = append(st.Members, cluster.Member{
-			ID: n.id, Name: strings.ToUpper(n.id), Status: n.status, Role: n.role, Tags: tags,
+			ID: n.id, Name: strings.ToUpper(n.id), Status: cluster.Status(n.status), Role: n.role, Tags: tags,
 		})
 	}
 	return st, f.changed

@@ -59,7 +59,7 @@ func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create log directory: %w", err)
 	}
-	w, err := newReopening(func() (*wal.WAL, error) { return openWAL(dir, segmentSize, logger) })
+	w, err := newReopening(func() (*wal.WAL, error) { return openWAL(dir, segmentSize, logger) }, logger)
 	if err != nil {
 		return nil, fmt.Errorf("open log in %s: %w", dir, err)
 	}
@@ -84,8 +84,15 @@ func openWAL(dir string, segmentSize int, logger hclog.Logger) (w *wal.WAL, err 
 	if err := checkTail(dir); err != nil {
 		return nil, err
 	}
+	list, files := checkedList{&metadb.BoltMetaDB{}}, &opening{VFS: wholeFiles{walfs.New()}}
+	defer func() {
+		if w == nil { // raft-wal leaves open what it has opened, and the list locked
+			list.Close()
+		}
+		files.end(w != nil)
+	}()
 	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger),
-		wal.WithMetaStore(checkedList{&metadb.BoltMetaDB{}}), wal.WithSegmentFiler(segment.NewFiler(dir, wholeFiles{walfs.New()})))
+		wal.WithMetaStore(list), wal.WithSegmentFiler(segment.NewFiler(dir, files)))
 }
 
 // enter begins a call; the caller ends it with s.calls.Done.
@@ -136,7 +143,7 @@ func (s *durable) GetLog(index uint64, log *raft.Log) error {
 		if err == nil {
 			err = s.read(index, log)
 		}
-		if err == nil || errors.Is(err, wal.ErrNotFound) {
+		if err == nil || errors.Is(err, wal.ErrNotFound) || errors.Is(err, wal.ErrClosed) {
 			return err
 		}
 		return &CorruptError{File: s.file(index), Index: index, Err: err}
@@ -189,12 +196,31 @@ func (s *durable) GetUint64(key []byte) (uint64, error) {
 	return during(s, func() (uint64, error) { return s.wal.GetUint64(key) })
 }
 
+// Starved reports whether a write to a durable log waits for a file descriptor, and returns with it. Other
+// stores wait for none.
+func Starved(s Store) bool {
+	w, ok := s.(interface{ Starved() bool })
+	return ok && w.Starved()
+}
+
+// Starved is for the function of that name.
+func (s *durable) Starved() bool { return s.wal.waiting.Load() > 0 }
+
+// Abandon has what waits for a file descriptor in a durable log fail instead, from now on. The log is of no
+// use afterwards, but to be closed. Other stores take no notice.
+func Abandon(s Store) {
+	if d, ok := s.(*durable); ok {
+		d.wal.abandon()
+	}
+}
+
 // Close refuses further calls, waits for those under way (for as long as the disk stalls, if it does) and closes the log.
 func (s *durable) Close() error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
+	s.wal.abandon()
 	s.calls.Wait()
 	if !first {
 		return nil

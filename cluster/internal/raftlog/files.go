@@ -3,8 +3,10 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
@@ -37,32 +39,97 @@ func (w wholeFiles) Create(dir, name string, size uint64) (types.WritableFile, e
 	return w.OpenWriter(dir, name)
 }
 
-// OpenWriter returns a file whose first Sync makes its name last, too.
+// OpenWriter returns a file whose first Sync makes its name last, too. The folder is opened here for that: an
+// append that fails half-way, for want of a file descriptor, would be one that nobody knows the outcome of.
 func (w wholeFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
-	f, err := w.FS.OpenWriter(dir, name)
+	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &named{WritableFile: f, dir: dir}, nil
+	f, err := w.FS.OpenWriter(dir, name)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &named{WritableFile: f, dir: d}, nil
 }
 
 // named is a segment whose name may not be on the disk yet.
 type named struct {
 	types.WritableFile
-	dir  string
-	done bool // raft-wal appends, and syncs, from one goroutine at a time
+
+	mu  sync.Mutex
+	dir *os.File // nil once the name is; guarded by mu
 }
 
 func (f *named) Sync() error {
-	if err := f.WritableFile.Sync(); err != nil || f.done {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.WritableFile.Sync(); err != nil || f.dir == nil {
 		return err
 	}
-	d, err := os.Open(f.dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
+	if err := f.dir.Sync(); err != nil {
+		return err
 	}
-	f.done = err == nil
-	return err
+	dir := f.dir
+	f.dir = nil
+	return dir.Close()
+}
+
+func (f *named) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var err error
+	if f.dir != nil {
+		err = f.dir.Close()
+		f.dir = nil
+	}
+	return errors.Join(err, f.WritableFile.Close())
+}
+
+// opening keeps an eye on the files that raft-wal opens while it opens a log: if it fails, it leaves them
+// open.
+type opening struct {
+	types.VFS
+
+	mu    sync.Mutex
+	ended bool        // guarded by mu
+	files []io.Closer // guarded by mu
+}
+
+func (o *opening) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f, err := o.VFS.Create(dir, name, size)
+	return noted(o, f, err)
+}
+
+func (o *opening) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := o.VFS.OpenWriter(dir, name)
+	return noted(o, f, err)
+}
+
+func (o *opening) OpenReader(dir, name string) (types.ReadableFile, error) {
+	f, err := o.VFS.OpenReader(dir, name)
+	return noted(o, f, err)
+}
+
+func noted[F io.Closer](o *opening, f F, err error) (F, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil && !o.ended {
+		o.files = append(o.files, f)
+	}
+	return f, err
+}
+
+// end is called when the log was opened, or failed to; then the files are closed.
+func (o *opening) end(opened bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !opened {
+		for _, f := range o.files {
+			f.Close() // it may be closed already, and nothing was written to it that counts
+		}
+	}
+	o.ended, o.files = true, nil
 }
 
 // checkedList is the list of segments. bbolt trusts what it reads, and panics on what it did not write.

@@ -1,6 +1,9 @@
 package raftlog
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -8,10 +11,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 const (
@@ -59,6 +65,9 @@ type fileSnapshots struct {
 
 func (s *fileSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64,
 	t raft.Transport) (raft.SnapshotSink, error) {
+	if err := spare(s.folder); err != nil {
+		return nil, err
+	}
 	sink, err := s.SnapshotStore.Create(version, index, term, c, at, t)
 	if err != nil {
 		return nil, err
@@ -66,8 +75,54 @@ func (s *fileSnapshots) Create(version raft.SnapshotVersion, index, term uint64,
 	return &fileSink{SnapshotSink: sink, folder: filepath.Join(s.folder, sink.ID())}, nil
 }
 
+// spare makes sure that there is a file descriptor. raft leaves behind what it has begun of a snapshot when
+// there is none.
+func spare(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// List returns the newest snapshots, the newest first. raft's own passes over what it cannot open for want of
+// a file descriptor, so that an older snapshot, or none, counts as the newest; here that is an error.
+func (s *fileSnapshots) List() ([]*raft.SnapshotMeta, error) {
+	entries, err := os.ReadDir(s.folder)
+	if err != nil {
+		return nil, err
+	}
+	var found []*raft.SnapshotMeta
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasSuffix(e.Name(), unfinished) {
+			continue
+		}
+		switch meta, err := s.describe(e.Name()); {
+		case descriptors.Exhausted(err):
+			return nil, err
+		case err == nil && meta.Version >= raft.SnapshotVersionMin && meta.Version <= raft.SnapshotVersionMax:
+			found = append(found, meta)
+		}
+	}
+	slices.SortFunc(found, func(a, b *raft.SnapshotMeta) int {
+		return cmp.Or(cmp.Compare(b.Term, a.Term), cmp.Compare(b.Index, a.Index), strings.Compare(b.ID, a.ID))
+	})
+	return found[:min(len(found), retainedSnapshots)], nil
+}
+
+// describe reads the description of a snapshot as raft writes it.
+func (s *fileSnapshots) describe(id string) (*raft.SnapshotMeta, error) {
+	b, err := os.ReadFile(filepath.Join(s.folder, id, descriptionFile))
+	if err != nil {
+		return nil, err
+	}
+	var meta raft.SnapshotMeta
+	return &meta, json.NewDecoder(bytes.NewReader(b)).Decode(&meta) // whatever comes after it, as raft does
+}
+
 // Open checks all of a snapshot before it returns its contents. The error is a *CorruptError if it cannot be read; one that
-// newer ones have replaced since List is fs.ErrNotExist.
+// newer ones have replaced since List is fs.ErrNotExist. For want of a file descriptor nothing is known of
+// it, and the error says that (descriptors.Exhausted).
 func (s *fileSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	folder := filepath.Join(s.folder, id)
 	err := checkDescription(folder)
@@ -80,6 +135,9 @@ func (s *fileSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 		if err == nil {
 			err = errors.Join(errDescription, r.Close())
 		}
+	}
+	if descriptors.Exhausted(err) {
+		return nil, nil, err
 	}
 	if _, gone := os.Lstat(folder); errors.Is(gone, fs.ErrNotExist) {
 		return nil, nil, gone
@@ -167,6 +225,9 @@ func readableSnapshots(snaps raft.SnapshotStore, dir string) (newest raft.Snapsh
 			continue
 		}
 		meta, r, err := snaps.Open(e.Name())
+		if descriptors.Exhausted(err) {
+			return newest, nil, err
+		}
 		if err != nil {
 			damaged = append(damaged, e.Name())
 			continue

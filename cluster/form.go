@@ -161,7 +161,7 @@ func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
 // without one could be spliced together without any error.
 func (n *Node) found() error {
 	if n.self().cluster == "" {
-		err := n.standing.Found()
+		err := n.untilFiles(n.ctx, "the identity", n.standing.Found)
 		if err != nil && !n.standing.Belongs() {
 			return err
 		}
@@ -173,7 +173,9 @@ func (n *Node) found() error {
 	in := n.instance()
 	err := in.guard(in.raft.BootstrapCluster(replica.SoleVoter(in.server)))
 	if err == nil {
-		if err := n.noteBegun(in.server); err != nil { // before anything is acknowledged
+		begun := func() error { return n.noteBegun(in.server) }
+		// before anything is acknowledged
+		if err := n.untilFiles(n.ctx, "the beginning of the log", begun); err != nil {
 			return err
 		}
 		in.electSole()

@@ -262,15 +262,18 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 		return err
 	}
 	if n.dir != nil && !kind.keepsLog() {
-		if _, err := n.dir.Discard(logDir); err != nil {
+		discard := func() error { _, err := n.dir.Discard(logDir); return err }
+		if err := n.untilFiles(n.ctx, "moving the log aside", discard); err != nil {
 			return err
 		}
 	}
-	if err := n.fit.anew(kind.hidesState(), func() error { return n.beginAs(kind, farm) }); err != nil {
+	begin := func() error { return n.beginAs(kind, farm) }
+	anew := func() error { return n.fit.anew(kind.hidesState(), begin) }
+	if err := n.untilFiles(n.ctx, "the identity", anew); err != nil {
 		return err
 	}
 	n.peers.DropAll()
-	log, err := n.openLog()
+	log, err := n.openLogAgain()
 	if err != nil {
 		return err
 	}
@@ -292,4 +295,13 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	n.metaChanged()
 	n.changed.notify()
 	return nil
+}
+
+// openLogAgain opens the log of a node that has run.
+func (n *Node) openLogAgain() (log openLog, err error) {
+	err = n.untilFiles(n.ctx, "the log", func() error {
+		log, err = n.openLog()
+		return err
+	})
+	return log, err
 }

@@ -26,6 +26,7 @@ type instance struct {
 	fsm       *replica.State
 	store     raftlog.Store
 	kept      *raftlog.Keeping // beneath store
+	files     raftlog.Store    // store, beneath what watches over it
 	snaps     raft.SnapshotStore
 	layer     *streamLayer
 	transport *transport
@@ -75,9 +76,9 @@ const (
 func startInstance(n *Node, log openLog) (*instance, error) {
 	id := n.standing.Identity()
 	server := wire.ServerID(id.NodeID, id.Incarnation)
-	in := &instance{node: n, server: server, boot: id.Boot, log: n.log,
-		made: make(chan struct{}), marks: make(chan replica.Marked, 1), quiet: newEnding(), end: newEnding(), snapshotNow: make(chan struct{}, 1)}
-	in.sighted = make(chan struct{}, 1)
+	in := &instance{node: n, server: server, boot: id.Boot, log: n.log, files: log.store,
+		made: make(chan struct{}), marks: make(chan replica.Marked, 1), quiet: newEnding(), end: newEnding()}
+	in.snapshotNow, in.sighted = make(chan struct{}, 1), make(chan struct{}, 1)
 	in.snaps = checkedSnapshots{log.snaps, in}
 	in.ctx, in.cancel = context.WithCancel(n.ctx)
 	store := n.hooks.wrapStore(raftlog.OnAppend(log.store, in.grown.to))
@@ -337,6 +338,7 @@ func (in *instance) standDown() error {
 
 func (in *instance) shutDown() error {
 	in.cancel()
+	raftlog.Abandon(in.files) // a write that waits for a file descriptor may wait for ever
 	if !waited(&in.wg, drainPatience) {
 		in.layer.Close() // now a leader steps down, and raft gives up what it has in flight
 		if !waited(&in.wg, shutdownPatience) {

@@ -23,6 +23,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -115,7 +116,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		n.cancel()
-		return nil, errors.Join(fmt.Errorf("cluster: %w", err), n.release())
+		return nil, errors.Join(fmt.Errorf("cluster: %w", descriptors.Explain(err)), n.release())
 	}
 	return n, nil
 }

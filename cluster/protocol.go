@@ -50,7 +50,7 @@ func (n *Node) Listener(proto string) net.Listener {
 		n.listeners = make(map[string]bool)
 	}
 	n.listeners[proto] = true
-	return &protoListener{Listener: n.port.Listener(proto), closed: sync.OnceFunc(func() {
+	return &protoListener{Listener: n.port.AppListener(proto), closed: sync.OnceFunc(func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		delete(n.listeners, proto)

@@ -222,7 +222,7 @@ func (n *Node) switchOver(old *instance) error {
 	n.nextLog = openLog{}
 	if n.dir != nil {
 		var err error
-		if log, err = n.openLog(); err != nil {
+		if log, err = n.openLogAgain(); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
@@ -26,13 +27,26 @@ type checkedSnapshots struct {
 	in *instance
 }
 
-// Open reports a snapshot that cannot be read, so that another one is made from the state itself.
-func (s checkedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	meta, r, err := s.SnapshotStore.Open(id)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// Open reports a snapshot that cannot be read, so that another one is made from the state itself. For want of
+// a file descriptor it waits: raft would take an older snapshot.
+func (s checkedSnapshots) Open(id string) (meta *raft.SnapshotMeta, r io.ReadCloser, err error) {
+	err = s.in.node.untilFiles(s.in.ctx, "a snapshot", func() error {
+		meta, r, err = s.SnapshotStore.Open(id)
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !descriptors.Exhausted(err) {
 		s.in.unreadable(err)
 	}
 	return meta, r, err
+}
+
+// List waits for a file descriptor as Open does.
+func (s checkedSnapshots) List() (found []*raft.SnapshotMeta, err error) {
+	err = s.in.node.untilFiles(s.in.ctx, "the list of snapshots", func() error {
+		found, err = s.SnapshotStore.List()
+		return err
+	})
+	return found, err
 }
 
 func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64,
@@ -107,7 +121,7 @@ func (in *instance) replaceSnapshot() {
 	switch {
 	case err == nil:
 		in.log.Info("there is a snapshot again that can be read")
-	case time.Since(since) > unreadablePatience:
+	case time.Since(since) > unreadablePatience && !descriptors.Exhausted(err):
 		in.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
 	default:
 		signal(in.snapshotNow)

@@ -73,6 +73,11 @@ func (in *instance) poison(w *logWrite, after time.Duration) {
 		return
 	}
 	in.layer.Close()
+	if in.starved() {
+		in.log.Error("the log has had no file descriptor for too long; this node takes no part until it has",
+			"after", after)
+		return
+	}
 	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
 }
 
@@ -85,11 +90,23 @@ func (in *instance) poisons(w *logWrite, after time.Duration) bool {
 	}
 	w.poisoned = true
 	if in.stalled == nil {
-		in.stalled = time.AfterFunc(stallPatience, func() {
-			in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after+stallPatience))
-		})
+		in.stalled = time.AfterFunc(stallPatience, func() { in.giveUp(w, after+stallPatience) })
 	}
 	return true
+}
+
+// giveUp ends the node's part in the farm because of a write that has not returned, unless it waits for a
+// file descriptor: there may be one at any time, and a new process might get none either.
+func (in *instance) giveUp(w *logWrite, after time.Duration) {
+	in.watchMu.Lock()
+	defer in.watchMu.Unlock()
+	switch {
+	case w.returned:
+	case !in.starved():
+		in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after))
+	default:
+		in.stalled = time.AfterFunc(stallPatience, func() { in.giveUp(w, after+stallPatience) })
+	}
 }
 
 // recovered is called when a write has returned whose time was over.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 // acceptLoop takes connections until the port is closed. Nothing in it waits for a peer.
@@ -34,10 +36,10 @@ func (p *Port) acceptLoop() {
 
 // acceptFailed waits before the next try, twice as long as the last time: out of file descriptors, usually.
 func (p *Port) acceptFailed(err error, delay time.Duration) time.Duration {
-	if delay == 0 {
-		p.log.Warn("the peer port cannot accept connections; trying again", "err", err)
+	if delay == 0 && p.failing.Due() {
+		p.log.Warn("the peer port cannot accept connections; trying again", "err", descriptors.Explain(err))
 	}
-	delay = min(max(2*delay, 5*time.Millisecond), maxAcceptDelay)
+	delay = descriptors.Pause(delay)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -54,7 +56,7 @@ func (p *Port) begin(raw net.Conn) {
 		return
 	}
 	p.mu.Lock()
-	evicted, ok := p.pending.add(c, time.Now())
+	evicted, ok := p.pending.add(c, p.maxPending, time.Now())
 	p.mu.Unlock()
 	if evicted != nil {
 		evicted.Close()
@@ -70,6 +72,7 @@ var (
 	errBusy    = errors.New("too many connections wait for their handshake")
 	errUnknown = errors.New("nothing here listens for this protocol")
 	errFull    = errors.New("accepted connections are not taken fast enough")
+	errMany    = errors.New("as many connections of applications are open as there are file descriptors for")
 )
 
 // welcome does the handshake of one connection and hands it to the listener of its protocol.
@@ -81,7 +84,7 @@ func (p *Port) welcome(c *conn) {
 	p.pending.remove(c)
 	p.mu.Unlock()
 	if err == nil {
-		err = p.deliver(secure)
+		err = p.deliver(c, secure)
 	}
 	if err != nil {
 		p.refuse(c, err)
@@ -112,7 +115,7 @@ func (p *Port) wanted(protos []string) *listener {
 	return nil
 }
 
-func (p *Port) deliver(secure *tls.Conn) error {
+func (p *Port) deliver(c *conn, secure *tls.Conn) error {
 	p.mu.Lock()
 	l := p.listeners[secure.ConnectionState().NegotiatedProtocol]
 	p.mu.Unlock()
@@ -121,6 +124,8 @@ func (p *Port) deliver(secure *tls.Conn) error {
 		return errUnknown
 	case len(l.queue) == cap(l.queue):
 		return errFull
+	case l.bounded && !p.admit(c):
+		return errMany
 	}
 	since := time.Now()
 	if _, err := secure.Write([]byte{accepted}); err != nil {

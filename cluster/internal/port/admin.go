@@ -13,7 +13,7 @@ const protoAdmin = "admin"
 
 // AdminListener returns the connections that DialAdmin opens. No node's certificate is good for them, and those that are
 // good for nothing else. Ask once.
-func (p *Port) AdminListener(id *trust.Admin) net.Listener { return p.listener(protoAdmin, id) }
+func (p *Port) AdminListener(id *trust.Admin) net.Listener { return p.listener(protoAdmin, id, false) }
 
 // DialAdmin connects to the node at addr to operate its farm. Errors are as those of Dial.
 func DialAdmin(ctx context.Context, nw Network, addr string, id *trust.Admin) (net.Conn, error) {

@@ -10,15 +10,33 @@ import (
 // conn is a connection beneath its TLS. The port knows it until it is closed.
 type conn struct {
 	net.Conn
-	port *Port
+	port    *Port
+	counted bool // of an application's protocol, and accepted; guarded by the port's mu
 }
 
 // Close closes the connection and lets the port forget it.
 func (c *conn) Close() error {
 	c.port.mu.Lock()
 	delete(c.port.conns, c)
+	if c.counted {
+		c.port.served--
+		c.counted = false
+	}
 	c.port.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// admit counts a connection that an application is to get, until it is closed, unless there are as many as
+// there may be.
+func (p *Port) admit(c *conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, open := p.conns[c]; !open || p.served >= p.maxServed {
+		return false
+	}
+	p.served++
+	c.counted = true
+	return true
 }
 
 // track takes raw into the port's keeping; if the port is closed, it closes raw and returns false.
@@ -47,10 +65,11 @@ type pendingConn struct {
 	since time.Time
 }
 
-// add takes c in. When the queue is full, it drops the oldest connection, which the caller closes, if that has had its
+// add takes c in. When the queue is full, with so many, it drops the oldest connection, which the caller
+// closes, if that has had its
 // time; if not, c is not taken.
-func (q *pendingQueue) add(c *conn, now time.Time) (evicted *conn, ok bool) {
-	if q.order.Len() >= maxPending {
+func (q *pendingQueue) add(c *conn, limit int, now time.Time) (evicted *conn, ok bool) {
+	if q.order.Len() >= limit {
 		oldest := q.order.Front().Value.(pendingConn)
 		if now.Sub(oldest.since) < evictAfter {
 			return nil, false

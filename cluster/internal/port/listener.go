@@ -12,24 +12,32 @@ type listener struct {
 	port  *Port
 	name  string       // ALPN
 	admin *trust.Admin // of the listener of those who operate the farm, else nil
-	queue chan net.Conn
-	done  chan struct{} // closed by shut
-	once  sync.Once
+
+	bounded bool // its connections are an application's, so their number is bounded
+	queue   chan net.Conn
+	done    chan struct{} // closed by shut
+	once    sync.Once
 }
 
 // Listener returns the connections that other nodes open with Dial(…, proto, …). It may be asked for at any time; as long
 // as it is open, asking again returns the same one. Closing it refuses further connections and closes those nobody took;
 // it leaves the taken ones alone. On a closed port, Accept returns net.ErrClosed.
-func (p *Port) Listener(proto string) net.Listener { return p.listener(proto, nil) }
+func (p *Port) Listener(proto string) net.Listener { return p.listener(proto, nil, false) }
 
-func (p *Port) listener(proto string, admin *trust.Admin) net.Listener {
+// AppListener is Listener for the protocols of applications. Their connections together take an eighth of the
+// file descriptors that the process may have, so that those of the farm itself find some; what is more is
+// refused.
+func (p *Port) AppListener(proto string) net.Listener { return p.listener(proto, nil, true) }
+
+func (p *Port) listener(proto string, admin *trust.Admin, bounded bool) net.Listener {
 	name := alpn(proto)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l := p.listeners[name]; l != nil {
 		return l
 	}
-	l := &listener{port: p, name: name, admin: admin, queue: make(chan net.Conn, backlog), done: make(chan struct{})}
+	l := &listener{port: p, name: name, admin: admin, bounded: bounded,
+		queue: make(chan net.Conn, backlog), done: make(chan struct{})}
 	if p.closed {
 		l.shut()
 		return l

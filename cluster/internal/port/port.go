@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -25,14 +26,14 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 const (
 	handshakeTimeout = 5 * time.Second
-	maxPending       = 256         // connections before the end of their handshake
+	mostPending      = 256         // connections before the end of their handshake, at most
 	evictAfter       = time.Second // a pending connection this old makes room for a new one
 	backlog          = 128         // accepted connections of one protocol that nobody has taken yet
-	maxAcceptDelay   = time.Second // longest pause after a failed accept
 	portTries        = 20          // to find a number free for both TCP and UDP
 	packetBuffer     = 4 << 20     // bytes the system shall hold of packets not yet read
 	accepted         = byte('+')   // first byte from the accepting end
@@ -53,12 +54,17 @@ type Port struct {
 	running sync.WaitGroup
 	refused atomic.Uint64
 	warned  warnings
+	failing descriptors.Warning // that accept fails
+
+	maxPending int // connections before the end of their handshake
+	maxServed  int // connections of applications that were accepted
 
 	mu        sync.Mutex
 	closed    bool
 	listeners map[string]*listener // by ALPN name
 	conns     map[*conn]struct{}   // all open connections, both directions
 	pending   pendingQueue         // those accepted and not through their handshake
+	served    int                  // those that count towards maxServed
 }
 
 // Open binds addr, for TCP and UDP on one number, and begins to accept. A port number of 0 picks one. Nothing is
@@ -80,9 +86,19 @@ func Open(nw Network, addr string, id *trust.Identity, log *slog.Logger) (*Port,
 		listeners: make(map[string]*listener),
 		conns:     make(map[*conn]struct{}),
 	}
+	p.maxPending, p.maxServed = bounds(descriptors.Limit())
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.running.Go(p.acceptLoop)
 	return p, nil
+}
+
+// bounds returns how many connections may be open before the end of their handshake, and of applications
+// after that, for a process that may have so many descriptors; 0 = no limit is known.
+func bounds(descriptors int) (pending, served int) {
+	if descriptors == 0 {
+		return mostPending, math.MaxInt
+	}
+	return max(min(descriptors/16, mostPending), 8), max(descriptors/8, 8)
 }
 
 func bind(nw Network, addr string) (net.Listener, net.PacketConn, error) {

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -267,7 +270,7 @@ func TestFullHouse(t *testing.T) {
 	b, _ := openPort(t, newID(t, "shop", secret, "b"))
 	b.Listener("rpc")
 	var conns []net.Conn
-	for range maxPending {
+	for range b.maxPending {
 		c, err := net.Dial("tcp", b.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -282,7 +285,7 @@ func TestFullHouse(t *testing.T) {
 	eventually(t, "all wait for their handshake", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return b.pending.order.Len() == maxPending
+		return b.pending.order.Len() == b.maxPending
 	})
 	// However many hold their connections open, a node gets in: one that waited a second makes room.
 	a, _ := openPort(t, newID(t, "shop", secret, "a"))
@@ -442,7 +445,7 @@ func (n failingNetwork) Listen(addr string) (net.Listener, error) {
 func TestAcceptErrors(t *testing.T) {
 	failures := make(chan error, 4)
 	for range cap(failures) {
-		failures <- errors.New("too many open files")
+		failures <- &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 	}
 	b, log := openOn(t, failingNetwork{failures: failures}, "127.0.0.1:0", newID(t, "shop", secret, "b"))
 	l := b.Listener("rpc")
@@ -451,8 +454,66 @@ func TestAcceptErrors(t *testing.T) {
 	if _, err := l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(log.String(), "too many open files"); n != 1 {
-		t.Errorf("%d warnings of one row of failures", n)
+	for range cap(failures) {
+		failures <- &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	a.dial(t, b, "rpc", "b") // and the next, whatever waited in Accept
+	a.dial(t, b, "rpc", "b")
+	if n := strings.Count(log.String(), syscall.EMFILE.Error()); n != 1 {
+		t.Errorf("%d warnings within a minute", n)
+	}
+}
+
+// Applications get no more connections than there are descriptors for; what the farm itself needs gets
+// through beside them.
+func TestConnectionsOfApplicationsAreBounded(t *testing.T) {
+	a, _ := openPort(t, newID(t, "shop", secret, "a"))
+	b, _ := openPort(t, newID(t, "shop", secret, "b"))
+	b.maxServed = 3
+	lanes, own := b.AppListener("lanes"), b.Listener("rpc")
+	var open []net.Conn
+	for range b.maxServed {
+		open = append(open, a.dial(t, b, "lanes", "b"))
+		accept(t, lanes)
+	}
+	if _, err := a.Dial(t.Context(), b.Addr().String(), "lanes", "b"); !errors.Is(err, ErrRefused) {
+		t.Errorf("one too many: %v", err)
+	}
+	a.dial(t, b, "rpc", "b")
+	accept(t, own)
+	open[0].Close()
+	eventually(t, "there is room again", func() bool {
+		c, err := a.Dial(t.Context(), b.Addr().String(), "lanes", "b")
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+		return err == nil
+	})
+}
+
+// accept takes a connection and closes it when the other end does.
+func accept(t *testing.T, l net.Listener) {
+	t.Helper()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		io.Copy(io.Discard, c)
+		c.Close()
+	}()
+}
+
+func TestBounds(t *testing.T) {
+	for limit, want := range map[int][2]int{
+		0:       {256, math.MaxInt},
+		64:      {8, 8},
+		1024:    {64, 128},
+		1 << 20: {256, 1 << 17},
+	} {
+		if pending, served := bounds(limit); pending != want[0] || served != want[1] {
+			t.Errorf("of %d descriptors: %d pending, %d served; want %v", limit, pending, served, want)
+		}
 	}
 }
 

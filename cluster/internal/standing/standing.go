@@ -118,15 +118,16 @@ func (s *Standing) GiveUp(farm string) error {
 func (s *Standing) again(how func(*disk.Identity)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	how(&s.id)
-	s.successor, s.resuming = "", false
-	if s.disk == nil {
-		return nil
+	if s.disk != nil {
+		if err := s.disk.SavePromise(disk.Promise{}); err != nil { // it was of what the node was
+			return err
+		}
 	}
-	if err := s.disk.SavePromise(disk.Promise{}); err != nil { // it was of what the node was
+	if err := s.changeLocked(how); err != nil { // there may be another try
 		return err
 	}
-	return s.disk.SaveIdentity(s.id)
+	s.successor, s.resuming = "", false
+	return nil
 }
 
 // Leave makes the node one that has never been a member.

@@ -1,0 +1,31 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
+)
+
+// A process that has no file descriptor left (EMFILE, ENFILE) has lost nothing, and its disk is well: so that
+// ends no node, and counts as no damage. What needs a file waits until there is a descriptor, and
+// acknowledges nothing meanwhile.
+
+// untilFiles runs a step that opens files, and again while it finds no descriptor, until ctx ends. The step
+// must bear that.
+func (n *Node) untilFiles(ctx context.Context, what string, step func() error) error {
+	for pause := time.Duration(0); ; {
+		err := step()
+		if !descriptors.Exhausted(err) {
+			return err
+		}
+		n.warnOnce("descriptors", "no file descriptor is left; trying again", descriptors.Explain(err), "for", what)
+		if pause = descriptors.Pause(pause); !sleep(ctx, pause) {
+			return err
+		}
+	}
+}
+
+// starved reports whether a write to the log waits for a descriptor.
+func (in *instance) starved() bool { return raftlog.Starved(in.files) }

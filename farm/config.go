@@ -81,6 +81,12 @@ type Config struct {
 	// Listener takes the place of HTTP; the farm closes it. nil = listen on HTTP.
 	Listener net.Listener
 
+	// MaxConns is how many clients may be connected to HTTP at a time. When there are as many, the connection
+	// that has waited longest for its next request is closed for a new one; one within a request never is. 0 =
+	// half of the file descriptors that the process may have (on Unix, RLIMIT_NOFILE when Open is called);
+	// negative = no bound. A server of the application's own has to bound its connections itself.
+	MaxConns int
+
 	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is believed:
 	// X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id. Everybody else's is removed.
 	TrustedProxies []netip.Prefix

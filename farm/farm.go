@@ -29,7 +29,8 @@ type Farm struct {
 	cfg      Config
 	log      *slog.Logger
 	opened   time.Time    // when Open was called
-	public   net.Listener // nil: the application has its own
+	public   net.Listener // clients, or nil: the application has its own
+	clients  *clients
 	admin    net.Listener // nil: none
 	node     *cluster.Node
 	keys     *keyring.Ring
@@ -79,6 +80,7 @@ func Open(cfg Config) (*Farm, error) {
 	}
 	f.start()
 	f.log.Info("opened", "app", cfg.App, "http", f.Addr(), "admin", f.AdminAddr())
+	f.sayFew()
 	if len(cfg.strangers) > 0 {
 		f.log.Warn("the environment has variables of a farm's that no flag reads; are they spelled wrongly?",
 			"unknown", cfg.strangers, "known", cfg.variables)
@@ -95,6 +97,10 @@ func (f *Farm) open() (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("public port: %w", err)
+	}
+	if f.public != nil {
+		f.clients = newClients(f.public, maxConns(f.cfg.MaxConns), f.log)
+		f.public = f.clients
 	}
 	if f.admin, err = listen(f.cfg.Admin, nil); err != nil {
 		return fmt.Errorf("admin port: %w", err)
@@ -117,6 +123,15 @@ func (f *Farm) open() (err error) {
 	return err
 }
 
+// sayFew says how many clients may be connected, where that is few and nobody has chosen it.
+func (f *Farm) sayFew() {
+	if f.clients == nil || f.cfg.MaxConns != 0 || f.clients.limit == 0 || f.clients.limit >= fewConns {
+		return
+	}
+	f.log.Info("few file descriptors: so many clients can be connected at a time", "limit", f.clients.limit,
+		"advice", adviceConns)
+}
+
 func (f *Farm) openSessions() (err error) {
 	ring, sessions := f.node.Handle(machineKeyring), f.node.Handle(machineSession)
 	f.keys = keyring.New(ring, func() *keyring.Machine { return ring.Local().(*keyring.Machine) })
@@ -132,8 +147,10 @@ func (f *Farm) start() {
 	f.wg.Go(f.admit)
 	f.wg.Go(f.leaveWhenAsked)
 	if f.admin != nil {
-		f.health = &http.Server{Handler: f.gate.Health(), ReadTimeout: 10 * time.Second, ErrorLog: errorLog(f.log)}
-		f.wg.Go(func() { f.health.Serve(f.admin) }) // returns when Close closes it
+		l := newClients(f.admin, maxAdmin(), f.log)
+		f.health = &http.Server{Handler: f.gate.Health(), ReadTimeout: 10 * time.Second, ErrorLog: errorLog(f.log),
+			ConnState: l.hook(nil)}
+		f.wg.Go(func() { f.health.Serve(l) }) // returns when Close closes it
 	}
 }
 

@@ -135,13 +135,24 @@ func (f *Farm) server(h http.Handler, requests context.Context, fresh *freshConn
 		IdleTimeout:                  cmp.Or(t.IdleTimeout, 2*time.Minute),
 		MaxHeaderBytes:               t.MaxHeaderBytes,
 		TLSNextProto:                 t.TLSNextProto,
-		ConnState:                    fresh.hook(t.ConnState),
+		ConnState:                    fresh.hook(f.clients.hook(t.ConnState)),
 		ErrorLog:                     cmp.Or(t.ErrorLog, errorLog(f.log)),
 		BaseContext:                  baseContext(t.BaseContext, requests),
-		ConnContext:                  t.ConnContext,
+		ConnContext:                  plainContext(t.ConnContext),
 		HTTP2:                        t.HTTP2,
 		Protocols:                    t.Protocols,
 	}
+}
+
+// connContext is a ConnContext of http.Server.
+type connContext = func(context.Context, net.Conn) context.Context
+
+// plainContext has a ConnContext see connections as the system gave them.
+func plainContext(next connContext) connContext {
+	if next == nil {
+		return nil
+	}
+	return func(ctx context.Context, c net.Conn) context.Context { return next(ctx, plain(c)) }
 }
 
 // baseContext returns a BaseContext whose contexts end when requests does.

@@ -1,0 +1,352 @@
+package farm
+
+import (
+	"container/list"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
+)
+
+const (
+	hearTime  = time.Second            // a connection that has sent something so lately may be within a request
+	roomTime  = 100 * time.Millisecond // between two looks for one that may be closed, while none may
+	mostSteps = 64                     // of such a look
+	mostAdmin = 64                     // connections of the admin listener
+	fewConns  = 4096                   // of clients: fewer than a busy site has
+
+	adviceConns = "raise ulimit -n, or LimitNOFILE= of systemd, or set Config.MaxConns"
+)
+
+// clients is a listener that holds a bounded number of connections, so that a process has file descriptors
+// left for its disk and for the other nodes. When there are as many as there may be, the one that has waited
+// longest for its next request is closed for a new one. One within a request never is: when all are, new ones
+// wait for their turn in the system's queue.
+//
+// A connection that has not sent its first request yet gives way after hearTime; and at once, before all
+// others, when there are many of its kind: a flood of connections that say nothing displaces itself, and not
+// those that are used.
+type clients struct {
+	net.Listener
+	limit   int // 0 = none
+	log     *slog.Logger
+	failing descriptors.Warning // that Accept fails
+	full    descriptors.Warning // that there are too many
+	changed chan struct{}       // holds one: a connection may be closed now that could not, or is gone
+	closed  chan struct{}
+	once    sync.Once
+
+	mu    sync.Mutex
+	total int                  // connections that are open; guarded by mu
+	fresh list.List            // of *client: those without a request yet, the oldest first; guarded by mu
+	idle  list.List            // of *client: those between two requests, idle for longest first; guarded by mu
+	bare  map[net.Conn]*client // those that are no tcpConn; guarded by mu
+	shed  int                  // closed for others since that was said; guarded by mu
+}
+
+// client is one connection.
+type client struct {
+	conn  net.Conn      // to be closed
+	since time.Time     // when it was accepted
+	place *list.Element // in fresh or idle; nil within a request; guarded by mu
+	in    *list.List    // which of them; guarded by mu
+	gone  bool          // not counted any more; guarded by mu
+
+	waits atomic.Bool  // place is not nil
+	heard atomic.Int64 // when something was read while it waited, Unix nanoseconds; 0 = nothing was
+}
+
+func newClients(l net.Listener, limit int, log *slog.Logger) *clients {
+	return &clients{Listener: l, limit: limit, log: log, changed: make(chan struct{}, 1),
+		closed: make(chan struct{}), bare: make(map[net.Conn]*client)}
+}
+
+// maxConns returns how many connections of clients there may be, by Config.MaxConns; 0 = no bound.
+func maxConns(configured int) int {
+	switch {
+	case configured > 0:
+		return configured
+	case configured < 0:
+		return 0
+	}
+	return descriptors.Limit() / 2
+}
+
+// maxAdmin returns how many connections the admin listener may hold.
+func maxAdmin() int {
+	if n := descriptors.Limit(); n > 0 {
+		return max(min(n/16, mostAdmin), 8)
+	}
+	return mostAdmin
+}
+
+// Accept waits for the next connection, and for room for it. That the process has no file descriptor left is
+// no error: it is waited for, and idle connections give way.
+func (c *clients) Accept() (net.Conn, error) {
+	for pause := time.Duration(0); ; {
+		c.awaitRoom()
+		conn, err := c.Listener.Accept()
+		if err == nil {
+			return c.admit(conn), nil
+		}
+		if !descriptors.Exhausted(err) {
+			return nil, err
+		}
+		if c.failing.Due() {
+			c.log.Warn("no connection of a client can be accepted; trying again", "err", descriptors.Explain(err))
+		}
+		c.close(c.victim(0))
+		pause = descriptors.Pause(pause)
+		c.sleep(pause, nil)
+	}
+}
+
+// Close closes the listener. Its connections stay open.
+func (c *clients) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Listener.Close()
+}
+
+// awaitRoom returns when a connection may come: one less than there may be is open, or one could be closed
+// for it.
+func (c *clients) awaitRoom() {
+	for c.crowded() {
+		if c.full.Due() {
+			c.log.Warn("as many clients are connected as may be, and none of them is idle; others wait",
+				"limit", c.limit, "advice", adviceConns)
+		}
+		if !c.sleep(roomTime, c.changed) {
+			return
+		}
+	}
+}
+
+// sleep waits for d, or less if something comes over more, and reports false if the listener was closed.
+func (c *clients) sleep(d time.Duration, more <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-more:
+	case <-c.closed:
+		return false
+	}
+	return true
+}
+
+func (c *clients) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limit > 0 && c.total >= c.limit && c.victimLocked() == nil
+}
+
+// admit counts a connection, and closes another one for it if there are too many now.
+func (c *clients) admit(conn net.Conn) net.Conn {
+	cl := &client{conn: conn, since: time.Now()}
+	cl.waits.Store(true)
+	tcp, wrapped := conn.(*net.TCPConn)
+	c.mu.Lock()
+	c.total++
+	c.waitLocked(cl, &c.fresh)
+	if !wrapped {
+		c.bare[conn] = cl
+	}
+	c.mu.Unlock()
+	if c.limit > 0 {
+		c.close(c.victim(c.limit))
+	}
+	if wrapped {
+		return &tcpConn{TCPConn: tcp, client: cl, of: c}
+	}
+	return conn
+}
+
+// victim returns a connection that has to give way, which does not count from then on; nil if there are at
+// most limit, or if none may be closed.
+func (c *clients) victim(limit int) *client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.total <= limit {
+		return nil
+	}
+	v := c.victimLocked()
+	if v != nil {
+		c.shed++
+		c.goneLocked(v)
+	}
+	return v
+}
+
+// close closes a connection that has to give way, and says so from time to time.
+func (c *clients) close(v *client) {
+	if v == nil {
+		return
+	}
+	v.conn.Close()
+	if c.limit == 0 || !c.full.Due() {
+		return
+	}
+	c.mu.Lock()
+	n := c.shed
+	c.shed = 0
+	c.mu.Unlock()
+	c.log.Warn("clients keep more connections open than there is room for; those longest without a request are closed",
+		"limit", c.limit, "closed", n, "advice", adviceConns)
+}
+
+// victimLocked returns the connection that gives way next; nil if none may.
+func (c *clients) victimLocked() *client {
+	now := time.Now()
+	if v := c.freshVictimLocked(now); v != nil {
+		return v
+	}
+	for range min(c.idle.Len(), mostSteps) {
+		e := c.idle.Front()
+		if cl := e.Value.(*client); !cl.heardLately(now) {
+			return cl
+		}
+		c.idle.MoveToBack(e)
+	}
+	return nil
+}
+
+// freshVictimLocked returns the oldest connection without a request, as far as it can be told that there is
+// none on its way: its time is over, or there is a flood of them. Of these, those that have said nothing go
+// first, but for the newer half, which nobody has looked at yet.
+func (c *clients) freshVictimLocked(now time.Time) *client {
+	flood := c.fresh.Len() > max(c.total/4, 1)
+	e := c.fresh.Front()
+	for range min((c.fresh.Len()+1)/2, mostSteps) {
+		cl := e.Value.(*client)
+		if flood && cl.heard.Load() == 0 || now.Sub(cl.since) >= hearTime && !cl.heardLately(now) {
+			return cl
+		}
+		e = e.Next()
+	}
+	if flood {
+		return c.fresh.Front().Value.(*client)
+	}
+	return nil
+}
+
+func (cl *client) heardLately(now time.Time) bool {
+	return now.UnixNano()-cl.heard.Load() < int64(hearTime)
+}
+
+// hook returns a ConnState that takes note of what the server says about a connection, and then calls next,
+// if there is one. It works on nil, too.
+func (c *clients) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	if c == nil {
+		return next
+	}
+	return func(conn net.Conn, s http.ConnState) {
+		c.note(conn, s)
+		if next != nil {
+			next(plain(conn), s)
+		}
+	}
+}
+
+func (c *clients) note(conn net.Conn, s http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cl, bare := c.findLocked(conn)
+	if cl == nil || cl.gone {
+		return
+	}
+	switch s {
+	case http.StateActive:
+		c.waitLocked(cl, nil)
+	case http.StateIdle:
+		cl.heard.Store(0) // that was the request before
+		c.waitLocked(cl, &c.idle)
+		wake(c.changed)
+	case http.StateHijacked:
+		c.waitLocked(cl, nil)
+		if bare { // nobody says when it is closed
+			c.goneLocked(cl)
+		}
+	case http.StateClosed:
+		c.goneLocked(cl)
+	}
+}
+
+// findLocked returns the client of a connection as the server knows it, and whether it is no tcpConn.
+func (c *clients) findLocked(conn net.Conn) (cl *client, bare bool) {
+	if cl = c.bare[conn]; cl != nil {
+		return cl, true
+	}
+	if secure, ok := conn.(*tls.Conn); ok {
+		return c.findLocked(secure.NetConn())
+	}
+	if t, ok := conn.(*tcpConn); ok {
+		return t.client, false
+	}
+	return nil, false
+}
+
+// waitLocked puts a connection at the end of a list, or, with nil, of none.
+func (c *clients) waitLocked(cl *client, in *list.List) {
+	if cl.place != nil {
+		cl.in.Remove(cl.place)
+		cl.place = nil
+	}
+	if cl.in = in; in != nil {
+		cl.place = in.PushBack(cl)
+	}
+	cl.waits.Store(in != nil)
+}
+
+// goneLocked counts a connection no more.
+func (c *clients) goneLocked(cl *client) {
+	if cl.gone {
+		return
+	}
+	cl.gone = true
+	c.waitLocked(cl, nil)
+	delete(c.bare, cl.conn)
+	c.total--
+	wake(c.changed)
+}
+
+// tcpConn is a connection that says when it is closed: a hijacked one counts until then.
+type tcpConn struct {
+	*net.TCPConn
+	client *client
+	of     *clients
+}
+
+func (t *tcpConn) Read(b []byte) (int, error) {
+	n, err := t.TCPConn.Read(b)
+	if n > 0 && t.client.waits.Load() {
+		t.client.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func (t *tcpConn) Close() error {
+	t.of.mu.Lock()
+	t.of.goneLocked(t.client)
+	t.of.mu.Unlock()
+	return t.TCPConn.Close()
+}
+
+// plain returns a connection as the system gave it, for the application's own functions.
+func plain(conn net.Conn) net.Conn {
+	if t, ok := conn.(*tcpConn); ok {
+		return t.TCPConn
+	}
+	return conn
+}
+
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

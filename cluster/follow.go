@@ -54,10 +54,10 @@ func (n *Node) released(cluster, before, heir string) bool {
 	return gone
 }
 
-// abandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
+// resumeIfAbandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
 // from the log, once nobody can count on its being over. In memory it must not; but when it turns out that a quorum lives
 // after all, what this node holds is not needed any more.
-func (n *Node) abandoned(in *instance, look func() *succession.Survey) {
+func (n *Node) resumeIfAbandoned(in *instance, look func() *succession.Survey) {
 	word := n.standing.Word()
 	if !in.quiet.ended() || in.end.begun.Load() || time.Since(word.StoodDown) < reformPatience {
 		return

@@ -160,15 +160,15 @@ func (n *Node) watchName() {
 		case <-n.ctx.Done():
 			return
 		}
-		for n.yields() && sleep(n.ctx, askRivals) {
+		for n.giveUpName() && sleep(n.ctx, askRivals) {
 		}
 	}
 }
 
 const askRivals = 3 * time.Second
 
-// yields makes this node give up if an older rival answers. It reports whether there is one that does not.
-func (n *Node) yields() (unsure bool) {
+// giveUpName makes this node give up if an older rival answers. It reports whether there is one that does not.
+func (n *Node) giveUpName() (unsure bool) {
 	rivals := slices.DeleteFunc(n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()), func(s *roster.Sighting) bool {
 		return !n.older(s) || s.Addr == n.advertise // that address is this node's now
 	})

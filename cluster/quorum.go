@@ -92,13 +92,13 @@ func (n *Node) reformItself(in *instance, without time.Duration) {
 	defer cancel()
 	cluster := n.self().cluster
 	if n.durable() {
-		n.abandoned(in, func() *succession.Survey { return n.look(ctx, cluster, nil, false) })
+		n.resumeIfAbandoned(in, func() *succession.Survey { return n.look(ctx, cluster, nil, false) })
 		return
 	}
 	s := n.look(ctx, cluster, nil, false)
 	if err := s.Verdict(); err != nil {
 		n.log.Debug("the farm is not re-formed", keyError, err)
-		n.abandoned(in, func() *succession.Survey { return s })
+		n.resumeIfAbandoned(in, func() *succession.Survey { return s })
 		return
 	}
 	turn := slices.Index(s.Left(), in.server)

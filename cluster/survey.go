@@ -17,7 +17,7 @@ import (
 
 // A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks everybody who is
 // configured, and everybody they know to be, what they hold; what follows from the answers, and the rules, are those of
-// internal/succession. A re-forming that comes to nothing holds nobody up for good: see abandoned.
+// internal/succession. A re-forming that comes to nothing holds nobody up for good: see resumeIfAbandoned.
 
 const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for another node to stand down
 

@@ -62,7 +62,7 @@ func (s watchedStore) watch(write func() error) error {
 	return err
 }
 
-// logWrite is a write to the log whose time is over. It may return before anything has come of that.
+// logWrite is a write to the log that has taken too long. It may still return before anybody acts on that.
 type logWrite struct {
 	returned, poisoned bool // guarded by instance.watchMu
 }

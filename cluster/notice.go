@@ -82,7 +82,9 @@ func (l *leadership) leads() bool {
 // send has everybody told who has something to be told, and to whom no notice is under way.
 func (n *notices) send() {
 	in := n.l.in
-	for _, srv := range in.configuration().Servers {
+	servers := in.configuration().Servers
+	in.transport.told.bound(2 * len(servers))
+	for _, srv := range servers {
 		if id := string(srv.ID); id != in.server && n.begin(id) {
 			n.l.wg.Go(func() { n.tell(id) })
 		}
@@ -185,6 +187,15 @@ func (t *tellings) raise(server string, index uint64) {
 		t.to = map[string]uint64{}
 	}
 	t.to[server] = max(t.to[server], index)
+}
+
+// bound forgets everybody if there are more than most: the servers of memory nodes come and go.
+func (t *tellings) bound(most int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.to) > most {
+		clear(t.to)
+	}
 }
 
 func (t *tellings) of(server string) uint64 {

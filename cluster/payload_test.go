@@ -22,6 +22,7 @@ func TestCorpus(t *testing.T) {
 			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
 			"testimony": testimony{chain: replica.Point{Index: 9, Sum: 1 << 60}, state: replica.Point{Index: 7, Sum: 3}}.append(nil),
 			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
+			"notice":    notice{server: "a.1", term: 5, index: 1 << 40}.append(nil),
 			"report":    (&succession.Report{Server: "a.1", Term: 3, Last: 9, Ordinary: true, Voters: []string{"a.1", "b.2"}, Nonvoters: []string{"c.3"}}).Append(nil),
 		},
 	})
@@ -56,6 +57,11 @@ func FuzzPayload(f *testing.F) {
 			if s, err := parseStored(b); err == nil {
 				if s2, err := parseStored(s.append(nil)); err != nil || s2 != s {
 					t.Fatalf("%+v comes back as %+v, %v", s, s2, err)
+				}
+			}
+			if n, err := parseNotice(b); err == nil {
+				if n2, err := parseNotice(n.append(nil)); err != nil || n2 != n {
+					t.Fatalf("%+v comes back as %+v, %v", n, n2, err)
 				}
 			}
 			r := wire.NewReader(b)

@@ -15,8 +15,8 @@ type strains struct {
 
 func newStrains(seed uint64) *strains {
 	s := &strains{rnd: rand.New(rand.NewPCG(seed, 3))}
-	if s.rnd.IntN(2) == 0 {
-		s.snapshot = 8<<10 + s.rnd.Int64N(128<<10)
+	if s.rnd.IntN(4) > 0 {
+		s.snapshot = 2<<10 + s.rnd.Int64N(30<<10)
 	}
 	return s
 }

@@ -98,7 +98,11 @@ func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 	for _, k := range s.model.keys {
 		acked += len(k.acked)
 	}
-	t.Logf("%d writes were acknowledged", acked)
+	restores := int64(0)
+	for _, a := range s.cast {
+		restores += a.slow.restores.Load()
+	}
+	t.Logf("%d writes were acknowledged, %d snapshots restored", acked, restores)
 	if acked < 20*int(d.Minutes()) {
 		t.Errorf("only %d writes were acknowledged: too few to tell anything", acked)
 	}

@@ -14,6 +14,7 @@ import (
 type Meta struct {
 	MinProtocol, MaxProtocol byte // levels it works at: from the one in force in its farm to the highest it speaks
 	Durable                  bool
+	Retiring                 bool   // it will stop soon, and takes part until then
 	Leaving                  bool   // it is stopping
 	ForGood                  bool   // it is no member any more, and does not come back
 	Stopped                  bool   // its Raft has ended, as a member
@@ -42,7 +43,8 @@ const (
 	flagLeaving
 	flagSecond
 	flagStopped
-	flagForGood // programs that do not know it take the node for one that stops
+	flagForGood  // programs that do not know it take the node for one that stops
+	flagRetiring // programs that do not know it learn of the stop when it comes
 )
 
 // Append appends the metadata in the form that ReadMeta reads.
@@ -62,6 +64,9 @@ func (m *Meta) Append(dst []byte) []byte {
 	}
 	if m.ForGood {
 		flags |= flagForGood
+	}
+	if m.Retiring {
+		flags |= flagRetiring
 	}
 	dst = append(dst, metaFormat, m.MinProtocol, m.MaxProtocol, flags)
 	dst = wire.AppendString(wire.AppendString(wire.AppendString(dst, m.Role), m.Cluster), m.Incarnation)
@@ -83,7 +88,7 @@ func ReadMeta(b []byte) (Meta, error) {
 	m := Meta{MinProtocol: r.Byte(), MaxProtocol: r.Byte()}
 	flags := r.Byte()
 	m.Durable, m.Leaving, m.Second = flags&flagDurable != 0, flags&flagLeaving != 0, flags&flagSecond != 0
-	m.Stopped, m.ForGood = flags&flagStopped != 0, flags&flagForGood != 0
+	m.Stopped, m.ForGood, m.Retiring = flags&flagStopped != 0, flags&flagForGood != 0, flags&flagRetiring != 0
 	m.Role, m.Cluster, m.Incarnation = r.Text(), r.Text(), r.Text()
 	m.Boot, m.Start = r.Uvarint(), r.Uvarint()
 	m.Name, m.Version = r.Text(), r.Text()

@@ -22,9 +22,11 @@ const (
 
 // Plan returns the next single change, or Keep. It is pure: everything it knows is in s. The order matters: an old
 // incarnation goes before the new one comes, and a dead voter before a stand-by takes its place, so that a vote is
-// never counted twice and the number of voters never rises over what it should be.
+// never counted twice. The number of voters rises over what it should be only for the moment in which a successor votes
+// beside a voter that stops (planRelief).
 func (s *Situation) Plan() Change {
-	steps := []func() Change{s.planRemoval, s.planAddition, s.planPromotion, s.planBurial, s.planDemotion}
+	steps := []func() Change{s.planRemoval, s.planAddition, s.planRelief, s.planPromotion, s.planBurial,
+		s.planDemotion}
 	if s.Undecided {
 		steps = steps[:2]
 	}
@@ -62,10 +64,8 @@ func (s *Situation) planPromotion() Change {
 	if !s.LacksVoter() {
 		return Change{}
 	}
-	for i := range s.Nodes {
-		if n := &s.Nodes[i]; s.CaughtUp[n.Server] && s.eligible(n) {
-			return Change{Promote, n.Server}
-		}
+	if n := s.caughtUpStandby(); n != nil {
+		return Change{Promote, n.Server}
 	}
 	return Change{}
 }
@@ -94,8 +94,7 @@ func (s *Situation) planBurial() Change {
 // planDemotion takes the vote from a node when there are more voters than there should be, which happens when others
 // were removed or MaxVoters was lowered. It waits until all voters live, and never takes the leader's.
 func (s *Situation) planDemotion() Change {
-	voters, standby := s.count()
-	if voters <= OddVoters(voters+standby, s.MaxVoters) {
+	if !s.tooManyVoters() {
 		return Change{}
 	}
 	last := ""
@@ -145,4 +144,6 @@ func (s *Situation) eligible(n *Node) bool {
 	return srv != nil && !srv.Votes && s.canVote(n)
 }
 
-func (s *Situation) canVote(n *Node) bool { return n != nil && n.Ordinary && s.joinable(n) }
+func (s *Situation) canVote(n *Node) bool {
+	return n != nil && n.Ordinary && !n.Retiring && s.joinable(n)
+}

@@ -34,7 +34,9 @@ type Node struct {
 	Server      string // server ID of the incarnation that runs
 	Boot        uint64 // counts the runs of that incarnation
 	Alive       bool
+	Retiring    bool // it will stop soon, and takes part until then
 	Leaving     bool // it is stopping
+	Stopped     bool // it said so, and is gone
 	Ordinary    bool // its role may vote
 	MaxProtocol byte // the highest level that it speaks
 }
@@ -84,5 +86,5 @@ func (s *Situation) Lives(srv Server) bool { return srv.ID == s.Self || s.Runs(s
 // Stays reports whether it is there and not about to stop.
 func (s *Situation) Stays(srv Server) bool {
 	n := s.Node(srv.Node)
-	return s.Lives(srv) && (n == nil || !n.Leaving)
+	return s.Lives(srv) && (n == nil || !n.Leaving && !n.Retiring)
 }

@@ -37,6 +37,8 @@ const (
 	MethodWithout Method = 17 // server ID ->; whether a quorum goes on without it
 	MethodStored  Method = 18 // server ID -> stored; of level 3
 
+	MethodVoteComes Method = 19 // server ID -> whether a change that concerns its vote is due; older programs: ErrVersion
+
 	MethodCommitted Method = 29 // server ID, term, index ->; what is committed. There is no answer, but of a program that does not know it
 
 	MethodPing   Method = 30 // ->; whether anybody is there. Programs that do not know it answer as well: with an error

@@ -20,7 +20,8 @@ func (n *Node) farm(ctx context.Context) admin.Farm {
 	quorum, applied := n.askAround(ctx)
 	s := n.State()
 	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term, Quorum: quorum,
-		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack, Divergence: s.Divergence, Undecided: s.Undecided, Members: n.listed(s)}
+		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack, Divergence: s.Divergence, Undecided: s.Undecided,
+		Awaits: s.Awaits, Members: n.listed(s)}
 	if err := n.Err(); err != nil {
 		f.Failure = err.Error()
 	} else if err := n.fit.err(); err != nil {

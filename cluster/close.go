@@ -73,6 +73,7 @@ func (n *Node) depart(ctx context.Context) error {
 	n.mu.Lock()
 	n.departing = true
 	n.mu.Unlock()
+	n.awaitSuccessor(ctx, func() bool { return false })
 	n.setLeaving()
 	if len(n.instance().configuration().Servers) > 1 {
 		if err := n.ask(ctx, wire.MethodRemove, func() bool { return true }); err != nil {
@@ -96,8 +97,11 @@ func (n *Node) setLeaving() {
 
 // shutDown ends everything, in the order that lets each part say goodbye to the others.
 func (n *Node) shutDown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
+	defer cancel()
 	n.setLeaving()
-	n.sayFarewell()
+	n.awaitSuccessor(ctx, func() bool { return false })
+	n.sayFarewell(ctx)
 	n.handOver()
 	err := n.release()
 	n.log.Info("closed", keyNode, n.cfg.Name)
@@ -107,9 +111,7 @@ func (n *Node) shutDown() error {
 // sayFarewell sees to it that the others keep a majority without this node. A memory node, which comes back without its
 // votes, leaves the configuration; the last voter waits for a successor. Of two durable voters one gives up its vote,
 // unless the other stops as well.
-func (n *Node) sayFarewell() {
-	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
-	defer cancel()
+func (n *Node) sayFarewell(ctx context.Context) {
 	var err error
 	switch {
 	case n.left || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
@@ -146,11 +148,32 @@ func (n *Node) handOver() {
 		return
 	}
 	// Raft may never answer (raft issue 696), and does not if it is shut down first: nobody waits for that.
-	in.raft.LeadershipTransfer()
+	if heir := raft.ServerID(n.heir()); heir != "" {
+		in.raft.LeadershipTransferToServer(heir, raft.ServerAddress(heir))
+	} else {
+		in.raft.LeadershipTransfer()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
 	for in.raft.State() == raft.Leader && sleep(ctx, 10*time.Millisecond) {
 	}
+}
+
+// heir returns the voter that should lead next if some other voter stops as well, which raft does not know: of those that
+// stay, one that was heard to have applied most. "" leaves the choice to raft.
+func (n *Node) heir() (server string) {
+	s := n.situation()
+	voters, staying := s.Majority(n.id, s.Stays)
+	if staying == voters {
+		return ""
+	}
+	for _, srv := range s.Servers {
+		if srv.Votes && srv.ID != s.Self && s.Stays(srv) &&
+			(server == "" || n.directory.Reached(srv.ID) > n.directory.Reached(server)) {
+			server = srv.ID
+		}
+	}
+	return server
 }
 
 // ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there is no sense

@@ -78,6 +78,9 @@ type State struct {
 	Divergence string
 	Undecided  bool
 
+	// Awaits says what the stop of this node waits for, for people; "" if for nothing. See Node.PrepareStop.
+	Awaits string
+
 	Members []Member // sorted by Name; this node is among them
 }
 
@@ -101,6 +104,7 @@ func (n *Node) State() State {
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	d := in.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop
+	s.Awaits = n.awaited()
 	votes := map[string]Vote{}
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)

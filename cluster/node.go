@@ -71,6 +71,7 @@ type Node struct {
 
 	mu        sync.Mutex
 	tags      map[string]string
+	retiring  bool // it will stop soon
 	leaving   bool
 	departing bool // for good, if it can
 	ended     bool // a member's Raft has ended, and its memory with it
@@ -93,7 +94,10 @@ type Node struct {
 	end     ending
 	left    bool // Leave has taken this node out of the configuration
 
-	dismissed bool // the others go on without this node's vote
+	dismissed bool        // the others go on without this node's vote
+	inVain    atomic.Bool // this node has waited for a successor, and none came
+	saidLost  atomic.Bool // it has said that the farm has no majority without it
+	awaits    string      // what its stop waits for, "" = nothing; guarded by mu
 }
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
@@ -361,7 +365,7 @@ func (n *Node) metaLocked() roster.Meta {
 	id := n.standing.Identity()
 	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
 	return roster.Meta{Second: second, MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(),
-		Leaving: n.leaving, Stopped: n.ended, ForGood: n.forget,
+		Retiring: n.retiring, Leaving: n.leaving, Stopped: n.ended, ForGood: n.forget,
 		Role: string(n.cfg.Role), Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
 		Version: n.cfg.Version, Tags: n.tags}
 }
@@ -413,6 +417,8 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return nil, n.answerClaim(from, payload)
 	case wire.MethodDemote:
 		return nil, n.answerFarewell(ctx, from, voting.Demote, string(payload))
+	case wire.MethodVoteComes:
+		return n.answerVoteComes(from, string(payload))
 	case wire.MethodFinalize:
 		return n.answerFinalize(ctx)
 	case wire.MethodCompare:

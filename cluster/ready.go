@@ -7,8 +7,9 @@ import (
 )
 
 // Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have one, and
-// with everything applied that was acknowledged before. For a vote that does not come, because the leader has a lower
-// MaxVoters, it waits twenty seconds. It stays ready from then on. A permanent refusal ends the wait with Err's error,
+// with everything applied that was acknowledged before. A node that the leader has as a stand-by is ready once no
+// stand-by is about to get a vote: so whoever replaces machines one after the other, and waits for the new one to be
+// ready each time, keeps the majority. It stays ready from then on. A permanent refusal ends the wait with Err's error,
 // Close with ErrClosed.
 func (n *Node) Ready(ctx context.Context) error {
 	for {
@@ -28,8 +29,8 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
-// votePatience is for how long a node waits for the vote that it would give itself. A leader with a lower MaxVoters never
-// does, and the node is to serve all the same.
+// votePatience is for how long a node waits for the vote that it would give itself, if the leader's program does not say
+// whether it does. A leader with a lower MaxVoters never does, and the node is to serve all the same.
 const (
 	votePatience = 20 * time.Second
 	readyEvery   = 20 * time.Millisecond
@@ -54,8 +55,15 @@ func (n *Node) becomeReady() bool {
 	var said complaint
 	began := time.Now()
 	for {
-		placed, configured := n.placed()
+		configured := n.instance().configured()
 		caughtUp := configured && n.caughtUpNow()
+		placed, told := false, false
+		if caughtUp {
+			placed, told = n.placed()
+		}
+		if told {
+			passed = time.Time{}
+		}
 		switch {
 		case caughtUp && placed, caughtUp && !passed.IsZero() && time.Since(passed) > votePatience:
 			if n.openGate() {
@@ -93,14 +101,26 @@ func (n *Node) caughtUpNow() bool {
 	return n.barrier(ctx) == nil
 }
 
-// placed reports whether this node has the place in the configuration that it is to have, and whether it has any.
-func (n *Node) placed() (right, configured bool) {
+// configured reports whether this server is in the configuration.
+func (in *instance) configured() bool {
+	return in.node.situation().Server(in.server) != nil
+}
+
+// placed reports whether this node, which has caught up, has the place in the configuration that it is to have: a vote,
+// or none, if the leader would give none to any stand-by now. told is false if the leader could not be asked, or its
+// program does not know the question; then this node judges as it would if it led.
+func (n *Node) placed() (right, told bool) {
 	s := n.situation()
-	srv := s.Server(s.Self)
-	if srv == nil {
-		return false, false
+	if s.Votes(s.Self) || n.cfg.Role != Ordinary {
+		return true, true
 	}
-	return srv.Votes || !s.Promotable(s.Self), true
+	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
+	defer cancel()
+	comes, err := n.voteComes(ctx)
+	if err != nil {
+		return !s.Promotable(s.Self), false
+	}
+	return !comes, true
 }
 
 // registered makes sure that the farm knows this run of the node before it serves anybody.

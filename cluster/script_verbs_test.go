@@ -95,12 +95,19 @@ func (s *script) doStart(rest string) {
 	}
 }
 
-// doStop stops machines in good order, one after the other or "at once".
+// doStop stops machines in good order, one after the other or "at once". "within D" is the time that a program has to finish
+// its work, and to wait for a successor.
 func (s *script) doStop(rest string) {
+	rest, _, d := s.patience(rest)
 	who, together := strings.CutSuffix(rest, " at once")
 	var wg sync.WaitGroup
 	for _, a := range s.subject(who) {
-		wg.Go(a.finish)
+		wg.Go(func() {
+			if d > 0 {
+				a.PrepareStop(s.ctx(d))
+			}
+			a.finish()
+		})
 		if !together {
 			wg.Wait()
 		}

@@ -65,8 +65,8 @@ func (n *Node) situation() *voting.Situation {
 
 // candidate is what voting has to know of a run of a node.
 func candidate(s *roster.Sighting) voting.Node {
-	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == roster.Alive, Leaving: s.Leaving,
-		Ordinary: Role(s.Role) == Ordinary, MaxProtocol: s.MaxProtocol}
+	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == roster.Alive, Retiring: s.Retiring,
+		Leaving: s.Leaving, Stopped: s.SaidGoodbye(), Ordinary: Role(s.Role) == Ordinary, MaxProtocol: s.MaxProtocol}
 }
 
 // serversOf returns the servers of a configuration as voting sees them.
@@ -85,7 +85,7 @@ func serversOf(c raft.Configuration) []voting.Server {
 func (l *leadership) caughtUp(s *voting.Situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
 	index, _ := l.in.fsm.View()
-	if !s.LacksVoter() && !s.AnyDead() {
+	if !s.LacksVoter() && !s.AnyDead() && !s.AnyRelief() {
 		clear(seen)
 		return out
 	}

@@ -24,6 +24,7 @@ type Farm struct {
 	Divergence string `json:"divergence"` // which members' copies of the state differ, and what follows; "" = none are known to
 	Undecided  bool   `json:"undecided"`  // no majority has the same copy, so the farm takes no writes
 
+	Awaits  string   `json:"awaits"`  // what the stop of the answering node waits for; "" = nothing
 	Failure string   `json:"failure"` // why the answering node can never be a member as it is; "" = it can
 	Members []Member `json:"members"` // by name
 }

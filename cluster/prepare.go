@@ -1,0 +1,189 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
+
+const (
+	prepareEvery    = 50 * time.Millisecond
+	preparePatience = 3 * time.Second // for a leader to say that a successor comes
+)
+
+// PrepareStop announces that this node will stop soon, and sees to it that the farm keeps a majority then. A stand-by
+// that has caught up takes this node's seat meanwhile; until Close or Leave the node takes part in everything else.
+//
+// If the voters that stay are no majority without this node, and some node could take its place, PrepareStop waits for
+// that until ctx ends. It says so in the log and in State. In every other case it returns at once. Call it when the
+// program begins to finish its work, and again when that is done: others may have stopped meanwhile. There is no way
+// back. Close and Leave look once more, Close for five seconds at most.
+func (n *Node) PrepareStop(ctx context.Context) {
+	n.mu.Lock()
+	if !n.retiring {
+		n.retiring = true
+		n.metaChanged()
+	}
+	n.mu.Unlock()
+	if s := n.situation(); len(s.Standbys()) > 0 {
+		n.giveUpLead(s) // a leader cannot move its own seat
+	}
+	n.awaitSuccessor(ctx, n.end.begun.Load)
+}
+
+// awaitSuccessor waits until the farm has a majority without this node, or there is no sense in waiting. Who has waited
+// in vain does not wait again.
+func (n *Node) awaitSuccessor(ctx context.Context, closing func() bool) {
+	began := time.Now()
+	promised := began // when a leader said last that a successor comes
+	for {
+		lost := n.lostWithout()
+		sense := lost.text != "" && lost.successor && !closing() && !n.inVain.Load() && time.Since(promised) < preparePatience
+		before := n.setAwaits(lost.text, sense)
+		switch {
+		case lost.text == "" && before:
+			n.log.Info("the farm has a majority without this node now", "after", time.Since(began).Round(time.Millisecond))
+			return
+		case lost.text == "" || closing():
+			return
+		case !sense || ctx.Err() != nil:
+			n.setAwaits("", false)
+			if ctx.Err() != nil {
+				n.inVain.Store(true)
+			}
+			if lost.othersStay && !n.saidLost.Swap(true) {
+				n.log.Warn("this node stops, and the farm has no majority without it", "voters", lost.text)
+			}
+			return
+		case !before:
+			n.log.Warn("the farm has no majority without this node, so its stop waits for a successor", "voters", lost.text)
+		}
+		switch comes, err := n.moveVotes(ctx); {
+		case errors.Is(err, ErrVersion): // the leader's program does not move seats
+			promised = time.Time{}
+		case comes:
+			promised = time.Now()
+		}
+		sleep(ctx, prepareEvery)
+	}
+}
+
+// loss is what the farm loses with this node.
+type loss struct {
+	text       string // which voters stay, if they are no majority; "" if they are
+	othersStay bool   // some member does
+	successor  bool   // and there would be a majority, once everybody votes who could
+}
+
+func (n *Node) lostWithout() (l loss) {
+	in := n.instance()
+	if in.ctx.Err() != nil || n.Err() != nil || n.fit.err() != nil {
+		return l // it is no use to the farm in any case
+	}
+	n.mu.Lock()
+	leaves := n.departing || !n.durable()
+	n.mu.Unlock()
+	s := n.situation()
+	if !s.Needed(s.Self, leaves) {
+		return l
+	}
+	var stay []string
+	for _, srv := range s.Servers {
+		if srv.ID != s.Self && s.Stays(srv) {
+			l.othersStay = true
+			if srv.Votes {
+				stay = append(stay, n.nameOf(srv.ID))
+			}
+		}
+	}
+	voters, _ := s.Majority("", s.Lives)
+	l.text = fmt.Sprintf("%d of %d stay: %s", len(stay), voters, strings.Join(stay, ", "))
+	if len(stay) == 0 {
+		l.text = fmt.Sprintf("none of %d stays", voters)
+	}
+	l.successor = s.SuccessorComes(s.Self)
+	return l
+}
+
+// setAwaits notes what State says that the stop of this node waits for, and returns whether it said so before.
+func (n *Node) setAwaits(text string, waits bool) (before bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before = n.awaits != ""
+	n.awaits = ""
+	if waits {
+		n.awaits = "a successor, since without this node the farm has no majority (" + text + ")"
+	}
+	return before
+}
+
+func (n *Node) awaited() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.awaits
+}
+
+// moveVotes has a leader that stays move the votes. It reports whether that one says that a successor comes.
+func (n *Node) moveVotes(ctx context.Context) (comes bool, err error) {
+	in := n.instance()
+	if in.raft.State() != raft.Leader {
+		return n.voteComes(ctx)
+	}
+	return !n.giveUpLead(n.situation()), nil // the only voter promotes its successor itself
+}
+
+// giveUpLead hands over leadership if some other voter stays. It reports whether one does.
+func (n *Node) giveUpLead(s *voting.Situation) bool {
+	_, staying := s.Majority(n.id, s.Stays)
+	if staying > 0 {
+		n.handOver()
+	}
+	return staying > 0
+}
+
+// voteComes asks the leader whether a change that concerns this node's vote is due: that it gets one, or, if it stops,
+// that it is not needed any more. An old program answers with ErrVersion.
+func (n *Node) voteComes(ctx context.Context) (comes bool, err error) {
+	in := n.instance()
+	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {
+		if leader == in.server {
+			return wire.ErrNotLeader // it was not a moment ago
+		}
+		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodVoteComes, []byte(in.server))
+		if err != nil {
+			return err
+		}
+		r := wire.NewReader(out)
+		comes = r.Byte() != 0
+		return r.End()
+	})
+	return comes && err == nil, err
+}
+
+// answerVoteComes is the leader's side of voteComes. A node can ask for itself only.
+func (n *Node) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
+	l := n.instance().lead.Load()
+	switch {
+	case from.Source != server:
+		return nil, wire.ErrNotMe
+	case l == nil:
+		return nil, wire.ErrNotLeader
+	}
+	s := n.situation()
+	s.Left = l.letGoSoFar()
+	comes := s.VoteComes(server)
+	if s.Votes(server) {
+		comes = s.SuccessorComes(server)
+	}
+	if comes {
+		return []byte{1}, nil
+	}
+	return []byte{0}, nil
+}

@@ -119,7 +119,9 @@ func (f *Farm) open() (err error) {
 	}
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
-	f.gate, err = forward.Open(f.node, f.cfg.forwardConfig(self.ID, self.Name))
+	fc := f.cfg.forwardConfig(self.ID, self.Name)
+	fc.Awaits = func() string { return f.node.State().Awaits }
+	f.gate, err = forward.Open(f.node, fc)
 	return err
 }
 

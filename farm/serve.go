@@ -105,11 +105,13 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, wh
 	ctx, cancel := context.WithTimeout(f.done, limit)
 	defer cancel()
 	drained := f.logDrain(why, limit)
+	succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	f.public.Close()
 	fresh.wait(ctx) // Shutdown drops a connection whose first request is on its way
 	srv.Shutdown(ctx)
 	drained(f.gate.Idle(ctx))
+	succeeded()
 }
 
 func serve(srv *http.Server, l net.Listener) error {

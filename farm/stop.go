@@ -4,26 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new requests are
 // forwarded and their connections closed, and running handlers finish. It returns when the server can be shut down, at
 // the latest when ctx or Config.Forward.DrainTimeout ends; handlers that still run then are an error. The node stays a
-// member. There is no way back.
+// member. There is no way back. If the farm would have no majority without this node, and another one could take its
+// place, Drain waits for that as well.
 //
 // Serve drains by itself. With a server of your own: Drain, then its Shutdown, then Close.
 func (f *Farm) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.gate.Timeout())
 	defer cancel()
 	drained := f.logDrain("the program says so", f.gate.Timeout())
+	succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	n := f.gate.Finish(ctx)
 	drained(n)
+	succeeded()
 	if n > 0 {
 		return fmt.Errorf("farm: %d handlers are still running: %w", n, ctx.Err())
 	}
 	return nil
+}
+
+// prepareStop has the farm find a successor for this node while that drains. succeeded waits until there is one, if the
+// farm needs one and can have one, or ctx ends.
+func (f *Farm) prepareStop(ctx context.Context) (succeeded func()) {
+	var preparing sync.WaitGroup
+	preparing.Go(func() { f.node.PrepareStop(ctx) })
+	return func() {
+		preparing.Wait()
+		f.node.PrepareStop(ctx) // others may have stopped since
+	}
 }
 
 // logDrain says that this node drains, why, and for how long at most; drained says how that ended. Of several drains of one

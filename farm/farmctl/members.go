@@ -157,6 +157,9 @@ func (c *call) notes(f admin.Farm) (out []string) {
 	} else if f.Divergence != "" {
 		out = append(out, "Copies of the farm's state differ. "+printable(f.Divergence))
 	}
+	if f.Awaits != "" {
+		out = append(out, "The node that answers is to stop, and waits for "+printable(f.Awaits))
+	}
 	if f.CommonLevel > f.Level && f.Quorum {
 		out = append(out, fmt.Sprintf("All members speak protocol level %d. It comes in force by itself after a day, or by: %s finalize",
 			f.CommonLevel, c.name))

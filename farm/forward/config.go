@@ -66,6 +66,10 @@ type Config struct {
 	// it can; later ones, and more, are answered with 503. 0 = 10 s; negative = none.
 	Hold time.Duration
 
+	// Awaits says what this node's stop waits for beside requests, "" for nothing. ReadyPath tells it while the node
+	// drains. nil = nothing. A farm sets it.
+	Awaits func() string
+
 	// BaseContext and ConnContext are used for forwarded requests as http.Server uses its own. nil = none.
 	BaseContext func(net.Listener) context.Context
 	ConnContext func(ctx context.Context, c net.Conn) context.Context

@@ -91,6 +91,8 @@ func (g *Gate) Admit() {
 // it any.
 func (g *Gate) Ready() error {
 	switch s := stage(g.stage.Load()); {
+	case s == draining && g.cfg.Awaits != nil && g.cfg.Awaits() != "":
+		return errors.New(s.String() + ": its stop waits for " + g.cfg.Awaits())
 	case s != open:
 		return errors.New(s.String())
 	case g.cfg.Role == cluster.Staging:

@@ -93,7 +93,8 @@ func TestGate_Roles(t *testing.T) {
 
 func TestGate_Health(t *testing.T) {
 	f := newFakeFarm(t)
-	a := f.add("a", Config{LivePath: "/alive"}, text("app"))
+	awaits := ""
+	a := f.add("a", Config{LivePath: "/alive", Awaits: func() string { return awaits }}, text("app"))
 	b := f.add("b", Config{}, never(t))
 	b.gate.Admit()
 	a.sees("b")
@@ -113,8 +114,16 @@ func TestGate_Health(t *testing.T) {
 	if res, _ := fetch(t, request(t, "POST", a.public.URL+"/readyz", nil)); res.StatusCode != 405 {
 		t.Errorf("POST: %d", res.StatusCode)
 	}
+	awaits = "a successor" // of no interest to anybody before the drain
+	check("/readyz", 200)
 	a.gate.Retire(t.Context())
-	check("/readyz", 503)
+	if res, body := get(t, a.public.URL+"/readyz"); res.StatusCode != 503 || body != "draining: its stop waits for a successor\n" {
+		t.Errorf("it drains and waits: %d, %q", res.StatusCode, body)
+	}
+	awaits = ""
+	if res, body := get(t, a.public.URL+"/readyz"); res.StatusCode != 503 || body != "draining\n" {
+		t.Errorf("it drains: %d, %q", res.StatusCode, body)
+	}
 	check("/alive", 200)
 }
 

@@ -57,6 +57,9 @@ type Config struct {
 
 // New returns the state that every log begins with.
 func New(c Config) *State {
+	if c.Machines == nil {
+		c.Machines = func() map[string]Machine { return nil }
+	}
 	if c.Applied == nil {
 		c.Applied = func() {}
 	}

@@ -43,8 +43,8 @@
 //
 // # Reading the source
 //
-// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), rpc.go and
-// rpcserve.go (the two ends of a call; life.go notices that one is gone), leader.go and taken.go (the leader's side), and
+// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), package
+// internal/link (the two ends of a call), leader.go and taken.go (the leader's side), and
 // internal/replica (every node); internal/wire has the bytes. A read that must be new goes read.go, confirm.go.
 //
 // Members come and go by gossip.go and news.go; internal/roster remembers what was heard. internal/voting decides who

@@ -22,4 +22,6 @@
 //	 |                     | +----------- any byte -------------------+                                   |
 //	 |                     +--------- an error, the other end closes, Drop -------------------------------+
 //	 +----------------- the next Get, or at once where Keep says so ---------------------------------------+
+//
+// Budget bounds the handshakes of all connections of a node, these and others, by class; package port asks it.
 package link

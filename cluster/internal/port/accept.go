@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
@@ -55,17 +56,28 @@ func (p *Port) begin(raw net.Conn) {
 	if !ok {
 		return
 	}
+	ctx, gone := context.WithCancelCause(p.ctx)
+	c.gone = gone
+	if err := p.await("", c); err != nil {
+		p.refuse(c, err)
+		return
+	}
+	p.running.Go(func() { p.welcome(ctx, c) })
+}
+
+// await notes that a connection waits for the end of its handshake, with those of its class. Another one may have to go for it.
+func (p *Port) await(class link.Class, c *conn) error {
 	p.mu.Lock()
-	evicted, ok := p.pending.add(c, p.maxPending, time.Now())
+	p.pending.remove(c)
+	evicted, ok := p.pending.add(class, c, p.maxPending, time.Now())
 	p.mu.Unlock()
 	if evicted != nil {
 		evicted.Close()
 	}
 	if !ok {
-		p.refuse(c, errBusy)
-		return
+		return errBusy
 	}
-	p.running.Go(func() { p.welcome(c) })
+	return nil
 }
 
 var (
@@ -76,10 +88,20 @@ var (
 )
 
 // welcome does the handshake of one connection and hands it to the listener of its protocol.
-func (p *Port) welcome(c *conn) {
+func (p *Port) welcome(ctx context.Context, c *conn) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
-	secure := tls.Server(c, &tls.Config{GetConfigForClient: p.configFor})
+	paced := link.Pace(ctx, c)
+	secure := tls.Server(paced, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		l := p.wanted(hello.SupportedProtos)
+		if err := p.pace(ctx, paced, c, l); err != nil {
+			return nil, err
+		}
+		return p.configFor(hello, l)
+	}})
 	err := secure.Handshake()
+	paced.Over()
 	p.mu.Lock()
 	p.pending.remove(c)
 	p.mu.Unlock()
@@ -91,9 +113,25 @@ func (p *Port) welcome(c *conn) {
 	}
 }
 
-// configFor answers a client with the one protocol it named and somebody here listens for.
-func (p *Port) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	switch l := p.wanted(hello.SupportedProtos); {
+// pace waits for the turn of a connection among those of its class, once that is known. Nothing was computed for it yet.
+func (p *Port) pace(ctx context.Context, paced *link.Handshake, c *conn, l *listener) error {
+	class := link.Public // for what nobody listens for
+	if l != nil {
+		class = l.class
+	}
+	if err := p.await(class, c); err != nil {
+		return err
+	}
+	slot, err := p.accepts.Begin(ctx, class, hostOf(c))
+	if err != nil {
+		return err
+	}
+	return paced.Take(slot)
+}
+
+// configFor answers a client with the one protocol it named and l listens for.
+func (p *Port) configFor(hello *tls.ClientHelloInfo, l *listener) (*tls.Config, error) {
+	switch {
 	case l == nil:
 		// A proper answer, so that the client learns why: an ALPN name that no client names.
 		return p.id.Server(alpn("")), nil
@@ -144,10 +182,7 @@ func (p *Port) refuse(c *conn, err error) {
 		return
 	}
 	p.refused.Add(1)
-	host, _, splitErr := net.SplitHostPort(c.RemoteAddr().String())
-	if splitErr != nil {
-		host = c.RemoteAddr().String()
-	}
+	host := hostOf(c)
 	p.log.Debug("peer connection refused", "from", c.RemoteAddr(), "err", err)
 	if harmless(err) {
 		return

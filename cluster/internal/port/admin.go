@@ -5,11 +5,12 @@ import (
 	"crypto/tls"
 	"net"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // protoAdmin is the protocol of those who operate the farm. They are no nodes: it has certificates of its own.
-const protoAdmin = "admin"
+const protoAdmin = string(link.Admin)
 
 // AdminListener returns the connections that DialAdmin opens. No node's certificate is good for them, and those that are
 // good for nothing else. Ask once.
@@ -22,7 +23,9 @@ func DialAdmin(ctx context.Context, nw Network, addr string, id *trust.Admin) (n
 		return nil, dialError(ctx, addr, protoAdmin, err)
 	}
 	secure := tls.Client(raw, id.Config(alpn(protoAdmin)))
-	if err := open(ctx, secure); err != nil {
+	within, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := open(within, secure); err != nil {
 		raw.Close()
 		return nil, dialError(ctx, addr, protoAdmin, err)
 	}

@@ -1,7 +1,7 @@
 package port
 
 import (
-	"container/list"
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -11,7 +11,8 @@ import (
 type conn struct {
 	net.Conn
 	port    *Port
-	counted bool // of an application's protocol, and accepted; guarded by the port's mu
+	counted bool                    // of an application's protocol, and accepted; guarded by the port's mu
+	gone    context.CancelCauseFunc // of an accepted one: ends its handshake, also where that does not wait for the network
 }
 
 // Close closes the connection and lets the port forget it.
@@ -23,6 +24,9 @@ func (c *conn) Close() error {
 		c.counted = false
 	}
 	c.port.mu.Unlock()
+	if c.gone != nil {
+		c.gone(net.ErrClosed)
+	}
 	return c.Conn.Close()
 }
 
@@ -52,43 +56,6 @@ func (p *Port) track(raw net.Conn) (*conn, bool) {
 		raw.Close()
 	}
 	return c, !closed
-}
-
-// pendingQueue holds the connections that have not ended their handshake, the oldest first.
-type pendingQueue struct {
-	order list.List // of pendingConn
-	at    map[*conn]*list.Element
-}
-
-type pendingConn struct {
-	conn  *conn
-	since time.Time
-}
-
-// add takes c in. When the queue is full, with so many, it drops the oldest connection, which the caller
-// closes, if that has had its
-// time; if not, c is not taken.
-func (q *pendingQueue) add(c *conn, limit int, now time.Time) (evicted *conn, ok bool) {
-	if q.order.Len() >= limit {
-		oldest := q.order.Front().Value.(pendingConn)
-		if now.Sub(oldest.since) < evictAfter {
-			return nil, false
-		}
-		q.remove(oldest.conn)
-		evicted = oldest.conn
-	}
-	if q.at == nil {
-		q.at = make(map[*conn]*list.Element)
-	}
-	q.at[c] = q.order.PushBack(pendingConn{c, now})
-	return evicted, true
-}
-
-func (q *pendingQueue) remove(c *conn) {
-	if e := q.at[c]; e != nil {
-		q.order.Remove(e)
-		delete(q.at, c)
-	}
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
@@ -11,6 +12,7 @@ import (
 type listener struct {
 	port  *Port
 	name  string       // ALPN
+	class link.Class   // of its connections
 	admin *trust.Admin // of the listener of those who operate the farm, else nil
 
 	bounded bool // its connections are an application's, so their number is bounded
@@ -36,7 +38,7 @@ func (p *Port) listener(proto string, admin *trust.Admin, bounded bool) net.List
 	if l := p.listeners[name]; l != nil {
 		return l
 	}
-	l := &listener{port: p, name: name, admin: admin, bounded: bounded,
+	l := &listener{port: p, name: name, class: link.ClassOf(proto), admin: admin, bounded: bounded,
 		queue: make(chan net.Conn, backlog), done: make(chan struct{})}
 	if p.closed {
 		l.shut()

@@ -8,10 +8,16 @@
 // UDP is handed out as it is; gossip encrypts its packets itself.
 //
 // Strangers may knock. A connection has five seconds to complete its handshake, the number of those that have not is
-// bounded, and when too many wait, the oldest go first: one that has waited for a second is no node of this farm.
+// bounded, and when too many wait, those go first whose host has the most of them, and then the oldest: one that has waited for
+// a second is no node of this farm.
+//
+// Handshakes are paced at both ends, each class of protocols for itself (package link). At the accepting end the class is known
+// from the client's first message, before anything is computed for it. So a flood of one class costs a bounded share of the
+// processors, and the others nothing.
 package port
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,13 +31,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 const (
 	handshakeTimeout = 5 * time.Second
-	mostPending      = 256         // connections before the end of their handshake, at most
+	mostPending      = 256         // connections of a class before the end of their handshake, at most
 	evictAfter       = time.Second // a pending connection this old makes room for a new one
 	backlog          = 128         // accepted connections of one protocol that nobody has taken yet
 	portTries        = 20          // to find a number free for both TCP and UDP
@@ -46,6 +53,8 @@ type Port struct {
 	network Network
 	id      *trust.Identity
 	log     *slog.Logger
+	dials   *link.Budget
+	accepts *link.Budget
 	tcp     net.Listener
 	udp     net.PacketConn
 
@@ -63,7 +72,7 @@ type Port struct {
 	closed    bool
 	listeners map[string]*listener // by ALPN name
 	conns     map[*conn]struct{}   // all open connections, both directions
-	pending   pendingQueue         // those accepted and not through their handshake
+	pending   pending              // those accepted and not through their handshake
 	served    int                  // those that count towards maxServed
 }
 
@@ -83,7 +92,10 @@ func Open(nw Network, addr string, id *trust.Identity, log *slog.Logger) (*Port,
 		log:       log,
 		tcp:       tcp,
 		udp:       udp,
+		dials:     link.Dialling(),
+		accepts:   link.Accepting(),
 		listeners: make(map[string]*listener),
+		pending:   make(pending),
 		conns:     make(map[*conn]struct{}),
 	}
 	p.maxPending, p.maxServed = bounds(descriptors.Limit())
@@ -157,7 +169,7 @@ func (p *Port) Refused() uint64 { return p.refused.Load() }
 
 // Dial opens a connection of protocol proto to the node at addr. It returns once the other end has accepted it. wantNode
 // is the NodeID that must be there; "" takes any node of this farm. Without an end of its own, ctx waits as long as the
-// network does to connect; the handshake has five seconds.
+// network does to connect, and as other dials of this class to that node do; the handshake has five seconds.
 //
 // Errors that wrap trust.ErrWrongSecret, trust.ErrWrongFarm or trust.ErrWrongNode say who is there instead; one that wraps
 // ErrRefused says that the other end turned us away; net.ErrClosed, that this port was closed.
@@ -166,6 +178,11 @@ func (p *Port) Dial(ctx context.Context, addr, proto, wantNode string) (net.Conn
 	defer cancel(nil)
 	defer context.AfterFunc(p.ctx, func() { cancel(net.ErrClosed) })()
 
+	slot, err := p.dials.Begin(ctx, link.ClassOf(proto), cmp.Or(wantNode, addr))
+	if err != nil {
+		return nil, dialError(ctx, addr, proto, err)
+	}
+	defer slot.End()
 	raw, err := p.network.Dial(ctx, addr)
 	if err != nil {
 		return nil, dialError(ctx, addr, proto, err)
@@ -174,7 +191,7 @@ func (p *Port) Dial(ctx context.Context, addr, proto, wantNode string) (net.Conn
 	if !ok {
 		return nil, dialError(ctx, addr, proto, net.ErrClosed)
 	}
-	return secured(ctx, c, p.id, addr, proto, wantNode)
+	return secured(ctx, c, slot, p.id, addr, proto, wantNode)
 }
 
 // DialAs is Dial for a node whose Port is not open yet: so whoever answers is another process.
@@ -183,13 +200,21 @@ func DialAs(ctx context.Context, nw Network, id *trust.Identity, addr, proto, wa
 	if err != nil {
 		return nil, dialError(ctx, addr, proto, err)
 	}
-	return secured(ctx, raw, id, addr, proto, wantNode)
+	return secured(ctx, raw, nil, id, addr, proto, wantNode)
 }
 
-// secured brings a dialled connection to where Dial returns it, or closes it.
-func secured(ctx context.Context, c net.Conn, id *trust.Identity, addr, proto, wantNode string) (net.Conn, error) {
-	secure := tls.Client(c, id.Client(alpn(proto), wantNode))
-	if err := open(ctx, secure); err != nil {
+// secured brings a dialled connection to where Dial returns it, or closes it. slot may be nil.
+func secured(ctx context.Context, c net.Conn, slot *link.Slot, id *trust.Identity, addr, proto, wantNode string) (net.Conn, error) {
+	within, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	paced := link.Pace(within, c)
+	defer paced.Over()
+	secure := tls.Client(paced, id.Client(alpn(proto), wantNode))
+	err := paced.Take(slot)
+	if err == nil {
+		err = open(within, secure)
+	}
+	if err != nil {
 		c.Close()
 		return nil, dialError(ctx, addr, proto, err)
 	}
@@ -207,10 +232,8 @@ type peerConn struct {
 // ErrRefused says that the other end ended a connection instead of accepting it. The reason is in its log.
 var ErrRefused = errors.New("refused by the other end")
 
-// open brings a dialled connection to the byte that says it was accepted.
+// open brings a dialled connection to the byte that says it was accepted, or to the end of ctx.
 func open(ctx context.Context, c *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	defer cancel()
 	if err := c.HandshakeContext(ctx); err != nil {
 		return err
 	}

@@ -54,8 +54,8 @@ func openOn(t testing.TB, nw Network, addr string, id *trust.Identity) (*Port, *
 	}
 	t.Cleanup(func() {
 		p.Close()
-		if len(p.conns) != 0 || p.pending.order.Len() != 0 {
-			t.Errorf("%d connections and %d handshakes left", len(p.conns), p.pending.order.Len())
+		if len(p.conns) != 0 || p.pending.len() != 0 {
+			t.Errorf("%d connections and %d handshakes left", len(p.conns), p.pending.len())
 		}
 	})
 	return p, log
@@ -285,7 +285,7 @@ func TestFullHouse(t *testing.T) {
 	eventually(t, "all wait for their handshake", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return b.pending.order.Len() == b.maxPending
+		return b.pending.len() == b.maxPending
 	})
 	// However many hold their connections open, a node gets in: one that waited a second makes room.
 	a, _ := openPort(t, newID(t, "shop", secret, "a"))

@@ -44,7 +44,7 @@ type State struct {
 // Config says what a State is made of, and whom it tells what. It tells on the goroutine that applies, and holds no lock
 // meanwhile; nil is nobody.
 type Config struct {
-	Machines func() map[string]Machine // makes the state machines anew, at the beginning and for each Restore
+	Machines func() map[string]Machine // makes the state machines anew, at the beginning and for each Restore; nil = there are none
 	Since    map[string]int            // by machine: the level from which on it has a part in the state
 	MaxLevel byte                      // the highest protocol level that this program speaks
 

@@ -58,19 +58,23 @@ func (n *Node) acceptOperators() {
 		}
 		select {
 		case slots <- struct{}{}:
-			n.wg.Go(func() {
+			if !n.spawn(func() {
 				defer func() { <-slots }()
 				n.serveOperator(c)
-			})
+			}) {
+				c.Close()
+			}
 			continue
 		default:
 		}
 		select {
 		case waiting <- struct{}{}:
-			n.wg.Go(func() {
+			if !n.spawn(func() {
 				defer func() { <-waiting }()
 				n.refuseOperator(c)
-			})
+			}) {
+				c.Close()
+			}
 		default:
 			c.Close()
 		}

@@ -70,9 +70,7 @@ func (e *ending) run(f func() error) {
 
 // depart takes this node out of the configuration and forgets its state.
 func (n *Node) depart(ctx context.Context) error {
-	n.mu.Lock()
-	n.departing = true
-	n.mu.Unlock()
+	n.departure.step(func(g *goodbye) { g.forGood = true })
 	n.awaitSuccessor(ctx, func() bool { return false })
 	n.setLeaving()
 	if len(n.instance().configuration().Servers) > 1 {
@@ -80,18 +78,13 @@ func (n *Node) depart(ctx context.Context) error {
 			return err
 		}
 	}
-	n.mu.Lock()
-	n.left = true
-	n.forget = true
+	n.departure.step(func(g *goodbye) { g.removed = true })
 	n.metaChanged()
-	n.mu.Unlock()
 	return nil
 }
 
 func (n *Node) setLeaving() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.leaving = true
+	n.departure.step(func(g *goodbye) { g.leaves = true })
 	n.metaChanged()
 }
 
@@ -114,7 +107,7 @@ func (n *Node) shutDown() error {
 func (n *Node) sayFarewell(ctx context.Context) {
 	var err error
 	switch {
-	case n.left || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
+	case n.departure.now().removed || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
 	case !n.durable():
 		err = n.ask(ctx, wire.MethodRemove, n.others)
 	case n.instance().divergence().stop: // whose copy is right is not for a restart to decide
@@ -122,9 +115,7 @@ func (n *Node) sayFarewell(ctx context.Context) {
 		err = n.ask(ctx, wire.MethodDemote, n.others)
 	}
 	dismissed := err == nil && n.others()
-	n.mu.Lock()
-	n.dismissed = dismissed
-	n.mu.Unlock()
+	n.departure.step(func(g *goodbye) { g.dismissed = dismissed })
 	if err != nil {
 		n.log.Warn("the others were not told to go on without this node's vote", keyError, err)
 	}
@@ -214,10 +205,7 @@ func (n *Node) release() (err error) {
 	if n.port != nil {
 		err = errors.Join(err, n.port.Close())
 	}
-	n.mu.Lock()
-	n.ending = true
-	n.mu.Unlock()
-	n.wg.Wait()
+	n.workers.end()
 	if now := n.instance(); now != in {
 		err = errors.Join(err, now.stop()) // a reset was under way
 	}
@@ -232,10 +220,8 @@ func (n *Node) release() (err error) {
 // they may have no quorum without it, and then it counts that it is gone for good.
 func (n *Node) giveNotice(in *instance) {
 	patience := noticePatience
-	if !n.durable() && !n.dismissed && len(in.configuration().Servers) > 1 && in.stop() == nil {
-		n.mu.Lock()
-		n.ended = true
-		n.mu.Unlock()
+	if !n.durable() && !n.departure.now().dismissed && len(in.configuration().Servers) > 1 && in.stop() == nil {
+		n.departure.step(func(g *goodbye) { g.over = true })
 		patience *= 2 // the news that this node is leaving comes first
 	}
 	end := time.After(patience)
@@ -253,9 +239,7 @@ func (n *Node) giveNotice(in *instance) {
 
 // forgetFarm makes the data directory of a node that has left that of one which has never been a member.
 func (n *Node) forgetFarm() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.forget {
+	if !n.departure.now().removed {
 		return nil
 	}
 	if _, err := n.dir.Discard(logDir); err != nil {

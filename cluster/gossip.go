@@ -189,8 +189,8 @@ var _ memberlist.Transport = (*gossipTransport)(nil)
 func newGossipTransport(n *Node) *gossipTransport {
 	t := &gossipTransport{node: n, listen: n.port.Listener(protoGossip), packets: make(chan *memberlist.Packet, 256),
 		streams: make(chan net.Conn), done: make(chan struct{})}
-	n.wg.Go(t.readPackets)
-	n.wg.Go(t.acceptStreams)
+	n.spawn(t.readPackets)
+	n.spawn(t.acceptStreams)
 	return t
 }
 

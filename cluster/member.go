@@ -104,7 +104,7 @@ func (n *Node) State() State {
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	d := in.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop
-	s.Awaits = n.awaited()
+	s.Awaits = n.departure.awaited()
 	votes := map[string]Vote{}
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)

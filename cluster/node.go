@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +45,10 @@ type Node struct {
 	nextLog   openLog   // in memory, for the next epoch; see reform
 
 	standing  *standing.Standing // who this node is, and what it has promised
+	departure departure
+	workers   workers
+	tags      tags
+	listening names // protocols of the application that are listened for
 	directory *roster.Directory
 	peers     *link.Set
 	progress  progress
@@ -69,15 +71,6 @@ type Node struct {
 	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
-	mu        sync.Mutex
-	tags      map[string]string
-	retiring  bool // it will stop soon
-	leaving   bool
-	departing bool // for good, if it can
-	ended     bool // a member's Raft has ended, and its memory with it
-	ending    bool // no goroutine may be started any more
-	forget    bool // what is in the data directory, once stopped
-
 	failure  failure
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
 	notices  chan chan struct{} // closed once gossip has carried the present metadata
@@ -85,19 +78,10 @@ type Node struct {
 	orders   orders             // to change the Raft instance
 	reforms  chan resetOrder    // orders to re-form the farm
 
-	listeners map[string]bool // protocols of the application that are listened for; guarded by mu
-
 	ctx     context.Context // ends when the node begins to stop
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when nothing is answered any more
-	wg      sync.WaitGroup
 	end     ending
-	left    bool // Leave has taken this node out of the configuration
-
-	dismissed bool        // the others go on without this node's vote
-	inVain    atomic.Bool // this node has waited for a successor, and none came
-	saidLost  atomic.Bool // it has said that the farm has no majority without it
-	awaits    string      // what its stop waits for, "" = nothing; guarded by mu
 }
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
@@ -110,7 +94,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	if err := cfg.validate(h.maxLevel); err != nil {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
-	n := &Node{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: cfg.Tags,
+	n := &Node{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: tags{of: cfg.Tags},
 		directory: roster.New(2 * handshakeTimeout), failure: newFailure(), stopped: make(chan struct{}),
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
@@ -221,34 +205,26 @@ func defaultName(bound string) string {
 
 // start starts the node's loops; every one ends with n.ctx, or when the port is closed.
 func (n *Node) start() {
-	n.wg.Go(func() { n.acceptRPC(n.rpcCalls) })
-	n.wg.Go(func() { n.acceptRaft(n.raftCalls) })
-	n.wg.Go(n.acceptOperators)
-	n.wg.Go(n.form)
-	n.wg.Go(n.join)
-	n.wg.Go(n.spread)
-	n.wg.Go(n.watchName)
-	n.wg.Go(n.keepReady)
-	n.wg.Go(n.freshen)
-	n.wg.Go(n.saveAddresses)
-	n.wg.Go(n.resetOnDemand)
-	n.wg.Go(n.testAdvertised)
-	n.wg.Go(n.watchLevels)
-	n.wg.Go(n.watchQuorum)
-	n.wg.Go(n.watchVoters)
-	n.wg.Go(n.mend)
+	n.spawn(func() { n.acceptRPC(n.rpcCalls) })
+	n.spawn(func() { n.acceptRaft(n.raftCalls) })
+	n.spawn(n.acceptOperators)
+	n.spawn(n.form)
+	n.spawn(n.join)
+	n.spawn(n.spread)
+	n.spawn(n.watchName)
+	n.spawn(n.keepReady)
+	n.spawn(n.freshen)
+	n.spawn(n.saveAddresses)
+	n.spawn(n.resetOnDemand)
+	n.spawn(n.testAdvertised)
+	n.spawn(n.watchLevels)
+	n.spawn(n.watchQuorum)
+	n.spawn(n.watchVoters)
+	n.spawn(n.mend)
 }
 
 // spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
-func (n *Node) spawn(f func()) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.ending {
-		return false
-	}
-	n.wg.Go(f)
-	return true
-}
+func (n *Node) spawn(f func()) bool { return n.workers.start(f) }
 
 func (n *Node) instance() *instance { return n.inst.Load() }
 func (n *Node) fsm() *replica.State { return n.instance().fsm }
@@ -328,46 +304,20 @@ func (n *Node) Err() error {
 	return n.failure.get()
 }
 
-// SetTag changes one of this node's tags, which all members see within a second; "" removes it. It fails with
-// ErrTooLarge if gossip cannot carry all of them: name, version and tags share about 400 bytes.
-func (n *Node) SetTag(key, value string) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	tags := maps.Clone(n.tags)
-	if tags == nil {
-		tags = map[string]string{}
-	}
-	if tags[key] = value; value == "" {
-		delete(tags, key)
-	}
-	if maps.Equal(tags, n.tags) {
-		return nil
-	}
-	m := n.metaLocked()
-	m.Tags = tags
-	if size := len(m.Append(nil)); size > roster.MaxMeta {
-		return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size, roster.MaxMeta, ErrTooLarge)
-	}
-	n.tags = tags
-	n.metaChanged()
-	return nil
-}
-
 func (n *Node) metaBytes() []byte {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	m := n.metaLocked()
+	m := n.metaWith(n.tags.all())
 	return m.Append(nil)
 }
 
-func (n *Node) metaLocked() roster.Meta {
+// metaWith returns what this node says of itself by gossip, with other tags.
+func (n *Node) metaWith(tags map[string]string) roster.Meta {
 	in := n.inst.Load()
-	id := n.standing.Identity()
+	id, bye := n.standing.Identity(), n.departure.now()
 	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
-	return roster.Meta{Second: second, MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(),
-		Retiring: n.retiring, Leaving: n.leaving, Stopped: n.ended, ForGood: n.forget,
-		Role: string(n.cfg.Role), Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
-		Version: n.cfg.Version, Tags: n.tags}
+	return roster.Meta{MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(), Second: second,
+		Retiring: bye.retires, Leaving: bye.leaves, Stopped: bye.over, ForGood: bye.removed, Role: string(n.cfg.Role),
+		Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
+		Version: n.cfg.Version, Tags: tags}
 }
 
 func (n *Node) metaChanged() { signal(n.metaNews) }

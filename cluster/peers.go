@@ -52,7 +52,7 @@ func (n *Node) acceptRPC(l net.Listener) {
 		if err != nil {
 			return
 		}
-		n.wg.Go(func() {
+		if !n.spawn(func() {
 			from, err := n.receive(c, false)
 			if err != nil {
 				n.log.Debug("rpc connection refused", keyError, err)
@@ -62,6 +62,8 @@ func (n *Node) acceptRPC(l net.Listener) {
 			link.Serve(n.ctx, c, func(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
 				return n.answer(ctx, from, m, payload)
 			})
-		})
+		}) {
+			c.Close()
+		}
 	}
 }

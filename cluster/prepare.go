@@ -26,12 +26,9 @@ const (
 // program begins to finish its work, and again when that is done: others may have stopped meanwhile. There is no way
 // back. Close and Leave look once more, Close for five seconds at most.
 func (n *Node) PrepareStop(ctx context.Context) {
-	n.mu.Lock()
-	if !n.retiring {
-		n.retiring = true
+	if n.departure.step(func(g *goodbye) { g.retires = true }) {
 		n.metaChanged()
 	}
-	n.mu.Unlock()
 	if s := n.situation(); len(s.Standbys()) > 0 {
 		n.giveUpLead(s) // a leader cannot move its own seat
 	}
@@ -45,7 +42,7 @@ func (n *Node) awaitSuccessor(ctx context.Context, closing func() bool) {
 	promised := began // when a leader said last that a successor comes
 	for {
 		lost := n.lostWithout()
-		sense := lost.text != "" && lost.successor && !closing() && !n.inVain.Load() && time.Since(promised) < preparePatience
+		sense := lost.text != "" && lost.successor && !closing() && !n.departure.gaveUp() && time.Since(promised) < preparePatience
 		before := n.setAwaits(lost.text, sense)
 		switch {
 		case lost.text == "" && before:
@@ -56,9 +53,9 @@ func (n *Node) awaitSuccessor(ctx context.Context, closing func() bool) {
 		case !sense || ctx.Err() != nil:
 			n.setAwaits("", false)
 			if ctx.Err() != nil {
-				n.inVain.Store(true)
+				n.departure.giveUp()
 			}
-			if lost.othersStay && !n.saidLost.Swap(true) {
+			if lost.othersStay && n.departure.firstLoss() {
 				n.log.Warn("this node stops, and the farm has no majority without it", "voters", lost.text)
 			}
 			return
@@ -87,9 +84,7 @@ func (n *Node) lostWithout() (l loss) {
 	if in.ctx.Err() != nil || n.Err() != nil || n.fit.err() != nil {
 		return l // it is no use to the farm in any case
 	}
-	n.mu.Lock()
-	leaves := n.departing || !n.durable()
-	n.mu.Unlock()
+	leaves := n.departure.now().forGood || !n.durable()
 	s := n.situation()
 	if !s.Needed(s.Self, leaves) {
 		return l
@@ -114,20 +109,11 @@ func (n *Node) lostWithout() (l loss) {
 
 // setAwaits notes what State says that the stop of this node waits for, and returns whether it said so before.
 func (n *Node) setAwaits(text string, waits bool) (before bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before = n.awaits != ""
-	n.awaits = ""
+	awaits := ""
 	if waits {
-		n.awaits = "a successor, since without this node the farm has no majority (" + text + ")"
+		awaits = "a successor, since without this node the farm has no majority (" + text + ")"
 	}
-	return before
-}
-
-func (n *Node) awaited() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.awaits
+	return n.departure.wait(awaits) != ""
 }
 
 // moveVotes has a leader that stays move the votes. It reports whether that one says that a successor comes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -45,20 +46,10 @@ func (n *Node) Listener(proto string) net.Listener {
 	if err := checkProtocol(proto); err != nil {
 		panic("cluster: Listener: " + err.Error())
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.listeners[proto] {
+	if !n.listening.add(proto, math.MaxInt) {
 		panic(fmt.Sprintf("cluster: Listener(%q): somebody listens already; the two would take connections from each other", proto))
 	}
-	if n.listeners == nil {
-		n.listeners = make(map[string]bool)
-	}
-	n.listeners[proto] = true
-	return &protoListener{Listener: n.port.AppListener(proto), closed: sync.OnceFunc(func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.listeners, proto)
-	})}
+	return &protoListener{Listener: n.port.AppListener(proto), closed: sync.OnceFunc(func() { n.listening.set(proto, false) })}
 }
 
 // protoListener tells when it is closed.

@@ -126,7 +126,7 @@ func (n *Node) acceptRaft(l net.Listener) {
 		if err != nil {
 			return
 		}
-		n.wg.Go(func() {
+		if !n.spawn(func() {
 			h, err := n.receive(c, true)
 			in := n.instance()
 			if err == nil && in.server != h.Dest { // replaced since
@@ -138,6 +138,8 @@ func (n *Node) acceptRaft(l net.Listener) {
 				return
 			}
 			in.layer.offer(c)
-		})
+		}) {
+			c.Close()
+		}
 	}
 }

@@ -168,13 +168,12 @@ func untilAfter(r *reign, d time.Duration) time.Duration {
 
 // going says how this node ends, "" if it goes on, and whether the others have let it go.
 func (n *Node) going() (how string, dismissed bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	bye := n.departure.now()
 	switch {
-	case n.departing:
+	case bye.forGood:
 		how = "this node leaves for good"
-	case n.leaving:
+	case bye.leaves:
 		how = "this node stops"
 	}
-	return how, n.left || n.dismissed
+	return how, bye.removed || bye.dismissed
 }

@@ -1,0 +1,81 @@
+package cluster
+
+import "sync"
+
+// departure is how far a node is on its way out of the farm, or down. Its steps, in their order; a node may skip some:
+//
+//	stays -> retires -> leaves -> dismissed -> over
+//
+// For good, and over with what it held, are facts beside these. The zero value stays.
+type departure struct {
+	mu     sync.Mutex
+	facts  goodbye
+	awaits string // what the stop waits for; "" = nothing
+
+	inVain   bool // this node has waited for a successor, and none came
+	saidLost bool // it has said that the farm has no majority without it
+}
+
+// goodbye is what there is to say of a departure at one moment.
+type goodbye struct {
+	retires   bool // it will stop soon
+	leaves    bool // it stops
+	forGood   bool // it leaves the farm, if it can
+	removed   bool // Leave has taken it out of the configuration, and what is in the data directory is to be forgotten
+	dismissed bool // the others go on without its vote
+	over      bool // a member's Raft has ended, and its memory with it
+}
+
+// now returns what there is to say.
+func (d *departure) now() goodbye {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.facts
+}
+
+// step changes what there is to say, and reports whether that is news.
+func (d *departure) step(how func(*goodbye)) (news bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.facts
+	how(&d.facts)
+	return d.facts != before
+}
+
+// wait notes what the stop waits for, "" if for nothing, and returns what it waited for before.
+func (d *departure) wait(text string) (before string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before, d.awaits = d.awaits, text
+	return before
+}
+
+// awaited returns what the stop waits for; "" if for nothing.
+func (d *departure) awaited() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.awaits
+}
+
+// giveUp notes that no successor came.
+func (d *departure) giveUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inVain = true
+}
+
+// gaveUp reports whether the node has waited for a successor, and none came.
+func (d *departure) gaveUp() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.inVain
+}
+
+// firstLoss reports, once, that it is to be said what the farm loses with this node.
+func (d *departure) firstLoss() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first := !d.saidLost
+	d.saidLost = true
+	return first
+}

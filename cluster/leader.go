@@ -46,6 +46,8 @@ type leadership struct {
 
 	same atomic.Pointer[map[string]bool] // server IDs of those whose copy was the same as here at last; see compare
 
+	silent atomic.Pointer[map[string]time.Duration] // for how long each server was silent at the last look of control
+
 	leftMu sync.Mutex
 	left   map[string]uint64 // servers removed at their own request in this term, with their boot counters
 }

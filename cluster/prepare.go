@@ -163,7 +163,10 @@ func (n *Node) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
 		return nil, wire.ErrNotLeader
 	}
 	s := n.situation()
-	s.Left = l.letGoSoFar()
+	s.Left, s.DeadAfter = l.letGoSoFar(), n.cfg.DeadAfter
+	if silent := l.silent.Load(); silent != nil {
+		s.Silent = *silent
+	}
 	comes := s.VoteComes(server)
 	if s.Votes(server) {
 		comes = s.SuccessorComes(server)

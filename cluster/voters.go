@@ -29,6 +29,7 @@ func (l *leadership) control() {
 		l.raiseOverdue()
 		s := l.in.node.situation()
 		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
+		l.silent.Store(&s.Silent)
 		s.CaughtUp = l.caughtUp(s, seen)
 		if c := s.Plan(); c.Kind != voting.Keep {
 			if err := l.carryOut(c); err != nil {

@@ -71,6 +71,9 @@ func (s *Situation) VoteComes(server string) bool {
 	}
 	then := *s
 	then.CaughtUp = map[string]bool{server: true}
+	if c := then.planBurial(); c.Kind == Remove && s.Votes(c.Server) {
+		return true // its seat is next
+	}
 	return then.planRelief().Kind != Keep || then.planPromotion().Kind != Keep
 }
 

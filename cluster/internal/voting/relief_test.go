@@ -1,6 +1,9 @@
 package voting
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // how nodes of the tables below are: by the letter after their name.
 func how(words ...string) (out []Node) {
@@ -172,6 +175,17 @@ func TestVoteComes(t *testing.T) {
 				t.Errorf("a vote comes: %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// A dead voter that is given up is replaced by the next that catches up; before that its seat is its own.
+func TestVoteComesOfTheDead(t *testing.T) {
+	for silent, want := range map[time.Duration]bool{time.Minute: true, time.Minute - 1: false} {
+		s := Situation{Self: "a.1", Servers: servers("+a.1", "+b.1", "+c.1", "-d.1"), Nodes: how("a", "b died", "c", "d"),
+			MaxVoters: 5, Silent: map[string]time.Duration{"b.1": silent}, DeadAfter: time.Minute}
+		if got := s.VoteComes("d.1"); got != want {
+			t.Errorf("silent for %v: a vote comes: %v", silent, got)
+		}
 	}
 }
 

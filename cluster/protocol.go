@@ -37,8 +37,9 @@ func checkProtocol(proto string) error {
 // Listener returns the connections that other members open by Dial for the same protocol, a short word such as "http".
 // They are mutually authenticated and encrypted; PeerID tells who calls.
 //
-// However many are opened at once, the nodes' own connections do not wait for them. A protocol for large transfers has a name
-// that is or begins with "bulk", as in "bulk" or "bulk-files": then the others do not wait for it either.
+// However many are opened at once, the nodes' own connections do not wait for them. A protocol for large
+// transfers has the name "bulk", or one that begins with "bulk-": then the other protocols do not wait for it
+// either.
 //
 // A protocol has one listener at a time. Listener panics if there is an open one already, and if the word is empty, longer
 // than 200 bytes, or one of those that the nodes use themselves: admin, gossip, raft, rpc.
@@ -64,8 +65,9 @@ func (l *protoListener) Close() error {
 	return err
 }
 
-// Dial connects to the member whose NodeID is id, for a protocol that it listens for. It may wait for other dials, until ctx ends:
-// so many handshakes with one member are under way at once. It fails for the protocols that nodes use themselves.
+// Dial connects to the member whose NodeID is id, for a protocol that it listens for. It may wait for other
+// dials, until ctx ends: so many handshakes with one member are under way at once. It fails for the protocols
+// that nodes use themselves.
 func (n *Node) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
 	if err := checkProtocol(proto); err != nil {
 		return nil, fmt.Errorf("cluster: dial: %w", err)

@@ -120,7 +120,7 @@ func TestPeer_AnswerAfterBrokenWrite(t *testing.T) {
 					io.WriteString(there, "bytes, please")
 				}
 			}()
-			p := newPeer("b", "B", newHop(dials{conn: raw}, Config{}, nil).transport)
+			p := newPeer("b", "B", newHop(dials{conn: raw}, Config{}, nil))
 			defer p.close()
 			req := request(t, "POST", "http://peer/", strings.NewReader(strings.Repeat("x", 1<<20)))
 			start := time.Now()

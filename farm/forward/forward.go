@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -18,6 +19,7 @@ import (
 type exchange struct {
 	facts facts
 	nonce string
+	conn  string  // the other end of the client's connection, or of a proxy's
 	http1 bool    // the client's connection carries one exchange at a time
 	body  *replay // nil without a body
 	err   error   // why there is no answer
@@ -29,6 +31,22 @@ func (x *exchange) Format(w fmt.State, _ rune) { io.WriteString(w, "exchange of 
 type exchangeKey struct{}
 
 func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
+
+// originOf returns where a request comes from. A client of IPv6 has a network of its own.
+func originOf(r *http.Request) origin {
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return origin{}
+	}
+	o := origin{client: x.facts.Client, conn: x.conn}
+	if a, ok := remoteIP(x.facts.Client); ok {
+		o.client = a.String()
+		if a.Is6() {
+			o.client = netip.PrefixFrom(a, 64).Masked().String()
+		}
+	}
+	return o
+}
 
 // attempt returns req for one try at one peer.
 func (x *exchange) attempt(req *http.Request) *http.Request {
@@ -98,8 +116,9 @@ func rewrite(p *httputil.ProxyRequest) {
 	}
 }
 
-// forward sends a public request to a peer, and answers in its place when there is none.
-func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
+// forward sends a public request to a peer, and answers in its place when there is none. It came over the
+// connection from conn.
+func (g *Gate) forward(w http.ResponseWriter, r *http.Request, conn string) {
 	if r.Method == http.MethodConnect {
 		ServeProblem(w, r, problemConnect)
 		return
@@ -108,6 +127,7 @@ func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Upgrade") // RFC 9110 §7.8: a server may ignore it; tunnels of other protocols would bypass the peer
 	}
 	x := g.exchange(r)
+	x.conn = conn
 	fw := &hopWriter{out: w, x: x}
 	g.proxy.ServeHTTP(fw, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	if x.err != nil && !fw.committed {

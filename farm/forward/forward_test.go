@@ -165,8 +165,8 @@ func TestForward_StaleConnection(t *testing.T) {
 	a.gate.hop.mu.Lock()
 	p := a.gate.hop.peers["b"]
 	a.gate.hop.mu.Unlock()
-	eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.idle) == 1 })
-	l := p.idle[0]
+	eventually(t, func() bool { p.pool.mu.Lock(); defer p.pool.mu.Unlock(); return len(p.pool.idle) == 1 })
+	l := p.pool.idle[0]
 	b.gate.server.SetKeepAlivesEnabled(false) // closes idle connections
 	eventually(t, func() bool { return l.Err() != nil })
 	if _, body := fetch(t, request(t, "POST", a.public.URL, strings.NewReader("x"))); body != "b" {
@@ -496,7 +496,7 @@ func TestForward_PeerDies(t *testing.T) {
 
 func TestHop_PicksTheLessBusy(t *testing.T) {
 	h := newHop(nil, Config{}, nil)
-	busy, free, shunned := newPeer("busy", "", nil), newPeer("free", "", nil), newPeer("shunned", "", nil)
+	busy, free, shunned := newPeer("busy", "", &hop{}), newPeer("free", "", &hop{}), newPeer("shunned", "", &hop{})
 	busy.inFlight.Store(5)
 	shunned.shun(time.Now().Add(time.Hour))
 	h.eligible.Store(&[]*peer{busy, shunned, free})

@@ -135,6 +135,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	if g.answerHealth(w, r) {
 		return
 	}
+	conn := r.RemoteAddr // whoever the client is
 	id, scheme := g.arrive(r)
 	w.Header().Set(idHeader, id)
 	g.clients.enter()
@@ -153,7 +154,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	case s == open && g.cfg.Role != cluster.Front:
 		g.serveLocal(w, c)
 	default:
-		g.forward(w, c)
+		g.forward(w, c, conn)
 	}
 }
 

@@ -39,6 +39,7 @@ type hop struct {
 	source    Peers
 	cfg       Config
 	transport *http.Transport // makes connections; pools and retries are our own
+	dials     sync.WaitGroup  // of those under way
 
 	// hold is asked when nobody is left to be chosen: see Gate.hold.
 	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) (again bool)
@@ -93,7 +94,7 @@ func (h *hop) update(st cluster.State) {
 		present[m.ID] = true
 		p := h.peers[m.ID]
 		if p == nil {
-			p = newPeer(m.ID, m.Name, h.transport)
+			p = newPeer(m.ID, m.Name, h)
 			h.peers[m.ID] = p
 		}
 		if m.Role == cluster.Ordinary && m.Tags[TagApp] == h.cfg.App && m.Tags[TagGate] == open.String() {
@@ -114,12 +115,13 @@ func (h *hop) update(st cluster.State) {
 
 func (h *hop) close() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.closed = true
 	h.eligible.Store(new([]*peer))
 	for _, p := range h.peers {
 		p.close()
 	}
+	h.mu.Unlock()
+	h.dials.Wait()
 }
 
 // anyPeer reports whether somebody could take a request.

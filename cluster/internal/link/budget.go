@@ -9,16 +9,18 @@ import (
 
 // Bounds are what the handshakes of one class may take at one node, at one end: dialled, or accepted.
 type Bounds struct {
-	// Peer is how many are under way with one peer, from before the connection is opened until it is secured; 0 = any number.
+	// Peer is how many are under way with one peer, from before the connection is opened until it is secured;
+	// 0 = any number.
 	Peer int
 
-	// Work is how many are computed at once, with all peers together. One that waits for the network is not computed, so a peer
-	// that says nothing keeps no place from others.
+	// Work is how many are computed at once, with all peers together. One that waits for the network is not
+	// computed, so a peer that says nothing keeps no place from others.
 	Work int
 }
 
-// Budget bounds the handshakes of one node, each class for itself: none can take anything from another. Within a class the peers
-// take turns, so none can keep the others waiting either, however many handshakes it asks for. It is for either end.
+// Budget bounds the handshakes of one node, each class for itself: none can take anything from another.
+// Within a class the peers take turns, so none can keep the others waiting either, however many handshakes it
+// asks for. It is for either end.
 //
 // A handshake goes
 //
@@ -50,8 +52,8 @@ type places struct {
 // Dialling returns the budget of the dialling end.
 func Dialling() *Budget { return NewBudget(usual()) }
 
-// usual returns the bounds for this machine. What strangers can cause, by requests that are forwarded, takes half of the processors
-// at most.
+// usual returns the bounds for this machine. What strangers can cause, by requests that are forwarded, takes
+// half of the processors at most.
 func usual() map[Class]Bounds {
 	all := max(2, runtime.GOMAXPROCS(0))
 	half := max(1, runtime.GOMAXPROCS(0)/2)
@@ -65,11 +67,12 @@ func usual() map[Class]Bounds {
 	}
 }
 
-// PublicPeer is how many handshakes of class Public are under way with one peer: enough to use a line whose round trip takes long.
+// PublicPeer is how many handshakes of class Public are under way with one peer: enough to use a line whose
+// round trip takes long.
 const PublicPeer = 32
 
-// Accepting returns the budget of the accepting end. A peer is known there by its address alone, which it may share with others;
-// so there is no bound of its own for it, but it has its turn.
+// Accepting returns the budget of the accepting end. A peer is known there by its address alone, which it may
+// share with others; so there is no bound of its own for it, but it has its turn.
 func Accepting() *Budget {
 	bounds := usual()
 	for c, x := range bounds {
@@ -95,8 +98,8 @@ type Slot struct {
 	working bool
 }
 
-// Begin waits until a handshake with peer may begin. It is at rest then. An error is the cause of ctx, or says that there is no such
-// class.
+// Begin waits until a handshake with peer may begin. It is at rest then. An error is the cause of ctx, or
+// says that there is no such class.
 func (b *Budget) Begin(ctx context.Context, class Class, peer string) (*Slot, error) {
 	if b.work[class] == nil {
 		return nil, fmt.Errorf("no budget for connections of class %q", class)
@@ -114,7 +117,8 @@ func (b *Budget) Begin(ctx context.Context, class Class, peer string) (*Slot, er
 	return s, nil
 }
 
-// Work waits until the handshake may be computed on. An error is the cause of ctx; the handshake is at rest then.
+// Work waits until the handshake may be computed on. An error is the cause of ctx; the handshake is at rest
+// then.
 func (s *Slot) Work(ctx context.Context) error {
 	if s.working {
 		return nil

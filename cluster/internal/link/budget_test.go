@@ -159,7 +159,8 @@ func TestBudget_GivenUp(t *testing.T) {
 	})
 }
 
-// A handshake that waits for the network lets others compute, and goes on in its turn; what has come is read whole.
+// A handshake that waits for the network lets others compute, and goes on in its turn; what has come is read
+// whole.
 func TestHandshake_RestsInRead(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		b := NewBudget(map[Class]Bounds{Raft: {Work: 1}})

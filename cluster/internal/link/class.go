@@ -2,8 +2,8 @@ package link
 
 import "strings"
 
-// Class says what a connection between two nodes is for. It is the word that the protocol's name begins with, so both ends know
-// it before the costly part of a handshake: it stands in the first message of TLS.
+// Class says what a connection between two nodes is for. It is the word that the protocol's name begins with,
+// so both ends know it before the costly part of a handshake: it stands in the first message of TLS.
 type Class string
 
 const (
@@ -11,7 +11,7 @@ const (
 	Gossip Class = "gossip" // who is there
 	RPC    Class = "rpc"    // calls between nodes
 	Admin  Class = "admin"  // operators
-	Public Class = "public" // the application's protocols: as many as strangers like, since their requests are forwarded
+	Public Class = "public" // the application's protocols: as many as strangers like
 	Bulk   Class = "bulk"   // large transfers of the application: protocols "bulk" and "bulk-..."
 )
 

@@ -28,8 +28,8 @@ type Conn struct {
 	deaf    bool  // the other end knows nothing that comes without a call; see Tell
 }
 
-// maxCalls is how many calls of one connection are under way at once. It is less than a program of v0.1.0 works on, which reads
-// nothing more when it has its 256.
+// maxCalls is how many calls of one connection are under way at once. It is less than a program of v0.1.0
+// works on, which reads nothing more when it has its 256.
 const maxCalls = 250
 
 type answer struct {
@@ -44,14 +44,14 @@ func New(c net.Conn) *Conn {
 		pending: map[uint64]chan answer{}}
 }
 
-// writePatience returns how long a frame may take to leave: then the other end has not read for that long, and the connection
-// is given up.
+// writePatience returns how long a frame may take to leave: then the other end has not read for that long,
+// and the connection is given up.
 func writePatience(size int) time.Duration {
 	return 5*time.Second + time.Duration(size)*time.Second/lifePace
 }
 
-// Call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome open. If ctx ends
-// before, the other end is told, and works on it no longer.
+// Call sends one request and waits for its answer. Any error but the answer's own code leaves the outcome
+// open. If ctx ends before, the other end is told, and works on it no longer.
 func (c *Conn) Call(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
 	if len(payload) > wire.MaxFrame {
 		return nil, fmt.Errorf("a request of %d bytes: %w", len(payload), fault.ErrTooLarge)
@@ -109,7 +109,8 @@ func (c *Conn) write(id uint64, m wire.Method, payload []byte) error {
 	return wire.WriteFrame(c.w, id, byte(m), payload)
 }
 
-// giveUp ends the wait for an answer, and tells the other end. If a frame is leaving just now, whoever writes it does that.
+// giveUp ends the wait for an answer, and tells the other end. If a frame is leaving just now, whoever writes
+// it does that.
 func (c *Conn) giveUp(id uint64) {
 	c.mu.Lock()
 	_, waits := c.pending[id]

@@ -1,6 +1,6 @@
-// Package link is how one node of a farm calls another: connections with a hello, calls over them whose end travels, proof of life,
-// and one live connection to each node. It knows nothing of nodes, of the port or of what is asked: it is given a function that
-// dials and one that says hello.
+// Package link is how one node of a farm calls another: connections with a hello, calls over them whose end
+// travels, proof of life, and one live connection to each node. It knows nothing of nodes, of the port or of
+// what is asked: it is given a function that dials and one that says hello.
 //
 // A call:
 //
@@ -23,5 +23,6 @@
 //	 |                     +--------- an error, the other end closes, Drop -------------------------------+
 //	 +----------------- the next Get, or at once where Keep says so ---------------------------------------+
 //
-// Budget bounds the handshakes of all connections of a node, these and others, by class; package port asks it.
+// Budget bounds the handshakes of all connections of a node, these and others, by class; package port asks
+// it.
 package link

@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// fair is a semaphore whose waiters take turns by who they are: each name in turn gets one, however many of it wait.
+// fair is a semaphore whose waiters take turns by who they are: each name in turn gets one, however many of
+// it wait.
 type fair struct {
 	mu    sync.Mutex
 	free  int

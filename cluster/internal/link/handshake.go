@@ -8,7 +8,8 @@ import (
 // readAhead is more than a side of the handshake sends at once, so that one wait for the network is one Read.
 const readAhead = 4 << 10
 
-// Handshake is a connection on which a handshake is computed. Whenever that waits for the other end, its slot is at rest.
+// Handshake is a connection on which a handshake is computed. Whenever that waits for the other end, its slot
+// is at rest.
 type Handshake struct {
 	net.Conn
 	ctx   context.Context
@@ -16,8 +17,8 @@ type Handshake struct {
 	ahead []byte // read, and not yet taken
 }
 
-// Pace returns c as a connection for a handshake, which ctx bounds. Its slot may be given later, by Take, where it is not known
-// yet: until then nothing is paced.
+// Pace returns c as a connection for a handshake, which ctx bounds. Its slot may be given later, by Take,
+// where it is not known yet: until then nothing is paced.
 func Pace(ctx context.Context, c net.Conn) *Handshake { return &Handshake{Conn: c, ctx: ctx} }
 
 // Take gives the handshake its slot, and waits until it may be computed. Without one, nil, nothing is paced.
@@ -29,8 +30,8 @@ func (h *Handshake) Take(s *Slot) error {
 	return s.Work(h.ctx)
 }
 
-// Over ends the handshake: from then on this is a connection like any other. Whoever used it for the handshake says so, before
-// anybody else uses it.
+// Over ends the handshake: from then on this is a connection like any other. Whoever used it for the
+// handshake says so, before anybody else uses it.
 func (h *Handshake) Over() {
 	if h.slot != nil {
 		h.slot.End()

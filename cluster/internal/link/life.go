@@ -8,18 +8,21 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A flow between two machines can vanish while both ends live: a firewall has forgotten it, or a NAT entry has expired. What is
-// sent is lost then, without an error for a quarter of an hour, and a new connection would work. So whoever waits for an answer
-// and hears nothing at all asks for a sign of life, and gives the connection up if none comes.
+// A flow between two machines can vanish while both ends live: a firewall has forgotten it, or a NAT entry
+// has expired. What is sent is lost then, without an error for a quarter of an hour, and a new connection
+// would work. So whoever waits for an answer and hears nothing at all asks for a sign of life, and gives the
+// connection up if none comes.
 const (
 	lifeSilence  = 2 * time.Second // after which a sign of life is asked for, while an answer is awaited
 	lifePatience = 3 * time.Second // for it
 )
 
-// Silence is for how long an end may say nothing, while an answer is awaited, before its connection is given up.
+// Silence is for how long an end may say nothing, while an answer is awaited, before its connection is given
+// up.
 const Silence = lifeSilence + lifePatience
 
-// lifePace is what a line carries in a second at the least. The other end can say nothing of a request before it has all of it.
+// lifePace is what a line carries in a second at the least. The other end can say nothing of a request before
+// it has all of it.
 const lifePace = 32 << 10
 
 // life is what a connection knows of its other end; guarded by the mutex of the connection.
@@ -103,7 +106,8 @@ func (c *Conn) ping() {
 	}
 }
 
-// heardReader reads from a connection. Whatever comes is a sign of life, be it a piece of a large answer on a thin line.
+// heardReader reads from a connection. Whatever comes is a sign of life, be it a piece of a large answer on a
+// thin line.
 type heardReader struct{ *Conn }
 
 func (r heardReader) Read(p []byte) (int, error) {

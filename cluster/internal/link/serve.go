@@ -11,9 +11,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// What one connection may have at its answering end. Beyond the requests that are worked on, some wait there; beyond those they are
-// refused. What comes is read all the time: also a sign of life that is asked for, the news that a request was given up, and the
-// end of the connection.
+// What one connection may have at its answering end. Beyond the requests that are worked on, some wait there;
+// beyond those they are refused. What comes is read all the time: also a sign of life that is asked for, the
+// news that a request was given up, and the end of the connection.
 const (
 	maxRequests     = 256      // worked on at once
 	maxWaiting      = 1024     // worked on or waiting
@@ -21,8 +21,8 @@ const (
 	maxShort        = 64       // short answers on their way
 )
 
-// Handler answers one request of the other end. Its context ends when the other end gives the request up, or the connection ends.
-// An error travels as its code (wire.CodeOf).
+// Handler answers one request of the other end. Its context ends when the other end gives the request up, or
+// the connection ends. An error travels as its code (wire.CodeOf).
 type Handler func(ctx context.Context, m wire.Method, payload []byte) ([]byte, error)
 
 // server is the answering end of a connection.
@@ -86,7 +86,8 @@ func (s *server) serve(ctx context.Context) {
 	}
 }
 
-// shortly answers without a payload. Of those whose answers the other end is slow to read, the later ones get none.
+// shortly answers without a payload. Of those whose answers the other end is slow to read, the later ones get
+// none.
 func (s *server) shortly(wg *sync.WaitGroup, id uint64, err error) {
 	select {
 	case s.short <- struct{}{}:

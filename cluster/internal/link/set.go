@@ -20,14 +20,16 @@ type Config struct {
 	// Dial connects to the node whose NodeID is id, and returns when TLS has proved who is there.
 	Dial func(ctx context.Context, id string) (net.Conn, error)
 
-	// Hello says who is calling, over a connection that Dial has opened, and hears who is called. It ends with ctx.
+	// Hello says who is calling, over a connection that Dial has opened, and hears who is called. It ends
+	// with ctx.
 	Hello func(ctx context.Context, c net.Conn) error
 
 	// Spawn starts a goroutine; false, and nothing, if there will be no more.
 	Spawn func(func()) bool
 
-	// Keep reports whether a new connection to a node is opened as soon as one has ended, and not only for the next call: so a
-	// death is known before anybody has to wait for it. ctx is that of the dial then, and ends with the Set's user.
+	// Keep reports whether a new connection to a node is opened as soon as one has ended, and not only for
+	// the next call: so a death is known before anybody has to wait for it. ctx is that of the dial then, and
+	// ends with the Set's user.
 	Keep func(id string) (ctx context.Context, keep bool)
 
 	// Closed is the error of a Set whose Spawn starts nothing more.
@@ -54,7 +56,9 @@ type peer struct {
 }
 
 // Call asks the node whose NodeID is id. sent reports whether the request may have left this node.
-func (s *Set) Call(ctx context.Context, id string, m wire.Method, payload []byte) (out []byte, sent bool, err error) {
+func (s *Set) Call(ctx context.Context, id string, m wire.Method, payload []byte) (
+	out []byte, sent bool, err error) {
+
 	c, err := s.Get(ctx, id)
 	if err != nil {
 		return nil, false, err

@@ -65,7 +65,8 @@ func (p *Port) begin(raw net.Conn) {
 	p.running.Go(func() { p.welcome(ctx, c) })
 }
 
-// await notes that a connection waits for the end of its handshake, with those of its class. Another one may have to go for it.
+// await notes that a connection waits for the end of its handshake, with those of its class. Another one may
+// have to go for it.
 func (p *Port) await(class link.Class, c *conn) error {
 	p.mu.Lock()
 	p.pending.remove(c)
@@ -93,13 +94,14 @@ func (p *Port) welcome(ctx context.Context, c *conn) {
 	defer cancel()
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
 	paced := link.Pace(ctx, c)
-	secure := tls.Server(paced, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	config := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		l := p.wanted(hello.SupportedProtos)
 		if err := p.pace(ctx, paced, c, l); err != nil {
 			return nil, err
 		}
 		return p.configFor(hello, l)
-	}})
+	}
+	secure := tls.Server(paced, &tls.Config{GetConfigForClient: config})
 	err := secure.Handshake()
 	paced.Over()
 	p.mu.Lock()
@@ -113,7 +115,8 @@ func (p *Port) welcome(ctx context.Context, c *conn) {
 	}
 }
 
-// pace waits for the turn of a connection among those of its class, once that is known. Nothing was computed for it yet.
+// pace waits for the turn of a connection among those of its class, once that is known. Nothing was computed
+// for it yet.
 func (p *Port) pace(ctx context.Context, paced *link.Handshake, c *conn, l *listener) error {
 	class := link.Public // for what nobody listens for
 	if l != nil {

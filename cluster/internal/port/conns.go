@@ -12,7 +12,7 @@ type conn struct {
 	net.Conn
 	port    *Port
 	counted bool                    // of an application's protocol, and accepted; guarded by the port's mu
-	gone    context.CancelCauseFunc // of an accepted one: ends its handshake, also where that does not wait for the network
+	gone    context.CancelCauseFunc // of an accepted one: ends its handshake at once
 }
 
 // Close closes the connection and lets the port forget it.

@@ -8,12 +8,12 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 )
 
-// pending holds the connections that have not ended their handshake, by class: a flood of one takes no place of another. Under
-// "" are those that have not said yet what they want.
+// pending holds the connections that have not ended their handshake, by class: a flood of one takes no place
+// of another. Under "" are those that have not said yet what they want.
 type pending map[link.Class]*pendingQueue
 
-// add takes in a connection, in its place among those of a class. A class has so many at most, and all of them together twice as
-// many: then the class that has the most gives way.
+// add takes in a connection, in its place among those of a class. A class has so many at most, and all of
+// them together twice as many: then the class that has the most gives way.
 func (p pending) add(class link.Class, c *conn, limit int, now time.Time) (evicted *conn, ok bool) {
 	q := p[class]
 	if q == nil {
@@ -70,8 +70,8 @@ type pendingConn struct {
 	since time.Time
 }
 
-// add takes c in. When the queue is full, it drops another connection, which the caller closes: of a host that has more of them,
-// or the oldest if that has had its time. If there is none, c is not taken.
+// add takes c in. When the queue is full, it drops another connection, which the caller closes: of a host
+// that has more of them, or the oldest if that has had its time. If there is none, c is not taken.
 func (q *pendingQueue) add(c *conn, limit int, now time.Time) (evicted *conn, ok bool) {
 	host := hostOf(c)
 	if q.order.Len() >= limit {

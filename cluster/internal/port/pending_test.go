@@ -43,7 +43,8 @@ func TestPending_Hosts(t *testing.T) {
 			t.Errorf("connection %d of another host has no room", i)
 		}
 	}
-	if evicted, ok := p.add(link.Public, from("192.0.2.1"), mostPending, now.Add(evictAfter)); evicted != flood[100] || !ok {
+	now = now.Add(evictAfter)
+	if evicted, ok := p.add(link.Public, from("192.0.2.1"), mostPending, now); evicted != flood[100] || !ok {
 		t.Error("after its time the oldest does not go")
 	}
 	for _, c := range flood {
@@ -160,7 +161,8 @@ func TestSilenceInAHandshake(t *testing.T) {
 func clientHello(t *testing.T, proto string) []byte {
 	t.Helper()
 	var hello bytes.Buffer
-	c := tls.Client(recorder{&hello}, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto}, MinVersion: tls.VersionTLS13})
+	c := tls.Client(recorder{&hello}, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{proto},
+		MinVersion: tls.VersionTLS13})
 	if err := c.Handshake(); err == nil || hello.Len() == 0 {
 		t.Fatal("no first message")
 	}

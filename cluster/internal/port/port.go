@@ -1,19 +1,21 @@
-// Package port is the one port on which the nodes of a farm talk to each other: TCP and UDP on the same number.
+// Package port is the one port on which the nodes of a farm talk to each other: TCP and UDP on the same
+// number.
 //
-// TCP carries TLS 1.3 with mutual authentication. The ALPN name picks the protocol, "webfarm-raft/1" and the like, so a
-// connection reaches the code behind a protocol only after both ends have proved that they know the farm's secret. The
-// accepting end then writes one byte before anything else: a TLS 1.3 client does not learn from the handshake that it was
-// refused, and with that byte Dial can say so instead of some read later on. It costs Dial one round trip.
+// TCP carries TLS 1.3 with mutual authentication. The ALPN name picks the protocol, "webfarm-raft/1" and the
+// like, so a connection reaches the code behind a protocol only after both ends have proved that they know
+// the farm's secret. The accepting end then writes one byte before anything else: a TLS 1.3 client does not
+// learn from the handshake that it was refused, and with that byte Dial can say so instead of some read later
+// on. It costs Dial one round trip.
 //
 // UDP is handed out as it is; gossip encrypts its packets itself.
 //
-// Strangers may knock. A connection has five seconds to complete its handshake, the number of those that have not is
-// bounded, and when too many wait, those go first whose host has the most of them, and then the oldest: one that has waited for
-// a second is no node of this farm.
+// Strangers may knock. A connection has five seconds to complete its handshake, the number of those that have
+// not is bounded, and when too many wait, those go first whose host has the most of them, and then the
+// oldest: one that has waited for a second is no node of this farm.
 //
-// Handshakes are paced at both ends, each class of protocols for itself (package link). At the accepting end the class is known
-// from the client's first message, before anything is computed for it. So a flood of one class costs a bounded share of the
-// processors, and the others nothing.
+// Handshakes are paced at both ends, each class of protocols for itself (package link). At the accepting end
+// the class is known from the client's first message, before anything is computed for it. So a flood of one
+// class costs a bounded share of the processors, and the others nothing.
 package port
 
 import (
@@ -76,8 +78,9 @@ type Port struct {
 	served    int                  // those that count towards maxServed
 }
 
-// Open binds addr, for TCP and UDP on one number, and begins to accept. A port number of 0 picks one. Nothing is
-// accepted for a protocol before its Listener was asked for. log gets warnings only where an operator has to act.
+// Open binds addr, for TCP and UDP on one number, and begins to accept. A port number of 0 picks one. Nothing
+// is accepted for a protocol before its Listener was asked for. log gets warnings only where an operator has
+// to act.
 func Open(nw Network, addr string, id *trust.Identity, log *slog.Logger) (*Port, error) {
 	tcp, udp, err := bind(nw, addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -167,12 +170,13 @@ func (p *Port) Packets() net.PacketConn { return p.udp }
 // Refused returns how many incoming connections were turned away so far.
 func (p *Port) Refused() uint64 { return p.refused.Load() }
 
-// Dial opens a connection of protocol proto to the node at addr. It returns once the other end has accepted it. wantNode
-// is the NodeID that must be there; "" takes any node of this farm. Without an end of its own, ctx waits as long as the
-// network does to connect, and as other dials of this class to that node do; the handshake has five seconds.
+// Dial opens a connection of protocol proto to the node at addr. It returns once the other end has accepted
+// it. wantNode is the NodeID that must be there; "" takes any node of this farm. Without an end of its own,
+// ctx waits as long as the network does to connect, and as other dials of this class to that node do; the
+// handshake has five seconds.
 //
-// Errors that wrap trust.ErrWrongSecret, trust.ErrWrongFarm or trust.ErrWrongNode say who is there instead; one that wraps
-// ErrRefused says that the other end turned us away; net.ErrClosed, that this port was closed.
+// Errors that wrap trust.ErrWrongSecret, trust.ErrWrongFarm or trust.ErrWrongNode say who is there instead;
+// one that wraps ErrRefused says that the other end turned us away; net.ErrClosed, that this port was closed.
 func (p *Port) Dial(ctx context.Context, addr, proto, wantNode string) (net.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -204,7 +208,9 @@ func DialAs(ctx context.Context, nw Network, id *trust.Identity, addr, proto, wa
 }
 
 // secured brings a dialled connection to where Dial returns it, or closes it. slot may be nil.
-func secured(ctx context.Context, c net.Conn, slot *link.Slot, id *trust.Identity, addr, proto, wantNode string) (net.Conn, error) {
+func secured(ctx context.Context, c net.Conn, slot *link.Slot, id *trust.Identity,
+	addr, proto, wantNode string) (net.Conn, error) {
+
 	within, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	paced := link.Pace(within, c)
@@ -221,9 +227,9 @@ func secured(ctx context.Context, c net.Conn, slot *link.Slot, id *trust.Identit
 	return peerConn{Conn: secure}, nil
 }
 
-// peerConn hides the *tls.Conn within: net/http, when it sees one, drops the connection for an ALPN name it does not know.
-// So HTTP servers and transports take it for a plain connection, and learn who is at the other end from PeerID (in
-// http.Server's ConnContext).
+// peerConn hides the *tls.Conn within: net/http, when it sees one, drops the connection for an ALPN name it
+// does not know. So HTTP servers and transports take it for a plain connection, and learn who is at the other
+// end from PeerID (in http.Server's ConnContext).
 type peerConn struct {
 	*tls.Conn
 	since time.Time // of an accepted one: before the other end could know
@@ -258,7 +264,8 @@ func dialError(ctx context.Context, addr, proto string, err error) error {
 	return fmt.Errorf("dial %s for %s: %w", addr, proto, err)
 }
 
-// PeerID returns the NodeID at the other end of a connection from a Port's Listener or Dial, and "" for any other.
+// PeerID returns the NodeID at the other end of a connection from a Port's Listener or Dial, and "" for any
+// other.
 func PeerID(c net.Conn) string {
 	secure, ok := c.(interface{ ConnectionState() tls.ConnectionState })
 	if !ok {
@@ -271,8 +278,8 @@ func PeerID(c net.Conn) string {
 	return id
 }
 
-// Since returns a moment before the other end of an accepted connection could say anything: what it says came later, however
-// late it is read. For any other connection that is now.
+// Since returns a moment before the other end of an accepted connection could say anything: what it says came
+// later, however late it is read. For any other connection that is now.
 func Since(c net.Conn) time.Time {
 	if p, ok := c.(peerConn); ok && !p.since.IsZero() {
 		return p.since
@@ -280,8 +287,8 @@ func Since(c net.Conn) time.Time {
 	return time.Now()
 }
 
-// Close closes the port, its listeners and every connection of it, and waits until nothing of it runs. Connections are
-// cut, not said good-bye to: who wants that does it before.
+// Close closes the port, its listeners and every connection of it, and waits until nothing of it runs.
+// Connections are cut, not said good-bye to: who wants that does it before.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	first := !p.closed

@@ -28,6 +28,7 @@ type instance struct {
 	kept      *raftlog.Keeping // beneath store
 	files     raftlog.Store    // store, beneath what watches over it
 	snaps     raft.SnapshotStore
+	memory    *raftlog.MemorySnapshots // beneath snaps; nil = they are on disk
 	layer     *streamLayer
 	transport *transport
 	raft      *raft.Raft
@@ -98,6 +99,9 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 	in.grown.to(last)
 	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.hooks.maxLevel, Applied: in.applied,
 		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored, Marked: in.marked, Halt: in.halted})
+	if in.memory, _ = log.snaps.(*raftlog.MemorySnapshots); in.memory != nil {
+		in.memory.Serve(in.frozen)
+	}
 	in.layer = newStreamLayer(n, server)
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)

@@ -27,10 +27,10 @@ type StateMachine interface {
 	// Query answers q from the present state. What it does not know it answers with nothing.
 	Query(q []byte) []byte
 
-	// Snapshot returns a frozen view of the state, cheaply; it is written while Apply goes on. Equal states write equal bytes,
-	// however they came about, in every program that speaks the same protocol level: nodes compare them now and then. A new field
-	// is written from a level on that Config.Levels declares, so that programs with and without it write the same below that.
-	// A panic while it is written ends the node by ErrMachine.
+	// Snapshot returns a frozen view of the state, cheaply; it is written while Apply goes on, perhaps twice, and is the same each
+	// time. Equal states write equal bytes, however they came about, in every program that speaks the same protocol level: nodes
+	// compare them now and then. A new field is written from a level on that Config.Levels declares, so that programs with and
+	// without it write the same below that. A panic while it is written ends the node by ErrMachine.
 	Snapshot() io.WriterTo
 
 	// Restore replaces the whole state by what a Snapshot wrote. It is called once, on a machine that has just been made and that

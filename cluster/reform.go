@@ -267,11 +267,11 @@ func (in *instance) replay(last uint64) (*replica.State, error) {
 	}
 	from := uint64(0)
 	if len(snaps) > 0 {
-		from = snaps[0].Index
-		_, r, err := in.snaps.Open(snaps[0].ID)
+		meta, r, err := in.snaps.Open(snaps[0].ID)
 		if err != nil {
 			return nil, err
 		}
+		from = meta.Index
 		if err := f.Restore(r); err != nil { // which closes r
 			return nil, err
 		}

@@ -62,6 +62,7 @@ func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 type checkedSink struct {
 	raft.SnapshotSink
 	in    *instance
+	live  bool
 	index uint64
 	size  int64
 	sum   uint32 // of what was written but for tail
@@ -79,7 +80,17 @@ func (s *checkedSink) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// MarkLive has a snapshot in memory be written from the state; then there is nothing to check.
+func (s *checkedSink) MarkLive() bool {
+	l, ok := s.SnapshotSink.(interface{ MarkLive() bool })
+	s.live = ok && l.MarkLive()
+	return s.live
+}
+
 func (s *checkedSink) Close() error {
+	if s.live {
+		return s.SnapshotSink.Close()
+	}
 	if len(s.tail) < crc32.Size || binary.BigEndian.Uint32(s.tail) != s.sum {
 		bad := &raftlog.CorruptError{Index: s.index, Err: errors.New("the snapshot up to there came with a wrong checksum")}
 		return errors.Join(bad, s.Cancel())
@@ -126,6 +137,22 @@ func (in *instance) replaceSnapshot() {
 	default:
 		signal(in.snapshotNow)
 	}
+}
+
+// frozen returns the state as it is now, for a snapshot that is sent from memory.
+func (in *instance) frozen() (raftlog.Frozen, error) {
+	s, index, err := in.fsm.Freeze()
+	if err != nil {
+		return raftlog.Frozen{}, err
+	}
+	f := raftlog.Frozen{Index: index, Configuration: s.Configuration, ConfigurationIndex: s.ConfiguredAt, Write: s.Write}
+	var last raft.Log
+	if err := in.store.GetLog(index, &last); err == nil {
+		f.Term = last.Term
+	} else if !errors.Is(err, raft.ErrLogNotFound) {
+		return f, err
+	}
+	return f, nil
 }
 
 // findStateSize notes how large the newest snapshot on disk is.

@@ -141,6 +141,9 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 func (in *instance) restored() {
 	index, _ := in.fsm.View()
 	in.transport.restoredTo.Store(index)
+	if in.memory != nil {
+		in.memory.Restored(index)
+	}
 }
 
 // applied notes that a restored snapshot led on.

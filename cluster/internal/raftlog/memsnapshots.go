@@ -9,25 +9,56 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// memorySnapshots keeps the newest finished snapshot. A snapshot never changes once it is there, so any number of
-// followers may be fed from it while the next one is written.
-type memorySnapshots struct {
+// MemorySnapshots keeps the newest finished snapshot in memory, but not the state a second time: what the state holds anyway is
+// written when somebody opens the snapshot. Only one that came from elsewhere has contents of its own, until it is restored.
+type MemorySnapshots struct {
 	mu      sync.Mutex
 	made    uint64
 	newest  *memorySnapshot // by term and index
 	closing *memorySnapshot // the one finished last: raft opens it right after, even if it is older than newest
+	freeze  func() (Frozen, error)
+	copies  bool // the state does not write the same twice, so what is sent is copied before
 }
 
 type memorySnapshot struct {
 	meta   raft.SnapshotMeta
+	live   bool // its contents are those of the state
 	pieces [][]byte
 }
 
+// Frozen is the state at one moment, which may be later than that of the snapshot it is written for.
+type Frozen struct {
+	Index              uint64 // of the last entry applied
+	Term               uint64 // of that entry; 0 = not known
+	Configuration      raft.Configuration
+	ConfigurationIndex uint64 // 0 = the configuration has not changed since the state was restored
+	Write              func(io.Writer) error
+}
+
 // NewMemorySnapshots returns a store of snapshots in memory.
-func NewMemorySnapshots() raft.SnapshotStore { return new(memorySnapshots) }
+func NewMemorySnapshots() *MemorySnapshots { return new(MemorySnapshots) }
+
+// Serve has snapshots made from now on by MarkLive, and those that Restored is told of, be written from the state, which freeze
+// returns as it is at that moment.
+func (s *MemorySnapshots) Serve(freeze func() (Frozen, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.freeze = freeze
+}
+
+// Restored notes that the state has what the snapshots up to an index hold, so they need no contents any more.
+func (s *MemorySnapshots) Restored(index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, have := range []*memorySnapshot{s.newest, s.closing} {
+		if have != nil && s.freeze != nil && have.meta.Index <= index {
+			have.live, have.pieces = true, nil
+		}
+	}
+}
 
 // Create begins a snapshot. Until its Close, the one before stays the newest.
-func (s *memorySnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+func (s *MemorySnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
 	if version != raft.SnapshotVersionMax {
 		return nil, fmt.Errorf("snapshot version %d is not supported", version)
@@ -46,7 +77,7 @@ func (s *memorySnapshots) Create(version raft.SnapshotVersion, index, term uint6
 }
 
 // List returns the newest snapshot, if there is one.
-func (s *memorySnapshots) List() ([]*raft.SnapshotMeta, error) {
+func (s *MemorySnapshots) List() ([]*raft.SnapshotMeta, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.newest == nil {
@@ -56,20 +87,29 @@ func (s *memorySnapshots) List() ([]*raft.SnapshotMeta, error) {
 	return []*raft.SnapshotMeta{&meta}, nil
 }
 
-// Open returns the contents of a snapshot. The reader stays good when newer snapshots come.
-func (s *memorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+// Open returns the contents of a snapshot; of a live one what the state is now, and the description says so. The reader stays good
+// when newer snapshots come.
+func (s *MemorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var found *memorySnapshot
 	for _, have := range []*memorySnapshot{s.newest, s.closing} {
 		if have != nil && have.meta.ID == id {
-			meta := have.meta
-			return &meta, io.NopCloser(&pieceReader{pieces: have.pieces}), nil
+			copied := *have
+			found = &copied
 		}
 	}
-	return nil, nil, fmt.Errorf("there is no snapshot %q (any more)", id)
+	freeze, copies := s.freeze, s.copies
+	s.mu.Unlock()
+	switch {
+	case found == nil:
+		return nil, nil, fmt.Errorf("there is no snapshot %q (any more)", id)
+	case found.live:
+		return s.openLive(found.meta, freeze, copies)
+	}
+	return &found.meta, io.NopCloser(&pieceReader{pieces: found.pieces}), nil
 }
 
-func (s *memorySnapshots) finish(done *memorySnapshot) {
+func (s *MemorySnapshots) finish(done *memorySnapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = done
@@ -86,7 +126,7 @@ const pieceSize = 256 << 10
 
 // memorySink takes the contents of one snapshot, in pieces: growing one slice would copy all of it again and again.
 type memorySink struct {
-	store    *memorySnapshots
+	store    *MemorySnapshots
 	snapshot *memorySnapshot
 	ended    bool
 }
@@ -113,6 +153,15 @@ func (k *memorySink) Write(p []byte) (int, error) {
 	}
 	k.snapshot.meta.Size += int64(n)
 	return n, nil
+}
+
+// MarkLive has the snapshot written from the state when somebody opens it, and reports whether that is possible; nothing is to be
+// written to the sink then.
+func (k *memorySink) MarkLive() bool {
+	k.store.mu.Lock()
+	defer k.store.mu.Unlock()
+	k.snapshot.live = k.store.freeze != nil && k.snapshot.meta.Size == 0
+	return k.snapshot.live
 }
 
 // Close makes the snapshot the newest one.

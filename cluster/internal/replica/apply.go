@@ -64,7 +64,9 @@ func (st *State) applyLocked(l *raft.Log) (answers []wire.Answer, err error) {
 	defer recovered(&err)
 	switch {
 	case l.Type == raft.LogConfiguration:
-		st.configureLocked(raft.DecodeConfiguration(l.Data))
+		c := raft.DecodeConfiguration(l.Data)
+		st.configureLocked(c)
+		st.configuration, st.configuredAt = c, l.Index
 	default:
 		if answers, err = st.entryLocked(l); err != nil {
 			return nil, err

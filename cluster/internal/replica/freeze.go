@@ -28,7 +28,7 @@ func (st *State) haltBy(err error) {
 func (st *State) frozenLocked() *Snapshot {
 	names := st.taking()
 	s := &Snapshot{magic: magicOf(st.Level()), header: appendSnapshotHeader(nil, st, len(names)), Names: names,
-		halt: st.haltBy}
+		Configuration: st.configuration, ConfiguredAt: st.configuredAt, halt: st.haltBy}
 	for _, name := range names {
 		s.machines = append(s.machines, st.Machine(name).Snapshot())
 	}

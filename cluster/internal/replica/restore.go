@@ -60,6 +60,7 @@ func (st *State) restore(src io.Reader) (index uint64, err error) {
 	if err := r.end(); err != nil {
 		return 0, err
 	}
+	st.configuration, st.configuredAt = raft.Configuration{}, 0
 	st.change(func() {
 		st.machines.Store(&next)
 		st.becomeLocked(h)

@@ -114,6 +114,9 @@ type Snapshot struct {
 	Names    []string
 	machines []io.WriterTo
 	halt     func(error) // told if a machine panics while it writes
+
+	Configuration raft.Configuration // of entry ConfiguredAt; not in what is written
+	ConfiguredAt  uint64             // 0 = it is that of the snapshot which the state was restored from
 }
 
 var _ raft.FSMSnapshot = (*Snapshot)(nil)
@@ -121,8 +124,11 @@ var _ raft.FSMSnapshot = (*Snapshot)(nil)
 // About returns what the snapshot says of the farm.
 func (s *Snapshot) About() (snapshotHeader, error) { return readSnapshotHeader(s.magic, s.header) }
 
-// Persist writes the state to a file of raft's.
+// Persist writes the state to a file of raft's, or has it written when it is asked for, where it is in memory anyway.
 func (s *Snapshot) Persist(sink raft.SnapshotSink) error {
+	if l, ok := sink.(interface{ MarkLive() bool }); ok && l.MarkLive() {
+		return sink.Close()
+	}
 	if err := s.Write(sink); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -28,8 +30,10 @@ type State struct {
 	second atomic.Bool   // the farm has had a second member; never taken back
 	level  atomic.Uint32 // in force; never taken back
 
-	work     sync.Mutex
-	markedAt *Marked // by the batch that is being applied; nil if it has no mark
+	work          sync.Mutex
+	configuration raft.Configuration // of entry configuredAt; guarded by work
+	configuredAt  uint64             // 0 = there was none since the state was made or restored
+	markedAt      *Marked            // by the batch that is being applied; nil if it has no mark
 
 	mu       sync.RWMutex
 	expect   uint64 // number of founders, 0 = the founder has not said yet

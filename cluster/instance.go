@@ -60,6 +60,7 @@ type instance struct {
 
 	stateSize       atomic.Int64  // of the newest snapshot on disk, in bytes; 0 = not known
 	unreadableSince time.Time     // of the newest snapshot; zero = it can be read, as far as known
+	tries           int           // to replace that one
 	snapshotNow     chan struct{} // holds one: a snapshot is to take the place of one that cannot be read
 
 	made  chan struct{} // closed when there is a raft, or never will be

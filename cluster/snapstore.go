@@ -17,8 +17,11 @@ import (
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
-// unreadablePatience is how long a node may be without a snapshot that it can read.
-const unreadablePatience = 30 * time.Second
+// A node may be without a snapshot that it can read for so long, and for so many tries: one of a large state takes its time.
+const (
+	unreadablePatience = 30 * time.Second
+	unreadableTries    = 3
+)
 
 // checkedSnapshots watches over an instance's snapshots. raft, as the leader, tries for ever to send the newest one, whether
 // that can be read or not (raft issue 522); and it restores what came from a leader without a look at it.
@@ -125,14 +128,16 @@ func (in *instance) replaceSnapshot() {
 	}
 	in.watchMu.Lock()
 	since := in.unreadableSince
+	in.tries++
+	tries := in.tries
 	if err == nil {
-		in.unreadableSince = time.Time{}
+		in.unreadableSince, in.tries = time.Time{}, 0
 	}
 	in.watchMu.Unlock()
 	switch {
 	case err == nil:
 		in.log.Info("there is a snapshot again that can be read")
-	case time.Since(since) > unreadablePatience && !descriptors.Exhausted(err):
+	case tries >= unreadableTries && time.Since(since) > unreadablePatience && !descriptors.Exhausted(err):
 		in.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
 	default:
 		signal(in.snapshotNow)

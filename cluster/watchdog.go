@@ -16,6 +16,7 @@ import (
 
 const (
 	stallHeartbeats = 4                // a write to the log may take so many heartbeat timeouts
+	slowestDisk     = 512 << 10        // bytes per second: it may take so much longer for what it writes
 	stallPatience   = 30 * time.Second // then for so long, before the node gives up
 	streamPatience  = 10 * time.Second // for the next bytes of a snapshot
 	refusalsInRow   = 3                // of what follows a snapshot
@@ -34,25 +35,25 @@ type watchedStore struct {
 }
 
 func (s watchedStore) StoreLog(l *raft.Log) error {
-	return s.watch(func() error { return s.Store.StoreLog(l) })
+	return s.watch(entrySize(l), func() error { return s.Store.StoreLog(l) })
 }
 func (s watchedStore) StoreLogs(l []*raft.Log) error {
-	return s.watch(func() error {
+	return s.watch(entriesSize(l), func() error {
 		return s.in.transport.store(l, func() error { return s.Store.StoreLogs(l) })
 	})
 }
 func (s watchedStore) Set(k, v []byte) error {
-	return s.watch(func() error { return s.Store.Set(k, v) })
+	return s.watch(len(v), func() error { return s.Store.Set(k, v) })
 }
 func (s watchedStore) SetUint64(k []byte, v uint64) error {
-	return s.watch(func() error { return s.Store.SetUint64(k, v) })
+	return s.watch(0, func() error { return s.Store.SetUint64(k, v) })
 }
 
-// watch runs a write. One that takes too long poisons the instance: nothing more is sent or heard, so the others go on
-// without it. An error would not do: the write may still reach the disk. When it has returned at last, the node begins
-// anew with what is on the disk; if it does not, the node fails.
-func (s watchedStore) watch(write func() error) error {
-	limit := stallHeartbeats * s.in.node.cfg.Heartbeat
+// watch runs a write of so many bytes. One that takes too long poisons the instance: nothing more is sent or heard, so the
+// others go on without it. An error would not do: the write may still reach the disk. When it has returned at last, the node
+// begins anew with what is on the disk; if it does not, the node fails.
+func (s watchedStore) watch(bytes int, write func() error) error {
+	limit := stallHeartbeats*s.in.node.cfg.Heartbeat + time.Duration(bytes)*time.Second/slowestDisk
 	var w logWrite
 	t := time.AfterFunc(limit, func() { s.in.poison(&w, limit) })
 	err := write()

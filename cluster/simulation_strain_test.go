@@ -25,13 +25,13 @@ func newStrains(seed uint64) *strains {
 func (s *simulation) strain() {
 	rnd := s.strains.rnd
 	between := func(low, high time.Duration) time.Duration { return low + time.Duration(rnd.Int64N(int64(high-low))) }
-	a, what := s.cast[rnd.IntN(len(s.cast))], rnd.IntN(12)
+	a, what := s.cast[rnd.IntN(len(s.cast))], rnd.IntN(9)
 	if os.Getenv("WEBFARM_BESIDE") != "" {
 		return // what is looked for then needs a farm that is fast
 	}
 	switch what {
 	case 0:
-		rate := 4<<10 + rnd.IntN(60<<10)
+		rate := 2<<10 + rnd.IntN(62<<10)
 		s.log("the lines of %s carry %d bytes a second", a.conf.Name, rate)
 		s.limit([]*actor{a}, rate)
 	case 1:
@@ -39,17 +39,17 @@ func (s *simulation) strain() {
 		s.log("all lines carry %d bytes a second", rate)
 		s.limit(s.cast, rate)
 	case 2, 3:
-		d := between(time.Millisecond, 300*time.Millisecond)
+		d := between(time.Millisecond, time.Second)
 		s.log("%s takes %v to apply a command", a.conf.Name, d)
 		a.slow.apply.Store(int64(d))
 	case 4:
-		d := between(time.Millisecond, 50*time.Millisecond)
+		d := between(time.Millisecond, 100*time.Millisecond)
 		s.log("all take %v to apply a command", d)
 		for _, x := range s.cast {
 			x.slow.apply.Store(int64(d))
 		}
 	case 5:
-		d := between(100*time.Millisecond, 10*time.Second)
+		d := between(100*time.Millisecond, 20*time.Second)
 		s.log("all take %v to restore a snapshot", d)
 		for _, x := range s.cast {
 			x.slow.restore.Store(int64(d))

@@ -9,13 +9,15 @@ import (
 // strains are what makes a farm slow and breaks nothing: thin lines, and state machines that take their time. Chance of their own
 // decides on them, so that a seed does what else it does whatever strains there are.
 type strains struct {
+	off      bool // none
 	rnd      *rand.Rand
 	snapshot int64 // SnapshotBytes of all nodes; 0 = the default, so that there are hardly any
 }
 
 func newStrains(seed uint64) *strains {
 	s := &strains{rnd: rand.New(rand.NewPCG(seed, 3))}
-	if s.rnd.IntN(4) > 0 {
+	s.off = os.Getenv("WEBFARM_BESIDE") != "" // what is looked for then needs a farm that is fast
+	if !s.off && s.rnd.IntN(4) > 0 {
 		s.snapshot = 2<<10 + s.rnd.Int64N(30<<10)
 	}
 	return s
@@ -23,12 +25,12 @@ func newStrains(seed uint64) *strains {
 
 // strain makes one thing slow, now and then.
 func (s *simulation) strain() {
+	if s.strains.off {
+		return
+	}
 	rnd := s.strains.rnd
 	between := func(low, high time.Duration) time.Duration { return low + time.Duration(rnd.Int64N(int64(high-low))) }
 	a, what := s.cast[rnd.IntN(len(s.cast))], rnd.IntN(9)
-	if os.Getenv("WEBFARM_BESIDE") != "" {
-		return // what is looked for then needs a farm that is fast
-	}
 	switch what {
 	case 0:
 		rate := 2<<10 + rnd.IntN(62<<10)

@@ -106,7 +106,7 @@ func (n *Node) serveOperator(conn net.Conn) {
 
 // levelOf says how loud a request is: looking is quiet.
 func levelOf(verb string) slog.Level {
-	if verb == adminwire.VerbFarm || verb == adminwire.VerbSurvey {
+	if verb == adminwire.VerbFarm || verb == adminwire.VerbStats || verb == adminwire.VerbSurvey {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -143,6 +143,8 @@ func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) 
 	switch req.Verb {
 	case adminwire.VerbFarm:
 		return n.farm(ctx), nil
+	case adminwire.VerbStats:
+		return n.Stats(), nil
 	case adminwire.VerbLeave:
 		return nil, n.operateLeave(ctx, req)
 	case adminwire.VerbRemove:

@@ -40,6 +40,22 @@ func (f *followers) of(server string) *follower {
 	return one
 }
 
+// known returns the follower of a server ID, nil if nothing was sent to it.
+func (f *followers) known(server string) *follower {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byID[server]
+}
+
+// standing returns the last entry that a follower is known to have, 0 if none is, when it has answered last,
+// and whether it is sent a snapshot.
+func (f *follower) standing() (at uint64, heard time.Time, fed bool) {
+	heard = f.line.LastHeard()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at, heard, f.feeds > 0
+}
+
 // answered notes how a follower answered an append, and after which time.
 func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, took time.Duration) {
 	if isHeartbeat(req) || !resp.Success {

@@ -78,6 +78,7 @@ func (a leaderAnswer) copied() leaderAnswer {
 type flight struct {
 	future raft.ApplyFuture
 	done   func(response any, err error)
+	began  time.Time
 }
 
 func newLeadership(in *instance, term uint64) *leadership {
@@ -173,6 +174,8 @@ func (l *leadership) submit(ctx context.Context, b wire.Batch) leaderAnswer {
 	if d := l.in.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
+	l.in.node.meters.leading.Add(b.Count, b.Size())
+	defer l.in.node.meters.leading.Add(-b.Count, -b.Size())
 	lb := &leaderBatch{Batch: b, done: make(chan leaderAnswer, 1)}
 	select {
 	case l.queue <- lb:
@@ -300,7 +303,9 @@ func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
 	case <-l.ctx.Done():
 		return false
 	}
-	l.flown <- flight{l.in.raft.Apply(entry(), enqueueTimeout), done}
+	e := entry()
+	began := time.Now()
+	l.flown <- flight{l.in.raft.Apply(e, enqueueTimeout), done, began}
 	return true
 }
 
@@ -316,6 +321,7 @@ func (l *leadership) settle() {
 			f.done(nil, err)
 			continue
 		}
+		l.in.node.meters.commit.Since(f.began)
 		f.done(f.future.Response(), nil)
 	}
 }

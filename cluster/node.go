@@ -72,6 +72,7 @@ type Node struct {
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
 	failure  failure
+	meters   meters
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
 	notices  chan chan struct{} // closed once gossip has carried the present metadata
 	nameNews chan struct{}      // holds one: another node carries this one's name

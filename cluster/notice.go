@@ -50,6 +50,7 @@ func (f noticingFSM) ApplyBatch(logs []*raft.Log) []any {
 		l.notices.newest.Store(last.Index) // only this goroutine does
 		signal(l.notices.wake)
 	}
+	defer f.in.node.meters.apply.Since(time.Now())
 	return f.State.ApplyBatch(logs)
 }
 

@@ -126,7 +126,10 @@ func (n *Node) obey(o resetOrder) {
 	} else {
 		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
 	}
-	if err := n.replaceInstance(o.kind, o.farm); err != nil {
+	finished := n.meters.restarts.begin(o)
+	err := n.replaceInstance(o.kind, o.farm)
+	finished(err)
+	if err != nil {
 		n.fail(err)
 	}
 }

@@ -236,6 +236,9 @@ func (o *originator) deliver(out *outgoing) {
 			out.fail(out.overtaken())
 			return
 		}
+		if !errors.Is(err, ErrNoLeader) {
+			o.in.node.meters.retries.Add(1)
+		}
 	}
 }
 

@@ -46,6 +46,8 @@ func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value [
 	if len(cmd) > wire.MaxCommandBytes {
 		return 0, nil, fmt.Errorf("cluster: command of %d bytes: %w", len(cmd), ErrTooLarge)
 	}
+	h.node.meters.waiting.Add(1, len(cmd))
+	defer h.node.meters.answered(time.Now(), len(cmd), &err)
 	for {
 		in, err := h.node.atLevel(ctx, h.node.cfg.needs(h.name, cmd))
 		if err != nil {

@@ -87,9 +87,12 @@ func (in *instance) snapshots() {
 		if !s.due(time.Now(), bytes, in.stateSize.Load(), in.lead.Load() != nil) {
 			continue
 		}
+		begun := time.Now()
 		err := in.takeSnapshot(bytes, entries)
 		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			err = nil
+		} else {
+			in.node.meters.snapshots.taken(begun, err)
 		}
 		if wait := s.done(time.Now(), bytes, err); err != nil && in.ctx.Err() == nil {
 			in.log.Warn("no snapshot could be taken, so the log grows; there is another try", keyError, err, "in", wait)

@@ -140,6 +140,7 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 
 // restored notes that raft has restored a snapshot.
 func (in *instance) restored() {
+	in.node.meters.snapshots.restored.Add(1)
 	index, _ := in.fsm.View()
 	in.transport.restoredTo.Store(index)
 	if in.memory != nil {

@@ -89,6 +89,14 @@ func (c *Client) Farm(ctx context.Context) (f Farm, err error) {
 	return f, err
 }
 
+// Stats returns what the first node that answers knows of its own work. ErrRefused: its program is older than
+// that.
+func (c *Client) Stats(ctx context.Context) (s Stats, err error) {
+	err = c.ask(ctx, adminwire.Request{Verb: adminwire.VerbStats}, &s)
+	s.Restarts, s.Peers = append([]Restart{}, s.Restarts...), append([]Peer{}, s.Peers...) // never null for scripts
+	return s, err
+}
+
 // Leave asks the member whose NodeID is id to leave the farm for good. It returns when that has begun; the member first
 // finishes what it does. ErrRefused says that the others would have no majority, or that it is dead.
 func (c *Client) Leave(ctx context.Context, id string) error {

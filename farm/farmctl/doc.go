@@ -12,6 +12,7 @@
 //
 //	secret     print a new secret for a farm
 //	members    show the farm and its members
+//	stats      show what waits, how long writes take, and who is reached
 //	leave      have a member leave for good, or remove a dead one
 //	finalize   put a new protocol level in force
 //	backup     save the replicated state to a file, or check such a file
@@ -30,7 +31,8 @@
 //
 // # For scripts
 //
-// -json prints one JSON object on standard output. Whatever went wrong is one message on standard error. What would ask a
+// -json prints one JSON object on standard output, stats one for each member. Whatever went wrong is one
+// message on standard error. What would ask a
 // person does so on a terminal only: a script says -yes. The exit code tells what happened:
 //
 //	0  done

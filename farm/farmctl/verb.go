@@ -21,7 +21,8 @@ type verb struct {
 }
 
 func verbs() []*verb {
-	return []*verb{secretVerb(), membersVerb(), leaveVerb(), finalizeVerb(), backupVerb(), restoreVerb(), recoverVerb()}
+	return []*verb{secretVerb(), membersVerb(), statsVerb(), leaveVerb(), finalizeVerb(), backupVerb(), restoreVerb(),
+		recoverVerb()}
 }
 
 func findVerb(name string) *verb {

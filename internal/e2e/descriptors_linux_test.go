@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
@@ -36,7 +37,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	f.settle()
 	l := f.load()
-	leader, changes := f.leader(), f.leaderChanges()
+	leader, changes, term := f.leader(), f.leaderChanges(), f.term()
 	attacked := func(what string, attack func(hold *held)) {
 		t.Helper()
 		var hold held
@@ -79,8 +80,47 @@ func TestFewDescriptors(t *testing.T) {
 		t.Errorf("%s leads after %d changes; before it was %s after %d", now.name, f.leaderChanges(), leader.name,
 			changes)
 	}
+	if now := f.term(); now != term {
+		t.Errorf("term %d; before it was %d", now, term)
+	}
 	l.finish()
 	f.end()
+}
+
+// term returns Raft's term, as all nodes know it.
+func (f *farm) term() (term uint64) {
+	f.t.Helper()
+	f.until("all nodes in one term", func() error {
+		terms := map[uint64]bool{}
+		for _, n := range f.nodes {
+			s, err := n.stats()
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.name, err)
+			}
+			term = s.Term
+			terms[term] = true
+		}
+		if len(terms) != 1 {
+			return fmt.Errorf("terms %v", terms)
+		}
+		return nil
+	})
+	return term
+}
+
+// stats asks the node what it measures, as an operator does.
+func (n *node) stats() (s admin.Stats, err error) {
+	secret := ""
+	for _, v := range n.farm.env {
+		if is, ok := strings.CutPrefix(v, "FARM_SECRET="); ok {
+			secret = is
+		}
+	}
+	c, err := admin.New(admin.Config{Farm: farmName, Secrets: []string{secret}, Nodes: []string{n.peer}, Timeout: lookTime})
+	if err != nil {
+		return s, err
+	}
+	return c.Stats(n.farm.t.Context())
 }
 
 // startWith starts the node as a process that may have so many files open.

@@ -44,6 +44,7 @@ const (
 // What an operator can ask for.
 const (
 	VerbFarm     = "farm"     // -> admin.Farm
+	VerbStats    = "stats"    // -> admin.Stats of the node that is asked
 	VerbLeave    = "leave"    // Node leaves for good -> nothing
 	VerbRemove   = "remove"   // Node, which is dead, is taken out of the configuration -> nothing
 	VerbFinalize = "finalize" // -> admin.Finalized

@@ -74,6 +74,13 @@ func (l *Line) Heard() {
 	l.heard = time.Now()
 }
 
+// LastHeard returns when the node at the other end has answered anything last; zero if it never did.
+func (l *Line) LastHeard() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heard
+}
+
 // Alive reports whether the node at the other end has answered anything lately.
 func (l *Line) Alive() bool {
 	l.mu.Lock()

@@ -24,8 +24,10 @@ type Conn struct {
 	last    uint64
 	givenUp []uint64 // requests that nobody waits for any more; the other end has not been told
 	life    life
-	err     error // set once the connection is dead
-	deaf    bool  // the other end knows nothing that comes without a call; see Tell
+	err     error     // set once the connection is dead
+	since   time.Time // when it was opened, or, once it is dead, ended
+	heard   time.Time // when something came last
+	deaf    bool      // the other end knows nothing that comes without a call; see Tell
 }
 
 // maxCalls is how many calls of one connection are under way at once. It is less than a program of v0.1.0
@@ -41,7 +43,7 @@ type answer struct {
 // New returns the calling end of a connection whose hellos are over. Run must run.
 func New(c net.Conn) *Conn {
 	return &Conn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), calls: make(chan struct{}, maxCalls),
-		pending: map[uint64]chan answer{}}
+		pending: map[uint64]chan answer{}, since: time.Now()}
 }
 
 // writePatience returns how long a frame may take to leave: then the other end has not read for that long,
@@ -186,7 +188,7 @@ func (c *Conn) Kill(err error) {
 		return
 	}
 	c.err = fmt.Errorf("connection lost: %v", err) // whatever it is, it says nothing about a request
-	c.givenUp = nil
+	c.givenUp, c.since = nil, time.Now()
 	c.conn.Close()
 	for id, ch := range c.pending {
 		delete(c.pending, id)

@@ -49,6 +49,7 @@ func (c *Conn) expectLocked(size int) {
 
 func (c *Conn) heardLocked() {
 	c.life.heard, c.life.waits, c.life.asked, c.life.sent = time.Now(), len(c.pending) > 0, false, 0
+	c.heard = c.life.heard
 }
 
 // patienceLocked returns for how long the other end may be silent by now.

@@ -52,6 +52,8 @@ type peer struct {
 
 	mu      sync.Mutex
 	conn    *Conn
+	failure error     // of the last dial, if it failed
+	failing time.Time // since when dials fail
 	dropped bool
 }
 
@@ -87,6 +89,7 @@ func (s *Set) Get(ctx context.Context, id string) (*Conn, error) {
 		err = p.set(c)
 	}
 	if err != nil {
+		p.failed(ctx, err)
 		return nil, err
 	}
 	return c, nil
@@ -118,7 +121,7 @@ func (p *peer) live() *Conn {
 func (p *peer) set(c *Conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.conn = c
+	p.conn, p.failure, p.failing = c, nil, time.Time{}
 	if p.dropped {
 		c.Kill(wire.ErrInternal)
 		return fmt.Errorf("the member was found dead: %w", wire.ErrInternal)

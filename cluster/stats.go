@@ -1,0 +1,113 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
+
+// Stats is what a node knows of its own work, at one moment: admin.Stats, whose fields have their units.
+// Operators get the same from a node (admin.Client.Stats, farmctl stats).
+type Stats = admin.Stats
+
+// Stats returns what this node measures of itself and of its connections. It does no I/O and waits for
+// nobody, so that it may be asked every second, in any state of the node, also after Close: then it says how
+// things were at the end. It is a copy.
+func (n *Node) Stats() Stats {
+	in := n.instance()
+	leader, _ := in.leader.get()
+	conf := in.configuration()
+	s := Stats{Node: n.id, Name: n.cfg.Name, At: time.Now(), Role: cmp.Or(string(n.cfg.Role), "ordinary"),
+		Vote: voteIn(conf, in.server), RaftRole: in.raftRole(), Leader: wire.NodeOf(leader),
+		Term:  in.raft.CurrentTerm(),
+		Ready: n.fit.ready()}
+	if err := cmp.Or(n.Err(), n.fit.err()); err != nil {
+		s.Failure = err.Error()
+	}
+	m := &n.meters
+	s.Proposals = admin.Proposals{Waiting: queueOf(&m.waiting),
+		Done: latencyOf(&m.done), Failed: m.failed.Load(),
+		Retries: m.retries.Load()}
+	s.Leading = queueOf(&m.leading)
+	s.Commit, s.Store, s.Apply = latencyOf(&m.commit), latencyOf(&m.store), latencyOf(&m.apply)
+	s.Log = in.logStats()
+	s.Snapshot = m.snapshots.read(in.stateSize.Load())
+	s.Restarted, s.Restarts = m.restarts.read()
+	s.Peers = []admin.Peer{} // never null for scripts
+	for _, seen := range n.members() {
+		if seen.Node != n.id {
+			s.Peers = append(s.Peers, in.peerStats(seen, conf, s.Log.Last))
+		}
+	}
+	slices.SortFunc(s.Peers, func(a, b admin.Peer) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Node, b.Node))
+	})
+	return s
+}
+
+// voteIn returns a server's part in a configuration, as admin has it.
+func voteIn(conf raft.Configuration, server string) string {
+	i := slices.IndexFunc(conf.Servers, func(s raft.Server) bool { return string(s.ID) == server })
+	if i < 0 {
+		return ""
+	}
+	return string(voteOf(conf.Servers[i].Suffrage))
+}
+
+func (in *instance) raftRole() admin.RaftRole {
+	if in.ctx.Err() != nil || in.layer.ctx.Err() != nil {
+		return admin.RaftStopped
+	}
+	switch in.raft.State() {
+	case raft.Leader:
+		return admin.RaftLeader
+	case raft.Candidate:
+		return admin.RaftCandidate
+	case raft.Follower:
+		return admin.RaftFollower
+	}
+	return admin.RaftStopped
+}
+
+func (in *instance) logStats() admin.Log {
+	applied, _ := in.fsm.View()
+	s := admin.Log{Last: in.last(), Committed: max(in.raft.CommitIndex(), applied), Applied: applied}
+	s.Lag = in.lag(s.Committed, applied)
+	return s
+}
+
+// lag returns how much there is between two entries of this node's log.
+func (in *instance) lag(to, from uint64) (l admin.Lag) {
+	if from >= to {
+		return l
+	}
+	l.Entries = to - from
+	l.Bytes = in.kept.Size(from+1) - in.kept.Size(to+1)
+	return l
+}
+
+// peerStats returns how another member is seen from here. The log of this node ends with last.
+func (in *instance) peerStats(seen *roster.Sighting, conf raft.Configuration, last uint64) admin.Peer {
+	p := admin.Peer{Node: seen.Node, Name: seen.Name, Status: seen.Status, Vote: voteIn(conf, seen.Server())}
+	link := in.node.peers.State(seen.Node)
+	p.Link = admin.Link{Connected: link.Connected, Since: link.Since, Heard: link.Heard}
+	if link.Failure != nil {
+		p.Link.Failure = link.Failure.Error()
+	}
+	f := in.layer.followers.known(seen.Server())
+	if p.Follows = in.raft.State() == raft.Leader && p.Vote != ""; !p.Follows || f == nil {
+		return p
+	}
+	at, heard, fed := f.standing()
+	p.Heard, p.Fed = heard, fed
+	if p.LagKnown = at > 0; p.LagKnown {
+		p.Lag = in.lag(last, at)
+	}
+	return p
+}

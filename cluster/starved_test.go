@@ -51,7 +51,7 @@ func TestStarvedWriteEndsNoNode(t *testing.T) {
 			t.Fatalf("ended by %v", err)
 		}
 		store.starves.Store(false)
-		time.Sleep(stallPatience)
+		time.Sleep(stallPatience + time.Second)
 		if err := in.node.Err(); !errors.Is(err, ErrStalled) {
 			t.Errorf("the disk does not answer, and the node ends with %v", err)
 		}

@@ -15,6 +15,10 @@ var (
 	// one is known.
 	ErrNoLeader = fault.ErrNoLeader
 
+	// ErrOverloaded says that more is asked of the farm than it can do in time. The command was refused, and is certainly not
+	// done. It may be tried again after a second or so, by fewer callers.
+	ErrOverloaded = fault.ErrOverloaded
+
 	// ErrClosed says that the node was closed.
 	ErrClosed = fault.ErrClosed
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -30,7 +31,8 @@ func TestEnough(t *testing.T) {
 		for range c.queued {
 			o.submit(&proposal{cmd: make([]byte, c.size)})
 		}
-		o.aloft = c.aloft
+		o.flow.credit = load{8192, 64 << 20}
+		o.flow.aloft.commands, o.flow.heard = c.aloft, time.Now()
 		if got := o.enoughLocked(); got != c.want {
 			t.Errorf("%d of %d B queued, %d under way: %v", c.queued, c.size, c.aloft, got)
 		}
@@ -48,8 +50,8 @@ func TestEnoughIsCounted(t *testing.T) {
 	a, b := submit(), submit()
 	out := o.next()
 	c := submit()
-	if o.aloft != 2 || o.queued != 10 {
-		t.Errorf("%d under way, %d B queued; want 2, 10", o.aloft, o.queued)
+	if o.flow.aloft != (load{2, 20}) || o.flow.queued != (load{1, 10}) {
+		t.Errorf("%+v under way, %+v queued; want 2 of 20 B, 1 of 10 B", o.flow.aloft, o.flow.queued)
 	}
 	a.giveUp()
 	b.giveUp()
@@ -58,9 +60,21 @@ func TestEnoughIsCounted(t *testing.T) {
 	}
 	o.landed(out) // it counts with all that it was made of
 	c.giveUp()
-	o.tidyLocked()
-	if o.aloft != 0 || o.queued != 0 || len(o.queue) != 0 {
-		t.Errorf("%d under way, %d B queued", o.aloft, o.queued)
+	o.leave(c)
+	if o.flow.aloft != (load{}) || o.flow.queued != (load{}) {
+		t.Errorf("%+v under way, %+v queued", o.flow.aloft, o.flow.queued)
+	}
+	for range 3 * tidyFrom { // and the queue does not keep those who have gone, however long there is no leader
+		p := submit()
+		p.giveUp()
+		o.leave(p)
+	}
+	if len(o.queue) > 2*tidyFrom {
+		t.Errorf("%d in the queue that nobody waits for", len(o.queue))
+	}
+	submit()
+	if out := o.next(); len(out.ps) != 1 || o.gone != 0 || len(o.queue) != 0 {
+		t.Errorf("%d in the batch, %d gone, %d left; want 1, 0, 0", len(out.ps), o.gone, len(o.queue))
 	}
 }
 

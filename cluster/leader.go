@@ -29,6 +29,7 @@ type leadership struct {
 	flown        chan flight
 	aloft        atomic.Int64 // commands in entries in flight
 	taken        takenBatches
+	intake       intake
 	landed       chan struct{} // holds one: aloft has fallen
 	clock        *voting.Clock
 	barr         rounds[uint64]

@@ -348,6 +348,8 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return n.answerTerm(payload)
 	case wire.MethodPropose:
 		return n.answerPropose(ctx, payload)
+	case wire.MethodOffer:
+		return n.answerOffer(ctx, payload)
 	case wire.MethodBarrier:
 		return n.answerBarrier(ctx, payload)
 	case wire.MethodQuery:

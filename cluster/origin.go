@@ -24,10 +24,9 @@ type originator struct {
 
 	mu     sync.Mutex
 	queue  []*proposal
+	gone   int // in queue, and nobody waits for them
 	closed bool
-	queued int // bytes in queue
-	aloft  int // proposals in batches under way
-	tidyAt int // length at which the queue is rid of what nobody waits for; there may be no leader for hours
+	flow   flow
 
 	introduced bool
 
@@ -38,7 +37,7 @@ type originator struct {
 
 const (
 	batchesInFlight = 8
-	tidyFrom        = 1024
+	tidyFrom        = 1024 // proposals that nobody waits for, in the queue; there may be no leader for hours
 )
 
 // errMoved says that the instance ended before the proposal was sent: the next one can take it.
@@ -46,31 +45,85 @@ var errMoved = errors.New("the raft instance was replaced")
 
 func newOriginator(in *instance) *originator {
 	return &originator{in: in, id: randomUint64(), wake: make(chan struct{}, 1), window: make(chan struct{}, batchesInFlight),
-		flying: map[uint64]bool{}, tidyAt: tidyFrom}
+		flying: map[uint64]bool{}, flow: flow{credit: firstCredit}}
 }
 
-// submit queues p. It is answered on p.done, unless its context ends first.
+// submit queues p. It is answered on p.done, unless its context ends first: at once if it would have to wait for too long.
 func (o *originator) submit(p *proposal) {
+	p.size = len(p.machine) + len(p.cmd)
+	var patience time.Duration
+	if !p.until.IsZero() {
+		p.since = time.Now()
+		patience = max(p.until.Sub(p.since), 1)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
+	switch {
+	case o.closed:
 		p.done <- outcome{err: errMoved}
 		return
+	case !o.flow.takes(p.size, patience):
+		p.done <- outcome{err: o.overloadedLocked()}
+		return
 	}
-	o.queued += len(p.cmd)
-	if o.queue = append(o.queue, p); len(o.queue) > o.tidyAt {
-		o.tidyLocked()
-	}
+	p.queued = true
+	o.flow.queued = o.flow.queued.plus(load{1, p.size})
+	o.queue = append(o.queue, p)
 	signal(o.wake)
 }
 
-// tidyLocked rids the queue of what nobody waits for.
-func (o *originator) tidyLocked() {
-	o.queue = slices.DeleteFunc(o.queue, func(p *proposal) bool { return !p.wanted() })
-	o.tidyAt = max(tidyFrom, 2*len(o.queue))
-	o.queued = 0
-	for _, p := range o.queue {
-		o.queued += len(p.cmd)
+func (o *originator) overloadedLocked() error {
+	return fmt.Errorf("%w: %d commands of %d bytes wait at this node", ErrOverloaded, o.flow.queued.commands, o.flow.queued.bytes)
+}
+
+// leave is called when nobody waits for p any more, which has not left this node. It reports whether that is because more is
+// asked of the leader than it does.
+func (o *originator) leave(p *proposal) (overloaded bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !p.queued {
+		return false
+	}
+	overloaded = o.flow.exhausted(time.Now())
+	o.outLocked(p)
+	if o.gone++; o.gone > tidyFrom && o.gone > len(o.queue)/2 {
+		o.queue = slices.DeleteFunc(o.queue, func(p *proposal) bool { return !p.queued })
+		o.gone = 0
+	}
+	return overloaded
+}
+
+// outLocked takes p out of what waits.
+func (o *originator) outLocked(p *proposal) {
+	p.queued = false
+	o.flow.queued = o.flow.queued.minus(load{1, p.size})
+}
+
+// popLocked takes the first of the queue, nil if nobody waits for that any more.
+func (o *originator) popLocked() *proposal {
+	p := o.queue[0]
+	o.queue[0], o.queue = nil, o.queue[1:]
+	if !p.queued {
+		o.gone--
+		return nil
+	}
+	o.outLocked(p)
+	return p
+}
+
+// shedLocked refuses those who came last, if they would have to wait for too long by now.
+func (o *originator) shedLocked() {
+	for n := o.flow.excess(); n > 0; {
+		last := len(o.queue) - 1
+		p := o.queue[last]
+		o.queue[last], o.queue = nil, o.queue[:last]
+		if !p.queued {
+			o.gone--
+			continue
+		}
+		n--
+		p.done <- outcome{err: o.overloadedLocked()}
+		o.outLocked(p)
 	}
 }
 
@@ -118,11 +171,11 @@ func (o *originator) idle() bool {
 	return !o.enoughLocked() && (o.known || !o.introduced)
 }
 
-// enoughLocked reports whether what is queued makes a batch: it is not less than what is under way. So a lone proposal
-// leaves at once, and many gather, as at the leader (see sequence).
 func (o *originator) enoughLocked() bool {
-	n := len(o.queue)
-	return n > 0 && (n >= o.aloft || n >= wire.MaxEntryCommands || o.queued >= wire.MaxEntryBytes)
+	if o.flow.queued.commands > 0 && o.flow.aloft.commands == 0 {
+		o.flow.rest(time.Now())
+	}
+	return o.flow.ready()
 }
 
 // introduce makes this origin known even before it has anything to propose.
@@ -144,22 +197,26 @@ func (o *originator) close() {
 	o.queue = nil
 }
 
-// next takes what is waiting, as far as one batch goes.
+// next takes what is waiting, as far as the credit and one batch go.
 func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := newOutgoing()
 	out.waiters.Add(1) // this one; or a caller that gives up now would take the batch from those who join it after
 	defer out.deserted()
-	for size := 0; len(o.queue) > 0 && len(out.ps) < wire.MaxEntryCommands; {
-		p := o.queue[0]
-		if size += len(p.cmd); size > wire.MaxEntryBytes && len(out.ps) > 0 {
+	now := time.Now()
+	for n := o.flow.next(); len(out.ps) < n && len(o.queue) > 0; {
+		if size := out.taken.bytes + o.queue[0].size; size > wire.MaxEntryBytes && len(out.ps) > 0 {
 			break
 		}
-		o.queue[0], o.queue = nil, o.queue[1:]
-		o.queued -= len(p.cmd)
-		if p.join(out) {
+		p := o.popLocked()
+		switch {
+		case p == nil:
+		case o.tooLateLocked(p, now):
+			p.done <- outcome{err: o.overloadedLocked()}
+		case p.join(out):
 			out.ps = append(out.ps, p)
+			out.taken = out.taken.plus(load{1, p.size})
 		}
 	}
 	if len(o.queue) == 0 {
@@ -168,11 +225,16 @@ func (o *originator) next() *outgoing {
 	if len(out.ps) > 0 {
 		o.seq++
 		o.flying[o.seq] = true
-		out.taken = len(out.ps)
-		o.aloft += out.taken
+		o.flow.aloft = o.flow.aloft.plus(out.taken)
 		out.seq = o.seq
 	}
 	return out
+}
+
+// tooLateLocked reports whether p has waited, and cannot be answered any more while its caller has time.
+func (o *originator) tooLateLocked(p *proposal, now time.Time) bool {
+	turn := o.flow.turn
+	return !p.until.IsZero() && now.Sub(p.since) > turn/8 && p.until.Sub(now) < turn
 }
 
 // floor returns the lowest batch whose answer is still wanted.
@@ -198,7 +260,8 @@ func (o *originator) landed(out *outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.flying, out.seq)
-	o.aloft -= out.taken
+	o.flow.aloft = o.flow.aloft.minus(out.taken)
+	o.shedLocked()
 	signal(o.wake)
 }
 
@@ -261,13 +324,15 @@ var errNobody = errors.New("nobody waits")
 func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	leader, ctx := o.in.leader.get()
 	if leader == "" {
+		o.lost()
 		return leaderAnswer{}, "", ErrNoLeader
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(out.ctx, cancel)()
-	send, err := o.route(ctx, leader)
+	w, err := o.route(ctx, leader)
 	if err != nil {
+		o.lost()
 		return leaderAnswer{}, leader, err
 	}
 	fresh := !out.frozen
@@ -275,76 +340,11 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 		return leaderAnswer{}, leader, errNobody
 	}
 	b := wire.Batch{Origin: o.id, Seq: out.seq, Floor: o.floor(), Count: len(out.ps), Body: out.body}
-	a, err := send(ctx, b)
+	a, err := o.send(ctx, w, b, fresh)
 	if err = errors.Join(err, a.err, a.Code.Err()); fresh && (errors.Is(err, wire.ErrNotLeader) || turnedAway(err)) {
 		out.release()
 	}
 	return a, leader, err
-}
-
-// route returns the way to the leader, once it is open.
-func (o *originator) route(ctx context.Context, leader string) (func(context.Context, wire.Batch) (leaderAnswer, error), error) {
-	if leader == o.in.server {
-		l := o.in.lead.Load()
-		if l == nil {
-			return nil, wire.ErrNotLeader
-		}
-		return func(ctx context.Context, b wire.Batch) (leaderAnswer, error) { return l.submit(ctx, b).copied(), nil }, nil
-	}
-	conn, err := o.in.node.peers.Get(ctx, wire.NodeOf(leader))
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, b wire.Batch) (leaderAnswer, error) {
-		answer, err := conn.Call(ctx, wire.MethodPropose, wire.AppendBatch(make([]byte, 0, b.Size()), &b))
-		if err != nil {
-			return leaderAnswer{}, err
-		}
-		return parseProposeAnswer(answer)
-	}, nil
-}
-
-func parseProposeAnswer(b []byte) (leaderAnswer, error) {
-	r := wire.NewReader(b)
-	a := leaderAnswer{term: r.Uvarint()}
-	a.Answer = wire.ReadAnswer(r)
-	return a, r.End()
-}
-
-// answerPropose is the leader's side of attempt.
-func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
-	r := wire.NewReader(payload)
-	b := wire.ReadBatch(r)
-	if err := r.End(); err != nil {
-		return nil, err
-	}
-	if err := n.acceptable(&b); err != nil {
-		return nil, err // before it can reach the log
-	}
-	l := n.instance().lead.Load()
-	if l == nil {
-		return nil, wire.ErrNotLeader
-	}
-	if err := l.admit(ctx, &b); err != nil {
-		return nil, err
-	}
-	a := l.submit(ctx, b)
-	if a.err != nil {
-		return nil, a.err
-	}
-	return wire.AppendAnswer(binary.AppendUvarint(nil, a.term), a.Answer), nil
-}
-
-// acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer program than
-// this one, on its way to all, would stop the older ones.
-func (n *Node) acceptable(b *wire.Batch) error {
-	var unknown error
-	err := b.Each(func(machine, _ []byte) {
-		if n.cfg.Machines[string(machine)] == nil {
-			unknown = fmt.Errorf("%w: %q", wire.ErrNoMachine, machine)
-		}
-	})
-	return errors.Join(err, unknown)
 }
 
 // register makes this origin known, once, and again if the farm forgot it. False at the end of the instance.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -16,6 +17,10 @@ type proposal struct {
 	machine string
 	cmd     []byte       // the caller's, which takes it back when it gives up: read by take alone
 	done    chan outcome // holds one
+	size    int          // of cmd and machine
+	queued  bool         // it waits in the originator's queue; guarded by the mutex of that
+	since   time.Time    // when it began to wait, if there is a deadline
+	until   time.Time    // when its caller's time is over; zero: not known
 
 	mu    sync.Mutex // held while the state is left, and cmd copied: the two are one step
 	state atomic.Int32
@@ -101,7 +106,7 @@ type outgoing struct {
 	cancel  context.CancelFunc // of ctx
 
 	ps     []*proposal
-	taken  int    // proposals that were in it at first
+	taken  load   // what was in it at first
 	frozen bool   // it may have left this node, so it must not change any more
 	body   []byte // of the frozen batch
 }
@@ -165,7 +170,7 @@ func (out *outgoing) overtaken() error {
 // turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any other now.
 func turnedAway(err error) bool {
 	return errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrNoMachine) || errors.Is(err, ErrLevel) ||
-		errors.Is(err, ErrDiverged)
+		errors.Is(err, ErrDiverged) || errors.Is(err, ErrOverloaded)
 }
 
 // outcomeOf returns what a refusal means: an attempt before this one may have got through all the same.

@@ -38,7 +38,7 @@ func (h *Handle) Level() int { return int(h.node.local.Load().Level()) }
 // index is 0.
 //
 // Errors: ErrNoLeader (nothing left this node before ctx ended), ErrUncertain (ctx ended, or the node was closed, while
-// the outcome was open), ErrTooLarge (over 512 KiB), ErrLevel (needs a higher protocol level, see Config.Levels; it was not
+// the outcome was open), ErrOverloaded (it would have to wait for too long behind others; it was not done), ErrTooLarge (over 512 KiB), ErrLevel (needs a higher protocol level, see Config.Levels; it was not
 // done), ErrDiverged (the farm takes no writes until people have decided which copy of its state is right; it was not done),
 // ErrClosed (nothing was sent), what Err says (this node's state has stopped; nothing was sent). The context's own error
 // is joined.
@@ -54,8 +54,9 @@ func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value [
 			return 0, nil, fmt.Errorf("cluster: propose: %w", err)
 		}
 		p := &proposal{machine: h.name, cmd: cmd, done: make(chan outcome, 1)}
+		p.until, _ = ctx.Deadline()
 		in.origin.submit(p)
-		out := h.await(ctx, p)
+		out := h.await(ctx, in.origin, p)
 		switch {
 		case errors.Is(out.err, errMoved):
 			if err := h.node.pause(ctx); err != nil {
@@ -72,12 +73,13 @@ func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value [
 	}
 }
 
-func (h *Handle) await(ctx context.Context, p *proposal) outcome {
+func (h *Handle) await(ctx context.Context, o *originator, p *proposal) outcome {
 	select {
 	case out := <-p.done:
 		return out
 	case <-ctx.Done():
 		maybe := p.giveUp()
+		overloaded := o.leave(p)
 		select {
 		case out := <-p.done: // it came all the same
 			return out
@@ -85,6 +87,9 @@ func (h *Handle) await(ctx context.Context, p *proposal) outcome {
 		}
 		if maybe {
 			return outcome{err: fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())}
+		}
+		if overloaded {
+			return outcome{err: fmt.Errorf("%w: %w", ErrOverloaded, ctx.Err())}
 		}
 		return outcome{err: h.node.noLeader(ctx)}
 	}

@@ -12,6 +12,9 @@ var (
 	// whether one is known.
 	ErrNoLeader = errors.New("no leader has answered")
 
+	// ErrOverloaded says that more is asked of the farm than it can do in time. It was refused, and certainly not done.
+	ErrOverloaded = errors.New("overloaded: more is asked of the farm than it can do in time; this was not done")
+
 	// ErrClosed says that the node was closed.
 	ErrClosed = errors.New("closed")
 

@@ -56,6 +56,7 @@ const (
 	CodeLevel        Code = 21
 	CodeDiverged     Code = 22
 	CodeMachine      Code = 23
+	CodeOverloaded   Code = 24
 	CodeInternal     Code = 255
 )
 
@@ -84,6 +85,7 @@ var codes = [...]error{
 	CodeLevel:        fault.ErrLevel,
 	CodeDiverged:     ErrDiverged,
 	CodeMachine:      ErrMachine,
+	CodeOverloaded:   fault.ErrOverloaded,
 	CodeInternal:     ErrInternal,
 }
 

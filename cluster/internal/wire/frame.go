@@ -38,6 +38,7 @@ const (
 	MethodStored  Method = 18 // server ID -> stored; of level 3
 
 	MethodVoteComes Method = 19 // server ID -> whether a change that concerns its vote is due; older programs: ErrVersion
+	MethodOffer     Method = 20 // batch that may be refused -> credit, answer. A program that does not know it says ErrVersion
 
 	MethodCommitted Method = 29 // server ID, term, index ->; what is committed. There is no answer, but of a program that does not know it
 

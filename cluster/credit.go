@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
+
+// A leader gives each origin credit for what it may have under way: waiting at the leader, or in an entry in flight. It divides
+// what the farm can make use of among the origins that have sent something of late. An entry in flight, and another one that
+// gathers for each, keeps the disks busy; what waits beyond that waits where it came from, and can be refused there.
+var allCredit = load{2 * entriesInFlight * wire.MaxEntryCommands, 2*entriesInFlight*wire.MaxEntryBytes + 2*wire.MaxEntryBytes}
+
+// maxTaken is what a leader takes in at most. Origins that were idle may begin at one time, each with its first credit.
+var maxTaken = load{4 * allCredit.commands, 4 * allCredit.bytes}
+
+// activeFor is for how long an origin counts as active after it has sent something, or was answered at last.
+const activeFor = time.Second
+
+// intake is what a leader has taken in and not answered yet, and from whom.
+type intake struct {
+	mu      sync.Mutex
+	taken   load
+	origins map[uint64]*activity
+	swept   time.Time // when those were forgotten that are not active any more
+}
+
+// activity is what a leader knows of an origin.
+type activity struct {
+	batches int       // of it that are taken in
+	last    time.Time // when one came, or was answered
+}
+
+func loadOf(b *wire.Batch) load { return load{b.Count, b.Size()} }
+
+// take lets a batch in. One that may be refused gets ErrOverloaded if there is too much already.
+func (i *intake) take(b *wire.Batch, refusable bool) error {
+	now := time.Now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	sum := i.taken.plus(loadOf(b))
+	if refusable && i.taken.commands > 0 && !sum.within(maxTaken) {
+		return fmt.Errorf("%w: %d commands of %d bytes wait at the leader", ErrOverloaded, i.taken.commands, i.taken.bytes)
+	}
+	i.taken = sum
+	o := i.origins[b.Origin]
+	if o == nil {
+		if i.origins == nil {
+			i.origins = map[uint64]*activity{}
+		}
+		o = &activity{}
+		i.origins[b.Origin] = o
+	}
+	o.batches++
+	o.last = now
+	return nil
+}
+
+// done takes a batch out that is answered, or that nobody waits for any more. It returns what its origin may have under way.
+func (i *intake) done(b *wire.Batch) wire.Credit {
+	now := time.Now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.taken = i.taken.minus(loadOf(b))
+	if o := i.origins[b.Origin]; o != nil {
+		o.batches--
+		o.last = now
+	}
+	if now.Sub(i.swept) >= activeFor/4 {
+		i.swept = now
+		maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool { return o.batches == 0 && now.Sub(o.last) >= activeFor })
+	}
+	n := max(1, len(i.origins))
+	return wire.Credit{Commands: uint64(max(1, allCredit.commands/n)), Bytes: uint64(max(1, allCredit.bytes/n))}
+}
+
+// creditOf returns the credit that a leader's answer gives, within what can be meant.
+func creditOf(c wire.Credit) load {
+	return load{int(min(max(c.Commands, 1), uint64(maxQueued.commands))), int(min(max(c.Bytes, 1), uint64(maxQueued.bytes)))}
+}
+
+// offer has a batch committed like submit, if the leader has room for it, and returns the credit of its origin from now on.
+func (l *leadership) offer(ctx context.Context, b wire.Batch, refusable bool) (leaderAnswer, wire.Credit) {
+	if err := l.intake.take(&b, refusable); err != nil {
+		return leaderAnswer{err: err}, wire.Credit{}
+	}
+	a := l.submit(ctx, b)
+	return a, l.intake.done(&b)
+}

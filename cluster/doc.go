@@ -18,7 +18,8 @@
 //	err = h.Barrier(ctx)                                 // h.Local() is now as new as anything acknowledged before
 //
 // What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After ErrUncertain the
-// write may or may not have happened.
+// write may or may not have happened. A farm that is asked for more than it can do refuses what would have to wait for too long:
+// at once, and by ErrOverloaded, after which the write has certainly not happened.
 //
 // # The peer port
 //

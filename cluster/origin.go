@@ -14,8 +14,8 @@ import (
 )
 
 // originator sends this incarnation's proposals to the leader, wherever it is. What is waiting together travels as one
-// batch; a batch is sent again until it is answered or nobody waits for it any more. The leader's state machine layer
-// sees to it that it is applied once.
+// batch, as far as the leader has given credit. A batch is sent again, to a new leader or over a new connection, until it is
+// answered or nobody waits for it any more. The leader's state machine layer sees to it that it is applied once.
 type originator struct {
 	in     *instance
 	id     uint64        // random, of this run of the incarnation

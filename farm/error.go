@@ -36,6 +36,8 @@ var answers = []struct {
 		Detail: "It is not known whether the change was made. Please look before you try again."}},
 	{session.ErrNoLeader, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This site cannot make changes at the moment, and nothing was changed. Please try again."}},
+	{session.ErrOverloaded, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This site has too much to do at the moment, and nothing was changed. Please try again."}},
 	{cluster.ErrDiverged, Problem{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
 		Detail: "This site cannot make changes at the moment, and nothing was changed. Please try again later."}},
 	{session.ErrStale, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
@@ -105,7 +107,7 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 //	session.ErrConflict                                409
 //	session.ErrEnded                                   410
 //	session.ErrFull, ErrUncertain, ErrNoLeader,
-//	ErrStale, ErrClosed; cluster's of the same names;
+//	ErrOverloaded, ErrStale, ErrClosed; cluster's of the same names;
 //	cluster.ErrDiverged;
 //	a deadline that has passed; a request cut off      503 with Retry-After
 //	session.ErrLate                                    503, and no word of trying again

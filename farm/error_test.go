@@ -36,11 +36,13 @@ func TestError_Status(t *testing.T) {
 	}{
 		{nil, cluster.ErrUncertain, 503, "1"},
 		{nil, cluster.ErrNoLeader, 503, "1"},
+		{nil, cluster.ErrOverloaded, 503, "1"},
 		{nil, cluster.ErrClosed, 503, "1"},
 		{nil, cluster.ErrDiverged, 503, "10"},
 		{nil, cluster.ErrTooLarge, 413, ""},
 		{nil, session.ErrUncertain, 503, "1"},
 		{nil, session.ErrNoLeader, 503, "1"},
+		{nil, session.ErrOverloaded, 503, "1"},
 		{nil, session.ErrClosed, 503, "1"},
 		{nil, session.ErrStale, 503, "1"},
 		{nil, session.ErrTooLarge, 413, ""},

@@ -180,5 +180,5 @@ func unchanged(err error) bool {
 	return slices.ContainsFunc(refusals, func(e error) bool { return errors.Is(err, e) })
 }
 
-var refusals = []error{ErrEnded, ErrConflict, ErrTooLarge, ErrNoLeader, ErrClosed, fault.ErrLevel, context.Canceled,
-	context.DeadlineExceeded}
+var refusals = []error{ErrEnded, ErrConflict, ErrTooLarge, ErrNoLeader, ErrOverloaded, ErrClosed, fault.ErrLevel,
+	context.Canceled, context.DeadlineExceeded}

@@ -15,6 +15,10 @@ var (
 	// ErrNoLeader says that no leader could be reached; nothing has been changed.
 	ErrNoLeader = fault.ErrNoLeader
 
+	// ErrOverloaded says that more changes are asked for than can be made in time. This one was refused, and nothing has been
+	// changed; it may be tried again after a second or so.
+	ErrOverloaded = fault.ErrOverloaded
+
 	// ErrClosed says that the store was closed.
 	ErrClosed = fault.ErrClosed
 

@@ -231,6 +231,40 @@ func TestSave(t *testing.T) {
 	})
 }
 
+// A store that has too much to do has changed nothing: the response is a 503 that may be tried again, and what was refused is
+// neither done nor in doubt.
+func TestOverloaded(t *testing.T) {
+	store := &faulty{Store: session.NewMemory()}
+	m := newManager(t, store)
+	resp := within(m, newRequest(), func(ctx context.Context, w http.ResponseWriter) { flash.Set(ctx, "y") })
+	r := newRequest()
+	sessiontest.Carry(r, resp)
+	full := func(session.Command) error { return fmt.Errorf("propose: %w", session.ErrOverloaded) }
+	store.set(full)
+	resp = within(m, r.Clone(t.Context()), func(ctx context.Context, w http.ResponseWriter) { note.Set(ctx, "x") })
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" {
+		t.Errorf("%s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+	}
+	within(m, r, func(ctx context.Context, w http.ResponseWriter) {
+		if _, _, err := flash.Take(ctx); !errors.Is(err, session.ErrOverloaded) || errors.Is(err, session.ErrUncertain) {
+			t.Errorf("take: %v", err)
+		}
+		if _, err := count.Update(ctx, func(n int, _ bool) (int, error) { return n + 1, nil }); !errors.Is(err, session.ErrOverloaded) {
+			t.Errorf("update: %v", err)
+		}
+		store.set(nil)
+		if v, ok, err := flash.Take(ctx); v != "y" || !ok || err != nil {
+			t.Errorf("take of what nobody took: %q, %v, %v", v, ok, err)
+		}
+		if n, err := count.Update(ctx, func(n int, _ bool) (int, error) { return n + 1, nil }); n != 1 || err != nil {
+			t.Errorf("update: %d, %v", n, err)
+		}
+		if _, ok := note.Get(ctx); ok {
+			t.Error("a change that was refused is there")
+		}
+	})
+}
+
 func TestPanicDropsWhatIsNotCommitted(t *testing.T) {
 	for name, leave := range map[string]func(){
 		"panic":  func() { panic("boom") },

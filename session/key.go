@@ -165,9 +165,9 @@ func (k Key[T]) Delete(ctx context.Context) {
 // make to the value in between is lost: then f runs again, with the newest value. So f must do nothing but compute. What
 // this request has Set before and not committed yet is what f gets, and is committed with it.
 //
-// Errors: f's own; ErrConflict if others were faster time after time; those of Set; ErrUncertain, ErrNoLeader, ErrClosed,
-// or ctx's own. Nothing has changed then, save that nobody knows after ErrUncertain. With ErrLate everything has been done, and
-// what f returned is returned too.
+// Errors: f's own; ErrConflict if others were faster time after time; those of Set; ErrUncertain, ErrNoLeader,
+// ErrOverloaded, ErrClosed, or ctx's own. Nothing has changed then, save that nobody knows after ErrUncertain. With ErrLate
+// everything has been done, and what f returned is returned too.
 func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T, error) {
 	s := k.session(ctx)
 	var result T
@@ -193,8 +193,9 @@ func (k Key[T]) Update(ctx context.Context, f func(v T, ok bool) (T, error)) (T,
 // Take returns the value and removes it, at once: of several requests that take the same value, one gets it. Where the
 // request sees no value, there is nothing to do.
 //
-// Errors: ErrEnded, ErrHeadersSent after the handler has returned, ErrUncertain, ErrNoLeader, ErrClosed, or ctx's own. After
-// ErrUncertain the value may have been taken, by this request or by another. With ErrLate it has been taken, and is returned.
+// Errors: ErrEnded, ErrHeadersSent after the handler has returned, ErrUncertain, ErrNoLeader, ErrOverloaded, ErrClosed, or
+// ctx's own. After ErrUncertain the value may have been taken, by this request or by another. With ErrLate it has been taken,
+// and is returned.
 func (k Key[T]) Take(ctx context.Context) (T, bool, error) {
 	s := k.session(ctx)
 	b, ok, err := s.take(ctx, k.d.name)

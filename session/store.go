@@ -22,7 +22,7 @@ type Store interface {
 	// the Answer's Index does. The Answer means something with a nil
 	// error and with ErrConflict. Errors: ErrEnded (there is no such session), ErrConflict (CAS: the value has changed, and
 	// the Answer holds the present one; Create: there is, or lately was, a session of that key), ErrTooLarge (a limit; ErrFull if it is one of all sessions together), in
-	// which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrClosed; or ctx's own.
+	// which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrOverloaded, ErrClosed; or ctx's own.
 	Do(ctx context.Context, cmd Command) (Answer, error)
 
 	// Spread returns nil if a Load on any node, with an Index of 0, sees what was done up to the Answer.Index given. A store

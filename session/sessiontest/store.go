@@ -518,7 +518,7 @@ func testContext(t *testing.T, s *suite) {
 	case err == nil:
 		s.holds(key, "a", "2") // it may have been quicker than the look at the context; but then it is done
 	case errors.Is(err, session.ErrUncertain): // whatever else it says: it may be done, or may be yet
-	case errors.Is(err, context.Canceled), errors.Is(err, session.ErrNoLeader):
+	case errors.Is(err, context.Canceled), errors.Is(err, session.ErrNoLeader), errors.Is(err, session.ErrOverloaded):
 		s.holds(key, "a", "1")
 	default:
 		t.Errorf("Do with an ended context: %v", err)

@@ -55,7 +55,7 @@ func (m *model) write(n *Node, key string, patience time.Duration) error {
 	switch {
 	case err == nil:
 		t.acked = append(t.acked, i)
-	case errors.Is(err, ErrNoLeader):
+	case errors.Is(err, ErrNoLeader), errors.Is(err, ErrOverloaded):
 		t.never[i] = true
 	default: // ErrUncertain, or the node ended before it could say more
 		t.unknown[i] = true
@@ -119,7 +119,7 @@ func (t *told) verify(got string) error {
 			return fmt.Errorf("%q stands there twice", text)
 		}
 		if at[i] = pos; t.never[i] || i >= t.next {
-			return fmt.Errorf("%d was never written: ErrNoLeader says that nothing happened", i)
+			return fmt.Errorf("%d was never written: ErrNoLeader or ErrOverloaded says that nothing happened", i)
 		}
 	}
 	last := -1

@@ -64,7 +64,7 @@ func TestNothingTwiceInTurmoil(t *testing.T) {
 						switch err := n.propose(400*time.Millisecond, "append x %s", v); {
 						case err == nil:
 							r.acked[v] = true
-						case errors.Is(err, ErrNoLeader):
+						case errors.Is(err, ErrNoLeader), errors.Is(err, ErrOverloaded):
 							r.nothing[v] = true
 						case !errors.Is(err, ErrUncertain):
 							l.t.Errorf("Propose: %v", err)
@@ -111,7 +111,7 @@ func TestNothingTwiceInTurmoil(t *testing.T) {
 					l.t.Errorf("%s was applied twice", v)
 				}
 				if all.nothing[v] {
-					l.t.Errorf("%s was applied after ErrNoLeader", v)
+					l.t.Errorf("%s was applied after ErrNoLeader or ErrOverloaded", v)
 				}
 			}
 			for v := range all.acked {

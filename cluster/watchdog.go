@@ -38,9 +38,7 @@ func (s watchedStore) StoreLog(l *raft.Log) error {
 	return s.watch(entrySize(l), func() error { return s.Store.StoreLog(l) })
 }
 func (s watchedStore) StoreLogs(l []*raft.Log) error {
-	return s.watch(entriesSize(l), func() error {
-		return s.in.transport.store(l, func() error { return s.Store.StoreLogs(l) })
-	})
+	return s.watch(entriesSize(l), func() error { return s.Store.StoreLogs(l) })
 }
 func (s watchedStore) Set(k, v []byte) error {
 	return s.watch(len(v), func() error { return s.Store.Set(k, v) })

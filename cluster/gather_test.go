@@ -123,8 +123,9 @@ func TestGather(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				l := &leadership{in: &instance{fsm: replica.New(replica.Config{})}, ctx: ctx, queue: make(chan *leaderBatch),
-					landed: make(chan struct{}, 1)}
+				none := func() map[string]replica.Machine { return nil }
+				l := &leadership{in: &instance{fsm: replica.New(replica.Config{Machines: none})}, ctx: ctx,
+					queue: make(chan *leaderBatch), landed: make(chan struct{}, 1)}
 				l.aloft.Store(3)
 				var c cargo
 				gathered := make(chan bool, 1)

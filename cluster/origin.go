@@ -231,10 +231,10 @@ func (o *originator) next() *outgoing {
 	return out
 }
 
-// tooLateLocked reports whether p has waited, and cannot be answered any more while its caller has time.
+// tooLateLocked reports whether p has waited, and is hardly to be answered any more while its caller has time.
 func (o *originator) tooLateLocked(p *proposal, now time.Time) bool {
 	turn := o.flow.turn
-	return !p.until.IsZero() && now.Sub(p.since) > turn/8 && p.until.Sub(now) < turn
+	return !p.until.IsZero() && now.Sub(p.since) > turn/8 && p.until.Sub(now) < turn+turn/4
 }
 
 // floor returns the lowest batch whose answer is still wanted.

@@ -255,7 +255,7 @@ func TestOverloadOfManyNodes(t *testing.T) {
 		"slow disks, nine nodes": {nodes: 9, write: slowWrite, size: large, patience: time.Minute, writers: 2, run: 2 * time.Minute,
 			p99: slowBound},
 		"slow disks, twenty nodes": {nodes: 20, write: slowWrite, size: large, patience: time.Minute, writers: 1, run: 2 * time.Minute,
-			p99: slowBound},
+			p99: 2 * slowBound}, // each node may have one command under way, and one that waits
 		"slow disks, callers give up": {nodes: 3, write: slowWrite, size: large, patience: 6 * time.Second, writers: 4,
 			run: 2 * time.Minute, p99: slowBound},
 	} {

@@ -20,7 +20,8 @@ func (n *Node) answerFollow(payload []byte) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	if cluster == "" || cluster != n.self().cluster || !n.instance().quiet.ended() {
+	id, in := n.standing.Identity(), n.instance()
+	if cluster == "" || cluster != id.ClusterID || in.server != n.standing.Server() || in.boot != id.Boot || !in.quiet.ended() {
 		return wire.ErrNotReformed
 	}
 	if by := n.claimHeld(); by != "" && by != wire.NodeOf(heir) {
@@ -32,7 +33,7 @@ func (n *Node) answerFollow(payload []byte) error {
 	if !free {
 		return wire.ErrPromised
 	}
-	return n.standing.Promise(heir, before, cluster)
+	return n.standing.Promise(id, heir, before)
 }
 
 // released reports whether a promise to one successor may be given to another one instead. A successor promises to follow

@@ -72,7 +72,7 @@ func TestTwoSuccessors(t *testing.T) {
 			t.Errorf("the one that gave way re-forms the farm: %v", err)
 		}
 		word := other.standing.Word().Successor // back to before: as if the farm were not re-formed yet
-		if err := other.standing.Promise(other.instance().server, word, other.self().cluster); err != nil {
+		if err := other.standing.Promise(other.standing.Identity(), other.instance().server, word); err != nil {
 			t.Fatal(err)
 		}
 		l.comeBack("k", lost...)

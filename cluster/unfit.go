@@ -27,7 +27,8 @@ const (
 func (n *Node) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()
 	still := func() bool { // else another one takes its place
-		return in.server == n.standing.Server() && !(u.kind.hidesState() && in.ctx.Err() != nil)
+		id := n.standing.Identity()
+		return in.server == wire.ServerID(id.NodeID, id.Incarnation) && in.boot == id.Boot && !(u.kind.hidesState() && in.ctx.Err() != nil)
 	}
 	if !n.fit.withdraw(u, still) {
 		return false

@@ -20,6 +20,8 @@
 //	     ^                    |                     |
 //	     +------ Resume ------+------- Resume ------+------- Anew, GiveUp: it joins X's epoch ----> takes part
 //
+// Who is bound stays so over Start and Restart.
+//
 // Beside these there are two words that end by themselves: a pledge to follow a founder (pledge.go), and a claim to
 // replace the farm's state (claim.go).
 package standing

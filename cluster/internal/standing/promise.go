@@ -32,12 +32,14 @@ func (s *Standing) StandDown() {
 	s.stoodDown = time.Now()
 }
 
-// Promise gives the node's word to follow heir as the successor of a farm, if it still has promised before and nothing
-// else; else it fails with wire.ErrPromised. The word is on disk before it is given.
-func (s *Standing) Promise(heir, before, farm string) error {
+// Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised if the node
+// has promised anything but before, and if it is not what it was any more: id is the identity, boot counter included, with
+// which the Raft instance was started whose vote is over. So a promise binds every instance that is started later. It is
+// on disk before it is given.
+func (s *Standing) Promise(id disk.Identity, heir, before string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.successor != before || s.id.ClusterID != farm || s.resuming {
+	if s.successor != before || s.id != id || s.resuming {
 		return wire.ErrPromised
 	}
 	if s.disk != nil {

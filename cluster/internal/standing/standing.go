@@ -102,9 +102,17 @@ func (s *Standing) Start() error {
 	return s.changeLocked(func(id *disk.Identity) { id.Boot++ })
 }
 
-// Restart counts a start of Raft on the log that there is. What the node has promised is void. If it fails, the node must
-// not go on.
-func (s *Standing) Restart() error { return s.again(func(id *disk.Identity) { id.Boot++ }) }
+// Restart counts a start of Raft on the log that there is. What the node has promised to another one binds on, unless
+// Resume has taken it back. If it fails, the node must not go on.
+func (s *Standing) Restart() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := func(id *disk.Identity) { id.Boot++ }
+	if s.resuming || s.successor == "" || s.successor == serverOf(s.id) {
+		return s.againLocked(next)
+	}
+	return s.changeLocked(next)
+}
 
 // Anew makes the node another incarnation, which has cast no votes and promised nothing. If it fails, the node must not
 // go on.
@@ -115,9 +123,14 @@ func (s *Standing) GiveUp(farm string) error {
 	return s.again(func(id *disk.Identity) { id.Incarnation, id.ClusterID, id.Founding = NewID(), farm, false })
 }
 
+// again begins as somebody who has promised nothing.
 func (s *Standing) again(how func(*disk.Identity)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.againLocked(how)
+}
+
+func (s *Standing) againLocked(how func(*disk.Identity)) error {
 	if s.disk != nil {
 		if err := s.disk.SavePromise(disk.Promise{}); err != nil { // it was of what the node was
 			return err

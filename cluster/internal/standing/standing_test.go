@@ -133,7 +133,7 @@ func TestDiskFull(t *testing.T) {
 		"Start":   (*Standing).Start,
 		"Leave":   (*Standing).Leave,
 		"Succeed": func(s *Standing) error { return s.Succeed("c", "2", false) },
-		"Promise": func(s *Standing) error { return s.Promise("m.1", "", "") },
+		"Promise": func(s *Standing) error { return s.Promise(s.Identity(), "m.1", "") },
 	} {
 		s, d := durable(t)
 		id, word := s.Identity(), s.Word()
@@ -162,7 +162,7 @@ func TestOtherFarm(t *testing.T) {
 func TestPromise(t *testing.T) {
 	promised := func(t *testing.T) (*Standing, *full) {
 		s, d := durable(t)
-		if err := errors.Join(s.Adopt("c"), s.Promise("m.1", "", "c")); err != nil {
+		if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "m.1", "")); err != nil {
 			t.Fatal(err)
 		}
 		return s, d
@@ -173,17 +173,23 @@ func TestPromise(t *testing.T) {
 			if !s.Bound("n.1") || s.Bound("m.1") || s.MayReform("c", "n.1") {
 				t.Errorf("%+v", s.Word())
 			}
-			if err := s.Promise("x.1", "", "c"); !errors.Is(err, wire.ErrPromised) {
+			if err := s.Promise(s.Identity(), "x.1", ""); !errors.Is(err, wire.ErrPromised) {
 				t.Errorf("another one gets a promise: %v", err)
 			}
 		}
 	})
 	for name, end := range map[string]func(*Standing) error{
-		"Restart": (*Standing).Restart, "Anew": (*Standing).Anew,
+		"Anew": (*Standing).Anew,
+		"taking part again": func(s *Standing) error {
+			if !s.Resume("m.1", 0) {
+				t.Error("nothing keeps it from taking part again")
+			}
+			return s.Restart()
+		},
 		"GiveUp":     func(s *Standing) error { return s.GiveUp("d") },
 		"LoseLog":    loseLog,
 		"Succeed":    func(s *Standing) error { return s.Succeed("c2", "2", false) },
-		"taken back": func(s *Standing) error { return s.Promise("", "m.1", "c") },
+		"taken back": func(s *Standing) error { return s.Promise(s.Identity(), "", "m.1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, d := promised(t)
@@ -197,9 +203,24 @@ func TestPromise(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Raft starts again", func(t *testing.T) { // for another reason than that the node takes part again
+		s, d := promised(t)
+		was := s.Identity()
+		if err := s.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*Standing{s, again(t, d)} {
+			if !s.Bound(s.Server()) {
+				t.Errorf("%+v", s.Word())
+			}
+		}
+		if err := s.Promise(was, "x.1", "m.1"); !errors.Is(err, wire.ErrPromised) {
+			t.Errorf("one instance has ended, and the next is to be bound: %v", err)
+		}
+	})
 	t.Run("to itself", func(t *testing.T) {
 		s, d := durable(t)
-		if err := errors.Join(s.Adopt("c"), s.Promise("n.1", "", "c")); err != nil {
+		if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "")); err != nil {
 			t.Fatal(err)
 		}
 		if !s.MayReform("c", "n.1") || s.Bound("n.1") {
@@ -214,7 +235,7 @@ func TestPromise(t *testing.T) {
 // Who takes part again promises nothing until it does, and nobody does so while it re-forms the farm.
 func TestResume(t *testing.T) {
 	s, _ := durable(t)
-	if err := errors.Join(s.Adopt("c"), s.Promise("n.1", "", "c")); err != nil {
+	if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "")); err != nil {
 		t.Fatal(err)
 	}
 	if !s.BeginReform() || s.Resume("n.1", 0) {
@@ -228,7 +249,7 @@ func TestResume(t *testing.T) {
 	if !s.Resume("n.1", 0) || s.BeginReform() || s.MayReform("c", "n.1") {
 		t.Error("it both takes part again and re-forms the farm")
 	}
-	if err := s.Promise("m.1", "n.1", "c"); !errors.Is(err, wire.ErrPromised) {
+	if err := s.Promise(s.Identity(), "m.1", "n.1"); !errors.Is(err, wire.ErrPromised) {
 		t.Errorf("it promises to follow: %v", err)
 	}
 	if err := s.Restart(); err != nil || s.Word().Resuming || !s.BeginReform() {
@@ -276,7 +297,7 @@ func TestClaim(t *testing.T) {
 		t.Errorf("given back: %v", err)
 	}
 	s.StandDown()
-	if err := s.Promise("m.1", "", "c"); err != nil {
+	if err := s.Promise(s.Identity(), "m.1", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := claim("a", here); !errors.Is(err, wire.ErrPromised) {

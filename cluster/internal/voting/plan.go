@@ -45,7 +45,9 @@ func (s *Situation) planRemoval() Change {
 			return Change{Remove, srv.ID}
 		}
 		if !s.Undecided && s.demotable(srv) {
-			return Change{Demote, srv.ID}
+			if c := s.vacate(srv); c.Kind != Keep {
+				return c
+			}
 		}
 	}
 	return Change{}
@@ -131,6 +133,19 @@ func (s *Situation) demotable(srv Server) bool {
 		return false
 	}
 	return slices.ContainsFunc(s.Servers, func(o Server) bool { return o.Votes && o.ID != srv.ID })
+}
+
+// vacate takes the vote of a voter that runs in a role without one. If those who stay are no majority without it, a
+// stand-by gets a vote first; without a stand-by the vote stays, since it is needed.
+func (s *Situation) vacate(srv Server) Change {
+	if others, staying := s.Majority(srv.Node, s.Stays); staying > others/2 {
+		return Change{Demote, srv.ID}
+	}
+	standby := s.caughtUpStandby()
+	if voters, living := s.Majority("", s.Lives); standby != nil && living+1 > (voters+1)/2 {
+		return Change{Promote, standby.Server}
+	}
+	return Change{}
 }
 
 // joinable reports whether a node may come into the configuration.

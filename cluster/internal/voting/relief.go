@@ -1,5 +1,7 @@
 package voting
 
+import "slices"
+
 // A voter that stops in order says so before it does. Its seat is no use to the farm until it comes back, so a stand-by
 // that has caught up takes it: one step takes the vote of the one, the next step gives it to the other. That order
 // needs nobody's help but that of the voters who stay. Where they are no majority without the one that stops, the
@@ -29,8 +31,10 @@ func (s *Situation) planRelief() Change {
 	return Change{}
 }
 
-// AnyRelief reports whether a voter stops whose seat could go to somebody.
-func (s *Situation) AnyRelief() bool { return s.seatToGive() != nil }
+// AnyRelief reports whether a voter stops whose seat could go to somebody, or is to have none in its role.
+func (s *Situation) AnyRelief() bool {
+	return s.seatToGive() != nil || slices.ContainsFunc(s.Servers, s.demotable)
+}
 
 // seatToGive returns a voter that stops, but for the leader; nil if there is none. One that is no longer there comes
 // first: those that still are can wait. A leader that is being closed begins nothing that it may not end.

@@ -8,12 +8,19 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// The answer to a snapshot is waited for while the follower answers heartbeats, and not for long once it is known to be ready.
+// The answer to a snapshot is waited for while the follower answers heartbeats and takes the snapshot in, and not for long
+// once it is known to be ready, or to have got nothing.
 func TestAnswerToASnapshot(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var l line.Line
-		done := false
-		waits := restores(&l, func() bool { return done })
+		done, takesIn := false, true
+		tr := &transport{takesIn: func(string) bool { return takesIn }, reached: func(string) uint64 {
+			if done {
+				return 9
+			}
+			return 0
+		}}
+		waits := tr.restores(&l, "a.1", 9)
 		if waits() {
 			t.Error("for a follower that has never answered")
 		}
@@ -35,6 +42,18 @@ func TestAnswerToASnapshot(t *testing.T) {
 		l.Heard()
 		if !waits() {
 			t.Error("it is given up for what gossip said of another run")
+		}
+		takesIn = false // the connection has vanished on the way
+		for began := time.Now(); waits(); time.Sleep(time.Second) {
+			l.Heard()
+			if time.Since(began) > reachedPatience {
+				t.Fatal("it has got nothing, and is waited for")
+			}
+		}
+		takesIn = true
+		l.Heard()
+		if !waits() {
+			t.Error("it takes in the snapshot, and is given up")
 		}
 		time.Sleep(line.Silence)
 		if waits() {

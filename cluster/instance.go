@@ -63,6 +63,8 @@ type instance struct {
 	tries           int           // to replace that one
 	snapshotNow     chan struct{} // holds one: a snapshot is to take the place of one that cannot be read
 
+	notTakenUp atomic.Int32 // snapshots in a row that a machine refused; see restoreRefused
+
 	made  chan struct{} // closed when there is a raft, or never will be
 	quiet ending        // of everything but the log
 	end   ending
@@ -99,7 +101,7 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 	}
 	in.grown.to(last)
 	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.hooks.maxLevel, Applied: in.applied,
-		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored, Marked: in.marked, Halt: in.halted})
+		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored, Refused: in.restoreRefused, Marked: in.marked, Halt: in.halted})
 	if in.memory, _ = log.snaps.(*raftlog.MemorySnapshots); in.memory != nil {
 		in.memory.Serve(in.frozen)
 	}
@@ -173,6 +175,12 @@ func (in *instance) halted(err error) {
 		<-in.made
 		in.stop()
 	})
+}
+
+// appliedIndex returns the index of the last entry that is applied.
+func (in *instance) appliedIndex() uint64 {
+	index, _ := in.fsm.View()
+	return index
 }
 
 // last returns the index up to which this node has the log, or the state that the log led to.

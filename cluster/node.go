@@ -370,6 +370,8 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return nil, n.answerClaim(from, payload)
 	case wire.MethodDemote:
 		return nil, n.answerFarewell(ctx, from, voting.Demote, string(payload))
+	case wire.MethodTakesIn:
+		return n.answerTakesIn(), nil
 	case wire.MethodVoteComes:
 		return n.answerVoteComes(from, string(payload))
 	case wire.MethodFinalize:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,9 @@ type transport struct {
 	wg       sync.WaitGroup // of forward
 	told     tellings
 
+	applied    func() uint64              // the index of the last entry applied here
 	reached    func(server string) uint64 // what a server was heard to have applied
+	takesIn    func(server string) bool   // whether a server may be taking in a snapshot; it is asked
 	term       func() uint64              // of the local raft, once it has taken a request
 	patience   time.Duration              // with raft, before a heartbeat is answered in its place
 	beside     bool                       // for tests: heartbeats take raft's own way, beside its main goroutine
@@ -39,7 +42,8 @@ func newTransport(in *instance) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer, Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
-		consumer: make(chan raft.RPC), done: make(chan struct{}), reached: in.node.directory.Reached, refused: in.refused,
+		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex, reached: in.node.directory.Reached,
+		takesIn: in.node.mayTakeIn, refused: in.refused,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
 		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
@@ -79,6 +83,10 @@ func (t *transport) pass(rpc raft.RPC) bool {
 		rpc, then = t.untilTaken(rpc, req)
 	case *raft.InstallSnapshotRequest:
 		rpc.Reader = &snapshotStream{rpc.Reader, t}
+		if req.LastLogIndex <= t.applied() {
+			t.wg.Go(func() { t.passOver(rpc, req) })
+			return true
+		}
 		rpc, then = t.untilInstalled(rpc)
 	}
 	select {
@@ -92,6 +100,14 @@ func (t *transport) pass(rpc raft.RPC) bool {
 		t.wg.Go(then)
 	}
 	return true
+}
+
+// passOver answers a snapshot that brings nothing new. It is a late one: its sender has given up the connection, and has
+// fed this node since. raft would put the state back to it and drop the log behind it, entries that were acknowledged
+// here among them.
+func (t *transport) passOver(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
+	_, err := io.Copy(io.Discard, rpc.Reader)
+	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: t.header(), Term: req.Term, Success: err == nil}, err)
 }
 
 // untilTaken returns an append that follows a snapshot with a channel of its own for the answer, and what looks at that and

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // The watchdogs notice states that raft does not get out of by itself, and have the node start a new Raft instance: on the
@@ -136,9 +137,22 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
+// mostRestores is how many snapshots in a row a state machine may refuse. The leader sends the next one at once.
+const mostRestores = 3
+
+// restoreRefused says that a state machine did not take up a snapshot that is whole, and ends the node when that goes on:
+// nothing that the others can send would help.
+func (in *instance) restoreRefused(err error) {
+	in.node.warnOnce("restore", "a state machine does not take up a snapshot of the others; see to its Restore", err)
+	if in.notTakenUp.Add(1) >= mostRestores {
+		in.halted(fmt.Errorf("%w: %d snapshots in a row: %w", wire.ErrMachine, mostRestores, err))
+	}
+}
+
 // restored notes that raft has restored a snapshot.
 func (in *instance) restored() {
 	in.node.meters.snapshots.restored.Add(1)
+	in.notTakenUp.Store(0)
 	index, _ := in.fsm.View()
 	in.transport.restoredTo.Store(index)
 	if in.memory != nil {

@@ -31,6 +31,9 @@ func (st *State) Restore(rc io.ReadCloser) error {
 	case errors.Is(err, fault.ErrVersion), errors.Is(err, wire.ErrMachine):
 		st.haltBy(err)
 		return err
+	case errors.Is(err, errRefused):
+		st.conf.Refused(err)
+		return err
 	case err != nil:
 		return err
 	}
@@ -90,9 +93,30 @@ func restoreNext(r *snapshotReader, machines map[string]Machine) error {
 	if m == nil {
 		return fmt.Errorf("%w: a snapshot has a state machine called %q", fault.ErrVersion, name)
 	}
-	if err := m.Restore(body); err != nil {
+	source := &errorKeeper{r: body}
+	if err := m.Restore(source); err != nil {
+		if source.err == nil {
+			return fmt.Errorf("snapshot of %q: %w: %w", name, errRefused, err)
+		}
 		return fmt.Errorf("snapshot of %q: %w", name, err)
 	}
 	_, err = io.Copy(io.Discard, body)
 	return err
+}
+
+// errRefused says that a snapshot is whole, and a machine does not take it up.
+var errRefused = errors.New("the state machine refuses it")
+
+// errorKeeper keeps the error by which reading failed.
+type errorKeeper struct {
+	r   io.Reader
+	err error
+}
+
+func (k *errorKeeper) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	if err != nil && err != io.EOF {
+		k.err = err
+	}
+	return n, err
 }

@@ -168,3 +168,32 @@ func TestFreezeKeepsOutOfRestore(t *testing.T) {
 		t.Error("Snapshot was called while Restore was at work")
 	}
 }
+
+// refusing does not take up any state.
+type refusing struct{ testkv.Machine }
+
+var errNotMine = errors.New("not mine")
+
+func (m *refusing) Restore(r io.Reader) error {
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	return errNotMine
+}
+
+// That a machine refuses a whole snapshot is told; that a snapshot cannot be read is another matter.
+func TestRefusedRestoreIsTold(t *testing.T) {
+	f := newTestFSM(t, "a.1")
+	f.register(7, "a.1", 1)
+	f.commands(commandBatch(7, 1, 1, "append x 1"))
+	whole := f.snapshot()
+	var told []error
+	st := New(Config{Machines: func() map[string]Machine { return map[string]Machine{"kv": &refusing{}} },
+		MaxLevel: wire.ProtocolMax, Refused: func(err error) { told = append(told, err) }})
+	if err := st.Restore(io.NopCloser(bytes.NewReader(whole[:len(whole)-20]))); err == nil || len(told) != 0 {
+		t.Errorf("half a snapshot: %v, told %v", err, told)
+	}
+	if err := st.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, errNotMine) || len(told) != 1 || !errors.Is(told[0], errNotMine) {
+		t.Errorf("a whole snapshot: %v, told %v", err, told)
+	}
+}

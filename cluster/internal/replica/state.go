@@ -55,6 +55,7 @@ type Config struct {
 	Applied  func()                  // before each batch
 	Advanced func(index uint64)      // after each batch and each restored snapshot
 	Restored func()                  // after each restored snapshot
+	Refused  func(error)             // after a snapshot that is whole, and that a machine did not take up
 	Marked   func(uint64, *Snapshot) // after a batch with a mark, the newest one, with the state as it was there
 	Halt     func(error)             // once, when the log has something that must not be skipped
 }
@@ -72,6 +73,9 @@ func New(c Config) *State {
 	}
 	if c.Restored == nil {
 		c.Restored = func() {}
+	}
+	if c.Refused == nil {
+		c.Refused = func(error) {}
 	}
 	if c.Marked == nil {
 		c.Marked = func(uint64, *Snapshot) {}

@@ -39,6 +39,7 @@ const (
 
 	MethodVoteComes Method = 19 // server ID -> whether a change that concerns its vote is due; older programs: ErrVersion
 	MethodOffer     Method = 20 // batch that may be refused -> credit, answer. A program that does not know it says ErrVersion
+	MethodTakesIn   Method = 21 // -> whether the node takes in a snapshot; older programs: ErrVersion
 
 	MethodCommitted Method = 29 // server ID, term, index ->; what is committed. There is no answer, but of a program that does not know it
 

@@ -88,6 +88,6 @@ func (l *leadership) offer(ctx context.Context, b wire.Batch, refusable bool) (l
 	if err := l.intake.take(&b, refusable); err != nil {
 		return leaderAnswer{err: err}, wire.Credit{}
 	}
-	a := l.submit(ctx, b)
+	a := l.commitBatch(ctx, b)
 	return a, l.intake.done(&b)
 }

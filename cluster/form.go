@@ -186,9 +186,9 @@ func (n *Node) found() error {
 	return err
 }
 
-// form is the leader's part: it says in the log how many founders there are to be, and, once enough of them vote, that
+// recordForming is the leader's part of forming: it says in the log how many founders there are to be, and, once enough of them vote, that
 // users may write. Both happen once in the life of a farm.
-func (l *leadership) form() {
+func (l *leadership) recordForming() {
 	f := l.in.fsm
 	formed := f.Usable()
 	if !formed && f.Founders() == 0 {

@@ -55,7 +55,7 @@ func TestEnoughIsCounted(t *testing.T) {
 	}
 	a.giveUp()
 	b.giveUp()
-	if out.claim() {
+	if out.seal() {
 		t.Error("nobody waits, and the batch leaves")
 	}
 	o.landed(out) // it counts with all that it was made of

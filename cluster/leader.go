@@ -64,7 +64,7 @@ type leaderAnswer struct {
 	err  error
 }
 
-// copied returns a with values of their own: those that l.submit returns stand in the exactly-once table, which is
+// copied returns a with values of their own: those that l.commitBatch returns stand in the exactly-once table, which is
 // replicated state, and callers do with theirs as they like.
 func (a leaderAnswer) copied() leaderAnswer {
 	own := make([][]byte, len(a.Value))
@@ -105,7 +105,7 @@ func (l *leadership) run() {
 	settled := make(chan struct{})
 	go func() {
 		defer close(settled)
-		l.settle()
+		l.answerAll()
 	}()
 	l.wg.Go(l.notices.run)
 	if l.open() {
@@ -170,8 +170,8 @@ func (l *leadership) await(ctx context.Context) error {
 	}
 }
 
-// submit has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
-func (l *leadership) submit(ctx context.Context, b wire.Batch) leaderAnswer {
+// commitBatch has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
+func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer {
 	if d := l.in.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
@@ -205,7 +205,7 @@ func (l *leadership) sequence() {
 	for {
 		c := &cargo{}
 		if !l.gather(c) {
-			l.deliver(c.batches, 0, nil, wire.ErrNotLeader)
+			l.answer(c.batches, 0, nil, wire.ErrNotLeader)
 			return
 		}
 		entry := func() []byte {
@@ -216,10 +216,10 @@ func (l *leadership) sequence() {
 		done := func(resp any, err error) {
 			l.aloft.Add(-int64(c.commands))
 			signal(l.landed)
-			l.deliver(c.batches, l.provenTerm(), resp, err)
+			l.answer(c.batches, l.provenTerm(), resp, err)
 		}
 		if !l.fly(entry, done) {
-			l.deliver(c.batches, 0, nil, wire.ErrNotLeader)
+			l.answer(c.batches, 0, nil, wire.ErrNotLeader)
 		}
 	}
 }
@@ -281,8 +281,8 @@ func (l *leadership) provenTerm() uint64 {
 	return l.term
 }
 
-// deliver answers the batches of one entry.
-func (l *leadership) deliver(bs []*leaderBatch, term uint64, resp any, err error) {
+// answer answers the batches of one entry.
+func (l *leadership) answer(bs []*leaderBatch, term uint64, resp any, err error) {
 	answers, _ := resp.([]wire.Answer)
 	if err == nil && len(answers) != len(bs) {
 		err = ErrUncertain // the state has stopped
@@ -310,9 +310,9 @@ func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
 	return true
 }
 
-// settle waits for the entries in flight, in their order, until the leadership has ended and all are answered: raft
+// answerAll waits for the entries in flight, in their order, until the leadership has ended and all are answered: raft
 // answers what is open when it steps down.
-func (l *leadership) settle() {
+func (l *leadership) answerAll() {
 	for f := range l.flown {
 		err := f.future.Error()
 		l.transferStuck(err)
@@ -339,8 +339,8 @@ func applyError(err error) error {
 	return fmt.Errorf("%w: %w", ErrUncertain, err)
 }
 
-// register makes an origin known.
-func (l *leadership) register(ctx context.Context, g wire.Registration) error {
+// registerOrigin makes an origin known.
+func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) error {
 	if err := l.await(ctx); err != nil {
 		return err
 	}

@@ -155,7 +155,7 @@ func TestRefusalAfterALostAnswer(t *testing.T) {
 	p := &proposal{machine: "kv", cmd: []byte("push x 1"), done: make(chan outcome, 1)}
 	out := newOutgoing()
 	out.ps = []*proposal{p}
-	out.claim()
+	out.seal()
 	if err := out.outcomeOf(ErrLevel); !errors.Is(err, ErrUncertain) {
 		t.Error(err)
 	}

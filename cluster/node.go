@@ -405,5 +405,5 @@ func (n *Node) answerRegister(ctx context.Context, from wire.Hello, payload []by
 	case l == nil:
 		return wire.ErrNotLeader
 	}
-	return l.register(ctx, g)
+	return l.registerOrigin(ctx, g)
 }

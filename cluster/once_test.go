@@ -35,7 +35,7 @@ func TestBatchOfAFormerRegistration(t *testing.T) {
 		}
 		for n.propose(time.Second, "append y 1") != nil { // finds out that the registration is gone
 		}
-		o.deliver(out)
+		o.carry(out)
 		if got := <-p.done; !errors.Is(got.err, ErrUncertain) {
 			l.t.Errorf("the batch of before was answered %+v, want ErrUncertain", got)
 		}

@@ -143,7 +143,7 @@ func (o *originator) run() {
 		}
 		wg.Go(func() {
 			defer func() { <-o.window }()
-			o.deliver(out)
+			o.carry(out)
 		})
 	}
 }
@@ -265,8 +265,8 @@ func (o *originator) landed(out *outgoing) {
 	signal(o.wake)
 }
 
-// deliver has one batch committed, and answers its proposals.
-func (o *originator) deliver(out *outgoing) {
+// carry has one batch committed, and answers its proposals.
+func (o *originator) carry(out *outgoing) {
 	defer o.landed(out)
 	defer out.cancel()
 	var pause backoff
@@ -336,7 +336,7 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 		return leaderAnswer{}, leader, err
 	}
 	fresh := !out.frozen
-	if !out.claim() {
+	if !out.seal() {
 		return leaderAnswer{}, leader, errNobody
 	}
 	b := wire.Batch{Origin: o.id, Seq: out.seq, Floor: o.floor(), Count: len(out.ps), Body: out.body}
@@ -387,7 +387,7 @@ func (o *originator) registerAt(ctx context.Context, leader string, g wire.Regis
 		return err
 	}
 	if l := o.in.lead.Load(); l != nil {
-		return l.register(ctx, g)
+		return l.registerOrigin(ctx, g)
 	}
 	return wire.ErrNotLeader
 }

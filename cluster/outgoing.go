@@ -124,9 +124,9 @@ func (out *outgoing) deserted() {
 	}
 }
 
-// claim decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
+// seal decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
 // is left who waits.
-func (out *outgoing) claim() bool {
+func (out *outgoing) seal() bool {
 	if out.frozen {
 		return true
 	}
@@ -145,7 +145,7 @@ func (out *outgoing) claim() bool {
 	return len(kept) > 0
 }
 
-// release undoes claim: the batch certainly did not get through.
+// release undoes seal: the batch certainly did not get through.
 func (out *outgoing) release() {
 	for _, p := range out.ps {
 		p.putBack()

@@ -28,7 +28,7 @@ func TestNoCommandIsTorn(t *testing.T) {
 			p.giveUp()
 			copy(buf, bytes.Repeat([]byte("b"), size))
 		}()
-		if out.claim() {
+		if out.seal() {
 			sent++
 			if bytes.ContainsRune(out.body, 'b') {
 				t.Fatal("a batch holds what its caller wrote after it had given up")
@@ -36,7 +36,7 @@ func TestNoCommandIsTorn(t *testing.T) {
 		}
 		<-used
 		out.release() // a batch that did not get through is put together anew
-		if out.claim() {
+		if out.seal() {
 			t.Fatal("a batch is sent for a caller that has given up")
 		}
 	}

@@ -25,7 +25,7 @@ func (l *leadership) control() {
 	seen := map[string]uint64{}      // what this node had at its last look, for each non-voter that answered
 	silent := map[string]time.Time{} // since when nobody has had contact to a server
 	for {
-		l.form()
+		l.recordForming()
 		l.raiseOverdue()
 		s := l.in.node.situation()
 		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter

@@ -18,9 +18,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Who operates the farm connects to the peer port of any node, with a certificate of the farm's authority for that, and
-// asks for one thing. A node answers in whatever state it is. What another node has to do, the leader or the one that the
-// request is about, it passes on to that one.
+// Who operates the farm connects to the peer port of any node, with a certificate of the farm's authority for
+// that, and asks for one thing. A node answers in whatever state it is. What another node has to do, the
+// leader or the one that the request is about, it passes on to that one.
 
 const (
 	operatorIdle   = 30 * time.Second // for one piece of what an operator sends, or takes
@@ -32,8 +32,8 @@ const (
 	finalizePatience = 10 * time.Second
 )
 
-// listenForOperators makes the peer port take operators, unless anybody could be one: the certificates of a node without a
-// secret protect from accidents only.
+// listenForOperators makes the peer port take operators, unless anybody could be one: the certificates of a
+// node without a secret protect from accidents only.
 func (n *Node) listenForOperators() error {
 	if len(n.cfg.Secrets) == 0 && n.cfg.exposed() != "" {
 		return nil
@@ -85,7 +85,8 @@ func (n *Node) acceptOperators() {
 func (n *Node) refuseOperator(conn net.Conn) {
 	c := adminwire.NewConn(n.ctx, conn, refusePatience)
 	defer c.Close()
-	c.Fail(adminwire.Failed(admin.ErrRefused, "%s serves %d operators already; try again in a moment", n.cfg.Name, maxOperators))
+	c.Fail(adminwire.Failed(admin.ErrRefused, "%s serves %d operators already; try again in a moment",
+		n.cfg.Name, maxOperators))
 	c.Drain()
 }
 
@@ -94,7 +95,8 @@ func (n *Node) serveOperator(conn net.Conn) {
 	defer c.Close()
 	req, err := c.ReceiveRequest()
 	if err == nil {
-		n.log.Log(n.ctx, levelOf(req.Verb), "an operator asks", "verb", req.Verb, "node", req.Node, "from", conn.RemoteAddr())
+		n.log.Log(n.ctx, levelOf(req.Verb), "an operator asks", "verb", req.Verb, "node", req.Node, "from",
+			conn.RemoteAddr())
 		err = n.serveRequest(c, req)
 	}
 	if err != nil {
@@ -135,7 +137,8 @@ func (n *Node) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
 
 // otherFarm is the refusal of what an operator decided on when the farm was another one.
 func otherFarm(was, is string) error {
-	return adminwire.Failed(admin.ErrRefused, "the farm has changed since you looked at it: it was %s and is %s", was, is)
+	return adminwire.Failed(admin.ErrRefused,
+		"the farm has changed since you looked at it: it was %s and is %s", was, is)
 }
 
 // operate does what an operator asks for, here or on the node whose business it is.
@@ -156,7 +159,8 @@ func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) 
 	case adminwire.VerbRecover:
 		return n.operateRecover(ctx, req)
 	}
-	return nil, adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", n.cfg.Name, req.Verb)
+	return nil, adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older",
+		n.cfg.Name, req.Verb)
 }
 
 func (n *Node) operateFinalize(ctx context.Context) (any, error) {
@@ -165,9 +169,11 @@ func (n *Node) operateFinalize(ctx context.Context) (any, error) {
 	level, err := n.Finalize(ctx)
 	switch {
 	case errors.Is(err, ErrHeldBack):
-		return nil, adminwire.Failed(admin.ErrRefused, "the farm stays at protocol level %d: %v", n.State().Level, err)
+		return nil, adminwire.Failed(admin.ErrRefused, "the farm stays at protocol level %d: %v",
+			n.State().Level, err)
 	case errors.Is(err, ErrNoLeader):
-		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s finds no leader to raise the protocol level", n.cfg.Name)
+		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s finds no leader to raise the protocol level",
+			n.cfg.Name)
 	case err != nil:
 		return nil, err
 	}
@@ -187,18 +193,22 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 	}
 	switch {
 	case errors.Is(err, ErrVersion):
-		return adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", name, req.Verb)
+		return adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", name,
+			req.Verb)
 	case err != nil && !sent:
-		return adminwire.Failed(admin.ErrRefused, "node %s cannot be reached from %s: %v", name, n.cfg.Name, err)
+		return adminwire.Failed(admin.ErrRefused, "node %s cannot be reached from %s: %v", name, n.cfg.Name,
+			err)
 	case err != nil:
 		return fmt.Errorf("node %s did not answer, so it may or may not have done it: %w", name, err)
 	}
 	return adminwire.Unpack(out, nil)
 }
 
-// knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is heard.
+// knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is
+// heard.
 func (n *Node) knows(server string) bool {
-	if s := n.directory.Get(wire.NodeOf(server)); s != nil && s.Status == roster.Alive && s.Server() == server {
+	if s := n.directory.Get(wire.NodeOf(server)); s != nil && s.Status == roster.Alive &&
+		s.Server() == server {
 		return true
 	}
 	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool {
@@ -206,16 +216,18 @@ func (n *Node) knows(server string) bool {
 	})
 }
 
-// answerOperate does what another member passes on. A certificate for the peer port is not enough for that: who has one of
-// an authority outside (PeerTLS), and not the farm's secret, cannot be configured, nor be heard in gossip.
+// answerOperate does what another member passes on. A certificate for the peer port is not enough for that:
+// who has one of an authority outside (PeerTLS), and not the farm's secret, cannot be configured, nor be
+// heard in gossip.
 func (n *Node) answerOperate(ctx context.Context, from wire.Hello, payload []byte) ([]byte, error) {
 	var req adminwire.Request
 	if err := json.Unmarshal(payload, &req); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}
 	if !n.knows(from.Source) {
-		return adminwire.Pack(nil, adminwire.Failed(admin.ErrRefused, "%s does not know the node that passes this on as a member; "+
-			"name another one by -node, such as %s", n.cfg.Name, n.Addr())), nil
+		return adminwire.Pack(nil, adminwire.Failed(admin.ErrRefused,
+			"%s does not know the node that passes this on as a member; "+
+				"name another one by -node, such as %s", n.cfg.Name, n.Addr())), nil
 	}
 	n.log.Info("an operator asks", "verb", req.Verb, "node", req.Node)
 	switch req.Verb {

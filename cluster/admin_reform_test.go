@@ -52,9 +52,11 @@ func TestOperatorRestores(t *testing.T) {
 				"cut":                 {before, bytes.NewReader(cut), backup.ErrDamaged},
 				"nothing":             {before, bytes.NewReader(nil), backup.ErrFormat},
 				"no state in it":      {before, bytes.NewReader(made(t, "no snapshot")), backup.ErrDamaged},
-				"cannot be read":      {before, io.MultiReader(bytes.NewReader(good[:100]), iotest.ErrReader(io.ErrNoProgress)), io.ErrNoProgress},
+				"cannot be read": {before, io.MultiReader(bytes.NewReader(good[:100]),
+					iotest.ErrReader(io.ErrNoProgress)), io.ErrNoProgress},
 			} {
-				if _, err := op.Restore(l.ctx(time.Minute), c.cluster, c.src); !errors.Is(err, c.want) && !(c.want == backup.ErrDamaged && errors.Is(err, admin.ErrUnsupported)) {
+				if _, err := op.Restore(l.ctx(time.Minute), c.cluster, c.src); !errors.Is(err, c.want) &&
+					!(c.want == backup.ErrDamaged && errors.Is(err, admin.ErrUnsupported)) {
 					t.Errorf("%s: %v, want %v", name, err, c.want)
 				}
 				leader.must("set later 2")
@@ -79,7 +81,8 @@ func TestOperatorRestores(t *testing.T) {
 				if got := n.get("later"); got != "" {
 					t.Errorf("%s has later=%s, which is not in the backup", n.conf.Name, got)
 				}
-				if left, _ := filepath.Glob(filepath.Join(n.conf.Dir, "restore.tmp")); n.conf.Dir != "" && left != nil {
+				if left, _ := filepath.Glob(filepath.Join(n.conf.Dir, "restore.tmp")); n.conf.Dir != "" &&
+					left != nil {
 					t.Errorf("left over: %v", left)
 				}
 			}
@@ -152,10 +155,12 @@ func TestOperatorRecovers(t *testing.T) {
 		if err != nil || s.Quorum || s.Successor != others[0].ID() {
 			t.Errorf("%+v, %v", s, err)
 		}
-		if _, err := op.Recover(l.ctx(time.Minute), "seen-long-ago", lost); !errors.Is(err, admin.ErrRefused) {
+		if _, err := op.Recover(l.ctx(time.Minute), "seen-long-ago",
+			lost); !errors.Is(err, admin.ErrRefused) {
 			t.Errorf("decided on what was long ago: %v", err)
 		}
-		if _, err := op.Recover(l.ctx(time.Minute), s.ClusterID, lost[:1]); !errors.Is(err, admin.ErrRefused) {
+		if _, err := op.Recover(l.ctx(time.Minute), s.ClusterID,
+			lost[:1]); !errors.Is(err, admin.ErrRefused) {
 			t.Errorf("with one not accounted for: %v", err)
 		}
 		if _, err := op.Recover(l.ctx(time.Minute), s.ClusterID, lost); err != nil {
@@ -168,7 +173,8 @@ func TestOperatorRecovers(t *testing.T) {
 		l.filled(others[0], "k")
 		leader.start()
 		others[1].start()
-		l.until(time.Minute, "all have joined the next epoch", func() bool { return leader.State().Ready && others[1].State().Ready })
+		l.until(time.Minute, "all have joined the next epoch",
+			func() bool { return leader.State().Ready && others[1].State().Ready })
 	})
 }
 
@@ -215,8 +221,8 @@ func snapshotOf(t *testing.T, n *labNode) []byte {
 	return b.Bytes()
 }
 
-// A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has changed.
-// Slow: a farm waits until its majority counts as lost, and its recovery fails.
+// A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has
+// changed. Slow: a farm waits until its majority counts as lost, and its recovery fails.
 func TestRecoveryHalfWay(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {

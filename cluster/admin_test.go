@@ -64,12 +64,14 @@ func TestOperatorSeesTheFarm(t *testing.T) {
 		for _, n := range l.nodes {
 			f := l.farm(n)
 			voters, alive := f.Voters()
-			if f.Name != "webfarm" || f.ClusterID != leader.State().ClusterID || f.Answered != n.ID() || f.Leader != leader.ID() ||
+			if f.Name != "webfarm" || f.ClusterID != leader.State().ClusterID || f.Answered != n.ID() ||
+				f.Leader != leader.ID() ||
 				!f.Quorum || !f.Durable || voters != 3 || alive != 3 {
 				t.Errorf("%s says %+v", n.conf.Name, f)
 			}
 			for _, m := range f.Members {
-				if m.Applied == 0 || m.Lag != 0 || m.Leader != (m.ID == leader.ID()) || m.Role != "ordinary" || m.Level != wire.ProtocolMax {
+				if m.Applied == 0 || m.Lag != 0 || m.Leader != (m.ID == leader.ID()) ||
+					m.Role != "ordinary" || m.Level != wire.ProtocolMax {
 					t.Errorf("%s says of a member: %+v", n.conf.Name, m)
 				}
 			}
@@ -79,7 +81,10 @@ func TestOperatorSeesTheFarm(t *testing.T) {
 		l.net.Heal() // for the operator; the farm needs a moment
 		l.cut(others[0], &labNode{ip: "10.0.0.99"})
 		f := l.farm(others[0])
-		if f.Quorum || len(namesOf(f, func(m admin.Member) bool { return m.Status == admin.Dead && m.Vote == admin.Voter })) != 2 {
+		if f.Quorum || len(namesOf(f, func(m admin.Member) bool {
+			return m.Status == admin.Dead &&
+				m.Vote == admin.Voter
+		})) != 2 {
 			t.Errorf("the node that is cut off says %+v", f)
 		}
 	})
@@ -109,7 +114,8 @@ func TestOperatorHasAMemberLeave(t *testing.T) {
 		l.leader()
 		op := l.operator()
 		gone, asked := l.nodes[2], l.nodes[0]
-		if err := op.At(asked.conf.Listen).Remove(l.ctx(time.Minute), gone.ID()); !errors.Is(err, admin.ErrRefused) {
+		if err := op.At(asked.conf.Listen).Remove(l.ctx(time.Minute),
+			gone.ID()); !errors.Is(err, admin.ErrRefused) {
 			t.Errorf("removing a member that lives: %v", err)
 		}
 		if err := op.Leave(l.ctx(time.Minute), "nobody"); !errors.Is(err, admin.ErrNoMember) {
@@ -150,7 +156,8 @@ func TestOperatorFinalizes(t *testing.T) {
 		l.nodes[0].start()
 		l.ready(l.nodes...)
 		done, err := l.operator().Finalize(l.ctx(time.Minute))
-		if f := l.farm(l.nodes[1]); err != nil || done.Level != wire.ProtocolMax || f.Level != wire.ProtocolMax {
+		if f := l.farm(l.nodes[1]); err != nil || done.Level != wire.ProtocolMax ||
+			f.Level != wire.ProtocolMax {
 			t.Errorf("finalized at level %d, %v; the farm is at %d", done.Level, err, f.Level)
 		}
 	})
@@ -170,10 +177,12 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 			return m.Status == admin.Dead
 		})
 		err := op.At(live.conf.Listen).Leave(l.ctx(time.Minute), l.nodes[1].ID())
-		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "2 voters and 1 of them alive, and not about to stop") {
+		if !errors.Is(err, admin.ErrRefused) ||
+			!strings.Contains(err.Error(), "2 voters and 1 of them alive, and not about to stop") {
 			t.Errorf("the second of three voters to go: %v", err)
 		}
-		if err := op.At(live.conf.Listen).Leave(l.ctx(time.Minute), dead.ID()); !errors.Is(err, admin.ErrRefused) ||
+		if err := op.At(live.conf.Listen).Leave(l.ctx(time.Minute),
+			dead.ID()); !errors.Is(err, admin.ErrRefused) ||
 			!strings.Contains(err.Error(), "-dead n3") {
 			t.Errorf("a dead member to leave: %v", err)
 		}
@@ -189,7 +198,8 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 		live.must("append x 1")
 		l.cut(l.nodes[0], &labNode{ip: "10.0.0.99"})
 		time.Sleep(10 * time.Second)
-		if err := op.At(live.conf.Listen).Remove(l.ctx(time.Minute), l.nodes[1].ID()); !errors.Is(err, admin.ErrNoQuorum) {
+		if err := op.At(live.conf.Listen).Remove(l.ctx(time.Minute),
+			l.nodes[1].ID()); !errors.Is(err, admin.ErrNoQuorum) {
 			t.Errorf("remove without a majority: %v", err)
 		}
 		l.net.Heal()
@@ -210,7 +220,8 @@ func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
 			return m.Leaving
 		})
 		err := l.operator().At(asked.conf.Listen).Leave(l.ctx(time.Minute), l.nodes[2].ID())
-		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "wait until those that leave are gone") {
+		if !errors.Is(err, admin.ErrRefused) ||
+			!strings.Contains(err.Error(), "wait until those that leave are gone") {
 			t.Errorf("the second of three at once: %v", err)
 		}
 	})
@@ -220,7 +231,8 @@ func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
 func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 	ca := newAuthority(t)
 	asked := make(chan struct{}, 2)
-	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1"), OnLeave: func() { asked <- struct{}{} }})
+	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1"),
+		OnLeave: func() { asked <- struct{}{} }})
 	ready(t, n)
 	tr, err := trust.New("webfarm", []string{admin.NewSecret()})
 	if err != nil {
@@ -241,7 +253,8 @@ func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute))
-	h := wire.Hello{Level: wire.LevelFirst, Code: wire.Code(wire.ProtocolMax), Cluster: n.State().ClusterID, Source: "mallory.0123", Last: 1 << 40}
+	h := wire.Hello{Level: wire.LevelFirst, Code: wire.Code(wire.ProtocolMax), Cluster: n.State().ClusterID,
+		Source: "mallory.0123", Last: 1 << 40}
 	if err := wire.WriteHello(c, h); err != nil {
 		t.Fatal(err)
 	}
@@ -290,12 +303,15 @@ func TestBackup(t *testing.T) {
 		leader, others := l.leader()
 		leader.must("append x 1")
 		var b bytes.Buffer
-		h, err := l.operator().At(others[0].conf.Listen).Backup(l.ctx(time.Minute), &b) // a follower has it, too
+		// a follower has it, too
+		h, err := l.operator().At(others[0].conf.Listen).Backup(l.ctx(time.Minute), &b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.Farm != "webfarm" || h.ClusterID != leader.State().ClusterID || !h.Current || h.Node != others[0].conf.Name ||
-			h.Members != 3 || !slices.Equal(h.Machines, []string{"kv"}) || h.Index == 0 || h.LogTime.IsZero() {
+		if h.Farm != "webfarm" || h.ClusterID != leader.State().ClusterID || !h.Current ||
+			h.Node != others[0].conf.Name ||
+			h.Members != 3 || !slices.Equal(h.Machines, []string{"kv"}) || h.Index == 0 ||
+			h.LogTime.IsZero() {
 			t.Errorf("header %+v", h)
 		}
 		r, err := backup.NewReader(&b)
@@ -309,7 +325,8 @@ func TestBackup(t *testing.T) {
 		if index, _ := f.View(); index != h.Index {
 			t.Errorf("state up to %d, header says %d", index, h.Index)
 		}
-		if got, want := f.Machine("kv").(*kv).State(), leader.Handle("kv").Local().(*kv).State(); !bytes.Equal(got, want) {
+		if got, want := f.Machine("kv").(*kv).State(),
+			leader.Handle("kv").Local().(*kv).State(); !bytes.Equal(got, want) {
 			t.Errorf("restored\n%s\nwant\n%s", got, want)
 		}
 	})
@@ -334,7 +351,8 @@ func TestBackupCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 40 {
-		if _, _, err := n.Handle("kv").Propose(within(t, time.Minute), []byte("append k"+strings.Repeat("x", i)+" "+strings.Repeat("v", 8<<10))); err != nil {
+		if _, _, err := n.Handle("kv").Propose(within(t, time.Minute),
+			[]byte("append k"+strings.Repeat("x", i)+" "+strings.Repeat("v", 8<<10))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -342,11 +360,13 @@ func TestBackupCut(t *testing.T) {
 		c := loopbackOperator(t, n, testSecret, &cutNetwork{after: after})
 		if _, err := c.Backup(within(t, time.Minute), io.Discard); err == nil {
 			t.Errorf("a backup over a connection that was cut after %d bytes came through", after)
-		} else if !errors.Is(err, admin.ErrInterrupted) && !errors.Is(err, admin.ErrUnreachable) && !errors.Is(err, admin.ErrNotAuthorized) {
+		} else if !errors.Is(err, admin.ErrInterrupted) && !errors.Is(err, admin.ErrUnreachable) &&
+			!errors.Is(err, admin.ErrNotAuthorized) {
 			t.Errorf("cut after %d bytes: %v", after, err)
 		}
 	}
-	if _, err := loopbackOperator(t, n, testSecret, nil).Backup(within(t, time.Minute), io.Discard); err != nil {
+	if _, err := loopbackOperator(t, n, testSecret, nil).Backup(within(t, time.Minute),
+		io.Discard); err != nil {
 		t.Error(err)
 	}
 }
@@ -482,16 +502,19 @@ func TestGoneIsNotUnauthorized(t *testing.T) {
 		t.Errorf("one that stops in the middle: %v", err)
 	}
 	n.operators.Close()
-	if _, err := op.Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrUnsupported) || errors.Is(err, admin.ErrNotAuthorized) {
+	if _, err := op.Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrUnsupported) ||
+		errors.Is(err, admin.ErrNotAuthorized) {
 		t.Errorf("one that takes no operators: %v", err)
 	}
 }
 
-// A node with certificates of another PKI answers who knows the farm's secret, and that PKI makes no operators.
+// A node with certificates of another PKI answers who knows the farm's secret, and that PKI makes no
+// operators.
 func TestOperatorOfPeerTLS(t *testing.T) {
 	ca := newAuthority(t)
 	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1")})
-	if f, err := loopbackOperator(t, n, testSecret, nil).Farm(within(t, time.Minute)); err != nil || f.Answered != "n1" {
+	if f, err := loopbackOperator(t, n, testSecret, nil).Farm(within(t, time.Minute)); err != nil ||
+		f.Answered != "n1" {
 		t.Errorf("%+v, %v", f, err)
 	}
 	if c, err := n.port.Dial(within(t, time.Minute), n.Addr(), "admin", ""); err == nil {
@@ -500,7 +523,8 @@ func TestOperatorOfPeerTLS(t *testing.T) {
 	}
 }
 
-// What an operator's connection carries is judged like anything from outside: no bytes do harm, and a silent one ends.
+// What an operator's connection carries is judged like anything from outside: no bytes do harm, and a silent
+// one ends.
 func TestHostileOperator(t *testing.T) {
 	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
 	id, err := n.trust.AdminClient()

@@ -11,8 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
 )
 
-// serveBackup streams the replicated state as this node has it. If the farm has a majority it waits first until the state
-// is as new as anything acknowledged so far.
+// serveBackup streams the replicated state as this node has it. If the farm has a majority it waits first
+// until the state is as new as anything acknowledged so far.
 func (n *Node) serveBackup(c *adminwire.Conn) error {
 	ctx, cancel := context.WithTimeout(n.ctx, askPatience)
 	defer cancel()
@@ -38,8 +38,10 @@ func (n *Node) writeBackup(dst io.Writer, current bool) error {
 	}
 	st := n.State()
 	w, err := backup.NewWriter(dst, backup.Header{Farm: st.Farm, ClusterID: st.ClusterID, Index: index,
-		LogTime: time.UnixMilli(int64(h.Stamp)).UTC(), Taken: time.Now().UTC(), Node: n.cfg.Name, Version: n.cfg.Version,
-		Level: int(h.Level), Durable: st.Durable, Current: current, Members: len(h.Servers), Machines: s.Names})
+		LogTime: time.UnixMilli(int64(h.Stamp)).UTC(), Taken: time.Now().UTC(), Node: n.cfg.Name,
+		Version: n.cfg.Version,
+		Level:   int(h.Level), Durable: st.Durable, Current: current, Members: len(h.Servers),
+		Machines: s.Names})
 	if err != nil {
 		return err
 	}

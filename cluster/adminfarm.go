@@ -19,8 +19,10 @@ const askPatience = 2 * time.Second
 func (n *Node) farm(ctx context.Context) admin.Farm {
 	quorum, applied := n.askAround(ctx)
 	s := n.State()
-	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term, Quorum: quorum,
-		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack, Divergence: s.Divergence, Undecided: s.Undecided,
+	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term,
+		Quorum:  quorum,
+		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack,
+		Divergence: s.Divergence, Undecided: s.Undecided,
 		Awaits: s.Awaits, Members: n.listed(s)}
 	if err := n.Err(); err != nil {
 		f.Failure = err.Error()
@@ -56,8 +58,8 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 	return quorum, applied
 }
 
-// listed returns the members of s that are there or are configured, and the servers of the configuration that gossip knows
-// nothing of.
+// listed returns the members of s that are there or are configured, and the servers of the configuration that
+// gossip knows nothing of.
 func (n *Node) listed(s State) (out []admin.Member) {
 	known := map[string]bool{}
 	for _, m := range s.Members {
@@ -65,8 +67,10 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			continue // it has left
 		}
 		known[m.ID] = true
-		a := admin.Member{ID: m.ID, Name: m.Name, Addr: m.Addr, Status: string(m.Status), Role: cmp.Or(string(m.Role), "ordinary"),
-			Vote: string(m.Vote), Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level, Applied: m.Applied}
+		a := admin.Member{ID: m.ID, Name: m.Name, Addr: m.Addr, Status: string(m.Status),
+			Role: cmp.Or(string(m.Role), "ordinary"),
+			Vote: string(m.Vote), Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level,
+			Applied: m.Applied}
 		if seen := n.directory.Get(m.ID); seen != nil {
 			a.Leaving = seen.Leaving
 		}
@@ -78,10 +82,14 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			continue
 		}
 		known[node] = true
-		out = append(out, admin.Member{ID: node, Addr: n.directory.Addr(node), Status: admin.Unknown, Vote: string(voteOf(srv.Suffrage)),
+		out = append(out, admin.Member{ID: node, Addr: n.directory.Addr(node), Status: admin.Unknown,
+			Vote:    string(voteOf(srv.Suffrage)),
 			Applied: n.directory.Reached(string(srv.ID))})
 	}
-	slices.SortFunc(out, func(a, b admin.Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(out, func(a, b admin.Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.ID, b.ID))
+	})
 	return out
 }
 

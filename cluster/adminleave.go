@@ -18,19 +18,23 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 		return err
 	}
 	if m.Status != roster.Alive {
-		return adminwire.Failed(admin.ErrRefused, "%s is %s and cannot leave by itself; if it does not come back, "+
-			"remove it: farmctl leave -dead %s", m.Name, m.Status, m.Name)
+		return adminwire.Failed(admin.ErrRefused,
+			"%s is %s and cannot leave by itself; if it does not come back, "+
+				"remove it: farmctl leave -dead %s", m.Name, m.Status, m.Name)
 	}
 	s := n.situation()
 	voters, living := s.Majority(m.Node, s.Stays)
 	switch {
 	case len(s.Servers) > 1 && voters == 0:
-		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes", m.Name)
+		return adminwire.Failed(admin.ErrRefused, "%s is the only voter; wait until another node votes",
+			m.Name)
 	case len(s.Servers) <= 1:
 		return adminwire.Failed(admin.ErrRefused, "%s is the only member; to end the farm, stop it", m.Name)
 	case living <= voters/2:
-		return adminwire.Failed(admin.ErrRefused, "without %s the farm would have %d voters and %d of them alive, and "+
-			"not about to stop: no majority, so no more writes; bring another one back first, or wait until those that leave are gone",
+		return adminwire.Failed(admin.ErrRefused,
+			"without %s the farm would have %d voters and %d of them alive, and "+
+				"not about to stop: no majority, so no more writes; bring another one back first, or wait until "+
+				"those that leave are gone",
 			m.Name, voters, living)
 	}
 	if m.Node != n.id {
@@ -84,8 +88,9 @@ func (n *Node) operateRemove(ctx context.Context, req adminwire.Request) error {
 	defer cancel()
 	leader, _ := n.instance().leader.get()
 	if err := n.barrier(asking); leader == "" || err != nil {
-		return adminwire.Failed(admin.ErrNoQuorum, "%s finds no majority of the voters, and nobody can be removed without; "+
-			"bring one back, or see farmctl recover", n.cfg.Name)
+		return adminwire.Failed(admin.ErrNoQuorum,
+			"%s finds no majority of the voters, and nobody can be removed without; "+
+				"bring one back, or see farmctl recover", n.cfg.Name)
 	}
 	if wire.NodeOf(leader) != n.id {
 		return n.passOn(ctx, wire.NodeOf(leader), req)
@@ -107,7 +112,8 @@ func (n *Node) bury(ctx context.Context, node string) error {
 		return err
 	}
 	if m.Status == roster.Alive || node == n.id {
-		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.Name, m.Name)
+		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.Name,
+			m.Name)
 	}
 	for _, srv := range n.situation().Servers {
 		if srv.Node != node {

@@ -15,15 +15,18 @@ import (
 func (n *Node) operateSurvey(ctx context.Context) (any, error) {
 	s, err := n.Survey(ctx)
 	if errors.Is(err, ErrNoLeader) {
-		return nil, adminwire.Failed(admin.ErrRefused, "%s is no member of a farm and holds nothing; ask another node", n.cfg.Name)
+		return nil, adminwire.Failed(admin.ErrRefused,
+			"%s is no member of a farm and holds nothing; ask another node", n.cfg.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	out := admin.Survey{Farm: n.cfg.Farm, ClusterID: s.ClusterID, Durable: n.durable(), Quorum: s.Quorum, Successor: s.Successor}
+	out := admin.Survey{Farm: n.cfg.Farm, ClusterID: s.ClusterID, Durable: n.durable(), Quorum: s.Quorum,
+		Successor: s.Successor}
 	for _, v := range s.Servers {
-		out.Servers = append(out.Servers, admin.Survivor{ID: v.NodeID, Name: v.Name, Addr: v.Addr, Vote: string(v.Vote), Answers: v.Answers,
-			Gone: v.Gone, Term: v.Term, Last: v.Last, Applied: v.Applied})
+		out.Servers = append(out.Servers,
+			admin.Survivor{ID: v.NodeID, Name: v.Name, Addr: v.Addr, Vote: string(v.Vote), Answers: v.Answers,
+				Gone: v.Gone, Term: v.Term, Last: v.Last, Applied: v.Applied})
 	}
 	return out, nil
 }
@@ -38,7 +41,8 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 	if errors.Is(err, errHalfWay) {
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
-	if errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed) || errors.Is(err, wire.ErrPromised) {
+	if errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed) ||
+		errors.Is(err, wire.ErrPromised) {
 		if d := n.instance().divergence(); d.stop {
 			err = fmt.Errorf("%w; %s", err, d.text)
 		}
@@ -50,7 +54,8 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 	return admin.Recovered{ClusterID: n.self().cluster}, nil
 }
 
-// recoverPatience is for how long a recovery is tried again: who has just lost its leader may not know it yet.
+// recoverPatience is for how long a recovery is tried again: who has just lost its leader may not know it
+// yet.
 const recoverPatience = 5 * time.Second
 
 func (n *Node) recoverSoon(ctx context.Context, cluster string, lost []string) error {

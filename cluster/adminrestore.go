@@ -44,15 +44,17 @@ func (n *Node) serveRestore(c *adminwire.Conn, req adminwire.Request) error {
 		admin.Restored{ClusterID: n.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
 }
 
-// replaceable returns an error if this node is none that a farm's state can be replaced on, or the farm has changed since
-// the operator looked at it.
+// replaceable returns an error if this node is none that a farm's state can be replaced on, or the farm has
+// changed since the operator looked at it.
 func (n *Node) replaceable(req adminwire.Request) error {
 	cluster := n.self().cluster
 	switch {
 	case n.cfg.Role != Ordinary:
-		return adminwire.Failed(admin.ErrRefused, "%s has the role %s and never votes; ask an ordinary node", n.cfg.Name, n.cfg.Role)
+		return adminwire.Failed(admin.ErrRefused, "%s has the role %s and never votes; ask an ordinary node",
+			n.cfg.Name, n.cfg.Role)
 	case cluster == "":
-		return adminwire.Failed(admin.ErrRefused, "%s does not belong to a farm yet; wait until the farm has formed", n.cfg.Name)
+		return adminwire.Failed(admin.ErrRefused,
+			"%s does not belong to a farm yet; wait until the farm has formed", n.cfg.Name)
 	case req.Cluster != "" && req.Cluster != cluster:
 		return otherFarm(req.Cluster, cluster)
 	}
@@ -65,7 +67,8 @@ func (n *Node) restoreFrom(ctx context.Context, cluster string, src io.Reader) e
 	case errors.Is(err, ErrHeldBack), errors.Is(err, errFarmChanged), errors.Is(err, errBusy):
 		return adminwire.Failed(admin.ErrRefused, "%v", err)
 	case errors.Is(err, ErrVersion):
-		return adminwire.Failed(admin.ErrUnsupported, "the backup holds what this program does not know: %v", err)
+		return adminwire.Failed(admin.ErrUnsupported, "the backup holds what this program does not know: %v",
+			err)
 	case errors.Is(err, wire.ErrMalformed), errors.Is(err, io.ErrUnexpectedEOF):
 		return adminwire.Failed(backup.ErrDamaged, "the state in the backup cannot be read: %v", err)
 	}
@@ -99,8 +102,9 @@ func (n *Node) takeIn(src io.Reader) (*spool, error) {
 	return s, nil
 }
 
-// spoolFile makes the file, in the data directory if there is one. It holds sessions in the clear, so it loses its name at
-// once where a system allows that of an open file: a crash leaves nothing. Elsewhere the next one takes its place.
+// spoolFile makes the file, in the data directory if there is one. It holds sessions in the clear, so it
+// loses its name at once where a system allows that of an open file: a crash leaves nothing. Elsewhere the
+// next one takes its place.
 func (n *Node) spoolFile() (file *os.File, err error) {
 	if n.dir == nil {
 		file, err = os.CreateTemp("", "farm-restore-*.tmp")

@@ -24,7 +24,8 @@ func TestJoinerCannotWrite(t *testing.T) {
 		first.start()
 		l.ready(first)
 		time.Sleep(time.Minute)
-		if joiner.State().ClusterID != "" || !strings.Contains(log.String(), "the data directory cannot be written") {
+		if joiner.State().ClusterID != "" ||
+			!strings.Contains(log.String(), "the data directory cannot be written") {
 			t.Errorf("it has cluster ID %q, and says:\n%s", joiner.State().ClusterID, log)
 		}
 		if err := os.Remove(blocked); err != nil {

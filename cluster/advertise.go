@@ -10,8 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// testAdvertised calls this node by the address it tells the others, and warns if that leads elsewhere. An address that
-// was bound as it is needs no test. A network may refuse such a detour and be right all the same, so it is a warning.
+// testAdvertised calls this node by the address it tells the others, and warns if that leads elsewhere. An
+// address that was bound as it is needs no test. A network may refuse such a detour and be right all the
+// same, so it is a warning.
 func (n *Node) testAdvertised() {
 	if n.advertise == n.port.Addr().String() {
 		return
@@ -25,8 +26,10 @@ func (n *Node) testAdvertised() {
 			return
 		}
 	}
-	n.log.Warn("the advertised address does not lead back to this node; if the others cannot reach it there either, "+
-		"they cannot keep it as a member: set Advertise to an address of this machine that they can reach, TCP and UDP",
+	n.log.Warn("the advertised address does not lead back to this node; if the others cannot reach it there "+
+		"either, "+
+		"they cannot keep it as a member: set Advertise to an address of this machine that they can reach, "+
+		"TCP and UDP",
 		keyAddr, n.advertise, keyError, err)
 }
 

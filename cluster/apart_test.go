@@ -14,10 +14,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// TestReplicasStayEqual changes the leader under writes, over links whose delays change all the time, and compares what all
-// replicas have applied. With heartbeats beside raft's main goroutine it finds raft issue 695, in one of the first few seeds
-// where that was tried; which goroutine runs first is chance, so it may take more. The farm works at protocol level 2: at a
-// higher one the leader finds a copy that differs and has it begin anew, before this test has looked.
+// TestReplicasStayEqual changes the leader under writes, over links whose delays change all the time, and
+// compares what all replicas have applied. With heartbeats beside raft's main goroutine it finds raft issue
+// 695, in one of the first few seeds where that was tried; which goroutine runs first is chance, so it may
+// take more. The farm works at protocol level 2: at a higher one the leader finds a copy that differs and has
+// it begin anew, before this test has looked.
 func TestReplicasStayEqual(t *testing.T) {
 	first := cmp.Or(envNumber(t, "WEBFARM_SEED"), 1)
 	for seed := first; seed < first+4; seed++ {
@@ -34,7 +35,8 @@ func TestReplicasStayEqual(t *testing.T) {
 	t.Error("raft issue 695 was not found in 20 seeds")
 }
 
-// runApart runs one seed and says how the replicas differ, and which of them lacks something in the end; "" if none does.
+// runApart runs one seed and says how the replicas differ, and which of them lacks something in the end; ""
+// if none does.
 func runApart(t *testing.T, seed uint64, beside bool) (apart, lags string) {
 	unformed(t, 3, false, func(l *lab) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
@@ -51,7 +53,8 @@ func runApart(t *testing.T, seed uint64, beside bool) (apart, lags string) {
 		for _, n := range l.nodes { // so that everybody has connections to everybody
 			id := n.instance().server
 			if old, _ := l.leader(); old != n {
-				old.instance().raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error()
+				old.instance().raft.LeadershipTransferToServer(raft.ServerID(id),
+					raft.ServerAddress(id)).Error()
 			}
 			time.Sleep(2 * time.Second)
 		}
@@ -94,7 +97,8 @@ func (w *rawWriter) write(to *labNode) {
 	w.writes = append(w.writes, rawWrite{key, to.instance().raft.Apply(entry, 0)})
 }
 
-// lags says which node has not come as far as the others, or lacks a write that was acknowledged, and whether none was.
+// lags says which node has not come as far as the others, or lacks a write that was acknowledged, and whether
+// none was.
 func (w *rawWriter) lags(nodes []*labNode) string {
 	for _, n := range nodes[1:] {
 		if a, b := nodes[0].instance().raft.AppliedIndex(), n.instance().raft.AppliedIndex(); a != b {
@@ -127,9 +131,11 @@ func (l *lab) calm() {
 	}
 }
 
-// changeLeaderSlowly has the others lose sight of the leader while what they answered last is still on its way to it, so that it
-// goes on to believe and to take writes, and lets some of what the new leader sends overtake the rest.
-func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labNode, write func(to *labNode)) {
+// changeLeaderSlowly has the others lose sight of the leader while what they answered last is still on its
+// way to it, so that it goes on to believe and to take writes, and lets some of what the new leader sends
+// overtake the rest.
+func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labNode,
+	write func(to *labNode)) {
 	ms := func(low, high int) time.Duration { return time.Duration(low+rnd.IntN(high-low)) * time.Millisecond }
 	for _, o := range others {
 		o.instance().suspectLeader(leader.id) // a false hint: they wait half as long
@@ -152,7 +158,8 @@ func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labN
 				l.net.Delay(o.ip, leader.ip, late)
 			}
 		}
-		if next > 0 || slices.ContainsFunc(others, func(o *labNode) bool { return o.instance().raft.State() == raft.Leader }) {
+		if next > 0 || slices.ContainsFunc(others,
+			func(o *labNode) bool { return o.instance().raft.State() == raft.Leader }) {
 			next++
 		}
 		if next == int(slow.Milliseconds()) {
@@ -160,7 +167,8 @@ func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labN
 				l.net.Delay(o.ip, leader.ip, 0)
 			}
 		}
-		if in := leader.instance(); in.raft.CurrentTerm() > term { // a write before that would be in the old term
+		// a write before that would be in the old term
+		if in := leader.instance(); in.raft.CurrentTerm() > term {
 			write(leader)
 		}
 		time.Sleep(time.Millisecond)
@@ -168,7 +176,8 @@ func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labN
 	l.calm()
 }
 
-// apart says how the logs and states of the nodes differ. Of states only those are compared that have come equally far.
+// apart says how the logs and states of the nodes differ. Of states only those are compared that have come
+// equally far.
 func (l *lab) apart() string {
 	first := l.nodes[0]
 	for _, n := range l.nodes[1:] {
@@ -184,14 +193,17 @@ func (l *lab) apart() string {
 	return ""
 }
 
-// logsApart says how the logs of two nodes differ in the last entries that both have committed, as far as both still have them.
+// logsApart says how the logs of two nodes differ in the last entries that both have committed, as far as
+// both still have them.
 func logsApart(first, second *labNode, last uint64) string {
 	a, b := first.instance(), second.instance()
 	end := min(a.raft.CommitIndex(), b.raft.CommitIndex())
 	for i := end - min(end, last) + 1; i <= end; i++ {
 		var x, y raft.Log
-		if a.store.GetLog(i, &x) == nil && b.store.GetLog(i, &y) == nil && (x.Term != y.Term || string(x.Data) != string(y.Data)) {
-			return fmt.Sprintf("replicas differ at entry %d: term %d %q, term %d %q", i, x.Term, x.Data, y.Term, y.Data)
+		if a.store.GetLog(i, &x) == nil && b.store.GetLog(i, &y) == nil &&
+			(x.Term != y.Term || string(x.Data) != string(y.Data)) {
+			return fmt.Sprintf("replicas differ at entry %d: term %d %q, term %d %q", i, x.Term, x.Data,
+				y.Term, y.Data)
 		}
 	}
 	return ""

@@ -7,12 +7,14 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// raft limits an append by the number of its entries, and here an entry holds up to 640 KiB. A follower that is far behind
-// would get all it lacks in one request, and again from the beginning if the line is too thin for that.
-const maxAppendEntries = 64 // raft reads so many from the log, whatever their size, before fit drops what is too much
+// raft limits an append by the number of its entries, and here an entry holds up to 640 KiB. A follower that
+// is far behind would get all it lacks in one request, and again from the beginning if the line is too thin
+// for that. raft reads so many from the log, whatever their size, before fit drops what is too much
+const maxAppendEntries = 64
 
-// fit shortens a request to entries of so many bytes, or to one entry: a prefix of its entries is as good an append, and raft
-// counts as sent what is left in the request. Of what is committed it then says only what it proves.
+// fit shortens a request to entries of so many bytes, or to one entry: a prefix of its entries is as good an
+// append, and raft counts as sent what is left in the request. Of what is committed it then says only what it
+// proves.
 func fit(req *raft.AppendEntriesRequest, limit int) {
 	size := 0
 	for i, e := range req.Entries {
@@ -34,9 +36,9 @@ func entriesSize(entries []*raft.Log) (size int) {
 	return size
 }
 
-// boundCommit limits the commit index of a request to the last entry that its receiver is sure to share with the sender. raft
-// limits it to the end of the receiver's log, which may go on with entries of an earlier leader, to be overwritten by
-// a later request; they must not be applied because of this one.
+// boundCommit limits the commit index of a request to the last entry that its receiver is sure to share with
+// the sender. raft limits it to the end of the receiver's log, which may go on with entries of an earlier
+// leader, to be overwritten by a later request; they must not be applied because of this one.
 func boundCommit(req *raft.AppendEntriesRequest) {
 	proven := req.PrevLogEntry
 	if n := len(req.Entries); n > 0 {
@@ -47,10 +49,11 @@ func boundCommit(req *raft.AppendEntriesRequest) {
 
 var errDeposed = errors.New("the heartbeat was answered with a later term")
 
-// AppendEntries sends one request and waits for the answer. An answer to a heartbeat that has a later term is an error:
-// raft looks at the term in the answers to other appends only, and would take this one for a sign that the follower still
-// follows, and so renew the lease of a leader that has been deposed.
-func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest,
+// AppendEntries sends one request and waits for the answer. An answer to a heartbeat that has a later term is
+// an error: raft looks at the term in the answers to other appends only, and would take this one for a sign
+// that the follower still follows, and so renew the lease of a leader that has been deposed.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
+	args *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) error {
 	heartbeat := isHeartbeat(args)
 	f := t.layer.followers.of(string(target))
@@ -70,7 +73,9 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	return nil
 }
 
-// isHeartbeat reports whether a request says nothing but who leads, which raft sends from a goroutine of its own.
+// isHeartbeat reports whether a request says nothing but who leads, which raft sends from a goroutine of its
+// own.
 func isHeartbeat(req *raft.AppendEntriesRequest) bool {
-	return req.PrevLogEntry == 0 && req.PrevLogTerm == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
+	return req.PrevLogEntry == 0 && req.PrevLogTerm == 0 && len(req.Entries) == 0 &&
+		req.LeaderCommitIndex == 0
 }

@@ -36,19 +36,24 @@ func TestFit(t *testing.T) {
 		{[]int{3 * half, 1}, 20, 1, 11},
 		{[]int{1, 3 * half}, 11, 1, 11},
 	} {
-		req := &raft.AppendEntriesRequest{PrevLogEntry: 10, Entries: entries(c.sizes...), LeaderCommitIndex: c.commit}
+		req := &raft.AppendEntriesRequest{PrevLogEntry: 10, Entries: entries(c.sizes...),
+			LeaderCommitIndex: c.commit}
 		all := req.Entries
 		fit(req, line.MostAppend)
-		if uint64(len(req.Entries)) != c.left || req.LeaderCommitIndex != c.wants || !slices.Equal(req.Entries, all[:c.left]) {
-			t.Errorf("%v, commit %d: %d entries left, commit %d", c.sizes, c.commit, len(req.Entries), req.LeaderCommitIndex)
+		if uint64(len(req.Entries)) != c.left || req.LeaderCommitIndex != c.wants ||
+			!slices.Equal(req.Entries, all[:c.left]) {
+			t.Errorf("%v, commit %d: %d entries left, commit %d", c.sizes, c.commit, len(req.Entries),
+				req.LeaderCommitIndex)
 		}
 	}
 }
 
-// A follower that is megabytes behind catches up at the speed of its line, here down to 20 KiB/s, and the others go on meanwhile.
+// A follower that is megabytes behind catches up at the speed of its line, here down to 20 KiB/s, and the
+// others go on meanwhile.
 func TestCatchUpOverAThinLine(t *testing.T) {
 	const each = 500 << 10
-	for rate, lag := range map[int]int{64 << 20: 24 << 20, 256 << 10: 24 << 20, 20 << 10: 6 << 20} { // bytes per second, and bytes
+	// bytes per second, and bytes
+	for rate, lag := range map[int]int{64 << 20: 24 << 20, 256 << 10: 24 << 20, 20 << 10: 6 << 20} {
 		t.Run(fmt.Sprintf("%dKiB/s", rate>>10), func(t *testing.T) {
 			inLab(t, 3, false, func(l *lab) {
 				leader, others := l.leader()
@@ -62,7 +67,8 @@ func TestCatchUpOverAThinLine(t *testing.T) {
 				l.net.Heal()
 				began := time.Now()
 				atLine := time.Duration(lag) * time.Second / time.Duration(rate)
-				l.until(2*atLine+20*time.Second, "the follower has caught up", func() bool { return away.progress.load() >= target })
+				l.until(2*atLine+20*time.Second, "the follower has caught up",
+					func() bool { return away.progress.load() >= target })
 				if took := time.Since(began); took > atLine*5/4+5*time.Second {
 					l.t.Errorf("%v; the line needs %v", took, atLine)
 				} else {

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// progress is this node's own applied counter, with waiters. (raft's AppliedIndex counts entries that were merely
-// handed to the state machine.) It only rises.
+// progress is this node's own applied counter, with waiters. (raft's AppliedIndex counts entries that were
+// merely handed to the state machine.) It only rises.
 type progress struct {
 	index   atomic.Uint64
 	mu      sync.Mutex
@@ -61,8 +61,8 @@ func (p *progress) failure() error {
 	return p.ended
 }
 
-// wait returns nil when index was applied, ErrClosed when stopped was closed before, the reason if it never will be, or
-// the context's error.
+// wait returns nil when index was applied, ErrClosed when stopped was closed before, the reason if it never
+// will be, or the context's error.
 func (p *progress) wait(ctx context.Context, stopped <-chan struct{}, index uint64) error {
 	if p.index.Load() >= index {
 		return nil

@@ -8,7 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Several nodes fall silent at once, and gossip has not noticed. Whoever asks all of them something waits no longer than for one.
+// Several nodes fall silent at once, and gossip has not noticed. Whoever asks all of them something waits no
+// longer than for one.
 func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 	t.Parallel()
 	unformed(t, 7, false, func(l *lab) {
@@ -47,7 +48,8 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			}
 			began := time.Now()
 			ask()
-			if took := time.Since(began); took < appliedPatience || took > 2*dialTimeout+100*time.Millisecond {
+			if took := time.Since(began); took < appliedPatience ||
+				took > 2*dialTimeout+100*time.Millisecond {
 				t.Errorf("%s took %v", what, took)
 			}
 			l.net.Heal()

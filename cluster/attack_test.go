@@ -10,13 +10,14 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Four ways in which a farm on stock raft breaks what it promised, each reproduced against it before this package was
-// written. Two of them are scripts: testdata/script/attack_stalled_follower.txt and attack_joiner_of_two_farms.txt.
+// Four ways in which a farm on stock raft breaks what it promised, each reproduced against it before this
+// package was written. Two of them are scripts: testdata/script/attack_stalled_follower.txt and
+// attack_joiner_of_two_farms.txt.
 
-// Stock raft: VerifyLeader counts answers to heartbeats that were sent before the call. When leadership moves, and the way
-// back to the old leader is slow, it confirms a leader that has been deposed, and a read through it misses a write that was
-// acknowledged elsewhere. Here a barrier asks a majority of the voters, after the call, whether the leader's term is still
-// the newest they know.
+// Stock raft: VerifyLeader counts answers to heartbeats that were sent before the call. When leadership
+// moves, and the way back to the old leader is slow, it confirms a leader that has been deposed, and a read
+// through it misses a write that was acknowledged elsewhere. Here a barrier asks a majority of the voters,
+// after the call, whether the leader's term is still the newest they know.
 func TestAttackStaleRead(t *testing.T) {
 	t.Parallel()
 	for round := range 10 {
@@ -40,7 +41,8 @@ func TestAttackStaleRead(t *testing.T) {
 			want := to.get("x")
 			ctx := l.ctx(5 * time.Second)
 			if err := leader.Handle("kv").Barrier(ctx); err == nil && leader.get("x") != want {
-				l.t.Errorf("after a barrier the old leader reads %q, %q was acknowledged before", leader.get("x"), want)
+				l.t.Errorf("after a barrier the old leader reads %q, %q was acknowledged before",
+					leader.get("x"), want)
 			}
 			for _, o := range others {
 				l.net.Delay(o.ip, leader.ip, 0)
@@ -49,9 +51,9 @@ func TestAttackStaleRead(t *testing.T) {
 	}
 }
 
-// Stock raft: a second Raft instance in one process over the same state machine, such as RecoverCluster or a restart makes,
-// applies the whole log to it again. Here an instance has machines of its own, from the factories, and local reads stay
-// with the old ones until the new ones are as far.
+// Stock raft: a second Raft instance in one process over the same state machine, such as RecoverCluster or a
+// restart makes, applies the whole log to it again. Here an instance has machines of its own, from the
+// factories, and local reads stay with the old ones until the new ones are as far.
 func TestAttackAppliedTwice(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -76,16 +78,19 @@ func TestAttackAppliedTwice(t *testing.T) {
 		if got := n.get("x"); got != before {
 			l.t.Errorf("after the move x = %q, want %q", got, before)
 		}
-		l.until(time.Minute, "it votes again", func() bool { return voteAt(leader, n.instance().server) == raft.Voter })
-		if got, want := n.Handle("kv").Local().(*kv), leader.Handle("kv").Local().(*kv); got.Applied != want.Applied {
+		l.until(time.Minute, "it votes again",
+			func() bool { return voteAt(leader, n.instance().server) == raft.Voter })
+		if got, want := n.Handle("kv").Local().(*kv),
+			leader.Handle("kv").Local().(*kv); got.Applied != want.Applied {
 			l.t.Errorf("%d commands were applied, %d at the leader", got.Applied, want.Applied)
 		}
 	})
 }
 
-// Stock raft: two farms can both feed one newcomer, since a request names neither its farm nor whom it is for; entries of
-// both end up in one log, without an error. Here a Raft connection opens with a handshake that a node of another farm does
-// not get through, whatever it believes to be connected with. The script shows the same with a newcomer in doubt.
+// Stock raft: two farms can both feed one newcomer, since a request names neither its farm nor whom it is
+// for; entries of both end up in one log, without an error. Here a Raft connection opens with a handshake
+// that a node of another farm does not get through, whatever it believes to be connected with. The script
+// shows the same with a newcomer in doubt.
 func TestAttackSplicedLogs(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

@@ -14,8 +14,8 @@ type ballot struct {
 	has    map[string]uint64 // by server ID; who is not in it has not said, or is not that far
 }
 
-// right returns the hash that more than half of the voters have. Whoever does not answer has none, so if there is one, those
-// who have it are a quorum, and need none of those who have another.
+// right returns the hash that more than half of the voters have. Whoever does not answer has none, so if
+// there is one, those who have it are a quorum, and need none of those who have another.
 func (b *ballot) right() (sum uint64, decided bool) {
 	count := map[uint64]int{}
 	for _, id := range b.voters {

@@ -6,19 +6,21 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
-// A data directory says in a file beside the log that the log of its incarnation has begun. Without that, a log that is gone looks
-// like one that a crash kept from beginning, and the only node of a farm would found that anew, with nothing in it.
+// A data directory says in a file beside the log that the log of its incarnation has begun. Without that, a
+// log that is gone looks like one that a crash kept from beginning, and the only node of a farm would found
+// that anew, with nothing in it.
 
-var errNoLog = errors.New("the log of the farm that this data directory belongs to is missing, and no other node is known that has it")
+var errNoLog = errors.New("the log of the farm that this data directory belongs to is missing, and no other " +
+	"node is known that has it")
 
 // noteBegun writes down that the log of this node has begun, if the node still is that incarnation.
 func (n *Node) noteBegun(server string) error {
 	return n.standing.Begun(server)
 }
 
-// mayLoseLog reports, by an error, whether a member without a log must not go on as if it had never had one: what was in the log
-// is needed if no other node has it. One that founded its farm and never had a second member can get it from nobody, whomever
-// it knows.
+// mayLoseLog reports, by an error, whether a member without a log must not go on as if it had never had one:
+// what was in the log is needed if no other node has it. One that founded its farm and never had a second
+// member can get it from nobody, whomever it knows.
 func (n *Node) mayLoseLog() error {
 	begun, err := n.dir.Begun()
 	if err != nil {

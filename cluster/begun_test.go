@@ -6,16 +6,17 @@ import (
 	"testing"
 )
 
-// The only node of a farm loses its log. It does not found the farm anew, with nothing in it, whatever it is told of others; it says
-// what is missing and what to do.
+// The only node of a farm loses its log. It does not found the farm anew, with nothing in it, whatever it is
+// told of others; it says what is missing and what to do.
 func TestLoneFarmWithoutLog(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		join []string
 	}{{"alone", nil}, {"with Join", []string{"127.0.0.1:9"}}} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Config{Dir: t.TempDir(), Expect: 1, Listen: "127.0.0.1:0", Machines: map[string]func() StateMachine{"kv": newKV},
-				Logger: testLogger()}
+			c := Config{Dir: t.TempDir(), Expect: 1, Listen: "127.0.0.1:0",
+				Machines: map[string]func() StateMachine{"kv": newKV},
+				Logger:   testLogger()}
 			n, err := Open(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)

@@ -37,7 +37,8 @@ func BenchmarkPropose(b *testing.B) {
 func benchFarm(b *testing.B, durable bool) (nodes []*Node) {
 	b.Helper()
 	for i := range 3 {
-		c := Config{Name: fmt.Sprintf("n%d", i+1), Logger: testLogger(), Machines: map[string]func() StateMachine{"kv": newKV}}
+		c := Config{Name: fmt.Sprintf("n%d", i+1), Logger: testLogger(),
+			Machines: map[string]func() StateMachine{"kv": newKV}}
 		if durable {
 			c.Dir = b.TempDir()
 		}

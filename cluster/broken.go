@@ -10,17 +10,18 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
-// ErrDisk says that something could not be written to the data directory, so that the node gave up: the disk is full, above
-// all. The error goes on to say what. See to it and start the node again; nothing that it acknowledged is lost.
+// ErrDisk says that something could not be written to the data directory, so that the node gave up: the disk
+// is full, above all. The error goes on to say what. See to it and start the node again; nothing that it
+// acknowledged is lost.
 var ErrDisk = errors.New("the data directory cannot be written; see to its disk and start the node again")
 
-// ErrGap says that the entries to be written to the log did not follow those that are in it, so that the node gave up: the disk is
-// well, and the log on it is not that of its farm any more. Nothing was written.
+// ErrGap says that the entries to be written to the log did not follow those that are in it, so that the node
+// gave up: the disk is well, and the log on it is not that of its farm any more. Nothing was written.
 var ErrGap = errors.New("the log in the data directory has a gap")
 
-// strictStore ends this node's part in the farm at the first write that fails. Raft goes on after some errors, and can win
-// election after election with a disk that takes no entry; after others it panics. And the files beneath are then in a
-// state that only opening them anew puts right.
+// strictStore ends this node's part in the farm at the first write that fails. Raft goes on after some
+// errors, and can win election after election with a disk that takes no entry; after others it panics. And
+// the files beneath are then in a state that only opening them anew puts right.
 type strictStore struct {
 	raftlog.Store
 	in *instance
@@ -47,7 +48,8 @@ func (s strictStore) gap(index uint64, err error) error {
 		return nil
 	}
 	if last, e := s.LastIndex(); e == nil && last > 0 && index != last+1 {
-		return fmt.Errorf("%w: it ends with entry %d, and entry %d was to follow: %w", ErrGap, last, index, err)
+		return fmt.Errorf("%w: it ends with entry %d, and entry %d was to follow: %w", ErrGap, last, index,
+			err)
 	}
 	return err
 }
@@ -65,9 +67,9 @@ func (s strictStore) Set(k, v []byte) error {
 	return s.check(func() error { return s.Store.Set(k, v) })
 }
 
-// SetUint64 keeps its error to itself: raft panics when it cannot save its term. That does no harm, because no word of this
-// instance reaches anybody from then on, and nothing more is written: it cannot even cast a vote, whose second half is
-// saved by Set.
+// SetUint64 keeps its error to itself: raft panics when it cannot save its term. That does no harm, because
+// no word of this instance reaches anybody from then on, and nothing more is written: it cannot even cast a
+// vote, whose second half is saved by Set.
 func (s strictStore) SetUint64(k []byte, v uint64) error {
 	s.check(func() error { return s.Store.SetUint64(k, v) })
 	return nil

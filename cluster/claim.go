@@ -10,15 +10,16 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A restore asks nobody for the farm's state, so two at once would make two farms of it. Whoever restores claims the farm
-// from every member that it reaches, itself among them; a member gives one claim at a time. Two who can reach each other, in
-// one direction at least, cannot both have it; two in the halves of a partition can, and their farms refuse each other.
+// A restore asks nobody for the farm's state, so two at once would make two farms of it. Whoever restores
+// claims the farm from every member that it reaches, itself among them; a member gives one claim at a time.
+// Two who can reach each other, in one direction at least, cannot both have it; two in the halves of a
+// partition can, and their farms refuse each other.
 
 const claimFor = restorePatience
 
-// claimFarm asks everybody who is there to let this node replace the state of the farm that it returns. The members are asked
-// in one order by all who claim, so that one of two has it; but first it is found out, of all at once, who answers. A member that
-// does not answer, or knows of no claims, does not stand in the way.
+// claimFarm asks everybody who is there to let this node replace the state of the farm that it returns. The
+// members are asked in one order by all who claim, so that one of two has it; but first it is found out, of
+// all at once, who answers. A member that does not answer, or knows of no claims, does not stand in the way.
 func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 	defer func() {
 		if err != nil {
@@ -42,7 +43,8 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 // giveBack ends a claim of this node.
 func (n *Node) giveBack(cluster string) {
 	atOnce(n.present(), func(node string) {
-		n.askClaim(n.ctx, node, cluster, true) // one that is not asked goes by the time, or by this node's cluster ID
+		// one that is not asked goes by the time, or by this node's cluster ID
+		n.askClaim(n.ctx, node, cluster, true)
 	})
 }
 
@@ -97,7 +99,8 @@ func (n *Node) answerClaim(from wire.Hello, payload []byte) error {
 	return n.standing.Claim(cluster, by, claimFor, reformPatience, n.here)
 }
 
-// claimHeld returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody has.
+// claimHeld returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody
+// has.
 func (n *Node) claimHeld() string { return n.standing.ClaimedBy(n.here) }
 
 // here reports whether a node is alive, as far as gossip knows; this one is.

@@ -48,7 +48,8 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 	}
 }
 
-// A claim holds up nobody once it is given back, or the one who has it is gone; and neither does a restore that failed.
+// A claim holds up nobody once it is given back, or the one who has it is gone; and neither does a restore
+// that failed.
 func TestClaimEnds(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {
@@ -62,7 +63,8 @@ func TestClaimEnds(t *testing.T) {
 			what []byte
 			want error
 		}{
-			{a, take, nil}, {a, take, nil}, {b, take, wire.ErrPromised}, {b, back, nil}, {b, take, wire.ErrPromised}, {a, back, nil}, {b, take, nil},
+			{a, take, nil}, {a, take, nil}, {b, take, wire.ErrPromised}, {b, back, nil},
+			{b, take, wire.ErrPromised}, {a, back, nil}, {b, take, nil},
 			{c, append(wire.AppendString(nil, "another"), 0), ErrOtherFarm}, {c, nil, wire.ErrMalformed},
 		} {
 			if err := c.answerClaim(by(step.who), step.what); !errors.Is(err, step.want) {
@@ -72,11 +74,13 @@ func TestClaimEnds(t *testing.T) {
 		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); !errors.Is(err, errBusy) {
 			t.Errorf("%s has it, and another one restores: %v", b.conf.Name, err)
 		}
-		if _, err := l.operator().At(a.conf.Listen).Restore(l.ctx(time.Minute), "", bytes.NewReader(l.saved())); !errors.Is(err, admin.ErrRefused) {
+		if _, err := l.operator().At(a.conf.Listen).Restore(l.ctx(time.Minute), "",
+			bytes.NewReader(l.saved())); !errors.Is(err, admin.ErrRefused) {
 			t.Errorf("an operator is told: %v", err)
 		}
 		b.kill()
-		l.until(time.Minute, "its death is known", func() bool { return a.directory.Get(b.id).Status == roster.Dead && c.claimHeld() == "" })
+		l.until(time.Minute, "its death is known",
+			func() bool { return a.directory.Get(b.id).Status == roster.Dead && c.claimHeld() == "" })
 		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); err != nil {
 			t.Error(err)
 		}
@@ -85,8 +89,8 @@ func TestClaimEnds(t *testing.T) {
 	})
 }
 
-// In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say what to do.
-// Slow: both halves of a farm are restored, and meet.
+// In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say
+// what to do. Slow: both halves of a farm are restored, and meet.
 func TestRestoredInBothHalves(t *testing.T) {
 	t.Parallel()
 	together(t, 2, true, func(l *lab) {

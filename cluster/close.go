@@ -16,19 +16,21 @@ import (
 const (
 	transferPatience = 2 * time.Second
 	removePatience   = 5 * time.Second
-	noticePatience   = 500 * time.Millisecond // for the others to hear news of this node, or that it stops; there may be none
+	// for the others to hear news of this node, or that it stops; there may be none
+	noticePatience = 500 * time.Millisecond
 )
 
-// Close stops the node: "back soon". It hands over leadership first. A durable node stays in the configuration; a memory
-// node, which comes back without its votes, is taken out of it. Close is idempotent and waits for every goroutine.
+// Close stops the node: "back soon". It hands over leadership first. A durable node stays in the
+// configuration; a memory node, which comes back without its votes, is taken out of it. Close is idempotent
+// and waits for every goroutine.
 func (n *Node) Close() error {
 	n.end.run(n.shutDown)
 	return n.end.err
 }
 
-// Leave takes the node out of the farm for good and stops it. Its data directory then holds nothing the farm needs; a
-// later start with it joins as a new node. If ctx ends first, the node stops all the same and an error says that it is
-// still in the configuration. After Close it fails with ErrClosed; Close may follow it.
+// Leave takes the node out of the farm for good and stops it. Its data directory then holds nothing the farm
+// needs; a later start with it joins as a new node. If ctx ends first, the node stops all the same and an
+// error says that it is still in the configuration. After Close it fails with ErrClosed; Close may follow it.
 func (n *Node) Leave(ctx context.Context) (err error) {
 	err = fmt.Errorf("cluster: leave: %w", ErrClosed)
 	n.end.run(func() error {
@@ -38,8 +40,8 @@ func (n *Node) Leave(ctx context.Context) (err error) {
 	return errors.Join(err, n.end.err)
 }
 
-// ending is what happens once, at the end. Who comes later waits for it on a channel: sync.Once waits on a mutex, and at
-// that the clock of a synctest bubble stands still.
+// ending is what happens once, at the end. Who comes later waits for it on a channel: sync.Once waits on a
+// mutex, and at that the clock of a synctest bubble stands still.
 type ending struct {
 	begun *atomic.Bool
 	done  chan struct{}
@@ -101,13 +103,14 @@ func (n *Node) shutDown() error {
 	return err
 }
 
-// sayFarewell sees to it that the others keep a majority without this node. A memory node, which comes back without its
-// votes, leaves the configuration; the last voter waits for a successor. Of two durable voters one gives up its vote,
-// unless the other stops as well.
+// sayFarewell sees to it that the others keep a majority without this node. A memory node, which comes back
+// without its votes, leaves the configuration; the last voter waits for a successor. Of two durable voters
+// one gives up its vote, unless the other stops as well.
 func (n *Node) sayFarewell(ctx context.Context) {
 	var err error
 	switch {
-	case n.departure.now().removed || !n.others() || n.instance().ctx.Err() != nil: // the last, if the state has stopped
+	// the last, if the state has stopped
+	case n.departure.now().removed || !n.others() || n.instance().ctx.Err() != nil:
 	case !n.durable():
 		err = n.ask(ctx, wire.MethodRemove, n.others)
 	case n.instance().divergence().stop: // whose copy is right is not for a restart to decide
@@ -125,7 +128,8 @@ func (n *Node) sayFarewell(ctx context.Context) {
 func (n *Node) others() bool {
 	for _, srv := range n.instance().configuration().Servers {
 		s := n.directory.Get(wire.NodeOf(string(srv.ID)))
-		if s != nil && s.Node != n.id && s.Server() == string(srv.ID) && s.Status == roster.Alive && !s.Leaving && Role(s.Role) == Ordinary {
+		if s != nil && s.Node != n.id && s.Server() == string(srv.ID) && s.Status == roster.Alive &&
+			!s.Leaving && Role(s.Role) == Ordinary {
 			return true
 		}
 	}
@@ -150,8 +154,8 @@ func (n *Node) handOver() {
 	}
 }
 
-// heir returns the voter that should lead next if some other voter stops as well, which raft does not know: of those that
-// stay, one that was heard to have applied most. "" leaves the choice to raft.
+// heir returns the voter that should lead next if some other voter stops as well, which raft does not know:
+// of those that stay, one that was heard to have applied most. "" leaves the choice to raft.
 func (n *Node) heir() (server string) {
 	s := n.situation()
 	voters, staying := s.Majority(n.id, s.Stays)
@@ -167,8 +171,8 @@ func (n *Node) heir() (server string) {
 	return server
 }
 
-// ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there is no sense
-// in it.
+// ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there
+// is no sense in it.
 func (n *Node) ask(ctx context.Context, m wire.Method, sense func() bool) error {
 	var pause backoff
 	for {
@@ -215,19 +219,22 @@ func (n *Node) release() (err error) {
 	return err
 }
 
-// giveNotice tells the others that this node stops, before gossip tells them that it is gone: else it would count as dead. If
-// they could not take a memory node out of the configuration, its part in Raft has ended by then, and its memory with it:
-// they may have no quorum without it, and then it counts that it is gone for good.
+// giveNotice tells the others that this node stops, before gossip tells them that it is gone: else it would
+// count as dead. If they could not take a memory node out of the configuration, its part in Raft has ended by
+// then, and its memory with it: they may have no quorum without it, and then it counts that it is gone for
+// good.
 func (n *Node) giveNotice(in *instance) {
 	patience := noticePatience
-	if !n.durable() && !n.departure.now().dismissed && len(in.configuration().Servers) > 1 && in.stop() == nil {
+	if !n.durable() && !n.departure.now().dismissed && len(in.configuration().Servers) > 1 &&
+		in.stop() == nil {
 		n.departure.step(func(g *goodbye) { g.over = true })
 		patience *= 2 // the news that this node is leaving comes first
 	}
 	end := time.After(patience)
 	told := make(chan struct{})
 	select {
-	case n.notices <- told: // not from here: two updates at once replace each other, and neither waits to be sent
+	// not from here: two updates at once replace each other, and neither waits to be sent
+	case n.notices <- told:
 	case <-end:
 		return
 	}

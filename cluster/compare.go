@@ -19,11 +19,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Every copy of the state should be the same: the log is, and state machines are deterministic. The leader sees whether it is
-// so. It asks the other copies for their hash (chain.go) at an index that all have passed; what most voters have is right. A
-// copy that has something else is told to begin anew from the others (resync.go), one at a time. If the leader's own is wrong,
-// it hands over first. If no hash has a majority, nobody can tell which copy is right: nothing is given up, the farm takes no
-// writes, and people decide.
+// Every copy of the state should be the same: the log is, and state machines are deterministic. The leader
+// sees whether it is so. It asks the other copies for their hash (chain.go) at an index that all have passed;
+// what most voters have is right. A copy that has something else is told to begin anew from the others
+// (resync.go), one at a time. If the leader's own is wrong, it hands over first. If no hash has a majority,
+// nobody can tell which copy is right: nothing is given up, the farm takes no writes, and people decide.
 
 const (
 	compareEvery = 2 * time.Second
@@ -58,7 +58,8 @@ func (in *instance) setDivergence(d divergence) {
 	case d.text == "":
 		in.log.Info("all copies of the farm's state are the same again")
 	case d.stop && !before.stop:
-		in.log.Error("copies of the farm's state differ, and no majority has the same: the farm takes no writes", keyError, d.err())
+		in.log.Error("copies of the farm's state differ, and no majority has the same: the farm takes no "+
+			"writes", keyError, d.err())
 	default:
 		in.log.Warn("copies of the farm's state differ", keyError, d.err())
 	}
@@ -97,7 +98,8 @@ func (q question) append(dst []byte) []byte {
 
 func parseQuestion(b []byte) (question, error) {
 	r := wire.NewReader(b)
-	q := question{server: r.Text(), index: r.Uvarint(), divergence: divergence{text: r.Text(), stop: r.Byte() != 0}}
+	q := question{server: r.Text(), index: r.Uvarint(),
+		divergence: divergence{text: r.Text(), stop: r.Byte() != 0}}
 	return q, r.End()
 }
 
@@ -147,14 +149,16 @@ type comparison struct {
 	found   time.Time             // when the present difference was found
 }
 
-// How long others may take to hash their states, after the leader has. Who has restarted meanwhile never does.
+// How long others may take to hash their states, after the leader has. Who has restarted meanwhile never
+// does.
 const (
 	hashPatience  = time.Minute      // before a difference that they could decide counts as undecided
 	statePatience = 10 * time.Minute // before they are not asked any more
 )
 
 func newComparison(l *leadership) *comparison {
-	return &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{}, over: map[string]bool{}}
+	return &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{},
+		over: map[string]bool{}}
 }
 
 // compare compares the copies for as long as this node leads.
@@ -197,7 +201,8 @@ func (c *comparison) round() {
 		if t.chain.Index > 0 && own.chain.Index == t.chain.Index {
 			at, differ = min(at, t.chain.Index), differ || t.chain.Sum != own.chain.Sum
 		}
-		differ = differ || t.state.Index > 0 && t.state.Index == own.state.Index && t.state.Sum != own.state.Sum
+		differ = differ || t.state.Index > 0 && t.state.Index == own.state.Index &&
+			t.state.Sum != own.state.Sum
 	}
 	if !differ && known == (divergence{}) {
 		return
@@ -207,7 +212,8 @@ func (c *comparison) round() {
 	}
 	own := testimony{in.fsm.PointAt(at), mine.state}
 	b := c.ballot("after entry %d", own.chain, said, func(t testimony) replica.Point { return t.chain })
-	if s := c.ballot("state at entry %d", own.state, said, func(t testimony) replica.Point { return t.state }); !b.differ() && s.differ() {
+	if s := c.ballot("state at entry %d", own.state, said,
+		func(t testimony) replica.Point { return t.state }); !b.differ() && s.differ() {
 		b = s
 		if _, decided := b.right(); !decided && c.hashing(said) && known == (divergence{}) {
 			return
@@ -247,7 +253,8 @@ func (c *comparison) hashing(said map[string]testimony) bool {
 }
 
 // ballot sets what others said beside what this copy has at the same index.
-func (c *comparison) ballot(about string, own replica.Point, said map[string]testimony, of func(testimony) replica.Point) *ballot {
+func (c *comparison) ballot(about string, own replica.Point, said map[string]testimony,
+	of func(testimony) replica.Point) *ballot {
 	b := &ballot{about: about, index: own.Index, voters: c.l.in.voters(), has: map[string]uint64{}}
 	if own.Index == 0 {
 		return b
@@ -275,10 +282,12 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 	switch {
 	case !decided && !b.differ(): // too few have said anything
 	case !decided:
-		c.find(b, true, "no majority of the voters has the same, so the farm takes no writes: decide which copy is right, and have "+
+		c.find(b, true, "no majority of the voters has the same, so the farm takes no writes: decide which "+
+			"copy is right, and have "+
 			"the other nodes leave by farmctl leave, or stop them and use farmctl recover")
 		if time.Since(c.found) > time.Minute {
-			in.node.warnOnce("undecided", "the farm takes no writes until people decide which copy of its state is right", in.divergence().err())
+			in.node.warnOnce("undecided", "the farm takes no writes until people decide which copy of its "+
+				"state is right", in.divergence().err())
 		}
 	case b.has[in.server] != sum:
 		c.find(b, true, "the leader's copy is wrong, so it hands over")
@@ -337,35 +346,41 @@ func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) 
 func (c *comparison) live() (out []string) {
 	for _, srv := range c.l.in.configuration().Servers {
 		id := string(srv.ID)
-		if s := c.l.in.node.directory.Get(wire.NodeOf(id)); id != c.l.in.server && s != nil && s.Status == roster.Alive && s.Server() == id {
+		if s := c.l.in.node.directory.Get(wire.NodeOf(id)); id != c.l.in.server && s != nil &&
+			s.Status == roster.Alive && s.Server() == id {
 			out = append(out, id)
 		}
 	}
 	return out
 }
 
-// allHeard reports whether everybody who is alive has a place, and has said what it has: nobody is about to begin anew.
+// allHeard reports whether everybody who is alive has a place, and has said what it has: nobody is about to
+// begin anew.
 func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
 	for _, s := range in.node.members() {
 		id := s.Server()
-		if s.Status == roster.Alive && !s.Leaving && id != in.server && !c.over[id] && said[id].chain.Index == 0 {
+		if s.Status == roster.Alive && !s.Leaving && id != in.server && !c.over[id] &&
+			said[id].chain.Index == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// tellToResync has the copy of a server begin anew. Those whose copy is right must be a quorum that has stored the whole log, at
-// this moment: the ballot was about an index that may be long past. It waits for whoever is joining, which may be one that was
-// told the same by a former leader; but not for ever, since a wrong copy is served meanwhile.
+// tellToResync has the copy of a server begin anew. Those whose copy is right must be a quorum that has
+// stored the whole log, at this moment: the ballot was about an index that may be long past. It waits for
+// whoever is joining, which may be one that was told the same by a former leader; but not for ever, since a
+// wrong copy is served meanwhile.
 func (c *comparison) tellToResync(server string, right []string, said map[string]testimony) {
 	if !c.allHeard(said) && time.Since(c.found) < joinPatience || time.Since(c.ordered) < comparePause {
 		return
 	}
-	if err := c.l.quorumWithout(server, func(id string) bool { return slices.Contains(right, id) }); err != nil {
-		c.l.in.node.warnOnce("without "+server, "a copy of the state that differs does not begin anew: the others have no quorum without "+
-			"it, of nodes that have all of the log", fmt.Errorf("%s: %w", c.name(server), err))
+	if err := c.l.quorumWithout(server,
+		func(id string) bool { return slices.Contains(right, id) }); err != nil {
+		c.l.in.node.warnOnce("without "+server,
+			"a copy of the state that differs does not begin anew: the others have no quorum without "+
+				"it, of nodes that have all of the log", fmt.Errorf("%s: %w", c.name(server), err))
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
@@ -373,7 +388,8 @@ func (c *comparison) tellToResync(server string, right []string, said map[string
 	c.ordered = time.Now()
 	order := wire.AppendString(wire.AppendString(nil, server), c.l.in.divergence().text)
 	if _, _, err := c.l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
-		c.l.in.node.warnOnce("resync "+server, "a copy of the state that differs could not be told to begin anew; trying again",
+		c.l.in.node.warnOnce("resync "+server,
+			"a copy of the state that differs could not be told to begin anew; trying again",
 			fmt.Errorf("%s: %w", c.name(server), err))
 	}
 }
@@ -385,7 +401,8 @@ func (c *comparison) handOver(right []string) {
 		if !slices.Contains(in.voters(), id) {
 			continue
 		}
-		in.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)) // it may never answer (raft issue 696)
+		// it may never answer (raft issue 696)
+		in.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
 		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
 			if !sleep(c.l.ctx, 10*time.Millisecond) {
 				return

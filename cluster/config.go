@@ -19,18 +19,19 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
-// Config says how a node takes part in a cluster. The zero Config is a farm of one, in memory, on loopback. It is copied
-// by Open; nothing in it may be changed afterwards.
+// Config says how a node takes part in a cluster. The zero Config is a farm of one, in memory, on loopback.
+// It is copied by Open; nothing in it may be changed afterwards.
 type Config struct {
 	// Farm is the name of the cluster; "" means "webfarm". Nodes of another name are refused.
 	Farm string
 
-	// Name is this node's name for people, unique among the live nodes; at most 64 bytes. "" means hostname-port, or the
-	// NodeID with PeerTLS. In memory mode it is also what a restarted node is recognised by, so keep it the same.
+	// Name is this node's name for people, unique among the live nodes; at most 64 bytes. "" means
+	// hostname-port, or the NodeID with PeerTLS. In memory mode it is also what a restarted node is
+	// recognised by, so keep it the same.
 	Name string
 
-	// Dir is the data directory; it belongs to one node alone. "" means memory mode: the state lives as long as a majority
-	// of the nodes does. All nodes of a farm have one, or none.
+	// Dir is the data directory; it belongs to one node alone. "" means memory mode: the state lives as long
+	// as a majority of the nodes does. All nodes of a farm have one, or none.
 	Dir string
 
 	// Listen is the peer port, host:port, TCP and UDP on the same number; "" means 127.0.0.1:0.
@@ -40,75 +41,84 @@ type Config struct {
 	// unspecified, the first private address of this machine.
 	Advertise string
 
-	// Join holds peer addresses of members, host:port; one that answers is enough. The same list on every machine is
-	// fine: a node knows its own address in it. See Expect for who founds the farm. Names are resolved at each attempt.
+	// Join holds peer addresses of members, host:port; one that answers is enough. The same list on every
+	// machine is fine: a node knows its own address in it. See Expect for who founds the farm. Names are
+	// resolved at each attempt.
 	Join []string
 
-	// Expect is how many ordinary nodes found the farm together: they wait until so many see each other, and user writes
-	// wait until enough of them vote. 0 means the length of Join if that holds this node's own address, so the same list
-	// on every machine is all it takes; 1 if Join is empty; and never to found if Join names others only, or by a name that
-	// stands for several nodes: how many cannot be known from it. All founders must expect the same number, and it must be
-	// a majority of the machines there are. A node without state listens for three seconds first whether there is a farm that
-	// knows it. Only one on loopback with a data directory, an empty Join and Expect 1 founds at once.
+	// Expect is how many ordinary nodes found the farm together: they wait until so many see each other, and
+	// user writes wait until enough of them vote. 0 means the length of Join if that holds this node's own
+	// address, so the same list on every machine is all it takes; 1 if Join is empty; and never to found if
+	// Join names others only, or by a name that stands for several nodes: how many cannot be known from it.
+	// All founders must expect the same number, and it must be a majority of the machines there are. A node
+	// without state listens for three seconds first whether there is a farm that knows it. Only one on
+	// loopback with a data directory, an empty Join and Expect 1 founds at once.
 	Expect int
 
-	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted. Empty is
-	// refused unless the peer port is on loopback. To change it, restart every node with [old, new], then every node with
-	// [new, old], then with [new].
+	// Secrets authenticate the members and encrypt what they say: the first one is used, all are accepted.
+	// Empty is refused unless the peer port is on loopback. To change it, restart every node with [old, new],
+	// then every node with [new, old], then with [new].
 	Secrets []string
 
-	// PeerTLS takes the certificates on the peer port from a PKI of your own; nil means that they are made from Secrets.
-	// Every node's certificate must name its farm and its NodeID by the URI webfarm://peer/FARM/node/ID, the ID of letters,
-	// digits, '-' and '_' and unique in the farm, and be good for server and client authentication. RootCAs or ClientCAs
-	// hold the authorities; one that is nil is the other. Certificates, GetCertificate, GetClientCertificate (one is
-	// enough for both roles), GetConfigForClient, Time, VerifyPeerCertificate and VerifyConnection do what they always do,
-	// for each connection: so a certificate can be renewed while the node runs. Secrets are needed all the same, for the
-	// gossip packets. All nodes of a farm have PeerTLS or none; a data directory cannot change over.
+	// PeerTLS takes the certificates on the peer port from a PKI of your own; nil means that they are made
+	// from Secrets. Every node's certificate must name its farm and its NodeID by the URI
+	// webfarm://peer/FARM/node/ID, the ID of letters, digits, '-' and '_' and unique in the farm, and be good
+	// for server and client authentication. RootCAs or ClientCAs hold the authorities; one that is nil is the
+	// other. Certificates, GetCertificate, GetClientCertificate (one is enough for both roles),
+	// GetConfigForClient, Time, VerifyPeerCertificate and VerifyConnection do what they always do, for each
+	// connection: so a certificate can be renewed while the node runs. Secrets are needed all the same, for
+	// the gossip packets. All nodes of a farm have PeerTLS or none; a data directory cannot change over.
 	PeerTLS *tls.Config
 
 	// Role is Ordinary for a node that may vote.
 	Role Role
 
-	// Version is that of the application, shown to others; at most 32 bytes. "" means the revision in version control that
-	// the program was built from, where the build says so ("go build" in a checkout does, "go run" does not).
+	// Version is that of the application, shown to others; at most 32 bytes. "" means the revision in version
+	// control that the program was built from, where the build says so ("go build" in a checkout does, "go
+	// run" does not).
 	Version string
 
 	// Tags are small facts about this node, gossiped to all; see SetTag.
 	Tags map[string]string
 
-	// Machines holds a factory for each replicated state machine, by name. Every node of a farm has the same ones. A
-	// factory is called whenever the node starts a Raft instance, and whenever a snapshot is restored: the machines that take it up
-	// are new ones, which take the place of all others at one moment, so local reads see all of it or nothing.
+	// Machines holds a factory for each replicated state machine, by name. Every node of a farm has the same
+	// ones. A factory is called whenever the node starts a Raft instance, and whenever a snapshot is
+	// restored: the machines that take it up are new ones, which take the place of all others at one moment,
+	// so local reads see all of it or nothing.
 	Machines map[string]func() StateMachine
 
-	// Levels holds, by a state machine's name, a function that says which protocol level a command of it needs, and, asked
-	// with nil, which one the machine itself needs. What every program knew since there are levels needs 1; so does a machine
-	// that has no function here. A machine, or a kind of command, that a program of an earlier release lacks would end the
-	// nodes which still run that one: so Propose refuses it, by ErrLevel, as long as the farm works at a lower level, and
-	// until then the machine has no part in snapshots. The function is called by many goroutines, must not keep cmd, and
-	// answers the same for the same command, always and on every node.
+	// Levels holds, by a state machine's name, a function that says which protocol level a command of it
+	// needs, and, asked with nil, which one the machine itself needs. What every program knew since there are
+	// levels needs 1; so does a machine that has no function here. A machine, or a kind of command, that a
+	// program of an earlier release lacks would end the nodes which still run that one: so Propose refuses
+	// it, by ErrLevel, as long as the farm works at a lower level, and until then the machine has no part in
+	// snapshots. The function is called by many goroutines, must not keep cmd, and answers the same for the
+	// same command, always and on every node.
 	Levels map[string]func(cmd []byte) int
 
-	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same. Give all nodes the same.
+	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same. Give all nodes
+	// the same.
 	MaxVoters int
 
-	// DeadAfter is how long a configured node must have been out of contact, by gossip and by Raft, before it is removed,
-	// if a stand-by can take its place or an odd number of at least three voters remains. 0 means 5 minutes with a data
-	// directory, 30 seconds in memory mode; negative means never.
+	// DeadAfter is how long a configured node must have been out of contact, by gossip and by Raft, before it
+	// is removed, if a stand-by can take its place or an odd number of at least three voters remains. 0 means
+	// 5 minutes with a data directory, 30 seconds in memory mode; negative means never.
 	DeadAfter time.Duration
 
-	// Heartbeat is Raft's heartbeat timeout, the same on all nodes: a lost leader is replaced in about twice that.
-	// 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
+	// Heartbeat is Raft's heartbeat timeout, the same on all nodes: a lost leader is replaced in about twice
+	// that. 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
 	Heartbeat time.Duration
 
-	// SnapshotBytes is how many bytes go through the log before a snapshot is taken and the log cut; 0 means 64 MiB. It is as many
-	// as the state has on disk, if that is more, and up to half as many again, so that nodes do not do so all at once. A snapshot is
-	// taken every ten to fifteen minutes as well, if anything was written. For a follower that is behind, up to four times as
-	// much of the log is kept, or twice the size of the state.
+	// SnapshotBytes is how many bytes go through the log before a snapshot is taken and the log cut; 0 means
+	// 64 MiB. It is as many as the state has on disk, if that is more, and up to half as many again, so that
+	// nodes do not do so all at once. A snapshot is taken every ten to fifteen minutes as well, if anything
+	// was written. For a follower that is behind, up to four times as much of the log is kept, or twice the
+	// size of the state.
 	SnapshotBytes int64
 
-	// OnLeave is called when an operator asks this node to leave the farm for good, once at most, on a goroutine of its
-	// own. It finishes what the program does and then calls Leave. nil: the node leaves, and is closed, at once.
+	// OnLeave is called when an operator asks this node to leave the farm for good, once at most, on a
+	// goroutine of its own. It finishes what the program does and then calls Leave. nil: the node leaves, and
+	// is closed, at once.
 	OnLeave func()
 
 	// Network is how the node reaches the network; nil means the operating system's.
@@ -186,7 +196,8 @@ func (c Config) validate(maxLevel byte) error {
 	case c.Expect < 0:
 		return fmt.Errorf("Expect is %d; it must not be negative", c.Expect)
 	case c.Heartbeat < leastHeartbeat:
-		return fmt.Errorf("Heartbeat is %v; below %v a busy machine would lose its leader for nothing", c.Heartbeat, leastHeartbeat)
+		return fmt.Errorf("Heartbeat is %v; below %v a busy machine would lose its leader for nothing",
+			c.Heartbeat, leastHeartbeat)
 	case !c.Role.valid():
 		return fmt.Errorf("Role %q is none of \"\", %q, %q", c.Role, Front, Staging)
 	}
@@ -209,10 +220,12 @@ func (c Config) validate(maxLevel byte) error {
 			return err
 		}
 		if slices.Contains(c.Join[:i], j) {
-			return fmt.Errorf("Join has %s twice; the length of the list is the number of nodes that found the farm", j)
+			return fmt.Errorf("Join has %s twice; the length of the list is the number of nodes that found "+
+				"the farm", j)
 		}
 		if _, p := splitAddr(j); p < 1 || p > maxPort {
-			return fmt.Errorf("Join: %q cannot be a peer address: its port must be a number from 1 to %d", j, maxPort)
+			return fmt.Errorf("Join: %q cannot be a peer address: its port must be a number from 1 to %d", j,
+				maxPort)
 		}
 	}
 	if c.Advertise != "" {
@@ -295,5 +308,6 @@ func privateIP() (string, error) {
 			return n.IP.String(), nil
 		}
 	}
-	return "", errors.New("this machine has no private IPv4 address: say by Advertise how others reach the peer port")
+	return "", errors.New("this machine has no private IPv4 address: say by Advertise how others reach the " +
+		"peer port")
 }

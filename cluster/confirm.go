@@ -11,7 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// barrier returns the index that a reader must have applied to be as new as anything acknowledged before the call.
+// barrier returns the index that a reader must have applied to be as new as anything acknowledged before the
+// call.
 func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
 	return l.barrierAmong(ctx, &l.barr)
 }
@@ -28,8 +29,8 @@ func (l *leadership) barrierAmong(ctx context.Context, those *rounds[uint64]) (i
 	return index, err
 }
 
-// leisure is the time between two barriers for nodes that only want to know how fresh they are. Each node asks every two
-// seconds, and each barrier asks all voters: of a large farm they would hear of little else.
+// leisure is the time between two barriers for nodes that only want to know how fresh they are. Each node
+// asks every two seconds, and each barrier asks all voters: of a large farm they would hear of little else.
 const leisure = 500 * time.Millisecond
 
 // leisurely returns what lets that time pass between its calls.
@@ -46,7 +47,8 @@ func (l *leadership) leisurely() func() {
 // confirm is one round: first the index, then the proof that no later term had begun when it was read.
 func (l *leadership) confirm() (uint64, error) {
 	index, _ := l.in.fsm.View()
-	if l.in.fsm.Stopped() { // the entries after that were not applied here, but perhaps acknowledged elsewhere
+	// the entries after that were not applied here, but perhaps acknowledged elsewhere
+	if l.in.fsm.Stopped() {
 		return 0, fmt.Errorf("%w: %w", wire.ErrNotLeader, replica.ErrStopped)
 	}
 	if err := l.askVoters(); err != nil {
@@ -55,9 +57,9 @@ func (l *leadership) confirm() (uint64, error) {
 	return index, nil
 }
 
-// askVoters asks every voter whether its term is still this one, and returns nil when a majority said so, this node included. raft's
-// own VerifyLeader will not do: it counts non-voters, and answers to questions put before the call. The answers bring the
-// voters' clocks along.
+// askVoters asks every voter whether its term is still this one, and returns nil when a majority said so,
+// this node included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put
+// before the call. The answers bring the voters' clocks along.
 func (l *leadership) askVoters() error {
 	return l.majority(func(ctx context.Context, voter string) error {
 		if voter == l.in.server {

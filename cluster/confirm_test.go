@@ -8,7 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// However many nodes want to know how fresh they are, the voters are asked twice a second; and nobody waits for longer than that.
+// However many nodes want to know how fresh they are, the voters are asked twice a second; and nobody waits
+// for longer than that.
 func TestBarriersAtLeisure(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const secs, askers = 10, 100

@@ -10,8 +10,8 @@ const (
 	mostRefusals = 1000
 )
 
-// contacts are addresses where others of the farm may be, known from an earlier run or by hearsay, and why nobody took a
-// call at an address. The zero value knows none.
+// contacts are addresses where others of the farm may be, known from an earlier run or by hearsay, and why
+// nobody took a call at an address. The zero value knows none.
 type contacts struct {
 	mu       sync.Mutex
 	addrs    []string

@@ -15,8 +15,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Every change of the data directory that takes more than one step, stopped after each of them as by a crash: the next start
-// finishes it, or goes on as if it had not begun. The steps are listed in DESIGN.md.
+// Every change of the data directory that takes more than one step, stopped after each of them as by a crash:
+// the next start finishes it, or goes on as if it had not begun. The steps are listed in DESIGN.md.
 
 // endingStore is a log whose process ends before its first entry is written.
 type endingStore struct{ raftlog.Store }
@@ -29,7 +29,8 @@ func TestCrashWhileFounding(t *testing.T) {
 		n := l.nodes[0]
 		n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return endingStore{inner} }
 		n.start()
-		l.until(time.Minute, "the first entry was not written", func() bool { return errors.Is(n.Err(), ErrDisk) })
+		l.until(time.Minute, "the first entry was not written",
+			func() bool { return errors.Is(n.Err(), ErrDisk) })
 		n.stop()
 		var term uint64
 		inDir(l, n, func(d *disk.Dir, id *disk.Identity) {
@@ -38,7 +39,8 @@ func TestCrashWhileFounding(t *testing.T) {
 				l.t.Fatal(err)
 			}
 			defer s.Close()
-			if term, err = s.GetUint64([]byte("CurrentTerm")); err != nil || id.ClusterID == "" || !id.Founding {
+			if term, err = s.GetUint64([]byte("CurrentTerm")); err != nil || id.ClusterID == "" ||
+				!id.Founding {
 				l.t.Fatalf("%+v, %v", id, err)
 			}
 		})
@@ -70,8 +72,8 @@ func inDir(l *lab, n *labNode, f func(d *disk.Dir, id *disk.Identity)) {
 	}
 }
 
-// A re-formed farm: the new log is made beside the old one, the identity that is saved decides, and then the one is moved aside
-// and the other gets its name.
+// A re-formed farm: the new log is made beside the old one, the identity that is saved decides, and then the
+// one is moved aside and the other gets its name.
 func TestCrashWhileReforming(t *testing.T) {
 	for _, tt := range []struct {
 		name                    string
@@ -145,7 +147,8 @@ func restoreInto(l *lab, frozen raft.FSMSnapshot, state *replica.State) {
 	}
 }
 
-// reopenedLog makes the log of an incarnation to come, or only the beginning of it, in the directory of a node that does not run.
+// reopenedLog makes the log of an incarnation to come, or only the beginning of it, in the directory of a
+// node that does not run.
 func (n *labNode) reopenedLog(l *lab, state *replica.State, inc string, unmade bool) {
 	l.t.Helper()
 	inDir(l, n, func(d *disk.Dir, id *disk.Identity) {
@@ -170,7 +173,8 @@ func (n *labNode) reopenedLog(l *lab, state *replica.State, inc string, unmade b
 	})
 }
 
-// What a node does to begin anew: it moves its log aside, takes a promise back, and saves another incarnation.
+// What a node does to begin anew: it moves its log aside, takes a promise back, and saves another
+// incarnation.
 func TestCrashWhileBeginningAnew(t *testing.T) {
 	for _, promised := range []bool{true, false} {
 		inLab(t, 3, true, func(l *lab) {
@@ -183,7 +187,8 @@ func TestCrashWhileBeginningAnew(t *testing.T) {
 				before = id.Incarnation
 				var p disk.Promise
 				if promised {
-					p = disk.Promise{ClusterID: id.ClusterID, Server: wire.ServerID(id.NodeID, id.Incarnation), To: "another.1"}
+					p = disk.Promise{ClusterID: id.ClusterID,
+						Server: wire.ServerID(id.NodeID, id.Incarnation), To: "another.1"}
 				}
 				if err := d.SavePromise(p); err != nil {
 					l.t.Fatal(err)

@@ -10,12 +10,15 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A leader gives each origin credit for what it may have under way: waiting at the leader, or in an entry in flight. It divides
-// what the farm can make use of among the origins that have sent something of late. An entry in flight, and another one that
-// gathers for each, keeps the disks busy; what waits beyond that waits where it came from, and can be refused there.
-var allCredit = load{2 * entriesInFlight * wire.MaxEntryCommands, 2*entriesInFlight*wire.MaxEntryBytes + 2*wire.MaxEntryBytes}
+// A leader gives each origin credit for what it may have under way: waiting at the leader, or in an entry in
+// flight. It divides what the farm can make use of among the origins that have sent something of late. An
+// entry in flight, and another one that gathers for each, keeps the disks busy; what waits beyond that waits
+// where it came from, and can be refused there.
+var allCredit = load{2 * entriesInFlight * wire.MaxEntryCommands, 2*entriesInFlight*wire.MaxEntryBytes +
+	2*wire.MaxEntryBytes}
 
-// maxTaken is what a leader takes in at most. Origins that were idle may begin at one time, each with its first credit.
+// maxTaken is what a leader takes in at most. Origins that were idle may begin at one time, each with its
+// first credit.
 var maxTaken = load{4 * allCredit.commands, 4 * allCredit.bytes}
 
 // activeFor is for how long an origin counts as active after it has sent something, or was answered at last.
@@ -44,7 +47,8 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 	defer i.mu.Unlock()
 	sum := i.taken.plus(loadOf(b))
 	if refusable && i.taken.commands > 0 && !sum.within(maxTaken) {
-		return fmt.Errorf("%w: %d commands of %d bytes wait at the leader", ErrOverloaded, i.taken.commands, i.taken.bytes)
+		return fmt.Errorf("%w: %d commands of %d bytes wait at the leader", ErrOverloaded, i.taken.commands,
+			i.taken.bytes)
 	}
 	i.taken = sum
 	o := i.origins[b.Origin]
@@ -60,7 +64,8 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 	return nil
 }
 
-// done takes a batch out that is answered, or that nobody waits for any more. It returns what its origin may have under way.
+// done takes a batch out that is answered, or that nobody waits for any more. It returns what its origin may
+// have under way.
 func (i *intake) done(b *wire.Batch) wire.Credit {
 	now := time.Now()
 	i.mu.Lock()
@@ -72,18 +77,24 @@ func (i *intake) done(b *wire.Batch) wire.Credit {
 	}
 	if now.Sub(i.swept) >= activeFor/4 {
 		i.swept = now
-		maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool { return o.batches == 0 && now.Sub(o.last) >= activeFor })
+		maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool {
+			return o.batches == 0 &&
+				now.Sub(o.last) >= activeFor
+		})
 	}
 	n := max(1, len(i.origins))
-	return wire.Credit{Commands: uint64(max(1, allCredit.commands/n)), Bytes: uint64(max(1, allCredit.bytes/n))}
+	return wire.Credit{Commands: uint64(max(1, allCredit.commands/n)),
+		Bytes: uint64(max(1, allCredit.bytes/n))}
 }
 
 // creditOf returns the credit that a leader's answer gives, within what can be meant.
 func creditOf(c wire.Credit) load {
-	return load{int(min(max(c.Commands, 1), uint64(maxQueued.commands))), int(min(max(c.Bytes, 1), uint64(maxQueued.bytes)))}
+	return load{int(min(max(c.Commands, 1), uint64(maxQueued.commands))),
+		int(min(max(c.Bytes, 1), uint64(maxQueued.bytes)))}
 }
 
-// offer has a batch committed like submit, if the leader has room for it, and returns the credit of its origin from now on.
+// offer has a batch committed like submit, if the leader has room for it, and returns the credit of its
+// origin from now on.
 func (l *leadership) offer(ctx context.Context, b wire.Batch, refusable bool) (leaderAnswer, wire.Credit) {
 	if err := l.intake.take(&b, refusable); err != nil {
 		return leaderAnswer{err: err}, wire.Credit{}

@@ -10,9 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
-// A node whose log, or the snapshot before it, is damaged cannot tell what it has lost: votes, perhaps, and entries that were
-// acknowledged because it has them. So it takes no part until a leader says that the others do not need that log (unfit.go). A
-// farm of one has nobody to ask: its node does not start.
+// A node whose log, or the snapshot before it, is damaged cannot tell what it has lost: votes, perhaps, and
+// entries that were acknowledged because it has them. So it takes no part until a leader says that the others
+// do not need that log (unfit.go). A farm of one has nobody to ask: its node does not start.
 
 // damaging reports whether an error says that the log or its snapshots are not what was written.
 func damaging(err error) bool {
@@ -36,15 +36,18 @@ func (n *Node) logMended(m raftlog.Mended) {
 	switch {
 	case m.To == 0:
 	case m.BadEntry != nil:
-		n.log.Warn("the log is damaged where a snapshot has all of it; that part is dropped", keyError, m.BadEntry, "from", m.From,
+		n.log.Warn("the log is damaged where a snapshot has all of it; that part is dropped", keyError,
+			m.BadEntry, "from", m.From,
 			"to", m.To)
 	default:
-		n.log.Info("a snapshot came in the place of this log, which is dropped now", "from", m.From, "to", m.To)
+		n.log.Info("a snapshot came in the place of this log, which is dropped now", "from", m.From, "to",
+			m.To)
 	}
 }
 
-// readEntry reads an entry for raft. raft panics on some errors, and sends to others what it reads; so from an entry that is
-// damaged on, nothing more is sent or heard, applied or written, before raft gets something in its place.
+// readEntry reads an entry for raft. raft panics on some errors, and sends to others what it reads; so from
+// an entry that is damaged on, nothing more is sent or heard, applied or written, before raft gets something
+// in its place.
 func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) error {
 	err := store.GetLog(index, l)
 	var bad *raftlog.CorruptError
@@ -53,7 +56,8 @@ func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) er
 	}
 	in.fsm.Stop()
 	in.layer.Close()
-	*l = raft.Log{Index: index, Type: raft.LogNoop, Extensions: []byte("in the place of a damaged entry")} // which no store takes
+	// which no store takes
+	*l = raft.Log{Index: index, Type: raft.LogNoop, Extensions: []byte("in the place of a damaged entry")}
 	if in.broken.CompareAndSwap(nil, &err) {
 		in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
 			if <-in.made; in.raft != nil {
@@ -64,8 +68,8 @@ func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) er
 	return nil
 }
 
-// readDamaged decides what becomes of a log with a damaged entry. If a snapshot has what it led to, the entry is dropped at the
-// next opening, and nothing is lost.
+// readDamaged decides what becomes of a log with a damaged entry. If a snapshot has what it led to, the entry
+// is dropped at the next opening, and nothing is lost.
 func (in *instance) readDamaged(bad *raftlog.CorruptError) {
 	snaps, err := in.snaps.List()
 	if err == nil && len(snaps) > 0 && bad.Index <= snaps[0].Index && in.node.durable() {
@@ -75,15 +79,16 @@ func (in *instance) readDamaged(bad *raftlog.CorruptError) {
 	in.corrupted(bad)
 }
 
-// placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who could say that it is
-// not needed. It serves an instance that takes no part.
+// placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who
+// could say that it is not needed. It serves an instance that takes no part.
 func (n *Node) placeholder(err error) (openLog, error) {
 	if !damaging(err) || !n.standing.Belongs() || !n.knowsOthers() {
 		return openLog{}, err
 	}
 	n.fit.withdraw(unfit{err: err, kind: forgetLog}, func() bool { return true })
 	n.hasState = true
-	n.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a quorum without it", keyError, err)
+	n.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a "+
+		"quorum without it", keyError, err)
 	return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil
 }
 
@@ -93,8 +98,8 @@ func (n *Node) knowsOthers() bool {
 	return n.directory.KeepsAny() || len(found) > 0
 }
 
-// corrupted is called when damage is found while the instance runs. Its connections are closed by then, or before anything that
-// is damaged could leave this node.
+// corrupted is called when damage is found while the instance runs. Its connections are closed by then, or
+// before anything that is damaged could leave this node.
 func (in *instance) corrupted(err error) {
 	n := in.node
 	in.layer.Close()
@@ -103,7 +108,8 @@ func (in *instance) corrupted(err error) {
 		return
 	}
 	if n.withdraw(in, unfit{err: err, kind: forgetLog}) {
-		n.log.Error("damage was found in the log of this node; it takes no part any more, and asks the others whether they have a quorum "+
+		n.log.Error("damage was found in the log of this node; it takes no part any more, and asks the "+
+			"others whether they have a quorum "+
 			"without it", keyError, err)
 	}
 }

@@ -48,8 +48,8 @@ func inSpoiltLab(t *testing.T, f func(l *lab, spoil map[*labNode]*atomic.Uint64)
 	})
 }
 
-// raft panics if it cannot read what it is to apply. A follower that meets such an entry applies and sends nothing more, and begins
-// anew when the others do not need it.
+// raft panics if it cannot read what it is to apply. A follower that meets such an entry applies and sends
+// nothing more, and begins anew when the others do not need it.
 func TestEntryDamagedBeforeItIsApplied(t *testing.T) {
 	inSpoiltLab(t, func(l *lab, spoil map[*labNode]*atomic.Uint64) {
 		leader, others := l.leader()
@@ -81,7 +81,8 @@ func TestEntryDamagedOnTheLeader(t *testing.T) {
 		l.until(time.Minute, "its copy has halted", func() bool { return in.fsm.Stopped() })
 		spoil[leader].Store(0)
 		l.until(time.Minute, "it joins anew", func() bool { return leader.instance().server != in.server })
-		l.until(time.Minute, "all have the state", func() bool { return away.get("k") == "v" && leader.get("k") == "v" })
+		l.until(time.Minute, "all have the state",
+			func() bool { return away.get("k") == "v" && leader.get("k") == "v" })
 	})
 }
 
@@ -123,8 +124,8 @@ func shortened(l *lab, n *labNode) {
 	}
 }
 
-// A process dies between a snapshot from the leader that is in its place and the end of the log that it replaces. The next start
-// finishes that.
+// A process dies between a snapshot from the leader that is in its place and the end of the log that it
+// replaces. The next start finishes that.
 func TestCrashBetweenSnapshotAndLog(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
@@ -173,7 +174,8 @@ func TestLeaderCannotReadItsSnapshot(t *testing.T) {
 			}
 		}
 		late.start()
-		l.until(2*time.Minute, "it has the state", func() bool { return len(late.get("x")) == len(leader.get("x")) })
+		l.until(2*time.Minute, "it has the state",
+			func() bool { return len(late.get("x")) == len(leader.get("x")) })
 		if err := in.readNewest(); err != nil {
 			l.t.Error(err)
 		}

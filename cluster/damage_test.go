@@ -11,9 +11,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Damage that is found while a node runs ends its part at once. It joins anew when a leader says that the others are a quorum,
-// and not before.
-// Slow: that nothing happens without a quorum is seen over a minute, in memory and with disks.
+// Damage that is found while a node runs ends its part at once. It joins anew when a leader says that the
+// others are a quorum, and not before. Slow: that nothing happens without a quorum is seen over a minute, in
+// memory and with disks.
 func TestDamageFoundLater(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -31,16 +31,17 @@ func TestDamageFoundLater(t *testing.T) {
 				}
 				l.net.Heal()
 				l.until(time.Minute, "it joins anew", func() bool { return hurt.instance().server != before })
-				l.until(time.Minute, "it votes again", func() bool { return len(l.nodes[0].instance().voters()) == 3 && hurt.get("k") == "v" })
+				l.until(time.Minute, "it votes again",
+					func() bool { return len(l.nodes[0].instance().voters()) == 3 && hurt.get("k") == "v" })
 				l.nodes[0].must("set k w")
 			})
 		})
 	}
 }
 
-// What was acknowledged is on the leader, and in the log that is damaged: the third node is far behind, on a thin line. It follows
-// the leader, but the damaged log may be needed until it has caught up.
-// Slow: 8 MB go over a thin line.
+// What was acknowledged is on the leader, and in the log that is damaged: the third node is far behind, on a
+// thin line. It follows the leader, but the damaged log may be needed until it has caught up. Slow: 8 MB go
+// over a thin line.
 func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -59,16 +60,18 @@ func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if had := third.instance().grown.last.Load(); had < acknowledged {
-			t.Fatalf("it gave up its log when the third node had entries up to %d, and %d was acknowledged", had, acknowledged)
+			t.Fatalf("it gave up its log when the third node had entries up to %d, and %d was acknowledged",
+				had, acknowledged)
 		}
 		l.until(time.Minute, "it joins anew", func() bool { return hurt.instance().server != before })
 		l.net.Limit(leader.ip, third.ip, 0)
-		l.until(time.Minute, "it votes again", func() bool { return len(third.instance().voters()) == 3 && hurt.get("last") == "w" })
+		l.until(time.Minute, "it votes again",
+			func() bool { return len(third.instance().voters()) == 3 && hurt.get("last") == "w" })
 	})
 }
 
-// A voter counts for one without whom the farm goes on if its log holds all of the leader's: as far, and of the leader's term.
-// Its entries of an earlier term may be others.
+// A voter counts for one without whom the farm goes on if its log holds all of the leader's: as far, and of
+// the leader's term. Its entries of an earlier term may be others.
 func TestQuorumWithout(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {

@@ -75,8 +75,8 @@ func (r *recorder) replay(l *lab, ip string, to *labNode) {
 	}
 }
 
-// A stranger who records gossip and sends it again takes no node back that has left or stopped, long after memberlist has
-// forgotten it.
+// A stranger who records gossip and sends it again takes no node back that has left or stopped, long after
+// memberlist has forgotten it.
 func TestReplayTakesNobodyBack(t *testing.T) {
 	unformed(t, 4, false, func(l *lab) {
 		rec := &recorder{}
@@ -100,7 +100,8 @@ func TestReplayTakesNobodyBack(t *testing.T) {
 		gone.stop()
 		time.Sleep(2 * time.Minute) // memberlist forgets who is gone after half a minute
 		here := func(n *labNode) bool {
-			return slices.ContainsFunc(n.directory.All(), func(s *roster.Sighting) bool { return s.Gossip == run && s.Status == roster.Alive })
+			return slices.ContainsFunc(n.directory.All(),
+				func(s *roster.Sighting) bool { return s.Gossip == run && s.Status == roster.Alive })
 		}
 		back := false
 		for range 3 {

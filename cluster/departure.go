@@ -2,7 +2,8 @@ package cluster
 
 import "sync"
 
-// departure is how far a node is on its way out of the farm, or down. Its steps, in their order; a node may skip some:
+// departure is how far a node is on its way out of the farm, or down. Its steps, in their order; a node may
+// skip some:
 //
 //	stays -> retires -> leaves -> dismissed -> over
 //
@@ -18,10 +19,11 @@ type departure struct {
 
 // goodbye is what there is to say of a departure at one moment.
 type goodbye struct {
-	retires   bool // it will stop soon
-	leaves    bool // it stops
-	forGood   bool // it leaves the farm, if it can
-	removed   bool // Leave has taken it out of the configuration, and what is in the data directory is to be forgotten
+	retires bool // it will stop soon
+	leaves  bool // it stops
+	forGood bool // it leaves the farm, if it can
+	// Leave has taken it out of the configuration, and what is in the data directory is to be forgotten
+	removed   bool
 	dismissed bool // the others go on without its vote
 	over      bool // a member's Raft has ended, and its memory with it
 }

@@ -60,7 +60,8 @@ func TestTagsAreReplaced(t *testing.T) {
 	if news, err := of.set("b", "2", ok); news || err != nil {
 		t.Error("what is so already is no news")
 	}
-	if news, err := of.set("c", "3", func(map[string]string) error { return full }); news || err != full || of.all()["c"] != "" {
+	if news, err := of.set("c", "3", func(map[string]string) error { return full }); news || err != full ||
+		of.all()["c"] != "" {
 		t.Error("what does not fit is set", err)
 	}
 	if news, _ := of.set("a", "", ok); !news || len(of.all()) != 1 || all["a"] != "1" {

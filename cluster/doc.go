@@ -1,33 +1,36 @@
-// Package cluster makes nodes that run the same program into one: gossip finds the members, a Raft log replicates named
-// state machines, and every member can write to them, read them, and connect to every other one. It knows nothing of
-// HTTP or sessions.
+// Package cluster makes nodes that run the same program into one: gossip finds the members, a Raft log
+// replicates named state machines, and every member can write to them, read them, and connect to every other
+// one. It knows nothing of HTTP or sessions.
 //
 // # A node
 //
-// [Open] starts a node and returns; [Node.Ready] waits until it is a caught-up member. Nodes that are given one common
-// Join list found a cluster together, once all of them are there; a node without Join addresses founds one alone; one
-// whose Join names others only waits to be taken in, for ever; and one that has state in its data directory carries on
-// with it. [Node.Close] means "back soon", [Node.Leave] "for good".
+// [Open] starts a node and returns; [Node.Ready] waits until it is a caught-up member. Nodes that are given
+// one common Join list found a cluster together, once all of them are there; a node without Join addresses
+// founds one alone; one whose Join names others only waits to be taken in, for ever; and one that has state
+// in its data directory carries on with it. [Node.Close] means "back soon", [Node.Leave] "for good".
 //
 // # State machines
 //
-// A [StateMachine] is replicated by naming a factory for it in [Config.Machines]. [Node.Handle] is its client:
+// A [StateMachine] is replicated by naming a factory for it in [Config.Machines]. [Node.Handle] is its
+// client:
 //
 //	h := node.Handle("counter")
 //	index, value, err := h.Propose(ctx, []byte("add 1")) // replicated, applied here too, exactly once
 //	err = h.Barrier(ctx)                                 // h.Local() is now as new as anything acknowledged before
 //
-// What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After ErrUncertain the
-// write may or may not have happened. A farm that is asked for more than it can do refuses what would have to wait for too long:
-// at once, and by ErrOverloaded, after which the write has certainly not happened.
+// What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After
+// ErrUncertain the write may or may not have happened. A farm that is asked for more than it can do refuses
+// what would have to wait for too long: at once, and by ErrOverloaded, after which the write has certainly
+// not happened.
 //
 // # The peer port
 //
-// Members talk over one port number: TCP with TLS 1.3 and mutual authentication, where the ALPN name picks the protocol,
-// and UDP for encrypted gossip packets. Keys and certificates come from Config.Secrets. Other packages can use the port
-// as well: [Node.Listener] and [Node.Dial].
+// Members talk over one port number: TCP with TLS 1.3 and mutual authentication, where the ALPN name picks
+// the protocol, and UDP for encrypted gossip packets. Keys and certificates come from Config.Secrets. Other
+// packages can use the port as well: [Node.Listener] and [Node.Dial].
 //
-// Whoever knows a secret can operate the cluster through the same port: package admin below this one, and cmd/farmctl.
+// Whoever knows a secret can operate the cluster through the same port: package admin below this one, and
+// cmd/farmctl.
 //
 // # Words
 //
@@ -36,27 +39,30 @@
 //   - An *incarnation* is one memory of votes and log of a node. Who forgets becomes another incarnation.
 //   - The *boot* counter counts the starts of one incarnation. It is on disk before anybody hears of it.
 //   - A *server* is what Raft knows: a node in an incarnation, NodeID.incarnation.
-//   - An *origin* is what the table of answers knows: one Raft instance of a server, from which commands come.
+//   - An *origin* is what the table of answers knows: one Raft instance of a server, from which commands
+//     come.
 //   - The *farm* is all nodes of one name; *cluster* is the same, where no web is meant.
-//   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life, and its
-//     *epoch*, which counts how often the farm was re-formed.
+//   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life,
+//     and its *epoch*, which counts how often the farm was re-formed.
 //   - A *level* is what nodes may say to each other, and what may stand in the log. It only rises.
 //
 // # Reading the source
 //
-// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side), package
-// internal/link (the two ends of a call), leader.go and taken.go (the leader's side), and
-// internal/replica (every node); internal/wire has the bytes. A read that must be new goes read.go, confirm.go.
+// node.go holds the parts together. A write goes propose.go, origin.go and outgoing.go (this node's side),
+// package internal/link (the two ends of a call), leader.go and taken.go (the leader's side), and
+// internal/replica (every node); internal/wire has the bytes. A read that must be new goes read.go,
+// confirm.go.
 //
-// Members come and go by gossip.go and news.go; internal/roster remembers what was heard. internal/voting decides who
-// votes, voters.go carries it out. form.go, join.go and meet.go find the farm, identity.go and handshake.go make sure who
-// is who, level.go which versions may work together. compare.go finds copies that differ, damage.go logs that are
-// damaged, and unfit.go mends both. watchdog.go gets raft out of what it cannot leave by itself; orders.go has its
-// instances end and begin. reigns.go and whyled.go tell why the leader changed.
+// Members come and go by gossip.go and news.go; internal/roster remembers what was heard. internal/voting
+// decides who votes, voters.go carries it out. form.go, join.go and meet.go find the farm, identity.go and
+// handshake.go make sure who is who, level.go which versions may work together. compare.go finds copies that
+// differ, damage.go logs that are damaged, and unfit.go mends both. watchdog.go gets raft out of what it
+// cannot leave by itself; orders.go has its instances end and begin. reigns.go and whyled.go tell why the
+// leader changed.
 //
-// A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go; internal/succession
-// decides who re-forms it, and internal/standing has what a node has promised. admin.go, and the files whose names begin
-// with that, answer operators. DESIGN.md says why.
+// A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go;
+// internal/succession decides who re-forms it, and internal/standing has what a node has promised. admin.go,
+// and the files whose names begin with that, answer operators. DESIGN.md says why.
 //
 // What is in internal never imports this package, so it can be read, and is tested, without a node.
 package cluster

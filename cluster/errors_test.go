@@ -36,7 +36,8 @@ func TestNoLeaderSaysWhy(t *testing.T) {
 		cancel()
 		says := func(n *labNode, words string) {
 			err := n.noLeader(ctx)
-			if !errors.Is(err, ErrNoLeader) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), words) {
+			if !errors.Is(err, ErrNoLeader) || !errors.Is(err, context.Canceled) ||
+				!strings.Contains(err.Error(), words) {
 				l.t.Errorf("%s: %v; want %q", n.conf.Name, err, words)
 			}
 		}

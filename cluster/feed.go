@@ -14,10 +14,11 @@ import (
 // reachedPatience is how long a follower that is heard to have what a snapshot brought it may take to say so.
 const reachedPatience = 10 * time.Second
 
-// InstallSnapshot sends a snapshot and waits until it is restored, which takes as long as it takes: while it does, the follower
-// answers heartbeats. It is over when the follower does not, or says that it takes in nothing, or is known from gossip to be
-// done while its answer does not come.
-func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest,
+// InstallSnapshot sends a snapshot and waits until it is restored, which takes as long as it takes: while it
+// does, the follower answers heartbeats. It is over when the follower does not, or says that it takes in
+// nothing, or is known from gossip to be done while its answer does not come.
+func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
+	args *raft.InstallSnapshotRequest,
 	resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	f := t.layer.followers.of(string(target))
 	defer f.feed(args.LastLogIndex, args.Size)()
@@ -25,9 +26,10 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
 }
 
-// restores returns what reports whether a follower may still be taking in the snapshot to an index. That it lives, as
-// heartbeats tell, is not enough: the connection that carries the snapshot may have vanished without a trace, and the others
-// work. So the follower is asked. It may need some time to say yes, since bytes are on the line before it sees any.
+// restores returns what reports whether a follower may still be taking in the snapshot to an index. That it
+// lives, as heartbeats tell, is not enough: the connection that carries the snapshot may have vanished
+// without a trace, and the others work. So the follower is asked. It may need some time to say yes, since
+// bytes are on the line before it sees any.
 func (t *transport) restores(l *line.Line, server string, index uint64) func() bool {
 	var idle time.Time // since when it has the state already, or knows of no snapshot
 	return func() bool {
@@ -43,7 +45,8 @@ func (t *transport) restores(l *line.Line, server string, index uint64) func() b
 	}
 }
 
-// mayTakeIn asks a server whether it takes in a snapshot. One that does not answer may; so may an old program.
+// mayTakeIn asks a server whether it takes in a snapshot. One that does not answer may; so may an old
+// program.
 func (n *Node) mayTakeIn(server string) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, appliedPatience)
 	defer cancel()

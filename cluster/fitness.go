@@ -9,8 +9,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 )
 
-// fitness is what this node's copy of the state is good for: whether it may be read, how old it is, and whether what the
-// present incarnation holds counts at all. Its methods ask nobody; they call what they are given with mu held.
+// fitness is what this node's copy of the state is good for: whether it may be read, how old it is, and
+// whether what the present incarnation holds counts at all. Its methods ask nobody; they call what they are
+// given with mu held.
 type fitness struct {
 	mu       sync.Mutex
 	caughtUp bool        // the gate is open: this node has been a caught-up member, and its copy may be read
@@ -69,8 +70,8 @@ func (f *fitness) err() error {
 	return f.why.err
 }
 
-// withdraw notes that what this node holds does not count, and reports whether it does so now: that has not been noted
-// before, and still holds for the present incarnation.
+// withdraw notes that what this node holds does not count, and reports whether it does so now: that has not
+// been noted before, and still holds for the present incarnation.
 func (f *fitness) withdraw(u unfit, still func() bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,8 +86,8 @@ func (f *fitness) withdraw(u unfit, still func() bool) bool {
 	return true
 }
 
-// look returns why what this node holds does not count, and the instance that holds it: who ends the one puts another
-// instance there.
+// look returns why what this node holds does not count, and the instance that holds it: who ends the one puts
+// another instance there.
 func (f *fitness) look(instance func() *instance) (*unfit, *instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -15,7 +15,8 @@ func (a load) minus(b load) load { return load{a.commands - b.commands, a.bytes 
 // within reports whether a is not more than a limit, in commands and in bytes.
 func (a load) within(limit load) bool { return a.commands <= limit.commands && a.bytes <= limit.bytes }
 
-// firstCredit is what an origin may have under way before the leader has told it more: as much as one entry holds.
+// firstCredit is what an origin may have under way before the leader has told it more: as much as one entry
+// holds.
 var firstCredit = load{wire.MaxEntryCommands, wire.MaxEntryBytes}
 
 // plainCredit is what it may have at a leader whose program gives no credits.
@@ -25,17 +26,21 @@ var plainCredit = load{batchesInFlight * wire.MaxEntryCommands, batchesInFlight 
 var maxQueued = load{64 << 10, 64 << 20}
 
 const (
-	// queuePatience is for how long a command may have to wait for credit. It may be half a turn where that takes longer.
+	// queuePatience is for how long a command may have to wait for credit. It may be half a turn where that
+	// takes longer.
 	queuePatience = 400 * time.Millisecond
 
-	// creditLasts is for how long the leader's word holds when nothing is under way that could bring another one.
+	// creditLasts is for how long the leader's word holds when nothing is under way that could bring another
+	// one.
 	creditLasts = time.Second
 )
 
-// flow decides how much an origin may have under way, and how much may wait for that. The originator's mutex guards it.
+// flow decides how much an origin may have under way, and how much may wait for that. The originator's mutex
+// guards it.
 //
-// The leader says with each answer how much may be under way: the credit. So what waits is sent a credit's worth at a time, and
-// each takes one turn: the time from sending a batch to its answer. That tells a newcomer's wait before it begins.
+// The leader says with each answer how much may be under way: the credit. So what waits is sent a credit's
+// worth at a time, and each takes one turn: the time from sending a batch to its answer. That tells a
+// newcomer's wait before it begins.
 type flow struct {
 	queued load          // what waits here
 	aloft  load          // what is in batches under way
@@ -86,8 +91,8 @@ func (f *flow) took(d time.Duration, n int) {
 	f.turn = max(f.turn+time.Duration(weight*float64(d-f.turn)), time.Nanosecond)
 }
 
-// missed takes note of a batch of n commands that nobody waited for to the end, though the leader answers: its turn takes longer
-// than they had time. Then less must be under way, or nobody is answered in time.
+// missed takes note of a batch of n commands that nobody waited for to the end, though the leader answers:
+// its turn takes longer than they had time. Then less must be under way, or nobody is answered in time.
 func (f *flow) missed(n int, after time.Duration, now time.Time) {
 	if now.Sub(f.heard) > max(time.Second, 2*f.turn) {
 		return // it does not answer
@@ -112,18 +117,20 @@ func (f *flow) most() int {
 // mean returns the mean size of a command that waits.
 func (f *flow) mean() int { return max(1, f.queued.bytes/max(1, f.queued.commands)) }
 
-// next returns how many of the commands that wait may leave now, in one batch. The last byte of credit is good for a whole command,
-// so that a large one gets through.
+// next returns how many of the commands that wait may leave now, in one batch. The last byte of credit is
+// good for a whole command, so that a large one gets through.
 func (f *flow) next() int {
 	bytes, size := f.credit.bytes-f.aloft.bytes, f.mean()
-	return max(0, min(f.queued.commands, f.most()-f.aloft.commands, (bytes+size-1)/size, wire.MaxEntryCommands))
+	return max(0, min(f.queued.commands, f.most()-f.aloft.commands, (bytes+size-1)/size,
+		wire.MaxEntryCommands))
 }
 
-// ready reports whether what may leave makes a batch: it is not less than what is under way, or as large as one may be. So a
-// lone proposal leaves at once, and many gather, as at the leader (see sequence).
+// ready reports whether what may leave makes a batch: it is not less than what is under way, or as large as
+// one may be. So a lone proposal leaves at once, and many gather, as at the leader (see sequence).
 func (f *flow) ready() bool {
 	k := f.next()
-	return k > 0 && (k >= f.aloft.commands || k == wire.MaxEntryCommands || (k+1)*f.mean() > wire.MaxEntryBytes)
+	return k > 0 && (k >= f.aloft.commands || k == wire.MaxEntryCommands ||
+		(k+1)*f.mean() > wire.MaxEntryBytes)
 }
 
 // window returns how many commands, of the size of those that wait, can be under way.
@@ -142,8 +149,8 @@ func (f *flow) room() int {
 	return min(maxQueued.commands, max(1, int(float64(f.window())*turns)))
 }
 
-// takes reports whether a command of a size may wait, whose caller has time for it (0: without end). One that can leave at once
-// always may.
+// takes reports whether a command of a size may wait, whose caller has time for it (0: without end). One that
+// can leave at once always may.
 func (f *flow) takes(size int, patience time.Duration) bool {
 	if f.queued.commands == 0 {
 		return true
@@ -159,7 +166,8 @@ func (f *flow) wait() time.Duration {
 	return time.Duration(float64(f.turn) * float64(f.queued.commands/f.window()))
 }
 
-// excess returns how many of the commands that wait are too many by now. A little more than room is none: turns differ.
+// excess returns how many of the commands that wait are too many by now. A little more than room is none:
+// turns differ.
 func (f *flow) excess() int {
 	if room := f.room(); f.queued.commands > room+room/4 {
 		return f.queued.commands - room

@@ -10,7 +10,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// As many commands leave as the credit has room for, and the last byte of it is good for one more, however large.
+// As many commands leave as the credit has room for, and the last byte of it is good for one more, however
+// large.
 func TestCreditBoundsABatch(t *testing.T) {
 	for _, c := range []struct {
 		credit, aloft, queued load
@@ -18,7 +19,8 @@ func TestCreditBoundsABatch(t *testing.T) {
 		ready                 bool
 	}{
 		{load{100, 1 << 20}, load{}, load{1, 200}, 1, true},
-		{load{100, 1 << 20}, load{60, 600}, load{80, 800}, 40, false}, // better wait for the half that is under way
+		// better wait for the half that is under way
+		{load{100, 1 << 20}, load{60, 600}, load{80, 800}, 40, false},
 		{load{100, 1 << 20}, load{50, 500}, load{80, 800}, 50, true},
 		{load{100, 1 << 20}, load{100, 1000}, load{80, 800}, 0, false},
 		{load{5000, 1 << 20}, load{1000, 1000}, load{3000, 3000}, wire.MaxEntryCommands, true},
@@ -55,13 +57,14 @@ func TestRoomToWait(t *testing.T) {
 	} {
 		f := flow{credit: c.credit, queued: load{10, 10 * c.size}, turn: c.turn}
 		if got := f.room(); got != c.room {
-			t.Errorf("credit %+v, %d B each, a turn of %v: room for %d, want %d", c.credit, c.size, c.turn, got, c.room)
+			t.Errorf("credit %+v, %d B each, a turn of %v: room for %d, want %d", c.credit, c.size, c.turn,
+				got, c.room)
 		}
 	}
 }
 
-// Who would have to wait for too long is refused at once, and so are those who came last when the leader becomes slower. Nothing
-// of them has left the node.
+// Who would have to wait for too long is refused at once, and so are those who came last when the leader
+// becomes slower. Nothing of them has left the node.
 func TestRefusedAtOnce(t *testing.T) {
 	o := newOriginator(nil)
 	submit := func(patience time.Duration) *proposal {
@@ -155,7 +158,8 @@ func TestLessForThoseWhoGiveUp(t *testing.T) {
 	if f.most() != 70 || f.turn <= 100*time.Millisecond {
 		t.Errorf("%d may be under way, a turn takes %v", f.most(), f.turn)
 	}
-	f.missed(50, 200*time.Millisecond, now.Add(time.Minute)) // nobody has answered for a minute: that is not overload
+	// nobody has answered for a minute: that is not overload
+	f.missed(50, 200*time.Millisecond, now.Add(time.Minute))
 	if f.most() != 70 {
 		t.Errorf("after a minute's silence %d may be under way", f.most())
 	}
@@ -167,7 +171,8 @@ func TestLessForThoseWhoGiveUp(t *testing.T) {
 	}
 }
 
-// A program that knows no credits says so, certainly; it gets all by the call that it knows, as much as ever, and is asked once.
+// A program that knows no credits says so, certainly; it gets all by the call that it knows, as much as ever,
+// and is asked once.
 func TestLeaderThatGivesNoCredits(t *testing.T) {
 	o := newOriginator(nil)
 	offers, proposes := 0, 0
@@ -204,8 +209,10 @@ func TestLeaderThatGivesNoCredits(t *testing.T) {
 	if offers != 2 || o.flow.credit != (load{9, maxQueued.bytes}) {
 		t.Errorf("the next leader gives credits: %d offers, credit %+v", offers, o.flow.credit)
 	}
-	if _, err := o.send(t.Context(), young, wire.Batch{Count: 1}, false); err != nil || offers != 2 || proposes != 4 {
-		t.Errorf("what may have got through before must not be refused: %v, %d offers, %d proposed", err, offers, proposes)
+	if _, err := o.send(t.Context(), young, wire.Batch{Count: 1}, false); err != nil || offers != 2 ||
+		proposes != 4 {
+		t.Errorf("what may have got through before must not be refused: %v, %d offers, %d proposed", err,
+			offers, proposes)
 	}
 }
 
@@ -222,7 +229,8 @@ func TestCreditIsDivided(t *testing.T) {
 		want := func(n int) {
 			t.Helper()
 			i.take(batch(0), true)
-			if c := creditOf(i.done(batch(0))); c.commands != allCredit.commands/n || c.bytes != allCredit.bytes/n {
+			if c := creditOf(i.done(batch(0))); c.commands != allCredit.commands/n ||
+				c.bytes != allCredit.bytes/n {
 				t.Errorf("each of %d may have %+v under way", n, c)
 			}
 		}
@@ -243,7 +251,8 @@ func TestCreditIsDivided(t *testing.T) {
 	})
 }
 
-// What waits at a leader is bounded: beyond that a fresh batch is refused, and one that may have got through before is not.
+// What waits at a leader is bounded: beyond that a fresh batch is refused, and one that may have got through
+// before is not.
 func TestLeaderTakesInOnlySoMuch(t *testing.T) {
 	var i intake
 	b := &wire.Batch{Origin: 1, Count: wire.MaxEntryCommands, Body: make([]byte, wire.MaxEntryBytes)}
@@ -256,7 +265,8 @@ func TestLeaderTakesInOnlySoMuch(t *testing.T) {
 	if full := loadOf(b); !i.taken.within(maxTaken) || i.taken.plus(full).within(maxTaken) {
 		t.Errorf("%d were taken in: %+v", n, i.taken)
 	}
-	if err := i.take(b, true); wire.CodeOf(err) != wire.CodeOverloaded || !errors.Is(wire.CodeOf(err).Err(), ErrOverloaded) {
+	if err := i.take(b, true); wire.CodeOf(err) != wire.CodeOverloaded ||
+		!errors.Is(wire.CodeOf(err).Err(), ErrOverloaded) {
 		t.Errorf("refused by %v", err)
 	}
 	if err := i.take(b, false); err != nil {

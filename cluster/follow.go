@@ -10,8 +10,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Whoever has stood down for a re-forming promises to follow one successor (internal/standing). It takes the promise back
-// if the successor is out of it, or the old farm turns out to have a quorum without it.
+// Whoever has stood down for a re-forming promises to follow one successor (internal/standing). It takes the
+// promise back if the successor is out of it, or the old farm turns out to have a quorum without it.
 
 // answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (n *Node) answerFollow(payload []byte) error {
@@ -21,7 +21,8 @@ func (n *Node) answerFollow(payload []byte) error {
 		return err
 	}
 	id, in := n.standing.Identity(), n.instance()
-	if cluster == "" || cluster != id.ClusterID || in.server != n.standing.Server() || in.boot != id.Boot || !in.quiet.ended() {
+	if cluster == "" || cluster != id.ClusterID || in.server != n.standing.Server() || in.boot != id.Boot ||
+		!in.quiet.ended() {
 		return wire.ErrNotReformed
 	}
 	if by := n.claimHeld(); by != "" && by != wire.NodeOf(heir) {
@@ -29,16 +30,18 @@ func (n *Node) answerFollow(payload []byte) error {
 	}
 	n.standing.StandDown()
 	before := n.standing.Word().Successor
-	free := before == "" || before == heir || slices.Contains(lost, before) || n.released(cluster, before, heir)
+	free := before == "" || before == heir || slices.Contains(lost, before) ||
+		n.released(cluster, before, heir)
 	if !free {
 		return wire.ErrPromised
 	}
 	return n.standing.Promise(id, heir, before)
 }
 
-// released reports whether a promise to one successor may be given to another one instead. A successor promises to follow
-// itself, and re-forms nothing without that. So two who stand in each other's way, each promised to by some, need not do so
-// for ever: the one that holds less promises to follow the other, and what it was promised is void.
+// released reports whether a promise to one successor may be given to another one instead. A successor
+// promises to follow itself, and re-forms nothing without that. So two who stand in each other's way, each
+// promised to by some, need not do so for ever: the one that holds less promises to follow the other, and
+// what it was promised is void.
 func (n *Node) released(cluster, before, heir string) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
@@ -55,9 +58,9 @@ func (n *Node) released(cluster, before, heir string) bool {
 	return gone
 }
 
-// resumeIfAbandoned has this node take part again if it stood down, and nothing came of it. With a data directory its Raft goes on
-// from the log, once nobody can count on its being over. In memory it must not; but when it turns out that a quorum lives
-// after all, what this node holds is not needed any more.
+// resumeIfAbandoned has this node take part again if it stood down, and nothing came of it. With a data
+// directory its Raft goes on from the log, once nobody can count on its being over. In memory it must not;
+// but when it turns out that a quorum lives after all, what this node holds is not needed any more.
 func (n *Node) resumeIfAbandoned(in *instance, look func() *succession.Survey) {
 	word := n.standing.Word()
 	if !in.quiet.ended() || in.end.begun.Load() || time.Since(word.StoodDown) < reformPatience {
@@ -76,7 +79,8 @@ func (n *Node) resumeIfAbandoned(in *instance, look func() *succession.Survey) {
 	}
 }
 
-// outOfIt reports whether a successor takes part in the farm again, or follows another one: then it re-forms nothing.
+// outOfIt reports whether a successor takes part in the farm again, or follows another one: then it re-forms
+// nothing.
 func (n *Node) outOfIt(heir string) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()

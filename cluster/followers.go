@@ -9,7 +9,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
 )
 
-// followers is what a leader knows of those that it sends the log to, by server ID. The zero value knows of none.
+// followers is what a leader knows of those that it sends the log to, by server ID. The zero value knows of
+// none.
 type followers struct {
 	mu   sync.Mutex
 	byID map[string]*follower
@@ -19,10 +20,11 @@ type followers struct {
 type follower struct {
 	line line.Line
 
-	mu     sync.Mutex
-	at     uint64 // the last entry that it is known to have, or what the snapshot that it is sent reaches to; 0 = not known
-	feeds  int    // snapshots on their way to it
-	weighs int64  // bytes of the latest snapshot that it was sent
+	mu sync.Mutex
+	// the last entry that it is known to have, or what the snapshot that it is sent reaches to; 0 = not known
+	at     uint64
+	feeds  int   // snapshots on their way to it
+	weighs int64 // bytes of the latest snapshot that it was sent
 }
 
 // of returns the follower of a server ID.
@@ -57,7 +59,8 @@ func (f *follower) standing() (at uint64, heard time.Time, fed bool) {
 }
 
 // answered notes how a follower answered an append, and after which time.
-func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, took time.Duration) {
+func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
+	took time.Duration) {
 	if isHeartbeat(req) || !resp.Success {
 		f.line.Heard()
 		return
@@ -85,8 +88,8 @@ func (f *follower) feed(index uint64, size int64) (done func()) {
 	}
 }
 
-// fed returns the entry from which on a follower that can be reached needs the log, and the size of the snapshot that it was sent
-// last; 0 if it needs none of the log.
+// fed returns the entry from which on a follower that can be reached needs the log, and the size of the
+// snapshot that it was sent last; 0 if it needs none of the log.
 func (f *follower) fed() (from uint64, weighs int64) {
 	alive := f.line.Alive()
 	f.mu.Lock()

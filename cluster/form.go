@@ -21,22 +21,23 @@ import (
 )
 
 const (
-	// listenFirst is how long a node that would found a farm listens for one that exists: a machine that lost its disk, or its
-	// memory, may still be known to the others, who call it.
+	// listenFirst is how long a node that would found a farm listens for one that exists: a machine that lost
+	// its disk, or its memory, may still be known to the others, who call it.
 	listenFirst = 3 * time.Second
 
 	formEvery = 250 * time.Millisecond
 )
 
-// form brings a node without state into a farm. It founds one, alone or with the others that it expects, or waits to be
-// taken in by one that exists, for ever. A node with state has nothing to form; Raft carries on.
+// form brings a node without state into a farm. It founds one, alone or with the others that it expects, or
+// waits to be taken in by one that exists, for ever. A node with state has nothing to form; Raft carries on.
 func (n *Node) form() {
 	if n.hasState {
 		return
 	}
 	if n.cfg.Role != Ordinary {
 		if n.seeds.founders() > 0 {
-			n.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role", n.cfg.Role)
+			n.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role",
+				n.cfg.Role)
 		}
 		return
 	}
@@ -61,10 +62,11 @@ func (n *Node) form() {
 	}
 }
 
-// knowinglyAlone reports whether this node need not listen for a farm that knows it: somebody has said by Expect 1 that it is to
-// found one by itself, nobody is to be joined, and its peer address is on loopback, where no other machine can have known it.
-// Elsewhere an empty data directory may be that of a first machine that has lost its disk, and whose farm lives on. A memory
-// node forgets at each restart what it belongs to, on loopback as well.
+// knowinglyAlone reports whether this node need not listen for a farm that knows it: somebody has said by
+// Expect 1 that it is to found one by itself, nobody is to be joined, and its peer address is on loopback,
+// where no other machine can have known it. Elsewhere an empty data directory may be that of a first machine
+// that has lost its disk, and whose farm lives on. A memory node forgets at each restart what it belongs to,
+// on loopback as well.
 func (n *Node) knowinglyAlone() bool {
 	return n.durable() && n.cfg.Expect == 1 && len(n.cfg.Join) == 0 && n.cfg.exposed() == ""
 }
@@ -79,8 +81,8 @@ func (n *Node) foundersHere() (count int) {
 	return count
 }
 
-// mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are expected have
-// pledged to follow this one.
+// mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are
+// expected have pledged to follow this one.
 func (n *Node) mayFound(expect int) bool {
 	switch {
 	case expect == 0:
@@ -107,15 +109,16 @@ func (n *Node) mayFound(expect int) bool {
 	return expect == 1 || len(others)+1 >= expect && n.collectPledges(expect, others)
 }
 
-// seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is left of that.
+// seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is
+// left of that.
 func (n *Node) seesFarm() bool {
 	return slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool {
 		return s.Node != n.id && s.Status == roster.Alive && s.Cluster != ""
 	})
 }
 
-// collectPledges asks the others to follow this node, and reports whether as many did as are expected. Two nodes cannot
-// both succeed as long as what is expected is a majority of those that could found.
+// collectPledges asks the others to follow this node, and reports whether as many did as are expected. Two
+// nodes cannot both succeed as long as what is expected is a majority of those that could found.
 func (n *Node) collectPledges(expect int, others []*roster.Sighting) bool {
 	began := time.Now()
 	if !n.standing.Pledge(n.id) {
@@ -131,7 +134,8 @@ func (n *Node) collectPledges(expect int, others []*roster.Sighting) bool {
 		}
 		if errors.Is(err, wire.ErrOtherExpect) {
 			n.warnOnce("expect "+s.Node, "another founder expects another number of nodes than this one; "+
-				"give all the same Join list, or the same Expect", fmt.Errorf("%s at %s, %d here: %w", s.Name, s.Addr, expect, err))
+				"give all the same Join list, or the same Expect",
+				fmt.Errorf("%s at %s, %d here: %w", s.Name, s.Addr, expect, err))
 		}
 	})
 	return 1+int(yes.Load()) >= expect && time.Since(began) < standing.PledgeFor/2
@@ -157,8 +161,8 @@ func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
 	return nil
 }
 
-// found founds a farm of this node; the others are added to it. The cluster ID is saved before there is a log: two logs
-// without one could be spliced together without any error.
+// found founds a farm of this node; the others are added to it. The cluster ID is saved before there is a
+// log: two logs without one could be spliced together without any error.
 func (n *Node) found() error {
 	if n.self().cluster == "" {
 		err := n.untilFiles(n.ctx, "the identity", n.standing.Found)
@@ -186,8 +190,8 @@ func (n *Node) found() error {
 	return err
 }
 
-// recordForming is the leader's part of forming: it says in the log how many founders there are to be, and, once enough of them vote, that
-// users may write. Both happen once in the life of a farm.
+// recordForming is the leader's part of forming: it says in the log how many founders there are to be, and,
+// once enough of them vote, that users may write. Both happen once in the life of a farm.
 func (l *leadership) recordForming() {
 	f := l.in.fsm
 	formed := f.Usable()
@@ -197,7 +201,8 @@ func (l *leadership) recordForming() {
 			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, l.stamp()), uint64(expect))
 		})
 	}
-	if !f.Usable() && f.Founders() > 0 && len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.MaxVoters) {
+	if !f.Usable() && f.Founders() > 0 &&
+		len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.MaxVoters) {
 		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
 	}
 	if f.Usable() {
@@ -218,13 +223,14 @@ func (n *Node) adopt(cluster string) error {
 		n.metaChanged()
 	}
 	if err != nil && !errors.Is(err, ErrOtherFarm) {
-		n.warnOnce("adopt", "a farm takes this node in, and the data directory cannot be written; see to its disk", err)
+		n.warnOnce("adopt", "a farm takes this node in, and the data directory cannot be written; see to "+
+			"its disk", err)
 	}
 	return err
 }
 
-// endFounding saves, once the farm has a second member, that this node must not found it again: without its log it would
-// make a second one under the same cluster ID, which the others could not tell from theirs.
+// endFounding saves, once the farm has a second member, that this node must not found it again: without its
+// log it would make a second one under the same cluster ID, which the others could not tell from theirs.
 func (n *Node) endFounding() {
 	if n.inst.Load() == nil || !n.fsm().Shared() {
 		return

@@ -39,6 +39,7 @@ func TestJoinByName(t *testing.T) {
 	t.Parallel()
 	a := openTest(t, Config{Name: "a"})
 	_, port := splitAddr(a.Addr())
-	b := openTest(t, Config{Name: "b", Join: []string{fmt.Sprintf("localhost:%d", port), "not a host name:1"}})
+	b := openTest(t, Config{Name: "b",
+		Join: []string{fmt.Sprintf("localhost:%d", port), "not a host name:1"}})
 	ready(t, a, b)
 }

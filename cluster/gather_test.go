@@ -64,7 +64,8 @@ func TestEnoughIsCounted(t *testing.T) {
 	if o.flow.aloft != (load{}) || o.flow.queued != (load{}) {
 		t.Errorf("%+v under way, %+v queued", o.flow.aloft, o.flow.queued)
 	}
-	for range 3 * tidyFrom { // and the queue does not keep those who have gone, however long there is no leader
+	// and the queue does not keep those who have gone, however long there is no leader
+	for range 3 * tidyFrom {
 		p := submit()
 		p.giveUp()
 		o.leave(p)
@@ -112,7 +113,10 @@ func TestDesertedWhileItFills(t *testing.T) {
 // An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
 func TestGather(t *testing.T) {
 	for name, end := range map[string]func(l *leadership, cancel func()){
-		"enough": func(l *leadership, _ func()) { l.queue <- &leaderBatch{Batch: wire.Batch{Seq: 2, Count: 1}} },
+		"enough": func(l *leadership, _ func()) {
+			l.queue <- &leaderBatch{Batch: wire.Batch{Seq: 2,
+				Count: 1}}
+		},
 		"landed": func(l *leadership, _ func()) {
 			l.aloft.Store(0)
 			signal(l.landed)

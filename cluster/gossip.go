@@ -16,8 +16,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// gossip runs memberlist on the peer port and turns what it says into sightings. memberlist calls the delegate methods
-// with its own locks held, so they only copy, store and signal.
+// gossip runs memberlist on the peer port and turns what it says into sightings. memberlist calls the
+// delegate methods with its own locks held, so they only copy, store and signal.
 type gossip struct {
 	node *Node
 	name string // NodeID.run: a restarted node is a new name, so nothing has to be refuted
@@ -39,11 +39,13 @@ func startGossip(n *Node, run string) (*gossip, error) {
 	return g, nil
 }
 
-// config: a failed node is noticed within one to two seconds. Gossip is for routing; Raft has its own heartbeat.
+// config: a failed node is noticed within one to two seconds. Gossip is for routing; Raft has its own
+// heartbeat.
 //
-// What a node has to say goes to each of up to 8 others twice at least. memberlist's own numbers are made for hundreds: news
-// leave a node four times in all, to three others at a time, whether these live or died within the last half minute. Two
-// survivors of five did not hear of each other once in six times then, until whole lists were exchanged, every 30 s.
+// What a node has to say goes to each of up to 8 others twice at least. memberlist's own numbers are made for
+// hundreds: news leave a node four times in all, to three others at a time, whether these live or died within
+// the last half minute. Two survivors of five did not hear of each other once in six times then, until whole
+// lists were exchanged, every 30 s.
 func (g *gossip) config(t *gossipTransport) (*memberlist.Config, error) {
 	keys := g.node.trust.GossipKeys()
 	ring, err := memberlist.NewKeyring(keys, keys[0])
@@ -91,7 +93,8 @@ func sightingOf(n *memberlist.Node) (*roster.Sighting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	s := &roster.Sighting{Gossip: n.Name, Node: wire.NodeOf(n.Name), Meta: m, Status: roster.Alive, At: time.Now()}
+	s := &roster.Sighting{Gossip: n.Name, Node: wire.NodeOf(n.Name), Meta: m, Status: roster.Alive,
+		At: time.Now()}
 	s.Addr = net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))
 	return s, nil
 }
@@ -114,7 +117,8 @@ func (g *gossip) MergeRemoteState(buf []byte, join bool)     {}
 func (g *gossip) NotifyJoin(m *memberlist.Node)   { g.hear(m, roster.Alive) }
 func (g *gossip) NotifyUpdate(m *memberlist.Node) { g.hear(m, roster.Alive) }
 
-// NotifyLeave comes for the dead and for those who said goodbye; memberlist does not tell which, their metadata does.
+// NotifyLeave comes for the dead and for those who said goodbye; memberlist does not tell which, their
+// metadata does.
 func (g *gossip) NotifyLeave(m *memberlist.Node) { g.hear(m, roster.Dead) }
 
 func (g *gossip) hear(m *memberlist.Node, status string) {
@@ -151,7 +155,8 @@ func (g *gossip) NotifyMerge(ms []*memberlist.Node) error {
 		if m.State != memberlist.StateAlive {
 			continue
 		}
-		if err := g.NotifyAlive(m); err != nil && !errors.Is(err, roster.ErrDeparted) { // who sent the list may not have heard of it
+		// who sent the list may not have heard of it
+		if err := g.NotifyAlive(m); err != nil && !errors.Is(err, roster.ErrDeparted) {
 			return err
 		}
 	}
@@ -187,7 +192,8 @@ type gossipTransport struct {
 var _ memberlist.Transport = (*gossipTransport)(nil)
 
 func newGossipTransport(n *Node) *gossipTransport {
-	t := &gossipTransport{node: n, listen: n.port.Listener(protoGossip), packets: make(chan *memberlist.Packet, 256),
+	t := &gossipTransport{node: n, listen: n.port.Listener(protoGossip),
+		packets: make(chan *memberlist.Packet, 256),
 		streams: make(chan net.Conn), done: make(chan struct{})}
 	n.spawn(t.readPackets)
 	n.spawn(t.acceptStreams)

@@ -12,7 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A command that a state machine does not bear stops every copy that meets it, says so, and answers whoever waits.
+// A command that a state machine does not bear stops every copy that meets it, says so, and answers whoever
+// waits.
 func TestPanicInApply(t *testing.T) {
 	t.Parallel()
 	for _, onLeader := range []bool{true, false} {
@@ -33,7 +34,8 @@ func TestPanicInApply(t *testing.T) {
 					continue // two of three have stopped before this one heard that the command is committed
 				}
 				halted = append(halted, n)
-				if !errors.Is(n.Err(), ErrMachine) || errors.Is(n.Err(), ErrVersion) || !strings.Contains(n.Err().Error(), "told to") {
+				if !errors.Is(n.Err(), ErrMachine) || errors.Is(n.Err(), ErrVersion) ||
+					!strings.Contains(n.Err().Error(), "told to") {
 					l.t.Errorf("%s: %v, want ErrMachine, and what the machine said", n.conf.Name, n.Err())
 				}
 				if got := n.get("x"); got != "1," {
@@ -54,8 +56,12 @@ func TestPanicInApply(t *testing.T) {
 					return err
 				},
 				"Barrier": n.Handle("kv").Barrier,
-				"Query":   func(ctx context.Context) error { _, err := n.Handle("kv").Query(ctx, []byte("x")); return err },
-				"Wait":    func(ctx context.Context) error { return n.Handle("kv").Wait(ctx, 1<<40) },
+				"Query": func(ctx context.Context) error {
+					_,
+						err := n.Handle("kv").Query(ctx, []byte("x"))
+					return err
+				},
+				"Wait": func(ctx context.Context) error { return n.Handle("kv").Wait(ctx, 1<<40) },
 			} {
 				ended := make(chan error, 1)
 				ctx, cancel := context.WithCancel(l.t.Context())
@@ -115,8 +121,8 @@ func (m *sickly) Restore(r io.Reader) error {
 	return nil
 }
 
-// While a state machine takes long, and panics, everybody who asks the node is answered; it ends by itself, says why, and can
-// be closed.
+// While a state machine takes long, and panics, everybody who asks the node is answered; it ends by itself,
+// says why, and can be closed.
 func TestNodeAnswersWhileACopyHalts(t *testing.T) {
 	for _, c := range []struct {
 		with any
@@ -174,7 +180,8 @@ func TestPanicInQuery(t *testing.T) {
 		}
 		l.ready(l.nodes...)
 		for _, n := range l.nodes {
-			if _, err := n.Handle("kv").Query(l.ctx(20*time.Second), []byte("poison")); !errors.Is(err, ErrMachine) {
+			if _, err := n.Handle("kv").Query(l.ctx(20*time.Second),
+				[]byte("poison")); !errors.Is(err, ErrMachine) {
 				l.t.Errorf("%s: %v", n.conf.Name, err)
 			}
 			n.must("append x 1")
@@ -189,7 +196,8 @@ func (m *unwritten) Snapshot() io.WriterTo { return m }
 
 func (m *unwritten) WriteTo(io.Writer) (int64, error) { panic("told to") }
 
-// A panic while a frozen state is written, for a mark, a snapshot of raft's or a backup, halts the copy and nothing else.
+// A panic while a frozen state is written, for a mark, a snapshot of raft's or a backup, halts the copy and
+// nothing else.
 func TestPanicInWriteTo(t *testing.T) {
 	for what, write := range map[string]func(l *lab, n *labNode) error{
 		"mark": func(l *lab, n *labNode) error {

@@ -14,8 +14,8 @@ import (
 // handshakeTimeout is for how long the other side may be silent in a handshake.
 const handshakeTimeout = 3 * time.Second
 
-// greet opens a dialed connection: it says who is calling whom, and believes only the right answer. It ends with ctx: the time to
-// dial includes it.
+// greet opens a dialed connection: it says who is calling whom, and believes only the right answer. It ends
+// with ctx: the time to dial includes it.
 func (n *Node) greet(ctx context.Context, c net.Conn, dest string) error {
 	c.SetDeadline(time.Now().Add(handshakeTimeout))
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
@@ -79,8 +79,8 @@ func (n *Node) judge(c net.Conn, h wire.Hello, toRaft bool) error {
 	return nil
 }
 
-// checkPeer checks what a hello or an ack says against TLS, the farm, and what the farm has seen of the speaker. It was said
-// after the time given.
+// checkPeer checks what a hello or an ack says against TLS, the farm, and what the farm has seen of the
+// speaker. It was said after the time given.
 func (n *Node) checkPeer(c net.Conn, h wire.Hello, after time.Time, cluster string) error {
 	if id := port.PeerID(c); wire.NodeOf(h.Source) != id {
 		return fmt.Errorf("%w: %s speaks as %s", wire.ErrNotMe, id, h.Source)
@@ -102,7 +102,8 @@ func (n *Node) refused(server string, ack wire.Hello) {
 		if supersedes(ack.Cluster, mine) || supersedes(mine, ack.Cluster) {
 			return // one of the two is about to join the other
 		}
-		n.warnOnce("farm of "+ack.Source, "a node of another farm of this name and secret answers; it is left alone",
+		n.warnOnce("farm of "+ack.Source,
+			"a node of another farm of this name and secret answers; it is left alone",
 			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.Source, ack.Cluster, mine))
 		n.estrange(ack.Source)
 	case wire.CodeSetBack:

@@ -9,10 +9,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Stock raft: heartbeats of a new leader reach the old one beside its main goroutine, which then stores the next write under
-// the new leader's term, and keeps it where the new leader has another entry (raft issue 695). Here the order that it takes
-// is forced, by requests of a term that nobody was elected for. With raft's own way of heartbeats the old leader diverges,
-// which shows that the test can fail; with ours it does not.
+// Stock raft: heartbeats of a new leader reach the old one beside its main goroutine, which then stores the
+// next write under the new leader's term, and keeps it where the new leader has another entry (raft issue
+// 695). Here the order that it takes is forced, by requests of a term that nobody was elected for. With
+// raft's own way of heartbeats the old leader diverges, which shows that the test can fail; with ours it does
+// not.
 func TestAttackHeartbeatBesideTheLog(t *testing.T) {
 	for _, beside := range []bool{false, true} {
 		t.Run(fmt.Sprintf("beside=%v", beside), func(t *testing.T) {
@@ -37,8 +38,8 @@ func TestAttackHeartbeatBesideTheLog(t *testing.T) {
 	}
 }
 
-// staleWriteKept has a leader hear of a later term, then take a write, then get what the later term's leader has at that
-// index. It reports whether the write is there after that.
+// staleWriteKept has a leader hear of a later term, then take a write, then get what the later term's leader
+// has at that index. It reports whether the write is there after that.
 func staleWriteKept(l *lab) bool {
 	old, others := l.leader()
 	from, in := others[0].instance(), old.instance()
@@ -48,7 +49,8 @@ func staleWriteKept(l *lab) bool {
 	ask := func(req *raft.AppendEntriesRequest) {
 		req.RPCHeader, req.Term = from.transport.header(), term+1
 		var resp raft.AppendEntriesResponse
-		err := from.transport.AppendEntries(raft.ServerID(in.server), raft.ServerAddress(in.server), req, &resp)
+		err := from.transport.AppendEntries(raft.ServerID(in.server), raft.ServerAddress(in.server), req,
+			&resp)
 		if err != nil || !resp.Success || resp.Term != term+1 {
 			l.t.Fatalf("%+v, %v", resp, err)
 		}

@@ -10,11 +10,12 @@ import (
 
 // hooks are what the tests of this package change in a node. The zero value changes nothing.
 type hooks struct {
-	wrapStore  func(raftlog.Store) raftlog.Store // a disk that hangs, or loses; nil = none
-	lookup     lookup                            // nil asks the system
-	maxLevel   byte                              // the highest protocol level that the program speaks; 0 = wire.ProtocolMax
-	raiseAfter time.Duration                     // 0 = raiseAfter
-	markEvery  time.Duration                     // 0 = markEvery
+	wrapStore func(raftlog.Store) raftlog.Store // a disk that hangs, or loses; nil = none
+	lookup    lookup                            // nil asks the system
+	// the highest protocol level that the program speaks; 0 = wire.ProtocolMax
+	maxLevel   byte
+	raiseAfter time.Duration // 0 = raiseAfter
+	markEvery  time.Duration // 0 = markEvery
 
 	heartbeatsBeside bool // raft takes heartbeats beside its main goroutine (raft issue 695)
 }

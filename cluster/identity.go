@@ -20,11 +20,13 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// A NodeID stands for a node for as long as its data directory exists; a memory node's comes from its farm and name, so
-// that it is known again. An incarnation is one memory of votes and log: kept with the data directory, or random for each
-// start of a memory node. A node that forgot its votes must never vote as the one that cast them.
+// A NodeID stands for a node for as long as its data directory exists; a memory node's comes from its farm
+// and name, so that it is known again. An incarnation is one memory of votes and log: kept with the data
+// directory, or random for each start of a memory node. A node that forgot its votes must never vote as the
+// one that cast them.
 
-// ownIdentity returns, and takes its NodeID from, the certificate of an authority outside; nil without PeerTLS.
+// ownIdentity returns, and takes its NodeID from, the certificate of an authority outside; nil without
+// PeerTLS.
 func (n *Node) ownIdentity() (*trust.Identity, error) {
 	if n.cfg.PeerTLS == nil {
 		return nil, nil
@@ -41,7 +43,8 @@ func (n *Node) ownIdentity() (*trust.Identity, error) {
 func (n *Node) openIdentity() error {
 	if n.cfg.Dir == "" {
 		n.id = cmp.Or(n.id, memoryNodeID(n.cfg))
-		n.standing = standing.New(disk.Identity{NodeID: n.id, Incarnation: standing.NewID(), Boot: 1}, disk.Promise{}, nil)
+		n.standing = standing.New(disk.Identity{NodeID: n.id, Incarnation: standing.NewID(), Boot: 1},
+			disk.Promise{}, nil)
 		return nil
 	}
 	dir, err := disk.Open(n.cfg.Dir)
@@ -60,7 +63,8 @@ func (n *Node) openIdentity() error {
 		id = disk.Identity{NodeID: cmp.Or(n.id, standing.NewID()), Incarnation: standing.NewID()}
 	}
 	if n.id != "" && n.id != id.NodeID {
-		return fault.Config(fmt.Errorf("the data directory is that of node %q, and by its certificate (PeerTLS) this is %q; "+
+		return fault.Config(fmt.Errorf("the data directory is that of node %q, and by its certificate "+
+			"(PeerTLS) this is %q; "+
 			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id))
 	}
 	promise, err := dir.Promise()
@@ -69,18 +73,21 @@ func (n *Node) openIdentity() error {
 	}
 	n.id, n.standing = id.NodeID, standing.New(id, promise, dir)
 	if to := n.standing.Word().Successor; to != "" {
-		n.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another node; "+
+		n.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another "+
+			"node; "+
 			"start the others as well, or run farmctl recover again", "follows", to)
 	}
 	n.loadResync()
 	return n.loadAddresses()
 }
 
-// unclaimed makes sure that a data directory without an identity holds no log: that would be somebody's, whose votes are in it.
+// unclaimed makes sure that a data directory without an identity holds no log: that would be somebody's,
+// whose votes are in it.
 func (n *Node) unclaimed() error {
 	logs, err := n.dir.List(logDir)
 	if err == nil && len(logs) > 0 {
-		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is missing; %w",
+		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is "+
+			"missing; %w",
 			n.cfg.Dir, ErrDamaged)
 	}
 	return err
@@ -99,11 +106,13 @@ func memoryNodeID(c Config) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// loadAddresses brings back where the others were when this node ran last. Without them the Join addresses must do.
+// loadAddresses brings back where the others were when this node ran last. Without them the Join addresses
+// must do.
 func (n *Node) loadAddresses() error {
 	saved, err := n.dir.Peers()
 	if err != nil {
-		n.log.Warn("the saved addresses of the other members cannot be read; Join must name one", keyError, err)
+		n.log.Warn("the saved addresses of the other members cannot be read; Join must name one", keyError,
+			err)
 	}
 	for server, addrs := range saved.Servers {
 		if node := wire.NodeOf(server); node != n.id && len(addrs) > 0 {
@@ -187,21 +196,23 @@ func (n *Node) openLog() (openLog, error) {
 	return log, err
 }
 
-// loseLog gives a member whose data directory has no log a new incarnation: if the log was there and is lost, so are the
-// votes.
+// loseLog gives a member whose data directory has no log a new incarnation: if the log was there and is lost,
+// so are the votes.
 func (n *Node) loseLog() error {
 	if err := n.mayLoseLog(); err != nil {
 		return err
 	}
 	member, err := n.standing.LoseLog()
 	if member {
-		n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir", n.cfg.Dir)
+		n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir",
+			n.cfg.Dir)
 	}
 	return err
 }
 
-// founded reports whether a founder has begun its log. raft saves the term of it first, and a crash after that left a node that
-// would neither found the farm nor join one. Nobody has voted there: a founder is known to nobody before its log has begun.
+// founded reports whether a founder has begun its log. raft saves the term of it first, and a crash after
+// that left a node that would neither found the farm nor join one. Nobody has voted there: a founder is known
+// to nobody before its log has begun.
 func (n *Node) founded(log openLog) (bool, error) {
 	last, err := log.store.LastIndex()
 	if err != nil || last > 0 {
@@ -255,8 +266,8 @@ func (n *Node) beginAs(kind resetKind, farm string) error {
 	return n.standing.Anew()
 }
 
-// replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and log; or without
-// the farm, too, if it is given up for another one, farm.
+// replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and
+// log; or without the farm, too, if it is given up for another one, farm.
 func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if err := n.instance().stop(); err != nil {
 		return err
@@ -289,7 +300,8 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 	if kind == forgetFarm {
 		n.toldSecond.Store(false)
 		if n.seeds.founders() > 1 {
-			n.spawn(n.form) // should all that have the farm be lost, those who expect each other found it again
+			// should all that have the farm be lost, those who expect each other found it again
+			n.spawn(n.form)
 		}
 	}
 	n.metaChanged()

@@ -58,11 +58,12 @@ func TestDirInUse(t *testing.T) {
 	}
 }
 
-// A log without the file that says whose it is belongs to nobody: a node that took it would vote under a new name, with what
-// another one has promised.
+// A log without the file that says whose it is belongs to nobody: a node that took it would vote under a new
+// name, with what another one has promised.
 func TestLogWithoutIdentity(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "odd [name")
-	c := Config{Dir: dir, Expect: 1, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
+	c := Config{Dir: dir, Expect: 1, Machines: map[string]func() StateMachine{"kv": newKV},
+		Logger: testLogger()}
 	n, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// meter counts what the nodes of a lab write to each other on TCP connections, whoever opened them, and the packets of gossip.
+// meter counts what the nodes of a lab write to each other on TCP connections, whoever opened them, and the
+// packets of gossip.
 type meter struct {
 	mu      sync.Mutex
 	writes  map[[2]string]int // by the IP addresses of the sender and the receiver
@@ -113,8 +114,9 @@ func (c meteredConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// mostIdleWrites is how often a leader may write to each follower of a farm at rest, in a second: 13.3 heartbeats, 2.5 appends
-// that have nothing to say, the answers about its own freshness that the follower asks for, and gossip. See DESIGN.md.
+// mostIdleWrites is how often a leader may write to each follower of a farm at rest, in a second: 13.3
+// heartbeats, 2.5 appends that have nothing to say, the answers about its own freshness that the follower
+// asks for, and gossip. See DESIGN.md.
 const mostIdleWrites = 20
 
 // A farm at rest costs its leader few packets, whether a follower votes or not.
@@ -139,7 +141,8 @@ func TestIdleCost(t *testing.T) {
 		for _, n := range others {
 			writes, bytes := m.of(leader, n)
 			back, _ := m.of(n, leader)
-			t.Logf("%.1f writes and %d bytes a second to %s, %.1f writes back", float64(writes)/secs, bytes/secs, n.conf.Name,
+			t.Logf("%.1f writes and %d bytes a second to %s, %.1f writes back", float64(writes)/secs,
+				bytes/secs, n.conf.Name,
 				float64(back)/secs)
 			if writes > mostIdleWrites*secs {
 				t.Errorf("%.1f writes a second to %s", float64(writes)/secs, n.conf.Name)

@@ -16,8 +16,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// instance is one Raft instance with everything that belongs to it: its log, its state machines, its connections, its
-// origin. A node has one at a time; it gets a new one when it must forget its state (see reset).
+// instance is one Raft instance with everything that belongs to it: its log, its state machines, its
+// connections, its origin. A node has one at a time; it gets a new one when it must forget its state (see
+// reset).
 type instance struct {
 	node      *Node
 	server    string // Raft server ID
@@ -100,8 +101,10 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	in.grown.to(last)
-	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.hooks.maxLevel, Applied: in.applied,
-		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored, Refused: in.restoreRefused, Marked: in.marked, Halt: in.halted})
+	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(),
+		MaxLevel: n.hooks.maxLevel, Applied: in.applied,
+		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored,
+		Refused: in.restoreRefused, Marked: in.marked, Halt: in.halted})
 	if in.memory, _ = log.snaps.(*raftlog.MemorySnapshots); in.memory != nil {
 		in.memory.Serve(in.frozen)
 	}
@@ -114,7 +117,8 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 		in.layer.Close() // before Raft could vote
 	}
 	notify := make(chan bool, 16)
-	in.raft, err = raft.NewRaft(in.config(notify), noticingFSM{in.fsm, in}, store, store, in.snaps, in.transport)
+	in.raft, err = raft.NewRaft(in.config(notify), noticingFSM{in.fsm, in}, store, store, in.snaps,
+		in.transport)
 	close(in.made)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
@@ -189,7 +193,8 @@ func (in *instance) last() uint64 {
 	return max(index, in.grown.last.Load())
 }
 
-// watchLeadership starts and ends leaderships. raft waits for this channel to be read, so it does nothing slow here.
+// watchLeadership starts and ends leaderships. raft waits for this channel to be read, so it does nothing
+// slow here.
 func (in *instance) watchLeadership(notify <-chan bool) {
 	for {
 		select {
@@ -237,17 +242,17 @@ func (in *instance) observe(o *raft.Observation) bool {
 	return false
 }
 
-// suspectLeader is the failure hint: the leader's process is gone, by gossip or because its port refuses connections. A
-// follower then waits half as long for its next heartbeat, until there is a leader again. A false hint does no harm: the
-// others, who hear the leader, refuse the pre-vote.
+// suspectLeader is the failure hint: the leader's process is gone, by gossip or because its port refuses
+// connections. A follower then waits half as long for its next heartbeat, until there is a leader again. A
+// false hint does no harm: the others, who hear the leader, refuse the pre-vote.
 func (in *instance) suspectLeader(node string) {
 	if leader, _ := in.leader.get(); wire.NodeOf(leader) == node && leader != in.server {
 		in.setHeartbeat(in.node.cfg.Heartbeat / 2) // not less than the leader's lease
 	}
 }
 
-// electSole has a node that is the only voter elect itself at once: there is no leader whose heartbeat it could wait for. Raft
-// looks after its heartbeat when the timeout is changed; watchLeader changes it back.
+// electSole has a node that is the only voter elect itself at once: there is no leader whose heartbeat it
+// could wait for. Raft looks after its heartbeat when the timeout is changed; watchLeader changes it back.
 func (in *instance) electSole() {
 	if voters := in.voters(); len(voters) == 1 && voters[0] == in.server {
 		in.setHeartbeat(in.node.cfg.Heartbeat / 2)
@@ -319,7 +324,8 @@ func (in *instance) configuration() raft.Configuration {
 	return f.Configuration()
 }
 
-// guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its end.
+// guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its
+// end.
 func (in *instance) guard(f raft.Future) error {
 	ch := make(chan error, 1)
 	go func() { ch <- f.Error() }()
@@ -331,8 +337,9 @@ func (in *instance) guard(f raft.Future) error {
 	}
 }
 
-// stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are answered;
-// then its connections (an inbound snapshot that stalls would hold up raft's shutdown for ever); then raft; then the log.
+// stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are
+// answered; then its connections (an inbound snapshot that stalls would hold up raft's shutdown for ever);
+// then raft; then the log.
 func (in *instance) stop() error {
 	in.end.run(func() error {
 		if err := in.standDown(); err != nil {
@@ -375,7 +382,8 @@ func (in *instance) shutDown() error {
 	case <-ended:
 		return nil
 	case <-t.C:
-		return errors.New("raft does not stop: its disk may hang; the data directory stays locked until the process ends")
+		return errors.New("raft does not stop: its disk may hang; the data directory stays locked until the " +
+			"process ends")
 	}
 }
 

@@ -10,14 +10,16 @@ import (
 )
 
 const (
-	joinFirst    = 500 * time.Millisecond
-	joinAlone    = 5 * time.Second  // the longest pause of a node that knows nobody
-	joinTogether = 2 * time.Second  // the longest pause of a member between calls to the missing; shorter than listenFirst
+	joinFirst = 500 * time.Millisecond
+	joinAlone = 5 * time.Second // the longest pause of a node that knows nobody
+	// the longest pause of a member between calls to the missing; shorter than listenFirst
+	joinTogether = 2 * time.Second
 	sayPause     = 10 * time.Second // between two lines that say why, at least
 )
 
-// join keeps this node in touch with the others: it calls its seeds, and every configured member that is not alive, for
-// ever. memberlist forgets the dead after half a minute and would never find the other half of a long partition.
+// join keeps this node in touch with the others: it calls its seeds, and every configured member that is not
+// alive, for ever. memberlist forgets the dead after half a minute and would never find the other half of a
+// long partition.
 func (n *Node) join() {
 	pause, said := joinFirst, complaint{at: time.Now()}
 	for {
@@ -39,8 +41,9 @@ func (n *Node) join() {
 	}
 }
 
-// call exchanges member lists with whoever answers at the addresses. It does not wait: one that does not answer takes
-// seconds, in which the others would not be called again, and a founder that comes back listens for three only.
+// call exchanges member lists with whoever answers at the addresses. It does not wait: one that does not
+// answer takes seconds, in which the others would not be called again, and a founder that comes back listens
+// for three only.
 func (n *Node) call(addrs []string) {
 	for _, addr := range addrs {
 		if n.calling.has(addr) {
@@ -67,18 +70,21 @@ func (n *Node) sleepUnlessAlone(d time.Duration) bool {
 }
 
 func (n *Node) alone() bool {
-	return !slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool { return s.Node != n.id && s.Status == roster.Alive })
+	return !slices.ContainsFunc(n.members(),
+		func(s *roster.Sighting) bool { return s.Node != n.id && s.Status == roster.Alive })
 }
 
-// missing returns the addresses at which a member should be and nobody is known to be: resolved anew each time, this
-// node's own left out.
+// missing returns the addresses at which a member should be and nobody is known to be: resolved anew each
+// time, this node's own left out.
 func (n *Node) missing() []string {
 	candidates := n.seeds.addrs(n.ctx)
 	n.reportNames()
 	n.endIfAstray(candidates)
 	if name := n.seeds.shared(); name != "" && n.self().cluster == "" {
-		n.warnOnce("shared name", "a name in Join stands for several nodes, this one among them, so the length of the list does not "+
-			"tell how many nodes found the farm. Set Expect to their number. Until then this node founds none.", errors.New(name))
+		n.warnOnce("shared name", "a name in Join stands for several nodes, this one among them, so the "+
+			"length of the list does not "+
+			"tell how many nodes found the farm. Set Expect to their number. Until then this node founds "+
+			"none.", errors.New(name))
 	}
 	for _, srv := range n.instance().configuration().Servers {
 		if node := wire.NodeOf(string(srv.ID)); node != n.id {

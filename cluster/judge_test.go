@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What most of all voters have is right, whoever else has something else; if no more than half have the same, nothing is.
+// What most of all voters have is right, whoever else has something else; if no more than half have the same,
+// nothing is.
 func TestBallot(t *testing.T) {
 	for _, c := range []struct {
 		voters, has string // one letter for each server; has: the same letters with what they have

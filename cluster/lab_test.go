@@ -13,8 +13,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
-// lab is a cluster over an in-memory network, in a bubble of fake time. Tests speak of roles, never of names: who leads
-// is random.
+// lab is a cluster over an in-memory network, in a bubble of fake time. Tests speak of roles, never of names:
+// who leads is random.
 type lab struct {
 	t      *testing.T
 	net    *memnet.Network
@@ -64,7 +64,8 @@ func unformed(t *testing.T, n int, durable bool, f func(l *lab)) {
 		l := &lab{t: t, net: memnet.New(), fatalf: t.Fatalf}
 		t.Cleanup(l.end)
 		for i := range n {
-			c := Config{Name: fmt.Sprintf("n%d", i+1), Dir: dirs[i], Secrets: []string{"6b1f0e0b5d0c4c0c9a4e8f2d7a3b1c5d"}}
+			c := Config{Name: fmt.Sprintf("n%d", i+1), Dir: dirs[i],
+				Secrets: []string{"6b1f0e0b5d0c4c0c9a4e8f2d7a3b1c5d"}}
 			ip := fmt.Sprintf("10.0.0.%d", i+1)
 			c.Listen = ip + ":7946"
 			l.nodes = append(l.nodes, &labNode{lab: l, ip: ip, conf: c})

@@ -19,7 +19,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 )
 
-// contents returns the checksums of all files below dir, but for the lock, which every look at the directory takes.
+// contents returns the checksums of all files below dir, but for the lock, which every look at the directory
+// takes.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	sums := map[string]string{}
@@ -40,7 +41,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return sums
 }
 
-// refusesDir opens a node, which must fail with want and all the words, and must change nothing in its directory.
+// refusesDir opens a node, which must fail with want and all the words, and must change nothing in its
+// directory.
 func refusesDir(t *testing.T, c Config, want error, words ...string) {
 	t.Helper()
 	before := contents(t, c.Dir)
@@ -67,7 +69,8 @@ func refusesDir(t *testing.T, c Config, want error, words ...string) {
 func durableNode(t *testing.T, farm string) string {
 	t.Helper()
 	dir := t.TempDir()
-	c := Config{Farm: farm, Dir: dir, Expect: 1, Machines: map[string]func() StateMachine{"kv": newKV}, Logger: testLogger()}
+	c := Config{Farm: farm, Dir: dir, Expect: 1, Machines: map[string]func() StateMachine{"kv": newKV},
+		Logger: testLogger()}
 	n, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +114,9 @@ func TestCopiedDirIsNotTouched(t *testing.T) {
 	ready(t, moved)
 }
 
-// A node whose Advertise changes, while the old address still leads to it, does not take itself for the original of its
-// directory: by a port that is forwarded, whether or not whoever forwards waits for it.
-// Slow: real nodes start on real disks, one after the other.
+// A node whose Advertise changes, while the old address still leads to it, does not take itself for the
+// original of its directory: by a port that is forwarded, whether or not whoever forwards waits for it. Slow:
+// real nodes start on real disks, one after the other.
 func TestDirIsNoCopyOfItself(t *testing.T) {
 	t.Parallel()
 	for _, patient := range []bool{false, true} {

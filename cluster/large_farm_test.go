@@ -13,10 +13,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// A large farm with five voters forms within seconds, and costs its leader at rest no more for each follower than a small one. It
-// loses ten nodes at once, two of which vote, and then its leader; the places are filled, and writes go on. The short form has 30
-// nodes, which take what the test may take; `make torture` has 100. What a node costs is logged.
-// Slow: every node talks to every other one.
+// A large farm with five voters forms within seconds, and costs its leader at rest no more for each follower
+// than a small one. It loses ten nodes at once, two of which vote, and then its leader; the places are
+// filled, and writes go on. The short form has 30 nodes, which take what the test may take; `make torture`
+// has 100. What a node costs is logged. Slow: every node talks to every other one.
 func TestLargeFarm(t *testing.T) {
 	t.Parallel()
 	if race.Enabled {
@@ -51,7 +51,8 @@ func TestLargeFarm(t *testing.T) {
 		dead = append(dead, leader)
 		l.killAtOnce(leader)
 		leader, _ = l.leader(l.alive()...)
-		l.until(time.Minute, "the former leader is out of it", func() bool { return l.placed(leader, size-11) })
+		l.until(time.Minute, "the former leader is out of it",
+			func() bool { return l.placed(leader, size-11) })
 		for _, n := range dead {
 			n.conf.Join = []string{leader.conf.Listen}
 			n.start()
@@ -90,7 +91,8 @@ func (l *lab) placed(leader *labNode, servers int) bool {
 
 func (l *lab) placedAre(leader *labNode, servers int) {
 	l.t.Helper()
-	l.until(time.Minute, fmt.Sprintf("%d have their places", servers), func() bool { return l.placed(leader, servers) })
+	l.until(time.Minute, fmt.Sprintf("%d have their places", servers),
+		func() bool { return l.placed(leader, servers) })
 }
 
 // alive returns the nodes that are up.
@@ -115,7 +117,8 @@ func (l *lab) someOf(leader *labNode, among []*labNode) (out []*labNode) {
 	return nil
 }
 
-// steadily has nodes write in turn, ten times a second. writes ends that and returns the longest time without a write.
+// steadily has nodes write in turn, ten times a second. writes ends that and returns the longest time without
+// a write.
 func (l *lab) steadily(nodes []*labNode) (writes func() time.Duration) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	var last, longest atomic.Int64
@@ -174,9 +177,12 @@ func (l *lab) restCosts(m *meter, leader *labNode, others []*labNode, before use
 	}
 	writes, bytes, packets := m.total()
 	now, size := usage(), len(l.nodes)
-	l.t.Logf("each of %d nodes at rest: %d goroutines, %d KB, %.1f writes and %.1f packets a second, %d bytes a second by TCP; "+
-		"the leader writes %.1f times a second to a follower at most", size, (now.goroutines-before.goroutines)/size,
-		(now.bytes-before.bytes)/uint64(size)>>10, float64(writes)/secs/float64(size), float64(packets)/secs/float64(size),
+	l.t.Logf("each of %d nodes at rest: %d goroutines, %d KB, %.1f writes and %.1f packets a second, %d "+
+		"bytes a second by TCP; "+
+		"the leader writes %.1f times a second to a follower at most", size,
+		(now.goroutines-before.goroutines)/size,
+		(now.bytes-before.bytes)/uint64(size)>>10, float64(writes)/secs/float64(size),
+		float64(packets)/secs/float64(size),
 		bytes/secs/size, float64(most)/secs)
 	if most > mostIdleWrites*secs*11/10 { // of few seconds
 		l.t.Errorf("%d writes in %d s", most, secs)

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A snapshot that was sent over a connection which was given up since arrives late, in the same term, at a follower that
-// is further by now. It takes nothing back.
+// A snapshot that was sent over a connection which was given up since arrives late, in the same term, at a
+// follower that is further by now. It takes nothing back.
 func TestLateSnapshot(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {
@@ -39,12 +39,14 @@ func TestLateSnapshot(t *testing.T) {
 		l.until(time.Minute, "the write", func() bool { return late.get("k") == "new" })
 		before, _ := late.instance().fsm.View()
 		req := &raft.InstallSnapshotRequest{RPCHeader: in.transport.header(), SnapshotVersion: meta.Version,
-			Term: in.raft.CurrentTerm(), Leader: []byte(in.server), LastLogIndex: meta.Index, LastLogTerm: meta.Term,
-			Size: meta.Size, Configuration: raft.EncodeConfiguration(meta.Configuration),
+			Term: in.raft.CurrentTerm(), Leader: []byte(in.server), LastLogIndex: meta.Index,
+			LastLogTerm: meta.Term,
+			Size:        meta.Size, Configuration: raft.EncodeConfiguration(meta.Configuration),
 			ConfigurationIndex: meta.ConfigurationIndex}
 		var answer raft.InstallSnapshotResponse
 		to := late.instance().server
-		err = in.transport.NetworkTransport.InstallSnapshot(raft.ServerID(to), raft.ServerAddress(to), req, &answer, state)
+		err = in.transport.NetworkTransport.InstallSnapshot(raft.ServerID(to), raft.ServerAddress(to), req,
+			&answer, state)
 		if err != nil || !answer.Success {
 			t.Errorf("answered %v, %v", answer.Success, err)
 		}

@@ -15,15 +15,17 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// leadership is what a node does while it leads one term: it puts waiting batches into entries, answers barriers, and
-// keeps the voters. It is made when raft says that this node leads and ends when it does not any more.
+// leadership is what a node does while it leads one term: it puts waiting batches into entries, answers
+// barriers, and keeps the voters. It is made when raft says that this node leads and ends when it does not
+// any more.
 type leadership struct {
-	in           *instance
-	term         uint64
-	ctx          context.Context
-	cancel       context.CancelFunc
-	formed       chan struct{} // closed once users may write
-	opened       chan struct{} // closed once an entry of this term is applied here: then everything before it is, too
+	in     *instance
+	term   uint64
+	ctx    context.Context
+	cancel context.CancelFunc
+	formed chan struct{} // closed once users may write
+	// closed once an entry of this term is applied here: then everything before it is, too
+	opened       chan struct{}
 	queue        chan *leaderBatch
 	slots        chan struct{} // one for each entry in flight
 	flown        chan flight
@@ -40,14 +42,17 @@ type leadership struct {
 	finals       chan chan raised // orders to raise the protocol level, for the controller
 	wg           sync.WaitGroup
 
-	inside sync.RWMutex // read-locked by callers from outside while they take part, which takes time; see enter
-	over   bool         // nobody enters any more
+	// read-locked by callers from outside while they take part, which takes time; see enter
+	inside sync.RWMutex
+	over   bool // nobody enters any more
 
 	notices *notices
 
-	same atomic.Pointer[map[string]bool] // server IDs of those whose copy was the same as here at last; see compare
+	// server IDs of those whose copy was the same as here at last; see compare
+	same atomic.Pointer[map[string]bool]
 
-	silent atomic.Pointer[map[string]time.Duration] // for how long each server was silent at the last look of control
+	// for how long each server was silent at the last look of control
+	silent atomic.Pointer[map[string]time.Duration]
 
 	leftMu sync.Mutex
 	left   map[string]uint64 // servers removed at their own request in this term, with their boot counters
@@ -64,8 +69,8 @@ type leaderAnswer struct {
 	err  error
 }
 
-// copied returns a with values of their own: those that l.commitBatch returns stand in the exactly-once table, which is
-// replicated state, and callers do with theirs as they like.
+// copied returns a with values of their own: those that l.commitBatch returns stand in the exactly-once
+// table, which is replicated state, and callers do with theirs as they like.
 func (a leaderAnswer) copied() leaderAnswer {
 	own := make([][]byte, len(a.Value))
 	for i, v := range a.Value {
@@ -83,7 +88,8 @@ type flight struct {
 }
 
 func newLeadership(in *instance, term uint64) *leadership {
-	l := &leadership{in: in, term: term, opened: make(chan struct{}), formed: make(chan struct{}), queue: make(chan *leaderBatch),
+	l := &leadership{in: in, term: term, opened: make(chan struct{}), formed: make(chan struct{}),
+		queue: make(chan *leaderBatch),
 		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight),
 		landed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		finals: make(chan chan raised), left: map[string]uint64{}}
@@ -96,7 +102,8 @@ func newLeadership(in *instance, term uint64) *leadership {
 		return true
 	}
 	l.barr = rounds[uint64]{do: l.confirm, spawn: spawn}
-	l.leisure = rounds[uint64]{do: func() (uint64, error) { return l.barr.join(l.ctx) }, pause: l.leisurely(), spawn: spawn}
+	l.leisure = rounds[uint64]{do: func() (uint64, error) { return l.barr.join(l.ctx) }, pause: l.leisurely(),
+		spawn: spawn}
 	return l
 }
 
@@ -131,9 +138,11 @@ func (l *leadership) shut() {
 func (l *leadership) open() bool {
 	for l.ctx.Err() == nil {
 		if err := l.askVoters(); err != nil {
-			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError, err)
+			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError,
+				err)
 		} else if err := l.openEntry(); err == nil {
-			_, stamp := l.in.fsm.View() // perhaps ahead of all clocks, and not applied here when the leadership began
+			// perhaps ahead of all clocks, and not applied here when the leadership began
+			_, stamp := l.in.fsm.View()
 			l.clock.Raise(stamp, time.Now())
 			close(l.opened)
 			return true
@@ -170,7 +179,8 @@ func (l *leadership) await(ctx context.Context) error {
 	}
 }
 
-// commitBatch has a batch committed and returns its answer, or errNotLeader if nothing was done, or ErrUncertain.
+// commitBatch has a batch committed and returns its answer, or errNotLeader if nothing was done, or
+// ErrUncertain.
 func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer {
 	if d := l.in.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
@@ -193,9 +203,9 @@ func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer
 	}
 }
 
-// sequence puts what is waiting into one entry after the other. While entries are in flight, the next one gathers until it
-// holds as many commands as they do, or they have landed: an entry costs every voter a write to its log, whatever is in it.
-// A lone writer waits for nobody.
+// sequence puts what is waiting into one entry after the other. While entries are in flight, the next one
+// gathers until it holds as many commands as they do, or they have landed: an entry costs every voter a write
+// to its log, whatever is in it. A lone writer waits for nobody.
 func (l *leadership) sequence() {
 	select {
 	case <-l.formed:
@@ -272,8 +282,9 @@ func (l *leadership) commands(c *cargo) []byte {
 	return entry
 }
 
-// provenTerm returns the term of an entry that was just applied, 0 if it is not sure: raft may have lost this term and won
-// another before this leadership has heard of it. A nudge with a wrong term could commit an entry that lost.
+// provenTerm returns the term of an entry that was just applied, 0 if it is not sure: raft may have lost this
+// term and won another before this leadership has heard of it. A nudge with a wrong term could commit an
+// entry that lost.
 func (l *leadership) provenTerm() uint64 {
 	if l.in.raft.CurrentTerm() != l.term {
 		return 0
@@ -296,8 +307,8 @@ func (l *leadership) answer(bs []*leaderBatch, term uint64, resp any, err error)
 	}
 }
 
-// fly hands an entry to raft, made when its turn has come; done is called with the outcome. It reports false if this
-// node leads no more.
+// fly hands an entry to raft, made when its turn has come; done is called with the outcome. It reports false
+// if this node leads no more.
 func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
 	select {
 	case l.slots <- struct{}{}:
@@ -310,8 +321,8 @@ func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
 	return true
 }
 
-// answerAll waits for the entries in flight, in their order, until the leadership has ended and all are answered: raft
-// answers what is open when it steps down.
+// answerAll waits for the entries in flight, in their order, until the leadership has ended and all are
+// answered: raft answers what is open when it steps down.
 func (l *leadership) answerAll() {
 	for f := range l.flown {
 		err := f.future.Error()
@@ -346,7 +357,10 @@ func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) er
 	}
 	done := make(chan error, 1)
 	ok := l.enter(func() bool {
-		entry := func() []byte { return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, l.stamp()), g) }
+		entry := func() []byte {
+			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister,
+				l.stamp()), g)
+		}
 		return l.fly(entry, func(resp any, err error) { done <- registered(resp, err) })
 	})
 	if !ok {

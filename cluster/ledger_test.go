@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// ledger is what the copies of a machine have applied, one command after the other, and notices when one of them has applied
-// something else than another one. It knows nothing of what nodes say about each other, and of nothing but commands.
+// ledger is what the copies of a machine have applied, one command after the other, and notices when one of
+// them has applied something else than another one. It knows nothing of what nodes say about each other, and
+// of nothing but commands.
 type ledger struct {
 	mu    sync.Mutex
 	lines []ledgerLine
@@ -29,13 +30,15 @@ func (l *ledger) applied(who string, number int, index, chain uint64, command []
 	switch i := number - 1; {
 	case i < len(l.lines):
 		if was := l.lines[i]; was.chain != chain && l.apart == "" {
-			l.apart = fmt.Sprintf("replicas have applied different entries: as command %d %s has %q at index %d, %s has %q at index %d",
+			l.apart = fmt.Sprintf("replicas have applied different entries: as command %d %s has %q at "+
+				"index %d, %s has %q at index %d",
 				number, was.who, was.command, was.index, who, command, index)
 		}
 	case i == len(l.lines):
 		l.lines = append(l.lines, is)
 	default:
-		l.apart = firstOf(l.apart, fmt.Sprintf("%s has applied command %d at index %d, and nobody the one before", who, number, index))
+		l.apart = firstOf(l.apart, fmt.Sprintf("%s has applied command %d at index %d, and nobody the one "+
+			"before", who, number, index))
 	}
 }
 

@@ -15,9 +15,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// raiseAfter is for how long every member must have spoken a level before the leader raises it to that by itself. It is
-// measured by the monotonic clock of the node that leads, since it saw that for the first time in its life: a restart or
-// an old member that shows up begins the day anew, a wrong date does not shorten it.
+// raiseAfter is for how long every member must have spoken a level before the leader raises it to that by
+// itself. It is measured by the monotonic clock of the node that leads, since it saw that for the first time
+// in its life: a restart or an old member that shows up begins the day anew, a wrong date does not shorten
+// it.
 const raiseAfter = 24 * time.Hour
 
 // levels is what the members speak, as one node sees it.
@@ -29,8 +30,8 @@ type levels struct {
 	absent bool     // some configured member is not alive now
 }
 
-// levels collects what the members speak: all of the configuration, also those that are down now, as they were seen last,
-// and all live ones that are about to come into it.
+// levels collects what the members speak: all of the configuration, also those that are down now, as they
+// were seen last, and all live ones that are about to come into it.
 func (n *Node) levels() levels {
 	in := n.instance()
 	v := levels{force: in.fsm.Level(), common: n.hooks.maxLevel, most: n.hooks.maxLevel}
@@ -53,8 +54,8 @@ func (n *Node) levels() levels {
 	return v
 }
 
-// spokenBy returns the highest level that each member speaks, 0 if it was never seen, and its name, by NodeID; and whether a
-// configured one is known not to be alive.
+// spokenBy returns the highest level that each member speaks, 0 if it was never seen, and its name, by
+// NodeID; and whether a configured one is known not to be alive.
 func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]string, absent bool) {
 	speaks, names = map[string]byte{}, map[string]string{}
 	for _, srv := range in.configuration().Servers {
@@ -82,9 +83,10 @@ func (n *Node) below(level byte) (behind []string) {
 	return behind
 }
 
-// Finalize puts the highest protocol level in force that all members speak, and returns the level in force. From then on
-// no node can go back to a program that does not speak it. Any node may be asked. It changes nothing if there is nothing
-// higher; the error wraps ErrHeldBack, and names the members, if some speak a higher level and others do not.
+// Finalize puts the highest protocol level in force that all members speak, and returns the level in force.
+// From then on no node can go back to a program that does not speak it. Any node may be asked. It changes
+// nothing if there is nothing higher; the error wraps ErrHeldBack, and names the members, if some speak a
+// higher level and others do not.
 //
 // A farm whose members all speak a level does this by itself after 24 hours.
 func (n *Node) Finalize(ctx context.Context) (level int, err error) {
@@ -182,7 +184,8 @@ type raised struct {
 func (l *leadership) raiseLevel() raised {
 	r := l.raise()
 	if r.err == nil && r.from < r.force {
-		l.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak it",
+		l.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak "+
+			"it",
 			"from", r.from, "to", r.force)
 	}
 	return r
@@ -206,7 +209,8 @@ func (l *leadership) raise() raised {
 	return raised{v, from, err}
 }
 
-// raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are there.
+// raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are
+// there.
 func (l *leadership) raiseOverdue() {
 	v := l.in.node.levels()
 	since := l.in.node.spoken.at(v.common, time.Now())
@@ -215,8 +219,8 @@ func (l *leadership) raiseOverdue() {
 	}
 }
 
-// raiseAtForming puts the highest level in force that the founders speak, in the moment when the farm has formed: there is no
-// program before it to go back to.
+// raiseAtForming puts the highest level in force that the founders speak, in the moment when the farm has
+// formed: there is no program before it to go back to.
 func (l *leadership) raiseAtForming() {
 	if v := l.in.node.levels(); v.common > v.force && !v.absent {
 		l.raise() // if it fails, it is as with any other rise: an operator's word, or a day
@@ -265,7 +269,9 @@ func (n *Node) tooOld(speaks byte, who string) error {
 	if speaks >= force {
 		return nil
 	}
-	err := fmt.Errorf("%w: the farm works at protocol level %d, and %s speaks up to %d", ErrVersion, force, who, speaks)
-	n.warnOnce("level of "+who, "a node runs a program that is too old for this farm, and was refused; start a newer one there", err)
+	err := fmt.Errorf("%w: the farm works at protocol level %d, and %s speaks up to %d", ErrVersion, force,
+		who, speaks)
+	n.warnOnce("level of "+who, "a node runs a program that is too old for this farm, and was refused; "+
+		"start a newer one there", err)
 	return err
 }

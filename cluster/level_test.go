@@ -69,18 +69,22 @@ func TestFinalize(t *testing.T) {
 	withLevels(t, []byte{2, 2, 1}, func(l *lab) {
 		fresh, old := l.nodes[0], l.nodes[2]
 		level, err := fresh.Finalize(l.ctx(10 * time.Second))
-		if !errors.Is(err, ErrHeldBack) || level != 1 || !strings.Contains(fmt.Sprint(err), old.conf.Name+", which speaks up to 1") {
+		if !errors.Is(err, ErrHeldBack) || level != 1 ||
+			!strings.Contains(fmt.Sprint(err), old.conf.Name+", which speaks up to 1") {
 			l.t.Errorf("with an old member: level %d, %v", level, err)
 		}
 		if s := fresh.State(); s.Level != 1 || s.CommonLevel != 1 || len(s.HeldBack) != 1 {
-			l.t.Errorf("the state shows level %d, common %d, held back by %q", s.Level, s.CommonLevel, s.HeldBack)
+			l.t.Errorf("the state shows level %d, common %d, held back by %q", s.Level, s.CommonLevel,
+				s.HeldBack)
 		}
 		ofLevel(2, old)
 		old.again()
 		fresh.must("append x 1")
-		l.until(10*time.Second, "the level can be raised", func() bool { return fresh.State().CommonLevel == 2 })
+		l.until(10*time.Second, "the level can be raised",
+			func() bool { return fresh.State().CommonLevel == 2 })
 		if s := fresh.State(); s.Level != 1 || len(s.HeldBack) != 0 {
-			l.t.Errorf("the state shows level %d, held back by %q, before anybody finalized", s.Level, s.HeldBack)
+			l.t.Errorf("the state shows level %d, held back by %q, before anybody finalized", s.Level,
+				s.HeldBack)
 		}
 		for _, n := range l.nodes { // the leader among them, and again when it is done
 			if level, err := n.Finalize(l.ctx(10 * time.Second)); level != 2 || err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// In memory a snapshot is the state itself: who joins later gets it as it is then, with the configuration as it is then.
+// In memory a snapshot is the state itself: who joins later gets it as it is then, with the configuration as
+// it is then.
 func TestJoinerIsSentTheStateItself(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

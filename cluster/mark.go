@@ -8,9 +8,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// The chained hash (chain.go) shows what copies applied and answered, not what they have become: memory fails, and a state
-// machine can go wrong without an answer that shows it. So the log has a mark now and then, an entry at which each copy freezes
-// its state; it hashes that beside its work, slowly, and the leader compares what came out (compare.go).
+// The chained hash (chain.go) shows what copies applied and answered, not what they have become: memory
+// fails, and a state machine can go wrong without an answer that shows it. So the log has a mark now and
+// then, an entry at which each copy freezes its state; it hashes that beside its work, slowly, and the leader
+// compares what came out (compare.go).
 
 const (
 	markEvery = 10 * time.Minute // if anything was written
@@ -20,7 +21,8 @@ const (
 	hashShare = 4       // then it pauses for so many times as long
 )
 
-// marked is told by the state, while it is locked, that it was frozen at a mark. One frozen state waits at a time: the newest.
+// marked is told by the state, while it is locked, that it was frozen at a mark. One frozen state waits at a
+// time: the newest.
 func (in *instance) marked(index uint64, s *replica.Snapshot) {
 	select {
 	case <-in.marks:
@@ -37,7 +39,8 @@ func (in *instance) hashMarked() {
 			w := &slowHash{ctx: in.ctx, since: time.Now()}
 			if err := m.State.Write(w); err != nil {
 				if in.ctx.Err() == nil {
-					in.log.Warn("the state cannot be hashed, so it is not compared with that of others", "index", m.Index, keyError, err)
+					in.log.Warn("the state cannot be hashed, so it is not compared with that of others",
+						"index", m.Index, keyError, err)
 				}
 				continue
 			}
@@ -65,7 +68,8 @@ func (h *slowHash) Write(p []byte) (int, error) {
 	return len(p), h.ctx.Err()
 }
 
-// mark puts a mark into the log if there is somebody to compare with, and something has happened since the last one.
+// mark puts a mark into the log if there is somebody to compare with, and something has happened since the
+// last one.
 func (l *leadership) mark(last *time.Time) {
 	every := l.in.node.hooks.markEvery
 	if last.IsZero() {

@@ -67,14 +67,16 @@ type State struct {
 	Ready     bool   // this node has been a caught-up member
 	Durable   bool   // the state is kept on disk
 
-	// Protocol levels: the one in force, which only rises; the highest that all members speak, which Finalize would put in
-	// force; and the members for whom it is not higher, each with what it speaks: empty if all speak the same.
+	// Protocol levels: the one in force, which only rises; the highest that all members speak, which Finalize
+	// would put in force; and the members for whom it is not higher, each with what it speaks: empty if all
+	// speak the same.
 	Level       int
 	CommonLevel int
 	HeldBack    []string
 
-	// Divergence says which members' copies of the state differ and what follows from it, for people; "" if none are known to.
-	// Undecided means that no majority has the same copy: the farm takes no writes, and Propose fails with ErrDiverged.
+	// Divergence says which members' copies of the state differ and what follows from it, for people; "" if
+	// none are known to. Undecided means that no majority has the same copy: the farm takes no writes, and
+	// Propose fails with ErrDiverged.
 	Divergence string
 	Undecided  bool
 
@@ -98,7 +100,8 @@ func (n *Node) State() State {
 	in := n.instance()
 	leader, _ := in.leader.get()
 	me := n.self()
-	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: wire.NodeOf(leader), Term: in.raft.CurrentTerm(),
+	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: wire.NodeOf(leader),
+		Term:    in.raft.CurrentTerm(),
 		Applied: n.progress.load(), Ready: n.fit.ready(), Durable: n.durable()}
 	v := n.levels()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
@@ -112,7 +115,10 @@ func (n *Node) State() State {
 	for _, seen := range n.members() {
 		s.Members = append(s.Members, n.member(seen, votes))
 	}
-	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(s.Members, func(a,
+		b Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
 	return s
 }
 
@@ -124,7 +130,8 @@ func voteOf(s raft.ServerSuffrage) Vote {
 }
 
 func (n *Node) member(s *roster.Sighting, votes map[string]Vote) Member {
-	m := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()], Status: Status(s.Status),
+	m := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()],
+		Status:  Status(s.Status),
 		Version: s.Version, Level: int(s.MaxProtocol), Applied: s.Applied, Tags: maps.Clone(s.Tags)}
 	if s.Node == n.id {
 		m.Applied = n.progress.load()

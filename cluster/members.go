@@ -11,7 +11,8 @@ func (n *Node) members() []*roster.Sighting {
 	cluster := n.self().cluster
 	all := n.directory.All()
 	return slices.DeleteFunc(all, func(s *roster.Sighting) bool {
-		return s.Node != n.id && (s.Cluster != "" && cluster != "" && s.Cluster != cluster || n.strangers.has(s.Server()))
+		return s.Node != n.id && (s.Cluster != "" && cluster != "" && s.Cluster != cluster ||
+			n.strangers.has(s.Server()))
 	})
 }
 

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// model is what callers were told about their writes. What the farm holds must fit it: what was acknowledged is there once
-// and in its order, what was refused for want of a leader is not there, and what is uncertain is there once or not at all.
+// model is what callers were told about their writes. What the farm holds must fit it: what was acknowledged
+// is there once and in its order, what was refused for want of a leader is not there, and what is uncertain
+// is there once or not at all.
 type model struct {
 	mu    sync.Mutex
 	keys  map[string]*told // by key of the machine "kv"
@@ -75,10 +76,12 @@ func (m *model) copied() map[string]*told {
 }
 
 func (t *told) copied() *told {
-	return &told{next: t.next, acked: slices.Clone(t.acked), never: maps.Clone(t.never), unknown: maps.Clone(t.unknown)}
+	return &told{next: t.next, acked: slices.Clone(t.acked), never: maps.Clone(t.never),
+		unknown: maps.Clone(t.unknown)}
 }
 
-// wentBack has the farm hold what it held when callers had been told before, and nothing of what they were told since.
+// wentBack has the farm hold what it held when callers had been told before, and nothing of what they were
+// told since.
 func (m *model) wentBack(before map[string]*told) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,7 +122,8 @@ func (t *told) verify(got string) error {
 			return fmt.Errorf("%q stands there twice", text)
 		}
 		if at[i] = pos; t.never[i] || i >= t.next {
-			return fmt.Errorf("%d was never written: ErrNoLeader or ErrOverloaded says that nothing happened", i)
+			return fmt.Errorf("%d was never written: ErrNoLeader or ErrOverloaded says that nothing happened",
+				i)
 		}
 	}
 	last := -1

@@ -10,14 +10,14 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A node must never meet a state machine or a command that its program does not know: it would have to end. So each of
-// them declares the protocol level that it needs (Config.Levels), and what needs a level that is not in force does not get
-// into the log.
+// A node must never meet a state machine or a command that its program does not know: it would have to end.
+// So each of them declares the protocol level that it needs (Config.Levels), and what needs a level that is
+// not in force does not get into the log.
 //
-// Two look at it. The node that proposes does so by what it has applied of the very log that it then sends to: if the level is
-// in force there, the entry that raised it stands before everything that is still to come, and every member speaks it. The
-// leader looks again, once its own term is open, at what other nodes sent. Neither has to hold anything still meanwhile:
-// within one log a level only rises.
+// Two look at it. The node that proposes does so by what it has applied of the very log that it then sends
+// to: if the level is in force there, the entry that raised it stands before everything that is still to
+// come, and every member speaks it. The leader looks again, once its own term is open, at what other nodes
+// sent. Neither has to hold anything still meanwhile: within one log a level only rises.
 
 // needs returns the protocol level that a command needs.
 func (c *Config) needs(machine string, cmd []byte) int {
@@ -45,14 +45,16 @@ func (c *Config) validLevels(maxLevel byte) error {
 		case level == nil:
 			return fmt.Errorf("Levels[%q] is nil; it must say which protocol level a command needs", name)
 		case level(nil) > int(maxLevel):
-			return fmt.Errorf("the state machine %q needs protocol level %d; this program speaks up to %d", name, level(nil), maxLevel)
+			return fmt.Errorf("the state machine %q needs protocol level %d; this program speaks up to %d",
+				name, level(nil), maxLevel)
 		}
 	}
 	return nil
 }
 
-// atLevel returns the Raft instance to which a command that needs a level may be given now. ErrLevel is certain: this node has
-// by then applied all that was acknowledged before the call, and the level was not in force.
+// atLevel returns the Raft instance to which a command that needs a level may be given now. ErrLevel is
+// certain: this node has by then applied all that was acknowledged before the call, and the level was not in
+// force.
 func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 	for {
 		in := n.instance()
@@ -65,7 +67,8 @@ func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 		if local := n.local.Load(); int(local.Level()) < need {
 			return nil, errNeeds(need, local)
 		}
-		if err := n.pause(ctx); err != nil { // an instance that takes another one's place, and is not as far yet
+		// an instance that takes another one's place, and is not as far yet
+		if err := n.pause(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -20,8 +20,8 @@ func (s *earlierKV) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	return s.kv.Apply(index, now, cmd)
 }
 
-// ofRelease has the nodes run, from their next start on, a program of the earlier release, or of the later one, which has
-// one more state machine and one more kind of command.
+// ofRelease has the nodes run, from their next start on, a program of the earlier release, or of the later
+// one, which has one more state machine and one more kind of command.
 func ofRelease(later bool, nodes ...*labNode) {
 	for _, n := range nodes {
 		n.hooks.maxLevel = wire.LevelLevels
@@ -54,9 +54,9 @@ func (n *labNode) written() []byte {
 	return b.Bytes()
 }
 
-// A new state machine and a new kind of command do no harm to a node of the release before: they are refused while it is
-// there, snapshots are such that it can read them, and afterwards they work everywhere.
-// Slow: a farm goes through its levels, in memory and with disks.
+// A new state machine and a new kind of command do no harm to a node of the release before: they are refused
+// while it is there, snapshots are such that it can read them, and afterwards they work everywhere. Slow: a
+// farm goes through its levels, in memory and with disks.
 func TestNewMachinesBesideAnOldProgram(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -73,7 +73,8 @@ func TestNewMachinesBesideAnOldProgram(t *testing.T) {
 				n.refuses("later", "set x 1")
 				n.refuses("kv", "push x 1")
 				n.must("append x 1")
-				if _, err := n.Handle("later").Query(l.ctx(20*time.Second), []byte("x")); !errors.Is(err, ErrLevel) {
+				if _, err := n.Handle("later").Query(l.ctx(20*time.Second),
+					[]byte("x")); !errors.Is(err, ErrLevel) {
 					l.t.Errorf("%s: query of the new machine: %v", n.conf.Name, err)
 				}
 			}
@@ -108,7 +109,8 @@ func TestNewMachinesBesideAnOldProgram(t *testing.T) {
 
 func (n *labNode) refuses(machine, cmd string) {
 	n.lab.t.Helper()
-	if _, _, err := n.Handle(machine).Propose(n.lab.ctx(20*time.Second), []byte(cmd)); !errors.Is(err, ErrLevel) || errors.Is(err, ErrUncertain) {
+	if _, _, err := n.Handle(machine).Propose(n.lab.ctx(20*time.Second),
+		[]byte(cmd)); !errors.Is(err, ErrLevel) || errors.Is(err, ErrUncertain) {
 		n.lab.t.Errorf("%s: %s %s: %v, want ErrLevel", n.conf.Name, machine, cmd, err)
 	}
 }
@@ -120,7 +122,8 @@ func (n *labNode) accepts(machine, cmd string) {
 	}
 }
 
-// The leader has the last word: a node that sends what it should not have sent is told so, and nothing is done.
+// The leader has the last word: a node that sends what it should not have sent is told so, and nothing is
+// done.
 func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {

@@ -12,7 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
-// heard takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not wait.
+// heard takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not
+// wait.
 func (n *Node) heard(s *roster.Sighting) {
 	before := n.directory.Hear(s)
 	if s.Gossip != n.gossipName() {
@@ -49,8 +50,8 @@ func (n *Node) report(before, s *roster.Sighting) {
 	}
 }
 
-// reportGone logs how a node went: for good, in order and to come back, or without a word, which is what a crash looks like,
-// and a cut line.
+// reportGone logs how a node went: for good, in order and to come back, or without a word, which is what a
+// crash looks like, and a cut line.
 func (n *Node) reportGone(s *roster.Sighting) {
 	switch {
 	case s.Status == roster.Left:
@@ -62,13 +63,15 @@ func (n *Node) reportGone(s *roster.Sighting) {
 	}
 }
 
-// checkKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait for ever.
+// checkKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait
+// for ever.
 func (n *Node) checkKind(s *roster.Sighting) {
 	if s.Status != roster.Alive || s.Cluster == "" || s.Durable == n.durable() {
 		return
 	}
 	if n.standing.Identity().ClusterID == "" && !n.fit.ready() {
-		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr, s.Durable, n.durable()))
+		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr,
+			s.Durable, n.durable()))
 	}
 }
 
@@ -93,8 +96,10 @@ func (n *Node) admit(s *roster.Sighting) error {
 		if supersedes(s.Cluster, cluster) || supersedes(cluster, s.Cluster) {
 			return nil // one of the two is about to join the other
 		}
-		n.estrange(s.Server()) // a joiner may have gone to the other farm, and older news of it may still come, or be here
-		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.Name, s.Addr, s.Cluster, cluster)
+		// a joiner may have gone to the other farm, and older news of it may still come, or be here
+		n.estrange(s.Server())
+		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.Name, s.Addr,
+			s.Cluster, cluster)
 		n.warnOnce("admit "+s.Gossip, toMerge(s.Cluster, cluster), err)
 		return err
 	}
@@ -104,29 +109,35 @@ func (n *Node) admit(s *roster.Sighting) error {
 // toMerge says what to do about two farms that refuse each other.
 func toMerge(a, b string) string {
 	if forked(a, b) {
-		return "this farm was re-formed twice, by a restore or a recovery on each side of a partition; decide which of the two " +
-			"goes on, stop the nodes of the other one, move their data away, and start them with Join addresses of the first"
+		return "this farm was re-formed twice, by a restore or a recovery on each side of a partition; " +
+			"decide which of the two " +
+			"goes on, stop the nodes of the other one, move their data away, and start them with Join " +
+			"addresses of the first"
 	}
 	return "a node of another farm with the same name and secret was refused; " +
 		"to merge the two, stop it, move its data away, and start it with this farm's Join addresses"
 }
 
-// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and has nothing
-// in common with this one: it will be so until somebody changes a setting.
+// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and
+// has nothing in common with this one: it will be so until somebody changes a setting.
 func (n *Node) noteRefusal(addr string, err error) {
 	n.contacts.called(addr, err)
-	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority, trust.ErrExpired,
+	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority,
+		trust.ErrExpired,
 		port.ErrRefused} {
 		if errors.Is(err, reason) {
-			n.warnOnce("refusal "+addr, "another node answers, but its settings keep it from being in one farm with this node. Give all nodes the "+
-				"same secrets and the same name of the farm. This node keeps trying.", fmt.Errorf("%s: %w", addr, err))
+			n.warnOnce("refusal "+addr, "another node answers, but its settings keep it from being in one "+
+				"farm with this node. Give all nodes the "+
+				"same secrets and the same name of the farm. This node keeps trying.",
+				fmt.Errorf("%s: %w", addr, err))
 			return
 		}
 	}
 }
 
-// endIfAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another name. As long as
-// one of them may be another one, this node keeps trying: then it may be the others that are set up wrongly.
+// endIfAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another
+// name. As long as one of them may be another one, this node keeps trying: then it may be the others that are
+// set up wrongly.
 func (n *Node) endIfAstray(seeds []string) {
 	if len(seeds) == 0 || !n.seeds.whole() || n.self().cluster != "" || !n.alone() {
 		return
@@ -139,7 +150,8 @@ func (n *Node) endIfAstray(seeds []string) {
 		}
 	}
 	if found != nil {
-		n.fail(fmt.Errorf("%w: no node in Join belongs to the farm that this node looks for; give all nodes the same Farm, or correct Join: %w", ErrOtherFarm, found))
+		n.fail(fmt.Errorf("%w: no node in Join belongs to the farm that this node looks for; give all nodes "+
+			"the same Farm, or correct Join: %w", ErrOtherFarm, found))
 	}
 }
 
@@ -150,9 +162,9 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// watchName looks after another node that carries this one's name, or runs on a copy of its data directory. The one that
-// started first goes on; but gossip may speak of a process that is long gone, so this node gives up only to one that
-// answers. It asks again, since the line between the two may be cut just now.
+// watchName looks after another node that carries this one's name, or runs on a copy of its data directory.
+// The one that started first goes on; but gossip may speak of a process that is long gone, so this node gives
+// up only to one that answers. It asks again, since the line between the two may be cut just now.
 func (n *Node) watchName() {
 	for {
 		select {
@@ -167,11 +179,13 @@ func (n *Node) watchName() {
 
 const askRivals = 3 * time.Second
 
-// giveUpName makes this node give up if an older rival answers. It reports whether there is one that does not.
+// giveUpName makes this node give up if an older rival answers. It reports whether there is one that does
+// not.
 func (n *Node) giveUpName() (unsure bool) {
-	rivals := slices.DeleteFunc(n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()), func(s *roster.Sighting) bool {
-		return !n.older(s) || s.Addr == n.advertise // that address is this node's now
-	})
+	rivals := slices.DeleteFunc(n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()),
+		func(s *roster.Sighting) bool {
+			return !n.older(s) || s.Addr == n.advertise // that address is this node's now
+		})
 	var live names
 	atOnce(rivals, func(s *roster.Sighting) { live.set(s.Gossip, n.lives(s)) })
 	for _, s := range rivals {
@@ -179,9 +193,11 @@ func (n *Node) giveUpName() (unsure bool) {
 		case !live.has(s.Gossip):
 			unsure = true
 		case s.Node == n.id && s.Name != n.cfg.Name:
-			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name, s.Addr))
+			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name,
+				s.Addr))
 		default:
-			n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.Name, s.Addr))
+			n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.Name,
+				s.Addr))
 		}
 	}
 	return unsure

@@ -85,8 +85,8 @@ type Node struct {
 	end     ending
 }
 
-// Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A data
-// directory that another process uses is an error at once. Close the node.
+// Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A
+// data directory that another process uses is an error at once. Close the node.
 func Open(ctx context.Context, cfg Config) (*Node, error) { return openWith(ctx, cfg, hooks{}) }
 
 // openWith is Open, for tests that change something.
@@ -95,13 +95,15 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	if err := cfg.validate(h.maxLevel); err != nil {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
-	n := &Node{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4), started: uint64(time.Now().UnixMilli()), tags: tags{of: cfg.Tags},
+	n := &Node{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4),
+		started: uint64(time.Now().UnixMilli()), tags: tags{of: cfg.Tags},
 		directory: roster.New(2 * handshakeTimeout), failure: newFailure(), stopped: make(chan struct{}),
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}, fit: fitness{unfit: make(chan struct{}, 1)}}
 	n.peers = n.linkPeers()
-	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) }, spawn: n.spawn}
+	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) },
+		spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		n.cancel()
@@ -133,8 +135,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
 		return err
 	}
-	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft) // callers wait until start takes them
-	n.port.Listener(protoGossip)                                                    // until startGossip does
+	// callers wait until start takes them
+	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft)
+	n.port.Listener(protoGossip) // until startGossip does
 	if err := n.listenForOperators(); err != nil {
 		return err
 	}
@@ -158,7 +161,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.inst.Store(in)
 	n.local.Store(in.fsm)
 	if b := n.metaBytes(); len(b) > roster.MaxMeta {
-		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w", len(b), roster.MaxMeta, ErrTooLarge)
+		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w",
+			len(b), roster.MaxMeta, ErrTooLarge)
 	}
 	g, err := startGossip(n, n.run)
 	if err != nil {
@@ -166,7 +170,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.gossiping.Store(g)
 	n.start()
-	n.log.Info("opened", keyNode, n.cfg.Name, keyAddr, n.advertise, keyServer, in.server, "durable", n.durable())
+	n.log.Info("opened", keyNode, n.cfg.Name, keyAddr, n.advertise, keyServer, in.server, "durable",
+		n.durable())
 	return nil
 }
 
@@ -224,7 +229,8 @@ func (n *Node) start() {
 	n.spawn(n.mend)
 }
 
-// spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for that.
+// spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for
+// that.
 func (n *Node) spawn(f func()) bool { return n.workers.start(f) }
 
 func (n *Node) instance() *instance { return n.inst.Load() }
@@ -251,7 +257,8 @@ type whoami struct {
 }
 
 func (w whoami) hello(c wire.Code, dest string) wire.Hello {
-	return wire.Hello{Level: w.level, Code: c, Cluster: w.cluster, Source: w.server, Boot: w.boot, Origin: w.origin, Last: w.last,
+	return wire.Hello{Level: w.level, Code: c, Cluster: w.cluster, Source: w.server, Boot: w.boot,
+		Origin: w.origin, Last: w.last,
 		Dest: dest}
 }
 
@@ -269,8 +276,8 @@ func (n *Node) self() whoami {
 	return w
 }
 
-// advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it is as far
-// as the former one was.
+// advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it
+// is as far as the former one was.
 func (n *Node) advance(f *replica.State, index uint64) {
 	if n.local.Load() != f {
 		if index < n.progress.load() {
@@ -299,8 +306,8 @@ func (n *Node) fail(err error) {
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
 func (n *Node) Failed() <-chan struct{} { return n.failure.done }
 
-// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind, ErrVersion, ErrMachine,
-// ErrStalled, ErrDisk, ErrGap, ErrDamaged or ErrDiverged, wrapped.
+// Err returns why this node can never be a member, or nil: ErrNameTaken, ErrOtherFarm, ErrOtherKind,
+// ErrVersion, ErrMachine, ErrStalled, ErrDisk, ErrGap, ErrDamaged or ErrDiverged, wrapped.
 func (n *Node) Err() error {
 	return n.failure.get()
 }
@@ -315,8 +322,10 @@ func (n *Node) metaWith(tags map[string]string) roster.Meta {
 	in := n.inst.Load()
 	id, bye := n.standing.Identity(), n.departure.now()
 	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
-	return roster.Meta{MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(), Second: second,
-		Retiring: bye.retires, Leaving: bye.leaves, Stopped: bye.over, ForGood: bye.removed, Role: string(n.cfg.Role),
+	return roster.Meta{MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(),
+		Second:   second,
+		Retiring: bye.retires, Leaving: bye.leaves, Stopped: bye.over, ForGood: bye.removed,
+		Role:    string(n.cfg.Role),
 		Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
 		Version: n.cfg.Version, Tags: tags}
 }
@@ -329,7 +338,8 @@ func (n *Node) spread() {
 		select {
 		case <-n.metaNews:
 			n.endFounding()
-			n.gossip().list.UpdateNode(noticePatience) // an error says that it took longer to spread; it still does
+			// an error says that it took longer to spread; it still does
+			n.gossip().list.UpdateNode(noticePatience)
 		case told := <-n.notices:
 			n.gossip().list.UpdateNode(noticePatience)
 			close(told)

@@ -12,10 +12,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Raft tells a follower what is committed with its next append, which at rest leaves after the commit timeout. So the leader
-// sends notices: one frame, without an answer, to every other configured node. Whoever gets one does what it does after a
-// write of its own: it tells its raft (nudge.go). A notice may be lost, and an older program does not know it; then the
-// append tells.
+// Raft tells a follower what is committed with its next append, which at rest leaves after the commit
+// timeout. So the leader sends notices: one frame, without an answer, to every other configured node. Whoever
+// gets one does what it does after a write of its own: it tells its raft (nudge.go). A notice may be lost,
+// and an older program does not know it; then the append tells.
 
 // notices is the leader's part.
 type notices struct {
@@ -73,11 +73,12 @@ func (n *notices) run() {
 	}
 }
 
-// leads reports whether raft led the term of this leadership at some moment of the call. The leadership may have heard of
-// it when raft had lost that term, and take a later one for it.
+// leads reports whether raft led the term of this leadership at some moment of the call. The leadership may
+// have heard of it when raft had lost that term, and take a later one for it.
 func (l *leadership) leads() bool {
 	r := l.in.raft
-	return r.CurrentTerm() == l.term && r.State() == raft.Leader && r.CurrentTerm() == l.term // terms only rise
+	// terms only rise
+	return r.CurrentTerm() == l.term && r.State() == raft.Leader && r.CurrentTerm() == l.term
 }
 
 // send has everybody told who has something to be told, and to whom no notice is under way.
@@ -102,7 +103,8 @@ func (n *notices) begin(server string) bool {
 	return true
 }
 
-// tell sends notices to one server, one after the other, until it has been told what is due. Each says the newest.
+// tell sends notices to one server, one after the other, until it has been told what is due. Each says the
+// newest.
 func (n *notices) tell(server string) {
 	for n.more(server) {
 		index := n.newest.Load()
@@ -115,7 +117,8 @@ func (n *notices) tell(server string) {
 	}
 }
 
-// more reports whether there is something that a server should have been told. If not, no notice to it is under way any more.
+// more reports whether there is something that a server should have been told. If not, no notice to it is
+// under way any more.
 func (n *notices) more(server string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// inSlowNet runs a test on nodes that have formed a cluster, three of which vote, with links that take a millisecond.
+// inSlowNet runs a test on nodes that have formed a cluster, three of which vote, with links that take a
+// millisecond.
 func inSlowNet(t *testing.T, n int, f func(l *lab, leader *labNode, others []*labNode)) {
 	unformed(t, n, false, func(l *lab) {
 		for i, node := range l.nodes {
@@ -46,8 +47,8 @@ func (l *lab) late(by *labNode, others []*labNode) time.Duration {
 	return time.Since(done)
 }
 
-// A node that does not propose applies a write soon after the one that did, whether it votes or not, and whether the farm
-// rests or is written to all the time.
+// A node that does not propose applies a write soon after the one that did, whether it votes or not, and
+// whether the farm rests or is written to all the time.
 func TestBystandersLearnOfCommits(t *testing.T) {
 	t.Parallel()
 	const bound = 10 * time.Millisecond

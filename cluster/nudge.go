@@ -7,11 +7,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A follower learns that an entry is committed only with the leader's next append, up to twice the commit timeout
-// later. A node whose proposal was just answered knows better, and so does one that the leader has told (notice.go): the
-// leader of term t has committed index i, and i was appended in t. The nudger tells its own raft exactly this, as the empty
-// append the leader would have sent. raft checks it like any other: an older term is ignored, and a log that has not this
-// very entry refuses.
+// A follower learns that an entry is committed only with the leader's next append, up to twice the commit
+// timeout later. A node whose proposal was just answered knows better, and so does one that the leader has
+// told (notice.go): the leader of term t has committed index i, and i was appended in t. The nudger tells its
+// own raft exactly this, as the empty append the leader would have sent. raft checks it like any other: an
+// older term is ignored, and a log that has not this very entry refuses.
 type nudger struct {
 	in   *instance
 	wake chan struct{} // holds one: something was wanted
@@ -48,8 +48,8 @@ func (n *nudger) nudge(w nudge) {
 	signal(n.wake)
 }
 
-// run tells raft what it is to be told. Of a log that falls behind what is committed it would always want more than that has; so
-// the first wish stays until it is met, and then the newest is next.
+// run tells raft what it is to be told. Of a log that falls behind what is committed it would always want
+// more than that has; so the first wish stays until it is met, and then the newest is next.
 func (n *nudger) run(ctx context.Context) {
 	for {
 		more := n.in.grown.more.next() // before last is looked at, so that nothing falls in between
@@ -94,7 +94,8 @@ func (n *nudger) met(w nudge) {
 
 func (w nudge) request() *raft.AppendEntriesRequest {
 	return &raft.AppendEntriesRequest{
-		RPCHeader:         raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(w.leader), Addr: []byte(w.leader)},
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(w.leader),
+			Addr: []byte(w.leader)},
 		Term:              w.term,
 		PrevLogEntry:      w.index,
 		PrevLogTerm:       w.term,

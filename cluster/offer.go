@@ -10,9 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A fresh batch is offered: the leader may refuse it, and its answer brings the credit for what follows. One that was sent before
-// is proposed: what became of it then is open, so it waits for as long as it takes. Programs of v0.1 know no offers; all is
-// proposed to them, and by them.
+// A fresh batch is offered: the leader may refuse it, and its answer brings the credit for what follows. One
+// that was sent before is proposed: what became of it then is open, so it waits for as long as it takes.
+// Programs of v0.1 know no offers; all is proposed to them, and by them.
 
 // way is how batches get to the leader.
 type way struct {
@@ -102,7 +102,8 @@ func (o *originator) send(ctx context.Context, w way, b wire.Batch, fresh bool) 
 	return a, err
 }
 
-// begin opens a new window if the way is another one than before. It reports whether no credits are given there.
+// begin opens a new window if the way is another one than before. It reports whether no credits are given
+// there.
 func (o *originator) begin(via any) (plain bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -121,7 +122,8 @@ func (o *originator) setPlain(via any) {
 }
 
 // answered takes note of what an answer, or that nobody waits for it any more, says about the leader's speed.
-func (o *originator) answered(ctx context.Context, via any, credit load, count int, began time.Time, err error) {
+func (o *originator) answered(ctx context.Context, via any, credit load, count int, began time.Time,
+	err error) {
 	now := time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -162,7 +164,8 @@ func appendProposeAnswer(dst []byte, a leaderAnswer) []byte {
 	return wire.AppendAnswer(binary.AppendUvarint(dst, a.term), a.Answer)
 }
 
-func (n *Node) answerBatch(ctx context.Context, payload []byte, refusable bool) (leaderAnswer, wire.Credit, error) {
+func (n *Node) answerBatch(ctx context.Context, payload []byte, refusable bool) (leaderAnswer, wire.Credit,
+	error) {
 	r := wire.NewReader(payload)
 	b := wire.ReadBatch(r)
 	if err := r.End(); err != nil {
@@ -182,8 +185,8 @@ func (n *Node) answerBatch(ctx context.Context, payload []byte, refusable bool) 
 	return a, credit, a.err
 }
 
-// acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer program than
-// this one, on its way to all, would stop the older ones.
+// acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer
+// program than this one, on its way to all, would stop the older ones.
 func (n *Node) acceptable(b *wire.Batch) error {
 	var unknown error
 	err := b.Each(func(machine, _ []byte) {

@@ -10,9 +10,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A node may be taken out of the configuration and come in again while it runs; its registration goes with it, and the
-// answers of its batches. A batch on its way at that time may have been applied: it must not be applied again under the
-// new registration.
+// A node may be taken out of the configuration and come in again while it runs; its registration goes with
+// it, and the answers of its batches. A batch on its way at that time may have been applied: it must not be
+// applied again under the new registration.
 func TestBatchOfAFormerRegistration(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
@@ -30,7 +30,8 @@ func TestBatchOfAFormerRegistration(t *testing.T) {
 		if _, _, err := o.attempt(out); err != nil { // and the answer is lost
 			l.t.Fatal(err)
 		}
-		if err := leader.instance().raft.RemoveServer(raft.ServerID(n.instance().server), 0, time.Second).Error(); err != nil {
+		if err := leader.instance().raft.RemoveServer(raft.ServerID(n.instance().server), 0,
+			time.Second).Error(); err != nil {
 			l.t.Fatal(err)
 		}
 		for n.propose(time.Second, "append y 1") != nil { // finds out that the registration is gone
@@ -119,7 +120,8 @@ func TestNothingTwiceInTurmoil(t *testing.T) {
 					l.t.Errorf("%s was acknowledged and is lost", v)
 				}
 			}
-			l.t.Logf("seed %d: %d acknowledged, %d not tried, %d in the log", seed, len(all.acked), len(all.nothing), len(seen))
+			l.t.Logf("seed %d: %d acknowledged, %d not tried, %d in the log", seed, len(all.acked),
+				len(all.nothing), len(seen))
 		})
 	}
 }

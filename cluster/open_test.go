@@ -25,8 +25,8 @@ func testLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// openTest opens a node on loopback, with the machine "kv". Unless it joins others it founds a farm, without the three seconds
-// for which a node listens that is not told to, or has no data directory.
+// openTest opens a node on loopback, with the machine "kv". Unless it joins others it founds a farm, without
+// the three seconds for which a node listens that is not told to, or has no data directory.
 func openTest(t *testing.T, c Config) *Node {
 	t.Helper()
 	if c.Dir == "" {
@@ -91,7 +91,8 @@ func TestDurableFarmComesBack(t *testing.T) {
 			ci.Awaited(t, "a write", err)
 		}
 	}
-	ci.Awaited(t, "a barrier", nodes[0].Handle("kv").Barrier(ctx)) // it wrote the first of them, and the others the rest
+	// it wrote the first of them, and the others the rest
+	ci.Awaited(t, "a barrier", nodes[0].Handle("kv").Barrier(ctx))
 	want := nodes[0].Handle("kv").Local().(*kv).Get("x")
 	if n := strings.Count(want, ","); n != 60 {
 		t.Fatalf("%d of 60 acknowledged writes are there: %s", n, want)

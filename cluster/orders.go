@@ -7,8 +7,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A node carries out one order to change its Raft instance at a time (replaceInstance, reform). None is lost because another one
-// waits: whoever gave it may have closed the gate already, or have stopped Raft, and then nothing else would open or start it again.
+// A node carries out one order to change its Raft instance at a time (replaceInstance, reform). None is lost
+// because another one waits: whoever gave it may have closed the gate already, or have stopped Raft, and then
+// nothing else would open or start it again.
 
 // resetOrder says that an incarnation must forget its votes and log, and perhaps its farm.
 type resetOrder struct {
@@ -16,7 +17,8 @@ type resetOrder struct {
 	kind   resetKind
 	farm   string // cluster ID to go over to, with forgetFarm; "" = whichever takes this node in
 	reason error
-	mends  bool       // what the incarnation holds does not count, and this order is what becomes of it; see unfit
+	// what the incarnation holds does not count, and this order is what becomes of it; see unfit
+	mends  bool
 	reform *reforming // instead of kind
 }
 
@@ -39,7 +41,8 @@ func (k resetKind) keepsLog() bool { return k == restartRaft || k == rebuildStat
 // hidesState reports whether the state that was is not to be read any more.
 func (k resetKind) hidesState() bool { return k == rebuildState || k == forgetState || k == forgetFarm }
 
-// orders are those that wait, and the one that is carried out. At most one of each kind waits: a second one would do the same.
+// orders are those that wait, and the one that is carried out. At most one of each kind waits: a second one
+// would do the same.
 type orders struct {
 	mu      sync.Mutex
 	waiting [resetKinds]*resetOrder
@@ -47,7 +50,8 @@ type orders struct {
 	news    chan struct{} // holds one: something waits
 }
 
-// give has an order wait. One of the same kind and server that waits already stays, unless the new one may do more.
+// give has an order wait. One of the same kind and server that waits already stays, unless the new one may do
+// more.
 func (q *orders) give(o resetOrder) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -80,8 +84,8 @@ func (q *orders) hiding() bool {
 	return false
 }
 
-// restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log to go on
-// with. It returns at once.
+// restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log
+// to go on with. It returns at once.
 func (n *Node) restart(server string, reason error) {
 	kind := restartRaft
 	if !n.durable() {
@@ -90,7 +94,8 @@ func (n *Node) restart(server string, reason error) {
 	n.orders.give(resetOrder{server: server, kind: kind, reason: reason})
 }
 
-// reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It returns at once.
+// reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It
+// returns at once.
 func (n *Node) reset(server string, reason error) {
 	n.orders.give(resetOrder{server: server, kind: forgetLog, reason: reason})
 }
@@ -124,7 +129,8 @@ func (n *Node) obey(o resetOrder) {
 	if o.kind.keepsLog() {
 		n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
 	} else {
-		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted", "reason", o.reason)
+		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted",
+			"reason", o.reason)
 	}
 	finished := n.meters.restarts.begin(o)
 	err := n.replaceInstance(o.kind, o.farm)

@@ -58,7 +58,8 @@ func TestGateOpensAgain(t *testing.T) {
 		n := l.nodes[0]
 		l.ready(n)
 		n.orders.mu.Lock()
-		n.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm} // and nobody is told yet
+		// and nobody is told yet
+		n.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm}
 		n.orders.mu.Unlock()
 		n.fit.close()
 		n.changed.notify()

@@ -13,9 +13,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// originator sends this incarnation's proposals to the leader, wherever it is. What is waiting together travels as one
-// batch, as far as the leader has given credit. A batch is sent again, to a new leader or over a new connection, until it is
-// answered or nobody waits for it any more. The leader's state machine layer sees to it that it is applied once.
+// originator sends this incarnation's proposals to the leader, wherever it is. What is waiting together
+// travels as one batch, as far as the leader has given credit. A batch is sent again, to a new leader or over
+// a new connection, until it is answered or nobody waits for it any more. The leader's state machine layer
+// sees to it that it is applied once.
 type originator struct {
 	in     *instance
 	id     uint64        // random, of this run of the incarnation
@@ -44,11 +45,13 @@ const (
 var errMoved = errors.New("the raft instance was replaced")
 
 func newOriginator(in *instance) *originator {
-	return &originator{in: in, id: randomUint64(), wake: make(chan struct{}, 1), window: make(chan struct{}, batchesInFlight),
+	return &originator{in: in, id: randomUint64(), wake: make(chan struct{}, 1),
+		window: make(chan struct{}, batchesInFlight),
 		flying: map[uint64]bool{}, flow: flow{credit: firstCredit}}
 }
 
-// submit queues p. It is answered on p.done, unless its context ends first: at once if it would have to wait for too long.
+// submit queues p. It is answered on p.done, unless its context ends first: at once if it would have to wait
+// for too long.
 func (o *originator) submit(p *proposal) {
 	p.size = len(p.machine) + len(p.cmd)
 	var patience time.Duration
@@ -73,11 +76,12 @@ func (o *originator) submit(p *proposal) {
 }
 
 func (o *originator) overloadedLocked() error {
-	return fmt.Errorf("%w: %d commands of %d bytes wait at this node", ErrOverloaded, o.flow.queued.commands, o.flow.queued.bytes)
+	return fmt.Errorf("%w: %d commands of %d bytes wait at this node", ErrOverloaded, o.flow.queued.commands,
+		o.flow.queued.bytes)
 }
 
-// leave is called when nobody waits for p any more, which has not left this node. It reports whether that is because more is
-// asked of the leader than it does.
+// leave is called when nobody waits for p any more, which has not left this node. It reports whether that is
+// because more is asked of the leader than it does.
 func (o *originator) leave(p *proposal) (overloaded bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -202,7 +206,8 @@ func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := newOutgoing()
-	out.waiters.Add(1) // this one; or a caller that gives up now would take the batch from those who join it after
+	// this one; or a caller that gives up now would take the batch from those who join it after
+	out.waiters.Add(1)
 	defer out.deserted()
 	now := time.Now()
 	for n := o.flow.next(); len(out.ps) < n && len(o.queue) > 0; {
@@ -231,7 +236,8 @@ func (o *originator) next() *outgoing {
 	return out
 }
 
-// tooLateLocked reports whether p has waited, and is hardly to be answered any more while its caller has time.
+// tooLateLocked reports whether p has waited, and is hardly to be answered any more while its caller has
+// time.
 func (o *originator) tooLateLocked(p *proposal, now time.Time) bool {
 	turn := o.flow.turn
 	return !p.until.IsZero() && now.Sub(p.since) > turn/8 && p.until.Sub(now) < turn+turn/4
@@ -248,8 +254,8 @@ func (o *originator) floor() uint64 {
 	return low
 }
 
-// following returns the number of the next batch. A registration begins with it: what became of those before, if the farm
-// knew this origin once, went with the registration of then, and they must not be applied again.
+// following returns the number of the next batch. A registration begins with it: what became of those before,
+// if the farm knew this origin once, went with the registration of then, and they must not be applied again.
 func (o *originator) following() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -319,8 +325,9 @@ func (o *originator) settle(out *outgoing, a leaderAnswer, leader string) {
 // errNobody says that nobody waits for a batch any more.
 var errNobody = errors.New("nobody waits")
 
-// attempt sends the batch to the present leader once. It waits for the answer as long as that leads, the connection to it lives, and
-// somebody wants the answer: to send a batch again while the first one waits would help nobody.
+// attempt sends the batch to the present leader once. It waits for the answer as long as that leads, the
+// connection to it lives, and somebody wants the answer: to send a batch again while the first one waits
+// would help nobody.
 func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	leader, ctx := o.in.leader.get()
 	if leader == "" {
@@ -341,7 +348,8 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	}
 	b := wire.Batch{Origin: o.id, Seq: out.seq, Floor: o.floor(), Count: len(out.ps), Body: out.body}
 	a, err := o.send(ctx, w, b, fresh)
-	if err = errors.Join(err, a.err, a.Code.Err()); fresh && (errors.Is(err, wire.ErrNotLeader) || turnedAway(err)) {
+	if err = errors.Join(err, a.err, a.Code.Err()); fresh &&
+		(errors.Is(err, wire.ErrNotLeader) || turnedAway(err)) {
 		out.release()
 	}
 	return a, leader, err
@@ -383,7 +391,8 @@ func (o *originator) setKnown(known bool) {
 
 func (o *originator) registerAt(ctx context.Context, leader string, g wire.Registration) error {
 	if leader != o.in.server {
-		_, _, err := o.in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodRegister, wire.AppendRegistration(nil, g))
+		_, _, err := o.in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodRegister,
+			wire.AppendRegistration(nil, g))
 		return err
 	}
 	if l := o.in.lead.Load(); l != nil {

@@ -27,8 +27,8 @@ type proposal struct {
 	out   *outgoing // that it belongs to; guarded by mu
 }
 
-// States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that nothing left
-// this node.
+// States of a proposal. Whoever moves it out of waiting decides: a caller that gives up in time knows that
+// nothing left this node.
 const (
 	waiting   int32 = iota
 	sent            // it may have left this node
@@ -36,8 +36,8 @@ const (
 	abandoned       // nobody waits any more, and it may have been sent
 )
 
-// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node. Once it has returned,
-// cmd is not read any more.
+// giveUp is called when nobody waits any more; it reports whether the proposal may have left this node. Once
+// it has returned, cmd is not read any more.
 func (p *proposal) giveUp() (maybe bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +67,8 @@ func (p *proposal) join(out *outgoing) bool {
 	return true
 }
 
-// take copies the command of a proposal that still waits to the end of body; from now on it may leave this node.
+// take copies the command of a proposal that still waits to the end of body; from now on it may leave this
+// node.
 func (p *proposal) take(body []byte) (longer []byte, taken bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,8 +125,8 @@ func (out *outgoing) deserted() {
 	}
 }
 
-// seal decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if nobody
-// is left who waits.
+// seal decides what the batch holds, the moment before it is sent: who gave up by then is not in it. False if
+// nobody is left who waits.
 func (out *outgoing) seal() bool {
 	if out.frozen {
 		return true
@@ -167,9 +168,11 @@ func (out *outgoing) overtaken() error {
 	return errMoved
 }
 
-// turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any other now.
+// turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any
+// other now.
 func turnedAway(err error) bool {
-	return errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrNoMachine) || errors.Is(err, ErrLevel) ||
+	return errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrNoMachine) ||
+		errors.Is(err, ErrLevel) ||
 		errors.Is(err, ErrDiverged) || errors.Is(err, ErrOverloaded)
 }
 

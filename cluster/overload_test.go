@@ -47,11 +47,13 @@ func (o strained) p99() time.Duration {
 }
 
 func (o strained) String() string {
-	return fmt.Sprintf("%d acknowledged (p99 %v), %d refused, %d uncertain, %d not tried; %.2f in the log for each acknowledged one",
+	return fmt.Sprintf("%d acknowledged (p99 %v), %d refused, %d uncertain, %d not tried; %.2f in the log "+
+		"for each acknowledged one",
 		o.acked, o.p99().Round(time.Millisecond), o.refused, o.uncertain, o.late, o.all)
 }
 
-// strainedStore takes its time for each append, below every watchdog's limit, and counts the copies of each command.
+// strainedStore takes its time for each append, below every watchdog's limit, and counts the copies of each
+// command.
 type strainedStore struct {
 	raftlog.Store
 	strain *strain
@@ -96,8 +98,8 @@ func (b *books) note(data []byte) {
 	}
 }
 
-// under returns what a farm does while a number of writers on each node ask it to write, one command after the other. Who is
-// refused rests for a second.
+// under returns what a farm does while a number of writers on each node ask it to write, one command after
+// the other. Who is refused rests for a second.
 func (s strain) under(t *testing.T, writers int) (o strained) {
 	unformed(t, s.nodes, true, func(l *lab) {
 		var on atomic.Bool
@@ -107,7 +109,10 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}
 			n.conf.SnapshotBytes = 1 << 40
-			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return strainedStore{inner, &s, &on, b} }
+			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store {
+				return strainedStore{inner, &s, &on,
+					b}
+			}
 			n.start()
 		}
 		l.ready(l.nodes...)
@@ -121,7 +126,8 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 		for _, n := range l.nodes {
 			for w := range writers {
 				wg.Go(func() {
-					time.Sleep(time.Duration(w) * time.Second / time.Duration(writers)) // they come one by one
+					// they come one by one
+					time.Sleep(time.Duration(w) * time.Second / time.Duration(writers))
 					for i := 0; ctx.Err() == nil; i++ {
 						id := fmt.Sprintf("%s.%d.%d", n.conf.Name, w, i)
 						began := time.Now()
@@ -212,24 +218,29 @@ func (s strain) hold(t *testing.T) {
 // A usual disk, or a line of usual width, is here one of 10 MB/s, with 5 ms for each append.
 const usualWrite, usualPace = 5 * time.Millisecond, 10 << 20
 
-// On disks of 0.7 s nothing is written in less than two of their writes, one on the leader and one on a follower, and an entry
-// comes behind up to three others. Under any load it is less than twenty.
+// On disks of 0.7 s nothing is written in less than two of their writes, one on the leader and one on a
+// follower, and an entry comes behind up to three others. Under any load it is less than twenty.
 const slowWrite, slowBound = 700 * time.Millisecond, 20 * 700 * time.Millisecond
 
 const large, medium = 100 << 10, 20 << 10
 
-// However much more is asked of a farm than its disks can do, they do as much as at the best load, nothing twice, and in time.
-// Slow: eight farms of three and nine nodes write for seconds, or for a minute on slow disks.
+// However much more is asked of a farm than its disks can do, they do as much as at the best load, nothing
+// twice, and in time. Slow: eight farms of three and nine nodes write for seconds, or for a minute on slow
+// disks.
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]strain{
-		"usual": {nodes: 3, write: usualWrite, pace: usualPace, size: large, patience: time.Minute, writers: 4,
-			run: 2 * time.Second, p99: time.Second},
-		"nine nodes": {nodes: 9, write: usualWrite, pace: usualPace, size: medium, patience: time.Minute, writers: 4,
-			run: 2 * time.Second, p99: time.Second},
-		"callers give up": {nodes: 3, write: usualWrite, pace: usualPace, size: medium, patience: 150 * time.Millisecond, writers: 8,
+		"usual": {nodes: 3, write: usualWrite, pace: usualPace, size: large, patience: time.Minute,
+			writers: 4,
+			run:     2 * time.Second, p99: time.Second},
+		"nine nodes": {nodes: 9, write: usualWrite, pace: usualPace, size: medium, patience: time.Minute,
+			writers: 4,
+			run:     2 * time.Second, p99: time.Second},
+		"callers give up": {nodes: 3, write: usualWrite, pace: usualPace, size: medium,
+			patience: 150 * time.Millisecond, writers: 8,
 			run: 4 * time.Second, p99: time.Second},
-		"slow disks": {nodes: 3, write: slowWrite, size: large, patience: time.Minute, writers: 4, run: time.Minute, p99: slowBound},
+		"slow disks": {nodes: 3, write: slowWrite, size: large, patience: time.Minute, writers: 4,
+			run: time.Minute, p99: slowBound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -244,20 +255,27 @@ func TestOverloadOfManyNodes(t *testing.T) {
 		t.Skip("it takes minutes; make torture runs it")
 	}
 	for name, s := range map[string]strain{
-		"twenty nodes": {nodes: 20, write: usualWrite, pace: usualPace, size: large, patience: time.Minute, writers: 2,
+		"twenty nodes": {nodes: 20, write: usualWrite, pace: usualPace, size: large, patience: time.Minute,
+			writers: 2,
+			run:     10 * time.Second, p99: time.Second},
+		"twenty nodes, callers give up": {nodes: 20, write: usualWrite, pace: usualPace, size: large,
+			patience: time.Second,
+			writers:  2, run: 10 * time.Second, p99: time.Second},
+		"nine nodes, large commands": {nodes: 9, write: usualWrite, pace: usualPace, size: large,
+			patience: time.Minute, writers: 2,
 			run: 10 * time.Second, p99: time.Second},
-		"twenty nodes, callers give up": {nodes: 20, write: usualWrite, pace: usualPace, size: large, patience: time.Second,
-			writers: 2, run: 10 * time.Second, p99: time.Second},
-		"nine nodes, large commands": {nodes: 9, write: usualWrite, pace: usualPace, size: large, patience: time.Minute, writers: 2,
-			run: 10 * time.Second, p99: time.Second},
-		"small commands": {nodes: 3, write: 50 * time.Millisecond, size: 200, patience: time.Minute, writers: 500,
-			run: 5 * time.Second, p99: time.Second},
-		"slow disks, nine nodes": {nodes: 9, write: slowWrite, size: large, patience: time.Minute, writers: 2, run: 2 * time.Minute,
+		"small commands": {nodes: 3, write: 50 * time.Millisecond, size: 200, patience: time.Minute,
+			writers: 500,
+			run:     5 * time.Second, p99: time.Second},
+		"slow disks, nine nodes": {nodes: 9, write: slowWrite, size: large, patience: time.Minute, writers: 2,
+			run: 2 * time.Minute,
 			p99: slowBound},
-		"slow disks, twenty nodes": {nodes: 20, write: slowWrite, size: large, patience: time.Minute, writers: 1, run: 2 * time.Minute,
+		"slow disks, twenty nodes": {nodes: 20, write: slowWrite, size: large, patience: time.Minute,
+			writers: 1, run: 2 * time.Minute,
 			p99: 2 * slowBound}, // each node may have one command under way, and one that waits
-		"slow disks, callers give up": {nodes: 3, write: slowWrite, size: large, patience: 6 * time.Second, writers: 4,
-			run: 2 * time.Minute, p99: slowBound},
+		"slow disks, callers give up": {nodes: 3, write: slowWrite, size: large, patience: 6 * time.Second,
+			writers: 4,
+			run:     2 * time.Minute, p99: slowBound},
 	} {
 		t.Run(name, s.hold)
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/testkv"
 )
 
-// A caller that gives up gets its buffer back, in whatever moment: what is sent holds the whole command, or nothing of it.
+// A caller that gives up gets its buffer back, in whatever moment: what is sent holds the whole command, or
+// nothing of it.
 func TestNoCommandIsTorn(t *testing.T) {
 	const size = 64 << 10
 	sent := 0
@@ -61,7 +62,8 @@ func (m *lender) Restore(r io.Reader) error { return nil }
 func TestAnswersBelongToTheCaller(t *testing.T) {
 	unformed(t, 1, false, func(l *lab) {
 		n := l.nodes[0]
-		n.conf.Machines = map[string]func() StateMachine{"kv": newKV, "lender": func() StateMachine { return &lender{} }}
+		n.conf.Machines = map[string]func() StateMachine{"kv": newKV,
+			"lender": func() StateMachine { return &lender{} }}
 		n.start()
 		l.ready(n)
 		h := n.Handle("lender")
@@ -127,11 +129,13 @@ func TestOutcomeOfALateNode(t *testing.T) {
 		ctx, cancel := context.WithTimeout(l.t.Context(), time.Second)
 		defer cancel()
 		index, value, err := late.Handle("kv").Propose(ctx, []byte("append x 2"))
-		if index == 0 || string(value) != "1,2," || !errors.Is(err, ErrUncertain) || !errors.Is(err, context.DeadlineExceeded) {
+		if index == 0 || string(value) != "1,2," || !errors.Is(err, ErrUncertain) ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			l.t.Errorf("a node that is late: index %d, %q, %v", index, value, err)
 		}
 		gate <- shut
-		if err := late.Handle("kv").Wait(l.ctx(20*time.Second), index); err != nil || late.Handle("kv").Local().(*gated).Get("x") != "1,2," {
+		if err := late.Handle("kv").Wait(l.ctx(20*time.Second), index); err != nil ||
+			late.Handle("kv").Local().(*gated).Get("x") != "1,2," {
 			l.t.Errorf("at that index x = %q: %v", late.Handle("kv").Local().(*gated).Get("x"), err)
 		}
 	})

@@ -16,16 +16,21 @@ func TestCorpus(t *testing.T) {
 	corpus.Check(t, map[string]map[string][]byte{
 		"FuzzPayload": {
 			"batch": wire.AppendBatch(nil, &wire.Batch{Origin: 7, Seq: 1, Floor: 1, Count: 2,
-				Body: wire.AppendCommand(wire.AppendCommand(nil, "kv", []byte("append x 1")), "kv", []byte("set y 2"))}),
+				Body: wire.AppendCommand(wire.AppendCommand(nil, "kv", []byte("append x 1")), "kv",
+					[]byte("set y 2"))}),
 			"status": binary.AppendUvarint(wire.AppendString(wire.AppendString(nil, "a.1"), "a.2"), 9),
-			"answer": wire.AppendAnswer(binary.AppendUvarint(nil, 3), wire.Answer{Code: wire.CodeOK, Index: 9, Value: [][]byte{[]byte("v"), nil}}),
+			"answer": wire.AppendAnswer(binary.AppendUvarint(nil, 3),
+				wire.Answer{Code: wire.CodeOK, Index: 9, Value: [][]byte{[]byte("v"), nil}}),
 			"offer": appendProposeAnswer(wire.AppendCredit(nil, wire.Credit{Commands: 2048, Bytes: 1 << 20}),
 				leaderAnswer{term: 3, Answer: wire.Answer{Index: 9, Value: [][]byte{[]byte("v")}}}),
-			"question":  question{server: "a.1", index: 9, divergence: divergence{text: "who differs", stop: true}}.append(nil),
-			"testimony": testimony{chain: replica.Point{Index: 9, Sum: 1 << 60}, state: replica.Point{Index: 7, Sum: 3}}.append(nil),
-			"stored":    stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
-			"notice":    notice{server: "a.1", term: 5, index: 1 << 40}.append(nil),
-			"report":    (&succession.Report{Server: "a.1", Term: 3, Last: 9, Ordinary: true, Voters: []string{"a.1", "b.2"}, Nonvoters: []string{"c.3"}}).Append(nil),
+			"question": question{server: "a.1", index: 9,
+				divergence: divergence{text: "who differs", stop: true}}.append(nil),
+			"testimony": testimony{chain: replica.Point{Index: 9, Sum: 1 << 60},
+				state: replica.Point{Index: 7, Sum: 3}}.append(nil),
+			"stored": stored{term: 5, last: 1 << 40, lastTerm: 4}.append(nil),
+			"notice": notice{server: "a.1", term: 5, index: 1 << 40}.append(nil),
+			"report": (&succession.Report{Server: "a.1", Term: 3, Last: 9, Ordinary: true,
+				Voters: []string{"a.1", "b.2"}, Nonvoters: []string{"c.3"}}).Append(nil),
 		},
 	})
 }
@@ -36,7 +41,8 @@ func FuzzPayload(f *testing.F) {
 		corpus.Frugal(t, len(b), func() {
 			parseStatus(b)
 			if a, err := parseProposeAnswer(b); err == nil {
-				if a2, err := parseProposeAnswer(appendProposeAnswer(nil, a)); err != nil || !reflect.DeepEqual(a, a2) {
+				if a2, err := parseProposeAnswer(appendProposeAnswer(nil, a)); err != nil ||
+					!reflect.DeepEqual(a, a2) {
 					t.Fatalf("%+v comes back as %+v, %v", a, a2, err)
 				}
 			}

@@ -11,8 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// TestCallersDoNotWaitForOthersDials: whoever calls a member that does not answer waits as long as its own context says,
-// however many dial it.
+// TestCallersDoNotWaitForOthersDials: whoever calls a member that does not answer waits as long as its own
+// context says, however many dial it.
 func TestCallersDoNotWaitForOthersDials(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
@@ -37,8 +37,8 @@ func TestCallersDoNotWaitForOthersDials(t *testing.T) {
 	})
 }
 
-// A member that takes connections, and then says nothing, costs a caller no more than its own time, and nobody more than a dial may
-// take.
+// A member that takes connections, and then says nothing, costs a caller no more than its own time, and
+// nobody more than a dial may take.
 func TestGreetingEndsInTime(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, false, func(l *lab) {
@@ -58,9 +58,11 @@ func TestGreetingEndsInTime(t *testing.T) {
 		defer p.Close()
 		p.Listener(protoRPC) // which nobody takes anything from
 		n.directory.KeepAt("silent", "10.0.0.9:7946")
-		for given, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: dialTimeout} {
+		for given, want := range map[time.Duration]time.Duration{time.Second: time.Second,
+			time.Minute: dialTimeout} {
 			begin := time.Now()
-			if _, _, err := n.peers.Call(l.ctx(given), "silent", wire.MethodStatus, nil); err == nil || time.Since(begin) != want {
+			if _, _, err := n.peers.Call(l.ctx(given), "silent", wire.MethodStatus, nil); err == nil ||
+				time.Since(begin) != want {
 				t.Errorf("given %v, it took %v: %v", given, time.Since(begin), err)
 			}
 		}

@@ -36,7 +36,8 @@ func newAuthority(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example Internal CA"},
+	template := &x509.Certificate{SerialNumber: big.NewInt(1),
+		Subject:   pkix.Name{CommonName: "Example Internal CA"},
 		NotBefore: time.Now().Add(-240 * time.Hour), NotAfter: time.Now().Add(240 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
@@ -60,7 +61,8 @@ type request struct {
 }
 
 func (a *authority) request(farm, node string) request {
-	return request{uri: "webfarm://peer/" + farm + "/node/" + node, before: time.Now().Add(-time.Hour), after: time.Now().Add(time.Hour),
+	return request{uri: "webfarm://peer/" + farm + "/node/" + node, before: time.Now().Add(-time.Hour),
+		after:  time.Now().Add(time.Hour),
 		usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 }
 
@@ -73,7 +75,8 @@ func (a *authority) sign(r request) tls.Certificate {
 	}
 	a.serial++
 	template := &x509.Certificate{SerialNumber: big.NewInt(a.serial), NotBefore: r.before, NotAfter: r.after,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: r.usages, DNSNames: []string{"machine.example.com"}}
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: r.usages,
+		DNSNames: []string{"machine.example.com"}}
 	if r.uri != "" {
 		u, err := url.Parse(r.uri)
 		if err != nil {
@@ -108,13 +111,15 @@ func TestPeerTLS(t *testing.T) {
 	b := openTest(t, Config{Dir: t.TempDir(), PeerTLS: ca.node("b"), Join: []string{a.Addr()}})
 	ready(t, b)
 	propose(t, b, "append x 1")
-	if s := b.State(); s.Self != "b" || len(s.Members) != 2 || s.Members[0].ID != "a" || s.Members[0].Name != "a" {
+	if s := b.State(); s.Self != "b" || len(s.Members) != 2 || s.Members[0].ID != "a" ||
+		s.Members[0].Name != "a" {
 		t.Errorf("b is %q and sees %+v", s.Self, s.Members)
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a = openTest(t, Config{Dir: dir, PeerTLS: ca.node("a"), Join: []string{b.Addr()}}) // by a renewed certificate
+	// by a renewed certificate
+	a = openTest(t, Config{Dir: dir, PeerTLS: ca.node("a"), Join: []string{b.Addr()}})
 	ready(t, a)
 	propose(t, a, "append x 2")
 	if got := local(a, "x"); got != "1,2," {
@@ -122,9 +127,8 @@ func TestPeerTLS(t *testing.T) {
 	}
 }
 
-// Every other certificate, also a good one of the same authority for something else, is turned away, on both sides with a
-// word about the reason.
-// Slow: real certificates, and nodes that turn each other away.
+// Every other certificate, also a good one of the same authority for something else, is turned away, on both
+// sides with a word about the reason. Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLSRefusals(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -132,9 +136,10 @@ func TestPeerTLSRefusals(t *testing.T) {
 	expired.after = time.Now().Add(-time.Minute)
 	var shown atomic.Pointer[tls.Certificate]
 	good := ca.sign(ca.request("webfarm", "z"))
-	forgotten := &tls.Config{RootCAs: ca.pool, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return shown.Load(), nil
-	}}
+	forgotten := &tls.Config{RootCAs: ca.pool,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return shown.Load(), nil
+		}}
 	for name, c := range map[string]struct {
 		conf Config
 		want error  // at the one who dials, if the other side is what displeases it
@@ -147,8 +152,9 @@ func TestPeerTLSRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := new(notes)
-			first, err := Open(t.Context(), Config{Dir: t.TempDir(), Expect: 1, PeerTLS: ca.node("a"), Machines: kvAnd(),
-				Logger: log.logger()})
+			first, err := Open(t.Context(),
+				Config{Dir: t.TempDir(), Expect: 1, PeerTLS: ca.node("a"), Machines: kvAnd(),
+					Logger: log.logger()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,13 +173,14 @@ func TestPeerTLSRefusals(t *testing.T) {
 			if c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("the caller is told %v, want %v", err, c.want)
 			}
-			waitFor(t, "the called node's log gives the reason", func() bool { return strings.Contains(log.String(), c.says) })
+			waitFor(t, "the called node's log gives the reason",
+				func() bool { return strings.Contains(log.String(), c.says) })
 		})
 	}
 }
 
-// living returns the configuration of a machine whose clock is off by skew, and whose certificate is good for an hour around
-// that time.
+// living returns the configuration of a machine whose clock is off by skew, and whose certificate is good for
+// an hour around that time.
 func living(ca *authority, node string, skew time.Duration) *tls.Config {
 	r := ca.request("webfarm", node)
 	r.before, r.after = r.before.Add(skew), r.after.Add(skew)
@@ -207,7 +214,8 @@ func TestPeerTLSImpersonation(t *testing.T) {
 		}
 		c.Close()
 	}
-	if c, err := b.port.Dial(within(t, 10*time.Second), a.Addr(), protoRPC, "c"); !errors.Is(err, trust.ErrWrongNode) {
+	if c, err := b.port.Dial(within(t, 10*time.Second), a.Addr(), protoRPC,
+		"c"); !errors.Is(err, trust.ErrWrongNode) {
 		if err == nil {
 			c.Close()
 		}
@@ -238,8 +246,10 @@ func TestPeerTLSIsChecked(t *testing.T) {
 		"an authority that is not trusted": with(func(c *tls.Config) { c.RootCAs = newAuthority(t).pool }),
 		"webfarm://peer/webfarm/node/ID":   asked(func(r *request) { r.uri = "" }),
 		`for a node of farm "depot"`:       asked(func(r *request) { r.uri = "webfarm://peer/depot/node/a" }),
-		"letters, digits":                  asked(func(r *request) { r.uri = "webfarm://peer/webfarm/node/a.example.com" }),
-		"renew it, or set the clock":       asked(func(r *request) { r.after = time.Now().Add(-time.Minute) }),
+		"letters, " +
+			"digits": asked(func(r *request) { r.uri = "webfarm://peer/webfarm/node/a.example.com" }),
+		"renew it, or set the " +
+			"clock": asked(func(r *request) { r.after = time.Now().Add(-time.Minute) }),
 		"server and client authentication": asked(func(r *request) { r.usages = r.usages[:1] }),
 	} {
 		n, err := Open(t.Context(), Config{PeerTLS: c, Logger: testLogger()})
@@ -262,7 +272,8 @@ func TestPeerTLSAndAnotherNodesDirectory(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err = Open(t.Context(), Config{Dir: dir, PeerTLS: newAuthority(t).node("a"), Logger: testLogger()}); err == nil {
+	if n, err = Open(t.Context(), Config{Dir: dir, PeerTLS: newAuthority(t).node("a"),
+		Logger: testLogger()}); err == nil {
 		n.Close()
 		t.Fatal("it was taken over")
 	}

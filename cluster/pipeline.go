@@ -9,13 +9,14 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// pipeline is raft's pipeline of appends to one follower, with a reader that does not go away. Without one, raft's sender
-// can block for ever after a failed append (raft issue 612): the reader of the answers has left, the goroutine that
-// decodes them waits for it, and the sender, if by chance it sends once more before it looks, waits for that goroutine.
-// The follower goes on getting heartbeats, so nobody elects anew, and gets no entry again; and raft cannot shut down.
+// pipeline is raft's pipeline of appends to one follower, with a reader that does not go away. Without one,
+// raft's sender can block for ever after a failed append (raft issue 612): the reader of the answers has
+// left, the goroutine that decodes them waits for it, and the sender, if by chance it sends once more before
+// it looks, waits for that goroutine. The follower goes on getting heartbeats, so nobody elects anew, and
+// gets no entry again; and raft cannot shut down.
 //
-// raft sends an append whenever the commit timeout has passed, so that followers learn what is committed. In a farm at rest all
-// of them say the same; pipeline holds those back.
+// raft sends an append whenever the commit timeout has passed, so that followers learn what is committed. In
+// a farm at rest all of them say the same; pipeline holds those back.
 type pipeline struct {
 	raft.AppendPipeline
 	to      *follower
@@ -47,7 +48,8 @@ func (g *growth) to(last uint64) {
 var errPipelineFailed = errors.New("an earlier append of the pipeline failed")
 
 // AppendEntriesPipeline opens a pipeline to a follower.
-func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline,
+	error) {
 	inner, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
 	if err != nil {
 		return nil, err
@@ -58,7 +60,8 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	return p, nil
 }
 
-func newPipeline(inner raft.AppendPipeline, to *follower, log *growth, longest time.Duration, ended <-chan struct{},
+func newPipeline(inner raft.AppendPipeline, to *follower, log *growth, longest time.Duration,
+	ended <-chan struct{},
 	deposed func(term uint64)) *pipeline {
 	p := &pipeline{AppendPipeline: inner, to: to, log: log, longest: longest, ended: ended, deposed: deposed,
 		answers: make(chan raft.AppendFuture), failed: make(chan struct{}), done: make(chan struct{})}
@@ -67,7 +70,8 @@ func newPipeline(inner raft.AppendPipeline, to *follower, log *growth, longest t
 }
 
 // AppendEntries sends one request. How many may be under way is the transport's business.
-func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	fit(args, p.to.line.Limit())
 	if p.saysNothing(args) {
 		p.rest(args.PrevLogEntry)
@@ -85,14 +89,15 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	return f, err
 }
 
-// saysNothing reports whether a request has nothing for a follower that has got what came before it: no entry, and no commit
-// index, of which there is none to come either before the log grows.
+// saysNothing reports whether a request has nothing for a follower that has got what came before it: no
+// entry, and no commit index, of which there is none to come either before the log grows.
 func (p *pipeline) saysNothing(req *raft.AppendEntriesRequest) bool {
-	return len(req.Entries) == 0 && req.LeaderCommitIndex == req.PrevLogEntry && req.LeaderCommitIndex == p.told
+	return len(req.Entries) == 0 && req.LeaderCommitIndex == req.PrevLogEntry &&
+		req.LeaderCommitIndex == p.told
 }
 
-// rest waits until the log has grown beyond last, but not for ever: raft may have other reasons to go on, which it looks
-// for between two appends.
+// rest waits until the log has grown beyond last, but not for ever: raft may have other reasons to go on,
+// which it looks for between two appends.
 func (p *pipeline) rest(last uint64) {
 	more := p.log.more.next() // before last is looked at, so that nothing falls in between
 	if p.log.last.Load() > last {

@@ -10,11 +10,12 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// slowPipeline answers every append with a refusal and, like raft's own with two requests under way, takes no further
-// one before somebody has taken the answer.
+// slowPipeline answers every append with a refusal and, like raft's own with two requests under way, takes no
+// further one before somebody has taken the answer.
 type slowPipeline struct{ sent, answers chan raft.AppendFuture }
 
-func (s *slowPipeline) AppendEntries(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+func (s *slowPipeline) AppendEntries(*raft.AppendEntriesRequest,
+	*raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	s.sent <- refused{}
 	return nil, nil
 }
@@ -70,7 +71,8 @@ func TestPipelineAfterFailure(t *testing.T) {
 // takingPipeline takes every append, and answers none.
 type takingPipeline struct{ raft.AppendPipeline }
 
-func (takingPipeline) AppendEntries(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+func (takingPipeline) AppendEntries(*raft.AppendEntriesRequest,
+	*raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	return nil, nil
 }
 
@@ -86,8 +88,10 @@ func TestPipelineAtRest(t *testing.T) {
 		next      raft.AppendEntriesRequest
 		want      time.Duration
 	}{
-		"nothing new":        {7, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, longest},
-		"an entry":           {7, 8, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7, Entries: entry}, 0},
+		"nothing new": {7, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7},
+			longest},
+		"an entry": {7, 8, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7,
+			Entries: entry}, 0},
 		"a commit":           {6, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, 0},
 		"a commit to come":   {6, 7, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 6}, 0},
 		"the log has grown":  {7, 8, raft.AppendEntriesRequest{PrevLogEntry: 7, LeaderCommitIndex: 7}, 0},
@@ -116,9 +120,12 @@ func TestPipelineAtRest(t *testing.T) {
 // An append at rest goes when there is a reason.
 func TestPipelineIsWoken(t *testing.T) {
 	for name, wake := range map[string]func(log *growth, answers chan raft.AppendFuture, end func()){
-		"the log grows":     func(log *growth, _ chan raft.AppendFuture, _ func()) { log.to(8) },
-		"another one fails": func(_ *growth, answers chan raft.AppendFuture, _ func()) { answers <- refused{} },
-		"the end":           func(_ *growth, _ chan raft.AppendFuture, end func()) { end() },
+		"the log grows": func(log *growth, _ chan raft.AppendFuture, _ func()) { log.to(8) },
+		"another one fails": func(_ *growth, answers chan raft.AppendFuture,
+			_ func()) {
+			answers <- refused{}
+		},
+		"the end": func(_ *growth, _ chan raft.AppendFuture, end func()) { end() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {

@@ -18,13 +18,14 @@ const (
 	preparePatience = 3 * time.Second // for a leader to say that a successor comes
 )
 
-// PrepareStop announces that this node will stop soon, and sees to it that the farm keeps a majority then. A stand-by
-// that has caught up takes this node's seat meanwhile; until Close or Leave the node takes part in everything else.
+// PrepareStop announces that this node will stop soon, and sees to it that the farm keeps a majority then. A
+// stand-by that has caught up takes this node's seat meanwhile; until Close or Leave the node takes part in
+// everything else.
 //
-// If the voters that stay are no majority without this node, and some node could take its place, PrepareStop waits for
-// that until ctx ends. It says so in the log and in State. In every other case it returns at once. Call it when the
-// program begins to finish its work, and again when that is done: others may have stopped meanwhile. There is no way
-// back. Close and Leave look once more, Close for five seconds at most.
+// If the voters that stay are no majority without this node, and some node could take its place, PrepareStop
+// waits for that until ctx ends. It says so in the log and in State. In every other case it returns at once.
+// Call it when the program begins to finish its work, and again when that is done: others may have stopped
+// meanwhile. There is no way back. Close and Leave look once more, Close for five seconds at most.
 func (n *Node) PrepareStop(ctx context.Context) {
 	if n.departure.step(func(g *goodbye) { g.retires = true }) {
 		n.metaChanged()
@@ -35,18 +36,20 @@ func (n *Node) PrepareStop(ctx context.Context) {
 	n.awaitSuccessor(ctx, n.end.begun.Load)
 }
 
-// awaitSuccessor waits until the farm has a majority without this node, or there is no sense in waiting. Who has waited
-// in vain does not wait again.
+// awaitSuccessor waits until the farm has a majority without this node, or there is no sense in waiting. Who
+// has waited in vain does not wait again.
 func (n *Node) awaitSuccessor(ctx context.Context, closing func() bool) {
 	began := time.Now()
 	promised := began // when a leader said last that a successor comes
 	for {
 		lost := n.lostWithout()
-		sense := lost.text != "" && lost.successor && !closing() && !n.departure.gaveUp() && time.Since(promised) < preparePatience
+		sense := lost.text != "" && lost.successor && !closing() && !n.departure.gaveUp() &&
+			time.Since(promised) < preparePatience
 		before := n.setAwaits(lost.text, sense)
 		switch {
 		case lost.text == "" && before:
-			n.log.Info("the farm has a majority without this node now", "after", time.Since(began).Round(time.Millisecond))
+			n.log.Info("the farm has a majority without this node now", "after",
+				time.Since(began).Round(time.Millisecond))
 			return
 		case lost.text == "" || closing():
 			return
@@ -60,7 +63,8 @@ func (n *Node) awaitSuccessor(ctx context.Context, closing func() bool) {
 			}
 			return
 		case !before:
-			n.log.Warn("the farm has no majority without this node, so its stop waits for a successor", "voters", lost.text)
+			n.log.Warn("the farm has no majority without this node, so its stop waits for a successor",
+				"voters", lost.text)
 		}
 		switch comes, err := n.moveVotes(ctx); {
 		case errors.Is(err, ErrVersion): // the leader's program does not move seats
@@ -107,7 +111,8 @@ func (n *Node) lostWithout() (l loss) {
 	return l
 }
 
-// setAwaits notes what State says that the stop of this node waits for, and returns whether it said so before.
+// setAwaits notes what State says that the stop of this node waits for, and returns whether it said so
+// before.
 func (n *Node) setAwaits(text string, waits bool) (before bool) {
 	awaits := ""
 	if waits {
@@ -134,8 +139,8 @@ func (n *Node) giveUpLead(s *voting.Situation) bool {
 	return staying > 0
 }
 
-// voteComes asks the leader whether a change that concerns this node's vote is due: that it gets one, or, if it stops,
-// that it is not needed any more. An old program answers with ErrVersion.
+// voteComes asks the leader whether a change that concerns this node's vote is due: that it gets one, or, if
+// it stops, that it is not needed any more. An old program answers with ErrVersion.
 func (n *Node) voteComes(ctx context.Context) (comes bool, err error) {
 	in := n.instance()
 	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {

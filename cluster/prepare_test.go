@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// oneOfThreeDies returns two nodes of three, the first of which leads, when both have noticed that the third is dead.
+// oneOfThreeDies returns two nodes of three, the first of which leads, when both have noticed that the third
+// is dead.
 func (l *lab) oneOfThreeDies() (leader, follower *labNode) {
 	l.t.Helper()
 	leader, others := l.leader()

@@ -23,7 +23,8 @@ const (
 // maxProto is the longest name of a protocol, in bytes: an ALPN name has 255, and some are ours.
 const maxProto = 200
 
-var errProtocol = errors.New("the name of a protocol has 1 to 200 bytes and is none of admin, gossip, raft and rpc")
+var errProtocol = errors.New("the name of a protocol has 1 to 200 bytes and is none of admin, gossip, raft " +
+	"and rpc")
 
 // checkProtocol says what is wrong with the name of a protocol of the application.
 func checkProtocol(proto string) error {
@@ -34,23 +35,25 @@ func checkProtocol(proto string) error {
 	return nil
 }
 
-// Listener returns the connections that other members open by Dial for the same protocol, a short word such as "http".
-// They are mutually authenticated and encrypted; PeerID tells who calls.
+// Listener returns the connections that other members open by Dial for the same protocol, a short word such
+// as "http". They are mutually authenticated and encrypted; PeerID tells who calls.
 //
 // However many are opened at once, the nodes' own connections do not wait for them. A protocol for large
 // transfers has the name "bulk", or one that begins with "bulk-": then the other protocols do not wait for it
 // either.
 //
-// A protocol has one listener at a time. Listener panics if there is an open one already, and if the word is empty, longer
-// than 200 bytes, or one of those that the nodes use themselves: admin, gossip, raft, rpc.
+// A protocol has one listener at a time. Listener panics if there is an open one already, and if the word is
+// empty, longer than 200 bytes, or one of those that the nodes use themselves: admin, gossip, raft, rpc.
 func (n *Node) Listener(proto string) net.Listener {
 	if err := checkProtocol(proto); err != nil {
 		panic("cluster: Listener: " + err.Error())
 	}
 	if !n.listening.add(proto, math.MaxInt) {
-		panic(fmt.Sprintf("cluster: Listener(%q): somebody listens already; the two would take connections from each other", proto))
+		panic(fmt.Sprintf("cluster: Listener(%q): somebody listens already; the two would take connections "+
+			"from each other", proto))
 	}
-	return &protoListener{Listener: n.port.AppListener(proto), closed: sync.OnceFunc(func() { n.listening.set(proto, false) })}
+	return &protoListener{Listener: n.port.AppListener(proto),
+		closed: sync.OnceFunc(func() { n.listening.set(proto, false) })}
 }
 
 // protoListener tells when it is closed.

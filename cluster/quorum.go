@@ -19,8 +19,9 @@ const (
 	reformPatience = 30 * time.Second
 )
 
-// watchQuorum looks whether the farm has a quorum. Without one there are reads only; people are told what to do. In memory
-// mode the lost voters, once they are proven gone, are lost for good, and the farm re-forms itself.
+// watchQuorum looks whether the farm has a quorum. Without one there are reads only; people are told what to
+// do. In memory mode the lost voters, once they are proven gone, are lost for good, and the farm re-forms
+// itself.
 func (n *Node) watchQuorum() {
 	var since time.Time // when the leader was missed first
 	for sleep(n.ctx, quorumEvery) {
@@ -40,7 +41,8 @@ func (n *Node) watchQuorum() {
 		}
 		if empty {
 			if time.Since(since) > lossWarning {
-				n.warnOnce("quorum", "this node has nothing of its farm's state and waits for one that has; start those, or, "+
+				n.warnOnce("quorum", "this node has nothing of its farm's state and waits for one that has; "+
+					"start those, or, "+
 					"if they are lost for good, restore a backup",
 					fmt.Errorf("%w since %v", ErrNoLeader, time.Since(since).Round(time.Second)))
 			}
@@ -51,15 +53,17 @@ func (n *Node) watchQuorum() {
 			n.reformItself(in, d)
 		}
 		if d := time.Since(since); d > lossWarning {
-			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes again, or, if too many "+
+			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes "+
+				"again, or, if too many "+
 				"are lost for good, run farmctl recover",
 				fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.absent(in)))
 		}
 	}
 }
 
-// introduce calls every member that is alive, for what they may have to say at the handshake: a non-voter whose disk was set
-// back is refused by the leader's calls, without being told, and has no reason to call anybody itself.
+// introduce calls every member that is alive, for what they may have to say at the handshake: a non-voter
+// whose disk was set back is refused by the leader's calls, without being told, and has no reason to call
+// anybody itself.
 func (n *Node) introduce() {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
@@ -84,9 +88,9 @@ func (n *Node) absent(in *instance) string {
 	return strings.Join(names, ", ")
 }
 
-// reformItself re-forms a memory farm whose lost voters are proven gone; without is for how long there has been no leader.
-// Those who are left take turns, so that they do not stand in each other's way; whatever one begins, another one can end,
-// and one of them may see what another one cannot.
+// reformItself re-forms a memory farm whose lost voters are proven gone; without is for how long there has
+// been no leader. Those who are left take turns, so that they do not stand in each other's way; whatever one
+// begins, another one can end, and one of them may see what another one cannot.
 func (n *Node) reformItself(in *instance, without time.Duration) {
 	ctx, cancel := context.WithTimeout(n.ctx, reformPatience)
 	defer cancel()
@@ -110,9 +114,9 @@ func (n *Node) reformItself(in *instance, without time.Duration) {
 	}
 }
 
-// gone reports whether there is proof that a memory server's process is gone, and its memory with it: it has said, after its
-// Raft had ended, that it stops; or its node answers, at its own address, as another incarnation, which is returned. That
-// gossip takes it for dead proves nothing.
+// gone reports whether there is proof that a memory server's process is gone, and its memory with it: it has
+// said, after its Raft had ended, that it stops; or its node answers, at its own address, as another
+// incarnation, which is returned. That gossip takes it for dead proves nothing.
 func (n *Node) gone(ctx context.Context, server string) (proven bool, now string) {
 	addr, ended := n.directory.Where(server)
 	if n.durable() || ended || addr == "" {
@@ -149,13 +153,14 @@ type Survey struct {
 	Servers   []Survivor // by name
 }
 
-// Survey asks every configured server what it holds. It changes nothing, and works without a quorum. A node that has
-// never been a member has nothing to tell: it fails with ErrNoLeader.
+// Survey asks every configured server what it holds. It changes nothing, and works without a quorum. A node
+// that has never been a member has nothing to tell: it fails with ErrNoLeader.
 func (n *Node) Survey(ctx context.Context) (Survey, error) {
 	out := Survey{ClusterID: n.self().cluster}
 	s := n.look(ctx, out.ClusterID, nil, false)
 	if len(s.Servers()) == 0 {
-		return out, fmt.Errorf("cluster: survey: this node is not a member and holds nothing: %w", ErrNoLeader)
+		return out, fmt.Errorf("cluster: survey: this node is not a member and holds nothing: %w",
+			ErrNoLeader)
 	}
 	best := s.Best()
 	for _, id := range s.Servers() {
@@ -167,7 +172,8 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 }
 
 func (n *Node) survivor(s *succession.Survey, best *succession.Report, id string) Survivor {
-	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.Gone[id], Applied: n.directory.Reached(id)}
+	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.Gone[id],
+		Applied: n.directory.Reached(id)}
 	if slices.Contains(best.Voters, id) {
 		v.Vote = Voter
 	}
@@ -184,14 +190,14 @@ func (n *Node) survivor(s *succession.Survey, best *succession.Report, id string
 	return v
 }
 
-// Recover re-forms a farm that has lost its quorum from the servers that answer. lost holds the NodeIDs of those that are
-// gone, by the word of the caller: what was acknowledged by them alone is given up, and should one of them run after all, it
-// gives up its state when it meets the others again, moved aside if it has a data directory. Everybody who has a vote must
-// answer or be lost. Look at Survey before.
+// Recover re-forms a farm that has lost its quorum from the servers that answer. lost holds the NodeIDs of
+// those that are gone, by the word of the caller: what was acknowledged by them alone is given up, and should
+// one of them run after all, it gives up its state when it meets the others again, moved aside if it has a
+// data directory. Everybody who has a vote must answer or be lost. Look at Survey before.
 //
-// It fails, and changes nothing, if there is a quorum or somebody is missing. Should it fail half way, nodes may have stopped
-// to vote: try again. If a quorum turns up after all, they vote again by themselves; if they have data directories, also once
-// the one that they have promised to follow does.
+// It fails, and changes nothing, if there is a quorum or somebody is missing. Should it fail half way, nodes
+// may have stopped to vote: try again. If a quorum turns up after all, they vote again by themselves; if they
+// have data directories, also once the one that they have promised to follow does.
 func (n *Node) Recover(ctx context.Context, lost []string) error {
 	return n.recoverFarm(ctx, n.self().cluster, lost)
 }

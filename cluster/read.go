@@ -12,10 +12,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere, before the
-// call. Concurrent calls share a question to the leader, but only one that was not yet asked.
+// Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere,
+// before the call. Concurrent calls share a question to the leader, but only one that was not yet asked.
 //
-// Errors: ErrNoLeader with the context's error joined, ErrClosed, or what Err says if this node's state has stopped.
+// Errors: ErrNoLeader with the context's error joined, ErrClosed, or what Err says if this node's state has
+// stopped.
 func (h *Handle) Barrier(ctx context.Context) error {
 	if err := h.node.barrier(ctx); err != nil {
 		return fmt.Errorf("cluster: barrier: %w", err)
@@ -55,7 +56,8 @@ func (n *Node) askIndex(ctx context.Context, mayWait bool) (indexAnswer, error) 
 			a.index, err = n.leaderBarrier(ctx, mayWait)
 			return err
 		}
-		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier, []byte{wire.BoolByte(mayWait)})
+		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier,
+			[]byte{wire.BoolByte(mayWait)})
 		if err != nil {
 			return err
 		}
@@ -77,7 +79,8 @@ func (n *Node) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error) 
 	return l.barrier(ctx)
 }
 
-// answerBarrier is the leader's side of askIndex. An older program says nothing with its question, which may not wait.
+// answerBarrier is the leader's side of askIndex. An older program says nothing with its question, which may
+// not wait.
 func (n *Node) answerBarrier(ctx context.Context, payload []byte) ([]byte, error) {
 	index, err := n.leaderBarrier(ctx, len(payload) == 1 && payload[0] == 1)
 	if err != nil {
@@ -86,13 +89,13 @@ func (n *Node) answerBarrier(ctx context.Context, payload []byte) ([]byte, error
 	return binary.AppendUvarint(nil, index), nil
 }
 
-// Query asks the leader's copy of the machine. The answer is at least as new as anything acknowledged before the call,
-// and nothing is kept of it here: it is the caller's own. q is not read any more once Query has returned.
+// Query asks the leader's copy of the machine. The answer is at least as new as anything acknowledged before
+// the call, and nothing is kept of it here: it is the caller's own. q is not read any more once Query has
+// returned.
 //
-// Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between two nodes),
-// ErrMachine if Query panicked,
-// ErrLevel if the machine needs a higher protocol level than the one in force, ErrClosed, or what Err says if this node's
-// state has stopped.
+// Errors: ErrNoLeader with the context's error joined, ErrTooLarge (question or answer over 16 MiB, between
+// two nodes), ErrMachine if Query panicked, ErrLevel if the machine needs a higher protocol level than the
+// one in force, ErrClosed, or what Err says if this node's state has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
 	if _, err = h.node.atLevel(ctx, h.node.cfg.needs(h.name, nil)); err == nil {
 		err = h.node.retry(ctx, func() error {
@@ -114,7 +117,8 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 			out = slices.Clone(out) // it may be a part of the state
 			return err
 		}
-		out, _, err = n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodQuery, wire.AppendBytes(wire.AppendString(nil, machine), q))
+		out, _, err = n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodQuery,
+			wire.AppendBytes(wire.AppendString(nil, machine), q))
 		return err
 	})
 	return out, err
@@ -153,7 +157,8 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 	for {
 		err := f()
 		switch {
-		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, wire.ErrNoMachine), errors.Is(err, ErrTooLarge), errors.Is(err, ErrMachine):
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, wire.ErrNoMachine),
+			errors.Is(err, ErrTooLarge), errors.Is(err, ErrMachine):
 			return err
 		case n.ctx.Err() != nil:
 			return ErrClosed
@@ -165,16 +170,20 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// noLeader is the error of who has given up waiting: it says whether nobody leads, or somebody who does not answer.
+// noLeader is the error of who has given up waiting: it says whether nobody leads, or somebody who does not
+// answer.
 func (n *Node) noLeader(ctx context.Context) error {
 	leader, _ := n.instance().leader.get()
 	switch wire.NodeOf(leader) {
 	case "":
-		return fmt.Errorf("%w: none is known here, as when fewer than a majority of the voters can be reached: %w", ErrNoLeader, ctx.Err())
+		return fmt.Errorf("%w: none is known here, as when fewer than a majority of the voters can be "+
+			"reached: %w", ErrNoLeader, ctx.Err())
 	case n.id:
-		return fmt.Errorf("%w: this node leads, and the others have not agreed in time: %w", ErrNoLeader, ctx.Err())
+		return fmt.Errorf("%w: this node leads, and the others have not agreed in time: %w", ErrNoLeader,
+			ctx.Err())
 	}
-	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, n.nameOf(leader), ctx.Err())
+	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, n.nameOf(leader),
+		ctx.Err())
 }
 
 // freshen keeps this node's staleness low while it has contact to a leader.

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have one, and
-// with everything applied that was acknowledged before. A node that the leader has as a stand-by is ready once no
-// stand-by is about to get a vote: so whoever replaces machines one after the other, and waits for the new one to be
-// ready each time, keeps the majority. It stays ready from then on. A permanent refusal ends the wait with Err's error,
-// Close with ErrClosed.
+// Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have
+// one, and with everything applied that was acknowledged before. A node that the leader has as a stand-by is
+// ready once no stand-by is about to get a vote: so whoever replaces machines one after the other, and waits
+// for the new one to be ready each time, keeps the majority. It stays ready from then on. A permanent refusal
+// ends the wait with Err's error, Close with ErrClosed.
 func (n *Node) Ready(ctx context.Context) error {
 	for {
 		changed := n.changed.next()
@@ -29,8 +29,9 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
-// votePatience is for how long a node waits for the vote that it would give itself, if the leader's program does not say
-// whether it does. A leader with a lower MaxVoters never does, and the node is to serve all the same.
+// votePatience is for how long a node waits for the vote that it would give itself, if the leader's program
+// does not say whether it does. A leader with a lower MaxVoters never does, and the node is to serve all the
+// same.
 const (
 	votePatience = 20 * time.Second
 	readyEvery   = 20 * time.Millisecond
@@ -82,7 +83,8 @@ func (n *Node) becomeReady() bool {
 	}
 }
 
-// openGate has this node count as ready, unless it is about to give up its state, or holds what does not count.
+// openGate has this node count as ready, unless it is about to give up its state, or holds what does not
+// count.
 func (n *Node) openGate() bool {
 	if !n.fit.open(n.orders.hiding) {
 		return false
@@ -91,7 +93,8 @@ func (n *Node) openGate() bool {
 	return true
 }
 
-// caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the node is known.
+// caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the
+// node is known.
 func (n *Node) caughtUpNow() bool {
 	if !n.fsm().Usable() || !n.registered() {
 		return false
@@ -106,9 +109,9 @@ func (in *instance) configured() bool {
 	return in.node.situation().Server(in.server) != nil
 }
 
-// placed reports whether this node, which has caught up, has the place in the configuration that it is to have: a vote,
-// or none, if the leader would give none to any stand-by now. told is false if the leader could not be asked, or its
-// program does not know the question; then this node judges as it would if it led.
+// placed reports whether this node, which has caught up, has the place in the configuration that it is to
+// have: a vote, or none, if the leader would give none to any stand-by now. told is false if the leader could
+// not be asked, or its program does not know the question; then this node judges as it would if it led.
 func (n *Node) placed() (right, told bool) {
 	s := n.situation()
 	if s.Votes(s.Self) || n.cfg.Role != Ordinary {

@@ -14,10 +14,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Re-forming makes one node the only voter of the farm's next epoch, with a state of its choice: what its own log holds, if
-// the farm has lost its quorum for good (survey.go), or a backup. Everybody else gives up what they have, by the rule of
-// epochs, and joins. The new log begins with a snapshot; on disk it is made beside the old one, and the identity that is
-// saved then names which of the two counts, so a crash leaves the old farm or the new one.
+// Re-forming makes one node the only voter of the farm's next epoch, with a state of its choice: what its own
+// log holds, if the farm has lost its quorum for good (survey.go), or a backup. Everybody else gives up what
+// they have, by the rule of epochs, and joins. The new log begins with a snapshot; on disk it is made beside
+// the old one, and the identity that is saved then names which of the two counts, so a crash leaves the old
+// farm or the new one.
 
 // reforming is an order to re-form the farm on this node.
 type reforming struct {
@@ -25,15 +26,17 @@ type reforming struct {
 	done  chan error
 }
 
-// Restore replaces the replicated state of the whole farm by one that WriteSnapshot wrote, on this farm or another. r is
-// read and checked to its end before anything changes. This node goes on alone under a new cluster ID, a new epoch of the
-// farm; the other members give up their state - it is moved aside where there is a data directory - and join it.
+// Restore replaces the replicated state of the whole farm by one that WriteSnapshot wrote, on this farm or
+// another. r is read and checked to its end before anything changes. This node goes on alone under a new
+// cluster ID, a new epoch of the farm; the other members give up their state - it is moved aside where there
+// is a data directory - and join it.
 //
-// It returns once this node has the new state. An error before that leaves everything as it was. What is acknowledged
-// while the farm changes over may be lost, like everything since the backup: stop writing before.
+// It returns once this node has the new state. An error before that leaves everything as it was. What is
+// acknowledged while the farm changes over may be lost, like everything since the backup: stop writing
+// before.
 //
-// A state that works at a higher protocol level than some member speaks is refused by an error that wraps ErrHeldBack: that
-// member could not join any more.
+// A state that works at a higher protocol level than some member speaks is refused by an error that wraps
+// ErrHeldBack: that member could not join any more.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
 	if err := n.restore(ctx, "", r); err != nil {
 		return fmt.Errorf("cluster: restore: %w", err)
@@ -52,7 +55,8 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 	}
 	if level := state.Level(); level > n.fsm().Level() {
 		if behind := n.below(level); len(behind) > 0 {
-			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer program there first",
+			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer "+
+				"program there first",
 				ErrHeldBack, level, strings.Join(behind, "; "))
 		}
 	}
@@ -68,22 +72,25 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 		cluster = claimed
 	}
 	err = n.reformOrder(ctx, cluster, state)
-	if err != nil && !errors.Is(err, ErrUncertain) { // else it may still be done; and what is done ends the claim
+	// else it may still be done; and what is done ends the claim
+	if err != nil && !errors.Is(err, ErrUncertain) {
 		n.giveBack(claimed)
 	}
 	return err
 }
 
-// detachedState returns a state that no Raft instance works with, and where the error is put that it halts for.
+// detachedState returns a state that no Raft instance works with, and where the error is put that it halts
+// for.
 func (n *Node) detachedState() (f *replica.State, halted *error) {
 	halted = new(error)
-	f = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(), MaxLevel: n.hooks.maxLevel,
-		Halt: func(err error) { *halted = err }})
+	f = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(),
+		MaxLevel: n.hooks.maxLevel,
+		Halt:     func(err error) { *halted = err }})
 	return f, halted
 }
 
-// reformOrder has this node re-form the farm, and waits for it. cluster is the cluster ID that the farm must have; "" is
-// any.
+// reformOrder has this node re-form the farm, and waits for it. cluster is the cluster ID that the farm must
+// have; "" is any.
 func (n *Node) reformOrder(ctx context.Context, cluster string, state *replica.State) error {
 	server := n.instance().server // first: with another farm, it is another one
 	switch now := n.self().cluster; {
@@ -110,8 +117,8 @@ func (n *Node) reformOrder(ctx context.Context, cluster string, state *replica.S
 	}
 }
 
-// reform carries out an order. If it fails, a durable node goes on as before; in memory mode it keeps what it has, but has
-// stopped its part in Raft.
+// reform carries out an order. If it fails, a durable node goes on as before; in memory mode it keeps what it
+// has, but has stopped its part in Raft.
 func (n *Node) reform(r *reforming) error {
 	if !n.standing.BeginReform() {
 		return fmt.Errorf("%w: this node has just given up waiting for it; try again", wire.ErrNotReformed)
@@ -130,7 +137,8 @@ func (n *Node) reform(r *reforming) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrNotReformed, errors.Join(err, n.undoReform(inc)))
 	}
-	n.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster", cluster)
+	n.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster",
+		cluster)
 	err = n.switchOver(old)
 	if err != nil {
 		n.fail(err)
@@ -190,8 +198,8 @@ func (n *Node) keepNewLog(log openLog) error {
 
 func newLogDir(inc string) string { return logDir + "-" + inc }
 
-// takeNewLog puts the log that was prepared for this incarnation in the place of the old one, which is moved aside. It
-// finishes what a crash interrupted, as well.
+// takeNewLog puts the log that was prepared for this incarnation in the place of the old one, which is moved
+// aside. It finishes what a crash interrupted, as well.
 func (n *Node) takeNewLog() error {
 	inc := n.standing.Identity().Incarnation
 	ready, err := n.dir.Has(newLogDir(inc))
@@ -256,9 +264,10 @@ func (in *instance) lastEntry() (term, index uint64, err error) {
 	return l.Term, last, nil
 }
 
-// replay returns the state that the newest snapshot and the whole log lead to, beyond what this node knew to be committed:
-// with the quorum gone, nobody can tell which of it was, and what was acknowledged must not be lost. Raft has stopped,
-// perhaps between a snapshot and its being restored, so the state it has worked with is left alone.
+// replay returns the state that the newest snapshot and the whole log lead to, beyond what this node knew to
+// be committed: with the quorum gone, nobody can tell which of it was, and what was acknowledged must not be
+// lost. Raft has stopped, perhaps between a snapshot and its being restored, so the state it has worked with
+// is left alone.
 func (in *instance) replay(last uint64) (*replica.State, error) {
 	f, halted := in.node.detachedState()
 	snaps, err := in.snaps.List()

@@ -15,8 +15,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other three. It
-// returns the one that is to go on with the farm, the other one, those away, and the promise to be given.
+// stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other
+// three. It returns the one that is to go on with the farm, the other one, those away, and the promise to be
+// given.
 func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte) {
 	l.t.Helper()
 	leader, others := l.leader()
@@ -30,7 +31,8 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 		l.t.Fatal(err)
 	}
 	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.Heir() })
-	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.Heir()), sortedKeys(words))
+	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.Heir()),
+		sortedKeys(words))
 	return left[i], left[1-i], away, follow
 }
 
@@ -46,9 +48,10 @@ func (l *lab) promised() (heir, other *labNode, away []*labNode) {
 	return heir, other, away
 }
 
-// A node that has promised not to vote is killed and started again, and some of those given up are there after all. With its
-// vote they would be a quorum of the old farm; it keeps its word, and the recovery comes to its end.
-// Slow: five durable nodes are watched for a while, of which one is given up and there all the same.
+// A node that has promised not to vote is killed and started again, and some of those given up are there
+// after all. With its vote they would be a quorum of the old farm; it keeps its word, and the recovery comes
+// to its end. Slow: five durable nodes are watched for a while, of which one is given up and there all the
+// same.
 func TestPromiseOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	together(t, 5, true, func(l *lab) {
@@ -85,8 +88,8 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 	})
 }
 
-// The promise binds nobody for ever: not when the successor takes part again, and not when the farm has a quorum after all.
-// Slow: a promise ends after minutes, of five durable nodes, in two ways.
+// The promise binds nobody for ever: not when the successor takes part again, and not when the farm has a
+// quorum after all. Slow: a promise ends after minutes, of five durable nodes, in two ways.
 func TestPromiseEnds(t *testing.T) {
 	t.Parallel()
 	for _, quorum := range []bool{false, true} {
@@ -104,7 +107,8 @@ func TestPromiseEnds(t *testing.T) {
 				l.net.Heal()
 				time.Sleep(5 * time.Minute)
 				if !other.instance().quiet.ended() {
-					t.Fatal("it votes again, though the one that it has promised to follow may go on with the farm")
+					t.Fatal("it votes again, though the one that it has promised to follow may go on with " +
+						"the farm")
 				}
 				heir.start()
 			}
@@ -157,7 +161,8 @@ func TestPromiseOnABadDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := n.conf
-		c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(), l.net.Host(n.ip)
+		c.Machines, c.Logger, c.Network = map[string]func() StateMachine{"kv": newKV}, testLogger(),
+			l.net.Host(n.ip)
 		if again, err := Open(t.Context(), c); err == nil {
 			t.Error("started with a promise that cannot be read")
 			again.Close()
@@ -189,9 +194,9 @@ func (s slowStore) GetLog(index uint64, l *raft.Log) error {
 	return s.Store.GetLog(index, l)
 }
 
-// To re-form a farm takes as long as its log is large. The one that does it does not lose patience with itself, and neither
-// do those who have promised to follow it.
-// Slow: five durable nodes, and a log that is slow on purpose.
+// To re-form a farm takes as long as its log is large. The one that does it does not lose patience with
+// itself, and neither do those who have promised to follow it. Slow: five durable nodes, and a log that is
+// slow on purpose.
 func TestReformingTakesLong(t *testing.T) {
 	t.Parallel()
 	unformed(t, 5, true, func(l *lab) {

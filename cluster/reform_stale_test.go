@@ -7,19 +7,21 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// replaceInTurn kills nodes and starts them again, one after the other, each once the next incarnation of the former votes.
+// replaceInTurn kills nodes and starts them again, one after the other, each once the next incarnation of the
+// former votes.
 func (l *lab) replaceInTurn(nodes ...*labNode) {
 	l.t.Helper()
 	for _, n := range nodes {
 		n.kill()
 		n.start()
 		l.ready(n)
-		l.until(time.Minute, "its successor votes", func() bool { return voteAt(n, n.instance().server) == raft.Voter })
+		l.until(time.Minute, "its successor votes",
+			func() bool { return voteAt(n, n.instance().server) == raft.Voter })
 	}
 }
 
-// The same, but raft's own connections come last: the node has time to look around before the leader finds it.
-// Slow: four of five nodes are replaced one after the other, and asked a hundred times.
+// The same, but raft's own connections come last: the node has time to look around before the leader finds
+// it. Slow: four of five nodes are replaced one after the other, and asked a hundred times.
 func TestFarmLivesOutOfRaftsSight(t *testing.T) {
 	t.Parallel()
 	together(t, 5, false, func(l *lab) {
@@ -48,8 +50,8 @@ func TestFarmLivesOutOfRaftsSight(t *testing.T) {
 	})
 }
 
-// A follower has taken in a snapshot of which its state machines have seen nothing yet when its Raft ends. What it
-// carries on with is the snapshot.
+// A follower has taken in a snapshot of which its state machines have seen nothing yet when its Raft ends.
+// What it carries on with is the snapshot.
 func TestSnapshotNotYetRestored(t *testing.T) {
 	t.Parallel()
 	together(t, 3, false, func(l *lab) {

@@ -33,8 +33,8 @@ func ids(nodes ...*labNode) (out []string) {
 	return out
 }
 
-// Two of those who are left have each been promised to, and by themselves, because two others saw different things. One of
-// them gives way; the other way round it does not.
+// Two of those who are left have each been promised to, and by themselves, because two others saw different
+// things. One of them gives way; the other way round it does not.
 func TestTwoSuccessors(t *testing.T) {
 	t.Parallel()
 	together(t, 5, false, func(l *lab) {
@@ -54,7 +54,8 @@ func TestTwoSuccessors(t *testing.T) {
 			heir, other = other, heir
 		}
 		follow := func(n *labNode) []byte {
-			return wire.AppendStrings(wire.AppendString(wire.AppendString(nil, n.self().cluster), n.instance().server), nil)
+			return wire.AppendStrings(wire.AppendString(wire.AppendString(nil, n.self().cluster),
+				n.instance().server), nil)
 		}
 		for _, n := range left {
 			if err := n.answerFollow(follow(n)); err != nil {
@@ -72,15 +73,17 @@ func TestTwoSuccessors(t *testing.T) {
 			t.Errorf("the one that gave way re-forms the farm: %v", err)
 		}
 		word := other.standing.Word().Successor // back to before: as if the farm were not re-formed yet
-		if err := other.standing.Promise(other.standing.Identity(), other.instance().server, word); err != nil {
+		if err := other.standing.Promise(other.standing.Identity(), other.instance().server,
+			word); err != nil {
 			t.Fatal(err)
 		}
 		l.comeBack("k", lost...)
 	})
 }
 
-// The farm is re-formed, the others have given up what they had, and the only one that has the farm is lost as well. The
-// state is gone; but the nodes, who stand there with nothing, found a new farm instead of waiting for ever.
+// The farm is re-formed, the others have given up what they had, and the only one that has the farm is lost
+// as well. The state is gone; but the nodes, who stand there with nothing, found a new farm instead of
+// waiting for ever.
 func TestSuccessorIsLostWithTheFarm(t *testing.T) {
 	t.Parallel()
 	together(t, 3, false, func(l *lab) {
@@ -109,7 +112,8 @@ func TestSuccessorIsLostWithTheFarm(t *testing.T) {
 			t.Fatal(err)
 		}
 		for lost[0].self().cluster != "" || lost[1].self().cluster != "" {
-			if lost[0].self().cluster == heir.self().cluster || lost[1].self().cluster == heir.self().cluster {
+			if lost[0].self().cluster == heir.self().cluster ||
+				lost[1].self().cluster == heir.self().cluster {
 				t.Fatal("they were taken in before the one that holds the farm could be lost")
 			}
 			time.Sleep(time.Millisecond)
@@ -133,8 +137,8 @@ func (unwritable) WriteTo(io.Writer) (int64, error) { return 0, errUnwritable }
 
 var errUnwritable = errors.New("disk full")
 
-// A re-forming fails before the identity is saved: the node says so and goes on with the log it had, and so does the farm.
-// Nothing of the new log stays in the way.
+// A re-forming fails before the identity is saved: the node says so and goes on with the log it had, and so
+// does the farm. Nothing of the new log stays in the way.
 func TestReformingFails(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {
@@ -143,7 +147,8 @@ func TestReformingFails(t *testing.T) {
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
 		state := replica.New(replica.Config{Machines: func() map[string]replica.Machine { return map[string]replica.Machine{"kv": full()} }, MaxLevel: wire.ProtocolMax})
-		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) || !errors.Is(err, errUnwritable) {
+		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) ||
+			!errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
 		}
 		for i, n := range l.nodes {
@@ -159,8 +164,8 @@ func TestReformingFails(t *testing.T) {
 	})
 }
 
-// The disk takes no new identity. The node cannot go on and says why, an order to it ends, and the others go on. When the
-// disk is mended it comes back.
+// The disk takes no new identity. The node cannot go on and says why, an order to it ends, and the others go
+// on. When the disk is mended it comes back.
 func TestReformingFailsOnDisk(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {
@@ -171,10 +176,12 @@ func TestReformingFailsOnDisk(t *testing.T) {
 		if err := os.Mkdir(blocked, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := leader.Restore(l.ctx(time.Minute), bytes.NewReader(backup)); !errors.Is(err, wire.ErrNotReformed) {
+		if err := leader.Restore(l.ctx(time.Minute),
+			bytes.NewReader(backup)); !errors.Is(err, wire.ErrNotReformed) {
 			t.Errorf("restored, though the identity cannot be saved: %v", err)
 		}
-		if err := leader.Restore(context.Background(), bytes.NewReader(backup)); err == nil || leader.Err() == nil {
+		if err := leader.Restore(context.Background(), bytes.NewReader(backup)); err == nil ||
+			leader.Err() == nil {
 			t.Errorf("%v, %v: the node is to say that it cannot go on", err, leader.Err())
 		}
 		others[0].must("set meanwhile 1")
@@ -189,9 +196,9 @@ func TestReformingFailsOnDisk(t *testing.T) {
 	})
 }
 
-// Two orders at once, and writers that do not stop: one order is carried out after the other or refused with a reason, and
-// no writer is told what is not so.
-// Slow: three writers go on through two restores, in memory and with disks.
+// Two orders at once, and writers that do not stop: one order is carried out after the other or refused with
+// a reason, and no writer is told what is not so. Slow: three writers go on through two restores, in memory
+// and with disks.
 func TestRestoreTwiceUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

@@ -42,8 +42,8 @@ func (l *lab) filled(n *labNode, prefix string) {
 	}
 }
 
-// oneFarm waits until all nodes are in the farm of n, and ready. One that has not heard yet that its farm was restored is ready
-// in the former one.
+// oneFarm waits until all nodes are in the farm of n, and ready. One that has not heard yet that its farm was
+// restored is ready in the former one.
 func (l *lab) oneFarm(n *labNode) {
 	l.t.Helper()
 	l.until(2*time.Minute, "all are in one farm", func() bool {
@@ -56,8 +56,8 @@ func (l *lab) oneFarm(n *labNode) {
 	})
 }
 
-// comeBack starts nodes again; all are in one farm then, ready, and have what fill wrote. One that ran on counts as ready in
-// its former farm until it gives that up, and what it had with it.
+// comeBack starts nodes again; all are in one farm then, ready, and have what fill wrote. One that ran on
+// counts as ready in its former farm until it gives that up, and what it had with it.
 func (l *lab) comeBack(prefix string, nodes ...*labNode) {
 	l.t.Helper()
 	for _, n := range nodes {
@@ -78,7 +78,8 @@ func TestReformingInterrupted(t *testing.T) {
 		l.ready(n)
 		n.must("set k v")
 		dir := n.conf.Dir
-		stranger := filepath.Join(dir, newLogDir("0123456789abcdef")) // of a re-forming that did not come to its end
+		// of a re-forming that did not come to its end
+		stranger := filepath.Join(dir, newLogDir("0123456789abcdef"))
 		if err := os.MkdirAll(stranger, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -112,8 +113,10 @@ func TestEpochs(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{second, first, true}, {third, first, true}, {third, second, true}, {first, second, false}, {first, first, false},
-		{second, nextEpoch(first), false}, {nextEpoch(randomHex(8)), first, false}, {"", "", false}, {"x-9-y", "", false},
+		{second, first, true}, {third, first, true}, {third, second, true}, {first, second, false},
+		{first, first, false},
+		{second, nextEpoch(first), false}, {nextEpoch(randomHex(8)), first, false}, {"", "", false},
+		{"x-9-y", "", false},
 	} {
 		if got := supersedes(c.a, c.b); got != c.want {
 			t.Errorf("%q supersedes %q: %v", c.a, c.b, got)

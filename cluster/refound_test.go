@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A farm is restored from a backup, and the only node that has the new state is killed before it has handed it on. The others,
-// who have given up theirs, wait for it: they found no farm beside it, however few Expect asks for.
-// Slow: five durable nodes wait for two minutes of their time.
+// A farm is restored from a backup, and the only node that has the new state is killed before it has handed
+// it on. The others, who have given up theirs, wait for it: they found no farm beside it, however few Expect
+// asks for. Slow: five durable nodes wait for two minutes of their time.
 func TestRestoredFarmIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, restarted := range []bool{false, true} {
@@ -57,8 +57,9 @@ func TestRestoredFarmIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Most of a memory farm is killed and started again, and finds each other before it hears of those who are left, over a slow
-// line. As many as found a farm are there; but the farm lives, and they wait a moment before they believe that there is none.
+// Most of a memory farm is killed and started again, and finds each other before it hears of those who are
+// left, over a slow line. As many as found a farm are there; but the farm lives, and they wait a moment
+// before they believe that there is none.
 func TestSurvivorsAreHeardFirst(t *testing.T) {
 	t.Parallel()
 	unformed(t, 5, false, func(l *lab) {

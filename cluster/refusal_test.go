@@ -8,7 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// What counts for raft issue 697 is a refusal of what begins right behind a restored snapshot, by the term of who sends it.
+// What counts for raft issue 697 is a refusal of what begins right behind a restored snapshot, by the term of
+// who sends it.
 func TestRefusalBehindASnapshot(t *testing.T) {
 	for name, c := range map[string]struct {
 		restoredTo, prev, term uint64

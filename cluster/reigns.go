@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// reigns keeps what this node's raft was sent, and what it made of that, as far as it tells why a leader leads no
-// more.
+// reigns keeps what this node's raft was sent, and what it made of that, as far as it tells why a leader
+// leads no more.
 type reigns struct {
 	mu     sync.Mutex
 	leader string    // server ID of the one that raft knows; "" = none
@@ -28,11 +28,12 @@ type reign struct {
 	term   uint64
 	at     time.Time     // of the end, as this node's raft saw it
 	silent time.Duration // for so long the leader had not been heard then
-	reason string        // why it ended; "" = that is not decided yet. The goroutine that logs has this field for itself
+	// why it ended; "" = that is not decided yet. The goroutine that logs has this field for itself
+	reason string
 }
 
-// askedRecently bounds how old a hand-over may be that ended a reign: the heir may have failed, and another thing
-// happened.
+// askedRecently bounds how old a hand-over may be that ended a reign: the heir may have failed, and another
+// thing happened.
 const askedRecently = 5 * time.Second
 
 // raft's requests and answers come here before raft gets them.
@@ -91,8 +92,8 @@ func (s *reigns) hear(server []byte) {
 	}
 }
 
-// change notes whom raft takes for the leader from now on, "" for none. raft's own goroutine calls it, in that moment:
-// what is asked later may be the news of another election.
+// change notes whom raft takes for the leader from now on, "" for none. raft's own goroutine calls it, in
+// that moment: what is asked later may be the news of another election.
 func (s *reigns) change(leader string, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,8 +23,8 @@ func (l *lab) waitFor(what string, ok func() bool) {
 	l.t.Fatalf("it never came to this: %s", what)
 }
 
-// A node that forgets its log in the midst of its work keeps its connections to the others, which know it by its former
-// incarnation. It must come back all the same.
+// A node that forgets its log in the midst of its work keeps its connections to the others, which know it by
+// its former incarnation. It must come back all the same.
 func TestResetOfAConnectedNode(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -37,7 +37,8 @@ func TestResetOfAConnectedNode(t *testing.T) {
 				n.reset(was, wire.ErrSetBack)
 				l.waitFor("a new incarnation votes", func() bool {
 					in := n.instance()
-					return in.server != was && leader.State().Leader != "" && voteAt(leader, in.server) == raft.Voter
+					return in.server != was && leader.State().Leader != "" &&
+						voteAt(leader, in.server) == raft.Voter
 				})
 				n.must("append x 2")
 				l.agree()

@@ -48,13 +48,15 @@ func TestOpenWithSnapshotOfUnknownMachine(t *testing.T) {
 	}
 }
 
-// The log's time goes on from where it was, also if it is ahead of all clocks and the leader has just come back from disk.
+// The log's time goes on from where it was, also if it is ahead of all clocks and the leader has just come
+// back from disk.
 func TestTimeGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		ahead := time.Now().Add(time.Hour)
-		if err := n.instance().raft.Apply(wire.EntryHeader(wire.EntryOpen, uint64(ahead.UnixMilli())), time.Second).Error(); err != nil {
+		if err := n.instance().raft.Apply(wire.EntryHeader(wire.EntryOpen, uint64(ahead.UnixMilli())),
+			time.Second).Error(); err != nil {
 			l.t.Fatal(err)
 		}
 		n.must("append x 1")
@@ -66,7 +68,8 @@ func TestTimeGoesOnAfterARestart(t *testing.T) {
 		time.Sleep(time.Minute)
 		n.must("append x 3")
 		if d := n.now().Sub(before); before.Before(ahead) || d < 59*time.Second {
-			l.t.Errorf("after the restart the log's time is %v, an hour ahead is %v; it went on by %v in a minute", before, ahead, d)
+			l.t.Errorf("after the restart the log's time is %v, an hour ahead is %v; it went on by %v in a "+
+				"minute", before, ahead, d)
 		}
 	})
 }

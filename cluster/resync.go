@@ -8,12 +8,14 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A node whose copy of the state is wrong begins anew: it stops its Raft, moves its data aside, and joins as a new incarnation,
-// which gets the state from the others. That costs its vote, and what only its log holds. So the leader says so, when a quorum has
-// all of the log without this node (without.go); and once the node has stopped, a leader has to say that again (unfit.go), since
-// until then the node took entries, and its word for them counted.
+// A node whose copy of the state is wrong begins anew: it stops its Raft, moves its data aside, and joins as
+// a new incarnation, which gets the state from the others. That costs its vote, and what only its log holds.
+// So the leader says so, when a quorum has all of the log without this node (without.go); and once the node
+// has stopped, a leader has to say that again (unfit.go), since until then the node took entries, and its
+// word for them counted.
 
-// resyncAgain is how soon after one re-sync another one means that there is no use in it: the copy came out wrong again.
+// resyncAgain is how soon after one re-sync another one means that there is no use in it: the copy came out
+// wrong again.
 const resyncAgain = time.Hour
 
 // answerResync is the side of the node whose copy is wrong.
@@ -30,26 +32,31 @@ func (n *Node) answerResync(from wire.Hello, payload []byte) error {
 	return n.resync(in, why)
 }
 
-// resync has this node take no part any more, at once, and then begin anew with the state of the others (mend). The second time
-// within an hour it ends the node's part in the farm. To be told twice by one incarnation is to be told once.
+// resync has this node take no part any more, at once, and then begin anew with the state of the others
+// (mend). The second time within an hour it ends the node's part in the farm. To be told twice by one
+// incarnation is to be told once.
 func (n *Node) resync(in *instance, why string) error {
 	before := n.fit.lastResync()
 	u := unfit{err: fmt.Errorf("%w; %s", ErrDiverged, why), kind: forgetState}
-	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server && ago < resyncAgain {
+	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server &&
+		ago < resyncAgain {
 		u.final = true
-		u.err = fmt.Errorf("%w; it is the second time within an hour that this node's copy is wrong, so it is not made anew: %s",
+		u.err = fmt.Errorf("%w; it is the second time within an hour that this node's copy is wrong, so it "+
+			"is not made anew: %s",
 			ErrDiverged, why)
 	} else if err := n.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
 		return err
 	}
 	if n.withdraw(in, u) {
-		n.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others whether they have a quorum "+
+		n.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others "+
+			"whether they have a quorum "+
 			"without it", keyError, u.err)
 	}
 	return nil
 }
 
-// noteResync keeps, over restarts, that this incarnation's copy was wrong. A memory node keeps it for as long as it runs.
+// noteResync keeps, over restarts, that this incarnation's copy was wrong. A memory node keeps it for as long
+// as it runs.
 func (n *Node) noteResync(r disk.Resync) error {
 	return n.fit.noteResync(r, func(r disk.Resync) error {
 		if n.dir == nil {
@@ -63,7 +70,8 @@ func (n *Node) noteResync(r disk.Resync) error {
 func (n *Node) loadResync() {
 	r, err := n.dir.Resync()
 	if err != nil {
-		n.log.Warn("when this node's copy of the state was last found to be wrong cannot be read; it counts as never", keyError, err)
+		n.log.Warn("when this node's copy of the state was last found to be wrong cannot be read; it counts "+
+			"as never", keyError, err)
 	}
 	n.fit.resynced = r // nobody else knows this node yet
 }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// rounds lets concurrent callers share one execution of do. A caller joins only a round that has not begun, so what do
-// finds out is always newer than the call.
+// rounds lets concurrent callers share one execution of do. A caller joins only a round that has not begun,
+// so what do finds out is always newer than the call.
 type rounds[T any] struct {
 	do      func() (T, error)
 	spawn   func(func()) bool // starts a goroutine; false if there will be no more

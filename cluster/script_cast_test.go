@@ -95,7 +95,8 @@ func (a *actor) finish() {
 	a.stop()
 }
 
-// die ends the node as kill -9 does: at once, without a word. What is left of it ends apart from what goes on.
+// die ends the node as kill -9 does: at once, without a word. What is left of it ends apart from what goes
+// on.
 func (a *actor) die() {
 	a.remember()
 	a.up = false

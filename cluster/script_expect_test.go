@@ -53,7 +53,8 @@ var expectations = map[string]expectation{
 }
 
 // withArguments are the expectations that say more than their name; notes may be none.
-var withArguments = []string{"voters", "voters by size", "members", "farms", "epoch", "level", "failed", "log", "no log", "behind",
+var withArguments = []string{"voters", "voters by size", "members", "farms", "epoch", "level", "failed",
+	"log", "no log", "behind",
 	"current", "discarded", "farmctl shows", "farmctl says"}
 
 // doExpect checks that something is so now, is so within a time, or stays so for one.
@@ -163,7 +164,8 @@ func expectVotersBySize(s *script, args string, who []*actor) error {
 	return expectVoters(s, list[s.machines-1], who)
 }
 
-// expectVote compares the vote of a node's present incarnation, or of its last one if it does not run, with want.
+// expectVote compares the vote of a node's present incarnation, or of its last one if it does not run, with
+// want.
 func (s *script) expectVote(a *actor, want Vote) error {
 	leader := s.leads()
 	if leader == nil {
@@ -229,8 +231,8 @@ func expectFounded(s *script, _ string, _ []*actor) error {
 	return nil
 }
 
-// expectNoMixture checks that each node sees and is configured with the nodes of its own farm, all of them and no others,
-// and holds what they hold.
+// expectNoMixture checks that each node sees and is configured with the nodes of its own farm, all of them
+// and no others, and holds what they hold.
 func expectNoMixture(s *script, _ string, _ []*actor) error {
 	farms := map[string][]*actor{}
 	for _, a := range s.live() {
@@ -244,12 +246,15 @@ func expectNoMixture(s *script, _ string, _ []*actor) error {
 		}
 		for _, a := range farm {
 			st := a.State()
-			foreign := slices.ContainsFunc(st.Members, func(m Member) bool { return !slices.Contains(nodes, m.ID) })
-			if foreign || len(st.Members) != len(farm) || len(a.instance().configuration().Servers) != len(farm) {
+			foreign := slices.ContainsFunc(st.Members,
+				func(m Member) bool { return !slices.Contains(nodes, m.ID) })
+			if foreign || len(st.Members) != len(farm) ||
+				len(a.instance().configuration().Servers) != len(farm) {
 				return fmt.Errorf("%s, in a farm of %d, sees %+v", a.conf.Name, len(farm), st.Members)
 			}
 			if other := farm[0]; a.get("notes") != other.get("notes") {
-				return fmt.Errorf("%s has %q, %s has %q", a.conf.Name, a.get("notes"), other.conf.Name, other.get("notes"))
+				return fmt.Errorf("%s has %q, %s has %q", a.conf.Name, a.get("notes"), other.conf.Name,
+					other.get("notes"))
 			}
 		}
 	}
@@ -264,7 +269,8 @@ func expectFarm(s *script, _ string, a *actor) error {
 	return nil
 }
 
-// expectEpoch checks that a node is ready in the farm that was there first, as it is after so many re-formings.
+// expectEpoch checks that a node is ready in the farm that was there first, as it is after so many
+// re-formings.
 func expectEpoch(s *script, args string, a *actor) error {
 	st := a.State()
 	if lineage, epoch := epochOf(st.ClusterID); lineage != s.lineage() || epoch != uint64(s.number(args)) {
@@ -295,7 +301,8 @@ func expectNewInstance(_ *script, _ string, a *actor) error {
 }
 
 // failures are what a node may fail with.
-var failures = map[string]error{"name taken": ErrNameTaken, "other kind": ErrOtherKind, "stalled": ErrStalled, "disk": ErrDisk,
+var failures = map[string]error{"name taken": ErrNameTaken, "other kind": ErrOtherKind, "stalled": ErrStalled,
+	"disk":    ErrDisk,
 	"version": ErrVersion, "diverged": ErrDiverged}
 
 func expectFailed(s *script, args string, a *actor) error {
@@ -355,7 +362,8 @@ func expectDiscarded(s *script, args string, a *actor) error {
 	if !s.durable {
 		return nil
 	}
-	if found, _ := filepath.Glob(filepath.Join(a.conf.Dir, "discarded-*", logDir)); len(found) != s.number(args) {
+	if found, _ := filepath.Glob(filepath.Join(a.conf.Dir, "discarded-*",
+		logDir)); len(found) != s.number(args) {
 		return fmt.Errorf("moved aside are %v", found)
 	}
 	return nil

@@ -19,7 +19,8 @@ type savedFarm struct {
 	told map[string]*told
 }
 
-// doFarmctl has an operator do something, who sits at the machine that is asked: "farmctl VERB ... through WHO".
+// doFarmctl has an operator do something, who sits at the machine that is asked: "farmctl VERB ... through
+// WHO".
 func (s *script) doFarmctl(rest string) {
 	if err := s.farmctl(rest); err != nil {
 		s.fatalf("%v", err)
@@ -33,7 +34,8 @@ func (s *script) tryFarmctl(rest, reason string) {
 	if err == nil || !strings.Contains(err.Error(), reason) {
 		s.fatalf("it ended with %v", err)
 	}
-	harmless := []error{admin.ErrRefused, admin.ErrNoQuorum, admin.ErrNoMember, admin.ErrUnsupported, backup.ErrDamaged}
+	harmless := []error{admin.ErrRefused, admin.ErrNoQuorum, admin.ErrNoMember, admin.ErrUnsupported,
+		backup.ErrDamaged}
 	if !slices.ContainsFunc(harmless, func(e error) bool { return errors.Is(err, e) }) {
 		s.fatalf("it does not say that nothing has changed: %v", err)
 	}
@@ -51,7 +53,8 @@ func (s *script) clusterIDs() (out []string) {
 
 // operator returns a client that sits at a machine and asks its node.
 func (s *script) operator(at *actor) (*admin.Client, error) {
-	return admin.New(admin.Config{Secrets: at.conf.Secrets, Nodes: []string{at.conf.Listen}, Network: s.net.Host(at.ip)})
+	return admin.New(admin.Config{Secrets: at.conf.Secrets, Nodes: []string{at.conf.Listen},
+		Network: s.net.Host(at.ip)})
 }
 
 // expectFarmctlShows compares how many voters an operator is shown: "farmctl shows 3 voters, 2 alive".
@@ -84,7 +87,8 @@ func expectFarmctlSays(s *script, args string, a *actor) error {
 	if err != nil {
 		return err
 	}
-	if words := s.quoted(args); words != "nothing" && !strings.Contains(f.Divergence, words) || words == "nothing" && f.Divergence != "" {
+	if words := s.quoted(args); words != "nothing" && !strings.Contains(f.Divergence, words) ||
+		words == "nothing" && f.Divergence != "" {
 		return fmt.Errorf("it says %q", f.Divergence)
 	}
 	return nil
@@ -186,8 +190,8 @@ func (s *script) farmctlRecover(op *admin.Client, args string) error {
 	return err
 }
 
-// doInterrupt begins a recovery that comes to nothing: "interrupt recovery without WHOM through WHO after stand-down", or
-// "after promises".
+// doInterrupt begins a recovery that comes to nothing: "interrupt recovery without WHOM through WHO after
+// stand-down", or "after promises".
 func (s *script) doInterrupt(rest string) {
 	rest, step, _ := strings.Cut(rest, " after ")
 	rest, ok := strings.CutPrefix(rest, "recovery without ")
@@ -207,7 +211,8 @@ func (s *script) doInterrupt(rest string) {
 	if step == "stand-down" {
 		return
 	}
-	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.Heir()), sortedKeys(lost))
+	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.Heir()),
+		sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.Left(), v.Heir())))) {
 		if _, err := asked.askServer(s.ctx(time.Minute), id, wire.MethodFollow, follow); err != nil {
 			s.fatalf("%s: %v", id, err)

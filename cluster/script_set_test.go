@@ -14,21 +14,30 @@ import (
 
 // scriptFields are what "set FIELD VALUE: WHO" sets in the Config of a machine, for its next start.
 var scriptFields = map[string]func(s *script, a *actor, value string){
-	"Expect":        func(s *script, a *actor, value string) { a.conf.Expect = s.number(value) },
-	"MaxVoters":     func(s *script, a *actor, value string) { a.conf.MaxVoters = s.number(value) },
-	"SnapshotBytes": func(s *script, a *actor, value string) { a.conf.SnapshotBytes = int64(s.number(value)) },
-	"Role":          func(_ *script, a *actor, value string) { a.conf.Role = Role(strings.TrimPrefix(value, "ordinary")) },
-	"Name":          func(_ *script, a *actor, value string) { a.conf.Name = value },
-	"NameOf":        func(s *script, a *actor, value string) { a.conf.Name = s.one(value).conf.Name },
-	"Listen":        func(_ *script, a *actor, value string) { a.moveTo(value) },
-	"Advertise":     func(_ *script, a *actor, value string) { a.conf.Advertise = value + ":1" },
-	"Dir":           (*script).setDir,
-	"DirOf":         (*script).setDirOf,
-	"Secrets":       func(_ *script, a *actor, value string) { a.conf.Secrets = secretsOf(strings.Fields(value)...) },
-	"PeerTLS":       (*script).setPeerTLS,
-	"Level":         func(s *script, a *actor, value string) { a.hooks.maxLevel = byte(s.number(value)) },
-	"MarkEvery":     func(s *script, a *actor, value string) { a.hooks.markEvery = s.duration(value) },
-	"RaiseAfter":    func(s *script, a *actor, value string) { a.hooks.raiseAfter = s.duration(value) },
+	"Expect":    func(s *script, a *actor, value string) { a.conf.Expect = s.number(value) },
+	"MaxVoters": func(s *script, a *actor, value string) { a.conf.MaxVoters = s.number(value) },
+	"SnapshotBytes": func(s *script, a *actor,
+		value string) {
+		a.conf.SnapshotBytes = int64(s.number(value))
+	},
+	"Role": func(_ *script, a *actor,
+		value string) {
+		a.conf.Role = Role(strings.TrimPrefix(value, "ordinary"))
+	},
+	"Name":      func(_ *script, a *actor, value string) { a.conf.Name = value },
+	"NameOf":    func(s *script, a *actor, value string) { a.conf.Name = s.one(value).conf.Name },
+	"Listen":    func(_ *script, a *actor, value string) { a.moveTo(value) },
+	"Advertise": func(_ *script, a *actor, value string) { a.conf.Advertise = value + ":1" },
+	"Dir":       (*script).setDir,
+	"DirOf":     (*script).setDirOf,
+	"Secrets": func(_ *script, a *actor,
+		value string) {
+		a.conf.Secrets = secretsOf(strings.Fields(value)...)
+	},
+	"PeerTLS":    (*script).setPeerTLS,
+	"Level":      func(s *script, a *actor, value string) { a.hooks.maxLevel = byte(s.number(value)) },
+	"MarkEvery":  func(s *script, a *actor, value string) { a.hooks.markEvery = s.duration(value) },
+	"RaiseAfter": func(s *script, a *actor, value string) { a.hooks.raiseAfter = s.duration(value) },
 }
 
 func (s *script) doSet(rest string) {
@@ -71,8 +80,8 @@ func secretsOf(words ...string) (out []string) {
 
 const certificateLife = time.Minute
 
-// setPeerTLS gives a machine certificates of an authority that scripts call by this word. They name its NodeID, the same as
-// its name, live for a minute, and are renewed.
+// setPeerTLS gives a machine certificates of an authority that scripts call by this word. They name its
+// NodeID, the same as its name, live for a minute, and are renewed.
 func (s *script) setPeerTLS(a *actor, value string) {
 	if value == "none" {
 		a.conf.PeerTLS = nil
@@ -85,15 +94,17 @@ func (s *script) setPeerTLS(a *actor, value string) {
 		s.pki[value] = newAuthority(s.t)
 	}
 	ca, node := s.pki[value], a.conf.Name
-	a.conf.PeerTLS = &tls.Config{RootCAs: ca.pool, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		r := ca.request("webfarm", node)
-		r.after = time.Now().Add(certificateLife)
-		c := ca.sign(r)
-		return &c, nil
-	}}
+	a.conf.PeerTLS = &tls.Config{RootCAs: ca.pool,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			r := ca.request("webfarm", node)
+			r.after = time.Now().Add(certificateLife)
+			c := ca.sign(r)
+			return &c, nil
+		}}
 }
 
-// doJoin sets Join: "join WHO: WHOM", "join WHO: nobody", or "join WHO: "NAME"", a name that resolve gives addresses.
+// doJoin sets Join: "join WHO: WHOM", "join WHO: nobody", or "join WHO: "NAME"", a name that resolve gives
+// addresses.
 func (s *script) doJoin(rest string) {
 	left, right, _ := strings.Cut(rest, ":")
 	who, whom := s.subject(left), strings.TrimSpace(right)
@@ -129,7 +140,8 @@ func (h *hostNames) lookup(_ context.Context, host string) ([]string, error) {
 	return h.of[host], nil
 }
 
-// doResolve has a name stand for the present addresses of machines from now on: "resolve "NAME": WHO", or ": nobody".
+// doResolve has a name stand for the present addresses of machines from now on: "resolve "NAME": WHO", or ":
+// nobody".
 func (s *script) doResolve(rest string) {
 	name, phrase, _ := strings.Cut(rest, ":")
 	var to []string

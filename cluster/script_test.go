@@ -16,9 +16,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// TestScript runs the scripts of testdata/script, each in a bubble of fake time over a network in memory. The language is
-// described in testdata/script/README.md; the verbs are the tables in script_verbs_test.go and script_expect_test.go.
-// Slow: some two hundred farms are played, and each of them signs and encrypts.
+// TestScript runs the scripts of testdata/script, each in a bubble of fake time over a network in memory. The
+// language is described in testdata/script/README.md; the verbs are the tables in script_verbs_test.go and
+// script_expect_test.go. Slow: some two hundred farms are played, and each of them signs and encrypts.
 func TestScript(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
 	if err != nil || len(files) == 0 {
@@ -66,7 +66,8 @@ func runScript(t *testing.T, file string) {
 }
 
 // onlyWaitedFor is why a test is left out of the race run.
-const onlyWaitedFor = "a farm that is only waited for takes the race detector minutes, and races no more than in other tests"
+const onlyWaitedFor = "a farm that is only waited for takes the race detector minutes, and races no more " +
+	"than in other tests"
 
 // waits returns for how long the lines of a script wait, together.
 func waits(lines []scriptLine) (all time.Duration) {
@@ -86,8 +87,8 @@ type scriptLine struct {
 	block []scriptLine
 }
 
-// parseScript returns the lines of a script without comments. It fails if the script does not begin with a comment that
-// says what it shows.
+// parseScript returns the lines of a script without comments. It fails if the script does not begin with a
+// comment that says what it shows.
 func parseScript(text string) ([]scriptLine, error) {
 	var top []scriptLine
 	open := []*[]scriptLine{&top} // by depth
@@ -138,7 +139,8 @@ func (p play) String() string {
 // playsOf reads the first line: "farm" or "machines", numbers, and "durable", "memory" or "both".
 func playsOf(l scriptLine) (plays []play, err error) {
 	words := strings.Fields(l.text)
-	modes := map[string][]bool{"memory": {false}, "durable": {true}, "both": {false, true}}[words[len(words)-1]]
+	modes := map[string][]bool{"memory": {false}, "durable": {true},
+		"both": {false, true}}[words[len(words)-1]]
 	if len(words) < 3 || words[0] != "farm" && words[0] != "machines" || modes == nil {
 		return nil, fmt.Errorf("a script starts with `farm N... MODE` or `machines N... MODE`, not with %q", l.text)
 	}
@@ -154,8 +156,8 @@ func playsOf(l scriptLine) (plays []play, err error) {
 	return plays, nil
 }
 
-// underRace leaves out runs of a script that take the race detector minutes and race no more than the others: in greater farms,
-// where there are smaller ones, and in memory, where there are durable ones.
+// underRace leaves out runs of a script that take the race detector minutes and race no more than the others:
+// in greater farms, where there are smaller ones, and in memory, where there are durable ones.
 func underRace(plays []play) []play {
 	keep := func(plays []play, want func(play) bool) []play {
 		kept := slices.DeleteFunc(slices.Clone(plays), func(p play) bool { return !want(p) })
@@ -191,7 +193,8 @@ type script struct {
 }
 
 func newScript(t *testing.T, file string, p play, dir string) *script {
-	s := &script{lab: &lab{t: t, net: memnet.New()}, file: file, play: p, dir: dir, names: map[string]*actor{},
+	s := &script{lab: &lab{t: t, net: memnet.New()}, file: file, play: p, dir: dir,
+		names: map[string]*actor{},
 		farms: map[string]bool{}, model: newModel()}
 	s.lab.fatalf = s.fatalf
 	for range p.machines {
@@ -255,7 +258,8 @@ func (s *script) census() {
 	}
 }
 
-// oneLineage reports whether there was one farm only, which may have been re-formed, and all who live are in it.
+// oneLineage reports whether there was one farm only, which may have been re-formed, and all who live are in
+// it.
 func (s *script) oneLineage() bool {
 	for id := range s.farms {
 		if lineage, _ := epochOf(id); lineage != s.lineage() {
@@ -306,18 +310,21 @@ func (s *script) number(text string) int {
 }
 
 func TestParseScript(t *testing.T) {
-	lines, err := parseScript("# what it shows\n\nfarm 3 both # three\neach follower\n\tkill it\n\trepeat 2\n\t\twait 1s\ncheck\n")
+	lines, err := parseScript("# what it shows\n\nfarm 3 both # three\neach follower\n\tkill it\n\trepeat " +
+		"2\n\t\twait 1s\ncheck\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(lines) != 3 || len(lines[1].block) != 2 || lines[1].block[1].block[0].text != "wait 1s" || lines[2].no != 8 {
+	if len(lines) != 3 || len(lines[1].block) != 2 || lines[1].block[1].block[0].text != "wait 1s" ||
+		lines[2].no != 8 {
 		t.Errorf("%+v", lines)
 	}
 	plays, err := playsOf(lines[0])
 	if err != nil || !slices.Equal(plays, []play{{3, false, true}, {3, true, true}}) {
 		t.Errorf("%v, %v", plays, err)
 	}
-	for _, bad := range []string{"farm 3 both\n", "# only a comment\n", "# x\nfarm 3 both\n\t\twait 1s\n", "# x\n\tfarm 3 both\n",
+	for _, bad := range []string{"farm 3 both\n", "# only a comment\n", "# x\nfarm 3 both\n\t\twait 1s\n",
+		"# x\n\tfarm 3 both\n",
 		"# x\nfarm 3 both\nfrighten the leader\n"} {
 		if _, err := parseScript(bad); err == nil {
 			t.Errorf("%q was taken", bad)

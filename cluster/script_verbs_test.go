@@ -25,18 +25,25 @@ var blockVerbs = []string{"each", "repeat"}
 
 func init() { // not in the declaration: the verbs with blocks lead back to it
 	scriptVerbs = map[string]func(*script, string){
-		"farm": (*script).doFarm, "machines": func(*script, string) {}, "add": (*script).doAdd, "join": (*script).doJoin,
-		"set": (*script).doSet, "resolve": (*script).doResolve, "let": (*script).doLet,
-		"start": (*script).doStart, "stop": (*script).doStop, "kill": (*script).doKill, "restart": (*script).doRestart,
-		"leave": (*script).doLeave, "wipe": (*script).doWipe, "move": (*script).doMove,
+		"farm": (*script).doFarm, "machines": func(*script, string) {}, "add": (*script).doAdd,
+		"join": (*script).doJoin,
+		"set":  (*script).doSet, "resolve": (*script).doResolve, "let": (*script).doLet,
+		"start": (*script).doStart, "stop": (*script).doStop, "kill": (*script).doKill,
+		"restart": (*script).doRestart,
+		"leave":   (*script).doLeave, "wipe": (*script).doWipe, "move": (*script).doMove,
 		"farmctl": (*script).doFarmctl, "interrupt": (*script).doInterrupt,
-		"partition": (*script).doPartition, "cut": (*script).doCut, "delay": (*script).doDelay, "lose": (*script).doLose,
-		"heal": (*script).doHeal, "hang": (*script).doHang, "fill": (*script).doFill, "free": (*script).doFree,
-		"copy": (*script).doCopy, "spoil": (*script).doSpoil, "confuse": (*script).doConfuse, "clear": (*script).doClear,
+		"partition": (*script).doPartition, "cut": (*script).doCut, "delay": (*script).doDelay,
+		"lose": (*script).doLose,
+		"heal": (*script).doHeal, "hang": (*script).doHang, "fill": (*script).doFill,
+		"free": (*script).doFree,
+		"copy": (*script).doCopy, "spoil": (*script).doSpoil, "confuse": (*script).doConfuse,
+		"clear":   (*script).doClear,
 		"damage":  (*script).doDamage,
 		"restore": (*script).doRestore, "transfer": (*script).doTransfer, "meet": (*script).doMeet,
-		"write": (*script).doWrite, "load": (*script).doLoad, "try": (*script).doTry, "writers": (*script).doWriters, "note": (*script).doNote,
-		"wait": (*script).doWait, "each": (*script).doEach, "repeat": (*script).doRepeat, "time": (*script).doTime,
+		"write": (*script).doWrite, "load": (*script).doLoad, "try": (*script).doTry,
+		"writers": (*script).doWriters, "note": (*script).doNote,
+		"wait": (*script).doWait, "each": (*script).doEach, "repeat": (*script).doRepeat,
+		"time":   (*script).doTime,
 		"median": (*script).doMedian,
 		"check":  func(s *script, _ string) { s.check() }, "expect": (*script).doExpect,
 	}
@@ -95,8 +102,8 @@ func (s *script) doStart(rest string) {
 	}
 }
 
-// doStop stops machines in good order, one after the other or "at once". "within D" is the time that a program has to finish
-// its work, and to wait for a successor.
+// doStop stops machines in good order, one after the other or "at once". "within D" is the time that a
+// program has to finish its work, and to wait for a successor.
 func (s *script) doStop(rest string) {
 	rest, _, d := s.patience(rest)
 	who, together := strings.CutSuffix(rest, " at once")
@@ -129,7 +136,8 @@ func (s *script) doRestart(rest string) {
 	}
 }
 
-// doLeave has machines leave the farm for good, one after the other. A second or less may be too short; no time at all is.
+// doLeave has machines leave the farm for good, one after the other. A second or less may be too short; no
+// time at all is.
 func (s *script) doLeave(rest string) {
 	rest, word, d := s.patience(rest)
 	if word == "" {
@@ -263,7 +271,8 @@ func (s *script) doFree(rest string) {
 	}
 }
 
-// doCopy copies data directories, of machines that run or not: between two of their writes, as a snapshot of a disk does.
+// doCopy copies data directories, of machines that run or not: between two of their writes, as a snapshot of
+// a disk does.
 func (s *script) doCopy(rest string) {
 	synctest.Wait()
 	for _, a := range s.subject(s.after("the disk of ", rest)) {
@@ -285,8 +294,8 @@ func (s *script) doRestore(rest string) {
 	}
 }
 
-// doSpoil changes the copies of the state that machines have, as no command did: "spoil WHO". What they answer to the next note
-// shows it; with "unseen", no answer ever does.
+// doSpoil changes the copies of the state that machines have, as no command did: "spoil WHO". What they
+// answer to the next note shows it; with "unseen", no answer ever does.
 func (s *script) doSpoil(rest string) {
 	who, unseen := strings.CutSuffix(rest, " unseen")
 	for _, a := range s.subject(who) {
@@ -302,7 +311,8 @@ func (s *script) doSpoil(rest string) {
 	}
 }
 
-// doConfuse has the state machines of machines answer something else than those of others, until they are cleared.
+// doConfuse has the state machines of machines answer something else than those of others, until they are
+// cleared.
 func (s *script) doConfuse(rest string) {
 	for _, a := range s.subject(rest) {
 		a.remember()
@@ -316,8 +326,8 @@ func (s *script) doClear(rest string) {
 	}
 }
 
-// doDamage flips a bit in each snapshot, or in the log, of machines that do not run: "damage the snapshots of WHO", "damage the
-// log of WHO".
+// doDamage flips a bit in each snapshot, or in the log, of machines that do not run: "damage the snapshots of
+// WHO", "damage the log of WHO".
 func (s *script) doDamage(rest string) {
 	who, log := strings.CutPrefix(rest, "the log of ")
 	if !log {
@@ -411,8 +421,8 @@ func (s *script) doLoad(rest string) {
 // outcomes are the errors that an attempt may be to end with.
 var outcomes = map[string]error{"no leader": ErrNoLeader, "uncertain": ErrUncertain, "diverged": ErrDiverged}
 
-// doTry makes an attempt that must not succeed: "try write|read through WHO for D[: no leader|uncertain]", "try start WHO:
-// "TEXT"", or "try farmctl ...: "TEXT"", where the TEXT is part of the reason.
+// doTry makes an attempt that must not succeed: "try write|read through WHO for D[: no leader|uncertain]",
+// "try start WHO: "TEXT"", or "try farmctl ...: "TEXT"", where the TEXT is part of the reason.
 func (s *script) doTry(rest string) {
 	rest, outcome, _ := strings.Cut(rest, ": ")
 	switch verb, args, _ := strings.Cut(rest, " "); verb {
@@ -544,7 +554,8 @@ func (s *script) doMedian(rest string) {
 	s.samples = nil
 }
 
-// check waits until all live nodes have all there is, and compares them with each other and with what callers were told.
+// check waits until all live nodes have all there is, and compares them with each other and with what callers
+// were told.
 func (s *script) check() {
 	live := s.live()
 	for i, a := range live {

@@ -10,15 +10,16 @@ import (
 	"sync"
 )
 
-// seeds is what the Join list stands for. All of it is looked up again and again: a name, this node's own as well, may stand
-// for nothing yet when the node starts, and for another address later.
+// seeds is what the Join list stands for. All of it is looked up again and again: a name, this node's own as
+// well, may stand for nothing yet when the node starts, and for another address later.
 type seeds struct {
 	cfg    Config
 	lookup lookup
 	own    func(addr string) bool
 
-	mu    sync.Mutex
-	mine  map[string]bool     // entries that are this node's own address, and have been once: that does not change
+	mu sync.Mutex
+	// entries that are this node's own address, and have been once: that does not change
+	mine  map[string]bool
 	among string              // an entry that stands for other nodes as well as this one
 	found map[string][]string // by entry, the addresses of others that it stood for at the last look
 	blind map[string]error    // by entry, why it stood for nothing at the last look
@@ -26,7 +27,8 @@ type seeds struct {
 }
 
 func newSeeds(c Config, look lookup, own func(addr string) bool) *seeds {
-	return &seeds{cfg: c, lookup: look, own: own, mine: map[string]bool{}, found: map[string][]string{}, blind: map[string]error{}}
+	return &seeds{cfg: c, lookup: look, own: own, mine: map[string]bool{}, found: map[string][]string{},
+		blind: map[string]error{}}
 }
 
 // addrs looks all entries up, at once, and returns the addresses of others.
@@ -60,8 +62,8 @@ func (s *seeds) note(entry string, others []string, err error) {
 	}
 }
 
-// lookedUp returns what every entry that is not this node's own address stood for at the last look, and why some stood for
-// nothing.
+// lookedUp returns what every entry that is not this node's own address stood for at the last look, and why
+// some stood for nothing.
 func (s *seeds) lookedUp() (found map[string][]string, blind map[string]error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +72,8 @@ func (s *seeds) lookedUp() (found map[string][]string, blind map[string]error) {
 	return found, maps.Clone(s.blind)
 }
 
-// unsaid returns, in order, the entries that stand for nothing, and did not when it was called last; and why all of them do.
+// unsaid returns, in order, the entries that stand for nothing, and did not when it was called last; and why
+// all of them do.
 func (s *seeds) unsaid() (news []string, blind map[string]error) {
 	_, blind = s.lookedUp()
 	s.mu.Lock()
@@ -99,13 +102,15 @@ func (s *seeds) recognise(entry string, found, others []string) {
 	s.mine[entry] = true
 	for _, addr := range others {
 		alike := func(a string) bool { return s.own(a) && isIPv4(a) == isIPv4(addr) }
-		if slices.ContainsFunc(found, alike) && !onThisMachine(addr) { // else it is another way to this machine
+		// else it is another way to this machine
+		if slices.ContainsFunc(found, alike) && !onThisMachine(addr) {
 			s.among = entry
 		}
 	}
 }
 
-// shared returns an entry that stands for several nodes, this one among them; "" if there is none, or Expect is set.
+// shared returns an entry that stands for several nodes, this one among them; "" if there is none, or Expect
+// is set.
 func (s *seeds) shared() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +155,8 @@ func onThisMachine(addr string) bool {
 // lookup returns the IP addresses of a host.
 type lookup func(ctx context.Context, host string) ([]string, error)
 
-// resolve returns the IP addresses, with port, that addr stands for: at least one, or an error. It asks the resolver for names
-// only; memberlist would try DNS over TCP first.
+// resolve returns the IP addresses, with port, that addr stands for: at least one, or an error. It asks the
+// resolver for names only; memberlist would try DNS over TCP first.
 func (look lookup) resolve(ctx context.Context, addr string) (out []string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -49,8 +49,8 @@ func (l *lab) named(dns *resolver) {
 	}
 }
 
-// A node's own name is known to the resolver only after the node was started, as for machines that are named once they run.
-// They found one farm all the same, as many as the list is long.
+// A node's own name is known to the resolver only after the node was started, as for machines that are named
+// once they run. They found one farm all the same, as many as the list is long.
 func TestOwnNameResolvesLater(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
@@ -103,8 +103,8 @@ func TestNamesFollowAddresses(t *testing.T) {
 	})
 }
 
-// One name stands for all nodes, as that of a headless service does. How many they are cannot be known from that: nobody founds
-// a farm, and says what is missing; with Expect they find each other.
+// One name stands for all nodes, as that of a headless service does. How many they are cannot be known from
+// that: nobody founds a farm, and says what is missing; with Expect they find each other.
 func TestOneNameForAll(t *testing.T) {
 	t.Parallel()
 	for _, expect := range []int{0, 3} {
@@ -114,7 +114,8 @@ func TestOneNameForAll(t *testing.T) {
 				dns.set("farm.example", "10.0.0.1", "10.0.0.2", "10.0.0.3")
 				log := &lockedBuffer{}
 				for _, n := range l.nodes {
-					n.conf.Join, n.hooks.lookup, n.conf.Expect = []string{"farm.example:7946"}, dns.lookup, expect
+					n.conf.Join, n.hooks.lookup, n.conf.Expect = []string{"farm.example:7946"}, dns.lookup,
+						expect
 					n.log = slog.New(slog.NewTextHandler(log, nil))
 					n.start()
 				}
@@ -175,8 +176,10 @@ func TestFounders(t *testing.T) {
 		expect int
 		want   int
 	}{
-		{"", 0, 1}, {"", 3, 3}, {"me:1", 0, 1}, {"me:1 203.0.113.1:1", 0, 1}, {"me:1 203.0.113.2:1", 0, 2}, {"203.0.113.2:1", 0, 0},
-		{"203.0.113.2:1 203.0.113.3:1", 0, 0}, {"203.0.113.2:1", 2, 2}, {"both:1 203.0.113.2:1 203.0.113.3:1", 0, 3}, {"all:1", 0, 0},
+		{"", 0, 1}, {"", 3, 3}, {"me:1", 0, 1}, {"me:1 203.0.113.1:1", 0, 1}, {"me:1 203.0.113.2:1", 0, 2},
+		{"203.0.113.2:1", 0, 0},
+		{"203.0.113.2:1 203.0.113.3:1", 0, 0}, {"203.0.113.2:1", 2, 2},
+		{"both:1 203.0.113.2:1 203.0.113.3:1", 0, 3}, {"all:1", 0, 0},
 		{"all:1", 3, 3}, {"nobody:1 203.0.113.2:1", 0, 0}, {"nobody:1 me:1", 0, 2},
 	} {
 		cfg := Config{Join: strings.Fields(c.join), Expect: c.expect}

@@ -68,8 +68,8 @@ func TestCloseDuringTheBeginning(t *testing.T) {
 	})
 }
 
-// A node is taken out while others ask their leader, over slow lines, for what is newest. (In a bubble, whoever waits at a
-// mutex for what takes time waits for ever.)
+// A node is taken out while others ask their leader, over slow lines, for what is newest. (In a bubble,
+// whoever waits at a mutex for what takes time waits for ever.)
 func TestCloseAmongBarriers(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

@@ -14,10 +14,11 @@ import (
 // foundApart is what the simulation says when replicas have applied, or committed, different entries.
 var foundApart = regexp.MustCompile(`replicas (have applied different entries|differ at entry).*`)
 
-// TestSimulationFindsHeartbeatsBeside runs the simulation as it is, in programs of its own, with heartbeats beside raft's main
-// goroutine: it must fail, and say that replicas differ (raft issue 695). The seeds decide what is done and when, but which
-// goroutine runs first is chance, so it takes as many as it needs, one after the other.
-// `make sim` and `make torture` run it; TestReplicasStayEqual is the short form, with nothing but the fault that does it.
+// TestSimulationFindsHeartbeatsBeside runs the simulation as it is, in programs of its own, with heartbeats
+// beside raft's main goroutine: it must fail, and say that replicas differ (raft issue 695). The seeds decide
+// what is done and when, but which goroutine runs first is chance, so it takes as many as it needs, one after
+// the other. `make sim` and `make torture` run it; TestReplicasStayEqual is the short form, with nothing but
+// the fault that does it.
 func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 	if race.Enabled {
 		t.Skip("what is looked for is no data race, and the order of goroutines is another one")
@@ -27,8 +28,10 @@ func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 	}
 	for i := range findTries {
 		seed := findSeeds[i%len(findSeeds)]
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSimulation$", "-test.count=1", "-test.timeout=5m")
-		cmd.Env = append(os.Environ(), "WEBFARM_BESIDE=1", "WEBFARM_MINUTES=2", "WEBFARM_SEED="+strconv.Itoa(seed), "TESTLOG=")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSimulation$", "-test.count=1",
+			"-test.timeout=5m")
+		cmd.Env = append(os.Environ(), "WEBFARM_BESIDE=1", "WEBFARM_MINUTES=2",
+			"WEBFARM_SEED="+strconv.Itoa(seed), "TESTLOG=")
 		out, err := cmd.CombinedOutput()
 		if found := foundApart.Find(out); err != nil && found != nil {
 			t.Logf("found in seed %d: %s", seed, found)
@@ -39,9 +42,9 @@ func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 	t.Errorf("raft issue 695 was not found in %d tries", findTries)
 }
 
-// findSeeds are some that have the leader deposed slowly early and often. Of tries of two minutes on a machine with four times as
-// much to do as it has processors, every third one found it, on an idle one four of five. If only every fourth did, one
-// search in 30 million would end in vain.
+// findSeeds are some that have the leader deposed slowly early and often. Of tries of two minutes on a
+// machine with four times as much to do as it has processors, every third one found it, on an idle one four
+// of five. If only every fourth did, one search in 30 million would end in vain.
 var findSeeds = []int{12, 16, 14, 17, 18, 2, 5, 3}
 
 const findTries = 60

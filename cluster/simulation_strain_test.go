@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// strains are what makes a farm slow and breaks nothing: thin lines, and state machines that take their time. Chance of their own
-// decides on them, so that a seed does what else it does whatever strains there are.
+// strains are what makes a farm slow and breaks nothing: thin lines, and state machines that take their time.
+// Chance of their own decides on them, so that a seed does what else it does whatever strains there are.
 type strains struct {
 	off      bool // none
 	rnd      *rand.Rand
@@ -29,7 +29,10 @@ func (s *simulation) strain() {
 		return
 	}
 	rnd := s.strains.rnd
-	between := func(low, high time.Duration) time.Duration { return low + time.Duration(rnd.Int64N(int64(high-low))) }
+	between := func(low, high time.Duration) time.Duration {
+		return low +
+			time.Duration(rnd.Int64N(int64(high-low)))
+	}
 	a, what := s.cast[rnd.IntN(len(s.cast))], rnd.IntN(9)
 	switch what {
 	case 0:
@@ -59,7 +62,8 @@ func (s *simulation) strain() {
 	}
 }
 
-// limit has the lines of some machines, to and from all others, carry so many bytes a second; 0 is any number.
+// limit has the lines of some machines, to and from all others, carry so many bytes a second; 0 is any
+// number.
 func (s *simulation) limit(of []*actor, bytesPerSecond int) {
 	for _, a := range of {
 		for _, b := range s.cast {

@@ -21,12 +21,12 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// TestSimulation does random things to a farm in fake time, while callers write and read through all of its nodes, and
-// holds it to the model of what they were told. The seed decides on the farm, on what is done, and when; which goroutine
-// runs first remains chance. `make sim SEED=7 MINUTES=30 PKG=./cluster` runs one seed for as long; without SEED it is a
-// random one. With WEBFARM_BESIDE raft has issue 695, which is found. Plain `go test` takes the same few seeds each time, and
-// one with the race detector.
-// Slow: what it finds depends on how much it does.
+// TestSimulation does random things to a farm in fake time, while callers write and read through all of its
+// nodes, and holds it to the model of what they were told. The seed decides on the farm, on what is done, and
+// when; which goroutine runs first remains chance. `make sim SEED=7 MINUTES=30 PKG=./cluster` runs one seed
+// for as long; without SEED it is a random one. With WEBFARM_BESIDE raft has issue 695, which is found. Plain
+// `go test` takes the same few seeds each time, and one with the race detector. Slow: what it finds depends
+// on how much it does.
 func TestSimulation(t *testing.T) {
 	seeds, minutes := []uint64{1, 2, 3}, 2
 	if race.Enabled {
@@ -62,7 +62,8 @@ func envNumber(t *testing.T, name string) uint64 {
 	return n
 }
 
-// deadAfter is short, so that a machine that lost its disk, and is another node since, loses its former seat soon.
+// deadAfter is short, so that a machine that lost its disk, and is another node since, loses its former seat
+// soon.
 const deadAfter = 30 * time.Second
 
 // marksEvery is short, so that whole states are hashed and compared between the faults.
@@ -82,7 +83,8 @@ type simulation struct {
 func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	p := play{machines: 3 + 2*rnd.IntN(2), durable: rnd.IntN(2) == 0, formed: true}
-	s := &simulation{script: newScript(t, fmt.Sprintf("seed %d", seed), p, dir), rnd: rnd, strains: newStrains(seed), begun: time.Now()}
+	s := &simulation{script: newScript(t, fmt.Sprintf("seed %d", seed), p, dir), rnd: rnd,
+		strains: newStrains(seed), begun: time.Now()}
 	t.Cleanup(s.end)
 	s.log("%s, SnapshotBytes %d", p, s.strains.snapshot)
 	for _, a := range s.cast {
@@ -236,8 +238,8 @@ func (s *simulation) fault() {
 	}
 }
 
-// pause has a machine stand still as far as others can see, and its raft as soon as it writes to a disk. What streams have
-// carried to it meanwhile arrives at once. It ends all cuts.
+// pause has a machine stand still as far as others can see, and its raft as soon as it writes to a disk. What
+// streams have carried to it meanwhile arrives at once. It ends all cuts.
 func (s *simulation) pause(a *actor) {
 	s.log("pause %s", a.conf.Name)
 	for _, n := range s.cast {
@@ -263,11 +265,12 @@ func (s *simulation) transfer(to *actor) {
 	}
 }
 
-// depose has the others lose sight of the leader, while it goes on to believe in itself for a moment: their answers are late,
-// and then what it sends is. When there is another leader, what that sends on an idle connection overtakes the rest; and entries
-// come in to the old one, as a busy leadership hands them to raft: of no effect, but for the place that they take in the log.
-// The callers rest for that time, as between two bursts. What the old leader takes before it hears of the new one is
-// overwritten by that in any case, so nothing can be seen if they write all the time.
+// depose has the others lose sight of the leader, while it goes on to believe in itself for a moment: their
+// answers are late, and then what it sends is. When there is another leader, what that sends on an idle
+// connection overtakes the rest; and entries come in to the old one, as a busy leadership hands them to raft:
+// of no effect, but for the place that they take in the log. The callers rest for that time, as between two
+// bursts. What the old leader takes before it hears of the new one is overwritten by that in any case, so
+// nothing can be seen if they write all the time.
 func (s *simulation) depose() {
 	leader := s.leads()
 	if leader == nil {
@@ -293,8 +296,8 @@ func (s *simulation) depose() {
 	s.allApplyTheSame()
 }
 
-// watchLogs compares all the time the latest entries that the live nodes have committed: a farm that has noticed a difference
-// mends itself within moments.
+// watchLogs compares all the time the latest entries that the live nodes have committed: a farm that has
+// noticed a difference mends itself within moments.
 func (s *simulation) watchLogs() (stop func()) {
 	var wg sync.WaitGroup
 	ended := make(chan struct{})
@@ -373,15 +376,16 @@ func (s *simulation) repair() {
 	s.lost = false
 }
 
-// placed reports whether all have the places that they should. A voter that is gone for good keeps its own if all who live vote
-// and are an even number: see planBurial.
+// placed reports whether all have the places that they should. A voter that is gone for good keeps its own if
+// all who live vote and are an even number: see planBurial.
 func (s *simulation) placed() bool {
 	leader, n := s.leads(), len(s.cast)
 	if leader == nil {
 		return false
 	}
 	servers, voters := len(leader.instance().configuration().Servers), len(leader.instance().voters())
-	return servers == n && voters == voting.OddVoters(n, defaultMaxVoters) || n%2 == 0 && servers == n+1 && voters == n+1
+	return servers == n && voters == voting.OddVoters(n, defaultMaxVoters) || n%2 == 0 && servers == n+1 &&
+		voters == n+1
 }
 
 // setBack sets the disk of one node, of a farm that is well, back to what it was some seconds ago.
@@ -483,7 +487,8 @@ func (s *simulation) readThrough(n *Node) {
 	m := h.Local().(*kv)
 	for key, i := range acked {
 		if got := m.Get(key); !strings.Contains(","+got, fmt.Sprintf(",%d,", i)) {
-			s.t.Errorf("%s: after a barrier %s reads %s = %s, %d was acknowledged before", time.Since(s.begun), n.cfg.Name, key, got, i)
+			s.t.Errorf("%s: after a barrier %s reads %s = %s, %d was acknowledged before",
+				time.Since(s.begun), n.cfg.Name, key, got, i)
 		}
 	}
 }

@@ -20,13 +20,16 @@ func crowd(t testing.TB, size int) *Node {
 	t.Cleanup(func() { n.Close() })
 	for i := range size {
 		id := fmt.Sprintf("n%04d", i)
-		n.directory.Hear(&roster.Sighting{Gossip: id + ".r", Node: id, Addr: "addr of " + id, Status: roster.Alive,
-			Meta: roster.Meta{Incarnation: "i", Boot: 1, Start: uint64(i), Name: id, MaxProtocol: wire.ProtocolMax, MinProtocol: 1}})
+		n.directory.Hear(&roster.Sighting{Gossip: id + ".r", Node: id, Addr: "addr of " + id,
+			Status: roster.Alive,
+			Meta: roster.Meta{Incarnation: "i", Boot: 1, Start: uint64(i), Name: id,
+				MaxProtocol: wire.ProtocolMax, MinProtocol: 1}})
 	}
 	return n
 }
 
-// BenchmarkController measures one look of the leader at its farm: what it costs grows about as the farm does.
+// BenchmarkController measures one look of the leader at its farm: what it costs grows about as the farm
+// does.
 func BenchmarkController(b *testing.B) {
 	for _, size := range []int{20, 100, 300} {
 		n := crowd(b, size)

@@ -31,12 +31,14 @@ func (w debugWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// raftLogger is the logger for raft and its stores: they say far more than an operator can use, so all of it is debug.
+// raftLogger is the logger for raft and its stores: they say far more than an operator can use, so all of it
+// is debug.
 func raftLogger(l *slog.Logger) hclog.Logger {
 	if !l.Enabled(context.Background(), slog.LevelDebug) {
 		return hclog.NewNullLogger()
 	}
-	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: debugWriter{l, "raft"}, DisableTime: true})
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: debugWriter{l, "raft"},
+		DisableTime: true})
 }
 
 // gossipLogger is the same for memberlist.

@@ -24,7 +24,8 @@ func (s slowDisk) StoreLogs(l []*raft.Log) error {
 	return s.Store.StoreLogs(l)
 }
 
-// A large write may take longer than a small one: a follower whose disk is slow catches up, and does not begin anew over that.
+// A large write may take longer than a small one: a follower whose disk is slow catches up, and does not
+// begin anew over that.
 func TestSlowDiskCatchesUp(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {
@@ -46,7 +47,8 @@ func TestSlowDiskCatchesUp(t *testing.T) {
 		rate.Store(220 << 10) // an entry of 500 KiB takes longer than any write without data may
 		slow.start()
 		in := slow.instance()
-		l.until(time.Minute, "it has all", func() bool { return slow.progress.load() >= leader.progress.load() })
+		l.until(time.Minute, "it has all",
+			func() bool { return slow.progress.load() >= leader.progress.load() })
 		if slow.instance() != in {
 			t.Error("it has begun anew")
 		}

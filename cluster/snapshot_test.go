@@ -16,8 +16,8 @@ func (n *labNode) firstIndex() uint64 {
 	return first
 }
 
-// Snapshots are taken by bytes, the log is cut behind them, and a node that was away for longer than the log reaches back
-// gets the snapshot: with everything in it, the answers that origins may still ask for included.
+// Snapshots are taken by bytes, the log is cut behind them, and a node that was away for longer than the log
+// reaches back gets the snapshot: with everything in it, the answers that origins may still ask for included.
 // Slow: a thousand writes of a KiB, and as many again, so that snapshots are taken by bytes, twice.
 func TestSnapshotByBytes(t *testing.T) {
 	t.Parallel()
@@ -38,13 +38,15 @@ func TestSnapshotByBytes(t *testing.T) {
 				for i := range 1000 {
 					leader.must("set k%d %s", i, value)
 				}
-				l.until(10*time.Second, "the log is cut behind a snapshot", func() bool { return leader.firstIndex() > 100 })
+				l.until(10*time.Second, "the log is cut behind a snapshot",
+					func() bool { return leader.firstIndex() > 100 })
 				behind := away.progress.load()
 				l.net.Heal()
 				away.must("append x 2")
 				l.agree()
 				if first := away.firstIndex(); first <= behind {
-					l.t.Errorf("the node that was away at %d has a log from %d on: it got no snapshot", behind, first)
+					l.t.Errorf("the node that was away at %d has a log from %d on: it got no snapshot",
+						behind, first)
 				}
 				if got := away.get("x"); got != "1,2," {
 					l.t.Errorf("x = %q", got)

@@ -13,15 +13,16 @@ const (
 	snapshotCheck = time.Second
 	snapshotAgain = time.Second // after one that failed; twice as long after each that fails in a row
 	snapshotRests = time.Minute // between two tries at the most
-	leastTrailing = 256         // entries that stay behind a snapshot, if they have no more bytes than SnapshotBytes
-	leastBytes    = 1 << 20     // or than these
-	keepFactor    = 4           // times SnapshotBytes of the log are kept for a follower
-	keepSnapshots = 2           // times the size of the snapshot that it was sent, if that is more
+	// entries that stay behind a snapshot, if they have no more bytes than SnapshotBytes
+	leastTrailing = 256
+	leastBytes    = 1 << 20 // or than these
+	keepFactor    = 4       // times SnapshotBytes of the log are kept for a follower
+	keepSnapshots = 2       // times the size of the snapshot that it was sent, if that is more
 )
 
-// snapshotSchedule says when a node takes a snapshot: when as many bytes have gone through the log as SnapshotBytes, or as the
-// state has, or after some time. Nodes get the same bytes at the same moment, so each takes somewhat more, and whoever
-// leads takes most.
+// snapshotSchedule says when a node takes a snapshot: when as many bytes have gone through the log as
+// SnapshotBytes, or as the state has, or after some time. Nodes get the same bytes at the same moment, so
+// each takes somewhat more, and whoever leads takes most.
 type snapshotSchedule struct {
 	server string
 	least  int64 // bytes
@@ -33,7 +34,8 @@ type snapshotSchedule struct {
 	again    time.Time // not before
 }
 
-// due reports whether a snapshot is to be taken: bytes were applied since the latest one was begun, and the state has size bytes.
+// due reports whether a snapshot is to be taken: bytes were applied since the latest one was begun, and the
+// state has size bytes.
 func (s *snapshotSchedule) due(now time.Time, bytes, size int64, leads bool) bool {
 	bytes += s.counted
 	if bytes == 0 || now.Before(s.again) {
@@ -95,12 +97,14 @@ func (in *instance) snapshots() {
 			in.node.meters.snapshots.taken(begun, err)
 		}
 		if wait := s.done(time.Now(), bytes, err); err != nil && in.ctx.Err() == nil {
-			in.log.Warn("no snapshot could be taken, so the log grows; there is another try", keyError, err, "in", wait)
+			in.log.Warn("no snapshot could be taken, so the log grows; there is another try", keyError, err,
+				"in", wait)
 		}
 	}
 }
 
-// takeSnapshot takes one, and keeps some of the log behind it: a follower that was away for a moment shall not need a snapshot.
+// takeSnapshot takes one, and keeps some of the log behind it: a follower that was away for a moment shall
+// not need a snapshot.
 func (in *instance) takeSnapshot(bytes, entries int64) error {
 	if err := in.setTrailing(staying(in.node.cfg.SnapshotBytes, bytes, entries)); err != nil {
 		return err
@@ -108,8 +112,8 @@ func (in *instance) takeSnapshot(bytes, entries int64) error {
 	return in.guard(in.raft.Snapshot())
 }
 
-// staying returns how many entries stay behind a snapshot, if so many had so many bytes: as many as take a quarter of
-// SnapshotBytes, since raft counts entries, of whatever size.
+// staying returns how many entries stay behind a snapshot, if so many had so many bytes: as many as take a
+// quarter of SnapshotBytes, since raft counts entries, of whatever size.
 func staying(snapshotBytes, bytes, entries int64) uint64 {
 	few := max(snapshotBytes, leastBytes) * entries / max(bytes, 1)
 	return uint64(max(snapshotBytes/4*entries/max(bytes, 1), min(leastTrailing, few), 1))
@@ -123,8 +127,9 @@ func (in *instance) setTrailing(entries uint64) error {
 	return in.raft.ReloadConfig(c)
 }
 
-// needed returns the first entry that a follower which can be reached has yet to be sent: one that is sent a snapshot needs
-// all behind it. Who would need more of the log than is kept for anybody gets another snapshot.
+// needed returns the first entry that a follower which can be reached has yet to be sent: one that is sent a
+// snapshot needs all behind it. Who would need more of the log than is kept for anybody gets another
+// snapshot.
 func (in *instance) needed(size func(from uint64) int64) (first uint64) {
 	for _, f := range in.layer.followers.all() {
 		from, weighs := f.fed()

@@ -94,7 +94,8 @@ func TestStaying(t *testing.T) {
 		{64 << 20, 0, 0, 1},
 	} {
 		if got := staying(c.snapshotBytes, c.bytes, c.entries); got != c.want {
-			t.Errorf("%d entries of %d bytes, SnapshotBytes %d: %d stay, want %d", c.entries, c.bytes, c.snapshotBytes, got, c.want)
+			t.Errorf("%d entries of %d bytes, SnapshotBytes %d: %d stay, want %d", c.entries, c.bytes,
+				c.snapshotBytes, got, c.want)
 		}
 	}
 }

@@ -17,14 +17,16 @@ import (
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
-// A node may be without a snapshot that it can read for so long, and for so many tries: one of a large state takes its time.
+// A node may be without a snapshot that it can read for so long, and for so many tries: one of a large state
+// takes its time.
 const (
 	unreadablePatience = 30 * time.Second
 	unreadableTries    = 3
 )
 
-// checkedSnapshots watches over an instance's snapshots. raft, as the leader, tries for ever to send the newest one, whether
-// that can be read or not (raft issue 522); and it restores what came from a leader without a look at it.
+// checkedSnapshots watches over an instance's snapshots. raft, as the leader, tries for ever to send the
+// newest one, whether that can be read or not (raft issue 522); and it restores what came from a leader
+// without a look at it.
 type checkedSnapshots struct {
 	raft.SnapshotStore
 	in *instance
@@ -52,7 +54,8 @@ func (s checkedSnapshots) List() (found []*raft.SnapshotMeta, err error) {
 	return found, err
 }
 
-func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64,
+func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration,
+	at uint64,
 	t raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.SnapshotStore.Create(version, index, term, c, at, t)
 	if err != nil {
@@ -61,7 +64,8 @@ func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 	return &checkedSink{SnapshotSink: sink, in: s.in, index: index}, nil
 }
 
-// checkedSink refuses a snapshot whose last four bytes are not the checksum of all before them, before anything counts on it.
+// checkedSink refuses a snapshot whose last four bytes are not the checksum of all before them, before
+// anything counts on it.
 type checkedSink struct {
 	raft.SnapshotSink
 	in    *instance
@@ -95,7 +99,8 @@ func (s *checkedSink) Close() error {
 		return s.SnapshotSink.Close()
 	}
 	if len(s.tail) < crc32.Size || binary.BigEndian.Uint32(s.tail) != s.sum {
-		bad := &raftlog.CorruptError{Index: s.index, Err: errors.New("the snapshot up to there came with a wrong checksum")}
+		bad := &raftlog.CorruptError{Index: s.index,
+			Err: errors.New("the snapshot up to there came with a wrong checksum")}
 		return errors.Join(bad, s.Cancel())
 	}
 	err := s.SnapshotSink.Close()
@@ -119,8 +124,8 @@ func (in *instance) unreadable(err error) {
 	signal(in.snapshotNow)
 }
 
-// replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can be, the disk is of no
-// use, and somebody else has to lead.
+// replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can
+// be, the disk is of no use, and somebody else has to lead.
 func (in *instance) replaceSnapshot() {
 	err := in.takeSnapshot(in.fsm.Pending())
 	if err == nil {
@@ -150,7 +155,8 @@ func (in *instance) frozen() (raftlog.Frozen, error) {
 	if err != nil {
 		return raftlog.Frozen{}, err
 	}
-	f := raftlog.Frozen{Index: index, Configuration: s.Configuration, ConfigurationIndex: s.ConfiguredAt, Write: s.Write}
+	f := raftlog.Frozen{Index: index, Configuration: s.Configuration, ConfigurationIndex: s.ConfiguredAt,
+		Write: s.Write}
 	var last raft.Log
 	if err := in.store.GetLog(index, &last); err == nil {
 		f.Term = last.Term
@@ -181,9 +187,9 @@ func (in *instance) readNewest() error {
 	return r.Close()
 }
 
-// WriteSnapshot writes the whole replicated state as this node has it - every state machine, and what makes proposals
-// happen once - to w, and returns the index of the last entry in it. The state is frozen at one moment and written while
-// the log goes on. Nodes that have applied the same entries write the same bytes.
+// WriteSnapshot writes the whole replicated state as this node has it - every state machine, and what makes
+// proposals happen once - to w, and returns the index of the last entry in it. The state is frozen at one
+// moment and written while the log goes on. Nodes that have applied the same entries write the same bytes.
 func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
 	s, index, err := n.local.Load().Freeze()
 	if err == nil {

@@ -9,18 +9,19 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// spreadPause is how long Spread waits before it asks again a member that was behind, twice as long each time up to spreadPauseMax.
-// Mostly a follower has it by then (notice.go).
+// spreadPause is how long Spread waits before it asks again a member that was behind, twice as long each time
+// up to spreadPauseMax. Mostly a follower has it by then (notice.go).
 const (
 	spreadPause    = 5 * time.Millisecond
 	spreadPauseMax = 200 * time.Millisecond
 )
 
-// Spread returns nil once every node that holds the state has applied index: whoever reads on any of them afterwards sees it.
-// A node that has said that it stops does not count, because it proves that it is caught up before it serves again.
+// Spread returns nil once every node that holds the state has applied index: whoever reads on any of them
+// afterwards sees it. A node that has said that it stops does not count, because it proves that it is caught
+// up before it serves again.
 //
-// The error names the first node of which this is not known: it is dead, as far as this node knows, or had not applied the
-// index when ctx ended. It may still be answering readers from an older state.
+// The error names the first node of which this is not known: it is dead, as far as this node knows, or had
+// not applied the index when ctx ended. It may still be answering readers from an older state.
 func (h *Handle) Spread(ctx context.Context, index uint64) error {
 	n := h.node
 	ctx, cancel := context.WithCancel(ctx)

@@ -9,8 +9,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
-// Spread says that all have an entry, and after nil all do; it does not say so of a node that is cut off or dead, and does not
-// wait for one that has said that it stops.
+// Spread says that all have an entry, and after nil all do; it does not say so of a node that is cut off or
+// dead, and does not wait for one that has said that it stops.
 func TestSpread(t *testing.T) {
 	inLab(t, 5, true, func(l *lab) {
 		leader, others := l.leader()
@@ -39,7 +39,8 @@ func TestSpread(t *testing.T) {
 		cut, stopping, writer := others[3], others[2], others[0]
 		l.cut(cut)
 		index := write(writer, "append x 3")
-		if err := writer.Handle("kv").Spread(l.ctx(time.Second), index); !errors.Is(err, context.DeadlineExceeded) {
+		if err := writer.Handle("kv").Spread(l.ctx(time.Second),
+			index); !errors.Is(err, context.DeadlineExceeded) {
 			l.t.Errorf("with a node cut off that seems alive: %v, want the deadline", err)
 		}
 		for dead := false; !dead; time.Sleep(100 * time.Millisecond) {
@@ -47,11 +48,14 @@ func TestSpread(t *testing.T) {
 			dead = s != nil && s.Status == roster.Dead
 		}
 		began := time.Now()
-		if err := writer.Handle("kv").Spread(l.ctx(time.Minute), index); err == nil || time.Since(began) > 10*time.Second {
-			l.t.Errorf("with a dead node: %v after %v, want an error without much ado", err, time.Since(began))
+		if err := writer.Handle("kv").Spread(l.ctx(time.Minute), index); err == nil ||
+			time.Since(began) > 10*time.Second {
+			l.t.Errorf("with a dead node: %v after %v, want an error without much ado", err,
+				time.Since(began))
 		}
 		l.net.Heal()
-		l.until(time.Minute, "the one that was cut off is heard again", func() bool { return writer.directory.Get(cut.id).Status == roster.Alive })
+		l.until(time.Minute, "the one that was cut off is heard again",
+			func() bool { return writer.directory.Get(cut.id).Status == roster.Alive })
 		all(writer, index, "1,2,3,", l.nodes...)
 
 		stopping.stop()

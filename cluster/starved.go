@@ -20,7 +20,8 @@ func (n *Node) untilFiles(ctx context.Context, what string, step func() error) e
 		if !descriptors.Exhausted(err) {
 			return err
 		}
-		n.warnOnce("descriptors", "no file descriptor is left; trying again", descriptors.Explain(err), "for", what)
+		n.warnOnce("descriptors", "no file descriptor is left; trying again", descriptors.Explain(err), "for",
+			what)
 		if pause = descriptors.Pause(pause); !sleep(ctx, pause) {
 			return err
 		}

@@ -41,7 +41,8 @@ func TestStats(t *testing.T) {
 		}
 		time.Sleep(time.Second) // until everybody has applied it, and has said so
 		s, f := leader.Stats(), others[0].Stats()
-		if s.RaftRole != admin.RaftLeader || f.RaftRole != admin.RaftFollower || s.Term == 0 || s.Term != f.Term ||
+		if s.RaftRole != admin.RaftLeader || f.RaftRole != admin.RaftFollower || s.Term == 0 ||
+			s.Term != f.Term ||
 			s.Leader != leader.ID() || f.Leader != leader.ID() || s.Vote != admin.Voter || !f.Ready ||
 			f.Role != "ordinary" {
 			l.t.Errorf("%+v\n%+v", s, f)
@@ -53,9 +54,11 @@ func TestStats(t *testing.T) {
 			l.t.Errorf("the leader wrote %d times to its log", n)
 		}
 		done := f.Proposals.Done
-		if done.Count != writes || done.Mean() < 4*oneWay || done.Most > time.Second || done.Mean() > done.Most ||
+		if done.Count != writes || done.Mean() < 4*oneWay || done.Most > time.Second ||
+			done.Mean() > done.Most ||
 			done.Quantile(0.5) < 4*oneWay || s.Commit.Total-before.Commit.Total < writes*2*oneWay ||
-			f.Proposals.Failed != 0 || f.Proposals.Waiting != (admin.Queue{}) || s.Leading != (admin.Queue{}) {
+			f.Proposals.Failed != 0 || f.Proposals.Waiting != (admin.Queue{}) ||
+			s.Leading != (admin.Queue{}) {
 			l.t.Errorf("of the proposals it says %+v, at the leader wait %+v", f.Proposals, s.Leading)
 		}
 		if s.Log.Last == 0 || s.Log.Applied != s.Log.Last || s.Log.Committed != s.Log.Last ||

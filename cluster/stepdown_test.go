@@ -49,7 +49,10 @@ func inSlowLab(t *testing.T, f func(l *lab, of map[*labNode]*slowness)) {
 		for i, n := range l.nodes {
 			s := new(slowness)
 			of[n] = s
-			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return delayedStore{inner, &s.write} }
+			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store {
+				return delayedStore{inner,
+					&s.write}
+			}
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
 				return &kv{M: map[string]string{}, Restoring: s.restoring}
 			}}
@@ -86,7 +89,8 @@ func keepsLeader(l *lab, leader *labNode, d time.Duration) {
 	}
 }
 
-// A leader whose followers all have a slow disk leads on: its lease is 250 ms, and their raft is inside a write for longer.
+// A leader whose followers all have a slow disk leads on: its lease is 250 ms, and their raft is inside a
+// write for longer.
 func TestSlowDisksKeepTheirLeader(t *testing.T) {
 	for _, takes := range []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond} {
 		t.Run(takes.String(), func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// streamLayer carries raft's connections. Raft's addresses are server IDs; the directory knows where they are, and the
-// handshake makes sure that the other end is that very incarnation.
+// streamLayer carries raft's connections. Raft's addresses are server IDs; the directory knows where they
+// are, and the handshake makes sure that the other end is that very incarnation.
 type streamLayer struct {
 	node   *Node
 	server string
@@ -54,8 +54,9 @@ func (l *streamLayer) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the layer, every connection it carries and every one that is being opened: a peer that went silent without a
-// word would otherwise hold up raft's shutdown, which dials one time after the other, for seconds or for ever.
+// Close ends the layer, every connection it carries and every one that is being opened: a peer that went
+// silent without a word would otherwise hold up raft's shutdown, which dials one time after the other, for
+// seconds or for ever.
 func (l *streamLayer) Close() error {
 	l.cancel()
 	l.mu.Lock()

@@ -48,7 +48,8 @@ func TestLeaderEndsBesideASilentFollower(t *testing.T) {
 				l.cut(others[0])
 				time.Sleep(after)
 				begin := time.Now()
-				if err := leader.instance().standDown(); err != nil || time.Since(begin) > drainPatience+100*time.Millisecond {
+				if err := leader.instance().standDown(); err != nil ||
+					time.Since(begin) > drainPatience+100*time.Millisecond {
 					t.Errorf("it ended after %v with %v", time.Since(begin), err)
 				}
 				leader.stop()

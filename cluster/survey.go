@@ -15,21 +15,23 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks everybody who is
-// configured, and everybody they know to be, what they hold; what follows from the answers, and the rules, are those of
-// internal/succession. A re-forming that comes to nothing holds nobody up for good: see resumeIfAbandoned.
+// A farm whose quorum is gone for good can be re-formed from what is left of it (reform.go). A survey asks
+// everybody who is configured, and everybody they know to be, what they hold; what follows from the answers,
+// and the rules, are those of internal/succession. A re-forming that comes to nothing holds nobody up for
+// good: see resumeIfAbandoned.
 
 const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for another node to stand down
 
-// look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an operator's word. With
-// down, everybody who answers stands down. Who has become a member of a later epoch by then, this node included, reports
-// nothing.
+// look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an
+// operator's word. With down, everybody who answers stands down. Who has become a member of a later epoch by
+// then, this node included, reports nothing.
 func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *succession.Survey {
 	s := succession.New()
 	asked := map[string]bool{}
 	next := []string{n.instance().server}
 	for _, m := range n.members() {
-		if m.Status == roster.Alive && m.Node != n.id { // perhaps this node's configuration is too old to have it
+		// perhaps this node's configuration is too old to have it
+		if m.Status == roster.Alive && m.Node != n.id {
 			next = append(next, m.Server())
 		}
 	}
@@ -44,13 +46,15 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 }
 
 // lookAt asks several servers at once: those who are there take no time, those who are not take seconds.
-func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string, servers []string, lost map[string]bool, down bool) {
+func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string, servers []string,
+	lost map[string]bool, down bool) {
 	var mu sync.Mutex
 	atOnce(servers, func(id string) {
 		r, gone, err := n.inquire(ctx, cluster, id, down)
 		mu.Lock()
 		defer mu.Unlock()
-		if r != nil && len(r.Voters)+len(r.Nonvoters) > 0 { // one that is about to be taken in has nothing to tell
+		// one that is about to be taken in has nothing to tell
+		if r != nil && len(r.Voters)+len(r.Nonvoters) > 0 {
 			s.Reports[r.Server] = r
 		}
 		s.Gone[id] = gone || lost[id] && (r == nil || r.Server != id)
@@ -58,9 +62,10 @@ func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string,
 	})
 }
 
-// inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm that goes on
-// out of this node's sight: then the report is of what it is now.
-func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (r *succession.Report, gone bool, err error) {
+// inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm
+// that goes on out of this node's sight: then the report is of what it is now.
+func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (r *succession.Report,
+	gone bool, err error) {
 	if r, err = n.askReport(ctx, cluster, server, down); err == nil {
 		return r, false, nil
 	}
@@ -79,7 +84,8 @@ func (n *Node) askReport(ctx context.Context, cluster, server string, down bool)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := n.askServer(ctx, server, wire.MethodSurvey, append(wire.AppendString(nil, cluster), wire.BoolByte(down)))
+	out, err := n.askServer(ctx, server, wire.MethodSurvey,
+		append(wire.AppendString(nil, cluster), wire.BoolByte(down)))
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +148,8 @@ func (n *Node) holdings(in *instance) (r succession.Report, err error) {
 	return r, err
 }
 
-// succeed carries the re-forming of the farm that is called cluster through, if the survey allows it. Another one may do so at
-// the same time, and what comes of that is another farm, which nobody has surveyed.
+// succeed carries the re-forming of the farm that is called cluster through, if the survey allows it. Another
+// one may do so at the same time, and what comes of that is another farm, which nobody has surveyed.
 func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool) error {
 	if err := n.look(ctx, cluster, lost, false).Verdict(); err != nil {
 		return err
@@ -154,7 +160,8 @@ func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool
 	return nil
 }
 
-// standAndFollow has everybody who is left stand down, promise to follow one of them, and that one re-form the farm.
+// standAndFollow has everybody who is left stand down, promise to follow one of them, and that one re-form
+// the farm.
 func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[string]bool) error {
 	s := n.look(ctx, cluster, lost, true)
 	if err := s.Verdict(); err != nil {
@@ -174,7 +181,8 @@ func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[stri
 			return fmt.Errorf("%w: %s does not promise to follow %s: %w", wire.ErrNotReformed, id, heir, err)
 		}
 	}
-	if time.Since(began) > reformPatience/2 { // those who promised first may soon look whether it has come to nothing
+	// those who promised first may soon look whether it has come to nothing
+	if time.Since(began) > reformPatience/2 {
 		return fmt.Errorf("%w: the promises took too long", wire.ErrNotReformed)
 	}
 	_, err := n.askServer(ctx, heir, wire.MethodReform, wire.AppendString(nil, cluster))

@@ -48,7 +48,8 @@ func (n *Node) SetTag(key, value string) error {
 	news, err := n.tags.set(key, value, func(tags map[string]string) error {
 		m := n.metaWith(tags)
 		if size := len(m.Append(nil)); size > roster.MaxMeta {
-			return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size, roster.MaxMeta, ErrTooLarge)
+			return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size,
+				roster.MaxMeta, ErrTooLarge)
 		}
 		return nil
 	})

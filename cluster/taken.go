@@ -9,15 +9,16 @@ import (
 // leaderBatch is a batch on the leader, and where its answer goes.
 type leaderBatch struct {
 	wire.Batch
-	done  chan leaderAnswer // holds one
-	again []*leaderBatch    // the same batch, sent again since this one was taken; guarded by the mutex of takenBatches
+	done chan leaderAnswer // holds one
+	// the same batch, sent again since this one was taken; guarded by the mutex of takenBatches
+	again []*leaderBatch
 }
 
 // batchKey names a batch: an origin numbers its own.
 type batchKey struct{ origin, seq uint64 }
 
-// takenBatches are those that stand in entries which are made or in flight. A batch that comes again meanwhile, over a new
-// connection, is not put into the log again: it gets the answer of the first.
+// takenBatches are those that stand in entries which are made or in flight. A batch that comes again
+// meanwhile, over a new connection, is not put into the log again: it gets the answer of the first.
 type takenBatches struct {
 	mu    sync.Mutex
 	byKey map[batchKey]*leaderBatch
@@ -49,7 +50,8 @@ func (t *takenBatches) end(b *leaderBatch, a leaderAnswer) {
 	}
 }
 
-// take puts a batch into the entry that is being put together, unless it is known what becomes of it without that.
+// take puts a batch into the entry that is being put together, unless it is known what becomes of it without
+// that.
 func (l *leadership) take(c *cargo, b *leaderBatch) {
 	if a, known := l.in.fsm.Given(&b.Batch); known {
 		b.done <- leaderAnswer{Answer: a}

@@ -10,9 +10,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with a second way in, for what the nudger has to say, and with its own ideas about
-// appends (append.go) and heartbeats (heartbeat.go). It embeds the concrete type: behind an interface raft would not find
-// pre-vote.
+// transport is raft's network transport with a second way in, for what the nudger has to say, and with its
+// own ideas about appends (append.go) and heartbeats (heartbeat.go). It embeds the concrete type: behind an
+// interface raft would not find pre-vote.
 type transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
@@ -25,24 +25,29 @@ type transport struct {
 	wg       sync.WaitGroup // of forward
 	told     tellings
 
-	applied    func() uint64              // the index of the last entry applied here
-	reached    func(server string) uint64 // what a server was heard to have applied
-	takesIn    func(server string) bool   // whether a server may be taking in a snapshot; it is asked
-	term       func() uint64              // of the local raft, once it has taken a request
-	patience   time.Duration              // with raft, before a heartbeat is answered in its place
-	beside     bool                       // for tests: heartbeats take raft's own way, beside its main goroutine
-	restoredTo atomic.Uint64              // the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
-	refused    func()                     // is told when what follows that is refused
-	appending  atomic.Pointer[task]       // the append with entries that raft took last
-	storing    atomic.Pointer[raft.Log]   // the last entry of the write under way to a log on disk; nil = there is none
-	installing atomic.Pointer[task]       // the snapshot that raft is installing; nil = there is none
+	applied  func() uint64              // the index of the last entry applied here
+	reached  func(server string) uint64 // what a server was heard to have applied
+	takesIn  func(server string) bool   // whether a server may be taking in a snapshot; it is asked
+	term     func() uint64              // of the local raft, once it has taken a request
+	patience time.Duration              // with raft, before a heartbeat is answered in its place
+	// for tests: heartbeats take raft's own way, beside its main goroutine
+	beside bool
+	// the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
+	restoredTo atomic.Uint64
+	refused    func()               // is told when what follows that is refused
+	appending  atomic.Pointer[task] // the append with entries that raft took last
+	// the last entry of the write under way to a log on disk; nil = there is none
+	storing    atomic.Pointer[raft.Log]
+	installing atomic.Pointer[task] // the snapshot that raft is installing; nil = there is none
 }
 
 func newTransport(in *instance) *transport {
-	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer, Logger: raftLogger(in.log), MaxPool: 3,
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer,
+		Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
-		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex, reached: in.node.directory.Reached,
+		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
+		reached: in.node.directory.Reached,
 		takesIn: in.node.mayTakeIn, refused: in.refused,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
 		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
@@ -52,7 +57,8 @@ func newTransport(in *instance) *transport {
 
 // header is what goes before an answer.
 func (t *transport) header() raft.RPCHeader {
-	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.layer.server), Addr: []byte(t.layer.server)}
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.layer.server),
+		Addr: []byte(t.layer.server)}
 }
 
 // Consumer is where raft takes its requests from.
@@ -102,16 +108,17 @@ func (t *transport) pass(rpc raft.RPC) bool {
 	return true
 }
 
-// passOver answers a snapshot that brings nothing new. It is a late one: its sender has given up the connection, and has
-// fed this node since. raft would put the state back to it and drop the log behind it, entries that were acknowledged
-// here among them.
+// passOver answers a snapshot that brings nothing new. It is a late one: its sender has given up the
+// connection, and has fed this node since. raft would put the state back to it and drop the log behind it,
+// entries that were acknowledged here among them.
 func (t *transport) passOver(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
 	_, err := io.Copy(io.Discard, rpc.Reader)
-	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: t.header(), Term: req.Term, Success: err == nil}, err)
+	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: t.header(), Term: req.Term, Success: err == nil},
+		err)
 }
 
-// untilTaken returns an append that follows a snapshot with a channel of its own for the answer, and what looks at that and
-// passes it on.
+// untilTaken returns an append that follows a snapshot with a channel of its own for the answer, and what
+// looks at that and passes it on.
 func (t *transport) untilTaken(rpc raft.RPC, req *raft.AppendEntriesRequest) (_ raft.RPC, look func()) {
 	if at := t.restoredTo.Load(); at == 0 || req.PrevLogEntry != at {
 		return rpc, nil

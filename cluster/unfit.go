@@ -12,23 +12,25 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// What an incarnation holds may not count any more: its log is damaged, or the state that the log led to is wrong. But what it
-// has acknowledged may lie nowhere else. So it first stops to take part, in every way that could count for a quorum, and touches
-// nothing. Then it asks until a leader says that the others have all of the log without this node (without.go). Only then it
-// begins anew, as another incarnation.
+// What an incarnation holds may not count any more: its log is damaged, or the state that the log led to is
+// wrong. But what it has acknowledged may lie nowhere else. So it first stops to take part, in every way that
+// could count for a quorum, and touches nothing. Then it asks until a leader says that the others have all of
+// the log without this node (without.go). Only then it begins anew, as another incarnation.
 
 const (
 	mendEvery      = 2 * time.Second
 	resumePatience = 30 * time.Second // without a leader, before a log that is whole counts again
 )
 
-// withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves this node. It reports
-// false if that has been done, or another incarnation is there by now. mend does the rest.
+// withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves
+// this node. It reports false if that has been done, or another incarnation is there by now. mend does the
+// rest.
 func (n *Node) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()
 	still := func() bool { // else another one takes its place
 		id := n.standing.Identity()
-		return in.server == wire.ServerID(id.NodeID, id.Incarnation) && in.boot == id.Boot && !(u.kind.hidesState() && in.ctx.Err() != nil)
+		return in.server == wire.ServerID(id.NodeID, id.Incarnation) && in.boot == id.Boot &&
+			!(u.kind.hidesState() && in.ctx.Err() != nil)
 	}
 	if !n.fit.withdraw(u, still) {
 		return false
@@ -37,7 +39,8 @@ func (n *Node) withdraw(in *instance, u unfit) bool {
 	return true
 }
 
-// mend sees to it that an incarnation whose log or state does not count begins anew, as soon as that loses nothing.
+// mend sees to it that an incarnation whose log or state does not count begins anew, as soon as that loses
+// nothing.
 func (n *Node) mend() {
 	var since time.Time // that nobody leads
 	for n.Err() == nil {
@@ -81,16 +84,19 @@ func (n *Node) mendOnce(in *instance, u unfit, since *time.Time) {
 func (n *Node) sayNeeded(u unfit, err error) {
 	what, advice := "the log of this node is damaged", ""
 	if u.kind.hidesState() {
-		what, advice = "this node's copy of the state is wrong", "start this node again as well, since its log may be needed; "
+		what, advice = "this node's copy of the state is wrong",
+			"start this node again as well, since its log may be needed; "
 	}
-	n.warnOnce("unfit", what+", and no leader says that the farm has a quorum without it; it is left as it is. Start the missing "+
-		"nodes; if too many are lost for good, "+advice+"run farmctl recover through another node, or restore a backup",
+	n.warnOnce("unfit", what+", and no leader says that the farm has a quorum without it; it is left as it "+
+		"is. Start the missing "+
+		"nodes; if too many are lost for good, "+advice+"run farmctl recover through another node, or "+
+		"restore a backup",
 		fmt.Errorf("%w: %w", u.err, err))
 }
 
-// resumeUnfit has an incarnation take part again whose state is wrong and whose log is whole, when the others have had no leader
-// for a while: they may need its vote, and what it has acknowledged. Then copies differ and none has a majority, so the farm takes
-// no writes and people decide. In memory Raft cannot go on.
+// resumeUnfit has an incarnation take part again whose state is wrong and whose log is whole, when the others
+// have had no leader for a while: they may need its vote, and what it has acknowledged. Then copies differ
+// and none has a majority, so the farm takes no writes and people decide. In memory Raft cannot go on.
 func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 	switch {
 	case !n.durable() || u.final || !u.kind.hidesState():
@@ -100,12 +106,13 @@ func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 		*since = time.Now()
 	case time.Since(*since) >= resumePatience:
 		n.orders.give(resetOrder{server: in.server, kind: rebuildState, mends: true,
-			reason: fmt.Errorf("the others have no leader without this node, so it takes part again with the log it has; %w", u.err)})
+			reason: fmt.Errorf("the others have no leader without this node, so it takes part again with "+
+				"the log it has; %w", u.err)})
 	}
 }
 
-// askOthers puts a question to every other member that gossip knows to be alive, to all at once, until one has no error, and
-// returns its name.
+// askOthers puts a question to every other member that gossip knows to be alive, to all at once, until one
+// has no error, and returns its name.
 func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error) {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
@@ -132,10 +139,12 @@ func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error)
 
 // othersAlive returns the other members that gossip knows to be alive.
 func (n *Node) othersAlive() []*roster.Sighting {
-	return slices.DeleteFunc(n.members(), func(s *roster.Sighting) bool { return s.Node == n.id || s.Status != roster.Alive })
+	return slices.DeleteFunc(n.members(),
+		func(s *roster.Sighting) bool { return s.Node == n.id || s.Status != roster.Alive })
 }
 
-// notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by its name.
+// notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by
+// its name.
 func (n *Node) notNeeded(server string) (leader string, err error) {
 	return n.askOthers(wire.MethodWithout, []byte(server))
 }
@@ -146,9 +155,10 @@ func (n *Node) othersLed() bool {
 	return err == nil
 }
 
-// answerWithout is the leader's side of notNeeded: whether the others have all that the server that asks may have stored, and are
-// a quorum. It stores nothing more by now, so that stays true. Without a majority of equal copies every copy may be needed, that
-// before a damaged log as well; and nobody counts whose copy is not known to be the right one.
+// answerWithout is the leader's side of notNeeded: whether the others have all that the server that asks may
+// have stored, and are a quorum. It stores nothing more by now, so that stays true. Without a majority of
+// equal copies every copy may be needed, that before a damaged log as well; and nobody counts whose copy is
+// not known to be the right one.
 func (n *Node) answerWithout(ctx context.Context, from wire.Hello, server string) error {
 	l := n.instance().lead.Load()
 	switch {
@@ -171,8 +181,8 @@ func (n *Node) answerWithout(ctx context.Context, from wire.Hello, server string
 	return err
 }
 
-// right returns who counts as having the right copy: this leader, and whoever had the same when it was compared last. It returns
-// nil, everybody, below the level at which copies are compared.
+// right returns who counts as having the right copy: this leader, and whoever had the same when it was
+// compared last. It returns nil, everybody, below the level at which copies are compared.
 func (l *leadership) right() func(voter string) bool {
 	if l.in.fsm.Level() < wire.LevelSafety {
 		return nil

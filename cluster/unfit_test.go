@@ -16,7 +16,8 @@ func (n *labNode) order(leader *labNode) error {
 	return n.answerResync(wire.Hello{Source: leader.instance().server}, payload)
 }
 
-// oddOne gives the word to one of three nodes, which alone has with the leader what is acknowledged: the third is cut off.
+// oddOne gives the word to one of three nodes, which alone has with the leader what is acknowledged: the
+// third is cut off.
 func (l *lab) oddOne() (leader, odd, third *labNode, in *instance) {
 	l.t.Helper()
 	leader, others := l.leader()
@@ -30,9 +31,9 @@ func (l *lab) oddOne() (leader, odd, third *labNode, in *instance) {
 	return leader, odd, third, in
 }
 
-// A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all of the log without
-// it. Here one of the others is cut off when the order comes, as from a leader that asked a moment before.
-// Slow: a copy is told and asks, in memory and with disks.
+// A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all
+// of the log without it. Here one of the others is cut off when the order comes, as from a leader that asked
+// a moment before. Slow: a copy is told and asks, in memory and with disks.
 func TestWrongCopyStopsFirst(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -53,27 +54,31 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 				}
 				time.Sleep(20 * time.Second)
 				if odd.instance() != in || !in.quiet.ended() {
-					t.Fatalf("it gave up its log, or goes on with it: it is %s, was %s", odd.instance().server, in.server)
+					t.Fatalf("it gave up its log, or goes on with it: it is %s, was %s",
+						odd.instance().server, in.server)
 				}
 				l.net.Heal()
-				l.until(time.Minute, "it begins anew", func() bool { return odd.instance().server != in.server })
+				l.until(time.Minute, "it begins anew",
+					func() bool { return odd.instance().server != in.server })
 				l.ready(odd)
-				l.until(time.Minute, "it votes again", func() bool { return len(leader.instance().voters()) == 3 && odd.get("k") != "" })
+				l.until(time.Minute, "it votes again",
+					func() bool { return len(leader.instance().voters()) == 3 && odd.get("k") != "" })
 			})
 		})
 	}
 }
 
-// If the others come to have no leader, a durable node takes part again: what only its log has must not be lost. In memory it
-// cannot, and stays as it is until people decide.
-// Slow: half a minute of the nodes' time goes by before one may go on, in memory and with disks.
+// If the others come to have no leader, a durable node takes part again: what only its log has must not be
+// lost. In memory it cannot, and stays as it is until people decide. Slow: half a minute of the nodes' time
+// goes by before one may go on, in memory and with disks.
 func TestWrongCopyTakesPartAgain(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
 				_, odd, third, in := l.oddOne()
-				l.net.Partition([]string{odd.ip, third.ip}) // the leader is gone with all that it acknowledged
+				// the leader is gone with all that it acknowledged
+				l.net.Partition([]string{odd.ip, third.ip})
 				time.Sleep(resumePatience / 2)
 				if odd.instance() != in {
 					t.Fatal("it goes on too soon")
@@ -85,14 +90,17 @@ func TestWrongCopyTakesPartAgain(t *testing.T) {
 					}
 					return
 				}
-				l.until(time.Minute, "it takes part again", func() bool { return odd.instance() != in && odd.instance().server == in.server })
-				l.until(time.Minute, "nothing is lost", func() bool { return third.get("k") == "v" && odd.get("k") == "v" })
+				l.until(time.Minute, "it takes part again",
+					func() bool { return odd.instance() != in && odd.instance().server == in.server })
+				l.until(time.Minute, "nothing is lost",
+					func() bool { return third.get("k") == "v" && odd.get("k") == "v" })
 			})
 		})
 	}
 }
 
-// A node that was told twice has been told once; and what the leader of another term says, or one that it does not follow, is nothing.
+// A node that was told twice has been told once; and what the leader of another term says, or one that it
+// does not follow, is nothing.
 func TestWrongCopyIsToldTwice(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -115,14 +123,16 @@ func TestWrongCopyIsToldTwice(t *testing.T) {
 	})
 }
 
-// Without whom the farm goes on is said only by a leader that knows which copies are right, and counts no other.
+// Without whom the farm goes on is said only by a leader that knows which copies are right, and counts no
+// other.
 func TestOnlyRightCopiesCount(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		odd, third := others[0].instance().server, others[1].instance().server
 		lead := leader.instance().lead.Load()
-		l.until(time.Minute, "the copies are compared", func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
+		l.until(time.Minute, "the copies are compared",
+			func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
 		ask := func() error { return leader.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd) }
 		if err := ask(); err != nil {
 			t.Error(err)

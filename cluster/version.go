@@ -7,9 +7,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
-// programVersion returns what this program was built from: the first twelve characters of the revision in version control, with
-// "-dirty" behind it if files had changed since; the version of the main module if it was built without version control; ""
-// if the build does not say.
+// programVersion returns what this program was built from: the first twelve characters of the revision in
+// version control, with "-dirty" behind it if files had changed since; the version of the main module if it
+// was built without version control; "" if the build does not say.
 var programVersion = sync.OnceValue(func() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -9,7 +9,8 @@ import (
 
 func TestVersionOf(t *testing.T) {
 	vcs := func(revision, modified string) []debug.BuildSetting {
-		return []debug.BuildSetting{{Key: "vcs", Value: "git"}, {Key: "vcs.revision", Value: revision}, {Key: "vcs.modified", Value: modified}}
+		return []debug.BuildSetting{{Key: "vcs", Value: "git"}, {Key: "vcs.revision", Value: revision},
+			{Key: "vcs.modified", Value: modified}}
 	}
 	const revision = "0123456789abcdef0123456789abcdef01234567"
 	for want, info := range map[string]debug.BuildInfo{

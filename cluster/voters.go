@@ -20,7 +20,8 @@ const (
 	changeTimeout = 5 * time.Second
 )
 
-// control brings the configuration, one change at a time, to what it should be, for as long as this node leads.
+// control brings the configuration, one change at a time, to what it should be, for as long as this node
+// leads.
 func (l *leadership) control() {
 	seen := map[string]uint64{}      // what this node had at its last look, for each non-voter that answered
 	silent := map[string]time.Time{} // since when nobody has had contact to a server
@@ -53,8 +54,9 @@ func (l *leadership) control() {
 // situation collects what this node knows, but for what only a leader can.
 func (n *Node) situation() *voting.Situation {
 	in := n.instance()
-	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()), MaxVoters: n.cfg.MaxVoters,
-		Level: in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strangers.has}
+	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()),
+		MaxVoters: n.cfg.MaxVoters,
+		Level:     in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strangers.has}
 	contested := n.directory.Contested()
 	for _, seen := range n.members() {
 		if seen.Durable == n.durable() && !contested[seen.Gossip] {
@@ -66,8 +68,10 @@ func (n *Node) situation() *voting.Situation {
 
 // candidate is what voting has to know of a run of a node.
 func candidate(s *roster.Sighting) voting.Node {
-	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == roster.Alive, Retiring: s.Retiring,
-		Leaving: s.Leaving, Stopped: s.SaidGoodbye(), Ordinary: Role(s.Role) == Ordinary, MaxProtocol: s.MaxProtocol}
+	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == roster.Alive,
+		Retiring: s.Retiring,
+		Leaving:  s.Leaving, Stopped: s.SaidGoodbye(), Ordinary: Role(s.Role) == Ordinary,
+		MaxProtocol: s.MaxProtocol}
 }
 
 // serversOf returns the servers of a configuration as voting sees them.
@@ -80,9 +84,10 @@ func serversOf(c raft.Configuration) []voting.Server {
 	return out
 }
 
-// caughtUp returns the non-voters that have all that this node had at the look before, and notes in seen what it has now.
-// To ask for what it has now would be too much: a follower learns with the next append that an entry is committed, so under
-// load it is always behind by some, and would never get its vote. As long as nobody has to take a vote or a seat, nobody is asked.
+// caughtUp returns the non-voters that have all that this node had at the look before, and notes in seen what
+// it has now. To ask for what it has now would be too much: a follower learns with the next append that an
+// entry is committed, so under load it is always behind by some, and would never get its vote. As long as
+// nobody has to take a vote or a seat, nobody is asked.
 func (l *leadership) caughtUp(s *voting.Situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
 	index, _ := l.in.fsm.View()
@@ -103,7 +108,8 @@ func (l *leadership) caughtUp(s *voting.Situation, seen map[string]uint64) map[s
 // appliedPatience is how long the leader waits for a server to say how far it is.
 const appliedPatience = time.Second
 
-// applied asks servers, all at once, how far they are. Who does not say is not in the answer: it costs the others nothing.
+// applied asks servers, all at once, how far they are. Who does not say is not in the answer: it costs the
+// others nothing.
 func (l *leadership) applied(servers []string) map[string]uint64 {
 	ctx, cancel := context.WithTimeout(l.ctx, appliedPatience)
 	defer cancel()
@@ -135,7 +141,8 @@ func (l *leadership) carryOut(c voting.Change) error {
 	return l.in.guard(f)
 }
 
-// silence returns for how long neither gossip nor Raft has had contact to each server, as far as this leader can say.
+// silence returns for how long neither gossip nor Raft has had contact to each server, as far as this leader
+// can say.
 func (l *leadership) silence(s *voting.Situation, since map[string]time.Time) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	now := time.Now()
@@ -166,7 +173,8 @@ func (l *leadership) letGo(server string, boot uint64) {
 	l.left[server] = boot
 }
 
-// farewell takes a stopping node out of the configuration, or takes its vote; boot is the counter of the run that stops.
+// farewell takes a stopping node out of the configuration, or takes its vote; boot is the counter of the run
+// that stops.
 func (l *leadership) farewell(ctx context.Context, kind voting.Kind, server string, boot uint64) error {
 	if err := l.await(ctx); err != nil {
 		return err
@@ -198,8 +206,9 @@ const (
 	votersPatience = time.Minute // for the leader to do what this node would
 )
 
-// watchVoters says so if other numbers of nodes vote, for a while and with everybody there, than would if this node led. The
-// farm is right all the same, since whoever leads decides; but each change of the leader changes the voters.
+// watchVoters says so if other numbers of nodes vote, for a while and with everybody there, than would if
+// this node led. The farm is right all the same, since whoever leads decides; but each change of the leader
+// changes the voters.
 func (n *Node) watchVoters() {
 	var since time.Time
 	for sleep(n.ctx, votersEvery) {
@@ -212,8 +221,10 @@ func (n *Node) watchVoters() {
 			since = time.Now()
 		}
 		if time.Since(since) >= votersPatience {
-			n.warnOnce("voters", "the leader lets another number of nodes vote than this node would. Give all nodes the same MaxVoters.",
-				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.MaxVoters, wanted))
+			n.warnOnce("voters", "the leader lets another number of nodes vote than this node would. Give "+
+				"all nodes the same MaxVoters.",
+				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.MaxVoters,
+					wanted))
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// The nodes were given different MaxVoters. Whoever leads has its way, and that is stable; who would have it otherwise says so.
-// Slow: what is stable shows only over minutes, with five nodes and two leaders.
+// The nodes were given different MaxVoters. Whoever leads has its way, and that is stable; who would have it
+// otherwise says so. Slow: what is stable shows only over minutes, with five nodes and two leaders.
 func TestMaxVotersDiffer(t *testing.T) {
 	if race.Enabled {
 		t.Skip(onlyWaitedFor)
@@ -29,7 +29,8 @@ func TestMaxVotersDiffer(t *testing.T) {
 		const complaint = "Give all nodes the same MaxVoters"
 		for range 2 {
 			leader, others := l.leader()
-			l.until(time.Minute, "the leader has its way", func() bool { return len(leader.instance().voters()) == leader.conf.MaxVoters })
+			l.until(time.Minute, "the leader has its way",
+				func() bool { return len(leader.instance().voters()) == leader.conf.MaxVoters })
 			for range 160 {
 				if voters := len(leader.instance().voters()); voters != leader.conf.MaxVoters {
 					t.Fatalf("%d voters, the leader's MaxVoters is %d", voters, leader.conf.MaxVoters)
@@ -37,7 +38,8 @@ func TestMaxVotersDiffer(t *testing.T) {
 				time.Sleep(500 * time.Millisecond)
 			}
 			for _, n := range l.nodes {
-				if said := strings.Contains(logs[n].String(), complaint); n.conf.MaxVoters != leader.conf.MaxVoters && !said {
+				if said := strings.Contains(logs[n].String(),
+					complaint); n.conf.MaxVoters != leader.conf.MaxVoters && !said {
 					t.Errorf("%s does not say that its MaxVoters is another one", n.conf.Name)
 				}
 			}

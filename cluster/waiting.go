@@ -12,9 +12,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is said when it
-// changes, ten seconds after the last line at the earliest, and again every minute for as long as it lasts. A node that waits for
-// nothing says nothing.
+// What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is
+// said when it changes, ten seconds after the last line at the earliest, and again every minute for as long
+// as it lasts. A node that waits for nothing says nothing.
 
 const waitingAgain = time.Minute
 
@@ -41,12 +41,14 @@ func (c *complaint) due(text string, now time.Time) bool {
 func (n *Node) reportNames() {
 	news, blind := n.seeds.unsaid()
 	for _, entry := range news {
-		n.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and again",
+		n.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and "+
+			"again",
 			"join", entry, keyError, blind[entry])
 	}
 }
 
-// unanswered says of each entry of Join at which nobody of this farm is known to be alive what is the matter with it.
+// unanswered says of each entry of Join at which nobody of this farm is known to be alive what is the matter
+// with it.
 func (n *Node) unanswered() string {
 	var out []string
 	here := map[string]bool{}
@@ -61,7 +63,8 @@ func (n *Node) unanswered() string {
 			out = append(out, fmt.Sprintf("%s: %s", entry, briefly(err)))
 			continue
 		}
-		if !slices.ContainsFunc(found[entry], func(addr string) bool { return here[addr] || n.ownAddr(addr) }) {
+		if !slices.ContainsFunc(found[entry],
+			func(addr string) bool { return here[addr] || n.ownAddr(addr) }) {
 			out = append(out, fmt.Sprintf("%s: %s", entry, n.whySilent(found[entry])))
 		}
 	}
@@ -109,7 +112,8 @@ func (n *Node) sayCaughtUp(began time.Time) {
 			alive++
 		}
 	}
-	n.log.Info("caught up", "after", time.Since(began).Round(time.Millisecond), "votes", slices.Contains(in.voters(), in.server),
+	n.log.Info("caught up", "after", time.Since(began).Round(time.Millisecond), "votes",
+		slices.Contains(in.voters(), in.server),
 		keyLeader, n.nameOf(leader), "members", alive)
 }
 
@@ -132,23 +136,28 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 	leader, _ := in.leader.get()
 	switch f := in.fsm; {
 	case n.fit.err() != nil:
-		return "what it holds does not count, and no leader says that the farm does without it", []any{keyError, n.fit.err()}
+		return "what it holds does not count, and no leader says that the farm does without it",
+			[]any{keyError, n.fit.err()}
 	case leader == "" && len(in.voters()) > 0:
-		return "the farm has no leader; it takes a majority of the voters", []any{"voters", len(in.voters()), "missing", n.absent(in)}
+		return "the farm has no leader; it takes a majority of the voters",
+			[]any{"voters", len(in.voters()), "missing", n.absent(in)}
 	case leader == "":
 		return "no member of its farm has called it yet", []any{"missing", n.unanswered()}
 	case !configured:
 		return "the leader has not taken it in yet", []any{keyLeader, n.nameOf(leader)}
 	case !f.Usable():
-		return "too few of the founders vote so far", []any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.unanswered()}
+		return "too few of the founders vote so far",
+			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.unanswered()}
 	case caughtUp && !placed:
 		return "it waits for its vote", []any{keyLeader, n.nameOf(leader)}
 	}
 	applied, _ := in.fsm.View()
-	return "it catches up with the log", []any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.Reached(leader)}
+	return "it catches up with the log",
+		[]any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.Reached(leader)}
 }
 
-// nameOf returns the name of the node of a server for people, its NodeID if it has never been heard, "none" for no server.
+// nameOf returns the name of the node of a server for people, its NodeID if it has never been heard, "none"
+// for no server.
 func (n *Node) nameOf(server string) string {
 	if server == "" {
 		return "none"

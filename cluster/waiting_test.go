@@ -17,7 +17,8 @@ func TestComplaint(t *testing.T) {
 		text  string
 		due   bool
 	}{
-		{0, "a", true}, {time.Second, "a", false}, {59 * time.Second, "a", false}, {61 * time.Second, "a", true},
+		{0, "a", true}, {time.Second, "a", false}, {59 * time.Second, "a", false},
+		{61 * time.Second, "a", true},
 		{62 * time.Second, "b", false}, {72 * time.Second, "b", true}, {73 * time.Second, "a", false},
 	} {
 		if got := c.due(s.text, start.Add(s.after)); got != s.due {
@@ -28,7 +29,8 @@ func TestComplaint(t *testing.T) {
 
 func TestBriefly(t *testing.T) {
 	refused := errors.New("connect: connection refused")
-	op := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 7946}, Err: refused}
+	op := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 7946},
+		Err: refused}
 	if got := briefly(op); got != refused.Error() {
 		t.Errorf("%q", got)
 	}
@@ -39,7 +41,8 @@ func TestBriefly(t *testing.T) {
 
 // What cannot be a peer address is refused at once.
 func TestJoinPort(t *testing.T) {
-	for _, addr := range []string{"n1:0", "n1:70000", "n1:-1", "n1:http", "10.0.0.1:7946x", "n1", "n1:", "[::1]"} {
+	for _, addr := range []string{"n1:0", "n1:70000", "n1:-1", "n1:http", "10.0.0.1:7946x", "n1", "n1:",
+		"[::1]"} {
 		if n, err := Open(t.Context(), Config{Join: []string{addr}, Logger: testLogger()}); err == nil {
 			n.Close()
 			t.Errorf("Join %q was taken", addr)

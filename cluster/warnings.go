@@ -10,7 +10,8 @@ const (
 	warnAbouts = 1000        // things that are remembered
 )
 
-// warnings remembers what was warned about, so that it is not said over and over. The zero value has warned of nothing.
+// warnings remembers what was warned about, so that it is not said over and over. The zero value has warned
+// of nothing.
 type warnings struct {
 	mu   sync.Mutex
 	last map[string]time.Time // by what they are about

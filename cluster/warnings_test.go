@@ -9,7 +9,8 @@ import (
 func TestWarningsAreNotRepeated(t *testing.T) {
 	var w warnings
 	now := time.Now()
-	if !w.due("disk", now) || w.due("disk", now.Add(warnPause-1)) || !w.due("name", now) || !w.due("disk", now.Add(warnPause)) {
+	if !w.due("disk", now) || w.due("disk", now.Add(warnPause-1)) || !w.due("name", now) ||
+		!w.due("disk", now.Add(warnPause)) {
 		t.Error("a warning about one thing is given once a minute")
 	}
 	for i := range 3 * warnAbouts {

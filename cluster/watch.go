@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// broadcast tells any number of watchers that something changed. It never blocks and carries no values: watchers look
-// for themselves, so a slow one misses nothing but intermediate states.
+// broadcast tells any number of watchers that something changed. It never blocks and carries no values:
+// watchers look for themselves, so a slow one misses nothing but intermediate states.
 type broadcast struct {
 	mu sync.Mutex
 	ch chan struct{} // closed at the next change; nil if nobody has asked since the last
@@ -32,9 +32,9 @@ func (b *broadcast) notify() {
 	}
 }
 
-// Watch yields the present State at once, and the newest one whenever a member, the leader, a tag or readiness has
-// changed, until ctx ends or the node is closed. States in between may be skipped, the last never is. Applied indexes
-// alone are not a change.
+// Watch yields the present State at once, and the newest one whenever a member, the leader, a tag or
+// readiness has changed, until ctx ends or the node is closed. States in between may be skipped, the last
+// never is. Applied indexes alone are not a change.
 func (n *Node) Watch(ctx context.Context) iter.Seq[State] {
 	return func(yield func(State) bool) {
 		for {

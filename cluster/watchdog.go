@@ -12,8 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// The watchdogs notice states that raft does not get out of by itself, and have the node start a new Raft instance: on the
-// same log if it is durable, as a new incarnation if not.
+// The watchdogs notice states that raft does not get out of by itself, and have the node start a new Raft
+// instance: on the same log if it is durable, as a new incarnation if not.
 
 const (
 	stallHeartbeats = 4                // a write to the log may take so many heartbeat timeouts
@@ -23,13 +23,14 @@ const (
 	refusalsInRow   = 3                // of what follows a snapshot
 )
 
-// ErrStalled says that the disk under the data directory has not answered for so long that the node gave up. Look at the
-// disk and start the node again.
+// ErrStalled says that the disk under the data directory has not answered for so long that the node gave up.
+// Look at the disk and start the node again.
 var ErrStalled = errors.New("the disk does not answer")
 
-// watchedStore has an eye on how long writes to a disk take. A leader whose disk hangs goes on with its heartbeats, so nobody
-// would take its place while every write hangs (raft issues 503, 614, 666). A log in memory is not watched: a write to it takes
-// long only if the whole process stands still, and the node would forget what it has for that.
+// watchedStore has an eye on how long writes to a disk take. A leader whose disk hangs goes on with its
+// heartbeats, so nobody would take its place while every write hangs (raft issues 503, 614, 666). A log in
+// memory is not watched: a write to it takes long only if the whole process stands still, and the node would
+// forget what it has for that.
 type watchedStore struct {
 	raftlog.Store
 	in *instance
@@ -48,9 +49,9 @@ func (s watchedStore) SetUint64(k []byte, v uint64) error {
 	return s.watch(0, func() error { return s.Store.SetUint64(k, v) })
 }
 
-// watch runs a write of so many bytes. One that takes too long poisons the instance: nothing more is sent or heard, so the
-// others go on without it. An error would not do: the write may still reach the disk. When it has returned at last, the node
-// begins anew with what is on the disk; if it does not, the node fails.
+// watch runs a write of so many bytes. One that takes too long poisons the instance: nothing more is sent or
+// heard, so the others go on without it. An error would not do: the write may still reach the disk. When it
+// has returned at last, the node begins anew with what is on the disk; if it does not, the node fails.
 func (s watchedStore) watch(bytes int, write func() error) error {
 	limit := stallHeartbeats*s.in.node.cfg.Heartbeat + time.Duration(bytes)*time.Second/slowestDisk
 	var w logWrite
@@ -78,7 +79,8 @@ func (in *instance) poison(w *logWrite, after time.Duration) {
 			"after", after)
 		return
 	}
-	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after", after)
+	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after",
+		after)
 }
 
 // poisons reports whether a write is still on its way, and notes that the instance has not waited for it.
@@ -122,8 +124,9 @@ func (in *instance) recovered(w *logWrite) {
 	in.node.restart(in.server, ErrStalled)
 }
 
-// snapshotStream is a snapshot on its way in. raft reads it on its main goroutine and without a deadline, so a sender that
-// falls silent without a word would keep this node from voting, and from ever hearing another leader.
+// snapshotStream is a snapshot on its way in. raft reads it on its main goroutine and without a deadline, so
+// a sender that falls silent without a word would keep this node from voting, and from ever hearing another
+// leader.
 type snapshotStream struct {
 	io.Reader
 	transport *transport
@@ -137,13 +140,15 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-// mostRestores is how many snapshots in a row a state machine may refuse. The leader sends the next one at once.
+// mostRestores is how many snapshots in a row a state machine may refuse. The leader sends the next one at
+// once.
 const mostRestores = 3
 
-// restoreRefused says that a state machine did not take up a snapshot that is whole, and ends the node when that goes on:
-// nothing that the others can send would help.
+// restoreRefused says that a state machine did not take up a snapshot that is whole, and ends the node when
+// that goes on: nothing that the others can send would help.
 func (in *instance) restoreRefused(err error) {
-	in.node.warnOnce("restore", "a state machine does not take up a snapshot of the others; see to its Restore", err)
+	in.node.warnOnce("restore", "a state machine does not take up a snapshot of the others; see to its "+
+		"Restore", err)
 	if in.notTakenUp.Add(1) >= mostRestores {
 		in.halted(fmt.Errorf("%w: %d snapshots in a row: %w", wire.ErrMachine, mostRestores, err))
 	}
@@ -170,20 +175,22 @@ func (in *instance) applied() {
 	in.refusals = 0
 }
 
-// refused notes that raft has refused an append which begins right behind the snapshot that it has just restored. Several of
-// these, with nothing applied between, mean that it refuses every append (raft issue 697), and is sent one snapshot after
-// the other: a new instance on the same log is not. Snapshots alone mean nothing: who restores slowly may be sent many.
+// refused notes that raft has refused an append which begins right behind the snapshot that it has just
+// restored. Several of these, with nothing applied between, mean that it refuses every append (raft issue
+// 697), and is sent one snapshot after the other: a new instance on the same log is not. Snapshots alone mean
+// nothing: who restores slowly may be sent many.
 func (in *instance) refused() {
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()
 	if in.refusals++; in.refusals == refusalsInRow {
 		in.refusals = 0
-		in.node.restart(in.server, fmt.Errorf("what follows a restored snapshot was refused %d times", refusalsInRow))
+		in.node.restart(in.server, fmt.Errorf("what follows a restored snapshot was refused %d times",
+			refusalsInRow))
 	}
 }
 
-// transferStuck notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses everything,
-// as the leader, for ever (raft issue 696).
+// transferStuck notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses
+// everything, as the leader, for ever (raft issue 696).
 func (l *leadership) transferStuck(err error) {
 	l.in.watchMu.Lock()
 	defer l.in.watchMu.Unlock()

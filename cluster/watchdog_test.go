@@ -42,7 +42,8 @@ func TestRestoreLoop(t *testing.T) {
 					in.restored()
 					in.refused()
 				}
-				l.until(time.Minute, "it has another Raft instance", func() bool { return n.instance() != in })
+				l.until(time.Minute, "it has another Raft instance",
+					func() bool { return n.instance() != in })
 				if again := n.instance().server == in.server; again != durable {
 					l.t.Errorf("the same incarnation: %v, durable: %v", again, durable)
 				}
@@ -52,7 +53,8 @@ func TestRestoreLoop(t *testing.T) {
 	}
 }
 
-// A write to memory takes long if the process stands still in the middle of it. That is no reason to forget everything.
+// A write to memory takes long if the process stands still in the middle of it. That is no reason to forget
+// everything.
 func TestMemoryIsNoDisk(t *testing.T) {
 	t.Parallel()
 	unformed(t, 1, false, func(l *lab) {
@@ -73,8 +75,8 @@ func TestMemoryIsNoDisk(t *testing.T) {
 	})
 }
 
-// A write returns at the moment at which its time is over: whoever notices that may come too late, and must not have the node
-// wait for a write that has returned.
+// A write returns at the moment at which its time is over: whoever notices that may come too late, and must
+// not have the node wait for a write that has returned.
 func TestDiskAnswersAtTheLastMoment(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {

@@ -10,9 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Raft hears of a change of the leader before gossip says why: what the old leader does next is told in the moment
-// after. So the line in the log waits for that moment, unless the reason is known, and is written with the others in
-// order.
+// Raft hears of a change of the leader before gossip says why: what the old leader does next is told in the
+// moment after. So the line in the log waits for that moment, unless the reason is known, and is written with
+// the others in order.
 const (
 	reasonPatience   = 500 * time.Millisecond // for gossip to say that the old leader stops
 	farewellPatience = 3 * reasonPatience     // then, for it to say whether it stops or leaves for good
@@ -77,8 +77,8 @@ func (in *instance) leaderChanged(server string) leaderChange {
 	return leaderChange{before, server, in.raft.CurrentTerm(), in.reigns.end(before)}
 }
 
-// logLeaders logs who leads and why that is so, in order, up to the first line whose reason is not known yet; at the
-// end all. It returns the others.
+// logLeaders logs who leads and why that is so, in order, up to the first line whose reason is not known yet;
+// at the end all. It returns the others.
 func (in *instance) logLeaders(lines []leaderChange, atEnd bool) []leaderChange {
 	for len(lines) > 0 {
 		c := lines[0]
@@ -95,8 +95,8 @@ func (in *instance) logLeaders(lines []leaderChange, atEnd bool) []leaderChange 
 	return lines
 }
 
-// whyLed says why who led before leads no more, as far as this node can tell, and how long to wait for news that may
-// tell more.
+// whyLed says why who led before leads no more, as far as this node can tell, and how long to wait for news
+// that may tell more.
 func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
 	n := in.node
 	switch {
@@ -153,7 +153,8 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 		return name + " stops", untilAfter(r, farewellPatience)
 	case in.reigns.handedOver(r):
 		return name + " handed over", wait
-	case r.silent >= n.cfg.Heartbeat/2: // so long a follower waits that was told that the leader's process is gone
+	// so long a follower waits that was told that the leader's process is gone
+	case r.silent >= n.cfg.Heartbeat/2:
 		return name + " was not heard in time", wait
 	case newer != "": // it may still be there, beyond a line that is cut for the others
 		return "a newer term was seen from " + n.nameOf(newer), wait

@@ -50,15 +50,16 @@ func (h *leaderLines) take() []string {
 	return lines
 }
 
-// ends are the ways in which a leader comes to lead no more. What the others say of it begins with X, its name; here is
-// what it says itself, "" if nobody asks.
+// ends are the ways in which a leader comes to lead no more. What the others say of it begins with X, its
+// name; here is what it says itself, "" if nobody asks.
 var ends = map[string]struct {
 	do          func(l *lab, old, heir *labNode)
 	there, here string
 }{
-	"stop":  {func(_ *lab, old, _ *labNode) { old.stop() }, "X stops", "this node stops"},
-	"leave": {func(_ *lab, old, _ *labNode) { old.leave() }, "X leaves for good", "this node leaves for good"},
-	"kill":  {func(_ *lab, old, _ *labNode) { old.kill() }, "X was not heard in time", ""},
+	"stop": {func(_ *lab, old, _ *labNode) { old.stop() }, "X stops", "this node stops"},
+	"leave": {func(_ *lab, old, _ *labNode) { old.leave() }, "X leaves for good",
+		"this node leaves for good"},
+	"kill": {func(_ *lab, old, _ *labNode) { old.kill() }, "X was not heard in time", ""},
 	"partition": {func(l *lab, old, _ *labNode) {
 		l.cut(old)
 		time.Sleep(10 * time.Second)
@@ -73,8 +74,8 @@ var ends = map[string]struct {
 	}, "X handed over", "this node handed over"},
 }
 
-// Every node says for what reason the leader changed: the one that led, its heir, and the one that only looked on.
-// Slow: ten farms, and a minute of silence in each.
+// Every node says for what reason the leader changed: the one that led, its heir, and the one that only
+// looked on. Slow: ten farms, and a minute of silence in each.
 func TestWhyLeaderChanged(t *testing.T) {
 	for name, c := range ends {
 		for _, durable := range []bool{false, true} {
@@ -125,14 +126,15 @@ func (l *lab) startLogged() map[*labNode]*leaderLines {
 	return logs
 }
 
-// checkReasons checks that a node says of the heir, and of the time without a leader, for that reason; one that has
-// ended may not hear of the heir.
+// checkReasons checks that a node says of the heir, and of the time without a leader, for that reason; one
+// that has ended may not hear of the heir.
 func checkReasons(t *testing.T, n, heir *labNode, lines []string, reason string) {
 	t.Helper()
 	none, leads := "none: "+reason, heir.conf.Name+": "+reason
 	wrong := func(line string) bool { return line != none && line != leads }
 	if len(lines) == 0 || slices.ContainsFunc(lines, wrong) || n.up && !slices.Contains(lines, leads) {
-		t.Errorf("%s, whose leader is %s, says %q; the reason is %q", n.conf.Name, heir.conf.Name, lines, reason)
+		t.Errorf("%s, whose leader is %s, says %q; the reason is %q", n.conf.Name, heir.conf.Name, lines,
+			reason)
 	}
 }
 
@@ -162,7 +164,8 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 			see         func(s *reigns)
 			want        string
 		}{
-			"asked": {"x.1", "", func(s *reigns) { s.saw(&raft.TimeoutNowRequest{RPCHeader: header("x.1")}) }, "x handed over"},
+			"asked": {"x.1", "", func(s *reigns) { s.saw(&raft.TimeoutNowRequest{RPCHeader: header("x.1")}) },
+				"x handed over"},
 			"asked by a deposed": {"x.1", "", func(s *reigns) {
 				s.saw(&raft.TimeoutNowRequest{RPCHeader: header("z.1")})
 			}, "x was not heard in time"},
@@ -184,10 +187,12 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 				heard(s, "x.1", 7)
 				heard(s, "y.1", 8)
 			}, "a newer term was seen from y"},
-			"heard, asked":          {"x.1", "", func(s *reigns) { heard(s, "x.1", 7) }, "x handed over"},
-			"here":                  {me, "", func(s *reigns) {}, "this node lost contact with a majority"},
-			"outdone":               {me, "y.1", func(s *reigns) { heard(s, "y.1", 8) }, "a newer term was seen from y"},
-			"outdone, by an answer": {me, "", func(s *reigns) { s.sawTerm(8, []byte("y.1")) }, "a newer term was seen from y"},
+			"heard, asked": {"x.1", "", func(s *reigns) { heard(s, "x.1", 7) }, "x handed over"},
+			"here":         {me, "", func(s *reigns) {}, "this node lost contact with a majority"},
+			"outdone": {me, "y.1", func(s *reigns) { heard(s, "y.1", 8) },
+				"a newer term was seen from y"},
+			"outdone, by an answer": {me, "", func(s *reigns) { s.sawTerm(8, []byte("y.1")) },
+				"a newer term was seen from y"},
 			"handed over": {me, "y.1", func(s *reigns) {
 				s.saw(&raft.RequestVoteRequest{RPCHeader: header("y.1"), Term: 8, LeadershipTransfer: true})
 				heard(s, "y.1", 8)

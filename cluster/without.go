@@ -10,9 +10,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A log is given up, because it is damaged or because the state it led to is wrong, only if nothing is lost with it: a majority
-// of all voters, that node not counted, has stored whatever it may have acknowledged. That they follow the leader does not
-// show it. One that is far behind on a thin line does, and so does one whose disk hangs.
+// A log is given up, because it is damaged or because the state it led to is wrong, only if nothing is lost
+// with it: a majority of all voters, that node not counted, has stored whatever it may have acknowledged.
+// That they follow the leader does not show it. One that is far behind on a thin line does, and so does one
+// whose disk hangs.
 
 // stored says how far the log of a voter goes, as it is on its disk.
 type stored struct {
@@ -33,9 +34,9 @@ func parseStored(b []byte) (stored, error) {
 
 var errBehind = errors.New("its log does not go that far")
 
-// quorumWithout returns nil if a majority of all voters has stored this leader's log, as it is now, and is in its term. The server is
-// not counted, nor is anybody of whom meant, if there is one, says that he is not meant. What the leader has not committed counts
-// too: the server's word for it may be on its way.
+// quorumWithout returns nil if a majority of all voters has stored this leader's log, as it is now, and is in
+// its term. The server is not counted, nor is anybody of whom meant, if there is one, says that he is not
+// meant. What the leader has not committed counts too: the server's word for it may be on its way.
 func (l *leadership) quorumWithout(server string, meant func(voter string) bool) error {
 	_, last, err := l.in.lastEntry()
 	if err != nil {
@@ -57,20 +58,23 @@ func (l *leadership) quorumWithout(server string, meant func(voter string) bool)
 	})
 }
 
-// holds returns nil if a voter has the leader's log up to an index. If its last entry is of this term, it got that from this leader,
-// with everything before. An entry of an earlier term says nothing about those before it.
+// holds returns nil if a voter has the leader's log up to an index. If its last entry is of this term, it got
+// that from this leader, with everything before. An entry of an earlier term says nothing about those before
+// it.
 func (l *leadership) holds(s stored, index uint64) error {
 	if err := l.stillMine(s.term); err != nil {
 		return err
 	}
 	if s.lastTerm != l.term || s.last < index {
-		return fmt.Errorf("%w: it ends with entry %d of term %d, and entry %d of term %d is needed", errBehind, s.last, s.lastTerm,
+		return fmt.Errorf("%w: it ends with entry %d of term %d, and entry %d of term %d is needed",
+			errBehind, s.last, s.lastTerm,
 			index, l.term)
 	}
 	return nil
 }
 
-// askStored asks a voter how far its log goes. A program that does not know the question counts as one that has nothing.
+// askStored asks a voter how far its log goes. A program that does not know the question counts as one that
+// has nothing.
 func (l *leadership) askStored(ctx context.Context, voter string) (stored, error) {
 	n := l.in.node
 	if voter == l.in.server {
@@ -96,7 +100,8 @@ func (n *Node) answerStored(server []byte) ([]byte, error) {
 	return s.append(nil), err
 }
 
-// stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or about to be given up.
+// stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or
+// about to be given up.
 func (in *instance) stored() (s stored, err error) {
 	if in.ctx.Err() != nil || in.broken.Load() != nil || in.node.Err() != nil || in.node.fit.err() != nil {
 		return stored{}, wire.ErrNotMe

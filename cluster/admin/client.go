@@ -19,8 +19,9 @@ import (
 
 // Config says which farm a Client operates.
 type Config struct {
-	Farm    string        // name of the farm; "" = webfarm
-	Secrets []string      // of the farm, as its nodes have them; empty only for a farm on loopback that has none
+	Farm string // name of the farm; "" = webfarm
+	// of the farm, as its nodes have them; empty only for a farm on loopback that has none
+	Secrets []string
 	Nodes   []string      // peer addresses of members, host:port; one that answers is enough
 	Timeout time.Duration // for one answer, and between two pieces of a backup; 0 = 30 s
 	Network Network       // how to reach them; nil = the operating system's
@@ -38,7 +39,8 @@ type Client struct {
 	heard []string // addresses of members that nodes told of
 }
 
-// New returns a client. It does not connect yet: an error says that the secrets or the addresses cannot be right.
+// New returns a client. It does not connect yet: an error says that the secrets or the addresses cannot be
+// right.
 func New(cfg Config) (*Client, error) {
 	if cfg.Farm == "" {
 		cfg.Farm = "webfarm"
@@ -85,7 +87,8 @@ func (c *Client) Farm(ctx context.Context) (f Farm, err error) {
 	if err == nil {
 		c.learn(f)
 	}
-	f.HeldBack, f.Members = append([]string{}, f.HeldBack...), append([]Member{}, f.Members...) // never null for scripts
+	// never null for scripts
+	f.HeldBack, f.Members = append([]string{}, f.HeldBack...), append([]Member{}, f.Members...)
 	return f, err
 }
 
@@ -93,12 +96,14 @@ func (c *Client) Farm(ctx context.Context) (f Farm, err error) {
 // that.
 func (c *Client) Stats(ctx context.Context) (s Stats, err error) {
 	err = c.ask(ctx, adminwire.Request{Verb: adminwire.VerbStats}, &s)
-	s.Restarts, s.Peers = append([]Restart{}, s.Restarts...), append([]Peer{}, s.Peers...) // never null for scripts
+	// never null for scripts
+	s.Restarts, s.Peers = append([]Restart{}, s.Restarts...), append([]Peer{}, s.Peers...)
 	return s, err
 }
 
-// Leave asks the member whose NodeID is id to leave the farm for good. It returns when that has begun; the member first
-// finishes what it does. ErrRefused says that the others would have no majority, or that it is dead.
+// Leave asks the member whose NodeID is id to leave the farm for good. It returns when that has begun; the
+// member first finishes what it does. ErrRefused says that the others would have no majority, or that it is
+// dead.
 func (c *Client) Leave(ctx context.Context, id string) error {
 	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbLeave, Node: id}, nil)
 }
@@ -108,14 +113,14 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbRemove, Node: id}, nil)
 }
 
-// Finalize lets the farm use the newest protocol level that all members understand; after that none of them can go back
-// to an older version. ErrRefused says who holds it back.
+// Finalize lets the farm use the newest protocol level that all members understand; after that none of them
+// can go back to an older version. ErrRefused says who holds it back.
 func (c *Client) Finalize(ctx context.Context) (f Finalized, err error) {
 	return f, c.ask(ctx, adminwire.Request{Verb: adminwire.VerbFinalize}, &f)
 }
 
-// Backup writes a backup of the replicated state of the node that answers to w, and returns its header. It is checked on
-// the way: an error says that what was written is no backup. An error of w is returned as it is.
+// Backup writes a backup of the replicated state of the node that answers to w, and returns its header. It is
+// checked on the way: an error says that what was written is no backup. An error of w is returned as it is.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (h backup.Header, err error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -158,25 +163,27 @@ func (c *Client) Survey(ctx context.Context) (s Survey, err error) {
 	return s, c.ask(ctx, adminwire.Request{Verb: adminwire.VerbSurvey}, &s)
 }
 
-// Recover has a farm that lost its quorum go on with what those who answer hold. lost holds the NodeIDs of all others that
-// vote: they are given up, and what they alone held is lost. cluster is the cluster ID of the Survey that this was decided
-// on. ErrRefused says that there is a quorum, or that somebody is silent and not in lost.
+// Recover has a farm that lost its quorum go on with what those who answer hold. lost holds the NodeIDs of
+// all others that vote: they are given up, and what they alone held is lost. cluster is the cluster ID of the
+// Survey that this was decided on. ErrRefused says that there is a quorum, or that somebody is silent and not
+// in lost.
 func (c *Client) Recover(ctx context.Context, cluster string, lost []string) (r Recovered, err error) {
 	req := adminwire.Request{Verb: adminwire.VerbRecover, Cluster: cluster, Lost: lost}
 	return r, c.askFor(ctx, max(c.cfg.Timeout, patienceRecover), req, &r)
 }
 
-// Restore replaces the state of the farm by the backup that src holds. cluster is the cluster ID of the farm as it was
-// looked at; "" is any. The node that answers takes in the whole backup and checks it first, and then goes on with it
-// under a new cluster ID; the others give up their state and join it. An error that wraps backup.ErrDamaged, ErrRefused or
-// ErrUnsupported says that nothing has changed.
+// Restore replaces the state of the farm by the backup that src holds. cluster is the cluster ID of the farm
+// as it was looked at; "" is any. The node that answers takes in the whole backup and checks it first, and
+// then goes on with it under a new cluster ID; the others give up their state and join it. An error that
+// wraps backup.ErrDamaged, ErrRefused or ErrUnsupported says that nothing has changed.
 func (c *Client) Restore(ctx context.Context, cluster string, src io.Reader) (done Restored, err error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return done, err
 	}
 	defer conn.Close()
-	if err := conn.Send(adminwire.KindRequest, adminwire.Request{Verb: adminwire.VerbRestore, Cluster: cluster}); err != nil {
+	if err := conn.Send(adminwire.KindRequest,
+		adminwire.Request{Verb: adminwire.VerbRestore, Cluster: cluster}); err != nil {
 		return done, interrupted(ctx, err)
 	}
 	if err := conn.Answer(nil); err != nil {
@@ -215,7 +222,8 @@ func (s *source) Read(p []byte) (n int, err error) {
 // patienceRestore is how long a node may take to put a backup in place.
 const patienceRestore = 5 * time.Minute
 
-// patienceRecover is how long the members may take to stand down for one of them: those that are lost cost time.
+// patienceRecover is how long the members may take to stand down for one of them: those that are lost cost
+// time.
 const patienceRecover = 90 * time.Second
 
 // ask sends a request to the first node that can be reached, and takes its answer.
@@ -283,15 +291,18 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, trust.ErrWrongSecret) && len(c.cfg.Secrets) == 0:
-		return nil, fmt.Errorf("%w: the node at %s belongs to a farm with a secret, and none was given", ErrNotAuthorized, addr)
+		return nil, fmt.Errorf("%w: the node at %s belongs to a farm with a secret, and none was given",
+			ErrNotAuthorized, addr)
 	case errors.Is(err, trust.ErrWrongSecret):
 		return nil, fmt.Errorf("%w: the node at %s has another secret", ErrNotAuthorized, addr)
 	case errors.Is(err, trust.ErrWrongFarm):
 		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
 	case errors.Is(err, trust.ErrNotAdmin):
-		return nil, fmt.Errorf("%w: the node at %s does not take operators; its version may be older", ErrUnsupported, addr)
+		return nil, fmt.Errorf("%w: the node at %s does not take operators; its version may be older",
+			ErrUnsupported, addr)
 	case strings.Contains(err.Error(), "remote error: tls: no application protocol"):
-		return nil, fmt.Errorf("%w: the node at %s does not take operators: it stops just now, or its version is older",
+		return nil, fmt.Errorf("%w: the node at %s does not take operators: it stops just now, or its "+
+			"version is older",
 			ErrUnsupported, addr)
 	case strings.Contains(err.Error(), "remote error: tls"): // else it just went away
 		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)

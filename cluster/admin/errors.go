@@ -10,7 +10,8 @@ var (
 	// ErrUnreachable says that no node of the farm could be reached.
 	ErrUnreachable = errors.New("no node of the farm can be reached")
 
-	// ErrNotAuthorized says that a node answered and that this client's secret or farm name is not the farm's.
+	// ErrNotAuthorized says that a node answered and that this client's secret or farm name is not the
+	// farm's.
 	ErrNotAuthorized = errors.New("not authorized")
 
 	// ErrRefused says that the farm does not do this as things are. Nothing has changed; the error says why.
@@ -25,6 +26,7 @@ var (
 	// ErrUnsupported says that a node's version of the program cannot do this.
 	ErrUnsupported = adminwire.ErrUnsupported
 
-	// ErrInterrupted says that the connection ended before the answer: what was asked may or may not have happened.
+	// ErrInterrupted says that the connection ended before the answer: what was asked may or may not have
+	// happened.
 	ErrInterrupted = errors.New("the connection ended before the answer")
 )

@@ -16,8 +16,8 @@ type Farm struct {
 	Durable   bool   `json:"durable"` // the nodes have data directories
 	Level     int    `json:"level"`   // protocol level in force
 
-	// CommonLevel is the highest protocol level that all members speak, which Finalize would put in force; HeldBack names
-	// the members that speak less than others do.
+	// CommonLevel is the highest protocol level that all members speak, which Finalize would put in force;
+	// HeldBack names the members that speak less than others do.
 	CommonLevel int      `json:"common_level"`
 	HeldBack    []string `json:"held_back"`
 
@@ -60,8 +60,8 @@ type Member struct {
 	Lag     uint64 `json:"lag"`     // entries that the foremost member has applied and this one has not
 }
 
-// Find returns the member whose name or NodeID is s. A live one goes before those that are gone. "" is nobody, also where a
-// member's name is not known.
+// Find returns the member whose name or NodeID is s. A live one goes before those that are gone. "" is
+// nobody, also where a member's name is not known.
 func (f Farm) Find(s string) (Member, bool) {
 	if s == "" {
 		return Member{}, false

@@ -21,9 +21,9 @@ type Stats struct {
 	Proposals Proposals `json:"proposals"` // made here
 	Leading   Queue     `json:"leading"`   // waits here to be committed, from all nodes; empty unless it leads
 
-	// Commit is the latency of an entry, as the leader: from Raft's taking it until it is committed and applied here. Store is that
-	// of a write to the log, on disk with a data directory, whatever the number of entries in it; Apply that of a batch of entries in
-	// the state machines.
+	// Commit is the latency of an entry, as the leader: from Raft's taking it until it is committed and
+	// applied here. Store is that of a write to the log, on disk with a data directory, whatever the number
+	// of entries in it; Apply that of a batch of entries in the state machines.
 	Commit Latency `json:"commit"`
 	Store  Latency `json:"store"`
 	Apply  Latency `json:"apply"`
@@ -31,8 +31,8 @@ type Stats struct {
 	Log      Log      `json:"log"`
 	Snapshot Snapshot `json:"snapshot"`
 
-	// Restarts are the times that the node began its part in Raft anew, because a watchdog or the farm had it do
-	// so: how often, and the latest of them, the oldest first, at most 16.
+	// Restarts are the times that the node began its part in Raft anew, because a watchdog or the farm had it
+	// do so: how often, and the latest of them, the oldest first, at most 16.
 	Restarted uint64    `json:"restarted"`
 	Restarts  []Restart `json:"restarts"`
 
@@ -142,9 +142,9 @@ type Peer struct {
 
 	Link Link `json:"link"`
 
-	// Follows says that this node leads and sends the peer its log. Lag is then how far the peer's log is behind
-	// by its last answer, if LagKnown, and Heard when it has answered anything last. Fed says that it is sent a
-	// snapshot just now.
+	// Follows says that this node leads and sends the peer its log. Lag is then how far the peer's log is
+	// behind by its last answer, if LagKnown, and Heard when it has answered anything last. Fed says that it
+	// is sent a snapshot just now.
 	Follows  bool      `json:"follows"`
 	LagKnown bool      `json:"lag_known"`
 	Lag      Lag       `json:"lag"`

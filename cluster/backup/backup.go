@@ -6,8 +6,9 @@
 //	chunks: length (uint32), bytes; a chunk of length 0 ends them
 //	SHA-256 of all before it
 //
-// Integers are big endian. Fields of the header that a reader does not know are ignored; what an old reader must not
-// ignore takes another magic. Until a Reader has returned io.EOF nothing of what it returned is proven.
+// Integers are big endian. Fields of the header that a reader does not know are ignored; what an old reader
+// must not ignore takes another magic. Until a Reader has returned io.EOF nothing of what it returned is
+// proven.
 package backup
 
 import (
@@ -149,7 +150,8 @@ func NewReader(src io.Reader) (*Reader, error) {
 // Header returns what the backup says to hold.
 func (r *Reader) Header() Header { return r.header }
 
-// Read returns the state. io.EOF says that all of it came, that nothing follows, and that the checksum is right.
+// Read returns the state. io.EOF says that all of it came, that nothing follows, and that the checksum is
+// right.
 func (r *Reader) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, r.err
@@ -204,7 +206,8 @@ func Verify(src io.Reader) (h Header, size int64, err error) {
 	return r.header, size, err
 }
 
-// damaged says of an error in the middle of a backup what it means: an end there is damage, anything else is what it is.
+// damaged says of an error in the middle of a backup what it means: an end there is damage, anything else is
+// what it is.
 func damaged(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return fmt.Errorf("%w: it ends too early", ErrDamaged)

@@ -27,8 +27,10 @@ func sample(t testing.TB, state []byte) []byte {
 	return b.Bytes()
 }
 
-var header = Header{Farm: "shop", ClusterID: "c1", Index: 42, LogTime: time.Unix(1e9, 0).UTC(), Taken: time.Unix(1e9+1, 0).UTC(),
-	Node: "n1", Version: "v1", Level: 1, Durable: true, Current: true, Members: 3, Machines: []string{"keyring", "session"}}
+var header = Header{Farm: "shop", ClusterID: "c1", Index: 42, LogTime: time.Unix(1e9, 0).UTC(),
+	Taken: time.Unix(1e9+1, 0).UTC(),
+	Node:  "n1", Version: "v1", Level: 1, Durable: true, Current: true, Members: 3,
+	Machines: []string{"keyring", "session"}}
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
@@ -59,19 +61,22 @@ func TestDamage(t *testing.T) {
 		t.Fatalf("%d bytes, %v", size, err)
 	}
 	for at := range good {
-		if _, _, err := Verify(bytes.NewReader(good[:at])); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+		if _, _, err := Verify(bytes.NewReader(good[:at])); !errors.Is(err, ErrDamaged) &&
+			!errors.Is(err, ErrFormat) {
 			t.Errorf("cut at %d: %v", at, err)
 		}
 		bad := bytes.Clone(good)
 		bad[at] ^= 1 << (at % 8)
-		if _, _, err := Verify(bytes.NewReader(bad)); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+		if _, _, err := Verify(bytes.NewReader(bad)); !errors.Is(err, ErrDamaged) &&
+			!errors.Is(err, ErrFormat) {
 			t.Errorf("bit changed at %d: %v", at, err)
 		}
 	}
 	if _, _, err := Verify(bytes.NewReader(append(bytes.Clone(good), 0))); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a byte more: %v", err)
 	}
-	if _, _, err := Verify(io.MultiReader(bytes.NewReader(good[:200]), iotest.ErrReader(io.ErrClosedPipe))); !errors.Is(err, io.ErrClosedPipe) {
+	if _, _, err := Verify(io.MultiReader(bytes.NewReader(good[:200]),
+		iotest.ErrReader(io.ErrClosedPipe))); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("a source that fails: %v", err)
 	}
 }

@@ -1,13 +1,14 @@
-// Package adminwire is what an operator's tool and a node say to each other on the peer port, once TLS has proved that one
-// operates the farm and the other is a node of it.
+// Package adminwire is what an operator's tool and a node say to each other on the peer port, once TLS has
+// proved that one operates the farm and the other is a node of it.
 //
-// A connection carries one exchange: the tool sends a Request, and with some verbs a stream after it; the node answers
-// with a stream, with some verbs, and then with one answer or one failure. Everything is in frames:
+// A connection carries one exchange: the tool sends a Request, and with some verbs a stream after it; the
+// node answers with a stream, with some verbs, and then with one answer or one failure. Everything is in
+// frames:
 //
 //	length (uint32), kind (byte), payload
 //
-// Requests, answers and failures are JSON, in which unknown fields mean nothing, so that a tool and a node of different
-// versions understand each other; a stream is chunks of bytes and an end.
+// Requests, answers and failures are JSON, in which unknown fields mean nothing, so that a tool and a node of
+// different versions understand each other; a stream is chunks of bytes and an end.
 package adminwire
 
 import (
@@ -59,8 +60,8 @@ type Request struct {
 	Verb string `json:"verb"`
 	Node string `json:"node,omitempty"` // NodeID, of the verbs that are about one
 
-	// Cluster is the cluster ID that the operator has seen, of the verbs that replace a farm's state: nothing is done if it
-	// is another one by now. Lost holds NodeIDs.
+	// Cluster is the cluster ID that the operator has seen, of the verbs that replace a farm's state: nothing
+	// is done if it is another one by now. Lost holds NodeIDs.
 	Cluster string   `json:"cluster,omitempty"`
 	Lost    []string `json:"lost,omitempty"`
 }
@@ -82,11 +83,12 @@ type Conn struct {
 	w    *bufio.Writer
 }
 
-// NewConn returns c as a Conn on which neither end may keep the other waiting for longer than idle. While ctx lasts: its
-// end ends what waits on the connection. Close it.
+// NewConn returns c as a Conn on which neither end may keep the other waiting for longer than idle. While ctx
+// lasts: its end ends what waits on the connection. Close it.
 func NewConn(ctx context.Context, c net.Conn, idle time.Duration) *Conn {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
-	return &Conn{conn: c, idle: idle, stop: stop, r: bufio.NewReaderSize(c, chunkSize), w: bufio.NewWriterSize(c, chunkSize+5)}
+	return &Conn{conn: c, idle: idle, stop: stop, r: bufio.NewReaderSize(c, chunkSize),
+		w: bufio.NewWriterSize(c, chunkSize+5)}
 }
 
 // Close closes the connection.
@@ -95,8 +97,8 @@ func (c *Conn) Close() error {
 	return c.conn.Close()
 }
 
-// Drain reads and drops what still comes, for a short while: else a failure that was sent could be lost with the rest of
-// the connection, if the other end is still sending.
+// Drain reads and drops what still comes, for a short while: else a failure that was sent could be lost with
+// the rest of the connection, if the other end is still sending.
 func (c *Conn) Drain() {
 	c.conn.SetReadDeadline(time.Now().Add(drainTime))
 	io.Copy(io.Discard, c.r)
@@ -175,7 +177,8 @@ func (s stream) Write(p []byte) (n int, err error) {
 
 func (s stream) Close() error { return errors.Join(s.c.write(KindEnd, nil), s.c.w.Flush()) }
 
-// Chunks returns a reader of the chunks that come. It ends at their end; a failure that comes instead is its error.
+// Chunks returns a reader of the chunks that come. It ends at their end; a failure that comes instead is its
+// error.
 func (c *Conn) Chunks() io.Reader { return &chunks{c: c} }
 
 type chunks struct {
@@ -243,7 +246,8 @@ func outcome(kind Kind, payload []byte, v any) error {
 // Fail sends err as a failure.
 func (c *Conn) Fail(err error) error { return c.Send(KindFailure, failureOf(err)) }
 
-// Pack returns an answer, or err if there is one, as one message for a connection between nodes; Unpack undoes it.
+// Pack returns an answer, or err if there is one, as one message for a connection between nodes; Unpack
+// undoes it.
 func Pack(v any, err error) []byte {
 	kind := KindAnswer
 	if err != nil {

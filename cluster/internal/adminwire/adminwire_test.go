@@ -56,7 +56,8 @@ func TestFailuresCrossNodes(t *testing.T) {
 			t.Errorf("%s: %v", code, got)
 		}
 	}
-	if err := Unpack(Pack(nil, io.ErrClosedPipe), nil); err == nil || err.Error() != io.ErrClosedPipe.Error() {
+	if err := Unpack(Pack(nil, io.ErrClosedPipe), nil); err == nil ||
+		err.Error() != io.ErrClosedPipe.Error() {
 		t.Errorf("an error without a code: %v", err)
 	}
 	var n int
@@ -92,7 +93,8 @@ func TestPatience(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		a, _ := pair(t.Context(), 10*time.Second)
 		began := time.Now()
-		if _, _, err := a.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != 10*time.Second {
+		if _, _, err := a.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			time.Since(began) != 10*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -1,12 +1,14 @@
-// Package disk keeps a node's data directory: whose it is, who the others are, and the folders of the Raft log.
+// Package disk keeps a node's data directory: whose it is, who the others are, and the folders of the Raft
+// log.
 //
-// One process owns a directory at a time. The lock is the operating system's, on a file that stays: it ends with the
-// process, however that ends, and is asked for without waiting - two nodes on one directory are a mistake to report.
+// One process owns a directory at a time. The lock is the operating system's, on a file that stays: it ends
+// with the process, however that ends, and is asked for without waiting - two nodes on one directory are a
+// mistake to report.
 //
-// Small files are replaced as a whole: written beside, synced, renamed over, and the rename synced too. A crash leaves the
-// old file or the new one. Each carries a version and a checksum, since the worst that can happen to a node is to take a
-// damaged identity for a missing one: under a new name it would forget what it promised under the old. So damage is an
-// error, and what to do about it is for people to decide.
+// Small files are replaced as a whole: written beside, synced, renamed over, and the rename synced too. A
+// crash leaves the old file or the new one. Each carries a version and a checksum, since the worst that can
+// happen to a node is to take a damaged identity for a missing one: under a new name it would forget what it
+// promised under the old. So damage is an error, and what to do about it is for people to decide.
 //
 // Nothing is ever deleted here; what is not wanted any more is moved aside.
 package disk
@@ -48,7 +50,8 @@ type Dir struct {
 	lock *os.File   // nil after Close
 }
 
-// Open creates path if need be, for the owner alone, and locks it. The error wraps ErrInUse if it is locked already.
+// Open creates path if need be, for the owner alone, and locks it. The error wraps ErrInUse if it is locked
+// already.
 func Open(path string) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -82,7 +85,8 @@ func explain(err error) error {
 
 // prepare removes what a crash left of an unfinished write, and tries to write.
 func (d *Dir) prepare() error {
-	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, resyncFile, begunFile, "probe"} {
+	for _, name := range []string{identityFile, peersFile, promiseFile, labelFile, resyncFile, begunFile,
+		"probe"} {
 		if err := os.Remove(d.Path(name + tempSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -96,8 +100,8 @@ func (d *Dir) prepare() error {
 // Path returns the path of sub, a file or folder in the directory; "" is the directory itself.
 func (d *Dir) Path(sub string) string { return filepath.Join(d.path, sub) }
 
-// Discard moves the file or folder sub into a new folder named discarded-TIME and returns its new path, "" if there was
-// no such thing.
+// Discard moves the file or folder sub into a new folder named discarded-TIME and returns its new path, "" if
+// there was no such thing.
 func (d *Dir) Discard(sub string) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -372,7 +372,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("webfarm identity 1 00000000\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var id Identity
-		if err := decode("identity", data, &id); err == nil && !strings.HasPrefix(string(data), "webfarm identity 1 ") {
+		if err := decode("identity", data, &id); err == nil &&
+			!strings.HasPrefix(string(data), "webfarm identity 1 ") {
 			t.Errorf("%q was read", data)
 		}
 	})

@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 )
 
-// A file is one line "webfarm KIND VERSION CHECKSUM" and a JSON document. The checksum, CRC-32C in eight hexadecimal
-// digits, is that of everything else in the file.
+// A file is one line "webfarm KIND VERSION CHECKSUM" and a JSON document. The checksum, CRC-32C in eight
+// hexadecimal digits, is that of everything else in the file.
 const (
 	fileVersion = 1
 	headFormat  = "webfarm %s %d %08x\n"
@@ -74,7 +74,8 @@ func decode(kind string, data []byte, v any) error {
 	case sum != checksum(kind, version, doc):
 		return fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
 	case version != fileVersion:
-		return fmt.Errorf("it is of version %d, this program knows %d: use the program that wrote it, or a newer one",
+		return fmt.Errorf("it is of version %d, this program knows %d: use the program that wrote it, or a "+
+			"newer one",
 			version, fileVersion)
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))

@@ -15,8 +15,8 @@ type Identity struct {
 	Founding    bool   // ClusterID was made here, for a farm that this node founds
 }
 
-// Identity reads the node's identity; false if none was ever saved. An error, a damaged file above all, must end the
-// start: a node that made itself a new identity here would forget its votes.
+// Identity reads the node's identity; false if none was ever saved. An error, a damaged file above all, must
+// end the start: a node that made itself a new identity here would forget its votes.
 func (d *Dir) Identity() (Identity, bool, error) {
 	var id Identity
 	found, err := d.load(identityFile, &id)
@@ -47,11 +47,12 @@ func (id Identity) validate() error {
 // Peers is where others were last seen: hints for the next start, nothing more.
 type Peers struct {
 	Servers map[string][]string // addresses by Raft server ID
-	Known   []string            // addresses of any others; nobody saves any, but files have the field, and it must be read
+	// addresses of any others; nobody saves any, but files have the field, and it must be read
+	Known []string
 }
 
-// Peers reads the saved peers. If the file is missing they are empty; if it cannot be read they are empty too, and the
-// error is for the log.
+// Peers reads the saved peers. If the file is missing they are empty; if it cannot be read they are empty
+// too, and the error is for the log.
 func (d *Dir) Peers() (Peers, error) {
 	var p Peers
 	if _, err := d.load(peersFile, &p); err != nil {

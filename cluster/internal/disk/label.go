@@ -1,7 +1,8 @@
 package disk
 
-// Label says whose a data directory is, in what people give: it is read before anything in the directory is changed. It has a
-// file of its own because programs that do not know it must still read the others. The zero Label is none.
+// Label says whose a data directory is, in what people give: it is read before anything in the directory is
+// changed. It has a file of its own because programs that do not know it must still read the others. The zero
+// Label is none.
 type Label struct {
 	Farm string // name of the farm
 	Addr string // peer address at which its node was reached last, host:port

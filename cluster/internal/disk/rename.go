@@ -34,8 +34,8 @@ func (d *Dir) Sync(sub string) error {
 	return errors.Join(syncDir(d.Path(sub)), syncDir(d.path))
 }
 
-// Rename gives the file or folder from another name, to, which must be free. When it returns without error, that has
-// reached the disk.
+// Rename gives the file or folder from another name, to, which must be free. When it returns without error,
+// that has reached the disk.
 func (d *Dir) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

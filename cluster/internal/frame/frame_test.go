@@ -33,7 +33,8 @@ func TestRead(t *testing.T) {
 
 func TestRead_Error(t *testing.T) {
 	broken := errors.New("broken")
-	if _, err := Read(io.MultiReader(bytes.NewReader(make([]byte, step)), iotest.ErrReader(broken)), 2*step); err != broken {
+	if _, err := Read(io.MultiReader(bytes.NewReader(make([]byte, step)), iotest.ErrReader(broken)),
+		2*step); err != broken {
 		t.Errorf("error %v, want %v", err, broken)
 	}
 }

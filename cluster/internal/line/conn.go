@@ -15,9 +15,9 @@ const (
 	snapshotKind = 2                // raft's first byte of a request that sends a snapshot
 )
 
-// Conn is a connection that raft sends requests over. raft gives each a deadline, whatever its size: here that is how long
-// nothing may move, and what is under way gets the time that the line needs for it. A Conn is used by one reader and one writer
-// at a time, as raft does.
+// Conn is a connection that raft sends requests over. raft gives each a deadline, whatever its size: here
+// that is how long nothing may move, and what is under way gets the time that the line needs for it. A Conn
+// is used by one reader and one writer at a time, as raft does.
 type Conn struct {
 	net.Conn
 	line *Line // nil: nothing is known
@@ -27,11 +27,13 @@ type Conn struct {
 	writeFor        time.Duration
 	readBy, writeBy time.Time // before what bytes under way add
 	sent            int       // bytes since the last answer
-	before          int       // bytes between the last two: a pipeline's next request, perhaps, that is not yet answered
-	snapshot        bool      // a snapshot is sent over it, and nothing else after that
+	// bytes between the last two: a pipeline's next request, perhaps, that is not yet answered
+	before   int
+	snapshot bool // a snapshot is sent over it, and nothing else after that
 }
 
-// NewConn returns c with deadlines by progress. l is the line to its other end; nil if nothing is known of that.
+// NewConn returns c with deadlines by progress. l is the line to its other end; nil if nothing is known of
+// that.
 func NewConn(c net.Conn, l *Line) *Conn { return &Conn{Conn: c, line: l} }
 
 // Write writes p piece by piece, so that each has its own time.
@@ -83,10 +85,12 @@ func (c *Conn) setReadLocked() error {
 	return c.Conn.SetReadDeadline(c.readBy.Add(c.line.Allow(c.underWayLocked())))
 }
 
-// underWayLocked returns how many bytes may still be on the line. Of a snapshot it is what buffers hold at the most.
+// underWayLocked returns how many bytes may still be on the line. Of a snapshot it is what buffers hold at
+// the most.
 func (c *Conn) underWayLocked() int { return min(c.sent+c.before, 3*MostAppend) }
 
-// Read reads. When the other end has a snapshot to restore, and may still be at that, the deadline is put off.
+// Read reads. When the other end has a snapshot to restore, and may still be at that, the deadline is put
+// off.
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)

@@ -36,7 +36,8 @@ func pair(t *testing.T, network *memnet.Network) (*Conn, *Line, net.Conn) {
 	return c, line, in
 }
 
-// ask sends a request of so many bytes as raft does, and waits for the answer, which comes a while after all of it is there.
+// ask sends a request of so many bytes as raft does, and waits for the answer, which comes a while after all
+// of it is there.
 func ask(c *Conn, in net.Conn, kind byte, size int, after time.Duration) error {
 	go func() {
 		io.CopyN(io.Discard, in, int64(size))
@@ -96,7 +97,8 @@ func TestNothingMoves(t *testing.T) {
 				network.Forget(here, there)
 				began := time.Now()
 				err := ask(c, in, kind, size, 0)
-				if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took > timeout+time.Second {
+				if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) ||
+					took > timeout+time.Second {
 					t.Errorf("%d bytes: %v after %v", size, err, took)
 				}
 				in.Close()
@@ -122,7 +124,8 @@ func TestSnapshotIsRestored(t *testing.T) {
 		c, line, in = pair(t, network)
 		until := time.Now().Add(time.Minute)
 		defer line.Await(func() bool { return time.Now().Before(until) })()
-		if err := ask(c, in, snapshotKind, 1000, time.Hour); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(until) > 2*askAgain {
+		if err := ask(c, in, snapshotKind, 1000, time.Hour); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			time.Since(until) > 2*askAgain {
 			t.Errorf("it is over: %v after %v", err, time.Since(until))
 		}
 		c, line, in = pair(t, network)

@@ -1,6 +1,7 @@
-// Package line carries raft's requests to one other node over a line of any speed. A Line learns from the answers how much one
-// request may hold, and how long its bytes may take. A Conn turns the fixed deadlines that raft sets into deadlines by
-// progress: a connection on which bytes go on is kept, and one on which nothing moves is ended soon.
+// Package line carries raft's requests to one other node over a line of any speed. A Line learns from the
+// answers how much one request may hold, and how long its bytes may take. A Conn turns the fixed deadlines
+// that raft sets into deadlines by progress: a connection on which bytes go on is kept, and one on which
+// nothing moves is ended soon.
 package line
 
 import (
@@ -15,7 +16,8 @@ const (
 	quick = time.Second     // an append that is answered within this lets the next ones be larger
 	slow  = 4 * time.Second // one that takes longer makes them smaller
 
-	firstPace  = 16 << 10         // bytes per second that a line is taken to carry before anything is known of it
+	// bytes per second that a line is taken to carry before anything is known of it
+	firstPace  = 16 << 10
 	margin     = 4                // a line may become so many times slower between two answers
 	mostDoubt  = 1 << 6           // how many times longer than that bytes may take in the end
 	telling    = 16 << 10         // bytes; the answer to less says nothing of the line's pace
@@ -23,14 +25,16 @@ const (
 	Silence    = 10 * time.Second // without an answer to any heartbeat; then a node counts as gone
 )
 
-// Line is what is known of the line to one other node. The zero value knows nothing. It may be used by many goroutines.
+// Line is what is known of the line to one other node. The zero value knows nothing. It may be used by many
+// goroutines.
 type Line struct {
-	mu      sync.Mutex
-	limit   int           // of an append, in bytes; 0 = LeastAppend
-	pace    float64       // bytes per second, by the latest answers; 0 = not known
-	doubt   time.Duration // factor: doubled by each connection on which bytes stood still, since the last answer; 0 = 1
-	heard   time.Time     // the latest answer to anything
-	waiting func() bool   // whether the answer to a snapshot may still come; nil = none is under way
+	mu    sync.Mutex
+	limit int     // of an append, in bytes; 0 = LeastAppend
+	pace  float64 // bytes per second, by the latest answers; 0 = not known
+	// factor: doubled by each connection on which bytes stood still, since the last answer; 0 = 1
+	doubt   time.Duration
+	heard   time.Time   // the latest answer to anything
+	waiting func() bool // whether the answer to a snapshot may still come; nil = none is under way
 }
 
 // Limit returns how many bytes the entries of one append may have, unless a single entry has more.
@@ -40,8 +44,8 @@ func (l *Line) Limit() int {
 	return max(l.limit, LeastAppend)
 }
 
-// Answered notes that an append of so many bytes was answered, and how long after it was sent, or after the answer to the one
-// before it.
+// Answered notes that an append of so many bytes was answered, and how long after it was sent, or after the
+// answer to the one before it.
 func (l *Line) Answered(bytes int, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,8 +92,8 @@ func (l *Line) Alive() bool {
 	return !l.heard.IsZero() && time.Since(l.heard) < Silence
 }
 
-// Failed notes that so many bytes stood still until their deadline: what was known of the line holds no more, and the bytes of the
-// next attempt get twice the time.
+// Failed notes that so many bytes stood still until their deadline: what was known of the line holds no more,
+// and the bytes of the next attempt get twice the time.
 func (l *Line) Failed(bytes int) {
 	if bytes < worthDoubt {
 		return
@@ -115,8 +119,8 @@ func (l *Line) Allow(bytes int) time.Duration {
 	return doubt * time.Duration(float64(bytes)/pace*float64(time.Second))
 }
 
-// Await has connections wait for the answer to a snapshot for as long as may says so, until the returned function is called: the
-// other end says nothing while it restores it, which takes as long as it takes.
+// Await has connections wait for the answer to a snapshot for as long as may says so, until the returned
+// function is called: the other end says nothing while it restores it, which takes as long as it takes.
 func (l *Line) Await(may func() bool) (done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// What an append may hold grows while answers come quickly, shrinks when they do not, and begins anew after one that never came.
+// What an append may hold grows while answers come quickly, shrinks when they do not, and begins anew after
+// one that never came.
 func TestLimit(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var l Line

@@ -151,7 +151,8 @@ func TestBudget_GivenUp(t *testing.T) {
 			s.End()
 		}
 		if w := b.work[Raft]; len(b.places) > 0 || w.free != 1 || w.ring.Len() > 0 || len(w.lines) > 0 {
-			t.Errorf("left behind: places of %d peers, %d waiting, %d free", len(b.places), w.ring.Len(), w.free)
+			t.Errorf("left behind: places of %d peers, %d waiting, %d free", len(b.places), w.ring.Len(),
+				w.free)
 		}
 		if _, err := b.Begin(t.Context(), Bulk, "x"); err == nil {
 			t.Error("a class without bounds has no end")
@@ -229,7 +230,8 @@ func TestHandshake_GivenUp(t *testing.T) {
 }
 
 func TestClassOf(t *testing.T) {
-	for proto, want := range map[string]Class{"raft": Raft, "gossip": Gossip, "rpc": RPC, "admin": Admin, "bulk": Bulk,
+	for proto, want := range map[string]Class{"raft": Raft, "gossip": Gossip, "rpc": RPC, "admin": Admin,
+		"bulk":         Bulk,
 		"bulk-content": Bulk, "bulky": Public, "http": Public, "": Public, "public": Public} {
 		if got := ClassOf(proto); got != want {
 			t.Errorf("%q is %s, want %s", proto, got, want)

@@ -42,7 +42,8 @@ type answer struct {
 
 // New returns the calling end of a connection whose hellos are over. Run must run.
 func New(c net.Conn) *Conn {
-	return &Conn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10), calls: make(chan struct{}, maxCalls),
+	return &Conn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10),
+		calls:   make(chan struct{}, maxCalls),
 		pending: map[uint64]chan answer{}, since: time.Now()}
 }
 

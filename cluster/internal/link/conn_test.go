@@ -66,13 +66,15 @@ func TestRequestsGivenUp(t *testing.T) {
 		if ended.Load() != working.Load() {
 			t.Errorf("%d of %d requests that were given up have ended", ended.Load(), working.Load())
 		}
-		if out, err := c.Call(t.Context(), wire.MethodStatus, []byte("still")); err != nil || string(out) != "still" {
+		if out, err := c.Call(t.Context(), wire.MethodStatus, []byte("still")); err != nil ||
+			string(out) != "still" {
 			t.Errorf("then an answer is %q, %v", out, err)
 		}
 	})
 }
 
-// Whoever sends more than there is room for is refused, asks for signs of life in vain at the worst, and leaves nothing behind.
+// Whoever sends more than there is room for is refused, asks for signs of life in vain at the worst, and
+// leaves nothing behind.
 func TestMoreThanThereIsRoomFor(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -98,7 +100,8 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 			t.Errorf("%d requests are worked on, want %d", n, maxRequests)
 		}
 		if s.waiting != maxWaiting || len(s.short) != maxShort {
-			t.Errorf("%d requests wait, and %d short answers; want %d, %d", s.waiting, len(s.short), maxWaiting, maxShort)
+			t.Errorf("%d requests wait, and %d short answers; want %d, %d", s.waiting, len(s.short),
+				maxWaiting, maxShort)
 		}
 		here.Close()
 		served.Wait()
@@ -210,7 +213,8 @@ func TestSilence(t *testing.T) {
 		c := silentEnd(t)
 		began := time.Now()
 		_, err := c.Call(t.Context(), wire.MethodStatus, nil)
-		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "nothing was heard") || took != lifeSilence+lifePatience {
+		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "nothing was heard") ||
+			took != lifeSilence+lifePatience {
 			t.Errorf("%v after %v", err, took)
 		}
 	})

@@ -76,7 +76,8 @@ func (c *Conn) look() {
 	switch {
 	case c.err != nil || len(c.pending) == 0:
 		c.life.watched = false
-	case time.Since(c.life.due) > lifeSilence/2: // this process was held up: what came meanwhile is read first
+	// this process was held up: what came meanwhile is read first
+	case time.Since(c.life.due) > lifeSilence/2:
 		c.lookLocked(lifeSilence / 2)
 	case silent < c.patienceLocked():
 		c.lookLocked(c.patienceLocked() - silent)

@@ -48,7 +48,8 @@ func Serve(ctx context.Context, conn net.Conn, handle Handler) {
 
 func newServer(conn net.Conn, handle Handler) *server {
 	return &server{conn: conn, handle: handle, writing: newTurn(), w: bufio.NewWriterSize(conn, 32<<10),
-		slots: make(chan struct{}, maxRequests), short: make(chan struct{}, maxShort), cancels: make(map[uint64]context.CancelFunc)}
+		slots: make(chan struct{}, maxRequests), short: make(chan struct{}, maxShort),
+		cancels: make(map[uint64]context.CancelFunc)}
 }
 
 // serve answers requests, each on a goroutine of its own, until the connection ends.

@@ -13,7 +13,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// The state of a connection is what became of it: nobody called, no dial came through, it lives, it has ended.
+// The state of a connection is what became of it: nobody called, no dial came through, it lives, it has
+// ended.
 func TestState(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		refused := errors.New("refused")
@@ -29,7 +30,10 @@ func TestState(t *testing.T) {
 				}
 				here, there := net.Pipe()
 				wg.Go(func() {
-					Serve(ctx, there, func(_ context.Context, _ wire.Method, b []byte) ([]byte, error) { return b, nil })
+					Serve(ctx, there, func(_ context.Context, _ wire.Method, b []byte) ([]byte,
+						error) {
+						return b, nil
+					})
 				})
 				return here, nil
 			},
@@ -59,14 +63,16 @@ func TestState(t *testing.T) {
 		call()
 		time.Sleep(time.Minute)
 		call()
-		if got := s.State("n"); !got.Connected || got.Since != opened || got.Heard != time.Now() || got.Failure != nil {
+		if got := s.State("n"); !got.Connected || got.Since != opened || got.Heard != time.Now() ||
+			got.Failure != nil {
 			t.Errorf("connected since %v: %+v", opened, got)
 		}
 		heard := time.Now()
 		time.Sleep(time.Minute)
 		s.Live("n").Kill(errors.New("cut"))
 		synctest.Wait()
-		if got := s.State("n"); got.Connected || got.Since != time.Now() || got.Heard != heard || got.Failure == nil {
+		if got := s.State("n"); got.Connected || got.Since != time.Now() || got.Heard != heard ||
+			got.Failure == nil {
 			t.Errorf("ended just now: %+v", got)
 		}
 		s.Drop("n")

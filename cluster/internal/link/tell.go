@@ -6,8 +6,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Tell sends a frame that has no answer, and returns when it was written. A program that does not know the method answers by
-// ErrVersion. From then on the other end is told nothing, which is no error.
+// Tell sends a frame that has no answer, and returns when it was written. A program that does not know the
+// method answers by ErrVersion. From then on the other end is told nothing, which is no error.
 func (c *Conn) Tell(ctx context.Context, m wire.Method, payload []byte) error {
 	c.mu.Lock()
 	deaf, err := c.deaf, c.err

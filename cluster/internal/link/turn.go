@@ -2,7 +2,8 @@ package link
 
 import "context"
 
-// turn lets one goroutine write at a time. Unlike a mutex it can be waited for with a context: a connection may be stuck.
+// turn lets one goroutine write at a time. Unlike a mutex it can be waited for with a context: a connection
+// may be stuck.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }

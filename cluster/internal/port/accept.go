@@ -211,7 +211,8 @@ func explain(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no handshake within %v: %w", handshakeTimeout, err)
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return fmt.Errorf("the other end refused this node; its secrets (FARM_SECRET), its farm's name, or its authorities "+
+		return fmt.Errorf("the other end refused this node; its secrets (FARM_SECRET), its farm's name, or "+
+			"its authorities "+
 			"(PeerTLS) are others: %w", err)
 	}
 	return err

@@ -9,11 +9,12 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
-// protoAdmin is the protocol of those who operate the farm. They are no nodes: it has certificates of its own.
+// protoAdmin is the protocol of those who operate the farm. They are no nodes: it has certificates of its
+// own.
 const protoAdmin = string(link.Admin)
 
-// AdminListener returns the connections that DialAdmin opens. No node's certificate is good for them, and those that are
-// good for nothing else. Ask once.
+// AdminListener returns the connections that DialAdmin opens. No node's certificate is good for them, and
+// those that are good for nothing else. Ask once.
 func (p *Port) AdminListener(id *trust.Admin) net.Listener { return p.listener(protoAdmin, id, false) }
 
 // DialAdmin connects to the node at addr to operate its farm. Errors are as those of Dial.

@@ -74,8 +74,8 @@ type warning struct {
 	quiet int // refusals since then
 }
 
-// due says whether to warn about host now, and of how many refusals since the last time; 0 = not now. With too many hosts
-// to remember it stays quiet about new ones.
+// due says whether to warn about host now, and of how many refusals since the last time; 0 = not now. With
+// too many hosts to remember it stays quiet about new ones.
 func (w *warnings) due(host string, now time.Time) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -21,9 +21,9 @@ type listener struct {
 	once    sync.Once
 }
 
-// Listener returns the connections that other nodes open with Dial(…, proto, …). It may be asked for at any time; as long
-// as it is open, asking again returns the same one. Closing it refuses further connections and closes those nobody took;
-// it leaves the taken ones alone. On a closed port, Accept returns net.ErrClosed.
+// Listener returns the connections that other nodes open with Dial(…, proto, …). It may be asked for at any
+// time; as long as it is open, asking again returns the same one. Closing it refuses further connections and
+// closes those nobody took; it leaves the taken ones alone. On a closed port, Accept returns net.ErrClosed.
 func (p *Port) Listener(proto string) net.Listener { return p.listener(proto, nil, false) }
 
 // AppListener is Listener for the protocols of applications. Their connections together take an eighth of the

@@ -61,7 +61,8 @@ func TestDialTimesOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if _, err := a.Dial(t.Context(), "10.0.0.2:1", "rpc", "b"); err == nil || time.Since(start) != handshakeTimeout {
+		if _, err := a.Dial(t.Context(), "10.0.0.2:1", "rpc", "b"); err == nil ||
+			time.Since(start) != handshakeTimeout {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 	})
@@ -80,7 +81,8 @@ func TestWarningEveryMinute(t *testing.T) {
 			c.Close()
 			time.Sleep(time.Second)
 		}
-		if got := strings.Count(log.String(), "level=WARN"); got != 3 || !strings.Contains(log.String(), "count=60") {
+		if got := strings.Count(log.String(), "level=WARN"); got != 3 ||
+			!strings.Contains(log.String(), "count=60") {
 			t.Errorf("%d warnings in two minutes:\n%s", got, log)
 		}
 		if b.Refused() != 121 {
@@ -166,12 +168,14 @@ func startRaft(t *testing.T, n *memnet.Network, node string, all []string) *raft
 	})
 	cfg := raft.DefaultConfig()
 	cfg.LocalID, cfg.Logger = raft.ServerID(node), logger
-	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = 500*time.Millisecond, 500*time.Millisecond, 250*time.Millisecond
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = 500*time.Millisecond,
+		500*time.Millisecond, 250*time.Millisecond
 	cfg.TrailingLogs, cfg.SnapshotThreshold = 10, 1<<30
 	store, snapshots := raftlog.NewMemory(), raftlog.NewMemorySnapshots()
 	var servers raft.Configuration
 	for _, id := range all {
-		servers.Servers = append(servers.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+		servers.Servers = append(servers.Servers,
+			raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
 	}
 	if err := raft.BootstrapCluster(cfg, store, store, snapshots, trans, servers); err != nil {
 		t.Fatal(err)
@@ -225,8 +229,9 @@ func (n *raftNode) apply(t *testing.T, s string) {
 	}
 }
 
-// Stock raft over the port over memnet, stores included: an election, a partition with another one, healing by snapshot,
-// a killed leader. In a bubble: outside, a leader that is not given a processor for a quarter of a second steps down.
+// Stock raft over the port over memnet, stores included: an election, a partition with another one, healing
+// by snapshot, a killed leader. In a bubble: outside, a leader that is not given a processor for a quarter of
+// a second steps down.
 func TestRaft(t *testing.T) { bubble.Test(t, testRaft) }
 
 func testRaft(t *testing.T) {
@@ -252,11 +257,13 @@ func testRaft(t *testing.T) {
 		t.Error("entries crossed the partition")
 	}
 	n.Heal()
-	eventually(t, "the old leader has caught up", func() bool { return first.fsm.String() == second.fsm.String() })
+	eventually(t, "the old leader has caught up",
+		func() bool { return first.fsm.String() == second.fsm.String() })
 	leader(t, nodes...).apply(t, "three")
 	for _, node := range nodes {
 		eventually(t, "all have the same", func() bool {
-			return strings.HasSuffix(node.fsm.String(), "two 49\nthree\n") && node.fsm.String() == second.fsm.String()
+			return strings.HasSuffix(node.fsm.String(), "two 49\nthree\n") &&
+				node.fsm.String() == second.fsm.String()
 		})
 	}
 

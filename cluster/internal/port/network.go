@@ -13,8 +13,8 @@ type Network interface {
 	Dial(ctx context.Context, addr string) (net.Conn, error) // TCP
 }
 
-// System is the operating system's network. Connections send without delay, which is Go's default, and find out within
-// about twenty seconds that the machine at the other end has gone.
+// System is the operating system's network. Connections send without delay, which is Go's default, and find
+// out within about twenty seconds that the machine at the other end has gone.
 type System struct{}
 
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3}

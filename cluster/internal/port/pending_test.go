@@ -39,7 +39,8 @@ func TestPending_Hosts(t *testing.T) {
 		t.Error("one more of the same host has room")
 	}
 	for i := range 100 {
-		if evicted, ok := p.add(link.Public, from("192.0.2.3"), mostPending, now); evicted != flood[i] || !ok {
+		if evicted, ok := p.add(link.Public, from("192.0.2.3"), mostPending, now); evicted != flood[i] ||
+			!ok {
 			t.Errorf("connection %d of another host has no room", i)
 		}
 	}

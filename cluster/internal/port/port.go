@@ -84,7 +84,8 @@ type Port struct {
 func Open(nw Network, addr string, id *trust.Identity, log *slog.Logger) (*Port, error) {
 	tcp, udp, err := bind(nw, addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		err = fmt.Errorf("%w: another process has this port; end that one, or give this node another port", err)
+		err = fmt.Errorf("%w: another process has this port; end that one, or give this node another port",
+			err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("peer port: %w", err)
@@ -199,7 +200,8 @@ func (p *Port) Dial(ctx context.Context, addr, proto, wantNode string) (net.Conn
 }
 
 // DialAs is Dial for a node whose Port is not open yet: so whoever answers is another process.
-func DialAs(ctx context.Context, nw Network, id *trust.Identity, addr, proto, wantNode string) (net.Conn, error) {
+func DialAs(ctx context.Context, nw Network, id *trust.Identity, addr, proto, wantNode string) (net.Conn,
+	error) {
 	raw, err := nw.Dial(ctx, addr)
 	if err != nil {
 		return nil, dialError(ctx, addr, proto, err)

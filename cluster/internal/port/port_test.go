@@ -138,7 +138,8 @@ func TestSameNumberForPackets(t *testing.T) {
 	if udp != p.Addr() {
 		t.Fatalf("TCP on %v, UDP on %v", p.Addr(), udp)
 	}
-	if _, err := Open(System{}, p.Addr().String(), newID(t, "shop", secret, "b"), slog.Default()); err == nil {
+	if _, err := Open(System{}, p.Addr().String(), newID(t, "shop", secret, "b"),
+		slog.Default()); err == nil {
 		t.Error("two ports on one address")
 	}
 }
@@ -216,8 +217,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A server that trusts nobody else's secret, a client that trusts both: the refusal comes after the client's handshake,
-// and Dial must still report it.
+// A server that trusts nobody else's secret, a client that trusts both: the refusal comes after the client's
+// handshake, and Dial must still report it.
 func TestRefusedAfterHandshake(t *testing.T) {
 	second := trust.NewSecret()
 	both, err := trust.New("shop", []string{second, secret})
@@ -234,7 +235,8 @@ func TestRefusedAfterHandshake(t *testing.T) {
 	if _, err := a.Dial(t.Context(), b.Addr().String(), "rpc", "b"); !errors.Is(err, ErrRefused) {
 		t.Errorf("error %v, want ErrRefused", err)
 	}
-	eventually(t, "the log names the secret", func() bool { return strings.Contains(log.String(), "another secret") })
+	eventually(t, "the log names the secret",
+		func() bool { return strings.Contains(log.String(), "another secret") })
 }
 
 func TestStrangers(t *testing.T) {
@@ -242,11 +244,24 @@ func TestStrangers(t *testing.T) {
 	b.Listener("rpc")
 	web := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"webfarm-rpc/1"}}
 	for name, knock := range map[string]func(c net.Conn) error{
-		"HTTP":           func(c net.Conn) error { _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); return err },
-		"garbage":        func(c net.Conn) error { _, err := c.Write(bytes.Repeat([]byte{0}, 4096)); return err },
+		"HTTP": func(c net.Conn) error {
+			_,
+				err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			return err
+		},
+		"garbage": func(c net.Conn) error {
+			_,
+				err := c.Write(bytes.Repeat([]byte{0}, 4096))
+			return err
+		},
 		"nothing":        func(c net.Conn) error { return c.(*net.TCPConn).CloseWrite() },
 		"no certificate": func(c net.Conn) error { return tls.Client(c, web).Handshake() },
-		"half a hello":   func(c net.Conn) error { c.Write([]byte{22, 3, 1, 2, 0, 1, 0}); return c.(*net.TCPConn).CloseWrite() },
+		"half a " +
+			"hello": func(c net.Conn) error {
+			c.Write([]byte{22, 3, 1, 2, 0, 1,
+				0})
+			return c.(*net.TCPConn).CloseWrite()
+		},
 	} {
 		before := b.Refused()
 		c, err := net.Dial("tcp", b.Addr().String())
@@ -520,7 +535,8 @@ func TestBounds(t *testing.T) {
 func TestWarningsAreBounded(t *testing.T) {
 	var w warnings
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	if w.due("a", now) != 1 || w.due("a", now.Add(time.Second)) != 0 || w.due("a", now.Add(time.Minute)) != 2 {
+	if w.due("a", now) != 1 || w.due("a", now.Add(time.Second)) != 0 ||
+		w.due("a", now.Add(time.Minute)) != 2 {
 		t.Error("want a warning at first, none within a minute, then one for both refusals")
 	}
 	for i := range 3 * maxHosts {

@@ -8,25 +8,28 @@ import (
 )
 
 // ErrNoSnapshot says that entries are missing between the newest snapshot that can be read and the log.
-var ErrNoSnapshot = errors.New("a snapshot is damaged or missing, and the log does not reach back to an older one")
+var ErrNoSnapshot = errors.New("a snapshot is damaged or missing, and the log does not reach back to an " +
+	"older one")
 
 // Mended is what Check found wrong and put right; nothing is lost by it. Its zero value is nothing.
 type Mended struct {
-	Damaged    []string // snapshots that cannot be read, by name; they are in the folder "snapshots-damaged" now
-	From, To   uint64   // entries that were dropped, since a snapshot has what they led to; 0 = none
-	BadEntry   error    // a *CorruptError, if they were dropped because one of them is damaged
-	Superseded bool     // they were dropped because that snapshot came in their place
+	// snapshots that cannot be read, by name; they are in the folder "snapshots-damaged" now
+	Damaged    []string
+	From, To   uint64 // entries that were dropped, since a snapshot has what they led to; 0 = none
+	BadEntry   error  // a *CorruptError, if they were dropped because one of them is damaged
+	Superseded bool   // they were dropped because that snapshot came in their place
 }
 
-// Check makes sure, before raft sees them, that every entry of the log is what was written, and that the log goes on from a
-// snapshot that can be read. raft takes an older snapshot when the newest one cannot be read, passes over one that has lost
-// its description, applies whatever an entry holds, and panics when it comes to entries that the log does not have.
+// Check makes sure, before raft sees them, that every entry of the log is what was written, and that the log
+// goes on from a snapshot that can be read. raft takes an older snapshot when the newest one cannot be read,
+// passes over one that has lost its description, applies whatever an entry holds, and panics when it comes to
+// entries that the log does not have.
 //
-// A crash may have left a log that ends before the newest snapshot, or goes another way: raft puts a snapshot from the leader
-// into its place first, and drops the log that it replaces much later. That is finished here.
+// A crash may have left a log that ends before the newest snapshot, or goes another way: raft puts a snapshot
+// from the leader into its place first, and drops the log that it replaces much later. That is finished here.
 //
-// The error wraps ErrNoSnapshot or a *CorruptError if the node has lost state; then nothing was changed. dir is where NewSnapshots
-// was called for.
+// The error wraps ErrNoSnapshot or a *CorruptError if the node has lost state; then nothing was changed. dir
+// is where NewSnapshots was called for.
 func Check(log Store, snaps raft.SnapshotStore, dir string) (Mended, error) {
 	newest, damaged, err := readableSnapshots(snaps, dir)
 	if err != nil {
@@ -38,7 +41,8 @@ func Check(log Store, snaps raft.SnapshotStore, dir string) (Mended, error) {
 	}
 	m := Mended{Damaged: damaged}
 	if first > newest.Index+1 || first == 0 && newest.ID == "" && len(damaged) > 0 {
-		return m, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot that can be read "+
+		return m, fmt.Errorf("%w: damaged in %s: %q; the log begins with entry %d, and the newest snapshot "+
+			"that can be read "+
 			"ends with entry %d", ErrNoSnapshot, dir, damaged, first, newest.Index)
 	}
 	if err := m.plan(log, first, last, newest); err != nil {
@@ -54,8 +58,9 @@ func bounds(log Store) (first, last uint64, err error) {
 	return first, last, err
 }
 
-// plan reads the whole log, unless its files are known to be as they were written, and finds out which entries are to
-// be dropped. Those up to the snapshot are not needed: raft keeps them for followers that are a little behind.
+// plan reads the whole log, unless its files are known to be as they were written, and finds out which
+// entries are to be dropped. Those up to the snapshot are not needed: raft keeps them for followers that are
+// a little behind.
 func (m *Mended) plan(log Store, first, last uint64, newest raft.SnapshotMeta) error {
 	if first == 0 {
 		return nil

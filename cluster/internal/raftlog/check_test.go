@@ -25,13 +25,20 @@ func TestCheck(t *testing.T) {
 		{name: "log alone", first: 1},
 		{name: "snapshot and log", snapshots: []uint64{10, 20}, first: 15},
 		{name: "snapshot alone", snapshots: []uint64{20}},
-		{name: "newest damaged, log reaches back", snapshots: []uint64{10, 20}, spoil: map[uint64]string{20: "state.bin"}, first: 11, damaged: 1},
-		{name: "newest damaged, gap", snapshots: []uint64{10, 20}, spoil: map[uint64]string{20: "state.bin"}, first: 12, damaged: 1, lost: true},
-		{name: "older damaged", snapshots: []uint64{10, 20}, spoil: map[uint64]string{10: "state.bin"}, first: 12, damaged: 1},
-		{name: "only one damaged", snapshots: []uint64{20}, spoil: map[uint64]string{20: "state.bin"}, first: 15, damaged: 1, lost: true},
-		{name: "no description", snapshots: []uint64{20}, spoil: map[uint64]string{20: "meta.json"}, first: 15, damaged: 1, lost: true},
-		{name: "only one damaged, no log", snapshots: []uint64{20}, spoil: map[uint64]string{20: "meta.json"}, damaged: 1, lost: true},
-		{name: "only one damaged, whole log", snapshots: []uint64{20}, spoil: map[uint64]string{20: "state.bin"}, first: 1, damaged: 1},
+		{name: "newest damaged, log reaches back", snapshots: []uint64{10, 20},
+			spoil: map[uint64]string{20: "state.bin"}, first: 11, damaged: 1},
+		{name: "newest damaged, gap", snapshots: []uint64{10, 20}, spoil: map[uint64]string{20: "state.bin"},
+			first: 12, damaged: 1, lost: true},
+		{name: "older damaged", snapshots: []uint64{10, 20}, spoil: map[uint64]string{10: "state.bin"},
+			first: 12, damaged: 1},
+		{name: "only one damaged", snapshots: []uint64{20}, spoil: map[uint64]string{20: "state.bin"},
+			first: 15, damaged: 1, lost: true},
+		{name: "no description", snapshots: []uint64{20}, spoil: map[uint64]string{20: "meta.json"},
+			first: 15, damaged: 1, lost: true},
+		{name: "only one damaged, no log", snapshots: []uint64{20}, spoil: map[uint64]string{20: "meta.json"},
+			damaged: 1, lost: true},
+		{name: "only one damaged, whole log", snapshots: []uint64{20},
+			spoil: map[uint64]string{20: "state.bin"}, first: 1, damaged: 1},
 		{name: "no snapshot any more", first: 15, lost: true},
 	}
 	for _, tt := range tests {
@@ -52,15 +59,16 @@ func TestCheck(t *testing.T) {
 			}
 			m, err := Check(log, snaps, dir)
 			damaged := m.Damaged
-			if len(damaged) != tt.damaged || errors.Is(err, ErrNoSnapshot) != tt.lost || err != nil && !tt.lost {
+			if len(damaged) != tt.damaged || errors.Is(err, ErrNoSnapshot) != tt.lost || err != nil &&
+				!tt.lost {
 				t.Errorf("damaged: %v; %v", damaged, err)
 			}
 		})
 	}
 }
 
-// A log that a snapshot came in the place of is dropped, and so is damage that a snapshot makes up for. Damage behind it is an
-// error, and changes nothing.
+// A log that a snapshot came in the place of is dropped, and so is damage that a snapshot makes up for.
+// Damage behind it is an error, and changes nothing.
 func TestCheckMends(t *testing.T) {
 	tests := []struct {
 		name        string
@@ -72,18 +80,26 @@ func TestCheckMends(t *testing.T) {
 		wantLast    uint64
 		corrupt     uint64
 	}{
-		{name: "snapshot within the log", snapshot: 20, first: 11, last: 30, term: 1, wantFirst: 11, wantLast: 30},
+		{name: "snapshot within the log", snapshot: 20, first: 11, last: 30, term: 1, wantFirst: 11,
+			wantLast: 30},
 		{name: "log ends before the snapshot", snapshot: 20, first: 11, last: 19, term: 1},
 		{name: "log ends long before the snapshot", snapshot: 20, first: 1, last: 3, term: 1},
-		{name: "log ends at the snapshot", snapshot: 20, first: 11, last: 20, term: 1, wantFirst: 11, wantLast: 20},
+		{name: "log ends at the snapshot", snapshot: 20, first: 11, last: 20, term: 1, wantFirst: 11,
+			wantLast: 20},
 		{name: "log goes another way at the snapshot", snapshot: 20, first: 11, last: 30, term: 2},
-		{name: "log begins right behind the snapshot", snapshot: 20, first: 21, last: 30, term: 2, wantFirst: 21, wantLast: 30},
-		{name: "damage before the snapshot", snapshot: 20, first: 11, last: 30, term: 1, bad: []uint64{12, 15}, wantFirst: 16, wantLast: 30},
-		{name: "damage at the snapshot", snapshot: 20, first: 11, last: 30, term: 1, bad: []uint64{20}, wantFirst: 21, wantLast: 30},
-		{name: "damage everywhere before it", snapshot: 20, first: 11, last: 20, term: 1, bad: []uint64{11, 20}},
-		{name: "damage behind the snapshot", snapshot: 20, first: 11, last: 30, term: 1, bad: []uint64{12, 21}, wantFirst: 11, wantLast: 30,
+		{name: "log begins right behind the snapshot", snapshot: 20, first: 21, last: 30, term: 2,
+			wantFirst: 21, wantLast: 30},
+		{name: "damage before the snapshot", snapshot: 20, first: 11, last: 30, term: 1,
+			bad: []uint64{12, 15}, wantFirst: 16, wantLast: 30},
+		{name: "damage at the snapshot", snapshot: 20, first: 11, last: 30, term: 1, bad: []uint64{20},
+			wantFirst: 21, wantLast: 30},
+		{name: "damage everywhere before it", snapshot: 20, first: 11, last: 20, term: 1,
+			bad: []uint64{11, 20}},
+		{name: "damage behind the snapshot", snapshot: 20, first: 11, last: 30, term: 1,
+			bad: []uint64{12, 21}, wantFirst: 11, wantLast: 30,
 			corrupt: 21},
-		{name: "damage without a snapshot", first: 1, last: 30, term: 1, bad: []uint64{7}, wantFirst: 1, wantLast: 30, corrupt: 7},
+		{name: "damage without a snapshot", first: 1, last: 30, term: 1, bad: []uint64{7}, wantFirst: 1,
+			wantLast: 30, corrupt: 7},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,7 +121,8 @@ func TestCheckMends(t *testing.T) {
 			for range 2 { // the second time there is nothing to mend
 				m, err := Check(log, snaps, dir)
 				var bad *CorruptError
-				if errors.As(err, &bad) != (tt.corrupt > 0) || tt.corrupt > 0 && bad.Index != tt.corrupt || err != nil && bad == nil {
+				if errors.As(err, &bad) != (tt.corrupt > 0) || tt.corrupt > 0 && bad.Index != tt.corrupt ||
+					err != nil && bad == nil {
 					t.Fatalf("%+v, %v", m, err)
 				}
 				first, _ := log.FirstIndex()
@@ -118,7 +135,8 @@ func TestCheckMends(t *testing.T) {
 	}
 }
 
-// A damaged snapshot is moved to where raft does not find it, and raft's own description of one is checked as well.
+// A damaged snapshot is moved to where raft does not find it, and raft's own description of one is checked as
+// well.
 func TestDamagedSnapshotIsSetAside(t *testing.T) {
 	for _, file := range []string{"state.bin", "meta.json", sumFile} {
 		dir := t.TempDir()
@@ -138,7 +156,8 @@ func TestDamagedSnapshotIsSetAside(t *testing.T) {
 			t.Fatal(err)
 		}
 		var bad *CorruptError
-		if _, _, err := snaps.Open(id); !errors.As(err, &bad) || bad.Index != 20 || filepath.Base(bad.File) != id {
+		if _, _, err := snaps.Open(id); !errors.As(err, &bad) || bad.Index != 20 ||
+			filepath.Base(bad.File) != id {
 			t.Errorf("%s: opened with %v", file, err)
 		}
 		log := NewMemory()

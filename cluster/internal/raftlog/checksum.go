@@ -9,16 +9,17 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Every entry carries a checksum in its Extensions, which raft stores and sends with it: the leader's store puts it there, and
-// every store checks it before it takes the entry and whenever it gives it back. So damage is found wherever it happens, and
-// a program that knows nothing of it passes it on. Extensions are
+// Every entry carries a checksum in its Extensions, which raft stores and sends with it: the leader's store
+// puts it there, and every store checks it before it takes the entry and whenever it gives it back. So damage
+// is found wherever it happens, and a program that knows nothing of it passes it on. Extensions are
 //
 //	version 1 (byte), CRC-32C (uint32), fields
 //
-// The checksum is that of index, term, type, the length of the data, the data, and the fields. A field is kind (byte), length
-// (uvarint) and bytes; there are none yet, and a reader skips those that it does not know. Another
-// version needs a protocol level of its own, since a program refuses an entry whose version it does not know. An entry without Extensions was
-// written by a program from before checksums, and counts as it is.
+// The checksum is that of index, term, type, the length of the data, the data, and the fields. A field is
+// kind (byte), length (uvarint) and bytes; there are none yet, and a reader skips those that it does not
+// know. Another version needs a protocol level of its own, since a program refuses an entry whose version it
+// does not know. An entry without Extensions was written by a program from before checksums, and counts as it
+// is.
 const (
 	sumVersion = 1
 	sumSize    = 1 + 4
@@ -66,8 +67,8 @@ func checksum(l *raft.Log, fields []byte) uint32 {
 	return crc32.Update(sum, castagnoli, fields)
 }
 
-// seal gives each entry that has none its checksum, and checks those of the others. The entries are the caller's alone: raft
-// shares them with others once they are stored.
+// seal gives each entry that has none its checksum, and checks those of the others. The entries are the
+// caller's alone: raft shares them with others once they are stored.
 func seal(logs []*raft.Log) error {
 	var room []byte
 	for i, l := range logs {

@@ -14,11 +14,13 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 )
 
-// Entries of every type get a checksum when they are stored, and keep it when a follower stores what it was sent.
+// Entries of every type get a checksum when they are stored, and keep it when a follower stores what it was
+// sent.
 func TestChecksumTravels(t *testing.T) {
 	eachStore(t, func(t *testing.T, leader Store) {
 		follower := NewMemory()
-		for i, kind := range []raft.LogType{raft.LogCommand, raft.LogNoop, raft.LogBarrier, raft.LogConfiguration} {
+		for i, kind := range []raft.LogType{raft.LogCommand, raft.LogNoop, raft.LogBarrier,
+			raft.LogConfiguration} {
 			l := &raft.Log{Index: uint64(i + 1), Term: 3, Type: kind, Data: []byte("data")[:i]}
 			mustStore(t, leader, []*raft.Log{l})
 			var sent raft.Log
@@ -28,7 +30,8 @@ func TestChecksumTravels(t *testing.T) {
 			mustStore(t, follower, []*raft.Log{&sent})
 		}
 		for _, change := range []func(*raft.Log){
-			func(l *raft.Log) { l.Term++ }, func(l *raft.Log) { l.Type = raft.LogNoop }, func(l *raft.Log) { l.Data = []byte("x") },
+			func(l *raft.Log) { l.Term++ }, func(l *raft.Log) { l.Type = raft.LogNoop },
+			func(l *raft.Log) { l.Data = []byte("x") },
 			func(l *raft.Log) { l.Data = nil }, func(l *raft.Log) { l.Extensions = l.Extensions[:3] },
 			func(l *raft.Log) { l.Extensions = append([]byte{2}, l.Extensions[1:]...) },
 			func(l *raft.Log) { l.Extensions = append(bytes.Clone(l.Extensions), 0) },
@@ -82,7 +85,8 @@ func TestEntriesWithoutChecksum(t *testing.T) {
 	}
 }
 
-// Whichever bit of the log's file changes: no entry comes back as something else than was stored, and none is missing.
+// Whichever bit of the log's file changes: no entry comes back as something else than was stored, and none is
+// missing.
 func TestEveryFlippedBit(t *testing.T) {
 	dir := t.TempDir()
 	s := openDurable(t, dir)
@@ -118,7 +122,8 @@ func TestCheckReadsEveryFile(t *testing.T) {
 	}
 	s := openDurable(t, dir)
 	for i := uint64(1); i <= 3; i++ {
-		mustStore(t, s, []*raft.Log{{Index: i, Term: 1, Data: bytes.Repeat([]byte{byte('a' + i)}, smallSegment)}})
+		mustStore(t, s, []*raft.Log{{Index: i, Term: 1,
+			Data: bytes.Repeat([]byte{byte('a' + i)}, smallSegment)}})
 	}
 	s.Close()
 	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
@@ -193,8 +198,8 @@ func readAll(dir string, last uint64) error {
 	return nil
 }
 
-// A write that was cut short is no damage: whatever of the last append is missing, from any place on or in any sector, the log
-// opens with everything before it, or with all.
+// A write that was cut short is no damage: whatever of the last append is missing, from any place on or in
+// any sector, the log opens with everything before it, or with all.
 func TestEveryTornAppend(t *testing.T) {
 	dir := t.TempDir()
 	s := openDurable(t, dir)

@@ -24,8 +24,8 @@ import (
 func init() { stdlog.Restore() } // raft-wal brings in what takes package log over
 
 const (
-	// DefaultSegmentSize is the size in bytes of the log's files, which are allocated in advance: a quarter of what
-	// raft-wal takes by itself, so that a small farm's node does not begin with 64 MiB.
+	// DefaultSegmentSize is the size in bytes of the log's files, which are allocated in advance: a quarter
+	// of what raft-wal takes by itself, so that a small farm's node does not begin with 64 MiB.
 	DefaultSegmentSize = 16 << 20
 
 	cachedEntries = 512 // the newest ones, which replication reads right after they were written
@@ -36,8 +36,8 @@ var errDecode = errors.New("what is there cannot be decoded")
 // ErrClosed says that the store was closed.
 var ErrClosed = errors.New("log store is closed")
 
-// durable is raft-wal with the newest entries cached. It counts the calls that are under way, since raft-wal does not
-// survive a Close in the middle of them.
+// durable is raft-wal with the newest entries cached. It counts the calls that are under way, since raft-wal
+// does not survive a Close in the middle of them.
 type durable struct {
 	dir    string
 	intact bool // all of it was what had been written, when it was opened
@@ -49,9 +49,10 @@ type durable struct {
 	calls  sync.WaitGroup
 }
 
-// OpenDurable opens the log in dir, creating both if need be. An append returns once it has reached the disk. Nobody else
-// may have dir open: a second OpenDurable waits for the first one's Close. A segmentSize of 0 is DefaultSegmentSize; it
-// may differ from one start to the next. The error is a *CorruptError if what is there cannot have been written like that.
+// OpenDurable opens the log in dir, creating both if need be. An append returns once it has reached the disk.
+// Nobody else may have dir open: a second OpenDurable waits for the first one's Close. A segmentSize of 0 is
+// DefaultSegmentSize; it may differ from one start to the next. The error is a *CorruptError if what is there
+// cannot have been written like that.
 func OpenDurable(dir string, segmentSize int, logger hclog.Logger) (Store, error) {
 	if segmentSize == 0 {
 		segmentSize = DefaultSegmentSize
@@ -77,7 +78,8 @@ func openWAL(dir string, segmentSize int, logger hclog.Logger) (w *wal.WAL, err 
 		}
 		var system syscall.Errno
 		var bad *CorruptError
-		if err != nil && !errors.As(err, &bad) && (!errors.As(err, &system) || errors.Is(err, fs.ErrNotExist)) {
+		if err != nil && !errors.As(err, &bad) &&
+			(!errors.As(err, &system) || errors.Is(err, fs.ErrNotExist)) {
 			err = &CorruptError{File: dir, Err: err}
 		}
 	}()
@@ -132,10 +134,12 @@ func (s *durable) Get(key []byte) ([]byte, error) {
 	return during(s, func() ([]byte, error) { return s.wal.Get(key) })
 }
 
-// GetLog reads an entry and checks it. Whatever keeps the disk from giving it back as it was written is damage.
+// GetLog reads an entry and checks it. Whatever keeps the disk from giving it back as it was written is
+// damage.
 func (s *durable) GetLog(index uint64, log *raft.Log) error {
 	return s.do(func() error {
-		// raft-wal goes on to return entries dropped from the beginning of its newest segment, until it is reopened.
+		// raft-wal goes on to return entries dropped from the beginning of its newest segment, until it is
+		// reopened.
 		first, err := s.wal.FirstIndex()
 		if err == nil && index < first {
 			return raft.ErrLogNotFound
@@ -162,10 +166,12 @@ func (s *durable) read(index uint64, log *raft.Log) (err error) {
 	return verifyAt(index, log)
 }
 
-// file returns the path of the segment that an entry is in, as far as the names tell: they begin with the index of the first.
+// file returns the path of the segment that an entry is in, as far as the names tell: they begin with the
+// index of the first.
 func (s *durable) file(index uint64) string {
 	found := s.dir
-	entries, _ := os.ReadDir(s.dir) // sorted by name, so by the first index; an error leaves the folder, which is true as well
+	// sorted by name, so by the first index; an error leaves the folder, which is true as well
+	entries, _ := os.ReadDir(s.dir)
 	for _, e := range entries {
 		begin, _, segment := strings.Cut(e.Name(), "-")
 		if first, err := strconv.ParseUint(begin, 10, 64); segment && err == nil && first <= index {
@@ -214,7 +220,8 @@ func Abandon(s Store) {
 	}
 }
 
-// Close refuses further calls, waits for those under way (for as long as the disk stalls, if it does) and closes the log.
+// Close refuses further calls, waits for those under way (for as long as the disk stalls, if it does) and
+// closes the log.
 func (s *durable) Close() error {
 	s.mu.Lock()
 	first := !s.closed

@@ -18,8 +18,8 @@ var (
 	errList  = errors.New("the list of the log's files, which it holds, cannot be read")
 )
 
-// wholeFiles makes a segment beside its place, at its full size, and renames it. So a file that is shorter than its header is never
-// one that a crash or a full disk kept from being made, but always damage.
+// wholeFiles makes a segment beside its place, at its full size, and renames it. So a file that is shorter
+// than its header is never one that a crash or a full disk kept from being made, but always damage.
 type wholeFiles struct{ *fs.FS }
 
 func (w wholeFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
@@ -149,8 +149,8 @@ func (c checkedList) Load(dir string) (state types.PersistentState, err error) {
 	return c.BoltMetaDB.Load(dir)
 }
 
-// checkWhole looks at the newest segment's size, and whether there is a list that it is in: raft-wal makes the list first, and
-// deletes what is not in it.
+// checkWhole looks at the newest segment's size, and whether there is a list that it is in: raft-wal makes
+// the list first, and deletes what is not in it.
 func checkWhole(path string) error {
 	list := filepath.Join(filepath.Dir(path), metadb.FileName)
 	if _, err := os.Stat(list); errors.Is(err, os.ErrNotExist) {

@@ -10,7 +10,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// Files of the log that are cut short or gone are damage, which names the file, and nothing is changed by saying so.
+// Files of the log that are cut short or gone are damage, which names the file, and nothing is changed by
+// saying so.
 func TestFilesCutShort(t *testing.T) {
 	for _, tt := range []struct {
 		name, file string
@@ -43,7 +44,8 @@ func TestFilesCutShort(t *testing.T) {
 			for range 2 {
 				_, err = OpenDurable(dir, smallSegment, hclog.NewNullLogger())
 				var bad *CorruptError
-				if !errors.As(err, &bad) || bad.File != found[0] || bad.Index != tt.index || strings.Contains(err.Error(), "runtime") {
+				if !errors.As(err, &bad) || bad.File != found[0] || bad.Index != tt.index ||
+					strings.Contains(err.Error(), "runtime") {
 					t.Errorf("%v", err)
 				}
 			}

@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Keeping is a Store whose beginning is dropped only as far as nobody needs it. Raft drops what a snapshot covers, whoever is
-// just being sent the log from there on.
+// Keeping is a Store whose beginning is dropped only as far as nobody needs it. Raft drops what a snapshot
+// covers, whoever is just being sent the log from there on.
 type Keeping struct {
 	Store
 	need func(size func(from uint64) int64) (from uint64)
@@ -27,9 +27,9 @@ type sizeMark struct {
 
 const markEvery = 64 << 10 // bytes of the log between two marks
 
-// Keep returns s as a Store that asks need, before it drops entries at the beginning, which is the first that somebody needs; 0
-// if nobody does. need can ask in turn how many bytes of data the log holds from an entry on, to the last 64 KiB. What was in the
-// log when it was opened counts as nothing.
+// Keep returns s as a Store that asks need, before it drops entries at the beginning, which is the first that
+// somebody needs; 0 if nobody does. need can ask in turn how many bytes of data the log holds from an entry
+// on, to the last 64 KiB. What was in the log when it was opened counts as nothing.
 func Keep(s Store, need func(size func(from uint64) int64) (from uint64)) *Keeping {
 	return &Keeping{Store: s, need: need}
 }
@@ -65,7 +65,8 @@ func (k *Keeping) Size(from uint64) int64 {
 	return k.size - k.marks[at].before
 }
 
-// DeleteRange drops the entries from min to max: the end of the log or all of it, or as much of its beginning as nobody needs.
+// DeleteRange drops the entries from min to max: the end of the log or all of it, or as much of its beginning
+// as nobody needs.
 func (k *Keeping) DeleteRange(min, max uint64) error {
 	first, err := k.Store.FirstIndex()
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// keeping returns a store with entries 1 to last of 32 KiB each, of which *need is the first that somebody needs.
+// keeping returns a store with entries 1 to last of 32 KiB each, of which *need is the first that somebody
+// needs.
 func keeping(t *testing.T, last uint64, need *uint64) *Keeping {
 	t.Helper()
 	k := Keep(NewMemory(), func(func(uint64) int64) uint64 { return *need })

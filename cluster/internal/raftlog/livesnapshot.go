@@ -10,9 +10,10 @@ import (
 
 var errUnlike = errors.New("a state machine does not write the same snapshot twice")
 
-// openLive writes the state, as it is now, for the snapshot that meta describes. raft has to know the size before, so it is
-// written twice, the first time to nowhere.
-func (s *MemorySnapshots) openLive(meta raft.SnapshotMeta, freeze func() (Frozen, error), copies bool) (*raft.SnapshotMeta,
+// openLive writes the state, as it is now, for the snapshot that meta describes. raft has to know the size
+// before, so it is written twice, the first time to nowhere.
+func (s *MemorySnapshots) openLive(meta raft.SnapshotMeta, freeze func() (Frozen, error),
+	copies bool) (*raft.SnapshotMeta,
 	io.ReadCloser, error) {
 	now, err := freeze()
 	if err != nil {

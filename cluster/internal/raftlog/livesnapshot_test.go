@@ -68,7 +68,8 @@ func opened(t *testing.T, s *MemorySnapshots) (about, text string, err error) {
 	if err == nil && int64(len(b)) != meta.Size {
 		t.Errorf("%d bytes, and %d were announced", len(b), meta.Size)
 	}
-	return fmt.Sprint(meta.Index, meta.Term, len(meta.Configuration.Servers), meta.ConfigurationIndex), string(b), err
+	return fmt.Sprint(meta.Index, meta.Term, len(meta.Configuration.Servers), meta.ConfigurationIndex),
+		string(b), err
 }
 
 // A live snapshot is the state as it is when somebody opens it, and says so.
@@ -84,14 +85,16 @@ func TestLiveSnapshot(t *testing.T) {
 	}{
 		{Frozen{Index: 10}, "10 2 1 3", "state"},
 		{Frozen{Index: 12, Term: 4}, "12 4 1 3", "later"},
-		{Frozen{Index: 14, Term: 4, Configuration: voters("a", "b"), ConfigurationIndex: 13}, "14 4 2 13", "later still"},
+		{Frozen{Index: 14, Term: 4, Configuration: voters("a", "b"), ConfigurationIndex: 13}, "14 4 2 13",
+			"later still"},
 	} {
 		l.Frozen, l.text = c.now, c.text
 		if about, text, err := opened(t, s); about != c.about || text != c.text || err != nil {
 			t.Errorf("%+v: %s, %q, %v", c.now, about, text, err)
 		}
 	}
-	for name, bad := range map[string]Frozen{"it is older": {Index: 9, Term: 2}, "its term is not known": {Index: 12}} {
+	for name, bad := range map[string]Frozen{"it is older": {Index: 9, Term: 2},
+		"its term is not known": {Index: 12}} {
 		l.Frozen = bad
 		if _, _, err := opened(t, s); err == nil {
 			t.Errorf("a snapshot of a state: %s", name)

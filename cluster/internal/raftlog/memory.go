@@ -24,8 +24,8 @@ type memory struct {
 	numbers map[string]uint64
 }
 
-// NewMemory returns an empty Store in memory. Dropping the beginning of the log takes time by the chunk of 512 entries,
-// not by the entry.
+// NewMemory returns an empty Store in memory. Dropping the beginning of the log takes time by the chunk of
+// 512 entries, not by the entry.
 func NewMemory() Store {
 	return &memory{values: make(map[string][]byte), numbers: make(map[string]uint64)}
 }
@@ -98,7 +98,8 @@ func (m *memory) appendLocked(log *raft.Log) {
 	*m.placeLocked(m.last) = *log
 }
 
-// DeleteRange drops the entries from min to max, which must be the beginning or the end of the log, or all of it.
+// DeleteRange drops the entries from min to max, which must be the beginning or the end of the log, or all of
+// it.
 func (m *memory) DeleteRange(min, max uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,13 +9,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// MemorySnapshots keeps the newest finished snapshot in memory, but not the state a second time: what the state holds anyway is
-// written when somebody opens the snapshot. Only one that came from elsewhere has contents of its own, until it is restored.
+// MemorySnapshots keeps the newest finished snapshot in memory, but not the state a second time: what the
+// state holds anyway is written when somebody opens the snapshot. Only one that came from elsewhere has
+// contents of its own, until it is restored.
 type MemorySnapshots struct {
-	mu      sync.Mutex
-	made    uint64
-	newest  *memorySnapshot // by term and index
-	closing *memorySnapshot // the one finished last: raft opens it right after, even if it is older than newest
+	mu     sync.Mutex
+	made   uint64
+	newest *memorySnapshot // by term and index
+	// the one finished last: raft opens it right after, even if it is older than newest
+	closing *memorySnapshot
 	freeze  func() (Frozen, error)
 	copies  bool // the state does not write the same twice, so what is sent is copied before
 }
@@ -38,15 +40,16 @@ type Frozen struct {
 // NewMemorySnapshots returns a store of snapshots in memory.
 func NewMemorySnapshots() *MemorySnapshots { return new(MemorySnapshots) }
 
-// Serve has snapshots made from now on by MarkLive, and those that Restored is told of, be written from the state, which freeze
-// returns as it is at that moment.
+// Serve has snapshots made from now on by MarkLive, and those that Restored is told of, be written from the
+// state, which freeze returns as it is at that moment.
 func (s *MemorySnapshots) Serve(freeze func() (Frozen, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.freeze = freeze
 }
 
-// Restored notes that the state has what the snapshots up to an index hold, so they need no contents any more.
+// Restored notes that the state has what the snapshots up to an index hold, so they need no contents any
+// more.
 func (s *MemorySnapshots) Restored(index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +61,8 @@ func (s *MemorySnapshots) Restored(index uint64) {
 }
 
 // Create begins a snapshot. Until its Close, the one before stays the newest.
-func (s *MemorySnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+func (s *MemorySnapshots) Create(version raft.SnapshotVersion, index, term uint64,
+	configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
 	if version != raft.SnapshotVersionMax {
 		return nil, fmt.Errorf("snapshot version %d is not supported", version)
@@ -87,8 +91,8 @@ func (s *MemorySnapshots) List() ([]*raft.SnapshotMeta, error) {
 	return []*raft.SnapshotMeta{&meta}, nil
 }
 
-// Open returns the contents of a snapshot; of a live one what the state is now, and the description says so. The reader stays good
-// when newer snapshots come.
+// Open returns the contents of a snapshot; of a live one what the state is now, and the description says so.
+// The reader stays good when newer snapshots come.
 func (s *MemorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	s.mu.Lock()
 	var found *memorySnapshot
@@ -124,7 +128,8 @@ func older(a, b raft.SnapshotMeta) bool {
 
 const pieceSize = 256 << 10
 
-// memorySink takes the contents of one snapshot, in pieces: growing one slice would copy all of it again and again.
+// memorySink takes the contents of one snapshot, in pieces: growing one slice would copy all of it again and
+// again.
 type memorySink struct {
 	store    *MemorySnapshots
 	snapshot *memorySnapshot
@@ -155,8 +160,8 @@ func (k *memorySink) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// MarkLive has the snapshot written from the state when somebody opens it, and reports whether that is possible; nothing is to be
-// written to the sink then.
+// MarkLive has the snapshot written from the state when somebody opens it, and reports whether that is
+// possible; nothing is to be written to the sink then.
 func (k *memorySink) MarkLive() bool {
 	k.store.mu.Lock()
 	defer k.store.mu.Unlock()

@@ -14,8 +14,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
-// reopening is raft-wal, opened anew when it takes no entry any more: if it cannot make its next file, for want of a file
-// descriptor above all, it says so in its log only, and refuses every write after it. What it has written is whole.
+// reopening is raft-wal, opened anew when it takes no entry any more: if it cannot make its next file, for
+// want of a file descriptor above all, it says so in its log only, and refuses every write after it. What it
+// has written is whole.
 //
 // A write that finds no descriptor waits until there is one, and acknowledges nothing meanwhile: opened anew,
 // the log is as it was before that write.

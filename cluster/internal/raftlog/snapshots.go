@@ -23,14 +23,15 @@ import (
 const (
 	retainedSnapshots = 2 // on disk: the newest, and one more in case that one cannot be read
 	snapshotFolder    = "snapshots"
-	damagedFolder     = "snapshots-damaged" // what Check moves out of the way; a newer one of the same name replaces it
-	unfinished        = ".tmp"              // ends the name of one being written
-	descriptionFile   = "meta.json"         // raft's, with the checksum of the state beside it
-	sumFile           = "meta.crc"          // ours, with the checksum of the description
+	// what Check moves out of the way; a newer one of the same name replaces it
+	damagedFolder   = "snapshots-damaged"
+	unfinished      = ".tmp"      // ends the name of one being written
+	descriptionFile = "meta.json" // raft's, with the checksum of the state beside it
+	sumFile         = "meta.crc"  // ours, with the checksum of the description
 )
 
-// NewSnapshots returns a store of snapshots in the folder "snapshots" of dir. What a crash left of an unfinished one is
-// removed, so no snapshot may be under way in dir.
+// NewSnapshots returns a store of snapshots in the folder "snapshots" of dir. What a crash left of an
+// unfinished one is removed, so no snapshot may be under way in dir.
 func NewSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) {
 	folder := filepath.Join(dir, snapshotFolder)
 	found, err := os.ReadDir(folder)
@@ -55,15 +56,16 @@ func NewSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) {
 	return &fileSnapshots{files, folder}, nil
 }
 
-// fileSnapshots is raft's store of snapshots, which checks the state by the description, with a checksum of the description:
-// index, term and configuration are in there. A snapshot without one was written by a program from before it, or the process
-// died in the middle; it counts as it is.
+// fileSnapshots is raft's store of snapshots, which checks the state by the description, with a checksum of
+// the description: index, term and configuration are in there. A snapshot without one was written by a
+// program from before it, or the process died in the middle; it counts as it is.
 type fileSnapshots struct {
 	raft.SnapshotStore
 	folder string
 }
 
-func (s *fileSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64,
+func (s *fileSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration,
+	at uint64,
 	t raft.Transport) (raft.SnapshotSink, error) {
 	if err := spare(s.folder); err != nil {
 		return nil, err
@@ -120,9 +122,9 @@ func (s *fileSnapshots) describe(id string) (*raft.SnapshotMeta, error) {
 	return &meta, json.NewDecoder(bytes.NewReader(b)).Decode(&meta) // whatever comes after it, as raft does
 }
 
-// Open checks all of a snapshot before it returns its contents. The error is a *CorruptError if it cannot be read; one that
-// newer ones have replaced since List is fs.ErrNotExist. For want of a file descriptor nothing is known of
-// it, and the error says that (descriptors.Exhausted).
+// Open checks all of a snapshot before it returns its contents. The error is a *CorruptError if it cannot be
+// read; one that newer ones have replaced since List is fs.ErrNotExist. For want of a file descriptor nothing
+// is known of it, and the error says that (descriptors.Exhausted).
 func (s *fileSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	folder := filepath.Join(s.folder, id)
 	err := checkDescription(folder)
@@ -213,9 +215,10 @@ func writeSynced(path, data string) error {
 	return errors.Join(err, f.Close())
 }
 
-// readableSnapshots returns the newest snapshot that can be read, the zero one if there is none, and the names of those that
-// cannot.
-func readableSnapshots(snaps raft.SnapshotStore, dir string) (newest raft.SnapshotMeta, damaged []string, err error) {
+// readableSnapshots returns the newest snapshot that can be read, the zero one if there is none, and the
+// names of those that cannot.
+func readableSnapshots(snaps raft.SnapshotStore, dir string) (newest raft.SnapshotMeta, damaged []string,
+	err error) {
 	entries, err := os.ReadDir(filepath.Join(dir, snapshotFolder))
 	if err != nil {
 		return newest, nil, err
@@ -240,7 +243,8 @@ func readableSnapshots(snaps raft.SnapshotStore, dir string) (newest raft.Snapsh
 	return newest, damaged, nil
 }
 
-// setAside moves a snapshot to where raft does not see it: it would send the newest one to followers, readable or not.
+// setAside moves a snapshot to where raft does not see it: it would send the newest one to followers,
+// readable or not.
 func setAside(dir, name string) error {
 	to := filepath.Join(dir, damagedFolder)
 	if err := os.MkdirAll(to, 0o700); err != nil {

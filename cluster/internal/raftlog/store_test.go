@@ -37,7 +37,8 @@ func eachStore(t *testing.T, test func(t *testing.T, s Store)) {
 func entries(from, to uint64) []*raft.Log {
 	var logs []*raft.Log
 	for i := from; i <= to; i++ {
-		logs = append(logs, &raft.Log{Index: i, Term: 1 + i/100, Type: raft.LogCommand, Data: fmt.Appendf(nil, "entry %d", i)})
+		logs = append(logs, &raft.Log{Index: i, Term: 1 + i/100, Type: raft.LogCommand,
+			Data: fmt.Appendf(nil, "entry %d", i)})
 	}
 	return logs
 }
@@ -279,7 +280,8 @@ func TestDurableReopens(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "raft")
 	model := raft.NewInmemStore()
 	before := runtime.NumGoroutine()
-	// Each round ends otherwise: appended over several segments, cut at the end, cut at the beginning, emptied.
+	// Each round ends otherwise: appended over several segments, cut at the end, cut at the beginning,
+	// emptied.
 	for round, cut := range [][2]uint64{{0, 0}, {1800, 5000}, {1, 700}, {1, 5000}, {0, 0}} {
 		s := openDurable(t, dir)
 		sameLog(t, s, model)
@@ -291,7 +293,8 @@ func TestDurableReopens(t *testing.T) {
 		mustStore(t, s, logs)
 		mustStore(t, model, logs)
 		if cut[0] > 0 {
-			if err := errors.Join(s.DeleteRange(cut[0], cut[1]), model.DeleteRange(cut[0], cut[1])); err != nil {
+			if err := errors.Join(s.DeleteRange(cut[0], cut[1]),
+				model.DeleteRange(cut[0], cut[1])); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -386,7 +389,8 @@ func TestDurableAfterClose(t *testing.T) {
 	wg.Wait()
 	_, err1 := s.FirstIndex()
 	_, err2 := s.Get([]byte("k"))
-	for _, err := range []error{err1, err2, s.StoreLogs(entries(4, 4)), s.GetLog(1, new(raft.Log)), s.DeleteRange(1, 2),
+	for _, err := range []error{err1, err2, s.StoreLogs(entries(4, 4)), s.GetLog(1, new(raft.Log)),
+		s.DeleteRange(1, 2),
 		s.Set([]byte("k"), nil), s.SetUint64([]byte("k"), 1)} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)

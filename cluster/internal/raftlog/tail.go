@@ -11,14 +11,15 @@ import (
 	"strings"
 )
 
-// raft-wal finds the end of its newest file by reading on until something does not fit, and takes that for a write that was
-// cut short. A changed byte looks the same to it: what was appended, and acknowledged, after that byte would be gone without
-// a word. So the file is looked at before raft-wal opens it. The end is a torn write only if nothing whole comes after it, and
-// if a sector of it was not written. That is cleared then, so that what is behind the end is always zero.
+// raft-wal finds the end of its newest file by reading on until something does not fit, and takes that for a
+// write that was cut short. A changed byte looks the same to it: what was appended, and acknowledged, after
+// that byte would be gone without a word. So the file is looked at before raft-wal opens it. The end is a
+// torn write only if nothing whole comes after it, and if a sector of it was not written. That is cleared
+// then, so that what is behind the end is always zero.
 //
-// The file is a header of 32 bytes and frames: kind (byte), 0 0 0, length or checksum (uint32, little endian), as many bytes as
-// the length, and zeros up to a multiple of 8. An append ends with a frame of kind 3, whose checksum is CRC-32C of all since the
-// append before; the first counts the header.
+// The file is a header of 32 bytes and frames: kind (byte), 0 0 0, length or checksum (uint32, little
+// endian), as many bytes as the length, and zeros up to a multiple of 8. An append ends with a frame of kind
+// 3, whose checksum is CRC-32C of all since the append before; the first counts the header.
 const (
 	segmentHeader = 32
 	frameHeader   = 8
@@ -58,8 +59,9 @@ func checkTail(dir string) error {
 	return clearFile(path, end, rest)
 }
 
-// intactSegments reports whether the checksums of all appends in all of dir's files are right, so that every entry is what was
-// written. It reads them as they lie on the disk, which takes a hundredth of the time that reading entry by entry does.
+// intactSegments reports whether the checksums of all appends in all of dir's files are right, so that every
+// entry is what was written. It reads them as they lie on the disk, which takes a hundredth of the time that
+// reading entry by entry does.
 func intactSegments(dir string) bool {
 	found, err := os.ReadDir(dir)
 	for _, e := range found {
@@ -82,7 +84,8 @@ func newestSegment(dir string) (path string, err error) {
 	highest := ""
 	for _, e := range found {
 		name, segment := strings.CutSuffix(e.Name(), ".wal")
-		if _, number, ok := strings.Cut(name, "-"); segment && ok && (path == "" || number > highest) { // all equally long
+		// all equally long
+		if _, number, ok := strings.Cut(name, "-"); segment && ok && (path == "" || number > highest) {
 			path, highest = filepath.Join(dir, e.Name()), number
 		}
 	}
@@ -123,8 +126,8 @@ func lastNonZero(b []byte) (end int) {
 // commits reports whether b begins as a frame does that ends an append.
 func commits(b []byte) bool { return binary.LittleEndian.Uint32(b) == frameCommit }
 
-// committed reports whether b begins like that but for one bit. An entry or an index differs in one bit as well, but has a
-// length, and a checksum is hardly ever as small as that.
+// committed reports whether b begins like that but for one bit. An entry or an index differs in one bit as
+// well, but has a length, and a checksum is hardly ever as small as that.
 func committed(b []byte) bool {
 	kind := binary.LittleEndian.Uint32(b)
 	if kind == frameEntry || kind == frameIndex {
@@ -153,8 +156,8 @@ func appendWithin(b []byte) bool {
 	return false
 }
 
-// torn reports whether the append in b[from:to], whose checksum is wrong, may have been cut short: its end is missing, or a
-// sector of it.
+// torn reports whether the append in b[from:to], whose checksum is wrong, may have been cut short: its end is
+// missing, or a sector of it.
 func torn(b []byte, from, to int) bool {
 	if !committed(b[to-frameHeader:]) {
 		return true

@@ -22,7 +22,8 @@ var (
 // Apply is there for the interface; raft calls ApplyBatch.
 func (st *State) Apply(l *raft.Log) any { return st.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch applies committed entries. What it returns for an entry of commands is a []wire.Answer, one for each batch.
+// ApplyBatch applies committed entries. What it returns for an entry of commands is a []wire.Answer, one for
+// each batch.
 func (st *State) ApplyBatch(logs []*raft.Log) []any {
 	st.conf.Applied()
 	out := make([]any, len(logs))
@@ -37,8 +38,8 @@ func (st *State) ApplyBatch(logs []*raft.Log) []any {
 	return out
 }
 
-// applyAll applies entries until there is one that must not be skipped, and says then why this copy of the state has stopped
-// for good: nothing is applied, nothing counts as applied, no snapshot is taken.
+// applyAll applies entries until there is one that must not be skipped, and says then why this copy of the
+// state has stopped for good: nothing is applied, nothing counts as applied, no snapshot is taken.
 func (st *State) applyAll(logs []*raft.Log, out []any) (index uint64, mark *Marked, fault error) {
 	st.work.Lock()
 	defer st.work.Unlock()
@@ -151,7 +152,8 @@ func (st *State) registerLocked(g wire.Registration) (c wire.Code) {
 	return c
 }
 
-// commandsLocked applies the batches of an entry, after a look at all of them: an entry is applied as a whole or not.
+// commandsLocked applies the batches of an entry, after a look at all of them: an entry is applied as a whole
+// or not.
 func (st *State) commandsLocked(index uint64, r *wire.Reader) ([]wire.Answer, error) {
 	batches, err := st.readBatches(r)
 	if err != nil {
@@ -191,7 +193,8 @@ func (st *State) readBatches(r *wire.Reader) (out []wire.Batch, err error) {
 func (st *State) batchLocked(index uint64, now time.Time, b *wire.Batch) wire.Answer {
 	a := wire.Answer{Index: index, Value: make([][]byte, 0, b.Count)}
 	b.Each(func(name, cmd []byte) {
-		a.Value = append(a.Value, slices.Clone(st.Machine(string(name)).Apply(index, now, cmd))) // the table's own
+		// the table's own
+		a.Value = append(a.Value, slices.Clone(st.Machine(string(name)).Apply(index, now, cmd)))
 	})
 	return a
 }

@@ -10,10 +10,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// chain is a running hash over all that this copy of the state has applied, and what it answered: the index, term, type and
-// data of each entry. It begins with the entry that puts wire.LevelSafety in force, so all replicas begin at the same one, and goes
-// on over snapshots, which carry it. Two copies with different hashes at one index have applied, or answered, something
-// different, then or before; they never come to be equal again.
+// chain is a running hash over all that this copy of the state has applied, and what it answered: the index,
+// term, type and data of each entry. It begins with the entry that puts wire.LevelSafety in force, so all
+// replicas begin at the same one, and goes on over snapshots, which carry it. Two copies with different
+// hashes at one index have applied, or answered, something different, then or before; they never come to be
+// equal again.
 type chain struct {
 	sum     uint64
 	last    []Point // a ring: the newest at next-1
@@ -27,8 +28,8 @@ type Point struct {
 	Sum   uint64
 }
 
-// chainKept is for how many entries back a copy can say what its hash was. Who is behind by more is compared when it has
-// caught up.
+// chainKept is for how many entries back a copy can say what its hash was. Who is behind by more is compared
+// when it has caught up.
 const chainKept = 4096
 
 // begin starts the chain anew at an index.
@@ -74,8 +75,8 @@ func (c *chain) at(index uint64) Point {
 	return c.last[(c.next+i-1)%n]
 }
 
-// Digest is a hash of 64 bits: CRC-32C beside CRC-32, for both of which processors have instructions. It finds faults, not
-// forgeries: who could make one up is a member.
+// Digest is a hash of 64 bits: CRC-32C beside CRC-32, for both of which processors have instructions. It
+// finds faults, not forgeries: who could make one up is a member.
 type Digest struct {
 	c, i uint32
 	size uint64

@@ -21,8 +21,8 @@ func raisedFSM(t *testing.T, level byte) *testFSM {
 
 func (f *testFSM) sum() uint64 { return f.PointAt(f.index).Sum }
 
-// Copies that applied and answered the same have the same hash at each index, also if one of them had the beginning by
-// snapshot; and not if one entry, index, term or answer was another.
+// Copies that applied and answered the same have the same hash at each index, also if one of them had the
+// beginning by snapshot; and not if one entry, index, term or answer was another.
 func TestChain(t *testing.T) {
 	apply := func(f *testFSM, from, to uint64) {
 		for seq := from; seq <= to; seq++ {
@@ -54,7 +54,8 @@ func TestChain(t *testing.T) {
 		"another term": func(f *testFSM) {
 			f.index++
 			b := commandBatch(7, 21, 21, "append x 21")
-			f.ApplyBatch([]*raft.Log{{Index: f.index, Term: 2, Data: wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, 1), &b)}})
+			f.ApplyBatch([]*raft.Log{{Index: f.index, Term: 2,
+				Data: wire.AppendBatch(wire.EntryHeader(wire.EntryCommands, 1), &b)}})
 		},
 		"another configuration": func(f *testFSM) { f.configure("a.1") },
 	} {
@@ -83,7 +84,8 @@ func TestChainIsKeptForAWhile(t *testing.T) {
 		c.add(&raft.Log{Index: 2 * i}, nil)
 	}
 	last := uint64(3 * chainKept)
-	for at, want := range map[uint64]uint64{last: last, last + 100: last, last - 1: last - 2, last - 2*chainKept + 2: last - 2*chainKept + 2,
+	for at, want := range map[uint64]uint64{last: last, last + 100: last, last - 1: last - 2,
+		last - 2*chainKept + 2: last - 2*chainKept + 2,
 		last - 2*chainKept + 1: 0, 1: 0} {
 		if p := c.at(at); p.Index != want {
 			t.Errorf("at %d it knows of entry %d, want %d", at, p.Index, want)

@@ -6,8 +6,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Freeze returns the state as it is now, and its index. It keeps out of the way of Apply and Restore, which state machines
-// expect.
+// Freeze returns the state as it is now, and its index. It keeps out of the way of Apply and Restore, which
+// state machines expect.
 func (st *State) Freeze() (s *Snapshot, index uint64, err error) {
 	st.work.Lock()
 	defer st.work.Unlock()
@@ -27,7 +27,8 @@ func (st *State) haltBy(err error) {
 
 func (st *State) frozenLocked() *Snapshot {
 	names := st.taking()
-	s := &Snapshot{magic: magicOf(st.Level()), header: appendSnapshotHeader(nil, st, len(names)), Names: names,
+	s := &Snapshot{magic: magicOf(st.Level()), header: appendSnapshotHeader(nil, st, len(names)),
+		Names:         names,
 		Configuration: st.configuration, ConfiguredAt: st.configuredAt, halt: st.haltBy}
 	for _, name := range names {
 		s.machines = append(s.machines, st.Machine(name).Snapshot())
@@ -35,7 +36,8 @@ func (st *State) frozenLocked() *Snapshot {
 	return s
 }
 
-// Rebase makes st the state that a farm begins with which has one server alone, after the given index at least, and freezes it.
+// Rebase makes st the state that a farm begins with which has one server alone, after the given index at
+// least, and freezes it.
 func (st *State) Rebase(index uint64, alone raft.Configuration) (*Snapshot, uint64) {
 	st.work.Lock()
 	defer st.work.Unlock()

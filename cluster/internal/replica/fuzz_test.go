@@ -13,15 +13,17 @@ import (
 func TestLogCorpus(t *testing.T) {
 	corpus.Check(t, map[string]map[string][]byte{
 		"FuzzEntry": {
-			"commands": append(append(wire.EntryHeader(wire.EntryCommands, 5), batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2"))...),
+			"commands": append(append(wire.EntryHeader(wire.EntryCommands, 5),
+				batchBytes(commandBatch(7, 1, 1, "append x 1", "set y 2"))...),
 				batchBytes(commandBatch(9, 1, 1))...),
-			"register": wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 5), wire.Registration{Origin: 1, Server: "a.1", Boot: 1, Floor: 1}),
-			"open":     wire.EntryHeader(wire.EntryOpen, 5),
-			"found":    append(wire.EntryHeader(wire.EntryFound, 5), 3),
-			"formed":   wire.EntryHeader(wire.EntryFormed, 5),
-			"level":    append(wire.EntryHeader(wire.EntryLevel, 5), 2),
-			"mark":     wire.EntryHeader(wire.EntryMark, 5),
-			"level9":   append(wire.EntryHeader(wire.EntryLevel, 5), 9),
+			"register": wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 5),
+				wire.Registration{Origin: 1, Server: "a.1", Boot: 1, Floor: 1}),
+			"open":   wire.EntryHeader(wire.EntryOpen, 5),
+			"found":  append(wire.EntryHeader(wire.EntryFound, 5), 3),
+			"formed": wire.EntryHeader(wire.EntryFormed, 5),
+			"level":  append(wire.EntryHeader(wire.EntryLevel, 5), 2),
+			"mark":   wire.EntryHeader(wire.EntryMark, 5),
+			"level9": append(wire.EntryHeader(wire.EntryLevel, 5), 9),
 		},
 		"FuzzSnapshot": {"empty": newTestFSM(t).snapshot(), "full": fullFSM(t).snapshot(),
 			"level2": []byte(snapshotMagic2 + "\x00\x00\x00\x08\x01\x01\x00\x00\x00\x00\x00\x02"),
@@ -52,7 +54,8 @@ func FuzzEntry(f *testing.F) {
 		before, _ := fsm.View()
 		corpus.Frugal(t, len(b), func() { fsm.entry(b) })
 		if after, _ := fsm.View(); (after == before) != (fsm.fault != nil) {
-			t.Fatalf("index %d after %d, fault %v: an entry is applied or stops the node", after, before, fsm.fault)
+			t.Fatalf("index %d after %d, fault %v: an entry is applied or stops the node", after, before,
+				fsm.fault)
 		}
 	})
 }

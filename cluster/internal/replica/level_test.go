@@ -25,13 +25,16 @@ func TestSnapshotsOfLevels(t *testing.T) {
 		t.Errorf("at level 2 a snapshot begins with %q", b[:8])
 	}
 	g := newTestFSM(t, "a.1")
-	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.Level() != 2 || g.kv().Get("x") != "1," {
+	if err := g.Restore(io.NopCloser(bytes.NewReader(b))); err != nil || g.Level() != 2 ||
+		g.kv().Get("x") != "1," {
 		t.Errorf("restored level %d, x = %q: %v", g.Level(), g.kv().Get("x"), err)
 	}
 	old := newTestFSM(t, "a.1")
 	old.conf.MaxLevel = 1
-	if err := old.Restore(io.NopCloser(bytes.NewReader(b))); !errors.Is(err, fault.ErrVersion) || !errors.Is(old.fault, fault.ErrVersion) {
-		t.Errorf("a program of level 1 restored a snapshot of level 2: %v, and halted with %v", err, old.fault)
+	if err := old.Restore(io.NopCloser(bytes.NewReader(b))); !errors.Is(err, fault.ErrVersion) ||
+		!errors.Is(old.fault, fault.ErrVersion) {
+		t.Errorf("a program of level 1 restored a snapshot of level 2: %v, and halted with %v", err,
+			old.fault)
 	}
 	old = newTestFSM(t, "a.1")
 	old.conf.MaxLevel = 1
@@ -50,14 +53,16 @@ func TestLevelNeverFalls(t *testing.T) {
 	}
 }
 
-// A machine begins to have a part in snapshots at its level, and a snapshot from before leaves it as it was made.
+// A machine begins to have a part in snapshots at its level, and a snapshot from before leaves it as it was
+// made.
 func TestSnapshotsBeforeAMachinesLevel(t *testing.T) {
 	made := func() *testFSM {
 		f := newTestFSM(t, "a.1")
 		f.State = New(Config{Machines: func() map[string]Machine {
 			return map[string]Machine{"kv": testkv.New(), "later": testkv.New()}
 		},
-			Since: map[string]int{"later": wire.LevelSafety}, MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
+			Since: map[string]int{"later": wire.LevelSafety}, MaxLevel: wire.ProtocolMax,
+			Halt: func(err error) { f.fault = err }})
 		f.configure("a.1")
 		return f
 	}

@@ -18,8 +18,8 @@ type Machine interface {
 	Restore(r io.Reader) error
 }
 
-// recovered makes an error of a panic: of a state machine, or of this package. One that wraps ErrVersion is a state machine's
-// word for a command that it does not know.
+// recovered makes an error of a panic: of a state machine, or of this package. One that wraps ErrVersion is a
+// state machine's word for a command that it does not know.
 func recovered(err *error) {
 	switch p := recover().(type) {
 	case nil:

@@ -8,8 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// origins is the exactly-once table: part of the replicated state. It remembers the answers to the batches that their
-// origin may still ask for again, so that a batch which reached the log twice is applied once.
+// origins is the exactly-once table: part of the replicated state. It remembers the answers to the batches
+// that their origin may still ask for again, so that a batch which reached the log twice is applied once.
 type origins struct {
 	byID map[uint64]*origin
 }
@@ -21,12 +21,14 @@ type origin struct {
 
 func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 
-// register adds an origin. A later run of the same server takes the place of the earlier one, whose batches can only be
-// stragglers. Two runs with one boot counter, or an earlier counter than one already seen, mean that a disk was set back.
+// register adds an origin. A later run of the same server takes the place of the earlier one, whose batches
+// can only be stragglers. Two runs with one boot counter, or an earlier counter than one already seen, mean
+// that a disk was set back.
 //
-// An origin that is known already may register again, after a straggler of an earlier registration of its own. With raise its
-// floor is then the higher one of the two: what the later registration fences off stays out. Programs of a lower level than
-// wire.LevelSafety keep the floor of the first, so it is not raised before that level is in force: the table is replicated state.
+// An origin that is known already may register again, after a straggler of an earlier registration of its
+// own. With raise its floor is then the higher one of the two: what the later registration fences off stays
+// out. Programs of a lower level than wire.LevelSafety keep the floor of the first, so it is not raised
+// before that level is in force: the table is replicated state.
 func (t *origins) register(g wire.Registration, raise bool) wire.Code {
 	if o := t.byID[g.Origin]; o != nil {
 		if raise {
@@ -56,8 +58,8 @@ func (t *origins) setBack(g wire.Registration) bool {
 	return false
 }
 
-// find returns the answer to b if it needs no applying: given before, or refused. Else the batch must be applied and
-// its answer kept.
+// find returns the answer to b if it needs no applying: given before, or refused. Else the batch must be
+// applied and its answer kept.
 func (t *origins) find(b *wire.Batch) (wire.Answer, bool) {
 	o := t.byID[b.Origin]
 	switch {

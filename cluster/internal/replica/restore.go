@@ -22,8 +22,9 @@ func (st *State) Snapshot() (raft.FSMSnapshot, error) {
 	return s, nil
 }
 
-// Restore replaces the whole state, at one moment: machines made anew take it up, and take the place of the others when all of it
-// is there. Until then, and if it fails, the state is what it was. Waiters whose index the snapshot covers are released.
+// Restore replaces the whole state, at one moment: machines made anew take it up, and take the place of the
+// others when all of it is there. Until then, and if it fails, the state is what it was. Waiters whose index
+// the snapshot covers are released.
 func (st *State) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
 	index, err := st.restore(rc)

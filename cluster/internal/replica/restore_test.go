@@ -37,7 +37,8 @@ func TestRestoreIsOneMoment(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		made := func(slow time.Duration) *State {
 			st := New(Config{MaxLevel: wire.ProtocolMax, Machines: func() map[string]Machine {
-				return map[string]Machine{"kv": &sleepyKV{testkv.New(), slow}, "more": &sleepyKV{testkv.New(), slow}}
+				return map[string]Machine{"kv": &sleepyKV{testkv.New(), slow},
+					"more": &sleepyKV{testkv.New(), slow}}
 			}})
 			return st
 		}
@@ -115,7 +116,8 @@ func TestPanicInRestore(t *testing.T) {
 	whole := f.snapshot()
 	g := newTestFSM(t, "a.1")
 	g.conf.Machines = only(func() Machine { return &sick{} })
-	if err := g.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, wire.ErrMachine) || !errors.Is(g.fault, wire.ErrMachine) {
+	if err := g.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, wire.ErrMachine) ||
+		!errors.Is(g.fault, wire.ErrMachine) {
 		t.Errorf("restore: %v; the copy has stopped with %v", err, g.fault)
 	}
 	if _, err := g.Snapshot(); err == nil {
@@ -193,7 +195,8 @@ func TestRefusedRestoreIsTold(t *testing.T) {
 	if err := st.Restore(io.NopCloser(bytes.NewReader(whole[:len(whole)-20]))); err == nil || len(told) != 0 {
 		t.Errorf("half a snapshot: %v, told %v", err, told)
 	}
-	if err := st.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, errNotMine) || len(told) != 1 || !errors.Is(told[0], errNotMine) {
+	if err := st.Restore(io.NopCloser(bytes.NewReader(whole))); !errors.Is(err, errNotMine) ||
+		len(told) != 1 || !errors.Is(told[0], errNotMine) {
 		t.Errorf("a whole snapshot: %v, told %v", err, told)
 	}
 }

@@ -124,7 +124,8 @@ var _ raft.FSMSnapshot = (*Snapshot)(nil)
 // About returns what the snapshot says of the farm.
 func (s *Snapshot) About() (snapshotHeader, error) { return readSnapshotHeader(s.magic, s.header) }
 
-// Persist writes the state to a file of raft's, or has it written when it is asked for, where it is in memory anyway.
+// Persist writes the state to a file of raft's, or has it written when it is asked for, where it is in memory
+// anyway.
 func (s *Snapshot) Persist(sink raft.SnapshotSink) error {
 	if l, ok := sink.(interface{ MarkLive() bool }); ok && l.MarkLive() {
 		return sink.Close()

@@ -11,17 +11,19 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// State is what one Raft instance applies its log to: the state machines, the exactly-once table, and the log's time.
-// Each instance has its own: a second one over the same machines would apply everything twice.
+// State is what one Raft instance applies its log to: the state machines, the exactly-once table, and the
+// log's time. Each instance has its own: a second one over the same machines would apply everything twice.
 //
-// Apply, ApplyBatch, Snapshot and Restore run on one goroutine of raft, and Freeze on others. Whoever works on the state
-// holds work, for as long as a state machine takes; ...Locked means that work is held. Only who holds work changes the
-// fields below mu, and holds mu as well for that moment (change). So the holder of work reads them as they are; others
-// read them under mu, and never wait for a state machine. Nobody is told anything while one of the two is held.
+// Apply, ApplyBatch, Snapshot and Restore run on one goroutine of raft, and Freeze on others. Whoever works
+// on the state holds work, for as long as a state machine takes; ...Locked means that work is held. Only who
+// holds work changes the fields below mu, and holds mu as well for that moment (change). So the holder of
+// work reads them as they are; others read them under mu, and never wait for a state machine. Nobody is told
+// anything while one of the two is held.
 type State struct {
-	conf     Config
-	machines atomic.Pointer[map[string]Machine] // replaced as a whole by Restore; changed by those that hold work
-	names    []string                           // of machines, sorted
+	conf Config
+	// replaced as a whole by Restore; changed by those that hold work
+	machines atomic.Pointer[map[string]Machine]
+	names    []string // of machines, sorted
 	halted   atomic.Bool
 	bytes    atomic.Int64 // applied since the last snapshot
 	entries  atomic.Int64
@@ -45,19 +47,21 @@ type State struct {
 	chain    chain  // of what was applied since wire.LevelSafety is in force
 }
 
-// Config says what a State is made of, and whom it tells what. It tells on the goroutine that applies, and holds no lock
-// meanwhile; nil is nobody.
+// Config says what a State is made of, and whom it tells what. It tells on the goroutine that applies, and
+// holds no lock meanwhile; nil is nobody.
 type Config struct {
-	Machines func() map[string]Machine // makes the state machines anew, at the beginning and for each Restore; nil = there are none
-	Since    map[string]int            // by machine: the level from which on it has a part in the state
-	MaxLevel byte                      // the highest protocol level that this program speaks
+	// makes the state machines anew, at the beginning and for each Restore; nil = there are none
+	Machines func() map[string]Machine
+	Since    map[string]int // by machine: the level from which on it has a part in the state
+	MaxLevel byte           // the highest protocol level that this program speaks
 
-	Applied  func()                  // before each batch
-	Advanced func(index uint64)      // after each batch and each restored snapshot
-	Restored func()                  // after each restored snapshot
-	Refused  func(error)             // after a snapshot that is whole, and that a machine did not take up
-	Marked   func(uint64, *Snapshot) // after a batch with a mark, the newest one, with the state as it was there
-	Halt     func(error)             // once, when the log has something that must not be skipped
+	Applied  func()             // before each batch
+	Advanced func(index uint64) // after each batch and each restored snapshot
+	Restored func()             // after each restored snapshot
+	Refused  func(error)        // after a snapshot that is whole, and that a machine did not take up
+	// after a batch with a mark, the newest one, with the state as it was there
+	Marked func(uint64, *Snapshot)
+	Halt   func(error) // once, when the log has something that must not be skipped
 }
 
 // New returns the state that every log begins with.
@@ -90,8 +94,8 @@ func New(c Config) *State {
 	return st
 }
 
-// Machine returns the state machine of a name, nil if there is none. Beside the log, it may only be asked. It is another one
-// after a Restore.
+// Machine returns the state machine of a name, nil if there is none. Beside the log, it may only be asked. It
+// is another one after a Restore.
 func (st *State) Machine(name string) Machine { return (*st.machines.Load())[name] }
 
 // Stopped reports whether this copy of the state has stopped: it applies nothing any more.
@@ -137,7 +141,8 @@ func (st *State) SetBack(g wire.Registration) bool {
 	return st.origins.setBack(g)
 }
 
-// Given returns the answer to a batch that was applied, or refused because its origin has given it up. Both stay as they are.
+// Given returns the answer to a batch that was applied, or refused because its origin has given it up. Both
+// stay as they are.
 func (st *State) Given(b *wire.Batch) (a wire.Answer, known bool) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
@@ -154,7 +159,8 @@ func (st *State) Knows(origin uint64) bool {
 	return st.origins.byID[origin] != nil
 }
 
-// PointAt returns what the hash of this copy was at the newest entry that is not beyond index; none if that is not known.
+// PointAt returns what the hash of this copy was at the newest entry that is not beyond index; none if that
+// is not known.
 func (st *State) PointAt(index uint64) Point {
 	st.mu.RLock()
 	defer st.mu.RUnlock()

@@ -23,7 +23,8 @@ type testFSM struct {
 
 func newTestFSM(t *testing.T, servers ...string) *testFSM {
 	f := &testFSM{t: t}
-	f.State = New(Config{Machines: only(func() Machine { return testkv.New() }), MaxLevel: wire.ProtocolMax, Halt: func(err error) { f.fault = err }})
+	f.State = New(Config{Machines: only(func() Machine { return testkv.New() }), MaxLevel: wire.ProtocolMax,
+		Halt: func(err error) { f.fault = err }})
 	f.configure(servers...)
 	return f
 }
@@ -39,18 +40,21 @@ func (f *testFSM) configure(servers ...string) {
 		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(s), Address: raft.ServerAddress(s)})
 	}
 	f.index++
-	f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}})
+	f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogConfiguration,
+		Data: raft.EncodeConfiguration(c)}})
 }
 
 func (f *testFSM) entry(data []byte) []wire.Answer {
 	f.index++
-	out, _ := f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogCommand, Data: data}})[0].([]wire.Answer)
+	out, _ := f.ApplyBatch([]*raft.Log{{Index: f.index, Type: raft.LogCommand,
+		Data: data}})[0].([]wire.Answer)
 	return out
 }
 
 func (f *testFSM) register(origin uint64, server string, boot uint64) wire.Code {
 	f.t.Helper()
-	a := f.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1), wire.Registration{Origin: origin, Server: server, Boot: boot, Floor: 1}))
+	a := f.entry(wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, 1),
+		wire.Registration{Origin: origin, Server: server, Boot: boot, Floor: 1}))
 	if len(a) != 1 {
 		f.t.Fatalf("registration was answered by %v", a)
 	}
@@ -170,7 +174,8 @@ func TestEntryNotUnderstood(t *testing.T) {
 			}
 			f.commands(commandBatch(7, 2, 1, "append x after"))
 			if index, _ := f.View(); index != before || f.kv().Get("x") != "" {
-				t.Errorf("applied up to %d, x = %q, after the entry that must not be skipped", index, f.kv().Get("x"))
+				t.Errorf("applied up to %d, x = %q, after the entry that must not be skipped", index,
+					f.kv().Get("x"))
 			}
 			if _, err := f.Snapshot(); err == nil {
 				t.Error("a snapshot was taken of the halted state")
@@ -216,7 +221,8 @@ func TestSnapshotKeepsEverything(t *testing.T) {
 		t.Errorf("restored to index %d and stamp %d, want %d and 1", i, s, f.index)
 	}
 	g.index = f.index
-	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].Code != wire.CodeOK || g.kv().Get("x") != "1,3," {
+	if a := g.commands(commandBatch(7, 4, 2, "append x 1", "append y 2")); a[0].Code != wire.CodeOK ||
+		g.kv().Get("x") != "1,3," {
 		t.Errorf("after the restore a known batch was answered %v, x = %q", a, g.kv().Get("x"))
 	}
 	if c := g.register(9, "a.1", 2); c != wire.CodeSetBack {

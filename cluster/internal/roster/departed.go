@@ -2,21 +2,24 @@ package roster
 
 import "errors"
 
-// Gossip packets are sealed, but not numbered: whoever records one can send it again as long as the secret is the same.
-// memberlist itself sees through an old packet of a run that it knows. It forgets one that is over after half a minute, and
-// would take it for new from then on. A run that has said goodbye never comes back, since a process that starts is a run of its
-// own: so the directory remembers it, and no news of it are believed any more. It remembers in memory only: a node that was
-// started since may take the old run for alive for some seconds, until probes fail.
+// Gossip packets are sealed, but not numbered: whoever records one can send it again as long as the secret is
+// the same. memberlist itself sees through an old packet of a run that it knows. It forgets one that is over
+// after half a minute, and would take it for new from then on. A run that has said goodbye never comes back,
+// since a process that starts is a run of its own: so the directory remembers it, and no news of it are
+// believed any more. It remembers in memory only: a node that was started since may take the old run for
+// alive for some seconds, until probes fail.
 //
-// Runs that died without a word are not among them, because nobody can tell them from those behind a cut line, which come
-// back as they were. A packet of one of them brings it back for some seconds, until it has failed its probes.
+// Runs that died without a word are not among them, because nobody can tell them from those behind a cut
+// line, which come back as they were. A packet of one of them brings it back for some seconds, until it has
+// failed its probes.
 
-// departedKept is how many runs are remembered: the latest, of some 100 bytes each. For a farm of a hundred nodes these are
-// forty restarts of all of them. There is no time after which one could be forgotten, as a packet keeps; a new secret ends
-// all packets of before.
+// departedKept is how many runs are remembered: the latest, of some 100 bytes each. For a farm of a hundred
+// nodes these are forty restarts of all of them. There is no time after which one could be forgotten, as a
+// packet keeps; a new secret ends all packets of before.
 const departedKept = 4096
 
-var ErrDeparted = errors.New("this run of the node has said goodbye, and a run does not come back; these are old news of it")
+var ErrDeparted = errors.New("this run of the node has said goodbye, and a run does not come back; these " +
+	"are old news of it")
 
 // Departed is a set of gossip names that forgets the oldest when it is full.
 type departed struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Directory is what this node has heard of others: where a node is, and whether it is alive. Raft's configuration is the
-// truth for state; this is for routing only.
+// Directory is what this node has heard of others: where a node is, and whether it is alive. Raft's
+// configuration is the truth for state; this is for routing only.
 type Directory struct {
 	mu    sync.Mutex
 	heard map[string]*Sighting // by gossip name: one run of one node
@@ -23,7 +23,8 @@ type Directory struct {
 	ended map[string]bool      // server IDs that have said, after the end of their Raft, that they stop
 	gone  departed             // runs that have said goodbye
 
-	// patience is how long lower heights are kept: nobody waits longer for the answer to what was said before the news.
+	// patience is how long lower heights are kept: nobody waits longer for the answer to what was said before
+	// the news.
 	patience time.Duration
 }
 
@@ -36,10 +37,11 @@ type height struct {
 	at    time.Time
 }
 
-// New returns a directory that knows nobody. What was heard of how far a server is counts against answers that come
-// within patience.
+// New returns a directory that knows nobody. What was heard of how far a server is counts against answers
+// that come within patience.
 func New(patience time.Duration) *Directory {
-	return &Directory{patience: patience, heard: map[string]*Sighting{}, runs: map[string]runs{}, saved: map[string]string{}, most: map[string][]height{},
+	return &Directory{patience: patience, heard: map[string]*Sighting{}, runs: map[string]runs{},
+		saved: map[string]string{}, most: map[string][]height{},
 		at: map[string]string{}, ended: map[string]bool{}, gone: newDeparted()}
 }
 
@@ -122,21 +124,24 @@ func (d *Directory) Reached(server string) uint64 {
 	return 0
 }
 
-// Forgot returns an error if a log ends before what its server was heard to have applied: it has forgotten what others may
-// count on, for its disk was set back. Of what h says only this is known, that it was said after a time; it may be read long
-// after, and what was heard meanwhile proves nothing, since a log that is alive goes on.
+// Forgot returns an error if a log ends before what its server was heard to have applied: it has forgotten
+// what others may count on, for its disk was set back. Of what h says only this is known, that it was said
+// after a time; it may be read long after, and what was heard meanwhile proves nothing, since a log that is
+// alive goes on.
 func (d *Directory) Forgot(h wire.Hello, after time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, m := range d.most[h.Source] {
 		if m.at.Before(after) && h.Last < m.index {
-			return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", wire.ErrSetBack, h.Source, h.Last, m.index)
+			return fmt.Errorf("%w: %s has a log up to entry %d and had applied %d", wire.ErrSetBack, h.Source,
+				h.Last, m.index)
 		}
 	}
 	return nil
 }
 
-// forget drops what is known of nodes that are neither alive nor configured, an hour after the last news of them.
+// forget drops what is known of nodes that are neither alive nor configured, an hour after the last news of
+// them.
 func (d *Directory) Forget(configured map[string]bool, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -146,26 +151,30 @@ func (d *Directory) Forget(configured map[string]bool, now time.Time) {
 		}
 	}
 	for server := range d.most {
-		if s := d.newestLocked(wire.NodeOf(server)); !configured[server] && (s == nil || s.Server() != server) {
+		if s := d.newestLocked(wire.NodeOf(server)); !configured[server] &&
+			(s == nil || s.Server() != server) {
 			delete(d.most, server)
 		}
 	}
 	for server := range d.at {
-		if s := d.newestLocked(wire.NodeOf(server)); !configured[server] && (s == nil || s.Server() != server) {
+		if s := d.newestLocked(wire.NodeOf(server)); !configured[server] &&
+			(s == nil || s.Server() != server) {
 			delete(d.at, server)
 			delete(d.ended, server)
 		}
 	}
 }
 
-// Where returns the address at which a server was alive, "" if it never was, and whether it has said that it is gone.
+// Where returns the address at which a server was alive, "" if it never was, and whether it has said that it
+// is gone.
 func (d *Directory) Where(server string) (addr string, ended bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.at[server], d.ended[server]
 }
 
-// newestLocked returns the run of a node that counts: the one alive that started last, else the one that started last.
+// newestLocked returns the run of a node that counts: the one alive that started last, else the one that
+// started last.
 func (d *Directory) newestLocked(node string) *Sighting {
 	var best *Sighting
 	for _, s := range d.runs[node] {
@@ -207,8 +216,8 @@ func (d *Directory) Rivals(name, node, self string) (out []*Sighting) {
 	return out
 }
 
-// Contested returns, by gossip name, the live runs whose name or NodeID another live run elsewhere claims as well: one of the
-// two is about to give up.
+// Contested returns, by gossip name, the live runs whose name or NodeID another live run elsewhere claims as
+// well: one of the two is about to give up.
 func (d *Directory) Contested() map[string]bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -241,8 +250,8 @@ func (d *Directory) Addr(node string) string {
 	return d.saved[node]
 }
 
-// keep remembers the address of a configured server's node, so that it is known whatever gossip says later, and returns
-// it, "" if it never was known.
+// keep remembers the address of a configured server's node, so that it is known whatever gossip says later,
+// and returns it, "" if it never was known.
 func (d *Directory) Keep(node string) string {
 	addr := d.Addr(node)
 	if addr != "" {

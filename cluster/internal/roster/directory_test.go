@@ -10,7 +10,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// A log is held to what its server was heard to have applied before it was asked, however much is heard before its answer is read.
+// A log is held to what its server was heard to have applied before it was asked, however much is heard
+// before its answer is read.
 func TestForgot(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := New(6 * time.Second)

@@ -8,12 +8,14 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// What a node does once a second for all configured servers costs ten times as much in ten times the farm, not a hundred times.
+// What a node does once a second for all configured servers costs ten times as much in ten times the farm,
+// not a hundred times.
 func TestDirectoryIsLinear(t *testing.T) {
 	fastest := func(size int) time.Duration {
 		d, configured, best := New(time.Second), map[string]bool{}, time.Hour
 		for i := range size {
-			s := &Sighting{Gossip: fmt.Sprintf("n%d.r", i), Node: fmt.Sprintf("n%d", i), Addr: "somewhere", Status: Alive}
+			s := &Sighting{Gossip: fmt.Sprintf("n%d.r", i), Node: fmt.Sprintf("n%d", i), Addr: "somewhere",
+				Status: Alive}
 			d.Hear(s)
 			configured[s.Server()] = true
 		}
@@ -35,7 +37,8 @@ func TestDirectoryIsLinear(t *testing.T) {
 	}
 }
 
-// Of the runs of a node the newest that lives counts, whatever was heard first; and nothing is left of a node that is forgotten.
+// Of the runs of a node the newest that lives counts, whatever was heard first; and nothing is left of a node
+// that is forgotten.
 func TestNewestRun(t *testing.T) {
 	d, now := New(time.Second), time.Now()
 	for _, s := range []*Sighting{

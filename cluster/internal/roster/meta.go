@@ -12,7 +12,8 @@ import (
 
 // Meta is what a node says of itself by gossip. memberlist carries at most 512 bytes of it.
 type Meta struct {
-	MinProtocol, MaxProtocol byte // levels it works at: from the one in force in its farm to the highest it speaks
+	// levels it works at: from the one in force in its farm to the highest it speaks
+	MinProtocol, MaxProtocol byte
 	Durable                  bool
 	Retiring                 bool   // it will stop soon, and takes part until then
 	Leaving                  bool   // it is stopping
@@ -23,10 +24,11 @@ type Meta struct {
 	Cluster                  string // cluster ID, "" if none yet
 	Incarnation              string
 	Boot                     uint64
-	Start                    uint64 // of the process, Unix ms: the newest of several with one NodeID is the one that runs
-	Name                     string
-	Version                  string
-	Tags                     map[string]string
+	// of the process, Unix ms: the newest of several with one NodeID is the one that runs
+	Start   uint64
+	Name    string
+	Version string
+	Tags    map[string]string
 }
 
 // How long metadata, and a name and a version in it, may be: bytes.

@@ -11,11 +11,15 @@ import (
 func TestCorpus(t *testing.T) {
 	corpus.Check(t, map[string]map[string][]byte{
 		"FuzzMeta": {
-			"joiner": (&Meta{MinProtocol: 1, MaxProtocol: 1, Incarnation: "i", Boot: 1, Start: 4, Name: "n"}).Append(nil),
-			"retiring": (&Meta{MinProtocol: 3, MaxProtocol: 3, Durable: true, Retiring: true, Second: true, Cluster: "c",
+			"joiner": (&Meta{MinProtocol: 1, MaxProtocol: 1, Incarnation: "i", Boot: 1, Start: 4,
+				Name: "n"}).Append(nil),
+			"retiring": (&Meta{MinProtocol: 3, MaxProtocol: 3, Durable: true, Retiring: true, Second: true,
+				Cluster:     "c",
 				Incarnation: "i", Boot: 3, Start: 4, Name: "n"}).Append(nil),
-			"member": (&Meta{MinProtocol: 1, MaxProtocol: 2, Durable: true, Leaving: true, Second: true, Role: "front", Cluster: "c",
-				Incarnation: "i", Boot: 3, Start: 4, Name: "n", Version: "v", Tags: map[string]string{"http": "127.0.0.1:80", "app": "shop"}}).Append(nil),
+			"member": (&Meta{MinProtocol: 1, MaxProtocol: 2, Durable: true, Leaving: true, Second: true,
+				Role: "front", Cluster: "c",
+				Incarnation: "i", Boot: 3, Start: 4, Name: "n", Version: "v",
+				Tags: map[string]string{"http": "127.0.0.1:80", "app": "shop"}}).Append(nil),
 		},
 	})
 }

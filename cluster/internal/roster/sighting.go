@@ -6,7 +6,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers may keep it.
+// Sighting is the last that was heard of one run of a node. It is replaced, never changed, so that readers
+// may keep it.
 type Sighting struct {
 	Gossip  string // gossip name: NodeID.run
 	Node    string // NodeID

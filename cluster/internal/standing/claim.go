@@ -13,9 +13,9 @@ type claim struct {
 	until   time.Time
 }
 
-// Claim gives the claim of a farm to the node by, for a while. It fails with wire.ErrOtherFarm if this node is of another
-// farm, and with wire.ErrPromised if another one has the claim and is alive, or this node has promised, not longer ago
-// than fresh, to follow another one.
+// Claim gives the claim of a farm to the node by, for a while. It fails with wire.ErrOtherFarm if this node
+// is of another farm, and with wire.ErrPromised if another one has the claim and is alive, or this node has
+// promised, not longer ago than fresh, to follow another one.
 func (s *Standing) Claim(cluster, by string, hold, fresh time.Duration, alive func(node string) bool) error {
 	held := s.ClaimedBy(alive)
 	s.mu.Lock()
@@ -32,7 +32,8 @@ func (s *Standing) Claim(cluster, by string, hold, fresh time.Duration, alive fu
 	return nil
 }
 
-// GiveBack ends a claim that the node by has. It fails with wire.ErrOtherFarm if this node is of another farm.
+// GiveBack ends a claim that the node by has. It fails with wire.ErrOtherFarm if this node is of another
+// farm.
 func (s *Standing) GiveBack(cluster, by string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,8 +46,8 @@ func (s *Standing) GiveBack(cluster, by string) error {
 	return nil
 }
 
-// ClaimedBy returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody has. alive is
-// asked while no lock is held.
+// ClaimedBy returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody
+// has. alive is asked while no lock is held.
 func (s *Standing) ClaimedBy(alive func(node string) bool) string {
 	s.mu.Lock()
 	c, cluster := s.claim, s.id.ClusterID

@@ -1,6 +1,6 @@
-// Package standing is whether a node may vote, and as whom. A node that forgot its votes must never vote as the one that
-// cast them, and one that has given its word must not break it; both are told here, by small steps, each of which is on
-// disk before anybody hears of it. It knows no network and no Raft.
+// Package standing is whether a node may vote, and as whom. A node that forgot its votes must never vote as
+// the one that cast them, and one that has given its word must not break it; both are told here, by small
+// steps, each of which is on disk before anybody hears of it. It knows no network and no Raft.
 //
 // What a node belongs to:
 //
@@ -10,8 +10,8 @@
 //	 |  +-------------------- Adopt -------------------+  |
 //	 +--------------- Leave, GiveUp ----------------------+
 //
-// In each of these, Restart counts the runs of one incarnation, and Anew makes the node another incarnation, without
-// votes. Succeed makes it another incarnation, in the next epoch of its farm.
+// In each of these, Restart counts the runs of one incarnation, and Anew makes the node another incarnation,
+// without votes. Succeed makes it another incarnation, in the next epoch of its farm.
 //
 // What a node has promised:
 //
@@ -22,6 +22,6 @@
 //
 // Who is bound stays so over Start and Restart.
 //
-// Beside these there are two words that end by themselves: a pledge to follow a founder (pledge.go), and a claim to
-// replace the farm's state (claim.go).
+// Beside these there are two words that end by themselves: a pledge to follow a founder (pledge.go), and a
+// claim to replace the farm's state (claim.go).
 package standing

@@ -5,7 +5,8 @@ import "time"
 // PledgeFor is how long a pledge holds.
 const PledgeFor = 10 * time.Second
 
-// pledge is a founder's word to another one, or to itself: not to found a farm, and to follow nobody else, for a while.
+// pledge is a founder's word to another one, or to itself: not to found a farm, and to follow nobody else,
+// for a while.
 type pledge struct {
 	to    string // NodeID
 	until time.Time

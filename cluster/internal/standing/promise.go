@@ -7,9 +7,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Whoever has stood down for a re-forming promises to follow one successor. From then on its vote is over: if it voted on,
-// the old farm could acknowledge beside the new one. So a durable node keeps the promise over its restarts, until it
-// belongs to the next epoch, or takes it back.
+// Whoever has stood down for a re-forming promises to follow one successor. From then on its vote is over: if
+// it voted on, the old farm could acknowledge beside the new one. So a durable node keeps the promise over
+// its restarts, until it belongs to the next epoch, or takes it back.
 
 // Word is what a node has promised, as it stands.
 type Word struct {
@@ -32,10 +32,10 @@ func (s *Standing) StandDown() {
 	s.stoodDown = time.Now()
 }
 
-// Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised if the node
-// has promised anything but before, and if it is not what it was any more: id is the identity, boot counter included, with
-// which the Raft instance was started whose vote is over. So a promise binds every instance that is started later. It is
-// on disk before it is given.
+// Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised
+// if the node has promised anything but before, and if it is not what it was any more: id is the identity,
+// boot counter included, with which the Raft instance was started whose vote is over. So a promise binds
+// every instance that is started later. It is on disk before it is given.
 func (s *Standing) Promise(id disk.Identity, heir, before string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,8 +51,8 @@ func (s *Standing) Promise(id disk.Identity, heir, before string) error {
 	return nil
 }
 
-// promiseLocked returns what is to be on disk. What a node promises itself need not be: if it is started again, its Raft
-// runs, and then it re-forms nothing.
+// promiseLocked returns what is to be on disk. What a node promises itself need not be: if it is started
+// again, its Raft runs, and then it re-forms nothing.
 func (s *Standing) promiseLocked(heir string) disk.Promise {
 	me := serverOf(s.id)
 	if heir == "" || heir == me {
@@ -75,8 +75,8 @@ func (s *Standing) MayReform(farm, server string) bool {
 	return farm != "" && s.id.ClusterID == farm && s.successor == server && !s.resuming
 }
 
-// BeginReform notes that the node re-forms the farm, which takes its time, and is not to be taken for abandoned. It
-// reports false if that has happened. EndReform must follow.
+// BeginReform notes that the node re-forms the farm, which takes its time, and is not to be taken for
+// abandoned. It reports false if that has happened. EndReform must follow.
 func (s *Standing) BeginReform() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,15 +94,18 @@ func (s *Standing) EndReform() {
 	s.reforming = false
 }
 
-// Succeed makes the node the incarnation inc, in the next epoch of its farm. As a successor it does so only if that is
-// still what it has promised itself; else it fails with wire.ErrPromised.
+// Succeed makes the node the incarnation inc, in the next epoch of its farm. As a successor it does so only
+// if that is still what it has promised itself; else it fails with wire.ErrPromised.
 func (s *Standing) Succeed(cluster, inc string, successor bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if successor && s.successor != serverOf(s.id) {
 		return wire.ErrPromised
 	}
-	err := s.changeLocked(func(id *disk.Identity) { id.ClusterID, id.Incarnation, id.Founding = cluster, inc, false })
+	err := s.changeLocked(func(id *disk.Identity) {
+		id.ClusterID, id.Incarnation, id.Founding = cluster, inc,
+			false
+	})
 	if err != nil {
 		return err
 	}
@@ -110,8 +113,9 @@ func (s *Standing) Succeed(cluster, inc string, successor bool) error {
 	return nil
 }
 
-// Resume has the node take part again, from the log, unless something else than heir was promised meanwhile, or it was
-// asked to stand down within idle. It reports whether the node does; it promises nothing from then on, until Restart.
+// Resume has the node take part again, from the log, unless something else than heir was promised meanwhile,
+// or it was asked to stand down within idle. It reports whether the node does; it promises nothing from then
+// on, until Restart.
 func (s *Standing) Resume(heir string, idle time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,8 +18,8 @@ type Disk interface {
 	SaveBegun(server string) error
 }
 
-// Standing is one node's. Its methods may be called at any time, and by many; none of them asks anybody. A method that
-// fails has changed nothing, but where it says so. The zero value is of no use; see New.
+// Standing is one node's. Its methods may be called at any time, and by many; none of them asks anybody. A
+// method that fails has changed nothing, but where it says so. The zero value is of no use; see New.
 type Standing struct {
 	disk Disk // nil in memory mode
 
@@ -34,8 +34,8 @@ type Standing struct {
 	resuming  bool      // this node is about to take part again, and promises nothing
 }
 
-// New returns the standing of a node as it was saved, or made up, with the promise that it gave in an earlier run. Without
-// a disk, d is nil, and nothing is kept over a restart.
+// New returns the standing of a node as it was saved, or made up, with the promise that it gave in an earlier
+// run. Without a disk, d is nil, and nothing is kept over a restart.
 func New(id disk.Identity, p disk.Promise, d Disk) *Standing {
 	s := &Standing{id: id, disk: d}
 	if p.To != "" && p.ClusterID == id.ClusterID && p.Server == serverOf(id) {
@@ -65,11 +65,12 @@ func (s *Standing) Belongs() bool {
 	return s.id.ClusterID != "" && !s.id.Founding
 }
 
-// Found makes the node the founder of a farm of its own. It fails with wire.ErrOtherFarm if it belongs to one by now.
+// Found makes the node the founder of a farm of its own. It fails with wire.ErrOtherFarm if it belongs to one
+// by now.
 func (s *Standing) Found() error { return s.belong(NewID(), true) }
 
-// Adopt makes the node part of the farm that takes it in, and keeps it from then on. It fails with wire.ErrOtherFarm if
-// it belongs to another one by now. To adopt its own farm again changes nothing.
+// Adopt makes the node part of the farm that takes it in, and keeps it from then on. It fails with
+// wire.ErrOtherFarm if it belongs to another one by now. To adopt its own farm again changes nothing.
 func (s *Standing) Adopt(cluster string) error { return s.belong(cluster, false) }
 
 func (s *Standing) belong(cluster string, founding bool) error {
@@ -84,8 +85,8 @@ func (s *Standing) belong(cluster string, founding bool) error {
 	return fmt.Errorf("%w: cluster ID %s here, %s offered", wire.ErrOtherFarm, s.id.ClusterID, cluster)
 }
 
-// EndFounding says that the farm has a second member, so this node must not found it again: without its log it would make
-// another one of the same cluster ID.
+// EndFounding says that the farm has a second member, so this node must not found it again: without its log
+// it would make another one of the same cluster ID.
 func (s *Standing) EndFounding() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +103,8 @@ func (s *Standing) Start() error {
 	return s.changeLocked(func(id *disk.Identity) { id.Boot++ })
 }
 
-// Restart counts a start of Raft on the log that there is. What the node has promised to another one binds on, unless
-// Resume has taken it back. If it fails, the node must not go on.
+// Restart counts a start of Raft on the log that there is. What the node has promised to another one binds
+// on, unless Resume has taken it back. If it fails, the node must not go on.
 func (s *Standing) Restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,13 +115,16 @@ func (s *Standing) Restart() error {
 	return s.changeLocked(next)
 }
 
-// Anew makes the node another incarnation, which has cast no votes and promised nothing. If it fails, the node must not
-// go on.
+// Anew makes the node another incarnation, which has cast no votes and promised nothing. If it fails, the
+// node must not go on.
 func (s *Standing) Anew() error { return s.again(func(id *disk.Identity) { id.Incarnation = NewID() }) }
 
 // GiveUp is Anew, and gives up the farm for another one; "" is whichever takes the node in.
 func (s *Standing) GiveUp(farm string) error {
-	return s.again(func(id *disk.Identity) { id.Incarnation, id.ClusterID, id.Founding = NewID(), farm, false })
+	return s.again(func(id *disk.Identity) {
+		id.Incarnation, id.ClusterID, id.Founding = NewID(), farm,
+			false
+	})
 }
 
 // again begins as somebody who has promised nothing.
@@ -147,11 +151,14 @@ func (s *Standing) againLocked(how func(*disk.Identity)) error {
 func (s *Standing) Leave() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.changeLocked(func(id *disk.Identity) { id.Incarnation, id.ClusterID, id.Founding = NewID(), "", false })
+	return s.changeLocked(func(id *disk.Identity) {
+		id.Incarnation, id.ClusterID, id.Founding = NewID(), "",
+			false
+	})
 }
 
-// LoseLog gives a member that has lost its log another incarnation, since its votes are lost as well, and reports whether
-// it was a member.
+// LoseLog gives a member that has lost its log another incarnation, since its votes are lost as well, and
+// reports whether it was a member.
 func (s *Standing) LoseLog() (member bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -61,7 +61,8 @@ func again(t *testing.T, d *full) *Standing {
 	return New(id, p, d)
 }
 
-// Each step leads where the diagram says, is on disk when it has been taken, and changes nothing if the disk is full.
+// Each step leads where the diagram says, is on disk when it has been taken, and changes nothing if the disk
+// is full.
 func TestSteps(t *testing.T) {
 	found := func(s *Standing) error { return s.Found() }
 	adopt := func(cluster string) func(*Standing) error { return func(s *Standing) error { return s.Adopt(cluster) } }
@@ -75,20 +76,22 @@ func TestSteps(t *testing.T) {
 		belongs bool
 		cluster string // "+" is the one before, "*" a new one
 	}{
-		"found":              {nil, found, same, 1, false, "*"},
-		"adopt":              {nil, adopt("c"), same, 1, true, "c"},
-		"adopt again":        {[]func(*Standing) error{adopt("c")}, adopt("c"), same, 1, true, "+"},
-		"a second member":    {[]func(*Standing) error{found}, (*Standing).EndFounding, same, 1, true, "+"},
-		"another process":    {member, (*Standing).Start, same, 2, true, "+"},
-		"Raft starts again":  {member, (*Standing).Restart, same, 2, true, "+"},
-		"votes forgotten":    {member, (*Standing).Anew, fresh, 1, true, "+"},
-		"a log lost":         {member, loseLog, fresh, 1, true, "+"},
-		"no log to lose":     {nil, loseLog, same, 1, false, ""},
-		"given up for c":     {member, func(s *Standing) error { return s.GiveUp("c") }, fresh, 1, true, "c"},
-		"given up":           {member, func(s *Standing) error { return s.GiveUp("") }, fresh, 1, false, ""},
-		"left":               {member, (*Standing).Leave, fresh, 1, false, ""},
-		"the next epoch":     {member, func(s *Standing) error { return s.Succeed("e2", "2", false) }, fresh, 1, true, "e2"},
-		"a founder's epochs": {[]func(*Standing) error{found}, func(s *Standing) error { return s.Succeed("e2", "2", false) }, fresh, 1, true, "e2"},
+		"found":             {nil, found, same, 1, false, "*"},
+		"adopt":             {nil, adopt("c"), same, 1, true, "c"},
+		"adopt again":       {[]func(*Standing) error{adopt("c")}, adopt("c"), same, 1, true, "+"},
+		"a second member":   {[]func(*Standing) error{found}, (*Standing).EndFounding, same, 1, true, "+"},
+		"another process":   {member, (*Standing).Start, same, 2, true, "+"},
+		"Raft starts again": {member, (*Standing).Restart, same, 2, true, "+"},
+		"votes forgotten":   {member, (*Standing).Anew, fresh, 1, true, "+"},
+		"a log lost":        {member, loseLog, fresh, 1, true, "+"},
+		"no log to lose":    {nil, loseLog, same, 1, false, ""},
+		"given up for c":    {member, func(s *Standing) error { return s.GiveUp("c") }, fresh, 1, true, "c"},
+		"given up":          {member, func(s *Standing) error { return s.GiveUp("") }, fresh, 1, false, ""},
+		"left":              {member, (*Standing).Leave, fresh, 1, false, ""},
+		"the next epoch": {member, func(s *Standing) error { return s.Succeed("e2", "2", false) }, fresh,
+			1, true, "e2"},
+		"a founder's epochs": {[]func(*Standing) error{found},
+			func(s *Standing) error { return s.Succeed("e2", "2", false) }, fresh, 1, true, "e2"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +116,8 @@ func TestSteps(t *testing.T) {
 					t.Errorf("cluster ID %q", want)
 				}
 			}
-			if id.ClusterID != want || (id.Incarnation == before.Incarnation) != tt.votes || id.Boot != tt.boots || s.Belongs() != tt.belongs {
+			if id.ClusterID != want || (id.Incarnation == before.Incarnation) != tt.votes ||
+				id.Boot != tt.boots || s.Belongs() != tt.belongs {
 				t.Errorf("%+v after %+v, belongs %v", id, before, s.Belongs())
 			}
 			if now := again(t, d).Identity(); now != id {

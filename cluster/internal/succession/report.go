@@ -29,7 +29,8 @@ func (r *Report) Append(dst []byte) []byte {
 // ReadReport reads a report. What is malformed is an error.
 func ReadReport(b []byte) (*Report, error) {
 	rd := wire.NewReader(b)
-	r := &Report{Server: rd.Text(), Term: rd.Uvarint(), Last: rd.Uvarint(), Ordinary: rd.Byte() != 0, Down: rd.Byte() != 0,
+	r := &Report{Server: rd.Text(), Term: rd.Uvarint(), Last: rd.Uvarint(), Ordinary: rd.Byte() != 0,
+		Down:      rd.Byte() != 0,
 		Successor: rd.Text(), Voters: rd.Texts(), Nonvoters: rd.Texts()}
 	return r, rd.End()
 }

@@ -40,8 +40,8 @@ func (s *Survey) configured(all bool) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// Left returns the servers without whose word nothing may happen: the voters that are not gone, or, without any, the
-// non-voters.
+// Left returns the servers without whose word nothing may happen: the voters that are not gone, or, without
+// any, the non-voters.
 func (s *Survey) Left() []string {
 	gone := func(id string) bool { return s.Gone[id] }
 	if left := slices.DeleteFunc(s.Voters(), gone); len(left) > 0 {
@@ -60,7 +60,8 @@ func (s *Survey) Verdict() error {
 	}
 	voters := s.Best().Voters
 	if may := s.mayRun(voters); len(may) > len(voters)/2 {
-		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", wire.ErrHasQuorum, len(voters),
+		return fmt.Errorf("%w: of its %d voters, these are not known to be gone: %s", wire.ErrHasQuorum,
+			len(voters),
 			strings.Join(may, ", "))
 	}
 	for _, id := range s.Left() {
@@ -102,15 +103,16 @@ func (s *Survey) survivors() (out []*Report) {
 	return out
 }
 
-// Heir returns the server that is to re-form the farm: whoever was promised to be, if it is not gone, else the best; if two
-// were, the one that holds more.
+// Heir returns the server that is to re-form the farm: whoever was promised to be, if it is not gone, else
+// the best; if two were, the one that holds more.
 func (s *Survey) Heir() string {
 	promised := map[string]bool{}
 	for _, r := range s.Reports {
 		promised[r.Successor] = true
 	}
 	down := slices.DeleteFunc(s.survivors(), func(r *Report) bool { return !r.Down })
-	if to := slices.DeleteFunc(slices.Clone(down), func(r *Report) bool { return !promised[r.Server] }); len(to) > 0 {
+	if to := slices.DeleteFunc(slices.Clone(down),
+		func(r *Report) bool { return !promised[r.Server] }); len(to) > 0 {
 		down = to
 	}
 	if len(down) == 0 {

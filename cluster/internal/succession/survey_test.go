@@ -12,7 +12,8 @@ import (
 // What a survey allows, as a table: voters a, b, c, ...; small letters are non-voters in the reports.
 func TestVerdict(t *testing.T) {
 	rep := func(server string, term, last uint64, voters, nonvoters string) *Report {
-		return &Report{Server: server, Term: term, Last: last, Ordinary: true, Down: true, Voters: strings.Fields(voters),
+		return &Report{Server: server, Term: term, Last: last, Ordinary: true, Down: true,
+			Voters:    strings.Fields(voters),
 			Nonvoters: strings.Fields(nonvoters)}
 	}
 	running := func(r *Report) *Report {
@@ -32,24 +33,32 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"nobody has anything", nil, "a b", wire.ErrNotReformed, ""},
 		{"a quorum may be left", []*Report{running(rep("c", 1, 5, "a b c", ""))}, "a", wire.ErrHasQuorum, ""},
-		{"who has stood down makes no quorum", []*Report{rep("c", 1, 5, "a b c", "")}, "a", wire.ErrNotReformed, ""},
-		{"two who have stood down and one who runs", []*Report{rep("c", 1, 5, "a b c d e", ""), rep("b", 1, 5, "a b c d e", ""),
-			running(rep("a", 1, 5, "a b c d e", ""))}, "d e", nil, "b"},
+		{"who has stood down makes no quorum", []*Report{rep("c", 1, 5, "a b c", "")}, "a",
+			wire.ErrNotReformed, ""},
+		{"two who have stood down and one who runs",
+			[]*Report{rep("c", 1, 5, "a b c d e", ""), rep("b", 1, 5, "a b c d e", ""),
+				running(rep("a", 1, 5, "a b c d e", ""))}, "d e", nil, "b"},
 		{"one of three", []*Report{rep("c", 1, 5, "a b c", "")}, "a b", nil, "c"},
 		{"one of two", []*Report{rep("b", 1, 5, "a b", "")}, "a", nil, "b"},
 		{"another voter is silent", []*Report{rep("c", 1, 5, "a b c d", "")}, "a b", wire.ErrNotReformed, ""},
-		{"the later term wins", []*Report{rep("d", 2, 5, "a b c d e", ""), rep("e", 1, 9, "a b c d e", "")}, "a b c", nil, "d"},
-		{"the longer log wins", []*Report{rep("d", 2, 5, "a b c d e", ""), rep("e", 2, 9, "a b c d e", "")}, "a b c", nil, "e"},
-		{"a non-voter has more", []*Report{rep("c", 1, 5, "a b c", "d"), rep("d", 1, 6, "a b c", "d")}, "a b", nil, "d"},
+		{"the later term wins", []*Report{rep("d", 2, 5, "a b c d e", ""), rep("e", 1, 9, "a b c d e", "")},
+			"a b c", nil, "d"},
+		{"the longer log wins", []*Report{rep("d", 2, 5, "a b c d e", ""), rep("e", 2, 9, "a b c d e", "")},
+			"a b c", nil, "e"},
+		{"a non-voter has more", []*Report{rep("c", 1, 5, "a b c", "d"), rep("d", 1, 6, "a b c", "d")}, "a b",
+			nil, "d"},
 		{"a newer configuration has more voters", []*Report{running(rep("c", 1, 5, "a b c", "")),
 			running(rep("d", 1, 6, "a b c d e", ""))}, "a b", wire.ErrHasQuorum, ""},
 		{"the lost ones vote again, as what they are now", []*Report{running(rep("c", 1, 5, "a b c", "")),
 			running(rep("A", 1, 9, "c A B", ""))}, "a b", wire.ErrHasQuorum, ""},
-		{"one without a vote has more", []*Report{rep("c", 1, 5, "a b c", "f"), front(rep("f", 1, 6, "a b c", "f"))}, "a b", nil, "f"},
-		{"one without a vote has as much", []*Report{rep("c", 1, 5, "a b c", "a.f"), front(rep("a.f", 1, 5, "a b c", "a.f"))}, "a b",
+		{"one without a vote has more",
+			[]*Report{rep("c", 1, 5, "a b c", "f"), front(rep("f", 1, 6, "a b c", "f"))}, "a b", nil, "f"},
+		{"one without a vote has as much",
+			[]*Report{rep("c", 1, 5, "a b c", "a.f"), front(rep("a.f", 1, 5, "a b c", "a.f"))}, "a b",
 			nil, "c"},
 		{"only non-voters are left", []*Report{rep("d", 1, 5, "a b c", "d")}, "a b c", nil, "d"},
-		{"a non-voter is missing where no voter is left", []*Report{rep("d", 1, 5, "a b c", "d e")}, "a b c", wire.ErrNotReformed, ""},
+		{"a non-voter is missing where no voter is left", []*Report{rep("d", 1, 5, "a b c", "d e")}, "a b c",
+			wire.ErrNotReformed, ""},
 	} {
 		s := New()
 		for _, r := range c.reports {
@@ -66,7 +75,8 @@ func TestVerdict(t *testing.T) {
 }
 
 func FuzzReport(f *testing.F) {
-	r := Report{Server: "n.1", Term: 2, Last: 3, Ordinary: true, Down: true, Successor: "m.1", Voters: []string{"n.1", "m.1"}}
+	r := Report{Server: "n.1", Term: 2, Last: 3, Ordinary: true, Down: true, Successor: "m.1",
+		Voters: []string{"n.1", "m.1"}}
 	f.Add(r.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ReadReport(b)

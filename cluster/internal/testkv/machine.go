@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Machine holds texts by key. Its commands are "set k v" (answers the old value), "append k v" (answers the new one),
-// "push k v" (answers nothing) and "panic". A query is a key. What has exported names but hooks is in its snapshot.
+// Machine holds texts by key. Its commands are "set k v" (answers the old value), "append k v" (answers the
+// new one), "push k v" (answers nothing) and "panic". A query is a key. What has exported names but hooks is
+// in its snapshot.
 type Machine struct {
 	Mu      sync.Mutex `json:"-"` // held by each method, and by who reads the fields
 	M       map[string]string

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Those who operate a farm have an authority of their own. Its certificates are good for the admin protocol only, and
-// nodes' certificates are not: so a certificate for operating can one day be given to somebody who shall not be able to
-// pose as a node. A node shows a certificate of this authority too, when it answers: its peer certificate may come from a
-// PKI that the operator's tool does not know.
+// Those who operate a farm have an authority of their own. Its certificates are good for the admin protocol
+// only, and nodes' certificates are not: so a certificate for operating can one day be given to somebody who
+// shall not be able to pose as a node. A node shows a certificate of this authority too, when it answers: its
+// peer certificate may come from a PKI that the operator's tool does not know.
 const infoAdminCA = "webfarm/1 admin authority seed"
 
-// roleOperator is the role that may do everything. A certificate for another role, which may do less, is none for a node
-// that does not know the role.
+// roleOperator is the role that may do everything. A certificate for another role, which may do less, is none
+// for a node that does not know the role.
 const roleOperator = "operator"
 
 // ErrNotAdmin says that a connection for operating the farm showed no certificate for that.
@@ -41,15 +41,16 @@ func (a *admins) add(farm, secret string) error {
 	return nil
 }
 
-// Admin is one end of connections for operating a farm: a node that answers, or an operator's tool. It does not change
-// and may be used by many goroutines.
+// Admin is one end of connections for operating a farm: a node that answers, or an operator's tool. It does
+// not change and may be used by many goroutines.
 type Admin struct {
 	trust  *Trust
 	cert   tls.Certificate
 	server bool
 }
 
-// AdminServer makes a key and a certificate with which the node of that ID answers those who operate the farm.
+// AdminServer makes a key and a certificate with which the node of that ID answers those who operate the
+// farm.
 func (t *Trust) AdminServer(nodeID string) (*Admin, error) {
 	if nodeID == "" || len(nodeID) > maxName {
 		return nil, fmt.Errorf("a NodeID must have 1 to %d bytes", maxName)
@@ -74,16 +75,17 @@ func (t *Trust) admin(kind, who string, usage x509.ExtKeyUsage) (*Admin, error) 
 	return &Admin{trust: t, cert: cert, server: usage == x509.ExtKeyUsageServerAuth}, nil
 }
 
-// Config returns the configuration of a connection of the ALPN protocol proto, for a server or a client as the Admin was
-// made.
+// Config returns the configuration of a connection of the ALPN protocol proto, for a server or a client as
+// the Admin was made.
 func (a *Admin) Config(proto string) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{a.cert},
 		NextProtos:             []string{proto},
 		SessionTicketsDisabled: true,
-		ClientAuth:             tls.RequireAnyClientCert, // VerifyConnection verifies it, and a client the server's
-		InsecureSkipVerify:     true,
+		// VerifyConnection verifies it, and a client the server's
+		ClientAuth:         tls.RequireAnyClientCert,
+		InsecureSkipVerify: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			if err := speaks(cs, proto); err != nil {
 				return err
@@ -93,7 +95,8 @@ func (a *Admin) Config(proto string) *tls.Config {
 	}
 }
 
-// verify checks that the other end is what this one is not: an operator for a node, and a node for an operator.
+// verify checks that the other end is what this one is not: an operator for a node, and a node for an
+// operator.
 func (a *Admin) verify(cs tls.ConnectionState) error {
 	if len(cs.PeerCertificates) == 0 {
 		return ErrNotAdmin
@@ -123,8 +126,8 @@ func (a *Admin) verify(cs tls.ConnectionState) error {
 
 const adminPrefix = "webfarm://admin/"
 
-// parseAdminName returns what webfarm://admin/FARM/KIND/WHO says, where KIND is node for a node that answers and role for
-// who operates the farm.
+// parseAdminName returns what webfarm://admin/FARM/KIND/WHO says, where KIND is node for a node that answers
+// and role for who operates the farm.
 func parseAdminName(cert *x509.Certificate, kind string) (farm, who string, err error) {
 	if len(cert.URIs) != 1 {
 		return "", "", ErrNotAdmin

@@ -29,7 +29,8 @@ func TestAdminDerivationIsFixed(t *testing.T) {
 	}
 }
 
-// Who may operate a farm: who knows one of its secrets, and no certificate of a peer will do, nor the other way round.
+// Who may operate a farm: who knows one of its secrets, and no certificate of a peer will do, nor the other
+// way round.
 func TestAdminHandshake(t *testing.T) {
 	const proto = "webfarm-admin/1"
 	one, two := NewSecret(), NewSecret()
@@ -49,18 +50,23 @@ func TestAdminHandshake(t *testing.T) {
 		client, server *tls.Config
 		cerr, serr     error // what each end says by itself
 	}{
-		"the secret":                    {client: client.Config(proto), server: server.Config(proto)},
-		"one of two secrets":            {client: client.Config(proto), server: server.Config(proto)},
-		"both know both":                {client: bothClient.Config(proto), server: bothServer.Config(proto)},
-		"another secret":                {otherClient.Config(proto), server.Config(proto), ErrWrongSecret, nil},
-		"another farm":                  {depotClient.Config(proto), server.Config(proto), ErrWrongFarm, nil},
-		"a node as operator":            {server.Config(proto), server.Config(proto), ErrNotAdmin, nil},
-		"a role of a later version":     {scoped.Config(proto), server.Config(proto), nil, ErrNotAdmin},
-		"a peer's certificate":          {unverified(peer.Client(proto, "")), server.Config(proto), nil, ErrNotAdmin},
-		"a peer that checks":            {peer.Client(proto, ""), server.Config(proto), ErrNotPeer, nil},
-		"an operator among peers":       {unverified(client.Config(proto)), peer.Server(proto), nil, ErrNotPeer},
-		"an admin node among peers":     {unverified(server.Config(proto)), peer.Server(proto), nil, ErrNotPeer},
-		"an operator that meets a peer": {client.Config(proto), unverified(peer.Server(proto)), ErrNotAdmin, nil},
+		"the secret":         {client: client.Config(proto), server: server.Config(proto)},
+		"one of two secrets": {client: client.Config(proto), server: server.Config(proto)},
+		"both know both":     {client: bothClient.Config(proto), server: bothServer.Config(proto)},
+		"another secret": {otherClient.Config(proto), server.Config(proto), ErrWrongSecret,
+			nil},
+		"another farm":              {depotClient.Config(proto), server.Config(proto), ErrWrongFarm, nil},
+		"a node as operator":        {server.Config(proto), server.Config(proto), ErrNotAdmin, nil},
+		"a role of a later version": {scoped.Config(proto), server.Config(proto), nil, ErrNotAdmin},
+		"a peer's certificate": {unverified(peer.Client(proto, "")), server.Config(proto), nil,
+			ErrNotAdmin},
+		"a peer that checks": {peer.Client(proto, ""), server.Config(proto), ErrNotPeer, nil},
+		"an operator among peers": {unverified(client.Config(proto)), peer.Server(proto), nil,
+			ErrNotPeer},
+		"an admin node among peers": {unverified(server.Config(proto)), peer.Server(proto), nil,
+			ErrNotPeer},
+		"an operator that meets a peer": {client.Config(proto), unverified(peer.Server(proto)), ErrNotAdmin,
+			nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, cerr, serr := handshake(t, c.client, c.server)

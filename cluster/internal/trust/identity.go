@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// Identity is what a node proves who it is with: a key of its own and a certificate by the farm's authority. It does not
-// change and may be used by many goroutines.
+// Identity is what a node proves who it is with: a key of its own and a certificate by the farm's authority.
+// It does not change and may be used by many goroutines.
 type Identity struct {
 	trust *Trust
 	node  string
@@ -23,7 +23,8 @@ type Identity struct {
 	own   *own // with certificates of the operator's own, else nil
 }
 
-// Identity makes a new key and signs its certificate for the node of that ID with the first secret's authority.
+// Identity makes a new key and signs its certificate for the node of that ID with the first secret's
+// authority.
 func (t *Trust) Identity(nodeID string) (*Identity, error) {
 	if nodeID == "" || len(nodeID) > maxName {
 		return nil, fmt.Errorf("a NodeID must have 1 to %d bytes", maxName)
@@ -40,7 +41,8 @@ func (t *Trust) Identity(nodeID string) (*Identity, error) {
 }
 
 // issue makes a key and signs a certificate for it that carries name.
-func (ca authority) issue(commonName string, name *url.URL, usages ...x509.ExtKeyUsage) (tls.Certificate, error) {
+func (ca authority) issue(commonName string, name *url.URL, usages ...x509.ExtKeyUsage) (tls.Certificate,
+	error) {
 	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make a key: %w", err)
@@ -79,8 +81,8 @@ func (id *Identity) ServerFor(hello *tls.ClientHelloInfo, protos ...string) (*tl
 	return id.Server(protos...), nil
 }
 
-// Server returns a configuration that takes any node of this farm, for one of the ALPN protocols. At least one must be
-// given, and a client that names none of them is refused.
+// Server returns a configuration that takes any node of this farm, for one of the ALPN protocols. At least
+// one must be given, and a client that names none of them is refused.
 func (id *Identity) Server(protos ...string) *tls.Config {
 	if id.own != nil {
 		cfg, _ := id.own.server(nil, protos) // without a hello nobody is asked who could refuse
@@ -97,7 +99,8 @@ func (id *Identity) Client(proto, wantNode string) *tls.Config {
 		return id.own.client(proto, wantNode)
 	}
 	cfg := id.config([]string{proto}, wantNode, x509.ExtKeyUsageServerAuth)
-	cfg.InsecureSkipVerify = true // of the host's name, which says nothing here: VerifyConnection verifies the rest
+	// of the host's name, which says nothing here: VerifyConnection verifies the rest
+	cfg.InsecureSkipVerify = true
 	return cfg
 }
 
@@ -124,8 +127,8 @@ func speaks(cs tls.ConnectionState, protos ...string) error {
 	return nil
 }
 
-// verify checks the certificate at the other end: the authority first, for without it the names say nothing. They still
-// tell the likely reason of a refusal.
+// verify checks the certificate at the other end: the authority first, for without it the names say nothing.
+// They still tell the likely reason of a refusal.
 func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKeyUsage) error {
 	if len(cs.PeerCertificates) == 0 {
 		return ErrNotPeer
@@ -154,8 +157,9 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 	return nil
 }
 
-// signedFor reports whether a certificate would be good in a farm of another name that has a secret of this one. It takes
-// computing that farm's authority, which is done for whom this node has called, not for whoever calls it.
+// signedFor reports whether a certificate would be good in a farm of another name that has a secret of this
+// one. It takes computing that farm's authority, which is done for whom this node has called, not for whoever
+// calls it.
 func (t *Trust) signedFor(farm string, cert *x509.Certificate) bool {
 	for _, secret := range t.keys {
 		_, ca, err := derive(farm, secret)
@@ -166,15 +170,16 @@ func (t *Trust) signedFor(farm string, cert *x509.Certificate) bool {
 	return false
 }
 
-// foreign reports whether a certificate failed because no secret of this node made it: those that one made are signed by
-// its authority, and valid at any time.
+// foreign reports whether a certificate failed because no secret of this node made it: those that one made
+// are signed by its authority, and valid at any time.
 func foreign(err error) bool {
 	var invalid x509.CertificateInvalidError
-	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, &invalid) && invalid.Reason == x509.Expired
+	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, &invalid) &&
+		invalid.Reason == x509.Expired
 }
 
-// PeerID returns the NodeID at the other end of a connection whose handshake ended well under Server's or Client's
-// configuration. It verifies nothing itself.
+// PeerID returns the NodeID at the other end of a connection whose handshake ended well under Server's or
+// Client's configuration. It verifies nothing itself.
 func PeerID(cs tls.ConnectionState) (string, error) {
 	if len(cs.PeerCertificates) == 0 {
 		return "", ErrNotPeer
@@ -185,8 +190,8 @@ func PeerID(cs tls.ConnectionState) (string, error) {
 
 const peerPrefix = "webfarm://peer/"
 
-// peerName is the URI a node's certificate carries: webfarm://peer/FARM/node/ID, both escaped. They stand in the path and
-// not in the place of the host, where capitals and most characters mean nothing.
+// peerName is the URI a node's certificate carries: webfarm://peer/FARM/node/ID, both escaped. They stand in
+// the path and not in the place of the host, where capitals and most characters mean nothing.
 func peerName(farm, node string) string {
 	return peerPrefix + url.PathEscape(farm) + "/node/" + url.PathEscape(node)
 }

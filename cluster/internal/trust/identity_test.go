@@ -21,14 +21,15 @@ func newIdentity(t *testing.T, tr *Trust, node string) *Identity {
 	return id
 }
 
-// handshake runs client and server against each other and lets each side send a byte, since a TLS 1.3 client learns of
-// the server's refusal only with what it reads.
+// handshake runs client and server against each other and lets each side send a byte, since a TLS 1.3 client
+// learns of the server's refusal only with what it reads.
 func handshake(t *testing.T, client, server *tls.Config) (cs, ss tls.ConnectionState, cerr, serr error) {
 	t.Helper()
 	return handshakeOver(t, client, server, socketPair)
 }
 
-func handshakeOver(t *testing.T, client, server *tls.Config, pair func(*testing.T) (net.Conn, net.Conn)) (cs, ss tls.ConnectionState, cerr, serr error) {
+func handshakeOver(t *testing.T, client, server *tls.Config,
+	pair func(*testing.T) (net.Conn, net.Conn)) (cs, ss tls.ConnectionState, cerr, serr error) {
 	t.Helper()
 	a, b := pair(t)
 	a.SetDeadline(time.Now().Add(time.Minute))
@@ -51,8 +52,8 @@ func handshakeOver(t *testing.T, client, server *tls.Config, pair func(*testing.
 	return c.ConnectionState(), s.ConnectionState(), cerr, serr
 }
 
-// socketPair connects over loopback. A net.Pipe does not do: it has no buffer, and two ends that refuse each other at the
-// same time would wait for one another.
+// socketPair connects over loopback. A net.Pipe does not do: it has no buffer, and two ends that refuse each
+// other at the same time would wait for one another.
 func socketPair(t *testing.T) (net.Conn, net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,7 +100,8 @@ func TestHandshakeNamesBothEnds(t *testing.T) {
 
 func TestAnyNodeOfTheFarm(t *testing.T) {
 	tr := newTrust(t, "shop", testSecret)
-	_, _, cerr, serr := handshake(t, newIdentity(t, tr, "n1").Client("rpc", ""), newIdentity(t, tr, "n2").Server("rpc"))
+	_, _, cerr, serr := handshake(t, newIdentity(t, tr, "n1").Client("rpc", ""),
+		newIdentity(t, tr, "n2").Server("rpc"))
 	if cerr != nil || serr != nil {
 		t.Fatalf("client %v, server %v", cerr, serr)
 	}
@@ -118,7 +120,8 @@ func TestRotation(t *testing.T) {
 	steps := [][]string{{old}, {old, new}, {new, old}, {new}}
 	for i, x := range steps {
 		for j, y := range steps {
-			a, b := newIdentity(t, newTrust(t, "shop", x...), "a"), newIdentity(t, newTrust(t, "shop", y...), "b")
+			a, b := newIdentity(t, newTrust(t, "shop", x...), "a"),
+				newIdentity(t, newTrust(t, "shop", y...), "b")
 			_, _, cerr, serr := handshake(t, a.Client("rpc", "b"), b.Server("rpc"))
 			ok := cerr == nil && serr == nil
 			if near := max(i-j, j-i) <= 1; ok != near {
@@ -141,18 +144,19 @@ func TestRefusals(t *testing.T) {
 		cerr, serr     error // wrapped; nil = any
 		text           string
 	}{
-		"other secret":        {me.Client("rpc", "n2"), otherSecret.Server("rpc"), ErrWrongSecret, nil, ""},
-		"no secret":           {me.Client("rpc", "n2"), noSecret.Server("rpc"), ErrWrongSecret, nil, ""},
-		"other farm":          {me.Client("rpc", "n2"), otherFarm.Server("rpc"), ErrOtherName, nil, `"depot"`},
-		"says other farm":     {me.Client("rpc", "n2"), stranger.Server("rpc"), ErrWrongFarm, nil, `"depot"`},
-		"other node":          {me.Client("rpc", "n3"), you.Server("rpc"), ErrWrongNode, nil, `"n2", not "n3"`},
-		"client other secret": {careless(otherSecret.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongSecret, ""},
-		"client other farm":   {careless(otherFarm.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongFarm, `"depot"`},
-		"client no cert":      {bare(me.Client("rpc", "")), you.Server("rpc"), nil, nil, "certificate"},
-		"other protocol":      {me.Client("gossip", "n2"), you.Server("rpc"), nil, nil, "protocol"},
-		"no protocol":         {noALPN(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "protocol"},
-		"TLS 1.2":             {tls12(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "version"},
-		"web server":          {me.Client("rpc", ""), selfSigned(t), ErrNotPeer, nil, ""},
+		"other secret":    {me.Client("rpc", "n2"), otherSecret.Server("rpc"), ErrWrongSecret, nil, ""},
+		"no secret":       {me.Client("rpc", "n2"), noSecret.Server("rpc"), ErrWrongSecret, nil, ""},
+		"other farm":      {me.Client("rpc", "n2"), otherFarm.Server("rpc"), ErrOtherName, nil, `"depot"`},
+		"says other farm": {me.Client("rpc", "n2"), stranger.Server("rpc"), ErrWrongFarm, nil, `"depot"`},
+		"other node":      {me.Client("rpc", "n3"), you.Server("rpc"), ErrWrongNode, nil, `"n2", not "n3"`},
+		"client other secret": {careless(otherSecret.Client("rpc", "")), me.Server("rpc"), nil,
+			ErrWrongSecret, ""},
+		"client other farm": {careless(otherFarm.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongFarm, `"depot"`},
+		"client no cert":    {bare(me.Client("rpc", "")), you.Server("rpc"), nil, nil, "certificate"},
+		"other protocol":    {me.Client("gossip", "n2"), you.Server("rpc"), nil, nil, "protocol"},
+		"no protocol":       {noALPN(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "protocol"},
+		"TLS 1.2":           {tls12(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "version"},
+		"web server":        {me.Client("rpc", ""), selfSigned(t), ErrNotPeer, nil, ""},
 	} {
 		_, _, cerr, serr := handshake(t, c.client, c.server)
 		if cerr == nil {

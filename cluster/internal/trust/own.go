@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// own is an Identity whose certificate comes from an authority outside: the operator's. The chain proves membership, and
-// the certificate's name who it is: the same URI as in a certificate made from a secret, but that the NodeID is chosen by
-// whoever asked for the certificate. So the authority protects the members from each other, which a shared secret cannot.
+// own is an Identity whose certificate comes from an authority outside: the operator's. The chain proves
+// membership, and the certificate's name who it is: the same URI as in a certificate made from a secret, but
+// that the NodeID is chosen by whoever asked for the certificate. So the authority protects the members from
+// each other, which a shared secret cannot.
 //
 // Here clocks count: such certificates expire, and there may be no other way to take one back.
 type own struct {
@@ -27,8 +28,8 @@ var (
 	ErrExpired = errors.New("the certificate is not valid at this time")
 )
 
-// Own makes an Identity of a configuration with certificates of the operator's own; see cluster.Config.PeerTLS for what it
-// must have. It fails if the node could not prove with it who it is.
+// Own makes an Identity of a configuration with certificates of the operator's own; see
+// cluster.Config.PeerTLS for what it must have. It fails if the node could not prove with it who it is.
 func (t *Trust) Own(base *tls.Config) (*Identity, error) {
 	if err := checkOwn(base); err != nil {
 		return nil, fmt.Errorf("PeerTLS: %w", err)
@@ -48,7 +49,8 @@ func checkOwn(c *tls.Config) error {
 	case len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetClientCertificate == nil:
 		return errors.New("there is no certificate: set Certificates, or GetCertificate to have it read anew")
 	case c.RootCAs == nil && c.ClientCAs == nil:
-		return errors.New("set RootCAs or ClientCAs to the authority of the farm's nodes; with the system's, everybody who " +
+		return errors.New("set RootCAs or ClientCAs to the authority of the farm's nodes; with the " +
+			"system's, everybody who " +
 			"has a web server would be a member")
 	case c.InsecureSkipVerify:
 		return errors.New("InsecureSkipVerify would let everybody in")
@@ -57,12 +59,14 @@ func checkOwn(c *tls.Config) error {
 	case c.MaxVersion != 0 && c.MaxVersion < tls.VersionTLS13:
 		return errors.New("MaxVersion must allow TLS 1.3")
 	case c.ClientAuth != tls.NoClientCert && c.ClientAuth != tls.RequireAndVerifyClientCert:
-		return errors.New("ClientAuth must be left at zero, or be RequireAndVerifyClientCert: nodes always show a certificate")
+		return errors.New("ClientAuth must be left at zero, or be RequireAndVerifyClientCert: nodes always " +
+			"show a certificate")
 	}
 	return nil
 }
 
-// check looks at the node's own certificate as others will, in both roles, and returns the NodeID that it names.
+// check looks at the node's own certificate as others will, in both roles, and returns the NodeID that it
+// names.
 func (o *own) check() (node string, err error) {
 	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
 		cert, err := o.certificate(o.base, usage, nil, nil)
@@ -76,11 +80,14 @@ func (o *own) check() (node string, err error) {
 		farm, name, err := parsePeerName(chain[0])
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("the node's certificate does not name it; it needs the URI %s", peerName(o.id.trust.farm, "ID"))
+			return "", fmt.Errorf("the node's certificate does not name it; it needs the URI %s",
+				peerName(o.id.trust.farm, "ID"))
 		case farm != o.id.trust.farm:
-			return "", fmt.Errorf("the node's certificate is for a node of farm %q, and this is %q", farm, o.id.trust.farm)
+			return "", fmt.Errorf("the node's certificate is for a node of farm %q, and this is %q", farm,
+				o.id.trust.farm)
 		case !validOwnID(name):
-			return "", fmt.Errorf("the node's certificate calls it %q; a NodeID has 1 to 64 letters, digits, '-' or '_'", name)
+			return "", fmt.Errorf("the node's certificate calls it %q; a NodeID has 1 to 64 letters, "+
+				"digits, '-' or '_'", name)
 		case node != "" && node != name:
 			return "", fmt.Errorf("as a server the node is %q by its certificate, as a client %q", node, name)
 		}
@@ -94,11 +101,12 @@ func (o *own) check() (node string, err error) {
 
 // validOwnID: no dots, since a Raft server ID is a NodeID, a dot, and an incarnation.
 func validOwnID(s string) bool {
-	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_") == ""
+	return s != "" && len(s) <= 64 &&
+		strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_") == ""
 }
 
-// certificate returns what the node shows in a role: from the callback meant for it, from Certificates, or from the
-// callback of the other role, so that one callback is enough to have a certificate renewed.
+// certificate returns what the node shows in a role: from the callback meant for it, from Certificates, or
+// from the callback of the other role, so that one callback is enough to have a certificate renewed.
 func (o *own) certificate(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo,
 	r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if h == nil {
@@ -132,7 +140,8 @@ func (o *own) certificate(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHe
 	return cert, nil
 }
 
-// show is certificate for a handshake: one that was renewed under another name would make this node somebody else.
+// show is certificate for a handshake: one that was renewed under another name would make this node somebody
+// else.
 func (o *own) show(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo,
 	r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	cert, err := o.certificate(c, usage, h, r)
@@ -144,7 +153,8 @@ func (o *own) show(c *tls.Config, usage x509.ExtKeyUsage, h *tls.ClientHelloInfo
 		return nil, err
 	}
 	if _, name, err := parsePeerName(chain[0]); err != nil || name != o.id.node {
-		return nil, fmt.Errorf("the certificate was renewed for node %q, and this is %q: restart the node", name, o.id.node)
+		return nil, fmt.Errorf("the certificate was renewed for node %q, and this is %q: restart the node",
+			name, o.id.node)
 	}
 	return cert, nil
 }
@@ -163,8 +173,8 @@ func parseChain(c *tls.Certificate) (chain []*x509.Certificate, err error) {
 	return chain, nil
 }
 
-// server is Identity.Server. A configuration that GetConfigForClient returns takes the place of the other for that
-// connection: by it, certificates and trusted authorities can be changed while the node runs.
+// server is Identity.Server. A configuration that GetConfigForClient returns takes the place of the other for
+// that connection: by it, certificates and trusted authorities can be changed while the node runs.
 func (o *own) server(hello *tls.ClientHelloInfo, protos []string) (*tls.Config, error) {
 	base := o.base
 	if base.GetConfigForClient != nil && hello != nil {
@@ -187,7 +197,8 @@ func (o *own) server(hello *tls.ClientHelloInfo, protos []string) (*tls.Config, 
 // client is Identity.Client.
 func (o *own) client(proto, wantNode string) *tls.Config {
 	cfg := o.config(o.base, []string{proto}, wantNode, x509.ExtKeyUsageServerAuth)
-	cfg.InsecureSkipVerify = true // of the host's name, which says nothing here: VerifyConnection verifies the rest
+	// of the host's name, which says nothing here: VerifyConnection verifies the rest
+	cfg.InsecureSkipVerify = true
 	cfg.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return o.show(o.base, x509.ExtKeyUsageClientAuth, nil, r)
 	}
@@ -213,8 +224,10 @@ func (o *own) config(base *tls.Config, protos []string, wantNode string, usage x
 	}
 }
 
-// verify checks the certificate at the other end: the chain, the farm, the node, and what the operator's own hooks say.
-func (o *own) verify(base *tls.Config, cs tls.ConnectionState, wantNode string, usage x509.ExtKeyUsage) error {
+// verify checks the certificate at the other end: the chain, the farm, the node, and what the operator's own
+// hooks say.
+func (o *own) verify(base *tls.Config, cs tls.ConnectionState, wantNode string,
+	usage x509.ExtKeyUsage) error {
 	if len(cs.PeerCertificates) == 0 {
 		return ErrNotPeer
 	}
@@ -227,7 +240,8 @@ func (o *own) verify(base *tls.Config, cs tls.ConnectionState, wantNode string, 
 	case err != nil || !validOwnID(node):
 		return fmt.Errorf("%w: it needs the URI %s", ErrNotPeer, peerName(o.id.trust.farm, "ID"))
 	case farm != o.id.trust.farm:
-		return fmt.Errorf("%w: %q, and this is %q", ErrOtherName, farm, o.id.trust.farm) // so says the authority
+		// so says the authority
+		return fmt.Errorf("%w: %q, and this is %q", ErrOtherName, farm, o.id.trust.farm)
 	case wantNode != "" && node != wantNode:
 		return fmt.Errorf("%w: %q, not %q", ErrWrongNode, node, wantNode)
 	}
@@ -252,7 +266,8 @@ func hooks(base *tls.Config, cs tls.ConnectionState, chains [][]*x509.Certificat
 }
 
 // chains verifies a certificate, with the others that came with it, for a role.
-func (o *own) chains(base *tls.Config, certs []*x509.Certificate, usage x509.ExtKeyUsage) ([][]*x509.Certificate, error) {
+func (o *own) chains(base *tls.Config, certs []*x509.Certificate,
+	usage x509.ExtKeyUsage) ([][]*x509.Certificate, error) {
 	roots, other := base.RootCAs, base.ClientCAs
 	if usage == x509.ExtKeyUsageClientAuth {
 		roots, other = other, roots
@@ -261,7 +276,8 @@ func (o *own) chains(base *tls.Config, certs []*x509.Certificate, usage x509.Ext
 		roots = other // one for both; never nil, for that would be the system's
 	}
 	if roots == nil {
-		return nil, fmt.Errorf("%w: GetConfigForClient has returned a configuration without any", ErrWrongAuthority)
+		return nil, fmt.Errorf("%w: GetConfigForClient has returned a configuration without any",
+			ErrWrongAuthority)
 	}
 	now := time.Now()
 	if base.Time != nil {
@@ -278,12 +294,16 @@ func (o *own) chains(base *tls.Config, certs []*x509.Certificate, usage x509.Ext
 	case err == nil:
 		return chains, nil
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return nil, fmt.Errorf("%w: that of %q is valid from %s to %s, and the clock here says %s; renew it, or set the clock",
-			ErrExpired, nameOf(invalid.Cert), stamp(invalid.Cert.NotBefore), stamp(invalid.Cert.NotAfter), stamp(now))
+		return nil, fmt.Errorf("%w: that of %q is valid from %s to %s, and the clock here says %s; renew "+
+			"it, or set the clock",
+			ErrExpired, nameOf(invalid.Cert), stamp(invalid.Cert.NotBefore), stamp(invalid.Cert.NotAfter),
+			stamp(now))
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
-		return nil, fmt.Errorf("%w: that of %q must be good for server and client authentication", ErrNotPeer, nameOf(certs[0]))
+		return nil, fmt.Errorf("%w: that of %q must be good for server and client authentication", ErrNotPeer,
+			nameOf(certs[0]))
 	case errors.As(err, new(x509.UnknownAuthorityError)):
-		return nil, fmt.Errorf("%w: that of %q is signed by %q; see PeerTLS", ErrWrongAuthority, nameOf(certs[0]), certs[0].Issuer)
+		return nil, fmt.Errorf("%w: that of %q is signed by %q; see PeerTLS", ErrWrongAuthority,
+			nameOf(certs[0]), certs[0].Issuer)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrNotPeer, err)
 }

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// minBits is what a secret must be worth. Gossip packets travel in the open: whoever records one can try secrets against
-// it at home, as fast as his machines allow.
+// minBits is what a secret must be worth. Gossip packets travel in the open: whoever records one can try
+// secrets against it at home, as fast as his machines allow.
 const minBits = 128
 
 var errWeak = errors.New("make one with: openssl rand -base64 32")
@@ -22,14 +22,14 @@ func NewSecret() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// checkSecret says whether s can be worth minBits. Nothing can prove that a string was made at random; what is refused
-// here cannot have been, or is too short even if it was:
+// checkSecret says whether s can be worth minBits. Nothing can prove that a string was made at random; what
+// is refused here cannot have been, or is too short even if it was:
 //
 //   - random bytes in hexadecimal: at least 32 digits, 4 bits each;
-//   - random bytes in base64 or base64url: at least 22 characters, 6 bits each, upper and lower case among them (a random
-//     one has both but for one in fifty thousand);
-//   - random bytes in base32 (RFC 4648, as crypto/rand.Text makes it): at least 26 characters, 5 bits each, a digit among
-//     them (a random one of this length has one but for one in two hundred);
+//   - random bytes in base64 or base64url: at least 22 characters, 6 bits each, upper and lower case among
+//     them (a random one has both but for one in fifty thousand);
+//   - random bytes in base32 (RFC 4648, as crypto/rand.Text makes it): at least 26 characters, 5 bits each, a
+//     digit among them (a random one of this length has one but for one in two hundred);
 //   - anything else counts by guessBits, which takes letters in a row for parts of words.
 //
 // And no more than a third of it may be repetition or a simple series (aaa, 1234, abcabc).
@@ -79,8 +79,8 @@ func isBase64(s string) bool {
 	})
 }
 
-// novelty tells for each character whether those before it leave it open: false where it continues a series of equal
-// steps, or where the same three characters in a row came before.
+// novelty tells for each character whether those before it leave it open: false where it continues a series
+// of equal steps, or where the same three characters in a row came before.
 func novelty(s string) []bool {
 	r := []rune(s)
 	novel := make([]bool, len(r))
@@ -106,8 +106,9 @@ func count(set []bool) (n int) {
 	return n
 }
 
-// guessBits values a string of unknown making, carefully: 2 bits for a letter after a letter of the same case (English
-// has less), 3 for a digit after a digit, 5 where the kind of character changes, none where it was predictable.
+// guessBits values a string of unknown making, carefully: 2 bits for a letter after a letter of the same case
+// (English has less), 3 for a digit after a digit, 5 where the kind of character changes, none where it was
+// predictable.
 func guessBits(s string, novel []bool) (bits int) {
 	before := -1
 	for i, r := range []rune(s) {

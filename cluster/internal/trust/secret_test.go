@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Random bytes in every usual encoding. They are the same each time: of those in base32 one in fifty thousand has no digit and
-// is refused, see checkSecret.
+// Random bytes in every usual encoding. They are the same each time: of those in base32 one in fifty thousand
+// has no digit and is refused, see checkSecret.
 func TestRandomSecretsPass(t *testing.T) {
 	source := rand.NewChaCha8([32]byte{})
 	makers := map[string]func(b []byte) string{
@@ -34,7 +34,8 @@ func TestRandomSecretsPass(t *testing.T) {
 	}
 }
 
-// Secrets of exactly 128 bits: fixed ones, as a random one fails a check of likelihood once in many thousands.
+// Secrets of exactly 128 bits: fixed ones, as a random one fails a check of likelihood once in many
+// thousands.
 func TestSecretsAtTheLimit(t *testing.T) {
 	for _, s := range []string{
 		"9f86d081884c7d659a2feaa0c55ad015", // 16 bytes, hexadecimal
@@ -42,7 +43,8 @@ func TestSecretsAtTheLimit(t *testing.T) {
 		"n4bQgYhMfWWaL-qgxVrQFQ",           // 16 bytes, base64url
 		"4ZQK7H3WXN5RTYB2M6JDPVCLSA",       // crypto/rand.Text, base32
 		"k9$Lm@2x!Qz7&Rt5^Wp3*Yn8#Vb4",     // 28 random printable characters
-		"plunge mosaic thirty banjo wicked ferret oxygen lumber cabbage yonder zipper quartz", // twelve words by dice
+		// twelve words by dice
+		"plunge mosaic thirty banjo wicked ferret oxygen lumber cabbage yonder zipper quartz",
 	} {
 		if err := checkSecret(s); err != nil {
 			t.Errorf("%q: %v", s, err)

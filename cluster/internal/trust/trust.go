@@ -1,18 +1,20 @@
 // Package trust turns the secrets of a farm into its keys and certificates.
 //
-// Everything comes from the secrets by HKDF-SHA256 (RFC 5869): the keys of the gossip packets and the seeds of two Ed25519
-// certificate authorities, one of the nodes, and one of those who operate the farm (see Admin). Nobody has to run or to
-// store an authority: whoever knows a secret can compute it. A node makes a fresh key at each start and signs a certificate
-// for it that names the farm and the node. So a certificate says "its holder knows the farm's secret, and says it is this
-// node"; members are not protected from each other.
+// Everything comes from the secrets by HKDF-SHA256 (RFC 5869): the keys of the gossip packets and the seeds
+// of two Ed25519 certificate authorities, one of the nodes, and one of those who operate the farm (see
+// Admin). Nobody has to run or to store an authority: whoever knows a secret can compute it. A node makes a
+// fresh key at each start and signs a certificate for it that names the farm and the node. So a certificate
+// says "its holder knows the farm's secret, and says it is this node"; members are not protected from each
+// other.
 //
-// The farm's name is the salt of the derivation: two farms that share a secret by mistake are still strangers. The info
-// strings name the purpose, so keys for other purposes can be derived from the same secrets later.
+// The farm's name is the salt of the derivation: two farms that share a secret by mistake are still
+// strangers. The info strings name the purpose, so keys for other purposes can be derived from the same
+// secrets later.
 //
-// Certificates never expire, and clocks are not asked: the chain is verified as of a fixed moment. A farm whose clocks
-// are years off (a machine without a battery, a restored image) must still come up, and an expiry date would protect
-// nothing here, since a stolen secret can sign a new certificate at any time. What ends trust is taking a secret out of
-// the list, one rolling restart after its successor began to sign.
+// Certificates never expire, and clocks are not asked: the chain is verified as of a fixed moment. A farm
+// whose clocks are years off (a machine without a battery, a restored image) must still come up, and an
+// expiry date would protect nothing here, since a stolen secret can sign a new certificate at any time. What
+// ends trust is taking a secret out of the list, one rolling restart after its successor began to sign.
 //
 // Certificates of an authority outside are another matter: see Own.
 package trust
@@ -35,7 +37,8 @@ const (
 	infoGossip = "webfarm/1 gossip key"
 	infoPeerCA = "webfarm/1 peer authority seed"
 
-	// loopbackSecret takes the place of a secret where there is none. It is public: it protects from accidents only.
+	// loopbackSecret takes the place of a secret where there is none. It is public: it protects from
+	// accidents only.
 	loopbackSecret = "webfarm/1 no secret, loopback only"
 
 	maxName = 128 // bytes of a farm's name or a NodeID
@@ -44,7 +47,8 @@ const (
 var (
 	notBefore = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 	notAfter  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) // RFC 5280 §4.1.2.5: no well-defined end
-	checkedAt = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)      // between them: the moment chains are verified for
+	// between them: the moment chains are verified for
+	checkedAt = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
 // Trust holds what a farm's secrets stand for. It does not change and may be used by many goroutines.
@@ -63,12 +67,12 @@ type authority struct {
 	cert *x509.Certificate
 }
 
-// New derives the keys of the farm of that name. The first secret signs and encrypts, all of them are accepted, which
-// allows to change the secret by three rolling restarts: [old new], [new old], [new]. Blanks around a secret are cut off.
-// A secret that does not carry 128 bits is refused.
+// New derives the keys of the farm of that name. The first secret signs and encrypts, all of them are
+// accepted, which allows to change the secret by three rolling restarts: [old new], [new old], [new]. Blanks
+// around a secret are cut off. A secret that does not carry 128 bits is refused.
 //
-// Without secrets the keys come from a public constant. They keep other farms' nodes away by accident and protect from
-// nobody who means harm: only for nodes that listen on loopback.
+// Without secrets the keys come from a public constant. They keep other farms' nodes away by accident and
+// protect from nobody who means harm: only for nodes that listen on loopback.
 func New(farm string, secrets []string) (*Trust, error) {
 	if farm == "" || len(farm) > maxName {
 		return nil, fmt.Errorf("the farm's name must have 1 to %d bytes", maxName)
@@ -95,8 +99,8 @@ func New(farm string, secrets []string) (*Trust, error) {
 	return t, nil
 }
 
-// GossipKeys returns one AES-256 key of 32 bytes for each secret, in their order: the first encrypts, all decrypt. The
-// caller may keep and change what it gets.
+// GossipKeys returns one AES-256 key of 32 bytes for each secret, in their order: the first encrypts, all
+// decrypt. The caller may keep and change what it gets.
 func (t *Trust) GossipKeys() [][]byte {
 	keys := make([][]byte, len(t.gossip))
 	for i, k := range t.gossip {
@@ -136,8 +140,8 @@ func keyFor(info, farm, secret string, size int) ([]byte, error) {
 	return hkdf.Key(sha256.New, []byte(secret), []byte("webfarm/1 farm "+farm), info, size)
 }
 
-// newAuthority makes the authority of peers or admins, with its own certificate. Ed25519 signatures are deterministic and so
-// is everything else in it: all nodes make the same bytes.
+// newAuthority makes the authority of peers or admins, with its own certificate. Ed25519 signatures are
+// deterministic and so is everything else in it: all nodes make the same bytes.
 func newAuthority(of, info, farm, secret string) (authority, error) {
 	seed, err := keyFor(info, farm, secret, ed25519.SeedSize)
 	if err != nil {
@@ -171,12 +175,14 @@ func newAuthority(of, info, farm, secret string) (authority, error) {
 
 // What is wrong with a peer. The errors that handshakes end with wrap one of these where it can be told.
 var (
-	ErrWrongSecret = errors.New("the peer's certificate comes from another secret: the two nodes have none of their Secrets " +
+	ErrWrongSecret = errors.New("the peer's certificate comes from another secret: the two nodes have none " +
+		"of their Secrets " +
 		"(FARM_SECRET) in common, or one of them has certificates of its own (PeerTLS)")
 	ErrWrongFarm = errors.New("the peer belongs to another farm")
 
-	// ErrOtherName is an ErrWrongFarm by proof: the peer has the secret, or a certificate of the authority, and the other
-	// name's certificate. So it is no stranger's claim that the two nodes are set up for farms of different names.
+	// ErrOtherName is an ErrWrongFarm by proof: the peer has the secret, or a certificate of the authority,
+	// and the other name's certificate. So it is no stranger's claim that the two nodes are set up for farms
+	// of different names.
 	ErrOtherName = fmt.Errorf("%w, by its name", ErrWrongFarm)
 	ErrWrongNode = errors.New("the peer is another node than the one wanted")
 	ErrNotPeer   = errors.New("the peer showed no certificate of a farm's node")

@@ -69,7 +69,8 @@ func TestGossipKeysOfAllSecrets(t *testing.T) {
 	if len(keys) != 2 {
 		t.Fatalf("%d keys of two different secrets", len(keys))
 	}
-	if !bytes.Equal(keys[0], newTrust(t, "shop", one).GossipKeys()[0]) || !bytes.Equal(keys[1], newTrust(t, "shop", two).GossipKeys()[0]) {
+	if !bytes.Equal(keys[0], newTrust(t, "shop", one).GossipKeys()[0]) ||
+		!bytes.Equal(keys[1], newTrust(t, "shop", two).GossipKeys()[0]) {
 		t.Error("keys are not in the order of the secrets")
 	}
 	if len(keys[0]) != 32 {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Clock is the leader's clock for the log: the last stamp and the monotonic time since. Times are Unix ms. It jumps
-// forward only as far as the clocks of a majority of voters have come, so that one machine living in 2040 ends no
-// session.
+// Clock is the leader's clock for the log: the last stamp and the monotonic time since. Times are Unix ms. It
+// jumps forward only as far as the clocks of a majority of voters have come, so that one machine living in
+// 2040 ends no session.
 type Clock struct {
 	mu      sync.Mutex
 	base    uint64 // Unix ms
@@ -54,8 +54,8 @@ func (c *Clock) Stamp(voters []string, now time.Time) uint64 {
 	return t
 }
 
-// majorityLocked returns the latest time that a majority of the voters' clocks have reached. A voter that was not heard
-// has reached nothing.
+// majorityLocked returns the latest time that a majority of the voters' clocks have reached. A voter that was
+// not heard has reached nothing.
 func (c *Clock) majorityLocked(voters []string, now time.Time) uint64 {
 	if len(voters) == 0 {
 		return 0

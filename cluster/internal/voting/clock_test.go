@@ -30,7 +30,8 @@ func TestClock(t *testing.T) {
 	t.Run("never back", func(t *testing.T) {
 		c := NewClock("a", ms(start.Add(year)), start)
 		c.Sample("b", ms(start), start)
-		if got, want := c.Stamp(voters, start.Add(time.Second)), ms(start.Add(year+time.Second)); got != want {
+		if got, want := c.Stamp(voters, start.Add(time.Second)),
+			ms(start.Add(year+time.Second)); got != want {
 			t.Errorf("stamp %d, want %d: the last stamp and the time since", got, want)
 		}
 	})

@@ -20,10 +20,10 @@ const (
 	Remove
 )
 
-// Plan returns the next single change, or Keep. It is pure: everything it knows is in s. The order matters: an old
-// incarnation goes before the new one comes, and a dead voter before a stand-by takes its place, so that a vote is
-// never counted twice. The number of voters rises over what it should be only for the moment in which a successor votes
-// beside a voter that stops (planRelief).
+// Plan returns the next single change, or Keep. It is pure: everything it knows is in s. The order matters:
+// an old incarnation goes before the new one comes, and a dead voter before a stand-by takes its place, so
+// that a vote is never counted twice. The number of voters rises over what it should be only for the moment
+// in which a successor votes beside a voter that stops (planRelief).
 func (s *Situation) Plan() Change {
 	steps := []func() Change{s.planRemoval, s.planAddition, s.planRelief, s.planPromotion, s.planBurial,
 		s.planDemotion}
@@ -72,9 +72,9 @@ func (s *Situation) planPromotion() Change {
 	return Change{}
 }
 
-// planBurial removes nodes that have been silent for too long: a non-voter at once, a voter only if a stand-by can
-// take its place, or if those that live are an odd number of at least three. Else a removal would only make the next
-// loss worse: a dead voter's seat is there for it when it comes back.
+// planBurial removes nodes that have been silent for too long: a non-voter at once, a voter only if a
+// stand-by can take its place, or if those that live are an odd number of at least three. Else a removal
+// would only make the next loss worse: a dead voter's seat is there for it when it comes back.
 func (s *Situation) planBurial() Change {
 	living, standby := 0, false
 	for _, srv := range s.Servers {
@@ -93,8 +93,8 @@ func (s *Situation) planBurial() Change {
 	return Change{}
 }
 
-// planDemotion takes the vote from a node when there are more voters than there should be, which happens when others
-// were removed or MaxVoters was lowered. It waits until all voters live, and never takes the leader's.
+// planDemotion takes the vote from a node when there are more voters than there should be, which happens when
+// others were removed or MaxVoters was lowered. It waits until all voters live, and never takes the leader's.
 func (s *Situation) planDemotion() Change {
 	if !s.tooManyVoters() {
 		return Change{}
@@ -120,8 +120,8 @@ func (s *Situation) dead(server string) bool {
 	return server != s.Self && s.DeadAfter > 0 && s.Silent[server] >= s.DeadAfter
 }
 
-// replaced reports whether the node of a server runs as another incarnation now: then this one, and its vote, is gone
-// for good. It must go before the new one comes, or the vote of one node would count twice.
+// replaced reports whether the node of a server runs as another incarnation now: then this one, and its vote,
+// is gone for good. It must go before the new one comes, or the vote of one node would count twice.
 func (s *Situation) replaced(srv Server) bool {
 	n := s.Node(srv.Node)
 	return srv.ID != s.Self && n != nil && n.Alive && n.Server != srv.ID
@@ -135,8 +135,8 @@ func (s *Situation) demotable(srv Server) bool {
 	return slices.ContainsFunc(s.Servers, func(o Server) bool { return o.Votes && o.ID != srv.ID })
 }
 
-// vacate takes the vote of a voter that runs in a role without one. If those who stay are no majority without it, a
-// stand-by gets a vote first; without a stand-by the vote stays, since it is needed.
+// vacate takes the vote of a voter that runs in a role without one. If those who stay are no majority without
+// it, a stand-by gets a vote first; without a stand-by the vote stays, since it is needed.
 func (s *Situation) vacate(srv Server) Change {
 	if others, staying := s.Majority(srv.Node, s.Stays); staying > others/2 {
 		return Change{Demote, srv.ID}

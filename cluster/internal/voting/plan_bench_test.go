@@ -8,10 +8,12 @@ import (
 
 // crowd returns what the leader of a farm of so many nodes knows, all of which are configured.
 func crowd(size int) *Situation {
-	s := &Situation{Self: "n0000.i", CaughtUp: map[string]bool{}, MaxVoters: 5, Level: 1, DeadAfter: time.Minute}
+	s := &Situation{Self: "n0000.i", CaughtUp: map[string]bool{}, MaxVoters: 5, Level: 1,
+		DeadAfter: time.Minute}
 	for i := range size {
 		id := fmt.Sprintf("n%04d", i)
-		s.Nodes = append(s.Nodes, Node{ID: id, Server: id + ".i", Boot: 1, Alive: true, Ordinary: true, MaxProtocol: 1})
+		s.Nodes = append(s.Nodes, Node{ID: id, Server: id + ".i", Boot: 1, Alive: true, Ordinary: true,
+			MaxProtocol: 1})
 		s.Servers = append(s.Servers, Server{ID: id + ".i", Node: id, Votes: i < 5})
 		s.CaughtUp[id+".i"] = i >= 5
 	}

@@ -2,15 +2,17 @@ package voting
 
 import "slices"
 
-// A voter that stops in order says so before it does. Its seat is no use to the farm until it comes back, so a stand-by
-// that has caught up takes it: one step takes the vote of the one, the next step gives it to the other. That order
-// needs nobody's help but that of the voters who stay. Where they are no majority without the one that stops, the
-// stand-by gets its vote first, as long as the one that stops is still there to agree.
+// A voter that stops in order says so before it does. Its seat is no use to the farm until it comes back, so
+// a stand-by that has caught up takes it: one step takes the vote of the one, the next step gives it to the
+// other. That order needs nobody's help but that of the voters who stay. Where they are no majority without
+// the one that stops, the stand-by gets its vote first, as long as the one that stops is still there to
+// agree.
 
 // stops reports whether a voter has said that it stops, is no longer there because of that, or was let go.
 func (s *Situation) stops(srv Server) bool {
 	n := s.Node(srv.Node)
-	return n != nil && n.Server == srv.ID && (n.Retiring || n.Leaving || n.Stopped || n.Boot <= s.Left[srv.ID])
+	return n != nil && n.Server == srv.ID &&
+		(n.Retiring || n.Leaving || n.Stopped || n.Boot <= s.Left[srv.ID])
 }
 
 // planRelief moves the seat of a voter that stops to a stand-by, in two steps.
@@ -36,8 +38,9 @@ func (s *Situation) AnyRelief() bool {
 	return s.seatToGive() != nil || slices.ContainsFunc(s.Servers, s.demotable)
 }
 
-// seatToGive returns a voter that stops, but for the leader; nil if there is none. One that is no longer there comes
-// first: those that still are can wait. A leader that is being closed begins nothing that it may not end.
+// seatToGive returns a voter that stops, but for the leader; nil if there is none. One that is no longer
+// there comes first: those that still are can wait. A leader that is being closed begins nothing that it may
+// not end.
 func (s *Situation) seatToGive() (seat *Server) {
 	for i := range s.Servers {
 		switch srv := &s.Servers[i]; {
@@ -66,8 +69,8 @@ func (s *Situation) tooManyVoters() bool {
 	return voters > OddVoters(voters+standby, s.MaxVoters)
 }
 
-// VoteComes reports whether a non-voter that has caught up waits for a vote: it gets one with the next changes, or
-// another stand-by does.
+// VoteComes reports whether a non-voter that has caught up waits for a vote: it gets one with the next
+// changes, or another stand-by does.
 func (s *Situation) VoteComes(server string) bool {
 	srv := s.Server(server)
 	if srv == nil || srv.Votes || s.Undecided || !s.canVote(s.Node(srv.Node)) {
@@ -81,8 +84,8 @@ func (s *Situation) VoteComes(server string) bool {
 	return then.planRelief().Kind != Keep || then.planPromotion().Kind != Keep
 }
 
-// Needed reports whether the voters that stay are no majority without a server that stops. One that leaves, or is one
-// of two, is taken out of the count; else its seat remains.
+// Needed reports whether the voters that stay are no majority without a server that stops. One that leaves,
+// or is one of two, is taken out of the count; else its seat remains.
 func (s *Situation) Needed(server string, leaves bool) bool {
 	srv := s.Server(server)
 	if srv == nil || !srv.Votes {
@@ -95,8 +98,9 @@ func (s *Situation) Needed(server string, leaves bool) bool {
 	return staying <= others/2
 }
 
-// SuccessorComes reports whether the farm would have a majority without a server that stops, once those that could vote
-// do: they take the seats that are free, and then the seats of voters that stop. The node that looks may itself be the one.
+// SuccessorComes reports whether the farm would have a majority without a server that stops, once those that
+// could vote do: they take the seats that are free, and then the seats of voters that stop. The node that
+// looks may itself be the one.
 func (s *Situation) SuccessorComes(server string) bool {
 	if s.Undecided {
 		return false

@@ -2,8 +2,8 @@ package voting
 
 import "slices"
 
-// OddVoters returns how many of n nodes should vote: an odd number from three on, since an even one tolerates no more
-// failures, and two of two.
+// OddVoters returns how many of n nodes should vote: an odd number from three on, since an even one tolerates
+// no more failures, and two of two.
 func OddVoters(n, limit int) int {
 	n = min(n, limit)
 	if n > 2 && n%2 == 0 {

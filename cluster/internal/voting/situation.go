@@ -5,16 +5,18 @@ import "time"
 // Situation is all that a plan is made from: Raft's configuration, and what gossip and Raft say of the nodes.
 // It is the same for a plan as for what else asks who has a place, and not changed by either.
 type Situation struct {
-	Self      string // server ID of the node that looks; for a plan that is the leader
-	Servers   []Server
-	Nodes     []Node                   // newest run of each node
-	Strange   func(server string) bool // whether a server turned out to be of another farm; nil: none did
-	CaughtUp  map[string]bool          // server IDs of non-voters that have the leader's state
-	Left      map[string]uint64        // server IDs let go on request, with the boot counter of the run that stops
+	Self     string // server ID of the node that looks; for a plan that is the leader
+	Servers  []Server
+	Nodes    []Node                   // newest run of each node
+	Strange  func(server string) bool // whether a server turned out to be of another farm; nil: none did
+	CaughtUp map[string]bool          // server IDs of non-voters that have the leader's state
+	// server IDs let go on request, with the boot counter of the run that stops
+	Left      map[string]uint64
 	Silent    map[string]time.Duration // for how long neither gossip nor Raft has had contact to a server
 	MaxVoters int
-	Level     byte          // in force: who does not speak it stays out
-	Undecided bool          // nobody knows whose copy of the state is right: then votes are not moved, which would decide it
+	Level     byte // in force: who does not speak it stays out
+	// nobody knows whose copy of the state is right: then votes are not moved, which would decide it
+	Undecided bool
 	DeadAfter time.Duration // of silence until a server is given up; 0: never
 
 	byNode map[string]*Node   // of Nodes, by NodeID; see index

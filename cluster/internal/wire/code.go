@@ -8,24 +8,27 @@ import (
 
 // What a node may answer, beside what package fault says.
 var (
-	ErrMalformed    = errors.New("malformed bytes")
-	ErrNameTaken    = errors.New("the farm has a live node of this name already")
-	ErrOtherFarm    = errors.New("this node belongs to another farm")
-	ErrOtherKind    = errors.New("the farm keeps its state in another way: every node needs a data directory, or none may have one")
-	ErrMachine      = errors.New("a state machine panicked")
-	ErrHeldBack     = errors.New("not all members speak a higher protocol level")
-	ErrDiverged     = errors.New("copies of the farm's state differ: a state machine is not deterministic, or the nodes run different programs")
+	ErrMalformed = errors.New("malformed bytes")
+	ErrNameTaken = errors.New("the farm has a live node of this name already")
+	ErrOtherFarm = errors.New("this node belongs to another farm")
+	ErrOtherKind = errors.New("the farm keeps its state in another way: every node needs a data " +
+		"directory, or none may have one")
+	ErrMachine  = errors.New("a state machine panicked")
+	ErrHeldBack = errors.New("not all members speak a higher protocol level")
+	ErrDiverged = errors.New("copies of the farm's state differ: a state machine is not deterministic, " +
+		"or the nodes run different programs")
 	ErrNotLeader    = errors.New("not the leader")
 	ErrUnregistered = errors.New("origin not registered")
 	ErrStale        = errors.New("batch was given up by its origin")
-	ErrSetBack      = errors.New("the data directory is older than what the farm has seen of this node: a restored disk")
-	ErrInternal     = errors.New("the other node failed to answer")
-	ErrNotMe        = errors.New("another incarnation was called")
-	ErrOtherExpect  = errors.New("another number of founders is expected")
-	ErrPromised     = errors.New("another founder has the promise")
-	ErrHasQuorum    = errors.New("a quorum of the farm may still run")
-	ErrNotReformed  = errors.New("the farm cannot be re-formed now")
-	ErrNoMachine    = errors.New("no such state machine")
+	ErrSetBack      = errors.New("the data directory is older than what the farm has seen of this node: a " +
+		"restored disk")
+	ErrInternal    = errors.New("the other node failed to answer")
+	ErrNotMe       = errors.New("another incarnation was called")
+	ErrOtherExpect = errors.New("another number of founders is expected")
+	ErrPromised    = errors.New("another founder has the promise")
+	ErrHasQuorum   = errors.New("a quorum of the farm may still run")
+	ErrNotReformed = errors.New("the farm cannot be re-formed now")
+	ErrNoMachine   = errors.New("no such state machine")
 )
 
 // Code is an error as it crosses the network and as it stands in the log.
@@ -89,7 +92,8 @@ var codes = [...]error{
 	CodeInternal:     ErrInternal,
 }
 
-// CodeOf returns the code of err: of several that it wraps the lowest, CodeInternal for an error the table does not have.
+// CodeOf returns the code of err: of several that it wraps the lowest, CodeInternal for an error the table
+// does not have.
 func CodeOf(err error) Code {
 	if err == nil {
 		return CodeOK

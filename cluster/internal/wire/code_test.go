@@ -35,7 +35,8 @@ func TestErrorsCrossTheWire(t *testing.T) {
 			t.Errorf("%v from one that does not lead travels as code %d, want %d", err, got, CodeNotLeader)
 		}
 	}
-	exported := []error{fault.ErrUncertain, fault.ErrNoLeader, fault.ErrOverloaded, fault.ErrClosed, fault.ErrTooLarge, ErrNameTaken,
+	exported := []error{fault.ErrUncertain, fault.ErrNoLeader, fault.ErrOverloaded, fault.ErrClosed,
+		fault.ErrTooLarge, ErrNameTaken,
 		ErrOtherFarm, ErrOtherKind, fault.ErrVersion,
 		ErrHeldBack}
 	for _, err := range exported {

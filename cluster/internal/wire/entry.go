@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// One Raft log entry carries, after a format byte, what its kind says. Most entries are EntryCommands: the batches of
-// one or several origins, put together by the leader so that they share the price of one commit.
+// One Raft log entry carries, after a format byte, what its kind says. Most entries are EntryCommands: the
+// batches of one or several origins, put together by the leader so that they share the price of one commit.
 const (
 	EntryFormat = 1
 
@@ -19,7 +19,8 @@ const (
 	EntryMark     = 7 // stamp; the state here is to be hashed; of level 3
 )
 
-// Limits of what travels in one entry. Raft suggests at most 512 KiB, because a larger entry delays heartbeats.
+// Limits of what travels in one entry. Raft suggests at most 512 KiB, because a larger entry delays
+// heartbeats.
 const (
 	MaxEntryBytes    = 128 << 10 // the leader closes an entry at this size
 	MaxEntryCommands = 256       // or at this number of commands
@@ -85,7 +86,8 @@ func EntryHeader(kind byte, stamp uint64) []byte {
 	return binary.AppendUvarint([]byte{EntryFormat, kind}, stamp)
 }
 
-// Registration is the command that makes an origin known. An origin is one run of one incarnation of one node.
+// Registration is the command that makes an origin known. An origin is one run of one incarnation of one
+// node.
 type Registration struct {
 	Origin uint64 // random
 	Server string // Raft server ID

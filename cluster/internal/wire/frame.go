@@ -37,13 +37,18 @@ const (
 	MethodWithout Method = 17 // server ID ->; whether a quorum goes on without it
 	MethodStored  Method = 18 // server ID -> stored; of level 3
 
-	MethodVoteComes Method = 19 // server ID -> whether a change that concerns its vote is due; older programs: ErrVersion
-	MethodOffer     Method = 20 // batch that may be refused -> credit, answer. A program that does not know it says ErrVersion
-	MethodTakesIn   Method = 21 // -> whether the node takes in a snapshot; older programs: ErrVersion
+	// server ID -> whether a change that concerns its vote is due; older programs: ErrVersion
+	MethodVoteComes Method = 19
+	// batch that may be refused -> credit, answer. A program that does not know it says ErrVersion
+	MethodOffer   Method = 20
+	MethodTakesIn Method = 21 // -> whether the node takes in a snapshot; older programs: ErrVersion
 
-	MethodCommitted Method = 29 // server ID, term, index ->; what is committed. There is no answer, but of a program that does not know it
+	// server ID, term, index ->; what is committed. There is no answer, but of a program that does not know
+	// it
+	MethodCommitted Method = 29
 
-	MethodPing   Method = 30 // ->; whether anybody is there. Programs that do not know it answer as well: with an error
+	// ->; whether anybody is there. Programs that do not know it answer as well: with an error
+	MethodPing   Method = 30
 	MethodCancel Method = 31 // of a call ->; nobody waits for its answer. There is none
 
 	MethodOperate Method = 32 // an operator's request -> packed answer

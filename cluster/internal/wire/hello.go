@@ -9,11 +9,12 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/frame"
 )
 
-// Every raft and rpc connection opens with a hello and its ack, behind TLS. TLS has proved the NodeIDs; the hello says
-// which farm and which incarnation. Without it an incarnation that forgot its votes would answer under the address of
-// the one that cast them, and two farms could be spliced into one log.
+// Every raft and rpc connection opens with a hello and its ack, behind TLS. TLS has proved the NodeIDs; the
+// hello says which farm and which incarnation. Without it an incarnation that forgot its votes would answer
+// under the address of the one that cast them, and two farms could be spliced into one log.
 //
-// It begins with the level in force at the speaker's farm, which a program that does not speak it refuses to read on.
+// It begins with the level in force at the speaker's farm, which a program that does not speak it refuses to
+// read on.
 const (
 	maxHello = 1 << 10
 	group    = 0 // of the one Raft group; its place in the hello is for more
@@ -65,7 +66,8 @@ func ReadHello(r io.Reader) (Hello, error) {
 
 func parseHello(b []byte) (Hello, error) {
 	rd := NewReader(b)
-	h := Hello{Level: rd.Byte(), Code: Code(rd.Byte()), Cluster: rd.Text(), Source: rd.Text(), Boot: rd.Uvarint(),
+	h := Hello{Level: rd.Byte(), Code: Code(rd.Byte()), Cluster: rd.Text(), Source: rd.Text(),
+		Boot:   rd.Uvarint(),
 		Origin: rd.Uint64(), Last: rd.Uvarint(), Dest: rd.Text()}
 	g := rd.Uvarint()
 	switch {

@@ -20,7 +20,8 @@ func TestCorpus(t *testing.T) {
 		},
 		"FuzzFrame": {
 			"propose": frameBytes(1, byte(MethodPropose), []byte("payload")),
-			"two":     append(frameBytes(1<<60, 255, nil), frameBytes(2, 0, bytes.Repeat([]byte("x"), 300))...),
+			"two": append(frameBytes(1<<60, 255, nil),
+				frameBytes(2, 0, bytes.Repeat([]byte("x"), 300))...),
 		},
 	})
 }

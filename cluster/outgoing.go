@@ -88,11 +88,6 @@ func (p *proposal) putBack() {
 	}
 }
 
-func (p *proposal) wanted() bool {
-	s := p.state.Load()
-	return s == waiting || s == sent
-}
-
 type outcome struct {
 	index uint64
 	value []byte

@@ -390,11 +390,9 @@ func TestIdleTLSConnectionGivesWay(t *testing.T) {
 					go b.srv.ServeTLS(b.l, "", "")
 				}
 				defer b.srv.Close()
-				var clients []*http.Client
 				closed := make(chan int, 10)
 				for i := range 5 {
 					c := tlsClient(h2, func() { closed <- i })
-					clients = append(clients, c)
 					defer c.CloseIdleConnections()
 					res, err := c.Get("https://" + l.Addr().String())
 					if err != nil || res.ProtoMajor != map[bool]int{false: 1, true: 2}[h2] {

@@ -116,7 +116,7 @@ func TestSnapshotIsRestored(t *testing.T) {
 		if err := ask(c, in, snapshotKind, 1000, time.Hour); err != nil {
 			t.Error(err)
 		}
-		c, line, in = pair(t, network)
+		c, _, in = pair(t, network)
 		if err := ask(c, in, snapshotKind, 1000, time.Hour); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("nobody waits: %v", err)
 		}

@@ -171,8 +171,8 @@ func (n *Node) hearNotice(from wire.Hello, payload []byte) error {
 		return err
 	}
 	in := n.instance()
-	if said.server != in.server || in.ctx.Err() != nil {
-		return wire.ErrNotMe // another log than that of which the sender speaks
+	if said.server != in.server || in.ctx.Err() != nil || !in.follows(from) {
+		return wire.ErrNotMe // another log than that of which the sender speaks, or it does not lead here
 	}
 	in.nudger.nudge(nudge{index: said.index, term: said.term, leader: from.Source})
 	return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,12 +48,14 @@ type clients struct {
 	idle  list.List            // of *client: those between two requests, idle for longest first; guarded by mu
 	bare  map[net.Conn]*client // those that are no tcpConn; guarded by mu
 	shed  int                  // closed for others since that was said; guarded by mu
+	later bool                 // shedDown comes again; guarded by mu
 }
 
 // client is one connection.
 type client struct {
 	conn  net.Conn      // to be closed
 	since time.Time     // when it was accepted
+	host  string        // see hostOf
 	place *list.Element // in fresh or idle; nil within a request; guarded by mu
 	in    *list.List    // which of them; guarded by mu
 	gone  bool          // not counted any more; guarded by mu
@@ -147,7 +150,7 @@ func (c *clients) crowded() bool {
 
 // admit counts a connection, and closes another one for it if there are too many now.
 func (c *clients) admit(conn net.Conn) net.Conn {
-	cl := &client{conn: conn, since: time.Now()}
+	cl := &client{conn: conn, since: time.Now(), host: hostOf(conn)}
 	cl.waits.Store(true)
 	tcp, wrapped := conn.(*net.TCPConn)
 	c.mu.Lock()
@@ -158,12 +161,36 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 	}
 	c.mu.Unlock()
 	if c.limit > 0 {
-		c.close(c.victim(c.limit))
+		c.shedDown()
 	}
 	if wrapped {
 		return &tcpConn{TCPConn: tcp, client: cl, of: c}
 	}
 	return conn
+}
+
+// shedDown closes connections until there are no more than may be. Those that look busy are spared, and looked
+// at again a little later.
+func (c *clients) shedDown() {
+	for v := c.victim(c.limit); v != nil; v = c.victim(c.limit) {
+		c.close(v)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.total <= c.limit || c.later {
+		return
+	}
+	c.later = true
+	time.AfterFunc(hearTime, func() {
+		c.mu.Lock()
+		c.later = false
+		c.mu.Unlock()
+		select {
+		case <-c.closed:
+		default:
+			c.shedDown()
+		}
+	})
 }
 
 // victim returns a connection that has to give way, which does not count from then on; nil if there are at
@@ -205,6 +232,14 @@ func (c *clients) victimLocked() *client {
 	if v := c.freshVictimLocked(now); v != nil {
 		return v
 	}
+	most := c.greediestLocked()
+	e := c.idle.Front()
+	for range min(c.idle.Len(), mostSteps) {
+		if cl := e.Value.(*client); cl.host == most && !cl.heardLately(now) {
+			return cl
+		}
+		e = e.Next()
+	}
 	for range min(c.idle.Len(), mostSteps) {
 		e := c.idle.Front()
 		if cl := e.Value.(*client); !cl.heardLately(now) {
@@ -213,6 +248,37 @@ func (c *clients) victimLocked() *client {
 		c.idle.MoveToBack(e)
 	}
 	return nil
+}
+
+// greediestLocked returns the host that has most of the connections that have been idle longest: of two
+// strangers, who has many gives way to who has one. Behind a proxy all have one address, and it is the oldest.
+func (c *clients) greediestLocked() (most string) {
+	of := make(map[string]int)
+	e := c.idle.Front()
+	for range min(c.idle.Len(), mostSteps) {
+		host := e.Value.(*client).host
+		if of[host]++; of[host] > of[most] {
+			most = host
+		}
+		e = e.Next()
+	}
+	return most
+}
+
+// hostOf returns the address that a client's connections count by: of IPv6 the network of 64 bits, since one
+// client has all of it.
+func hostOf(conn net.Conn) string {
+	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return conn.RemoteAddr().String()
+	}
+	ip := a.Addr().Unmap()
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
 }
 
 // freshVictimLocked returns the oldest connection without a request, as far as it can be told that there is

@@ -53,7 +53,8 @@ func TestFarm_FloodOfAborts(t *testing.T) {
 		}
 	}
 	if told < tries {
-		t.Skip("this machine is too busy to tell")
+		t.Log("this machine is too busy to tell; the tests of the pool show the same in a bubble")
+		return
 	}
 	t.Errorf("%d times there were less than two fifths of the answers, or another leader", tries)
 }

@@ -40,6 +40,7 @@ type hop struct {
 	cfg       Config
 	transport *http.Transport // makes connections; pools and retries are our own
 	dials     sync.WaitGroup  // of those under way
+	room      *room           // for connections to all peers
 
 	// hold is asked when nobody is left to be chosen: see Gate.hold.
 	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) (again bool)
@@ -53,7 +54,7 @@ type hop struct {
 }
 
 func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}, bool) bool) *hop {
-	h := &hop{source: source, cfg: cfg, hold: hold, fresh: make(chan struct{}), peers: make(map[string]*peer)}
+	h := &hop{source: source, cfg: cfg, hold: hold, room: ownRoom(), fresh: make(chan struct{}), peers: make(map[string]*peer)}
 	h.eligible.Store(new([]*peer))
 	h.transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -197,8 +198,11 @@ func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		if started || !x.rewind() {
 			return nil, &lostError{err}
 		}
-		p.shun(time.Now().Add(shunTime))
 		last = err
+		if errors.Is(err, errLine) {
+			break // it has waited, or wastes what there is; that says nothing of the peer
+		}
+		p.shun(time.Now().Add(shunTime))
 	}
 	if last != nil {
 		return nil, fmt.Errorf("%w: %w", errNoPeer, last)

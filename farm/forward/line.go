@@ -110,7 +110,25 @@ func (l *line) first(free *link) *waiter {
 	if a := l.accounts[free.name]; a != nil && a.wait.Len() > 0 {
 		return a.wait.Front().Value.(*waiter)
 	}
-	return nil
+	var next *account // of those whom it suits
+	for i, a := range l.order {
+		w := a.wait.Front().Value.(*waiter)
+		if free.suits(a.name, w.waste) && (next == nil || l.order.Less(i, next.at)) {
+			next = a
+		}
+	}
+	if next == nil {
+		return nil
+	}
+	return next.wait.Front().Value.(*waiter)
+}
+
+// of returns how many requests of one name wait.
+func (l *line) of(name string) int {
+	if a := l.accounts[name]; a != nil {
+		return a.wait.Len()
+	}
+	return 0
 }
 
 // serve takes one that is in the line out of it, since it has been served.

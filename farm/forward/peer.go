@@ -23,7 +23,7 @@ type peer struct {
 }
 
 func newPeer(id, name string, h *hop) *peer {
-	return &peer{id: id, name: name, pool: newPool(id, h.transport, &h.dials)}
+	return &peer{id: id, name: name, pool: newPool(id, h.transport, &h.dials, h.room)}
 }
 
 func (p *peer) shun(until time.Time)       { p.shunUntil.Store(until.UnixNano()) }

@@ -11,11 +11,15 @@ import (
 )
 
 const (
-	maxIdle   = 64               // idle connections kept for each peer
-	idleTime  = 90 * time.Second // after which an idle connection is closed
+	maxIdle   = 16               // idle connections kept for each peer: they keep others out of it
+	idleTime  = 30 * time.Second // after which an idle connection is closed
 	maxDials  = 32               // under way to one peer: as many as the cluster lets one protocol have
 	slowDials = 2                // under way to one peer for those who use connections up
 	lineTime  = 10 * time.Second // for a connection, while others get some
+
+	// mostWasteful is how many requests of one client that uses connections up may wait for one peer. Each holds
+	// its client's connection, and nobody notices that the client has gone as long as its body is unread.
+	mostWasteful = 8
 )
 
 var errLine = errors.New("no connection has become free")
@@ -32,6 +36,7 @@ type pool struct {
 	ctx       context.Context // ends with close
 	cancel    context.CancelFunc
 	dials     *sync.WaitGroup // of those under way
+	room      *room           // that all pools share
 
 	mu      sync.Mutex
 	idle    []*link            // newest last; guarded by mu
@@ -53,8 +58,8 @@ type link struct {
 	from  origin      // of that
 }
 
-func newPool(id string, t *http.Transport, dials *sync.WaitGroup) *pool {
-	p := &pool{id: id, transport: t, dials: dials, links: make(map[*link]struct{})}
+func newPool(id string, t *http.Transport, dials *sync.WaitGroup, r *room) *pool {
+	p := &pool{id: id, transport: t, dials: dials, room: r, links: make(map[*link]struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -102,6 +107,9 @@ func (p *pool) ask(from origin) (*link, *waiter, error) {
 			return l, nil, nil
 		}
 		p.forgetLocked(l)
+	}
+	if waste && p.line.of(name) >= mostWasteful {
+		return nil, nil, errLine
 	}
 	w := p.line.add(name, from, waste)
 	p.dialLocked()
@@ -181,7 +189,7 @@ func (p *pool) offerLocked(l *link) {
 
 // dialLocked begins as many dials as are wanted.
 func (p *pool) dialLocked() {
-	for !p.closed && p.dialing < min(p.line.waiting-p.line.wasteful, maxDials) {
+	for !p.closed && p.dialing < min(p.line.waiting-p.line.wasteful, maxDials) && p.takeRoomLocked() {
 		p.dialing++
 		p.dials.Go(func() {
 			p.dial()
@@ -191,7 +199,7 @@ func (p *pool) dialLocked() {
 			p.dialLocked()
 		})
 	}
-	for !p.closed && p.slow < min(p.line.wasteful, slowDials) {
+	for !p.closed && p.slow < min(p.line.wasteful, slowDials) && p.takeRoomLocked() {
 		p.slow++
 		p.dials.Go(p.dialSlowly)
 	}
@@ -223,6 +231,7 @@ func (p *pool) dial() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
+		p.room.give()
 		p.failLocked(err, before, p.reached > reached)
 		return
 	}
@@ -244,10 +253,11 @@ func (p *pool) connect() (*link, error) {
 	return l, nil
 }
 
-// failLocked tells of a dial that failed. If others have succeeded since it began, the peer is there, and one
-// request is enough to go elsewhere. If not, it is not, and all go who have waited as long.
+// failLocked tells of a dial that failed. If others have succeeded since it began, or there are connections,
+// the peer is there, perhaps with as many connections as it takes. One request is enough to go elsewhere then;
+// the others may get a connection that becomes free. If not, all go who have waited as long.
 func (p *pool) failLocked(err error, before uint64, reached bool) {
-	if reached {
+	if reached || len(p.links) > 0 {
 		if w := p.line.first(nil); w != nil {
 			p.line.remove(w)
 			w.got <- outcome{err: err}
@@ -268,8 +278,17 @@ func (p *pool) expire(l *link) {
 }
 
 func (p *pool) forgetLocked(l *link) {
-	delete(p.links, l)
+	if _, known := p.links[l]; known {
+		delete(p.links, l)
+		p.room.give()
+	}
 	l.Close()
+}
+
+// takeRoomLocked takes the room for one more connection, and reports false if there is none. Each peer may
+// have a few whatever the others have.
+func (p *pool) takeRoomLocked() bool {
+	return p.room.take(len(p.links)+p.dialing+p.slow < leastLinks)
 }
 
 // close cuts every connection, and ends the dials.
@@ -280,6 +299,7 @@ func (p *pool) close() {
 	p.cancel()
 	for l := range p.links {
 		l.Close()
+		p.room.give()
 	}
 	clear(p.links)
 	for _, l := range p.idle {

@@ -92,11 +92,12 @@ func ask(ctx context.Context, p *peer, client, path string) error {
 
 var connections atomic.Int64 // names for them
 
-// abort sends a request that is not answered, and gives it up after a while.
+// abort sends a request that is not answered, and gives it up after a while; who is refused sends none earlier.
 func abort(p *peer, client string, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), after)
 	defer cancel()
 	ask(ctx, p, client, "/hang")
+	<-ctx.Done()
 }
 
 const good, bad = "192.0.2.1", "192.0.2.66"

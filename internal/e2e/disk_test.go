@@ -106,7 +106,7 @@ func TestDamagedSnapshot(t *testing.T) {
 	f.nodes = all[:1]
 	f.nodes[0].start()
 	f.nodes[0].awaitReady()
-	f.write(66 << 20) // more than is kept without a snapshot, so the others begin with one
+	f.write(98 << 20) // more than a leader keeps without a snapshot, so the others begin with one
 	f.until("a snapshot", func() error { return f.nodes[0].hasSnapshot() })
 	for _, n := range all[1:] {
 		n.start(f.nodes[0].peer)

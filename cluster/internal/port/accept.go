@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
@@ -165,8 +166,14 @@ func (p *Port) deliver(c *conn, secure *tls.Conn) error {
 		return errUnknown
 	case len(l.queue) == cap(l.queue):
 		return errFull
-	case l.bounded && !p.admit(c):
-		return errMany
+	case l.bounded:
+		peer, err := trust.PeerID(secure.ConnectionState())
+		if err != nil {
+			return err
+		}
+		if !p.admit(c, peer) {
+			return errMany
+		}
 	}
 	since := time.Now()
 	if _, err := secure.Write([]byte{accepted}); err != nil {

@@ -12,6 +12,7 @@ type conn struct {
 	net.Conn
 	port    *Port
 	counted bool                    // of an application's protocol, and accepted; guarded by the port's mu
+	peer    string                  // NodeID of the one that dialled, if counted; guarded by the port's mu
 	gone    context.CancelCauseFunc // of an accepted one: ends its handshake at once
 }
 
@@ -21,6 +22,9 @@ func (c *conn) Close() error {
 	delete(c.port.conns, c)
 	if c.counted {
 		c.port.served--
+		if c.port.servedOf[c.peer]--; c.port.servedOf[c.peer] == 0 {
+			delete(c.port.servedOf, c.peer)
+		}
 		c.counted = false
 	}
 	c.port.mu.Unlock()
@@ -31,15 +35,18 @@ func (c *conn) Close() error {
 }
 
 // admit counts a connection that an application is to get, until it is closed, unless there are as many as
-// there may be.
-func (p *Port) admit(c *conn) bool {
+// there may be. One peer may have no more than are free: so none can hold all of them, however many peers hold
+// what they can, and one that has none yet finds some (dynamic thresholds: Choudhury and Hahne, 1998).
+func (p *Port) admit(c *conn, peer string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, open := p.conns[c]; !open || p.served >= p.maxServed {
+	free := p.maxServed - p.served
+	if _, open := p.conns[c]; !open || free <= 0 || p.servedOf[peer] >= max(free, 1) {
 		return false
 	}
 	p.served++
-	c.counted = true
+	p.servedOf[peer]++
+	c.counted, c.peer = true, peer
 	return true
 }
 

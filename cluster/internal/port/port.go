@@ -76,6 +76,7 @@ type Port struct {
 	conns     map[*conn]struct{}   // all open connections, both directions
 	pending   pending              // those accepted and not through their handshake
 	served    int                  // those that count towards maxServed
+	servedOf  map[string]int       // of these, by the NodeID that dialled
 }
 
 // Open binds addr, for TCP and UDP on one number, and begins to accept. A port number of 0 picks one. Nothing
@@ -101,6 +102,7 @@ func Open(nw Network, addr string, id *trust.Identity, log *slog.Logger) (*Port,
 		listeners: make(map[string]*listener),
 		pending:   make(pending),
 		conns:     make(map[*conn]struct{}),
+		servedOf:  make(map[string]int),
 	}
 	p.maxPending, p.maxServed = bounds(descriptors.Limit())
 	p.ctx, p.cancel = context.WithCancel(context.Background())

@@ -479,23 +479,27 @@ func TestAcceptErrors(t *testing.T) {
 	}
 }
 
-// Applications get no more connections than there are descriptors for; what the farm itself needs gets
-// through beside them.
+// Applications get no more connections than there are descriptors for, and one peer no more than it leaves for the
+// others; what the farm itself needs gets through beside them.
 func TestConnectionsOfApplicationsAreBounded(t *testing.T) {
 	a, _ := openPort(t, newID(t, "shop", secret, "a"))
 	b, _ := openPort(t, newID(t, "shop", secret, "b"))
-	b.maxServed = 3
+	b.maxServed = 5
 	lanes, own := b.AppListener("lanes"), b.Listener("rpc")
 	var open []net.Conn
-	for range b.maxServed {
+	for range 3 { // then two are free
 		open = append(open, a.dial(t, b, "lanes", "b"))
 		accept(t, lanes)
 	}
 	if _, err := a.Dial(t.Context(), b.Addr().String(), "lanes", "b"); !errors.Is(err, ErrRefused) {
 		t.Errorf("one too many: %v", err)
 	}
+	other, _ := openPort(t, newID(t, "shop", secret, "c"))
+	c := other.dial(t, b, "lanes", "b")
+	accept(t, lanes)
 	a.dial(t, b, "rpc", "b")
 	accept(t, own)
+	c.Close()
 	open[0].Close()
 	eventually(t, "there is room again", func() bool {
 		c, err := a.Dial(t.Context(), b.Addr().String(), "lanes", "b")

@@ -32,7 +32,7 @@ type State struct {
 	second atomic.Bool   // the farm has had a second member; never taken back
 	level  atomic.Uint32 // in force; never taken back
 
-	work          sync.Mutex
+	work          workLock
 	configuration raft.Configuration // of entry configuredAt; guarded by work
 	configuredAt  uint64             // 0 = there was none since the state was made or restored
 	markedAt      *Marked            // by the batch that is being applied; nil if it has no mark
@@ -87,7 +87,7 @@ func New(c Config) *State {
 	if c.Halt == nil {
 		c.Halt = func(error) {}
 	}
-	st := &State{conf: c, origins: newOrigins()}
+	st := &State{conf: c, work: newWorkLock(), origins: newOrigins()}
 	machines := c.Machines()
 	st.machines.Store(&machines)
 	st.names = slices.Sorted(maps.Keys(machines))

@@ -222,7 +222,8 @@ func snapshotOf(t *testing.T, n *labNode) []byte {
 }
 
 // A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has
-// changed. Slow: a farm waits until its majority counts as lost, and its recovery fails.
+// changed.
+// Slow: a farm waits until its majority counts as lost, and its recovery fails.
 func TestRecoveryHalfWay(t *testing.T) {
 	t.Parallel()
 	together(t, 3, true, func(l *lab) {

@@ -31,7 +31,8 @@ func TestFarmOfAnotherName(t *testing.T) {
 }
 
 // One of three founders has another name for the farm. It ends; the others, who may be right, wait for a
-// third. Slow: founders wait for each other for minutes of their time.
+// third.
+// Slow: founders wait for each other for minutes of their time.
 func TestOneFounderIsOfAnotherName(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
@@ -58,7 +59,8 @@ func TestOneFounderIsOfAnotherName(t *testing.T) {
 }
 
 // What somebody says who does not have the secret ends nobody, and neither does a member end because there is
-// another farm where it once found its own. Slow: that a member does not end is seen over minutes.
+// another farm where it once found its own.
+// Slow: that a member does not end is seen over minutes.
 func TestAnotherNameProvesNothing(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {

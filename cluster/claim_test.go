@@ -90,7 +90,8 @@ func TestClaimEnds(t *testing.T) {
 }
 
 // In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say
-// what to do. Slow: both halves of a farm are restored, and meet.
+// what to do.
+// Slow: both halves of a farm are restored, and meet.
 func TestRestoredInBothHalves(t *testing.T) {
 	t.Parallel()
 	together(t, 2, true, func(l *lab) {

@@ -12,7 +12,8 @@ import (
 )
 
 // Damage that is found while a node runs ends its part at once. It joins anew when a leader says that the
-// others are a quorum, and not before. Slow: that nothing happens without a quorum is seen over a minute, in
+// others are a quorum, and not before.
+// Slow: that nothing happens without a quorum is seen over a minute, in
 // memory and with disks.
 func TestDamageFoundLater(t *testing.T) {
 	t.Parallel()
@@ -40,7 +41,8 @@ func TestDamageFoundLater(t *testing.T) {
 }
 
 // What was acknowledged is on the leader, and in the log that is damaged: the third node is far behind, on a
-// thin line. It follows the leader, but the damaged log may be needed until it has caught up. Slow: 8 MB go
+// thin line. It follows the leader, but the damaged log may be needed until it has caught up.
+// Slow: 8 MB go
 // over a thin line.
 func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,8 @@ import (
 // A large farm with five voters forms within seconds, and costs its leader at rest no more for each follower
 // than a small one. It loses ten nodes at once, two of which vote, and then its leader; the places are
 // filled, and writes go on. The short form has 30 nodes, which take what the test may take; `make torture`
-// has 100. What a node costs is logged. Slow: every node talks to every other one.
+// has 100. What a node costs is logged.
+// Slow: every node talks to every other one.
 func TestLargeFarm(t *testing.T) {
 	t.Parallel()
 	if race.Enabled {

@@ -10,7 +10,8 @@ import (
 )
 
 // A question or an answer that is over what a frame carries is refused, and does no harm to others on the
-// connection. Slow: an answer is too large only beyond 16 MiB, which are written first.
+// connection.
+// Slow: an answer is too large only beyond 16 MiB, which are written first.
 func TestQueriesTooLarge(t *testing.T) {
 	t.Parallel()
 	inLab(t, 2, false, func(l *lab) {

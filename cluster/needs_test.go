@@ -55,7 +55,8 @@ func (n *labNode) written() []byte {
 }
 
 // A new state machine and a new kind of command do no harm to a node of the release before: they are refused
-// while it is there, snapshots are such that it can read them, and afterwards they work everywhere. Slow: a
+// while it is there, snapshots are such that it can read them, and afterwards they work everywhere.
+// Slow: a
 // farm goes through its levels, in memory and with disks.
 func TestNewMachinesBesideAnOldProgram(t *testing.T) {
 	t.Parallel()

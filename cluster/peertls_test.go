@@ -128,7 +128,8 @@ func TestPeerTLS(t *testing.T) {
 }
 
 // Every other certificate, also a good one of the same authority for something else, is turned away, on both
-// sides with a word about the reason. Slow: real certificates, and nodes that turn each other away.
+// sides with a word about the reason.
+// Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLSRefusals(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other
@@ -50,7 +51,8 @@ func (l *lab) promised() (heir, other *labNode, away []*labNode) {
 
 // A node that has promised not to vote is killed and started again, and some of those given up are there
 // after all. With its vote they would be a quorum of the old farm; it keeps its word, and the recovery comes
-// to its end. Slow: five durable nodes are watched for a while, of which one is given up and there all the
+// to its end.
+// Slow: five durable nodes are watched for a while, of which one is given up and there all the
 // same.
 func TestPromiseOutlivesRestart(t *testing.T) {
 	t.Parallel()
@@ -89,9 +91,13 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 }
 
 // The promise binds nobody for ever: not when the successor takes part again, and not when the farm has a
-// quorum after all. Slow: a promise ends after minutes, of five durable nodes, in two ways.
+// quorum after all.
+// Slow: a promise ends after minutes, of five durable nodes, in two ways.
 func TestPromiseEnds(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip(onlyWaitedFor)
+	}
 	for _, quorum := range []bool{false, true} {
 		together(t, 5, true, func(l *lab) {
 			heir, other, away := l.promised()
@@ -195,7 +201,8 @@ func (s slowStore) GetLog(index uint64, l *raft.Log) error {
 }
 
 // To re-form a farm takes as long as its log is large. The one that does it does not lose patience with
-// itself, and neither do those who have promised to follow it. Slow: five durable nodes, and a log that is
+// itself, and neither do those who have promised to follow it.
+// Slow: five durable nodes, and a log that is
 // slow on purpose.
 func TestReformingTakesLong(t *testing.T) {
 	t.Parallel()

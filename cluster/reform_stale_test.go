@@ -21,7 +21,8 @@ func (l *lab) replaceInTurn(nodes ...*labNode) {
 }
 
 // The same, but raft's own connections come last: the node has time to look around before the leader finds
-// it. Slow: four of five nodes are replaced one after the other, and asked a hundred times.
+// it.
+// Slow: four of five nodes are replaced one after the other, and asked a hundred times.
 func TestFarmLivesOutOfRaftsSight(t *testing.T) {
 	t.Parallel()
 	together(t, 5, false, func(l *lab) {

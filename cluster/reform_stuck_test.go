@@ -197,7 +197,8 @@ func TestReformingFailsOnDisk(t *testing.T) {
 }
 
 // Two orders at once, and writers that do not stop: one order is carried out after the other or refused with
-// a reason, and no writer is told what is not so. Slow: three writers go on through two restores, in memory
+// a reason, and no writer is told what is not so.
+// Slow: three writers go on through two restores, in memory
 // and with disks.
 func TestRestoreTwiceUnderLoad(t *testing.T) {
 	t.Parallel()

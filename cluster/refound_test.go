@@ -7,13 +7,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // A farm is restored from a backup, and the only node that has the new state is killed before it has handed
 // it on. The others, who have given up theirs, wait for it: they found no farm beside it, however few Expect
-// asks for. Slow: five durable nodes wait for two minutes of their time.
+// asks for.
+// Slow: five durable nodes wait for two minutes of their time.
 func TestRestoredFarmIsWaitedFor(t *testing.T) {
 	t.Parallel()
+	if race.Enabled {
+		t.Skip(onlyWaitedFor)
+	}
 	for _, restarted := range []bool{false, true} {
 		unformed(t, 5, true, func(l *lab) {
 			l.symmetric()

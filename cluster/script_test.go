@@ -18,7 +18,8 @@ import (
 
 // TestScript runs the scripts of testdata/script, each in a bubble of fake time over a network in memory. The
 // language is described in testdata/script/README.md; the verbs are the tables in script_verbs_test.go and
-// script_expect_test.go. Slow: some two hundred farms are played, and each of them signs and encrypts.
+// script_expect_test.go.
+// Slow: some two hundred farms are played, and each of them signs and encrypts.
 func TestScript(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
 	if err != nil || len(files) == 0 {
@@ -47,7 +48,7 @@ func runScript(t *testing.T, file string) {
 	}
 	if race.Enabled {
 		plays = underRace(plays)
-		if waits(lines) >= 2*time.Minute {
+		if waits(lines) >= time.Minute {
 			t.Skip(onlyWaitedFor)
 		}
 	}

@@ -25,7 +25,8 @@ import (
 // nodes, and holds it to the model of what they were told. The seed decides on the farm, on what is done, and
 // when; which goroutine runs first remains chance. `make sim SEED=7 MINUTES=30 PKG=./cluster` runs one seed
 // for as long; without SEED it is a random one. With WEBFARM_BESIDE raft has issue 695, which is found. Plain
-// `go test` takes the same few seeds each time, and one with the race detector. Slow: what it finds depends
+// `go test` takes the same few seeds each time, and one with the race detector.
+// Slow: what it finds depends
 // on how much it does.
 func TestSimulation(t *testing.T) {
 	seeds, minutes := []uint64{1, 2, 3}, 2

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // slowRestore is a machine whose Restore takes its time, as that of a million sessions does.
@@ -31,6 +33,9 @@ func TestJoinerRestoresSlowly(t *testing.T) {
 	const takes = 6 * time.Second
 	for name, durable := range map[string]bool{"memory": false, "durable": true} {
 		t.Run(name, func(t *testing.T) {
+			if race.Enabled && durable {
+				t.Skip(onlyWaitedFor)
+			}
 			unformed(t, 3, durable, func(l *lab) {
 				for i, n := range l.nodes {
 					if i > 0 {

@@ -33,7 +33,8 @@ func (l *lab) oddOne() (leader, odd, third *labNode, in *instance) {
 
 // A node whose copy is wrong stops first, and gives nothing up before a leader says that the others have all
 // of the log without it. Here one of the others is cut off when the order comes, as from a leader that asked
-// a moment before. Slow: a copy is told and asks, in memory and with disks.
+// a moment before.
+// Slow: a copy is told and asks, in memory and with disks.
 func TestWrongCopyStopsFirst(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -69,7 +70,8 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 }
 
 // If the others come to have no leader, a durable node takes part again: what only its log has must not be
-// lost. In memory it cannot, and stays as it is until people decide. Slow: half a minute of the nodes' time
+// lost. In memory it cannot, and stays as it is until people decide.
+// Slow: half a minute of the nodes' time
 // goes by before one may go on, in memory and with disks.
 func TestWrongCopyTakesPartAgain(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,8 @@ import (
 )
 
 // The nodes were given different MaxVoters. Whoever leads has its way, and that is stable; who would have it
-// otherwise says so. Slow: what is stable shows only over minutes, with five nodes and two leaders.
+// otherwise says so.
+// Slow: what is stable shows only over minutes, with five nodes and two leaders.
 func TestMaxVotersDiffer(t *testing.T) {
 	if race.Enabled {
 		t.Skip(onlyWaitedFor)

@@ -75,7 +75,8 @@ var ends = map[string]struct {
 }
 
 // Every node says for what reason the leader changed: the one that led, its heir, and the one that only
-// looked on. Slow: ten farms, and a minute of silence in each.
+// looked on.
+// Slow: ten farms, and a minute of silence in each.
 func TestWhyLeaderChanged(t *testing.T) {
 	for name, c := range ends {
 		for _, durable := range []bool{false, true} {

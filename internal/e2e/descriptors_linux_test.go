@@ -16,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 const (
@@ -29,8 +30,13 @@ const (
 // whose nodes may have 1024 files and connections open each. Then somebody without the secret does the same
 // to the leader's peer port. The nodes live, those who use the farm go on writing, new ones get in, and the
 // leader stays the leader.
-func TestFewDescriptors(t *testing.T) {
-	scenario(t)
+func TestFewDescriptors(t *testing.T) { // not in parallel: its clients leave the others' proxies no time
+	if testing.Short() {
+		t.Skip("takes long")
+	}
+	if race.Enabled {
+		t.Skip("ten thousand clients with the race detector take minutes; the nodes are no others than without")
+	}
 	f := newFarm(t, 3, true)
 	for _, n := range f.nodes {
 		n.startWith(fewFiles, append(n.others(), n.peer)...)

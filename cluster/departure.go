@@ -5,9 +5,9 @@ import "sync"
 // departure is how far a node is on its way out of the farm, or down. Its steps, in their order; a node may
 // skip some:
 //
-//	stays -> retires -> leaves -> dismissed -> over
+//	stays -> retires -> leaves -> dismissed
 //
-// For good, and over with what it held, are facts beside these. The zero value stays.
+// That it goes for good, was removed, or has lost what it held are facts beside these. The zero value stays.
 type departure struct {
 	mu     sync.Mutex
 	facts  goodbye

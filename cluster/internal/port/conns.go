@@ -41,7 +41,7 @@ func (p *Port) admit(c *conn, peer string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	free := p.maxServed - p.served
-	if _, open := p.conns[c]; !open || free <= 0 || p.servedOf[peer] >= max(free, 1) {
+	if _, open := p.conns[c]; !open || free <= 0 || p.servedOf[peer] >= free {
 		return false
 	}
 	p.served++

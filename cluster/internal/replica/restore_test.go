@@ -12,12 +12,17 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// A snapshot that ends in the middle leaves all as it was, and the log goes on.
-func TestHalfARestoreIsNone(t *testing.T) {
+// oneWrite returns a state with one command in it, and its snapshot.
+func oneWrite(t *testing.T) (*testFSM, []byte) {
 	f := newTestFSM(t, "a.1")
 	f.register(7, "a.1", 1)
 	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	whole := f.snapshot()
+	return f, f.snapshot()
+}
+
+// A snapshot that ends in the middle leaves all as it was, and the log goes on.
+func TestHalfARestoreIsNone(t *testing.T) {
+	_, whole := oneWrite(t)
 
 	g := newTestFSM(t, "a.1")
 	broken := append([]byte(nil), whole...)
@@ -87,10 +92,7 @@ func (s *sleepyKV) Restore(r io.Reader) error {
 }
 
 func TestASecondRestoreMendsTheFirst(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	whole := f.snapshot()
+	f, whole := oneWrite(t)
 
 	g := newTestFSM(t, "a.1")
 	broken := append([]byte(nil), whole...)
@@ -185,10 +187,7 @@ func (m *refusing) Restore(r io.Reader) error {
 
 // That a machine refuses a whole snapshot is told; that a snapshot cannot be read is another matter.
 func TestRefusedRestoreIsTold(t *testing.T) {
-	f := newTestFSM(t, "a.1")
-	f.register(7, "a.1", 1)
-	f.commands(commandBatch(7, 1, 1, "append x 1"))
-	whole := f.snapshot()
+	_, whole := oneWrite(t)
 	var told []error
 	st := New(Config{Machines: func() map[string]Machine { return map[string]Machine{"kv": &refusing{}} },
 		MaxLevel: wire.ProtocolMax, Refused: func(err error) { told = append(told, err) }})

@@ -17,13 +17,16 @@ type claim struct {
 // is of another farm, and with wire.ErrPromised if another one has the claim and is alive, or this node has
 // promised, not longer ago than fresh, to follow another one.
 func (s *Standing) Claim(cluster, by string, hold, fresh time.Duration, alive func(node string) bool) error {
+	s.mu.Lock()
+	before := s.claim
+	s.mu.Unlock()
 	held := s.ClaimedBy(alive)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case cluster != s.id.ClusterID:
 		return wire.ErrOtherFarm
-	case held != "" && held != by:
+	case held != "" && held != by, s.claim != before && s.claim.by != by: // or another one was faster
 		return wire.ErrPromised
 	case s.successor != "" && wire.NodeOf(s.successor) != by && time.Since(s.stoodDown) < fresh:
 		return wire.ErrPromised

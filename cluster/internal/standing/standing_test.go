@@ -316,3 +316,23 @@ func TestClaim(t *testing.T) {
 		t.Errorf("the one that it follows: %v", err)
 	}
 }
+
+// Of two who ask at once one has the claim, whatever was known when each began to ask.
+func TestClaimOfTwoAtOnce(t *testing.T) {
+	s, _ := durable(t)
+	if err := s.Adopt("c"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Claim("c", "gone", time.Minute, time.Minute, func(string) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	meanwhile := func(string) bool { // b is faster, while it is found out for a that the one before is gone
+		if err := s.Claim("c", "b", time.Minute, time.Minute, func(string) bool { return false }); err != nil {
+			t.Error(err)
+		}
+		return false
+	}
+	if err := s.Claim("c", "a", time.Minute, time.Minute, meanwhile); !errors.Is(err, wire.ErrPromised) {
+		t.Errorf("two have the claim: %v", err)
+	}
+}

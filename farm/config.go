@@ -88,8 +88,16 @@ type Config struct {
 	MaxConns int
 
 	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is believed:
-	// X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id. Everybody else's is removed.
+	// X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id. Everybody else's is removed.
 	TrustedProxies []netip.Prefix
+
+	// TrustUnix makes trusted proxies of all who connect to a Listener that is a unix socket: its file's permissions say who
+	// can. The word unix among the addresses of -trusted-proxies sets it.
+	TrustUnix bool
+
+	// ShowNodes tells clients the names of nodes: X-Served-By is the one whose handler has answered, X-Served-Via the one that
+	// has taken the request from the client, if that was another one. Otherwise clients learn no more than the request's id.
+	ShowNodes bool
 
 	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
 	LeaveOnStop bool
@@ -163,8 +171,9 @@ func (c Config) validateTwice() error {
 			return fmt.Errorf("use Config.%s and leave its like in Config.Cluster and Config.Forward empty", field)
 		}
 	}
-	if f := c.Forward; f.ID != "" || f.Node != "" || f.App != "" || f.TrustedProxies != nil {
-		return errors.New("Config.Forward: ID and Node are filled in by Open; App and TrustedProxies are fields of Config")
+	if f := c.Forward; f.ID != "" || f.Node != "" || f.App != "" || f.TrustedProxies != nil || f.TrustUnix || f.ShowNodes {
+		return errors.New("Config.Forward: ID and Node are filled in by Open; App, TrustedProxies, TrustUnix and ShowNodes " +
+			"are fields of Config")
 	}
 	for _, name := range []string{machineSession, machineKeyring} {
 		if c.Cluster.Machines[name] != nil || c.Cluster.Levels[name] != nil {
@@ -203,6 +212,7 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 func (c Config) forwardConfig(id, name string) forward.Config {
 	fc := c.Forward
 	fc.ID, fc.Node, fc.App, fc.Role, fc.TrustedProxies = id, name, c.App, c.Role, c.TrustedProxies
+	fc.TrustUnix, fc.ShowNodes = c.TrustUnix, c.ShowNodes
 	if c.Server != nil && fc.BaseContext == nil {
 		fc.BaseContext = c.Server.BaseContext
 	}

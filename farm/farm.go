@@ -291,6 +291,11 @@ type RequestInfo = forward.Info
 // Info returns what is known about the request whose context ctx is: its id, the nodes, whether it was forwarded.
 func Info(ctx context.Context) RequestInfo { return forward.FromContext(ctx) }
 
+// Logger returns Config.Logger with what leads from a line to its request: the attributes "request", the id that the client
+// got, and "trace", the id of the trace to which it belongs. ctx is the request's context; outside of Handler it is
+// slog.Default().
+func Logger(ctx context.Context) *slog.Logger { return forward.Logger(ctx) }
+
 // RequestID returns the id of the request whose context ctx is; "" outside of Handler. It is also in the response, as
 // X-Request-Id, and the same on every node that a request passes.
 func RequestID(ctx context.Context) string { return forward.FromContext(ctx).ID }

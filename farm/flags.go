@@ -40,8 +40,9 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.IntVar(&c.Cluster.Expect, "expect", 0, "`number` of nodes that found the farm together; default the length of -join "+
 		"if that holds this node's own address [FARM_EXPECT]")
 	fs.Var((*roleFlag)(&c.Role), "role", "`role` of this node: ordinary, front or staging [FARM_ROLE]")
-	fs.Var(&proxiesFlag{list: &c.TrustedProxies}, "trusted-proxies",
-		"`addresses or networks` of proxies in front, by commas [FARM_TRUSTED_PROXIES]")
+	fs.Var(&proxiesFlag{list: &c.TrustedProxies, unix: &c.TrustUnix}, "trusted-proxies",
+		"`addresses or networks` of proxies in front, by commas; unix = all on a unix socket [FARM_TRUSTED_PROXIES]")
+	fs.BoolVar(&c.ShowNodes, "show-nodes", false, "tell clients by X-Served-By which node has answered [FARM_SHOW_NODES]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
 	fs.BoolVar(&c.Dev, "dev", false, "for development: a farm of one on loopback, ready at once, its data kept in your cache directory [FARM_DEV]")
@@ -53,7 +54,8 @@ func Flags(fs *flag.FlagSet) *Config {
 		fromEnv(&environ.List{Items: &c.Join}, "FARM_JOIN"),
 		intFromEnv(&c.Cluster.Expect, "FARM_EXPECT"),
 		fromEnv((*roleFlag)(&c.Role), "FARM_ROLE"),
-		fromEnv(&proxiesFlag{list: &c.TrustedProxies}, "FARM_TRUSTED_PROXIES"),
+		fromEnv(&proxiesFlag{list: &c.TrustedProxies, unix: &c.TrustUnix}, "FARM_TRUSTED_PROXIES"),
+		boolFromEnv(&c.ShowNodes, "FARM_SHOW_NODES"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),
 		intFromEnv(&c.Nodes, "FARM_NODES"),
@@ -147,9 +149,10 @@ func (r *roleFlag) Set(s string) error {
 	return nil
 }
 
-// proxiesFlag is a list like environ.List, of networks; an address is a network of one.
+// proxiesFlag is a list like environ.List, of networks; an address is a network of one. The word unix sets unix.
 type proxiesFlag struct {
 	list *[]netip.Prefix
+	unix *bool
 	used bool
 }
 
@@ -157,15 +160,19 @@ func (p *proxiesFlag) String() string { return "" }
 
 func (p *proxiesFlag) Set(s string) error {
 	if !p.used {
-		*p.list = nil
+		*p.list, *p.unix = nil, false
 	}
 	p.used = true
 	for _, f := range environ.Fields(s) {
+		if f == "unix" {
+			*p.unix = true
+			continue
+		}
 		prefix, err := netip.ParsePrefix(f)
 		if err != nil {
 			a, err := netip.ParseAddr(f)
 			if err != nil {
-				return fmt.Errorf("%q is neither an address nor a network", f)
+				return fmt.Errorf("%q is neither an address nor a network, nor the word unix", f)
 			}
 			prefix = netip.PrefixFrom(a, a.BitLen())
 		}

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"context"
 	"crypto/rand"
 	"net"
 	"net/http"
@@ -16,32 +17,59 @@ const (
 )
 
 // arrive settles who the client of a public request is: it removes what the client must not say, sets RemoteAddr, and
-// returns the request id and the scheme.
-func (g *Gate) arrive(r *http.Request) (id, scheme string) {
+// returns the request's id, the scheme, and the id of its trace.
+func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	scheme = "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	peer, ok := remoteIP(r.RemoteAddr)
-	if !ok || !g.trusted(peer) {
+	trace = settleTrace(r.Header)
+	peer, trusted := g.judge(r)
+	if !trusted {
 		stripClaims(r.Header, false)
 		id = newID()
 		r.Header.Set(idHeader, id)
-		return id, scheme
+		return id, scheme, trace
 	}
 	stripClaims(r.Header, true)
-	if client, ok := g.clientBehind(r.Header); ok && client != peer {
-		r.RemoteAddr = net.JoinHostPort(client.String(), "0") // the port is not known
+	client, s := g.told(r.Header)
+	if client.IsValid() && client.Addr() != peer {
+		r.RemoteAddr = client.String()
 	}
-	if s := proxyScheme(r.Header); s != "" {
+	if s != "" {
 		scheme = s
 	}
-	if id = r.Header.Get(idHeader); !validID(id) {
+	if id = r.Header.Get(idHeader); !validID(id) || len(r.Header[idHeader]) != 1 {
 		id = newID()
 	}
 	r.Header.Set(idHeader, id)
-	return id, scheme
+	return id, scheme, trace
 }
+
+// judge returns the other end of the connection on which r came, and whether it is a trusted proxy.
+func (g *Gate) judge(r *http.Request) (peer netip.Addr, trusted bool) {
+	ctx := r.Context()
+	if ctx.Value(unnamedKey{}) != nil {
+		return peer, false
+	}
+	if overUnix(ctx) {
+		return peer, g.cfg.TrustUnix
+	}
+	peer, ok := remoteIP(r.RemoteAddr)
+	return peer, ok && g.trusted(peer)
+}
+
+// overUnix reports whether the request to which ctx belongs came over a unix socket, as net/http says.
+func overUnix(ctx context.Context) bool {
+	local, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && strings.HasPrefix(local.Network(), "unix")
+}
+
+type unnamedKey struct{}
+
+// Unnamed returns the context of a connection over which a proxy passes on what somebody sends of whom it does not say who
+// it is. Nothing in the headers of its requests is believed, whatever address the connection comes from.
+func Unnamed(ctx context.Context) context.Context { return context.WithValue(ctx, unnamedKey{}, true) }
 
 func (g *Gate) trusted(a netip.Addr) bool {
 	for _, p := range g.cfg.TrustedProxies {
@@ -53,13 +81,10 @@ func (g *Gate) trusted(a netip.Addr) bool {
 }
 
 // stripClaims removes the headers by which proxies speak of the client, unless they come from a trusted one, and always
-// their aliases: names that some backends take for the same because they fold "_" and "." into "-".
+// their aliases: names that some backends take for the same because they fold punctuation into "-".
 func stripClaims(h http.Header, trusted bool) {
 	for name := range h {
-		folded := name
-		if strings.ContainsAny(name, "_.") {
-			folded = http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
-		}
+		folded := fold(name)
 		if !isClaim(folded) {
 			continue
 		}
@@ -67,87 +92,43 @@ func stripClaims(h http.Header, trusted bool) {
 			delete(h, name)
 		}
 	}
-	if trusted && len(h["X-Forwarded-For"]) > 0 {
+	if !trusted {
+		return
+	}
+	if len(h["X-Forwarded-For"]) > 0 {
+		delete(h, "X-Real-Ip")
+	}
+	if len(h["X-Forwarded-For"]) > 0 || len(h["X-Real-Ip"]) > 0 || len(h["X-Forwarded-Proto"]) > 0 {
 		delete(h, "Forwarded") // a proxy that writes the one passes on the other as the client wrote it
 	}
 }
 
+// fold returns the name that a backend which knows letters, digits and "-" alone may take name for.
+func fold(name string) string {
+	if !strings.ContainsFunc(name, punctuation) {
+		return name
+	}
+	return http.CanonicalHeaderKey(strings.Map(func(c rune) rune {
+		if punctuation(c) {
+			return '-'
+		}
+		return c
+	}, name))
+}
+
+// punctuation reports what a header's name may hold beside letters, digits and "-".
+func punctuation(c rune) bool { return strings.ContainsRune("_.!#$%&'*+^`|~", c) }
+
+// vendors are what proxies of single vendors call the client's address or scheme.
+var vendors = map[string]bool{"True-Client-Ip": true, "Cf-Connecting-Ip": true, "Cf-Connecting-Ipv6": true, "Fastly-Client-Ip": true,
+	"X-Client-Ip": true, "X-Cluster-Client-Ip": true, "X-Original-Forwarded-For": true, "Front-End-Https": true}
+
 func isClaim(name string) bool {
 	return name == "Forwarded" || name == "X-Real-Ip" || name == idHeader ||
-		strings.HasPrefix(name, "X-Forwarded-") || isHop(name)
+		strings.HasPrefix(name, "X-Forwarded-") || isHop(name) || vendors[name]
 }
 
 func isHop(name string) bool { return strings.HasPrefix(name, "Webfarm-") }
-
-// clientBehind returns the address nearest to us that is not a trusted proxy's own, as the proxies wrote it down.
-func (g *Gate) clientBehind(h http.Header) (netip.Addr, bool) {
-	chain := listValues(h["X-Forwarded-For"])
-	if len(chain) == 0 {
-		for _, element := range listValues(h["Forwarded"]) {
-			chain = append(chain, forwardedFor(element))
-		}
-	}
-	var nearest netip.Addr
-	for i := len(chain) - 1; i >= 0; i-- {
-		a, ok := proxyAddr(chain[i])
-		if !ok {
-			break
-		}
-		nearest = a
-		if !g.trusted(a) {
-			break
-		}
-	}
-	return nearest, nearest.IsValid()
-}
-
-// listValues splits comma-separated header lines into their elements.
-func listValues(lines []string) []string {
-	var all []string
-	for _, line := range lines {
-		for v := range strings.SplitSeq(line, ",") {
-			all = append(all, strings.TrimSpace(v))
-		}
-	}
-	return all
-}
-
-// forwardedFor returns the "for" parameter of one element of a Forwarded header (RFC 7239), without its quotes.
-func forwardedFor(element string) string {
-	for pair := range strings.SplitSeq(element, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if strings.EqualFold(name, "for") {
-			return strings.Trim(value, `"`)
-		}
-	}
-	return ""
-}
-
-// proxyScheme returns what the nearest proxy says the client used, or "".
-func proxyScheme(h http.Header) string {
-	var s string
-	if v := listValues(h["X-Forwarded-Proto"]); len(v) > 0 {
-		s = v[len(v)-1]
-	} else if v := listValues(h["Forwarded"]); len(v) > 0 {
-		for pair := range strings.SplitSeq(v[len(v)-1], ";") {
-			if name, value, _ := strings.Cut(strings.TrimSpace(pair), "="); strings.EqualFold(name, "proto") {
-				s = strings.Trim(value, `"`)
-			}
-		}
-	}
-	if s = strings.ToLower(s); s == "http" || s == "https" {
-		return s
-	}
-	return ""
-}
-
-// proxyAddr reads an address as proxies write it: with or without a port, IPv6 with or without brackets.
-func proxyAddr(s string) (netip.Addr, bool) {
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return a.Unmap().WithZone(""), true
-	}
-	return remoteIP(s)
-}
 
 // remoteIP returns the address in a RemoteAddr.
 func remoteIP(s string) (netip.Addr, bool) {

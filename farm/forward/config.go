@@ -47,9 +47,16 @@ type Config struct {
 	// Role is this node's role. A front forwards every request; a staging node refuses every request.
 	Role cluster.Role
 
-	// TrustedProxies are the addresses whose X-Forwarded-For, X-Forwarded-Proto, Forwarded and X-Request-Id are
-	// believed. nil: nobody's. Such headers of anybody else are removed.
+	// TrustedProxies are the addresses whose X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id
+	// are believed. nil: nobody's. Such headers of anybody else are removed.
 	TrustedProxies []netip.Prefix
+
+	// TrustUnix makes trusted proxies of all who connect over a unix socket.
+	TrustUnix bool
+
+	// ShowNodes tells clients by X-Served-By which node's handler has answered, by X-Served-Via which node has taken the
+	// request from the client, if that was another one, and at ReadyPath all that a node waits for.
+	ShowNodes bool
 
 	// LivePath and ReadyPath are answered before the application. "" = /livez and /readyz.
 	LivePath, ReadyPath string

@@ -132,11 +132,11 @@ func (g *Gate) announce() {
 
 // serveClient answers one request of the public listener.
 func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
-	if g.answerHealth(w, r) {
+	if g.answerHealth(w, r, g.cfg.ShowNodes) {
 		return
 	}
 	conn := r.RemoteAddr // whoever the client is
-	id, scheme := g.arrive(r)
+	id, scheme, trace := g.arrive(r)
 	w.Header().Set(idHeader, id)
 	g.clients.enter()
 	defer g.clients.leave()
@@ -144,7 +144,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	if s == draining {
 		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
 	}
-	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme}
+	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme, Trace: trace}
 	reqcopy.Share(r)
 	c := r.WithContext(g.pass(r.Context(), info))
 	defer reqcopy.Return(r, c)
@@ -162,6 +162,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 func (g *Gate) serveLocal(w http.ResponseWriter, r *http.Request) {
 	g.running.enter()
 	defer g.running.leave()
+	g.show(w.Header(), FromContext(r.Context()))
 	(*g.local.Load()).ServeHTTP(w, r)
 }
 

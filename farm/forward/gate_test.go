@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -117,8 +118,13 @@ func TestGate_Health(t *testing.T) {
 	awaits = "a successor" // of no interest to anybody before the drain
 	check("/readyz", 200)
 	a.gate.Retire(t.Context())
-	if res, body := get(t, a.public.URL+"/readyz"); res.StatusCode != 503 || body != "draining: its stop waits for a successor\n" {
+	admin := httptest.NewServer(a.gate.Health())
+	defer admin.Close()
+	if res, body := get(t, admin.URL+"/readyz"); res.StatusCode != 503 || body != "draining: its stop waits for a successor\n" {
 		t.Errorf("it drains and waits: %d, %q", res.StatusCode, body)
+	}
+	if res, body := get(t, a.public.URL+"/readyz"); res.StatusCode != 503 || body != "draining\n" {
+		t.Errorf("what it waits for is not for clients: %d, %q", res.StatusCode, body)
 	}
 	awaits = ""
 	if res, body := get(t, a.public.URL+"/readyz"); res.StatusCode != 503 || body != "draining\n" {

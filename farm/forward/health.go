@@ -3,6 +3,7 @@ package forward
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Health answers the health paths and 404 for the rest: what the admin listener serves.
@@ -11,14 +12,15 @@ import (
 // with the reason otherwise.
 func (g *Gate) Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.answerHealth(w, r) {
+		if !g.answerHealth(w, r, true) {
 			http.NotFound(w, r)
 		}
 	})
 }
 
-// answerHealth reports whether r asked for a health path; if so, it is answered.
-func (g *Gate) answerHealth(w http.ResponseWriter, r *http.Request) bool {
+// answerHealth reports whether r asked for a health path; if so, it is answered. What comes behind a colon may name nodes, and is
+// for those who may know.
+func (g *Gate) answerHealth(w http.ResponseWriter, r *http.Request, inside bool) bool {
 	var problem error
 	switch r.URL.Path {
 	case g.cfg.LivePath:
@@ -36,7 +38,11 @@ func (g *Gate) answerHealth(w http.ResponseWriter, r *http.Request) bool {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	case problem != nil:
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, problem)
+		text, more, _ := strings.Cut(problem.Error(), ":")
+		if inside && more != "" {
+			text += ":" + more
+		}
+		fmt.Fprintln(w, text)
 	default:
 		fmt.Fprintln(w, "ok")
 	}

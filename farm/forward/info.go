@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 )
 
 // Info says how a request came to its handler.
@@ -13,6 +14,7 @@ type Info struct {
 	Node   string // name of the node that runs the handler
 	Via    string // name of the node that took the request from the client; equal to Node unless it was forwarded
 	Scheme string // "http" or "https": what the client used, as far as this node or a trusted proxy knows
+	Trace  string // id of the W3C trace to which the request belongs, 32 hexadecimal digits; its Traceparent is in the header
 }
 
 // Forwarded reports whether another node took the request from the client.
@@ -46,13 +48,31 @@ func Draining(ctx context.Context) <-chan struct{} {
 	return make(chan struct{})
 }
 
-// Logger returns Config.Logger of the Gate of the request to which ctx belongs; slog.Default() outside of a Gate.
+// Logger returns Config.Logger of the Gate of the request to which ctx belongs, with the attributes "request", its id, and
+// "trace", the id of its trace; slog.Default() outside of a Gate.
 func Logger(ctx context.Context) *slog.Logger {
 	if p, ok := ctx.Value(passKey{}).(*pass); ok {
-		return p.gate.cfg.Logger
+		return p.gate.cfg.Logger.With("request", p.ID, "trace", p.Trace)
 	}
 	return slog.Default()
 }
+
+// show tells the client which nodes have to do with its request, where it is to know.
+func (g *Gate) show(h http.Header, i Info) {
+	if !g.cfg.ShowNodes {
+		return
+	}
+	h.Set(servedBy, i.Node)
+	if i.Forwarded() {
+		h.Set(servedVia, i.Via)
+	}
+}
+
+// Headers of answers, by Config.ShowNodes.
+const (
+	servedBy  = "X-Served-By"
+	servedVia = "X-Served-Via"
+)
 
 // pass returns the context of a request that goes through this Gate.
 func (g *Gate) pass(ctx context.Context, i Info) context.Context {

@@ -39,7 +39,8 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
 	stripHop(r.Header)
 	w.Header().Set(idHeader, f.ID)
 	r.Header.Set(idHeader, f.ID)
-	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme}
+	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}
+	g.show(w.Header(), info)
 	reqcopy.Share(r)
 	c := r.WithContext(g.pass(r.Context(), info))
 	defer reqcopy.Return(r, c)

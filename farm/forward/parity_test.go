@@ -47,7 +47,7 @@ func parity(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		names := make([]string, 0, len(r.Header))
 		for name, v := range r.Header {
-			if name != "X-Request-Id" {
+			if name != "X-Request-Id" && name != "Traceparent" {
 				names = append(names, fmt.Sprintf("%s=%q", name, v))
 			}
 		}

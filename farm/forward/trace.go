@@ -1,0 +1,66 @@
+package forward
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strings"
+)
+
+// Headers of the W3C trace context.
+const (
+	traceHeader = "Traceparent"
+	stateHeader = "Tracestate"
+)
+
+// settleTrace sees to it that a request belongs to a trace: it keeps the traceparent that came, if it is valid, and begins
+// a trace otherwise. It returns the id of the trace. The farm records no spans, so it passes on what came as it came: its
+// caller stays the parent of what the handler does.
+func settleTrace(h http.Header) (id string) {
+	if lines := h[traceHeader]; len(lines) == 1 && validTrace(lines[0]) {
+		return lines[0][3:35]
+	}
+	delete(h, stateHeader) // it belongs to the traceparent that was not valid, or to none
+	line := newTrace()
+	h[traceHeader] = []string{line}
+	return line[3:35]
+}
+
+// validTrace reports whether a traceparent is valid by level 1 and 2 of the specification: four fields of lower-case
+// hexadecimal digits, ids that are not all zero, a version that is not ff, and more fields in later versions alone.
+func validTrace(s string) bool {
+	const length = 2 + 1 + 32 + 1 + 16 + 1 + 2
+	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	version, trace, parent, flags := s[:2], s[3:35], s[36:52], s[53:55]
+	if !isHex(version) || !isHex(trace) || !isHex(parent) || !isHex(flags) || version == "ff" {
+		return false
+	}
+	if strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "" {
+		return false
+	}
+	return len(s) == length || version != "00" && s[length] == '-'
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// newTrace returns a traceparent of a new trace, with the flag of level 2 that says that its id is random. It is not
+// sampled: whether anything is recorded is for who records.
+func newTrace() string {
+	var ids [24]byte
+	rand.Read(ids[:]) // does not fail
+	b := make([]byte, 0, 55)
+	b = append(b, "00-"...)
+	b = hex.AppendEncode(b, ids[:16])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, ids[16:])
+	return string(append(b, "-02"...))
+}

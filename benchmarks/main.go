@@ -27,6 +27,11 @@ type bench struct {
 	rounds   int
 	duration time.Duration
 	writers  []int
+	ways     []string // of modeForward and modeStreams
+	clients  int
+	rate     int // of all of them together; 0 = as fast as they are answered only
+	idle     int // streams
+	settle   time.Duration
 	kills    int
 	dir      string
 	plot     string
@@ -36,8 +41,8 @@ type bench struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == workerArg {
-		if err := work(os.Stdin, os.Stdout); err != nil {
+	if is, err := child(os.Args); is {
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -57,10 +62,29 @@ func main() {
 	}
 }
 
+// child does what a process does that another one of this program has started.
+func child(args []string) (is bool, err error) {
+	if len(args) < 2 {
+		return false, nil
+	}
+	switch args[1] {
+	case workerArg:
+		return true, work(os.Stdin, os.Stdout)
+	case webserverArg:
+		return true, runWebserver(args[2:])
+	}
+	return false, nil
+}
+
 func parse(args []string) (b bench, err error) {
 	fs := flag.NewFlagSet("benchmarks", flag.ExitOnError)
-	modes := fs.String("mode", "durable,memory,failover", "what to measure")
+	modes := fs.String("mode", "durable,memory,failover", "what to measure; also forward, streams")
 	systems := fs.String("systems", "webfarm,etcd,redis,nats", "whom; who is not installed is left out")
+	ways := fs.String("ways", strings.Join(allWays, ","), "forward, streams: whom; the first is compared with the others")
+	fs.IntVar(&b.clients, "clients", 64, "forward: concurrent clients")
+	fs.IntVar(&b.rate, "rate", 2000, "forward: requests per second where the rate is fixed; 0 = do not measure that")
+	fs.IntVar(&b.idle, "idle", 10000, "streams: how many")
+	fs.DurationVar(&b.settle, "settle", 3*time.Second, "streams: how long they are left alone before memory is measured")
 	writers := fs.String("writers", "1,64,512", "numbers of concurrent writers")
 	fs.IntVar(&b.rounds, "rounds", 5, "rounds; figures are medians of them")
 	fs.DurationVar(&b.duration, "for", 3*time.Second,
@@ -74,6 +98,7 @@ func parse(args []string) (b bench, err error) {
 	fs.BoolVar(&b.verbose, "v", false, "show what the servers print")
 	fs.Parse(args)
 	b.out, b.modes, b.systems = os.Stdout, strings.Split(*modes, ","), strings.Split(*systems, ",")
+	b.ways = strings.Split(*ways, ",")
 	for _, w := range strings.Split(*writers, ",") {
 		n, err := strconv.Atoi(w)
 		if err != nil || n < 1 || n > 512 {
@@ -81,8 +106,8 @@ func parse(args []string) (b bench, err error) {
 		}
 		b.writers = append(b.writers, n)
 	}
-	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 {
-		return b, errors.New("-rounds, -kills and -for must be above 0")
+	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 {
+		return b, errors.New("-rounds, -kills, -for, -clients and -idle must be above 0, and -rate not below")
 	}
 	return b, nil
 }
@@ -108,6 +133,13 @@ func (b *bench) run(ctx context.Context) error {
 	var loads []*workload
 	var failures []*crashes
 	for _, mode := range b.modes {
+		if measure := map[string]func(context.Context, *processes, string) error{
+			modeForward: b.forward, modeStreams: b.streams}[mode]; measure != nil {
+			if err := measure(ctx, procs, dir); err != nil {
+				return errors.Join(ctx.Err(), err)
+			}
+			continue
+		}
 		if takesPart[mode] == nil {
 			return fmt.Errorf("-mode: there is no %q", mode)
 		}

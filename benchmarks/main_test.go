@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestMain lets the test be its own worker.
+// TestMain lets the test be its own worker and web server.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == workerArg {
+	if len(os.Args) > 1 && (os.Args[1] == workerArg || os.Args[1] == webserverArg) {
 		main()
 		return
 	}

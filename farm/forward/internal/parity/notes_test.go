@@ -153,6 +153,13 @@ func (s *run) request(r *http.Request) {
 	s.note("header %s", fields(r.Header))
 }
 
+// clientTrace is what a client's traceparent may begin with. Another one is made up for each request.
+const clientTrace = "00-0af7651916cd43dd8448eb211c80319c-"
+
+func trace(values []string) string {
+	return fmt.Sprint(len(values), " of the client ", strings.HasPrefix(values[0], clientTrace))
+}
+
 func bodyKind(b io.ReadCloser) string {
 	switch b {
 	case nil:
@@ -174,8 +181,11 @@ func fields(h http.Header) string {
 			continue // see request
 		}
 		text := fmt.Sprintf("%q", values)
-		if values == nil {
+		switch {
+		case values == nil:
 			text = "nil"
+		case name == "Traceparent":
+			text = trace(values)
 		}
 		all = append(all, fmt.Sprintf("%q=%s", name, short(text)))
 	}

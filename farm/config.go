@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
@@ -95,6 +97,12 @@ type Config struct {
 	// can. The word unix among the addresses of -trusted-proxies sets it.
 	TrustUnix bool
 
+	// ProxyProtocol says that trusted proxies begin each connection with a header of the PROXY protocol, version 1 or 2, as those
+	// do that do not speak HTTP. One without it is closed. The client is then whom the header names, and what its requests say
+	// counts for as much as that address does. From anybody else no header is taken. Config.Server's ConnContext and ConnState
+	// see the proxy's connection.
+	ProxyProtocol bool
+
 	// ShowNodes tells clients the names of nodes: X-Served-By is the one whose handler has answered, X-Served-Via the one that
 	// has taken the request from the client, if that was another one. Otherwise clients learn no more than the request's id.
 	ShowNodes bool
@@ -148,7 +156,23 @@ func (c Config) validate() error {
 	if c.Listener != nil && c.HTTP == None {
 		return errors.New("Config.Listener is set and Config.HTTP is none: which is it?")
 	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 && !c.TrustUnix {
+		return errors.New("Config.ProxyProtocol is set, and nobody is trusted to speak it: set TrustedProxies, or TrustUnix")
+	}
 	return c.validateTwice()
+}
+
+// trusts reports whether the other end of a connection is a trusted proxy.
+func (c Config) trusts(conn net.Conn) bool {
+	if strings.HasPrefix(conn.LocalAddr().Network(), "unix") {
+		return c.TrustUnix
+	}
+	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return false
+	}
+	ip := a.Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // validateTwice complains about settings that were made in two places.

@@ -2,15 +2,13 @@ package farm
 
 import (
 	"container/list"
-	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
@@ -49,19 +47,6 @@ type clients struct {
 	bare  map[net.Conn]*client // those that are no tcpConn; guarded by mu
 	shed  int                  // closed for others since that was said; guarded by mu
 	later bool                 // shedDown comes again; guarded by mu
-}
-
-// client is one connection.
-type client struct {
-	conn  net.Conn      // to be closed
-	since time.Time     // when it was accepted
-	host  string        // see hostOf
-	place *list.Element // in fresh or idle; nil within a request; guarded by mu
-	in    *list.List    // which of them; guarded by mu
-	gone  bool          // not counted any more; guarded by mu
-
-	waits atomic.Bool  // place is not nil
-	heard atomic.Int64 // when something was read while it waited, Unix nanoseconds; 0 = nothing was
 }
 
 func newClients(l net.Listener, limit int, log *slog.Logger) *clients {
@@ -152,7 +137,11 @@ func (c *clients) crowded() bool {
 func (c *clients) admit(conn net.Conn) net.Conn {
 	cl := &client{conn: conn, since: time.Now(), host: hostOf(conn)}
 	cl.waits.Store(true)
+	told, _ := conn.(*proxyproto.Conn)
 	tcp, wrapped := conn.(*net.TCPConn)
+	if told != nil {
+		tcp, wrapped = told.Conn.(*net.TCPConn)
+	}
 	c.mu.Lock()
 	c.total++
 	c.waitLocked(cl, &c.fresh)
@@ -164,7 +153,7 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 		c.shedDown()
 	}
 	if wrapped {
-		return &tcpConn{TCPConn: tcp, client: cl, of: c}
+		return &tcpConn{TCPConn: tcp, told: told, client: cl, of: c}
 	}
 	return conn
 }
@@ -265,22 +254,6 @@ func (c *clients) greediestLocked() (most string) {
 	return most
 }
 
-// hostOf returns the address that a client's connections count by: of IPv6 the network of 64 bits, since one
-// client has all of it.
-func hostOf(conn net.Conn) string {
-	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return conn.RemoteAddr().String()
-	}
-	ip := a.Addr().Unmap()
-	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
-}
-
 // freshVictimLocked returns the oldest connection without a request, as far as it can be told that there is
 // none on its way: its time is over, or there is a flood of them. Of these, those that have said nothing go
 // first, but for the newer half, which nobody has looked at yet.
@@ -347,10 +320,10 @@ func (c *clients) findLocked(conn net.Conn) (cl *client, bare bool) {
 	if cl = c.bare[conn]; cl != nil {
 		return cl, true
 	}
-	if secure, ok := conn.(*tls.Conn); ok {
-		return c.findLocked(secure.NetConn())
+	if cl = c.bare[beneath(conn)]; cl != nil {
+		return cl, true
 	}
-	if t, ok := conn.(*tcpConn); ok {
+	if t, ok := beneath(conn).(*tcpConn); ok {
 		return t.client, false
 	}
 	return nil, false
@@ -378,36 +351,6 @@ func (c *clients) goneLocked(cl *client) {
 	delete(c.bare, cl.conn)
 	c.total--
 	wake(c.changed)
-}
-
-// tcpConn is a connection that says when it is closed: a hijacked one counts until then.
-type tcpConn struct {
-	*net.TCPConn
-	client *client
-	of     *clients
-}
-
-func (t *tcpConn) Read(b []byte) (int, error) {
-	n, err := t.TCPConn.Read(b)
-	if n > 0 && t.client.waits.Load() {
-		t.client.heard.Store(time.Now().UnixNano())
-	}
-	return n, err
-}
-
-func (t *tcpConn) Close() error {
-	t.of.mu.Lock()
-	t.of.goneLocked(t.client)
-	t.of.mu.Unlock()
-	return t.TCPConn.Close()
-}
-
-// plain returns a connection as the system gave it, for the application's own functions.
-func plain(conn net.Conn) net.Conn {
-	if t, ok := conn.(*tcpConn); ok {
-		return t.TCPConn
-	}
-	return conn
 }
 
 func wake(c chan<- struct{}) {

@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -99,6 +100,9 @@ func (f *Farm) open() (err error) {
 		return fmt.Errorf("public port: %w", err)
 	}
 	if f.public != nil {
+		if f.cfg.ProxyProtocol {
+			f.public = proxyproto.NewListener(f.public, f.cfg.trusts, f.log)
+		}
 		f.clients = newClients(f.public, maxConns(f.cfg.MaxConns), f.log)
 		f.public = f.clients
 	}

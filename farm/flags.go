@@ -42,6 +42,8 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.Var((*roleFlag)(&c.Role), "role", "`role` of this node: ordinary, front or staging [FARM_ROLE]")
 	fs.Var(&proxiesFlag{list: &c.TrustedProxies, unix: &c.TrustUnix}, "trusted-proxies",
 		"`addresses or networks` of proxies in front, by commas; unix = all on a unix socket [FARM_TRUSTED_PROXIES]")
+	fs.BoolVar(&c.ProxyProtocol, "proxy-protocol", false,
+		"trusted proxies begin each connection with a header of the PROXY protocol [FARM_PROXY_PROTOCOL]")
 	fs.BoolVar(&c.ShowNodes, "show-nodes", false, "tell clients by X-Served-By which node has answered [FARM_SHOW_NODES]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
@@ -55,6 +57,7 @@ func Flags(fs *flag.FlagSet) *Config {
 		intFromEnv(&c.Cluster.Expect, "FARM_EXPECT"),
 		fromEnv((*roleFlag)(&c.Role), "FARM_ROLE"),
 		fromEnv(&proxiesFlag{list: &c.TrustedProxies, unix: &c.TrustUnix}, "FARM_TRUSTED_PROXIES"),
+		boolFromEnv(&c.ProxyProtocol, "FARM_PROXY_PROTOCOL"),
 		boolFromEnv(&c.ShowNodes, "FARM_SHOW_NODES"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward"
 )
 
 // Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is called, or an
@@ -140,7 +142,7 @@ func (f *Farm) server(h http.Handler, requests context.Context, fresh *freshConn
 		ConnState:                    fresh.hook(f.clients.hook(t.ConnState)),
 		ErrorLog:                     cmp.Or(t.ErrorLog, errorLog(f.log)),
 		BaseContext:                  baseContext(t.BaseContext, requests),
-		ConnContext:                  plainContext(t.ConnContext),
+		ConnContext:                  f.connContext(t.ConnContext),
 		HTTP2:                        t.HTTP2,
 		Protocols:                    t.Protocols,
 	}
@@ -149,12 +151,21 @@ func (f *Farm) server(h http.Handler, requests context.Context, fresh *freshConn
 // connContext is a ConnContext of http.Server.
 type connContext = func(context.Context, net.Conn) context.Context
 
-// plainContext has a ConnContext see connections as the system gave them.
-func plainContext(next connContext) connContext {
-	if next == nil {
+// connContext returns a ConnContext that says what the PROXY protocol has left open. It has next, if there is one, see
+// connections as the system gave them.
+func (f *Farm) connContext(next connContext) connContext {
+	if next == nil && !f.cfg.ProxyProtocol {
 		return nil
 	}
-	return func(ctx context.Context, c net.Conn) context.Context { return next(ctx, plain(c)) }
+	return func(ctx context.Context, c net.Conn) context.Context {
+		if told := toldOf(c); told != nil && told.Unnamed {
+			ctx = forward.Unnamed(ctx)
+		}
+		if next != nil {
+			ctx = next(ctx, plain(c))
+		}
+		return ctx
+	}
 }
 
 // baseContext returns a BaseContext whose contexts end when requests does.

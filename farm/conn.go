@@ -1,0 +1,116 @@
+package farm
+
+import (
+	"container/list"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
+)
+
+// client is one connection.
+type client struct {
+	conn  net.Conn      // to be closed
+	since time.Time     // when it was accepted
+	host  string        // see hostOf
+	place *list.Element // in fresh or idle; nil within a request; guarded by mu
+	in    *list.List    // which of them; guarded by mu
+	gone  bool          // not counted any more; guarded by mu
+
+	waits atomic.Bool  // place is not nil
+	heard atomic.Int64 // when something was read while it waited, Unix nanoseconds; 0 = nothing was
+}
+
+// hostOf returns the address that a client's connections count by: of IPv6 the network of 64 bits, since one
+// client has all of it.
+func hostOf(conn net.Conn) string {
+	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return conn.RemoteAddr().String()
+	}
+	ip := a.Addr().Unmap()
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
+}
+
+// tcpConn is a connection that says when it is closed: a hijacked one counts until then.
+type tcpConn struct {
+	*net.TCPConn
+	told   *proxyproto.Conn // what its proxy says of it; nil without the PROXY protocol
+	client *client
+	of     *clients
+}
+
+func (t *tcpConn) Read(b []byte) (int, error) {
+	n, err := t.TCPConn.Read(b)
+	if n > 0 && t.client.waits.Load() {
+		t.client.heard.Store(time.Now().UnixNano())
+	}
+	if t.told != nil && n > 0 {
+		if err := t.told.Check(b[:n]); err != nil {
+			t.Close()
+			return 0, err
+		}
+	}
+	return n, err
+}
+
+func (t *tcpConn) Close() error {
+	t.of.mu.Lock()
+	t.of.goneLocked(t.client)
+	t.of.mu.Unlock()
+	return t.TCPConn.Close()
+}
+
+// RemoteAddr returns the client's address, as far as it is known.
+func (t *tcpConn) RemoteAddr() net.Addr {
+	if t.told != nil {
+		return t.told.RemoteAddr()
+	}
+	return t.TCPConn.RemoteAddr()
+}
+
+// LocalAddr returns the address to which the client connected, as far as it is known.
+func (t *tcpConn) LocalAddr() net.Addr {
+	if t.told != nil {
+		return t.told.LocalAddr()
+	}
+	return t.TCPConn.LocalAddr()
+}
+
+// beneath returns the connection that TLS uses, of a connection with TLS.
+func beneath(conn net.Conn) net.Conn {
+	if secure, ok := conn.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return conn
+}
+
+// toldOf returns what a proxy says of a connection; nil without the PROXY protocol.
+func toldOf(conn net.Conn) *proxyproto.Conn {
+	switch c := beneath(conn).(type) {
+	case *tcpConn:
+		return c.told
+	case *proxyproto.Conn:
+		return c
+	}
+	return nil
+}
+
+// plain returns a connection as the system gave it, for the application's own functions.
+func plain(conn net.Conn) net.Conn {
+	switch c := conn.(type) {
+	case *tcpConn:
+		return c.TCPConn
+	case *proxyproto.Conn:
+		return c.Conn
+	}
+	return conn
+}

@@ -7,7 +7,8 @@ import "sync"
 //
 //	stays -> retires -> leaves -> dismissed
 //
-// That it goes for good, was removed, or has lost what it held are facts beside these. The zero value stays.
+// From retires there is a way back. That it goes for good, was removed, or has lost what it held are facts
+// beside these. The zero value stays.
 type departure struct {
 	mu     sync.Mutex
 	facts  goodbye
@@ -42,6 +43,18 @@ func (d *departure) step(how func(*goodbye)) (news bool) {
 	before := d.facts
 	how(&d.facts)
 	return d.facts != before
+}
+
+// stayOn takes back that the node retires, and reports whether that is news.
+func (d *departure) stayOn() (news bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.facts.leaves {
+		return false
+	}
+	news = d.facts.retires
+	d.facts.retires, d.inVain, d.saidLost = false, false, false
+	return news
 }
 
 // wait notes what the stop waits for, "" if for nothing, and returns what it waited for before.

@@ -25,7 +25,7 @@ const (
 // If the voters that stay are no majority without this node, and some node could take its place, PrepareStop
 // waits for that until ctx ends. It says so in the log and in State. In every other case it returns at once.
 // Call it when the program begins to finish its work, and again when that is done: others may have stopped
-// meanwhile. There is no way back. Close and Leave look once more, Close for five seconds at most.
+// meanwhile. StayOn takes it back. Close and Leave look once more, Close for five seconds at most.
 func (n *Node) PrepareStop(ctx context.Context) {
 	if n.departure.step(func(g *goodbye) { g.retires = true }) {
 		n.metaChanged()
@@ -34,6 +34,14 @@ func (n *Node) PrepareStop(ctx context.Context) {
 		n.giveUpLead(s) // a leader cannot move its own seat
 	}
 	n.awaitSuccessor(ctx, n.end.begun.Load)
+}
+
+// StayOn takes PrepareStop back: this node is not about to stop any more. A vote that it has given away it
+// does not get back, unless one is free. No PrepareStop may be running.
+func (n *Node) StayOn() {
+	if n.departure.stayOn() {
+		n.metaChanged()
+	}
 }
 
 // awaitSuccessor waits until the farm has a majority without this node, or there is no sense in waiting. Who

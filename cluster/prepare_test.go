@@ -97,3 +97,29 @@ func TestStopWaitsInVain(t *testing.T) {
 		fresh.stop()
 	})
 }
+
+// A stop that was announced can be taken back: the others count on the node again.
+func TestStayOn(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		staying := func() int {
+			s := leader.situation()
+			_, living := s.Majority("", s.Stays)
+			return living
+		}
+		others[0].StayOn() // from nothing
+		for range 2 {
+			others[0].PrepareStop(l.ctx(time.Second))
+			l.until(time.Minute, "the others hear that it will stop", func() bool { return staying() == 2 })
+			others[0].StayOn()
+			l.until(time.Minute, "the others hear that it stays", func() bool { return staying() == 3 })
+		}
+		others[1].stop() // which the farm can afford, since the other one stays
+		leader.must("set a 1")
+		l.restart()
+		others[0].stop()
+		others[0].StayOn() // too late
+		l.restart()
+	})
+}

@@ -44,6 +44,8 @@ var answers = []struct {
 		Detail: "This site cannot find your session at the moment. Please try again."}},
 	{session.ErrClosed, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This server is stopping. Please try again."}},
+	{ErrDraining, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This server is stopping. Please try again."}},
 	{context.DeadlineExceeded, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This took too long. Please try again."}},
 	{os.ErrDeadlineExceeded, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
@@ -171,10 +173,15 @@ func HandlerFunc(h func(w http.ResponseWriter, r *http.Request) error) http.Hand
 	return func(w http.ResponseWriter, r *http.Request) { Error(w, r, h(w, r)) }
 }
 
-// Draining returns a channel that is closed when the node that runs the handler begins to drain: before it stops, and before it
-// leaves. ctx is the request's context. A handler that sends without end (events, a WebSocket) says goodbye then, so that its
-// client comes back soon, to another node; what still runs at the end of the drain is cut off.
+// Draining returns a channel that is closed when the handler is to end because its node drains: before it
+// stops, before it leaves, or because an operator wants it empty. ctx is the request's context. A handler
+// that sends without end says goodbye then, so that its client comes back soon, to another node; what still
+// runs at the end of the drain is cut off. Events does all of this.
 //
-// Where a request was forwarded, the node that took it from the client may drain as well; that closes nothing here. The
-// channel is never nil. For a request that did not come through Handler or Serve it is never closed.
+// A handler that asks for the channel is one that lasts. Where there are many, they are told one by one,
+// within Config.Forward.CloseSpread, so that their clients do not all come to the other nodes at once.
+//
+// Where a request was forwarded, the node that took it from the client may drain as well; that closes
+// nothing here: that node ends WebSockets, and answers to an EventSource, by itself. The channel is never
+// nil. For a request that did not come through Handler or Serve it is never closed.
 func Draining(ctx context.Context) <-chan struct{} { return forward.Draining(ctx) }

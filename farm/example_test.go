@@ -1,6 +1,7 @@
 package farm_test
 
 import (
+	"bufio"
 	"context"
 	"flag"
 	"fmt"
@@ -138,28 +139,72 @@ func ExampleError() {
 	// {"title":"Conflict","status":409,"detail":"Too many changes of the same thing were under way, and this one was not made. Please try again."}
 }
 
-// Server-sent events that end when the node is about to stop; the browser reconnects, and gets to a node that stays.
+// Server-sent events that end when the node is about to stop; the browser connects anew, to a node that
+// stays.
+func ExampleEvents() {
+	ticks := farm.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		events, err := farm.Events(w, r)
+		if err != nil {
+			return err
+		}
+		defer events.Close()
+		events.Send(farm.Event{Name: "tick", Data: "1"}) // and so on, until:
+		<-events.Context().Done()
+		if context.Cause(events.Context()) == farm.ErrDraining {
+			events.Send(farm.Event{Name: "bye"})
+		}
+		return nil
+	})
+	f, err := farm.Open(farm.Config{HTTP: "127.0.0.1:0", Logger: quiet})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer f.Close()
+	ctx, stop := context.WithCancel(context.Background()) // ends when the program is told to stop
+	defer stop()
+	served := make(chan error)
+	go func() { served <- f.Serve(ctx, ticks) }()
+	if err := f.Ready(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := http.Get("http://" + f.Addr())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+	for in := bufio.NewScanner(res.Body); in.Scan(); {
+		if name, ok := strings.CutPrefix(in.Text(), "event: "); ok {
+			fmt.Println(name)
+		}
+		if in.Text() == "event: tick" {
+			stop()
+		}
+	}
+	fmt.Println("served:", <-served)
+	// Output:
+	// tick
+	// bye
+	// served: <nil>
+}
+
+// Long work that stops early, with what there is, when the node is about to stop.
 func ExampleDraining() {
-	ticks := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		send := http.NewResponseController(w)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			fmt.Fprintf(w, "data: %s\n\n", time.Now().Format(time.TimeOnly))
-			if send.Flush() != nil {
-				return
-			}
+	report := func(w http.ResponseWriter, r *http.Request) {
+		for part := range 1000 {
 			select {
-			case <-tick.C:
 			case <-farm.Draining(r.Context()):
-				fmt.Fprint(w, "retry: 100\n\n")
+				fmt.Fprintln(w, "to be continued")
 				return
 			case <-r.Context().Done():
 				return
+			default:
+				fmt.Fprintln(w, "part", part)
 			}
 		}
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ticks", ticks)
+	mux.HandleFunc("GET /report", report)
 }

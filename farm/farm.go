@@ -40,7 +40,8 @@ type Farm struct {
 	health   *http.Server // on admin
 
 	admitted chan struct{} // closed once this node serves
-	draining atomic.Bool   // a drain has begun
+	drains   drains
+	logged   atomic.Bool // a drain has been told of
 	done     context.Context
 	cancel   context.CancelCauseFunc // of done
 	wg       sync.WaitGroup

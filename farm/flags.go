@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/internal/environ"
@@ -47,6 +48,9 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.BoolVar(&c.ShowNodes, "show-nodes", false, "tell clients by X-Served-By which node has answered [FARM_SHOW_NODES]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
+	fs.DurationVar(&c.Forward.DrainTimeout, "drain", 0, "how `long` a stop may take, at most: less than the "+
+		"supervisor allows, which is 10s with Docker unless set; default 25s [FARM_DRAIN]")
+
 	fs.BoolVar(&c.Dev, "dev", false, "for development: a farm of one on loopback, ready at once, its data kept in your cache directory [FARM_DEV]")
 	fs.IntVar(&c.Nodes, "nodes", 0, "with -dev: `number` of processes of this program to start as a farm [FARM_NODES]")
 
@@ -60,6 +64,7 @@ func Flags(fs *flag.FlagSet) *Config {
 		boolFromEnv(&c.ProxyProtocol, "FARM_PROXY_PROTOCOL"),
 		boolFromEnv(&c.ShowNodes, "FARM_SHOW_NODES"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
+		durationFromEnv(&c.Forward.DrainTimeout, "FARM_DRAIN"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),
 		intFromEnv(&c.Nodes, "FARM_NODES"),
 		c.secretsFromEnv(),
@@ -115,6 +120,19 @@ func boolFromEnv(p *bool, name string) error {
 		return fmt.Errorf("%s: %q is neither true nor false", name, s)
 	}
 	*p = b
+	return nil
+}
+
+func durationFromEnv(p *time.Duration, name string) error {
+	s := os.Getenv(name)
+	if s == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%s: %q is no length of time, such as 8s", name, s)
+	}
+	*p = d
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 )
@@ -33,16 +34,17 @@ func parse(t *testing.T, env map[string]string, args ...string) (*Config, error)
 }
 
 func TestFlags(t *testing.T) {
-	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1", "FARM_LEAVE": "true", "FARM_EXPECT": "5"},
+	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1", "FARM_LEAVE": "true", "FARM_EXPECT": "5",
+		"FARM_DRAIN": "1m"},
 		"-name", "n1", "-peer", ":2", "-advertise", "h:2", "-admin", "none", "-dir", "d", "-farm", "f", "-role", "front",
 		"-join", "x:1, y:1", "-join", "z:1", "-trusted-proxies", "10.1.2.3/8,unix,::1", "-expect", "3", "-show-nodes",
-		"-proxy-protocol")
+		"-proxy-protocol", "-drain", "8s")
 	if err != nil || c.problem != nil {
 		t.Fatal(err, c.problem)
 	}
 	if c.HTTP != ":1" || c.Name != "n1" || c.Peer != ":2" || c.Advertise != "h:2" || c.Admin != None || c.Dir != "d" ||
 		c.Farm != "f" || c.Role != cluster.Front || !c.LeaveOnStop || c.Cluster.Expect != 3 || !c.TrustUnix || !c.ShowNodes ||
-		!c.ProxyProtocol {
+		!c.ProxyProtocol || c.Forward.DrainTimeout != 8*time.Second {
 		t.Errorf("config %+v", c)
 	}
 	if !slices.Equal(c.Join, []string{"x:1", "y:1", "z:1"}) {
@@ -55,11 +57,13 @@ func TestFlags(t *testing.T) {
 }
 
 func TestFlags_Environment(t *testing.T) {
-	c, err := parse(t, map[string]string{"FARM_JOIN": "a:1,b:1", "FARM_EXPECT": "5", "FARM_ROLE": "staging", "FARM_TRUSTED_PROXIES": "10.0.0.1"})
+	c, err := parse(t, map[string]string{"FARM_JOIN": "a:1,b:1", "FARM_EXPECT": "5", "FARM_ROLE": "staging", "FARM_TRUSTED_PROXIES": "10.0.0.1",
+		"FARM_DRAIN": "1m"})
 	if err != nil || c.problem != nil {
 		t.Fatal(err, c.problem)
 	}
-	if !slices.Equal(c.Join, []string{"a:1", "b:1"}) || c.Role != cluster.Staging || len(c.TrustedProxies) != 1 || c.Cluster.Expect != 5 {
+	if !slices.Equal(c.Join, []string{"a:1", "b:1"}) || c.Role != cluster.Staging || len(c.TrustedProxies) != 1 || c.Cluster.Expect != 5 ||
+		c.Forward.DrainTimeout != time.Minute {
 		t.Errorf("config %+v", c)
 	}
 	if c, _ = parse(t, map[string]string{"FARM_TRUSTED_PROXIES": "unix"}, "-trusted-proxies", "10.0.0.1"); c.TrustUnix {
@@ -101,6 +105,8 @@ func TestFlags_Wrong(t *testing.T) {
 		{"FARM_TRUSTED_PROXIES": "example.com"},
 		{"FARM_LEAVE": "perhaps"},
 		{"FARM_EXPECT": "some"},
+		{"FARM_DRAIN": "10"},
+		{"FARM_DRAIN": "-1s"},
 		{"FARM_SECRET": "a", "FARM_SECRET_FILE": empty},
 		{"FARM_SECRET_FILE": empty},
 		{"FARM_SECRET": " , "},
@@ -121,7 +127,7 @@ func TestFlags_Wrong(t *testing.T) {
 			}
 		}
 	}
-	for _, args := range [][]string{{"-role", "king"}, {"-trusted-proxies", "x"}, {"-leave=perhaps"}, {"-expect", "some"}} {
+	for _, args := range [][]string{{"-role", "king"}, {"-trusted-proxies", "x"}, {"-leave=perhaps"}, {"-expect", "some"}, {"-drain", "10"}} {
 		if _, err := parse(t, nil, args...); err == nil {
 			t.Errorf("%v: no error", args)
 		}

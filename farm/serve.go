@@ -100,6 +100,7 @@ func (f *Farm) endServe(ctx context.Context) {
 // stopServing drains and shuts srv down, gracefully as far as time allows. A node that stops for a reason of its own
 // takes less time about it.
 func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, why string) {
+	f.drains.stop()
 	limit := f.gate.Timeout()
 	if reason != nil {
 		limit = min(limit, 5*time.Second)
@@ -107,7 +108,7 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, wh
 	ctx, cancel := context.WithTimeout(f.done, limit)
 	defer cancel()
 	drained := f.logDrain(why, limit)
-	succeeded := f.prepareStop(ctx)
+	_, succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	f.public.Close()
 	fresh.wait(ctx) // Shutdown drops a connection whose first request is on its way

@@ -6,22 +6,38 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward"
 )
 
-// Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new requests are
-// forwarded and their connections closed, and running handlers finish. It returns when the server can be shut down, at
-// the latest when ctx or Config.Forward.DrainTimeout ends; handlers that still run then are an error. The node stays a
-// member. There is no way back. If the farm would have no majority without this node, and another one could take its
-// place, Drain waits for that as well.
+// ErrUndrained is what Drain returns when Undrain has taken the drain back.
+var ErrUndrained = forward.ErrUndrained
+
+// Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new
+// requests are forwarded and their connections closed, streams are told to go, and running handlers finish.
+// It returns when the server can be shut down, at the latest when ctx or Config.Forward.DrainTimeout ends;
+// handlers that still run then are an error. The node stays a member, and goes on forwarding. If the farm
+// would have no majority without this node, and another one could take its place, Drain waits for that as
+// well.
+//
+// Undrain takes it back; Drain returns ErrUndrained then, if it has not returned before.
 //
 // Serve drains by itself. With a server of your own: Drain, then its Shutdown, then Close.
 func (f *Farm) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.gate.Timeout())
 	defer cancel()
+	undone, end := f.drains.begin(f.gate.Drain)
+	defer end()
+	ctx, cancel = until(ctx, undone)
+	defer cancel()
 	drained := f.logDrain("the program says so", f.gate.Timeout())
-	succeeded := f.prepareStop(ctx)
+	prepared, succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	n := f.gate.Finish(ctx)
+	if closed(undone) {
+		prepared()
+		return fmt.Errorf("farm: drain: %w", ErrUndrained)
+	}
 	drained(n)
 	succeeded()
 	if n > 0 {
@@ -30,29 +46,95 @@ func (f *Farm) Drain(ctx context.Context) error {
 	return nil
 }
 
-// prepareStop has the farm find a successor for this node while that drains. succeeded waits until there is one, if the
-// farm needs one and can have one, or ctx ends.
-func (f *Farm) prepareStop(ctx context.Context) (succeeded func()) {
+// Undrain takes a drain back, by Drain or by an operator (farmctl drain): this node takes requests again,
+// and peers choose it. What was told to go meanwhile goes. Without a drain it does nothing. It fails when
+// the node stops: when the context of Serve has ended, and after Leave and Close.
+func (f *Farm) Undrain() error {
+	undone, err := f.drains.undo(f.gate.Reopen, f.node.StayOn)
+	if undone {
+		f.logged.Store(false)
+		f.log.Info("the drain was taken back; this node serves again")
+	}
+	return err
+}
+
+// until returns ctx that ends with c, too.
+func until(ctx context.Context, c <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-c:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// drains are those of a Farm, which can be taken back until it stops.
+type drains struct {
+	mu      sync.Mutex
+	stops   bool           // there is no way back; guarded by mu
+	running sync.WaitGroup // of Drain
+}
+
+// begin begins a drain; end says that what follows from it is over.
+func (d *drains) begin(drain func() <-chan struct{}) (undone <-chan struct{}, end func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running.Add(1)
+	return drain(), d.running.Done
+}
+
+// stop says that there is no way back from now on.
+func (d *drains) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stops = true
+}
+
+// undo takes a drain back by reopen, which reports whether there was one, and then by stay, when all have
+// heard of it.
+func (d *drains) undo(reopen func() bool, stay func()) (undone bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stops {
+		return false, errors.New("farm: this node stops, and its drain cannot be taken back")
+	}
+	if !reopen() {
+		return false, nil
+	}
+	d.running.Wait()
+	stay()
+	return true, nil
+}
+
+// prepareStop has the farm find a successor for this node while that drains. prepared waits until that is
+// done, and succeeded until there is one, if the farm needs one and can have one; the end of ctx ends both.
+func (f *Farm) prepareStop(ctx context.Context) (prepared, succeeded func()) {
 	var preparing sync.WaitGroup
 	preparing.Go(func() { f.node.PrepareStop(ctx) })
-	return func() {
+	return preparing.Wait, func() {
 		preparing.Wait()
 		f.node.PrepareStop(ctx) // others may have stopped since
 	}
 }
 
-// logDrain says that this node drains, why, and for how long at most; drained says how that ended. Of several drains of one
-// node, such as Leave beside Serve, the first is told.
+// logDrain says that this node drains, why, for how long at most, and for whom; drained says how that
+// ended. Of several drains of one node, such as Leave beside Serve, the first is told.
 func (f *Farm) logDrain(why string, limit time.Duration) (drained func(running int)) {
-	if !f.draining.CompareAndSwap(false, true) {
+	if !f.logged.CompareAndSwap(false, true) {
 		return func(int) {}
 	}
 	began := time.Now()
-	f.log.Info("draining", "reason", why, "limit", limit)
+	requests, streams, _ := f.gate.Running()
+	f.log.Info("draining", "reason", why, "at_most", limit, "requests", requests, "streams", streams)
 	return func(running int) {
 		took := time.Since(began).Round(time.Millisecond)
 		if running > 0 {
-			f.log.Warn("drained; requests that took longer are cut off", "after", took, "requests", running)
+			requests, streams, routes := f.gate.Running()
+			f.log.Warn("drained; what took longer is cut off", "after", took, "requests", requests,
+				"streams", streams, "routes", routes)
 			return
 		}
 		f.log.Info("drained", "after", took)
@@ -72,6 +154,7 @@ func (f *Farm) Leave(ctx context.Context) error {
 			return fmt.Errorf("farm: leave: %w", ctx.Err())
 		}
 	}
+	f.drains.stop()
 	err := f.Drain(ctx)
 	f.endServe(ctx) // while the node is a member: what still arrives is forwarded
 	return f.finishLeave(ctx, err)
@@ -136,6 +219,7 @@ func (f *Farm) Close() error {
 
 // close releases what open acquired; open may have failed half way.
 func (f *Farm) close() error {
+	f.drains.stop()
 	f.cancel(ErrClosed)
 	var errs []error
 	if f.health != nil {

@@ -64,9 +64,15 @@ type Config struct {
 	// DrainTimeout bounds a whole drain. 0 = 25 s.
 	DrainTimeout time.Duration
 
+	// CloseSpread bounds the part of a drain over which streams end: those of which handlers ask for
+	// Draining, and WebSockets. They are told to go one by one, at random, a hundred in a second at least;
+	// a WebSocket that is still open after a fifth of CloseSpread is closed. Where no peer could take them
+	// all are told at once. 0 = two fifths of DrainTimeout, which is 10 s.
+	CloseSpread time.Duration
+
 	// Linger bounds how long a draining node goes on taking new requests and forwarding them, so that load balancers
 	// notice. It ends early once no request has come for a tenth of it, and is skipped where no peer could take them.
-	// 0 = 10 s; negative = none.
+	// 0 = two fifths of DrainTimeout, which is 10 s; negative = none.
 	Linger time.Duration
 
 	// Hold is how long after its start a node keeps requests that it can neither serve nor give to a peer, 1024 at most, until
@@ -89,7 +95,8 @@ func (c Config) withDefaults() Config {
 	c.LivePath = cmp.Or(c.LivePath, "/livez")
 	c.ReadyPath = cmp.Or(c.ReadyPath, "/readyz")
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
-	c.Linger = max(cmp.Or(c.Linger, 10*time.Second), 0)
+	c.CloseSpread = cmp.Or(c.CloseSpread, c.DrainTimeout*2/5)
+	c.Linger = max(cmp.Or(c.Linger, c.DrainTimeout*2/5), 0)
 	c.Hold = max(cmp.Or(c.Hold, 10*time.Second), 0)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -107,6 +114,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("forward: LivePath and ReadyPath are both %q", d.LivePath)
 	case d.DrainTimeout < 0:
 		return fmt.Errorf("forward: DrainTimeout %v is negative", d.DrainTimeout)
+	case d.CloseSpread < 0 || d.CloseSpread > d.DrainTimeout:
+		return fmt.Errorf("forward: CloseSpread %v must be within the %v of DrainTimeout", d.CloseSpread,
+			d.DrainTimeout)
 	}
 	return nil
 }

@@ -2,24 +2,137 @@ package forward
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"time"
 )
 
-// Retire begins the drain: peers hear that they should not choose this node, and what they send all the same is refused;
-// clients' new requests are forwarded and their connections closed. It returns when it is time to stop accepting
-// connections: once things are quiet, at the end of Config.Linger or of ctx, and soon where no peer could take over.
-func (g *Gate) Retire(ctx context.Context) {
-	if !g.beginDrain() {
-		select {
-		case <-g.retired:
-		case <-ctx.Done():
-		case <-g.done.Done():
-		}
-		return
+// ErrUndrained says that a drain was taken back before its end.
+var ErrUndrained = errors.New("farm: the drain was taken back")
+
+// drainage is one drain of a Gate: the one that is under way, or else the next.
+type drainage struct {
+	begun   chan struct{} // closed when it begins
+	retired chan struct{} // closed when it is time to stop accepting connections
+	retires bool          // somebody waits for that; guarded by Gate.stageMu
+	undone  chan struct{} // closed when it is taken back
+	began   time.Time     // when; guarded by Gate.stageMu
+}
+
+func newDrainage() *drainage {
+	return &drainage{begun: make(chan struct{}), retired: make(chan struct{}), undone: make(chan struct{})}
+}
+
+// Drain begins the drain, unless it has begun: peers hear that they should not choose this node, and what
+// they send all the same is refused; clients' new requests are forwarded and their connections closed;
+// streams are told to go, spread over Config.CloseSpread. The channel is closed when the drain is taken
+// back, by Reopen.
+func (g *Gate) Drain() (undone <-chan struct{}) {
+	g.stageMu.Lock()
+	d, first := g.beginDrainLocked()
+	if first {
+		spread := g.streams.drain(g.spreadTime(), d.undone, g.done.Done())
+		g.wg.Go(spread.tellAll)
 	}
-	defer close(g.retired)
+	g.stageMu.Unlock()
 	g.announce()
-	g.linger(ctx)
+	return d.undone
+}
+
+// beginDrainLocked returns the drain, and whether it begins by this call.
+func (g *Gate) beginDrainLocked() (d *drainage, first bool) {
+	d = g.drainage
+	if stage(g.stage.Load()) == draining {
+		return d, false
+	}
+	g.stage.Store(int32(draining))
+	d.began = time.Now()
+	close(d.begun)
+	return d, true
+}
+
+// spreadTime is over how long streams are told to go. The rest of Config.CloseSpread is left to those told
+// last.
+func (g *Gate) spreadTime() time.Duration {
+	if !g.hop.anyPeer() {
+		return 0 // their clients come back to this node, as soon as it has ended
+	}
+	return g.cfg.CloseSpread - g.grace()
+}
+
+// grace is how long a WebSocket lasts after it was told to go.
+func (g *Gate) grace() time.Duration { return g.cfg.CloseSpread / 5 }
+
+// Retire is Drain, and waits until it is time to stop accepting connections: once things are quiet, at the
+// end of Config.Linger or of ctx, and soon where no peer could take over. It returns ErrUndrained if the
+// drain is taken back first.
+func (g *Gate) Retire(ctx context.Context) error {
+	undone := g.Drain()
+	d, first := g.retire()
+	if first {
+		g.linger(ctx, d.undone)
+		close(d.retired)
+	}
+	select {
+	case <-undone:
+		return ErrUndrained
+	default:
+	}
+	select {
+	case <-undone:
+		return ErrUndrained
+	case <-d.retired:
+	case <-ctx.Done():
+	case <-g.done.Done():
+	}
+	return nil
+}
+
+// retire returns the drain under way, and whether it is the first to ask for that.
+func (g *Gate) retire() (d *drainage, first bool) {
+	g.stageMu.Lock()
+	defer g.stageMu.Unlock()
+	d = g.drainage
+	first = !d.retires
+	d.retires = true
+	return d, first
+}
+
+// Reopen takes a drain back: the gate is what it would be without, and peers hear of it. It reports whether
+// there was a drain that could be taken back. Streams that were told to go meanwhile end all the same.
+func (g *Gate) Reopen() bool {
+	g.stageMu.Lock()
+	if g.done.Err() != nil || stage(g.stage.Load()) != draining {
+		g.stageMu.Unlock()
+		return false
+	}
+	d := g.drainage
+	g.drainage = newDrainage()
+	g.stage.Store(int32(starting))
+	g.openLocked()
+	close(d.undone)
+	g.streams.open()
+	g.stageMu.Unlock()
+	g.announce()
+	return true
+}
+
+// drained returns a channel that is closed when the drain begins.
+func (g *Gate) drained() <-chan struct{} {
+	g.stageMu.Lock()
+	defer g.stageMu.Unlock()
+	return g.drainage.begun
+}
+
+// parts reports whether the connection of a client is to be closed with its answer, on a draining node.
+// Within the first moments that is so for some, and for more and more of them, so that they do not all
+// connect anew to the others at once.
+func (g *Gate) parts() bool {
+	g.stageMu.Lock()
+	began := g.drainage.began
+	g.stageMu.Unlock()
+	ramp := min(g.cfg.CloseSpread, g.cfg.Linger) / 10
+	return time.Since(began) >= rand.N(max(ramp, 1)) || !g.hop.anyPeer()
 }
 
 // The quiet time that linger waits for is counted in steps, which must follow each other without a request. A process that is
@@ -32,8 +145,8 @@ const (
 )
 
 // linger waits until clients have been quiet for a tenth of Config.Linger, at most for Config.Linger, and no longer than
-// there is a peer.
-func (g *Gate) linger(ctx context.Context) {
+// there is a peer, or until the drain is undone.
+func (g *Gate) linger(ctx context.Context, undone <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Linger)
 	defer cancel()
 	quiet := g.cfg.Linger / 10
@@ -45,6 +158,8 @@ func (g *Gate) linger(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			return
+		case <-undone:
 			return
 		case <-g.done.Done():
 			return
@@ -58,14 +173,20 @@ func (g *Gate) linger(ctx context.Context) {
 	}
 }
 
-// Finish waits until no handler of the application is running here, or ctx ends. It returns how many still are. After
-// Retire, peers and clients start none, unless there is no peer to send them to.
-func (g *Gate) Finish(ctx context.Context) int { return g.running.wait(ctx) }
-
-// Idle waits until no request is being answered or forwarded here, or ctx ends. It returns how many still are.
-func (g *Gate) Idle(ctx context.Context) int {
+// Finish waits until no handler of the application is running here and no WebSocket is open, or ctx ends.
+// It returns how many still are. After Drain, peers and clients start none, unless there is no peer to send
+// them to.
+func (g *Gate) Finish(ctx context.Context) int {
 	g.running.wait(ctx)
-	return max(g.clients.wait(ctx), g.running.wait(ctx))
+	g.streams.wait(ctx)
+	return max(g.running.wait(ctx), g.streams.count())
+}
+
+// Idle waits until no request is being answered or forwarded here and no WebSocket is open, or ctx ends. It
+// returns how many still are.
+func (g *Gate) Idle(ctx context.Context) int {
+	g.Finish(ctx)
+	return max(g.clients.wait(ctx), g.Finish(ctx))
 }
 
 // Timeout is Config.DrainTimeout or its default.

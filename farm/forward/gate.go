@@ -13,7 +13,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
-// stage is how far a Gate is in its life; it only goes forward.
+// stage is how far a Gate is in its life. It goes forward, and back by Reopen alone.
 type stage int32
 
 const (
@@ -33,15 +33,20 @@ type Gate struct {
 
 	proxy *httputil.ReverseProxy
 
-	stage   atomic.Int32
+	stage   atomic.Int32                 // changed under stageMu
 	able    atomic.Bool                  // Admit was called: this node could serve by itself
 	local   atomic.Pointer[http.Handler] // the application; nil until Handler
 	clients flight                       // public requests, served here or forwarded
 	running flight                       // handlers of the application
-	opened  chan struct{}                // closed by the first Admit, unless the drain has begun
-	drain   chan struct{}                // closed when the drain begins, or Close does
-	retired chan struct{}                // closed when Retire has returned
-	tagMu   sync.Mutex                   // orders announcements
+	under   underWay                     // clients and running, by name
+	streams streams                      // those of them that last
+	opened  chan struct{}                // closed when the gate is open for the first time
+
+	stageMu  sync.Mutex // before the lock of streams
+	drainage *drainage  // guarded by stageMu
+
+	tagMu     sync.Mutex // orders announcements
+	announced string     // TagGate as the peers know it; guarded by tagMu
 
 	holdUntil time.Time    // see hold
 	held      atomic.Int32 // requests that hold keeps
@@ -56,8 +61,7 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gate{cfg: cfg.withDefaults(), peers: peers, opened: make(chan struct{}), drain: make(chan struct{}),
-		retired: make(chan struct{})}
+	g := &Gate{cfg: cfg.withDefaults(), peers: peers, opened: make(chan struct{}), drainage: newDrainage()}
 	g.holdUntil = time.Now().Add(g.cfg.Hold)
 	g.hop = newHop(peers, g.cfg, g.hold)
 	g.proxy = g.newProxy()
@@ -71,6 +75,7 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 // Handler installs the application and returns what belongs on the public listener. It panics when it is called a second
 // time: the stack exists once, outermost.
 func (g *Gate) Handler(local http.Handler) http.Handler {
+	local = g.around(local)
 	if !g.local.CompareAndSwap(nil, &local) {
 		panic("farm: the handler stack is installed already; install it once, outermost, and mount everything inside it")
 	}
@@ -78,12 +83,25 @@ func (g *Gate) Handler(local http.Handler) http.Handler {
 	return http.HandlerFunc(g.serveClient)
 }
 
-// Admit opens the gate: this node is a caught-up member. Calls after the first, and after Drain, do nothing.
+// Admit opens the gate: this node is a caught-up member. While it drains, that has to wait for Reopen.
 func (g *Gate) Admit() {
+	g.stageMu.Lock()
 	g.able.Store(true)
-	if g.stage.CompareAndSwap(int32(starting), int32(open)) {
+	g.openLocked()
+	g.stageMu.Unlock()
+	g.announce()
+}
+
+// openLocked goes from starting to open, if this node can serve.
+func (g *Gate) openLocked() {
+	if !g.able.Load() || stage(g.stage.Load()) != starting {
+		return
+	}
+	g.stage.Store(int32(open))
+	select {
+	case <-g.opened:
+	default:
 		close(g.opened)
-		g.announce()
 	}
 }
 
@@ -105,29 +123,25 @@ func (g *Gate) Ready() error {
 	return nil
 }
 
-// beginDrain reports whether the drain begins by this call.
-func (g *Gate) beginDrain() bool {
-	first := stage(g.stage.Swap(int32(draining))) != draining
-	if first {
-		close(g.drain)
-	}
-	return first
-}
-
 // announce tells the peers whether they may choose this node.
 func (g *Gate) announce() {
 	g.tagMu.Lock()
 	defer g.tagMu.Unlock()
-	if g.cfg.Role != cluster.Ordinary {
-		return // never chosen
+	if g.cfg.Role != cluster.Ordinary || g.local.Load() == nil {
+		return // never chosen, or not yet
 	}
-	s := stage(g.stage.Load())
-	if s == starting || g.local.Load() == nil {
+	tag := ""
+	if s := stage(g.stage.Load()); s != starting {
+		tag = s.String()
+	}
+	if tag == g.announced {
 		return
 	}
-	if err := g.peers.SetTag(TagGate, s.String()); err != nil {
-		g.cfg.Logger.Warn("gossip of the gate's stage failed", "stage", s.String(), "err", err)
+	if err := g.peers.SetTag(TagGate, tag); err != nil {
+		g.cfg.Logger.Warn("gossip of the gate's stage failed", "stage", tag, "err", err)
+		return
 	}
+	g.announced = tag
 }
 
 // serveClient answers one request of the public listener.
@@ -141,7 +155,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	g.clients.enter()
 	defer g.clients.leave()
 	s := stage(g.stage.Load())
-	if s == draining {
+	if s == draining && g.parts() {
 		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
 	}
 	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme, Trace: trace}
@@ -154,7 +168,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	case s == open && g.cfg.Role != cluster.Front:
 		g.serveLocal(w, c)
 	default:
-		g.forward(w, c, conn)
+		g.passOn(w, c, conn)
 	}
 }
 
@@ -172,8 +186,11 @@ const closeWait = time.Second
 // Close ends everything at once: forwarded requests in both directions are cut off. It waits, for handlers that do not
 // heed the end of their context only a second. To finish them first, Retire and Idle.
 func (g *Gate) Close() error {
-	g.beginDrain()
+	g.stageMu.Lock()
+	g.beginDrainLocked()
 	g.cancel()
+	g.stageMu.Unlock()
+	g.streams.drain(0, nil, nil).tellAll() // those that nobody has told yet
 	err := g.server.Close()
 	g.hop.close()
 	g.wg.Wait()

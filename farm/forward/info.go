@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 )
 
 // Info says how a request came to its handler.
@@ -25,7 +26,14 @@ type passKey struct{}
 // pass is what the context of a request that a Gate lets through holds.
 type pass struct {
 	Info
-	gate *Gate
+	gate  *Gate
+	place place // in Gate.under
+
+	mu     sync.Mutex
+	stream *stream  // nil unless it is one; guarded by mu
+	tunnel bool     // its connection was taken over, and is not closed yet; guarded by mu
+	ends   []func() // see AtReturn; guarded by mu
+	over   bool     // the handler has returned; guarded by mu
 }
 
 // Format writes the request's id, whatever the verb: fmt would look into the Gate.
@@ -33,25 +41,22 @@ func (p *pass) Format(w fmt.State, _ rune) { io.WriteString(w, "request "+p.ID) 
 
 // FromContext returns what is known about the request to which ctx belongs; the zero Info outside of a Gate.
 func FromContext(ctx context.Context) Info {
-	if p, ok := ctx.Value(passKey{}).(*pass); ok {
+	if p := passOf(ctx); p != nil {
 		return p.Info
 	}
 	return Info{}
 }
 
-// Draining returns a channel that is closed when the node that runs the handler of the request to which ctx belongs begins to
-// drain, or is closed without a drain. It is never nil; outside of a Gate it is never closed.
-func Draining(ctx context.Context) <-chan struct{} {
-	if p, ok := ctx.Value(passKey{}).(*pass); ok {
-		return p.gate.drain
-	}
-	return make(chan struct{})
+// passOf returns the pass of the request to which ctx belongs; nil outside of a Gate.
+func passOf(ctx context.Context) *pass {
+	p, _ := ctx.Value(passKey{}).(*pass)
+	return p
 }
 
 // Logger returns Config.Logger of the Gate of the request to which ctx belongs, with the attributes "request", its id, and
 // "trace", the id of its trace; slog.Default() outside of a Gate.
 func Logger(ctx context.Context) *slog.Logger {
-	if p, ok := ctx.Value(passKey{}).(*pass); ok {
+	if p := passOf(ctx); p != nil {
 		return p.gate.cfg.Logger.With("request", p.ID, "trace", p.Trace)
 	}
 	return slog.Default()
@@ -76,5 +81,5 @@ const (
 
 // pass returns the context of a request that goes through this Gate.
 func (g *Gate) pass(ctx context.Context, i Info) context.Context {
-	return context.WithValue(ctx, passKey{}, &pass{i, g})
+	return context.WithValue(ctx, passKey{}, &pass{Info: i, gate: g})
 }

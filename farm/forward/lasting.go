@@ -1,0 +1,97 @@
+package forward
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// around is what runs the application's handler: it keeps an eye on requests that last.
+func (g *Gate) around(local http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := passOf(r.Context())
+		if g.under.enter(p, r) {
+			defer g.under.leave(p)
+		}
+		defer p.returned()
+		switch lasting := w.(type) {
+		case *tunnelWriter: // it was to be forwarded, and there was no peer
+			lasting.grace = g.grace()
+		case *eventsWriter:
+			w = lasting.ResponseWriter
+		default:
+			if asksForTunnel(r) {
+				w = &tunnelWriter{ResponseWriter: w, pass: p, grace: g.grace()}
+			}
+		}
+		local.ServeHTTP(w, r)
+	})
+}
+
+// passOn forwards a client's request. The handler of one that lasts runs on another node, which does not
+// drain: it is cut off here when its time has come, and its client connects anew.
+func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, conn string) {
+	p := passOf(r.Context())
+	g.under.enter(p, r)
+	defer g.under.leave(p)
+	defer p.returned()
+	switch {
+	case asksForTunnel(r):
+		w = &tunnelWriter{ResponseWriter: w, pass: p}
+	case asksForEvents(r):
+		ctx, cut := context.WithCancelCause(r.Context())
+		defer cut(nil)
+		r = r.WithContext(ctx)
+		w = &eventsWriter{ResponseWriter: w, pass: p, cut: func() { cut(ErrDraining) }}
+	}
+	g.forward(w, r, conn)
+}
+
+// returned notes that the handler has returned. A tunnel lasts until it is closed.
+func (p *pass) returned() {
+	p.mu.Lock()
+	p.over = true
+	ends, st := p.ends, p.stream
+	p.ends = nil
+	if p.tunnel {
+		st = nil
+	}
+	p.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+	if st != nil {
+		p.gate.streams.leave(st)
+	}
+}
+
+// asksForTunnel reports whether r asks for a WebSocket.
+func asksForTunnel(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// asksForEvents reports whether r asks for server-sent events, as a browser's EventSource does.
+func asksForEvents(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
+}
+
+// eventsWriter writes the answer to a request for events that a peer gives. It can be cut off once it has
+// begun: an EventSource that gets an error instead does not come back.
+type eventsWriter struct {
+	http.ResponseWriter
+	pass *pass
+	cut  func()
+}
+
+// Unwrap lets an http.ResponseController reach the server's own methods.
+func (w *eventsWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *eventsWriter) WriteHeader(status int) {
+	w.ResponseWriter.WriteHeader(status)
+	if status < 200 {
+		return
+	}
+	if st := w.pass.asStream(); st != nil {
+		w.pass.gate.streams.arm(st, w.cut, 0)
+	}
+}

@@ -1,0 +1,100 @@
+package forward
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// underWay are the requests that are being answered here, or forwarded: who has to be waited for, by name.
+type underWay struct {
+	mu    sync.Mutex
+	first *pass // guarded by mu
+}
+
+// place is that of a pass in underWay, which guards it.
+type place struct {
+	taken        bool
+	next, prev   *pass
+	method, path string
+}
+
+// enter reports whether p was not there yet.
+func (u *underWay) enter(p *pass, r *http.Request) (first bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p.place.taken {
+		return false
+	}
+	p.place = place{taken: true, next: u.first, method: r.Method, path: r.URL.Path}
+	if u.first != nil {
+		u.first.place.prev = p
+	}
+	u.first = p
+	return true
+}
+
+func (u *underWay) leave(p *pass) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	next, prev := p.place.next, p.place.prev
+	if next != nil {
+		next.place.prev = prev
+	}
+	if prev != nil {
+		prev.place.next = next
+	} else {
+		u.first = next
+	}
+	p.place = place{}
+}
+
+// mostRoutes is how many routes Running tells apart.
+const mostRoutes = 8
+
+// Running returns how many requests are being answered or forwarded here, those that last apart; and of all
+// of them which, such as "GET /report", the most frequent first, with their number where that is not one.
+func (g *Gate) Running() (requests, streams int, routes []string) {
+	seen := make(map[string]int)
+	last := 0
+	g.under.mu.Lock()
+	for p := g.under.first; p != nil; p = p.place.next {
+		seen[p.place.method+" "+p.place.path]++
+		if p.lasts() {
+			last++
+		} else {
+			requests++
+		}
+	}
+	g.under.mu.Unlock()
+	return requests, max(g.streams.count(), last), mostFrequent(seen)
+}
+
+// lasts reports whether the request is a stream.
+func (p *pass) lasts() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stream != nil
+}
+
+func mostFrequent(seen map[string]int) (routes []string) {
+	names := slices.SortedFunc(maps.Keys(seen), func(a, b string) int {
+		if seen[a] != seen[b] {
+			return seen[b] - seen[a]
+		}
+		return strings.Compare(a, b)
+	})
+	for i, name := range names {
+		if i == mostRoutes {
+			return append(routes, fmt.Sprintf("%d others", len(names)-i))
+		}
+		if n := seen[name]; n > 1 {
+			name = fmt.Sprintf("%s (%d)", name, n)
+		}
+		routes = append(routes, name)
+	}
+	return routes
+}

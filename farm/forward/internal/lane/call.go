@@ -1,0 +1,503 @@
+package lane
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Attempt is what a Client needs to send a client's request to its peer.
+type Attempt struct {
+	Facts  *Facts
+	Upload *Upload
+
+	// BeforeHeader is called before the final header of the answer, which the ResponseWriter has already, is written to
+	// the client; the answer may come before the end of the body. duplex says that the handler has asked for both at
+	// once. nil = nothing.
+	BeforeHeader func(status int, duplex bool)
+
+	// Deliver reports whether the answer is for the client. If not, it is dropped, and the outcome's State is Answered.
+	// nil = always.
+	Deliver func(status int, header http.Header) bool
+}
+
+// call is an Attempt at the dialler.
+type call struct {
+	*Attempt
+	client *Client
+	c      carrier
+	lane   *conn // nil on a stream
+	w      http.ResponseWriter
+	r      *http.Request
+	rc     *http.ResponseController
+	out    Outcome
+	body   sender
+	duplex bool
+
+	mu          sync.Mutex
+	ended       bool // guarded by mu
+	interrupted bool // guarded by mu
+}
+
+// Do sends the request to the peer, and writes what it answers to w. The context is that of r.
+func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) Outcome {
+	c.running.Add(1)
+	defer c.running.Add(-1)
+	x := &call{Attempt: a, client: c, w: w, r: r}
+	if err := x.begin(); err != nil {
+		return Outcome{Err: err, GaveUp: r.Context().Err() != nil}
+	}
+	x.body = sender{c: x.c, u: a.Upload, ended: x.bodyEnded}
+	stop := context.AfterFunc(r.Context(), x.contextEnded)
+	x.exchange()
+	stop()
+	x.finish()
+	return x.out
+}
+
+// begin chooses what the exchange goes over.
+func (x *call) begin() error {
+	if !idles(x.r) {
+		if l := x.client.take(); l != nil {
+			l.seq.Add(1)
+			x.lane, x.c = l, l
+			return nil
+		}
+	}
+	ctx := x.r.Context()
+	if x.Upload.Failed() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	st, err := x.client.stream(ctx)
+	if err != nil {
+		return err
+	}
+	x.c = st
+	return nil
+}
+
+// idles reports whether the exchange will be idle for long, as far as one can tell.
+func idles(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) > 0 {
+		return true
+	}
+	for _, v := range r.Header["Accept"] {
+		if strings.Contains(v, "text/event-stream") {
+			return true
+		}
+	}
+	return false
+}
+
+// contextEnded is called when the context of the request has ended. If net/http has ended it, because nothing more comes
+// from the client, the handler's ends as well, and no more: the client may have closed only its half of the connection,
+// and what the handler answers is for it. If somebody else has, with a cause, the request is given up.
+func (x *call) contextEnded() {
+	if context.Cause(x.r.Context()) != context.Canceled {
+		x.interrupt()
+		return
+	}
+	if x.Upload.UnderWay() || x.Upload.Failed() != nil {
+		return // net/http does so before the failed read returns, and then the handler gets to know
+	}
+	x.endContext()
+}
+
+func (x *call) interrupt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.ended {
+		x.interrupted = true
+		x.c.interrupt()
+	}
+}
+
+// bodyEnded is called when the last of a longer body was read.
+func (x *call) bodyEnded() {
+	if x.r.Context().Err() != nil {
+		x.endContext()
+	}
+}
+
+// endContext has the peer end the context of the request, and nothing more.
+func (x *call) endContext() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return
+	}
+	switch c := x.c.(type) {
+	case *conn:
+		go x.client.endContext(c.number, c.seq.Load())
+	case *stream:
+		go x.client.endContext(0, c.number())
+	}
+}
+
+// noInterrupt has the end of the request's context mean nothing from now on.
+func (x *call) noInterrupt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+}
+
+// exchange sends the request and follows the answer to its end.
+func (x *call) exchange() {
+	if err := x.request(); err != nil {
+		x.fail(err)
+		return
+	}
+	for {
+		f, err := x.c.next()
+		if err != nil {
+			x.lose(err)
+			return
+		}
+		over, err := x.receive(f)
+		if err != nil {
+			x.fail(err)
+			return
+		}
+		if over {
+			return
+		}
+	}
+}
+
+func (x *call) request() error {
+	b := getBuffer()
+	defer putBuffer(b)
+	*b = append(newFrame(*b), 0, 0, 0, 0)
+	*b = putRequest(*b, x.r, x.Facts)
+	var flags uint8
+	if x.Upload.whole {
+		flags = fEnd
+		*b = putBodyError(*b, x.Upload.err)
+	}
+	head := len(*b) - headerSize - 4
+	binary.BigEndian.PutUint32((*b)[headerSize:], uint32(head))
+	*b = append(*b, x.Upload.inline...)
+	if len(*b)-headerSize > maxPayload {
+		x.out.Unreadable = true
+		return fmt.Errorf("the request's header of %d bytes is too long to pass on", head)
+	}
+	if err := x.c.send(kReq, flags, *b); err != nil {
+		return err // a frame that was not sent whole is not read
+	}
+	x.out.State = Sent
+	return nil
+}
+
+// receive takes one frame of the answer. It reports whether that was the last one.
+func (x *call) receive(f frame) (over bool, err error) {
+	if known, err := f.known(); !known {
+		return false, err
+	}
+	switch f.kind {
+	case kAccept:
+		x.out.State = max(x.out.State, Started)
+		return false, x.body.start()
+	case kRes:
+		return x.answer(f)
+	case kData:
+		return false, x.data(f)
+	case kEnd:
+		return true, x.end()
+	case kRefused:
+		return true, x.refused()
+	case kReset:
+		return true, x.reset(f)
+	case kTunnel:
+		x.out.State = Started
+		return true, x.tunnel()
+	case kDeadline:
+		return false, x.deadline()
+	case kDuplex:
+		x.duplex = true
+		x.control().EnableFullDuplex()
+		return false, nil
+	case kMark:
+		x.out.Marked, x.out.State = true, max(x.out.State, Started)
+		return false, x.c.send(kMarked, 0, newFrame(nil))
+	}
+	return false, fmt.Errorf("%w: %v within an exchange", errProtocol, f.kind)
+}
+
+func (x *call) control() *http.ResponseController {
+	if x.rc == nil {
+		x.rc = http.NewResponseController(x.w)
+	}
+	return x.rc
+}
+
+// answer takes a RES frame: the head of an answer and the beginning of its body.
+func (x *call) answer(f frame) (over bool, err error) {
+	if x.out.State >= Answered {
+		return false, malformed("exchange: a second answer")
+	}
+	p, err := x.c.payload()
+	if err != nil {
+		x.lose(err)
+		return true, nil
+	}
+	if len(p) < 4 || uint64(binary.BigEndian.Uint32(p)) > uint64(len(p)-4) {
+		return false, malformed("RES")
+	}
+	n := binary.BigEndian.Uint32(p)
+	d := decoder{s: string(p[4 : 4+n])}
+	load, status := d.load(), int(d.uvarint())
+	x.out.State = max(x.out.State, Started)
+	if f.flags&fInterim != 0 {
+		return false, x.interim(status, d.header(), d.end("RES"))
+	}
+	header := d.header()
+	if err := d.end("RES"); err != nil || status < 101 || status > 999 {
+		return false, malformed("RES")
+	}
+	x.out.Load, x.out.HasLoad = load, true
+	x.out.State, x.out.Status = Answered, status
+	if x.Deliver != nil && !x.Deliver(status, header) {
+		x.out.Err = fmt.Errorf("the answer %d is not delivered", status)
+		return f.flags&fEnd != 0, x.drop(f)
+	}
+	x.commit(status, header)
+	return f.flags&fEnd != 0, x.write(p[4+n:], f.flags)
+}
+
+// drop gives up the rest of an answer that is not delivered.
+func (x *call) drop(f frame) error {
+	if f.flags&fEnd != 0 {
+		return nil
+	}
+	return x.out.Err
+}
+
+// commit writes the header of the answer. What the gate has set before stays where the handler says nothing about it.
+func (x *call) commit(status int, header http.Header) {
+	maps.Copy(x.w.Header(), header)
+	if x.BeforeHeader != nil {
+		x.BeforeHeader(status, x.duplex)
+	}
+	x.w.WriteHeader(status)
+	x.out.State = Committed
+}
+
+// interim writes a 1xx answer, with the peer's fields and none of our own.
+func (x *call) interim(status int, header http.Header, err error) error {
+	if err != nil || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
+		return malformed("RES")
+	}
+	h := x.w.Header()
+	own := maps.Clone(h)
+	clear(h)
+	maps.Copy(h, header)
+	x.w.WriteHeader(status)
+	clear(h)
+	maps.Copy(h, own)
+	return nil
+}
+
+// write writes to the client.
+func (x *call) write(p []byte, flags uint8) error {
+	if len(p) > 0 {
+		if _, err := x.w.Write(p); err != nil {
+			return x.clientGone(err)
+		}
+	}
+	if flags&fFlush != 0 {
+		if err := x.control().Flush(); err != nil {
+			return x.clientGone(err)
+		}
+	}
+	return nil
+}
+
+func (x *call) clientGone(err error) error {
+	x.out.GaveUp = true
+	return fmt.Errorf("to the client: %w", err)
+}
+
+// data copies a piece of the answer's body.
+func (x *call) data(f frame) error {
+	if x.out.State != Committed {
+		return malformed("exchange: DATA without an answer")
+	}
+	for {
+		p, err := x.c.peek()
+		if err != nil {
+			return err
+		}
+		if len(p) == 0 {
+			return x.write(nil, f.flags)
+		}
+		if err := x.write(p, 0); err != nil {
+			return err
+		}
+		x.c.skip(len(p))
+	}
+}
+
+// end takes the end of the answer, with its trailer.
+func (x *call) end() error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	d := decoder{s: string(p)}
+	x.out.Load, x.out.HasLoad = d.load(), true
+	if err := d.bodyError(); err != nil || x.out.State != Committed {
+		return malformed("END")
+	}
+	trailer := d.header()
+	if err := d.end("END"); err != nil {
+		return err
+	}
+	if len(trailer) > 0 {
+		maps.Copy(x.w.Header(), trailer)
+	}
+	return nil
+}
+
+func (x *call) refused() error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	if x.out.State > Sent {
+		return malformed("exchange: REFUSED after its start")
+	}
+	d := decoder{s: string(p)}
+	x.out.Load, x.out.HasLoad = d.load(), true
+	x.out.Refusal = d.refusal()
+	if err := d.end("REFUSED"); err != nil {
+		return err
+	}
+	x.out.State = Refused
+	x.out.Err = fmt.Errorf("refused, not started: %s", x.out.Refusal.Reason)
+	return nil
+}
+
+func (x *call) reset(f frame) error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	d := decoder{s: string(p)}
+	code := d.byte()
+	switch {
+	case f.flags&fStarted != 0:
+		x.out.State = max(x.out.State, Started)
+	case x.out.State <= Sent:
+		x.out.State = Refused
+	}
+	switch code {
+	case resetAborted:
+		x.out.Aborted, x.out.Err = true, http.ErrAbortHandler
+	case resetPanic:
+		x.out.Panicked, x.out.Err = true, fmt.Errorf("the handler panicked")
+	case resetBody:
+		x.out.Unreadable, x.out.Err = true, fmt.Errorf("the peer could not read the request")
+	default:
+		x.out.Err = fmt.Errorf("the peer gave the request up")
+	}
+	return nil
+}
+
+// deadline sets a deadline for the client's connection, as the handler has.
+func (x *call) deadline() error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	d := decoder{s: string(p)}
+	which, some, in := d.byte(), d.bool(), time.Duration(d.varint())
+	if err := d.end("DEADLINE"); err != nil {
+		return err
+	}
+	var at time.Time
+	if some {
+		at = time.Now().Add(in)
+	}
+	if which == 'r' {
+		x.control().SetReadDeadline(at) // the handler was told that it is set; a server that cannot is the same on both ways
+	} else {
+		x.control().SetWriteDeadline(at)
+	}
+	return nil
+}
+
+// fail ends the exchange from this side.
+func (x *call) fail(err error) {
+	if err == errHandlerUp {
+		x.lose(err)
+		return
+	}
+	if x.out.Err == nil {
+		x.out.Err = err
+	}
+}
+
+// lose ends the exchange because no frame comes any more, or nobody waits for one.
+func (x *call) lose(err error) {
+	if ctx := x.r.Context(); err == errHandlerUp && ctx.Err() != nil {
+		x.out.GaveUp = true
+		x.out.Err = context.Cause(ctx)
+		return
+	}
+	x.out.Err = fmt.Errorf("%w: %w", errLost, err)
+	if x.lane != nil && x.out.State == Sent && x.client.neverSeen(x.r.Context(), x.lane, x.lane.seq.Load()) {
+		x.out.State = Refused
+	}
+	if x.lane != nil {
+		x.client.drop(x.lane)
+		x.lane = nil
+	}
+}
+
+// finish gives back what the exchange went over.
+func (x *call) finish() {
+	x.mu.Lock()
+	x.ended = true
+	interrupted := x.interrupted
+	x.mu.Unlock()
+	if err := x.Upload.Failed(); err != nil && x.out.Err != nil {
+		x.out.BodyFailed = true
+	}
+	st, _ := x.c.(*stream)
+	switch {
+	case st != nil:
+		x.finishStream(st)
+	case x.lane == nil: // lost
+	case x.out.Err != nil && !x.atEnd():
+		x.client.giveUp(x.lane) // before the end of the body, for which the peer may have no room
+		x.body.stop()
+	default:
+		if interrupted {
+			x.lane.resume()
+		}
+		if x.body.stop() != nil {
+			x.client.drop(x.lane)
+			return
+		}
+		x.client.put(x.lane)
+	}
+}
+
+// atEnd reports whether the acceptor's last frame has come.
+func (x *call) atEnd() bool {
+	return x.out.State == Refused || x.out.Aborted || x.out.Panicked || x.out.Unreadable
+}
+
+// finishStream ends a stream: the peer forgets it at its own last frame, or when it hears that it is given up.
+func (x *call) finishStream(st *stream) {
+	if x.out.Err != nil && !x.atEnd() {
+		st.t.send(frame{kind: kReset, id: st.id}, append(newFrame(nil), resetCanceled))
+	}
+	st.interrupt() // whoever still sends the body
+	st.t.forget(st)
+}

@@ -1,0 +1,431 @@
+package lane
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Client is the dialler: the connections with one peer. Its methods may be called by several goroutines at once.
+type Client struct {
+	cfg Config
+
+	running atomic.Int64 // exchanges
+	drains  atomic.Bool  // the peer takes no requests
+
+	mu      sync.Mutex
+	trunk   *trunk                 // nil = none yet; guarded by mu
+	session uint64                 // of trunk; guarded by mu
+	dialing chan struct{}          // closed when the dial of a trunk is over; nil = none; guarded by mu
+	dialErr error                  // of the last one; guarded by mu
+	idle    []*conn                // lanes, the one that was used last at the end; guarded by mu
+	lanes   map[*conn]lane         // all of them; guarded by mu
+	number  uint32                 // of the newest lane; guarded by mu
+	dials   int                    // of lanes, under way; guarded by mu
+	closed  bool                   // guarded by mu
+	asked   map[question]chan bool // guarded by mu
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // of dials and reading goroutines
+}
+
+// Config says how a Client works.
+type Config struct {
+	// Dial connects to the peer.
+	Dial func(ctx context.Context) (net.Conn, error)
+
+	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few. nil = there
+	// is always room.
+	Take func(few bool) bool
+	Give func()
+
+	// Drains is called when the peer says that it takes no more requests, or takes them again. nil = nobody.
+	Drains func(bool)
+}
+
+// lane is what a Client knows of one of its lanes.
+type lane struct {
+	session uint64
+	since   time.Time // idle since then
+}
+
+const (
+	dialTime  = 3 * time.Second
+	maxDials  = 4                // of lanes, at once
+	mostLanes = 256              // to one peer
+	fewLanes  = 8                // that a peer may have whatever the others have
+	idleTime  = 60 * time.Second // after which a lane is closed that nobody has needed
+	warmLanes = 2                // that are kept longer, as long as the trunk is
+	askLimit  = time.Second      // for an answer about a request's state
+	drainTime = 10 * time.Second // for the end of a request that was given up, before its lane is closed
+)
+
+// NewClient returns the connections with one peer; the first request dials.
+func NewClient(cfg Config) *Client {
+	c := &Client{cfg: cfg, lanes: make(map[*conn]lane), asked: make(map[question]chan bool)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// Running returns how many exchanges are under way.
+func (c *Client) Running() int { return int(c.running.Load()) }
+
+// Draining reports whether the peer has said that it takes no requests.
+func (c *Client) Draining() bool { return c.drains.Load() }
+
+// Close cuts every connection, and waits for dials. Requests that are under way are lost.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	t := c.trunk
+	for l := range c.lanes {
+		l.Conn.Close()
+	}
+	c.mu.Unlock()
+	c.cancel()
+	if t != nil {
+		t.close(ErrClosed)
+	}
+	c.wg.Wait()
+}
+
+// stream begins a stream of the trunk, which is dialled if need be.
+func (c *Client) stream(ctx context.Context) (*stream, error) {
+	t, err := c.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.open()
+}
+
+// connect returns the trunk. Callers share one dial, and each waits for it no longer than its context.
+func (c *Client) connect(ctx context.Context) (*trunk, error) {
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if t := c.trunk; t != nil && t.alive() {
+			c.mu.Unlock()
+			return t, nil
+		}
+		over := c.dialing
+		if over == nil {
+			over = make(chan struct{})
+			c.dialing = over
+			c.wg.Go(c.dialTrunk)
+		}
+		c.mu.Unlock()
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		c.mu.Lock()
+		err := c.dialErr
+		c.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) dialTrunk() {
+	session := rand.Uint64()
+	conn, err := c.dial(hello{use: isTrunk, session: session})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && c.closed {
+		conn.Close()
+		err = ErrClosed
+	}
+	if c.dialErr = err; err == nil {
+		c.beginLocked(conn, session)
+	}
+	close(c.dialing)
+	c.dialing = nil
+}
+
+func (c *Client) beginLocked(conn net.Conn, session uint64) {
+	t := newTrunk(conn)
+	t.control = c.receiveControl
+	c.trunk, c.session, c.number = t, session, 0
+	c.setDraining(false)
+	c.wg.Go(func() {
+		err := t.read()
+		c.lost(session, err)
+	})
+	c.wg.Go(func() { t.watch(func() bool { return c.running.Load() > 0 }) })
+	c.wg.Go(func() { c.expire(t) })
+}
+
+// dial connects and says hello.
+func (c *Client) dial(h hello) (net.Conn, error) {
+	h.oldest, h.newest = 1, Version
+	ctx, cancel := context.WithTimeout(c.ctx, dialTime)
+	defer cancel()
+	conn, err := c.cfg.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	if err := greet(conn, h, deadline); err != nil {
+		stop()
+		conn.Close()
+		return nil, err
+	}
+	if !stop() {
+		conn.Close()
+		return nil, context.Cause(ctx)
+	}
+	return conn, nil
+}
+
+// lost is called when a trunk has ended. Its idle lanes are of no use any more. A peer of which nothing is heard is lost
+// on its lanes as well.
+func (c *Client) lost(session uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.idle {
+		c.forgetLocked(l)
+	}
+	c.idle = nil
+	for q, answer := range c.asked {
+		delete(c.asked, q)
+		close(answer)
+	}
+	if errors.Is(err, errSilent) {
+		for l, of := range c.lanes {
+			if of.session == session {
+				l.Conn.Close()
+			}
+		}
+	}
+}
+
+// take returns an idle lane, nil if there is none. Then one is dialled, for those who come later.
+func (c *Client) take() *conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.idle); n > 0 {
+		l := c.idle[n-1]
+		c.idle[n-1] = nil
+		c.idle = c.idle[:n-1]
+		return l
+	}
+	if c.dials < maxDials && len(c.lanes)+c.dials < mostLanes && c.trunk != nil && !c.closed &&
+		(c.cfg.Take == nil || c.cfg.Take(len(c.lanes)+c.dials < fewLanes)) {
+		c.dials++
+		c.number++
+		session, number := c.session, c.number
+		c.wg.Go(func() { c.dialLane(session, number) })
+	}
+	return nil
+}
+
+func (c *Client) dialLane(session uint64, number uint32) {
+	nc, err := c.dial(hello{use: isLane, session: session, lane: number})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dials--
+	if err != nil {
+		c.giveLocked()
+		return // the trunk does what the lane would have done
+	}
+	l := newConn(nc, number)
+	c.lanes[l] = lane{session: session}
+	c.putLocked(l)
+}
+
+func (c *Client) giveLocked() {
+	if c.cfg.Give != nil {
+		c.cfg.Give()
+	}
+}
+
+// put gives a lane back whose exchange has ended.
+func (c *Client) put(l *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.putLocked(l)
+}
+
+func (c *Client) putLocked(l *conn) {
+	of, known := c.lanes[l]
+	if !known || c.closed || of.session != c.session || c.trunk == nil || !c.trunk.alive() || l.seq.Load() >= maxID {
+		c.forgetLocked(l)
+		return
+	}
+	of.since = time.Now()
+	c.lanes[l] = of
+	c.idle = append(c.idle, l)
+}
+
+// drop closes a lane that is of no use any more.
+func (c *Client) drop(l *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(l)
+}
+
+func (c *Client) forgetLocked(l *conn) {
+	if _, known := c.lanes[l]; known {
+		delete(c.lanes, l)
+		c.giveLocked()
+	}
+	l.Conn.Close()
+}
+
+// expire closes lanes that nobody has needed for a while. Only the dialler closes what is idle.
+func (c *Client) expire(t *trunk) {
+	tick := time.NewTicker(idleTime / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.ended:
+			return
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		old := 0
+		for old < len(c.idle)-warmLanes && time.Since(c.lanes[c.idle[old]].since) > idleTime {
+			c.forgetLocked(c.idle[old])
+			old++
+		}
+		c.idle = append(c.idle[:0], c.idle[old:]...)
+		c.mu.Unlock()
+	}
+}
+
+// question is about the state of a request on a lane that was lost.
+type question struct{ lane, seq uint32 }
+
+// neverSeen reports whether the peer says that it has never seen the request, and will not start it.
+func (c *Client) neverSeen(ctx context.Context, l *conn, seq uint32) bool {
+	c.mu.Lock()
+	t := c.trunk
+	if of, ok := c.lanes[l]; !ok || of.session != c.session || t == nil || c.closed {
+		c.mu.Unlock()
+		return false
+	}
+	q := question{l.number, seq}
+	answer := make(chan bool, 1)
+	c.asked[q] = answer
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.asked, q)
+	}()
+	if t.send(frame{kind: kStatus}, putPair(q.lane, q.seq)) != nil {
+		return false
+	}
+	timer := time.NewTimer(askLimit)
+	defer timer.Stop()
+	select {
+	case seen, ok := <-answer:
+		return ok && !seen
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// receiveControl takes what the peer says on the trunk.
+func (c *Client) receiveControl(f frame, p []byte) error {
+	switch f.kind {
+	case kDrain:
+		if len(p) < 1 {
+			return malformed("DRAIN")
+		}
+		c.setDraining(p[0] != 0)
+	case kSeen:
+		if len(p) < 9 {
+			return malformed("SEEN")
+		}
+		q := question{binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if answer := c.asked[q]; answer != nil {
+			answer <- p[8] != 0
+			delete(c.asked, q)
+		}
+	default:
+		return fmt.Errorf("%w: %v from the acceptor", errProtocol, f.kind)
+	}
+	return nil
+}
+
+func (c *Client) setDraining(on bool) {
+	if c.drains.Swap(on) != on && c.cfg.Drains != nil {
+		go c.cfg.Drains(on)
+	}
+}
+
+// endContext has the peer end the context of a request, and nothing more. Lane 0 means a stream.
+func (c *Client) endContext(number, seq uint32) {
+	c.mu.Lock()
+	t := c.trunk
+	c.mu.Unlock()
+	if t != nil {
+		b := putPair(number, seq)
+		t.send(frame{kind: kCancel}, putBool(b, true))
+	}
+}
+
+// giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has come. That
+// costs a frame and no connection.
+func (c *Client) giveUp(l *conn) {
+	c.mu.Lock()
+	t := c.trunk
+	of := c.lanes[l]
+	mine := t != nil && of.session == c.session
+	c.mu.Unlock()
+	if !mine || t.send(frame{kind: kCancel}, putPair(l.number, l.seq.Load())) != nil {
+		c.drop(l)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		c.forgetLocked(l)
+		return
+	}
+	c.wg.Go(func() {
+		l.resume()
+		l.SetReadDeadline(time.Now().Add(drainTime))
+		if l.toEnd() != nil {
+			c.drop(l)
+			return
+		}
+		l.SetReadDeadline(time.Time{})
+		c.put(l)
+	})
+}
+
+// toEnd reads to the end of the exchange.
+func (c *conn) toEnd() error {
+	for {
+		f, err := c.next()
+		if err != nil {
+			return err
+		}
+		if f.last() {
+			return nil
+		}
+	}
+}
+
+// last reports whether a frame of the acceptor ends the exchange.
+func (f frame) last() bool {
+	return f.kind == kEnd || f.kind == kReset || f.kind == kRefused || f.kind == kRes && f.flags&fEnd != 0
+}

@@ -1,0 +1,177 @@
+package lane
+
+import (
+	"encoding/binary"
+	"net/http"
+)
+
+// putString appends a string behind its length.
+func putString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func putBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// common are the names of fields that travel as a number from 1 on. The list only grows at its end: it is part of the
+// protocol.
+var common = [...]string{"Accept", "Accept-Encoding", "Accept-Language", "Accept-Ranges", "Age", "Allow", "Authorization",
+	"Cache-Control", "Connection", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
+	"Content-Range", "Content-Security-Policy", "Content-Type", "Cookie", "Date", "Dnt", "Etag", "Expires", "Host",
+	"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Last-Event-Id", "Last-Modified",
+	"Link", "Location", "Origin", "Pragma", "Priority", "Range", "Referer", "Retry-After", "Sec-Ch-Ua",
+	"Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User",
+	"Server", "Set-Cookie", "Strict-Transport-Security", "Te", "Traceparent", "Tracestate", "Trailer",
+	"Transfer-Encoding", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "Vary", "Www-Authenticate",
+	"X-Content-Type-Options", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Frame-Options",
+	"X-Request-Id", "X-Requested-With"}
+
+var commonNumber = func() map[string]byte {
+	m := make(map[string]byte, len(common))
+	for i, name := range common {
+		m[name] = byte(i + 1)
+	}
+	return m
+}()
+
+// putHeader appends a header or trailer: every name with its values in their order, also a name without any, which has a
+// meaning for net/http.
+func putHeader(b []byte, h http.Header) []byte {
+	b = binary.AppendUvarint(b, uint64(len(h)))
+	for name, values := range h {
+		b = putField(b, name, values)
+	}
+	return b
+}
+
+func putField(b []byte, name string, values []string) []byte {
+	if n, ok := commonNumber[name]; ok {
+		b = append(b, n)
+	} else {
+		b = append(b, 0)
+		b = putString(b, name)
+	}
+	b = binary.AppendUvarint(b, uint64(len(values)))
+	for _, v := range values {
+		b = putString(b, v)
+	}
+	return b
+}
+
+// decoder takes a payload apart. It copies the payload once; all strings are parts of the copy. After the first mistake
+// everything it returns is empty.
+type decoder struct {
+	s   string
+	bad bool
+}
+
+func (d *decoder) fail() { d.bad, d.s = true, "" }
+
+func (d *decoder) uvarint() uint64 {
+	var x uint64
+	for i := 0; i < len(d.s) && i < binary.MaxVarintLen64; i++ {
+		c := d.s[i]
+		if c < 0x80 {
+			if i == binary.MaxVarintLen64-1 && c > 1 {
+				break
+			}
+			d.s = d.s[i+1:]
+			return x | uint64(c)<<(7*i)
+		}
+		x |= uint64(c&0x7f) << (7 * i)
+	}
+	d.fail()
+	return 0
+}
+
+func (d *decoder) varint() int64 {
+	x := d.uvarint()
+	return int64(x>>1) ^ -int64(x&1)
+}
+
+// count returns a number of things of which each takes at least one byte.
+func (d *decoder) count() int {
+	n := d.uvarint()
+	if n > uint64(len(d.s)) {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) string() string {
+	n := d.count()
+	s := d.s[:n]
+	d.s = d.s[n:]
+	return s
+}
+
+func (d *decoder) byte() byte {
+	if d.s == "" {
+		d.fail()
+		return 0
+	}
+	c := d.s[0]
+	d.s = d.s[1:]
+	return c
+}
+
+func (d *decoder) bool() bool { return d.byte() != 0 }
+
+// header returns a header that was put. It is not nil.
+func (d *decoder) header() http.Header {
+	n := d.count()
+	h := make(http.Header, n)
+	d.headerInto(h, n)
+	return h
+}
+
+func (d *decoder) headerInto(h http.Header, n int) {
+	spare := make([]string, n) // most names have one value
+	for range n {
+		name := d.name()
+		count := d.count()
+		if d.bad {
+			return
+		}
+		var values []string
+		switch {
+		case count == 0:
+		case count <= len(spare):
+			values, spare = spare[:0:count], spare[count:]
+		default:
+			values = make([]string, 0, count)
+		}
+		for range count {
+			values = append(values, d.string())
+		}
+		h[name] = values
+	}
+}
+
+func (d *decoder) name() string {
+	i := int(d.byte())
+	if i == 0 {
+		return d.string()
+	}
+	if i > len(common) {
+		d.fail()
+		return ""
+	}
+	return common[i-1]
+}
+
+// end returns whether everything was right. What is behind the known fields is from a newer program, and is ignored.
+func (d *decoder) end(what string) error {
+	if d.bad {
+		return malformed(what)
+	}
+	return nil
+}
+
+func putVarint(b []byte, v int64) []byte { return binary.AppendVarint(b, v) }

@@ -1,0 +1,188 @@
+package lane
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync"
+)
+
+// exchange is one request at the acceptor, with its handler.
+type exchange struct {
+	server *Server
+	c      carrier
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	facts  *Facts
+	req    *http.Request
+
+	wmu   sync.Mutex // held while something is sent for the handler
+	over  bool       // nothing more is sent: the last frame was, or it was given up; guarded by wmu
+	gone  bool       // it was given up; guarded by wmu
+	rmu   sync.Mutex // held while something is read for the handler
+	stale bool       // nothing more is read for it; guarded by rmu
+
+	w    Writer
+	body body
+}
+
+// run answers the request whose REQ frame was read last. It is called with rmu held. It reports false if the connection is
+// at its end.
+func (x *exchange) run(f frame) bool {
+	p, err := x.c.payload()
+	if err == nil {
+		err = x.decode(p, f.flags&fEnd != 0)
+	}
+	x.rmu.Unlock()
+	switch {
+	case errors.Is(err, errProtocol):
+		x.server.logger().Warn("a peer's request could not be read", "err", err)
+		return x.reset(resetBody, 0) == nil
+	case err != nil:
+		return false
+	}
+	x.w.init(x)
+	panicked := x.call()
+	x.cancel(context.Canceled)
+	ok := x.end(panicked)
+	x.rmu.Lock() // the dialler ends a body that is still on its way
+	x.stale = true
+	x.rmu.Unlock()
+	return ok
+}
+
+// end sends how the exchange ended.
+func (x *exchange) end(panicked any) bool {
+	switch {
+	case x.w.tunnel() != nil:
+		<-x.w.tunnel().closed // net/http lets a handler return before it has done with such a connection
+		return false
+	case panicked == nil:
+		return x.w.finish()
+	case panicked == http.ErrAbortHandler:
+		return x.reset(resetAborted, fStarted) == nil
+	}
+	return x.reset(resetPanic, fStarted) == nil
+}
+
+// decode takes the request from its frame. In front of the head is its length, behind it what there is of the body.
+func (x *exchange) decode(p []byte, whole bool) error {
+	if len(p) < 4 {
+		return malformed("REQ")
+	}
+	n := binary.BigEndian.Uint32(p)
+	if uint64(n) > uint64(len(p)-4) {
+		return malformed("REQ")
+	}
+	d := decoder{s: string(p[4 : 4+n])}
+	x.req, x.facts = d.request(x.ctx)
+	if whole {
+		x.body.err = d.bodyError()
+	}
+	if err := d.end("REQ"); err != nil {
+		return err
+	}
+	x.body.init(x, p[4+n:], whole)
+	if x.req.Body = &x.body; whole && x.body.empty() {
+		x.req.Body = http.NoBody
+	}
+	return nil
+}
+
+// call runs the handler, and returns what it panicked with.
+func (x *exchange) call() (panicked any) {
+	defer func() {
+		if panicked = recover(); panicked == nil || panicked == http.ErrAbortHandler {
+			return
+		}
+		stack := make([]byte, 64<<10)
+		stack = stack[:runtime.Stack(stack, false)]
+		x.server.logger().Error("handler panicked", "request", x.facts.ID, "method", x.req.Method, "path", x.req.URL.Path,
+			"from", x.facts.Via, "panic", fmt.Sprint(panicked), "stack", string(stack))
+	}()
+	x.server.Handle(&x.w, x.req, x.facts)
+	if form := x.req.MultipartForm; form != nil {
+		form.RemoveAll()
+	}
+	return nil
+}
+
+// giveUp ends the exchange from outside: its context, and whatever the handler waits for.
+func (x *exchange) giveUp(why error) {
+	x.cancel(why)
+	x.wmu.Lock() // one that is sending goes on: the dialler reads until the end
+	x.gone = true
+	x.resetLocked(resetCanceled, fStarted)
+	x.wmu.Unlock()
+	x.rmu.Lock() // one that is reading comes to the end of the body: the dialler says so
+	x.stale = true
+	x.rmu.Unlock()
+}
+
+// reset ends the exchange with a RESET instead of the rest of an answer.
+func (x *exchange) reset(code byte, flags uint8) error {
+	x.wmu.Lock()
+	defer x.wmu.Unlock()
+	return x.resetLocked(code, flags)
+}
+
+func (x *exchange) resetLocked(code byte, flags uint8) error {
+	if x.over {
+		return nil
+	}
+	x.over = true
+	b := append(newFrame(nil), code)
+	b = x.server.load().put(b)
+	return x.c.send(kReset, flags, b)
+}
+
+// send sends a frame for the handler.
+func (x *exchange) send(k kind, flags uint8, b []byte) error {
+	x.wmu.Lock()
+	defer x.wmu.Unlock()
+	return x.sendLocked(k, flags, b)
+}
+
+func (x *exchange) sendLocked(k kind, flags uint8, b []byte) error {
+	switch {
+	case x.gone:
+		return errCanceled
+	case x.over:
+		return errFinished
+	}
+	return x.c.send(k, flags, b)
+}
+
+// last sends the frame with which the exchange ends.
+func (x *exchange) last(k kind, flags uint8, b []byte) error {
+	x.wmu.Lock()
+	defer x.wmu.Unlock()
+	if x.over {
+		return nil // it was given up
+	}
+	x.over = true
+	return x.c.send(k, flags, b)
+}
+
+// serveStream answers the request that a stream begins with.
+func (s *Server) serveStream(ctx context.Context, ss *session, st *stream) {
+	ss.running.Add(1)
+	defer ss.running.Add(-1)
+	defer ss.trunk.forget(st)
+	x := &exchange{server: s, c: st}
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	defer x.cancel(errFinished)
+	f, err := st.next()
+	if err != nil {
+		return
+	}
+	x.rmu.Lock()
+	st.onEnd(func() {
+		st.interrupt()
+		x.giveUp(errCanceled)
+	}, func() { x.cancel(context.Canceled) })
+	x.run(f)
+}

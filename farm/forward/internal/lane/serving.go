@@ -1,0 +1,192 @@
+package lane
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// serving is a lane at the acceptor. One goroutine at a time reads requests from it and runs their handlers. If a request
+// is given up while its handler runs, another goroutine takes the lane over, and the first one ends with the handler: so
+// what is given up costs no connection, however long the handler goes on.
+type serving struct {
+	*conn
+	server *Server
+	ss     *session
+	ctx    context.Context
+	done   chan struct{} // closed when the lane is at its end
+	shut   chan struct{} // closed by close
+
+	mu     sync.Mutex
+	cur    *exchange // whose handler runs in the goroutine that has the lane; nil = none; guarded by mu
+	barred uint32    // requests up to this one are not started any more; guarded by mu
+	gone   bool      // guarded by mu
+}
+
+// maxLanes is how many lanes a session may have.
+const maxLanes = 4096
+
+func (s *Server) serveLane(c net.Conn, key sessionKey, number uint32, v uint8) {
+	ss := s.session(key)
+	if ss == nil {
+		c.Write(welcome(0, "there is no such session"))
+		return
+	}
+	l := &serving{conn: newConn(c, number), server: s, ss: ss, ctx: s.context(c), done: make(chan struct{}),
+		shut: make(chan struct{})}
+	if !ss.add(l) {
+		c.Write(welcome(0, "there is such a lane already, or there are too many"))
+		return
+	}
+	defer ss.remove(l)
+	s.cutBy(c, l.close)
+	if _, err := c.Write(welcome(v, "")); err != nil {
+		return
+	}
+	c.SetDeadline(time.Time{})
+	go l.serve()
+	select {
+	case <-l.done:
+	case <-l.shut: // a handler may go on for as long as it likes
+	}
+}
+
+func (ss *session) add(l *serving) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.lanes[l.number] != nil || len(ss.lanes) >= maxLanes {
+		return false
+	}
+	ss.lanes[l.number] = l
+	return true
+}
+
+// remove forgets a lane once nobody can ask for its requests any more.
+func (ss *session) remove(l *serving) {
+	l.close()
+	time.AfterFunc(askTime, func() {
+		ss.mu.Lock()
+		defer ss.mu.Unlock()
+		delete(ss.lanes, l.number)
+	})
+}
+
+// askTime is how long it may be asked whether a request of a lane was seen, after the lane was lost.
+const askTime = 5 * time.Second
+
+// serve serves one request after the other, until the lane is at its end or another goroutine has taken it over.
+func (l *serving) serve() {
+	for l.serveNext() {
+	}
+}
+
+// serveNext reports whether this goroutine goes on with the lane.
+func (l *serving) serveNext() bool {
+	f, err := l.next()
+	if err == nil {
+		var known bool
+		if known, err = f.known(); err == nil && (!known || f.kind != kReq) {
+			return true // the rest of a body that nobody wants
+		}
+	}
+	if err != nil {
+		close(l.done)
+		return false
+	}
+	x := &exchange{server: l.server, c: l}
+	x.ctx, x.cancel = context.WithCancelCause(l.ctx)
+	x.rmu.Lock() // of run: whoever takes the lane over waits until the request is read
+	if !l.start(x, f.id) {
+		close(l.done)
+		return false
+	}
+	ok := x.run(f)
+	return l.finish(x, ok)
+}
+
+// start notes that a request has come. It reports false if it must not be started: it counts as lost.
+func (l *serving) start(x *exchange, seq uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone || seq <= l.barred {
+		return false
+	}
+	l.seq.Store(seq)
+	l.cur = x
+	l.ss.running.Add(1)
+	return true
+}
+
+// finish is called when the handler of x has returned. It reports whether this goroutine still has the lane.
+func (l *serving) finish(x *exchange, ok bool) bool {
+	x.cancel(errFinished)
+	l.ss.running.Add(-1)
+	l.mu.Lock()
+	mine := l.cur == x
+	if mine {
+		l.cur = nil
+	}
+	l.mu.Unlock()
+	if mine && !ok {
+		close(l.done)
+		return false
+	}
+	return mine
+}
+
+// takeOver goes on with the lane in the place of the goroutine that runs the handler of x, which was given up. Nobody
+// reads from the lane or writes to it any more on behalf of x.
+func (l *serving) takeOver(x *exchange) {
+	l.mu.Lock()
+	mine := l.cur == x
+	if mine {
+		l.cur = nil
+	}
+	l.mu.Unlock()
+	if mine {
+		l.serve()
+	}
+}
+
+// cancel gives up the request of that number, if its handler runs; or ends its context and no more.
+func (l *serving) cancel(seq uint32, contextOnly bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x := l.cur
+	switch {
+	case x == nil || l.seq.Load() != seq:
+	case contextOnly:
+		x.cancel(context.Canceled)
+	default:
+		go func() {
+			x.giveUp(errCanceled)
+			l.takeOver(x)
+		}()
+	}
+}
+
+// saw reports whether the request of that number was seen. If not, it will not be started either.
+func (l *serving) saw(seq uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seq.Load() >= seq {
+		return true
+	}
+	l.barred = seq
+	return false
+}
+
+func (l *serving) close() {
+	l.mu.Lock()
+	if !l.gone {
+		close(l.shut)
+	}
+	l.gone = true
+	x := l.cur
+	l.mu.Unlock()
+	l.Conn.Close()
+	if x != nil {
+		x.cancel(errLost)
+	}
+}

@@ -1,0 +1,304 @@
+package lane
+
+import (
+	"bufio"
+	"encoding/binary"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	window    = 64 << 10 // bytes of bodies that may be on their way in a stream at first
+	maxWindow = 1 << 20  // when its reader keeps up
+)
+
+// stream is an exchange on a trunk, at either end.
+type stream struct {
+	t  *trunk
+	id uint32 // 0 until the request is sent
+
+	mu      sync.Mutex
+	changed sync.Cond
+	in      []item // frames that have come; guarded by mu
+	cur     item   // the one that is read; guarded by mu
+	off     int    // of cur; guarded by mu
+	err     error  // why nothing more comes; guarded by mu
+	stopped bool   // waits are interrupted; guarded by mu
+
+	unread  int // bytes of DATA in `in`; guarded by mu
+	granted int // bytes that the other end may still send; guarded by mu
+	window  int // how many at once; guarded by mu
+	read    int // bytes read and not granted again; guarded by mu
+	credit  int // bytes that may still be sent; guarded by mu
+
+	readBy, writeBy deadline // of a tunnel; guarded by mu
+
+	over    func() // called when the other end is lost, or has given up; nil = nobody; guarded by mu
+	context func() // ends the context of the request; nil = there is none; guarded by mu
+}
+
+// item is a frame that has come.
+type item struct {
+	frame
+	p []byte
+}
+
+func newStream(t *trunk, id uint32) *stream {
+	s := &stream{t: t, id: id, granted: window, window: window, credit: window}
+	s.changed.L = &s.mu
+	return s
+}
+
+// receive takes a frame. It is called by the reading goroutine of the trunk.
+func (s *stream) receive(f frame, br *bufio.Reader) error {
+	p := make([]byte, 0, min(f.n, 64<<10)) // no more than has come
+	for len(p) < f.n {
+		b, err := br.Peek(1)
+		if err != nil {
+			return err
+		}
+		b, _ = br.Peek(min(br.Buffered(), f.n-len(p)))
+		p = append(p, b...)
+		br.Discard(len(b))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch f.kind {
+	case kWindow:
+		if len(p) < 4 {
+			return malformed("WINDOW")
+		}
+		s.credit += int(binary.BigEndian.Uint32(p))
+	case kData:
+		if s.granted -= f.n; s.granted < 0 {
+			return malformed("DATA beyond its window")
+		}
+		s.in = append(s.in, item{f, p})
+	case kReset:
+		s.in = append(s.in, item{f, p})
+		if s.over != nil {
+			go s.over() // not here: this goroutine must go on reading
+		}
+	default:
+		if len(s.in) > 64 && f.kind != kEnd {
+			return malformed("stream with too many frames")
+		}
+		s.in = append(s.in, item{f, p})
+	}
+	s.changed.Broadcast()
+	return nil
+}
+
+// end says that nothing more comes, because the trunk is lost.
+func (s *stream) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+	s.changed.Broadcast()
+	if s.over != nil {
+		go s.over()
+	}
+}
+
+// number returns the stream's number, 0 if its request was not sent yet.
+func (s *stream) number() uint32 {
+	s.t.mu.Lock()
+	defer s.t.mu.Unlock()
+	return s.id
+}
+
+func (s *stream) endContext() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.context != nil {
+		s.context()
+	}
+}
+
+// onEnd has f called when the other end has given up or is lost, which may be the case already; and context when only the
+// context of the request is to end.
+func (s *stream) onEnd(f, context func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over, s.context = f, context
+	for _, it := range s.in {
+		if it.kind == kReset {
+			go f()
+			return
+		}
+	}
+	if s.err != nil {
+		go f()
+	}
+}
+
+func (s *stream) send(k kind, flags uint8, b []byte) error {
+	switch k {
+	case kData:
+	case kReq:
+		return s.t.request(s, flags, b)
+	default:
+		return s.t.send(frame{kind: k, flags: flags, id: s.id}, b)
+	}
+	for {
+		left := len(b) - headerSize
+		n, err := s.take(left)
+		if err != nil {
+			return err
+		}
+		f := flags
+		if n < left {
+			f &^= fFlush
+		}
+		if err := s.t.send(frame{kind: k, flags: f, id: s.id}, b[:headerSize+n]); err != nil {
+			return err
+		}
+		if n == left {
+			return nil
+		}
+		b = append(b[:headerSize], b[headerSize+n:]...)
+	}
+}
+
+// take waits until some of n bytes may be sent, and returns how many.
+func (s *stream) take(n int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.credit == 0 && n > 0 {
+		switch {
+		case s.err != nil:
+			return 0, s.err
+		case s.stopped:
+			return 0, errHandlerUp
+		case s.writeBy.passed():
+			return 0, errDeadline
+		}
+		s.changed.Wait()
+	}
+	n = min(n, s.credit, chunk)
+	s.credit -= n
+	return n, nil
+}
+
+func (s *stream) next() (frame, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.usedLocked(len(s.cur.p) - s.off)
+	s.cur, s.off = item{}, 0
+	for len(s.in) == 0 {
+		if err := s.waitLocked(); err != nil {
+			return frame{}, err
+		}
+	}
+	s.cur = s.in[0]
+	if s.in[0] = (item{}); len(s.in) == 1 {
+		s.in = nil // an idle stream holds nothing
+	} else {
+		s.in = s.in[1:]
+	}
+	return s.cur.frame, nil
+}
+
+// waitLocked waits for a change, unless there is a reason not to.
+func (s *stream) waitLocked() error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.stopped:
+		return errHandlerUp
+	case s.readBy.passed():
+		return errDeadline
+	}
+	s.changed.Wait()
+	return nil
+}
+
+// peek returns all that is left: a frame of a stream has come whole.
+func (s *stream) peek() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cur.p[s.off:], nil
+}
+
+func (s *stream) payload() ([]byte, error) {
+	b, err := s.peek()
+	s.skip(len(b))
+	return b, err
+}
+
+func (s *stream) skip(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.off += n
+	s.usedLocked(n)
+}
+
+// usedLocked notes that bytes of DATA were read, and lets the other end send as many again, soon enough that it need not
+// wait. A reader that keeps up gets a larger window.
+func (s *stream) usedLocked(n int) {
+	if s.cur.kind != kData || n == 0 {
+		return
+	}
+	s.read += n
+	if s.read < s.window/2 || s.err != nil {
+		return
+	}
+	grant := s.read
+	if s.granted == 0 && s.window < maxWindow {
+		grant += s.window
+		s.window *= 2
+	}
+	s.granted += grant
+	s.read = 0
+	s.mu.Unlock() // the trunk's lock is outside of a stream's
+	b := binary.BigEndian.AppendUint32(newFrame(nil), uint32(grant))
+	s.t.send(frame{kind: kWindow, id: s.id}, b)
+	s.mu.Lock()
+}
+
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	s.changed.Broadcast()
+}
+
+// deadline is a moment after which waits of a stream end.
+type deadline struct {
+	at    time.Time // zero = none
+	timer *time.Timer
+}
+
+func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
+
+// set changes the deadline; wake is called when it passes.
+func (d *deadline) set(at time.Time, wake func()) {
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if d.at = at; !at.IsZero() {
+		d.timer = time.AfterFunc(time.Until(at), wake)
+	}
+}
+
+// setDeadlines is for the connection of a tunnel.
+func (s *stream) setDeadlines(read, write *time.Time) {
+	wake := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if read != nil {
+		s.readBy.set(*read, wake)
+	}
+	if write != nil {
+		s.writeBy.set(*write, wake)
+	}
+	s.changed.Broadcast()
+}
+
+var errDeadline = os.ErrDeadlineExceeded

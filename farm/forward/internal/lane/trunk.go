@@ -1,0 +1,324 @@
+package lane
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// trunk is the shared connection of two peers, at either end.
+//
+// What is sent goes into a buffer. Whoever finds nobody writing writes it, with all that others add meanwhile, so under
+// load many frames share a system call and a TLS record. Windows bound what streams put there, so nothing waits for long;
+// what has no window waits while the buffer is full.
+type trunk struct {
+	conn    net.Conn
+	control func(f frame, payload []byte) error // a control frame has come; of the reading goroutine
+	opened  func(s *stream)                     // the other end has begun a stream; nil at the dialler
+
+	mu      sync.Mutex
+	room    sync.Cond          // what was written has left
+	pending []byte             // guarded by mu
+	spare   []byte             // guarded by mu
+	writing bool               // guarded by mu
+	err     error              // why the trunk has ended; guarded by mu
+	streams map[uint32]*stream // guarded by mu
+	last    uint32             // number of the newest stream; guarded by mu
+	ended   chan struct{}      // closed when err is set
+
+	heard bool // something has come since the last look; guarded by mu
+	quiet int  // looks without; guarded by mu
+}
+
+const (
+	maxPending = 1 << 20     // bytes that wait to be written before senders wait
+	maxStreams = 1 << 16     // of one trunk
+	lookEvery  = time.Second // see watch
+	pingAfter  = 2           // looks
+	deadAfter  = 7           // looks
+)
+
+func newTrunk(c net.Conn) *trunk {
+	t := &trunk{conn: c, streams: make(map[uint32]*stream), ended: make(chan struct{})}
+	t.room.L = &t.mu
+	return t
+}
+
+// send writes a frame, or leaves it to the goroutine that writes.
+func (t *trunk) send(f frame, b []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sendLocked(f, b)
+}
+
+func (t *trunk) sendLocked(f frame, b []byte) error {
+	t.waitLocked(f.kind)
+	return t.appendLocked(f, b)
+}
+
+// waitLocked waits for room, for frames that may wait.
+func (t *trunk) waitLocked(k kind) {
+	for len(t.pending) > maxPending && t.err == nil && k != kPing && k != kPong && k != kWindow {
+		t.room.Wait()
+	}
+}
+
+func (t *trunk) appendLocked(f frame, b []byte) error {
+	f.n = len(b) - headerSize
+	f.put(b)
+	if t.err != nil {
+		return t.err
+	}
+	t.pending = append(t.pending, b...)
+	if !t.writing {
+		t.writeLocked()
+	}
+	return t.err
+}
+
+// writeLocked writes until nothing is left.
+func (t *trunk) writeLocked() {
+	t.writing = true
+	for len(t.pending) > 0 && t.err == nil {
+		b := t.pending
+		t.pending, t.spare = t.spare[:0], nil
+		t.mu.Unlock()
+		_, err := t.conn.Write(b)
+		t.mu.Lock()
+		if cap(b) <= 2*maxPending {
+			t.spare = b[:0]
+		}
+		t.room.Broadcast()
+		if err != nil {
+			t.endLocked(fmt.Errorf("%w: %w", errLost, err))
+		}
+	}
+	t.writing = false
+}
+
+// endLocked ends the trunk and all of its streams.
+func (t *trunk) endLocked(err error) {
+	if t.err != nil {
+		return
+	}
+	t.err = err
+	close(t.ended)
+	t.room.Broadcast()
+	for _, s := range t.streams {
+		s.end(err)
+	}
+	t.conn.Close()
+}
+
+func (t *trunk) close(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endLocked(err)
+}
+
+func (t *trunk) alive() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil
+}
+
+// open returns a new stream. It has no number until its request is sent.
+func (t *trunk) open() (*stream, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.err != nil:
+		return nil, t.err
+	case len(t.streams) >= maxStreams:
+		return nil, fmt.Errorf("%d requests are under way to this peer", maxStreams)
+	}
+	return newStream(t, 0), nil
+}
+
+// request sends the frame with which a stream begins. Numbers grow in the order of sending; a trunk that has used them up
+// is at its end.
+func (t *trunk) request(s *stream, flags uint8, b []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waitLocked(kReq) // before the number is taken
+	if t.last == maxID {
+		t.endLocked(fmt.Errorf("%w: its numbers are used up", errLost))
+	}
+	if t.err != nil {
+		return t.err
+	}
+	t.last++
+	s.id = t.last
+	t.streams[s.id] = s
+	return t.appendLocked(frame{kind: kReq, flags: flags, id: s.id}, b)
+}
+
+func (t *trunk) addLocked(id uint32) *stream {
+	s := newStream(t, id)
+	t.streams[id] = s
+	return s
+}
+
+// endContext ends the context of the request on a stream, and nothing more.
+func (t *trunk) endContext(id uint32) {
+	t.mu.Lock()
+	s := t.streams[id]
+	t.mu.Unlock()
+	if s != nil {
+		s.endContext()
+	}
+}
+
+// forget takes a stream out. Frames that still come for it are ignored.
+func (t *trunk) forget(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.streams, s.id)
+}
+
+// read reads until the trunk ends. It returns why.
+func (t *trunk) read() error {
+	err := t.readFrames()
+	t.close(fmt.Errorf("%w: %w", errLost, err))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (t *trunk) readFrames() error {
+	br := bufio.NewReaderSize(t.conn, 64<<10)
+	for {
+		b, err := br.Peek(headerSize)
+		if err != nil {
+			return err
+		}
+		f := parseFrame(b)
+		br.Discard(headerSize)
+		known, err := f.known()
+		if err != nil {
+			return err
+		}
+		if !known {
+			if _, err := br.Discard(f.n); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := t.dispatch(f, br); err != nil {
+			return err
+		}
+	}
+}
+
+// dispatch hands a frame over. Streams take no more than their window, so it never waits for one.
+func (t *trunk) dispatch(f frame, br *bufio.Reader) error {
+	s, fresh, err := t.find(f)
+	if err != nil {
+		return err
+	}
+	if f.kind >= kCancel {
+		p := make([]byte, f.n)
+		if f.n > 1<<10 {
+			return malformed(f.kind.String())
+		}
+		if _, err := io.ReadFull(br, p); err != nil {
+			return err
+		}
+		return t.receiveControl(f, p)
+	}
+	if s == nil {
+		_, err := br.Discard(f.n)
+		return err
+	}
+	if err := s.receive(f, br); err != nil {
+		return err
+	}
+	if fresh {
+		t.opened(s)
+	}
+	return nil
+}
+
+func (t *trunk) receiveControl(f frame, p []byte) error {
+	switch f.kind {
+	case kPing:
+		go t.send(frame{kind: kPong}, newFrame(nil)) // if both ends' readers wrote, nobody might read
+		return nil
+	case kPong:
+		return nil
+	}
+	return t.control(f, p)
+}
+
+// find returns the stream that a frame is for, nil if there is none. At the acceptor a REQ begins one.
+func (t *trunk) find(f frame) (s *stream, fresh bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.heard, t.quiet = true, 0
+	if f.kind >= kCancel {
+		return nil, false, nil
+	}
+	if f.kind != kReq {
+		return t.streams[f.id], false, nil
+	}
+	if t.opened == nil || f.id <= t.last {
+		return nil, false, fmt.Errorf("%w: REQ %d after %d", errProtocol, f.id, t.last)
+	}
+	if len(t.streams) >= 2*maxStreams {
+		return nil, false, fmt.Errorf("%w: too many streams", errProtocol)
+	}
+	t.last = f.id
+	return t.addLocked(f.id), true, nil
+}
+
+// watch asks for a sign of life while the trunk is busy and nothing comes, and ends it when none does. It counts looks
+// and not time: a process that was held up reads what came meanwhile before it judges.
+func (t *trunk) watch(busy func() bool) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.ended:
+			return
+		case <-tick.C:
+		}
+		if t.look(busy()) {
+			t.send(frame{kind: kPing}, newFrame(nil))
+		}
+	}
+}
+
+// look reports whether a sign of life is to be asked for.
+func (t *trunk) look(busy bool) (ask bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !busy || t.heard {
+		t.heard, t.quiet = false, 0
+		return false
+	}
+	t.quiet++
+	if t.quiet >= deadAfter {
+		t.endLocked(errSilent)
+		return false
+	}
+	// One that waits to write cannot ask, and need not.
+	return t.quiet >= pingAfter && !t.writing
+}
+
+// control frames: the payload is two numbers.
+func putPair(a, b uint32) []byte {
+	p := newFrame(nil)
+	p = binary.BigEndian.AppendUint32(p, a)
+	return binary.BigEndian.AppendUint32(p, b)
+}
+
+func parsePair(p []byte) (a, b uint32, err error) {
+	if len(p) < 8 {
+		return 0, 0, malformed("control frame")
+	}
+	return binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:]), nil
+}

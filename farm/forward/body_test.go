@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
@@ -24,14 +25,21 @@ type memPeers struct {
 	ids []string
 }
 
-func (p *memPeers) Dial(ctx context.Context, id, _ string) (net.Conn, error) {
-	return p.Host("10.0.0.9").Dial(ctx, id+":80")
+func (p *memPeers) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
+	return p.Host("10.0.0.9").Dial(ctx, id+memPort(proto))
 }
 
-func (p *memPeers) Listener(string) net.Listener { return p.listen("10.0.0.9") }
+func memPort(proto string) string {
+	if proto == Proto {
+		return ":81"
+	}
+	return ":80"
+}
 
-func (p *memPeers) listen(ip string) net.Listener {
-	l, err := p.Host(ip).Listen(ip + ":80")
+func (p *memPeers) Listener(proto string) net.Listener { return p.listen("10.0.0.9", proto) }
+
+func (p *memPeers) listen(ip, proto string) net.Listener {
+	l, err := p.Host(ip).Listen(ip + memPort(proto))
 	if err != nil {
 		panic(err) // it is free
 	}
@@ -41,7 +49,8 @@ func (p *memPeers) listen(ip string) net.Listener {
 func (p *memPeers) Watch(ctx context.Context) iter.Seq[cluster.State] {
 	var st cluster.State
 	for _, id := range p.ids {
-		st.Members = append(st.Members, cluster.Member{ID: id, Status: "alive", Tags: map[string]string{TagGate: "ready"}})
+		st.Members = append(st.Members, cluster.Member{ID: id, Status: "alive",
+			Tags: map[string]string{TagGate: "ready", TagHop: hopLanes}})
 	}
 	return func(yield func(cluster.State) bool) {
 		if yield(st) {
@@ -56,22 +65,19 @@ func (p *memPeers) SetTag(string, string) error { return nil }
 func TestForward_SlowRefusal(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		peers := &memPeers{Network: memnet.New(), ids: []string{"10.0.0.1", "10.0.0.2"}}
-		slow := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			f, err := takeFacts(r)
-			if err != nil {
-				t.Error(err)
-			}
+		slow := &lane.Server{Handle: func(w *lane.Writer, r *http.Request, f *lane.Facts) {
 			time.Sleep(10 * time.Second)
-			refuse(w, f, "draining")
-		})}
-		next := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Refuse(lane.Refusal{Reason: "draining"})
+		}}
+		next := &lane.Server{Handle: func(w *lane.Writer, r *http.Request, f *lane.Facts) {
 			n, err := io.Copy(io.Discard, r.Body)
 			fmt.Fprint(w, n, err)
-		})}
-		for i, srv := range []*http.Server{slow, next} {
-			l := peers.listen(peers.ids[i])
+		}}
+		for i, srv := range []*lane.Server{slow, next} {
+			l := peers.listen(peers.ids[i], Proto)
 			go srv.Serve(l) // ends with Close
 			defer srv.Close()
+			defer l.Close()
 		}
 		g, err := Open(peers, Config{ID: "10.0.0.9", Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {

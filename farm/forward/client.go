@@ -9,12 +9,8 @@ import (
 	"strings"
 )
 
-// Headers of the hop. hopHeader is believed on the peer port alone and removed from everything else.
-const (
-	hopHeader     = "Webfarm-Hop"
-	refusedHeader = "Webfarm-Refused"
-	idHeader      = "X-Request-Id"
-)
+// idHeader holds the id of a request.
+const idHeader = "X-Request-Id"
 
 // arrive settles who the client of a public request is: it removes what the client must not say, sets RemoteAddr, and
 // returns the request's id, the scheme, and the id of its trace.

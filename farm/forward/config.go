@@ -14,14 +14,22 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 )
 
-// Proto is the protocol word under which forwarded requests reach a peer: the argument of Peers.Dial and Listener.
-const Proto = "http"
+// Proto and ProtoText are the protocol words under which forwarded requests reach a peer: the argument of Peers.Dial and
+// Listener. ProtoText is for programs up to v0.1.
+const (
+	Proto     = "lane"
+	ProtoText = "http"
+)
 
-// TagApp and TagGate are the gossiped tags by which peers judge one another.
+// TagApp, TagGate and TagHop are the gossiped tags by which peers judge one another.
 const (
 	TagApp  = "app"  // Config.App
 	TagGate = "gate" // "ready" or "draining"; absent: not ready
+	TagHop  = "hop"  // "1": it takes requests by Proto; absent: by ProtoText alone
 )
+
+// hopLanes is the value of TagHop.
+const hopLanes = "1"
 
 // Peers is what a Gate needs of the cluster. A *cluster.Node is one.
 type Peers interface {

@@ -2,15 +2,14 @@ package forward
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"mime/multipart"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 )
 
 // The files of an upload are gone when the request is over, where it was served and where it was forwarded.
@@ -52,9 +51,8 @@ func TestGate_RemovesUploadFiles(t *testing.T) {
 func TestContextsPrintNothing(t *testing.T) {
 	g := &Gate{cfg: Config{ID: "SECRET-ID", App: "SECRET-APP"}}
 	ctx := g.pass(t.Context(), Info{ID: "req-1"})
-	x := &exchange{nonce: "SECRET-NONCE", facts: facts{ID: "req-1", Nonce: "SECRET-NONCE", Client: "SECRET-CLIENT",
-		TLS: tlsFactsOf(&tls.ConnectionState{ServerName: "SECRET-NAME", PeerCertificates: []*x509.Certificate{{Raw: []byte("SECRET")}}})}}
-	values := []any{ctx, context.WithValue(ctx, exchangeKey{}, x), ctx.Value(passKey{}), x, &x.facts}
+	f := &lane.Facts{ID: "req-1", Origin: "SECRET-ORIGIN", Via: "SECRET-NAME"}
+	values := []any{ctx, ctx.Value(passKey{}), f}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, v := range values {
 			for _, secret := range []string{"SECRET", fmt.Sprintf("%x", "SECRET"), fmt.Sprint([]byte("SECRET"))} {

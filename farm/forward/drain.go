@@ -48,6 +48,7 @@ func (g *Gate) beginDrainLocked() (d *drainage, first bool) {
 	g.stage.Store(int32(draining))
 	d.began = time.Now()
 	close(d.begun)
+	g.ingress.lanes.Drain(true) // sooner than gossip
 	return d, true
 }
 
@@ -112,6 +113,7 @@ func (g *Gate) Reopen() bool {
 	g.openLocked()
 	close(d.undone)
 	g.streams.open()
+	g.ingress.lanes.Drain(false)
 	g.stageMu.Unlock()
 	g.announce()
 	return true

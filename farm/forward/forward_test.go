@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,7 +135,7 @@ func TestForward_UnreachableGoesOn(t *testing.T) {
 	}
 }
 
-// A peer that is lost may have begun: nothing is sent twice, a GET neither, because a handler may write to the session.
+// A request whose handler was started is not sent twice, a GET neither, because a handler may write to the session.
 func TestForward_LostStops(t *testing.T) {
 	var served atomic.Int32
 	abort := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -150,27 +151,12 @@ func TestForward_LostStops(t *testing.T) {
 	for i, method := range []string{"GET", "POST", "PUT"} {
 		req := request(t, method, a.public.URL, nil)
 		req.Header.Set("Idempotency-Key", "k") // no promise of the application's
-		if res, _ := fetch(t, req); res.StatusCode != http.StatusBadGateway {
-			t.Errorf("%s: status %d", method, res.StatusCode)
+		if res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req); err == nil {
+			t.Errorf("%s: status %d, want the end of the connection, as without a hop", method, res.StatusCode)
 		}
 		if n := served.Load(); int(n) != i+1 {
 			t.Errorf("%s: %d handlers ran, want %d", method, n, i+1)
 		}
-	}
-}
-
-func TestForward_StaleConnection(t *testing.T) {
-	a, b := pair(t, text("b"))
-	get(t, a.public.URL)
-	a.gate.hop.mu.Lock()
-	p := a.gate.hop.peers["b"]
-	a.gate.hop.mu.Unlock()
-	eventually(t, func() bool { p.pool.mu.Lock(); defer p.pool.mu.Unlock(); return len(p.pool.idle) == 1 })
-	l := p.pool.idle[0]
-	b.gate.server.SetKeepAlivesEnabled(false) // closes idle connections
-	eventually(t, func() bool { return l.Err() != nil })
-	if _, body := fetch(t, request(t, "POST", a.public.URL, strings.NewReader("x"))); body != "b" {
-		t.Errorf("got %q", body)
 	}
 }
 
@@ -185,7 +171,7 @@ func TestForward_Loop(t *testing.T) {
 		t.Errorf("status %d", res.StatusCode)
 	}
 	a.gate.Admit()
-	if why := a.gate.refusal(&facts{Origin: "a"}); why != "loop" {
+	if why := a.gate.refusal("a"); why != "loop" {
 		t.Errorf("its own request is refused with %q", why)
 	}
 }
@@ -203,7 +189,7 @@ func TestForward_HandlerCannotRefuse(t *testing.T) {
 
 func TestForward_PeerPortWantsFacts(t *testing.T) {
 	_, b := pair(t, never(t))
-	if res, _ := get(t, "http://"+b.listener.Addr().String()); res.StatusCode != http.StatusBadRequest {
+	if res, _ := get(t, "http://"+b.listeners[ProtoText].Addr().String()); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %d", res.StatusCode)
 	}
 }
@@ -361,29 +347,32 @@ func TestForward_HeaderFirst(t *testing.T) {
 	}
 }
 
-// What the client itself has broken off is not called the loss of a node.
+// What the client itself has broken off is the handler's to answer, as without a hop, and not called the loss of a node.
 func TestForward_BrokenBody(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a, b := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err == nil {
 			t.Error("the handler got a body that looks whole")
 		}
 	}))
-	got := raw(t, a.public.Listener.Addr().String(),
-		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\nno length\r\n")
-	if !strings.HasPrefix(got, "400 Bad Request") || !strings.Contains(got, "close true") {
-		t.Error(got)
+	const send = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\nno length\r\n"
+	there, here := raw(t, a.public.Listener.Addr().String(), send), raw(t, b.public.Listener.Addr().String(), send)
+	if there != here || !strings.HasPrefix(there, "200 OK") {
+		t.Errorf("forwarded: %s\nhere: %s", there, here)
 	}
 }
 
 func TestForward_SlowBody(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body) }))
+	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		fmt.Fprint(w, errors.Is(err, os.ErrDeadlineExceeded))
+	}))
 	slow := httptest.NewUnstartedServer(a.public.Config.Handler)
 	slow.Config.ReadHeaderTimeout = time.Minute // which counts from when the server looks, perhaps before the client has written
 	slow.Config.ReadTimeout = 50 * time.Millisecond
 	slow.Start()
 	defer slow.Close()
 	got := raw(t, slow.Listener.Addr().String(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody")
-	if !strings.HasPrefix(got, "400 Bad Request") {
+	if !strings.HasPrefix(got, "200 OK") || !strings.Contains(got, `"true"`) {
 		t.Error(got)
 	}
 }
@@ -418,7 +407,7 @@ func TestForward_WebSocket(t *testing.T) {
 	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\neager\n")
 	in := bufio.NewReader(conn)
 	res, err := http.ReadResponse(in, nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("X-Request-Id") == "" {
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(res, err)
 	}
 	if line, err := in.ReadString('\n'); line != "eager\n" {
@@ -430,14 +419,15 @@ func TestForward_WebSocket(t *testing.T) {
 	}
 }
 
-func TestForward_OtherUpgradesIgnored(t *testing.T) {
+// An upgrade to whatever is the handler's business, as without a hop.
+func TestForward_OtherUpgrades(t *testing.T) {
 	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%q %q", r.Header.Get("Upgrade"), r.Header.Get("Connection"))
 	}))
 	req := request(t, "GET", a.public.URL, nil)
 	req.Header.Set("Upgrade", "h2c")
 	req.Header.Set("Connection", "Upgrade, HTTP2-Settings")
-	if res, body := fetch(t, req); res.StatusCode != 200 || body != `"" ""` {
+	if res, body := fetch(t, req); res.StatusCode != 200 || body != `"h2c" "Upgrade, HTTP2-Settings"` {
 		t.Errorf("got %d %s", res.StatusCode, body)
 	}
 }
@@ -495,8 +485,8 @@ func TestForward_PeerDies(t *testing.T) {
 }
 
 func TestHop_PicksTheLessBusy(t *testing.T) {
-	h := newHop(nil, Config{}, nil)
-	busy, free, shunned := newPeer("busy", "", &hop{}), newPeer("free", "", &hop{}), newPeer("shunned", "", &hop{})
+	h := newHop(nil, Config{}.withDefaults(), nil)
+	busy, free, shunned := newPeer("busy", "", h), newPeer("free", "", h), newPeer("shunned", "", h)
 	busy.inFlight.Store(5)
 	shunned.shun(time.Now().Add(time.Hour))
 	h.eligible.Store(&[]*peer{busy, shunned, free})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httputil"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,12 +25,10 @@ func (s stage) String() string { return [...]string{"starting", "ready", "draini
 
 // Gate stands between the listeners of a node and its application. Open makes one; Close it.
 type Gate struct {
-	cfg    Config
-	peers  Peers
-	hop    *hop
-	server *http.Server // of the peer port
-
-	proxy *httputil.ReverseProxy
+	cfg     Config
+	peers   Peers
+	hop     *hop
+	ingress *ingress // of the peer port
 
 	stage   atomic.Int32                 // changed under stageMu
 	able    atomic.Bool                  // Admit was called: this node could serve by itself
@@ -64,11 +61,11 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg.withDefaults(), peers: peers, opened: make(chan struct{}), drainage: newDrainage()}
 	g.holdUntil = time.Now().Add(g.cfg.Hold)
 	g.hop = newHop(peers, g.cfg, g.hold)
-	g.proxy = g.newProxy()
-	g.server = g.peerServer()
+	g.ingress = g.newIngress()
 	g.done, g.cancel = context.WithCancel(context.Background())
 	g.wg.Go(func() { g.hop.follow(g.done) })
-	g.wg.Go(func() { g.server.Serve(peers.Listener(Proto)) }) // returns when Close closes the server
+	g.ingress.serve(g.wg.Go) // until Close closes it
+	g.announceHop()
 	return g, nil
 }
 
@@ -123,6 +120,13 @@ func (g *Gate) Ready() error {
 	return nil
 }
 
+// announceHop tells the peers that they need not speak HTTP with this node.
+func (g *Gate) announceHop() {
+	if err := g.peers.SetTag(TagHop, hopLanes); err != nil {
+		g.cfg.Logger.Warn("gossip of the hop's protocol failed", "err", err)
+	}
+}
+
 // announce tells the peers whether they may choose this node.
 func (g *Gate) announce() {
 	g.tagMu.Lock()
@@ -149,7 +153,6 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	if g.answerHealth(w, r, g.cfg.ShowNodes) {
 		return
 	}
-	conn := r.RemoteAddr // whoever the client is
 	id, scheme, trace := g.arrive(r)
 	w.Header().Set(idHeader, id)
 	g.clients.enter()
@@ -168,7 +171,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	case s == open && g.cfg.Role != cluster.Front:
 		g.serveLocal(w, c)
 	default:
-		g.passOn(w, c, conn)
+		g.passOn(w, c)
 	}
 }
 
@@ -191,7 +194,7 @@ func (g *Gate) Close() error {
 	g.cancel()
 	g.stageMu.Unlock()
 	g.streams.drain(0, nil, nil).tellAll() // those that nobody has told yet
-	err := g.server.Close()
+	err := g.ingress.close()
 	g.hop.close()
 	g.wg.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)

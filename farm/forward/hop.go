@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,34 +12,22 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 )
 
 const (
 	maxAttempts = 3
-	dialTimeout = 3 * time.Second
 	shunTime    = time.Second // a peer that could not be reached, or refused, is the last choice for so long
-	bodyWait    = time.Minute // for the peer to ask for a body or refuse it; then it is sent, and no other peer can have it
 )
 
 // errNoPeer says that no peer took the request and none has started it.
 var errNoPeer = errors.New("no peer can take the request")
 
-// errBody says that the client's own body broke off: no peer is to blame.
-var errBody = errors.New("request body")
-
-// lostError says that a peer may have started a request whose answer never came.
-type lostError struct{ err error }
-
-func (e *lostError) Error() string { return "peer lost: " + e.err.Error() }
-func (e *lostError) Unwrap() error { return e.err }
-
-// hop knows the peers and sends requests to them. It is the http.RoundTripper under the gate's reverse proxy.
+// hop knows the peers and sends requests to them.
 type hop struct {
-	source    Peers
-	cfg       Config
-	transport *http.Transport // makes connections; pools and retries are our own
-	dials     sync.WaitGroup  // of those under way
-	room      *room           // for connections to all peers
+	source Peers
+	cfg    Config
+	room   *room // for connections to all peers
 
 	// hold is asked when nobody is left to be chosen: see Gate.hold.
 	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) (again bool)
@@ -51,25 +38,12 @@ type hop struct {
 	fresh  chan struct{}    // closed, and replaced, when eligible changes; guarded by mu
 	peers  map[string]*peer // by NodeID; guarded by mu
 	closed bool             // guarded by mu
+	ends   sync.WaitGroup   // of peers that have gone
 }
 
 func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}, bool) bool) *hop {
 	h := &hop{source: source, cfg: cfg, hold: hold, room: ownRoom(), fresh: make(chan struct{}), peers: make(map[string]*peer)}
 	h.eligible.Store(new([]*peer))
-	h.transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			id, _, err := net.SplitHostPort(addr)
-			if err != nil {
-				return nil, err
-			}
-			return dialLink(ctx, source, id)
-		},
-		DisableCompression:     true, // answers pass as they are
-		ExpectContinueTimeout:  bodyWait,
-		MaxResponseHeaderBytes: 16 << 20,
-		WriteBufferSize:        32 << 10,
-		ReadBufferSize:         32 << 10,
-	}
 	return h
 }
 
@@ -98,6 +72,7 @@ func (h *hop) update(st cluster.State) {
 			p = newPeer(m.ID, m.Name, h)
 			h.peers[m.ID] = p
 		}
+		p.old.Store(m.Tags[TagHop] == "")
 		if m.Role == cluster.Ordinary && m.Tags[TagApp] == h.cfg.App && m.Tags[TagGate] == open.String() {
 			eligible = append(eligible, p)
 		}
@@ -109,7 +84,7 @@ func (h *hop) update(st cluster.State) {
 	for id, p := range h.peers {
 		if !present[id] {
 			delete(h.peers, id)
-			p.close()
+			h.ends.Go(p.close)
 		}
 	}
 }
@@ -119,10 +94,10 @@ func (h *hop) close() {
 	h.closed = true
 	h.eligible.Store(new([]*peer))
 	for _, p := range h.peers {
-		p.close()
+		h.ends.Go(p.close)
 	}
 	h.mu.Unlock()
-	h.dials.Wait()
+	h.ends.Wait()
 }
 
 // anyPeer reports whether somebody could take a request.
@@ -143,7 +118,7 @@ func (h *hop) pick(tried []*peer) *peer {
 	for _, p := range *h.eligible.Load() {
 		switch {
 		case slices.Contains(tried, p):
-		case p.shunned(now):
+		case p.shunned(now) || p.lanes.Draining():
 			shunned = append(shunned, p)
 		default:
 			good = append(good, p)
@@ -167,45 +142,32 @@ func (h *hop) pick(tried []*peer) *peer {
 	}
 }
 
-// RoundTrip sends req to a peer and returns its answer. It moves on to another peer as long as the request has provably
-// not been started and its body is whole: the peer was not reached, not one byte was written to it, or it refused.
-func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
-	x := exchangeOf(req)
+// send sends a request to a peer, which answers to w. It moves on to another peer as long as the request has provably not
+// been started and its body is whole. errNoPeer says that there is no peer; then the outcome is the last one's.
+func (h *hop) send(w http.ResponseWriter, r *http.Request, a *lane.Attempt) (lane.Outcome, error) {
 	var tried []*peer
-	var last error
+	var last lane.Outcome
 	for {
 		fresh := h.news() // before the choice, so that no change is missed
 		p := h.pick(tried)
 		if p == nil || len(tried) == maxAttempts {
-			if !h.hold(req.Context(), fresh, len(tried) > 0) {
+			if !h.hold(r.Context(), fresh, len(tried) > 0) {
 				break
 			}
 			tried = nil
 			continue
 		}
 		tried = append(tried, p)
-		attempt := x.attempt(req)
-		res, started, err := p.roundTrip(attempt, x.nonce)
-		if err == nil {
-			return res, nil
-		}
-		if x.brokeOff(req.Context()) {
-			return nil, fmt.Errorf("%w: %w", errBody, err)
-		}
-		if req.Context().Err() != nil {
-			return nil, context.Cause(req.Context())
-		}
-		if started || !x.rewind() {
-			return nil, &lostError{err}
-		}
-		last = err
-		if errors.Is(err, errLine) {
-			break // it has waited, or wastes what there is; that says nothing of the peer
+		a.Facts.Attempt++
+		last = p.do(w, r, a)
+		unstarted := last.State == lane.Unsent || last.State == lane.Refused
+		if last.Err == nil || last.GaveUp || last.BodyFailed || last.Unreadable || !unstarted || !a.Upload.Whole() {
+			return last, last.Err
 		}
 		p.shun(time.Now().Add(shunTime))
 	}
-	if last != nil {
-		return nil, fmt.Errorf("%w: %w", errNoPeer, last)
+	if last.Err != nil {
+		return last, fmt.Errorf("%w: %w", errNoPeer, last.Err)
 	}
-	return nil, errNoPeer
+	return last, errNoPeer
 }

@@ -1,42 +1,89 @@
 package forward
 
 import (
+	"context"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/texthop"
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
-// peerServer is the http.Server of the peer port. It never closes an idle connection by itself: only the side that
-// dialled does, so a request is never written into a connection that is just being closed.
-func (g *Gate) peerServer() *http.Server {
-	return &http.Server{
-		Handler:           http.HandlerFunc(g.servePeer),
-		ReadHeaderTimeout: 10 * time.Second,
-		MaxHeaderBytes:    4 << 20, // what the public listener let through, and the facts
-		BaseContext:       g.cfg.BaseContext,
-		ConnContext:       g.cfg.ConnContext,
-		ErrorLog:          errorLog(g.cfg.Logger),
-	}
+// ingress takes the requests that peers forward.
+type ingress struct {
+	lanes *lane.Server
+	text  *http.Server // for programs up to v0.1
+
+	lanesFrom, textFrom net.Listener
 }
 
-// servePeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
-func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
-	f, err := takeFacts(r)
-	if err != nil {
-		http.Error(w, "forwarded request: "+err.Error(), http.StatusBadRequest)
-		return
+func (g *Gate) newIngress() *ingress {
+	text := &texthop.Server{
+		Admit: func(f texthop.Facts) (string, func()) {
+			g.running.enter() // before asking for the stage: a drain waits for whatever is not refused
+			why := g.refusal(f.Origin)
+			if why != "" {
+				g.running.leave()
+			}
+			return why, g.running.leave
+		},
+		Handler: func(w http.ResponseWriter, r *http.Request, f texthop.Facts) {
+			g.servePeer(w, r, &lane.Facts{Origin: f.Origin, Via: f.Via, ID: f.ID, Scheme: f.Scheme})
+		},
+		BaseContext: g.cfg.BaseContext, ConnContext: g.cfg.ConnContext, Logger: g.cfg.Logger,
 	}
+	in := &ingress{text: text.HTTP(), textFrom: g.peers.Listener(ProtoText), lanesFrom: g.peers.Listener(Proto)}
+	in.lanes = &lane.Server{Handle: g.admitPeer, Load: g.load, Logger: g.cfg.Logger, PeerID: cluster.PeerID,
+		Context: func(c net.Conn) context.Context { return g.peerContext(in, c) }}
+	return in
+}
+
+// serve answers peers until close.
+func (in *ingress) serve(run func(func())) {
+	run(func() { in.text.Serve(in.textFrom) })
+	run(func() { in.lanes.Serve(in.lanesFrom) })
+}
+
+func (in *ingress) close() error {
+	err := in.text.Close()
+	in.lanesFrom.Close()
+	in.lanes.Close()
+	return err
+}
+
+// peerContext returns the context of the requests of one connection, as http.Server makes it.
+func (g *Gate) peerContext(in *ingress, c net.Conn) context.Context {
+	ctx := context.Background()
+	if g.cfg.BaseContext != nil {
+		ctx = g.cfg.BaseContext(in.lanesFrom)
+	}
+	ctx = context.WithValue(ctx, http.ServerContextKey, in.text)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
+	if g.cfg.ConnContext != nil {
+		ctx = g.cfg.ConnContext(ctx, c)
+	}
+	return ctx
+}
+
+func (g *Gate) load() lane.Load { return lane.Load{Running: uint32(g.running.now())} }
+
+// admitPeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
+func (g *Gate) admitPeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 	g.running.enter() // before asking for the stage: a drain waits for whatever is not refused
 	defer g.running.leave()
-	if why := g.refusal(f); why != "" {
-		refuse(w, f, why)
+	if why := g.refusal(f.Origin); why != "" {
+		w.Refuse(lane.Refusal{Reason: why})
 		return
 	}
-	stripHop(r.Header)
+	g.servePeer(w, r, f)
+}
+
+// servePeer runs the application for a peer's request.
+func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request, f *lane.Facts) {
 	w.Header().Set(idHeader, f.ID)
 	r.Header.Set(idHeader, f.ID)
 	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}
@@ -44,13 +91,13 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request) {
 	reqcopy.Share(r)
 	c := r.WithContext(g.pass(r.Context(), info))
 	defer reqcopy.Return(r, c)
-	serveWithBody(*g.local.Load(), w, c)
+	(*g.local.Load()).ServeHTTP(w, c)
 }
 
-// refusal returns why a peer's request is not started here, or "".
-func (g *Gate) refusal(f *facts) string {
+// refusal returns why a request that comes from the node of this ID is not started here, or "".
+func (g *Gate) refusal(origin string) string {
 	switch s := stage(g.stage.Load()); {
-	case f.Origin == g.cfg.ID:
+	case origin == g.cfg.ID:
 		return "loop"
 	case s != open:
 		return s.String()
@@ -58,24 +105,6 @@ func (g *Gate) refusal(f *facts) string {
 		return "no application"
 	}
 	return ""
-}
-
-// refuse says that nothing of the request was started. The nonce proves that it is the gate that says so, and not a
-// handler.
-func refuse(w http.ResponseWriter, f *facts, why string) {
-	w.Header().Set(refusedHeader, f.Nonce)
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	w.Write([]byte("refused: " + why + "\n"))
-}
-
-// stripHop removes whatever else of the hop's names a header holds.
-func stripHop(h http.Header) {
-	for name := range h {
-		if isHop(name) {
-			delete(h, name)
-		}
-	}
 }
 
 // errorLog takes what net/http has to say: about panics of handlers, above all.

@@ -29,13 +29,13 @@ type fakeFarm struct {
 
 // fakeNode is one member as its own Gate sees the cluster.
 type fakeNode struct {
-	farm     *fakeFarm
-	id       string
-	tags     map[string]string
-	status   string
-	role     cluster.Role
-	listener net.Listener
-	unreach  bool // dialling it fails
+	farm      *fakeFarm
+	id        string
+	tags      map[string]string
+	status    string
+	role      cluster.Role
+	listeners map[string]net.Listener // by protocol
+	unreach   bool                    // dialling it fails
 
 	gate   *Gate
 	public *httptest.Server
@@ -48,15 +48,20 @@ func newFakeFarm(t testing.TB) *fakeFarm {
 // add starts a node with a Gate in front of h. Its name is id in capitals.
 func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 	f.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
+	listeners := make(map[string]net.Listener)
+	for _, proto := range []string{Proto, ProtoText} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		listeners[proto] = l
 	}
-	n := &fakeNode{farm: f, id: id, status: "alive", listener: l, role: cfg.Role, tags: map[string]string{TagApp: cfg.App}}
+	n := &fakeNode{farm: f, id: id, status: "alive", listeners: listeners, role: cfg.Role, tags: map[string]string{TagApp: cfg.App}}
 	f.change(func() { f.nodes[id] = n })
 	cfg.ID, cfg.Node = id, strings.ToUpper(id)
 	cfg.Hold = cmp.Or(cfg.Hold, -1) // most tests are about what comes after it
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	var err error
 	n.gate, err = Open(n, cfg)
 	if err != nil {
 		f.t.Fatal(err)
@@ -123,17 +128,17 @@ func (n *fakeNode) SetTag(key, value string) error {
 	return nil
 }
 
-func (n *fakeNode) Listener(string) net.Listener { return n.listener }
+func (n *fakeNode) Listener(proto string) net.Listener { return n.listeners[proto] }
 
 func (n *fakeNode) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
 	n.farm.mu.Lock()
 	to := n.farm.nodes[id]
 	n.farm.mu.Unlock()
-	if to == nil || to.unreach || proto != Proto {
+	if to == nil || to.unreach || to.listeners[proto] == nil {
 		return nil, errors.New("unreachable")
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", to.listener.Addr().String())
+	return d.DialContext(ctx, "tcp", to.listeners[proto].Addr().String())
 }
 
 // sees waits until n would choose exactly the peers named.

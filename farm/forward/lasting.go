@@ -30,7 +30,7 @@ func (g *Gate) around(local http.Handler) http.Handler {
 
 // passOn forwards a client's request. The handler of one that lasts runs on another node, which does not
 // drain: it is cut off here when its time has come, and its client connects anew.
-func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, conn string) {
+func (g *Gate) passOn(w http.ResponseWriter, r *http.Request) {
 	p := passOf(r.Context())
 	g.under.enter(p, r)
 	defer g.under.leave(p)
@@ -44,7 +44,7 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, conn string) {
 		r = r.WithContext(ctx)
 		w = &eventsWriter{ResponseWriter: w, pass: p, cut: func() { cut(ErrDraining) }}
 	}
-	g.forward(w, r, conn)
+	g.forward(w, r)
 }
 
 // returned notes that the handler has returned. A tunnel lasts until it is closed.

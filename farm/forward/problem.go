@@ -51,7 +51,8 @@ var (
 
 	problemBody = Problem{Status: http.StatusBadRequest,
 		Detail: "The request's body cannot be read, or did not come in time."}
-	problemLost = Problem{Status: http.StatusBadGateway,
+	problemUnreadable = Problem{Status: http.StatusBadRequest, Detail: "The request cannot be read as it was sent."}
+	problemLost       = Problem{Status: http.StatusBadGateway,
 		Detail: "The connection to the node that served this request was lost. It may or may not have been carried out."}
 	problemPassing = Problem{Status: http.StatusBadGateway, Detail: "The request could not be passed on."}
 )

@@ -7,9 +7,6 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
-// leastLinks is how many connections there may be to each peer, however few descriptors there are.
-const leastLinks = 4
-
 // room is how many connections there may be to all peers together. Each request that is forwarded needs a
 // descriptor of its own beside that of its client.
 type room struct {

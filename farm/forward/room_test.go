@@ -25,14 +25,3 @@ func TestRoom(t *testing.T) {
 		t.Error("without a known limit there is none")
 	}
 }
-
-// A connection that does not suit the one whose turn it is goes to the next whom it suits.
-func TestLine_FreeConnectionFindsSomebody(t *testing.T) {
-	var l line
-	l.add("x", origin{}, true)
-	l.add("x", origin{}, false)
-	z := l.add("z", origin{}, false)
-	if w := l.first(&link{name: "y"}); w != z {
-		t.Errorf("%+v has it, want z", w)
-	}
-}

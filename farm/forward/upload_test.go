@@ -118,7 +118,8 @@ func TestForward_PeerClosesBehindItsAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	old := &fakeNode{farm: farm, id: "b", status: "alive", listener: l, tags: map[string]string{TagApp: "", TagGate: open.String()}}
+	old := &fakeNode{farm: farm, id: "b", status: "alive", listeners: map[string]net.Listener{ProtoText: l},
+		tags: map[string]string{TagApp: "", TagGate: open.String()}}
 	farm.change(func() { farm.nodes["b"] = old })
 	go func() {
 		for {
@@ -185,15 +186,11 @@ func TestForward_LeftUploadIsNotReset(t *testing.T) {
 	}
 	for want, h := range answers {
 		a, b := pair(t, h)
-		x := &exchange{nonce: "n", facts: facts{Nonce: "n", Origin: "a", ID: "i", Client: "1.2.3.4:5"}}
-		hop, err := x.facts.header()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for where, addr := range map[string]string{"between peers": b.listener.Addr().String(), "to the client": a.public.Listener.Addr().String()} {
+		const hop = `Webfarm-Hop: {"nonce":"n","origin":"a","id":"i","client":"1.2.3.4:5"}` + "\r\n"
+		for where, addr := range map[string]string{"between peers": b.listeners[ProtoText].Addr().String(), "to the client": a.public.Listener.Addr().String()} {
 			for _, field := range []string{"", "Expect: 100-continue\r\n", "Connection: close\r\n"} {
 				if where == "between peers" {
-					field += hopHeader + ": " + hop + "\r\n"
+					field += hop
 				}
 				got, end := left(t, addr, "POST / HTTP/1.1\r\nHost: h\r\n"+field+"Content-Length: 4000000\r\n\r\n")
 				if got != want || !errors.Is(end, io.EOF) {

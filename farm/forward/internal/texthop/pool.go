@@ -1,9 +1,8 @@
-package forward
+package texthop
 
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -11,11 +10,12 @@ import (
 )
 
 const (
-	maxIdle   = 16               // idle connections kept for each peer: they keep others out of it
-	idleTime  = 30 * time.Second // after which an idle connection is closed
-	maxDials  = 32               // under way to one peer: as many as the cluster lets one protocol have
-	slowDials = 2                // under way to one peer for those who use connections up
-	lineTime  = 10 * time.Second // for a connection, while others get some
+	leastLinks = 4                // to this peer, however few descriptors there are
+	maxIdle    = 16               // idle connections kept for each peer: they keep others out of it
+	idleTime   = 30 * time.Second // after which an idle connection is closed
+	maxDials   = 32               // under way to one peer: as many as the cluster lets one protocol have
+	slowDials  = 2                // under way to one peer for those who use connections up
+	lineTime   = 10 * time.Second // for a connection, while others get some
 
 	// mostWasteful is how many requests of one client that uses connections up may wait for one peer. Each holds
 	// its client's connection, and nobody notices that the client has gone as long as its body is unread.
@@ -31,12 +31,12 @@ var errLine = errors.New("no connection has become free")
 // free, dialled or given back, goes to the next in line, or stays idle. So a request that is given up
 // meanwhile costs nothing: its place in the line is free, and the connection is for the next one.
 type pool struct {
-	id        string // of the peer
 	transport *http.Transport
 	ctx       context.Context // ends with close
 	cancel    context.CancelFunc
 	dials     *sync.WaitGroup // of those under way
-	room      *room           // that all pools share
+	take      func(few bool) bool
+	give      func()
 
 	mu      sync.Mutex
 	idle    []*link            // newest last; guarded by mu
@@ -58,8 +58,11 @@ type link struct {
 	from  origin      // of that
 }
 
-func newPool(id string, t *http.Transport, dials *sync.WaitGroup, r *room) *pool {
-	p := &pool{id: id, transport: t, dials: dials, room: r, links: make(map[*link]struct{})}
+func newPool(t *http.Transport, dials *sync.WaitGroup, take func(few bool) bool, give func()) *pool {
+	if take == nil {
+		take, give = func(bool) bool { return true }, func() {}
+	}
+	p := &pool{transport: t, dials: dials, take: take, give: give, links: make(map[*link]struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -231,7 +234,7 @@ func (p *pool) dial() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.room.give()
+		p.give()
 		p.failLocked(err, before, p.reached > reached)
 		return
 	}
@@ -245,7 +248,7 @@ func (p *pool) connect() (*link, error) {
 	defer cancel()
 	l := &link{}
 	ctx = context.WithValue(ctx, linkKey{}, l)
-	conn, err := p.transport.NewClientConn(ctx, "http", net.JoinHostPort(p.id, "80"))
+	conn, err := p.transport.NewClientConn(ctx, "http", "peer:80")
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +283,7 @@ func (p *pool) expire(l *link) {
 func (p *pool) forgetLocked(l *link) {
 	if _, known := p.links[l]; known {
 		delete(p.links, l)
-		p.room.give()
+		p.give()
 	}
 	l.Close()
 }
@@ -288,7 +291,7 @@ func (p *pool) forgetLocked(l *link) {
 // takeRoomLocked takes the room for one more connection, and reports false if there is none. Each peer may
 // have a few whatever the others have.
 func (p *pool) takeRoomLocked() bool {
-	return p.room.take(len(p.links)+p.dialing+p.slow < leastLinks)
+	return p.take(len(p.links)+p.dialing+p.slow < leastLinks)
 }
 
 // close cuts every connection, and ends the dials.
@@ -299,7 +302,7 @@ func (p *pool) close() {
 	p.cancel()
 	for l := range p.links {
 		l.Close()
-		p.room.give()
+		p.give()
 	}
 	clear(p.links)
 	for _, l := range p.idle {

@@ -1,4 +1,4 @@
-package forward
+package texthop
 
 import (
 	"bufio"
@@ -35,7 +35,7 @@ func (w *hopWriter) WriteHeader(status int) {
 	case w.committed:
 	case status == http.StatusContinue: // the server sends its own when the body is first read
 		if w.x.body != nil {
-			w.x.body.ask()
+			w.x.Upload.Touch()
 		}
 	case status < 200:
 		w.writeInterim(status)
@@ -45,7 +45,9 @@ func (w *hopWriter) WriteHeader(status int) {
 		if _, typed := w.header["Content-Type"]; !typed {
 			h["Content-Type"] = nil // nor does this node's server guess one
 		}
-		w.x.leaveBody(w.out)
+		if w.x.BeforeHeader != nil {
+			w.x.BeforeHeader(status, false)
+		}
 		w.committed = true
 		w.out.WriteHeader(status)
 	}

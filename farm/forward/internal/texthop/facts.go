@@ -1,4 +1,4 @@
-package forward
+package texthop
 
 import (
 	"crypto/tls"
@@ -102,7 +102,7 @@ func takeFacts(r *http.Request) (*facts, error) {
 	if err := json.Unmarshal([]byte(lines[0]), &f); err != nil {
 		return nil, err
 	}
-	if f.Origin == "" || f.Nonce == "" || !validID(f.ID) {
+	if f.Origin == "" || f.Nonce == "" || f.ID == "" || len(f.ID) > 128 {
 		return nil, errors.New("incomplete " + hopHeader + " header")
 	}
 	state, err := f.TLS.state()

@@ -1,4 +1,4 @@
-package forward
+package texthop
 
 import (
 	"context"
@@ -14,8 +14,8 @@ const answerWait = 5 * time.Second
 type linkKey struct{}
 
 // dialLink connects to a peer on behalf of the transport and tells the link that ctx carries which connection it got.
-func dialLink(ctx context.Context, source Peers, id string) (net.Conn, error) {
-	conn, err := source.Dial(ctx, id, Proto)
+func dialLink(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	conn, err := dial(ctx)
 	if err != nil {
 		return nil, err
 	}

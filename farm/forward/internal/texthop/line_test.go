@@ -1,4 +1,4 @@
-package forward
+package texthop
 
 import (
 	"fmt"
@@ -123,5 +123,16 @@ func TestLine_AnyOrder(t *testing.T) {
 		if len(in) > 0 || l.waiting > 0 {
 			t.Fatalf("%d are forgotten", len(in))
 		}
+	}
+}
+
+// A connection that does not suit the one whose turn it is goes to the next whom it suits.
+func TestLine_FreeConnectionFindsSomebody(t *testing.T) {
+	var l line
+	l.add("x", origin{}, true)
+	l.add("x", origin{}, false)
+	z := l.add("z", origin{}, false)
+	if w := l.first(&link{name: "y"}); w != z {
+		t.Errorf("%+v has it, want z", w)
 	}
 }

@@ -1,4 +1,4 @@
-package forward
+package texthop
 
 import (
 	"errors"
@@ -14,8 +14,6 @@ type replay struct {
 
 	mu      sync.Mutex
 	touched bool       // somebody read; guarded by mu
-	asked   bool       // the peer's handler wants it; guarded by mu
-	end     error      // what the last read ended with: io.EOF, or why the client's body broke off; guarded by mu
 	current *bodyOfTry // who may read; guarded by mu
 }
 
@@ -41,27 +39,6 @@ func (p *replay) revoke() bool {
 	return true
 }
 
-// ask notes that the peer's handler wants the body.
-func (p *replay) ask() {
-	p.mu.Lock()
-	p.asked = true
-	p.mu.Unlock()
-}
-
-// underWay reports whether the body is asked for or being read, and not at its end.
-func (p *replay) underWay() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return (p.touched || p.asked) && p.end != io.EOF
-}
-
-// failed reports whether the client's body broke off.
-func (p *replay) failed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.end != nil && p.end != io.EOF
-}
-
 func (b *bodyOfTry) Read(buf []byte) (int, error) {
 	p := b.of
 	p.mu.Lock()
@@ -71,13 +48,7 @@ func (b *bodyOfTry) Read(buf []byte) (int, error) {
 	if !mine {
 		return 0, errRevoked
 	}
-	n, err := p.body.Read(buf)
-	if err != nil {
-		p.mu.Lock()
-		p.end = err
-		p.mu.Unlock()
-	}
-	return n, err
+	return p.body.Read(buf)
 }
 
 // Close does nothing: a transport closes the body of an attempt that failed, and the next one still needs it. The server

@@ -1,10 +1,12 @@
-package forward
+package texthop
 
 import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,14 +28,6 @@ func newBrokenConn(room int) (raw *brokenConn, peer net.Conn) {
 	here, there := net.Pipe()
 	return &brokenConn{Conn: here, room: room, failed: make(chan struct{})}, there
 }
-
-// dials is a farm that connects to whichever peer by this connection.
-type dials struct {
-	Peers
-	conn net.Conn
-}
-
-func (d dials) Dial(context.Context, string, string) (net.Conn, error) { return d.conn, nil }
 
 func (c *brokenConn) Write(b []byte) (int, error) {
 	if len(b) <= c.room {
@@ -120,9 +114,13 @@ func TestPeer_AnswerAfterBrokenWrite(t *testing.T) {
 					io.WriteString(there, "bytes, please")
 				}
 			}()
-			p := newPeer("b", "B", newHop(dials{conn: raw}, Config{}, nil))
-			defer p.close()
-			req := request(t, "POST", "http://peer/", strings.NewReader(strings.Repeat("x", 1<<20)))
+			p := NewClient(Config{Dial: func(context.Context) (net.Conn, error) { return raw, nil },
+				Logger: slog.New(slog.DiscardHandler)})
+			defer p.Close()
+			req, err := http.NewRequest("POST", "http://peer/", strings.NewReader(strings.Repeat("x", 1<<20)))
+			if err != nil {
+				t.Fatal(err)
+			}
 			start := time.Now()
 			res, started, err := p.roundTrip(req, "nonce")
 			if !answers {
@@ -134,8 +132,8 @@ func TestPeer_AnswerAfterBrokenWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := textOf(res); err != nil || got != tooLongText {
-				t.Errorf("%q, %v", got, err)
+			if b, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 413 || string(b) != "at most 1000 bytes, please" {
+				t.Errorf("%d %q, %v", res.StatusCode, b, err)
 			}
 		})
 	}

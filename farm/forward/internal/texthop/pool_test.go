@@ -1,4 +1,4 @@
-package forward
+package texthop
 
 import (
 	"bufio"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -19,7 +20,6 @@ import (
 
 // pipes is a farm of which every peer answers "ok", after takes, but to /hang never.
 type pipes struct {
-	Peers
 	takes   time.Duration // to dial
 	fail    atomic.Bool   // every dial fails
 	dialled atomic.Int64
@@ -27,7 +27,7 @@ type pipes struct {
 	most    atomic.Int64 // of those
 }
 
-func (f *pipes) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (f *pipes) Dial(ctx context.Context) (net.Conn, error) {
 	f.dialled.Add(1)
 	f.most.Store(max(f.most.Load(), f.now.Add(1)))
 	defer f.now.Add(-1)
@@ -58,12 +58,10 @@ func (f *pipes) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // peerOf returns the one peer of a farm, in a bubble.
-func peerOf(t *testing.T, f *pipes) *peer {
-	h := newHop(f, Config{}, nil)
-	p := newPeer("b", "B", h)
+func peerOf(t *testing.T, f *pipes) *Client {
+	p := NewClient(Config{Dial: f.Dial, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
-		p.close()
-		h.dials.Wait()
+		p.Close()
 		if n := p.inFlight.Load(); n != 0 {
 			t.Errorf("%d requests are in flight", n)
 		}
@@ -72,7 +70,7 @@ func peerOf(t *testing.T, f *pipes) *peer {
 }
 
 // ask sends a request of a client, each over a connection of its own, and reads the answer.
-func ask(ctx context.Context, p *peer, client, path string) error {
+func ask(ctx context.Context, p *Client, client, path string) error {
 	x := &exchange{facts: facts{Client: client + ":1"}, conn: fmt.Sprint(client, connections.Add(1))}
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	req, err := http.NewRequestWithContext(ctx, "GET", "http://peer"+path, nil)
@@ -93,7 +91,7 @@ func ask(ctx context.Context, p *peer, client, path string) error {
 var connections atomic.Int64 // names for them
 
 // abort sends a request that is not answered, and gives it up after a while; who is refused sends none earlier.
-func abort(p *peer, client string, after time.Duration) {
+func abort(p *Client, client string, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), after)
 	defer cancel()
 	ask(ctx, p, client, "/hang")
@@ -252,7 +250,7 @@ func TestPool_Waiting(t *testing.T) {
 		gone := make(chan error, 1)
 		go func() { gone <- ask(t.Context(), p, good, "/") }()
 		synctest.Wait()
-		p.close()
+		p.Close()
 		if err := <-gone; !errors.Is(err, errPeerGone) {
 			t.Error(err)
 		}

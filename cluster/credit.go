@@ -78,11 +78,18 @@ func (i *intake) done(b *wire.Batch) wire.Credit {
 	if now.Sub(i.swept) >= activeFor/4 {
 		i.swept = now
 		maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool {
-			return o.batches == 0 &&
-				now.Sub(o.last) >= activeFor
+			return !o.active(now)
 		})
 	}
-	n := max(1, len(i.origins))
+	return shareOf(len(i.origins))
+}
+
+// active reports whether an origin takes part in the division.
+func (o *activity) active(now time.Time) bool { return o.batches > 0 || now.Sub(o.last) < activeFor }
+
+// shareOf returns what each of so many origins may have under way.
+func shareOf(origins int) wire.Credit {
+	n := max(1, origins)
 	return wire.Credit{Commands: uint64(max(1, allCredit.commands/n)),
 		Bytes: uint64(max(1, allCredit.bytes/n))}
 }

@@ -185,8 +185,6 @@ func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer
 	if d := l.in.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
-	l.in.node.meters.leading.Add(b.Count, b.Size())
-	defer l.in.node.meters.leading.Add(-b.Count, -b.Size())
 	lb := &leaderBatch{Batch: b, done: make(chan leaderAnswer, 1)}
 	select {
 	case l.queue <- lb:

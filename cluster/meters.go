@@ -16,7 +16,6 @@ type meters struct {
 	done    gauge.Histogram // of proposals
 	failed  atomic.Uint64   // proposals
 	retries atomic.Uint64   // batches sent again
-	leading gauge.Queue     // what waits at this node, as the leader
 
 	commit gauge.Histogram // of entries, as the leader
 	store  gauge.Histogram // of writes to the log
@@ -38,10 +37,8 @@ func (m *meters) answered(began time.Time, bytes int, err *error) {
 
 // snapshotMeter notes how snapshots fare.
 type snapshotMeter struct {
-	restored atomic.Uint64
-
 	mu    sync.Mutex
-	stats admin.Snapshot // but for Bytes and Restored; guarded by mu
+	stats admin.Snapshot // but for Bytes; guarded by mu
 }
 
 func (s *snapshotMeter) taken(begun time.Time, err error) {
@@ -58,11 +55,18 @@ func (s *snapshotMeter) taken(begun time.Time, err error) {
 	s.stats.Took = time.Since(begun)
 }
 
+func (s *snapshotMeter) restored(took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Restored++
+	s.stats.RestoreTook = took
+}
+
 func (s *snapshotMeter) read(bytes int64) admin.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.stats
-	out.Bytes, out.Restored = bytes, s.restored.Load()
+	out.Bytes = bytes
 	return out
 }
 

@@ -16,7 +16,8 @@ import (
 
 // way is how batches get to the leader.
 type way struct {
-	via     any // what a window belongs to: the connection, or the leadership here
+	leader  string // NodeID
+	via     any    // what a window belongs to: the connection, or the leadership here
 	offer   func(context.Context, *wire.Batch) (leaderAnswer, wire.Credit, error)
 	propose func(context.Context, *wire.Batch) (leaderAnswer, error)
 }
@@ -35,7 +36,8 @@ func (o *originator) route(ctx context.Context, leader string) (way, error) {
 		return way{}, err
 	}
 	return way{
-		via: conn,
+		leader: wire.NodeOf(leader),
+		via:    conn,
 		offer: func(ctx context.Context, b *wire.Batch) (leaderAnswer, wire.Credit, error) {
 			answer, err := conn.Call(ctx, wire.MethodOffer, wire.AppendBatch(make([]byte, 0, b.Size()), b))
 			if err != nil {
@@ -56,7 +58,8 @@ func (o *originator) route(ctx context.Context, leader string) (way, error) {
 // way returns the way of the origin on the leader's own node.
 func (l *leadership) way() way {
 	return way{
-		via: l,
+		leader: l.in.node.id,
+		via:    l,
 		offer: func(ctx context.Context, b *wire.Batch) (leaderAnswer, wire.Credit, error) {
 			a, credit := l.offer(ctx, *b, true)
 			return a.copied(), credit, nil
@@ -85,7 +88,7 @@ func readProposeAnswer(r *wire.Reader) (leaderAnswer, error) {
 
 // send sends a batch and waits for its answer. It keeps the window.
 func (o *originator) send(ctx context.Context, w way, b wire.Batch, fresh bool) (leaderAnswer, error) {
-	if plain := o.begin(w.via); !fresh {
+	if plain := o.begin(w); !fresh {
 		return w.propose(ctx, &b)
 	} else if !plain {
 		began := time.Now()
@@ -104,11 +107,12 @@ func (o *originator) send(ctx context.Context, w way, b wire.Batch, fresh bool) 
 
 // begin opens a new window if the way is another one than before. It reports whether no credits are given
 // there.
-func (o *originator) begin(via any) (plain bool) {
+func (o *originator) begin(w way) (plain bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.flow.begin(via)
-	return o.flow.plain && o.flow.via == via
+	o.flow.begin(w.via)
+	o.leader = w.leader
+	return o.flow.plain
 }
 
 // setPlain takes note that the program at the other end of a connection gives no credits.

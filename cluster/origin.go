@@ -28,6 +28,7 @@ type originator struct {
 	gone   int // in queue, and nobody waits for them
 	closed bool
 	flow   flow
+	leader string // NodeID of the one that was sent something last
 
 	introduced bool
 

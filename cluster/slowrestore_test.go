@@ -76,6 +76,9 @@ func TestJoinerRestoresSlowly(t *testing.T) {
 				if err := late.Ready(l.ctx(time.Minute)); err != nil {
 					t.Errorf("after %v: %v", time.Since(began), err)
 				}
+				if took := late.Stats().Snapshot.RestoreTook; took < takes || took > 2*takes {
+					t.Errorf("its restore took %v, and it says %v", takes, took)
+				}
 				if n := restores.Load(); n != 1 {
 					t.Errorf("%d snapshots were restored, want 1", n)
 				}

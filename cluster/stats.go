@@ -33,8 +33,10 @@ func (n *Node) Stats() Stats {
 	m := &n.meters
 	s.Proposals = admin.Proposals{Waiting: queueOf(&m.waiting),
 		Done: latencyOf(&m.done), Failed: m.failed.Load(),
-		Retries: m.retries.Load()}
-	s.Leading = queueOf(&m.leading)
+		Retries: m.retries.Load(), Credit: in.origin.creditStats()}
+	if l := in.lead.Load(); l != nil {
+		s.Leading = l.intake.stats(s.At)
+	}
 	s.Commit, s.Store, s.Apply = latencyOf(&m.commit), latencyOf(&m.store), latencyOf(&m.apply)
 	s.Log = in.logStats()
 	s.Snapshot = m.snapshots.read(in.stateSize.Load())
@@ -80,6 +82,33 @@ func (in *instance) logStats() admin.Log {
 	s := admin.Log{Last: in.last(), Committed: max(in.raft.CommitIndex(), applied), Applied: applied}
 	s.Lag = in.lag(s.Committed, applied)
 	return s
+}
+
+// creditStats returns what the leader lets this node have with it.
+func (o *originator) creditStats() admin.Credit {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := &o.flow
+	return admin.Credit{Leader: o.leader, Given: queueOfLoad(f.credit), Used: queueOfLoad(f.aloft),
+		Plain: f.plain}
+}
+
+// stats returns what the leader has taken in, and what it lets each origin have there.
+func (i *intake) stats(now time.Time) admin.Leading {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := admin.Leading{Waiting: queueOfLoad(i.taken)}
+	for _, o := range i.origins {
+		if o.active(now) {
+			s.Origins++
+		}
+	}
+	s.Credit = queueOfLoad(creditOf(shareOf(int(s.Origins))))
+	return s
+}
+
+func queueOfLoad(l load) admin.Queue {
+	return admin.Queue{Count: int64(l.commands), Bytes: int64(l.bytes)}
 }
 
 // lag returns how much there is between two entries of this node's log.

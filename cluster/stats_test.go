@@ -6,11 +6,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
 func peerOf(t *testing.T, s Stats, n *labNode) admin.Peer {
@@ -58,7 +62,7 @@ func TestStats(t *testing.T) {
 			done.Mean() > done.Most ||
 			done.Quantile(0.5) < 4*oneWay || s.Commit.Total-before.Commit.Total < writes*2*oneWay ||
 			f.Proposals.Failed != 0 || f.Proposals.Waiting != (admin.Queue{}) ||
-			s.Leading != (admin.Queue{}) {
+			s.Leading.Waiting != (admin.Queue{}) {
 			l.t.Errorf("of the proposals it says %+v, at the leader wait %+v", f.Proposals, s.Leading)
 		}
 		if s.Log.Last == 0 || s.Log.Applied != s.Log.Last || s.Log.Committed != s.Log.Last ||
@@ -120,6 +124,85 @@ func TestStatsOfACutOffNode(t *testing.T) {
 			l.t.Errorf("once it was given up: %+v", s.Proposals)
 		}
 	})
+}
+
+// While a farm is asked for more than its disks do, each node says how much of its credit it uses, and the
+// leader what it has given, and to how many. When the farm rests nothing is under way, and nobody has a part.
+func TestStatsOfCredit(t *testing.T) {
+	unformed(t, 3, false, func(l *lab) {
+		var slow atomic.Bool
+		for i, n := range l.nodes {
+			if i > 0 {
+				n.conf.Join = []string{"10.0.0.1:7946"}
+			}
+			n.hooks.wrapStore = func(s raftlog.Store) raftlog.Store { return &slowLog{s, &slow} }
+			n.start()
+		}
+		l.ready(l.nodes...)
+		leader, others := l.leader()
+		slow.Store(true)
+		const writers, size = 40, 50 << 10
+		ctx, cancel := context.WithCancel(l.t.Context())
+		var wg sync.WaitGroup
+		for range writers {
+			for _, n := range others {
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						n.Handle("kv").Propose(ctx, []byte("noop "+strings.Repeat("x", size)))
+						sleep(ctx, time.Second)
+					}
+				})
+			}
+		}
+		time.Sleep(10 * time.Second)
+		share := queueOfLoad(creditOf(shareOf(len(others))))
+		lead := leader.Stats().Leading
+		if lead.Origins != int64(len(others)) || lead.Credit != share || lead.Waiting.Count == 0 {
+			l.t.Errorf("the leader says %+v; want a credit of %+v for each of %d", lead, share, len(others))
+		}
+		used := int64(0)
+		for _, n := range others {
+			c := n.Stats().Proposals.Credit
+			used += c.Used.Count
+			if c.Leader != leader.ID() || c.Given != share || c.Plain || c.Used.Bytes < share.Bytes-2*size ||
+				c.Used.Bytes > share.Bytes+2*size {
+				l.t.Errorf("of its credit a follower says %+v, want about all of %+v", c, share)
+			}
+		}
+		// what is just on the line counts here or there
+		if d := used - lead.Waiting.Count; d < -4 || d > 4 || lead.Waiting.Bytes < lead.Waiting.Count*size {
+			l.t.Errorf("with the leader are %+v by its own word, %d by that of the others", lead.Waiting, used)
+		}
+		if c := leader.Stats().Proposals.Credit; c.Used != (admin.Queue{}) {
+			l.t.Errorf("the leader, which proposes nothing, says %+v", c)
+		}
+		slow.Store(false)
+		cancel()
+		wg.Wait()
+		time.Sleep(time.Minute)
+		if c := others[0].Stats().Proposals.Credit; c.Used != (admin.Queue{}) {
+			l.t.Errorf("at rest %+v is under way", c)
+		}
+		if s := leader.Stats().Leading; s.Waiting != (admin.Queue{}) || s.Origins != 0 {
+			l.t.Errorf("at rest the leader says %+v", s)
+		}
+		if s := others[0].Stats().Leading; s != (admin.Leading{}) {
+			l.t.Errorf("one that does not lead says %+v", s)
+		}
+	})
+}
+
+// slowLog takes 500 ms for an append while slow is set.
+type slowLog struct {
+	raftlog.Store
+	slow *atomic.Bool
+}
+
+func (s *slowLog) StoreLogs(logs []*raft.Log) error {
+	if s.slow.Load() {
+		time.Sleep(500 * time.Millisecond)
+	}
+	return s.Store.StoreLogs(logs)
 }
 
 // Snapshots and new Raft instances are seen, with why; and a node that is closed still says how things were.

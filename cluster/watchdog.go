@@ -154,9 +154,9 @@ func (in *instance) restoreRefused(err error) {
 	}
 }
 
-// restored notes that raft has restored a snapshot.
-func (in *instance) restored() {
-	in.node.meters.snapshots.restored.Add(1)
+// restored notes that raft has restored a snapshot, and how long that took.
+func (in *instance) restored(took time.Duration) {
+	in.node.meters.snapshots.restored(took)
 	in.notTakenUp.Store(0)
 	index, _ := in.fsm.View()
 	in.transport.restoredTo.Store(index)

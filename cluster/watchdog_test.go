@@ -39,7 +39,7 @@ func TestRestoreLoop(t *testing.T) {
 				n := others[0]
 				in := n.instance()
 				for range refusalsInRow {
-					in.restored()
+					in.restored(time.Second)
 					in.refused()
 				}
 				l.until(time.Minute, "it has another Raft instance",

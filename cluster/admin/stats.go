@@ -19,7 +19,7 @@ type Stats struct {
 	Failure  string   `json:"failure"`   // why it can never be a member as it is; "" = it can
 
 	Proposals Proposals `json:"proposals"` // made here
-	Leading   Queue     `json:"leading"`   // waits here to be committed, from all nodes; empty unless it leads
+	Leading   Leading   `json:"leading"`   // its work as the leader; zero unless it leads
 
 	// Commit is the latency of an entry, as the leader: from Raft's taking it until it is committed and
 	// applied here. Store is that of a write to the log, on disk with a data directory, whatever the number
@@ -56,6 +56,23 @@ type Proposals struct {
 	Done    Latency `json:"done"`    // of those that were done, as the caller of Propose sees it
 	Failed  uint64  `json:"failed"`  // those that ended in an error, ErrUncertain among them
 	Retries uint64  `json:"retries"` // batches of them that were sent again: to a new leader or connection
+	Credit  Credit  `json:"credit"`  // how much of Waiting may be under way, and how much is
+}
+
+// Credit is how much a node may have under way at one moment: sent to the leader, and not answered. What goes
+// beyond that waits at the node. It holds for one connection to one leader.
+type Credit struct {
+	Leader string `json:"leader"` // NodeID of the leader that was sent something last; "" = none was
+	Given  Queue  `json:"given"`  // by its latest answer; before the first one, what any node may send it
+	Used   Queue  `json:"used"`   // under way now; the last command may be larger than what was left
+	Plain  bool   `json:"plain"`  // the leader's program gives no credits: Given is a fixed amount
+}
+
+// Leading is the work of a leader.
+type Leading struct {
+	Waiting Queue `json:"waiting"` // taken in, from all nodes, and not answered yet
+	Origins int64 `json:"origins"` // nodes that have sent something within a second; they share its credit
+	Credit  Queue `json:"credit"`  // what each of them may have under way
 }
 
 // Queue is what waits at one moment.
@@ -122,6 +139,10 @@ type Snapshot struct {
 	Bytes    int64         `json:"bytes"`    // size of the newest, taken here or sent by a leader; 0 = not known
 	Failure  string        `json:"failure"`  // why the latest could not be taken; "" = it could, or there was none
 	Restored uint64        `json:"restored"` // how many were restored: sent by a leader, or found at the start
+
+	// RestoreTook is how long the state machines took for the latest of these, reading included; 0 = none was
+	// restored.
+	RestoreTook time.Duration `json:"restore_took_ns"`
 }
 
 // Restart is one time that a node began its part in Raft anew.

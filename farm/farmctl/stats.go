@@ -19,10 +19,10 @@ func statsVerb() *verb {
 		short:  "show what waits, how long writes take, and who is reached",
 		long: `
 Shows what each live member, or each of those named, measures of itself since it was started: the proposals that
-wait and how long they took, how long the disk and the state machines take, how far the log is, snapshots, why its
-part in Raft was begun anew, and how it reaches each other member. Of a latency it shows the median, the bound that
-99 of 100 kept, and the longest. A member that cannot be asked is named on standard error, and the exit code is that
-of the first one.
+wait, its credit at the leader, how long writes take, the disk and the state machines too, how far the log is,
+snapshots, why its part in Raft was begun anew, and how it reaches each other member. Of a latency it shows the
+median, the bound that 99 of 100 kept, and the longest. A member that cannot be asked is named on standard error,
+and the exit code is that of the first one.
 
 With -json it prints one JSON object for each member, on a line of its own.`,
 		define: func(c *call) func(context.Context) error { return c.stats },
@@ -104,8 +104,13 @@ func printStats(w io.Writer, s admin.Stats, f admin.Farm, more bool) error {
 	fmt.Fprintf(w, "  proposals: %s, %d failed, %d batches sent again\n",
 		queue(s.Proposals.Waiting), s.Proposals.Failed,
 		s.Proposals.Retries)
+	if c := s.Proposals.Credit; c.Leader != "" {
+		at, _ := f.Find(c.Leader)
+		fmt.Fprintf(w, "  credit at %s: %s\n", dash(nameOf(at)), credit(c))
+	}
 	if s.RaftRole == admin.RaftLeader {
-		fmt.Fprintf(w, "  at the leader: %s\n", queue(s.Leading))
+		fmt.Fprintf(w, "  as the leader: %s, %d nodes send, credit of each %s\n", queue(s.Leading.Waiting),
+			s.Leading.Origins, amount(s.Leading.Credit))
 	}
 	fmt.Fprintf(w, "  log: last %d, committed %d, applied %d, behind by %s\n",
 		s.Log.Last, s.Log.Committed, s.Log.Applied,
@@ -134,6 +139,16 @@ func printStats(w io.Writer, s admin.Stats, f admin.Farm, more bool) error {
 
 func queue(q admin.Queue) string { return fmt.Sprintf("%d waiting (%s)", q.Count, size(q.Bytes)) }
 
+func amount(q admin.Queue) string { return fmt.Sprintf("%d (%s)", q.Count, size(q.Bytes)) }
+
+// credit returns what of its credit a node uses, or that it gets none.
+func credit(c admin.Credit) string {
+	if c.Plain {
+		return amount(c.Used) + " under way; its program gives none"
+	}
+	return fmt.Sprintf("%s of %s under way", amount(c.Used), amount(c.Given))
+}
+
 func lag(l admin.Lag) string { return fmt.Sprintf("%d entries (%s)", l.Entries, size(l.Bytes)) }
 
 func snapshots(s admin.Stats) string {
@@ -146,6 +161,9 @@ func snapshots(s admin.Stats) string {
 		out[len(out)-1] += ", the latest in " + short(s.Snapshot.Took)
 	}
 	out = append(out, fmt.Sprintf("%d failed, %d restored", s.Snapshot.Failed, s.Snapshot.Restored))
+	if s.Snapshot.Restored > 0 {
+		out[len(out)-1] += ", the latest in " + short(s.Snapshot.RestoreTook)
+	}
 	if s.Snapshot.Failure != "" {
 		out = append(out, "the latest failed: "+printable(s.Snapshot.Failure))
 	}

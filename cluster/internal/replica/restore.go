@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -27,6 +28,7 @@ func (st *State) Snapshot() (raft.FSMSnapshot, error) {
 // the snapshot covers are released.
 func (st *State) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
+	began := time.Now()
 	index, err := st.restore(rc)
 	switch {
 	case errors.Is(err, fault.ErrVersion), errors.Is(err, wire.ErrMachine):
@@ -39,7 +41,7 @@ func (st *State) Restore(rc io.ReadCloser) error {
 		return err
 	}
 	st.conf.Advanced(index)
-	st.conf.Restored()
+	st.conf.Restored(time.Since(began))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -57,8 +58,9 @@ type Config struct {
 
 	Applied  func()             // before each batch
 	Advanced func(index uint64) // after each batch and each restored snapshot
-	Restored func()             // after each restored snapshot
-	Refused  func(error)        // after a snapshot that is whole, and that a machine did not take up
+	// after each restored snapshot, with how long it took
+	Restored func(took time.Duration)
+	Refused  func(error) // after a snapshot that is whole, and that a machine did not take up
 	// after a batch with a mark, the newest one, with the state as it was there
 	Marked func(uint64, *Snapshot)
 	Halt   func(error) // once, when the log has something that must not be skipped
@@ -76,7 +78,7 @@ func New(c Config) *State {
 		c.Advanced = func(uint64) {}
 	}
 	if c.Restored == nil {
-		c.Restored = func() {}
+		c.Restored = func(time.Duration) {}
 	}
 	if c.Refused == nil {
 		c.Refused = func(error) {}

@@ -14,7 +14,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 	t.Parallel()
 	unformed(t, 7, false, func(l *lab) {
 		for i, n := range l.nodes {
-			n.conf.MaxVoters = 3
+			n.conf.Tuning.MaxVoters = 3
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}

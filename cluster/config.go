@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -96,25 +95,8 @@ type Config struct {
 	// same command, always and on every node.
 	Levels map[string]func(cmd []byte) int
 
-	// MaxVoters limits how many nodes vote; 0 means 5. The others hold the state all the same. Give all nodes
-	// the same.
-	MaxVoters int
-
-	// DeadAfter is how long a configured node must have been out of contact, by gossip and by Raft, before it
-	// is removed, if a stand-by can take its place or an odd number of at least three voters remains. 0 means
-	// 5 minutes with a data directory, 30 seconds in memory mode; negative means never.
-	DeadAfter time.Duration
-
-	// Heartbeat is Raft's heartbeat timeout, the same on all nodes: a lost leader is replaced in about twice
-	// that. 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
-	Heartbeat time.Duration
-
-	// SnapshotBytes is how many bytes go through the log before a snapshot is taken and the log cut; 0 means
-	// 64 MiB. It is as many as the state has on disk, if that is more, and up to half as many again, so that
-	// nodes do not do so all at once. A snapshot is taken every ten to fifteen minutes as well, if anything
-	// was written. For a follower that is behind, up to four times as much of the log is kept, or twice the
-	// size of the state.
-	SnapshotBytes int64
+	// Tuning holds what few farms change; its zero value is right for most.
+	Tuning Tuning
 
 	// OnLeave is called when an operator asks this node to leave the farm for good, once at most, on a
 	// goroutine of its own. It finishes what the program does and then calls Leave. nil: the node leaves, and
@@ -131,17 +113,6 @@ type Config struct {
 // Network is how a node listens and dials. Addresses are host:port with an IP address for a host.
 type Network = port.Network
 
-const (
-	defaultHeartbeat = 500 * time.Millisecond
-	leastHeartbeat   = 150 * time.Millisecond
-	defaultMaxVoters = 5
-
-	defaultSnapshotBytes = 64 << 20
-
-	defaultDeadAfter       = 5 * time.Minute
-	defaultDeadAfterMemory = 30 * time.Second
-)
-
 func (c Config) withDefaults() Config {
 	if c.Farm == "" {
 		c.Farm = "webfarm"
@@ -152,21 +123,7 @@ func (c Config) withDefaults() Config {
 	if c.Version == "" {
 		c.Version = programVersion()
 	}
-	if c.MaxVoters == 0 {
-		c.MaxVoters = defaultMaxVoters
-	}
-	if c.Heartbeat == 0 {
-		c.Heartbeat = defaultHeartbeat
-	}
-	if c.SnapshotBytes == 0 {
-		c.SnapshotBytes = defaultSnapshotBytes
-	}
-	if c.DeadAfter == 0 {
-		c.DeadAfter = defaultDeadAfter
-		if c.Dir == "" {
-			c.DeadAfter = defaultDeadAfterMemory
-		}
-	}
+	c.Tuning = c.Tuning.withDefaults(c.Dir != "")
 	if c.Network == nil {
 		c.Network = port.System{}
 	}
@@ -189,15 +146,8 @@ func (c Config) validate(maxLevel byte) error {
 		return fmt.Errorf("Name is %q; it must be printable text", c.Name)
 	case len(c.Version) > roster.MaxVersion:
 		return fmt.Errorf("Version has %d bytes; at most %d are allowed", len(c.Version), roster.MaxVersion)
-	case c.MaxVoters < 1:
-		return fmt.Errorf("MaxVoters is %d; it must be at least 1", c.MaxVoters)
-	case c.SnapshotBytes < 0:
-		return fmt.Errorf("SnapshotBytes is %d; it must not be negative", c.SnapshotBytes)
 	case c.Expect < 0:
 		return fmt.Errorf("Expect is %d; it must not be negative", c.Expect)
-	case c.Heartbeat < leastHeartbeat:
-		return fmt.Errorf("Heartbeat is %v; below %v a busy machine would lose its leader for nothing",
-			c.Heartbeat, leastHeartbeat)
 	case !c.Role.valid():
 		return fmt.Errorf("Role %q is none of \"\", %q, %q", c.Role, Front, Staging)
 	}
@@ -210,6 +160,9 @@ func (c Config) validate(maxLevel byte) error {
 		}
 	}
 	if err := c.validLevels(maxLevel); err != nil {
+		return err
+	}
+	if err := c.Tuning.validate(); err != nil {
 		return err
 	}
 	if err := validAddr("Listen", c.Listen); err != nil {

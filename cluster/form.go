@@ -202,7 +202,7 @@ func (l *leadership) recordForming() {
 		})
 	}
 	if !f.Usable() && f.Founders() > 0 &&
-		len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.MaxVoters) {
+		len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.Tuning.MaxVoters) {
 		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
 	}
 	if f.Usable() {

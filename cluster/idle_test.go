@@ -126,7 +126,7 @@ func TestIdleCost(t *testing.T) {
 		m := &meter{}
 		m.attach(l)
 		for i, n := range l.nodes {
-			n.conf.MaxVoters = 3
+			n.conf.Tuning.MaxVoters = 3
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}

@@ -157,8 +157,8 @@ func (in *instance) start(notify <-chan bool) {
 func (in *instance) config(notify chan<- bool) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(in.server)
-	c.HeartbeatTimeout, c.ElectionTimeout = in.node.cfg.Heartbeat, in.node.cfg.Heartbeat
-	c.LeaderLeaseTimeout = in.node.cfg.Heartbeat / 2
+	c.HeartbeatTimeout, c.ElectionTimeout = in.node.cfg.Tuning.Heartbeat, in.node.cfg.Tuning.Heartbeat
+	c.LeaderLeaseTimeout = in.node.cfg.Tuning.Heartbeat / 2
 	c.CommitTimeout = commitTimeout
 	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
@@ -247,7 +247,7 @@ func (in *instance) observe(o *raft.Observation) bool {
 // false hint does no harm: the others, who hear the leader, refuse the pre-vote.
 func (in *instance) suspectLeader(node string) {
 	if leader, _ := in.leader.get(); wire.NodeOf(leader) == node && leader != in.server {
-		in.setHeartbeat(in.node.cfg.Heartbeat / 2) // not less than the leader's lease
+		in.setHeartbeat(in.node.cfg.Tuning.Heartbeat / 2) // not less than the leader's lease
 	}
 }
 
@@ -255,7 +255,7 @@ func (in *instance) suspectLeader(node string) {
 // could wait for. Raft looks after its heartbeat when the timeout is changed; watchLeader changes it back.
 func (in *instance) electSole() {
 	if voters := in.voters(); len(voters) == 1 && voters[0] == in.server {
-		in.setHeartbeat(in.node.cfg.Heartbeat / 2)
+		in.setHeartbeat(in.node.cfg.Tuning.Heartbeat / 2)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestLargeFarm(t *testing.T) {
 		m.attach(l)
 		began := time.Now()
 		for i, n := range l.nodes {
-			n.conf.DeadAfter = 10 * time.Second
+			n.conf.Tuning.DeadAfter = 10 * time.Second
 			if i > 0 {
 				n.conf.Join = []string{l.nodes[0].conf.Listen}
 			}

@@ -14,7 +14,7 @@ func TestLateSnapshot(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {
 		for i, n := range l.nodes {
-			if n.conf.SnapshotBytes = 64 << 10; i > 0 {
+			if n.conf.Tuning.SnapshotBytes = 64 << 10; i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}
 			n.start()

@@ -26,7 +26,7 @@ func TestJoinerIsSentTheStateItself(t *testing.T) {
 		}
 		old := listed[0].Index
 		for i := range 4 { // each changes the configuration after the snapshot
-			c := Config{Name: fmt.Sprintf("late%d", i), DeadAfter: -1}
+			c := Config{Name: fmt.Sprintf("late%d", i), Tuning: Tuning{DeadAfter: -1}}
 			n := l.joiner(fmt.Sprintf("10.0.0.%d", 10+i), c)
 			l.ready(n)
 			leader.must("set k%d %d", i, i)

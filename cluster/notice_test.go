@@ -12,7 +12,7 @@ import (
 func inSlowNet(t *testing.T, n int, f func(l *lab, leader *labNode, others []*labNode)) {
 	unformed(t, n, false, func(l *lab) {
 		for i, node := range l.nodes {
-			node.conf.MaxVoters = 3
+			node.conf.Tuning.MaxVoters = 3
 			if i > 0 {
 				node.conf.Join = []string{"10.0.0.1:7946"}
 			}

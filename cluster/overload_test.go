@@ -109,7 +109,7 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}
-			n.conf.SnapshotBytes = 1 << 40
+			n.conf.Tuning.SnapshotBytes = 1 << 40
 			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store {
 				return strainedStore{inner, &s, &on,
 					b}

@@ -176,7 +176,7 @@ func (n *Node) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
 		return nil, wire.ErrNotLeader
 	}
 	s := n.situation()
-	s.Left, s.DeadAfter = l.letGoSoFar(), n.cfg.DeadAfter
+	s.Left, s.DeadAfter = l.letGoSoFar(), n.cfg.Tuning.DeadAfter
 	if silent := l.silent.Load(); silent != nil {
 		s.Silent = *silent
 	}

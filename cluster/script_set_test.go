@@ -15,10 +15,10 @@ import (
 // scriptFields are what "set FIELD VALUE: WHO" sets in the Config of a machine, for its next start.
 var scriptFields = map[string]func(s *script, a *actor, value string){
 	"Expect":    func(s *script, a *actor, value string) { a.conf.Expect = s.number(value) },
-	"MaxVoters": func(s *script, a *actor, value string) { a.conf.MaxVoters = s.number(value) },
+	"MaxVoters": func(s *script, a *actor, value string) { a.conf.Tuning.MaxVoters = s.number(value) },
 	"SnapshotBytes": func(s *script, a *actor,
 		value string) {
-		a.conf.SnapshotBytes = int64(s.number(value))
+		a.conf.Tuning.SnapshotBytes = int64(s.number(value))
 	},
 	"Role": func(_ *script, a *actor,
 		value string) {

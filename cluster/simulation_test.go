@@ -113,9 +113,9 @@ func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 
 // prepare configures a machine for this.
 func (s *simulation) prepare(a *actor) {
-	a.conf.DeadAfter, a.hooks.markEvery = deadAfter, marksEvery
+	a.conf.Tuning.DeadAfter, a.hooks.markEvery = deadAfter, marksEvery
 	a.hooks.heartbeatsBeside = os.Getenv("WEBFARM_BESIDE") != ""
-	a.conf.SnapshotBytes = s.strains.snapshot
+	a.conf.Tuning.SnapshotBytes = s.strains.snapshot
 	a.note = func(number int, index, chain uint64, command []byte) {
 		s.ledger.applied(a.conf.Name, number, index, chain, command)
 	}

@@ -41,7 +41,7 @@ func TestJoinerRestoresSlowly(t *testing.T) {
 					if i > 0 {
 						n.conf.Join = []string{"10.0.0.1:7946"}
 					}
-					n.conf.SnapshotBytes = 2 << 20
+					n.conf.Tuning.SnapshotBytes = 2 << 20
 					if i < 2 {
 						n.start()
 					}

@@ -26,7 +26,7 @@ func TestSnapshotByBytes(t *testing.T) {
 			unformed(t, 3, durable, func(l *lab) {
 				l.symmetric()
 				for _, n := range l.nodes {
-					n.conf.SnapshotBytes = 64 << 10
+					n.conf.Tuning.SnapshotBytes = 64 << 10
 					n.start()
 				}
 				l.ready(l.nodes...)

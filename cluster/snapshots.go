@@ -74,7 +74,7 @@ func (s *snapshotSchedule) done(now time.Time, bytes int64, err error) (wait tim
 
 // snapshots takes snapshots, and drops what is left of the log when nobody needs it any more.
 func (in *instance) snapshots() {
-	s := &snapshotSchedule{server: in.server, least: in.node.cfg.SnapshotBytes, last: time.Now()}
+	s := &snapshotSchedule{server: in.server, least: in.node.cfg.Tuning.SnapshotBytes, last: time.Now()}
 	for sleep(in.ctx, snapshotCheck) {
 		select {
 		case <-in.snapshotNow:
@@ -106,7 +106,7 @@ func (in *instance) snapshots() {
 // takeSnapshot takes one, and keeps some of the log behind it: a follower that was away for a moment shall
 // not need a snapshot.
 func (in *instance) takeSnapshot(bytes, entries int64) error {
-	if err := in.setTrailing(staying(in.node.cfg.SnapshotBytes, bytes, entries)); err != nil {
+	if err := in.setTrailing(staying(in.node.cfg.Tuning.SnapshotBytes, bytes, entries)); err != nil {
 		return err
 	}
 	return in.guard(in.raft.Snapshot())
@@ -133,7 +133,7 @@ func (in *instance) setTrailing(entries uint64) error {
 func (in *instance) needed(size func(from uint64) int64) (first uint64) {
 	for _, f := range in.layer.followers.all() {
 		from, weighs := f.fed()
-		if from == 0 || size(from) > max(keepFactor*in.node.cfg.SnapshotBytes, keepSnapshots*weighs) {
+		if from == 0 || size(from) > max(keepFactor*in.node.cfg.Tuning.SnapshotBytes, keepSnapshots*weighs) {
 			continue
 		}
 		if first == 0 || from < first {

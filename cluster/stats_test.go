@@ -209,7 +209,7 @@ func (s *slowLog) StoreLogs(logs []*raft.Log) error {
 func TestStatsOfSnapshotsAndRestarts(t *testing.T) {
 	unformed(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
-		n.conf.SnapshotBytes = 1 << 10
+		n.conf.Tuning.SnapshotBytes = 1 << 10
 		n.start()
 		l.ready(n)
 		for i := range 10 {

@@ -56,7 +56,7 @@ func inSlowLab(t *testing.T, f func(l *lab, of map[*labNode]*slowness)) {
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
 				return &kv{M: map[string]string{}, Restoring: s.restoring}
 			}}
-			n.conf.SnapshotBytes = 1 << 20
+			n.conf.Tuning.SnapshotBytes = 1 << 20
 			if i > 0 {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}
@@ -117,7 +117,7 @@ func TestSlowRestoreKeepsTheLeader(t *testing.T) {
 		}
 		time.Sleep(2 * snapshotCheck) // a snapshot is taken, and the log no longer has what it holds
 		of[behind].restore.Store(int64(3 * time.Second))
-		dead.conf.DeadAfter = -1
+		dead.conf.Tuning.DeadAfter = -1
 		l.net.Heal()
 		time.Sleep(50 * time.Millisecond)
 		l.cut(dead)

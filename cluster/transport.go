@@ -49,8 +49,8 @@ func newTransport(in *instance) *transport {
 		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
 		reached: in.node.directory.Reached,
 		takesIn: in.node.mayTakeIn, refused: in.refused,
-		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Heartbeat / 20,
-		log: &in.grown, quietFor: in.node.cfg.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
+		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
+		log: &in.grown, quietFor: in.node.cfg.Tuning.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
 	return t
 }

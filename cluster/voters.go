@@ -29,7 +29,7 @@ func (l *leadership) control() {
 		l.recordForming()
 		l.raiseOverdue()
 		s := l.in.node.situation()
-		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.DeadAfter
+		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.Tuning.DeadAfter
 		l.silent.Store(&s.Silent)
 		s.CaughtUp = l.caughtUp(s, seen)
 		if c := s.Plan(); c.Kind != voting.Keep {
@@ -55,7 +55,7 @@ func (l *leadership) control() {
 func (n *Node) situation() *voting.Situation {
 	in := n.instance()
 	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()),
-		MaxVoters: n.cfg.MaxVoters,
+		MaxVoters: n.cfg.Tuning.MaxVoters,
 		Level:     in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strangers.has}
 	contested := n.directory.Contested()
 	for _, seen := range n.members() {
@@ -223,7 +223,7 @@ func (n *Node) watchVoters() {
 		if time.Since(since) >= votersPatience {
 			n.warnOnce("voters", "the leader lets another number of nodes vote than this node would. Give "+
 				"all nodes the same MaxVoters.",
-				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.MaxVoters,
+				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.Tuning.MaxVoters,
 					wanted))
 		}
 	}

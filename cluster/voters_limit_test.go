@@ -21,7 +21,7 @@ func TestMaxVotersDiffer(t *testing.T) {
 		l.symmetric()
 		logs := map[*labNode]*lockedBuffer{}
 		for i, n := range l.nodes {
-			n.conf.MaxVoters = 3 + 2*(i%2)
+			n.conf.Tuning.MaxVoters = 3 + 2*(i%2)
 			logs[n] = &lockedBuffer{}
 			n.log = slog.New(slog.NewTextHandler(logs[n], nil))
 			n.start()
@@ -31,16 +31,16 @@ func TestMaxVotersDiffer(t *testing.T) {
 		for range 2 {
 			leader, others := l.leader()
 			l.until(time.Minute, "the leader has its way",
-				func() bool { return len(leader.instance().voters()) == leader.conf.MaxVoters })
+				func() bool { return len(leader.instance().voters()) == leader.conf.Tuning.MaxVoters })
 			for range 160 {
-				if voters := len(leader.instance().voters()); voters != leader.conf.MaxVoters {
-					t.Fatalf("%d voters, the leader's MaxVoters is %d", voters, leader.conf.MaxVoters)
+				if voters := len(leader.instance().voters()); voters != leader.conf.Tuning.MaxVoters {
+					t.Fatalf("%d voters, the leader's MaxVoters is %d", voters, leader.conf.Tuning.MaxVoters)
 				}
 				time.Sleep(500 * time.Millisecond)
 			}
 			for _, n := range l.nodes {
 				if said := strings.Contains(logs[n].String(),
-					complaint); n.conf.MaxVoters != leader.conf.MaxVoters && !said {
+					complaint); n.conf.Tuning.MaxVoters != leader.conf.Tuning.MaxVoters && !said {
 					t.Errorf("%s does not say that its MaxVoters is another one", n.conf.Name)
 				}
 			}

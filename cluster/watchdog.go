@@ -53,7 +53,7 @@ func (s watchedStore) SetUint64(k []byte, v uint64) error {
 // heard, so the others go on without it. An error would not do: the write may still reach the disk. When it
 // has returned at last, the node begins anew with what is on the disk; if it does not, the node fails.
 func (s watchedStore) watch(bytes int, write func() error) error {
-	limit := stallHeartbeats*s.in.node.cfg.Heartbeat + time.Duration(bytes)*time.Second/slowestDisk
+	limit := stallHeartbeats*s.in.node.cfg.Tuning.Heartbeat + time.Duration(bytes)*time.Second/slowestDisk
 	var w logWrite
 	t := time.AfterFunc(limit, func() { s.in.poison(&w, limit) })
 	err := write()
@@ -201,7 +201,7 @@ func (l *leadership) transferStuck(err error) {
 	switch now := time.Now(); {
 	case l.transferring.IsZero():
 		l.transferring = now
-	case now.Sub(l.transferring) > 4*l.in.node.cfg.Heartbeat:
+	case now.Sub(l.transferring) > 4*l.in.node.cfg.Tuning.Heartbeat:
 		l.in.node.restart(l.in.server, errors.New("a transfer of leadership does not end"))
 	}
 }

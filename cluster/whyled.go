@@ -38,7 +38,7 @@ func (in *instance) watchLeader(observed <-chan raft.Observation, lines []leader
 		case <-observed:
 			_, id := in.raft.LeaderWithID()
 			if id != "" {
-				in.setHeartbeat(in.node.cfg.Heartbeat) // see suspectLeader
+				in.setHeartbeat(in.node.cfg.Tuning.Heartbeat) // see suspectLeader
 			}
 			if in.leader.set(in.ctx, string(id)) {
 				lines = append(lines, in.leaderChanged(string(id)))
@@ -154,7 +154,7 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	case in.reigns.handedOver(r):
 		return name + " handed over", wait
 	// so long a follower waits that was told that the leader's process is gone
-	case r.silent >= n.cfg.Heartbeat/2:
+	case r.silent >= n.cfg.Tuning.Heartbeat/2:
 		return name + " was not heard in time", wait
 	case newer != "": // it may still be there, beyond a line that is cut for the others
 		return "a newer term was seen from " + n.nameOf(newer), wait

@@ -204,7 +204,7 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 		} {
 			in := &instance{node: n}
 			in.reigns.change(c.before, 7)
-			time.Sleep(n.cfg.Heartbeat)
+			time.Sleep(n.cfg.Tuning.Heartbeat)
 			c.see(&in.reigns)
 			in.reigns.change(c.now, 8)
 			line := leaderChange{c.before, c.now, 8, in.reigns.end(c.before)}

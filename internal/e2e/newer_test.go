@@ -29,7 +29,7 @@ func (later) Restore(r io.Reader) error              { _, err := io.Copy(io.Disc
 func (f *farm) newest(withLater bool, join ...string) *webfarm.Farm {
 	f.t.Helper()
 	_, secret, _ := strings.Cut(f.env[1], "=")
-	c := cluster.Config{SnapshotBytes: 1}
+	c := cluster.Config{Tuning: cluster.Tuning{SnapshotBytes: 1}}
 	if withLater {
 		c.Machines = map[string]func() cluster.StateMachine{"later": func() cluster.StateMachine { return later{} }}
 		c.Levels = map[string]func([]byte) int{"later": func([]byte) int { return 3 }}

@@ -36,7 +36,7 @@ var nothingHappened = []string{"no leader:", "This site is starting"}
 // ask sends one request to a node, with the cookies of client.
 func (b *browser) ask(client *http.Client, n *node, method, path, body string, cookies ...*http.Cookie) answer {
 	// The context of the test ends a request only when the test is over.
-	req, err := http.NewRequestWithContext(b.load.farm.t.Context(), method, "http://"+n.addr()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(b.load.farm.t.Context(), method, n.url()+path, strings.NewReader(body))
 	if err != nil {
 		panic(err) // paths are literals
 	}

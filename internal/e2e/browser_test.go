@@ -37,6 +37,10 @@ type browser struct {
 func newBrowser(l *load, number int) *browser {
 	b := &browser{load: l, name: "browser " + strconv.Itoa(number), rand: rand.New(rand.NewPCG(l.seed, uint64(number)))}
 	transport := &http.Transport{MaxIdleConnsPerHost: 2}
+	if l.door != nil {
+		transport.TLSClientConfig, transport.DialContext = l.door.tls, l.door.dial
+		transport.DisableKeepAlives = number%2 == 0 // these look anew for every request
+	}
 	b.client = &http.Client{Transport: transport, Timeout: answerTime}
 	b.bare = &http.Client{Transport: transport, Timeout: answerTime}
 	b.fresh()
@@ -103,7 +107,15 @@ func (b *browser) step(ctx context.Context) error {
 	}
 }
 
-func (b *browser) hasSession() bool { return len(b.client.Jar.Cookies(site)) > 0 }
+func (b *browser) hasSession() bool { return len(b.client.Jar.Cookies(b.site())) > 0 }
+
+// site is what the cookies belong to.
+func (b *browser) site() *url.URL {
+	if b.load.door != nil {
+		return b.load.door.url()
+	}
+	return site
+}
 
 // begin starts a session by counting.
 func (b *browser) begin(ctx context.Context) error {
@@ -242,7 +254,7 @@ func (b *browser) abandon() error {
 
 // leave puts the present session, with its cookies, to those of the past.
 func (b *browser) leave() {
-	b.visit.cookies = b.client.Jar.Cookies(site)
+	b.visit.cookies = b.client.Jar.Cookies(b.site())
 	b.past = append(b.past, b.visit)
 }
 

@@ -51,6 +51,7 @@ type node struct {
 	bind string                 // where it listens for them; "" = peer
 	more []string               // flags
 	bin  string                 // the program; "" = that of this tree
+	tls  bool                   // of a front door
 	*process
 }
 
@@ -149,6 +150,13 @@ func (n *node) again() {
 }
 
 func (n *node) addr() string { return *n.http.Load() }
+
+func (n *node) url() string {
+	if n.tls {
+		return "https://" + n.addr()
+	}
+	return "http://" + n.addr()
+}
 
 // others returns the peer addresses of the other nodes.
 func (n *node) others() (addrs []string) {

@@ -31,6 +31,7 @@ type load struct {
 	seed     uint64
 	browsers []*browser
 	balancer *balancer
+	door     *frontDoor // nil = browsers go to the nodes
 	ctx      context.Context
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -41,25 +42,45 @@ type load struct {
 // load begins one, which goes on until its end is called.
 func (f *farm) load() *load {
 	f.t.Helper()
-	ctx, cancel := context.WithCancel(f.t.Context())
-	l := &load{farm: f, seed: rand.Uint64(), ctx: ctx, cancel: cancel, balancer: &balancer{ready: make(map[*node]time.Time)}}
-	l.tally.mark()
-	for i := range browsers {
-		l.browsers = append(l.browsers, newBrowser(l, i+1))
-	}
+	l := f.newLoad()
 	for _, n := range f.nodes {
 		l.send(n)
 	}
+	l.begin()
+	return l
+}
+
+// loadAt begins one whose browsers know one site only, and nothing of nodes.
+func (f *farm) loadAt(s *frontDoor) *load {
+	f.t.Helper()
+	l := f.newLoad()
+	l.door = s
+	l.balancer.nodes = []*node{s.node(f)}
+	l.begin()
+	return l
+}
+
+func (f *farm) newLoad() *load {
+	ctx, cancel := context.WithCancel(f.t.Context())
+	l := &load{farm: f, seed: rand.Uint64(), ctx: ctx, cancel: cancel, balancer: &balancer{ready: make(map[*node]time.Time)}}
+	l.tally.mark()
+	return l
+}
+
+func (l *load) begin() {
+	l.farm.t.Helper()
+	for i := range browsers {
+		l.browsers = append(l.browsers, newBrowser(l, i+1))
+	}
 	for _, b := range l.browsers {
 		l.wg.Go(func() {
-			if err := b.use(ctx); err != nil {
+			if err := b.use(l.ctx); err != nil {
 				l.tally.fail(err)
 			}
 		})
 	}
-	f.t.Cleanup(l.halt)
+	l.farm.t.Cleanup(l.halt)
 	l.goOn()
-	return l
 }
 
 // send has visitors sent to a node, too, when it is ready.

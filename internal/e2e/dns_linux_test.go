@@ -29,6 +29,7 @@ func TestRoundRobinDNS(t *testing.T) {
 		n.http.Store(&addr)
 		addrs = append(addrs, ip)
 	}
+	f.shortDrains()
 	f.formTogether()
 	dns := startDNS(t, addrs)
 	l := f.loadAt(&frontDoor{addr: net.JoinHostPort("shop.test", port), dial: dns.dialer().DialContext})

@@ -15,6 +15,9 @@ func TestBehindProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFarm(t, 3, true)
+			if name == "nginx" {
+				f.shortDrains() // it sends requests until a node refuses them
+			}
 			f.formTogether()
 			var servers []string
 			for _, n := range f.nodes {
@@ -25,6 +28,13 @@ func TestBehindProxy(t *testing.T) {
 			l.oneKilled()
 			l.finish()
 		})
+	}
+}
+
+// shortDrains has drains end soon that would go on for as long as requests come.
+func (f *farm) shortDrains() {
+	for _, n := range f.nodes {
+		n.more = append(n.more, "-drain", "5s")
 	}
 }
 

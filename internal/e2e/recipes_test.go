@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -300,6 +301,49 @@ func documents(t *testing.T) map[string][]byte {
 		}
 		if out[object.Kind+" "+object.Metadata.Name], err = yaml.Marshal(&node); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// docs/deploying.md names files that are there, and commands that the program takes.
+func TestDeploying(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "deploying.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	files, err := os.ReadDir(filepath.Join("..", "..", "docs", "recipes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.Contains(text, "(recipes/"+f.Name()+")") {
+			t.Errorf("nothing leads to %s", f.Name())
+		}
+	}
+	for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join("..", "..", "docs", m[1])); err != nil {
+			t.Error(err)
+		}
+	}
+	bin, err := shop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, _ := exec.Command(bin, "-help").CombinedOutput()
+	flags := regexp.MustCompile("(?:^|[ `])(-[a-z][a-z-]+)")
+	for line := range strings.Lines(text) {
+		if _, rest, ok := strings.Cut(line, "shop -node"); ok || strings.HasPrefix(line, "        -join") {
+			for _, m := range flags.FindAllStringSubmatch(rest, -1) {
+				if !strings.Contains(string(help), "\n  "+m[1]+" ") {
+					t.Errorf("shop has no %s:\n%s", m[1], line)
+				}
+			}
+		}
+	}
+	for _, verb := range regexp.MustCompile(`(?:shop farm|farmctl) ([a-z]+)`).FindAllStringSubmatch(text, -1) {
+		if out, err := exec.Command(bin, "farm", "help", verb[1]).CombinedOutput(); err != nil {
+			t.Errorf("shop farm help %s: %v\n%s", verb[1], err, out)
 		}
 	}
 }

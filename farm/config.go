@@ -89,6 +89,11 @@ type Config struct {
 	// negative = no bound. A server of the application's own has to bound its connections itself.
 	MaxConns int
 
+	// MaxConnsPerClient is how many of them one client may have: one address, or one network /64 of IPv6. When it has as many, one
+	// of its own that waits for its next request is closed for a new one; if all are within requests, the new one is. 0 = a
+	// quarter of MaxConns; negative = no bound. Trusted proxies, and unix sockets, have none.
+	MaxConnsPerClient int
+
 	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is believed:
 	// X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id. Everybody else's is removed.
 	TrustedProxies []netip.Prefix
@@ -162,12 +167,21 @@ func (c Config) validate() error {
 	return c.validateTwice()
 }
 
+func overUnix(conn net.Conn) bool {
+	local := conn.LocalAddr()
+	return local != nil && strings.HasPrefix(local.Network(), "unix")
+}
+
 // trusts reports whether the other end of a connection is a trusted proxy.
 func (c Config) trusts(conn net.Conn) bool {
-	if strings.HasPrefix(conn.LocalAddr().Network(), "unix") {
+	if overUnix(conn) {
 		return c.TrustUnix
 	}
-	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	remote := conn.RemoteAddr()
+	if remote == nil {
+		return false
+	}
+	a, err := netip.ParseAddrPort(remote.String())
 	if err != nil {
 		return false
 	}

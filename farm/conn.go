@@ -20,8 +20,26 @@ type client struct {
 	in    *list.List    // which of them; guarded by mu
 	gone  bool          // not counted any more; guarded by mu
 
+	spoke    bool // it was active; guarded by mu
+	prefaced bool // HTTP/2: the next time that it is idle is before its first request; guarded by mu
+
 	waits atomic.Bool  // place is not nil
 	heard atomic.Int64 // when something was read while it waited, Unix nanoseconds; 0 = nothing was
+	chats atomic.Int64 // since when it goes on like that
+}
+
+// listen takes note of something that was read while the connection waited.
+func (cl *client) listen() {
+	now := time.Now().UnixNano()
+	if now-cl.heard.Swap(now) >= int64(hearTime) {
+		cl.chats.Store(now)
+	}
+}
+
+// heardLately reports whether the next request may be on its way. What comes in for longer than one would is none: HTTP/2 has
+// frames that keep a connection busy without.
+func (cl *client) heardLately(now time.Time) bool {
+	return now.UnixNano()-cl.heard.Load() < int64(hearTime) && now.UnixNano()-cl.chats.Load() < int64(chatTime)
 }
 
 // hostOf returns the address that a client's connections count by: of IPv6 the network of 64 bits, since one
@@ -51,7 +69,7 @@ type tcpConn struct {
 func (t *tcpConn) Read(b []byte) (int, error) {
 	n, err := t.TCPConn.Read(b)
 	if n > 0 && t.client.waits.Load() {
-		t.client.heard.Store(time.Now().UnixNano())
+		t.client.listen()
 	}
 	if t.told != nil && n > 0 {
 		if err := t.told.Check(b[:n]); err != nil {
@@ -91,6 +109,12 @@ func beneath(conn net.Conn) net.Conn {
 		return secure.NetConn()
 	}
 	return conn
+}
+
+// isHTTP2 reports whether a connection speaks HTTP/2, by TLS.
+func isHTTP2(conn net.Conn) bool {
+	secure, ok := conn.(*tls.Conn)
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // toldOf returns what a proxy says of a connection; nil without the PROXY protocol.

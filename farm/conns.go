@@ -14,6 +14,7 @@ import (
 
 const (
 	hearTime  = time.Second            // a connection that has sent something so lately may be within a request
+	chatTime  = 2 * hearTime           // and one that goes on for so long without one is not
 	roomTime  = 100 * time.Millisecond // between two looks for one that may be closed, while none may
 	mostSteps = 64                     // of such a look
 	mostAdmin = 64                     // connections of the admin listener
@@ -33,9 +34,12 @@ const (
 type clients struct {
 	net.Listener
 	limit   int // 0 = none
+	share   int // of one client's network; 0 = none
+	exempt  func(net.Conn) bool
 	log     *slog.Logger
 	failing descriptors.Warning // that Accept fails
 	full    descriptors.Warning // that there are too many
+	greedy  descriptors.Warning // that there are too many of one client
 	changed chan struct{}       // holds one: a connection may be closed now that could not, or is gone
 	closed  chan struct{}
 	once    sync.Once
@@ -45,13 +49,17 @@ type clients struct {
 	fresh list.List            // of *client: those without a request yet, the oldest first; guarded by mu
 	idle  list.List            // of *client: those between two requests, idle for longest first; guarded by mu
 	bare  map[net.Conn]*client // those that are no tcpConn; guarded by mu
+	hosts map[string]siblings  // by client.host, those that share bounds; guarded by mu
 	shed  int                  // closed for others since that was said; guarded by mu
 	later bool                 // shedDown comes again; guarded by mu
+
+	refused int // connections of clients with too many, since that was said; guarded by mu
 }
 
 func newClients(l net.Listener, limit int, log *slog.Logger) *clients {
 	return &clients{Listener: l, limit: limit, log: log, changed: make(chan struct{}, 1),
-		closed: make(chan struct{}), bare: make(map[net.Conn]*client)}
+		closed: make(chan struct{}), bare: make(map[net.Conn]*client),
+		hosts: make(map[string]siblings)}
 }
 
 // maxConns returns how many connections of clients there may be, by Config.MaxConns; 0 = no bound.
@@ -80,7 +88,11 @@ func (c *clients) Accept() (net.Conn, error) {
 		c.awaitRoom()
 		conn, err := c.Listener.Accept()
 		if err == nil {
-			return c.admit(conn), nil
+			if conn := c.admit(conn); conn != nil {
+				return conn, nil
+			}
+			pause = 0
+			continue
 		}
 		if !descriptors.Exhausted(err) {
 			return nil, err
@@ -133,7 +145,8 @@ func (c *clients) crowded() bool {
 	return c.limit > 0 && c.total >= c.limit && c.victimLocked() == nil
 }
 
-// admit counts a connection, and closes another one for it if there are too many now.
+// admit counts a connection, and closes another one for it if there are too many now. It returns nil if it closes this one,
+// because its client has as many as it may, and all of them are busy.
 func (c *clients) admit(conn net.Conn) net.Conn {
 	cl := &client{conn: conn, since: time.Now(), host: hostOf(conn)}
 	cl.waits.Store(true)
@@ -142,13 +155,26 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 	if told != nil {
 		tcp, wrapped = told.Conn.(*net.TCPConn)
 	}
+	bounded := c.share > 0 && !c.exempt(conn)
 	c.mu.Lock()
+	var own *client // another one of the same client's, which gives way
+	if bounded {
+		var ok bool
+		if own, ok = c.joinLocked(cl); !ok {
+			c.mu.Unlock()
+			c.refuse(cl)
+			return nil
+		}
+	}
 	c.total++
 	c.waitLocked(cl, &c.fresh)
 	if !wrapped {
 		c.bare[conn] = cl
 	}
 	c.mu.Unlock()
+	if own != nil {
+		own.conn.Close()
+	}
 	if c.limit > 0 {
 		c.shedDown()
 	}
@@ -273,10 +299,6 @@ func (c *clients) freshVictimLocked(now time.Time) *client {
 	return nil
 }
 
-func (cl *client) heardLately(now time.Time) bool {
-	return now.UnixNano()-cl.heard.Load() < int64(hearTime)
-}
-
 // hook returns a ConnState that takes note of what the server says about a connection, and then calls next,
 // if there is one. It works on nil, too.
 func (c *clients) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
@@ -300,8 +322,17 @@ func (c *clients) note(conn net.Conn, s http.ConnState) {
 	}
 	switch s {
 	case http.StateActive:
-		c.waitLocked(cl, nil)
+		if !cl.spoke && isHTTP2(conn) { // HTTP/2 is said to be active and idle once before the first request
+			cl.prefaced = true
+		} else {
+			c.waitLocked(cl, nil)
+		}
+		cl.spoke = true
 	case http.StateIdle:
+		if cl.prefaced {
+			cl.prefaced = false
+			return
+		}
 		cl.heard.Store(0) // that was the request before
 		c.waitLocked(cl, &c.idle)
 		wake(c.changed)
@@ -349,6 +380,7 @@ func (c *clients) goneLocked(cl *client) {
 	cl.gone = true
 	c.waitLocked(cl, nil)
 	delete(c.bare, cl.conn)
+	c.partLocked(cl)
 	c.total--
 	wake(c.changed)
 }

@@ -49,7 +49,7 @@ func (s *syncBuffer) String() string {
 }
 
 // serveBounded serves h on l, or on loopback if l is nil.
-func serveBounded(t *testing.T, l net.Listener, limit int, h http.HandlerFunc) *bounded {
+func serveBounded(t *testing.T, l net.Listener, limit int, h http.HandlerFunc, setup ...func(*clients)) *bounded {
 	t.Helper()
 	if l == nil {
 		var err error
@@ -59,6 +59,9 @@ func serveBounded(t *testing.T, l net.Listener, limit int, h http.HandlerFunc) *
 	}
 	b := &bounded{t: t, log: &syncBuffer{}}
 	b.l = newClients(l, limit, slog.New(slog.NewTextHandler(b.log, nil)))
+	for _, f := range setup {
+		f(b.l)
+	}
 	b.srv = &http.Server{Handler: h, ConnState: b.l.hook(nil), ErrorLog: errorLog(slog.New(slog.DiscardHandler))}
 	ended := make(chan struct{})
 	go func() {

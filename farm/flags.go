@@ -46,6 +46,9 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.BoolVar(&c.ProxyProtocol, "proxy-protocol", false,
 		"trusted proxies begin each connection with a header of the PROXY protocol [FARM_PROXY_PROTOCOL]")
 	fs.BoolVar(&c.ShowNodes, "show-nodes", false, "tell clients by X-Served-By which node has answered [FARM_SHOW_NODES]")
+	fs.IntVar(&c.MaxConns, "max-conns", 0, "`number` of connections of clients; default half of the file descriptors [FARM_MAX_CONNS]")
+	fs.IntVar(&c.MaxConnsPerClient, "max-conns-per-client", 0,
+		"`number` of them that one address may have, or one network /64 of IPv6; default a quarter of all [FARM_MAX_CONNS_PER_CLIENT]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
 	fs.DurationVar(&c.Forward.DrainTimeout, "drain", 0, "how `long` a stop may take, at most: less than the "+
@@ -63,6 +66,8 @@ func Flags(fs *flag.FlagSet) *Config {
 		fromEnv(&proxiesFlag{list: &c.TrustedProxies, unix: &c.TrustUnix}, "FARM_TRUSTED_PROXIES"),
 		boolFromEnv(&c.ProxyProtocol, "FARM_PROXY_PROTOCOL"),
 		boolFromEnv(&c.ShowNodes, "FARM_SHOW_NODES"),
+		numberFromEnv(&c.MaxConns, "FARM_MAX_CONNS"),
+		numberFromEnv(&c.MaxConnsPerClient, "FARM_MAX_CONNS_PER_CLIENT"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
 		durationFromEnv(&c.Forward.DrainTimeout, "FARM_DRAIN"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),
@@ -144,6 +149,20 @@ func intFromEnv(p *int, name string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 {
 		return fmt.Errorf("%s: %q is no number of nodes", name, s)
+	}
+	*p = n
+	return nil
+}
+
+// numberFromEnv takes negative numbers, too.
+func numberFromEnv(p *int, name string) error {
+	s := os.Getenv(name)
+	if s == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return fmt.Errorf("%s: %q is no number", name, s)
 	}
 	*p = n
 	return nil

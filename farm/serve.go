@@ -60,6 +60,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	f.stopServing(srv, &fresh, reason, why)
 	cutOff(errors.New("the node stopped"))
 	srv.Close()
+	endNoise(srv.ErrorLog)
 	if (f.cfg.LeaveOnStop || closed(f.asked)) && reason == nil && f.beginLeave() {
 		ctx, cancel := context.WithTimeout(context.Background(), f.gate.Timeout())
 		defer cancel()
@@ -141,7 +142,7 @@ func (f *Farm) server(h http.Handler, requests context.Context, fresh *freshConn
 		MaxHeaderBytes:               t.MaxHeaderBytes,
 		TLSNextProto:                 t.TLSNextProto,
 		ConnState:                    fresh.hook(f.clients.hook(t.ConnState)),
-		ErrorLog:                     cmp.Or(t.ErrorLog, errorLog(f.log)),
+		ErrorLog:                     cmp.Or(t.ErrorLog, newNoise(f.log)),
 		BaseContext:                  baseContext(t.BaseContext, requests),
 		ConnContext:                  f.connContext(t.ConnContext),
 		HTTP2:                        t.HTTP2,

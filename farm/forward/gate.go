@@ -153,6 +153,11 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	if g.answerHealth(w, r, g.cfg.ShowNodes) {
 		return
 	}
+	if r.Method == "PRI" && r.RequestURI == "*" { // HTTP/2 without TLS begins so; net/http hands it to handlers
+		w.Header().Set("Connection", "close")
+		http.Error(w, "no HTTP/2 without TLS", http.StatusHTTPVersionNotSupported)
+		return
+	}
 	id, scheme, trace := g.arrive(r)
 	w.Header().Set(idHeader, id)
 	g.clients.enter()

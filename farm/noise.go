@@ -1,0 +1,110 @@
+package farm
+
+import (
+	"io"
+	"log"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	noiseSoon  = 5 * time.Second // after the first line of a kind its summary comes
+	noiseEvery = time.Minute     // between two summaries of a kind
+)
+
+// noises are what net/http says of connections on which no request came: by the beginnings of its lines, and in our words.
+// Strangers can cause any number of them.
+var noises = []struct{ begins, means string }{
+	{"http: TLS handshake error from ", "TLS handshakes failed"},
+	{"http2: server: error reading preface from client ", "HTTP/2 connections did not begin as such"},
+	{"http2: server connection error from ", "HTTP/2 connections failed"},
+	{"http2: server closing client connection", "HTTP/2 connections failed"},
+	{"timeout waiting for SETTINGS frames from ", "HTTP/2 connections did not begin as such"},
+}
+
+// noise takes what net/http's server logs. Of what any stranger can cause it makes one line for all that came within a time;
+// everything else, panics of handlers above all, is passed on at once.
+type noise struct {
+	next io.Writer
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	of   map[string]*heard // by what they mean; guarded by mu
+	over bool              // nothing is counted any more; guarded by mu
+}
+
+// heard is what there was of one kind.
+type heard struct {
+	count int
+	last  string      // line
+	said  time.Time   // when the last summary was
+	timer *time.Timer // for the next one; nil while there was nothing since
+}
+
+// newNoise returns an ErrorLog for the public server, which is quiet about strangers until endNoise.
+func newNoise(l *slog.Logger) *log.Logger {
+	return log.New(&noise{next: errorLog(l).Writer(), log: l, of: make(map[string]*heard)}, "", 0)
+}
+
+// endNoise has an ErrorLog of newNoise say what it has not said yet. It counts nothing any more.
+func endNoise(l *log.Logger) {
+	if n, ok := l.Writer().(*noise); ok {
+		n.end()
+	}
+}
+
+func (n *noise) Write(line []byte) (int, error) {
+	for _, kind := range noises {
+		if strings.HasPrefix(string(line), kind.begins) && n.count(kind.means, string(line)) {
+			return len(line), nil
+		}
+	}
+	return n.next.Write(line)
+}
+
+// count reports false when nothing is counted any more.
+func (n *noise) count(means, line string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.over {
+		return false
+	}
+	h := n.of[means]
+	if h == nil {
+		h = &heard{}
+		n.of[means] = h
+	}
+	h.count++
+	h.last = strings.TrimSpace(line)
+	if h.timer == nil {
+		wait := max(noiseSoon, noiseEvery-time.Since(h.said))
+		h.timer = time.AfterFunc(wait, func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.sayLocked(means, h)
+		})
+	}
+	return true
+}
+
+func (n *noise) sayLocked(means string, h *heard) {
+	if h.count == 0 {
+		return
+	}
+	n.log.Warn(means, "count", h.count, "last", h.last)
+	h.count, h.timer, h.said = 0, nil, time.Now()
+}
+
+func (n *noise) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.over = true
+	for means, h := range n.of {
+		if h.timer != nil {
+			h.timer.Stop()
+		}
+		n.sayLocked(means, h)
+	}
+}

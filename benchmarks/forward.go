@@ -53,16 +53,24 @@ func (b *bench) forward(ctx context.Context, procs *processes, dir string) error
 	return nil
 }
 
+// startWays starts what is asked for, and, beside the front of this build, that of another one.
 func (b *bench) startWays(procs *processes, dir string, names []string) (*ways, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	front := self
-	if b.other != "" {
-		front = b.other
+	w, err := startWays(procs, self, dir, names, b.out)
+	if err != nil || b.other == "" || !slices.Contains(names, wayFront) {
+		return w, err
 	}
-	return startWays(procs, self, front, dir, names, b.out)
+	other, err := startWays(procs, b.other, dir+"-other", []string{wayFront}, b.out)
+	if err != nil {
+		w.stop()
+		return nil, err
+	}
+	other.all[0].name = "other"
+	w.all, w.started = append(w.all, other.all...), append(w.started, other.started...)
+	return w, nil
 }
 
 func (p *passage) turn(ctx context.Context, b *bench, rate int) {

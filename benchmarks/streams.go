@@ -39,9 +39,8 @@ func (b *bench) streams(ctx context.Context, procs *processes, dir string) error
 		if err != nil {
 			return err
 		}
-		if len(w.all) > 0 {
-			h := b.hold(ctx, w.all[0], idle)
-			all = append(all, h)
+		for _, x := range w.all {
+			all = append(all, b.hold(ctx, x, idle))
 		}
 		w.stop()
 		if err := ctx.Err(); err != nil {

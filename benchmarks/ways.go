@@ -42,8 +42,7 @@ var allWays = []string{wayFront, wayDirect, wayAlone, wayDraining, wayHTTPUtil +
 // ways are those that run, and what they share.
 type ways struct {
 	procs  *processes
-	self   string // this program
-	front  string // the program whose nodes are measured
+	self   string // this program, or another build of it
 	dir    string
 	certs  certs
 	secret string
@@ -63,8 +62,8 @@ type ways struct {
 
 // startWays starts what is asked for, in this order, and returns when all of it answers. What is not
 // installed is said, and left out.
-func startWays(p *processes, self, front, dir string, names []string, out io.Writer) (w *ways, err error) {
-	w = &ways{procs: p, self: self, front: front, dir: dir, out: out, files: allowFiles(mostFiles)}
+func startWays(p *processes, self, dir string, names []string, out io.Writer) (w *ways, err error) {
+	w = &ways{procs: p, self: self, dir: dir, out: out, files: allowFiles(mostFiles)}
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	w.secret = hex.EncodeToString(secret)
@@ -167,7 +166,7 @@ func (w *ways) farmNode(name, peer string, args ...string) (addr string, p *proc
 	if addr, err = freeport.Addr(); err != nil {
 		return "", nil, err
 	}
-	p, err = w.run(w.front, append([]string{webserverArg, "-as", asNode, "-name", name,
+	p, err = w.run(w.self, append([]string{webserverArg, "-as", asNode, "-name", name,
 		"-http", addr, "-peer", peer, "-admin", "none"}, args...)...)
 	return addr, p, err
 }
@@ -185,7 +184,7 @@ func (w *ways) addNode(x *way) error {
 	if x.name == wayFront {
 		args, x.ready = append(args, "-role", "front"), "ok"
 	} else {
-		args, x.ready = append(args, "-drain"), "draining"
+		args, x.ready = append(args, "-drains"), "draining"
 	}
 	addr, p, err := w.farmNode(x.name, peer, args...)
 	x.addr, x.edge, x.origin = addr, []*process{p}, []*process{w.nodeP}

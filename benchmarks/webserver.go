@@ -43,7 +43,7 @@ func runWebserver(args []string) error {
 	fs.StringVar(&s.listen, "listen", "", "address")
 	fs.StringVar(&s.to, "to", "", "address to forward to")
 	fs.StringVar((*string)(&s.certs), "certs", "", "directory of certificates")
-	fs.BoolVar(&s.drains, "drain", false, "drain, and do not stop")
+	fs.BoolVar(&s.drains, "drains", false, "drain, and do not stop")
 	fs.Parse(args)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// raft limits an append by the number of its entries, and here an entry holds up to 640 KiB. A follower that
+// raft limits an append by the number of its entries, and here an entry holds up to 896 KiB. A follower that
 // is far behind would get all it lacks in one request, and again from the beginning if the line is too thin
 // for that. raft reads so many from the log, whatever their size, before fit drops what is too much
 const maxAppendEntries = 64

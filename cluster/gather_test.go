@@ -110,6 +110,36 @@ func TestDesertedWhileItFills(t *testing.T) {
 	}
 }
 
+// An entry is closed when it has its commands or its bytes. Large commands share it with others, since each
+// entry costs a slow disk the same, but not all that there are.
+func TestFullEntry(t *testing.T) {
+	const most = wire.MaxEntryBytes
+	for _, c := range []struct {
+		commands, size int // of each
+		full           bool
+	}{
+		{0, 0, false},
+		{wire.MaxEntryCommands - 1, 200, false},
+		{wire.MaxEntryCommands, 200, true},
+		{6, 20 << 10, false},
+		{7, 20 << 10, true},
+		{2, 100 << 10, false},
+		{3, 100 << 10, true},
+		{1, most, false},
+		{1, 3*most - 1, false},
+		{1, 3 * most, true},
+		{2, 3 * most / 2, true},
+	} {
+		var e cargo
+		for range c.commands {
+			e.add(&leaderBatch{Batch: wire.Batch{Count: 1, Body: make([]byte, c.size)}})
+		}
+		if e.size -= c.commands * (&wire.Batch{}).Size(); e.full() != c.full {
+			t.Errorf("%d commands of %d B: full is %v", c.commands, c.size, !c.full)
+		}
+	}
+}
+
 // An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
 func TestGather(t *testing.T) {
 	for name, end := range map[string]func(l *leadership, cancel func()){

@@ -60,6 +60,7 @@ type leadership struct {
 
 const (
 	entriesInFlight = 4
+	largeCommands   = 3 // an entry holds so many, if it has no more than MaxEntryBytes for each
 	enqueueTimeout  = time.Second
 )
 
@@ -242,8 +243,11 @@ func (c *cargo) add(b *leaderBatch) {
 	c.batches, c.size, c.commands = append(c.batches, b), c.size+b.Size(), c.commands+b.Count
 }
 
+// full reports whether the entry is closed. One of large commands holds some of them all the same: a disk that
+// takes long for each write takes as long for one of them.
 func (c *cargo) full() bool {
-	return c.size >= wire.MaxEntryBytes || c.commands >= wire.MaxEntryCommands
+	return c.commands >= wire.MaxEntryCommands || c.size >= largeCommands*wire.MaxEntryBytes ||
+		c.size >= wire.MaxEntryBytes && c.commands >= largeCommands
 }
 
 // gather waits for enough to make an entry of. It reports false if the leadership ends before.

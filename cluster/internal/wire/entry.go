@@ -22,7 +22,7 @@ const (
 // Limits of what travels in one entry. Raft suggests at most 512 KiB, because a larger entry delays
 // heartbeats.
 const (
-	MaxEntryBytes    = 128 << 10 // the leader closes an entry at this size
+	MaxEntryBytes    = 128 << 10 // the leader closes an entry at this size, unless it holds few commands
 	MaxEntryCommands = 256       // or at this number of commands
 	MaxCommandBytes  = 512 << 10 // a larger command is refused
 )

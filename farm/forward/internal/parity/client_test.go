@@ -31,11 +31,11 @@ type client struct {
 }
 
 // connect has a client connect whose requests will meet the handler.
-func connect(t *testing.T, app *book, srv *httptest.Server, do handler) *client {
+func connect(t *testing.T, app *book, srv *httptest.Server, encrypted bool, do handler) *client {
 	t.Helper()
 	conn, page := dial(t, app, srv, do)
 	c := &client{notes: page, news: make(chan struct{})}
-	if srv.TLS != nil {
+	if encrypted {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example", NextProtos: []string{"http/1.1"}})
 	}
 	c.conn = conn

@@ -261,7 +261,7 @@ func (s servers) of(kind string) *httptest.Server {
 	switch cmp.Or(kind, "plain") {
 	case "plain":
 		return s.plain
-	case "tls":
+	case "tls", "tls-plain":
 		return s.tls
 	case "hasty":
 		return s.hasty

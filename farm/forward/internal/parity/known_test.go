@@ -15,5 +15,3 @@ const ownClose = "a draining node ends the client's connection, and its own fiel
 
 // everywhere are the lines that differ for every forwarded request as yet: the hop is HTTP/1.1 with connections of its own.
 var everywhere = regexp.MustCompile(`(?m)^(connection) .*\n`)
-
-var streams, connections, tunnels []script

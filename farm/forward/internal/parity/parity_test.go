@@ -126,7 +126,7 @@ func (s script) run(t *testing.T, app *book, to servers) (outcome, []string) {
 	if do == nil {
 		do = echo
 	}
-	c := connect(t, app, to.of(s.on), do)
+	c := connect(t, app, to.of(s.on), s.on == "tls", do)
 	defer c.end(app)
 	for _, step := range s.send {
 		c.step(step)

@@ -16,6 +16,7 @@ import (
 //   - the values of Date and X-Request-Id: they are of the moment and of the request,
 //   - the order of fields with different names, which means nothing (RFC 9110 section 5.3),
 //   - the boundaries of chunks: they depend on how reading and writing meet,
+//   - Connection: close in an interim response, where it means nothing, and a second one in a final response,
 //   - how much of a body arrives that is cut off, if a case says so: that is a matter of buffers.
 //
 // All else is compared to the byte.
@@ -35,13 +36,17 @@ func answersOf(received []byte, heads []bool, anyLength bool) answers {
 			break
 		}
 		status, h, err := readHead(in)
+		_, code, _ := strings.Cut(status, " ")
+		code, _, _ = strings.Cut(code, " ")
+		const last = "  Connection: close\n"
+		if h = strings.Replace(h, last+last, last, 1); strings.HasPrefix(code, "1") && code != "101" {
+			h = strings.Replace(h, last, "", 1)
+		}
 		fmt.Fprintf(&out, "%s\n%s", status, h)
 		if err != nil {
 			fmt.Fprintf(&out, "head cut off: %v\n", err)
 			break
 		}
-		_, code, _ := strings.Cut(status, " ")
-		code, _, _ = strings.Cut(code, " ")
 		a.statuses = append(a.statuses, code)
 		if code == "101" {
 			rest, _ := io.ReadAll(in)

@@ -71,7 +71,7 @@ var tunnels = []script{
 	talks("websocket, eager client", "101", upgraded, websocket("/chat")+"one\ntwo\nbye\n"),
 	talks("websocket, client closes its half", "101", upgraded, websocket("/chat"), "<await Accept>", "one\n", "<fin>"),
 	talks("websocket, client is gone", "101", upgraded, websocket("/chat"), "<await Accept>", "one\n", "<await echo one>", "<close>"),
-	talks("websocket, large message", "101", upgraded, websocket("/chat"), "<await Accept>", large+"\nbye\n"),
+	talks("websocket, large message", "101", upgraded, websocket("/chat"), "<await Accept>", large[:256<<10]+"\nbye\n"),
 	talks("websocket, server speaks first", "101", func(conn net.Conn, rw *bufio.ReadWriter, see *run) {
 		rw.WriteString(switched + "welcome\n")
 		rw.Flush()
@@ -82,7 +82,7 @@ var tunnels = []script{
 	talks("websocket, refused by a raw answer", "403", raw("HTTP/1.1 403 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"), websocket("/chat")),
 	talks("websocket, several tokens in Connection", "101", upgraded, req("GET / HTTP/1.1", "Host: h", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket",
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")+"bye\n"),
-	talks("websocket with a body", "101", upgraded, req("POST / HTTP/1.1", "Host: h", "Connection: Upgrade", "Upgrade: websocket", "Content-Length: 4")+"bodybye\n"),
+	talks("websocket with a body", "101", upgraded, req("POST / HTTP/1.1", "Host: h", "Connection: Upgrade", "Upgrade: websocket", "Content-Length: 4")+"bodybye\n", "<fin>"),
 	talks("websocket, broken answer", "200", raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), websocket("/chat")),
 	talks("and closes", "", func(net.Conn, *bufio.ReadWriter, *run) {}, get("/")),
 	talks("raw answer", "200", raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour"), get("/")),
@@ -111,8 +111,11 @@ var tunnels = []script{
 	}, get("/")),
 	{name: "hijack after a header", send: []string{get("/")}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
 		w.WriteHeader(200)
-		_, _, err := http.NewResponseController(w).Hijack()
+		conn, _, err := http.NewResponseController(w).Hijack()
 		see.note("hijack %v", err == nil)
+		if err == nil {
+			conn.Close()
+		}
 	}},
 	{name: "hijack after a flush", send: []string{get("/")}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
 		io.WriteString(w, "some")

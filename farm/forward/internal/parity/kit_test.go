@@ -73,8 +73,7 @@ func (s *site) add(t testing.TB, id string, role cluster.Role, app http.Handler,
 	m := &member{site: s, role: role, tags: map[string]string{forward.TagApp: ""}, id: id, listeners: make(map[string]net.Listener)}
 	s.change(func() { s.members[id] = m })
 	var err error
-	m.gate, err = forward.Open(m, forward.Config{ID: id, Node: strings.ToUpper(id), Role: role, Hold: -1, Linger: time.Nanosecond,
-		Logger: slog.New(slog.DiscardHandler)})
+	m.gate, err = forward.Open(m, forward.Config{ID: id, Node: strings.ToUpper(id), Role: role, Hold: -1, Linger: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (b *bench) streams(ctx context.Context, procs *processes, dir string) error
 	var all []held
 	for i, name := range b.ways {
 		if name == wayDraining {
-			continue // it has no clients that stay
+			continue // its streams are told to go
 		}
 		w, err := b.startWays(procs, filepath.Join(dir, fmt.Sprint(modeStreams, i)), []string{name})
 		if err != nil {

@@ -31,7 +31,7 @@ const (
 	wayDirect   = "direct"   // net/http and the application
 	wayAlone    = "alone"    // a node that serves by itself
 	wayFront    = "front"    // a front forwards to a node
-	wayDraining = "draining" // a node that drains forwards to another one, and has its clients connect anew
+	wayDraining = "draining" // a node that drains forwards to another one
 	wayHTTPUtil = "httputil" // net/http and httputil.ReverseProxy
 	secure      = "+tls"
 )

@@ -123,6 +123,7 @@ func (s webserver) proxy() (http.Handler, error) {
 
 func (s webserver) node(ctx context.Context, cfg farm.Config) error {
 	cfg.App = "bench"
+	cfg.MaxConnsPerClient = -1 // all clients come from one address
 	if s.drains {
 		cfg.Forward.Linger, cfg.Forward.DrainTimeout = 24*time.Hour, 48*time.Hour
 	}

@@ -15,6 +15,9 @@ func TestBehindProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFarm(t, 3, true)
+			for _, n := range f.nodes {
+				n.more = []string{"-trusted-proxies", "127.0.0.1"}
+			}
 			if name == "nginx" {
 				f.shortDrains() // it sends requests until a node refuses them
 			}

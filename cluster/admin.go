@@ -150,6 +150,8 @@ func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) 
 		return n.Stats(), nil
 	case adminwire.VerbLeave:
 		return nil, n.operateLeave(ctx, req)
+	case adminwire.VerbOrder:
+		return nil, n.operateOrder(ctx, req)
 	case adminwire.VerbRemove:
 		return nil, n.operateRemove(ctx, req)
 	case adminwire.VerbFinalize:
@@ -229,11 +231,13 @@ func (n *Node) answerOperate(ctx context.Context, from wire.Hello, payload []byt
 			"%s does not know the node that passes this on as a member; "+
 				"name another one by -node, such as %s", n.cfg.Name, n.Addr())), nil
 	}
-	n.log.Info("an operator asks", "verb", req.Verb, "node", req.Node)
+	n.log.Info("an operator asks", "verb", req.Verb, "order", req.Order, "node", req.Node)
 	switch req.Verb {
 	case adminwire.VerbLeave:
 		n.beginLeave()
 		return adminwire.Pack(nil, nil), nil
+	case adminwire.VerbOrder:
+		return adminwire.Pack(nil, n.giveOrder(ctx, req.Order)), nil
 	case adminwire.VerbRemove:
 		return adminwire.Pack(nil, n.bury(ctx, req.Node)), nil
 	}

@@ -558,3 +558,50 @@ func TestHostileOperator(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An order is for the program on the node that is named, by way of any node, and its refusal comes back.
+func TestOnOrder(t *testing.T) {
+	t.Parallel()
+	unformed(t, 2, false, func(l *lab) {
+		got := make(chan string, 9)
+		l.nodes[1].conf.OnOrder = func(_ context.Context, order string) error {
+			if got <- order; order == "dance" {
+				return errors.New("not today")
+			}
+			return nil
+		}
+		l.nodes[0].start()
+		l.nodes[1].conf.Join = []string{l.nodes[0].conf.Listen}
+		l.nodes[1].start()
+		l.ready(l.nodes...)
+		for _, by := range l.nodes {
+			op := l.operator().At(by.conf.Listen)
+			if err := op.Order(l.ctx(time.Minute), l.nodes[1].ID(), "drain"); err != nil || <-got != "drain" {
+				t.Errorf("by %s: %v", by.conf.Name, err)
+			}
+			err := op.Order(l.ctx(time.Minute), l.nodes[1].ID(), "dance")
+			if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "not today") ||
+				<-got != "dance" {
+				t.Errorf("by %s: %v", by.conf.Name, err)
+			}
+			err = op.Order(l.ctx(time.Minute), l.nodes[0].ID(), "drain")
+			if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "takes no orders") {
+				t.Errorf("by %s: %v", by.conf.Name, err)
+			}
+			if err := op.Order(l.ctx(time.Minute), "nobody", "drain"); !errors.Is(err, admin.ErrNoMember) {
+				t.Errorf("by %s: %v", by.conf.Name, err)
+			}
+		}
+		m, ok := l.farm(l.nodes[0]).Find(l.nodes[1].conf.Name)
+		if age := time.Since(m.Started); !ok || age < 0 || age > time.Hour {
+			t.Errorf("it was started at %v, %v ago", m.Started, age)
+		}
+		l.nodes[1].stop()
+		if err := l.operator().Order(l.ctx(time.Minute), l.nodes[1].ID(), "drain"); !errors.Is(err,
+			admin.ErrNoMember) &&
+			!errors.Is(err, admin.ErrRefused) {
+			t.Errorf("it has stopped: %v", err)
+		}
+		l.restart()
+	})
+}

@@ -72,7 +72,10 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			Vote: string(m.Vote), Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level,
 			Applied: m.Applied}
 		if seen := n.directory.Get(m.ID); seen != nil {
-			a.Leaving = seen.Leaving
+			a.Leaving, a.Tags = seen.Leaving, seen.Tags
+			if seen.Start > 0 {
+				a.Started = time.UnixMilli(int64(seen.Start)).UTC()
+			}
 		}
 		out = append(out, a)
 	}

@@ -103,6 +103,12 @@ type Config struct {
 	// is closed, at once.
 	OnLeave func()
 
+	// OnOrder is called when an operator wants the program on this node to do something that is no business
+	// of the cluster, by a word that the program knows (admin.Client.Order). It returns soon; its error is
+	// told to the operator as the reason why it was refused. It may be called by several goroutines. nil:
+	// every order is refused.
+	OnOrder func(ctx context.Context, order string) error
+
 	// Network is how the node reaches the network; nil means the operating system's.
 	Network Network
 

@@ -204,6 +204,9 @@ func (c Config) validateTwice() error {
 	if c.Cluster.OnLeave != nil {
 		return errors.New("Config.Cluster.OnLeave must be nil: the farm drains and leaves when it is asked to; see Farm.Left")
 	}
+	if c.Cluster.OnOrder != nil {
+		return errors.New("Config.Cluster.OnOrder must be nil: the farm drains and restarts when it is asked to")
+	}
 	for field, set := range twice {
 		if set {
 			return fmt.Errorf("use Config.%s and leave its like in Config.Cluster and Config.Forward empty", field)

@@ -18,7 +18,9 @@ import (
 func TestExitCode(t *testing.T) {
 	for want, errs := range map[int][]error{
 		0: {nil},
-		1: {errors.New("x"), ErrClosed, cluster.ErrDisk, cluster.ErrStalled, cluster.ErrMachine, cluster.ErrGap},
+		1: {errors.New("x"), ErrClosed, cluster.ErrDisk, cluster.ErrStalled, cluster.ErrMachine,
+			cluster.ErrGap},
+		75: {ErrRestart},
 		78: {cluster.ErrNameTaken, cluster.ErrOtherFarm, cluster.ErrOtherKind, cluster.ErrVersion, cluster.ErrDamaged,
 			cluster.ErrDiverged},
 	} {

@@ -49,6 +49,9 @@ type Farm struct {
 	serveMu sync.Mutex
 	served  chan struct{} // closed when Serve has returned; nil before it was called; guarded by serveMu
 
+	restarts    chan struct{} // closed when an operator wants the program started again
+	restartOnce sync.Once
+
 	asked     chan struct{} // closed when an operator asks this node to leave; see leaveWhenAsked
 	leaveOnce sync.Once
 	leaving   chan struct{} // closed when Leave begins
@@ -75,7 +78,8 @@ func Open(cfg Config) (*Farm, error) {
 		return nil, fmt.Errorf("farm: %w", fault.Config(err))
 	}
 	f := &Farm{cfg: cfg, log: cfg.Logger, opened: time.Now(), admitted: make(chan struct{}), asked: make(chan struct{}),
-		leaving: make(chan struct{}), left: make(chan struct{})}
+		restarts: make(chan struct{}),
+		leaving:  make(chan struct{}), left: make(chan struct{})}
 	f.done, f.cancel = context.WithCancelCause(context.Background())
 	if err := f.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("farm: %w", err), f.Close())
@@ -118,6 +122,7 @@ func (f *Farm) open() (err error) {
 	}
 	cc := f.cfg.clusterConfig(f.publicURLHost(), machines)
 	cc.OnLeave = func() { close(f.asked) }
+	cc.OnOrder = f.obey
 	if f.node, err = cluster.Open(f.done, cc); err != nil {
 		return err
 	}

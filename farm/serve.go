@@ -15,9 +15,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 )
 
-// Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is called, or an
-// operator asks this node to leave the farm (farmctl leave). Then it drains and returns nil; see Drain for what that means.
-// Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs longer is cut off and logged.
+// Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is
+// called, or an operator asks this node to leave the farm (farmctl leave). Then it drains and returns nil;
+// see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs longer
+// is cut off and logged. Where an operator wants the program started again (farmctl restart), it returns
+// ErrRestart.
 //
 // It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called. It can
 // be called once.
@@ -47,6 +49,8 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 		why = "it leaves the farm"
 	case <-f.asked:
 		why = "an operator has it leave the farm"
+	case <-f.restarts:
+		why = "an operator has it started again"
 	case err := <-ended:
 		reason = fmt.Errorf("farm: public port: %w", err)
 	case <-f.node.Failed():
@@ -65,6 +69,9 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 		ctx, cancel := context.WithTimeout(context.Background(), f.gate.Timeout())
 		defer cancel()
 		return f.finishLeave(ctx, nil)
+	}
+	if closed(f.restarts) && reason == nil {
+		return ErrRestart
 	}
 	return reason
 }

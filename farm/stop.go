@@ -86,6 +86,17 @@ func (d *drains) begin(drain func() <-chan struct{}) (undone <-chan struct{}, en
 	return drain(), d.running.Done
 }
 
+// join has f begin a drain that is waited for by running, unless the node stops.
+func (d *drains) join(f func(running *sync.WaitGroup)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stops {
+		return errors.New("it stops")
+	}
+	f(&d.running)
+	return nil
+}
+
 // stop says that there is no way back from now on.
 func (d *drains) stop() {
 	d.mu.Lock()

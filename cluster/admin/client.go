@@ -108,6 +108,14 @@ func (c *Client) Leave(ctx context.Context, id string) error {
 	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbLeave, Node: id}, nil)
 }
 
+// Order has the program of the member whose NodeID is id do something that is no business of the cluster, by
+// a word that the program knows, such as "drain" (package farm). It returns when that has begun. ErrRefused
+// says that the program does not know the word, or does not do it as things are, and why; ErrUnsupported,
+// that it is older than orders are.
+func (c *Client) Order(ctx context.Context, id, order string) error {
+	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbOrder, Node: id, Order: order}, nil)
+}
+
 // Remove takes the dead member whose NodeID is id out of the farm for good. ErrRefused says that it is alive.
 func (c *Client) Remove(ctx context.Context, id string) error {
 	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbRemove, Node: id}, nil)

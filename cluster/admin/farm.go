@@ -58,6 +58,11 @@ type Member struct {
 	Level   int    `json:"level"`   // highest protocol level it speaks
 	Applied uint64 `json:"applied"` // index of the last log entry it has applied, as far as is known
 	Lag     uint64 `json:"lag"`     // entries that the foremost member has applied and this one has not
+
+	// Started is when its process began, by its own clock, and Tags are what its program says of itself; both
+	// are absent where nothing was heard of them.
+	Started time.Time         `json:"started,omitzero"`
+	Tags    map[string]string `json:"tags,omitempty"`
 }
 
 // Find returns the member whose name or NodeID is s. A live one goes before those that are gone. "" is

@@ -14,6 +14,8 @@
 //	members    show the farm and its members
 //	stats      show what waits, how long writes take, and who is reached
 //	leave      have a member leave for good, or remove a dead one
+//	drain      have a node take no requests, or take them again
+//	restart    restart a node, or all of them one after the other
 //	finalize   put a new protocol level in force
 //	backup     save the replicated state to a file, or check such a file
 //	restore    replace the replicated state by that of a backup
@@ -44,6 +46,15 @@
 //	6  no quorum: it takes a majority of the voters; nothing has changed
 //	7  the backup is damaged, or is none
 //	8  interrupted: the connection ended before the answer; it may or may not have happened
+//
+// # Restarting
+//
+// "farmctl restart -rolling" restarts all nodes, one at a time, as an upgrade does once the new program is
+// in place. It goes on only while the farm is whole, so that it can be left alone: whatever is missing ends
+// it with a sentence. A node ends with exit code 75 for its supervisor to start it again; -command does
+// something else, such as
+//
+//	farmctl restart -rolling -command 'ssh $FARM_NODE systemctl restart shop'
 //
 // # Backups
 //

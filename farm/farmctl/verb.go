@@ -21,7 +21,8 @@ type verb struct {
 }
 
 func verbs() []*verb {
-	return []*verb{secretVerb(), membersVerb(), statsVerb(), leaveVerb(), finalizeVerb(), backupVerb(), restoreVerb(),
+	return []*verb{secretVerb(), membersVerb(), statsVerb(), leaveVerb(), drainVerb(), restartVerb(),
+		finalizeVerb(), backupVerb(), restoreVerb(),
 		recoverVerb()}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // Proto and ProtoText are the protocol words under which forwarded requests reach a peer: the argument of Peers.Dial and
@@ -23,9 +24,9 @@ const (
 
 // TagApp, TagGate and TagHop are the gossiped tags by which peers judge one another.
 const (
-	TagApp  = "app"  // Config.App
-	TagGate = "gate" // "ready" or "draining"; absent: not ready
-	TagHop  = "hop"  // "1": it takes requests by Proto; absent: by ProtoText alone
+	TagApp  = "app"      // Config.App
+	TagGate = order.Gate // "ready", "draining" or "drained"; absent: not ready
+	TagHop  = "hop"      // "1": it takes requests by Proto; absent: by ProtoText alone
 )
 
 // hopLanes is the value of TagHop.

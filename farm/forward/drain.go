@@ -16,6 +16,7 @@ type drainage struct {
 	retired chan struct{} // closed when it is time to stop accepting connections
 	retires bool          // somebody waits for that; guarded by Gate.stageMu
 	undone  chan struct{} // closed when it is taken back
+	drained bool          // nothing is left to wait for; guarded by Gate.stageMu
 	began   time.Time     // when; guarded by Gate.stageMu
 }
 
@@ -33,10 +34,39 @@ func (g *Gate) Drain() (undone <-chan struct{}) {
 	if first {
 		spread := g.streams.drain(g.spreadTime(), d.undone, g.done.Done())
 		g.wg.Go(spread.tellAll)
+		g.wg.Go(func() { g.awaitDrained(d) })
 	}
 	g.stageMu.Unlock()
 	g.announce()
 	return d.undone
+}
+
+// awaitDrained tells the peers once nothing is left to wait for, unless the drain is undone before.
+func (g *Gate) awaitDrained(d *drainage) {
+	ctx, cancel := context.WithCancel(g.done)
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-d.undone:
+		case <-ctx.Done():
+		}
+	}()
+	if g.Finish(ctx) > 0 {
+		return
+	}
+	g.stageMu.Lock()
+	d.drained = true
+	g.stageMu.Unlock()
+	g.announce()
+}
+
+// Relieved says why nobody else could serve what comes to this node, nil if somebody could.
+func (g *Gate) Relieved() error {
+	if !g.hop.anyPeer() {
+		return errors.New("no other node is ready to serve this application")
+	}
+	return nil
 }
 
 // beginDrainLocked returns the drain, and whether it begins by this call.
@@ -119,8 +149,8 @@ func (g *Gate) Reopen() bool {
 	return true
 }
 
-// drained returns a channel that is closed when the drain begins.
-func (g *Gate) drained() <-chan struct{} {
+// drainBegun returns a channel that is closed when the drain begins.
+func (g *Gate) drainBegun() <-chan struct{} {
 	g.stageMu.Lock()
 	defer g.stageMu.Unlock()
 	return g.drainage.begun

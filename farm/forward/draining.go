@@ -14,7 +14,7 @@ func Draining(ctx context.Context) <-chan struct{} {
 	if st := p.asStream(); st != nil {
 		return st.ctx.Done()
 	}
-	return p.gate.drained()
+	return p.gate.drainBegun()
 }
 
 // AfterDraining calls f on a goroutine of its own when Draining is closed, unless stop comes first; see

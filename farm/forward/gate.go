@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
@@ -21,7 +22,7 @@ const (
 	draining              // this node is stopping
 )
 
-func (s stage) String() string { return [...]string{"starting", "ready", "draining"}[s] }
+func (s stage) String() string { return [...]string{"starting", order.Ready, order.Draining}[s] }
 
 // Gate stands between the listeners of a node and its application. Open makes one; Close it.
 type Gate struct {
@@ -131,13 +132,10 @@ func (g *Gate) announceHop() {
 func (g *Gate) announce() {
 	g.tagMu.Lock()
 	defer g.tagMu.Unlock()
-	if g.cfg.Role != cluster.Ordinary || g.local.Load() == nil {
-		return // never chosen, or not yet
+	if g.local.Load() == nil {
+		return // not yet
 	}
-	tag := ""
-	if s := stage(g.stage.Load()); s != starting {
-		tag = s.String()
-	}
+	tag := g.tag()
 	if tag == g.announced {
 		return
 	}
@@ -146,6 +144,20 @@ func (g *Gate) announce() {
 		return
 	}
 	g.announced = tag
+}
+
+// tag returns TagGate.
+func (g *Gate) tag() string {
+	g.stageMu.Lock()
+	defer g.stageMu.Unlock()
+	switch s := stage(g.stage.Load()); {
+	case s == starting:
+		return ""
+	case s == draining && g.drainage.drained:
+		return order.Drained
+	default:
+		return s.String()
+	}
 }
 
 // serveClient answers one request of the public listener.

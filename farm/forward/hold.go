@@ -39,7 +39,7 @@ func (g *Gate) hold(ctx context.Context, fresh <-chan struct{}, tried bool) bool
 	case <-timer.C:
 		return tried
 	case <-opened:
-	case <-g.drained():
+	case <-g.drainBegun():
 	case <-ctx.Done():
 	}
 	return false

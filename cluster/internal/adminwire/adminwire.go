@@ -48,6 +48,7 @@ const (
 	VerbStats    = "stats"    // -> admin.Stats of the node that is asked
 	VerbLeave    = "leave"    // Node leaves for good -> nothing
 	VerbRemove   = "remove"   // Node, which is dead, is taken out of the configuration -> nothing
+	VerbOrder    = "order"    // Order is for the program on Node -> nothing
 	VerbFinalize = "finalize" // -> admin.Finalized
 	VerbBackup   = "backup"   // -> stream, nothing
 	VerbRestore  = "restore"  // -> nothing, if it may begin; stream -> admin.Restored
@@ -59,6 +60,9 @@ const (
 type Request struct {
 	Verb string `json:"verb"`
 	Node string `json:"node,omitempty"` // NodeID, of the verbs that are about one
+
+	// Order is what the program is to do, of VerbOrder: a word that it and the operator's tool know.
+	Order string `json:"order,omitempty"`
 
 	// Cluster is the cluster ID that the operator has seen, of the verbs that replace a farm's state: nothing
 	// is done if it is another one by now. Lost holds NodeIDs.

@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+)
+
+// operateOrder has the program of a member do what an operator wants of it.
+func (n *Node) operateOrder(ctx context.Context, req adminwire.Request) error {
+	m, err := n.wanted(req.Node)
+	if err != nil {
+		return err
+	}
+	if m.Status != roster.Alive {
+		return adminwire.Failed(admin.ErrRefused, "%s is %s", m.Name, m.Status)
+	}
+	if m.Node != n.id {
+		return n.passOn(ctx, m.Node, req)
+	}
+	return n.giveOrder(ctx, req.Order)
+}
+
+// giveOrder gives an order to the program on this node.
+func (n *Node) giveOrder(ctx context.Context, order string) error {
+	if n.cfg.OnOrder == nil {
+		return adminwire.Failed(admin.ErrRefused, "the program on %s takes no orders", n.cfg.Name)
+	}
+	if err := n.cfg.OnOrder(ctx, order); err != nil {
+		return adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
+	}
+	return nil
+}

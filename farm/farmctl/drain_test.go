@@ -1,0 +1,59 @@
+package farmctl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// Orders reach the program of the node that they are for, by way of another one, and its refusals come back.
+func TestDrainAndRestart(t *testing.T) {
+	clean(t)
+	n1 := open(t, cluster.Config{Name: "n1"}) // takes no orders
+	var n2 *cluster.Node
+	n2 = open(t, cluster.Config{Name: "n2", Join: []string{n1.Addr()}, OnOrder: func(_ context.Context,
+		word string) error {
+		switch word {
+		case order.Drain:
+			return n2.SetTag(order.Gate, order.Drained)
+		case order.Undrain:
+			return n2.SetTag(order.Gate, order.Ready)
+		}
+		return errors.New("not today")
+	}})
+	want(t, codeRefused, "n1 takes no orders", "drain", "n1")
+	want(t, codeRefused, "no such member", "drain", "n9")
+	want(t, codeDone, "n2 drains", "drain", "n2", "-wait", "0")
+	want(t, codeDone, "n2 has drained. It forwards what comes; farmctl drain -cancel n2 has it serve again",
+		"drain", "n2")
+	want(t, codeDone, "n2 serves again", "drain", "n2", "-cancel")
+	got := want(t, codeDone, "", "drain", "n2", "-json")
+	var said drained
+	if err := json.Unmarshal([]byte(got.out), &said); err != nil || said != (drained{"n2", n2.State().Self,
+		"drained"}) {
+		t.Errorf("%q: %+v, %v", got.out, said, err)
+	}
+
+	want(t, codeUsage, "either the name of a node, or -rolling", "restart")
+	want(t, codeUsage, "either the name of a node, or -rolling", "restart", "n1", "-rolling")
+	want(t, codeUsage, "-wait", "restart", "n1", "-wait", "0")
+	wantSoon(t, codeRefused, "n1 was not restarted", "restart", "n1") // n2 has drained
+	want(t, codeDone, "n2 serves again", "drain", "n2", "-cancel")
+	if err := n1.SetTag(order.Gate, order.Ready); err != nil {
+		t.Fatal(err)
+	}
+	wantSoon(t, codeRefused, "n2 was to be restarted: n2: not today", "restart", "n2")
+	wantSoon(t, codeFailed, "it has not come back; look at its log", "restart", "n2", "-command", "exit 0",
+		"-wait", "3s")
+	wantSoon(t, codeFailed, "n2 was to be restarted: exit status 7", "restart", "n2", "-command", "exit 7")
+	wantSoon(t, codeFailed, "secret of n2 at "+n2.Addr(), "restart", "n2", "-command",
+		"echo secret $FARM_SECRET of $FARM_NODE at $FARM_NODE_ADDR >&2; exit 1")
+	got = wantSoon(t, codeRefused, `{"restarted":[],"left":["n`, "restart", "-rolling", "-json")
+	if got.err == "" {
+		t.Error("no word of why")
+	}
+}

@@ -1,0 +1,144 @@
+package farmctl
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// mostLag is how many entries of the log a member may be behind and count as caught up: a busy farm writes
+// while it is asked.
+const mostLag = 10_000
+
+const roleStaging = "staging"
+
+// rollOrder returns the members that run, in the order in which they are restarted: the leader last, so
+// that it changes once.
+func rollOrder(f admin.Farm) (out []admin.Member) {
+	for _, m := range f.Members {
+		if m.Status == admin.Alive {
+			out = append(out, m)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b admin.Member) int {
+		switch {
+		case a.Leader == b.Leader:
+			return 0
+		case a.Leader:
+			return 1
+		}
+		return -1
+	})
+	return out
+}
+
+// spares says in a sentence why the farm cannot do without m for a while, nil if it can. floor is how many
+// others like m have to serve meanwhile; 0 = all that there are, and one at least.
+func spares(f admin.Farm, m admin.Member, floor int) error {
+	if !f.Quorum {
+		return fmt.Errorf("no majority of the voters answers just now: %w", admin.ErrNoQuorum)
+	}
+	if err := sparesVote(f, m); err != nil {
+		return err
+	}
+	if m.Role == roleStaging {
+		return nil // nobody asks it for anything
+	}
+	serving, alike := 0, 0
+	var first string
+	for _, o := range f.Members {
+		if o.ID == m.ID || o.Role != m.Role || o.Tags["app"] != m.Tags["app"] {
+			continue
+		}
+		alike++
+		if why := idle(o); why == "" {
+			serving++
+		} else if first == "" {
+			first = why
+		}
+	}
+	switch {
+	case serving == 0:
+		return fmt.Errorf("%w: no other node serves what %s does", admin.ErrRefused, nameOf(m))
+	case floor == 0 && serving < alike:
+		return fmt.Errorf("%w: %s; say -floor %d to go on with fewer", admin.ErrRefused, first, serving)
+	case serving < floor:
+		return fmt.Errorf("%w: without %s, %d would serve, and -floor is %d", admin.ErrRefused, nameOf(m),
+			serving, floor)
+	}
+	return nil
+}
+
+// idle says why a member does not serve, "" if it does.
+func idle(m admin.Member) string {
+	switch gate := m.Tags[order.Gate]; {
+	case m.Status != admin.Alive:
+		return nameOf(m) + " is " + m.Status
+	case m.Leaving:
+		return nameOf(m) + " stops"
+	case gate == "":
+		return nameOf(m) + " is not ready"
+	case gate != order.Ready:
+		return nameOf(m) + " is " + printable(gate)
+	}
+	return ""
+}
+
+// sparesVote says why the farm would have no quorum without m, nil if it had one. A stop takes the vote of
+// a node without a data directory, and of one of two voters.
+func sparesVote(f admin.Farm, m admin.Member) error {
+	voters, alive := 0, 0
+	for _, o := range f.Members {
+		if o.Vote != admin.Voter {
+			continue
+		}
+		voters++
+		if o.ID == m.ID || o.Status != admin.Alive || o.Leaving {
+			continue
+		}
+		alive++
+		if o.Lag > mostLag {
+			return fmt.Errorf("%w: %s is %d entries behind; wait until it has caught up", admin.ErrRefused,
+				nameOf(o), o.Lag)
+		}
+	}
+	if m.Vote == admin.Voter && (!f.Durable || voters == 2) {
+		voters--
+	}
+	if alive < voters/2+1 {
+		return fmt.Errorf("%w: without %s, %d of %d voters would be left, and it takes %d to write anything; bring others "+
+			"back first", admin.ErrRefused, nameOf(m), alive, voters, voters/2+1)
+	}
+	return nil
+}
+
+// back says in a few words what is missing before m, as it was before its restart, counts as back in f; ""
+// if nothing. voters is how many voters lived before.
+func back(f admin.Farm, m admin.Member, voters int) string {
+	var now admin.Member
+	for _, o := range f.Members { // one in memory comes back under another NodeID
+		if (o.ID == m.ID || o.Name == m.Name) && (now.ID == "" || o.Started.After(now.Started)) {
+			now = o
+		}
+	}
+	_, alive := f.Voters()
+	switch {
+	case !now.Started.After(m.Started):
+		return "it has not come back"
+	case now.Status != admin.Alive || now.Leaving:
+		return idle(now)
+	case now.Role != roleStaging && idle(now) != "":
+		return idle(now)
+	case now.Vote == "":
+		return nameOf(m) + " is no member yet"
+	case now.Lag > mostLag:
+		return fmt.Sprintf("%s is %d entries behind", nameOf(m), now.Lag)
+	case alive < voters:
+		return fmt.Sprintf("%d voters are alive of the %d that were", alive, voters)
+	case !f.Quorum:
+		return "no majority answers"
+	}
+	return ""
+}

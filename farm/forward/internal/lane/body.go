@@ -81,6 +81,10 @@ func (b *body) readLocked(p []byte) (int, error) {
 			b.endLocked(err)
 			return 0, err
 		}
+		if f.id != b.x.seq && f.kind != kReq {
+			b.inData = false
+			continue // of an exchange that was given up
+		}
 		switch b.inData = f.kind == kData; f.kind {
 		case kEnd:
 			if err := b.trailerLocked(); err != nil {
@@ -90,6 +94,11 @@ func (b *body) readLocked(p []byte) (int, error) {
 		case kReset:
 			b.endLocked(errCanceled)
 			return 0, errCanceled
+		case kReq:
+			err := malformed("exchange: another request before its end")
+			b.endLocked(err)
+			b.x.cut(err)
+			return 0, err
 		}
 	}
 }

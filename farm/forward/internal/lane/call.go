@@ -38,6 +38,7 @@ type call struct {
 	out    Outcome
 	body   sender
 	duplex bool
+	last   bool // the acceptor's last frame has come
 
 	mu          sync.Mutex
 	ended       bool // guarded by mu
@@ -133,9 +134,9 @@ func (x *call) endContext() {
 	}
 	switch c := x.c.(type) {
 	case *conn:
-		go x.client.endContext(c.number, c.seq.Load())
+		go x.client.endContext(c, c.seq.Load())
 	case *stream:
-		go x.client.endContext(0, c.number())
+		go c.t.cancelContext(c)
 	}
 }
 
@@ -158,6 +159,11 @@ func (x *call) exchange() {
 			x.lose(err)
 			return
 		}
+		if x.lane != nil && f.id != x.lane.seq.Load() {
+			x.lose(malformed("exchange: a frame of another one"))
+			return
+		}
+		x.last = f.last()
 		over, err := x.receive(f)
 		if err != nil {
 			x.fail(err)
@@ -473,14 +479,13 @@ func (x *call) finish() {
 	case st != nil:
 		x.finishStream(st)
 	case x.lane == nil: // lost
-	case x.out.Err != nil && !x.atEnd():
-		x.client.giveUp(x.lane) // before the end of the body, for which the peer may have no room
-		x.body.stop()
+	case x.out.Err != nil && !x.last:
+		x.client.giveUp(x.lane, func() error { return x.body.stop(true) })
 	default:
 		if interrupted {
 			x.lane.resume()
 		}
-		if x.body.stop() != nil {
+		if x.body.stop(false) != nil {
 			x.client.drop(x.lane)
 			return
 		}
@@ -488,16 +493,9 @@ func (x *call) finish() {
 	}
 }
 
-// atEnd reports whether the acceptor's last frame has come.
-func (x *call) atEnd() bool {
-	return x.out.State == Refused || x.out.Aborted || x.out.Panicked || x.out.Unreadable
-}
-
-// finishStream ends a stream: the peer forgets it at its own last frame, or when it hears that it is given up.
+// finishStream ends a stream. The peer forgets it with the end of its handler.
 func (x *call) finishStream(st *stream) {
-	if x.out.Err != nil && !x.atEnd() {
-		st.t.send(frame{kind: kReset, id: st.id}, append(newFrame(nil), resetCanceled))
-	}
 	st.interrupt() // whoever still sends the body
+	x.body.stop(x.out.Err != nil && !x.last)
 	st.t.forget(st)
 }

@@ -371,39 +371,36 @@ func (c *Client) setDraining(on bool) {
 	}
 }
 
-// endContext has the peer end the context of a request, and nothing more. Lane 0 means a stream.
-func (c *Client) endContext(number, seq uint32) {
+// endContext has the peer end the context of the request on a lane, and nothing more.
+func (c *Client) endContext(l *conn, seq uint32) {
 	c.mu.Lock()
 	t := c.trunk
+	mine := t != nil && c.lanes[l].session == c.session
 	c.mu.Unlock()
-	if t != nil {
-		b := putPair(number, seq)
-		t.send(frame{kind: kCancel}, putBool(b, true))
+	if mine {
+		t.send(frame{kind: kCancel}, putBool(putPair(l.number, seq), true))
 	}
 }
 
 // giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has come. That
-// costs a frame and no connection.
-func (c *Client) giveUp(l *conn) {
-	c.mu.Lock()
-	t := c.trunk
-	of := c.lanes[l]
-	mine := t != nil && of.session == c.session
-	c.mu.Unlock()
-	if !mine || t.send(frame{kind: kCancel}, putPair(l.number, l.seq.Load())) != nil {
-		c.drop(l)
-		return
-	}
+// costs a frame and no connection. endBody ends what the peer may still wait for; nothing is written to the lane for the
+// request after that.
+func (c *Client) giveUp(l *conn, endBody func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.trunk == nil || c.lanes[l].session != c.session {
 		c.forgetLocked(l)
 		return
 	}
+	t := c.trunk
 	c.wg.Go(func() {
+		if t.send(frame{kind: kCancel}, putPair(l.number, l.seq.Load())) != nil {
+			c.drop(l)
+			return
+		}
 		l.resume()
 		l.SetReadDeadline(time.Now().Add(drainTime))
-		if l.toEnd() != nil {
+		if endBody() != nil || l.toEnd() != nil {
 			c.drop(l)
 			return
 		}

@@ -39,11 +39,14 @@ func (c *conn) send(k kind, flags uint8, b []byte) error {
 	if c.werr != nil {
 		return c.werr
 	}
-	if _, err := c.Conn.Write(b); err != nil {
+	n, err := c.Conn.Write(b)
+	if err != nil {
 		c.werr = err // what follows would not be read as what it is
-		return err
+		if n == len(b) {
+			return nil // it may have been sent
+		}
 	}
-	return nil
+	return err
 }
 
 func (c *conn) next() (frame, error) {

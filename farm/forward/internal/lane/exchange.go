@@ -12,12 +12,14 @@ import (
 
 // exchange is one request at the acceptor, with its handler.
 type exchange struct {
-	server *Server
-	c      carrier
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	facts  *Facts
-	req    *http.Request
+	server   *Server
+	c        carrier
+	seq      uint32 // of its frames
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	facts    *Facts
+	unwanted bool // it was given up before it came
+	req      *http.Request
 
 	wmu   sync.Mutex // held while something is sent for the handler
 	over  bool       // nothing more is sent: the last frame was, or it was given up; guarded by wmu
@@ -32,6 +34,7 @@ type exchange struct {
 // run answers the request whose REQ frame was read last. It is called with rmu held. It reports false if the connection is
 // at its end.
 func (x *exchange) run(f frame) bool {
+	x.seq = f.id
 	p, err := x.c.payload()
 	if err == nil {
 		err = x.decode(p, f.flags&fEnd != 0)
@@ -43,6 +46,8 @@ func (x *exchange) run(f frame) bool {
 		return x.reset(resetBody, 0) == nil
 	case err != nil:
 		return false
+	case x.unwanted:
+		return x.reset(resetCanceled, 0) == nil
 	}
 	x.w.init(x)
 	panicked := x.call()
@@ -167,6 +172,17 @@ func (x *exchange) last(k kind, flags uint8, b []byte) error {
 	return x.c.send(k, flags, b)
 }
 
+// cut ends the connection of an exchange that does not keep to the protocol.
+func (x *exchange) cut(err error) {
+	x.server.logger().Warn("a peer's connection was cut", "request", x.facts.ID, "from", x.facts.Via, "err", err)
+	switch c := x.c.(type) {
+	case *serving:
+		c.Conn.Close()
+	case *stream:
+		c.t.close(err)
+	}
+}
+
 // serveStream answers the request that a stream begins with.
 func (s *Server) serveStream(ctx context.Context, ss *session, st *stream) {
 	ss.running.Add(1)
@@ -181,6 +197,7 @@ func (s *Server) serveStream(ctx context.Context, ss *session, st *stream) {
 	}
 	x.rmu.Lock()
 	st.onEnd(func() {
+		ss.trunk.forget(st)
 		st.interrupt()
 		x.giveUp(errCanceled)
 	}, func() { x.cancel(context.Canceled) })

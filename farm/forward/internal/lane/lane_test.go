@@ -23,7 +23,7 @@ type rig struct {
 	server *Server
 	client *Client
 	public *httptest.Server
-	addr   string
+	addr   atomic.Value // of the acceptor
 	dials  atomic.Int32
 
 	mu       sync.Mutex
@@ -45,11 +45,11 @@ func newRig(t testing.TB, h http.Handler) *rig {
 		defer close(served)
 		r.server.Serve(l)
 	}()
-	r.addr = l.Addr().String()
+	r.addr.Store(l.Addr().String())
 	r.client = NewClient(Config{Dial: func(ctx context.Context) (net.Conn, error) {
 		r.dials.Add(1)
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", r.addr)
+		return d.DialContext(ctx, "tcp", r.addr.Load().(string))
 	}})
 	r.public = httptest.NewServer(http.HandlerFunc(r.forward))
 	t.Cleanup(func() {

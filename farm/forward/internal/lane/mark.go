@@ -28,13 +28,18 @@ func (b *body) waitMarked() error {
 		return errCanceled
 	}
 	f, err := b.x.c.next()
+	for err == nil && f.id != b.x.seq && f.kind != kReq {
+		f, err = b.x.c.next() // of an exchange that was given up
+	}
 	switch {
 	case err != nil:
 		return err
 	case f.kind == kReset:
 		return errCanceled
 	case f.kind != kMarked:
-		return malformed("exchange: " + f.kind.String() + " in place of MARKED")
+		err := malformed("exchange: " + f.kind.String() + " in place of MARKED")
+		b.x.cut(err)
+		return err
 	}
 	return nil
 }

@@ -21,7 +21,14 @@ type serving struct {
 	mu     sync.Mutex
 	cur    *exchange // whose handler runs in the goroutine that has the lane; nil = none; guarded by mu
 	barred uint32    // requests up to this one are not started any more; guarded by mu
+	early  early     // a CANCEL that has come before its request; guarded by mu
 	gone   bool      // guarded by mu
+}
+
+// early is a CANCEL that came over the trunk before its request came over the lane.
+type early struct {
+	seq         uint32
+	contextOnly bool
 }
 
 // maxLanes is how many lanes a session may have.
@@ -115,6 +122,10 @@ func (l *serving) start(x *exchange, seq uint32) bool {
 	l.seq.Store(seq)
 	l.cur = x
 	l.ss.running.Add(1)
+	if l.early.seq == seq {
+		x.cancel(context.Canceled)
+		x.unwanted = !l.early.contextOnly
+	}
 	return true
 }
 
@@ -154,8 +165,12 @@ func (l *serving) cancel(seq uint32, contextOnly bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x := l.cur
-	switch {
-	case x == nil || l.seq.Load() != seq:
+	switch now := l.seq.Load(); {
+	case seq > now:
+		if l.early.seq != seq || !contextOnly {
+			l.early = early{seq, contextOnly}
+		}
+	case x == nil || now != seq:
 	case contextOnly:
 		x.cancel(context.Canceled)
 	default:

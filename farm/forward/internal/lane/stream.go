@@ -18,6 +18,8 @@ type stream struct {
 	t  *trunk
 	id uint32 // 0 until the request is sent
 
+	cancelled bool // before that: the context of the request has ended; guarded by t.mu
+
 	mu      sync.Mutex
 	changed sync.Cond
 	in      []item // frames that have come; guarded by mu
@@ -26,16 +28,28 @@ type stream struct {
 	err     error  // why nothing more comes; guarded by mu
 	stopped bool   // waits are interrupted; guarded by mu
 
-	unread  int // bytes of DATA in `in`; guarded by mu
 	granted int // bytes that the other end may still send; guarded by mu
 	window  int // how many at once; guarded by mu
 	read    int // bytes read and not granted again; guarded by mu
 	credit  int // bytes that may still be sent; guarded by mu
+	others  int // frames that cost nothing, so far; guarded by mu
 
 	readBy, writeBy deadline // of a tunnel; guarded by mu
 
 	over    func() // called when the other end is lost, or has given up; nil = nobody; guarded by mu
+	ended   bool   // the context of the request is to end, or has; guarded by mu
 	context func() // ends the context of the request; nil = there is none; guarded by mu
+}
+
+// maxOthers is how many frames that cost nothing a stream may have: one of a kind as a rule.
+const maxOthers = 32
+
+// cost returns what a frame takes of its stream's window: all kinds do of which there may be many.
+func (f frame) cost() int {
+	if f.kind == kData || f.kind == kDeadline || f.kind == kRes && f.flags&fInterim != 0 {
+		return min(headerSize+f.n, window)
+	}
+	return 0
 }
 
 // item is a frame that has come.
@@ -70,18 +84,17 @@ func (s *stream) receive(f frame, br *bufio.Reader) error {
 			return malformed("WINDOW")
 		}
 		s.credit += int(binary.BigEndian.Uint32(p))
-	case kData:
-		if s.granted -= f.n; s.granted < 0 {
-			return malformed("DATA beyond its window")
-		}
-		s.in = append(s.in, item{f, p})
 	case kReset:
 		s.in = append(s.in, item{f, p})
 		if s.over != nil {
 			go s.over() // not here: this goroutine must go on reading
 		}
 	default:
-		if len(s.in) > 64 && f.kind != kEnd {
+		if cost := f.cost(); cost > 0 {
+			if s.granted -= cost; s.granted < 0 {
+				return malformed("frame beyond its window")
+			}
+		} else if s.others++; s.others > maxOthers {
 			return malformed("stream with too many frames")
 		}
 		s.in = append(s.in, item{f, p})
@@ -101,17 +114,10 @@ func (s *stream) end(err error) {
 	}
 }
 
-// number returns the stream's number, 0 if its request was not sent yet.
-func (s *stream) number() uint32 {
-	s.t.mu.Lock()
-	defer s.t.mu.Unlock()
-	return s.id
-}
-
 func (s *stream) endContext() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.context != nil {
+	if s.ended = true; s.context != nil {
 		s.context()
 	}
 }
@@ -122,6 +128,9 @@ func (s *stream) onEnd(f, context func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over, s.context = f, context
+	if s.ended {
+		context()
+	}
 	for _, it := range s.in {
 		if it.kind == kReset {
 			go f()
@@ -134,38 +143,44 @@ func (s *stream) onEnd(f, context func()) {
 }
 
 func (s *stream) send(k kind, flags uint8, b []byte) error {
-	switch k {
-	case kData:
-	case kReq:
+	switch f := (frame{kind: k, flags: flags, n: len(b) - headerSize}); {
+	case k == kData:
+		return s.sendData(flags, b)
+	case k == kReq:
 		return s.t.request(s, flags, b)
-	default:
-		return s.t.send(frame{kind: k, flags: flags, id: s.id}, b)
+	case f.cost() > 0:
+		if _, err := s.take(f.cost(), f.cost()); err != nil {
+			return err
+		}
 	}
+	return s.t.send(frame{kind: k, flags: flags, id: s.id}, b)
+}
+
+func (s *stream) sendData(flags uint8, b []byte) error {
 	for {
-		left := len(b) - headerSize
-		n, err := s.take(left)
+		cost, err := s.take(headerSize+min(1, len(b)-headerSize), len(b))
 		if err != nil {
 			return err
 		}
 		f := flags
-		if n < left {
+		if cost < len(b) {
 			f &^= fFlush
 		}
-		if err := s.t.send(frame{kind: k, flags: f, id: s.id}, b[:headerSize+n]); err != nil {
+		if err := s.t.send(frame{kind: kData, flags: f, id: s.id}, b[:cost]); err != nil {
 			return err
 		}
-		if n == left {
+		if cost == len(b) {
 			return nil
 		}
-		b = append(b[:headerSize], b[headerSize+n:]...)
+		b = append(b[:headerSize], b[cost:]...)
 	}
 }
 
-// take waits until some of n bytes may be sent, and returns how many.
-func (s *stream) take(n int) (int, error) {
+// take waits until at least so much may be sent, and returns how much of what is wanted.
+func (s *stream) take(least, want int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.credit == 0 && n > 0 {
+	for s.credit < least {
 		switch {
 		case s.err != nil:
 			return 0, s.err
@@ -176,7 +191,7 @@ func (s *stream) take(n int) (int, error) {
 		}
 		s.changed.Wait()
 	}
-	n = min(n, s.credit, chunk)
+	n := min(want, max(s.credit, least), headerSize+chunk)
 	s.credit -= n
 	return n, nil
 }
@@ -184,7 +199,7 @@ func (s *stream) take(n int) (int, error) {
 func (s *stream) next() (frame, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.usedLocked(len(s.cur.p) - s.off)
+	s.usedLocked(s.cur.cost())
 	s.cur, s.off = item{}, 0
 	for len(s.in) == 0 {
 		if err := s.waitLocked(); err != nil {
@@ -231,15 +246,11 @@ func (s *stream) skip(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.off += n
-	s.usedLocked(n)
 }
 
-// usedLocked notes that bytes of DATA were read, and lets the other end send as many again, soon enough that it need not
+// usedLocked notes that a frame was read, and lets the other end send as many again, soon enough that it need not
 // wait. A reader that keeps up gets a larger window.
 func (s *stream) usedLocked(n int) {
-	if s.cur.kind != kData || n == 0 {
-		return
-	}
 	s.read += n
 	if s.read < s.window/2 || s.err != nil {
 		return

@@ -27,7 +27,7 @@ type trunk struct {
 	writing bool               // guarded by mu
 	err     error              // why the trunk has ended; guarded by mu
 	streams map[uint32]*stream // guarded by mu
-	last    uint32             // number of the newest stream; guarded by mu
+	last    uint32             // number of the newest stream, at the dialler; guarded by mu
 	ended   chan struct{}      // closed when err is set
 
 	heard bool // something has come since the last look; guarded by mu
@@ -77,7 +77,7 @@ func (t *trunk) appendLocked(f frame, b []byte) error {
 	if !t.writing {
 		t.writeLocked()
 	}
-	return t.err
+	return nil // it may have been sent, whatever has happened since
 }
 
 // writeLocked writes until nothing is left.
@@ -139,28 +139,35 @@ func (t *trunk) open() (*stream, error) {
 	return newStream(t, 0), nil
 }
 
-// request sends the frame with which a stream begins. Numbers grow in the order of sending; a trunk that has used them up
-// is at its end.
+// request sends the frame with which a stream begins. Numbers grow in the order of sending, and begin anew after the last
+// one.
 func (t *trunk) request(s *stream, flags uint8, b []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.waitLocked(kReq) // before the number is taken
-	if t.last == maxID {
-		t.endLocked(fmt.Errorf("%w: its numbers are used up", errLost))
-	}
 	if t.err != nil {
 		return t.err
 	}
-	t.last++
+	for t.last = t.last%maxID + 1; t.streams[t.last] != nil; t.last = t.last%maxID + 1 {
+	}
 	s.id = t.last
 	t.streams[s.id] = s
-	return t.appendLocked(frame{kind: kReq, flags: flags, id: s.id}, b)
+	err := t.appendLocked(frame{kind: kReq, flags: flags, id: s.id}, b)
+	if s.cancelled && err == nil {
+		t.appendLocked(frame{kind: kCancel}, putBool(putPair(0, s.id), true))
+	}
+	return err
 }
 
-func (t *trunk) addLocked(id uint32) *stream {
-	s := newStream(t, id)
-	t.streams[id] = s
-	return s
+// cancelContext has the acceptor end the context of the request of a stream, and nothing more.
+func (t *trunk) cancelContext(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.id == 0 {
+		s.cancelled = true
+		return
+	}
+	t.sendLocked(frame{kind: kCancel}, putBool(putPair(0, s.id), true))
 }
 
 // endContext ends the context of the request on a stream, and nothing more.
@@ -265,14 +272,15 @@ func (t *trunk) find(f frame) (s *stream, fresh bool, err error) {
 	if f.kind != kReq {
 		return t.streams[f.id], false, nil
 	}
-	if t.opened == nil || f.id <= t.last {
-		return nil, false, fmt.Errorf("%w: REQ %d after %d", errProtocol, f.id, t.last)
+	if t.opened == nil || f.id == 0 || t.streams[f.id] != nil {
+		return nil, false, fmt.Errorf("%w: REQ %d", errProtocol, f.id)
 	}
 	if len(t.streams) >= 2*maxStreams {
 		return nil, false, fmt.Errorf("%w: too many streams", errProtocol)
 	}
-	t.last = f.id
-	return t.addLocked(f.id), true, nil
+	s = newStream(t, f.id)
+	t.streams[f.id] = s
+	return s, true, nil
 }
 
 // watch asks for a sign of life while the trunk is busy and nothing comes, and ends it when none does. It counts looks

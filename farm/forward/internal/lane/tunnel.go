@@ -76,7 +76,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 		switch t.inData = f.kind == kData; f.kind {
 		case kEnd:
 			t.ended = io.EOF
-		case kReset:
+		case kReset, kReq: // after a request the lane belongs to the next one, which must not come
 			t.ended = io.ErrUnexpectedEOF
 		}
 	}

@@ -180,14 +180,15 @@ func (s *sender) send(k kind, b []byte, last bool) error {
 	return s.c.send(k, 0, b)
 }
 
-// stop ends a body that is under way, so that the peer knows where it ends.
-func (s *sender) stop() error {
+// stop ends what the peer may wait for, so that it knows where the next request begins. A request that is given up may
+// be asked for more while it is.
+func (s *sender) stop(gaveUp bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.begun || s.over {
-		s.over = true
+	wanted := !s.over && s.begun || gaveUp
+	s.over = true
+	if !wanted {
 		return nil
 	}
-	s.over = true
 	return s.c.send(kReset, 0, append(newFrame(nil), resetCanceled))
 }

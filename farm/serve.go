@@ -3,6 +3,7 @@ package farm
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -120,6 +121,7 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, wh
 	f.gate.Retire(ctx)
 	f.public.Close()
 	fresh.wait(ctx) // Shutdown drops a connection whose first request is on its way
+	fresh.close()   // and waits in vain for HTTP/2 whose handshake ends during it (golang/go#81153)
 	srv.Shutdown(ctx)
 	drained(f.gate.Idle(ctx))
 	succeeded()
@@ -199,6 +201,7 @@ const freshWait = time.Second
 type freshConns struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // guarded by mu
+	over  bool                  // later ones are closed; guarded by mu
 	none  chan struct{}         // closed when conns becomes empty; nil while nobody waits; guarded by mu
 }
 
@@ -216,6 +219,10 @@ func (c *freshConns) note(conn net.Conn, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if fresh {
+		if c.over {
+			closeNow(conn)
+			return
+		}
 		if c.conns == nil {
 			c.conns = make(map[net.Conn]struct{})
 		}
@@ -227,6 +234,24 @@ func (c *freshConns) note(conn net.Conn, fresh bool) {
 		close(c.none)
 		c.none = nil
 	}
+}
+
+// close closes the connections that are fresh still, and those that come.
+func (c *freshConns) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	for conn := range c.conns {
+		closeNow(conn)
+	}
+}
+
+// closeNow closes a connection without a goodbye, which TLS would wait for.
+func closeNow(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	conn.Close()
 }
 
 // wait returns when there is no fresh connection, or after freshWait, or when ctx ends.

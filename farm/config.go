@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
@@ -94,6 +95,17 @@ type Config struct {
 	// quarter of MaxConns; negative = no bound. Trusted proxies, and unix sockets, have none.
 	MaxConnsPerClient int
 
+	// StallTimeout is how long a client of Serve may make no progress while it is waited for: while a handler reads a body that does
+	// not come, and while an answer is not taken, 64 KiB of it at a time. Then its request is cut off: the body ends with
+	// os.ErrDeadlineExceeded, and the connection of one that takes nothing, or its stream of HTTP/2, is reset. Nobody is waited for
+	// between the events of a stream or the messages of a WebSocket. A handler that sets a deadline for reading
+	// (http.ResponseController) waits as long as that says; and for gRPC as long as it takes. 0 = one minute; negative = for ever.
+	StallTimeout time.Duration
+
+	// MinRate is how many bytes a second win waiting time back: a body that comes more slowly on average is cut off as soon as it has
+	// cost StallTimeout. 0 = 512.
+	MinRate int
+
 	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is believed:
 	// X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id. Everybody else's is removed.
 	TrustedProxies []netip.Prefix
@@ -160,6 +172,9 @@ func (c Config) validate() error {
 	}
 	if c.Listener != nil && c.HTTP == None {
 		return errors.New("Config.Listener is set and Config.HTTP is none: which is it?")
+	}
+	if c.MinRate < 0 {
+		return fmt.Errorf("Config.MinRate is %d bytes a second; a negative StallTimeout has clients take all the time they like", c.MinRate)
 	}
 	if c.ProxyProtocol && len(c.TrustedProxies) == 0 && !c.TrustUnix {
 		return errors.New("Config.ProxyProtocol is set, and nobody is trusted to speak it: set TrustedProxies, or TrustUnix")

@@ -3,8 +3,11 @@ package farm
 import (
 	"container/list"
 	"crypto/tls"
+	"io"
+	"math"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +67,60 @@ type tcpConn struct {
 	told   *proxyproto.Conn // what its proxy says of it; nil without the PROXY protocol
 	client *client
 	of     *clients
+	out    meter
+}
+
+// Write writes b. A client that does not take it is cut off: see pace.
+func (t *tcpConn) Write(b []byte) (n int, err error) {
+	if t.out.stall <= 0 {
+		return t.TCPConn.Write(b)
+	}
+	for first := true; first || len(b) > 0 && err == nil; first = false {
+		var some int
+		t.out.begin()
+		some, err = t.TCPConn.Write(b[:min(len(b), mostAtOnce)])
+		t.out.end(some)
+		n, b = n+some, b[some:]
+	}
+	return n, err
+}
+
+// ReadFrom sends a file without copying it. From anything else it only copies: the client is not to pay for a source that is slow.
+func (t *tcpConn) ReadFrom(r io.Reader) (n int64, err error) {
+	if t.out.stall <= 0 {
+		return t.TCPConn.ReadFrom(r)
+	}
+	limit, ok := r.(*io.LimitedReader)
+	if !ok {
+		limit = &io.LimitedReader{R: r, N: math.MaxInt64}
+	}
+	if !isFile(limit.R) {
+		return io.Copy(struct{ io.Writer }{t}, r)
+	}
+	for some, want := int64(0), int64(0); err == nil && some == want && limit.N > 0; {
+		want = min(limit.N, mostAtOnce)
+		t.out.begin()
+		some, err = t.TCPConn.ReadFrom(&io.LimitedReader{R: limit.R, N: want})
+		t.out.end(int(some))
+		n, limit.N = n+some, limit.N-some
+	}
+	return n, err
+}
+
+func isFile(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// cutOff ends the connection of a client that takes nothing, and what the system keeps for it.
+func (t *tcpConn) cutOff() {
+	t.of.slow.note()
+	t.TCPConn.SetLinger(0)
+	t.close()
 }
 
 func (t *tcpConn) Read(b []byte) (int, error) {
@@ -81,6 +138,11 @@ func (t *tcpConn) Read(b []byte) (int, error) {
 }
 
 func (t *tcpConn) Close() error {
+	t.out.stop()
+	return t.close()
+}
+
+func (t *tcpConn) close() error {
 	t.of.mu.Lock()
 	t.of.goneLocked(t.client)
 	t.of.mu.Unlock()

@@ -36,6 +36,8 @@ type clients struct {
 	limit   int // 0 = none
 	share   int // of one client's network; 0 = none
 	exempt  func(net.Conn) bool
+	pace    pace
+	slow    *slowLog
 	log     *slog.Logger
 	failing descriptors.Warning // that Accept fails
 	full    descriptors.Warning // that there are too many
@@ -179,7 +181,12 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 		c.shedDown()
 	}
 	if wrapped {
-		return &tcpConn{TCPConn: tcp, told: told, client: cl, of: c}
+		t := &tcpConn{TCPConn: tcp, told: told, client: cl, of: c}
+		if c.pace.stall > 0 {
+			t.out.pace, t.out.cut = c.pace, t.cutOff
+			boundUnsent(tcp)
+		}
+		return t
 	}
 	return conn
 }

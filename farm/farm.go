@@ -109,6 +109,7 @@ func (f *Farm) open() (err error) {
 			f.public = proxyproto.NewListener(f.public, f.cfg.trusts, f.log)
 		}
 		f.clients = newClients(f.public, maxConns(f.cfg.MaxConns), f.log)
+		f.clients.pace, f.clients.slow = paceOf(f.cfg), &slowLog{log: f.log}
 		f.clients.share = maxPerClient(f.cfg.MaxConnsPerClient, f.clients.limit)
 		f.clients.exempt = func(c net.Conn) bool { return f.cfg.trusts(c) || overUnix(c) }
 		f.public = f.clients

@@ -49,6 +49,8 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.IntVar(&c.MaxConns, "max-conns", 0, "`number` of connections of clients; default half of the file descriptors [FARM_MAX_CONNS]")
 	fs.IntVar(&c.MaxConnsPerClient, "max-conns-per-client", 0,
 		"`number` of them that one address may have, or one network /64 of IPv6; default a quarter of all [FARM_MAX_CONNS_PER_CLIENT]")
+	fs.DurationVar(&c.StallTimeout, "stall-timeout", 0, "how `long` a client that is waited for may make no progress; default 1m; "+
+		"negative = for ever [FARM_STALL_TIMEOUT]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
 	fs.DurationVar(&c.Forward.DrainTimeout, "drain", 0, "how `long` a stop may take, at most: less than the "+
@@ -68,6 +70,7 @@ func Flags(fs *flag.FlagSet) *Config {
 		boolFromEnv(&c.ShowNodes, "FARM_SHOW_NODES"),
 		numberFromEnv(&c.MaxConns, "FARM_MAX_CONNS"),
 		numberFromEnv(&c.MaxConnsPerClient, "FARM_MAX_CONNS_PER_CLIENT"),
+		fromEnv((*durationFlag)(&c.StallTimeout), "FARM_STALL_TIMEOUT"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
 		durationFromEnv(&c.Forward.DrainTimeout, "FARM_DRAIN"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),
@@ -171,6 +174,20 @@ func numberFromEnv(p *int, name string) error {
 func (c *Config) secretsFromEnv() (err error) {
 	c.Secrets, err = environ.Secrets()
 	return err
+}
+
+// durationFlag is a length of time that may be negative.
+type durationFlag time.Duration
+
+func (d *durationFlag) String() string { return "" }
+
+func (d *durationFlag) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is no length of time, such as 8s", s)
+	}
+	*d = durationFlag(v)
+	return nil
 }
 
 type roleFlag cluster.Role

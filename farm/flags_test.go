@@ -38,13 +38,15 @@ func TestFlags(t *testing.T) {
 		"FARM_DRAIN": "1m"},
 		"-name", "n1", "-peer", ":2", "-advertise", "h:2", "-admin", "none", "-dir", "d", "-farm", "f", "-role", "front",
 		"-join", "x:1, y:1", "-join", "z:1", "-trusted-proxies", "10.1.2.3/8,unix,::1", "-expect", "3", "-show-nodes",
-		"-proxy-protocol", "-drain", "8s", "-max-conns", "70", "-max-conns-per-client", "-1")
+		"-proxy-protocol", "-drain", "8s", "-max-conns", "70", "-max-conns-per-client", "-1",
+		"-stall-timeout", "-1s")
 	if err != nil || c.problem != nil {
 		t.Fatal(err, c.problem)
 	}
 	if c.HTTP != ":1" || c.Name != "n1" || c.Peer != ":2" || c.Advertise != "h:2" || c.Admin != None || c.Dir != "d" ||
 		c.Farm != "f" || c.Role != cluster.Front || !c.LeaveOnStop || c.Cluster.Expect != 3 || !c.TrustUnix || !c.ShowNodes ||
-		!c.ProxyProtocol || c.Forward.DrainTimeout != 8*time.Second || c.MaxConns != 70 || c.MaxConnsPerClient != -1 {
+		!c.ProxyProtocol || c.Forward.DrainTimeout != 8*time.Second || c.MaxConns != 70 || c.MaxConnsPerClient != -1 ||
+		c.StallTimeout != -time.Second {
 		t.Errorf("config %+v", c)
 	}
 	if !slices.Equal(c.Join, []string{"x:1", "y:1", "z:1"}) {
@@ -108,6 +110,7 @@ func TestFlags_Wrong(t *testing.T) {
 		{"FARM_DRAIN": "10"},
 		{"FARM_DRAIN": "-1s"},
 		{"FARM_MAX_CONNS": "many"},
+		{"FARM_STALL_TIMEOUT": "60"},
 		{"FARM_PROXY_PROTOCOL": "v2"},
 		{"FARM_SECRET": "a", "FARM_SECRET_FILE": empty},
 		{"FARM_SECRET_FILE": empty},

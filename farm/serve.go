@@ -36,7 +36,8 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	requests, cutOff := context.WithCancelCause(context.Background())
 	defer cutOff(nil)
 	var fresh freshConns
-	srv := f.server(f.Handler(h), requests, &fresh)
+	srv := f.server(nil, requests, &fresh)
+	srv.Handler = paced(f.Handler(h), f.clients.pace, srv, f.clients.slow.note)
 	ended := make(chan error, 1)
 	go func() { ended <- serve(srv, f.public) }()
 

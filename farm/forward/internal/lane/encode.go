@@ -95,9 +95,12 @@ func (d *decoder) varint() int64 {
 }
 
 // count returns a number of things of which each takes at least one byte.
-func (d *decoder) count() int {
+func (d *decoder) count() int { return d.countOf(1) }
+
+// countOf returns a number of things of which each takes at least so many bytes.
+func (d *decoder) countOf(size int) int {
 	n := d.uvarint()
-	if n > uint64(len(d.s)) {
+	if n > uint64(len(d.s)/size) {
 		d.fail()
 		return 0
 	}
@@ -125,18 +128,26 @@ func (d *decoder) bool() bool { return d.byte() != 0 }
 
 // header returns a header that was put. It is not nil.
 func (d *decoder) header() http.Header {
-	n := d.count()
-	h := make(http.Header, n)
+	const least = 2 // a common name, and no value
+	n := d.countOf(least)
+	h := make(http.Header, min(n, usual)) // what a peer says is no reason to make room for millions
 	d.headerInto(h, n)
 	return h
 }
 
+// maxFields is how many names a header may have: more than fit into the longest one that net/http takes by default.
+const maxFields = 1 << 18
+
+// usual is how many fields a header has at most, as a rule.
+const usual = 64
+
 func (d *decoder) headerInto(h http.Header, n int) {
-	spare := make([]string, n) // most names have one value
+	spare := make([]string, min(n, usual)) // most names have one value
 	for range n {
 		name := d.name()
 		count := d.count()
-		if d.bad {
+		if d.bad || len(h) >= maxFields {
+			d.fail()
 			return
 		}
 		var values []string
@@ -145,7 +156,7 @@ func (d *decoder) headerInto(h http.Header, n int) {
 		case count <= len(spare):
 			values, spare = spare[:0:count], spare[count:]
 		default:
-			values = make([]string, 0, count)
+			values = make([]string, 0, min(count, usual))
 		}
 		for range count {
 			values = append(values, d.string())

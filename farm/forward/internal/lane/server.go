@@ -264,7 +264,7 @@ func (ss *session) receiveControl(f frame, p []byte) error {
 		seen := l == nil || l.saw(seq) // a lane that is forgotten was lost long ago; nobody knows what it has seen
 		b := putPair(number, seq)
 		b = putBool(b, seen)
-		go ss.trunk.send(frame{kind: kSeen}, b)
+		ss.trunk.answer(frame{kind: kSeen}, b)
 	}
 	return nil
 }

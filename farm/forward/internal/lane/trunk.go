@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,12 +31,15 @@ type trunk struct {
 	last    uint32             // number of the newest stream, at the dialler; guarded by mu
 	ended   chan struct{}      // closed when err is set
 
+	answers atomic.Int32 // that wait to be sent
+
 	heard bool // something has come since the last look; guarded by mu
 	quiet int  // looks without; guarded by mu
 }
 
 const (
 	maxPending = 1 << 20     // bytes that wait to be written before senders wait
+	maxAnswers = 1 << 10     // that wait to be sent
 	maxStreams = 1 << 16     // of one trunk
 	lookEvery  = time.Second // see watch
 	pingAfter  = 2           // looks
@@ -62,7 +66,7 @@ func (t *trunk) sendLocked(f frame, b []byte) error {
 
 // waitLocked waits for room, for frames that may wait.
 func (t *trunk) waitLocked(k kind) {
-	for len(t.pending) > maxPending && t.err == nil && k != kPing && k != kPong && k != kWindow {
+	for len(t.pending) > maxPending && t.err == nil && k != kPing && k != kWindow {
 		t.room.Wait()
 	}
 }
@@ -253,12 +257,25 @@ func (t *trunk) dispatch(f frame, br *bufio.Reader) error {
 func (t *trunk) receiveControl(f frame, p []byte) error {
 	switch f.kind {
 	case kPing:
-		go t.send(frame{kind: kPong}, newFrame(nil)) // if both ends' readers wrote, nobody might read
+		t.answer(frame{kind: kPong}, newFrame(nil))
 		return nil
 	case kPong:
 		return nil
 	}
 	return t.control(f, p)
+}
+
+// answer sends what the other end has asked for. Another goroutine does it: if both ends' readers wrote, nobody might read.
+// An end that asks and asks, and takes no answers, loses the trunk.
+func (t *trunk) answer(f frame, b []byte) {
+	if t.answers.Add(1) > maxAnswers {
+		t.close(fmt.Errorf("%w: %d answers wait to be read", errProtocol, maxAnswers))
+		return
+	}
+	go func() {
+		defer t.answers.Add(-1)
+		t.send(f, b)
+	}()
 }
 
 // find returns the stream that a frame is for, nil if there is none. At the acceptor a REQ begins one.

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -259,6 +260,19 @@ func (w *Writer) EnableFullDuplex() error {
 		return nil
 	}
 	return w.x.send(kDuplex, 0, newFrame(nil))
+}
+
+// CloseNotify is of http.CloseNotifier, which old handlers ask for.
+func (w *Writer) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.x.ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.done {
+			gone <- true
+		}
+	})
+	return gone
 }
 
 // finish ends the answer when the handler has returned. It reports false if the connection is at its end.

@@ -1,0 +1,93 @@
+package lane
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// FuzzRequest: whatever comes as the head of a request is an error or a request, and what it is survives the way back.
+func FuzzRequest(f *testing.F) {
+	r := typical(context.Background())
+	r.Trailer = http.Header{"Sum": nil}
+	r.TransferEncoding = []string{"chunked"}
+	f.Add(string(putRequest(nil, r, &Facts{Origin: "n", Via: "N", ID: "i", Scheme: "https", Attempt: 1, Marks: true})))
+	f.Add("\x00\x00\x00\x00\x01\x00\x03GET")
+	f.Add(string(putHeader(nil, http.Header{"A": {"b", "c"}, "Date": nil})))
+	f.Fuzz(func(t *testing.T, s string) {
+		d := decoder{s: s}
+		got, facts := d.request(context.Background())
+		if d.end("REQ") != nil {
+			return
+		}
+		again := decoder{s: string(putRequest(nil, got, facts))}
+		twice, facts2 := again.request(context.Background())
+		if err := again.end("REQ"); err != nil || !reflect.DeepEqual(facts, facts2) || !sameRequest(got, twice) {
+			t.Errorf("%+v became %+v, %v", got, twice, err)
+		}
+	})
+}
+
+func sameRequest(a, b *http.Request) bool {
+	return a.Method == b.Method && a.RequestURI == b.RequestURI && reflect.DeepEqual(a.URL, b.URL) && a.Host == b.Host &&
+		a.RemoteAddr == b.RemoteAddr && a.ContentLength == b.ContentLength && reflect.DeepEqual(a.Header, b.Header) &&
+		reflect.DeepEqual(a.Trailer, b.Trailer) && reflect.DeepEqual(a.TLS, b.TLS) && a.Proto == b.Proto && a.Close == b.Close
+}
+
+// FuzzAcceptor: a peer that says whatever it likes, as a trunk or as a lane, does no harm.
+func FuzzAcceptor(f *testing.F) {
+	head := putRequest([]byte{0, 0, 0, 0, 0, 0, 0, 0}, typical(context.Background()), &Facts{ID: "i"})
+	req := append(newFrame(nil), head...)
+	req[headerSize+7-4] = 0
+	frame{kind: kReq, flags: fEnd, id: 1, n: len(req) - headerSize}.put(req)
+	f.Add(true, req)
+	f.Add(false, req)
+	status := putPair(1, 1)
+	frame{kind: kStatus, n: 8}.put(status)
+	f.Add(true, status)
+	window := append(newFrame(nil), 0xff, 0xff, 0xff, 0xff)
+	frame{kind: kWindow, id: 1, n: 4}.put(window)
+	f.Add(true, append(req, window...))
+	f.Fuzz(func(t *testing.T, trunk bool, said []byte) {
+		srv := &Server{Logger: slog.New(slog.DiscardHandler), Handle: func(w *Writer, r *http.Request, _ *Facts) {
+			io.Copy(w, r.Body)
+		}}
+		key := sessionKey{number: 1}
+		ours, peer := net.Pipe()
+		other, silent := net.Pipe() // the trunk of the lane
+		go io.Copy(io.Discard, peer)
+		go io.Copy(io.Discard, silent)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if trunk {
+				srv.add(ours)
+				srv.serveConn(ours)
+				srv.remove(ours)
+				srv.wg.Done()
+				return
+			}
+			srv.sessions = map[sessionKey]*session{key: {trunk: newTrunk(other), lanes: make(map[uint32]*serving)}}
+			srv.add(ours)
+			srv.serveConn(ours)
+			srv.remove(ours)
+			srv.wg.Done()
+		}()
+		use := uint8(isLane)
+		if trunk {
+			use = isTrunk
+		}
+		peer.SetWriteDeadline(time.Now().Add(time.Second))
+		peer.Write(hello{oldest: 1, newest: Version, use: use, session: 1, lane: 1}.frame())
+		peer.Write(said)
+		peer.Close()
+		<-done
+		silent.Close()
+		srv.Close()
+	})
+}

@@ -34,3 +34,9 @@ const ownClose = "a draining node ends the client's connection, and its own fiel
 
 // everywhere are the lines that differ for every forwarded request as yet: the hop is HTTP/1.1 with connections of its own.
 var everywhere = regexp.MustCompile(`(?m)^(connection) .*\n`)
+
+// knownH2 are the cases of HTTP/2 in which a forwarded request differs, each with the reason.
+var knownH2 = map[string]string{
+	"method CONNECT":          notForwarded,
+	"answer length too small": "net/http notices it in HTTP/2 only after it has sent the header",
+}

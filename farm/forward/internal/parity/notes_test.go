@@ -143,7 +143,7 @@ func (s *run) request(r *http.Request) {
 	u := r.URL
 	s.note("url scheme %q opaque %q user %v host %q path %q raw %q query %q force %v fragment %q omit %v", u.Scheme, u.Opaque, u.User,
 		u.Host, u.Path, u.RawPath, u.RawQuery, u.ForceQuery, u.Fragment, u.OmitHost)
-	s.note("length %d encoding %q body %v trailer %s", r.ContentLength, r.TransferEncoding, bodyKind(r.Body), fields(r.Trailer))
+	s.note("length %d encoding %q body %v trailer %s", r.ContentLength, r.TransferEncoding, bodyKind(r), fields(r.Trailer))
 	s.note("from the client %v, scheme %s, tls %s", r.RemoteAddr == s.of.client, forward.FromContext(r.Context()).Scheme, connection(r.TLS))
 	if ids := r.Header["X-Request-Id"]; len(ids) != 1 || ids[0] != forward.FromContext(r.Context()).ID {
 		s.note("request ids %q", ids)
@@ -160,11 +160,11 @@ func trace(values []string) string {
 	return fmt.Sprint(len(values), " of the client ", strings.HasPrefix(values[0], clientTrace))
 }
 
-func bodyKind(b io.ReadCloser) string {
-	switch b {
-	case nil:
+func bodyKind(r *http.Request) string {
+	switch {
+	case r.Body == nil:
 		return "nil"
-	case http.NoBody:
+	case r.Body == http.NoBody, r.ProtoMajor == 2 && r.ContentLength == 0: // net/http's HTTP/2 has an empty one of its own
 		return "none"
 	}
 	return "some"

@@ -50,7 +50,15 @@ func (x *exchange) run(f frame) bool {
 		return x.reset(resetCanceled, 0) == nil
 	}
 	x.w.init(x)
+	returned := false
+	defer func() {
+		if !returned { // by runtime.Goexit, which net/http takes for an abort
+			x.cancel(context.Canceled)
+			x.reset(resetAborted, fStarted)
+		}
+	}()
 	panicked := x.call()
+	returned = true
 	x.cancel(context.Canceled)
 	ok := x.end(panicked)
 	x.rmu.Lock() // the dialler ends a body that is still on its way

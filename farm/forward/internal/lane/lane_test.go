@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -244,6 +245,28 @@ func TestPanic(t *testing.T) {
 	}
 	if _, err := r.public.Client().Get(r.public.URL + "/abort"); err == nil {
 		t.Error("the connection was not cut")
+	}
+}
+
+// A handler that ends its goroutine ends its exchange, and the lane goes on.
+func TestGoexit_KeepsLane(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/exit" {
+			runtime.Goexit()
+		}
+	}))
+	r.warm()
+	before := r.dials.Load()
+	for range 20 {
+		if _, err := r.public.Client().Get(r.public.URL + "/exit"); err == nil {
+			t.Error("the connection was not cut")
+		}
+		if o := <-r.ended; !o.Aborted {
+			t.Errorf("%+v", o)
+		}
+	}
+	if n := r.dials.Load() - before; n > 8 {
+		t.Errorf("%d connections were dialled for 20 requests", n)
 	}
 }
 

@@ -108,7 +108,14 @@ func (l *serving) serveNext() bool {
 		close(l.done)
 		return false
 	}
+	returned := false
+	defer func() {
+		if !returned && l.finish(x, true) { // the handler has ended this goroutine
+			go l.serve()
+		}
+	}()
 	ok := x.run(f)
+	returned = true
 	return l.finish(x, ok)
 }
 

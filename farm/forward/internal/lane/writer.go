@@ -34,6 +34,7 @@ type Writer struct {
 	head   bool        // the answer to HEAD has no body
 	duplex atomic.Bool // the handler reads and writes at the same time
 	begun  atomic.Bool // net/http would have sent the header by now
+	last   atomic.Bool // and closes the connection behind the answer, so that it leaves the body alone
 }
 
 func (w *Writer) init(x *exchange) {
@@ -47,7 +48,7 @@ func (w *Writer) init(x *exchange) {
 }
 
 // late reports whether a handler that reads its request's body now would be told by net/http that it is too late.
-func (w *Writer) late() bool { return w.begun.Load() && !w.duplex.Load() }
+func (w *Writer) late() bool { return w.begun.Load() && !w.duplex.Load() && !w.last.Load() }
 
 // Refuse says that nothing of the request was or will be started here; the dialler may give it to another peer. It must be
 // called before anything was written or read, and nothing must be written afterwards.
@@ -79,6 +80,7 @@ func (w *Writer) writeHeaderLocked(status int) {
 		return
 	}
 	w.status = status
+	w.last.Store(w.x.req.Close || w.header.Get("Connection") == "close")
 	if v := w.header["Content-Length"]; len(v) > 0 {
 		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil && n >= 0 {
 			w.length = n // what is no length is removed by the server at the dialler

@@ -216,8 +216,8 @@ func connection(s *tls.ConnectionState) string {
 
 func contextFacts(ctx context.Context) string {
 	_, deadline := ctx.Deadline()
-	return fmt.Sprintf("server %v address %v deadline %v err %v", ctx.Value(http.ServerContextKey) != nil,
-		ctx.Value(http.LocalAddrContextKey) != nil, deadline, ctx.Err())
+	return fmt.Sprintf("server %v address %v deadline %v", ctx.Value(http.ServerContextKey) != nil,
+		ctx.Value(http.LocalAddrContextKey) != nil, deadline)
 }
 
 // body reads the body to its end and notes it with the trailer.

@@ -80,11 +80,10 @@ func (s script) compare(t *testing.T, app *book, all []way) {
 	report(t, s.name, differences, knownDifferences)
 }
 
-// difference lists the lines that only one of two texts has, after the one before them. Lines that differ everywhere as yet
-// are left out.
+// difference lists the lines in which two texts differ.
 func difference(direct, hops string) string {
 	var d strings.Builder
-	a, b := strings.Split(everywhere.ReplaceAllString(direct, ""), "\n"), strings.Split(everywhere.ReplaceAllString(hops, ""), "\n")
+	a, b := strings.Split(direct, "\n"), strings.Split(hops, "\n")
 	for len(a) > 0 || len(b) > 0 {
 		switch {
 		case len(a) > 0 && len(b) > 0 && a[0] == b[0]:

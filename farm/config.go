@@ -124,6 +124,10 @@ type Config struct {
 	// has taken the request from the client, if that was another one. Otherwise clients learn no more than the request's id.
 	ShowNodes bool
 
+	// Routes says what may be done with the requests of some routes when the node that had one is lost or fails. nil =
+	// nothing that other requests are spared.
+	Routes []Route
+
 	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
 	LeaveOnStop bool
 
@@ -161,7 +165,7 @@ func (c Config) validate() error {
 	if c.problem != nil {
 		return c.problem
 	}
-	if err := c.Forward.Validate(); err != nil {
+	if err := c.forwardConfig("", "").Validate(); err != nil {
 		return err
 	}
 	if c.Server != nil && (c.Server.Addr != "" || c.Server.Handler != nil) {
@@ -227,8 +231,9 @@ func (c Config) validateTwice() error {
 			return fmt.Errorf("use Config.%s and leave its like in Config.Cluster and Config.Forward empty", field)
 		}
 	}
-	if f := c.Forward; f.ID != "" || f.Node != "" || f.App != "" || f.TrustedProxies != nil || f.TrustUnix || f.ShowNodes {
-		return errors.New("Config.Forward: ID and Node are filled in by Open; App, TrustedProxies, TrustUnix and ShowNodes " +
+	if f := c.Forward; f.ID != "" || f.Node != "" || f.App != "" || f.TrustedProxies != nil || f.TrustUnix || f.ShowNodes ||
+		f.Routes != nil {
+		return errors.New("Config.Forward: ID and Node are filled in by Open; App, Routes, TrustedProxies, TrustUnix and ShowNodes " +
 			"are fields of Config")
 	}
 	for _, name := range []string{machineSession, machineKeyring} {
@@ -268,6 +273,7 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 func (c Config) forwardConfig(id, name string) forward.Config {
 	fc := c.Forward
 	fc.ID, fc.Node, fc.App, fc.Role, fc.TrustedProxies = id, name, c.App, c.Role, c.TrustedProxies
+	fc.Routes = c.Routes
 	fc.TrustUnix, fc.ShowNodes = c.TrustUnix, c.ShowNodes
 	if c.Server != nil && fc.BaseContext == nil {
 		fc.BaseContext = c.Server.BaseContext

@@ -33,6 +33,8 @@ func TestOpen_Refuses(t *testing.T) {
 		`"gate" is one of`:               {Cluster: cluster.Config{Tags: map[string]string{"gate": "ready"}}},
 		"Session.Keys must be nil":       {Session: session.Config{Keys: keyring.New(nil, nil)}},
 		"which is it":                    {Listener: l, HTTP: None},
+		"PUT /a/{":                       {Routes: []Route{{Pattern: "PUT /a/{"}}},
+		"App, Routes, TrustedProxies":    {Forward: forward.Config{Routes: []Route{{Pattern: "/a"}}}},
 		"LivePath":                       {Forward: forward.Config{LivePath: "x"}},
 		"public port":                    {HTTP: l.Addr().String()},
 		"admin port":                     {HTTP: "127.0.0.1:0", Admin: l.Addr().String()},

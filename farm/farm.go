@@ -153,7 +153,7 @@ func (f *Farm) openSessions() (err error) {
 	store := session.NewReplicated(sessions,
 		func() *session.Machine { return sessions.Local().(*session.Machine) },
 		func() string { return f.node.State().ClusterID })
-	f.sessions, err = session.New(store, f.cfg.sessionConfig(f.keys))
+	f.sessions, err = session.New(marking{store}, f.cfg.sessionConfig(f.keys))
 	return fault.Config(err)
 }
 

@@ -89,7 +89,7 @@ func TestForward_SlowRefusal(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		g.hop.mu.Lock()
-		g.hop.peers["10.0.0.2"].shun(time.Now().Add(time.Hour)) // so the slow one is asked first
+		g.hop.peers["10.0.0.2"].pick.Avoid(time.Hour) // so the slow one is asked first
 		g.hop.mu.Unlock()
 		w := httptest.NewRecorder()
 		g.serveClient(w, httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)))))

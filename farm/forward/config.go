@@ -56,6 +56,14 @@ type Config struct {
 	// Role is this node's role. A front forwards every request; a staging node refuses every request.
 	Role cluster.Role
 
+	// Routes says what may be done with the requests of some routes that other requests are spared. nil = nothing.
+	Routes []Route
+
+	// MaxRunning is how many handlers of the application run on this node at a time, streams apart; more requests wait for a moment,
+	// go to peers, or are answered with 503. 0 = any number while there are processors to spare, and then as many as the
+	// processors can do, but not fewer than 256 for each; negative = any number.
+	MaxRunning int
+
 	// TrustedProxies are the addresses whose X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id
 	// are believed. nil: nobody's. Such headers of anybody else are removed.
 	TrustedProxies []netip.Prefix
@@ -98,6 +106,8 @@ type Config struct {
 
 	// Logger; nil = slog.Default().
 	Logger *slog.Logger
+
+	now func() time.Time // for what is remembered of peers; nil = time.Now
 }
 
 func (c Config) withDefaults() Config {
@@ -109,6 +119,9 @@ func (c Config) withDefaults() Config {
 	c.Hold = max(cmp.Or(c.Hold, 10*time.Second), 0)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.now == nil {
+		c.now = time.Now
 	}
 	return c
 }
@@ -127,5 +140,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("forward: CloseSpread %v must be within the %v of DrainTimeout", d.CloseSpread,
 			d.DrainTimeout)
 	}
-	return nil
+	_, err := newRoutes(c.Routes)
+	return err
 }

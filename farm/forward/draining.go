@@ -48,6 +48,7 @@ func (p *pass) asStream() *stream {
 	defer p.mu.Unlock()
 	if p.stream == nil && !p.over {
 		p.stream = p.gate.streams.enter()
+		p.slot.Stream()
 	}
 	if p.over {
 		return nil

@@ -1,11 +1,11 @@
 package forward
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
 	"github.com/seed48eb2e21/webfarm/internal/linger"
 )
 
@@ -15,29 +15,28 @@ func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
 		ServeProblem(w, r, problemConnect)
 		return
 	}
-	info := FromContext(r.Context())
-	last := w.Header().Get("Connection") == "close" // on the client's connection
-	delete(w.Header(), idHeader)                    // the peer's answer has it, unless the handler removes it
-	up := lane.NewUpload(r)
-	out, err := g.hop.send(w, r, &lane.Attempt{
-		Facts:  &lane.Facts{Origin: g.cfg.ID, Via: g.cfg.Node, ID: info.ID, Scheme: info.Scheme},
-		Upload: up,
-		BeforeHeader: func(status int, duplex bool) {
-			leaveBody(w, r, up, duplex)
-			if last && status != http.StatusSwitchingProtocols {
-				w.Header().Set("Connection", "close") // whatever the handler says
-			}
-		},
-	})
-	if err == nil {
+	d := g.newDispatch(w, r, lane.NewUpload(r))
+	g.finish(d, g.hop.send(d))
+}
+
+// finish gives the client what its request came to, if it has not got that.
+func (g *Gate) finish(d *dispatch, v retry.Verdict) {
+	out := d.last
+	if v.Do == retry.Deliver && out.Err == nil {
 		return
 	}
-	g.cfg.Logger.Debug("request not forwarded", "request", info.ID, "state", out.State, "err", err)
-	if out.State == lane.Committed || out.Aborted || out.Panicked {
+	g.cfg.Logger.Debug("request not forwarded", "request", d.a.Facts.ID, "attempts", d.a.Facts.Attempt, "state", out.State,
+		"err", out.Err)
+	switch {
+	case v.Do == retry.DeliverKept:
+		d.kept.release()
+	case v.Do == retry.Abort, out.State == lane.Committed, out.Aborted, out.Panicked:
 		panic(http.ErrAbortHandler) // a cut answer must not look whole
+	default:
+		leaveBody(d.w, d.r, d.a.Upload, false)
+		d.w.Header().Set(idHeader, d.a.Facts.ID)
+		g.answerFailure(d.w, d.r, d.a.Upload, out, v)
 	}
-	leaveBody(w, r, up, false)
-	g.answerFailure(w, r, up, out, err)
 }
 
 // leaveBody is called before the header of the answer, which may come before the end of an upload: the answer must not wait
@@ -52,24 +51,28 @@ func leaveBody(w http.ResponseWriter, r *http.Request, up *lane.Upload, duplex b
 }
 
 // answerFailure answers a request for which no peer's answer came.
-func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, up *lane.Upload, out lane.Outcome, err error) {
+func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, up *lane.Upload, out lane.Outcome, v retry.Verdict) {
+	undone := v.Status == http.StatusServiceUnavailable
+	declined := passOf(r.Context()).run.declined.Load()
 	switch {
-	case errors.Is(err, errNoPeer) && g.able.Load() && g.cfg.Role == cluster.Ordinary:
-		if body := up.Reader(); body != nil && up.Inline() { // it was read already
-			r.Body = body
-		}
-		g.serveLocal(w, r) // better by a node that is stopping than by none
-	case errors.Is(err, errNoPeer) && !g.able.Load():
-		ServeProblem(w, r, problemStarting)
-	case errors.Is(err, errNoPeer):
-		ServeProblem(w, r, problemNoPeer)
 	case out.BodyFailed:
 		ServeProblem(w, r, problemBody)
+	case undone && g.able.Load() && g.cfg.Role == cluster.Ordinary && !declined:
+		restore(r, up)     // a short body was read already
+		g.serveLocal(w, r) // better by a node that is stopping than by none
+	case undone && !g.able.Load():
+		ServeProblem(w, r, problemStarting)
+	case undone:
+		ServeProblem(w, r, problemNoPeer)
 	case out.GaveUp || r.Context().Err() != nil: // most often the client is gone, and nobody reads this
 		ServeProblem(w, r, problemStopping)
 	case out.Unreadable:
 		ServeProblem(w, r, problemUnreadable)
-	case out.State == lane.Sent || out.State == lane.Started || out.State == lane.Answered:
+	case v.Status == http.StatusGatewayTimeout:
+		ServeProblem(w, r, problemLate)
+	case v.Status == http.StatusLoopDetected:
+		ServeProblem(w, r, problemLoop)
+	case out.State == lane.Sent || out.State == lane.Started || out.State == lane.Answered, v.Status == http.StatusBadGateway:
 		ServeProblem(w, r, problemLost)
 	default:
 		ServeProblem(w, r, problemPassing)

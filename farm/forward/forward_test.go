@@ -110,7 +110,7 @@ func TestForward_RefusedGoesOn(t *testing.T) {
 	a.sees("b", "c")
 	for range 20 {
 		for _, p := range *a.gate.hop.eligible.Load() {
-			p.shun(time.Time{})
+			p.pick.Avoid(0)
 		}
 		body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)))
 		if res, got := fetch(t, request(t, "POST", a.public.URL, body)); got != "1048576" {
@@ -124,7 +124,7 @@ func TestForward_UnreachableGoesOn(t *testing.T) {
 	a := f.add("a", Config{}, never(t))
 	b := f.add("b", Config{}, never(t))
 	c := f.add("c", Config{}, text("c"))
-	b.unreach = true
+	f.change(func() { b.unreach = true })
 	b.gate.Admit()
 	c.gate.Admit()
 	a.sees("b", "c")
@@ -481,25 +481,6 @@ func TestForward_PeerDies(t *testing.T) {
 	b.farm.change(func() { b.status = "dead" })
 	if s := <-status; s != http.StatusBadGateway {
 		t.Errorf("status %d", s)
-	}
-}
-
-func TestHop_PicksTheLessBusy(t *testing.T) {
-	h := newHop(nil, Config{}.withDefaults(), nil)
-	busy, free, shunned := newPeer("busy", "", h), newPeer("free", "", h), newPeer("shunned", "", h)
-	busy.inFlight.Store(5)
-	shunned.shun(time.Now().Add(time.Hour))
-	h.eligible.Store(&[]*peer{busy, shunned, free})
-	for range 50 {
-		if p := h.pick(nil); p != free {
-			t.Fatalf("picked %s", p.id)
-		}
-	}
-	if p := h.pick([]*peer{busy, free}); p != shunned {
-		t.Error("a shunned peer is better than none")
-	}
-	if p := h.pick([]*peer{busy, free, shunned}); p != nil {
-		t.Errorf("picked %s twice", p.id)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
@@ -30,6 +31,8 @@ type Gate struct {
 	peers   Peers
 	hop     *hop
 	ingress *ingress // of the peer port
+	routes  *routes  // nil = none
+	limit   *limit.Limiter
 
 	stage   atomic.Int32                 // changed under stageMu
 	able    atomic.Bool                  // Admit was called: this node could serve by itself
@@ -62,9 +65,12 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg.withDefaults(), peers: peers, opened: make(chan struct{}), drainage: newDrainage()}
 	g.holdUntil = time.Now().Add(g.cfg.Hold)
 	g.hop = newHop(peers, g.cfg, g.hold)
+	g.routes, _ = newRoutes(cfg.Routes) // valid: see Validate
+	g.limit = newLimiter(cfg.MaxRunning)
 	g.ingress = g.newIngress()
 	g.done, g.cancel = context.WithCancel(context.Background())
 	g.wg.Go(func() { g.hop.follow(g.done) })
+	g.wg.Go(g.watchProcessors)
 	g.ingress.serve(g.wg.Go) // until Close closes it
 	g.announceHop()
 	return g, nil
@@ -186,7 +192,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	case g.cfg.Role == cluster.Staging:
 		ServeProblem(w, c, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:
-		g.serveLocal(w, c)
+		g.serveHere(w, c)
 	default:
 		g.passOn(w, c)
 	}

@@ -2,32 +2,24 @@ package forward
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
-	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
 )
-
-const (
-	maxAttempts = 3
-	shunTime    = time.Second // a peer that could not be reached, or refused, is the last choice for so long
-)
-
-// errNoPeer says that no peer took the request and none has started it.
-var errNoPeer = errors.New("no peer can take the request")
 
 // hop knows the peers and sends requests to them.
 type hop struct {
 	source Peers
 	cfg    Config
 	room   *room // for connections to all peers
+
+	set      *pick.Set
+	budget   *retry.Budget
+	suspects *retry.Suspects
 
 	// hold is asked when nobody is left to be chosen: see Gate.hold.
 	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) (again bool)
@@ -42,7 +34,8 @@ type hop struct {
 }
 
 func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}, bool) bool) *hop {
-	h := &hop{source: source, cfg: cfg, hold: hold, room: ownRoom(), fresh: make(chan struct{}), peers: make(map[string]*peer)}
+	h := &hop{source: source, cfg: cfg, hold: hold, room: ownRoom(), fresh: make(chan struct{}), peers: make(map[string]*peer),
+		set: pick.NewSet(cfg.now, nil), budget: retry.NewBudget(cfg.now), suspects: retry.NewSuspects(cfg.now)}
 	h.eligible.Store(new([]*peer))
 	return h
 }
@@ -77,6 +70,7 @@ func (h *hop) update(st cluster.State) {
 			eligible = append(eligible, p)
 		}
 	}
+	h.offer(eligible)
 	if !slices.Equal(*h.eligible.Swap(&eligible), eligible) {
 		close(h.fresh)
 		h.fresh = make(chan struct{})
@@ -89,10 +83,20 @@ func (h *hop) update(st cluster.State) {
 	}
 }
 
+// offer says which peers are to be chosen from.
+func (h *hop) offer(eligible []*peer) {
+	var offered []*pick.Peer
+	for _, p := range eligible {
+		offered = append(offered, p.pick)
+	}
+	h.set.Offer(offered)
+}
+
 func (h *hop) close() {
 	h.mu.Lock()
 	h.closed = true
 	h.eligible.Store(new([]*peer))
+	h.offer(nil)
 	for _, p := range h.peers {
 		h.ends.Go(p.close)
 	}
@@ -108,66 +112,4 @@ func (h *hop) news() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.fresh
-}
-
-// pick chooses by the power of two choices: of two random peers the one with fewer of our requests. Peers that were just
-// unreachable come last, and peers already tried not at all.
-func (h *hop) pick(tried []*peer) *peer {
-	var good, shunned []*peer
-	now := time.Now()
-	for _, p := range *h.eligible.Load() {
-		switch {
-		case slices.Contains(tried, p):
-		case p.shunned(now) || p.lanes.Draining():
-			shunned = append(shunned, p)
-		default:
-			good = append(good, p)
-		}
-	}
-	if len(good) == 0 {
-		good = shunned
-	}
-	switch n := len(good); n {
-	case 0:
-		return nil
-	case 1:
-		return good[0]
-	default:
-		i := rand.IntN(n)
-		j := (i + 1 + rand.IntN(n-1)) % n
-		if good[j].inFlight.Load() < good[i].inFlight.Load() {
-			i = j
-		}
-		return good[i]
-	}
-}
-
-// send sends a request to a peer, which answers to w. It moves on to another peer as long as the request has provably not
-// been started and its body is whole. errNoPeer says that there is no peer; then the outcome is the last one's.
-func (h *hop) send(w http.ResponseWriter, r *http.Request, a *lane.Attempt) (lane.Outcome, error) {
-	var tried []*peer
-	var last lane.Outcome
-	for {
-		fresh := h.news() // before the choice, so that no change is missed
-		p := h.pick(tried)
-		if p == nil || len(tried) == maxAttempts {
-			if !h.hold(r.Context(), fresh, len(tried) > 0) {
-				break
-			}
-			tried = nil
-			continue
-		}
-		tried = append(tried, p)
-		a.Facts.Attempt++
-		last = p.do(w, r, a)
-		unstarted := last.State == lane.Unsent || last.State == lane.Refused
-		if last.Err == nil || last.GaveUp || last.BodyFailed || last.Unreadable || !unstarted || !a.Upload.Whole() {
-			return last, last.Err
-		}
-		p.shun(time.Now().Add(shunTime))
-	}
-	if last.Err != nil {
-		return last, fmt.Errorf("%w: %w", errNoPeer, last.Err)
-	}
-	return last, errNoPeer
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
 )
 
 // Info says how a request came to its handler.
@@ -34,6 +36,9 @@ type pass struct {
 	tunnel bool     // its connection was taken over, and is not closed yet; guarded by mu
 	ends   []func() // see AtReturn; guarded by mu
 	over   bool     // the handler has returned; guarded by mu
+
+	slot limit.Slot // in Gate.limit
+	run  run
 }
 
 // Format writes the request's id, whatever the verb: fmt would look into the Gate.

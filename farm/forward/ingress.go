@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/texthop"
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
@@ -32,7 +34,7 @@ func (g *Gate) newIngress() *ingress {
 			return why, g.running.leave
 		},
 		Handler: func(w http.ResponseWriter, r *http.Request, f texthop.Facts) {
-			g.servePeer(w, r, &lane.Facts{Origin: f.Origin, Via: f.Via, ID: f.ID, Scheme: f.Scheme})
+			g.servePeer(w, r, g.peerPass(r, &lane.Facts{Origin: f.Origin, Via: f.Via, ID: f.ID, Scheme: f.Scheme}))
 		},
 		BaseContext: g.cfg.BaseContext, ConnContext: g.cfg.ConnContext, Logger: g.cfg.Logger,
 	}
@@ -69,7 +71,10 @@ func (g *Gate) peerContext(in *ingress, c net.Conn) context.Context {
 	return ctx
 }
 
-func (g *Gate) load() lane.Load { return lane.Load{Running: uint32(g.running.now())} }
+func (g *Gate) load() lane.Load {
+	l := g.limit.Load()
+	return lane.Load{Running: uint32(l.Running), Limit: uint32(l.Limit)}
+}
 
 // admitPeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
 func (g *Gate) admitPeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
@@ -79,26 +84,49 @@ func (g *Gate) admitPeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 		w.Refuse(lane.Refusal{Reason: why})
 		return
 	}
-	g.servePeer(w, r, f)
+	p := g.peerPass(r, f)
+	if !g.limit.TryEnter(limit.Forwarded, &p.slot) { // the node that has it from its client asks another one
+		w.Refuse(lane.Refusal{Reason: "too much to do", RetryAfter: busyTime, Busy: true})
+		return
+	}
+	p.run.movable, p.run.mark = true, w.Mark
+	g.servePeer(w, r, p)
+	if p.run.declined.Load() {
+		w.Refuse(lane.Refusal{Reason: "declined"})
+	}
+}
+
+// busyTime is how long a node that has too much to do wants to be left alone.
+const busyTime = 100 * time.Millisecond
+
+// peerPass returns the pass of a request that a peer forwarded.
+func (g *Gate) peerPass(r *http.Request, f *lane.Facts) *pass {
+	return &pass{gate: g, Info: Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}}
 }
 
 // servePeer runs the application for a peer's request.
-func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request, f *lane.Facts) {
-	w.Header().Set(idHeader, f.ID)
-	r.Header.Set(idHeader, f.ID)
-	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}
-	g.show(w.Header(), info)
+func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request, p *pass) {
+	defer p.slot.Leave()
+	w.Header().Set(idHeader, p.ID)
+	r.Header.Set(idHeader, p.ID)
+	g.show(w.Header(), p.Info)
 	reqcopy.Share(r)
-	c := r.WithContext(g.pass(r.Context(), info))
+	c := r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	defer reqcopy.Return(r, c)
+	if p.run.movable {
+		p.run.watch(c)
+	}
 	(*g.local.Load()).ServeHTTP(w, c)
 }
+
+// refusedLoop is why a node refuses what it has sent itself.
+const refusedLoop = "loop"
 
 // refusal returns why a request that comes from the node of this ID is not started here, or "".
 func (g *Gate) refusal(origin string) string {
 	switch s := stage(g.stage.Load()); {
 	case origin == g.cfg.ID:
-		return "loop"
+		return refusedLoop
 	case s != open:
 		return s.String()
 	case g.cfg.Role != cluster.Ordinary || g.local.Load() == nil:

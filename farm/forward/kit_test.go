@@ -25,6 +25,8 @@ type fakeFarm struct {
 
 	nodes   map[string]*fakeNode
 	changed chan struct{} // closed and replaced at each change
+
+	wire func(to string, c net.Conn) net.Conn // what Dial returns for a connection to that node; nil = the connection
 }
 
 // fakeNode is one member as its own Gate sees the cluster.
@@ -77,7 +79,7 @@ func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 		}
 		n.gate.Close()
 		for _, p := range n.gate.hop.peers { // httputil.ReverseProxy closes a tunnel when the handler has returned already
-			eventually(f.t, func() bool { return p.inFlight.Load() == 0 })
+			eventually(f.t, func() bool { return p.pick.InFlight() == 0 })
 		}
 	})
 	return n
@@ -133,12 +135,17 @@ func (n *fakeNode) Listener(proto string) net.Listener { return n.listeners[prot
 func (n *fakeNode) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
 	n.farm.mu.Lock()
 	to := n.farm.nodes[id]
+	unreach := to != nil && to.unreach
 	n.farm.mu.Unlock()
-	if to == nil || to.unreach || to.listeners[proto] == nil {
+	if to == nil || unreach || to.listeners[proto] == nil {
 		return nil, errors.New("unreachable")
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", to.listeners[proto].Addr().String())
+	c, err := d.DialContext(ctx, "tcp", to.listeners[proto].Addr().String())
+	if err == nil && n.farm.wire != nil {
+		c = n.farm.wire(id, c)
+	}
+	return c, err
 }
 
 // sees waits until n would choose exactly the peers named.

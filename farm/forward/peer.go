@@ -5,9 +5,9 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/texthop"
 )
 
@@ -20,31 +20,28 @@ type way interface {
 
 // peer is one member that requests may be sent to, with its connections.
 type peer struct {
-	id, name  string
-	lanes     *lane.Client
-	text      *texthop.Client // for programs up to v0.1
-	old       atomic.Bool     // the peer runs such a program
-	inFlight  atomic.Int64    // our requests there
-	shunUntil atomic.Int64    // Unix nanoseconds
+	id, name string
+	pick     *pick.Peer // what is known of how it does
+	lanes    *lane.Client
+	text     *texthop.Client // for programs up to v0.1
+	old      atomic.Bool     // the peer runs such a program
 }
 
 func newPeer(id, name string, h *hop) *peer {
 	dial := func(proto string) func(context.Context) (net.Conn, error) {
 		return func(ctx context.Context) (net.Conn, error) { return h.source.Dial(ctx, id, proto) }
 	}
-	return &peer{id: id, name: name,
-		lanes: lane.NewClient(lane.Config{Dial: dial(Proto), Take: h.room.take, Give: h.room.give}),
-		text:  texthop.NewClient(texthop.Config{Dial: dial(ProtoText), Take: h.room.take, Give: h.room.give, Logger: h.cfg.Logger}),
+	p := &peer{id: id, name: name,
+		text: texthop.NewClient(texthop.Config{Dial: dial(ProtoText), Take: h.room.take, Give: h.room.give, Logger: h.cfg.Logger}),
 	}
+	p.pick = h.set.New(id, p)
+	p.lanes = lane.NewClient(lane.Config{Dial: dial(Proto), Take: h.room.take, Give: h.room.give,
+		Drains: func(on bool) { p.pick.Bar(pick.Draining, on) }})
+	return p
 }
-
-func (p *peer) shun(until time.Time)       { p.shunUntil.Store(until.UnixNano()) }
-func (p *peer) shunned(now time.Time) bool { return now.UnixNano() < p.shunUntil.Load() }
 
 // do makes one attempt.
 func (p *peer) do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) lane.Outcome {
-	p.inFlight.Add(1)
-	defer p.inFlight.Add(-1)
 	var to way = p.lanes
 	if p.old.Load() {
 		to = p.text

@@ -54,5 +54,11 @@ var (
 	problemUnreadable = Problem{Status: http.StatusBadRequest, Detail: "The request cannot be read as it was sent."}
 	problemLost       = Problem{Status: http.StatusBadGateway,
 		Detail: "The connection to the node that served this request was lost. It may or may not have been carried out."}
+	problemLate = Problem{Status: http.StatusGatewayTimeout,
+		Detail: "The request was not answered in time. It may or may not have been carried out."}
+	problemLoop = Problem{Status: http.StatusLoopDetected,
+		Detail: "The servers of this site sent the request in a circle."}
+	problemBusy = Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This site has too much to do at the moment. Please try again."}
 	problemPassing = Problem{Status: http.StatusBadGateway, Detail: "The request could not be passed on."}
 )

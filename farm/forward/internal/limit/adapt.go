@@ -27,8 +27,8 @@ type adapt struct {
 	late, good int // steps in a row; guarded by mu
 }
 
-// Observe is told, every Step, how long goroutines that could run have waited for a processor. It changes a limit that is not
-// fixed.
+// Observe is told, every Step, how long goroutines that could run have waited for a processor. It changes a
+// limit that is not fixed.
 func (l *Limiter) Observe(delay time.Duration) {
 	a := l.adapt
 	if a == nil {
@@ -64,7 +64,8 @@ func (l *Limiter) Observe(delay time.Duration) {
 	l.mu.Unlock()
 }
 
-// Meter measures how long goroutines that can run wait for a processor. The zero Meter is ready. One goroutine may use it.
+// Meter measures how long goroutines that can run wait for a processor. The zero Meter is ready. One
+// goroutine may use it.
 type Meter struct {
 	sample []metrics.Sample
 	before []uint64
@@ -88,7 +89,8 @@ func (m *Meter) Read() time.Duration {
 	return d
 }
 
-// tenth returns the lower end of the bucket that holds the value above which a tenth of the counts is, less those before.
+// tenth returns the lower end of the bucket that holds the value above which a tenth of the counts is, less
+// those before.
 func tenth(counts, before []uint64, buckets []float64) time.Duration {
 	if len(before) != len(counts) {
 		return 0

@@ -49,7 +49,8 @@ type waiter struct {
 	granted bool
 }
 
-// New returns a Limiter: max requests at a time; 0 = as many as the processors can do, and at least floor; negative = any number.
+// New returns a Limiter: max requests at a time; 0 = as many as the processors can do, and at least floor;
+// negative = any number.
 func New(max, floor int) *Limiter {
 	l := &Limiter{}
 	switch {
@@ -84,7 +85,8 @@ func (l *Limiter) TryEnter(class Class, s *Slot) bool {
 	return true
 }
 
-// Enter takes a place for a request, for which it may wait. It returns ErrFull if there is none, or why ctx has ended.
+// Enter takes a place for a request, for which it may wait. It returns ErrFull if there is none, or why ctx
+// has ended.
 func (l *Limiter) Enter(ctx context.Context, class Class, s *Slot) error {
 	if !l.take(class) {
 		if err := l.wait(ctx, class); err != nil {
@@ -189,7 +191,8 @@ func (l *Limiter) join(class Class) *waiter {
 	return w
 }
 
-// makeRoomLocked refuses the oldest one that waits, of a class that comes after or, under overload, of the same.
+// makeRoomLocked refuses the oldest one that waits, of a class that comes after or, under overload, of the
+// same.
 func (l *Limiter) makeRoomLocked(class Class, now time.Time) bool {
 	for c := range class {
 		if l.shedLocked(c) {

@@ -125,7 +125,8 @@ func TestOldestFirst(t *testing.T) {
 	})
 }
 
-// TestNewestFirst: where the queue has not become empty for 100 ms, the newest is served and the old ones are refused.
+// TestNewestFirst: where the queue has not become empty for 100 ms, the newest is served and the old ones are
+// refused.
 func TestNewestFirst(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := New(16, 0)
@@ -205,7 +206,8 @@ func TestStreamsAreApart(t *testing.T) {
 	})
 }
 
-// TestTenTimesTheLoad: with ten times what can be done, what can be done is done, and none of it has waited for long.
+// TestTenTimesTheLoad: with ten times what can be done, what can be done is done, and none of it has waited
+// for long.
 func TestTenTimesTheLoad(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const places, service = 20, 10 * time.Millisecond // 2000 a second

@@ -86,7 +86,8 @@ func (s *Set) outLocked(peers []*Peer) (n int) {
 	return n
 }
 
-// alarmLocked says until when ejections count for nothing: more than half of the peers that are left would be out.
+// alarmLocked says until when ejections count for nothing: more than half of the peers that are left would be
+// out.
 func (s *Set) alarmLocked(now int64) {
 	offered := *s.offered.Load()
 	var until []int64
@@ -125,8 +126,8 @@ func (s *Set) judge(now int64) {
 	}
 }
 
-// interval returns the counts since it was called before, and begins new ones. An ejection of a peer that was well for as long as
-// it lasted is forgiven.
+// interval returns the counts since it was called before, and begins new ones. An ejection of a peer that was
+// well for as long as it lasted is forgiven.
 func (p *Peer) interval(now int64) (good, all int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,8 +140,9 @@ func (p *Peer) interval(now int64) (good, all int) {
 	return good, all
 }
 
-// outlier reports whether failures of all are more than the others' and chance explain. It works with two peers as with twenty,
-// which a distance in standard deviations of the peers' rates does not: of three, none can be further than 1.15 from the mean.
+// outlier reports whether failures of all are more than the others' and chance explain. It works with two
+// peers as with twenty, which a distance in standard deviations of the peers' rates does not: of three, none
+// can be further than 1.15 from the mean.
 func outlier(failed, all, othersFailed, othersAll int) bool {
 	if all < judgeLeast || othersAll < judgeLeast {
 		return false

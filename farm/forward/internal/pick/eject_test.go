@@ -67,6 +67,19 @@ func (k *kit) probe(w Want) *Peer {
 	return nil
 }
 
+// TestProbeByStream: a stream shows that a peer is well when it begins, not when it ends.
+func TestProbeByStream(t *testing.T) {
+	k := newKit(t, 2)
+	k.eject(0)
+	k.pass(ejectTime)
+	p := k.probe(Want{Safe: true})
+	p.Heard()
+	if st, _ := k.Status(); st[0].Probing {
+		t.Error("a peer that answers is not well")
+	}
+	p.Done(Result{Outcome: Good})
+}
+
 // TestForgiveness: a peer that is well for long is ejected for a short time again.
 func TestForgiveness(t *testing.T) {
 	k := newKit(t, 2)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// kit is a Set in a time that only tests let pass, with peers "0", "1" and so on, past the time in which all are new.
+// kit is a Set in a time that only tests let pass, with peers "0", "1" and so on, past the time in which all
+// are new.
 type kit struct {
 	*Set
 	t     testing.TB
@@ -23,7 +24,7 @@ func newKit(t testing.TB, n int) *kit {
 	r := rand.New(rand.NewPCG(1, 2))
 	k.Set = NewSet(func() time.Time { return start.Add(time.Duration(k.past.Load())) }, r.Uint64)
 	for i := range n {
-		k.peers = append(k.peers, k.New(fmt.Sprint(i)))
+		k.peers = append(k.peers, k.New(fmt.Sprint(i), i))
 	}
 	k.Offer(slices.Clone(k.peers))
 	k.pass(time.Minute)
@@ -80,7 +81,8 @@ func (k *kit) only(w Want, peers ...int) {
 	}
 }
 
-// traffic has so many requests a second come for a time, evenly. serve says what a peer does with one, given how many it has.
+// traffic has so many requests a second come for a time, evenly. serve says what a peer does with one, given
+// how many it has.
 func (k *kit) traffic(rate int, d time.Duration, serve func(i, running int) (time.Duration, Outcome)) (counts []int) {
 	type end struct {
 		at, latency time.Duration

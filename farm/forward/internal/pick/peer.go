@@ -15,10 +15,11 @@ const (
 	Neutral Outcome = iota
 	// Good: the peer has answered.
 	Good
-	// Poor: the peer has answered with an error, or its handler did not. That is the handler's fault or the peer's; only a
-	// peer that has more of them than the others is ejected for it.
+	// Poor: the peer has answered with an error, or its handler did not. That is the handler's fault or the
+	// peer's; only a peer that has more of them than the others is ejected for it.
 	Poor
-	// Bad: the peer could not be reached, or did not take the request and did not refuse it. Five in a row eject it.
+	// Bad: the peer could not be reached, or did not take the request and did not refuse it. Five in a row
+	// eject it.
 	Bad
 	// Refused: the peer does not want the request. It is left alone for a moment.
 	Refused
@@ -50,6 +51,7 @@ const (
 // Peer is one candidate, and what is known of it. It is safe for concurrent use.
 type Peer struct {
 	id  string
+	of  any
 	set *Set
 
 	flight   atomic.Int64  // of ours
@@ -82,6 +84,9 @@ const rampDone = math.MinInt64
 // ID returns what the peer was made with.
 func (p *Peer) ID() string { return p.id }
 
+// Of returns what the peer was made with, for whoever has its connections.
+func (p *Peer) Of() any { return p.of }
+
 // Bar sets or removes a reason not to choose the peer.
 func (p *Peer) Bar(b Bar, on bool) {
 	if on {
@@ -93,16 +98,26 @@ func (p *Peer) Bar(b Bar, on bool) {
 	}
 }
 
-// Report notes what the peer says of its load: the requests running there, and how many it takes, 0 for any number.
+// Report notes what the peer says of its load: the requests running there, and how many it takes, 0 for any
+// number.
 func (p *Peer) Report(running, limit int) {
 	p.others.Store(max(int64(running)-p.flight.Load(), 0))
 	p.limit.Store(int64(limit))
 	p.reported.Store(p.set.nanos())
 }
 
-// Leave takes a request out of the count that goes on as a stream: an idle one costs the peer nothing. Done follows, with
-// Result.Left.
+// Leave takes a request out of the count that goes on as a stream: an idle one costs the peer nothing. Done
+// follows, with Result.Left.
 func (p *Peer) Leave() { p.flight.Add(-1) }
+
+// InFlight returns how many requests of this node the peer has, streams apart.
+func (p *Peer) InFlight() int { return int(p.flight.Load()) }
+
+// Avoid has the peer left alone for so long: it is chosen if there is nobody else.
+func (p *Peer) Avoid(d time.Duration) { p.shun.Store(p.set.nanos() + int64(d)) }
+
+// Heard says that the peer has begun to answer a request: it is well. Done follows, perhaps much later.
+func (p *Peer) Heard() { p.recover(p.set.nanos()) }
 
 // A Result is how a request has gone.
 type Result struct {
@@ -132,7 +147,7 @@ func (p *Peer) Done(r Result) {
 		if r.RetryAfter > 0 {
 			wait = min(r.RetryAfter, maxShun)
 		}
-		p.shun.Store(now + int64(wait))
+		p.Avoid(wait)
 		p.recover(now) // whoever refuses is there
 		return
 	case Good:
@@ -141,7 +156,7 @@ func (p *Peer) Done(r Result) {
 	default:
 		p.failed.Store(now)
 		if r.Outcome == Bad {
-			p.shun.Store(now + int64(shunTime))
+			p.Avoid(shunTime)
 		}
 	}
 	p.fail(r.Outcome != Good)
@@ -186,9 +201,10 @@ func (p *Peer) measure(now int64, d time.Duration) {
 	}
 }
 
-// mean returns the latency, in seconds, 0 if none is known. What was long ago counts less, so that one that was slow is
-// tried again. An error's own latency counts for nothing, as it may be short: the square of the part of requests that fail
-// counts instead, so that one in a hundred, as happens anywhere, makes little difference.
+// mean returns the latency, in seconds, 0 if none is known. What was long ago counts less, so that one that
+// was slow is tried again. An error's own latency counts for nothing, as it may be short: the square of the
+// part of requests that fail counts instead, so that one in a hundred, as happens anywhere, makes little
+// difference.
 func (p *Peer) mean(now int64) float64 {
 	mean := math.Float64frombits(p.latency.Load())
 	if age := now - p.measured.Load(); mean > 0 && age > int64(decay)/8 {
@@ -201,7 +217,8 @@ func (p *Peer) mean(now int64) float64 {
 	return mean
 }
 
-// load returns how many requests are in flight there. What the peer has said fades, since nobody knows what has become of it.
+// load returns how many requests are in flight there. What the peer has said fades, since nobody knows what
+// has become of it.
 func (p *Peer) load(now int64) float64 {
 	n := float64(p.flight.Load())
 	if age := now - p.reported.Load(); age < int64(reportFresh) {
@@ -219,7 +236,8 @@ func (p *Peer) fill(now int64) float64 {
 	return p.load(now) / float64(limit)
 }
 
-// rise begins the ramp of a peer that is new or has recovered. Where this node has begun itself just now, all are new to it.
+// rise begins the ramp of a peer that is new or has recovered. Where this node has begun itself just now, all
+// are new to it.
 func (p *Peer) rise(now int64) {
 	if now <= int64(rampTime) {
 		now = rampDone

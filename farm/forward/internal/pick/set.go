@@ -36,16 +36,17 @@ func NewSet(now func() time.Time, random func() uint64) *Set {
 
 func (s *Set) nanos() int64 { return int64(s.now().Sub(s.base)) + 1 }
 
-// New returns a Peer that can be offered. One that left and came back is a new one.
-func (s *Set) New(id string) *Peer {
-	p := &Peer{id: id, set: s}
+// New returns a Peer that can be offered, with what its Of returns. One that left and came back is a new one.
+func (s *Set) New(id string, of any) *Peer {
+	p := &Peer{id: id, of: of, set: s}
 	p.reported.Store(-int64(reportFresh))
 	p.risen.Store(rampDone)
 	return p
 }
 
-// Offer says which peers may be chosen from now on. One that could not be chosen before gets its share little by little, unless
-// this node has begun no longer ago than that takes: then everybody is new to it. It keeps peers and does not change it.
+// Offer says which peers may be chosen from now on. One that could not be chosen before gets its share little
+// by little, unless this node has begun no longer ago than that takes: then everybody is new to it. It keeps
+// peers and does not change it.
 func (s *Set) Offer(peers []*Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,14 +63,35 @@ func (s *Set) Offer(peers []*Peer) {
 // Offered reports how many peers may be chosen, well or not.
 func (s *Set) Offered() int { return len(*s.offered.Load()) }
 
+// Spare reports whether Pick with Want.Idle would find somebody.
+func (s *Set) Spare() bool {
+	w, now := Want{Idle: true}, s.nanos()
+	for _, p := range *s.offered.Load() {
+		if s.stands(p, &w, now) == well {
+			return true
+		}
+	}
+	return false
+}
+
+// Others reports whether there is a peer that a request could go to which these have had.
+func (s *Set) Others(tried []*Peer) bool {
+	for _, p := range *s.offered.Load() {
+		if Bar(p.barred.Load())&Draining == 0 && !slices.Contains(tried, p) {
+			return true
+		}
+	}
+	return false
+}
+
 // Want is what a request needs of the peer that is chosen for it.
 type Want struct {
 	// Tried are the peers that have had it. None of them is chosen.
 	Tried []*Peer
 	// Safe says that it may be done twice: it may find out whether an ejected peer is well again.
 	Safe bool
-	// Idle has only such peers chosen that are well and have room for more: less than 0.7 of their limit is in use. It is for
-	// a node that has too much itself and would rather keep a request than have it refused.
+	// Idle has only such peers chosen that are well and have room for more: less than 0.7 of their limit is
+	// in use. It is for a node that has too much itself and would rather keep a request than have it refused.
 	Idle bool
 }
 
@@ -109,8 +131,8 @@ func (s *Set) stands(p *Peer, w *Want, now int64) standing {
 // tries is how often Pick looks for one of its two candidates before it looks at all peers.
 const tries = 4
 
-// Pick chooses a peer and counts the request there; Done ends it. It returns nil if there is none. If all are unwell, it
-// chooses one of those: better than nobody.
+// Pick chooses a peer and counts the request there; Done ends it. It returns nil if there is none. If all are
+// unwell, it chooses one of those: better than nobody.
 func (s *Set) Pick(w Want) *Peer {
 	all := *s.offered.Load()
 	now := s.nanos()
@@ -182,8 +204,8 @@ func (s *Set) search(all []*Peer, w *Want, now int64) *Peer {
 	return s.better(best[0], best[1], now)
 }
 
-// better returns the one of two that has less to do: in flight times latency. One that has not its whole share yet takes the
-// other's place only so often as its share is of the other's.
+// better returns the one of two that has less to do: in flight times latency. One that has not its whole
+// share yet takes the other's place only so often as its share is of the other's.
 func (s *Set) better(a, b *Peer, now int64) *Peer {
 	x, y := a.mean(now), b.mean(now)
 	if x == 0 || y == 0 { // one of them has not shown it

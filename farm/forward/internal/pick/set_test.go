@@ -54,6 +54,17 @@ func TestPickNobody(t *testing.T) {
 	k.only(Want{Tried: k.peers[:2]}, 2)
 }
 
+func TestOthers(t *testing.T) {
+	k := newKit(t, 2)
+	if !k.Others(nil) || !k.Others(k.peers[:1]) || k.Others(k.peers) {
+		t.Error("others are not those that were not tried")
+	}
+	k.peers[1].Bar(Draining, true)
+	if k.Others(k.peers[:1]) {
+		t.Error("one that drains is an other")
+	}
+}
+
 func TestPickLessInFlight(t *testing.T) {
 	k := newKit(t, 2)
 	for range 5 {
@@ -163,7 +174,7 @@ func TestFewErrorsEverywhere(t *testing.T) {
 
 func TestSlowStart(t *testing.T) {
 	k := newKit(t, 3)
-	fresh := k.New("3")
+	fresh := k.New("3", nil)
 	k.peers = append(k.peers, fresh)
 	k.Offer(k.peers)
 	part := func() int { return k.picks(4000, Want{})[3] }
@@ -197,7 +208,7 @@ func TestNoSlowStartWhereAllAreNew(t *testing.T) {
 
 	k = newKit(t, 0)
 	for range 4 { // all came at once, later
-		k.peers = append(k.peers, k.New("new"))
+		k.peers = append(k.peers, k.New("new", nil))
 	}
 	k.Offer(k.peers)
 	even(t, k.picks(4000, Want{})[:4])
@@ -262,7 +273,7 @@ func BenchmarkPick(b *testing.B) {
 			s := NewSet(time.Now, nil)
 			var peers []*Peer
 			for range n {
-				peers = append(peers, s.New(""))
+				peers = append(peers, s.New("", nil))
 			}
 			s.Offer(peers)
 			b.ReportAllocs()

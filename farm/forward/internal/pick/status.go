@@ -18,7 +18,8 @@ type Status struct {
 	Down     bool
 }
 
-// Status returns what is known of the peers that may be chosen, and whether so many are ejected that it counts for nothing.
+// Status returns what is known of the peers that may be chosen, and whether so many are ejected that it
+// counts for nothing.
 func (s *Set) Status() (peers []Status, panicking bool) {
 	now := s.nanos()
 	for _, p := range *s.offered.Load() {

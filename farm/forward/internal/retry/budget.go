@@ -11,8 +11,8 @@ const (
 	budgetWindow = 10 // seconds that count
 )
 
-// Budget bounds retries, so that a farm in trouble is not asked for several times the work: a fifth of the requests of the last
-// ten seconds, and three a second. It is safe for concurrent use.
+// Budget bounds retries, so that a farm in trouble is not asked for several times the work: a fifth of the
+// requests of the last ten seconds, and three a second. It is safe for concurrent use.
 type Budget struct {
 	now func() time.Time
 
@@ -60,7 +60,8 @@ func (b *Budget) creditLocked() bool {
 	return b.sum.retries < b.sum.requests/budgetShare+budgetFloor*budgetWindow
 }
 
-// currentLocked forgets what is too old, and returns what counts the present second. A clock that goes back changes nothing.
+// currentLocked forgets what is too old, and returns what counts the present second. A clock that goes back
+// changes nothing.
 func (b *Budget) currentLocked() *bucket {
 	now := b.now().Unix()
 	if now-b.second >= budgetWindow {
@@ -81,7 +82,8 @@ const (
 	backoffCap  = 250 * time.Millisecond
 )
 
-// Backoff returns how long to wait before retry n of a request, the first being 0. r is a random number, at least 0 and below 1.
+// Backoff returns how long to wait before retry n of a request, the first being 0. r is a random number, at
+// least 0 and below 1.
 func Backoff(n int, r float64) time.Duration {
 	most := backoffCap
 	if n >= 0 && n < 4 {

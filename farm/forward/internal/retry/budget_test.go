@@ -65,7 +65,8 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestBudgetSlides: in a storm in which every attempt fails, ten seconds see at most a fifth more attempts than requests, and the floor.
+// TestBudgetSlides: in a storm in which every attempt fails, ten seconds see at most a fifth more attempts
+// than requests, and the floor.
 func TestBudgetSlides(t *testing.T) {
 	c := newClock()
 	b := NewBudget(c.now)

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// MaxAttempts is how many peers one request is given to, one after the other. A handler of this node counts as one.
+// MaxAttempts is how many peers one request is given to, one after the other. A handler of this node counts
+// as one.
 const MaxAttempts = 3
 
 // State is how far an attempt has come.
@@ -27,8 +28,8 @@ type End uint8
 const (
 	// Lost: the peer could not be reached, or its connection or the peer itself was lost.
 	Lost End = iota
-	// Failed: the peer says that the handler has begun and will not answer; it panicked. With Case.Own, the handler
-	// panicked, or has answered with a status of 500 or more that nobody has seen yet.
+	// Failed: the peer says that the handler has begun and will not answer; it panicked. With Case.Own, the
+	// handler panicked, or has answered with a status of 500 or more that nobody has seen yet.
 	Failed
 	// Denied: the peer refused the request. With Case.Own, the handler declined it.
 	Denied
@@ -68,7 +69,8 @@ type Case struct {
 	Upgrade bool
 	// Key says that the request carries an Idempotency-Key.
 	Key bool
-	// Wrote says that the request proposed a write, of its session for example, in this attempt or in an earlier one.
+	// Wrote says that the request proposed a write, of its session for example, in this attempt or in an
+	// earlier one.
 	Wrote bool
 	Route Route
 
@@ -126,7 +128,8 @@ const (
 // Verdict is what Decide says.
 type Verdict struct {
 	Do Action
-	// Status is the status of a Fail: 502, 503, 504 or 508. 503 says that the request was certainly not carried out.
+	// Status is the status of a Fail: 502, 503, 504 or 508. 503 says that the request was certainly not
+	// carried out.
 	Status int
 	// Pays says that the Retry takes something from the Budget.
 	Pays bool
@@ -157,15 +160,16 @@ func again(c Case) (v Verdict, ok bool) {
 	case NotSent, Refused:
 		return Verdict{Do: Retry, Pays: c.Moves > 0}, true
 	case Sent, Started:
-		ok = c.replaySafe() && c.Repeats == 0 && !c.Suspect && (!c.Own || c.Route.Failover)
+		ok = c.ReplaySafe() && c.Repeats == 0 && !c.Suspect && (!c.Own || c.Route.Failover)
 	default:
-		ok = c.End == Replied && !c.Own && slices.Contains(c.Route.RetryOn, c.Status) && c.replaySafe()
+		ok = c.End == Replied && !c.Own && slices.Contains(c.Route.RetryOn, c.Status) && c.ReplaySafe()
 	}
 	return Verdict{Do: Retry, Pays: true, Pause: true}, ok
 }
 
-// replaySafe reports whether to do the request twice is as good as once, as long as it has not proposed a write.
-func (c Case) replaySafe() bool {
+// ReplaySafe reports whether to do the request twice is as good as once, as long as it has not proposed a
+// write.
+func (c Case) ReplaySafe() bool {
 	switch {
 	case c.Upgrade:
 		return false

@@ -8,8 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// The rules as they are written down, each on its own: what it is about, and what it forbids there. They are the other
-// reading of the text that Decide is compared with, so nothing here calls the code.
+// The rules as they are written down, each on its own: what it is about, and what it forbids there. They are
+// the other reading of the text that Decide is compared with, so nothing here calls the code.
 var rules = []struct {
 	name    string
 	about   func(Case) bool
@@ -139,7 +139,8 @@ func caseOf(i int) Case {
 	return c
 }
 
-// TestDecide compares Decide with the rules, over all that there can be; every thirteenth case, and all by make torture.
+// TestDecide compares Decide with the rules, over all that there can be; every thirteenth case, and all by
+// make torture.
 func TestDecide(t *testing.T) {
 	step := 13 // no divisor of the product, nor are the others: all values meet each other
 	switch {
@@ -197,7 +198,8 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// TestSequences plays whole requests: whatever the attempts end with, there are three at most, and at most one repetition.
+// TestSequences plays whole requests: whatever the attempts end with, there are three at most, and at most
+// one repetition.
 func TestSequences(t *testing.T) {
 	var play func(c Case, depth int)
 	play = func(c Case, depth int) {

@@ -11,8 +11,9 @@ const (
 	maxSuspects = 4096
 )
 
-// Suspects remembers which kinds of requests have brought a peer down: its connections were lost in the middle of one, or the
-// handler panicked. Such a request is not given to a third node. It is safe for concurrent use.
+// Suspects remembers which kinds of requests have brought a peer down: its connections were lost in the
+// middle of one, or the handler panicked. Such a request is not given to a third node. It is safe for
+// concurrent use.
 type Suspects struct {
 	now  func() time.Time
 	seed maphash.Seed
@@ -48,7 +49,8 @@ func (s *Suspects) Blame(method, route, peer string) {
 	s.kinds[kind] = e
 }
 
-// Other reports whether a request with this method and route has brought down another peer than this one lately.
+// Other reports whether a request with this method and route has brought down another peer than this one
+// lately.
 func (s *Suspects) Other(method, route, peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,8 @@
-// Package route finds what an application says of the requests of a route, by patterns as http.ServeMux has them.
+// Package route finds what an application says of the requests of a route, by patterns as http.ServeMux has
+// them.
 //
-// It is asked before a request reaches the application's own router, which may be any: so what it says is about requests as they come,
-// and a middleware that is mounted on the route itself would be too late.
+// It is asked before a request reaches the application's own router, which may be any: so what it says is
+// about requests as they come, and a middleware that is mounted on the route itself would be too late.
 package route
 
 import (
@@ -20,8 +21,8 @@ type Entry[T any] struct {
 // Table finds the entry of a request. The zero Table and a nil one have none. It is safe for concurrent use.
 type Table[T any] struct{ mux *http.ServeMux }
 
-// New returns a Table. It returns an error if a pattern is none, or two of them conflict: match the same requests without one of
-// them being more special.
+// New returns a Table. It returns an error if a pattern is none, or two of them conflict: match the same
+// requests without one of them being more special.
 func New[T any](entries []Entry[T]) (*Table[T], error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -54,8 +55,8 @@ type found[T any] struct{ Entry[T] }
 
 func (found[T]) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// Match returns the entry of the most special pattern that r matches. One whose path http.ServeMux would have redirected, as "/a//b",
-// matches none: the application's router may see another route in it.
+// Match returns the entry of the most special pattern that r matches. One whose path http.ServeMux would have
+// redirected, as "/a//b", matches none: the application's router may see another route in it.
 func (t *Table[T]) Match(r *http.Request) (e Entry[T], ok bool) {
 	if t == nil || t.mux == nil {
 		return e, false

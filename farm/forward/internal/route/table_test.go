@@ -82,7 +82,8 @@ func TestNoPatterns(t *testing.T) {
 	}
 }
 
-// FuzzMatch: whatever request a server lets through, Match finds what a ServeMux of the same patterns would have served.
+// FuzzMatch: whatever request a server lets through, Match finds what a ServeMux of the same patterns would
+// have served.
 func FuzzMatch(f *testing.F) {
 	for _, target := range []string{"/cart/7", "/cart//7", "/cart/%2e%2e/x", "/files/a%00b", "/%", "/cart/%2F", "//", "*"} {
 		f.Add("PUT", target, "h.example")

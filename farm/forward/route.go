@@ -1,0 +1,54 @@
+package forward
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/route"
+)
+
+// Route says what may be done with the requests of one route of the application when the node that had one is
+// lost, or fails. A request that certainly was not started may go to another node anyway, and so may a GET,
+// HEAD, OPTIONS or TRACE that was; none of them once it has changed its session.
+type Route struct {
+	// Pattern names the requests, as a pattern of http.ServeMux does: "PUT /cart/{id}". Of several that
+	// match, the most special one counts alone. A path that a ServeMux would redirect matches none.
+	Pattern string
+
+	// Idempotent says that to carry a request out twice is as good as once, so that one may be done again
+	// whose outcome is not known.
+	Idempotent bool
+
+	// Failover has a request tried on another node, once, if the handler of the node that took it from the
+	// client panics, or answers with a status of 500 or more. It does so only with requests that may be done
+	// twice. Such an answer is held back until then, up to 64 KiB of it.
+	Failover bool
+
+	// RetryOn holds the statuses, of 502, 503 and 504, after which a forwarded request is tried on another
+	// node, if it may be done twice. If that leads to nothing better, the client gets the first answer.
+	RetryOn []int
+}
+
+// routes are those of a Config, by pattern.
+type routes = route.Table[retry.Route]
+
+// newRoutes returns the table of what an application says of its routes.
+func newRoutes(list []Route) (*routes, error) {
+	var entries []route.Entry[retry.Route]
+	for _, r := range list {
+		for _, status := range r.RetryOn {
+			if status < http.StatusBadGateway || status > http.StatusGatewayTimeout {
+				return nil, fmt.Errorf("forward: Routes: %q: RetryOn %d is none of 502, 503 and 504", r.Pattern, status)
+			}
+		}
+		entries = append(entries, route.Entry[retry.Route]{Pattern: r.Pattern, Value: retry.Route{
+			Idempotent: r.Idempotent, Failover: r.Failover, RetryOn: slices.Clone(r.RetryOn)}})
+	}
+	t, err := route.New(entries)
+	if err != nil {
+		return nil, fmt.Errorf("forward: Routes: %w", err)
+	}
+	return t, nil
+}

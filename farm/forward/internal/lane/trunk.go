@@ -78,21 +78,27 @@ func (t *trunk) appendLocked(f frame, b []byte) error {
 		return t.err
 	}
 	t.pending = append(t.pending, b...)
-	if !t.writing {
-		t.writeLocked()
+	if t.writing {
+		return nil // whether it has left, nobody knows yet; if the trunk ends, its streams do
 	}
-	return nil // it may have been sent, whatever has happened since
+	if end := len(t.pending); t.writeLocked() < end {
+		return t.err
+	}
+	return nil // also if the trunk has ended meanwhile: the other end has the frame
 }
 
-// writeLocked writes until nothing is left.
-func (t *trunk) writeLocked() {
+// writeLocked writes until nothing is left. It returns how much has left of what there was at first.
+func (t *trunk) writeLocked() (first int) {
 	t.writing = true
-	for len(t.pending) > 0 && t.err == nil {
+	for written := false; len(t.pending) > 0 && t.err == nil; written = true {
 		b := t.pending
 		t.pending, t.spare = t.spare[:0], nil
 		t.mu.Unlock()
-		_, err := t.conn.Write(b)
+		n, err := t.conn.Write(b)
 		t.mu.Lock()
+		if !written {
+			first = n
+		}
 		if cap(b) <= 2*maxPending {
 			t.spare = b[:0]
 		}
@@ -102,6 +108,7 @@ func (t *trunk) writeLocked() {
 		}
 	}
 	t.writing = false
+	return first
 }
 
 // endLocked ends the trunk and all of its streams.

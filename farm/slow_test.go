@@ -374,6 +374,8 @@ func TestSlowHeaders(t *testing.T) {
 }
 
 // Of TCP, a client that takes nothing is cut off, whatever it is that it does not take; one that reads slowly is not.
+//
+// Slow: what the system does with real connections takes real time, three seconds on a machine with nothing else to do.
 func TestSlowReadersOfTCP(t *testing.T) {
 	const size = 64 << 20
 	file := filepath.Join(t.TempDir(), "big")

@@ -45,7 +45,7 @@ func TestSettleTrace(t *testing.T) {
 	if settleTrace(h); len(h[traceHeader]) != 1 || h[traceHeader][0] == good || h[stateHeader] != nil {
 		t.Errorf("two became %v", h)
 	}
-	if newTrace() == newTrace() {
+	if one, other := newTrace(), newTrace(); one == other {
 		t.Error("two traces are one")
 	}
 }

@@ -53,7 +53,7 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) Outcome 
 	if err := x.begin(); err != nil {
 		return Outcome{Err: err, GaveUp: r.Context().Err() != nil}
 	}
-	x.body = sender{c: x.c, u: a.Upload, ended: x.bodyEnded}
+	x.body = sender{c: x.c, u: a.Upload, x: x}
 	stop := context.AfterFunc(r.Context(), x.contextEnded)
 	x.exchange()
 	stop()

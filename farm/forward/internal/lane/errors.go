@@ -42,10 +42,11 @@ const (
 
 // putBodyError appends how a body ended.
 func putBodyError(b []byte, err error) []byte {
-	var tooBig *http.MaxBytesError
-	switch {
-	case err == nil:
+	if err == nil {
 		return append(b, bodyWhole)
+	}
+	var tooBig *http.MaxBytesError // which escapes
+	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return append(b, bodyCut)
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 )
@@ -17,8 +18,9 @@ type exchange struct {
 	seq      uint32 // of its frames
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	facts    *Facts
-	unwanted bool // it was given up before it came
+	facts    Facts
+	url      url.URL // of req
+	unwanted bool    // it was given up before it came
 	req      *http.Request
 
 	wmu   sync.Mutex // held while something is sent for the handler
@@ -91,7 +93,7 @@ func (x *exchange) decode(p []byte, whole bool) error {
 		return malformed("REQ")
 	}
 	d := decoder{s: string(p[4 : 4+n])}
-	x.req, x.facts = d.request(x.ctx)
+	x.req = d.request(x.ctx, &x.url, &x.facts)
 	if whole {
 		x.body.err = d.bodyError()
 	}
@@ -116,7 +118,7 @@ func (x *exchange) call() (panicked any) {
 		x.server.logger().Error("handler panicked", "request", x.facts.ID, "method", x.req.Method, "path", x.req.URL.Path,
 			"from", x.facts.Via, "panic", fmt.Sprint(panicked), "stack", string(stack))
 	}()
-	x.server.Handle(&x.w, x.req, x.facts)
+	x.server.Handle(&x.w, x.req, &x.facts)
 	if form := x.req.MultipartForm; form != nil {
 		form.RemoveAll()
 	}

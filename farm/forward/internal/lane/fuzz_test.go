@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"reflect"
 	"testing"
 	"time"
@@ -21,12 +22,13 @@ func FuzzRequest(f *testing.F) {
 	f.Add(string(putHeader(nil, http.Header{"A": {"b", "c"}, "Date": nil})))
 	f.Fuzz(func(t *testing.T, s string) {
 		d := decoder{s: s}
-		got, facts := d.request(context.Background())
+		var facts, facts2 Facts
+		got := d.request(context.Background(), new(url.URL), &facts)
 		if d.end("REQ") != nil {
 			return
 		}
-		again := decoder{s: string(putRequest(nil, got, facts))}
-		twice, facts2 := again.request(context.Background())
+		again := decoder{s: string(putRequest(nil, got, &facts))}
+		twice := again.request(context.Background(), new(url.URL), &facts2)
 		if err := again.end("REQ"); err != nil || !reflect.DeepEqual(facts, facts2) || !sameRequest(got, twice) {
 			t.Errorf("%+v became %+v, %v", got, twice, err)
 		}

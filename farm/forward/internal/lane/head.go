@@ -78,8 +78,9 @@ func putRequest(b []byte, r *http.Request, f *Facts) []byte {
 	b = putVarint(b, r.ContentLength)
 	b = putBool(b, r.Close)
 	b = putStrings(b, r.TransferEncoding)
-	b = putBool(b, r.Trailer != nil)
-	b = putHeader(b, r.Trailer)
+	if b = putBool(b, r.Trailer != nil); r.Trailer != nil {
+		b = putHeader(b, r.Trailer)
+	}
 	b = putTLS(b, r.TLS)
 	return putHeader(b, r.Header)
 }
@@ -87,12 +88,13 @@ func putRequest(b []byte, r *http.Request, f *Facts) []byte {
 // blank is copied for each request: a request gets its context only with a copy.
 var blank http.Request
 
-// request returns the request whose head was put, without a body.
-func (d *decoder) request(ctx context.Context) (*http.Request, *Facts) {
-	f := &Facts{Origin: d.string(), Via: d.string(), ID: d.string(), Scheme: d.string(), Attempt: d.byte(), Marks: d.bool()}
+// request returns the request whose head was put, without a body; its URL and facts are in u and f.
+func (d *decoder) request(ctx context.Context, u *url.URL, f *Facts) *http.Request {
+	*f = Facts{Origin: d.string(), Via: d.string(), ID: d.string(), Scheme: d.string(), Attempt: d.byte(), Marks: d.bool()}
 	r := blank.WithContext(ctx)
 	r.Method, r.RequestURI = d.string(), d.string()
-	r.URL = d.url()
+	d.url(u)
+	r.URL = u
 	r.ProtoMajor, r.ProtoMinor = int(d.byte()), int(d.byte())
 	r.Proto = protoName(r.ProtoMajor, r.ProtoMinor)
 	r.Host = d.string()
@@ -100,13 +102,12 @@ func (d *decoder) request(ctx context.Context) (*http.Request, *Facts) {
 	r.ContentLength = d.varint()
 	r.Close = d.bool()
 	r.TransferEncoding = d.strings()
-	hasTrailer := d.bool()
-	if t := d.header(); hasTrailer {
-		r.Trailer = t
+	if d.bool() {
+		r.Trailer = d.header()
 	}
 	r.TLS = d.tls()
 	r.Header = d.header()
-	return r, f
+	return r
 }
 
 func protoName(major, minor int) string {
@@ -168,10 +169,10 @@ func putURL(b []byte, u *url.URL) []byte {
 	return putBool(b, u.OmitHost)
 }
 
-func (d *decoder) url() *url.URL {
-	u := &url.URL{Path: d.string(), RawPath: d.string(), RawQuery: d.string(), ForceQuery: d.bool()}
+func (d *decoder) url(u *url.URL) {
+	*u = url.URL{Path: d.string(), RawPath: d.string(), RawQuery: d.string(), ForceQuery: d.bool()}
 	if !d.bool() {
-		return u
+		return
 	}
 	u.Scheme, u.Opaque = d.string(), d.string()
 	if d.bool() {
@@ -181,7 +182,6 @@ func (d *decoder) url() *url.URL {
 		}
 	}
 	u.Host, u.Fragment, u.RawFragment, u.OmitHost = d.string(), d.string(), d.string(), d.bool()
-	return u
 }
 
 // putTLS appends the parts of a tls.ConnectionState that a handler may ask for.

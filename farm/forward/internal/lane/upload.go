@@ -116,9 +116,9 @@ func (u *Upload) read(p []byte) (int, error) {
 
 // sender sends a body to one peer.
 type sender struct {
-	c     carrier
-	u     *Upload
-	ended func() // called at the end of the body
+	c carrier
+	u *Upload
+	x *call
 
 	mu    sync.Mutex
 	begun bool // the peer has asked for it; guarded by mu
@@ -165,7 +165,7 @@ func (s *sender) end(err error) {
 		trailer = s.u.r.Trailer
 	}
 	s.send(kEnd, putHeader(b, trailer), true)
-	s.ended()
+	s.x.bodyEnded()
 }
 
 var errOver = errors.New("the peer wants no more of the body")

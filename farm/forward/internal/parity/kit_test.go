@@ -27,7 +27,9 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	flag.Visit(func(f *flag.Flag) {
+		chosen = chosen || f.Name == "test.parallel" || strings.HasPrefix(f.Name, "test.fuzz")
+	})
 	if !chosen {
 		flag.Set("test.parallel", "32")
 	}

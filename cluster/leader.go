@@ -54,6 +54,8 @@ type leadership struct {
 	// for how long each server was silent at the last look of control
 	silent atomic.Pointer[map[string]time.Duration]
 
+	changing atomic.Bool // a change of the configuration is under way, and may come to nothing
+
 	leftMu sync.Mutex
 	left   map[string]uint64 // servers removed at their own request in this term, with their boot counters
 }

@@ -184,8 +184,7 @@ func (n *Node) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
 	if s.Votes(server) {
 		comes = s.SuccessorComes(server)
 	}
-	if comes {
-		return []byte{1}, nil
-	}
-	return []byte{0}, nil
+	// The configuration that s has may be one that is not committed yet. Asked after s was made, so that no change
+	// begins unseen.
+	return []byte{wire.BoolByte(comes || l.changing.Load())}, nil
 }

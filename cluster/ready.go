@@ -54,13 +54,14 @@ func (n *Node) keepReady() {
 func (n *Node) becomeReady() bool {
 	var passed time.Time // since when it is one, but for the vote that it should have
 	var said complaint
+	var seat seat
 	began := time.Now()
 	for {
 		configured := n.instance().configured()
 		caughtUp := configured && n.caughtUpNow()
 		placed, told := false, false
 		if caughtUp {
-			placed, told = n.placed()
+			placed, told = n.placed(&seat)
 		}
 		if told {
 			passed = time.Time{}
@@ -112,11 +113,15 @@ func (in *instance) configured() bool {
 // placed reports whether this node, which has caught up, has the place in the configuration that it is to
 // have: a vote, or none, if the leader would give none to any stand-by now. told is false if the leader could
 // not be asked, or its program does not know the question; then this node judges as it would if it led.
-func (n *Node) placed() (right, told bool) {
+func (n *Node) placed(own *seat) (right, told bool) {
 	s := n.situation()
-	if s.Votes(s.Self) || n.cfg.Role != Ordinary {
+	switch {
+	case n.cfg.Role != Ordinary:
 		return true, true
+	case s.Votes(s.Self):
+		return own.committed(n.instance()), true
 	}
+	*own = seat{}
 	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
 	defer cancel()
 	comes, err := n.voteComes(ctx)
@@ -124,6 +129,23 @@ func (n *Node) placed() (right, told bool) {
 		return !s.Promotable(s.Self), false
 	}
 	return !comes, true
+}
+
+// seat is what a node has seen of its own vote. A configuration counts for Raft when it is in the log, committed
+// or not, and goes with its leader if it is not.
+type seat struct {
+	in *instance
+	at uint64 // the end of the log when it was seen
+}
+
+// committed reports whether the vote that an instance has now is there for good: all is applied that was in
+// the log when it was seen first.
+func (v *seat) committed(in *instance) bool {
+	if v.in != in {
+		*v = seat{in, in.last()}
+	}
+	applied, _ := in.fsm.View()
+	return applied >= v.at
 }
 
 // registered makes sure that the farm knows this run of the node before it serves anybody.

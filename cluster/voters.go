@@ -126,6 +126,8 @@ func (l *leadership) applied(servers []string) map[string]uint64 {
 }
 
 func (l *leadership) carryOut(c voting.Change) error {
+	l.changing.Store(true)
+	defer l.changing.Store(false)
 	r, id := l.in.raft, raft.ServerID(c.Server)
 	var f raft.IndexFuture
 	switch c.Kind {

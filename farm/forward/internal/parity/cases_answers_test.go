@@ -16,7 +16,8 @@ func answer(name, want string, do handler) script {
 
 // answerHead is a script of a plain HEAD.
 func answerHead(name, want string, do handler) script {
-	return script{name: "HEAD " + name, do: do, send: []string{req("HEAD / HTTP/1.1", "Host: h", "Connection: close")}, want: want}
+	return script{name: "HEAD " + name, do: do,
+		send: []string{req("HEAD / HTTP/1.1", "Host: h", "Connection: close")}, want: want}
 }
 
 // says answers with a text.
@@ -68,7 +69,8 @@ type reader struct{ io.Reader }
 var answering = []script{
 	answer("empty", "200", nothing),
 	answer("text", "200", says("text")),
-	answer("200 without a body", "200", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.WriteHeader(200) }),
+	answer("200 without a body", "200",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.WriteHeader(200) }),
 	answer("201", "201", status(201)),
 	answer("204 with a body", "204", status(204)),
 	answer("205 with a body", "205", status(205)),
@@ -88,7 +90,8 @@ var answering = []script{
 		w.WriteHeader(304)
 	}),
 	answer("status 0 panics", "", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.WriteHeader(0) }),
-	answer("status 1000 panics", "", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.WriteHeader(1000) }),
+	answer("status 1000 panics", "",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.WriteHeader(1000) }),
 	answer("WriteHeader twice", "202", func(w http.ResponseWriter, _ *http.Request, see *run) {
 		w.WriteHeader(202)
 		w.WriteHeader(500)
@@ -108,7 +111,8 @@ var answering = []script{
 		io.WriteString(w, "text")
 		w.Header().Set("X-After", "1")
 	}),
-	answer("fields repeated", "200", with("Set-Cookie", "a=1", "Set-Cookie", "b=2; Path=/", "Vary", "A", "Vary", "B")),
+	answer("fields repeated", "200", with("Set-Cookie", "a=1", "Set-Cookie", "b=2; Path=/", "Vary", "A", "Vary",
+		"B")),
 	answer("fields empty and odd", "200", with("X-Empty", "", "!#$%&'*+-.^_`|~09", "1", "X-Space", "  a  ")),
 	answer("field not canonical", "200", func(w http.ResponseWriter, _ *http.Request, _ *run) {
 		w.Header()["x-lower"] = []string{"1"}
@@ -120,7 +124,8 @@ var answering = []script{
 		w.Header()["X-Bad\r\nX-Injected"] = []string{"1"}
 		w.Header()[""] = []string{"1"}
 	}),
-	answer("field with line ends", "200", with("X-Bad", "1\r\nX-Injected: 2", "X-Lf", "1\n2", "X-Nul", "1\x002")),
+	answer("field with line ends", "200", with("X-Bad", "1\r\nX-Injected: 2", "X-Lf", "1\n2", "X-Nul",
+		"1\x002")),
 	answer("field utf-8", "200", with("X-A", "süß", "X-B", "\xe4\xff")),
 	answer("field nil and none", "200", func(w http.ResponseWriter, _ *http.Request, _ *run) {
 		w.Header()["X-Nil"] = nil
@@ -149,7 +154,8 @@ var answering = []script{
 	answer("length 0 and a body", "200", lengths("0", "four")),
 	answer("length too small", "200", lengths("2", "four")),
 	answer("length too large", "200", lengths("9", "four")),
-	answer("length too large, nothing written", "200", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header().Set("Content-Length", "9") }),
+	answer("length too large, nothing written", "200",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header().Set("Content-Length", "9") }),
 	answer("length that is none", "200", lengths("four", "four")),
 	answer("length negative", "200", lengths("-1", "four")),
 	answer("length twice", "200", with("Content-Length", "4", "Content-Length", "5")),
@@ -164,7 +170,8 @@ var answering = []script{
 	answer("Connection close", "200", with("Connection", "close")),
 	answer("Connection keep-alive", "200", with("Connection", "keep-alive")),
 	answer("Connection names others", "200", with("Connection", "X-A, close", "X-A", "1")),
-	answer("hop-by-hop fields", "200", with("Keep-Alive", "timeout=5", "Proxy-Authenticate", "Basic", "Te", "x", "Proxy-Connection", "x")),
+	answer("hop-by-hop fields", "200", with("Keep-Alive", "timeout=5", "Proxy-Authenticate", "Basic", "Te", "x",
+		"Proxy-Connection", "x")),
 	answer("Upgrade in 426", "426", func(w http.ResponseWriter, _ *http.Request, _ *run) {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
@@ -174,7 +181,8 @@ var answering = []script{
 		see.note("ids %d", len(w.Header()["X-Request-Id"]))
 		w.Header().Set("X-Own-Id", "mine")
 	}),
-	answer("no request id", "200", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header().Del("X-Request-Id") }),
+	answer("no request id", "200",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header().Del("X-Request-Id") }),
 	answer("names of the hop", "200", with("Webfarm-Refused", "x", "Webfarm-Hop", "x")),
 	answer("header map that the gate began", "200", func(w http.ResponseWriter, _ *http.Request, see *run) {
 		h := w.Header().Clone()
@@ -225,7 +233,8 @@ var answering = []script{
 		_, pusher := w.(http.Pusher)
 		_, readerFrom := w.(io.ReaderFrom)
 		_, stringWriter := w.(io.StringWriter)
-		see.note("flush %v hijack %v push %v read %v string %v", flusher, hijacker, pusher, readerFrom, stringWriter)
+		see.note("flush %v hijack %v push %v read %v string %v", flusher, hijacker, pusher, readerFrom,
+			stringWriter)
 	}),
 	answer("ServeMux with patterns", "200", func(w http.ResponseWriter, r *http.Request, see *run) {
 		mux := http.NewServeMux()
@@ -244,13 +253,18 @@ var answering = []script{
 		http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
 			time.Millisecond, "late").ServeHTTP(w, r)
 	}),
-	{name: "answer CrossOriginProtection", send: []string{post("/", "Origin: https://evil.example", "Content-Length: 4") + "body"}, want: "403", do: guarded},
-	{name: "answer CrossOriginProtection, same origin", send: []string{post("/", "Origin: http://h", "Content-Length: 4") + "body"}, want: "200", do: guarded},
-	{name: "answer CrossOriginProtection, Sec-Fetch-Site", send: []string{post("/", "Sec-Fetch-Site: cross-site")}, want: "403", do: guarded},
+	{name: "answer CrossOriginProtection",
+		send: []string{post("/", "Origin: https://evil.example", "Content-Length: 4") + "body"}, want: "403",
+		do: guarded},
+	{name: "answer CrossOriginProtection, same origin",
+		send: []string{post("/", "Origin: http://h", "Content-Length: 4") + "body"}, want: "200", do: guarded},
+	{name: "answer CrossOriginProtection, Sec-Fetch-Site",
+		send: []string{post("/", "Sec-Fetch-Site: cross-site")}, want: "403", do: guarded},
 	answerHead("text", "200", says("text")),
 	answerHead("nothing", "200", nothing),
 	answerHead("length", "200", lengths("4", "four")),
-	answerHead("length without a body", "200", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header().Set("Content-Length", "4") }),
+	answerHead("length without a body", "200",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header().Set("Content-Length", "4") }),
 	answerHead("length too small", "200", lengths("2", "four")),
 	answerHead("1 MiB", "200", says(large)),
 	answerHead("flushed", "200", func(w http.ResponseWriter, _ *http.Request, see *run) {

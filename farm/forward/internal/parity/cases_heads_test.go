@@ -57,38 +57,48 @@ var heads = []script{
 	script1("field cookies", get("/", "Cookie: a=1; b=2", "Cookie: c=\"3\"; d=4;e"), "200"),
 	script1("field authorization", get("/", "Authorization: Basic eDp5"), "200"),
 	script1("field Connection names others", get("/", "Connection: x-a, X-Request-Id", "X-A: 1"), "200"),
-	script1("field Connection names what counts", get("/", "Connection: host, content-length, cookie, transfer-encoding",
+	script1("field Connection names what counts", get("/",
+		"Connection: host, content-length, cookie, transfer-encoding",
 		"Cookie: a=1"), "200"),
-	script1("field claims of proxies", get("/", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "Forwarded: for=1.2.3.4",
+	script1("field claims of proxies", get("/", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https",
+		"Forwarded: for=1.2.3.4",
 		"X-Real-Ip: 1.2.3.4", "X_Forwarded_For: 1.2.3.4", "X-Request-Id: mine"), "200"),
-	script1("field names of the hop", get("/", "Webfarm-Hop: {}", "Webfarm-Refused: x", "Webfarm_Hop: {}", "Webfarm.Hop: {}"), "200"),
+	script1("field names of the hop", get("/", "Webfarm-Hop: {}", "Webfarm-Refused: x", "Webfarm_Hop: {}",
+		"Webfarm.Hop: {}"), "200"),
 	script1("field Expect unknown", get("/", "Expect: the-unexpected"), "417"),
 	script1("field Upgrade without Connection", get("/", "Upgrade: websocket"), "200"),
-	script1("field HTTP2-Settings", get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), "200"),
-	script1("field priority and early data", get("/", "Priority: u=1, i", "Early-Data: 1", "Via: 1.1 proxy", "Max-Forwards: 3"), "200"),
-	script1("field Traceparent", get("/", "Traceparent: "+clientTrace+"b7ad6b7169203331-01", "Tracestate: a=b"), "200"),
+	script1("field HTTP2-Settings", get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
+		"HTTP2-Settings: AAMAAABkAAQAAP__"), "200"),
+	script1("field priority and early data", get("/", "Priority: u=1, i", "Early-Data: 1", "Via: 1.1 proxy",
+		"Max-Forwards: 3"), "200"),
+	script1("field Traceparent", get("/", "Traceparent: "+clientTrace+"b7ad6b7169203331-01", "Tracestate: a=b"),
+		"200"),
 	script1("field Traceparent bad", get("/", "Traceparent: 00-x", "Tracestate: a=b"), "200"),
-	script1("field Traceparent twice", get("/", "Traceparent: "+clientTrace+"b7ad6b7169203331-01", "Traceparent: x"), "200"),
+	script1("field Traceparent twice", get("/", "Traceparent: "+clientTrace+"b7ad6b7169203331-01",
+		"Traceparent: x"), "200"),
 	script1("host missing", req("GET / HTTP/1.1", "Connection: close"), "400"),
 	script1("host twice", req("GET / HTTP/1.1", "Host: a", "Host: b", "Connection: close"), "400"),
 	script1("host empty", req("GET / HTTP/1.1", "Host:", "Connection: close"), "200"),
 	script1("host with port", req("GET / HTTP/1.1", "Host: shop.example:8080", "Connection: close"), "200"),
 	script1("host IPv6", req("GET / HTTP/1.1", "Host: [::1]:80", "Connection: close"), "200"),
-	script1("host in capitals with a dot", req("GET / HTTP/1.1", "Host: SHOP.example.", "Connection: close"), "200"),
-	script1("host odd characters", req("GET / HTTP/1.1", "Host: a_b!$&'()*+,;=-._~[]:x", "Connection: close"), "200"),
+	script1("host in capitals with a dot", req("GET / HTTP/1.1", "Host: SHOP.example.", "Connection: close"),
+		"200"),
+	script1("host odd characters", req("GET / HTTP/1.1", "Host: a_b!$&'()*+,;=-._~[]:x", "Connection: close"),
+		"200"),
 	script1("host bad character", req("GET / HTTP/1.1", "Host: a/b", "Connection: close"), "400"),
 	script1("host utf-8", req("GET / HTTP/1.1", "Host: süß.example", "Connection: close"), "400"),
 	script1("many fields", get("/", manyFields(2000)...), "200"),
 	script1("header below the limit", get("/", big(headLimit-1000)), "200"),
 	script1("header at the limit", fill(headLimit), "200"),
 	script1("header over the limit", fill(headLimit+1), "431"),
-	{name: "answer header large", send: []string{get("/")}, want: "200", do: func(w http.ResponseWriter, _ *http.Request, _ *run) {
-		w.Header().Set("X-Big", strings.Repeat("b", 2<<20))
-		for i := range 2000 {
-			w.Header().Add("X-Many", fmt.Sprint(i))
-		}
-		io.WriteString(w, "large")
-	}},
+	{name: "answer header large", send: []string{get("/")}, want: "200",
+		do: func(w http.ResponseWriter, _ *http.Request, _ *run) {
+			w.Header().Set("X-Big", strings.Repeat("b", 2<<20))
+			for i := range 2000 {
+				w.Header().Add("X-Many", fmt.Sprint(i))
+			}
+			io.WriteString(w, "large")
+		}},
 }
 
 // fill is a request whose head has n bytes.

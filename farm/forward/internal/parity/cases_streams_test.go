@@ -78,7 +78,8 @@ var streams = []script{
 		see.flush(w)
 		see.wrote(io.WriteString(w, "<html>"))
 	}),
-	answer("flushed and no more", "200", func(w http.ResponseWriter, _ *http.Request, see *run) { see.flush(w) }),
+	answer("flushed and no more", "200",
+		func(w http.ResponseWriter, _ *http.Request, see *run) { see.flush(w) }),
 	answer("flushed with a length", "200", func(w http.ResponseWriter, _ *http.Request, see *run) {
 		w.Header().Set("Content-Length", "8")
 		see.wrote(io.WriteString(w, "four"))
@@ -101,11 +102,12 @@ var streams = []script{
 			w.(http.Flusher).Flush()
 		}
 	}),
-	{name: "stream, version 1.0", send: []string{req("GET / HTTP/1.0")}, want: "200", do: func(w http.ResponseWriter, _ *http.Request, see *run) {
-		see.wrote(io.WriteString(w, "one"))
-		see.flush(w)
-		see.wrote(io.WriteString(w, "two"))
-	}},
+	{name: "stream, version 1.0", send: []string{req("GET / HTTP/1.0")}, want: "200",
+		do: func(w http.ResponseWriter, _ *http.Request, see *run) {
+			see.wrote(io.WriteString(w, "one"))
+			see.flush(w)
+			see.wrote(io.WriteString(w, "two"))
+		}},
 	answer("1xx: a 103", "103 200", interim(103, 1)),
 	answer("1xx: 20 of 103", strings.Repeat("103 ", 20)+"200", interim(103, 20)),
 	answer("1xx: 102", "102 200", interim(102, 1)),
@@ -121,8 +123,10 @@ var streams = []script{
 		w.WriteHeader(200)
 		w.WriteHeader(103)
 	}),
-	{name: "answer 1xx: 103 to version 1.0", do: interim(103, 1), send: []string{req("GET / HTTP/1.0")}, want: "103 200"},
-	{name: "answer 1xx: 103 to HEAD", do: interim(103, 1), send: []string{req("HEAD / HTTP/1.1", "Host: h", "Connection: close")}, want: "103 200"},
+	{name: "answer 1xx: 103 to version 1.0", do: interim(103, 1), send: []string{req("GET / HTTP/1.0")},
+		want: "103 200"},
+	{name: "answer 1xx: 103 to HEAD", do: interim(103, 1),
+		send: []string{req("HEAD / HTTP/1.1", "Host: h", "Connection: close")}, want: "103 200"},
 	answer("trailers announced", "200", trailers(true)),
 	answer("trailers not announced", "200", trailers(false, "X-Unknown")),
 	answer("trailers by prefix", "200", trailers(false, http.TrailerPrefix+"X-Late", "X-Unknown")),
@@ -160,7 +164,8 @@ var streams = []script{
 		w.Header()["X-A"] = []string{"1", "2"}
 		w.Header().Set("X-C", "3")
 	}),
-	{name: "answer trailers, version 1.0", do: trailers(true), send: []string{req("GET / HTTP/1.0")}, want: "200"},
+	{name: "answer trailers, version 1.0", do: trailers(true), send: []string{req("GET / HTTP/1.0")},
+		want: "200"},
 	answer("panic before", "", func(http.ResponseWriter, *http.Request, *run) { panic("before") }),
 	answer("panic after WriteHeader", "", func(w http.ResponseWriter, _ *http.Request, _ *run) {
 		w.WriteHeader(200)
@@ -188,18 +193,22 @@ var streams = []script{
 		see.flush(w)
 		panic(http.ErrAbortHandler)
 	}),
-	{name: "abort of a large answer", anyLength: true, send: []string{get("/")}, want: "200", do: func(w http.ResponseWriter, _ *http.Request, _ *run) {
-		io.WriteString(w, large)
-		panic(http.ErrAbortHandler)
-	}},
+	{name: "abort of a large answer", anyLength: true, send: []string{get("/")}, want: "200",
+		do: func(w http.ResponseWriter, _ *http.Request, _ *run) {
+			io.WriteString(w, large)
+			panic(http.ErrAbortHandler)
+		}},
 	answer("Goexit", "", func(http.ResponseWriter, *http.Request, *run) { runtime.Goexit() }),
-	{name: "client goes, handler waits", do: gone, cutShort: true, send: []string{get("/"), "<await ready>", "<close>"}},
-	{name: "client goes, body read", cutShort: true, send: []string{withLength("body"), "<await ready>", "<close>"},
+	{name: "client goes, handler waits", do: gone, cutShort: true,
+		send: []string{get("/"), "<await ready>", "<close>"}},
+	{name: "client goes, body read", cutShort: true,
+		send: []string{withLength("body"), "<await ready>", "<close>"},
 		do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			see.body(r)
 			gone(w, r, see)
 		}},
-	{name: "client goes within its body", cutShort: true, send: []string{post("/", "Content-Length: 10") + "body", "<await ready>", "<close>"},
+	{name: "client goes within its body", cutShort: true,
+		send: []string{post("/", "Content-Length: 10") + "body", "<await ready>", "<close>"},
 		do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			see.note("duplex %s", failure(http.NewResponseController(w).EnableFullDuplex()))
 			io.WriteString(w, "ready\n")
@@ -207,19 +216,23 @@ var streams = []script{
 			see.body(r)
 			see.ends(r)
 		}},
-	{name: "client goes, handler writes", cutShort: true, send: []string{get("/"), "<await ready>", "<close>"}, do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		io.WriteString(w, "ready\n")
-		http.NewResponseController(w).Flush()
-		<-see.of.cut
-		for {
-			if _, err := io.WriteString(w, large); err != nil {
-				break
+	{name: "client goes, handler writes", cutShort: true, send: []string{get("/"), "<await ready>", "<close>"},
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			io.WriteString(w, "ready\n")
+			http.NewResponseController(w).Flush()
+			<-see.of.cut
+			for {
+				if _, err := io.WriteString(w, large); err != nil {
+					break
+				}
 			}
-		}
-		see.ends(r)
-	}},
-	{name: "client closes its half, handler waits", do: gone, send: []string{get("/"), "<await ready>", "<fin>"}, want: "200"},
-	{name: "duplex echo", send: []string{post("/", chunked), "<await hello>", "4\r\nping\r\n", "<await ping>", "4\r\npong\r\n", "<await pong>", "0\r\n\r\n"}, want: "200",
+			see.ends(r)
+		}},
+	{name: "client closes its half, handler waits", do: gone, send: []string{get("/"), "<await ready>", "<fin>"},
+		want: "200"},
+	{name: "duplex echo",
+		send: []string{post("/", chunked), "<await hello>", "4\r\nping\r\n", "<await ping>", "4\r\npong\r\n",
+			"<await pong>", "0\r\n\r\n"}, want: "200",
 		do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			see.note("duplex %s", failure(http.NewResponseController(w).EnableFullDuplex()))
 			io.WriteString(w, "hello ")
@@ -233,65 +246,81 @@ var streams = []script{
 			}
 			see.body(r)
 		}},
-	{name: "duplex, read after the answer", do: afterwards(true), send: []string{withLength("body")}, want: "200"},
-	{name: "duplex, read after the answer, large", do: afterwards(true), send: []string{withLength(large)}, want: "200"},
-	{name: "duplex, client waits for the answer", do: afterwards(true), send: []string{post("/", "Content-Length: 4"), "<await first>", "body"}, want: "200"},
-	{name: "no duplex, read after the answer", do: afterwards(false), send: []string{withLength("body")}, want: "200"},
-	{name: "duplex, body left", send: []string{withLength(large)}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		see.note("duplex %s", failure(http.NewResponseController(w).EnableFullDuplex()))
-		see.wrote(io.WriteString(w, "enough"))
-	}},
-	{name: "deadline: read, past", send: []string{post("/", "Content-Length: 4"), "<await late>"}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		see.note("set %s", failure(http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))))
-		see.body(r)
-		io.WriteString(w, "late")
-	}, sees: "i/o timeout"},
-	{name: "deadline: write, past", send: []string{get("/")}, want: "", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		see.note("set %s", failure(http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))))
-		io.WriteString(w, "late")
-		see.flush(w)
-	}, sees: "i/o timeout"},
-	{name: "deadline: both set and taken back", send: []string{withLength("body")}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		c := http.NewResponseController(w)
-		see.note("set %s %s", failure(c.SetReadDeadline(time.Now().Add(patience))), failure(c.SetWriteDeadline(time.Now().Add(patience))))
-		see.note("set %s %s", failure(c.SetReadDeadline(time.Time{})), failure(c.SetWriteDeadline(time.Time{})))
-		see.body(r)
-		io.WriteString(w, "in time")
-		see.flush(w)
-	}},
-	{name: "deadline: server's for reading is over", on: "hasty", send: []string{post("/", "Content-Length: 4"), "<await over>"}, want: "200",
+	{name: "duplex, read after the answer", do: afterwards(true), send: []string{withLength("body")},
+		want: "200"},
+	{name: "duplex, read after the answer, large", do: afterwards(true), send: []string{withLength(large)},
+		want: "200"},
+	{name: "duplex, client waits for the answer", do: afterwards(true),
+		send: []string{post("/", "Content-Length: 4"), "<await first>", "body"}, want: "200"},
+	{name: "no duplex, read after the answer", do: afterwards(false), send: []string{withLength("body")},
+		want: "200"},
+	{name: "duplex, body left", send: []string{withLength(large)}, want: "200",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			see.note("duplex %s", failure(http.NewResponseController(w).EnableFullDuplex()))
+			see.wrote(io.WriteString(w, "enough"))
+		}},
+	{name: "deadline: read, past", send: []string{post("/", "Content-Length: 4"), "<await late>"}, want: "200",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			see.note("set %s", failure(http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))))
+			see.body(r)
+			io.WriteString(w, "late")
+		}, sees: "i/o timeout"},
+	{name: "deadline: write, past", send: []string{get("/")}, want: "",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			see.note("set %s", failure(http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))))
+			io.WriteString(w, "late")
+			see.flush(w)
+		}, sees: "i/o timeout"},
+	{name: "deadline: both set and taken back", send: []string{withLength("body")}, want: "200",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			c := http.NewResponseController(w)
+			see.note("set %s %s", failure(c.SetReadDeadline(time.Now().Add(patience))),
+				failure(c.SetWriteDeadline(time.Now().Add(patience))))
+			see.note("set %s %s", failure(c.SetReadDeadline(time.Time{})), failure(c.SetWriteDeadline(time.Time{})))
+			see.body(r)
+			io.WriteString(w, "in time")
+			see.flush(w)
+		}},
+	{name: "deadline: server's for reading is over", on: "hasty",
+		send: []string{post("/", "Content-Length: 4"), "<await over>"}, want: "200",
 		do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			http.NewResponseController(w).SetWriteDeadline(time.Time{})
 			see.body(r)
 			io.WriteString(w, "over")
 		}, sees: "i/o timeout"},
-	{name: "deadline: server's for reading taken back", on: "hasty", send: []string{post("/", chunked), "<await more>", "4\r\nbody\r\n0\r\n\r\n"}, want: "200",
+	{name: "deadline: server's for reading taken back", on: "hasty",
+		send: []string{post("/", chunked), "<await more>", "4\r\nbody\r\n0\r\n\r\n"}, want: "200",
 		do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			c := http.NewResponseController(w)
-			see.note("set %s %s %s", failure(c.EnableFullDuplex()), failure(c.SetReadDeadline(time.Time{})), failure(c.SetWriteDeadline(time.Time{})))
+			see.note("set %s %s %s", failure(c.EnableFullDuplex()), failure(c.SetReadDeadline(time.Time{})),
+				failure(c.SetWriteDeadline(time.Time{})))
 			late()
 			io.WriteString(w, "more\n")
 			see.flush(w)
 			see.body(r)
 		}},
-	{name: "deadline: server's for writing is over", on: "hasty", send: []string{get("/")}, want: "", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		late()
-		io.WriteString(w, "too late")
-		see.flush(w)
-	}, sees: "i/o timeout"},
-	{name: "deadline: server's for writing taken back", on: "hasty", send: []string{get("/")}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		see.note("set %s", failure(http.NewResponseController(w).SetWriteDeadline(time.Time{})))
-		io.WriteString(w, "in time\n")
-		see.flush(w)
-		late()
-		see.wrote(io.WriteString(w, "and later"))
-		see.flush(w)
-	}},
-	{name: "slow body in pieces", send: []string{post("/", chunked), "1\r\n", "a", "\r\n", "2", "\r\nbc\r\n", "0\r\n", "\r\n"}, want: "200"},
-	{name: "body by lines", send: []string{withLength("one\ntwo\nthree")}, want: "200", do: func(w http.ResponseWriter, r *http.Request, see *run) {
-		lines := bufio.NewScanner(r.Body)
-		for lines.Scan() {
-			see.wrote(fmt.Fprintln(w, lines.Text()))
-		}
-	}},
+	{name: "deadline: server's for writing is over", on: "hasty", send: []string{get("/")}, want: "",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			late()
+			io.WriteString(w, "too late")
+			see.flush(w)
+		}, sees: "i/o timeout"},
+	{name: "deadline: server's for writing taken back", on: "hasty", send: []string{get("/")}, want: "200",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			see.note("set %s", failure(http.NewResponseController(w).SetWriteDeadline(time.Time{})))
+			io.WriteString(w, "in time\n")
+			see.flush(w)
+			late()
+			see.wrote(io.WriteString(w, "and later"))
+			see.flush(w)
+		}},
+	{name: "slow body in pieces",
+		send: []string{post("/", chunked), "1\r\n", "a", "\r\n", "2", "\r\nbc\r\n", "0\r\n", "\r\n"}, want: "200"},
+	{name: "body by lines", send: []string{withLength("one\ntwo\nthree")}, want: "200",
+		do: func(w http.ResponseWriter, r *http.Request, see *run) {
+			lines := bufio.NewScanner(r.Body)
+			for lines.Scan() {
+				see.wrote(fmt.Fprintln(w, lines.Text()))
+			}
+		}},
 }

@@ -36,7 +36,8 @@ func connect(t *testing.T, app *book, srv *httptest.Server, encrypted bool, do h
 	conn, page := dial(t, app, srv, do)
 	c := &client{notes: page, news: make(chan struct{})}
 	if encrypted {
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example", NextProtos: []string{"http/1.1"}})
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example",
+			NextProtos: []string{"http/1.1"}})
 	}
 	c.conn = conn
 	go c.receive() // ends with the connection

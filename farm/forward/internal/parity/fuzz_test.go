@@ -17,7 +17,8 @@ func FuzzRequestParity(f *testing.F) {
 		line1("GET http://u@other.example?x HTTP/1.0"),
 		withLength("body", "Cookie: a=1", "TE: trailers"),
 		post("/", chunked, "Content-Length: 4", "Trailer: X-End") + "4;e=f\r\nbody\r\n0\r\nX-End: 1\r\n\r\n",
-		next("POST /1 HTTP/1.1", "Content-Length: 3") + "one" + next("PUT /2 HTTP/1.1", chunked) + "3\r\ntwo\r\n0\r\n\r\n",
+		next("POST /1 HTTP/1.1", "Content-Length: 3") + "one" + next("PUT /2 HTTP/1.1",
+			chunked) + "3\r\ntwo\r\n0\r\n\r\n",
 		post("/", "Content-Length: 4", expect) + "body",
 		req("GET /1 HTTP/1.0", "Connection: keep-alive") + req("GET /2 HTTP/1.0"),
 	} {

@@ -93,10 +93,12 @@ func connectH2(t *testing.T, app *book, srv *httptest.Server, do handler) *h2cli
 	t.Helper()
 	conn, page := dial(t, app, srv, do)
 	c := &h2client{notes: page, streams: make(map[uint32]*stream), news: make(chan struct{})}
-	c.conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example", NextProtos: []string{"h2"}})
+	c.conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example",
+		NextProtos: []string{"h2"}})
 	settings := []byte{0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff}
 	window := binary.BigEndian.AppendUint32(nil, 1<<31-1-65535)
-	io.WriteString(c.conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+frame(fSettings, 0, 0, settings)+frame(fWindow, 0, 0, window))
+	io.WriteString(c.conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+frame(fSettings, 0, 0, settings)+frame(fWindow, 0,
+		0, window))
 	go c.receive() // ends with the connection
 	return c
 }
@@ -242,7 +244,8 @@ func (c *h2client) all(n int) string {
 	var out strings.Builder
 	for _, id := range ids {
 		s := c.streams[id]
-		fmt.Fprintf(&out, "stream %d ended %v\n%sbody %s\n", id, s.ended, s.text.String(), short(fmt.Sprintf("%q", s.body)))
+		fmt.Fprintf(&out, "stream %d ended %v\n%sbody %s\n", id, s.ended, s.text.String(), short(fmt.Sprintf("%q",
+			s.body)))
 	}
 	return out.String() + c.goaway
 }

@@ -79,7 +79,8 @@ func (s h2script) run(t *testing.T, app *book, to servers) outcome {
 
 // h2req is the header of a request.
 func h2req(stream uint32, end bool, method, path string, fields ...string) string {
-	return head(stream, end, append([]string{":method", method, ":scheme", "https", ":path", path, ":authority", "h"}, fields...)...)
+	return head(stream, end, append([]string{":method", method, ":scheme", "https", ":path", path, ":authority",
+		"h"}, fields...)...)
 }
 
 // h2get is a script of one request without a body.
@@ -119,21 +120,33 @@ var h2scripts = []h2script{
 	h2get("fields Connection", "/", "status", "connection", "close"),
 	h2get("fields Transfer-Encoding", "/", "status", "transfer-encoding", "chunked"),
 	h2get("fields TE", "/", `"Te"=["trailers"]`, "te", "trailers"),
-	h2get("fields claims of proxies", "/", "status: 200", "x-forwarded-for", "1.2.3.4", "webfarm-hop", "{}", "x-request-id", "mine"),
+	h2get("fields claims of proxies", "/", "status: 200", "x-forwarded-for", "1.2.3.4", "webfarm-hop", "{}",
+		"x-request-id", "mine"),
 	h2get("fields host beside authority", "/", "status", "host", "other"),
 	h2get("fields many", "/", "status: 200", strings.Split(strings.Repeat("x-a,1,", 1000)+"x-b,2", ",")...),
 	h2get("fields over the limit", "/", "the connection ends", "x-big", strings.Repeat("b", 1<<20+8192)),
 	h2get("pseudo field unknown", "/", "code 1", ":odd", "1"),
-	{name: "pseudo field behind others", send: []string{head(1, true, ":method", "GET", ":scheme", "https", "x-a", "1", ":path", "/", ":authority", "h")}, sees: "code 1"},
-	{name: "pseudo field twice", send: []string{head(1, true, ":method", "GET", ":method", "POST", ":scheme", "https", ":path", "/", ":authority", "h")}, sees: "code 1"},
-	{name: "pseudo field missing", send: []string{head(1, true, ":method", "GET", ":path", "/", ":authority", "h")}, sees: "code 1"},
-	{name: "scheme http over TLS", send: []string{head(1, true, ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "h")}, sees: "status"},
-	{name: "authority missing", send: []string{head(1, true, ":method", "GET", ":scheme", "https", ":path", "/")}, sees: "status"},
-	{name: "authority with user", send: []string{head(1, true, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "u@h")}, sees: "code 1"},
+	{name: "pseudo field behind others",
+		send: []string{head(1, true, ":method", "GET", ":scheme", "https", "x-a", "1", ":path", "/", ":authority",
+			"h")}, sees: "code 1"},
+	{name: "pseudo field twice",
+		send: []string{head(1, true, ":method", "GET", ":method", "POST", ":scheme", "https", ":path", "/",
+			":authority", "h")}, sees: "code 1"},
+	{name: "pseudo field missing",
+		send: []string{head(1, true, ":method", "GET", ":path", "/", ":authority", "h")}, sees: "code 1"},
+	{name: "scheme http over TLS",
+		send: []string{head(1, true, ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "h")},
+		sees: "status"},
+	{name: "authority missing",
+		send: []string{head(1, true, ":method", "GET", ":scheme", "https", ":path", "/")}, sees: "status"},
+	{name: "authority with user",
+		send: []string{head(1, true, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "u@h")},
+		sees: "code 1"},
 	{name: "method odd token", send: []string{h2req(1, true, "BREW!", "/")}, sees: `method "BREW!"`},
 	{name: "method that is no token", send: []string{h2req(1, true, "G T", "/")}, sees: `method "G T"`},
 	{name: "method CONNECT", send: []string{head(1, true, ":method", "CONNECT", ":authority", "h:443")}, sees: `method "CONNECT"`},
-	{name: "method CONNECT extended", send: []string{h2req(1, true, "CONNECT", "/", ":protocol", "websocket")}, sees: "code 1"},
+	{name: "method CONNECT extended", send: []string{h2req(1, true, "CONNECT", "/", ":protocol", "websocket")},
+		sees: "code 1"},
 	{name: "method HEAD", do: says("text"), send: []string{h2req(1, true, "HEAD", "/")}, sees: "status: 200"},
 	h2post("body", `body "body" ok`, data(1, true, "body")),
 	h2post("body in pieces", `body "body" ok`, data(1, false, "bo"), data(1, false, ""), data(1, false, "dy"), data(1, true, "")),
@@ -141,16 +154,28 @@ var h2scripts = []h2script{
 	{name: "body and trailers announced", sees: `"X-End"=["1"]`, send: []string{h2req(1, false, "POST", "/", "trailer", "x-end, x-missing"),
 		data(1, false, "body"), trailer(1, "x-end", "1")}},
 	h2post("body and trailers", `body "body" ok`, data(1, false, "body"), trailer(1, "x-end", "1")),
-	{name: "body and trailers with pseudo fields", cut: true, sees: "code 1", send: []string{h2req(1, false, "POST", "/"), data(1, false, "body"), trailer(1, ":path", "/")}},
-	h2post("body large", "(60002 bytes", data(1, false, large[:maxFrame]), data(1, false, large[:maxFrame]), data(1, false, large[:maxFrame]), data(1, true, large[:60000-3*maxFrame])),
-	{name: "body with a length", send: []string{h2req(1, false, "POST", "/", "content-length", "4"), data(1, true, "body")}, sees: "length 4"},
-	{name: "body shorter than its length", send: []string{h2req(1, false, "POST", "/", "content-length", "9"), data(1, true, "body")}, sees: "Content-Length"},
-	{name: "body longer than its length", cut: true, send: []string{h2req(1, false, "POST", "/", "content-length", "2"), data(1, true, "body")}, sees: "code 1"},
+	{name: "body and trailers with pseudo fields", cut: true, sees: "code 1",
+		send: []string{h2req(1, false, "POST", "/"), data(1, false, "body"), trailer(1, ":path", "/")}},
+	h2post("body large", "(60002 bytes", data(1, false, large[:maxFrame]), data(1, false, large[:maxFrame]),
+		data(1, false, large[:maxFrame]), data(1, true, large[:60000-3*maxFrame])),
+	{name: "body with a length",
+		send: []string{h2req(1, false, "POST", "/", "content-length", "4"), data(1, true, "body")},
+		sees: "length 4"},
+	{name: "body shorter than its length",
+		send: []string{h2req(1, false, "POST", "/", "content-length", "9"), data(1, true, "body")},
+		sees: "Content-Length"},
+	{name: "body longer than its length", cut: true,
+		send: []string{h2req(1, false, "POST", "/", "content-length", "2"), data(1, true, "body")}, sees: "code 1"},
 	{name: "body of GET", send: []string{h2req(1, false, "GET", "/"), data(1, true, "body")}, sees: `body "body" ok`},
-	{name: "body not read", do: ignore, send: []string{h2req(1, false, "POST", "/"), data(1, true, "body")}, sees: "ignored"},
-	{name: "body not read, and not sent", do: ignore, send: []string{h2req(1, false, "POST", "/"), "<await ignored>"}, sees: "ignored"},
-	{name: "body limited", do: limited(2), send: []string{h2req(1, false, "POST", "/"), data(1, true, "body")}, sees: "413"},
-	{name: "body is reset", send: []string{h2req(1, false, "POST", "/"), data(1, false, "body"), "<await ready>", reset(1, 8)}, n: -1, sees: "context canceled",
+	{name: "body not read", do: ignore, send: []string{h2req(1, false, "POST", "/"), data(1, true, "body")},
+		sees: "ignored"},
+	{name: "body not read, and not sent", do: ignore,
+		send: []string{h2req(1, false, "POST", "/"), "<await ignored>"}, sees: "ignored"},
+	{name: "body limited", do: limited(2), send: []string{h2req(1, false, "POST", "/"), data(1, true, "body")},
+		sees: "413"},
+	{name: "body is reset",
+		send: []string{h2req(1, false, "POST", "/"), data(1, false, "body"), "<await ready>", reset(1, 8)}, n: -1,
+		sees: "context canceled",
 		do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			b := make([]byte, 4)
 			_, err := io.ReadFull(r.Body, b)
@@ -160,7 +185,9 @@ var h2scripts = []h2script{
 			see.ends(r)
 			panic(http.ErrAbortHandler)
 		}},
-	{name: "Expect", send: []string{h2req(1, false, "POST", "/", "expect", "100-continue"), "<await 100>", data(1, true, "body")}, sees: "100"},
+	{name: "Expect",
+		send: []string{h2req(1, false, "POST", "/", "expect", "100-continue"), "<await 100>", data(1, true,
+			"body")}, sees: "100"},
 	h2answer("204", "204", status(204)),
 	h2answer("304", "304", status(304)),
 	h2answer("103", "103", interim(103, 3)),
@@ -177,10 +204,13 @@ var h2scripts = []h2script{
 		w.Header().Set("Grpc-Status", "12")
 	}),
 	h2answer("sniffed", "text/html", says("<html>")),
-	h2answer("Date nil", "status", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header()["Date"] = nil }),
+	h2answer("Date nil", "status",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header()["Date"] = nil }),
 	h2answer("Connection close", "status", with("Connection", "close")),
-	h2answer("hop-by-hop fields", "status", with("Keep-Alive", "1", "Transfer-Encoding", "chunked", "Upgrade", "x", "Proxy-Connection", "x")),
-	h2answer("field not canonical", "x-lower", func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header()["X-LOWER"] = []string{"1"} }),
+	h2answer("hop-by-hop fields", "status", with("Keep-Alive", "1", "Transfer-Encoding", "chunked", "Upgrade",
+		"x", "Proxy-Connection", "x")),
+	h2answer("field not canonical", "x-lower",
+		func(w http.ResponseWriter, _ *http.Request, _ *run) { w.Header()["X-LOWER"] = []string{"1"} }),
 	h2answer("length too small", "status", lengths("2", "four")),
 	h2answer("length too large", "status", lengths("9", "four")),
 	h2answer("1 MiB", "bytes", says(large)),
@@ -199,7 +229,9 @@ var h2scripts = []h2script{
 		see.note("set %s", failure(http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))))
 		io.WriteString(w, "in time")
 	}),
-	{name: "duplex echo", send: []string{h2req(1, false, "POST", "/"), "<await hello>", data(1, false, "ping"), "<await ping>", data(1, true, "pong")},
+	{name: "duplex echo",
+		send: []string{h2req(1, false, "POST", "/"), "<await hello>", data(1, false, "ping"), "<await ping>",
+			data(1, true, "pong")},
 		sees: "pong", do: func(w http.ResponseWriter, r *http.Request, see *run) {
 			io.WriteString(w, "hello ")
 			see.flush(w)
@@ -212,13 +244,19 @@ var h2scripts = []h2script{
 			}
 			see.body(r)
 		}},
-	{name: "two streams", n: 2, send: []string{h2req(1, true, "GET", "/1") + h2req(3, false, "POST", "/3") + data(3, true, "body")}, sees: "POST /3"},
+	{name: "two streams", n: 2,
+		send: []string{h2req(1, true, "GET", "/1") + h2req(3, false, "POST", "/3") + data(3, true, "body")},
+		sees: "POST /3"},
 	{name: "twenty streams", n: 20, send: []string{manyStreams(20)}, sees: "GET /39"},
 	{name: "stream of even number", send: []string{h2req(2, true, "GET", "/")}, sees: "the connection ends"},
-	{name: "stream depends on itself", send: []string{frame(fHeaders, flagEnd|flagHeader|0x20, 1, append([]byte{0, 0, 0, 1, 0},
-		putFields(nil, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "h")...))}, sees: "stream 1"},
-	{name: "ping between", send: []string{frame(fPing, 0, 0, []byte("12345678")), h2req(1, true, "GET", "/")}, sees: "status: 200"},
-	{name: "data on a closed stream", lone: true, send: []string{h2req(1, true, "GET", "/"), "<await GET />", data(1, true, "late")}, sees: "status: 200"},
+	{name: "stream depends on itself",
+		send: []string{frame(fHeaders, flagEnd|flagHeader|0x20, 1, append([]byte{0, 0, 0, 1, 0},
+			putFields(nil, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "h")...))},
+		sees: "stream 1"},
+	{name: "ping between", send: []string{frame(fPing, 0, 0, []byte("12345678")), h2req(1, true, "GET", "/")},
+		sees: "status: 200"},
+	{name: "data on a closed stream", lone: true,
+		send: []string{h2req(1, true, "GET", "/"), "<await GET />", data(1, true, "late")}, sees: "status: 200"},
 }
 
 // manyStreams are n requests at once.

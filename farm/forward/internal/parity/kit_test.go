@@ -72,10 +72,12 @@ func newSite() *site { return &site{members: make(map[string]*member), changed: 
 // add starts a member. Its public handler is what around makes of its gate's.
 func (s *site) add(t testing.TB, id string, role cluster.Role, app http.Handler, around func(http.Handler) http.Handler) *member {
 	t.Helper()
-	m := &member{site: s, role: role, tags: map[string]string{forward.TagApp: ""}, id: id, listeners: make(map[string]net.Listener)}
+	m := &member{site: s, role: role, tags: map[string]string{forward.TagApp: ""}, id: id,
+		listeners: make(map[string]net.Listener)}
 	s.change(func() { s.members[id] = m })
 	var err error
-	m.gate, err = forward.Open(m, forward.Config{ID: id, Node: strings.ToUpper(id), Role: role, Hold: -1, Linger: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
+	m.gate, err = forward.Open(m, forward.Config{ID: id, Node: strings.ToUpper(id), Role: role, Hold: -1,
+		Linger: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,8 @@ func (s *site) state() (cluster.State, <-chan struct{}) {
 		for k, v := range m.tags {
 			tags[k] = v
 		}
-		st.Members = append(st.Members, cluster.Member{ID: m.id, Name: strings.ToUpper(m.id), Status: cluster.Alive, Role: m.role, Tags: tags})
+		st.Members = append(st.Members, cluster.Member{ID: m.id, Name: strings.ToUpper(m.id), Status: cluster.Alive,
+			Role: m.role, Tags: tags})
 	}
 	return st, s.changed
 }

@@ -141,10 +141,13 @@ func (s *run) request(r *http.Request) {
 	s.note("close %v", r.Close)
 	s.note("target %q", r.RequestURI)
 	u := r.URL
-	s.note("url scheme %q opaque %q user %v host %q path %q raw %q query %q force %v fragment %q omit %v", u.Scheme, u.Opaque, u.User,
+	s.note("url scheme %q opaque %q user %v host %q path %q raw %q query %q force %v fragment %q omit %v",
+		u.Scheme, u.Opaque, u.User,
 		u.Host, u.Path, u.RawPath, u.RawQuery, u.ForceQuery, u.Fragment, u.OmitHost)
-	s.note("length %d encoding %q body %v trailer %s", r.ContentLength, r.TransferEncoding, bodyKind(r), fields(r.Trailer))
-	s.note("from the client %v, scheme %s, tls %s", r.RemoteAddr == s.of.client, forward.FromContext(r.Context()).Scheme, connection(r.TLS))
+	s.note("length %d encoding %q body %v trailer %s", r.ContentLength, r.TransferEncoding, bodyKind(r),
+		fields(r.Trailer))
+	s.note("from the client %v, scheme %s, tls %s", r.RemoteAddr == s.of.client,
+		forward.FromContext(r.Context()).Scheme, connection(r.TLS))
 	if ids := r.Header["X-Request-Id"]; len(ids) != 1 || ids[0] != forward.FromContext(r.Context()).ID {
 		s.note("request ids %q", ids)
 	}
@@ -209,8 +212,10 @@ func connection(s *tls.ConnectionState) string {
 	if s == nil {
 		return "none"
 	}
-	return fmt.Sprintf("%s %s %s done %v resumed %v protocol %q name %q certificates %d chains %d", tls.VersionName(s.Version),
-		tls.CipherSuiteName(s.CipherSuite), s.CurveID, s.HandshakeComplete, s.DidResume, s.NegotiatedProtocol, s.ServerName,
+	return fmt.Sprintf("%s %s %s done %v resumed %v protocol %q name %q certificates %d chains %d",
+		tls.VersionName(s.Version),
+		tls.CipherSuiteName(s.CipherSuite), s.CurveID, s.HandshakeComplete, s.DidResume, s.NegotiatedProtocol,
+		s.ServerName,
 		len(s.PeerCertificates), len(s.VerifiedChains))
 }
 
@@ -231,9 +236,12 @@ func (s *run) body(r *http.Request) []byte {
 func (s *run) wrote(n int, err error) { s.note("wrote %d %s", n, failure(err)) }
 
 // known are the errors by which handlers decide what to do.
-var known = []error{io.EOF, io.ErrUnexpectedEOF, http.ErrBodyNotAllowed, http.ErrContentLength, http.ErrHijacked,
-	http.ErrAbortHandler, http.ErrBodyReadAfterClose, http.ErrHandlerTimeout, http.ErrNotSupported, http.ErrNotMultipart,
-	http.ErrMissingBoundary, http.ErrNoCookie, os.ErrDeadlineExceeded, context.Canceled, context.DeadlineExceeded}
+var known = []error{io.EOF, io.ErrUnexpectedEOF, http.ErrBodyNotAllowed, http.ErrContentLength,
+	http.ErrHijacked,
+	http.ErrAbortHandler, http.ErrBodyReadAfterClose, http.ErrHandlerTimeout, http.ErrNotSupported,
+	http.ErrNotMultipart,
+	http.ErrMissingBoundary, http.ErrNoCookie, os.ErrDeadlineExceeded, context.Canceled,
+	context.DeadlineExceeded}
 
 // failure names an error as handlers can tell it from others. Texts of the network have addresses in them.
 func failure(err error) string {

@@ -1,5 +1,7 @@
 // Package parity holds the tests that a forwarded request is served as if it had not been: raw bytes of clients go to a node
 // that serves by itself and to nodes that forward, and what the client receives and what the handler sees must be the same.
+//
+// Slow: hundreds of connections over real sockets, four times each.
 package parity
 
 import (

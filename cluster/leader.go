@@ -245,8 +245,8 @@ func (c *cargo) add(b *leaderBatch) {
 	c.batches, c.size, c.commands = append(c.batches, b), c.size+b.Size(), c.commands+b.Count
 }
 
-// full reports whether the entry is closed. One of large commands holds some of them all the same: a disk that
-// takes long for each write takes as long for one of them.
+// full reports whether the entry is closed. One of large commands holds some of them all the same: a disk
+// that takes long for each write takes as long for one of them.
 func (c *cargo) full() bool {
 	return c.commands >= wire.MaxEntryCommands || c.size >= largeCommands*wire.MaxEntryBytes ||
 		c.size >= wire.MaxEntryBytes && c.commands >= largeCommands

@@ -184,7 +184,7 @@ func (n *Node) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
 	if s.Votes(server) {
 		comes = s.SuccessorComes(server)
 	}
-	// The configuration that s has may be one that is not committed yet. Asked after s was made, so that no change
-	// begins unseen.
+	// The configuration that s has may be one that is not committed yet. It is asked after s was made, so
+	// that no change begins unseen.
 	return []byte{wire.BoolByte(comes || l.changing.Load())}, nil
 }

@@ -131,8 +131,8 @@ func (n *Node) placed(own *seat) (right, told bool) {
 	return !comes, true
 }
 
-// seat is what a node has seen of its own vote. A configuration counts for Raft when it is in the log, committed
-// or not, and goes with its leader if it is not.
+// seat is what a node has seen of its own vote. A configuration counts for Raft when it is in the log,
+// committed or not, and goes with its leader if it is not.
 type seat struct {
 	in *instance
 	at uint64 // the end of the log when it was seen

@@ -3,6 +3,7 @@ package lane
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -46,7 +47,7 @@ type call struct {
 }
 
 // Do sends the request to the peer, and writes what it answers to w. The context is that of r.
-func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) Outcome {
+func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) (out Outcome) {
 	c.running.Add(1)
 	defer c.running.Add(-1)
 	x := &call{Attempt: a, client: c, w: w, r: r}
@@ -55,11 +56,18 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) Outcome 
 	}
 	x.body = sender{c: x.c, u: a.Upload, x: x}
 	stop := context.AfterFunc(r.Context(), x.contextEnded)
+	defer func() { // also if w panics
+		stop()
+		x.finish()
+		out = x.out
+	}()
+	x.out.Err = errUnfinished
 	x.exchange()
-	stop()
-	x.finish()
 	return x.out
 }
+
+// errUnfinished is why an exchange ends that the ResponseWriter has left by a panic.
+var errUnfinished = errors.New("the answer could not be written")
 
 // begin chooses what the exchange goes over.
 func (x *call) begin() error {
@@ -170,6 +178,9 @@ func (x *call) exchange() {
 			return
 		}
 		if over {
+			if x.out.Err == errUnfinished {
+				x.out.Err = nil
+			}
 			return
 		}
 	}
@@ -219,7 +230,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 	case kReset:
 		return true, x.reset(f)
 	case kTunnel:
-		x.out.State = Started
+		x.out.State = max(x.out.State, Started)
 		return true, x.tunnel()
 	case kDeadline:
 		return false, x.deadline()
@@ -262,7 +273,7 @@ func (x *call) answer(f frame) (over bool, err error) {
 		return false, x.interim(status, d.header(), d.end("RES"))
 	}
 	header := d.header()
-	if err := d.end("RES"); err != nil || status < 101 || status > 999 {
+	if err := d.end("RES"); err != nil || status < 200 && status != http.StatusSwitchingProtocols || status > 999 {
 		return false, malformed("RES")
 	}
 	x.out.Load, x.out.HasLoad = load, true
@@ -443,7 +454,7 @@ func (x *call) fail(err error) {
 		x.lose(err)
 		return
 	}
-	if x.out.Err == nil {
+	if x.out.Err == nil || x.out.Err == errUnfinished {
 		x.out.Err = err
 	}
 }

@@ -86,7 +86,7 @@ func (c *Client) Close() {
 	c.closed = true
 	t := c.trunk
 	for l := range c.lanes {
-		l.Conn.Close()
+		go l.Conn.Close()
 	}
 	c.mu.Unlock()
 	c.cancel()
@@ -206,7 +206,7 @@ func (c *Client) lost(session uint64, err error) {
 	if errors.Is(err, errSilent) {
 		for l, of := range c.lanes {
 			if of.session == session {
-				l.Conn.Close()
+				go l.Conn.Close()
 			}
 		}
 	}
@@ -282,7 +282,7 @@ func (c *Client) forgetLocked(l *conn) {
 		delete(c.lanes, l)
 		c.giveLocked()
 	}
-	l.Conn.Close()
+	go l.Conn.Close() // TLS says goodbye, and may wait for that
 }
 
 // expire closes lanes that nobody has needed for a while. Only the dialler closes what is idle.

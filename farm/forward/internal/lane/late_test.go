@@ -372,3 +372,86 @@ func TestReaderLeft(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with one stream is the end of that stream alone; what is merely large is not wrong.
+func TestStream_FailsAlone(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch req.URL.Path {
+		case "/events":
+			w.(http.Flusher).Flush()
+			<-req.Context().Done()
+		case "/hints":
+			for range 3 {
+				w.Header().Set("Link", strings.Repeat("l", 40<<10))
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+			w.Header().Del("Link")
+			io.WriteString(w, "ok")
+		}
+	}))
+	do := func(path string) (Outcome, string) {
+		req := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+		req.Header.Set("Accept", "text/event-stream")
+		w := &slowly{httptest.NewRecorder()}
+		o := r.client.Do(w, req, &Attempt{Facts: someFacts(), Upload: NewUpload(req)})
+		return o, w.Body.String()
+	}
+	req, _ := http.NewRequest("GET", r.public.URL+"/events", nil)
+	req.Header.Set("Accept", "text/event-stream")
+	events, err := r.public.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Body.Close()
+	trunk := r.client.trunk
+	if o, got := do("/hints"); o.Err != nil || got != "ok" {
+		t.Errorf("three large 103: %+v, %q", o, got)
+	}
+	s, err := trunk.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxOthers {
+		s.takeLocked(frame{kind: kMark}, nil)
+	}
+	if s.takeLocked(frame{kind: kMark}, nil) == nil {
+		t.Error("a stream has any number of frames that cost nothing")
+	}
+	trunk.fail(s, errProtocol)
+	err = nil
+	for err == nil {
+		_, err = s.next()
+	}
+	if !errors.Is(err, errProtocol) || !trunk.alive() {
+		t.Errorf("%v, and the trunk lives: %v", err, trunk.alive())
+	}
+}
+
+// slowly is a client that takes its time.
+type slowly struct{ *httptest.ResponseRecorder }
+
+func (w *slowly) WriteHeader(status int) {
+	time.Sleep(5 * time.Millisecond)
+	if status >= 200 {
+		w.ResponseRecorder.WriteHeader(status)
+	}
+}
+
+// A ResponseWriter that panics leaves nothing behind.
+func TestDo_Panic(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { io.WriteString(w, "x") }))
+	r.oneLane()
+	for range 3 {
+		func() {
+			defer func() { recover() }()
+			req := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+			r.client.Do(httptest.NewRecorder(), req, &Attempt{Facts: someFacts(), Upload: NewUpload(req),
+				BeforeHeader: func(int, bool) { panic("oops") }})
+		}()
+	}
+	for end := time.Now().Add(time.Minute); !r.quiet(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("something is left")
+		}
+	}
+}

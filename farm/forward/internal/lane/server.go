@@ -215,17 +215,39 @@ func (s *Server) begin(key sessionKey, ss *session) (draining bool, err error) {
 	return s.draining, nil
 }
 
-// end is called when a trunk is lost: the dialler cannot give up its requests any more. What runs on lanes may end by
-// itself if the dialler lives; so it has a moment.
+// end is called when a trunk is lost: the dialler cannot give up its requests on lanes any more.
 func (s *Server) end(key sessionKey, ss *session) {
 	s.mu.Lock()
 	delete(s.sessions, key)
 	s.mu.Unlock()
-	time.AfterFunc(orphanTime, ss.cancelAll)
+	time.AfterFunc(orphanTime, func() { s.orphans(key.peer, ss) })
 }
 
-// orphanTime is how long requests on lanes go on after the trunk was lost.
+// orphanTime is how long requests on lanes go on after the trunk was lost, unless the dialler has another one.
 const orphanTime = 5 * time.Second
+
+// orphans gives up what runs on the lanes of a trunk that was lost, once the dialler seems to be gone. One that is back lives,
+// and ends its lanes itself.
+func (s *Server) orphans(peer string, ss *session) {
+	if !s.hasTrunk(peer) {
+		ss.cancelAll()
+		return
+	}
+	if ss.running.Load() > 0 {
+		time.AfterFunc(orphanTime, func() { s.orphans(peer, ss) })
+	}
+}
+
+func (s *Server) hasTrunk(peer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.sessions {
+		if key.peer == peer && !s.closed {
+			return true
+		}
+	}
+	return false
+}
 
 func (s *Server) session(key sessionKey) *session {
 	s.mu.Lock()

@@ -47,7 +47,7 @@ const maxOthers = 32
 // cost returns what a frame takes of its stream's window: all kinds do of which there may be many.
 func (f frame) cost() int {
 	if f.kind == kData || f.kind == kDeadline || f.kind == kRes && f.flags&fInterim != 0 {
-		return min(headerSize+f.n, window)
+		return min(headerSize+f.n, headerSize+chunk) // what take gives at most
 	}
 	return 0
 }
@@ -64,20 +64,40 @@ func newStream(t *trunk, id uint32) *stream {
 	return s
 }
 
-// receive takes a frame. It is called by the reading goroutine of the trunk.
+// receive takes a frame. It is called by the reading goroutine of the trunk. What is wrong with the frame ends the stream, and
+// an error is about the trunk.
 func (s *stream) receive(f frame, br *bufio.Reader) error {
+	p, err := readPayload(f, br)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	err = s.takeLocked(f, p)
+	s.mu.Unlock()
+	if err != nil {
+		s.t.fail(s, err)
+	}
+	return nil
+}
+
+func readPayload(f frame, br *bufio.Reader) ([]byte, error) {
 	p := make([]byte, 0, min(f.n, 64<<10)) // no more than has come
 	for len(p) < f.n {
 		b, err := br.Peek(1)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b, _ = br.Peek(min(br.Buffered(), f.n-len(p)))
 		p = append(p, b...)
 		br.Discard(len(b))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	return p, nil
+}
+
+func (s *stream) takeLocked(f frame, p []byte) error {
+	if s.err != nil {
+		return nil
+	}
 	switch f.kind {
 	case kWindow:
 		if len(p) < 4 {
@@ -85,6 +105,9 @@ func (s *stream) receive(f frame, br *bufio.Reader) error {
 		}
 		s.credit += int(binary.BigEndian.Uint32(p))
 	case kReset:
+		if s.others++; s.others > maxOthers {
+			return malformed("stream with too many frames")
+		}
 		s.in = append(s.in, item{f, p})
 		if s.over != nil {
 			go s.over() // not here: this goroutine must go on reading

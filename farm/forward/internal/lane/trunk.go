@@ -122,7 +122,7 @@ func (t *trunk) endLocked(err error) {
 	for _, s := range t.streams {
 		s.end(err)
 	}
-	t.conn.Close()
+	go t.conn.Close() // TLS says goodbye, and may wait for that
 }
 
 func (t *trunk) close(err error) {
@@ -195,7 +195,16 @@ func (t *trunk) endContext(id uint32) {
 func (t *trunk) forget(s *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.streams, s.id)
+	if t.streams[s.id] == s { // numbers are used again
+		delete(t.streams, s.id)
+	}
+}
+
+// fail ends a stream that does not keep to the protocol, and no other.
+func (t *trunk) fail(s *stream, err error) {
+	t.forget(s)
+	s.end(err)
+	t.answer(frame{kind: kReset, flags: fStarted, id: s.id}, append(newFrame(nil), resetCanceled))
 }
 
 // read reads until the trunk ends. It returns why.
@@ -319,7 +328,7 @@ func (t *trunk) watch(busy func() bool) {
 		case <-tick.C:
 		}
 		if t.look(busy()) {
-			t.send(frame{kind: kPing}, newFrame(nil))
+			t.answer(frame{kind: kPing}, newFrame(nil)) // whoever writes may wait, and this goroutine must not
 		}
 	}
 }

@@ -19,6 +19,7 @@ type tunnel struct {
 	ended  error  // guarded by the exchange's rmu
 	local  net.Addr
 	once   sync.Once
+	half   sync.Once // CloseWrite
 	closed chan struct{}
 }
 
@@ -34,13 +35,17 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	case w.x.req.ProtoMajor != 1:
 		return nil, nil, fmt.Errorf("a connection of %s cannot be taken over: %w", w.x.req.Proto, errors.ErrUnsupported)
 	}
+	if !w.x.rmu.TryLock() {
+		return nil, nil, errors.New("the request's body is being read")
+	}
+	defer w.x.rmu.Unlock()
 	if err := w.flushLocked(0); err != nil {
 		return nil, nil, err
 	}
 	if err := w.x.send(kTunnel, 0, newFrame(nil)); err != nil {
 		return nil, nil, err
 	}
-	t := &tunnel{x: w.x, inline: w.x.body.inline, closed: make(chan struct{})}
+	t := &tunnel{x: w.x, inline: w.x.body.inline, inData: w.x.body.inData, closed: make(chan struct{})}
 	t.local, _ = w.x.ctx.Value(http.LocalAddrContextKey).(net.Addr)
 	w.hijacked = t
 	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(t)), nil
@@ -99,7 +104,10 @@ func (t *tunnel) Write(p []byte) (n int, err error) {
 }
 
 // CloseWrite ends what is sent, as of a net.TCPConn.
-func (t *tunnel) CloseWrite() error { return t.x.send(kEnd, 0, newFrame(nil)) }
+func (t *tunnel) CloseWrite() (err error) {
+	t.half.Do(func() { err = t.x.send(kEnd, 0, newFrame(nil)) })
+	return err
+}
 
 // Close is of net.Conn.
 func (t *tunnel) Close() error {

@@ -451,7 +451,8 @@ func steadily(t *testing.T, v *visitor, path string, ends <-chan error) {
 	for began, last := time.Now(), time.Now(); time.Since(began) < time.Second; last = time.Now() {
 		<-tick.C
 		if time.Since(last) > 150*time.Millisecond {
-			t.Skip("this machine is too busy to read steadily")
+			t.Log("this machine is too busy to read steadily")
+			return
 		}
 		if _, err := io.ReadFull(v.in, buf); err != nil {
 			t.Fatalf("%s: cut off in the middle: %v", path, err)

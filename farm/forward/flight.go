@@ -30,13 +30,6 @@ func (f *flight) leave() {
 	}
 }
 
-// now returns how many requests are running.
-func (f *flight) now() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.n
-}
-
 // entered returns how many requests have come.
 func (f *flight) entered() uint64 {
 	f.mu.Lock()

@@ -2,8 +2,6 @@ package forward
 
 import (
 	"context"
-	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -134,6 +132,3 @@ func (g *Gate) refusal(origin string) string {
 	}
 	return ""
 }
-
-// errorLog takes what net/http has to say: about panics of handlers, above all.
-func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }

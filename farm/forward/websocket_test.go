@@ -176,7 +176,7 @@ func TestDrain_EndsWebSockets(t *testing.T) {
 			if _, err := io.ReadFull(in, got); err != nil || string(got) != c.want {
 				t.Errorf("%q, %v; want %q", got, err, c.want)
 			}
-			io.WriteString(conn, string(frame(0x88, 2, true)))
+			conn.Write(frame(0x88, 2, true))
 			if rest, _ := io.ReadAll(in); len(rest) > 0 {
 				t.Errorf("%q after the end", rest)
 			}

@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,9 +26,7 @@ type rig struct {
 	addr   atomic.Value // of the acceptor
 	dials  atomic.Int32
 
-	mu       sync.Mutex
-	outcomes []Outcome // guarded by mu
-	ended    chan Outcome
+	ended chan Outcome
 }
 
 func newRig(t testing.TB, h http.Handler) *rig {

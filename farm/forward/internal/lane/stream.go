@@ -83,11 +83,10 @@ func (s *stream) receive(f frame, br *bufio.Reader) error {
 func readPayload(f frame, br *bufio.Reader) ([]byte, error) {
 	p := make([]byte, 0, min(f.n, 64<<10)) // no more than has come
 	for len(p) < f.n {
-		b, err := br.Peek(1)
-		if err != nil {
+		if _, err := br.Peek(1); err != nil {
 			return nil, err
 		}
-		b, _ = br.Peek(min(br.Buffered(), f.n-len(p)))
+		b, _ := br.Peek(min(br.Buffered(), f.n-len(p)))
 		p = append(p, b...)
 		br.Discard(len(b))
 	}

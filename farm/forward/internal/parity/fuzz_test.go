@@ -26,12 +26,12 @@ func FuzzRequestParity(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 64<<10 || bytes.Contains(b, []byte("HEAD")) { // where a body is left out, answers cannot be told apart
-			t.Skip()
+			return
 		}
 		s := script{send: []string{string(b), "<fin>"}}
 		direct, _ := s.run(t, app, front.direct)
 		if strings.Contains(direct.noted, `method "CONNECT"`) {
-			t.Skip(notForwarded)
+			return // it is not forwarded
 		}
 		hops, _ := s.run(t, app, front.hops)
 		if d := difference(direct.String(), hops.String()); d != "" {

@@ -88,7 +88,7 @@ func (g *Gate) spill(w http.ResponseWriter, r *http.Request) bool {
 
 // restore gives r the body back that was read to be sent.
 func restore(r *http.Request, up *lane.Upload) {
-	if body := up.Reader(); body != nil && up.Inline() {
+	if body := up.Reader(); body != nil && up.Kept() {
 		r.Body = body
 	}
 }
@@ -136,7 +136,7 @@ func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownE
 	up := (*lane.Upload)(nil)
 	if own == nil {
 		up, own = lane.NewUpload(r), &ownEnd{}
-	} else if up = own.upload; !up.Inline() && !p.run.untouched() {
+	} else if up = own.upload; !up.Kept() && !p.run.untouched() {
 		up.Touch()
 	}
 	d := g.newDispatch(w, r, up)

@@ -11,10 +11,6 @@ import (
 
 // forward sends a public request to a peer, and answers in its place when there is none.
 func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodConnect {
-		ServeProblem(w, r, problemConnect)
-		return
-	}
 	d := g.newDispatch(w, r, lane.NewUpload(r))
 	g.finish(d, g.hop.send(d))
 }

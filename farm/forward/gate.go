@@ -189,6 +189,9 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	c := r.WithContext(g.pass(r.Context(), info))
 	defer reqcopy.Return(r, c)
 	switch {
+	case r.Method == http.MethodConnect:
+		w.Header().Set("Connection", "close") // what follows may be meant for a tunnel
+		ServeProblem(w, c, problemConnect)
 	case g.cfg.Role == cluster.Staging:
 		ServeProblem(w, c, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:

@@ -40,7 +40,7 @@ func (p Problem) status() int {
 // The gate's own answers. What an application's errors are answered with is in the table of package farm.
 var (
 	problemStaging = Problem{Status: http.StatusServiceUnavailable, Detail: "This is a staging node. It serves no visitors."}
-	problemConnect = Problem{Status: http.StatusNotImplemented, Detail: "CONNECT is not forwarded."}
+	problemConnect = Problem{Status: http.StatusNotImplemented, Detail: "CONNECT is not served here."}
 
 	problemStarting = Problem{Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second,
 		Detail: "This site is starting. Please try again in a moment."}

@@ -111,7 +111,7 @@ func (x *call) contextEnded() {
 		x.interrupt()
 		return
 	}
-	if x.Upload.UnderWay() || x.Upload.Failed() != nil {
+	if x.Upload.reading() || x.Upload.Failed() != nil {
 		return // net/http does so before the failed read returns, and then the handler gets to know
 	}
 	x.endContext()
@@ -192,13 +192,16 @@ func (x *call) request() error {
 	*b = append(newFrame(*b), 0, 0, 0, 0)
 	*b = putRequest(*b, x.r, x.Facts)
 	var flags uint8
-	if x.Upload.whole {
+	body, failed, whole := x.Upload.inline()
+	if x.body.sent = whole; whole {
 		flags = fEnd
-		*b = putBodyError(*b, x.Upload.err)
+		*b = putBodyError(*b, failed)
 	}
 	head := len(*b) - headerSize - 4
 	binary.BigEndian.PutUint32((*b)[headerSize:], uint32(head))
-	*b = append(*b, x.Upload.inline...)
+	if whole {
+		*b = append(*b, body...)
+	}
 	if len(*b)-headerSize > maxPayload {
 		x.out.Unreadable = true
 		return fmt.Errorf("the request's header of %d bytes is too long to pass on", head)

@@ -1,55 +1,63 @@
 package lane
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
 )
 
-// inlineMost is how long a body may be that travels with its request.
-const inlineMost = chunk
-
-// Upload is the body of a client's request, for one attempt after the other. A short one is read before the first, and
-// every attempt has it. A longer one stays where it is until a peer asks for it, so that a refused request is whole.
+// Upload is the body of a client's request, for one attempt after the other. A short one is read at once and kept, and every
+// attempt has it. A longer one stays where it is until a peer asks for it, so that a refused request is whole.
 type Upload struct {
-	r      *http.Request
-	body   io.ReadCloser // of r, at first
-	inline []byte
-	err    error // how the inline body ended
-	whole  bool  // the body is inline, or there is none
+	r     *http.Request
+	body  io.ReadCloser // of r, at first; nil = none
+	short *short        // nil = it is none, or a longer one
 
 	mu      sync.Mutex
 	touched bool  // some of a longer body was read; guarded by mu
 	end     error // what the last read of it ended with; guarded by mu
 }
 
-// NewUpload reads the body of r if it is short. That may wait for the client, as net/http does before an answer to such a
-// request.
+// NewUpload begins to read the body of r if it is short, and waits for it for a moment.
 func NewUpload(r *http.Request) *Upload {
 	u := &Upload{r: r, body: r.Body}
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
-		u.whole = true
-	case r.ContentLength > 0 && r.ContentLength <= inlineMost && len(r.Header["Expect"]) == 0:
-		u.inline = make([]byte, r.ContentLength)
-		n, err := io.ReadFull(r.Body, u.inline)
-		u.inline = u.inline[:n]
-		u.whole, u.err = true, err
+		u.body = nil
+	case r.ContentLength > 0 && r.ContentLength <= shortMost && len(r.Header["Expect"]) == 0:
+		u.short = newShort(r.Body, r.ContentLength)
+		u.short.wait()
 	}
 	return u
 }
+
+// inline returns the body, and how it ended, if all of it is there.
+func (u *Upload) inline() (p []byte, err error, ok bool) {
+	switch {
+	case u.body == nil:
+		return nil, nil, true
+	case u.short == nil:
+		return nil, nil, false
+	}
+	return u.short.all()
+}
+
+// Inline reports whether all of the body is there, so that it travels with its request.
+func (u *Upload) Inline() bool {
+	_, _, ok := u.inline()
+	return ok
+}
+
+// Kept reports whether every attempt has the whole body, and whoever reads it afterwards as well.
+func (u *Upload) Kept() bool { return u.body == nil || u.short != nil }
 
 // Whole reports whether the request can be sent again: no part of its body is lost.
 func (u *Upload) Whole() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.whole || !u.touched
+	return u.Kept() || !u.touched
 }
-
-// Inline reports whether every attempt has the whole body.
-func (u *Upload) Inline() bool { return u.whole }
 
 // UnderWay reports whether a part of a longer body was read, and its end has not come.
 func (u *Upload) UnderWay() bool {
@@ -58,13 +66,22 @@ func (u *Upload) UnderWay() bool {
 	return u.touched && u.end != io.EOF
 }
 
+// reading reports whether somebody may be reading from the client now.
+func (u *Upload) reading() bool {
+	if u.short != nil {
+		return !u.Inline()
+	}
+	return u.UnderWay()
+}
+
 // Failed returns why the client's body broke off, nil if it has not.
 func (u *Upload) Failed() error {
+	if u.short != nil {
+		_, err, _ := u.short.all()
+		return err
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.err != nil {
-		return u.err
-	}
 	if u.end == io.EOF {
 		return nil
 	}
@@ -75,50 +92,45 @@ func (u *Upload) Failed() error {
 func (u *Upload) Touch() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.touched = true
+	u.touched = !u.Kept()
 }
 
 // Reader returns the body for an attempt that is not a Client's, nil if there is none. What is read from a longer body is
 // gone.
 func (u *Upload) Reader() io.ReadCloser {
-	switch {
-	case !u.whole:
-		return io.NopCloser(uploadReader{u})
-	case u.err != nil:
-		return io.NopCloser(io.MultiReader(bytes.NewReader(u.inline), failing{u.err}))
-	case len(u.inline) == 0:
+	if u.body == nil {
 		return nil
 	}
-	return io.NopCloser(bytes.NewReader(u.inline))
+	return io.NopCloser(u.reader())
 }
 
-// failing is a reader that has nothing but an error.
-type failing struct{ err error }
+func (u *Upload) reader() io.Reader {
+	if u.short != nil {
+		return &shortReader{of: u.short}
+	}
+	return longReader{u}
+}
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+// longReader reads what is left of a longer body.
+type longReader struct{ u *Upload }
 
-type uploadReader struct{ u *Upload }
-
-func (r uploadReader) Read(p []byte) (int, error) {
+func (r longReader) Read(p []byte) (int, error) {
 	r.u.Touch()
-	return r.u.read(p)
-}
-
-func (u *Upload) read(p []byte) (int, error) {
-	n, err := u.body.Read(p)
+	n, err := r.u.body.Read(p)
 	if err != nil {
-		u.mu.Lock()
-		u.end = err
-		u.mu.Unlock()
+		r.u.mu.Lock()
+		r.u.end = err
+		r.u.mu.Unlock()
 	}
 	return n, err
 }
 
 // sender sends a body to one peer.
 type sender struct {
-	c carrier
-	u *Upload
-	x *call
+	c    carrier
+	u    *Upload
+	x    *call
+	sent bool // the body went with the request
 
 	mu    sync.Mutex
 	begun bool // the peer has asked for it; guarded by mu
@@ -129,7 +141,7 @@ type sender struct {
 func (s *sender) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.begun || s.u.whole {
+	if s.begun || s.sent {
 		return malformed("exchange: ACCEPT")
 	}
 	s.begun = true
@@ -141,9 +153,9 @@ func (s *sender) start() error {
 func (s *sender) run() {
 	b := getBuffer()
 	defer putBuffer(b)
-	p := (*b)[:headerSize+chunk]
+	p, body := (*b)[:headerSize+chunk], s.u.reader()
 	for {
-		n, err := s.u.read(p[headerSize:])
+		n, err := body.Read(p[headerSize:])
 		if n > 0 && s.send(kData, p[:headerSize+n], false) != nil {
 			return
 		}

@@ -85,7 +85,7 @@ var targets = []script{
 	script1("method with a slash", line1("A/B /a HTTP/1.1"), "400"),
 	script1("method empty", line1(" /a HTTP/1.1"), "400"),
 	script1("method PRI", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505"),
-	script1("method CONNECT", line1("CONNECT h:443 HTTP/1.1"), "200"),
+	script1("method CONNECT", line1("CONNECT h:443 HTTP/1.1"), "501"),
 	script1("version 1.0", req("GET /a HTTP/1.0", "Host: h"), "200"),
 	script1("version 1.0 without Host", req("GET /a HTTP/1.0"), "200"),
 	script1("version 1.2", line1("GET /a HTTP/1.2"), "200"),

@@ -4,29 +4,19 @@ package parity
 var knownDifferences = map[string]string{
 	"answer Connection keep-alive":           ownClose,
 	"answer Connection names others":         ownClose,
-	"method CONNECT":                         notForwarded,
-	"CONNECT with a body":                    notForwarded,
-	"CONNECT of a path":                      notForwarded,
-	"CONNECT without a port":                 notForwarded,
 	"hijack reads what was sent early":       "the bytes are there, but not buffered as yet when the connection is taken over",
 	"pipelined, limited body":                "http.MaxBytesReader tells no other writer than net/http's own that it has refused a body; the connection is kept",
 	"deadline: write, past":                  asynchronous,
 	"deadline: server's for writing is over": asynchronous,
-	"client goes within its body":            "hangs: " + waits,
-	"duplex, client waits for the answer":    "hangs: " + waits,
-	"deadline: read, past":                   "hangs: " + waits,
 }
 
 // Reasons that several cases have. farm/forward/DESIGN.md says more.
 const (
 	asynchronous = "the client's connection is another node's: a write that it does not take fails later"
-	waits        = "a handler does not begin before a short body is there"
-	notForwarded = "CONNECT is not forwarded: a proxy that tunnels it would be an open one"
 	ownClose     = "a draining node ends the client's connection, and its own field stands in the place of the handler's"
 )
 
 // knownH2 are the cases of HTTP/2 in which a forwarded request differs, each with the reason.
 var knownH2 = map[string]string{
-	"method CONNECT":          notForwarded,
 	"answer length too small": "net/http notices it in HTTP/2 only after it has sent the header",
 }

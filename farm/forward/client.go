@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"crypto/rand"
 	"net"
 	"net/http"
 	"net/netip"
@@ -24,7 +23,7 @@ func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	if !trusted {
 		stripClaims(r.Header, false)
 		id = newID()
-		r.Header.Set(idHeader, id)
+		r.Header[idHeader] = []string{id}
 		return id, scheme, trace
 	}
 	stripClaims(r.Header, true)
@@ -35,10 +34,11 @@ func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	if s != "" {
 		scheme = s
 	}
-	if id = r.Header.Get(idHeader); !validID(id) || len(r.Header[idHeader]) != 1 {
-		id = newID()
+	if lines := r.Header[idHeader]; len(lines) == 1 && validID(lines[0]) {
+		return lines[0], scheme, trace
 	}
-	r.Header.Set(idHeader, id)
+	id = newID()
+	r.Header[idHeader] = []string{id}
 	return id, scheme, trace
 }
 
@@ -134,8 +134,6 @@ func remoteIP(s string) (netip.Addr, bool) {
 	}
 	return ap.Addr().Unmap().WithZone(""), true
 }
-
-func newID() string { return strings.ToLower(rand.Text()) }
 
 // validID reports whether a proxy's request id may be passed on: into logs, headers and pages.
 func validID(s string) bool {

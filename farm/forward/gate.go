@@ -177,7 +177,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, scheme, trace := g.arrive(r)
-	w.Header().Set(idHeader, id)
+	w.Header()[idHeader] = []string{id}
 	g.clients.enter()
 	defer g.clients.leave()
 	s := stage(g.stage.Load())

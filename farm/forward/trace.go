@@ -1,8 +1,6 @@
 package forward
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"net/http"
 	"strings"
 )
@@ -50,17 +48,4 @@ func isHex(s string) bool {
 		}
 	}
 	return true
-}
-
-// newTrace returns a traceparent of a new trace, with the flag of level 2 that says that its id is random. It is not
-// sampled: whether anything is recorded is for who records.
-func newTrace() string {
-	var ids [24]byte
-	rand.Read(ids[:]) // does not fail
-	b := make([]byte, 0, 55)
-	b = append(b, "00-"...)
-	b = hex.AppendEncode(b, ids[:16])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, ids[16:])
-	return string(append(b, "-02"...))
 }

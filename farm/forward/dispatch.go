@@ -30,6 +30,7 @@ type dispatch struct {
 	three [retry.MaxAttempts]*pick.Peer // what tried uses
 	kept  *keeper                       // the first answer, kept in case there is none better; nil = none
 	last  lane.Outcome
+	hints interims
 
 	at    *peer         // that has it now
 	began time.Time     // of this attempt
@@ -44,7 +45,8 @@ func (g *Gate) newDispatch(w http.ResponseWriter, r *http.Request, up *lane.Uplo
 		facts: lane.Facts{Origin: g.cfg.ID, Via: g.cfg.Node, ID: info.ID, Scheme: info.Scheme},
 		c: retry.Case{Method: r.Method, Upgrade: len(r.Header["Upgrade"]) > 0,
 			Key: len(r.Header["Idempotency-Key"]) > 0}}
-	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Deliver: d.answer}
+	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Deliver: d.answer,
+		Interim: d.interim}
 	d.tried = d.three[:0]
 	if e, ok := g.routes.Match(r); ok {
 		d.kind, d.c.Route = e.Pattern, e.Value
@@ -104,6 +106,7 @@ func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 		keep = newKeeper(w, func(status int) bool { return slices.Contains(d.c.Route.RetryOn, status) })
 		w = keep
 	}
+	d.hints.again()
 	d.at, d.began, d.head, d.left = p, time.Now(), 0, false
 	if d.c.Upgrade {
 		d.leave()
@@ -122,6 +125,9 @@ func (d *dispatch) beforeHeader(status int, duplex bool) {
 		d.w.Header().Set("Connection", "close") // whatever the handler says
 	}
 }
+
+// interim is told of a 1xx answer, and reports whether it is for the client.
+func (d *dispatch) interim(status int, header http.Header) bool { return d.hints.fresh(status, header) }
 
 // judge says what an attempt means for the peer, and what is done next; over, that the request has come to
 // its end.

@@ -19,6 +19,9 @@ func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
 func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 	out := d.last
 	if v.Do == retry.Deliver && out.Err == nil {
+		if n := d.a.Facts.Attempt; n > 1 {
+			g.cfg.Logger.Debug("request answered by a later peer", "request", d.a.Facts.ID, "attempts", n, "status", out.Status)
+		}
 		return
 	}
 	g.cfg.Logger.Debug("request not forwarded", "request", d.a.Facts.ID, "attempts", d.a.Facts.Attempt, "state", out.State,
@@ -60,8 +63,8 @@ func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, up *lane.Up
 		ServeProblem(w, r, problemStarting)
 	case undone:
 		ServeProblem(w, r, problemNoPeer)
-	case out.GaveUp || r.Context().Err() != nil: // most often the client is gone, and nobody reads this
-		ServeProblem(w, r, problemStopping)
+	case out.State < lane.Sent && (out.GaveUp || r.Context().Err() != nil), out.State == lane.Refused && out.GaveUp:
+		ServeProblem(w, r, problemStopping) // most often the client is gone, and nobody reads this
 	case out.Unreadable:
 		ServeProblem(w, r, problemUnreadable)
 	case v.Status == http.StatusGatewayTimeout:

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -207,6 +210,41 @@ func TestRetryOn(t *testing.T) {
 	ran.Store(0)
 	if res, _ := fetch(t, request(t, "POST", front.public.URL+"/503/AB", strings.NewReader("x"))); res.StatusCode != 503 || ran.Load() != 1 {
 		t.Errorf("a POST: %s after %d runs", res.Status, ran.Load())
+	}
+}
+
+// A 1xx answer that the next peer gives as well reaches the client once; what one peer says twice it gets twice.
+func TestRetryOn_Interims(t *testing.T) {
+	f := newFakeFarm(t)
+	cfg := Config{Routes: []Route{{Pattern: "/", RetryOn: []int{503}}}}
+	front := f.add("f", Config{Role: "front", Routes: cfg.Routes}, never(t))
+	var ran atomic.Int64
+	hinting := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusEarlyHints)
+		if ran.Add(1)%2 == 1 {
+			w.WriteHeader(503)
+			return
+		}
+		w.Header().Set("Link", "</other.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+	})
+	for _, id := range []string{"a", "b"} {
+		f.add(id, cfg, hinting).gate.Admit()
+	}
+	front.gate.Admit()
+	front.sees("a", "b")
+	var got []string
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		got = append(got, h.Get("Link"))
+		return nil
+	}}
+	req := request(t, "GET", front.public.URL, nil)
+	res, _ := fetch(t, req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	want := []string{"</style.css>; rel=preload", "</style.css>; rel=preload", "</other.css>; rel=preload"}
+	if res.StatusCode != 200 || ran.Load() != 2 || !slices.Equal(got, want) {
+		t.Errorf("%s after %d runs, and before it %q", res.Status, ran.Load(), got)
 	}
 }
 

@@ -22,6 +22,9 @@ type Attempt struct {
 	// once. nil = nothing.
 	BeforeHeader func(status int, duplex bool)
 
+	// Interim reports whether a 1xx answer is for the client. nil = always.
+	Interim func(status int, header http.Header) bool
+
 	// Deliver reports whether the answer is for the client. If not, it is dropped, and the outcome's State is Answered.
 	// nil = always.
 	Deliver func(status int, header http.Header) bool
@@ -311,6 +314,9 @@ func (x *call) commit(status int, header http.Header) {
 func (x *call) interim(status int, header http.Header, err error) error {
 	if err != nil || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		return malformed("RES")
+	}
+	if x.Interim != nil && !x.Interim(status, header) {
+		return nil
 	}
 	h := x.w.Header()
 	own := maps.Clone(h)

@@ -1,0 +1,137 @@
+package lane
+
+import "time"
+
+// take returns an idle lane, nil if there is none. Then one is dialled, for those who come later.
+func (c *Client) take() *conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.idle); n > 0 {
+		l := c.idle[n-1]
+		c.idle[n-1] = nil
+		c.idle = c.idle[:n-1]
+		return l
+	}
+	if c.dials < maxDials && len(c.lanes)+c.dials < mostLanes && c.trunk != nil && !c.closed &&
+		(c.cfg.Take == nil || c.cfg.Take(len(c.lanes)+c.dials < fewLanes)) {
+		c.dials++
+		c.number++
+		session, number := c.session, c.number
+		c.wg.Go(func() { c.dialLane(session, number) })
+	}
+	return nil
+}
+
+func (c *Client) dialLane(session uint64, number uint32) {
+	nc, err := c.dial(hello{use: isLane, session: session, lane: number})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dials--
+	if err != nil {
+		c.giveLocked()
+		return // the trunk does what the lane would have done
+	}
+	l := newConn(nc, number)
+	c.lanes[l] = lane{session: session}
+	c.putLocked(l)
+}
+
+func (c *Client) giveLocked() {
+	if c.cfg.Give != nil {
+		c.cfg.Give()
+	}
+}
+
+// put gives a lane back whose exchange has ended.
+func (c *Client) put(l *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.putLocked(l)
+}
+
+func (c *Client) putLocked(l *conn) {
+	of, known := c.lanes[l]
+	if !known || c.closed || of.session != c.session || c.trunk == nil || !c.trunk.alive() || l.seq.Load() >= maxID {
+		c.forgetLocked(l)
+		return
+	}
+	of.since = time.Now()
+	c.lanes[l] = of
+	c.idle = append(c.idle, l)
+}
+
+// drop closes a lane that is of no use any more.
+func (c *Client) drop(l *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(l)
+}
+
+func (c *Client) forgetLocked(l *conn) {
+	if _, known := c.lanes[l]; known {
+		delete(c.lanes, l)
+		c.giveLocked()
+	}
+	go l.Conn.Close() // TLS says goodbye, and may wait for that
+}
+
+// expire closes lanes that nobody has needed for a while. Only the dialler closes what is idle.
+func (c *Client) expire(t *trunk) {
+	tick := time.NewTicker(idleTime / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.ended:
+			return
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		old := 0
+		for old < len(c.idle)-warmLanes && time.Since(c.lanes[c.idle[old]].since) > idleTime {
+			c.forgetLocked(c.idle[old])
+			old++
+		}
+		c.idle = append(c.idle[:0], c.idle[old:]...)
+		c.mu.Unlock()
+	}
+}
+
+// giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has come. That
+// costs a frame and no connection. endBody ends what the peer may still wait for; nothing is written to the lane for the
+// request after that.
+func (c *Client) giveUp(l *conn, endBody func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.trunk == nil || c.lanes[l].session != c.session {
+		c.forgetLocked(l)
+		return
+	}
+	t := c.trunk
+	c.wg.Go(func() {
+		if t.send(frame{kind: kCancel}, putPair(l.number, l.seq.Load())) != nil {
+			c.drop(l)
+			return
+		}
+		l.resume()
+		l.SetReadDeadline(time.Now().Add(drainTime))
+		if endBody() != nil || l.toEnd() != nil {
+			c.drop(l)
+			return
+		}
+		l.SetReadDeadline(time.Time{})
+		c.put(l)
+	})
+}
+
+// toEnd reads to the end of the exchange.
+func (c *conn) toEnd() error {
+	for {
+		f, err := c.next()
+		if err != nil {
+			return err
+		}
+		if f.last() {
+			return nil
+		}
+	}
+}

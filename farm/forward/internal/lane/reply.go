@@ -1,0 +1,215 @@
+package lane
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+)
+
+func (x *call) control() *http.ResponseController {
+	if x.rc == nil {
+		x.rc = http.NewResponseController(x.w)
+	}
+	return x.rc
+}
+
+// answer takes a RES frame: the head of an answer and the beginning of its body.
+func (x *call) answer(f frame) (over bool, err error) {
+	if x.out.State >= Answered {
+		return false, malformed("exchange: a second answer")
+	}
+	p, err := x.c.payload()
+	if err != nil {
+		x.lose(err)
+		return true, nil
+	}
+	if len(p) < 4 || uint64(binary.BigEndian.Uint32(p)) > uint64(len(p)-4) {
+		return false, malformed("RES")
+	}
+	n := binary.BigEndian.Uint32(p)
+	d := decoder{s: string(p[4 : 4+n])}
+	load, status := d.load(), int(d.uvarint())
+	x.out.State = max(x.out.State, Started)
+	if f.flags&fInterim != 0 {
+		return false, x.interim(status, d.header(), d.end("RES"))
+	}
+	header := d.header()
+	if err := d.end("RES"); err != nil || status < 200 && status != http.StatusSwitchingProtocols || status > 999 {
+		return false, malformed("RES")
+	}
+	x.out.Load, x.out.HasLoad = load, true
+	x.out.State, x.out.Status = Answered, status
+	if x.Deliver != nil && !x.Deliver(status, header) {
+		x.out.Err = fmt.Errorf("the answer %d is not delivered", status)
+		return f.flags&fEnd != 0, x.drop(f)
+	}
+	x.commit(status, header)
+	return f.flags&fEnd != 0, x.write(p[4+n:], f.flags)
+}
+
+// drop gives up the rest of an answer that is not delivered.
+func (x *call) drop(f frame) error {
+	if f.flags&fEnd != 0 {
+		return nil
+	}
+	return x.out.Err
+}
+
+// commit writes the header of the answer. What the gate has set before stays where the handler says nothing about it.
+func (x *call) commit(status int, header http.Header) {
+	maps.Copy(x.w.Header(), header)
+	if x.BeforeHeader != nil {
+		x.BeforeHeader(status, x.duplex)
+	}
+	x.w.WriteHeader(status)
+	x.out.State = Committed
+}
+
+// interim writes a 1xx answer, with the peer's fields and none of our own.
+func (x *call) interim(status int, header http.Header, err error) error {
+	if err != nil || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
+		return malformed("RES")
+	}
+	if x.Interim != nil && !x.Interim(status, header) {
+		return nil
+	}
+	h := x.w.Header()
+	own := maps.Clone(h)
+	clear(h)
+	maps.Copy(h, header)
+	x.w.WriteHeader(status)
+	clear(h)
+	maps.Copy(h, own)
+	return nil
+}
+
+// write writes to the client.
+func (x *call) write(p []byte, flags uint8) error {
+	if len(p) > 0 {
+		if _, err := x.w.Write(p); err != nil {
+			return x.clientGone(err)
+		}
+	}
+	if flags&fFlush != 0 {
+		if err := x.control().Flush(); err != nil {
+			return x.clientGone(err)
+		}
+	}
+	return nil
+}
+
+func (x *call) clientGone(err error) error {
+	x.out.GaveUp = true
+	return fmt.Errorf("to the client: %w", err)
+}
+
+// data copies a piece of the answer's body.
+func (x *call) data(f frame) error {
+	if x.out.State != Committed {
+		return malformed("exchange: DATA without an answer")
+	}
+	for {
+		p, err := x.c.peek()
+		if err != nil {
+			return err
+		}
+		if len(p) == 0 {
+			return x.write(nil, f.flags)
+		}
+		if err := x.write(p, 0); err != nil {
+			return err
+		}
+		x.c.skip(len(p))
+	}
+}
+
+// end takes the end of the answer, with its trailer.
+func (x *call) end() error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	d := decoder{s: string(p)}
+	x.out.Load, x.out.HasLoad = d.load(), true
+	if err := d.bodyError(); err != nil || x.out.State != Committed {
+		return malformed("END")
+	}
+	trailer := d.header()
+	if err := d.end("END"); err != nil {
+		return err
+	}
+	if len(trailer) > 0 {
+		maps.Copy(x.w.Header(), trailer)
+	}
+	return nil
+}
+
+func (x *call) refused() error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	if x.out.State > Sent {
+		return malformed("exchange: REFUSED after its start")
+	}
+	d := decoder{s: string(p)}
+	x.out.Load, x.out.HasLoad = d.load(), true
+	x.out.Refusal = d.refusal()
+	if err := d.end("REFUSED"); err != nil {
+		return err
+	}
+	x.out.State = Refused
+	x.out.Err = fmt.Errorf("refused, not started: %s", x.out.Refusal.Reason)
+	return nil
+}
+
+func (x *call) reset(f frame) error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	d := decoder{s: string(p)}
+	code := d.byte()
+	switch {
+	case f.flags&fStarted != 0:
+		x.out.State = max(x.out.State, Started)
+	case x.out.State <= Sent:
+		x.out.State = Refused
+	}
+	switch code {
+	case resetAborted:
+		x.out.Aborted, x.out.Err = true, http.ErrAbortHandler
+	case resetPanic:
+		x.out.Panicked, x.out.Err = true, fmt.Errorf("the handler panicked")
+	case resetBody:
+		x.out.Unreadable, x.out.Err = true, fmt.Errorf("the peer could not read the request")
+	default:
+		x.out.Err = fmt.Errorf("the peer gave the request up")
+	}
+	return nil
+}
+
+// deadline sets a deadline for the client's connection, as the handler has.
+func (x *call) deadline() error {
+	p, err := x.c.payload()
+	if err != nil {
+		return err
+	}
+	d := decoder{s: string(p)}
+	which, some, in := d.byte(), d.bool(), time.Duration(d.varint())
+	if err := d.end("DEADLINE"); err != nil {
+		return err
+	}
+	var at time.Time
+	if some {
+		at = time.Now().Add(in)
+	}
+	if which == 'r' {
+		x.control().SetReadDeadline(at) // the handler was told that it is set; a server that cannot is the same on both ways
+	} else {
+		x.control().SetWriteDeadline(at)
+	}
+	return nil
+}

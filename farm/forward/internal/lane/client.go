@@ -31,6 +31,9 @@ type Client struct {
 	closed  bool                   // guarded by mu
 	asked   map[question]chan bool // guarded by mu
 
+	idleFor time.Duration // after which a lane is closed that nobody has needed
+	warm    int           // lanes that are kept longer, as long as the trunk is
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // of dials and reading goroutines
@@ -69,7 +72,7 @@ const (
 
 // NewClient returns the connections with one peer; the first request dials.
 func NewClient(cfg Config) *Client {
-	c := &Client{cfg: cfg, lanes: make(map[*conn]lane), asked: make(map[question]chan bool)}
+	c := &Client{cfg: cfg, idleFor: idleTime, warm: warmLanes, lanes: make(map[*conn]lane), asked: make(map[question]chan bool)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

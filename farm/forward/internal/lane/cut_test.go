@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 var errCut = errors.New("cut")
@@ -287,4 +289,38 @@ func (r *rig) quiet() bool {
 		ss.trunk.mu.Unlock()
 	}
 	return lanes == idle && streams == 0 && running == 0 && r.client.Running() == 0
+}
+
+// Requests that come just when idle lanes are closed are neither lost nor run twice.
+func TestIdleBoundary(t *testing.T) {
+	requests, workers := 4000, 16
+	if ci.Torture() {
+		requests = 1_000_000
+	}
+	book := &ledger{runs: make(map[string]int)}
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		book.start(req.URL.Path)
+		io.Copy(w, req.Body)
+	}))
+	const idle = 2 * time.Millisecond
+	r.client.idleFor, r.client.warm = idle, 0
+	var wg sync.WaitGroup
+	for g := range workers {
+		wg.Go(func() {
+			for i := range requests / workers {
+				path := fmt.Sprintf("/%d-%d", g, i)
+				o, got := r.attempt(t.Context(), "POST", path, strings.NewReader(path), someFacts())
+				if n := book.of(path); o.Err != nil || got != path || n != 1 {
+					t.Errorf("%s: %d runs, %q, %+v", path, n, got, o)
+				}
+				if i%8 == 0 {
+					<-time.After(idle + time.Duration(i%5-2)*idle/4) // at the boundary, and on both sides of it
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if r.dials.Load() < 3 {
+		t.Errorf("%d connections were dialled: no lane was closed", r.dials.Load())
+	}
 }

@@ -77,7 +77,7 @@ func (c *Client) forgetLocked(l *conn) {
 
 // expire closes lanes that nobody has needed for a while. Only the dialler closes what is idle.
 func (c *Client) expire(t *trunk) {
-	tick := time.NewTicker(idleTime / 4)
+	tick := time.NewTicker(c.idleFor / 4)
 	defer tick.Stop()
 	for {
 		select {
@@ -87,7 +87,7 @@ func (c *Client) expire(t *trunk) {
 		}
 		c.mu.Lock()
 		old := 0
-		for old < len(c.idle)-warmLanes && time.Since(c.lanes[c.idle[old]].since) > idleTime {
+		for old < len(c.idle)-c.warm && time.Since(c.lanes[c.idle[old]].since) > c.idleFor {
 			c.forgetLocked(c.idle[old])
 			old++
 		}

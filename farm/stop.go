@@ -91,7 +91,7 @@ func (d *drains) join(f func(running *sync.WaitGroup)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stops {
-		return errors.New("it stops")
+		return errors.New("this node stops already; wait until it is back")
 	}
 	f(&d.running)
 	return nil

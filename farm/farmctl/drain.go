@@ -18,8 +18,9 @@ func drainVerb() *verb {
 		long: `
 Has the node of that name (or NodeID) drain: its readiness path says 503, the others choose it no more,
 what still comes to it is forwarded, running requests finish, and streams are told to go, one by one. It
-goes on running, votes, and stays a member. Nothing is cut off. Refused if no other node is ready to
-serve.
+goes on running, votes, and stays a member. Requests are not cut off; WebSockets, and event streams that it
+forwards, are closed within its CloseSpread, and their clients connect anew. Refused if no other node is
+ready to serve.
 
 With -cancel: has it serve again. A node that stops or leaves cannot be called back.`,
 		define: func(c *call) func(context.Context) error {
@@ -114,7 +115,8 @@ func (c *call) awaitGate(ctx context.Context, client *admin.Client, m admin.Memb
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s was asked, and is %s still: its log, and its readiness path, tell what it does",
+			return fmt.Errorf("%s was asked, and is %s still: its log, and the readiness path of its admin port, tell "+
+				"what it waits for; -cancel takes the drain back",
 				nameOf(m), dash(last))
 		}
 	}

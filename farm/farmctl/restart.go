@@ -96,12 +96,12 @@ func (r *roll) run(ctx context.Context, all bool) (err error) {
 			left = append(left, m.Name)
 		}
 	}
+	if err != nil && len(r.done) > 0 { // which is no refusal any more: something has changed
+		err = fmt.Errorf("%v; restarted before: %s", err, printable(strings.Join(r.done, ", ")))
+	}
 	if r.json {
 		return errors.Join(err, r.printJSON(rolled{append([]string{}, r.done...), append([]string{},
 			left...)}))
-	}
-	if err != nil && len(r.done) > 0 {
-		return fmt.Errorf("%w; restarted before: %s", err, printable(strings.Join(r.done, ", ")))
 	}
 	return err
 }

@@ -1,7 +1,10 @@
 package forward
 
 import (
+	"log/slog"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
@@ -24,8 +27,7 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 		}
 		return
 	}
-	g.cfg.Logger.Debug("request not forwarded", "request", d.a.Facts.ID, "attempts", d.a.Facts.Attempt, "state", out.State,
-		"err", out.Err)
+	g.tellFailure(d)
 	switch {
 	case v.Do == retry.DeliverKept:
 		d.kept.release()
@@ -36,6 +38,30 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 		d.w.Header().Set(idHeader, d.a.Facts.ID)
 		g.answerFailure(d.w, d.r, d.a.Upload, out, v)
 	}
+}
+
+// tellFailure writes to the log what became of a request that a peer has not answered. That a node was lost with it is news:
+// the id on the visitor's page leads to this line.
+func (g *Gate) tellFailure(d *dispatch) {
+	out, level := d.last, slog.LevelDebug
+	lost := out.State == lane.Sent || out.State == lane.Started || out.State == lane.Committed
+	if lost && !out.GaveUp && !out.BodyFailed && !out.Aborted && g.lost.now() {
+		level = slog.LevelWarn
+	}
+	peer := ""
+	if d.at != nil {
+		peer = d.at.name
+	}
+	g.cfg.Logger.Log(d.r.Context(), level, "request not answered by the node that had it", "request", d.a.Facts.ID, "peer", peer,
+		"method", d.r.Method, "path", d.r.URL.Path, "attempts", d.a.Facts.Attempt, "state", out.State, "err", out.Err)
+}
+
+// seldom is true at most once in a second.
+type seldom struct{ next atomic.Int64 }
+
+func (s *seldom) now() bool {
+	t, next := time.Now().UnixNano(), s.next.Load()
+	return t >= next && s.next.CompareAndSwap(next, t+int64(time.Second))
 }
 
 // leaveBody is called before the header of the answer, which may come before the end of an upload: the answer must not wait
@@ -63,12 +89,12 @@ func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, up *lane.Up
 		ServeProblem(w, r, problemStarting)
 	case undone:
 		ServeProblem(w, r, problemNoPeer)
+	case v.Status == http.StatusGatewayTimeout:
+		ServeProblem(w, r, problemLate)
 	case out.State < lane.Sent && (out.GaveUp || r.Context().Err() != nil), out.State == lane.Refused && out.GaveUp:
 		ServeProblem(w, r, problemStopping) // most often the client is gone, and nobody reads this
 	case out.Unreadable:
 		ServeProblem(w, r, problemUnreadable)
-	case v.Status == http.StatusGatewayTimeout:
-		ServeProblem(w, r, problemLate)
 	case v.Status == http.StatusLoopDetected:
 		ServeProblem(w, r, problemLoop)
 	case out.State == lane.Sent || out.State == lane.Started || out.State == lane.Answered, v.Status == http.StatusBadGateway:

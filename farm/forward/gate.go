@@ -49,6 +49,7 @@ type Gate struct {
 	tagMu     sync.Mutex // orders announcements
 	announced string     // TagGate as the peers know it; guarded by tagMu
 
+	lost      seldom       // see tellFailure
 	holdUntil time.Time    // see hold
 	held      atomic.Int32 // requests that hold keeps
 

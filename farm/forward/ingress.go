@@ -87,7 +87,7 @@ func (g *Gate) admitPeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 		w.Refuse(lane.Refusal{Reason: "too much to do", RetryAfter: busyTime, Busy: true})
 		return
 	}
-	p.run.movable, p.run.mark = true, w.Mark
+	p.run.movable, p.run.mark = !asksForTunnel(r) && !asksForEvents(r), w.Mark
 	g.servePeer(w, r, p)
 	if p.run.declined.Load() {
 		w.Refuse(lane.Refusal{Reason: "declined"})

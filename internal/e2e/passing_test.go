@@ -91,6 +91,9 @@ func passesClient(t *testing.T, door *frontDoor, client *http.Client) {
 	req.Header.Set("X-Forwarded-For", "192.0.2.66")
 	req.Header.Set("X-Forwarded-Proto", "http")
 	req.Header.Set("Forwarded", "for=192.0.2.66")
+	for _, name := range []string{"X-Real-Ip", "True-Client-Ip", "X-Client-Ip", "X-Request-Id"} {
+		req.Header.Set(name, "192.0.2.66")
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -101,10 +104,13 @@ func passesClient(t *testing.T, door *frontDoor, client *http.Client) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"Host": "[shop.example]", "X-Forwarded-For": "[127.0.0.1]",
-		"X-Forwarded-Proto": "[https]", "Forwarded": "[]"} {
+		"X-Forwarded-Proto": "[https]", "Forwarded": "[]", "X-Real-Ip": "[]", "True-Client-Ip": "[]", "X-Client-Ip": "[]"} {
 		if got := fmt.Sprint(h[name]); got != want {
 			t.Errorf("the nodes are told %s %s, want %s", name, got, want)
 		}
+	}
+	if got := h.Get("X-Request-Id"); got == "192.0.2.66" {
+		t.Error("a visitor chooses the ids of requests")
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	plain := &http.Client{CheckRedirect: stay}

@@ -172,6 +172,9 @@ func (x *call) reset(f frame) error {
 	}
 	d := decoder{s: string(p)}
 	code := d.byte()
+	if load := d.load(); !d.bad {
+		x.out.Load, x.out.HasLoad = load, true
+	}
 	switch {
 	case f.flags&fStarted != 0:
 		x.out.State = max(x.out.State, Started)

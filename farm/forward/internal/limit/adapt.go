@@ -49,8 +49,8 @@ func (l *Limiter) Observe(delay time.Duration) {
 			limit = most
 		}
 		limit = max(int64(float64(limit)*lowerBy), a.floor)
-	case a.good >= stepsGood && limit > 0:
-		a.good = 0
+	case a.good >= stepsGood:
+		a.good = 0 // also without a limit: what the most was yesterday is no measure
 		if limit = int64(math.Ceil(float64(limit) * raiseBy)); limit > spareTwice*most {
 			limit = 0
 		}

@@ -142,3 +142,20 @@ func TestMeter(t *testing.T) {
 	}
 	ci.Latef(t, "the meter sees no delay of %v", tooLate)
 }
+
+// A limit begins with what runs lately, and not with what has run at some time.
+func TestFirstLimitIsOfLately(t *testing.T) {
+	l := New(0, 100)
+	slots := fill(t, l, 1000)
+	for _, s := range slots[:800] {
+		s.Leave()
+	}
+	observe(l, stepsGood, 0)
+	observe(l, stepsLate, time.Second)
+	if n := l.Load().Limit; n != 180 {
+		t.Errorf("200 run, and the first limit is %d", n)
+	}
+	for _, s := range slots[800:] {
+		s.Leave()
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
@@ -37,7 +38,19 @@ func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}
 	h := &hop{source: source, cfg: cfg, hold: hold, room: ownRoom(), fresh: make(chan struct{}), peers: make(map[string]*peer),
 		set: pick.NewSet(cfg.now, nil), budget: retry.NewBudget(cfg.now), suspects: retry.NewSuspects(cfg.now)}
 	h.eligible.Store(new([]*peer))
+	h.set.Told = h.tellEjection
 	return h
+}
+
+// tellEjection writes to the log that a peer gets no requests for a while, or gets some again.
+func (h *hop) tellEjection(p *pick.Peer, out time.Duration) {
+	name := p.Of().(*peer).name
+	if out == 0 {
+		h.cfg.Logger.Info("a node answers again and is given requests", "peer", name)
+		return
+	}
+	h.cfg.Logger.Warn("a node failed too often and is given no requests for a while", "peer", name, "for", out,
+		"advice", "its own log says why; look also at the network between the two nodes")
 }
 
 // follow keeps the table of peers until ctx ends.

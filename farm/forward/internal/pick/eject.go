@@ -23,8 +23,8 @@ func (p *Peer) recover(now int64) {
 		return // an answer from before; or it came in a panic, and proves nothing yet
 	}
 	p.set.mu.Lock()
-	defer p.set.mu.Unlock()
-	if p.ejected.Swap(0) != 0 {
+	out := p.ejected.Swap(0) != 0
+	if out {
 		p.rise(now)
 		p.mu.Lock()
 		p.row, p.forgiven = 0, now
@@ -32,6 +32,10 @@ func (p *Peer) recover(now int64) {
 	}
 	p.probe.Store(false)
 	p.set.alarmLocked(now)
+	p.set.mu.Unlock()
+	if out && p.set.Told != nil {
+		p.set.Told(p, 0)
+	}
 }
 
 // count takes down one outcome, and ejects the peer if it was one too many.
@@ -57,15 +61,23 @@ func (p *Peer) count(now int64, o Outcome) {
 // eject takes a peer out for a time, if half of the peers stay.
 func (s *Set) eject(p *Peer, now int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer p.probe.Store(false)
+	d := s.ejectLocked(p, now)
+	p.probe.Store(false)
+	s.mu.Unlock()
+	if d > 0 && s.Told != nil {
+		s.Told(p, d)
+	}
+}
+
+// ejectLocked returns for how long the peer is out, 0 if it is not, or was already.
+func (s *Set) ejectLocked(p *Peer, now int64) time.Duration {
 	offered := *s.offered.Load()
 	if until := p.ejected.Load(); until == 0 {
 		if out := s.outLocked(offered); !slices.Contains(offered, p) || 2*(out+1) > len(offered) {
-			return
+			return 0
 		}
 	} else if now < until {
-		return
+		return 0
 	}
 	p.mu.Lock()
 	p.ejections++
@@ -74,6 +86,7 @@ func (s *Set) eject(p *Peer, now int64) {
 	p.mu.Unlock()
 	p.ejected.Store(now + int64(d))
 	s.alarmLocked(now)
+	return d
 }
 
 // outLocked returns how many are ejected, those that have to show that they are well among them.

@@ -26,6 +26,8 @@ func TestFiveInARowEject(t *testing.T) {
 // TestHalfOpen: after its time a peer gets one request; what becomes of that decides.
 func TestHalfOpen(t *testing.T) {
 	k := newKit(t, 4)
+	var told []time.Duration
+	k.Told = func(p *Peer, out time.Duration) { told = append(told, out) }
 	for n := 1; n <= 12; n++ {
 		if n == 1 {
 			k.eject(0)
@@ -48,6 +50,9 @@ func TestHalfOpen(t *testing.T) {
 	k.probe(Want{}).Done(Result{Outcome: Good, Latency: time.Millisecond})
 	if n := k.picks(4000, Want{})[0]; n < 60 || n > 240 {
 		t.Errorf("a recovered peer has %d of 4000 at once", n)
+	}
+	if len(told) < 13 || told[0] != ejectTime || told[1] != 2*ejectTime || told[len(told)-1] != 0 {
+		t.Errorf("told of ejections for %v", told)
 	}
 	k.pass(rampTime)
 	even(t, k.picks(4000, Want{})[:4])

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,13 +284,13 @@ func TestEvents_OutlastsTimeouts(t *testing.T) {
 type stuck struct {
 	http.ResponseWriter
 	deadline time.Time
-	full     bool
+	full     atomic.Bool
 }
 
 func (s *stuck) SetWriteDeadline(d time.Time) error { s.deadline = d; return nil }
 
 func (s *stuck) Write(b []byte) (int, error) {
-	if s.full && !s.deadline.IsZero() {
+	if s.full.Load() && !s.deadline.IsZero() {
 		time.Sleep(time.Until(s.deadline)) // fake time
 		return 0, &net.OpError{Op: "write", Err: context.DeadlineExceeded}
 	}
@@ -308,7 +309,7 @@ func TestEvents_ClientDoesNotRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			w.full = true
+			w.full.Store(true)
 			began := time.Now()
 			limit := 10 * time.Second
 			if event {

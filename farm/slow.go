@@ -208,6 +208,6 @@ func (l *slowLog) note() {
 	l.n.Add(1)
 	if l.due.Due() {
 		l.log.Warn("clients made no progress and were cut off: bodies that did not come, or answers that were not taken",
-			"count", l.n.Swap(0), "advice", "see Config.StallTimeout and Config.MinRate")
+			"count", l.n.Swap(0), "advice", "if they are visitors on slow lines, raise Config.StallTimeout or lower Config.MinRate")
 	}
 }

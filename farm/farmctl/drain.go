@@ -61,14 +61,14 @@ func (c *call) drain(ctx context.Context, name string, back bool, wait time.Dura
 			return err
 		}
 		said.Gate = goal
-	} else if back {
-		said.Gate = goal
 	}
 	switch {
 	case c.json:
 		return c.printJSON(said)
-	case back:
+	case back && wait > 0:
 		_, err = fmt.Fprintf(c.out, "%s serves again.\n", nameOf(m))
+	case back:
+		_, err = fmt.Fprintf(c.out, "%s was asked to serve again.\n", nameOf(m))
 	case wait > 0:
 		_, err = fmt.Fprintf(c.out,
 			"%s has drained. It forwards what comes; %s drain -cancel %s has it serve again.\n",

@@ -97,7 +97,7 @@ type Config struct {
 	Hold time.Duration
 
 	// Awaits says what this node's stop waits for beside requests, "" for nothing. ReadyPath tells it while the node
-	// drains. nil = nothing. A farm sets it.
+	// drains, on the admin port alone unless ShowNodes is set. nil = nothing. A farm sets it.
 	Awaits func() string
 
 	// BaseContext and ConnContext are used for forwarded requests as http.Server uses its own. nil = none.

@@ -43,8 +43,7 @@ func (g *Gate) newDispatch(w http.ResponseWriter, r *http.Request, up *lane.Uplo
 	info := FromContext(r.Context())
 	d := &dispatch{w: w, r: r, kind: r.URL.Path, close: w.Header().Get("Connection") == "close",
 		facts: lane.Facts{Origin: g.cfg.ID, Via: g.cfg.Node, ID: info.ID, Scheme: info.Scheme},
-		c: retry.Case{Method: r.Method, Upgrade: len(r.Header["Upgrade"]) > 0,
-			Key: len(r.Header["Idempotency-Key"]) > 0}}
+		c:     retry.Case{Method: r.Method, Upgrade: len(r.Header["Upgrade"]) > 0}}
 	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Deliver: d.answer,
 		Interim: d.interim}
 	d.tried = d.three[:0]

@@ -67,8 +67,6 @@ type Case struct {
 	Body   Body
 	// Upgrade says that the client asks for another protocol on its connection.
 	Upgrade bool
-	// Key says that the request carries an Idempotency-Key.
-	Key bool
 	// Wrote says that the request proposed a write, of its session for example, in this attempt or in an
 	// earlier one.
 	Wrote bool
@@ -97,8 +95,6 @@ type Case struct {
 type Route struct {
 	// Idempotent: to do it twice is as good as once.
 	Idempotent bool
-	// Keyed: the application does a request once for each Idempotency-Key.
-	Keyed bool
 	// Failover: a handler of this node that panics or fails is a reason to ask a peer.
 	Failover bool
 	// RetryOn holds the statuses after which another peer is asked.
@@ -173,7 +169,7 @@ func (c Case) ReplaySafe() bool {
 	switch {
 	case c.Upgrade:
 		return false
-	case c.Route.Idempotent, c.Route.Keyed && c.Key:
+	case c.Route.Idempotent:
 		return true
 	}
 	switch c.Method {

@@ -9,16 +9,17 @@ import (
 )
 
 // The rules as they are written down, each on its own: what it is about, and what it forbids there. They are
-// the other reading of the text that Decide is compared with, so nothing here calls the code.
+// the other reading of the text that Decide is compared with, so nothing here calls the code. Their numbers are
+// those of "Retries" in DESIGN.md of package forward; rule 10 is in without.
 var rules = []struct {
 	name    string
 	about   func(Case) bool
 	forbids func(Case) bool
 }{
-	{"R1 what the client has seen is never done again", always, func(c Case) bool { return c.State == Committed }},
-	{"R2 what was not started moves whole", notStarted, func(c Case) bool { return c.Body == Parted }},
-	{"R3 what may have been started is done again whole", mayHaveStarted, func(c Case) bool { return c.Body == Parted }},
-	{"R3 and only if that is safe", mayHaveStarted, func(c Case) bool { return !safe(c) }},
+	{"R9 what the client has seen is never done again", always, func(c Case) bool { return c.State == Committed }},
+	{"R1 what was not started moves whole", notStarted, func(c Case) bool { return c.Body == Parted }},
+	{"R2 what may have been started is done again whole", mayHaveStarted, func(c Case) bool { return c.Body == Parted }},
+	{"R2 and only if that is safe", mayHaveStarted, func(c Case) bool { return !safe(c) }},
 	{"R4 what a handler answers is final", answered, func(c Case) bool { return c.End != Replied || !retryOn(c) }},
 	{"R4 unless its route says otherwise, and it is safe", answered, func(c Case) bool {
 		return !safe(c) || c.Body == Parted
@@ -26,16 +27,16 @@ var rules = []struct {
 	{"R5 an own handler's failure stays here", func(c Case) bool { return c.Own && c.State == Started }, func(c Case) bool {
 		return !c.Route.Failover
 	}},
-	{"R5 no third node for what has brought one down", mayHaveStarted, func(c Case) bool { return c.Suspect }},
+	{"R8 no third node for what has brought one down", mayHaveStarted, func(c Case) bool { return c.Suspect }},
 	{"R6 three attempts", always, func(c Case) bool { return c.Attempts >= 3 }},
 	{"R6 each at another peer", always, func(c Case) bool { return !c.Others }},
-	{"R6 one repetition of what may have been started", mayHaveStarted, func(c Case) bool { return c.Repeats >= 1 }},
+	{"R2 one repetition of what may have been started", mayHaveStarted, func(c Case) bool { return c.Repeats >= 1 }},
 	{"R6 the deadline covers everything", always, func(c Case) bool { return c.End == Late }},
-	{"R7 the first move is free", notStarted, func(c Case) bool { return c.Moves > 0 && !c.Credit }},
+	{"R1 the first move is free", notStarted, func(c Case) bool { return c.Moves > 0 && !c.Credit }},
 	{"R7 repetitions pay", func(c Case) bool { return !notStarted(c) }, func(c Case) bool { return !c.Credit }},
-	{"R9 nothing is done for who has gone", always, func(c Case) bool { return c.End == Gone }},
-	{"R12 upgrades move only", func(c Case) bool { return !notStarted(c) }, func(c Case) bool { return c.Upgrade }},
-	{"what has proposed a write is not done again", always, func(c Case) bool { return c.Wrote }},
+	{"R11 nothing is done for who has gone", always, func(c Case) bool { return c.End == Gone }},
+	{"R9 upgrades move only", func(c Case) bool { return !notStarted(c) }, func(c Case) bool { return c.Upgrade }},
+	{"R3 what has proposed a write is not done again", always, func(c Case) bool { return c.Wrote }},
 }
 
 func always(Case) bool           { return true }
@@ -46,7 +47,7 @@ func retryOn(c Case) bool        { return slices.Contains(c.Route.RetryOn, c.Sta
 
 func safe(c Case) bool {
 	byMethod := map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "TRACE": true}[c.Method]
-	return byMethod || c.Route.Idempotent || (c.Route.Keyed && c.Key)
+	return byMethod || c.Route.Idempotent
 }
 
 // oracle returns what the rules say, and which of them forbid a retry.
@@ -113,12 +114,12 @@ var ends = []Case{
 var methods = []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "PURGE"}
 
 var routes = []Route{
-	{}, {Idempotent: true}, {Keyed: true}, {Failover: true}, {RetryOn: []int{502, 503, 504}},
-	{Idempotent: true, Keyed: true, Failover: true, RetryOn: []int{503}},
+	{}, {Idempotent: true}, {Failover: true}, {RetryOn: []int{502, 503, 504}},
+	{Idempotent: true, Failover: true, RetryOn: []int{503}},
 }
 
 // product is how many cases there are.
-var product = len(ends) * len(methods) * 3 * len(routes) * MaxAttempts * 1 << 10
+var product = len(ends) * len(methods) * 3 * len(routes) * MaxAttempts * 1 << 9
 
 // caseOf returns case number i of the product.
 func caseOf(i int) Case {
@@ -134,7 +135,7 @@ func caseOf(i int) Case {
 	c.Route = routes[next(len(routes))]
 	c.Attempts = 1 + next(MaxAttempts)
 	c.Moves, c.Repeats = next(2), next(2)
-	c.Upgrade, c.Key, c.Wrote, c.Unknown = yes(), yes(), yes(), yes()
+	c.Upgrade, c.Wrote, c.Unknown = yes(), yes(), yes()
 	c.Kept, c.Others, c.Credit, c.Suspect = yes(), yes(), yes(), yes()
 	return c
 }
@@ -184,7 +185,7 @@ func TestPromises(t *testing.T) {
 		v := Decide(c)
 		retried := v.Do == Retry
 		switch {
-		case retried && c.Method == "POST" && mayHaveStarted(c) && !c.Route.Idempotent && !c.Route.Keyed:
+		case retried && c.Method == "POST" && mayHaveStarted(c) && !c.Route.Idempotent:
 			t.Fatalf("a POST may be done twice: %+v", c)
 		case retried && c.Wrote:
 			t.Fatalf("a write may be done twice: %+v", c)

@@ -31,10 +31,6 @@ func TestParityH2(t *testing.T) {
 		}
 		names[s.name] = true
 		t.Run(s.name, func(t *testing.T) {
-			if why := knownH2[s.name]; strings.HasPrefix(why, "hangs: ") {
-				t.Log("not run: " + why)
-				return
-			}
 			t.Parallel()
 			s.compare(t, app, all)
 		})

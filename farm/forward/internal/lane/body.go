@@ -7,8 +7,9 @@ import (
 	"net/http"
 )
 
-// body is a forwarded request's body as its handler sees it. A short one came with the request. What is longer is still
-// where the client sends it, and is asked for by the first Read.
+// body is a forwarded request's body as its handler sees it. A short one came with the request, if it was there
+// by then. Any other is still at the dialler, and is asked for by the first Read. Once the handler runs, all
+// fields but x are guarded by the exchange's rmu.
 type body struct {
 	x      *exchange
 	inline []byte // what has come with the request and is not read yet
@@ -29,7 +30,7 @@ func (b *body) init(x *exchange, inline []byte, whole bool) {
 
 func (b *body) empty() bool { return len(b.inline) == 0 && b.err == nil }
 
-// Read is of io.Reader. All fields are guarded by the exchange's rmu.
+// Read is of io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	b.x.rmu.Lock()
 	defer b.x.rmu.Unlock()

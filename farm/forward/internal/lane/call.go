@@ -251,7 +251,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 
 // fail ends the exchange from this side.
 func (x *call) fail(err error) {
-	if err == errHandlerUp {
+	if err == errInterrupted {
 		x.lose(err)
 		return
 	}
@@ -262,7 +262,7 @@ func (x *call) fail(err error) {
 
 // lose ends the exchange because no frame comes any more, or nobody waits for one.
 func (x *call) lose(err error) {
-	if ctx := x.r.Context(); err == errHandlerUp && ctx.Err() != nil {
+	if ctx := x.r.Context(); err == errInterrupted && ctx.Err() != nil {
 		x.out.GaveUp = true
 		x.out.Err = context.Cause(ctx)
 		return

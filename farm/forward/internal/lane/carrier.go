@@ -18,12 +18,12 @@ type carrier interface {
 	// payload returns the whole payload of the frame that next has just returned.
 	payload() ([]byte, error)
 
-	// interrupt makes a wait of next, peek or payload, and of send for a window, end with errHandlerUp, now and
+	// interrupt makes a wait of next, peek or payload, and of send for a window, end with errInterrupted, now and
 	// from now on.
 	interrupt()
 }
 
-// reader gives a carrier's payload as an io.Reader would.
+// readSome reads a carrier's payload as an io.Reader would.
 func readSome(c carrier, p []byte) (int, error) {
 	b, err := c.peek()
 	n := copy(p, b)

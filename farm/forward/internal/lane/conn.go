@@ -109,7 +109,7 @@ func (c *conn) payload() ([]byte, error) {
 // why says what an error of the connection means here.
 func (c *conn) why(err error) error {
 	if c.stop.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		return errHandlerUp
+		return errInterrupted
 	}
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -18,7 +18,14 @@
 //	acceptor:  [REFUSED]                              nothing was started, or
 //	           [ACCEPT] [RES interim...]              the body is asked for; 1xx answers
 //	           RES [DATA...] [END] | TUNNEL DATA...   the answer, or raw bytes both ways
-//	           [RESET]                                instead of the rest: the handler failed, or the exchange was given up
+//	           [RESET]                                instead of the rest: the handler failed, or it was given up
+//
+// Between them:
+//
+//	acceptor:  MARK, answered by MARKED               the handler is about to change what must not be changed twice
+//	           DEADLINE                               the handler sets a deadline for the client's connection
+//	           DUPLEX                                 the handler reads and writes at the same time
+//	both:      WINDOW                                 on a stream: so many bytes more may be sent
 //
 // See DESIGN.md for the reasons.
 package lane

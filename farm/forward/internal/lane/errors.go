@@ -12,12 +12,12 @@ var (
 	// ErrClosed says that the Client was closed, or that its peer has gone.
 	ErrClosed = errors.New("the peer left or died")
 
-	errProtocol  = errors.New("protocol error between peers")
-	errCanceled  = errors.New("the client or its node gave the request up")
-	errLost      = errors.New("connection to the peer lost")
-	errSilent    = errors.New("no sign of life from the peer")
-	errFinished  = errors.New("the handler of this request has returned")
-	errHandlerUp = errors.New("interrupted") // a wait for a frame ended because somebody asked for it
+	errProtocol    = errors.New("protocol error between peers")
+	errCanceled    = errors.New("the client or its node gave the request up")
+	errLost        = errors.New("connection to the peer lost")
+	errSilent      = errors.New("no sign of life from the peer")
+	errFinished    = errors.New("the handler of this request has returned")
+	errInterrupted = errors.New("interrupted") // a wait for a frame ended because somebody asked for it
 )
 
 func malformed(what string) error { return fmt.Errorf("%w: malformed %s", errProtocol, what) }
@@ -28,7 +28,7 @@ const (
 	resetAborted         // the handler panicked with http.ErrAbortHandler
 	resetPanic           // the handler panicked
 	resetBody            // the request could not be read
-	resetStopped         // the acceptor is closing
+	resetStopped         // the rest of the answer could not be sent
 )
 
 // How a request's body ended, as it travels.

@@ -13,10 +13,10 @@ type kind uint8
 
 const (
 	kHello    kind = 1 + iota // first frame of a connection, both ways
-	kReq                      // a request: head, and a short body
+	kReq                      // a request: its head, and its body if that is short and there
 	kAccept                   // the handler asks for the rest of the body
 	kData                     // bytes of a body, or of a tunnel
-	kEnd                      // the body ends: load, error and trailers
+	kEnd                      // the body ends: its error and trailer, and before them the acceptor's load
 	kRes                      // the head of an answer, and the beginning of its body
 	kRefused                  // the request was not started
 	kReset                    // the exchange is given up; from the acceptor: the code says why
@@ -26,7 +26,7 @@ const (
 	kMark                     // the handler is about to change what cannot be changed twice
 	kMarked                   // the dialler knows
 	kWindow                   // the other end may send so many bytes more on this stream
-	kCancel                   // control: the exchange on that lane is given up
+	kCancel                   // control: the exchange on that lane is given up, or only its context ends
 	kPing                     // control: asks for a sign of life
 	kPong                     // control: a sign of life
 	kDrain                    // control: the acceptor takes no more requests, or takes them again

@@ -31,7 +31,7 @@ type Outcome struct {
 
 	Aborted    bool // the handler asked for the connection to be cut (http.ErrAbortHandler)
 	Panicked   bool // the handler panicked; the peer's log has more
-	Unreadable bool // the peer could not read the request, which is no sign that it is ill
+	Unreadable bool // the request cannot be passed on, or the peer could not read it; no sign that the peer is ill
 	GaveUp     bool // this side gave the request up: its client has gone, or its time was over
 	BodyFailed bool // the client's own body broke off
 	Marked     bool // the handler has changed something: see Writer.Mark

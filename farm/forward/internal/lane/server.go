@@ -40,12 +40,13 @@ type Server struct {
 	wg       sync.WaitGroup          // of everything but handlers
 }
 
-// A session is a trunk with its lanes. Its number is the dialler's, so it counts only together with who that is.
+// sessionKey names a session: the number is the dialler's, so it counts only together with who that is.
 type sessionKey struct {
 	peer   string
 	number uint64
 }
 
+// A session is a trunk with its lanes.
 type session struct {
 	trunk   *trunk
 	running atomic.Int64 // exchanges

@@ -207,7 +207,7 @@ func (s *stream) take(least, want int) (int, error) {
 		case s.err != nil:
 			return 0, s.err
 		case s.stopped:
-			return 0, errHandlerUp
+			return 0, errInterrupted
 		case s.writeBy.passed():
 			return 0, errDeadline
 		}
@@ -243,7 +243,7 @@ func (s *stream) waitLocked() error {
 	case s.err != nil:
 		return s.err
 	case s.stopped:
-		return errHandlerUp
+		return errInterrupted
 	case s.readBy.passed():
 		return errDeadline
 	}

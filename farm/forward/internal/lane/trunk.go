@@ -350,7 +350,7 @@ func (t *trunk) look(busy bool) (ask bool) {
 	return t.quiet >= pingAfter && !t.writing
 }
 
-// control frames: the payload is two numbers.
+// putPair returns a buffer for a control frame whose payload is two numbers.
 func putPair(a, b uint32) []byte {
 	p := newFrame(nil)
 	p = binary.BigEndian.AppendUint32(p, a)

@@ -11,8 +11,8 @@ import (
 
 // ErrRestart is what Serve returns when an operator wants this program started again (farmctl restart). By
 // then it has drained. The program ends with ExitCode, which is 75, and its supervisor starts it: systemd
-// with Restart=always, Docker with a restart policy, Kubernetes by itself. A program that has no supervisor
-// calls Close and replaces itself, such as by syscall.Exec.
+// with Restart=on-failure, Docker with a restart policy, Kubernetes by itself. A program that has no
+// supervisor calls Close and replaces itself, such as by syscall.Exec.
 var ErrRestart = errors.New("farm: an operator wants this program started again")
 
 // obey does what an operator wants of this node. It returns when that has begun.

@@ -28,9 +28,9 @@ farmctl stops, says what is missing, and leaves the others alone. So it does if 
 without the next one: if the voters that are left would be no majority, or fewer than -floor others would
 serve.
 
-A node ends with exit code 75, and whoever supervises it starts it again: Restart=always in a systemd
-unit, a restart policy of Docker, Kubernetes by itself. With -command, farmctl runs that instead, on this
-machine, by the shell, with the node's name and peer address as FARM_NODE and FARM_NODE_ADDR: "ssh
+A node ends with exit code 75, and whoever supervises it starts it again: Restart=on-failure in a
+systemd unit, a restart policy of Docker, Kubernetes by itself. With -command, farmctl runs that instead, on
+this machine, by the shell, with the node's name and peer address as FARM_NODE and FARM_NODE_ADDR: "ssh
 $FARM_NODE systemctl restart shop". A node that has a server of its own needs that.`,
 		define: func(c *call) func(context.Context) error {
 			r := &roll{call: c}

@@ -135,8 +135,9 @@ func TestForward_UnreachableGoesOn(t *testing.T) {
 	}
 }
 
-// A request whose handler was started is not sent twice, a GET neither, because a handler may write to the session.
-func TestForward_LostStops(t *testing.T) {
+// A handler that cuts its client off (http.ErrAbortHandler) has answered: nothing is tried again, whatever
+// the method.
+func TestForward_AbortIsFinal(t *testing.T) {
 	var served atomic.Int32
 	abort := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		served.Add(1)
@@ -320,8 +321,9 @@ func TestForward_EarlyAnswer(t *testing.T) {
 	}
 }
 
-// A handler that sends its header before it reads the body gets what it gets where nothing is forwarded: the body if it has asked
-// for full duplex, an error otherwise. It is not left waiting for a body that nobody sends any more.
+// A handler that sends its header before it reads the body gets what it gets where nothing is forwarded: the
+// body if it has asked for full duplex, an error otherwise. It is not left waiting for a body that nobody
+// sends any more.
 func TestForward_HeaderFirst(t *testing.T) {
 	a, b := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -347,7 +349,8 @@ func TestForward_HeaderFirst(t *testing.T) {
 	}
 }
 
-// What the client itself has broken off is the handler's to answer, as without a hop, and not called the loss of a node.
+// What the client itself has broken off is the handler's to answer, as without a hop, and not called the loss
+// of a node.
 func TestForward_BrokenBody(t *testing.T) {
 	a, b := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err == nil {

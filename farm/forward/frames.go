@@ -15,9 +15,7 @@ type frames struct {
 	lost   bool   // this is no WebSocket
 }
 
-const (
-	maxAnswerHead = 1 << 20 // the same of the header of the answer
-)
+const maxAnswerHead = 1 << 20 // of the header of the answer
 
 var opening = []byte("HTTP/1.1 101 ")
 

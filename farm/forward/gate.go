@@ -128,7 +128,7 @@ func (g *Gate) Ready() error {
 	return nil
 }
 
-// announceHop tells the peers that they need not speak HTTP with this node.
+// announceHop tells the peers that this node takes requests by Proto.
 func (g *Gate) announceHop() {
 	if err := g.peers.SetTag(TagHop, hopLanes); err != nil {
 		g.cfg.Logger.Warn("gossip of the hop's protocol failed", "err", err)

@@ -78,7 +78,7 @@ func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 			f.t.Errorf("%s: %d requests never ended", id, n)
 		}
 		n.gate.Close()
-		for _, p := range n.gate.hop.peers { // httputil.ReverseProxy closes a tunnel when the handler has returned already
+		for _, p := range n.gate.hop.peers { // Done may come a moment after the handler has returned
 			eventually(f.t, func() bool { return p.pick.InFlight() == 0 })
 		}
 	})

@@ -271,7 +271,7 @@ func (c trial) want() (status, runs int) {
 	return 502, 1
 }
 
-// inline reports whether the body travels with the request, so that every peer can have it.
+// inline reports whether the body is short and its length known: it is kept, and every peer can have it.
 func (c trial) inline() bool { return !c.chunked && c.body <= 16<<10 }
 
 // run runs one trial.

@@ -7,8 +7,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
-// room is how many connections there may be to all peers together. Each request that is forwarded needs a
-// descriptor of its own beside that of its client.
+// room is how many lanes there may be to all peers together; the trunk takes what finds no room.
 type room struct {
 	mu   sync.Mutex
 	most int
@@ -26,11 +25,11 @@ func newRoom(limit int) *room {
 
 func ownRoom() *room { return newRoom(descriptors.Limit()) }
 
-// take takes the room for one connection, and reports false if there is none; if need be, there always is.
-func (r *room) take(need bool) bool {
+// take takes the room for one connection, and reports false if there is none. A peer that has few gets it anyway.
+func (r *room) take(few bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.used >= r.most && !need {
+	if r.used >= r.most && !few {
 		return false
 	}
 	r.used++

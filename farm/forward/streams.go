@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrDraining is the cause with which DrainContext ends.
+// ErrDraining is why a stream is to end: its node drains.
 var ErrDraining = errors.New("farm: this node drains")
 
 // streamPace is how many streams a draining node tells to go in a second, unless CloseSpread makes it more.

@@ -1,7 +1,7 @@
 // Package limit says how many requests run on this node at a time, and which of the others wait for how long.
 //
-// A Limiter has a fixed limit, none, or one that it finds: none as long as the node has processors to spare,
-// and as many as were running then, and fewer and fewer, while goroutines that could run wait for a
+// A Limiter has a fixed limit, none, or one that it finds: none while the node has processors to spare; then
+// nine tenths of what was running, and less each second, as long as goroutines that could run wait for a
 // processor. Handlers that only wait, for a database or a client, are therefore never too many for it.
 //
 // Over the limit a small queue takes what comes in a burst. Where it does not become empty it is a sign of

@@ -78,7 +78,7 @@ func (s *Set) Spare() bool {
 	return false
 }
 
-// Others reports whether there is a peer that a request could go to which these have had.
+// Others reports whether a request that these have had could go to another peer.
 func (s *Set) Others(tried []*Peer) bool {
 	for _, p := range *s.offered.Load() {
 		if Bar(p.barred.Load())&Draining == 0 && !slices.Contains(tried, p) {

@@ -230,7 +230,7 @@ func (c *Client) roundTrip(req *http.Request, nonce string) (res *http.Response,
 }
 
 // done ends an exchange. Its connection is kept if it is still good; if not, blame says that the request has
-// used it uc.
+// used it up.
 func (c *Client) done(l *link, blame bool) {
 	c.inFlight.Add(-1)
 	c.pool.put(l, blame)

@@ -64,8 +64,9 @@ func (s *seldom) now() bool {
 	return t >= next && s.next.CompareAndSwap(next, t+int64(time.Second))
 }
 
-// leaveBody is called before the header of an answer. If a part of the upload is still to come, the answer does not
-// wait for it, and the connection ends behind it. A body that no peer has begun to read is left to net/http.
+// leaveBody is called before the header of an answer. If a part of the upload is still to come, the answer
+// does not wait for it, and the connection ends behind it. A body that no peer has begun to read is left to
+// net/http.
 func leaveBody(w http.ResponseWriter, r *http.Request, up *lane.Upload, duplex bool) {
 	if r.ProtoMajor != 1 || duplex || !up.UnderWay() {
 		return

@@ -25,7 +25,8 @@ func newRoom(limit int) *room {
 
 func ownRoom() *room { return newRoom(descriptors.Limit()) }
 
-// take takes the room for one connection, and reports false if there is none. A peer that has few gets it anyway.
+// take takes the room for one connection, and reports false if there is none. A peer that has few gets it
+// anyway.
 func (r *room) take(few bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,16 +9,20 @@ import (
 )
 
 // The rules as they are written down, each on its own: what it is about, and what it forbids there. They are
-// the other reading of the text that Decide is compared with, so nothing here calls the code. Their numbers are
-// those of "Retries" in DESIGN.md of package forward; rule 10 is in without.
+// the other reading of the text that Decide is compared with, so nothing here calls the code. Their numbers
+// are those of "Retries" in DESIGN.md of package forward; rule 10 is in without.
 var rules = []struct {
 	name    string
 	about   func(Case) bool
 	forbids func(Case) bool
 }{
-	{"R9 what the client has seen is never done again", always, func(c Case) bool { return c.State == Committed }},
+	{"R9 what the client has seen is never done again", always, func(c Case) bool {
+		return c.State == Committed
+	}},
 	{"R1 what was not started moves whole", notStarted, func(c Case) bool { return c.Body == Parted }},
-	{"R2 what may have been started is done again whole", mayHaveStarted, func(c Case) bool { return c.Body == Parted }},
+	{"R2 what may have been started is done again whole", mayHaveStarted, func(c Case) bool {
+		return c.Body == Parted
+	}},
 	{"R2 and only if that is safe", mayHaveStarted, func(c Case) bool { return !safe(c) }},
 	{"R4 what a handler answers is final", answered, func(c Case) bool { return c.End != Replied || !retryOn(c) }},
 	{"R4 unless its route says otherwise, and it is safe", answered, func(c Case) bool {
@@ -27,15 +31,21 @@ var rules = []struct {
 	{"R5 an own handler's failure stays here", func(c Case) bool { return c.Own && c.State == Started }, func(c Case) bool {
 		return !c.Route.Failover
 	}},
-	{"R8 no third node for what has brought one down", mayHaveStarted, func(c Case) bool { return c.Suspect }},
+	{"R8 no third node for what has brought one down", mayHaveStarted, func(c Case) bool {
+		return c.Suspect
+	}},
 	{"R6 three attempts", always, func(c Case) bool { return c.Attempts >= 3 }},
 	{"R6 each at another peer", always, func(c Case) bool { return !c.Others }},
-	{"R2 one repetition of what may have been started", mayHaveStarted, func(c Case) bool { return c.Repeats >= 1 }},
+	{"R2 one repetition of what may have been started", mayHaveStarted, func(c Case) bool {
+		return c.Repeats >= 1
+	}},
 	{"R6 the deadline covers everything", always, func(c Case) bool { return c.End == Late }},
 	{"R1 the first move is free", notStarted, func(c Case) bool { return c.Moves > 0 && !c.Credit }},
 	{"R7 repetitions pay", func(c Case) bool { return !notStarted(c) }, func(c Case) bool { return !c.Credit }},
 	{"R11 nothing is done for who has gone", always, func(c Case) bool { return c.End == Gone }},
-	{"R9 upgrades move only", func(c Case) bool { return !notStarted(c) }, func(c Case) bool { return c.Upgrade }},
+	{"R9 upgrades move only", func(c Case) bool { return !notStarted(c) }, func(c Case) bool {
+		return c.Upgrade
+	}},
 	{"R3 what has proposed a write is not done again", always, func(c Case) bool { return c.Wrote }},
 }
 

@@ -29,21 +29,22 @@ const (
 
 const tagHTTP = "http" // gossiped: where a node's public listener is reached
 
-// Config describes a node. The zero Config is a farm of one, in memory, on loopback. Open copies it; what is changed
-// afterwards has no effect.
+// Config describes a node. The zero Config is a farm of one, in memory, on loopback. Open copies it; what is
+// changed afterwards has no effect.
 type Config struct {
 	// Farm is the name of the cluster; "" = "webfarm". Nodes of another name are refused.
 	Farm string
 
-	// App is the name of the application. Requests are forwarded to nodes of the same App only, so that several programs
-	// can share the sessions of one farm. "" is a name like any other.
+	// App is the name of the application. Requests are forwarded to nodes of the same App only, so that
+	// several programs can share the sessions of one farm. "" is a name like any other.
 	App string
 
-	// Name is this node's name for people, unique among the live nodes; "" = hostname-port. In memory mode a restarted
-	// node is recognised by it.
+	// Name is this node's name for people, unique among the live nodes; "" = hostname-port. In memory mode a
+	// restarted node is recognised by it.
 	Name string
 
-	// HTTP is where clients connect; "" = 127.0.0.1:8080. None: the application has a server of its own, see Handler.
+	// HTTP is where clients connect; "" = 127.0.0.1:8080. None: the application has a server of its own, see
+	// Handler.
 	HTTP string
 
 	// Peer is where other nodes connect, on TCP and UDP; "" = a free port on loopback.
@@ -55,94 +56,103 @@ type Config struct {
 	// Admin answers the health paths; "" = a free port on loopback, see AdminAddr. None: do not listen.
 	Admin string
 
-	// Join holds peer addresses of nodes; one that answers is enough. With the same list on every machine, this node's own
-	// address in it, the nodes of the list found a farm together; Cluster.Expect sets another number of founders. Empty,
-	// on a node without state: found a farm alone.
+	// Join holds peer addresses of nodes; one that answers is enough. With the same list on every machine,
+	// this node's own address in it, the nodes of the list found a farm together; Cluster.Expect sets another
+	// number of founders. Empty, on a node without state: found a farm alone.
 	Join []string
 
-	// Secrets authenticate the nodes to each other: the first is used, all are accepted. At least 128 bits. May be empty
-	// while everything is on loopback. Certificates of your own take over the peer port by Cluster.PeerTLS.
+	// Secrets authenticate the nodes to each other: the first is used, all are accepted. At least 128 bits.
+	// May be empty while everything is on loopback. Certificates of your own take over the peer port by
+	// Cluster.PeerTLS.
 	Secrets []string
 
 	// Dir is the data directory; "" = memory only. All nodes of a farm have one, or none.
 	Dir string
 
-	// Role is empty for a node that votes and serves; cluster.Front forwards every request, cluster.Staging takes none.
+	// Role is empty for a node that votes and serves; cluster.Front forwards every request, cluster.Staging
+	// takes none.
 	Role cluster.Role
 
 	// Session says how sessions behave. Its Keys are the farm's own; an OnError that is nil means Error.
 	Session session.Config
 
-	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty there.
+	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty
+	// there.
 	Cluster cluster.Config
 	Forward forward.Config
 
-	// Server is a template for the public server: TLSConfig, timeouts, BaseContext, ErrorLog and so on are used, Addr and
-	// Handler must be empty. With a TLSConfig the public port speaks HTTPS. nil = timeouts against slow clients, no TLS.
+	// Server is a template for the public server: TLSConfig, timeouts, BaseContext, ErrorLog and so on are
+	// used, Addr and Handler must be empty. With a TLSConfig the public port speaks HTTPS. nil = timeouts
+	// against slow clients, no TLS.
 	Server *http.Server
 
 	// Listener takes the place of HTTP; the farm closes it. nil = listen on HTTP.
 	Listener net.Listener
 
 	// MaxConns is how many clients may be connected to HTTP at a time. When there are as many, the connection
-	// that has waited longest for its next request is closed for a new one; one within a request never is. 0 =
-	// half of the file descriptors that the process may have (on Unix, RLIMIT_NOFILE when Open is called);
+	// that has waited longest for its next request is closed for a new one; one within a request never is. 0
+	// = half of the file descriptors that the process may have (on Unix, RLIMIT_NOFILE when Open is called);
 	// negative = no bound. A server of the application's own has to bound its connections itself.
 	MaxConns int
 
-	// MaxConnsPerClient is how many of them one client may have: one address, or one network /64 of IPv6. When it has as many, one
-	// of its own that waits for its next request is closed for a new one; if all are within requests, the new one is. 0 = a
-	// quarter of MaxConns; negative = no bound. Trusted proxies, and unix sockets, have none.
+	// MaxConnsPerClient is how many of them one client may have: one address, or one network /64 of IPv6.
+	// When it has as many, one of its own that waits for its next request is closed for a new one; if all are
+	// within requests, the new one is. 0 = a quarter of MaxConns; negative = no bound. Trusted proxies, and
+	// unix sockets, have none.
 	MaxConnsPerClient int
 
-	// StallTimeout is how long a client of Serve may make no progress while it is waited for: while a handler reads a body that does
-	// not come, and while an answer is not taken, 64 KiB of it at a time. Then its request is cut off: the body ends with
-	// os.ErrDeadlineExceeded, and the connection of one that takes nothing, or its stream of HTTP/2, is reset. Nobody is waited for
-	// between the events of a stream or the messages of a WebSocket. A handler that sets a deadline for reading
-	// (http.ResponseController) waits as long as that says; and for gRPC as long as it takes. 0 = one minute; negative = for ever.
+	// StallTimeout is how long a client of Serve may make no progress while it is waited for: while a handler
+	// reads a body that does not come, and while an answer is not taken, 64 KiB of it at a time. Then its
+	// request is cut off: the body ends with os.ErrDeadlineExceeded, and the connection of one that takes
+	// nothing, or its stream of HTTP/2, is reset. Nobody is waited for between the events of a stream or the
+	// messages of a WebSocket. A handler that sets a deadline for reading (http.ResponseController) waits as
+	// long as that says; and for gRPC as long as it takes. 0 = one minute; negative = for ever.
 	StallTimeout time.Duration
 
-	// MinRate is how many bytes a second win waiting time back: a body that comes more slowly on average is cut off as soon as it has
-	// cost StallTimeout. 0 = 512.
+	// MinRate is how many bytes a second win waiting time back: a body that comes more slowly on average is
+	// cut off as soon as it has cost StallTimeout. 0 = 512.
 	MinRate int
 
-	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is believed:
-	// X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id. Everybody else's is removed.
+	// TrustedProxies are the addresses of proxies in front of the farm, whose word about the client is
+	// believed: X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id. Everybody else's
+	// is removed.
 	TrustedProxies []netip.Prefix
 
-	// TrustUnix makes trusted proxies of all who connect to a Listener that is a unix socket: its file's permissions say who
-	// can. The word unix among the addresses of -trusted-proxies sets it.
+	// TrustUnix makes trusted proxies of all who connect to a Listener that is a unix socket: its file's
+	// permissions say who can. The word unix among the addresses of -trusted-proxies sets it.
 	TrustUnix bool
 
-	// ProxyProtocol says that trusted proxies begin each connection with a header of the PROXY protocol, version 1 or 2, as those
-	// do that do not speak HTTP. One without it is closed. The client is then whom the header names, and what its requests say
-	// counts for as much as that address does. From anybody else no header is taken. Config.Server's ConnContext and ConnState
-	// see the proxy's connection.
+	// ProxyProtocol says that trusted proxies begin each connection with a header of the PROXY protocol,
+	// version 1 or 2, as those do that do not speak HTTP. One without it is closed. The client is then whom
+	// the header names, and what its requests say counts for as much as that address does. From anybody else
+	// no header is taken. Config.Server's ConnContext and ConnState see the proxy's connection.
 	ProxyProtocol bool
 
-	// ShowNodes tells clients the names of nodes: X-Served-By is the one whose handler has answered, X-Served-Via the one that
-	// has taken the request from the client, if that was another one. Otherwise clients learn no more than the request's id.
+	// ShowNodes tells clients the names of nodes: X-Served-By is the one whose handler has answered,
+	// X-Served-Via the one that has taken the request from the client, if that was another one. Otherwise
+	// clients learn no more than the request's id.
 	ShowNodes bool
 
-	// Routes says what may be done with the requests of some routes when the node that had one is lost or fails. nil =
-	// nothing that other requests are spared.
+	// Routes says what may be done with the requests of some routes when the node that had one is lost or
+	// fails. nil = nothing that other requests are spared.
 	Routes []Route
 
 	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
 	LeaveOnStop bool
 
-	// Dev is for development, on loopback alone. It makes this node a farm of one that is ready at once; its data is kept in the
-	// user's cache directory where Dir is "", its cookies go over plain HTTP, and where its public port is taken it takes the next
-	// one. When it is ready it says on standard error where the site is and what to try.
+	// Dev is for development, on loopback alone. It makes this node a farm of one that is ready at once; its
+	// data is kept in the user's cache directory where Dir is "", its cookies go over plain HTTP, and where
+	// its public port is taken it takes the next one. When it is ready it says on standard error where the
+	// site is and what to try.
 	Dev bool
 
-	// Nodes, with Dev, is how many processes of this program are to make up the farm: 0 and 1 mean this one alone. Otherwise Open
-	// starts so many, with this process's own arguments, and looks after them; see Open. They take up to 9 ports from HTTP on, or
-	// from 127.0.0.1:8081.
+	// Nodes, with Dev, is how many processes of this program are to make up the farm: 0 and 1 mean this one
+	// alone. Otherwise Open starts so many, with this process's own arguments, and looks after them; see
+	// Open. They take up to 9 ports from HTTP on, or from 127.0.0.1:8081.
 	Nodes int
 
-	// Logger; nil = slog.Default() where the program has set that (slog.SetDefault) or redirected package log. Otherwise the
-	// standard error, as text on a terminal and as JSON elsewhere.
+	// Logger; nil = slog.Default() where the program has set that (slog.SetDefault) or redirected package
+	// log. Otherwise the standard error, as text on a terminal and as JSON elsewhere.
 	Logger *slog.Logger
 
 	dev       development

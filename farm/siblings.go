@@ -5,8 +5,8 @@ import "time"
 // siblings are the connections of one client: of one address, or of one network of IPv6.
 type siblings map[*client]struct{}
 
-// joinLocked counts a connection among its client's. If there are as many as there may be, another one that waits for its
-// next request gives way, and is to be closed. It reports false if none does.
+// joinLocked counts a connection among its client's. If there are as many as there may be, another one that
+// waits for its next request gives way, and is to be closed. It reports false if none does.
 func (c *clients) joinLocked(cl *client) (victim *client, ok bool) {
 	if s := c.hosts[cl.host]; len(s) >= c.share {
 		if victim = s.victim(); victim == nil {
@@ -35,7 +35,8 @@ func (c *clients) partLocked(cl *client) {
 	}
 }
 
-// victim returns one of the oldest connections that wait for a request; nil if there are none, as far as some looks tell.
+// victim returns one of the oldest connections that wait for a request; nil if there are none, as far as some
+// looks tell.
 func (s siblings) victim() (oldest *client) {
 	now, looks := time.Now(), mostSteps
 	for cl := range s { // in random order
@@ -63,7 +64,8 @@ func (c *clients) refuse(cl *client) {
 		"limit", c.share, "closed", n, "advice", "if it is a proxy, it belongs to TrustedProxies; see Config.MaxConnsPerClient")
 }
 
-// maxPerClient returns how many connections one client may have, by Config.MaxConnsPerClient; 0 = no bound. limit is that of all.
+// maxPerClient returns how many connections one client may have, by Config.MaxConnsPerClient; 0 = no bound.
+// limit is that of all.
 func maxPerClient(configured, limit int) int {
 	switch {
 	case configured > 0:

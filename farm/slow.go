@@ -33,11 +33,12 @@ func paceOf(c Config) pace {
 	return p
 }
 
-// paced cuts off clients who make no progress while h waits for them: those whose body h reads and does not come, and, of
-// HTTP/2, those who do not take its answer. With HTTP/1 their connection does that (tcpConn). What t bounds by itself is left to it.
+// paced cuts off clients who make no progress while h waits for them: those whose body h reads and does not
+// come, and, of HTTP/2, those who do not take its answer. With HTTP/1 their connection does that (tcpConn).
+// What t bounds by itself is left to it.
 //
-// A handler that only thinks, an event stream without events, a WebSocket, wait for nobody. A handler that sets a deadline for
-// reading has decided for itself.
+// A handler that only thinks, an event stream without events, a WebSocket, wait for nobody. A handler that
+// sets a deadline for reading has decided for itself.
 func paced(h http.Handler, p pace, t *http.Server, cut func()) http.Handler {
 	if p.stall < 0 {
 		return h
@@ -151,7 +152,8 @@ func (w *slowWriter) mayDiscard() bool {
 	return w.discards && !w.ended.Load() && !w.left.Load() && !w.own.Load()
 }
 
-// done is called when the handler has returned: what is left to do net/http does, with deadlines that it removes at the end.
+// done is called when the handler has returned: what is left to do net/http does, with deadlines that it
+// removes at the end.
 func (w *slowWriter) done() {
 	w.in.stop()
 	w.out.stop()

@@ -1,5 +1,5 @@
-// Package proxyproto reads the PROXY protocol, versions 1 and 2, by which proxies that do not speak HTTP say who their client
-// is. The specification is proxy-protocol.txt of HAProxy.
+// Package proxyproto reads the PROXY protocol, versions 1 and 2, by which proxies that do not speak HTTP say
+// who their client is. The specification is proxy-protocol.txt of HAProxy.
 package proxyproto
 
 import (
@@ -19,8 +19,8 @@ type Header struct {
 	// Local: the proxy speaks for itself, to check that somebody is there for example.
 	Local bool
 
-	// Source and Destination are the ends of the client's connection to the proxy. They are not valid if the proxy speaks
-	// for itself, and if it does not say who its client is.
+	// Source and Destination are the ends of the client's connection to the proxy. They are not valid if the
+	// proxy speaks for itself, and if it does not say who its client is.
 	Source, Destination netip.AddrPort
 }
 
@@ -46,8 +46,8 @@ func Begins(b []byte) bool {
 	return false
 }
 
-// Read reads a header from r, and nothing beyond it. It returns ErrNone if r begins with something else, and io.EOF if it is
-// empty.
+// Read reads a header from r, and nothing beyond it. It returns ErrNone if r begins with something else, and
+// io.EOF if it is empty.
 func Read(r io.Reader) (Header, error) {
 	var first [len(signature2)]byte // a header of version 1 is longer, too
 	if n, err := io.ReadFull(r, first[:]); err != nil {
@@ -66,7 +66,8 @@ func Read(r io.Reader) (Header, error) {
 	return Header{}, ErrNone
 }
 
-// read1 reads the rest of a version 1 header: a line of text. It takes single bytes, since nobody knows where it ends.
+// read1 reads the rest of a version 1 header: a line of text. It takes single bytes, since nobody knows where
+// it ends.
 func read1(r io.Reader, begun []byte) (Header, error) {
 	line := make([]byte, len(begun), longest1)
 	copy(line, begun)
@@ -133,7 +134,8 @@ const (
 	typeCRC32C = 0x03
 )
 
-// sizes are how long the addresses of a family are, by the byte that says which family and which kind of transport it is.
+// sizes are how long the addresses of a family are, by the byte that says which family and which kind of
+// transport it is.
 var sizes = map[byte]int{0x00: 0, 0x11: 12, 0x12: 12, 0x21: 36, 0x22: 36, 0x31: 216, 0x32: 216}
 
 // read2 reads the rest of a version 2 header, whose signature is read.
@@ -188,8 +190,8 @@ func ends2(b []byte) (h Header) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// check walks over what follows the addresses of a version 2 header, type, length and value each, and checks its checksum
-// if there is one.
+// check walks over what follows the addresses of a version 2 header, type, length and value each, and checks
+// its checksum if there is one.
 func check(all []byte, from int) error {
 	checked := false
 	for rest := all[from:]; len(rest) > 0; {

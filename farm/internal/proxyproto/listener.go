@@ -19,8 +19,9 @@ const (
 	mostWaiting = 512             // connections of proxies that Accept has not returned
 )
 
-// Listener returns connections with the ends that their headers name. All that trusted proxies open begin with a header, or are
-// closed; from anybody else none is taken. Accept does not wait for the header of one connection before it returns another.
+// Listener returns connections with the ends that their headers name. All that trusted proxies open begin
+// with a header, or are closed; from anybody else none is taken. Accept does not wait for the header of one
+// connection before it returns another.
 type Listener struct {
 	net.Listener
 	trusted func(net.Conn) bool
@@ -48,7 +49,8 @@ func NewListener(l net.Listener, trusted func(net.Conn) bool, log *slog.Logger) 
 	return p
 }
 
-// Accept returns the next connection, a *Conn. Connections are taken from the listener beneath once it was called.
+// Accept returns the next connection, a *Conn. Connections are taken from the listener beneath once it was
+// called.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.start.Do(func() { l.wg.Go(l.run) })
 	select {
@@ -173,8 +175,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Check is for what was read from the connection beneath. It returns ErrStranger if b, the first bytes of a stranger's
-// connection, look like a header, and sees to it that an operator hears of it: most often a proxy was forgotten.
+// Check is for what was read from the connection beneath. It returns ErrStranger if b, the first bytes of a
+// stranger's connection, look like a header, and sees to it that an operator hears of it: most often a proxy
+// was forgotten.
 func (c *Conn) Check(b []byte) error {
 	if !c.Stranger || c.checked.Swap(true) || !Begins(b) {
 		return nil

@@ -138,7 +138,8 @@ func TestListener(t *testing.T) {
 	})
 }
 
-// A header from somebody who is not trusted is never believed, and its connection is closed; without one it is as it was.
+// A header from somebody who is not trusted is never believed, and its connection is closed; without one it
+// is as it was.
 func TestListener_Strangers(t *testing.T) {
 	p, log := newPipes(), &syncBuffer{}
 	l := NewListener(p, nobody, slog.New(slog.NewTextHandler(log, nil)))

@@ -7,9 +7,9 @@ import (
 	"net/http"
 )
 
-// body is a forwarded request's body as its handler sees it. A short one came with the request, if it was there
-// by then. Any other is still at the dialler, and is asked for by the first Read. Once the handler runs, all
-// fields but x are guarded by the exchange's rmu.
+// body is a forwarded request's body as its handler sees it. A short one came with the request, if it was
+// there by then. Any other is still at the dialler, and is asked for by the first Read. Once the handler
+// runs, all fields but x are guarded by the exchange's rmu.
 type body struct {
 	x      *exchange
 	inline []byte // what has come with the request and is not read yet

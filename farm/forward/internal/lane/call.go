@@ -15,16 +15,16 @@ type Attempt struct {
 	Facts  *Facts
 	Upload *Upload
 
-	// BeforeHeader is called before the final header of the answer, which the ResponseWriter has already, is written to
-	// the client; the answer may come before the end of the body. duplex says that the handler has asked for both at
-	// once. nil = nothing.
+	// BeforeHeader is called before the final header of the answer, which the ResponseWriter has already, is
+	// written to the client; the answer may come before the end of the body. duplex says that the handler has
+	// asked for both at once. nil = nothing.
 	BeforeHeader func(status int, duplex bool)
 
 	// Interim reports whether a 1xx answer is for the client. nil = always.
 	Interim func(status int, header http.Header) bool
 
-	// Deliver reports whether the answer is for the client. If not, it is dropped, and the outcome's State is Answered.
-	// nil = always.
+	// Deliver reports whether the answer is for the client. If not, it is dropped, and the outcome's State is
+	// Answered. nil = always.
 	Deliver func(status int, header http.Header) bool
 }
 
@@ -104,9 +104,10 @@ func idles(r *http.Request) bool {
 	return false
 }
 
-// contextEnded is called when the context of the request has ended. If net/http has ended it, because nothing more comes
-// from the client, the handler's ends as well, and no more: the client may have closed only its half of the connection,
-// and what the handler answers is for it. If somebody else has, with a cause, the request is given up.
+// contextEnded is called when the context of the request has ended. If net/http has ended it, because nothing
+// more comes from the client, the handler's ends as well, and no more: the client may have closed only its
+// half of the connection, and what the handler answers is for it. If somebody else has, with a cause, the
+// request is given up.
 func (x *call) contextEnded() {
 	if context.Cause(x.r.Context()) != context.Canceled {
 		x.interrupt()

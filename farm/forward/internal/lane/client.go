@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Client is the dialler: the connections with one peer. Its methods may be called by several goroutines at once.
+// Client is the dialler: the connections with one peer. Its methods may be called by several goroutines at
+// once.
 type Client struct {
 	cfg Config
 
@@ -44,8 +45,8 @@ type Config struct {
 	// Dial connects to the peer.
 	Dial func(ctx context.Context) (net.Conn, error)
 
-	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few. nil = there
-	// is always room.
+	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few.
+	// nil = there is always room.
 	Take func(few bool) bool
 	Give func()
 
@@ -193,8 +194,8 @@ func (c *Client) dial(h hello) (net.Conn, error) {
 	return conn, nil
 }
 
-// lost is called when a trunk has ended. Its idle lanes are of no use any more. A peer of which nothing is heard is lost
-// on its lanes as well.
+// lost is called when a trunk has ended. Its idle lanes are of no use any more. A peer of which nothing is
+// heard is lost on its lanes as well.
 func (c *Client) lost(session uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

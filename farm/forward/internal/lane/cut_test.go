@@ -86,8 +86,8 @@ func (l *ledger) of(id string) int {
 	return l.runs[id]
 }
 
-// Wherever a lane is cut, the outcome tells the truth: what is called not started never is, and an answer that is called
-// whole is.
+// Wherever a lane is cut, the outcome tells the truth: what is called not started never is, and an answer
+// that is called whole is.
 func TestCut_EveryOffset(t *testing.T) {
 	book := &ledger{runs: make(map[string]int)}
 	answer := strings.Repeat("a", 300)
@@ -191,7 +191,8 @@ func TestPeerRestarts(t *testing.T) {
 	}
 }
 
-// Many requests of all kinds at once, many of them given up: each client gets its own bytes, and nothing is left.
+// Many requests of all kinds at once, many of them given up: each client gets its own bytes, and nothing is
+// left.
 func TestChaos(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Echo", req.URL.Path)

@@ -18,8 +18,8 @@ func putBool(b []byte, v bool) []byte {
 	return append(b, 0)
 }
 
-// common are the names of fields that travel as a number from 1 on. The list only grows at its end: it is part of the
-// protocol.
+// common are the names of fields that travel as a number from 1 on. The list only grows at its end: it is
+// part of the protocol.
 var common = [...]string{"Accept", "Accept-Encoding", "Accept-Language", "Accept-Ranges", "Age", "Allow", "Authorization",
 	"Cache-Control", "Connection", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
 	"Content-Range", "Content-Security-Policy", "Content-Type", "Cookie", "Date", "Dnt", "Etag", "Expires", "Host",
@@ -39,8 +39,8 @@ var commonNumber = func() map[string]byte {
 	return m
 }()
 
-// putHeader appends a header or trailer: every name with its values in their order, also a name without any, which has a
-// meaning for net/http.
+// putHeader appends a header or trailer: every name with its values in their order, also a name without any,
+// which has a meaning for net/http.
 func putHeader(b []byte, h http.Header) []byte {
 	b = binary.AppendUvarint(b, uint64(len(h)))
 	for name, values := range h {
@@ -63,8 +63,8 @@ func putField(b []byte, name string, values []string) []byte {
 	return b
 }
 
-// decoder takes a payload apart. It copies the payload once; all strings are parts of the copy. After the first mistake
-// everything it returns is empty.
+// decoder takes a payload apart. It copies the payload once; all strings are parts of the copy. After the
+// first mistake everything it returns is empty.
 type decoder struct {
 	s   string
 	bad bool
@@ -135,7 +135,8 @@ func (d *decoder) header() http.Header {
 	return h
 }
 
-// maxFields is how many names a header may have: more than fit into the longest one that net/http takes by default.
+// maxFields is how many names a header may have: more than fit into the longest one that net/http takes by
+// default.
 const maxFields = 1 << 18
 
 // usual is how many fields a header has at most, as a rule.
@@ -177,7 +178,8 @@ func (d *decoder) name() string {
 	return common[i-1]
 }
 
-// end returns whether everything was right. What is behind the known fields is from a newer program, and is ignored.
+// end returns whether everything was right. What is behind the known fields is from a newer program, and is
+// ignored.
 func (d *decoder) end(what string) error {
 	if d.bad {
 		return malformed(what)

@@ -60,8 +60,8 @@ const (
 	chunk      = 16 << 10 // of a body in one frame, together with what is before it
 )
 
-// frame is the head of a frame: length u24, kind u8, flags u8, id u24, big-endian; n bytes of payload follow. The id is
-// the exchange's number on a lane, or the stream's on a trunk.
+// frame is the head of a frame: length u24, kind u8, flags u8, id u24, big-endian; n bytes of payload follow.
+// The id is the exchange's number on a lane, or the stream's on a trunk.
 type frame struct {
 	kind  kind
 	flags uint8
@@ -79,7 +79,8 @@ func parseFrame(b []byte) frame {
 	return frame{kind: kind(x), n: int(x >> 8), flags: uint8(y >> 24), id: y & maxID}
 }
 
-// known reports whether this program knows what the frame means. It is an error not to know one that must be known.
+// known reports whether this program knows what the frame means. It is an error not to know one that must be
+// known.
 func (f frame) known() (bool, error) {
 	if f.kind >= kHello && f.kind < kLast {
 		return true, nil

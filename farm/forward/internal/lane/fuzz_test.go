@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// FuzzRequest: whatever comes as the head of a request is an error or a request, and what it is survives the way back.
+// FuzzRequest: whatever comes as the head of a request is an error or a request, and what it is survives the
+// way back.
 func FuzzRequest(f *testing.F) {
 	r := typical(context.Background())
 	r.Trailer = http.Header{"Sum": nil}

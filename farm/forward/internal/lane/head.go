@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Facts are what the dialler tells about a request beside the request itself. A client can neither set nor remove them.
+// Facts are what the dialler tells about a request beside the request itself. A client can neither set nor
+// remove them.
 type Facts struct {
 	Origin  string // NodeID of the node that took the request from the client
 	Via     string // its name
@@ -20,8 +21,8 @@ type Facts struct {
 	Scheme  string // what the client used: "http" or "https"
 	Attempt uint8  // 1 at the first peer
 
-	// Marks is set where the dialler may try another peer after this one was lost. So it wants to know before the
-	// handler changes anything that must not be changed twice: see Writer.Mark.
+	// Marks is set where the dialler may try another peer after this one was lost. So it wants to know before
+	// the handler changes anything that must not be changed twice: see Writer.Mark.
 	Marks bool
 }
 

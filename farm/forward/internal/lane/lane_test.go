@@ -172,7 +172,8 @@ func TestAbort_KeepsLane(t *testing.T) {
 	}
 }
 
-// A request that is given up costs no connection either, while its handler goes on as if nothing had happened.
+// A request that is given up costs no connection either, while its handler goes on as if nothing had
+// happened.
 func TestGiveUp_KeepsLane(t *testing.T) {
 	begun, release := make(chan struct{}, 100), make(chan struct{})
 	var left atomic.Int32

@@ -116,8 +116,8 @@ func TestStatus_ForgottenLane(t *testing.T) {
 	}
 }
 
-// A request is given up while its handler's question for the body, or for the mark, is on its way. The next request on that
-// lane is nobody else's.
+// A request is given up while its handler's question for the body, or for the mark, is on its way. The next
+// request on that lane is nobody else's.
 func TestGiveUp_WhileAsked(t *testing.T) {
 	for _, k := range []kind{kAccept, kMark} {
 		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -229,7 +229,8 @@ func TestEndContext_OtherSession(t *testing.T) {
 	}
 }
 
-// An answer whose last frame has come leaves its lane free, though the client has gone or the answer is not delivered.
+// An answer whose last frame has come leaves its lane free, though the client has gone or the answer is not
+// delivered.
 func TestLastFrame_FreesLane(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { io.WriteString(w, "short") }))
 	l := r.oneLane()
@@ -289,7 +290,8 @@ func TestStreams_NumbersBeginAnew(t *testing.T) {
 	events.Body.Close()
 }
 
-// A client that does not read stops the handler, whatever the handler does, and keeps no other's stream from going on.
+// A client that does not read stops the handler, whatever the handler does, and keeps no other's stream from
+// going on.
 func TestStream_SlowReaderIsBounded(t *testing.T) {
 	for name, act := range map[string]func(*http.ResponseController, http.ResponseWriter) error{
 		"flush": func(rc *http.ResponseController, w http.ResponseWriter) error { return rc.Flush() },
@@ -350,7 +352,8 @@ func (w *stuckWriter) WriteHeader(status int) {
 func (w *stuckWriter) SetWriteDeadline(time.Time) error { <-w.hold; return nil }
 func (w *stuckWriter) Flush()                           { <-w.hold }
 
-// Somebody who still reads the body when the handler has returned is told, and nothing of the request is left.
+// Somebody who still reads the body when the handler has returned is told, and nothing of the request is
+// left.
 func TestReaderLeft(t *testing.T) {
 	r := newRig(t, http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		io.Copy(io.Discard, req.Body)

@@ -1,9 +1,9 @@
 package lane
 
-// Mark says that the handler is about to change what must not be changed twice, such as a session. It returns once the
-// dialler knows: from then on the request is not given to another peer if this one is lost, whatever its method. An error
-// says that the dialler may not know; then nothing must be changed. Where the dialler does not ask (Facts.Marks), and after
-// the first time, it costs nothing.
+// Mark says that the handler is about to change what must not be changed twice, such as a session. It returns
+// once the dialler knows: from then on the request is not given to another peer if this one is lost, whatever
+// its method. An error says that the dialler may not know; then nothing must be changed. Where the dialler
+// does not ask (Facts.Marks), and after the first time, it costs nothing.
 func (w *Writer) Mark() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -20,7 +20,8 @@ func (w *Writer) Mark() error {
 	return nil
 }
 
-// waitMarked reads the dialler's answer. It is the only frame that can come: a request with Facts.Marks has come whole.
+// waitMarked reads the dialler's answer. It is the only frame that can come: a request with Facts.Marks has
+// come whole.
 func (b *body) waitMarked() error {
 	b.x.rmu.Lock()
 	defer b.x.rmu.Unlock()

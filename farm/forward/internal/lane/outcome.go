@@ -20,8 +20,8 @@ func (s State) String() string {
 type Outcome struct {
 	State State
 
-	// Err is why the exchange did not come to its end; nil if it did. Whose fault it is, is told by the other fields:
-	// with none of them it is the peer or the way to it that failed.
+	// Err is why the exchange did not come to its end; nil if it did. Whose fault it is, is told by the other
+	// fields: with none of them it is the peer or the way to it that failed.
 	Err error
 
 	Status  int     // of the answer; 0 = none
@@ -31,7 +31,7 @@ type Outcome struct {
 
 	Aborted    bool // the handler asked for the connection to be cut (http.ErrAbortHandler)
 	Panicked   bool // the handler panicked; the peer's log has more
-	Unreadable bool // the request cannot be passed on, or the peer could not read it; no sign that the peer is ill
+	Unreadable bool // the request cannot be passed on, or the peer could not read it; no sign that it is ill
 	GaveUp     bool // this side gave the request up: its client has gone, or its time was over
 	BodyFailed bool // the client's own body broke off
 	Marked     bool // the handler has changed something: see Writer.Mark

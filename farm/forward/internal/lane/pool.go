@@ -96,9 +96,9 @@ func (c *Client) expire(t *trunk) {
 	}
 }
 
-// giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has come. That
-// costs a frame and no connection. endBody ends what the peer may still wait for; nothing is written to the lane for the
-// request after that.
+// giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has
+// come. That costs a frame and no connection. endBody ends what the peer may still wait for; nothing is
+// written to the lane for the request after that.
 func (c *Client) giveUp(l *conn, endBody func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -57,7 +57,8 @@ func (x *call) drop(f frame) error {
 	return x.out.Err
 }
 
-// commit writes the header of the answer. What the gate has set before stays where the handler says nothing about it.
+// commit writes the header of the answer. What the gate has set before stays where the handler says nothing
+// about it.
 func (x *call) commit(status int, header http.Header) {
 	maps.Copy(x.w.Header(), header)
 	if x.BeforeHeader != nil {

@@ -16,8 +16,8 @@ import (
 
 // Server is the acceptor: it runs the handler of requests that peers forward.
 type Server struct {
-	// Handle answers r, as http.Handler does; w is a *Writer's http.ResponseWriter. It may call w.Refuse instead, before it
-	// begins with the request.
+	// Handle answers r, as http.Handler does; w is a *Writer's http.ResponseWriter. It may call w.Refuse
+	// instead, before it begins with the request.
 	Handle func(w *Writer, r *http.Request, f *Facts)
 
 	// Load returns how busy this node is; it travels with each answer. nil = idle.
@@ -99,7 +99,8 @@ func (s *Server) remove(c net.Conn) {
 	delete(s.conns, c)
 }
 
-// Drain tells the dialling peers whether this node takes requests. What they send all the same is for Handle to refuse.
+// Drain tells the dialling peers whether this node takes requests. What they send all the same is for Handle
+// to refuse.
 func (s *Server) Drain(on bool) {
 	s.mu.Lock()
 	s.draining = on
@@ -224,11 +225,12 @@ func (s *Server) end(key sessionKey, ss *session) {
 	time.AfterFunc(orphanTime, func() { s.orphans(key.peer, ss) })
 }
 
-// orphanTime is how long requests on lanes go on after the trunk was lost, unless the dialler has another one.
+// orphanTime is how long requests on lanes go on after the trunk was lost, unless the dialler has another
+// one.
 const orphanTime = 5 * time.Second
 
-// orphans gives up what runs on the lanes of a trunk that was lost, once the dialler seems to be gone. One that is back lives,
-// and ends its lanes itself.
+// orphans gives up what runs on the lanes of a trunk that was lost, once the dialler seems to be gone. One
+// that is back lives, and ends its lanes itself.
 func (s *Server) orphans(peer string, ss *session) {
 	if !s.hasTrunk(peer) {
 		ss.cancelAll()

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// serving is a lane at the acceptor. One goroutine at a time reads requests from it and runs their handlers. If a request
-// is given up while its handler runs, another goroutine takes the lane over, and the first one ends with the handler: so
-// what is given up costs no connection, however long the handler goes on.
+// serving is a lane at the acceptor. One goroutine at a time reads requests from it and runs their handlers.
+// If a request is given up while its handler runs, another goroutine takes the lane over, and the first one
+// ends with the handler: so what is given up costs no connection, however long the handler goes on.
 type serving struct {
 	*conn
 	server *Server
@@ -82,7 +82,8 @@ func (ss *session) remove(l *serving) {
 // askTime is how long it may be asked whether a request of a lane was seen, after the lane was lost.
 const askTime = 5 * time.Second
 
-// serve serves one request after the other, until the lane is at its end or another goroutine has taken it over.
+// serve serves one request after the other, until the lane is at its end or another goroutine has taken it
+// over.
 func (l *serving) serve() {
 	for l.serveNext() {
 	}
@@ -153,8 +154,8 @@ func (l *serving) finish(x *exchange, ok bool) bool {
 	return mine
 }
 
-// takeOver goes on with the lane in the place of the goroutine that runs the handler of x, which was given up. Nobody
-// reads from the lane or writes to it any more on behalf of x.
+// takeOver goes on with the lane in the place of the goroutine that runs the handler of x, which was given
+// up. Nobody reads from the lane or writes to it any more on behalf of x.
 func (l *serving) takeOver(x *exchange) {
 	l.mu.Lock()
 	mine := l.cur == x

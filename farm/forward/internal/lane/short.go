@@ -12,7 +12,8 @@ const shortMost = chunk
 // shortWait is how long a request waits for its short body, to take it along. Most bodies are there already.
 const shortWait = 10 * time.Millisecond
 
-// short is a body of few bytes and a known length. A goroutine of its own reads it from the client and keeps it.
+// short is a body of few bytes and a known length. A goroutine of its own reads it from the client and keeps
+// it.
 type short struct {
 	full chan struct{} // closed when nothing more comes
 

@@ -64,8 +64,8 @@ func newStream(t *trunk, id uint32) *stream {
 	return s
 }
 
-// receive takes a frame. It is called by the reading goroutine of the trunk. What is wrong with the frame ends the stream, and
-// an error is about the trunk.
+// receive takes a frame. It is called by the reading goroutine of the trunk. What is wrong with the frame
+// ends the stream, and an error is about the trunk.
 func (s *stream) receive(f frame, br *bufio.Reader) error {
 	p, err := readPayload(f, br)
 	if err != nil {
@@ -144,8 +144,8 @@ func (s *stream) endContext() {
 	}
 }
 
-// onEnd has f called when the other end has given up or is lost, which may be the case already; and context when only the
-// context of the request is to end.
+// onEnd has f called when the other end has given up or is lost, which may be the case already; and context
+// when only the context of the request is to end.
 func (s *stream) onEnd(f, context func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,8 +270,8 @@ func (s *stream) skip(n int) {
 	s.off += n
 }
 
-// usedLocked notes that a frame was read, and lets the other end send as many again, soon enough that it need not
-// wait. A reader that keeps up gets a larger window.
+// usedLocked notes that a frame was read, and lets the other end send as many again, soon enough that it need
+// not wait. A reader that keeps up gets a larger window.
 func (s *stream) usedLocked(n int) {
 	s.read += n
 	if s.read < s.window/2 || s.err != nil {

@@ -13,9 +13,9 @@ import (
 
 // trunk is the shared connection of two peers, at either end.
 //
-// What is sent goes into a buffer. Whoever finds nobody writing writes it, with all that others add meanwhile, so under
-// load many frames share a system call and a TLS record. Windows bound what streams put there, so nothing waits for long;
-// what has no window waits while the buffer is full.
+// What is sent goes into a buffer. Whoever finds nobody writing writes it, with all that others add
+// meanwhile, so under load many frames share a system call and a TLS record. Windows bound what streams put
+// there, so nothing waits for long; what has no window waits while the buffer is full.
 type trunk struct {
 	conn    net.Conn
 	control func(f frame, payload []byte) error // a control frame has come; of the reading goroutine
@@ -150,8 +150,8 @@ func (t *trunk) open() (*stream, error) {
 	return newStream(t, 0), nil
 }
 
-// request sends the frame with which a stream begins. Numbers grow in the order of sending, and begin anew after the last
-// one.
+// request sends the frame with which a stream begins. Numbers grow in the order of sending, and begin anew
+// after the last one.
 func (t *trunk) request(s *stream, flags uint8, b []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -281,8 +281,8 @@ func (t *trunk) receiveControl(f frame, p []byte) error {
 	return t.control(f, p)
 }
 
-// answer sends what the other end has asked for. Another goroutine does it: if both ends' readers wrote, nobody might read.
-// An end that asks and asks, and takes no answers, loses the trunk.
+// answer sends what the other end has asked for. Another goroutine does it: if both ends' readers wrote,
+// nobody might read. An end that asks and asks, and takes no answers, loses the trunk.
 func (t *trunk) answer(f frame, b []byte) {
 	if t.answers.Add(1) > maxAnswers {
 		t.close(fmt.Errorf("%w: %d answers wait to be read", errProtocol, maxAnswers))
@@ -316,8 +316,8 @@ func (t *trunk) find(f frame) (s *stream, fresh bool, err error) {
 	return s, true, nil
 }
 
-// watch asks for a sign of life while the trunk is busy and nothing comes, and ends it when none does. It counts looks
-// and not time: a process that was held up reads what came meanwhile before it judges.
+// watch asks for a sign of life while the trunk is busy and nothing comes, and ends it when none does. It
+// counts looks and not time: a process that was held up reads what came meanwhile before it judges.
 func (t *trunk) watch(busy func() bool) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

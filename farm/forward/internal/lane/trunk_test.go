@@ -24,8 +24,8 @@ func (c *tapped) Write(b []byte) (int, error) {
 
 func (c *tapped) Close() error { return nil }
 
-// A frame that has left whole was sent, even if the trunk ends before its sender learns that: the other end may have begun
-// with it. One that has left in part was not: nobody reads it.
+// A frame that has left whole was sent, even if the trunk ends before its sender learns that: the other end
+// may have begun with it. One that has left in part was not: nobody reads it.
 func TestTrunk_EndsWhileSending(t *testing.T) {
 	for _, c := range []struct {
 		pass int

@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// Upload is the body of a client's request, for one attempt after the other. A short one is read at once and kept, and every
-// attempt has it. A longer one stays where it is until a peer asks for it, so that a refused request is whole.
+// Upload is the body of a client's request, for one attempt after the other. A short one is read at once and
+// kept, and every attempt has it. A longer one stays where it is until a peer asks for it, so that a refused
+// request is whole.
 type Upload struct {
 	r     *http.Request
 	body  io.ReadCloser // of r, at first; nil = none
@@ -95,8 +96,8 @@ func (u *Upload) Touch() {
 	u.touched = !u.Kept()
 }
 
-// Reader returns the body for an attempt that is not a Client's, nil if there is none. What is read from a longer body is
-// gone.
+// Reader returns the body for an attempt that is not a Client's, nil if there is none. What is read from a
+// longer body is gone.
 func (u *Upload) Reader() io.ReadCloser {
 	if u.body == nil {
 		return nil
@@ -192,8 +193,8 @@ func (s *sender) send(k kind, b []byte, last bool) error {
 	return s.c.send(k, 0, b)
 }
 
-// stop ends what the peer may wait for, so that it knows where the next request begins. A request that is given up may
-// be asked for more while it is.
+// stop ends what the peer may wait for, so that it knows where the next request begins. A request that is
+// given up may be asked for more while it is.
 func (s *sender) stop(gaveUp bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// Writer is the http.ResponseWriter of a forwarded request. What net/http's own does to an answer (its date, the kind of its
-// content, its length, how it is framed) is left to the server at the dialler: it does all that when it writes the answer
-// to the client. So the Writer passes on the calls, and keeps to the same rules about which of them are allowed.
+// Writer is the http.ResponseWriter of a forwarded request. What net/http's own does to an answer (its date,
+// the kind of its content, its length, how it is framed) is left to the server at the dialler: it does all
+// that when it writes the answer to the client. So the Writer passes on the calls, and keeps to the same
+// rules about which of them are allowed.
 type Writer struct {
 	x      *exchange
 	header http.Header
@@ -47,11 +48,12 @@ func (w *Writer) init(x *exchange) {
 	}
 }
 
-// late reports whether a handler that reads its request's body now would be told by net/http that it is too late.
+// late reports whether a handler that reads its request's body now would be told by net/http that it is too
+// late.
 func (w *Writer) late() bool { return w.begun.Load() && !w.duplex.Load() && !w.last.Load() }
 
-// Refuse says that nothing of the request was or will be started here; the dialler may give it to another peer. It must be
-// called before anything was written or read, and nothing must be written afterwards.
+// Refuse says that nothing of the request was or will be started here; the dialler may give it to another
+// peer. It must be called before anything was written or read, and nothing must be written afterwards.
 func (w *Writer) Refuse(r Refusal) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -243,7 +245,8 @@ func (w *Writer) SetReadDeadline(at time.Time) error { return w.setDeadline('r',
 // SetWriteDeadline sets the deadline for writes to the client's connection.
 func (w *Writer) SetWriteDeadline(at time.Time) error { return w.setDeadline('w', at) }
 
-// setDeadline has the dialler set a deadline for the client's connection. It travels as a duration: clocks differ.
+// setDeadline has the dialler set a deadline for the client's connection. It travels as a duration: clocks
+// differ.
 func (w *Writer) setDeadline(which byte, at time.Time) error {
 	b := append(newFrame(nil), which)
 	b = putBool(b, !at.IsZero())

@@ -15,8 +15,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
-// Proto and ProtoText are the protocol words under which forwarded requests reach a peer: the argument of Peers.Dial and
-// Listener. ProtoText is for programs up to v0.1.
+// Proto and ProtoText are the protocol words under which forwarded requests reach a peer: the argument of
+// Peers.Dial and Listener. ProtoText is for programs up to v0.1.
 const (
 	Proto     = "lane"
 	ProtoText = "http"
@@ -44,8 +44,8 @@ type Peers interface {
 	SetTag(key, value string) error
 }
 
-// Config says how a Gate works. The zero Config forwards to peers without an App, trusts no proxy and drains within
-// 25 seconds. Nothing in it can be changed later.
+// Config says how a Gate works. The zero Config forwards to peers without an App, trusts no proxy and drains
+// within 25 seconds. Nothing in it can be changed later.
 type Config struct {
 	// ID and Node are this node's NodeID and name.
 	ID, Node string
@@ -56,23 +56,26 @@ type Config struct {
 	// Role is this node's role. A front forwards every request; a staging node refuses every request.
 	Role cluster.Role
 
-	// Routes says what may be done with the requests of some routes that other requests are spared. nil = nothing.
+	// Routes says what may be done with the requests of some routes that other requests are spared. nil =
+	// nothing.
 	Routes []Route
 
-	// MaxRunning is how many handlers of the application run on this node at a time, streams apart; more requests wait for a moment,
-	// go to peers, or are answered with 503. 0 = any number while there are processors to spare, and then as many as the
-	// processors can do, but not fewer than 256 for each; negative = any number.
+	// MaxRunning is how many handlers of the application run on this node at a time, without the streams
+	// whose handlers ask for Draining; more requests wait for a moment, go to peers, or are answered with
+	// 503. 0 = any number while there are processors to spare, and then as many as the processors can do, but
+	// not fewer than 256 for each; negative = any number.
 	MaxRunning int
 
-	// TrustedProxies are the addresses whose X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and X-Request-Id
-	// are believed. nil: nobody's. Such headers of anybody else are removed.
+	// TrustedProxies are the addresses whose X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, Forwarded and
+	// X-Request-Id are believed. nil: nobody's. Such headers of anybody else are removed.
 	TrustedProxies []netip.Prefix
 
 	// TrustUnix makes trusted proxies of all who connect over a unix socket.
 	TrustUnix bool
 
-	// ShowNodes tells clients by X-Served-By which node's handler has answered, by X-Served-Via which node has taken the
-	// request from the client, if that was another one, and at ReadyPath all that a node waits for.
+	// ShowNodes tells clients by X-Served-By which node's handler has answered, by X-Served-Via which node
+	// has taken the request from the client, if that was another one, and at ReadyPath all that a node waits
+	// for.
 	ShowNodes bool
 
 	// LivePath and ReadyPath are answered before the application. "" = /livez and /readyz.
@@ -87,17 +90,17 @@ type Config struct {
 	// all are told at once. 0 = two fifths of DrainTimeout, which is 10 s.
 	CloseSpread time.Duration
 
-	// Linger bounds how long a draining node goes on taking new requests and forwarding them, so that load balancers
-	// notice. It ends early once no request has come for a tenth of it, and is skipped where no peer could take them.
-	// 0 = two fifths of DrainTimeout, which is 10 s; negative = none.
+	// Linger bounds how long a draining node goes on taking new requests and forwarding them, so that load
+	// balancers notice. It ends early once no request has come for a tenth of it, and is skipped where no
+	// peer could take them. 0 = two fifths of DrainTimeout, which is 10 s; negative = none.
 	Linger time.Duration
 
-	// Hold is how long after its start a node keeps requests that it can neither serve nor give to a peer, 1024 at most, until
-	// it can; later ones, and more, are answered with 503. 0 = 10 s; negative = none.
+	// Hold is how long after its start a node keeps requests that it can neither serve nor give to a peer,
+	// 1024 at most, until it can; later ones, and more, are answered with 503. 0 = 10 s; negative = none.
 	Hold time.Duration
 
-	// Awaits says what this node's stop waits for beside requests, "" for nothing. ReadyPath tells it while the node
-	// drains, on the admin port alone unless ShowNodes is set. nil = nothing. A farm sets it.
+	// Awaits says what this node's stop waits for beside requests, "" for nothing. ReadyPath tells it while
+	// the node drains, on the admin port alone unless ShowNodes is set. nil = nothing. A farm sets it.
 	Awaits func() string
 
 	// BaseContext and ConnContext are used for forwarded requests as http.Server uses its own. nil = none.

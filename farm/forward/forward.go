@@ -40,8 +40,8 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 	}
 }
 
-// tellFailure writes to the log what became of a request that a peer has not answered. That a node was lost with it is news:
-// the id on the visitor's page leads to this line.
+// tellFailure writes to the log what became of a request that a peer has not answered. That a node was lost
+// with it is news: the id on the visitor's page leads to this line.
 func (g *Gate) tellFailure(d *dispatch) {
 	out, level := d.last, slog.LevelDebug
 	lost := out.State == lane.Sent || out.State == lane.Started || out.State == lane.Committed

@@ -265,6 +265,10 @@ func (f *Farm) Cluster() *cluster.Node { return f.node }
 // Sessions returns the manager of the sessions.
 func (f *Farm) Sessions() *session.Manager { return f.sessions }
 
+// ForwardStats returns what this node has to do, and what it thinks of the nodes that it forwards requests to. What there is to
+// say of the cluster is in Cluster().Stats.
+func (f *Farm) ForwardStats() forward.Stats { return f.gate.Stats() }
+
 // Addr returns the address of the public listener; "" if there is none.
 func (f *Farm) Addr() string { return addrOf(f.public) }
 

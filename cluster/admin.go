@@ -147,7 +147,7 @@ func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) 
 	case adminwire.VerbFarm:
 		return n.farm(ctx), nil
 	case adminwire.VerbStats:
-		return n.Stats(), nil
+		return n.programStats()
 	case adminwire.VerbLeave:
 		return nil, n.operateLeave(ctx, req)
 	case adminwire.VerbOrder:

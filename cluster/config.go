@@ -109,6 +109,10 @@ type Config struct {
 	// every order is refused.
 	OnOrder func(ctx context.Context, order string) error
 
+	// OnStats returns what the program on this node adds to what operators read of it (admin.Client.Stats), to be
+	// written as JSON. It returns soon, and may be called by several goroutines. nil: nothing.
+	OnStats func() any
+
 	// Network is how the node reaches the network; nil means the operating system's.
 	Network Network
 

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -109,6 +111,20 @@ func (i *intake) stats(now time.Time) admin.Leading {
 
 func queueOfLoad(l load) admin.Queue {
 	return admin.Queue{Count: int64(l.commands), Bytes: int64(l.bytes)}
+}
+
+// programStats is Stats, with what the program adds.
+func (n *Node) programStats() (admin.Stats, error) {
+	s := n.Stats()
+	if n.cfg.OnStats == nil {
+		return s, nil
+	}
+	b, err := json.Marshal(n.cfg.OnStats())
+	if err != nil {
+		return s, fmt.Errorf("cluster: Config.OnStats returned what is no JSON: %w", err)
+	}
+	s.Program = b
+	return s, nil
 }
 
 // lag returns how much there is between two entries of this node's log.

@@ -233,6 +233,9 @@ func (c Config) validateTwice() error {
 	if c.Cluster.OnLeave != nil {
 		return errors.New("Config.Cluster.OnLeave must be nil: the farm drains and leaves when it is asked to; see Farm.Left")
 	}
+	if c.Cluster.OnStats != nil {
+		return errors.New("Config.Cluster.OnStats must be nil: the farm tells of its gate there")
+	}
 	if c.Cluster.OnOrder != nil {
 		return errors.New("Config.Cluster.OnOrder must be nil: the farm drains and restarts when it is asked to")
 	}

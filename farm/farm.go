@@ -18,6 +18,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
+	"github.com/seed48eb2e21/webfarm/farm/internal/traffic"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -37,7 +38,8 @@ type Farm struct {
 	keys     *keyring.Ring
 	sessions *session.Manager
 	gate     *forward.Gate
-	health   *http.Server // on admin
+	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
+	health   *http.Server                 // on admin
 
 	admitted chan struct{} // closed once this node serves
 	drains   drains
@@ -124,6 +126,7 @@ func (f *Farm) open() (err error) {
 	cc := f.cfg.clusterConfig(f.publicURLHost(), machines)
 	cc.OnLeave = func() { close(f.asked) }
 	cc.OnOrder = f.obey
+	cc.OnStats = func() any { return f.programStats() }
 	if f.node, err = cluster.Open(f.done, cc); err != nil {
 		return err
 	}
@@ -135,6 +138,7 @@ func (f *Farm) open() (err error) {
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)
+	f.gateNow.Store(f.gate)
 	return err
 }
 
@@ -268,6 +272,16 @@ func (f *Farm) Sessions() *session.Manager { return f.sessions }
 // ForwardStats returns what this node has to do, and what it thinks of the nodes that it forwards requests to. What there is to
 // say of the cluster is in Cluster().Stats.
 func (f *Farm) ForwardStats() forward.Stats { return f.gate.Stats() }
+
+// programStats is what operators read beside the figures of the node.
+func (f *Farm) programStats() traffic.Program {
+	g := f.gateNow.Load()
+	if g == nil { // the node answers before there is a gate
+		return traffic.Program{}
+	}
+	s := g.Stats()
+	return traffic.Program{Forward: &s}
+}
 
 // Addr returns the address of the public listener; "" if there is none.
 func (f *Farm) Addr() string { return addrOf(f.public) }

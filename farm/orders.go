@@ -17,6 +17,9 @@ var ErrRestart = errors.New("farm: an operator wants this program started again"
 
 // obey does what an operator wants of this node. It returns when that has begun.
 func (f *Farm) obey(_ context.Context, word string) error {
+	if f.gateNow.Load() == nil {
+		return errors.New("this node is just starting; ask again in a moment")
+	}
 	switch word {
 	case order.Drain:
 		return f.drainForOperator()

@@ -71,6 +71,14 @@ func TestFarm_OrderedToDrain(t *testing.T) {
 			t.Errorf("served %+v", by)
 		}
 	}
+	op, err := admin.New(admin.Config{Nodes: []string{b.Cluster().Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := op.At(b.Cluster().Addr()).Stats(t.Context())
+	if want := `"name":"a","given":2,`; err != nil || !strings.Contains(string(got.Program), want) {
+		t.Errorf("%v, an operator reads %s, want %s: two requests were forwarded to it", err, got.Program, want)
+	}
 }
 
 // An operator's word ends Serve with ErrRestart, also on a node that drains already. A program with a

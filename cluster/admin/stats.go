@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Stats is what one node knows of its own work, at one moment. Counts and latencies are since the node was
 // opened; a new Raft instance does not set them back. Times are of this node's clock; a zero time means that
@@ -17,6 +20,8 @@ type Stats struct {
 	Term     uint64   `json:"term"`      // Raft's; it rises with each election
 	Ready    bool     `json:"ready"`     // it has been a caught-up member
 	Failure  string   `json:"failure"`   // why it can never be a member as it is; "" = it can
+
+	Program json.RawMessage `json:"program,omitempty"` // what the program adds (cluster.Config.OnStats); nil = nothing
 
 	Proposals Proposals `json:"proposals"` // made here
 	Leading   Leading   `json:"leading"`   // its work as the leader; zero unless it leads

@@ -126,7 +126,7 @@ func printStats(w io.Writer, s admin.Stats, f admin.Farm, more bool) error {
 		return err
 	}
 	if len(s.Peers) == 0 {
-		return nil
+		return printTraffic(w, s)
 	}
 	fmt.Fprintln(w)
 	rows = nil
@@ -134,7 +134,10 @@ func printStats(w io.Writer, s admin.Stats, f admin.Farm, more bool) error {
 		rows = append(rows, []string{"  " + dash(p.Name), printable(p.Status),
 			link(s.At, p.Link), heard(s.At, p), peerLag(p)})
 	}
-	return table(w, []string{"  PEER", "STATUS", "LINK", "HEARD", "LAG"}, rows)
+	if err := table(w, []string{"  PEER", "STATUS", "LINK", "HEARD", "LAG"}, rows); err != nil {
+		return err
+	}
+	return printTraffic(w, s)
 }
 
 func queue(q admin.Queue) string { return fmt.Sprintf("%d waiting (%s)", q.Count, size(q.Bytes)) }

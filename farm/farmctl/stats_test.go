@@ -43,7 +43,11 @@ func TestPrintStats(t *testing.T) {
 			{Node: "c", Name: "n3\x1b", Status: admin.Dead, Vote: admin.Voter, Follows: true,
 				Link: admin.Link{Since: before(5 * time.Second), Failure: "connection refused"}},
 			{Node: "d", Name: "n4", Status: admin.Alive, Vote: admin.Nonvoter, Follows: true, Fed: true},
-		}}
+		},
+		Program: json.RawMessage(`{"forward": {"running": 12, "limit": 512, "waiting": 3, "streams": 40, "refused": 7, "peers": [
+			{"id": "b", "name": "n2", "given": 1200, "in_flight": 4, "others": 9, "latency": 3000000, "share": 1},
+			{"id": "c", "name": "n3", "given": 80, "ejected": 21000000000, "share": 1},
+			{"id": "d", "name": "n4", "given": 5, "latency": 8000000, "share": 0.25}]}}`)}
 	var out bytes.Buffer
 	f := admin.Farm{Members: []admin.Member{{ID: "a", Name: "n1"}}}
 	if err := printStats(&out, s, f, false); err != nil {

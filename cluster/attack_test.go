@@ -18,6 +18,8 @@ import (
 // moves, and the way back to the old leader is slow, it confirms a leader that has been deposed, and a read
 // through it misses a write that was acknowledged elsewhere. Here a barrier asks a majority of the voters,
 // after the call, whether the leader's term is still the newest they know.
+//
+// Slow: an attack takes elections in real time.
 func TestAttackStaleRead(t *testing.T) {
 	t.Parallel()
 	for round := range 10 {

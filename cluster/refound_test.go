@@ -66,6 +66,8 @@ func TestRestoredFarmIsWaitedFor(t *testing.T) {
 // Most of a memory farm is killed and started again, and finds each other before it hears of those who are
 // left, over a slow line. As many as found a farm are there; but the farm lives, and they wait a moment
 // before they believe that there is none.
+//
+// Slow: it waits for deaths in real time.
 func TestSurvivorsAreHeardFirst(t *testing.T) {
 	t.Parallel()
 	unformed(t, 5, false, func(l *lab) {

@@ -28,6 +28,8 @@ func (s *slowRestore) State() []byte { return s.StateMachine.(stated).State() }
 // Who joins a farm under full load gets ready, however long it takes to restore the state: the answer to a
 // snapshot is waited for, and meanwhile the log is kept for whoever is sent it. What is kept is dropped after
 // that.
+//
+// Slow: a restore that takes seconds is what it is about.
 func TestJoinerRestoresSlowly(t *testing.T) {
 	t.Parallel()
 	const takes = 6 * time.Second

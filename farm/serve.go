@@ -39,7 +39,12 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	srv := f.server(nil, requests, &fresh)
 	srv.Handler = paced(f.Handler(h), f.clients.pace, srv, f.clients.slow.note)
 	ended := make(chan error, 1)
-	go func() { ended <- serve(srv, f.public) }()
+	accepted := make(chan struct{}) // closed when no more connections are
+	go func() {
+		err := serve(srv, f.public)
+		close(accepted)
+		ended <- err
+	}()
 
 	var reason error
 	why := "the program was asked to stop"
@@ -63,7 +68,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	if reason != nil {
 		why = reason.Error()
 	}
-	f.stopServing(srv, &fresh, reason, why)
+	f.stopServing(srv, &fresh, accepted, reason, why)
 	cutOff(errors.New("the node stopped"))
 	srv.Close()
 	endNoise(srv.ErrorLog)
@@ -109,7 +114,7 @@ func (f *Farm) endServe(ctx context.Context) {
 
 // stopServing drains and shuts srv down, gracefully as far as time allows. A node that stops for a reason of its own
 // takes less time about it.
-func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, why string) {
+func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan struct{}, reason error, why string) {
 	f.drains.stop()
 	limit := f.gate.Timeout()
 	if reason != nil {
@@ -121,8 +126,15 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, reason error, wh
 	_, succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	f.public.Close()
-	fresh.wait(ctx) // Shutdown drops a connection whose first request is on its way
-	fresh.close()   // and waits in vain for HTTP/2 whose handshake ends during it (golang/go#81153)
+	select {
+	case <-accepted: // so that fresh knows of all of them
+	case <-ctx.Done():
+	}
+	// Shutdown drops connections whose request is on its way: a server that shuts down gives none to its handler that it has
+	// just read. So it comes when nothing is on its way, or time is over.
+	fresh.wait(ctx)
+	fresh.close() // Shutdown waits in vain for HTTP/2 whose handshake ends during it (golang/go#81153)
+	fresh.waitBusy(ctx)
 	srv.Shutdown(ctx)
 	drained(f.gate.Idle(ctx))
 	succeeded()
@@ -198,42 +210,74 @@ func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler()
 // freshWait is how long a connection may take to send its first request before a shutdown stops waiting for it.
 const freshWait = time.Second
 
-// freshConns counts the connections that have not sent a request yet.
+// freshConns counts the connections that have not sent a request yet, and those whose request is being answered.
 type freshConns struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // guarded by mu
 	over  bool                  // later ones are closed; guarded by mu
 	none  chan struct{}         // closed when conns becomes empty; nil while nobody waits; guarded by mu
+
+	busy map[net.Conn]struct{} // from the first byte of a request to the end of its answer; guarded by mu
+	idle chan struct{}         // closed when busy becomes empty; nil while nobody waits; guarded by mu
 }
 
 // hook returns a ConnState that counts and then calls next, if there is one.
 func (c *freshConns) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(conn net.Conn, s http.ConnState) {
-		c.note(conn, s == http.StateNew)
+		c.note(conn, s)
 		if next != nil {
 			next(conn, s)
 		}
 	}
 }
 
-func (c *freshConns) note(conn net.Conn, fresh bool) {
+func (c *freshConns) note(conn net.Conn, s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fresh {
+	switch s {
+	case http.StateNew:
 		if c.over {
 			closeNow(conn)
 			return
 		}
 		if c.conns == nil {
-			c.conns = make(map[net.Conn]struct{})
+			c.conns, c.busy = make(map[net.Conn]struct{}), make(map[net.Conn]struct{})
 		}
 		c.conns[conn] = struct{}{}
 		return
+	case http.StateActive:
+		if c.busy != nil {
+			c.busy[conn] = struct{}{}
+		}
+	default:
+		delete(c.busy, conn)
+		tellEmpty(c.busy, &c.idle)
 	}
 	delete(c.conns, conn)
-	if len(c.conns) == 0 && c.none != nil {
-		close(c.none)
-		c.none = nil
+	tellEmpty(c.conns, &c.none)
+}
+
+// tellEmpty closes the channel if there is nothing left.
+func tellEmpty(conns map[net.Conn]struct{}, told *chan struct{}) {
+	if len(conns) == 0 && *told != nil {
+		close(*told)
+		*told = nil
+	}
+}
+
+// waitBusy returns when no request is being answered, or when ctx ends.
+func (c *freshConns) waitBusy(ctx context.Context) {
+	c.mu.Lock()
+	if len(c.busy) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.idle = make(chan struct{})
+	idle := c.idle
+	c.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
 	}
 }
 

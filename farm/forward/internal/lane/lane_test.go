@@ -335,3 +335,31 @@ func TestCancel_ReachesHandler(t *testing.T) {
 		}
 	}
 }
+
+// A handler that takes over the connection of a request whose short body comes late finds that body there, before what follows.
+func TestTunnel_LateShortBody(t *testing.T) {
+	for _, upgrade := range []string{"", "Connection: Upgrade\r\nUpgrade: echo\r\n"} {
+		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			conn, brw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			line, err := brw.ReadString('\n')
+			fmt.Fprint(conn, line, err)
+		}))
+		c, err := net.Dial("tcp", r.public.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\n"+upgrade+"Content-Length: 4\r\n\r\nbo")
+		time.Sleep(5 * shortWait)
+		io.WriteString(c, "dybye\n")
+		if b, err := io.ReadAll(c); string(b) != "bodybye\n<nil>" || err != nil {
+			t.Errorf("%q: %q, %v", upgrade, b, err)
+		}
+		c.Close()
+		<-r.ended
+	}
+}

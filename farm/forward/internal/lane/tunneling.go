@@ -9,6 +9,9 @@ import (
 
 // tunnel carries raw bytes both ways, between the client's connection and a handler that has taken it over.
 func (x *call) tunnel() error {
+	if err := x.shortFirst(); err != nil {
+		return err
+	}
 	conn, brw, err := x.control().Hijack()
 	if err != nil {
 		return err
@@ -90,4 +93,19 @@ func (x *call) passOn(br *bufio.Reader) error {
 	*b = append(newFrame(*b), p...)
 	br.Discard(len(p))
 	return x.c.send(kData, 0, *b)
+}
+
+// shortFirst sends a short body that did not go with its request, and was not asked for: who takes the connection over
+// finds it there.
+func (x *call) shortFirst() error {
+	s := x.Upload.short
+	x.body.mu.Lock()
+	asked := x.body.begun
+	x.body.mu.Unlock()
+	if s == nil || x.body.sent || asked {
+		return nil
+	}
+	<-s.full
+	p, _, _ := s.all()
+	return x.c.send(kData, 0, append(newFrame(nil), p...))
 }

@@ -26,6 +26,7 @@ func NewUpload(r *http.Request) *Upload {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
 		u.body = nil
+	case len(r.Header["Upgrade"]) > 0: // who takes the connection over finds the body there
 	case r.ContentLength > 0 && r.ContentLength <= shortMost && len(r.Header["Expect"]) == 0:
 		u.short = newShort(r.Body, r.ContentLength)
 		u.short.wait()

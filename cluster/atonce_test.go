@@ -48,7 +48,8 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			}
 			began := time.Now()
 			ask()
-			if took := time.Since(began); took < appliedPatience ||
+			// Less than a whole wait is right too: who comes while somebody dials shares that dial.
+			if took := time.Since(began); took < appliedPatience/2 ||
 				took > 2*dialTimeout+100*time.Millisecond {
 				t.Errorf("%s took %v", what, took)
 			}

@@ -94,15 +94,19 @@ func (f *fitness) look(instance func() *instance) (*unfit, *instance) {
 	return f.why, instance()
 }
 
-// anew has what this node holds count again, as the incarnation that begin makes of it.
-func (f *fitness) anew(hide bool, begin func() error) error {
+// anew has what this node holds count again, as the incarnation that begin makes of it, and reports true. It
+// does nothing if that incarnation would keep a log which does not count by now, unless mends.
+func (f *fitness) anew(kind resetKind, mends bool, begin func() error) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.why != nil && kind.keepsLog() && !mends {
+		return false, nil
+	}
 	f.why = nil
-	if hide {
+	if kind.hidesState() {
 		f.hideLocked()
 	}
-	return begin()
+	return true, begin()
 }
 
 // fresh notes that this node has applied everything that was acknowledged before asked.

@@ -267,8 +267,10 @@ func (n *Node) beginAs(kind resetKind, farm string) error {
 }
 
 // replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and
-// log; or without the farm, too, if it is given up for another one, farm.
-func (n *Node) replaceInstance(kind resetKind, farm string) error {
+// log; or without the farm, too, if it is given up for another one, farm. What was found not to count while
+// the instance stopped is left to mend, with the instance as it is: stopped.
+func (n *Node) replaceInstance(o resetOrder) error {
+	kind, farm := o.kind, o.farm
 	if err := n.instance().stop(); err != nil {
 		return err
 	}
@@ -279,8 +281,12 @@ func (n *Node) replaceInstance(kind resetKind, farm string) error {
 		}
 	}
 	begin := func() error { return n.beginAs(kind, farm) }
-	anew := func() error { return n.fit.anew(kind.hidesState(), begin) }
-	if err := n.untilFiles(n.ctx, "the identity", anew); err != nil {
+	begun := false
+	anew := func() (err error) {
+		begun, err = n.fit.anew(kind, o.mends, begin)
+		return err
+	}
+	if err := n.untilFiles(n.ctx, "the identity", anew); err != nil || !begun {
 		return err
 	}
 	n.peers.DropAll()

@@ -133,7 +133,7 @@ func (n *Node) obey(o resetOrder) {
 			"reason", o.reason)
 	}
 	finished := n.meters.restarts.begin(o)
-	err := n.replaceInstance(o.kind, o.farm)
+	err := n.replaceInstance(o)
 	finished(err)
 	if err != nil {
 		n.fail(err)

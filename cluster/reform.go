@@ -152,7 +152,7 @@ func (n *Node) undoReform(inc string) error {
 		return nil
 	}
 	_, err := n.dir.Discard(newLogDir(inc))
-	if failed := n.replaceInstance(restartRaft, ""); failed != nil {
+	if failed := n.replaceInstance(resetOrder{kind: restartRaft}); failed != nil {
 		n.fail(failed)
 		return errors.Join(err, failed)
 	}

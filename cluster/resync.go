@@ -51,6 +51,8 @@ func (n *Node) resync(in *instance, why string) error {
 		n.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others "+
 			"whether they have a quorum "+
 			"without it", keyError, u.err)
+	} else if n.fit.err() == nil {
+		return wire.ErrNotMe // the next boot took its place meanwhile, and is compared again
 	}
 	return nil
 }

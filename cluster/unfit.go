@@ -29,8 +29,7 @@ func (n *Node) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()
 	still := func() bool { // else another one takes its place
 		id := n.standing.Identity()
-		return in.server == wire.ServerID(id.NodeID, id.Incarnation) && in.boot == id.Boot &&
-			!(u.kind.hidesState() && in.ctx.Err() != nil)
+		return in.server == wire.ServerID(id.NodeID, id.Incarnation) && in.boot == id.Boot
 	}
 	if !n.fit.withdraw(u, still) {
 		return false

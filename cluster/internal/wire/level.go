@@ -11,7 +11,9 @@ const (
 	LevelLevels = 2
 	// knows the state machines and commands that are declared for it; replicas compare what they applied
 	LevelSafety = 3
+	// knows the state machines and commands that are declared for it, nothing else
+	LevelJobs = 4
 
 	ProtocolMin = LevelFirst
-	ProtocolMax = LevelSafety
+	ProtocolMax = LevelJobs
 )

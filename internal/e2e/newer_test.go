@@ -32,7 +32,7 @@ func (f *farm) newest(withLater bool, join ...string) *webfarm.Farm {
 	c := cluster.Config{Tuning: cluster.Tuning{SnapshotBytes: 1}}
 	if withLater {
 		c.Machines = map[string]func() cluster.StateMachine{"later": func() cluster.StateMachine { return later{} }}
-		c.Levels = map[string]func([]byte) int{"later": func([]byte) int { return 3 }}
+		c.Levels = map[string]func([]byte) int{"later": func([]byte) int { return 4 }}
 	}
 	n, err := webfarm.Open(webfarm.Config{Farm: farmName, App: "newest", Name: "newest", HTTP: webfarm.None, Admin: webfarm.None,
 		Peer: "127.0.0.1:0", Join: join, Secrets: []string{secret}, Dir: filepath.Join(f.dir, "newest"), Logger: slog.New(slog.DiscardHandler),
@@ -68,7 +68,7 @@ func TestNewMachineBesideTheLastRelease(t *testing.T) {
 	first.start() // the farm is the old program's, so it works at the level of that
 	first.awaitReady()
 	force, _ := first.levels()
-	withLater := force < 3 // else the level that the new machine needs is in force already, and nothing protects an older program
+	withLater := force < 4 // else the level that the new machine needs is in force already, and nothing protects an older program
 	fresh := f.newest(withLater, first.peer)
 	first.stop()
 	h := fresh.Cluster().Handle("session")

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
@@ -141,9 +142,9 @@ func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownE
 	}
 	d := g.newDispatch(w, r, up)
 	d.c.Own, d.c.Attempts, d.c.Others, d.c.Credit, d.c.Wrote = true, 1, g.hop.set.Others(nil), true, p.run.wrote.Load()
-	state, end := retry.Started, retry.Failed
+	state, end := attempt.Started, retry.Failed
 	if p.run.declined.Load() && own.panicked == nil && !own.kept.keeps() {
-		state, end = retry.Refused, retry.Denied
+		state, end = attempt.Refused, retry.Denied
 	}
 	v := g.hop.decideOwn(d, state, end, own.panicked != nil)
 	if v.Do == retry.Retry {
@@ -153,7 +154,7 @@ func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownE
 		v = g.hop.send(d)
 	}
 	switch failed := v.Do == retry.Fail || v.Do == retry.Deliver && d.c.Own; {
-	case own.panicked != nil && failed && d.last.State != lane.Committed:
+	case own.panicked != nil && failed && d.last.State != attempt.Committed:
 		panic(http.ErrAbortHandler) // as if it had not been recovered; it is in the log
 	case v.Do == retry.Deliver && d.c.Own:
 		own.kept.release()
@@ -163,7 +164,7 @@ func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownE
 }
 
 // decideOwn asks the rules what becomes of a request that had a handler of this node.
-func (h *hop) decideOwn(d *dispatch, state retry.State, end retry.End, panicked bool) retry.Verdict {
+func (h *hop) decideOwn(d *dispatch, state attempt.State, end retry.End, panicked bool) retry.Verdict {
 	d.c.Suspect = h.suspects.Other(d.r.Method, d.kind, h.cfg.ID)
 	if panicked {
 		h.suspects.Blame(d.r.Method, d.kind, h.cfg.ID)
@@ -177,7 +178,7 @@ func (h *hop) decideOwn(d *dispatch, state retry.State, end retry.End, panicked 
 		return v
 	}
 	d.c.Own = false // from here on it is about peers
-	if state == retry.Refused {
+	if state == attempt.Refused {
 		d.c.Moves++
 	} else {
 		d.c.Repeats++

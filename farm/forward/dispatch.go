@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
@@ -62,7 +63,7 @@ func (h *hop) send(d *dispatch) retry.Verdict {
 		fresh := h.news() // before the choice, so that no change is missed
 		p := h.next(d)
 		if p == nil {
-			v := d.decide(retry.NotSent, retry.Lost)
+			v := d.decide(attempt.NotSent, retry.Lost)
 			if v.Status != http.StatusServiceUnavailable || d.idle || !h.hold(d.r.Context(), fresh, d.c.Attempts > 0) {
 				return v
 			}
@@ -133,26 +134,26 @@ func (d *dispatch) interim(status int, header http.Header) bool { return d.hints
 func (h *hop) judge(d *dispatch, p *peer, keep *keeper) (v retry.Verdict, over bool) {
 	out := d.last
 	d.c.Wrote = d.c.Wrote || out.Marked
-	state, end := retry.State(out.State), endOf(d.r.Context(), out)
+	state, end := out.State, endOf(d.r.Context(), out)
 	if out.Err == nil {
 		if !keep.keeps() {
 			return retry.Verdict{Do: retry.Deliver}, true
 		}
-		state, end, d.c.Status = retry.Answered, retry.Replied, keep.status
+		state, end, d.c.Status = attempt.Answered, retry.Replied, keep.status
 	} else if keep.keeps() {
-		state = retry.Answered // nobody has seen anything of it
+		state = attempt.Answered // nobody has seen anything of it
 	}
 	if out.BodyFailed || out.Unreadable || out.Aborted {
 		return retry.Verdict{Do: retry.Fail, Status: http.StatusBadGateway}, true
 	}
-	if d.idle && state == retry.Refused {
+	if d.idle && state == attempt.Refused {
 		return retry.Verdict{Do: retry.Fail, Status: http.StatusServiceUnavailable}, true
 	}
 	if !d.a.Facts.Marks || p.old.Load() {
-		d.c.Wrote = d.c.Wrote || state != retry.NotSent && state != retry.Refused // nobody says that it did not
+		d.c.Wrote = d.c.Wrote || !state.Undone() // nobody says that it did not
 	}
 	d.c.Suspect = h.suspects.Other(d.r.Method, d.kind, p.id)
-	if (state == retry.Sent || state == retry.Started) && (end == retry.Lost || end == retry.Failed) {
+	if (state == attempt.Sent || state == attempt.Started) && (end == retry.Lost || end == retry.Failed) {
 		h.suspects.Blame(d.r.Method, d.kind, p.id)
 	}
 	d.c.Others, d.c.Credit = h.set.Others(d.tried), true
@@ -161,16 +162,16 @@ func (h *hop) judge(d *dispatch, p *peer, keep *keeper) (v retry.Verdict, over b
 		d.c.Credit = false
 		v = d.decide(state, end)
 	}
-	d.c.Unknown = d.c.Unknown || state == retry.Sent || state == retry.Started || state == retry.Answered
+	d.c.Unknown = d.c.Unknown || state == attempt.Sent || state == attempt.Started || state == attempt.Answered
 	if v.Do == retry.Deliver && keep.keeps() {
 		if err := keep.release(); err != nil {
 			d.last.Err, d.last.GaveUp = err, true
 		}
 	}
 	if v.Do == retry.Retry {
-		if state == retry.NotSent || state == retry.Refused {
+		if state.Undone() {
 			d.c.Moves++
-		} else if state != retry.Answered {
+		} else if state != attempt.Answered {
 			d.c.Repeats++
 		}
 	}
@@ -181,7 +182,7 @@ func (h *hop) judge(d *dispatch, p *peer, keep *keeper) (v retry.Verdict, over b
 func (d *dispatch) again() { d.tried, d.c.Attempts, d.c.Moves = nil, 0, 0 }
 
 // decide asks the rules, with what is known of the request.
-func (d *dispatch) decide(state retry.State, end retry.End) retry.Verdict {
+func (d *dispatch) decide(state attempt.State, end retry.End) retry.Verdict {
 	c := d.c
 	c.State, c.End = state, end
 	c.Body = retry.Whole
@@ -210,9 +211,9 @@ func endOf(ctx context.Context, out lane.Outcome) retry.End {
 		return retry.Late
 	case out.GaveUp:
 		return retry.Gone
-	case out.State == lane.Refused && out.Refusal.Reason == refusedLoop:
+	case out.State == attempt.Refused && out.Refusal.Reason == refusedLoop:
 		return retry.Loop
-	case out.State == lane.Refused:
+	case out.State == attempt.Refused:
 		return retry.Denied
 	case out.Panicked:
 		return retry.Failed
@@ -264,9 +265,9 @@ func (d *dispatch) report() {
 	case out.Err == nil:
 	case out.GaveUp, out.BodyFailed, out.Unreadable, out.Aborted:
 		res.Outcome = pick.Neutral
-	case out.State == lane.Refused:
+	case out.State == attempt.Refused:
 		res.Outcome, res.RetryAfter = pick.Refused, out.Refusal.RetryAfter
-	case out.State <= lane.Sent:
+	case out.State <= attempt.Sent:
 		res.Outcome = pick.Bad
 	}
 	p.Done(res)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
 	"github.com/seed48eb2e21/webfarm/internal/linger"
@@ -31,7 +32,7 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 	switch {
 	case v.Do == retry.DeliverKept:
 		d.kept.release()
-	case v.Do == retry.Abort, out.State == lane.Committed, out.Aborted, out.Panicked:
+	case v.Do == retry.Abort, out.State == attempt.Committed, out.Aborted, out.Panicked:
 		panic(http.ErrAbortHandler) // a cut answer must not look whole
 	default:
 		leaveBody(d.w, d.r, d.a.Upload, false)
@@ -44,7 +45,7 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 // with it is news: the id on the visitor's page leads to this line.
 func (g *Gate) tellFailure(d *dispatch) {
 	out, level := d.last, slog.LevelDebug
-	lost := out.State == lane.Sent || out.State == lane.Started || out.State == lane.Committed
+	lost := out.State == attempt.Sent || out.State == attempt.Started || out.State == attempt.Committed
 	if lost && !out.GaveUp && !out.BodyFailed && !out.Aborted && g.lost.now() {
 		level = slog.LevelWarn
 	}
@@ -91,13 +92,13 @@ func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, up *lane.Up
 		ServeProblem(w, r, problemNoPeer)
 	case v.Status == http.StatusGatewayTimeout:
 		ServeProblem(w, r, problemLate)
-	case out.State < lane.Sent && (out.GaveUp || r.Context().Err() != nil), out.State == lane.Refused && out.GaveUp:
+	case out.State < attempt.Sent && (out.GaveUp || r.Context().Err() != nil), out.State == attempt.Refused && out.GaveUp:
 		ServeProblem(w, r, problemStopping) // most often the client is gone, and nobody reads this
 	case out.Unreadable:
 		ServeProblem(w, r, problemUnreadable)
 	case v.Status == http.StatusLoopDetected:
 		ServeProblem(w, r, problemLoop)
-	case out.State == lane.Sent || out.State == lane.Started || out.State == lane.Answered, v.Status == http.StatusBadGateway:
+	case out.State == attempt.Sent || out.State == attempt.Started || out.State == attempt.Answered, v.Status == http.StatusBadGateway:
 		ServeProblem(w, r, problemLost)
 	default:
 		ServeProblem(w, r, problemPassing)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
 // Attempt is what a Client needs to send a client's request to its peer.
@@ -211,7 +213,7 @@ func (x *call) request() error {
 	if err := x.c.send(kReq, flags, *b); err != nil {
 		return err // a frame that was not sent whole is not read
 	}
-	x.out.State = Sent
+	x.out.State = attempt.Sent
 	return nil
 }
 
@@ -222,7 +224,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 	}
 	switch f.kind {
 	case kAccept:
-		x.out.State = max(x.out.State, Started)
+		x.out.State = max(x.out.State, attempt.Started)
 		return false, x.body.start()
 	case kRes:
 		return x.answer(f)
@@ -235,7 +237,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 	case kReset:
 		return true, x.reset(f)
 	case kTunnel:
-		x.out.State = max(x.out.State, Started)
+		x.out.State = max(x.out.State, attempt.Started)
 		return true, x.tunnel()
 	case kDeadline:
 		return false, x.deadline()
@@ -244,7 +246,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 		x.control().EnableFullDuplex()
 		return false, nil
 	case kMark:
-		x.out.Marked, x.out.State = true, max(x.out.State, Started)
+		x.out.Marked, x.out.State = true, max(x.out.State, attempt.Started)
 		return false, x.c.send(kMarked, 0, newFrame(nil))
 	}
 	return false, fmt.Errorf("%w: %v within an exchange", errProtocol, f.kind)
@@ -269,8 +271,8 @@ func (x *call) lose(err error) {
 		return
 	}
 	x.out.Err = fmt.Errorf("%w: %w", errLost, err)
-	if x.lane != nil && x.out.State == Sent && x.client.neverSeen(x.r.Context(), x.lane, x.lane.seq.Load()) {
-		x.out.State = Refused
+	if x.lane != nil && x.out.State == attempt.Sent && x.client.neverSeen(x.r.Context(), x.lane, x.lane.seq.Load()) {
+		x.out.State = attempt.Refused
 	}
 	if x.lane != nil {
 		x.client.drop(x.lane)

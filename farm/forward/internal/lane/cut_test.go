@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -109,7 +110,7 @@ func TestCut_EveryOffset(t *testing.T) {
 		last.Store(cut)
 		return cut, nil
 	}
-	states := make(map[State]int)
+	states := make(map[attempt.State]int)
 	check := func(name string, read, write int) (whole bool) {
 		l := r.lane()
 		l.Conn.(*cutConn).arm(read, write)
@@ -125,11 +126,11 @@ func TestCut_EveryOffset(t *testing.T) {
 				t.Errorf("%s: %d runs, %d bytes of the answer", name, runs, w.Body.Len())
 			}
 			return true
-		case o.State == Committed:
+		case o.State == attempt.Committed:
 			if got := w.Body.String(); runs != 1 || !strings.HasPrefix(answer+"body", got) {
 				t.Errorf("%s: %d runs, %q", name, runs, got)
 			}
-		case runs > 1 || runs > 0 && (o.State == Unsent || o.State == Refused):
+		case runs > 1 || runs > 0 && (o.State.Undone()):
 			t.Errorf("%s: %d runs, and the outcome is %v: %v", name, runs, o.State, o.Err)
 		}
 		return false
@@ -144,7 +145,7 @@ func TestCut_EveryOffset(t *testing.T) {
 			t.Errorf("%s was started %d times", id, n)
 		}
 	}
-	for _, s := range []State{Unsent, Sent, Committed} {
+	for _, s := range []attempt.State{attempt.NotSent, attempt.Sent, attempt.Committed} {
 		if states[s] == 0 {
 			t.Errorf("no case is %v: %v", s, states)
 		}

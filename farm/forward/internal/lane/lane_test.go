@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
 // rig is a node that forwards everything to another one over loopback.
@@ -65,7 +67,7 @@ func (r *rig) forward(w http.ResponseWriter, req *http.Request) {
 	o := r.client.Do(w, req, &Attempt{Facts: &Facts{Origin: "n1", Via: "N1", ID: "id", Scheme: "http", Attempt: 1},
 		Upload: NewUpload(req)})
 	r.ended <- o
-	if o.Err != nil && o.State == Committed || o.Aborted {
+	if o.Err != nil && o.State == attempt.Committed || o.Aborted {
 		panic(http.ErrAbortHandler)
 	}
 	if o.Err != nil {
@@ -121,7 +123,7 @@ func TestExchange(t *testing.T) {
 			if got := r.do("POST", "/a?b", strings.NewReader(strings.Repeat("x", size))); got != want {
 				t.Errorf("%d bytes: %q, want %q", size, got, want)
 			}
-			if o := <-r.ended; o.Err != nil || o.State != Committed || o.Status != 200 {
+			if o := <-r.ended; o.Err != nil || o.State != attempt.Committed || o.Status != 200 {
 				t.Errorf("%d bytes: %+v", size, o)
 			}
 		}
@@ -198,7 +200,7 @@ func TestGiveUp_KeepsLane(t *testing.T) {
 		}()
 		req := httptest.NewRequestWithContext(ctx, "GET", "/hang", nil)
 		o := r.client.Do(httptest.NewRecorder(), req, &Attempt{Facts: &Facts{ID: "id"}, Upload: NewUpload(req)})
-		if !o.GaveUp || o.State != Sent || !errors.Is(o.Err, why) {
+		if !o.GaveUp || o.State != attempt.Sent || !errors.Is(o.Err, why) {
 			t.Errorf("%+v", o)
 		}
 		if got := r.get("/"); got != "200 " {
@@ -222,7 +224,7 @@ func TestRefuse(t *testing.T) {
 	}
 	for range 3 {
 		r.do("POST", "/", strings.NewReader(strings.Repeat("x", 1<<20)))
-		if o := <-r.ended; o.State != Refused || o.Refusal != (Refusal{Reason: "busy", Busy: true, RetryAfter: 3}) {
+		if o := <-r.ended; o.State != attempt.Refused || o.Refusal != (Refusal{Reason: "busy", Busy: true, RetryAfter: 3}) {
 			t.Errorf("%+v", o)
 		}
 	}
@@ -238,7 +240,7 @@ func TestPanic(t *testing.T) {
 	if got := r.get("/"); !strings.HasPrefix(got, "502 started") {
 		t.Error(got)
 	}
-	if o := <-r.ended; !o.Panicked || o.State != Started {
+	if o := <-r.ended; !o.Panicked || o.State != attempt.Started {
 		t.Errorf("%+v", o)
 	}
 	if _, err := r.public.Client().Get(r.public.URL + "/abort"); err == nil {
@@ -303,7 +305,7 @@ func TestTunnel(t *testing.T) {
 			t.Errorf("%q %v", b, err)
 		}
 		c.Close()
-		if o := <-r.ended; o.Err != nil || o.State != Committed {
+		if o := <-r.ended; o.Err != nil || o.State != attempt.Committed {
 			t.Errorf("%+v", o)
 		}
 	}

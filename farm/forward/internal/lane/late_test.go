@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
 // heldConn holds up what is written in frames of one kind, or what follows a write that contains some bytes.
@@ -99,7 +101,7 @@ func TestTrunkLost_BehindTheRequest(t *testing.T) {
 			<-r.client.trunk.ended // of the reading goroutine
 		}}, nil
 	}
-	if o, _ := r.attempt(t.Context(), "POST", "/once", nil, someFacts()); o.State != Sent {
+	if o, _ := r.attempt(t.Context(), "POST", "/once", nil, someFacts()); o.State != attempt.Sent {
 		t.Errorf("%+v", o)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
 func (x *call) control() *http.ResponseController {
@@ -17,7 +19,7 @@ func (x *call) control() *http.ResponseController {
 
 // answer takes a RES frame: the head of an answer and the beginning of its body.
 func (x *call) answer(f frame) (over bool, err error) {
-	if x.out.State >= Answered {
+	if x.out.State >= attempt.Answered {
 		return false, malformed("exchange: a second answer")
 	}
 	p, err := x.c.payload()
@@ -31,7 +33,7 @@ func (x *call) answer(f frame) (over bool, err error) {
 	n := binary.BigEndian.Uint32(p)
 	d := decoder{s: string(p[4 : 4+n])}
 	load, status := d.load(), int(d.uvarint())
-	x.out.State = max(x.out.State, Started)
+	x.out.State = max(x.out.State, attempt.Started)
 	if f.flags&fInterim != 0 {
 		return false, x.interim(status, d.header(), d.end("RES"))
 	}
@@ -40,7 +42,7 @@ func (x *call) answer(f frame) (over bool, err error) {
 		return false, malformed("RES")
 	}
 	x.out.Load, x.out.HasLoad = load, true
-	x.out.State, x.out.Status = Answered, status
+	x.out.State, x.out.Status = attempt.Answered, status
 	if x.Deliver != nil && !x.Deliver(status, header) {
 		x.out.Err = fmt.Errorf("the answer %d is not delivered", status)
 		return f.flags&fEnd != 0, x.drop(f)
@@ -65,7 +67,7 @@ func (x *call) commit(status int, header http.Header) {
 		x.BeforeHeader(status, x.duplex)
 	}
 	x.w.WriteHeader(status)
-	x.out.State = Committed
+	x.out.State = attempt.Committed
 }
 
 // interim writes a 1xx answer, with the peer's fields and none of our own.
@@ -108,7 +110,7 @@ func (x *call) clientGone(err error) error {
 
 // data copies a piece of the answer's body.
 func (x *call) data(f frame) error {
-	if x.out.State != Committed {
+	if x.out.State != attempt.Committed {
 		return malformed("exchange: DATA without an answer")
 	}
 	for {
@@ -134,7 +136,7 @@ func (x *call) end() error {
 	}
 	d := decoder{s: string(p)}
 	x.out.Load, x.out.HasLoad = d.load(), true
-	if err := d.bodyError(); err != nil || x.out.State != Committed {
+	if err := d.bodyError(); err != nil || x.out.State != attempt.Committed {
 		return malformed("END")
 	}
 	trailer := d.header()
@@ -152,7 +154,7 @@ func (x *call) refused() error {
 	if err != nil {
 		return err
 	}
-	if x.out.State > Sent {
+	if x.out.State > attempt.Sent {
 		return malformed("exchange: REFUSED after its start")
 	}
 	d := decoder{s: string(p)}
@@ -161,7 +163,7 @@ func (x *call) refused() error {
 	if err := d.end("REFUSED"); err != nil {
 		return err
 	}
-	x.out.State = Refused
+	x.out.State = attempt.Refused
 	x.out.Err = fmt.Errorf("refused, not started: %s", x.out.Refusal.Reason)
 	return nil
 }
@@ -178,9 +180,9 @@ func (x *call) reset(f frame) error {
 	}
 	switch {
 	case f.flags&fStarted != 0:
-		x.out.State = max(x.out.State, Started)
-	case x.out.State <= Sent:
-		x.out.State = Refused
+		x.out.State = max(x.out.State, attempt.Started)
+	case x.out.State <= attempt.Sent:
+		x.out.State = attempt.Refused
 	}
 	switch code {
 	case resetAborted:

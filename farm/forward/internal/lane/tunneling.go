@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
 // tunnel carries raw bytes both ways, between the client's connection and a handler that has taken it over.
@@ -17,7 +19,7 @@ func (x *call) tunnel() error {
 		return err
 	}
 	defer conn.Close()
-	x.out.State = Committed
+	x.out.State = attempt.Committed
 	x.noInterrupt() // net/http ends the context of the request when the client half-closes its connection
 	up := make(chan struct{})
 	go func() {

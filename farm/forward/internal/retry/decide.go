@@ -3,24 +3,13 @@ package retry
 import (
 	"net/http"
 	"slices"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
 // MaxAttempts is how many peers one request is given to, one after the other. A handler of this node counts
 // as one.
 const MaxAttempts = 3
-
-// State is how far an attempt has come.
-type State uint8
-
-// The states of an attempt. See the package's comment.
-const (
-	NotSent State = iota
-	Sent
-	Refused
-	Started
-	Answered
-	Committed
-)
 
 // End is what an attempt has ended with, or what makes somebody ask about it.
 type End uint8
@@ -56,7 +45,7 @@ const (
 
 // Case is all that a decision depends on.
 type Case struct {
-	State State
+	State attempt.State
 	End   End
 	// Status is that of the answer, if End is Replied.
 	Status int
@@ -138,7 +127,7 @@ func Decide(c Case) Verdict {
 	switch {
 	case c.End == Gone:
 		return Verdict{Do: Cancel}
-	case c.State == Committed:
+	case c.State == attempt.Committed:
 		return Verdict{Do: Abort}
 	}
 	if v, ok := again(c); ok && c.End != Late && c.Others && c.Attempts < MaxAttempts && (c.Credit || !v.Pays) {
@@ -153,9 +142,9 @@ func again(c Case) (v Verdict, ok bool) {
 		return v, false
 	}
 	switch c.State {
-	case NotSent, Refused:
+	case attempt.NotSent, attempt.Refused:
 		return Verdict{Do: Retry, Pays: c.Moves > 0}, true
-	case Sent, Started:
+	case attempt.Sent, attempt.Started:
 		ok = c.ReplaySafe() && c.Repeats == 0 && !c.Suspect && (!c.Own || c.Route.Failover)
 	default:
 		ok = c.End == Replied && !c.Own && slices.Contains(c.Route.RetryOn, c.Status) && c.ReplaySafe()
@@ -193,7 +182,7 @@ func end(c Case) Verdict {
 		return Verdict{Do: DeliverKept}
 	case c.End == Late:
 		return Verdict{Do: Fail, Status: http.StatusGatewayTimeout}
-	case c.Unknown, c.Wrote, c.State == Sent, c.State == Started, c.State == Answered:
+	case c.Unknown, c.Wrote, c.State == attempt.Sent, c.State == attempt.Started, c.State == attempt.Answered:
 		return Verdict{Do: Fail, Status: http.StatusBadGateway}
 	case c.End == Loop:
 		return Verdict{Do: Fail, Status: http.StatusLoopDetected}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
@@ -17,7 +18,7 @@ var rules = []struct {
 	forbids func(Case) bool
 }{
 	{"R9 what the client has seen is never done again", always, func(c Case) bool {
-		return c.State == Committed
+		return c.State == attempt.Committed
 	}},
 	{"R1 what was not started moves whole", notStarted, func(c Case) bool { return c.Body == Parted }},
 	{"R2 what may have been started is done again whole", mayHaveStarted, func(c Case) bool {
@@ -28,9 +29,7 @@ var rules = []struct {
 	{"R4 unless its route says otherwise, and it is safe", answered, func(c Case) bool {
 		return !safe(c) || c.Body == Parted
 	}},
-	{"R5 an own handler's failure stays here", func(c Case) bool { return c.Own && c.State == Started }, func(c Case) bool {
-		return !c.Route.Failover
-	}},
+	{"R5 an own handler's failure stays here", ownStarted, func(c Case) bool { return !c.Route.Failover }},
 	{"R8 no third node for what has brought one down", mayHaveStarted, func(c Case) bool {
 		return c.Suspect
 	}},
@@ -50,9 +49,10 @@ var rules = []struct {
 }
 
 func always(Case) bool           { return true }
-func notStarted(c Case) bool     { return c.State == NotSent || c.State == Refused }
-func mayHaveStarted(c Case) bool { return c.State == Sent || c.State == Started }
-func answered(c Case) bool       { return c.State == Answered }
+func notStarted(c Case) bool     { return c.State == attempt.NotSent || c.State == attempt.Refused }
+func mayHaveStarted(c Case) bool { return c.State == attempt.Sent || c.State == attempt.Started }
+func answered(c Case) bool       { return c.State == attempt.Answered }
+func ownStarted(c Case) bool     { return c.Own && c.State == attempt.Started }
 func retryOn(c Case) bool        { return slices.Contains(c.Route.RetryOn, c.Status) }
 
 func safe(c Case) bool {
@@ -81,7 +81,7 @@ func without(c Case) Verdict {
 	if c.End == Gone {
 		return Verdict{Do: Cancel}
 	}
-	if c.State == Committed {
+	if c.State == attempt.Committed {
 		return Verdict{Do: Abort}
 	}
 	if c.End == Slow { // an attempt that cannot be replaced is better than none
@@ -106,19 +106,29 @@ func without(c Case) Verdict {
 }
 
 // ends are the ways in which attempts end.
-var ends = []Case{
-	{State: NotSent, End: Lost}, {State: NotSent, End: Slow}, {State: NotSent, End: Late}, {State: NotSent, End: Gone},
-	{State: Sent, End: Lost}, {State: Sent, End: Slow}, {State: Sent, End: Late}, {State: Sent, End: Gone},
-	{State: Refused, End: Denied}, {State: Refused, End: Loop}, {State: Refused, End: Late},
-	{State: Refused, End: Gone}, {State: Refused, End: Denied, Own: true},
-	{State: Started, End: Lost}, {State: Started, End: Failed}, {State: Started, End: Slow},
-	{State: Started, End: Late}, {State: Started, End: Gone}, {State: Started, End: Failed, Own: true},
-	{State: Answered, End: Replied, Status: 200}, {State: Answered, End: Replied, Status: 404},
-	{State: Answered, End: Replied, Status: 500}, {State: Answered, End: Replied, Status: 502},
-	{State: Answered, End: Replied, Status: 503}, {State: Answered, End: Replied, Status: 504},
-	{State: Answered, End: Lost}, {State: Answered, End: Failed}, {State: Answered, End: Late}, {State: Answered, End: Gone},
-	{State: Committed, End: Lost}, {State: Committed, End: Failed}, {State: Committed, End: Late},
-	{State: Committed, End: Gone},
+var ends = slices.Concat(
+	endsOf(attempt.NotSent, Lost, Slow, Late, Gone),
+	endsOf(attempt.Sent, Lost, Slow, Late, Gone),
+	endsOf(attempt.Refused, Denied, Loop, Late, Gone),
+	endsOf(attempt.Started, Lost, Failed, Slow, Late, Gone),
+	endsOf(attempt.Answered, Lost, Failed, Late, Gone),
+	endsOf(attempt.Committed, Lost, Failed, Late, Gone),
+	replies(200, 404, 500, 502, 503, 504),
+	[]Case{{State: attempt.Refused, End: Denied, Own: true}, {State: attempt.Started, End: Failed, Own: true}},
+)
+
+func endsOf(s attempt.State, ends ...End) (cases []Case) {
+	for _, e := range ends {
+		cases = append(cases, Case{State: s, End: e})
+	}
+	return cases
+}
+
+func replies(statuses ...int) (cases []Case) {
+	for _, status := range statuses {
+		cases = append(cases, Case{State: attempt.Answered, End: Replied, Status: status})
+	}
+	return cases
 }
 
 var methods = []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "PURGE"}
@@ -199,7 +209,7 @@ func TestPromises(t *testing.T) {
 			t.Fatalf("a POST may be done twice: %+v", c)
 		case retried && c.Wrote:
 			t.Fatalf("a write may be done twice: %+v", c)
-		case retried && c.State == Committed:
+		case retried && c.State == attempt.Committed:
 			t.Fatalf("two answers: %+v", c)
 		case v.Do == Fail && v.Status == 503 && (mayHaveStarted(c) || c.Unknown || c.Wrote):
 			t.Fatalf("what may have been done is called not done: %+v", c)
@@ -253,7 +263,7 @@ func TestSequences(t *testing.T) {
 
 // BenchmarkDecide is what a decision costs.
 func BenchmarkDecide(b *testing.B) {
-	c := Case{State: Sent, Method: "GET", Attempts: 1, Others: true, Credit: true}
+	c := Case{State: attempt.Sent, Method: "GET", Attempts: 1, Others: true, Credit: true}
 	b.ReportAllocs()
 	for b.Loop() {
 		Decide(c)

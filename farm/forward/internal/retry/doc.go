@@ -2,18 +2,9 @@
 // function: what is known goes in, what to do comes out. Beside it are the two things that it is told of: a
 // Budget for retries, and the Suspects, which are requests that have brought a peer down.
 //
-// An attempt is in one of six states, by which the rules are written:
-//
-//	NotSent    no byte of it was handed to the kernel
-//	Sent       sent, and nothing was heard of it
-//	Refused    the peer says that no handler has seen it
-//	Started    a handler may have begun
-//	Answered   the head of the handler's answer is here, and the client has seen nothing of it
-//	Committed  the client has seen something of it
-//
-// A request that certainly was not started may go to another peer, whatever its method. One that may have
-// been started goes there only if doing it twice is as good as once. DESIGN.md of package forward, "Retries",
-// has the rules and why.
+// A request that certainly was not started (attempt.State has the states) may go to another peer, whatever
+// its method. One that may have been started goes there only if doing it twice is as good as once. DESIGN.md
+// of package forward, "Retries", has the rules and why.
 //
 // The package opens no connections and reads no clocks but the one it is given.
 package retry

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 )
 
@@ -134,7 +135,7 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) (ou
 			x.out.Err = http.ErrAbortHandler
 		}
 		if fw.committed {
-			x.out.State = lane.Committed
+			x.out.State = attempt.Committed
 		}
 		x.out.GaveUp = x.out.Err != nil && r.Context().Err() != nil
 		x.out.BodyFailed = x.out.Err != nil && a.Upload.Failed() != nil
@@ -183,11 +184,11 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, started, err := c.roundTrip(req, x.nonce)
 	switch {
 	case err == nil:
-		x.out.State, x.out.Status = lane.Answered, res.StatusCode
+		x.out.State, x.out.Status = attempt.Answered, res.StatusCode
 	case errors.Is(err, errRefused):
-		x.out.State, x.out.Refusal = lane.Refused, lane.Refusal{Reason: "refused"}
+		x.out.State, x.out.Refusal = attempt.Refused, lane.Refusal{Reason: "refused"}
 	case started:
-		x.out.State = lane.Sent
+		x.out.State = attempt.Sent
 	}
 	if err != nil && x.body != nil {
 		x.body.revoke()

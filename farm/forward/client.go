@@ -19,7 +19,7 @@ func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 		scheme = "https"
 	}
 	trace = settleTrace(r.Header)
-	peer, trusted := g.judge(r)
+	peer, trusted := g.sender(r)
 	if !trusted {
 		stripClaims(r.Header, false)
 		id = newID()
@@ -42,8 +42,8 @@ func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	return id, scheme, trace
 }
 
-// judge returns the other end of the connection on which r came, and whether it is a trusted proxy.
-func (g *Gate) judge(r *http.Request) (peer netip.Addr, trusted bool) {
+// sender returns the other end of the connection on which r came, and whether it is a trusted proxy.
+func (g *Gate) sender(r *http.Request) (peer netip.Addr, trusted bool) {
 	ctx := r.Context()
 	if ctx.Value(unnamedKey{}) != nil {
 		return peer, false

@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -67,14 +66,14 @@ func (h *hop) send(d *dispatch) retry.Verdict {
 			if v.Status != http.StatusServiceUnavailable || d.idle || !h.hold(d.r.Context(), fresh, d.c.Attempts > 0) {
 				return v
 			}
-			d.again()
+			d.startOver()
 			continue
 		}
 		keep := h.attempt(d, p)
-		v, over := h.judge(d, p, keep)
-		if over || v.Do != retry.Retry {
+		v := h.verdict(d, p, keep)
+		if v.Do != retry.Retry {
 			if v.Status == http.StatusServiceUnavailable && !d.idle && h.hold(d.r.Context(), fresh, true) {
-				d.again()
+				d.startOver()
 				continue
 			}
 			return v
@@ -106,7 +105,7 @@ func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 		keep = newKeeper(w, func(status int) bool { return slices.Contains(d.c.Route.RetryOn, status) })
 		w = keep
 	}
-	d.hints.again()
+	d.hints.nextAttempt()
 	d.at, d.began, d.head, d.left = p, time.Now(), 0, false
 	if d.c.Upgrade {
 		d.leave()
@@ -128,98 +127,6 @@ func (d *dispatch) beforeHeader(status int, duplex bool) {
 
 // interim is told of a 1xx answer, and reports whether it is for the client.
 func (d *dispatch) interim(status int, header http.Header) bool { return d.hints.fresh(status, header) }
-
-// judge says what an attempt means for the peer, and what is done next; over, that the request has come to
-// its end.
-func (h *hop) judge(d *dispatch, p *peer, keep *keeper) (v retry.Verdict, over bool) {
-	out := d.last
-	d.c.Wrote = d.c.Wrote || out.Marked
-	state, end := out.State, endOf(d.r.Context(), out)
-	if out.Err == nil {
-		if !keep.keeps() {
-			return retry.Verdict{Do: retry.Deliver}, true
-		}
-		state, end, d.c.Status = attempt.Answered, retry.Replied, keep.status
-	} else if keep.keeps() {
-		state = attempt.Answered // nobody has seen anything of it
-	}
-	if out.BodyFailed || out.Unreadable || out.Aborted {
-		return retry.Verdict{Do: retry.Fail, Status: http.StatusBadGateway}, true
-	}
-	if d.idle && state == attempt.Refused {
-		return retry.Verdict{Do: retry.Fail, Status: http.StatusServiceUnavailable}, true
-	}
-	if !d.a.Facts.Marks || p.old.Load() {
-		d.c.Wrote = d.c.Wrote || !state.Undone() // nobody says that it did not
-	}
-	d.c.Suspect = h.suspects.Other(d.r.Method, d.kind, p.id)
-	if (state == attempt.Sent || state == attempt.Started) && (end == retry.Lost || end == retry.Failed) {
-		h.suspects.Blame(d.r.Method, d.kind, p.id)
-	}
-	d.c.Others, d.c.Credit = h.set.Others(d.tried), true
-	v = d.decide(state, end)
-	if v.Pays && !h.budget.Take() {
-		d.c.Credit = false
-		v = d.decide(state, end)
-	}
-	d.c.Unknown = d.c.Unknown || state == attempt.Sent || state == attempt.Started || state == attempt.Answered
-	if v.Do == retry.Deliver && keep.keeps() {
-		if err := keep.release(); err != nil {
-			d.last.Err, d.last.GaveUp = err, true
-		}
-	}
-	if v.Do == retry.Retry {
-		if state.Undone() {
-			d.c.Moves++
-		} else if state != attempt.Answered {
-			d.c.Repeats++
-		}
-	}
-	return v, false
-}
-
-// again forgets what has been tried, when it is time for another look at the peers.
-func (d *dispatch) again() { d.tried, d.c.Attempts, d.c.Moves = nil, 0, 0 }
-
-// decide asks the rules, with what is known of the request.
-func (d *dispatch) decide(state attempt.State, end retry.End) retry.Verdict {
-	c := d.c
-	c.State, c.End = state, end
-	c.Body = retry.Whole
-	if !d.a.Upload.Whole() {
-		c.Body = retry.Parted
-	}
-	c.Kept = d.kept != nil
-	return retry.Decide(c)
-}
-
-// retried is called before the next attempt: the answer of this one is kept, or the first one's is.
-func (d *dispatch) retried(keep *keeper) {
-	if !keep.keeps() {
-		return
-	}
-	keep.aside()
-	if d.kept == nil {
-		d.kept = keep
-	}
-}
-
-// endOf says what an attempt has ended with.
-func endOf(ctx context.Context, out lane.Outcome) retry.End {
-	switch {
-	case out.GaveUp && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return retry.Late
-	case out.GaveUp:
-		return retry.Gone
-	case out.State == attempt.Refused && out.Refusal.Reason == refusedLoop:
-		return retry.Loop
-	case out.State == attempt.Refused:
-		return retry.Denied
-	case out.Panicked:
-		return retry.Failed
-	}
-	return retry.Lost
-}
 
 // pause waits, and reports false if ctx ended before.
 func pause(ctx context.Context, d time.Duration) bool {

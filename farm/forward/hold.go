@@ -10,8 +10,8 @@ import (
 // maxHeld is how many requests a node keeps at a time. More are told at once that the site is starting.
 const maxHeld = 1024
 
-// again is when a request that is held tries peers again that have refused it.
-const again = time.Second
+// askAgainTime is when a request that is held tries peers again that have refused it.
+const askAgainTime = time.Second
 
 // hold keeps a client's request that this node, which has just started, can neither serve nor give to a peer. It returns true
 // when it is worth another look at the peers: fresh says that others may be chosen now, and a peer that was tried may be back.
@@ -28,7 +28,7 @@ func (g *Gate) hold(ctx context.Context, fresh <-chan struct{}, tried bool) bool
 	}
 	defer g.held.Add(-1)
 	if tried {
-		left = min(left, again)
+		left = min(left, askAgainTime)
 	}
 	opened := g.opened
 	if g.cfg.Role == cluster.Front {

@@ -22,8 +22,8 @@ type hop struct {
 	budget   *retry.Budget
 	suspects *retry.Suspects
 
-	// hold is asked when nobody is left to be chosen: see Gate.hold.
-	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) (again bool)
+	// hold is asked when nobody is left to be chosen. It reports whether to look at the peers again: see Gate.hold.
+	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) bool
 
 	eligible atomic.Pointer[[]*peer] // who may be chosen now
 

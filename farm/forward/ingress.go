@@ -23,7 +23,7 @@ type ingress struct {
 
 func (g *Gate) newIngress() *ingress {
 	text := &texthop.Server{
-		Admit: func(f texthop.Facts) (string, func()) {
+		Enter: func(f texthop.Facts) (string, func()) {
 			g.running.enter() // before asking for the stage: a drain waits for whatever is not refused
 			why := g.refusal(f.Origin)
 			if why != "" {
@@ -37,7 +37,7 @@ func (g *Gate) newIngress() *ingress {
 		BaseContext: g.cfg.BaseContext, ConnContext: g.cfg.ConnContext, Logger: g.cfg.Logger,
 	}
 	in := &ingress{text: text.HTTP(), textFrom: g.peers.Listener(ProtoText), lanesFrom: g.peers.Listener(Proto)}
-	in.lanes = &lane.Server{Handle: g.admitPeer, Load: g.load, Logger: g.cfg.Logger, PeerID: cluster.PeerID,
+	in.lanes = &lane.Server{Handle: g.handlePeer, Load: g.load, Logger: g.cfg.Logger, PeerID: cluster.PeerID,
 		Context: func(c net.Conn) context.Context { return g.peerContext(in, c) }}
 	return in
 }
@@ -74,8 +74,8 @@ func (g *Gate) load() lane.Load {
 	return lane.Load{Running: uint32(l.Running), Limit: uint32(l.Limit)}
 }
 
-// admitPeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
-func (g *Gate) admitPeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
+// handlePeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
+func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 	g.running.enter() // before asking for the stage: a drain waits for whatever is not refused
 	defer g.running.leave()
 	if why := g.refusal(f.Origin); why != "" {

@@ -28,7 +28,7 @@ func (i *interims) fresh(status int, header http.Header) bool {
 	return true
 }
 
-// again begins the next attempt.
-func (i *interims) again() {
+// nextAttempt begins the next attempt.
+func (i *interims) nextAttempt() {
 	i.before, i.now = append(i.before, i.now...), nil
 }

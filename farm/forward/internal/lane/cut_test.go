@@ -184,6 +184,9 @@ func TestPeerRestarts(t *testing.T) {
 	r.addr.Store(l.Addr().String())
 	first.Close()
 	<-trunk.ended
+	for r.idle() > 0 { // lanes of before
+		time.Sleep(time.Millisecond)
+	}
 	for range 20 {
 		if got := r.do("POST", "/", strings.NewReader("x")); got != "200 ok" {
 			t.Error(got)

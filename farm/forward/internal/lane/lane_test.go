@@ -103,13 +103,17 @@ func (r *rig) warm() {
 	for {
 		r.get("/")
 		<-r.ended
-		r.client.mu.Lock()
-		n := len(r.client.idle)
-		r.client.mu.Unlock()
-		if n > 0 {
+		if r.idle() > 0 {
 			return
 		}
 	}
+}
+
+// idle returns how many lanes nobody uses.
+func (r *rig) idle() int {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	return len(r.client.idle)
 }
 
 func TestExchange(t *testing.T) {

@@ -10,8 +10,8 @@ const (
 	badRow     = 5                // Bad ones in a row eject
 	ejectTime  = 30 * time.Second // times the number of ejections
 	ejectMost  = 5 * time.Minute
-	judgeEvery = 10 * time.Second // outliers are looked for, and an ejection is forgiven for each that was well
-	judgeLeast = 20               // requests that say something of a peer, and of the others
+	lookEvery  = 10 * time.Second // outliers are looked for, and an ejection is forgiven for each that was well
+	leastSeen  = 20               // requests that say something of a peer, and of the others
 	anyProbe   = 10 * time.Second // after which a request that may not be done twice is a probe, too
 	worseBy    = 0.1              // a part of failures that much greater than the others' is an outlier
 	deviations = 4                // and beyond chance
@@ -118,10 +118,10 @@ func (s *Set) alarmLocked(now int64) {
 	s.panicking.Store(until[excess-1])
 }
 
-// judge looks for peers that fail more often than the others, every ten seconds.
-func (s *Set) judge(now int64) {
-	before := s.judged.Load()
-	if now-before < int64(judgeEvery) || !s.judged.CompareAndSwap(before, now) {
+// ejectOutliers looks for peers that fail more often than the others, every ten seconds.
+func (s *Set) ejectOutliers(now int64) {
+	before := s.looked.Load()
+	if now-before < int64(lookEvery) || !s.looked.CompareAndSwap(before, now) {
 		return
 	}
 	offered := *s.offered.Load()
@@ -157,7 +157,7 @@ func (p *Peer) interval(now int64) (good, all int) {
 // peers as with twenty, which a distance in standard deviations of the peers' rates does not: of three, none
 // can be further than 1.15 from the mean.
 func outlier(failed, all, othersFailed, othersAll int) bool {
-	if all < judgeLeast || othersAll < judgeLeast {
+	if all < leastSeen || othersAll < leastSeen {
 		return false
 	}
 	mine, theirs := float64(failed)/float64(all), float64(othersFailed)/float64(othersAll)

@@ -161,7 +161,7 @@ func (p *Peer) Done(r Result) {
 	}
 	p.fail(r.Outcome != Good)
 	p.count(now, r.Outcome)
-	p.set.judge(now)
+	p.set.ejectOutliers(now)
 }
 
 // fail takes an outcome into the part of requests that fail.

@@ -23,7 +23,7 @@ type Set struct {
 
 	offered   atomic.Pointer[[]*Peer]
 	panicking atomic.Int64 // until when ejections count for nothing
-	judged    atomic.Int64 // when outliers were looked for
+	looked    atomic.Int64 // when outliers were looked for
 
 	mu sync.Mutex // orders offers and ejections
 }

@@ -130,14 +130,14 @@ func Decide(c Case) Verdict {
 	case c.State == attempt.Committed:
 		return Verdict{Do: Abort}
 	}
-	if v, ok := again(c); ok && c.End != Late && c.Others && c.Attempts < MaxAttempts && (c.Credit || !v.Pays) {
+	if v, ok := another(c); ok && c.End != Late && c.Others && c.Attempts < MaxAttempts && (c.Credit || !v.Pays) {
 		return v
 	}
 	return end(c)
 }
 
-// again says how the request is given to another peer, if the attempt allows that.
-func again(c Case) (v Verdict, ok bool) {
+// another says how the request is given to another peer, if the attempt allows that.
+func another(c Case) (v Verdict, ok bool) {
 	if c.Body == Parted || c.Wrote {
 		return v, false
 	}
@@ -170,11 +170,11 @@ func (c Case) ReplaySafe() bool {
 
 // end says what becomes of a request that no other peer gets.
 func end(c Case) Verdict {
-	again := c.End == Replied && slices.Contains(c.Route.RetryOn, c.Status)
+	bad := c.End == Replied && slices.Contains(c.Route.RetryOn, c.Status)
 	switch {
 	case c.End == Slow:
 		return Verdict{Do: Wait}
-	case c.End == Replied && !(again && c.Kept):
+	case c.End == Replied && !(bad && c.Kept):
 		return Verdict{Do: Deliver}
 	case c.Own && c.End == Failed:
 		return Verdict{Do: Deliver}

@@ -20,8 +20,8 @@ type Facts struct{ Origin, Via, ID, Scheme string }
 
 // Server answers the requests of peers.
 type Server struct {
-	// Admit returns why a request is not started here, "" if it is; then leave is called when its handler is done.
-	Admit func(f Facts) (why string, leave func())
+	// Enter returns why a request is not started here, "" if it is; then leave is called when its handler is done.
+	Enter func(f Facts) (why string, leave func())
 
 	// Handler serves what was admitted.
 	Handler func(w http.ResponseWriter, r *http.Request, f Facts)
@@ -52,7 +52,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	said := Facts{Origin: f.Origin, Via: f.Via, ID: f.ID, Scheme: f.Scheme}
-	why, leave := s.Admit(said)
+	why, leave := s.Enter(said)
 	if why != "" {
 		refuse(w, f, why)
 		return

@@ -10,7 +10,7 @@ import (
 // ErrUndrained says that a drain was taken back before its end.
 var ErrUndrained = errors.New("farm: the drain was taken back")
 
-// drainage is one drain of a Gate: the one that is under way, or else the next.
+// drainage is one drain of a Gate: the one that has begun, or else the next.
 type drainage struct {
 	begun   chan struct{} // closed when it begins
 	retired chan struct{} // closed when it is time to stop accepting connections
@@ -119,7 +119,7 @@ func (g *Gate) Retire(ctx context.Context) error {
 	return nil
 }
 
-// retire returns the drain under way, and whether it is the first to ask for that.
+// retire returns the drain that has begun, and whether it is the first to ask for that.
 func (g *Gate) retire() (d *drainage, first bool) {
 	g.stageMu.Lock()
 	defer g.stageMu.Unlock()
@@ -142,7 +142,7 @@ func (g *Gate) Reopen() bool {
 	g.stage.Store(int32(starting))
 	g.openLocked()
 	close(d.undone)
-	g.streams.open()
+	g.streams.resume()
 	g.ingress.lanes.Drain(false)
 	g.stageMu.Unlock()
 	g.announce()
@@ -209,9 +209,9 @@ func (g *Gate) linger(ctx context.Context, undone <-chan struct{}) {
 // It returns how many still are. After Drain, peers and clients start none, unless there is no peer to send
 // them to.
 func (g *Gate) Finish(ctx context.Context) int {
-	g.running.wait(ctx)
+	g.handlers.wait(ctx)
 	g.streams.wait(ctx)
-	return max(g.running.wait(ctx), g.streams.count())
+	return max(g.handlers.wait(ctx), g.streams.count())
 }
 
 // Idle waits until no request is being answered or forwarded here and no WebSocket is open, or ctx ends. It

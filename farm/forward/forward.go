@@ -69,7 +69,7 @@ func (s *seldom) now() bool {
 // does not wait for it, and the connection ends behind it. A body that no peer has begun to read is left to
 // net/http.
 func leaveBody(w http.ResponseWriter, r *http.Request, up *lane.Upload, duplex bool) {
-	if r.ProtoMajor != 1 || duplex || !up.UnderWay() {
+	if r.ProtoMajor != 1 || duplex || !up.Unfinished() {
 		return
 	}
 	http.NewResponseController(w).EnableFullDuplex() // optional

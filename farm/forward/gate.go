@@ -34,14 +34,14 @@ type Gate struct {
 	routes  *routes  // nil = none
 	limit   *limit.Limiter
 
-	stage   atomic.Int32                 // changed under stageMu
-	able    atomic.Bool                  // Admit was called: this node could serve by itself
-	local   atomic.Pointer[http.Handler] // the application; nil until Handler
-	clients flight                       // public requests, served here or forwarded
-	running flight                       // handlers of the application
-	under   underWay                     // clients and running, by name
-	streams streams                      // those of them that last
-	opened  chan struct{}                // closed when the gate is open for the first time
+	stage    atomic.Int32                 // changed under stageMu
+	able     atomic.Bool                  // Admit was called: this node could serve by itself
+	local    atomic.Pointer[http.Handler] // the application; nil until Handler
+	clients  counter                      // public requests, served here or forwarded
+	handlers counter                      // handlers of the application
+	passes   passList                     // clients and handlers, by name
+	streams  streams                      // those of them that last
+	opened   chan struct{}                // closed when the gate is open for the first time
 
 	stageMu  sync.Mutex // before the lock of streams
 	drainage *drainage  // guarded by stageMu
@@ -204,8 +204,8 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 
 // serveLocal runs the application's handler.
 func (g *Gate) serveLocal(w http.ResponseWriter, r *http.Request) {
-	g.running.enter()
-	defer g.running.leave()
+	g.handlers.enter()
+	defer g.handlers.leave()
 	g.show(w.Header(), FromContext(r.Context()))
 	(*g.local.Load()).ServeHTTP(w, r)
 }

@@ -29,7 +29,7 @@ type passKey struct{}
 type pass struct {
 	Info
 	gate  *Gate
-	place place // in Gate.under
+	place place // in Gate.passes
 
 	mu     sync.Mutex
 	stream *stream  // nil unless it is one; guarded by mu

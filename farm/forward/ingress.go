@@ -24,12 +24,12 @@ type ingress struct {
 func (g *Gate) newIngress() *ingress {
 	text := &texthop.Server{
 		Enter: func(f texthop.Facts) (string, func()) {
-			g.running.enter() // before asking for the stage: a drain waits for whatever is not refused
+			g.handlers.enter() // before asking for the stage: a drain waits for whatever is not refused
 			why := g.refusal(f.Origin)
 			if why != "" {
-				g.running.leave()
+				g.handlers.leave()
 			}
-			return why, g.running.leave
+			return why, g.handlers.leave
 		},
 		Handler: func(w http.ResponseWriter, r *http.Request, f texthop.Facts) {
 			g.servePeer(w, r, g.peerPass(r, &lane.Facts{Origin: f.Origin, Via: f.Via, ID: f.ID, Scheme: f.Scheme}))
@@ -76,8 +76,8 @@ func (g *Gate) load() lane.Load {
 
 // handlePeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
 func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
-	g.running.enter() // before asking for the stage: a drain waits for whatever is not refused
-	defer g.running.leave()
+	g.handlers.enter() // before asking for the stage: a drain waits for whatever is not refused
+	defer g.handlers.leave()
 	if why := g.refusal(f.Origin); why != "" {
 		w.Refuse(lane.Refusal{Reason: why})
 		return

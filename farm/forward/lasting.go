@@ -10,8 +10,8 @@ import (
 func (g *Gate) around(local http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := passOf(r.Context())
-		if g.under.enter(p, r) {
-			defer g.under.leave(p)
+		if g.passes.enter(p, r) {
+			defer g.passes.leave(p)
 		}
 		defer p.returned()
 		switch lasting := w.(type) {
@@ -32,8 +32,8 @@ func (g *Gate) around(local http.Handler) http.Handler {
 // drain: it is cut off here when its time has come, and its client connects anew.
 func (g *Gate) passOn(w http.ResponseWriter, r *http.Request) {
 	p := passOf(r.Context())
-	g.under.enter(p, r)
-	defer g.under.leave(p)
+	g.passes.enter(p, r)
+	defer g.passes.leave(p)
 	defer p.returned()
 	switch {
 	case asksForTunnel(r):

@@ -9,9 +9,10 @@ import (
 
 // room is how many lanes there may be to all peers together; the trunk takes what finds no room.
 type room struct {
-	mu   sync.Mutex
 	most int
-	used int
+
+	mu   sync.Mutex
+	used int // guarded by mu
 }
 
 // newRoom returns the room in a process that may have so many descriptors, 0 = not known: three sixteenths.

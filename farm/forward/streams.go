@@ -27,9 +27,9 @@ type stream struct {
 // their clients do not all come to the other nodes at once.
 type streams struct {
 	mu     sync.Mutex
-	all    map[*stream]struct{}
-	none   chan struct{} // closed when all becomes empty; nil while nobody waits
-	spread *spread       // of the drain under way; nil: none
+	all    map[*stream]struct{} // guarded by mu
+	none   chan struct{}        // closed when all becomes empty; nil while nobody waits; guarded by mu
+	spread *spread              // of the drain that has begun; nil: none; guarded by mu
 }
 
 // spread is the time over which the streams of one drain are told to go.
@@ -120,8 +120,8 @@ func (s *streams) drain(limit time.Duration, undone, done <-chan struct{}) *spre
 	return sp
 }
 
-// open says that the drain was taken back. Its undone is closed.
-func (s *streams) open() {
+// resume says that the drain was taken back. Its undone is closed.
+func (s *streams) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spread = nil

@@ -84,7 +84,7 @@ func TestStreams_Undone(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		late := s.enter()
 		close(undone)
-		s.open()
+		s.resume()
 		all = append(all, late, s.enter())
 		time.Sleep(time.Minute)
 		if n := told(all); n < 499 || n > 501 {

@@ -61,8 +61,8 @@ func (u *Upload) Whole() bool {
 	return u.Kept() || !u.touched
 }
 
-// UnderWay reports whether a part of a longer body was read, and its end has not come.
-func (u *Upload) UnderWay() bool {
+// Unfinished reports whether a part of a longer body was read, and its end has not come.
+func (u *Upload) Unfinished() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.touched && u.end != io.EOF
@@ -73,7 +73,7 @@ func (u *Upload) reading() bool {
 	if u.short != nil {
 		return !u.Inline()
 	}
-	return u.UnderWay()
+	return u.Unfinished()
 }
 
 // Failed returns why the client's body broke off, nil if it has not.

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// underWay are the requests that are being answered here, or forwarded: who has to be waited for, by name.
-type underWay struct {
+// passList holds the passes of the requests that are being answered here, or forwarded: who has to be waited for, by name.
+type passList struct {
 	mu    sync.Mutex
 	first *pass // guarded by mu
 }
 
-// place is that of a pass in underWay, which guards it.
+// place is that of a pass in a passList, which guards it.
 type place struct {
 	taken        bool
 	next, prev   *pass
@@ -23,23 +23,23 @@ type place struct {
 }
 
 // enter reports whether p was not there yet.
-func (u *underWay) enter(p *pass, r *http.Request) (first bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (l *passList) enter(p *pass, r *http.Request) (first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if p.place.taken {
 		return false
 	}
-	p.place = place{taken: true, next: u.first, method: r.Method, path: r.URL.Path}
-	if u.first != nil {
-		u.first.place.prev = p
+	p.place = place{taken: true, next: l.first, method: r.Method, path: r.URL.Path}
+	if l.first != nil {
+		l.first.place.prev = p
 	}
-	u.first = p
+	l.first = p
 	return true
 }
 
-func (u *underWay) leave(p *pass) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (l *passList) leave(p *pass) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	next, prev := p.place.next, p.place.prev
 	if next != nil {
 		next.place.prev = prev
@@ -47,7 +47,7 @@ func (u *underWay) leave(p *pass) {
 	if prev != nil {
 		prev.place.next = next
 	} else {
-		u.first = next
+		l.first = next
 	}
 	p.place = place{}
 }
@@ -60,8 +60,8 @@ const mostRoutes = 8
 func (g *Gate) Running() (requests, streams int, routes []string) {
 	seen := make(map[string]int)
 	last := 0
-	g.under.mu.Lock()
-	for p := g.under.first; p != nil; p = p.place.next {
+	g.passes.mu.Lock()
+	for p := g.passes.first; p != nil; p = p.place.next {
 		seen[p.place.method+" "+p.place.path]++
 		if p.lasts() {
 			last++
@@ -69,7 +69,7 @@ func (g *Gate) Running() (requests, streams int, routes []string) {
 			requests++
 		}
 	}
-	g.under.mu.Unlock()
+	g.passes.mu.Unlock()
 	return requests, max(g.streams.count(), last), mostFrequent(seen)
 }
 

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -8,10 +9,7 @@ import (
 	"strings"
 )
 
-// idHeader holds the id of a request.
-const idHeader = "X-Request-Id"
-
-// arrive settles who the client of a public request is: it removes what the client must not say, sets RemoteAddr, and
+// arrive settles who the client of a public request is: it removes what its sender is not believed, sets RemoteAddr, and
 // returns the request's id, the scheme, and the id of its trace.
 func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	scheme = "http"
@@ -20,26 +18,15 @@ func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	}
 	trace = settleTrace(r.Header)
 	peer, trusted := g.sender(r)
-	if !trusted {
-		stripClaims(r.Header, false)
-		id = newID()
-		r.Header[idHeader] = []string{id}
-		return id, scheme, trace
+	stripClaims(r.Header, trusted)
+	if trusted {
+		client, s := g.told(r.Header)
+		if client.IsValid() && client.Addr() != peer {
+			r.RemoteAddr = client.String()
+		}
+		scheme = cmp.Or(s, scheme)
 	}
-	stripClaims(r.Header, true)
-	client, s := g.told(r.Header)
-	if client.IsValid() && client.Addr() != peer {
-		r.RemoteAddr = client.String()
-	}
-	if s != "" {
-		scheme = s
-	}
-	if lines := r.Header[idHeader]; len(lines) == 1 && validID(lines[0]) {
-		return lines[0], scheme, trace
-	}
-	id = newID()
-	r.Header[idHeader] = []string{id}
-	return id, scheme, trace
+	return settleID(r.Header), scheme, trace
 }
 
 // sender returns the other end of the connection on which r came, and whether it is a trusted proxy.
@@ -63,8 +50,8 @@ func overUnix(ctx context.Context) bool {
 
 type unnamedKey struct{}
 
-// Unnamed returns the context of a connection over which a proxy passes on what somebody sends of whom it does not say who
-// it is. Nothing in the headers of its requests is believed, whatever address the connection comes from.
+// Unnamed returns the context of a connection over which a proxy passes on what somebody sends, without saying who
+// that is. Nothing in the headers of its requests is believed, whatever address the connection comes from.
 func Unnamed(ctx context.Context) context.Context { return context.WithValue(ctx, unnamedKey{}, true) }
 
 func (g *Gate) trusted(a netip.Addr) bool {
@@ -76,26 +63,13 @@ func (g *Gate) trusted(a netip.Addr) bool {
 	return false
 }
 
-// stripClaims removes the headers by which proxies speak of the client, unless they come from a trusted one, and always
-// their aliases: names that some backends take for the same because they fold punctuation into "-".
+// stripClaims removes the headers by which proxies speak of the client, unless they come from a trusted one, and
+// always their aliases: names that some backends take for the same because they fold punctuation into "-".
 func stripClaims(h http.Header, trusted bool) {
 	for name := range h {
-		folded := fold(name)
-		if !isClaim(folded) {
-			continue
-		}
-		if folded != name || !trusted || isHop(name) {
+		if folded := fold(name); isClaim(folded) && (folded != name || !trusted || isHop(name)) {
 			delete(h, name)
 		}
-	}
-	if !trusted {
-		return
-	}
-	if len(h["X-Forwarded-For"]) > 0 {
-		delete(h, "X-Real-Ip")
-	}
-	if len(h["X-Forwarded-For"]) > 0 || len(h["X-Real-Ip"]) > 0 || len(h["X-Forwarded-Proto"]) > 0 {
-		delete(h, "Forwarded") // a proxy that writes the one passes on the other as the client wrote it
 	}
 }
 
@@ -116,8 +90,16 @@ func fold(name string) string {
 func punctuation(c rune) bool { return strings.ContainsRune("_.!#$%&'*+^`|~", c) }
 
 // vendors are what proxies of single vendors call the client's address or scheme.
-var vendors = map[string]bool{"True-Client-Ip": true, "Cf-Connecting-Ip": true, "Cf-Connecting-Ipv6": true, "Fastly-Client-Ip": true,
-	"X-Client-Ip": true, "X-Cluster-Client-Ip": true, "X-Original-Forwarded-For": true, "Front-End-Https": true}
+var vendors = map[string]bool{
+	"Cf-Connecting-Ip":         true,
+	"Cf-Connecting-Ipv6":       true,
+	"Fastly-Client-Ip":         true,
+	"Front-End-Https":          true,
+	"True-Client-Ip":           true,
+	"X-Client-Ip":              true,
+	"X-Cluster-Client-Ip":      true,
+	"X-Original-Forwarded-For": true,
+}
 
 func isClaim(name string) bool {
 	return name == "Forwarded" || name == "X-Real-Ip" || name == idHeader ||
@@ -133,19 +115,4 @@ func remoteIP(s string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return ap.Addr().Unmap().WithZone(""), true
-}
-
-// validID reports whether a proxy's request id may be passed on: into logs, headers and pages.
-func validID(s string) bool {
-	if s == "" || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !letter && !strings.ContainsRune("-_.:/+=@~", rune(c)) {
-			return false
-		}
-	}
-	return true
 }

@@ -1,6 +1,38 @@
 package forward
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"net/http"
+	"strings"
+)
+
+// idHeader holds the id of a request.
+const idHeader = "X-Request-Id"
+
+// settleID sees to it that a request has an id, and returns it: the one that came, if it is harmless, or a new one.
+func settleID(h http.Header) string {
+	if lines := h[idHeader]; len(lines) == 1 && validID(lines[0]) {
+		return lines[0]
+	}
+	id := newID()
+	h[idHeader] = []string{id}
+	return id
+}
+
+// validID reports whether a proxy's request id may be passed on: into logs, headers and pages.
+func validID(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && !strings.ContainsRune("-_.:/+=@~", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
 
 // newID returns the id of a request: 26 letters and digits, 130 random bits. It is told apart and never a secret, so the
 // generator of math/rand will do, which asks the system for nothing.

@@ -6,31 +6,40 @@ import (
 	"strings"
 )
 
-// told returns who the client is and which scheme it used, as trusted proxies wrote it down in h; no address and "" where
-// they did not, or not so that it can be read. A port that no proxy wrote down is 0.
+// told returns who the client is and which scheme it used, as trusted proxies wrote it down in h; no address and ""
+// where they did not, or not so that it can be read. A port that no proxy wrote down is 0. Of the headers that say
+// the same, one is read and the others are removed: a proxy that writes the one passes on the others as the client
+// wrote them.
 //
-// The client is the address nearest to us that is not a trusted proxy's own. The scheme is what was written down beside
-// it: each proxy adds an element to the end of a list, so it stands as far from the end.
+// The client is the address nearest to us that is not a trusted proxy's own. The scheme is what was written down
+// beside it: each proxy adds an element to the end of a list, so it stands as far from the end.
 func (g *Gate) told(h http.Header) (client netip.AddrPort, scheme string) {
 	protos := listValues(h["X-Forwarded-Proto"])
-	if lines := h["X-Forwarded-For"]; len(lines) > 0 {
-		client, behind := g.nearest(listValues(lines))
+	switch named, realIP := h["X-Forwarded-For"], h["X-Real-Ip"]; {
+	case len(named) > 0:
+		delete(h, "X-Real-Ip")
+		delete(h, "Forwarded")
+		client, behind := g.nearest(listValues(named))
 		return client, protoAt(protos, behind)
-	}
-	if lines := h["X-Real-Ip"]; len(lines) > 0 {
-		client, _ := g.nearest(lines[len(lines)-1:])
+	case len(realIP) > 0:
+		delete(h, "Forwarded")
+		client, _ := g.nearest(realIP[len(realIP)-1:])
 		return client, protoAt(protos, 0)
-	}
-	if len(protos) > 0 {
+	case len(h["X-Forwarded-Proto"]) > 0:
+		delete(h, "Forwarded")
 		return client, protoAt(protos, 0)
+	case len(h["Forwarded"]) > 0:
+		return g.toldForwarded(h)
 	}
-	lines := h["Forwarded"]
-	if len(lines) == 0 {
-		return client, ""
-	}
-	elements, ok := parseForwarded(lines)
+	return client, ""
+}
+
+// toldForwarded is told where a Forwarded header is all there is. One that breaks the grammar is removed: whoever
+// reads it in another way must not be led astray.
+func (g *Gate) toldForwarded(h http.Header) (client netip.AddrPort, scheme string) {
+	elements, ok := parseForwarded(h["Forwarded"])
 	if !ok {
-		delete(h, "Forwarded") // whoever reads it in another way must not be led astray
+		delete(h, "Forwarded")
 		return client, ""
 	}
 	from := make([]string, 0, len(elements))
@@ -41,8 +50,8 @@ func (g *Gate) told(h http.Header) (client netip.AddrPort, scheme string) {
 	return client, protoOf(elements[len(elements)-1-behind].proto)
 }
 
-// nearest returns the last address of chain that is not a trusted proxy's, or the first one that can be read of those that
-// are, and how far from the end it stands. What is no address ends the chain: who it is cannot be known.
+// nearest returns the last address of chain that is not a trusted proxy's, or the first one that can be read of
+// those that are, and how far from the end it stands. What is no address ends the chain: who it is cannot be known.
 func (g *Gate) nearest(chain []string) (client netip.AddrPort, behind int) {
 	for i := len(chain) - 1; i >= 0; i-- {
 		if g.cfg.TrustUnix && (chain[i] == "unix:" || chain[i] == "unix") { // nginx, of its own socket

@@ -165,6 +165,7 @@ func (s *Session) answeredLocked(c *change, sent sentEdit, a Answer, err error, 
 func (s *Session) failedLocked(key StoreKey, err error) {
 	if errors.Is(err, ErrEnded) && s.isLocked(key) {
 		s.phase, s.newToken = ended, ""
+		s.overLocked()
 		s.dropChangesLocked()
 	}
 }

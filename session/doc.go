@@ -49,6 +49,9 @@
 // called Destroy itself: what it sets afterwards begins a new session. When somebody logs in, [Session.Renew] gives the session
 // a new token.
 //
+// [Session.Done] says when the session has ended, on whatever node, for event streams and WebSockets that must not outlive a
+// logout.
+//
 // All sessions together take no more memory than Config.Limits.Total. When that is reached, new ones are refused: ErrFull.
 //
 // # Stores

@@ -40,6 +40,12 @@ func (m *memory) Do(ctx context.Context, cmd Command) (Answer, error) {
 // Spread has nothing to wait for: there is one copy.
 func (m *memory) Spread(ctx context.Context, index uint64) error { return nil }
 
+func (m *memory) Watch(key StoreKey, index uint64, ended func()) (stop func()) {
+	w := state.NewWatcher(key, index, ended)
+	m.machine.Watch(w)
+	return func() { m.machine.Unwatch(w) }
+}
+
 func (m *memory) Status() Status { return statusOf(m.machine) }
 
 // statusOf returns what a machine knows. Reads of a single copy are always the newest, hence no cluster.

@@ -306,6 +306,7 @@ func (s *Session) newestLocked() uint64 {
 	case err != nil:
 	case !ok:
 		s.phase, s.newToken = ended, ""
+		s.overLocked()
 	default:
 		index = max(index, rec.Mod)
 	}

@@ -16,7 +16,7 @@ import (
 //	err := session.From(ctx).Renew(ctx)
 //
 // Values, and the time at which the session ends for good, stay. Other requests of the session that are on their way read what
-// they found; what they change is dropped, and they send no cookie. A session that this request has created, or will create, has a
+// they found; what they change is dropped, they send no cookie, and their Done is closed. A session that this request has created, or will create, has a
 // new token anyway: then Renew is a Save.
 //
 // Errors are those of Store.Do, ErrEnded, and ErrHeadersSent if the response has begun: then it cannot carry a token, and
@@ -56,6 +56,8 @@ func (s *Session) renew(ctx context.Context) error {
 	s.mu.Lock()
 	b, old := s.sendLocked(), s.key
 	s.mu.Unlock()
+	s.renews(true)
+	defer s.renews(false)
 	a, err := m.rename(ctx, Renew{Key: old, New: next, Sets: b.sets, Deletes: b.deletes})
 	if errors.Is(err, ErrUncertain) {
 		a, err = m.renamed(ctx, next, b, err)

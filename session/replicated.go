@@ -53,6 +53,7 @@ type replicated struct {
 	gone    goneCache
 	waiting atomic.Int64 // reads waiting for the local copy
 	asking  atomic.Int64 // reads asking the leader
+	watches watches
 	name    atomic.Pointer[clusterName]
 }
 
@@ -65,7 +66,7 @@ type clusterName struct {
 // called for each read, because the copy may be replaced. cluster returns the name of the log's history, "" as long as it
 // is unknown; it is called once a second at most.
 func NewReplicated(log Log, local func() *Machine, cluster func() string) Store {
-	return &replicated{log: log, local: local, cluster: cluster}
+	return &replicated{log: log, local: local, cluster: cluster, watches: watches{local: local}}
 }
 
 // Load answers from memory if it can: that is the case for nearly every request. Only a copy that lags behind what the
@@ -185,6 +186,10 @@ func (r *replicated) Do(ctx context.Context, cmd Command) (Answer, error) {
 }
 
 func (r *replicated) Spread(ctx context.Context, index uint64) error { return r.log.Spread(ctx, index) }
+
+func (r *replicated) Watch(key StoreKey, index uint64, ended func()) (stop func()) {
+	return r.watches.watch(key, index, ended)
+}
 
 func (r *replicated) Status() Status {
 	s := statusOf(r.local())

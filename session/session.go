@@ -38,6 +38,7 @@ type Session struct {
 	record    Record   // the snapshot: the session as the request found it
 	changes   []change // what the request did since
 	view      view     // finds its way among both
+	end       *end     // of the session, nil while nobody waits for it
 	newToken  string   // of a session this request created or renewed, until it is announced
 	wrote     uint64   // index of the last change this request made
 	carriedTo uint64   // up to this index the client reads its changes on every node
@@ -45,6 +46,7 @@ type Session struct {
 	phase     phase
 	forget    bool // this request ended the session that its client has a token of
 	accessed  bool // the response depends on the session
+	renewing  bool // a Renew of this request is on its way
 	told      bool // the header has a token for the client, or has it forget one
 	settled   bool // the header has been sent; read under order too
 	finished  bool // the handler is over
@@ -163,7 +165,7 @@ func (s *Session) save(ctx context.Context) error {
 	return err
 }
 
-// Destroy ends the session, now and on all nodes, and drops what has not been committed. The response has the client
+// Destroy ends the session, now and on all nodes, which closes Done of other requests that still run, and drops what has not been committed. The response has the client
 // forget its token. Without a session it only does the latter. What the request sets afterwards, such as a flash message
 // for the page that says goodbye, begins a new session, with a new token.
 //
@@ -184,6 +186,8 @@ func (s *Session) Destroy(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.overLocked()
+	s.end = nil // what begins now is another one
 	s.changes, s.view, s.newToken = nil, view{}, ""
 	s.forget = s.forget || was != anonymous || s.brought
 	s.phase, s.key, s.record, s.wrote = anonymous, StoreKey{}, Record{}, 0
@@ -192,15 +196,20 @@ func (s *Session) Destroy(ctx context.Context) error {
 
 func (s *Session) finish() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishLocked()
+}
+
+func (s *Session) finishLocked() {
 	s.finished = true
-	s.mu.Unlock()
+	s.unwatchLocked()
 }
 
 // finishChanged does so, and reports whether there is something left to commit.
 func (s *Session) finishChanged() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finished = true
+	s.finishLocked()
 	return s.changedLocked()
 }
 

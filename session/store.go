@@ -29,6 +29,12 @@ type Store interface {
 	// whose copies follow waits for them until ctx ends. An error says that some node may still answer without it.
 	Spread(ctx context.Context, index uint64) error
 
+	// Watch calls ended when the session of key has ended, in whatever way, under this key: once, on any
+	// goroutine, which it does not hold up, and before Watch returns if it has ended already. It may wait for a Tick to learn
+	// of an end by time. The session was there when what has this Answer.Index was done, which a copy that follows may have
+	// yet to hear of. After stop no call begins.
+	Watch(key StoreKey, index uint64, ended func()) (stop func())
+
 	// Status returns a few facts, at no more cost than a look at a clock.
 	Status() Status
 }

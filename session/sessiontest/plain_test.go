@@ -20,6 +20,12 @@ type plainStore struct {
 	lastTick time.Time
 	sessions map[session.StoreKey]*plainSession
 	ended    map[session.StoreKey]bool
+	watchers map[*plainWatcher]bool
+}
+
+type plainWatcher struct {
+	key   session.StoreKey
+	ended func()
 }
 
 type plainSession struct {
@@ -30,7 +36,8 @@ type plainSession struct {
 var plainLimits = session.Limits{Value: 1 << 10, Name: 64, Keys: 16, Session: 8 << 10, Sessions: 1000}
 
 func newPlainStore() *plainStore {
-	return &plainStore{sessions: map[session.StoreKey]*plainSession{}, ended: map[session.StoreKey]bool{}}
+	return &plainStore{sessions: map[session.StoreKey]*plainSession{}, ended: map[session.StoreKey]bool{},
+		watchers: map[*plainWatcher]bool{}}
 }
 
 func (p *plainStore) Load(_ context.Context, key session.StoreKey, _ session.Freshness) (session.Record, bool, error) {
@@ -71,6 +78,28 @@ func (p *plainStore) openLocked(key session.StoreKey) *plainSession {
 func (p *plainStore) endLocked(key session.StoreKey) {
 	delete(p.sessions, key)
 	p.ended[key] = true
+	for w := range p.watchers {
+		if w.key == key {
+			delete(p.watchers, w)
+			w.ended()
+		}
+	}
+}
+
+func (p *plainStore) Watch(key session.StoreKey, _ uint64, ended func()) (stop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.openLocked(key) == nil {
+		ended()
+		return func() {}
+	}
+	w := &plainWatcher{key, ended}
+	p.watchers[w] = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.watchers, w)
+	}
 }
 
 func (p *plainStore) Do(ctx context.Context, cmd session.Command) (session.Answer, error) {

@@ -41,6 +41,8 @@ func TestStore(t *testing.T, open func(t *testing.T) session.Store) {
 		{"Index", testIndex},
 		{"Order", testOrder},
 		{"Spread", testSpread},
+		{"Watch", testWatch},
+		{"WatchStops", testWatchStops},
 		{"Context", testContext},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, &suite{t: t, store: open(t)}) })
@@ -506,6 +508,108 @@ func testSpread(t *testing.T, s *suite) {
 		if got, _, _ := rec.Value("a"); !ok || err != nil || string(got) != v {
 			t.Fatalf("after Spread a Load says %q, %v, %v; want %s", got, ok, err, v)
 		}
+	}
+}
+
+// watch returns a channel that is closed when the store says that a session has ended. Twice is a panic.
+func (s *suite) watch(key session.StoreKey) (ended chan struct{}, stop func()) {
+	s.t.Helper()
+	ended = make(chan struct{})
+	return ended, s.store.Watch(key, s.present(key).Mod, func() { close(ended) })
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// told fails unless the store says so soon.
+func (s *suite) told(what string, ended chan struct{}) {
+	s.t.Helper()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		s.t.Fatalf("nobody was told of the end: %s", what)
+	}
+}
+
+// Whoever watches is told of an end, in whatever way it comes, and of nothing else; who comes too late as well.
+func testWatch(t *testing.T, s *suite) {
+	kept := s.create(entry("a", "1"))
+	keptEnd, stop := s.watch(kept)
+	defer stop()
+	for _, c := range []struct {
+		name string
+		end  func(session.StoreKey)
+	}{
+		{"Destroy", func(key session.StoreKey) { s.do(session.Destroy{Key: key}) }},
+		{"Renew", func(key session.StoreKey) {
+			if s.store.Status().Level >= session.CommandLevel(session.Renew{}.Append(nil)) {
+				s.do(session.Renew{Key: key, New: newKey()})
+			} else {
+				s.do(session.Destroy{Key: key})
+			}
+		}},
+		{"Tick", func(key session.StoreKey) {
+			for deadline := time.Now().Add(time.Minute); ; {
+				if _, ok := s.load(key); !ok {
+					s.do(session.Tick{})
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("the session outlived its absolute end")
+				}
+			}
+		}},
+	} {
+		key, absolute := newKey(), time.Hour
+		if c.name == "Tick" {
+			absolute = 500 * time.Millisecond
+		}
+		made := s.do(session.Create{Key: key, Idle: time.Hour, Absolute: absolute})
+		one, two := make(chan struct{}), make(chan struct{})
+		for _, ended := range []chan struct{}{one, two} {
+			defer s.store.Watch(key, made.Index, func() { close(ended) })()
+		}
+		if c.name != "Tick" {
+			last := s.do(session.Write{Key: key, Sets: []session.Entry{entry("a", "1")}})
+			s.do(session.Touch{Keys: []session.StoreKey{key, kept}})
+			s.present(key)
+			if isClosed(one) || isClosed(two) {
+				t.Errorf("%s: told of an end before it", c.name)
+			}
+			made = last
+		}
+		c.end(key)
+		s.told(c.name, one)
+		s.told(c.name, two)
+		s.absent(key)
+		late := make(chan struct{})
+		defer s.store.Watch(key, made.Index, func() { close(late) })()
+		s.told(c.name+", late", late)
+	}
+	if isClosed(keptEnd) {
+		t.Error("told of an end of a session that lives")
+	}
+	s.holds(kept, "a", "1")
+}
+
+// Who has stopped is not told, and stops nobody else.
+func testWatchStops(t *testing.T, s *suite) {
+	key := s.create()
+	left, stop := s.watch(key)
+	stays, stopStays := s.watch(key)
+	defer stopStays()
+	stop()
+	stop() // again
+	s.do(session.Destroy{Key: key})
+	s.told("of two, one left", stays)
+	if isClosed(left) {
+		t.Error("told after it had stopped")
 	}
 }
 

@@ -16,6 +16,8 @@ type Machine struct {
 	table   atomic.Pointer[table]
 	started time.Time    // origin of the monotonic readings in offset
 	offset  atomic.Int64 // log time minus monotonic time since started, in ns, as of the last Apply; see Now
+
+	watchers watchers
 }
 
 const (
@@ -46,6 +48,8 @@ func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	r := t.apply(index, cmd)
 	clear(t.changes) // they point into cmd, which is the caller's again
 	t.applied.Store(index)
+	m.watchers.tellEnded(t.ended)
+	t.ended = t.ended[:0]
 	return r.Append(make([]byte, 0, 2+2*10+len(r.Value)))
 }
 
@@ -87,10 +91,7 @@ func (m *Machine) Ended(key Key) bool {
 
 // Holds reports whether a session of this key is held, be it past its deadline. Where Holds and Ended are both false, this
 // copy knows nothing of such a session.
-func (m *Machine) Holds(key Key) bool {
-	_, ok := m.table.Load().get(key)
-	return ok
-}
+func (m *Machine) Holds(key Key) bool { return m.table.Load().holds(key) }
 
 // Len returns the number of sessions held, those past their deadline but not yet collected by a Tick included.
 func (m *Machine) Len() int { return int(m.table.Load().live.Load()) }
@@ -147,7 +148,7 @@ func (m *Machine) setClock(now int64) {
 func (m *Machine) Snapshot() io.WriterTo { return m.table.Load().freeze() }
 
 // Restore replaces the state by what a Snapshot wrote. It reads not a byte further than that. After an error the state
-// is what it was.
+// is what it was. Who watches for a session that the new state lacks is told.
 func (m *Machine) Restore(r io.Reader) error {
 	t, err := readTable(r)
 	if err != nil {
@@ -155,5 +156,6 @@ func (m *Machine) Restore(r io.Reader) error {
 	}
 	m.table.Store(t)
 	m.setClock(t.now.Load())
+	m.recheck(true)
 	return nil
 }

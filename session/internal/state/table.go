@@ -25,6 +25,7 @@ type table struct {
 	changes  []change // scratch space
 	merged   blob     // scratch space
 	dead     []due    // scratch space
+	ended    []Key    // by the command under way
 	endings  endings
 }
 
@@ -50,6 +51,15 @@ func (t *table) get(key Key) (session, bool) {
 		return session{}, false
 	}
 	return *sh.at(slot), true
+}
+
+// holds is for any goroutine.
+func (t *table) holds(key Key) bool {
+	sh := t.shard(key)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	_, ok := sh.slot(key)
+	return ok
 }
 
 // buried is for any goroutine.
@@ -131,4 +141,5 @@ func (t *table) end(sh *shard, slot uint32) {
 	sh.mu.Unlock()
 	t.live.Add(-1)
 	t.tombstones.Add(1)
+	t.ended = append(t.ended, key)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/session"
 )
 
 const (
@@ -32,6 +33,7 @@ type EventStream struct {
 	cancel context.CancelCauseFunc
 	lastID string
 	gone   func() bool // forget the drain
+	out    func() bool // forget the session
 
 	mu     sync.Mutex
 	w      http.ResponseWriter
@@ -47,7 +49,8 @@ type EventStream struct {
 // a client that does not take an event within 10 seconds does.
 //
 // Context says when it is over and why. A client whose stream ends because of a drain connects again within
-// a second, and gets to a node that stays. A handler looks like this:
+// a second, and gets to a node that stays. One whose session has ended connects again after a few seconds,
+// without it: a handler that answers anything but an event stream then has it stay away. A handler looks like this:
 //
 //	events, err := farm.Events(w, r)
 //	if err != nil {
@@ -85,6 +88,7 @@ func Events(w http.ResponseWriter, r *http.Request) (*EventStream, error) {
 	}
 	s.beat = time.AfterFunc(beatTime, s.sendBeat)
 	s.gone = forward.AfterDraining(r.Context(), func() { s.cancel(ErrDraining) })
+	s.out = session.AfterDone(r.Context(), func() { s.cancel(session.ErrEnded) })
 	forward.AtReturn(r.Context(), s.Close)
 	return s, nil
 }
@@ -100,9 +104,10 @@ func (s *EventStream) beginLocked(method string) error {
 }
 
 // Context returns a context that ends with the stream. It has the values of the request's context.
-// context.Cause tells why it ended: ErrDraining, because the node is about to stop, or else that of the
-// request's context, such as context.Canceled where the client has hung up, or what Send has failed with.
-// After ErrDraining the stream can still be written to.
+// context.Cause tells why it ended: ErrDraining, because the node is about to stop; session.ErrEnded, because
+// the session has ended, on whatever node, by a logout, a login or time (see session.Session.Done); or else
+// that of the request's context, such as context.Canceled where the client has hung up, or what Send has
+// failed with. After ErrDraining the stream can still be written to.
 func (s *EventStream) Context() context.Context { return s.ctx }
 
 // LastID returns the ID of the last event that the client has received, in a stream before this one; "" if
@@ -140,6 +145,7 @@ func (s *EventStream) Close() {
 	}
 	s.failLocked(errStreamClosed)
 	s.gone()
+	s.out()
 	s.beat.Stop()
 }
 

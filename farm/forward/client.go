@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// arrive settles who the client of a public request is: it removes what its sender is not believed, sets RemoteAddr, and
-// returns the request's id, the scheme, and the id of its trace.
+// arrive settles who the client of a public request is: it removes what its sender is not believed, sets
+// RemoteAddr, and returns the request's id, the scheme, and the id of its trace.
 func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 	scheme = "http"
 	if r.TLS != nil {
@@ -50,8 +50,9 @@ func overUnix(ctx context.Context) bool {
 
 type unnamedKey struct{}
 
-// Unnamed returns the context of a connection over which a proxy passes on what somebody sends, without saying who
-// that is. Nothing in the headers of its requests is believed, whatever address the connection comes from.
+// Unnamed returns the context of a connection over which a proxy passes on what somebody sends, without
+// saying who that is. Nothing in the headers of its requests is believed, whatever address the connection
+// comes from.
 func Unnamed(ctx context.Context) context.Context { return context.WithValue(ctx, unnamedKey{}, true) }
 
 func (g *Gate) trusted(a netip.Addr) bool {
@@ -63,8 +64,9 @@ func (g *Gate) trusted(a netip.Addr) bool {
 	return false
 }
 
-// stripClaims removes the headers by which proxies speak of the client, unless they come from a trusted one, and
-// always their aliases: names that some backends take for the same because they fold punctuation into "-".
+// stripClaims removes the headers by which proxies speak of the client, unless they come from a trusted one,
+// and always their aliases: names that some backends take for the same because they fold punctuation into
+// "-".
 func stripClaims(h http.Header, trusted bool) {
 	for name := range h {
 		if folded := fold(name); isClaim(folded) && (folded != name || !trusted || isHop(name)) {

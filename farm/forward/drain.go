@@ -167,17 +167,17 @@ func (g *Gate) parts() bool {
 	return time.Since(began) >= rand.N(max(ramp, 1)) || !g.hop.anyPeer()
 }
 
-// The quiet time that linger waits for is counted in steps, which must follow each other without a request. A process that is
-// held up, by a pause or because it gets no processor, has thereby time to read what its connections have received meanwhile:
-// by the clock alone, the quiet time would be over when it wakes up.
+// The quiet time that linger waits for is counted in steps, which must follow each other without a request. A
+// process that is held up, by a pause or because it gets no processor, has thereby time to read what its
+// connections have received meanwhile: by the clock alone, the quiet time would be over when it wakes up.
 const (
 	quietSteps  = 20                    // of the quiet time, at least
 	longestStep = 50 * time.Millisecond // of those
-	aloneSteps  = 2                     // without a peer, after which linger ends: by then what has arrived is read
+	aloneSteps  = 2                     // without a peer, after which linger ends: what has arrived is read then
 )
 
-// linger waits until clients have been quiet for a tenth of Config.Linger, at most for Config.Linger, and no longer than
-// there is a peer, or until the drain is undone.
+// linger waits until clients have been quiet for a tenth of Config.Linger, at most for Config.Linger, and no
+// longer than there is a peer, or until the drain is undone.
 func (g *Gate) linger(ctx context.Context, undone <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Linger)
 	defer cancel()

@@ -24,7 +24,8 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 	out := d.last
 	if v.Do == retry.Deliver && out.Err == nil {
 		if n := d.a.Facts.Attempt; n > 1 {
-			g.cfg.Logger.Debug("request answered by a later peer", "request", d.a.Facts.ID, "attempts", n, "status", out.Status)
+			g.cfg.Logger.Debug("request answered by a later peer", "request", d.a.Facts.ID, "attempts", n,
+				"status", out.Status)
 		}
 		return
 	}
@@ -37,7 +38,7 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 	default:
 		leaveBody(d.w, d.r, d.a.Upload, false)
 		d.w.Header().Set(idHeader, d.a.Facts.ID)
-		g.answerFailure(d.w, d.r, d.a.Upload, out, v)
+		g.answerFailure(d, v)
 	}
 }
 
@@ -53,8 +54,9 @@ func (g *Gate) tellFailure(d *dispatch) {
 	if d.at != nil {
 		peer = d.at.name
 	}
-	g.cfg.Logger.Log(d.r.Context(), level, "request not answered by the node that had it", "request", d.a.Facts.ID, "peer", peer,
-		"method", d.r.Method, "path", d.r.URL.Path, "attempts", d.a.Facts.Attempt, "state", out.State, "err", out.Err)
+	g.cfg.Logger.Log(d.r.Context(), level, "request not answered by the node that had it",
+		"request", d.a.Facts.ID, "peer", peer, "method", d.r.Method, "path", d.r.URL.Path,
+		"attempts", d.a.Facts.Attempt, "state", out.State, "err", out.Err)
 }
 
 // seldom is true at most once in a second.
@@ -77,30 +79,39 @@ func leaveBody(w http.ResponseWriter, r *http.Request, up *lane.Upload, duplex b
 }
 
 // answerFailure answers a request for which no peer's answer came.
-func (g *Gate) answerFailure(w http.ResponseWriter, r *http.Request, up *lane.Upload, out lane.Outcome, v retry.Verdict) {
+func (g *Gate) answerFailure(d *dispatch, v retry.Verdict) {
 	undone := v.Status == http.StatusServiceUnavailable
-	declined := passOf(r.Context()).run.declined.Load()
+	declined := passOf(d.r.Context()).run.declined.Load()
+	if undone && !d.last.BodyFailed && g.able.Load() && g.cfg.Role == cluster.Ordinary && !declined {
+		restore(d.r, d.a.Upload) // a short body was read already
+		g.serveLocal(d.w, d.r)   // better by a node that is stopping than by none
+		return
+	}
+	ServeProblem(d.w, d.r, g.problemOf(d, v))
+}
+
+// problemOf says why a request has no answer of a peer.
+func (g *Gate) problemOf(d *dispatch, v retry.Verdict) Problem {
+	out := d.last
 	switch {
 	case out.BodyFailed:
-		ServeProblem(w, r, problemBody)
-	case undone && g.able.Load() && g.cfg.Role == cluster.Ordinary && !declined:
-		restore(r, up)     // a short body was read already
-		g.serveLocal(w, r) // better by a node that is stopping than by none
-	case undone && !g.able.Load():
-		ServeProblem(w, r, problemStarting)
-	case undone:
-		ServeProblem(w, r, problemNoPeer)
+		return problemBody
+	case v.Status == http.StatusServiceUnavailable && !g.able.Load():
+		return problemStarting
+	case v.Status == http.StatusServiceUnavailable:
+		return problemNoPeer
 	case v.Status == http.StatusGatewayTimeout:
-		ServeProblem(w, r, problemLate)
-	case out.State < attempt.Sent && (out.GaveUp || r.Context().Err() != nil), out.State == attempt.Refused && out.GaveUp:
-		ServeProblem(w, r, problemStopping) // most often the client is gone, and nobody reads this
+		return problemLate
+	case out.State == attempt.NotSent && (out.GaveUp || d.r.Context().Err() != nil):
+		return problemStopping // most often the client is gone, and nobody reads this
+	case out.State == attempt.Refused && out.GaveUp:
+		return problemStopping
 	case out.Unreadable:
-		ServeProblem(w, r, problemUnreadable)
+		return problemUnreadable
 	case v.Status == http.StatusLoopDetected:
-		ServeProblem(w, r, problemLoop)
-	case out.State == attempt.Sent || out.State == attempt.Started || out.State == attempt.Answered, v.Status == http.StatusBadGateway:
-		ServeProblem(w, r, problemLost)
-	default:
-		ServeProblem(w, r, problemPassing)
+		return problemLoop
+	case !out.State.Undone(), v.Status == http.StatusBadGateway:
+		return problemLost
 	}
+	return problemPassing
 }

@@ -4,13 +4,13 @@ import "strings"
 
 // element is what one proxy wrote in a Forwarded header (RFC 7239).
 type element struct {
-	from  string // the "for" parameter: an address, perhaps with a port, "unknown", or a word that begins with "_"
+	from  string // the "for" parameter: an address, perhaps with a port; "unknown"; a word that begins with "_"
 	proto string
 }
 
-// parseForwarded reads the lines of a Forwarded header, and reports false if they do not follow the grammar of RFC 7239,
-// section 4: then nobody can say where one proxy's word ends and the next one's begins. Empty elements are left out, as
-// RFC 9110 wants it.
+// parseForwarded reads the lines of a Forwarded header, and reports false if they do not follow the grammar
+// of RFC 7239, section 4: then nobody can say where one proxy's word ends and the next one's begins. Empty
+// elements are left out, as RFC 9110 wants it.
 func parseForwarded(lines []string) (all []element, ok bool) {
 	for _, line := range lines {
 		for s := line; ; {
@@ -101,7 +101,8 @@ func token(s string) (tok, rest string) {
 	return s[:i], s[i:]
 }
 
-// bare reads a value without quotes: a token, and the colons and brackets of an address, which many forget to quote.
+// bare reads a value without quotes: a token, and the colons and brackets of an address, which many forget to
+// quote.
 func bare(s string) (value, rest string) {
 	i := strings.IndexFunc(s, func(c rune) bool { return !isToken(c) && c != ':' && c != '[' && c != ']' })
 	if i < 0 {
@@ -111,5 +112,6 @@ func bare(s string) (value, rest string) {
 }
 
 func isToken(c rune) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	return letter || strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 }

@@ -58,7 +58,8 @@ type Gate struct {
 	wg     sync.WaitGroup
 }
 
-// Open starts a Gate: it watches the peers and answers what they forward. It is closed to clients until Admit.
+// Open starts a Gate: it watches the peers and answers what they forward. It is closed to clients until
+// Admit.
 func Open(peers Peers, cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -77,12 +78,13 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	return g, nil
 }
 
-// Handler installs the application and returns what belongs on the public listener. It panics when it is called a second
-// time: the stack exists once, outermost.
+// Handler installs the application and returns what belongs on the public listener. It panics when it is
+// called a second time: the stack exists once, outermost.
 func (g *Gate) Handler(local http.Handler) http.Handler {
 	local = g.around(local)
 	if !g.local.CompareAndSwap(nil, &local) {
-		panic("farm: the handler stack is installed already; install it once, outermost, and mount everything inside it")
+		panic("farm: the handler stack is installed already; " +
+			"install it once, outermost, and mount everything inside it")
 	}
 	g.announce()
 	return http.HandlerFunc(g.serveClient)
@@ -110,8 +112,8 @@ func (g *Gate) openLocked() {
 	}
 }
 
-// Ready returns nil while this node answers clients as it should, and otherwise the reason why a balancer should not send
-// it any.
+// Ready returns nil while this node answers clients as it should, and otherwise the reason why a balancer
+// should not send it any.
 func (g *Gate) Ready() error {
 	switch s := stage(g.stage.Load()); {
 	case s == draining && g.cfg.Awaits != nil && g.cfg.Awaits() != "":
@@ -213,8 +215,8 @@ func (g *Gate) serveLocal(w http.ResponseWriter, r *http.Request) {
 // closeWait is how long Close waits for handlers whose requests were cut off.
 const closeWait = time.Second
 
-// Close ends everything at once: forwarded requests in both directions are cut off. It waits, for handlers that do not
-// heed the end of their context only a second. To finish them first, Retire and Idle.
+// Close ends everything at once: forwarded requests in both directions are cut off. It waits, for handlers
+// that do not heed the end of their context only a second. To finish them first, Retire and Idle.
 func (g *Gate) Close() error {
 	g.stageMu.Lock()
 	g.beginDrainLocked()

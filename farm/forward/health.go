@@ -8,8 +8,8 @@ import (
 
 // Health answers the health paths and 404 for the rest: what the admin listener serves.
 //
-// LivePath is 200 as long as the process runs. ReadyPath is 200 while this node serves clients as it should, and 503
-// with the reason otherwise.
+// LivePath is 200 as long as the process runs. ReadyPath is 200 while this node serves clients as it should,
+// and 503 with the reason otherwise.
 func (g *Gate) Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.answerHealth(w, r, true) {
@@ -18,8 +18,8 @@ func (g *Gate) Health() http.Handler {
 	})
 }
 
-// answerHealth reports whether r asked for a health path; if so, it is answered. What comes behind a colon may name nodes, and is
-// for those who may know.
+// answerHealth reports whether r asked for a health path; if so, it is answered. What comes behind a colon
+// may name nodes, and is for those who may know.
 func (g *Gate) answerHealth(w http.ResponseWriter, r *http.Request, inside bool) bool {
 	var problem error
 	switch r.URL.Path {

@@ -13,10 +13,10 @@ const maxHeld = 1024
 // askAgainTime is when a request that is held tries peers again that have refused it.
 const askAgainTime = time.Second
 
-// hold keeps a client's request that this node, which has just started, can neither serve nor give to a peer. It returns true
-// when it is worth another look at the peers: fresh says that others may be chosen now, and a peer that was tried may be back.
-// It returns false when this node can serve by itself, or stops, when the client has gone, and when it has lasted long enough.
-// Nothing of the request's body has been read.
+// hold keeps a client's request that this node, which has just started, can neither serve nor give to a peer.
+// It returns true when it is worth another look at the peers: fresh says that others may be chosen now, and a
+// peer that was tried may be back. It returns false when this node can serve by itself, or stops, when the
+// client has gone, and when it has lasted long enough. Nothing of the request's body has been read.
 func (g *Gate) hold(ctx context.Context, fresh <-chan struct{}, tried bool) bool {
 	left := time.Until(g.holdUntil)
 	if left <= 0 || !g.holds() {

@@ -22,7 +22,8 @@ type hop struct {
 	budget   *retry.Budget
 	suspects *retry.Suspects
 
-	// hold is asked when nobody is left to be chosen. It reports whether to look at the peers again: see Gate.hold.
+	// hold is asked when nobody is left to be chosen. It reports whether to look at the peers again: see
+	// Gate.hold.
 	hold func(ctx context.Context, fresh <-chan struct{}, tried bool) bool
 
 	eligible atomic.Pointer[[]*peer] // who may be chosen now
@@ -35,8 +36,17 @@ type hop struct {
 }
 
 func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}, bool) bool) *hop {
-	h := &hop{source: source, cfg: cfg, hold: hold, room: ownRoom(), fresh: make(chan struct{}), peers: make(map[string]*peer),
-		set: pick.NewSet(cfg.now, nil), budget: retry.NewBudget(cfg.now), suspects: retry.NewSuspects(cfg.now)}
+	h := &hop{
+		source:   source,
+		cfg:      cfg,
+		room:     ownRoom(),
+		set:      pick.NewSet(cfg.now, nil),
+		budget:   retry.NewBudget(cfg.now),
+		suspects: retry.NewSuspects(cfg.now),
+		hold:     hold,
+		fresh:    make(chan struct{}),
+		peers:    make(map[string]*peer),
+	}
 	h.eligible.Store(new([]*peer))
 	h.set.Told = h.tellEjection
 	return h

@@ -9,7 +9,8 @@ import (
 // idHeader holds the id of a request.
 const idHeader = "X-Request-Id"
 
-// settleID sees to it that a request has an id, and returns it: the one that came, if it is harmless, or a new one.
+// settleID sees to it that a request has an id, and returns it: the one that came, if it is harmless, or a
+// new one.
 func settleID(h http.Header) string {
 	if lines := h[idHeader]; len(lines) == 1 && validID(lines[0]) {
 		return lines[0]
@@ -34,8 +35,8 @@ func validID(s string) bool {
 	return true
 }
 
-// newID returns the id of a request: 26 letters and digits, 130 random bits. It is told apart and never a secret, so the
-// generator of math/rand will do, which asks the system for nothing.
+// newID returns the id of a request: 26 letters and digits, 130 random bits. It is told apart and never a
+// secret, so the generator of math/rand will do, which asks the system for nothing.
 func newID() string {
 	const letters = "abcdefghijklmnopqrstuvwxyz234567"
 	var b [26]byte
@@ -50,8 +51,8 @@ func newID() string {
 	return string(b[:])
 }
 
-// newTrace returns a traceparent of a new trace, with the flag of level 2 that says that its id is random. It is not
-// sampled: whether anything is recorded is for who records.
+// newTrace returns a traceparent of a new trace, with the flag of level 2 that says that its id is random. It
+// is not sampled: whether anything is recorded is for who records.
 func newTrace() string {
 	b := [55]byte{0: '0', 1: '0', 2: '-', 35: '-', 52: '-', 53: '0', 54: '2'}
 	randomHex(b[3:19])

@@ -15,9 +15,9 @@ import (
 type Info struct {
 	ID     string // of the request: 1 to 128 printable characters
 	Node   string // name of the node that runs the handler
-	Via    string // name of the node that took the request from the client; equal to Node unless it was forwarded
+	Via    string // name of the node that took the request from the client; Node unless it was forwarded
 	Scheme string // "http" or "https": what the client used, as far as this node or a trusted proxy knows
-	Trace  string // id of the W3C trace to which the request belongs, 32 hexadecimal digits; its Traceparent is in the header
+	Trace  string // id of the request's W3C trace, 32 hexadecimal digits; Traceparent is in the header
 }
 
 // Forwarded reports whether another node took the request from the client.
@@ -58,8 +58,8 @@ func passOf(ctx context.Context) *pass {
 	return p
 }
 
-// Logger returns Config.Logger of the Gate of the request to which ctx belongs, with the attributes "request", its id, and
-// "trace", the id of its trace; slog.Default() outside of a Gate.
+// Logger returns Config.Logger of the Gate of the request to which ctx belongs, with the attributes
+// "request", its id, and "trace", the id of its trace; slog.Default() outside of a Gate.
 func Logger(ctx context.Context) *slog.Logger {
 	if p := passOf(ctx); p != nil {
 		return p.gate.cfg.Logger.With("request", p.ID, "trace", p.Trace)

@@ -74,7 +74,8 @@ func (g *Gate) load() lane.Load {
 	return lane.Load{Running: uint32(l.Running), Limit: uint32(l.Limit)}
 }
 
-// handlePeer answers one request that a peer forwarded: it is served here or refused, and never forwarded again.
+// handlePeer answers one request that a peer forwarded: it is served here or refused, and never forwarded
+// again.
 func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 	g.handlers.enter() // before asking for the stage: a drain waits for whatever is not refused
 	defer g.handlers.leave()
@@ -99,7 +100,8 @@ const busyTime = 100 * time.Millisecond
 
 // peerPass returns the pass of a request that a peer forwarded.
 func (g *Gate) peerPass(r *http.Request, f *lane.Facts) *pass {
-	return &pass{gate: g, Info: Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}}
+	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}
+	return &pass{gate: g, Info: info}
 }
 
 // servePeer runs the application for a peer's request.

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// interims are the 1xx answers that a client has got. A request that is tried again may bring the same ones once more.
+// interims are the 1xx answers that a client has got. A request that is tried again may bring the same ones
+// once more.
 type interims struct {
 	before, now []interim // of the attempts before, and of this one
 }

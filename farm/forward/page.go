@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -37,13 +38,16 @@ small { color: #777; }
 </html>
 `))
 
-// ServeProblem answers r with p, as a page in the form that the client asked for: HTML, JSON or plain text. It takes the place
-// of an answer that a handler had in mind: the header's fields about that are removed. The answer must not have begun.
+// ServeProblem answers r with p, as a page in the form that the client asked for: HTML, JSON or plain text.
+// It takes the place of an answer that a handler had in mind: the header's fields about that are removed. The
+// answer must not have begun.
 func ServeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	status := p.status()
-	says := page{Title: http.StatusText(status), Status: status, Detail: p.Detail, Request: FromContext(r.Context()).ID}
-	if says.Title == "" {
-		says.Title = "Error " + strconv.Itoa(status)
+	says := page{
+		Title:   cmp.Or(http.StatusText(status), "Error "+strconv.Itoa(status)),
+		Status:  status,
+		Detail:  p.Detail,
+		Request: FromContext(r.Context()).ID,
 	}
 	h := w.Header()
 	dropBody(h)
@@ -64,9 +68,12 @@ func ServeProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 }
 
 // aboutBody are the header's fields that describe a body which is not sent, or have it kept in a cache.
-var aboutBody = [...]string{"Accept-Ranges", "Cdn-Cache-Control", "Content-Digest", "Content-Disposition", "Content-Encoding",
-	"Content-Language", "Content-Length", "Content-Location", "Content-Md5", "Content-Range", "Digest", "Etag", "Expires",
-	"Last-Modified", "Link", "Location", "Refresh", "Repr-Digest", "Retry-After", "Sourcemap", "Surrogate-Control", "Trailer"}
+var aboutBody = [...]string{
+	"Accept-Ranges", "Cdn-Cache-Control", "Content-Digest", "Content-Disposition", "Content-Encoding",
+	"Content-Language", "Content-Length", "Content-Location", "Content-Md5", "Content-Range", "Digest", "Etag",
+	"Expires", "Last-Modified", "Link", "Location", "Refresh", "Repr-Digest", "Retry-After", "Sourcemap",
+	"Surrogate-Control", "Trailer",
+}
 
 // dropBody removes from a header what is about a body that is not sent, its trailers included.
 func dropBody(h http.Header) {

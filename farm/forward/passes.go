@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// passList holds the passes of the requests that are being answered here, or forwarded: who has to be waited for, by name.
+// passList holds the passes of the requests that are being answered here, or forwarded: who has to be waited
+// for, by name.
 type passList struct {
 	mu    sync.Mutex
 	first *pass // guarded by mu

@@ -11,13 +11,6 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/texthop"
 )
 
-// way is how requests reach a peer. Do makes one attempt.
-type way interface {
-	Do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) lane.Outcome
-	Running() int
-	Close()
-}
-
 // peer is one member that requests may be sent to, with its connections.
 type peer struct {
 	id, name string
@@ -31,22 +24,27 @@ func newPeer(id, name string, h *hop) *peer {
 	dial := func(proto string) func(context.Context) (net.Conn, error) {
 		return func(ctx context.Context) (net.Conn, error) { return h.source.Dial(ctx, id, proto) }
 	}
-	p := &peer{id: id, name: name,
-		text: texthop.NewClient(texthop.Config{Dial: dial(ProtoText), Take: h.room.take, Give: h.room.give, Logger: h.cfg.Logger}),
-	}
+	p := &peer{id: id, name: name}
 	p.pick = h.set.New(id, p)
-	p.lanes = lane.NewClient(lane.Config{Dial: dial(Proto), Take: h.room.take, Give: h.room.give,
-		Drains: func(on bool) { p.pick.Bar(pick.Draining, on) }})
+	p.lanes = lane.NewClient(lane.Config{
+		Dial: dial(Proto),
+		Take: h.room.take, Give: h.room.give,
+		Drains: func(on bool) { p.pick.Bar(pick.Draining, on) },
+	})
+	p.text = texthop.NewClient(texthop.Config{
+		Dial: dial(ProtoText),
+		Take: h.room.take, Give: h.room.give,
+		Logger: h.cfg.Logger,
+	})
 	return p
 }
 
 // do makes one attempt.
 func (p *peer) do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) lane.Outcome {
-	var to way = p.lanes
 	if p.old.Load() {
-		to = p.text
+		return p.text.Do(w, r, a)
 	}
-	return to.Do(w, r, a)
+	return p.lanes.Do(w, r, a)
 }
 
 // close cuts every connection.

@@ -39,8 +39,10 @@ func (p Problem) status() int {
 
 // The gate's own answers. What an application's errors are answered with is in the table of package farm.
 var (
-	problemStaging = Problem{Status: http.StatusServiceUnavailable, Detail: "This is a staging node. It serves no visitors."}
-	problemConnect = Problem{Status: http.StatusNotImplemented, Detail: "CONNECT is not served here."}
+	problemStaging = Problem{Status: http.StatusServiceUnavailable,
+		Detail: "This is a staging node. It serves no visitors."}
+	problemConnect = Problem{Status: http.StatusNotImplemented,
+		Detail: "CONNECT is not served here."}
 
 	problemStarting = Problem{Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second,
 		Detail: "This site is starting. Please try again in a moment."}
@@ -48,17 +50,21 @@ var (
 		Detail: "No server of this site can take the request. Please try again in a moment."}
 	problemStopping = Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "The request was cut off because this node is stopping."}
+	problemBusy = Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This site has too much to do at the moment. Please try again."}
 
 	problemBody = Problem{Status: http.StatusBadRequest,
 		Detail: "The request's body cannot be read, or did not come in time."}
-	problemUnreadable = Problem{Status: http.StatusBadRequest, Detail: "The request cannot be read as it was sent."}
-	problemLost       = Problem{Status: http.StatusBadGateway,
-		Detail: "The connection to the node that served this request was lost. It may or may not have been carried out."}
+	problemUnreadable = Problem{Status: http.StatusBadRequest,
+		Detail: "The request cannot be read as it was sent."}
+
+	problemLost = Problem{Status: http.StatusBadGateway,
+		Detail: "The connection to the node that served this request was lost. " +
+			"It may or may not have been carried out."}
 	problemLate = Problem{Status: http.StatusGatewayTimeout,
 		Detail: "The request was not answered in time. It may or may not have been carried out."}
 	problemLoop = Problem{Status: http.StatusLoopDetected,
 		Detail: "The servers of this site sent the request in a circle."}
-	problemBusy = Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
-		Detail: "This site has too much to do at the moment. Please try again."}
-	problemPassing = Problem{Status: http.StatusBadGateway, Detail: "The request could not be passed on."}
+	problemPassing = Problem{Status: http.StatusBadGateway,
+		Detail: "The request could not be passed on."}
 )

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// told returns who the client is and which scheme it used, as trusted proxies wrote it down in h; no address and ""
-// where they did not, or not so that it can be read. A port that no proxy wrote down is 0. Of the headers that say
-// the same, one is read and the others are removed: a proxy that writes the one passes on the others as the client
-// wrote them.
+// told returns who the client is and which scheme it used, as trusted proxies wrote it down in h; no address
+// and "" where they did not, or not so that it can be read. A port that no proxy wrote down is 0. Of the
+// headers that say the same, one is read and the others are removed: a proxy that writes the one passes on
+// the others as the client wrote them.
 //
-// The client is the address nearest to us that is not a trusted proxy's own. The scheme is what was written down
-// beside it: each proxy adds an element to the end of a list, so it stands as far from the end.
+// The client is the address nearest to us that is not a trusted proxy's own. The scheme is what was written
+// down beside it: each proxy adds an element to the end of a list, so it stands as far from the end.
 func (g *Gate) told(h http.Header) (client netip.AddrPort, scheme string) {
 	protos := listValues(h["X-Forwarded-Proto"])
 	switch named, realIP := h["X-Forwarded-For"], h["X-Real-Ip"]; {
@@ -34,8 +34,8 @@ func (g *Gate) told(h http.Header) (client netip.AddrPort, scheme string) {
 	return client, ""
 }
 
-// toldForwarded is told where a Forwarded header is all there is. One that breaks the grammar is removed: whoever
-// reads it in another way must not be led astray.
+// toldForwarded is told where a Forwarded header is all there is. One that breaks the grammar is removed:
+// whoever reads it in another way must not be led astray.
 func (g *Gate) toldForwarded(h http.Header) (client netip.AddrPort, scheme string) {
 	elements, ok := parseForwarded(h["Forwarded"])
 	if !ok {
@@ -50,8 +50,9 @@ func (g *Gate) toldForwarded(h http.Header) (client netip.AddrPort, scheme strin
 	return client, protoOf(elements[len(elements)-1-behind].proto)
 }
 
-// nearest returns the last address of chain that is not a trusted proxy's, or the first one that can be read of
-// those that are, and how far from the end it stands. What is no address ends the chain: who it is cannot be known.
+// nearest returns the last address of chain that is not a trusted proxy's, or the first one that can be read
+// of those that are, and how far from the end it stands. What is no address ends the chain: who it is cannot
+// be known.
 func (g *Gate) nearest(chain []string) (client netip.AddrPort, behind int) {
 	for i := len(chain) - 1; i >= 0; i-- {
 		if g.cfg.TrustUnix && (chain[i] == "unix:" || chain[i] == "unix") { // nginx, of its own socket

@@ -16,13 +16,29 @@ type PeerStats = traffic.PeerStats
 // Stats returns what is so now. It is for people and for metrics: the figures are not of one moment.
 func (g *Gate) Stats() Stats {
 	load := g.limit.Load()
-	s := Stats{Running: load.Running, Limit: load.Limit, Waiting: load.Waiting, Streams: load.Streams, Refused: load.Refused}
 	peers, panicking := g.hop.set.Status()
-	s.Panic = panicking
+	s := Stats{
+		Running: load.Running,
+		Limit:   load.Limit,
+		Waiting: load.Waiting,
+		Streams: load.Streams,
+		Refused: load.Refused,
+		Panic:   panicking,
+	}
 	names := g.hop.names()
 	for _, p := range peers {
-		s.Peers = append(s.Peers, PeerStats{ID: p.ID, Name: names[p.ID], Given: p.Chosen, InFlight: p.InFlight,
-			Others: p.Others, Limit: p.Limit, Latency: p.Latency, Share: p.Share, Ejected: p.Ejected, Draining: p.Draining})
+		s.Peers = append(s.Peers, PeerStats{
+			ID:       p.ID,
+			Name:     names[p.ID],
+			Given:    p.Chosen,
+			InFlight: p.InFlight,
+			Others:   p.Others,
+			Limit:    p.Limit,
+			Latency:  p.Latency,
+			Share:    p.Share,
+			Ejected:  p.Ejected,
+			Draining: p.Draining,
+		})
 	}
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return strings.Compare(a.Name, b.Name) })
 	return s

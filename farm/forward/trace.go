@@ -11,9 +11,9 @@ const (
 	stateHeader = "Tracestate"
 )
 
-// settleTrace sees to it that a request belongs to a trace: it keeps the traceparent that came, if it is valid, and begins
-// a trace otherwise. It returns the id of the trace. The farm records no spans, so it passes on what came as it came: its
-// caller stays the parent of what the handler does.
+// settleTrace sees to it that a request belongs to a trace: it keeps the traceparent that came, if it is
+// valid, and begins a trace otherwise. It returns the id of the trace. The farm records no spans, so it
+// passes on what came as it came: its caller stays the parent of what the handler does.
 func settleTrace(h http.Header) (id string) {
 	if lines := h[traceHeader]; len(lines) == 1 && validTrace(lines[0]) {
 		return lines[0][3:35]
@@ -24,8 +24,9 @@ func settleTrace(h http.Header) (id string) {
 	return line[3:35]
 }
 
-// validTrace reports whether a traceparent is valid by level 1 and 2 of the specification: four fields of lower-case
-// hexadecimal digits, ids that are not all zero, a version that is not ff, and more fields in later versions alone.
+// validTrace reports whether a traceparent is valid by level 1 and 2 of the specification: four fields of
+// lower-case hexadecimal digits, ids that are not all zero, a version that is not ff, and more fields in
+// later versions alone.
 func validTrace(s string) bool {
 	const length = 2 + 1 + 32 + 1 + 16 + 1 + 2
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {

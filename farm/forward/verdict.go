@@ -39,8 +39,8 @@ func (h *hop) verdict(d *dispatch, p *peer, keep *keeper) retry.Verdict {
 	return v
 }
 
-// conclude asks the rules what is done after an attempt at the node with this ID, a peer or this one, and takes
-// down what it means for those to come. fatal says that the request may have brought the node down.
+// conclude asks the rules what is done after an attempt at the node with this ID, a peer or this one, and
+// takes down what it means for those to come. fatal says that the request may have brought the node down.
 func (h *hop) conclude(d *dispatch, id string, state attempt.State, end retry.End, fatal bool) retry.Verdict {
 	d.c.Suspect = h.suspects.Other(d.r.Method, d.kind, id)
 	if fatal {

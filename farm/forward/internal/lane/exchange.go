@@ -33,8 +33,8 @@ type exchange struct {
 	body body
 }
 
-// run answers the request whose REQ frame was read last. It is called with rmu held. It reports false if the connection is
-// at its end.
+// run answers the request whose REQ frame was read last. It is called with rmu held. It reports false if the
+// connection is at its end.
 func (x *exchange) run(f frame) bool {
 	x.seq = f.id
 	p, err := x.c.payload()
@@ -83,7 +83,8 @@ func (x *exchange) end(panicked any) bool {
 	return x.reset(resetPanic, fStarted) == nil
 }
 
-// decode takes the request from its frame. In front of the head is its length, behind it what there is of the body.
+// decode takes the request from its frame. In front of the head is its length, behind it what there is of the
+// body.
 func (x *exchange) decode(p []byte, whole bool) error {
 	if len(p) < 4 {
 		return malformed("REQ")

@@ -97,8 +97,8 @@ func (x *call) passOn(br *bufio.Reader) error {
 	return x.c.send(kData, 0, *b)
 }
 
-// shortFirst sends a short body that did not go with its request, and was not asked for: who takes the connection over
-// finds it there.
+// shortFirst sends a short body that did not go with its request, and was not asked for: who takes the
+// connection over finds it there.
 func (x *call) shortFirst() error {
 	s := x.Upload.short
 	x.body.mu.Lock()

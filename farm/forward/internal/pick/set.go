@@ -13,8 +13,8 @@ const idleFill = 0.7
 
 // Set is the peers among which to choose. NewSet makes one; it is safe for concurrent use.
 type Set struct {
-	// Told is called when a peer is ejected, with for how long, and with 0 when it is back. nil = nobody. It is set before
-	// the first Pick.
+	// Told is called when a peer is ejected, with for how long, and with 0 when it is back. nil = nobody. It is
+	// set before the first Pick.
 	Told func(p *Peer, out time.Duration)
 
 	now  func() time.Time

@@ -8,9 +8,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/linger"
 )
 
-// peerBody is the body of a forwarded request as its handler sees it. The body itself is still where the client sends it; the
-// first read asks for it, by a "100 Continue". HTTP/1 has no room for one behind the header of the answer. A handler that reads
-// after that gets an error, as net/http gives it, unless it has called EnableFullDuplex: then the body is asked for before.
+// peerBody is the body of a forwarded request as its handler sees it. The body itself is still where the
+// client sends it; the first read asks for it, by a "100 Continue". HTTP/1 has no room for one behind the
+// header of the answer. A handler that reads after that gets an error, as net/http gives it, unless it has
+// called EnableFullDuplex: then the body is asked for before.
 type peerBody struct {
 	io.ReadCloser
 	w http.ResponseWriter
@@ -75,8 +76,9 @@ func (b *peerBody) done() {
 	}
 }
 
-// leaveLocked is called before the header of the answer is sent. A body that the handler has asked for and left is on its way. So
-// the connection ends with the answer, and not before the peer that sends the body could read it.
+// leaveLocked is called before the header of the answer is sent. A body that the handler has asked for and
+// left is on its way. So the connection ends with the answer, and not before the peer that sends the body
+// could read it.
 func (b *peerBody) leaveLocked() {
 	if b.asked && !b.ended {
 		linger.Close(b.w)
@@ -89,7 +91,8 @@ type peerWriter struct {
 	body *peerBody
 }
 
-// serveWithBody has h answer r, which is a copy (the server goes on with the body it knows), with a body that is asked for.
+// serveWithBody has h answer r, which is a copy (the server goes on with the body it knows), with a body that
+// is asked for.
 func serveWithBody(h http.Handler, w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
 		h.ServeHTTP(w, r)

@@ -35,8 +35,8 @@ var (
 type Config struct {
 	Dial func(ctx context.Context) (net.Conn, error) // connects to the peer
 
-	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few. nil = there
-	// is always room.
+	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few. nil
+	// = there is always room.
 	Take func(few bool) bool
 	Give func()
 

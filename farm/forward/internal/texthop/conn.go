@@ -13,7 +13,8 @@ const answerWait = 5 * time.Second
 
 type linkKey struct{}
 
-// dialLink connects to a peer on behalf of the transport and tells the link that ctx carries which connection it got.
+// dialLink connects to a peer on behalf of the transport and tells the link that ctx carries which connection
+// it got.
 func dialLink(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	conn, err := dial(ctx)
 	if err != nil {
@@ -24,9 +25,10 @@ func dialLink(ctx context.Context, dial func(context.Context) (net.Conn, error))
 	return wire, nil
 }
 
-// hopConn is the connection under a link. It counts what was handed to the kernel: an attempt that wrote nothing was not
-// started. And it keeps a failed Write back as long as an answer may come: a peer that has answered an upload half-way may close
-// its end, and http.ClientConn drops the connection, with all that was not yet read of the answer, once a Write fails.
+// hopConn is the connection under a link. It counts what was handed to the kernel: an attempt that wrote
+// nothing was not started. And it keeps a failed Write back as long as an answer may come: a peer that has
+// answered an upload half-way may close its end, and http.ClientConn drops the connection, with all that was
+// not yet read of the answer, once a Write fails.
 type hopConn struct {
 	net.Conn
 	writing atomic.Int32 // Writes under way; until they return nobody knows what they have sent
@@ -52,8 +54,9 @@ func (c *hopConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// awaitAnswer returns when the peer has nothing more to say: the exchange is over, or the peer's end of the connection is, or a
-// Read has waited for answerWait. While nobody reads, because the client is slow, the peer is not silent.
+// awaitAnswer returns when the peer has nothing more to say: the exchange is over, or the peer's end of the
+// connection is, or a Read has waited for answerWait. While nobody reads, because the client is slow, the
+// peer is not silent.
 func (c *hopConn) awaitAnswer() {
 	tick := time.NewTicker(answerWait)
 	defer tick.Stop()

@@ -10,8 +10,8 @@ import (
 	"net/http"
 )
 
-// facts are what the ingress node tells the serving node about a request, besides the request itself. They travel in one
-// header over the mutually authenticated peer port.
+// facts are what the ingress node tells the serving node about a request, besides the request itself. They
+// travel in one header over the mutually authenticated peer port.
 type facts struct {
 	Nonce  string    `json:"nonce"`  // echoed by a refusal, so that no handler can forge one
 	Origin string    `json:"origin"` // NodeID of the ingress node
@@ -24,7 +24,8 @@ type facts struct {
 	TLS    *tlsFacts `json:"tls,omitempty"`
 }
 
-// Format writes which request it is about, whatever the verb: the client's address and certificates are not for logs.
+// Format writes which request it is about, whatever the verb: the client's address and certificates are not
+// for logs.
 func (f *facts) Format(w fmt.State, _ rune) { io.WriteString(w, "facts of request "+f.ID) }
 
 // tlsFacts are the parts of a tls.ConnectionState that a handler may ask for.
@@ -58,8 +59,8 @@ func tlsFactsOf(s *tls.ConnectionState) *tlsFacts {
 	return f
 }
 
-// state rebuilds what the ingress node's handler would have seen. Of verified chains it knows the certificates that the
-// client sent, as one chain.
+// state rebuilds what the ingress node's handler would have seen. Of verified chains it knows the
+// certificates that the client sent, as one chain.
 func (f *tlsFacts) state() (*tls.ConnectionState, error) {
 	if f == nil {
 		return nil, nil

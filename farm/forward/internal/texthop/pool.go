@@ -257,8 +257,8 @@ func (p *pool) connect() (*link, error) {
 }
 
 // failLocked tells of a dial that failed. If others have succeeded since it began, or there are connections,
-// the peer is there, perhaps with as many connections as it takes. One request is enough to go elsewhere then;
-// the others may get a connection that becomes free. If not, all go who have waited as long.
+// the peer is there, perhaps with as many connections as it takes. One request is enough to go elsewhere
+// then; the others may get a connection that becomes free. If not, all go who have waited as long.
 func (p *pool) failLocked(err error, before uint64, reached bool) {
 	if reached || len(p.links) > 0 {
 		if w := p.line.first(nil); w != nil {

@@ -8,7 +8,8 @@ import (
 
 var errRevoked = errors.New("the request was sent to another peer")
 
-// replay is a request body that can be offered to several peers, one after the other, until the first one reads from it.
+// replay is a request body that can be offered to several peers, one after the other, until the first one
+// reads from it.
 type replay struct {
 	body io.ReadCloser
 
@@ -51,6 +52,6 @@ func (b *bodyOfTry) Read(buf []byte) (int, error) {
 	return p.body.Read(buf)
 }
 
-// Close does nothing: a transport closes the body of an attempt that failed, and the next one still needs it. The server
-// that received the request closes it.
+// Close does nothing: a transport closes the body of an attempt that failed, and the next one still needs it.
+// The server that received the request closes it.
 func (b *bodyOfTry) Close() error { return nil }

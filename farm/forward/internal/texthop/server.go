@@ -20,7 +20,8 @@ type Facts struct{ Origin, Via, ID, Scheme string }
 
 // Server answers the requests of peers.
 type Server struct {
-	// Enter returns why a request is not started here, "" if it is; then leave is called when its handler is done.
+	// Enter returns why a request is not started here, "" if it is; then leave is called when its handler is
+	// done.
 	Enter func(f Facts) (why string, leave func())
 
 	// Handler serves what was admitted.
@@ -31,8 +32,8 @@ type Server struct {
 	Logger      *slog.Logger
 }
 
-// HTTP returns the http.Server of the peer port. It never closes an idle connection by itself: only the side that
-// dialled does, so a request is never written into a connection that is just being closed.
+// HTTP returns the http.Server of the peer port. It never closes an idle connection by itself: only the side
+// that dialled does, so a request is never written into a connection that is just being closed.
 func (s *Server) HTTP() *http.Server {
 	return &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
@@ -62,8 +63,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	serveWithBody(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Handler(w, r, said) }), w, r)
 }
 
-// refuse says that nothing of the request was started. The nonce proves that it is the gate that says so, and not a
-// handler.
+// refuse says that nothing of the request was started. The nonce proves that it is the gate that says so, and
+// not a handler.
 func refuse(w http.ResponseWriter, f *facts, why string) {
 	w.Header().Set(refusedHeader, f.Nonce)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

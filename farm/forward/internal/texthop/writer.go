@@ -7,9 +7,9 @@ import (
 	"net/http"
 )
 
-// hopWriter is the http.ResponseWriter that the reverse proxy writes a peer's answer to. It keeps the peer's header apart
-// from what this node has set already, because httputil.ReverseProxy empties the header after each 1xx response; and it
-// keeps the hop's own "100 Continue" from a client that did not ask for one.
+// hopWriter is the http.ResponseWriter that the reverse proxy writes a peer's answer to. It keeps the peer's
+// header apart from what this node has set already, because httputil.ReverseProxy empties the header after
+// each 1xx response; and it keeps the hop's own "100 Continue" from a client that did not ask for one.
 type hopWriter struct {
 	out       http.ResponseWriter
 	x         *exchange
@@ -71,8 +71,8 @@ func (w *hopWriter) Write(b []byte) (int, error) {
 	return w.out.Write(b)
 }
 
-// Hijack takes over the client's connection. What the client sent right behind its request is read first: the reverse
-// proxy copies from the connection alone.
+// Hijack takes over the client's connection. What the client sent right behind its request is read first: the
+// reverse proxy copies from the connection alone.
 func (w *hopWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, brw, err := http.NewResponseController(w.out).Hijack()
 	if err != nil {

@@ -79,7 +79,7 @@ func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 		}
 		n.gate.Close()
 		for _, p := range n.gate.hop.peers { // Done may come a moment after the handler has returned
-			eventually(f.t, func() bool { return p.pick.InFlight() == 0 })
+			eventually(f.t, func() bool { return p.pick.Status().InFlight == 0 })
 		}
 	})
 	return n

@@ -11,7 +11,7 @@ const (
 	// Step is how often Observe is to be called.
 	Step = 100 * time.Millisecond
 
-	tooLate    = 20 * time.Millisecond // goroutines that could run wait for a processor for so long: there is too much to do
+	tooLate    = 20 * time.Millisecond // goroutines that could run wait for a processor: there is too much to do
 	stepsLate  = 10                    // in a row, before there is a limit, or a lower one
 	stepsGood  = 10                    // in a row, before it is raised
 	lowerBy    = 0.9

@@ -10,7 +10,7 @@ import (
 
 const (
 	queueShare = 4                      // the queue has room for a quarter of the limit
-	interval   = 100 * time.Millisecond // a request waits so long at most; a queue that is not empty for so long shows overload
+	interval   = 100 * time.Millisecond // a request waits at most; a queue that is not empty for so long shows overload
 	target     = 5 * time.Millisecond   // and then, no longer than this
 )
 
@@ -280,10 +280,4 @@ type Load struct {
 func (l *Limiter) Load() Load {
 	return Load{Running: int(l.running.Load()), Limit: int(l.limit.Load()), Waiting: int(l.waiting.Load()),
 		Streams: int(l.streams.Load()), Refused: l.refused.Load()}
-}
-
-// Over reports whether more than a part of the limit is in use.
-func (l *Limiter) Over(part float64) bool {
-	limit := l.limit.Load()
-	return limit > 0 && float64(l.running.Load()) > part*float64(limit)
 }

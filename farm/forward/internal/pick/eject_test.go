@@ -193,15 +193,14 @@ func TestStatus(t *testing.T) {
 	k := newKit(t, 2)
 	k.finish(0, Good, 20*time.Millisecond)
 	k.peers[0].Report(7, 50)
-	k.peers[1].Bar(Down, true)
-	k.peers[1].Bar(Draining, true)
+	k.peers[1].SetDraining(true)
 	p := k.Pick(Want{})
 	peers, _ := k.Status()
 	if got := peers[0]; p != k.peers[0] || got.ID != "0" || got.InFlight != 1 || got.Others != 7 || got.Limit != 50 ||
 		got.Latency != 20*time.Millisecond || got.Share != 1 || got.Chosen != 1 {
 		t.Errorf("%+v", got)
 	}
-	if got := peers[1]; !got.Down || !got.Draining {
+	if got := peers[1]; !got.Draining {
 		t.Errorf("%+v", got)
 	}
 }

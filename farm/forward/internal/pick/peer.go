@@ -25,16 +25,6 @@ const (
 	Refused
 )
 
-// Bar is a reason not to choose a peer, known from the connections to it.
-type Bar uint32
-
-const (
-	// Draining: the peer says that it stops.
-	Draining Bar = 1 << iota
-	// Down: the connections to the peer were lost and do not come back.
-	Down
-)
-
 const (
 	decay       = 10 * time.Second       // in which a past latency loses two thirds of its weight
 	penalty     = 2 * time.Second        // what a peer that does nothing but fail seems to take longer
@@ -56,7 +46,7 @@ type Peer struct {
 
 	flight   atomic.Int64  // of ours
 	chosen   atomic.Uint64 // times
-	barred   atomic.Uint32 // Bars
+	draining atomic.Bool   // it says that it stops
 	shun     atomic.Int64  // until when it is left alone
 	risen    atomic.Int64  // when its ramp began; rampDone: it has its whole share
 	latency  atomic.Uint64 // bits of a float64, seconds; 0 = none is known
@@ -81,19 +71,13 @@ type Peer struct {
 // rampDone as Peer.risen says that a peer has its whole share.
 const rampDone = math.MinInt64
 
-// ID returns what the peer was made with.
-func (p *Peer) ID() string { return p.id }
-
 // Of returns what the peer was made with, for whoever has its connections.
 func (p *Peer) Of() any { return p.of }
 
-// Bar sets or removes a reason not to choose the peer.
-func (p *Peer) Bar(b Bar, on bool) {
-	if on {
-		p.barred.Or(uint32(b))
-		return
-	}
-	if p.barred.And(^uint32(b))&uint32(b) != 0 {
+// SetDraining notes that the peer says that it stops, or that it takes requests again. One that stops is not
+// chosen.
+func (p *Peer) SetDraining(on bool) {
+	if was := p.draining.Swap(on); was && !on {
 		p.rise(p.set.nanos()) // back again
 	}
 }
@@ -109,9 +93,6 @@ func (p *Peer) Report(running, limit int) {
 // Leave takes a request out of the count that goes on as a stream: an idle one costs the peer nothing. Done
 // follows, with Result.Left.
 func (p *Peer) Leave() { p.flight.Add(-1) }
-
-// InFlight returns how many requests of this node the peer has, streams apart.
-func (p *Peer) InFlight() int { return int(p.flight.Load()) }
 
 // Avoid has the peer left alone for so long: it is chosen if there is nobody else.
 func (p *Peer) Avoid(d time.Duration) { p.shun.Store(p.set.nanos() + int64(d)) }

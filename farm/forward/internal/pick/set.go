@@ -64,9 +64,6 @@ func (s *Set) Offer(peers []*Peer) {
 	s.alarmLocked(now)
 }
 
-// Offered reports how many peers may be chosen, well or not.
-func (s *Set) Offered() int { return len(*s.offered.Load()) }
-
 // Spare reports whether Pick with Want.Idle would find somebody.
 func (s *Set) Spare() bool {
 	w, now := Want{Idle: true}, s.nanos()
@@ -81,7 +78,7 @@ func (s *Set) Spare() bool {
 // Others reports whether a request that these have had could go to another peer.
 func (s *Set) Others(tried []*Peer) bool {
 	for _, p := range *s.offered.Load() {
-		if Bar(p.barred.Load())&Draining == 0 && !slices.Contains(tried, p) {
+		if !p.draining.Load() && !slices.Contains(tried, p) {
 			return true
 		}
 	}
@@ -111,7 +108,7 @@ const (
 
 // stands says how p may be chosen for w.
 func (s *Set) stands(p *Peer, w *Want, now int64) standing {
-	if slices.Contains(w.Tried, p) || Bar(p.barred.Load())&Draining != 0 {
+	if slices.Contains(w.Tried, p) || p.draining.Load() {
 		return never
 	}
 	st := well
@@ -123,7 +120,7 @@ func (s *Set) stands(p *Peer, w *Want, now int64) standing {
 			st = probing
 		}
 	}
-	if p.barred.Load() != 0 || now < p.shun.Load() || p.fill(now) >= 1 {
+	if now < p.shun.Load() || p.fill(now) >= 1 {
 		st = last
 	}
 	if w.Idle && (st != well || p.fill(now) >= idleFill) {

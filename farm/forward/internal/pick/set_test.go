@@ -29,13 +29,13 @@ func TestPickIsEven(t *testing.T) {
 	// Also where most of many cannot be chosen.
 	k := newKit(t, 40)
 	for i := range 30 {
-		k.peers[i].Bar(Down, true)
+		k.peers[i].Avoid(time.Hour)
 	}
 	counts := k.picks(20_000, Want{})
 	even(t, counts[30:40])
 	for i, n := range counts[:30] {
 		if n > 0 {
-			t.Fatalf("peer %d, which is down, has got %d", i, n)
+			t.Fatalf("peer %d, which is left alone, has got %d", i, n)
 		}
 	}
 }
@@ -43,14 +43,14 @@ func TestPickIsEven(t *testing.T) {
 func TestPickNobody(t *testing.T) {
 	k := newKit(t, 3)
 	if p := newKit(t, 0).Pick(Want{}); p != nil {
-		t.Errorf("of none, %s was picked", p.ID())
+		t.Errorf("of none, %s was picked", p.id)
 	}
 	k.only(Want{Tried: k.peers}, []int{}...)
 	k.only(Want{Tried: k.peers[:2]}, 2)
 	k.only(Want{Tried: k.peers[:1]}, 1, 2)
-	k.peers[2].Bar(Draining, true)
+	k.peers[2].SetDraining(true)
 	k.only(Want{Tried: k.peers[:2]}, []int{}...)
-	k.peers[2].Bar(Draining, false)
+	k.peers[2].SetDraining(false)
 	k.only(Want{Tried: k.peers[:2]}, 2)
 }
 
@@ -59,7 +59,7 @@ func TestOthers(t *testing.T) {
 	if !k.Others(nil) || !k.Others(k.peers[:1]) || k.Others(k.peers) {
 		t.Error("others are not those that were not tried")
 	}
-	k.peers[1].Bar(Draining, true)
+	k.peers[1].SetDraining(true)
 	if k.Others(k.peers[:1]) {
 		t.Error("one that drains is an other")
 	}
@@ -190,9 +190,9 @@ func TestSlowStart(t *testing.T) {
 	k.pass(rampTime / 2)
 	even(t, k.picks(4000, Want{})[:4])
 
-	fresh.Bar(Down, true) // and one that has recovered
+	fresh.SetDraining(true) // and one that has recovered
 	k.pass(time.Minute)
-	fresh.Bar(Down, false)
+	fresh.SetDraining(false)
 	if n := part(); n < 60 || n > 240 {
 		t.Errorf("a recovered peer has %d of 4000 at once", n)
 	}
@@ -238,7 +238,7 @@ func TestTogether(t *testing.T) {
 				case 50:
 					k.Offer(k.peers[:3+i%4])
 				case 70:
-					k.peers[g%6].Bar(Draining, i%200 == 70)
+					k.peers[g%6].SetDraining(i%200 == 70)
 				case 90:
 					k.Status()
 				}

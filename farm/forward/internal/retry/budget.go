@@ -35,14 +35,6 @@ func (b *Budget) Request() {
 	b.sum.requests++
 }
 
-// Credit reports whether Take would take something. Somebody else may be faster.
-func (b *Budget) Credit() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.currentLocked()
-	return b.creditLocked()
-}
-
 // Take takes one retry from the budget, and reports false if there is none.
 func (b *Budget) Take() bool {
 	b.mu.Lock()

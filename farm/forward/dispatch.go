@@ -44,8 +44,7 @@ func (g *Gate) newDispatch(w http.ResponseWriter, r *http.Request, up *lane.Uplo
 	d := &dispatch{w: w, r: r, kind: r.URL.Path, close: w.Header().Get("Connection") == "close",
 		facts: lane.Facts{Origin: g.cfg.ID, Via: g.cfg.Node, ID: info.ID, Scheme: info.Scheme},
 		c:     retry.Case{Method: r.Method, Upgrade: len(r.Header["Upgrade"]) > 0}}
-	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Deliver: d.answer,
-		Interim: d.interim}
+	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Interim: d.hints.fresh}
 	d.tried = d.three[:0]
 	if e, ok := g.routes.Match(r); ok {
 		d.kind, d.c.Route = e.Pattern, e.Value
@@ -119,14 +118,17 @@ func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 // beforeHeader is called before the head of the answer goes to the client.
 func (d *dispatch) beforeHeader(status int, duplex bool) {
 	d.head = time.Since(d.began)
+	if status < http.StatusInternalServerError {
+		d.at.pick.Heard()
+	}
+	if strings.HasPrefix(d.w.Header().Get("Content-Type"), "text/event-stream") {
+		d.leave()
+	}
 	leaveBody(d.w, d.r, d.a.Upload, duplex)
 	if d.close && status != http.StatusSwitchingProtocols {
 		d.w.Header().Set("Connection", "close") // whatever the handler says
 	}
 }
-
-// interim is told of a 1xx answer, and reports whether it is for the client.
-func (d *dispatch) interim(status int, header http.Header) bool { return d.hints.fresh(status, header) }
 
 // pause waits, and reports false if ctx ended before.
 func pause(ctx context.Context, d time.Duration) bool {
@@ -138,17 +140,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// answer is told of the head of an answer, and has it delivered.
-func (d *dispatch) answer(status int, header http.Header) bool {
-	if status < http.StatusInternalServerError {
-		d.at.pick.Heard()
-	}
-	if t := header["Content-Type"]; len(t) > 0 && strings.HasPrefix(t[0], "text/event-stream") {
-		d.leave()
-	}
-	return true
 }
 
 // leave has the request count no more among those that its peer has.

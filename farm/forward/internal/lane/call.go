@@ -17,17 +17,13 @@ type Attempt struct {
 	Facts  *Facts
 	Upload *Upload
 
-	// BeforeHeader is called before the final header of the answer, which the ResponseWriter has already, is
-	// written to the client; the answer may come before the end of the body. duplex says that the handler has
-	// asked for both at once. nil = nothing.
+	// BeforeHeader is called before the final header of the answer is written to the client; the ResponseWriter
+	// has it already. The answer may come before the end of the body. duplex says that the handler has asked for
+	// both at once. nil = nothing.
 	BeforeHeader func(status int, duplex bool)
 
 	// Interim reports whether a 1xx answer is for the client. nil = always.
 	Interim func(status int, header http.Header) bool
-
-	// Deliver reports whether the answer is for the client. If not, it is dropped, and the outcome's State is
-	// Answered. nil = always.
-	Deliver func(status int, header http.Header) bool
 }
 
 // call is an Attempt at the dialler.

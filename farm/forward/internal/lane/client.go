@@ -46,7 +46,7 @@ type Config struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 
 	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few.
-	// nil = there is always room.
+	// With nil there is always room.
 	Take func(few bool) bool
 	Give func()
 
@@ -78,12 +78,6 @@ func NewClient(cfg Config) *Client {
 	return c
 }
 
-// Running returns how many exchanges are under way.
-func (c *Client) Running() int { return int(c.running.Load()) }
-
-// Draining reports whether the peer has said that it takes no requests.
-func (c *Client) Draining() bool { return c.drains.Load() }
-
 // Close cuts every connection, and waits for dials. Requests that are under way are lost.
 func (c *Client) Close() {
 	c.mu.Lock()
@@ -95,7 +89,7 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	c.cancel()
 	if t != nil {
-		t.close(ErrClosed)
+		t.close(errClosed)
 	}
 	c.wg.Wait()
 }
@@ -115,7 +109,7 @@ func (c *Client) connect(ctx context.Context) (*trunk, error) {
 		c.mu.Lock()
 		if c.closed {
 			c.mu.Unlock()
-			return nil, ErrClosed
+			return nil, errClosed
 		}
 		if t := c.trunk; t != nil && t.alive() {
 			c.mu.Unlock()
@@ -149,7 +143,7 @@ func (c *Client) dialTrunk() {
 	defer c.mu.Unlock()
 	if err == nil && c.closed {
 		conn.Close()
-		err = ErrClosed
+		err = errClosed
 	}
 	if c.dialErr = err; err == nil {
 		c.beginLocked(conn, session)
@@ -173,7 +167,7 @@ func (c *Client) beginLocked(conn net.Conn, session uint64) {
 
 // dial connects and says hello.
 func (c *Client) dial(h hello) (net.Conn, error) {
-	h.oldest, h.newest = 1, Version
+	h.oldest, h.newest = 1, newest
 	ctx, cancel := context.WithTimeout(c.ctx, dialTime)
 	defer cancel()
 	conn, err := c.cfg.Dial(ctx)

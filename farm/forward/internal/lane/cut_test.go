@@ -293,7 +293,7 @@ func (r *rig) quiet() bool {
 		streams += len(ss.trunk.streams)
 		ss.trunk.mu.Unlock()
 	}
-	return lanes == idle && streams == 0 && running == 0 && r.client.Running() == 0
+	return lanes == idle && streams == 0 && running == 0 && r.client.running.Load() == 0
 }
 
 // Requests that come just when idle lanes are closed are neither lost nor run twice.

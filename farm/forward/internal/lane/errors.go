@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// ErrClosed says that the Client was closed, or that its peer has gone.
-	ErrClosed = errors.New("the peer left or died")
+	// errClosed says that the Client was closed, or that its peer has gone.
+	errClosed = errors.New("the peer left or died")
 
 	errProtocol    = errors.New("protocol error between peers")
 	errCanceled    = errors.New("the client or its node gave the request up")

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Version is the version of the protocol that this package speaks; both ends take the highest that both know.
-const Version = 1
+// newest is the version of the protocol that this package speaks; both ends take the newest that both know.
+const newest = 1
 
 // kind says what a frame is.
 type kind uint8

@@ -86,7 +86,7 @@ func FuzzAcceptor(f *testing.F) {
 			use = isTrunk
 		}
 		peer.SetWriteDeadline(time.Now().Add(time.Second))
-		peer.Write(hello{oldest: 1, newest: Version, use: use, session: 1, lane: 1}.frame())
+		peer.Write(hello{oldest: 1, newest: newest, use: use, session: 1, lane: 1}.frame())
 		peer.Write(said)
 		peer.Close()
 		<-done

@@ -54,10 +54,11 @@ func readHello(r io.Reader) (h hello, err error) {
 
 // version returns the newest version that both ends speak.
 func (h hello) version() (uint8, error) {
-	if h.oldest > Version || h.newest < 1 || h.newest < h.oldest {
-		return 0, fmt.Errorf("%w: the other end speaks versions %d to %d, this one %d", errProtocol, h.oldest, h.newest, Version)
+	if h.oldest > newest || h.newest < 1 || h.newest < h.oldest {
+		return 0, fmt.Errorf("%w: the other end speaks versions %d to %d, this one %d", errProtocol,
+			h.oldest, h.newest, newest)
 	}
-	return min(h.newest, Version), nil
+	return min(h.newest, newest), nil
 }
 
 // welcome is the acceptor's answer: the version in use, 0 if there is none, and why.
@@ -78,7 +79,7 @@ func readWelcome(r io.Reader) error {
 		return malformed("answer to a hello")
 	}
 	p = p[len(magic):]
-	if v := p[0]; v < 1 || v > Version {
+	if v := p[0]; v < 1 || v > newest {
 		return fmt.Errorf("%w: %q", errProtocol, p[1:])
 	}
 	return nil

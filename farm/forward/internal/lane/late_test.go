@@ -231,30 +231,19 @@ func TestEndContext_OtherSession(t *testing.T) {
 	}
 }
 
-// An answer whose last frame has come leaves its lane free, though the client has gone or the answer is not
-// delivered.
+// An answer whose last frame has come leaves its lane free, though the client has gone.
 func TestLastFrame_FreesLane(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { io.WriteString(w, "short") }))
 	l := r.oneLane()
-	for name, do := range map[string]func(w http.ResponseWriter, a *Attempt) http.ResponseWriter{
-		"the client has gone": func(w http.ResponseWriter, a *Attempt) http.ResponseWriter {
-			return &giveUpWriter{ResponseRecorder: w.(*httptest.ResponseRecorder)}
-		},
-		"not delivered": func(w http.ResponseWriter, a *Attempt) http.ResponseWriter {
-			a.Deliver = func(int, http.Header) bool { return false }
-			return w
-		},
-	} {
-		req := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
-		a := &Attempt{Facts: someFacts(), Upload: NewUpload(req)}
-		if o := r.client.Do(do(httptest.NewRecorder(), a), req, a); o.Err == nil {
-			t.Errorf("%s: %+v", name, o)
-		}
-		r.client.mu.Lock()
-		if len(r.client.idle) != 1 || r.client.idle[0] != l {
-			t.Errorf("%s: the lane is not free", name)
-		}
-		r.client.mu.Unlock()
+	req := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	w := &giveUpWriter{ResponseRecorder: httptest.NewRecorder()}
+	if o := r.client.Do(w, req, &Attempt{Facts: someFacts(), Upload: NewUpload(req)}); o.Err == nil {
+		t.Errorf("%+v", o)
+	}
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	if len(r.client.idle) != 1 || r.client.idle[0] != l {
+		t.Error("the lane is not free")
 	}
 }
 

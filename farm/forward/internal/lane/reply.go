@@ -43,20 +43,8 @@ func (x *call) answer(f frame) (over bool, err error) {
 	}
 	x.out.Load, x.out.HasLoad = load, true
 	x.out.State, x.out.Status = attempt.Answered, status
-	if x.Deliver != nil && !x.Deliver(status, header) {
-		x.out.Err = fmt.Errorf("the answer %d is not delivered", status)
-		return f.flags&fEnd != 0, x.drop(f)
-	}
 	x.commit(status, header)
 	return f.flags&fEnd != 0, x.write(p[4+n:], f.flags)
-}
-
-// drop gives up the rest of an answer that is not delivered.
-func (x *call) drop(f frame) error {
-	if f.flags&fEnd != 0 {
-		return nil
-	}
-	return x.out.Err
 }
 
 // commit writes the header of the answer. What the gate has set before stays where the handler says nothing

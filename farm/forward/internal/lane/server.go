@@ -205,7 +205,7 @@ func (s *Server) begin(key sessionKey, ss *session) (draining bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false, ErrClosed
+		return false, errClosed
 	}
 	if s.sessions[key] != nil {
 		return false, errors.New("there is such a session already")

@@ -32,7 +32,7 @@ func TestTrunk_EndsWhileSending(t *testing.T) {
 		sent bool
 	}{{1 << 20, true}, {headerSize + 9, false}, {0, false}} {
 		var tr *trunk
-		tr = newTrunk(&tapped{pass: c.pass, then: func() { tr.close(ErrClosed) }})
+		tr = newTrunk(&tapped{pass: c.pass, then: func() { tr.close(errClosed) }})
 		st, err := tr.open()
 		if err != nil {
 			t.Fatal(err)

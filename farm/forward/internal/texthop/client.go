@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
@@ -23,7 +22,7 @@ import (
 
 const (
 	dialTimeout = 3 * time.Second
-	bodyWait    = time.Minute // for the peer to ask for a body or refuse it; then it is sent, and no other peer can have it
+	bodyWait    = time.Minute // for the peer to ask for a body or refuse it; then it is sent to this peer
 )
 
 var (
@@ -35,8 +34,8 @@ var (
 type Config struct {
 	Dial func(ctx context.Context) (net.Conn, error) // connects to the peer
 
-	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few. nil
-	// = there is always room.
+	// Take and Give ask for room for one more connection, and give it back; few says that this peer has few.
+	// With nil there is always room.
 	Take func(few bool) bool
 	Give func()
 
@@ -49,14 +48,15 @@ type Client struct {
 	proxy     *httputil.ReverseProxy
 	pool      *pool
 	dials     sync.WaitGroup // of those under way
-	inFlight  atomic.Int64   // requests that wait for a connection, or have one
 }
 
 // NewClient returns the connections with one peer; the first request dials.
 func NewClient(cfg Config) *Client {
 	c := &Client{}
 	c.transport = &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dialLink(ctx, cfg.Dial) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialLink(ctx, cfg.Dial)
+		},
 		DisableCompression:     true, // answers pass as they are
 		ExpectContinueTimeout:  bodyWait,
 		MaxResponseHeaderBytes: 16 << 20,
@@ -76,9 +76,6 @@ func NewClient(cfg Config) *Client {
 	}
 	return c
 }
-
-// Running returns how many exchanges are under way.
-func (c *Client) Running() int { return int(c.inFlight.Load()) }
 
 // Close cuts every connection, and waits for dials.
 func (c *Client) Close() {
@@ -144,7 +141,8 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) (ou
 	in := r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	in.Header = r.Header.Clone()
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		in.Header.Del("Upgrade") // RFC 9110 §7.8: a server may ignore it; tunnels of other protocols would bypass the peer
+		// RFC 9110, section 7.8: a server may ignore it. Tunnels of other protocols would bypass the peer.
+		in.Header.Del("Upgrade")
 	}
 	in.Body = a.Upload.Reader()
 	c.proxy.ServeHTTP(fw, in)
@@ -198,22 +196,20 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // roundTrip makes one attempt. With an error, started says whether the peer may have begun with the request.
 func (c *Client) roundTrip(req *http.Request, nonce string) (res *http.Response, started bool, err error) {
-	c.inFlight.Add(1)
 	l, err := c.pool.get(req.Context(), originOf(req))
 	if err != nil {
-		c.inFlight.Add(-1)
 		return nil, false, err
 	}
 	before := l.wire.mark()
 	res, err = l.RoundTrip(req)
 	if err != nil {
 		l.Close()
-		c.done(l, req.Context().Err() != nil)
+		c.pool.put(l, req.Context().Err() != nil)
 		return nil, l.wire.wroteSince(before), err
 	}
 	if res.Header.Get(refusedHeader) == nonce {
 		l.Close() // its body was asked for or not; a new connection is the simple way to be sure
-		c.done(l, false)
+		c.pool.put(l, false)
 		res.Body.Close()
 		return nil, false, errRefused
 	}
@@ -221,20 +217,13 @@ func (c *Client) roundTrip(req *http.Request, nonce string) (res *http.Response,
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		res.Body = &tunnel{ReadWriteCloser: res.Body.(io.ReadWriteCloser), done: func() {
 			l.Close()
-			c.done(l, true)
+			c.pool.put(l, true)
 		}}
 		return res, true, nil
 	}
 	blame := !res.Close || req.Body != nil // a peer may end its connections for reasons of its own
-	res.Body = &answer{ReadCloser: res.Body, done: func() { c.done(l, blame) }}
+	res.Body = &answer{ReadCloser: res.Body, done: func() { c.pool.put(l, blame) }}
 	return res, true, nil
-}
-
-// done ends an exchange. Its connection is kept if it is still good; if not, blame says that the request has
-// used it up.
-func (c *Client) done(l *link, blame bool) {
-	c.inFlight.Add(-1)
-	c.pool.put(l, blame)
 }
 
 // answer tells when a response's body was closed.

@@ -61,10 +61,13 @@ func (f *pipes) Dial(ctx context.Context) (net.Conn, error) {
 func peerOf(t *testing.T, f *pipes) *Client {
 	p := NewClient(Config{Dial: f.Dial, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
-		p.Close()
-		if n := p.inFlight.Load(); n != 0 {
-			t.Errorf("%d requests are in flight", n)
+		p.pool.mu.Lock()
+		all, idle, waiting := len(p.pool.links), len(p.pool.idle), p.pool.line.waiting
+		p.pool.mu.Unlock()
+		if all != idle || waiting > 0 {
+			t.Errorf("%d of %d connections are idle, %d requests wait", idle, all, waiting)
 		}
+		p.Close()
 	})
 	return p
 }

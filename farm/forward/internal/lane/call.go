@@ -31,7 +31,7 @@ type call struct {
 	*Attempt
 	client *Client
 	c      carrier
-	lane   *conn // nil on a stream
+	lane   *lane // nil on a stream
 	w      http.ResponseWriter
 	r      *http.Request
 	rc     *http.ResponseController
@@ -141,7 +141,7 @@ func (x *call) endContext() {
 		return
 	}
 	switch c := x.c.(type) {
-	case *conn:
+	case *lane:
 		go x.client.endContext(c, c.seq.Load())
 	case *stream:
 		go c.t.cancelContext(c)

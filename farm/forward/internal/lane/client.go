@@ -22,11 +22,11 @@ type Client struct {
 
 	mu      sync.Mutex
 	trunk   *trunk                 // nil = none yet; guarded by mu
-	session uint64                 // of trunk; guarded by mu
+	bundle  uint64                 // of trunk; guarded by mu
 	dialing chan struct{}          // closed when the dial of a trunk is over; nil = none; guarded by mu
 	dialErr error                  // of the last one; guarded by mu
-	idle    []*conn                // lanes, the one that was used last at the end; guarded by mu
-	lanes   map[*conn]lane         // all of them; guarded by mu
+	idle    []*lane                // lanes, the one that was used last at the end; guarded by mu
+	lanes   map[*lane]laneInfo     // all of them; guarded by mu
 	number  uint32                 // of the newest lane; guarded by mu
 	dials   int                    // of lanes, under way; guarded by mu
 	closed  bool                   // guarded by mu
@@ -54,10 +54,10 @@ type Config struct {
 	Drains func(bool)
 }
 
-// lane is what a Client knows of one of its lanes.
-type lane struct {
-	session uint64
-	since   time.Time // idle since then
+// laneInfo is what a Client knows of one of its lanes.
+type laneInfo struct {
+	bundle uint64
+	since  time.Time // idle since then
 }
 
 const (
@@ -73,7 +73,7 @@ const (
 
 // NewClient returns the connections with one peer; the first request dials.
 func NewClient(cfg Config) *Client {
-	c := &Client{cfg: cfg, idleFor: idleTime, warm: warmLanes, lanes: make(map[*conn]lane), asked: make(map[question]chan bool)}
+	c := &Client{cfg: cfg, idleFor: idleTime, warm: warmLanes, lanes: make(map[*lane]laneInfo), asked: make(map[question]chan bool)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -137,8 +137,8 @@ func (c *Client) connect(ctx context.Context) (*trunk, error) {
 }
 
 func (c *Client) dialTrunk() {
-	session := rand.Uint64()
-	conn, err := c.dial(hello{use: isTrunk, session: session})
+	bundle := rand.Uint64()
+	conn, err := c.dial(hello{use: isTrunk, bundle: bundle})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil && c.closed {
@@ -146,20 +146,20 @@ func (c *Client) dialTrunk() {
 		err = errClosed
 	}
 	if c.dialErr = err; err == nil {
-		c.beginLocked(conn, session)
+		c.beginLocked(conn, bundle)
 	}
 	close(c.dialing)
 	c.dialing = nil
 }
 
-func (c *Client) beginLocked(conn net.Conn, session uint64) {
+func (c *Client) beginLocked(conn net.Conn, bundle uint64) {
 	t := newTrunk(conn)
 	t.control = c.receiveControl
-	c.trunk, c.session, c.number = t, session, 0
+	c.trunk, c.bundle, c.number = t, bundle, 0
 	c.setDraining(false)
 	c.wg.Go(func() {
 		err := t.read()
-		c.lost(session, err)
+		c.lost(bundle, err)
 	})
 	c.wg.Go(func() { t.watch(func() bool { return c.running.Load() > 0 }) })
 	c.wg.Go(func() { c.expire(t) })
@@ -190,7 +190,7 @@ func (c *Client) dial(h hello) (net.Conn, error) {
 
 // lost is called when a trunk has ended. Its idle lanes are of no use any more. A peer of which nothing is
 // heard is lost on its lanes as well.
-func (c *Client) lost(session uint64, err error) {
+func (c *Client) lost(bundle uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.idle {
@@ -203,7 +203,7 @@ func (c *Client) lost(session uint64, err error) {
 	}
 	if errors.Is(err, errSilent) {
 		for l, of := range c.lanes {
-			if of.session == session {
+			if of.bundle == bundle {
 				go l.Conn.Close()
 			}
 		}
@@ -214,10 +214,10 @@ func (c *Client) lost(session uint64, err error) {
 type question struct{ lane, seq uint32 }
 
 // neverSeen reports whether the peer says that it has never seen the request, and will not start it.
-func (c *Client) neverSeen(ctx context.Context, l *conn, seq uint32) bool {
+func (c *Client) neverSeen(ctx context.Context, l *lane, seq uint32) bool {
 	c.mu.Lock()
 	t := c.trunk
-	if of, ok := c.lanes[l]; !ok || of.session != c.session || t == nil || c.closed {
+	if of, ok := c.lanes[l]; !ok || of.bundle != c.bundle || t == nil || c.closed {
 		c.mu.Unlock()
 		return false
 	}
@@ -276,10 +276,10 @@ func (c *Client) setDraining(on bool) {
 }
 
 // endContext has the peer end the context of the request on a lane, and nothing more.
-func (c *Client) endContext(l *conn, seq uint32) {
+func (c *Client) endContext(l *lane, seq uint32) {
 	c.mu.Lock()
 	t := c.trunk
-	mine := t != nil && c.lanes[l].session == c.session
+	mine := t != nil && c.lanes[l].bundle == c.bundle
 	c.mu.Unlock()
 	if mine {
 		t.send(frame{kind: kCancel}, putBool(putPair(l.number, seq), true))

@@ -153,7 +153,7 @@ func TestCut_EveryOffset(t *testing.T) {
 }
 
 // lane takes an idle lane of the rig, once there is one.
-func (r *rig) lane() *conn {
+func (r *rig) lane() *lane {
 	for {
 		if _, err := r.client.connect(context.Background()); err != nil {
 			r.t.Fatal(err)
@@ -287,11 +287,11 @@ func (r *rig) quiet() bool {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
 	running := 0
-	for _, ss := range r.server.sessions {
-		running += int(ss.running.Load())
-		ss.trunk.mu.Lock()
-		streams += len(ss.trunk.streams)
-		ss.trunk.mu.Unlock()
+	for _, bd := range r.server.bundles {
+		running += int(bd.running.Load())
+		bd.trunk.mu.Lock()
+		streams += len(bd.trunk.streams)
+		bd.trunk.mu.Unlock()
 	}
 	return lanes == idle && streams == 0 && running == 0 && r.client.running.Load() == 0
 }

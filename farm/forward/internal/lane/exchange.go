@@ -187,7 +187,7 @@ func (x *exchange) last(k kind, flags uint8, b []byte) error {
 func (x *exchange) cut(err error) {
 	x.server.logger().Warn("a peer's connection was cut", "request", x.facts.ID, "from", x.facts.Via, "err", err)
 	switch c := x.c.(type) {
-	case *serving:
+	case *serverLane:
 		c.Conn.Close()
 	case *stream:
 		c.t.close(err)
@@ -195,10 +195,10 @@ func (x *exchange) cut(err error) {
 }
 
 // serveStream answers the request that a stream begins with.
-func (s *Server) serveStream(ctx context.Context, ss *session, st *stream) {
-	ss.running.Add(1)
-	defer ss.running.Add(-1)
-	defer ss.trunk.forget(st)
+func (s *Server) serveStream(ctx context.Context, bd *bundle, st *stream) {
+	bd.running.Add(1)
+	defer bd.running.Add(-1)
+	defer bd.trunk.forget(st)
 	x := &exchange{server: s, c: st}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	defer x.cancel(errFinished)
@@ -208,7 +208,7 @@ func (s *Server) serveStream(ctx context.Context, ss *session, st *stream) {
 	}
 	x.rmu.Lock()
 	st.onEnd(func() {
-		ss.trunk.forget(st)
+		bd.trunk.forget(st)
 		st.interrupt()
 		x.giveUp(errCanceled)
 	}, func() { x.cancel(context.Canceled) })

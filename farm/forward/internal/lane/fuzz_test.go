@@ -60,7 +60,7 @@ func FuzzAcceptor(f *testing.F) {
 		srv := &Server{Logger: slog.New(slog.DiscardHandler), Handle: func(w *Writer, r *http.Request, _ *Facts) {
 			io.Copy(w, r.Body)
 		}}
-		key := sessionKey{number: 1}
+		key := bundleKey{number: 1}
 		ours, peer := net.Pipe()
 		other, silent := net.Pipe() // the trunk of the lane
 		go io.Copy(io.Discard, peer)
@@ -75,7 +75,7 @@ func FuzzAcceptor(f *testing.F) {
 				srv.wg.Done()
 				return
 			}
-			srv.sessions = map[sessionKey]*session{key: {trunk: newTrunk(other), lanes: make(map[uint32]*serving)}}
+			srv.bundles = map[bundleKey]*bundle{key: {trunk: newTrunk(other), lanes: make(map[uint32]*serverLane)}}
 			srv.add(ours)
 			srv.serveConn(ours)
 			srv.remove(ours)
@@ -86,7 +86,7 @@ func FuzzAcceptor(f *testing.F) {
 			use = isTrunk
 		}
 		peer.SetWriteDeadline(time.Now().Add(time.Second))
-		peer.Write(hello{oldest: 1, newest: newest, use: use, session: 1, lane: 1}.frame())
+		peer.Write(hello{oldest: 1, newest: newest, use: use, bundle: 1, lane: 1}.frame())
 		peer.Write(said)
 		peer.Close()
 		<-done

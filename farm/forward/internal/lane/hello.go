@@ -21,7 +21,7 @@ const (
 type hello struct {
 	oldest, newest uint8  // versions of the protocol
 	use            uint8  // isTrunk or isLane
-	session        uint64 // the trunk that a lane belongs to; drawn by the dialler
+	bundle         uint64 // the trunk that a lane belongs to; drawn by the dialler
 	lane           uint32 // number of the lane
 }
 
@@ -29,7 +29,7 @@ func (h hello) frame() []byte {
 	b := newFrame(nil)
 	b = append(b, magic...)
 	b = append(b, h.oldest, h.newest, h.use)
-	b = binary.BigEndian.AppendUint64(b, h.session)
+	b = binary.BigEndian.AppendUint64(b, h.bundle)
 	b = binary.BigEndian.AppendUint32(b, h.lane)
 	frame{kind: kHello, flags: fMust, n: len(b) - headerSize}.put(b)
 	return b
@@ -48,7 +48,7 @@ func readHello(r io.Reader) (h hello, err error) {
 	}
 	p = p[len(magic):]
 	h.oldest, h.newest, h.use = p[0], p[1], p[2]
-	h.session, h.lane = binary.BigEndian.Uint64(p[3:]), binary.BigEndian.Uint32(p[11:])
+	h.bundle, h.lane = binary.BigEndian.Uint64(p[3:]), binary.BigEndian.Uint32(p[11:])
 	return h, nil
 }
 

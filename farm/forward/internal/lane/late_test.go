@@ -62,7 +62,7 @@ func (r *rig) attempt(ctx context.Context, method, path string, body io.Reader, 
 func someFacts() *Facts { return &Facts{ID: "id"} }
 
 // oneLane leaves the client with one lane, which is idle.
-func (r *rig) oneLane() *conn {
+func (r *rig) oneLane() *lane {
 	l := r.lane()
 	c := r.client
 	for {
@@ -110,8 +110,8 @@ func TestTrunkLost_BehindTheRequest(t *testing.T) {
 func TestStatus_ForgottenLane(t *testing.T) {
 	here, there := net.Pipe()
 	defer here.Close()
-	ss := &session{trunk: newTrunk(there), lanes: make(map[uint32]*serving)}
-	go ss.receiveControl(frame{kind: kStatus}, putPair(1, 1)[headerSize:])
+	bd := &bundle{trunk: newTrunk(there), lanes: make(map[uint32]*serverLane)}
+	go bd.receiveControl(frame{kind: kStatus}, putPair(1, 1)[headerSize:])
 	b := make([]byte, headerSize+9)
 	if _, err := io.ReadFull(here, b); err != nil || parseFrame(b).kind != kSeen || b[headerSize+8] != 1 {
 		t.Errorf("%v %v, want SEEN", b, err)
@@ -198,7 +198,7 @@ func TestCancel_Overtakes(t *testing.T) {
 
 // A CANCEL that has come before its request counts for that one, and for no other.
 func TestServing_EarlyCancel(t *testing.T) {
-	l := &serving{conn: &conn{}, ss: &session{}}
+	l := &serverLane{lane: &lane{}, bd: &bundle{}}
 	l.cancel(5, true)
 	for seq, want := range map[uint32]error{4: nil, 5: context.Canceled, 6: nil} {
 		x := &exchange{}
@@ -221,9 +221,9 @@ func TestServing_EarlyCancel(t *testing.T) {
 func TestEndContext_OtherSession(t *testing.T) {
 	here, there := net.Pipe()
 	c := NewClient(Config{})
-	c.trunk, c.session = newTrunk(here), 2
-	l := &conn{number: 1}
-	c.lanes[l] = lane{session: 1}
+	c.trunk, c.bundle = newTrunk(here), 2
+	l := &lane{number: 1}
+	c.lanes[l] = laneInfo{bundle: 1}
 	c.endContext(l, 7)
 	here.Close()
 	if b, _ := io.ReadAll(there); len(b) > 0 {

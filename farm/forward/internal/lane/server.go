@@ -33,27 +33,27 @@ type Server struct {
 	Logger *slog.Logger
 
 	mu       sync.Mutex
-	sessions map[sessionKey]*session // guarded by mu
-	conns    map[net.Conn]func()     // how each is closed; guarded by mu
-	closed   bool                    // guarded by mu
-	draining bool                    // guarded by mu
-	wg       sync.WaitGroup          // of everything but handlers
+	bundles  map[bundleKey]*bundle // guarded by mu
+	conns    map[net.Conn]func()   // how each is closed; guarded by mu
+	closed   bool                  // guarded by mu
+	draining bool                  // guarded by mu
+	wg       sync.WaitGroup        // of everything but handlers
 }
 
-// sessionKey names a session: the number is the dialler's, so it counts only together with who that is.
-type sessionKey struct {
+// bundleKey names a bundle: the number is the dialler's, so it counts only together with who that is.
+type bundleKey struct {
 	peer   string
 	number uint64
 }
 
-// A session is a trunk with its lanes.
-type session struct {
+// A bundle is a trunk with its lanes.
+type bundle struct {
 	trunk   *trunk
 	running atomic.Int64 // exchanges
 	drainMu sync.Mutex   // orders DRAIN frames
 
 	mu    sync.Mutex
-	lanes map[uint32]*serving // guarded by mu
+	lanes map[uint32]*serverLane // guarded by mu
 }
 
 // helloTime is how long a new connection may take to say hello.
@@ -104,21 +104,21 @@ func (s *Server) remove(c net.Conn) {
 func (s *Server) Drain(on bool) {
 	s.mu.Lock()
 	s.draining = on
-	all := slices.Collect(maps.Values(s.sessions))
+	all := slices.Collect(maps.Values(s.bundles))
 	s.mu.Unlock()
-	for _, ss := range all {
-		go s.sendDrain(ss) // one that is stuck holds up nobody
+	for _, bd := range all {
+		go s.sendDrain(bd) // one that is stuck holds up nobody
 	}
 }
 
 // sendDrain tells what is so now, so the last one tells the truth.
-func (s *Server) sendDrain(ss *session) {
-	ss.drainMu.Lock()
-	defer ss.drainMu.Unlock()
+func (s *Server) sendDrain(bd *bundle) {
+	bd.drainMu.Lock()
+	defer bd.drainMu.Unlock()
 	s.mu.Lock()
 	on := s.draining
 	s.mu.Unlock()
-	ss.trunk.send(frame{kind: kDrain}, putBool(newFrame(nil), on))
+	bd.trunk.send(frame{kind: kDrain}, putBool(newFrame(nil), on))
 }
 
 // Close cuts all connections. The contexts of all requests end. It does not wait for their handlers.
@@ -154,7 +154,7 @@ func (s *Server) serveConn(c net.Conn) {
 		c.Write(welcome(0, err.Error()))
 		return
 	}
-	key := sessionKey{number: h.session}
+	key := bundleKey{number: h.bundle}
 	if s.PeerID != nil {
 		key.peer = s.PeerID(c)
 	}
@@ -168,27 +168,27 @@ func (s *Server) serveConn(c net.Conn) {
 	}
 }
 
-func (s *Server) serveTrunk(c net.Conn, key sessionKey, v uint8) {
-	ss := &session{lanes: make(map[uint32]*serving)}
+func (s *Server) serveTrunk(c net.Conn, key bundleKey, v uint8) {
+	bd := &bundle{lanes: make(map[uint32]*serverLane)}
 	t := newTrunk(c)
-	ss.trunk = t
+	bd.trunk = t
 	ctx := s.context(c)
-	t.control = func(f frame, p []byte) error { return ss.receiveControl(f, p) }
-	t.opened = func(st *stream) { go s.serveStream(ctx, ss, st) }
-	draining, err := s.begin(key, ss)
+	t.control = func(f frame, p []byte) error { return bd.receiveControl(f, p) }
+	t.opened = func(st *stream) { go s.serveStream(ctx, bd, st) }
+	draining, err := s.begin(key, bd)
 	if err != nil {
 		c.Write(welcome(0, err.Error()))
 		return
 	}
-	defer s.end(key, ss)
+	defer s.end(key, bd)
 	if _, err := c.Write(welcome(v, "")); err != nil {
 		return
 	}
 	c.SetDeadline(time.Time{})
 	if draining {
-		go s.sendDrain(ss)
+		go s.sendDrain(bd)
 	}
-	go t.watch(func() bool { return ss.running.Load() > 0 })
+	go t.watch(func() bool { return bd.running.Load() > 0 })
 	if err := t.read(); errors.Is(err, errProtocol) {
 		s.logger().Warn("a peer's connection was cut", "peer", key.peer, "err", err)
 	}
@@ -201,28 +201,28 @@ func (s *Server) context(c net.Conn) context.Context {
 	return s.Context(c)
 }
 
-func (s *Server) begin(key sessionKey, ss *session) (draining bool, err error) {
+func (s *Server) begin(key bundleKey, bd *bundle) (draining bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false, errClosed
 	}
-	if s.sessions[key] != nil {
-		return false, errors.New("there is such a session already")
+	if s.bundles[key] != nil {
+		return false, errors.New("there is such a bundle already")
 	}
-	if s.sessions == nil {
-		s.sessions = make(map[sessionKey]*session)
+	if s.bundles == nil {
+		s.bundles = make(map[bundleKey]*bundle)
 	}
-	s.sessions[key] = ss
+	s.bundles[key] = bd
 	return s.draining, nil
 }
 
 // end is called when a trunk is lost: the dialler cannot give up its requests on lanes any more.
-func (s *Server) end(key sessionKey, ss *session) {
+func (s *Server) end(key bundleKey, bd *bundle) {
 	s.mu.Lock()
-	delete(s.sessions, key)
+	delete(s.bundles, key)
 	s.mu.Unlock()
-	time.AfterFunc(orphanTime, func() { s.orphans(key.peer, ss) })
+	time.AfterFunc(orphanTime, func() { s.orphans(key.peer, bd) })
 }
 
 // orphanTime is how long requests on lanes go on after the trunk was lost, unless the dialler has another
@@ -231,20 +231,20 @@ const orphanTime = 5 * time.Second
 
 // orphans gives up what runs on the lanes of a trunk that was lost, once the dialler seems to be gone. One
 // that is back lives, and ends its lanes itself.
-func (s *Server) orphans(peer string, ss *session) {
+func (s *Server) orphans(peer string, bd *bundle) {
 	if !s.hasTrunk(peer) {
-		ss.cancelAll()
+		bd.cancelAll()
 		return
 	}
-	if ss.running.Load() > 0 {
-		time.AfterFunc(orphanTime, func() { s.orphans(peer, ss) })
+	if bd.running.Load() > 0 {
+		time.AfterFunc(orphanTime, func() { s.orphans(peer, bd) })
 	}
 }
 
 func (s *Server) hasTrunk(peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key := range s.sessions {
+	for key := range s.bundles {
 		if key.peer == peer && !s.closed {
 			return true
 		}
@@ -252,36 +252,36 @@ func (s *Server) hasTrunk(peer string) bool {
 	return false
 }
 
-func (s *Server) session(key sessionKey) *session {
+func (s *Server) bundle(key bundleKey) *bundle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sessions[key]
+	return s.bundles[key]
 }
 
-// cancelAll gives up whatever runs on the session's lanes, and closes them.
-func (ss *session) cancelAll() {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	for _, l := range ss.lanes {
+// cancelAll gives up whatever runs on the bundle's lanes, and closes them.
+func (bd *bundle) cancelAll() {
+	bd.mu.Lock()
+	defer bd.mu.Unlock()
+	for _, l := range bd.lanes {
 		l.close()
 	}
 }
 
 // receiveControl takes what the dialler says on the trunk.
-func (ss *session) receiveControl(f frame, p []byte) error {
+func (bd *bundle) receiveControl(f frame, p []byte) error {
 	number, seq, err := parsePair(p)
 	if err != nil {
 		return err
 	}
-	ss.mu.Lock()
-	l := ss.lanes[number]
-	ss.mu.Unlock()
+	bd.mu.Lock()
+	l := bd.lanes[number]
+	bd.mu.Unlock()
 	switch f.kind {
 	case kCancel:
 		contextOnly := len(p) > 8 && p[8] != 0
 		switch {
 		case number == 0 && contextOnly:
-			ss.trunk.endContext(seq)
+			bd.trunk.endContext(seq)
 		case l != nil:
 			l.cancel(seq, contextOnly)
 		}
@@ -289,7 +289,7 @@ func (ss *session) receiveControl(f frame, p []byte) error {
 		seen := l == nil || l.saw(seq) // a lane that is forgotten was lost long ago; nobody knows what it has seen
 		b := putPair(number, seq)
 		b = putBool(b, seen)
-		ss.trunk.answer(frame{kind: kSeen}, b)
+		bd.trunk.answer(frame{kind: kSeen}, b)
 	}
 	return nil
 }

@@ -132,7 +132,7 @@ func (t *tunnel) setDeadlines(read, write *time.Time) error {
 	switch c := t.x.c.(type) {
 	case *stream:
 		c.setDeadlines(read, write)
-	case *serving:
+	case *serverLane:
 		if read != nil {
 			c.Conn.SetReadDeadline(*read)
 		}

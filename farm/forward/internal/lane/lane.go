@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// conn is a lane at either end: a connection that carries one exchange at a time.
-type conn struct {
+// lane is a connection that carries one exchange at a time.
+type lane struct {
 	net.Conn
 	br   *bufio.Reader
 	left int // of the payload of the frame that was read last
@@ -28,11 +28,11 @@ type conn struct {
 
 const readSize = chunk + 4<<10
 
-func newConn(c net.Conn, number uint32) *conn {
-	return &conn{Conn: c, br: bufio.NewReaderSize(c, readSize), number: number}
+func newLane(c net.Conn, number uint32) *lane {
+	return &lane{Conn: c, br: bufio.NewReaderSize(c, readSize), number: number}
 }
 
-func (c *conn) send(k kind, flags uint8, b []byte) error {
+func (c *lane) send(k kind, flags uint8, b []byte) error {
 	frame{kind: k, flags: flags, id: c.seq.Load(), n: len(b) - headerSize}.put(b)
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
@@ -49,7 +49,7 @@ func (c *conn) send(k kind, flags uint8, b []byte) error {
 	return err
 }
 
-func (c *conn) next() (frame, error) {
+func (c *lane) next() (frame, error) {
 	for c.left > 0 {
 		n, err := c.br.Discard(c.left)
 		c.left -= n
@@ -67,7 +67,7 @@ func (c *conn) next() (frame, error) {
 	return f, nil
 }
 
-func (c *conn) peek() ([]byte, error) {
+func (c *lane) peek() ([]byte, error) {
 	if c.left == 0 {
 		return nil, nil
 	}
@@ -79,12 +79,12 @@ func (c *conn) peek() ([]byte, error) {
 	return c.br.Peek(min(c.br.Buffered(), c.left))
 }
 
-func (c *conn) skip(n int) {
+func (c *lane) skip(n int) {
 	c.br.Discard(n)
 	c.left -= n
 }
 
-func (c *conn) payload() ([]byte, error) {
+func (c *lane) payload() ([]byte, error) {
 	n := c.left
 	if n <= c.br.Size() {
 		b, err := c.br.Peek(n)
@@ -107,7 +107,7 @@ func (c *conn) payload() ([]byte, error) {
 }
 
 // why says what an error of the connection means here.
-func (c *conn) why(err error) error {
+func (c *lane) why(err error) error {
 	if c.stop.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		return errInterrupted
 	}
@@ -117,13 +117,13 @@ func (c *conn) why(err error) error {
 	return err
 }
 
-func (c *conn) interrupt() {
+func (c *lane) interrupt() {
 	c.stop.Store(true)
 	c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // resume ends an interruption. Nothing of what has come is lost by it.
-func (c *conn) resume() {
+func (c *lane) resume() {
 	c.Conn.SetReadDeadline(time.Time{})
 	c.stop.Store(false)
 }

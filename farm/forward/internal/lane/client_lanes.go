@@ -3,7 +3,7 @@ package lane
 import "time"
 
 // take returns an idle lane, nil if there is none. Then one is dialled, for those who come later.
-func (c *Client) take() *conn {
+func (c *Client) take() *lane {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(c.idle); n > 0 {
@@ -16,14 +16,14 @@ func (c *Client) take() *conn {
 		(c.cfg.Take == nil || c.cfg.Take(len(c.lanes)+c.dials < fewLanes)) {
 		c.dials++
 		c.number++
-		session, number := c.session, c.number
-		c.wg.Go(func() { c.dialLane(session, number) })
+		bundle, number := c.bundle, c.number
+		c.wg.Go(func() { c.dialLane(bundle, number) })
 	}
 	return nil
 }
 
-func (c *Client) dialLane(session uint64, number uint32) {
-	nc, err := c.dial(hello{use: isLane, session: session, lane: number})
+func (c *Client) dialLane(bundle uint64, number uint32) {
+	nc, err := c.dial(hello{use: isLane, bundle: bundle, lane: number})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dials--
@@ -31,8 +31,8 @@ func (c *Client) dialLane(session uint64, number uint32) {
 		c.giveLocked()
 		return // the trunk does what the lane would have done
 	}
-	l := newConn(nc, number)
-	c.lanes[l] = lane{session: session}
+	l := newLane(nc, number)
+	c.lanes[l] = laneInfo{bundle: bundle}
 	c.putLocked(l)
 }
 
@@ -43,15 +43,15 @@ func (c *Client) giveLocked() {
 }
 
 // put gives a lane back whose exchange has ended.
-func (c *Client) put(l *conn) {
+func (c *Client) put(l *lane) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.putLocked(l)
 }
 
-func (c *Client) putLocked(l *conn) {
+func (c *Client) putLocked(l *lane) {
 	of, known := c.lanes[l]
-	if !known || c.closed || of.session != c.session || c.trunk == nil || !c.trunk.alive() || l.seq.Load() >= maxID {
+	if !known || c.closed || of.bundle != c.bundle || c.trunk == nil || !c.trunk.alive() || l.seq.Load() >= maxID {
 		c.forgetLocked(l)
 		return
 	}
@@ -61,13 +61,13 @@ func (c *Client) putLocked(l *conn) {
 }
 
 // drop closes a lane that is of no use any more.
-func (c *Client) drop(l *conn) {
+func (c *Client) drop(l *lane) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forgetLocked(l)
 }
 
-func (c *Client) forgetLocked(l *conn) {
+func (c *Client) forgetLocked(l *lane) {
 	if _, known := c.lanes[l]; known {
 		delete(c.lanes, l)
 		c.giveLocked()
@@ -99,10 +99,10 @@ func (c *Client) expire(t *trunk) {
 // giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has
 // come. That costs a frame and no connection. endBody ends what the peer may still wait for; nothing is
 // written to the lane for the request after that.
-func (c *Client) giveUp(l *conn, endBody func() error) {
+func (c *Client) giveUp(l *lane, endBody func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.trunk == nil || c.lanes[l].session != c.session {
+	if c.closed || c.trunk == nil || c.lanes[l].bundle != c.bundle {
 		c.forgetLocked(l)
 		return
 	}
@@ -124,7 +124,7 @@ func (c *Client) giveUp(l *conn, endBody func() error) {
 }
 
 // toEnd reads to the end of the exchange.
-func (c *conn) toEnd() error {
+func (c *lane) toEnd() error {
 	for {
 		f, err := c.next()
 		if err != nil {

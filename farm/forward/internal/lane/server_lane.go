@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// serving is a lane at the acceptor. One goroutine at a time reads requests from it and runs their handlers.
+// serverLane is a lane at the acceptor. One goroutine at a time reads requests from it and runs their handlers.
 // If a request is given up while its handler runs, another goroutine takes the lane over, and the first one
 // ends with the handler: so what is given up costs no connection, however long the handler goes on.
-type serving struct {
-	*conn
+type serverLane struct {
+	*lane
 	server *Server
-	ss     *session
+	bd     *bundle
 	ctx    context.Context
 	done   chan struct{} // closed when the lane is at its end
 	shut   chan struct{} // closed by close
@@ -31,22 +31,22 @@ type early struct {
 	contextOnly bool
 }
 
-// maxLanes is how many lanes a session may have.
+// maxLanes is how many lanes a bundle may have.
 const maxLanes = 4096
 
-func (s *Server) serveLane(c net.Conn, key sessionKey, number uint32, v uint8) {
-	ss := s.session(key)
-	if ss == nil {
-		c.Write(welcome(0, "there is no such session"))
+func (s *Server) serveLane(c net.Conn, key bundleKey, number uint32, v uint8) {
+	bd := s.bundle(key)
+	if bd == nil {
+		c.Write(welcome(0, "there is no such bundle"))
 		return
 	}
-	l := &serving{conn: newConn(c, number), server: s, ss: ss, ctx: s.context(c), done: make(chan struct{}),
+	l := &serverLane{lane: newLane(c, number), server: s, bd: bd, ctx: s.context(c), done: make(chan struct{}),
 		shut: make(chan struct{})}
-	if !ss.add(l) {
+	if !bd.add(l) {
 		c.Write(welcome(0, "there is such a lane already, or there are too many"))
 		return
 	}
-	defer ss.remove(l)
+	defer bd.remove(l)
 	s.cutBy(c, l.close)
 	if _, err := c.Write(welcome(v, "")); err != nil {
 		return
@@ -59,23 +59,23 @@ func (s *Server) serveLane(c net.Conn, key sessionKey, number uint32, v uint8) {
 	}
 }
 
-func (ss *session) add(l *serving) bool {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	if ss.lanes[l.number] != nil || len(ss.lanes) >= maxLanes {
+func (bd *bundle) add(l *serverLane) bool {
+	bd.mu.Lock()
+	defer bd.mu.Unlock()
+	if bd.lanes[l.number] != nil || len(bd.lanes) >= maxLanes {
 		return false
 	}
-	ss.lanes[l.number] = l
+	bd.lanes[l.number] = l
 	return true
 }
 
 // remove forgets a lane once nobody can ask for its requests any more.
-func (ss *session) remove(l *serving) {
+func (bd *bundle) remove(l *serverLane) {
 	l.close()
 	time.AfterFunc(askTime, func() {
-		ss.mu.Lock()
-		defer ss.mu.Unlock()
-		delete(ss.lanes, l.number)
+		bd.mu.Lock()
+		defer bd.mu.Unlock()
+		delete(bd.lanes, l.number)
 	})
 }
 
@@ -84,13 +84,13 @@ const askTime = 5 * time.Second
 
 // serve serves one request after the other, until the lane is at its end or another goroutine has taken it
 // over.
-func (l *serving) serve() {
+func (l *serverLane) serve() {
 	for l.serveNext() {
 	}
 }
 
 // serveNext reports whether this goroutine goes on with the lane.
-func (l *serving) serveNext() bool {
+func (l *serverLane) serveNext() bool {
 	f, err := l.next()
 	if err == nil {
 		var known bool
@@ -121,7 +121,7 @@ func (l *serving) serveNext() bool {
 }
 
 // start notes that a request has come. It reports false if it must not be started: it counts as lost.
-func (l *serving) start(x *exchange, seq uint32) bool {
+func (l *serverLane) start(x *exchange, seq uint32) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone || seq <= l.barred {
@@ -129,7 +129,7 @@ func (l *serving) start(x *exchange, seq uint32) bool {
 	}
 	l.seq.Store(seq)
 	l.cur = x
-	l.ss.running.Add(1)
+	l.bd.running.Add(1)
 	if l.early.seq == seq {
 		x.cancel(context.Canceled)
 		x.unwanted = !l.early.contextOnly
@@ -138,9 +138,9 @@ func (l *serving) start(x *exchange, seq uint32) bool {
 }
 
 // finish is called when the handler of x has returned. It reports whether this goroutine still has the lane.
-func (l *serving) finish(x *exchange, ok bool) bool {
+func (l *serverLane) finish(x *exchange, ok bool) bool {
 	x.cancel(errFinished)
-	l.ss.running.Add(-1)
+	l.bd.running.Add(-1)
 	l.mu.Lock()
 	mine := l.cur == x
 	if mine {
@@ -156,7 +156,7 @@ func (l *serving) finish(x *exchange, ok bool) bool {
 
 // takeOver goes on with the lane in the place of the goroutine that runs the handler of x, which was given
 // up. Nobody reads from the lane or writes to it any more on behalf of x.
-func (l *serving) takeOver(x *exchange) {
+func (l *serverLane) takeOver(x *exchange) {
 	l.mu.Lock()
 	mine := l.cur == x
 	if mine {
@@ -169,7 +169,7 @@ func (l *serving) takeOver(x *exchange) {
 }
 
 // cancel gives up the request of that number, if its handler runs; or ends its context and no more.
-func (l *serving) cancel(seq uint32, contextOnly bool) {
+func (l *serverLane) cancel(seq uint32, contextOnly bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x := l.cur
@@ -190,7 +190,7 @@ func (l *serving) cancel(seq uint32, contextOnly bool) {
 }
 
 // saw reports whether the request of that number was seen. If not, it will not be started either.
-func (l *serving) saw(seq uint32) bool {
+func (l *serverLane) saw(seq uint32) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.seq.Load() >= seq {
@@ -200,7 +200,7 @@ func (l *serving) saw(seq uint32) bool {
 	return false
 }
 
-func (l *serving) close() {
+func (l *serverLane) close() {
 	l.mu.Lock()
 	if !l.gone {
 		close(l.shut)

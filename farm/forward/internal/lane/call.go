@@ -2,8 +2,6 @@ package lane
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,9 +15,9 @@ type Attempt struct {
 	Facts  *Facts
 	Upload *Upload
 
-	// BeforeHeader is called before the final header of the answer is written to the client; the ResponseWriter
-	// has it already. The answer may come before the end of the body. duplex says that the handler has asked for
-	// both at once. nil = nothing.
+	// BeforeHeader is called before the final header of the answer is written to the client; the
+	// ResponseWriter has it already. The answer may come before the end of the body. duplex says that the
+	// handler has asked for both at once. nil = nothing.
 	BeforeHeader func(status int, duplex bool)
 
 	// Interim reports whether a 1xx answer is for the client. nil = always.
@@ -64,9 +62,6 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) (out Out
 	x.exchange()
 	return x.out
 }
-
-// errUnfinished is why an exchange ends that the ResponseWriter has left by a panic.
-var errUnfinished = errors.New("the answer could not be written")
 
 // begin chooses what the exchange goes over.
 func (x *call) begin() error {
@@ -189,16 +184,15 @@ func (x *call) exchange() {
 func (x *call) request() error {
 	b := getBuffer()
 	defer putBuffer(b)
-	*b = append(newFrame(*b), 0, 0, 0, 0)
-	*b = putRequest(*b, x.r, x.Facts)
+	*b = putRequest(newHead(*b), x.r, x.Facts)
 	var flags uint8
 	body, failed, whole := x.Upload.inline()
 	if x.body.sent = whole; whole {
 		flags = fEnd
 		*b = putBodyError(*b, failed)
 	}
-	head := len(*b) - headerSize - 4
-	binary.BigEndian.PutUint32((*b)[headerSize:], uint32(head))
+	endHead(*b)
+	head := len(*b) - headerSize - headLength
 	if whole {
 		*b = append(*b, body...)
 	}
@@ -267,13 +261,14 @@ func (x *call) lose(err error) {
 		return
 	}
 	x.out.Err = fmt.Errorf("%w: %w", errLost, err)
-	if x.lane != nil && x.out.State == attempt.Sent && x.client.neverSeen(x.r.Context(), x.lane, x.lane.seq.Load()) {
+	if x.lane == nil {
+		return
+	}
+	if x.out.State == attempt.Sent && x.client.neverSeen(x.r.Context(), x.lane, x.lane.seq.Load()) {
 		x.out.State = attempt.Refused
 	}
-	if x.lane != nil {
-		x.client.drop(x.lane)
-		x.lane = nil
-	}
+	x.client.drop(x.lane)
+	x.lane = nil
 }
 
 // finish gives back what the exchange went over.

@@ -1,7 +1,6 @@
 package lane
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/http"
@@ -27,24 +26,25 @@ func (x *call) answer(f frame) (over bool, err error) {
 		x.lose(err)
 		return true, nil
 	}
-	if len(p) < 4 || uint64(binary.BigEndian.Uint32(p)) > uint64(len(p)-4) {
+	head, body, ok := splitHead(p)
+	if !ok {
 		return false, malformed("RES")
 	}
-	n := binary.BigEndian.Uint32(p)
-	d := decoder{s: string(p[4 : 4+n])}
+	d := decoder{s: head}
 	load, status := d.load(), int(d.uvarint())
 	x.out.State = max(x.out.State, attempt.Started)
 	if f.flags&fInterim != 0 {
 		return false, x.interim(status, d.header(), d.end("RES"))
 	}
 	header := d.header()
-	if err := d.end("RES"); err != nil || status < 200 && status != http.StatusSwitchingProtocols || status > 999 {
+	final := status >= 200 && status <= 999 || status == http.StatusSwitchingProtocols
+	if err := d.end("RES"); err != nil || !final {
 		return false, malformed("RES")
 	}
 	x.out.Load, x.out.HasLoad = load, true
 	x.out.State, x.out.Status = attempt.Answered, status
 	x.commit(status, header)
-	return f.flags&fEnd != 0, x.write(p[4+n:], f.flags)
+	return f.flags&fEnd != 0, x.write(body, f.flags)
 }
 
 // commit writes the header of the answer. What the gate has set before stays where the handler says nothing
@@ -200,8 +200,8 @@ func (x *call) deadline() error {
 	if some {
 		at = time.Now().Add(in)
 	}
-	if which == 'r' {
-		x.control().SetReadDeadline(at) // the handler was told that it is set; a server that cannot is the same on both ways
+	if which == 'r' { // the handler was told that it is set; a server that cannot is the same on both ways
+		x.control().SetReadDeadline(at)
 	} else {
 		x.control().SetWriteDeadline(at)
 	}

@@ -73,7 +73,13 @@ const (
 
 // NewClient returns the connections with one peer; the first request dials.
 func NewClient(cfg Config) *Client {
-	c := &Client{cfg: cfg, idleFor: idleTime, warm: warmLanes, lanes: make(map[*lane]laneInfo), asked: make(map[question]chan bool)}
+	c := &Client{
+		cfg:     cfg,
+		lanes:   make(map[*lane]laneInfo),
+		asked:   make(map[question]chan bool),
+		idleFor: idleTime,
+		warm:    warmLanes,
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -284,9 +290,4 @@ func (c *Client) endContext(l *lane, seq uint32) {
 	if mine {
 		t.send(frame{kind: kCancel}, putBool(putPair(l.number, seq), true))
 	}
-}
-
-// last reports whether a frame of the acceptor ends the exchange.
-func (f frame) last() bool {
-	return f.kind == kEnd || f.kind == kReset || f.kind == kRefused || f.kind == kRes && f.flags&fEnd != 0
 }

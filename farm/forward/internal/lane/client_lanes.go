@@ -51,7 +51,8 @@ func (c *Client) put(l *lane) {
 
 func (c *Client) putLocked(l *lane) {
 	of, known := c.lanes[l]
-	if !known || c.closed || of.bundle != c.bundle || c.trunk == nil || !c.trunk.alive() || l.seq.Load() >= maxID {
+	live := !c.closed && c.trunk != nil && c.trunk.alive()
+	if !known || !live || of.bundle != c.bundle || l.seq.Load() >= maxID {
 		c.forgetLocked(l)
 		return
 	}
@@ -121,17 +122,4 @@ func (c *Client) giveUp(l *lane, endBody func() error) {
 		l.SetReadDeadline(time.Time{})
 		c.put(l)
 	})
-}
-
-// toEnd reads to the end of the exchange.
-func (c *lane) toEnd() error {
-	for {
-		f, err := c.next()
-		if err != nil {
-			return err
-		}
-		if f.last() {
-			return nil
-		}
-	}
 }

@@ -2,7 +2,6 @@ package lane
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
@@ -86,14 +85,11 @@ func (x *exchange) end(panicked any) bool {
 // decode takes the request from its frame. In front of the head is its length, behind it what there is of the
 // body.
 func (x *exchange) decode(p []byte, whole bool) error {
-	if len(p) < 4 {
+	head, body, ok := splitHead(p)
+	if !ok {
 		return malformed("REQ")
 	}
-	n := binary.BigEndian.Uint32(p)
-	if uint64(n) > uint64(len(p)-4) {
-		return malformed("REQ")
-	}
-	d := decoder{s: string(p[4 : 4+n])}
+	d := decoder{s: head}
 	x.req = d.request(x.ctx, &x.url, &x.facts)
 	if whole {
 		x.body.err = d.bodyError()
@@ -101,7 +97,7 @@ func (x *exchange) decode(p []byte, whole bool) error {
 	if err := d.end("REQ"); err != nil {
 		return err
 	}
-	x.body.init(x, p[4+n:], whole)
+	x.body.init(x, body, whole)
 	if x.req.Body = &x.body; whole && x.body.empty() {
 		x.req.Body = http.NoBody
 	}
@@ -116,8 +112,8 @@ func (x *exchange) call() (panicked any) {
 		}
 		stack := make([]byte, 64<<10)
 		stack = stack[:runtime.Stack(stack, false)]
-		x.server.logger().Error("handler panicked", "request", x.facts.ID, "method", x.req.Method, "path", x.req.URL.Path,
-			"from", x.facts.Via, "panic", fmt.Sprint(panicked), "stack", string(stack))
+		x.server.logger().Error("handler panicked", "request", x.facts.ID, "method", x.req.Method,
+			"path", x.req.URL.Path, "from", x.facts.Via, "panic", fmt.Sprint(panicked), "stack", string(stack))
 	}()
 	x.server.Handle(&x.w, x.req, &x.facts)
 	if form := x.req.MultipartForm; form != nil {
@@ -185,32 +181,12 @@ func (x *exchange) last(k kind, flags uint8, b []byte) error {
 
 // cut ends the connection of an exchange that does not keep to the protocol.
 func (x *exchange) cut(err error) {
-	x.server.logger().Warn("a peer's connection was cut", "request", x.facts.ID, "from", x.facts.Via, "err", err)
+	x.server.logger().Warn("a peer's connection was cut",
+		"request", x.facts.ID, "from", x.facts.Via, "err", err)
 	switch c := x.c.(type) {
 	case *serverLane:
 		c.Conn.Close()
 	case *stream:
 		c.t.close(err)
 	}
-}
-
-// serveStream answers the request that a stream begins with.
-func (s *Server) serveStream(ctx context.Context, bd *bundle, st *stream) {
-	bd.running.Add(1)
-	defer bd.running.Add(-1)
-	defer bd.trunk.forget(st)
-	x := &exchange{server: s, c: st}
-	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	defer x.cancel(errFinished)
-	f, err := st.next()
-	if err != nil {
-		return
-	}
-	x.rmu.Lock()
-	st.onEnd(func() {
-		bd.trunk.forget(st)
-		st.interrupt()
-		x.giveUp(errCanceled)
-	}, func() { x.cancel(context.Canceled) })
-	x.run(f)
 }

@@ -36,8 +36,10 @@ const (
 )
 
 func (k kind) String() string {
-	names := [...]string{"0", "HELLO", "REQ", "ACCEPT", "DATA", "END", "RES", "REFUSED", "RESET", "TUNNEL", "DEADLINE",
-		"DUPLEX", "MARK", "MARKED", "WINDOW", "CANCEL", "PING", "PONG", "DRAIN", "STATUS", "SEEN"}
+	names := [...]string{
+		"0", "HELLO", "REQ", "ACCEPT", "DATA", "END", "RES", "REFUSED", "RESET", "TUNNEL", "DEADLINE", "DUPLEX",
+		"MARK", "MARKED", "WINDOW", "CANCEL", "PING", "PONG", "DRAIN", "STATUS", "SEEN",
+	}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -60,7 +62,7 @@ const (
 	chunk      = 16 << 10 // of a body in one frame, together with what is before it
 )
 
-// frame is the head of a frame: length u24, kind u8, flags u8, id u24, big-endian; n bytes of payload follow.
+// frame is the header of a frame: length u24, kind u8, flags u8, id u24, big-endian; n bytes of payload follow.
 // The id is the exchange's number on a lane, or the stream's on a trunk.
 type frame struct {
 	kind  kind
@@ -91,5 +93,57 @@ func (f frame) known() (bool, error) {
 	return false, nil
 }
 
-// newFrame returns a buffer for a frame, with room for its head in front.
+// newFrame returns a buffer for a frame, with room for its header in front.
 func newFrame(b []byte) []byte { return append(b[:0], make([]byte, headerSize)...) }
+
+// headLength is the size of the length that stands before the head of a request or an answer. A part of the
+// body follows the head.
+const headLength = 4
+
+// newHead returns a buffer for a frame that begins with a head, which is to be appended. endHead follows.
+func newHead(b []byte) []byte { return append(newFrame(b), make([]byte, headLength)...) }
+
+// endHead writes how long the head is that was appended.
+func endHead(b []byte) {
+	binary.BigEndian.PutUint32(b[headerSize:], uint32(len(b)-headerSize-headLength))
+}
+
+// splitHead takes a payload apart into its head and what follows.
+func splitHead(p []byte) (head string, rest []byte, ok bool) {
+	if len(p) < headLength {
+		return "", nil, false
+	}
+	n := binary.BigEndian.Uint32(p)
+	if p = p[headLength:]; uint64(n) > uint64(len(p)) {
+		return "", nil, false
+	}
+	return string(p[:n]), p[n:], true
+}
+
+// Codes of RESET frames.
+const (
+	resetCanceled = iota // the dialler has given the exchange up
+	resetAborted         // the handler panicked with http.ErrAbortHandler
+	resetPanic           // the handler panicked
+	resetBody            // the request could not be read
+	resetStopped         // the rest of the answer could not be sent
+)
+
+// last reports whether a frame of the acceptor ends the exchange.
+func (f frame) last() bool {
+	return f.kind == kEnd || f.kind == kReset || f.kind == kRefused || f.kind == kRes && f.flags&fEnd != 0
+}
+
+// putPair returns a buffer for a control frame whose payload is two numbers.
+func putPair(a, b uint32) []byte {
+	p := newFrame(nil)
+	p = binary.BigEndian.AppendUint32(p, a)
+	return binary.BigEndian.AppendUint32(p, b)
+}
+
+func parsePair(p []byte) (a, b uint32, err error) {
+	if len(p) < 8 {
+		return 0, 0, malformed("control frame")
+	}
+	return binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:]), nil
+}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // Facts are what the dialler tells about a request beside the request itself. A client can neither set nor
@@ -28,38 +27,6 @@ type Facts struct {
 
 // Format writes which request it is about, whatever the verb.
 func (f *Facts) Format(w fmt.State, _ rune) { io.WriteString(w, "facts of request "+f.ID) }
-
-// Load is how busy a peer was when it answered.
-type Load struct {
-	Running uint32 // requests whose handlers ran
-	Limit   uint32 // how many may; 0 = no limit
-}
-
-func (l Load) put(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(l.Running))
-	return binary.AppendUvarint(b, uint64(l.Limit))
-}
-
-func (d *decoder) load() Load {
-	return Load{Running: uint32(d.uvarint()), Limit: uint32(d.uvarint())}
-}
-
-// Refusal says why a request was not started.
-type Refusal struct {
-	Reason     string        // a few words, for logs
-	RetryAfter time.Duration // when it may be taken; 0 = unknown
-	Busy       bool          // the peer has too much to do; it is neither stopping nor unfit
-}
-
-func (r Refusal) put(b []byte) []byte {
-	b = putString(b, r.Reason)
-	b = putVarint(b, int64(r.RetryAfter))
-	return putBool(b, r.Busy)
-}
-
-func (d *decoder) refusal() Refusal {
-	return Refusal{Reason: d.string(), RetryAfter: time.Duration(d.varint()), Busy: d.bool()}
-}
 
 // putRequest appends the head of a request.
 func putRequest(b []byte, r *http.Request, f *Facts) []byte {
@@ -91,7 +58,14 @@ var blank http.Request
 
 // request returns the request whose head was put, without a body; its URL and facts are in u and f.
 func (d *decoder) request(ctx context.Context, u *url.URL, f *Facts) *http.Request {
-	*f = Facts{Origin: d.string(), Via: d.string(), ID: d.string(), Scheme: d.string(), Attempt: d.byte(), Marks: d.bool()}
+	*f = Facts{
+		Origin:  d.string(),
+		Via:     d.string(),
+		ID:      d.string(),
+		Scheme:  d.string(),
+		Attempt: d.byte(),
+		Marks:   d.bool(),
+	}
 	r := blank.WithContext(ctx)
 	r.Method, r.RequestURI = d.string(), d.string()
 	d.url(u)
@@ -145,8 +119,8 @@ func (d *decoder) strings() []string {
 
 // putURL appends the URL by its parts: to parse the target again would be slower, and not always the same.
 func putURL(b []byte, u *url.URL) []byte {
-	rare := u.Scheme != "" || u.Opaque != "" || u.User != nil || u.Host != "" || u.RawFragment != "" || u.Fragment != "" ||
-		u.OmitHost
+	rare := u.Scheme != "" || u.Opaque != "" || u.User != nil || u.Host != "" ||
+		u.RawFragment != "" || u.Fragment != "" || u.OmitHost
 	b = putString(b, u.Path)
 	b = putString(b, u.RawPath)
 	b = putString(b, u.RawQuery)
@@ -217,9 +191,16 @@ func (d *decoder) tls() *tls.ConnectionState {
 	if !d.bool() {
 		return nil
 	}
-	s := &tls.ConnectionState{HandshakeComplete: true, Version: uint16(d.uvarint()), CipherSuite: uint16(d.uvarint()),
-		CurveID: tls.CurveID(d.uvarint()), DidResume: d.bool(), NegotiatedProtocol: d.string(), ServerName: d.string()}
-	s.PeerCertificates = d.chain()
+	s := &tls.ConnectionState{
+		HandshakeComplete:  true,
+		Version:            uint16(d.uvarint()),
+		CipherSuite:        uint16(d.uvarint()),
+		CurveID:            tls.CurveID(d.uvarint()),
+		DidResume:          d.bool(),
+		NegotiatedProtocol: d.string(),
+		ServerName:         d.string(),
+		PeerCertificates:   d.chain(),
+	}
 	for range d.count() {
 		s.VerifiedChains = append(s.VerifiedChains, d.chain())
 	}

@@ -127,3 +127,16 @@ func (c *lane) resume() {
 	c.Conn.SetReadDeadline(time.Time{})
 	c.stop.Store(false)
 }
+
+// toEnd reads to the end of the exchange.
+func (c *lane) toEnd() error {
+	for {
+		f, err := c.next()
+		if err != nil {
+			return err
+		}
+		if f.last() {
+			return nil
+		}
+	}
+}

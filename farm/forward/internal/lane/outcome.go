@@ -1,6 +1,11 @@
 package lane
 
-import "github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
+)
 
 // Outcome is what became of an attempt.
 type Outcome struct {
@@ -21,4 +26,36 @@ type Outcome struct {
 	GaveUp     bool // this side gave the request up: its client has gone, or its time was over
 	BodyFailed bool // the client's own body broke off
 	Marked     bool // the handler has changed something: see Writer.Mark
+}
+
+// Load is how busy a peer was when it answered.
+type Load struct {
+	Running uint32 // requests whose handlers ran
+	Limit   uint32 // how many may; 0 = no limit
+}
+
+func (l Load) put(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(l.Running))
+	return binary.AppendUvarint(b, uint64(l.Limit))
+}
+
+func (d *decoder) load() Load {
+	return Load{Running: uint32(d.uvarint()), Limit: uint32(d.uvarint())}
+}
+
+// Refusal says why a request was not started.
+type Refusal struct {
+	Reason     string        // a few words, for logs
+	RetryAfter time.Duration // when it may be taken; 0 = unknown
+	Busy       bool          // the peer has too much to do; it is neither stopping nor unfit
+}
+
+func (r Refusal) put(b []byte) []byte {
+	b = putString(b, r.Reason)
+	b = putVarint(b, int64(r.RetryAfter))
+	return putBool(b, r.Busy)
+}
+
+func (d *decoder) refusal() Refusal {
+	return Refusal{Reason: d.string(), RetryAfter: time.Duration(d.varint()), Busy: d.bool()}
 }

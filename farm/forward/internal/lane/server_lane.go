@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// serverLane is a lane at the acceptor. One goroutine at a time reads requests from it and runs their handlers.
-// If a request is given up while its handler runs, another goroutine takes the lane over, and the first one
-// ends with the handler: so what is given up costs no connection, however long the handler goes on.
+// serverLane is a lane at the acceptor. One goroutine at a time reads requests from it and runs their
+// handlers. If a request is given up while its handler runs, another goroutine takes the lane over, and the
+// first one ends with the handler: so what is given up costs no connection, however long the handler goes on.
 type serverLane struct {
 	*lane
 	server *Server
@@ -30,9 +30,6 @@ type early struct {
 	seq         uint32
 	contextOnly bool
 }
-
-// maxLanes is how many lanes a bundle may have.
-const maxLanes = 4096
 
 func (s *Server) serveLane(c net.Conn, key bundleKey, number uint32, v uint8) {
 	bd := s.bundle(key)
@@ -58,29 +55,6 @@ func (s *Server) serveLane(c net.Conn, key bundleKey, number uint32, v uint8) {
 	case <-l.shut: // a handler may go on for as long as it likes
 	}
 }
-
-func (bd *bundle) add(l *serverLane) bool {
-	bd.mu.Lock()
-	defer bd.mu.Unlock()
-	if bd.lanes[l.number] != nil || len(bd.lanes) >= maxLanes {
-		return false
-	}
-	bd.lanes[l.number] = l
-	return true
-}
-
-// remove forgets a lane once nobody can ask for its requests any more.
-func (bd *bundle) remove(l *serverLane) {
-	l.close()
-	time.AfterFunc(askTime, func() {
-		bd.mu.Lock()
-		defer bd.mu.Unlock()
-		delete(bd.lanes, l.number)
-	})
-}
-
-// askTime is how long it may be asked whether a request of a lane was seen, after the lane was lost.
-const askTime = 5 * time.Second
 
 // serve serves one request after the other, until the lane is at its end or another goroutine has taken it
 // over.

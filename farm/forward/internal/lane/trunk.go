@@ -2,7 +2,6 @@ package lane
 
 import (
 	"bufio"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -348,18 +347,4 @@ func (t *trunk) look(busy bool) (ask bool) {
 	}
 	// One that waits to write cannot ask, and need not.
 	return t.quiet >= pingAfter && !t.writing
-}
-
-// putPair returns a buffer for a control frame whose payload is two numbers.
-func putPair(a, b uint32) []byte {
-	p := newFrame(nil)
-	p = binary.BigEndian.AppendUint32(p, a)
-	return binary.BigEndian.AppendUint32(p, b)
-}
-
-func parsePair(p []byte) (a, b uint32, err error) {
-	if len(p) < 8 {
-		return 0, 0, malformed("control frame")
-	}
-	return binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:]), nil
 }

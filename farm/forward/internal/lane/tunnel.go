@@ -33,7 +33,8 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	case w.done:
 		return nil, nil, errFinished
 	case w.x.req.ProtoMajor != 1:
-		return nil, nil, fmt.Errorf("a connection of %s cannot be taken over: %w", w.x.req.Proto, errors.ErrUnsupported)
+		return nil, nil, fmt.Errorf("a connection of %s cannot be taken over: %w",
+			w.x.req.Proto, errors.ErrUnsupported)
 	}
 	if !w.x.rmu.TryLock() {
 		return nil, nil, errors.New("the request's body is being read")

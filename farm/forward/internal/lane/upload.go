@@ -1,7 +1,6 @@
 package lane
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -181,8 +180,6 @@ func (s *sender) end(err error) {
 	s.send(kEnd, putHeader(b, trailer), true)
 	s.x.bodyEnded()
 }
-
-var errOver = errors.New("the peer wants no more of the body")
 
 func (s *sender) send(k kind, b []byte, last bool) error {
 	s.mu.Lock()

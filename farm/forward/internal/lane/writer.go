@@ -101,12 +101,10 @@ func (w *Writer) writeHeaderLocked(status int) {
 
 // putHead makes a RES frame with the header as it is now, to which a body may be added.
 func (w *Writer) putHead(b []byte, status int) []byte {
-	b = newFrame(b)
-	b = append(b, 0, 0, 0, 0)
-	b = w.x.server.load().put(b)
+	b = w.x.server.load().put(newHead(b))
 	b = binary.AppendUvarint(b, uint64(status))
 	b = putHeader(b, w.header)
-	binary.BigEndian.PutUint32(b[headerSize:], uint32(len(b)-headerSize-4))
+	endHead(b)
 	return b
 }
 
@@ -165,7 +163,7 @@ func bodyAllowed(status int) bool {
 func (w *Writer) appendLocked(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		if w.head && w.sent {
-			return n + len(p), nil // of a body that nobody gets, the beginning is enough to tell its kind and length
+			return n + len(p), nil // of a body that nobody gets, the beginning tells its kind and length
 		}
 		w.wantBufLocked()
 		k := min(len(p), max(headerSize+chunk-len(*w.buf), 0))

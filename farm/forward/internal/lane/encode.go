@@ -14,6 +14,8 @@ func putString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+func putVarint(b []byte, v int64) []byte { return binary.AppendVarint(b, v) }
+
 func putBool(b []byte, v bool) []byte {
 	if v {
 		return append(b, 1)
@@ -134,5 +136,3 @@ func (d *decoder) bodyError() error {
 	}
 	return errors.New(d.string())
 }
-
-func putVarint(b []byte, v int64) []byte { return binary.AppendVarint(b, v) }

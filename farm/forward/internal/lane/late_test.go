@@ -405,7 +405,7 @@ func TestStream_FailsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range maxOthers {
+	for range maxFree {
 		s.takeLocked(frame{kind: kMark}, nil)
 	}
 	if s.takeLocked(frame{kind: kMark}, nil) == nil {

@@ -30,17 +30,17 @@ type stream struct {
 	window  int // how many at once; guarded by mu
 	read    int // bytes read and not granted again; guarded by mu
 	credit  int // bytes that may still be sent; guarded by mu
-	others  int // frames that cost nothing, so far; guarded by mu
+	free    int // frames that cost nothing, so far; guarded by mu
 
 	readBy, writeBy deadline // of a tunnel; guarded by mu
 
-	over    func() // called when the other end is lost, or has given up; nil = nobody; guarded by mu
-	ended   bool   // the context of the request is to end, or has; guarded by mu
-	context func() // ends the context of the request; nil = there is none; guarded by mu
+	gone     func() // called when the other end is lost, or has given up; nil = nobody; guarded by mu
+	ctxEnded bool   // the context of the request is to end, or has; guarded by mu
+	endCtx   func() // ends the context of the request; nil = there is none; guarded by mu
 }
 
-// maxOthers is how many frames that cost nothing a stream may have: one of a kind as a rule.
-const maxOthers = 32
+// maxFree is how many frames that cost nothing a stream may have: one of a kind as a rule.
+const maxFree = 32
 
 // cost returns what a frame takes of its stream's window: all kinds do of which there may be many.
 func (f frame) cost() int {
@@ -95,31 +95,25 @@ func (s *stream) takeLocked(f frame, p []byte) error {
 	if s.err != nil {
 		return nil
 	}
-	switch f.kind {
-	case kWindow:
+	defer s.changed.Broadcast()
+	if f.kind == kWindow {
 		if len(p) < 4 {
 			return malformed("WINDOW")
 		}
 		s.credit += int(binary.BigEndian.Uint32(p))
-	case kReset:
-		if s.others++; s.others > maxOthers {
-			return malformed("stream with too many frames")
-		}
-		s.in = append(s.in, item{f, p})
-		if s.over != nil {
-			go s.over() // not here: this goroutine must go on reading
-		}
-	default:
-		if cost := f.cost(); cost > 0 {
-			if s.granted -= cost; s.granted < 0 {
-				return malformed("frame beyond its window")
-			}
-		} else if s.others++; s.others > maxOthers {
-			return malformed("stream with too many frames")
-		}
-		s.in = append(s.in, item{f, p})
+		return nil
 	}
-	s.changed.Broadcast()
+	if cost := f.cost(); cost > 0 {
+		if s.granted -= cost; s.granted < 0 {
+			return malformed("frame beyond its window")
+		}
+	} else if s.free++; s.free > maxFree {
+		return malformed("stream with too many frames")
+	}
+	s.in = append(s.in, item{f, p})
+	if f.kind == kReset && s.gone != nil {
+		go s.gone() // not here: this goroutine must go on reading
+	}
 	return nil
 }
 
@@ -129,16 +123,16 @@ func (s *stream) end(err error) {
 	defer s.mu.Unlock()
 	s.err = err
 	s.changed.Broadcast()
-	if s.over != nil {
-		go s.over()
+	if s.gone != nil {
+		go s.gone()
 	}
 }
 
 func (s *stream) endContext() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended = true; s.context != nil {
-		s.context()
+	if s.ctxEnded = true; s.endCtx != nil {
+		s.endCtx()
 	}
 }
 
@@ -147,8 +141,8 @@ func (s *stream) endContext() {
 func (s *stream) onEnd(f, context func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over, s.context = f, context
-	if s.ended {
+	s.gone, s.endCtx = f, context
+	if s.ctxEnded {
 		context()
 	}
 	for _, it := range s.in {

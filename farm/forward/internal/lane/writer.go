@@ -35,7 +35,7 @@ type Writer struct {
 	head   bool        // the answer to HEAD has no body
 	duplex atomic.Bool // the handler reads and writes at the same time
 	begun  atomic.Bool // net/http would have sent the header by now
-	last   atomic.Bool // and closes the connection behind the answer, so that it leaves the body alone
+	last   atomic.Bool // net/http would close the connection behind the answer, and leave the body alone
 }
 
 func (w *Writer) init(x *exchange) {

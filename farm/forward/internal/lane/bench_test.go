@@ -23,7 +23,8 @@ func typical(ctx context.Context) *http.Request {
 	r, _ := http.NewRequestWithContext(ctx, "GET", "/list?a=1&b=2", nil)
 	r.RequestURI, r.RemoteAddr, r.Host = "/list?a=1&b=2", "203.0.113.7:51234", "app.example.com"
 	for name, v := range map[string]string{
-		"User-Agent":      "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
+		"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) " +
+			"Chrome/140.0 Safari/537.36",
 		"Accept":          "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
 		"Accept-Encoding": "gzip, deflate, br, zstd", "Accept-Language": "en-GB,en;q=0.9",
 		"Cookie":  "__Host-sid=0123456789abcdef0123456789abcdef; theme=dark",

@@ -18,7 +18,8 @@ func FuzzRequest(f *testing.F) {
 	r := typical(context.Background())
 	r.Trailer = http.Header{"Sum": nil}
 	r.TransferEncoding = []string{"chunked"}
-	f.Add(string(putRequest(nil, r, &Facts{Origin: "n", Via: "N", ID: "i", Scheme: "https", Attempt: 1, Marks: true})))
+	facts := &Facts{Origin: "n", Via: "N", ID: "i", Scheme: "https", Attempt: 1, Marks: true}
+	f.Add(string(putRequest(nil, r, facts)))
 	f.Add("\x00\x00\x00\x00\x01\x00\x03GET")
 	f.Add(string(putHeader(nil, http.Header{"A": {"b", "c"}, "Date": nil})))
 	f.Fuzz(func(t *testing.T, s string) {
@@ -37,16 +38,17 @@ func FuzzRequest(f *testing.F) {
 }
 
 func sameRequest(a, b *http.Request) bool {
-	return a.Method == b.Method && a.RequestURI == b.RequestURI && reflect.DeepEqual(a.URL, b.URL) && a.Host == b.Host &&
-		a.RemoteAddr == b.RemoteAddr && a.ContentLength == b.ContentLength && reflect.DeepEqual(a.Header, b.Header) &&
-		reflect.DeepEqual(a.Trailer, b.Trailer) && reflect.DeepEqual(a.TLS, b.TLS) && a.Proto == b.Proto && a.Close == b.Close
+	return a.Method == b.Method && a.Proto == b.Proto && a.Host == b.Host && a.RemoteAddr == b.RemoteAddr &&
+		a.RequestURI == b.RequestURI && reflect.DeepEqual(a.URL, b.URL) &&
+		reflect.DeepEqual(a.Header, b.Header) && reflect.DeepEqual(a.Trailer, b.Trailer) &&
+		a.ContentLength == b.ContentLength && a.Close == b.Close && reflect.DeepEqual(a.TLS, b.TLS)
 }
 
 // FuzzAcceptor: a peer that says whatever it likes, as a trunk or as a lane, does no harm.
 func FuzzAcceptor(f *testing.F) {
-	head := putRequest([]byte{0, 0, 0, 0, 0, 0, 0, 0}, typical(context.Background()), &Facts{ID: "i"})
-	req := append(newFrame(nil), head...)
-	req[headerSize+7-4] = 0
+	req := putRequest(newHead(nil), typical(context.Background()), &Facts{ID: "i"})
+	req = putBodyError(req, nil)
+	endHead(req)
 	frame{kind: kReq, flags: fEnd, id: 1, n: len(req) - headerSize}.put(req)
 	f.Add(true, req)
 	f.Add(false, req)
@@ -57,34 +59,26 @@ func FuzzAcceptor(f *testing.F) {
 	frame{kind: kWindow, id: 1, n: 4}.put(window)
 	f.Add(true, append(req, window...))
 	f.Fuzz(func(t *testing.T, trunk bool, said []byte) {
-		srv := &Server{Logger: slog.New(slog.DiscardHandler), Handle: func(w *Writer, r *http.Request, _ *Facts) {
-			io.Copy(w, r.Body)
-		}}
-		key := bundleKey{number: 1}
+		srv := &Server{Logger: slog.New(slog.DiscardHandler)}
+		srv.Handle = func(w *Writer, r *http.Request, _ *Facts) { io.Copy(w, r.Body) }
 		ours, peer := net.Pipe()
 		other, silent := net.Pipe() // the trunk of the lane
 		go io.Copy(io.Discard, peer)
 		go io.Copy(io.Discard, silent)
+		use := uint8(isTrunk)
+		if !trunk {
+			use = isLane
+			bd := &bundle{trunk: newTrunk(other), lanes: make(map[uint32]*serverLane)}
+			srv.bundles = map[bundleKey]*bundle{{number: 1}: bd}
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if trunk {
-				srv.add(ours)
-				srv.serveConn(ours)
-				srv.remove(ours)
-				srv.wg.Done()
-				return
-			}
-			srv.bundles = map[bundleKey]*bundle{key: {trunk: newTrunk(other), lanes: make(map[uint32]*serverLane)}}
 			srv.add(ours)
 			srv.serveConn(ours)
 			srv.remove(ours)
 			srv.wg.Done()
 		}()
-		use := uint8(isLane)
-		if trunk {
-			use = isTrunk
-		}
 		peer.SetWriteDeadline(time.Now().Add(time.Second))
 		peer.Write(hello{oldest: 1, newest: newest, use: use, bundle: 1, lane: 1}.frame())
 		peer.Write(said)

@@ -19,6 +19,9 @@ const (
 // Words are the names that no field at the top can have.
 var Words = []string{wordPaths, wordLocked}
 
+// MaxSections is how many paths of URLs one file may have.
+const MaxSections = 64
+
 // Document is one file, taken apart.
 type Document struct {
 	Place
@@ -102,6 +105,10 @@ func (r *reader) paths(f tree.Field) {
 			p.Field = strings.Trim(in.String()+"."+p.Field, ".")
 			r.problems = append(r.problems, p)
 		}
+		if len(r.d.sections) == MaxSections {
+			r.problems.Add(s.At, wordPaths, "has more than %d paths", MaxSections)
+			return
+		}
 		r.d.sections = append(r.d.sections, section{s.Name, s.Value})
 	}
 }
@@ -135,7 +142,8 @@ func badSection(p string) string {
 
 func (r *reader) locked(f tree.Field) {
 	if f.Value.Kind != tree.List {
-		r.problems.Add(f.Value.At, wordLocked, "is %s; it takes a list of fields, such as [prices, limits.max]", f.Value.Kind)
+		r.problems.Add(f.Value.At, wordLocked, "is %s; it takes a list of fields, such as [prices, limits.max]",
+			f.Value.Kind)
 		return
 	}
 	for _, item := range f.Value.Items {
@@ -154,7 +162,8 @@ func (r *reader) locked(f tree.Field) {
 	}
 }
 
-// broken returns where n sets what is locked: the value itself, a part of it, or something that takes its place.
+// broken returns where n sets what is locked: the value itself, a part of it, or something that takes its
+// place.
 func (l lock) broken(n *tree.Node) (at tree.Pos, ok bool) {
 	for _, name := range l.path {
 		if n == nil {
@@ -225,7 +234,8 @@ type Part struct {
 	Node    *tree.Node
 }
 
-// Parts returns everything that holds for requests of a path, lowest first; "" = what holds outside of all sections.
+// Parts returns everything that holds for requests of a path, lowest first; "" = what holds outside of all
+// sections.
 func (s Stack) Parts(defaults *tree.Node, p string) []Part {
 	out := []Part{{Layer: "default", Node: defaults}}
 	for _, d := range s {

@@ -47,7 +47,8 @@ func stack(t *testing.T, files map[string]string) (Stack, *tree.Node, tree.Probl
 
 func TestLayers(t *testing.T) {
 	s, low, ps := stack(t, map[string]string{
-		"site.yaml":                "banner: global\nprices: {milk: 2}\npaths:\n  /shop/: {banner: shop, limits: {max: 1}}\n",
+		"site.yaml": "banner: global\nprices: {milk: 2}\npaths:\n  /shop/: {banner: shop, " +
+			"limits: {max: 1}}\n",
 		"roles/front/site.json":    `{"limits": {"max": 5, "min": 1}, "paths": {"/shop/tea/": {"tags": ["a"]}}}`,
 		"roles/ordinary/site.yaml": "banner: other role",
 		"nodes/n1/site.yml":        "prices: {tea: null, mead: 3}\npaths: {/shop/: {limits: {max: 2}}}\n",
@@ -71,7 +72,8 @@ func TestLayers(t *testing.T) {
 		for _, f := range n.Get("prices").Fields {
 			keys = append(keys, f.Name)
 		}
-		got := n.Get("banner").Text + " [" + strings.Join(keys, " ") + "] " + n.Lookup(tree.Path{"limits", "max"}).Text + " " +
+		got := n.Get("banner").Text + " [" + strings.Join(keys, " ") + "] " +
+			n.Lookup(tree.Path{"limits", "max"}).Text + " " +
 			n.Lookup(tree.Path{"limits", "min"}).Text + " "
 		if tags := n.Get("tags"); tags != nil {
 			got += "1"
@@ -135,7 +137,8 @@ func TestReadRefuses(t *testing.T) {
 
 func TestLocate(t *testing.T) {
 	for file, want := range map[string]string{
-		"site.yaml": "site global", "roles/front/a-1.json": "a-1 role front", "nodes/n1:7946/site.yml": "site node n1:7946",
+		"site.yaml": "site global", "roles/front/a-1.json": "a-1 role front",
+		"nodes/n1:7946/site.yml": "site node n1:7946",
 	} {
 		p, err := Locate(file)
 		if err != nil || p.Config+" "+p.String() != want {
@@ -145,7 +148,8 @@ func TestLocate(t *testing.T) {
 	for file, want := range map[string]string{
 		"site.toml": "has to end", "Site.yaml": "no name of a config", "x/site.yaml": "in no place",
 		"roles/backend/site.yaml": "no role", "../site.yaml": "in no place", "/site.yaml": "in no place",
-		"nodes/site.yaml": "in no place", "zones/a/site.yaml": "in no place", ".yaml": "no name", "nodes//site.yaml": "in no place",
+		"nodes/site.yaml": "in no place", "zones/a/site.yaml": "in no place", ".yaml": "no name",
+		"nodes//site.yaml": "in no place",
 	} {
 		if p, err := Locate(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v, want %s", file, p, err, want)

@@ -1,5 +1,5 @@
-// Package layer puts the files of a revision on top of each other: which file is which layer, what is locked, and what
-// comes out for a node and a request's path.
+// Package layer puts the files of a revision on top of each other: which file is which layer, what is
+// locked, and what comes out for a node and a request's path.
 package layer
 
 import (
@@ -65,7 +65,8 @@ var name = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 // ValidName reports whether a config can have a name.
 func ValidName(s string) bool { return len(s) <= MaxName && name.MatchString(s) }
 
-var errLayout = errors.New("is in no place for a file of configuration, which are: site.yaml, roles/front/site.yaml and " +
+var errLayout = errors.New("is in no place for a file of configuration, which are: site.yaml, " +
+	"roles/front/site.yaml and " +
 	"nodes/n1/site.yaml, with the config's name for site")
 
 // Locate returns which layer a file is, by its path.

@@ -12,8 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
-// Decode puts a whole tree into v, which is a zero value of the type that can be set. What the tree does not have stays zero.
-// All that does not fit is in the problems.
+// Decode puts a whole tree into v, which is a zero value of the type that can be set. What the tree does not
+// have stays zero. All that does not fit is in the problems.
 func (t *Type) Decode(n *tree.Node, v reflect.Value) tree.Problems {
 	d := decoder{}
 	if n != nil {
@@ -22,8 +22,8 @@ func (t *Type) Decode(n *tree.Node, v reflect.Value) tree.Problems {
 	return d.problems
 }
 
-// Check returns what is wrong with a layer: a part of a tree, in which null takes away entries of maps. Secrets cannot be
-// in one.
+// Check returns what is wrong with a layer: a part of a tree, in which null takes away entries of maps.
+// Secrets cannot be in one.
 func (t *Type) Check(n *tree.Node) tree.Problems {
 	d := decoder{layer: true}
 	d.into(t, n, reflect.New(t.goType).Elem(), nil)

@@ -13,7 +13,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
-// Encode returns the tree of a value: what Decode makes the value of. Nil pointers, maps and lists are not in it.
+// Encode returns the tree of a value: what Decode makes the value of. Nil pointers, maps and lists are not
+// in it.
 func (t *Type) Encode(v reflect.Value) (*tree.Node, error) {
 	n, err := t.encode(v, 0)
 	if err != nil {

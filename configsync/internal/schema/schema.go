@@ -1,5 +1,5 @@
-// Package schema is what a Go type says about configuration: which fields there are, of which types, and how a value is
-// made of a tree and back.
+// Package schema is what a Go type says about configuration: which fields there are, of which types, and how
+// a value is made of a tree and back.
 package schema
 
 import (
@@ -76,7 +76,8 @@ func Of(t reflect.Type, reserved ...string) (*Type, error) {
 	}
 	for _, f := range s.fields {
 		if slices.Contains(reserved, f.name) {
-			return nil, fmt.Errorf("%v has a field %q, which stands for something else in files: give it another name by its json tag",
+			return nil, fmt.Errorf("%v has a field %q, which stands for something else in files: give it another "+
+				"name by its json tag",
 				t, f.name)
 		}
 	}
@@ -139,7 +140,8 @@ func (b builder) plain(s *Type, t reflect.Type, path string) (err error) {
 		s.kind = dict
 		s.elem, err = b.of(t.Elem(), path+"[]")
 	case reflect.Pointer:
-		if t.Elem().Kind() == reflect.Pointer || t.Elem().Kind() == reflect.Map || t.Elem().Kind() == reflect.Slice {
+		if t.Elem().Kind() == reflect.Pointer || t.Elem().Kind() == reflect.Map ||
+			t.Elem().Kind() == reflect.Slice {
 			return fmt.Errorf("%s is a pointer to %v, which can be nil by itself", path, t.Elem())
 		}
 		s.kind = pointer
@@ -168,7 +170,8 @@ func (b builder) structure(s *Type, t reflect.Type, path string, index []int) er
 			}
 			continue
 		case !f.IsExported():
-			return fmt.Errorf("%s is not exported, so that no file can set it: export it, or give it the tag `json:\"-\"`", to)
+			return fmt.Errorf("%s is not exported, so that no file can set it: export it, or give it the tag "+
+				"`json:\"-\"`", to)
 		case slices.Contains(strings.Split(rest, ","), "string"):
 			return fmt.Errorf("%s has the json option string, which is not taken", to)
 		}
@@ -244,8 +247,8 @@ type Info struct {
 	Secret bool
 }
 
-// Look returns what there is to say of the value at a path: of it, or of anything that it is a part of. The error names
-// the nearest field where there is none.
+// Look returns what there is to say of the value at a path: of it, or of anything that it is a part of. The
+// error names the nearest field where there is none.
 func (t *Type) Look(p tree.Path) (info Info, err error) {
 	for i, name := range p {
 		for t.kind == pointer {
@@ -265,7 +268,19 @@ func (t *Type) Look(p tree.Path) (info Info, err error) {
 			return info, fmt.Errorf("%s: is one value and has no field %q", p[:i], name)
 		}
 	}
+	info.Secret = info.Secret || t.kind == list && t.elem.secrets(map[*Type]bool{})
 	return info, nil
+}
+
+// secrets reports whether some field within the type is a secret.
+func (t *Type) secrets(seen map[*Type]bool) bool {
+	if t == nil || seen[t] {
+		return false
+	}
+	seen[t] = true
+	return t.elem.secrets(seen) || slices.ContainsFunc(t.fields, func(f field) bool {
+		return f.secret || f.typ.secrets(seen)
+	})
 }
 
 func unknown(name string, names []string) string {

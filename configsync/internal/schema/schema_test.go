@@ -136,21 +136,22 @@ func TestCheckRefuses(t *testing.T) {
 		"debug: on":                           `is the text "on"`,
 		"debug: True":                         "is the value True",
 		"debug: 1":                            "is the number 1",
-		"banner:":                             "banner: has no value; it takes text. To leave it as it is, leave the line out",
-		"banner: 1.10":                        `is the number 1.10; it takes text: write it in quotes, "1.10"`,
-		"banner: true":                        "is the value true; it takes text",
-		"banner: [a]":                         "is a list; it takes text",
-		"prices: {tea: cheap}":                `prices.tea: is the text "cheap"`,
-		"prices: [1]":                         "prices: is a list; it takes a map",
-		"nets: 10.0.0.0/8":                    "is the text \"10.0.0.0/8\"; it takes a list",
-		"nets: [10.0.0.0/33]":                 "a.yaml:1:8: nets[0]: netip.ParsePrefix",
-		"level: LOUD":                         "level: slog: level string \"LOUD\"",
-		"token: x":                            "token: is a secret, and files cannot hold secrets yet",
-		"kids: [{token: x}]":                  "kids[0].token: is a secret",
-		"skipped: 1":                          "skipped: unknown field",
-		"limits:":                             "limits: has no value; it takes a map",
-		"[1]":                                 "a.yaml:1:1: is a list; it takes a map",
-		"shops: {\"a.b\": {x: 1}}":            `shops."a.b".x: unknown field`,
+		"banner:": "banner: has no value; it takes text. To leave it as it is, " +
+			"leave the line out",
+		"banner: 1.10":             `is the number 1.10; it takes text: write it in quotes, "1.10"`,
+		"banner: true":             "is the value true; it takes text",
+		"banner: [a]":              "is a list; it takes text",
+		"prices: {tea: cheap}":     `prices.tea: is the text "cheap"`,
+		"prices: [1]":              "prices: is a list; it takes a map",
+		"nets: 10.0.0.0/8":         "is the text \"10.0.0.0/8\"; it takes a list",
+		"nets: [10.0.0.0/33]":      "a.yaml:1:8: nets[0]: netip.ParsePrefix",
+		"level: LOUD":              "level: slog: level string \"LOUD\"",
+		"token: x":                 "token: is a secret, and files cannot hold secrets yet",
+		"kids: [{token: x}]":       "kids[0].token: is a secret",
+		"skipped: 1":               "skipped: unknown field",
+		"limits:":                  "limits: has no value; it takes a map",
+		"[1]":                      "a.yaml:1:1: is a list; it takes a map",
+		"shops: {\"a.b\": {x: 1}}": `shops."a.b".x: unknown field`,
 	} {
 		n, err := tree.Parse("a.yaml", []byte(in))
 		if err != nil {
@@ -245,7 +246,8 @@ func TestUserCodeMayPanic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ps := typ.Check(parse(t, "f: x")); len(ps) != 1 || !strings.Contains(ps.Error(), "UnmarshalText panicked: x") {
+	if ps := typ.Check(parse(t, "f: x")); len(ps) != 1 || !strings.Contains(ps.Error(),
+		"UnmarshalText panicked: x") {
 		t.Error(ps)
 	}
 }
@@ -253,7 +255,10 @@ func TestUserCodeMayPanic(t *testing.T) {
 func TestValidate(t *testing.T) {
 	typ := siteType(t)
 	v := site{Limits: limits{Max: -1}, Extra: &limits{Max: 66}, Shops: map[string]limits{"a b": {Max: -2}}}
-	ps := typ.Validate(reflect.ValueOf(&v).Elem(), func(p tree.Path) tree.Pos { return tree.Pos{File: "f", Line: len(p)} })
+	ps := typ.Validate(reflect.ValueOf(&v).Elem(), func(p tree.Path) tree.Pos {
+		return tree.Pos{File: "f",
+			Line: len(p)}
+	})
 	got := ps.Err().Error()
 	for _, want := range []string{
 		"f:1: limits: max is below zero", "f:1: limits: and that is bad", `f:2: shops."a b": max is below zero`,
@@ -271,8 +276,9 @@ func TestValidate(t *testing.T) {
 func TestLook(t *testing.T) {
 	typ := siteType(t)
 	for in, want := range map[string]Info{
-		"banner": {}, "limits": {Class: Restart}, "limits.max": {Class: Restart}, "extra.max": {}, "token": {Secret: true},
-		"shops.x.max": {}, "prices.tea": {},
+		"banner": {}, "limits": {Class: Restart}, "limits.max": {Class: Restart}, "extra.max": {},
+		"token":       {Secret: true},
+		"shops.x.max": {}, "prices.tea": {}, "kids": {Secret: true}, "nets": {},
 	} {
 		p, _ := tree.ParsePath(in)
 		if got, err := typ.Look(p); err != nil || got != want {
@@ -280,7 +286,8 @@ func TestLook(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"banner.x": "banner: is one value and has no field", "limits.mx": "limits.mx: unknown field; did you mean max?",
+		"banner.x": "banner: is one value and has no field", "limits.mx": "limits.mx: unknown field; did you " +
+			"mean max?",
 		"kids.x": "is one value",
 	} {
 		p, _ := tree.ParsePath(in)

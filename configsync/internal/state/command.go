@@ -34,9 +34,9 @@ func Level([]byte) int { return levelFirst }
 // ErrUnknownCommand is what an UnknownCommandError is.
 var ErrUnknownCommand = errors.New("configsync: unknown command")
 
-// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does not know: a
-// newer program wrote it, and to skip it would let this node's configuration drift from the others'. Whoever drives the
-// machine recovers it and stops the node; the machine is unchanged.
+// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does
+// not know: a newer program wrote it, and to skip it would let this node's configuration drift from the
+// others'. Whoever drives the machine recovers it and stops the node; the machine is unchanged.
 type UnknownCommandError struct {
 	Op    byte
 	Index uint64 // of the command
@@ -44,18 +44,19 @@ type UnknownCommandError struct {
 
 // Error implements error.
 func (e UnknownCommandError) Error() string {
-	return fmt.Sprintf("configsync: unknown command %d at index %d: a newer version of the program wrote it", e.Op, e.Index)
+	return fmt.Sprintf("configsync: unknown command %d at index %d: a newer version of the program wrote it",
+		e.Op, e.Index)
 }
 
-// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer program is needed.
+// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer
+// program is needed.
 func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
 
 // Write is what every command says of itself.
 type Write struct {
-	Epoch uint64 // that must be in force
-	Key   string // the same whenever the write is repeated, and no other write's; "" = it is not repeated
-	Who   string
-	Why   string
+	Epoch    uint64 // that must be in force
+	Who, Why string
+	Key      string // the same whenever the write is repeated, and no other write's; "" = it is not repeated
 }
 
 // Put changes files of the revision in force, and puts what comes out in force.

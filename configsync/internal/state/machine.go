@@ -1,4 +1,5 @@
-// Package state is the replicated state of a farm's configuration: revisions of files, and which of them was in force when.
+// Package state is the replicated state of a farm's configuration: revisions of files, and which of them was
+// in force when.
 package state
 
 import (
@@ -11,14 +12,15 @@ import (
 	"time"
 )
 
-// Machine is the replicated state machine. Apply, Snapshot and Restore are for one goroutine, one at a time; every other
-// method, and the WriterTo that Snapshot returned, may run beside them. Reads take no lock.
+// Machine is the replicated state machine. Apply, Snapshot and Restore are for one goroutine, one at a time;
+// every other method, and the WriterTo that Snapshot returned, may run beside them. Reads take no lock.
 type Machine struct {
 	state   atomic.Pointer[State] // replaced, never edited
 	changed chan<- struct{}
 }
 
-// NewMachine returns a machine without configuration. When it has changed it sends to changed, unless that is full or nil.
+// NewMachine returns a machine without configuration. When it has changed it sends to changed, unless that
+// is full or nil.
 func NewMachine(changed chan<- struct{}) *Machine {
 	m := &Machine{changed: changed}
 	m.state.Store(&State{})
@@ -58,7 +60,10 @@ func (s *State) Epochs() []Epoch { return slices.Clone(s.epochs) }
 
 // Epoch returns the epoch of that number; false if it is not kept.
 func (s *State) Epoch(number uint64) (Epoch, bool) {
-	i, ok := slices.BinarySearchFunc(s.epochs, number, func(e Epoch, n uint64) int { return cmp.Compare(e.Number, n) })
+	i, ok := slices.BinarySearchFunc(s.epochs, number, func(e Epoch,
+		n uint64) int {
+		return cmp.Compare(e.Number, n)
+	})
 	if !ok {
 		return Epoch{}, false
 	}
@@ -71,8 +76,8 @@ func (s *State) Files(revision uint64) []File { return s.files[revision] }
 // State returns the present state.
 func (m *Machine) State() *State { return m.state.Load() }
 
-// Apply carries out one command. It panics with an UnknownCommandError, having changed nothing, when the command is none
-// it knows.
+// Apply carries out one command. It panics with an UnknownCommandError, having changed nothing, when the
+// command is none it knows.
 func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	s := m.state.Load()
 	if len(cmd) == 0 {
@@ -144,7 +149,10 @@ func (s *State) put(cmd []byte, at Epoch) (*State, Answer) {
 func changed(files []File, changes []Change) []File {
 	out := slices.Clone(files)
 	for _, c := range changes {
-		i, found := slices.BinarySearchFunc(out, c.Path, func(f File, path string) int { return strings.Compare(f.Path, path) })
+		i, found := slices.BinarySearchFunc(out, c.Path, func(f File,
+			path string) int {
+			return strings.Compare(f.Path, path)
+		})
 		switch {
 		case c.Delete && found:
 			out = slices.Delete(out, i, i+1)
@@ -206,8 +214,8 @@ func (m *Machine) Query([]byte) []byte { return nil }
 // Snapshot returns the state as it is now. Equal states are written as equal bytes.
 func (m *Machine) Snapshot() io.WriterTo { return m.state.Load() }
 
-// Restore replaces the state by what a Snapshot wrote. It reads not a byte further than that. After an error the state
-// is what it was.
+// Restore replaces the state by what a Snapshot wrote. It reads not a byte further than that. After an error
+// the state is what it was.
 func (m *Machine) Restore(r io.Reader) error {
 	next, err := readState(r)
 	if err != nil {

@@ -14,14 +14,16 @@ import (
 
 // A snapshot is
 //
-//	format (1 byte), length of the body (4 bytes, little endian), body, CRC-32C of all that (4 bytes, little endian)
+//	format (1 byte), length of the body (4 bytes), body, CRC-32C of all that (4 bytes)
 //
-// and the body, with numbers as uvarints and strings after their length,
+// with those numbers little endian; and the body, with numbers as uvarints and strings after their length,
 //
 //	number of the newest revision
 //	number of texts, and the texts that revisions have, each once, in ascending order
-//	number of revisions, and for each, in ascending order: its number, the number of files, for each its path and its text's place above
-//	number of epochs, and for each, in ascending order: number, revision, index, time in ms since 1970, who, why, key, content
+//	number of revisions, and for each, in ascending order: its number,
+//	the number of files, and for each its path and its text's place above
+//	number of epochs, and for each, in ascending order: number, revision, index,
+//	time in ms since 1970, who, why, key, content
 //
 // Content is what a release will name beside the revision; it is empty, and Restore insists on that.
 const (

@@ -126,8 +126,10 @@ func TestKeepsFifty(t *testing.T) {
 		}
 	}
 	s := r.State()
-	if len(s.Epochs()) != Kept || len(s.files) != Kept || s.Epochs()[0].Number != 12 || s.Current().Number != 61 {
-		t.Errorf("%d epochs, %d revisions, from %d to %d", len(s.Epochs()), len(s.files), s.Epochs()[0].Number, s.Current().Number)
+	if len(s.Epochs()) != Kept || len(s.files) != Kept || s.Epochs()[0].Number != 12 ||
+		s.Current().Number != 61 {
+		t.Errorf("%d epochs, %d revisions, from %d to %d", len(s.Epochs()), len(s.files), s.Epochs()[0].Number,
+			s.Current().Number)
 	}
 	if _, ok := s.Epoch(11); ok {
 		t.Error("epoch 11 is still there")
@@ -201,7 +203,8 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 	defer func() {
 		err, _ := recover().(error)
 		var unknown UnknownCommandError
-		if !errors.As(err, &unknown) || unknown.Op != 9 || unknown.Index != 77 || !errors.Is(err, fault.ErrVersion) ||
+		if !errors.As(err, &unknown) || unknown.Op != 9 || unknown.Index != 77 ||
+			!errors.Is(err, fault.ErrVersion) ||
 			!errors.Is(err, ErrUnknownCommand) || r.State() != before {
 			t.Errorf("%v", err)
 		}
@@ -240,7 +243,8 @@ func TestChangedIsSignalled(t *testing.T) {
 func filled(t *testing.T) *rig {
 	r := newRig(t)
 	r.put(0, "site.yaml", "banner: a\n", "nodes/n1/site.yaml", "banner: b\n")
-	r.apply(putOf(Write{Epoch: 1, Key: "key", Who: "wer", Why: "darum"}, "site.yaml", "banner: c\n", "x.json", "banner: b\n").Append(nil))
+	r.apply(putOf(Write{Epoch: 1, Key: "key", Who: "wer", Why: "darum"}, "site.yaml", "banner: c\n", "x.json",
+		"banner: b\n").Append(nil))
 	r.apply(Activate{Write{Epoch: 2, Who: "me", Why: "back"}, 1}.Append(nil))
 	return r
 }
@@ -297,7 +301,8 @@ func TestRestoreRefuses(t *testing.T) {
 	corpus.Frugal(t, 64, func() { m.Restore(bytes.NewReader([]byte{format, 0, 0, 0xc0, 0, 1})) })
 }
 
-// TestDecodeTakesOneForm: what is sound but not as it would be written is refused, or equal states could differ in bytes.
+// TestDecodeTakesOneForm: what is sound but not as it would be written is refused, or equal states could
+// differ in bytes.
 func TestDecodeTakesOneForm(t *testing.T) {
 	good := filled(t).State().append(nil)
 	if _, ok := decodeState(good); !ok {

@@ -131,7 +131,8 @@ func (r *jsonReader) whole(raw []byte, at Pos, in Path) {
 		}
 		low := utf16.IsSurrogate(unit) && unit >= 0xdc00
 		if low != (high != 0) {
-			r.problems.Add(at, in.String(), `holds half of a surrogate pair (\u%04x), which is no character`, max(unit, high))
+			r.problems.Add(at, in.String(), `holds half of a surrogate pair (\u%04x), which is no character`,
+				max(unit, high))
 			return
 		}
 		high = 0

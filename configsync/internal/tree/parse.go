@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a file: YAML or JSON, as its name ends. An empty YAML file is an empty map. The error is a Problems.
+// Parse reads a file: YAML or JSON, as its name ends. An empty YAML file is an empty map. The error is a
+// Problems.
 func Parse(file string, b []byte) (*Node, error) {
 	p := parser{file: file}
 	if !p.plain(b) {

@@ -12,8 +12,8 @@ import (
 // Path is the way to a value: names of fields, and keys of maps.
 type Path []string
 
-// String returns the path as it is written: names with dots between them, in quotes where they hold anything but letters,
-// digits, - and _.
+// String returns the path as it is written: names with dots between them, in quotes where they hold anything
+// but letters, digits, - and _.
 func (p Path) String() string {
 	var b strings.Builder
 	for i, name := range p {

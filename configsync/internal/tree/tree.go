@@ -3,8 +3,10 @@ package tree
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -48,7 +50,8 @@ type Field struct {
 	Value *Node
 }
 
-// Pos is a place in a file; lines and columns count from 1, columns in characters. The zero Pos is a default of the program.
+// Pos is a place in a file; lines and columns count from 1, columns in characters. The zero Pos is a default
+// of the program.
 type Pos struct {
 	File         string
 	Line, Column int
@@ -85,7 +88,8 @@ func (n *Node) Lookup(p Path) *Node {
 	return n
 }
 
-// Merge returns low with what high says: maps merge, everything else replaces, and null removes. Either may be nil.
+// Merge returns low with what high says: maps merge, everything else replaces, and null removes. Either may
+// be nil.
 func Merge(low, high *Node) *Node {
 	switch {
 	case high == nil:
@@ -151,7 +155,8 @@ func (ps *Problems) Add(at Pos, field, format string, args ...any) {
 	*ps = append(*ps, Problem{at.File, at.Line, at.Column, field, fmt.Sprintf(format, args...)})
 }
 
-// Err returns the problems as an error, sorted, each once, and no more than MaxProblems; nil if there is none.
+// Err returns the problems as an error, sorted, each once, and no more than MaxProblems; nil if there is
+// none.
 func (ps Problems) Err() error {
 	if len(ps) == 0 {
 		return nil
@@ -165,4 +170,85 @@ func (ps Problems) Err() error {
 		out = append(out[:MaxProblems], Problem{Text: fmt.Sprintf("and %d more", more)})
 	}
 	return out
+}
+
+// String returns a value as JSON, in one line.
+func (n *Node) String() string {
+	var b strings.Builder
+	n.write(&b)
+	return b.String()
+}
+
+func (n *Node) write(b *strings.Builder) {
+	switch {
+	case n == nil || n.Kind == Null:
+		b.WriteString("null")
+	case n.Kind == Text:
+		b.WriteString(quoted(n.Text))
+	case n.Kind == List:
+		b.WriteByte('[')
+		for i, item := range n.Items {
+			b.WriteString(separator(i))
+			item.write(b)
+		}
+		b.WriteByte(']')
+	case n.Kind == Map:
+		b.WriteByte('{')
+		for i, f := range n.Fields {
+			b.WriteString(separator(i) + quoted(f.Name) + ": ")
+			f.Value.write(b)
+		}
+		b.WriteByte('}')
+	default:
+		b.WriteString(n.Text)
+	}
+}
+
+func separator(i int) string {
+	if i == 0 {
+		return ""
+	}
+	return ", "
+}
+
+func quoted(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(s) // text always can be
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Place returns where the value at a path was written, or else the nearest that it is a part of.
+func (n *Node) Place(p Path) Pos {
+	var at Pos
+	for _, name := range p {
+		next := n.Get(name)
+		if i, ok := strings.CutPrefix(name, indexMark); ok && n != nil && n.Kind == List {
+			if k, err := strconv.Atoi(i); err == nil && k < len(n.Items) {
+				next = n.Items[k]
+			}
+		}
+		if next == nil {
+			return at
+		}
+		if n = next; n.At.File != "" {
+			at = n.At
+		}
+	}
+	return at
+}
+
+// Leaves calls f for everything that is no map, and for empty maps, with its path.
+func (n *Node) Leaves(in Path, f func(Path, *Node)) {
+	if n == nil {
+		return
+	}
+	if n.Kind != Map || len(n.Fields) == 0 && len(in) > 0 {
+		f(in, n)
+		return
+	}
+	for _, field := range n.Fields {
+		field.Value.Leaves(in.With(field.Name), f)
+	}
 }

@@ -49,7 +49,8 @@ func TestParse(t *testing.T) {
 			`1:1 {a=1:4 true;b=2:4 "no";c=3:4 null;d=4:3 null;e=5:4 1.10;}`},
 		{"a.yaml", "é: x\n\"<<\": 2024-01-01\n", `1:1 {é=1:4 "x";<<=2:7 "2024-01-01";}`},
 		{"a.yaml", "a: |\n  x\n  y\n", `1:1 {a=1:4 "x\ny\n";}`},
-		{"a.json", "{\"a\": 1,\n \"é\": [null, true, \"\\ud83d\\ude00\"]}", `1:1 {a=1:7 1;é=2:7 [2:8 null;2:14 true;2:20 "😀";];}`},
+		{"a.json", "{\"a\": 1,\n \"é\": [null, true, \"\\ud83d\\ude00\"]}",
+			`1:1 {a=1:7 1;é=2:7 [2:8 null;2:14 true;2:20 "😀";];}`},
 		{"a.json", ` {"a":{"b":{}}, "c" : 1e3 }`, `1:2 {a=1:7 {b=1:12 {};};c=1:23 1e3;}`},
 	} {
 		n, err := Parse(c.file, []byte(c.in))
@@ -126,15 +127,18 @@ func TestParseTellsAll(t *testing.T) {
 	}
 }
 
-// TestParseIsQuick holds that no file of the greatest size takes long. What takes longest of those tried is 0.2 s.
+// TestParseIsQuick holds that no file of the greatest size takes long. What takes longest of those tried is
+// 0.2 s.
 func TestParseIsQuick(t *testing.T) {
 	for name, in := range map[string]string{
-		"a.yaml flow":     strings.Repeat("- "+strings.Repeat("[", 10000)+strings.Repeat("]", 10000)+"\n", 13),
-		"a.yaml deep":     strings.Repeat("[", 9999) + strings.Repeat("1,", 120000) + strings.Repeat("]", 9999),
-		"a.yaml maps":     strings.Repeat("{a,b: ", 9999) + "[1" + strings.Repeat(",1", 90000) + "]" + strings.Repeat("}", 9999),
+		"a.yaml flow": strings.Repeat("- "+strings.Repeat("[", 10000)+strings.Repeat("]", 10000)+"\n", 13),
+		"a.yaml deep": strings.Repeat("[", 9999) + strings.Repeat("1,", 120000) + strings.Repeat("]", 9999),
+		"a.yaml maps": strings.Repeat("{a,b: ", 9999) + "[1" + strings.Repeat(",1", 90000) + "]" +
+			strings.Repeat("}", 9999),
 		"a.yaml comments": strings.Repeat("a: 1 #x\n#y\n", MaxBytes/12),
 		"b.json keys":     "{" + strings.Repeat(`"a":1,`, MaxBytes/6-1) + `"a":1}`,
-		"b.json lists":    strings.Repeat("[", 5000) + strings.Repeat("1,", 100000) + "1" + strings.Repeat("]", 5000),
+		"b.json lists": strings.Repeat("[", 5000) + strings.Repeat("1,", 100000) + "1" +
+			strings.Repeat("]", 5000),
 	} {
 		file, _, _ := strings.Cut(name, " ")
 		began := time.Now()
@@ -225,7 +229,8 @@ func TestNearest(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"a: 1\nb: [x, {c: d}]\n", "a: &x 1\nb: *x", "{\"a\": [1, null, \"\\ud800\"]}", "? - a\n: b\n", "%YAML 1.1\n---\na"} {
+	for _, s := range []string{"a: 1\nb: [x, {c: d}]\n", "a: &x 1\nb: *x", "{\"a\": [1, null, \"\\ud800\"]}",
+		"? - a\n: b\n", "%YAML 1.1\n---\na"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

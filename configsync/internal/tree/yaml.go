@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// yaml reads a file of one document. What YAML has beyond data, and notations that are read differently by different
-// programs, are refused. Nothing is ever expanded, so nothing grows.
+// yaml reads a file of one document. What YAML has beyond data, and notations that are read differently by
+// different programs, are refused. Nothing is ever expanded, so nothing grows.
 func (p *parser) yaml(b []byte) *Node {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	var doc, next yaml.Node
@@ -51,7 +51,8 @@ func (p *parser) syntax(err error) {
 	p.problems.Add(p.at(line, 0), "", "%s", text)
 }
 
-const noAlias = "anchors (&) and aliases (*) are not taken: write the value out, or text that begins so in quotes"
+const noAlias = "anchors (&) and aliases (*) are not taken: write the value out, or text that begins so " +
+	"in quotes"
 
 func (p *parser) node(n *yaml.Node, in Path, depth int) *Node {
 	at := p.at(n.Line, n.Column)
@@ -104,7 +105,8 @@ func (p *parser) mapping(n *yaml.Node, in Path, depth int) *Node {
 	return o.node
 }
 
-// scalar takes text for what it is in YAML. Bool and Number keep their notation: whoever wants one says which are taken.
+// scalar takes text for what it is in YAML. Bool and Number keep their notation: whoever wants one says
+// which are taken.
 func (p *parser) scalar(n *yaml.Node, at Pos, in Path) *Node {
 	switch n.Tag {
 	case "!!null":

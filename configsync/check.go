@@ -1,0 +1,229 @@
+package configsync
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
+)
+
+// Problem is one thing that is wrong with files, and where.
+type Problem = tree.Problem
+
+// Problems is an error: all that is wrong with a set of files, the first 50 of it.
+type Problems = tree.Problems
+
+// Files are the files of a revision, from path to text. The paths are relative and have slashes:
+// nodes/n1/site.yaml.
+type Files map[string]string
+
+// ReadFolder returns the files of a folder. Those whose names begin with a dot or end with ~ are left out.
+//
+// Errors: those of reading; Problems, if there are more files or bytes than a revision can have, or what is
+// no file.
+func ReadFolder(folder fs.FS) (Files, error) {
+	files, size := Files{}, 0
+	err := fs.WalkDir(folder, ".", func(path string, e fs.DirEntry, err error) error {
+		hidden := path != "." && (strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~"))
+		switch {
+		case err != nil:
+			return err
+		case hidden && e.IsDir():
+			return fs.SkipDir
+		case hidden || e.IsDir():
+			return nil
+		case !e.Type().IsRegular():
+			return Problems{{File: path, Text: "is no regular file"}}
+		case len(files) == state.MaxFiles:
+			return Problems{{File: path, Text: fmt.Sprintf("is one file too many: %d are possible", state.MaxFiles)}}
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if size += int(min(info.Size(), state.MaxBytes+1)); size > state.MaxBytes {
+			return Problems{{File: path, Text: fmt.Sprintf("makes more than %d bytes of all files", state.MaxBytes)}}
+		}
+		b, err := fs.ReadFile(folder, path)
+		files[path] = string(b)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// Check reports what is wrong with files, for every node that they could be for: a node that one of them is
+// about, and one of each role that one is about. Each config is listed; a file of another one is wrong. The
+// error is a Problems.
+func Check(files Files, configs ...Declared) error {
+	ds, err := declarations(configs)
+	if err != nil {
+		return err
+	}
+	return check(ds, files, nil, func(string) bool { return true })
+}
+
+// declarations returns what is declared, each name once.
+func declarations(configs []Declared) ([]*declaration, error) {
+	var out []*declaration
+	for _, c := range configs {
+		if c == nil || c.declared() == nil {
+			return nil, errors.New("configsync: a config is listed that NewConfig has not made")
+		}
+		d := c.declared()
+		i := slices.IndexFunc(out, func(o *declaration) bool { return o.name == d.name })
+		if i >= 0 && out[i] != d {
+			return nil, fmt.Errorf("configsync: there are two configs called %q (%s and %s): give one of them "+
+				"another name",
+				d.name, out[i].where, d.where)
+		}
+		if i < 0 {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// check does Check. roles has the roles of nodes as far as they are known; mine says which files are to be
+// of a config that is declared, and in a place for one.
+func check(ds []*declaration, files Files, roles map[string]string, mine func(path string) bool) error {
+	docs, unread, ps := readAll(ds, files, mine)
+	size := 0
+	for _, text := range files {
+		size += len(text)
+	}
+	if size > state.MaxBytes || len(files) > state.MaxFiles {
+		ps.Add(tree.Pos{}, "", "there are %d files with %d bytes; %d with %d are possible", len(files), size,
+			state.MaxFiles, state.MaxBytes)
+	}
+	for _, d := range ds {
+		if !unread[d] {
+			ps = append(ps, d.checkAll(docs[d], roles)...)
+		}
+	}
+	return ps.Err()
+}
+
+// documents are the files of each config, taken apart.
+type documents map[*declaration][]*layer.Document
+
+// readAll reads the files of all declared configs. unread has those of which one cannot be read.
+func readAll(ds []*declaration, files Files, mine func(string) bool) (docs documents,
+	unread map[*declaration]bool, ps Problems) {
+	docs, unread = documents{}, map[*declaration]bool{}
+	places := map[layer.Place]string{}
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		place, err := layer.Locate(path)
+		i := slices.IndexFunc(ds, func(d *declaration) bool { return d.name == place.Config })
+		switch first := places[place]; {
+		case err != nil:
+			if mine(path) {
+				ps.Add(tree.Pos{File: path}, "", "%v", err)
+			}
+			continue
+		case i < 0:
+			if mine(path) {
+				ps.Add(tree.Pos{File: path}, "", "%s", noConfig(place.Config, ds))
+			}
+			continue
+		case first != "":
+			ps.Add(tree.Pos{File: path}, "", "is the same layer of the same config as %s: take one of them away",
+				first)
+			continue
+		}
+		places[place] = path
+		d, wrong := layer.Read(ds[i].typ, place, path, []byte(files[path]))
+		if ps = append(ps, wrong...); d != nil {
+			docs[ds[i]] = append(docs[ds[i]], d)
+		} else {
+			unread[ds[i]] = true
+		}
+	}
+	return docs, unread, ps
+}
+
+func noConfig(name string, ds []*declaration) string {
+	names := make([]string, len(ds))
+	for i, d := range ds {
+		names[i] = d.name
+	}
+	if near := tree.Nearest(name, names); near != "" {
+		return fmt.Sprintf("this program has no config %q; did you mean %s?", name, near)
+	}
+	if len(names) == 0 {
+		return fmt.Sprintf("this program has no config %q, nor any other", name)
+	}
+	return fmt.Sprintf("this program has no config %q; it has: %s", name, strings.Join(names, ", "))
+}
+
+// target is a node as files know it.
+type target struct{ node, role string }
+
+// String returns "", "role front", "node n1" or "node n1 of role front".
+func (t target) String() string {
+	switch {
+	case t.node != "" && t.role != ordinary:
+		return "node " + t.node + " of role " + t.role
+	case t.node != "":
+		return "node " + t.node
+	case t.role != ordinary:
+		return "role " + t.role
+	}
+	return ""
+}
+
+// ordinary is the role of a node that has none.
+const ordinary = "ordinary"
+
+// targets returns every kind of node that documents are about, the plain one first.
+func targets(docs []*layer.Document, roles map[string]string) []target {
+	nodes, kinds := []string{""}, []string{ordinary}
+	for _, d := range docs {
+		switch d.Rank {
+		case layer.Node:
+			nodes = append(nodes, d.Name)
+		case layer.Role:
+			kinds = append(kinds, d.Name)
+		}
+	}
+	var out []target
+	for _, node := range nodes {
+		for _, role := range kinds {
+			if known, ok := roles[node]; ok && node != "" {
+				role = known
+			}
+			out = append(out, target{node, role})
+		}
+	}
+	slices.SortFunc(out, func(a, b target) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), -cmp.Compare(a.role,
+			b.role)) // "ordinary" before "front", and often before all
+	})
+	return slices.Compact(out)
+}
+
+// checkAll checks what every kind of node would get.
+func (d *declaration) checkAll(docs []*layer.Document, roles map[string]string) (ps tree.Problems) {
+	for _, t := range targets(docs, roles) {
+		_, wrong := d.value(layer.For(docs, t.node, t.role))
+		for _, p := range wrong {
+			if slices.Contains(ps, p) {
+				continue
+			}
+			if s := t.String(); s != "" {
+				p.Text += " (for " + s + ")"
+			}
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}

@@ -1,0 +1,123 @@
+package configsync
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
+)
+
+// snapshot is the values of all configs at one epoch. It never changes.
+type snapshot struct {
+	source   *state.State
+	epoch    uint64        // whose values they are: that of source, or an older one where source cannot be used
+	values   []*value      // in the order of Manager.declared
+	quick    []quick       // the same, for those who only read
+	problem  error         // why source cannot be used
+	replaced chan struct{} // closed when there is a newer one
+}
+
+// value is what one config has: outside of all sections, and in each.
+type value struct {
+	d        *declaration
+	base     part
+	sections []part // those with the longest paths first
+}
+
+type part struct {
+	path  string
+	tree  *tree.Node
+	value any // *T
+}
+
+// quick is what a reader needs of a value, in one piece of memory.
+type quick struct {
+	d        *declaration
+	base     any // *T
+	sections []part
+}
+
+// lookup returns the value of a declaration for requests of a path; nil if it is not there.
+func (s *snapshot) lookup(d *declaration, path string) any {
+	for i := range s.quick {
+		if q := &s.quick[i]; q.d == d {
+			if len(q.sections) == 0 || path == "" {
+				return q.base
+			}
+			return q.within(path)
+		}
+	}
+	return nil
+}
+
+func (q *quick) within(path string) any {
+	for i := range q.sections {
+		if layer.Within(path, q.sections[i].path) {
+			return q.sections[i].value
+		}
+	}
+	return q.base
+}
+
+// newSnapshot returns a snapshot of values.
+func newSnapshot(source *state.State, epoch uint64, values []*value, problem error) *snapshot {
+	s := &snapshot{source: source, epoch: epoch, values: values, problem: problem, replaced: make(chan struct{})}
+	for _, v := range values {
+		s.quick = append(s.quick, quick{v.d, v.base.value, v.sections})
+	}
+	return s
+}
+
+// get returns the value of a declaration.
+func (s *snapshot) get(d *declaration) *value {
+	if i := slices.IndexFunc(s.values, func(v *value) bool { return v.d == d }); i >= 0 {
+		return s.values[i]
+	}
+	return nil
+}
+
+// same reports whether two values hold the same.
+func (v *value) same(o *value) bool {
+	return o != nil && schema.Equal(v.base.tree, o.base.tree) &&
+		slices.EqualFunc(v.sections, o.sections, func(a, b part) bool {
+			return a.path == b.path &&
+				schema.Equal(a.tree, b.tree)
+		})
+}
+
+// value makes the value of a stack of files.
+func (d *declaration) value(s layer.Stack) (*value, tree.Problems) {
+	v := &value{d: d}
+	ps := s.Locked()
+	make := func(path string) part {
+		p, wrong := d.part(s, path)
+		ps = append(ps, wrong...)
+		return p
+	}
+	v.base = make("")
+	for _, path := range s.Sections() {
+		v.sections = append(v.sections, make(path))
+	}
+	slices.SortFunc(v.sections, func(a, b part) int { return cmp.Compare(len(b.path), len(a.path)) })
+	return v, ps
+}
+
+// part makes what holds for one path.
+func (d *declaration) part(s layer.Stack, path string) (part, tree.Problems) {
+	n := layer.Effective(s.Parts(d.defaults, path))
+	v := reflect.New(d.goType)
+	ps := d.typ.Decode(n, v.Elem())
+	if len(ps) == 0 {
+		ps = d.typ.Validate(v.Elem(), n.Place)
+	}
+	for i := range ps {
+		if path != "" {
+			ps[i].Text += " (for requests to " + path + ")"
+		}
+	}
+	return part{path, n, v.Interface()}, ps
+}

@@ -1,0 +1,112 @@
+package configsync
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// watchEvery is how often files are looked at in development.
+const watchEvery = 300 * time.Millisecond
+
+// watched is a file or a folder that is used as if it had been put into a log.
+type watched struct {
+	m       *Manager
+	path    string
+	machine *Machine
+	index   uint64
+	said    string // the last problem, which is said once
+}
+
+func newWatched(m *Manager, path string) *watched {
+	return &watched{m: m, path: path, machine: state.NewMachine(nil)}
+}
+
+func (w *watched) local() *Machine { return w.machine }
+
+// files returns what there is. Errors say file names as they are on this machine.
+func (w *watched) files() (Files, error) {
+	info, err := os.Stat(w.path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return ReadFolder(os.DirFS(w.path))
+	}
+	f, err := os.Open(w.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, state.MaxBytes+1))
+	return Files{filepath.Base(w.path): string(b)}, err
+}
+
+// read uses what there is now, if it has changed and is right.
+func (w *watched) read() error {
+	files, err := w.files()
+	if err != nil {
+		return err
+	}
+	s := w.machine.State()
+	old := filesOf(s, s.Current().Revision)
+	if maps.Equal(old, files) && s.Current().Number > 0 {
+		return nil
+	}
+	if err := check(w.m.declared, files, w.m.roles(), func(string) bool { return true }); err != nil {
+		return err
+	}
+	cmd := state.Put{Write: state.Write{Epoch: s.Current().Number, Who: w.path, Why: "the file has changed"}}
+	for path, text := range files {
+		cmd.Changes = append(cmd.Changes, state.Change{Path: path, Text: text})
+	}
+	for path := range old {
+		if _, still := files[path]; !still {
+			cmd.Changes = append(cmd.Changes, state.Change{Path: path, Delete: true})
+		}
+	}
+	w.index++
+	a, err := state.DecodeAnswer(w.machine.Apply(w.index, time.Now(), cmd.Append(nil)))
+	if err == nil {
+		err = outcome(a, Write(cmd.Write))
+	}
+	return err
+}
+
+// run looks until the Manager is closed. What is wrong is said once, and changes nothing.
+func (w *watched) run() {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-w.m.done:
+			return
+		}
+		err := w.read()
+		if errors.Is(err, fs.ErrNotExist) { // editors take a file away before they write it anew
+			continue
+		}
+		w.say(err)
+		w.m.refresh()
+	}
+}
+
+func (w *watched) say(err error) {
+	text := ""
+	if err != nil {
+		text = fmt.Sprint(err)
+	}
+	if text != "" && text != w.said {
+		w.m.log.Error("the configuration stays as it was, because the new one is wrong", "path", w.path, "err",
+			text)
+	}
+	w.said = text
+}

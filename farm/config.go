@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -75,6 +76,12 @@ type Config struct {
 
 	// Session says how sessions behave. Its Keys are the farm's own; an OnError that is nil means Error.
 	Session session.Config
+
+	// Keys says how often the keys change that sign sessions and what Protect returns, by purpose:
+	// session.KeyPurpose, KeyPurpose, and others that the application has for itself. By default each signs for
+	// 90 days and is accepted for 180 more; a session's for twice Session.Absolute. All nodes should say the same:
+	// whoever rotates a key decides. Its Logger, if nil, is Logger.
+	Keys keyring.Keeping
 
 	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty
 	// there.
@@ -184,6 +191,9 @@ func (c Config) validate() error {
 	if c.Session.Keys != nil {
 		return errors.New("Config.Session.Keys must be nil: the farm keeps a key ring for all its nodes")
 	}
+	if err := c.validateKeys(); err != nil {
+		return err
+	}
 	if c.Listener != nil && c.HTTP == None {
 		return errors.New("Config.Listener is set and Config.HTTP is none: which is it?")
 	}
@@ -272,7 +282,7 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 	}
 	maps.Copy(machines, cc.Machines)
 	cc.Machines = machines
-	levels := map[string]func([]byte) int{machineSession: session.CommandLevel}
+	levels := map[string]func([]byte) int{machineSession: session.CommandLevel, machineKeyring: keyring.CommandLevel}
 	maps.Copy(levels, cc.Levels)
 	cc.Levels = levels
 	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -42,6 +43,12 @@ var answers = []struct {
 		Detail: "This site cannot make changes at the moment, and nothing was changed. Please try again later."}},
 	{session.ErrStale, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This site cannot find your session at the moment. Please try again."}},
+	{keyring.ErrNotYet, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This site cannot check what was sent at the moment. Please try again."}},
+	{keyring.ErrExpired, Problem{Status: http.StatusGone,
+		Detail: "What was sent is too old. Please begin again."}},
+	{keyring.ErrForged, Problem{Status: http.StatusBadRequest,
+		Detail: "What was sent is not what this site has given out."}},
 	{session.ErrClosed, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 		Detail: "This server is stopping. Please try again."}},
 	{ErrDraining, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
@@ -107,8 +114,10 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 //	http.ErrMissingFile, ErrNotMultipart,
 //	ErrMissingBoundary                                 400
 //	session.ErrConflict                                409
-//	session.ErrEnded                                   410
-//	session.ErrFull, ErrUncertain, ErrNoLeader,
+//	session.ErrEnded, keyring.ErrExpired               410
+//	keyring.ErrForged                                  400
+//	session.ErrFull, keyring.ErrNotYet,
+//	session.ErrUncertain, ErrNoLeader,
 //	ErrOverloaded, ErrStale, ErrClosed; cluster's of the same names;
 //	cluster.ErrDiverged;
 //	a deadline that has passed; a request cut off      503 with Retry-After

@@ -164,6 +164,7 @@ func (f *Farm) openSessions() (err error) {
 // start runs what is waited for by Close.
 func (f *Farm) start() {
 	f.wg.Go(f.admit)
+	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
 	if f.admin != nil {
 		l := newClients(f.admin, maxAdmin(), f.log)
@@ -180,7 +181,7 @@ func (f *Farm) admit() {
 	}
 	for {
 		ctx, cancel := context.WithTimeout(f.done, 10*time.Second)
-		err := f.keys.Ensure(ctx, session.KeyPurpose)
+		err := f.keys.Ensure(ctx, f.cfg.keyPurposes()...)
 		cancel()
 		if err == nil {
 			f.gate.Admit()

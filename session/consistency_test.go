@@ -321,6 +321,77 @@ func TestWithoutKeys(t *testing.T) {
 	}
 }
 
+// rotating is a node's view of a key ring. lacked is what Await finds out about the keys that it has not.
+type rotating struct {
+	keys    map[uint32][]byte
+	signs   uint32
+	await   func(r *rotating) error
+	awaited int
+}
+
+func (r *rotating) Current(string) (uint32, []byte, bool) {
+	key, ok := r.keys[r.signs]
+	return r.signs, key, ok
+}
+
+func (r *rotating) Key(_ string, id uint32) ([]byte, bool) {
+	key, ok := r.keys[id]
+	return key, ok
+}
+
+func (r *rotating) Await(ctx context.Context, purpose string, id uint32) error {
+	r.awaited++
+	if _, bounded := ctx.Deadline(); !bounded || purpose != session.KeyPurpose || r.keys[id] != nil {
+		return errors.New("asked for ever, or for what it has")
+	}
+	return r.await(r)
+}
+
+// A token signed by a key that this node lacks is no forged one: the node finds out, or says that it cannot tell.
+func TestTokenOfAKeyThatIsLacking(t *testing.T) {
+	one, two := []byte("0123456789abcdef0123456789abcdef"), []byte("abcdef0123456789abcdef0123456789")
+	here := &rotating{keys: map[uint32][]byte{1: one, 2: two}, signs: 2}
+	there := &rotating{keys: map[uint32][]byte{1: one}, signs: 1}
+	l := newTestLog(t, 2)
+	a := newManager(t, l.nodes[0].store(), func(c *session.Config) { c.Keys = here })
+	b := newManager(t, l.nodes[1].store(), func(c *session.Config) { c.Keys = there })
+	r := newRequest()
+	call(t, a, r, setNote("written"))
+
+	there.await = func(*rotating) error { return errors.New("cut off") }
+	for range 2 {
+		resp, _ := step(b, r.Clone(t.Context()), func(context.Context) error { t.Error("the handler ran"); return nil })
+		if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || resp.Header["Set-Cookie"] != nil {
+			t.Errorf("it cannot be told: %s %v", resp.Status, resp.Header)
+		}
+	}
+	many := r.Clone(t.Context()) // with cookies that others have planted in front
+	planted := "sid=" + strings.Repeat("A", 64) + "; "
+	many.Header.Set("Cookie", planted+planted+r.Header.Get("Cookie"))
+	there.awaited = 0
+	if resp, _ := step(b, many, wantNote("absent")); resp.StatusCode != 503 || there.awaited != 1 {
+		t.Errorf("several: %s, asked %d times", resp.Status, there.awaited)
+	}
+
+	there.await = func(*rotating) error { return nil }
+	call(t, b, r.Clone(t.Context()), wantNote("absent")) // there is no such key: it is forged, or has expired
+
+	there.await = func(r *rotating) error { r.keys[2] = two; return nil }
+	call(t, b, r, wantNote("written"))
+	there.awaited = 0
+	call(t, b, r, setNote("again"))
+	if there.awaited != 0 {
+		t.Error("asked for a key that it has")
+	}
+	many.Header.Set("Cookie", planted+r.Header.Get("Cookie"))
+	there.await = func(*rotating) error { return nil }
+	call(t, b, many, wantNote("again"))
+
+	delete(here.keys, 1) // retired: what it signed is worth nothing, and what the other did stays
+	delete(there.keys, 1)
+	call(t, b, r, wantNote("again"))
+}
+
 // The response of an older write that arrives last still tells of the newer one, if this node knew it.
 func TestOlderResponseTellsOfTheNewerWrite(t *testing.T) {
 	_, ms := nodes(t, 1)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -18,6 +19,11 @@ type Keys interface {
 
 	// Key returns the key of that id, which signed something once and may still be accepted.
 	Key(purpose string, id uint32) (key []byte, ok bool)
+
+	// Await is called when Key has none. It returns nil once Key tells the truth about that id: there is no such
+	// key any more, or there never was, or it has come by now. An error says that this cannot be known at the
+	// moment: this node may lack a key that others have. It returns soon where an id can be made up by anybody.
+	Await(ctx context.Context, purpose string, id uint32) error
 }
 
 // KeyPurpose is the purpose for which this package asks Keys: the ring must be made to have a key for it.
@@ -41,6 +47,8 @@ func newProcessKeys() processKeys {
 func (k processKeys) Current(string) (uint32, []byte, bool) { return 1, k.key, true }
 
 func (k processKeys) Key(_ string, id uint32) ([]byte, bool) { return k.key, id == 1 }
+
+func (k processKeys) Await(context.Context, string, uint32) error { return nil }
 
 // signer computes HMAC-SHA256 with the keys of a ring. It keeps keyed hashers for use again, because setting one up
 // costs more than hashing a token.

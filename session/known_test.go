@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"math/rand/v2"
@@ -179,6 +180,8 @@ type ringOf map[uint32][]byte
 func (r ringOf) Current(string) (uint32, []byte, bool) { return 1, r[1], r[1] != nil }
 
 func (r ringOf) Key(_ string, id uint32) ([]byte, bool) { return r[id], r[id] != nil }
+
+func (r ringOf) Await(context.Context, string, uint32) error { return nil }
 
 // Many requests of many sessions share the slots.
 func TestKnownTokensConcurrently(t *testing.T) {

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -194,6 +195,13 @@ func (k *testKeys) Current(purpose string) (uint32, []byte, bool) { return 7, k.
 
 func (k *testKeys) Key(purpose string, id uint32) ([]byte, bool) {
 	return k.key, k.key != nil && id == 7
+}
+
+func (k *testKeys) Await(_ context.Context, purpose string, id uint32) error {
+	if k.key == nil {
+		return errors.New("none was made yet")
+	}
+	return nil
 }
 
 var sharedKeys = &testKeys{[]byte("0123456789abcdef0123456789abcdef")}

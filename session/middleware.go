@@ -94,11 +94,13 @@ func (s *Session) resolve() error {
 	var brings offer
 	s.wire.offered(s.r.Header, &brings)
 	s.proves = brings.proves
-	unsure := false
+	var unsure error
 	for _, text := range brings.tokens.all() {
 		token, ok := s.m.signer.readToken(text)
+		if !ok && unsure == nil {
+			token, ok, unsure = s.m.awaitKey(s.r.Context(), text)
+		}
 		if !ok {
-			unsure = unsure || s.m.cannotTell(text)
 			continue
 		}
 		s.brought = true
@@ -106,19 +108,23 @@ func (s *Session) resolve() error {
 			return err
 		}
 	}
-	if unsure {
-		return ErrStale
-	}
-	return nil
+	return unsure
 }
 
-// cannotTell reports whether text may be a token, and this node has no keys yet to tell.
-func (m *Manager) cannotTell(text string) bool {
-	if !looksLikeToken(text) {
-		return false
+// awaitKey reads a token once more, if it may be of a key that this node lacks: that is no forged one before it is known
+// that there is no such key. If it cannot be known, that is an ErrStale.
+func (m *Manager) awaitKey(ctx context.Context, text string) (token genuine, ok bool, err error) {
+	id, lacks := m.signer.lacks(text)
+	if !lacks {
+		return genuine{}, false, nil
 	}
-	_, ready := m.signer.current()
-	return !ready
+	ctx, cancel := context.WithTimeout(ctx, min(readTimeout, m.cfg.CommitTimeout))
+	defer cancel()
+	if err := m.cfg.Keys.Await(ctx, KeyPurpose, id); err != nil {
+		return genuine{}, false, fmt.Errorf("%w: %w", ErrStale, err)
+	}
+	token, ok = m.signer.readToken(text)
+	return token, ok, nil
 }
 
 // find takes the session of a genuine token for that of the request, if it lives.

@@ -83,6 +83,16 @@ func (s *signer) readToken(text string) (g genuine, ok bool) {
 	return g, true
 }
 
+// lacks reports whether text may be a token that a key signed which this node does not have, and its id.
+func (s *signer) lacks(text string) (id uint32, lacks bool) {
+	var raw [tokenLen]byte
+	if !decodeText(raw[:], text) {
+		return 0, false
+	}
+	id = binary.BigEndian.Uint32(raw[randomLen+4:])
+	return id, s.key(id) == nil
+}
+
 // decodeText decodes text if that fills raw.
 func decodeText(raw []byte, text string) bool {
 	if len(text) != base64.RawURLEncoding.EncodedLen(len(raw)) {
@@ -90,17 +100,4 @@ func decodeText(raw []byte, text string) bool {
 	}
 	n, err := base64.RawURLEncoding.Decode(raw, []byte(text))
 	return err == nil && n == len(raw) // line ends are skipped
-}
-
-// looksLikeToken reports whether text has the form of a token, genuine or not.
-func looksLikeToken(text string) bool {
-	if len(text) != tokenText {
-		return false
-	}
-	for i := range len(text) {
-		if c := text[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return true
 }

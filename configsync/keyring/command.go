@@ -2,85 +2,185 @@ package keyring
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
-
-	"github.com/seed48eb2e21/webfarm/internal/fault"
+	"time"
 )
 
 const (
 	maxPurpose  = 64  // bytes
 	maxPurposes = 256 // different ones
+	maxLive     = 32  // keys of one purpose that have their secret
+	maxEnded    = 16  // keys of one purpose that are remembered without it; what ended before them is forgotten
 )
 
-const opEnsure byte = 1
+// The op codes. A program of protocol level 3 or less knows the first alone.
+const (
+	opEnsure byte = iota + 1
+	opRotate
+	opActivate
+	opRetire
+	opRevoke
+	opHighest = opRevoke
+)
 
-// ErrUnknownCommand is what an UnknownCommandError is.
-var ErrUnknownCommand = errors.New("keyring: unknown command")
+// rotationLevel is the protocol level whose programs know all commands and snapshots.
+const rotationLevel = 4
 
-// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does not know: a
-// newer program wrote it, and to skip it would let this node's keys drift from the others'. Whoever drives the machine
-// recovers it and stops the node; the machine is unchanged.
-type UnknownCommandError struct {
-	Op    byte
-	Index uint64 // of the command
+// CommandLevel returns the protocol level that a farm must work at before a command of the Machine may get
+// into its log, because programs of earlier releases do not know it; with nil, the level for the Machine
+// itself. Whoever replicates the Machine refuses what needs more than the level in force.
+func CommandLevel(cmd []byte) int {
+	if len(cmd) > 0 && cmd[0] > opEnsure {
+		return rotationLevel
+	}
+	return 1
 }
 
-// Error implements error.
-func (e UnknownCommandError) Error() string {
-	return fmt.Sprintf("keyring: unknown command %d at index %d: a newer version of the program wrote it", e.Op, e.Index)
-}
+// Every command is its op code, the length of the purpose, the purpose, and what follows below, in the order
+// of the fields. Numbers are little endian, durations are milliseconds.
 
-// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer program is needed.
-func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
-
-// ensure offers a first key for a purpose; it counts if there is none yet. It is written as the op code, the length of
-// the purpose, the purpose, and the key.
+// ensure offers a first key for a purpose; it counts if there is none yet.
 type ensure struct {
 	purpose string
 	secret  Secret
 }
 
-func (c ensure) append(dst []byte) []byte {
-	dst = append(dst, opEnsure, byte(len(c.purpose)))
-	dst = append(dst, c.purpose...)
-	return append(dst, c.secret[:]...)
+// rotate adds a key that signs nothing yet, unless somebody else has added one.
+type rotate struct {
+	purpose string
+	newest  uint32        // id of the newest key, as the proposer knows it: of many proposers one wins
+	after   time.Duration // the present key must have signed for so long, by the log's time
+	secret  Secret
 }
 
-func decodeEnsure(b []byte) (c ensure, ok bool) {
-	if len(b) == 0 || len(b) != 1+int(b[0])+Size {
-		return c, false
-	}
-	c.purpose, b = string(b[1:1+b[0]]), b[1+b[0]:]
-	copy(c.secret[:], b)
-	return c, validPurpose(c.purpose)
+// activate has a pending key sign, in place of the one that does.
+type activate struct {
+	purpose string
+	id      uint32
+	after   time.Duration // it must have been pending for so long, by the log's time
+	accept  time.Duration // for how long from now on what the old one signed is accepted
 }
+
+// retire ends the keys whose time is over by the log's time.
+type retire struct{ purpose string }
+
+// revoke ends the keys of some ids, at once. Where none is left to sign, the secret becomes one that does.
+type revoke struct {
+	purpose  string
+	from, to uint32 // ids, both included
+	secret   Secret
+}
+
+func head(op byte, purpose string) []byte {
+	b := make([]byte, 0, 2+len(purpose)+4+8+8+Size)
+	return append(append(b, op, byte(len(purpose))), purpose...)
+}
+
+func (c ensure) encode() []byte { return append(head(opEnsure, c.purpose), c.secret[:]...) }
+
+func (c rotate) encode() []byte {
+	b := binary.LittleEndian.AppendUint32(head(opRotate, c.purpose), c.newest)
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.after.Milliseconds()))
+	return append(b, c.secret[:]...)
+}
+
+func (c activate) encode() []byte {
+	b := binary.LittleEndian.AppendUint32(head(opActivate, c.purpose), c.id)
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.after.Milliseconds()))
+	return binary.LittleEndian.AppendUint64(b, uint64(c.accept.Milliseconds()))
+}
+
+func (c retire) encode() []byte { return head(opRetire, c.purpose) }
+
+func (c revoke) encode() []byte {
+	b := binary.LittleEndian.AppendUint32(head(opRevoke, c.purpose), c.from)
+	b = binary.LittleEndian.AppendUint32(b, c.to)
+	return append(b, c.secret[:]...)
+}
+
+// decoder reads what follows the op code. What does not fit sets bad, and all that is read then is zero.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) take(n int) []byte {
+	if len(d.b) < n {
+		d.bad, d.b = true, nil
+		return make([]byte, n)
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
+func (d *decoder) purpose() string {
+	p := string(d.take(int(d.take(1)[0])))
+	d.bad = d.bad || !validPurpose(p)
+	return p
+}
+
+func (d *decoder) id() uint32 { return binary.LittleEndian.Uint32(d.take(4)) }
+
+// maxDuration bounds durations, so that a time and one of them have a sum.
+const maxDuration = 200 * 365 * 24 * time.Hour
+
+func (d *decoder) duration() time.Duration {
+	ms := binary.LittleEndian.Uint64(d.take(8))
+	if ms > uint64(maxDuration.Milliseconds()) {
+		d.bad = true
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+func (d *decoder) secret() Secret { return Secret(d.take(Size)) }
+
+// done reports whether all of it was read, and was right.
+func (d *decoder) done() bool { return !d.bad && len(d.b) == 0 }
 
 func validPurpose(p string) bool { return 0 < len(p) && len(p) <= maxPurpose }
 
-// status is the first byte of an answer.
+// status is the first byte of an answer. Where it says so, a number follows.
 type status byte
 
 const (
-	statusOK        status = iota + 1 // the id of the purpose's first key follows, 4 bytes, little endian
-	statusFull                        // too many purposes
-	statusMalformed                   // not what ensure.append writes
+	statusOK        status = iota + 1 // 4 bytes: the id of the key that it is about; ensure, revoke: that signs
+	statusFull                        // too many purposes, or keys of one
+	statusMalformed                   // not what the encode methods write
+	statusMoved                       // 4 bytes: the id of the newest key: the command is for another state
+	statusEarly                       // 8 bytes: how many ms it is too early, by the log's time
+	statusNoKey                       // no such purpose or key
 )
 
-func answer(s status, id uint32) []byte {
-	if s != statusOK {
-		return []byte{byte(s)}
-	}
-	return binary.LittleEndian.AppendUint32([]byte{byte(s)}, id)
+// result is what a command came to.
+type result struct {
+	status status
+	id     uint32
+	wait   time.Duration // statusEarly
 }
 
-func decodeAnswer(b []byte) (id uint32, err error) {
-	switch {
-	case len(b) == 5 && status(b[0]) == statusOK:
-		return binary.LittleEndian.Uint32(b[1:]), nil
-	case len(b) == 1 && status(b[0]) == statusFull:
-		return 0, fmt.Errorf("more than %d purposes", maxPurposes)
-	default:
-		return 0, errors.New("command or answer not understood")
+func (r result) encode() []byte {
+	b := []byte{byte(r.status)}
+	switch r.status {
+	case statusOK, statusMoved:
+		b = binary.LittleEndian.AppendUint32(b, r.id)
+	case statusEarly:
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.wait.Milliseconds()))
 	}
+	return b
+}
+
+func decodeResult(b []byte) (result, bool) {
+	d := decoder{b: b}
+	r := result{status: status(d.take(1)[0])}
+	switch r.status {
+	case statusOK, statusMoved:
+		r.id = d.id()
+	case statusEarly:
+		r.wait = d.duration()
+	case statusFull, statusMalformed, statusNoKey:
+	default:
+		return result{}, false
+	}
+	return r, d.done()
 }

@@ -9,7 +9,8 @@ import (
 // Size is the length of every key in bytes.
 const Size = 32
 
-// Secret is the bytes of a key. It shows them to nobody who formats, logs, or encodes it as text; slice it to use them.
+// Secret is the bytes of a key. It shows them to nobody who formats, logs, or encodes it as text; slice it to
+// use them.
 type Secret [Size]byte
 
 const redacted = "redacted"

@@ -44,7 +44,9 @@ func (g *Gate) newDispatch(w http.ResponseWriter, r *http.Request, up *lane.Uplo
 	d := &dispatch{w: w, r: r, kind: r.URL.Path, close: w.Header().Get("Connection") == "close",
 		facts: lane.Facts{Origin: g.cfg.ID, Via: g.cfg.Node, ID: info.ID, Scheme: info.Scheme},
 		c:     retry.Case{Method: r.Method, Upgrade: len(r.Header["Upgrade"]) > 0}}
-	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Interim: d.hints.fresh}
+	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Interim: d.hints.fresh,
+		Lasts: d.lasts}
+	passOf(r.Context()).passedOn(&d.a)
 	d.tried = d.three[:0]
 	if e, ok := g.routes.Match(r); ok {
 		d.kind, d.c.Route = e.Pattern, e.Value
@@ -140,6 +142,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// lasts is told that the handler goes on until somebody ends it.
+func (d *dispatch) lasts() {
+	d.leave()
+	passOf(d.r.Context()).asStream()
 }
 
 // leave has the request count no more among those that its peer has.

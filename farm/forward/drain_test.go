@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -104,10 +105,10 @@ func lasts(w http.ResponseWriter, r *http.Request) {
 }
 
 // listens asks for events, and returns what comes until they end.
-func listens(t *testing.T, n *fakeNode, client *http.Client) <-chan string {
+func listens(t *testing.T, n *fakeNode, client *http.Client, accept ...string) <-chan string {
 	t.Helper()
 	req := request(t, "GET", n.public.URL+"/events", nil)
-	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Accept", cmp.Or(append(accept, "text/event-stream")...))
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -121,33 +122,49 @@ func listens(t *testing.T, n *fakeNode, client *http.Client) <-chan string {
 	return end
 }
 
-// Streams end during the drain: by their handlers here, cut off where the handler runs elsewhere, at once
-// where there is no peer.
+// deaf answers with events until its client goes, and does not ask for the drain.
+func deaf(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusOK)
+	http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+// Streams end during the drain: by their handlers, here and elsewhere, whatever their clients have asked for;
+// cut off where such a handler takes no notice; at once where there is no peer.
 func TestDrain_EndsEvents(t *testing.T) {
 	for name, c := range map[string]struct {
 		role  Config
 		alone bool
 		want  string
+
+		accept  string // nothing: events
+		handler http.HandlerFunc
 	}{
 		"here": {want: "200 bye <nil>"},
 		"alone": {want: "200 bye <nil>", alone: true,
 			role: Config{CloseSpread: time.Hour, DrainTimeout: 3 * time.Hour}},
-		"forwarded": {want: "200  unexpected EOF", role: Config{Role: "front"}},
+		"forwarded":       {want: "200 bye <nil>", role: Config{Role: "front"}},
+		"forwarded, poll": {want: "200 bye <nil>", role: Config{Role: "front"}, accept: "*/*"},
+		"forwarded, deaf": {want: "200  unexpected EOF", handler: deaf,
+			role: Config{Role: "front", CloseSpread: 100 * time.Millisecond}},
 	} {
+		if c.handler == nil {
+			c.handler = lasts
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFakeFarm(t)
-			a := f.add("a", c.role, http.HandlerFunc(lasts))
+			a := f.add("a", c.role, c.handler)
 			a.gate.Admit()
 			if !c.alone {
-				f.add("b", Config{}, http.HandlerFunc(lasts)).gate.Admit()
+				f.add("b", Config{}, c.handler).gate.Admit()
 				a.sees("b")
 			}
 			tr := &http.Transport{}
 			defer tr.CloseIdleConnections()
 			var ends []<-chan string
 			for range 10 {
-				ends = append(ends, listens(t, a, &http.Client{Transport: tr}))
+				ends = append(ends, listens(t, a, &http.Client{Transport: tr}, c.accept))
 			}
 			requests, streams, routes := a.gate.Running()
 			if requests != 0 || streams != 10 || !slices.Equal(routes, []string{"GET /events (10)"}) {

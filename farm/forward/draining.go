@@ -1,9 +1,14 @@
 package forward
 
-import "context"
+import (
+	"context"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
+)
 
 // Draining returns a channel that is closed when the handler of the request to which ctx belongs is to end,
-// because the node that runs it drains, or is closed without a drain. Handlers that ask for it count as
+// because the node that runs it drains, or is closed without a drain, or because the node drains that took the
+// request from its client and has forwarded it. Handlers that ask for it count as
 // streams: the moments at which they are told so are spread over Config.CloseSpread. After the handler has
 // returned, it is closed when the drain begins. It is never nil; outside of a Gate it is never closed.
 func Draining(ctx context.Context) <-chan struct{} {
@@ -45,13 +50,33 @@ func AtReturn(ctx context.Context, f func()) {
 // asStream returns the request as a stream, which it is from now on; nil after its handler has returned.
 func (p *pass) asStream() *stream {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stream == nil && !p.over {
+	if p.over {
+		p.mu.Unlock()
+		return nil
+	}
+	first := p.stream == nil
+	if first {
 		p.stream = p.gate.streams.enter()
 		p.slot.Stream()
 	}
-	if p.over {
-		return nil
+	st, to := p.stream, p.to
+	p.mu.Unlock()
+	if first && to != nil {
+		context.AfterFunc(st.ctx, to.Leave)
 	}
-	return p.stream
+	if first && p.from != nil { // the node that took the request may drain before this one
+		p.from.Lasts(p.asks, func() { p.gate.streams.dismiss(st) })
+	}
+	return st
+}
+
+// passedOn notes by what a peer is given the request.
+func (p *pass) passedOn(to *lane.Attempt) {
+	p.mu.Lock()
+	p.to = to
+	st := p.stream
+	p.mu.Unlock()
+	if st != nil {
+		context.AfterFunc(st.ctx, to.Leave)
+	}
 }

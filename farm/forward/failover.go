@@ -50,6 +50,7 @@ func (g *Gate) runCaught(w http.ResponseWriter, r *http.Request) (value any) {
 // if the rules allow it.
 func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownEnd) {
 	p.slot.Leave()
+	defer g.elsewhere(p, r)()
 	up := (*lane.Upload)(nil)
 	if own == nil {
 		up, own = lane.NewUpload(r), &ownEnd{}

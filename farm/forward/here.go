@@ -41,6 +41,7 @@ func (g *Gate) spill(w http.ResponseWriter, r *http.Request) bool {
 	if !g.hop.set.Spare() {
 		return false
 	}
+	defer g.elsewhere(passOf(r.Context()), r)()
 	d := g.newDispatch(w, r, lane.NewUpload(r))
 	d.idle = true
 	v := g.hop.send(d)

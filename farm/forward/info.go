@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
 )
 
@@ -36,6 +37,10 @@ type pass struct {
 	tunnel bool     // its connection was taken over, and is not closed yet; guarded by mu
 	ends   []func() // see AtReturn; guarded by mu
 	over   bool     // the handler has returned; guarded by mu
+
+	to   *lane.Attempt // by which a peer has it; nil = none has; guarded by mu
+	from *lane.Writer  // for a request that a peer has forwarded by lanes; nil = it has not
+	asks bool          // the client asks for what lasts; only where from is set
 
 	slot limit.Slot // in Gate.limit
 	run  run

@@ -88,7 +88,8 @@ func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 		w.Refuse(lane.Refusal{Reason: "too much to do", RetryAfter: busyTime, Busy: true})
 		return
 	}
-	p.run.movable, p.run.mark = !asksForTunnel(r) && !asksForEvents(r), w.Mark
+	p.from, p.asks = w, asksForTunnel(r) || asksForEvents(r)
+	p.run.movable, p.run.mark = !p.asks, w.Mark
 	g.servePeer(w, r, p)
 	if p.run.declined.Load() {
 		w.Refuse(lane.Refusal{Reason: "declined"})

@@ -13,6 +13,7 @@ func (g *Gate) around(local http.Handler) http.Handler {
 		if g.passes.enter(p, r) {
 			defer g.passes.leave(p)
 		}
+		p.begins() // a peer may have had it first
 		defer p.returned()
 		switch lasting := w.(type) {
 		case *tunnelWriter: // it was to be forwarded, and there was no peer
@@ -29,15 +30,13 @@ func (g *Gate) around(local http.Handler) http.Handler {
 }
 
 // passOn forwards a client's request. The handler of one that lasts runs on another node, which does not
-// drain: it is cut off here when its time has come, and its client connects anew.
+// drain: it is told to go when its time has come, and cut off here if it does not.
 func (g *Gate) passOn(w http.ResponseWriter, r *http.Request) {
 	p := passOf(r.Context())
-	g.passes.enter(p, r)
-	defer g.passes.leave(p)
-	defer p.returned()
+	defer g.elsewhere(p, r)()
 	switch {
 	case asksForTunnel(r):
-		w = &tunnelWriter{ResponseWriter: w, pass: p}
+		w = &tunnelWriter{ResponseWriter: w, pass: p, grace: g.grace()}
 	case asksForEvents(r):
 		ctx, cut := context.WithCancelCause(r.Context())
 		defer cut(nil)
@@ -45,6 +44,25 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request) {
 		w = &eventsWriter{ResponseWriter: w, pass: p, cut: func() { cut(ErrDraining) }}
 	}
 	g.forward(w, r)
+}
+
+// elsewhere notes that a peer answers the request from now on, until done is called.
+func (g *Gate) elsewhere(p *pass, r *http.Request) (done func()) {
+	p.begins() // this node's handler may have had it first
+	first := g.passes.enter(p, r)
+	return func() {
+		p.returned()
+		if first {
+			g.passes.leave(p)
+		}
+	}
+}
+
+// begins notes that a handler has the request, here or at a peer.
+func (p *pass) begins() {
+	p.mu.Lock()
+	p.over = false
+	p.mu.Unlock()
 }
 
 // returned notes that the handler has returned. A tunnel lasts until it is closed.
@@ -55,6 +73,8 @@ func (p *pass) returned() {
 	p.ends = nil
 	if p.tunnel {
 		st = nil
+	} else {
+		p.stream = nil
 	}
 	p.mu.Unlock()
 	for _, end := range ends {
@@ -92,6 +112,6 @@ func (w *eventsWriter) WriteHeader(status int) {
 		return
 	}
 	if st := w.pass.asStream(); st != nil {
-		w.pass.gate.streams.arm(st, w.cut, 0)
+		w.pass.gate.streams.arm(st, w.cut, w.pass.gate.grace())
 	}
 }

@@ -187,6 +187,48 @@ func TestDrain_EndsWebSockets(t *testing.T) {
 	}
 }
 
+// The handler of a forwarded WebSocket is told that the node drains which took it, and has the last word.
+func TestDrain_TellsForwardedWebSockets(t *testing.T) {
+	const normal = "\x88\x02\x03\xe8"
+	polite := func(w http.ResponseWriter, r *http.Request) {
+		told := Draining(r.Context())
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		rw.WriteString(answer101)
+		rw.Flush()
+		<-told
+		rw.WriteString(normal)
+		rw.Flush()
+		io.Copy(io.Discard, rw)
+	}
+	f := newFakeFarm(t)
+	cfg := Config{CloseSpread: time.Hour, DrainTimeout: 3 * time.Hour, Linger: -1} // nobody is cut off
+	front := cfg
+	front.Role = "front"
+	a := f.add("a", front, never(t))
+	b := f.add("b", cfg, http.HandlerFunc(polite))
+	a.gate.Admit()
+	b.gate.Admit()
+	a.sees("b")
+	conn, in := opens(t, a, "")
+	a.gate.Drain()
+	got := make([]byte, len(normal))
+	if _, err := io.ReadFull(in, got); err != nil || string(got) != normal {
+		t.Errorf("%q, %v; want %q", got, err, normal)
+	}
+	conn.Close()
+	if n := a.gate.Idle(t.Context()); n != 0 {
+		t.Errorf("%d still run", n)
+	}
+	if _, n, _ := b.gate.Running(); n != 0 {
+		eventually(t, func() bool { _, n, _ := b.gate.Running(); return n == 0 })
+	}
+}
+
 // A WebSocket that ends before the drain, or during its grace, is not waited for.
 func TestDrain_WebSocketHasEnded(t *testing.T) {
 	f := newFakeFarm(t)

@@ -145,6 +145,12 @@ func (bd *bundle) receiveControl(f frame, p []byte) error {
 		case l != nil:
 			l.cancel(seq, contextOnly)
 		}
+	case kLeave:
+		if number == 0 {
+			bd.trunk.leave(seq)
+		} else if l != nil {
+			l.leave(seq)
+		}
 	case kStatus:
 		seen := l == nil || l.saw(seq) // a lane that is forgotten was lost long ago, and may have seen it
 		b := putPair(number, seq)
@@ -198,5 +204,6 @@ func (s *Server) serveStream(ctx context.Context, bd *bundle, st *stream) {
 		st.interrupt()
 		x.giveUp(errCanceled)
 	}, func() { x.cancel(context.Canceled) })
+	st.leave.wait(x.leave.give)
 	x.run(f)
 }

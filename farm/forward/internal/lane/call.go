@@ -22,6 +22,12 @@ type Attempt struct {
 
 	// Interim reports whether a 1xx answer is for the client. nil = always.
 	Interim func(status int, header http.Header) bool
+
+	// Lasts is called when the handler has said that it goes on until somebody ends it: see Writer.Lasts. nil =
+	// nothing.
+	Lasts func()
+
+	leaving leaving
 }
 
 // call is an Attempt at the dialler.
@@ -29,7 +35,8 @@ type call struct {
 	*Attempt
 	client *Client
 	c      carrier
-	lane   *lane // nil on a stream
+	lane   *lane  // nil on a stream
+	seq    uint32 // of its frames on a lane
 	w      http.ResponseWriter
 	r      *http.Request
 	rc     *http.ResponseController
@@ -52,6 +59,7 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) (out Out
 		return Outcome{Err: err, GaveUp: r.Context().Err() != nil}
 	}
 	x.body = sender{c: x.c, u: a.Upload, x: x}
+	a.leaving.attempt(x)
 	stop := context.AfterFunc(r.Context(), x.contextEnded)
 	defer func() { // also if w panics
 		stop()
@@ -234,6 +242,11 @@ func (x *call) receive(f frame) (over bool, err error) {
 	case kDuplex:
 		x.duplex = true
 		x.control().EnableFullDuplex()
+		return false, nil
+	case kLasts:
+		if x.Lasts != nil {
+			x.Lasts()
+		}
 		return false, nil
 	case kMark:
 		x.out.Marked, x.out.State = true, max(x.out.State, attempt.Started)

@@ -3,8 +3,8 @@
 //
 // Between a node that forwards (the dialler) and one that serves (the acceptor) there are
 //
-//   - one trunk: the connection that is always there. It carries the control frames (cancel, ping, drain,
-//     status) and any number of streams: exchanges that share it, each with a window of its own.
+//   - one trunk: the connection that is always there. It carries the control frames (cancel, leave, ping,
+//     drain, status) and any number of streams: exchanges that share it, each with a window of its own.
 //   - lanes: connections that carry one exchange at a time. They cost less for each exchange and no exchange
 //     waits behind another's bytes.
 //
@@ -25,6 +25,7 @@
 //	acceptor:  MARK, answered by MARKED               the handler makes a change that is not to be made twice
 //	           DEADLINE                               the handler sets a deadline for the client's connection
 //	           DUPLEX                                 the handler reads and writes at the same time
+//	           LASTS                                  the handler goes on until somebody ends it
 //	both:      WINDOW                                 on a stream: so many bytes more may be sent
 //
 // See DESIGN.md for the reasons.

@@ -30,6 +30,8 @@ type exchange struct {
 
 	w    Writer
 	body body
+
+	leave notice // that the handler is to come to an end
 }
 
 // run answers the request whose REQ frame was read last. It is called with rmu held. It reports false if the

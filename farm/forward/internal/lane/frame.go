@@ -25,6 +25,7 @@ const (
 	kDuplex                   // the handler reads and writes at the same time
 	kMark                     // the handler is about to change what cannot be changed twice
 	kMarked                   // the dialler knows
+	kLasts                    // the handler goes on until somebody ends it
 	kWindow                   // the other end may send so many bytes more on this stream
 	kCancel                   // control: the exchange on that lane is given up, or only its context ends
 	kPing                     // control: asks for a sign of life
@@ -32,13 +33,14 @@ const (
 	kDrain                    // control: the acceptor takes no more requests, or takes them again
 	kStatus                   // control: asks whether an exchange was ever seen
 	kSeen                     // control: the answer
+	kLeave                    // control: the handler of that exchange is to come to an end
 	kLast
 )
 
 func (k kind) String() string {
 	names := [...]string{
 		"0", "HELLO", "REQ", "ACCEPT", "DATA", "END", "RES", "REFUSED", "RESET", "TUNNEL", "DEADLINE", "DUPLEX",
-		"MARK", "MARKED", "WINDOW", "CANCEL", "PING", "PONG", "DRAIN", "STATUS", "SEEN",
+		"MARK", "MARKED", "LASTS", "WINDOW", "CANCEL", "PING", "PONG", "DRAIN", "STATUS", "SEEN", "LEAVE",
 	}
 	if int(k) < len(names) {
 		return names[k]

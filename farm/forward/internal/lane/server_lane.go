@@ -21,6 +21,7 @@ type serverLane struct {
 	mu     sync.Mutex
 	cur    *exchange // whose handler runs in the goroutine that has the lane; nil = none; guarded by mu
 	barred uint32    // requests up to this one are not started any more; guarded by mu
+	leaves uint32    // number of a request of which a LEAVE has come before it; guarded by mu
 	early  early     // a CANCEL that has come before its request; guarded by mu
 	gone   bool      // guarded by mu
 }
@@ -104,6 +105,9 @@ func (l *serverLane) start(x *exchange, seq uint32) bool {
 	l.seq.Store(seq)
 	l.cur = x
 	l.bd.running.Add(1)
+	if l.leaves == seq {
+		x.leave.give()
+	}
 	if l.early.seq == seq {
 		x.cancel(context.Canceled)
 		x.unwanted = !l.early.contextOnly

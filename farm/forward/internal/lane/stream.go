@@ -17,6 +17,7 @@ type stream struct {
 	id uint32 // 0 until the request is sent
 
 	cancelled bool // before that: the context of the request has ended; guarded by t.mu
+	leaves    bool // before that: the handler is to come to an end; guarded by t.mu
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -37,6 +38,7 @@ type stream struct {
 	gone     func() // called when the other end is lost, or has given up; nil = nobody; guarded by mu
 	ctxEnded bool   // the context of the request is to end, or has; guarded by mu
 	endCtx   func() // ends the context of the request; nil = there is none; guarded by mu
+	leave    notice // that the handler is to come to an end
 }
 
 // maxFree is how many frames that cost nothing a stream may have: one of a kind as a rule.

@@ -166,6 +166,9 @@ func (t *trunk) request(s *stream, flags uint8, b []byte) error {
 	if s.cancelled && err == nil {
 		t.appendLocked(frame{kind: kCancel}, putBool(putPair(0, s.id), true))
 	}
+	if s.leaves && err == nil {
+		t.appendLocked(frame{kind: kLeave}, putPair(0, s.id))
+	}
 	return err
 }
 

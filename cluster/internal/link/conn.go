@@ -18,6 +18,7 @@ type Conn struct {
 	writing turn
 	w       *bufio.Writer
 	calls   chan struct{} // has one for each call under way
+	ended   chan struct{} // closed when the connection is dead
 
 	mu      sync.Mutex
 	pending map[uint64]chan answer
@@ -43,7 +44,7 @@ type answer struct {
 // New returns the calling end of a connection whose hellos are over. Run must run.
 func New(c net.Conn) *Conn {
 	return &Conn{conn: c, writing: newTurn(), w: bufio.NewWriterSize(c, 32<<10),
-		calls:   make(chan struct{}, maxCalls),
+		calls: make(chan struct{}, maxCalls), ended: make(chan struct{}),
 		pending: map[uint64]chan answer{}, since: time.Now()}
 }
 
@@ -191,11 +192,16 @@ func (c *Conn) Kill(err error) {
 	c.err = fmt.Errorf("connection lost: %v", err) // whatever it is, it says nothing about a request
 	c.givenUp, c.since = nil, time.Now()
 	c.conn.Close()
+	close(c.ended)
 	for id, ch := range c.pending {
 		delete(c.pending, id)
 		ch <- answer{err: c.err}
 	}
 }
+
+// Ended returns a channel that is closed when the connection has ended. The end of the other process ends it at
+// once, also while nothing is asked.
+func (c *Conn) Ended() <-chan struct{} { return c.ended }
 
 // Dead reports whether the connection has ended.
 func (c *Conn) Dead() bool {

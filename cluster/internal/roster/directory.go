@@ -192,6 +192,13 @@ func (d *Directory) Get(node string) *Sighting {
 	return d.newestLocked(node)
 }
 
+// Run returns what was heard of one run, by its gossip name; nil if nothing, or not any more.
+func (d *Directory) Run(gossip string) *Sighting {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.heard[gossip]
+}
+
 // All returns the newest sighting of each node.
 func (d *Directory) All() []*Sighting {
 	d.mu.Lock()

@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+)
+
+// awaited waits for the end of a run as a node sees it, in the background.
+func (l *lab) awaited(n *labNode, run string) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- n.AwaitEnd(l.ctx(time.Hour), run) }()
+	return ended
+}
+
+// The end of a process is known at once when it was killed or said goodbye, and when another one has its place.
+func TestAwaitEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(l *lab, n *labNode){
+		"killed":    func(_ *lab, n *labNode) { n.kill() },
+		"stopped":   func(_ *lab, n *labNode) { n.stop() },
+		"restarted": func(_ *lab, n *labNode) { n.kill(); n.start() },
+	} {
+		for _, durable := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				inLab(t, 3, durable, func(l *lab) {
+					run := l.nodes[2].Run()
+					ended := l.awaited(l.nodes[1], run)
+					time.Sleep(time.Minute)
+					if !l.nodes[1].Running(run) || len(ended) > 0 {
+						t.Fatal("it runs, and does not")
+					}
+					end(l, l.nodes[2])
+					began := time.Now()
+					l.until(10*time.Second, "its end is known", func() bool { return len(ended) > 0 })
+					t.Log(name, durable, time.Since(began))
+					if err := <-ended; err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A node that is cut off has not ended, whatever gossip says.
+func TestAwaitEndOfOneCutOff(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		n := l.nodes[2]
+		l.cut(n)
+		if err := l.nodes[0].AwaitEnd(l.ctx(10*time.Minute), n.Run()); err == nil || l.nodes[0].Running(n.Run()) {
+			t.Errorf("%v; running %v", err, l.nodes[0].Running(n.Run()))
+		}
+	})
+}

@@ -1,0 +1,16 @@
+package state
+
+// What one machine holds is bounded, so that a program that makes up names for ever is told so, and not the
+// farm's memory.
+const (
+	MaxName    = 256     // bytes of a name
+	MaxText    = 1024    // bytes of a note: an error, a node's name
+	MaxOwners  = 1000    // runs of programs
+	MaxLocks   = 100_000 // held at a time
+	MaxWaiters = 100_000 // tickets of one owner, held or waiting
+	MaxDone    = 100_000 // migrations
+	MaxJobs    = 10_000
+	MaxBacklog = 1000 // ticks of one job that wait for their run
+	MaxTicks   = 1000 // ticks that one claim names
+	MaxResults = 10   // results of one job that are kept
+)

@@ -1,0 +1,180 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
+
+// format is the first byte of a snapshot.
+const format = 1
+
+// maxSnapshot bounds what Restore reads. A full machine is a fraction of it.
+const maxSnapshot = 1 << 30
+
+func (t *tables) append(dst []byte) []byte {
+	dst = appendUint(appendMillis(append(dst, format), t.now), t.fence)
+	dst = appendMap(dst, t.owners, func(dst []byte, o *owner) []byte {
+		return appendUint(appendUint(appendText(dst, o.Node), o.Suspicion), o.Refuted)
+	})
+	dst = appendMap(dst, t.locks, func(dst []byte, l *lock) []byte {
+		dst = appendMillis(appendUint(l.holder.append(dst), l.fence), l.since)
+		return appendList(dst, l.queue, ticket.append)
+	})
+	dst = appendMap(dst, t.done, func(dst []byte, d Done) []byte {
+		return appendMillis(appendUint(appendText(dst, d.Node), d.Fence), d.At)
+	})
+	return appendMap(dst, t.jobs, appendJob)
+}
+
+func appendMap[T any](dst []byte, m map[string]T, one func([]byte, T) []byte) []byte {
+	dst = appendUint(dst, uint64(len(m)))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		dst = one(appendText(dst, name), m[name])
+	}
+	return dst
+}
+
+func appendList[T any](dst []byte, list []T, one func(T, []byte) []byte) []byte {
+	dst = appendUint(dst, uint64(len(list)))
+	for _, v := range list {
+		dst = one(v, dst)
+	}
+	return dst
+}
+
+func (t ticket) append(dst []byte) []byte {
+	return append(appendUint(appendText(dst, t.owner), t.n), t.rank)
+}
+
+func appendJob(dst []byte, j *job) []byte {
+	dst = appendBool(j.spec.append(dst), j.paused)
+	dst = appendMillis(appendMillis(dst, j.next), j.last)
+	dst = appendMap(dst, j.offers, func(dst []byte, o offer) []byte { return appendUint(o.spec.append(dst), o.order) })
+	dst = appendList(dst, j.backlog, pending.append)
+	dst = appendList(dst, j.runs, Run.append)
+	dst = appendList(dst, j.results, Result.append)
+	return appendUint(appendUint(appendUint(dst, j.counts.Claimed), j.counts.Skipped), j.counts.Missed)
+}
+
+func (p pending) append(dst []byte) []byte { return appendBool(appendMillis(dst, p.At), p.Manual) }
+
+func (r Run) append(dst []byte) []byte {
+	dst = appendUint(appendBool(appendMillis(dst, r.At), r.Manual), r.Fence)
+	return appendMillis(appendText(appendText(dst, r.Owner), r.Node), r.Started)
+}
+
+func (r Result) append(dst []byte) []byte {
+	return appendText(append(appendMillis(r.Run.append(dst), r.Ended), byte(r.Outcome)), r.Error)
+}
+
+var errDamaged = errors.New("once: the snapshot is damaged")
+
+// readTables reads a whole snapshot. It takes nothing that could not have been written.
+func readTables(r io.Reader) (tables, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxSnapshot+1))
+	switch {
+	case err != nil:
+		return tables{}, err
+	case len(b) == 0 || len(b) > maxSnapshot:
+		return tables{}, errDamaged
+	case b[0] != format:
+		return tables{}, fmt.Errorf("once: snapshot of format %d: %w", b[0], fault.ErrVersion)
+	}
+	d := &decoder{b: b[1:]}
+	t := tables{now: d.millis(), fence: d.uint()}
+	t.owners = readMap(d, MaxOwners, func(id string) *owner {
+		return &owner{Owner{ID: id, Node: d.text(MaxText), Suspicion: d.uint(), Refuted: d.uint()}, map[uint64]string{}}
+	})
+	t.locks = readMap(d, MaxLocks, func(string) *lock {
+		return &lock{readTicket(d), d.uint(), d.millis(), readList(d, readTicket)}
+	})
+	t.done = readMap(d, MaxDone, func(string) Done { return Done{d.text(MaxText), d.uint(), d.millis()} })
+	t.jobs = readMap(d, MaxJobs, func(string) *job { return readJob(d) })
+	if !d.done() || !t.link() {
+		return tables{}, errDamaged
+	}
+	return t, nil
+}
+
+// readMap reads what appendMap wrote: names ascend.
+func readMap[T any](d *decoder, limit int, one func(name string) T) map[string]T {
+	n := d.count(2)
+	if n > limit {
+		d.fail()
+		return nil
+	}
+	m, before := make(map[string]T, n), ""
+	for range n {
+		name := d.name()
+		if name <= before {
+			d.fail()
+		}
+		v := one(name)
+		if d.bad {
+			return nil
+		}
+		m[name], before = v, name
+	}
+	return m
+}
+
+func readList[T any](d *decoder, one func(*decoder) T) []T {
+	var list []T
+	for range d.count(1) {
+		v := one(d)
+		if d.bad {
+			return nil
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func readTicket(d *decoder) ticket { return ticket{d.name(), d.uint(), d.byte()} }
+
+func readJob(d *decoder) *job {
+	return &job{spec: readSpec(d), paused: d.bool(), next: d.millis(), last: d.millis(),
+		offers:  readMap(d, MaxOwners, func(string) offer { return offer{readSpec(d), d.uint()} }),
+		backlog: readList(d, func(d *decoder) pending { return pending{d.millis(), d.bool()} }),
+		runs:    readList(d, readRun), results: readList(d, readResult),
+		counts: Counts{d.uint(), d.uint(), d.uint()}}
+}
+
+func readRun(d *decoder) Run {
+	return Run{d.millis(), d.bool(), d.uint(), d.name(), d.text(MaxText), d.millis()}
+}
+
+func readResult(d *decoder) Result {
+	return Result{readRun(d), d.millis(), Outcome(d.below(byte(outcomes))), d.text(MaxText)}
+}
+
+// link gives owners their tickets, and reports whether all that is held is somebody's.
+func (t *tables) link() bool {
+	for name, l := range t.locks {
+		for _, k := range append([]ticket{l.holder}, l.queue...) {
+			o := t.owners[k.owner]
+			if o == nil || o.tickets[k.n] != "" {
+				return false
+			}
+			o.tickets[k.n] = name
+		}
+	}
+	for _, j := range t.jobs {
+		for id := range j.offers {
+			if t.owners[id] == nil {
+				return false
+			}
+		}
+		for _, r := range j.runs {
+			if t.owners[r.Owner] == nil {
+				return false
+			}
+		}
+	}
+	return true
+}

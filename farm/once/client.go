@@ -1,0 +1,220 @@
+package once
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+)
+
+// Log replicates the commands of a Machine: package cluster's Handle is one.
+type Log interface {
+	// Propose has cmd applied on all nodes, exactly once, and returns when it is on this one, with the
+	// machine's answer. With an error, an index above 0 says that cmd was applied, with that answer, and only
+	// this node does not have it yet.
+	Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error)
+
+	// Barrier returns when this node's machine has everything acknowledged, anywhere, before the call.
+	Barrier(ctx context.Context) error
+}
+
+// Config says what a Client works with. Log, Local, News, Run and Ended are needed.
+type Config struct {
+	Log   Log
+	Local func() *Machine // this node's copy of the machine, which may be replaced
+	News  *News           // that Machine's
+
+	Run  string // names this run of this node's program, and no other one, ever
+	Node string // the node's name, for people
+	Role string // of the node, for Singleton
+	App  string // of the node, for Singleton
+
+	// Ended returns nil once a run of a node's program has certainly ended, and an error when ctx ends
+	// before.
+	Ended func(ctx context.Context, run string) error
+
+	// Alive reports whether a run seems to be there, without asking it. nil: it is not known.
+	Alive func(run string) bool
+
+	Logger *slog.Logger // nil: nothing is logged
+}
+
+// Client is a node's part in locks and jobs. It is safe for concurrent use.
+type Client struct {
+	cfg    Config
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	owner   *owner // as which this node holds and waits; nil until it is needed, or after it was lost
+	owners  int    // how many there have been
+	joining chan struct{}
+	works   map[string]*work // singletons and jobs, by kind and name
+	running int              // functions of works
+	ran     chan struct{}    // closed when one of them has ended
+	retired bool
+	closed  bool
+}
+
+// New returns a client, which works until Close.
+func New(cfg Config) *Client {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Alive == nil {
+		cfg.Alive = func(string) bool { return true }
+	}
+	c := &Client{cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, 1), works: map[string]*work{},
+		ran: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	listener := c.hear
+	cfg.News.listener.Store(&listener)
+	return c
+}
+
+// The times of a client.
+const (
+	commandTimeout = 10 * time.Second // of a command that nobody waits for
+	retryPause     = time.Second      // before it is tried again
+	endTimeout     = 2 * time.Second  // for the last word of Close
+)
+
+// Close ends every lease of this node, waits for the functions that run by it, and has others take over. It
+// waits for no longer than ctx.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	o := c.owner
+	c.mu.Unlock()
+	c.cancel(ErrClosed)
+	if o != nil {
+		o.endLeases(ErrClosed)
+	}
+	err := c.await(ctx)
+	if o != nil && c.cfg.Local().Stakes(o.id) {
+		c.endOwner(o)
+	}
+	return err
+}
+
+// await waits for what runs.
+func (c *Client) await(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		c.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("once: functions still run, though their contexts have ended: %w", ctx.Err())
+	}
+}
+
+// endOwner tells the farm that this node holds nothing any more. Otherwise the others would find that out
+// when its node is gone.
+func (c *Client) endOwner(o *owner) {
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	if _, err := c.do(ctx, state.End{ID: o.id}); err != nil {
+		c.log.Info("the others will find out by themselves that what this node held is free", "err", err)
+	}
+}
+
+// do has a command carried out.
+func (c *Client) do(ctx context.Context, cmd state.Command) (state.Answer, error) {
+	index, value, err := c.cfg.Log.Propose(ctx, cmd.Append(nil))
+	if err != nil && index == 0 {
+		return state.Answer{}, err
+	}
+	return state.DecodeAnswer(value)
+}
+
+// insist has a command carried out, however long it takes, until ctx ends.
+func (c *Client) insist(ctx context.Context, cmd state.Command) (state.Answer, error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, commandTimeout)
+		a, err := c.do(try, cmd)
+		cancel()
+		if err == nil {
+			return a, nil
+		}
+		if !pause(ctx, retryPause) {
+			return a, err
+		}
+	}
+}
+
+// spawn runs f, and has Close wait for it; false if the client is closed.
+func (c *Client) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.wg.Go(f)
+	return true
+}
+
+// pause reports false if ctx ended before d was over.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// signal puts one into a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// hear passes news on. The goroutine that applies commands calls it.
+func (c *Client) hear(e state.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.owner
+	if e == (state.Event{}) {
+		for _, w := range c.works {
+			signal(w.news)
+		}
+		if o != nil {
+			o.lookAgain()
+			signal(o.wake)
+			signal(o.ring)
+		}
+		return
+	}
+	if e.Job != "" {
+		if w := c.works[kindJob+e.Job]; w != nil {
+			signal(w.news)
+		}
+		return
+	}
+	if o == nil {
+		return
+	}
+	if e.Owner == o.id {
+		o.hear(e.Ticket)
+	}
+	if e.Ticket == 0 {
+		signal(o.ring)
+	}
+}

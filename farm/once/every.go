@@ -1,0 +1,243 @@
+package once
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+)
+
+// Every runs fn at each time of a schedule, on one node of those whose program registers that name. Each time
+// is claimed by one entry in the log, so it is run once, whatever the clocks of the nodes say: the log's time
+// decides. The claim is of the time itself; when its node ends in the middle, it is not run again, and the
+// job's results say so.
+//
+// The schedule is replicated with the job. Where this program registers another one than nodes that run now,
+// theirs counts: this node says so in its log, and takes part when they have ended. So in a rolling restart
+// the new schedule begins when the last old node stops.
+//
+// Every returns at once. The error says what is wrong with the name or the schedule, or that this program has
+// registered that job already; or ErrClosed.
+func (c *Client) Every(name string, s Schedule, fn JobFunc) error {
+	p, err := s.parse()
+	if err != nil {
+		return fmt.Errorf("once: job %q: %w", name, err)
+	}
+	return c.start(kindJob, name, func(w *work) {
+		j := &job{work: w, parsed: p, fn: fn, runs: map[uint64]bool{}}
+		j.loop()
+	})
+}
+
+// job is a job as this program has registered it.
+type job struct {
+	*work
+	parsed
+	fn JobFunc
+
+	o         *owner    // as which it is offered; nil: it is not
+	differs   bool      // others have registered it differently, and this was said
+	startable time.Time // since when a tick that was claimed could be started, by the log's time; zero: none can
+
+	mu   sync.Mutex
+	runs map[uint64]bool // fences of the runs that this node knows of
+}
+
+// claimStep is the head start of the node whose turn it is to run a job before the next one.
+const claimStep = 100 * time.Millisecond
+
+func (j *job) loop() {
+	var fails backoff
+	for j.c.ctx.Err() == nil {
+		wait, err := j.step()
+		if err != nil && j.c.ctx.Err() == nil {
+			if fails.next == 0 { // one line is enough for a farm without a majority
+				j.c.log.Warn("a job cannot be claimed; trying again", "job", j.name, "err", err)
+			}
+			wait = fails.step()
+		} else if err == nil {
+			fails.reset()
+		}
+		if !j.wait(wait) {
+			return
+		}
+	}
+}
+
+// step does what is to be done now, and returns for how long that is all; -1 is until there is news.
+func (j *job) step() (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(j.c.ctx, commandTimeout)
+	defer cancel()
+	if j.c.isRetired() {
+		if now, ok := j.c.cfg.Local().Job(j.name); ok && j.o != nil {
+			j.begin(now) // what was given to this node before it retired
+		}
+		return -1, j.withdraw(ctx)
+	}
+	if err := j.offer(ctx); err != nil {
+		return 0, err
+	}
+	now, ok := j.c.cfg.Local().Job(j.name)
+	if !ok {
+		j.o = nil
+		return 0, nil
+	}
+	j.begin(now)
+	if !slices.Contains(now.Owners, j.o.id) {
+		j.sayDiffers(now)
+		return -1, nil
+	}
+	j.differs = false
+	return j.claim(ctx, now)
+}
+
+// offer has this node take part, if it does not.
+func (j *job) offer(ctx context.Context) error {
+	o, err := j.c.present(ctx)
+	if err != nil || o == j.o {
+		return err
+	}
+	a, err := j.c.do(ctx, state.Offer{Owner: o.id, Job: j.name, Spec: j.spec})
+	switch {
+	case err != nil:
+		return err
+	case a.Code == state.Gone:
+		j.c.lost(o)
+		return ErrLost
+	case a.Code == state.Full:
+		return ErrFull
+	case a.Code != state.OK && a.Code != state.Differs:
+		return unexpected(a)
+	}
+	j.o = o
+	return nil
+}
+
+func (j *job) withdraw(ctx context.Context) error {
+	if j.o == nil {
+		return nil
+	}
+	if _, err := j.c.do(ctx, state.Withdraw{Owner: j.o.id, Job: j.name}); err != nil {
+		return err
+	}
+	j.o = nil
+	return nil
+}
+
+func (j *job) sayDiffers(now state.Job) {
+	if !j.differs {
+		j.c.log.Warn("other nodes have registered a job differently, and theirs counts until they have ended", "job", j.name,
+			"theirs", describe(now.Spec), "ours", describe(j.spec))
+	}
+	j.differs = true
+}
+
+// describe returns a spec for people.
+func describe(s state.Spec) string {
+	return fmt.Sprintf("%s (%s), jitter %v, overlap %v, missed %v, grace %v", s.Schedule, s.Zone,
+		time.Duration(s.Jitter)*time.Millisecond, s.Overlap, s.Missed, time.Duration(s.Grace)*time.Millisecond)
+}
+
+// claim plans, starts or claims what is to be done now, when it is this node's turn.
+func (j *job) claim(ctx context.Context, now state.Job) (time.Duration, error) {
+	logNow := j.c.cfg.Local().Now()
+	if now.Startable {
+		if j.startable.IsZero() {
+			j.startable = logNow
+		}
+		return j.atTurn(ctx, now, logNow, j.startable, state.Start{Owner: j.o.id, Job: j.name})
+	}
+	j.startable = time.Time{}
+	if now.Next == 0 {
+		next := j.cron.Next(logNow)
+		return 0, j.propose(ctx, state.Plan{Owner: j.o.id, Job: j.name, Next: next.UnixMilli()})
+	}
+	due := time.UnixMilli(now.Next).Add(j.late(now.Next))
+	return j.atTurn(ctx, now, logNow, due, j.dueUntil(now, logNow))
+}
+
+// atTurn proposes cmd if this node's turn has come at logNow, and returns how long it is until then if not.
+// The nodes have their turns one after the other, in an order that differs from time to time.
+func (j *job) atTurn(ctx context.Context, now state.Job, logNow, due time.Time, cmd state.Command) (time.Duration, error) {
+	turn := due.Add(time.Duration(rank(j.name, now.Next, now.Owners, j.o.id)) * claimStep)
+	if left := turn.Sub(logNow); left > 0 {
+		return min(left, longWait), nil
+	}
+	return 0, j.propose(ctx, cmd)
+}
+
+// longWait is how long a job waits at most before it looks again.
+const longWait = time.Hour
+
+// propose has a command carried out that may lose against another node's.
+func (j *job) propose(ctx context.Context, cmd state.Command) error {
+	asked := time.Now()
+	a, err := j.c.do(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	j.o.sure(asked)
+	switch a.Code {
+	case state.OK, state.Granted, state.Lost:
+		return nil
+	case state.Early: // by the log's time, which this node has learned just now
+		pause(ctx, claimStep/10)
+		return nil
+	case state.Gone: // the owner, or the job as it was
+		if _, ok := j.c.cfg.Local().Owner(j.o.id); !ok {
+			j.c.lost(j.o)
+		}
+		return nil
+	}
+	return unexpected(a)
+}
+
+// dueUntil returns the claim of all times up to logNow.
+func (j *job) dueUntil(now state.Job, logNow time.Time) state.Command {
+	c := state.Claim{Owner: j.o.id, Job: j.name, Expect: now.Next}
+	ticks, more := j.cron.Last(time.UnixMilli(now.Next).Add(-1), logNow, state.MaxTicks)
+	for _, t := range ticks {
+		c.Ticks = append(c.Ticks, t.UnixMilli())
+	}
+	if len(c.Ticks) == 0 { // by another program's reckoning it is due all the same
+		c.Ticks = []int64{now.Next}
+	}
+	if more {
+		c.Left = 1
+	}
+	c.Next = j.cron.Next(time.UnixMilli(c.Ticks[len(c.Ticks)-1])).UnixMilli()
+	return c
+}
+
+// late returns how much later than its time a tick starts: somewhat less than the jitter, and the same on all
+// nodes.
+func (j *job) late(tick int64) time.Duration {
+	if j.spec.Jitter == 0 {
+		return 0
+	}
+	return time.Duration(hash(j.name, tick, "")%uint64(j.spec.Jitter)) * time.Millisecond
+}
+
+// rank returns the place of an owner among those that offer a job, for one tick.
+func rank(name string, tick int64, owners []string, me string) (before int) {
+	mine := hash(name, tick, me)
+	for _, o := range owners {
+		if h := hash(name, tick, o); h < mine || h == mine && o < me {
+			before++
+		}
+	}
+	return before
+}
+
+func hash(name string, tick int64, owner string) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s\x00%d\x00%s", name, tick, owner)
+	v := h.Sum64() // whose last bits hardly differ for names that do
+	v ^= v >> 33
+	v *= 0xff51afd7ed558ccd
+	return v ^ v>>33
+}

@@ -1,0 +1,219 @@
+package once
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+)
+
+// owner is what this node holds and waits for under one name. A node that was taken for dead goes on under
+// another one.
+type owner struct {
+	c    *Client
+	id   string
+	ctx  context.Context // ends when the owner has
+	end  context.CancelCauseFunc
+	ring chan struct{} // holds one: the farm's owners have changed
+	wake chan struct{} // holds one: there is something to keep, or to refute
+
+	mu      sync.Mutex
+	until   time.Time // how long this node is sure of what it holds; see sure.go
+	last    uint64    // ticket that was drawn
+	waiting map[uint64]chan struct{}
+	leases  map[*Lease]bool
+}
+
+// runOf returns the run of a program that an owner is of.
+func runOf(id string) string {
+	if i := strings.LastIndexByte(id, '#'); i >= 0 {
+		return id[:i]
+	}
+	return id
+}
+
+// present returns this node's owner, and makes one if there is none.
+func (c *Client) present(ctx context.Context) (*owner, error) {
+	select {
+	case c.joining <- struct{}{}:
+		defer func() { <-c.joining }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	c.mu.Lock()
+	o, closed := c.owner, c.closed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return nil, ErrClosed
+	case o != nil:
+		return o, nil
+	}
+	return c.register(ctx)
+}
+
+// register makes an owner. It has a name that was not tried before: what became of that may not be known.
+func (c *Client) register(ctx context.Context) (*owner, error) {
+	c.mu.Lock()
+	c.owners++
+	id := fmt.Sprintf("%s#%d", c.cfg.Run, c.owners)
+	c.mu.Unlock()
+	asked := time.Now()
+	a, err := c.do(ctx, state.Register{ID: id, Node: c.cfg.Node})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.Code == state.Full:
+		return nil, ErrFull
+	case a.Code != state.OK:
+		return nil, unexpected(a)
+	}
+	o := &owner{c: c, id: id, ring: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		waiting: map[uint64]chan struct{}{}, leases: map[*Lease]bool{}}
+	o.ctx, o.end = context.WithCancelCause(c.ctx)
+	o.sure(asked)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		o.end(ErrClosed)
+		return nil, ErrClosed // it expires
+	}
+	c.owner = o
+	c.wg.Go(o.refresh)
+	c.wg.Go(o.guard)
+	c.wg.Go(o.watchRing)
+	return o, nil
+}
+
+// lost ends an owner which the farm does not have any more.
+func (c *Client) lost(o *owner) {
+	c.mu.Lock()
+	was := c.owner == o
+	if was {
+		c.owner = nil
+	}
+	c.mu.Unlock()
+	if !was {
+		return
+	}
+	c.log.Warn("this node was taken for dead, and what it held is free; it goes on under another name", "owner", o.id)
+	o.endLeases(ErrLost)
+	o.end(ErrLost)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.works {
+		signal(w.news)
+	}
+}
+
+// draw returns a new ticket, and the channel that says when to look at it.
+func (o *owner) draw() (uint64, chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last++
+	news := make(chan struct{}, 1)
+	o.waiting[o.last] = news
+	signal(o.wake)
+	return o.last, news
+}
+
+// leave ends the wait with a ticket.
+func (o *owner) leave(n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.waiting, n)
+}
+
+// take notes that a lease is held.
+func (o *owner) take(l *Lease) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.leases[l] = true
+	delete(o.waiting, l.ticket)
+	signal(o.wake)
+}
+
+// drop notes that a lease is not held any more, and reports whether it was.
+func (o *owner) drop(l *Lease) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	held := o.leases[l]
+	delete(o.leases, l)
+	return held
+}
+
+func (o *owner) held() []*Lease {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.leases))
+}
+
+// endLeases ends all that this owner holds.
+func (o *owner) endLeases(cause error) {
+	for _, l := range o.held() {
+		l.finish(cause)
+	}
+}
+
+// giveBack gives a ticket back, whatever has become of it.
+func (o *owner) giveBack(n uint64) {
+	o.c.spawn(func() { o.c.insist(o.ctx, state.Release{Owner: o.id, Ticket: n}) })
+}
+
+// hear passes on what was said of a ticket; 0 is of the owner itself.
+func (o *owner) hear(n uint64) {
+	if n == 0 {
+		signal(o.wake)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if news := o.waiting[n]; news != nil {
+		signal(news)
+	}
+}
+
+// lookAgain has everybody who waits look at the state.
+func (o *owner) lookAgain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, news := range o.waiting {
+		signal(news)
+	}
+}
+
+// check ends leases that this node does not have by its copy of the state, gives back what nobody here knows
+// of, and has those who wait look again: what was told may have been lost with a copy that was replaced.
+func (o *owner) check() {
+	m := o.c.cfg.Local()
+	for _, l := range o.held() {
+		if !l.stands(m) {
+			l.finish(ErrLost)
+		}
+	}
+	for _, n := range o.unknown(m.Tickets(o.id)) {
+		o.giveBack(n)
+	}
+	o.lookAgain()
+}
+
+// unknown returns those of the tickets that nobody here waits with, or holds something by.
+func (o *owner) unknown(tickets []uint64) (out []uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := map[uint64]bool{}
+	for l := range o.leases {
+		known[l.ticket] = true
+	}
+	for _, n := range tickets {
+		if !known[n] && o.waiting[n] == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,74 @@
+package once
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+)
+
+// begin starts the runs that this node has by its copy of the state, whatever it knows of how they came
+// about: the answer to a claim may have been lost.
+func (j *job) begin(now state.Job) {
+	var here []uint64
+	for _, r := range now.Runs {
+		if r.Owner != j.o.id {
+			continue
+		}
+		here = append(here, r.Fence)
+		j.mu.Lock()
+		known := j.runs[r.Fence]
+		j.runs[r.Fence] = true
+		j.mu.Unlock()
+		if !known && !j.c.spawn(func() { j.run(j.o, r) }) {
+			return
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for fence := range j.runs {
+		if !slices.Contains(here, fence) {
+			delete(j.runs, fence) // it was finished, and the log has it
+		}
+	}
+}
+
+// run runs the job once, and puts into the log what came of it.
+func (j *job) run(o *owner, r state.Run) {
+	ctx, cancel := context.WithTimeout(o.ctx, commandTimeout)
+	err := o.confirm(ctx)
+	cancel()
+	result := state.Finish{Owner: o.id, Job: j.name, Fence: r.Fence}
+	if err == nil {
+		l := newLease(o.ctx, o, j.name, 0, r.Fence, func(m *Machine) bool {
+			now, ok := m.Job(j.name)
+			return ok && slices.ContainsFunc(now.Runs, func(x state.Run) bool { return x.Fence == r.Fence })
+		})
+		err = j.call(l, r)
+		l.finish(context.Canceled)
+	}
+	if err != nil {
+		result.Outcome, result.Error = state.Failed, err.Error()
+	}
+	j.c.insist(o.ctx, result) // unless the owner ends: then the log has that
+}
+
+// call calls the job's function.
+func (j *job) call(l *Lease, r state.Run) error {
+	defer j.c.runs()()
+	t := Tick{Job: j.name, Time: time.UnixMilli(r.At).In(j.zone), Manual: r.Manual, Fence: r.Fence}
+	began := time.Now()
+	j.c.log.Info("runs here", "job", j.name, "time", t.Time, "fence", t.Fence)
+	err := call(l.over(l.ctx), func(ctx context.Context) error { return j.fn(ctx, t) })
+	if cause := context.Cause(l.ctx); cause != nil && err == nil && errors.Is(cause, ErrLost) {
+		err = ErrLost
+	}
+	if err != nil {
+		j.sayFailed("a job failed", err, "time", t.Time, "fence", t.Fence, "after", time.Since(began))
+	} else {
+		j.c.log.Info("ran", "job", j.name, "time", t.Time, "fence", t.Fence, "after", time.Since(began))
+	}
+	return err
+}

@@ -1,0 +1,150 @@
+package once
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+)
+
+// Job is a job as the farm knows it. Every node can say the same of it.
+type Job struct {
+	Name     string    `json:"name"`
+	Cron     string    `json:"cron"`
+	Zone     string    `json:"zone"`
+	Overlap  string    `json:"overlap"` // skip, queue or allow
+	Missed   string    `json:"missed"`  // skip, last or all
+	Paused   bool      `json:"paused,omitempty"`
+	Next     time.Time `json:"next"`              // zero if nobody has planned it yet
+	Nodes    []string  `json:"nodes"`             // that run it, by name
+	Differ   []string  `json:"differ,omitempty"`  // that have registered it differently, and wait, by name
+	Waiting  int       `json:"waiting,omitempty"` // times that were claimed and wait for their run
+	Running  []Run     `json:"running,omitempty"`
+	Results  []Result  `json:"results,omitempty"` // of the last runs, the newest last; at most 10
+	Claimed  uint64    `json:"claimed"`           // times that were run, or are to be, since the job was first registered
+	Skipped  uint64    `json:"skipped"`           // that came while it was paused or an earlier run went on
+	MissedBy uint64    `json:"missed_times"`      // at which no node could run it, and that were not run later
+}
+
+// Run is one run of a job.
+type Run struct {
+	Time    time.Time `json:"time"` // for which it was scheduled
+	Manual  bool      `json:"manual,omitempty"`
+	Node    string    `json:"node"`
+	Fence   uint64    `json:"fence"`
+	Started time.Time `json:"started"`
+}
+
+// Result is what came of a run.
+type Result struct {
+	Run
+	Took    time.Duration `json:"took"`
+	Outcome string        `json:"outcome"` // succeeded, failed, or abandoned: its node ended before it
+	Error   string        `json:"error,omitempty"`
+}
+
+// Held is a lock that somebody has: one of Lock, a singleton, or a migration that goes on.
+type Held struct {
+	Kind    string    `json:"kind"` // lock, singleton or once
+	Name    string    `json:"name"`
+	Node    string    `json:"node"`
+	Fence   uint64    `json:"fence"`
+	Since   time.Time `json:"since"`
+	Waiting int       `json:"waiting"` // how many wait for it
+}
+
+// Jobs returns all jobs of the farm in order of their names, as this node knows them.
+func (c *Client) Jobs() []Job {
+	m := c.cfg.Local()
+	var out []Job
+	for _, j := range m.Jobs() {
+		out = append(out, jobOf(m, j))
+	}
+	return out
+}
+
+func jobOf(m *Machine, j state.Job) Job {
+	out := Job{Name: j.Name, Cron: j.Spec.Schedule, Zone: j.Spec.Zone, Overlap: j.Spec.Overlap.String(),
+		Missed: j.Spec.Missed.String(), Paused: j.Paused, Next: timeOf(j.Next), Nodes: names(m, j.Owners), Differ: names(m, j.Others),
+		Waiting: j.Backlog, Claimed: j.Counts.Claimed, Skipped: j.Counts.Skipped, MissedBy: j.Counts.Missed}
+	for _, r := range j.Runs {
+		out.Running = append(out.Running, runOfJob(r))
+	}
+	for _, r := range j.Results {
+		out.Results = append(out.Results, Result{runOfJob(r.Run), time.Duration(r.Ended-r.Started) * time.Millisecond,
+			r.Outcome.String(), r.Error})
+	}
+	return out
+}
+
+func runOfJob(r state.Run) Run {
+	return Run{timeOf(r.At), r.Manual, r.Node, r.Fence, timeOf(r.Started)}
+}
+
+// names returns the names of the nodes of owners.
+func names(m *Machine, owners []string) (out []string) {
+	for _, id := range owners {
+		if o, ok := m.Owner(id); ok {
+			out = append(out, o.Node)
+		}
+	}
+	return out
+}
+
+func timeOf(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis).UTC()
+}
+
+// Locks returns what is held in the farm, as this node knows it, in order of kind and name.
+func (c *Client) Locks() []Held {
+	var out []Held
+	for _, l := range c.cfg.Local().Locks() {
+		kind, name := splitKind(l.Name)
+		out = append(out, Held{kind, name, l.Node, l.Fence, timeOf(l.Since), l.Waiting})
+	}
+	return out
+}
+
+// ErrNoJob says that the farm has no job of that name, or that no node would run it.
+var ErrNoJob = errors.New("once: no such job")
+
+// Run has a job run now, on one node, paused or not. It waits in line behind runs that go on.
+func (c *Client) Run(ctx context.Context, job string) error {
+	return c.order(ctx, job, state.Trigger{Job: job})
+}
+
+// Pause has the times of a job skipped, until Pause(ctx, job, false).
+func (c *Client) Pause(ctx context.Context, job string, paused bool) error {
+	return c.order(ctx, job, state.Pause{Job: job, Paused: paused})
+}
+
+// Forget removes a job that no program registers any more.
+func (c *Client) Forget(ctx context.Context, job string) error {
+	return c.order(ctx, job, state.Forget{Name: job})
+}
+
+// order has an operator's word carried out.
+func (c *Client) order(ctx context.Context, job string, cmd state.Command) error {
+	if err := checkName(job); err != nil {
+		return err
+	}
+	a, err := c.do(ctx, cmd)
+	switch {
+	case err != nil:
+		return err
+	case a.Code == state.OK:
+		return nil
+	case a.Code == state.Gone:
+		return fmt.Errorf("%w: %q", ErrNoJob, job)
+	case a.Code == state.Busy:
+		return fmt.Errorf("%w: nodes register the job %q; it is forgotten when no program does", ErrHeld, job)
+	case a.Code == state.Full:
+		return ErrFull
+	}
+	return unexpected(a)
+}

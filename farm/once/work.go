@@ -1,0 +1,157 @@
+package once
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// kindJob tells the work of a job from that of a singleton. A job is no lock.
+const kindJob = "job/"
+
+// work is a function that this program has registered to be run in one place: a singleton or a job.
+type work struct {
+	c    *Client
+	name string
+	news chan struct{} // holds one: look at the state again
+}
+
+// start registers a work and runs it until the client is closed.
+func (c *Client) start(kind, name string, run func(*work)) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.works[kind+name] != nil:
+		return fmt.Errorf("once: this program has registered %q already; give each function a name of its own", name)
+	}
+	w := &work{c: c, name: name, news: make(chan struct{}, 1)}
+	c.works[kind+name] = w
+	c.wg.Go(func() { run(w) })
+	return nil
+}
+
+// Retire has this node take on nothing more: singletons end and start elsewhere, jobs are run by others. It
+// returns at once. Locks are not concerned: requests that this node still serves may need them. Resume takes
+// it back.
+func (c *Client) Retire() { c.setRetired(true) }
+
+// Resume takes Retire back.
+func (c *Client) Resume() { c.setRetired(false) }
+
+func (c *Client) setRetired(retired bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retired = retired
+	for _, w := range c.works {
+		signal(w.news)
+	}
+}
+
+func (c *Client) isRetired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retired
+}
+
+// Idle waits until no singleton and no job of the application's runs here, and returns nil; or, when ctx
+// ends, an error that says how many do. It is for a node that has retired.
+func (c *Client) Idle(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		n, changed := c.running, c.ran
+		c.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("once: %d jobs and singletons still run: %w", n, ctx.Err())
+		}
+	}
+}
+
+// runs counts a function that runs, until done is called.
+func (c *Client) runs() (done func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running--
+		close(c.ran)
+		c.ran = make(chan struct{})
+	}
+}
+
+// wait waits for news, or until d is over if it is not negative. It reports false when the client has closed.
+func (w *work) wait(d time.Duration) bool {
+	var due <-chan time.Time
+	if d >= 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-w.news:
+	case <-due:
+	case <-w.c.ctx.Done():
+	}
+	return w.c.ctx.Err() == nil
+}
+
+// backoff is how long to wait after failures in a row: a second, then twice as long each time, up to a
+// minute.
+type backoff struct{ next time.Duration }
+
+func (b *backoff) step() time.Duration {
+	d := max(b.next, time.Second)
+	b.next = min(2*d, time.Minute)
+	return d
+}
+
+func (b *backoff) reset() { b.next = 0 }
+
+// panicked is the error of a function that panicked.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+// Error implements error.
+func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// call runs a function of the application's, and turns a panic into an error.
+func call(ctx context.Context, f func(context.Context) error) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			err = panicked{v, debug.Stack()}
+		} else {
+			err = errors.New("the function ended its goroutine") // runtime.Goexit, as t.FailNow does
+		}
+	}()
+	err = f(ctx)
+	returned = true
+	return err
+}
+
+// sayFailed logs that a function failed.
+func (w *work) sayFailed(text string, err error, args ...any) {
+	var p panicked
+	if errors.As(err, &p) {
+		args = append(args, "stack", string(p.stack))
+	}
+	w.c.log.Error(text, append(args, "name", w.name, "err", err)...)
+}

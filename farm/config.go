@@ -16,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -26,6 +27,7 @@ const None = "none"
 const (
 	machineSession = "session"
 	machineKeyring = "keyring"
+	machineOnce    = "once"
 )
 
 const tagHTTP = "http" // gossiped: where a node's public listener is reached
@@ -259,7 +261,7 @@ func (c Config) validateTwice() error {
 		return errors.New("Config.Forward: ID and Node are filled in by Open; App, Routes, TrustedProxies, TrustUnix and ShowNodes " +
 			"are fields of Config")
 	}
-	for _, name := range []string{machineSession, machineKeyring} {
+	for _, name := range []string{machineSession, machineKeyring, machineOnce} {
 		if c.Cluster.Machines[name] != nil || c.Cluster.Levels[name] != nil {
 			return fmt.Errorf("Config.Cluster.Machines: %q is the name of the farm's own state machine", name)
 		}
@@ -282,7 +284,8 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 	}
 	maps.Copy(machines, cc.Machines)
 	cc.Machines = machines
-	levels := map[string]func([]byte) int{machineSession: session.CommandLevel, machineKeyring: keyring.CommandLevel}
+	levels := map[string]func([]byte) int{machineSession: session.CommandLevel,
+		machineKeyring: keyring.CommandLevel, machineOnce: once.CommandLevel}
 	maps.Copy(levels, cc.Levels)
 	cc.Levels = levels
 	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http}

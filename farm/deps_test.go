@@ -71,6 +71,12 @@ var rules = []rule{
 		why:     "forwarding is about requests, not about what they do",
 	},
 	{
+		of: []string{"farm/once"},
+		imports: []string{module + "/cluster", module + "/session", module + "/configsync", module + "/farm/forward",
+			"github.com/hashicorp/"},
+		why: "locks and jobs are a state machine over any log that has the few methods they declare",
+	},
+	{
 		of:      []string{"farm/dev"},
 		imports: []string{"github.com/hashicorp/", module + "/session", module + "/configsync", module + "/farm/forward"},
 		why:     "a launcher looks at its nodes from outside, as an operator does: it is no node itself",

@@ -19,6 +19,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
 	"github.com/seed48eb2e21/webfarm/farm/internal/traffic"
+	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -37,6 +38,8 @@ type Farm struct {
 	node     *cluster.Node
 	keys     *keyring.Ring
 	sessions *session.Manager
+	onceNews once.News
+	jobs     *once.Client
 	gate     *forward.Gate
 	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
 	health   *http.Server                 // on admin
@@ -122,6 +125,7 @@ func (f *Farm) open() (err error) {
 	machines := map[string]func() cluster.StateMachine{
 		machineSession: func() cluster.StateMachine { return session.NewMachine() },
 		machineKeyring: func() cluster.StateMachine { return keyring.NewMachine() },
+		machineOnce:    func() cluster.StateMachine { return once.NewMachine(&f.onceNews) },
 	}
 	cc := f.cfg.clusterConfig(f.publicURLHost(), machines)
 	cc.OnLeave = func() { close(f.asked) }
@@ -135,6 +139,7 @@ func (f *Farm) open() (err error) {
 	}
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
+	f.openJobs(self.Name)
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)
@@ -166,6 +171,7 @@ func (f *Farm) start() {
 	f.wg.Go(f.admit)
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
+	f.wg.Go(f.retireJobs)
 	if f.admin != nil {
 		l := newClients(f.admin, maxAdmin(), f.log)
 		f.health = &http.Server{Handler: f.gate.Health(), ReadTimeout: 10 * time.Second, ErrorLog: errorLog(f.log),

@@ -137,6 +137,7 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan 
 	fresh.waitBusy(ctx)
 	srv.Shutdown(ctx)
 	drained(f.gate.Idle(ctx))
+	f.awaitJobs(ctx)
 	succeeded()
 }
 

@@ -247,6 +247,9 @@ func (f *Farm) close() error {
 	}
 	f.endServe(context.Background())
 	f.wg.Wait()
+	if f.jobs != nil {
+		errs = append(errs, f.closeJobs())
+	}
 	if f.sessions != nil {
 		errs = append(errs, f.sessions.Close())
 	}

@@ -61,7 +61,8 @@ func (p *memPeers) Watch(ctx context.Context) iter.Seq[cluster.State] {
 
 func (p *memPeers) SetTag(string, string) error { return nil }
 
-// A peer that takes seconds to refuse, on a busy machine, has not been sent the body: the next one gets all of it.
+// A peer that takes seconds to refuse, on a busy machine, has not been sent the body: the next one gets all
+// of it.
 func TestForward_SlowRefusal(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		peers := &memPeers{Network: memnet.New(), ids: []string{"10.0.0.1", "10.0.0.2"}}

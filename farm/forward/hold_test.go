@@ -11,7 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 )
 
-// holding starts a node without peers that keeps its requests, and gives it some. They are kept when it returns.
+// holding starts a node without peers that keeps its requests, and gives it some. They are kept when it
+// returns.
 func holding(t *testing.T, cfg Config, h http.Handler, bodies ...string) (f *fakeFarm, n *fakeNode, answers chan string) {
 	t.Helper()
 	f = newFakeFarm(t)

@@ -213,7 +213,8 @@ func TestRetryOn(t *testing.T) {
 	}
 }
 
-// A 1xx answer that the next peer gives as well reaches the client once; what one peer says twice it gets twice.
+// A 1xx answer that the next peer gives as well reaches the client once; what one peer says twice it gets
+// twice.
 func TestRetryOn_Interims(t *testing.T) {
 	f := newFakeFarm(t)
 	cfg := Config{Routes: []Route{{Pattern: "/", RetryOn: []int{503}}}}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// raw sends bytes and returns the answer as text: status, sorted header, body, trailer. If the answer does not say that it is
-// the connection's last one, another request must be answered too.
+// raw sends bytes and returns the answer as text: status, sorted header, body, trailer. If the answer does
+// not say that it is the connection's last one, another request must be answered too.
 func raw(t *testing.T, addr, send string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

@@ -57,7 +57,8 @@ func behind(t *testing.T, cfg Config, handlers ...http.Handler) *fakeNode {
 	return front
 }
 
-// Where every attempt fails, the farm is asked for a fifth more than its clients ask, and the floor; no retry storm.
+// Where every attempt fails, the farm is asked for a fifth more than its clients ask, and the floor; no retry
+// storm.
 func TestRetryStorm(t *testing.T) {
 	var runs atomic.Int64
 	fails := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

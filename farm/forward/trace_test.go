@@ -66,8 +66,8 @@ func FuzzTrace(f *testing.F) {
 	})
 }
 
-// The ids of a request reach the handler and the lines that it logs, here and on a peer; the names of nodes reach the client
-// only if that is wanted.
+// The ids of a request reach the handler and the lines that it logs, here and on a peer; the names of nodes
+// reach the client only if that is wanted.
 func TestForward_IDsAndNodes(t *testing.T) {
 	for _, shown := range []bool{false, true} {
 		f := newFakeFarm(t)

@@ -77,8 +77,9 @@ func readsToo(addr, field string, size int64) (string, error) {
 	return textOf(res)
 }
 
-// Who uploads too much is told so, as where the request is not forwarded: however long the upload is, and though no node reads it
-// to its end. The server's patience with a client that does not read is half a second, for which this takes its time.
+// Who uploads too much is told so, as where the request is not forwarded: however long the upload is, and
+// though no node reads it to its end. The server's patience with a client that does not read is half a
+// second, for which this takes its time.
 func TestForward_UploadTooLong(t *testing.T) {
 	a, _ := pair(t, http.HandlerFunc(tooLong))
 	addr := a.public.Listener.Addr().String()
@@ -108,8 +109,8 @@ func TestForward_UploadTooLong(t *testing.T) {
 	}
 }
 
-// A peer of an older program closes its end as soon as it has answered, though the body is still on its way. The answer counts,
-// and not that the rest of the body could not be written.
+// A peer of an older program closes its end as soon as it has answered, though the body is still on its way.
+// The answer counts, and not that the rest of the body could not be written.
 func TestForward_PeerClosesBehindItsAnswer(t *testing.T) {
 	farm := newFakeFarm(t)
 	a := farm.add("a", Config{}, never(t))
@@ -169,7 +170,8 @@ func left(t *testing.T, addr, head string) (answer string, end error) {
 	return answer, end
 }
 
-// The connection of an upload that was left ends with its answer, and is not reset: neither between peers nor towards the client.
+// The connection of an upload that was left ends with its answer, and is not reset: neither between peers nor
+// towards the client.
 func TestForward_LeftUploadIsNotReset(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"413 ": func(w http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 10)); w.WriteHeader(413) },

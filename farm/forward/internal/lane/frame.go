@@ -64,8 +64,8 @@ const (
 	chunk      = 16 << 10 // of a body in one frame, together with what is before it
 )
 
-// frame is the header of a frame: length u24, kind u8, flags u8, id u24, big-endian; n bytes of payload follow.
-// The id is the exchange's number on a lane, or the stream's on a trunk.
+// frame is the header of a frame: length u24, kind u8, flags u8, id u24, big-endian; n bytes of payload
+// follow. The id is the exchange's number on a lane, or the stream's on a trunk.
 type frame struct {
 	kind  kind
 	flags uint8

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// answers are what a client has received on a connection of HTTP/1, with what must differ between two ways taken out:
+// answers are what a client has received on a connection of HTTP/1, with what must differ between two ways
+// taken out:
 //
 //   - the values of Date and X-Request-Id: they are of the moment and of the request,
 //   - the order of fields with different names, which means nothing (RFC 9110 section 5.3),
@@ -25,8 +26,8 @@ type answers struct {
 	text     string
 }
 
-// answersOf takes received apart. heads tells for each final response whether it answers a HEAD, the last one for all
-// that follow.
+// answersOf takes received apart. heads tells for each final response whether it answers a HEAD, the last one
+// for all that follow.
 func answersOf(received []byte, heads []bool, anyLength bool) answers {
 	var a answers
 	var out strings.Builder

@@ -19,8 +19,8 @@ func readSome(n int) handler {
 	}
 }
 
-// afterwards answers and reads then. How much net/http lets it read depends on what it has buffered: nothing is noted but
-// whether it is all.
+// afterwards answers and reads then. How much net/http lets it read depends on what it has buffered: nothing
+// is noted but whether it is all.
 func afterwards(duplex bool) handler {
 	return func(w http.ResponseWriter, r *http.Request, see *run) {
 		if duplex {

@@ -28,7 +28,8 @@ func interim(code, n int) handler {
 	}
 }
 
-// gone waits until the client is gone and notes how the handler learns it. The client goes when it has received "ready".
+// gone waits until the client is gone and notes how the handler learns it. The client goes when it has
+// received "ready".
 func gone(w http.ResponseWriter, r *http.Request, see *run) {
 	io.WriteString(w, "ready\n")
 	http.NewResponseController(w).Flush()

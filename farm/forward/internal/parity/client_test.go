@@ -44,8 +44,8 @@ func connect(t *testing.T, app *book, srv *httptest.Server, encrypted bool, do h
 	return c
 }
 
-// clients counts them. Where every address that begins with 127 is this machine, each has one of its own: nodes have limits for one
-// client.
+// clients counts them. Where every address that begins with 127 is this machine, each has one of its own:
+// nodes have limits for one client.
 var clients atomic.Uint32
 
 func dial(t *testing.T, app *book, srv *httptest.Server, do handler) (net.Conn, *notes) {

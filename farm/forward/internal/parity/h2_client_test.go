@@ -88,7 +88,8 @@ type h2client struct {
 	news    chan struct{}      // closed and replaced at each change; guarded by mu
 }
 
-// connectH2 begins a connection with windows so large that no one needs to be opened, and without a dynamic table.
+// connectH2 begins a connection with windows so large that no one needs to be opened, and without a dynamic
+// table.
 func connectH2(t *testing.T, app *book, srv *httptest.Server, do handler) *h2client {
 	t.Helper()
 	conn, page := dial(t, app, srv, do)
@@ -206,7 +207,8 @@ func (c *h2client) await(what string, ok func() bool) {
 	}
 }
 
-// step takes one step of a script: bytes to send, or "<await TEXT>", which is in the body or the fields of some stream.
+// step takes one step of a script: bytes to send, or "<await TEXT>", which is in the body or the fields of
+// some stream.
 func (c *h2client) step(s string) {
 	if !strings.HasPrefix(s, "<await ") {
 		io.WriteString(c.conn, s)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What a client needs of HPACK (RFC 7541) if it allows the server no dynamic table: fields are sent as literals, and received
-// as literals or from the static table, with Huffman's code or without.
+// What a client needs of HPACK (RFC 7541) if it allows the server no dynamic table: fields are sent as
+// literals, and received as literals or from the static table, with Huffman's code or without.
 
 // staticFields are those of RFC 7541, appendix A.
 var staticFields = strings.Split(":authority|:method=GET|:method=POST|:path=/|:path=/index.html|:scheme=http|:scheme=https|"+
@@ -21,8 +21,8 @@ var staticFields = strings.Split(":authority|:method=GET|:method=POST|:path=/|:p
 	"proxy-authenticate|proxy-authorization|range|referer|refresh|retry-after|server|set-cookie|"+
 	"strict-transport-security|transfer-encoding|user-agent|vary|via|www-authenticate", "|")
 
-// huffmanLengths are the lengths in bits of the codes of RFC 7541, appendix B, for the bytes from 0: "a" is 5. The codes follow
-// from them: they are counted up, from the shortest to the longest.
+// huffmanLengths are the lengths in bits of the codes of RFC 7541, appendix B, for the bytes from 0: "a" is
+// 5. The codes follow from them: they are counted up, from the shortest to the longest.
 const huffmanLengths = "isxxxxxxxtzxxzxxxxxxxxzxxxxxxxxxbffhibdgffdgdbbbaaabbbbbbbcdkbhf" +
 	"ibccccccccccccccccccccccdcdioijbkabababbbaccbbbabcbaabccccckgjix" +
 	"prpprrrsrssssststtrstssssqrsrsstrqprrssqsrrtqrssqqrqsrssprrrsrrs" +

@@ -23,7 +23,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 )
 
-// TestMain has many cases run at a time: they wait for one another's ends of connections more than for processors.
+// TestMain has many cases run at a time: they wait for one another's ends of connections more than for
+// processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	chosen := false
@@ -100,7 +101,8 @@ func (m *member) close(t testing.TB) {
 	m.gate.Close()
 }
 
-// serve starts a server as farm.Serve configures it. timeout bounds reading a body and writing an answer, if it is not 0.
+// serve starts a server as farm.Serve configures it. timeout bounds reading a body and writing an answer, if
+// it is not 0.
 func serve(h http.Handler, timeout time.Duration) *httptest.Server {
 	srv := unstarted(h)
 	srv.Config.ReadTimeout, srv.Config.WriteTimeout = timeout, timeout
@@ -227,8 +229,9 @@ type way struct {
 	direct, hops servers
 }
 
-// ways starts three sites: one whose node serves by itself, the same with a word about the end of each connection, and one
-// with two nodes that forward to a third one: a front, and a node that drains and says that word.
+// ways starts three sites: one whose node serves by itself, the same with a word about the end of each
+// connection, and one with two nodes that forward to a third one: a front, and a node that drains and says
+// that word.
 func ways(t testing.TB, app http.Handler) []way {
 	t.Helper()
 	as := func(h http.Handler) http.Handler { return h }

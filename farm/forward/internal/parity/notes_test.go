@@ -16,8 +16,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 )
 
-// book is the application of all nodes. It knows by the client's address what is asked of it, so that the bytes of a case
-// need not say it, and keeps what its handlers see.
+// book is the application of all nodes. It knows by the client's address what is asked of it, so that the
+// bytes of a case need not say it, and keeps what its handlers see.
 type book struct {
 	mu    sync.Mutex
 	pages map[string]*notes // by the client's address; guarded by mu
@@ -45,8 +45,8 @@ type run struct {
 // handler answers a request and notes what it sees.
 type handler func(w http.ResponseWriter, r *http.Request, see *run)
 
-// open begins a page for a client that connects from addr. It returns nil if there is one for another client, which connects from
-// there to another server.
+// open begins a page for a client that connects from addr. It returns nil if there is one for another client,
+// which connects from there to another server.
 func (b *book) open(addr string, do handler) *notes {
 	n := &notes{client: addr, do: do, cut: make(chan struct{}), idle: make(chan struct{})}
 	b.mu.Lock()

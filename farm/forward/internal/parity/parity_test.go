@@ -1,5 +1,6 @@
-// Package parity holds the tests that a forwarded request is served as if it had not been: raw bytes of clients go to a node
-// that serves by itself and to nodes that forward, and what the client receives and what the handler sees must be the same.
+// Package parity holds the tests that a forwarded request is served as if it had not been: raw bytes of
+// clients go to a node that serves by itself and to nodes that forward, and what the client receives and what
+// the handler sees must be the same.
 //
 // Slow: hundreds of connections over real sockets, four times each.
 package parity
@@ -20,10 +21,12 @@ type script struct {
 	// send are the client's steps in turn: bytes, or one of the steps in angle brackets (see client.step).
 	send []string
 
-	// want are the statuses that the client gets from a node that serves by itself, with spaces between them. "" = none.
+	// want are the statuses that the client gets from a node that serves by itself, with spaces between them. ""
+	// = none.
 	want string
 
-	// sees is part of what is noted or received where a node serves by itself: it shows that the case is what its name says.
+	// sees is part of what is noted or received where a node serves by itself: it shows that the case is what
+	// its name says.
 	sees string
 
 	heads     []bool // which final answers are to a HEAD; nil = as the first request is

@@ -17,7 +17,8 @@ import (
 
 var errBroken = errors.New("broken pipe")
 
-// brokenConn is a connection whose Write fails once so many bytes were written. What is read comes from a pipe.
+// brokenConn is a connection whose Write fails once so many bytes were written. What is read comes from a
+// pipe.
 type brokenConn struct {
 	net.Conn // of the pipe
 	room     int
@@ -49,8 +50,8 @@ func failsAfter(t *testing.T, c *hopConn) time.Duration {
 	return time.Since(start)
 }
 
-// A Write that fails in the middle of a request comes back when no answer can come any more. One with which nothing of the request
-// was written comes back at once: the request goes to another peer.
+// A Write that fails in the middle of a request comes back when no answer can come any more. One with which
+// nothing of the request was written comes back at once: the request goes to another peer.
 func TestHopConn_FailedWrite(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -99,7 +100,8 @@ func TestHopConn_SlowReader(t *testing.T) {
 	})
 }
 
-// An answer that comes after the error of writing is the answer, whole. If none comes the peer is lost, in bounded time.
+// An answer that comes after the error of writing is the answer, whole. If none comes the peer is lost, in
+// bounded time.
 func TestPeer_AnswerAfterBrokenWrite(t *testing.T) {
 	for _, answers := range []bool{true, false} {
 		bubble.Test(t, func(t *testing.T) {

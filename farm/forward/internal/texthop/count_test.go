@@ -19,8 +19,8 @@ func (c *busyConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// What a Write that has not returned yet may have sent counts as sent: the peer can have run the handler and failed
-// before the writing goroutine comes back from the kernel.
+// What a Write that has not returned yet may have sent counts as sent: the peer can have run the handler and
+// failed before the writing goroutine comes back from the kernel.
 func TestCountingConn_WriteUnderWay(t *testing.T) {
 	here, there := net.Pipe()
 	go io.Copy(io.Discard, there)

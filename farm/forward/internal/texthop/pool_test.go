@@ -93,7 +93,8 @@ func ask(ctx context.Context, p *Client, client, path string) error {
 
 var connections atomic.Int64 // names for them
 
-// abort sends a request that is not answered, and gives it up after a while; who is refused sends none earlier.
+// abort sends a request that is not answered, and gives it up after a while; who is refused sends none
+// earlier.
 func abort(p *Client, client string, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), after)
 	defer cancel()

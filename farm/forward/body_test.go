@@ -93,7 +93,8 @@ func TestForward_SlowRefusal(t *testing.T) {
 		g.hop.peers["10.0.0.2"].pick.Avoid(time.Hour) // so the slow one is asked first
 		g.hop.mu.Unlock()
 		w := httptest.NewRecorder()
-		g.serveClient(w, httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)))))
+		body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)))
+		g.serveClient(w, httptest.NewRequest("POST", "/", body))
 		if got := w.Body.String(); w.Code != http.StatusOK || got != "1048576 <nil>" {
 			t.Errorf("status %d, %q", w.Code, got)
 		}

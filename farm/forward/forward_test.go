@@ -339,7 +339,10 @@ func TestForward_HeaderFirst(t *testing.T) {
 	}))
 	for path, want := range map[string]string{"/duplex": "body <nil>", "/": " " + http.ErrBodyReadAfterClose.Error()} {
 		for _, n := range []*fakeNode{a, b} {
-			for _, size := range []string{"Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"} {
+			for _, size := range []string{
+				"Content-Length: 4\r\n\r\nbody",
+				"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+			} {
 				got := raw(t, n.public.Listener.Addr().String(), "POST "+path+" HTTP/1.1\r\nHost: h\r\n"+size)
 				if !strings.Contains(got, fmt.Sprintf("body %q", want)) {
 					t.Errorf("%s of %s, %.17s: %s", path, n.id, size, got)
@@ -370,7 +373,7 @@ func TestForward_SlowBody(t *testing.T) {
 		fmt.Fprint(w, errors.Is(err, os.ErrDeadlineExceeded))
 	}))
 	slow := httptest.NewUnstartedServer(a.public.Config.Handler)
-	slow.Config.ReadHeaderTimeout = time.Minute // which counts from when the server looks, perhaps before the client has written
+	slow.Config.ReadHeaderTimeout = time.Minute // from when the server looks, perhaps before the client has written
 	slow.Config.ReadTimeout = 50 * time.Millisecond
 	slow.Start()
 	defer slow.Close()
@@ -387,7 +390,8 @@ func upgrade(w http.ResponseWriter, r *http.Request) {
 		panic(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(brw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", r.Header.Get("Upgrade"))
+	fmt.Fprintf(brw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+		r.Header.Get("Upgrade"))
 	brw.Flush()
 	for {
 		line, err := brw.ReadString('\n')

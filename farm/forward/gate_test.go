@@ -120,7 +120,8 @@ func TestGate_Health(t *testing.T) {
 	a.gate.Retire(t.Context())
 	admin := httptest.NewServer(a.gate.Health())
 	defer admin.Close()
-	if res, body := get(t, admin.URL+"/readyz"); res.StatusCode != 503 || body != "draining: its stop waits for a successor\n" {
+	const waits = "draining: its stop waits for a successor\n"
+	if res, body := get(t, admin.URL+"/readyz"); res.StatusCode != 503 || body != waits {
 		t.Errorf("it drains and waits: %d, %q", res.StatusCode, body)
 	}
 	if res, body := get(t, a.public.URL+"/readyz"); res.StatusCode != 503 || body != "draining\n" {

@@ -13,12 +13,12 @@ import (
 
 // holding starts a node without peers that keeps its requests, and gives it some. They are kept when it
 // returns.
-func holding(t *testing.T, cfg Config, h http.Handler, bodies ...string) (f *fakeFarm, n *fakeNode, answers chan string) {
+func holding(t *testing.T, cfg Config, h http.Handler, bodies ...string) (*fakeFarm, *fakeNode, chan string) {
 	t.Helper()
-	f = newFakeFarm(t)
+	f := newFakeFarm(t)
 	cfg.Hold = time.Hour
-	n = f.add("n", cfg, h)
-	answers = make(chan string, len(bodies))
+	n := f.add("n", cfg, h)
+	answers := make(chan string, len(bodies))
 	for _, body := range bodies {
 		go func() {
 			res, got := fetch(t, request(t, "POST", n.public.URL, strings.NewReader(body)))

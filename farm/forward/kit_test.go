@@ -58,7 +58,14 @@ func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 		}
 		listeners[proto] = l
 	}
-	n := &fakeNode{farm: f, id: id, status: "alive", listeners: listeners, role: cfg.Role, tags: map[string]string{TagApp: cfg.App}}
+	n := &fakeNode{
+		farm:      f,
+		id:        id,
+		status:    "alive",
+		listeners: listeners,
+		role:      cfg.Role,
+		tags:      map[string]string{TagApp: cfg.App},
+	}
 	f.change(func() { f.nodes[id] = n })
 	cfg.ID, cfg.Node = id, strings.ToUpper(id)
 	cfg.Hold = cmp.Or(cfg.Hold, -1) // most tests are about what comes after it

@@ -342,7 +342,8 @@ func TestRetryMatrix(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "PURGE"} {
 		for _, route := range []string{"plain", "idempotent"} {
 			for _, size := range []int{0, 1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 64 << 10, -1, -100_000} {
-				for _, end := range []string{"", "unreachable", "refused", "declined", "lost before the body", "lost behind the body",
+				for _, end := range []string{"", "unreachable", "refused", "declined",
+					"lost before the body", "lost behind the body",
 					"lost after a hint", "lost after a write", "panic", "lost in the answer"} {
 					c := trial{method: method, end: end, route: route, body: size}
 					if size < 0 {

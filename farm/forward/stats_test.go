@@ -30,7 +30,8 @@ func TestStats(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	p := s.Peers[0]
-	if p.ID != "b" || p.Name != "B" || p.Given != 2 || p.InFlight != 1 || p.Limit != 7 || p.Latency <= 0 || p.Ejected != 0 {
+	if p.ID != "b" || p.Name != "B" || p.Given != 2 || p.InFlight != 1 || p.Limit != 7 ||
+		p.Latency <= 0 || p.Ejected != 0 {
 		t.Errorf("%+v", p)
 	}
 	if s := b.gate.Stats(); s.Running != 1 || s.Limit != 7 || s.Refused != 0 {

@@ -78,7 +78,9 @@ func TestRetryStorm(t *testing.T) {
 		runs.Store(0)
 		cfg := Config{Routes: []Route{{Pattern: "/", RetryOn: []int{503}}}, now: func() time.Time { return stands }}
 		front := behind(t, cfg, c.handler, c.handler, c.handler)
-		got := flood(t, 300, func(i int) *http.Request { return request(t, "GET", fmt.Sprint(front.public.URL, "/", i), nil) })
+		got := flood(t, 300, func(i int) *http.Request {
+			return request(t, "GET", fmt.Sprint(front.public.URL, "/", i), nil)
+		})
 		if runs.Load() != c.most || got[c.status] != 300 {
 			t.Errorf("%d runs, not %d; statuses %v", runs.Load(), c.most, got)
 		}
@@ -87,7 +89,9 @@ func TestRetryStorm(t *testing.T) {
 
 // A node that does nothing but fail, and that at once, attracts no traffic.
 func TestFastFailingNode(t *testing.T) {
-	bad := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) })
+	bad := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no", http.StatusInternalServerError)
+	})
 	good := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-time.After(5 * time.Millisecond):

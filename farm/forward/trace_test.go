@@ -36,7 +36,8 @@ func TestSettleTrace(t *testing.T) {
 		if kept := h[traceHeader][0] == line && id == trace && len(h[stateHeader]) == 2; kept != valid {
 			t.Errorf("%q: %v", line, h)
 		}
-		if now := h[traceHeader]; !valid && (len(now) != 1 || !validTrace(now[0]) || len(h[stateHeader]) != 0 || now[0][3:35] != id) {
+		now := h[traceHeader]
+		if !valid && (len(now) != 1 || !validTrace(now[0]) || len(h[stateHeader]) != 0 || now[0][3:35] != id) {
 			t.Errorf("%q became %v", line, h)
 		}
 	}

@@ -135,7 +135,8 @@ func TestForward_PeerClosesBehindItsAnswer(t *testing.T) {
 			}
 			io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
 			io.CopyN(io.Discard, in, 1000)
-			io.WriteString(conn, "HTTP/1.1 413 Too Long\r\nConnection: close\r\nContent-Length: 26\r\n\r\nat most 1000 bytes, please")
+			io.WriteString(conn, "HTTP/1.1 413 Too Long\r\n"+
+				"Connection: close\r\nContent-Length: 26\r\n\r\nat most 1000 bytes, please")
 			conn.Close()
 		}
 	}()
@@ -189,7 +190,10 @@ func TestForward_LeftUploadIsNotReset(t *testing.T) {
 	for want, h := range answers {
 		a, b := pair(t, h)
 		const hop = `Webfarm-Hop: {"nonce":"n","origin":"a","id":"i","client":"1.2.3.4:5"}` + "\r\n"
-		for where, addr := range map[string]string{"between peers": b.listeners[ProtoText].Addr().String(), "to the client": a.public.Listener.Addr().String()} {
+		for where, addr := range map[string]string{
+			"between peers": b.listeners[ProtoText].Addr().String(),
+			"to the client": a.public.Listener.Addr().String(),
+		} {
 			for _, field := range []string{"", "Expect: 100-continue\r\n", "Connection: close\r\n"} {
 				if where == "between peers" {
 					field += hop

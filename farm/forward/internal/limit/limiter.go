@@ -10,7 +10,7 @@ import (
 
 const (
 	queueShare = 4                      // the queue has room for a quarter of the limit
-	interval   = 100 * time.Millisecond // a request waits at most; a queue that is not empty for so long shows overload
+	interval   = 100 * time.Millisecond // a request waits at most; a queue never empty for so long shows overload
 	target     = 5 * time.Millisecond   // and then, no longer than this
 )
 

@@ -189,7 +189,8 @@ var bodies = []script{
 			"Content-Type: application/x-www-form-urlencoded") + "a=1&b=2"}, want: "200"},
 	{name: "form multipart with files", do: form, send: []string{withLength(multipart(
 		"Content-Disposition: form-data; name=\"a\"\r\n\r\n1",
-		"Content-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\nContent-Type: text/plain\r\n\r\n"+large[:64<<10]),
+		"Content-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\n"+
+			"Content-Type: text/plain\r\n\r\n"+large[:64<<10]),
 		"Content-Type: multipart/form-data; boundary=BOUND")}, want: "200", sees: "file \"f\""},
 	{name: "form multipart without boundary", do: form,
 		send: []string{withLength("x", "Content-Type: multipart/form-data")}, want: "200"},

@@ -24,8 +24,8 @@ func FuzzRequestParity(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 64<<10 || bytes.Contains(b, []byte("HEAD")) { // where a body is left out, answers cannot be told apart
-			return
+		if len(b) > 64<<10 || bytes.Contains(b, []byte("HEAD")) {
+			return // where a body is left out, answers cannot be told apart
 		}
 		s := script{send: []string{string(b), "<fin>"}}
 		direct, _ := s.run(t, app, front.direct)

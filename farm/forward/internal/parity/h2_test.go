@@ -22,21 +22,10 @@ type h2script struct {
 }
 
 func TestParityH2(t *testing.T) {
-	app := &book{pages: make(map[string]*notes)}
-	all := ways(t, app)
-	names := make(map[string]bool)
-	for _, s := range h2scripts {
-		if names[s.name] {
-			t.Errorf("two cases are named %q", s.name)
-		}
-		names[s.name] = true
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			s.compare(t, app, all)
-		})
-	}
-	checkNames(t, names, knownH2)
+	runAll(t, h2scripts, knownH2)
 }
+
+func (s h2script) title() string { return s.name }
 
 func (s h2script) compare(t *testing.T, app *book, all []way) {
 	var differences []string
@@ -146,10 +135,13 @@ var h2scripts = []h2script{
 		sees: "code 1"},
 	{name: "method HEAD", do: says("text"), send: []string{h2req(1, true, "HEAD", "/")}, sees: "status: 200"},
 	h2post("body", `body "body" ok`, data(1, true, "body")),
-	h2post("body in pieces", `body "body" ok`, data(1, false, "bo"), data(1, false, ""), data(1, false, "dy"), data(1, true, "")),
+	h2post("body in pieces", `body "body" ok`,
+		data(1, false, "bo"), data(1, false, ""), data(1, false, "dy"), data(1, true, "")),
 	h2post("body padded", `body "body" ok`, frame(fData, flagEnd|flagPadded, 1, []byte("\x03body\x00\x00\x00"))),
-	{name: "body and trailers announced", sees: `"X-End"=["1"]`, send: []string{h2req(1, false, "POST", "/", "trailer", "x-end, x-missing"),
-		data(1, false, "body"), trailer(1, "x-end", "1")}},
+	{name: "body and trailers announced",
+		send: []string{h2req(1, false, "POST", "/", "trailer", "x-end, x-missing"),
+			data(1, false, "body"), trailer(1, "x-end", "1")},
+		sees: `"X-End"=["1"]`},
 	h2post("body and trailers", `body "body" ok`, data(1, false, "body"), trailer(1, "x-end", "1")),
 	{name: "body and trailers with pseudo fields", cut: true, sees: "code 1",
 		send: []string{h2req(1, false, "POST", "/"), data(1, false, "body"), trailer(1, ":path", "/")}},

@@ -11,7 +11,8 @@ import (
 // literals, and received as literals or from the static table, with Huffman's code or without.
 
 // staticFields are those of RFC 7541, appendix A.
-var staticFields = strings.Split(":authority|:method=GET|:method=POST|:path=/|:path=/index.html|:scheme=http|:scheme=https|"+
+var staticFields = strings.Split(""+
+	":authority|:method=GET|:method=POST|:path=/|:path=/index.html|:scheme=http|:scheme=https|"+
 	":status=200|:status=204|:status=206|:status=304|:status=400|:status=404|:status=500|"+
 	"accept-charset|accept-encoding=gzip, deflate|accept-language|accept-ranges|accept|"+
 	"access-control-allow-origin|age|allow|authorization|cache-control|content-disposition|"+
@@ -175,7 +176,8 @@ func TestHPACK(t *testing.T) {
 	for coded, want := range map[string]string{
 		"828684418cf1e3c2e5f23a6ba0ab90f4ff": ":method GET :scheme http :path / :authority www.example.com",
 		"488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad1718" +
-			"63c78f0b97c8e9ae82ae43d3": ":status 302 cache-control private date Mon, 21 Oct 2013 20:13:21 GMT location https://www.example.com",
+			"63c78f0b97c8e9ae82ae43d3": ":status 302 cache-control private " +
+			"date Mon, 21 Oct 2013 20:13:21 GMT location https://www.example.com",
 		hex.EncodeToString(putFields(nil, "x-a", "1", "x-long", strings.Repeat("b",
 			3000))): "x-a 1 x-long " + strings.Repeat("b", 3000),
 	} {

@@ -71,7 +71,8 @@ const soon = 50 * time.Millisecond
 func newSite() *site { return &site{members: make(map[string]*member), changed: make(chan struct{})} }
 
 // add starts a member. Its public handler is what around makes of its gate's.
-func (s *site) add(t testing.TB, id string, role cluster.Role, app http.Handler, around func(http.Handler) http.Handler) *member {
+func (s *site) add(t testing.TB, id string, role cluster.Role, app http.Handler,
+	around func(http.Handler) http.Handler) *member {
 	t.Helper()
 	m := &member{site: s, role: role, tags: map[string]string{forward.TagApp: ""}, id: id,
 		listeners: make(map[string]net.Listener)}

@@ -167,7 +167,7 @@ func bodyKind(r *http.Request) string {
 	switch {
 	case r.Body == nil:
 		return "nil"
-	case r.Body == http.NoBody, r.ProtoMajor == 2 && r.ContentLength == 0: // net/http's HTTP/2 has an empty one of its own
+	case r.Body == http.NoBody, r.ProtoMajor == 2 && r.ContentLength == 0: // HTTP/2 has an empty one of its own
 		return "none"
 	}
 	return "some"

@@ -40,24 +40,34 @@ type outcome struct{ received, noted string }
 func (o outcome) String() string { return "client:\n" + o.received + "handler:\n" + o.noted }
 
 func TestParity(t *testing.T) {
+	all := slices.Concat(targets, heads, bodies, answering, streams, connections, tunnels)
+	runAll(t, all, knownDifferences)
+}
+
+func (s script) title() string { return s.name }
+
+// comparison is a case of either protocol.
+type comparison interface {
+	title() string
+	compare(t *testing.T, app *book, all []way)
+}
+
+// runAll compares all ways by each of the cases. known are those in which there is a difference.
+func runAll[T comparison](t *testing.T, cases []T, known map[string]string) {
 	app := &book{pages: make(map[string]*notes)}
 	all := ways(t, app)
-	var scripts []script
-	for _, of := range [][]script{targets, heads, bodies, answering, streams, connections, tunnels} {
-		scripts = append(scripts, of...)
-	}
 	names := make(map[string]bool)
-	for _, s := range scripts {
-		if names[s.name] {
-			t.Errorf("two cases are named %q", s.name)
+	for _, c := range cases {
+		if names[c.title()] {
+			t.Errorf("two cases are named %q", c.title())
 		}
-		names[s.name] = true
-		t.Run(s.name, func(t *testing.T) {
+		names[c.title()] = true
+		t.Run(c.title(), func(t *testing.T) {
 			t.Parallel()
-			s.compare(t, app, all)
+			c.compare(t, app, all)
 		})
 	}
-	checkNames(t, names, knownDifferences)
+	checkNames(t, names, known)
 }
 
 // compare runs the script on each of the ways.

@@ -196,9 +196,9 @@ func TestStatus(t *testing.T) {
 	k.peers[1].SetDraining(true)
 	p := k.Pick(Want{})
 	peers, _ := k.Status()
-	if got := peers[0]; p != k.peers[0] || got.ID != "0" || got.InFlight != 1 || got.Others != 7 || got.Limit != 50 ||
-		got.Latency != 20*time.Millisecond || got.Share != 1 || got.Chosen != 1 {
-		t.Errorf("%+v", got)
+	want := Status{ID: "0", Chosen: 1, InFlight: 1, Others: 7, Limit: 50, Latency: 20 * time.Millisecond, Share: 1}
+	if p != k.peers[0] || peers[0] != want {
+		t.Errorf("%+v, want %+v", peers[0], want)
 	}
 	if got := peers[1]; !got.Draining {
 		t.Errorf("%+v", got)

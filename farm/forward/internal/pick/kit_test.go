@@ -83,7 +83,8 @@ func (k *kit) only(w Want, peers ...int) {
 
 // traffic has so many requests a second come for a time, evenly. serve says what a peer does with one, given
 // how many it has.
-func (k *kit) traffic(rate int, d time.Duration, serve func(i, running int) (time.Duration, Outcome)) (counts []int) {
+func (k *kit) traffic(rate int, d time.Duration,
+	serve func(i, running int) (time.Duration, Outcome)) (counts []int) {
 	type end struct {
 		at, latency time.Duration
 		i           int

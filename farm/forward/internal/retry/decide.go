@@ -130,7 +130,8 @@ func Decide(c Case) Verdict {
 	case c.State == attempt.Committed:
 		return Verdict{Do: Abort}
 	}
-	if v, ok := another(c); ok && c.End != Late && c.Others && c.Attempts < MaxAttempts && (c.Credit || !v.Pays) {
+	possible := c.End != Late && c.Others && c.Attempts < MaxAttempts
+	if v, ok := another(c); ok && possible && (c.Credit || !v.Pays) {
 		return v
 	}
 	return end(c)

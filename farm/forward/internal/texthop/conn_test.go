@@ -111,7 +111,8 @@ func TestPeer_AnswerAfterBrokenWrite(t *testing.T) {
 				<-raw.failed
 				time.Sleep(time.Second)
 				if answers {
-					io.WriteString(there, "HTTP/1.1 413 Too Long\r\nConnection: close\r\nContent-Length: 26\r\n\r\nat most 1000 ")
+					io.WriteString(there, "HTTP/1.1 413 Too Long\r\n"+
+						"Connection: close\r\nContent-Length: 26\r\n\r\nat most 1000 ")
 					time.Sleep(answerWait - time.Second)
 					io.WriteString(there, "bytes, please")
 				}
@@ -134,7 +135,8 @@ func TestPeer_AnswerAfterBrokenWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 413 || string(b) != "at most 1000 bytes, please" {
+			b, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != 413 || string(b) != "at most 1000 bytes, please" {
 				t.Errorf("%d %q, %v", res.StatusCode, b, err)
 			}
 		})

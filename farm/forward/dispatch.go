@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
@@ -123,7 +122,7 @@ func (d *dispatch) beforeHeader(status int, duplex bool) {
 	if status < http.StatusInternalServerError {
 		d.at.pick.Heard()
 	}
-	if strings.HasPrefix(d.w.Header().Get("Content-Type"), "text/event-stream") {
+	if areEvents(d.w.Header()) {
 		d.leave()
 	}
 	leaveBody(d.w, d.r, d.a.Upload, duplex)

@@ -89,6 +89,7 @@ func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 		return
 	}
 	p.from, p.asks = w, asksForTunnel(r) || asksForEvents(r)
+	w.Watch = p
 	p.run.movable, p.run.mark = !p.asks, w.Mark
 	g.servePeer(w, r, p)
 	if p.run.declined.Load() {

@@ -15,15 +15,15 @@ func (g *Gate) around(local http.Handler) http.Handler {
 		}
 		p.begins() // a peer may have had it first
 		defer p.returned()
-		switch lasting := w.(type) {
-		case *tunnelWriter: // it was to be forwarded, and there was no peer
-			lasting.grace = g.grace()
-		case *eventsWriter:
+		if lasting, ok := w.(*eventsWriter); ok { // it was to be forwarded, and there was no peer
 			w = lasting.ResponseWriter
-		default:
-			if asksForTunnel(r) {
-				w = &tunnelWriter{ResponseWriter: w, pass: p, grace: g.grace()}
-			}
+		}
+		switch _, has := w.(*tunnelWriter); {
+		case has:
+		case asksForTunnel(r):
+			w = &tunnelWriter{ResponseWriter: w, pass: p, grace: g.grace()}
+		case p.from == nil && acceptsEvents(r):
+			w = &headerWriter{ResponseWriter: w, pass: p}
 		}
 		local.ServeHTTP(w, r)
 	})

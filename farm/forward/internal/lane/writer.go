@@ -20,6 +20,10 @@ type Writer struct {
 	x      *exchange
 	header http.Header
 
+	// Watch is told of the final header, before it leaves. It is set before anything is written, and returns at
+	// once. nil = nobody.
+	Watch HeaderWatcher
+
 	mu       sync.Mutex
 	refusal  *Refusal // guarded by mu
 	status   int      // 0 = not said yet; guarded by mu
@@ -36,6 +40,11 @@ type Writer struct {
 	duplex atomic.Bool // the handler reads and writes at the same time
 	begun  atomic.Bool // net/http would have sent the header by now
 	last   atomic.Bool // net/http would close the connection behind the answer, and leave the body alone
+}
+
+// HeaderWatcher is told of the header of an answer.
+type HeaderWatcher interface {
+	Header(status int, h http.Header)
 }
 
 func (w *Writer) init(x *exchange) {
@@ -82,6 +91,9 @@ func (w *Writer) writeHeaderLocked(status int) {
 		return
 	}
 	w.status = status
+	if w.Watch != nil {
+		w.Watch.Header(status, w.header)
+	}
 	w.last.Store(w.x.req.Close || w.header.Get("Connection") == "close")
 	if v := w.header["Content-Length"]; len(v) > 0 {
 		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil && n >= 0 {

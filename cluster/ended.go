@@ -3,27 +3,30 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
-// A run of a node is one process. What a run had to itself may go to another as soon as it is certain that the process is
-// over. Gossip's word that a run is dead is no such certainty, since it also says so of one that is cut off. These are:
+// A run of a node is one process. What a run had to itself may go to another as soon as it is certain that
+// the process is over. Gossip's word that a run is dead is no such certainty, since it also says so of one
+// that is cut off. These are:
 //
 //   - The run said goodbye, which it does when its part in the farm has ended.
-//   - A later run of the node has its data directory, which it locks, or its address.
-//   - The system at its address refuses connections: no process has the port. A firewall that answers in the name of a
-//     host, by a reset, forges that.
+//   - A later run of the node has its data directory, which it locks, or its address. Each node is that to
+//     its own earlier runs.
+//   - The system at its address refuses connections: no process has the port. A firewall that answers in the
+//     name of a host, by a reset, forges that.
 //
 // A connection is kept to the process, so that its end is noticed at once.
 
 // endPause is how long to wait before a run is looked for again.
 const endPause = 250 * time.Millisecond
 
-// Run returns what names this run of this node's program, and no other one, ever. The others know it by Running and
-// AwaitEnd.
+// Run returns what names this run of this node's program, and no other one, ever. The others know it by
+// Running and AwaitEnd.
 func (n *Node) Run() string { return n.gossipName() }
 
 // Running reports whether a run of a node seems to be there: gossip hears of it.
@@ -32,12 +35,15 @@ func (n *Node) Running(run string) bool {
 	return run == n.gossipName() || s != nil && s.Status == roster.Alive
 }
 
-// AwaitEnd returns nil once it is certain that a run's process is over, as far as a farm can be certain of that: it said
-// goodbye, another process has its place, or the system at its address refuses connections. While a run is cut off, or stands
-// still, it waits. Of a run that nobody knows any more nothing is certain.
+// AwaitEnd returns nil once it is certain that a run's process is over, as far as a farm can be certain of
+// that: it said goodbye, another process has its place, or the system at its address refuses connections.
+// While a run is cut off, or stands still, it waits. Of a run that nobody knows any more nothing is certain.
 //
 // Errors: the context's, ErrClosed.
 func (n *Node) AwaitEnd(ctx context.Context, run string) error {
+	if node, _, _ := strings.Cut(run, "."); node == n.id && run != n.gossipName() && n.durable() {
+		return nil
+	}
 	var s *roster.Sighting // the last that was heard of it: it is forgotten when the node runs again
 	for {
 		changed := n.changed.next() // before it is looked at, so that nothing falls in between
@@ -56,8 +62,8 @@ func (n *Node) AwaitEnd(ctx context.Context, run string) error {
 	}
 }
 
-// over reports whether a run has certainly ended, after the time that a connection to it lasts, or until there is
-// news.
+// over reports whether a run has certainly ended, after the time that a connection to it lasts, or until
+// there is news.
 func (n *Node) over(ctx context.Context, s *roster.Sighting, changed <-chan struct{}) bool {
 	if n.replaced(s) {
 		return true

@@ -30,11 +30,14 @@ func TestAwaitEnd(t *testing.T) {
 						t.Fatal("it runs, and does not")
 					}
 					end(l, l.nodes[2])
-					began := time.Now()
 					l.until(10*time.Second, "its end is known", func() bool { return len(ended) > 0 })
-					t.Log(name, durable, time.Since(began))
 					if err := <-ended; err != nil {
 						t.Error(err)
+					}
+					if name == "restarted" && durable {
+						if err := l.nodes[2].AwaitEnd(l.ctx(time.Second), run); err != nil {
+							t.Errorf("its own earlier run: %v", err)
+						}
 					}
 				})
 			})

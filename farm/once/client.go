@@ -100,7 +100,7 @@ func (c *Client) Close(ctx context.Context) error {
 		o.endLeases(ErrClosed)
 	}
 	err := c.await(ctx)
-	if o != nil && c.cfg.Local().Stakes(o.id) {
+	if o != nil {
 		c.endOwner(o)
 	}
 	return err
@@ -124,7 +124,11 @@ func (c *Client) await(ctx context.Context) error {
 // endOwner tells the farm that this node holds nothing any more. Otherwise the others would find that out
 // when its node is gone.
 func (c *Client) endOwner(o *owner) {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	timeout := endTimeout
+	if !c.cfg.Local().Stakes(o.id) {
+		timeout = endTimeout / 8 // nobody waits for it
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if _, err := c.do(ctx, state.End{ID: o.id}); err != nil {
 		c.log.Info("the others will find out by themselves that what this node held is free", "err", err)

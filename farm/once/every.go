@@ -87,9 +87,13 @@ func (j *job) step() (time.Duration, error) {
 		return 0, nil
 	}
 	j.begin(now)
-	if !slices.Contains(now.Owners, j.o.id) {
+	switch {
+	case slices.Contains(now.Others, j.o.id):
 		j.sayDiffers(now)
 		return -1, nil
+	case !slices.Contains(now.Owners, j.o.id):
+		j.o = nil // the state was replaced by an older one
+		return 0, nil
 	}
 	j.differs = false
 	return j.claim(ctx, now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/cron"
@@ -91,7 +92,7 @@ func (s Schedule) parse() (parsed, error) {
 		s.Grace = defaultGrace
 	}
 	zone, err := time.LoadLocation(s.Zone)
-	return parsed{times, zone, state.Spec{Schedule: s.Cron, Zone: s.Zone, Jitter: s.Jitter.Milliseconds(),
+	return parsed{times, zone, state.Spec{Schedule: strings.TrimSuffix(times.String(), " "+s.Zone), Zone: s.Zone, Jitter: s.Jitter.Milliseconds(),
 		Grace: s.Grace.Milliseconds(), Overlap: s.Overlap, Missed: s.Missed}}, err
 }
 

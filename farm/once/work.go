@@ -129,22 +129,21 @@ type panicked struct {
 // Error implements error.
 func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// call runs a function of the application's, and turns a panic into an error.
-func call(ctx context.Context, f func(context.Context) error) (err error) {
-	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		if v := recover(); v != nil {
-			err = panicked{v, debug.Stack()}
-		} else {
-			err = errors.New("the function ended its goroutine") // runtime.Goexit, as t.FailNow does
-		}
+// call runs a function of the application's, and turns a panic into an error. It has a goroutine of its own, which
+// it may end.
+func call(ctx context.Context, f func(context.Context) error) error {
+	result := make(chan error, 1)
+	go func() {
+		err := errors.New("the function ended its goroutine") // runtime.Goexit, as t.FailNow does
+		defer func() {
+			if v := recover(); v != nil {
+				err = panicked{v, debug.Stack()}
+			}
+			result <- err
+		}()
+		err = f(ctx)
 	}()
-	err = f(ctx)
-	returned = true
-	return err
+	return <-result
 }
 
 // sayFailed logs that a function failed.

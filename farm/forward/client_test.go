@@ -29,91 +29,95 @@ func proxied(prefixes ...string) *Gate {
 	return g
 }
 
+const proxy, stranger = "10.0.0.1:99", "9.9.9.9:99" // of 10.0.0.0/8, and not
+
+// arrivals are requests, and who their clients are.
+var arrivals = []struct {
+	name, from, header, client, scheme, id string
+	left                                   string // names of headers that remain, beside ids
+}{
+	{"stranger", stranger,
+		"X-Forwarded-For: 1.1.1.1|Forwarded: for=1.1.1.1|X-Real-Ip: 1.1.1.1|X-Forwarded-Proto: https|" +
+			"X-Forwarded-Host: h|X-Forwarded-Port: 1|X-Forwarded-Prefix: /x|True-Client-Ip: 1.1.1.1|" +
+			"Front-End-Https: on",
+		stranger, "http", "", ""},
+	{"proxy", proxy, "X-Forwarded-For: 1.1.1.1|X-Forwarded-Proto: https|X-Request-Id: abc-1",
+		"1.1.1.1:0", "https", "abc-1", "X-Forwarded-For X-Forwarded-Proto"},
+	{"what is for the application", proxy, "X-Forwarded-Host: h|X-Forwarded-Port: 1|X-Forwarded-Prefix: /x",
+		proxy, "http", "", "X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix"},
+	{"spoofed chain", proxy, "X-Forwarded-For: 6.6.6.6, 1.1.1.1",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+	{"two proxies", proxy, "X-Forwarded-For: 6.6.6.6, 1.1.1.1, 10.0.0.2",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+	{"two lines", proxy, "X-Forwarded-For: 1.1.1.1|X-Forwarded-For: 10.0.0.2",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+	{"empty elements", proxy, "X-Forwarded-For: ,1.1.1.1,,10.0.0.2, ",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+	{"port", proxy, "X-Forwarded-For: 1.1.1.1:5", "1.1.1.1:5", "http", "", "X-Forwarded-For"},
+	{"v6", proxy, "X-Forwarded-For: [2001:db8::1]:5", "[2001:db8::1]:5", "http", "", "X-Forwarded-For"},
+	{"v6 in brackets", proxy, "X-Forwarded-For: [2001:db8::1]",
+		"[2001:db8::1]:0", "http", "", "X-Forwarded-For"},
+	{"v6 with a zone", proxy, "X-Forwarded-For: fe80::1%eth0",
+		"[fe80::1]:0", "http", "", "X-Forwarded-For"},
+	{"mapped", "[::ffff:10.0.0.1]:99", "X-Forwarded-For: ::ffff:1.1.1.1",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+	{"the proxy itself", proxy, "X-Forwarded-For: 10.0.0.1", proxy, "http", "", "X-Forwarded-For"},
+	{"garbage", proxy, "X-Forwarded-For: unknown", proxy, "http", "", "X-Forwarded-For"},
+	{"garbage behind a proxy", proxy, "X-Forwarded-For: 6.6.6.6, x, 10.0.0.2",
+		"10.0.0.2:0", "http", "", "X-Forwarded-For"},
+
+	{"X-Real-Ip alone", proxy, "X-Real-Ip: 1.1.1.1|X-Forwarded-Proto: https",
+		"1.1.1.1:0", "https", "", "X-Real-Ip X-Forwarded-Proto"},
+	{"X-Real-Ip as the client wrote it", proxy, "X-Real-Ip: 6.6.6.6|X-Forwarded-For: 1.1.1.1",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+
+	{"forwarded", proxy, `Forwarded: for=6.6.6.6, for="[2001:db8::1]:5";proto=https`,
+		"[2001:db8::1]:5", "https", "", "Forwarded"},
+	{"forwarded in several lines", proxy,
+		"Forwarded: For=1.1.1.1; Proto=HTTPS ;by=_x|Forwarded: for=10.0.0.2;proto=http",
+		"1.1.1.1:0", "https", "", "Forwarded"},
+	{"forwarded with quoted delimiters", proxy,
+		`Forwarded: for=1.1.1.1;host="a,for=6.6.6.6;\", for=7.7.7.7";proto=https`,
+		"1.1.1.1:0", "https", "", "Forwarded"},
+	{"forwarded and hidden", proxy, `Forwarded: for=6.6.6.6, for="_hidden:5";proto=https, for=10.0.0.2`,
+		"10.0.0.2:0", "http", "", "Forwarded"},
+	{"forwarded of unknown", proxy, `Forwarded: for=unknown;proto=https`,
+		proxy, "https", "", "Forwarded"},
+	{"forwarded without for", proxy, `Forwarded: proto=https`, proxy, "https", "", "Forwarded"},
+	{"forwarded and not quoted", proxy, `Forwarded: for=1.1.1.1:5`, "1.1.1.1:5", "http", "", "Forwarded"},
+	{"forwarded without an end", proxy, `Forwarded: for=6.6.6.6;proto=https, for="7.7.7.7`,
+		proxy, "http", "", ""},
+	{"forwarded twice in one", proxy, `Forwarded: for=6.6.6.6;for=7.7.7.7`, proxy, "http", "", ""},
+	{"both", proxy, "Forwarded: for=6.6.6.6;proto=https|X-Forwarded-For: 1.1.1.1",
+		"1.1.1.1:0", "http", "", "X-Forwarded-For"},
+
+	{"alias", proxy,
+		"X_forwarded_for: 6.6.6.6|X.real.ip: 6.6.6.6|Webfarm_hop: x|Webfarm-Hop: x|" +
+			"X~forwarded~proto: https|True_client_ip: x",
+		proxy, "http", "", ""},
+	{"no alias", stranger, "X_color: 1|Under_score: 2", stranger, "http", "", "X_color Under_score"},
+	{"bad id", proxy, "X-Request-Id: a b", proxy, "http", "", ""},
+	{"two ids", proxy, "X-Request-Id: a|X-Request-Id: b", proxy, "http", "", ""},
+
+	{"bad scheme", proxy, "X-Forwarded-Proto: javascript", proxy, "http", "", "X-Forwarded-Proto"},
+	{"upper case and spaces", proxy, "X-Forwarded-Proto:  HTTPS\t",
+		proxy, "https", "", "X-Forwarded-Proto"},
+	{"wss", proxy, "X-Forwarded-Proto: wss", proxy, "https", "", "X-Forwarded-Proto"},
+	{"ws", proxy, "X-Forwarded-Proto: WS", proxy, "http", "", "X-Forwarded-Proto"},
+	{"appended scheme", proxy, "X-Forwarded-Proto: https, http", proxy, "http", "", "X-Forwarded-Proto"},
+	{"a scheme for each proxy", proxy,
+		"X-Forwarded-Proto: http,https , http|X-Forwarded-For: 6.6.6.6, 1.1.1.1, 10.0.0.2",
+		"1.1.1.1:0", "https", "", "X-Forwarded-For X-Forwarded-Proto"},
+	{"schemes in lines", proxy,
+		"X-Forwarded-Proto: https|X-Forwarded-Proto: http|X-Forwarded-For: 1.1.1.1, 10.0.0.2",
+		"1.1.1.1:0", "https", "", "X-Forwarded-For X-Forwarded-Proto"},
+	{"one scheme, two proxies", proxy, "X-Forwarded-Proto: https|X-Forwarded-For: 1.1.1.1, 10.0.0.2",
+		"1.1.1.1:0", "https", "", "X-Forwarded-For X-Forwarded-Proto"},
+}
+
 func TestArrive(t *testing.T) {
-	const proxy, stranger = "10.0.0.1:99", "9.9.9.9:99"
 	const ids = "X-Request-Id Traceparent"
-	for _, c := range []struct {
-		name, from, header, client, scheme, id string
-		left                                   string // names of headers that remain, beside ids
-	}{
-		{"stranger", stranger,
-			"X-Forwarded-For: 1.1.1.1|Forwarded: for=1.1.1.1|X-Real-Ip: 1.1.1.1|X-Forwarded-Proto: https|" +
-				"X-Forwarded-Host: h|X-Forwarded-Port: 1|X-Forwarded-Prefix: /x|True-Client-Ip: 1.1.1.1|" +
-				"Front-End-Https: on",
-			stranger, "http", "", ""},
-		{"proxy", proxy, "X-Forwarded-For: 1.1.1.1|X-Forwarded-Proto: https|X-Request-Id: abc-1",
-			"1.1.1.1:0", "https", "abc-1", "X-Forwarded-For X-Forwarded-Proto"},
-		{"what is for the application", proxy, "X-Forwarded-Host: h|X-Forwarded-Port: 1|X-Forwarded-Prefix: /x",
-			proxy, "http", "", "X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix"},
-		{"spoofed chain", proxy, "X-Forwarded-For: 6.6.6.6, 1.1.1.1",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-		{"two proxies", proxy, "X-Forwarded-For: 6.6.6.6, 1.1.1.1, 10.0.0.2",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-		{"two lines", proxy, "X-Forwarded-For: 1.1.1.1|X-Forwarded-For: 10.0.0.2",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-		{"empty elements", proxy, "X-Forwarded-For: ,1.1.1.1,,10.0.0.2, ",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-		{"port", proxy, "X-Forwarded-For: 1.1.1.1:5", "1.1.1.1:5", "http", "", "X-Forwarded-For"},
-		{"v6", proxy, "X-Forwarded-For: [2001:db8::1]:5", "[2001:db8::1]:5", "http", "", "X-Forwarded-For"},
-		{"v6 in brackets", proxy, "X-Forwarded-For: [2001:db8::1]",
-			"[2001:db8::1]:0", "http", "", "X-Forwarded-For"},
-		{"v6 with a zone", proxy, "X-Forwarded-For: fe80::1%eth0",
-			"[fe80::1]:0", "http", "", "X-Forwarded-For"},
-		{"mapped", "[::ffff:10.0.0.1]:99", "X-Forwarded-For: ::ffff:1.1.1.1",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-		{"the proxy itself", proxy, "X-Forwarded-For: 10.0.0.1", proxy, "http", "", "X-Forwarded-For"},
-		{"garbage", proxy, "X-Forwarded-For: unknown", proxy, "http", "", "X-Forwarded-For"},
-		{"garbage behind a proxy", proxy, "X-Forwarded-For: 6.6.6.6, x, 10.0.0.2",
-			"10.0.0.2:0", "http", "", "X-Forwarded-For"},
-
-		{"X-Real-Ip alone", proxy, "X-Real-Ip: 1.1.1.1|X-Forwarded-Proto: https",
-			"1.1.1.1:0", "https", "", "X-Real-Ip X-Forwarded-Proto"},
-		{"X-Real-Ip as the client wrote it", proxy, "X-Real-Ip: 6.6.6.6|X-Forwarded-For: 1.1.1.1",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-
-		{"forwarded", proxy, `Forwarded: for=6.6.6.6, for="[2001:db8::1]:5";proto=https`,
-			"[2001:db8::1]:5", "https", "", "Forwarded"},
-		{"forwarded in several lines", proxy,
-			"Forwarded: For=1.1.1.1; Proto=HTTPS ;by=_x|Forwarded: for=10.0.0.2;proto=http",
-			"1.1.1.1:0", "https", "", "Forwarded"},
-		{"forwarded with quoted delimiters", proxy,
-			`Forwarded: for=1.1.1.1;host="a,for=6.6.6.6;\", for=7.7.7.7";proto=https`,
-			"1.1.1.1:0", "https", "", "Forwarded"},
-		{"forwarded and hidden", proxy, `Forwarded: for=6.6.6.6, for="_hidden:5";proto=https, for=10.0.0.2`,
-			"10.0.0.2:0", "http", "", "Forwarded"},
-		{"forwarded of unknown", proxy, `Forwarded: for=unknown;proto=https`,
-			proxy, "https", "", "Forwarded"},
-		{"forwarded without for", proxy, `Forwarded: proto=https`, proxy, "https", "", "Forwarded"},
-		{"forwarded and not quoted", proxy, `Forwarded: for=1.1.1.1:5`, "1.1.1.1:5", "http", "", "Forwarded"},
-		{"forwarded without an end", proxy, `Forwarded: for=6.6.6.6;proto=https, for="7.7.7.7`,
-			proxy, "http", "", ""},
-		{"forwarded twice in one", proxy, `Forwarded: for=6.6.6.6;for=7.7.7.7`, proxy, "http", "", ""},
-		{"both", proxy, "Forwarded: for=6.6.6.6;proto=https|X-Forwarded-For: 1.1.1.1",
-			"1.1.1.1:0", "http", "", "X-Forwarded-For"},
-
-		{"alias", proxy,
-			"X_forwarded_for: 6.6.6.6|X.real.ip: 6.6.6.6|Webfarm_hop: x|Webfarm-Hop: x|" +
-				"X~forwarded~proto: https|True_client_ip: x",
-			proxy, "http", "", ""},
-		{"no alias", stranger, "X_color: 1|Under_score: 2", stranger, "http", "", "X_color Under_score"},
-		{"bad id", proxy, "X-Request-Id: a b", proxy, "http", "", ""},
-		{"two ids", proxy, "X-Request-Id: a|X-Request-Id: b", proxy, "http", "", ""},
-
-		{"bad scheme", proxy, "X-Forwarded-Proto: javascript", proxy, "http", "", "X-Forwarded-Proto"},
-		{"upper case and spaces", proxy, "X-Forwarded-Proto:  HTTPS\t",
-			proxy, "https", "", "X-Forwarded-Proto"},
-		{"wss", proxy, "X-Forwarded-Proto: wss", proxy, "https", "", "X-Forwarded-Proto"},
-		{"ws", proxy, "X-Forwarded-Proto: WS", proxy, "http", "", "X-Forwarded-Proto"},
-		{"appended scheme", proxy, "X-Forwarded-Proto: https, http", proxy, "http", "", "X-Forwarded-Proto"},
-		{"a scheme for each proxy", proxy,
-			"X-Forwarded-Proto: http,https , http|X-Forwarded-For: 6.6.6.6, 1.1.1.1, 10.0.0.2",
-			"1.1.1.1:0", "https", "", "X-Forwarded-For X-Forwarded-Proto"},
-		{"schemes in lines", proxy,
-			"X-Forwarded-Proto: https|X-Forwarded-Proto: http|X-Forwarded-For: 1.1.1.1, 10.0.0.2",
-			"1.1.1.1:0", "https", "", "X-Forwarded-For X-Forwarded-Proto"},
-		{"one scheme, two proxies", proxy, "X-Forwarded-Proto: https|X-Forwarded-For: 1.1.1.1, 10.0.0.2",
-			"1.1.1.1:0", "https", "", "X-Forwarded-For X-Forwarded-Proto"},
-	} {
+	for _, c := range arrivals {
 		r := &http.Request{RemoteAddr: c.from, Header: make(http.Header)}
 		for line := range strings.SplitSeq(c.header, "|") {
 			k, v, _ := strings.Cut(line, ": ")

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
-	"net/textproto"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -195,91 +193,6 @@ func TestForward_PeerPortWantsFacts(t *testing.T) {
 	}
 }
 
-func TestForward_Streams(t *testing.T) {
-	next := make(chan struct{})
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		for range 3 {
-			io.WriteString(w, "data: x\n\n")
-			w.(http.Flusher).Flush()
-			<-next
-		}
-	}))
-	res, err := http.Get(a.public.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	lines := bufio.NewReader(res.Body)
-	for range 3 {
-		if line, err := lines.ReadString('\n'); line != "data: x\n" {
-			t.Fatal(line, err)
-		}
-		lines.ReadString('\n')
-		next <- struct{}{} // the handler went no further before its event was here
-	}
-}
-
-func TestForward_InterimResponses(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Link", "</style.css>")
-		w.WriteHeader(http.StatusEarlyHints)
-		io.Copy(io.Discard, r.Body)
-		io.WriteString(w, "done")
-	}))
-	var codes []int
-	var early textproto.MIMEHeader
-	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-		codes, early = append(codes, code), h
-		return nil
-	}}
-	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Outer", "yes") // a middleware around everything
-		a.gate.serveClient(w, r)
-	}))
-	defer outer.Close()
-	req := request(t, "POST", outer.URL, strings.NewReader("body"))
-	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
-	res, body := fetch(t, req)
-	if fmt.Sprint(codes) != "[103]" || early.Get("Link") != "</style.css>" || early.Get("X-Outer") != "" {
-		t.Errorf("interim %v %v", codes, early)
-	}
-	if body != "done" || res.Header.Get("X-Outer") != "yes" || len(res.Header["Link"]) != 1 {
-		t.Errorf("final %q %v", body, res.Header)
-	}
-}
-
-func TestForward_Trailers(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Trailer", "Sum")
-		io.Copy(w, r.Body)
-		w.Header().Set("Sum", r.Trailer.Get("Check"))
-		w.Header().Set(http.TrailerPrefix+"Late", "yes")
-	}))
-	req := request(t, "POST", a.public.URL, io.MultiReader(strings.NewReader("body")))
-	req.Trailer = http.Header{"Check": {"42"}}
-	res, _ := fetch(t, req)
-	if res.Trailer.Get("Sum") != "42" || res.Trailer.Get("Late") != "yes" {
-		t.Errorf("trailers %v", res.Trailer)
-	}
-}
-
-func TestForward_AbortedAnswer(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "half")
-		w.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	}))
-	res, err := http.Get(a.public.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if b, err := io.ReadAll(res.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a cut answer looks whole: %q, %v", b, err)
-	}
-}
-
 func TestForward_ClientGone(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -298,57 +211,6 @@ func TestForward_ClientGone(t *testing.T) {
 	<-ended
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Error(err)
-	}
-}
-
-// An answer that comes before the upload has ended reaches the client.
-func TestForward_EarlyAnswer(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.NewResponseController(w).EnableFullDuplex()
-		io.ReadFull(r.Body, make([]byte, 1))
-		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
-	}))
-	pr, pw := io.Pipe()
-	defer pw.Close()
-	go pw.Write([]byte("x")) // and no more
-	res, err := http.DefaultClient.Do(request(t, "POST", a.public.URL, pr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("status %d", res.StatusCode)
-	}
-}
-
-// A handler that sends its header before it reads the body gets what it gets where nothing is forwarded: the
-// body if it has asked for full duplex, an error otherwise. It is not left waiting for a body that nobody
-// sends any more.
-func TestForward_HeaderFirst(t *testing.T) {
-	a, b := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rc := http.NewResponseController(w)
-		if r.URL.Path == "/duplex" {
-			if err := rc.EnableFullDuplex(); err != nil {
-				t.Error(err)
-			}
-		}
-		w.WriteHeader(http.StatusOK)
-		rc.Flush()
-		body, err := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s %v", body, err)
-	}))
-	for path, want := range map[string]string{"/duplex": "body <nil>", "/": " " + http.ErrBodyReadAfterClose.Error()} {
-		for _, n := range []*fakeNode{a, b} {
-			for _, size := range []string{
-				"Content-Length: 4\r\n\r\nbody",
-				"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-			} {
-				got := raw(t, n.public.Listener.Addr().String(), "POST "+path+" HTTP/1.1\r\nHost: h\r\n"+size)
-				if !strings.Contains(got, fmt.Sprintf("body %q", want)) {
-					t.Errorf("%s of %s, %.17s: %s", path, n.id, size, got)
-				}
-			}
-		}
 	}
 }
 
@@ -380,76 +242,6 @@ func TestForward_SlowBody(t *testing.T) {
 	got := raw(t, slow.Listener.Addr().String(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody")
 	if !strings.HasPrefix(got, "200 OK") || !strings.Contains(got, `"true"`) {
 		t.Error(got)
-	}
-}
-
-// upgrade switches to a protocol that sends every line back.
-func upgrade(w http.ResponseWriter, r *http.Request) {
-	conn, brw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(brw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
-		r.Header.Get("Upgrade"))
-	brw.Flush()
-	for {
-		line, err := brw.ReadString('\n')
-		if err != nil {
-			return
-		}
-		brw.WriteString(line)
-		brw.Flush()
-	}
-}
-
-func TestForward_WebSocket(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(upgrade))
-	conn, err := net.Dial("tcp", a.public.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	// The first line comes in one packet with the request: nothing of it may get lost.
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\neager\n")
-	in := bufio.NewReader(conn)
-	res, err := http.ReadResponse(in, nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatal(res, err)
-	}
-	if line, err := in.ReadString('\n'); line != "eager\n" {
-		t.Fatal(line, err)
-	}
-	io.WriteString(conn, "more\n")
-	if line, err := in.ReadString('\n'); line != "more\n" {
-		t.Fatal(line, err)
-	}
-}
-
-// An upgrade to whatever is the handler's business, as without a hop.
-func TestForward_OtherUpgrades(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%q %q", r.Header.Get("Upgrade"), r.Header.Get("Connection"))
-	}))
-	req := request(t, "GET", a.public.URL, nil)
-	req.Header.Set("Upgrade", "h2c")
-	req.Header.Set("Connection", "Upgrade, HTTP2-Settings")
-	if res, body := fetch(t, req); res.StatusCode != 200 || body != `"h2c" "Upgrade, HTTP2-Settings"` {
-		t.Errorf("got %d %s", res.StatusCode, body)
-	}
-}
-
-func TestForward_Connect(t *testing.T) {
-	a, _ := pair(t, never(t))
-	conn, err := net.Dial("tcp", a.public.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	io.WriteString(conn, "CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n")
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || res.StatusCode != http.StatusNotImplemented {
-		t.Error(res, err)
 	}
 }
 
@@ -488,28 +280,5 @@ func TestForward_PeerDies(t *testing.T) {
 	b.farm.change(func() { b.status = "dead" })
 	if s := <-status; s != http.StatusBadGateway {
 		t.Errorf("status %d", s)
-	}
-}
-
-// The answer to an upgrade has each field once, on a draining node too.
-func TestForward_UpgradeHeader(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(upgrade))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	a.gate.Retire(ctx)
-	conn, err := net.Dial("tcp", a.public.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatal(res, err)
-	}
-	for name, lines := range res.Header {
-		if len(lines) != 1 || name == "Connection" && lines[0] != "Upgrade" {
-			t.Errorf("%s: %q", name, lines)
-		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -36,112 +35,6 @@ func (l *ledger) of(path string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.runs[path]
-}
-
-// wires are the connections between the nodes of a test, which it can cut.
-type wires struct {
-	mu    sync.Mutex
-	conns map[*wire]string // to which node; guarded by mu
-	armed *cut             // guarded by mu
-}
-
-// cut says where connections to a node are cut: after so many bytes of one direction.
-type cut struct {
-	to    string
-	sent  bool // bytes sent to it, or else received from it
-	after int  // guarded by wires.mu
-	all   bool // all of the node's connections, as when it dies; or else the one
-}
-
-// wire is the dialler's end of a connection.
-type wire struct {
-	net.Conn
-	of *wires
-	to string
-}
-
-func (ws *wires) add(to string, c net.Conn) net.Conn {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	w := &wire{Conn: c, of: ws, to: to}
-	if ws.conns == nil {
-		ws.conns = make(map[*wire]string)
-	}
-	ws.conns[w] = to
-	return w
-}
-
-// kill cuts all connections to a node, as its death does.
-func (ws *wires) kill(to string) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	ws.killLocked(to)
-}
-
-func (ws *wires) killLocked(to string) {
-	for w, node := range ws.conns {
-		if node == to {
-			w.Conn.Close()
-			delete(ws.conns, w)
-		}
-	}
-}
-
-// arm has connections cut at a place from now on.
-func (ws *wires) arm(c *cut) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	ws.armed = c
-}
-
-// pass returns how many of n bytes may pass, and whether the wire is cut behind them.
-func (w *wire) pass(n int, sent bool) (int, bool) {
-	w.of.mu.Lock()
-	defer w.of.mu.Unlock()
-	c := w.of.armed
-	if c == nil || c.to != w.to || c.sent != sent {
-		return n, false
-	}
-	if n < c.after {
-		c.after -= n
-		return n, false
-	}
-	return c.after, true
-}
-
-// sever cuts the wire, or all of the node.
-func (w *wire) sever() {
-	w.of.mu.Lock()
-	defer w.of.mu.Unlock()
-	c := w.of.armed
-	w.of.armed = nil
-	w.Conn.Close()
-	delete(w.of.conns, w)
-	if c != nil && c.all {
-		w.of.killLocked(w.to)
-	}
-}
-
-func (w *wire) Write(p []byte) (int, error) {
-	n, cut := w.pass(len(p), true)
-	if !cut {
-		return w.Conn.Write(p)
-	}
-	n, _ = w.Conn.Write(p[:n])
-	w.sever()
-	if n == len(p) {
-		return n, nil // as the kernel, which has all of it
-	}
-	return n, net.ErrClosed
-}
-
-func (w *wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if n, cut := w.pass(n, false); cut {
-		w.sever()
-		return n, net.ErrClosed
-	}
-	return n, err
 }
 
 // matrix is a front and three nodes whose handlers end as a request says, and kill their node with it.

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
@@ -28,8 +30,14 @@ func (n *Node) giveOrder(ctx context.Context, order string) error {
 	if n.cfg.OnOrder == nil {
 		return adminwire.Failed(admin.ErrRefused, "the program on %s takes no orders", n.cfg.Name)
 	}
-	if err := n.cfg.OnOrder(ctx, order); err != nil {
-		return adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
+	err := n.cfg.OnOrder(ctx, order)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrUncertain):
+		return fmt.Errorf("%s: %w", n.cfg.Name, err)
+	case errors.Is(err, ErrNoLeader):
+		return adminwire.Failed(admin.ErrNoQuorum, "%s: %v", n.cfg.Name, err)
 	}
-	return nil
+	return adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
 }

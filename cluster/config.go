@@ -105,8 +105,8 @@ type Config struct {
 
 	// OnOrder is called when an operator wants the program on this node to do something that is no business
 	// of the cluster, by a word that the program knows (admin.Client.Order). It returns soon; its error is
-	// told to the operator as the reason why it was refused. It may be called by several goroutines. nil:
-	// every order is refused.
+	// told to the operator as the reason why it was refused, unless it is ErrUncertain or ErrNoLeader. It may
+	// be called by several goroutines. nil: every order is refused.
 	OnOrder func(ctx context.Context, order string) error
 
 	// OnStats returns what the program on this node adds to what operators read of it (admin.Client.Stats), to be

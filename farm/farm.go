@@ -17,8 +17,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
-	"github.com/seed48eb2e21/webfarm/farm/internal/traffic"
 	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 	"github.com/seed48eb2e21/webfarm/session"
@@ -281,13 +281,13 @@ func (f *Farm) Sessions() *session.Manager { return f.sessions }
 func (f *Farm) ForwardStats() forward.Stats { return f.gate.Stats() }
 
 // programStats is what operators read beside the figures of the node.
-func (f *Farm) programStats() traffic.Program {
+func (f *Farm) programStats() program.Stats {
 	g := f.gateNow.Load()
 	if g == nil { // the node answers before there is a gate
-		return traffic.Program{}
+		return program.Stats{}
 	}
 	s := g.Stats()
-	return traffic.Program{Forward: &s}
+	return program.Stats{Forward: &s, Keys: f.keys.List()}
 }
 
 // Addr returns the address of the public listener; "" if there is none.

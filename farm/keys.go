@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -90,4 +91,19 @@ func (c Config) validateKeys() error {
 			k.Absent)
 	}
 	return nil
+}
+
+// obeyKeys does what an operator wants of the keys.
+func (f *Farm) obeyKeys(ctx context.Context, k order.Keys) (err error) {
+	switch k.Do {
+	case order.Rotate:
+		_, err = f.keys.Rotate(ctx, k.Purpose, k.To)
+	case order.Proceed:
+		err = f.keys.Proceed(ctx, k.Purpose, k.To, f.cfg.keeping().Policy(k.Purpose).Accept)
+	case order.Revoke:
+		_, err = f.keys.Revoke(ctx, k.Purpose, k.From, k.To)
+	default:
+		err = fmt.Errorf("this program does not know the order %q for keys: its version is another", k.Do)
+	}
+	return err
 }

@@ -16,9 +16,12 @@ import (
 var ErrRestart = errors.New("farm: an operator wants this program started again")
 
 // obey does what an operator wants of this node. It returns when that has begun.
-func (f *Farm) obey(_ context.Context, word string) error {
+func (f *Farm) obey(ctx context.Context, word string) error {
 	if f.gateNow.Load() == nil {
 		return errors.New("this node is just starting; ask again in a moment")
+	}
+	if k, ok := order.ParseKeys(word); ok {
+		return f.obeyKeys(ctx, k)
 	}
 	switch word {
 	case order.Drain:

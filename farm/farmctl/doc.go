@@ -20,6 +20,7 @@
 //	backup     save the replicated state to a file, or check such a file
 //	restore    replace the replicated state by that of a backup
 //	recover    go on after the loss of the quorum, with what is left
+//	keys       show the farm's keys, change or revoke them
 //
 // # Where the farm is, and who may operate it
 //

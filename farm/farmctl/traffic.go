@@ -7,13 +7,14 @@ import (
 	"strconv"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 	"github.com/seed48eb2e21/webfarm/farm/internal/traffic"
 )
 
 // printTraffic prints what a member's farm says of the requests that it serves and forwards. A program that uses cluster
 // alone, or is of an older version, says nothing.
 func printTraffic(w io.Writer, s admin.Stats) error {
-	var p traffic.Program
+	var p program.Stats
 	if len(s.Program) == 0 || json.Unmarshal(s.Program, &p) != nil || p.Forward == nil {
 		return nil // what a program of its own adds is for -json
 	}

@@ -23,7 +23,7 @@ type verb struct {
 func verbs() []*verb {
 	return []*verb{secretVerb(), membersVerb(), statsVerb(), leaveVerb(), drainVerb(), restartVerb(),
 		finalizeVerb(), backupVerb(), restoreVerb(),
-		recoverVerb()}
+		recoverVerb(), keysVerb()}
 }
 
 func findVerb(name string) *verb {

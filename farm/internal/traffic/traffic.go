@@ -28,8 +28,3 @@ type PeerStats struct {
 	Ejected  time.Duration `json:"ejected"`   // it failed too often and is given nothing for so long; 0 = it is not ejected
 	Draining bool          `json:"draining"`
 }
-
-// Program is what a farm adds to the figures of its node.
-type Program struct {
-	Forward *Stats `json:"forward"`
-}

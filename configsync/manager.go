@@ -90,7 +90,9 @@ func New(s Settings) (*Manager, error) {
 		m.wg.Go(w.run)
 	}
 	m.refresh()
-	m.wg.Go(m.follow)
+	if len(ds) > 0 {
+		m.wg.Go(m.follow)
+	}
 	return m, nil
 }
 
@@ -218,6 +220,16 @@ func (m *Manager) Status() Status {
 	}
 	slices.Sort(st.Restart)
 	return st
+}
+
+// Usable returns nil if this node has values of what is in force, or had those of an earlier epoch; and else why not. With the
+// defaults alone it must not answer anybody while others have something else.
+func (m *Manager) Usable() error {
+	s := m.refresh()
+	if s.problem != nil && s.epoch == 0 {
+		return s.problem
+	}
+	return nil
 }
 
 // Errors of writing.

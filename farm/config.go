@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/once"
@@ -28,6 +29,7 @@ const (
 	machineSession = "session"
 	machineKeyring = "keyring"
 	machineOnce    = "once"
+	machineConfig  = "config"
 )
 
 const tagHTTP = "http" // gossiped: where a node's public listener is reached
@@ -84,6 +86,14 @@ type Config struct {
 	// 90 days and is accepted for 180 more; a session's for twice Session.Absolute. All nodes should say the same:
 	// whoever rotates a key decides. Its Logger, if nil, is Logger.
 	Keys keyring.Keeping
+	// Configs are the configurations that the program has, each made by configsync.NewConfig. Handlers read
+	// them by the request's context; operators change them for all nodes at once (farmctl config). A node
+	// serves when it has the values that are in force.
+	Configs []configsync.Declared
+
+	// ConfigPath, with Dev, is a file or a folder of configuration, read instead of what the farm has, and
+	// again whenever it changes. "" = none.
+	ConfigPath string
 
 	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty
 	// there.
@@ -196,6 +206,9 @@ func (c Config) validate() error {
 	if err := c.validateKeys(); err != nil {
 		return err
 	}
+	if c.ConfigPath != "" && !c.Dev {
+		return errors.New("-config is for -dev: the configuration of any other farm is the same on all nodes, see farmctl config")
+	}
 	if c.Listener != nil && c.HTTP == None {
 		return errors.New("Config.Listener is set and Config.HTTP is none: which is it?")
 	}
@@ -261,7 +274,7 @@ func (c Config) validateTwice() error {
 		return errors.New("Config.Forward: ID and Node are filled in by Open; App, Routes, TrustedProxies, TrustUnix and ShowNodes " +
 			"are fields of Config")
 	}
-	for _, name := range []string{machineSession, machineKeyring, machineOnce} {
+	for _, name := range []string{machineSession, machineKeyring, machineOnce, machineConfig} {
 		if c.Cluster.Machines[name] != nil || c.Cluster.Levels[name] != nil {
 			return fmt.Errorf("Config.Cluster.Machines: %q is the name of the farm's own state machine", name)
 		}
@@ -285,7 +298,7 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 	maps.Copy(machines, cc.Machines)
 	cc.Machines = machines
 	levels := map[string]func([]byte) int{machineSession: session.CommandLevel,
-		machineKeyring: keyring.CommandLevel, machineOnce: once.CommandLevel}
+		machineKeyring: keyring.CommandLevel, machineOnce: once.CommandLevel, machineConfig: configsync.CommandLevel}
 	maps.Copy(levels, cc.Levels)
 	cc.Levels = levels
 	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http}

@@ -29,6 +29,8 @@ func TestOpen_Refuses(t *testing.T) {
 		"use Config.Role":                {Forward: forward.Config{Role: cluster.Front}},
 		"are fields of Config":           {Forward: forward.Config{App: "a"}},
 		`"keyring" is the name`:          {Cluster: cluster.Config{Levels: map[string]func([]byte) int{"keyring": session.CommandLevel}}},
+		`"config" is the name`:           {Cluster: cluster.Config{Machines: map[string]func() cluster.StateMachine{"config": machine}}},
+		"-config is for -dev":            {ConfigPath: "site.yaml"},
 		`"session" is the name`:          {Cluster: cluster.Config{Machines: map[string]func() cluster.StateMachine{"session": machine}}},
 		`"gate" is one of`:               {Cluster: cluster.Config{Tags: map[string]string{"gate": "ready"}}},
 		"Session.Keys must be nil":       {Session: session.Config{Keys: keyring.New(nil, nil)}},

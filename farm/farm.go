@@ -15,6 +15,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/internal/program"
@@ -40,6 +41,7 @@ type Farm struct {
 	sessions *session.Manager
 	onceNews once.News
 	jobs     *once.Client
+	configs  *configsync.Manager
 	gate     *forward.Gate
 	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
 	health   *http.Server                 // on admin
@@ -122,7 +124,9 @@ func (f *Farm) open() (err error) {
 	if f.admin, err = listen(f.cfg.Admin, nil); err != nil {
 		return fmt.Errorf("admin port: %w", err)
 	}
+	switched := make(chan struct{}, 1)
 	machines := map[string]func() cluster.StateMachine{
+		machineConfig:  func() cluster.StateMachine { return configsync.NewMachine(switched) },
 		machineSession: func() cluster.StateMachine { return session.NewMachine() },
 		machineKeyring: func() cluster.StateMachine { return keyring.NewMachine() },
 		machineOnce:    func() cluster.StateMachine { return once.NewMachine(&f.onceNews) },
@@ -140,6 +144,9 @@ func (f *Farm) open() (err error) {
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
 	f.openJobs(self.Name)
+	if err = f.openConfigs(self.Name, switched); err != nil {
+		return err
+	}
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)
@@ -184,6 +191,9 @@ func (f *Farm) start() {
 func (f *Farm) admit() {
 	if err := f.node.Ready(f.done); err != nil {
 		return // Ready and Serve tell what the node says
+	}
+	if !f.awaitConfigs() {
+		return
 	}
 	for {
 		ctx, cancel := context.WithTimeout(f.done, 10*time.Second)
@@ -246,7 +256,7 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	if h == nil {
 		panic("farm: the application's handler is nil: give Serve or Handler a router, http.DefaultServeMux for example")
 	}
-	return f.gate.Handler(f.sessions.Handler(h))
+	return f.gate.Handler(f.sessions.Handler(f.configs.Handler(h)))
 }
 
 // Router returns a new chi router to build the application with. It removes the files of an uploaded form when the handler is

@@ -253,6 +253,9 @@ func (f *Farm) close() error {
 	if f.sessions != nil {
 		errs = append(errs, f.sessions.Close())
 	}
+	if f.configs != nil {
+		errs = append(errs, f.configs.Close())
+	}
 	if f.node != nil {
 		errs = append(errs, f.node.Close())
 	}

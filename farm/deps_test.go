@@ -103,8 +103,10 @@ var rules = []rule{
 }
 
 // testKits are the packages that exist for tests.
-var testKits = []string{"farm/farmtest", "session/sessiontest", "internal/bubble", "internal/ci", "internal/corpus", "cluster/internal/testkv",
-	"internal/memnet"}
+var testKits = []string{
+	"farm/farmtest", "session/sessiontest", "internal/bubble", "internal/ci", "internal/corpus",
+	"cluster/internal/testkv", "farm/forward/internal/peertest", "internal/memnet",
+}
 
 // direct are the modules that the core may require, with what for.
 var direct = map[string]string{

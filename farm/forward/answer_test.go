@@ -142,7 +142,7 @@ func TestForward_HeaderFirst(t *testing.T) {
 			} {
 				got := raw(t, n.public.Listener.Addr().String(), "POST "+path+" HTTP/1.1\r\nHost: h\r\n"+size)
 				if !strings.Contains(got, fmt.Sprintf("body %q", want)) {
-					t.Errorf("%s of %s, %.17s: %s", path, n.id, size, got)
+					t.Errorf("%s of %s, %.17s: %s", path, n.ID, size, got)
 				}
 			}
 		}

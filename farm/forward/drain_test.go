@@ -70,8 +70,8 @@ func TestGate_ReopenBeforeReady(t *testing.T) {
 	if err := a.gate.Ready(); err == nil || err.Error() != "starting" {
 		t.Errorf("%v", err)
 	}
-	f.change(func() {
-		if tag, ok := a.tags[TagGate]; tag != "" {
+	f.Change(func() {
+		if tag, ok := a.Tags[TagGate]; tag != "" {
 			t.Errorf("tag %q, %v", tag, ok)
 		}
 	})

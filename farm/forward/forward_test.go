@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
 )
 
 // pair returns a node that is not ready and the one that serves for it.
@@ -99,7 +101,7 @@ func TestForward_RefusedGoesOn(t *testing.T) {
 	f := newFakeFarm(t)
 	a := f.add("a", Config{}, never(t))
 	b := f.add("b", Config{}, never(t)) // says that it is ready, and is not
-	f.change(func() { b.tags[TagGate] = "ready" })
+	f.Change(func() { b.Tags[TagGate] = "ready" })
 	c := f.add("c", Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, n)
@@ -122,7 +124,7 @@ func TestForward_UnreachableGoesOn(t *testing.T) {
 	a := f.add("a", Config{}, never(t))
 	b := f.add("b", Config{}, never(t))
 	c := f.add("c", Config{}, text("c"))
-	f.change(func() { b.unreach = true })
+	f.Change(func() { b.Unreachable = true })
 	b.gate.Admit()
 	c.gate.Admit()
 	a.sees("b", "c")
@@ -163,7 +165,7 @@ func TestForward_Loop(t *testing.T) {
 	f := newFakeFarm(t)
 	a := f.add("a", Config{}, never(t))
 	b := f.add("b", Config{}, never(t))
-	f.change(func() { a.tags[TagGate], b.tags[TagGate] = "ready", "ready" }) // each believes in the other
+	f.Change(func() { a.Tags[TagGate], b.Tags[TagGate] = "ready", "ready" }) // each believes in the other
 	a.sees("b")
 	b.sees("a")
 	if res, _ := get(t, a.public.URL); res.StatusCode != 503 {
@@ -188,7 +190,7 @@ func TestForward_HandlerCannotRefuse(t *testing.T) {
 
 func TestForward_PeerPortWantsFacts(t *testing.T) {
 	_, b := pair(t, never(t))
-	if res, _ := get(t, "http://"+b.listeners[ProtoText].Addr().String()); res.StatusCode != http.StatusBadRequest {
+	if res, _ := get(t, "http://"+b.Listener(ProtoText).Addr().String()); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %d", res.StatusCode)
 	}
 }
@@ -277,7 +279,7 @@ func TestForward_PeerDies(t *testing.T) {
 	status := make(chan int)
 	go func() { res, _ := get(t, a.public.URL); status <- res.StatusCode }()
 	<-begun
-	b.farm.change(func() { b.status = "dead" })
+	b.farm.Change(func() { b.Status = cluster.Dead })
 	if s := <-status; s != http.StatusBadGateway {
 		t.Errorf("status %d", s)
 	}

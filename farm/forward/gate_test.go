@@ -151,12 +151,12 @@ func TestGate_NeverChosenWithoutApplication(t *testing.T) {
 	b := f.add("b", Config{}, text("b"))
 	b.gate.local.Store(nil) // as between Open and Handler
 	b.gate.Admit()
-	f.change(func() { b.tags[TagGate] = "ready" }) // and if it were chosen, it would refuse
+	f.Change(func() { b.Tags[TagGate] = "ready" }) // and if it were chosen, it would refuse
 	a.sees("b")
 	if res, _ := get(t, a.public.URL); res.StatusCode != 503 {
 		t.Errorf("status %d", res.StatusCode)
 	}
-	f.change(func() { delete(b.tags, TagGate) })
+	f.Change(func() { delete(b.Tags, TagGate) })
 }
 
 func TestGate_DrainForwards(t *testing.T) {
@@ -272,7 +272,7 @@ func TestGate_DrainAloneWithBody(t *testing.T) {
 	}
 	// The same after a peer has been asked and refused.
 	b := f.add("b", Config{}, never(t))
-	f.change(func() { b.tags[TagGate] = "ready" })
+	f.Change(func() { b.Tags[TagGate] = "ready" })
 	a.sees("b")
 	if res, body := fetch(t, request(t, "POST", a.public.URL, strings.NewReader("whole"))); body != "whole" {
 		t.Errorf("after a refusal: status %d, body %q", res.StatusCode, body)

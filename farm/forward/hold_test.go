@@ -73,7 +73,7 @@ func TestHold_UntilOpen(t *testing.T) {
 func TestHold_PeerRefuses(t *testing.T) {
 	f, _, answers := holding(t, Config{}, never(t), bodies...)
 	p := f.add("p", Config{}, echo(t, "p"))
-	f.change(func() { p.tags[TagGate] = "ready" }) // which is not so
+	f.Change(func() { p.Tags[TagGate] = "ready" }) // which is not so
 	eventually(t, func() bool { return p.gate.handlers.entered() > 0 })
 	p.gate.Admit()
 	answered(t, answers, "200 OK p ")

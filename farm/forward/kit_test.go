@@ -3,70 +3,37 @@ package forward
 import (
 	"cmp"
 	"context"
-	"errors"
 	"io"
-	"iter"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/peertest"
 )
 
-// fakeFarm stands for the cluster: members, their tags, and connections between them over loopback.
+// fakeFarm is a cluster whose members have gates.
 type fakeFarm struct {
-	t  testing.TB
-	mu sync.Mutex
-
-	nodes   map[string]*fakeNode
-	changed chan struct{} // closed and replaced at each change
-
-	wire func(to string, c net.Conn) net.Conn // what Dial returns for a connection to that node; nil = the connection
+	*peertest.Farm
+	t testing.TB
 }
 
-// fakeNode is one member as its own Gate sees the cluster.
+// fakeNode is one of them.
 type fakeNode struct {
-	farm      *fakeFarm
-	id        string
-	tags      map[string]string
-	status    string
-	role      cluster.Role
-	listeners map[string]net.Listener // by protocol
-	unreach   bool                    // dialling it fails
-
+	*peertest.Member
+	farm   *fakeFarm
 	gate   *Gate
 	public *httptest.Server
 }
 
-func newFakeFarm(t testing.TB) *fakeFarm {
-	return &fakeFarm{t: t, nodes: make(map[string]*fakeNode), changed: make(chan struct{})}
-}
+func newFakeFarm(t testing.TB) *fakeFarm { return &fakeFarm{Farm: peertest.New(t), t: t} }
 
 // add starts a node with a Gate in front of h. Its name is id in capitals.
 func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 	f.t.Helper()
-	listeners := make(map[string]net.Listener)
-	for _, proto := range []string{Proto, ProtoText} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		listeners[proto] = l
-	}
-	n := &fakeNode{
-		farm:      f,
-		id:        id,
-		status:    "alive",
-		listeners: listeners,
-		role:      cfg.Role,
-		tags:      map[string]string{TagApp: cfg.App},
-	}
-	f.change(func() { f.nodes[id] = n })
+	n := &fakeNode{Member: f.Join(id, cfg.Role, map[string]string{TagApp: cfg.App}), farm: f}
 	cfg.ID, cfg.Node = id, strings.ToUpper(id)
 	cfg.Hold = cmp.Or(cfg.Hold, -1) // most tests are about what comes after it
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -90,69 +57,6 @@ func (f *fakeFarm) add(id string, cfg Config, h http.Handler) *fakeNode {
 		}
 	})
 	return n
-}
-
-func (f *fakeFarm) change(what func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	what()
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-func (f *fakeFarm) state() (cluster.State, <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var st cluster.State
-	for _, n := range f.nodes {
-		tags := make(map[string]string)
-		for k, v := range n.tags {
-			tags[k] = v
-		}
-		st.Members = append(st.Members, cluster.Member{
-			ID: n.id, Name: strings.ToUpper(n.id), Status: cluster.Status(n.status), Role: n.role, Tags: tags,
-		})
-	}
-	return st, f.changed
-}
-
-func (n *fakeNode) Watch(ctx context.Context) iter.Seq[cluster.State] {
-	return func(yield func(cluster.State) bool) {
-		for {
-			st, changed := n.farm.state()
-			if !yield(st) {
-				return
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-func (n *fakeNode) SetTag(key, value string) error {
-	n.farm.change(func() { n.tags[key] = value })
-	return nil
-}
-
-func (n *fakeNode) Listener(proto string) net.Listener { return n.listeners[proto] }
-
-func (n *fakeNode) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
-	n.farm.mu.Lock()
-	to := n.farm.nodes[id]
-	unreach := to != nil && to.unreach
-	n.farm.mu.Unlock()
-	if to == nil || unreach || to.listeners[proto] == nil {
-		return nil, errors.New("unreachable")
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", to.listeners[proto].Addr().String())
-	if err == nil && n.farm.wire != nil {
-		c = n.farm.wire(id, c)
-	}
-	return c, err
 }
 
 // sees waits until n would choose exactly the peers named.

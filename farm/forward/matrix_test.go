@@ -52,7 +52,7 @@ type matrix struct {
 func newMatrix(t *testing.T) *matrix {
 	m := &matrix{t: t, nodes: make(map[string]*fakeNode)}
 	f := newFakeFarm(t)
-	f.wire = m.wires.add
+	f.Wire = m.wires.add
 	routes := []Route{{Pattern: "/idempotent/", Idempotent: true}}
 	m.front = f.add("f", Config{Role: "front", Routes: routes, now: func() time.Time {
 		return time.Now().Add(time.Duration(m.past.Load()))
@@ -176,14 +176,8 @@ func (m *matrix) run(i int, c trial) {
 	switch c.end {
 	case "unreachable":
 		m.wires.kill(first)
-		m.front.farm.mu.Lock()
-		node.unreach = true
-		m.front.farm.mu.Unlock()
-		defer func() {
-			m.front.farm.mu.Lock()
-			node.unreach = false
-			m.front.farm.mu.Unlock()
-		}()
+		node.farm.Change(func() { node.Unreachable = true })
+		defer node.farm.Change(func() { node.Unreachable = false })
 	case "refused":
 		node.gate.stage.Store(int32(starting))
 		defer node.gate.stage.Store(int32(open))

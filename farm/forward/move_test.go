@@ -174,7 +174,7 @@ func TestFailoverOfDeadlyRequests(t *testing.T) {
 		before := ran.Load()
 		if res, err := http.Get(n.public.URL + "/panic/AB"); err == nil {
 			res.Body.Close()
-			t.Fatalf("%s: %s", n.id, res.Status)
+			t.Fatalf("%s: %s", n.ID, res.Status)
 		}
 		runs := ran.Load() - before
 		if want := []int64{2, 2, 1}[i]; runs != want {

@@ -117,7 +117,7 @@ func TestEverybodyRefuses(t *testing.T) {
 	front := f.add("f", Config{Role: "front"}, never(t))
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		n := f.add(id, Config{}, never(t)) // says that it is ready, and is not
-		f.change(func() { n.tags[TagGate] = "ready" })
+		f.Change(func() { n.Tags[TagGate] = "ready" })
 	}
 	front.gate.Admit()
 	front.sees("a", "b", "c", "d", "e")

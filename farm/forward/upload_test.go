@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
 )
 
 const tooLongText = "413 at most 1000 bytes, please"
@@ -114,14 +116,8 @@ func TestForward_UploadTooLong(t *testing.T) {
 func TestForward_PeerClosesBehindItsAnswer(t *testing.T) {
 	farm := newFakeFarm(t)
 	a := farm.add("a", Config{}, never(t))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	old := &fakeNode{farm: farm, id: "b", status: "alive", listeners: map[string]net.Listener{ProtoText: l},
-		tags: map[string]string{TagApp: "", TagGate: open.String()}}
-	farm.change(func() { farm.nodes["b"] = old })
+	old := farm.Join("b", cluster.Ordinary, map[string]string{TagApp: "", TagGate: open.String()})
+	l := old.Listener(ProtoText)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -191,7 +187,7 @@ func TestForward_LeftUploadIsNotReset(t *testing.T) {
 		a, b := pair(t, h)
 		const hop = `Webfarm-Hop: {"nonce":"n","origin":"a","id":"i","client":"1.2.3.4:5"}` + "\r\n"
 		for where, addr := range map[string]string{
-			"between peers": b.listeners[ProtoText].Addr().String(),
+			"between peers": b.Listener(ProtoText).Addr().String(),
 			"to the client": a.public.Listener.Addr().String(),
 		} {
 			for _, field := range []string{"", "Expect: 100-continue\r\n", "Connection: close\r\n"} {

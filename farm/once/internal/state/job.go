@@ -25,7 +25,7 @@ type Spec struct {
 	Schedule string // for the nodes; not looked into here
 	Zone     string
 	Jitter   int64 // ms
-	Grace    int64 // ms; for MissedSkip
+	Grace    int64 // ms after the tick and its jitter; for MissedSkip
 	Overlap  Overlap
 	Missed   Missed
 }
@@ -240,7 +240,7 @@ func (s *step) offered(owner, name string) *job {
 // one may run now.
 //
 // Answers: Granted with Fence and At; OK if nothing is to run now; Lost if another was first; Early if a tick
-// is later than the log's time, or Next is not later than that; Gone if the owner has no part in the job as
+// is later than the log's time; Gone if the owner has no part in the job as
 // it is now.
 type Claim struct {
 	Owner, Job string
@@ -286,7 +286,7 @@ func (c Claim) ascends() bool {
 // take puts ticks into the backlog, as far as the policies want them run.
 func (j *job) take(ticks []int64, now int64) {
 	newest := ticks[len(ticks)-1:]
-	late := now-newest[0] > j.spec.Grace
+	late := now-newest[0] > j.spec.Jitter+j.spec.Grace
 	switch {
 	case j.paused:
 		j.counts.Skipped += uint64(len(ticks))
@@ -352,7 +352,7 @@ func (s *step) start(j *job, owner string) Answer {
 }
 
 func (j *job) startable() bool {
-	return len(j.backlog) > 0 && (len(j.runs) == 0 || j.spec.Overlap == OverlapAllow)
+	return len(j.backlog) > 0 && (len(j.runs) == 0 || j.spec.Overlap == OverlapAllow && len(j.runs) < MaxRuns)
 }
 
 // Finish ends a run.

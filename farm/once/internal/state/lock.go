@@ -1,6 +1,9 @@
 package state
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // lock is a lock that somebody holds. One that nobody holds is not there.
 type lock struct {
@@ -56,7 +59,7 @@ func (c Acquire) apply(s *step) Answer {
 	switch {
 	case l != nil && !c.Wait:
 		return Answer{Code: Busy}
-	case len(o.tickets) >= MaxWaiters, l == nil && len(s.locks) >= MaxLocks:
+	case len(o.tickets) >= MaxTickets, l == nil && len(s.locks) >= MaxLocks, l != nil && len(l.queue) >= MaxQueue:
 		return Answer{Code: Full}
 	}
 	o.tickets[c.Ticket] = c.Name
@@ -122,6 +125,31 @@ func (s *step) drop(o *owner, n uint64) {
 		l.queue = slices.DeleteFunc(l.queue, func(t ticket) bool { return t.is(o.ID, n) })
 		return
 	}
+	s.pass(name, l)
+}
+
+// dropAll removes all tickets of an owner that has ended.
+func (s *step) dropAll(o *owner) {
+	numbers := slices.Sorted(maps.Keys(o.tickets))
+	cleared := map[string]bool{}
+	for _, n := range numbers {
+		s.tellTicket(o.ID, n)
+		name := o.tickets[n]
+		l := s.locks[name]
+		if len(l.queue) > 0 && !cleared[name] { // once for each lock, however many tickets wait for it
+			cleared[name] = true
+			l.queue = slices.DeleteFunc(l.queue, func(t ticket) bool { return t.owner == o.ID })
+		}
+	}
+	for _, n := range numbers {
+		if l := s.locks[o.tickets[n]]; l != nil && l.holder.is(o.ID, n) {
+			s.pass(o.tickets[n], l)
+		}
+	}
+}
+
+// pass gives a lock to the next, or removes it.
+func (s *step) pass(name string, l *lock) {
 	if i := first(l.queue); i >= 0 {
 		next := l.queue[i]
 		l.queue = slices.Delete(l.queue, i, i+1)

@@ -112,9 +112,7 @@ func (c End) apply(s *step) Answer {
 // end gives all that an owner holds to those who wait.
 func (s *step) end(o *owner) {
 	delete(s.owners, o.ID)
-	for _, n := range slices.Sorted(maps.Keys(o.tickets)) {
-		s.drop(o, n)
-	}
+	s.dropAll(o)
 	for _, name := range slices.Sorted(maps.Keys(s.jobs)) {
 		s.quit(name, o)
 	}

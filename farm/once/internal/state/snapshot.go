@@ -1,11 +1,12 @@
 package state
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -16,27 +17,76 @@ const format = 1
 // maxSnapshot bounds what Restore reads. A full machine is a fraction of it.
 const maxSnapshot = 1 << 30
 
-func (t *tables) append(dst []byte) []byte {
-	dst = appendUint(appendMillis(append(dst, format), t.now), t.fence)
-	dst = appendMap(dst, t.owners, func(dst []byte, o *owner) []byte {
+// frozen is the state at one moment. What it consists of is encoded while nothing is applied, and put in order
+// when it is written, which may take longer.
+type frozen struct {
+	head []byte
+	maps []frozenMap
+}
+
+// freeze returns the state as it is now.
+func (t *tables) freeze() *frozen {
+	owners := freezeMap(t.owners, func(dst []byte, o *owner) []byte {
 		return appendUint(appendUint(appendText(dst, o.Node), o.Suspicion), o.Refuted)
 	})
-	dst = appendMap(dst, t.locks, func(dst []byte, l *lock) []byte {
+	locks := freezeMap(t.locks, func(dst []byte, l *lock) []byte {
 		dst = appendMillis(appendUint(l.holder.append(dst), l.fence), l.since)
 		return appendList(dst, l.queue, ticket.append)
 	})
-	dst = appendMap(dst, t.done, func(dst []byte, d Done) []byte {
+	done := freezeMap(t.done, func(dst []byte, d Done) []byte {
 		return appendMillis(appendUint(appendText(dst, d.Node), d.Fence), d.At)
 	})
-	return appendMap(dst, t.jobs, appendJob)
+	head := appendUint(appendMillis([]byte{format}, t.now), t.fence)
+	return &frozen{head, []frozenMap{owners, locks, done, freezeMap(t.jobs, appendJob)}}
+}
+
+// WriteTo implements io.WriterTo. Equal states are written as equal bytes.
+func (f *frozen) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(f.head)
+	total := int64(n)
+	for _, m := range f.maps {
+		if err != nil {
+			break
+		}
+		n, err = w.Write(m.append(nil))
+		total += int64(n)
+	}
+	return total, err
+}
+
+// frozenMap is an encoded map in any order.
+type frozenMap struct {
+	body  []byte
+	items []frozenItem
+}
+
+type frozenItem struct {
+	name     string
+	from, to int // where it is in the body, with its name
+}
+
+func freezeMap[T any](m map[string]T, one func([]byte, T) []byte) frozenMap {
+	f := frozenMap{items: make([]frozenItem, 0, len(m))}
+	for name, v := range m {
+		from := len(f.body)
+		f.body = one(appendText(f.body, name), v)
+		f.items = append(f.items, frozenItem{name, from, len(f.body)})
+	}
+	return f
+}
+
+// append writes a map in the order of its names.
+func (f frozenMap) append(dst []byte) []byte {
+	items := slices.SortedFunc(slices.Values(f.items), func(a, b frozenItem) int { return strings.Compare(a.name, b.name) })
+	dst = appendUint(slices.Grow(dst, len(f.body)+binary.MaxVarintLen64), uint64(len(items)))
+	for _, i := range items {
+		dst = append(dst, f.body[i.from:i.to]...)
+	}
+	return dst
 }
 
 func appendMap[T any](dst []byte, m map[string]T, one func([]byte, T) []byte) []byte {
-	dst = appendUint(dst, uint64(len(m)))
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		dst = one(appendText(dst, name), m[name])
-	}
-	return dst
+	return append(dst, freezeMap(m, one).append(nil)...)
 }
 
 func appendList[T any](dst []byte, list []T, one func(T, []byte) []byte) []byte {
@@ -153,28 +203,64 @@ func readResult(d *decoder) Result {
 	return Result{readRun(d), d.millis(), Outcome(d.below(byte(outcomes))), d.text(MaxText)}
 }
 
-// link gives owners their tickets, and reports whether all that is held is somebody's.
+// link gives owners their tickets, and reports whether commands can have made these tables: all that is held is
+// somebody's, no number is beyond its limit, and no fence is beyond the last one.
 func (t *tables) link() bool {
+	if t.fence > maxFence {
+		return false
+	}
 	for name, l := range t.locks {
-		for _, k := range append([]ticket{l.holder}, l.queue...) {
-			o := t.owners[k.owner]
-			if o == nil || o.tickets[k.n] != "" {
-				return false
-			}
-			o.tickets[k.n] = name
+		if _, done := t.done[name]; done || !t.linkLock(name, l) {
+			return false
+		}
+	}
+	for _, d := range t.done {
+		if d.Fence > t.fence {
+			return false
 		}
 	}
 	for _, j := range t.jobs {
-		for id := range j.offers {
-			if t.owners[id] == nil {
-				return false
-			}
-		}
-		for _, r := range j.runs {
-			if t.owners[r.Owner] == nil {
-				return false
-			}
+		if !t.checkJob(j) {
+			return false
 		}
 	}
 	return true
+}
+
+// maxFence is beyond what a clock says.
+const maxFence = 1 << 62
+
+func (t *tables) linkLock(name string, l *lock) bool {
+	if len(l.queue) > MaxQueue || l.fence > t.fence {
+		return false
+	}
+	for _, k := range append([]ticket{l.holder}, l.queue...) {
+		o := t.owners[k.owner]
+		if o == nil || o.tickets[k.n] != "" || len(o.tickets) >= MaxTickets {
+			return false
+		}
+		o.tickets[k.n] = name
+	}
+	return true
+}
+
+func (t *tables) checkJob(j *job) bool {
+	if len(j.backlog) > MaxBacklog || len(j.runs) > MaxRuns || len(j.results) > MaxResults {
+		return false
+	}
+	inForce := len(j.offers) == 0 // then the last one stays
+	for id, o := range j.offers {
+		if t.owners[id] == nil {
+			return false
+		}
+		inForce = inForce || o.spec == j.spec
+	}
+	fences := map[uint64]bool{}
+	for _, r := range j.runs {
+		if t.owners[r.Owner] == nil || r.Fence > t.fence || fences[r.Fence] {
+			return false
+		}
+		fences[r.Fence] = true
+	}
+	return inForce
 }

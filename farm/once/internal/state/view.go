@@ -33,15 +33,20 @@ func (m *Machine) Ticket(owner string, n uint64) (Standing, uint64) {
 	return Waiting, 0
 }
 
-// Tickets returns the tickets of an owner, in order.
-func (m *Machine) Tickets(owner string) []uint64 {
+// Tickets returns what each ticket of an owner stands for.
+func (m *Machine) Tickets(owner string) map[uint64]Standing {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	o := m.tables.owners[owner]
-	if o == nil {
-		return nil
+	out := map[uint64]Standing{}
+	if o := m.tables.owners[owner]; o != nil {
+		for n, name := range o.tickets {
+			out[n] = Waiting
+			if m.tables.locks[name].holder.is(owner, n) {
+				out[n] = Holding
+			}
+		}
 	}
-	return slices.Sorted(maps.Keys(o.tickets))
+	return out
 }
 
 // Owner returns what is known of an owner, and false if there is none of that ID.

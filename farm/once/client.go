@@ -59,6 +59,9 @@ type Client struct {
 	ran     chan struct{}    // closed when one of them has ended
 	retired bool
 	closed  bool
+
+	// What the protocol rests on. Tests show what comes of other values.
+	patience, sureFor time.Duration
 }
 
 // New returns a client, which works until Close.
@@ -70,7 +73,7 @@ func New(cfg Config) *Client {
 		cfg.Alive = func(string) bool { return true }
 	}
 	c := &Client{cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, 1), works: map[string]*work{},
-		ran: make(chan struct{})}
+		ran: make(chan struct{}), patience: Patience, sureFor: sureFor}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	listener := c.hear
 	cfg.News.listener.Store(&listener)
@@ -81,7 +84,8 @@ func New(cfg Config) *Client {
 const (
 	commandTimeout = 10 * time.Second // of a command that nobody waits for
 	retryPause     = time.Second      // before it is tried again
-	endTimeout     = 2 * time.Second  // for the last word of Close
+	levelPause     = 5 * time.Second  // before it is, in a farm that has programs which know no such command
+	endTimeout     = 2 * time.Second  // for the last words of Close
 )
 
 // Close ends every lease of this node, waits for the functions that run by it, and has others take over. It
@@ -135,10 +139,19 @@ func (c *Client) endOwner(o *owner) {
 	}
 }
 
-// do has a command carried out.
+// do has a command carried out. This node's copy may not have it yet.
 func (c *Client) do(ctx context.Context, cmd state.Command) (state.Answer, error) {
 	index, value, err := c.cfg.Log.Propose(ctx, cmd.Append(nil))
 	if err != nil && index == 0 {
+		return state.Answer{}, err
+	}
+	return state.DecodeAnswer(value)
+}
+
+// doHere has a command carried out, and returns when this node's copy has it.
+func (c *Client) doHere(ctx context.Context, cmd state.Command) (state.Answer, error) {
+	_, value, err := c.cfg.Log.Propose(ctx, cmd.Append(nil))
+	if err != nil {
 		return state.Answer{}, err
 	}
 	return state.DecodeAnswer(value)

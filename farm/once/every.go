@@ -51,16 +51,10 @@ type job struct {
 const claimStep = 100 * time.Millisecond
 
 func (j *job) loop() {
-	var fails backoff
 	for j.c.ctx.Err() == nil {
 		wait, err := j.step()
-		if err != nil && j.c.ctx.Err() == nil {
-			if fails.next == 0 { // one line is enough for a farm without a majority
-				j.c.log.Warn("a job cannot be claimed; trying again", "job", j.name, "err", err)
-			}
-			wait = fails.step()
-		} else if err == nil {
-			fails.reset()
+		if err != nil {
+			wait = j.failed("a job cannot be claimed; trying again", err)
 		}
 		if !j.wait(wait) {
 			return
@@ -68,15 +62,12 @@ func (j *job) loop() {
 	}
 }
 
-// step does what is to be done now, and returns for how long that is all; -1 is until there is news.
+// step does what is to be done now, and returns for how long that is all, unless there is news.
 func (j *job) step() (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(j.c.ctx, commandTimeout)
 	defer cancel()
 	if j.c.isRetired() {
-		if now, ok := j.c.cfg.Local().Job(j.name); ok && j.o != nil {
-			j.begin(now) // what was given to this node before it retired
-		}
-		return -1, j.withdraw(ctx)
+		return longWait, j.withdraw(ctx)
 	}
 	if err := j.offer(ctx); err != nil {
 		return 0, err
@@ -90,9 +81,9 @@ func (j *job) step() (time.Duration, error) {
 	switch {
 	case slices.Contains(now.Others, j.o.id):
 		j.sayDiffers(now)
-		return -1, nil
-	case !slices.Contains(now.Owners, j.o.id):
-		j.o = nil // the state was replaced by an older one
+		return longWait, nil
+	case !slices.Contains(now.Owners, j.o.id): // the state was replaced by an older one
+		j.o = nil
 		return 0, nil
 	}
 	j.differs = false
@@ -105,7 +96,7 @@ func (j *job) offer(ctx context.Context) error {
 	if err != nil || o == j.o {
 		return err
 	}
-	a, err := j.c.do(ctx, state.Offer{Owner: o.id, Job: j.name, Spec: j.spec})
+	a, err := j.c.doHere(ctx, state.Offer{Owner: o.id, Job: j.name, Spec: j.spec})
 	switch {
 	case err != nil:
 		return err
@@ -125,8 +116,11 @@ func (j *job) withdraw(ctx context.Context) error {
 	if j.o == nil {
 		return nil
 	}
-	if _, err := j.c.do(ctx, state.Withdraw{Owner: j.o.id, Job: j.name}); err != nil {
+	if _, err := j.c.doHere(ctx, state.Withdraw{Owner: j.o.id, Job: j.name}); err != nil {
 		return err
+	}
+	if now, ok := j.c.cfg.Local().Job(j.name); ok {
+		j.begin(now) // what was given to this node before
 	}
 	j.o = nil
 	return nil
@@ -174,13 +168,14 @@ func (j *job) atTurn(ctx context.Context, now state.Job, logNow, due time.Time, 
 	return 0, j.propose(ctx, cmd)
 }
 
-// longWait is how long a job waits at most before it looks again.
-const longWait = time.Hour
+// longWait is how long a job waits at most before it looks again at this node's copy, which may have been
+// replaced.
+const longWait = 15 * time.Second
 
 // propose has a command carried out that may lose against another node's.
 func (j *job) propose(ctx context.Context, cmd state.Command) error {
 	asked := time.Now()
-	a, err := j.c.do(ctx, cmd)
+	a, err := j.c.doHere(ctx, cmd)
 	if err != nil {
 		return err
 	}
@@ -206,6 +201,9 @@ func (j *job) dueUntil(now state.Job, logNow time.Time) state.Command {
 	ticks, more := j.cron.Last(time.UnixMilli(now.Next).Add(-1), logNow, state.MaxTicks)
 	for _, t := range ticks {
 		c.Ticks = append(c.Ticks, t.UnixMilli())
+	}
+	for n := len(c.Ticks); n > 1 && ticks[n-1].Add(j.late(c.Ticks[n-1])).After(logNow); n-- {
+		c.Ticks = c.Ticks[:n-1] // it is due, and not to start yet
 	}
 	if len(c.Ticks) == 0 { // by another program's reckoning it is due all the same
 		c.Ticks = []int64{now.Next}

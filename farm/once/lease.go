@@ -78,7 +78,7 @@ func (l *Lease) finish(cause error) {
 	l.once.Do(func() {
 		l.lost = cause == ErrLost
 		l.cancel(cause)
-		if l.o.drop(l); l.ticket != 0 && l.lost {
+		if l.o.drop(l, false); l.ticket != 0 && l.lost {
 			l.o.giveBack(l.ticket)
 		}
 	})
@@ -94,17 +94,20 @@ func (l *Lease) release(finished bool) error {
 	l.once.Do(func() {
 		first = true
 		l.cancel(context.Canceled)
-		l.o.drop(l)
+		l.o.drop(l, true)
 	})
 	switch {
 	case !first && l.lost:
 		return ErrLost
+	case !first && finished:
+		return context.Cause(l.ctx) // it was not put into the log
 	case !first:
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(l.o.ctx, commandTimeout)
 	defer cancel()
 	a, err := l.o.c.do(ctx, state.Release{Owner: l.o.id, Ticket: l.ticket, Finished: finished})
+	l.o.forget(l.ticket)
 	switch {
 	case err != nil:
 		l.o.giveBack(l.ticket)

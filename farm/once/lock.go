@@ -75,7 +75,7 @@ func (o *owner) acquire(ctx context.Context, r request) (*Lease, error) {
 	defer o.leave(n)
 	c := state.Acquire{Owner: o.id, Ticket: n, Name: r.kind + r.name, Rank: r.rank, Wait: r.wait}
 	asked := time.Now()
-	a, err := o.c.do(ctx, c)
+	a, err := o.c.doHere(ctx, c)
 	if err != nil {
 		o.giveBack(n)
 		return nil, err

@@ -27,6 +27,7 @@ type owner struct {
 	last    uint64    // ticket that was drawn
 	waiting map[uint64]chan struct{}
 	leases  map[*Lease]bool
+	leaving map[uint64]bool // tickets that are being given back
 }
 
 // runOf returns the run of a program that an owner is of.
@@ -64,7 +65,7 @@ func (c *Client) register(ctx context.Context) (*owner, error) {
 	id := fmt.Sprintf("%s#%d", c.cfg.Run, c.owners)
 	c.mu.Unlock()
 	asked := time.Now()
-	a, err := c.do(ctx, state.Register{ID: id, Node: c.cfg.Node})
+	a, err := c.doHere(ctx, state.Register{ID: id, Node: c.cfg.Node})
 	switch {
 	case err != nil:
 		return nil, err
@@ -74,7 +75,7 @@ func (c *Client) register(ctx context.Context) (*owner, error) {
 		return nil, unexpected(a)
 	}
 	o := &owner{c: c, id: id, ring: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		waiting: map[uint64]chan struct{}{}, leases: map[*Lease]bool{}}
+		waiting: map[uint64]chan struct{}{}, leases: map[*Lease]bool{}, leaving: map[uint64]bool{}}
 	o.ctx, o.end = context.WithCancelCause(c.ctx)
 	o.sure(asked)
 	c.mu.Lock()
@@ -102,8 +103,8 @@ func (c *Client) lost(o *owner) {
 		return
 	}
 	c.log.Warn("this node was taken for dead, and what it held is free; it goes on under another name", "owner", o.id)
+	o.end(ErrLost) // before the leases, so that one which is just being made ends too; see newLease
 	o.endLeases(ErrLost)
-	o.end(ErrLost)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range c.works {
@@ -138,13 +139,21 @@ func (o *owner) take(l *Lease) {
 	signal(o.wake)
 }
 
-// drop notes that a lease is not held any more, and reports whether it was.
-func (o *owner) drop(l *Lease) bool {
+// drop notes that a lease is not held any more, and whether its ticket is being given back: until forget.
+func (o *owner) drop(l *Lease, leaving bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	held := o.leases[l]
 	delete(o.leases, l)
-	return held
+	if leaving {
+		o.leaving[l.ticket] = true
+	}
+}
+
+// forget notes that a ticket was given back.
+func (o *owner) forget(n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.leaving, n)
 }
 
 func (o *owner) held() []*Lease {
@@ -162,7 +171,17 @@ func (o *owner) endLeases(cause error) {
 
 // giveBack gives a ticket back, whatever has become of it.
 func (o *owner) giveBack(n uint64) {
-	o.c.spawn(func() { o.c.insist(o.ctx, state.Release{Owner: o.id, Ticket: n}) })
+	o.mu.Lock()
+	begun := o.leaving[n]
+	o.leaving[n] = true
+	o.mu.Unlock()
+	if begun {
+		return
+	}
+	o.c.spawn(func() {
+		defer o.forget(n)
+		o.c.insist(o.ctx, state.Release{Owner: o.id, Ticket: n})
+	})
 }
 
 // hear passes on what was said of a ticket; 0 is of the owner itself.
@@ -188,7 +207,8 @@ func (o *owner) lookAgain() {
 }
 
 // check ends leases that this node does not have by its copy of the state, gives back what nobody here knows
-// of, and has those who wait look again: what was told may have been lost with a copy that was replaced.
+// of, and has those look again whose wait is over: what was told may have been lost with a copy that was
+// replaced, and the answer to a request may have been lost before it was carried out.
 func (o *owner) check() {
 	m := o.c.cfg.Local()
 	for _, l := range o.held() {
@@ -196,24 +216,29 @@ func (o *owner) check() {
 			l.finish(ErrLost)
 		}
 	}
-	for _, n := range o.unknown(m.Tickets(o.id)) {
+	for _, n := range o.compare(m.Tickets(o.id)) {
 		o.giveBack(n)
 	}
-	o.lookAgain()
 }
 
-// unknown returns those of the tickets that nobody here waits with, or holds something by.
-func (o *owner) unknown(tickets []uint64) (out []uint64) {
+// compare has those look again who wait with a ticket that stands for something else, and returns the tickets
+// that nobody here waits with, or holds something by.
+func (o *owner) compare(tickets map[uint64]state.Standing) (unknown []uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for n, news := range o.waiting {
+		if tickets[n] != state.Waiting {
+			signal(news)
+		}
+	}
 	known := map[uint64]bool{}
 	for l := range o.leases {
 		known[l.ticket] = true
 	}
-	for _, n := range tickets {
-		if !known[n] && o.waiting[n] == nil {
-			out = append(out, n)
+	for n := range tickets {
+		if !known[n] && o.waiting[n] == nil && !o.leaving[n] {
+			unknown = append(unknown, n)
 		}
 	}
-	return out
+	return unknown
 }

@@ -22,7 +22,7 @@ func (j *job) begin(now state.Job) {
 		known := j.runs[r.Fence]
 		j.runs[r.Fence] = true
 		j.mu.Unlock()
-		if !known && !j.c.spawn(func() { j.run(j.o, r) }) {
+		if o := j.o; !known && !j.c.spawn(func() { j.run(o, r) }) {
 			return
 		}
 	}
@@ -37,27 +37,31 @@ func (j *job) begin(now state.Job) {
 
 // run runs the job once, and puts into the log what came of it.
 func (j *job) run(o *owner, r state.Run) {
-	ctx, cancel := context.WithTimeout(o.ctx, commandTimeout)
-	err := o.confirm(ctx)
-	cancel()
-	result := state.Finish{Owner: o.id, Job: j.name, Fence: r.Fence}
-	if err == nil {
-		l := newLease(o.ctx, o, j.name, 0, r.Fence, func(m *Machine) bool {
-			now, ok := m.Job(j.name)
-			return ok && slices.ContainsFunc(now.Runs, func(x state.Run) bool { return x.Fence == r.Fence })
-		})
-		err = j.call(l, r)
-		l.finish(context.Canceled)
+	defer j.c.runs()()
+	for err := o.confirm(o.ctx); err != nil; err = o.confirm(o.ctx) { // it was given to this node: nobody else has it
+		if err == ErrLost || !pause(o.ctx, retryPause) {
+			return // the owner ends, and the log has that
+		}
 	}
+	l := newLease(o.ctx, o, j.name, 0, r.Fence, func(m *Machine) bool {
+		now, ok := m.Job(j.name)
+		return ok && slices.ContainsFunc(now.Runs, func(x state.Run) bool { return x.Fence == r.Fence })
+	})
+	err := j.call(l, r)
+	l.finish(context.Canceled)
+	result := state.Finish{Owner: o.id, Job: j.name, Fence: r.Fence}
 	if err != nil {
 		result.Outcome, result.Error = state.Failed, err.Error()
 	}
-	j.c.insist(o.ctx, result) // unless the owner ends: then the log has that
+	if _, err := j.c.insist(o.ctx, result); err != nil && j.c.ctx.Err() != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		defer cancel()
+		j.c.do(ctx, result) // otherwise it is taken for abandoned
+	}
 }
 
 // call calls the job's function.
 func (j *job) call(l *Lease, r state.Run) error {
-	defer j.c.runs()()
 	t := Tick{Job: j.name, Time: time.UnixMilli(r.At).In(j.zone), Manual: r.Manual, Fence: r.Fence}
 	began := time.Now()
 	j.c.log.Info("runs here", "job", j.name, "time", t.Time, "fence", t.Fence)

@@ -2,6 +2,7 @@ package once
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -44,15 +45,15 @@ func (w *work) singleton(fn func(context.Context, uint64) error, rank byte) {
 	var fails backoff
 	for w.c.ctx.Err() == nil {
 		if w.c.isRetired() {
-			w.wait(-1)
+			w.wait(longWait)
 			continue
 		}
 		l, err := w.turn(rank)
-		if l == nil {
-			if err != nil && w.c.ctx.Err() == nil && !w.c.isRetired() {
-				w.c.log.Warn("cannot wait for the turn of a singleton; trying again", "name", w.name, "err", err)
-				w.wait(fails.step())
-			}
+		switch {
+		case errors.Is(err, errRetired):
+			continue
+		case err != nil:
+			pause(w.c.ctx, w.failed("cannot wait for the turn of a singleton; trying again", err))
 			continue
 		}
 		began := time.Now()
@@ -70,7 +71,11 @@ func (w *work) singleton(fn func(context.Context, uint64) error, rank byte) {
 func (w *work) turn(rank byte) (*Lease, error) {
 	ctx, stop := w.unlessRetired(w.c.ctx)
 	defer stop()
-	return w.c.acquire(ctx, request{kind: kindSingleton, name: w.name, rank: rank, wait: true})
+	l, err := w.c.acquire(ctx, request{kind: kindSingleton, name: w.name, rank: rank, wait: true})
+	if err != nil && context.Cause(ctx) == errRetired {
+		err = errRetired
+	}
+	return l, err
 }
 
 // unlessRetired returns ctx, ended by Retire too.

@@ -30,7 +30,7 @@ func (o *owner) sure(asked time.Time) bool {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if t := asked.Add(sureFor); t.After(o.until) {
+	if t := asked.Add(o.c.sureFor); t.After(o.until) {
 		o.until = t
 	}
 	return true
@@ -46,7 +46,7 @@ func (o *owner) sureUntil() time.Time {
 // confirm makes sure of the owner for some time, if that is not so already. It fails with ErrLost if the
 // owner is lost.
 func (o *owner) confirm(ctx context.Context) error {
-	if time.Until(o.sureUntil()) > sureFor/2 {
+	if time.Until(o.sureUntil()) > o.c.sureFor/2 {
 		return nil
 	}
 	asked := time.Now()
@@ -67,7 +67,7 @@ func (o *owner) confirm(ctx context.Context) error {
 // refute takes a suspicion back. If that comes too late the owner is lost.
 func (o *owner) refute(ctx context.Context) error {
 	asked := time.Now()
-	a, err := o.c.do(ctx, state.Refute{ID: o.id})
+	a, err := o.c.doHere(ctx, state.Refute{ID: o.id})
 	switch {
 	case err != nil:
 		return err
@@ -79,24 +79,27 @@ func (o *owner) refute(ctx context.Context) error {
 	return nil
 }
 
-// refresh keeps the owner sure while it holds something, and refutes suspicions.
+// refresh keeps the owner sure while it holds something, and refutes suspicions. It looks at this node's copy
+// even while nothing is held, since a lock may be granted to a request that was given up.
 func (o *owner) refresh() {
-	tick := time.NewTicker(refreshEvery)
-	defer tick.Stop()
+	kept := time.Now()
+	t := time.NewTimer(refreshEvery)
+	defer t.Stop()
 	for {
-		var due <-chan time.Time
-		if o.busy() {
-			due = tick.C
+		every := refreshEvery
+		if !o.busy() {
+			every = Patience
 		}
+		t.Reset(time.Until(kept.Add(every)))
 		select {
 		case <-o.wake: // a suspicion, or there is something to keep from now on
 			o.heed()
-			continue
-		case <-due:
+		case <-t.C:
+			kept = time.Now()
+			o.keep()
 		case <-o.ctx.Done():
 			return
 		}
-		o.keep()
 	}
 }
 

@@ -91,7 +91,7 @@ func (o *owner) watch(ctx context.Context, id string) {
 // challenge has an owner expire unless it says within Patience that it is there.
 func (o *owner) challenge(ctx context.Context, id string) {
 	a, err := o.c.do(ctx, state.Suspect{ID: id})
-	if err != nil || a.Code != state.OK || !pause(ctx, Patience) {
+	if err != nil || a.Code != state.OK || !pause(ctx, o.c.patience) {
 		return
 	}
 	if its, ok := o.c.cfg.Local().Owner(id); !ok || its.Suspicion != a.Fence {

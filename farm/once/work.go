@@ -16,7 +16,24 @@ type work struct {
 	c    *Client
 	name string
 	news chan struct{} // holds one: look at the state again
+	said time.Time     // when a failure of the farm was last logged
 }
+
+// failed says now and then that the farm could not be asked, and returns how long to wait until it is asked
+// again.
+func (w *work) failed(text string, err error) time.Duration {
+	if w.c.ctx.Err() == nil && (w.said.IsZero() || time.Since(w.said) >= sayEvery) {
+		w.said = time.Now()
+		w.c.log.Warn(text, "name", w.name, "err", err)
+	}
+	if errors.Is(err, ErrLevel) {
+		return levelPause
+	}
+	return retryPause
+}
+
+// sayEvery is how often it is logged that the farm cannot be asked.
+const sayEvery = time.Minute
 
 // start registers a work and runs it until the client is closed.
 func (c *Client) start(kind, name string, run func(*work)) error {
@@ -92,17 +109,13 @@ func (c *Client) runs() (done func()) {
 	}
 }
 
-// wait waits for news, or until d is over if it is not negative. It reports false when the client has closed.
+// wait waits for news, at most for d. It reports false when the client has closed.
 func (w *work) wait(d time.Duration) bool {
-	var due <-chan time.Time
-	if d >= 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		due = t.C
-	}
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
 	case <-w.news:
-	case <-due:
+	case <-t.C:
 	case <-w.c.ctx.Done():
 	}
 	return w.c.ctx.Err() == nil

@@ -111,7 +111,9 @@ func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 		d.leave()
 	}
 	delete(w.Header(), idHeader) // the peer's answer has it, unless the handler removes it
+	stop := h.limit(d)
 	d.last = p.do(w, d.r, &d.a)
+	stop()
 	d.report()
 	return keep
 }
@@ -168,6 +170,7 @@ func (d *dispatch) report() {
 	case out.Err == nil && out.Status < http.StatusInternalServerError:
 		res.Outcome = pick.Good
 	case out.Err == nil:
+	case out.Err == errSlow: // nothing good
 	case out.GaveUp, out.BodyFailed, out.Unreadable, out.Aborted:
 		res.Outcome = pick.Neutral
 	case out.State == attempt.Refused:

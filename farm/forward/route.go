@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/route"
@@ -30,6 +31,11 @@ type Route struct {
 	// RetryOn holds the statuses, of 502, 503 and 504, after which a forwarded request is tried on another
 	// node, if it may be done twice. If that leads to nothing better, the client gets the first answer.
 	RetryOn []int
+
+	// TryTimeout is how long a node may take to begin its answer to a forwarded request that may be done twice,
+	// before it is given up and another node is asked. It is asked once, and what can be given to no other node
+	// is waited for. The handler that is given up finds its request's context ended. 0 = as long as it takes.
+	TryTimeout time.Duration
 }
 
 // routes are those of a Config, by pattern.
@@ -44,8 +50,12 @@ func newRoutes(list []Route) (*routes, error) {
 				return nil, fmt.Errorf("forward: Routes: %q: RetryOn %d is none of 502, 503 and 504", r.Pattern, status)
 			}
 		}
+		if r.TryTimeout < 0 {
+			return nil, fmt.Errorf("forward: Routes: %q: TryTimeout %v is negative", r.Pattern, r.TryTimeout)
+		}
 		entries = append(entries, route.Entry[retry.Route]{Pattern: r.Pattern, Value: retry.Route{
-			Idempotent: r.Idempotent, Failover: r.Failover, RetryOn: slices.Clone(r.RetryOn)}})
+			Idempotent: r.Idempotent, Failover: r.Failover, RetryOn: slices.Clone(r.RetryOn),
+			TryTimeout: r.TryTimeout}})
 	}
 	t, err := route.New(entries)
 	if err != nil {

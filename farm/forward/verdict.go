@@ -48,7 +48,7 @@ func (h *hop) conclude(d *dispatch, id string, state attempt.State, end retry.En
 	}
 	d.c.Others, d.c.Credit = h.set.Others(d.tried), true
 	v := d.decide(state, end)
-	if v.Pays && !h.budget.Take() {
+	if v.Pays && end != retry.Slow && !h.budget.Take() { // see limit
 		d.c.Credit = false
 		v = d.decide(state, end)
 	}
@@ -70,17 +70,28 @@ func (h *hop) conclude(d *dispatch, id string, state attempt.State, end retry.En
 func (d *dispatch) decide(state attempt.State, end retry.End) retry.Verdict {
 	c := d.c
 	c.State, c.End = state, end
-	c.Body = retry.Whole
-	if !d.a.Upload.Whole() {
-		c.Body = retry.Parted
-	}
+	c.Body = d.body()
 	c.Kept = d.kept != nil
-	return retry.Decide(c)
+	v := retry.Decide(c)
+	if v.Do == retry.Wait { // it could be replaced, and is given up already
+		v = retry.Verdict{Do: retry.Fail, Status: http.StatusGatewayTimeout}
+	}
+	return v
+}
+
+// body says what there is of the request's body.
+func (d *dispatch) body() retry.Body {
+	if !d.a.Upload.Whole() {
+		return retry.Parted
+	}
+	return retry.Whole
 }
 
 // endOf says what an attempt has ended with.
 func endOf(ctx context.Context, out lane.Outcome) retry.End {
 	switch {
+	case out.Err == errSlow:
+		return retry.Slow
 	case out.GaveUp && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return retry.Late
 	case out.GaveUp:

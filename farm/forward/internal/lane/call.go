@@ -37,6 +37,7 @@ type call struct {
 	c      carrier
 	lane   *lane  // nil on a stream
 	seq    uint32 // of its frames on a lane
+	number uint8  // of the attempt
 	w      http.ResponseWriter
 	r      *http.Request
 	rc     *http.ResponseController
@@ -46,8 +47,10 @@ type call struct {
 	last   bool // the acceptor's last frame has come
 
 	mu          sync.Mutex
-	ended       bool // guarded by mu
-	interrupted bool // guarded by mu
+	ended       bool  // guarded by mu
+	interrupted bool  // guarded by mu
+	settled     bool  // see settle; guarded by mu
+	why         error // of GiveUp; nil = it was not given up so; guarded by mu
 }
 
 // Do sends the request to the peer, and writes what it answers to w. The context is that of r.
@@ -235,6 +238,9 @@ func (x *call) receive(f frame) (over bool, err error) {
 	case kReset:
 		return true, x.reset(f)
 	case kTunnel:
+		if !x.settle() {
+			return false, errInterrupted
+		}
 		x.out.State = max(x.out.State, attempt.Started)
 		return true, x.tunnel()
 	case kDeadline:
@@ -249,6 +255,9 @@ func (x *call) receive(f frame) (over bool, err error) {
 		}
 		return false, nil
 	case kMark:
+		if !x.settle() {
+			return false, errInterrupted // without an answer the handler changes nothing
+		}
 		x.out.Marked, x.out.State = true, max(x.out.State, attempt.Started)
 		return false, x.c.send(kMarked, 0, newFrame(nil))
 	}
@@ -268,6 +277,10 @@ func (x *call) fail(err error) {
 
 // lose ends the exchange because no frame comes any more, or nobody waits for one.
 func (x *call) lose(err error) {
+	if why := x.givenUp(); err == errInterrupted && why != nil {
+		x.out.GaveUp, x.out.Err = true, why
+		return
+	}
 	if ctx := x.r.Context(); err == errInterrupted && ctx.Err() != nil {
 		x.out.GaveUp = true
 		x.out.Err = context.Cause(ctx)

@@ -42,6 +42,9 @@ func (x *call) answer(f frame) (over bool, err error) {
 		return false, malformed("RES")
 	}
 	x.out.Load, x.out.HasLoad = load, true
+	if !x.settle() {
+		return false, errInterrupted
+	}
 	x.out.State, x.out.Status = attempt.Answered, status
 	x.commit(status, header)
 	return f.flags&fEnd != 0, x.write(body, f.flags)

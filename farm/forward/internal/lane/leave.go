@@ -35,7 +35,7 @@ type leaving struct {
 }
 
 func (l *leaving) attempt(x *call) {
-	x.seq = 0
+	x.number = x.Facts.Attempt
 	if x.lane != nil {
 		x.seq = x.lane.seq.Load()
 	}

@@ -3,6 +3,7 @@ package retry
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
@@ -88,6 +89,8 @@ type Route struct {
 	Failover bool
 	// RetryOn holds the statuses after which another peer is asked.
 	RetryOn []int
+	// TryTimeout is how long a peer may take to begin its answer before another is asked; 0 = any time.
+	TryTimeout time.Duration
 }
 
 // Action is what to do.

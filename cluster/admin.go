@@ -108,7 +108,9 @@ func (n *Node) serveOperator(conn net.Conn) {
 
 // levelOf says how loud a request is: looking is quiet.
 func levelOf(verb string) slog.Level {
-	if verb == adminwire.VerbFarm || verb == adminwire.VerbStats || verb == adminwire.VerbSurvey {
+	switch verb {
+	case adminwire.VerbFarm, adminwire.VerbStats, adminwire.VerbSurvey,
+		adminwire.VerbAsk: // the program logs what it does
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -152,6 +154,8 @@ func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) 
 		return nil, n.operateLeave(ctx, req)
 	case adminwire.VerbOrder:
 		return nil, n.operateOrder(ctx, req)
+	case adminwire.VerbAsk:
+		return n.askProgram(ctx, req.Words)
 	case adminwire.VerbRemove:
 		return nil, n.operateRemove(ctx, req)
 	case adminwire.VerbFinalize:

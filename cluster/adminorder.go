@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -40,4 +41,25 @@ func (n *Node) giveOrder(ctx context.Context, order string) error {
 		return adminwire.Failed(admin.ErrNoQuorum, "%s: %v", n.cfg.Name, err)
 	}
 	return adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
+}
+
+// askProgram has the program on this node answer what an operator asks.
+func (n *Node) askProgram(ctx context.Context, words []string) (any, error) {
+	if n.cfg.OnAsk == nil || len(words) == 0 {
+		return nil, adminwire.Failed(admin.ErrRefused, "the program on %s answers no questions", n.cfg.Name)
+	}
+	v, err := n.cfg.OnAsk(ctx, words)
+	switch {
+	case errors.Is(err, ErrUncertain):
+		return nil, adminwire.Failed(admin.ErrInterrupted, "%s: %v", n.cfg.Name, err)
+	case errors.Is(err, ErrNoLeader):
+		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s: %v", n.cfg.Name, err)
+	case err != nil:
+		return nil, adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: Config.OnAsk returned what is no JSON: %w", err)
+	}
+	return json.RawMessage(b), nil
 }

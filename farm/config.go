@@ -264,6 +264,9 @@ func (c Config) validateTwice() error {
 	if c.Cluster.OnOrder != nil {
 		return errors.New("Config.Cluster.OnOrder must be nil: the farm drains and restarts when it is asked to")
 	}
+	if c.Cluster.OnAsk != nil {
+		return errors.New("Config.Cluster.OnAsk must be nil: the farm answers for its jobs and locks there")
+	}
 	for field, set := range twice {
 		if set {
 			return fmt.Errorf("use Config.%s and leave its like in Config.Cluster and Config.Forward empty", field)

@@ -134,6 +134,7 @@ func (f *Farm) open() (err error) {
 	cc := f.cfg.clusterConfig(f.publicURLHost(), machines)
 	cc.OnLeave = func() { close(f.asked) }
 	cc.OnOrder = f.obey
+	cc.OnAsk = f.answer
 	cc.OnStats = func() any { return f.programStats() }
 	if f.node, err = cluster.Open(f.done, cc); err != nil {
 		return err
@@ -296,8 +297,8 @@ func (f *Farm) programStats() program.Stats {
 	if g == nil { // the node answers before there is a gate
 		return program.Stats{}
 	}
-	s := g.Stats()
-	return program.Stats{Forward: &s, Keys: f.keys.List()}
+	s, jobs := g.Stats(), f.jobs.Stats()
+	return program.Stats{Forward: &s, Keys: f.keys.List(), Jobs: &jobs}
 }
 
 // Addr returns the address of the public listener; "" if there is none.

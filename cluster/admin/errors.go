@@ -26,7 +26,7 @@ var (
 	// ErrUnsupported says that a node's version of the program cannot do this.
 	ErrUnsupported = adminwire.ErrUnsupported
 
-	// ErrInterrupted says that the connection ended before the answer: what was asked may or may not have
-	// happened.
-	ErrInterrupted = errors.New("the connection ended before the answer")
+	// ErrInterrupted says that the connection, or what the node itself waited for, ended before the answer: what
+	// was asked may or may not have happened.
+	ErrInterrupted = adminwire.ErrInterrupted
 )

@@ -18,6 +18,7 @@ func printTraffic(w io.Writer, s admin.Stats) error {
 	if len(s.Program) == 0 || json.Unmarshal(s.Program, &p) != nil || p.Forward == nil {
 		return nil // what a program of its own adds is for -json
 	}
+	printJobStats(w, p.Jobs)
 	f := p.Forward
 	fmt.Fprintf(w, "\n  requests: %d running (%s), %d waiting, %d streams, %d refused\n", f.Running, most(f.Limit),
 		f.Waiting, f.Streams, f.Refused)

@@ -21,7 +21,7 @@ type verb struct {
 }
 
 func verbs() []*verb {
-	return []*verb{secretVerb(), membersVerb(), statsVerb(), leaveVerb(), drainVerb(), restartVerb(),
+	return []*verb{secretVerb(), membersVerb(), statsVerb(), jobsVerb(), locksVerb(), leaveVerb(), drainVerb(), restartVerb(),
 		finalizeVerb(), backupVerb(), restoreVerb(),
 		recoverVerb(), keysVerb()}
 }

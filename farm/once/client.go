@@ -50,6 +50,8 @@ type Client struct {
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 
+	counters counters
+
 	mu      sync.Mutex
 	owner   *owner // as which this node holds and waits; nil until it is needed, or after it was lost
 	owners  int    // how many there have been

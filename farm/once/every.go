@@ -43,8 +43,9 @@ type job struct {
 	differs   bool      // others have registered it differently, and this was said
 	startable time.Time // since when a tick that was claimed could be started, by the log's time; zero: none can
 
-	mu   sync.Mutex
-	runs map[uint64]bool // fences of the runs that this node knows of
+	mu      sync.Mutex
+	runs    map[uint64]bool // fences of the runs that this node knows of
+	failure string          // how the last run here failed; "" = it did not
 }
 
 // claimStep is the head start of the node whose turn it is to run a job before the next one.

@@ -78,6 +78,9 @@ func (l *Lease) finish(cause error) {
 	l.once.Do(func() {
 		l.lost = cause == ErrLost
 		l.cancel(cause)
+		if l.lost {
+			l.o.c.counters.lost.Add(1)
+		}
 		if l.o.drop(l, false); l.ticket != 0 && l.lost {
 			l.o.giveBack(l.ticket)
 		}

@@ -3,6 +3,7 @@ package once
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -62,17 +63,50 @@ func (j *job) run(o *owner, r state.Run) {
 
 // call calls the job's function.
 func (j *job) call(l *Lease, r state.Run) error {
+	j.c.counters.runs.Add(1)
 	t := Tick{Job: j.name, Time: time.UnixMilli(r.At).In(j.zone), Manual: r.Manual, Fence: r.Fence}
-	began := time.Now()
-	j.c.log.Info("runs here", "job", j.name, "time", t.Time, "fence", t.Fence)
+	began, loud := time.Now(), j.loudness(r)
+	j.c.log.Log(l.ctx, loud, "runs here", "job", j.name, "time", t.Time, "fence", t.Fence)
 	err := call(l.over(l.ctx), func(ctx context.Context) error { return j.fn(ctx, t) })
 	if cause := context.Cause(l.ctx); cause != nil && err == nil && errors.Is(cause, ErrLost) {
 		err = ErrLost
 	}
-	if err != nil {
-		j.sayFailed("a job failed", err, "time", t.Time, "fence", t.Fence, "after", time.Since(began))
-	} else {
-		j.c.log.Info("ran", "job", j.name, "time", t.Time, "fence", t.Fence, "after", time.Since(began))
-	}
+	j.say(loud, err, "time", t.Time, "fence", t.Fence, "after", time.Since(began))
 	return err
+}
+
+// quietBelow is how often a job has to be due for its runs to be of no interest as long as they go well.
+const quietBelow = 5 * time.Minute
+
+// loudness returns the level at which a run is told of.
+func (j *job) loudness(r state.Run) slog.Level {
+	at := time.UnixMilli(r.At)
+	if next := j.cron.Next(at); !r.Manual && next.After(at) && next.Sub(at) < quietBelow {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// say logs what came of a run. Of a job that is due often, and fails in the same way each time, the first failure is
+// told, and that it went well again.
+func (j *job) say(loud slog.Level, err error, args ...any) {
+	text := ""
+	if err != nil {
+		j.c.counters.failed.Add(1)
+		text = err.Error()
+	}
+	j.mu.Lock()
+	before := j.failure
+	j.failure = text
+	j.mu.Unlock()
+	switch {
+	case err != nil && (loud > slog.LevelDebug || text != before):
+		j.sayFailed("a job failed", err, args...)
+	case err != nil:
+		j.c.log.Debug("a job failed again", append(args, "job", j.name, "err", err)...)
+	case before != "":
+		j.c.log.Info("ran, after it had failed here", append(args, "job", j.name)...)
+	default:
+		j.c.log.Log(context.Background(), loud, "ran", append(args, "job", j.name)...)
+	}
 }

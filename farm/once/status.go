@@ -40,7 +40,7 @@ type Run struct {
 // Result is what came of a run.
 type Result struct {
 	Run
-	Took    time.Duration `json:"took"`
+	Took    time.Duration `json:"took_ns"`
 	Outcome string        `json:"outcome"` // succeeded, failed, or abandoned: its node ended before it
 	Error   string        `json:"error,omitempty"`
 }
@@ -110,10 +110,26 @@ func (c *Client) Locks() []Held {
 	return out
 }
 
-// ErrNoJob says that the farm has no job of that name, or that no node would run it.
-var ErrNoJob = errors.New("once: no such job")
+// Job returns a job as this node knows it, and false if the farm has none of that name.
+func (c *Client) Job(name string) (Job, bool) {
+	m := c.cfg.Local()
+	j, ok := m.Job(name)
+	if !ok {
+		return Job{}, false
+	}
+	return jobOf(m, j), true
+}
 
-// Run has a job run now, on one node, paused or not. It waits in line behind runs that go on.
+var (
+	// ErrNoJob says that the farm has no job of that name.
+	ErrNoJob = errors.New("once: no such job")
+
+	// ErrNoNode says that no program that runs now registers the job.
+	ErrNoNode = errors.New("once: no node runs that job")
+)
+
+// Run has a job run now, on one node, paused or not. It waits in line behind runs that go on. Errors: ErrNoJob,
+// ErrNoNode, ErrFull.
 func (c *Client) Run(ctx context.Context, job string) error {
 	return c.order(ctx, job, state.Trigger{Job: job})
 }
@@ -140,6 +156,9 @@ func (c *Client) order(ctx context.Context, job string, cmd state.Command) error
 	case a.Code == state.OK:
 		return nil
 	case a.Code == state.Gone:
+		if _, ok := c.cfg.Local().Job(job); ok {
+			return fmt.Errorf("%w: %q", ErrNoNode, job)
+		}
 		return fmt.Errorf("%w: %q", ErrNoJob, job)
 	case a.Code == state.Busy:
 		return fmt.Errorf("%w: nodes register the job %q; it is forgotten when no program does", ErrHeld, job)

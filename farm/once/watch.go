@@ -62,12 +62,13 @@ func (o *owner) watchRing() {
 
 // watch puts an owner's end into the log when it is known.
 func (o *owner) watch(ctx context.Context, id string) {
-	run := runOf(id)
+	run, node := runOf(id), o.c.nodeOf(id)
 	if run != o.c.cfg.Run { // else it was this node itself
 		o.c.spawn(func() {
 			if o.c.cfg.Ended(ctx, run) == nil {
 				if a, err := o.c.insist(ctx, state.End{ID: id}); err == nil && a.Code == state.OK {
-					o.c.log.Info("a node has ended, and what it held is free", "owner", id)
+					o.c.counters.ended.Add(1)
+					o.c.log.Info("a node has ended, and what it held is free", "node", node, "owner", id)
 				}
 			}
 		})
@@ -82,14 +83,14 @@ func (o *owner) watch(ctx context.Context, id string) {
 		case its.Refuted > refuted:
 			heard, refuted = time.Now(), its.Refuted
 		case !o.c.cfg.Alive(run), time.Since(heard) > challengeEvery && m.Stakes(id):
-			o.challenge(ctx, id)
+			o.challenge(ctx, id, node)
 			heard = time.Now()
 		}
 	}
 }
 
 // challenge has an owner expire unless it says within Patience that it is there.
-func (o *owner) challenge(ctx context.Context, id string) {
+func (o *owner) challenge(ctx context.Context, id, node string) {
 	a, err := o.c.do(ctx, state.Suspect{ID: id})
 	if err != nil || a.Code != state.OK || !pause(ctx, o.c.patience) {
 		return
@@ -99,6 +100,13 @@ func (o *owner) challenge(ctx context.Context, id string) {
 	}
 	a, err = o.c.do(ctx, state.Expire{ID: id, Suspicion: a.Fence})
 	if err == nil && a.Code == state.OK {
-		o.c.log.Warn("a node has not been heard of, and what it held is free", "owner", id)
+		o.c.counters.expired.Add(1)
+		o.c.log.Warn("a node has not been heard of, and what it held is free", "node", node, "owner", id)
 	}
+}
+
+// nodeOf returns the name of an owner's node, for people; "" if there is no such owner.
+func (c *Client) nodeOf(id string) string {
+	its, _ := c.cfg.Local().Owner(id)
+	return its.Node
 }

@@ -49,6 +49,7 @@ const (
 	VerbLeave    = "leave"    // Node leaves for good -> nothing
 	VerbRemove   = "remove"   // Node, which is dead, is taken out of the configuration -> nothing
 	VerbOrder    = "order"    // Order is for the program on Node -> nothing
+	VerbAsk      = "ask"      // Words are for the program on the node that is asked -> what it answers
 	VerbFinalize = "finalize" // -> admin.Finalized
 	VerbBackup   = "backup"   // -> stream, nothing
 	VerbRestore  = "restore"  // -> nothing, if it may begin; stream -> admin.Restored
@@ -63,6 +64,9 @@ type Request struct {
 
 	// Order is what the program is to do, of VerbOrder: a word that it and the operator's tool know.
 	Order string `json:"order,omitempty"`
+
+	// Words are a question to the program, of VerbAsk: the first is one that it and the tool know.
+	Words []string `json:"words,omitempty"`
 
 	// Cluster is the cluster ID that the operator has seen, of the verbs that replace a farm's state: nothing
 	// is done if it is another one by now. Lost holds NodeIDs.

@@ -14,6 +14,7 @@ var (
 	ErrNoQuorum    = errors.New("no quorum")
 	ErrNoMember    = errors.New("no such member")
 	ErrUnsupported = errors.New("not supported by this version")
+	ErrInterrupted = errors.New("the connection ended before the answer")
 )
 
 // Failure is an error on its way to an operator.
@@ -30,6 +31,7 @@ var codes = map[string]error{
 	"no-quorum":   ErrNoQuorum,
 	"no-member":   ErrNoMember,
 	"unsupported": ErrUnsupported,
+	"interrupted": ErrInterrupted,
 	"damaged":     backup.ErrDamaged,
 	"no-backup":   backup.ErrFormat,
 }

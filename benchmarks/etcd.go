@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
 // etcdClient is a worker's way to its etcd node: several connections, because one alone is a bottleneck for many writers.
@@ -15,12 +17,25 @@ type etcdClient struct {
 	clients []*clientv3.Client
 	next    atomic.Uint64
 	addr    string
+
+	mu       sync.Mutex
+	sessions map[etcdSession]*concurrency.Session
 }
 
-const etcdConns = 8
+// etcdSession is a session of a worker: the same one cannot wait for a lock that it has.
+type etcdSession struct {
+	number int
+	quick  bool
+}
+
+const (
+	etcdConns = 8
+	etcdTTL   = 1  // seconds, for sessions that are to expire quickly; the servers make it 2, the least that they give
+	longTTL   = 60 // which is the default
+)
 
 func newEtcd(s setup) (client, error) {
-	e := &etcdClient{addr: s.Endpoints[s.Node]}
+	e := &etcdClient{addr: s.Endpoints[s.Node], sessions: map[etcdSession]*concurrency.Session{}}
 	for range etcdConns {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.addr}, DialTimeout: readyPatience})
 		if err != nil {
@@ -49,6 +64,31 @@ func (e *etcdClient) Leads(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return s.Leader == s.Header.MemberId, nil
+}
+
+// Holder implements locker.
+func (e *etcdClient) Holder(i int, contends, quick bool) (lockFunc, error) {
+	if !contends {
+		i %= etcdConns
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.sessions[etcdSession{i, quick}]
+	if s == nil {
+		ttl := longTTL
+		if quick {
+			ttl = etcdTTL
+		}
+		var err error
+		if s, err = concurrency.NewSession(e.clients[i%etcdConns], concurrency.WithTTL(ttl)); err != nil {
+			return nil, err
+		}
+		e.sessions[etcdSession{i, quick}] = s
+	}
+	return func(ctx context.Context, name string) (func(context.Context) error, error) {
+		m := concurrency.NewMutex(s, "locks/"+name)
+		return m.Unlock, m.Lock(ctx)
+	}, nil
 }
 
 func (e *etcdClient) Close() error {

@@ -33,6 +33,7 @@ type bench struct {
 	idle     int // streams
 	settle   time.Duration
 	kills    int
+	held     time.Duration // of a lock that is handed over
 	dir      string
 	plot     string
 	profiles string
@@ -78,7 +79,7 @@ func child(args []string) (is bool, err error) {
 
 func parse(args []string) (b bench, err error) {
 	fs := flag.NewFlagSet("benchmarks", flag.ExitOnError)
-	modes := fs.String("mode", "durable,memory,failover", "what to measure; also forward, streams")
+	modes := fs.String("mode", "durable,memory,failover", "what to measure; also locks, forward, streams")
 	systems := fs.String("systems", "webfarm,etcd,redis,nats", "whom; who is not installed is left out")
 	ways := fs.String("ways", strings.Join(allWays, ","), "forward, streams: whom; the first is compared with the others")
 	fs.IntVar(&b.clients, "clients", 64, "forward: concurrent clients")
@@ -89,7 +90,8 @@ func parse(args []string) (b bench, err error) {
 	fs.IntVar(&b.rounds, "rounds", 5, "rounds; figures are medians of them")
 	fs.DurationVar(&b.duration, "for", 3*time.Second,
 		"how long each system works in each round, after a warm-up of a quarter of it")
-	fs.IntVar(&b.kills, "kills", 20, "how often the leader, and a follower, is killed")
+	fs.IntVar(&b.kills, "kills", 20, "failover, locks: how often the leader, and a follower, is killed")
+	fs.DurationVar(&b.held, "hold", 20*time.Millisecond, "locks: how long a lock is held before it is handed over")
 	fs.StringVar(&b.dir, "dir", "",
 		"where the data directories are made (and removed); \"\" means the system's temporary directory")
 	fs.StringVar(&b.plot, "plot", "", "file to draw the result in, as SVG")
@@ -106,8 +108,8 @@ func parse(args []string) (b bench, err error) {
 		}
 		b.writers = append(b.writers, n)
 	}
-	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 {
-		return b, errors.New("-rounds, -kills, -for, -clients and -idle must be above 0, and -rate not below")
+	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 || b.held <= 0 {
+		return b, errors.New("-rounds, -kills, -for, -clients, -idle and -hold must be above 0, and -rate not below")
 	}
 	return b, nil
 }
@@ -117,6 +119,7 @@ var takesPart = map[string][]string{
 	modeDurable:  {"webfarm", "etcd", "redis", "nats"},
 	modeMemory:   {"webfarm", "redis", "nats"},
 	modeFailover: {"webfarm", "etcd"},
+	modeLocks:    {"webfarm", "etcd"},
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -148,9 +151,12 @@ func (b *bench) run(ctx context.Context) error {
 			return errors.Join(ctx.Err(), err)
 		}
 		printNotes(b.out, mode, systems)
-		if mode == modeFailover {
+		switch mode {
+		case modeFailover:
 			failures, err = b.failover(ctx, systems)
-		} else {
+		case modeLocks:
+			err = b.locks(ctx, systems)
+		default:
 			var ws []*workload
 			ws, err = b.measure(ctx, mode, systems)
 			loads = append(loads, ws...)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,31 @@ func TestWebfarmAlone(t *testing.T) {
 	}
 	if left, err := os.ReadDir(b.dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// Webfarm's locks alone.
+//
+// Slow: three processes found a farm, and two are killed and come back.
+func TestLocks(t *testing.T) {
+	var out bytes.Buffer
+	b := bench{modes: []string{modeLocks}, systems: []string{"webfarm"}, rounds: 1, duration: 200 * time.Millisecond,
+		kills: 1, held: 20 * time.Millisecond, dir: t.TempDir(), out: &out}
+	if err := b.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(out.String())
+	if n := strings.Count(out.String(), "webfarm  "); n != 7 || strings.Contains(out.String(), "failed with") {
+		t.Errorf("%d figures, want 7", n)
+	}
+}
+
+// Only those count that waited while the one before held the lock.
+func TestHanded(t *testing.T) {
+	a := report{Spans: []span{{Asked: 0, Locked: 10, Unlocked: 30}, {Asked: 40, Locked: 55, Unlocked: 75}}}
+	b := report{Spans: []span{{Asked: 12, Locked: 35, Unlocked: 51}, {Asked: 70, Locked: 80, Unlocked: 90}}}
+	if got := handed([]report{a, b}, 20); !slices.Equal(got, []time.Duration{5, 4}) {
+		t.Errorf("%v, want the hand-overs from 30 to 35 and from 51 to 55", got)
 	}
 }
 

@@ -16,17 +16,22 @@ func (b *bench) print(w *workload) {
 	}
 	fmt.Fprintf(b.out, "\n%s: writes of %d B, %d writers %s; medians of %d rounds of %v\n\n", w.mode, valueSize, w.writers, where,
 		b.rounds, b.duration)
-	t := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\twrites/s\tmin\tmax\twebfarm is\tp50\tp99\tCPU/write\tfailed\t")
-	for _, r := range w.results {
+	printRates(b.out, "writes/s", w.results)
+}
+
+// printRates prints what the systems did. The ratios are the first one's rate by the other's.
+func printRates(out io.Writer, unit string, results []*result) {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\t"+unit+"\tmin\tmax\twebfarm is\tp50\tp99\tCPU each\tfailed\t")
+	for _, r := range results {
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.2f x\t%v\t%v\t%v\t%d\t\n",
-			r.label, r.rate(), slices.Min(r.rates), slices.Max(r.rates), w.results[0].rate()/max(r.rate(), 1),
+			r.label, r.rate(), slices.Min(r.rates), slices.Max(r.rates), results[0].rate()/max(r.rate(), 1),
 			short(median(r.p50)), short(median(r.p99)), median(r.cpu).Round(time.Microsecond), r.failed)
 	}
 	t.Flush()
-	for _, r := range w.results {
+	for _, r := range results {
 		if r.why != "" {
-			fmt.Fprintf(b.out, "  %s failed with: %s\n", r.label, r.why)
+			fmt.Fprintf(out, "  %s failed with: %s\n", r.label, r.why)
 		}
 	}
 }

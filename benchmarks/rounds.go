@@ -106,6 +106,11 @@ func (b *bench) one(s *system, res *result, w *workload, round int) error {
 		}
 		first += n
 	}
+	return s.round(orders, res, b.duration)
+}
+
+// round has the workers do what they are ordered, and adds the figures of it.
+func (s *system) round(orders [nodes]order, res *result, duration time.Duration) error {
 	before := s.cpu()
 	reports, err := s.all(orders)
 	if err != nil {
@@ -121,7 +126,7 @@ func (b *bench) one(s *system, res *result, w *workload, round int) error {
 			res.why = r.Why
 		}
 	}
-	res.rates = append(res.rates, float64(all.count())/b.duration.Seconds())
+	res.rates = append(res.rates, float64(all.count())/duration.Seconds())
 	res.cpu = append(res.cpu, used/time.Duration(max(acked, 1)))
 	res.p50 = append(res.p50, all.quantile(0.5))
 	res.p99 = append(res.p99, all.quantile(0.99))

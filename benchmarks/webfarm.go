@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
 // A worker of Webfarm is a node of the farm: that is how it is used.
 type webfarm struct {
 	node *cluster.Node
 	h    *cluster.Handle
+	jobs *once.Client // which costs nothing until it is used
 }
 
 const maxStale = time.Minute // as the sessions have it
@@ -27,11 +29,13 @@ const maxStale = time.Minute // as the sessions have it
 func newWebfarm(s setup) (client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readyPatience)
 	defer cancel()
+	news := new(once.News)
 	n, err := cluster.Open(ctx, cluster.Config{
 		Farm: "bench", Name: fmt.Sprintf("node%d", s.Node+1), Dir: s.Dir, Listen: s.Endpoints[s.Node], Join: s.Endpoints,
-		Secrets:  []string{s.Secret},
-		Machines: map[string]func() cluster.StateMachine{"values": newValues},
-		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Secrets: []string{s.Secret},
+		Machines: map[string]func() cluster.StateMachine{"values": newValues,
+			"once": func() cluster.StateMachine { return once.NewMachine(news) }},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return nil, err
@@ -39,7 +43,21 @@ func newWebfarm(s setup) (client, error) {
 	if err := n.Ready(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	return &webfarm{n, n.Handle("values")}, nil
+	log := n.Handle("once")
+	jobs := once.New(once.Config{Log: log, Local: func() *once.Machine { return log.Local().(*once.Machine) }, News: news,
+		Run: n.Run(), Node: fmt.Sprintf("node%d", s.Node+1), Ended: n.AwaitEnd, Alive: n.Running})
+	return &webfarm{n, n.Handle("values"), jobs}, nil
+}
+
+// Holder implements locker: a node holds locks for all that it does.
+func (w *webfarm) Holder(int, bool, bool) (lockFunc, error) {
+	return func(ctx context.Context, name string) (func(context.Context) error, error) {
+		l, err := w.jobs.Lock(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return func(context.Context) error { return l.Unlock() }, nil
+	}, nil
 }
 
 func (w *webfarm) Write(ctx context.Context, key string, value []byte) error {
@@ -65,7 +83,11 @@ func (w *webfarm) Leads(context.Context) (bool, error) {
 	return s.Leader == s.Self, nil
 }
 
-func (w *webfarm) Close() error { return w.node.Close() }
+func (w *webfarm) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return errors.Join(w.jobs.Close(ctx), w.node.Close())
+}
 
 // values is a state machine that keeps values by key. A command is a key, with its length in a byte before it, and a value.
 type values struct {

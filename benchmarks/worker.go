@@ -37,13 +37,15 @@ type setup struct {
 
 // order is what a worker is to do.
 type order struct {
-	Do      string // orderLeads, orderLoad, orderWrite or orderWatch
-	Writers int
-	First   int // number of the first writer, or key to load
-	Keys    int // to load, or of each writer
+	Do      string // one of the following
+	Writers int    // or goroutines that lock
+	First   int    // number of the first writer, or key to load
+	Keys    int    // to load, or of each writer
 	Warm    time.Duration
 	For     time.Duration
-	Profile string // file for a CPU profile
+	Name    string        // of a lock
+	Hold    time.Duration // of a lock; -1 = for ever
+	Profile string        // file for a CPU profile
 }
 
 const (
@@ -51,16 +53,19 @@ const (
 	orderLoad  = "load"
 	orderWrite = "write"
 	orderWatch = "watch"
+	orderLock  = "lock"
+	orderTake  = "take"
 )
 
 type report struct {
 	Err     string
 	Leads   bool
 	Latency histogram
-	Acked   int64  // writes, those of the warm-up included
-	Failed  int64  // writes
+	Acked   int64 // writes or locks, those of the warm-up included
+	Failed  int64
 	Why     string // the last one failed
 	Watched watched
+	Spans   []span
 }
 
 var clients = map[string]func(setup) (client, error){
@@ -114,6 +119,10 @@ func obey(c client, o order) (r report) {
 		return write(c, o)
 	case orderWatch:
 		r.Watched = watch(c, o)
+	case orderLock:
+		return lock(c, o)
+	case orderTake:
+		return take(c, o)
 	}
 	return r
 }

@@ -19,8 +19,9 @@ type ownEnd struct {
 
 // serveFailover runs the handler of a route with Failover: if it fails, a peer is asked.
 func (g *Gate) serveFailover(w http.ResponseWriter, r *http.Request, p *pass) {
-	own := &ownEnd{upload: lane.NewUpload(r),
+	own := &ownEnd{upload: g.bodies.Upload(r),
 		kept: newKeeper(w, func(status int) bool { return status >= http.StatusInternalServerError })}
+	defer own.upload.Release()
 	restore(r, own.upload)
 	p.run.watch(r)
 	own.panicked = g.runCaught(own.kept, r)
@@ -53,7 +54,8 @@ func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownE
 	defer g.elsewhere(p, r)()
 	up := (*lane.Upload)(nil)
 	if own == nil {
-		up, own = lane.NewUpload(r), &ownEnd{}
+		up, own = g.bodies.Upload(r), &ownEnd{}
+		defer up.Release()
 	} else if up = own.upload; !up.Kept() && !p.run.untouched() {
 		up.Touch()
 	}

@@ -15,7 +15,9 @@ import (
 
 // forward sends a public request to a peer, and answers in its place when there is none.
 func (g *Gate) forward(w http.ResponseWriter, r *http.Request) {
-	d := g.newDispatch(w, r, lane.NewUpload(r))
+	up := g.bodies.Upload(r)
+	defer up.Release()
+	d := g.newDispatch(w, r, up)
 	g.finish(d, g.hop.send(d))
 }
 

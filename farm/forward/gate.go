@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
@@ -25,6 +26,9 @@ const (
 
 func (s stage) String() string { return [...]string{"starting", order.Ready, order.Draining}[s] }
 
+// bodiesKept is how many bytes of bodies of more than 16 KiB a node keeps.
+const bodiesKept = 64 << 20
+
 // Gate stands between the listeners of a node and its application. Open makes one; Close it.
 type Gate struct {
 	cfg     Config
@@ -33,6 +37,7 @@ type Gate struct {
 	ingress *ingress // of the peer port
 	routes  *routes  // nil = none
 	limit   *limit.Limiter
+	bodies  *lane.Memory // for those of clients that are kept for another attempt
 
 	stage    atomic.Int32                 // changed under stageMu
 	able     atomic.Bool                  // Admit was called: this node could serve by itself
@@ -69,6 +74,7 @@ func Open(peers Peers, cfg Config) (*Gate, error) {
 	g.hop = newHop(peers, g.cfg, g.hold)
 	g.routes, _ = newRoutes(cfg.Routes) // valid: see Validate
 	g.limit = newLimiter(cfg.MaxRunning)
+	g.bodies = lane.NewMemory(bodiesKept)
 	g.ingress = g.newIngress()
 	g.done, g.cancel = context.WithCancel(context.Background())
 	g.wg.Go(func() { g.hop.follow(g.done) })

@@ -42,7 +42,9 @@ func (g *Gate) spill(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	defer g.elsewhere(passOf(r.Context()), r)()
-	d := g.newDispatch(w, r, lane.NewUpload(r))
+	up := g.bodies.Upload(r)
+	defer up.Release()
+	d := g.newDispatch(w, r, up)
 	d.idle = true
 	v := g.hop.send(d)
 	if v.Do == retry.Fail && v.Status == http.StatusServiceUnavailable && d.a.Upload.Whole() {

@@ -165,7 +165,7 @@ func (c trial) want() (status, runs int) {
 }
 
 // inline reports whether the body is short and its length known: it is kept, and every peer can have it.
-func (c trial) inline() bool { return !c.chunked && c.body <= 16<<10 }
+func (c trial) inline() bool { return !c.chunked && c.body <= 64<<10 }
 
 // run runs one trial.
 func (m *matrix) run(i int, c trial) {
@@ -228,7 +228,7 @@ func TestRetryMatrix(t *testing.T) {
 	i := 0
 	for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "PURGE"} {
 		for _, route := range []string{"plain", "idempotent"} {
-			for _, size := range []int{0, 1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 64 << 10, -1, -100_000} {
+			for _, size := range []int{0, 1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 64 << 10, 64<<10 + 1, -1, -100_000} {
 				for _, end := range []string{"", "unreachable", "refused", "declined",
 					"lost before the body", "lost behind the body",
 					"lost after a hint", "lost after a write", "panic", "lost in the answer"} {

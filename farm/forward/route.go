@@ -19,8 +19,9 @@ type Route struct {
 	Pattern string
 
 	// Idempotent says that to carry a request out twice is as good as once, so that one may be done again
-	// whose outcome is not known. A request whose body is longer than 16 KiB, or of unknown length, is not
-	// done again all the same: the body is not kept.
+	// whose outcome is not known. A request whose body is longer than 64 KiB, or of unknown length, is not
+	// done again all the same: the body is not kept. Nor is one of more than 16 KiB while a node keeps 64 MiB
+	// of them.
 	Idempotent bool
 
 	// Failover has a request tried on another node, once, if the handler of the node that took it from the

@@ -37,6 +37,8 @@ func TestLeave(t *testing.T) {
 			}
 			<-left
 			io.WriteString(w, "bye")
+		case "/over":
+			w.Lasts(true, func() {})
 		case "/next":
 			w.Lasts(true, func() { told <- "the next one was told" })
 		}
@@ -87,7 +89,7 @@ func TestLeave(t *testing.T) {
 			}
 		}
 	}
-	r.get("/next")
+	r.get("/over")
 	a := <-attempts
 	<-r.ended
 	a.Leave() // too late

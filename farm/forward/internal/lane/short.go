@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// shortMost is how long a body may be that is kept for every attempt.
+// shortMost is how long a body may be that is always kept for every attempt. See Memory for longer ones.
 const shortMost = chunk
 
 // shortWait is how long a request waits for its short body, to take it along. Most bodies are there already.
 const shortWait = 10 * time.Millisecond
 
-// short is a body of few bytes and a known length. A goroutine of its own reads it from the client and keeps
+// short is a body of known length that is kept. A goroutine of its own reads it from the client and keeps
 // it.
 type short struct {
 	full chan struct{} // closed when nothing more comes

@@ -14,6 +14,8 @@ type Upload struct {
 	body  io.ReadCloser // of r, at first; nil = none
 	short *short        // nil = it is none, or a longer one
 
+	memory *Memory // that it has taken; nil = none
+
 	mu      sync.Mutex
 	touched bool  // some of a longer body was read; guarded by mu
 	end     error // what the last read of it ended with; guarded by mu
@@ -25,12 +27,22 @@ func NewUpload(r *http.Request) *Upload {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
 		u.body = nil
-	case len(r.Header["Upgrade"]) > 0: // who takes the connection over finds the body there
-	case r.ContentLength > 0 && r.ContentLength <= shortMost && len(r.Header["Expect"]) == 0:
-		u.short = newShort(r.Body, r.ContentLength)
-		u.short.wait()
+	case keepable(r) && r.ContentLength <= shortMost:
+		u.readShort()
 	}
 	return u
+}
+
+// keepable reports whether the body of r may be read before a peer asks for it. Who takes over a connection
+// finds the body there.
+func keepable(r *http.Request) bool {
+	return r.ContentLength > 0 && len(r.Header["Upgrade"]) == 0 && len(r.Header["Expect"]) == 0 &&
+		r.Body != nil && r.Body != http.NoBody
+}
+
+func (u *Upload) readShort() {
+	u.short = newShort(u.body, u.r.ContentLength)
+	u.short.wait()
 }
 
 // inline returns the body, and how it ended, if all of it is there.

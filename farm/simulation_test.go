@@ -250,7 +250,30 @@ func trouble(ctx context.Context, f *farmtest.Farm, rnd *rand.Rand, durable bool
 	f.Heal()
 }
 
-// Visitors with cookies go from node to node while the farm suffers. What they were told is done stays done and is done
+// rekey has new keys made all the time, and at times has them sign although members lack them.
+func rekey(ctx context.Context, f *farmtest.Farm, rnd *rand.Rand, every time.Duration) {
+	for ctx.Err() == nil {
+		select {
+		case <-time.After(time.Duration(rnd.Int64N(int64(every)))):
+		case <-ctx.Done():
+		}
+		keys := f.Nodes[rnd.IntN(len(f.Nodes))].Farm().Keys()
+		short, cancel := context.WithTimeout(ctx, every)
+		newest := uint32(0)
+		for _, i := range keys.List() {
+			if i.Purpose == session.KeyPurpose {
+				newest = i.ID
+			}
+		}
+		keys.Rotate(short, session.KeyPurpose, newest) // as the farm is, it may fail
+		if rnd.IntN(2) == 0 {
+			keys.Proceed(short, session.KeyPurpose, newest+1, time.Hour)
+		}
+		cancel()
+	}
+}
+
+// Visitors with cookies go from node to node while the farm suffers, and its keys change. What they were told is done stays done and is done
 // once, nothing they have seen is undone, one of many takes a message, and what has ended never comes back.
 // Slow: a bubble has no disk, so the durable farm lives in real time.
 func TestSimulation(t *testing.T) {
@@ -312,9 +335,15 @@ func simulate(t *testing.T, f *farmtest.Farm, seed uint64, durable bool) {
 			}
 		})
 	}
+	wg.Go(func() { rekey(ctx, f, rand.New(rand.NewPCG(seed, 98)), long/16) })
 	trouble(ctx, f, rand.New(rand.NewPCG(seed, 99)), durable)
 	wg.Wait()
 	f.Settle()
+	for _, n := range f.Nodes {
+		if id, _, ok := n.Farm().Keys().Current(session.KeyPurpose); !ok || id < 3 && !durable { // in fake time
+			t.Errorf("%s signs by key %d: too few have come to tell anything", n, id)
+		}
+	}
 	var tally []string
 	for _, v := range visitors {
 		v.last()

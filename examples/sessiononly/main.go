@@ -45,6 +45,7 @@ func run(ctx context.Context) error {
 			"session": func() cluster.StateMachine { return session.NewMachine() },
 			"keyring": func() cluster.StateMachine { return keyring.NewMachine() },
 		},
+		Levels: map[string]func([]byte) int{"session": session.CommandLevel, "keyring": keyring.CommandLevel},
 	})
 	if err != nil {
 		return err
@@ -65,13 +66,14 @@ func run(ctx context.Context) error {
 }
 
 // openSessions puts a session manager on top of two replicated state machines: the sessions, and the keys that sign their
-// tokens.
+// tokens. The keys change by themselves, until ctx ends.
 func openSessions(ctx context.Context, node *cluster.Node) (*session.Manager, error) {
 	keyLog, log := node.Handle("keyring"), node.Handle("session")
 	keys := keyring.New(keyLog, func() *keyring.Machine { return keyLog.Local().(*keyring.Machine) })
-	if err := keys.Ensure(ctx, "session"); err != nil {
+	if err := keys.Ensure(ctx, session.KeyPurpose); err != nil {
 		return nil, err
 	}
+	go keys.Keep(ctx, keyring.Keeping{Policies: map[string]keyring.Policy{session.KeyPurpose: {}}})
 	store := session.NewReplicated(log,
 		func() *session.Machine { return log.Local().(*session.Machine) },
 		func() string { return node.State().ClusterID })

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +181,8 @@ func TestKeysOfAFarm(t *testing.T) {
 
 	want(t, codeRefused, "no keys", "keys", "rotate", "dance")
 	want(t, codeRefused, "no key of session is pending", "keys", "proceed", "session", "-yes")
+	file := filepath.Join(t.TempDir(), "keys.backup")
+	want(t, codeDone, "", "backup", file)
 	want(t, codeDone, "Key 2 of session signs from now on", "keys", "rotate", "session")
 	if got = listed(); got != "app signing, session accepting, session signing" {
 		t.Error(got)
@@ -208,6 +212,26 @@ func TestKeysOfAFarm(t *testing.T) {
 		if _, ok := b.Keys().Key("session", id); ok != (id == 3) {
 			t.Errorf("key %d: %v", id, ok)
 		}
+	}
+
+	// a backup brings back what was revoked since, and takes the newer keys away
+	later, err := b.Protect("note", []byte("later"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, codeDone, "", "restore", file, "-yes")
+	wantSoon(t, codeDone, `"quorum":true`, "members", "-json")
+	for end := time.Now().Add(time.Minute); listed() != "app signing, session signing" && time.Now().Before(end); {
+	}
+	if got = listed(); got != "app signing, session signing" {
+		t.Error(got)
+	}
+	if text, err := a.Unprotect(t.Context(), "note", protected, nil); err != nil || string(text) != "text" {
+		t.Errorf("%q, %v", text, err)
+	}
+	want(t, codeDone, "Key 2 of app signs from now on", "keys", "rotate", "app")
+	if _, err := a.Unprotect(t.Context(), "note", later, nil); !errors.Is(err, keyring.ErrExpired) {
+		t.Errorf("of a key whose id another one has now: %v", err)
 	}
 }
 

@@ -168,6 +168,25 @@ func (f *farm) finalize(n *node) {
 	}
 }
 
+// rekey has the keys change that sign sessions, or checks that they do not: below the level that this needs, an older
+// program would have to end.
+func (f *farm) rekey(may bool) {
+	f.t.Helper()
+	const refused, needs = 5, 4
+	n := f.nodes[0]
+	if force, _ := n.levels(); force >= needs { // may be so in a farm of two programs that both know it
+		may = true
+	}
+	if !may {
+		n.ctl(refused, "keys", "rotate", "session")
+		return
+	}
+	out := n.ctl(0, "keys", "rotate", "session", "-wait", "2m")
+	if !bytes.Contains(out, []byte(" of session signs from now on")) {
+		f.t.Errorf("farmctl keys rotate: %s", out)
+	}
+}
+
 // TestMixedVersions has the program of the last release and that of this tree work in one farm, each in every role, on
 // the way up and on the way down, with visitors who are promised the same as ever.
 func TestMixedVersions(t *testing.T) {
@@ -198,7 +217,9 @@ func TestMixedVersions(t *testing.T) {
 			for _, n := range f.nodes {
 				n.replaceBy("")
 			}
+			f.rekey(false)
 			f.finalize(f.nodes[0])
+			f.rekey(true)
 			l.finish()
 			f.end()
 		})

@@ -249,13 +249,15 @@ func TestRotateAndRevokeByOperators(t *testing.T) {
 }
 
 func BenchmarkKey(b *testing.B) {
-	f := newFarm(1)
-	r := f.ring(0)
-	if err := r.Ensure(b.Context(), "session"); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		r.Key("session", 1)
+	for name, m := range map[string]*Machine{"one": NewMachine(), "six": keysOfAllStates(b)} {
+		do(b, m, epoch, ensure{"session", Secret{1}}.encode())
+		id, _, _ := m.Current("session")
+		r := New(nil, func() *Machine { return m })
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Key("session", id)
+			}
+		})
 	}
 }

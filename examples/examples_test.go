@@ -388,6 +388,8 @@ func TestShop(t *testing.T) {
 	want(t, c, "POST", s.nodes[1].url+"/api/cart?sku=mug", "", 200, `{"items":{"mug":2}}`)
 	want(t, c, "GET", s.nodes[2].url+"/api/cart", "", 200, `{"items":{"mug":2}}`)
 
+	wrote(t, s.nodes[0].url, time.Time{})
+	restocker := restocks(t, s.nodes[0].url, "")
 	leader := leaderOf(t, s.nodes[0].url)
 	agree(t, s.nodes[leader[1]-'1'].url)
 	var left []shopNode
@@ -400,6 +402,10 @@ func TestShop(t *testing.T) {
 	}
 	want(t, c, "GET", left[0].url+"/api/cart", "", 200, `{"items":{"mug":2}}`)
 	mugs := addMug(t, c, left[0].url, 2)
+	if restocker == leader {
+		restocks(t, left[0].url, leader)
+	}
+	wrote(t, left[0].url, time.Now())
 	eventually(t, func() bool { return strings.Contains(s.printed(), leader+" ended") })
 
 	fmt.Fprintf(s.stdin, "r %s\n", leader[1:])
@@ -417,6 +423,41 @@ func TestShop(t *testing.T) {
 			t.Errorf("%s answers after the end", n.name)
 		}
 	}
+}
+
+type working struct {
+	Report struct {
+		Runs []struct {
+			Time          time.Time
+			Node, Outcome string
+		}
+	}
+	Restock struct{ Node string }
+}
+
+// works waits until what a node says of who works is as wanted.
+func works(t *testing.T, url string, wanted func(working) bool) (v working) {
+	t.Helper()
+	eventually(t, func() bool {
+		_, body, err := call(visitor(t), "GET", url+"/api/work", "")
+		v = working{}
+		return err == nil && json.Unmarshal([]byte(body), &v) == nil && wanted(v)
+	})
+	return v
+}
+
+// restocks waits until a node that is not the one named restocks, and returns its name.
+func restocks(t *testing.T, url, not string) string {
+	t.Helper()
+	return works(t, url, func(v working) bool { return v.Restock.Node != "" && v.Restock.Node != not }).Restock.Node
+}
+
+// wrote waits until a node has written the report of a time after that.
+func wrote(t *testing.T, url string, after time.Time) {
+	t.Helper()
+	works(t, url, func(v working) bool {
+		return len(v.Report.Runs) > 0 && v.Report.Runs[0].Time.After(after) && v.Report.Runs[0].Outcome == "succeeded"
+	})
 }
 
 // addMug puts a mug into a cart that has so many, and returns what the cart is then. There is a new leader within a second; on a
@@ -550,6 +591,7 @@ func pages(t *testing.T, c *http.Client, at string) {
 	for path, words := range map[string]string{
 		"/":          "Desk lamp",
 		"/farm":      "leader",
+		"/work":      "restocks the shelves",
 		"/style.css": "--leaf",
 	} {
 		if code, body, err := call(c, "GET", at+path, ""); err != nil || code != 200 || !strings.Contains(body, words) {

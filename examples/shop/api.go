@@ -27,6 +27,7 @@ func api(f *farm.Farm) http.Handler {
 	r.Get("/kv/{key}", getValue)
 	r.Delete("/session", deleteSession)
 	r.Get("/farm", func(w http.ResponseWriter, _ *http.Request) { reply(w, farmStatus(f.Cluster().State())) })
+	r.Get("/work", func(w http.ResponseWriter, _ *http.Request) { reply(w, whoWorks(f)) })
 	return r
 }
 

@@ -37,6 +37,8 @@ func run(ctx context.Context, program string, args []string) error {
 	fs := flag.NewFlagSet(program, flag.ExitOnError)
 	cfg := farm.Flags(fs)
 	node := fs.Bool("node", false, "run one node by hand, instead of a farm for development (-dev -nodes 3)")
+	report := fs.String("report", nightly, "`when` the report is written, as crontab says it, by the clock of "+reportZone+
+		"; with -dev every ten seconds")
 	leashed := fs.Bool("leashed", false, "with -node: stop when standard input ends")
 	fs.Parse(args)
 	if fs.NArg() > 0 {
@@ -48,7 +50,10 @@ func run(ctx context.Context, program string, args []string) error {
 	if !*node {
 		cfg.Dev, cfg.Nodes = true, cmp.Or(cfg.Nodes, 3)
 	}
-	return runNode(ctx, *cfg)
+	if cfg.Dev && *report == nightly {
+		*report = inDev
+	}
+	return runNode(ctx, *cfg, *report)
 }
 
 // untilEOF returns a context that ends when in does.
@@ -61,7 +66,7 @@ func untilEOF(ctx context.Context, in io.Reader) context.Context {
 	return ctx
 }
 
-func runNode(ctx context.Context, cfg farm.Config) error {
+func runNode(ctx context.Context, cfg farm.Config, report string) error {
 	cfg.App = "shop"
 
 	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
@@ -73,5 +78,8 @@ func runNode(ctx context.Context, cfg farm.Config) error {
 		return err
 	}
 	defer f.Close()
+	if err := work(f, report); err != nil {
+		return err
+	}
 	return f.Serve(ctx, routes(f))
 }

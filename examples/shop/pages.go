@@ -32,7 +32,7 @@ type site struct {
 
 func routes(f *farm.Farm) http.Handler {
 	s := &site{farm: f, templates: make(map[string]*template.Template)}
-	for _, name := range []string{"front", "cart", "farm"} {
+	for _, name := range []string{"front", "cart", "farm", "work"} {
 		s.templates[name] = template.Must(template.ParseFS(files, "pages/layout.html", "pages/"+name+".html"))
 	}
 	r := f.Router()
@@ -42,6 +42,7 @@ func routes(f *farm.Farm) http.Handler {
 	r.Get("/cart", s.cart)
 	r.Post("/cart", s.changeCart)
 	r.Get("/farm", s.status)
+	r.Get("/work", s.work)
 	r.Get("/style.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, "pages/style.css")
 	})
@@ -79,6 +80,10 @@ func (s *site) changeCart(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) status(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, "farm", "The farm", farmStatus(s.farm.Cluster().State()))
+}
+
+func (s *site) work(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, "work", "Who works", whoWorks(s.farm))
 }
 
 func (s *site) render(w http.ResponseWriter, r *http.Request, name, title string, data any) {

@@ -16,14 +16,25 @@ type work struct {
 	c    *Client
 	name string
 	news chan struct{} // holds one: look at the state again
-	said time.Time     // when a failure of the farm was last logged
+
+	first time.Time // when the first of the failures in a row was that the farm could not be asked
+	last  time.Time // when the last one was
+	said  time.Time // when one was last logged
 }
 
-// failed says now and then that the farm could not be asked, and returns how long to wait until it is asked
-// again.
+// failed says now and then that the farm could not be asked, and returns how long to wait until it is asked again.
+// A farm that is just forming, or has no leader for a moment, is asked again soon, and nothing is said.
 func (w *work) failed(text string, err error) time.Duration {
-	if w.c.ctx.Err() == nil && (w.said.IsZero() || time.Since(w.said) >= sayEvery) {
-		w.said = time.Now()
+	now := time.Now()
+	if now.Sub(w.last) >= sayEvery {
+		w.first = now
+	}
+	w.last = now
+	if now.Sub(w.first) < forming {
+		return formingPause
+	}
+	if w.c.ctx.Err() == nil && now.Sub(w.said) >= sayEvery {
+		w.said = now
 		w.c.log.Warn(text, "name", w.name, "err", err)
 	}
 	if errors.Is(err, ErrLevel) {
@@ -32,8 +43,11 @@ func (w *work) failed(text string, err error) time.Duration {
 	return retryPause
 }
 
-// sayEvery is how often it is logged that the farm cannot be asked.
-const sayEvery = time.Minute
+const (
+	sayEvery     = time.Minute // how often it is logged that the farm cannot be asked
+	forming      = 5 * time.Second
+	formingPause = 100 * time.Millisecond
+)
 
 // start registers a work and runs it until the client is closed.
 func (c *Client) start(kind, name string, run func(*work)) error {

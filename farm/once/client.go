@@ -141,9 +141,12 @@ func (c *Client) endOwner(o *owner) {
 	}
 }
 
+// encode writes a command into a buffer that nearly all fit into.
+func encode(cmd state.Command) []byte { return cmd.Append(make([]byte, 0, 128)) }
+
 // do has a command carried out. This node's copy may not have it yet.
 func (c *Client) do(ctx context.Context, cmd state.Command) (state.Answer, error) {
-	index, value, err := c.cfg.Log.Propose(ctx, cmd.Append(nil))
+	index, value, err := c.cfg.Log.Propose(ctx, encode(cmd))
 	if err != nil && index == 0 {
 		return state.Answer{}, err
 	}
@@ -152,7 +155,7 @@ func (c *Client) do(ctx context.Context, cmd state.Command) (state.Answer, error
 
 // doHere has a command carried out, and returns when this node's copy has it.
 func (c *Client) doHere(ctx context.Context, cmd state.Command) (state.Answer, error) {
-	_, value, err := c.cfg.Log.Propose(ctx, cmd.Append(nil))
+	_, value, err := c.cfg.Log.Propose(ctx, encode(cmd))
 	if err != nil {
 		return state.Answer{}, err
 	}

@@ -40,22 +40,29 @@ func runOf(id string) string {
 
 // present returns this node's owner, and makes one if there is none.
 func (c *Client) present(ctx context.Context) (*owner, error) {
+	if o, err := c.current(); o != nil || err != nil {
+		return o, err
+	}
 	select {
 	case c.joining <- struct{}{}:
 		defer func() { <-c.joining }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	c.mu.Lock()
-	o, closed := c.owner, c.closed
-	c.mu.Unlock()
-	switch {
-	case closed:
-		return nil, ErrClosed
-	case o != nil:
-		return o, nil
+	if o, err := c.current(); o != nil || err != nil { // made meanwhile
+		return o, err
 	}
 	return c.register(ctx)
+}
+
+// current returns this node's owner, nil if there is none.
+func (c *Client) current() (*owner, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	return c.owner, nil
 }
 
 // register makes an owner. It has a name that was not tried before: what became of that may not be known.
@@ -117,10 +124,10 @@ func (c *Client) lost(o *owner) {
 func (o *owner) draw() (uint64, chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.wakeLocked()
 	o.last++
 	news := make(chan struct{}, 1)
 	o.waiting[o.last] = news
-	signal(o.wake)
 	return o.last, news
 }
 
@@ -135,9 +142,16 @@ func (o *owner) leave(n uint64) {
 func (o *owner) take(l *Lease) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.wakeLocked()
 	o.leases[l] = true
 	delete(o.waiting, l.ticket)
-	signal(o.wake)
+}
+
+// wakeLocked is called before the owner has something to keep. It wakes refresh if that is the first thing.
+func (o *owner) wakeLocked() {
+	if !o.busyLocked() {
+		signal(o.wake)
+	}
 }
 
 // drop notes that a lease is not held any more, and whether its ticket is being given back: until forget.

@@ -106,8 +106,10 @@ func (o *owner) refresh() {
 func (o *owner) busy() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.leases)+len(o.waiting) > 0
+	return o.busyLocked()
 }
+
+func (o *owner) busyLocked() bool { return len(o.leases)+len(o.waiting) > 0 }
 
 // heed refutes a suspicion, if there is one.
 func (o *owner) heed() {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -42,6 +43,9 @@ type Answer struct {
 	Manual bool   // it is by an operator's word
 	Now    int64  // ms since 1970 of the log's time
 }
+
+// maxAnswer is how long an answer is at most: a code, a flag, and three numbers.
+const maxAnswer = 2 + 3*binary.MaxVarintLen64
 
 func (a Answer) append(dst []byte) []byte {
 	dst = appendUint(append(dst, byte(a.Code)), a.Fence)

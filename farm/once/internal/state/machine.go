@@ -85,7 +85,7 @@ func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	for _, e := range events {
 		m.tell(e)
 	}
-	return answer.append(nil)
+	return answer.append(make([]byte, 0, maxAnswer))
 }
 
 func (m *Machine) apply(index uint64, now time.Time, cmd []byte) (Answer, []Event) {

@@ -16,7 +16,7 @@ import (
 
 const (
 	watchers       = 2
-	challengeEvery = 5 * Patience // for one who holds something and seems to be well
+	challengeEvery = 5 * Patience // for one who holds what others wait for, and seems to be well
 	lookEvery      = time.Second
 )
 
@@ -82,7 +82,7 @@ func (o *owner) watch(ctx context.Context, id string) {
 			return
 		case its.Refuted > refuted:
 			heard, refuted = time.Now(), its.Refuted
-		case !o.c.cfg.Alive(run), time.Since(heard) > challengeEvery && m.Stakes(id):
+		case !o.c.cfg.Alive(run), time.Since(heard) > challengeEvery && m.Blocks(id):
 			o.challenge(ctx, id, node)
 			heard = time.Now()
 		}

@@ -66,19 +66,34 @@ func (m *Machine) Owners() []string {
 	return slices.Sorted(maps.Keys(m.tables.owners))
 }
 
-// Stakes reports whether somebody waits for what an owner holds, or will: a lock that it holds or stands in
-// line for, or the end of a run.
+// Stakes reports whether an owner has anything that ends with it: a lock that it holds or stands in line for,
+// or a run.
 func (m *Machine) Stakes(id string) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	o := m.tables.owners[id]
+	return o != nil && (len(o.tickets) > 0 || m.tables.runs(id))
+}
+
+// Blocks reports whether somebody waits for the end of what an owner has: a lock that it holds, or a run.
+func (m *Machine) Blocks(id string) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	o := m.tables.owners[id]
 	if o == nil {
 		return false
 	}
-	if len(o.tickets) > 0 {
-		return true
+	for n, name := range o.tickets {
+		if l := m.tables.locks[name]; len(l.queue) > 0 && l.holder.is(id, n) {
+			return true
+		}
 	}
-	for _, j := range m.tables.jobs {
+	return m.tables.runs(id)
+}
+
+// runs reports whether an owner runs a job.
+func (t *tables) runs(id string) bool {
+	for _, j := range t.jobs {
 		if slices.ContainsFunc(j.runs, func(r Run) bool { return r.Owner == id }) {
 			return true
 		}

@@ -222,8 +222,8 @@ func (m *Manager) Status() Status {
 	return st
 }
 
-// Usable returns nil if this node has values of what is in force, or had those of an earlier epoch; and else why not. With the
-// defaults alone it must not answer anybody while others have something else.
+// Usable returns nil if this node has values of what is in force, or had those of an earlier epoch; and else
+// why not. With the defaults alone it must not answer anybody while others have something else.
 func (m *Manager) Usable() error {
 	s := m.refresh()
 	if s.problem != nil && s.epoch == 0 {

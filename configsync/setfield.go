@@ -12,24 +12,26 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
-// SetField returns the text of a YAML file in which a field has another value; the rest stays as it was, comments too. Text may
-// be empty. section is a path of URLs whose section is meant, "" = none. value is YAML: 3, or a text, or [a, b], or null.
+// SetField returns the text of a YAML file in which a field has another value; the rest stays as it was,
+// comments too. Text may be empty. section is a path of URLs whose section is meant, "" = none. value is
+// YAML: 3, or a text, or [a, b], or null.
 //
-// What comes out need not fit the type of the config: Put checks that. Errors: Problems, if the text is no YAML that is taken; and
-// what is wrong with field or value.
+// What comes out need not fit the type of the config: Put checks that. Errors: Problems, if the text is no
+// YAML that is taken; and what is wrong with field or value.
 func SetField(file, text, section, field, value string) (string, error) {
 	var v yaml.Node
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil {
 		return "", fmt.Errorf("configsync: the value %q is no YAML: %w", value, err)
 	}
 	if v.Kind == 0 {
-		return "", errors.New(`configsync: the value is empty; an empty text is '""', and null takes an entry of a map away`)
+		return "",
+			errors.New(`configsync: the value is empty; an empty text is '""', and null takes an entry of a map away`)
 	}
 	return editField(file, text, section, field, v.Content[0])
 }
 
-// RemoveField returns the text of a YAML file without a field, so that a lower layer decides. It is as SetField otherwise; to
-// remove what is not there is an error.
+// RemoveField returns the text of a YAML file without a field, so that a lower layer decides. It is as
+// SetField otherwise; to remove what is not there is an error.
 func RemoveField(file, text, section, field string) (string, error) {
 	return editField(file, text, section, field, nil)
 }
@@ -73,7 +75,8 @@ func editField(file, text, section, field string, v *yaml.Node) (string, error) 
 	return out.String(), nil
 }
 
-// setIn sets what is at a path below a map, or removes it for nil. It reports false if there is nothing to remove.
+// setIn sets what is at a path below a map, or removes it for nil. It reports false if there is nothing to
+// remove.
 func setIn(m *yaml.Node, in tree.Path, v *yaml.Node) bool {
 	i := slices.IndexFunc(m.Content, func(n *yaml.Node) bool { return n.Value == in[0] })
 	for i >= 0 && i%2 == 1 { // that was a value

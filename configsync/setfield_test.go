@@ -37,13 +37,34 @@ func TestSetField(t *testing.T) {
 		t.Errorf("removed: %q, %v", got, err)
 	}
 	for want, f := range map[string]func() (string, error){
-		"does not set limits.max": func() (string, error) { return configsync.RemoveField("site.yaml", text, "", "limits.max") },
-		"does not set prices.x":   func() (string, error) { return configsync.RemoveField("site.yaml", text, "", "prices.x") },
-		"is no path to a field":   func() (string, error) { return configsync.SetField("site.yaml", text, "", "a..b", "1") },
-		"is no YAML":              func() (string, error) { return configsync.SetField("site.yaml", text, "", "a", "[") },
-		"the value is empty":      func() (string, error) { return configsync.SetField("site.yaml", text, "", "a", "") },
-		"in YAML files only":      func() (string, error) { return configsync.SetField("site.json", "{}", "", "a", "1") },
-		"anchors":                 func() (string, error) { return configsync.SetField("site.yaml", "a: &x 1", "", "a", "1") },
+		"does not set limits.max": func() (string, error) {
+			return configsync.RemoveField("site.yaml", text, "",
+				"limits.max")
+		},
+		"does not set prices.x": func() (string, error) {
+			return configsync.RemoveField("site.yaml", text, "",
+				"prices.x")
+		},
+		"is no path to a field": func() (string, error) {
+			return configsync.SetField("site.yaml", text, "",
+				"a..b", "1")
+		},
+		"is no YAML": func() (string, error) {
+			return configsync.SetField("site.yaml", text, "",
+				"a", "[")
+		},
+		"the value is empty": func() (string, error) {
+			return configsync.SetField("site.yaml", text, "",
+				"a", "")
+		},
+		"in YAML files only": func() (string, error) {
+			return configsync.SetField("site.json", "{}", "",
+				"a", "1")
+		},
+		"anchors": func() (string, error) {
+			return configsync.SetField("site.yaml", "a: &x 1",
+				"", "a", "1")
+		},
 	} {
 		if got, err := f(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, %v, want %s", got, err, want)

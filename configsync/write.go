@@ -49,13 +49,21 @@ func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
 		}
 	}
 	return m.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
-		files := filesOf(s, s.Current().Revision)
-		for _, path := range c.Remove {
-			delete(files, path)
-		}
-		maps.Copy(files, c.Set)
-		return files, nil
+		return filesOf(s, s.Current().Revision).With(c), nil
 	})
+}
+
+// With returns the files after a change.
+func (f Files) With(c Change) Files {
+	out := maps.Clone(f)
+	if out == nil {
+		out = Files{}
+	}
+	for _, path := range c.Remove {
+		delete(out, path)
+	}
+	maps.Copy(out, c.Set)
+	return out
 }
 
 // Rollback puts the files of an earlier epoch in force again, as a new epoch. It checks them as Put does:
@@ -143,8 +151,8 @@ func (m *Manager) roles() map[string]string {
 	return out
 }
 
-// Check reports what is wrong with files as a revision of this farm. The error is a Problems.
-func (m *Manager) Check(files Files) error { return m.check(&state.State{}, files) }
+// Check reports what is wrong with files as what follows in this farm, as Put does. The error is a Problems.
+func (m *Manager) Check(files Files) error { return m.check(m.s.Local().State(), files) }
 
 func filesOf(s *state.State, revision uint64) Files {
 	files := Files{}

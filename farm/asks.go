@@ -11,7 +11,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
-// answer answers what an operator asks about jobs and locks, and has jobs run, paused and forgotten: any node may.
+// answer answers what an operator asks about the configuration, jobs and locks, and has jobs run, paused and forgotten: any node may.
 func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if f.gateNow.Load() == nil {
 		return nil, errors.New("this node is just starting; ask again in a moment")
@@ -20,6 +20,9 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 		return nil, fmt.Errorf("this program does not understand the question %q: its version is another", words)
 	}
 	verb, about := words[0], words[1]
+	if v, ok, err := f.answerConfig(ctx, verb, about); ok {
+		return v, err
+	}
 	switch verb {
 	case program.Jobs, program.Job, program.Locks:
 		if level := f.node.State().Level; level < once.CommandLevel(nil) {

@@ -265,7 +265,7 @@ func (c Config) validateTwice() error {
 		return errors.New("Config.Cluster.OnOrder must be nil: the farm drains and restarts when it is asked to")
 	}
 	if c.Cluster.OnAsk != nil {
-		return errors.New("Config.Cluster.OnAsk must be nil: the farm answers for its jobs and locks there")
+		return errors.New("Config.Cluster.OnAsk must be nil: the farm answers for its configuration, jobs and locks there")
 	}
 	for field, set := range twice {
 		if set {

@@ -33,14 +33,16 @@ func (f *Farm) roles() map[string]string {
 	return out
 }
 
-// awaitConfigs returns when this node can use the configuration that is in force; false if it is closed before.
+// awaitConfigs returns when this node can use the configuration that is in force; false if it is closed
+// before.
 func (f *Farm) awaitConfigs() bool {
 	for {
 		err := f.configs.Usable()
 		if err == nil {
 			return true
 		}
-		f.log.Error("not ready: this program cannot use the configuration that is in force; start a newer one, or change the "+
+		f.log.Error("not ready: this program cannot use the configuration that is in force; start a newer one, "+
+			"or change the "+
 			"configuration", "err", err)
 		select {
 		case <-time.After(10 * time.Second):

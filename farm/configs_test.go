@@ -57,11 +57,13 @@ func putConfig(n *farmtest.Node, files configsync.Files) error {
 	m := n.Farm().Configs()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err := m.Put(ctx, configsync.Change{Write: configsync.Write{Epoch: m.Status().Epoch, Who: "test"}, Set: files})
+	_, err := m.Put(ctx, configsync.Change{Write: configsync.Write{Epoch: m.Status().Epoch, Who: "test"},
+		Set: files})
 	return err
 }
 
-// TestConfigs: a change reaches every node at one index, also one that was away, which answers nobody before it has it.
+// TestConfigs: a change reaches every node at one index, also one that was away, which answers nobody before
+// it has it.
 func TestConfigs(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -89,7 +91,8 @@ func TestConfigs(t *testing.T) {
 				t.Error(err)
 			}
 			c.Kill()
-			if err := putConfig(a, configsync.Files{"nodes/" + c.Name() + "/site.yaml": "banner: There\n"}); err != nil {
+			if err := putConfig(a, configsync.Files{"nodes/" + c.Name() +
+				"/site.yaml": "banner: There\n"}); err != nil {
 				t.Fatal(err)
 			}
 			c.Restart()
@@ -107,12 +110,14 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
-// TestConfigs_UnusableKeepsTheGateClosed: a program that cannot read what is in force answers nobody by its defaults.
+// TestConfigs_UnusableKeepsTheGateClosed: a program that cannot read what is in force answers nobody by its
+// defaults.
 func TestConfigs_UnusableKeepsTheGateClosed(t *testing.T) {
 	t.Parallel()
 	older := configsync.NewConfig("site", struct{ Max int }{})
 	old := false
-	c := farmtest.Config{Nodes: 2, Durable: true, Handler: banner, Configure: func(n *farmtest.Node, c *farm.Config) {
+	c := farmtest.Config{Nodes: 2, Durable: true, Handler: banner, Configure: func(n *farmtest.Node,
+		c *farm.Config) {
 		c.Configs = []configsync.Declared{siteOf}
 		if old {
 			c.Configs = []configsync.Declared{older}
@@ -153,7 +158,8 @@ func TestConfigs_WatchedInDevelopment(t *testing.T) {
 		}
 	}
 	write("baner: one\n")
-	cfg := farm.Config{Configs: []configsync.Declared{siteOf}, ConfigPath: file, Dev: true, Dir: t.TempDir(), HTTP: farm.None}
+	cfg := farm.Config{Configs: []configsync.Declared{siteOf}, ConfigPath: file, Dev: true, Dir: t.TempDir(),
+		HTTP: farm.None}
 	if f, err := farm.Open(cfg); err == nil {
 		f.Close()
 		t.Error("it begins with a file that is wrong")

@@ -298,7 +298,7 @@ func (f *Farm) programStats() program.Stats {
 		return program.Stats{}
 	}
 	s, jobs := g.Stats(), f.jobs.Stats()
-	return program.Stats{Forward: &s, Keys: f.keys.List(), Jobs: &jobs}
+	return program.Stats{Forward: &s, Keys: f.keys.List(), Jobs: &jobs, Config: f.configStatus()}
 }
 
 // Addr returns the address of the public listener; "" if there is none.

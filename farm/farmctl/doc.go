@@ -23,6 +23,7 @@
 //	restore    replace the replicated state by that of a backup
 //	recover    go on after the loss of the quorum, with what is left
 //	keys       show the farm's keys, change or revoke them
+//	config     show the configuration, change it on all nodes at once, or take a change back
 //
 // # Where the farm is, and who may operate it
 //

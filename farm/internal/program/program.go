@@ -4,13 +4,15 @@ package program
 
 import (
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/farm/internal/traffic"
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
 // Stats is what the program of a node says of itself. What a program of an older version does not say is nil.
 type Stats struct {
-	Forward *traffic.Stats `json:"forward"`
-	Keys    []keyring.Info `json:"keys,omitempty"` // as this node knows them
-	Jobs    *once.Stats    `json:"jobs,omitempty"`
+	Forward *traffic.Stats      `json:"forward"`
+	Keys    []keyring.Info      `json:"keys,omitempty"` // as this node knows them
+	Config  *order.ConfigStatus `json:"config,omitempty"`
+	Jobs    *once.Stats         `json:"jobs,omitempty"`
 }

@@ -1,0 +1,143 @@
+package farm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// answerConfig answers what an operator asks of the configuration; false if it is about something else.
+func (f *Farm) answerConfig(ctx context.Context, ask, details string) (answer any, ok bool, err error) {
+	switch ask {
+	case order.ConfigGet:
+		answer, err = answered(details, f.configFiles)
+	case order.ConfigPut:
+		answer, err = answered(details, func(c order.ConfigChange) (order.ConfigDone,
+			error) {
+			return f.configPut(ctx, c)
+		})
+	case order.ConfigRollback:
+		answer, err = answered(details, func(c order.ConfigBack) (order.ConfigDone,
+			error) {
+			return f.configRollback(ctx, c)
+		})
+	case order.ConfigHistory:
+		answer = f.configHistory()
+	case order.ConfigDiff:
+		answer, err = answered(details, func(p order.ConfigPair) ([]order.ConfigDifference, error) {
+			return differences(f.configs.Diff(p.From, p.To))
+		})
+	case order.ConfigExplain:
+		answer, err = answered(details, f.configExplain)
+	default:
+		return nil, false, nil
+	}
+	return answer, true, err
+}
+
+// answered has a question of its own type answered.
+func answered[Q, A any](details string, f func(Q) (A, error)) (any, error) {
+	var q Q
+	if err := json.Unmarshal([]byte(details), &q); err != nil {
+		return nil, fmt.Errorf("the question is not understood: %w", err)
+	}
+	return f(q)
+}
+
+func epochOf(e configsync.Epoch) order.ConfigEpoch {
+	return order.ConfigEpoch{Epoch: e.Number, Revision: e.Revision, Index: e.Index, Time: e.Time, Who: e.Who,
+		Why: e.Why}
+}
+
+func (f *Farm) configFiles(q order.ConfigOf) (order.ConfigFiles, error) {
+	files, e, err := f.configs.Files(q.Epoch)
+	return order.ConfigFiles{ConfigEpoch: epochOf(e), Files: files}, err
+}
+
+func (f *Farm) configHistory() order.ConfigPast {
+	past := order.ConfigPast{Epochs: []order.ConfigEpoch{}}
+	for _, e := range f.configs.Epochs() {
+		past.Epochs = append(past.Epochs, epochOf(e))
+	}
+	return past
+}
+
+// changing returns what a change leads from and to, and what an operator is told of it. The files are those
+// that are in force, which are looked at before and not again: if they are others by the time of the write,
+// that is refused.
+func (f *Farm) changing(w order.ConfigWrite, to func(configsync.Files) (configsync.Files,
+	error)) (done order.ConfigDone,
+	files configsync.Files, err error) {
+	old, e, err := f.configs.Files(0)
+	if err != nil {
+		return done, nil, err
+	}
+	if done.Was = e.Number; e.Number != w.Epoch {
+		return done, nil, fmt.Errorf("%w: that was epoch %d, and %d is in force", configsync.ErrConflict,
+			w.Epoch, e.Number)
+	}
+	if files, err = to(old); err != nil {
+		return done, nil, err
+	}
+	if err = f.configs.Check(files); err != nil {
+		return done, nil, err
+	}
+	done.Epoch = e.Number
+	done.Differences, err = differences(f.configs.DiffFiles(old, files))
+	return done, files, err
+}
+
+func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.ConfigDone, error) {
+	change := configsync.Change{Write: configsync.Write(c.ConfigWrite), Set: c.Set, Remove: c.Remove}
+	done, _, err := f.changing(c.ConfigWrite, func(files configsync.Files) (configsync.Files, error) {
+		return files.With(change), nil
+	})
+	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) {
+		return done, err
+	}
+	done.Epoch, err = f.configs.Put(ctx, change)
+	return done, err
+}
+
+func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.ConfigDone, error) {
+	done, _, err := f.changing(c.ConfigWrite, func(configsync.Files) (configsync.Files, error) {
+		files, _, err := f.configs.Files(c.To)
+		return files, err
+	})
+	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) {
+		return done, err
+	}
+	done.Epoch, err = f.configs.Rollback(ctx, configsync.Write(c.ConfigWrite), c.To)
+	return done, err
+}
+
+func differences(ds []configsync.Difference, err error) ([]order.ConfigDifference, error) {
+	out := make([]order.ConfigDifference, len(ds))
+	for i, d := range ds {
+		out[i] = order.ConfigDifference(d)
+	}
+	return out, err
+}
+
+func (f *Farm) configExplain(q order.ConfigQuestion) ([]order.ConfigExplained, error) {
+	all, err := f.configs.Explain(configsync.Question(q))
+	out := make([]order.ConfigExplained, len(all))
+	for i, e := range all {
+		out[i] = order.ConfigExplained{Field: e.Field, Value: e.Value, Restart: e.Restart, Secret: e.Secret}
+		for _, s := range e.Sources {
+			out[i].Sources = append(out[i].Sources, order.ConfigSource(s))
+		}
+	}
+	return out, err
+}
+
+// configStatus is how this node stands, for those who look at all nodes.
+func (f *Farm) configStatus() *order.ConfigStatus {
+	s := f.configs.Status()
+	return &order.ConfigStatus{Epoch: s.Epoch, Uses: s.Uses, Problem: s.Problem,
+		Restart: append([]string{}, s.Restart...)}
+}

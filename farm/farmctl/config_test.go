@@ -1,0 +1,151 @@
+package farmctl
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+type shopConfig struct {
+	Banner string
+	Prices map[string]int
+	Listen string `reload:"restart"`
+	Token  string `secret:"true"`
+}
+
+func (s shopConfig) Validate() error {
+	if s.Prices["tea"] > 1000 {
+		return errors.New("nobody pays more than 1000 for tea")
+	}
+	return nil
+}
+
+var shopOf = configsync.NewConfig("site", shopConfig{Banner: "Welcome", Token: "canary-d41"})
+
+func TestPrintConfig(t *testing.T) {
+	var out bytes.Buffer
+	at := time.Date(2027, 1, 15, 8, 0, 0, 0, time.UTC)
+	v := configView{ConfigEpoch: order.ConfigEpoch{Epoch: 7, Revision: 5, Time: at, Who: "eve@desk",
+		Why: "sale\x1b[2J"},
+		Files: []string{"nodes/n1/site.yaml", "site.yaml"},
+		Nodes: []configNode{
+			{Name: "n1", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 7}},
+			{Name: "n2", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 7, Restart: []string{"site.listen"}}},
+			{Name: "n3", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 6,
+				Problem: "site.yaml:1:1: x: unknown field\nsecond"}},
+			{Name: "n4", Unasked: "it is dead"},
+		}}
+	if err := errors.Join(v.print(&out), configView{}.print(&out)); err != nil {
+		t.Fatal(err)
+	}
+	ds := []order.ConfigDifference{
+		{Config: "site", Field: "banner", Old: `"a"`, New: `"` + strings.Repeat("b", 100) + `"`},
+		{Config: "site", For: "node n1", Section: "/shop/", Field: "listen", New: `":2"`, Restart: true},
+		{Config: "site", Field: "token", Secret: true},
+	}
+	explained := []order.ConfigExplained{
+		{Field: "banner", Value: `"x"`, Sources: []order.ConfigSource{{Layer: "default", Value: `"d"`},
+			{Layer: "global", Section: "/shop/", Value: `"x"`, File: "site.yaml", Line: 3}}},
+		{Field: "prices.tea"},
+		{Field: "token", Secret: true, Sources: []order.ConfigSource{{Layer: "default"}}},
+	}
+	if err := errors.Join(printDifferences(&out, ds), printExplained(&out, explained)); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "config.txt", out.Bytes())
+}
+
+func TestConfigUsage(t *testing.T) {
+	clean(t)
+	t.Setenv("FARM_JOIN", "127.0.0.1:1")
+	for args, code := range map[string]int{
+		"config dance": codeUsage, "config get": codeUsage, "config set a b": codeUsage,
+		"config rollback x": codeUsage,
+		"config rollback 0": codeUsage, "config diff 1 2 3": codeUsage, "config diff x": codeUsage,
+		"config": codeUnreachable, "config get site.yaml": codeUnreachable, "config rollback 3": codeUnreachable,
+	} {
+		if got := ctl(t, strings.Fields(args)...); got.code != code || got.err == "" {
+			t.Errorf("%s: %+v, want code %d", args, got, code)
+		}
+	}
+}
+
+func TestConfigOfAFarm(t *testing.T) {
+	clean(t)
+	t.Setenv("FARM_SECRET", testSecret)
+	mine := []configsync.Declared{shopOf}
+	a := openFarm(t, farm.Config{Name: "a", Configs: mine})
+	t.Setenv("FARM_JOIN", a.Cluster().Addr())
+	b := openFarm(t, farm.Config{Name: "b", Configs: mine, Join: []string{a.Cluster().Addr()}})
+
+	want(t, codeDone, "defaults of their program", "config")
+	want(t, codeDone, "Epoch 1 is in force", "config", "set", "site", "prices.tea", "320", "-m", "tea is dearer")
+	want(t, codeDone, `"Sale"`, "config", "set", "site", "banner", "Sale", "-layer", "nodes/b", "-dry-run")
+	want(t, codeDone, "Nothing was changed: epoch 1", "config", "set", "site", "banner", "Sale", "-dry-run")
+	want(t, codeDone, "There is nothing to change: epoch 1", "config", "set", "site", "prices.tea", "320")
+	want(t, codeDone, "node b", "config", "set", "site", "banner", "Sale", "-layer", "nodes/b")
+	want(t, codeDone, "RESTART", "config", "set", "site", "listen", ":2", "-path", "/shop/")
+	for text, args := range map[string][]string{
+		"site.yaml:2:8: prices.tea: is the text": {"set", "site", "prices.tea", "cheap"},
+		"did you mean banner?":                   {"set", "site", "baner", "x"},
+		"nobody pays more than 1000":             {"set", "site", "prices.tea", "1001"},
+		"token: is a secret":                     {"set", "site", "token", "x"},
+		"has no config \"sit\"":                  {"set", "sit", "banner", "x"},
+		"no file \"x.yaml\"":                     {"get", "x.yaml"},
+		"no such epoch is kept":                  {"rollback", "77"},
+		"has no config \"x\"":                    {"explain", "x"},
+	} {
+		want(t, codeRefused, text, append([]string{"config"}, args...)...)
+	}
+	want(t, codeUsage, "does not set prices.mead", "config", "unset", "site", "prices.mead")
+	want(t, codeDone, "banner: Sale\n", "config", "get", "nodes/b/site.yaml")
+	want(t, codeDone, "node b, nodes/b/site.yaml:1", "config", "explain", "site", "banner", "-of", "b")
+	want(t, codeDone, "tea is dearer", "config", "history")
+	want(t, codeDone, "site.banner", "config", "diff", "1", "2")
+	want(t, codeDone, "site.yaml", "config")
+
+	ctxA, ctxB := a.Configs().Context(t.Context()), b.Configs().Context(t.Context())
+	if x, y := shopOf.Get(ctxA).Banner, shopOf.Get(ctxB).Banner; x != "Welcome" || y != "Sale" {
+		t.Errorf("a says %s, b says %s", x, y)
+	}
+
+	dir := t.TempDir()
+	file := filepath.Join(dir, "site.yaml")
+	os.WriteFile(file, []byte("# anew\nbanner: Folder\nlisten: \":3\"\n"), 0o644)
+	want(t, codeDone, "Epoch 4 is in force", "config", "put", dir)
+	want(t, codeRefused, `no file "nodes/b/site.yaml"`, "config", "get", "nodes/b/site.yaml")
+	want(t, codeDone, "NEEDS A RESTART for site.listen", "config")
+	want(t, codeDone, "Epoch 5 is in force", "config", "rollback", "1")
+	want(t, codeDone, "rollback to epoch 1", "config", "history")
+
+	editor := filepath.Join(dir, "editor")
+	os.WriteFile(editor, []byte("#!/bin/sh\necho 'banner: Edited' >> \"$1\"\n"), 0o755)
+	t.Setenv("VISUAL", editor)
+	want(t, codeDone, `"Edited"`, "config", "edit", "site.yaml")
+	os.WriteFile(editor, []byte("#!/bin/sh\necho 'baner: x' >> \"$1\"\n"), 0o755)
+	want(t, codeRefused, "what you have written is kept", "config", "edit", "site.yaml")
+	os.WriteFile(editor, []byte("#!/bin/sh\n"), 0o755)
+	want(t, codeDone, "Nothing was changed.", "config", "edit", "site.yaml")
+
+	var v configView
+	got := want(t, codeDone, `"uses":6`, "config", "-json")
+	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v.Epoch != 6 || len(v.Nodes) != 2 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	all := got.out
+	for _, args := range []string{"explain site", "history", "diff 1 4", "get site.yaml"} {
+		all += want(t, codeDone, "", append([]string{"config", "-json"}, strings.Fields(args)...)...).out
+	}
+	if strings.Contains(all, "canary") {
+		t.Errorf("a secret is shown: %s", all)
+	}
+}

@@ -49,6 +49,8 @@ func forwarding(p traffic.PeerStats) string {
 	switch {
 	case p.Draining:
 		return "draining"
+	case p.Down:
+		return "no connection"
 	case p.Ejected > 0:
 		return "failed, out for " + short(p.Ejected)
 	case p.Share < 1:

@@ -120,6 +120,7 @@ func (m *matrix) fresh(first string) {
 	m.past.Add(int64(10 * time.Minute))
 	for _, p := range *h.eligible.Load() {
 		p.pick.Avoid(time.Hour)
+		p.pick.SetDown(false) // as it may still be
 		if p.id == first {
 			p.pick.Avoid(0)
 		}

@@ -38,6 +38,7 @@ func (g *Gate) Stats() Stats {
 			Share:    p.Share,
 			Ejected:  p.Ejected,
 			Draining: p.Draining,
+			Down:     p.Down,
 		})
 	}
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return strings.Compare(a.Name, b.Name) })

@@ -27,4 +27,5 @@ type PeerStats struct {
 	Share    float64       `json:"share"`     // 0 to 1: what it gets of what others in its place get; below 1 after it came or recovered
 	Ejected  time.Duration `json:"ejected"`   // it failed too often and is given nothing for so long; 0 = it is not ejected
 	Draining bool          `json:"draining"`
+	Down     bool          `json:"down"` // there is no connection with it
 }

@@ -28,6 +28,7 @@ type Client struct {
 	idle    []*lane                // lanes, the one that was used last at the end; guarded by mu
 	lanes   map[*lane]laneInfo     // all of them; guarded by mu
 	number  uint32                 // of the newest lane; guarded by mu
+	down    bool                   // there is no trunk, and there should be one; guarded by mu
 	dials   int                    // of lanes, under way; guarded by mu
 	closed  bool                   // guarded by mu
 	asked   map[question]chan bool // guarded by mu
@@ -52,6 +53,10 @@ type Config struct {
 
 	// Drains is called when the peer says that it takes no more requests, or takes them again. nil = nobody.
 	Drains func(bool)
+
+	// Down is called when the trunk is lost or cannot be dialled, and when there is one again. It returns at
+	// once. With it, a trunk is dialled again without anybody asking for it. nil = nobody.
+	Down func(bool)
 }
 
 // laneInfo is what a Client knows of one of its lanes.
@@ -153,6 +158,8 @@ func (c *Client) dialTrunk() {
 	}
 	if c.dialErr = err; err == nil {
 		c.beginLocked(conn, bundle)
+	} else {
+		c.downLocked()
 	}
 	close(c.dialing)
 	c.dialing = nil
@@ -163,6 +170,7 @@ func (c *Client) beginLocked(conn net.Conn, bundle uint64) {
 	t.control = c.receiveControl
 	c.trunk, c.bundle, c.number = t, bundle, 0
 	c.setDraining(false)
+	c.upLocked()
 	c.wg.Go(func() {
 		err := t.read()
 		c.lost(bundle, err)
@@ -207,6 +215,7 @@ func (c *Client) lost(bundle uint64, err error) {
 		delete(c.asked, q)
 		close(answer)
 	}
+	c.downLocked()
 	if errors.Is(err, errSilent) {
 		for l, of := range c.lanes {
 			if of.bundle == bundle {

@@ -47,6 +47,7 @@ type Peer struct {
 	flight   atomic.Int64  // of ours
 	chosen   atomic.Uint64 // times
 	draining atomic.Bool   // it says that it stops
+	down     atomic.Bool   // there is no connection with it
 	shun     atomic.Int64  // until when it is left alone
 	risen    atomic.Int64  // when its ramp began; rampDone: it has its whole share
 	latency  atomic.Uint64 // bits of a float64, seconds; 0 = none is known
@@ -81,6 +82,10 @@ func (p *Peer) SetDraining(on bool) {
 		p.rise(p.set.nanos()) // back again
 	}
 }
+
+// SetDown notes that there is no connection with the peer, or that there is one again. One that is down is
+// chosen if there is nobody else.
+func (p *Peer) SetDown(on bool) { p.down.Store(on) }
 
 // Report notes what the peer says of its load: the requests running there, and how many it takes, 0 for any
 // number.

@@ -120,7 +120,7 @@ func (s *Set) stands(p *Peer, w *Want, now int64) standing {
 			st = probing
 		}
 	}
-	if now < p.shun.Load() || p.fill(now) >= 1 {
+	if now < p.shun.Load() || p.down.Load() || p.fill(now) >= 1 {
 		st = last
 	}
 	if w.Idle && (st != well || p.fill(now) >= idleFill) {

@@ -14,6 +14,7 @@ type Status struct {
 	Ejected  time.Duration // it is ejected for so long
 	Probing  bool          // it was ejected, and has not shown yet that it is well
 	Draining bool          // it says that it stops
+	Down     bool          // there is no connection with it
 }
 
 // Status returns what is known of the peers that may be chosen, and whether so many are ejected that it
@@ -39,5 +40,6 @@ func (p *Peer) Status() Status {
 		Ejected:  time.Duration(max(ejected-now, 0)),
 		Probing:  ejected != 0 && ejected <= now,
 		Draining: p.draining.Load(),
+		Down:     p.down.Load(),
 	}
 }

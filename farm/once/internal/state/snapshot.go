@@ -66,7 +66,7 @@ type frozenItem struct {
 }
 
 func freezeMap[T any](m map[string]T, one func([]byte, T) []byte) frozenMap {
-	f := frozenMap{items: make([]frozenItem, 0, len(m))}
+	f := frozenMap{body: make([]byte, 0, 64*len(m)), items: make([]frozenItem, 0, len(m))}
 	for name, v := range m {
 		from := len(f.body)
 		f.body = one(appendText(f.body, name), v)

@@ -1,32 +1,43 @@
 package once
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// lab is a farm of clients in a bubble. It has one log, which reaches the nodes that are not cut off. What
-// package cluster adds to that is tested with real farms.
+// lab is a farm of clients in a bubble. It has one log, and does to its nodes what happens to them: they are
+// cut off, late, killed and started again, their answers are lost, and their copies of the state are replaced.
+// What package cluster adds to that is tested with real farms.
 type lab struct {
-	t   *testing.T
-	rng *rand.Rand
+	t     *testing.T
+	rng   *rand.Rand // of the test's own goroutine
+	tune  func(*Client)
+	watch func(cmd []byte, a state.Answer) // told of each entry
 
-	mu      sync.Mutex
-	index   uint64
-	skew    time.Duration // of the log's clock
-	entries []entry
-	nodes   []*labNode
-	changed chan struct{} // closed when something about the nodes has changed
-	cancels []context.CancelFunc
+	mu         sync.Mutex
+	truth      *Machine // has the whole log
+	entries    []entry
+	skew       time.Duration // of the log's clock
+	leaderless bool
+	deaf       map[string]bool // runs that gossip does not hear of
+	proposals  int
+	barriers   int
+	luck       *rand.Rand
+	nodes      []*labNode
+	changed    chan struct{} // closed when something about the nodes has changed
+	cancels    []context.CancelFunc
 }
 
 type entry struct {
@@ -38,10 +49,14 @@ type entry struct {
 type labNode struct {
 	*Client
 	lab     *lab
+	name    string
 	run     string
-	machine *Machine
+	machine atomic.Pointer[Machine]
+	news    *News
 	applied int
 	cut     bool
+	late    bool          // its copy does not go on
+	lossy   bool          // answers are lost, and some requests are late
 	ended   chan struct{} // closed when its process is known to be over
 	dead    bool
 }
@@ -49,55 +64,92 @@ type labNode struct {
 func inLab(t *testing.T, nodes int, f func(l *lab)) {
 	t.Helper()
 	bubble.Test(t, func(t *testing.T) {
-		l := &lab{t: t, rng: rand.New(rand.NewPCG(1, 2)), changed: make(chan struct{})}
+		l := newLab(t, 1)
+		defer l.close()
 		for range nodes {
 			l.add()
 		}
-		defer func() {
-			for _, n := range l.nodes {
-				l.heal(n)
-			}
-			for _, n := range l.nodes {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				if err := n.Close(ctx); err != nil && !n.dead {
-					t.Error(err)
-				}
-				cancel()
-			}
-			for _, cancel := range l.cancels {
-				cancel()
-			}
-		}()
 		f(l)
 	})
 }
 
-// add starts a node, which has the log from its beginning.
-func (l *lab) add() *labNode {
-	n := &labNode{lab: l, run: fmt.Sprintf("n%d", len(l.nodes)+1), ended: make(chan struct{})}
-	news := new(News)
-	n.machine = NewMachine(news)
-	n.Client = New(Config{Log: n, Local: func() *Machine { return n.machine }, News: news, Run: n.run, Node: n.run,
+func newLab(t *testing.T, seed uint64) *lab {
+	return &lab{t: t, rng: rand.New(rand.NewPCG(seed, 2)), luck: rand.New(rand.NewPCG(seed, 3)), truth: NewMachine(new(News)),
+		deaf: map[string]bool{}, changed: make(chan struct{}), tune: func(*Client) {}, watch: func([]byte, state.Answer) {}}
+}
+
+func (l *lab) close() {
+	l.change(func() { l.leaderless = false })
+	for _, n := range l.nodes {
+		l.heal(n)
+	}
+	for _, n := range l.nodes {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		if err := n.Close(ctx); err != nil && !n.dead {
+			l.t.Error(err)
+		}
+		cancel()
+	}
+	for _, cancel := range l.cancels {
+		cancel()
+	}
+	time.Sleep(time.Minute) // for what is on its way
+}
+
+// add starts a node.
+func (l *lab) add() *labNode { return l.start(fmt.Sprintf("n%d", len(l.nodes)+1)) }
+
+// start starts a run of the node of that name, which has a snapshot of the state.
+func (l *lab) start(name string) *labNode {
+	n := &labNode{lab: l, name: name, run: name, news: new(News), ended: make(chan struct{})}
+	for _, other := range l.nodes {
+		if other.name == name {
+			n.run += "'"
+		}
+	}
+	n.machine.Store(NewMachine(n.news))
+	n.Client = New(Config{Log: n, Local: n.machine.Load, News: n.news, Run: n.run, Node: n.name, Role: "role of " + name,
 		Ended: l.ended, Alive: l.alive, Logger: slog.New(slog.DiscardHandler)})
+	l.tune(n.Client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.nodes = append(l.nodes, n)
-	l.spreadLocked()
+	l.replaceLocked(n)
 	return n
 }
 
+// replaceLocked has a node go on with another copy of the state, which has told of it before it is there, as
+// in package cluster.
+func (l *lab) replaceLocked(n *labNode) {
+	var b bytes.Buffer
+	l.truth.Snapshot().WriteTo(&b)
+	m := NewMachine(n.news)
+	if err := m.Restore(&b); err != nil {
+		l.t.Error(err)
+	}
+	n.machine.Store(m)
+	n.applied = len(l.entries)
+}
+
 func (l *lab) ended(ctx context.Context, run string) error {
+	l.mu.Lock()
+	var of *labNode
 	for _, n := range l.nodes {
 		if n.run == run {
-			select {
-			case <-n.ended:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			of = n
 		}
 	}
-	return errors.New("no such run")
+	l.mu.Unlock()
+	if of == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	select {
+	case <-of.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (l *lab) alive(run string) bool {
@@ -105,7 +157,7 @@ func (l *lab) alive(run string) bool {
 	defer l.mu.Unlock()
 	for _, n := range l.nodes {
 		if n.run == run {
-			return !n.cut && !n.dead
+			return !n.cut && !n.dead && !l.deaf[run]
 		}
 	}
 	return false
@@ -115,41 +167,67 @@ func (l *lab) change(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f()
+	l.spreadLocked()
 	close(l.changed)
 	l.changed = make(chan struct{})
-	l.spreadLocked()
 }
 
-func (l *lab) cut(n *labNode)  { l.change(func() { n.cut = true }) }
-func (l *lab) heal(n *labNode) { l.change(func() { n.cut = n.dead }) }
+func (l *lab) cut(n *labNode) { l.change(func() { n.cut = true }) }
+func (l *lab) heal(n *labNode) {
+	l.change(func() { n.cut, n.late, n.lossy = n.dead, false, false })
+}
 
 // kill ends a node as a killed process does: nothing of it reaches the log any more, and its port tells.
 func (l *lab) kill(n *labNode) {
-	l.change(func() { n.cut, n.dead = true, true })
+	l.crash(n)
 	close(n.ended)
 }
 
+// crash ends a node whose machine is gone as well: nothing tells of its end.
+func (l *lab) crash(n *labNode) { l.change(func() { n.cut, n.dead = true, true }) }
+
 func (l *lab) spreadLocked() {
 	for _, n := range l.nodes {
-		for !n.cut && n.applied < len(l.entries) {
+		for !n.cut && !n.late && n.applied < len(l.entries) {
 			e := l.entries[n.applied]
 			n.applied++
-			n.machine.Apply(uint64(n.applied), e.now, e.cmd)
+			n.machine.Load().Apply(uint64(n.applied), e.now, e.cmd)
 		}
 	}
 }
 
-// reach waits until the node is not cut off, and then calls f.
-func (n *labNode) reach(ctx context.Context, f func()) error {
+// appendLocked puts a command into the log.
+func (l *lab) appendLocked(cmd []byte) (index uint64, value []byte) {
+	now := time.Now().Add(l.skew)
+	if n := len(l.entries); n > 0 && now.Before(l.entries[n-1].now) {
+		now = l.entries[n-1].now // the log's time never goes back
+	}
+	l.entries = append(l.entries, entry{now, append([]byte(nil), cmd...)})
+	l.proposals++
+	index = uint64(len(l.entries))
+	value = l.truth.Apply(index, now, cmd)
+	a, err := state.DecodeAnswer(value)
+	if err != nil || a.Code == state.Malformed {
+		l.t.Errorf("%x: %+v, %v", cmd, a, err)
+	}
+	l.watch(cmd, a)
+	l.spreadLocked()
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return index, value
+}
+
+// when waits until something is so, and then calls f, both under the lab's lock.
+func (l *lab) when(ctx context.Context, so func() bool, f func()) error {
 	for {
-		n.lab.mu.Lock()
-		if !n.cut {
+		l.mu.Lock()
+		if so() {
 			f()
-			n.lab.mu.Unlock()
+			l.mu.Unlock()
 			return nil
 		}
-		changed := n.lab.changed
-		n.lab.mu.Unlock()
+		changed := l.changed
+		l.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -158,26 +236,58 @@ func (n *labNode) reach(ctx context.Context, f func()) error {
 	}
 }
 
+func (n *labNode) reaches() bool { return !n.cut && !n.lab.leaderless }
+
 // Propose implements Log. An entry takes a millisecond.
 func (n *labNode) Propose(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
 	time.Sleep(time.Millisecond)
-	l := n.lab
-	err = n.reach(ctx, func() {
-		l.spreadLocked()
-		e := entry{time.Now().Add(l.skew), append([]byte(nil), cmd...)}
-		l.entries = append(l.entries, e)
-		n.applied++
-		index = uint64(n.applied)
-		value = n.machine.Apply(index, e.now, e.cmd)
-		l.spreadLocked()
+	l, lost := n.lab, false
+	err = l.when(ctx, n.reaches, func() {
+		if n.lossy {
+			switch l.luck.IntN(12) {
+			case 0, 1, 2: // carried out, and not answered
+				lost = true
+			case 3, 4: // carried out later
+				lost = true
+				late := append([]byte(nil), cmd...)
+				time.AfterFunc(time.Duration(l.luck.IntN(4000))*time.Millisecond, func() {
+					l.mu.Lock()
+					defer l.mu.Unlock()
+					l.appendLocked(late)
+				})
+				return
+			}
+		}
+		index, value = l.appendLocked(cmd)
 	})
-	return index, value, err
+	switch {
+	case lost:
+		return 0, nil, fault.ErrUncertain
+	case err != nil:
+		return 0, nil, err
+	}
+	if err := l.when(ctx, func() bool { return n.applied >= int(index) }, func() {}); err != nil {
+		return index, value, fmt.Errorf("%w: %w", fault.ErrUncertain, ctx.Err())
+	}
+	return index, value, nil
 }
 
 // Barrier implements Log.
 func (n *labNode) Barrier(ctx context.Context) error {
 	time.Sleep(time.Millisecond)
-	return n.reach(ctx, func() {})
+	l, index := n.lab, 0
+	var fails error
+	err := l.when(ctx, n.reaches, func() {
+		l.barriers++
+		index = len(l.entries)
+		if n.lossy && l.luck.IntN(4) == 0 {
+			fails = fault.ErrNoLeader
+		}
+	})
+	if err := errors.Join(err, fails); err != nil {
+		return err
+	}
+	return l.when(ctx, func() bool { return n.applied >= index }, func() {})
 }
 
 func (l *lab) context(d time.Duration) context.Context {

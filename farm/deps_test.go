@@ -110,6 +110,7 @@ var testKits = []string{
 
 // direct are the modules that the core may require, with what for.
 var direct = map[string]string{
+	"github.com/anishathalye/porcupine":   "tests: whether a history of locks is linearizable",
 	"github.com/go-chi/chi/v5":            "Farm.Router, and the examples",
 	"github.com/hashicorp/go-hclog":       "raft's logger is of this type",
 	"github.com/hashicorp/memberlist":     "gossip",

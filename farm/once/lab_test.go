@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,7 @@ type lab struct {
 	entries    []entry
 	skew       time.Duration // of the log's clock
 	leaderless bool
+	level      int             // 0: that of Machine
 	deaf       map[string]bool // runs that gossip does not hear of
 	proposals  int
 	barriers   int
@@ -52,6 +54,8 @@ type labNode struct {
 	name    string
 	run     string
 	machine atomic.Pointer[Machine]
+	looks   atomic.Int64 // at its copy
+	logged  journal
 	news    *News
 	applied int
 	cut     bool
@@ -59,6 +63,37 @@ type labNode struct {
 	lossy   bool          // answers are lost, and some requests are late
 	ended   chan struct{} // closed when its process is known to be over
 	dead    bool
+}
+
+// journal is what a node logged.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, string(line))
+	return len(line), nil
+}
+
+// about returns the lines that have a word.
+func (j *journal) about(word string) (out []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, l := range j.lines {
+		if strings.Contains(l, word) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func (n *labNode) local() *Machine {
+	n.looks.Add(1)
+	return n.machine.Load()
 }
 
 func inLab(t *testing.T, nodes int, f func(l *lab)) {
@@ -108,8 +143,8 @@ func (l *lab) start(name string) *labNode {
 		}
 	}
 	n.machine.Store(NewMachine(n.news))
-	n.Client = New(Config{Log: n, Local: n.machine.Load, News: n.news, Run: n.run, Node: n.name, Role: "role of " + name,
-		Ended: l.ended, Alive: l.alive, Logger: slog.New(slog.DiscardHandler)})
+	n.Client = New(Config{Log: n, Local: n.local, News: n.news, Run: n.run, Node: n.name, Role: "role of " + name,
+		Ended: l.ended, Alive: l.alive, Logger: slog.New(slog.NewTextHandler(&n.logged, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	l.tune(n.Client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -243,6 +278,9 @@ func (n *labNode) Propose(ctx context.Context, cmd []byte) (index uint64, value 
 	time.Sleep(time.Millisecond)
 	l, lost := n.lab, false
 	err = l.when(ctx, n.reaches, func() {
+		if l.level > 0 {
+			return
+		}
 		if n.lossy {
 			switch l.luck.IntN(12) {
 			case 0, 1, 2: // carried out, and not answered
@@ -263,6 +301,8 @@ func (n *labNode) Propose(ctx context.Context, cmd []byte) (index uint64, value 
 	switch {
 	case lost:
 		return 0, nil, fault.ErrUncertain
+	case err == nil && index == 0:
+		return 0, nil, fault.ErrLevel
 	case err != nil:
 		return 0, nil, err
 	}

@@ -66,7 +66,7 @@ func TestSimulationFinds(t *testing.T) {
 		"others that do not wait":                           func(c *Client) { c.patience = Patience / 30 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(5) {
+			for seed := range uint64(8) {
 				if faults := simulate(t, seed, 2*time.Minute, spoil); len(faults) > 0 {
 					t.Logf("found in seed %d: %v", seed, faults)
 					return

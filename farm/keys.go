@@ -66,8 +66,10 @@ func (c Config) keeping() keyring.Keeping {
 	return k
 }
 
-// absolute is how long a session lasts at most, and with it a token.
-func (c Config) absolute() time.Duration { return cmp.Or(c.Session.Absolute, 12*time.Hour) }
+// absolute is how long a session lasts at most, and with it a token; a hundred years are for ever.
+func (c Config) absolute() time.Duration {
+	return min(cmp.Or(c.Session.Absolute, 12*time.Hour), 100*365*24*time.Hour)
+}
 
 // keyPurposes returns for what the farm has keys.
 func (c Config) keyPurposes() []string { return slices.Sorted(maps.Keys(c.keeping().Policies)) }

@@ -12,8 +12,8 @@ import (
 
 // Policy says how long the keys of a purpose are good for.
 type Policy struct {
-	// Rotate is how long a key signs before another takes its place; 0 = 90 days; negative = until an operator
-	// rotates it.
+	// Rotate is how long a key signs before another takes its place; 0 = 90 days, or a thirtieth of Accept if
+	// that is longer; negative = until an operator rotates it.
 	Rotate time.Duration
 
 	// Accept is how long after that what it signed is accepted; 0 = 180 days. It must be longer than what was
@@ -28,11 +28,11 @@ const (
 )
 
 func (p Policy) withDefaults() Policy {
-	if p.Rotate == 0 {
-		p.Rotate = defaultRotate
-	}
 	if p.Accept == 0 {
 		p.Accept = defaultAccept
+	}
+	if p.Rotate == 0 {
+		p.Rotate = max(defaultRotate, p.Accept/(maxLive-2))
 	}
 	return p
 }

@@ -247,6 +247,7 @@ func TestPolicies(t *testing.T) {
 	}{
 		"zero":                  {Policy{}, ""},
 		"never":                 {Policy{Rotate: -1}, ""},
+		"accepted for 20 years": {Policy{Accept: 20 * 365 * day}, ""},
 		"a minute":              {Policy{Rotate: time.Minute, Accept: 30 * time.Minute}, ""},
 		"less than a minute":    {Policy{Rotate: time.Second, Accept: time.Second}, "a minute at least"},
 		"accepted for no time":  {Policy{Accept: -1}, "accepted for a while"},

@@ -90,7 +90,11 @@ func Example_webSocket() {
 				if err != nil {
 					return
 				}
-				lines <- string(line)
+				select {
+				case lines <- string(line):
+				case <-r.Context().Done(): // the handler has returned
+					return
+				}
 			}
 		}()
 		for {

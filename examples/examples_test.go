@@ -687,6 +687,33 @@ func TestShop_Farmctl(t *testing.T) {
 	}
 }
 
+// Prices and the banner change while the shop runs; what nobody could sell by is refused; a change can be taken back.
+func TestShop_Settings(t *testing.T) {
+	t.Parallel()
+	bin, addr, peer := program(t, "shop"), freeAddr(t), freeAddr(t)
+	start(t, bin, "-node", "-name", "till", "-http", addr, "-peer", peer)
+	answers(t, "http://"+addr+"/readyz")
+	for _, step := range []struct{ args, says, page string }{
+		{"set site prices.tea 1500 -m harvest", "Epoch 1 is in force", "€ 15.00"},
+		{"set site banner Tea-week", "Epoch 2 is in force", "Tea-week"},
+		{"set site prices.tea free", `prices.tea: is the text "free"`, "€ 15.00"},
+		{"set site prices.tea 0", "nothing is for free here", "€ 15.00"},
+		{"set site prices.teapot 10", `there is no "teapot" to have a price`, "€ 15.00"},
+		{"unset site prices.tea", "Epoch 3 is in force", "€ 14.50"},
+		{"rollback 1", "Epoch 4 is in force", "€ 15.00"},
+	} {
+		p := start(t, bin, append([]string{"farm", "config", "-node", peer}, strings.Fields(step.args)...)...)
+		p.ends()
+		if !strings.Contains(p.printed(), step.says) {
+			t.Errorf("%s: %v, %s", step.args, p.err, p.printed())
+		}
+		code, body, err := call(visitor(t), "GET", "http://"+addr+"/", "")
+		if err != nil || code != 200 || !strings.Contains(body, step.page) {
+			t.Errorf("after %s the front page is %d %v, without %q", step.args, code, err, step.page)
+		}
+	}
+}
+
 func TestShop_Usage(t *testing.T) {
 	t.Parallel()
 	bin, two := program(t, "shop"), t.TempDir()

@@ -20,21 +20,33 @@ var (
 
 var errSKU = errors.New("a sku has 1 to 60 bytes of printable text")
 
-type product struct {
-	SKU, Name, About string
-	Cents            int
+type product struct{ SKU, Name, About string }
+
+// offer is a product at its price.
+type offer struct {
+	product
+	Cents int
 }
 
 // Price is in euros.
-func (p product) Price() string { return euros(p.Cents) }
+func (o offer) Price() string { return euros(o.Cents) }
+
+// offers returns all products at the prices that the request sees.
+func offers(ctx context.Context) []offer {
+	out := make([]offer, len(products))
+	for i, p := range products {
+		out[i] = offer{p, settings.Get(ctx).Prices[p.SKU]}
+	}
+	return out
+}
 
 var products = []product{
-	{"kettle", "Kettle", "Whistles in G. One litre, enamelled.", 3900},
-	{"lamp", "Desk lamp", "Warm light and a long arm.", 5450},
-	{"mug", "Mug", "Stoneware. Survives the dishwasher, and most nodes.", 1200},
-	{"notebook", "Notebook", "A5, dotted, 160 pages, lies flat.", 950},
-	{"stool", "Stool", "Beech, three legs: it stands as long as a majority does.", 8900},
-	{"tea", "Green tea", "Sencha, 100 g, in a tin.", 1450},
+	{"kettle", "Kettle", "Whistles in G. One litre, enamelled."},
+	{"lamp", "Desk lamp", "Warm light and a long arm."},
+	{"mug", "Mug", "Stoneware. Survives the dishwasher, and most nodes."},
+	{"notebook", "Notebook", "A5, dotted, 160 pages, lies flat."},
+	{"stool", "Stool", "Beech, three legs: it stands as long as a majority does."},
+	{"tea", "Green tea", "Sencha, 100 g, in a tin."},
 }
 
 func euros(cents int) string { return fmt.Sprintf("€ %d.%02d", cents/100, cents%100) }
@@ -67,16 +79,16 @@ func addToCart(ctx context.Context, sku string, n int) (map[string]int, error) {
 
 // line is one row of the cart's page.
 type line struct {
-	product
+	offer
 	Count int
 }
 
 // Sum is in euros.
 func (l line) Sum() string { return euros(l.Cents * l.Count) }
 
-func cartLines(items map[string]int) (lines []line, total int) {
+func cartLines(ctx context.Context, items map[string]int) (lines []line, total int) {
 	for _, sku := range slices.Sorted(maps.Keys(items)) {
-		l := line{findProduct(sku), items[sku]}
+		l := line{offer{findProduct(sku), settings.Get(ctx).Prices[sku]}, items[sku]}
 		lines = append(lines, l)
 		total += l.Cents * l.Count
 	}

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmctl"
 )
@@ -68,6 +69,7 @@ func untilEOF(ctx context.Context, in io.Reader) context.Context {
 
 func runNode(ctx context.Context, cfg farm.Config, report string) error {
 	cfg.App = "shop"
+	cfg.Configs = []configsync.Declared{settings}
 
 	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
 	// in this process (Config.Server.TLSConfig) or at a proxy in front of it, and leaves this line out.

@@ -17,11 +17,12 @@ var files embed.FS
 
 // page is what every template gets.
 type page struct {
-	Title string
-	Node  string // that ran the handler
-	Via   string // that took the request from the browser
-	Items int    // in the cart
-	Data  any
+	Title  string
+	Banner string // of the settings
+	Node   string // that ran the handler
+	Via    string // that took the request from the browser
+	Items  int    // in the cart
+	Data   any
 }
 
 // site serves the pages.
@@ -51,11 +52,11 @@ func routes(f *farm.Farm) http.Handler {
 }
 
 func (s *site) front(w http.ResponseWriter, r *http.Request) {
-	s.render(w, r, "front", "Six good things", products)
+	s.render(w, r, "front", "Six good things", offers(r.Context()))
 }
 
 func (s *site) cart(w http.ResponseWriter, r *http.Request) {
-	lines, total := cartLines(cart.Or(r.Context(), nil))
+	lines, total := cartLines(r.Context(), cart.Or(r.Context(), nil))
 	s.render(w, r, "cart", "Your cart", struct {
 		Lines []line
 		Total string
@@ -88,7 +89,8 @@ func (s *site) work(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) render(w http.ResponseWriter, r *http.Request, name, title string, data any) {
 	info := farm.Info(r.Context())
-	p := page{Title: title, Node: info.Node, Via: info.Via, Items: itemsIn(cart.Or(r.Context(), nil)), Data: data}
+	p := page{Title: title, Banner: settings.Get(r.Context()).Banner, Node: info.Node, Via: info.Via,
+		Items: itemsIn(cart.Or(r.Context(), nil)), Data: data}
 	var b bytes.Buffer
 	if err := s.templates[name].ExecuteTemplate(&b, "layout", p); err != nil {
 		farm.Error(w, r, err)

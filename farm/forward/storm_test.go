@@ -103,7 +103,7 @@ func TestFastFailingNode(t *testing.T) {
 	front := behind(t, Config{}, bad, good)
 	began := time.Now()
 	got := flood(t, 600, func(int) *http.Request { return request(t, "GET", front.public.URL, nil) })
-	if took := time.Since(began); got[500] > 120 && took > 3*time.Second {
+	if took := time.Since(began); got[500] > 120 && took > time.Second { // of which a fifth would do
 		ci.Latef(t, "%v for 600 requests: the good node is as slow as failures count", took)
 	}
 	if got[200]+got[500] != 600 || got[500] > 120 {

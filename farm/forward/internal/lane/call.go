@@ -45,6 +45,7 @@ type call struct {
 	body   sender
 	duplex bool
 	last   bool // the acceptor's last frame has come
+	limits limits
 
 	mu          sync.Mutex
 	ended       bool  // guarded by mu
@@ -156,6 +157,7 @@ func (x *call) endContext() {
 
 // noInterrupt has the end of the request's context mean nothing from now on.
 func (x *call) noInterrupt() {
+	x.limits.end(x)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.ended = true
@@ -299,6 +301,7 @@ func (x *call) lose(err error) {
 
 // finish gives back what the exchange went over.
 func (x *call) finish() {
+	x.limits.end(x)
 	x.mu.Lock()
 	x.ended = true
 	interrupted := x.interrupted

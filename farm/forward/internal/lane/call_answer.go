@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
@@ -194,19 +193,10 @@ func (x *call) deadline() error {
 	if err != nil {
 		return err
 	}
-	d := decoder{s: string(p)}
-	which, some, in := d.byte(), d.bool(), time.Duration(d.varint())
-	if err := d.end("DEADLINE"); err != nil {
+	l, err := readLimit(p)
+	if err != nil {
 		return err
 	}
-	var at time.Time
-	if some {
-		at = time.Now().Add(in)
-	}
-	if which == 'r' { // the handler was told that it is set; a server that cannot is the same on both ways
-		x.control().SetReadDeadline(at)
-	} else {
-		x.control().SetWriteDeadline(at)
-	}
+	x.limits.set(l)
 	return nil
 }

@@ -167,7 +167,12 @@ func (c *Client) dialTrunk() {
 
 func (c *Client) beginLocked(conn net.Conn, bundle uint64) {
 	t := newTrunk(conn)
-	t.control = c.receiveControl
+	t.control = func(f frame, p []byte) error {
+		if f.kind == kDeadlineNow {
+			return c.limitNow(t, bundle, p)
+		}
+		return c.receiveControl(f, p)
+	}
 	c.trunk, c.bundle, c.number = t, bundle, 0
 	c.setDraining(false)
 	c.upLocked()

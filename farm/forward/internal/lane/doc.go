@@ -4,7 +4,8 @@
 // Between a node that forwards (the dialler) and one that serves (the acceptor) there are
 //
 //   - one trunk: the connection that is always there. It carries the control frames (cancel, leave, ping,
-//     drain, status) and any number of streams: exchanges that share it, each with a window of its own.
+//     drain, status, and deadlines that wait for nothing) and any number of streams: exchanges that share it,
+//     each with a window of its own.
 //   - lanes: connections that carry one exchange at a time. They cost less for each exchange and no exchange
 //     waits behind another's bytes.
 //

@@ -12,35 +12,36 @@ const newest = 1
 type kind uint8
 
 const (
-	kHello    kind = 1 + iota // first frame of a connection, both ways
-	kReq                      // a request: its head, and its body if that is short and there
-	kAccept                   // the handler asks for the rest of the body
-	kData                     // bytes of a body, or of a tunnel
-	kEnd                      // the body ends: its error and trailer, and before them the acceptor's load
-	kRes                      // the head of an answer, and the beginning of its body
-	kRefused                  // the request was not started
-	kReset                    // the exchange is given up; from the acceptor: the code says why
-	kTunnel                   // the handler has taken over the connection: raw bytes follow, both ways
-	kDeadline                 // the handler has set a deadline for the client's connection
-	kDuplex                   // the handler reads and writes at the same time
-	kMark                     // the handler is about to change what cannot be changed twice
-	kMarked                   // the dialler knows
-	kLasts                    // the handler goes on until somebody ends it
-	kWindow                   // the other end may send so many bytes more on this stream
-	kCancel                   // control: the exchange on that lane is given up, or only its context ends
-	kPing                     // control: asks for a sign of life
-	kPong                     // control: a sign of life
-	kDrain                    // control: the acceptor takes no more requests, or takes them again
-	kStatus                   // control: asks whether an exchange was ever seen
-	kSeen                     // control: the answer
-	kLeave                    // control: the handler of that exchange is to come to an end
+	kHello       kind = 1 + iota // first frame of a connection, both ways
+	kReq                         // a request: its head, and its body if that is short and there
+	kAccept                      // the handler asks for the rest of the body
+	kData                        // bytes of a body, or of a tunnel
+	kEnd                         // the body ends: its error and trailer, and before them the acceptor's load
+	kRes                         // the head of an answer, and the beginning of its body
+	kRefused                     // the request was not started
+	kReset                       // the exchange is given up; from the acceptor: the code says why
+	kTunnel                      // the handler has taken over the connection: raw bytes follow, both ways
+	kDeadline                    // the handler has set a deadline for the client's connection
+	kDuplex                      // the handler reads and writes at the same time
+	kMark                        // the handler is about to change what cannot be changed twice
+	kMarked                      // the dialler knows
+	kLasts                       // the handler goes on until somebody ends it
+	kWindow                      // the other end may send so many bytes more on this stream
+	kCancel                      // control: the exchange on that lane is given up, or only its context ends
+	kPing                        // control: asks for a sign of life
+	kPong                        // control: a sign of life
+	kDrain                       // control: the acceptor takes no more requests, or takes them again
+	kStatus                      // control: asks whether an exchange was ever seen
+	kSeen                        // control: the answer
+	kLeave                       // control: the handler of that exchange is to come to an end
+	kDeadlineNow                 // control: like DEADLINE, and waits for nothing
 	kLast
 )
 
 func (k kind) String() string {
 	names := [...]string{
 		"0", "HELLO", "REQ", "ACCEPT", "DATA", "END", "RES", "REFUSED", "RESET", "TUNNEL", "DEADLINE", "DUPLEX",
-		"MARK", "MARKED", "LASTS", "WINDOW", "CANCEL", "PING", "PONG", "DRAIN", "STATUS", "SEEN", "LEAVE",
+		"MARK", "MARKED", "LASTS", "WINDOW", "CANCEL", "PING", "PONG", "DRAIN", "STATUS", "SEEN", "LEAVE", "DEADLINE NOW",
 	}
 	if int(k) < len(names) {
 		return names[k]

@@ -22,8 +22,10 @@ type lane struct {
 	wmu  sync.Mutex
 	werr error // of a write that failed; guarded by wmu
 
-	seq  atomic.Uint32 // of the exchange now, or of the last one
-	stop atomic.Bool   // reads are interrupted
+	seq atomic.Uint32 // of the exchange now, or of the last one
+
+	limits atomic.Pointer[limits] // of the exchange now, at the dialler; nil = none
+	stop   atomic.Bool            // reads are interrupted
 }
 
 const readSize = chunk + 4<<10

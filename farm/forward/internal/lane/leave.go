@@ -39,6 +39,7 @@ func (l *leaving) attempt(x *call) {
 	if x.lane != nil {
 		x.seq = x.lane.seq.Load()
 	}
+	x.limits.begin(x)
 	l.mu.Lock()
 	l.at = x
 	told := l.told

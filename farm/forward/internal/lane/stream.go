@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -39,6 +40,8 @@ type stream struct {
 	ctxEnded bool   // the context of the request is to end, or has; guarded by mu
 	endCtx   func() // ends the context of the request; nil = there is none; guarded by mu
 	leave    notice // that the handler is to come to an end
+
+	limits atomic.Pointer[limits] // at the dialler; nil = none
 }
 
 // maxFree is how many frames that cost nothing a stream may have: one of a kind as a rule.

@@ -34,7 +34,10 @@ type Writer struct {
 	hijacked *tunnel  // nil = not; guarded by mu
 	buf      *[]byte  // a frame that is being filled; nil = none; guarded by mu
 	marked   bool     // guarded by mu
+	limits   uint32   // deadlines that were set, so far; guarded by limitMu
 	trailers []string // that were announced; guarded by mu
+
+	limitMu sync.Mutex
 
 	head   bool        // the answer to HEAD has no body
 	duplex atomic.Bool // the handler reads and writes at the same time
@@ -254,20 +257,6 @@ func (w *Writer) SetReadDeadline(at time.Time) error { return w.setDeadline('r',
 
 // SetWriteDeadline sets the deadline for writes to the client's connection.
 func (w *Writer) SetWriteDeadline(at time.Time) error { return w.setDeadline('w', at) }
-
-// setDeadline has the dialler set a deadline for the client's connection. It travels as a duration: clocks
-// differ.
-func (w *Writer) setDeadline(which byte, at time.Time) error {
-	b := append(newFrame(nil), which)
-	b = putBool(b, !at.IsZero())
-	b = putVarint(b, int64(time.Until(at)))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.hijacked != nil {
-		return http.ErrHijacked
-	}
-	return w.x.send(kDeadline, 0, b)
-}
 
 // EnableFullDuplex is what http.ResponseController.EnableFullDuplex calls.
 func (w *Writer) EnableFullDuplex() error {

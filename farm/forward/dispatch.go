@@ -44,7 +44,7 @@ func (g *Gate) newDispatch(w http.ResponseWriter, r *http.Request, up *lane.Uplo
 		facts: lane.Facts{Origin: g.cfg.ID, Via: g.cfg.Node, ID: info.ID, Scheme: info.Scheme},
 		c:     retry.Case{Method: r.Method, Upgrade: len(r.Header["Upgrade"]) > 0}}
 	d.a = lane.Attempt{Facts: &d.facts, Upload: up, BeforeHeader: d.beforeHeader, Interim: d.hints.fresh,
-		Lasts: d.lasts}
+		Laster: d}
 	passOf(r.Context()).passedOn(&d.a)
 	d.tried = d.three[:0]
 	if e, ok := g.routes.Match(r); ok {
@@ -145,8 +145,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// lasts is told that the handler goes on until somebody ends it.
-func (d *dispatch) lasts() {
+// Lasts is told that the handler goes on until somebody ends it.
+func (d *dispatch) Lasts() {
 	d.leave()
 	passOf(d.r.Context()).asStream()
 }

@@ -23,12 +23,15 @@ type Attempt struct {
 	// Interim reports whether a 1xx answer is for the client. nil = always.
 	Interim func(status int, header http.Header) bool
 
-	// Lasts is called when the handler has said that it goes on until somebody ends it: see Writer.Lasts. nil =
-	// nothing.
-	Lasts func()
+	// Laster is told when the handler has said that it goes on until somebody ends it: see Writer.Lasts. nil =
+	// nobody.
+	Laster Laster
 
 	leaving leaving
 }
+
+// Laster is told that an exchange lasts.
+type Laster interface{ Lasts() }
 
 // call is an Attempt at the dialler.
 type call struct {
@@ -252,8 +255,8 @@ func (x *call) receive(f frame) (over bool, err error) {
 		x.control().EnableFullDuplex()
 		return false, nil
 	case kLasts:
-		if x.Lasts != nil {
-			x.Lasts()
+		if x.Laster != nil {
+			x.Laster.Lasts()
 		}
 		return false, nil
 	case kMark:

@@ -58,6 +58,10 @@ func FuzzAcceptor(f *testing.F) {
 	window := append(newFrame(nil), 0xff, 0xff, 0xff, 0xff)
 	frame{kind: kWindow, id: 1, n: 4}.put(window)
 	f.Add(true, append(req, window...))
+	leave := putPair(0, 1)
+	frame{kind: kLeave, n: 8}.put(leave)
+	f.Add(true, append(req[:len(req):len(req)], leave...))
+	f.Add(true, append(leave[:len(leave):len(leave)], req...))
 	f.Fuzz(func(t *testing.T, trunk bool, said []byte) {
 		srv := &Server{Logger: slog.New(slog.DiscardHandler)}
 		srv.Handle = func(w *Writer, r *http.Request, _ *Facts) { io.Copy(w, r.Body) }

@@ -7,13 +7,18 @@ import (
 	"testing"
 )
 
+// counts counts how often it is told that an exchange lasts.
+type counts struct{ n *atomic.Int32 }
+
+func (c counts) Lasts() { c.n.Add(1) }
+
 // leaver is a rig whose attempts the test can have leave.
 func leaver(t *testing.T, h func(w *Writer, r *http.Request)) (r *rig, attempts chan *Attempt, lasts *atomic.Int32) {
 	r = newRig(t, nil)
 	attempts, lasts = make(chan *Attempt, 100), &atomic.Int32{}
 	r.server.Handle = func(w *Writer, req *http.Request, _ *Facts) { h(w, req) }
 	r.public.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		a := &Attempt{Facts: &Facts{ID: "id", Attempt: 1}, Upload: NewUpload(req), Lasts: func() { lasts.Add(1) }}
+		a := &Attempt{Facts: &Facts{ID: "id", Attempt: 1}, Upload: NewUpload(req), Laster: counts{lasts}}
 		if req.URL.Path == "/early" {
 			a.Leave()
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +57,8 @@ func (w *whereabouts) where() (only *farm.Farm) {
 	return only
 }
 
-// A farm runs a singleton on one node, a job once at each of its times, and goes on with both when nodes are killed and stop.
+// A farm runs a singleton on one node, a job once at each of its times, and goes on with both when nodes are
+// killed and stop.
 func TestFarm_Jobs(t *testing.T) {
 	w := &whereabouts{now: map[*farm.Farm]bool{}, ran: map[time.Time]int{}, runs: map[*farm.Farm]int{}}
 	handler := func(f *farm.Farm) http.Handler {
@@ -135,5 +137,55 @@ func TestFarm_Lock(t *testing.T) {
 			}
 			t.Log("lock and unlock took", time.Since(began))
 		}
+	})
+}
+
+// The leases of a node that leaves have ended before it says goodbye, which frees them.
+func TestFarm_LeaveWithALock(t *testing.T) {
+	farmtest.Run(t, 3, nil, func(t *testing.T, f *farmtest.Farm) {
+		leaver := f.Nodes[2]
+		first, err := leaver.Farm().Lock(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			second, err := f.Nodes[1].Farm().Lock(t.Context(), "x")
+			if err != nil || first.Context().Err() == nil {
+				t.Errorf("%v; the first lease lives", err)
+				return
+			}
+			second.Unlock()
+		})
+		time.Sleep(10 * time.Second)
+		if err := leaver.Farm().Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		leaver.Stop()
+	})
+}
+
+// A drain waits for a job that runs, also where the program has a server of its own.
+func TestFarm_DrainWaitsForJobs(t *testing.T) {
+	var ended atomic.Bool
+	handler := func(f *farm.Farm) http.Handler {
+		f.Every("slow", once.Schedule{Cron: "* * * * *", Zone: "UTC"}, func(ctx context.Context, _ once.Tick) error {
+			time.Sleep(10 * time.Second)
+			ended.Store(ctx.Err() == nil)
+			return ctx.Err()
+		})
+		return http.NotFoundHandler()
+	}
+	farmtest.Run(t, 1, handler, func(t *testing.T, f *farmtest.Farm) {
+		n := f.Nodes[0]
+		until(t, "the job runs", 2*time.Minute, func() bool {
+			j := n.Farm().Jobs().Jobs()
+			return len(j) == 1 && len(j[0].Running) == 1
+		})
+		if err := n.Farm().Drain(t.Context()); err != nil || !ended.Load() {
+			t.Errorf("drained: %v; the job has ended well: %v", err, ended.Load())
+		}
+		n.Stop()
 	})
 }

@@ -34,6 +34,7 @@ func (f *Farm) Drain(ctx context.Context) error {
 	prepared, succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	n := f.gate.Finish(ctx)
+	late := f.jobs.Idle(ctx)
 	if closed(undone) {
 		prepared()
 		return fmt.Errorf("farm: drain: %w", ErrUndrained)
@@ -42,6 +43,9 @@ func (f *Farm) Drain(ctx context.Context) error {
 	succeeded()
 	if n > 0 {
 		return fmt.Errorf("farm: %d handlers are still running: %w", n, ctx.Err())
+	}
+	if late != nil {
+		return fmt.Errorf("farm: %w", late)
 	}
 	return nil
 }
@@ -217,7 +221,8 @@ func (f *Farm) beginLeave() (first bool) {
 
 func (f *Farm) finishLeave(ctx context.Context, err error) error {
 	defer close(f.left)
-	f.leaveErr = errors.Join(err, f.node.Leave(ctx))
+	// The goodbye says that what this node held is free.
+	f.leaveErr = errors.Join(err, f.closeJobs(), f.node.Leave(ctx))
 	return f.leaveErr
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
@@ -51,10 +52,11 @@ type Client struct {
 	wg     sync.WaitGroup
 
 	counters counters
+	took     atomic.Int64 // ns of the last command
 
 	mu      sync.Mutex
 	owner   *owner // as which this node holds and waits; nil until it is needed, or after it was lost
-	owners  int    // how many there have been
+	owners  int    // how many names have been used up
 	joining chan struct{}
 	works   map[string]*work // singletons and jobs, by kind and name
 	running int              // functions of works
@@ -107,7 +109,7 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	err := c.await(ctx)
 	if o != nil {
-		c.endOwner(o)
+		c.endOwner(ctx, o)
 	}
 	return err
 }
@@ -121,7 +123,7 @@ func (c *Client) await(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
+		return c.Idle(ctx)
 	case <-ctx.Done():
 		return fmt.Errorf("once: functions still run, though their contexts have ended: %w", ctx.Err())
 	}
@@ -129,12 +131,12 @@ func (c *Client) await(ctx context.Context) error {
 
 // endOwner tells the farm that this node holds nothing any more. Otherwise the others would find that out
 // when its node is gone.
-func (c *Client) endOwner(o *owner) {
+func (c *Client) endOwner(ctx context.Context, o *owner) {
 	timeout := endTimeout
 	if !c.cfg.Local().Stakes(o.id) {
 		timeout = endTimeout / 8 // nobody waits for it
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if _, err := c.do(ctx, state.End{ID: o.id}); err != nil {
 		c.log.Info("the others will find out by themselves that what this node held is free", "err", err)
@@ -146,7 +148,7 @@ func encode(cmd state.Command) []byte { return cmd.Append(make([]byte, 0, 128)) 
 
 // do has a command carried out. This node's copy may not have it yet.
 func (c *Client) do(ctx context.Context, cmd state.Command) (state.Answer, error) {
-	index, value, err := c.cfg.Log.Propose(ctx, encode(cmd))
+	index, value, err := c.propose(ctx, cmd)
 	if err != nil && index == 0 {
 		return state.Answer{}, err
 	}
@@ -155,23 +157,31 @@ func (c *Client) do(ctx context.Context, cmd state.Command) (state.Answer, error
 
 // doHere has a command carried out, and returns when this node's copy has it.
 func (c *Client) doHere(ctx context.Context, cmd state.Command) (state.Answer, error) {
-	_, value, err := c.cfg.Log.Propose(ctx, encode(cmd))
+	_, value, err := c.propose(ctx, cmd)
 	if err != nil {
 		return state.Answer{}, err
 	}
 	return state.DecodeAnswer(value)
 }
 
+// propose puts a command into the log, and notes how long that takes.
+func (c *Client) propose(ctx context.Context, cmd state.Command) (index uint64, value []byte, err error) {
+	began := time.Now()
+	index, value, err = c.cfg.Log.Propose(ctx, encode(cmd))
+	c.took.Store(int64(time.Since(began)))
+	return index, value, err
+}
+
 // insist has a command carried out, however long it takes, until ctx ends.
 func (c *Client) insist(ctx context.Context, cmd state.Command) (state.Answer, error) {
-	for {
+	for wait := retryPause / 16; ; wait = min(2*wait, retryPause) {
 		try, cancel := context.WithTimeout(ctx, commandTimeout)
 		a, err := c.do(try, cmd)
 		cancel()
 		if err == nil {
 			return a, nil
 		}
-		if !pause(ctx, retryPause) {
+		if !pause(ctx, wait) {
 			return a, err
 		}
 	}
@@ -218,7 +228,7 @@ func (c *Client) hear(e state.Event) {
 			signal(w.news)
 		}
 		if o != nil {
-			o.lookAgain()
+			o.restored.Store(true)
 			signal(o.wake)
 			signal(o.ring)
 		}

@@ -28,7 +28,7 @@ func (c *Client) Every(name string, s Schedule, fn JobFunc) error {
 		return fmt.Errorf("once: job %q: %w", name, err)
 	}
 	return c.start(kindJob, name, func(w *work) {
-		j := &job{work: w, parsed: p, fn: fn, runs: map[uint64]bool{}}
+		j := &job{work: w, parsed: p, fn: fn}
 		j.loop()
 	})
 }
@@ -39,13 +39,13 @@ type job struct {
 	parsed
 	fn JobFunc
 
-	o         *owner    // as which it is offered; nil: it is not
-	differs   bool      // others have registered it differently, and this was said
-	startable time.Time // since when a tick that was claimed could be started, by the log's time; zero: none can
+	o       *owner    // as which it is offered; nil: it is not
+	differs bool      // others have registered it differently, and this was said
+	begun   uint64    // fence of the last run that was begun here
+	ready   time.Time // since when there is something to do now, by the log's time; zero: there is nothing
 
 	mu      sync.Mutex
-	runs    map[uint64]bool // fences of the runs that this node knows of
-	failure string          // how the last run here failed; "" = it did not
+	failure string // how the last run here failed; "" = it did not
 }
 
 // claimStep is the head start of the node whose turn it is to run a job before the next one.
@@ -144,30 +144,42 @@ func describe(s state.Spec) string {
 // claim plans, starts or claims what is to be done now, when it is this node's turn.
 func (j *job) claim(ctx context.Context, now state.Job) (time.Duration, error) {
 	logNow := j.c.cfg.Local().Now()
-	if now.Startable {
-		if j.startable.IsZero() {
-			j.startable = logNow
+	if now.Startable || now.Next == 0 {
+		if j.ready.IsZero() {
+			j.ready = logNow
 		}
-		return j.atTurn(ctx, now, logNow, j.startable, state.Start{Owner: j.o.id, Job: j.name})
+		var cmd state.Command = state.Start{Owner: j.o.id, Job: j.name}
+		if !now.Startable {
+			cmd = state.Plan{Owner: j.o.id, Job: j.name, Next: j.cron.Next(logNow).UnixMilli()}
+		}
+		return j.atTurn(ctx, now, logNow, j.ready, cmd)
 	}
-	j.startable = time.Time{}
-	if now.Next == 0 {
-		next := j.cron.Next(logNow)
-		return 0, j.propose(ctx, state.Plan{Owner: j.o.id, Job: j.name, Next: next.UnixMilli()})
-	}
+	j.ready = time.Time{}
 	due := time.UnixMilli(now.Next).Add(j.late(now.Next))
+	if heard := j.c.cfg.Local().Heard(); heard > askEvery || heard > trustFor && !time.Now().Before(due) {
+		return j.atTurn(ctx, now, logNow, logNow.Add(trustFor-heard), state.Start{Owner: j.o.id, Job: j.name})
+	}
 	return j.atTurn(ctx, now, logNow, due, j.dueUntil(now, logNow))
 }
 
 // atTurn proposes cmd if this node's turn has come at logNow, and returns how long it is until then if not.
 // The nodes have their turns one after the other, in an order that differs from time to time.
 func (j *job) atTurn(ctx context.Context, now state.Job, logNow, due time.Time, cmd state.Command) (time.Duration, error) {
-	turn := due.Add(time.Duration(rank(j.name, now.Next, now.Owners, j.o.id)) * claimStep)
+	step := max(claimStep, 2*time.Duration(j.c.took.Load())) // a slow farm is not to get each claim from everybody
+	turn := due.Add(time.Duration(rank(j.name, now.Next, now.Owners, j.o.id)) * step)
 	if left := turn.Sub(logNow); left > 0 {
 		return min(left, longWait), nil
 	}
 	return 0, j.propose(ctx, cmd)
 }
+
+// The log's time may jump forward, when another node comes to lead or the clocks of most nodes are set, and
+// only a command tells. So one that has nothing to start asks for it now and then, and where a job is due by
+// this node's own clock, which was most likely set as well.
+const (
+	askEvery = 10 * time.Minute
+	trustFor = time.Minute // what was heard of it
+)
 
 // longWait is how long a job waits at most before it looks again at this node's copy, which may have been
 // replaced.
@@ -210,7 +222,7 @@ func (j *job) dueUntil(now state.Job, logNow time.Time) state.Command {
 		c.Ticks = []int64{now.Next}
 	}
 	if more {
-		c.Left = 1
+		c.Left = 1 // or more: they are not counted
 	}
 	c.Next = j.cron.Next(time.UnixMilli(c.Ticks[len(c.Ticks)-1])).UnixMilli()
 	return c

@@ -24,13 +24,14 @@ type Lease struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	once sync.Once
-	lost bool // guarded by once
+	once     sync.Once
+	returned chan struct{} // closed when it has ended here and was given back, as far as that is to be waited for
+	err      error         // of that; guarded by returned
 }
 
 // newLease makes a lease of what o holds. Its context has the values of ctx, and not its end.
 func newLease(ctx context.Context, o *owner, name string, ticket, fence uint64, stands func(*Machine) bool) *Lease {
-	l := &Lease{o: o, name: name, ticket: ticket, fence: fence, stands: stands}
+	l := &Lease{o: o, name: name, ticket: ticket, fence: fence, stands: stands, returned: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	o.take(l)
 	if o.ctx.Err() != nil { // whoever ended all leases may have done so just before
@@ -73,17 +74,19 @@ func (c leaseContext) Err() error {
 	return c.Context.Err()
 }
 
-// finish ends a lease on this node, and gives it back.
+// finish ends a lease on this node, and has it given back if it was lost.
 func (l *Lease) finish(cause error) {
 	l.once.Do(func() {
-		l.lost = cause == ErrLost
 		l.cancel(cause)
-		if l.lost {
+		l.o.drop(l, false)
+		if cause == ErrLost {
+			l.err = ErrLost
 			l.o.c.counters.lost.Add(1)
+			if l.ticket != 0 {
+				l.o.giveBack(l.ticket)
+			}
 		}
-		if l.o.drop(l, false); l.ticket != 0 && l.lost {
-			l.o.giveBack(l.ticket)
-		}
+		close(l.returned)
 	})
 }
 
@@ -99,14 +102,19 @@ func (l *Lease) release(finished bool) error {
 		l.cancel(context.Canceled)
 		l.o.drop(l, true)
 	})
-	switch {
-	case !first && l.lost:
-		return ErrLost
-	case !first && finished:
-		return context.Cause(l.ctx) // it was not put into the log
-	case !first:
-		return nil
+	if first {
+		l.err = l.returnIt(finished)
+		close(l.returned)
 	}
+	<-l.returned
+	if !first && l.err == nil && finished {
+		return context.Cause(l.ctx) // it was not put into the log
+	}
+	return l.err
+}
+
+// returnIt gives the ticket back, or has that be done.
+func (l *Lease) returnIt(finished bool) error {
 	ctx, cancel := context.WithTimeout(l.o.ctx, commandTimeout)
 	defer cancel()
 	a, err := l.o.c.do(ctx, state.Release{Owner: l.o.id, Ticket: l.ticket, Finished: finished})

@@ -40,6 +40,7 @@ func (c *Client) migrate(ctx context.Context, name string, wait bool, fn func(co
 		return err
 	}
 	defer l.Unlock()
+	defer c.runs()() // a drain and Close wait for it
 	c.log.Info("runs here", "migration", name, "fence", l.Fence())
 	both, cancel := context.WithCancelCause(l.Context())
 	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
@@ -20,7 +21,9 @@ type owner struct {
 	ctx  context.Context // ends when the owner has
 	end  context.CancelCauseFunc
 	ring chan struct{} // holds one: the farm's owners have changed
-	wake chan struct{} // holds one: there is something to keep, or to refute
+	wake chan struct{} // holds one: there is something to keep, to refute, or to check
+
+	restored atomic.Bool // this node's copy of the state was replaced, and is to be checked
 
 	mu      sync.Mutex
 	until   time.Time // how long this node is sure of what it holds; see sure.go
@@ -65,11 +68,11 @@ func (c *Client) current() (*owner, error) {
 	return c.owner, nil
 }
 
-// register makes an owner. It has a name that was not tried before: what became of that may not be known.
+// register makes an owner. It tries one name until that is registered, so that a node leaves no owners behind
+// that nobody looks after; nothing was ever held under it before.
 func (c *Client) register(ctx context.Context) (*owner, error) {
 	c.mu.Lock()
-	c.owners++
-	id := fmt.Sprintf("%s#%d", c.cfg.Run, c.owners)
+	id := fmt.Sprintf("%s#%d", c.cfg.Run, c.owners+1)
 	c.mu.Unlock()
 	asked := time.Now()
 	a, err := c.doHere(ctx, state.Register{ID: id, Node: c.cfg.Node})
@@ -92,6 +95,7 @@ func (c *Client) register(ctx context.Context) (*owner, error) {
 		return nil, ErrClosed // it expires
 	}
 	c.owner = o
+	c.owners++
 	c.wg.Go(o.refresh)
 	c.wg.Go(o.guard)
 	c.wg.Go(o.watchRing)

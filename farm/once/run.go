@@ -11,27 +11,16 @@ import (
 )
 
 // begin starts the runs that this node has by its copy of the state, whatever it knows of how they came
-// about: the answer to a claim may have been lost.
+// about: the answer to a claim may have been lost. Fences rise, so what it has begun is known by the
+// greatest, also when a copy is made anew and has, for a while, runs that are over.
 func (j *job) begin(now state.Job) {
-	var here []uint64
-	for _, r := range now.Runs {
-		if r.Owner != j.o.id {
+	for _, r := range now.Runs { // in the order of their fences
+		if r.Owner != j.o.id || r.Fence <= j.begun {
 			continue
 		}
-		here = append(here, r.Fence)
-		j.mu.Lock()
-		known := j.runs[r.Fence]
-		j.runs[r.Fence] = true
-		j.mu.Unlock()
-		if o := j.o; !known && !j.c.spawn(func() { j.run(o, r) }) {
+		j.begun = r.Fence
+		if o := j.o; !j.c.spawn(func() { j.run(o, r) }) {
 			return
-		}
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for fence := range j.runs {
-		if !slices.Contains(here, fence) {
-			delete(j.runs, fence) // it was finished, and the log has it
 		}
 	}
 }
@@ -87,8 +76,8 @@ func (j *job) loudness(r state.Run) slog.Level {
 	return slog.LevelInfo
 }
 
-// say logs what came of a run. Of a job that is due often, and fails in the same way each time, the first failure is
-// told, and that it went well again.
+// say logs what came of a run. Of a job that is due often, and fails in the same way each time, the first
+// failure is told, and that it went well again.
 func (j *job) say(loud slog.Level, err error, args ...any) {
 	text := ""
 	if err != nil {

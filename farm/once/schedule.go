@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ type Missed = state.Missed
 const (
 	MissedSkip = state.MissedSkip // they are not run, if they are older than Grace
 	MissedLast = state.MissedLast // the last of them is run
-	MissedAll  = state.MissedAll  // all are run, one after the other; of more than 1000 the newest
+	MissedAll  = state.MissedAll  // all are run, in their order, or beside each other with OverlapAllow; of more than 1000 the newest
 )
 
 // Tick is one run of a job.
@@ -88,12 +89,29 @@ func (s Schedule) parse() (parsed, error) {
 		return parsed{}, errors.New("MissedAll runs several times in a row, and OverlapSkip would skip them: " +
 			"choose OverlapQueue or OverlapAllow")
 	}
+	if gap := shortest(times); s.Jitter >= gap {
+		return parsed{}, fmt.Errorf("Jitter %v must be less than the time between two times of the schedule, which is %v",
+			s.Jitter, gap)
+	}
 	if s.Grace == 0 {
 		s.Grace = defaultGrace
 	}
 	zone, err := time.LoadLocation(s.Zone)
 	return parsed{times, zone, state.Spec{Schedule: strings.TrimSuffix(times.String(), " "+s.Zone), Zone: s.Zone, Jitter: s.Jitter.Milliseconds(),
 		Grace: s.Grace.Milliseconds(), Overlap: s.Overlap, Missed: s.Missed}}, err
+}
+
+// shortest returns the least time between two of the first times of a schedule, the same on every node.
+func shortest(times cron.Schedule) time.Duration {
+	gap := time.Duration(math.MaxInt64)
+	for at, n := times.Next(time.Unix(0, 0)), 0; !at.IsZero() && n < 1000; n++ {
+		next := times.Next(at)
+		if !next.IsZero() {
+			gap = min(gap, next.Sub(at))
+		}
+		at = next
+	}
+	return gap
 }
 
 // JobFunc is what a job does. Its context ends when the node stops, or when it cannot be sure any more that

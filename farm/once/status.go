@@ -128,8 +128,8 @@ var (
 	ErrNoNode = errors.New("once: no node runs that job")
 )
 
-// Run has a job run now, on one node, paused or not. It waits in line behind runs that go on. Errors: ErrNoJob,
-// ErrNoNode, ErrFull.
+// Run has a job run now, on one node, paused or not. It waits in line behind runs that go on. Errors:
+// ErrNoJob, ErrNoNode, ErrFull.
 func (c *Client) Run(ctx context.Context, job string) error {
 	return c.order(ctx, job, state.Trigger{Job: job})
 }

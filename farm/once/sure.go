@@ -92,8 +92,12 @@ func (o *owner) refresh() {
 		}
 		t.Reset(time.Until(kept.Add(every)))
 		select {
-		case <-o.wake: // a suspicion, or there is something to keep from now on
+		case <-o.wake: // a suspicion, another copy, or there is something to keep from now on
 			o.heed()
+			if o.restored.Swap(false) {
+				o.check()
+				o.lookAgain()
+			}
 		case <-t.C:
 			kept = time.Now()
 			o.keep()

@@ -37,7 +37,9 @@ func watched(owners []string, me string) []string {
 func (o *owner) watchRing() {
 	watching := map[string]context.CancelFunc{}
 	for {
-		now := watched(o.c.cfg.Local().Owners(), o.id)
+		owners := o.c.cfg.Local().Owners()
+		o.endEarlier(owners)
+		now := watched(owners, o.id)
 		for id, stop := range watching {
 			if !slices.Contains(now, id) {
 				stop()
@@ -60,6 +62,16 @@ func (o *owner) watchRing() {
 	}
 }
 
+// endEarlier ends what this process was under other names, as an older copy of the state has it. Nobody else
+// would: the process is there.
+func (o *owner) endEarlier(owners []string) {
+	for _, id := range owners {
+		if id != o.id && runOf(id) == o.c.cfg.Run {
+			o.c.spawn(func() { o.c.insist(o.ctx, state.End{ID: id}) })
+		}
+	}
+}
+
 // watch puts an owner's end into the log when it is known.
 func (o *owner) watch(ctx context.Context, id string) {
 	run, node := runOf(id), o.c.nodeOf(id)
@@ -78,8 +90,7 @@ func (o *owner) watch(ctx context.Context, id string) {
 		m := o.c.cfg.Local()
 		its, ok := m.Owner(id)
 		switch {
-		case !ok:
-			return
+		case !ok: // the ring says when it is over
 		case its.Refuted > refuted:
 			heard, refuted = time.Now(), its.Refuted
 		case !o.c.cfg.Alive(run), time.Since(heard) > challengeEvery && m.Blocks(id):

@@ -22,8 +22,9 @@ type work struct {
 	said  time.Time // when one was last logged
 }
 
-// failed says now and then that the farm could not be asked, and returns how long to wait until it is asked again.
-// A farm that is just forming, or has no leader for a moment, is asked again soon, and nothing is said.
+// failed says now and then that the farm could not be asked, and returns how long to wait until it is asked
+// again. A farm that is just forming, or has no leader for a moment, is asked again soon, and nothing is
+// said.
 func (w *work) failed(text string, err error) time.Duration {
 	now := time.Now()
 	if now.Sub(w.last) >= sayEvery {
@@ -156,8 +157,8 @@ type panicked struct {
 // Error implements error.
 func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// call runs a function of the application's, and turns a panic into an error. It has a goroutine of its own, which
-// it may end.
+// call runs a function of the application's, and turns a panic into an error. It has a goroutine of its own,
+// which it may end.
 func call(ctx context.Context, f func(context.Context) error) error {
 	result := make(chan error, 1)
 	go func() {

@@ -113,7 +113,7 @@ const (
 type Counts struct {
 	Claimed uint64 // that were run, or are to be
 	Skipped uint64 // that came while the job was paused or an earlier one ran, or that found no room
-	Missed  uint64 // that nobody claimed in time
+	Missed  uint64 // that nobody claimed in time; of more than MaxTicks at once, those beyond count as one
 }
 
 // Offer has an owner take part in a job. Where other owners offer it differently, theirs counts, and this
@@ -175,8 +175,11 @@ func (s *step) settle(j *job) {
 			oldest = &o
 		}
 	}
-	if oldest != nil {
-		j.spec, j.next = oldest.spec, 0
+	if oldest == nil {
+		return
+	}
+	if j.spec = oldest.spec; j.next > s.now { // else it was missed: the new times begin there
+		j.next = 0
 	}
 }
 
@@ -207,7 +210,7 @@ func (s *step) quit(name string, o *owner) {
 // the job as it is now.
 type Plan struct {
 	Owner, Job string
-	Next       int64 // ms since 1970; later than now
+	Next       int64 // ms since 1970
 }
 
 func (c Plan) apply(s *step) Answer {
@@ -215,7 +218,7 @@ func (c Plan) apply(s *step) Answer {
 	switch {
 	case j == nil:
 		return Answer{Code: Gone}
-	case j.next != 0, c.Next <= j.last, c.Next <= s.now:
+	case j.next != 0, c.Next <= j.last:
 		return Answer{Code: Lost}
 	}
 	j.next = c.Next
@@ -303,22 +306,20 @@ func (j *job) take(ticks []int64, now int64) {
 		return
 	}
 	for _, at := range ticks {
-		if !j.push(pending{At: at}) {
-			j.counts.Skipped++
-		}
+		j.push(pending{At: at})
 	}
 }
 
 func (j *job) busy() bool { return len(j.runs) > 0 || len(j.backlog) > 0 }
 
-// push reports false if the backlog is full.
-func (j *job) push(p pending) bool {
-	if len(j.backlog) >= MaxBacklog {
-		return false
+// push adds to the backlog. In a full one the oldest makes room.
+func (j *job) push(p pending) {
+	if j.counts.Claimed++; len(j.backlog) >= MaxBacklog {
+		j.backlog = slices.Delete(j.backlog, 0, 1)
+		j.counts.Claimed--
+		j.counts.Skipped++
 	}
 	j.backlog = append(j.backlog, p)
-	j.counts.Claimed++
-	return true
 }
 
 // Start asks for the run of a tick that waits for one.
@@ -397,9 +398,10 @@ func (c Trigger) apply(s *step) Answer {
 	switch {
 	case j == nil || len(j.offers) == 0:
 		return Answer{Code: Gone}
-	case !j.push(pending{At: s.now, Manual: true}):
+	case len(j.backlog) >= MaxBacklog:
 		return Answer{Code: Full}
 	}
+	j.push(pending{At: s.now, Manual: true})
 	s.tellJob(c.Job)
 	return Answer{Code: OK}
 }

@@ -165,6 +165,13 @@ func (m *Machine) Now() time.Time {
 	return m.clock.now()
 }
 
+// Heard returns how long ago the last command was carried out, by which Now goes.
+func (m *Machine) Heard() time.Duration {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return time.Since(m.clock.at)
+}
+
 // clock goes on from the log's time by this process's monotonic clock.
 type clock struct {
 	millis int64

@@ -3,7 +3,6 @@ package state
 import (
 	"encoding/binary"
 	"math"
-	"time"
 )
 
 // Commands, answers and snapshots are written with these few primitives: single bytes, unsigned varints, and
@@ -23,7 +22,7 @@ func appendBool(dst []byte, b bool) []byte {
 }
 
 // maxMillis bounds every time that is accepted, so that sums of two never overflow.
-const maxMillis = math.MaxInt64 / int64(time.Millisecond) / 4
+const maxMillis = math.MaxInt64 / 1024
 
 // decoder reads one message. The first thing that does not fit sets bad, and everything read from then on is
 // zero.

@@ -32,7 +32,12 @@ var shop = sync.OnceValues(func() (string, error) {
 // folder is where the program is.
 var folder string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(holderEnv) != "" {
+		os.Exit(holder())
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	ci.Beside(2) // scenarios wait, mostly

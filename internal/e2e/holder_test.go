@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	web "github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/once"
+)
+
+// holderEnv has the test binary be a holder: a node that runs a singleton, and prints when it is sure that it does. It
+// has the flags of the shop, and as much of its interface as the tests look at.
+const holderEnv = "WEBFARM_E2E_HOLDER"
+
+// holder returns the exit code of the process.
+func holder() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	fs := flag.NewFlagSet("holder", flag.ExitOnError)
+	cfg := web.Flags(fs)
+	fs.Bool("node", true, "")
+	fs.Bool("leashed", true, "")
+	fs.Parse(os.Args[1:])
+	cfg.App = "shop"
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // ends with the process at the latest
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	f, err := web.Open(*cfg)
+	if err == nil {
+		defer f.Close()
+		if err = f.Singleton("hold", hold); err == nil {
+			err = f.Serve(ctx, holderRoutes(f))
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return web.ExitCode(err)
+	}
+	return 0
+}
+
+// hold prints, in hundredths of a second by a clock that the processes of one machine share, when it began, when its
+// context had ended, and times at which it was sure: read before it was seen that the context had not ended.
+func hold(ctx context.Context, fence uint64) error {
+	fmt.Printf("hold begins %d %d\n", uptime(), fence)
+	for {
+		now := uptime()
+		if ctx.Err() != nil {
+			fmt.Printf("hold ends %d %d\n", uptime(), fence)
+			return nil
+		}
+		fmt.Printf("hold sure %d %d\n", now, fence)
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// uptime returns for how long the machine has run, in hundredths of a second; Linux says so.
+func uptime() int64 {
+	b, _ := os.ReadFile("/proc/uptime")
+	s, _, _ := strings.Cut(string(b), " ")
+	n, _ := strconv.ParseInt(strings.Replace(s, ".", "", 1), 10, 64)
+	return n
+}
+
+func holderRoutes(f *web.Farm) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/farm", func(w http.ResponseWriter, _ *http.Request) {
+		st := f.Cluster().State()
+		v := view{}
+		for _, m := range st.Members {
+			if m.ID == st.Leader {
+				v.Leader = m.Name
+			}
+			v.Members = append(v.Members, member{m.Name, string(m.Status), string(m.Vote), m.Tags["http"], m.Applied})
+		}
+		json.NewEncoder(w).Encode(v)
+	})
+	mux.HandleFunc("GET /lock", func(w http.ResponseWriter, r *http.Request) {
+		l, err := f.Lock(r.Context(), "x")
+		if err != nil {
+			fmt.Fprintf(w, "level %v: %v", errors.Is(err, once.ErrLevel), err)
+			return
+		}
+		fmt.Fprintf(w, "fence %d, %v", l.Fence(), l.Unlock())
+	})
+	return mux
+}

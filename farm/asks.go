@@ -11,7 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
-// answer answers what an operator asks about the configuration, jobs and locks, and has jobs run, paused and forgotten: any node may.
+// answer answers what an operator asks about the configuration, jobs and locks, and has jobs run, paused and
+// forgotten: any node may.
 func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if f.gateNow.Load() == nil {
 		return nil, errors.New("this node is just starting; ask again in a moment")
@@ -44,8 +45,8 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 
 // errJobsLevel says what to do about a farm in which there can be no jobs yet.
 func errJobsLevel(level int) error {
-	return fmt.Errorf("the farm works at protocol level %d, and jobs and locks need %d: once all nodes run this version, "+
-		"farmctl finalize puts that in force", level, once.CommandLevel(nil))
+	return fmt.Errorf("the farm works at protocol level %d, and jobs and locks need %d: once all nodes run this "+
+		"version, farmctl finalize puts that in force", level, once.CommandLevel(nil))
 }
 
 // orderJob does what an operator wants of a job.
@@ -55,7 +56,8 @@ func (f *Farm) orderJob(ctx context.Context, verb, job string) (err error) {
 	case program.RunJob:
 		err, said = f.jobs.Run(ctx, job), "an operator has a job run now"
 	case program.PauseJob:
-		err, said = f.jobs.Pause(ctx, job, true), "an operator has the times of a job skipped, until that is taken back"
+		err, said = f.jobs.Pause(ctx, job, true),
+			"an operator has the times of a job skipped, until that is taken back"
 	case program.ResumeJob:
 		err, said = f.jobs.Pause(ctx, job, false), "an operator has a job go on"
 	case program.ForgetJob:

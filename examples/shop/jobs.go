@@ -18,8 +18,8 @@ const (
 	inDev       = "*/10 * * * * *" // so that one sees it
 )
 
-// work has the farm do what must not be done by each node: a report each night, which one node writes, and a look at
-// the shelves now and then, which is always the same node's business as long as it lives.
+// work has the farm do what must not be done by each node: a report each night, which one node writes, and a
+// look at the shelves now and then, which is always the same node's business as long as it lives.
 func work(f *farm.Farm, schedule string) error {
 	report := once.Schedule{Cron: schedule, Zone: reportZone,
 		Missed: once.MissedAll, Overlap: once.OverlapQueue} // each night gets its report, if late
@@ -28,7 +28,8 @@ func work(f *farm.Farm, schedule string) error {
 		f.Singleton(restockName, restock))
 }
 
-// writeReport stands for what takes a while. Where it writes to a database, it names the fence; see docs/jobs.md.
+// writeReport stands for what takes a while. Where it writes to a database, it names the fence; see
+// docs/jobs.md.
 func writeReport(ctx context.Context, t once.Tick) error {
 	slog.Info("the report is written", "for", t.Time.Format(time.RFC3339), "fence", t.Fence)
 	return ctx.Err()

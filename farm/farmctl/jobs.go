@@ -19,13 +19,14 @@ func jobsVerb() *verb {
 		remote: true,
 		short:  "show the jobs of the farm; run one now, pause or forget it",
 		long: `
-Shows the jobs of the farm, which its programs register by Farm.Every: when each is due next, in its own time zone, which
-node runs it now, what came of its last run, and of all times so far how many were claimed for a run, skipped (it was
-paused, or an earlier run went on) and missed (no node could run it). "show NAME" tells more of one, and its last ten runs.
+Shows the jobs of the farm, which its programs register by Farm.Every: when each is due next, in its own time
+zone, which node runs it now, what came of its last run, and of all times so far how many were claimed for a
+run, skipped (it was paused, or an earlier run went on) and missed (no node could run it). "show NAME" tells
+more of one, and its last ten runs.
 
-"run NAME" has it run now, on one node, paused or not; it waits until a run that goes on has ended. "pause NAME" has its
-times skipped until "resume NAME". "forget NAME" removes a job that no program registers any more, with its results.
-Any node can be asked, and these are for the whole farm.`,
+"run NAME" has it run now, on one node, paused or not; it waits until a run that goes on has ended.
+"pause NAME" has its times skipped until "resume NAME". "forget NAME" removes a job that no program registers
+any more, with its results. Any node can be asked, and these are for the whole farm.`,
 		define: func(c *call) func(context.Context) error { return c.jobs },
 	}
 }
@@ -35,8 +36,9 @@ func (c *call) jobs(ctx context.Context) error {
 		return c.listJobs(ctx)
 	}
 	do, ok := map[string]struct{ word, said string }{
-		"show":   {program.Job, ""},
-		"run":    {program.RunJob, "runs now, or as soon as its present run has ended; %s jobs show %s tells what comes of it."},
+		"show": {program.Job, ""},
+		"run": {program.RunJob,
+			"runs now, or as soon as its present run has ended; %s jobs show %s tells what comes of it."},
 		"pause":  {program.PauseJob, "is paused: its times are skipped. %s jobs resume %s has it go on."},
 		"resume": {program.ResumeJob, "goes on; %s jobs show %s tells when it is due."},
 		"forget": {program.ForgetJob, "is forgotten."},
@@ -125,8 +127,8 @@ func (c *call) printJobs(w io.Writer, l program.JobList) error {
 	var rows [][]string
 	var notes []string
 	for _, j := range l.Jobs {
-		rows = append(rows, []string{dash(j.Name), dash(j.Cron), dash(j.Zone), next(l.At, j), runsOn(j), last(l.At, j),
-			fmt.Sprint(j.Claimed), fmt.Sprint(j.Skipped), fmt.Sprint(j.MissedBy)})
+		rows = append(rows, []string{dash(j.Name), dash(j.Cron), dash(j.Zone), next(l.At, j), runsOn(j),
+			last(l.At, j), fmt.Sprint(j.Claimed), fmt.Sprint(j.Skipped), fmt.Sprint(j.MissedBy)})
 		notes = append(notes, c.jobNotes(j)...)
 	}
 	head := []string{"NAME", "SCHEDULE", "ZONE", "NEXT", "RUNS ON", "LAST", "CLAIMED", "SKIPPED", "MISSED"}
@@ -218,12 +220,14 @@ func cut(s string, most int) string {
 func (c *call) jobNotes(j once.Job) (notes []string) {
 	name := printable(j.Name)
 	if len(j.Nodes)+len(j.Differ) == 0 {
-		notes = append(notes, fmt.Sprintf("No program that runs now registers %s, so nobody runs it; %s jobs forget %s removes it.",
-			name, c.name, name))
+		notes = append(notes,
+			fmt.Sprintf("No program that runs now registers %s, so nobody runs it; %s jobs forget %s removes it.",
+				name, c.name, name))
 	}
 	if len(j.Differ) > 0 {
-		notes = append(notes, fmt.Sprintf("%s is registered differently by %s. What %s registers counts until those have ended.",
-			name, names(j.Differ), names(j.Nodes)))
+		notes = append(notes,
+			fmt.Sprintf("%s is registered differently by %s. What %s registers counts until those have ended.",
+				name, names(j.Differ), names(j.Nodes)))
 	}
 	return notes
 }
@@ -241,8 +245,8 @@ func (c *call) showJob(l program.JobList) error {
 	}
 	w := c.out
 	printStale(w, l.Stale)
-	fmt.Fprintf(w, "%s: %s (%s), overlap %s, missed %s\n", printable(j.Name), printable(j.Cron), printable(j.Zone),
-		printable(j.Overlap), printable(j.Missed))
+	fmt.Fprintf(w, "%s: %s (%s), overlap %s, missed %s\n", printable(j.Name), printable(j.Cron),
+		printable(j.Zone), printable(j.Overlap), printable(j.Missed))
 	fmt.Fprintf(w, "  next: %s\n", next(l.At, j))
 	fmt.Fprintf(w, "  registered by: %s\n", dash(names(j.Nodes)))
 	fmt.Fprintf(w, "  times: %d claimed, %d skipped, %d missed\n", j.Claimed, j.Skipped, j.MissedBy)
@@ -254,11 +258,11 @@ func (c *call) showJob(l program.JobList) error {
 	}
 	var rows [][]string
 	row := func(r once.Run, came, took, text string) {
-		for_ := inZone(r.Time, j.Zone).Format("2006-01-02 15:04:05 MST")
+		due := inZone(r.Time, j.Zone).Format("2006-01-02 15:04:05 MST")
 		if r.Manual {
-			for_ += ", by hand"
+			due += ", by hand"
 		}
-		rows = append(rows, []string{"  " + for_, dash(r.Node), fmt.Sprint(r.Fence), came, took, text})
+		rows = append(rows, []string{"  " + due, dash(r.Node), fmt.Sprint(r.Fence), came, took, text})
 	}
 	for _, r := range j.Running {
 		row(r, "runs", coarse(max(l.At.Sub(r.Started), 0)), "")

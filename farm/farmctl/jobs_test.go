@@ -19,23 +19,29 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
-// What people see of jobs: one that runs, one that failed, one that is paused, one that nobody registers, and one that
-// two programs register differently.
+// What people see of jobs: one that runs, one that failed, one that is paused, one that nobody registers, and
+// one that two programs register differently.
 func TestPrintJobs(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	before := func(d time.Duration) time.Time { return now.Add(-d) }
 	ran := func(outcome, text string) []once.Result {
-		return []once.Result{{Run: once.Run{Time: before(time.Hour), Node: "n2", Fence: 7, Started: before(time.Hour)},
+		return []once.Result{{Run: once.Run{Time: before(time.Hour), Node: "n2", Fence: 7,
+			Started: before(time.Hour)},
 			Took: 1300 * time.Millisecond, Outcome: outcome, Error: text}}
 	}
 	l := program.JobList{At: now, Stale: true, Jobs: []once.Job{
-		{Name: "gone", Cron: "@daily", Zone: "UTC", Next: now, Results: ran("abandoned", "its node ended before it")},
-		{Name: "mail", Cron: "*/10 * * * * *", Zone: "UTC", Next: now.Add(4 * time.Second), Nodes: []string{"n1", "n2"}, Claimed: 812,
-			Missed: "skip", MissedBy: 3, Results: ran("failed", "dial tcp\x1b: no route to host, and so on, and on, and on, and on")},
-		{Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Berlin", Next: now.Add(14 * time.Hour), Nodes: []string{"n1"},
+		{Name: "gone", Cron: "@daily", Zone: "UTC", Next: now, Results: ran("abandoned",
+			"its node ended before it")},
+		{Name: "mail", Cron: "*/10 * * * * *", Zone: "UTC", Next: now.Add(4 * time.Second), Nodes: []string{"n1",
+			"n2"}, Claimed: 812,
+			Missed: "skip", MissedBy: 3, Results: ran("failed",
+				"dial tcp\x1b: no route to host, and so on, and on, and on, and on")},
+		{Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Berlin", Next: now.Add(14 * time.Hour),
+			Nodes:  []string{"n1"},
 			Differ: []string{"n3"}, Results: ran("succeeded", "")},
 		{Name: "report", Cron: "@hourly", Zone: "UTC", Paused: true, Nodes: []string{"n1"}, Skipped: 2, Waiting: 1,
-			Running: []once.Run{{Time: before(time.Minute), Manual: true, Node: "n1", Fence: 9, Started: before(time.Minute)}}},
+			Running: []once.Run{{Time: before(time.Minute), Manual: true, Node: "n1", Fence: 9,
+				Started: before(time.Minute)}}},
 	}}
 	var out bytes.Buffer
 	c := &call{console: console{name: "farmctl", out: &out}}
@@ -50,9 +56,11 @@ func TestPrintJobs(t *testing.T) {
 	}
 	out.WriteString("\n")
 	printLocks(&out, program.LockList{At: now, Locks: []once.Held{
-		{Kind: "lock", Name: "till", Node: "n3", Fence: 1764417600000001, Since: before(90 * time.Second), Waiting: 12},
+		{Kind: "lock", Name: "till", Node: "n3", Fence: 1764417600000001, Since: before(90 * time.Second),
+			Waiting: 12},
 		{Kind: "singleton", Name: "restock", Node: "n1", Fence: 8, Since: before(50 * time.Hour), Waiting: 2}}})
-	printJobStats(&out, &once.Stats{Held: 3, Waiting: 2, Running: 1, Runs: 40, Failed: 4, Lost: 1, Replaced: 1, Ended: 5})
+	printJobStats(&out, &once.Stats{Held: 3, Waiting: 2, Running: 1, Runs: 40, Failed: 4, Lost: 1, Replaced: 1,
+		Ended: 5})
 	golden(t, "jobs.txt", out.Bytes())
 }
 
@@ -75,7 +83,8 @@ func TestJobs(t *testing.T) {
 	want(t, codeDone, "Nothing is held", "locks")
 
 	ran := make(chan once.Tick, 10)
-	err = f.Every("yearly", once.Schedule{Cron: "0 0 1 1 *", Zone: "UTC"}, func(_ context.Context, tick once.Tick) error {
+	err = f.Every("yearly", once.Schedule{Cron: "0 0 1 1 *", Zone: "UTC"}, func(_ context.Context,
+		tick once.Tick) error {
 		ran <- tick
 		return fmt.Errorf("no paper")
 	})
@@ -94,7 +103,8 @@ func TestJobs(t *testing.T) {
 	want(t, codeDone, `{"name":"yearly","done":"resume"}`, "jobs", "resume", "yearly", "-json")
 	var shown jobsShown
 	got := want(t, codeDone, "", "jobs", "-json")
-	if err := json.Unmarshal([]byte(got.out), &shown); err != nil || len(shown.Jobs) != 1 || shown.Jobs[0].Paused ||
+	if err := json.Unmarshal([]byte(got.out), &shown); err != nil || len(shown.Jobs) != 1 ||
+		shown.Jobs[0].Paused ||
 		shown.Jobs[0].Claimed != 1 || len(shown.Jobs[0].Results) != 1 {
 		t.Errorf("%v, %s", err, got.out)
 	}
@@ -134,11 +144,13 @@ func TestJobs_Many(t *testing.T) {
 	}})
 	got := want(t, codeDone, "", "jobs", "-json")
 	var shown jobsShown
-	if err := json.Unmarshal([]byte(got.out), &shown); err != nil || len(shown.Jobs) != 3 || shown.Jobs[2].Name != "c" {
+	if err := json.Unmarshal([]byte(got.out), &shown); err != nil || len(shown.Jobs) != 3 ||
+		shown.Jobs[2].Name != "c" {
 		t.Errorf("%v, %s, asked %q", err, got.out, asked)
 	}
 	want(t, codeRefused, "n1: not today", "jobs", "run", "x")
-	if got := ctl(t, "jobs", "run", "leaderless"); got.code != codeNoQuorum || !strings.Contains(got.err, "n1: not now") {
+	if got := ctl(t, "jobs", "run", "leaderless"); got.code != codeNoQuorum || !strings.Contains(got.err,
+		"n1: not now") {
 		t.Errorf("%+v", got)
 	}
 	want(t, codeInterrupted, "n1: who knows", "jobs", "run", "lost")

@@ -16,9 +16,9 @@ func locksVerb() *verb {
 		remote: true,
 		short:  "show what is held, by whom, and how many wait",
 		long: `
-Shows what is held in the farm: locks (Farm.Lock), singletons (Farm.Singleton) and migrations that go on (Farm.Once), the
-node that holds each, the fence of its lease, since when, and how many requests wait for it. Of a singleton these are the nodes
-that would run it next.`,
+Shows what is held in the farm: locks (Farm.Lock), singletons (Farm.Singleton) and migrations that go on
+(Farm.Once), the node that holds each, the fence of its lease, since when, and how many requests wait for it.
+Of a singleton these are the nodes that would run it next.`,
 		define: func(c *call) func(context.Context) error { return c.locks },
 	}
 }
@@ -72,12 +72,14 @@ func printJobStats(w io.Writer, s *once.Stats) {
 	if s == nil {
 		return
 	}
-	fmt.Fprintf(w, "\n  jobs and locks: %d held, %d waiting, %d functions running; %d runs of jobs, %d failed\n", s.Held,
+	fmt.Fprintf(w, "\n  jobs and locks: %d held, %d waiting, %d functions running; %d runs of jobs, %d failed\n",
+		s.Held,
 		s.Waiting, s.Running, s.Runs, s.Failed)
 	if s.Lost+s.Replaced > 0 {
 		fmt.Fprintf(w, "  not sure any more of %d leases; taken for dead %d times\n", s.Lost, s.Replaced)
 	}
 	if s.Ended+s.Expired > 0 {
-		fmt.Fprintf(w, "  what others held made free: %d processes had ended, %d were not heard of\n", s.Ended, s.Expired)
+		fmt.Fprintf(w, "  what others held made free: %d processes had ended, %d were not heard of\n", s.Ended,
+			s.Expired)
 	}
 }

@@ -14,12 +14,13 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
-// farmOfOne stands for a *farm.Farm, which has Lock, TryLock, Singleton, Every and Once too, and Jobs for the rest. A
-// program opens one by farm.Open; this one has a log that nobody shares.
+// farmOfOne stands for a *farm.Farm, which has Lock, TryLock, Singleton, Every and Once too, and Jobs for the
+// rest. A program opens one by farm.Open; this one has a log that nobody shares.
 func farmOfOne() *once.Client {
 	news := new(once.News)
 	l := &ownLog{machine: once.NewMachine(news)}
-	return once.New(once.Config{Log: l, Local: func() *once.Machine { return l.machine }, News: news, Run: "run-1", Node: "n1",
+	return once.New(once.Config{Log: l, Local: func() *once.Machine { return l.machine }, News: news,
+		Run: "run-1", Node: "n1",
 		Ended: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }})
 }
 
@@ -98,8 +99,8 @@ func ExampleClient_Singleton() {
 	// singleton restock runs on n1
 }
 
-// A job runs at each time of its schedule, on one node. An operator has it run by "farmctl jobs run report", and a
-// program by Client.Run.
+// A job runs at each time of its schedule, on one node. An operator has it run by "farmctl jobs run report",
+// and a program by Client.Run.
 func ExampleClient_Every() {
 	f := farmOfOne()
 	defer f.Close(context.Background())
@@ -133,7 +134,8 @@ func ExampleClient_Every() {
 	// by an operator's word: true
 }
 
-// A migration is done once in the life of the farm. Every node asks for it when it starts, and goes on when it is done.
+// A migration is done once in the life of the farm. Every node asks for it when it starts, and goes on when
+// it is done.
 func ExampleClient_Once() {
 	f := farmOfOne()
 	defer f.Close(context.Background())
@@ -150,8 +152,8 @@ func ExampleClient_Once() {
 	// done: true
 }
 
-// An HTTP API that refuses a holder of the past: it keeps the greatest fence that it has seen, and answers 409 to a
-// lesser one. The check and the change are one step, under one lock.
+// An HTTP API that refuses a holder of the past: it keeps the greatest fence that it has seen, and answers
+// 409 to a lesser one. The check and the change are one step, under one lock.
 func ExampleLease_Fence_http() {
 	var mu sync.Mutex
 	var greatest uint64
@@ -171,7 +173,8 @@ func ExampleLease_Fence_http() {
 	}))
 	defer supplier.Close()
 	order := func(l *once.Lease) string {
-		req, err := http.NewRequest("POST", supplier.URL, nil) // on l.Context(), but for a holder that has overslept
+		// A program has its request on l.Context(). This one is stopped between that and the request.
+		req, err := http.NewRequest("POST", supplier.URL, nil)
 		if err != nil {
 			return err.Error()
 		}
@@ -211,8 +214,10 @@ func ExampleLease_Fence_http() {
 //
 //	CREATE TABLE fences (name text PRIMARY KEY, fence bigint NOT NULL)
 //
-// The row stays locked until the transaction ends, so that nothing comes between the check and what follows. Where one
-// table is all that is written, a column does: UPDATE stock SET amount = $1, fence = $2 WHERE sku = $3 AND fence <= $2.
+// The row stays locked until the transaction ends, so that nothing comes between the check and what follows.
+// Where one table is all that is written, a column does:
+//
+//	UPDATE stock SET amount = $1, fence = $2 WHERE sku = $3 AND fence <= $2
 func ExampleLease_Fence_postgres() {
 	const raise = `INSERT INTO fences (name, fence) VALUES ($1, $2)
 		ON CONFLICT (name) DO UPDATE SET fence = excluded.fence WHERE fences.fence <= excluded.fence`

@@ -44,7 +44,8 @@ func TestJob_Say(t *testing.T) {
 	j.say(slog.LevelDebug, errors.New("no ink"))
 	j.say(slog.LevelDebug, nil)
 	j.say(slog.LevelDebug, nil)
-	if got := strings.Count(out.String(), "\n"); got != 2 || !strings.Contains(out.String(), "ran, after it had failed here") {
+	if got := strings.Count(out.String(), "\n"); got != 2 || !strings.Contains(out.String(),
+		"ran, after it had failed here") {
 		t.Errorf("%s", out.String())
 	}
 }

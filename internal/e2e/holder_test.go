@@ -19,8 +19,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
-// holderEnv has the test binary be a holder: a node that runs a singleton, and prints when it is sure that it does. It
-// has the flags of the shop, and as much of its interface as the tests look at.
+// holderEnv has the test binary be a holder: a node that runs a singleton, and prints when it is sure that it
+// does. It has the flags of the shop, and as much of its interface as the tests look at.
 const holderEnv = "WEBFARM_E2E_HOLDER"
 
 // holder returns the exit code of the process.
@@ -52,8 +52,9 @@ func holder() int {
 	return 0
 }
 
-// hold prints, in hundredths of a second by a clock that the processes of one machine share, when it began, when its
-// context had ended, and times at which it was sure: read before it was seen that the context had not ended.
+// hold prints, in hundredths of a second by a clock that the processes of one machine share, when it began,
+// when its context had ended, and times at which it was sure: read before it was seen that the context had
+// not ended.
 func hold(ctx context.Context, fence uint64) error {
 	fmt.Printf("hold begins %d %d\n", uptime(), fence)
 	for {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// The process that runs a singleton is stopped in its tracks, and goes on when another one has it. It is never sure that it
-// has it after the other has begun, by a clock that they share.
+// The process that runs a singleton is stopped in its tracks, and goes on when another one has it. It is
+// never sure that it has it after the other has begun, by a clock that they share.
 func TestSingleton_HolderPaused(t *testing.T) {
 	scenario(t)
 	if runtime.GOOS != "linux" {

@@ -6,8 +6,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
-// What an operator may ask of a farm, by way of any node's program, as cluster/admin.Client.Ask takes it. Each has
-// one word more.
+// What an operator may ask of a farm, by way of any node's program, as cluster/admin.Client.Ask takes it.
+// Each has one word more.
 const (
 	Jobs      = "jobs"       // the name of the last job that was told, "" at first -> JobList
 	Job       = "job"        // its name -> JobList of that one, with all results

@@ -12,6 +12,9 @@
 // one may still arrive, at any time; the next write takes a fresh key. At the end, when all nodes say that they have
 // applied the same, every session is asked for on every node.
 //
+// A holder is a node too, and its program is the test binary itself: it runs a singleton and prints when it is sure that
+// it does, by the uptime of the machine, so that what several processes say can be put in order.
+//
 // Between the nodes there may be a proxy in front of each peer port (package proxy), which cuts, loses and delays by sender
 // and receiver, and records gossip. Whose a connection is comes from Linux's lists of sockets, so tests with proxies run
 // there only. An attacker reaches a peer port as anybody could; what it may do to a node is measured by its open files, its

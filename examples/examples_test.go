@@ -379,7 +379,7 @@ func kill(t *testing.T, pid int) {
 
 // The main job: three real processes; any of them may be killed, and no cart is lost.
 func TestShop(t *testing.T) {
-	s := startShop(t)
+	s := startShop(t, "-report", "* * * * * *")
 	if len(s.nodes) != 3 {
 		t.Fatalf("nodes %v", s.nodes)
 	}

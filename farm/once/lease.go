@@ -45,8 +45,9 @@ func (l *Lease) Name() string { return l.name }
 
 // Fence returns the number of this grant. Of two grants of one name, the later has the greater one, for ever:
 // whatever happens to the farm between them, be it that all nodes restart with nothing, or that an old backup
-// is restored. It is the log's time at the grant, in microseconds since 1970, and at least one more than any
-// before; it fits a PostgreSQL bigint and a JavaScript number.
+// is restored; only where the clocks of all nodes were set back before that, it is not so. It is the log's
+// time at the grant, in microseconds since 1970, and at least one more than any before; it fits a PostgreSQL
+// bigint and a JavaScript number.
 func (l *Lease) Fence() uint64 { return l.fence }
 
 // Context ends with the lease: when Unlock is called, when the node stops, or as soon as this node cannot be

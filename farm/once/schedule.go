@@ -33,7 +33,7 @@ type Schedule struct {
 	// Missed says what becomes of times at which no node could run the job. Zero skips them.
 	Missed Missed
 
-	// Grace is how late a time may be run with MissedSkip; zero means a minute.
+	// Grace is how late a time may be run with MissedSkip, after its jitter; zero means a minute.
 	Grace time.Duration
 }
 

@@ -388,7 +388,7 @@ func TestOldBackup(t *testing.T) {
 		if err := errors.Join(a.Every("j", Schedule{Cron: "* * * * * *", Zone: "UTC"}, fn), b.Every("j", Schedule{Cron: "* * * * * *", Zone: "UTC"}, fn)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		last := l.lock(b, "x")
 		l.change(func() {
 			l.truth = NewMachine(new(News))

@@ -30,8 +30,9 @@ func (i *instant) Barrier(context.Context) error { return nil }
 func benchClient(b *testing.B) (*Client, *instant) {
 	news := new(News)
 	log := &instant{machine: NewMachine(news)}
-	c := New(Config{Log: log, Local: func() *Machine { return log.machine }, News: news, Run: "gossip-name-0123456789abcdef",
-		Node: "node1", Ended: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }})
+	c := New(Config{Log: log, Local: func() *Machine { return log.machine }, News: news,
+		Run: "gossip-name-0123456789abcdef", Node: "node1",
+		Ended: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }})
 	b.Cleanup(func() { c.Close(context.Background()) })
 	return c, log
 }

@@ -107,11 +107,17 @@ func (c Config[T]) view(ctx context.Context) *view {
 
 // in returns the value that a snapshot has for a path.
 func (c Config[T]) in(s *snapshot, path string) *T {
-	v, ok := s.lookup(c.d, path).(*T)
-	if !ok {
-		panic(c.notListed())
+	for i := range s.quick {
+		q := &s.quick[i]
+		if q.d != c.d {
+			continue
+		}
+		if len(q.sections) == 0 {
+			return q.base.(*T)
+		}
+		return q.within(path).(*T)
 	}
-	return v
+	panic(c.notListed())
 }
 
 func (c Config[T]) noView() string {

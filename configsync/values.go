@@ -41,19 +41,9 @@ type quick struct {
 	sections []part
 }
 
-// lookup returns the value of a declaration for requests of a path; nil if it is not there.
-func (s *snapshot) lookup(d *declaration, path string) any {
-	for i := range s.quick {
-		if q := &s.quick[i]; q.d == d {
-			if len(q.sections) == 0 || path == "" {
-				return q.base
-			}
-			return q.within(path)
-		}
-	}
-	return nil
-}
-
+// within returns the value for requests of a path. It is no part of its caller, which is quick because it is small.
+//
+//go:noinline
 func (q *quick) within(path string) any {
 	for i := range q.sections {
 		if layer.Within(path, q.sections[i].path) {

@@ -39,7 +39,7 @@ func TestEvery(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(5*time.Hour + time.Minute)
+		time.Sleep(2*time.Hour + time.Minute)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		nodes := map[string]int{}
@@ -49,15 +49,15 @@ func TestEvery(t *testing.T) {
 			}
 			nodes[by[0]]++
 		}
-		if len(g.runs) != 60 || len(nodes) != 3 {
+		if len(g.runs) != 24 || len(nodes) != 3 {
 			t.Errorf("%d times were run, by %v", len(g.runs), nodes)
 		}
 		a, b := l.nodes[0].Jobs(), l.nodes[2].Jobs()
 		if len(a) != 1 || len(b) != 1 || !a[0].Next.Equal(b[0].Next) || len(a[0].Results) != 10 || len(a[0].Nodes) != 3 {
 			t.Errorf("%+v and %+v", a, b)
 		}
-		if n := len(l.entries); n > 60*3+50 {
-			t.Errorf("%d entries for 60 runs", n)
+		if n := len(l.entries); n > 24*3+50 {
+			t.Errorf("%d entries for 24 runs", n)
 		}
 	})
 }

@@ -89,7 +89,11 @@ func (f *farm) Barrier(context.Context) error {
 func (f *farm) open(t testing.TB, node int, s configsync.Settings) *configsync.Manager {
 	t.Helper()
 	s.Node, s.Log, s.Changed = fmt.Sprint("n", node+1), f, f.changed[node]
-	s.Local = func() *configsync.Machine { return f.machines[node] }
+	s.Local = func() *configsync.Machine {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.machines[node]
+	}
 	if s.Configs == nil {
 		s.Configs = []configsync.Declared{site, other}
 	}
@@ -510,7 +514,9 @@ func TestRestoredMachine(t *testing.T) {
 	put(t, m, "site.yaml", "banner: x\n")
 	source := newFarm(1)
 	put(t, source.open(t, 0, configsync.Settings{}), "site.yaml", "banner: restored\n")
+	f.mu.Lock()
 	f.machines[0] = source.machines[0]
+	f.mu.Unlock()
 	if got := site.Get(m.Context(t.Context())).Banner; got != "restored" {
 		t.Error(got)
 	}

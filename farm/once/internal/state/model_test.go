@@ -301,19 +301,22 @@ func (m *model) end(id string) Answer {
 	}
 	for _, j := range m.jobs {
 		j.runs = slices.DeleteFunc(j.runs, func(r Run) bool { return r.Owner == id })
-		j.withdraw(id)
+		j.withdraw(id, m.now.UnixMilli())
 	}
 	return Answer{Code: OK}
 }
 
-func (j *modelJob) withdraw(id string) {
+func (j *modelJob) withdraw(id string, now int64) {
 	j.offers = slices.DeleteFunc(j.offers, func(o Offer) bool { return o.Owner == id })
-	j.settle()
+	j.settle(now)
 }
 
-func (j *modelJob) settle() {
+func (j *modelJob) settle(now int64) {
 	if len(j.offers) > 0 && !slices.ContainsFunc(j.offers, func(o Offer) bool { return o.Spec == j.spec }) {
-		j.spec, j.next = j.offers[0].Spec, 0
+		j.spec = j.offers[0].Spec
+		if j.next > now {
+			j.next = 0
+		}
 	}
 }
 
@@ -340,7 +343,7 @@ func (m *model) expectJob(c Command) Answer {
 		}
 		j := m.jobs[c.Job]
 		j.offers = append(slices.DeleteFunc(j.offers, func(o Offer) bool { return o.Owner == c.Owner }), c)
-		if j.settle(); j.spec != c.Spec {
+		if j.settle(now); j.spec != c.Spec {
 			return Answer{Code: Differs}
 		}
 		return Answer{Code: OK}
@@ -364,7 +367,7 @@ func (m *model) expectJob(c Command) Answer {
 		if _, ok := m.owners[c.Owner]; !ok || j == nil {
 			return Answer{Code: Gone}
 		}
-		j.withdraw(c.Owner)
+		j.withdraw(c.Owner, now)
 		return Answer{Code: OK}
 	case Finish:
 		j := m.jobs[c.Job]
@@ -382,7 +385,7 @@ func (m *model) expectJob(c Command) Answer {
 		}
 	case Plan:
 		j := m.offered(c.Owner, c.Job)
-		if j != nil && (j.next != 0 || c.Next <= j.last || c.Next <= now) {
+		if j != nil && (j.next != 0 || c.Next <= j.last) {
 			return Answer{Code: Lost}
 		} else if j != nil {
 			j.next = c.Next

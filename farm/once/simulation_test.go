@@ -324,6 +324,11 @@ func (s *simulation) disturb() {
 		} else {
 			s.kill(n.labNode)
 		}
+		s.wg.Go(func() { // so that a long run is not one of clients that are gone
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			n.Close(ctx)
+		})
 		s.up = append(s.up[:i:i], s.up[i+1:]...)
 		s.later(time.Duration(s.rng.IntN(20_000))*time.Millisecond, func() { s.begin(n.name) })
 	case 13, 14:

@@ -87,7 +87,7 @@ func (w *headerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // CloseNotify is of http.CloseNotifier, which old handlers ask for.
 func (w *headerWriter) CloseNotify() <-chan bool {
-	if c, ok := w.ResponseWriter.(http.CloseNotifier); ok {
+	if c, ok := w.ResponseWriter.(interface{ CloseNotify() <-chan bool }); ok {
 		return c.CloseNotify()
 	}
 	return make(chan bool)

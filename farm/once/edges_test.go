@@ -140,11 +140,11 @@ func TestErrLooksAtTheClock(t *testing.T) {
 			waiting: map[uint64]chan struct{}{}, leaving: map[uint64]bool{}, wake: make(chan struct{}, 1)}
 		o.ctx, o.end = context.WithCancelCause(l.t.Context())
 		lease := newLease(l.t.Context(), o, "x", 1, held.Fence(), nil) // nobody guards it
-		time.Sleep(time.Second - 1)
+		time.Sleep(time.Second - time.Nanosecond)
 		if err := lease.Context().Err(); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		ctx := lease.Context()
 		if ctx.Err() == nil || context.Cause(ctx) != ErrLost || lease.Unlock() != ErrLost {
 			t.Errorf("%v, %v", ctx.Err(), context.Cause(ctx))

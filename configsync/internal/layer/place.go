@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
 // Rank is how far up a layer lies.
@@ -100,9 +98,4 @@ func Locate(file string) (Place, error) {
 		return p, errLayout
 	}
 	return p, nil
-}
-
-// problem adds one about a whole file.
-func problem(ps *tree.Problems, file, format string, args ...any) {
-	ps.Add(tree.Pos{File: file}, "", format, args...)
 }

@@ -177,6 +177,7 @@ func TestCheckTellsAll(t *testing.T) {
 
 func TestOfRefuses(t *testing.T) {
 	type inner struct{ hidden int }
+	_ = inner{hidden: 1}
 	for want, v := range map[string]any{
 		"is no struct":               1,
 		"is no struct with":          time.Time{},

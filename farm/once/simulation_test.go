@@ -23,7 +23,7 @@ import (
 // TestSimulation has five nodes lock, run singletons and be due every second, while they are cut off, stopped,
 // killed, late, taken for dead, and drained, while answers are lost, leaders change and the log's time jumps.
 // No two leases of one name overlap, fences rise, each time is run at most once, and under MissedAll each is
-// claimed. `make sim SEED=7 MINUTES=30 PKG=./farm/once` runs one seed for as long: 200 minutes have 10^5 times
+// claimed. `make sim SEED=7 MINUTES=30 PKG=./farm/once` runs one seed for as long: 260 minutes have 10^5 times
 // and more.
 // Slow: what it finds depends on how much it does.
 func TestSimulation(t *testing.T) {

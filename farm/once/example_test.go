@@ -218,6 +218,8 @@ func ExampleLease_Fence_http() {
 // Where one table is all that is written, a column does:
 //
 //	UPDATE stock SET amount = $1, fence = $2 WHERE sku = $3 AND fence <= $2
+//
+// TestPostgresRefusesStaleFences has a real server carry both out.
 func ExampleLease_Fence_postgres() {
 	const raise = `INSERT INTO fences (name, fence) VALUES ($1, $2)
 		ON CONFLICT (name) DO UPDATE SET fence = excluded.fence WHERE fences.fence <= excluded.fence`

@@ -15,6 +15,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
 type siteConfig struct {
@@ -184,4 +185,31 @@ func TestConfigs_WatchedInDevelopment(t *testing.T) {
 	if last != "two" {
 		t.Errorf("after the file has changed: %s", last)
 	}
+}
+
+// TestConfigs_Jobs: a job reads the configuration by its context, as a request does.
+func TestConfigs_Jobs(t *testing.T) {
+	t.Parallel()
+	read := make(chan string, 100)
+	c := farmtest.Config{Nodes: 1, Configure: func(_ *farmtest.Node, c *farm.Config) {
+		c.Configs = []configsync.Declared{siteOf}
+	}, Handler: func(f *farm.Farm) http.Handler {
+		err := f.Every("job", once.Schedule{Cron: "* * * * *", Zone: "UTC"}, func(ctx context.Context, _ once.Tick) error {
+			read <- siteOf.Get(ctx).Banner
+			return ctx.Err()
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return http.NotFoundHandler()
+	}}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		if err := putConfig(f.Nodes[0], configsync.Files{"site.yaml": "banner: sale\n"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := <-read; got != "sale" {
+			t.Errorf("the job reads %q", got)
+		}
+	})
 }

@@ -144,10 +144,10 @@ func (f *Farm) open() (err error) {
 	}
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
-	f.openJobs(self.Name)
 	if err = f.openConfigs(self.Name, switched); err != nil {
 		return err
 	}
+	f.openJobs(self.Name)
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)

@@ -14,7 +14,8 @@ func (f *Farm) openJobs(name string) {
 	log := f.node.Handle(machineOnce)
 	f.jobs = once.New(once.Config{Log: log, Local: func() *once.Machine { return log.Local().(*once.Machine) },
 		News: &f.onceNews, Run: f.node.Run(), Node: name, Role: string(f.cfg.Role), App: f.cfg.App,
-		Ended: f.node.AwaitEnd, Alive: f.node.Running, Logger: f.log})
+		Context: func(ctx context.Context) context.Context { return f.configs.Context(ctx) },
+		Ended:   f.node.AwaitEnd, Alive: f.node.Running, Logger: f.log})
 }
 
 // Lock waits until this node has the lock of that name, which nobody else in the farm has then; see

@@ -40,6 +40,9 @@ type Config struct {
 	// Alive reports whether a run seems to be there, without asking it. nil: it is not known.
 	Alive func(run string) bool
 
+	// Context returns the context of a job or a singleton, from the one that ends with its lease. nil: that one.
+	Context func(context.Context) context.Context
+
 	Logger *slog.Logger // nil: nothing is logged
 }
 
@@ -75,6 +78,9 @@ func New(cfg Config) *Client {
 	}
 	if cfg.Alive == nil {
 		cfg.Alive = func(string) bool { return true }
+	}
+	if cfg.Context == nil {
+		cfg.Context = func(ctx context.Context) context.Context { return ctx }
 	}
 	c := &Client{cfg: cfg, log: cfg.Logger, joining: make(chan struct{}, 1), works: map[string]*work{},
 		ran: make(chan struct{}), patience: Patience, sureFor: sureFor}

@@ -23,7 +23,8 @@ type owner struct {
 	ring chan struct{} // holds one: the farm's owners have changed
 	wake chan struct{} // holds one: there is something to keep, to refute, or to check
 
-	restored atomic.Bool // this node's copy of the state was replaced, and is to be checked
+	holds    chan struct{} // holds one: there is a lease since guard looked
+	restored atomic.Bool   // this node's copy of the state was replaced, and is to be checked
 
 	mu      sync.Mutex
 	until   time.Time // how long this node is sure of what it holds; see sure.go
@@ -85,6 +86,7 @@ func (c *Client) register(ctx context.Context) (*owner, error) {
 		return nil, unexpected(a)
 	}
 	o := &owner{c: c, id: id, ring: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		holds:   make(chan struct{}, 1),
 		waiting: map[uint64]chan struct{}{}, leases: map[*Lease]bool{}, leaving: map[uint64]bool{}}
 	o.ctx, o.end = context.WithCancelCause(c.ctx)
 	o.sure(asked)
@@ -148,6 +150,7 @@ func (o *owner) take(l *Lease) {
 	defer o.mu.Unlock()
 	o.wakeLocked()
 	o.leases[l] = true
+	signal(o.holds)
 	delete(o.waiting, l.ticket)
 }
 

@@ -56,7 +56,7 @@ func (j *job) call(l *Lease, r state.Run) error {
 	t := Tick{Job: j.name, Time: time.UnixMilli(r.At).In(j.zone), Manual: r.Manual, Fence: r.Fence}
 	began, loud := time.Now(), j.loudness(r)
 	j.c.log.Log(l.ctx, loud, "runs here", "job", j.name, "time", t.Time, "fence", t.Fence)
-	err := call(l.over(l.ctx), func(ctx context.Context) error { return j.fn(ctx, t) })
+	err := call(l.over(l.ctx), func(ctx context.Context) error { return j.fn(j.c.cfg.Context(ctx), t) })
 	if cause := context.Cause(l.ctx); cause != nil && err == nil && errors.Is(cause, ErrLost) {
 		err = ErrLost
 	}

@@ -104,7 +104,7 @@ func (w *work) runSingleton(l *Lease, fn func(context.Context, uint64) error) er
 	ctx, stop := w.unlessRetired(l.Context())
 	defer stop()
 	w.c.log.Info("runs here", "singleton", w.name, "fence", l.Fence())
-	err := call(ctx, func(ctx context.Context) error { return fn(l.over(ctx), l.Fence()) })
+	err := call(ctx, func(ctx context.Context) error { return fn(w.c.cfg.Context(l.over(ctx)), l.Fence()) })
 	if err != nil && ctx.Err() == nil {
 		w.sayFailed("a singleton failed; it starts again", err, "fence", l.Fence())
 	} else {

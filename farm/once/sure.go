@@ -149,6 +149,13 @@ func (o *owner) keep() {
 // guard ends the leases when this node is not sure of them any more.
 func (o *owner) guard() {
 	for {
+		if len(o.held()) == 0 {
+			select {
+			case <-o.holds:
+			case <-o.ctx.Done():
+				return
+			}
+		}
 		left := time.Until(o.sureUntil())
 		if left <= 0 {
 			o.endLeases(ErrLost)

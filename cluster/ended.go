@@ -15,8 +15,8 @@ import (
 // that is cut off. These are:
 //
 //   - The run said goodbye, which it does when its part in the farm has ended.
-//   - A later run of the node has its data directory, which it locks, or its address. Each node is that to
-//     its own earlier runs.
+//   - A later run of the node has its data directory, which it locks, or its address. With a data directory
+//     each run knows by itself that the earlier ones of its node are over.
 //   - The system at its address refuses connections: no process has the port. A firewall that answers in the
 //     name of a host, by a reset, forges that.
 //

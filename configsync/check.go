@@ -83,8 +83,7 @@ func declarations(configs []Declared) ([]*declaration, error) {
 		i := slices.IndexFunc(out, func(o *declaration) bool { return o.name == d.name })
 		if i >= 0 && out[i] != d {
 			return nil, fmt.Errorf("configsync: there are two configs called %q (%s and %s): give one of them "+
-				"another name",
-				d.name, out[i].where, d.where)
+				"another name", d.name, out[i].where, d.where)
 		}
 		if i < 0 {
 			out = append(out, d)
@@ -184,7 +183,7 @@ func (t target) String() string {
 // ordinary is the role of a node that has none.
 const ordinary = "ordinary"
 
-// targets returns every kind of node that documents are about, the plain one first.
+// targets returns every kind of node that documents are about, those of no name first.
 func targets(docs []*layer.Document, roles map[string]string) []target {
 	nodes, kinds := []string{""}, []string{ordinary}
 	for _, d := range docs {
@@ -205,8 +204,8 @@ func targets(docs []*layer.Document, roles map[string]string) []target {
 		}
 	}
 	slices.SortFunc(out, func(a, b target) int {
-		return cmp.Or(cmp.Compare(a.node, b.node), -cmp.Compare(a.role,
-			b.role)) // "ordinary" before "front", and often before all
+		// roles backwards: "ordinary" before "front"
+		return cmp.Or(cmp.Compare(a.node, b.node), -cmp.Compare(a.role, b.role))
 	})
 	return slices.Compact(out)
 }

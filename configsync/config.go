@@ -64,8 +64,7 @@ func NewConfig[T any](name string, defaults T) Config[T] {
 	switch {
 	case !layer.ValidName(name):
 		panic(fmt.Sprintf("configsync: %q cannot be the name of a config: it takes one to %d lower case "+
-			"letters, digits and -, "+
-			"the first a letter", name, layer.MaxName))
+			"letters, digits and -, the first a letter", name, layer.MaxName))
 	case err != nil:
 		panic(fmt.Sprintf("configsync: config %q: %v", name, err))
 	}
@@ -125,8 +124,7 @@ func (c Config[T]) noView() string {
 		return "configsync: a Config was used that NewConfig has not made"
 	}
 	return fmt.Sprintf("configsync: config %q was used with a context that no Manager has seen: put the "+
-		"Handler around this "+
-		"handler, and pass the request's context; outside of requests, take one of Manager.Context", c.d.name)
+		"Handler around this handler, and pass the request's context; outside of requests, take one of Manager.Context", c.d.name)
 }
 
 func (c Config[T]) notListed() string {
@@ -134,6 +132,5 @@ func (c Config[T]) notListed() string {
 		return c.noView()
 	}
 	return fmt.Sprintf("configsync: config %q (%s) is not among those of this farm: list it in "+
-		"farm.Config.Configs",
-		c.d.name, c.d.where)
+		"farm.Config.Configs", c.d.name, c.d.where)
 }

@@ -150,19 +150,18 @@ func (m *Manager) refresh() *snapshot {
 	if old.source == source {
 		return old
 	}
-	next := m.follows(old, source)
+	next := m.after(old, source)
 	m.now.Store(next)
 	close(old.replaced)
 	return next
 }
 
-// follows returns the snapshot that comes after old. Values that have not changed are the same objects.
-func (m *Manager) follows(old *snapshot, source *state.State) *snapshot {
+// after returns the snapshot that comes after old. Values that have not changed are the same objects.
+func (m *Manager) after(old *snapshot, source *state.State) *snapshot {
 	values, err := m.values(source)
 	if err != nil {
 		m.log.Error("this program cannot use the configuration that is in force, and keeps what it had; is it "+
-			"older than that?",
-			"epoch", source.Current().Number, "keeps", old.epoch, "err", err)
+			"older than that?", "epoch", source.Current().Number, "keeps", old.epoch, "err", err)
 		return newSnapshot(source, old.epoch, old.values, err)
 	}
 	for i, v := range values {

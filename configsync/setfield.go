@@ -24,8 +24,8 @@ func SetField(file, text, section, field, value string) (string, error) {
 		return "", fmt.Errorf("configsync: the value %q is no YAML: %w", value, err)
 	}
 	if v.Kind == 0 {
-		return "",
-			errors.New(`configsync: the value is empty; an empty text is '""', and null takes an entry of a map away`)
+		return "", errors.New("configsync: the value is empty; " +
+			`an empty text is '""', and null takes an entry of a map away`)
 	}
 	return editField(file, text, section, field, v.Content[0])
 }

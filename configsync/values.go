@@ -41,7 +41,7 @@ type quick struct {
 	sections []part
 }
 
-// within returns the value for requests of a path. It is no part of its caller, which is quick because it is small.
+// within returns the value for requests of a path. It is not inlined: its caller is quick because it is small.
 //
 //go:noinline
 func (q *quick) within(path string) any {
@@ -74,8 +74,7 @@ func (s *snapshot) get(d *declaration) *value {
 func (v *value) same(o *value) bool {
 	return o != nil && schema.Equal(v.base.tree, o.base.tree) &&
 		slices.EqualFunc(v.sections, o.sections, func(a, b part) bool {
-			return a.path == b.path &&
-				schema.Equal(a.tree, b.tree)
+			return a.path == b.path && schema.Equal(a.tree, b.tree)
 		})
 }
 

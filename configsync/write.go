@@ -80,8 +80,8 @@ func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint6
 }
 
 // write checks what a command would lead to and has it carried out.
-func (m *Manager) write(ctx context.Context, w Write, cmd []byte, result func(*state.State) (Files,
-	error)) (uint64, error) {
+func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
+	result func(*state.State) (Files, error)) (uint64, error) {
 	if m.s.Log == nil {
 		return 0, ErrLocal
 	}
@@ -123,8 +123,7 @@ func outcome(a state.Answer, w Write) error {
 			state.MaxBytes, ErrTooLarge)
 	}
 	return fmt.Errorf("configsync: the log does not take this: who has at most %d bytes, why %d, key %d, a "+
-		"path %d, and all is UTF-8",
-		state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath)
+		"path %d, and all is UTF-8", state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath)
 }
 
 // check checks files that would follow a state. Those that stay as they are may be of configs that this

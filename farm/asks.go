@@ -45,8 +45,8 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 
 // errJobsLevel says what to do about a farm in which there can be no jobs yet.
 func errJobsLevel(level int) error {
-	return fmt.Errorf("the farm works at protocol level %d, and jobs and locks need %d: once all nodes run this "+
-		"version, farmctl finalize puts that in force", level, once.CommandLevel(nil))
+	return fmt.Errorf("the farm works at protocol level %d, and jobs and locks need %d: once all nodes run "+
+		"this version, farmctl finalize puts that in force", level, once.CommandLevel(nil))
 }
 
 // orderJob does what an operator wants of a job.
@@ -84,7 +84,8 @@ const (
 	freshen   = 2 * time.Second // for a leader's word, before a list is of what this node knows
 )
 
-// fresh returns whether this node's copy has everything that was acknowledged before.
+// fresh has this node's copy catch up with everything that was acknowledged before, and reports whether it
+// has.
 func (f *Farm) fresh(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, freshen)
 	defer cancel()

@@ -16,13 +16,11 @@ func (f *Farm) answerConfig(ctx context.Context, ask, details string) (answer an
 	case order.ConfigGet:
 		answer, err = answered(details, f.configFiles)
 	case order.ConfigPut:
-		answer, err = answered(details, func(c order.ConfigChange) (order.ConfigDone,
-			error) {
+		answer, err = answered(details, func(c order.ConfigChange) (order.ConfigDone, error) {
 			return f.configPut(ctx, c)
 		})
 	case order.ConfigRollback:
-		answer, err = answered(details, func(c order.ConfigBack) (order.ConfigDone,
-			error) {
+		answer, err = answered(details, func(c order.ConfigBack) (order.ConfigDone, error) {
 			return f.configRollback(ctx, c)
 		})
 	case order.ConfigHistory:
@@ -66,34 +64,33 @@ func (f *Farm) configHistory() order.ConfigPast {
 	return past
 }
 
-// changing returns what a change leads from and to, and what an operator is told of it. The files are those
-// that are in force, which are looked at before and not again: if they are others by the time of the write,
-// that is refused.
-func (f *Farm) changing(w order.ConfigWrite, to func(configsync.Files) (configsync.Files,
-	error)) (done order.ConfigDone,
-	files configsync.Files, err error) {
+// tryChange checks a change, and returns what an operator is told of it. to makes the new files of those that
+// are in force. These are looked at once: if others are in force by the time of the write, it is refused.
+func (f *Farm) tryChange(w order.ConfigWrite, to func(configsync.Files) (configsync.Files, error)) (
+	done order.ConfigDone, err error) {
 	old, e, err := f.configs.Files(0)
 	if err != nil {
-		return done, nil, err
+		return done, err
 	}
 	if done.Was = e.Number; e.Number != w.Epoch {
-		return done, nil, fmt.Errorf("%w: that was epoch %d, and %d is in force", configsync.ErrConflict,
+		return done, fmt.Errorf("%w: that was epoch %d, and %d is in force", configsync.ErrConflict,
 			w.Epoch, e.Number)
 	}
-	if files, err = to(old); err != nil {
-		return done, nil, err
+	files, err := to(old)
+	if err != nil {
+		return done, err
 	}
 	if err = f.configs.Check(files); err != nil {
-		return done, nil, err
+		return done, err
 	}
 	done.Epoch = e.Number
 	done.Differences, err = differences(f.configs.DiffFiles(old, files))
-	return done, files, err
+	return done, err
 }
 
 func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.ConfigDone, error) {
 	change := configsync.Change{Write: configsync.Write(c.ConfigWrite), Set: c.Set, Remove: c.Remove}
-	done, _, err := f.changing(c.ConfigWrite, func(files configsync.Files) (configsync.Files, error) {
+	done, err := f.tryChange(c.ConfigWrite, func(files configsync.Files) (configsync.Files, error) {
 		return files.With(change), nil
 	})
 	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) {
@@ -104,7 +101,7 @@ func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.Confi
 }
 
 func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.ConfigDone, error) {
-	done, _, err := f.changing(c.ConfigWrite, func(configsync.Files) (configsync.Files, error) {
+	done, err := f.tryChange(c.ConfigWrite, func(configsync.Files) (configsync.Files, error) {
 		files, _, err := f.configs.Files(c.To)
 		return files, err
 	})

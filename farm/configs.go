@@ -42,8 +42,7 @@ func (f *Farm) awaitConfigs() bool {
 			return true
 		}
 		f.log.Error("not ready: this program cannot use the configuration that is in force; start a newer one, "+
-			"or change the "+
-			"configuration", "err", err)
+			"or change the configuration", "err", err)
 		select {
 		case <-time.After(10 * time.Second):
 		case <-f.done.Done():

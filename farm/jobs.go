@@ -31,7 +31,8 @@ func (f *Farm) TryLock(ctx context.Context, name string) (*once.Lease, error) {
 
 // Singleton has fn run on exactly one node of the farm at a time, of those whose program registers that name;
 // see once.Client.Singleton.
-func (f *Farm) Singleton(name string, fn func(ctx context.Context, fence uint64) error, prefer ...once.Node) error {
+func (f *Farm) Singleton(name string, fn func(ctx context.Context, fence uint64) error,
+	prefer ...once.Node) error {
 	return f.jobs.Singleton(name, fn, prefer...)
 }
 
@@ -42,7 +43,8 @@ func (f *Farm) Every(name string, s once.Schedule, fn once.JobFunc) error {
 }
 
 // Once runs fn to success once in the life of the farm, and returns when that is so; see once.Client.Once.
-func (f *Farm) Once(ctx context.Context, name string, fn func(ctx context.Context, fence uint64) error) error {
+func (f *Farm) Once(ctx context.Context, name string,
+	fn func(ctx context.Context, fence uint64) error) error {
 	return f.jobs.Once(ctx, name, fn)
 }
 
@@ -68,9 +70,9 @@ func (f *Farm) retireJobs() {
 	}
 }
 
-// awaitJobs gives what runs until the end of ctx.
+// awaitJobs waits until the singletons and jobs that run here have ended, or ctx has.
 func (f *Farm) awaitJobs(ctx context.Context) {
-	f.jobs.Retire() // before the goroutine does that sees the drain
+	f.jobs.Retire() // retireJobs may not have seen the drain yet
 	if err := f.jobs.Idle(ctx); err != nil && f.done.Err() == nil {
 		f.log.Warn("jobs are cut off: the time for draining is over", "err", err)
 	}

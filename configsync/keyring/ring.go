@@ -192,8 +192,8 @@ func (r *Ring) Rotate(ctx context.Context, purpose string, newest uint32) (id ui
 	return id, err
 }
 
-func (r *Ring) rotate(ctx context.Context, purpose string, newest uint32, after time.Duration) (uint32,
-	error) {
+func (r *Ring) rotate(ctx context.Context, purpose string, newest uint32, after time.Duration) (
+	uint32, error) {
 	if !validPurpose(purpose) {
 		return 0, ErrNoKey
 	}

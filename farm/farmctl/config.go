@@ -42,8 +42,7 @@ Shows which epoch of the configuration is in force, its files, and which node us
 site.yaml is for all nodes, roles/front/site.yaml for those of a role, nodes/n1/site.yaml for one. For set and
 unset, -layer nodes/n1 says which is meant, and -path /shop/ means the section for such URLs.
 
-A change is checked by the node that takes it, for all kinds of nodes. What is wrong is refused with file,
-	line
+A change is checked by the node that takes it, for all kinds of nodes. What is wrong is refused with file, line
 and field, and has changed nothing. If somebody else was faster, set and unset try again; everything else is
 refused. -dry-run says what a change would do. Fields marked RESTART have their effect when a node is
 restarted: farmctl restart -rolling does that.`,
@@ -52,8 +51,8 @@ restarted: farmctl restart -rolling does that.`,
 			c.flags.StringVar(&k.why, "m", "", "`why` it is changed, kept with the epoch")
 			c.flags.StringVar(&k.who, "who", "", "`name` of who changes it; default the user of this machine")
 			c.flags.BoolVar(&k.dry, "dry-run", false, "say what a change would do, and do nothing")
-			c.flags.StringVar(&k.layer, "layer", "", "set, unset: `folder` of the file, such as nodes/n1 or "+
-				"roles/front")
+			c.flags.StringVar(&k.layer, "layer", "", "set, unset, put of a file: its `folder`, such as nodes/n1 "+
+				"or roles/front")
 			c.flags.StringVar(&k.path, "path", "", "set, unset, explain: a `path` of URLs, such as /shop/")
 			c.flags.StringVar(&k.of, "of", "", "explain: the `node` that is meant; default the one that answers")
 			c.flags.Uint64Var(&k.epoch, "epoch", 0, "get: the `epoch`; default the one in force")
@@ -152,18 +151,18 @@ func (c *configCall) write(epoch uint64) order.ConfigWrite {
 	return order.ConfigWrite{Epoch: epoch, Who: who, Why: c.why, Key: rand.Text()}
 }
 
-// change has files changed that were looked at in an epoch, and tells what came of it.
+// change is putFiles, and tells what came of it.
 func (c *configCall) change(ctx context.Context, epoch uint64, set map[string]string, remove []string) error {
-	done, err := c.ask(ctx, epoch, set, remove)
+	done, err := c.putFiles(ctx, epoch, set, remove)
 	if err != nil {
 		return err
 	}
 	return c.told(done)
 }
 
-func (c *configCall) ask(ctx context.Context, epoch uint64, set map[string]string,
-	remove []string) (done order.ConfigDone,
-	err error) {
+// putFiles has files changed that were looked at in an epoch.
+func (c *configCall) putFiles(ctx context.Context, epoch uint64, set map[string]string, remove []string) (
+	done order.ConfigDone, err error) {
 	w := order.ConfigChange{ConfigWrite: c.write(epoch), Set: set, Remove: remove, Dry: c.dry}
 	return done, c.asked(ctx, order.ConfigPut, w, &done)
 }
@@ -196,8 +195,8 @@ const maxTries = 5
 
 // field changes a field of a config's file. It is as good for what somebody else has made of the file
 // meanwhile.
-func (c *configCall) field(ctx context.Context, config string, edit func(file, text string) (string,
-	error)) error {
+func (c *configCall) field(ctx context.Context, config string,
+	edit func(file, text string) (string, error)) error {
 	for try := 1; ; try++ {
 		f, err := c.files(ctx, 0)
 		if err != nil {
@@ -208,7 +207,7 @@ func (c *configCall) field(ctx context.Context, config string, edit func(file, t
 		if err != nil {
 			return usage("%s", strings.TrimPrefix(err.Error(), "configsync: "))
 		}
-		done, err := c.ask(ctx, f.Epoch, map[string]string{file: text}, nil)
+		done, err := c.putFiles(ctx, f.Epoch, map[string]string{file: text}, nil)
 		if err == nil {
 			return c.told(done)
 		}

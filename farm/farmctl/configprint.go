@@ -118,8 +118,7 @@ func (c *configCall) told(done order.ConfigDone) error {
 		_, err = fmt.Fprintf(c.out, "Epoch %d is in force, on all nodes.\n", done.Epoch)
 	default:
 		_, err = fmt.Fprintf(c.out, "Epoch %d is in force, on all nodes; %s config rollback %d takes it back.\n",
-			done.Epoch,
-			c.name, done.Was)
+			done.Epoch, c.name, done.Was)
 	}
 	return err
 }

@@ -73,8 +73,7 @@ func printJobStats(w io.Writer, s *once.Stats) {
 		return
 	}
 	fmt.Fprintf(w, "\n  jobs and locks: %d held, %d waiting, %d functions running; %d runs of jobs, %d failed\n",
-		s.Held,
-		s.Waiting, s.Running, s.Runs, s.Failed)
+		s.Held, s.Waiting, s.Running, s.Runs, s.Failed)
 	if s.Lost+s.Replaced > 0 {
 		fmt.Fprintf(w, "  not sure any more of %d leases; taken for dead %d times\n", s.Lost, s.Replaced)
 	}

@@ -28,7 +28,8 @@ var (
 )
 
 var (
-	// ErrHeld says that somebody else holds the lock, or is at it.
+	// ErrHeld says that somebody else holds the lock, or is at the migration; of Forget, that a program still
+	// registers the job, or runs it.
 	ErrHeld = errors.New("once: held by another")
 
 	// ErrLost says that a lease ended before its holder gave it back: this node could not be sure any more
@@ -36,8 +37,8 @@ var (
 	ErrLost = errors.New("once: the lease was lost")
 )
 
-// ErrFull says that there are as many locks, jobs, or tickets for one lock as there may be. It is an
-// ErrTooLarge.
+// ErrFull says that there are as many locks, jobs, nodes, migrations that are done, or requests for locks, of
+// this node or for one lock, as there may be. It is an ErrTooLarge.
 var ErrFull = fmt.Errorf("%w: too many locks, jobs or waiters", ErrTooLarge)
 
 // unexpected is the error for an answer that a command cannot have.

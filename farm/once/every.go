@@ -129,8 +129,8 @@ func (j *job) withdraw(ctx context.Context) error {
 
 func (j *job) sayDiffers(now state.Job) {
 	if !j.differs {
-		j.c.log.Warn("other nodes have registered a job differently, and theirs counts until they have ended", "job", j.name,
-			"theirs", describe(now.Spec), "ours", describe(j.spec))
+		j.c.log.Warn("other nodes have registered a job differently, and theirs counts until they have ended",
+			"job", j.name, "theirs", describe(now.Spec), "ours", describe(j.spec))
 	}
 	j.differs = true
 }
@@ -163,9 +163,10 @@ func (j *job) claim(ctx context.Context, now state.Job) (time.Duration, error) {
 }
 
 // atTurn proposes cmd if this node's turn has come at logNow, and returns how long it is until then if not.
-// The nodes have their turns one after the other, in an order that differs from time to time.
-func (j *job) atTurn(ctx context.Context, now state.Job, logNow, due time.Time, cmd state.Command) (time.Duration, error) {
-	step := max(claimStep, 2*time.Duration(j.c.took.Load())) // a slow farm is not to get each claim from everybody
+// The nodes have their turns one after the other, in another order for each time of a job.
+func (j *job) atTurn(ctx context.Context, now state.Job, logNow, due time.Time, cmd state.Command) (
+	time.Duration, error) {
+	step := max(claimStep, 2*time.Duration(j.c.took.Load())) // in a slow farm not everybody is to claim
 	turn := due.Add(time.Duration(rank(j.name, now.Next, now.Owners, j.o.id)) * step)
 	if left := turn.Sub(logNow); left > 0 {
 		return min(left, longWait), nil
@@ -174,11 +175,11 @@ func (j *job) atTurn(ctx context.Context, now state.Job, logNow, due time.Time, 
 }
 
 // The log's time may jump forward, when another node comes to lead or the clocks of most nodes are set, and
-// only a command tells. So one that has nothing to start asks for it now and then, and where a job is due by
-// this node's own clock, which was most likely set as well.
+// only a command tells. So a state.Start that finds nothing to start asks for it: now and then, and where a
+// job is due by this node's own clock, which was most likely set as well.
 const (
 	askEvery = 10 * time.Minute
-	trustFor = time.Minute // what was heard of it
+	trustFor = time.Minute // how long what was heard of it is relied on
 )
 
 // longWait is how long a job waits at most before it looks again at this node's copy, which may have been

@@ -12,9 +12,9 @@ import (
 // Context has not ended.
 //
 // A lease is not a transaction. Between a look at Context and what is done then, the process may be stopped
-// for any length of time, and go on when somebody else has the lease. What must not happen twice is to be
-// refused by whatever it is done to: give it the Fence, and have it refuse a Fence that is less than the
-// greatest it has seen. The examples show how PostgreSQL and an HTTP API do that.
+// for any length of time, and go on when somebody else has the lease. So whoever is written to has to refuse
+// what comes too late: give it the Fence, and have it refuse a Fence that is less than the greatest it has
+// seen. The examples show how PostgreSQL and an HTTP API do that.
 type Lease struct {
 	o      *owner
 	name   string
@@ -25,12 +25,13 @@ type Lease struct {
 	cancel context.CancelCauseFunc
 
 	once     sync.Once
-	returned chan struct{} // closed when it has ended here and was given back, as far as that is to be waited for
-	err      error         // of that; guarded by returned
+	returned chan struct{} // closed when it has ended here, and Unlock has tried to give it back or need not
+	err      error         // of Unlock; guarded by returned
 }
 
 // newLease makes a lease of what o holds. Its context has the values of ctx, and not its end.
-func newLease(ctx context.Context, o *owner, name string, ticket, fence uint64, stands func(*Machine) bool) *Lease {
+func newLease(ctx context.Context, o *owner, name string, ticket, fence uint64,
+	stands func(*Machine) bool) *Lease {
 	l := &Lease{o: o, name: name, ticket: ticket, fence: fence, stands: stands, returned: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	o.take(l)
@@ -45,7 +46,7 @@ func (l *Lease) Name() string { return l.name }
 
 // Fence returns the number of this grant. Of two grants of one name, the later has the greater one, for ever:
 // whatever happens to the farm between them, be it that all nodes restart with nothing, or that an old backup
-// is restored; only where the clocks of all nodes were set back before that, it is not so. It is the log's
+// is restored. The exception is a farm whose nodes' clocks were set back before that. It is the log's
 // time at the grant, in microseconds since 1970, and at least one more than any before; it fits a PostgreSQL
 // bigint and a JavaScript number.
 func (l *Lease) Fence() uint64 { return l.fence }

@@ -16,16 +16,19 @@ import (
 // run it once more.
 //
 // With a farm in memory "the life of the farm" ends when all its nodes have stopped.
-func (c *Client) Once(ctx context.Context, name string, fn func(ctx context.Context, fence uint64) error) error {
+func (c *Client) Once(ctx context.Context, name string,
+	fn func(ctx context.Context, fence uint64) error) error {
 	return c.migrate(ctx, name, true, fn)
 }
 
 // TryOnce is Once, and fails with ErrHeld where another node is at it.
-func (c *Client) TryOnce(ctx context.Context, name string, fn func(ctx context.Context, fence uint64) error) error {
+func (c *Client) TryOnce(ctx context.Context, name string,
+	fn func(ctx context.Context, fence uint64) error) error {
 	return c.migrate(ctx, name, false, fn)
 }
 
-func (c *Client) migrate(ctx context.Context, name string, wait bool, fn func(context.Context, uint64) error) error {
+func (c *Client) migrate(ctx context.Context, name string, wait bool,
+	fn func(context.Context, uint64) error) error {
 	if err := checkName(name); err != nil {
 		return err
 	}

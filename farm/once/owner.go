@@ -116,7 +116,8 @@ func (c *Client) lost(o *owner) {
 		return
 	}
 	c.counters.replaced.Add(1)
-	c.log.Warn("this node was taken for dead, and what it held is free; it goes on under another name", "owner", o.id)
+	c.log.Warn("this node was taken for dead, and what it held is free; it goes on under another name",
+		"owner", o.id)
 	o.end(ErrLost) // before the leases, so that one which is just being made ends too; see newLease
 	o.endLeases(ErrLost)
 	c.mu.Lock()

@@ -28,7 +28,7 @@ func (j *job) begin(now state.Job) {
 // run runs the job once, and puts into the log what came of it.
 func (j *job) run(o *owner, r state.Run) {
 	defer j.c.runs()()
-	for err := o.confirm(o.ctx); err != nil; err = o.confirm(o.ctx) { // it was given to this node: nobody else has it
+	for err := o.confirm(o.ctx); err != nil; err = o.confirm(o.ctx) { // no hurry: nobody else has this run
 		if err == ErrLost || !pause(o.ctx, retryPause) {
 			return // the owner ends, and the log has that
 		}

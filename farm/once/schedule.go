@@ -55,7 +55,10 @@ type Missed = state.Missed
 const (
 	MissedSkip = state.MissedSkip // they are not run, if they are older than Grace
 	MissedLast = state.MissedLast // the last of them is run
-	MissedAll  = state.MissedAll  // all are run, in their order, or beside each other with OverlapAllow; of more than 1000 the newest
+
+	// MissedAll has all of them run, in their order, or beside each other with OverlapAllow. Of more than 1000
+	// the newest are run.
+	MissedAll = state.MissedAll
 )
 
 // Tick is one run of a job.
@@ -90,15 +93,16 @@ func (s Schedule) parse() (parsed, error) {
 			"choose OverlapQueue or OverlapAllow")
 	}
 	if gap := shortest(times); s.Jitter >= gap {
-		return parsed{}, fmt.Errorf("Jitter %v must be less than the time between two times of the schedule, which is %v",
-			s.Jitter, gap)
+		return parsed{}, fmt.Errorf(
+			"Jitter %v must be less than the time between two times of the schedule, which is %v", s.Jitter, gap)
 	}
 	if s.Grace == 0 {
 		s.Grace = defaultGrace
 	}
 	zone, err := time.LoadLocation(s.Zone)
-	return parsed{times, zone, state.Spec{Schedule: strings.TrimSuffix(times.String(), " "+s.Zone), Zone: s.Zone, Jitter: s.Jitter.Milliseconds(),
-		Grace: s.Grace.Milliseconds(), Overlap: s.Overlap, Missed: s.Missed}}, err
+	return parsed{times, zone, state.Spec{Schedule: strings.TrimSuffix(times.String(), " "+s.Zone),
+		Zone: s.Zone, Jitter: s.Jitter.Milliseconds(), Grace: s.Grace.Milliseconds(), Overlap: s.Overlap,
+		Missed: s.Missed}}, err
 }
 
 // shortest returns the least time between two of the first times of a schedule, the same on every node.

@@ -30,7 +30,8 @@ func (n Node) is(role, app string) bool {
 //
 // Singleton returns at once. The error is about the name alone: it is empty or too long, or this program has
 // registered it already; or ErrClosed.
-func (c *Client) Singleton(name string, fn func(ctx context.Context, fence uint64) error, prefer ...Node) error {
+func (c *Client) Singleton(name string, fn func(ctx context.Context, fence uint64) error,
+	prefer ...Node) error {
 	rank := byte(len(prefer))
 	for i, n := range prefer {
 		if n.is(c.cfg.Role, c.cfg.App) {
@@ -112,7 +113,8 @@ func (w *work) runSingleton(l *Lease, fn func(context.Context, uint64) error) er
 		err = nil
 	}
 	if released := l.Unlock(); released != nil && released != ErrLost && w.c.ctx.Err() == nil {
-		w.c.log.Warn("a singleton could not be given to another node yet; trying again", "name", w.name, "err", released)
+		w.c.log.Warn("a singleton could not be given to another node yet; trying again", "name", w.name,
+			"err", released)
 	}
 	return err
 }

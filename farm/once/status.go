@@ -23,7 +23,7 @@ type Job struct {
 	Waiting  int       `json:"waiting,omitempty"` // times that were claimed and wait for their run
 	Running  []Run     `json:"running,omitempty"`
 	Results  []Result  `json:"results,omitempty"` // of the last runs, the newest last; at most 10
-	Claimed  uint64    `json:"claimed"`           // times that were run, or are to be, since the job was first registered
+	Claimed  uint64    `json:"claimed"`           // times that were run, or are to be, in the life of the job
 	Skipped  uint64    `json:"skipped"`           // that came while it was paused or an earlier run went on
 	MissedBy uint64    `json:"missed_times"`      // at which no node could run it, and that were not run later
 }
@@ -67,14 +67,15 @@ func (c *Client) Jobs() []Job {
 
 func jobOf(m *Machine, j state.Job) Job {
 	out := Job{Name: j.Name, Cron: j.Spec.Schedule, Zone: j.Spec.Zone, Overlap: j.Spec.Overlap.String(),
-		Missed: j.Spec.Missed.String(), Paused: j.Paused, Next: timeOf(j.Next), Nodes: names(m, j.Owners), Differ: names(m, j.Others),
-		Waiting: j.Backlog, Claimed: j.Counts.Claimed, Skipped: j.Counts.Skipped, MissedBy: j.Counts.Missed}
+		Missed: j.Spec.Missed.String(), Paused: j.Paused, Next: timeOf(j.Next), Nodes: names(m, j.Owners),
+		Differ: names(m, j.Others), Waiting: j.Backlog, Claimed: j.Counts.Claimed, Skipped: j.Counts.Skipped,
+		MissedBy: j.Counts.Missed}
 	for _, r := range j.Runs {
 		out.Running = append(out.Running, runOfJob(r))
 	}
 	for _, r := range j.Results {
-		out.Results = append(out.Results, Result{runOfJob(r.Run), time.Duration(r.Ended-r.Started) * time.Millisecond,
-			r.Outcome.String(), r.Error})
+		took := time.Duration(r.Ended-r.Started) * time.Millisecond
+		out.Results = append(out.Results, Result{runOfJob(r.Run), took, r.Outcome.String(), r.Error})
 	}
 	return out
 }

@@ -61,7 +61,8 @@ func (c *Client) start(kind, name string, run func(*work)) error {
 	case c.closed:
 		return ErrClosed
 	case c.works[kind+name] != nil:
-		return fmt.Errorf("once: this program has registered %q already; give each function a name of its own", name)
+		return fmt.Errorf("once: this program has registered %q already; give each function a name of its own",
+			name)
 	}
 	w := &work{c: c, name: name, news: make(chan struct{}, 1)}
 	c.works[kind+name] = w

@@ -64,8 +64,7 @@ var name = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 func ValidName(s string) bool { return len(s) <= MaxName && name.MatchString(s) }
 
 var errLayout = errors.New("is in no place for a file of configuration, which are: site.yaml, " +
-	"roles/front/site.yaml and " +
-	"nodes/n1/site.yaml, with the config's name for site")
+	"roles/front/site.yaml and nodes/n1/site.yaml, with the config's name for site")
 
 // Locate returns which layer a file is, by its path.
 func Locate(file string) (Place, error) {

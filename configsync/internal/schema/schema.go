@@ -77,8 +77,7 @@ func Of(t reflect.Type, reserved ...string) (*Type, error) {
 	for _, f := range s.fields {
 		if slices.Contains(reserved, f.name) {
 			return nil, fmt.Errorf("%v has a field %q, which stands for something else in files: give it another "+
-				"name by its json tag",
-				t, f.name)
+				"name by its json tag", t, f.name)
 		}
 	}
 	return s, nil

@@ -60,8 +60,7 @@ func (s *State) Epochs() []Epoch { return slices.Clone(s.epochs) }
 
 // Epoch returns the epoch of that number; false if it is not kept.
 func (s *State) Epoch(number uint64) (Epoch, bool) {
-	i, ok := slices.BinarySearchFunc(s.epochs, number, func(e Epoch,
-		n uint64) int {
+	i, ok := slices.BinarySearchFunc(s.epochs, number, func(e Epoch, n uint64) int {
 		return cmp.Compare(e.Number, n)
 	})
 	if !ok {
@@ -149,8 +148,7 @@ func (s *State) put(cmd []byte, at Epoch) (*State, Answer) {
 func changed(files []File, changes []Change) []File {
 	out := slices.Clone(files)
 	for _, c := range changes {
-		i, found := slices.BinarySearchFunc(out, c.Path, func(f File,
-			path string) int {
+		i, found := slices.BinarySearchFunc(out, c.Path, func(f File, path string) int {
 			return strings.Compare(f.Path, path)
 		})
 		switch {

@@ -27,8 +27,8 @@ const (
 
 // String returns the code's name.
 func (c Code) String() string {
-	names := [...]string{"none", "OK", "Granted", "Queued", "Busy", "Finished", "Gone", "Lost", "Early", "Differs", "Full",
-		"Malformed"}
+	names := [...]string{"none", "OK", "Granted", "Queued", "Busy", "Finished", "Gone", "Lost", "Early", "Differs",
+		"Full", "Malformed"}
 	if int(c) < len(names) {
 		return names[c]
 	}
@@ -58,7 +58,8 @@ var ErrAnswer = errors.New("once: the answer to a command is not understood")
 // DecodeAnswer reads what Machine.Apply returned.
 func DecodeAnswer(b []byte) (Answer, error) {
 	d := &decoder{b: b}
-	a := Answer{Code: Code(d.below(byte(codes))), Fence: d.uint(), At: d.millis(), Manual: d.bool(), Now: d.millis()}
+	a := Answer{Code: Code(d.below(byte(codes))), Fence: d.uint(), At: d.millis(), Manual: d.bool(),
+		Now: d.millis()}
 	if !d.done() || a.Code == 0 {
 		return Answer{}, ErrAnswer
 	}

@@ -59,7 +59,8 @@ func (c Acquire) apply(s *step) Answer {
 	switch {
 	case l != nil && !c.Wait:
 		return Answer{Code: Busy}
-	case len(o.tickets) >= MaxTickets, l == nil && len(s.locks) >= MaxLocks, l != nil && len(l.queue) >= MaxQueue:
+	case len(o.tickets) >= MaxTickets, l == nil && len(s.locks) >= MaxLocks,
+		l != nil && len(l.queue) >= MaxQueue:
 		return Answer{Code: Full}
 	}
 	o.tickets[c.Ticket] = c.Name
@@ -76,7 +77,8 @@ func (c Acquire) apply(s *step) Answer {
 // Release gives a lock back, or gives up waiting for it. With Finished the lock stands for a migration, which
 // its holder has carried out: nobody gets it any more.
 //
-// Answers: OK; Gone if the ticket is none: the owner has ended, or gave it back before.
+// Answers: OK; Gone if the ticket is none: the owner has ended, or gave it back before; Full if there are too
+// many migrations that are done: then it still holds the lock.
 type Release struct {
 	Owner    string
 	Ticket   uint64

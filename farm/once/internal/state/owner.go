@@ -15,8 +15,8 @@ type owner struct {
 type Owner struct {
 	ID   string
 	Node string // its name, for people
-	// the log index of a suspicion that was not refuted; 0 = none
-	Suspicion uint64
+
+	Suspicion uint64 // the log index of a suspicion that was not refuted; 0 = none
 	Refuted   uint64 // how many suspicions it has refuted
 }
 

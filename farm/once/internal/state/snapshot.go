@@ -17,8 +17,8 @@ const format = 1
 // maxSnapshot bounds what Restore reads. A full machine is a fraction of it.
 const maxSnapshot = 1 << 30
 
-// frozen is the state at one moment. What it consists of is encoded while nothing is applied, and put in order
-// when it is written, which may take longer.
+// frozen is the state at one moment. It is encoded while nothing is applied, and put in order when it is
+// written, which may take longer.
 type frozen struct {
 	head []byte
 	maps []frozenMap
@@ -77,7 +77,9 @@ func freezeMap[T any](m map[string]T, one func([]byte, T) []byte) frozenMap {
 
 // append writes a map in the order of its names.
 func (f frozenMap) append(dst []byte) []byte {
-	items := slices.SortedFunc(slices.Values(f.items), func(a, b frozenItem) int { return strings.Compare(a.name, b.name) })
+	items := slices.SortedFunc(slices.Values(f.items), func(a, b frozenItem) int {
+		return strings.Compare(a.name, b.name)
+	})
 	dst = appendUint(slices.Grow(dst, len(f.body)+binary.MaxVarintLen64), uint64(len(items)))
 	for _, i := range items {
 		dst = append(dst, f.body[i.from:i.to]...)
@@ -104,7 +106,9 @@ func (t ticket) append(dst []byte) []byte {
 func appendJob(dst []byte, j *job) []byte {
 	dst = appendBool(j.spec.append(dst), j.paused)
 	dst = appendMillis(appendMillis(dst, j.next), j.last)
-	dst = appendMap(dst, j.offers, func(dst []byte, o offer) []byte { return appendUint(o.spec.append(dst), o.order) })
+	dst = appendMap(dst, j.offers, func(dst []byte, o offer) []byte {
+		return appendUint(o.spec.append(dst), o.order)
+	})
 	dst = appendList(dst, j.backlog, pending.append)
 	dst = appendList(dst, j.runs, Run.append)
 	dst = appendList(dst, j.results, Result.append)
@@ -138,7 +142,8 @@ func readTables(r io.Reader) (tables, error) {
 	d := &decoder{b: b[1:]}
 	t := tables{now: d.millis(), fence: d.uint()}
 	t.owners = readMap(d, MaxOwners, func(id string) *owner {
-		return &owner{Owner{ID: id, Node: d.text(MaxText), Suspicion: d.uint(), Refuted: d.uint()}, map[uint64]string{}}
+		return &owner{Owner: Owner{ID: id, Node: d.text(MaxText), Suspicion: d.uint(), Refuted: d.uint()},
+			tickets: map[uint64]string{}}
 	})
 	t.locks = readMap(d, MaxLocks, func(string) *lock {
 		return &lock{readTicket(d), d.uint(), d.millis(), readList(d, readTicket)}
@@ -203,8 +208,8 @@ func readResult(d *decoder) Result {
 	return Result{readRun(d), d.millis(), Outcome(d.below(byte(outcomes))), d.text(MaxText)}
 }
 
-// link gives owners their tickets, and reports whether commands can have made these tables: all that is held is
-// somebody's, no number is beyond its limit, and no fence is beyond the last one.
+// link gives owners their tickets, and reports whether commands can have made these tables: all that is held
+// is somebody's, no number is beyond its limit, and no fence is beyond the last one.
 func (t *tables) link() bool {
 	if t.fence > maxFence {
 		return false

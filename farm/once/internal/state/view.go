@@ -75,7 +75,8 @@ func (m *Machine) Stakes(id string) bool {
 	return o != nil && (len(o.tickets) > 0 || m.tables.runs(id))
 }
 
-// Blocks reports whether somebody waits for the end of what an owner has: a lock that it holds, or a run.
+// Blocks reports whether the end of what an owner has may be waited for: of a lock that it holds and others
+// stand in line for, or of a run, whether or not anything waits for that.
 func (m *Machine) Blocks(id string) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -126,7 +127,8 @@ func (m *Machine) Locks() []Lock {
 	var out []Lock
 	for _, name := range slices.Sorted(maps.Keys(m.tables.locks)) {
 		l := m.tables.locks[name]
-		out = append(out, Lock{name, l.holder.owner, m.tables.owners[l.holder.owner].Node, l.fence, l.since, len(l.queue)})
+		node := m.tables.owners[l.holder.owner].Node
+		out = append(out, Lock{name, l.holder.owner, node, l.fence, l.since, len(l.queue)})
 	}
 	return out
 }
@@ -174,8 +176,9 @@ func (m *Machine) Jobs() (out []Job) {
 }
 
 func (j *job) view(name string) Job {
-	v := Job{Name: name, Spec: j.spec, Paused: j.paused, Next: j.next, Backlog: len(j.backlog), Startable: j.startable(),
-		Owners: j.offerers(), Runs: slices.Clone(j.runs), Results: slices.Clone(j.results), Counts: j.counts}
+	v := Job{Name: name, Spec: j.spec, Paused: j.paused, Next: j.next, Backlog: len(j.backlog),
+		Startable: j.startable(), Owners: j.offerers(), Runs: slices.Clone(j.runs),
+		Results: slices.Clone(j.results), Counts: j.counts}
 	for _, id := range slices.Sorted(maps.Keys(j.offers)) {
 		if j.offers[id].spec != j.spec {
 			v.Others = append(v.Others, id)

@@ -86,6 +86,7 @@ type Config struct {
 	// 90 days and is accepted for 180 more; a session's for twice Session.Absolute. All nodes should say the same:
 	// whoever rotates a key decides. Its Logger, if nil, is Logger.
 	Keys keyring.Keeping
+
 	// Configs are the configurations that the program has, each made by configsync.NewConfig. Handlers read
 	// them by the request's context; operators change them for all nodes at once (farmctl config). A node
 	// serves when it has the values that are in force.

@@ -101,7 +101,7 @@ func Open(cfg Config) (*Farm, error) {
 	return f, nil
 }
 
-// open acquires what Close releases, in the opposite order.
+// open acquires what close releases.
 func (f *Farm) open() (err error) {
 	if f.cfg.dev.alone && f.cfg.Listener == nil && f.cfg.HTTP != None {
 		f.public, err = listenNear(f.cfg.HTTP)
@@ -188,7 +188,8 @@ func (f *Farm) start() {
 	}
 }
 
-// admit opens the gate when this node is a caught-up member and can sign sessions.
+// admit opens the gate when this node is a caught-up member, uses the configuration that is in force, and can
+// sign sessions.
 func (f *Farm) admit() {
 	if err := f.node.Ready(f.done); err != nil {
 		return // Ready and Serve tell what the node says
@@ -249,7 +250,7 @@ func (f *Farm) Ready(ctx context.Context) error {
 	}
 }
 
-// Handler puts the stack of the farm around h: health paths, gate, forwarding, sessions. It is for an http.Server of the
+// Handler puts the stack of the farm around h: health paths, gate, forwarding, sessions, configuration. It is for an http.Server of the
 // application's own; Serve does it by itself. It can be called once, and panics otherwise: h is the whole application.
 //
 // An application with its own server calls Drain, then shuts its server down, then calls Close.

@@ -37,8 +37,8 @@ var (
 	ErrLost = errors.New("once: the lease was lost")
 )
 
-// ErrFull says that there are as many locks, jobs, nodes, migrations that are done, or requests for locks, of
-// this node or for one lock, as there may be. It is an ErrTooLarge.
+// ErrFull says that there are as many of something as there may be: locks, jobs, nodes that take part,
+// migrations that are done, or requests for locks, of this node or for one lock. It is an ErrTooLarge.
 var ErrFull = fmt.Errorf("%w: too many locks, jobs or waiters", ErrTooLarge)
 
 // unexpected is the error for an answer that a command cannot have.

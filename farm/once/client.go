@@ -40,7 +40,8 @@ type Config struct {
 	// Alive reports whether a run seems to be there, without asking it. nil: it is not known.
 	Alive func(run string) bool
 
-	// Context returns the context of a job or a singleton, from the one that ends with its lease. nil: that one.
+	// Context returns the context of a job or a singleton, made from the one that ends with its lease. nil: it
+	// is that one.
 	Context func(context.Context) context.Context
 
 	Logger *slog.Logger // nil: nothing is logged

@@ -12,7 +12,8 @@ func (l *lab) awaited(n *labNode, run string) <-chan error {
 	return ended
 }
 
-// The end of a process is known at once when it was killed or said goodbye, and when another one has its place.
+// The end of a process is known at once when it was killed or said goodbye, and when another one has its
+// place.
 func TestAwaitEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(l *lab, n *labNode){

@@ -1,6 +1,7 @@
-// Package farmctl holds the verbs of the operator's command line: who is in a farm, who leaves it, its protocol level, its
-// backups. cmd/farmctl is these verbs as a program of their own. Any other program carries them by a line in its main, so
-// that a container needs no second binary and the versions cannot differ:
+// Package farmctl holds the verbs of the operator's command line: who is in a farm, who leaves it, its jobs,
+// keys and configuration, its protocol level, its backups. cmd/farmctl is these verbs as a program of their
+// own. Any other program carries them by a line in its main, so that a container needs no second binary and
+// the versions cannot differ:
 //
 //	if len(os.Args) > 1 && os.Args[1] == "farm" {
 //		os.Exit(farmctl.Main("shop farm", os.Args[2:])) // shop farm members
@@ -38,8 +39,8 @@
 // # For scripts
 //
 // -json prints one JSON object on standard output, stats one for each member. Whatever went wrong is one
-// message on standard error. What would ask a
-// person does so on a terminal only: a script says -yes. The exit code tells what happened:
+// message on standard error. What would ask a person does so on a terminal only: a script says -yes. The exit
+// code tells what happened:
 //
 //	0  done
 //	1  failed, and the message says how

@@ -1,5 +1,6 @@
 // Package order has the words by which an operator's tool and the program of a node understand each other:
-// farmctl knows nothing of what makes a node, and a node nothing of farmctl.
+// farmctl knows nothing of what makes a node, and a node nothing of farmctl. Those about jobs, locks and figures
+// are in package program.
 package order
 
 // What an operator may want of a program, as cluster/admin.Client.Order takes it.

@@ -1,5 +1,5 @@
 // Package program has what a farm adds to the figures of its node, and what it is asked about jobs and locks,
-// as that travels between it and operators.
+// as that travels between it and operators. What it is asked about configuration is in package order.
 package program
 
 import (

@@ -34,9 +34,9 @@ func crowd(tb testing.TB) *rig {
 	return r
 }
 
-// No call takes longer than maxStall of a processor with as much as there may be: the end of an owner that has as many locks
-// as it may, or as many tickets in one queue, is the longest. A call is judged by the shortest of some runs:
-// this machine may do other things.
+// No call takes longer than maxStall of a processor with as much as there may be: the end of an owner that has
+// as many locks as it may, or as many tickets in one queue, is the longest. A call is judged by the shortest of
+// some runs: this machine may do other things.
 func TestNothingStallsApply(t *testing.T) {
 	if testing.Short() || race.Enabled {
 		t.Skip("measures processor time")

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// threadTime returns the processor time of the calling thread. Unlike the clock, it does not count what other programs take.
-// (getrusage says the same in steps of up to 4 ms.)
+// threadTime returns the processor time of the calling thread. Unlike the clock, it does not count what other
+// programs take. (getrusage says the same in steps of up to 4 ms.)
 func threadTime() time.Duration {
 	const ofThisThread = 3 // CLOCK_THREAD_CPUTIME_ID
 	var t syscall.Timespec

@@ -10,6 +10,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -23,6 +24,12 @@ var answers = []struct {
 	err    error
 	answer Problem
 }{
+	{once.ErrHeld, Problem{Status: http.StatusConflict, RetryAfter: time.Second,
+		Detail: "Somebody else is doing this just now. Please try again in a moment."}},
+	{once.ErrLost, Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This was interrupted, and it is not known how far it got. Please look before you try again."}},
+	{once.ErrFull, Problem{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
+		Detail: "This site has too much to do at the moment, and nothing was changed. Please try again later."}},
 	{session.ErrLate, Problem{Status: http.StatusServiceUnavailable, // before what it may wrap: the change was made
 		Detail: "The change was made, and may take a moment to be seen. Please look before you try again."}},
 	{session.ErrFull, Problem{Status: http.StatusServiceUnavailable, RetryAfter: 10 * time.Second,
@@ -113,10 +120,11 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 //	session.ErrTooLarge, http.MaxBytesError            413
 //	http.ErrMissingFile, ErrNotMultipart,
 //	ErrMissingBoundary                                 400
-//	session.ErrConflict                                409
+//	session.ErrConflict, once.ErrHeld                  409
 //	session.ErrEnded, keyring.ErrExpired               410
 //	keyring.ErrForged                                  400
 //	session.ErrFull, keyring.ErrNotYet,
+//	once.ErrLost, once.ErrFull,
 //	session.ErrUncertain, ErrNoLeader,
 //	ErrOverloaded, ErrStale, ErrClosed; cluster's of the same names;
 //	cluster.ErrDiverged;

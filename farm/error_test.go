@@ -22,6 +22,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -48,6 +49,9 @@ func TestError_Status(t *testing.T) {
 		{nil, session.ErrTooLarge, 413, ""},
 		{nil, session.ErrFull, 503, "10"},
 		{nil, session.ErrConflict, 409, "1"},
+		{nil, once.ErrHeld, 409, "1"},
+		{nil, once.ErrLost, 503, "1"},
+		{nil, once.ErrFull, 503, "10"},
 		{nil, session.ErrEnded, 410, ""},
 		{nil, session.ErrLate, 503, ""},
 		{nil, fmt.Errorf("%w: %w", session.ErrLate, context.DeadlineExceeded), 503, ""},

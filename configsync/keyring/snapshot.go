@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // A snapshot is
@@ -101,8 +103,8 @@ func readBody(r io.Reader) (format byte, body []byte, err error) {
 		return 0, nil, err
 	}
 	if head[0] != formatFirst && head[0] != formatStates {
-		return 0, nil, fmt.Errorf("format %d, but this version of the program reads formats %d and %d only",
-			head[0], formatFirst, formatStates)
+		return 0, nil, fmt.Errorf("format %d, but this version of the program reads formats %d and %d only: %w",
+			head[0], formatFirst, formatStates, fault.ErrVersion)
 	}
 	if err := readFull(r, head[1:]); err != nil {
 		return 0, nil, err

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // A snapshot is
@@ -107,7 +109,8 @@ func readBody(r io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	if head[0] != format {
-		return nil, fmt.Errorf("format %d, but this version of the program reads format %d only", head[0], format)
+		return nil, fmt.Errorf("format %d, but this version of the program reads format %d only: %w", head[0], format,
+			fault.ErrVersion)
 	}
 	if err := readFull(r, head[1:]); err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // A stream of blocks begins with a format byte. A block is its length (4 bytes, little endian), its bytes, and the
@@ -87,7 +89,8 @@ func newBlockReader(r io.Reader, lowest, highest byte) (*blockReader, error) {
 	}
 	b.crc = crc32.Checksum(b.buf, castagnoli)
 	if b.format = b.buf[0]; b.format < lowest || b.format > highest {
-		return nil, fmt.Errorf("format %d, but this version of the program reads formats %d to %d only", b.format, lowest, highest)
+		return nil, fmt.Errorf("format %d, but this version of the program reads formats %d to %d only: %w", b.format, lowest,
+			highest, fault.ErrVersion)
 	}
 	return b, nil
 }

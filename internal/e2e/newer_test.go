@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	webfarm "github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -70,14 +72,22 @@ func TestNewMachineBesideTheLastRelease(t *testing.T) {
 	force, _ := first.levels()
 	withLater := force < 4 // else the level that the new machine needs is in force already, and nothing protects an older program
 	fresh := f.newest(withLater, first.peer)
+	f.until("the newest node votes", func() error { // else the farm has no majority once the first one has stopped
+		st := fresh.Cluster().State()
+		if m, _ := st.Member(st.Self); m.Vote != cluster.Voter {
+			return fmt.Errorf("its vote is %q", m.Vote)
+		}
+		return nil
+	})
 	first.stop()
 	h := fresh.Cluster().Handle("session")
 	store := session.NewReplicated(h, func() *session.Machine { return h.Local().(*session.Machine) },
 		func() string { return "" })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for range 600 { // more than what a log keeps behind a snapshot
-		if _, err := store.Do(t.Context(), session.Tick{Limit: 1}); err != nil {
-			t.Fatal(err)
-		}
+		_, err := store.Do(ctx, session.Tick{Limit: 1})
+		ci.Awaited(t, "a change by the newest node", err)
 	}
 	f.until("a snapshot", func() error {
 		if all, err := filepath.Glob(filepath.Join(f.dir, "newest", "raft", "snapshots", "*", "state.bin")); len(all) == 0 || err != nil {

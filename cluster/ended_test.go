@@ -14,6 +14,7 @@ func (l *lab) awaited(n *labNode, run string) <-chan error {
 
 // The end of a process is known at once when it was killed or said goodbye, and when another one has its
 // place.
+// Slow: six farms, with and without disks.
 func TestAwaitEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(l *lab, n *labNode){

@@ -117,3 +117,59 @@ func TestUnlockTwice(t *testing.T) {
 		l.heal(n)
 	})
 }
+
+// slowLog takes its time for each command.
+type slowLog struct {
+	Log
+	by time.Duration
+}
+
+func (g slowLog) Propose(ctx context.Context, cmd []byte) (uint64, []byte, error) {
+	time.Sleep(g.by)
+	return g.Log.Propose(ctx, cmd)
+}
+
+// A job whose times come faster than the farm takes commands is run all the same, late.
+func TestJobOnASlowFarm(t *testing.T) {
+	inLab(t, 3, func(l *lab) {
+		var g ledger
+		s := Schedule{Cron: "* * * * * *", Zone: "UTC", Missed: MissedAll, Overlap: OverlapQueue}
+		for _, n := range l.nodes {
+			n.cfg.Log = slowLog{n.cfg.Log, 1500 * time.Millisecond}
+			n.Every("j", s, func(_ context.Context, k Tick) error {
+				g.note(n.run, k.Time)
+				return nil
+			})
+		}
+		time.Sleep(5 * time.Minute)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.runs) == 0 {
+			t.Error("no time was run")
+		}
+	})
+}
+
+// Times that were missed when a release changed the schedule are run by the new program.
+func TestMissedWhenTheScheduleChanges(t *testing.T) {
+	inLab(t, 2, func(l *lab) {
+		var g ledger
+		s := Schedule{Cron: "0 * * * *", Zone: "UTC", Missed: MissedAll, Overlap: OverlapQueue}
+		run := func(_ context.Context, k Tick) error {
+			g.note("one", k.Time)
+			return nil
+		}
+		l.nodes[0].Every("j", s, run)
+		time.Sleep(90 * time.Minute)
+		l.nodes[0].Close(l.t.Context())
+		time.Sleep(3 * time.Hour)
+		s.Jitter = time.Second
+		l.nodes[1].Every("j", s, run)
+		time.Sleep(time.Hour)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.runs) != 5 {
+			t.Errorf("%d of 5 hours were run", len(g.runs))
+		}
+	})
+}

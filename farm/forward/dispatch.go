@@ -78,10 +78,13 @@ func (h *hop) send(d *dispatch) retry.Verdict {
 			}
 			return v
 		}
+		d.retried(keep)
 		if v.Pause && !pause(d.r.Context(), retry.Backoff(d.c.Repeats, rand.Float64())) {
+			if expired(d.r.Context()) {
+				return d.decide(d.last.State, retry.Late)
+			}
 			return retry.Verdict{Do: retry.Cancel}
 		}
-		d.retried(keep)
 	}
 }
 
@@ -171,6 +174,7 @@ func (d *dispatch) report() {
 		res.Outcome = pick.Good
 	case out.Err == nil:
 	case out.Err == errSlow: // nothing good
+	case out.GaveUp && out.State <= attempt.Started && expired(d.r.Context()):
 	case out.GaveUp, out.BodyFailed, out.Unreadable, out.Aborted:
 		res.Outcome = pick.Neutral
 	case out.State == attempt.Refused:

@@ -195,7 +195,9 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme, Trace: trace}
 	reqcopy.Share(r)
-	c := r.WithContext(g.pass(r.Context(), info))
+	ctx, cancel := g.within(r)
+	defer cancel()
+	c := r.WithContext(g.pass(ctx, info))
 	defer reqcopy.Return(r, c)
 	switch {
 	case r.Method == http.MethodConnect:

@@ -37,6 +37,12 @@ type Route struct {
 	// before it is given up and another node is asked. It is asked once, and what can be given to no other node
 	// is waited for. The handler that is given up finds its request's context ended. 0 = as long as it takes.
 	TryTimeout time.Duration
+
+	// Timeout is how much time there is for a request, whatever nodes it is given to. The context of the request
+	// has that deadline, wherever its handler runs. Once it is over no other node is asked, and an answer that
+	// another node has not begun a second later is not waited for: the client gets 504. 0 = the deadline that the
+	// context has already, which is none where the application sets none in front of the farm's handler.
+	Timeout time.Duration
 }
 
 // routes are those of a Config, by pattern.
@@ -54,9 +60,12 @@ func newRoutes(list []Route) (*routes, error) {
 		if r.TryTimeout < 0 {
 			return nil, fmt.Errorf("forward: Routes: %q: TryTimeout %v is negative", r.Pattern, r.TryTimeout)
 		}
+		if r.Timeout < 0 {
+			return nil, fmt.Errorf("forward: Routes: %q: Timeout %v is negative", r.Pattern, r.Timeout)
+		}
 		entries = append(entries, route.Entry[retry.Route]{Pattern: r.Pattern, Value: retry.Route{
 			Idempotent: r.Idempotent, Failover: r.Failover, RetryOn: slices.Clone(r.RetryOn),
-			TryTimeout: r.TryTimeout}})
+			TryTimeout: r.TryTimeout, Timeout: r.Timeout}})
 	}
 	t, err := route.New(entries)
 	if err != nil {

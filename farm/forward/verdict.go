@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
@@ -46,7 +45,7 @@ func (h *hop) conclude(d *dispatch, id string, state attempt.State, end retry.En
 	if fatal {
 		h.suspects.Blame(d.r.Method, d.kind, id)
 	}
-	d.c.Others, d.c.Credit = h.set.Others(d.tried), true
+	d.c.Others, d.c.Credit = h.set.Others(d.tried) && !expired(d.r.Context()), true
 	v := d.decide(state, end)
 	if v.Pays && end != retry.Slow && !h.budget.Take() { // see limit
 		d.c.Credit = false
@@ -92,7 +91,7 @@ func endOf(ctx context.Context, out lane.Outcome) retry.End {
 	switch {
 	case out.Err == errSlow:
 		return retry.Slow
-	case out.GaveUp && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+	case out.GaveUp && expired(ctx):
 		return retry.Late
 	case out.GaveUp:
 		return retry.Gone

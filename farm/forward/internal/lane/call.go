@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
@@ -54,6 +55,7 @@ type call struct {
 	ended       bool  // guarded by mu
 	interrupted bool  // guarded by mu
 	settled     bool  // see settle; guarded by mu
+	begun       bool  // the answer has; guarded by mu
 	why         error // of GiveUp; nil = it was not given up so; guarded by mu
 }
 
@@ -114,10 +116,16 @@ func idles(r *http.Request) bool {
 
 // contextEnded is called when the context of the request has ended. If net/http has ended it, because nothing
 // more comes from the client, the handler's ends as well, and no more: the client may have closed only its
-// half of the connection, and what the handler answers is for it. If somebody else has, with a cause, the
-// request is given up.
+// half of the connection, and what the handler answers is for it. If its time is over, the handler's context
+// ends by itself, and what the handler makes of that is for the client, too, if it comes soon. If somebody else
+// has, with a cause, the request is given up.
 func (x *call) contextEnded() {
-	if context.Cause(x.r.Context()) != context.Canceled {
+	switch context.Cause(x.r.Context()) {
+	case context.Canceled:
+	case context.DeadlineExceeded:
+		time.AfterFunc(answerTime, x.expired)
+		return
+	default:
 		x.interrupt()
 		return
 	}
@@ -130,9 +138,23 @@ func (x *call) contextEnded() {
 func (x *call) interrupt() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.interruptLocked()
+}
+
+func (x *call) interruptLocked() {
 	if !x.ended {
 		x.interrupted = true
 		x.c.interrupt()
+	}
+}
+
+// expired gives the request up whose time is over, unless its answer has begun: how long that goes on is up to
+// the handler, as without a hop.
+func (x *call) expired() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.begun {
+		x.interruptLocked()
 	}
 }
 
@@ -207,6 +229,7 @@ func (x *call) request() error {
 		flags = fEnd
 		*b = putBodyError(*b, failed)
 	}
+	*b = putExpiry(*b, x.r.Context())
 	endHead(*b)
 	head := len(*b) - headerSize - headLength
 	if whole {
@@ -243,7 +266,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 	case kReset:
 		return true, x.reset(f)
 	case kTunnel:
-		if !x.settle() {
+		if !x.settle(true) {
 			return false, errInterrupted
 		}
 		x.out.State = max(x.out.State, attempt.Started)
@@ -260,7 +283,7 @@ func (x *call) receive(f frame) (over bool, err error) {
 		}
 		return false, nil
 	case kMark:
-		if !x.settle() {
+		if !x.settle(false) {
 			return false, errInterrupted // without an answer the handler changes nothing
 		}
 		x.out.Marked, x.out.State = true, max(x.out.State, attempt.Started)

@@ -41,7 +41,7 @@ func (x *call) answer(f frame) (over bool, err error) {
 		return false, malformed("RES")
 	}
 	x.out.Load, x.out.HasLoad = load, true
-	if !x.settle() {
+	if !x.settle(true) {
 		return false, errInterrupted
 	}
 	x.out.State, x.out.Status = attempt.Answered, status

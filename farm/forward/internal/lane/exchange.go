@@ -21,6 +21,7 @@ type exchange struct {
 	url      url.URL // of req
 	unwanted bool    // it was given up before it came
 	req      *http.Request
+	unlimit  context.CancelFunc // ends the limit of the request's time; nil = there is none
 
 	wmu   sync.Mutex // held while something is sent for the handler
 	over  bool       // nothing more is sent: the last frame was, or it was given up; guarded by wmu
@@ -43,6 +44,9 @@ func (x *exchange) run(f frame) bool {
 		err = x.decode(p, f.flags&fEnd != 0)
 	}
 	x.rmu.Unlock()
+	if x.unlimit != nil {
+		defer x.unlimit()
+	}
 	switch {
 	case errors.Is(err, errProtocol):
 		x.server.logger().Warn("a peer's request could not be read", "err", err)
@@ -96,8 +100,12 @@ func (x *exchange) decode(p []byte, whole bool) error {
 	if whole {
 		x.body.err = d.bodyError()
 	}
+	left, limited := d.expiry()
 	if err := d.end("REQ"); err != nil {
 		return err
+	}
+	if limited {
+		x.expire(left)
 	}
 	x.body.init(x, body, whole)
 	if x.req.Body = &x.body; whole && x.body.empty() {

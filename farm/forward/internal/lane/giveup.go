@@ -22,11 +22,13 @@ func (a *Attempt) GiveUp(number uint8, why error) bool {
 	return true
 }
 
-// settle notes that the attempt must not be given up by GiveUp from now on, and reports false if it has been.
-func (x *call) settle() bool {
+// settle notes that the attempt must not be given up by GiveUp from now on, and whether because its answer has
+// begun. It reports false if it has been given up.
+func (x *call) settle(begun bool) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.settled = true
+	x.begun = begun && !x.interrupted
 	return x.why == nil
 }
 

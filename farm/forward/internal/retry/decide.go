@@ -91,6 +91,8 @@ type Route struct {
 	RetryOn []int
 	// TryTimeout is how long a peer may take to begin its answer before another is asked; 0 = any time.
 	TryTimeout time.Duration
+	// Timeout is how much time there is for a request in all; 0 = no limit but its own.
+	Timeout time.Duration
 }
 
 // Action is what to do.

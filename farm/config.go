@@ -153,6 +153,11 @@ type Config struct {
 	// clients learn no more than the request's id.
 	ShowNodes bool
 
+	// ReadyWithoutQuorum keeps a node ready, as the health path tells it, that has lost contact to the majority
+	// of the farm. Otherwise it is not, from ten seconds after that on, so that a balancer sends no one to it; it
+	// serves who comes all the same. Set it where the balancer would turn off the last server of the site.
+	ReadyWithoutQuorum bool
+
 	// Routes says what may be done with the requests of some routes when the node that had one is lost or
 	// fails. nil = nothing that other requests are spared.
 	Routes []Route

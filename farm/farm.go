@@ -46,6 +46,7 @@ type Farm struct {
 	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
 	health   *http.Server                 // on admin
 
+	pulse    pulse
 	admitted chan struct{} // closed once this node serves
 	drains   drains
 	logged   atomic.Bool // a drain has been told of
@@ -149,6 +150,7 @@ func (f *Farm) open() (err error) {
 	}
 	f.openJobs(self.Name)
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
+	fc.Isolated = f.isolated
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)
 	f.gateNow.Store(f.gate)
@@ -176,6 +178,8 @@ func (f *Farm) openSessions() (err error) {
 
 // start runs what is waited for by Close.
 func (f *Farm) start() {
+	f.pulse.beat(time.Now())
+	f.wg.Go(f.keepPulse)
 	f.wg.Go(f.admit)
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
@@ -258,7 +262,7 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	if h == nil {
 		panic("farm: the application's handler is nil: give Serve or Handler a router, http.DefaultServeMux for example")
 	}
-	return f.gate.Handler(f.sessions.Handler(f.configs.Handler(h)))
+	return f.gate.Handler(f.present(f.sessions.Handler(f.configs.Handler(h))))
 }
 
 // Router returns a new chi router to build the application with. It removes the files of an uploaded form when the handler is

@@ -99,6 +99,10 @@ type Config struct {
 	// 1024 at most, until it can; later ones, and more, are answered with 503. 0 = 10 s; negative = none.
 	Hold time.Duration
 
+	// Isolated reports whether this node has been without contact to the farm for so long that a balancer had
+	// better choose another one; it goes on serving who comes all the same. nil = never.
+	Isolated func() bool
+
 	// Awaits says what this node's stop waits for beside requests, "" for nothing. ReadyPath tells it while
 	// the node drains, on the admin port alone unless ShowNodes is set. nil = nothing. A farm sets it.
 	Awaits func() string

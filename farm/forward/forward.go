@@ -98,7 +98,7 @@ func (g *Gate) problemOf(d *dispatch, v retry.Verdict) Problem {
 	switch {
 	case out.BodyFailed:
 		return problemBody
-	case v.Status == http.StatusServiceUnavailable && !g.able.Load():
+	case v.Status == http.StatusServiceUnavailable && !g.able.Load() && g.why.Load() == nil:
 		return problemStarting
 	case v.Status == http.StatusServiceUnavailable:
 		return problemNoPeer

@@ -15,11 +15,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
-// stage is how far a Gate is in its life. It goes forward, and back by Reopen alone.
+// stage is how far a Gate is in its life. It goes forward, and back by Reopen and Suspend alone.
 type stage int32
 
 const (
-	starting stage = iota // not a caught-up member yet
+	starting stage = iota // cannot serve by itself: not a caught-up member yet, or suspended
 	open                  // requests go through
 	draining              // this node is stopping
 )
@@ -40,7 +40,8 @@ type Gate struct {
 	bodies  *lane.Memory // for those of clients that are kept for another attempt
 
 	stage    atomic.Int32                 // changed under stageMu
-	able     atomic.Bool                  // Admit was called: this node could serve by itself
+	able     atomic.Bool                  // this node could serve by itself: Admit was called, and no Suspend after it
+	why      atomic.Pointer[string]       // why it cannot, as the last Suspend says; nil = it is starting
 	local    atomic.Pointer[http.Handler] // the application; nil until Handler
 	clients  counter                      // public requests, served here or forwarded
 	handlers counter                      // handlers of the application
@@ -96,11 +97,27 @@ func (g *Gate) Handler(local http.Handler) http.Handler {
 	return http.HandlerFunc(g.serveClient)
 }
 
-// Admit opens the gate: this node is a caught-up member. While it drains, that has to wait for Reopen.
+// Admit opens the gate: this node can serve, as a caught-up member. While it drains, that has to wait for
+// Reopen.
 func (g *Gate) Admit() {
 	g.stageMu.Lock()
 	g.able.Store(true)
+	g.why.Store(nil)
 	g.openLocked()
+	g.stageMu.Unlock()
+	g.announce()
+}
+
+// Suspend closes the gate until the next Admit: this node cannot serve by itself for the time being. Clients'
+// requests go to peers, and those of peers are refused, so that they go elsewhere too. What runs already is
+// finished here. why is for people, as Ready says it: a few words, then after a colon what may name nodes.
+func (g *Gate) Suspend(why string) {
+	g.stageMu.Lock()
+	g.able.Store(false)
+	g.why.Store(&why)
+	if stage(g.stage.Load()) == open {
+		g.stage.Store(int32(starting))
+	}
 	g.stageMu.Unlock()
 	g.announce()
 }
@@ -124,12 +141,16 @@ func (g *Gate) Ready() error {
 	switch s := stage(g.stage.Load()); {
 	case s == draining && g.cfg.Awaits != nil && g.cfg.Awaits() != "":
 		return errors.New(s.String() + ": its stop waits for " + g.cfg.Awaits())
+	case s == starting && g.why.Load() != nil:
+		return errors.New(*g.why.Load())
 	case s != open:
 		return errors.New(s.String())
 	case g.cfg.Role == cluster.Staging:
 		return errors.New("staging")
 	case g.local.Load() == nil:
 		return errors.New("no application yet")
+	case g.cfg.Isolated != nil && g.cfg.Isolated():
+		return errors.New("isolated: no contact to a majority of the farm")
 	case g.cfg.Role == cluster.Front && !g.hop.anyPeer():
 		return errors.New("no peer to forward to")
 	}

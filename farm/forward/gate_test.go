@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,58 @@ func TestGate_OpenServesHere(t *testing.T) {
 	a.gate.Admit()
 	if res, body := get(t, a.public.URL); body != "a" || res.Header.Get("X-Request-Id") == "" {
 		t.Errorf("got %q, %v", body, res.Header)
+	}
+}
+
+// A node that cannot serve for a while gives its clients' requests to peers, and takes none of theirs.
+func TestGate_Suspend(t *testing.T) {
+	f := newFakeFarm(t)
+	a := f.add("a", Config{}, text("a"))
+	b := f.add("b", Config{}, text("b"))
+	a.gate.Admit()
+	b.gate.Admit()
+	a.sees("b")
+	b.sees("a")
+	a.gate.Suspend("behind: release 7 is not here yet")
+	if err := a.gate.Ready(); err == nil || err.Error() != "behind: release 7 is not here yet" {
+		t.Errorf("Ready: %v", err)
+	}
+	if _, body := get(t, a.public.URL); body != "b" {
+		t.Errorf("a client of a suspended node got %q", body)
+	}
+	b.gate.Suspend("behind")
+	if res, body := get(t, a.public.URL); res.StatusCode != 503 || strings.Contains(body, "starting") {
+		t.Errorf("nobody can serve: %d %q", res.StatusCode, body)
+	}
+	b.gate.Drain()
+	if res, _ := get(t, b.public.URL); res.StatusCode != 503 {
+		t.Errorf("a suspended node that drains serves: %d", res.StatusCode)
+	}
+	b.gate.Reopen()
+	if err := b.gate.Ready(); err == nil {
+		t.Error("a drain that is taken back opens a suspended gate")
+	}
+	a.gate.Admit()
+	if _, body := get(t, a.public.URL); body != "a" || a.gate.Ready() != nil {
+		t.Errorf("after Admit: %q, %v", body, a.gate.Ready())
+	}
+}
+
+// A node without contact says so to balancers, and serves all the same.
+func TestGate_Isolated(t *testing.T) {
+	var isolated atomic.Bool
+	f := newFakeFarm(t)
+	a := f.add("a", Config{Isolated: isolated.Load}, text("a"))
+	a.gate.Admit()
+	if err := a.gate.Ready(); err != nil {
+		t.Error(err)
+	}
+	isolated.Store(true)
+	if err := a.gate.Ready(); err == nil {
+		t.Error("ready without contact")
+	}
+	if _, body := get(t, a.public.URL); body != "a" {
+		t.Errorf("without contact a client got %q", body)
 	}
 }
 

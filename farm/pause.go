@@ -1,0 +1,108 @@
+package farm
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward"
+)
+
+const (
+	beatEvery    = 250 * time.Millisecond
+	maxPause     = 3 * time.Second // a process that has not run for so long does not know what it missed
+	proveTimeout = 2 * time.Second // for how long a request waits until that is known
+)
+
+// pulse notices when this process has not run for a while: it was stopped by a signal, its machine was
+// suspended, or got no processor. Such a node may have been left behind without having lost contact by its
+// own reckoning, and a request can reach a handler before anything else of it runs.
+type pulse struct {
+	last   atomic.Pointer[time.Time] // when it ran last, as far as is known
+	paused atomic.Bool               // it did not run, and nothing has proved since that it missed nothing
+}
+
+// beat notes that the process runs.
+func (p *pulse) beat(now time.Time) {
+	if was := p.last.Load(); was != nil && elapsed(*was, now) > maxPause {
+		p.paused.Store(true)
+	}
+	p.last.Store(&now)
+}
+
+// ran reports whether the process has run all the time.
+func (p *pulse) ran(now time.Time) bool {
+	was := p.last.Load()
+	return !p.paused.Load() && (was == nil || elapsed(*was, now) <= maxPause)
+}
+
+// elapsed returns the time between two moments by the clock that has seen more of it: the monotonic one stands
+// still on Linux while a machine is suspended, and the other one may be set.
+func elapsed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+}
+
+// keepPulse lets this process's pulse beat.
+func (f *Farm) keepPulse() {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f.pulse.beat(time.Now())
+		case <-f.done.Done():
+			return
+		}
+	}
+}
+
+// provePresent returns once this node has everything that was acknowledged before the call.
+func (f *Farm) provePresent(ctx context.Context) error {
+	f.pulse.beat(time.Now())
+	if !f.pulse.paused.Load() {
+		return nil // somebody else has proved it
+	}
+	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
+	defer cancel()
+	if err := f.node.Handle(machineConfig).Barrier(ctx); err != nil {
+		return err
+	}
+	if f.pulse.paused.Swap(false) {
+		f.log.Warn("this process did not run for a while; it has caught up")
+	}
+	return nil
+}
+
+// present is the middleware that lets no request through to the application on a node that may have been left
+// behind: another one has to answer then.
+func (f *Farm) present(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !f.pulse.ran(time.Now()) {
+			if err := f.provePresent(r.Context()); err != nil {
+				f.elsewhere(w, r, fmt.Errorf("this process did not run for a while, and does not know yet what it "+
+					"has missed: %w", err))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxSilence is for how long a node may be without proof that it has what the farm has, before it is isolated.
+const maxSilence = 10 * time.Second
+
+// isolated reports whether balancers had better choose another node.
+func (f *Farm) isolated() bool {
+	return !f.cfg.ReadyWithoutQuorum && f.node.Handle(machineConfig).Staleness() > maxSilence
+}
+
+// elsewhere has another node answer a request; if there is none, the client is told to try again.
+func (f *Farm) elsewhere(w http.ResponseWriter, r *http.Request, why error) {
+	if forward.Decline(r) {
+		return
+	}
+	forward.ServeProblem(w, r, forward.Problem{Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Detail: "This node is catching up. Please try again in a moment.", Err: why})
+}

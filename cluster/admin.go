@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -42,8 +43,19 @@ func (n *Node) listenForOperators() error {
 	if err != nil {
 		return err
 	}
-	n.operators = n.port.AdminListener(id)
+	n.operators, n.operatorID = n.port.AdminListener(port.ProtoAdmin, id), id
 	return nil
+}
+
+// OperatorListener returns the connections that operators open to the program on this node: what admin.Client's
+// Dial opens. They are mutually authenticated and encrypted. It is nil on a node that takes no operators, for it
+// has no secret and is not on loopback alone. To bound how many are served is the program's own business. Ask
+// once, and close it.
+func (n *Node) OperatorListener() net.Listener {
+	if n.operatorID == nil {
+		return nil
+	}
+	return n.port.AdminListener(port.ProtoProgram, n.operatorID)
 }
 
 func (n *Node) acceptOperators() {

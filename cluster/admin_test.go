@@ -456,7 +456,7 @@ func TestTooManyOperators(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range maxOperators {
-		c, err := port.DialAdmin(t.Context(), port.System{}, n.Addr(), id)
+		c, err := port.DialAdmin(t.Context(), port.System{}, n.Addr(), port.ProtoAdmin, id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -539,7 +539,7 @@ func TestHostileOperator(t *testing.T) {
 		"leave of nobody":     "\x00\x00\x00\x10\x01" + `{"verb":"leave"}`,
 		"half a frame":        "\x00\x00",
 	} {
-		c, err := port.DialAdmin(t.Context(), port.System{}, n.Addr(), id)
+		c, err := port.DialAdmin(t.Context(), port.System{}, n.Addr(), port.ProtoAdmin, id)
 		if err != nil {
 			t.Fatal(err)
 		}

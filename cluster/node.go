@@ -27,22 +27,23 @@ import (
 
 // Node is one member of a cluster. Open makes it, Close ends it.
 type Node struct {
-	cfg       Config
-	hooks     hooks
-	log       *slog.Logger
-	id        string // NodeID
-	run       string // random, of this process
-	started   uint64 // Unix ms
-	trust     *trust.Trust
-	port      *port.Port
-	rpcCalls  net.Listener
-	raftCalls net.Listener
-	operators net.Listener // nil: nobody can operate the farm through this node
-	advertise string
-	seeds     *seeds
-	dir       *disk.Dir // nil in memory mode
-	hasState  bool      // there was a log at the start
-	nextLog   openLog   // in memory, for the next epoch; see reform
+	cfg        Config
+	hooks      hooks
+	log        *slog.Logger
+	id         string // NodeID
+	run        string // random, of this process
+	started    uint64 // Unix ms
+	trust      *trust.Trust
+	port       *port.Port
+	rpcCalls   net.Listener
+	raftCalls  net.Listener
+	operators  net.Listener // nil: nobody can operate the farm through this node
+	operatorID *trust.Admin // nil likewise
+	advertise  string
+	seeds      *seeds
+	dir        *disk.Dir // nil in memory mode
+	hasState   bool      // there was a log at the start
+	nextLog    openLog   // in memory, for the next epoch; see reform
 
 	standing  *standing.Standing // who this node is, and what it has promised
 	departure departure

@@ -280,13 +280,28 @@ func lost(err error) bool {
 
 const dialTimeout = 5 * time.Second
 
-// dial connects to the first node that can be reached: of those given, then of those heard of.
+// dial connects to the first node that can be reached.
 func (c *Client) dial(ctx context.Context) (*adminwire.Conn, error) {
+	conn, err := c.dialFor(ctx, port.ProtoAdmin)
+	if err != nil {
+		return nil, err
+	}
+	return adminwire.NewConn(ctx, conn, c.cfg.Timeout), nil
+}
+
+// Dial connects to the program of the first node that can be reached, for whatever that offers its operators (package
+// farm: HTTP). Close the connection. ErrUnsupported says that the node's version offers nothing.
+func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
+	return c.dialFor(ctx, port.ProtoProgram)
+}
+
+// dialFor connects to the first node that can be reached: of those given, then of those heard of.
+func (c *Client) dialFor(ctx context.Context, proto string) (net.Conn, error) {
 	var errs []error
 	for _, addr := range c.addrs() {
-		conn, err := c.dialOne(ctx, addr)
+		conn, err := c.dialOne(ctx, addr, proto)
 		if err == nil {
-			return adminwire.NewConn(ctx, conn, c.cfg.Timeout), nil
+			return conn, nil
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
@@ -300,10 +315,10 @@ func (c *Client) dial(ctx context.Context) (*adminwire.Conn, error) {
 	return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
 
-func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
+func (c *Client) dialOne(ctx context.Context, addr, proto string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(dialTimeout, c.cfg.Timeout))
 	defer cancel()
-	conn, err := port.DialAdmin(ctx, c.cfg.Network, addr, c.id)
+	conn, err := port.DialAdmin(ctx, c.cfg.Network, addr, proto, c.id)
 	switch {
 	case err == nil:
 		return conn, nil

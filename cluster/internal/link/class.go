@@ -21,8 +21,10 @@ func ClassOf(proto string) Class {
 	case Raft, Gossip, RPC, Admin, Bulk:
 		return c
 	}
-	if strings.HasPrefix(proto, string(Bulk)+"-") {
-		return Bulk
+	for _, c := range []Class{Admin, Bulk} {
+		if strings.HasPrefix(proto, string(c)+"-") {
+			return c
+		}
 	}
 	return Public
 }

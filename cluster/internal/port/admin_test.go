@@ -25,13 +25,13 @@ func TestAdminListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", client); err == nil {
+	if _, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", ProtoAdmin, client); err == nil {
 		t.Error("an operator was let in where nobody listens for one")
 	}
-	l := b.AdminListener(server)
+	l := b.AdminListener(ProtoAdmin, server)
 	defer l.Close()
 
-	c, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", client)
+	c, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", ProtoAdmin, client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,44 @@ func TestAdminListener(t *testing.T) {
 	c.Close()
 
 	a, _ := openOn(t, n.Host("10.0.0.1"), ":0", newID(t, "shop", secret, "a"))
-	if _, err := a.Dial(t.Context(), "10.0.0.2:7946", protoAdmin, "b"); !errors.Is(err, trust.ErrNotPeer) {
+	if _, err := a.Dial(t.Context(), "10.0.0.2:7946", ProtoAdmin, "b"); !errors.Is(err, trust.ErrNotPeer) {
+		t.Errorf("a node at the operators' door: %v", err)
+	}
+}
+
+// What the program offers its operators is a door of its own, with the same guard.
+func TestAdminListener_Program(t *testing.T) {
+	n := memnet.New()
+	b, _ := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
+	tr, err := trust.New("shop", []string{secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := tr.AdminServer("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := tr.AdminClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := b.AdminListener(ProtoProgram, server)
+	defer l.Close()
+	if _, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", ProtoAdmin, client); err == nil {
+		t.Error("the cluster's door is open, though only the program listens")
+	}
+	c, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", ProtoProgram, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	at, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.Close()
+	a, _ := openOn(t, n.Host("10.0.0.1"), ":0", newID(t, "shop", secret, "a"))
+	if _, err := a.Dial(t.Context(), "10.0.0.2:7946", ProtoProgram, "b"); !errors.Is(err, trust.ErrNotPeer) {
 		t.Errorf("a node at the operators' door: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ require (
 	github.com/hashicorp/raft-wal v0.4.1
 	github.com/vmihailenco/msgpack/v5 v5.4.1
 	go.yaml.in/yaml/v3 v3.0.5
+	golang.org/x/text v0.40.0
 )
 
 require (

@@ -122,6 +122,7 @@ var direct = map[string]string{
 	"github.com/klauspost/compress":       "content",
 	"github.com/fsnotify/fsnotify":        "staging folders",
 	"github.com/coder/websocket":          "the console",
+	"golang.org/x/text":                   "content: normal forms of Unicode in paths, whose tables the standard library lacks",
 }
 
 // TestImports holds the house plan: who may import whom.

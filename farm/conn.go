@@ -24,6 +24,8 @@ type client struct {
 	gone  bool          // not counted any more; guarded by mu
 
 	spoke    bool // it was active; guarded by mu
+	http2    bool // guarded by mu
+	parted   bool // closed by part; guarded by mu
 	prefaced bool // HTTP/2: the next time that it is idle is before its first request; guarded by mu
 
 	waits atomic.Bool  // place is not nil

@@ -330,7 +330,7 @@ func (c *clients) note(conn net.Conn, s http.ConnState) {
 	switch s {
 	case http.StateActive:
 		if !cl.spoke && isHTTP2(conn) { // HTTP/2 is said to be active and idle once before the first request
-			cl.prefaced = true
+			cl.prefaced, cl.http2 = true, true
 		} else {
 			c.waitLocked(cl, nil)
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/dev"
+	"github.com/seed48eb2e21/webfarm/farm/internal/unlisten"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -175,7 +176,7 @@ func listenNear(addr string) (net.Listener, error) {
 		return l, first
 	}
 	for i := 1; first != nil && i < nearbyPorts; i++ {
-		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+i))); err == nil {
+		if l, err := unlisten.Listen(net.JoinHostPort(host, strconv.Itoa(port+i))); err == nil {
 			return l, nil
 		}
 	}

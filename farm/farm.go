@@ -20,6 +20,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
+	"github.com/seed48eb2e21/webfarm/farm/internal/unlisten"
 	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 	"github.com/seed48eb2e21/webfarm/session"
@@ -32,8 +33,9 @@ var ErrClosed = fault.ErrClosed
 type Farm struct {
 	cfg      Config
 	log      *slog.Logger
-	opened   time.Time    // when Open was called
-	public   net.Listener // clients, or nil: the application has its own
+	opened   time.Time        // when Open was called
+	public   net.Listener     // clients, or nil: the application has its own
+	port     *net.TCPListener // beneath public; nil: it was not opened here
 	clients  *clients
 	admin    net.Listener // nil: none
 	node     *cluster.Node
@@ -113,6 +115,9 @@ func (f *Farm) open() (err error) {
 		return fmt.Errorf("public port: %w", err)
 	}
 	if f.public != nil {
+		if f.cfg.Listener == nil { // another process may have a descriptor of that
+			f.port, _ = f.public.(*net.TCPListener)
+		}
 		if f.cfg.ProxyProtocol {
 			f.public = proxyproto.NewListener(f.public, f.cfg.trusts, f.log)
 		}
@@ -226,7 +231,7 @@ func listen(addr string, given net.Listener) (net.Listener, error) {
 	if given != nil || addr == None {
 		return given, nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := unlisten.Listen(addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w: another process has this port; end that one, or give this node another port", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/internal/unlisten"
 )
 
 // Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is
@@ -125,7 +126,7 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan 
 	drained := f.logDrain(why, limit)
 	_, succeeded := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
-	f.public.Close()
+	f.closePort(ctx)
 	select {
 	case <-accepted: // so that fresh knows of all of them
 	case <-ctx.Done():
@@ -133,12 +134,26 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan 
 	// Shutdown drops connections whose request is on its way: a server that shuts down gives none to its handler that it has
 	// just read. So it comes when nothing is on its way, or time is over.
 	fresh.wait(ctx)
+	f.clients.part(ctx)
 	fresh.close() // Shutdown waits in vain for HTTP/2 whose handshake ends during it (golang/go#81153)
 	fresh.waitBusy(ctx)
 	srv.Shutdown(ctx)
 	drained(f.gate.Idle(ctx))
 	f.awaitJobs(ctx)
 	succeeded()
+}
+
+// quietWait is how long a stop waits for connections that the system has taken to be accepted.
+const quietWait = 2 * time.Second
+
+// closePort closes the public port so that nobody is reset who was connected.
+func (f *Farm) closePort(ctx context.Context) {
+	if f.port != nil {
+		ctx, cancel := context.WithTimeout(ctx, quietWait)
+		defer cancel()
+		unlisten.Quiet(ctx, f.port)
+	}
+	f.public.Close()
 }
 
 func serve(srv *http.Server, l net.Listener) error {

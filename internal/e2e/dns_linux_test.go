@@ -33,7 +33,7 @@ func TestRoundRobinDNS(t *testing.T) {
 	f.formTogether()
 	dns := startDNS(t, addrs)
 	l := f.loadAt(&frontDoor{addr: net.JoinHostPort("shop.test", port), dial: dns.dialer().DialContext})
-	l.restarted(0)
+	l.restarted()
 	l.oneKilled()
 	l.finish()
 	if n := dns.asked.Load(); n < 100 {

@@ -1,0 +1,71 @@
+package farm
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// A stop closes the connections on which nothing is on its way, at once, and waits for the others: what has come
+// and is not read yet, and what is read and not known to be a request yet.
+func TestPart(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells whether something has come")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClients(l, 0, slog.New(slog.DiscardHandler))
+	defer c.Close()
+	idle := func() (client, server net.Conn) {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		if server, err = c.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		c.note(server, http.StateActive)
+		c.note(server, http.StateIdle)
+		return client, server
+	}
+	quiet, _ := idle()
+	sent, server := idle()
+	io.WriteString(sent, "GET")
+	for !hasSent(server.(*tcpConn).TCPConn) {
+		<-time.After(time.Millisecond)
+	}
+	if n := c.partNow(); n != 1 {
+		t.Errorf("%d connections are waited for, not the one that has sent something", n)
+	}
+	if _, err := quiet.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the quiet one: %v", err)
+	}
+	if _, err := io.ReadFull(server, make([]byte, 3)); err != nil {
+		t.Errorf("the other one: %v", err)
+	}
+	if n := c.partNow(); n != 1 {
+		t.Errorf("%d are waited for, now that it is read", n)
+	}
+	began := time.Now()
+	c.part(t.Context()) // it sends no more
+	if took := time.Since(began); took < freshWait {
+		t.Errorf("it was waited for %v", took)
+	}
+	sent.SetReadDeadline(time.Now().Add(time.Millisecond))
+	if _, err := sent.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it was closed: %v", err)
+	}
+	c.note(server, http.StateActive)
+	if n := c.partNow(); n != 0 {
+		t.Errorf("%d are waited for, and one is within a request", n)
+	}
+}

@@ -66,6 +66,12 @@ var rules = []rule{
 		why:     "who operates a farm talks to it, and needs nothing of what makes a node",
 	},
 	{
+		of: []string{"configsync/credential"},
+		imports: []string{module + "/cluster", module + "/session", module + "/configsync/internal",
+			module + "/configsync/content", module + "/configsync/keyring", "net"},
+		why: "whoever holds a credential signs with it on a machine that has nothing of the farm",
+	},
+	{
 		of:      []string{"farm/forward"},
 		imports: []string{module + "/session", module + "/configsync"},
 		why:     "forwarding is about requests, not about what they do",

@@ -102,7 +102,7 @@ func (h *hop) next(d *dispatch) *peer {
 func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 	d.c.Attempts++
 	d.a.Facts.Attempt++
-	d.a.Facts.Marks = d.c.ReplaySafe() && d.a.Upload.Inline()
+	d.a.Facts.Marks = d.c.ReplaySafe() && d.a.Upload.Kept()
 	w, keep := d.w, (*keeper)(nil)
 	if len(d.c.Route.RetryOn) > 0 && d.c.ReplaySafe() {
 		keep = newKeeper(w, func(status int) bool { return slices.Contains(d.c.Route.RetryOn, status) })
@@ -120,6 +120,9 @@ func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 	d.report()
 	return keep
 }
+
+// tells reports whether the peer says so before the handler makes a change that must not be made twice.
+func (d *dispatch) tells() bool { return d.a.Facts.Marks && !d.at.old.Load() }
 
 // beforeHeader is called before the head of the answer goes to the client.
 func (d *dispatch) beforeHeader(status int, duplex bool) {

@@ -70,14 +70,26 @@ func (s *seldom) now() bool {
 }
 
 // leaveBody is called before the header of an answer. If a part of the upload is still to come, the answer
-// does not wait for it, and the connection ends behind it. A body that no peer has begun to read is left to
-// net/http.
+// does not wait for it, and the connection ends behind it.
 func leaveBody(w http.ResponseWriter, r *http.Request, up *lane.Upload, duplex bool) {
-	if r.ProtoMajor != 1 || duplex || !up.Unfinished() {
-		return
+	switch {
+	case r.ProtoMajor != 1 || duplex:
+	case up.Unfinished():
+		http.NewResponseController(w).EnableFullDuplex() // optional
+		linger.Close(w)
+	case !up.Kept() && up.Whole():
+		leaveUnread(w, r)
 	}
-	http.NewResponseController(w).EnableFullDuplex() // optional
-	linger.Close(w)
+}
+
+// leaveUnread is called before the header of an answer to a request whose body nobody has begun to read. Most
+// such bodies are left to net/http, which reads them, or waits for a moment before it closes the connection.
+// Where it would close without waiting, and the client lose the answer by a reset, it is made to wait.
+func leaveUnread(w http.ResponseWriter, r *http.Request) {
+	closes := r.Close || len(r.Header["Expect"]) > 0
+	if closes && r.ProtoMajor == 1 && r.ContentLength != 0 && len(r.Header["Upgrade"]) == 0 {
+		linger.Close(w)
+	}
 }
 
 // answerFailure answers a request for which no peer's answer came.

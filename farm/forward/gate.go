@@ -225,6 +225,7 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close") // what follows may be meant for a tunnel
 		ServeProblem(w, c, problemConnect)
 	case g.cfg.Role == cluster.Staging:
+		leaveUnread(w, c)
 		ServeProblem(w, c, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:
 		g.serveHere(w, c)

@@ -17,6 +17,7 @@ func (g *Gate) serveHere(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if err := g.limit.Enter(r.Context(), limit.Normal, &p.slot); err != nil {
+			leaveUnread(w, r)
 			ServeProblem(w, r, problemBusy)
 			return
 		}

@@ -15,7 +15,7 @@ var errSlow = errors.New("the node took too long to begin its answer")
 // cannot be replaced is waited for.
 func (h *hop) limit(d *dispatch) (stop func()) {
 	most := d.c.Route.TryTimeout
-	if most <= 0 || !d.c.ReplaySafe() {
+	if most <= 0 || !d.c.ReplaySafe() || !d.tells() {
 		return func() {}
 	}
 	number := d.a.Facts.Attempt

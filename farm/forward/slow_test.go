@@ -12,6 +12,7 @@ import (
 // request: one that may be done twice, once, unless its handler has announced a change. Everything else is
 // waited for.
 func TestTryTimeout(t *testing.T) {
+	long := strings.Repeat("x", 64<<10+1) // it is not kept, so a handler could not announce a change
 	for name, c := range map[string]struct {
 		method, path string
 		body         string
@@ -26,6 +27,7 @@ func TestTryTimeout(t *testing.T) {
 		"not to be repeated":  {method: "POST", path: "/late", body: "x", runs: 1, want: "200 late"},
 		"announced a change":  {method: "GET", path: "/marks", runs: 1, want: "200 late"},
 		"has begun":           {method: "GET", path: "/begins", runs: 1, want: "200 begun, late"},
+		"a long body":         {method: "PUT", path: "/late", body: long, runs: 1, want: "200 late"},
 		"nobody else":         {method: "GET", path: "/late", one: true, runs: 1, want: "200 late"},
 	} {
 		t.Run(name, func(t *testing.T) {

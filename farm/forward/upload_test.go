@@ -202,3 +202,33 @@ func TestForward_LeftUploadIsNotReset(t *testing.T) {
 		}
 	}
 }
+
+// So does that of an upload that nobody has begun to read, also where the client ends the connection: whoever
+// has answered, a handler elsewhere or this node itself.
+func TestForward_UntouchedUploadIsNotReset(t *testing.T) {
+	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	m := newMatrix(t)
+	m.fresh("a")
+	f := newFakeFarm(t)
+	alone, staging := f.add("alone", Config{}, never(t)), f.add("staging", Config{Role: "staging"}, never(t))
+	n := 0
+	for _, c := range []struct {
+		at           *fakeNode
+		field, wants string
+	}{
+		{a, "", "200 "},
+		{m.front, "End: lost before the body\r\n", "502 "},
+		{alone, "", "503 "},
+		{staging, "", "503 "},
+	} {
+		for _, field := range []string{"", "Expect: 100-continue\r\n", "Connection: close\r\n"} {
+			addr := c.at.public.Listener.Addr().String()
+			n++
+			got, end := left(t, addr, fmt.Sprintf("POST /%d HTTP/1.1\r\nHost: h\r\n%s%sContent-Length: 4000000\r\n\r\n",
+				n, c.field, field))
+			if !strings.HasPrefix(got, c.wants) || !errors.Is(end, io.EOF) {
+				t.Errorf("%q, %q: %q and then %v; want %q and the end", c.field, field, got, end, c.wants)
+			}
+		}
+	}
+}

@@ -26,8 +26,7 @@ func (h *hop) verdict(d *dispatch, p *peer, keep *keeper) retry.Verdict {
 	if d.idle && state == attempt.Refused {
 		return retry.Verdict{Do: retry.Fail, Status: http.StatusServiceUnavailable}
 	}
-	tells := d.a.Facts.Marks && !p.old.Load() // before it changes anything
-	d.c.Wrote = d.c.Wrote || out.Marked || !tells && !state.Undone()
+	d.c.Wrote = d.c.Wrote || out.Marked || !d.tells() && !state.Undone()
 	broke := end == retry.Lost || end == retry.Failed
 	v := h.conclude(d, p.id, state, end, broke && (state == attempt.Sent || state == attempt.Started))
 	if v.Do == retry.Deliver && keep.keeps() {

@@ -1,23 +1,27 @@
 package lane
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"maps"
 	"net/http"
+	"sync/atomic"
 )
 
 // body is a forwarded request's body as its handler sees it. A short one came with the request, if it was
 // there by then. Any other is still at the dialler, and is asked for by the first Read. Once the handler
-// runs, all fields but x are guarded by the exchange's rmu.
+// runs, all fields but x and marked are guarded by the exchange's rmu.
 type body struct {
 	x      *exchange
-	inline []byte // what has come with the request and is not read yet
+	inline []byte // what has come, with the request or in front of MARKED, and is not read yet
 	err    error  // what Read returns at the end; nil = io.EOF
-	ended  bool   // there is nothing behind inline
+	ended  bool   // no more of it comes
 	asked  bool
 	closed bool
 	inData bool // the frame that is read is of kind DATA
+
+	marked atomic.Pointer[chan struct{}] // closed when MARKED has come; nil = there was no MARK
 }
 
 func (b *body) init(x *exchange, inline []byte, whole bool) {
@@ -77,38 +81,48 @@ func (b *body) readLocked(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		f, err := b.x.c.next()
-		if err != nil {
+		if err := b.nextLocked(); err != nil {
 			b.endLocked(err)
 			return 0, err
 		}
-		if f.id != b.x.seq && f.kind != kReq {
-			b.inData = false
-			continue // of an exchange that was given up
-		}
-		switch b.inData = f.kind == kData; f.kind {
-		case kEnd:
-			if err := b.trailerLocked(); err != nil {
-				return 0, err
-			}
-			return 0, io.EOF
-		case kReset:
-			b.endLocked(errCanceled)
-			return 0, errCanceled
-		case kReq:
-			err := malformed("exchange: another request before its end")
-			b.endLocked(err)
-			b.x.cut(err)
-			return 0, err
+		if b.ended {
+			return 0, cmp.Or(b.err, io.EOF)
 		}
 	}
 }
 
-// trailerLocked reads how the body ended, and its trailer.
+// nextLocked takes the next frame. Of one of kind DATA it leaves the payload. An error says that nothing more
+// comes; that the body has broken off at the client is none.
+func (b *body) nextLocked() error {
+	f, err := b.x.c.next()
+	if err != nil {
+		return err
+	}
+	b.inData = false
+	if f.id != b.x.seq && f.kind != kReq {
+		return nil // of an exchange that was given up
+	}
+	switch f.kind {
+	case kData:
+		b.inData = true
+	case kEnd:
+		return b.trailerLocked()
+	case kMarked:
+		b.giveMarkedLocked()
+	case kReset:
+		return errCanceled
+	case kReq:
+		err := malformed("exchange: another request before its end")
+		b.x.cut(err)
+		return err
+	}
+	return nil
+}
+
+// trailerLocked reads how the body ended, and its trailer. An error says that the frame did not come whole.
 func (b *body) trailerLocked() error {
 	p, err := b.x.c.payload()
 	if err != nil {
-		b.endLocked(err)
 		return err
 	}
 	d := decoder{s: string(p)}
@@ -124,7 +138,7 @@ func (b *body) trailerLocked() error {
 		}
 		maps.Copy(b.x.req.Trailer, trailer)
 	}
-	return ended
+	return nil
 }
 
 // Close is of io.Closer.

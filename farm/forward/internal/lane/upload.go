@@ -56,12 +56,6 @@ func (u *Upload) inline() (p []byte, err error, ok bool) {
 	return u.short.all()
 }
 
-// Inline reports whether all of the body is there, so that it travels with its request.
-func (u *Upload) Inline() bool {
-	_, _, ok := u.inline()
-	return ok
-}
-
 // Kept reports whether every attempt has the whole body, and whoever reads it afterwards as well.
 func (u *Upload) Kept() bool { return u.body == nil || u.short != nil }
 
@@ -82,7 +76,8 @@ func (u *Upload) Unfinished() bool {
 // reading reports whether somebody may be reading from the client now.
 func (u *Upload) reading() bool {
 	if u.short != nil {
-		return !u.Inline()
+		_, _, there := u.short.all()
+		return !there
 	}
 	return u.Unfinished()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
@@ -62,14 +63,14 @@ func ReadFolder(folder fs.FS) (Files, error) {
 }
 
 // Check reports what is wrong with files, for every node that they could be for: a node that one of them is
-// about, and one of each role that one is about. Each config is listed; a file of another one is wrong. The
-// error is a Problems.
+// about, and one of each role that one is about. Each config is listed; a file of another one is wrong.
+// Secrets stay sealed, so that a Validate that reveals one has no say. The error is a Problems.
 func Check(files Files, configs ...Declared) error {
 	ds, err := declarations(configs)
 	if err != nil {
 		return err
 	}
-	return check(ds, files, nil, func(string) bool { return true })
+	return check(ds, files, secret.Sealed(), nil, func(string) bool { return true })
 }
 
 // declarations returns what is declared, each name once.
@@ -92,10 +93,11 @@ func declarations(configs []Declared) ([]*declaration, error) {
 	return out, nil
 }
 
-// check does Check. roles has the roles of nodes as far as they are known; mine says which files are to be
+// check does Check. o says what becomes of secrets; roles has the roles of nodes as far as they are known; mine says which files are to be
 // of a config that is declared, and in a place for one.
-func check(ds []*declaration, files Files, roles map[string]string, mine func(path string) bool) error {
-	docs, unread, ps := readAll(ds, files, mine)
+func check(ds []*declaration, files Files, o secret.Opener, roles map[string]string,
+	mine func(path string) bool) error {
+	docs, unread, ps := readAll(ds, files, o, mine)
 	size := 0
 	for _, text := range files {
 		size += len(text)
@@ -116,7 +118,7 @@ func check(ds []*declaration, files Files, roles map[string]string, mine func(pa
 type documents map[*declaration][]*layer.Document
 
 // readAll reads the files of all declared configs. unread has those of which one cannot be read.
-func readAll(ds []*declaration, files Files, mine func(string) bool) (docs documents,
+func readAll(ds []*declaration, files Files, o secret.Opener, mine func(string) bool) (docs documents,
 	unread map[*declaration]bool, ps Problems) {
 	docs, unread = documents{}, map[*declaration]bool{}
 	places := map[layer.Place]string{}
@@ -140,7 +142,7 @@ func readAll(ds []*declaration, files Files, mine func(string) bool) (docs docum
 			continue
 		}
 		places[place] = path
-		d, wrong := layer.Read(ds[i].typ, place, path, []byte(files[path]))
+		d, wrong := layer.Read(ds[i].typ, place, path, []byte(files[path]), o)
 		if ps = append(ps, wrong...); d != nil {
 			docs[ds[i]] = append(docs[ds[i]], d)
 		} else {

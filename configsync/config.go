@@ -43,8 +43,7 @@ type declaration struct {
 // slog.Level), and a struct, slice, pointer, or map with strings for keys, of such.
 //
 // The tag reload:"restart" says that a changed field, or a part of it, has its effect when the program is
-// started again. The tag secret:"true" keeps a value out of everything that is shown; files cannot hold
-// secrets yet.
+// started again. A field that nobody is to see is a Secret. It cannot be in a list, and has no default.
 //
 // A type, or that of a part of it, may have a method Validate() error. It must do nothing but look at the
 // value: it runs whenever files are checked, also for what other nodes would get.

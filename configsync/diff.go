@@ -16,7 +16,7 @@ type Difference struct {
 	Field    string
 	Old, New string // as JSON; "" = it is not there
 	Restart  bool   // the program has to be started again for it
-	Secret   bool   // the values are not shown
+	Secret   bool   // Old and New are fingerprints
 }
 
 // Diff returns the fields that differ between two epochs, of all kinds of nodes that files are about. 0 is
@@ -39,8 +39,8 @@ func (m *Manager) Diff(from, to uint64) ([]Difference, error) {
 // DiffFiles is Diff of files.
 func (m *Manager) DiffFiles(old, files Files) ([]Difference, error) {
 	foreign := func(string) bool { return false }
-	was, _, wrong := readAll(m.declared, old, foreign)
-	is, _, ps := readAll(m.declared, files, foreign)
+	was, _, wrong := readAll(m.declared, old, m.opener().Lenient(), foreign)
+	is, _, ps := readAll(m.declared, files, m.opener().Lenient(), foreign)
 	if err := append(ps, wrong...).Err(); err != nil {
 		return nil, err
 	}
@@ -104,12 +104,8 @@ func (d *declaration) differences(old, next *tree.Node) (out []Difference) {
 			continue
 		}
 		info, _ := d.typ.Look(p) // it is there, since it was decoded
-		one := Difference{Config: d.name, Field: p.String(), Restart: info.Class == schema.Restart,
-			Secret: info.Secret}
-		if !info.Secret {
-			one.Old, one.New = text(a), text(b)
-		}
-		out = append(out, one)
+		out = append(out, Difference{Config: d.name, Field: p.String(), Old: text(a), New: text(b),
+			Restart: info.Class == schema.Restart, Secret: info.Secret})
 	}
 	return out
 }

@@ -23,7 +23,7 @@ type Explained struct {
 	Field   string
 	Value   string // as JSON; "" = it has none
 	Restart bool
-	Secret  bool     // values are not shown
+	Secret  bool     // values are fingerprints
 	Sources []Source // all that have a say, lowest first; the last counts
 }
 
@@ -44,7 +44,7 @@ func (m *Manager) Explain(q Question) ([]Explained, error) {
 	}
 	d := m.declared[i]
 	files, _, _ := m.Files(0)
-	docs, _, ps := readAll(m.declared, files, func(string) bool { return false })
+	docs, _, ps := readAll(m.declared, files, m.opener().Lenient(), func(string) bool { return false })
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}
@@ -84,13 +84,7 @@ func (d *declaration) explain(parts []layer.Part, field string) (out []Explained
 
 func (d *declaration) explained(parts []layer.Part, p tree.Path, v *tree.Node) Explained {
 	info, _ := d.typ.Look(p)
-	show := func(n *tree.Node) string {
-		if info.Secret {
-			return ""
-		}
-		return text(n)
-	}
-	e := Explained{Field: p.String(), Value: show(v), Restart: info.Class == schema.Restart, Secret: info.Secret}
+	e := Explained{Field: p.String(), Value: text(v), Restart: info.Class == schema.Restart, Secret: info.Secret}
 	for _, part := range parts {
 		n := part.Node
 		for _, name := range p { // as far as the layer goes: a list or null in place of a map takes all of it away
@@ -100,7 +94,7 @@ func (d *declaration) explained(parts []layer.Part, p tree.Path, v *tree.Node) E
 			n = n.Get(name)
 		}
 		if n != nil {
-			e.Sources = append(e.Sources, Source{part.Layer, part.Section, show(n), n.At.File, n.At.Line})
+			e.Sources = append(e.Sources, Source{part.Layer, part.Section, text(n), n.At.File, n.At.Line})
 		}
 	}
 	return e

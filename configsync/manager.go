@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -31,6 +33,15 @@ type Settings struct {
 	Local   func() *Machine
 	Changed <-chan struct{}
 
+	// Keys is the key ring, by whose keys of KeyPurpose secrets in files are sealed; see Secret. nil = there can
+	// be none, save in plain text in the files of Path.
+	Keys *keyring.Ring
+
+	// SecretKeys are keys of the operators', of 32 characters at least, which the farm does not know: secrets
+	// are sealed by the first of them as well, and opened by any. All nodes have the same. nil = the key ring's
+	// alone.
+	SecretKeys []string
+
 	// Roles returns the roles of the farm's nodes, by name, as far as they are known: files are checked for
 	// what each of them would get. nil = nothing is known.
 	Roles func() map[string]string
@@ -48,6 +59,8 @@ type Manager struct {
 	s        Settings
 	log      *slog.Logger
 	declared []*declaration
+	keys     *secret.Keys
+	tryAgain atomic.Bool // a key was missing that may come in a moment
 
 	now     atomic.Pointer[snapshot] // the newest; replaced under mu
 	mu      sync.Mutex
@@ -71,6 +84,9 @@ func New(s Settings) (*Manager, error) {
 	m := &Manager{s: s, log: s.Logger, declared: ds, done: make(chan struct{})}
 	if m.log == nil {
 		m.log = slog.Default()
+	}
+	if m.keys, err = secret.NewKeys(s.Keys, s.SecretKeys); err != nil {
+		return nil, fault.Config(fmt.Errorf("configsync: %w", err))
 	}
 	empty := state.NewMachine(nil)
 	if s.Local == nil {
@@ -117,8 +133,20 @@ func (m *Manager) follow() {
 		case <-m.done:
 			return
 		}
+		if m.tryAgain.Swap(false) {
+			m.remake()
+		}
 		m.refresh()
 	}
+}
+
+// remake makes the values anew of what is in force.
+func (m *Manager) remake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.now.Load()
+	m.now.Store(m.after(old, old.source))
+	close(old.replaced)
 }
 
 // look returns the values of what is in force, for somebody who uses them.
@@ -159,6 +187,9 @@ func (m *Manager) refresh() *snapshot {
 // after returns the snapshot that comes after old. Values that have not changed are the same objects.
 func (m *Manager) after(old *snapshot, source *state.State) *snapshot {
 	values, err := m.values(source)
+	if err != nil && old.problem != nil && old.problem.Error() == err.Error() {
+		return newSnapshot(source, old.epoch, old.values, err) // that was said
+	}
 	if err != nil {
 		m.log.Error("this program cannot use the configuration that is in force, and keeps what it had; is it "+
 			"older than that?", "epoch", source.Current().Number, "keeps", old.epoch, "err", err)
@@ -181,7 +212,7 @@ func (m *Manager) values(source *state.State) ([]*value, error) {
 	for _, f := range source.Files(source.Current().Revision) {
 		files[f.Path] = f.Text
 	}
-	docs, _, ps := readAll(m.declared, files, func(string) bool { return false })
+	docs, _, ps := readAll(m.declared, files, m.opener(), func(string) bool { return false })
 	out := make([]*value, len(m.declared))
 	for i, d := range m.declared {
 		v, wrong := d.value(layer.For(docs[d], m.s.Node, m.s.Role))

@@ -60,7 +60,7 @@ func (w *watched) read() error {
 	if maps.Equal(old, files) && s.Current().Number > 0 {
 		return nil
 	}
-	if err := check(w.m.declared, files, w.m.roles(), func(string) bool { return true }); err != nil {
+	if err := check(w.m.declared, files, w.m.opener(), w.m.roles(), func(string) bool { return true }); err != nil {
 		return err
 	}
 	cmd := state.Put{Write: state.Write{Epoch: s.Current().Number, Who: w.path, Why: "the file has changed"}}

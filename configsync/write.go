@@ -130,7 +130,7 @@ func outcome(a state.Answer, w Write) error {
 // program does not know: several programs can share a farm.
 func (m *Manager) check(s *state.State, files Files) error {
 	old := filesOf(s, s.Current().Revision)
-	return check(m.declared, files, m.roles(), func(path string) bool {
+	return check(m.declared, files, m.opener(), m.roles(), func(path string) bool {
 		text, there := old[path]
 		return !there || text != files[path]
 	})

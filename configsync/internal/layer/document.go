@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
@@ -41,13 +42,13 @@ type lock struct {
 	at   tree.Pos
 }
 
-// Read reads a file of a type. The document is nil if there are problems.
-func Read(typ *schema.Type, place Place, file string, b []byte) (*Document, tree.Problems) {
+// Read reads a file of a type, with its secrets. The document is nil if there are problems.
+func Read(typ *schema.Type, place Place, file string, b []byte, o secret.Opener) (*Document, tree.Problems) {
 	n, err := tree.Parse(file, b)
 	if err != nil {
 		return nil, err.(tree.Problems)
 	}
-	r := reader{typ: typ, d: &Document{Place: place, File: file}}
+	r := reader{typ: typ, opener: o, d: &Document{Place: place, File: file}}
 	r.read(n)
 	if len(r.problems) > 0 {
 		return nil, r.problems
@@ -57,6 +58,7 @@ func Read(typ *schema.Type, place Place, file string, b []byte) (*Document, tree
 
 type reader struct {
 	typ      *schema.Type
+	opener   secret.Opener
 	d        *Document
 	problems tree.Problems
 }
@@ -77,8 +79,17 @@ func (r *reader) read(n *tree.Node) {
 			base.Fields = append(base.Fields, f)
 		}
 	}
-	r.problems = append(r.problems, r.typ.Check(base)...)
-	r.d.base = base
+	r.d.base = r.fields(base, nil)
+}
+
+// fields returns the fields of a layer, with their secrets, if they are right.
+func (r *reader) fields(n *tree.Node, in tree.Path) *tree.Node {
+	n, ps := r.typ.Unseal(n, r.d.Config, r.opener)
+	for _, p := range append(ps, r.typ.Check(n)...) {
+		p.Field = strings.Trim(in.String()+"."+p.Field, ".")
+		r.problems = append(r.problems, p)
+	}
+	return n
 }
 
 func (r *reader) paths(f tree.Field) {
@@ -101,15 +112,12 @@ func (r *reader) paths(f tree.Field) {
 			r.problems.Add(word.At, in.With(word.Name).String(), "can be at the top of a file only")
 			continue
 		}
-		for _, p := range r.typ.Check(s.Value) {
-			p.Field = strings.Trim(in.String()+"."+p.Field, ".")
-			r.problems = append(r.problems, p)
-		}
+		fields := r.fields(s.Value, in)
 		if len(r.d.sections) == MaxSections {
 			r.problems.Add(s.At, wordPaths, "has more than %d paths", MaxSections)
 			return
 		}
-		r.d.sections = append(r.d.sections, section{s.Name, s.Value})
+		r.d.sections = append(r.d.sections, section{s.Name, fields})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
@@ -36,7 +37,7 @@ func stack(t *testing.T, files map[string]string) (Stack, *tree.Node, tree.Probl
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		d, wrong := Read(typ, place, file, []byte(text))
+		d, wrong := Read(typ, place, file, []byte(text), secret.Opener{})
 		if ps = append(ps, wrong...); d != nil {
 			all = append(all, d)
 		}

@@ -23,17 +23,13 @@ func (t *Type) Decode(n *tree.Node, v reflect.Value) tree.Problems {
 }
 
 // Check returns what is wrong with a layer: a part of a tree, in which null takes away entries of maps.
-// Secrets cannot be in one.
 func (t *Type) Check(n *tree.Node) tree.Problems {
-	d := decoder{layer: true}
+	d := decoder{}
 	d.into(t, n, reflect.New(t.goType).Elem(), nil)
 	return d.problems
 }
 
-type decoder struct {
-	layer    bool
-	problems tree.Problems
-}
+type decoder struct{ problems tree.Problems }
 
 func (d *decoder) problem(n *tree.Node, in tree.Path, format string, args ...any) {
 	d.problems.Add(n.At, in.String(), format, args...)
@@ -42,7 +38,7 @@ func (d *decoder) problem(n *tree.Node, in tree.Path, format string, args ...any
 // into puts n into v.
 func (d *decoder) into(t *Type, n *tree.Node, v reflect.Value, in tree.Path) {
 	if n.Kind == tree.Null {
-		if t.kind != pointer && t.kind != dict && t.kind != list {
+		if t.kind != hidden && !t.nilable() {
 			d.problem(n, in, "has no value; it takes %s. To leave it as it is, leave the line out", t.wants())
 		}
 		return
@@ -66,7 +62,7 @@ func (d *decoder) into(t *Type, n *tree.Node, v reflect.Value, in tree.Path) {
 
 func (d *decoder) structure(t *Type, n *tree.Node, v reflect.Value, in tree.Path) {
 	if n.Kind != tree.Map {
-		d.problem(n, in, "is %s; it takes %s", shown(n), t.wants())
+		d.problem(n, in, "is %s; it takes %s", t.shown(n), t.wants())
 		return
 	}
 	for _, e := range n.Fields {
@@ -74,9 +70,6 @@ func (d *decoder) structure(t *Type, n *tree.Node, v reflect.Value, in tree.Path
 		switch {
 		case f == nil:
 			d.problems.Add(e.At, in.With(e.Name).String(), "%s", unknown(e.Name, t.names()))
-		case d.layer && f.secret && e.Value.Kind != tree.Null:
-			d.problems.Add(e.At, in.With(e.Name).String(), "is a secret, and files cannot hold secrets yet: "+
-				"they would lie in the log and on disks in the clear")
 		default:
 			d.into(f.typ, e.Value, v.FieldByIndex(f.index), in.With(e.Name))
 		}
@@ -85,7 +78,7 @@ func (d *decoder) structure(t *Type, n *tree.Node, v reflect.Value, in tree.Path
 
 func (d *decoder) dict(t *Type, n *tree.Node, v reflect.Value, in tree.Path) {
 	if n.Kind != tree.Map {
-		d.problem(n, in, "is %s; it takes %s", shown(n), t.wants())
+		d.problem(n, in, "is %s; it takes %s", t.shown(n), t.wants())
 		return
 	}
 	m := reflect.MakeMapWithSize(t.goType, len(n.Fields))
@@ -151,6 +144,11 @@ func (d *decoder) scalar(t *Type, n *tree.Node, v reflect.Value) (err error) {
 			return fmt.Errorf("%w: write it in quotes, %q", wrong, n.Text)
 		}
 		v.SetString(n.Text)
+	case hidden:
+		if n.Kind != tree.Secret {
+			return fmt.Errorf("is %s; it takes a secret", n.Kind)
+		}
+		v.Set(reflect.ValueOf(n.Secret))
 	case marshals:
 		if n.Kind == tree.List || n.Kind == tree.Map {
 			return wrong
@@ -190,6 +188,14 @@ func unmarshal(t *Type, s string, v reflect.Value) (err error) {
 	return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s))
 }
 
+// shown is a value in a message; not where a secret may have been written a level too high.
+func (t *Type) shown(n *tree.Node) string {
+	if t.secrets(map[*Type]bool{}) {
+		return n.Kind.String()
+	}
+	return shown(n)
+}
+
 // shown is a value in a message.
 func shown(n *tree.Node) string {
 	const most = 40
@@ -225,6 +231,8 @@ func (t *Type) wants() string {
 		return "a map"
 	case pointer:
 		return t.elem.wants()
+	case hidden:
+		return "a secret"
 	case marshals:
 		return "the text of a " + t.goType.String()
 	}

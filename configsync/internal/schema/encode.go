@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -52,6 +53,12 @@ func (t *Type) encode(v reflect.Value, depth int) (*tree.Node, error) {
 		return &tree.Node{Kind: tree.Text, Text: v.String()}, nil
 	case marshals:
 		return marshal(v)
+	case hidden:
+		if !v.IsZero() {
+			return nil, errors.New("is a secret with a default, which would lie in the program for all to read: leave " +
+				"it empty here")
+		}
+		return nil, nil
 	}
 	return t.encodeCompound(v, depth)
 }
@@ -134,7 +141,8 @@ func Equal(a, b *tree.Node) bool {
 	switch {
 	case a == nil || b == nil:
 		return a == b
-	case a.Kind != b.Kind || a.Text != b.Text || len(a.Items) != len(b.Items) || len(a.Fields) != len(b.Fields):
+	case a.Kind != b.Kind || a.Text != b.Text || !a.Secret.Same(b.Secret) ||
+		len(a.Items) != len(b.Items) || len(a.Fields) != len(b.Fields):
 		return false
 	}
 	for i := range a.Items {

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
@@ -45,6 +46,7 @@ const (
 	text
 	duration
 	marshals // by encoding.TextUnmarshaler
+	hidden   // a secret.Secret
 	list
 	dict
 	pointer
@@ -52,11 +54,10 @@ const (
 )
 
 type field struct {
-	name   string
-	index  []int
-	typ    *Type
-	class  Class
-	secret bool
+	name  string
+	index []int
+	typ   *Type
+	class Class
 }
 
 var (
@@ -80,6 +81,9 @@ func Of(t reflect.Type, reserved ...string) (*Type, error) {
 				"name by its json tag", t, f.name)
 		}
 	}
+	if path := s.listed("", map[*Type]bool{}); path != "" {
+		return nil, fmt.Errorf("%v has secrets in the list %s, where they have no name: make it a map", t, path)
+	}
 	return s, nil
 }
 
@@ -97,6 +101,8 @@ func (b builder) of(t reflect.Type, path string) (*Type, error) {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
 		s.kind = duration
+	case t == reflect.TypeFor[secret.Secret]():
+		s.kind = hidden
 	case isText(t):
 		s.kind = marshals
 	case reflect.PointerTo(t).Implements(jsonOnly):
@@ -202,12 +208,8 @@ func (fd *field) tags(f reflect.StructField, path string) error {
 	default:
 		return fmt.Errorf("%s has the tag reload:%q; it is hot or restart", path, class)
 	}
-	switch secret := f.Tag.Get("secret"); secret {
-	case "", "false":
-	case "true":
-		fd.secret = true
-	default:
-		return fmt.Errorf("%s has the tag secret:%q; it is true or false", path, secret)
+	if _, ok := f.Tag.Lookup("secret"); ok {
+		return fmt.Errorf("%s has the tag secret, which hides nothing: make it a configsync.Secret", path)
 	}
 	return nil
 }
@@ -243,7 +245,7 @@ func (t *Type) names() []string {
 // Info is what a type says about the value at a path.
 type Info struct {
 	Class  Class
-	Secret bool
+	Secret bool // it is one
 }
 
 // Look returns what there is to say of the value at a path: of it, or of anything that it is a part of. The
@@ -261,25 +263,46 @@ func (t *Type) Look(p tree.Path) (info Info, err error) {
 			if f == nil {
 				return info, fmt.Errorf("%s: %s", p[:i+1], unknown(name, t.names()))
 			}
-			info.Class, info.Secret = max(info.Class, f.class), info.Secret || f.secret
+			info.Class = max(info.Class, f.class)
 			t = f.typ
 		default:
 			return info, fmt.Errorf("%s: is one value and has no field %q", p[:i], name)
 		}
 	}
-	info.Secret = info.Secret || t.kind == list && t.elem.secrets(map[*Type]bool{})
+	for t.kind == pointer {
+		t = t.elem
+	}
+	info.Secret = t.kind == hidden
 	return info, nil
 }
 
-// secrets reports whether some field within the type is a secret.
+// secrets reports whether the type is a secret, or has one within.
 func (t *Type) secrets(seen map[*Type]bool) bool {
 	if t == nil || seen[t] {
 		return false
 	}
 	seen[t] = true
-	return t.elem.secrets(seen) || slices.ContainsFunc(t.fields, func(f field) bool {
-		return f.secret || f.typ.secrets(seen)
+	return t.kind == hidden || t.elem.secrets(seen) || slices.ContainsFunc(t.fields, func(f field) bool {
+		return f.typ.secrets(seen)
 	})
+}
+
+// listed returns the path of a list with secrets in it; "" if there is none. A place in a list is no name by
+// which one could be set, or for which it could be sealed.
+func (t *Type) listed(path string, seen map[*Type]bool) string {
+	if t == nil || seen[t] {
+		return ""
+	}
+	seen[t] = true
+	if t.kind == list && t.secrets(map[*Type]bool{}) {
+		return path
+	}
+	for _, f := range t.fields {
+		if found := f.typ.listed(strings.Trim(path+"."+f.name, "."), seen); found != "" {
+			return found
+		}
+	}
+	return t.elem.listed(path, seen)
 }
 
 func unknown(name string, names []string) string {

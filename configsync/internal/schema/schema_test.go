@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
@@ -43,7 +44,6 @@ type site struct {
 	Nets   []netip.Prefix
 	Level  slog.Level
 	Since  time.Time
-	Token  string `secret:"true"`
 	Shops  map[string]limits
 	Kids   []site `json:"kids"`
 	HTTPPort,
@@ -146,8 +146,6 @@ func TestCheckRefuses(t *testing.T) {
 		"nets: 10.0.0.0/8":         "is the text \"10.0.0.0/8\"; it takes a list",
 		"nets: [10.0.0.0/33]":      "a.yaml:1:8: nets[0]: netip.ParsePrefix",
 		"level: LOUD":              "level: slog: level string \"LOUD\"",
-		"token: x":                 "token: is a secret, and files cannot hold secrets yet",
-		"kids: [{token: x}]":       "kids[0].token: is a secret",
 		"skipped: 1":               "skipped: unknown field",
 		"limits:":                  "limits: has no value; it takes a map",
 		"[1]":                      "a.yaml:1:1: is a list; it takes a map",
@@ -162,9 +160,116 @@ func TestCheckRefuses(t *testing.T) {
 			t.Errorf("%s:\n got %v\nwant %s", in, ps, want)
 		}
 	}
-	ok := "prices: {tea: null}\nextra:\nnets: null\ntoken: null\nlimits: {max: -0, count: -0, rate: -0}\n"
-	if ps := typ.Check(parse(t, ok)); len(ps) != 1 || !strings.Contains(ps.Error(), "token: has no value") {
+	ok := "prices: {tea: null}\nextra:\nnets: null\nlimits: {max: -0, count: -0, rate: -0}\n"
+	if ps := typ.Check(parse(t, ok)); len(ps) != 0 {
 		t.Errorf("%s: %v", ok, ps)
+	}
+}
+
+type hides struct {
+	Key  secret.Secret
+	Keys map[string]struct{ Pass *secret.Secret }
+	Pay  struct {
+		Token secret.Secret
+		Note  string
+	}
+}
+
+// Validate asks for the token if there is one.
+func (h hides) Validate() error {
+	if !h.Pay.Token.IsZero() && !strings.HasPrefix(h.Pay.Token.Reveal(), "sk_") {
+		return errors.New("the token has to begin with sk_")
+	}
+	return nil
+}
+
+func TestUnseal(t *testing.T) {
+	typ, err := Of(reflect.TypeFor[hides]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(at secret.Place, token string) (secret.Secret, error) {
+		if token != at.Config+" "+at.Field {
+			return secret.Secret{}, errors.New("was sealed for another field")
+		}
+		return secret.New("sk_" + token), nil
+	}
+	whole := "key: {$secret: site key}\nkeys: {a.b: {pass: {$secret: 'site keys.\"a.b\".pass'}}, c: {pass: null}}\n" +
+		"pay: {token: null}\n"
+	n, ps := typ.Unseal(parse(t, whole), "site", secret.Opener{Open: open})
+	var v hides
+	if ps = append(ps, typ.Decode(n, reflect.ValueOf(&v).Elem())...); len(ps) > 0 {
+		t.Fatal(ps)
+	}
+	if v.Key.Reveal() != "sk_site key" || v.Keys["a.b"].Pass.Reveal() != `sk_site keys."a.b".pass` ||
+		v.Keys["c"].Pass != nil || !v.Pay.Token.IsZero() {
+		t.Errorf("%+v", v)
+	}
+	if s := fmt.Sprintf("%v %+v %#v %s", v, &v, n, n); strings.Contains(s, "sk_") {
+		t.Error(s)
+	}
+	plain := secret.Opener{Open: open, Plain: true}
+	for in, want := range map[string]string{
+		"key: sk_1":                 "a.yaml:1:6: key: is a secret in plain text",
+		"key: [sk_1]":               "key: is a secret in plain text",
+		"pay: {token: 3}":           "set it by farmctl config secret site pay.token",
+		"key: {$secret: site pay}":  "a.yaml:1:16: key: was sealed for another field",
+		"key: {$secret: 3}":         "plain text",
+		"key: {$secret: a, b: c}":   "plain text",
+		"pay: sk_1":                 "a.yaml:1:6: pay: is text; it takes a map",
+		"keys: sk_1":                "keys: is text; it takes a map",
+		"pay: {note: {$secret: x}}": "pay.note: is a map; it takes text",
+	} {
+		n, ps := typ.Unseal(parse(t, in), "site", secret.Opener{Open: open})
+		ps = append(ps, typ.Check(n)...)
+		if len(ps) != 1 || !strings.Contains(ps.Error(), want) || strings.Contains(ps.Error(), "sk_1") {
+			t.Errorf("%s:\n got %v\nwant %s", in, ps, want)
+		}
+	}
+	for in, want := range map[string]string{"key: sk_1": "", "key: 3": "is a number; it takes text, in quotes"} {
+		n, ps := typ.Unseal(parse(t, in), "site", plain)
+		if ps = append(ps, typ.Check(n)...); (len(ps) > 0) != (want != "") || !strings.Contains(ps.Error(), want) {
+			t.Errorf("%s: %v, want %s", in, ps, want)
+		}
+	}
+	if _, ps := typ.Unseal(parse(t, "key: {$secret: x}"), "site", secret.Opener{}); len(ps) != 1 {
+		t.Errorf("without keys: %v", ps)
+	}
+}
+
+func TestSecretsAreNoDefaults(t *testing.T) {
+	typ, err := Of(reflect.TypeFor[hides]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := typ.Encode(reflect.ValueOf(hides{})); err != nil || n.Get("key") != nil {
+		t.Errorf("none: %v %v", n, err)
+	}
+	_, err = typ.Encode(reflect.ValueOf(hides{Key: secret.New("sk_1")}))
+	if err == nil || !strings.Contains(err.Error(), "key: is a secret with a default") ||
+		strings.Contains(err.Error(), "sk_1") {
+		t.Error(err)
+	}
+	for in, want := range map[string]Info{"key": {Secret: true}, "keys": {}, "keys.a.pass": {Secret: true},
+		"pay": {}, "pay.token": {Secret: true}} {
+		p, _ := tree.ParsePath(in)
+		if got, err := typ.Look(p); err != nil || got != want {
+			t.Errorf("%s: %+v %v", in, got, err)
+		}
+	}
+}
+
+func TestValidateWhatIsSealed(t *testing.T) {
+	typ, _ := Of(reflect.TypeFor[hides]())
+	at := func(tree.Path) tree.Pos { return tree.Pos{} }
+	v := hides{}
+	v.Pay.Token = secret.New("no")
+	if ps := typ.Validate(reflect.ValueOf(&v).Elem(), at); len(ps) != 1 {
+		t.Errorf("wrong: %v", ps)
+	}
+	v.Pay.Token = secret.Unread("0123456789abcdef")
+	if ps := typ.Validate(reflect.ValueOf(&v).Elem(), at); len(ps) != 0 {
+		t.Errorf("sealed: %v", ps)
 	}
 }
 
@@ -194,8 +299,11 @@ func TestOfRefuses(t *testing.T) {
 		`reload:"never"`: struct {
 			F int `reload:"never"`
 		}{},
-		`secret:"yes"`: struct {
-			F int `secret:"yes"`
+		"F has the tag secret": struct {
+			F int `secret:"true"`
+		}{},
+		"secrets in the list b.c": struct {
+			B struct{ C []map[string]secret.Secret }
 		}{},
 		`has the name "b" in files`: struct {
 			A int `json:"b"`
@@ -278,8 +386,7 @@ func TestLook(t *testing.T) {
 	typ := siteType(t)
 	for in, want := range map[string]Info{
 		"banner": {}, "limits": {Class: Restart}, "limits.max": {Class: Restart}, "extra.max": {},
-		"token":       {Secret: true},
-		"shops.x.max": {}, "prices.tea": {}, "kids": {Secret: true}, "nets": {},
+		"shops.x.max": {}, "prices.tea": {}, "kids": {}, "nets": {},
 	} {
 		p, _ := tree.ParsePath(in)
 		if got, err := typ.Look(p); err != nil || got != want {

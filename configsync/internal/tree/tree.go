@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 )
 
 // Limits of one file. They are checked before anything is built from it.
@@ -27,11 +29,12 @@ const (
 	Text
 	List
 	Map
+	Secret
 )
 
 // String returns the kind with an article, for messages.
 func (k Kind) String() string {
-	return [...]string{"nothing", "true or false", "a number", "text", "a list", "a map"}[k]
+	return [...]string{"nothing", "true or false", "a number", "text", "a list", "a map", "a secret"}[k]
 }
 
 // Node is one value. It never changes once it is made.
@@ -40,6 +43,7 @@ type Node struct {
 	Text   string  // of Bool, Number and Text: as it was written, without quotes
 	Items  []*Node // of List
 	Fields []Field // of Map, in the order written
+	Secret secret.Secret
 	At     Pos
 }
 
@@ -185,6 +189,8 @@ func (n *Node) write(b *strings.Builder) {
 		b.WriteString("null")
 	case n.Kind == Text:
 		b.WriteString(quoted(n.Text))
+	case n.Kind == Secret:
+		b.WriteString(quoted(n.Secret.String()))
 	case n.Kind == List:
 		b.WriteByte('[')
 		for i, item := range n.Items {

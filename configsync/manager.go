@@ -37,10 +37,10 @@ type Settings struct {
 	// be none, save in plain text in the files of Path.
 	Keys *keyring.Ring
 
-	// SecretKeys are keys of the operators', of 32 characters at least, which the farm does not know: secrets
+	// ConfigKeys are keys of the operators', of 32 characters at least, which the farm does not know: secrets
 	// are sealed by the first of them as well, and opened by any. All nodes have the same. nil = the key ring's
 	// alone.
-	SecretKeys []string
+	ConfigKeys []string
 
 	// Roles returns the roles of the farm's nodes, by name, as far as they are known: files are checked for
 	// what each of them would get. nil = nothing is known.
@@ -85,7 +85,7 @@ func New(s Settings) (*Manager, error) {
 	if m.log == nil {
 		m.log = slog.Default()
 	}
-	if m.keys, err = secret.NewKeys(s.Keys, s.SecretKeys); err != nil {
+	if m.keys, err = secret.NewKeys(s.Keys, s.ConfigKeys); err != nil {
 		return nil, fault.Config(fmt.Errorf("configsync: %w", err))
 	}
 	empty := state.NewMachine(nil)

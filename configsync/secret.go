@@ -97,6 +97,18 @@ func (m *Manager) Reseal(files Files) (Files, error) {
 	return out, nil
 }
 
+// KeysInUse returns the ids of the keys of KeyPurpose by which the secrets in force are sealed, ascending.
+// Whoever ends one of them loses secrets: Reseal first.
+func (m *Manager) KeysInUse() []uint32 {
+	var ids []uint32
+	s := m.s.Local().State()
+	for _, f := range s.Files(s.Current().Revision) {
+		ids = append(ids, secret.KeysIn(f.Text)...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // opener returns what becomes of secrets in files on this node.
 func (m *Manager) opener() secret.Opener {
 	return secret.Opener{Plain: m.s.Path != "", Open: func(at secret.Place, token string) (Secret, error) {

@@ -83,8 +83,9 @@ type Config struct {
 
 	// Keys says how often the keys change that sign sessions and what Protect returns, by purpose:
 	// session.KeyPurpose, KeyPurpose, and others that the application has for itself. By default each signs for
-	// 90 days and is accepted for 180 more; a session's for twice Session.Absolute. All nodes should say the same:
-	// whoever rotates a key decides. Its Logger, if nil, is Logger.
+	// 90 days and is accepted for 180 more; a session's for twice Session.Absolute; those of configsync.KeyPurpose
+	// until an operator ends them, and that has no policy here. All nodes should say the same: whoever rotates a
+	// key decides. Its Logger, if nil, is Logger.
 	Keys keyring.Keeping
 
 	// Configs are the configurations that the program has, each made by configsync.NewConfig. Handlers read
@@ -95,6 +96,11 @@ type Config struct {
 	// ConfigPath, with Dev, is a file or a folder of configuration, read instead of what the farm has, and
 	// again whenever it changes. "" = none.
 	ConfigPath string
+
+	// ConfigKeys, of 32 characters at least, are keys of yours which the farm does not store: secrets in the
+	// configuration are sealed by the first as well as by the key ring, and opened by any. All nodes have the
+	// same. nil = by the key ring alone, so that whoever has a data directory has the secrets.
+	ConfigKeys []string
 
 	// Cluster and Forward hold the settings for which there is no field here. What has one must be empty
 	// there.

@@ -33,6 +33,8 @@ func TestOpen_Refuses(t *testing.T) {
 		"-config is for -dev":            {ConfigPath: "site.yaml"},
 		`"session" is the name`:          {Cluster: cluster.Config{Machines: map[string]func() cluster.StateMachine{"session": machine}}},
 		`"gate" is one of`:               {Cluster: cluster.Config{Tags: map[string]string{"gate": "ready"}}},
+		"take the policy out":            {Keys: keyring.Keeping{Policies: map[string]keyring.Policy{"config": {}}}},
+		"32 at least":                    {HTTP: "127.0.0.1:0", ConfigKeys: []string{"short"}},
 		"Session.Keys must be nil":       {Session: session.Config{Keys: keyring.New(nil, nil)}},
 		"which is it":                    {Listener: l, HTTP: None},
 		"PUT /a/{":                       {Routes: []Route{{Pattern: "PUT /a/{"}}},

@@ -29,6 +29,10 @@ func (f *Farm) answerConfig(ctx context.Context, ask, details string) (answer an
 		answer, err = answered(details, func(p order.ConfigPair) ([]order.ConfigDifference, error) {
 			return differences(f.configs.Diff(p.From, p.To))
 		})
+	case order.ConfigSeal:
+		answer, err = answered(details, f.configSeal)
+	case order.ConfigReseal:
+		answer, err = answered(details, f.configReseal)
 	case order.ConfigExplain:
 		answer, err = answered(details, f.configExplain)
 	default:
@@ -53,6 +57,19 @@ func epochOf(e configsync.Epoch) order.ConfigEpoch {
 
 func (f *Farm) configFiles(q order.ConfigOf) (order.ConfigFiles, error) {
 	files, e, err := f.configs.Files(q.Epoch)
+	return order.ConfigFiles{ConfigEpoch: epochOf(e), Files: files}, err
+}
+
+func (f *Farm) configSeal(p order.ConfigPlain) (order.ConfigSealed, error) {
+	token, err := f.configs.Seal(p.Config, p.Field, p.Text)
+	return order.ConfigSealed{Token: token}, err
+}
+
+func (f *Farm) configReseal(order.ConfigOf) (order.ConfigFiles, error) {
+	files, e, err := f.configs.Files(0)
+	if err == nil {
+		files, err = f.configs.Reseal(files)
+	}
 	return order.ConfigFiles{ConfigEpoch: epochOf(e), Files: files}, err
 }
 

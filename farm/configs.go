@@ -19,7 +19,11 @@ func (f *Farm) openConfigs(name string, switched <-chan struct{}) (err error) {
 		Changed: switched,
 		Roles:   f.roles,
 		Path:    f.cfg.ConfigPath,
-		Logger:  f.log,
+
+		Keys:       f.keys,
+		ConfigKeys: f.cfg.ConfigKeys,
+
+		Logger: f.log,
 	})
 	return fault.Config(err)
 }

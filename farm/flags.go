@@ -21,7 +21,7 @@ import (
 //
 // Secrets come from the environment alone, because other users of a machine can read command lines: from FARM_SECRET,
 // separated by commas, or from the file that FARM_SECRET_FILE names, separated by commas or lines. What is wrong in the
-// environment is reported by Open.
+// environment is reported by Open. FARM_CONFIG_KEY_FILE names a file with Config.ConfigKeys, written the same way.
 func Flags(fs *flag.FlagSet) *Config {
 	c := &Config{}
 	env := func(name string) string { return os.Getenv("FARM_" + name) }
@@ -78,6 +78,7 @@ func Flags(fs *flag.FlagSet) *Config {
 		boolFromEnv(&c.Dev, "FARM_DEV"),
 		intFromEnv(&c.Nodes, "FARM_NODES"),
 		c.secretsFromEnv(),
+		c.configKeysFromEnv(),
 	)
 	return c
 }
@@ -87,7 +88,7 @@ var variable = regexp.MustCompile(`\[(FARM_[A-Z_]+)\]$`)
 
 // variablesOf returns the variables of the environment that a node reads: those of the flags, and those of the secret.
 func variablesOf(fs *flag.FlagSet) []string {
-	known := []string{"FARM_SECRET", "FARM_SECRET_FILE"}
+	known := []string{"FARM_SECRET", "FARM_SECRET_FILE", "FARM_CONFIG_KEY_FILE"}
 	fs.VisitAll(func(f *flag.Flag) {
 		if m := variable.FindStringSubmatch(f.Usage); m != nil {
 			known = append(known, m[1])
@@ -176,6 +177,21 @@ func numberFromEnv(p *int, name string) error {
 func (c *Config) secretsFromEnv() (err error) {
 	c.Secrets, err = environ.Secrets()
 	return err
+}
+
+func (c *Config) configKeysFromEnv() error {
+	file := os.Getenv("FARM_CONFIG_KEY_FILE")
+	if file == "" {
+		return nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("FARM_CONFIG_KEY_FILE: %w", err)
+	}
+	if c.ConfigKeys = environ.Fields(string(b)); c.ConfigKeys == nil {
+		return fmt.Errorf("FARM_CONFIG_KEY_FILE: there is no key in %s; farmctl secret makes one", file)
+	}
+	return nil
 }
 
 // durationFlag is a length of time that may be negative.

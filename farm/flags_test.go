@@ -87,6 +87,10 @@ func TestFlags_Secrets(t *testing.T) {
 			t.Errorf("%v: %q, %v, %v", env, c.Secrets, err, c.problem)
 		}
 	}
+	if c, err := parse(t, map[string]string{"FARM_CONFIG_KEY_FILE": file}); err != nil || c.problem != nil ||
+		!slices.Equal(c.ConfigKeys, []string{"new", "old", "older"}) || len(c.strangers) > 0 {
+		t.Errorf("%q, %v, %v", c.ConfigKeys, err, c.problem)
+	}
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	Flags(fs)
 	fs.VisitAll(func(f *flag.Flag) {
@@ -115,6 +119,8 @@ func TestFlags_Wrong(t *testing.T) {
 		{"FARM_SECRET": "a", "FARM_SECRET_FILE": empty},
 		{"FARM_SECRET_FILE": empty},
 		{"FARM_SECRET": " , "},
+		{"FARM_CONFIG_KEY_FILE": empty},
+		{"FARM_CONFIG_KEY_FILE": empty + "2"},
 		{"FARM_SECRET_FILE": empty + "2"},
 	} {
 		c, err := parse(t, env)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/session"
@@ -56,6 +57,7 @@ func (c Config) keeping() keyring.Keeping {
 	k := c.Keys
 	k.Policies = map[string]keyring.Policy{session.KeyPurpose: {}, KeyPurpose: {}}
 	maps.Copy(k.Policies, c.Keys.Policies)
+	k.Policies[configsync.KeyPurpose] = keyring.Policy{Rotate: -1, Accept: forEver}
 	if p := k.Policies[session.KeyPurpose]; p.Accept == 0 {
 		p.Accept = max(2*c.absolute(), time.Hour)
 		k.Policies[session.KeyPurpose] = p
@@ -65,6 +67,9 @@ func (c Config) keeping() keyring.Keeping {
 	}
 	return k
 }
+
+// forEver is how long what is sealed in configuration can be opened: until an operator ends its key.
+const forEver = 100 * 365 * 24 * time.Hour
 
 // absolute is how long a session lasts at most, and with it a token; a hundred years are for ever.
 func (c Config) absolute() time.Duration {
@@ -76,6 +81,10 @@ func (c Config) keyPurposes() []string { return slices.Sorted(maps.Keys(c.keepin
 
 func (c Config) validateKeys() error {
 	k := c.keeping()
+	if _, set := c.Keys.Policies[configsync.KeyPurpose]; set {
+		return fmt.Errorf("Config.Keys.Policies[%q]: what is sealed with these keys is stored, so they are kept "+
+			"until an operator ends them: take the policy out", configsync.KeyPurpose)
+	}
 	for _, purpose := range c.keyPurposes() {
 		if purpose == "" || len(purpose) > 64 {
 			return fmt.Errorf("Config.Keys.Policies: %q is no purpose; it has 1 to 64 bytes", purpose)
@@ -95,6 +104,20 @@ func (c Config) validateKeys() error {
 	return nil
 }
 
+// keepsSecrets returns why keys are not ended: secrets in force could not be opened again.
+func (f *Farm) keepsSecrets(k order.Keys) error {
+	if k.Purpose != configsync.KeyPurpose {
+		return nil
+	}
+	for _, id := range f.configs.KeysInUse() {
+		if k.From <= id && id <= k.To {
+			return fmt.Errorf("secrets of the configuration in force are sealed with key %d of %s and would be lost: "+
+				"first farmctl keys rotate %s, and farmctl config reseal", id, k.Purpose, k.Purpose)
+		}
+	}
+	return nil
+}
+
 // obeyKeys does what an operator wants of the keys.
 func (f *Farm) obeyKeys(ctx context.Context, k order.Keys) (err error) {
 	switch k.Do {
@@ -103,6 +126,9 @@ func (f *Farm) obeyKeys(ctx context.Context, k order.Keys) (err error) {
 	case order.Proceed:
 		err = f.keys.Proceed(ctx, k.Purpose, k.To, f.cfg.keeping().Policy(k.Purpose).Accept)
 	case order.Revoke:
+		if err := f.keepsSecrets(k); err != nil {
+			return err
+		}
 		_, err = f.keys.Revoke(ctx, k.Purpose, k.From, k.To)
 	default:
 		err = fmt.Errorf("this program does not know the order %q for keys: its version is another", k.Do)

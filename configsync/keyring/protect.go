@@ -78,6 +78,15 @@ func (p *Purpose) Unprotect(ctx context.Context, protected, additional []byte) (
 	return plaintext, nil
 }
 
+// KeyOf returns the id of the key by which something was protected, as its first bytes say it; false if it is
+// not of the form that Protect writes. Nothing is verified.
+func KeyOf(protected []byte) (id uint32, ok bool) {
+	if len(protected) < Overhead || protected[0] != protectFormat {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(protected[1:]), true
+}
+
 // rootOf returns the ring's key of that id.
 func (p *Purpose) rootOf(ctx context.Context, id uint32) ([]byte, error) {
 	root, ok := p.ring.Key(p.root, id)

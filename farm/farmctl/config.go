@@ -22,7 +22,7 @@ import (
 func configVerb() *verb {
 	return &verb{
 		name: "config",
-		args: "[get|set|unset|put|edit|diff|history|rollback|explain] [ARGUMENT...]",
+		args: "[get|set|unset|secret|reseal|put|edit|diff|history|rollback|explain] [ARGUMENT...]",
 		most: 4, remote: true,
 		short: "show the configuration, change it on all nodes at once, or take a change back",
 		long: `
@@ -31,6 +31,8 @@ Shows which epoch of the configuration is in force, its files, and which node us
     farmctl config get site.yaml             prints a file as it was written; -epoch 7 an earlier one.
     farmctl config set site prices.tea 320   sets a field, and leaves the rest of the file as it is.
     farmctl config unset site prices.tea     takes it out of the file: what lies below counts again.
+    farmctl config secret site payments.key  sets a secret, which it asks for, or reads from standard input.
+    farmctl config reseal                    seals all secrets anew, before a key of theirs is ended.
     farmctl config put site.yaml             puts a file of this machine in place of the one of its name;
     farmctl config put ./config              or a folder in place of all files.
     farmctl config edit site.yaml            opens it in $VISUAL or $EDITOR.
@@ -39,8 +41,11 @@ Shows which epoch of the configuration is in force, its files, and which node us
     farmctl config rollback 7                puts epoch 7 in force again, as a new epoch.
     farmctl config explain site prices.tea   where the value comes from; without a field, all of them.
 
-site.yaml is for all nodes, roles/front/site.yaml for those of a role, nodes/n1/site.yaml for one. For set and
-unset, -layer nodes/n1 says which is meant, and -path /shop/ means the section for such URLs.
+site.yaml is for all nodes, roles/front/site.yaml for those of a role, nodes/n1/site.yaml for one. For set,
+unset and secret, -layer nodes/n1 says which is meant, and -path /shop/ means the section for such URLs.
+
+A secret stands in its file sealed, {$secret: ...}, and everything else shows a fingerprint of it. secret -print
+changes nothing and prints what goes into a file of your own.
 
 A change is checked by the node that takes it, for all kinds of nodes. What is wrong is refused with file, line
 and field, and has changed nothing. If somebody else was faster, set and unset try again; everything else is
@@ -55,6 +60,7 @@ restarted: farmctl restart -rolling does that.`,
 				"or roles/front")
 			c.flags.StringVar(&k.path, "path", "", "set, unset, explain: a `path` of URLs, such as /shop/")
 			c.flags.StringVar(&k.of, "of", "", "explain: the `node` that is meant; default the one that answers")
+			c.flags.BoolVar(&k.print, "print", false, "secret: print it sealed, and change nothing")
 			c.flags.Uint64Var(&k.epoch, "epoch", 0, "get: the `epoch`; default the one in force")
 			return k.run
 		},
@@ -66,7 +72,7 @@ type configCall struct {
 	*call
 	client                    *admin.Client
 	why, who, layer, path, of string
-	dry                       bool
+	dry, print                bool
 	epoch                     uint64
 }
 
@@ -82,6 +88,8 @@ func (c *configCall) forms() map[string]configForm {
 		"get":      {1, 1, c.get},
 		"set":      {3, 3, c.set},
 		"unset":    {2, 2, c.unset},
+		"secret":   {2, 2, c.secret},
+		"reseal":   {0, 0, c.reseal},
 		"put":      {1, 1, c.put},
 		"edit":     {1, 1, c.edit},
 		"diff":     {0, 2, c.diff},

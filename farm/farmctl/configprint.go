@@ -140,7 +140,7 @@ func printDifferences(w io.Writer, ds []order.ConfigDifference) error {
 		}
 		was, is := d.Old, d.New
 		if d.Secret {
-			was, is = "(secret)", "(another)"
+			was, is = strings.Trim(was, `"`), strings.Trim(is, `"`) // fingerprints
 		}
 		rows = append(rows, []string{printable(cmp.Or(d.For, "all")), printable(field), brief(was), brief(is),
 			class})
@@ -160,17 +160,15 @@ func brief(s string) string {
 func printExplained(w io.Writer, all []order.ConfigExplained) error {
 	var rows [][]string
 	for _, e := range all {
-		value := brief(e.Value)
-		if e.Secret {
-			value = "(secret)"
-		}
-		rows = append(rows, []string{printable(e.Field), value, origin(e, len(e.Sources)-1)})
-		for i := len(e.Sources) - 2; i >= 0; i-- {
-			was := brief(e.Sources[i].Value)
+		show := func(s string) string {
 			if e.Secret {
-				was = "(secret)"
+				s = strings.Trim(s, `"`) // a fingerprint
 			}
-			rows = append(rows, []string{"", "over " + was, origin(e, i)})
+			return brief(s)
+		}
+		rows = append(rows, []string{printable(e.Field), show(e.Value), origin(e, len(e.Sources)-1)})
+		for i := len(e.Sources) - 2; i >= 0; i-- {
+			rows = append(rows, []string{"", "over " + show(e.Sources[i].Value), origin(e, i)})
 		}
 	}
 	return table(w, []string{"FIELD", "VALUE", "FROM"}, rows)

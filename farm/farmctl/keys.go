@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
@@ -31,10 +32,11 @@ Keys change by themselves. By hand:
                                   in touch, it answers 503 to what the key has signed.
     farmctl keys revoke session   ends all keys of the purpose at once: when somebody has got hold of them.
     farmctl keys revoke app/3     ends key 3 of app.
-    farmctl keys revoke -all      ends all keys of all purposes.
+    farmctl keys revoke -all      ends all keys of all purposes but config.
 
 Revoking ends what the keys have signed: for session, all visitors are logged out; for app, what Farm.Protect
-has returned can never be read again. It says so and asks first. It cannot be taken back. A backup that was
+has returned can never be read again. Keys of config seal the secrets in the configuration; one by which a
+secret in force is sealed is not ended before "farmctl config reseal". It says so and asks first. It cannot be taken back. A backup that was
 made before brings revoked keys back, if it is restored.`,
 		define: func(c *call) func(context.Context) error {
 			yes := c.flags.Bool("yes", false, "do not ask")
@@ -84,6 +86,12 @@ func (c *call) keys(ctx context.Context, yes, all bool, wait time.Duration) erro
 	}
 	if all {
 		purposes = list.purposes()
+	}
+	if i := slices.Index(purposes, configsync.KeyPurpose); all && do == order.Revoke && i >= 0 {
+		purposes = slices.Delete(purposes, i, i+1)
+		fmt.Fprintf(c.err, "The keys of %s are left alone, as the secrets in the configuration would be lost: "+
+			"%s keys rotate %[1]s, %[2]s config reseal, and then %[2]s keys revoke %[1]s/1.\n", configsync.KeyPurpose,
+			c.name)
 	}
 	k := &keysCall{call: c, client: client, farm: f, list: list, yes: yes, wait: wait}
 	switch do {
@@ -301,6 +309,8 @@ func (k *keysCall) sayWhatEnds(o order.Keys) {
 			what = "every session that began while it signed: those visitors are logged out"
 		case key.Purpose == "app":
 			what = "all that Farm.Protect has returned by it: nobody can read that again"
+		case key.Purpose == configsync.KeyPurpose:
+			what = "the secrets that it seals in earlier epochs of the configuration"
 		}
 		since := ""
 		if !key.Signed.IsZero() {

@@ -128,7 +128,10 @@ func TestKeysUsage(t *testing.T) {
 // openFarm opens a node of a whole farm.
 func openFarm(t *testing.T, c farm.Config) *farm.Farm {
 	t.Helper()
-	c.HTTP, c.Admin, c.Peer, c.Logger = farm.None, farm.None, "127.0.0.1:0", slog.New(slog.DiscardHandler)
+	c.HTTP, c.Admin, c.Peer = farm.None, farm.None, "127.0.0.1:0"
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	c.Secrets = []string{testSecret}
 	f, err := farm.Open(c)
 	if err != nil {

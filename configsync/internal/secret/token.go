@@ -4,7 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"regexp"
 	"strings"
+
+	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 )
 
 // Word is the only name in the map that stands for a sealed secret in a file: {$secret: s1....}.
@@ -72,4 +75,18 @@ func (o Opener) Lenient() Opener {
 		return Sealed().Open(at, token)
 	}
 	return o
+}
+
+var anyToken = regexp.MustCompile(`s1\.[0-9a-f]{16}\.[A-Za-z0-9_-]+`)
+
+// KeysIn returns the ids of the key ring's keys by which what looks like a token in a text is sealed.
+func KeysIn(text string) (ids []uint32) {
+	for _, token := range anyToken.FindAllString(text, -1) {
+		if _, sealed, err := readToken(token); err == nil {
+			if id, ok := keyring.KeyOf(sealed); ok {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }

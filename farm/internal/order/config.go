@@ -11,6 +11,8 @@ const (
 	ConfigHistory  = "config history"  // nothing -> ConfigPast
 	ConfigDiff     = "config diff"     // ConfigPair -> []ConfigDifference
 	ConfigExplain  = "config explain"  // ConfigQuestion -> []ConfigExplained
+	ConfigSeal     = "config seal"     // ConfigPlain -> ConfigSealed
+	ConfigReseal   = "config reseal"   // ConfigOf, the zero one -> ConfigFiles, with all secrets sealed anew
 )
 
 // ConfigOf names an epoch; 0 = the one in force.
@@ -113,6 +115,18 @@ type ConfigSource struct {
 	Value   string `json:"value"`
 	File    string `json:"file"`
 	Line    int    `json:"line"`
+}
+
+// ConfigPlain is a secret on its way to where it is sealed.
+type ConfigPlain struct {
+	Config string `json:"config"`
+	Field  string `json:"field"`
+	Text   string `json:"text"`
+}
+
+// ConfigSealed is what stands in a file for it.
+type ConfigSealed struct {
+	Token string `json:"token"`
 }
 
 // ConfigStatus is how a node stands to what is in force.

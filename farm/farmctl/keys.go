@@ -35,9 +35,11 @@ Keys change by themselves. By hand:
     farmctl keys revoke -all      ends all keys of all purposes but config.
 
 Revoking ends what the keys have signed: for session, all visitors are logged out; for app, what Farm.Protect
-has returned can never be read again. Keys of config seal the secrets in the configuration; one by which a
-secret in force is sealed is not ended before "farmctl config reseal". It says so and asks first. It cannot be taken back. A backup that was
-made before brings revoked keys back, if it is restored.`,
+has returned can never be read again. It says so and asks first. It cannot be taken back. A backup that was
+made before brings revoked keys back, if it is restored.
+
+The keys of config seal the secrets in the configuration, and change by hand alone. One by which a secret in
+force is sealed is not ended: farmctl config reseal comes first.`,
 		define: func(c *call) func(context.Context) error {
 			yes := c.flags.Bool("yes", false, "do not ask")
 			all := c.flags.Bool("all", false, "rotate, proceed, revoke: for all purposes")

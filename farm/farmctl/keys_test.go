@@ -174,7 +174,7 @@ func TestKeysOfAFarm(t *testing.T) {
 		return strings.Join(all, ", ")
 	}
 	got := listed()
-	if got != "app signing, session signing" || list.Level < keysLevel || len(list.Unasked) > 0 {
+	if got != "app signing, config signing, session signing" || list.Level < keysLevel || len(list.Unasked) > 0 {
 		t.Errorf("%s, %+v", got, list)
 	}
 	print := want(t, codeDone, list.Keys[0].Fingerprint, "keys").out
@@ -187,7 +187,7 @@ func TestKeysOfAFarm(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys.backup")
 	want(t, codeDone, "", "backup", file)
 	want(t, codeDone, "Key 2 of session signs from now on", "keys", "rotate", "session")
-	if got = listed(); got != "app signing, session accepting, session signing" {
+	if got = listed(); got != "app signing, config signing, session accepting, session signing" {
 		t.Error(got)
 	}
 	want(t, codeUsage, "say -yes", "keys", "revoke", "session/1")
@@ -203,7 +203,7 @@ func TestKeysOfAFarm(t *testing.T) {
 		t.Errorf("%+v, %v", change, err)
 	}
 	want(t, codeDone, "Key 3 of session signs", "keys", "revoke", "-all", "-yes")
-	if got = listed(); got != "app revoked, app signing, session revoked, session revoked, session signing" {
+	if got = listed(); got != "app revoked, app signing, config signing, session revoked, session revoked, session signing" {
 		t.Error(got)
 	}
 	for _, f := range []*farm.Farm{a, b} {
@@ -224,9 +224,9 @@ func TestKeysOfAFarm(t *testing.T) {
 	}
 	want(t, codeDone, "", "restore", file, "-yes")
 	wantSoon(t, codeDone, `"quorum":true`, "members", "-json")
-	for end := time.Now().Add(time.Minute); listed() != "app signing, session signing" && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); listed() != "app signing, config signing, session signing" && time.Now().Before(end); {
 	}
-	if got = listed(); got != "app signing, session signing" {
+	if got = listed(); got != "app signing, config signing, session signing" {
 		t.Error(got)
 	}
 	if text, err := a.Unprotect(t.Context(), "note", protected, nil); err != nil || string(text) != "text" {

@@ -40,6 +40,10 @@ type Config struct {
 	// Alive reports whether a run seems to be there, without asking it. nil: it is not known.
 	Alive func(run string) bool
 
+	// Now returns the time of day by this node's clock, which may be set at any moment. Nothing rests on it:
+	// a job that is due by it has the log's time asked for. nil: time.Now.
+	Now func() time.Time
+
 	// Context returns the context of a job or a singleton, made from the one that ends with its lease. nil: it
 	// is that one.
 	Context func(context.Context) context.Context
@@ -68,6 +72,9 @@ type Client struct {
 	retired bool
 	closed  bool
 
+	awaitsCopy bool // somebody looks out for another copy of the state
+	copyUntil  time.Time
+
 	// What the protocol rests on. Tests show what comes of other values.
 	patience, sureFor time.Duration
 }
@@ -79,6 +86,9 @@ func New(cfg Config) *Client {
 	}
 	if cfg.Alive == nil {
 		cfg.Alive = func(string) bool { return true }
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Context == nil {
 		cfg.Context = func(ctx context.Context) context.Context { return ctx }
@@ -231,14 +241,8 @@ func (c *Client) hear(e state.Event) {
 	defer c.mu.Unlock()
 	o := c.owner
 	if e == (state.Event{}) {
-		for _, w := range c.works {
-			signal(w.news)
-		}
-		if o != nil {
-			o.restored.Store(true)
-			signal(o.wake)
-			signal(o.ring)
-		}
+		c.lookAgainLocked()
+		c.awaitCopyLocked()
 		return
 	}
 	if e.Job != "" {

@@ -156,7 +156,7 @@ func (j *job) claim(ctx context.Context, now state.Job) (time.Duration, error) {
 	}
 	j.ready = time.Time{}
 	due := time.UnixMilli(now.Next).Add(j.late(now.Next))
-	if heard := j.c.cfg.Local().Heard(); heard > askEvery || heard > trustFor && !time.Now().Before(due) {
+	if heard := j.c.cfg.Local().Heard(); heard > askEvery || heard > trustFor && !j.c.cfg.Now().Before(due) {
 		return j.atTurn(ctx, now, logNow, logNow.Add(trustFor-heard), state.Start{Owner: j.o.id, Job: j.name})
 	}
 	return j.atTurn(ctx, now, logNow, due, j.dueUntil(now, logNow))

@@ -30,7 +30,7 @@ type lab struct {
 	mu         sync.Mutex
 	truth      *Machine // has the whole log
 	entries    []entry
-	skew       time.Duration // of the log's clock
+	clock      logClock
 	leaderless bool
 	level      int             // 0: that of Machine
 	deaf       map[string]bool // runs that gossip does not hear of
@@ -54,6 +54,7 @@ type labNode struct {
 	name    string
 	run     string
 	machine atomic.Pointer[Machine]
+	wall    atomic.Int64 // ns that its clock of day is ahead
 	looks   atomic.Int64 // at its copy
 	logged  journal
 	news    *News
@@ -109,7 +110,8 @@ func inLab(t *testing.T, nodes int, f func(l *lab)) {
 }
 
 func newLab(t *testing.T, seed uint64) *lab {
-	return &lab{t: t, rng: rand.New(rand.NewPCG(seed, 2)), luck: rand.New(rand.NewPCG(seed, 3)), truth: NewMachine(new(News)),
+	return &lab{t: t, rng: rand.New(rand.NewPCG(seed, 2)), luck: rand.New(rand.NewPCG(seed, 3)),
+		truth: NewMachine(new(News)), clock: logClock{stamp: time.Now(), at: time.Now()},
 		deaf: map[string]bool{}, changed: make(chan struct{}), tune: func(*Client) {}, watch: func([]byte, state.Answer) {}}
 }
 
@@ -140,11 +142,12 @@ func (l *lab) start(name string) *labNode {
 	for _, other := range l.nodes {
 		if other.name == name {
 			n.run += "'"
+			n.wall.Store(other.wall.Load()) // it is the same machine
 		}
 	}
 	n.machine.Store(NewMachine(n.news))
 	n.Client = New(Config{Log: n, Local: n.local, News: n.news, Run: n.run, Node: n.name, Role: "role of " + name,
-		Ended: l.ended, Alive: l.alive, Logger: slog.New(slog.NewTextHandler(&n.logged, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		Now: n.timeOfDay, Ended: l.ended, Alive: l.alive, Logger: slog.New(slog.NewTextHandler(&n.logged, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	l.tune(n.Client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,7 +236,7 @@ func (l *lab) spreadLocked() {
 
 // appendLocked puts a command into the log.
 func (l *lab) appendLocked(cmd []byte) (index uint64, value []byte) {
-	now := time.Now().Add(l.skew)
+	now := l.clock.now(l.clocksLocked())
 	if n := len(l.entries); n > 0 && now.Before(l.entries[n-1].now) {
 		now = l.entries[n-1].now // the log's time never goes back
 	}

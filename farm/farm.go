@@ -188,7 +188,6 @@ func (f *Farm) start() {
 	f.wg.Go(f.admit)
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
-	f.wg.Go(f.retireJobs)
 	if f.admin != nil {
 		l := newClients(f.admin, maxAdmin(), f.log)
 		f.health = &http.Server{Handler: f.gate.Health(), ReadTimeout: 10 * time.Second, ErrorLog: errorLog(f.log),

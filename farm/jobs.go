@@ -51,28 +51,24 @@ func (f *Farm) Once(ctx context.Context, name string,
 // Jobs returns this node's part in locks and jobs: what there is, and who runs it.
 func (f *Farm) Jobs() *once.Client { return f.jobs }
 
-// retireJobs has others take over singletons and jobs while this node drains.
-func (f *Farm) retireJobs() {
-	for {
-		begun, undone := f.gate.Draining()
-		select {
-		case <-begun:
-			f.jobs.Retire()
-		case <-f.done.Done():
-			return
-		}
-		select {
-		case <-undone:
-			f.jobs.Resume()
-		case <-f.done.Done():
-			return
-		}
+// beginDrain begins a drain: others have the requests, and take over singletons and jobs. takeBackDrain takes
+// that back, and reports whether there was one. f.drains has one at a time at that.
+func (f *Farm) beginDrain() (undone <-chan struct{}) {
+	undone = f.gate.Drain()
+	f.jobs.Retire()
+	return undone
+}
+
+func (f *Farm) takeBackDrain() bool {
+	undone := f.gate.Reopen()
+	if undone {
+		f.jobs.Resume()
 	}
+	return undone
 }
 
 // awaitJobs waits until the singletons and jobs that run here have ended, or ctx has.
 func (f *Farm) awaitJobs(ctx context.Context) {
-	f.jobs.Retire() // retireJobs may not have seen the drain yet
 	if err := f.jobs.Idle(ctx); err != nil && f.done.Err() == nil {
 		f.log.Warn("jobs are cut off: the time for draining is over", "err", err)
 	}

@@ -40,7 +40,7 @@ func (f *Farm) drainForOperator() error {
 		return err
 	}
 	return f.drains.join(func(running *sync.WaitGroup) {
-		undone := f.gate.Drain()
+		undone := f.beginDrain()
 		running.Add(1)
 		f.wg.Go(func() {
 			defer running.Done()
@@ -56,7 +56,7 @@ func (f *Farm) followDrain(undone <-chan struct{}) {
 	requests, streams, _ := f.gate.Running()
 	f.log.Info("an operator has this node drain, until that is taken back", "requests", requests, "streams",
 		streams)
-	if f.gate.Finish(ctx) == 0 && ctx.Err() == nil {
+	if f.gate.Finish(ctx) == 0 && f.jobs.Idle(ctx) == nil && ctx.Err() == nil {
 		f.log.Info("drained; what still comes is forwarded")
 	}
 }

@@ -116,7 +116,8 @@ func (f *Farm) endServe(ctx context.Context) {
 // stopServing drains and shuts srv down, gracefully as far as time allows. A node that stops for a reason of its own
 // takes less time about it.
 func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan struct{}, reason error, why string) {
-	f.drains.stop()
+	f.drains.stop() // nobody takes it back
+	f.beginDrain()
 	limit := f.gate.Timeout()
 	if reason != nil {
 		limit = min(limit, 5*time.Second)

@@ -26,7 +26,7 @@ var ErrUndrained = forward.ErrUndrained
 func (f *Farm) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.gate.Timeout())
 	defer cancel()
-	undone, end := f.drains.begin(f.gate.Drain)
+	undone, end := f.drains.begin(f.beginDrain)
 	defer end()
 	ctx, cancel = until(ctx, undone)
 	defer cancel()
@@ -54,7 +54,7 @@ func (f *Farm) Drain(ctx context.Context) error {
 // and peers choose it. What was told to go meanwhile goes. Without a drain it does nothing. It fails when
 // the node stops: when the context of Serve has ended, and after Leave and Close.
 func (f *Farm) Undrain() error {
-	undone, err := f.drains.undo(f.gate.Reopen, f.node.StayOn)
+	undone, err := f.drains.undo(f.takeBackDrain, f.node.StayOn)
 	if undone {
 		f.logged.Store(false)
 		f.log.Info("the drain was taken back; this node serves again")

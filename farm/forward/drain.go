@@ -41,14 +41,6 @@ func (g *Gate) Drain() (undone <-chan struct{}) {
 	return d.undone
 }
 
-// Draining returns a channel that is closed when the present drain begins, or the next one if there is none,
-// and one that is closed when it is taken back.
-func (g *Gate) Draining() (begun, undone <-chan struct{}) {
-	g.stageMu.Lock()
-	defer g.stageMu.Unlock()
-	return g.drainage.begun, g.drainage.undone
-}
-
 // awaitDrained tells the peers once nothing is left to wait for, unless the drain is undone before.
 func (g *Gate) awaitDrained(d *drainage) {
 	ctx, cancel := context.WithCancel(g.done)

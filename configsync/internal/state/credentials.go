@@ -1,0 +1,214 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+)
+
+// How many credentials there are, how long they are good, and how long those are kept that are over. These are
+// part of the format.
+const (
+	MaxCredentials = 100
+	MaxLife        = 366 * 24 * time.Hour
+	keptEnded      = 30 * 24 * time.Hour
+)
+
+// Why a command about credentials has changed nothing.
+var (
+	errManyCredentials = errors.New("so many credentials are good")
+	errTaken           = errors.New("another credential of this key or ID")
+	errLife            = errors.New("good for too long, or over already")
+)
+
+// Credentials are those that may publish, and some that could. The zero Credentials are none. They never change.
+type Credentials struct {
+	records []credential.Record // as they were minted
+}
+
+// Mint makes a key one that may publish.
+type Mint struct {
+	Public   credential.Public
+	Name     string
+	NotAfter time.Time
+	Who, Why string
+}
+
+// Revoke ends a credential.
+type Revoke struct {
+	ID       string
+	Who, Why string
+}
+
+// All returns all of them, in the order in which they were minted.
+func (c Credentials) All() []credential.Record { return slices.Clone(c.records) }
+
+// Find returns the record of a key; false if there is none.
+func (c Credentials) Find(p credential.Public) (credential.Record, bool) {
+	r, ok := c.find(p.ID())
+	return r, ok && r.Public == p
+}
+
+func (c Credentials) find(id string) (credential.Record, bool) {
+	i := slices.IndexFunc(c.records, func(r credential.Record) bool { return r.ID() == id })
+	if i < 0 {
+		return credential.Record{}, false
+	}
+	return c.records[i], true
+}
+
+// check returns nil if the credential of that ID may publish now; else an error of package credential.
+func (c Credentials) check(id string, now time.Time) error {
+	r, ok := c.find(id)
+	if !ok {
+		return credential.ErrUnknown
+	}
+	return r.Check(now)
+}
+
+// mint returns the credentials with one more; the same ones if that was minted before.
+func (c Credentials) mint(m Mint, now time.Time) (Credentials, error) {
+	if old, ok := c.find(m.Public.ID()); ok {
+		if old.Public != m.Public || old.Name != m.Name || !old.NotAfter.Equal(m.NotAfter) {
+			return c, errTaken
+		}
+		return c, nil
+	}
+	if life := m.NotAfter.Sub(now); life <= 0 || life > MaxLife {
+		return c, errLife
+	}
+	next := c.forget(now)
+	if len(next.records) >= MaxCredentials {
+		return c, errManyCredentials
+	}
+	next.records = append(next.records, credential.Record{Public: m.Public, Name: m.Name, NotAfter: m.NotAfter,
+		Minted: now, Who: m.Who, Why: m.Why})
+	return next, nil
+}
+
+// forget drops those that have been over for long; and where one more has no room, the one that ended first.
+func (c Credentials) forget(now time.Time) Credentials {
+	records := slices.DeleteFunc(slices.Clone(c.records), func(r credential.Record) bool {
+		end := r.Ended(now)
+		return !end.IsZero() && now.Sub(end) > keptEnded
+	})
+	for len(records) >= MaxCredentials {
+		first := -1
+		for i, r := range records {
+			end := r.Ended(now)
+			if !end.IsZero() && (first < 0 || end.Before(records[first].Ended(now))) {
+				first = i
+			}
+		}
+		if first < 0 {
+			break
+		}
+		records = slices.Delete(records, first, first+1)
+	}
+	return Credentials{records}
+}
+
+// revoke returns the credentials with one of them ended; the same ones if it was revoked before.
+func (c Credentials) revoke(r Revoke, now time.Time) (Credentials, error) {
+	i := slices.IndexFunc(c.records, func(old credential.Record) bool { return old.ID() == r.ID })
+	if i < 0 {
+		return c, credential.ErrUnknown
+	}
+	if !c.records[i].Revoked.IsZero() {
+		return c, nil
+	}
+	next := Credentials{slices.Clone(c.records)}
+	old := &next.records[i]
+	old.Revoked, old.RevokedBy, old.RevokedWhy = now, r.Who, r.Why
+	return next, nil
+}
+
+// The commands are, after the op code:
+//
+//	mint:   public key, name, not after in ms since 1970, who, why
+//	revoke: ID, who, why
+
+func (m Mint) append(b []byte) []byte {
+	b = appendString(appendString(b, string(m.Public[:])), m.Name)
+	b = binary.AppendUvarint(b, uint64(max(0, m.NotAfter.UnixMilli())))
+	return appendString(appendString(b, m.Who), m.Why)
+}
+
+func (r Revoke) append(b []byte) []byte {
+	return appendString(appendString(appendString(b, r.ID), r.Who), r.Why)
+}
+
+func decodeMint(b []byte) (m Mint, ok bool) {
+	d := decoder{b: b}
+	m = Mint{Public: d.public(), Name: d.name(), NotAfter: d.moment(), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
+	return m, d.done()
+}
+
+func decodeRevoke(b []byte) (r Revoke, ok bool) {
+	d := decoder{b: b}
+	r = Revoke{ID: d.name(), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
+	return r, d.done()
+}
+
+func (d *decoder) public() (p credential.Public) {
+	b := d.bytes(len(p))
+	d.bad = d.bad || len(b) != len(p)
+	copy(p[:], b)
+	return p
+}
+
+func (d *decoder) name() string {
+	s := d.text(credential.MaxName)
+	d.bad = d.bad || credential.CheckName(s) != nil
+	return s
+}
+
+// moment reads a time in ms since 1970.
+func (d *decoder) moment() time.Time {
+	ms := d.number()
+	d.bad = d.bad || ms > maxTime
+	return time.UnixMilli(int64(min(ms, maxTime))).UTC()
+}
+
+// In a snapshot they are their number, and for each: public key, name, not after, minted, who, why, 0 or when it
+// was revoked and one ms more, by whom, why. Times are in ms since 1970.
+
+func (c Credentials) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(c.records)))
+	for _, r := range c.records {
+		b = appendString(appendString(b, string(r.Public[:])), r.Name)
+		b = binary.AppendUvarint(b, uint64(r.NotAfter.UnixMilli()))
+		b = binary.AppendUvarint(b, uint64(r.Minted.UnixMilli()))
+		b = appendString(appendString(b, r.Who), r.Why)
+		revoked := uint64(0)
+		if !r.Revoked.IsZero() {
+			revoked = uint64(r.Revoked.UnixMilli()) + 1
+		}
+		b = binary.AppendUvarint(b, revoked)
+		b = appendString(appendString(b, r.RevokedBy), r.RevokedWhy)
+	}
+	return b
+}
+
+const minRecord = 32 + 10 // bytes
+
+func (d *decoder) credentials() (c Credentials) {
+	for range d.count(MaxCredentials, minRecord) {
+		r := credential.Record{Public: d.public(), Name: d.name(), NotAfter: d.moment(), Minted: d.moment(),
+			Who: d.text(MaxWho), Why: d.text(MaxWhy)}
+		if ms := d.number(); ms > 0 {
+			d.bad = d.bad || ms-1 > maxTime
+			r.Revoked = time.UnixMilli(int64(min(ms-1, maxTime))).UTC()
+		}
+		r.RevokedBy, r.RevokedWhy = d.text(MaxWho), d.text(MaxWhy)
+		if _, twice := c.find(r.ID()); twice || d.bad {
+			d.b, d.bad = nil, true
+			return Credentials{}
+		}
+		c.records = append(c.records, r)
+	}
+	return c
+}

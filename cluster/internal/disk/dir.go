@@ -21,11 +21,13 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/dirlock"
 )
 
 var (
 	// ErrInUse says that another process, or another node of this one, has the directory open.
-	ErrInUse = errors.New("data directory is in use")
+	ErrInUse = dirlock.ErrInUse
 
 	// ErrDamaged says that a file is not what was written.
 	ErrDamaged = errors.New("file is damaged")
@@ -60,7 +62,7 @@ func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", explain(err))
 	}
-	lock, err := lockPath(filepath.Join(path, lockFile))
+	lock, err := dirlock.Take(filepath.Join(path, lockFile))
 	if errors.Is(err, ErrInUse) {
 		return nil, fmt.Errorf("%w: %s", err, path)
 	}
@@ -122,7 +124,7 @@ func (d *Dir) Discard(sub string) (string, error) {
 	if err := os.Rename(d.Path(sub), target); err != nil {
 		return "", fmt.Errorf("discard %s: %w", sub, err)
 	}
-	if err := errors.Join(syncDir(folder), syncDir(filepath.Dir(d.Path(sub))), syncDir(d.path)); err != nil {
+	if err := errors.Join(dirlock.Sync(folder), dirlock.Sync(filepath.Dir(d.Path(sub))), dirlock.Sync(d.path)); err != nil {
 		return "", fmt.Errorf("discard %s: %w", sub, err)
 	}
 	return target, nil

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/seed48eb2e21/webfarm/internal/dirlock"
 )
 
 // A file is one line "webfarm KIND VERSION CHECKSUM" and a JSON document. The checksum, CRC-32C in eight
@@ -108,7 +110,7 @@ func replace(path string, data []byte) error {
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return dirlock.Sync(filepath.Dir(path))
 }
 
 func writeSynced(path string, data []byte) error {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/seed48eb2e21/webfarm/internal/dirlock"
 )
 
 // Has reports whether sub is there, a file or folder in the directory.
@@ -31,7 +33,7 @@ func (d *Dir) List(prefix string) (names []string, err error) {
 
 // Sync makes sure that a folder in the directory, and the names of what is in it, have reached the disk.
 func (d *Dir) Sync(sub string) error {
-	return errors.Join(syncDir(d.Path(sub)), syncDir(d.path))
+	return errors.Join(dirlock.Sync(d.Path(sub)), dirlock.Sync(d.path))
 }
 
 // Rename gives the file or folder from another name, to, which must be free. When it returns without error,
@@ -51,5 +53,5 @@ func (d *Dir) Rename(from, to string) error {
 	if err := os.Rename(d.Path(from), d.Path(to)); err != nil {
 		return err
 	}
-	return syncDir(d.path)
+	return dirlock.Sync(d.path)
 }

@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris && !illumos
 
-package disk
+package dirlock
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// lockPath locks the file at path, creating it, and writes the process's number into it for people to find.
-func lockPath(path string) (*os.File, error) {
+// Take locks the file at path, creating it, and writes the process's number into it for people to find.
+func Take(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -58,8 +58,8 @@ func owner(f *os.File) string {
 	return fmt.Sprintf("process %d", pid)
 }
 
-// syncDir makes the names in a folder last.
-func syncDir(path string) error {
+// Sync makes the names in a folder last.
+func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

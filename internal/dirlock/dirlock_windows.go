@@ -1,4 +1,4 @@
-package disk
+package dirlock
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 
 const errorSharingViolation = syscall.Errno(32)
 
-// lockPath opens the file at path, creating it, in a way that lets nobody else open it until it is closed.
-func lockPath(path string) (*os.File, error) {
+// Take opens the file at path, creating it, in a way that lets nobody else open it until it is closed.
+func Take(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err
@@ -19,7 +19,7 @@ func lockPath(path string) (*os.File, error) {
 	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, alone, nil,
 		syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
 	if errors.Is(err, errorSharingViolation) {
-		return nil, fmt.Errorf("%w by another process or node", ErrInUse)
+		return nil, fmt.Errorf("%w by another process, or a second time by this one", ErrInUse)
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
@@ -27,5 +27,5 @@ func lockPath(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// syncDir does nothing: Windows has no such thing, and NTFS journals its names.
-func syncDir(string) error { return nil }
+// Sync does nothing: Windows has no such thing, and NTFS journals its names.
+func Sync(string) error { return nil }

@@ -1,0 +1,379 @@
+package blob
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
+)
+
+// Progress says how far a Fetch is. What was in the store before counts as done.
+type Progress struct {
+	Blobs, TotalBlobs int   // each once
+	Bytes, TotalBytes int64 // Bytes also counts what has come of blobs that are not whole yet
+}
+
+// Fetch returns nil when the store has all of refs, durably. It asks the peers that are present which blobs they have, takes those
+// first that few of them have, and goes on with another peer, and in the middle of a blob, where one fails. It asks again and
+// again, peers that come meanwhile, too, and gives up when nothing has come for FetcherConfig.Patience. What has come until then
+// stays in the store.
+//
+// progress, if any, is called by the goroutine of the caller, ten times a second at most and once at the end.
+//
+// Errors: UnavailableError, which is ErrUnavailable; ErrNoRoom before anything is asked for if there is no room for what is lacking;
+// those of ctx and of the disk.
+func (f *Fetcher) Fetch(ctx context.Context, refs []Ref, progress func(Progress)) error {
+	if err := checkRefs(refs); err != nil {
+		return err
+	}
+	j := newJob(f, refs, progress)
+	if err := j.room(); err != nil {
+		return err
+	}
+	err := j.run(ctx)
+	if e := f.config.Store.durable(j.present()...); e != nil && (err == nil || !isLocal(err)) {
+		err = e
+	}
+	j.report(true)
+	return err
+}
+
+func checkRefs(refs []Ref) error {
+	for _, r := range refs {
+		switch {
+		case r.Hash.IsZero():
+			return fmt.Errorf("blob: fetch: %w", ErrHash)
+		case r.Size < 0:
+			return fmt.Errorf("blob: fetch %v: a size of %d bytes", r.Hash, r.Size)
+		case r.Size > MaxSize:
+			return fmt.Errorf("%w: %v is to have %d bytes; at most %d", ErrTooLarge, r.Hash, r.Size, int64(MaxSize))
+		}
+	}
+	return nil
+}
+
+const (
+	window      = 4096 // blobs about which the peers are asked at once
+	mostSlots   = 64   // peers of one Fetch
+	mostParts   = 32   // blobs of which a part is kept until another peer goes on
+	insistAfter = 2 * time.Second
+	tick        = 50 * time.Millisecond
+	soonest     = 100 * time.Millisecond // between two questions to a peer
+	latest      = time.Second
+	reportEvery = 100 * time.Millisecond
+	longestWait = 20       // times the patience, for peers that say that they will send it
+	worthwhile  = 64 << 10 // bytes of a part that count as something that has come
+)
+
+// job is one Fetch. Everything in it belongs to the goroutine of run.
+type job struct {
+	f        *Fetcher
+	progress func(Progress)
+	refs     []Ref   // all, each once
+	items    []*item // that are lacking, in random order
+	asked    []*item // the first of items: those that peers are asked about
+	order    []*item // of asked those that somebody has, the rarest first
+	slots    []*slot
+	events   chan event
+	running  int          // transfers and questions, each of which ends with an event
+	streams  int          // transfers
+	parts    int          // items with a part
+	total    int64        // bytes of refs
+	here     uint64       // bits of the peers that are present
+	done     int          // items that have come
+	before   int64        // bytes that were there
+	come     atomic.Int64 // bytes that have come
+	moved    time.Time    // when something came last
+	came     time.Time    // when bytes of a blob came last
+	told     time.Time
+	failed   error // of our own disk, for which it is of no use to go on
+	starved  error // no descriptors: it may get better
+	rest     time.Time
+}
+
+// item is a blob that is lacking. Peers are bits.
+type item struct {
+	ref     Ref
+	active  bool
+	done    bool
+	holders uint64    // say that they have it
+	wrong   uint64    // have sent other bytes, or did not have it after all
+	busy    uint64    // cannot send it now: until they are asked again
+	spent   uint64    // have sent it often enough
+	since   time.Time // when it was spent somewhere and not busy anywhere; zero = it is not
+	part    *writer
+	from    uint64 // of whom the part is
+	whole   bool   // parts of several peers did not fit: all of it from one
+}
+
+// slot is a peer, for one Fetch.
+type slot struct {
+	id        string
+	bit       uint64
+	present   bool
+	asking    bool
+	next      time.Time // not asked before
+	interval  time.Duration
+	askedDone int  // what job.done was when it was asked; -1 = it was not
+	cursor    int  // in job.order
+	idle      bool // it has nothing that could be taken from it now
+	said      error
+}
+
+// event is how a transfer or a question ended.
+type event struct {
+	slot  *slot
+	item  *item   // nil: a question
+	items []*item // asked about
+	bits  []byte
+	part  *writer
+	got   int64
+	err   error
+}
+
+func newJob(f *Fetcher, refs []Ref, progress func(Progress)) *job {
+	j := &job{f: f, progress: progress, events: make(chan event), moved: time.Now(), came: time.Now()}
+	seen := make(map[Hash]bool, len(refs))
+	for _, r := range refs {
+		if !seen[r.Hash] {
+			seen[r.Hash] = true
+			j.refs = append(j.refs, r)
+			j.total += r.Size
+		}
+	}
+	j.before = j.total
+	for _, r := range f.config.Store.Missing(j.refs) {
+		j.items = append(j.items, &item{ref: r})
+		j.before -= r.Size
+	}
+	j.done = len(j.refs) - len(j.items)
+	rand.Shuffle(len(j.items), func(a, b int) { j.items[a], j.items[b] = j.items[b], j.items[a] })
+	return j
+}
+
+// room looks whether all that is lacking fits.
+func (j *job) room() error {
+	bytes := int64(0)
+	for _, it := range j.items {
+		bytes += it.ref.Size
+		if j.f.config.Store.Has(it.ref.Hash) {
+			return fmt.Errorf("blob: fetch %v: it is in the store, and has not %d bytes", it.ref.Hash, it.ref.Size)
+		}
+	}
+	if len(j.items) == 0 {
+		return nil
+	}
+	return j.f.config.Store.roomFor(bytes, int64(len(j.items)))
+}
+
+// present returns what the store has of what is wanted.
+func (j *job) present() []Hash {
+	var hashes []Hash
+	for _, r := range j.refs {
+		if j.f.config.Store.Has(r.Hash) {
+			hashes = append(hashes, r.Hash)
+		}
+	}
+	return hashes
+}
+
+func (j *job) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer j.drain(cancel)
+	timer := time.NewTicker(tick)
+	defer timer.Stop()
+	j.window()
+	for len(j.items) > 0 {
+		j.meet()
+		j.assign(ctx)
+		j.ask(ctx)
+		j.report(false)
+		if err := j.verdict(); err != nil {
+			return err
+		}
+		select {
+		case e := <-j.events:
+			j.handle(e)
+		case <-timer.C:
+		case <-ctx.Done():
+			return fmt.Errorf("blob: fetch: %d of %d blobs are lacking: %w", len(j.refs)-j.done, len(j.refs), context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// drain ends what runs, and throws parts away.
+func (j *job) drain(cancel func()) {
+	cancel()
+	for j.running > 0 {
+		j.handle(<-j.events)
+	}
+	for _, it := range j.items {
+		j.forget(it)
+	}
+}
+
+// verdict says whether it is time to give up.
+func (j *job) verdict() error {
+	patience := j.f.config.Patience
+	switch {
+	case j.failed != nil:
+		return j.failed
+	case j.streams > 0 || time.Since(j.moved) < patience && time.Since(j.came) < longestWait*patience:
+		return nil
+	case j.starved != nil:
+		return fmt.Errorf("blob: fetch: %w", descriptors.Explain(j.starved))
+	}
+	return j.unavailable()
+}
+
+// meet notes who is present.
+func (j *job) meet() {
+	ids := j.f.config.Peers()
+	j.here = 0
+	for _, s := range j.slots {
+		if s.present = slices.Contains(ids, s.id); s.present {
+			j.here |= s.bit
+		}
+	}
+	if len(j.slots) == len(ids) && !slices.ContainsFunc(j.slots, func(s *slot) bool { return !s.present }) {
+		return
+	}
+	known := len(j.slots)
+	for _, i := range rand.Perm(len(ids)) {
+		if len(j.slots) == mostSlots {
+			return
+		}
+		if !slices.ContainsFunc(j.slots, func(s *slot) bool { return s.id == ids[i] }) {
+			j.slots = append(j.slots, &slot{id: ids[i], bit: 1 << len(j.slots), present: true, askedDone: -1, interval: soonest})
+		}
+	}
+	if len(j.slots) > known {
+		for _, s := range j.slots[known:] {
+			j.here |= s.bit
+		}
+		rand.Shuffle(len(j.slots), func(a, b int) { j.slots[a], j.slots[b] = j.slots[b], j.slots[a] })
+	}
+}
+
+// window picks about which blobs the peers are asked, and puts those that somebody has in order: the rarest first, as far as is
+// known.
+func (j *job) window() {
+	j.items = slices.DeleteFunc(j.items, func(it *item) bool { return it.done })
+	j.asked = j.items[:min(window, len(j.items))]
+	var byHolders [mostSlots + 1][]*item
+	for _, it := range j.items {
+		n := ones(it.holders &^ it.wrong)
+		byHolders[n] = append(byHolders[n], it)
+	}
+	j.order = slices.Concat(byHolders[1:]...)
+	for _, s := range j.slots {
+		s.cursor, s.idle = 0, false
+	}
+}
+
+// assign begins transfers: in turn from each peer that has something, as many as may be.
+func (j *job) assign(ctx context.Context) {
+	if time.Now().Before(j.rest) || j.failed != nil {
+		return
+	}
+	for again := true; again; {
+		again = false
+		for _, s := range j.slots {
+			if !s.present || s.idle || !j.f.room(s.id, false) {
+				continue
+			}
+			it := j.next(s)
+			if it == nil {
+				s.idle = true
+				continue
+			}
+			if !j.f.room(s.id, true) {
+				s.cursor = 0
+				continue
+			}
+			j.start(ctx, s, it)
+			again = true
+		}
+	}
+}
+
+// next returns what is to be taken from a peer now.
+func (j *job) next(s *slot) *item {
+	for ; s.cursor < len(j.order); s.cursor++ {
+		it := j.order[s.cursor]
+		if it.done || it.active || it.holders&s.bit == 0 || (it.wrong|it.busy)&s.bit != 0 {
+			continue
+		}
+		if it.spent&s.bit != 0 && !j.insists(it) {
+			continue
+		}
+		return it
+	}
+	return nil
+}
+
+// insists reports whether all who are present and have a blob have sent it often enough, for so long that one has to send it
+// all the same: those to whom they have sent it are gone.
+func (j *job) insists(it *item) bool {
+	return !it.since.IsZero() && time.Since(it.since) > j.f.insist && it.holders&j.here&^it.wrong&^it.spent == 0
+}
+
+func (j *job) start(ctx context.Context, s *slot, it *item) {
+	t := &transfer{f: j.f, peer: s.id, ref: it.ref, insist: j.insists(it), count: j.count}
+	if it.part != nil {
+		t.part, it.part = it.part, nil
+		j.parts--
+	}
+	it.from |= s.bit
+	it.active = true
+	j.running++
+	j.streams++
+	go func() {
+		err := t.run(ctx)
+		j.f.leave(t.peer, t.got, ofPeer(ctx, err))
+		j.events <- event{slot: s, item: it, part: t.part, got: t.got, err: err}
+	}()
+}
+
+// ofPeer leaves out what comes of our own end.
+func ofPeer(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Canceled
+	}
+	return err
+}
+
+// ask asks those peers what they have of whom there may be news.
+func (j *job) ask(ctx context.Context) {
+	now := time.Now()
+	for _, s := range j.slots {
+		if !s.present || s.asking || now.Before(s.next) || !j.f.ready(s.id) || !j.wonders(s) {
+			continue
+		}
+		s.asking = true
+		s.next = now.Add(s.interval)
+		s.askedDone = j.done
+		items := slices.DeleteFunc(slices.Clone(j.asked), func(it *item) bool { return it.done })
+		hashes := make([]Hash, len(items))
+		for i, it := range items {
+			hashes[i] = it.ref.Hash
+		}
+		j.running++
+		go func() {
+			bits, err := j.f.have(ctx, s.id, hashes)
+			j.f.judge(s.id, ofPeer(ctx, err))
+			j.events <- event{slot: s, items: items, bits: bits, err: err}
+		}()
+	}
+}
+
+// wonders reports whether there may be news of a peer: it was never asked, or there are many blobs about which it was not, or it
+// could send something if it had it; or else from time to time, since others get blobs meanwhile.
+func (j *job) wonders(s *slot) bool {
+	return s.askedDone < 0 || s.idle || j.done-s.askedDone > len(j.asked)/2 || time.Since(s.next) > latest
+}

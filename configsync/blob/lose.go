@@ -1,0 +1,124 @@
+package blob
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	mostQuarantined = 8       // damaged blobs that are kept for people to look at
+	mostLost        = 100_000 // refs that are remembered
+)
+
+// lose takes a blob out of the store that is damaged or gone, and remembers that it is wanted. It returns the error for who
+// wanted it now.
+func (s *Store) lose(h Hash, e *entry, why error) error {
+	if isGone(why) {
+		why = fmt.Errorf("%w: somebody has removed the file of %v: %w", ErrMissing, h, why)
+	}
+	if !s.setAside(h, e) {
+		return why
+	}
+	if s.config.Corrupt != nil {
+		s.config.Corrupt(h, why)
+	}
+	return why
+}
+
+// setAside reports false if somebody else did it.
+func (s *Store) setAside(h Hash, e *entry) bool {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	s.mu.Lock()
+	if s.index[h] != e || s.closed {
+		s.mu.Unlock()
+		return false
+	}
+	name := e.temp
+	if name == "" {
+		name = pathOf(h)
+	}
+	delete(s.index, h)
+	s.used -= e.size
+	s.counts.Corrupt++
+	if len(s.lost) < mostLost {
+		s.lost[h] = e.size
+	}
+	s.mu.Unlock()
+	s.quarantine(h, name)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// quarantine moves a file aside, or removes it where that is not possible. The oldest give way.
+func (s *Store) quarantine(h Hash, name string) {
+	last := uint64(0)
+	old := s.quarantined()
+	if n := len(old); n > 0 {
+		last = serial(old[n-1])
+	}
+	aside := path.Join(quarantineDir, fmt.Sprintf("%020d-%v", last+1, h))
+	if err := s.root.Rename(name, aside); err != nil {
+		s.root.Remove(name)
+		return
+	}
+	for len(old) >= mostQuarantined {
+		s.root.Remove(path.Join(quarantineDir, old[0]))
+		old = old[1:]
+	}
+}
+
+// quarantined returns the names of what was moved aside, the oldest first.
+func (s *Store) quarantined() []string {
+	f, err := s.root.Open(quarantineDir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return serial(n) == 0 })
+	slices.Sort(names)
+	return names
+}
+
+// serial returns the number that such a name begins with; 0 = it is no such name.
+func serial(name string) uint64 {
+	digits, _, _ := strings.Cut(name, "-")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || len(digits) != 20 {
+		return 0
+	}
+	return n
+}
+
+// Lost returns the blobs that were in the store and turned out to be damaged or gone, as far as they were neither put again nor
+// forgotten. Fetcher.Repair brings them back.
+func (s *Store) Lost() []Ref {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refs := make([]Ref, 0, len(s.lost))
+	for h, size := range s.lost {
+		refs = append(refs, Ref{Hash: h, Size: size})
+	}
+	return refs
+}
+
+// Forget takes blobs from those of Lost that nobody needs any more.
+func (s *Store) Forget(hashes ...Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range hashes {
+		delete(s.lost, h)
+	}
+}

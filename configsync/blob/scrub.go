@@ -1,0 +1,92 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ScrubReport is what a Scrub has found.
+type ScrubReport struct {
+	Blobs, Bytes int64 // that were read
+	Lost         []Ref // that were damaged or gone; damaged ones are moved aside
+}
+
+// Scrub reads all blobs that the store has now and compares them with their names. It takes its time, so that others have the
+// disk: about over, in which 24 hours are usual; 0 = as fast as it can. It returns early with the error of ctx, and what it has
+// found until then.
+func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, error) {
+	var report ScrubReport
+	refs, total := s.all()
+	for _, r := range refs {
+		if err := pause(ctx, over, r.Size, total); err != nil {
+			return report, err
+		}
+		err := s.scrub(r.Hash)
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing) && s.isLost(r.Hash):
+			report.Lost = append(report.Lost, r)
+		case errors.Is(err, ErrMissing): // swept meanwhile
+			continue
+		default:
+			return report, err
+		}
+		report.Blobs++
+		report.Bytes += r.Size
+		s.mu.Lock()
+		s.counts.Scrubbed++
+		s.counts.ScrubbedBytes += r.Size
+		s.mu.Unlock()
+	}
+	return report, nil
+}
+
+// pause waits for a blob's share of the time that a scrub is to take.
+func pause(ctx context.Context, over time.Duration, size, total int64) error {
+	share := time.Duration(float64(over) * float64(size+blockSize) / float64(total+1))
+	if share <= 0 {
+		return context.Cause(ctx)
+	}
+	t := time.NewTimer(share)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// all returns the blobs of now in no order, and a size of all that counts the files, too.
+func (s *Store) all() (refs []Ref, total int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refs = make([]Ref, 0, len(s.index))
+	for h, e := range s.index {
+		refs = append(refs, Ref{Hash: h, Size: e.size})
+		total += e.size + blockSize
+	}
+	return refs, total
+}
+
+// scrub reads a blob, whether it was verified before or not.
+func (s *Store) scrub(h Hash) error {
+	s.mu.Lock()
+	if e := s.index[h]; e != nil {
+		e.verified = false
+	}
+	s.mu.Unlock()
+	f, _, err := s.open(h, false)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (s *Store) isLost(h Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, lost := s.lost[h]
+	return lost
+}

@@ -1,0 +1,106 @@
+package blob
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// get sends a blob.
+func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) {
+	hash, err := ParseHash(name)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	peer := peerOf(r)
+	if !h.begin(peer) {
+		later(w, "full")
+		return
+	}
+	defer h.end(peer)
+	f, size, err := h.store.open(hash, true)
+	switch {
+	case errors.Is(err, ErrMissing), errors.Is(err, ErrCorrupt):
+		http.Error(w, "not here", http.StatusNotFound)
+		return
+	case err != nil:
+		later(w, "full")
+		return
+	}
+	defer f.Close()
+	from, ok := rangeOf(r, size)
+	if !ok {
+		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+		http.Error(w, "beyond the end", http.StatusRequestedRangeNotSatisfiable)
+		return
+	}
+	if why := h.turns.take(hash, r.Header.Get(headerInsist) != "", time.Now()); why != "" {
+		h.refuse()
+		later(w, why)
+		return
+	}
+	sent := h.send(w, r, f, hash, from, size)
+	h.turns.done(hash, from+sent == size, time.Now())
+	h.count(peer, sent, from+sent == size)
+}
+
+// later refuses, for now.
+func later(w http.ResponseWriter, why string) {
+	w.Header().Set(headerTurn, why)
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// rangeOf returns where to begin. Of all that a Range may say, "bytes=<n>-" is what peers say; anything else counts as none.
+func rangeOf(r *http.Request, size int64) (from int64, ok bool) {
+	s, isBytes := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	s, isOpen := strings.CutSuffix(s, "-")
+	from, err := strconv.ParseInt(s, 10, 64)
+	if !isBytes || !isOpen || err != nil || from <= 0 {
+		return 0, true
+	}
+	return from, from < size
+}
+
+// send returns how many bytes it has sent. It finds out if they were not those that the hash names: the peer does, too.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, f io.ReaderAt, hash Hash, from, size int64) (sent int64) {
+	control := http.NewResponseController(w)
+	allow := sendPatience + time.Duration(float64(size-from)/slowestRead*float64(time.Second))
+	if h.config.Rate > 0 {
+		allow += time.Duration(float64(size-from) / float64(h.config.Rate) * mostSends * float64(time.Second))
+	}
+	control.SetWriteDeadline(time.Now().Add(allow))
+	defer control.SetWriteDeadline(time.Time{})
+	head := w.Header()
+	head.Set("Content-Type", "application/octet-stream")
+	head.Set("Content-Length", strconv.FormatInt(size-from, 10))
+	if from > 0 {
+		head.Set("Content-Range", "bytes "+strconv.FormatInt(from, 10)+"-"+strconv.FormatInt(size-1, 10)+"/"+strconv.FormatInt(size, 10))
+		w.WriteHeader(http.StatusPartialContent)
+	}
+	buf := buffers.Get().(*[256 << 10]byte)
+	defer buffers.Put(buf)
+	sum := sha256.New()
+	for from+sent < size {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-from-sent)], from+sent)
+		if n == 0 || err != nil && err != io.EOF || h.rate.wait(r.Context(), n) != nil {
+			return sent // the connection is closed, since bytes are lacking
+		}
+		sum.Write(buf[:n])
+		n, err = w.Write(buf[:n])
+		sent += int64(n)
+		h.turns.moved(hash, time.Now())
+		if err != nil {
+			return sent
+		}
+	}
+	if from == 0 && Hash(sum.Sum(nil)) != hash {
+		h.store.scrub(hash)
+	}
+	return sent
+}

@@ -1,0 +1,192 @@
+package blob
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/dirlock"
+)
+
+// MaxSize is the size of the largest blob, in bytes. What is larger is cut into several.
+const MaxSize = 16 << 20
+
+const (
+	defaultQuota   = 16 << 30
+	defaultReserve = 256 << 20
+)
+
+// Ref names a blob and says how many bytes it has.
+type Ref struct {
+	Hash Hash
+	Size int64
+}
+
+// StoreConfig says where a Store keeps its blobs. The zero StoreConfig is for a farm in memory.
+type StoreConfig struct {
+	// Dir is the folder, which is made if need be. It belongs to the store alone. "" = a temporary one, which Close
+	// removes.
+	Dir string
+
+	// Quota is how many bytes all blobs together may have; 0 = 16 GiB, negative = any number.
+	Quota int64
+
+	// Reserve is how many bytes of the disk stay free for others, such as the farm's log; 0 = 256 MiB, negative = none.
+	// Systems other than Linux are not asked for what is free: there the quota alone counts.
+	Reserve int64
+
+	// Corrupt, if any, is told of each blob that was found to be damaged or gone. It is called by the goroutine that
+	// found it, and must not wait.
+	Corrupt func(Hash, error)
+}
+
+// Store is blobs in a folder. All methods may be called by several goroutines at once.
+type Store struct {
+	config    StoreConfig
+	root      *os.Root
+	lock      *os.File // nil: a temporary folder
+	temporary bool     // nothing has to outlast the process
+
+	syncing sync.Mutex // one Sync at a time
+	moving  sync.Mutex // names of blobs change one at a time, with the index
+
+	mu       sync.Mutex
+	index    map[Hash]*entry         // guarded by mu
+	lost     map[Hash]int64          // sizes of blobs that were damaged or vanished; guarded by mu
+	wake     chan struct{}           // has room for one: something was lost
+	checking map[Hash]*check         // guarded by mu
+	pending  []Hash                  // not yet durable; guarded by mu
+	dirty    map[string]struct{}     // folders with new names; guarded by mu
+	unsynced int64                   // bytes of pending; guarded by mu
+	used     int64                   // bytes of all blobs, and of those that are being written; guarded by mu
+	temps    uint64                  // names given; guarded by mu
+	counts   Stats                   // Blobs and Bytes apart; guarded by mu
+	syncErr  error                   // the last one of Sync; guarded by mu
+	closed   bool                    // guarded by mu
+	now      func() time.Time        // for tests
+	free     func() (disk, error)    // for tests
+	step     func(step string) error // for tests: called before each change of a name; nil = nothing
+}
+
+// entry is what the store knows of a blob without asking the disk.
+type entry struct {
+	size     int64
+	used     time.Time // when it was last put, opened or asked for
+	temp     string    // its name while it is not durable; "" = it is
+	verified bool      // since the store was opened
+}
+
+// Stats are figures of a Store since it was opened.
+type Stats struct {
+	Blobs, Bytes int64 // what is there now
+	Quota        int64 // bytes; 0 = none
+
+	Written, WrittenBytes   int64 // blobs put that were not there before
+	Corrupt                 int64 // found damaged, or gone from the disk
+	Swept, SweptBytes       int64
+	Scrubbed, ScrubbedBytes int64
+}
+
+// OpenStore opens a folder of blobs. It removes what an earlier process left unfinished. Errors: ErrInUse if another store has
+// the folder open, and those of the disk.
+func OpenStore(config StoreConfig) (s *Store, err error) {
+	config.Quota = cmp.Or(config.Quota, defaultQuota)
+	config.Reserve = cmp.Or(config.Reserve, defaultReserve)
+	s = &Store{config: config, temporary: config.Dir == "", now: time.Now,
+		index: make(map[Hash]*entry), lost: make(map[Hash]int64), wake: make(chan struct{}, 1),
+		checking: make(map[Hash]*check), dirty: make(map[string]struct{})}
+	s.free = s.freeOnDisk
+	if err := s.openDir(); err != nil {
+		s.release()
+		return nil, fmt.Errorf("blob: the store in %s: %w", s.config.Dir, explain(err))
+	}
+	return s, nil
+}
+
+func (s *Store) openDir() (err error) {
+	if s.temporary {
+		if s.config.Dir, err = os.MkdirTemp("", "webfarm-blobs-"); err != nil {
+			return err
+		}
+	} else if err := os.MkdirAll(s.config.Dir, 0o700); err != nil {
+		return err
+	} else if s.lock, err = dirlock.Take(filepath.Join(s.config.Dir, "lock")); err != nil {
+		return err
+	}
+	if s.root, err = os.OpenRoot(s.config.Dir); err != nil {
+		return err
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	return s.load()
+}
+
+// Close makes what is there durable and lets go of the folder. Open files stay readable.
+func (s *Store) Close() error {
+	err := s.Sync()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	return errors.Join(err, s.release())
+}
+
+func (s *Store) release() (err error) {
+	if s.root != nil {
+		err = s.root.Close()
+	}
+	if s.temporary && s.config.Dir != "" {
+		err = errors.Join(err, os.RemoveAll(s.config.Dir))
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// Has reports whether the blob is there.
+func (s *Store) Has(h Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index[h] != nil && !s.closed
+}
+
+// Missing returns those of refs that the store does not have, each once. What it has is safe from Sweep for the time that
+// Sweep is given, counted from now. A blob of another size than its ref says is missing.
+func (s *Store) Missing(refs []Ref) []Ref {
+	var missing []Ref
+	seen := make(map[Hash]bool)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for _, r := range refs {
+		switch e := s.index[r.Hash]; {
+		case e != nil && e.size == r.Size:
+			e.used = now
+		case !seen[r.Hash]:
+			seen[r.Hash] = true
+			missing = append(missing, r)
+		}
+	}
+	return missing
+}
+
+// Stats returns the figures of now.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.counts
+	st.Blobs, st.Bytes, st.Quota = int64(len(s.index)), 0, max(s.config.Quota, 0)
+	for _, e := range s.index {
+		st.Bytes += e.size
+	}
+	return st
+}

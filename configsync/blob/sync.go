@@ -1,0 +1,157 @@
+package blob
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+)
+
+const (
+	mostPending  = 256      // blobs
+	mostUnsynced = 64 << 20 // bytes
+	syncers      = 16       // that wait for the disk at once: its journal takes them together
+)
+
+// Sync makes durable what was added before. A blob that the disk refuses is not in the store any more, and the error says so.
+func (s *Store) Sync() error {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	s.mu.Lock()
+	hashes := s.pending
+	s.pending, s.unsynced = nil, 0
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	err := each(hashes, s.settle)
+	if e := s.syncDirs(); e != nil {
+		err = errors.Join(err, e)
+	}
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("blob: %w", explain(err))
+	s.mu.Lock()
+	s.syncErr = err
+	s.mu.Unlock()
+	return err
+}
+
+// settle makes the bytes of one blob last, and then gives it its name.
+func (s *Store) settle(h Hash) error {
+	s.mu.Lock()
+	e := s.index[h]
+	s.mu.Unlock()
+	if e == nil || e.temp == "" { // e.temp changes only here
+		return nil
+	}
+	err := s.syncFile(e.temp)
+	if err == nil {
+		err = s.rename(h, e)
+	}
+	if err != nil {
+		s.drop(h, e)
+	}
+	return err
+}
+
+func (s *Store) syncFile(name string) error {
+	if s.temporary {
+		return nil
+	}
+	f, err := s.root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (s *Store) rename(h Hash, e *entry) error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	if err := s.before("rename"); err != nil {
+		return err
+	}
+	name := pathOf(h)
+	if err := s.root.Rename(e.temp, name); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.temp = ""
+	s.dirty[path.Dir(name)] = struct{}{}
+	return nil
+}
+
+// drop takes a blob out that could not be made durable.
+func (s *Store) drop(h Hash, e *entry) {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	s.mu.Lock()
+	if s.index[h] == e {
+		delete(s.index, h)
+		s.used -= e.size
+	}
+	s.mu.Unlock()
+	s.root.Remove(e.temp)
+}
+
+func (s *Store) syncDirs() error {
+	s.mu.Lock()
+	dirs := make([]string, 0, len(s.dirty))
+	for dir := range s.dirty {
+		dirs = append(dirs, dir)
+	}
+	clear(s.dirty)
+	s.mu.Unlock()
+	err := each(dirs, s.syncDir)
+	if err != nil { // all of them again, next time
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, dir := range dirs {
+			s.dirty[dir] = struct{}{}
+		}
+	}
+	return err
+}
+
+// each calls f for every x, for some at once, and returns the first few errors.
+func each[X any](xs []X, f func(X) error) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+	)
+	next := make(chan X)
+	for range min(syncers, len(xs)) {
+		wg.Go(func() {
+			for x := range next {
+				if err := f(x); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, x := range xs {
+		next <- x
+	}
+	close(next)
+	wg.Wait()
+	return errors.Join(errs[:min(len(errs), 3)]...)
+}
+
+// before is where a test ends the process, or has the disk fail.
+func (s *Store) before(step string) error {
+	if s.step == nil {
+		return nil
+	}
+	return s.step(step)
+}
+
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,194 @@
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"strconv"
+)
+
+// Put stores what r has as one blob, and returns its hash when it is durable. want is the hash that it must have; the zero
+// Hash = any. If the store has want already, nothing is read. Nothing is kept of a blob that fails. Errors: ErrCorrupt for
+// another hash than want, ErrTooLarge, ErrNoRoom, those of r, of ctx, and of the disk.
+//
+// Many blobs are stored faster by Add and one Sync.
+func (s *Store) Put(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
+	h, err := s.Add(ctx, want, r)
+	if err != nil {
+		return Hash{}, err
+	}
+	return h, s.durable(h)
+}
+
+// Add is Put without the wait for the disk: the blob can be opened at once, and is durable after the next Sync that returns
+// nil.
+func (s *Store) Add(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
+	if !want.IsZero() && s.touch(want) {
+		return want, nil
+	}
+	w, err := s.create()
+	if err != nil {
+		return Hash{}, err
+	}
+	defer w.discard()
+	if _, err := io.Copy(w, &reader{ctx, r}); err != nil {
+		return Hash{}, err
+	}
+	return w.finish(want)
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// touch reports whether the blob is there, and keeps it from being swept soon.
+func (s *Store) touch(h Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.index[h]
+	if e == nil || s.closed {
+		return false
+	}
+	e.used = s.now()
+	return true
+}
+
+// durable syncs, and says if h did not get through it.
+func (s *Store) durable(hashes ...Hash) error {
+	err := s.Sync()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range hashes {
+		if e := s.index[h]; e == nil || e.temp != "" {
+			if err == nil { // it was another Sync that failed for this blob
+				err = s.syncErr
+			}
+			return fmt.Errorf("blob: %v could not be made durable: %w", h, err)
+		}
+	}
+	return nil
+}
+
+// writer is a blob that is being written. It is used by one goroutine at a time.
+type writer struct {
+	s    *Store
+	f    *os.File // nil: it is finished or discarded
+	name string
+	sum  hash.Hash
+	n    int64 // bytes written, and taken from the quota
+}
+
+// create begins a blob.
+func (s *Store) create() (*writer, error) {
+	if err := s.Room(0); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.temps++
+	name, closed := path.Join(tempDir, strconv.FormatUint(s.temps, 10)), s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("blob: %w", explain(err))
+	}
+	return &writer{s: s, f: f, name: name, sum: sha256.New()}, nil
+}
+
+// Write implements io.Writer. It fails with ErrTooLarge, ErrNoRoom, or an error of the disk.
+func (w *writer) Write(p []byte) (int, error) {
+	if w.n+int64(len(p)) > MaxSize {
+		return 0, fmt.Errorf("%w: %d bytes", ErrTooLarge, int64(MaxSize))
+	}
+	if err := w.s.charge(int64(len(p))); err != nil {
+		return 0, err
+	}
+	w.n += int64(len(p))
+	n, err := w.f.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("blob: %w", explain(err))
+	}
+	w.sum.Write(p)
+	return n, nil
+}
+
+// finish has the blob in the store, if it is want, or if want is zero.
+func (w *writer) finish(want Hash) (Hash, error) {
+	h := Hash(w.sum.Sum(nil))
+	if !want.IsZero() && h != want {
+		return Hash{}, fmt.Errorf("%w: %v is wanted, and %v came, of %d bytes", ErrCorrupt, want, h, w.n)
+	}
+	if err := w.f.Close(); err != nil {
+		return Hash{}, fmt.Errorf("blob: %w", explain(err))
+	}
+	return h, w.s.publish(w, h)
+}
+
+// publish adds a blob whose file is written and closed to the index.
+func (s *Store) publish(w *writer, h Hash) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if s.index[h] != nil { // somebody else was faster
+		s.index[h].used = s.now()
+		s.mu.Unlock()
+		return nil
+	}
+	s.index[h] = &entry{size: w.n, used: s.now(), temp: w.name, verified: true}
+	delete(s.lost, h)
+	s.counts.Written++
+	s.counts.WrittenBytes += w.n
+	s.pending = append(s.pending, h)
+	s.unsynced += w.n
+	full := len(s.pending) >= mostPending || s.unsynced >= mostUnsynced
+	w.f = nil // it is the store's now
+	s.mu.Unlock()
+	if full {
+		return s.Sync()
+	}
+	return nil
+}
+
+// discard removes what was written, unless it was finished.
+func (w *writer) discard() {
+	if w.f == nil {
+		return
+	}
+	w.f.Close()
+	w.f = nil
+	w.s.root.Remove(w.name) // otherwise the next OpenStore does
+	w.s.charge(-w.n)
+}
+
+// charge takes bytes from the quota, or gives them back.
+func (s *Store) charge(n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > 0 && s.config.Quota > 0 && s.used+n > s.config.Quota {
+		return s.overQuotaLocked(n)
+	}
+	s.used += n
+	return nil
+}
+
+func (s *Store) overQuotaLocked(n int64) error {
+	return fmt.Errorf("%w: %d bytes more would be over the quota of %d, of which %d are used; sweep old releases, or raise it",
+		ErrNoRoom, n, s.config.Quota, s.used)
+}

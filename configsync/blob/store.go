@@ -20,12 +20,6 @@ const (
 	defaultReserve = 256 << 20
 )
 
-// Ref names a blob and says how many bytes it has.
-type Ref struct {
-	Hash Hash
-	Size int64
-}
-
 // StoreConfig says where a Store keeps its blobs. The zero StoreConfig is for a farm in memory.
 type StoreConfig struct {
 	// Dir is the folder, which is made if need be. It belongs to the store alone. "" = a temporary one, which Close

@@ -207,6 +207,7 @@ func TestKeysOfAFarm(t *testing.T) {
 		t.Error(got)
 	}
 	for _, f := range []*farm.Farm{a, b} {
+		ci.Awaited(t, "all that was acknowledged", f.Cluster().Handle("keyring").Barrier(t.Context()))
 		if _, err := f.Unprotect(t.Context(), "note", protected, nil); err == nil {
 			t.Error("what a revoked key has protected can be read")
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
@@ -27,13 +28,17 @@ type Declared interface{ declared() *declaration }
 
 func (c Config[T]) declared() *declaration { return c.d }
 
-// declaration is what NewConfig knows. It never changes.
+// declaration is what NewConfig knows. It never changes, but for the hint.
 type declaration struct {
 	name     string
 	typ      *schema.Type
 	goType   reflect.Type
 	defaults *tree.Node
 	where    string // file and line of NewConfig's caller
+
+	// hint is the place of the config in the list of the Manager that was made last: nearly always there is one
+	// list. A reader looks there first, and whether it is right.
+	hint atomic.Uint32
 }
 
 // NewConfig returns the config called name, which has the values of defaults until a file says otherwise.
@@ -81,6 +86,19 @@ func (c Config[T]) Name() string {
 // Get returns the value as the request sees it: what was in force when the request came in, on every call.
 // Where files have sections for paths of URLs, it is the value for the request's path.
 func (c Config[T]) Get(ctx context.Context) *T {
+	if v, ok := ctx.(*view); ok && c.d != nil { // no other middleware stands between
+		n := &v.snapshot.near[c.d.hint.Load()%nearby]
+		if t, ok := n.value.(*T); ok && n.d == c.d {
+			return t
+		}
+	}
+	return c.get(ctx)
+}
+
+// get is Get in all cases. It is not inlined: its caller is quick because it is small.
+//
+//go:noinline
+func (c Config[T]) get(ctx context.Context) *T {
 	v := c.view(ctx)
 	return c.in(v.snapshot, v.path)
 }
@@ -88,13 +106,26 @@ func (c Config[T]) Get(ctx context.Context) *T {
 // Load returns the newest value that this node has, for the request's path. It is for what lasts longer than
 // a request should see the same.
 func (c Config[T]) Load(ctx context.Context) *T {
+	if v, ok := ctx.(*view); ok && c.d != nil {
+		n := &v.manager.now.Load().near[c.d.hint.Load()%nearby]
+		if t, ok := n.value.(*T); ok && n.d == c.d {
+			return t
+		}
+	}
+	return c.load(ctx)
+}
+
+// load is Load in all cases, as get is.
+//
+//go:noinline
+func (c Config[T]) load(ctx context.Context) *T {
 	v := c.view(ctx)
 	return c.in(v.manager.now.Load(), v.path)
 }
 
 // view returns what the context knows.
 func (c Config[T]) view(ctx context.Context) *view {
-	v, ok := ctx.(*view) // which saves a call, if no other middleware stands between
+	v, ok := ctx.(*view)
 	if !ok {
 		if v, ok = ctx.Value(viewKey{}).(*view); !ok {
 			panic(c.noView())

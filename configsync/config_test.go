@@ -130,6 +130,30 @@ func tryPut(m *configsync.Manager, files ...string) error {
 	return err
 }
 
+// TestListsThatDiffer has several lists of configs in one process, so that the place of a config in the list
+// of one is another's in that of the next.
+func TestListsThatDiffer(t *testing.T) {
+	lists := [][]configsync.Declared{{site, other}, {other, site}, {other}, {site}}
+	var many []configsync.Declared
+	for i := range 20 {
+		many = append(many, configsync.NewConfig(fmt.Sprint("more-", i), struct{ N int }{i}))
+	}
+	lists = append(lists, append(many, site, other))
+	var all []*configsync.Manager
+	for _, l := range lists {
+		all = append(all, open(t, configsync.Settings{Configs: l}))
+	}
+	for i, m := range all {
+		ctx := m.Context(t.Context())
+		if i != 2 && (site.Get(ctx).Banner != "Welcome" || site.Load(ctx).Banner != "Welcome") {
+			t.Errorf("list %d: %+v %+v", i, site.Get(ctx), site.Load(ctx))
+		}
+		if i != 3 && (other.Get(ctx).N != 1 || other.Load(ctx).N != 1) {
+			t.Errorf("list %d: %+v %+v", i, other.Get(ctx), other.Load(ctx))
+		}
+	}
+}
+
 func TestGet(t *testing.T) {
 	f := newFarm(2)
 	a, b := f.open(t, 0, configsync.Settings{Role: "front"}), f.open(t, 1, configsync.Settings{})

@@ -97,6 +97,9 @@ func New(s Settings) (*Manager, error) {
 		return nil, fault.Config(fmt.Errorf("configsync: the defaults: %w", err))
 	}
 	m.now.Store(newSnapshot(&state.State{}, 0, first, nil))
+	for i, d := range ds {
+		d.hint.Store(uint32(i))
+	}
 	if s.Path != "" {
 		w := newWatched(m, s.Path)
 		m.s.Log, m.s.Local = nil, w.local

@@ -17,6 +17,7 @@ type snapshot struct {
 	epoch    uint64        // whose values they are: that of source, or an older one where source cannot be used
 	values   []*value      // in the order of Manager.declared
 	quick    []quick       // the same, for those who only read
+	near     [nearby]near  // the first of those without sections, within this piece of memory
 	problem  error         // why source cannot be used
 	replaced chan struct{} // closed when there is a newer one
 }
@@ -41,6 +42,15 @@ type quick struct {
 	sections []part
 }
 
+// near is what a reader needs of a value that has no sections.
+type near struct {
+	d     *declaration
+	value any // *T; nil = there are sections
+}
+
+// nearby is how many configs of a program are read the quickest way.
+const nearby = 16
+
 // within returns the value for requests of a path. It is not inlined: its caller is quick because it is small.
 //
 //go:noinline
@@ -56,8 +66,11 @@ func (q *quick) within(path string) any {
 // newSnapshot returns a snapshot of values.
 func newSnapshot(source *state.State, epoch uint64, values []*value, problem error) *snapshot {
 	s := &snapshot{source: source, epoch: epoch, values: values, problem: problem, replaced: make(chan struct{})}
-	for _, v := range values {
+	for i, v := range values {
 		s.quick = append(s.quick, quick{v.d, v.base.value, v.sections})
+		if i < nearby && len(v.sections) == 0 {
+			s.near[i] = near{v.d, v.base.value}
+		}
 	}
 	return s
 }

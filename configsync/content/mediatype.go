@@ -58,7 +58,7 @@ var mediaTypes = map[string]string{
 	"wasm": "application/wasm", "pdf": "application/pdf", "ps": "application/postscript", "epub": "application/epub+zip",
 	"png": "image/png", "apng": "image/apng", "jpg": "image/jpeg", "jpeg": "image/jpeg", "jfif": "image/jpeg", "gif": "image/gif",
 	"webp": "image/webp", "avif": "image/avif", "jxl": "image/jxl", "heic": "image/heic", "svg": "image/svg+xml",
-	"svgz": "image/svg+xml", "ico": "image/x-icon", "cur": "image/x-icon", "bmp": "image/bmp", "tif": "image/tiff",
+	"ico": "image/x-icon", "cur": "image/x-icon", "bmp": "image/bmp", "tif": "image/tiff",
 	"tiff": "image/tiff",
 	"woff": "font/woff", "woff2": "font/woff2", "ttf": "font/ttf", "otf": "font/otf", "ttc": "font/collection",
 	"eot": "application/vnd.ms-fontobject",

@@ -1,0 +1,115 @@
+package content
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+)
+
+// entry is what is served at a path: a file in its representations, or a redirect to a folder's path.
+type entry struct {
+	file        *File
+	contentType []string
+	reps        []rep // the identity first
+	document    bool
+	vary        bool
+}
+
+// rep is one representation of a file. Its header fields are made once and shared by all responses.
+type rep struct {
+	coding   coding
+	hash     blob.Hash
+	size     int64
+	chunks   []blob.Hash
+	tag      string
+	etag     []string
+	length   []string
+	encoding []string
+	cached   atomic.Pointer[item]
+}
+
+// tagDigits is how much of a hash is in an entity tag: enough that no two are alike, and short.
+const tagDigits = 22
+
+func newEntry(f *File) *entry {
+	e := &entry{file: f, document: strings.HasPrefix(f.Type, "text/html"), vary: len(f.Variants) > 0}
+	e.contentType = []string{f.Type}
+	e.reps = make([]rep, 1+len(f.Variants))
+	tag := f.Hash.String()[:tagDigits]
+	e.reps[0].is(identity, "", f.Hash, f.Size, f.Chunks, tag)
+	for i, v := range f.Variants {
+		e.reps[i+1].is(codingOf(v.Encoding), v.Encoding, v.Hash, v.Size, v.Chunks, tag)
+	}
+	return e
+}
+
+func (p *rep) is(c coding, encoding string, h blob.Hash, size int64, chunks []blob.Hash, tag string) {
+	p.coding, p.hash, p.size, p.chunks = c, h, size, chunks
+	switch c {
+	case gzipped:
+		tag += "-gz"
+	case zstandard:
+		tag += "-zst"
+	case brotli:
+		tag += "-br"
+	}
+	p.tag = `"` + tag + `"`
+	p.etag = []string{p.tag}
+	p.length = []string{strconv.FormatInt(size, 10)}
+	if c != identity {
+		p.encoding = []string{encoding}
+	}
+}
+
+// choose returns the representation for a request, or nil if none is acceptable. Of those that are, it is one that the client has
+// already, or has a part of; otherwise that of the greatest weight, a named coding before one that * means, and then the smallest.
+// A file without variants is not negotiated about.
+func (e *entry) choose(h http.Header) *rep {
+	if !e.vary {
+		return &e.reps[0]
+	}
+	w := readWanted(h)
+	var best *rep
+	var bestRank int64
+	for i := range e.reps {
+		p := &e.reps[i]
+		weight, named := w.of(p.coding)
+		if weight == 0 {
+			continue
+		}
+		if p.isHeld(h) {
+			return p
+		}
+		if rank := rankOf(weight, named, p); best == nil || rank > bestRank || rank == bestRank && p.size < best.size {
+			best, bestRank = p, rank
+		}
+	}
+	return best
+}
+
+// rankOf orders representations. A client that says * and no more reads gzip rather than what came after it.
+func rankOf(weight int16, named bool, p *rep) int64 {
+	rank := int64(weight) * 4
+	switch {
+	case named:
+		rank += 2
+	case p.coding == gzipped:
+		rank++
+	}
+	return rank
+}
+
+// isHeld reports whether a client says that it has this representation.
+func (p *rep) isHeld(h http.Header) bool {
+	if m := h["If-None-Match"]; len(m) > 0 && m[0] != "*" && listsTag(m, p.tag, false) {
+		return true
+	}
+	if m := h["If-Match"]; len(m) > 0 && m[0] != "*" && listsTag(m, p.tag, true) {
+		return true
+	}
+	m := h["If-Range"]
+	return len(m) == 1 && m[0] == p.tag
+}

@@ -1,0 +1,69 @@
+package content
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// unwanted says why a file or a folder is left out, or "".
+func (s *surveyor) unwanted(p string) string {
+	switch {
+	case matchesAny(s.cfg.Exclude, p):
+		return "it is excluded"
+	case p == "public/.well-known" || matchesAny(s.cfg.Include, p):
+		return ""
+	}
+	return unwantedName(path.Base(p))
+}
+
+// unwantedName says why nobody means to publish what has such a name, or "".
+func unwantedName(name string) string {
+	lower := strings.ToLower(name)
+	switch lower {
+	case "node_modules":
+		return "it is what a build needs, not what it makes"
+	case "thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db":
+		return "it is of a desktop"
+	case "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519":
+		return "it looks like a private key"
+	}
+	switch path.Ext(lower) {
+	case ".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".ppk", ".kdbx":
+		return "it looks like a private key"
+	case ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp":
+		return "it looks like a backup or a temporary file"
+	}
+	switch {
+	case strings.HasSuffix(name, "~"), len(name) > 2 && name[0] == '#' && name[len(name)-1] == '#':
+		return "it looks like the backup of an editor"
+	case name[0] == '.':
+		return "its name begins with a dot"
+	}
+	return ""
+}
+
+// matchesAny reports whether one of the patterns is of this path or, without a slash, of this name.
+func matchesAny(patterns []string, p string) bool {
+	for _, pattern := range patterns {
+		subject := p
+		if !strings.Contains(pattern, "/") {
+			subject = path.Base(p)
+		}
+		if ok, _ := path.Match(pattern, subject); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func checkPatterns(lists ...[]string) error {
+	for _, patterns := range lists {
+		for _, p := range patterns {
+			if _, err := path.Match(p, ""); err != nil {
+				return fmt.Errorf("content: %w: %q", err, p)
+			}
+		}
+	}
+	return nil
+}

@@ -39,7 +39,7 @@ type farm struct {
 	nodes   []*node
 	client  *http.Client // for looking at the nodes
 	net     *badNet      // between the nodes; nil = they reach each other directly
-	standby bool         // one of them has no vote
+	standby int          // how many of them have no vote
 }
 
 // node is one node in all its lives.
@@ -341,13 +341,13 @@ func (f *farm) agreed() (applied []uint64, err error) {
 		standby := 0
 		for _, o := range f.nodes {
 			m, ok := v.member(o.name)
-			if m.Role == "nonvoter" && f.standby {
+			if m.Role == "nonvoter" && f.standby > 0 {
 				standby++
 			} else if ok = ok && m.Role == "voter"; !ok || m.HTTP != o.addr() {
 				return nil, fmt.Errorf("%s sees %+v", n.name, v)
 			}
 		}
-		if f.standby != (standby == 1) {
+		if standby != f.standby {
 			return nil, fmt.Errorf("%s sees %d without a vote: %+v", n.name, standby, v)
 		}
 		if leader = cmp.Or(leader, v.Leader); v.Leader == "" || v.Leader != leader {

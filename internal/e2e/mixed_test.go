@@ -227,7 +227,7 @@ func TestMixedVersions(t *testing.T) {
 	t.Run("standby", func(t *testing.T) {
 		t.Parallel()
 		f := newFarm(t, 4, false)
-		f.standby = true
+		f.standby = 1
 		f.nodes[3].bin = bin
 		f.form()
 		l := f.load()

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
-	"sync"
 )
 
 // exchange is one request at the acceptor, with its handler.
@@ -23,11 +22,11 @@ type exchange struct {
 	req      *http.Request
 	unlimit  context.CancelFunc // ends the limit of the request's time; nil = there is none
 
-	wmu   sync.Mutex // held while something is sent for the handler
-	over  bool       // nothing more is sent: the last frame was, or it was given up; guarded by wmu
-	gone  bool       // it was given up; guarded by wmu
-	rmu   sync.Mutex // held while something is read for the handler
-	stale bool       // nothing more is read for it; guarded by rmu
+	wmu   turn // held while something is sent for the handler
+	over  bool // nothing more is sent: the last frame was, or it was given up; guarded by wmu
+	gone  bool // it was given up; guarded by wmu
+	rmu   turn // held while something is read for the handler
+	stale bool // nothing more is read for it; guarded by rmu
 
 	w    Writer
 	body body

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,7 +18,7 @@ type lane struct {
 
 	number uint32
 
-	wmu  sync.Mutex
+	wmu  turn
 	werr error // of a write that failed; guarded by wmu
 
 	seq atomic.Uint32 // of the exchange now, or of the last one

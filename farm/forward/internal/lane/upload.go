@@ -140,7 +140,7 @@ type sender struct {
 	x    *call
 	sent bool // the body went with the request
 
-	mu    sync.Mutex
+	mu    turn // held while something is sent
 	begun bool // the peer has asked for it; guarded by mu
 	over  bool // nothing more is sent; guarded by mu
 }

@@ -35,7 +35,7 @@ func openTest(t *testing.T, c Config) *Node {
 	if len(c.Join) == 0 {
 		c.Expect = 1
 	}
-	c.Machines, c.Logger = map[string]func() StateMachine{"kv": newKV}, testLogger()
+	c.Machines, c.Logger = map[string]func() StateMachine{"kv": newKV}, recentLogger(t, c.Name)
 	n, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,8 @@ const (
 )
 
 // Latef fails the test because something did not happen in time, and ends it like Fatalf. It marks nothing if the test has
-// failed before, and nothing in a bubble, whose time does not pass for a machine that is busy: both are faults.
+// failed before, and nothing in a bubble, whose time does not pass for a machine that is busy: both are faults. Otherwise it says
+// how busy the machine is, so that a fault is not taken for that.
 //
 // Tests of an order that is forced, of a model and of an invariant never call it for what they test, only for what they wait
 // for before.
@@ -31,6 +32,7 @@ func Latef(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if !t.Failed() && !inBubble() {
 		format = LateMark + format
+		t.Logf("when a deadline was missed: %s", busy())
 	}
 	t.Fatalf(format, args...)
 }

@@ -1,0 +1,294 @@
+package publish
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+)
+
+// Source has the blobs that are published.
+type Source interface {
+	Open(blob.Hash) (blob.File, int64, error)
+}
+
+// Client publishes to a node.
+type Client struct {
+	HTTP *http.Client
+	URL  string // of a Server, such as https://www.example.com/publish
+
+	// Sent, if any, is told how many bytes of how many have been sent.
+	Sent func(sent, of int64)
+
+	// Again is how long to wait before what was cut off is tried again; 0 = a second.
+	Again time.Duration
+}
+
+// ErrUnreachable says that the node could not be reached, or the connection ended before anything was
+// published.
+var ErrUnreachable = errors.New("the node cannot be reached")
+
+// ErrInterrupted says that the connection ended after the order was given: it may or may not have been
+// carried out. To publish again is safe: what is in force already is not published twice.
+var ErrInterrupted = errors.New("the connection ended before the answer")
+
+const (
+	maxAnswer = 8 << 20 // bytes, for 50 000 files and more
+	tries     = 5       // without any progress
+)
+
+// Publish has an order carried out: it sends what the node lacks, goes on when it is cut off, and tells how
+// far the nodes are. An *Error is the node's; others are ErrUnreachable, ErrInterrupted, and those of the
+// source and of ctx.
+func (c *Client) Publish(ctx context.Context, s credential.Signed, config map[string]string, src Source,
+	tell func([]Node)) (Result, error) {
+	id, err := c.upload(ctx, s, config, src)
+	if err != nil {
+		return Result{}, err
+	}
+	return c.finish(ctx, id, tell)
+}
+
+// upload sends what the node lacks, and returns the upload's ID.
+func (c *Client) upload(ctx context.Context, s credential.Signed, config map[string]string, src Source) (string,
+	error) {
+	left, idle := int64(-1), 0
+	for {
+		id, missing, err := c.uploadOnce(ctx, s, config, src)
+		if err == nil {
+			return id, nil
+		}
+		if !again(err) || ctx.Err() != nil {
+			return "", err
+		}
+		if idle++; left < 0 || missing < left {
+			left, idle = missing, 0
+		}
+		if idle >= tries {
+			return "", err
+		}
+		select {
+		case <-time.After(max(c.Again, time.Second/10)):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// again reports whether what ended with an error may go better another time.
+func again(err error) bool {
+	if e, ok := errors.AsType[*Error](err); ok { // Wrong is also what a node says of a stream that was cut off
+		return e.Code == NoUpload || e.Code == Busy || e.Code == Unavailable || e.Code == Wrong
+	}
+	return !errors.Is(err, errSource)
+}
+
+// uploadOnce returns also how many bytes were missing when it began.
+func (c *Client) uploadOnce(ctx context.Context, s credential.Signed, config map[string]string, src Source) (
+	id string, missing int64, err error) {
+	b, err := json.Marshal(Begin{Seal: s.Seal, Config: config})
+	if err != nil {
+		return "", 0, err
+	}
+	var begun Begun
+	if err := c.do(ctx, http.MethodPost, "/", bytes.NewReader(b), &begun); err != nil {
+		return "", 0, err
+	}
+	id = begun.ID
+	lacks := begun.Missing
+	if begun.Manifest {
+		manifest, err := readBlob(src, s.Root)
+		if err != nil {
+			return "", 0, err
+		}
+		if err := c.do(ctx, http.MethodPut, "/"+id+"/manifest", bytes.NewReader(manifest), &lacks); err != nil {
+			return "", 0, err
+		}
+	}
+	missing = lacks.Bytes
+	if len(lacks.Blobs) == 0 {
+		return id, 0, nil
+	}
+	after := Missing{}
+	body := &stream{src: src, left: lacks.Blobs, of: lacks.Bytes, sent: c.Sent}
+	defer body.Close()
+	err = c.do(ctx, http.MethodPut, "/"+id+"/blobs", body, &after)
+	failed := body.failed()
+	switch {
+	case failed != nil:
+		return "", missing, fmt.Errorf("%w: %w", errSource, failed)
+	case err != nil:
+		return "", missing, err
+	case len(after.Blobs) > 0:
+		return "", missing, errorf(NoUpload, "the node lacks %d blobs although all were sent", len(after.Blobs))
+	}
+	return id, missing, nil
+}
+
+var errSource = errors.New("what is to be published cannot be read")
+
+func readBlob(src Source, h blob.Hash) ([]byte, error) {
+	f, _, err := src.Open(h)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSource, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSource, err)
+	}
+	return b, nil
+}
+
+// do sends a request, and takes its answer.
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, v any) error {
+	res, err := c.send(ctx, method, path, body)
+	if _, said := errors.AsType[*Error](err); said {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(v); err != nil {
+		return fmt.Errorf("%w: its answer was cut off: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// send returns an answer that is no error.
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+path, body)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	var l Line
+	if json.Unmarshal(b, &l) == nil && l.Error != nil {
+		return nil, l.Error
+	}
+	return nil, errorf(Failed, "%s answers %s, which no node of a farm does: is publishing switched on there "+
+		"(Config.PublishPath), and the path right?", c.URL, res.Status)
+}
+
+// finish has the order carried out.
+func (c *Client) finish(ctx context.Context, id string, tell func([]Node)) (Result, error) {
+	res, err := c.send(ctx, http.MethodPost, "/"+id, nil)
+	if _, said := errors.AsType[*Error](err); said {
+		return Result{}, err
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+	}
+	defer res.Body.Close()
+	sc := bufio.NewScanner(res.Body)
+	sc.Buffer(nil, maxAnswer)
+	for sc.Scan() {
+		var l Line
+		switch err := json.Unmarshal(sc.Bytes(), &l); {
+		case err != nil:
+			return Result{}, fmt.Errorf("%w: the answer is not understood: %w", ErrInterrupted, err)
+		case l.Error != nil:
+			return Result{}, l.Error
+		case l.Result != nil:
+			return *l.Result, nil
+		case tell != nil:
+			tell(l.Nodes)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+	}
+	return Result{}, fmt.Errorf("%w: %w", ErrInterrupted, errors.Join(sc.Err(), io.ErrUnexpectedEOF))
+}
+
+// stream is the body with the blobs.
+type stream struct {
+	src  Source
+	left []blob.Hash
+	head []byte
+	now  blob.File
+	done int64
+	of   int64
+	sent func(sent, of int64)
+
+	mu  sync.Mutex // whoever sends may still read when the answer has come
+	err error      // of the source
+}
+
+// failed returns the error of the source, if there was one.
+func (s *stream) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if len(s.head) > 0 {
+			n := copy(b, s.head)
+			s.head = s.head[n:]
+			return n, nil
+		}
+		if s.now != nil {
+			n, err := s.now.Read(b)
+			if s.done += int64(n); n > 0 && s.sent != nil {
+				s.sent(s.done, s.of)
+			}
+			if err == io.EOF {
+				s.now.Close()
+				s.now, err = nil, nil
+			}
+			if err != nil {
+				s.err = err
+			}
+			if n > 0 || err != nil {
+				return n, err
+			}
+			continue
+		}
+		if len(s.left) == 0 {
+			return 0, io.EOF
+		}
+		h := s.left[0]
+		f, size, err := s.src.Open(h)
+		if err != nil {
+			s.err = err
+			return 0, err
+		}
+		s.left, s.now = s.left[1:], f
+		s.head = binary.BigEndian.AppendUint64(h[:], uint64(size))
+	}
+}
+
+func (s *stream) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = nil
+	if s.now != nil {
+		s.now.Close()
+		s.now = nil
+	}
+	return nil
+}

@@ -1,0 +1,466 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+)
+
+// farmOf is a farm of which only the log is not real.
+type farmOf struct {
+	mu        sync.Mutex
+	records   map[credential.Public]credential.Record
+	epoch     uint64
+	published []Order
+	err       error
+}
+
+func (f *farmOf) Verify(_ context.Context, seal []byte) (credential.Signed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, _, err := credential.Verify("shop", seal, func(p credential.Public) (credential.Record, bool) {
+		r, ok := f.records[p]
+		return r, ok
+	}, time.Now())
+	return s, err
+}
+
+func (f *farmOf) Epoch() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.epoch
+}
+
+func (f *farmOf) Publish(_ context.Context, o Order, tell func([]Node)) (Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	tell([]Node{{Name: "n1", Step: "ready"}})
+	f.published = append(f.published, o)
+	f.epoch++
+	return Result{Epoch: f.epoch, Release: 1}, nil
+}
+
+// rig is a server with a real store, reached over TCP, and a publisher.
+type rig struct {
+	t      *testing.T
+	farm   *farmOf
+	store  *blob.Store
+	server *Server
+	http   *httptest.Server
+	key    *credential.Key
+	mine   *blob.Store // of the publisher
+	client *Client
+}
+
+func storeOf(t *testing.T, quota int64) *blob.Store {
+	t.Helper()
+	s, err := blob.OpenStore(blob.StoreConfig{Quota: quota, Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func newRig(t *testing.T, edit func(*Config)) *rig {
+	t.Helper()
+	key, err := credential.NewKey("shop", "ci", time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, key: key, mine: storeOf(t, 0), farm: &farmOf{epoch: 7,
+		records: map[credential.Public]credential.Record{key.Public(): {Public: key.Public(), Name: "ci",
+			NotAfter: key.NotAfter}}}}
+	c := Config{Farm: r.farm, Node: "n1"}
+	if edit != nil {
+		edit(&c)
+	}
+	if c.Store == nil {
+		r.store = storeOf(t, 0)
+		c.Store = r.store
+	}
+	r.server = NewServer(c)
+	r.http = httptest.NewServer(http.StripPrefix("/publish", r.server))
+	t.Cleanup(r.http.Close)
+	r.client = &Client{HTTP: r.http.Client(), URL: r.http.URL + "/publish", Again: time.Millisecond}
+	return r
+}
+
+// manifest makes a content of files, whose blobs the publisher has.
+func (r *rig) manifest(texts ...string) *content.Manifest {
+	r.t.Helper()
+	var files []content.File
+	for i, text := range texts {
+		h, err := r.mine.Put(r.t.Context(), blob.Hash{}, strings.NewReader(text))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		files = append(files, content.File{Path: fmt.Sprintf("public/%d.txt", i), Hash: h, Size: int64(len(text)),
+			Type: "text/plain; charset=utf-8"})
+	}
+	m, err := content.New(files, nil, content.Limits{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.mine.Put(r.t.Context(), m.Root(), bytes.NewReader(m.Encode())); err != nil {
+		r.t.Fatal(err)
+	}
+	return m
+}
+
+func (r *rig) sign(o credential.Order) credential.Signed {
+	r.t.Helper()
+	o.Made = time.Now().UnixMilli()
+	if o.Key == "" {
+		o.Key = "k"
+	}
+	s, err := r.key.Sign(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s
+}
+
+func (r *rig) publish(s credential.Signed, config map[string]string) (Result, error) {
+	return r.client.Publish(r.t.Context(), s, config, r.mine, nil)
+}
+
+func (r *rig) want(code Code, err error, says string) {
+	r.t.Helper()
+	if CodeOf(err) != code || err == nil || !strings.Contains(err.Error(), says) {
+		r.t.Errorf("%s: %v; want %s, %q", CodeOf(err), err, code, says)
+	}
+}
+
+func (r *rig) blobs() int64 { return int64(r.store.Stats().Blobs) }
+
+func TestPublish(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manifest("one", "two", strings.Repeat("three", 100_000))
+	config := map[string]string{"site.yaml": "a: 1\n"}
+	var steps []string
+	var sent int64
+	r.client.Sent = func(n, of int64) { sent = n }
+	s := r.sign(credential.Order{Root: m.Root(), Config: credential.FilesHash(config), Why: "spring"})
+	res, err := r.client.Publish(t.Context(), s, config, r.mine, func(ns []Node) { steps = append(steps, ns[0].Step) })
+	if err != nil || res.Epoch != 8 || len(steps) != 1 || sent != m.Bytes() {
+		t.Fatalf("%+v, %v, %v, %d bytes", res, err, steps, sent)
+	}
+	o := r.farm.published[0]
+	if o.Manifest.Root() != m.Root() || o.Config["site.yaml"] != "a: 1\n" || o.Why != "spring" || o.Epoch != 7 {
+		t.Errorf("%+v", o)
+	}
+	if missing := r.store.Missing(m.Refs()); len(missing) > 0 || !r.store.Has(m.Root()) {
+		t.Errorf("%v are missing", missing)
+	}
+	// Configuration alone.
+	s = r.sign(credential.Order{Config: credential.FilesHash(config)})
+	if res, err := r.publish(s, config); err != nil ||
+		r.farm.published[1].Manifest != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// TestNothingIsTakenUnsigned: what is not signed by a good credential of this farm is refused before a byte
+// of the content is taken.
+func TestNothingIsTakenUnsigned(t *testing.T) {
+	r := newRig(t, nil)
+	m, other := r.manifest("one"), r.manifest("two")
+	good := r.sign(credential.Order{Root: m.Root()})
+	stranger, _ := credential.NewKey("shop", "x", time.Now().Add(time.Hour))
+	elsewhere, _ := credential.NewKey("shop2", "x", time.Now().Add(time.Hour))
+	by := func(k *credential.Key) credential.Signed {
+		s, err := k.Sign(credential.Order{Root: m.Root(), Key: "k", Made: time.Now().UnixMilli()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	forged := good
+	forged.Seal = bytes.Replace(good.Seal, []byte(m.Root().String()), []byte(other.Root().String()), 1)
+	for name, c := range map[string]struct {
+		s    credential.Signed
+		says string
+	}{
+		"a stranger":       {by(stranger), "does not know"},
+		"of another farm":  {by(elsewhere), `for the farm "shop2"`},
+		"over other roots": {forged, "changed on the way"},
+	} {
+		_, err := r.publish(c.s, nil)
+		r.want(Unauthorized, err, c.says)
+		if r.blobs() != 0 || len(r.farm.published) != 0 {
+			t.Errorf("%s: %d blobs were taken", name, r.blobs())
+		}
+	}
+	// A manifest that is not the signed one.
+	_, err := r.client.uploadWith(t.Context(), good, other.Encode())
+	r.want(Refused, err, "has signed content")
+	if r.blobs() != 0 {
+		t.Errorf("%d blobs were taken", r.blobs())
+	}
+	// Configuration that is not.
+	s := r.sign(credential.Order{Config: credential.FilesHash(map[string]string{"a": "1"})})
+	for _, config := range []map[string]string{{"a": "2"}, nil} {
+		_, err := r.publish(s, config)
+		r.want(Refused, err, "signed")
+	}
+	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), map[string]string{"a": "1"})
+	r.want(Refused, err, "differ")
+}
+
+// uploadWith begins an upload, and sends another manifest.
+func (c *Client) uploadWith(ctx context.Context, s credential.Signed, manifest []byte) (string, error) {
+	var begun Begun
+	if err := c.do(ctx, "POST", "/", beginning(s), &begun); err != nil {
+		return "", err
+	}
+	return begun.ID, c.do(ctx, "PUT", "/"+begun.ID+"/manifest", bytes.NewReader(manifest), &Missing{})
+}
+
+// TestRevokedHalfWay: a credential that is revoked while its upload is under way does not publish.
+func TestRevokedHalfWay(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manifest("one")
+	s := r.sign(credential.Order{Root: m.Root()})
+	id, err := r.client.upload(t.Context(), s, nil, r.mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.farm.mu.Lock()
+	rec := r.farm.records[r.key.Public()]
+	rec.Revoked, rec.RevokedBy = time.Now(), "bob"
+	r.farm.records[r.key.Public()] = rec
+	r.farm.mu.Unlock()
+	_, err = r.client.finish(t.Context(), id, nil)
+	r.want(Unauthorized, err, "by bob")
+	_, err = r.publish(s, nil)
+	r.want(Unauthorized, err, "by bob")
+	if len(r.farm.published) > 0 {
+		t.Error("published")
+	}
+}
+
+// cutting is a network that cuts connections after so many bytes have gone out.
+type cutting struct {
+	after atomic.Int64 // bytes that still go out; negative = all
+	cuts  atomic.Int64
+}
+
+func (c *cutting) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	return &cutConn{conn, c}, err
+}
+
+type cutConn struct {
+	net.Conn
+	c *cutting
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	if c.c.after.Load() < 0 {
+		return c.Conn.Write(b)
+	}
+	if left := c.c.after.Add(-int64(len(b))); left < 0 {
+		c.c.cuts.Add(1)
+		c.c.after.Store(-1)
+		c.Conn.Close()
+		return 0, errors.New("cut")
+	}
+	return c.Conn.Write(b)
+}
+
+// TestInterruptedUploadGoesOn: what has come before a connection was cut is not sent again.
+func TestInterruptedUploadGoesOn(t *testing.T) {
+	r := newRig(t, nil)
+	var texts []string
+	for i := range 32 {
+		texts = append(texts, strings.Repeat(fmt.Sprint("text ", i), 10_000))
+	}
+	m := r.manifest(texts...)
+	network := &cutting{}
+	network.after.Store(m.Bytes() / 2)
+	r.client.HTTP = &http.Client{Transport: &http.Transport{DialContext: network.dial}}
+	var rounds, last, total int64
+	r.client.Sent = func(n, of int64) {
+		if n < last {
+			rounds, last = rounds+1, 0
+		}
+		total += n - last
+		last = n
+	}
+	res, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	if err != nil || res.Epoch != 8 || network.cuts.Load() != 1 || rounds != 1 {
+		t.Fatalf("%+v, %v, %d cuts, %d rounds", res, err, network.cuts.Load(), rounds)
+	}
+	// What was on its way when the connection was cut is sent twice: what buffers hold, and a blob.
+	if total > m.Bytes()*7/4 {
+		t.Errorf("%d bytes were sent of %d", total, m.Bytes())
+	}
+	// Another run, as of a new process, sends nothing.
+	last, total = 0, 0
+	again := r.sign(credential.Order{Root: m.Root(), Key: "another"})
+	if _, err := r.publish(again, nil); err != nil || total != 0 {
+		t.Errorf("%v, %d bytes were sent", err, total)
+	}
+}
+
+// TestBlobsThatAreNone: every blob is one of the manifest's, and is what its hash says.
+func TestBlobsThatAreNone(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manifest("one", "two")
+	s := r.sign(credential.Order{Root: m.Root()})
+	id, err := r.client.uploadWith(t.Context(), s, m.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(h blob.Hash, size uint64, b string) error {
+		frame := append(binary.BigEndian.AppendUint64(bytes.Clone(h[:]), size), b...)
+		return r.client.do(t.Context(), "PUT", "/"+id+"/blobs", bytes.NewReader(frame), &Missing{})
+	}
+	h := m.Files[0].Hash
+	before := r.blobs()
+	r.want(Refused, send(blob.Sum([]byte("evil")), 4, "evil"), "no part of the signed content")
+	r.want(Refused, send(h, 1<<40, "one"), "no part of the signed content")
+	r.want(Refused, send(h, 3, "eno"), "not those that the hash names")
+	r.want(Wrong, send(h, 3, "on"), "whole")
+	short := strings.NewReader("short")
+	r.want(Wrong, r.client.do(t.Context(), "PUT", "/"+id+"/blobs", short, &Missing{}), "whole")
+	if r.blobs() != before {
+		t.Errorf("%d blobs were taken", r.blobs()-before)
+	}
+	_, err = r.client.finish(t.Context(), id, nil)
+	r.want(Wrong, err, "2 blobs are missing")
+	if err := send(h, 3, "one"); err != nil {
+		t.Error(err)
+	}
+	if !r.server.Keeps(h) || !r.server.Keeps(m.Root()) || r.server.Keeps(blob.Sum([]byte("evil"))) {
+		t.Error("what is under way is not kept from being swept, or what is not is")
+	}
+}
+
+func TestRoom(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Store = storeOf(t, 10_000) })
+	m := r.manifest(strings.Repeat("large", 5_000))
+	_, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	r.want(NoRoom, err, "room")
+}
+
+func TestConflict(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manifest("one")
+	epoch := uint64(6)
+	_, err := r.publish(r.sign(credential.Order{Root: m.Root(), Epoch: &epoch}), nil)
+	r.want(Conflict, err, "7 is in force")
+	if r.blobs() != 0 {
+		t.Errorf("%d blobs were taken", r.blobs())
+	}
+	r.farm.err = errorf(NoQuorum, "no leader")
+	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	r.want(NoQuorum, err, "no leader")
+}
+
+// TestBounds: so many uploads at a time, and those that nobody goes on with give way.
+func TestBounds(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manifest("one")
+	begin := func(i int) (Begun, error) {
+		var b Begun
+		s := r.sign(credential.Order{Root: m.Root(), Key: fmt.Sprint(i), Who: "ann"})
+		return b, r.client.do(t.Context(), "POST", "/", beginning(s), &b)
+	}
+	for i := range MaxUploads {
+		if _, err := begin(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := begin(MaxUploads)
+	r.want(Busy, err, "try again")
+	r.server.uploads.mu.Lock()
+	for _, u := range r.server.uploads.of {
+		u.used = u.used.Add(-2 * time.Minute)
+		break
+	}
+	r.server.uploads.mu.Unlock()
+	b, err := begin(MaxUploads)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := r.client.do(t.Context(), "DELETE", "/"+b.ID, nil, &struct{}{}); err != nil {
+		t.Error(err)
+	}
+	r.want(NoUpload, r.client.do(t.Context(), "GET", "/"+b.ID, nil, &Missing{}), "begin again")
+	r.want(Wrong, r.client.do(t.Context(), "POST", "/", strings.NewReader("no JSON"), &b), "not understood")
+	r.want(Refused, r.client.do(t.Context(), "POST", "/",
+		strings.NewReader(`{"config":{"a":"`+strings.Repeat("x", maxBegin)+`"}}`), &b), "larger")
+}
+
+// TestStall: a publisher who sends nothing is cut off, and one who sends little by little is too.
+func TestStall(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Stall = 50 * time.Millisecond })
+	m := r.manifest("one")
+	s := r.sign(credential.Order{Root: m.Root()})
+	id, err := r.client.uploadWith(t.Context(), s, m.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, drip := range map[string]time.Duration{"nothing": time.Hour, "drips": 5 * time.Millisecond} {
+		body, w := io.Pipe()
+		stop := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-time.After(drip):
+					w.Write([]byte{0})
+				case <-stop:
+					w.Close()
+					return
+				}
+			}
+		}()
+		err := r.client.do(t.Context(), "PUT", "/"+id+"/blobs", body, &Missing{})
+		close(stop)
+		body.Close()
+		if err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// TestOtherServers: what answers is perhaps no node of a farm.
+func TestOtherServers(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	r := newRig(t, nil)
+	m := r.manifest("one")
+	s := r.sign(credential.Order{Root: m.Root()})
+	r.client.URL = other.URL
+	_, err := r.publish(s, nil)
+	r.want(Failed, err, "is publishing switched on")
+	other.Close()
+	if _, err = r.publish(s, nil); !errors.Is(err, ErrUnreachable) {
+		t.Error(err)
+	}
+}
+
+func beginning(s credential.Signed) io.Reader {
+	return strings.NewReader(fmt.Sprintf(`{"seal":%q}`, base64.StdEncoding.EncodeToString(s.Seal)))
+}

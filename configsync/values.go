@@ -114,7 +114,13 @@ func (d *declaration) part(s layer.Stack, path string) (part, tree.Problems) {
 	v := reflect.New(d.goType)
 	ps := d.typ.Decode(n, v.Elem())
 	if len(ps) == 0 {
-		ps = d.typ.Validate(v.Elem(), n.Place)
+		ps = d.typ.Validate(v.Elem(), func(in tree.Path) tree.Pos {
+			at := n.Place(in)
+			if at.File == "" && len(s) > 0 { // it is about the whole, or a default: the last file has made it so
+				at.File = s[len(s)-1].File
+			}
+			return at
+		})
 	}
 	for i := range ps {
 		if path != "" {

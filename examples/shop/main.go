@@ -17,14 +17,13 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmctl"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "farm" {
-		os.Exit(farmctl.Main("shop farm", os.Args[2:]))
+		os.Exit(farmctl.Program{Name: "shop farm", Configs: configs}.Main(os.Args[2:]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // the first signal stops in order; a second one kills
@@ -69,7 +68,7 @@ func untilEOF(ctx context.Context, in io.Reader) context.Context {
 
 func runNode(ctx context.Context, cfg farm.Config, report string) error {
 	cfg.App = "shop"
-	cfg.Configs = []configsync.Declared{settings}
+	cfg.Configs = configs
 
 	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
 	// in this process (Config.Server.TLSConfig) or at a proxy in front of it, and leaves this line out.

@@ -21,6 +21,9 @@ var settings = configsync.NewConfig("site", Settings{Prices: map[string]int{
 	"kettle": 3900, "lamp": 5450, "mug": 1200, "notebook": 950, "stool": 8900, "tea": 1450,
 }})
 
+// configs are all that the program has: its nodes use them, and "shop farm check" checks files by them.
+var configs = []configsync.Declared{settings}
+
 // Validate says what no node may sell by.
 func (s Settings) Validate() error {
 	var errs []error

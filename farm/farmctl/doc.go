@@ -4,7 +4,8 @@
 // the versions cannot differ:
 //
 //	if len(os.Args) > 1 && os.Args[1] == "farm" {
-//		os.Exit(farmctl.Main("shop farm", os.Args[2:])) // shop farm members
+//		p := farmctl.Program{Name: "shop farm", Configs: configs} // those of farm.Config.Configs
+//		os.Exit(p.Main(os.Args[2:])) // shop farm members
 //	}
 //
 // The command line is:
@@ -25,6 +26,7 @@
 //	recover    go on after the loss of the quorum, with what is left
 //	keys       show the farm's keys, change or revoke them
 //	config     show the configuration, change it on all nodes at once, or take a change back
+//	check      check a site's files without a farm, as CI does
 //
 // # Where the farm is, and who may operate it
 //
@@ -47,7 +49,7 @@
 //	2  usage: the command line or the environment is wrong, and nothing was asked
 //	3  no node could be reached
 //	4  not authorized: the secret or the farm's name is another
-//	5  refused: the farm does not do that as things are; nothing has changed
+//	5  refused: the farm does not do that as things are, or would not (check); nothing has changed
 //	6  no quorum: it takes a majority of the voters; nothing has changed
 //	7  the backup is damaged, or is none
 //	8  interrupted: the connection ended before the answer; it may or may not have happened

@@ -49,6 +49,7 @@ func codeOf(err error) int {
 		{backup.ErrFormat, codeDamaged},
 		{admin.ErrNoQuorum, codeNoQuorum},
 		{admin.ErrRefused, codeRefused},
+		{errWrong, codeRefused},
 		{admin.ErrNoMember, codeRefused},
 		{admin.ErrUnsupported, codeRefused},
 		{admin.ErrInterrupted, codeInterrupted},

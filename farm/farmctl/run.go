@@ -6,28 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/internal/environ"
 )
-
-// Main carries out one command line and returns the exit code of the process; the package comment lists them. args begins
-// with the verb. name is how a person calls the verbs, such as "farmctl" or "shop farm": help and messages use it.
-//
-// Main reads and writes the standard streams of the process. An interrupt or SIGTERM ends the verb in order; a second one
-// kills the process.
-func Main(name string, args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal kills
-	con := console{name: name, in: os.Stdin, out: os.Stdout, err: os.Stderr, asks: isTerminal(os.Stdin) && isTerminal(os.Stderr),
-		shows: isTerminal(os.Stdout), chats: isTerminal(os.Stderr)}
-	return run(ctx, con, args)
-}
 
 func isTerminal(f *os.File) bool {
 	st, err := f.Stat()
@@ -36,13 +21,14 @@ func isTerminal(f *os.File) bool {
 
 // console is what a person or a script gave a verb to read from and write to.
 type console struct {
-	name  string // how the verbs are called: "farmctl", or "shop farm"
-	in    io.Reader
-	out   io.Writer
-	err   io.Writer
-	asks  bool // a person can be asked
-	shows bool // out is a terminal
-	chats bool // err is a terminal: progress is of use
+	name    string // how the verbs are called: "farmctl", or "shop farm"
+	configs []configsync.Declared
+	in      io.Reader
+	out     io.Writer
+	err     io.Writer
+	asks    bool // a person can be asked
+	shows   bool // out is a terminal
+	chats   bool // err is a terminal: progress is of use
 }
 
 // call is one run of a verb.

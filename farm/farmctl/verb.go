@@ -23,7 +23,7 @@ type verb struct {
 func verbs() []*verb {
 	return []*verb{secretVerb(), membersVerb(), statsVerb(), jobsVerb(), locksVerb(), leaveVerb(), drainVerb(), restartVerb(),
 		finalizeVerb(), backupVerb(), restoreVerb(),
-		recoverVerb(), keysVerb(), configVerb()}
+		recoverVerb(), keysVerb(), configVerb(), checkVerb()}
 }
 
 func findVerb(name string) *verb {

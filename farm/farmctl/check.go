@@ -1,0 +1,191 @@
+package farmctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+)
+
+func checkVerb() *verb {
+	return &verb{
+		name: "check", args: "FOLDER", least: 1, most: 1,
+		short: "check a site's files without a farm, as CI does",
+		long: `
+Checks what would be published or put in force: a site's folder, with config/ and release.yaml in it; or a
+folder of configuration alone; or one file of it. It needs no farm, no secret and no network. The types are
+those of the program, so it has to be the program's own check:
+
+    shop farm check ./site
+
+Whatever is wrong is a line FILE:LINE:COLUMN: FIELD: TEXT on standard output, as compilers write them, for
+every kind of node that files are about. The exit code is 0 if nothing is, 5 if something is, and 1 if the
+files cannot be read. Sealed secrets cannot be opened here: their form is checked, and what the program says
+of their text is not.`,
+		define: func(c *call) func(context.Context) error {
+			c.flags.BoolVar(&c.json, "json", false, "print JSON, for scripts")
+			return func(context.Context) error { return c.check(c.args[0]) }
+		},
+	}
+}
+
+// errWrong is what check says of files that are wrong.
+var errWrong = errors.New("no farm would take this")
+
+// checked is what check prints for scripts.
+type checked struct {
+	Files    int            `json:"files"`   // of configuration
+	Secrets  int            `json:"secrets"` // that are sealed, and were not opened
+	Problems []checkProblem `json:"problems"`
+}
+
+// checkProblem is one thing that is wrong, and where.
+type checkProblem struct {
+	File   string `json:"file"` // as it can be opened from here
+	Line   int    `json:"line"` // from 1; 0 = unknown
+	Column int    `json:"column"`
+	Field  string `json:"field"` // "" = the whole file
+	Text   string `json:"text"`
+}
+
+func (c *call) check(path string) error {
+	var done checked
+	err := c.checkSite(&done, path)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		err = c.printJSON(done)
+	} else {
+		err = c.sayChecked(done)
+	}
+	switch n := len(done.Problems); {
+	case err != nil || n == 0:
+		return err
+	case n == 1:
+		return fmt.Errorf("%w: 1 problem", errWrong)
+	default:
+		return fmt.Errorf("%w: %d problems", errWrong, n)
+	}
+}
+
+func (c *call) sayChecked(done checked) error {
+	for _, p := range done.Problems {
+		line := configsync.Problem{File: p.File, Line: p.Line, Column: p.Column, Field: p.Field, Text: p.Text}
+		if _, err := fmt.Fprintln(c.out, printable(line.String())); err != nil {
+			return err
+		}
+	}
+	if len(done.Problems) > 0 {
+		return nil
+	}
+	sealed := ""
+	if done.Secrets > 0 {
+		sealed = fmt.Sprintf(" %d secrets are sealed, and only nodes can open them.", done.Secrets)
+	}
+	_, err := fmt.Fprintf(c.out, "%d files of configuration are right.%s\n", done.Files, sealed)
+	return err
+}
+
+// checkSite checks what is at a path. The error is that it cannot be read.
+func (c *call) checkSite(done *checked, path string) error {
+	done.Problems = []checkProblem{}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return c.checkConfig(done, filepath.Dir(path), configsync.Files{info.Name(): string(b)}, c.configs)
+	}
+	if !isSite(path) {
+		return c.checkFolder(done, path)
+	}
+	if b, err := os.ReadFile(filepath.Join(path, releaseFile)); err == nil {
+		about := configsync.Files{releaseFile: string(b)}
+		if err := c.checkConfig(done, path, about, []configsync.Declared{releaseOf}); err != nil {
+			return err
+		}
+		done.Files--
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if config := filepath.Join(path, "config"); isThere(config) {
+		return c.checkFolder(done, config)
+	}
+	return nil
+}
+
+// releaseFile says what a release is, in a site's folder.
+const releaseFile = "release.yaml"
+
+// releaseOf is what can stand there.
+var releaseOf = configsync.NewConfig("release", struct {
+	Program string `json:"program"` // the version of the program that it takes, at least
+	Note    string `json:"note"`
+}{})
+
+// isSite reports whether a folder is that of a site, and not one of configuration alone.
+func isSite(dir string) bool {
+	for _, name := range []string{"config", "public", "templates", releaseFile} {
+		if isThere(filepath.Join(dir, name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// checkFolder checks a folder of configuration.
+func (c *call) checkFolder(done *checked, dir string) error {
+	files, err := configsync.ReadFolder(os.DirFS(dir))
+	if ps := (configsync.Problems{}); errors.As(err, &ps) {
+		done.add(dir, ps)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.checkConfig(done, dir, files, c.configs)
+}
+
+// checkConfig checks files that lie in a folder.
+func (c *call) checkConfig(done *checked, dir string, files configsync.Files, configs []configsync.Declared) error {
+	if len(files) > 0 && len(configs) == 0 {
+		return usage("this program does not say which configurations it has, so nothing can be checked: run the check of "+
+			"the site's own program, whose main hands them over (%s)", "farmctl.Program{Configs: ...}")
+	}
+	done.Files += len(files)
+	for _, text := range files {
+		done.Secrets += strings.Count(text, "$secret")
+	}
+	err := configsync.Check(files, configs...)
+	if ps := (configsync.Problems{}); errors.As(err, &ps) {
+		done.add(dir, ps)
+		return nil
+	}
+	return err
+}
+
+// add adds problems of files in a folder.
+func (done *checked) add(dir string, ps configsync.Problems) {
+	for _, p := range ps {
+		file := dir
+		if p.File != "" {
+			file = filepath.Join(dir, filepath.FromSlash(p.File))
+		}
+		done.Problems = append(done.Problems, checkProblem{file, p.Line, p.Column, p.Field, p.Text})
+	}
+}

@@ -328,7 +328,7 @@ func TestPutRefusesAndChangesNothing(t *testing.T) {
 			t.Errorf("%q:\n got %v (%d)\nwant %s", files, err, len(ps), want)
 		}
 	}
-	if got := site.Get(m.Context(t.Context())).Banner; got != "good" || m.Status().Epoch != 1 || f.index != 1 {
+	if got := site.Get(m.Context(t.Context())).Banner; got != "good" || m.Status().Epoch != 1 || f.index != 3 {
 		t.Errorf("%s, %+v, %d commands", got, m.Status(), f.index)
 	}
 }

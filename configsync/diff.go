@@ -110,6 +110,16 @@ func (d *declaration) differences(old, next *tree.Node) (out []Difference) {
 	return out
 }
 
+// restart returns the fields that differ and need a restart, such as site.listen.
+func (d *declaration) restart(old, next *tree.Node) (out []string) {
+	for _, one := range d.differences(old, next) {
+		if one.Restart {
+			out = append(out, d.name+"."+one.Field)
+		}
+	}
+	return out
+}
+
 // text returns a value as JSON; "" for none.
 func text(n *tree.Node) string {
 	if n == nil {

@@ -2,6 +2,7 @@ package configsync
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
@@ -26,12 +27,34 @@ type Settings struct {
 	// ordinary.
 	Node, Role string
 
+	// Program is the version of this program, such as 1.4.0, and Level the protocol level that it speaks:
+	// releases may need some. "" and 0 = unknown, which is enough for those that need none.
+	Program string
+	Level   uint64
+
 	// Log, Local and Changed are the replicated machine: its log; this node's copy of it, asked for each time
 	// because it may be replaced; and the channel that NewMachine got, which may be nil. A nil Log: nothing can
 	// be written.
 	Log     Log
 	Local   func() *Machine
 	Changed <-chan struct{}
+
+	// Farm is the name of the farm, which who signs a content has to have meant.
+	Farm string
+
+	// Content keeps the content of releases. nil = releases with content are refused.
+	Content Contents
+
+	// Peers are the members of the farm, which have to be ready before anything is switched. nil = this node
+	// alone is asked.
+	Peers Peers
+
+	// Prepare are hooks around a switch, made by Config.OnPrepare.
+	Prepare []Hook
+
+	// SelfCheck reports whether this node is well after a switch, for example by a request to itself. It has
+	// 5 s, and is called again after an error. nil = it is if it uses the release.
+	SelfCheck func(ctx context.Context) error
 
 	// Keys is the key ring, by whose keys of KeyPurpose secrets in files are sealed; see Secret. nil = there can
 	// be none, save in plain text in the files of Path.
@@ -54,21 +77,33 @@ type Settings struct {
 	Logger *slog.Logger
 }
 
-// Manager is one node's share in the configuration of a farm. Its methods are safe for concurrent use.
+// Manager is one node's share in the releases of a farm. Its methods are safe for concurrent use.
 type Manager struct {
 	s        Settings
 	log      *slog.Logger
 	declared []*declaration
+	defaults *staged // of the release 0
 	keys     *secret.Keys
 	tryAgain atomic.Bool // a key was missing that may come in a moment
 
-	now     atomic.Pointer[snapshot] // the newest; replaced under mu
-	mu      sync.Mutex
-	first   []*value // what was in force when somebody looked for the first time; guarded by mu
-	looked  atomic.Bool
-	done    chan struct{}
-	closing sync.Once
-	wg      sync.WaitGroup
+	now      atomic.Pointer[snapshot] // the newest; replaced under mu
+	mu       sync.Mutex
+	ready    map[digest]*staged // releases made ready; guarded by mu
+	prepared *prepared          // hooks that have run for one of them; guarded by mu
+	failed   *failure           // the last attempt to become ready for what is in force; guarded by mu
+	undone   chan struct{}      // closed when the hooks that were given up last are undone; guarded by mu
+	first    []*value           // what was in force when somebody looked for the first time; guarded by mu
+	news     chan struct{}      // closed and replaced at whatever happens; guarded by mu
+	looked   atomic.Bool
+
+	staging chan struct{} // has room for one: who stages
+	late    chan struct{} // has room for one: something in force is not ready here
+	rollout board         // what this node knows of a rollout
+	kept    []blob.Hash   // what Contents was told to keep; follow's own
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
 }
 
 // New returns a Manager. Close it.
@@ -76,56 +111,88 @@ type Manager struct {
 // Errors: a config that is listed wrongly; with a Path, what is wrong with the files, and those of reading
 // them.
 func New(s Settings) (*Manager, error) {
-	ds, err := declarations(s.Configs)
+	m, err := newManager(s)
 	if err != nil {
 		return nil, fault.Config(err)
 	}
-	s.Role = cmp.Or(s.Role, ordinary)
-	m := &Manager{s: s, log: s.Logger, declared: ds, done: make(chan struct{})}
-	if m.log == nil {
-		m.log = slog.Default()
+	m.wg.Go(m.catchUp)
+	if s.Path != "" {
+		w := newWatched(m, s.Path)
+		m.s.Log, m.s.Local = nil, w.local
+		if err := w.read(); err != nil {
+			m.Close()
+			return nil, fault.Config(fmt.Errorf("configsync: %w", err))
+		}
+		m.wg.Go(w.run)
 	}
+	m.settled()
+	m.wg.Go(m.follow)
+	if m.s.Log != nil {
+		m.wg.Go(m.drive)
+	}
+	return m, nil
+}
+
+func newManager(s Settings) (*Manager, error) {
+	ds, err := declarations(s.Configs)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range s.Prepare {
+		if h.d == nil || !slices.Contains(ds, h.d) {
+			return nil, errors.New("configsync: a hook in Settings.Prepare is of no config that is listed")
+		}
+	}
+	s.Role = cmp.Or(s.Role, ordinary)
+	m := &Manager{s: s, log: cmp.Or(s.Logger, slog.Default()), declared: ds, ready: map[digest]*staged{},
+		news: make(chan struct{}), staging: make(chan struct{}, 1), late: make(chan struct{}, 1)}
+	m.undone = make(chan struct{})
+	close(m.undone)
 	if m.keys, err = secret.NewKeys(s.Keys, s.ConfigKeys); err != nil {
-		return nil, fault.Config(fmt.Errorf("configsync: %w", err))
+		return nil, fmt.Errorf("configsync: %w", err)
 	}
 	empty := state.NewMachine(nil)
 	if s.Local == nil {
 		m.s.Local = func() *Machine { return empty }
 	}
-	first, err := m.values(&state.State{})
-	if err != nil {
-		return nil, fault.Config(fmt.Errorf("configsync: the defaults: %w", err))
+	if m.s.Peers == nil {
+		m.s.Peers = newAlone(m)
 	}
-	m.now.Store(newSnapshot(&state.State{}, 0, first, nil))
+	values, err := m.values(nil)
+	if err != nil {
+		return nil, fmt.Errorf("configsync: the defaults: %w", err)
+	}
 	for i, d := range ds {
 		d.hint.Store(uint32(i))
 	}
-	if s.Path != "" {
-		w := newWatched(m, s.Path)
-		m.s.Log, m.s.Local = nil, w.local
-		if err := w.read(); err != nil {
-			return nil, fault.Config(fmt.Errorf("configsync: %w", err))
-		}
-		m.wg.Go(w.run)
-	}
-	m.refresh()
-	if len(ds) > 0 {
-		m.wg.Go(m.follow)
-	}
+	nothing := &state.State{}
+	m.defaults = &staged{digest: nothing.Digest(Release{}), values: values}
+	m.ready[m.defaults.digest] = m.defaults
+	m.now.Store(newSnapshot(nothing, m.defaults, use{}, nil))
+	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m, nil
 }
 
-// Close ends what the Manager does in the background. Values can still be read.
+// Close ends what the Manager does in the background, and gives up what was prepared. Values can still be
+// read. It does not wait for hooks and checks of the program that hang.
 func (m *Manager) Close() error {
-	m.closing.Do(func() { close(m.done) })
+	m.stop()
 	m.wg.Wait()
+	m.mu.Lock()
+	m.giveUpLocked()
+	undone := m.undone
+	m.mu.Unlock()
+	select {
+	case <-undone:
+	case <-time.After(userTime):
+	}
 	return nil
 }
 
 // lookEvery is how often a Manager looks by itself: a machine that takes the place of another says nothing.
 const lookEvery = time.Second
 
-// follow makes the values of what has come into force, so that nobody has to wait for them.
+// follow switches to what has come into force, so that nobody has to wait for it.
 func (m *Manager) follow() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -133,111 +200,57 @@ func (m *Manager) follow() {
 		select {
 		case <-m.s.Changed:
 		case <-tick.C:
-		case <-m.done:
+		case <-m.ctx.Done():
 			return
 		}
-		if m.tryAgain.Swap(false) {
-			m.remake()
-		}
 		m.refresh()
+		m.keepContent()
 	}
 }
 
-// remake makes the values anew of what is in force.
-func (m *Manager) remake() {
+// tell says to all who wait for news that there is some.
+func (m *Manager) tell() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	old := m.now.Load()
-	m.now.Store(m.after(old, old.source))
-	close(old.replaced)
+	m.tellLocked()
 }
 
-// look returns the values of what is in force, for somebody who uses them.
-func (m *Manager) look() *snapshot {
-	s := m.refresh()
-	if !m.looked.Load() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.first == nil {
-			s = m.now.Load()
-			m.first = s.values
-			m.looked.Store(true)
-		}
-	}
-	return s
+func (m *Manager) tellLocked() {
+	close(m.news)
+	m.news = make(chan struct{})
 }
 
-// refresh returns the values of what is in force. Making them is done by the first who comes; the others
-// wait for it.
-func (m *Manager) refresh() *snapshot {
-	source := m.s.Local().State()
-	if s := m.now.Load(); s.source == source {
-		return s
-	}
+// Changed returns a channel that is closed when something has happened: another state of the log, a release
+// that is ready here, progress of a rollout. Take it before you look.
+func (m *Manager) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	source = m.s.Local().State() // there may be a newer one by now
-	old := m.now.Load()
-	if old.source == source {
-		return old
-	}
-	next := m.after(old, source)
-	m.now.Store(next)
-	close(old.replaced)
-	return next
+	return m.news
 }
 
-// after returns the snapshot that comes after old. Values that have not changed are the same objects.
-func (m *Manager) after(old *snapshot, source *state.State) *snapshot {
-	values, err := m.values(source)
-	if err != nil && old.problem != nil && old.problem.Error() == err.Error() {
-		return newSnapshot(source, old.epoch, old.values, err) // that was said
-	}
-	if err != nil {
-		m.log.Error("this program cannot use the configuration that is in force, and keeps what it had; is it "+
-			"older than that?", "epoch", source.Current().Number, "keeps", old.epoch, "err", err)
-		return newSnapshot(source, old.epoch, old.values, err)
-	}
-	for i, v := range values {
-		if was := old.get(v.d); v.same(was) {
-			values[i] = was
-		}
-	}
-	if e := source.Current(); e.Number != old.epoch {
-		m.log.Info("configuration switched", "epoch", e.Number, "revision", e.Revision, "who", e.Who, "why", e.Why)
-	}
-	return newSnapshot(source, source.Current().Number, values, nil)
-}
-
-// values makes the values of a state, for this node. Files of other programs' configs do not matter.
-func (m *Manager) values(source *state.State) ([]*value, error) {
-	files := Files{}
-	for _, f := range source.Files(source.Current().Revision) {
-		files[f.Path] = f.Text
-	}
+// values makes the values of files, for this node. Files of other programs' configs do not matter.
+func (m *Manager) values(files Files) ([]*value, error) {
 	docs, _, ps := readAll(m.declared, files, m.opener(), func(string) bool { return false })
-	out := make([]*value, len(m.declared))
-	for i, d := range m.declared {
-		v, wrong := d.value(layer.For(docs[d], m.s.Node, m.s.Role))
-		out[i], ps = v, append(ps, wrong...)
-	}
-	return out, ps.Err()
+	return m.valuesOf(docs, ps)
 }
 
 // Status is how a node stands to what is in force.
 type Status struct {
 	Epoch    uint64 // in force in the farm, as far as this node knows; 0 = nothing ever was
 	Revision uint64
-	Uses     uint64   // the epoch whose values this node uses: Epoch, unless there is a Problem
-	Problem  string   // why this node cannot use Epoch; "" = it does
+	Release  uint64   // in force on this node: that of a canary, if it is one
+	Canary   bool     // it is
+	Uses     uint64   // the epoch that this node uses: Epoch, unless there is a Problem
+	Problem  string   // why this node does not use Epoch, or not yet; "" = it does
 	Restart  []string // fields, such as site.listen, that have changed since they were used first
 }
 
 // Status returns how this node stands.
 func (m *Manager) Status() Status {
-	s := m.refresh()
+	s := m.settled()
 	e := s.source.Current()
-	st := Status{Epoch: e.Number, Revision: e.Revision, Uses: s.epoch}
+	r, canary := s.source.For(m.s.Node)
+	st := Status{Epoch: e.Number, Revision: r.Revision, Release: r.ID, Canary: canary, Uses: s.epoch}
 	if s.problem != nil {
 		st.Problem = s.problem.Error()
 	}
@@ -245,42 +258,35 @@ func (m *Manager) Status() Status {
 	first := m.first
 	m.mu.Unlock()
 	for _, was := range first {
-		for _, d := range was.d.differences(was.base.tree, s.get(was.d).base.tree) {
-			if d.Restart {
-				st.Restart = append(st.Restart, was.d.name+"."+d.Field)
-			}
-		}
+		st.Restart = append(st.Restart, was.d.restart(was.base.tree, s.get(was.d).base.tree)...)
 	}
 	slices.Sort(st.Restart)
 	return st
 }
 
-// Usable returns nil if this node has values of what is in force, or had those of an earlier epoch; and else
-// why not. With the defaults alone it must not answer anybody while others have something else.
-func (m *Manager) Usable() error {
-	s := m.refresh()
-	if s.problem != nil && s.epoch == 0 {
-		return s.problem
-	}
-	return nil
+// Usable returns nil if this node uses what is in force for it, and else why not, or not yet. A node that does
+// not must not answer anybody: it would show what is no longer in force. It comes after by itself. Usable does
+// not wait.
+func (m *Manager) Usable() error { return m.refresh().problem }
+
+// AwaitUsable returns nil when this node uses what is in force, or ctx's error.
+func (m *Manager) AwaitUsable(ctx context.Context) error {
+	return m.await(ctx, func() bool { return m.Usable() == nil })
 }
 
-// Errors of writing.
-var (
-	// ErrConflict says that another epoch is in force than the writer knew: somebody was faster. Look, and
-	// decide again.
-	ErrConflict = errors.New("configsync: the configuration has changed since it was looked at")
-
-	// ErrNoEpoch says that an epoch is not kept any more, or never was.
-	ErrNoEpoch = errors.New("configsync: no such epoch is kept")
-
-	// ErrLocal says that the configuration comes from files of this machine (development), or that there is no
-	// log.
-	ErrLocal = errors.New("configsync: the configuration of this node comes from its own files: change those")
-
-	// ErrTooLarge says that a revision would be over a limit.
-	ErrTooLarge = fault.ErrTooLarge
-
-	// ErrUncertain says that a write may or may not have happened. With the same Key it can be repeated safely.
-	ErrUncertain = fault.ErrUncertain
-)
+// await returns nil when something is so, or ctx's error, or ErrClosed.
+func (m *Manager) await(ctx context.Context, so func() bool) error {
+	for {
+		news := m.Changed()
+		if so() {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.ctx.Done():
+			return ErrClosed
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
@@ -11,14 +12,23 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
-// snapshot is the values of all configs at one epoch. It never changes.
+// use is which release a node uses, and under which epoch.
+type use struct {
+	epoch   uint64
+	release Release
+	canary  bool
+}
+
+// snapshot is what a node uses: the values of all configs, and the content, of one release. It never changes.
 type snapshot struct {
 	source   *state.State
-	epoch    uint64        // whose values they are: that of source, or an older one where source cannot be used
-	values   []*value      // in the order of Manager.declared
-	quick    []quick       // the same, for those who only read
-	near     [nearby]near  // the first of those without sections, within this piece of memory
-	problem  error         // why source cannot be used
+	staged   *staged
+	use                   // what staged is of: what source has in force, or something older while that is not ready here
+	quick    []quick      // the values, for those who only read
+	near     [nearby]near // the first of those without sections, within this piece of memory
+	problem  error        // why this is not what source has in force
+	wants    digest       // what that would be, with a problem
+	patience time.Time
 	replaced chan struct{} // closed when there is a newer one
 }
 
@@ -63,10 +73,10 @@ func (q *quick) within(path string) any {
 	return q.base
 }
 
-// newSnapshot returns a snapshot of values.
-func newSnapshot(source *state.State, epoch uint64, values []*value, problem error) *snapshot {
-	s := &snapshot{source: source, epoch: epoch, values: values, problem: problem, replaced: make(chan struct{})}
-	for i, v := range values {
+// newSnapshot returns a snapshot of what is ready.
+func newSnapshot(source *state.State, st *staged, u use, problem error) *snapshot {
+	s := &snapshot{source: source, staged: st, use: u, problem: problem, replaced: make(chan struct{})}
+	for i, v := range st.values {
 		s.quick = append(s.quick, quick{v.d, v.base.value, v.sections})
 		if i < nearby && len(v.sections) == 0 {
 			s.near[i] = near{v.d, v.base.value}
@@ -76,7 +86,9 @@ func newSnapshot(source *state.State, epoch uint64, values []*value, problem err
 }
 
 // get returns the value of a declaration.
-func (s *snapshot) get(d *declaration) *value {
+func (s *snapshot) get(d *declaration) *value { return s.staged.get(d) }
+
+func (s *staged) get(d *declaration) *value {
 	if i := slices.IndexFunc(s.values, func(v *value) bool { return v.d == d }); i >= 0 {
 		return s.values[i]
 	}
@@ -128,4 +140,14 @@ func (d *declaration) part(s layer.Stack, path string) (part, tree.Problems) {
 		}
 	}
 	return part{path, n, v.Interface()}, ps
+}
+
+// valuesOf makes the values of documents, for this node. ps is what was wrong with them before.
+func (m *Manager) valuesOf(docs documents, ps Problems) ([]*value, error) {
+	out := make([]*value, len(m.declared))
+	for i, d := range m.declared {
+		v, wrong := d.value(layer.For(docs[d], m.s.Node, m.s.Role))
+		out[i], ps = v, append(ps, wrong...)
+	}
+	return out, ps.Err()
 }

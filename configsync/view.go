@@ -51,11 +51,11 @@ type exchange struct {
 	request http.Request // what the handler gets
 }
 
-// Handler returns next with a view of the configuration for each request: what is in force when it comes in,
-// for its path. It is a middleware. Inside another Handler of the same Manager it does nothing; without
-// configs it is next.
+// Handler returns next with a view of the release for each request: what is in force when it comes in, and of
+// configs what holds for its path. It is a middleware. Inside another Handler of the same Manager it does
+// nothing; without configs and content it is next.
 func (m *Manager) Handler(next http.Handler) http.Handler {
-	if len(m.declared) == 0 {
+	if len(m.declared) == 0 && m.s.Content == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

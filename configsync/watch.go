@@ -63,19 +63,24 @@ func (w *watched) read() error {
 	if err := check(w.m.declared, files, w.m.opener(), w.m.roles(), func(string) bool { return true }); err != nil {
 		return err
 	}
-	cmd := state.Put{Write: state.Write{Epoch: s.Current().Number, Who: w.path, Why: "the file has changed"}}
-	for path, text := range files {
-		cmd.Changes = append(cmd.Changes, state.Change{Path: path, Text: text})
+	now := s.Current().Number
+	cmd := state.Propose{Write: state.Write{Epoch: now, Who: w.path, Why: "the file has changed"}, Keep: true}
+	cmd.Changes = old.to(files).changes()
+	if err := w.apply(cmd.Append(nil)); err != nil {
+		return err
 	}
-	for path := range old {
-		if _, still := files[path]; !still {
-			cmd.Changes = append(cmd.Changes, state.Change{Path: path, Delete: true})
-		}
+	r, ok := w.machine.State().InProgress()
+	if !ok {
+		return nil
 	}
+	return w.apply(state.Activate{Rollout: r.ID}.Append(nil))
+}
+
+func (w *watched) apply(cmd []byte) error {
 	w.index++
-	a, err := state.DecodeAnswer(w.machine.Apply(w.index, time.Now(), cmd.Append(nil)))
+	a, err := state.DecodeAnswer(w.machine.Apply(w.index, time.Now(), cmd))
 	if err == nil {
-		err = outcome(a, Write(cmd.Write))
+		err = outcome(a, Write{})
 	}
 	return err
 }
@@ -87,7 +92,7 @@ func (w *watched) run() {
 	for {
 		select {
 		case <-tick.C:
-		case <-w.m.done:
+		case <-w.m.ctx.Done():
 			return
 		}
 		err := w.read()

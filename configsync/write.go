@@ -1,10 +1,13 @@
 package configsync
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
@@ -30,27 +33,37 @@ type Change struct {
 	Remove []string // paths; what is not there need not be removed
 }
 
-// Put changes files of what is in force, and switches every node to what comes out. It returns the epoch
-// then in force, which is Write.Epoch if nothing had to be changed. This node uses it when Put returns.
+// Put changes files of what is in force, has all members make ready what comes out, and switches every node to
+// it. It waits for the end of that rollout, and returns the epoch then in force, which is Write.Epoch if
+// nothing had to be changed. This node uses it when Put returns.
 //
 // Everything is checked before, for all kinds of nodes that files are about, with the types of this node's
 // program.
 //
-// Errors: Problems; ErrConflict, ErrLocal, ErrTooLarge, ErrUncertain, ErrNoLeader, ErrOverloaded, ErrLevel,
-// ErrClosed, or ctx's own. Nothing has changed then, save that nobody knows after ErrUncertain.
+// Errors: Problems; ErrConflict, ErrBusy, ErrRefused, ErrReturned, ErrLocal, ErrTooLarge, ErrUncertain,
+// ErrNoLeader, ErrOverloaded, ErrLevel, ErrClosed, or ctx's own. Nothing has changed then, save that after
+// ErrUncertain nobody knows, and that after ctx has ended, or ErrClosed, a rollout that has begun goes on.
 func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
-	cmd := state.Put{Write: state.Write(c.Write)}
+	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true, Plan: withDefaults(Plan{})}
+	r, err := m.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
+		return inForce(s).With(c), nil
+	})
+	if err == nil {
+		r, err = m.end(ctx, r)
+	}
+	return r.Epoch, err
+}
+
+func (c Change) changes() (out []state.Change) {
 	for _, path := range slices.Sorted(maps.Keys(c.Set)) {
-		cmd.Changes = append(cmd.Changes, state.Change{Path: path, Text: c.Set[path]})
+		out = append(out, state.Change{Path: path, Text: c.Set[path]})
 	}
 	for _, path := range c.Remove {
 		if _, set := c.Set[path]; !set {
-			cmd.Changes = append(cmd.Changes, state.Change{Path: path, Delete: true})
+			out = append(out, state.Change{Path: path, Delete: true})
 		}
 	}
-	return m.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
-		return filesOf(s, s.Current().Revision).With(c), nil
-	})
+	return out
 }
 
 // With returns the files after a change.
@@ -66,27 +79,34 @@ func (f Files) With(c Change) Files {
 	return out
 }
 
-// Rollback puts the files of an earlier epoch in force again, as a new epoch. It checks them as Put does:
-// what was valid once need not be any more. Errors: those of Put, and ErrNoEpoch.
-func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint64, err error) {
-	cmd := state.Activate{Write: state.Write(w), Again: to}.Append(nil)
-	return m.write(ctx, w, cmd, func(s *state.State) (Files, error) {
-		e, ok := s.Epoch(to)
-		if !ok {
-			return nil, fmt.Errorf("%w: %d", ErrNoEpoch, to)
-		}
-		return filesOf(s, e.Revision), nil
-	})
+// The plan of a rollout that says nothing.
+const (
+	stageTime   = 10 * time.Minute
+	confirmTime = 10 * time.Second
+)
+
+func withDefaults(p Plan) Plan {
+	p.Stage, p.Confirm = cmp.Or(p.Stage, stageTime), max(0, cmp.Or(p.Confirm, confirmTime))
+	p.Bake = min(p.Bake, p.Confirm)
+	return p
+}
+
+// Result is what a write has led to.
+type Result struct {
+	Epoch   uint64   // in force then
+	Release uint64   // that was put in force, or is kept for later
+	Rollout uint64   // 0 = nothing had to be changed, or the release is kept for later
+	Restart []string // fields, such as site.listen, for which programs have to be started again
 }
 
 // write checks what a command would lead to and has it carried out.
 func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
-	result func(*state.State) (Files, error)) (uint64, error) {
+	result func(*state.State) (Files, error)) (Result, error) {
 	if m.s.Log == nil {
-		return 0, ErrLocal
+		return Result{}, ErrLocal
 	}
 	if err := m.s.Log.Barrier(ctx); err != nil {
-		return 0, err
+		return Result{}, err
 	}
 	s := m.s.Local().State()
 	if now := s.Current().Number; now == w.Epoch { // else the answer says why not, or that it was done before
@@ -95,41 +115,101 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 			err = m.check(s, files)
 		}
 		if err != nil {
-			return now, err
+			return Result{Epoch: now}, err
 		}
 	}
 	index, value, err := m.s.Log.Propose(ctx, cmd)
 	if err != nil && index == 0 {
-		return 0, err
+		return Result{}, err
 	}
-	m.refresh()
 	a, err := state.DecodeAnswer(value)
 	if err != nil {
-		return 0, err
+		return Result{}, err
 	}
-	return a.Epoch, outcome(a, w)
+	if lonely, ok := m.s.Peers.(*alone); ok && a.Status == state.OK {
+		lonely.began(a.Rollout)
+		m.tell()
+	}
+	m.refresh()
+	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, outcome(a, w)
 }
 
 func outcome(a state.Answer, w Write) error {
 	switch a.Status {
-	case state.Done, state.Same:
+	case state.OK, state.Same:
 		return nil
 	case state.Conflict:
 		return fmt.Errorf("%w: that was epoch %d, and %d is in force", ErrConflict, w.Epoch, a.Epoch)
-	case state.NoEpoch:
-		return ErrNoEpoch
+	case state.Busy:
+		return fmt.Errorf("%w: rollout %d is in progress, or its canary", ErrBusy, a.Rollout)
+	case state.NoRelease:
+		return ErrNoRelease
+	case state.Ended:
+		return ErrEnded
 	case state.TooLarge:
 		return fmt.Errorf("configsync: a revision has at most %d files with %d bytes: %w", state.MaxFiles,
 			state.MaxBytes, ErrTooLarge)
 	}
 	return fmt.Errorf("configsync: the log does not take this: who has at most %d bytes, why %d, key %d, a "+
-		"path %d, and all is UTF-8", state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath)
+		"path %d, a version %d, a plan %v for each time, and all is UTF-8", state.MaxWho, state.MaxWhy, state.MaxKey,
+		state.MaxPath, state.MaxProgram, state.MaxDuration)
+}
+
+// end waits for the end of a rollout, and for this node to use what is in force then.
+func (m *Manager) end(ctx context.Context, done Result) (Result, error) {
+	if done.Rollout == 0 {
+		return done, nil
+	}
+	var r Rollout
+	known := true
+	err := m.await(ctx, func() bool {
+		m.refresh()
+		s := m.s.Local().State()
+		r, known = s.Rollout(done.Rollout)
+		done.Epoch = s.Current().Number
+		return !known || r.Phase >= PhaseDone
+	})
+	switch {
+	case err != nil:
+		return done, fmt.Errorf("rollout %d goes on: %w", done.Rollout, err)
+	case !known:
+		return done, fmt.Errorf("rollout %d is not in the log any more: %w", done.Rollout, ErrUncertain)
+	case r.Phase == PhaseAborted && r.Plan.Dry:
+		return done, nil
+	case r.Phase == PhaseAborted:
+		return done, fmt.Errorf("%w: %s", ErrRefused, r.Reason)
+	case r.Phase == PhaseReturned:
+		return done, fmt.Errorf("%w: %s", ErrReturned, r.Reason)
+	}
+	if err := m.AwaitUsable(ctx); err != nil && !errors.Is(err, ErrClosed) {
+		return done, fmt.Errorf("epoch %d is in force, and this node is not ready for it: %w", done.Epoch, err)
+	}
+	done.Restart = m.restartOf(r)
+	return done, nil
+}
+
+// restartOf returns the fields for which a rollout needs programs to be started again.
+func (m *Manager) restartOf(r Rollout) (out []string) {
+	s := m.s.Local().State()
+	was, _ := s.Epoch(r.Was)
+	release, _ := s.Release(r.Release)
+	ds, err := m.DiffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision))
+	if err != nil {
+		return nil // files of other programs; ours were read before
+	}
+	for _, d := range ds {
+		if d.Restart {
+			out = append(out, d.Config+"."+d.Field)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // check checks files that would follow a state. Those that stay as they are may be of configs that this
 // program does not know: several programs can share a farm.
 func (m *Manager) check(s *state.State, files Files) error {
-	old := filesOf(s, s.Current().Revision)
+	old := inForce(s)
 	return check(m.declared, files, m.opener(), m.roles(), func(path string) bool {
 		text, there := old[path]
 		return !there || text != files[path]
@@ -140,10 +220,7 @@ func (m *Manager) roles() map[string]string {
 	out := map[string]string{}
 	if m.s.Roles != nil {
 		for node, role := range m.s.Roles() {
-			out[node] = role
-			if role == "" {
-				out[node] = ordinary
-			}
+			out[node] = cmp.Or(role, ordinary)
 		}
 	}
 	out[m.s.Node] = m.s.Role
@@ -152,6 +229,8 @@ func (m *Manager) roles() map[string]string {
 
 // Check reports what is wrong with files as what follows in this farm, as Put does. The error is a Problems.
 func (m *Manager) Check(files Files) error { return m.check(m.s.Local().State(), files) }
+
+func inForce(s *state.State) Files { return filesOf(s, s.Current().Revision) }
 
 func filesOf(s *state.State, revision uint64) Files {
 	files := Files{}

@@ -41,6 +41,7 @@ func (f *Farm) roles() map[string]string {
 // before.
 func (f *Farm) awaitConfigs() bool {
 	for {
+		news := f.configs.Changed()
 		err := f.configs.Usable()
 		if err == nil {
 			return true
@@ -48,6 +49,7 @@ func (f *Farm) awaitConfigs() bool {
 		f.log.Error("not ready: this program cannot use the configuration that is in force; start a newer one, "+
 			"or change the configuration", "err", err)
 		select {
+		case <-news:
 		case <-time.After(10 * time.Second):
 		case <-f.done.Done():
 			return false

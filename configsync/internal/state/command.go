@@ -4,26 +4,39 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"unicode/utf8"
+	"slices"
+	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // What a revision, and a command, can hold. These are part of the format.
 const (
-	MaxBytes = 256 << 10 // of all texts of a revision together
-	MaxFiles = 256       // of a revision
-	MaxPath  = 256       // bytes
-	MaxWho   = 256       // bytes
-	MaxWhy   = 1024      // bytes
-	MaxKey   = 64        // bytes
-	Kept     = 50        // epochs
+	MaxBytes     = 256 << 10 // of all texts of a revision together
+	MaxFiles     = 256       // of a revision
+	MaxPath      = 256       // bytes
+	MaxWho       = 256       // bytes
+	MaxWhy       = 1024      // bytes
+	MaxReason    = 4096      // bytes, of the end of a rollout
+	MaxKey       = 64        // bytes
+	MaxProgram   = 64        // bytes
+	MaxPublisher = 64        // bytes
+	MaxSeal      = 4096      // bytes
+	MaxNode      = 64        // bytes of a node's name
+	MaxNodes     = 1024      // that a rollout names
+	Kept         = 50        // epochs, rollouts, and releases that nothing needs
+	MaxDuration  = 24 * time.Hour
 )
 
 const (
-	opPut      byte = 1
-	opActivate byte = 2
+	opPropose byte = iota + 1
+	opBegin
+	opActivate
+	opConfirm
+	opReturn
+	opAbort
+	opEndCanary
 )
 
 const levelFirst = 4 // the protocol level that the machine, and all it knows, needs
@@ -52,17 +65,23 @@ func (e UnknownCommandError) Error() string {
 // program is needed.
 func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
 
-// Write is what every command says of itself.
+// Write is what every change of what is in force says of itself.
 type Write struct {
 	Epoch    uint64 // that must be in force
 	Who, Why string
 	Key      string // the same whenever the write is repeated, and no other write's; "" = it is not repeated
 }
 
-// Put changes files of the revision in force, and puts what comes out in force.
-type Put struct {
+// Propose makes a release of what is in force with changes, and begins to roll it out.
+type Propose struct {
 	Write
-	Changes []Change
+	Changes []Change // of the files of configuration
+	Keep    bool     // the content stays as it is; and without Needs, they do
+	Content Content  // if it does not
+	Needs
+	Publisher string
+	Plan      Plan
+	Hold      bool // the release is kept for later, and no rollout begins
 }
 
 // Change sets a file, or takes it away.
@@ -72,32 +91,94 @@ type Change struct {
 	Text   string
 }
 
-// Activate puts an epoch's revision in force again.
-type Activate struct {
+// Begin begins to roll out a release that is kept.
+type Begin struct {
 	Write
-	Again uint64 // the epoch
+	Release uint64
+	Plan    Plan
 }
+
+// Activate switches to what a rollout has made ready, and names the nodes that were, and those that were not
+// heard.
+type Activate struct {
+	Rollout            uint64
+	Ready, Unconfirmed []string
+}
+
+// Step ends a rollout, or a canary; Who and Why are kept as By and Reason.
+type Step struct {
+	Rollout  uint64
+	Who, Why string
+}
+
+// Confirm says that all is well after the switch.
+type Confirm Step
+
+// Return puts the release in force again that was before the switch; of a canary, it ends that.
+type Return Step
+
+// Abort ends a rollout before the switch.
+type Abort Step
+
+// EndCanary has all nodes show the same again. Rollout is that of the canary.
+type EndCanary Step
 
 // A command is the op code and then, with numbers as uvarints and strings after their length:
 //
-//	put:      epoch, key, who, why, number of changes, for each: path, 0 to set or 1 to delete, text
-//	activate: epoch, key, who, why, epoch to put in force again
+//	write:    epoch, key, who, why
+//	plan:     unreachable, wait, min ready, stage, confirm, bake (durations in ms), dry, nodes
+//	nodes:    their number, then their names, ascending
+//
+//	propose:  write, number of changes, for each: path, 0 to set or 1 to delete, text; 1 to keep the content
+//	          or 0 and the content; program, level, publisher, plan, hold
+//	content:  root and source (32 bytes, or none), size, files, seal
+//	begin:    write, release, plan
+//	activate: rollout, nodes that are ready, nodes that are not
+//	confirm, return, abort, end of canary: rollout, who, why
 
 // Append appends the command to b.
-func (c Put) Append(b []byte) []byte {
-	b = c.Write.append(append(b, opPut))
+func (c Propose) Append(b []byte) []byte {
+	b = c.Write.append(append(b, opPropose))
 	b = binary.AppendUvarint(b, uint64(len(c.Changes)))
 	for _, ch := range c.Changes {
 		b = appendString(b, ch.Path)
 		b = append(b, boolByte(ch.Delete))
 		b = appendString(b, ch.Text)
 	}
-	return b
+	if b = append(b, boolByte(c.Keep)); !c.Keep {
+		b = c.Content.append(b)
+	}
+	b = binary.AppendUvarint(appendString(b, c.Program), c.Level)
+	b = appendString(b, c.Publisher)
+	return append(c.Plan.append(b), boolByte(c.Hold))
+}
+
+// Append appends the command to b.
+func (c Begin) Append(b []byte) []byte {
+	b = binary.AppendUvarint(c.Write.append(append(b, opBegin)), c.Release)
+	return c.Plan.append(b)
 }
 
 // Append appends the command to b.
 func (c Activate) Append(b []byte) []byte {
-	return binary.AppendUvarint(c.Write.append(append(b, opActivate)), c.Again)
+	b = binary.AppendUvarint(append(b, opActivate), c.Rollout)
+	return appendNodes(appendNodes(b, c.Ready), c.Unconfirmed)
+}
+
+// Append appends the command to b.
+func (c Confirm) Append(b []byte) []byte { return Step(c).append(append(b, opConfirm)) }
+
+// Append appends the command to b.
+func (c Return) Append(b []byte) []byte { return Step(c).append(append(b, opReturn)) }
+
+// Append appends the command to b.
+func (c Abort) Append(b []byte) []byte { return Step(c).append(append(b, opAbort)) }
+
+// Append appends the command to b.
+func (c EndCanary) Append(b []byte) []byte { return Step(c).append(append(b, opEndCanary)) }
+
+func (c Step) append(b []byte) []byte {
+	return appendString(appendString(binary.AppendUvarint(b, c.Rollout), c.Who), c.Why)
 }
 
 func (w Write) append(b []byte) []byte {
@@ -106,6 +187,38 @@ func (w Write) append(b []byte) []byte {
 		b = appendString(b, s)
 	}
 	return b
+}
+
+func (p Plan) append(b []byte) []byte {
+	b = append(b, byte(p.Unreachable))
+	b = binary.AppendUvarint(appendDuration(b, p.Wait), p.MinReady)
+	b = appendDuration(appendDuration(appendDuration(b, p.Stage), p.Confirm), p.Bake)
+	return appendNodes(append(b, boolByte(p.Dry)), p.Nodes)
+}
+
+func (c Content) append(b []byte) []byte {
+	for _, h := range []blob.Hash{c.Root, c.Source} {
+		if h.IsZero() {
+			b = append(b, 0)
+		} else {
+			b = appendString(b, string(h[:]))
+		}
+	}
+	return appendString(binary.AppendUvarint(binary.AppendUvarint(b, c.Size), c.Files), c.Seal)
+}
+
+// appendNodes sorts the nodes: who names them in another order says the same.
+func appendNodes(b []byte, nodes []string) []byte {
+	nodes = slices.Compact(slices.Sorted(slices.Values(nodes)))
+	b = binary.AppendUvarint(b, uint64(len(nodes)))
+	for _, n := range nodes {
+		b = appendString(b, n)
+	}
+	return b
+}
+
+func appendDuration(b []byte, d time.Duration) []byte {
+	return binary.AppendUvarint(b, uint64(max(0, d).Milliseconds()))
 }
 
 func appendString(b []byte, s string) []byte {
@@ -119,72 +232,7 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-// decoder reads what the appends write. After the first thing that is wrong it returns nothing any more.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) number() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 || n > 1 && v>>(7*(n-1)) == 0 { // written longer than it need be
-		d.b, d.bad = nil, true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) bytes(most int) []byte {
-	n := d.number()
-	if n > uint64(min(most, len(d.b))) {
-		d.b, d.bad = nil, true
-		return nil
-	}
-	out := d.b[:n]
-	d.b = d.b[n:]
-	return out
-}
-
-// text returns a copy of text of so many bytes at most.
-func (d *decoder) text(most int) string {
-	b := d.bytes(most)
-	if !utf8.Valid(b) {
-		d.bad = true
-	}
-	return string(b)
-}
-
-// count returns how many things follow, of which each has so many bytes at least.
-func (d *decoder) count(most, size int) int {
-	n := d.number()
-	if n > uint64(most) || n > uint64(len(d.b)/size) {
-		d.b, d.bad = nil, true
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) flag() bool {
-	v := d.number()
-	d.bad = d.bad || v > 1
-	return v == 1
-}
-
-func (d *decoder) path() string {
-	p := d.text(MaxPath)
-	d.bad = d.bad || !fs.ValidPath(p) || p == "."
-	return p
-}
-
-// done reports whether everything was read, and right.
-func (d *decoder) done() bool { return !d.bad && len(d.b) == 0 }
-
-func (d *decoder) write() Write {
-	return Write{Epoch: d.number(), Key: d.text(MaxKey), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
-}
-
-func decodePut(b []byte) (c Put, ok bool) {
+func decodePropose(b []byte) (c Propose, ok bool) {
 	d := decoder{b: b}
 	c.Write = d.write()
 	seen := map[string]bool{}
@@ -196,44 +244,28 @@ func decodePut(b []byte) (c Put, ok bool) {
 		seen[ch.Path] = true
 		c.Changes = append(c.Changes, ch)
 	}
+	if c.Keep = d.flag(); !c.Keep {
+		c.Content = d.content()
+	}
+	c.Needs = d.needs()
+	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.plan(), d.flag()
+	return c, d.done()
+}
+
+func decodeBegin(b []byte) (c Begin, ok bool) {
+	d := decoder{b: b}
+	c.Write, c.Release, c.Plan = d.write(), d.number(), d.plan()
 	return c, d.done()
 }
 
 func decodeActivate(b []byte) (c Activate, ok bool) {
 	d := decoder{b: b}
-	c.Write, c.Again = d.write(), d.number()
+	c.Rollout, c.Ready, c.Unconfirmed = d.number(), d.nodes(), d.nodes()
 	return c, d.done()
 }
 
-// Status is how a command ended.
-type Status byte
-
-// What a command can end with. Epoch in the answer is the one in force then.
-const (
-	Done      Status = iota + 1
-	Same             // that is what is in force
-	Conflict         // another epoch is in force than the write says
-	NoEpoch          // the epoch is not kept, or never was
-	TooLarge         // the revision would be over a limit
-	Malformed        // not what the appends write
-)
-
-// Answer is what Apply returns, encoded.
-type Answer struct {
-	Status Status
-	Epoch  uint64
-}
-
-func (a Answer) encode() []byte { return binary.AppendUvarint([]byte{byte(a.Status)}, a.Epoch) }
-
-// DecodeAnswer reads what Apply has returned.
-func DecodeAnswer(b []byte) (a Answer, err error) {
-	if len(b) > 0 {
-		d := decoder{b: b[1:]}
-		a = Answer{Status(b[0]), d.number()}
-		if d.done() && Done <= a.Status && a.Status <= Malformed {
-			return a, nil
-		}
-	}
-	return a, errors.New("configsync: answer not understood")
+func decodeStep(b []byte) (c Step, ok bool) {
+	d := decoder{b: b}
+	c = Step{d.number(), d.text(MaxWho), d.text(MaxReason)}
+	return c, d.done()
 }

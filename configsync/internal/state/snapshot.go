@@ -20,19 +20,28 @@ import (
 //
 // with those numbers little endian; and the body, with numbers as uvarints and strings after their length,
 //
-//	number of the newest revision
+//	numbers of the newest revision, release and rollout
 //	number of texts, and the texts that revisions have, each once, in ascending order
 //	number of revisions, and for each, in ascending order: its number,
 //	the number of files, and for each its path and its text's place above
-//	number of epochs, and for each, in ascending order: number, revision, index,
-//	time in ms since 1970, who, why, key, content
+//	number of releases, and for each, in ascending order: number, revision, content, needs, publisher,
+//	who, why, key, index, time, whether it was tried, why it was rejected, whether it is of a dry run
+//	number of epochs, and for each, in ascending order: number, release, rollout, index, time, who, why,
+//	whether it failed
+//	number of rollouts, and for each, in ascending order: number, release, epochs before and after, phase,
+//	plan, who, why, key, index, begun, flipped, ended, ready nodes, unconfirmed nodes, by, reason
+//	of the canary: rollout, release, nodes
 //
-// Content is what a release will name beside the revision; it is empty, and Restore insists on that.
+// with times in ms since 1970, and what commands have as they have it. A time that may not have come is 0, or
+// one more than the time.
 const (
-	format   = 1
-	headSize = 1 + 4
-	maxTime  = 1 << 50 // ms since 1970
-	maxBody  = Kept*(MaxBytes+MaxFiles*(MaxPath+16)+MaxWho+MaxWhy+MaxKey+64) + 64
+	format      = 1
+	headSize    = 1 + 4
+	maxTime     = 1 << 50 // ms since 1970
+	maxReleases = Kept + 2 + keptPublished
+	maxRollout  = 3*MaxNodes*(MaxNode+2) + 2*MaxWho + MaxWhy + MaxReason + MaxKey + 256
+	maxRelease  = MaxBytes + MaxFiles*(MaxPath+16) + MaxWho + MaxWhy + MaxReason + MaxSeal + 1024
+	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxWhy+128) + (Kept+1)*maxRollout
 )
 
 var (
@@ -51,30 +60,80 @@ func (s *State) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (s *State) append(b []byte) []byte {
+	b = appendNumbers(b, s.revision, s.release, s.rollout)
+	b = s.appendRevisions(b)
+	b = binary.AppendUvarint(b, uint64(len(s.releases)))
+	for _, r := range s.releases {
+		b = r.append(b)
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.epochs)))
+	for _, e := range s.epochs {
+		b = e.append(b)
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.rollouts)))
+	for _, r := range s.rollouts {
+		b = r.append(b)
+	}
+	return appendNodes(appendNumbers(b, s.canary.Rollout, s.canary.Release), s.canary.Nodes)
+}
+
+func (s *State) appendRevisions(b []byte) []byte {
 	texts := s.texts()
 	place := make(map[string]int, len(texts))
-	b = binary.AppendUvarint(b, s.last)
 	b = binary.AppendUvarint(b, uint64(len(texts)))
 	for i, text := range texts {
 		place[text] = i
 		b = appendString(b, text)
 	}
-	b = binary.AppendUvarint(b, uint64(len(s.files)))
-	for _, revision := range slices.Sorted(maps.Keys(s.files)) {
-		b = binary.AppendUvarint(b, revision)
-		b = binary.AppendUvarint(b, uint64(len(s.files[revision])))
-		for _, f := range s.files[revision] {
+	b = binary.AppendUvarint(b, uint64(len(s.revisions)))
+	for _, n := range slices.Sorted(maps.Keys(s.revisions)) {
+		files := s.revisions[n].files
+		b = appendNumbers(b, n, uint64(len(files)))
+		for _, f := range files {
 			b = binary.AppendUvarint(appendString(b, f.Path), uint64(place[f.Text]))
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(s.epochs)))
-	for _, e := range s.epochs {
-		for _, n := range []uint64{e.Number, e.Revision, e.Index, uint64(e.Time.UnixMilli())} {
-			b = binary.AppendUvarint(b, n)
+	return b
+}
+
+func (r Release) append(b []byte) []byte {
+	b = r.Content.append(appendNumbers(b, r.ID, r.Revision))
+	b = binary.AppendUvarint(appendString(b, r.Program), r.Level)
+	b = appendStrings(b, r.Publisher, r.Who, r.Why, r.Key)
+	b = append(appendNumbers(b, r.Index, uint64(r.Time.UnixMilli())), boolByte(r.Tried))
+	b = appendString(b, r.Rejected)
+	return append(b, boolByte(r.Dry))
+}
+
+func (e Epoch) append(b []byte) []byte {
+	b = appendNumbers(b, e.Number, e.Release, e.Rollout, e.Index, uint64(e.Time.UnixMilli()))
+	return append(appendStrings(b, e.Who, e.Why), boolByte(e.Failed))
+}
+
+func (r Rollout) append(b []byte) []byte {
+	b = append(appendNumbers(b, r.ID, r.Release, r.Was, r.Epoch), byte(r.Phase))
+	b = appendStrings(r.Plan.append(b), r.Who, r.Why, r.Key)
+	b = appendNumbers(b, r.Index, uint64(r.Begun.UnixMilli()))
+	for _, t := range []time.Time{r.Flipped, r.Ended} {
+		if t.IsZero() {
+			b = append(b, 0)
+		} else {
+			b = binary.AppendUvarint(b, uint64(t.UnixMilli())+1)
 		}
-		for _, text := range []string{e.Who, e.Why, e.Key, ""} {
-			b = appendString(b, text)
-		}
+	}
+	return appendStrings(appendNodes(appendNodes(b, r.Ready), r.Unconfirmed), r.By, r.Reason)
+}
+
+func appendNumbers(b []byte, ns ...uint64) []byte {
+	for _, n := range ns {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+func appendStrings(b []byte, all ...string) []byte {
+	for _, s := range all {
+		b = appendString(b, s)
 	}
 	return b
 }
@@ -82,8 +141,8 @@ func (s *State) append(b []byte) []byte {
 // texts returns the texts of all files, each once, in ascending order.
 func (s *State) texts() []string {
 	var out []string
-	for _, files := range s.files {
-		for _, f := range files {
+	for _, r := range s.revisions {
+		for _, f := range r.files {
 			out = append(out, f.Text)
 		}
 	}
@@ -141,56 +200,4 @@ func early(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// decodeState takes only what append writes: the same state is the same bytes.
-func decodeState(b []byte) (*State, bool) {
-	d := decoder{b: b}
-	s := &State{last: d.number()}
-	texts := make([]string, d.count(Kept*MaxFiles, 1))
-	for i := range texts {
-		texts[i] = d.text(MaxBytes)
-	}
-	if n := d.count(Kept, 2); n > 0 {
-		s.files = make(map[uint64][]File, n)
-		for range n {
-			revision, files, ok := d.revision(texts)
-			if !ok || revision == 0 || revision > s.last {
-				return nil, false
-			}
-			s.files[revision] = files
-		}
-	}
-	for range d.count(Kept, 8) {
-		e := Epoch{Number: d.number(), Revision: d.number(), Index: d.number(), Time: d.time(),
-			Who: d.text(MaxWho), Why: d.text(MaxWhy), Key: d.text(MaxKey)}
-		if _, known := s.files[e.Revision]; !known || len(d.bytes(0)) > 0 ||
-			len(s.epochs) > 0 && e.Number != s.Current().Number+1 {
-			return nil, false
-		}
-		s.epochs = append(s.epochs, e)
-	}
-	return s, d.done() && bytes.Equal(s.append(nil), b)
-}
-
-func (d *decoder) time() time.Time {
-	ms := d.number()
-	d.bad = d.bad || ms > maxTime
-	return time.UnixMilli(int64(min(ms, maxTime))).UTC()
-}
-
-func (d *decoder) revision(texts []string) (number uint64, files []File, ok bool) {
-	number = d.number()
-	size := 0
-	for range d.count(MaxFiles, 3) {
-		f := File{Path: d.path()}
-		place := d.number()
-		if place >= uint64(len(texts)) || len(files) > 0 && f.Path <= files[len(files)-1].Path {
-			return 0, nil, false
-		}
-		f.Text = texts[place]
-		size += len(f.Text)
-		files = append(files, f)
-	}
-	return number, files, size <= MaxBytes && !d.bad
 }

@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/corpus"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -36,14 +37,29 @@ func (r *rig) apply(cmd []byte) Answer {
 	return a
 }
 
-// put sets files: path, text, path, text.
+// put sets files, and has what comes out in force: path, text, path, text.
 func (r *rig) put(epoch uint64, files ...string) Answer {
 	r.t.Helper()
-	return r.apply(putOf(Write{Epoch: epoch, Who: "me", Why: "test"}, files...).Append(nil))
+	return r.through(r.apply(proposal(Write{Epoch: epoch, Who: "me", Why: "test"}, files...).Append(nil)))
 }
 
-func putOf(w Write, files ...string) Put {
-	c := Put{Write: w}
+// through activates the rollout that an answer names.
+func (r *rig) through(a Answer) Answer {
+	r.t.Helper()
+	if a.Status != OK || a.Rollout == 0 {
+		return a
+	}
+	return r.apply(Activate{Rollout: a.Rollout, Ready: []string{"n1", "n2"}}.Append(nil))
+}
+
+// back has a release that is kept in force again.
+func (r *rig) back(epoch, release uint64) Answer {
+	r.t.Helper()
+	return r.through(r.apply(Begin{Write: Write{Epoch: epoch, Who: "me"}, Release: release}.Append(nil)))
+}
+
+func proposal(w Write, files ...string) Propose {
+	c := Propose{Write: w, Keep: true}
 	for i := 0; i < len(files); i += 2 {
 		c.Changes = append(c.Changes, Change{Path: files[i], Text: files[i+1]})
 	}
@@ -69,18 +85,19 @@ func (r *rig) want(a Answer, status Status, current string) {
 func TestPut(t *testing.T) {
 	r := newRig(t)
 	r.want(r.put(1, "a.yaml", "1"), Conflict, "0")
-	r.want(r.put(0, "b.yaml", "1", "a.yaml", "2"), Done, "1 a.yaml=2 b.yaml=1")
+	r.want(r.put(0, "b.yaml", "1", "a.yaml", "2"), OK, "1 a.yaml=2 b.yaml=1")
 	r.want(r.put(0, "a.yaml", "3"), Conflict, "1 a.yaml=2 b.yaml=1")
 	r.want(r.put(1, "a.yaml", "2"), Same, "1 a.yaml=2 b.yaml=1")
-	r.want(r.put(1, "c/d.yaml", "4"), Done, "2 a.yaml=2 b.yaml=1 c/d.yaml=4")
-	gone := Put{Write{Epoch: 2}, []Change{{Path: "b.yaml", Delete: true}, {Path: "z", Delete: true}}}
-	r.want(r.apply(gone.Append(nil)), Done, "3 a.yaml=2 c/d.yaml=4")
-	e := r.State().Current()
-	want := Epoch{Number: 2, Revision: 2, Index: 5, Time: begin.Add(5 * time.Second), Who: "me", Why: "test"}
+	r.want(r.put(1, "c/d.yaml", "4"), OK, "2 a.yaml=2 b.yaml=1 c/d.yaml=4")
+	gone := Propose{Write: Write{Epoch: 2}, Changes: []Change{{Path: "b.yaml", Delete: true},
+		{Path: "z", Delete: true}}, Keep: true}
+	r.want(r.through(r.apply(gone.Append(nil))), OK, "3 a.yaml=2 c/d.yaml=4")
+	want := Epoch{Number: 2, Release: 2, Revision: 2, Rollout: 2, Index: 7, Time: begin.Add(7 * time.Second),
+		Who: "me", Why: "test"}
 	if got, ok := r.State().Epoch(2); !ok || got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if e.Revision != 3 || len(r.State().Epochs()) != 3 {
+	if e := r.State().Current(); e.Revision != 3 || len(r.State().Epochs()) != 3 {
 		t.Errorf("%+v, %d epochs", e, len(r.State().Epochs()))
 	}
 }
@@ -89,72 +106,101 @@ func TestRollbackIsANewEpoch(t *testing.T) {
 	r := newRig(t)
 	r.put(0, "a", "1")
 	r.put(1, "a", "2")
-	back := func(epoch, again uint64) Answer {
-		return r.apply(Activate{Write{Epoch: epoch, Who: "me"}, again}.Append(nil))
+	r.want(r.back(1, 1), Conflict, "2 a=2")
+	r.want(r.back(2, 9), NoRelease, "2 a=2")
+	r.want(r.back(2, 0), NoRelease, "2 a=2")
+	r.want(r.back(2, 2), Same, "2 a=2")
+	r.want(r.back(2, 1), OK, "3 a=1")
+	if e := r.State().Current(); e.Revision != 1 || e.Release != 1 {
+		t.Errorf("a rollback made %+v", e)
 	}
-	r.want(back(1, 1), Conflict, "2 a=2")
-	r.want(back(2, 9), NoEpoch, "2 a=2")
-	r.want(back(2, 2), Same, "2 a=2")
-	r.want(back(2, 1), Done, "3 a=1")
-	if e := r.State().Current(); e.Revision != 1 {
-		t.Errorf("a rollback made revision %d", e.Revision)
+	r.want(r.put(3, "a", "3"), OK, "4 a=3")
+	if e := r.State().Current(); e.Revision != 3 || e.Release != 3 {
+		t.Errorf("the next is %+v", e)
 	}
-	r.want(r.put(3, "a", "3"), Done, "4 a=3")
-	if e := r.State().Current(); e.Revision != 3 {
-		t.Errorf("the next revision is %d", e.Revision)
+	// What is the same as a release that is kept is that release.
+	r.want(r.put(4, "a", "2"), OK, "5 a=2")
+	if e := r.State().Current(); e.Revision != 2 || e.Release != 2 || len(r.State().Releases()) != 3 {
+		t.Errorf("the same again is %+v", e)
 	}
 }
 
 // TestRepeatedWrite: a write whose outcome was unknown is sent again, and another one came between.
 func TestRepeatedWrite(t *testing.T) {
 	r := newRig(t)
-	once := putOf(Write{Epoch: 0, Key: "k1"}, "a", "1").Append(nil)
-	r.want(r.apply(once), Done, "1 a=1")
+	once := proposal(Write{Epoch: 0, Key: "k1"}, "a", "1").Append(nil)
+	r.want(r.through(r.apply(once)), OK, "1 a=1")
 	r.put(1, "a", "2")
-	if a := r.apply(once); a != (Answer{Done, 1}) {
+	if a := r.apply(once); a != (Answer{OK, 2, 1, 1}) {
 		t.Errorf("repeated: %+v", a)
 	}
-	r.want(r.put(2, "a", "2"), Same, "2 a=2")
+	held := proposal(Write{Epoch: 2, Key: "k2"}, "a", "3")
+	held.Hold = true
+	for range 2 {
+		if a := r.apply(held.Append(nil)); a != (Answer{OK, 2, 3, 0}) {
+			t.Errorf("held: %+v", a)
+		}
+	}
+	begun := Begin{Write: Write{Epoch: 2, Key: "k3"}, Release: 3}.Append(nil)
+	for range 2 {
+		if a := r.apply(begun); a != (Answer{OK, 2, 3, 3}) {
+			t.Errorf("begun: %+v", a)
+		}
+	}
+	r.want(r.apply(Activate{Rollout: 3}.Append(nil)), OK, "3 a=3")
 }
 
 func TestKeepsFifty(t *testing.T) {
 	r := newRig(t)
 	r.put(0, "a", "first")
 	for i := range uint64(60) {
-		if a := r.put(i+1, "a", fmt.Sprint(i)); a.Status != Done {
+		if a := r.put(i+1, "a", fmt.Sprint(i)); a.Status != OK {
 			t.Fatal(a)
 		}
 	}
 	s := r.State()
-	if len(s.Epochs()) != Kept || len(s.files) != Kept || s.Epochs()[0].Number != 12 ||
-		s.Current().Number != 61 {
-		t.Errorf("%d epochs, %d revisions, from %d to %d", len(s.Epochs()), len(s.files), s.Epochs()[0].Number,
-			s.Current().Number)
+	if len(s.Epochs()) != Kept || len(s.revisions) != Kept || s.Epochs()[0].Number != 12 ||
+		s.Current().Number != 61 || len(s.Releases()) != Kept || len(s.Rollouts()) != Kept {
+		t.Errorf("%d epochs, %d revisions, from %d to %d", len(s.Epochs()), len(s.revisions),
+			s.Epochs()[0].Number, s.Current().Number)
 	}
 	if _, ok := s.Epoch(11); ok {
 		t.Error("epoch 11 is still there")
 	}
-	// A revision stays as long as an epoch names it.
+	// A release stays as long as an epoch names it, and others while there is room.
 	for i := range uint64(60) {
-		again := 61 + i - 1
-		r.apply(Activate{Write{Epoch: 61 + i}, again}.Append(nil))
+		if a := r.back(61+i, 61-(i+1)%2); a.Status != OK {
+			t.Fatal(a)
+		}
 	}
-	if s = r.State(); len(s.files) != 2 || len(s.Epochs()) != Kept {
-		t.Errorf("%d revisions, %d epochs after going back and forth", len(s.files), len(s.Epochs()))
+	if s = r.State(); len(s.revisions) != Kept || len(s.Epochs()) != Kept {
+		t.Errorf("%d revisions, %d epochs after going back and forth", len(s.revisions), len(s.Epochs()))
+	}
+	for i := range uint64(49) { // never tried: they go before what epochs name
+		c := proposal(Write{Epoch: 121}, "a", fmt.Sprint("held ", i))
+		c.Hold = true
+		if a := r.apply(c.Append(nil)); a.Status != OK {
+			t.Fatal(a)
+		}
+	}
+	for _, id := range []uint64{60, 61} {
+		if _, ok := r.State().Release(id); !ok || len(r.State().Releases()) != Kept {
+			t.Errorf("%d is gone, or there are %d", id, len(r.State().Releases()))
+		}
 	}
 }
 
 func TestLimits(t *testing.T) {
 	r := newRig(t)
 	half := strings.Repeat("x", MaxBytes/2)
-	r.want(r.put(0, "a", half), Done, "1 a="+half)
+	r.want(r.put(0, "a", half), OK, "1 a="+half)
 	if a := r.put(1, "b", half+"y"); a.Status != TooLarge {
 		t.Error(a)
 	}
-	if a := r.put(1, "b", half); a.Status != Done {
+	if a := r.put(1, "b", half); a.Status != OK {
 		t.Error(a)
 	}
-	many := putOf(Write{Epoch: 2})
+	many := proposal(Write{Epoch: 2})
 	for i := range MaxFiles - 1 {
 		many.Changes = append(many.Changes, Change{Path: fmt.Sprint("f", i)})
 	}
@@ -167,31 +213,47 @@ func TestMalformed(t *testing.T) {
 	r := newRig(t)
 	r.put(0, "a", "1")
 	before := r.State()
-	good := putOf(Write{Epoch: 1, Key: "k", Who: "w", Why: "y"}, "b", "2").Append(nil)
+	of := func(w Write, files ...string) []byte { return proposal(w, files...).Append(nil) }
+	plan := func(p Plan) []byte { return Begin{Write: Write{Epoch: 1}, Release: 1, Plan: p}.Append(nil) }
+	good := of(Write{Epoch: 1, Key: "k", Who: "w", Why: "y"}, "b", "2")
+	content := Propose{Write: Write{Epoch: 1}, Content: Content{Size: 1}}
+	many := make([]string, MaxNodes+1)
+	for i := range many {
+		many[i] = fmt.Sprint("n", i)
+	}
 	for name, cmd := range map[string][]byte{
-		"empty":    {},
-		"torn":     good[:len(good)-1],
-		"longer":   append(bytes.Clone(good), 0),
-		"long who": putOf(Write{Epoch: 1, Who: strings.Repeat("w", MaxWho+1)}, "b", "2").Append(nil),
-		"long why": putOf(Write{Epoch: 1, Why: strings.Repeat("w", MaxWhy+1)}, "b", "2").Append(nil),
-		"long key": putOf(Write{Epoch: 1, Key: strings.Repeat("w", MaxKey+1)}, "b", "2").Append(nil),
-		"no UTF-8": putOf(Write{Epoch: 1}, "b", "\xff").Append(nil),
-		"up":       putOf(Write{Epoch: 1}, "../b", "2").Append(nil),
-		"root":     putOf(Write{Epoch: 1}, "/b", "2").Append(nil),
-		"dot":      putOf(Write{Epoch: 1}, ".", "2").Append(nil),
-		"no path":  putOf(Write{Epoch: 1}, "", "2").Append(nil),
-		"twice":    putOf(Write{Epoch: 1}, "b", "2", "b", "3").Append(nil),
-		"delete":   Put{Write{Epoch: 1}, []Change{{Path: "a", Delete: true, Text: "x"}}}.Append(nil),
-		"flag":     {opPut, 1, 0, 0, 0, 1, 1, 'b', 2, 0},
-		"long way": {opPut, 0x81, 0, 0, 0, 0, 0},
-		"activate": {opActivate, 1, 0, 0, 0},
-		"many":     {opPut, 1, 0, 0, 0, 0xff, 0xff, 0x03},
+		"empty":     {},
+		"torn":      good[:len(good)-1],
+		"longer":    append(bytes.Clone(good), 0),
+		"long who":  of(Write{Epoch: 1, Who: strings.Repeat("w", MaxWho+1)}, "b", "2"),
+		"long why":  of(Write{Epoch: 1, Why: strings.Repeat("w", MaxWhy+1)}, "b", "2"),
+		"long key":  of(Write{Epoch: 1, Key: strings.Repeat("w", MaxKey+1)}, "b", "2"),
+		"no UTF-8":  of(Write{Epoch: 1}, "b", "\xff"),
+		"up":        of(Write{Epoch: 1}, "../b", "2"),
+		"root":      of(Write{Epoch: 1}, "/b", "2"),
+		"dot":       of(Write{Epoch: 1}, ".", "2"),
+		"no path":   of(Write{Epoch: 1}, "", "2"),
+		"twice":     of(Write{Epoch: 1}, "b", "2", "b", "3"),
+		"no root":   content.Append(nil),
+		"delete":    Propose{Write: Write{Epoch: 1}, Changes: []Change{{"a", true, "x"}}}.Append(nil),
+		"long way":  {opPropose, 0x81, 0, 0, 0, 0, 0},
+		"many":      {opPropose, 1, 0, 0, 0, 0xff, 0xff, 0x03},
+		"begin":     {opBegin, 1, 0, 0, 0},
+		"policy":    plan(Plan{Unreachable: Refuse + 1}),
+		"long":      plan(Plan{Stage: MaxDuration + time.Second}),
+		"bake":      plan(Plan{Bake: time.Second}),
+		"nodes":     plan(Plan{Nodes: many}),
+		"node":      plan(Plan{Nodes: []string{strings.Repeat("n", MaxNode+1)}}),
+		"activate":  {opActivate, 1, 2, 1, 'b', 1, 'a', 0},
+		"nameless":  Activate{Rollout: 1, Ready: []string{""}}.Append(nil),
+		"step":      {opConfirm, 1, 0},
+		"long step": Abort{1, "w", strings.Repeat("w", MaxReason+1)}.Append(nil),
 	} {
 		if a := r.apply(cmd); a.Status != Malformed || r.State() != before {
 			t.Errorf("%s: %v", name, a)
 		}
 	}
-	if a, err := DecodeAnswer([]byte{0, 1}); err == nil {
+	if a, err := DecodeAnswer([]byte{0, 1, 0, 0}); err == nil {
 		t.Errorf("an answer: %v", a)
 	}
 }
@@ -203,17 +265,17 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 	defer func() {
 		err, _ := recover().(error)
 		var unknown UnknownCommandError
-		if !errors.As(err, &unknown) || unknown.Op != 9 || unknown.Index != 77 ||
+		if !errors.As(err, &unknown) || unknown.Op != 99 || unknown.Index != 77 ||
 			!errors.Is(err, fault.ErrVersion) ||
 			!errors.Is(err, ErrUnknownCommand) || r.State() != before {
 			t.Errorf("%v", err)
 		}
 	}()
-	r.Apply(77, begin, []byte{9, 1, 2})
+	r.Apply(77, begin, []byte{99, 1, 2})
 }
 
 func TestLevel(t *testing.T) {
-	for _, cmd := range [][]byte{nil, {opPut}, {opActivate}, {99}} {
+	for _, cmd := range [][]byte{nil, {opPropose}, {opActivate}, {99}} {
 		if Level(cmd) != 4 {
 			t.Errorf("%v needs level %d", cmd, Level(cmd))
 		}
@@ -240,12 +302,28 @@ func TestChangedIsSignalled(t *testing.T) {
 	}
 }
 
+// filled has something of everything: epoch 4 in force, a canary, and its confirmation in progress.
 func filled(t *testing.T) *rig {
 	r := newRig(t)
 	r.put(0, "site.yaml", "banner: a\n", "nodes/n1/site.yaml", "banner: b\n")
-	r.apply(putOf(Write{Epoch: 1, Key: "key", Who: "wer", Why: "darum"}, "site.yaml", "banner: c\n", "x.json",
-		"banner: b\n").Append(nil))
-	r.apply(Activate{Write{Epoch: 2, Who: "me", Why: "back"}, 1}.Append(nil))
+	c := proposal(Write{Epoch: 1, Key: "key", Who: "wer", Why: "darum"}, "site.yaml", "banner: c\n", "x.json",
+		"banner: b\n")
+	c.Keep, c.Needs, c.Content = false, Needs{"1.2.3", 4}, Content{Root: blob.Sum([]byte("content")),
+		Source: blob.Sum([]byte("source")), Size: 12345, Files: 6, Seal: "\xff\x00"}
+	c.Publisher = "ci"
+	c.Plan = Plan{Unreachable: Refuse, Wait: time.Second, MinReady: 2, Stage: time.Minute, Confirm: 3 * time.Second,
+		Bake: 2 * time.Second}
+	a := r.through(r.apply(c.Append(nil)))
+	r.apply(Return{a.Rollout, "n1", "n2: 500"}.Append(nil)) // epoch 3
+	r.put(3, "site.yaml", "banner: d\n")
+	held := proposal(Write{Epoch: 4, Why: "later"}, "site.yaml", "banner: e\n")
+	held.Hold = true
+	r.apply(held.Append(nil))
+	no := r.apply(proposal(Write{Epoch: 4}, "site.yaml", "banner: f\n").Append(nil))
+	r.apply(Abort{no.Rollout, "n1", "n2 refuses"}.Append(nil))
+	some := Begin{Write: Write{Epoch: 4, Who: "me"}, Release: 4, Plan: Plan{Confirm: time.Second,
+		Nodes: []string{"n3", "n2"}}}
+	r.through(r.apply(some.Append(nil)))
 	return r
 }
 
@@ -259,7 +337,7 @@ func TestSnapshot(t *testing.T) {
 	r := filled(t)
 	frozen := r.Snapshot()
 	b := snapshotOf(r.Machine)
-	r.put(3, "site.yaml", "later")
+	r.apply(Confirm{6, "n1", ""}.Append(nil))
 	var again bytes.Buffer
 	if frozen.WriteTo(&again); !bytes.Equal(again.Bytes(), b) {
 		t.Error("a snapshot changed while the log went on")
@@ -320,39 +398,81 @@ func TestDecodeTakesOneForm(t *testing.T) {
 }
 
 func seeds(t *testing.T) map[string]map[string][]byte {
+	w := Write{Epoch: 4, Key: "k", Who: "w", Why: "y"}
+	whole := proposal(w, "a.yaml", "a: 1\n")
+	whole.Keep, whole.Content = false, Content{Root: blob.Sum(nil), Size: 1, Files: 1, Seal: "seal"}
+	whole.Needs, whole.Publisher = Needs{"1.0", 4}, "ci"
+	whole.Plan = Plan{Unreachable: Fence, Wait: time.Second, MinReady: 3, Stage: time.Hour, Confirm: time.Minute,
+		Bake: time.Second, Nodes: []string{"n1", "n2"}, Dry: true}
+	held := proposal(w)
+	held.Hold, held.Changes = true, []Change{{Path: "site.yaml", Delete: true}}
 	return map[string]map[string][]byte{
 		"FuzzApply": {
-			"put":      putOf(Write{Epoch: 3, Key: "k", Who: "w", Why: "y"}, "a.yaml", "a: 1\n").Append(nil),
-			"delete":   Put{Write{Epoch: 3}, []Change{{Path: "site.yaml", Delete: true}}}.Append(nil),
-			"activate": Activate{Write{Epoch: 3}, 2}.Append(nil),
+			"propose":  whole.Append(nil),
+			"hold":     held.Append(nil),
+			"begin":    Begin{Write: w, Release: 4}.Append(nil),
+			"activate": Activate{Rollout: 6, Ready: []string{"n2"}, Unconfirmed: []string{"n3"}}.Append(nil),
+			"confirm":  Confirm{6, "n1", ""}.Append(nil),
+			"return":   Return{6, "n1", "n3: 500"}.Append(nil),
+			"abort":    Abort{6, "n1", "n3 refuses"}.Append(nil),
+			"end":      EndCanary{6, "me", "seen enough"}.Append(nil),
 		},
 		"FuzzRestore": {
 			"empty":  snapshotOf(NewMachine(nil)),
 			"filled": snapshotOf(filled(t).Machine),
 		},
-		"FuzzAnswer": {"done": Answer{Done, 300}.encode()},
+		"FuzzAnswer": {"done": Answer{OK, 300, 7, 8}.encode()},
 	}
 }
 
 func TestCorpus(t *testing.T) { corpus.Check(t, seeds(t)) }
 
+// FuzzApply has commands carried out while a rollout is in progress, and when it is over, and what can follow.
 func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cmd []byte) {
-		if len(cmd) > 0 && cmd[0] != opPut && cmd[0] != opActivate {
+		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opEndCanary) {
 			return
 		}
-		r := filled(t)
-		before := r.State()
-		var a Answer
-		corpus.Frugal(t, len(cmd), func() { a = r.apply(cmd) })
-		if (r.State() != before) != (a.Status == Done && a.Epoch == 4) {
-			t.Fatalf("%v, epoch %d", a, r.State().Current().Number)
-		}
-		back := NewMachine(nil)
-		if err := back.Restore(bytes.NewReader(snapshotOf(r.Machine))); err != nil {
-			t.Fatal(err)
+		for _, before := range [][]byte{nil, Confirm{6, "n1", ""}.Append(nil), Return{6, "n1", ""}.Append(nil)} {
+			r := filled(t)
+			if before != nil {
+				r.apply(before)
+			}
+			for range 2 {
+				was := r.State()
+				var a Answer
+				corpus.Frugal(t, len(cmd), func() { a = r.apply(cmd) })
+				if r.State() != was && a.Status != OK {
+					t.Fatalf("%v has changed something", a)
+				}
+				checkSound(t, was, r.State())
+			}
+			if p, ok := r.State().InProgress(); ok {
+				r.apply(Activate{Rollout: p.ID}.Append(nil))
+				r.apply(Return{p.ID, "n1", ""}.Append(nil))
+				checkSound(t, &State{}, r.State())
+			}
 		}
 	})
+}
+
+// checkSound checks what holds for every state, and for one that follows another.
+func checkSound(t *testing.T, was, is *State) {
+	t.Helper()
+	if is.Current().Number < was.Current().Number || is.Current().Number > was.Current().Number+1 &&
+		was.Current().Number > 0 {
+		t.Fatalf("epoch %d after %d", is.Current().Number, was.Current().Number)
+	}
+	back := NewMachine(nil)
+	var b bytes.Buffer
+	is.WriteTo(&b)
+	whole := bytes.Clone(b.Bytes())
+	if err := back.Restore(&b); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(snapshotOf(back), whole) || !reflect.DeepEqual(back.State(), is) {
+		t.Fatalf("restored:\n%+v\nwas\n%+v", back.State(), is)
+	}
 }
 
 func FuzzRestore(f *testing.F) {
@@ -362,6 +482,11 @@ func FuzzRestore(f *testing.F) {
 		corpus.Frugal(t, len(b), func() { err = m.Restore(bytes.NewReader(b)) })
 		if err == nil && !bytes.HasPrefix(b, snapshotOf(m)) {
 			t.Fatal("not what was read")
+		}
+		if p, ok := m.State().InProgress(); ok { // whatever was read can go on
+			m.Apply(1, begin, Activate{Rollout: p.ID}.Append(nil))
+			m.Apply(2, begin, Return{p.ID, "n1", ""}.Append(nil))
+			m.Apply(3, begin, EndCanary{m.State().Canary().Rollout, "n1", ""}.Append(nil))
 		}
 		if s, ok := decodeState(b); ok && !bytes.Equal(s.append(nil), b) {
 			t.Fatal("not what was decoded")

@@ -1,0 +1,196 @@
+package configsync
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Health is what a node says of itself after a switch.
+type Health struct {
+	Node   string
+	Unwell string // why it is not well; "" = it is
+}
+
+// Confirm reports whether this node is well after the switch of a rollout: it uses the release, and
+// Settings.SelfCheck has nothing against it. That it is not well is a Health. Errors, which say that there is
+// no answer: ErrClosed, or ctx's own.
+func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
+	h := Health{Node: m.s.Node}
+	short, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err := m.await(short, func() bool {
+		if m.Usable() != nil {
+			return false
+		}
+		r, ok := m.now.Load().source.Rollout(rollout)
+		return ok && r.Phase != PhaseStaging
+	})
+	switch {
+	case ctx.Err() != nil || m.ctx.Err() != nil:
+		return h, err
+	case err != nil:
+		if err = m.Usable(); err == nil {
+			err = fmt.Errorf("it has not heard of the switch")
+		}
+		h.Unwell = err.Error()
+		return h, nil
+	}
+	if m.s.SelfCheck != nil {
+		_, err = call(ctx, checkTime, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, m.s.SelfCheck(ctx)
+		}, nil)
+	}
+	if ctx.Err() != nil {
+		return h, ctx.Err()
+	}
+	if err != nil {
+		h.Unwell = "self-check: " + err.Error()
+	}
+	return h, nil
+}
+
+// watch decides how a rollout ends that was switched.
+type watch struct {
+	m     *Manager
+	r     Rollout
+	begun time.Time
+	nodes map[string]*patient
+}
+
+// patient is what is known of one node's health.
+type patient struct {
+	well    bool
+	unwell  string
+	failing int // how often in a row
+}
+
+// failingTimes is how often in a row a node has to say that it is not well.
+const failingTimes = 3
+
+// healthOf is one answer, or none.
+type healthOf struct {
+	node string
+	Health
+	err error
+}
+
+// overlook asks the nodes of a rollout whether they are well, until it is decided.
+func (m *Manager) overlook(ctx context.Context, r Rollout) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &watch{m: m, r: r, begun: time.Now(), nodes: map[string]*patient{}}
+	answers := make(chan healthOf)
+	for _, node := range r.Ready {
+		w.nodes[node] = &patient{}
+		m.note(r.ID, node, func(p *NodeProgress) { p.Step = max(p.Step, StepFlipped) })
+		go m.askHealth(ctx, r.ID, node, answers)
+	}
+	over := time.NewTimer(r.Plan.Confirm)
+	defer over.Stop()
+	bake := time.NewTimer(r.Plan.Bake)
+	defer bake.Stop()
+	for {
+		if why := w.failing(); why != "" {
+			m.giveBack(ctx, r, why)
+			return
+		}
+		if time.Since(w.begun) >= r.Plan.Bake && w.allWell() {
+			m.confirm(ctx, r)
+			return
+		}
+		select {
+		case a := <-answers:
+			w.take(a)
+		case <-bake.C:
+		case <-over.C:
+			if why := w.verdict(); why != "" {
+				m.giveBack(ctx, r, why)
+			} else {
+				m.confirm(ctx, r)
+			}
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// askHealth asks a node again and again.
+func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to chan<- healthOf) {
+	for {
+		h, err := m.s.Peers.Confirm(ctx, node, rollout)
+		select {
+		case to <- healthOf{node, h, err}:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *watch) take(a healthOf) {
+	p := w.nodes[a.node]
+	switch {
+	case a.err != nil:
+		p.well = false
+	case a.Unwell != "":
+		p.well, p.unwell = false, a.Unwell
+		p.failing++
+	default:
+		p.well, p.unwell, p.failing = true, "", 0
+	}
+	w.m.note(w.r.ID, a.node, func(n *NodeProgress) {
+		n.Refused, n.Unreachable = p.unwell, a.err != nil
+		if p.well {
+			n.Step = StepConfirmed
+		}
+	})
+}
+
+func (w *watch) allWell() bool {
+	for _, p := range w.nodes {
+		if !p.well {
+			return false
+		}
+	}
+	return true
+}
+
+// failing returns why the farm has to go back at once; "" = it need not.
+func (w *watch) failing() string {
+	return w.say("not well", func(p *patient) (string, bool) { return p.unwell, p.failing >= failingTimes })
+}
+
+// verdict returns why the farm has to go back when the time is over; "" = all is well, or well enough: nodes
+// that were not heard are taken for unreachable, unless they are so many that the release may be the cause.
+func (w *watch) verdict() string {
+	if why := w.say("not well", func(p *patient) (string, bool) { return p.unwell, p.unwell != "" }); why != "" {
+		return why
+	}
+	well := 0
+	for _, p := range w.nodes {
+		if p.well {
+			well++
+		}
+	}
+	if well > len(w.nodes)/2 {
+		return ""
+	}
+	return w.say("not heard after the switch", func(p *patient) (string, bool) { return "no answer", !p.well })
+}
+
+// say names the nodes of which something is so; "" if it is of none.
+func (w *watch) say(what string, so func(*patient) (string, bool)) string {
+	nodes := map[string]string{}
+	for node, p := range w.nodes {
+		if why, yes := so(p); yes {
+			nodes[node] = why
+		}
+	}
+	return listed(what, nodes)
+}

@@ -1,0 +1,71 @@
+package configsync
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+)
+
+// Contents keeps the content of releases on a node. Methods are called concurrently.
+type Contents interface {
+	// Fetch returns the manifest of a content when this node has all blobs of it, verified, so that they can be
+	// opened. It fetches what is missing from other members, and tries again for as long as that makes sense.
+	// progress is told how many bytes of how many are here. An error refuses the release, unless ctx has ended.
+	Fetch(ctx context.Context, c Content, progress func(have, size uint64)) (*content.Manifest, error)
+
+	// Keep is told, whenever that has changed, the roots of all content that has to stay. Other content may go
+	// when it has not been touched for a while.
+	Keep(roots []blob.Hash)
+
+	// Open opens a blob.
+	Open(h blob.Hash) (f blob.File, size int64, err error)
+}
+
+// fetch returns the manifest of a content when all of it is here; nil for none.
+func (m *Manager) fetch(ctx context.Context, c Content, tell func(NodeProgress)) (*content.Manifest, error) {
+	switch {
+	case c.Root.IsZero():
+		return nil, nil
+	case m.s.Content == nil:
+		return nil, errors.New("this program takes none")
+	}
+	manifest, err := m.s.Content.Fetch(ctx, c, func(have, size uint64) {
+		tell(NodeProgress{Have: have, Size: size})
+	})
+	if err == nil && (manifest == nil || manifest.Root() != c.Root) {
+		err = errors.New("another manifest than was asked for")
+	}
+	return manifest, err
+}
+
+// keepContent says which content has to stay, if that has changed.
+func (m *Manager) keepContent() {
+	if m.s.Content == nil {
+		return
+	}
+	if roots := m.s.Local().State().Roots(); m.kept == nil || !slices.Equal(roots, m.kept) {
+		m.kept = append([]blob.Hash{}, roots...)
+		m.s.Content.Keep(roots)
+	}
+}
+
+// View is what a request, or a job, sees of the release.
+type View struct {
+	Epoch    uint64 // 0 = nothing was in force
+	Release  Release
+	Canary   bool              // Release is that of the canary, and not that of Epoch
+	Manifest *content.Manifest // of the content; nil = the release has none
+}
+
+// View returns what a context sees: a request what was in force when it came in. A context without a view has
+// the newest.
+func (m *Manager) View(ctx context.Context) View {
+	s := m.now.Load()
+	if v, ok := ctx.Value(viewKey{}).(*view); ok && v.manager == m {
+		s = v.snapshot
+	}
+	return View{Epoch: s.epoch, Release: s.release, Canary: s.canary, Manifest: s.staged.files}
+}

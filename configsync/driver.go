@@ -1,0 +1,278 @@
+package configsync
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+const (
+	askAgain   = time.Second            // how long after a node gave no answer it is asked again
+	decideTick = 200 * time.Millisecond // how often members are looked at
+	linger     = 2 * time.Second        // how long others are still heard after the first refusal
+	stepTime   = 10 * time.Second       // for the log to take a step
+
+	// silence is after how long without contact a node has noticed that it is alone.
+	silence = 10*time.Second + 100*time.Millisecond
+)
+
+// drive carries on rollouts, as long as it is for this node to do so. Every node runs it.
+func (m *Manager) drive() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		news := m.Changed()
+		if r, ok := m.s.Local().State().InProgress(); ok && m.s.Peers.Leads() {
+			m.carryOn(r)
+		}
+		select {
+		case <-news:
+		case <-tick.C:
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+// carryOn does one step of a rollout. It returns when that is done, or when it is not for this node to do it.
+func (m *Manager) carryOn(r Rollout) {
+	ctx, stop := m.while(m.ctx, func() bool {
+		now, ok := m.s.Local().State().InProgress()
+		return ok && now.ID == r.ID && now.Phase == r.Phase && m.s.Peers.Leads()
+	})
+	defer stop()
+	if r.Phase == PhaseConfirming {
+		m.overlook(ctx, r)
+		return
+	}
+	b := newBallot(m, r)
+	switch ready, absent, why := b.gather(ctx); {
+	case ctx.Err() != nil:
+	case r.Plan.Dry && why == "":
+		m.abort(ctx, r, "dry run: all would be ready")
+	case why != "":
+		m.abort(ctx, r, why)
+	default:
+		m.activate(ctx, r, ready, absent)
+	}
+}
+
+func (m *Manager) activate(ctx context.Context, r Rollout, ready, absent []string) {
+	if m.step(ctx, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil)) == nil {
+		// The others learn that it is committed with the next entry: this has it come at once.
+		short, cancel := context.WithTimeout(m.ctx, stepTime)
+		defer cancel()
+		if err := m.s.Log.Barrier(short); err != nil {
+			m.log.Debug("barrier after a switch", "err", err)
+		}
+	}
+}
+
+func (m *Manager) abort(ctx context.Context, r Rollout, why string) {
+	m.step(ctx, state.Abort{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+}
+
+func (m *Manager) confirm(ctx context.Context, r Rollout) {
+	m.step(ctx, state.Confirm{Rollout: r.ID, Who: m.s.Node}.Append(nil))
+}
+
+func (m *Manager) giveBack(ctx context.Context, r Rollout, why string) {
+	m.step(ctx, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxWhy)}.Append(nil))
+}
+
+// step has the log take a step. What went wrong is tried again from the beginning, if it is still due.
+func (m *Manager) step(ctx context.Context, cmd []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	index, _, err := m.s.Log.Propose(ctx, cmd)
+	if index == 0 && err != nil {
+		m.log.Debug("a step of a rollout was not taken", "err", err)
+		return err
+	}
+	m.refresh()
+	return nil
+}
+
+// cut returns text of so many bytes at most.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most-3], "") + "..."
+}
+
+// ballot asks the members to make a release ready, and decides.
+type ballot struct {
+	m       *Manager
+	r       Rollout
+	digest  digest
+	begun   time.Time
+	asked   map[string]bool
+	ready   map[string]bool
+	refused map[string]string
+	away    map[string]time.Time // since when a member cannot be reached
+	votes   chan Vote
+	first   time.Time // of the first refusal
+}
+
+func newBallot(m *Manager, r Rollout) *ballot {
+	s := m.s.Local().State()
+	release, _ := s.Release(r.Release)
+	return &ballot{m: m, r: r, digest: s.Digest(release), begun: time.Now(), asked: map[string]bool{},
+		ready: map[string]bool{}, refused: map[string]string{}, away: map[string]time.Time{},
+		votes: make(chan Vote)}
+}
+
+// gather returns who is ready, and who was not heard; or why the rollout is to be given up.
+func (b *ballot) gather(ctx context.Context) (ready, absent []string, why string) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tick := time.NewTicker(decideTick)
+	defer tick.Stop()
+	for {
+		members := b.members()
+		for _, member := range members {
+			if !b.asked[member.Name] {
+				b.asked[member.Name] = true
+				go b.ask(ctx, member.Name)
+			}
+		}
+		if decided, ready, absent, why := b.decide(members); decided {
+			return ready, absent, why
+		}
+		select {
+		case v := <-b.votes:
+			b.take(v)
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, nil, ""
+		}
+	}
+}
+
+// members returns those who are asked.
+func (b *ballot) members() []Member {
+	members := b.m.s.Peers.Members()
+	if nodes := b.r.Plan.Nodes; len(nodes) > 0 {
+		members = slices.DeleteFunc(members, func(m Member) bool { return !slices.Contains(nodes, m.Name) })
+	}
+	return members
+}
+
+// ask asks a member until it gives a vote.
+func (b *ballot) ask(ctx context.Context, node string) {
+	for {
+		v, err := b.m.s.Peers.Stage(ctx, node, b.r.ID, func(p NodeProgress) {
+			b.m.note(b.r.ID, node, func(n *NodeProgress) { p.Node = node; *n = p })
+		})
+		if err == nil {
+			v.Node = node
+			select {
+			case b.votes <- v:
+			case <-ctx.Done():
+			}
+			return
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (b *ballot) take(v Vote) {
+	why := v.Refused
+	if why == "" && (v.Digest != b.digest || v.Rollout != b.r.ID) {
+		why = "it has made something else ready"
+	}
+	if why == "" {
+		b.ready[v.Node] = true
+	} else {
+		b.refused[v.Node] = why
+		if b.first.IsZero() {
+			b.first = time.Now()
+		}
+	}
+	b.m.note(b.r.ID, v.Node, func(n *NodeProgress) {
+		if n.Refused = why; why == "" {
+			n.Step = max(n.Step, StepReady)
+		}
+	})
+}
+
+// decide looks at what is known by now.
+func (b *ballot) decide(members []Member) (decided bool, ready, absent []string, why string) {
+	waiting := map[string]string{} // for whom, that can be reached
+	for _, m := range members {
+		reachable := m.Reachable
+		b.m.note(b.r.ID, m.Name, func(n *NodeProgress) { n.Unreachable = !reachable })
+		if _, was := b.away[m.Name]; m.Reachable {
+			delete(b.away, m.Name)
+		} else if !was {
+			b.away[m.Name] = time.Now()
+		}
+		switch {
+		case b.ready[m.Name]:
+			ready = append(ready, m.Name)
+		case b.refused[m.Name] != "":
+		case m.Reachable:
+			waiting[m.Name] = "not ready"
+		default:
+			absent = append(absent, m.Name)
+		}
+	}
+	late := time.Since(b.begun) >= b.r.Plan.Stage
+	switch {
+	case len(members) == 0:
+		return late, nil, nil, "no members are known"
+	case len(b.refused) > 0:
+		return len(waiting) == 0 || time.Since(b.first) >= linger, nil, nil, listed("refused", b.refused)
+	case len(waiting) > 0:
+		return late, nil, nil, listed(fmt.Sprintf("not ready within %v", b.r.Plan.Stage), waiting)
+	}
+	decided, why = b.without(members, len(ready), absent)
+	return decided, ready, absent, why
+}
+
+// without decides when all that can be reached are ready.
+func (b *ballot) without(members []Member, ready int, absent []string) (decided bool, why string) {
+	needed := int(min(b.r.Plan.MinReady, state.MaxNodes))
+	if needed == 0 {
+		needed = len(members)/2 + 1
+	}
+	needed = max(needed, len(b.r.Plan.Nodes)) // a canary is for all of them
+	fenced := true
+	for _, node := range absent {
+		fenced = fenced && time.Since(b.away[node]) >= silence
+	}
+	waited := time.Since(b.begun) >= b.r.Plan.Wait
+	switch {
+	case len(absent) > 0 && !waited:
+		return false, ""
+	case len(absent) > 0 && b.r.Plan.Unreachable == Refuse:
+		return true, "cannot be reached: " + strings.Join(absent, ", ")
+	case ready < needed:
+		return waited, fmt.Sprintf("%d nodes are ready; %d are needed", ready, needed)
+	case b.r.Plan.Unreachable == Fence && !fenced:
+		return false, ""
+	}
+	return true, ""
+}
+
+// listed names nodes and what they say; "" for none.
+func listed(what string, nodes map[string]string) string {
+	var parts []string
+	for _, node := range slices.Sorted(maps.Keys(nodes)) {
+		parts = append(parts, node+": "+nodes[node])
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return what + ": " + strings.Join(parts, "; ")
+}

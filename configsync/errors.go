@@ -1,0 +1,51 @@
+package configsync
+
+import (
+	"errors"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
+)
+
+// Errors of writing.
+var (
+	// ErrConflict says that another epoch is in force than the writer knew: somebody was faster. Look, and
+	// decide again.
+	ErrConflict = errors.New("configsync: what is in force has changed since it was looked at")
+
+	// ErrBusy says that another rollout is in progress, or that a canary is; the error names it. One can wait
+	// for its end, or end it.
+	ErrBusy = errors.New("configsync: busy")
+
+	// ErrRefused says that a rollout was given up before anything was switched anywhere; the error says who
+	// refused what.
+	ErrRefused = errors.New("configsync: refused, and nothing has changed")
+
+	// ErrReturned says that the farm went back to the release before, because nodes were not well after the
+	// switch; the error says which.
+	ErrReturned = errors.New("configsync: taken back after the switch")
+
+	// ErrEnded says that a rollout is over, or was never there.
+	ErrEnded = errors.New("configsync: no such rollout is in progress")
+
+	// ErrNoEpoch says that an epoch is not kept any more, or never was.
+	ErrNoEpoch = errors.New("configsync: no such epoch is kept")
+
+	// ErrNoRelease says that a release is not kept any more, or never was.
+	ErrNoRelease = errors.New("configsync: no such release is kept")
+
+	// ErrBehind says that this node does not use what is in force yet: it makes itself ready.
+	ErrBehind = errors.New("configsync: this node is not ready yet for what is in force")
+
+	// ErrLocal says that the configuration comes from files of this machine (development), or that there is no
+	// log.
+	ErrLocal = errors.New("configsync: the configuration of this node comes from its own files: change those")
+
+	// ErrTooLarge says that a revision would be over a limit.
+	ErrTooLarge = fault.ErrTooLarge
+
+	// ErrUncertain says that a write may or may not have happened. With the same Key it can be repeated safely.
+	ErrUncertain = fault.ErrUncertain
+
+	// ErrClosed says that the Manager was closed.
+	ErrClosed = fault.ErrClosed
+)

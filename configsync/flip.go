@@ -1,0 +1,164 @@
+package configsync
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// digest names all that a release consists of, but for its number: state.State.Digest.
+type digest = [sha256.Size]byte
+
+// staged is a release that is ready on this node, or cannot be. It never changes.
+type staged struct {
+	digest digest
+	values []*value          // in the order of Manager.declared
+	files  *content.Manifest // of the content; nil = there is none
+	wrong  error             // why it can never be used here; nil = it can
+}
+
+// look returns the snapshot of what is in force, for somebody who uses it.
+func (m *Manager) look() *snapshot {
+	s := m.settled()
+	if !m.looked.Load() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.first == nil {
+			m.first = s.staged.values
+			m.looked.Store(true)
+		}
+	}
+	return s
+}
+
+// settled is refresh, and waits a while if this node is only just making itself ready for what is in force.
+func (m *Manager) settled() *snapshot {
+	s := m.refresh()
+	if !s.pending() {
+		return s
+	}
+	over := time.NewTimer(time.Until(s.patience))
+	defer over.Stop()
+	for s.pending() {
+		select {
+		case <-s.replaced:
+		case <-over.C:
+			return s
+		case <-m.ctx.Done():
+			return s
+		}
+		s = m.refresh()
+	}
+	return s
+}
+
+// How long requests wait for a node that makes itself ready for what is in force: if it has all it needs, and
+// if it has to fetch something first.
+const (
+	patienceHere  = userTime
+	patienceFetch = 250 * time.Millisecond
+)
+
+// refresh returns the snapshot of what is in force. If that is ready here it is switched to, which is all that
+// is done: nobody waits for more than a pointer, and hooks that commit.
+func (m *Manager) refresh() *snapshot {
+	source := m.s.Local().State()
+	if s := m.now.Load(); s.source == source {
+		return s
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flipLocked(false)
+}
+
+// flipLocked makes the snapshot for what is in force. again says that something has become ready, or has
+// failed to.
+func (m *Manager) flipLocked(again bool) *snapshot {
+	source, old := m.s.Local().State(), m.now.Load() // there may be a newer one by now
+	if old.source == source && !again {
+		return old
+	}
+	release, canary := source.For(m.s.Node)
+	want := source.Digest(release)
+	m.settlePreparedLocked(source, want)
+	next := (*snapshot)(nil)
+	st, to := m.ready[want], use{source.Current().Number, release, canary}
+	switch {
+	case want == old.staged.digest:
+		next = newSnapshot(source, old.staged, to, nil) // the same under another number, or no change at all
+	case st != nil && st.wrong != nil:
+		next = m.unusableLocked(old, source, st)
+	case st == nil || !m.commitLocked(old, st):
+		next = m.behindLocked(old, source, want, !release.Content.Root.IsZero())
+	default:
+		next = newSnapshot(source, st, to, nil)
+	}
+	if next.problem == nil && to != old.use {
+		m.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", canary,
+			"who", source.Current().Who, "why", source.Current().Why)
+	}
+	m.now.Store(next)
+	m.settlePreparedLocked(source, want)
+	m.pruneLocked(source, next)
+	close(old.replaced)
+	m.tellLocked()
+	return next
+}
+
+// behindLocked returns the snapshot for as long as what is in force is not ready, and has it made so.
+func (m *Manager) behindLocked(old *snapshot, source *state.State, want digest, fetches bool) *snapshot {
+	next := newSnapshot(source, old.staged, old.use, ErrBehind)
+	next.wants, next.patience = want, time.Now().Add(patienceHere)
+	if fetches {
+		next.patience = time.Now().Add(patienceFetch)
+	}
+	if old.problem != nil && old.wants == want { // that has been going on for a while
+		next.patience = old.patience
+	}
+	if m.failed != nil && m.failed.want == want {
+		next.problem = m.failed
+	}
+	select {
+	case m.late <- struct{}{}:
+	default:
+	}
+	return next
+}
+
+// unusableLocked returns the snapshot for as long as what is in force is nothing that this program can use.
+func (m *Manager) unusableLocked(old *snapshot, source *state.State, st *staged) *snapshot {
+	next := newSnapshot(source, old.staged, old.use, st.wrong)
+	next.wants = st.digest
+	if old.problem == nil || old.wants != st.digest {
+		m.log.Error("this program cannot use what is in force, and is not ready; is it older than that?",
+			"epoch", source.Current().Number, "keeps", old.epoch, "err", st.wrong)
+	}
+	return next
+}
+
+// pruneLocked forgets what is ready and needed no more.
+func (m *Manager) pruneLocked(source *state.State, now *snapshot) {
+	needed := map[digest]bool{now.staged.digest: true, m.defaults.digest: true}
+	for _, r := range source.Retained() {
+		needed[source.Digest(r)] = true
+	}
+	for d := range m.ready {
+		if !needed[d] {
+			delete(m.ready, d)
+		}
+	}
+}
+
+// pending reports whether this node is making itself ready, for the first time, for what is in force.
+func (s *snapshot) pending() bool { return s.problem == ErrBehind }
+
+// failure is an attempt to become ready that did not succeed; another follows.
+type failure struct {
+	want digest
+	err  error
+}
+
+func (f *failure) Error() string   { return ErrBehind.Error() + ": " + f.err.Error() }
+func (f *failure) Unwrap() []error { return []error{ErrBehind, f.err} }

@@ -1,0 +1,213 @@
+package configsync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// Hook is what a program does around a switch, made by Config.OnPrepare: an entry of Settings.Prepare.
+type Hook struct {
+	d   *declaration
+	run func(ctx context.Context, old, next any) (commit, abort func(), err error)
+}
+
+// OnPrepare returns a hook that makes ready what a change of this config needs, such as another listener or
+// pool. It is called with the values outside of sections, in use and to come, before anything is switched; not
+// for a change that leaves them as they are. Until the first switch the defaults are in use.
+//
+// An error, a panic, or no return within 10 s, at which ctx ends, refuses the release: nothing changes on any
+// node. Otherwise exactly one of commit and abort is called, each of which may be nil. commit is called at the
+// switch, before any request sees the new value: it swaps pointers, cannot fail, and must not wait for
+// anything. abort undoes what was made ready; it is called as well when prepare returns too late, and when the
+// Manager is closed.
+func (c Config[T]) OnPrepare(prepare func(ctx context.Context, old, next *T) (commit, abort func(), err error)) Hook {
+	return Hook{c.d, func(ctx context.Context, old, next any) (func(), func(), error) {
+		return prepare(ctx, old.(*T), next.(*T))
+	}}
+}
+
+// prepared is hooks that have run for a switch from one release to another.
+type prepared struct {
+	from, to *staged
+	rollout  uint64 // 0 = for what is in force
+	hooks    []undo // in the order in which they ran
+}
+
+// undo is what a hook returned.
+type undo struct{ commit, abort func() }
+
+// prepare runs the hooks for a switch to st, for a rollout, or for what is in force if that is 0. The error is
+// ErrEnded if nobody needs it by then.
+func (m *Manager) prepare(ctx context.Context, st *staged, rollout uint64) error {
+	for ctx.Err() == nil {
+		p := &prepared{from: m.now.Load().staged, to: st, rollout: rollout}
+		if p.from.digest == st.digest || m.preparedAlready(p) {
+			return nil
+		}
+		if err := m.awaitUndone(ctx); err != nil {
+			return err
+		}
+		if err := m.run(ctx, p); err != nil {
+			return err
+		}
+		if done, err := m.keep(p); done {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// preparedAlready reports whether the hooks have run for the same; and gives up what they have run for else.
+func (m *Manager) preparedAlready(p *prepared) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if has := m.prepared; has != nil && has.from == p.from && has.to == p.to {
+		has.rollout = max(has.rollout, p.rollout)
+		return true
+	}
+	m.giveUpLocked()
+	return false
+}
+
+// keep keeps what was prepared, for the switch. done is false if it was prepared from something that is not in
+// use any more.
+func (m *Manager) keep(p *prepared) (done bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.prepared = p
+	source := m.s.Local().State()
+	release, _ := source.For(m.s.Node)
+	m.settlePreparedLocked(source, source.Digest(release))
+	switch {
+	case m.prepared == p:
+		m.flipLocked(true)
+		return true, nil
+	case p.from != m.now.Load().staged:
+		return false, nil
+	}
+	return true, ErrEnded
+}
+
+// settlePreparedLocked gives up what was prepared if it is of no use any more: its rollout has ended other than by
+// the switch, or is not there any more, since the machine was replaced; or another switch has come between.
+func (m *Manager) settlePreparedLocked(source *state.State, inForce digest) {
+	p := m.prepared
+	if p == nil || p.to.digest == inForce && p.from == m.now.Load().staged {
+		return
+	}
+	r, ok := source.InProgress()
+	if !ok || r.ID != p.rollout || r.Phase != PhaseStaging || p.from != m.now.Load().staged || m.ctx.Err() != nil {
+		m.giveUpLocked()
+		return
+	}
+	if release, _ := source.Release(r.Release); source.Digest(release) != p.to.digest {
+		m.giveUpLocked()
+	}
+}
+
+// run runs the hooks whose configs change.
+func (m *Manager) run(ctx context.Context, p *prepared) error {
+	for _, h := range m.s.Prepare {
+		old, next := p.from.get(h.d), p.to.get(h.d)
+		if schema.Equal(old.base.tree, next.base.tree) {
+			continue
+		}
+		u, err := call(ctx, userTime, func(ctx context.Context) (u undo, err error) {
+			u.commit, u.abort, err = h.run(ctx, old.base.value, next.base.value)
+			return u, err
+		}, func(u undo) { m.guard("abort", u.abort) })
+		if err != nil {
+			m.mu.Lock()
+			m.undoLocked(p)
+			m.mu.Unlock()
+			return fmt.Errorf("%s: prepare: %w", h.d.name, err)
+		}
+		p.hooks = append(p.hooks, u)
+	}
+	return nil
+}
+
+// commitLocked commits what was prepared for a switch. It reports false if that is still to be done.
+func (m *Manager) commitLocked(old *snapshot, st *staged) bool {
+	if p := m.prepared; p != nil && p.from == old.staged && p.to == st {
+		m.prepared = nil
+		for _, u := range p.hooks {
+			m.bounded("commit", u.commit)
+		}
+		return true
+	}
+	return !slices.ContainsFunc(m.s.Prepare, func(h Hook) bool {
+		return !schema.Equal(old.staged.get(h.d).base.tree, st.get(h.d).base.tree)
+	})
+}
+
+// bounded runs code of the program that is not to wait for anything, and does not wait longer than commitTime.
+func (m *Manager) bounded(what string, f func()) {
+	if f == nil {
+		return
+	}
+	_, err := call(context.Background(), commitTime, func(context.Context) (struct{}, error) {
+		f()
+		return struct{}{}, nil
+	}, nil)
+	if err != nil {
+		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
+	}
+}
+
+// guard is bounded without a limit.
+func (m *Manager) guard(what string, f func()) {
+	if f == nil {
+		return
+	}
+	_, err := guarded(context.Background(), func(context.Context) (struct{}, error) {
+		f()
+		return struct{}{}, nil
+	})
+	if err != nil {
+		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
+	}
+}
+
+// giveUpLocked has what was prepared undone.
+func (m *Manager) giveUpLocked() {
+	if m.prepared != nil {
+		m.undoLocked(m.prepared)
+		m.prepared = nil
+	}
+}
+
+// undoLocked has hooks undone, in reverse order, after those that are being undone.
+func (m *Manager) undoLocked(p *prepared) {
+	before, done := m.undone, make(chan struct{})
+	m.undone = done
+	go func() {
+		defer close(done)
+		<-before
+		for _, u := range slices.Backward(p.hooks) {
+			m.guard("abort", u.abort)
+		}
+	}()
+}
+
+// awaitUndone waits for hooks that are being undone: what they release may be needed again.
+func (m *Manager) awaitUndone(ctx context.Context) error {
+	m.mu.Lock()
+	undone := m.undone
+	m.mu.Unlock()
+	_, err := call(ctx, userTime, func(ctx context.Context) (struct{}, error) {
+		select {
+		case <-undone:
+		case <-ctx.Done():
+		}
+		return struct{}{}, nil
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("abort of an earlier release: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package state
+
+// active returns the rollout that a step is about, if it is in progress. If not, the answer says how it ended:
+// a step that is repeated has no other outcome than the first time.
+func (s *State) active(id uint64) (r Rollout, a Answer, ok bool) {
+	if r, ok = s.InProgress(); ok && r.ID == id {
+		return r, Answer{}, true
+	}
+	r, _ = s.Rollout(id)
+	return r, Answer{Ended, s.Current().Number, r.Release, r.ID}, false
+}
+
+func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
+	c, ok := decodeActivate(cmd)
+	if !ok {
+		return nil, s.refuse(Malformed)
+	}
+	r, a, ok := s.active(c.Rollout)
+	if !ok || r.Phase != Staging || r.Plan.Dry {
+		a.Status, a.Epoch, a.Release, a.Rollout = Ended, s.Current().Number, r.Release, r.ID
+		return nil, a
+	}
+	next := s.clone()
+	r.Ready, r.Unconfirmed, r.Flipped, r.Phase = c.Ready, c.Unconfirmed, at.time, Confirming
+	if len(r.Plan.Nodes) > 0 {
+		next.canary = Canary{r.ID, r.Release, r.Plan.Nodes}
+	} else {
+		r.Epoch = next.flip(r.Release, r, r.Who, r.Why, at)
+		next.canary = Canary{}
+	}
+	if r.Plan.Confirm == 0 {
+		r.Phase, r.Ended = Done, at.time
+	}
+	next.reject(r.Release, "")
+	next.replace(r)
+	return next, Answer{OK, next.Current().Number, r.Release, r.ID}
+}
+
+// flip puts a release in force, and returns the number of the epoch.
+func (s *State) flip(release uint64, by Rollout, who, why string, at moment) uint64 {
+	r, _ := s.Release(release)
+	e := Epoch{Number: s.Current().Number + 1, Release: r.ID, Revision: r.Revision, Rollout: by.ID,
+		Index: at.index, Time: at.time, Who: who, Why: why}
+	s.epochs = append(s.epochs, e)
+	return e.Number
+}
+
+// replace sets the newest rollout.
+func (s *State) replace(r Rollout) { s.rollouts[len(s.rollouts)-1] = r }
+
+// reject says why a release has failed; "" = it has not.
+func (s *State) reject(release uint64, why string) {
+	for i := range s.releases {
+		if s.releases[i].ID == release {
+			s.releases[i].Rejected = why
+		}
+	}
+}
+
+// step carries out the commands that end something.
+func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
+	c, ok := decodeStep(cmd)
+	if !ok {
+		return nil, s.refuse(Malformed)
+	}
+	if op == opEndCanary {
+		return s.endCanary(c, at)
+	}
+	r, a, ok := s.active(c.Rollout)
+	if !ok || (r.Phase == Staging) != (op == opAbort) {
+		return nil, Answer{Ended, s.Current().Number, r.Release, r.ID}
+	}
+	next := s.clone()
+	r.Ended = at.time
+	switch op {
+	case opConfirm:
+		r.Phase = Done
+	case opAbort:
+		r.Phase, r.By, r.Reason = Aborted, c.Who, c.Why
+		if !r.Plan.Dry {
+			next.reject(r.Release, c.Why)
+		}
+	case opReturn:
+		r.Phase, r.By, r.Reason = Returned, c.Who, c.Why
+		next.reject(r.Release, c.Why)
+		next.goBack(r, c, at)
+	}
+	next.replace(r)
+	a = Answer{OK, next.Current().Number, r.Release, r.ID}
+	return next, a
+}
+
+// goBack puts the release in force again that was before a rollout.
+func (s *State) goBack(r Rollout, c Step, at moment) {
+	if len(r.Plan.Nodes) > 0 {
+		s.canary = Canary{}
+		return
+	}
+	s.epochs[len(s.epochs)-1].Failed = true
+	was, _ := s.Epoch(r.Was)
+	s.flip(was.Release, r, c.Who, c.Why, at)
+}
+
+func (s *State) endCanary(c Step, at moment) (*State, Answer) {
+	if _, running := s.InProgress(); running {
+		return nil, s.busy()
+	}
+	if c.Rollout == 0 || c.Rollout != s.canary.Rollout {
+		return nil, s.refuse(Ended)
+	}
+	next := s.clone()
+	next.canary = Canary{}
+	for i := range next.rollouts {
+		if r := &next.rollouts[i]; r.ID == c.Rollout {
+			r.Phase, r.By, r.Reason, r.Ended = Returned, c.Who, c.Why, at.time
+		}
+	}
+	return next, Answer{OK, s.Current().Number, s.canary.Release, c.Rollout}
+}

@@ -1,0 +1,145 @@
+package configsync
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Step is how far a node is in a rollout.
+type Step byte
+
+// The steps of a node, in their order.
+const (
+	StepMissing   Step = iota // it has not begun, or fetches what it lacks
+	StepFetched               // it has all of the content
+	StepValidated             // it has read the configuration, and would use it
+	StepReady                 // the hooks have run: the switch is the swap of a pointer
+	StepFlipped
+	StepConfirmed
+)
+
+// String returns the step as a word.
+func (s Step) String() string {
+	words := []string{"missing", "fetched", "validated", "ready", "flipped", "confirmed"}
+	return words[min(int(s), len(words)-1)]
+}
+
+// NodeProgress is how far a node is in a rollout.
+type NodeProgress struct {
+	Node        string
+	Step        Step
+	Have, Size  uint64 // bytes of the content
+	Unreachable bool
+	Refused     string // why it refuses the release, or is not well after the switch; "" = it does not, and is
+}
+
+// Progress is how far a rollout is.
+type Progress struct {
+	Rollout Rollout
+	Nodes   []NodeProgress // by name. The node that carries it on knows of all, others of themselves
+}
+
+// board is what this node knows of the progress of a rollout.
+type board struct {
+	mu      sync.Mutex
+	rollout uint64
+	nodes   map[string]NodeProgress
+}
+
+// set notes what is known of a node, if it is of the newest rollout, and reports whether that is news.
+func (b *board) set(rollout uint64, edit func(*NodeProgress), node string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rollout < b.rollout {
+		return false
+	}
+	if rollout > b.rollout || b.nodes == nil {
+		b.rollout, b.nodes = rollout, map[string]NodeProgress{}
+	}
+	was := b.nodes[node]
+	now := was
+	now.Node = node
+	edit(&now)
+	b.nodes[node] = now
+	return now != was
+}
+
+func (b *board) of(rollout uint64) []NodeProgress {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rollout != b.rollout {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(b.nodes), func(x, y NodeProgress) int { return cmp.Compare(x.Node, y.Node) })
+}
+
+// note notes what is known of a node.
+func (m *Manager) note(rollout uint64, node string, edit func(*NodeProgress)) {
+	if m.rollout.set(rollout, edit, node) {
+		m.tell()
+	}
+}
+
+// teller returns what is told how far this node is.
+func (m *Manager) teller(r Rollout, progress func(NodeProgress)) func(NodeProgress) {
+	last := NodeProgress{Node: m.s.Node}
+	var mu sync.Mutex
+	return func(p NodeProgress) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.Node, p.Step, p.Have, p.Size = m.s.Node, max(p.Step, last.Step), max(p.Have, last.Have), max(p.Size, last.Size)
+		last = p
+		m.note(r.ID, m.s.Node, func(n *NodeProgress) { *n = p })
+		if progress != nil {
+			progress(p)
+		}
+	}
+}
+
+// Rollout returns how far a rollout is, or how it ended; 0 = the newest. The error is ErrEnded if it is not
+// kept, or there never was one.
+func (m *Manager) Rollout(id uint64) (Progress, error) {
+	s := m.s.Local().State()
+	if all := s.Rollouts(); id == 0 && len(all) > 0 {
+		id = all[len(all)-1].ID
+	}
+	r, ok := s.Rollout(id)
+	if !ok {
+		return Progress{}, ErrEnded
+	}
+	return Progress{r, m.rollout.of(id)}, nil
+}
+
+// FollowRollout yields how far a rollout is, and again whenever that has changed, until it has ended, which is
+// yielded too, or ctx ends, or the rollout is not there any more. Whoever is slow misses steps, and not the
+// last.
+func (m *Manager) FollowRollout(ctx context.Context, id uint64) iter.Seq[Progress] {
+	return func(yield func(Progress) bool) {
+		for ctx.Err() == nil {
+			news := m.Changed()
+			p, err := m.Rollout(id)
+			if err != nil || !yield(p) || p.Rollout.Phase >= PhaseDone {
+				return
+			}
+			select {
+			case <-news:
+			case <-ctx.Done():
+			case <-m.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// Rollouts returns the rollouts that are kept, up to 50, the newest last.
+func (m *Manager) Rollouts() []Rollout { return m.s.Local().State().Rollouts() }
+
+// Releases returns the releases that are kept, the newest last: 50, and more if they are needed.
+func (m *Manager) Releases() []Release { return m.s.Local().State().Releases() }
+
+// Canary returns the canary; the zero Canary if there is none.
+func (m *Manager) Canary() Canary { return m.s.Local().State().Canary() }

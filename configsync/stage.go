@@ -1,0 +1,270 @@
+package configsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// Vote is what a node says to a release that it was to make ready.
+type Vote struct {
+	Node    string
+	Rollout uint64
+	Digest  [32]byte // of what is ready here
+	Refused string   // why it is not; "" = it is
+}
+
+// Stage makes the release of a rollout ready on this node, so that the switch is the swap of a pointer: it
+// checks what the release needs, reads its files with the types of this program, and runs the hooks. It
+// may be called again, and then returns the same without doing it again. progress, which may be nil, is told
+// how far it is.
+//
+// A refusal is a Vote. Errors, which say that there is none: ErrEnded, ErrClosed, or ctx's own.
+func (m *Manager) Stage(ctx context.Context, rollout uint64, progress func(NodeProgress)) (Vote, error) {
+	v := Vote{Node: m.s.Node, Rollout: rollout}
+	r, err := m.awaitRollout(ctx, rollout)
+	if err != nil {
+		return v, err
+	}
+	ctx, cancel := m.whileStaging(ctx, r.ID)
+	defer cancel()
+	tell := m.teller(r, progress)
+	m.settled() // a node that comes late has to be where the others are first
+	if err = m.lockStaging(ctx); err != nil {
+		return v, err
+	}
+	defer m.unlockStaging()
+	source := m.s.Local().State()
+	release, _ := source.Release(r.Release)
+	v.Digest = source.Digest(release)
+	st, err := m.make(ctx, source, release, tell)
+	for again := 0; errors.Is(err, errKeyToCome) && again < 10 && ctx.Err() == nil; again++ {
+		pause(ctx, time.Second)
+		st, err = m.make(ctx, source, release, tell)
+	}
+	if err == nil {
+		tell(NodeProgress{Step: StepValidated})
+		err = m.prepare(ctx, st, r.ID)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return v, context.Cause(ctx)
+	case errors.Is(err, ErrEnded):
+		return v, err
+	case err != nil:
+		v.Refused = err.Error()
+		tell(NodeProgress{Refused: v.Refused})
+	default:
+		tell(NodeProgress{Step: StepReady})
+	}
+	return v, nil
+}
+
+// awaitRollout waits until this node knows a rollout.
+func (m *Manager) awaitRollout(ctx context.Context, id uint64) (r Rollout, err error) {
+	err = m.await(ctx, func() bool {
+		m.refresh()
+		s := m.s.Local().State()
+		r, _ = s.Rollout(id)
+		return r.ID == id || len(s.Rollouts()) > 0 && s.Rollouts()[len(s.Rollouts())-1].ID > id
+	})
+	if err == nil && (r.ID != id || r.Phase != PhaseStaging) {
+		err = fmt.Errorf("%w: %d", ErrEnded, id)
+	}
+	return r, err
+}
+
+// whileStaging returns a context that ends, with ErrEnded as the cause, when a rollout is no longer staging.
+func (m *Manager) whileStaging(ctx context.Context, id uint64) (context.Context, context.CancelFunc) {
+	return m.while(ctx, func() bool {
+		r, ok := m.s.Local().State().InProgress()
+		return ok && r.ID == id && r.Phase == PhaseStaging
+	})
+}
+
+// while returns a context that ends when something is no longer so, or the Manager is closed. stop has to be
+// called.
+func (m *Manager) while(parent context.Context, so func() bool) (ctx context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			news := m.Changed()
+			if !so() {
+				cancel(ErrEnded)
+				return
+			}
+			select {
+			case <-news:
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			case <-m.ctx.Done():
+				cancel(ErrClosed)
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled); <-over }
+}
+
+func (m *Manager) lockStaging(ctx context.Context) error {
+	select {
+	case m.staging <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (m *Manager) unlockStaging() { <-m.staging }
+
+// make makes a release ready, but for the hooks. What can never be used is remembered as such.
+func (m *Manager) make(ctx context.Context, source *state.State, r Release, tell func(NodeProgress)) (*staged, error) {
+	d := source.Digest(r)
+	m.mu.Lock()
+	st := m.ready[d]
+	m.mu.Unlock()
+	if st != nil {
+		return st, st.wrong
+	}
+	if err := m.meets(r.Needs); err != nil {
+		return m.remember(&staged{digest: d, wrong: err})
+	}
+	manifest, err := m.fetch(ctx, r.Content, tell)
+	if err != nil {
+		return nil, fmt.Errorf("content: %w", err)
+	}
+	tell(NodeProgress{Step: StepFetched})
+	files := filesOf(source, r.Revision)
+	m.tryAgain.Store(false)
+	values, err := call(ctx, userTime, func(context.Context) ([]*value, error) { return m.values(files) }, nil)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	switch ps := (Problems)(nil); {
+	case err == nil:
+	case m.tryAgain.Load():
+		return nil, fmt.Errorf("%w: %w", errKeyToCome, err)
+	case !errors.As(err, &ps):
+		return nil, fmt.Errorf("checking the configuration: %w", err) // it may go better another time
+	}
+	return m.remember(&staged{digest: d, values: values, files: manifest, wrong: err})
+}
+
+// errKeyToCome says that a key which the files need has not come yet.
+var errKeyToCome = errors.New("a key for secrets has not come to this node yet")
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// remember keeps what is ready. Values that other releases have too are the same objects.
+func (m *Manager) remember(st *staged) (*staged, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	others := []*staged{m.now.Load().staged}
+	for _, o := range m.ready {
+		others = append(others, o)
+	}
+	for i, v := range st.values {
+		for _, o := range others {
+			if o.wrong == nil && v.same(o.values[i]) {
+				st.values[i] = o.values[i]
+				break
+			}
+		}
+	}
+	m.ready[st.digest] = st
+	return st, st.wrong
+}
+
+// meets says why this program cannot use a release; nil if it can.
+func (m *Manager) meets(n Needs) error {
+	older, err := olderVersion(m.s.Program, n.Program)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the release needs version %s of the program, and this one's cannot be told: %w", n.Program,
+			err)
+	case older:
+		return fmt.Errorf("the release needs version %s of the program; this is %s", n.Program, m.s.Program)
+	case m.s.Level > 0 && n.Level > m.s.Level:
+		return fmt.Errorf("the release needs protocol level %d; this program speaks %d", n.Level, m.s.Level)
+	}
+	return nil
+}
+
+// How long after a failure this node tries again to become ready for what is in force.
+const (
+	againFirst = time.Second
+	againLast  = 10 * time.Second
+)
+
+// catchUp makes this node ready for what is in force whenever it is not.
+func (m *Manager) catchUp() {
+	again := againFirst
+	for {
+		select {
+		case <-m.late:
+		case <-m.ctx.Done():
+			return
+		}
+		if m.catchUpOnce() {
+			again = againFirst
+			continue
+		}
+		select {
+		case <-time.After(again):
+		case <-m.ctx.Done():
+			return
+		}
+		again = min(2*again, againLast)
+		select {
+		case m.late <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// catchUpOnce reports whether there is nothing more to be done.
+func (m *Manager) catchUpOnce() bool {
+	source := m.s.Local().State()
+	r, canary := source.For(m.s.Node)
+	want := source.Digest(r)
+	ctx, cancel := m.while(m.ctx, func() bool {
+		now := m.s.Local().State()
+		r, c := now.For(m.s.Node)
+		return c == canary && now.Digest(r) == want
+	})
+	defer cancel()
+	if m.lockStaging(ctx) != nil {
+		return true
+	}
+	defer m.unlockStaging()
+	st, err := m.make(ctx, source, r, func(NodeProgress) {})
+	if err == nil {
+		err = m.prepare(ctx, st, 0)
+	}
+	if ctx.Err() != nil || errors.Is(err, ErrEnded) {
+		return true // something else is in force by now, and has been said so
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	never := st != nil && st.wrong != nil
+	if m.failed = nil; err != nil && !never {
+		m.failed = &failure{want, err}
+		m.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
+	}
+	m.flipLocked(true)
+	return err == nil || never
+}

@@ -28,7 +28,8 @@ func explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, errQuota):
-		return fmt.Errorf("%w on the disk: %w; nothing that was there is lost: make room and try again", ErrNoRoom, err)
+		return fmt.Errorf("%w on the disk: %w; nothing that was there is lost: make room and try again",
+			ErrNoRoom, err)
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("blob: the store can be read, but not written: %w; mount its disk for writing", err)
 	}

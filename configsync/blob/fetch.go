@@ -17,15 +17,15 @@ type Progress struct {
 	Bytes, TotalBytes int64 // Bytes also counts what has come of blobs that are not whole yet
 }
 
-// Fetch returns nil when the store has all of refs, durably. It asks the peers that are present which blobs they have, takes those
-// first that few of them have, and goes on with another peer, and in the middle of a blob, where one fails. It asks again and
-// again, peers that come meanwhile, too, and gives up when nothing has come for FetcherConfig.Patience. What has come until then
-// stays in the store.
+// Fetch returns nil when the store has all of refs, durably. It asks the peers that are present which blobs
+// they have, takes those first that few of them have, and goes on with another peer, and in the middle of a
+// blob, where one fails. It asks again and again, peers that come meanwhile, too, and gives up when nothing
+// has come for FetcherConfig.Patience. What has come until then stays in the store.
 //
 // progress, if any, is called by the goroutine of the caller, ten times a second at most and once at the end.
 //
-// Errors: UnavailableError, which is ErrUnavailable; ErrNoRoom before anything is asked for if there is no room for what is lacking;
-// those of ctx and of the disk.
+// Errors: UnavailableError, which is ErrUnavailable; ErrNoRoom before anything is asked for if there is no
+// room for what is lacking; those of ctx and of the disk.
 func (f *Fetcher) Fetch(ctx context.Context, refs []Ref, progress func(Progress)) error {
 	if err := checkRefs(refs); err != nil {
 		return err
@@ -107,7 +107,7 @@ type item struct {
 	since   time.Time // when it was spent somewhere and not busy anywhere; zero = it is not
 	part    *writer
 	from    uint64 // of whom the part is
-	whole   bool   // parts of several peers did not fit: all of it from one
+	whole   bool   // parts of several peers did not fit, nobody knows why: all of it from one
 }
 
 // slot is a peer, for one Fetch.
@@ -200,7 +200,8 @@ func (j *job) run(ctx context.Context) error {
 			j.handle(e)
 		case <-timer.C:
 		case <-ctx.Done():
-			return fmt.Errorf("blob: fetch: %d of %d blobs are lacking: %w", len(j.refs)-j.done, len(j.refs), context.Cause(ctx))
+			return fmt.Errorf("blob: fetch: %d of %d blobs are lacking: %w",
+				len(j.refs)-j.done, len(j.refs), context.Cause(ctx))
 		}
 	}
 	return nil
@@ -249,7 +250,8 @@ func (j *job) meet() {
 			return
 		}
 		if !slices.ContainsFunc(j.slots, func(s *slot) bool { return s.id == ids[i] }) {
-			j.slots = append(j.slots, &slot{id: ids[i], bit: 1 << len(j.slots), present: true, askedDone: -1, interval: soonest})
+			j.slots = append(j.slots,
+				&slot{id: ids[i], bit: 1 << len(j.slots), present: true, askedDone: -1, interval: soonest})
 		}
 	}
 	if len(j.slots) > known {
@@ -260,8 +262,8 @@ func (j *job) meet() {
 	}
 }
 
-// window picks about which blobs the peers are asked, and puts those that somebody has in order: the rarest first, as far as is
-// known.
+// window picks about which blobs the peers are asked, and puts those that somebody has in order: the rarest
+// first, as far as is known.
 func (j *job) window() {
 	j.items = slices.DeleteFunc(j.items, func(it *item) bool { return it.done })
 	j.asked = j.items[:min(window, len(j.items))]
@@ -317,8 +319,8 @@ func (j *job) next(s *slot) *item {
 	return nil
 }
 
-// insists reports whether all who are present and have a blob have sent it often enough, for so long that one has to send it
-// all the same: those to whom they have sent it are gone.
+// insists reports whether all who are present and have a blob have sent it often enough, for so long that one
+// has to send it all the same: those to whom they have sent it are gone.
 func (j *job) insists(it *item) bool {
 	return !it.since.IsZero() && time.Since(it.since) > j.f.insist && it.holders&j.here&^it.wrong&^it.spent == 0
 }
@@ -330,6 +332,7 @@ func (j *job) start(ctx context.Context, s *slot, it *item) {
 		j.parts--
 	}
 	it.from |= s.bit
+	t.mixed = ones(it.from) > 1
 	it.active = true
 	j.running++
 	j.streams++
@@ -372,8 +375,9 @@ func (j *job) ask(ctx context.Context) {
 	}
 }
 
-// wonders reports whether there may be news of a peer: it was never asked, or there are many blobs about which it was not, or it
-// could send something if it had it; or else from time to time, since others get blobs meanwhile.
+// wonders reports whether there may be news of a peer: it was never asked, or there are many blobs about
+// which it was not, or it could send something if it had it; or else from time to time, since others get
+// blobs meanwhile.
 func (j *job) wonders(s *slot) bool {
 	return s.askedDone < 0 || s.idle || j.done-s.askedDone > len(j.asked)/2 || time.Since(s.next) > latest
 }

@@ -31,7 +31,8 @@ func TestFetch(t *testing.T) {
 	if st := h.Stats(); st.Sent != 6_000_000 || st.Blobs != 300 || st.Peers["127.0.0.1"] != st.Sent {
 		t.Errorf("sent: %+v", st)
 	}
-	if st := f.Stats(); st.Received != 6_000_000 || st.Blobs != 300 || st.Wasted != 0 || st.Peers["seed"].Received != st.Received {
+	if st := f.Stats(); st.Received != 6_000_000 || st.Blobs != 300 || st.Wasted != 0 ||
+		st.Peers["seed"].Received != st.Received {
 		t.Errorf("received: %+v", st)
 	}
 }

@@ -19,8 +19,8 @@ type FetcherConfig struct {
 	// Store gets the blobs.
 	Store *Store
 
-	// Peers returns the ids of the nodes that are present, without this one. It is asked often, so it has to be quick: a
-	// Roster keeps such a list. It must not change what it has returned.
+	// Peers returns the ids of the nodes that are present, without this one. It is asked often, so it has to be
+	// quick: a Roster keeps such a list. It must not change what it has returned.
 	Peers func() []string
 
 	// Dial connects to a peer's Handler.
@@ -39,8 +39,8 @@ type FetcherConfig struct {
 	Patience time.Duration
 }
 
-// Fetcher brings blobs from peers into a store. All methods may be called by several goroutines at once; they share the bounds on
-// streams and bytes.
+// Fetcher brings blobs from peers into a store. All methods may be called by several goroutines at once; they
+// share the bounds on streams and bytes.
 type Fetcher struct {
 	config    FetcherConfig
 	transport *http.Transport
@@ -109,7 +109,8 @@ func NewFetcher(config FetcherConfig) *Fetcher {
 // Close closes the connections that are idle. Fetch ends by its context.
 func (f *Fetcher) Close() { f.transport.CloseIdleConnections() }
 
-// addressOf makes a host name of a peer's id, so that the client keeps a connection for the peer that it was made for.
+// addressOf makes a host name of a peer's id, so that the client keeps a connection for the peer that it was
+// made for.
 func addressOf(id string) string { return "p" + hex.EncodeToString([]byte(id)) }
 
 func idOf(addr string) (string, error) {
@@ -202,8 +203,8 @@ const (
 	longestBan   = 10 * time.Minute
 )
 
-// judgeLocked has a peer left alone for a while after it has failed. What is no fault of the peer's leaves it as it was. Only a blob
-// makes good for failures: a peer may answer questions and never send anything.
+// judgeLocked has a peer left alone for a while after it has failed. What is no fault of the peer's leaves it
+// as it was. Only a blob makes good for failures: a peer may answer questions and never send anything.
 func (f *Fetcher) judgeLocked(p *peer, err error) {
 	pause := time.Duration(0)
 	switch {

@@ -15,11 +15,12 @@ import (
 
 // What peers say to each other, over HTTP/1.1:
 //
-//	POST /blobs/have     hashes, 32 bytes each, behind one another; the answer has a bit for each, the lowest of a byte first
+//	POST /blobs/have     hashes, 32 bytes each, behind one another; the answer has a bit for each, the
+//	                     lowest of a byte first
 //	GET /blobs/<hash>    the bytes; "Range: bytes=<n>-" leaves out the first n
 //
-// A node that has sent a blob often enough, or is just sending it, answers 503 and says in headerTurn why; headerInsist makes it
-// send the blob all the same.
+// A node that has sent a blob often enough, or is just sending it, answers 503 and says in headerTurn why;
+// headerInsist makes it send the blob all the same.
 const (
 	pathHave     = "/blobs/have"
 	pathBlob     = "/blobs/"
@@ -41,18 +42,20 @@ type HandlerConfig struct {
 	// Rate is how many bytes a second all peers together are sent; 0 = any number.
 	Rate int64
 
-	// Peer names the node at the other end of a connection that Serve has accepted, for the figures and for the share of
-	// each; nil = by address.
+	// Peer names the node at the other end of a connection that Serve has accepted, for the figures and for the
+	// share of each; nil = by address.
 	Peer func(net.Conn) string
 }
 
-// Handler gives peers the blobs of a store. What they ask for is bounded: see DESIGN.md. Behind another http.Server than that of
-// Serve it works, too; that one's deadlines for headers and idle connections then count.
+// Handler gives peers the blobs of a store. What they ask for is bounded: see DESIGN.md. Behind another
+// http.Server than that of Serve it works, too; that one's deadlines for headers and idle connections then
+// count.
 type Handler struct {
 	store  *Store
 	config HandlerConfig
 	rate   *limiter
 	turns  turns
+	wait   time.Duration // sendPatience, but for tests
 
 	mu     sync.Mutex
 	sends  map[string]int // that are under way, by peer; guarded by mu
@@ -74,7 +77,8 @@ const mostPeersCounted = 1000
 
 // NewHandler returns a Handler for the blobs of a store.
 func NewHandler(store *Store, config HandlerConfig) *Handler {
-	h := &Handler{store: store, config: config, rate: newLimiter(config.Rate), sends: make(map[string]int)}
+	h := &Handler{store: store, config: config, rate: newLimiter(config.Rate),
+		wait: sendPatience, sends: make(map[string]int)}
 	h.counts.Peers = make(map[string]int64)
 	h.turns.init()
 	return h
@@ -95,8 +99,8 @@ func (h *Handler) Stats() HandlerStats {
 // peerKey is the key of the peer's name in a connection's context.
 type peerKey struct{}
 
-// Serve answers on the connections of a listener until ctx ends or the listener fails. It closes the listener, and waits until no
-// request is served any more. It returns nil if ctx has ended.
+// Serve answers on the connections of a listener until ctx ends or the listener fails. It closes the
+// listener, and waits until no request is served any more. It returns nil if ctx has ended.
 func (h *Handler) Serve(ctx context.Context, ln net.Listener) error {
 	var serving sync.RWMutex
 	server := &http.Server{
@@ -162,7 +166,7 @@ func (h *Handler) have(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.leave(&h.haves)
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(sendPatience))
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.wait))
 	asked, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostAsked*int64(len(Hash{}))))
 	var tooLong *http.MaxBytesError
 	switch {
@@ -173,7 +177,7 @@ func (h *Handler) have(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "hashes have 32 bytes each", http.StatusBadRequest)
 		return
 	}
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendPatience))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.wait))
 	defer http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Write(h.store.bitmap(asked))

@@ -24,7 +24,8 @@ func (f *Fetcher) askHave(ctx context.Context, peer string, hashes []Hash) ([]by
 	for _, h := range hashes {
 		body = append(body, h[:]...)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addressOf(peer)+pathHave, bytes.NewReader(body))
+	url := "http://" + addressOf(peer) + pathHave
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

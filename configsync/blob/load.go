@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// The folders of a store. A blob is sha256/ab/cdef..., without an ending; the first two digits are the folder's name.
+// The folders of a store. A blob is sha256/ab/cdef..., without an ending; the first two digits are the
+// folder's name.
 const (
 	blobDir       = "sha256"
 	tempDir       = "tmp"        // blobs that are being written, and those that are not yet durable
@@ -85,6 +86,9 @@ func (s *Store) loadBlob(folder string, info os.FileInfo) {
 func (s *Store) syncDir(name string) error {
 	if s.temporary {
 		return nil
+	}
+	if err := s.before("sync folder"); err != nil {
+		return err
 	}
 	return syncFolder(s.root, name)
 }

@@ -15,8 +15,8 @@ const (
 	mostLost        = 100_000 // refs that are remembered
 )
 
-// lose takes a blob out of the store that is damaged or gone, and remembers that it is wanted. It returns the error for who
-// wanted it now.
+// lose takes a blob out of the store that is damaged or gone, and remembers that it is wanted. It returns the
+// error for who wanted it now.
 func (s *Store) lose(h Hash, e *entry, why error) error {
 	if isGone(why) {
 		why = fmt.Errorf("%w: somebody has removed the file of %v: %w", ErrMissing, h, why)
@@ -102,8 +102,8 @@ func serial(name string) uint64 {
 	return n
 }
 
-// Lost returns the blobs that were in the store and turned out to be damaged or gone, as far as they were neither put again nor
-// forgotten. Fetcher.Repair brings them back.
+// Lost returns the blobs that were in the store and turned out to be damaged or gone, as far as they were
+// neither put again nor forgotten. Fetcher.Repair brings them back.
 func (s *Store) Lost() []Ref {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 	"sync"
 )
 
-// Open returns the blob, and its size in bytes. The caller closes it. It stays readable if it is swept meanwhile. When it is
-// opened for the first time since the store was, its bytes are verified; that takes some ten milliseconds for the largest.
-// Errors: ErrMissing, ErrCorrupt for a blob that turned out to be damaged, which is now moved aside and missing, and those of the
-// disk.
+// Open returns the blob, and its size in bytes. The caller closes it. It stays readable if it is swept
+// meanwhile. When it is opened for the first time since the store was, its bytes are verified; that takes
+// some ten milliseconds for the largest. Errors: ErrMissing, ErrCorrupt for a blob that turned out to be
+// damaged, which is now moved aside and missing, and those of the disk.
 func (s *Store) Open(h Hash) (File, int64, error) {
 	f, size, err := s.open(h, true)
 	if err != nil {

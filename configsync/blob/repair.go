@@ -8,8 +8,9 @@ import (
 // repairEvery is how soon Repair tries again.
 const repairEvery = time.Minute
 
-// Repair brings back what the store turns out to have lost, until ctx ends: damaged blobs, and files that somebody has removed.
-// What cannot be brought back is tried again every minute; failed, if any, is told why not.
+// Repair brings back what the store turns out to have lost, until ctx ends: damaged blobs, and files that
+// somebody has removed. What cannot be brought back is tried again every minute; failed, if any, is told why
+// not.
 func (f *Fetcher) Repair(ctx context.Context, failed func(error)) {
 	again := time.NewTicker(repairEvery)
 	defer again.Stop()

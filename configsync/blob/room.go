@@ -11,8 +11,8 @@ type disk struct {
 // blockSize is what a file takes on most disks, at least.
 const blockSize = 4 << 10
 
-// Room returns nil if so many bytes more fit into the quota and on the disk, as things are now, and otherwise ErrNoRoom with what
-// is lacking. It reserves nothing.
+// Room returns nil if so many bytes more fit into the quota and on the disk, as things are now, and otherwise
+// ErrNoRoom with what is lacking. It reserves nothing.
 func (s *Store) Room(bytes int64) error { return s.roomFor(bytes, 0) }
 
 // roomFor also counts the files, of which each takes whole blocks.
@@ -33,12 +33,12 @@ func (s *Store) roomFor(bytes, files int64) error {
 	}
 	need := bytes + files*blockSize
 	if d.bytes >= 0 && need > d.bytes-s.config.Reserve {
-		return fmt.Errorf("%w on the disk of %s: %d bytes are needed, %d are free, and %d of them stay free for others; "+
-			"make room and try again", ErrNoRoom, s.config.Dir, need, d.bytes, s.config.Reserve)
+		return fmt.Errorf("%w on the disk of %s: %d bytes are needed, %d are free, and %d of them stay "+
+			"free for others; make room and try again", ErrNoRoom, s.config.Dir, need, d.bytes, s.config.Reserve)
 	}
 	if d.files >= 0 && files > d.files {
-		return fmt.Errorf("%w on the disk of %s: it has inodes for %d files more, and %d are needed; remove files and try again",
-			ErrNoRoom, s.config.Dir, d.files, files)
+		return fmt.Errorf("%w on the disk of %s: it has inodes for %d files more, and %d are needed; "+
+			"remove files and try again", ErrNoRoom, s.config.Dir, d.files, files)
 	}
 	return nil
 }

@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Roster is a list of the nodes that are present, which one goroutine keeps and many read. Its zero value is an empty one.
+// Roster is a list of the nodes that are present, which one goroutine keeps and many read. Its zero value is
+// an empty one.
 //
 //	go func() {
 //		for state := range node.Watch(ctx) {

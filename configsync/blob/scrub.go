@@ -12,9 +12,9 @@ type ScrubReport struct {
 	Lost         []Ref // that were damaged or gone; damaged ones are moved aside
 }
 
-// Scrub reads all blobs that the store has now and compares them with their names. It takes its time, so that others have the
-// disk: about over, in which 24 hours are usual; 0 = as fast as it can. It returns early with the error of ctx, and what it has
-// found until then.
+// Scrub reads all blobs that the store has now and compares them with their names. It takes its time, so that
+// others have the disk: about over, in which 24 hours are usual; 0 = as fast as it can. It returns early with
+// the error of ctx, and what it has found until then.
 func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, error) {
 	var report ScrubReport
 	refs, total := s.all()

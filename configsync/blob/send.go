@@ -3,6 +3,7 @@ package blob
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -56,7 +57,8 @@ func later(w http.ResponseWriter, why string) {
 	http.Error(w, why, http.StatusServiceUnavailable)
 }
 
-// rangeOf returns where to begin. Of all that a Range may say, "bytes=<n>-" is what peers say; anything else counts as none.
+// rangeOf returns where to begin. Of all that a Range may say, "bytes=<n>-" is what peers say; anything else
+// counts as none.
 func rangeOf(r *http.Request, size int64) (from int64, ok bool) {
 	s, isBytes := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
 	s, isOpen := strings.CutSuffix(s, "-")
@@ -67,10 +69,16 @@ func rangeOf(r *http.Request, size int64) (from int64, ok bool) {
 	return from, from < size
 }
 
-// send returns how many bytes it has sent. It finds out if they were not those that the hash names: the peer does, too.
-func (h *Handler) send(w http.ResponseWriter, r *http.Request, f io.ReaderAt, hash Hash, from, size int64) (sent int64) {
+// contentRange is what an answer says that leaves out the first bytes of a blob.
+func contentRange(from, size int64) string { return fmt.Sprintf("bytes %d-%d/%d", from, size-1, size) }
+
+// send returns how many bytes it has sent. It finds out if they were not those that the hash names: the peer
+// does, too.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, f io.ReaderAt, hash Hash, from, size int64) (
+	sent int64,
+) {
 	control := http.NewResponseController(w)
-	allow := sendPatience + time.Duration(float64(size-from)/slowestRead*float64(time.Second))
+	allow := h.wait + time.Duration(float64(size-from)/slowestRead*float64(time.Second))
 	if h.config.Rate > 0 {
 		allow += time.Duration(float64(size-from) / float64(h.config.Rate) * mostSends * float64(time.Second))
 	}
@@ -80,7 +88,7 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, f io.ReaderAt, ha
 	head.Set("Content-Type", "application/octet-stream")
 	head.Set("Content-Length", strconv.FormatInt(size-from, 10))
 	if from > 0 {
-		head.Set("Content-Range", "bytes "+strconv.FormatInt(from, 10)+"-"+strconv.FormatInt(size-1, 10)+"/"+strconv.FormatInt(size, 10))
+		head.Set("Content-Range", contentRange(from, size))
 		w.WriteHeader(http.StatusPartialContent)
 	}
 	buf := buffers.Get().(*[256 << 10]byte)

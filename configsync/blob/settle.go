@@ -29,9 +29,9 @@ func (j *job) handle(e event) {
 	case e.err == nil:
 		j.finished(it)
 		return
-	case errors.Is(e.err, ErrCorrupt):
-		j.blame(e)
-	case errors.Is(e.err, errHasNot):
+	case errors.Is(e.err, errMixed):
+		it.whole = true
+	case errors.Is(e.err, ErrCorrupt), errors.Is(e.err, errHasNot):
 		it.wrong |= e.slot.bit
 	case errors.Is(e.err, errRefused):
 		j.later(it, e)
@@ -57,8 +57,8 @@ func (j *job) finished(it *item) {
 	}
 }
 
-// later notes that a peer which has the blob does not send it now. It lives, so that there is something to wait for, but not for
-// ever.
+// later notes that a peer which has the blob does not send it now. It lives, so that there is something to
+// wait for, but not for ever.
 func (j *job) later(it *item, e event) {
 	now := time.Now()
 	switch {
@@ -105,15 +105,6 @@ func (j *job) forget(it *item) {
 	it.part.discard()
 	it.part, it.from = nil, 0
 	j.parts--
-}
-
-// blame is about wrong bytes. If they came from several peers nobody knows whose they are: then all of it comes from one.
-func (j *job) blame(e event) {
-	if ones(e.item.from) > 1 && !e.item.whole {
-		e.item.whole = true
-		return
-	}
-	e.item.wrong |= e.slot.bit
 }
 
 // learn takes in what a peer has.

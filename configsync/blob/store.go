@@ -22,19 +22,19 @@ const (
 
 // StoreConfig says where a Store keeps its blobs. The zero StoreConfig is for a farm in memory.
 type StoreConfig struct {
-	// Dir is the folder, which is made if need be. It belongs to the store alone. "" = a temporary one, which Close
-	// removes.
+	// Dir is the folder, which is made if need be. It belongs to the store alone. "" = a temporary one, which
+	// Close removes.
 	Dir string
 
 	// Quota is how many bytes all blobs together may have; 0 = 16 GiB, negative = any number.
 	Quota int64
 
-	// Reserve is how many bytes of the disk stay free for others, such as the farm's log; 0 = 256 MiB, negative = none.
-	// Systems other than Linux are not asked for what is free: there the quota alone counts.
+	// Reserve is how many bytes of the disk stay free for others, such as the farm's log; 0 = 256 MiB, negative
+	// = none. Systems other than Linux are not asked for what is free: there the quota alone counts.
 	Reserve int64
 
-	// Corrupt, if any, is told of each blob that was found to be damaged or gone. It is called by the goroutine that
-	// found it, and must not wait.
+	// Corrupt, if any, is told of each blob that was found to be damaged or gone. It is called by the goroutine
+	// that found it, and must not wait.
 	Corrupt func(Hash, error)
 }
 
@@ -63,7 +63,7 @@ type Store struct {
 	closed   bool                    // guarded by mu
 	now      func() time.Time        // for tests
 	free     func() (disk, error)    // for tests
-	step     func(step string) error // for tests: called before each change of a name; nil = nothing
+	step     func(step string) error // for tests: called before each thing that the disk does; nil = nothing
 }
 
 // entry is what the store knows of a blob without asking the disk.
@@ -85,8 +85,8 @@ type Stats struct {
 	Scrubbed, ScrubbedBytes int64
 }
 
-// OpenStore opens a folder of blobs. It removes what an earlier process left unfinished. Errors: ErrInUse if another store has
-// the folder open, and those of the disk.
+// OpenStore opens a folder of blobs. It removes what an earlier process left unfinished. Errors: ErrInUse if
+// another store has the folder open, and those of the disk.
 func OpenStore(config StoreConfig) (s *Store, err error) {
 	config.Quota = cmp.Or(config.Quota, defaultQuota)
 	config.Reserve = cmp.Or(config.Reserve, defaultReserve)
@@ -153,8 +153,8 @@ func (s *Store) Has(h Hash) bool {
 	return s.index[h] != nil && !s.closed
 }
 
-// Missing returns those of refs that the store does not have, each once. What it has is safe from Sweep for the time that
-// Sweep is given, counted from now. A blob of another size than its ref says is missing.
+// Missing returns those of refs that the store does not have, each once. What it has is safe from Sweep for
+// the time that Sweep is given, counted from now. A blob of another size than its ref says is missing.
 func (s *Store) Missing(refs []Ref) []Ref {
 	var missing []Ref
 	seen := make(map[Hash]bool)

@@ -24,14 +24,16 @@ func TestPut(t *testing.T) {
 				t.Fatalf("%d bytes: %v, %v", len(b), h, err)
 			}
 		}
-		if h, err := s.Put(ctx, Hash{}, iotest.OneByteReader(bytes.NewReader(b[:min(len(b), 10)]))); h != Sum(b[:min(len(b), 10)]) || err != nil {
+		few := b[:min(len(b), 10)]
+		if h, err := s.Put(ctx, Hash{}, iotest.OneByteReader(bytes.NewReader(few))); h != Sum(few) || err != nil {
 			t.Fatalf("any hash: %v, %v", h, err)
 		}
 		if got, err := read(s, want); !bytes.Equal(got, b) || err != nil {
 			t.Errorf("%d bytes: %d others are read, %v", len(b), len(got), err)
 		}
 		name := want.String()
-		if got, err := os.ReadFile(filepath.Join(dir, "sha256", name[:2], name[2:])); !bytes.Equal(got, b) || err != nil {
+		got, err := os.ReadFile(filepath.Join(dir, "sha256", name[:2], name[2:]))
+		if !bytes.Equal(got, b) || err != nil {
 			t.Errorf("on disk: %d bytes, %v", len(got), err)
 		}
 	}
@@ -55,7 +57,8 @@ func TestPutRefuses(t *testing.T) {
 		{"other bytes", ctx, Sum([]byte("abc")), strings.NewReader("abd"), ErrCorrupt, Sum([]byte("abc")).String()},
 		{"fewer bytes", ctx, Sum([]byte("abc")), strings.NewReader("ab"), ErrCorrupt, "of 2 bytes"},
 		{"too large", ctx, Hash{}, bytes.NewReader(make([]byte, MaxSize+1)), ErrTooLarge, "16777216"},
-		{"a reader that fails", ctx, Hash{}, io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken)), broken, "broken"},
+		{"a reader that fails", ctx, Hash{}, io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken)),
+			broken, "broken"},
 		{"nobody waits", ended, Hash{}, strings.NewReader("abc"), context.Canceled, "canceled"},
 	} {
 		h, err := s.Put(test.ctx, test.want, test.r)
@@ -75,8 +78,8 @@ func TestPutRefuses(t *testing.T) {
 func TestQuota(t *testing.T) {
 	s := openStore(t, StoreConfig{Quota: 100_000})
 	refs := fill(t, s, 2, 30_000)
-	if _, err := s.Put(testContext(t), Hash{}, bytes.NewReader(make([]byte, 50_000))); !errors.Is(err, ErrNoRoom) ||
-		!strings.Contains(err.Error(), "over the quota of 100000") {
+	_, err := s.Put(testContext(t), Hash{}, bytes.NewReader(make([]byte, 50_000)))
+	if !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "over the quota of 100000") {
 		t.Errorf("put: %v", err)
 	}
 	if err := s.Room(40_001); !errors.Is(err, ErrNoRoom) {
@@ -96,7 +99,8 @@ func TestReserve(t *testing.T) {
 	if err := s.Room(2 << 20); err != nil {
 		t.Errorf("what fits: %v", err)
 	}
-	if err := s.Room(2<<20 + 1); !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "2097153 bytes are needed, 3145728 are free") {
+	if err := s.Room(2<<20 + 1); !errors.Is(err, ErrNoRoom) ||
+		!strings.Contains(err.Error(), "2097153 bytes are needed, 3145728 are free") {
 		t.Errorf("what does not: %v", err)
 	}
 	if err := s.roomFor(0, 101); !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "inodes") {
@@ -134,7 +138,8 @@ func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, StoreConfig{Dir: dir})
 	refs := fill(t, s, 20, 1000)
-	if _, err := OpenStore(StoreConfig{Dir: dir}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
+	if _, err := OpenStore(StoreConfig{Dir: dir}); !errors.Is(err, ErrInUse) ||
+		!strings.Contains(err.Error(), dir) {
 		t.Errorf("a second store on the folder: %v", err)
 	}
 	if err := s.Close(); err != nil {

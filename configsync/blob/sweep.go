@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// Sweep removes the blobs that keep does not keep and that were not put, opened or asked for (Missing) for grace; since the store
-// was opened, for those of an earlier process. It returns how many bytes became free. keep is called without locks, at most once
-// for each blob. What is damaged or gone and not kept is forgotten, too.
-func (s *Store) Sweep(ctx context.Context, keep func(Hash) bool, grace time.Duration) (freed int64, err error) {
+// Sweep removes the blobs that keep does not keep and that were not put, opened or asked for (Missing) for
+// grace; since the store was opened, for those of an earlier process. It returns how many bytes became free.
+// keep is called without locks, at most once for each blob. What is damaged or gone and not kept is
+// forgotten, too.
+func (s *Store) Sweep(
+	ctx context.Context, keep func(Hash) bool, grace time.Duration,
+) (freed int64, err error) {
 	var errs []error
 	for _, h := range s.unused(grace) {
 		if err := context.Cause(ctx); err != nil {

@@ -15,7 +15,8 @@ const (
 	syncers      = 16       // that wait for the disk at once: its journal takes them together
 )
 
-// Sync makes durable what was added before. A blob that the disk refuses is not in the store any more, and the error says so.
+// Sync makes durable what was added before. A blob that the disk refuses is not in the store any more, and
+// the error says so.
 func (s *Store) Sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
@@ -62,6 +63,9 @@ func (s *Store) settle(h Hash) error {
 func (s *Store) syncFile(name string) error {
 	if s.temporary {
 		return nil
+	}
+	if err := s.before("sync"); err != nil {
+		return err
 	}
 	f, err := s.root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

@@ -14,6 +14,7 @@ var (
 	errRefused  = errors.New("asks to come later")
 	errBusy     = fmt.Errorf("%w: it sends the blob to somebody", errRefused)
 	errSpent    = fmt.Errorf("%w: it has sent the blob often enough", errRefused)
+	errMixed    = fmt.Errorf("%w: what came from it and others does not fit", errRefused) // or another's fault
 	errHasNot   = errors.New("does not have what it said it has")
 	errStalled  = errors.New("too little came for too long")
 	errProtocol = errors.New("does not answer what was asked")
@@ -38,12 +39,14 @@ type transfer struct {
 	peer   string
 	ref    Ref
 	insist bool
+	mixed  bool              // part is of several peers
 	part   *writer           // what came before; nil = nothing
 	got    int64             // bytes of this request
 	count  func(bytes int64) // is told of each piece, and of what is thrown away
 }
 
-// run returns nil when the blob is in the store. After another error t.part is what there is of it, if anything.
+// run returns nil when the blob is in the store. After another error t.part is what there is of it, if
+// anything.
 func (t *transfer) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -74,7 +77,8 @@ func because(ctx context.Context, err error) error {
 }
 
 func (t *transfer) ask(ctx context.Context) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addressOf(t.peer)+pathBlob+t.ref.Hash.String(), nil)
+	url := "http://" + addressOf(t.peer) + pathBlob + t.ref.Hash.String()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +97,7 @@ func (t *transfer) begin(resp *http.Response) error {
 	case http.StatusOK: // from the beginning
 		t.drop()
 	case http.StatusPartialContent:
-		want := fmt.Sprintf("bytes %d-%d/%d", t.offset(), t.ref.Size-1, t.ref.Size)
+		want := contentRange(t.offset(), t.ref.Size)
 		if got := resp.Header.Get("Content-Range"); got != want || t.part == nil {
 			return fmt.Errorf("%w: it sends %.80q of %v, and not %s", errProtocol, got, t.ref.Hash, want)
 		}
@@ -112,7 +116,8 @@ func (t *transfer) begin(resp *http.Response) error {
 		return fmt.Errorf("%w: %.80s", errProtocol, resp.Status)
 	}
 	if n := t.ref.Size - t.offset(); resp.ContentLength != n {
-		return fmt.Errorf("%w: of %v %d bytes are left, and it sends %d", ErrCorrupt, t.ref.Hash, n, resp.ContentLength)
+		return fmt.Errorf("%w: of %v %d bytes are left, and it sends %d",
+			ErrCorrupt, t.ref.Hash, n, resp.ContentLength)
 	}
 	if t.part != nil {
 		return nil
@@ -173,6 +178,9 @@ func (t *transfer) copy(ctx context.Context, body io.Reader, watch *watchdog) er
 func (t *transfer) finish() error {
 	_, err := t.part.finish(t.ref.Hash)
 	switch {
+	case errors.Is(err, ErrCorrupt) && t.mixed:
+		t.drop()
+		return errMixed
 	case errors.Is(err, ErrCorrupt):
 		t.drop()
 		return err

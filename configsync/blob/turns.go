@@ -7,7 +7,7 @@ import (
 
 const (
 	copies     = 2                // of a blob that a node sends before it lets others do it
-	turnLength = 2 * time.Second  // for which the one who gets a blob gets it alone, and for which nothing need have moved
+	turnLength = 2 * time.Second  // for which one gets a blob alone, and for which nothing need move
 	turnSlow   = 30 * time.Second // after which one who still gets it holds up nobody
 	turnMemory = 10 * time.Minute // for which a copy counts
 	mostTurns  = 100_000          // blobs that are remembered
@@ -20,8 +20,9 @@ const (
 	turnFull  = "full"  // too much is being sent
 )
 
-// turns sees to it that a blob spreads like a tree: who has it sends it twice, one after the other, and those who got it do the
-// same. So whoever has a new release first sends it twice, whatever the number of nodes, and nobody waits long.
+// turns sees to it that a blob spreads like a tree: who has it sends it twice, one after the other, and those
+// who got it do the same. So whoever has a new release first sends it twice, whatever the number of nodes,
+// and nobody waits long.
 type turns struct {
 	length, slow time.Duration // turnLength and turnSlow, but for tests
 

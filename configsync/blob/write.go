@@ -11,9 +11,10 @@ import (
 	"strconv"
 )
 
-// Put stores what r has as one blob, and returns its hash when it is durable. want is the hash that it must have; the zero
-// Hash = any. If the store has want already, nothing is read. Nothing is kept of a blob that fails. Errors: ErrCorrupt for
-// another hash than want, ErrTooLarge, ErrNoRoom, those of r, of ctx, and of the disk.
+// Put stores what r has as one blob, and returns its hash when it is durable. want is the hash that it must
+// have; the zero Hash = any. If the store has want already, nothing is read. Nothing is kept of a blob that
+// fails. Errors: ErrCorrupt for another hash than want, ErrTooLarge, ErrNoRoom, those of r, of ctx, and of
+// the disk.
 //
 // Many blobs are stored faster by Add and one Sync.
 func (s *Store) Put(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
@@ -24,8 +25,8 @@ func (s *Store) Put(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
 	return h, s.durable(h)
 }
 
-// Add is Put without the wait for the disk: the blob can be opened at once, and is durable after the next Sync that returns
-// nil.
+// Add is Put without the wait for the disk: the blob can be opened at once, and is durable after the next
+// Sync that returns nil.
 func (s *Store) Add(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
 	if !want.IsZero() && s.touch(want) {
 		return want, nil
@@ -103,6 +104,9 @@ func (s *Store) create() (*writer, error) {
 	if closed {
 		return nil, ErrClosed
 	}
+	if err := s.before("create"); err != nil {
+		return nil, fmt.Errorf("blob: %w", explain(err))
+	}
 	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("blob: %w", explain(err))
@@ -119,7 +123,10 @@ func (w *writer) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	w.n += int64(len(p))
-	n, err := w.f.Write(p)
+	n, err := 0, w.s.before("write")
+	if err == nil {
+		n, err = w.f.Write(p)
+	}
 	if err != nil {
 		return n, fmt.Errorf("blob: %w", explain(err))
 	}
@@ -189,6 +196,6 @@ func (s *Store) charge(n int64) error {
 }
 
 func (s *Store) overQuotaLocked(n int64) error {
-	return fmt.Errorf("%w: %d bytes more would be over the quota of %d, of which %d are used; sweep old releases, or raise it",
-		ErrNoRoom, n, s.config.Quota, s.used)
+	return fmt.Errorf("%w: %d bytes more would be over the quota of %d, of which %d are used; "+
+		"sweep old releases, or raise it", ErrNoRoom, n, s.config.Quota, s.used)
 }

@@ -1,5 +1,5 @@
-// Package dirlock keeps a folder for one user at a time, by the lock of a file, which ends with the process that has it, however
-// that ends. It also makes a folder's names last.
+// Package dirlock keeps a folder for one user at a time, by the lock of a file, which ends with the process
+// that has it, however that ends. It also makes a folder's names last.
 package dirlock
 
 import "errors"

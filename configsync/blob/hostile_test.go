@@ -110,7 +110,7 @@ func TestBadPeers(t *testing.T) {
 		{"trickles", &badPeer{blob: func(w http.ResponseWriter, r *http.Request, b []byte, from int) {
 			for at := from; at < size && r.Context().Err() == nil; at++ {
 				piece(w, b[:size], from, from+1)
-				pause(r.Context(), time.Millisecond, 1, 1)
+				<-time.After(10 * time.Millisecond)
 			}
 		}}, func(st PeerStats) bool { return st.Stalled > 0 }},
 		{"answers nothing", &badPeer{blob: func(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) {
@@ -176,8 +176,10 @@ func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	ctx := testContext(t)
 	for !so() {
-		if pause(ctx, time.Millisecond, 1, 1) != nil {
+		select {
+		case <-ctx.Done():
 			ci.Latef(t, "waited for %s", what)
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
@@ -210,8 +212,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// The first half of a blob comes from a peer that sends wrong bytes and then cuts off, the rest from a good one. Nobody can know
-// whose fault it is, and so the good one is not blamed.
+// The first half of a blob comes from a peer that sends wrong bytes and then cuts off, the rest from a good one.
+// Nobody can know whose fault it is, and so the good one is not blamed.
 func TestMixture(t *testing.T) {
 	var sw swarm
 	good := openStore(t, StoreConfig{})
@@ -252,10 +254,12 @@ func TestUnavailable(t *testing.T) {
 	nobodys := Ref{Hash: Sum([]byte("nobody's")), Size: 8}
 	err := f.Fetch(testContext(t), append(refs[:2:2], nobodys), nil)
 	var e *UnavailableError
-	if !errors.Is(err, ErrUnavailable) || !errors.As(err, &e) || e.Hash != nobodys.Hash || e.Missing != 1 || len(e.Asked) != 3 {
+	if !errors.Is(err, ErrUnavailable) || !errors.As(err, &e) ||
+		e.Hash != nobodys.Hash || e.Missing != 1 || len(e.Asked) != 3 {
 		t.Fatalf("%+v", err)
 	}
-	for _, says := range []string{nobodys.Hash.String(), "n2 has not got it", "n3 fails: ", "n4 does not have the right bytes"} {
+	for _, says := range []string{nobodys.Hash.String(), "n2 has not got it", "n3 fails: ",
+		"n4 does not have the right bytes"} {
 		if !strings.Contains(err.Error(), says) {
 			t.Errorf("it does not say %q: %v", says, err)
 		}
@@ -264,7 +268,8 @@ func TestUnavailable(t *testing.T) {
 
 	alone := NewFetcher(FetcherConfig{Store: store, Patience: time.Millisecond, Peers: new(Roster).Present})
 	defer alone.Close()
-	if err := alone.Fetch(testContext(t), refs, nil); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no peer") {
+	err = alone.Fetch(testContext(t), refs, nil)
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no peer is present") {
 		t.Errorf("alone: %v", err)
 	}
 	if err := alone.Fetch(testContext(t), refs[:2], nil); err != nil {
@@ -297,7 +302,8 @@ func TestFetchRefuses(t *testing.T) {
 		{Ref{Hash: h, Size: 9_001}, ErrNoRoom},
 		{Ref{Hash: refs[0].Hash, Size: 999}, nil}, // we have it, with another size
 	} {
-		if err := f.Fetch(testContext(t), []Ref{test.ref}, nil); err == nil || test.err != nil && !errors.Is(err, test.err) {
+		err := f.Fetch(testContext(t), []Ref{test.ref}, nil)
+		if err == nil || test.err != nil && !errors.Is(err, test.err) {
 			t.Errorf("%+v: %v", test.ref, err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
 )
 
 // The folders of a store. A blob is sha256/ab/cdef..., without an ending; the first two digits are the
@@ -22,56 +21,49 @@ func pathOf(h Hash) string {
 	return path.Join(blobDir, s[:2], s[2:])
 }
 
-// prepare makes the folders, and removes what is unfinished.
+// prepare removes what is unfinished, and makes the folders. Those of blobs are made when they are needed.
 func (s *Store) prepare() error {
 	if err := s.root.RemoveAll(tempDir); err != nil {
 		return err
 	}
-	made := false
-	for _, dir := range s.folders() {
-		err := s.root.Mkdir(dir, 0o700)
-		switch {
-		case err == nil:
-			made = true
-		case !errors.Is(err, fs.ErrExist):
-			return err
-		}
+	if err := s.root.Mkdir(tempDir, 0o700); err != nil {
+		return err
 	}
-	if !made || s.temporary {
+	err := s.root.Mkdir(blobDir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	return errors.Join(s.syncDir(blobDir), s.syncDir("."))
+	return errors.Join(err, s.syncDir("."))
 }
-
-func (s *Store) folders() []string {
-	dirs := []string{tempDir, quarantineDir, blobDir}
-	for i := range 256 {
-		dirs = append(dirs, path.Join(blobDir, folderOf(byte(i))))
-	}
-	return dirs
-}
-
-// folderOf returns the name of the folder of all hashes that begin with b.
-func folderOf(b byte) string { return string(strconv.AppendUint([]byte{}, uint64(b)+256, 16)[1:]) }
 
 // load reads the names of all blobs. What is no blob is left alone: it is not of the store.
 func (s *Store) load() error {
-	for i := range 256 {
-		dir := path.Join(blobDir, folderOf(byte(i)))
-		f, err := s.root.Open(dir)
+	folders, err := s.list(blobDir)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if !folder.IsDir() || len(folder.Name()) != 2 {
+			continue
+		}
+		blobs, err := s.list(path.Join(blobDir, folder.Name()))
 		if err != nil {
 			return err
 		}
-		infos, err := f.Readdir(-1)
-		f.Close()
-		if err != nil {
-			return err
-		}
-		for _, info := range infos {
-			s.loadBlob(folderOf(byte(i)), info)
+		for _, info := range blobs {
+			s.loadBlob(folder.Name(), info)
 		}
 	}
 	return nil
+}
+
+func (s *Store) list(dir string) ([]os.FileInfo, error) {
+	f, err := s.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdir(-1)
 }
 
 func (s *Store) loadBlob(folder string, info os.FileInfo) {

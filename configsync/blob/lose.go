@@ -66,6 +66,7 @@ func (s *Store) quarantine(h Hash, name string) {
 		last = serial(old[n-1])
 	}
 	aside := path.Join(quarantineDir, fmt.Sprintf("%020d-%v", last+1, h))
+	s.root.Mkdir(quarantineDir, 0o700)
 	if err := s.root.Rename(name, aside); err != nil {
 		s.root.Remove(name)
 		return

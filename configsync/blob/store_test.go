@@ -154,7 +154,7 @@ func TestReopen(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Errorf("close again: %v", err)
 	}
-	note := filepath.Join(dir, "sha256", "ab", "README")
+	note := filepath.Join(dir, "sha256", refs[0].Hash.String()[:2], "README")
 	if err := os.WriteFile(note, []byte("not a blob"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -80,14 +80,22 @@ func (s *Store) rename(h Hash, e *entry) error {
 	if err := s.before("rename"); err != nil {
 		return err
 	}
-	name := pathOf(h)
-	if err := s.root.Rename(e.temp, name); err != nil {
+	name, made := pathOf(h), false
+	err := s.root.Rename(e.temp, name)
+	if isGone(err) { // the folder is not there yet
+		made = s.root.Mkdir(path.Dir(name), 0o700) == nil
+		err = s.root.Rename(e.temp, name)
+	}
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.temp = ""
 	s.dirty[path.Dir(name)] = struct{}{}
+	if made {
+		s.dirty[blobDir] = struct{}{}
+	}
 	return nil
 }
 

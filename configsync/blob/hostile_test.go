@@ -212,8 +212,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// The first half of a blob comes from a peer that sends wrong bytes and then cuts off, the rest from a good one.
-// Nobody can know whose fault it is, and so the good one is not blamed.
+// The first half of a blob comes from a peer that sends wrong bytes and then cuts off, the rest from a good
+// one. Nobody can know whose fault it is, and so the good one is not blamed.
 func TestMixture(t *testing.T) {
 	var sw swarm
 	good := openStore(t, StoreConfig{})

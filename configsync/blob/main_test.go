@@ -39,15 +39,9 @@ func openStore(t testing.TB, config StoreConfig) *Store {
 
 // random returns bytes that are the same for the same seed.
 func random(seed uint64, n int) []byte {
-	b := make([]byte, (n+7)/8*8)
-	r := rand.New(rand.NewPCG(seed, 1))
-	for i := 0; i < len(b); i += 8 {
-		x := r.Uint64()
-		for k := range 8 {
-			b[i+k] = byte(x >> (8 * k))
-		}
-	}
-	return b[:n]
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b)
+	return b
 }
 
 // fill puts count blobs of so many bytes, and returns what they are.

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,40 @@ const (
 func (s *Store) Sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
+	return s.syncAll()
+}
+
+// durable syncs, and says if one of some blobs did not get through it, now or before.
+func (s *Store) durable(hashes ...Hash) error {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	err := s.syncAll()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range hashes {
+		if e := s.index[h]; e != nil && e.temp == "" && !s.looseLocked(h) {
+			continue
+		}
+		if err == nil { // it was another Sync that failed for this blob
+			err = cmp.Or(s.syncErr, ErrMissing)
+		}
+		return fmt.Errorf("blob: %v could not be made durable: %w", h, err)
+	}
+	return nil
+}
+
+// looseLocked reports whether the name of a blob could not be made to last.
+func (s *Store) looseLocked(h Hash) bool {
+	if len(s.dirty) == 0 {
+		return false
+	}
+	_, folder := s.dirty[path.Dir(pathOf(h))]
+	_, folders := s.dirty[blobDir]
+	return folder || folders
+}
+
+// syncAll is Sync for who has the right to.
+func (s *Store) syncAll() error {
 	s.mu.Lock()
 	hashes := s.pending
 	s.pending, s.unsynced = nil, 0

@@ -104,5 +104,5 @@ func (t *turns) pruneLocked(now time.Time) {
 	if len(t.of) >= mostTurns {
 		clear(t.of)
 	}
-	t.aim = max(2*len(t.of), 1024)
+	t.aim = min(max(2*len(t.of), 1024), mostTurns)
 }

@@ -67,22 +67,6 @@ func (s *Store) touch(h Hash) bool {
 	return true
 }
 
-// durable syncs, and says if h did not get through it.
-func (s *Store) durable(hashes ...Hash) error {
-	err := s.Sync()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range hashes {
-		if e := s.index[h]; e == nil || e.temp != "" {
-			if err == nil { // it was another Sync that failed for this blob
-				err = s.syncErr
-			}
-			return fmt.Errorf("blob: %v could not be made durable: %w", h, err)
-		}
-	}
-	return nil
-}
-
 // writer is a blob that is being written. It is used by one goroutine at a time.
 type writer struct {
 	s    *Store

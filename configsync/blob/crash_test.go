@@ -1,0 +1,190 @@
+package blob
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// childEnv has the test program do something else: "crash <step> <dir>" or "starve <dir>".
+const childEnv = "WEBFARM_BLOB_CHILD"
+
+func TestMain(m *testing.M) {
+	what := strings.SplitN(os.Getenv(childEnv), " ", 3)
+	switch what[0] {
+	case "crash":
+		step, _ := strconv.Atoi(what[1])
+		crash(step, what[2])
+	case "starve":
+		starve(what[1])
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// runChild runs the test program as a child, and returns what it has printed.
+func runChild(t *testing.T, what string) (lines []string, killed bool) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(testContext(t), exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+what)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		t.Fatalf("the child ends with %v: %s", err, errs.Bytes())
+	}
+	for scan := bufio.NewScanner(bytes.NewReader(out)); scan.Scan(); {
+		lines = append(lines, scan.Text())
+	}
+	return lines, err != nil
+}
+
+// crash works on a store and is killed before the disk does its n-th thing. It prints the hash of each blob
+// that is durable, with "-" before it when that is to be swept.
+func crash(n int, dir string) {
+	s, err := OpenStore(StoreConfig{Dir: dir, Reserve: -1})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	var steps atomic.Int64
+	s.step = func(string) error {
+		if steps.Add(1) == int64(n) {
+			p, _ := os.FindProcess(os.Getpid())
+			p.Kill()
+			select {}
+		}
+		return nil
+	}
+	for i := range 3 { // one by one, and then several at once
+		h, err := s.Put(context.Background(), Hash{}, bytes.NewReader(random(uint64(i)+1, 70_000)))
+		fmt.Println(h)
+		exitOn(err)
+	}
+	var added []Hash
+	for i := range 3 {
+		h, err := s.Add(context.Background(), Hash{}, bytes.NewReader(random(uint64(i)+10, 1000)))
+		added = append(added, h)
+		exitOn(err)
+	}
+	exitOn(s.Sync())
+	for _, h := range added {
+		fmt.Println(h)
+	}
+	for _, h := range added[1:] {
+		fmt.Println("-" + h.String())
+	}
+	_, err = s.Sweep(context.Background(), func(h Hash) bool { return h != added[1] && h != added[2] }, 0)
+	exitOn(err)
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+}
+
+// A process is killed before each thing that it has its disk do. Afterwards there is no blob with other bytes
+// than its name says, all that was said to be durable is there, and nothing is left over.
+func TestKill(t *testing.T) {
+	step := 1
+	for ; step < 100; step++ {
+		dir := t.TempDir()
+		said, killed := runChild(t, fmt.Sprintf("crash %d %s", step, dir))
+		afterCrash(t, step, dir, said)
+		if !killed {
+			break
+		}
+	}
+	if step < 20 || step == 100 {
+		t.Errorf("%d steps were tried", step)
+	}
+}
+
+func afterCrash(t *testing.T, step int, dir string, said []string) {
+	t.Helper()
+	s := openStore(t, StoreConfig{Dir: dir})
+	swept := make(map[string]bool)
+	for _, h := range said {
+		if h, ok := strings.CutPrefix(h, "-"); ok {
+			swept[h] = true
+		}
+	}
+	for _, line := range said {
+		h, err := ParseHash(strings.TrimPrefix(line, "-"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !swept[h.String()] && !s.Has(h) {
+			t.Errorf("killed before step %d: %v was durable, and is gone", step, h)
+		}
+	}
+	report, err := s.Scrub(testContext(t), 0)
+	if err != nil || len(report.Lost) > 0 {
+		t.Errorf("killed before step %d: %+v, %v", step, report, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "tmp")); len(left) > 0 || err != nil {
+		t.Errorf("killed before step %d: left: %v, %v", step, left, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A store in another process has the folder: it is refused here.
+func TestTwoProcesses(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir})
+	refs := fill(t, s, 2, 100)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(testContext(t), exe)
+	cmd.Env = append(os.Environ(), childEnv+"=crash 0 "+dir)
+	out, err := cmd.CombinedOutput()
+	want := "in use by process " + strconv.Itoa(os.Getpid())
+	if err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("the other process: %v: %s", err, out)
+	}
+	holds(t, s, refs)
+}
+
+// starve uses up the descriptors that the process may have, and says what becomes of a store.
+func starve(dir string) {
+	s, err := OpenStore(StoreConfig{Dir: dir, Reserve: -1})
+	exitOn(err)
+	h, err := s.Put(context.Background(), Hash{}, strings.NewReader("abc"))
+	exitOn(err)
+	files := exhaust()
+	_, err = s.Put(context.Background(), Hash{}, strings.NewReader("def"))
+	fmt.Println("put:", err)
+	_, _, err = s.Open(h)
+	fmt.Println("open:", err)
+	for _, f := range files {
+		f.Close()
+	}
+	_, err = s.Put(context.Background(), Hash{}, strings.NewReader("def"))
+	exitOn(err)
+	f, _, err := s.Open(h)
+	exitOn(err)
+	b, err := io.ReadAll(f)
+	exitOn(err)
+	fmt.Printf("then: %s, %d lost\n", b, len(s.Lost()))
+}

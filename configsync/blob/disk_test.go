@@ -1,0 +1,94 @@
+//go:build unix
+
+package blob
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// The disk refuses one thing after the other. Each time the error says why, what was there can be read,
+// nothing is left over, and the same blob can be put when the disk is well again.
+func TestDiskRefuses(t *testing.T) {
+	for _, why := range []struct {
+		errno syscall.Errno
+		err   error
+		says  string
+	}{
+		{syscall.ENOSPC, ErrNoRoom, "make room"},
+		{syscall.EDQUOT, ErrNoRoom, "make room"},
+		{syscall.EROFS, syscall.EROFS, "mount its disk for writing"},
+		{syscall.EIO, syscall.EIO, "input/output error"},
+		{syscall.EMFILE, syscall.EMFILE, "raise"},
+	} {
+		for _, step := range []string{"create", "write", "sync", "rename", "sync folder"} {
+			t.Run(step+" "+why.errno.Error(), func(t *testing.T) {
+				diskRefuses(t, step, why.errno, why.err, why.says)
+			})
+		}
+	}
+}
+
+func diskRefuses(t *testing.T, step string, errno syscall.Errno, want error, says string) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir})
+	refs := fill(t, s, 3, 1000)
+	s.step = func(at string) error {
+		if at == step {
+			return &os.PathError{Op: step, Path: "blob", Err: errno}
+		}
+		return nil
+	}
+	_, err := s.Put(testContext(t), Hash{}, strings.NewReader("new"))
+	if !errors.Is(err, want) || !errors.Is(err, errno) || !strings.Contains(err.Error(), says) {
+		t.Errorf("%v", err)
+	}
+	holds(t, s, refs)
+	s.step = nil
+	if left, _ := os.ReadDir(filepath.Join(dir, "tmp")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	h, err := s.Put(testContext(t), Sum([]byte("new")), strings.NewReader("new"))
+	if err != nil {
+		t.Fatalf("when the disk is well again: %v", err)
+	}
+	holds(t, s, append(refs, Ref{Hash: h, Size: 3}))
+	if s.used != 3003 {
+		t.Errorf("%d bytes are taken, for 3003", s.used)
+	}
+}
+
+// A disk that fills while a release comes: Fetch ends at once with what to do, blames nobody, and keeps what
+// has come.
+func TestFetchOntoFullDisk(t *testing.T) {
+	var sw swarm
+	seed := openStore(t, StoreConfig{})
+	refs := fill(t, seed, 50, 10_000)
+	sw.serve(t, "seed", seed, HandlerConfig{})
+	store := openStore(t, StoreConfig{Dir: t.TempDir()})
+	f := sw.fetcher(t, "n1", store, FetcherConfig{})
+	var created atomic.Int64
+	store.step = func(step string) error {
+		if step == "create" && created.Add(1) > 30 {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	err := f.Fetch(testContext(t), refs, nil)
+	if !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("%v", err)
+	}
+	if p := f.Stats().Peers["seed"]; p.Corrupt+p.Failed+p.Stalled > 0 {
+		t.Errorf("the seed is blamed: %+v", p)
+	}
+	store.step = nil
+	if err := f.Fetch(testContext(t), refs, nil); err != nil {
+		t.Errorf("with room: %v", err)
+	}
+	holds(t, store, refs)
+}

@@ -24,6 +24,20 @@ type found struct {
 // errEnough ends a walk that has found more than a release may have.
 var errEnough = errors.New("enough")
 
+// Survey says what Pack would refuse, without reading any file, and returns how many files there are, with how
+// many bytes. The error is Problems, or that of looking.
+func Survey(ctx context.Context, fsys fs.FS, cfg PackConfig) (files int, bytes int64, err error) {
+	cfg.Limits = cfg.Limits.orDefaults()
+	if err := checkPatterns(cfg.Include, cfg.Exclude, cfg.Immutable); err != nil {
+		return 0, 0, err
+	}
+	found, err := survey(ctx, fsys, &cfg)
+	for _, f := range found.files {
+		bytes += f.info.Size()
+	}
+	return len(found.files), bytes, err
+}
+
 // survey looks at all of a folder before anything is put anywhere, and says all that is wrong at once.
 func survey(ctx context.Context, fsys fs.FS, cfg *PackConfig) (found, error) {
 	s := surveyor{cfg: cfg, seen: make(map[string]bool)}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 )
 
 func checkVerb() *verb {
@@ -17,19 +18,19 @@ func checkVerb() *verb {
 		name: "check", args: "FOLDER", least: 1, most: 1,
 		short: "check a site's files without a farm, as CI does",
 		long: `
-Checks what would be published or put in force: a site's folder, with config/ and release.yaml in it; or a
-folder of configuration alone; or one file of it. It needs no farm, no secret and no network. The types are
+Checks what would be published or put in force: a site's folder, with config/, release.yaml and content in it;
+or a folder of configuration alone; or one file of it. It needs no farm, no secret and no network. The types are
 those of the program, so it has to be the program's own check:
 
     shop farm check ./site
 
 Whatever is wrong is a line FILE:LINE:COLUMN: FIELD: TEXT on standard output, as compilers write them, for
-every kind of node that files are about. The exit code is 0 if nothing is, 5 if something is, and 1 if the
-files cannot be read. Sealed secrets cannot be opened here: their form is checked, and what the program says
-of their text is not.`,
+every kind of node that files are about. What would not be published, such as .git, is said on standard
+error. The exit code is 0 if nothing is wrong, 5 if something is, and 1 if the files cannot be read. Sealed
+secrets cannot be opened here: their form is checked, and what the program says of their text is not.`,
 		define: func(c *call) func(context.Context) error {
 			c.flags.BoolVar(&c.json, "json", false, "print JSON, for scripts")
-			return func(context.Context) error { return c.check(c.args[0]) }
+			return func(ctx context.Context) error { return c.check(ctx, c.args[0]) }
 		},
 	}
 }
@@ -39,9 +40,18 @@ var errWrong = errors.New("no farm would take this")
 
 // checked is what check prints for scripts.
 type checked struct {
-	Files    int            `json:"files"`   // of configuration
-	Secrets  int            `json:"secrets"` // that are sealed, and were not opened
+	Files    int            `json:"files"`    // of configuration
+	Secrets  int            `json:"secrets"`  // that are sealed, and were not opened
+	Content  int            `json:"content"`  // files of content
+	Bytes    int64          `json:"bytes"`    // of content
+	Excluded []excluded     `json:"excluded"` // what would not be published with it
 	Problems []checkProblem `json:"problems"`
+}
+
+// excluded is a file or a folder that content leaves out.
+type excluded struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
 }
 
 // checkProblem is one thing that is wrong, and where.
@@ -53,9 +63,9 @@ type checkProblem struct {
 	Text   string `json:"text"`
 }
 
-func (c *call) check(path string) error {
-	var done checked
-	err := c.checkSite(&done, path)
+func (c *call) check(ctx context.Context, path string) error {
+	done := checked{Problems: []checkProblem{}, Excluded: []excluded{}}
+	err := c.checkPath(ctx, &done, path)
 	if err != nil {
 		return err
 	}
@@ -81,20 +91,26 @@ func (c *call) sayChecked(done checked) error {
 			return err
 		}
 	}
+	for _, e := range done.Excluded {
+		fmt.Fprintf(c.err, "%s: is left out: %s\n", printable(e.Path), printable(e.Why))
+	}
 	if len(done.Problems) > 0 {
 		return nil
+	}
+	content := ""
+	if done.Content > 0 {
+		content = fmt.Sprintf(" So are %d of content with %s.", done.Content, size(done.Bytes))
 	}
 	sealed := ""
 	if done.Secrets > 0 {
 		sealed = fmt.Sprintf(" %d secrets are sealed, and only nodes can open them.", done.Secrets)
 	}
-	_, err := fmt.Fprintf(c.out, "%d files of configuration are right.%s\n", done.Files, sealed)
+	_, err := fmt.Fprintf(c.out, "%d files of configuration are right.%s%s\n", done.Files, content, sealed)
 	return err
 }
 
-// checkSite checks what is at a path. The error is that it cannot be read.
-func (c *call) checkSite(done *checked, path string) error {
-	done.Problems = []checkProblem{}
+// checkPath checks what is at a path. The error is that it cannot be read.
+func (c *call) checkPath(ctx context.Context, done *checked, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -109,6 +125,11 @@ func (c *call) checkSite(done *checked, path string) error {
 	if !isSite(path) {
 		return c.checkFolder(done, path)
 	}
+	return c.checkSite(ctx, done, path)
+}
+
+// checkSite checks all of a site.
+func (c *call) checkSite(ctx context.Context, done *checked, path string) error {
 	if b, err := os.ReadFile(filepath.Join(path, releaseFile)); err == nil {
 		about := configsync.Files{releaseFile: string(b)}
 		if err := c.checkConfig(done, path, about, []configsync.Declared{releaseOf}); err != nil {
@@ -119,7 +140,25 @@ func (c *call) checkSite(done *checked, path string) error {
 		return err
 	}
 	if config := filepath.Join(path, "config"); isThere(config) {
-		return c.checkFolder(done, config)
+		if err := c.checkFolder(done, config); err != nil {
+			return err
+		}
+	}
+	return done.content(ctx, path)
+}
+
+// content checks what a site has beside its configuration.
+func (done *checked) content(ctx context.Context, dir string) (err error) {
+	done.Content, done.Bytes, err = content.Survey(ctx, os.DirFS(dir), content.PackConfig{
+		Excluded: func(path, why string) {
+			done.Excluded = append(done.Excluded, excluded{filepath.Join(dir, filepath.FromSlash(path)), why})
+		}})
+	ps, wrong := errors.AsType[content.Problems](err)
+	if !wrong {
+		return err
+	}
+	for _, p := range ps {
+		done.Problems = append(done.Problems, checkProblem{File: filepath.Join(dir, filepath.FromSlash(p.Path)), Text: p.Rule})
 	}
 	return nil
 }

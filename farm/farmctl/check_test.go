@@ -39,7 +39,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"right": {map[string]string{"config/site.yaml": "banner: x\ntoken: " + sealed, "config/nodes/n1/site.json": "{}",
 			"public/index.html": "x", "release.yaml": "program: 1.4.0\nnote: spring\n", "config/.hidden": "x"}, "", codeDone,
-			"2 files of configuration are right. 1 secrets are sealed, and only nodes can open them.\n", ""},
+			"2 files of configuration are right. So are 1 of content with 1 B. 1 secrets are sealed, and only nodes can open them.\n", ""},
 		"no configuration": {map[string]string{"public/index.html": "x"}, "", codeDone, "0 files", ""},
 		"empty":            {map[string]string{}, "", codeDone, "0 files", ""},
 		"config alone":     {map[string]string{"site.yaml": "banner: x\n"}, "", codeDone, "1 files", ""},
@@ -56,6 +56,8 @@ func TestCheck(t *testing.T) {
 			`DIR/sit.yaml: this program has no config "sit"; did you mean site?`, "1 problem"},
 		"a secret": {map[string]string{"config/site.yaml": "token: canary\n"}, "", codeRefused,
 			"DIR/config/site.yaml:1:8: token: is a secret in plain text", "1 problem"},
+		"content": {map[string]string{"public/a.html": "x", "public/A.html": "x", "public/aux.txt": "x", ".env": "x",
+			"public/.git/config": "x"}, "", codeRefused, "DIR/public/", "DIR/.env: is left out: "},
 		"not there": {nil, "nowhere", codeFailed, "", "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +65,7 @@ func TestCheck(t *testing.T) {
 			con := console{name: "shop farm", configs: []configsync.Declared{shopOf}}
 			got := ctlAs(t, con, "check", filepath.Join(dir, c.at))
 			out := filepath.ToSlash(strings.ReplaceAll(got.out, dir, "DIR"))
+			got.err = filepath.ToSlash(strings.ReplaceAll(got.err, dir, "DIR"))
 			if got.code != c.code || !strings.HasPrefix(out, c.out) || !strings.Contains(got.err, c.err) ||
 				strings.Contains(got.out+got.err, "canary") {
 				t.Errorf("%d %s%s; want %d %s%s", got.code, out, got.err, c.code, c.out, c.err)
@@ -76,7 +79,7 @@ func TestCheckForScripts(t *testing.T) {
 	con := console{configs: []configsync.Declared{shopOf}}
 	got := ctlAs(t, con, "check", dir, "-json")
 	var done checked
-	want := checked{Files: 1, Problems: []checkProblem{{filepath.Join(dir, "site.yaml"), 1, 15, "prices.tea",
+	want := checked{Files: 1, Excluded: []excluded{}, Problems: []checkProblem{{filepath.Join(dir, "site.yaml"), 1, 15, "prices.tea",
 		`is the text "cheap"; it takes a whole number, in decimal`}}}
 	if err := json.Unmarshal([]byte(got.out), &done); err != nil || !reflect.DeepEqual(done, want) ||
 		got.code != codeRefused {
@@ -84,7 +87,7 @@ func TestCheckForScripts(t *testing.T) {
 	}
 	os.WriteFile(filepath.Join(dir, "site.yaml"), nil, 0o644)
 	if got = ctlAs(t, con, "check", dir, "-json"); got.code != codeDone ||
-		got.out != `{"files":1,"secrets":0,"problems":[]}`+"\n" {
+		got.out != `{"files":1,"secrets":0,"content":0,"bytes":0,"excluded":[],"problems":[]}`+"\n" {
 		t.Errorf("%+v", got)
 	}
 	if got = ctl(t, "check", dir); got.code != codeUsage || !strings.Contains(got.err, "site's own program") {

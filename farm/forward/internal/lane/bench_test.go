@@ -1,13 +1,14 @@
 package lane
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // sink is a ResponseWriter that keeps nothing.
@@ -38,17 +39,13 @@ func typical(ctx context.Context) *http.Request {
 }
 
 // benchPair returns a Client whose peer answers 1 KiB.
-func benchPair(b *testing.B) *Client {
+func benchPair(b testing.TB) *Client {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	answer := bytes.Repeat([]byte("x"), 1024)
-	srv := &Server{Logger: slog.New(slog.DiscardHandler), Handle: func(w *Writer, req *http.Request, f *Facts) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Write(answer)
-	}}
+	srv := &Server{Logger: slog.New(slog.DiscardHandler),
+		Handle: func(w *Writer, _ *http.Request, _ *Facts) { kilobyte(w) }}
 	go srv.Serve(l)
 	c := NewClient(Config{Dial: func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
@@ -62,27 +59,41 @@ func benchPair(b *testing.B) *Client {
 	return c
 }
 
-func (c *Client) once(b *testing.B, accept string) {
+func (c *Client) once(b testing.TB, accept string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	r := typical(ctx)
 	if accept != "" {
 		r.Header.Set("Accept", accept)
 	}
-	o := c.Do(&sink{make(http.Header)}, r, &Attempt{Facts: &Facts{ID: "id"}, Upload: NewUpload(r)})
+	var both struct { // as the gate has them
+		Attempt
+		facts Facts
+	}
+	both.facts.ID = "id"
+	both.Attempt.Facts, both.Upload = &both.facts, NewUpload(r)
+	o := c.Do(&sink{make(http.Header)}, r, &both.Attempt)
 	if o.Err != nil {
 		b.Fatal(o.Err)
 	}
 }
 
-// One exchange over loopback TCP without TLS, both ends. Request is what making the request costs.
+// local answers a request here, as a peer would.
+func local() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r := typical(ctx)
+	io.Discard.Write([]byte(r.Method))
+	kilobyte(&sink{make(http.Header)})
+}
+
+// One exchange over loopback TCP without TLS, both ends. Local is what it costs without a hop: the request, and
+// the handler's answer.
 func BenchmarkExchange(b *testing.B) {
-	b.Run("Request", func(b *testing.B) {
+	b.Run("Local", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			ctx, cancel := context.WithCancel(context.Background())
-			io.Discard.Write([]byte(typical(ctx).Method))
-			cancel()
+			local()
 		}
 	})
 	for _, kind := range []struct{ name, accept string }{{"Lane", ""}, {"Stream", "text/event-stream"}} {
@@ -96,5 +107,23 @@ func BenchmarkExchange(b *testing.B) {
 				c.once(b, kind.accept)
 			}
 		})
+	}
+}
+
+// A hop costs at most twenty allocations beyond what the request and its answer cost without one.
+func TestAllocations(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector has sync.Pool forget")
+	}
+	const most = 20
+	c := benchPair(t)
+	for range 100 {
+		c.once(t, "")
+	}
+	here := testing.AllocsPerRun(2000, local)
+	there := testing.AllocsPerRun(2000, func() { c.once(t, "") })
+	t.Logf("%.1f here, %.1f by a hop", here, there)
+	if there-here > most {
+		t.Errorf("a hop costs %.1f allocations, and there may be %d", there-here, most)
 	}
 }

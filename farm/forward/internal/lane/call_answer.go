@@ -35,9 +35,8 @@ func (x *call) answer(f frame) (over bool, err error) {
 	if f.flags&fInterim != 0 {
 		return false, x.interim(status, d.header(), d.end("RES"))
 	}
-	header := d.header()
 	final := status >= 200 && status <= 999 || status == http.StatusSwitchingProtocols
-	if err := d.end("RES"); err != nil || !final {
+	if !d.headerFollows() || !final {
 		return false, malformed("RES")
 	}
 	x.out.Load, x.out.HasLoad = load, true
@@ -45,14 +44,14 @@ func (x *call) answer(f frame) (over bool, err error) {
 		return false, errInterrupted
 	}
 	x.out.State, x.out.Status = attempt.Answered, status
-	x.commit(status, header)
+	x.commit(status, &d)
 	return f.flags&fEnd != 0, x.write(body, f.flags)
 }
 
 // commit writes the header of the answer. What the gate has set before stays where the handler says nothing
 // about it.
-func (x *call) commit(status int, header http.Header) {
-	maps.Copy(x.w.Header(), header)
+func (x *call) commit(status int, d *decoder) {
+	d.addHeader(x.w.Header())
 	if x.BeforeHeader != nil {
 		x.BeforeHeader(status, x.duplex)
 	}

@@ -17,9 +17,10 @@ type exchange struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	facts    Facts
-	url      url.URL // of req
-	unwanted bool    // it was given up before it came
-	req      *http.Request
+	came     http.Request
+	url      url.URL            // of came
+	unwanted bool               // it was given up before it came
+	req      *http.Request      // came, or a copy with a deadline
 	unlimit  context.CancelFunc // ends the limit of the request's time; nil = there is none
 
 	wmu   turn // held while something is sent for the handler
@@ -95,7 +96,8 @@ func (x *exchange) decode(p []byte, whole bool) error {
 		return malformed("REQ")
 	}
 	d := decoder{s: head}
-	x.req = d.request(x.ctx, &x.url, &x.facts)
+	d.request(x.ctx, &x.came, &x.url, &x.facts)
+	x.req = &x.came
 	if whole {
 		x.body.err = d.bodyError()
 	}

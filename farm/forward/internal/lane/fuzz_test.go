@@ -25,12 +25,14 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		d := decoder{s: s}
 		var facts, facts2 Facts
-		got := d.request(context.Background(), new(url.URL), &facts)
+		got := new(http.Request)
+		d.request(context.Background(), got, new(url.URL), &facts)
 		if d.end("REQ") != nil {
 			return
 		}
 		again := decoder{s: string(putRequest(nil, got, &facts))}
-		twice := again.request(context.Background(), new(url.URL), &facts2)
+		twice := new(http.Request)
+		again.request(context.Background(), twice, new(url.URL), &facts2)
 		if err := again.end("REQ"); err != nil || !reflect.DeepEqual(facts, facts2) || !sameRequest(got, twice) {
 			t.Errorf("%+v became %+v, %v", got, twice, err)
 		}

@@ -56,8 +56,9 @@ func putRequest(b []byte, r *http.Request, f *Facts) []byte {
 // blank is copied for each request: a request gets its context only with a copy.
 var blank http.Request
 
-// request returns the request whose head was put, without a body; its URL and facts are in u and f.
-func (d *decoder) request(ctx context.Context, u *url.URL, f *Facts) *http.Request {
+// request takes the request whose head was put, without a body. It is in r, its URL and facts are in u and f, which
+// are one allocation with r where they stand beside it.
+func (d *decoder) request(ctx context.Context, r *http.Request, u *url.URL, f *Facts) {
 	*f = Facts{
 		Origin:  d.string(),
 		Via:     d.string(),
@@ -66,7 +67,7 @@ func (d *decoder) request(ctx context.Context, u *url.URL, f *Facts) *http.Reque
 		Attempt: d.byte(),
 		Marks:   d.bool(),
 	}
-	r := blank.WithContext(ctx)
+	*r = *blank.WithContext(ctx)
 	r.Method, r.RequestURI = d.string(), d.string()
 	d.url(u)
 	r.URL = u
@@ -82,7 +83,6 @@ func (d *decoder) request(ctx context.Context, u *url.URL, f *Facts) *http.Reque
 	}
 	r.TLS = d.tls()
 	r.Header = d.header()
-	return r
 }
 
 func protoName(major, minor int) string {

@@ -53,14 +53,35 @@ func putField(b []byte, name string, values []string) []byte {
 	return b
 }
 
+// least is how many bytes a field takes: a common name, and no value.
+const least = 2
+
 // header returns a header that was put. It is not nil.
 func (d *decoder) header() http.Header {
-	const least = 2 // a common name, and no value
 	n := d.countOf(least)
 	h := make(http.Header, min(n, usual)) // what a peer says is no reason to make room for millions
 	d.headerInto(h, n)
 	return h
 }
+
+// headerFollows reports whether a header can be read. It reads nothing.
+func (d *decoder) headerFollows() bool {
+	ahead := *d
+	n := ahead.countOf(least)
+	if n > maxFields {
+		return false
+	}
+	for range n {
+		ahead.name()
+		for range ahead.count() {
+			ahead.string()
+		}
+	}
+	return !ahead.bad
+}
+
+// addHeader sets in h what follows, of which headerFollows has said that it does.
+func (d *decoder) addHeader(h http.Header) { d.headerInto(h, d.countOf(least)) }
 
 // maxFields is how many names a header may have: more than fit into the longest one that net/http takes by
 // default.

@@ -23,15 +23,18 @@ type Upload struct {
 
 // NewUpload begins to read the body of r if it is short, and waits for it for a moment.
 func NewUpload(r *http.Request) *Upload {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return noUpload
+	}
 	u := &Upload{r: r, body: r.Body}
-	switch {
-	case r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0:
-		u.body = nil
-	case keepable(r) && r.ContentLength <= shortMost:
+	if keepable(r) && r.ContentLength <= shortMost {
 		u.readShort()
 	}
 	return u
 }
+
+// noUpload is that of all requests without a body. Nothing in it is ever set.
+var noUpload = &Upload{}
 
 // keepable reports whether the body of r may be read before a peer asks for it. Who takes over a connection
 // finds the body there.
@@ -61,13 +64,19 @@ func (u *Upload) Kept() bool { return u.body == nil || u.short != nil }
 
 // Whole reports whether the request can be sent again: no part of its body is lost.
 func (u *Upload) Whole() bool {
+	if u.Kept() {
+		return true
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.Kept() || !u.touched
+	return !u.touched
 }
 
 // Unfinished reports whether a part of a longer body was read, and its end has not come.
 func (u *Upload) Unfinished() bool {
+	if u.Kept() {
+		return false
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.touched && u.end != io.EOF
@@ -84,7 +93,10 @@ func (u *Upload) reading() bool {
 
 // Failed returns why the client's body broke off, nil if it has not.
 func (u *Upload) Failed() error {
-	if u.short != nil {
+	switch {
+	case u.body == nil:
+		return nil
+	case u.short != nil:
 		_, err, _ := u.short.all()
 		return err
 	}
@@ -98,9 +110,12 @@ func (u *Upload) Failed() error {
 
 // Touch notes that a peer was offered the body in a way that cannot be taken back.
 func (u *Upload) Touch() {
+	if u.Kept() {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.touched = !u.Kept()
+	u.touched = true
 }
 
 // Reader returns the body for an attempt that is not a Client's, nil if there is none. What is read from a

@@ -27,7 +27,7 @@ func (m *Manager) drive() {
 	defer tick.Stop()
 	for {
 		news := m.Changed()
-		if r, ok := m.s.Local().State().InProgress(); ok && m.s.Peers.Leads() {
+		if r, ok := m.s.Local().State().InProgress(); ok && m.s.Peers.Leads() && (!r.Plan.Dry || forgotten(r)) {
 			m.carryOn(r)
 		}
 		select {
@@ -50,11 +50,12 @@ func (m *Manager) carryOn(r Rollout) {
 		m.overlook(ctx, r)
 		return
 	}
-	b := newBallot(m, r)
-	switch ready, absent, why := b.gather(ctx); {
+	if r.Plan.Dry {
+		m.abort(ctx, r, "dry run: who has begun it has not ended it")
+		return
+	}
+	switch ready, absent, why := newBallot(m, r).gather(ctx); {
 	case ctx.Err() != nil:
-	case r.Plan.Dry && why == "":
-		m.abort(ctx, r, "dry run: all would be ready")
 	case why != "":
 		m.abort(ctx, r, why)
 	default:
@@ -232,7 +233,8 @@ func (b *ballot) decide(members []Member) (decided bool, ready, absent []string,
 	case len(members) == 0:
 		return late, nil, nil, "no members are known"
 	case len(b.refused) > 0:
-		return len(waiting) == 0 || time.Since(b.first) >= linger, nil, nil, listed("refused", b.refused)
+		enough := late || !b.r.Plan.Dry && time.Since(b.first) >= linger
+		return len(waiting) == 0 || enough, nil, nil, listed("refused", b.refused)
 	case len(waiting) > 0:
 		return late, nil, nil, listed(fmt.Sprintf("not ready within %v", b.r.Plan.Stage), waiting)
 	}

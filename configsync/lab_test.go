@@ -24,6 +24,9 @@ type lab struct {
 	times []time.Time
 	nodes []*labNode
 
+	// vote, if it is set, changes what members say.
+	vote func(*configsync.Vote)
+
 	// watch, if it is set, is called with every state that a node has applied.
 	watch func(n *labNode)
 }
@@ -215,7 +218,11 @@ func (n *labNode) Stage(ctx context.Context, member string, rollout uint64,
 	if err != nil {
 		return configsync.Vote{}, err
 	}
-	return m.Stage(ctx, rollout, progress)
+	v, err := m.Stage(ctx, rollout, progress)
+	if n.lab.vote != nil {
+		n.lab.vote(&v)
+	}
+	return v, err
 }
 
 // Confirm implements configsync.Peers.

@@ -1,0 +1,77 @@
+package configsync
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Report is what would come of a release.
+type Report struct {
+	Result             // Epoch is in force still; Rollout is that of the dry run, 0 = nothing would change
+	Refused     string // why it would not be switched to; "" = it would
+	Nodes       []NodeProgress
+	Differences []Difference // fields that would change
+}
+
+// DryRun does all that Publish does, up to the switch, on every member: it fetches what is missing, reads the
+// files, and runs the hooks, which are undone then. Nothing changes, save that the log has the record of it.
+// What is not ready within Plan.Stage has refused. It is refused itself while another rollout is in progress.
+//
+// Errors: those of Publish, but ErrRefused and ErrReturned; ErrEnded, if somebody has ended it.
+func (m *Manager) DryRun(ctx context.Context, p Publication) (Report, error) {
+	p.Plan.Dry, p.Hold = true, false
+	r, err := m.propose(ctx, p)
+	if err != nil {
+		return Report{Result: r}, err
+	}
+	return m.tryOut(ctx, r)
+}
+
+// DryRunRelease is DryRun of what Activate, or StartCanary for p.Nodes, does. Errors: those of DryRun, and
+// ErrNoRelease.
+func (m *Manager) DryRunRelease(ctx context.Context, w Write, release uint64, p Plan) (Report, error) {
+	p.Dry = true
+	r, err := m.begin(ctx, w, release, p)
+	if err != nil {
+		return Report{Result: r}, err
+	}
+	return m.tryOut(ctx, r)
+}
+
+// tryOut carries on a dry run, and ends it. Unlike other rollouts, that is for who has begun it to do: the votes
+// are what he wants.
+func (m *Manager) tryOut(ctx context.Context, done Result) (Report, error) {
+	if done.Rollout == 0 {
+		return Report{Result: done}, nil
+	}
+	s := m.s.Local().State()
+	r, _ := s.Rollout(done.Rollout)
+	staging, stop := m.whileStaging(ctx, r.ID)
+	defer stop()
+	_, _, why := newBallot(m, r).gather(staging)
+	if cause := context.Cause(staging); cause != nil {
+		if errors.Is(cause, ErrEnded) {
+			return Report{Result: done}, cause
+		}
+		why = "dry run: given up"
+	}
+	out := Report{Result: done, Refused: why, Nodes: m.rollout.of(r.ID)}
+	out.Restart = m.restartOf(r)
+	was, _ := s.Epoch(r.Was)
+	release, _ := s.Release(r.Release)
+	out.Differences, _ = m.DiffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision)) // Nodes say what is wrong
+	if why == "" {
+		why = "dry run: all would be ready"
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTime)
+	defer cancel()
+	m.abort(end, r, why)
+	return out, ctx.Err()
+}
+
+// forgotten reports whether a dry run has outlived who has begun it. Of the clocks of two nodes nothing else
+// depends on this.
+func forgotten(r Rollout) bool {
+	return r.Plan.Dry && time.Since(r.Begun) > r.Plan.Stage+stepTime
+}

@@ -39,7 +39,7 @@ type Settings struct {
 	Local   func() *Machine
 	Changed <-chan struct{}
 
-	// Farm is the name of the farm, which who signs a content has to have meant.
+	// Farm is the name of the farm, for which every content has to be signed. "" = nobody asks for signatures.
 	Farm string
 
 	// Content keeps the content of releases. nil = releases with content are refused.

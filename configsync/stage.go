@@ -127,6 +127,9 @@ func (m *Manager) unlockStaging() { <-m.staging }
 
 // make makes a release ready, but for the hooks. What can never be used is remembered as such.
 func (m *Manager) make(ctx context.Context, source *state.State, r Release, tell func(NodeProgress)) (*staged, error) {
+	if err := m.signed(r.Content); err != nil { // the digest does not say whether it is
+		return nil, fmt.Errorf("content: %w", err)
+	}
 	d := source.Digest(r)
 	m.mu.Lock()
 	st := m.ready[d]

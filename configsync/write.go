@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -146,6 +147,14 @@ func outcome(a state.Answer, w Write) error {
 		return ErrNoRelease
 	case state.Ended:
 		return ErrEnded
+	case state.UnknownCredential:
+		return credential.ErrUnknown
+	case state.ExpiredCredential:
+		return credential.ErrExpired
+	case state.RevokedCredential:
+		return credential.ErrRevoked
+	case state.TooManyCredentials:
+		return fmt.Errorf("%w: %d", ErrManyCredentials, state.MaxCredentials)
 	case state.TooLarge:
 		return fmt.Errorf("configsync: a revision has at most %d files with %d bytes: %w", state.MaxFiles,
 			state.MaxBytes, ErrTooLarge)

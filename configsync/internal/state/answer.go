@@ -18,6 +18,11 @@ const (
 	Ended            // the rollout is over, or not so far
 	TooLarge         // the revision would be over a limit
 	Malformed        // not what the appends write
+
+	UnknownCredential
+	ExpiredCredential
+	RevokedCredential
+	TooManyCredentials // that are good
 )
 
 // Answer is what Apply returns, encoded.
@@ -41,7 +46,7 @@ func DecodeAnswer(b []byte) (a Answer, err error) {
 	if len(b) > 0 {
 		d := decoder{b: b[1:]}
 		a = Answer{Status(b[0]), d.number(), d.number(), d.number()}
-		if d.done() && OK <= a.Status && a.Status <= Malformed {
+		if d.done() && OK <= a.Status && a.Status <= TooManyCredentials {
 			return a, nil
 		}
 	}

@@ -37,6 +37,8 @@ const (
 	opReturn
 	opAbort
 	opEndCanary
+	opMint
+	opRevoke
 )
 
 const levelFirst = 4 // the protocol level that the machine, and all it knows, needs
@@ -135,6 +137,8 @@ type EndCanary Step
 //	begin:    write, release, plan
 //	activate: rollout, nodes that are ready, nodes that are not
 //	confirm, return, abort, end of canary: rollout, who, why
+//	mint:     public key (32 bytes), name, not after in ms since 1970, who, why
+//	revoke:   ID of the credential, who, why
 
 // Append appends the command to b.
 func (c Propose) Append(b []byte) []byte {
@@ -176,6 +180,12 @@ func (c Abort) Append(b []byte) []byte { return Step(c).append(append(b, opAbort
 
 // Append appends the command to b.
 func (c EndCanary) Append(b []byte) []byte { return Step(c).append(append(b, opEndCanary)) }
+
+// Append appends the command to b.
+func (m Mint) Append(b []byte) []byte { return m.append(append(b, opMint)) }
+
+// Append appends the command to b.
+func (r Revoke) Append(b []byte) []byte { return r.append(append(b, opRevoke)) }
 
 func (c Step) append(b []byte) []byte {
 	return appendString(appendString(binary.AppendUvarint(b, c.Rollout), c.Who), c.Why)

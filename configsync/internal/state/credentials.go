@@ -9,8 +9,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 )
 
-// How many credentials there are, how long they are good, and how long those are kept that are over. These are
-// part of the format.
+// How many credentials there are, how long they are good, and how long those are kept that are over. These
+// are part of the format.
 const (
 	MaxCredentials = 100
 	MaxLife        = 366 * 24 * time.Hour
@@ -24,7 +24,8 @@ var (
 	errLife            = errors.New("good for too long, or over already")
 )
 
-// Credentials are those that may publish, and some that could. The zero Credentials are none. They never change.
+// Credentials are those that may publish, and some that could. The zero Credentials are none. They never
+// change.
 type Credentials struct {
 	records []credential.Record // as they were minted
 }
@@ -126,10 +127,77 @@ func (c Credentials) revoke(r Revoke, now time.Time) (Credentials, error) {
 	return next, nil
 }
 
-// The commands are, after the op code:
-//
-//	mint:   public key, name, not after in ms since 1970, who, why
-//	revoke: ID, who, why
+// Credentials returns those that may publish, and some that could.
+func (s *State) Credentials() Credentials { return s.credentials }
+
+func (s *State) mint(cmd []byte, at moment) (*State, Answer) {
+	m, ok := decodeMint(cmd)
+	if !ok {
+		return nil, s.refuse(Malformed)
+	}
+	return s.withCredentials(s.credentials.mint(m, at.time))
+}
+
+// revoke ends a credential, and a rollout of its that is not switched yet.
+func (s *State) revoke(cmd []byte, at moment) (*State, Answer) {
+	r, ok := decodeRevoke(cmd)
+	if !ok {
+		return nil, s.refuse(Malformed)
+	}
+	next, a := s.withCredentials(s.credentials.revoke(r, at.time))
+	if next == nil {
+		return nil, a
+	}
+	if running, ok := next.InProgress(); ok && running.Phase == Staging {
+		release, _ := next.Release(running.Release)
+		if release.Publisher == r.ID && next.disowned(release) {
+			const why = "the credential that it was published with was revoked"
+			running.Ended, running.Phase, running.By, running.Reason = at.time, Aborted, r.Who, why
+			if !running.Plan.Dry {
+				next.reject(release.ID, why)
+			}
+			next.replace(running)
+			a.Release, a.Rollout = release.ID, running.ID
+		}
+	}
+	return next, a
+}
+
+// withCredentials returns the state with other credentials; nil if there was an error, or they are the same.
+func (s *State) withCredentials(c Credentials, err error) (*State, Answer) {
+	if err != nil {
+		return nil, s.refuse(statusOf(err))
+	}
+	if slices.Equal(c.records, s.credentials.records) {
+		return nil, s.refuse(OK)
+	}
+	next := s.clone()
+	next.credentials = c
+	return next, s.refuse(OK)
+}
+
+// statusOf returns the status for an error about a credential.
+func statusOf(err error) Status {
+	switch {
+	case errors.Is(err, credential.ErrUnknown):
+		return UnknownCredential
+	case errors.Is(err, credential.ErrExpired):
+		return ExpiredCredential
+	case errors.Is(err, credential.ErrRevoked):
+		return RevokedCredential
+	case errors.Is(err, errManyCredentials):
+		return TooManyCredentials
+	}
+	return Malformed
+}
+
+// disowned reports whether a release was published with a credential that was revoked, and was never in
+// force: what was is not taken away from the farm by that.
+func (s *State) disowned(r Release) bool {
+	c, ok := s.credentials.find(r.Publisher)
+	return ok && !c.Revoked.IsZero() &&
+		!slices.ContainsFunc(s.epochs, func(e Epoch) bool { return e.Release == r.ID })
+}
 
 func (m Mint) append(b []byte) []byte {
 	b = appendString(appendString(b, string(m.Public[:])), m.Name)
@@ -143,7 +211,7 @@ func (r Revoke) append(b []byte) []byte {
 
 func decodeMint(b []byte) (m Mint, ok bool) {
 	d := decoder{b: b}
-	m = Mint{Public: d.public(), Name: d.name(), NotAfter: d.moment(), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
+	m = Mint{Public: d.public(), Name: d.name(), NotAfter: d.time(), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
 	return m, d.done()
 }
 
@@ -166,15 +234,8 @@ func (d *decoder) name() string {
 	return s
 }
 
-// moment reads a time in ms since 1970.
-func (d *decoder) moment() time.Time {
-	ms := d.number()
-	d.bad = d.bad || ms > maxTime
-	return time.UnixMilli(int64(min(ms, maxTime))).UTC()
-}
-
-// In a snapshot they are their number, and for each: public key, name, not after, minted, who, why, 0 or when it
-// was revoked and one ms more, by whom, why. Times are in ms since 1970.
+// In a snapshot they are their number, and for each: public key, name, not after, minted, who, why, 0 or when
+// it was revoked and one ms more, by whom, why. Times are in ms since 1970.
 
 func (c Credentials) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(c.records)))
@@ -193,17 +254,16 @@ func (c Credentials) append(b []byte) []byte {
 	return b
 }
 
-const minRecord = 32 + 10 // bytes
+const (
+	minRecord = 32 + 10 // bytes
+	maxRecord = 32 + credential.MaxName + 2*(MaxWho+MaxWhy) + 64
+)
 
 func (d *decoder) credentials() (c Credentials) {
 	for range d.count(MaxCredentials, minRecord) {
-		r := credential.Record{Public: d.public(), Name: d.name(), NotAfter: d.moment(), Minted: d.moment(),
+		r := credential.Record{Public: d.public(), Name: d.name(), NotAfter: d.time(), Minted: d.time(),
 			Who: d.text(MaxWho), Why: d.text(MaxWhy)}
-		if ms := d.number(); ms > 0 {
-			d.bad = d.bad || ms-1 > maxTime
-			r.Revoked = time.UnixMilli(int64(min(ms-1, maxTime))).UTC()
-		}
-		r.RevokedBy, r.RevokedWhy = d.text(MaxWho), d.text(MaxWhy)
+		r.Revoked, r.RevokedBy, r.RevokedWhy = d.maybe(), d.text(MaxWho), d.text(MaxWhy)
 		if _, twice := c.find(r.ID()); twice || d.bad {
 			d.b, d.bad = nil, true
 			return Credentials{}

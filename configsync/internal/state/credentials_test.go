@@ -22,6 +22,9 @@ func mintOf(n int, life time.Duration) Mint {
 	return m
 }
 
+// publisher returns the ID of the credential of that number.
+func publisher(n int) string { return mintOf(n, 0).Public.ID() }
+
 func minted(t *testing.T, c Credentials, m Mint, now time.Time) Credentials {
 	t.Helper()
 	next, err := c.mint(m, now)
@@ -69,7 +72,7 @@ func TestRevoke(t *testing.T) {
 	end := begin.Add(time.Minute)
 	next, err := c.revoke(Revoke{ID: m.Public.ID(), Who: "bob", Why: "leaked"}, end)
 	if err != nil || !errors.Is(next.check(m.Public.ID(), end), credential.ErrRevoked) ||
-		next.check(mintOf(2, 0).Public.ID(), end) != nil {
+		next.check(publisher(2), end) != nil {
 		t.Errorf("%v, %+v", err, next)
 	}
 	if r, _ := next.Find(m.Public); r.RevokedBy != "bob" || r.RevokedWhy != "leaked" || !r.Revoked.Equal(end) {
@@ -87,7 +90,8 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreForgotten: a farm in which something is published ten times a day must not run out of room.
+// TestCredentialsAreForgotten: a farm in which something is published ten times a day must not run out of
+// room.
 func TestCredentialsAreForgotten(t *testing.T) {
 	c := Credentials{}
 	for i := range MaxCredentials {
@@ -101,7 +105,7 @@ func TestCredentialsAreForgotten(t *testing.T) {
 	if _, ok := c.Find(mintOf(0, 0).Public); ok || len(c.records) != MaxCredentials {
 		t.Errorf("%d, first %v", len(c.records), c.records[0].Name)
 	}
-	c, err := c.revoke(Revoke{ID: mintOf(50, 0).Public.ID()}, begin.Add(day))
+	c, err := c.revoke(Revoke{ID: publisher(50)}, begin.Add(day))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,14 +127,15 @@ func TestCredentialsAreForgotten(t *testing.T) {
 
 func filledCredentials(t *testing.T) Credentials {
 	c := minted(t, minted(t, Credentials{}, mintOf(1, day), begin), mintOf(2, 2*day), begin.Add(time.Second))
-	c, err := c.revoke(Revoke{ID: mintOf(1, 0).Public.ID(), Who: "bob", Why: "leaked"}, begin.Add(time.Minute))
+	c, err := c.revoke(Revoke{ID: publisher(1), Who: "bob", Why: "leaked"}, begin.Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// TestCredentialsHaveOneForm: equal credentials are equal bytes, and those are read as what they are, or refused.
+// TestCredentialsHaveOneForm: equal credentials are equal bytes, and those are read as what they are, or
+// refused.
 func TestCredentialsHaveOneForm(t *testing.T) {
 	for _, c := range []Credentials{{}, filledCredentials(t)} {
 		d := decoder{b: c.append(nil)}
@@ -164,7 +169,7 @@ func refusesCredentials(d *decoder) bool {
 }
 
 func TestCredentialCommands(t *testing.T) {
-	m, r := mintOf(1, day), Revoke{ID: mintOf(1, 0).Public.ID(), Who: "bob", Why: "leaked"}
+	m, r := mintOf(1, day), Revoke{ID: publisher(1), Who: "bob", Why: "leaked"}
 	if back, ok := decodeMint(m.append(nil)); !ok || back != m {
 		t.Errorf("%+v", back)
 	}
@@ -194,4 +199,81 @@ func TestCredentialCommands(t *testing.T) {
 			t.Error("a key of 31 bytes is taken")
 		}
 	}
+}
+
+func (r *rig) publish(epoch uint64, by int, file string) Answer {
+	c := proposal(Write{Epoch: epoch}, "site.yaml", file)
+	c.Publisher = publisher(by)
+	return r.apply(c.Append(nil))
+}
+
+// TestPublisherMayPublish: what a credential is good for is decided by the log, at the log's time.
+func TestPublisherMayPublish(t *testing.T) {
+	r := newRig(t)
+	for i, life := range []time.Duration{day, 3 * time.Second, day} {
+		r.apply(mintOf(i, life).Append(nil))
+	}
+	r.apply(Revoke{ID: publisher(2)}.Append(nil))
+	before := r.State()
+	for by, want := range []Status{1: ExpiredCredential, 2: RevokedCredential, 3: UnknownCredential} {
+		if by > 0 {
+			if a := r.publish(0, by, "a"); a.Status != want || r.State() != before {
+				t.Errorf("%d: %v", by, a)
+			}
+		}
+	}
+	if a := r.through(r.publish(0, 0, "a")); a.Status != OK || a.Epoch != 1 {
+		t.Error(a)
+	}
+	for _, cmd := range [][]byte{{opMint}, {opRevoke}, mintOf(9, MaxLife+day).Append(nil)} {
+		if a := r.apply(cmd); a.Status != Malformed {
+			t.Error(a)
+		}
+	}
+	if a := r.apply(Revoke{ID: "none"}.Append(nil)); a.Status != UnknownCredential {
+		t.Error(a)
+	}
+	for i := range MaxCredentials - 1 {
+		r.apply(mintOf(10+i, day).Append(nil))
+	}
+	if a := r.apply(mintOf(1000, day).Append(nil)); a.Status != TooManyCredentials {
+		t.Error(a)
+	}
+	// A command that is repeated changes nothing, and is done.
+	was := r.State()
+	for _, cmd := range [][]byte{mintOf(10, day).Append(nil)} {
+		if a := r.apply(cmd); a.Status != OK || r.State() != was {
+			t.Error(a)
+		}
+	}
+}
+
+// TestRevocationEndsARollout: what is not switched yet is not switched any more, by the same entry. What is
+// in force, or was, is not touched.
+func TestRevocationEndsARollout(t *testing.T) {
+	r := newRig(t)
+	r.apply(mintOf(0, day).Append(nil))
+	r.apply(mintOf(1, day).Append(nil))
+	r.through(r.publish(0, 0, "good"))
+	a := r.publish(1, 1, "evil")
+	if other := r.apply(mintOf(2, day).Append(nil)); other.Status != OK {
+		t.Error(other)
+	}
+	end := r.apply(Revoke{ID: publisher(1), Who: "bob"}.Append(nil))
+	p, _ := r.State().Rollout(a.Rollout)
+	if end.Status != OK || end.Rollout != a.Rollout || p.Phase != Aborted || p.By != "bob" ||
+		p.Reason == "" {
+		t.Errorf("%v, %+v", end, p)
+	}
+	r.want(r.apply(Activate{Rollout: a.Rollout}.Append(nil)), Ended, "1 site.yaml=good")
+	r.want(r.back(1, a.Release), RevokedCredential, "1 site.yaml=good")
+	// The release that is in force stays, and can be gone back to, although its publisher is revoked as well.
+	r.apply(Revoke{ID: publisher(0)}.Append(nil))
+	r.want(r.put(1, "site.yaml", "next"), OK, "2 site.yaml=next")
+	r.want(r.back(2, 1), OK, "3 site.yaml=good")
+	// A rollout of another publisher goes on.
+	a = r.publish(3, 2, "third")
+	r.apply(mintOf(3, day).Append(nil))
+	r.apply(Revoke{ID: publisher(3)}.Append(nil))
+	r.want(r.through(a), OK, "4 site.yaml=third")
 }

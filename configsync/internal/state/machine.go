@@ -63,6 +63,10 @@ func (s *State) carrier(op byte) func([]byte, moment) (*State, Answer) {
 		return s.activate
 	case opConfirm, opReturn, opAbort, opEndCanary:
 		return func(cmd []byte, at moment) (*State, Answer) { return s.step(op, cmd, at) }
+	case opMint:
+		return s.mint
+	case opRevoke:
+		return s.revoke
 	}
 	return nil
 }

@@ -48,6 +48,10 @@ func (s *State) propose(cmd []byte, at moment) (*State, Answer) {
 		return nil, s.busy()
 	case c.Epoch != s.Current().Number:
 		return nil, s.refuse(Conflict)
+	case c.Publisher != "":
+		if err := s.credentials.check(c.Publisher, at.time); err != nil {
+			return nil, s.refuse(statusOf(err))
+		}
 	}
 	next := s.clone()
 	r, a := next.releaseOf(c, at)
@@ -90,7 +94,10 @@ func (s *State) releaseOf(c Propose, at moment) (Release, Answer) {
 		a.Release = now.ID
 		return now, a
 	}
-	i := slices.IndexFunc(s.releases, func(o Release) bool { return o.Publisher == r.Publisher && s.same(o, r) })
+	i := slices.IndexFunc(s.releases, func(o Release) bool {
+		signed := o.Content.Seal == r.Content.Seal || o.Rejected == "" // or it may have failed for its seal
+		return o.Publisher == r.Publisher && signed && s.same(o, r)
+	})
 	if i >= 0 {
 		s.releases[i].Dry = s.releases[i].Dry && r.Dry
 		return s.releases[i], Answer{OK, s.Current().Number, s.releases[i].ID, 0}
@@ -138,6 +145,8 @@ func (s *State) begin(cmd []byte, at moment) (*State, Answer) {
 		return nil, s.refuse(Conflict)
 	case !known || c.Release == 0:
 		return nil, s.refuse(NoRelease)
+	case s.disowned(r):
+		return nil, s.refuse(RevokedCredential)
 	case r.ID == s.Current().Release:
 		a := s.refuse(Same)
 		a.Release = r.ID

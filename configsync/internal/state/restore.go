@@ -10,6 +10,7 @@ func decodeState(b []byte) (*State, bool) {
 		return nil, false
 	}
 	s.canary = Canary{d.number(), d.number(), d.nodes()}
+	s.credentials = d.credentials()
 	return s, d.done() && s.soundCanary() && bytes.Equal(s.append(nil), b)
 }
 

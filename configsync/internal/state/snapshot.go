@@ -31,6 +31,7 @@ import (
 //	number of rollouts, and for each, in ascending order: number, release, epochs before and after, phase,
 //	plan, who, why, key, index, begun, flipped, ended, ready nodes, unconfirmed nodes, by, reason
 //	of the canary: rollout, release, nodes
+//	credentials
 //
 // with times in ms since 1970, and what commands have as they have it. A time that may not have come is 0, or
 // one more than the time.
@@ -41,7 +42,8 @@ const (
 	maxReleases = Kept + 2 + keptPublished
 	maxRollout  = 3*MaxNodes*(MaxNode+2) + 2*MaxWho + MaxWhy + MaxReason + MaxKey + 256
 	maxRelease  = MaxBytes + MaxFiles*(MaxPath+16) + MaxWho + MaxWhy + MaxReason + MaxSeal + 1024
-	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxWhy+128) + (Kept+1)*maxRollout
+	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxWhy+128) + (Kept+1)*maxRollout +
+		MaxCredentials*maxRecord
 )
 
 var (
@@ -74,7 +76,8 @@ func (s *State) append(b []byte) []byte {
 	for _, r := range s.rollouts {
 		b = r.append(b)
 	}
-	return appendNodes(appendNumbers(b, s.canary.Rollout, s.canary.Release), s.canary.Nodes)
+	b = appendNodes(appendNumbers(b, s.canary.Rollout, s.canary.Release), s.canary.Nodes)
+	return s.credentials.append(b)
 }
 
 func (s *State) appendRevisions(b []byte) []byte {

@@ -20,6 +20,8 @@ type State struct {
 	epochs    []Epoch             // ascending; the last is in force
 	rollouts  []Rollout           // ascending; only the last may be in progress
 	canary    Canary
+
+	credentials Credentials
 }
 
 // revision is a set of files that never changes.

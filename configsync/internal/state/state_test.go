@@ -305,12 +305,16 @@ func TestChangedIsSignalled(t *testing.T) {
 // filled has something of everything: epoch 4 in force, a canary, and its confirmation in progress.
 func filled(t *testing.T) *rig {
 	r := newRig(t)
+	for i := range 2 {
+		r.apply(mintOf(i, day).Append(nil))
+	}
+	r.apply(Revoke{ID: publisher(1), Who: "bob", Why: "leaked"}.Append(nil))
 	r.put(0, "site.yaml", "banner: a\n", "nodes/n1/site.yaml", "banner: b\n")
 	c := proposal(Write{Epoch: 1, Key: "key", Who: "wer", Why: "darum"}, "site.yaml", "banner: c\n", "x.json",
 		"banner: b\n")
 	c.Keep, c.Needs, c.Content = false, Needs{"1.2.3", 4}, Content{Root: blob.Sum([]byte("content")),
 		Source: blob.Sum([]byte("source")), Size: 12345, Files: 6, Seal: "\xff\x00"}
-	c.Publisher = "ci"
+	c.Publisher = publisher(0)
 	c.Plan = Plan{Unreachable: Refuse, Wait: time.Second, MinReady: 2, Stage: time.Minute, Confirm: 3 * time.Second,
 		Bake: 2 * time.Second}
 	a := r.through(r.apply(c.Append(nil)))
@@ -401,7 +405,7 @@ func seeds(t *testing.T) map[string]map[string][]byte {
 	w := Write{Epoch: 4, Key: "k", Who: "w", Why: "y"}
 	whole := proposal(w, "a.yaml", "a: 1\n")
 	whole.Keep, whole.Content = false, Content{Root: blob.Sum(nil), Size: 1, Files: 1, Seal: "seal"}
-	whole.Needs, whole.Publisher = Needs{"1.0", 4}, "ci"
+	whole.Needs, whole.Publisher = Needs{"1.0", 4}, publisher(0)
 	whole.Plan = Plan{Unreachable: Fence, Wait: time.Second, MinReady: 3, Stage: time.Hour, Confirm: time.Minute,
 		Bake: time.Second, Nodes: []string{"n1", "n2"}, Dry: true}
 	held := proposal(w)
@@ -416,6 +420,8 @@ func seeds(t *testing.T) map[string]map[string][]byte {
 			"return":   Return{6, "n1", "n3: 500"}.Append(nil),
 			"abort":    Abort{6, "n1", "n3 refuses"}.Append(nil),
 			"end":      EndCanary{6, "me", "seen enough"}.Append(nil),
+			"mint":     mintOf(2, day).Append(nil),
+			"revoke":   Revoke{publisher(0), "bob", "leaked"}.Append(nil),
 		},
 		"FuzzRestore": {
 			"empty":  snapshotOf(NewMachine(nil)),
@@ -430,7 +436,7 @@ func TestCorpus(t *testing.T) { corpus.Check(t, seeds(t)) }
 // FuzzApply has commands carried out while a rollout is in progress, and when it is over, and what can follow.
 func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cmd []byte) {
-		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opEndCanary) {
+		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opRevoke) {
 			return
 		}
 		for _, before := range [][]byte{nil, Confirm{6, "n1", ""}.Append(nil), Return{6, "n1", ""}.Append(nil)} {

@@ -1,0 +1,69 @@
+package configsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// Mint makes a key one that may publish to the farm.
+type Mint = state.Mint
+
+// Limits of credentials.
+const (
+	MaxCredentials    = state.MaxCredentials // that are good
+	MaxCredentialLife = state.MaxLife
+)
+
+// ErrManyCredentials says that there are so many credentials already that none can be added. One that is
+// revoked makes room.
+var ErrManyCredentials = errors.New("configsync: there are too many credentials that are good")
+
+// Mint has the farm take a key for one that may publish. It may be repeated. Errors: ErrManyCredentials, and
+// those of the log; or what is wrong with it: a name, a time that has passed or is too far.
+func (m *Manager) Mint(ctx context.Context, c Mint) error { return m.take(ctx, c.Append(nil)) }
+
+// Revoke ends a credential at once, on all nodes, and a rollout of what it has published that is not switched
+// yet. What is in force stays in force. It may be repeated. Errors: credential.ErrUnknown, and those of the
+// log.
+func (m *Manager) Revoke(ctx context.Context, id, who, why string) error {
+	return m.take(ctx, state.Revoke{ID: id, Who: who, Why: why}.Append(nil))
+}
+
+// Credentials returns the credentials that this node knows, as they were minted; those that are over are kept
+// for a while.
+func (m *Manager) Credentials() []credential.Record { return m.s.Local().State().Credentials().All() }
+
+// Verify returns what a publisher has signed, if the credential is one of the farm's that may publish now: by
+// all that was acknowledged before, on any node. Errors: those of credential.Verify, and of the log.
+func (m *Manager) Verify(ctx context.Context, seal []byte) (credential.Signed, error) {
+	if m.s.Log == nil {
+		return credential.Signed{}, ErrLocal
+	}
+	if err := m.s.Log.Barrier(ctx); err != nil {
+		return credential.Signed{}, err
+	}
+	s, _, err := credential.Verify(m.s.Farm, seal, m.s.Local().State().Credentials().Find, time.Now())
+	return s, err
+}
+
+// signed returns nil if the publisher of a content has signed it for this farm. It is asked before anything
+// is fetched. Whether the credential may publish is decided by the log, when it is published: a node that
+// comes later has to be able to use what is in force.
+func (m *Manager) signed(c Content) error {
+	if m.s.Farm == "" || c.Root.IsZero() {
+		return nil
+	}
+	if c.Seal == "" {
+		return fmt.Errorf("%w: nobody has signed it", credential.ErrSignature)
+	}
+	s, err := credential.Open(m.s.Farm, []byte(c.Seal))
+	if err != nil {
+		return err
+	}
+	return s.FitsContent(c.Root)
+}

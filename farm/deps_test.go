@@ -68,7 +68,7 @@ var rules = []rule{
 	{
 		of: []string{"configsync/credential"},
 		imports: []string{module + "/cluster", module + "/session", module + "/configsync/internal",
-			module + "/configsync/content", module + "/configsync/keyring", "net"},
+			module + "/configsync/content", module + "/configsync/keyring"},
 		why: "whoever holds a credential signs with it on a machine that has nothing of the farm",
 	},
 	{

@@ -39,7 +39,8 @@ func (v *caller) call() (closed bool, err error) {
 		v.conn, v.in = c, bufio.NewReader(c)
 		c.SetDeadline(time.Now().Add(patience))
 	}
-	if _, err := io.WriteString(v.conn, "POST /who HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"); err != nil {
+	const request = "POST /who HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+	if _, err := io.WriteString(v.conn, request); err != nil {
 		return false, fmt.Errorf("sent: %w", err)
 	}
 	res, err := http.ReadResponse(v.in, nil)
@@ -55,7 +56,8 @@ func (v *caller) call() (closed bool, err error) {
 }
 
 // A node that stops under load loses no request: neither of those who connect anew each time, until they are
-// refused, nor of those who keep their connections. Elsewhere than on Linux a system resets what it has taken.
+// refused, nor of those who keep their connections. Elsewhere than on Linux a system resets what it has
+// taken.
 func TestServe_ClosesUnderLoad(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// part closes the connections that wait for their next request, but for those on which one is on its way: their
-// answers end them, since this node drains. http.Server.Shutdown closes a connection until a request was read from
-// it, and the client has lost one that the system has. HTTP/2 is left to Shutdown: it says goodbye there.
+// part closes the connections that wait for their next request, but for those on which one is on its way:
+// their answers end them, since this node drains. http.Server.Shutdown closes a connection until a request
+// was read from it, and the client has lost one that the system has. HTTP/2 is left to Shutdown: it says
+// goodbye there.
 func (c *clients) part(ctx context.Context) {
 	if c == nil {
 		return

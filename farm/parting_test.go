@@ -14,8 +14,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
-// A stop closes the connections on which nothing is on its way, at once, and waits for the others: what has come
-// and is not read yet, and what is read and not known to be a request yet.
+// A stop closes the connections on which nothing is on its way, at once, and waits for the others: what has
+// come and is not read yet, and what is read and not known to be a request yet.
 func TestPart(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		ci.Missingf(t, "Linux, which tells whether something has come")

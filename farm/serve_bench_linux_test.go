@@ -17,9 +17,11 @@ import (
 )
 
 // browsed is a request as a browser sends it.
-const browsed = "GET /list?a=1&b=2 HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) " +
-	"AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36\r\nAccept: text/html,application/xhtml+xml," +
-	"application/xml;q=0.9,*/*;q=0.8\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n" +
+const browsed = "GET /list?a=1&b=2 HTTP/1.1\r\nHost: app.example.com\r\n" +
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) " +
+	"Chrome/140.0 Safari/537.36\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n" +
+	"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n" +
 	"Cookie: theme=dark\r\nReferer: https://app.example.com/list\r\nSec-Fetch-Mode: navigate\r\n" +
 	"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Dest: document\r\n\r\n"
 
@@ -65,8 +67,9 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkServeOverBare is the processor time of a request to a node that serves by itself, and of one to net/http with the
-// same handler, by turns: the median of many short runs, clients included, and how much the farm's is more, in percent.
+// BenchmarkServeOverBare is the processor time of a request to a node that serves by itself, and of one to
+// net/http with the same handler, by turns: the median of many short runs, clients included, and how much
+// the farm's is more, in percent.
 func BenchmarkServeOverBare(b *testing.B) {
 	answer := bytes.Repeat([]byte("x"), 1024)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

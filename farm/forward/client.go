@@ -7,16 +7,16 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // arrive settles who the client of a public request is: it removes what its sender is not believed, sets
-// RemoteAddr, and returns the request's id, the scheme, and the id of its trace.
-func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
-	scheme = "http"
+// RemoteAddr, and tells the pass the request's id, the scheme, and the id of its trace.
+func (g *Gate) arrive(r *http.Request, p *pass) {
+	p.Scheme = "http"
 	if r.TLS != nil {
-		scheme = "https"
+		p.Scheme = "https"
 	}
-	trace = settleTrace(r.Header)
 	peer, trusted := g.sender(r)
 	stripClaims(r.Header, trusted)
 	if trusted {
@@ -24,9 +24,9 @@ func (g *Gate) arrive(r *http.Request) (id, scheme, trace string) {
 		if client.IsValid() && client.Addr() != peer {
 			r.RemoteAddr = client.String()
 		}
-		scheme = cmp.Or(s, scheme)
+		p.Scheme = cmp.Or(s, p.Scheme)
 	}
-	return settleID(r.Header), scheme, trace
+	p.settle(r.Header)
 }
 
 // sender returns the other end of the connection on which r came, and whether it is a trusted proxy.
@@ -77,7 +77,11 @@ func stripClaims(h http.Header, trusted bool) {
 
 // fold returns the name that a backend which knows letters, digits and "-" alone may take name for.
 func fold(name string) string {
-	if !strings.ContainsFunc(name, punctuation) {
+	plain := true
+	for i := range len(name) {
+		plain = plain && !punctuations[name[i]]
+	}
+	if plain {
 		return name
 	}
 	return http.CanonicalHeaderKey(strings.Map(func(c rune) rune {
@@ -90,6 +94,14 @@ func fold(name string) string {
 
 // punctuation reports what a header's name may hold beside letters, digits and "-".
 func punctuation(c rune) bool { return strings.ContainsRune("_.!#$%&'*+^`|~", c) }
+
+// punctuations are the bytes for which that is true: all headers of all requests are looked through.
+var punctuations = func() (of [256]bool) {
+	for c := range of {
+		of[c] = c < utf8.RuneSelf && punctuation(rune(c))
+	}
+	return of
+}()
 
 // vendors are what proxies of single vendors call the client's address or scheme.
 var vendors = map[string]bool{
@@ -104,6 +116,9 @@ var vendors = map[string]bool{
 }
 
 func isClaim(name string) bool {
+	if name == "" || strings.IndexByte("CFTWX", name[0]) < 0 {
+		return false // as nearly all
+	}
 	return name == "Forwarded" || name == "X-Real-Ip" || name == idHeader ||
 		strings.HasPrefix(name, "X-Forwarded-") || isHop(name) || vendors[name]
 }

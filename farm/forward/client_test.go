@@ -123,7 +123,8 @@ func TestArrive(t *testing.T) {
 			k, v, _ := strings.Cut(line, ": ")
 			r.Header[k] = append(r.Header[k], v)
 		}
-		id, scheme, _ := proxied("10.0.0.0/8").arrive(r)
+		i := proxied("10.0.0.0/8").arrived(r)
+		id, scheme := i.ID, i.Scheme
 		if r.RemoteAddr != c.client || scheme != c.scheme {
 			t.Errorf("%s: client %s, scheme %s; want %s, %s", c.name, r.RemoteAddr, scheme, c.client, c.scheme)
 		}
@@ -153,7 +154,7 @@ func TestArrive_Unix(t *testing.T) {
 				"X-Forwarded-For": {"6.6.6.6, 1.1.1.1, 10.0.0.2, unix:"}, "X-Forwarded-Proto": {"https"}}}).WithContext(ctx)
 			g := proxied("10.0.0.0/8")
 			g.cfg.TrustUnix = trusted
-			_, scheme, _ := g.arrive(r)
+			scheme := g.arrived(r).Scheme
 			if trusted && (r.RemoteAddr != "1.1.1.1:0" || scheme != "https") {
 				t.Errorf("from %q, trusted: %s, %s", from, r.RemoteAddr, scheme)
 			}
@@ -165,7 +166,7 @@ func TestArrive_Unix(t *testing.T) {
 	g := proxied()
 	g.cfg.TrustUnix = true
 	r := &http.Request{RemoteAddr: "@", Header: http.Header{"X-Forwarded-For": {"1.1.1.1"}}}
-	if g.arrive(r); r.RemoteAddr != "@" {
+	if g.arrived(r); r.RemoteAddr != "@" {
 		t.Error("an address that looks like a unix socket's makes nobody trusted")
 	}
 }
@@ -204,7 +205,7 @@ func TestArrive_UnixSocket(t *testing.T) {
 func TestArrive_Unnamed(t *testing.T) {
 	r := &http.Request{RemoteAddr: "10.0.0.1:5", Header: http.Header{"X-Forwarded-For": {"6.6.6.6"}}}
 	r = r.WithContext(Unnamed(t.Context()))
-	proxied("10.0.0.0/8").arrive(r)
+	proxied("10.0.0.0/8").arrived(r)
 	if r.RemoteAddr != "10.0.0.1:5" || r.Header["X-Forwarded-For"] != nil {
 		t.Errorf("%s, %v", r.RemoteAddr, r.Header)
 	}
@@ -263,7 +264,8 @@ func FuzzArrive(f *testing.F) {
 		r := &http.Request{RemoteAddr: from, Header: http.Header{
 			"X-Forwarded-For": {xff}, "Forwarded": {forwarded}, "X-Forwarded-Proto": {proto}, "X-Request-Id": {id},
 		}}
-		got, scheme, trace := g.arrive(r)
+		i := g.arrived(r)
+		got, scheme, trace := i.ID, i.Scheme, i.Trace
 		if !validID(got) || scheme != "http" && scheme != "https" || len(trace) != 32 {
 			t.Errorf("id %q, scheme %q, trace %q", got, scheme, trace)
 		}
@@ -300,4 +302,11 @@ func FuzzForwarded(f *testing.F) {
 		g := proxied("10.0.0.0/8")
 		g.told(http.Header{"Forwarded": {line}})
 	})
+}
+
+// arrived returns what arrive tells of r.
+func (g *Gate) arrived(r *http.Request) Info {
+	p := &pass{gate: g}
+	g.arrive(r, p)
+	return p.Info
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A request has one deadline, wherever its handler runs: that of its route, or that of its context. Another node
-// gets what is left of it, and no node gets a request whose time is over.
+// A request has one deadline, wherever its handler runs: that of its route, or that of its context. Another
+// node gets what is left of it, and no node gets a request whose time is over.
 func TestTimeout(t *testing.T) {
 	const long, short = time.Minute, 300 * time.Millisecond
 	var l ledger
@@ -39,8 +39,9 @@ func TestTimeout(t *testing.T) {
 		io.WriteString(w, time.Until(end).String())
 	})
 	retry := []int{http.StatusServiceUnavailable}
-	cfg := Config{Routes: []Route{{Pattern: "/", Timeout: long, RetryOn: retry}, {Pattern: "/hangs/", Timeout: short},
-		{Pattern: "/hangs", Timeout: short}, {Pattern: "/fails", Timeout: short, RetryOn: retry}, {Pattern: "/own"}}}
+	cfg := Config{Routes: []Route{{Pattern: "/", Timeout: long, RetryOn: retry}, {Pattern: "/own"},
+		{Pattern: "/hangs", Timeout: short}, {Pattern: "/hangs/", Timeout: short},
+		{Pattern: "/fails", Timeout: short, RetryOn: retry}}}
 	f := newFakeFarm(t)
 	alone := f.add("alone", Config{App: "other", Routes: cfg.Routes}, h)
 	alone.gate.Admit()

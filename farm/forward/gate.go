@@ -206,19 +206,21 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no HTTP/2 without TLS", http.StatusHTTPVersionNotSupported)
 		return
 	}
-	id, scheme, trace := g.arrive(r)
-	w.Header()[idHeader] = []string{id}
+	p := &pass{gate: g, Info: Info{Node: g.cfg.Node, Via: g.cfg.Node}}
+	g.arrive(r, p)
+	p.lines[2] = p.ID
+	w.Header()[idHeader] = p.lines[2:3:3]
 	g.clients.enter()
 	defer g.clients.leave()
 	s := stage(g.stage.Load())
 	if s == draining && g.parts() {
 		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
 	}
-	info := Info{ID: id, Node: g.cfg.Node, Via: g.cfg.Node, Scheme: scheme, Trace: trace}
 	reqcopy.Share(r)
 	ctx, cancel := g.within(r)
 	defer cancel()
-	c := r.WithContext(g.pass(ctx, info))
+	p.Context = ctx
+	c := r.WithContext(p)
 	defer reqcopy.Return(r, c)
 	switch {
 	case r.Method == http.MethodConnect:

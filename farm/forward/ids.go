@@ -9,15 +9,26 @@ import (
 // idHeader holds the id of a request.
 const idHeader = "X-Request-Id"
 
-// settleID sees to it that a request has an id, and returns it: the one that came, if it is harmless, or a
-// new one.
-func settleID(h http.Header) string {
+// settle sees to it that a request has an id and belongs to a trace, and tells the pass: what came, if that is
+// harmless and valid, or something new.
+func (p *pass) settle(h http.Header) {
+	p.Trace = keptTrace(h)
 	if lines := h[idHeader]; len(lines) == 1 && validID(lines[0]) {
-		return lines[0]
+		p.ID = lines[0]
 	}
-	id := newID()
-	h[idHeader] = []string{id}
-	return id
+	if p.ID != "" && p.Trace != "" {
+		return
+	}
+	fresh := newIDs()
+	if p.ID == "" {
+		p.ID = fresh[:idLength]
+		p.lines[0] = p.ID
+		h[idHeader] = p.lines[0:1:1]
+	}
+	if p.Trace == "" {
+		p.lines[1] = fresh[idLength:]
+		p.Trace = beginTrace(h, p.lines[1:2:2])
+	}
 }
 
 // validID reports whether a proxy's request id may be passed on: into logs, headers and pages.
@@ -35,11 +46,23 @@ func validID(s string) bool {
 	return true
 }
 
-// newID returns the id of a request: 26 letters and digits, 130 random bits. It is told apart and never a
+const (
+	idLength    = 26
+	traceLength = 55
+)
+
+// newIDs returns the id of a request and behind it a traceparent, in one allocation.
+func newIDs() string {
+	var b [idLength + traceLength]byte
+	putID(b[:idLength])
+	putTrace(b[idLength:])
+	return string(b[:])
+}
+
+// putID writes the id of a request: 26 letters and digits, 130 random bits. It is told apart and never a
 // secret, so the generator of math/rand will do, which asks the system for nothing.
-func newID() string {
+func putID(b []byte) {
 	const letters = "abcdefghijklmnopqrstuvwxyz234567"
-	var b [26]byte
 	var bits uint64
 	for i := range b {
 		if i%12 == 0 {
@@ -48,17 +71,23 @@ func newID() string {
 		b[i] = letters[bits&31]
 		bits >>= 5
 	}
-	return string(b[:])
 }
 
 // newTrace returns a traceparent of a new trace, with the flag of level 2 that says that its id is random. It
 // is not sampled: whether anything is recorded is for who records.
 func newTrace() string {
-	b := [55]byte{0: '0', 1: '0', 2: '-', 35: '-', 52: '-', 53: '0', 54: '2'}
+	var b [traceLength]byte
+	putTrace(b[:])
+	return string(b[:])
+}
+
+func putTrace(b []byte) {
+	copy(b, "00-")
 	randomHex(b[3:19])
 	randomHex(b[19:35])
+	b[35] = '-'
 	randomHex(b[36:52])
-	return string(b[:])
+	copy(b[52:], "-02")
 }
 
 // randomHex fills p, of 16 bytes, with hexadecimal digits that are not all 0.

@@ -28,9 +28,11 @@ type passKey struct{}
 
 // pass is what the context of a request that a Gate lets through holds.
 type pass struct {
+	context.Context // of the request, which a pass is the context of itself: one allocation less
 	Info
 	gate  *Gate
-	place place // in Gate.passes
+	lines [3]string // of headers: of the request and of the answer
+	place place     // in Gate.passes
 
 	mu     sync.Mutex
 	stream *stream  // nil unless it is one; guarded by mu
@@ -44,6 +46,14 @@ type pass struct {
 
 	slot limit.Slot // in Gate.limit
 	run  run
+}
+
+// Value is of context.Context.
+func (p *pass) Value(key any) any {
+	if _, ok := key.(passKey); ok {
+		return p
+	}
+	return p.Context.Value(key)
 }
 
 // Format writes the request's id, whatever the verb: fmt would look into the Gate.
@@ -91,5 +101,5 @@ const (
 
 // pass returns the context of a request that goes through this Gate.
 func (g *Gate) pass(ctx context.Context, i Info) context.Context {
-	return context.WithValue(ctx, passKey{}, &pass{Info: i, gate: g})
+	return &pass{Context: ctx, Info: i, gate: g}
 }

@@ -113,7 +113,8 @@ func (g *Gate) servePeer(w http.ResponseWriter, r *http.Request, p *pass) {
 	r.Header.Set(idHeader, p.ID)
 	g.show(w.Header(), p.Info)
 	reqcopy.Share(r)
-	c := r.WithContext(context.WithValue(r.Context(), passKey{}, p))
+	p.Context = r.Context()
+	c := r.WithContext(p)
 	defer reqcopy.Return(r, c)
 	if p.run.movable {
 		p.run.watch(c)

@@ -22,9 +22,10 @@ type flushed struct {
 
 func (f *flushed) Flush() { f.times.Add(1) }
 
-// Streams through a front share one connection between the two nodes, and cost little memory at both ends: here
-// without the client's own connection, which net/http keeps for a stream that is served without a hop as well.
-// `go run . -mode streams` in benchmarks/ measures 10,000 of them with all there is, beside other proxies.
+// Streams through a front share one connection between the two nodes, and cost little memory at both ends:
+// here without the client's own connection, which net/http keeps for a stream that is served without a hop
+// as well. `go run . -mode streams` in benchmarks/ measures 10,000 of them with all there is, beside other
+// proxies.
 func TestForward_ManyStreams(t *testing.T) {
 	const streams, most = 1000, 32 << 10
 	f := newFakeFarm(t)

@@ -38,10 +38,11 @@ type Route struct {
 	// is waited for. The handler that is given up finds its request's context ended. 0 = as long as it takes.
 	TryTimeout time.Duration
 
-	// Timeout is how much time there is for a request, whatever nodes it is given to. The context of the request
-	// has that deadline, wherever its handler runs. Once it is over no other node is asked, and an answer that
-	// another node has not begun a second later is not waited for: the client gets 504. 0 = the deadline that the
-	// context has already, which is none where the application sets none in front of the farm's handler.
+	// Timeout is how much time there is for a request, whatever nodes it is given to. The context of the
+	// request has that deadline, wherever its handler runs. Once it is over no other node is asked, and an
+	// answer that another node has not begun a second later is not waited for: the client gets 504. 0 = the
+	// deadline that the context has already, which is none where the application sets none in front of the
+	// farm's handler.
 	Timeout time.Duration
 }
 

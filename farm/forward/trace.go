@@ -15,13 +15,25 @@ const (
 // valid, and begins a trace otherwise. It returns the id of the trace. The farm records no spans, so it
 // passes on what came as it came: its caller stays the parent of what the handler does.
 func settleTrace(h http.Header) (id string) {
+	if id := keptTrace(h); id != "" {
+		return id
+	}
+	return beginTrace(h, []string{newTrace()})
+}
+
+// keptTrace returns the id of the trace that came with a request; "" = none that is valid.
+func keptTrace(h http.Header) (id string) {
 	if lines := h[traceHeader]; len(lines) == 1 && validTrace(lines[0]) {
 		return lines[0][3:35]
 	}
+	return ""
+}
+
+// beginTrace has a request belong to the trace of this traceparent, and returns its id.
+func beginTrace(h http.Header, line []string) (id string) {
 	delete(h, stateHeader) // it belongs to the traceparent that was not valid, or to none
-	line := newTrace()
-	h[traceHeader] = []string{line}
-	return line[3:35]
+	h[traceHeader] = line
+	return line[0][3:35]
 }
 
 // validTrace reports whether a traceparent is valid by level 1 and 2 of the specification: four fields of

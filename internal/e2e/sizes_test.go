@@ -14,9 +14,9 @@ import (
 // mostVoters is how many nodes of a farm vote; more of them stand by.
 const mostVoters = 5
 
-// Farms of other sizes than three, under load: nodes are stopped in order at random moments, two at once, one of
-// them the leader; in the long form then each of them. No request is cut off. Then a node stands still for a while,
-// wakes up and takes part; in the long form for up to a minute, and again and again.
+// Farms of other sizes than three, under load: nodes are stopped in order at random moments, two at once,
+// one of them the leader; in the long form then each of them. No request is cut off. Then a node stands
+// still for a while, wakes up and takes part; in the long form for up to a minute, and again and again.
 func TestRoll_Sizes(t *testing.T) {
 	scenario(t)
 	sizes := []int{5}

@@ -1,8 +1,8 @@
 // Package unlisten prepares a port for being closed.
 //
-// A system takes connections before a program asks for them, and resets those that nobody has accepted when the
-// port is closed: a client is connected, has sent its request, and loses it. There is always one in a port that
-// is used.
+// A system takes connections before a program asks for them, and resets those that nobody has accepted when
+// the port is closed: a client is connected, has sent its request, and loses it. There is always one in a
+// port that is used.
 package unlisten
 
 import (
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Listen listens on a TCP address so that Quiet works. It does not speak Multipath TCP, as net.Listen does: such a
-// port takes no filter.
+// Listen listens on a TCP address so that Quiet works. It does not speak Multipath TCP, as net.Listen does:
+// such a port takes no filter.
 func Listen(addr string) (net.Listener, error) {
 	var cfg net.ListenConfig
 	cfg.SetMultipathTCP(false)
@@ -28,8 +28,8 @@ const (
 	looks = 25
 )
 
-// awaitQuiet returns when nothing was waiting at so many looks in a row, or when ctx ends. Looks are counted, and not
-// time: a process that was held up finds what has come meanwhile.
+// awaitQuiet returns when nothing was waiting at so many looks in a row, or when ctx ends. Looks are
+// counted, and not time: a process that was held up finds what has come meanwhile.
 func awaitQuiet(ctx context.Context, waiting func() bool) {
 	tick := time.NewTicker(lookTime)
 	defer tick.Stop()

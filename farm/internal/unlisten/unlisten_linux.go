@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// Quiet has the system take no more connections for l, and returns when all that it had taken were accepted, by
-// whoever accepts from l, or when ctx ends. l is to be closed then. No other process may have the same port by a
-// descriptor that it has inherited: it would get no connections either.
+// Quiet has the system take no more connections for l, and returns when all that it had taken were accepted,
+// by whoever accepts from l, or when ctx ends. l is to be closed then. No other process may have the same
+// port by a descriptor that it has inherited: it would get no connections either.
 func Quiet(ctx context.Context, l *net.TCPListener) {
 	raw, err := l.SyscallConn()
 	if err != nil {
@@ -37,8 +37,8 @@ func Quiet(ctx context.Context, l *net.TCPListener) {
 	})
 }
 
-// dropOpenings is a filter for a socket that drops the first packet of each connection, by the flag SYN in byte 13
-// of the header of TCP. The others pass: those of handshakes that have begun.
+// dropOpenings is a filter for a socket that drops the first packet of each connection, by the flag SYN in
+// byte 13 of the header of TCP. The others pass: those of handshakes that have begun.
 var dropOpenings = []syscall.SockFilter{
 	{Code: syscall.BPF_LD | syscall.BPF_B | syscall.BPF_ABS, K: 13},
 	{Code: syscall.BPF_JMP | syscall.BPF_JSET | syscall.BPF_K, K: 0x02, Jf: 1},

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// echo accepts until l is closed, a little later each time so that the queue is never empty for long, and answers
-// one byte by the same.
+// echo accepts until l is closed, a little later each time so that the queue is never empty for long, and
+// answers one byte by the same.
 func echo(l net.Listener, wg *sync.WaitGroup) {
 	for {
 		c, err := l.Accept()

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// However many requests there are at a time, as after a start of all nodes, few connections are dialled at once, and
-// there are no more than may be. The trunk takes the requests that find none.
+// However many requests there are at a time, as after a start of all nodes, few connections are dialled at
+// once, and there are no more than may be. The trunk takes the requests that find none.
 func TestBounds(t *testing.T) {
 	const requests = mostLanes + 200
 	var began sync.WaitGroup
@@ -99,7 +99,8 @@ func TestNoMemory(t *testing.T) {
 	if up.Kept() {
 		t.Error("it is kept")
 	}
-	if out := r.client.Do(w, req, &Attempt{Facts: someFacts(), Upload: up}); out.Err != nil || w.Body.String() != body {
+	out := r.client.Do(w, req, &Attempt{Facts: someFacts(), Upload: up})
+	if out.Err != nil || w.Body.String() != body {
 		t.Errorf("%d bytes, %+v", w.Body.Len(), out)
 	}
 }

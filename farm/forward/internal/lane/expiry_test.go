@@ -16,9 +16,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
-// A request's deadline is that of its handler's context at the peer, on a lane and on the trunk, with a body and
-// without. What the handler says when it is over is for the client, and so is what it has begun by then; what it
-// has not begun a second later is given up.
+// A request's deadline is that of its handler's context at the peer, on a lane and on the trunk, with a body
+// and without. What the handler says when it is over is for the client, and so is what it has begun by then;
+// what it has not begun a second later is given up.
 func TestExpiry(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		c := expiryPair(t)

@@ -29,11 +29,12 @@ const (
 	yonder = "10.0.0.2" // the acceptor
 )
 
-// TestSimulation has clients send requests of all kinds in fake time, over lanes and over the trunk, while the network
-// between the two nodes breaks in all ways and the acceptor dies and comes back. What an outcome says is held to what
-// has happened: a request that was not started has not run, and will not; none has run twice; an answer is whole or
-// an error, and nobody else's; in the end nothing is left. `make sim SEED=7 MINUTES=30
-// PKG=./farm/forward/internal/lane` runs one seed for as long; which goroutine runs first remains chance.
+// TestSimulation has clients send requests of all kinds in fake time, over lanes and over the trunk, while
+// the network between the two nodes breaks in all ways and the acceptor dies and comes back. What an outcome
+// says is held to what has happened: a request that was not started has not run, and will not; none has run
+// twice; an answer is whole or an error, and nobody else's; in the end nothing is left. `make sim SEED=7
+// MINUTES=30 PKG=./farm/forward/internal/lane` runs one seed for as long; which goroutine runs first remains
+// chance.
 func TestSimulation(t *testing.T) {
 	seeds, minutes := []uint64{1, 2, 3, 4}, 5
 	if race.Enabled {

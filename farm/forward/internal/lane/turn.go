@@ -2,9 +2,9 @@ package lane
 
 import "sync"
 
-// turn is a lock that is held while the network is waited for. Whoever waits for its turn waits by a condition: so
-// tests in fake time, where waiting for a sync.Mutex counts as work, see that nothing happens but waiting. The zero
-// turn is free.
+// turn is a lock that is held while the network is waited for. Whoever waits for its turn waits by a
+// condition: so tests in fake time, where waiting for a sync.Mutex counts as work, see that nothing happens
+// but waiting. The zero turn is free.
 type turn struct {
 	mu    sync.Mutex
 	free  sync.Cond

@@ -72,6 +72,12 @@ var rules = []rule{
 		why: "whoever holds a credential signs with it on a machine that has nothing of the farm",
 	},
 	{
+		of:      []string{"configsync/blob"},
+		but:     []string{"configsync/blob/swarm"},
+		imports: []string{"net", module + "/configsync/blob/swarm"},
+		why:     "who only names blobs, as the replicated state does, needs nothing of the network",
+	},
+	{
 		of:      []string{"farm/forward"},
 		imports: []string{module + "/session", module + "/configsync"},
 		why:     "forwarding is about requests, not about what they do",

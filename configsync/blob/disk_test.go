@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -61,34 +60,4 @@ func diskRefuses(t *testing.T, step string, errno syscall.Errno, want error, say
 	if s.used != 3003 {
 		t.Errorf("%d bytes are taken, for 3003", s.used)
 	}
-}
-
-// A disk that fills while a release comes: Fetch ends at once with what to do, blames nobody, and keeps what
-// has come.
-func TestFetchOntoFullDisk(t *testing.T) {
-	var sw swarm
-	seed := openStore(t, StoreConfig{})
-	refs := fill(t, seed, 50, 10_000)
-	sw.serve(t, "seed", seed, HandlerConfig{})
-	store := openStore(t, StoreConfig{Dir: t.TempDir()})
-	f := sw.fetcher(t, "n1", store, FetcherConfig{})
-	var created atomic.Int64
-	store.step = func(step string) error {
-		if step == "create" && created.Add(1) > 30 {
-			return syscall.ENOSPC
-		}
-		return nil
-	}
-	err := f.Fetch(testContext(t), refs, nil)
-	if !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "make room") {
-		t.Errorf("%v", err)
-	}
-	if p := f.Stats().Peers["seed"]; p.Corrupt+p.Failed+p.Stalled > 0 {
-		t.Errorf("the seed is blamed: %+v", p)
-	}
-	store.step = nil
-	if err := f.Fetch(testContext(t), refs, nil); err != nil {
-		t.Errorf("with room: %v", err)
-	}
-	holds(t, store, refs)
 }

@@ -11,12 +11,11 @@ import (
 
 // Errors for callers to branch on. What is returned says more.
 var (
-	ErrMissing     = errors.New("blob: the store does not have this blob")
-	ErrCorrupt     = errors.New("blob: the bytes are not those that the hash names")
-	ErrTooLarge    = errors.New("blob: larger than a blob may be")
-	ErrNoRoom      = errors.New("blob: no room")
-	ErrUnavailable = errors.New("blob: no peer that is present has this blob")
-	ErrClosed      = errors.New("blob: the store is closed")
+	ErrMissing  = errors.New("blob: the store does not have this blob")
+	ErrCorrupt  = errors.New("blob: the bytes are not those that the hash names")
+	ErrTooLarge = errors.New("blob: larger than a blob may be")
+	ErrNoRoom   = errors.New("blob: no room")
+	ErrClosed   = errors.New("blob: the store is closed")
 
 	// ErrInUse says that another store, of this process or of another one, has the folder open.
 	ErrInUse = dirlock.ErrInUse

@@ -200,49 +200,32 @@ func TestDamagedAtStart(t *testing.T) {
 	holds(t, s, refs[:1])
 }
 
-// Damage that comes while the store is open is found by Scrub, and Repair brings the blob back. So it does
-// with a file that somebody has removed, and with what a peer was sent wrong.
-func TestScrubAndRepair(t *testing.T) {
-	var sw swarm
-	other := openStore(t, StoreConfig{})
-	refs := fill(t, other, 30, 1000)
-	sw.serve(t, "n2", other, HandlerConfig{})
+// Damage that comes while the store is open is found by Scrub. So is a file that somebody has removed.
+func TestScrub(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, StoreConfig{Dir: dir})
-	fill(t, s, 30, 1000)
+	refs := fill(t, s, 30, 1000)
 	holds(t, s, refs)
-	f := sw.fetcher(t, "n1", s, FetcherConfig{Patience: patience})
-	ctx, stop := context.WithCancel(testContext(t))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		f.Repair(ctx, func(err error) { t.Errorf("repair: %v", err) })
-	}()
 	damage(t, dir, refs[3].Hash)
 	if err := os.Remove(damage(t, dir, refs[4].Hash)); err != nil {
 		t.Fatal(err)
 	}
-	report, err := s.Scrub(ctx, 0)
+	report, err := s.Scrub(testContext(t), 0)
 	if err != nil || len(report.Lost) != 2 || report.Blobs != 30 || report.Bytes != 30_000 {
 		t.Errorf("%+v, %v", report, err)
 	}
-	await(t, "the repair", func() bool { return len(s.Missing(refs)) == 0 })
-	holds(t, s, refs)
-
-	h := sw.serve(t, "n1", s, HandlerConfig{})
-	damage(t, dir, refs[5].Hash)
-	third := openStore(t, StoreConfig{})
-	sw.set("n2", "")
-	from1 := sw.fetcher(t, "n3", third, FetcherConfig{Patience: 200 * time.Millisecond})
-	if err := from1.Fetch(ctx, refs[5:6], nil); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("from who has wrong bytes: %v", err)
+	select {
+	case <-s.Loss():
+	default:
+		t.Error("nobody was woken")
 	}
-	await(t, "the sender to find out", func() bool { return s.Stats().Corrupt == 3 })
-	if h.Stats().Sent == 0 {
-		t.Error("nothing was sent")
+	if err := s.Verify(refs[3].Hash); !errors.Is(err, ErrMissing) {
+		t.Errorf("%v", err)
 	}
-	stop()
-	<-ended
+	if st := s.Stats(); st.Scrubbed != 30 || st.ScrubbedBytes != 30_000 || st.Blobs != 28 {
+		t.Errorf("%+v", st)
+	}
+	holds(t, s, append(refs[:3:3], refs[5:]...))
 }
 
 // Quarantine keeps the last few.

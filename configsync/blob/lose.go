@@ -104,7 +104,7 @@ func serial(name string) uint64 {
 }
 
 // Lost returns the blobs that were in the store and turned out to be damaged or gone, as far as they were
-// neither put again nor forgotten. Fetcher.Repair brings them back.
+// neither put again nor forgotten. Package swarm brings them back.
 func (s *Store) Lost() []Ref {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,6 +114,9 @@ func (s *Store) Lost() []Ref {
 	}
 	return refs
 }
+
+// Loss gives a value when something was lost, after one loss or several.
+func (s *Store) Loss() <-chan struct{} { return s.wake }
 
 // Forget takes blobs from those of Lost that nobody needs any more.
 func (s *Store) Forget(hashes ...Hash) {

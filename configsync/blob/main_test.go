@@ -3,16 +3,9 @@ package blob
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"maps"
 	"math/rand/v2"
-	"net"
-	"slices"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // patience is for what should take no time.
@@ -85,80 +78,4 @@ func holds(t testing.TB, s *Store, refs []Ref) {
 			t.Fatalf("%v: %d bytes of something else, %v", r.Hash, len(b), err)
 		}
 	}
-}
-
-// swarm is nodes that reach each other by TCP.
-type swarm struct {
-	mu    sync.Mutex
-	addrs map[string]string
-}
-
-func (s *swarm) set(id, addr string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.addrs == nil {
-		s.addrs = make(map[string]string)
-	}
-	if s.addrs[id] = addr; addr == "" {
-		delete(s.addrs, id)
-	}
-}
-
-func (s *swarm) dial(ctx context.Context, id string) (net.Conn, error) {
-	s.mu.Lock()
-	addr := s.addrs[id]
-	s.mu.Unlock()
-	if addr == "" {
-		return nil, fmt.Errorf("dial %s: it is not there", id)
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", addr)
-}
-
-// but returns who is present beside one.
-func (s *swarm) but(own string) func() []string {
-	return func() []string {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return slices.DeleteFunc(slices.Sorted(maps.Keys(s.addrs)), func(id string) bool { return id == own })
-	}
-}
-
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	return ln
-}
-
-// serve has a store's blobs served under a name until the test ends.
-func (s *swarm) serve(t testing.TB, id string, store *Store, config HandlerConfig) *Handler {
-	t.Helper()
-	ln, h := listen(t), NewHandler(store, config)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- h.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("serve %s: %v", id, err)
-			}
-		case <-time.After(patience):
-			ci.Latef(t, "%s serves on", id)
-		}
-	})
-	s.set(id, ln.Addr().String())
-	return h
-}
-
-func (s *swarm) fetcher(t testing.TB, id string, store *Store, config FetcherConfig) *Fetcher {
-	config.Store, config.Peers, config.Dial = store, s.but(id), s.dial
-	f := NewFetcher(config)
-	t.Cleanup(f.Close)
-	return f
 }

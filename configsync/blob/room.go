@@ -15,7 +15,16 @@ const blockSize = 4 << 10
 // ErrNoRoom with what is lacking. It reserves nothing.
 func (s *Store) Room(bytes int64) error { return s.roomFor(bytes, 0) }
 
-// roomFor also counts the files, of which each takes whole blocks.
+// RoomFor is Room for some blobs, of which none is there. It also counts the files, of which each takes whole
+// blocks.
+func (s *Store) RoomFor(refs []Ref) error {
+	bytes := int64(0)
+	for _, r := range refs {
+		bytes += r.Size
+	}
+	return s.roomFor(bytes, int64(len(refs)))
+}
+
 func (s *Store) roomFor(bytes, files int64) error {
 	s.mu.Lock()
 	over := s.config.Quota > 0 && s.used+bytes > s.config.Quota

@@ -22,7 +22,7 @@ func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, err
 		if err := pause(ctx, over, r.Size, total); err != nil {
 			return report, err
 		}
-		err := s.scrub(r.Hash)
+		err := s.Verify(r.Hash)
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing) && s.isLost(r.Hash):
@@ -70,8 +70,9 @@ func (s *Store) all() (refs []Ref, total int64) {
 	return refs, total
 }
 
-// scrub reads a blob, whether it was verified before or not.
-func (s *Store) scrub(h Hash) error {
+// Verify reads a blob and compares it with its name, whether that was done before or not. If it is damaged, it is
+// moved aside, and the error is ErrCorrupt. If it is not there, it is ErrMissing.
+func (s *Store) Verify(h Hash) error {
 	s.mu.Lock()
 	if e := s.index[h]; e != nil {
 		e.verified = false

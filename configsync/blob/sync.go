@@ -24,8 +24,9 @@ func (s *Store) Sync() error {
 	return s.syncAll()
 }
 
-// durable syncs, and says if one of some blobs did not get through it, now or before.
-func (s *Store) durable(hashes ...Hash) error {
+// Durable is Sync for who wants to be sure of some blobs. It returns nil if all of them are in the store, and outlast
+// a power failure.
+func (s *Store) Durable(hashes ...Hash) error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	err := s.syncAll()

@@ -22,7 +22,7 @@ func (s *Store) Put(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
 	if err != nil {
 		return Hash{}, err
 	}
-	return h, s.durable(h)
+	return h, s.Durable(h)
 }
 
 // Add is Put without the wait for the disk: the blob can be opened at once, and is durable after the next
@@ -31,15 +31,15 @@ func (s *Store) Add(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
 	if !want.IsZero() && s.touch(want) {
 		return want, nil
 	}
-	w, err := s.create()
+	w, err := s.Create()
 	if err != nil {
 		return Hash{}, err
 	}
-	defer w.discard()
+	defer w.Discard()
 	if _, err := io.Copy(w, &reader{ctx, r}); err != nil {
 		return Hash{}, err
 	}
-	return w.finish(want)
+	return w.Finish(want)
 }
 
 // reader ends with its context.
@@ -67,8 +67,8 @@ func (s *Store) touch(h Hash) bool {
 	return true
 }
 
-// writer is a blob that is being written. It is used by one goroutine at a time.
-type writer struct {
+// Writer is a blob that is being written. It is used by one goroutine at a time, and ends by Discard.
+type Writer struct {
 	s    *Store
 	f    *os.File // nil: it is finished or discarded
 	name string
@@ -76,8 +76,9 @@ type writer struct {
 	n    int64 // bytes written, and taken from the quota
 }
 
-// create begins a blob.
-func (s *Store) create() (*writer, error) {
+// Create begins a blob, for who writes it piece by piece. Errors: ErrNoRoom, ErrClosed, and those of the
+// disk.
+func (s *Store) Create() (*Writer, error) {
 	if err := s.Room(0); err != nil {
 		return nil, err
 	}
@@ -95,11 +96,11 @@ func (s *Store) create() (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blob: %w", explain(err))
 	}
-	return &writer{s: s, f: f, name: name, sum: sha256.New()}, nil
+	return &Writer{s: s, f: f, name: name, sum: sha256.New()}, nil
 }
 
 // Write implements io.Writer. It fails with ErrTooLarge, ErrNoRoom, or an error of the disk.
-func (w *writer) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) {
 	if w.n+int64(len(p)) > MaxSize {
 		return 0, fmt.Errorf("%w: %d bytes", ErrTooLarge, int64(MaxSize))
 	}
@@ -118,8 +119,12 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// finish has the blob in the store, if it is want, or if want is zero.
-func (w *writer) finish(want Hash) (Hash, error) {
+// Len returns how many bytes were written.
+func (w *Writer) Len() int64 { return w.n }
+
+// Finish has the blob in the store, as Add does. want is the hash that it must have; the zero Hash = any. If it has
+// another one, the error is ErrCorrupt.
+func (w *Writer) Finish(want Hash) (Hash, error) {
 	h := Hash(w.sum.Sum(nil))
 	if !want.IsZero() && h != want {
 		return Hash{}, fmt.Errorf("%w: %v is wanted, and %v came, of %d bytes", ErrCorrupt, want, h, w.n)
@@ -131,7 +136,7 @@ func (w *writer) finish(want Hash) (Hash, error) {
 }
 
 // publish adds a blob whose file is written and closed to the index.
-func (s *Store) publish(w *writer, h Hash) error {
+func (s *Store) publish(w *Writer, h Hash) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -157,8 +162,8 @@ func (s *Store) publish(w *writer, h Hash) error {
 	return nil
 }
 
-// discard removes what was written, unless it was finished.
-func (w *writer) discard() {
+// Discard removes what was written, unless Finish has put it into the store. It may be called again.
+func (w *Writer) Discard() {
 	if w.f == nil {
 		return
 	}

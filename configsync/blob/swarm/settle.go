@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
@@ -31,7 +32,7 @@ func (j *job) handle(e event) {
 		return
 	case errors.Is(e.err, errMixed):
 		it.whole = true
-	case errors.Is(e.err, ErrCorrupt), errors.Is(e.err, errHasNot):
+	case errors.Is(e.err, blob.ErrCorrupt), errors.Is(e.err, errHasNot):
 		it.wrong |= e.slot.bit
 	case errors.Is(e.err, errRefused):
 		j.later(it, e)
@@ -99,10 +100,10 @@ func (j *job) forget(it *item) {
 		return
 	}
 	if !it.done {
-		j.f.wasted(it.part.n)
-		j.count(-it.part.n)
+		j.f.wasted(it.part.Len())
+		j.count(-it.part.Len())
 	}
-	it.part.discard()
+	it.part.Discard()
 	it.part, it.from = nil, 0
 	j.parts--
 }
@@ -155,7 +156,7 @@ func (j *job) report(last bool) {
 
 // UnavailableError names a blob that no peer has, and whom Fetch has asked. It is ErrUnavailable.
 type UnavailableError struct {
-	Hash    Hash
+	Hash    blob.Hash
 	Missing int     // blobs that are lacking, this one included
 	Asked   []Asked // empty: no peer was present
 }

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -53,13 +54,13 @@ func (a *asker) do(method, path string, body []byte, header ...string) (*http.Re
 
 func TestHandlerAnswers(t *testing.T) {
 	var sw swarm
-	s := openStore(t, StoreConfig{})
+	s := openStore(t, blob.StoreConfig{})
 	refs := fill(t, s, 3, 1000)
 	h := sw.serve(t, "n1", s, HandlerConfig{})
 	h.turns.length = time.Hour
 	a := newAsker(t, &sw, "n1")
-	blob := pathBlob + refs[0].Hash.String()
-	unknown := Sum([]byte("unknown"))
+	path := pathBlob + refs[0].Hash.String()
+	unknown := blob.Sum([]byte("unknown"))
 	insist := []string{headerInsist, "1"}
 	for _, test := range []struct {
 		method, path string
@@ -68,21 +69,21 @@ func TestHandlerAnswers(t *testing.T) {
 		status       int
 		length       int // -1 = any
 	}{
-		{"GET", blob, nil, nil, 200, 1000},
-		{"GET", blob, nil, []string{"Range", "bytes=999-"}, 206, 1},
-		{"GET", blob, nil, nil, 503, -1}, // twice is enough
-		{"GET", blob, nil, insist, 200, 1000},
-		{"GET", blob, nil, append(insist, "Range", "bytes=1000-"), 416, -1},
-		{"GET", blob, nil, append(insist, "Range", "bytes=99999999999999999999-"), 200, 1000},
-		{"GET", blob, nil, append(insist, "Range", "bytes=1-2,4-5,"+strings.Repeat("7-8,", 1000)), 200, 1000},
-		{"GET", blob, nil, append(insist, "Range", "bytes=-5"), 200, 1000},
+		{"GET", path, nil, nil, 200, 1000},
+		{"GET", path, nil, []string{"Range", "bytes=999-"}, 206, 1},
+		{"GET", path, nil, nil, 503, -1}, // twice is enough
+		{"GET", path, nil, insist, 200, 1000},
+		{"GET", path, nil, append(insist, "Range", "bytes=1000-"), 416, -1},
+		{"GET", path, nil, append(insist, "Range", "bytes=99999999999999999999-"), 200, 1000},
+		{"GET", path, nil, append(insist, "Range", "bytes=1-2,4-5,"+strings.Repeat("7-8,", 1000)), 200, 1000},
+		{"GET", path, nil, append(insist, "Range", "bytes=-5"), 200, 1000},
 		{"GET", pathBlob + unknown.String(), nil, nil, 404, -1},
 		{"GET", pathBlob + "../lock", nil, nil, 404, -1},
 		{"GET", pathBlob, nil, nil, 404, -1},
 		{"GET", "/", nil, nil, 404, -1},
-		{"HEAD", blob, nil, nil, 405, -1},
-		{"PUT", blob, []byte("other bytes"), nil, 405, -1},
-		{"DELETE", blob, nil, nil, 405, -1},
+		{"HEAD", path, nil, nil, 405, -1},
+		{"PUT", path, []byte("other bytes"), nil, 405, -1},
+		{"DELETE", path, nil, nil, 405, -1},
 		{"GET", pathHave, nil, nil, 405, -1},
 		{"POST", pathHave, nil, nil, 200, 0},
 		{"POST", pathHave, unknown[:], nil, 200, 1},
@@ -105,7 +106,7 @@ func TestHandlerAnswers(t *testing.T) {
 // Peers that ask and do not read hold up a few others for a while, and that is all.
 func TestSlowReaders(t *testing.T) {
 	var sw swarm
-	s := openStore(t, StoreConfig{})
+	s := openStore(t, blob.StoreConfig{})
 	refs := fill(t, s, peerSends, 12<<20)
 	h := sw.serve(t, "n1", s, HandlerConfig{})
 	h.wait = 100*time.Millisecond - 12<<20*time.Second/slowestRead // in all 100 ms for a blob
@@ -128,14 +129,14 @@ func TestSlowReaders(t *testing.T) {
 	})
 	h.wait = patience
 	resp, b := newAsker(t, &sw, "n1").do("GET", pathBlob+refs[0].Hash.String(), nil)
-	if resp.StatusCode != 200 || Sum(b) != refs[0].Hash {
+	if resp.StatusCode != 200 || blob.Sum(b) != refs[0].Hash {
 		t.Errorf("afterwards: %s", resp.Status)
 	}
 }
 
 // One peer gets so many blobs at once, and all together so many.
 func TestSendsAreBounded(t *testing.T) {
-	h := NewHandler(openStore(t, StoreConfig{}), HandlerConfig{})
+	h := NewHandler(openStore(t, blob.StoreConfig{}), HandlerConfig{})
 	for i := range peerSends {
 		if !h.begin("n1") {
 			t.Fatalf("%d are too many", i+1)
@@ -167,7 +168,7 @@ func TestSendsAreBounded(t *testing.T) {
 // Who begins a question and does not end it is given up.
 func TestQuestionWithoutEnd(t *testing.T) {
 	var sw swarm
-	h := sw.serve(t, "n1", openStore(t, StoreConfig{}), HandlerConfig{})
+	h := sw.serve(t, "n1", openStore(t, blob.StoreConfig{}), HandlerConfig{})
 	h.wait = 50 * time.Millisecond
 	c, err := net.Dial("tcp", sw.addrs["n1"])
 	if err != nil {
@@ -194,7 +195,7 @@ func TestTurns(t *testing.T) {
 	var (
 		ts  turns
 		now = time.Unix(1e9, 0)
-		h   = Sum(nil)
+		h   = blob.Sum(nil)
 	)
 	ts.init()
 	take := func(insist bool, want string) {
@@ -227,7 +228,7 @@ func TestTurns(t *testing.T) {
 	take(false, "")
 
 	for i := range mostTurns + 10 {
-		ts.take(Sum(fmt.Append(nil, i)), false, now)
+		ts.take(blob.Sum(fmt.Append(nil, i)), false, now)
 	}
 	if n := len(ts.of); n > mostTurns {
 		t.Errorf("%d are remembered", n)
@@ -238,7 +239,7 @@ func TestTurns(t *testing.T) {
 // Those who have a blob have sent it often enough, and those who got it are gone: who wants it insists.
 func TestInsist(t *testing.T) {
 	var sw swarm
-	s := openStore(t, StoreConfig{})
+	s := openStore(t, blob.StoreConfig{})
 	refs := fill(t, s, 1, 1000)
 	h := sw.serve(t, "n1", s, HandlerConfig{})
 	a := newAsker(t, &sw, "n1")
@@ -247,7 +248,7 @@ func TestInsist(t *testing.T) {
 			t.Fatal(resp.Status)
 		}
 	}
-	store := openStore(t, StoreConfig{})
+	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n2", store, FetcherConfig{Patience: patience})
 	f.insist = 10 * time.Millisecond
 	if err := f.Fetch(testContext(t), refs, nil); err != nil {
@@ -290,10 +291,10 @@ func TestLimiter(t *testing.T) {
 // A release comes no faster than it may, and a slow rate is no stall.
 func TestRate(t *testing.T) {
 	var sw swarm
-	seed := openStore(t, StoreConfig{})
+	seed := openStore(t, blob.StoreConfig{})
 	refs := fill(t, seed, 10, 5000)
 	sw.serve(t, "seed", seed, HandlerConfig{})
-	store := openStore(t, StoreConfig{})
+	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Rate: 100_000, Stall: 2 * time.Second})
 	begin := time.Now()
 	if err := f.Fetch(testContext(t), refs, nil); err != nil {

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"cmp"
@@ -11,13 +11,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 // FetcherConfig says from whom a Fetcher takes blobs. Store, Peers and Dial are needed.
 type FetcherConfig struct {
 	// Store gets the blobs.
-	Store *Store
+	Store *blob.Store
 
 	// Peers returns the ids of the nodes that are present, without this one. It is asked often, so it has to be
 	// quick: a Roster keeps such a list. It must not change what it has returned.
@@ -116,7 +117,7 @@ func addressOf(id string) string { return "p" + hex.EncodeToString([]byte(id)) }
 func idOf(addr string) (string, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || host == "" {
-		return "", fmt.Errorf("blob: %q is no peer: %w", addr, err)
+		return "", fmt.Errorf("swarm: %q is no peer: %w", addr, err)
 	}
 	id, err := hex.DecodeString(host[1:])
 	return string(id), err
@@ -212,7 +213,7 @@ func (f *Fetcher) judgeLocked(p *peer, err error) {
 		return
 	case errors.Is(err, errRefused), errors.Is(err, context.Canceled), descriptors.Exhausted(err), isLocal(err):
 		return
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, blob.ErrCorrupt):
 		p.counts.Corrupt++
 		pause = doubled(firstBan, p.offences, longestBan)
 		p.offences++

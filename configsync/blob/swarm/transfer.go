@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 // What peers answer. What is errRefused is no fault of theirs.
@@ -37,10 +39,10 @@ const leastProgress = 8 << 10
 type transfer struct {
 	f      *Fetcher
 	peer   string
-	ref    Ref
+	ref    blob.Ref
 	insist bool
 	mixed  bool              // part is of several peers
-	part   *writer           // what came before; nil = nothing
+	part   *blob.Writer      // what came before; nil = nothing
 	got    int64             // bytes of this request
 	count  func(bytes int64) // is told of each piece, and of what is thrown away
 }
@@ -82,8 +84,8 @@ func (t *transfer) ask(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.part != nil && t.part.n > 0 {
-		req.Header.Set("Range", "bytes="+strconv.FormatInt(t.part.n, 10)+"-")
+	if t.part != nil && t.part.Len() > 0 {
+		req.Header.Set("Range", "bytes="+strconv.FormatInt(t.part.Len(), 10)+"-")
 	}
 	if t.insist {
 		req.Header.Set(headerInsist, "1")
@@ -117,12 +119,12 @@ func (t *transfer) begin(resp *http.Response) error {
 	}
 	if n := t.ref.Size - t.offset(); resp.ContentLength != n {
 		return fmt.Errorf("%w: of %v %d bytes are left, and it sends %d",
-			ErrCorrupt, t.ref.Hash, n, resp.ContentLength)
+			blob.ErrCorrupt, t.ref.Hash, n, resp.ContentLength)
 	}
 	if t.part != nil {
 		return nil
 	}
-	part, err := t.f.config.Store.create()
+	part, err := t.f.config.Store.Create()
 	if err != nil {
 		return localError{err}
 	}
@@ -134,15 +136,15 @@ func (t *transfer) offset() int64 {
 	if t.part == nil {
 		return 0
 	}
-	return t.part.n
+	return t.part.Len()
 }
 
 // drop throws away what there is of the blob.
 func (t *transfer) drop() {
 	if t.part != nil {
-		t.count(-t.part.n)
-		t.f.wasted(t.part.n)
-		t.part.discard()
+		t.count(-t.part.Len())
+		t.f.wasted(t.part.Len())
+		t.part.Discard()
 		t.part = nil
 	}
 }
@@ -176,12 +178,12 @@ func (t *transfer) copy(ctx context.Context, body io.Reader, watch *watchdog) er
 }
 
 func (t *transfer) finish() error {
-	_, err := t.part.finish(t.ref.Hash)
+	_, err := t.part.Finish(t.ref.Hash)
 	switch {
-	case errors.Is(err, ErrCorrupt) && t.mixed:
+	case errors.Is(err, blob.ErrCorrupt) && t.mixed:
 		t.drop()
 		return errMixed
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, blob.ErrCorrupt):
 		t.drop()
 		return err
 	case err != nil:
@@ -189,7 +191,7 @@ func (t *transfer) finish() error {
 		return localError{err}
 	}
 	t.f.arrived(t.ref.Size)
-	t.part.discard() // somebody else may have been faster
+	t.part.Discard() // somebody else may have been faster
 	t.part = nil
 	return nil
 }

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -35,7 +36,7 @@ func (p *badPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.have(w, r)
 		return
 	}
-	h, err := ParseHash(strings.TrimPrefix(r.URL.Path, pathBlob))
+	h, err := blob.ParseHash(strings.TrimPrefix(r.URL.Path, pathBlob))
 	b, e := read(p.store, h)
 	if err != nil || e != nil {
 		http.NotFound(w, r)
@@ -142,12 +143,12 @@ func TestBadPeers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var sw swarm
-			good := openStore(t, StoreConfig{})
+			good := openStore(t, blob.StoreConfig{})
 			refs := fill(t, good, 5, size)
 			bad := test.peer
 			bad.Handler = NewHandler(good, HandlerConfig{})
 			sw.serveBad(t, "bad", bad)
-			store := openStore(t, StoreConfig{})
+			store := openStore(t, blob.StoreConfig{})
 			f := sw.fetcher(t, "n1", store, FetcherConfig{Stall: 500 * time.Millisecond, Patience: patience})
 			ctx, ended := testContext(t), make(chan error, 1)
 			go func() { ended <- f.Fetch(ctx, refs, nil) }()
@@ -187,7 +188,7 @@ func await(t testing.TB, what string, so func() bool) {
 // A transfer that is cut off goes on where it was: no byte comes twice.
 func TestResume(t *testing.T) {
 	var sw swarm
-	good := openStore(t, StoreConfig{})
+	good := openStore(t, blob.StoreConfig{})
 	const size = 1 << 20
 	refs := fill(t, good, 3, size)
 	var sent atomic.Int64
@@ -203,7 +204,7 @@ func TestResume(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		}})
-	store := openStore(t, StoreConfig{})
+	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: patience, Stall: patience})
 	ci.Awaited(t, "fetch", f.Fetch(testContext(t), refs, nil))
 	holds(t, store, refs)
@@ -216,7 +217,7 @@ func TestResume(t *testing.T) {
 // one. Nobody can know whose fault it is, and so the good one is not blamed.
 func TestMixture(t *testing.T) {
 	var sw swarm
-	good := openStore(t, StoreConfig{})
+	good := openStore(t, blob.StoreConfig{})
 	const size = 200_000
 	refs := fill(t, good, 1, size)
 	bad := &badPeer{Handler: NewHandler(good, HandlerConfig{}),
@@ -227,7 +228,7 @@ func TestMixture(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}}
 	sw.serveBad(t, "bad", bad)
-	store := openStore(t, StoreConfig{})
+	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: patience, Stall: patience})
 	ended := make(chan error, 1)
 	go func() { ended <- f.Fetch(testContext(t), refs, nil) }()
@@ -244,14 +245,14 @@ func TestMixture(t *testing.T) {
 // Nobody has what is wanted: the error says what, and who said what. What others have is kept.
 func TestUnavailable(t *testing.T) {
 	var sw swarm
-	one := openStore(t, StoreConfig{})
+	one := openStore(t, blob.StoreConfig{})
 	refs := fill(t, one, 3, 1000)
 	sw.serve(t, "n2", one, HandlerConfig{})
 	sw.set("n3", "127.0.0.1:1")
 	sw.serveBad(t, "n4", &badPeer{Handler: NewHandler(one, HandlerConfig{}), have: everything})
-	store := openStore(t, StoreConfig{})
+	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: 300 * time.Millisecond})
-	nobodys := Ref{Hash: Sum([]byte("nobody's")), Size: 8}
+	nobodys := blob.Ref{Hash: blob.Sum([]byte("nobody's")), Size: 8}
 	err := f.Fetch(testContext(t), append(refs[:2:2], nobodys), nil)
 	var e *UnavailableError
 	if !errors.Is(err, ErrUnavailable) || !errors.As(err, &e) ||
@@ -284,25 +285,25 @@ func TestUnavailable(t *testing.T) {
 
 // What cannot be fetched is refused before anybody is asked.
 func TestFetchRefuses(t *testing.T) {
-	store := openStore(t, StoreConfig{Quota: 10_000})
+	store := openStore(t, blob.StoreConfig{Quota: 10_000})
 	refs := fill(t, store, 1, 1000)
 	f := NewFetcher(FetcherConfig{Store: store, Peers: func() []string {
 		t.Error("somebody is to be asked")
 		return nil
 	}})
 	defer f.Close()
-	h := Sum([]byte("something"))
+	h := blob.Sum([]byte("something"))
 	for _, test := range []struct {
-		ref Ref
+		ref blob.Ref
 		err error
 	}{
-		{Ref{}, ErrHash},
-		{Ref{Hash: h, Size: -1}, nil},
-		{Ref{Hash: h, Size: MaxSize + 1}, ErrTooLarge},
-		{Ref{Hash: h, Size: 9_001}, ErrNoRoom},
-		{Ref{Hash: refs[0].Hash, Size: 999}, nil}, // we have it, with another size
+		{blob.Ref{}, blob.ErrHash},
+		{blob.Ref{Hash: h, Size: -1}, nil},
+		{blob.Ref{Hash: h, Size: blob.MaxSize + 1}, blob.ErrTooLarge},
+		{blob.Ref{Hash: h, Size: 9_001}, blob.ErrNoRoom},
+		{blob.Ref{Hash: refs[0].Hash, Size: 999}, nil}, // we have it, with another size
 	} {
-		err := f.Fetch(testContext(t), []Ref{test.ref}, nil)
+		err := f.Fetch(testContext(t), []blob.Ref{test.ref}, nil)
 		if err == nil || test.err != nil && !errors.Is(err, test.err) {
 			t.Errorf("%+v: %v", test.ref, err)
 		}

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"bytes"
@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 // have asks a peer which of some blobs it has. The answer has a bit for each.
-func (f *Fetcher) have(ctx context.Context, peer string, hashes []Hash) ([]byte, error) {
+func (f *Fetcher) have(ctx context.Context, peer string, hashes []blob.Hash) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.config.Stall, errStalled)
 	defer cancel()
 	bits, err := f.askHave(ctx, peer, hashes)
@@ -19,8 +21,8 @@ func (f *Fetcher) have(ctx context.Context, peer string, hashes []Hash) ([]byte,
 	return bits, nil
 }
 
-func (f *Fetcher) askHave(ctx context.Context, peer string, hashes []Hash) ([]byte, error) {
-	body := make([]byte, 0, len(hashes)*len(Hash{}))
+func (f *Fetcher) askHave(ctx context.Context, peer string, hashes []blob.Hash) ([]byte, error) {
+	body := make([]byte, 0, len(hashes)*len(blob.Hash{}))
 	for _, h := range hashes {
 		body = append(body, h[:]...)
 	}

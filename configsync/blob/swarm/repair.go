@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func (f *Fetcher) Repair(ctx context.Context, failed func(error)) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-f.config.Store.wake:
+		case <-f.config.Store.Loss():
 		case <-again.C:
 		}
 	}

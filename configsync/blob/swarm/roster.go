@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"slices"
@@ -13,7 +13,7 @@ import (
 //			roster.Set(idsOf(state))
 //		}
 //	}()
-//	blob.NewFetcher(blob.FetcherConfig{Peers: roster.Present, ...})
+//	swarm.NewFetcher(swarm.FetcherConfig{Peers: roster.Present, ...})
 type Roster struct {
 	ids atomic.Pointer[[]string]
 }

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
@@ -26,7 +27,7 @@ type Progress struct {
 //
 // Errors: UnavailableError, which is ErrUnavailable; ErrNoRoom before anything is asked for if there is no
 // room for what is lacking; those of ctx and of the disk.
-func (f *Fetcher) Fetch(ctx context.Context, refs []Ref, progress func(Progress)) error {
+func (f *Fetcher) Fetch(ctx context.Context, refs []blob.Ref, progress func(Progress)) error {
 	if err := checkRefs(refs); err != nil {
 		return err
 	}
@@ -35,22 +36,23 @@ func (f *Fetcher) Fetch(ctx context.Context, refs []Ref, progress func(Progress)
 		return err
 	}
 	err := j.run(ctx)
-	if e := f.config.Store.durable(j.present()...); e != nil && (err == nil || !isLocal(err)) {
+	if e := f.config.Store.Durable(j.present()...); e != nil && (err == nil || !isLocal(err)) {
 		err = e
 	}
 	j.report(true)
 	return err
 }
 
-func checkRefs(refs []Ref) error {
+func checkRefs(refs []blob.Ref) error {
 	for _, r := range refs {
 		switch {
 		case r.Hash.IsZero():
-			return fmt.Errorf("blob: fetch: %w", ErrHash)
+			return fmt.Errorf("swarm: fetch: %w", blob.ErrHash)
 		case r.Size < 0:
-			return fmt.Errorf("blob: fetch %v: a size of %d bytes", r.Hash, r.Size)
-		case r.Size > MaxSize:
-			return fmt.Errorf("%w: %v is to have %d bytes; at most %d", ErrTooLarge, r.Hash, r.Size, int64(MaxSize))
+			return fmt.Errorf("swarm: fetch %v: a size of %d bytes", r.Hash, r.Size)
+		case r.Size > blob.MaxSize:
+			return fmt.Errorf("%w: %v is to have %d bytes; at most %d",
+				blob.ErrTooLarge, r.Hash, r.Size, int64(blob.MaxSize))
 		}
 	}
 	return nil
@@ -73,10 +75,10 @@ const (
 type job struct {
 	f        *Fetcher
 	progress func(Progress)
-	refs     []Ref   // all, each once
-	items    []*item // that are lacking, in random order
-	asked    []*item // the first of items: those that peers are asked about
-	order    []*item // of asked those that somebody has, the rarest first
+	refs     []blob.Ref // all, each once
+	items    []*item    // that are lacking, in random order
+	asked    []*item    // the first of items: those that peers are asked about
+	order    []*item    // of asked those that somebody has, the rarest first
 	slots    []*slot
 	events   chan event
 	running  int          // transfers and questions, each of which ends with an event
@@ -97,7 +99,7 @@ type job struct {
 
 // item is a blob that is lacking. Peers are bits.
 type item struct {
-	ref     Ref
+	ref     blob.Ref
 	active  bool
 	done    bool
 	holders uint64    // say that they have it
@@ -105,7 +107,7 @@ type item struct {
 	busy    uint64    // cannot send it now: until they are asked again
 	spent   uint64    // have sent it often enough
 	since   time.Time // when it was spent somewhere and not busy anywhere; zero = it is not
-	part    *writer
+	part    *blob.Writer
 	from    uint64 // of whom the part is
 	whole   bool   // parts of several peers did not fit, nobody knows why: all of it from one
 }
@@ -130,14 +132,14 @@ type event struct {
 	item  *item   // nil: a question
 	items []*item // asked about
 	bits  []byte
-	part  *writer
+	part  *blob.Writer
 	got   int64
 	err   error
 }
 
-func newJob(f *Fetcher, refs []Ref, progress func(Progress)) *job {
+func newJob(f *Fetcher, refs []blob.Ref, progress func(Progress)) *job {
 	j := &job{f: f, progress: progress, events: make(chan event), moved: time.Now(), came: time.Now()}
-	seen := make(map[Hash]bool, len(refs))
+	seen := make(map[blob.Hash]bool, len(refs))
 	for _, r := range refs {
 		if !seen[r.Hash] {
 			seen[r.Hash] = true
@@ -157,22 +159,22 @@ func newJob(f *Fetcher, refs []Ref, progress func(Progress)) *job {
 
 // room looks whether all that is lacking fits.
 func (j *job) room() error {
-	bytes := int64(0)
-	for _, it := range j.items {
-		bytes += it.ref.Size
-		if j.f.config.Store.Has(it.ref.Hash) {
-			return fmt.Errorf("blob: fetch %v: it is in the store, and has not %d bytes", it.ref.Hash, it.ref.Size)
-		}
-	}
 	if len(j.items) == 0 {
 		return nil
 	}
-	return j.f.config.Store.roomFor(bytes, int64(len(j.items)))
+	lacking := make([]blob.Ref, len(j.items))
+	for i, it := range j.items {
+		lacking[i] = it.ref
+		if j.f.config.Store.Has(it.ref.Hash) {
+			return fmt.Errorf("swarm: fetch %v: it is in the store, and has not %d bytes", it.ref.Hash, it.ref.Size)
+		}
+	}
+	return j.f.config.Store.RoomFor(lacking)
 }
 
 // present returns what the store has of what is wanted.
-func (j *job) present() []Hash {
-	var hashes []Hash
+func (j *job) present() []blob.Hash {
+	var hashes []blob.Hash
 	for _, r := range j.refs {
 		if j.f.config.Store.Has(r.Hash) {
 			hashes = append(hashes, r.Hash)
@@ -200,7 +202,7 @@ func (j *job) run(ctx context.Context) error {
 			j.handle(e)
 		case <-timer.C:
 		case <-ctx.Done():
-			return fmt.Errorf("blob: fetch: %d of %d blobs are lacking: %w",
+			return fmt.Errorf("swarm: fetch: %d of %d blobs are lacking: %w",
 				len(j.refs)-j.done, len(j.refs), context.Cause(ctx))
 		}
 	}
@@ -227,7 +229,7 @@ func (j *job) verdict() error {
 	case j.streams > 0 || time.Since(j.moved) < patience && time.Since(j.came) < longestWait*patience:
 		return nil
 	case j.starved != nil:
-		return fmt.Errorf("blob: fetch: %w", descriptors.Explain(j.starved))
+		return fmt.Errorf("swarm: fetch: %w", descriptors.Explain(j.starved))
 	}
 	return j.unavailable()
 }
@@ -359,10 +361,10 @@ func (j *job) ask(ctx context.Context) {
 			continue
 		}
 		s.asking = true
-		s.next = now.Add(s.interval)
+		s.next = now.Add(s.interval * time.Duration(1+len(j.slots)/8)) // many peers are asked less often
 		s.askedDone = j.done
 		items := slices.DeleteFunc(slices.Clone(j.asked), func(it *item) bool { return it.done })
-		hashes := make([]Hash, len(items))
+		hashes := make([]blob.Hash, len(items))
 		for i, it := range items {
 			hashes[i] = it.ref.Hash
 		}

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"crypto/sha256"
@@ -9,35 +9,25 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 // get sends a blob.
 func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) {
-	hash, err := ParseHash(name)
+	hash, err := blob.ParseHash(name)
 	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
 	peer := peerOf(r)
 	if !h.begin(peer) {
-		later(w, "full")
+		later(w, turnFull)
 		return
 	}
 	defer h.end(peer)
-	f, size, err := h.store.open(hash, true)
-	switch {
-	case errors.Is(err, ErrMissing), errors.Is(err, ErrCorrupt):
+	if !h.store.Has(hash) {
 		http.Error(w, "not here", http.StatusNotFound)
-		return
-	case err != nil:
-		later(w, "full")
-		return
-	}
-	defer f.Close()
-	from, ok := rangeOf(r, size)
-	if !ok {
-		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
-		http.Error(w, "beyond the end", http.StatusRequestedRangeNotSatisfiable)
 		return
 	}
 	if why := h.turns.take(hash, r.Header.Get(headerInsist) != "", time.Now()); why != "" {
@@ -45,9 +35,31 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) {
 		later(w, why)
 		return
 	}
-	sent := h.send(w, r, f, hash, from, size)
-	h.turns.done(hash, from+sent == size, time.Now())
-	h.count(peer, sent, from+sent == size)
+	sent, whole := h.answer(w, r, hash)
+	h.turns.done(hash, whole, time.Now())
+	h.count(peer, sent, whole)
+}
+
+// answer returns how many bytes it has sent, and whether up to the end of the blob.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, hash blob.Hash) (sent int64, whole bool) {
+	f, size, err := h.store.Open(hash)
+	switch {
+	case errors.Is(err, blob.ErrMissing), errors.Is(err, blob.ErrCorrupt):
+		http.Error(w, "not here", http.StatusNotFound)
+		return 0, false
+	case err != nil:
+		later(w, turnFull)
+		return 0, false
+	}
+	defer f.Close()
+	from, ok := rangeOf(r, size)
+	if !ok {
+		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+		http.Error(w, "beyond the end", http.StatusRequestedRangeNotSatisfiable)
+		return 0, false
+	}
+	sent = h.send(w, r, f, hash, from, size)
+	return sent, from+sent == size
 }
 
 // later refuses, for now.
@@ -74,9 +86,9 @@ func contentRange(from, size int64) string { return fmt.Sprintf("bytes %d-%d/%d"
 
 // send returns how many bytes it has sent. It finds out if they were not those that the hash names: the peer
 // does, too.
-func (h *Handler) send(w http.ResponseWriter, r *http.Request, f io.ReaderAt, hash Hash, from, size int64) (
-	sent int64,
-) {
+func (h *Handler) send(
+	w http.ResponseWriter, r *http.Request, f io.ReaderAt, hash blob.Hash, from, size int64,
+) (sent int64) {
 	control := http.NewResponseController(w)
 	allow := h.wait + time.Duration(float64(size-from)/slowestRead*float64(time.Second))
 	if h.config.Rate > 0 {
@@ -107,8 +119,8 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, f io.ReaderAt, ha
 			return sent
 		}
 	}
-	if from == 0 && Hash(sum.Sum(nil)) != hash {
-		h.store.scrub(hash)
+	if from == 0 && blob.Hash(sum.Sum(nil)) != hash {
+		h.store.Verify(hash)
 	}
 	return sent
 }

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 // What peers say to each other, over HTTP/1.1:
@@ -51,7 +53,7 @@ type HandlerConfig struct {
 // http.Server than that of Serve it works, too; that one's deadlines for headers and idle connections then
 // count.
 type Handler struct {
-	store  *Store
+	store  *blob.Store
 	config HandlerConfig
 	rate   *limiter
 	turns  turns
@@ -76,7 +78,7 @@ type HandlerStats struct {
 const mostPeersCounted = 1000
 
 // NewHandler returns a Handler for the blobs of a store.
-func NewHandler(store *Store, config HandlerConfig) *Handler {
+func NewHandler(store *blob.Store, config HandlerConfig) *Handler {
 	h := &Handler{store: store, config: config, rate: newLimiter(config.Rate),
 		wait: sendPatience, sends: make(map[string]int)}
 	h.counts.Peers = make(map[string]int64)
@@ -162,35 +164,33 @@ func allowed(w http.ResponseWriter, r *http.Request, method string) bool {
 // have answers which of some blobs are here.
 func (h *Handler) have(w http.ResponseWriter, r *http.Request) {
 	if !h.enter(&h.haves, mostHave) {
-		later(w, "full")
+		later(w, turnFull)
 		return
 	}
 	defer h.leave(&h.haves)
 	http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.wait))
-	asked, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostAsked*int64(len(Hash{}))))
+	asked, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostAsked*int64(len(blob.Hash{}))))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
 		http.Error(w, "at most "+strconv.Itoa(mostAsked)+" hashes", http.StatusRequestEntityTooLarge)
 		return
-	case err != nil || len(asked)%len(Hash{}) != 0:
+	case err != nil || len(asked)%len(blob.Hash{}) != 0:
 		http.Error(w, "hashes have 32 bytes each", http.StatusBadRequest)
 		return
 	}
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.wait))
 	defer http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Write(h.store.bitmap(asked))
+	w.Write(h.bitmap(asked))
 }
 
 // bitmap returns a bit for each hash, the lowest of a byte first.
-func (s *Store) bitmap(hashes []byte) []byte {
-	n := len(hashes) / len(Hash{})
+func (h *Handler) bitmap(hashes []byte) []byte {
+	n := len(hashes) / len(blob.Hash{})
 	bits := make([]byte, (n+7)/8)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for i := range n {
-		if s.index[Hash(hashes[i*len(Hash{}):])] != nil {
+		if h.store.Has(blob.Hash(hashes[i*len(blob.Hash{}):])) {
 			bits[i/8] |= 1 << (i % 8)
 		}
 	}

@@ -1,8 +1,10 @@
-package blob
+package swarm
 
 import (
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 const (
@@ -27,8 +29,8 @@ type turns struct {
 	length, slow time.Duration // turnLength and turnSlow, but for tests
 
 	mu  sync.Mutex
-	of  map[Hash]*turn // guarded by mu
-	aim int            // at how many they are gone through next; guarded by mu
+	of  map[blob.Hash]*turn // guarded by mu
+	aim int                 // at how many they are gone through next; guarded by mu
 }
 
 type turn struct {
@@ -43,11 +45,11 @@ func (t *turns) moving(n *turn, now time.Time) bool {
 
 func (t *turns) init() {
 	t.length, t.slow = turnLength, turnSlow
-	t.of, t.aim = make(map[Hash]*turn), 1024
+	t.of, t.aim = make(map[blob.Hash]*turn), 1024
 }
 
 // take begins a copy, which done ends; or it says why not.
-func (t *turns) take(h Hash, insist bool, now time.Time) (why string) {
+func (t *turns) take(h blob.Hash, insist bool, now time.Time) (why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.of[h]
@@ -68,7 +70,7 @@ func (t *turns) take(h Hash, insist bool, now time.Time) (why string) {
 }
 
 // moved notes that a copy goes on.
-func (t *turns) moved(h Hash, now time.Time) {
+func (t *turns) moved(h blob.Hash, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := t.of[h]; n != nil {
@@ -77,7 +79,7 @@ func (t *turns) moved(h Hash, now time.Time) {
 }
 
 // done ends what take began. Only whole copies count: of another one the rest is still to be sent.
-func (t *turns) done(h Hash, whole bool, now time.Time) {
+func (t *turns) done(h blob.Hash, whole bool, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.of[h]

@@ -1,4 +1,4 @@
-package blob
+package swarm
 
 import (
 	"fmt"
@@ -6,15 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 func TestFetch(t *testing.T) {
 	var sw swarm
-	seed := openStore(t, StoreConfig{Dir: t.TempDir()})
+	seed := openStore(t, blob.StoreConfig{Dir: t.TempDir()})
 	refs := fill(t, seed, 300, 20_000)
 	h := sw.serve(t, "seed", seed, HandlerConfig{})
-	store := openStore(t, StoreConfig{Dir: t.TempDir()})
+	store := openStore(t, blob.StoreConfig{Dir: t.TempDir()})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{})
 	var last Progress
 	err := f.Fetch(testContext(t), refs, func(p Progress) {
@@ -42,17 +43,17 @@ func TestSeedSendsTwoCopies(t *testing.T) {
 	for _, shape := range []struct{ count, size int }{{200, 5_000}, {6, 512 << 10}, {1, 1 << 20}} {
 		t.Run(fmt.Sprintf("%d blobs of %d bytes", shape.count, shape.size), func(t *testing.T) {
 			var sw swarm
-			seed := openStore(t, StoreConfig{})
+			seed := openStore(t, blob.StoreConfig{})
 			refs := fill(t, seed, shape.count, shape.size)
 			h := sw.serve(t, "seed", seed, HandlerConfig{})
 			h.turns.length, h.turns.slow = time.Hour, time.Hour // however busy the machine is
 			ctx := testContext(t)
 			const nodes = 9
-			stores, errs := make([]*Store, nodes), make([]error, nodes)
+			stores, errs := make([]*blob.Store, nodes), make([]error, nodes)
 			fetchers := make([]*Fetcher, nodes)
 			for i := range nodes {
 				id := fmt.Sprintf("n%d", i)
-				stores[i] = openStore(t, StoreConfig{})
+				stores[i] = openStore(t, blob.StoreConfig{})
 				sw.serve(t, id, stores[i], HandlerConfig{})
 				fetchers[i] = sw.fetcher(t, id, stores[i], FetcherConfig{Stall: patience, Patience: patience})
 				fetchers[i].insist = time.Hour

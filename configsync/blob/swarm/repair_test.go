@@ -1,0 +1,103 @@
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+)
+
+// damage changes a byte of a blob's file, behind the store's back.
+func damage(t *testing.T, dir string, h blob.Hash) string {
+	t.Helper()
+	name := filepath.Join(dir, "sha256", h.String()[:2], h.String()[2:])
+	b, err := os.ReadFile(name)
+	if err == nil {
+		b[len(b)/2] ^= 0x10
+		err = os.WriteFile(name, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Damage that comes while the store is open is found by Scrub, and Repair brings the blob back. So it does
+// with a file that somebody has removed, and with what a peer was sent wrong.
+func TestScrubAndRepair(t *testing.T) {
+	var sw swarm
+	other := openStore(t, blob.StoreConfig{})
+	refs := fill(t, other, 30, 1000)
+	sw.serve(t, "n2", other, HandlerConfig{})
+	dir := t.TempDir()
+	s := openStore(t, blob.StoreConfig{Dir: dir})
+	fill(t, s, 30, 1000)
+	holds(t, s, refs)
+	f := sw.fetcher(t, "n1", s, FetcherConfig{Patience: patience})
+	ctx, stop := context.WithCancel(testContext(t))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Repair(ctx, func(err error) { t.Errorf("repair: %v", err) })
+	}()
+	damage(t, dir, refs[3].Hash)
+	if err := os.Remove(damage(t, dir, refs[4].Hash)); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Scrub(ctx, 0)
+	if err != nil || len(report.Lost) != 2 || report.Blobs != 30 || report.Bytes != 30_000 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	await(t, "the repair", func() bool { return len(s.Missing(refs)) == 0 })
+	holds(t, s, refs)
+
+	h := sw.serve(t, "n1", s, HandlerConfig{})
+	damage(t, dir, refs[5].Hash)
+	third := openStore(t, blob.StoreConfig{})
+	sw.set("n2", "")
+	from1 := sw.fetcher(t, "n3", third, FetcherConfig{Patience: 200 * time.Millisecond})
+	if err := from1.Fetch(ctx, refs[5:6], nil); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("from who has wrong bytes: %v", err)
+	}
+	await(t, "the sender to find out", func() bool { return s.Stats().Corrupt == 3 })
+	if h.Stats().Sent == 0 {
+		t.Error("nothing was sent")
+	}
+	stop()
+	<-ended
+}
+
+// The store is full before all of a release has come: Fetch ends at once with what to do, blames nobody, and keeps
+// what has come.
+func TestFetchIntoFullStore(t *testing.T) {
+	var sw swarm
+	seed := openStore(t, blob.StoreConfig{})
+	refs := fill(t, seed, 50, 10_000)
+	sw.serve(t, "seed", seed, HandlerConfig{})
+	store := openStore(t, blob.StoreConfig{Dir: t.TempDir(), Quota: 500_000})
+	f := sw.fetcher(t, "n1", store, FetcherConfig{})
+	present := f.config.Peers
+	f.config.Peers = func() []string { // asked for when it is known that there is room
+		if store.Stats().Blobs == 0 {
+			if _, err := store.Add(t.Context(), blob.Hash{}, bytes.NewReader(make([]byte, 300_000))); err != nil {
+				t.Error(err)
+			}
+		}
+		return present()
+	}
+	err := f.Fetch(testContext(t), refs, nil)
+	if !errors.Is(err, blob.ErrNoRoom) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if p := f.Stats().Peers["seed"]; p.Corrupt+p.Failed+p.Stalled > 0 {
+		t.Errorf("the seed is blamed: %+v", p)
+	}
+	if st := store.Stats(); st.Blobs < 5 || st.Bytes > st.Quota {
+		t.Errorf("%+v", st)
+	}
+}

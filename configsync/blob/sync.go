@@ -24,8 +24,8 @@ func (s *Store) Sync() error {
 	return s.syncAll()
 }
 
-// Durable is Sync for who wants to be sure of some blobs. It returns nil if all of them are in the store, and outlast
-// a power failure.
+// Durable is Sync for who wants to be sure of some blobs. It returns nil if all of them are in the store, and
+// outlast a power failure.
 func (s *Store) Durable(hashes ...Hash) error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()

@@ -72,8 +72,8 @@ func TestScrubAndRepair(t *testing.T) {
 	<-ended
 }
 
-// The store is full before all of a release has come: Fetch ends at once with what to do, blames nobody, and keeps
-// what has come.
+// The store is full before all of a release has come: Fetch ends at once with what to do, blames nobody, and
+// keeps what has come.
 func TestFetchIntoFullStore(t *testing.T) {
 	var sw swarm
 	seed := openStore(t, blob.StoreConfig{})

@@ -62,6 +62,20 @@ func TestSweep(t *testing.T) {
 	defer open.Close()
 	s.index[refs[5].Hash].used = s.index[refs[4].Hash].used
 	c.pass(time.Minute)
+	looks := func(Hash) bool { // somebody finds that it is there while the sweep is about to remove it
+		s.Missing(refs)
+		return false
+	}
+	used := map[Hash]time.Time{}
+	for h, e := range s.index {
+		used[h] = e.used
+	}
+	if freed, err := s.Sweep(ctx, looks, time.Hour); freed != 0 || err != nil {
+		t.Fatalf("what was just found to be there: %d bytes, %v", freed, err)
+	}
+	for h, e := range s.index {
+		e.used = used[h]
+	}
 	if freed, err := s.Sweep(ctx, keepFirst, time.Hour); freed != 2000 || err != nil {
 		t.Fatalf("after an hour: %d bytes, %v", freed, err)
 	}

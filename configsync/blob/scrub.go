@@ -70,8 +70,8 @@ func (s *Store) all() (refs []Ref, total int64) {
 	return refs, total
 }
 
-// Verify reads a blob and compares it with its name, whether that was done before or not. If it is damaged, it
-// is moved aside, and the error is ErrCorrupt. If it is not there, it is ErrMissing.
+// Verify reads a blob and compares it with its name, whether that was done before or not. If it is damaged,
+// it is moved aside, and the error is ErrCorrupt. If it is not there, it is ErrMissing.
 func (s *Store) Verify(h Hash) error {
 	s.mu.Lock()
 	if e := s.index[h]; e != nil {

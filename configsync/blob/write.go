@@ -124,8 +124,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Len returns how many bytes were written.
 func (w *Writer) Len() int64 { return w.n }
 
-// Finish has the blob in the store, as Add does. want is the hash that it must have; the zero Hash = any. If it
-// has another one, the error is ErrCorrupt.
+// Finish has the blob in the store, as Add does. want is the hash that it must have; the zero Hash = any. If
+// it has another one, the error is ErrCorrupt.
 func (w *Writer) Finish(want Hash) (Hash, error) {
 	h := Hash(w.sum.Sum(nil))
 	if !want.IsZero() && h != want {

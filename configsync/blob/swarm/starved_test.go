@@ -17,8 +17,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
-// There are no descriptors for connections. Nobody is blamed for it. When there are some again Fetch goes on; if
-// that takes too long, it says what to do.
+// There are no descriptors for connections. Nobody is blamed for it. When there are some again Fetch goes on;
+// if that takes too long, it says what to do.
 func TestFetchWithoutDescriptors(t *testing.T) {
 	var sw swarm
 	seed := openStore(t, blob.StoreConfig{})

@@ -73,14 +73,14 @@ func tokenOf(m *configsync.Manager) string {
 func TestSecretIsSealed(t *testing.T) {
 	f, ring := newFarm(2), newRing(t)
 	a, b := f.open(t, 0, configsync.Settings{Keys: ring}), f.open(t, 1, configsync.Settings{Keys: ring})
-	one, two, same := seal(t, a, "token", "canary-1"), seal(t, a, "token", "canary-2"), seal(t, b, "token", "canary-1")
-	if one == same || one[:30] != same[:30] || one[:30] == two[:30] || strings.Contains(one, "canary") {
+	one, two, same := seal(t, a, "token", "finch-1"), seal(t, a, "token", "finch-2"), seal(t, b, "token", "finch-1")
+	if one == same || one[:30] != same[:30] || one[:30] == two[:30] || strings.Contains(one, "finch") {
 		t.Errorf("sealed:\n%s\n%s\n%s", one, two, same)
 	}
 	put(t, a, "site.yaml", "token: "+one+"\npaths: {/x/: {token: "+two+"}}\n")
 	put(t, b, "nodes/n2/site.yaml", "token: null\n", "roles/front/site.json", `{"token": `+
 		strings.Replace(strings.Replace(two, "{$secret: ", `{"$secret": "`, 1), "}", `"}`, 1)+`}`)
-	if x, y := tokenOf(a), tokenOf(b); x != "canary-1" || y != "" {
+	if x, y := tokenOf(a), tokenOf(b); x != "finch-1" || y != "" {
 		t.Errorf("a has %q, b %q", x, y)
 	}
 	put(t, a, "site.yaml", "token: "+same+"\n")
@@ -94,7 +94,7 @@ func TestSecretIsSealed(t *testing.T) {
 	}
 	why, err := a.Explain(configsync.Question{Config: "site", Field: "token", Node: "n5", Role: "front"})
 	if s := fmt.Sprintf("%+v", why); err != nil || len(why) != 1 || len(why[0].Sources) != 2 || !why[0].Secret ||
-		!strings.Contains(s, `"secret `+two[13:29]+`"`) || strings.Contains(s, "canary") {
+		!strings.Contains(s, `"secret `+two[13:29]+`"`) || strings.Contains(s, "finch") {
 		t.Errorf("%s %v", s, err)
 	}
 }
@@ -102,22 +102,22 @@ func TestSecretIsSealed(t *testing.T) {
 func TestSecretIsRefused(t *testing.T) {
 	f, ring := newFarm(1), newRing(t)
 	m := f.open(t, 0, configsync.Settings{Keys: ring})
-	good := seal(t, m, "token", "canary")
+	good := seal(t, m, "token", "finch")
 	strange, err := open(t, configsync.Settings{Configs: []configsync.Declared{site}, Keys: newRing(t)}).Seal("site",
-		"token", "canary")
+		"token", "finch")
 	if err != nil {
 		t.Fatal(err)
 	}
 	twin, err := open(t, configsync.Settings{Configs: []configsync.Declared{twin}, Keys: ring}).Seal("twin", "token",
-		"canary")
+		"finch")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"token: canary":                                           "site.yaml:1:8: token: is a secret in plain text",
-		"token: [canary]":                                         "set it by farmctl config secret site token",
-		"paths: {/x/: {token: canary}}":                           `paths."/x/".token: is a secret in plain text`,
-		"token: {$secret: canary}":                                "site.yaml:1:18: token: is no sealed secret",
+		"token: finch":                                           "site.yaml:1:8: token: is a secret in plain text",
+		"token: [finch]":                                         "set it by farmctl config secret site token",
+		"paths: {/x/: {token: finch}}":                           `paths."/x/".token: is a secret in plain text`,
+		"token: {$secret: finch}":                                "site.yaml:1:18: token: is no sealed secret",
 		"token: {$secret: " + strange + "}":                       "token: was sealed with a key that was revoked, or in another farm",
 		"token: {$secret: " + twin + "}":                          "token: was sealed for another field, or has been changed",
 		"token: " + good[:len(good)-3] + "}":                      "token: ",
@@ -125,7 +125,7 @@ func TestSecretIsRefused(t *testing.T) {
 		"banner: " + good:                                         "banner: is a map; it takes text",
 	} {
 		err := tryPut(m, "site.yaml", text)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "finch") {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
@@ -151,7 +151,7 @@ var twin = configsync.NewConfig("twin", struct{ Token configsync.Secret }{})
 func TestSecretsOutliveTheirKeys(t *testing.T) {
 	f, ring := newFarm(1), newRing(t)
 	m := f.open(t, 0, configsync.Settings{Keys: ring})
-	text := "# mine\ntoken: " + seal(t, m, "token", "canary") + " # the bank's\nbanner: x\n"
+	text := "# mine\ntoken: " + seal(t, m, "token", "finch") + " # the bank's\nbanner: x\n"
 	put(t, m, "site.yaml", text)
 	rekey(t, ring)
 	files, _, _ := m.Files(0)
@@ -171,7 +171,7 @@ func TestSecretsOutliveTheirKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := f.open(t, 0, configsync.Settings{Keys: ring})
-	if tokenOf(later) != "canary" {
+	if tokenOf(later) != "finch" {
 		t.Errorf("after its first key was revoked: %q", tokenOf(later))
 	}
 	_, err = later.Rollback(t.Context(), configsync.Write{Epoch: 2}, 1)
@@ -195,7 +195,7 @@ func TestKeyThatComesLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := f.open(t, 0, configsync.Settings{Keys: ring})
-		put(t, m, "site.yaml", "token: "+seal(t, m, "token", "canary"))
+		put(t, m, "site.yaml", "token: "+seal(t, m, "token", "finch"))
 		late := keyring.NewMachine()
 		n := f.open(t, 1, configsync.Settings{Keys: ringOf(late)})
 		if err := n.Usable(); err == nil || !strings.Contains(err.Error(), "does not have the key yet") {
@@ -207,7 +207,7 @@ func TestKeyThatComesLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
-		if err := n.Usable(); err != nil || tokenOf(n) != "canary" {
+		if err := n.Usable(); err != nil || tokenOf(n) != "finch" {
 			t.Errorf("with the key: %v, token %q", err, tokenOf(n))
 		}
 		n.Close()
@@ -222,7 +222,7 @@ func TestOperatorsKeys(t *testing.T) {
 		return f.open(t, 0, configsync.Settings{Keys: ring, ConfigKeys: keys})
 	}
 	m := with(old)
-	put(t, m, "site.yaml", "token: "+seal(t, m, "token", "canary"))
+	put(t, m, "site.yaml", "token: "+seal(t, m, "token", "finch"))
 	for _, n := range []*configsync.Manager{with(), with(next)} {
 		if err := n.Usable(); err == nil || !strings.Contains(err.Error(), "which this node was not given") {
 			t.Errorf("without the operators' key: %v", err)
@@ -235,7 +235,7 @@ func TestOperatorsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, both, "site.yaml", again["site.yaml"])
-	if n := with(next); tokenOf(n) != "canary" {
+	if n := with(next); tokenOf(n) != "finch" {
 		t.Errorf("by the new key: %q, %v", tokenOf(n), n.Usable())
 	}
 	if n := with(old); n.Usable() == nil {
@@ -249,13 +249,13 @@ func TestOperatorsKeys(t *testing.T) {
 
 func TestSecretInDevelopment(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "site.yaml")
-	replace(t, file, "token: canary\nbanner: x\n")
+	replace(t, file, "token: finch\nbanner: x\n")
 	m := open(t, configsync.Settings{Configs: []configsync.Declared{site}, Path: file})
-	if tokenOf(m) != "canary" {
+	if tokenOf(m) != "finch" {
 		t.Errorf("token %q", tokenOf(m))
 	}
 	if why, err := m.Explain(configsync.Question{Config: "site"}); err != nil ||
-		strings.Contains(fmt.Sprintf("%+v", why), "canary") {
+		strings.Contains(fmt.Sprintf("%+v", why), "finch") {
 		t.Errorf("%+v %v", why, err)
 	}
 }

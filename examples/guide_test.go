@@ -53,7 +53,7 @@ func TestConfigurationGuide(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("key.txt", "sk_live_canary\n")
+	write("key.txt", "sk_live_finch\n")
 	write("bin/editor", "#!/bin/sh\necho '# edited' >> \"$1\"\n")
 	if err := os.Symlink(server, filepath.Join(bin, "shop")); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestConfigurationGuide(t *testing.T) {
 				command, comment, _ := strings.Cut(line, " #")
 				out, err := run(strings.TrimPrefix(command, "! "))
 				commands++
-				if fails := strings.HasPrefix(command, "! "); fails != (err != nil) || strings.Contains(out, "canary") {
+				if fails := strings.HasPrefix(command, "! "); fails != (err != nil) || strings.Contains(out, "finch") {
 					t.Errorf("%s%v\n%s", line, err, out)
 				} else if said := strings.TrimSuffix(strings.TrimSpace(comment), "..."); fails && !strings.Contains(out, said) {
 					t.Errorf("%s says\n%s", line, out)

@@ -54,7 +54,7 @@ func TestCheck(t *testing.T) {
 			"DIR/config/rols/front/site.yaml: is in no place", "1 problem"},
 		"another config": {map[string]string{"sit.yaml": "banner: x\n"}, "", codeRefused,
 			`DIR/sit.yaml: this program has no config "sit"; did you mean site?`, "1 problem"},
-		"a secret": {map[string]string{"config/site.yaml": "token: canary\n"}, "", codeRefused,
+		"a secret": {map[string]string{"config/site.yaml": "token: finch\n"}, "", codeRefused,
 			"DIR/config/site.yaml:1:8: token: is a secret in plain text", "1 problem"},
 		"content": {map[string]string{"public/a.html": "x", "public/A.html": "x", "public/aux.txt": "x", ".env": "x",
 			"public/.git/config": "x"}, "", codeRefused, "DIR/public/", "DIR/.env: is left out: "},
@@ -67,7 +67,7 @@ func TestCheck(t *testing.T) {
 			out := filepath.ToSlash(strings.ReplaceAll(got.out, dir, "DIR"))
 			got.err = filepath.ToSlash(strings.ReplaceAll(got.err, dir, "DIR"))
 			if got.code != c.code || !strings.HasPrefix(out, c.out) || !strings.Contains(got.err, c.err) ||
-				strings.Contains(got.out+got.err, "canary") {
+				strings.Contains(got.out+got.err, "finch") {
 				t.Errorf("%d %s%s; want %d %s%s", got.code, out, got.err, c.code, c.out, c.err)
 			}
 		})

@@ -143,7 +143,7 @@ func (f *secretFarm) search(words ...string) {
 // Slow: a farm of two nodes on disks.
 func TestSecretsAreFoundNowhere(t *testing.T) {
 	f := openSecretFarm(t, nil)
-	first, second := "canary-1a6f\"\n$x: 'äö", "canary-2b7e"
+	first, second := "finch-1a6f\"\n$x: 'äö", "finch-2b7e"
 	f.want("", codeUsage, "no secret on standard input", "config", "secret", "site", "token")
 	f.want("x", codeRefused, "site.banner is no secret", "config", "secret", "site", "banner")
 	f.want("x", codeRefused, "did you mean token?", "config", "secret", "site", "tokn")
@@ -162,7 +162,7 @@ func TestSecretsAreFoundNowhere(t *testing.T) {
 	os.WriteFile(file, []byte("# mine\ntoken: "+sealed+"\nbanner: File\n"), 0o600)
 	f.want("", codeDone, "Epoch 4 is in force", "config", "put", file)
 	f.reads(second)
-	os.WriteFile(file, []byte("token: not-a-canary\n"), 0o600)
+	os.WriteFile(file, []byte("token: not-a-finch\n"), 0o600)
 	f.want("", codeRefused, "site.yaml:1:8: token: is a secret in plain text", "config", "put", file)
 	os.WriteFile(file, []byte("token: "+sealed[:len(sealed)-4]+"AAA}\n"), 0o600)
 	f.want("", codeRefused, "token: was sealed for another field, or has been changed", "config", "put", file)
@@ -187,5 +187,5 @@ func TestSecretsAreFoundNowhere(t *testing.T) {
 	}
 	f.want("", codeDone, "", "backup", filepath.Join(f.dirs[0], "backup"))
 	f.fails(f.nodes[1])
-	f.search("canary", "not-a-canary", fmt.Sprintf("%x", "canary"), "Y2FuYXJ5")
+	f.search("finch", "not-a-finch", fmt.Sprintf("%x", "finch"), "ZmluY2g")
 }

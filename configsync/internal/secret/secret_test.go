@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const canary = "canary-5d1"
+const finch = "finch-5d1"
 
 func TestNothingShows(t *testing.T) {
 	type holder struct {
@@ -21,7 +21,7 @@ func TestNothingShows(t *testing.T) {
 		m map[string]Secret
 		p any
 	}
-	s := of(value{text: canary, fingerprint: "0123456789abcdef"})
+	s := of(value{text: finch, fingerprint: "0123456789abcdef"})
 	h := holder{s, &s, map[string]Secret{"x": s}, s}
 	var out bytes.Buffer
 	for _, v := range []any{s, &s, h, &h, []Secret{s}, []any{h}} {
@@ -41,7 +41,7 @@ func TestNothingShows(t *testing.T) {
 			panic(v)
 		}()
 	}
-	if strings.Contains(out.String(), canary) || strings.Contains(out.String(), fmt.Sprintf("%x", canary)) ||
+	if strings.Contains(out.String(), finch) || strings.Contains(out.String(), fmt.Sprintf("%x", finch)) ||
 		!strings.Contains(out.String(), "secret 0123456789abcdef") {
 		t.Error(out.String())
 	}
@@ -96,12 +96,12 @@ func FuzzToken(f *testing.F) {
 
 func TestOuter(t *testing.T) {
 	a, b := newOuter(strings.Repeat("a", 32)), newOuter(strings.Repeat("b", 32))
-	sealed, again := a.seal([]byte(canary), []byte("x")), a.seal([]byte(canary), []byte("x"))
-	if bytes.Equal(sealed, again) || bytes.Contains(sealed, []byte(canary)) || !a.made(sealed) || b.made(sealed) ||
+	sealed, again := a.seal([]byte(finch), []byte("x")), a.seal([]byte(finch), []byte("x"))
+	if bytes.Equal(sealed, again) || bytes.Contains(sealed, []byte(finch)) || !a.made(sealed) || b.made(sealed) ||
 		b.made(nil) {
 		t.Errorf("%x %x", sealed, again)
 	}
-	if got, err := a.open(sealed, []byte("x")); err != nil || string(got) != canary {
+	if got, err := a.open(sealed, []byte("x")); err != nil || string(got) != finch {
 		t.Error(got, err)
 	}
 	for i := range sealed {

@@ -36,3 +36,17 @@ func ExampleCheck() {
 	// shop.yaml:1:1: baner: unknown field; did you mean banner?
 	// shop.yaml:2:15: prices.tea: is the text "cheap"; it takes a whole number, in decimal
 }
+
+type Payments struct {
+	URL string
+	Key configsync.Secret
+}
+
+func ExampleSecret() {
+	p := Payments{URL: "https://bank.example/", Key: configsync.NewSecret("sk_live_1")}
+	fmt.Printf("%+v\n", p)
+	fmt.Println(p.Key.Reveal())
+	// Output:
+	// {URL:https://bank.example/ Key:secret}
+	// sk_live_1
+}

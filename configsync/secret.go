@@ -23,6 +23,7 @@ import (
 //
 // In files it stands sealed, as Manager.Seal writes it, and so it does in the log, in its history, and in all
 // that is given to people. A file with one in plain text is refused, except in development (Settings.Path).
+// What the program itself says of the text is shown: also what Validate does, which is logged and kept.
 // The zero Secret is none; it has no default. It cannot be in a list.
 type Secret = secret.Secret
 
@@ -97,13 +98,22 @@ func (m *Manager) Reseal(files Files) (Files, error) {
 	return out, nil
 }
 
-// KeysInUse returns the ids of the keys of KeyPurpose by which the secrets in force are sealed, ascending.
-// Whoever ends one of them loses secrets: Reseal first.
+// KeysInUse returns the ids of the keys of KeyPurpose by which the secrets in force are sealed, ascending, and
+// of those that some nodes use or may go back to: of a canary, and of a rollout in progress. Whoever ends one
+// of them loses secrets: Reseal first.
 func (m *Manager) KeysInUse() []uint32 {
 	var ids []uint32
 	s := m.s.Local().State()
-	for _, f := range s.Files(s.Current().Revision) {
-		ids = append(ids, secret.KeysIn(f.Text)...)
+	releases := []uint64{s.Current().Release, s.Canary().Release}
+	if r, ok := s.InProgress(); ok {
+		was, _ := s.Epoch(r.Was)
+		releases = append(releases, r.Release, was.Release)
+	}
+	for _, id := range releases {
+		r, _ := s.Release(id)
+		for _, f := range s.Files(r.Revision) {
+			ids = append(ids, secret.KeysIn(f.Text)...)
+		}
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)

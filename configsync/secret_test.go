@@ -114,10 +114,10 @@ func TestSecretIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"token: finch":                                           "site.yaml:1:8: token: is a secret in plain text",
-		"token: [finch]":                                         "set it by farmctl config secret site token",
-		"paths: {/x/: {token: finch}}":                           `paths."/x/".token: is a secret in plain text`,
-		"token: {$secret: finch}":                                "site.yaml:1:18: token: is no sealed secret",
+		"token: finch":                                            "site.yaml:1:8: token: is a secret in plain text",
+		"token: [finch]":                                          "set it by farmctl config secret site token",
+		"paths: {/x/: {token: finch}}":                            `paths."/x/".token: is a secret in plain text`,
+		"token: {$secret: finch}":                                 "site.yaml:1:18: token: is no sealed secret",
 		"token: {$secret: " + strange + "}":                       "token: was sealed with a key that was revoked, or in another farm",
 		"token: {$secret: " + twin + "}":                          "token: was sealed for another field, or has been changed",
 		"token: " + good[:len(good)-3] + "}":                      "token: ",
@@ -296,5 +296,24 @@ func TestCheckWithoutKeys(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sk_1") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+func TestKeysOfACanaryAreInUse(t *testing.T) {
+	f, ring := newFarm(1), newRing(t)
+	m := f.open(t, 0, configsync.Settings{Keys: ring})
+	put(t, m, "site.yaml", "token: "+seal(t, m, "token", "finch"))
+	rekey(t, ring)
+	w := configsync.Write{Epoch: 1}
+	held, err := m.Publish(t.Context(), configsync.Publication{Write: w, Hold: true,
+		Config: configsync.Files{"site.yaml": "token: " + seal(t, m, "token", "finch") + "\n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = m.StartCanary(t.Context(), w, held.Release, []string{"n1"}, configsync.Plan{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprint(m.KeysInUse()); s != "[1 2]" {
+		t.Errorf("keys %s are in use", s)
 	}
 }

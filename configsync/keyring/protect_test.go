@@ -250,3 +250,17 @@ func BenchmarkProtect(b *testing.B) {
 		}
 	}
 }
+
+func TestKeyOf(t *testing.T) {
+	whole := make([]byte, Overhead)
+	whole[0], whole[4] = protectFormat, 7
+	if id, ok := KeyOf(whole); id != 7 || !ok {
+		t.Error(id, ok)
+	}
+	other := append([]byte{protectFormat + 1}, whole[1:]...)
+	for _, b := range [][]byte{nil, whole[:Overhead-1], other} {
+		if id, ok := KeyOf(b); id != 0 || ok {
+			t.Errorf("%x: %d %v", b, id, ok)
+		}
+	}
+}

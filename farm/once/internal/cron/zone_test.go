@@ -84,6 +84,10 @@ func TestZones(t *testing.T) {
 		{"a midnight is missing in Beirut", "0 0 * * *", "Asia/Beirut",
 			"2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z",
 			"03-29T01:00:00+03:00 03-30T00:00:00+03:00"},
+		{"a day of the month without midnight", "0 1 4 11 *", "America/Sao_Paulo", // nats-io/nats-server#8543
+			"2018-11-03T12:00:00Z", "2018-11-05T12:00:00Z", "11-04T01:00:00-02:00"},
+		{"a Sunday without midnight", "0 2 * * 0", "America/Sao_Paulo", "2018-11-03T12:00:00Z",
+			"2018-11-12T12:00:00Z", "11-04T02:00:00-02:00 11-11T02:00:00-02:00"},
 		{"a midnight comes twice", "0 0 * * *", "America/Havana",
 			"2026-10-31T12:00:00Z", "2026-11-02T12:00:00Z",
 			"11-01T00:00:00-04:00 11-02T00:00:00-05:00"},

@@ -191,25 +191,27 @@ func (n *Node) found() error {
 }
 
 // recordForming is the leader's part of forming: it says in the log how many founders there are to be, and,
-// once enough of them vote, that users may write. Both happen once in the life of a farm.
+// once enough of them vote, that users may write. Both happen once in the life of a farm. The level is
+// raised before that, so that nobody who may write meets the farm at a lower one, and the next leader sees
+// to it if this one ends.
 func (l *leadership) recordForming() {
 	f := l.in.fsm
-	formed := f.Usable()
-	if !formed && f.Founders() == 0 {
+	if !f.Usable() && f.Founders() == 0 {
 		expect := max(l.in.node.seeds.founders(), 1)
+		if expect == 1 {
+			l.raiseAtForming()
+		}
 		l.commit(func() []byte {
 			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, l.stamp()), uint64(expect))
 		})
 	}
 	if !f.Usable() && f.Founders() > 0 &&
 		len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.Tuning.MaxVoters) {
+		l.raiseAtForming()
 		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
 	}
 	if f.Usable() {
 		l.formOnce.Do(func() { close(l.formed) })
-	}
-	if f.Usable() && !formed {
-		l.raiseAtForming()
 	}
 }
 

@@ -219,7 +219,7 @@ func (l *leadership) raiseOverdue() {
 	}
 }
 
-// raiseAtForming puts the highest level in force that the founders speak, in the moment when the farm has
+// raiseAtForming puts the highest level in force that the founders speak, in the moment before the farm has
 // formed: there is no program before it to go back to.
 func (l *leadership) raiseAtForming() {
 	if v := l.in.node.levels(); v.common > v.force && !v.absent {

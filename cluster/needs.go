@@ -54,7 +54,7 @@ func (c *Config) validLevels(maxLevel byte) error {
 
 // atLevel returns the Raft instance to which a command that needs a level may be given now. ErrLevel is
 // certain: this node has by then applied all that was acknowledged before the call, and the level was not in
-// force.
+// force. A farm that is just forming is waited for: its level is raised before users may write.
 func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 	for {
 		in := n.instance()
@@ -64,10 +64,10 @@ func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
 		if err := n.barrier(ctx); err != nil {
 			return nil, err
 		}
-		if local := n.local.Load(); int(local.Level()) < need {
+		if local := n.local.Load(); local.Usable() && int(local.Level()) < need {
 			return nil, errNeeds(need, local)
 		}
-		// an instance that takes another one's place, and is not as far yet
+		// a farm that forms, or an instance that takes another one's place, and is not as far yet
 		if err := n.pause(ctx); err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // answer answers what an operator asks about the configuration, jobs and locks, and has jobs run, paused and
-// forgotten: any node may.
+// forgotten, and migrations forgotten: any node may.
 func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if f.gateNow.Load() == nil {
 		return nil, errors.New("this node is just starting; ask again in a moment")
@@ -25,7 +25,7 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 		return v, err
 	}
 	switch verb {
-	case program.Jobs, program.Job, program.Locks:
+	case program.Jobs, program.Job, program.Locks, program.Migrations:
 		if level := f.node.State().Level; level < once.CommandLevel(nil) {
 			return nil, errJobsLevel(level)
 		}
@@ -37,6 +37,10 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 		return f.oneJob(ctx, about)
 	case program.Locks:
 		return f.lockList(ctx, about), nil
+	case program.Migrations:
+		return f.migrationList(ctx, about), nil
+	case program.ForgetMigration:
+		return struct{}{}, f.forgetMigration(ctx, about)
 	case program.RunJob, program.PauseJob, program.ResumeJob, program.ForgetJob:
 		return struct{}{}, f.orderJob(ctx, verb, about)
 	}
@@ -135,6 +139,37 @@ func (f *Farm) lockList(ctx context.Context, after string) program.LockList {
 		l.Locks = append(l.Locks, h)
 	}
 	return l
+}
+
+func (f *Farm) migrationList(ctx context.Context, after string) program.MigrationList {
+	l := program.MigrationList{Stale: !f.fresh(ctx), At: time.Now().UTC()}
+	left := listBytes
+	for _, m := range f.jobs.Migrations() {
+		if m.Name <= after {
+			continue
+		}
+		if l.More = left <= 0; l.More {
+			break
+		}
+		left -= sizeOf(m)
+		l.Migrations = append(l.Migrations, m)
+	}
+	return l
+}
+
+// forgetMigration has a migration run again.
+func (f *Farm) forgetMigration(ctx context.Context, name string) error {
+	err := f.jobs.ForgetMigration(ctx, name)
+	switch {
+	case err == nil:
+		f.log.Warn("an operator has a migration forgotten: the next program that asks for it runs it again",
+			"migration", name)
+	case errors.Is(err, once.ErrLevel):
+		return errJobsLevel(f.node.State().Level)
+	case errors.Is(err, once.ErrNoMigration):
+		return fmt.Errorf("no migration %q has succeeded in this farm", name)
+	}
+	return err
 }
 
 func sizeOf(v any) int {

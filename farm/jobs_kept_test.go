@@ -105,7 +105,7 @@ func TestFarm_JobsOutliveAllNodes(t *testing.T) {
 		}
 		f.Settle()
 		now := g.named("all", jobs.Jobs())
-		if now.Claimed < before.Claimed+9 || now.MissedBy != before.MissedBy || len(now.Results) != 10 {
+		if now.Claimed < before.Claimed+9 || now.MissedTimes != before.MissedTimes || len(now.Results) != 10 {
 			t.Errorf("%+v, before %+v", now, before)
 		}
 		if !g.named("paused", jobs.Jobs()).Paused {

@@ -27,7 +27,7 @@ type configView struct {
 type configNode struct {
 	Name string `json:"name"`
 	order.ConfigStatus
-	Unasked string `json:"unasked"` // why nothing is known of it; "" = it was asked
+	Unasked string `json:"not_asked"` // why nothing is known of it; "" = it was asked
 }
 
 func (c *configCall) overview(ctx context.Context, _ []string) error {

@@ -17,6 +17,7 @@
 //	stats      show what waits, how long writes take, and who is reached
 //	jobs       show the jobs of the farm; run one now, pause or forget it
 //	locks      show what is held, by whom, and how many wait
+//	migrations show what has succeeded once and for all; have it run again
 //	leave      have a member leave for good, or remove a dead one
 //	drain      have a node take no requests, or take them again
 //	restart    restart a node, or all of them one after the other

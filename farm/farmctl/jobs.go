@@ -128,10 +128,10 @@ func (c *call) printJobs(w io.Writer, l program.JobList) error {
 	var notes []string
 	for _, j := range l.Jobs {
 		rows = append(rows, []string{dash(j.Name), dash(j.Cron), dash(j.Zone), next(l.At, j), runsOn(j),
-			last(l.At, j), fmt.Sprint(j.Claimed), fmt.Sprint(j.Skipped), fmt.Sprint(j.MissedBy)})
+			last(l.At, j), fmt.Sprint(j.Claimed), fmt.Sprint(j.Skipped), fmt.Sprint(j.MissedTimes)})
 		notes = append(notes, c.jobNotes(j)...)
 	}
-	head := []string{"NAME", "SCHEDULE", "ZONE", "NEXT", "RUNS ON", "LAST", "CLAIMED", "SKIPPED", "MISSED"}
+	head := []string{"NAME", "SCHEDULE", "ZONE", "NEXT", "RUNS NOW ON", "LAST", "CLAIMED", "SKIPPED", "MISSED"}
 	if err := table(w, head, rows); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func coarse(d time.Duration) string {
 	case d >= time.Second:
 		return d.Round(time.Second).String()
 	}
-	return short(d)
+	return d.Round(time.Millisecond).String()
 }
 
 func runsOn(j once.Job) string {
@@ -249,7 +249,7 @@ func (c *call) showJob(l program.JobList) error {
 		printable(j.Zone), printable(j.Overlap), printable(j.Missed))
 	fmt.Fprintf(w, "  next: %s\n", next(l.At, j))
 	fmt.Fprintf(w, "  registered by: %s\n", dash(names(j.Nodes)))
-	fmt.Fprintf(w, "  times: %d claimed, %d skipped, %d missed\n", j.Claimed, j.Skipped, j.MissedBy)
+	fmt.Fprintf(w, "  times: %d claimed, %d skipped, %d missed\n", j.Claimed, j.Skipped, j.MissedTimes)
 	if j.Waiting > 0 {
 		fmt.Fprintf(w, "  waiting: %d times, until an earlier run has ended\n", j.Waiting)
 	}

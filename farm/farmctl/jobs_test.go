@@ -34,7 +34,7 @@ func TestPrintJobs(t *testing.T) {
 			"its node ended before it")},
 		{Name: "mail", Cron: "*/10 * * * * *", Zone: "UTC", Next: now.Add(4 * time.Second), Nodes: []string{"n1",
 			"n2"}, Claimed: 812,
-			Missed: "skip", MissedBy: 3, Results: ran("failed",
+			Missed: "skip", MissedTimes: 3, Results: ran("failed",
 				"dial tcp\x1b: no route to host, and so on, and on, and on, and on")},
 		{Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Berlin", Next: now.Add(14 * time.Hour),
 			Nodes:  []string{"n1"},
@@ -59,6 +59,8 @@ func TestPrintJobs(t *testing.T) {
 		{Kind: "lock", Name: "till", Node: "n3", Fence: 1764417600000001, Since: before(90 * time.Second),
 			Waiting: 12},
 		{Kind: "singleton", Name: "restock", Node: "n1", Fence: 8, Since: before(50 * time.Hour), Waiting: 2}}})
+	printMigrations(&out, program.MigrationList{At: now, Migrations: []once.Migration{
+		{Name: "orders-2", Node: "n2", Fence: 1764417600000001, At: before(3 * time.Hour)}}})
 	printJobStats(&out, &once.Stats{Held: 3, Waiting: 2, Running: 1, Runs: 40, Failed: 4, Lost: 1, Replaced: 1,
 		Ended: 5})
 	golden(t, "jobs.txt", out.Bytes())
@@ -114,6 +116,26 @@ func TestJobs(t *testing.T) {
 		want(t, codeUsage, "it is: farmctl jobs", "jobs", do)
 	}
 	want(t, codeUsage, "it is: farmctl jobs", "jobs", "weekly", "show")
+
+	want(t, codeDone, "No migration has succeeded", "migrations")
+	want(t, codeDone, `{"stale":false,"migrations":[]}`, "migrations", "-json")
+	times := 0
+	migrate := func() int {
+		if err := f.Once(ctx, "orders-2", func(context.Context, uint64) error { times++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return times
+	}
+	if n := migrate() + migrate(); n != 2 {
+		t.Errorf("it ran twice: %d", n)
+	}
+	want(t, codeDone, "orders-2", "migrations")
+	want(t, codeDone, `{"name":"orders-2","done":"forget"}`, "migrations", "forget", "orders-2", "-json")
+	want(t, codeRefused, `no migration "orders-2" has succeeded`, "migrations", "forget", "orders-2")
+	if n := migrate(); n != 2 {
+		t.Errorf("what was forgotten ran %d times in all", n)
+	}
+	want(t, codeUsage, "it is: farmctl migrations", "migrations", "orders-2")
 
 	lease, err := f.Lock(ctx, "till")
 	if err != nil {

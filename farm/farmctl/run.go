@@ -88,7 +88,7 @@ func (v *verb) call(ctx context.Context, con console, args []string) error {
 		return usage("%v; %s help %s says more", perr, con.name, v.name)
 	}
 	if len(c.args) < v.least || len(c.args) > v.most {
-		return usage("it is: %s %s %s", con.name, v.name, v.args)
+		return usage("it is: %s", strings.TrimSpace(con.name+" "+v.name+" "+v.args))
 	}
 	return act(ctx)
 }

@@ -84,6 +84,7 @@ func TestUsage(t *testing.T) {
 		{"members -h", codeDone, ""},
 		{"secret", codeDone, ""},
 		{"secret now", codeUsage, "it is: farmctl secret"},
+		{"-node 127.0.0.1:1 jobs", codeUsage, "flags come after the verb"},
 		{"members", codeUsage, "-node 10.0.0.1:7946, or FARM_JOIN"},
 		{"members -secret x", codeUsage, "-secret"},
 		{"members -node nowhere", codeUsage, "is not host:port"},

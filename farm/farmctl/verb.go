@@ -21,9 +21,9 @@ type verb struct {
 }
 
 func verbs() []*verb {
-	return []*verb{secretVerb(), membersVerb(), statsVerb(), jobsVerb(), locksVerb(), leaveVerb(), drainVerb(), restartVerb(),
-		finalizeVerb(), backupVerb(), restoreVerb(),
-		recoverVerb(), keysVerb(), configVerb(), checkVerb()}
+	return []*verb{secretVerb(), membersVerb(), statsVerb(), jobsVerb(), locksVerb(), migrationsVerb(),
+		leaveVerb(), drainVerb(), restartVerb(), finalizeVerb(), backupVerb(), restoreVerb(), recoverVerb(),
+		keysVerb(), configVerb(), checkVerb()}
 }
 
 func findVerb(name string) *verb {
@@ -49,6 +49,11 @@ func help(con console, args []string) int {
 
 // noVerb says that there is no verb of that name.
 func (con console) noVerb(name string) int {
+	if strings.HasPrefix(name, "-") {
+		fmt.Fprintf(con.err, "%[1]s: flags come after the verb: %[1]s VERB %[2]s ...; %[1]s help lists the verbs\n",
+			con.name, name)
+		return codeUsage
+	}
 	fmt.Fprintf(con.err, "%s: there is no verb %q; %s help lists them\n", con.name, name, con.name)
 	return codeUsage
 }

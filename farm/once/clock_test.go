@@ -109,7 +109,7 @@ func TestClocksAreSet(t *testing.T) {
 				at := ranAt(l, test.after, test.by)
 				j := l.nodes[0].Jobs()[0]
 				if len(at) != 1 || at[0].Before(one) || at[0].Sub(one) > time.Minute+time.Second {
-					t.Errorf("run at %v; claimed %d, missed %d", at, j.Claimed, j.MissedBy)
+					t.Errorf("run at %v; claimed %d, missed %d", at, j.Claimed, j.MissedTimes)
 				}
 				if n := len(l.entries); n > 150 {
 					t.Errorf("%d entries in some hours", n)

@@ -70,13 +70,34 @@ func TestCloseWhileWaiting(t *testing.T) {
 		l.free(time.Second)
 		for what, err := range map[string]error{
 			"Lock":      second(l.nodes[1].Lock(l.t.Context(), "x")),
-			"Once":      l.nodes[1].Once(l.t.Context(), "m", nil),
-			"Singleton": l.nodes[1].Singleton("s", nil),
-			"Every":     l.nodes[1].Every("j", Schedule{Cron: "@daily", Zone: "UTC"}, nil),
+			"Once":      l.nodes[1].Once(l.t.Context(), "m", loop),
+			"Singleton": l.nodes[1].Singleton("s", loop),
+			"Every":     l.nodes[1].Every("j", Schedule{Cron: "@daily", Zone: "UTC"}, noJob),
 			"Close":     errors.Join(ErrClosed, l.nodes[1].Close(l.t.Context())),
 		} {
 			if !errors.Is(err, ErrClosed) {
 				t.Errorf("%s of a client that was closed: %v", what, err)
+			}
+		}
+	})
+}
+
+// loop runs until it is to end, and noJob does nothing.
+func loop(ctx context.Context, _ uint64) error { <-ctx.Done(); return nil }
+func noJob(context.Context, Tick) error        { return nil }
+
+// A function that is missing is noticed when it is registered, not when it is to run.
+func TestNoFunction(t *testing.T) {
+	inLab(t, 1, func(l *lab) {
+		n := l.nodes[0]
+		for what, err := range map[string]error{
+			"Every":     n.Every("j", Schedule{Cron: "@daily", Zone: "UTC"}, nil),
+			"Singleton": n.Singleton("s", nil),
+			"Once":      n.Once(l.t.Context(), "m", nil),
+			"TryOnce":   n.TryOnce(l.t.Context(), "m", nil),
+		} {
+			if !errors.Is(err, errNoFunc) {
+				t.Errorf("%s: %v", what, err)
 			}
 		}
 	})
@@ -180,7 +201,7 @@ func TestRetireWhileAClaimIsUnderWay(t *testing.T) {
 		}
 		l.until(30*time.Second, "it goes on", func() bool { return n.Jobs()[0].Next.After(l.truth.Now()) && n.Jobs()[0].Waiting == 0 })
 		time.Sleep(100 * time.Millisecond)
-		if j := n.Jobs()[0]; uint64(ran.Load()) != j.Claimed || j.MissedBy+j.Skipped > 0 {
+		if j := n.Jobs()[0]; uint64(ran.Load()) != j.Claimed || j.MissedTimes+j.Skipped > 0 {
 			t.Errorf("%d runs: %+v", ran.Load(), j)
 		}
 	})
@@ -295,7 +316,7 @@ func TestOddNames(t *testing.T) {
 			if err := l.nodes[0].Every(name, Schedule{Cron: "@hourly", Zone: "UTC"}, func(context.Context, Tick) error { return nil }); err != nil {
 				t.Errorf("%q: %v", name, err)
 			}
-			err := l.nodes[0].Every(name, Schedule{Cron: "@daily", Zone: "UTC"}, nil)
+			err := l.nodes[0].Every(name, Schedule{Cron: "@daily", Zone: "UTC"}, noJob)
 			if err == nil || !strings.Contains(err.Error(), "already") {
 				t.Errorf("%q registered twice: %v", name, err)
 			}
@@ -313,8 +334,8 @@ func TestOddNames(t *testing.T) {
 		}
 		for _, name := range []string{"", strings.Repeat("x", MaxName+1)} {
 			for what, err := range map[string]error{
-				"Lock": second(l.nodes[0].Lock(l.t.Context(), name)), "Once": l.nodes[0].Once(l.t.Context(), name, nil),
-				"Run": l.nodes[0].Run(l.t.Context(), name), "Singleton": l.nodes[0].Singleton(name, nil),
+				"Lock": second(l.nodes[0].Lock(l.t.Context(), name)), "Once": l.nodes[0].Once(l.t.Context(), name, loop),
+				"Run": l.nodes[0].Run(l.t.Context(), name), "Singleton": l.nodes[0].Singleton(name, loop),
 			} {
 				if err == nil {
 					t.Errorf("%s takes a name of %d bytes", what, len(name))

@@ -59,5 +59,8 @@ func checkName(name string) error {
 // errRetired ends what a node gives up because it stops soon.
 var errRetired = errors.New("once: this node stops soon")
 
+// errNoFunc says that there is nothing to run.
+var errNoFunc = errors.New("once: the function is nil")
+
 // errFinished says that a migration is done.
 var errFinished = errors.New("once: done")

@@ -20,10 +20,13 @@ import (
 // theirs counts: this node says so in its log, and takes part when they have ended. So in a rolling restart
 // the new schedule begins when the last old node stops.
 //
-// Every returns at once. The error says what is wrong with the name or the schedule, or that this program has
-// registered that job already; or ErrClosed.
+// Every returns at once. The error says what is wrong with the name or the schedule, that fn is nil, or that
+// this program has registered that job already; or ErrClosed.
 func (c *Client) Every(name string, s Schedule, fn JobFunc) error {
 	p, err := s.parse()
+	if err == nil && fn == nil {
+		err = errNoFunc
+	}
 	if err != nil {
 		return fmt.Errorf("once: job %q: %w", name, err)
 	}

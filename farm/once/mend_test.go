@@ -25,7 +25,7 @@ func TestJitterBeyondGrace(t *testing.T) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if j := l.nodes[0].Jobs()[0]; len(g.runs) != 24 {
-			t.Errorf("%d of 24 times were run; %d missed", len(g.runs), j.MissedBy)
+			t.Errorf("%d of 24 times were run; %d missed", len(g.runs), j.MissedTimes)
 		}
 	})
 }

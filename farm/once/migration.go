@@ -32,6 +32,9 @@ func (c *Client) migrate(ctx context.Context, name string, wait bool,
 	if err := checkName(name); err != nil {
 		return err
 	}
+	if fn == nil {
+		return errNoFunc
+	}
 	if _, done := c.cfg.Local().Done(kindOnce + name); done {
 		return nil
 	}

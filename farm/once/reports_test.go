@@ -185,8 +185,8 @@ func TestVerbsWithoutAFarm(t *testing.T) {
 			for what, do := range map[string]func(context.Context) error{
 				"Lock":    func(ctx context.Context) error { return second(n.Lock(ctx, "x")) },
 				"TryLock": func(ctx context.Context) error { return second(n.TryLock(ctx, "y")) },
-				"Once":    func(ctx context.Context) error { return n.Once(ctx, "m", nil) },
-				"TryOnce": func(ctx context.Context) error { return n.TryOnce(ctx, "m", nil) },
+				"Once":    func(ctx context.Context) error { return n.Once(ctx, "m", loop) },
+				"TryOnce": func(ctx context.Context) error { return n.TryOnce(ctx, "m", loop) },
 				"Run":     func(ctx context.Context) error { return n.Run(ctx, "j") },
 			} {
 				ctx, cancel := context.WithTimeout(l.t.Context(), 3*time.Second)

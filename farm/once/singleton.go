@@ -28,10 +28,13 @@ func (n Node) is(role, app string) bool {
 // Of the nodes that wait, those that prefer describes come first, in its order: once.Node{Role: "front"}. A
 // node that comes later takes nothing from one that runs fn already.
 //
-// Singleton returns at once. The error is about the name alone: it is empty or too long, or this program has
-// registered it already; or ErrClosed.
+// Singleton returns at once. The error says that the name is empty or too long, that fn is nil, or that this
+// program has registered that name already; or ErrClosed.
 func (c *Client) Singleton(name string, fn func(ctx context.Context, fence uint64) error,
 	prefer ...Node) error {
+	if fn == nil {
+		return errNoFunc
+	}
 	rank := byte(len(prefer))
 	for i, n := range prefer {
 		if n.is(c.cfg.Role, c.cfg.App) {
@@ -113,7 +116,7 @@ func (w *work) runSingleton(l *Lease, fn func(context.Context, uint64) error) er
 		err = nil
 	}
 	if released := l.Unlock(); released != nil && released != ErrLost && w.c.ctx.Err() == nil {
-		w.c.log.Warn("a singleton could not be given to another node yet; trying again", "name", w.name,
+		w.c.log.Warn("a singleton could not be given to another node yet; trying again", "singleton", w.name,
 			"err", released)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
@@ -11,21 +12,25 @@ import (
 
 // Job is a job as the farm knows it. Every node can say the same of it.
 type Job struct {
-	Name     string    `json:"name"`
-	Cron     string    `json:"cron"`
-	Zone     string    `json:"zone"`
-	Overlap  string    `json:"overlap"` // skip, queue or allow
-	Missed   string    `json:"missed"`  // skip, last or all
-	Paused   bool      `json:"paused,omitempty"`
-	Next     time.Time `json:"next"`              // zero if nobody has planned it yet
-	Nodes    []string  `json:"nodes"`             // that run it, by name
-	Differ   []string  `json:"differ,omitempty"`  // that have registered it differently, and wait, by name
-	Waiting  int       `json:"waiting,omitempty"` // times that were claimed and wait for their run
-	Running  []Run     `json:"running,omitempty"`
-	Results  []Result  `json:"results,omitempty"` // of the last runs, the newest last; at most 10
-	Claimed  uint64    `json:"claimed"`           // times that were run, or are to be, in the life of the job
-	Skipped  uint64    `json:"skipped"`           // that came while it was paused or an earlier run went on
-	MissedBy uint64    `json:"missed_times"`      // at which no node could run it, and that were not run later
+	Name    string    `json:"name"`
+	Cron    string    `json:"cron"`
+	Zone    string    `json:"zone"`
+	Overlap string    `json:"overlap"` // skip, queue or allow
+	Missed  string    `json:"missed"`  // skip, last or all
+	Paused  bool      `json:"paused,omitempty"`
+	Next    time.Time `json:"next"`              // zero if nobody has planned it yet
+	Nodes   []string  `json:"nodes"`             // names of those that run it, in order
+	Differ  []string  `json:"differ,omitempty"`  // names of those that registered it differently, and wait
+	Waiting int       `json:"waiting,omitempty"` // times that were claimed and wait for their run
+	Running []Run     `json:"running,omitempty"`
+	Results []Result  `json:"results,omitempty"` // of the last runs, the newest last; at most 10
+
+	// All times so far, in the life of the job. Claimed were run, or are to be. Skipped came while it was
+	// paused, or while an earlier run went on. MissedTimes are those at which no node could run it, and that
+	// were not run later; of more than 1000 in a row, those beyond count as one.
+	Claimed     uint64 `json:"claimed"`
+	Skipped     uint64 `json:"skipped"`
+	MissedTimes uint64 `json:"missed_times"`
 }
 
 // Run is one run of a job.
@@ -69,7 +74,7 @@ func jobOf(m *Machine, j state.Job) Job {
 	out := Job{Name: j.Name, Cron: j.Spec.Schedule, Zone: j.Spec.Zone, Overlap: j.Spec.Overlap.String(),
 		Missed: j.Spec.Missed.String(), Paused: j.Paused, Next: timeOf(j.Next), Nodes: names(m, j.Owners),
 		Differ: names(m, j.Others), Waiting: j.Backlog, Claimed: j.Counts.Claimed, Skipped: j.Counts.Skipped,
-		MissedBy: j.Counts.Missed}
+		MissedTimes: j.Counts.Missed}
 	for _, r := range j.Runs {
 		out.Running = append(out.Running, runOfJob(r))
 	}
@@ -84,13 +89,14 @@ func runOfJob(r state.Run) Run {
 	return Run{timeOf(r.At), r.Manual, r.Node, r.Fence, timeOf(r.Started)}
 }
 
-// names returns the names of the nodes of owners.
+// names returns the names of the nodes of owners, in order.
 func names(m *Machine, owners []string) (out []string) {
 	for _, id := range owners {
 		if o, ok := m.Owner(id); ok {
 			out = append(out, o.Node)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -121,7 +127,50 @@ func (c *Client) Job(name string) (Job, bool) {
 	return jobOf(m, j), true
 }
 
+// Migration is one that has succeeded; see Client.Once.
+type Migration struct {
+	Name  string    `json:"name"`
+	Node  string    `json:"node"`
+	Fence uint64    `json:"fence"`
+	At    time.Time `json:"at"` // when it had
+}
+
+// Migrations returns what Once has done in the life of the farm, as this node knows it, in order of the
+// names.
+func (c *Client) Migrations() (all []Migration) {
+	m := c.cfg.Local()
+	for _, full := range m.Migrations() {
+		if d, ok := m.Done(full); ok {
+			_, name := splitKind(full)
+			all = append(all, Migration{name, d.Node, d.Fence, timeOf(d.At)})
+		}
+	}
+	return all
+}
+
+// ForgetMigration has the farm forget that a migration has succeeded: the next program that asks for it runs
+// it again. It is for a database that was taken back to what it was before, or a function that returned nil
+// too soon. Error: ErrNoMigration.
+func (c *Client) ForgetMigration(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	a, err := c.do(ctx, state.Forget{Name: kindOnce + name, Done: true})
+	switch {
+	case err != nil:
+		return err
+	case a.Code == state.OK:
+		return nil
+	case a.Code == state.Gone:
+		return fmt.Errorf("%w: %q", ErrNoMigration, name)
+	}
+	return unexpected(a)
+}
+
 var (
+	// ErrNoMigration says that no migration of that name has succeeded.
+	ErrNoMigration = errors.New("once: no such migration has succeeded")
+
 	// ErrNoJob says that the farm has no job of that name.
 	ErrNoJob = errors.New("once: no such job")
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,7 @@ const kindJob = "job/"
 // work is a function that this program has registered to be run in one place: a singleton or a job.
 type work struct {
 	c    *Client
+	is   string // what logs call it: job or singleton
 	name string
 	news chan struct{} // holds one: look at the state again
 
@@ -36,7 +38,7 @@ func (w *work) failed(text string, err error) time.Duration {
 	}
 	if w.c.ctx.Err() == nil && now.Sub(w.said) >= sayEvery {
 		w.said = now
-		w.c.log.Warn(text, "name", w.name, "err", err)
+		w.c.log.Warn(text, w.is, w.name, "err", err)
 	}
 	if errors.Is(err, ErrLevel) {
 		return levelPause
@@ -64,7 +66,7 @@ func (c *Client) start(kind, name string, run func(*work)) error {
 		return fmt.Errorf("once: this program has registered %q already; give each function a name of its own",
 			name)
 	}
-	w := &work{c: c, name: name, news: make(chan struct{}, 1)}
+	w := &work{c: c, is: strings.TrimSuffix(kind, "/"), name: name, news: make(chan struct{}, 1)}
 	c.works[kind+name] = w
 	c.wg.Go(func() { run(w) })
 	return nil
@@ -181,5 +183,5 @@ func (w *work) sayFailed(text string, err error, args ...any) {
 	if errors.As(err, &p) {
 		args = append(args, "stack", string(p.stack))
 	}
-	w.c.log.Error(text, append(args, "name", w.name, "err", err)...)
+	w.c.log.Error(text, append(args, w.is, w.name, "err", err)...)
 }

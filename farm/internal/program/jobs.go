@@ -16,6 +16,9 @@ const (
 	PauseJob  = "pause-job"  // its name: skip its times
 	ResumeJob = "resume-job" // its name: take that back
 	ForgetJob = "forget-job" // its name: nobody registers it any more
+
+	Migrations      = "migrations"       // the name of the last that was told, "" at first -> MigrationList
+	ForgetMigration = "forget-migration" // its name: run it again
 )
 
 // JobList is a part of the farm's jobs, by name.
@@ -24,6 +27,14 @@ type JobList struct {
 	Stale bool       `json:"stale"` // no leader answers: this is what the node knew last
 	Jobs  []once.Job `json:"jobs"`
 	More  bool       `json:"more"` // there are others
+}
+
+// MigrationList is a part of the migrations that have succeeded, by name.
+type MigrationList struct {
+	At         time.Time        `json:"at"`
+	Stale      bool             `json:"stale"`
+	Migrations []once.Migration `json:"migrations"`
+	More       bool             `json:"more"`
 }
 
 // LockList is a part of what is held in the farm, by kind and name.

@@ -64,7 +64,8 @@ func parse(expr string) (Schedule, error) {
 	if len(parts) > 0 && strings.HasPrefix(parts[0], "@") {
 		text, ok := words[strings.ToLower(strings.Join(parts, " "))]
 		if !ok {
-			return Schedule{}, errors.New("words with @ are @hourly, @daily, @weekly, @monthly and @yearly")
+			return Schedule{}, errors.New("words with @ are @hourly, @daily, @weekly, @monthly and @yearly; " +
+				"every five minutes is */5 * * * *")
 		}
 		parts = split(text)
 	}

@@ -45,6 +45,7 @@ func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
 		return h, ctx.Err()
 	}
 	if err != nil {
+		m.sayPanic("self-check", err)
 		h.Unwell = "self-check: " + err.Error()
 	}
 	return h, nil

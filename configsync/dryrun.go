@@ -3,6 +3,7 @@ package configsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -68,6 +69,14 @@ func (m *Manager) tryOut(ctx context.Context, done Result) (Report, error) {
 	defer cancel()
 	m.abort(end, r, why)
 	return out, ctx.Err()
+}
+
+// only returns a report as those see it who want to know no more than whether it would be done.
+func only(r Report, err error) (Result, error) {
+	if err == nil && r.Refused != "" {
+		err = fmt.Errorf("%w: %s", ErrRefused, r.Refused)
+	}
+	return r.Result, err
 }
 
 // forgotten reports whether a dry run has outlived who has begun it. Of the clocks of two nodes nothing else

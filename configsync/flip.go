@@ -2,6 +2,7 @@ package configsync
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/content"
@@ -129,7 +130,8 @@ func (m *Manager) behindLocked(old *snapshot, source *state.State, want digest, 
 
 // unusableLocked returns the snapshot for as long as what is in force is nothing that this program can use.
 func (m *Manager) unusableLocked(old *snapshot, source *state.State, st *staged) *snapshot {
-	next := newSnapshot(source, old.staged, old.use, st.wrong)
+	release, _ := source.For(m.s.Node)
+	next := newSnapshot(source, old.staged, old.use, &unusable{source.Current().Number, release.ID, st.wrong})
 	next.wants = st.digest
 	if old.problem == nil || old.wants != st.digest {
 		m.log.Error("this program cannot use what is in force, and is not ready; is it older than that?",
@@ -154,11 +156,27 @@ func (m *Manager) pruneLocked(source *state.State, now *snapshot) {
 // pending reports whether this node is making itself ready, for the first time, for what is in force.
 func (s *snapshot) pending() bool { return s.problem == ErrBehind }
 
-// failure is an attempt to become ready that did not succeed; another follows.
-type failure struct {
-	want digest
-	err  error
+// unusable says that this program can never use what is in force.
+type unusable struct {
+	epoch, release uint64
+	err            error
 }
 
-func (f *failure) Error() string   { return ErrBehind.Error() + ": " + f.err.Error() }
+func (u *unusable) Error() string {
+	return fmt.Sprintf("this program cannot use release %d, which is in force since epoch %d: %v", u.release, u.epoch,
+		u.err)
+}
+
+func (u *unusable) Unwrap() error { return u.err }
+
+// failure is an attempt to become ready that did not succeed; another follows.
+type failure struct {
+	want           digest
+	epoch, release uint64
+	err            error
+}
+
+func (f *failure) Error() string {
+	return fmt.Sprintf("%v, which is release %d of epoch %d: %v", ErrBehind, f.release, f.epoch, f.err)
+}
 func (f *failure) Unwrap() []error { return []error{ErrBehind, f.err} }

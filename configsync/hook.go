@@ -121,6 +121,7 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 			return u, err
 		}, func(u undo) { m.guard("abort", u.abort) })
 		if err != nil {
+			m.sayPanic("prepare of "+h.d.name, err)
 			m.mu.Lock()
 			m.undoLocked(p)
 			m.mu.Unlock()
@@ -155,6 +156,7 @@ func (m *Manager) bounded(what string, f func()) {
 		return struct{}{}, nil
 	}, nil)
 	if err != nil {
+		m.sayPanic(what, err)
 		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
 	}
 }
@@ -169,6 +171,7 @@ func (m *Manager) guard(what string, f func()) {
 		return struct{}{}, nil
 	})
 	if err != nil {
+		m.sayPanic(what, err)
 		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
 	}
 }

@@ -103,7 +103,7 @@ func TestHooksAbort(t *testing.T) {
 		},
 		"panic": {
 			do:   func(context.Context, *Site) error { panic("oops") },
-			want: "n2: site: prepare: panic: oops", then: "abort n1 a-b, prepare n1 a-b",
+			want: "n2: site: prepare: panic: oops (hook_test.go:", then: "abort n1 a-b, prepare n1 a-b",
 		},
 		"hangs, and looks at its context": {
 			do:   func(ctx context.Context, _ *Site) error { <-ctx.Done(); return ctx.Err() },

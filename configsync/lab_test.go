@@ -24,6 +24,9 @@ type lab struct {
 	times []time.Time
 	nodes []*labNode
 
+	// allLead has every node lead that is connected.
+	allLead bool
+
 	// vote, if it is set, changes what members say.
 	vote func(*configsync.Vote)
 
@@ -196,7 +199,7 @@ func (n *labNode) Leads() bool {
 	n.lab.mu.Lock()
 	defer n.lab.mu.Unlock()
 	i := slices.IndexFunc(n.lab.nodes, func(o *labNode) bool { return o.manager != nil && !o.cut && !o.deaf })
-	return i >= 0 && n.lab.nodes[i] == n
+	return i >= 0 && n.lab.nodes[i] == n || n.lab.allLead && !n.cut && !n.deaf
 }
 
 // reach returns the manager of a node that can be reached from n.

@@ -41,6 +41,9 @@ type Publication struct {
 //
 // Errors: those of Put.
 func (m *Manager) Publish(ctx context.Context, p Publication) (Result, error) {
+	if p.Plan.Dry {
+		return only(m.DryRun(ctx, p))
+	}
 	r, err := m.propose(ctx, p)
 	if err == nil {
 		r, err = m.end(ctx, r)
@@ -98,6 +101,9 @@ func (f Files) to(files Files) Change {
 // Activate puts a release in force that is kept, as Publish does a new one. That of the canary is so promoted
 // to all nodes. Errors: those of Put, and ErrNoRelease.
 func (m *Manager) Activate(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
+	if p.Dry {
+		return only(m.DryRunRelease(ctx, w, release, p))
+	}
 	r, err := m.begin(ctx, w, release, p)
 	if err == nil {
 		r, err = m.end(ctx, r)

@@ -558,3 +558,108 @@ func TestSameContentIsNoNewRelease(t *testing.T) {
 		}
 	})
 }
+
+// TestEveryNodeLeads: who leads is not agreed on, and every node carries rollouts on.
+func TestEveryNodeLeads(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		j := &journal{}
+		l := newLab(t, 4, func(s *configsync.Settings) { s.Prepare = []configsync.Hook{j.hook(s.Node, nil)} })
+		l.allLead = true
+		for i := range 20 {
+			if r := l.mustPublish(fmt.Sprintf("banner: v%d\n", i)); r.Epoch != uint64(i+1) {
+				t.Errorf("%+v", r)
+			}
+			l.want(fmt.Sprint("v", i))
+		}
+		synctest.Wait()
+		if got := j.take(); strings.Count(got, "prepare") != 80 || strings.Count(got, "commit") != 80 {
+			t.Errorf("%d times prepared, %d committed", strings.Count(got, "prepare"), strings.Count(got, "commit"))
+		}
+	})
+}
+
+// Stuck is a configuration whose Validate does what its text says.
+type Stuck struct{ Do string }
+
+func (s Stuck) Validate() error {
+	switch s.Do {
+	case "hang":
+		time.Sleep(time.Hour)
+	case "panic":
+		panic("oops")
+	}
+	return nil
+}
+
+// TestValidateThatHangsOrPanics: it is a refusal, by who publishes and by who is asked, and no dead node.
+func TestValidateThatHangsOrPanics(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		stuck := configsync.NewConfig("site", Stuck{})
+		type Loose struct{ Do string }
+		loose := configsync.NewConfig("site", Loose{})
+		l := newLab(t, 2, func(s *configsync.Settings) {
+			s.Configs = []configsync.Declared{loose}
+			if s.Node == "n2" {
+				s.Configs = []configsync.Declared{stuck}
+			}
+		})
+		for do, want := range map[string]string{"hang": "did not come back within 10s", "panic": "Stuck.Validate panicked"} {
+			for by, e := range []error{configsync.ErrRefused, nil} {
+				_, err := l.nodes[by].publish(configsync.Plan{}, "site.yaml", "do: "+do+"\n")
+				if e != nil && !errors.Is(err, e) || err == nil || !strings.Contains(err.Error(), want) ||
+					strings.Contains(err.Error(), "goroutine") {
+					t.Errorf("%s by n%d: %v", do, by+1, err)
+				}
+			}
+		}
+		if _, err := l.nodes[1].publish(configsync.Plan{}, "site.yaml", "do: well\n"); err != nil {
+			t.Error(err)
+		}
+		if got := stuck.Get(l.nodes[1].manager.Context(t.Context())).Do; got != "well" {
+			t.Error(got)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// TestEvidence: a node that hears of a newer epoch than it has is not usable until it has that, or until nobody speaks
+// of it any more.
+func TestEvidence(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newLab(t, 3, nil)
+		l.mustPublish("banner: a\n")
+		n3 := l.nodes[2]
+		n3.muffle(true)
+		if _, err := l.nodes[0].publish(configsync.Plan{Confirm: -1, Stage: time.Second, MinReady: 2}, "site.yaml",
+			"banner: b\n"); err == nil {
+			t.Fatal("it waits for n3, which can be reached")
+		}
+		n3.cutOff(true)
+		r := l.mustPublish("banner: b\n")
+		n3.cutOff(false)
+		m := n3.manager
+		if m.Usable() != nil {
+			t.Error("how does it know?")
+		}
+		m.Saw(r.Epoch)
+		if err := m.Usable(); !errors.Is(err, configsync.ErrBehind) || !strings.Contains(err.Error(), "epoch 2") {
+			t.Error(err)
+		}
+		m.Saw(1) // an older one changes nothing
+		if m.Usable() == nil {
+			t.Error("it has forgotten")
+		}
+		n3.muffle(false)
+		if err := m.AwaitUsable(t.Context()); err != nil || n3.banner() != "b" {
+			t.Error(err)
+		}
+		m.Saw(99) // such as of another life of the farm, before a backup was put back
+		if m.Usable() == nil {
+			t.Error("99 does not count")
+		}
+		time.Sleep(11 * time.Second)
+		if err := m.Usable(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -384,6 +384,10 @@ func (s *simulation) disturb() {
 			s.putBack(n)
 		}
 	case 7:
+		lead := s.chance(3)
+		s.mu.Lock()
+		s.allLead = lead
+		s.mu.Unlock()
 		if m == nil {
 			return
 		}

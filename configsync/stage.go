@@ -156,6 +156,7 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, tell
 	case m.tryAgain.Load():
 		return nil, fmt.Errorf("%w: %w", errKeyToCome, err)
 	case !errors.As(err, &ps):
+		m.sayPanic("checking the configuration", err)
 		return nil, fmt.Errorf("checking the configuration: %w", err) // it may go better another time
 	}
 	return m.remember(&staged{digest: d, values: values, files: manifest, wrong: err})
@@ -265,7 +266,7 @@ func (m *Manager) catchUpOnce() bool {
 	defer m.mu.Unlock()
 	never := st != nil && st.wrong != nil
 	if m.failed = nil; err != nil && !never {
-		m.failed = &failure{want, err}
+		m.failed = &failure{want, source.Current().Number, r.ID, err}
 		m.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
 	}
 	m.flipLocked(true)

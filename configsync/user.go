@@ -2,8 +2,12 @@ package configsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -49,12 +53,44 @@ func call[T any](ctx context.Context, limit time.Duration, f func(context.Contex
 	}
 }
 
-// guarded turns a panic into an error.
+// guarded turns a panic into an error, a *panicError.
 func guarded[T any](ctx context.Context, f func(context.Context) (T, error)) (got T, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			err = &panicError{value: fmt.Sprint(v), place: panicPlace(), stack: debug.Stack()}
 		}
 	}()
 	return f(ctx)
+}
+
+// panicError is a panic of the program's code. Its text goes to other nodes and into the log; the stack is for
+// the logger of this node.
+type panicError struct {
+	value, place string
+	stack        []byte
+}
+
+func (e *panicError) Error() string { return "panic: " + e.value + e.place }
+
+// panicPlace returns where a panic began, which a deferred function looks for: " (file.go:3)".
+func panicPlace() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for panicked := false; ; {
+		f, more := frames.Next()
+		runtimes := strings.HasPrefix(f.Function, "runtime.")
+		if panicked && !runtimes {
+			return fmt.Sprintf(" (%s:%d)", filepath.Base(f.File), f.Line)
+		}
+		if panicked = panicked || f.Function == "runtime.gopanic"; !more {
+			return ""
+		}
+	}
+}
+
+// sayPanic gives the stack of a panic to the logger, if err is one.
+func (m *Manager) sayPanic(what string, err error) {
+	if p, ok := errors.AsType[*panicError](err); ok {
+		m.log.Error("the program's code has panicked", "what", what, "panic", p.value, "stack", string(p.stack))
+	}
 }

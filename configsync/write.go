@@ -183,8 +183,6 @@ func (m *Manager) end(ctx context.Context, done Result) (Result, error) {
 		return done, fmt.Errorf("rollout %d goes on: %w", done.Rollout, err)
 	case !known:
 		return done, fmt.Errorf("rollout %d is not in the log any more: %w", done.Rollout, ErrUncertain)
-	case r.Phase == PhaseAborted && r.Plan.Dry:
-		return done, nil
 	case r.Phase == PhaseAborted:
 		return done, fmt.Errorf("%w: %s", ErrRefused, r.Reason)
 	case r.Phase == PhaseReturned:
@@ -219,10 +217,17 @@ func (m *Manager) restartOf(r Rollout) (out []string) {
 // program does not know: several programs can share a farm.
 func (m *Manager) check(s *state.State, files Files) error {
 	old := inForce(s)
-	return check(m.declared, files, m.opener(), m.roles(), func(path string) bool {
-		text, there := old[path]
-		return !there || text != files[path]
-	})
+	_, err := call(m.ctx, userTime, func(context.Context) (struct{}, error) {
+		return struct{}{}, check(m.declared, files, m.opener(), m.roles(), func(path string) bool {
+			text, there := old[path]
+			return !there || text != files[path]
+		})
+	}, nil)
+	if ps := (Problems)(nil); err == nil || errors.As(err, &ps) {
+		return err
+	}
+	m.sayPanic("checking the configuration", err)
+	return Problems{{Text: "checking the configuration: " + err.Error()}}
 }
 
 func (m *Manager) roles() map[string]string {

@@ -1,5 +1,7 @@
 package state
 
+import "time"
+
 // active returns the rollout that a step is about, if it is in progress. If not, the answer says how it ended:
 // a step that is repeated has no other outcome than the first time.
 func (s *State) active(id uint64) (r Rollout, a Answer, ok bool) {
@@ -21,6 +23,7 @@ func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
 		return nil, a
 	}
 	next := s.clone()
+	at.time = s.later(at.time)
 	r.Ready, r.Unconfirmed, r.Flipped, r.Phase = c.Ready, c.Unconfirmed, at.time, Confirming
 	if len(r.Plan.Nodes) > 0 {
 		next.canary = Canary{r.ID, r.Release, r.Plan.Nodes}
@@ -34,6 +37,19 @@ func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
 	next.reject(r.Release, "")
 	next.replace(r)
 	return next, Answer{OK, next.Current().Number, r.Release, r.ID}
+}
+
+// later returns the time of a switch: in a later second than the last one, since browsers compare seconds.
+func (s *State) later(now time.Time) time.Time {
+	if n := len(s.epochs); n > 0 {
+		if next := s.epochs[n-1].Time.Truncate(time.Second).Add(time.Second); now.Before(next) {
+			now = next
+		}
+	}
+	if last := time.UnixMilli(maxTime).UTC(); now.After(last) {
+		return last
+	}
+	return now
 }
 
 // flip puts a release in force, and returns the number of the epoch.
@@ -83,6 +99,7 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 	case opReturn:
 		r.Phase, r.By, r.Reason = Returned, c.Who, c.Why
 		next.reject(r.Release, c.Why)
+		at.time = s.later(at.time)
 		next.goBack(r, c, at)
 	}
 	next.replace(r)

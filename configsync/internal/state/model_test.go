@@ -1,0 +1,117 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+)
+
+// TestRandomCommands has random commands carried out, on one machine and on another that is restored from snapshots of
+// the first now and then. Both are equal, byte by byte, and what is promised of every state holds.
+func TestRandomCommands(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			r, twin := newRig(t), NewMachine(nil)
+			ok := map[Status]int{}
+			for i := range 2000 {
+				was := r.State()
+				cmd := randomCommand(rng, was)
+				if rng.IntN(50) == 0 {
+					if err := twin.Restore(bytes.NewReader(snapshotOf(r.Machine))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				a := r.apply(cmd)
+				ok[a.Status]++
+				twin.Apply(r.index, begin.Add(time.Duration(r.index)*time.Second), cmd)
+				if i%10 == 0 && !bytes.Equal(snapshotOf(r.Machine), snapshotOf(twin)) {
+					t.Fatal("the twin has become another")
+				}
+				checkPromises(t, was, r.State(), a)
+			}
+			if ok[OK] < 300 || ok[Busy] == 0 || ok[Conflict] == 0 || ok[Ended] == 0 || ok[Same] == 0 {
+				t.Errorf("that is no test of anything: %v", ok)
+			}
+		})
+	}
+}
+
+func randomCommand(rng *rand.Rand, s *State) []byte {
+	running, _ := s.InProgress()
+	rollout := running.ID + uint64(rng.IntN(8)/7)
+	w := Write{Epoch: s.Current().Number - uint64(rng.IntN(10)/9), Who: "me", Why: fmt.Sprint(rng.IntN(100))}
+	if rng.IntN(3) == 0 {
+		w.Key = fmt.Sprint(rng.IntN(500))
+	}
+	p := Plan{Confirm: time.Duration(rng.IntN(2)) * time.Second, Dry: rng.IntN(6) == 0}
+	switch rng.IntN(10) {
+	case 0, 1, 2:
+		c := proposal(w, fmt.Sprint("f", rng.IntN(4)), fmt.Sprint(rng.IntN(30)))
+		if c.Plan, c.Hold, c.Keep = p, rng.IntN(6) == 0, rng.IntN(2) == 0; !c.Keep {
+			c.Content = Content{Root: blob.Sum([]byte{byte(rng.IntN(20))}), Size: 1, Files: 1}
+		}
+		return c.Append(nil)
+	case 3:
+		if rng.IntN(4) == 0 {
+			p.Nodes = []string{"n1"}
+		}
+		return Begin{w, s.release - uint64(rng.IntN(60)), p}.Append(nil)
+	case 4, 5:
+		return Activate{Rollout: rollout, Ready: []string{"n1"}}.Append(nil)
+	case 6, 7:
+		return Confirm{rollout, "n1", ""}.Append(nil)
+	case 8:
+		if rng.IntN(2) == 0 {
+			return Return{rollout, "n1", "500"}.Append(nil)
+		}
+		return Abort{rollout, "n1", "no"}.Append(nil)
+	}
+	return EndCanary{s.canary.Rollout, "me", ""}.Append(nil)
+}
+
+// checkPromises checks what holds for a state that follows another.
+func checkPromises(t *testing.T, was, is *State, a Answer) {
+	t.Helper()
+	if was != is && a.Status != OK {
+		t.Fatalf("%v has changed something", a)
+	}
+	if n := is.Current().Number; n != was.Current().Number && n != was.Current().Number+1 {
+		t.Fatalf("epoch %d after %d", n, was.Current().Number)
+	}
+	if e := is.Current(); e.Number > max(1, was.Current().Number) && !e.Time.Truncate(time.Second).After(was.Current().Time) {
+		t.Fatalf("epoch %d is of %v, the one before of %v", e.Number, e.Time, was.Current().Time)
+	}
+	if len(is.releases) > maxReleases || len(is.epochs) > Kept || len(is.rollouts) > Kept {
+		t.Fatalf("%d releases, %d epochs, %d rollouts", len(is.releases), len(is.epochs), len(is.rollouts))
+	}
+	running, busy := is.InProgress()
+	for _, e := range append(is.Epochs(), Epoch{Release: is.canary.Release}, Epoch{Release: running.Release}) {
+		if _, ok := is.Release(e.Release); !ok {
+			t.Fatalf("release %d is needed, and gone", e.Release)
+		}
+	}
+	for _, r := range is.releases {
+		if !is.hasRevision(r.Revision) {
+			t.Fatalf("revision %d of release %d is gone", r.Revision, r.ID)
+		}
+		if r.Dry && (!busy || running.Release != r.ID) {
+			t.Fatalf("release %d of a dry run is left", r.ID)
+		}
+	}
+	roots := is.Roots()
+	for _, node := range []string{"n1", "n2"} {
+		r, _ := is.For(node)
+		if !r.Content.Root.IsZero() && !slices.Contains(roots, r.Content.Root) {
+			t.Fatalf("the content that %s shows may go", node)
+		}
+	}
+	if len(roots) > 1+keptBefore+1+2+keptPublished {
+		t.Fatalf("%d contents are kept", len(roots))
+	}
+}

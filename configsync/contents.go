@@ -3,7 +3,10 @@ package configsync
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
@@ -52,20 +55,69 @@ func (m *Manager) keepContent() {
 	}
 }
 
+// shown is the content of a release that is ready here.
+type shown struct {
+	manifest *content.Manifest
+	site     *content.Site
+	files    fs.FS
+}
+
+// show makes what serves a content; nil for none.
+func (m *Manager) show(manifest *content.Manifest) *shown {
+	if manifest == nil {
+		return nil
+	}
+	site := content.NewSite(manifest, m.s.Content, content.SiteConfig{Cache: m.cache, Failed: func(path string, err error) {
+		m.log.Error("a file of the content cannot be read", "path", path, "err", err)
+	}})
+	return &shown{manifest, site, content.NewFS(manifest, m.s.Content)}
+}
+
+// FS returns all files of the content as a context sees it, also those that are not served, such as templates: of
+// a request, that in force when it came in. Without content there are none.
+func (m *Manager) FS(ctx context.Context) fs.FS {
+	if s := m.seen(ctx); s.staged.shown != nil {
+		return s.staged.shown.files
+	}
+	return m.nothing
+}
+
+// Content returns the handler that serves the folder public of the content, as the request sees it: put it inside
+// of Handler.
+func (m *Manager) Content() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s := m.seen(r.Context()); s.site != nil {
+			s.site.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	})
+}
+
+// seen returns the snapshot that a context has; the newest, if it has none.
+func (m *Manager) seen(ctx context.Context) *snapshot {
+	if v, ok := ctx.Value(viewKey{}).(*view); ok && v.manager == m {
+		return v.snapshot
+	}
+	return m.now.Load()
+}
+
 // View is what a request, or a job, sees of the release.
 type View struct {
 	Epoch    uint64 // 0 = nothing was in force
 	Release  Release
 	Canary   bool              // Release is that of the canary, and not that of Epoch
+	Since    time.Time         // when it was switched to, from the log
 	Manifest *content.Manifest // of the content; nil = the release has none
 }
 
 // View returns what a context sees: a request what was in force when it came in. A context without a view has
 // the newest.
 func (m *Manager) View(ctx context.Context) View {
-	s := m.now.Load()
-	if v, ok := ctx.Value(viewKey{}).(*view); ok && v.manager == m {
-		s = v.snapshot
+	s := m.seen(ctx)
+	v := View{Epoch: s.epoch, Release: s.release, Canary: s.canary, Since: s.since}
+	if s.staged.shown != nil {
+		v.Manifest = s.staged.shown.manifest
 	}
-	return View{Epoch: s.epoch, Release: s.release, Canary: s.canary, Manifest: s.staged.files}
+	return v
 }

@@ -21,5 +21,10 @@
 // and all that is wrong is said at once, with file, line, column and field, before anything changes
 // anywhere.
 //
+// A change of them is a release, and so is new content: a folder of files, which are served from there or read as
+// an fs.FS. Manager.Put changes some files of configuration, Manager.Publish all and the content, Activate and
+// Rollback go to a release that is there. All members make the release ready, each with the types of its own
+// program, and one entry of the log switches to it; if one member refuses, nothing changes anywhere.
+//
 // A Manager is one node's share in that. It is usually opened by package farm.
 package configsync

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -15,9 +14,9 @@ type digest = [sha256.Size]byte
 // staged is a release that is ready on this node, or cannot be. It never changes.
 type staged struct {
 	digest digest
-	values []*value          // in the order of Manager.declared
-	files  *content.Manifest // of the content; nil = there is none
-	wrong  error             // why it can never be used here; nil = it can
+	values []*value // in the order of Manager.declared
+	shown  *shown   // the content; nil = there is none
+	wrong  error    // why it can never be used here; nil = it can
 }
 
 // look returns the snapshot of what is in force, for somebody who uses it.
@@ -81,23 +80,23 @@ func (m *Manager) flipLocked(again bool) *snapshot {
 	if old.source == source && !again {
 		return old
 	}
-	release, canary := source.For(m.s.Node)
-	want := source.Digest(release)
+	to := useOf(source, m.s.Node)
+	want := source.Digest(to.release)
 	m.settlePreparedLocked(source, want)
 	next := (*snapshot)(nil)
-	st, to := m.ready[want], use{source.Current().Number, release, canary}
+	st := m.ready[want]
 	switch {
 	case want == old.staged.digest:
 		next = newSnapshot(source, old.staged, to, nil) // the same under another number, or no change at all
 	case st != nil && st.wrong != nil:
 		next = m.unusableLocked(old, source, st)
 	case st == nil || !m.commitLocked(old, st):
-		next = m.behindLocked(old, source, want, !release.Content.Root.IsZero())
+		next = m.behindLocked(old, source, want, !to.release.Content.Root.IsZero())
 	default:
 		next = newSnapshot(source, st, to, nil)
 	}
 	if next.problem == nil && to != old.use {
-		m.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", canary,
+		m.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", to.canary,
 			"who", source.Current().Who, "why", source.Current().Why)
 	}
 	m.now.Store(next)

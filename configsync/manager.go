@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
@@ -101,6 +103,8 @@ type Manager struct {
 	late    chan struct{} // has room for one: something in force is not ready here
 	rollout board         // what this node knows of a rollout
 	kept    []blob.Hash   // what Contents was told to keep; follow's own
+	cache   *content.Cache
+	nothing fs.FS // without files
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -152,6 +156,12 @@ func newManager(s Settings) (*Manager, error) {
 	if m.keys, err = secret.NewKeys(s.Keys, s.ConfigKeys); err != nil {
 		return nil, fmt.Errorf("configsync: %w", err)
 	}
+	m.cache = content.NewCache(0)
+	none, err := content.New(nil, nil, content.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("configsync: no content: %w", err)
+	}
+	m.nothing = content.NewFS(none, m.s.Content)
 	empty := state.NewMachine(nil)
 	if s.Local == nil {
 		m.s.Local = func() *Machine { return empty }

@@ -159,7 +159,7 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, tell
 		m.sayPanic("checking the configuration", err)
 		return nil, fmt.Errorf("checking the configuration: %w", err) // it may go better another time
 	}
-	return m.remember(&staged{digest: d, values: values, files: manifest, wrong: err})
+	return m.remember(&staged{digest: d, values: values, shown: m.show(manifest), wrong: err})
 }
 
 // errKeyToCome says that a key which the files need has not come yet.

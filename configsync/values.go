@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
@@ -17,18 +19,33 @@ type use struct {
 	epoch   uint64
 	release Release
 	canary  bool
+	since   time.Time // of the switch to it, from the log
+}
+
+// useOf returns what a state has in force on a node.
+func useOf(s *state.State, node string) use {
+	u := use{epoch: s.Current().Number, since: s.Current().Time}
+	if u.release, u.canary = s.For(node); u.canary {
+		r, _ := s.Rollout(s.Canary().Rollout)
+		u.since = r.Flipped
+	}
+	return u
 }
 
 // snapshot is what a node uses: the values of all configs, and the content, of one release. It never changes.
 type snapshot struct {
-	source   *state.State
-	staged   *staged
-	use                   // what staged is of: what source has in force, or something older while that is not ready here
-	quick    []quick      // the values, for those who only read
-	near     [nearby]near // the first of those without sections, within this piece of memory
-	problem  error        // why this is not what source has in force
-	wants    digest       // what that would be, with a problem
-	patience time.Time
+	// What readers need comes first, in as few lines of memory as can be.
+	near  [nearby]near // the first of the values without sections, within this piece of memory
+	quick []quick      // the values, for those who only read
+
+	source *state.State
+	staged *staged
+	use                  // what staged is of: what source has in force, or something older while that is not ready here
+	site   *content.Site // of the content; nil = there is none
+
+	problem  error         // why this is not what source has in force
+	wants    digest        // what that would be, with a problem
+	patience time.Time     // until when requests wait, with a problem
 	replaced chan struct{} // closed when there is a newer one
 }
 
@@ -76,6 +93,10 @@ func (q *quick) within(path string) any {
 // newSnapshot returns a snapshot of what is ready.
 func newSnapshot(source *state.State, st *staged, u use, problem error) *snapshot {
 	s := &snapshot{source: source, staged: st, use: u, problem: problem, replaced: make(chan struct{})}
+	if st.shown != nil {
+		s.site = st.shown.site.As(content.Release{ID: strconv.FormatUint(u.release.ID, 10), Epoch: u.epoch,
+			Activated: u.since})
+	}
 	for i, v := range st.values {
 		s.quick = append(s.quick, quick{v.d, v.base.value, v.sections})
 		if i < nearby && len(v.sections) == 0 {

@@ -1,0 +1,221 @@
+package configsync_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
+)
+
+// depot is content in memory, of one node or of all.
+type depot struct {
+	mu     sync.Mutex
+	blobs  map[blob.Hash][]byte
+	keep   []blob.Hash
+	fails  error         // what Fetch returns
+	delays time.Duration // how long it takes
+	asked  int           // how often
+}
+
+func newDepot() *depot { return &depot{blobs: map[blob.Hash][]byte{}} }
+
+// add adds the files of a content: path, text, path, text.
+func (d *depot) add(t testing.TB, files ...string) *configsync.Content {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []content.File
+	for i := 0; i < len(files); i += 2 {
+		b := []byte(files[i+1])
+		d.blobs[blob.Sum(b)] = b
+		all = append(all, content.File{Path: files[i], Hash: blob.Sum(b), Size: int64(len(b)), Type: "text/html"})
+	}
+	m, err := content.New(all, nil, content.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.blobs[m.Root()] = m.Encode()
+	return &configsync.Content{Root: m.Root(), Source: m.Source(), Size: uint64(m.Bytes()), Files: uint64(len(all))}
+}
+
+func (d *depot) Fetch(ctx context.Context, c configsync.Content, progress func(have, size uint64)) (
+	*content.Manifest, error) {
+	d.mu.Lock()
+	fails, delays, b := d.fails, d.delays, d.blobs[c.Root]
+	d.asked++
+	d.mu.Unlock()
+	select {
+	case <-time.After(delays):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if fails != nil {
+		return nil, fails
+	}
+	progress(c.Size, c.Size)
+	return content.Parse(b, content.Limits{})
+}
+
+func (d *depot) Keep(roots []blob.Hash) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keep = roots
+}
+
+// memoryFile is a blob in memory.
+type memoryFile struct{ *bytes.Reader }
+
+func (memoryFile) Close() error { return nil }
+
+func (d *depot) Open(h blob.Hash) (blob.File, int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b, ok := d.blobs[h]
+	if !ok {
+		return nil, 0, fs.ErrNotExist
+	}
+	return memoryFile{bytes.NewReader(b)}, int64(len(b)), nil
+}
+
+// publishContent publishes a content, with the configuration as it is.
+func (n *labNode) publishContent(c *configsync.Content) (configsync.Result, error) {
+	p := configsync.Publication{Content: c}
+	p.Epoch = n.manager.Status().Epoch
+	return n.manager.Publish(context.Background(), p)
+}
+
+// get returns what a node answers to a request, in short.
+func (n *labNode) get(path string) string {
+	w := httptest.NewRecorder()
+	n.manager.Handler(n.manager.Content()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	h := w.Header()
+	return strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Body, " ", h.Get("ETag"), " ", h.Get("Last-Modified")))
+}
+
+// TestContentIsSwitchedWithConfiguration: all nodes answer the same, before and after, and what a request sees does
+// not change while it runs.
+func TestContentIsSwitchedWithConfiguration(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := newDepot()
+		l := newLab(t, 3, func(s *configsync.Settings) { s.Content = d })
+		if got := l.nodes[0].get("/"); !strings.HasPrefix(got, "404 ") {
+			t.Error(got)
+		}
+		l.mustPublish("banner: a\n")
+		one := d.add(t, "public/index.html", "one", "templates/x", "{{one}}")
+		if _, err := l.nodes[0].publishContent(one); err != nil {
+			t.Fatal(err)
+		}
+		l.want("a")
+		first := l.nodes[0].get("/")
+		if !strings.HasPrefix(first, "200 one \"") || !strings.HasSuffix(first, " GMT") {
+			t.Error(first)
+		}
+		h := l.nodes[1].manager.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			m := l.nodes[1].manager
+			if _, err := l.nodes[1].publishContent(d.add(t, "public/index.html", "two", "templates/x", "{{two}}")); err != nil {
+				t.Error(err)
+			}
+			for ctx, want := range map[context.Context]string{r.Context(): "{{one}}", context.Background(): "{{two}}"} {
+				if b, err := fs.ReadFile(m.FS(ctx), "templates/x"); err != nil || string(b) != want {
+					t.Errorf("%s, %v, want %s", b, err, want)
+				}
+			}
+			if v := m.View(r.Context()); v.Epoch != 2 || v.Manifest.Root() != one.Root || v.Release.ID != 2 {
+				t.Errorf("%+v", v)
+			}
+		}))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		second := l.nodes[0].get("/")
+		if second == first || !strings.HasPrefix(second, "200 two ") {
+			t.Error(second)
+		}
+		for _, n := range l.nodes {
+			if got := n.get("/"); got != second {
+				t.Errorf("%s answers %s, and not %s", n.name, got, second)
+			}
+		}
+		// Back, which the browser has to see as something newer.
+		if _, err := l.nodes[2].manager.Rollback(t.Context(), configsync.Write{Epoch: 3}, 2); err != nil {
+			t.Error(err)
+		}
+		if got := l.nodes[1].get("/"); !strings.HasPrefix(got, "200 one ") || got == first {
+			t.Errorf("%s after %s", got, first)
+		}
+		if d.asked != 6 { // twice on each of three nodes, and not to go back
+			t.Errorf("fetched %d times", d.asked)
+		}
+		time.Sleep(2 * time.Second)
+		if !slices.Contains(d.keep, one.Root) || len(d.keep) != 2 {
+			t.Errorf("kept: %v", d.keep)
+		}
+	})
+}
+
+// TestContentThatIsNotThere: one node cannot have it, and so nobody shows it; who was away opens when it has it.
+func TestContentThatIsNotThere(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		depots := map[string]*depot{}
+		l := newLab(t, 3, func(s *configsync.Settings) {
+			depots[s.Node] = newDepot()
+			s.Content = depots[s.Node]
+		})
+		add := func(text string) (c *configsync.Content) {
+			for _, d := range depots {
+				c = d.add(t, "public/index.html", text)
+			}
+			return c
+		}
+		if _, err := l.nodes[0].publishContent(add("one")); err != nil {
+			t.Fatal(err)
+		}
+		depots["n2"].fails = errors.New("nobody has blob 123")
+		if _, err := l.nodes[0].publishContent(add("two")); !errors.Is(err, configsync.ErrRefused) ||
+			!strings.Contains(err.Error(), "n2: content: nobody has blob 123") {
+			t.Error(err)
+		}
+		for _, n := range l.nodes {
+			if got := n.get("/"); !strings.HasPrefix(got, "200 one ") {
+				t.Errorf("%s shows %s", n.name, got)
+			}
+		}
+		n2 := l.nodes[1]
+		n2.cutOff(true)
+		if _, err := l.nodes[0].publishContent(add("three")); err != nil {
+			t.Error(err)
+		}
+		n2.cutOff(false)
+		if err := n2.manager.Usable(); !errors.Is(err, configsync.ErrBehind) {
+			t.Error(err)
+		}
+		began := time.Now()
+		if got := n2.get("/"); !strings.HasPrefix(got, "200 one ") || time.Since(began) > time.Second {
+			t.Errorf("%s after %v", got, time.Since(began))
+		}
+		if st := n2.manager.Status(); !strings.Contains(st.Problem, "release 3 of epoch 2: content: nobody has blob 123") {
+			t.Errorf("%+v", st)
+		}
+		depots["n2"].mu.Lock()
+		depots["n2"].fails, depots["n2"].delays = nil, 3*time.Second
+		depots["n2"].mu.Unlock()
+		if err := n2.manager.AwaitUsable(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := n2.get("/"); !strings.HasPrefix(got, "200 three ") {
+			t.Error(got)
+		}
+	})
+}

@@ -90,8 +90,8 @@ func (d *depot) Open(h blob.Hash) (blob.File, int64, error) {
 	return memoryFile{bytes.NewReader(b)}, int64(len(b)), nil
 }
 
-// publishContent publishes a content, with the configuration as it is.
-func (n *labNode) publishContent(c *configsync.Content) (configsync.Result, error) {
+// putContent publishes a content, with the configuration as it is.
+func (n *labNode) putContent(c *configsync.Content) (configsync.Result, error) {
 	p := configsync.Publication{Content: c}
 	p.Epoch = n.manager.Status().Epoch
 	return n.manager.Publish(context.Background(), p)
@@ -116,7 +116,7 @@ func TestContentIsSwitchedWithConfiguration(t *testing.T) {
 		}
 		l.mustPublish("banner: a\n")
 		one := d.add(t, "public/index.html", "one", "templates/x", "{{one}}")
-		if _, err := l.nodes[0].publishContent(one); err != nil {
+		if _, err := l.nodes[0].putContent(one); err != nil {
 			t.Fatal(err)
 		}
 		l.want("a")
@@ -126,7 +126,7 @@ func TestContentIsSwitchedWithConfiguration(t *testing.T) {
 		}
 		h := l.nodes[1].manager.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			m := l.nodes[1].manager
-			if _, err := l.nodes[1].publishContent(d.add(t, "public/index.html", "two", "templates/x", "{{two}}")); err != nil {
+			if _, err := l.nodes[1].putContent(d.add(t, "public/index.html", "two", "templates/x", "{{two}}")); err != nil {
 				t.Error(err)
 			}
 			for ctx, want := range map[context.Context]string{r.Context(): "{{one}}", context.Background(): "{{two}}"} {
@@ -179,11 +179,11 @@ func TestContentThatIsNotThere(t *testing.T) {
 			}
 			return c
 		}
-		if _, err := l.nodes[0].publishContent(add("one")); err != nil {
+		if _, err := l.nodes[0].putContent(add("one")); err != nil {
 			t.Fatal(err)
 		}
 		depots["n2"].fails = errors.New("nobody has blob 123")
-		if _, err := l.nodes[0].publishContent(add("two")); !errors.Is(err, configsync.ErrRefused) ||
+		if _, err := l.nodes[0].putContent(add("two")); !errors.Is(err, configsync.ErrRefused) ||
 			!strings.Contains(err.Error(), "n2: content: nobody has blob 123") {
 			t.Error(err)
 		}
@@ -194,7 +194,7 @@ func TestContentThatIsNotThere(t *testing.T) {
 		}
 		n2 := l.nodes[1]
 		n2.cutOff(true)
-		if _, err := l.nodes[0].publishContent(add("three")); err != nil {
+		if _, err := l.nodes[0].putContent(add("three")); err != nil {
 			t.Error(err)
 		}
 		n2.cutOff(false)
@@ -216,6 +216,57 @@ func TestContentThatIsNotThere(t *testing.T) {
 		}
 		if got := n2.get("/"); !strings.HasPrefix(got, "200 three ") {
 			t.Error(got)
+		}
+	})
+}
+
+// TestRetainedReleasesAreReady: a node that was started again has what pages of the releases before need, and goes
+// back without fetching anything; and a rollout does not wait for that.
+func TestRetainedReleasesAreReady(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		depots := map[string]*depot{}
+		l := newLab(t, 2, func(s *configsync.Settings) {
+			if depots[s.Node] == nil {
+				depots[s.Node] = newDepot()
+			}
+			s.Content = depots[s.Node]
+		})
+		for _, text := range []string{"one", "two", "three", "four"} {
+			var c *configsync.Content
+			for _, d := range depots {
+				c = d.add(t, "public/index.html", text)
+			}
+			if _, err := l.nodes[0].putContent(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n2, d := l.nodes[1], depots["n2"]
+		asked := func() int {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return d.asked
+		}
+		n2.stop()
+		d.asked = 0
+		n2.start()
+		time.Sleep(time.Minute)
+		if n := asked(); n != 3 { // four, three and two
+			t.Errorf("asked %d times", n)
+		}
+		n2.stop()
+		n2.start()
+		if err := n2.manager.AwaitUsable(t.Context()); err != nil {
+			t.Error(err)
+		}
+		d.mu.Lock()
+		d.asked, d.delays = 0, 40*time.Second
+		d.mu.Unlock()
+		begun := time.Now()
+		if _, err := l.nodes[0].manager.Rollback(t.Context(), configsync.Write{Epoch: 4}, 3); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 45*time.Second || asked() > 2 {
+			t.Errorf("it took %v, and asked %d times", took, asked())
 		}
 	})
 }

@@ -132,6 +132,9 @@ func New(s Settings) (*Manager, error) {
 	}
 	m.settled()
 	m.wg.Go(m.follow)
+	if m.s.Content != nil {
+		m.wg.Go(m.readyRetained)
+	}
 	if m.s.Log != nil {
 		m.wg.Go(m.drive)
 	}

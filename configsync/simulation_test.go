@@ -65,7 +65,8 @@ type simulation struct {
 
 	tally     sync.Mutex // guards what follows
 	rng       *rand.Rand
-	calm      bool // nothing fails any more
+	sick      string // the node that is not well after any switch
+	calm      bool   // nothing fails any more
 	manifests map[blob.Hash]*content.Manifest
 	shows     map[uint64]string          // by release: the banner that it has
 	activated map[string]map[uint64]bool // by node, with "" for all: the releases that were ever in force
@@ -126,7 +127,10 @@ func (s *simulation) settings(set *configsync.Settings) {
 	})}
 	set.SelfCheck = func(context.Context) error {
 		time.Sleep(s.upTo(time.Second))
-		if s.chance(8) {
+		s.tally.Lock()
+		sick := s.sick == set.Node && !s.calm
+		s.tally.Unlock()
+		if sick || s.chance(8) {
 			return errors.New("500")
 		}
 		return nil
@@ -379,6 +383,13 @@ func (s *simulation) disturb() {
 		n.stop()
 	case 5:
 		s.startAll()
+		name := n.name
+		if s.chance(2) {
+			name = ""
+		}
+		s.tally.Lock()
+		s.sick = name
+		s.tally.Unlock()
 	case 6:
 		if m != nil {
 			s.putBack(n)

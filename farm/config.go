@@ -2,6 +2,7 @@ package farm
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,15 @@ type Config struct {
 	// them by the request's context; operators change them for all nodes at once (farmctl config). A node
 	// serves when it has the values that are in force.
 	Configs []configsync.Declared
+
+	// Prepare are hooks around a switch of the configuration, each made by the OnPrepare of one of Configs: what
+	// takes long or can fail, such as a new pool of connections, is done before the switch, on every node; if it
+	// fails on one, nothing is switched anywhere.
+	Prepare []configsync.Hook
+
+	// SelfCheck reports whether this node is well after a switch; it has 5 s. If nodes are not, the farm goes back
+	// to the release before (farmctl publish -confirm). nil = GET / is answered with a status below 500.
+	SelfCheck func(ctx context.Context) error
 
 	// ConfigPath, with Dev, is a file or a folder of configuration, read instead of what the farm has, and
 	// again whenever it changes. "" = none.
@@ -294,7 +304,7 @@ func (c Config) validateTwice() error {
 			return fmt.Errorf("Config.Cluster.Machines: %q is the name of the farm's own state machine", name)
 		}
 	}
-	for _, tag := range []string{forward.TagApp, forward.TagGate, forward.TagHop, tagHTTP} {
+	for _, tag := range []string{forward.TagApp, forward.TagGate, forward.TagHop, tagHTTP, tagReleases} {
 		if _, ok := c.Cluster.Tags[tag]; ok {
 			return fmt.Errorf("Config.Cluster.Tags: %q is one of the farm's own tags", tag)
 		}
@@ -316,7 +326,7 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 		machineKeyring: keyring.CommandLevel, machineOnce: once.CommandLevel, machineConfig: configsync.CommandLevel}
 	maps.Copy(levels, cc.Levels)
 	cc.Levels = levels
-	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http}
+	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http, tagReleases: "1"}
 	maps.DeleteFunc(tags, func(_, v string) bool { return v == "" })
 	maps.Copy(tags, cc.Tags)
 	cc.Tags = tags

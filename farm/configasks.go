@@ -51,7 +51,7 @@ func answered[Q, A any](details string, f func(Q) (A, error)) (any, error) {
 }
 
 func epochOf(e configsync.Epoch) order.ConfigEpoch {
-	return order.ConfigEpoch{Epoch: e.Number, Revision: e.Revision, Index: e.Index, Time: e.Time, Who: e.Who,
+	return order.ConfigEpoch{Epoch: e.Number, Release: e.Release, Revision: e.Revision, Index: e.Index, Time: e.Time, Who: e.Who,
 		Why: e.Why}
 }
 

@@ -1,24 +1,35 @@
 package farm
 
 import (
+	"context"
+	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// openConfigs opens this node's share in the configuration of the farm.
+// openConfigs opens this node's share in the releases of the farm.
 func (f *Farm) openConfigs(name string, switched <-chan struct{}) (err error) {
 	h := f.node.Handle(machineConfig)
+	st := f.node.State()
+	self, _ := st.Member(st.Self)
 	f.configs, err = configsync.New(configsync.Settings{
-		Configs: f.cfg.Configs,
-		Node:    name,
-		Role:    string(f.cfg.Role),
-		Log:     h,
-		Local:   func() *configsync.Machine { return h.Local().(*configsync.Machine) },
-		Changed: switched,
-		Roles:   f.roles,
-		Path:    f.cfg.ConfigPath,
+		Configs:   f.cfg.Configs,
+		Node:      name,
+		Role:      string(f.cfg.Role),
+		Program:   self.Version,
+		Level:     uint64(self.Level),
+		Log:       h,
+		Local:     func() *configsync.Machine { return h.Local().(*configsync.Machine) },
+		Changed:   switched,
+		Peers:     peers{f},
+		Prepare:   f.cfg.Prepare,
+		SelfCheck: f.selfCheck,
+		Roles:     f.roles,
+		Path:      f.cfg.ConfigPath,
 
 		Keys:       f.keys,
 		ConfigKeys: f.cfg.ConfigKeys,
@@ -37,25 +48,107 @@ func (f *Farm) roles() map[string]string {
 	return out
 }
 
-// awaitConfigs returns when this node can use the configuration that is in force; false if it is closed
-// before.
+// sayBehindEvery is how often a node says why it does not serve.
+const sayBehindEvery = 10 * time.Second
+
+// awaitConfigs returns when this node uses what is in force; false if it is closed before.
 func (f *Farm) awaitConfigs() bool {
-	for {
-		news := f.configs.Changed()
-		err := f.configs.Usable()
+	for f.done.Err() == nil {
+		ctx, cancel := context.WithTimeout(f.done, sayBehindEvery)
+		err := f.configs.AwaitUsable(ctx)
+		cancel()
 		if err == nil {
 			return true
 		}
-		f.log.Error("not ready: this program cannot use the configuration that is in force; start a newer one, "+
-			"or change the configuration", "err", err)
+		if why := f.configs.Usable(); why != nil && f.done.Err() == nil {
+			f.log.Error("not ready: this node cannot use what is in force", "err", why)
+		}
+	}
+	return false
+}
+
+// followRelease closes the gate whenever this node does not use what is in force, and opens it when it does
+// again: it never shows an old release on purpose.
+func (f *Farm) followRelease() {
+	for f.done.Err() == nil {
+		news := f.configs.Changed()
+		if why := f.configs.Usable(); why != nil && f.outlasts() {
+			f.gate.Suspend("behind: " + why.Error())
+			f.log.Warn("requests go to other nodes: this one cannot use what is in force yet", "err", why)
+			if !f.awaitConfigs() {
+				return
+			}
+			f.gate.Admit()
+			f.log.Info("this node uses what is in force, and serves again")
+			continue
+		}
 		select {
 		case <-news:
-		case <-time.After(10 * time.Second):
 		case <-f.done.Done():
-			return false
 		}
 	}
 }
 
-// Configs returns the manager of the configuration: what is in force, its history, and changes to it.
+// shortly is for how long a node may be behind without telling the others: it stages what it has missed.
+const shortly = 250 * time.Millisecond
+
+// outlasts reports whether this node is still behind after a moment.
+func (f *Farm) outlasts() bool {
+	ctx, cancel := context.WithTimeout(f.done, shortly)
+	defer cancel()
+	return f.configs.AwaitUsable(ctx) != nil && f.done.Err() == nil
+}
+
+// peerMux returns the handler of what other nodes ask over HTTP.
+func (f *Farm) peerMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc(pathStage, f.serveStage)
+	mux.HandleFunc(pathConfirm, f.serveConfirm)
+	mux.HandleFunc(pathFollow, f.serveFollow)
+	return mux
+}
+
+// selfCheck reports whether this node is well after a switch.
+func (f *Farm) selfCheck(ctx context.Context) error {
+	app := f.app.Load()
+	switch {
+	case f.cfg.SelfCheck != nil:
+		return f.cfg.SelfCheck(ctx)
+	case app == nil || f.cfg.Role != cluster.Ordinary:
+		return nil
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.publicURLHost()+"/", nil)
+	if err != nil {
+		return err
+	}
+	r.RemoteAddr, r.RequestURI = "127.0.0.1:0", "/"
+	w := &statusOnly{header: http.Header{}}
+	(*app).ServeHTTP(w, r) // a panic is caught, and counts, where this is called
+	if w.status >= http.StatusInternalServerError {
+		return fmt.Errorf("GET / is answered with %d %s", w.status, http.StatusText(w.status))
+	}
+	return nil
+}
+
+// statusOnly is a ResponseWriter that keeps the status alone.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (w *statusOnly) Header() http.Header { return w.header }
+
+func (w *statusOnly) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+}
+
+func (w *statusOnly) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return len(b), nil
+}
+
+// Configs returns the manager of the releases: the configuration that is in force, its history, and changes
+// to it.
 func (f *Farm) Configs() *configsync.Manager { return f.configs }

@@ -117,7 +117,15 @@ func TestConfigs_UnusableKeepsTheGateClosed(t *testing.T) {
 	t.Parallel()
 	older := configsync.NewConfig("site", struct{ Max int }{})
 	old := false
-	c := farmtest.Config{Nodes: 2, Durable: true, Handler: banner, Configure: func(n *farmtest.Node,
+	handler := func(f *farm.Farm) http.Handler {
+		if !old {
+			return banner(f)
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, older.Get(r.Context()).Max)
+		})
+	}
+	c := farmtest.Config{Nodes: 2, Durable: true, Handler: handler, Configure: func(n *farmtest.Node,
 		c *farm.Config) {
 		c.Configs = []configsync.Declared{siteOf}
 		if old {
@@ -145,6 +153,9 @@ func TestConfigs_UnusableKeepsTheGateClosed(t *testing.T) {
 		}
 		if err := b.Farm().Ready(context.Background()); err != nil {
 			t.Error(err)
+		}
+		if got := said(t, b, "/"); got != "3" {
+			t.Errorf("says %s", got)
 		}
 	})
 }

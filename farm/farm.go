@@ -48,6 +48,10 @@ type Farm struct {
 	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
 	health   *http.Server                 // on admin
 
+	peerHTTP  *peerHTTP
+	operators *http.Server                 // nil: this node takes none
+	app       atomic.Pointer[http.Handler] // what is behind the gate; nil until Handler
+
 	pulse    pulse
 	admitted chan struct{} // closed once this node serves
 	drains   drains
@@ -150,6 +154,7 @@ func (f *Farm) open() (err error) {
 	}
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
+	f.peerHTTP = openPeerHTTP(f.node, f.peerMux(), f.cfg)
 	if err = f.openConfigs(self.Name, switched); err != nil {
 		return err
 	}
@@ -185,6 +190,8 @@ func (f *Farm) openSessions() (err error) {
 func (f *Farm) start() {
 	f.pulse.beat(time.Now())
 	f.wg.Go(f.keepPulse)
+	f.wg.Go(f.peerHTTP.serve)
+	f.serveOperators()
 	f.wg.Go(f.admit)
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
@@ -214,6 +221,7 @@ func (f *Farm) admit() {
 			close(f.admitted)
 			f.log.Info("ready", "after", time.Since(f.opened).Round(time.Millisecond), "http", f.Addr())
 			f.introduce()
+			f.followRelease()
 			return
 		}
 		f.log.Warn("no key to sign sessions with yet; trying again", "err", err)
@@ -266,7 +274,9 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	if h == nil {
 		panic("farm: the application's handler is nil: give Serve or Handler a router, http.DefaultServeMux for example")
 	}
-	return f.gate.Handler(f.present(f.sessions.Handler(f.configs.Handler(h))))
+	app := f.present(f.sessions.Handler(f.configs.Handler(h)))
+	f.app.CompareAndSwap(nil, &app)
+	return f.gate.Handler(app)
 }
 
 // Router returns a new chi router to build the application with. It removes the files of an uploaded form when the handler is

@@ -86,6 +86,15 @@ func (f *Farm) present(next http.Handler) http.Handler {
 				return
 			}
 		}
+		if f.configs.Usable() != nil { // most often for the time that a peer's answer takes
+			ctx, cancel := context.WithTimeout(r.Context(), shortly)
+			err := f.configs.AwaitUsable(ctx)
+			cancel()
+			if err != nil {
+				f.elsewhere(w, r, fmt.Errorf("this node cannot use what is in force: %w", f.configs.Usable()))
+				return
+			}
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -241,6 +241,12 @@ func (f *Farm) close() error {
 	if f.health != nil {
 		errs = append(errs, f.health.Close())
 	}
+	if f.operators != nil {
+		errs = append(errs, f.operators.Close())
+	}
+	if f.peerHTTP != nil {
+		f.peerHTTP.close()
+	}
 	if f.gate != nil {
 		errs = append(errs, f.gate.Close())
 	}

@@ -28,6 +28,11 @@
 //	keys       show the farm's keys, change or revoke them
 //	config     show the configuration, change it on all nodes at once, or take a change back
 //	check      check a site's files without a farm, as CI does
+//	releases   show the releases of the farm, and what has become of them
+//	activate   put a release in force that is kept, on all nodes at once
+//	rollback   put an earlier release in force again, on all nodes at once
+//	canary     have some nodes show a release before the others
+//	abort      end the rollout that is in progress, so that nothing changes
 //
 // # Where the farm is, and who may operate it
 //

@@ -214,7 +214,7 @@ func (c Content) append(b []byte) []byte {
 			b = appendString(b, string(h[:]))
 		}
 	}
-	return appendString(binary.AppendUvarint(binary.AppendUvarint(b, c.Size), c.Files), c.Seal)
+	return appendString(appendNumbers(b, c.Manifest, c.Size, c.Files), c.Seal)
 }
 
 // appendNodes sorts the nodes: who names them in another order says the same.

@@ -75,7 +75,7 @@ func (d *decoder) write() Write {
 }
 
 func (d *decoder) content() Content {
-	c := Content{Root: d.hash(), Source: d.hash(), Size: d.number(), Files: d.number(),
+	c := Content{Root: d.hash(), Source: d.hash(), Manifest: d.number(), Size: d.number(), Files: d.number(),
 		Seal: string(d.bytes(MaxSeal))}
 	d.bad = d.bad || c.Root.IsZero() && c != Content{} // a content of nothing is no content
 	return c

@@ -35,11 +35,12 @@ type File struct{ Path, Text string }
 
 // Content names the content of a release. The zero Content is none.
 type Content struct {
-	Root   blob.Hash // of the manifest
-	Source blob.Hash // what the manifest was made of: contents of the same source are the same; zero = Root
-	Size   uint64    // bytes of all files
-	Files  uint64
-	Seal   string // bytes, by which its publisher has signed it; "" = it was not signed
+	Root     blob.Hash // of the manifest
+	Source   blob.Hash // what the manifest was made of: contents of the same source are the same; zero = Root
+	Manifest uint64    // bytes of the manifest
+	Size     uint64    // bytes of all files
+	Files    uint64
+	Seal     string // bytes, by which its publisher has signed it; "" = it was not signed
 }
 
 // Needs says what a node must have to use a release.

@@ -313,7 +313,7 @@ func filled(t *testing.T) *rig {
 	c := proposal(Write{Epoch: 1, Key: "key", Who: "wer", Why: "darum"}, "site.yaml", "banner: c\n", "x.json",
 		"banner: b\n")
 	c.Keep, c.Needs, c.Content = false, Needs{"1.2.3", 4}, Content{Root: blob.Sum([]byte("content")),
-		Source: blob.Sum([]byte("source")), Size: 12345, Files: 6, Seal: "\xff\x00"}
+		Source: blob.Sum([]byte("source")), Manifest: 512, Size: 12345, Files: 6, Seal: "\xff\x00"}
 	c.Publisher = publisher(0)
 	c.Plan = Plan{Unreachable: Refuse, Wait: time.Second, MinReady: 2, Stage: time.Minute, Confirm: 3 * time.Second,
 		Bake: 2 * time.Second}

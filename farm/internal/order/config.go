@@ -29,6 +29,7 @@ type ConfigPair struct {
 // ConfigEpoch is one switch of what is in force.
 type ConfigEpoch struct {
 	Epoch    uint64    `json:"epoch"`
+	Release  uint64    `json:"release"`
 	Revision uint64    `json:"revision"`
 	Index    uint64    `json:"index"`
 	Time     time.Time `json:"time"`

@@ -1,0 +1,302 @@
+package farmctl
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// releaseCall is one call of a verb about releases.
+type releaseCall struct {
+	*call
+	client   *admin.Client
+	program  *programClient
+	why, who string
+	plan     order.RolloutPlan
+	nodes    string
+}
+
+// defineRelease defines a verb about releases: what it does, once the flags are parsed.
+func defineRelease(flags func(*releaseCall), do func(*releaseCall, context.Context) error) func(*call) func(
+	context.Context) error {
+	return func(c *call) func(context.Context) error {
+		k := &releaseCall{call: c}
+		if flags != nil {
+			flags(k)
+		}
+		return func(ctx context.Context) (err error) {
+			if k.client, err = c.client(); err != nil {
+				return err
+			}
+			k.program = programOf(k.client)
+			defer k.program.close()
+			return do(k, ctx)
+		}
+	}
+}
+
+func (c *releaseCall) whyFlags() {
+	c.flags.StringVar(&c.why, "m", "", "`why` it is done, kept with the epoch")
+	c.flags.StringVar(&c.who, "who", "", "`name` of who does it; default the user of this machine")
+}
+
+func (c *releaseCall) planFlags() {
+	c.whyFlags()
+	c.flags.StringVar(&c.plan.Unreachable, "unreachable", "", "what to do about nodes that cannot be reached: "+
+		"`proceed` without them, fence (wait until they have certainly stopped to serve), or refuse")
+	c.flags.StringVar(&c.plan.Wait, "wait", "", "how `long` unreachable nodes are waited for before that; default 0s")
+	c.flags.StringVar(&c.plan.Stage, "stage", "", "how `long` nodes may take to become ready; default 10m")
+	c.flags.StringVar(&c.plan.Confirm, "confirm", "", "how `long` nodes may take to find themselves well after the "+
+		"switch, before it is taken back; none = they are not asked; default 10s")
+	c.flags.StringVar(&c.plan.Bake, "bake", "", "how `long` they have to stay well; default until each was well once")
+}
+
+func releasesVerb() *verb {
+	return &verb{
+		name: "releases", remote: true,
+		short: "show the releases of the farm, and what has become of them",
+		long: `
+Shows the releases that are kept, the newest first: configuration and content, which are put in force together. A
+canary is one that only some nodes show. A release whose rollout failed says why.
+
+    farmctl activate 12      puts release 12 in force
+    farmctl rollback         puts the one before in force again
+    farmctl canary 12 -nodes n1,n2
+    farmctl drift            shows which nodes do not use what is in force`,
+		define: defineRelease(nil, (*releaseCall).list),
+	}
+}
+
+func activateVerb() *verb {
+	return &verb{
+		name: "activate", args: "RELEASE", least: 1, most: 1, remote: true,
+		short: "put a release in force that is kept, on all nodes at once",
+		long: `
+Has all nodes make a release ready and then switches them to it, all at one index of the log. If a node refuses,
+nothing changes anywhere. With the release of a canary, that is promoted to all nodes.`,
+		define: defineRelease((*releaseCall).planFlags, (*releaseCall).activate),
+	}
+}
+
+func rollbackVerb() *verb {
+	return &verb{
+		name: "rollback", args: "[EPOCH]", most: 1, remote: true,
+		short: "put an earlier release in force again, on all nodes at once",
+		long: `
+Puts the release of an earlier epoch in force again, as a new epoch: without an argument, the one before the one in
+force. It goes the same way as a new release: every node has to be ready first. farmctl config history lists the
+epochs.`,
+		define: defineRelease((*releaseCall).whyFlags, (*releaseCall).rollback),
+	}
+}
+
+func canaryVerb() *verb {
+	return &verb{
+		name: "canary", args: "RELEASE | end", least: 1, most: 1, remote: true,
+		short: "have some nodes show a release before the others",
+		long: `
+Has the nodes of -nodes show a release, while the others show what is in force. farmctl activate promotes it to all
+nodes; farmctl canary end gives it up. While there is a canary no other release can be put in force.`,
+		define: defineRelease(func(c *releaseCall) {
+			c.planFlags()
+			c.flags.StringVar(&c.nodes, "nodes", "", "the `names` of the nodes, with commas between them")
+		}, (*releaseCall).canary),
+	}
+}
+
+func abortVerb() *verb {
+	return &verb{
+		name: "abort", args: "[ROLLOUT]", most: 1, remote: true,
+		short: "end the rollout that is in progress, so that nothing changes",
+		long: `
+Ends a rollout. Before the switch nothing has changed anywhere, and nothing will. After it, while the nodes look
+whether they are well, the farm goes back to the release before.`,
+		define: defineRelease((*releaseCall).whyFlags, (*releaseCall).abort),
+	}
+}
+
+// by returns who does it.
+func (c *releaseCall) by() string {
+	u, err := user.Current()
+	if c.who != "" || err != nil {
+		return c.who
+	}
+	host, _ := os.Hostname()
+	return u.Username + "@" + host
+}
+
+// write returns what a change says of itself; it is about what is in force now.
+func (c *releaseCall) write(ctx context.Context) (w order.ConfigWrite, all order.Releases, err error) {
+	if err = c.program.get(ctx, order.PathReleases, &all); err != nil {
+		return w, all, err
+	}
+	w = order.ConfigWrite{Who: c.by(), Why: c.why, Key: rand.Text()}
+	if n := len(all.Epochs); n > 0 {
+		w.Epoch = all.Epochs[n-1].Epoch
+	}
+	return w, all, nil
+}
+
+// rollout has a release put in force, and shows how far that is.
+func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
+	view := c.rolloutView()
+	return c.program.post(ctx, path, q, func(l order.RolloutLine) error {
+		switch {
+		case l.Progress != nil:
+			view.progress(l.Progress)
+		case l.Result != nil && c.json:
+			return c.printJSON(l.Result)
+		case l.Result != nil:
+			return c.inForce(*l.Result)
+		}
+		return nil
+	})
+}
+
+// inForce says what is in force now.
+func (c *releaseCall) inForce(r order.ReleaseResult) error {
+	switch {
+	case r.Rollout == 0 && r.Release == 0:
+		fmt.Fprintf(c.out, "There is nothing to change: epoch %d is in force.\n", r.Epoch)
+	default:
+		fmt.Fprintf(c.out, "Epoch %d is in force, on all nodes; %s rollback takes it back.\n", r.Epoch, c.name)
+	}
+	if len(r.Restart) > 0 {
+		fmt.Fprintf(c.out, "These fields have their effect when a node is restarted: %s. %s restart -rolling does that.\n",
+			printable(strings.Join(r.Restart, ", ")), c.name)
+	}
+	return nil
+}
+
+func (c *releaseCall) list(ctx context.Context) error {
+	var all order.Releases
+	if err := c.program.get(ctx, order.PathReleases, &all); err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(all)
+	}
+	now := uint64(0)
+	if n := len(all.Epochs); n > 0 {
+		e := all.Epochs[n-1]
+		now = e.Release
+		fmt.Fprintf(c.out, "Epoch %d, release %d, since %s by %s: %s\n", e.Epoch, e.Release,
+			e.Time.UTC().Format("2006-01-02 15:04:05 UTC"), dash(e.Who), dash(e.Why))
+	} else {
+		fmt.Fprintln(c.out, "No release was ever put in force.")
+	}
+	for _, r := range all.Rollouts {
+		if r.Ended.IsZero() {
+			fmt.Fprintf(c.out, "Rollout %d of release %d is in progress: %s; %s abort ends it.\n", r.ID, r.Release, r.Phase,
+				c.name)
+		}
+	}
+	var rows [][]string
+	for _, r := range slices.Backward(all.Releases) {
+		rows = append(rows, []string{strconv.FormatUint(r.ID, 10), stands(r, now, all.Canary), contentOf(r),
+			r.Time.UTC().Format(time.DateTime), dash(r.Who), dash(cmp.Or(r.Why, "")), printable(r.Rejected)})
+	}
+	return table(c.out, []string{"RELEASE", "", "CONTENT", "TIME (UTC)", "WHO", "WHY", "REJECTED"}, rows)
+}
+
+// stands says what a release is at the moment.
+func stands(r order.Release, now uint64, canary *order.Canary) string {
+	switch {
+	case r.ID == now:
+		return "IN FORCE"
+	case canary != nil && canary.Release == r.ID:
+		return "CANARY on " + printable(strings.Join(canary.Nodes, ", "))
+	case r.Rejected != "":
+		return "rejected"
+	}
+	return "kept"
+}
+
+func contentOf(r order.Release) string {
+	if r.Root == "" {
+		return "none"
+	}
+	return fmt.Sprintf("%.8s, %d files, %s", r.Root, r.Files, size(int64(r.Size)))
+}
+
+// numberArg reads a number from 1.
+func numberArg(s, what string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usage("%q is no %s, which is a number from 1", s, what)
+	}
+	return n, nil
+}
+
+func (c *releaseCall) activate(ctx context.Context) error {
+	id, err := numberArg(c.args[0], "release")
+	if err != nil {
+		return err
+	}
+	w, _, err := c.write(ctx)
+	if err != nil {
+		return err
+	}
+	return c.rollout(ctx, order.PathActivate, order.ReleaseActivate{ConfigWrite: w, Release: id, Plan: c.plan})
+}
+
+func (c *releaseCall) rollback(ctx context.Context) (err error) {
+	q := order.ReleaseRollback{}
+	if len(c.args) > 0 {
+		if q.To, err = epochArg(c.args[0]); err != nil {
+			return err
+		}
+	}
+	if q.ConfigWrite, _, err = c.write(ctx); err != nil {
+		return err
+	}
+	q.Why = cmp.Or(q.Why, "rollback")
+	return c.rollout(ctx, order.PathRollback, q)
+}
+
+func (c *releaseCall) canary(ctx context.Context) error {
+	if c.args[0] == "end" {
+		if err := c.program.post(ctx, order.PathUncanary, order.RolloutEnd{Who: c.by(), Why: c.why}, nil); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(c.out, "The canary was given up: all nodes show what is in force.")
+		return err
+	}
+	id, err := numberArg(c.args[0], "release")
+	if err != nil {
+		return err
+	}
+	if c.nodes == "" {
+		return usage("-nodes is missing: the names of the nodes that are to show the release")
+	}
+	w, _, err := c.write(ctx)
+	if err != nil {
+		return err
+	}
+	return c.rollout(ctx, order.PathCanary, order.ReleaseActivate{ConfigWrite: w, Release: id,
+		Nodes: strings.Split(c.nodes, ","), Plan: c.plan})
+}
+
+func (c *releaseCall) abort(ctx context.Context) (err error) {
+	q := order.RolloutEnd{Who: c.by(), Why: c.why}
+	if len(c.args) > 0 {
+		if q.ID, err = numberArg(c.args[0], "rollout"); err != nil {
+			return err
+		}
+	}
+	if err := c.program.post(ctx, order.PathAbort, q, nil); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, "The rollout was ended.")
+	return err
+}

@@ -1,0 +1,144 @@
+package order
+
+import (
+	"time"
+)
+
+// Paths of what an operator asks about releases over HTTP (cluster/admin.Client.Dial). With each, the type of the
+// request's body, and of the answer. Of lines, the last one has a Result or an Error.
+const (
+	PathReleases = "/releases"          // GET -> Releases
+	PathActivate = "/releases/activate" // POST ReleaseActivate -> lines of RolloutLine
+	PathRollback = "/releases/rollback" // POST ReleaseRollback -> lines of RolloutLine
+	PathCanary   = "/releases/canary"   // POST ReleaseActivate with Nodes -> lines of RolloutLine
+	PathUncanary = "/releases/uncanary" // POST RolloutEnd -> Error, or status 204
+	PathAbort    = "/releases/abort"    // POST RolloutEnd -> Error, or status 204
+	PathFollow   = "/releases/follow"   // POST RolloutEnd, of which ID alone counts -> lines of RolloutLine
+)
+
+// RolloutPlan says how a rollout goes; the zero value, that it goes by the defaults. Durations are written as
+// Go writes them: 10s.
+type RolloutPlan struct {
+	Unreachable string `json:"unreachable,omitempty"` // proceed, fence or refuse; "" = proceed
+	Wait        string `json:"wait,omitempty"`
+	MinReady    uint64 `json:"min_ready,omitempty"`
+	Stage       string `json:"stage,omitempty"`
+	Confirm     string `json:"confirm,omitempty"` // none = the nodes are not asked
+	Bake        string `json:"bake,omitempty"`
+}
+
+// ReleaseActivate puts a release in force that is kept.
+type ReleaseActivate struct {
+	ConfigWrite
+	Release uint64      `json:"release"`
+	Nodes   []string    `json:"nodes,omitempty"` // of a canary
+	Plan    RolloutPlan `json:"plan,omitzero"`
+}
+
+// ReleaseRollback puts the release of an earlier epoch in force again.
+type ReleaseRollback struct {
+	ConfigWrite
+	To uint64 `json:"to"` // the epoch; 0 = the one before the one in force
+}
+
+// RolloutEnd ends a rollout, or a canary by its rollout.
+type RolloutEnd struct {
+	ID  uint64 `json:"id"` // 0 = the one in progress
+	Who string `json:"who"`
+	Why string `json:"why"`
+}
+
+// RolloutLine is how far a rollout is, or its end.
+type RolloutLine struct {
+	Progress *Rollout       `json:"progress,omitempty"`
+	Result   *ReleaseResult `json:"result,omitempty"`
+	Error    *ReleaseError  `json:"error,omitempty"`
+}
+
+// Rollout is one attempt to put a release in force.
+type Rollout struct {
+	ID          uint64        `json:"id"`
+	Release     uint64        `json:"release"`
+	Epoch       uint64        `json:"epoch"` // that it has put in force; 0 = none
+	Phase       string        `json:"phase"`
+	Who         string        `json:"who"`
+	Why         string        `json:"why"`
+	Begun       time.Time     `json:"begun"`
+	Flipped     time.Time     `json:"flipped,omitzero"`
+	Ended       time.Time     `json:"ended,omitzero"`
+	Unconfirmed []string      `json:"unconfirmed,omitempty"` // nodes that were not heard before the switch
+	By          string        `json:"by,omitempty"`          // who has ended it before it was done
+	Reason      string        `json:"reason,omitempty"`      // and why
+	Nodes       []RolloutNode `json:"nodes,omitempty"`
+}
+
+// RolloutNode is how far a node is.
+type RolloutNode struct {
+	Node        string `json:"node"`
+	Step        string `json:"step"`
+	Have        uint64 `json:"have"` // bytes of the content
+	Size        uint64 `json:"size"`
+	Unreachable bool   `json:"unreachable,omitempty"`
+	Refused     string `json:"refused,omitempty"`
+}
+
+// ReleaseResult is what has become of a change.
+type ReleaseResult struct {
+	Epoch   uint64   `json:"epoch"` // in force
+	Release uint64   `json:"release"`
+	Rollout uint64   `json:"rollout"` // 0 = nothing had to be changed, or the release is kept for later
+	Restart []string `json:"restart"` // fields for which programs have to be started again
+}
+
+// Kinds of errors about releases.
+const (
+	KindInvalid   = "invalid"   // the request itself is wrong
+	KindConflict  = "conflict"  // something else is in force than whoever asks has seen
+	KindBusy      = "busy"      // another rollout, or a canary, is in progress
+	KindRefused   = "refused"   // a node refuses; nothing has changed
+	KindReturned  = "returned"  // it was taken back after the switch
+	KindMissing   = "missing"   // no such epoch, release or rollout
+	KindNoQuorum  = "no_quorum" // nothing was done for want of a leader
+	KindUncertain = "uncertain" // it may or may not have been done
+	KindFailed    = "failed"    // anything else; nothing has changed
+)
+
+// ReleaseError is why something was not done.
+type ReleaseError struct {
+	Kind string `json:"kind"`
+	Text string `json:"text"`
+}
+
+// Error implements error.
+func (e *ReleaseError) Error() string { return e.Text }
+
+// Releases is all that a node knows of releases.
+type Releases struct {
+	Node     string        `json:"node"` // that answers
+	Epochs   []ConfigEpoch `json:"epochs"`
+	Releases []Release     `json:"releases"`
+	Rollouts []Rollout     `json:"rollouts"`
+	Canary   *Canary       `json:"canary,omitempty"`
+}
+
+// Release is configuration and content together.
+type Release struct {
+	ID        uint64    `json:"id"`
+	Revision  uint64    `json:"revision"`
+	Root      string    `json:"root"` // of the content; "" = none
+	Files     uint64    `json:"files"`
+	Size      uint64    `json:"size"`
+	Program   string    `json:"program"` // lowest version of the program; "" = any
+	Publisher string    `json:"publisher"`
+	Who       string    `json:"who"`
+	Why       string    `json:"why"`
+	Time      time.Time `json:"time"`
+	Rejected  string    `json:"rejected"` // why its last rollout failed; "" = it did not
+}
+
+// Canary is a release that some nodes show before the others.
+type Canary struct {
+	Rollout uint64   `json:"rollout"`
+	Release uint64   `json:"release"`
+	Nodes   []string `json:"nodes"`
+}

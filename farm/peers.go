@@ -1,0 +1,258 @@
+package farm
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// tagReleases is gossiped by nodes that take part in rollouts.
+const tagReleases = "releases"
+
+// Paths of what nodes ask each other about releases.
+const (
+	pathStage   = "/rollout/stage"
+	pathConfirm = "/rollout/confirm"
+	pathFollow  = "/rollout/follow"
+)
+
+// peers are the members of the farm, as releases see them. It is a configsync.Peers.
+type peers struct{ f *Farm }
+
+// Members returns those who take part in rollouts: the nodes with this package, but for those that have left.
+func (p peers) Members() []configsync.Member {
+	var out []configsync.Member
+	for _, m := range p.f.node.State().Members {
+		if m.Tags[tagReleases] == "" || m.Status == cluster.Left {
+			continue
+		}
+		out = append(out, configsync.Member{Name: m.Name, Role: string(m.Role), Reachable: m.Status == cluster.Alive})
+	}
+	return out
+}
+
+// Leads reports whether this node leads the farm.
+func (p peers) Leads() bool {
+	st := p.f.node.State()
+	return st.Leader == st.Self
+}
+
+// line is one line of the answer to pathStage: how far the node is, or its vote, or why there is none.
+type line struct {
+	Progress *configsync.NodeProgress `json:"progress,omitempty"`
+	Vote     *configsync.Vote         `json:"vote,omitempty"`
+	Error    string                   `json:"error,omitempty"`
+}
+
+// Stage has a member make the release of a rollout ready.
+func (p peers) Stage(ctx context.Context, member string, rollout uint64,
+	progress func(configsync.NodeProgress)) (v configsync.Vote, err error) {
+	if p.here(member) {
+		return p.f.configs.Stage(ctx, rollout, progress)
+	}
+	res, err := p.ask(ctx, member, pathStage, rollout)
+	if err != nil {
+		return v, err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var l line
+		switch err := json.Unmarshal(lines.Bytes(), &l); {
+		case err != nil:
+			return v, fmt.Errorf("the answer of %s is not understood: %w", member, err)
+		case l.Progress != nil:
+			progress(*l.Progress)
+		case l.Vote != nil:
+			return *l.Vote, nil
+		default:
+			return v, fmt.Errorf("%s: %s", member, l.Error)
+		}
+	}
+	return v, fmt.Errorf("%s did not answer to the end: %w", member, errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+}
+
+// maxLine bounds a line of an answer: a refusal may list many problems.
+const maxLine = 1 << 20
+
+// Confirm asks a member whether it is well after a switch.
+func (p peers) Confirm(ctx context.Context, member string, rollout uint64) (h configsync.Health, err error) {
+	if p.here(member) {
+		return p.f.configs.Confirm(ctx, rollout)
+	}
+	res, err := p.ask(ctx, member, pathConfirm, rollout)
+	if err != nil {
+		return h, err
+	}
+	defer res.Body.Close()
+	if err = json.NewDecoder(io.LimitReader(res.Body, maxLine)).Decode(&h); err != nil {
+		err = fmt.Errorf("the answer of %s is not understood: %w", member, err)
+	}
+	return h, err
+}
+
+func (p peers) here(member string) bool {
+	st := p.f.node.State()
+	self, _ := st.Member(st.Self)
+	return self.Name == member
+}
+
+// ask asks a member about a rollout. The answer's status is 200.
+func (p peers) ask(ctx context.Context, member, path string, rollout uint64) (*http.Response, error) {
+	id, err := p.idOf(member)
+	if err != nil {
+		return nil, err
+	}
+	url := urlOf(id, path) + "?id=" + strconv.FormatUint(rollout, 10)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := p.f.peerHTTP.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+		return nil, fmt.Errorf("%s: %s: %s", member, res.Status, strings.TrimSpace(string(text)))
+	}
+	return res, nil
+}
+
+// idOf returns the NodeID of the member of this name that takes part.
+func (p peers) idOf(member string) (id string, err error) {
+	for _, m := range p.f.node.State().Members {
+		if m.Name == member && m.Tags[tagReleases] != "" && (id == "" || m.Status == cluster.Alive) {
+			id = m.ID
+		}
+	}
+	if id == "" {
+		err = fmt.Errorf("%s is no member that takes part in rollouts", member)
+	}
+	return id, err
+}
+
+// serveStage answers pathStage.
+func (f *Farm) serveStage(w http.ResponseWriter, r *http.Request) {
+	id, ok := rolloutOf(w, r)
+	if !ok {
+		return
+	}
+	out := newLines(w)
+	vote, err := f.configs.Stage(r.Context(), id, func(p configsync.NodeProgress) { out.write(line{Progress: &p}) })
+	if err != nil {
+		out.write(line{Error: err.Error()})
+		return
+	}
+	out.write(line{Vote: &vote})
+}
+
+// serveConfirm answers pathConfirm.
+func (f *Farm) serveConfirm(w http.ResponseWriter, r *http.Request) {
+	id, ok := rolloutOf(w, r)
+	if !ok {
+		return
+	}
+	h, err := f.configs.Confirm(r.Context(), id)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(h)
+}
+
+// rolloutOf returns the rollout that a request is about; if there is none, it is answered.
+func rolloutOf(w http.ResponseWriter, r *http.Request) (id uint64, ok bool) {
+	id, err := strconv.ParseUint(r.URL.Query().Get("id"), 10, 64)
+	switch {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "only POST", http.StatusMethodNotAllowed)
+	case err != nil:
+		http.Error(w, "id is no number of a rollout", http.StatusBadRequest)
+	default:
+		return id, true
+	}
+	return 0, false
+}
+
+// serveFollow answers pathFollow: how far a rollout is, line by line, as far as this node knows.
+func (f *Farm) serveFollow(w http.ResponseWriter, r *http.Request) {
+	id, ok := rolloutOf(w, r)
+	if !ok {
+		return
+	}
+	out := newLines(w)
+	for p := range f.configs.FollowRollout(r.Context(), id) {
+		out.write(rolloutOrder(p))
+	}
+}
+
+// followLeader tells how far a rollout is until it has ended, or ctx has. The node that leads knows of all nodes.
+func (f *Farm) followLeader(ctx context.Context, id uint64, tell func(*order.Rollout)) {
+	for ctx.Err() == nil {
+		st := f.node.State()
+		leader, ok := st.Member(st.Leader)
+		if ok && st.Leader != st.Self {
+			if ended, err := f.followAt(ctx, leader.Name, id, tell); err == nil && ended {
+				return
+			}
+		}
+		p, err := f.configs.Rollout(id) // nobody leads, or this node does
+		if err != nil {
+			return
+		}
+		tell(rolloutOrder(p))
+		if p.Rollout.Phase >= configsync.PhaseDone {
+			return
+		}
+		if ok && st.Leader == st.Self {
+			for p := range f.configs.FollowRollout(ctx, id) {
+				tell(rolloutOrder(p))
+				if !(peers{f}).Leads() {
+					break
+				}
+			}
+			continue
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// followAt is followLeader by one member. ended is false if the lines were broken off.
+func (f *Farm) followAt(ctx context.Context, member string, id uint64, tell func(*order.Rollout)) (ended bool,
+	err error) {
+	res, err := peers{f}.ask(ctx, member, pathFollow, id)
+	if err != nil {
+		return false, err
+	}
+	defer res.Body.Close()
+	in := bufio.NewScanner(res.Body)
+	in.Buffer(nil, maxLine)
+	for in.Scan() {
+		var r order.Rollout
+		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
+			return false, err
+		}
+		tell(&r)
+		ended = !r.Ended.IsZero()
+	}
+	return ended, in.Err()
+}

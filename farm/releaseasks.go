@@ -1,0 +1,174 @@
+package farm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// operatorMux returns the handler of what operators ask over HTTP.
+func (f *Farm) operatorMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+order.PathReleases, f.listReleases)
+	mux.HandleFunc("POST "+order.PathActivate, asked(f.activate))
+	mux.HandleFunc("POST "+order.PathRollback, asked(f.rollback))
+	mux.HandleFunc("POST "+order.PathCanary, asked(f.canary))
+	mux.HandleFunc("POST "+order.PathUncanary, asked(f.endCanary))
+	mux.HandleFunc("POST "+order.PathAbort, asked(f.abortRollout))
+	mux.HandleFunc("POST "+order.PathFollow, asked(f.followRollout))
+	return mux
+}
+
+// maxAsked bounds what an operator asks.
+const maxAsked = 1 << 20
+
+// asked returns the handler of a question of its own type.
+func asked[Q any](f func(http.ResponseWriter, *http.Request, Q)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q Q
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsked))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&q); err != nil {
+			writeError(w, &order.ReleaseError{Kind: order.KindInvalid,
+				Text: "the question is not understood; is this program's version another? " + err.Error()})
+			return
+		}
+		f(w, r, q)
+	}
+}
+
+// writeError answers with an error.
+func writeError(w http.ResponseWriter, e *order.ReleaseError) {
+	status, ok := map[string]int{order.KindInvalid: http.StatusBadRequest, order.KindConflict: http.StatusPreconditionFailed,
+		order.KindBusy: http.StatusConflict, order.KindMissing: http.StatusNotFound,
+		order.KindNoQuorum: http.StatusServiceUnavailable}[e.Kind]
+	if !ok {
+		status = http.StatusUnprocessableEntity
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(order.RolloutLine{Error: e})
+}
+
+func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
+	st := f.node.State()
+	self, _ := st.Member(st.Self)
+	out := order.Releases{Node: self.Name, Epochs: []order.ConfigEpoch{}, Releases: []order.Release{},
+		Rollouts: []order.Rollout{}}
+	for _, e := range f.configs.Epochs() {
+		out.Epochs = append(out.Epochs, epochOf(e))
+	}
+	for _, r := range f.configs.Releases() {
+		out.Releases = append(out.Releases, releaseOrder(r))
+	}
+	for _, r := range f.configs.Rollouts() {
+		if p, err := f.configs.Rollout(r.ID); err == nil {
+			out.Rollouts = append(out.Rollouts, *rolloutOrder(p))
+		}
+	}
+	if c := f.configs.Canary(); c.Release != 0 {
+		out.Canary = &order.Canary{Rollout: c.Rollout, Release: c.Release, Nodes: c.Nodes}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(out)
+}
+
+// releaseOrder is a release as operators read it.
+func releaseOrder(r configsync.Release) order.Release {
+	out := order.Release{ID: r.ID, Revision: r.Revision, Files: r.Content.Files, Size: r.Content.Size,
+		Program: r.Program, Publisher: r.Publisher, Who: r.Who, Why: r.Why, Time: r.Time, Rejected: r.Rejected}
+	if !r.Content.Root.IsZero() {
+		out.Root = r.Content.Root.String()
+	}
+	return out
+}
+
+func (f *Farm) activate(w http.ResponseWriter, r *http.Request, q order.ReleaseActivate) {
+	plan, err := planOf(q.Plan)
+	if err != nil {
+		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
+		return
+	}
+	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (configsync.Result, error) {
+		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), q.Release, plan)
+	})
+}
+
+func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseActivate) {
+	plan, err := planOf(q.Plan)
+	if err != nil {
+		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
+		return
+	}
+	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (configsync.Result, error) {
+		return f.configs.StartCanary(ctx, configsync.Write(q.ConfigWrite), q.Release, q.Nodes, plan)
+	})
+}
+
+func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseRollback) {
+	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (res configsync.Result, err error) {
+		if q.To == 0 {
+			if q.To, err = f.epochBefore(); err != nil {
+				return res, err
+			}
+		}
+		res.Epoch, err = f.configs.Rollback(ctx, configsync.Write(q.ConfigWrite), q.To)
+		return res, err
+	})
+}
+
+// epochBefore returns the newest epoch with a release other than the one in force, that has not failed.
+func (f *Farm) epochBefore() (uint64, error) {
+	all := f.configs.Epochs()
+	for i := len(all) - 2; i >= 0; i-- {
+		if e := all[i]; e.Release != all[len(all)-1].Release && !e.Failed {
+			return e.Number, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: there is none before the one in force", configsync.ErrNoEpoch)
+}
+
+func (f *Farm) endCanary(w http.ResponseWriter, r *http.Request, q order.RolloutEnd) {
+	if q.ID == 0 {
+		q.ID = f.configs.Canary().Rollout
+	}
+	f.done204(w, f.configs.EndCanary(r.Context(), q.ID, q.Who, q.Why))
+}
+
+func (f *Farm) abortRollout(w http.ResponseWriter, r *http.Request, q order.RolloutEnd) {
+	if q.ID == 0 {
+		if p, err := f.configs.Rollout(0); err == nil {
+			q.ID = p.Rollout.ID
+		}
+	}
+	f.done204(w, f.configs.Abort(r.Context(), q.ID, q.Who, q.Why))
+}
+
+// done204 answers what has no answer but an error.
+func (f *Farm) done204(w http.ResponseWriter, err error) {
+	if err != nil {
+		writeError(w, releaseError(err))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (f *Farm) followRollout(w http.ResponseWriter, r *http.Request, q order.RolloutEnd) {
+	p, err := f.configs.Rollout(q.ID)
+	if err != nil {
+		writeError(w, releaseError(err))
+		return
+	}
+	out := newLines(w)
+	f.followLeader(r.Context(), p.Rollout.ID, func(r *order.Rollout) { out.write(order.RolloutLine{Progress: r}) })
+	if p, err = f.configs.Rollout(p.Rollout.ID); err != nil {
+		out.write(order.RolloutLine{Error: releaseError(err)})
+		return
+	}
+	out.write(order.RolloutLine{Result: &order.ReleaseResult{Epoch: p.Rollout.Epoch, Release: p.Rollout.Release,
+		Rollout: p.Rollout.ID, Restart: []string{}}})
+}

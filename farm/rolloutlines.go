@@ -1,0 +1,120 @@
+package farm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// tellRollout has do put a release in force, and tells an operator how far that is until it is over. key is that
+// of the write.
+func (f *Farm) tellRollout(ctx context.Context, w http.ResponseWriter, key string,
+	do func(context.Context) (configsync.Result, error)) {
+	out := newLines(w)
+	ctx, cancel := context.WithCancel(ctx)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		f.followKey(ctx, out, key)
+	}()
+	res, err := do(ctx)
+	cancel()
+	<-told
+	if err != nil {
+		out.write(order.RolloutLine{Error: releaseError(err)})
+		return
+	}
+	out.write(order.RolloutLine{Result: &order.ReleaseResult{Epoch: res.Epoch, Release: res.Release,
+		Rollout: res.Rollout, Restart: append([]string{}, res.Restart...)}})
+}
+
+// followKey tells how far the rollout is whose write has this key.
+func (f *Farm) followKey(ctx context.Context, out *lines, key string) {
+	for key != "" && ctx.Err() == nil {
+		news := f.configs.Changed()
+		if p, err := f.configs.Rollout(0); err == nil && p.Rollout.Key == key {
+			f.followLeader(ctx, p.Rollout.ID, func(r *order.Rollout) { out.write(order.RolloutLine{Progress: r}) })
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// phases are the words for the phases of a rollout.
+var phases = map[configsync.Phase]string{configsync.PhaseStaging: "staging", configsync.PhaseConfirming: "confirming",
+	configsync.PhaseDone: "done", configsync.PhaseAborted: "aborted", configsync.PhaseReturned: "returned"}
+
+// rolloutOrder is a rollout as operators read it.
+func rolloutOrder(p configsync.Progress) *order.Rollout {
+	r := p.Rollout
+	out := &order.Rollout{ID: r.ID, Release: r.Release, Epoch: r.Epoch, Phase: phases[r.Phase], Who: r.Who, Why: r.Why,
+		Begun: r.Begun, Flipped: r.Flipped, Ended: r.Ended, Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason}
+	for _, n := range p.Nodes {
+		out.Nodes = append(out.Nodes, order.RolloutNode{Node: n.Node, Step: n.Step.String(), Have: n.Have, Size: n.Size,
+			Unreachable: n.Unreachable, Refused: n.Refused})
+	}
+	return out
+}
+
+// releaseError is an error about releases as operators read it.
+func releaseError(err error) *order.ReleaseError {
+	kind := order.KindFailed
+	for _, k := range []struct {
+		err  error
+		kind string
+	}{
+		{configsync.ErrConflict, order.KindConflict}, {configsync.ErrBusy, order.KindBusy},
+		{configsync.ErrRefused, order.KindRefused}, {configsync.ErrReturned, order.KindReturned},
+		{configsync.ErrNoEpoch, order.KindMissing}, {configsync.ErrNoRelease, order.KindMissing},
+		{configsync.ErrEnded, order.KindMissing}, {configsync.ErrTooLarge, order.KindInvalid},
+		{configsync.ErrUncertain, order.KindUncertain}, {cluster.ErrNoLeader, order.KindNoQuorum},
+		{context.Canceled, order.KindUncertain}, {context.DeadlineExceeded, order.KindUncertain},
+	} {
+		if errors.Is(err, k.err) {
+			kind = k.kind
+			break
+		}
+	}
+	if _, wrong := errors.AsType[configsync.Problems](err); wrong && kind == order.KindFailed {
+		kind = order.KindInvalid
+	}
+	return &order.ReleaseError{Kind: kind, Text: err.Error()}
+}
+
+// planOf reads a plan.
+func planOf(o order.RolloutPlan) (p configsync.Plan, err error) {
+	switch o.Unreachable {
+	case "", "proceed":
+	case "fence":
+		p.Unreachable = configsync.Fence
+	case "refuse":
+		p.Unreachable = configsync.Refuse
+	default:
+		return p, fmt.Errorf("%q is none of proceed, fence and refuse", o.Unreachable)
+	}
+	p.MinReady = o.MinReady
+	for _, d := range []struct {
+		text string
+		to   *time.Duration
+	}{{o.Wait, &p.Wait}, {o.Stage, &p.Stage}, {o.Confirm, &p.Confirm}, {o.Bake, &p.Bake}} {
+		if d.text == "" || d.to == &p.Confirm && d.text == "none" {
+			continue
+		}
+		if *d.to, err = time.ParseDuration(d.text); err != nil || *d.to < 0 {
+			return p, fmt.Errorf("%q is no length of time, such as 30s", d.text)
+		}
+	}
+	if o.Confirm == "none" {
+		p.Confirm = -1
+	}
+	return p, nil
+}

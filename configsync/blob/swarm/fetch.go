@@ -63,8 +63,8 @@ const (
 	mostSlots   = 64   // peers of one Fetch
 	mostParts   = 32   // blobs of which a part is kept until another peer goes on
 	insistAfter = 2 * time.Second
-	tick        = 50 * time.Millisecond
-	soonest     = 100 * time.Millisecond // between two questions to a peer
+	tick        = 25 * time.Millisecond
+	soonest     = 50 * time.Millisecond // between two questions to a peer
 	latest      = time.Second
 	reportEvery = 100 * time.Millisecond
 	longestWait = 20       // times the patience, for peers that say that they will send it
@@ -118,7 +118,7 @@ type slot struct {
 	bit       uint64
 	present   bool
 	asking    bool
-	next      time.Time // not asked before
+	last      time.Time // when it was asked last
 	interval  time.Duration
 	askedDone int  // what job.done was when it was asked; -1 = it was not
 	cursor    int  // in job.order
@@ -357,11 +357,11 @@ func ofPeer(ctx context.Context, err error) error {
 func (j *job) ask(ctx context.Context) {
 	now := time.Now()
 	for _, s := range j.slots {
-		if !s.present || s.asking || now.Before(s.next) || !j.f.ready(s.id) || !j.wonders(s) {
+		if !s.present || s.asking || now.Before(j.due(s)) || !j.f.ready(s.id) || !j.wonders(s) {
 			continue
 		}
 		s.asking = true
-		s.next = now.Add(s.interval * time.Duration(1+len(j.slots)/8)) // many peers are asked less often
+		s.last = now
 		s.askedDone = j.done
 		items := slices.DeleteFunc(slices.Clone(j.asked), func(it *item) bool { return it.done })
 		hashes := make([]blob.Hash, len(items))
@@ -377,9 +377,21 @@ func (j *job) ask(ctx context.Context) {
 	}
 }
 
+// due returns when a peer may be asked again. Many are asked less often.
+func (j *job) due(s *slot) time.Time {
+	return s.last.Add(s.interval * time.Duration(max(1, len(j.slots)/8)))
+}
+
+// hurry has the peers asked soon: somebody must have got a blob, or is just getting it.
+func (j *job) hurry() {
+	for _, s := range j.slots {
+		s.interval = soonest
+	}
+}
+
 // wonders reports whether there may be news of a peer: it was never asked, or there are many blobs about
 // which it was not, or it could send something if it had it; or else from time to time, since others get
 // blobs meanwhile.
 func (j *job) wonders(s *slot) bool {
-	return s.askedDone < 0 || s.idle || j.done-s.askedDone > len(j.asked)/2 || time.Since(s.next) > latest
+	return s.askedDone < 0 || s.idle || j.done-s.askedDone > len(j.asked)/2 || time.Since(s.last) > 2*latest
 }

@@ -249,7 +249,8 @@ func TestUnavailable(t *testing.T) {
 	refs := fill(t, one, 3, 1000)
 	sw.serve(t, "n2", one, HandlerConfig{})
 	sw.set("n3", "127.0.0.1:1")
-	sw.serveBad(t, "n4", &badPeer{Handler: NewHandler(one, HandlerConfig{}), have: everything})
+	sw.serveBad(t, "n4", &badPeer{Handler: NewHandler(one, HandlerConfig{}), have: everything,
+		blob: func(w http.ResponseWriter, r *http.Request, _ []byte, _ int) { http.NotFound(w, r) }})
 	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: 300 * time.Millisecond})
 	nobodys := blob.Ref{Hash: blob.Sum([]byte("nobody's")), Size: 8}

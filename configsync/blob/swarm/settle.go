@@ -36,6 +36,7 @@ func (j *job) handle(e event) {
 		it.wrong |= e.slot.bit
 	case errors.Is(e.err, errRefused):
 		j.later(it, e)
+		j.hurry()
 	case descriptors.Exhausted(e.err):
 		j.starved, j.rest = e.err, time.Now().Add(latest/4)
 	case isLocal(e.err):

@@ -83,15 +83,19 @@ type packer struct {
 	fsys  fs.FS
 	sink  Sink
 	cfg   PackConfig
-	known map[blob.Hash]*File // of the manifest before
+	known map[blob.Hash]*File // what the manifest before has compressed, if it became smaller
 }
 
+// knownFiles returns the files that need not be compressed again.
 func knownFiles(m *Manifest) map[blob.Hash]*File {
 	if m == nil {
 		return nil
 	}
 	known := make(map[blob.Hash]*File, len(m.Files))
 	for i := range m.Files {
+		if !compressible(m.Files[i].Type) {
+			continue
+		}
 		known[m.Files[i].Hash] = &m.Files[i]
 	}
 	return known
@@ -156,7 +160,7 @@ func (w *worker) pack(ctx context.Context, found foundFile) (File, error) {
 	if limit := w.cfg.Limits.FileBytes; out.Size > limit {
 		return File{}, Problems{{found.path, fmt.Sprintf("a file has at most %d bytes", limit)}}
 	}
-	if out.Size != before.Size() || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+	if out.Size != before.Size() || !alike(before, after) {
 		return File{}, fmt.Errorf("%w: %q", ErrChanged, found.path)
 	}
 	return out, nil
@@ -168,11 +172,14 @@ func (w *worker) unchanged(f fs.File, found foundFile) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}
-	if !info.Mode().IsRegular() || os.SameFile(found.info, found.info) && !os.SameFile(found.info, info) {
+	same := !os.SameFile(found.info, found.info) || os.SameFile(found.info, info) // some file systems cannot tell
+	if !same || !info.Mode().IsRegular() || !alike(found.info, info) {
 		return nil, fmt.Errorf("%w: %q", ErrChanged, found.path)
 	}
 	return info, nil
 }
+
+func alike(a, b fs.FileInfo) bool { return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) }
 
 // read puts a file and its variants into the sink.
 func (w *worker) read(ctx context.Context, r io.Reader, found foundFile) (File, error) {
@@ -191,10 +198,13 @@ func (w *worker) read(ctx context.Context, r io.Reader, found foundFile) (File, 
 	if out.Hash, out.Size, out.Chunks, err = w.plain.finish(); err != nil {
 		return File{}, err
 	}
+	if out.Size < compressFrom || !compressible(out.Type) {
+		return out, nil
+	}
 	if known := w.known[out.Hash]; known != nil {
 		out.Variants = known.Variants
-	} else if out.Size >= compressFrom && compressible(out.Type) {
-		out.Variants, err = w.variants(ctx, &out)
+		return out, nil
 	}
+	out.Variants, err = w.variants(ctx, &out)
 	return out, err
 }

@@ -1,0 +1,119 @@
+package content
+
+import "net/http"
+
+// Set serves the release in force, and for whoever is of another one, that. It is made anew at each switch, which is then a swap of
+// one pointer; a request is served by the set that it found. Its fields are not changed while it serves.
+type Set struct {
+	Active *Site
+
+	// Others are the releases that are kept or staged besides, the newest first. Documents are never of them, except for
+	// a client whose pin is of a newer epoch than this node has in force.
+	Others []*Site
+
+	// Pins says which release a client has a page of; nil gives everybody the release in force.
+	Pins *Pins
+
+	// Private says that not everybody gets the same documents, as with a canary. No cache that is shared may keep them then.
+	Private bool
+}
+
+// ServeHTTP serves a request for a file: a document from the release in force, to which it pins the client, and anything else from
+// the release that the client is pinned to, as long as that is here. What is not in that release is looked up in the one in
+// force, and a fingerprinted name in all, so that a page of any of them is whole.
+func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !allowed(w, r) {
+		return
+	}
+	var pin Pin
+	pinned := false
+	if s.Pins != nil {
+		pin, pinned = s.Pins.Read(r)
+	}
+	site := s.site(pin, pinned, isDocument(r))
+	e, ok := site.find(r.URL.Path)
+	if ok && e != nil && !isSubresource(r) && e.document { // the file says it where the client does not
+		if site = s.site(pin, pinned, true); site != nil {
+			e, ok = site.find(r.URL.Path)
+		}
+	}
+	if !ok {
+		site, e, ok = s.elsewhere(site, r.URL.Path)
+	}
+	if ok && e != nil && e.document && !isSubresource(r) {
+		s.prepareDocument(w, site, pin, pinned)
+	}
+	site.serve(w, r, e, ok)
+}
+
+// Behind reports whether the client of a request has seen a release which this node has neither in force nor staged, but some
+// node had later than what is in force here: another node has to serve it.
+func (s *Set) Behind(r *http.Request) bool {
+	if s.Pins == nil {
+		return false
+	}
+	pin, ok := s.Pins.Read(r)
+	return ok && pin.Epoch > s.Active.release.Epoch && s.site(pin, true, true).release.ID != pin.Release
+}
+
+// site returns the release that a request is about.
+func (s *Set) site(pin Pin, pinned, document bool) *Site {
+	if !pinned || pin.Release == s.Active.release.ID || document && pin.Epoch <= s.Active.release.Epoch {
+		return s.Active
+	}
+	for _, o := range s.Others {
+		if o.release.ID == pin.Release {
+			return o
+		}
+	}
+	return s.Active
+}
+
+// elsewhere looks for what is not in the release that it should be in: in the one in force, and a fingerprinted name in all.
+func (s *Set) elsewhere(site *Site, path string) (*Site, *entry, bool) {
+	if e, ok := s.Active.find(path); ok {
+		return s.Active, e, true
+	}
+	for _, o := range s.Others {
+		if e, ok := o.find(path); ok && e != nil && e.file.Immutable {
+			return o, e, true
+		}
+	}
+	return site, nil, false
+}
+
+var private = []string{"private, no-cache"}
+
+func (s *Set) prepareDocument(w http.ResponseWriter, site *Site, pin Pin, pinned bool) {
+	if s.Private {
+		w.Header()["Cache-Control"] = private
+	}
+	if s.Pins != nil {
+		to := site.release
+		if pinned && pin.Release == to.ID {
+			to.Epoch = max(to.Epoch, pin.Epoch) // it is in force elsewhere, and staged here
+		}
+		s.Pins.refresh(w, to, pin, pinned)
+	}
+}
+
+// isDocument reports whether a browser says that it goes to a page.
+func isDocument(r *http.Request) bool {
+	switch first(r.Header["Sec-Fetch-Dest"]) {
+	case "document", "iframe", "frame":
+		return true
+	}
+	return first(r.Header["Sec-Fetch-Mode"]) == "navigate"
+}
+
+// isSubresource reports whether a browser says that it does not go to a page.
+func isSubresource(r *http.Request) bool {
+	return len(r.Header["Sec-Fetch-Dest"]) > 0 && !isDocument(r)
+}
+
+func first(v []string) string {
+	if len(v) == 0 {
+		return ""
+	}
+	return v[0]
+}

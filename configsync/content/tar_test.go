@@ -1,0 +1,228 @@
+package content
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// entries makes an archive; what has no type is a file with its name as its content.
+func entries(t testing.TB, list ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range list {
+		data := []byte(h.Name)
+		if h.Typeflag != 0 && h.Typeflag != tar.TypeReg {
+			data = nil
+		}
+		h.Size, h.ModTime = int64(len(data)), time.Unix(1e9, 0)
+		if h.Mode == 0 {
+			h.Mode = 0o644
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func zipped(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return z.Bytes()
+}
+
+func tarSeeds(t testing.TB) map[string][]byte {
+	return map[string][]byte{
+		"site": entries(t, tar.Header{Name: "site/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "site/public/a.html"},
+			tar.Header{Name: "site/run", Mode: 0o755}, tar.Header{Name: "site/public/empty/", Typeflag: tar.TypeDir, Mode: 0o755}),
+		"links": entries(t, tar.Header{Name: "public/a"}, tar.Header{Name: "public/b", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}),
+	}
+}
+
+func TestReadTar(t *testing.T) {
+	for name, b := range map[string][]byte{"plain": tarSeeds(t)["site"], "gzip": zipped(t, tarSeeds(t)["site"])} {
+		dir := t.TempDir()
+		a, err := ReadTar(t.Context(), bytes.NewReader(b), dir, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := fstest.TestFS(a, "public/a.html", "run", "public/empty"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, err := fs.ReadFile(a, "public/a.html"); string(b) != "site/public/a.html" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+		s := newFolder(t)
+		m := pack(t, s, a, PackConfig{})
+		if f, ok := m.Lookup("run"); !ok || !f.Exec || len(m.Dirs) != 1 {
+			t.Errorf("%+v", m)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("%v is left", left)
+		}
+	}
+	// Only a folder around a site is taken away.
+	for names, want := range map[string]string{
+		"./public/a ./x": "public x", "public/a": "public", "config/public": "config", "my/config/a": "config",
+		"templates/a": "templates", "my/release.yaml": "release.yaml", "a/public/x b": "a b",
+	} {
+		var list []tar.Header
+		for n := range strings.FieldsSeq(names) {
+			list = append(list, tar.Header{Name: n})
+		}
+		a, err := ReadTar(t.Context(), bytes.NewReader(entries(t, list...)), t.TempDir(), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		top, _ := fs.ReadDir(a, ".")
+		for _, e := range top {
+			got = append(got, e.Name())
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, and not %q", names, got, want)
+		}
+		a.Close()
+	}
+}
+
+func TestReadTarRefuses(t *testing.T) {
+	small := Limits{Files: 10, FileBytes: 1000, Bytes: 1500}
+	sparse := entries(t, tar.Header{Name: "public/holes", PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b"}})
+	sparse = bytes.ReplaceAll(sparse, []byte("SCHILY.xattr.user.a=b"), []byte("GNU.sparse.size=99999"))
+	lies := entries(t, tar.Header{Name: "public/a"}) // says that it has more than there is
+	for name, c := range map[string]struct {
+		b    []byte
+		is   error
+		says string
+	}{
+		"traversal":   {entries(t, tar.Header{Name: "public/../../etc/passwd"}), ErrRefused, `"public/../../etc/passwd": a path has no ".."`},
+		"absolute":    {entries(t, tar.Header{Name: "/etc/passwd"}), ErrRefused, "begin with a slash"},
+		"hidden up":   {entries(t, tar.Header{Name: "./../a"}), ErrRefused, `no ".."`},
+		"backslash":   {entries(t, tar.Header{Name: `a\b`}), ErrRefused, "no backslash"},
+		"device name": {entries(t, tar.Header{Name: "nul"}), ErrRefused, "name of a device"},
+		"symlink":     {tarSeeds(t)["links"], ErrRefused, `"public/b": a symbolic link`},
+		"hard link":   {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), ErrRefused, "a hard link"},
+		"device":      {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeBlock}), ErrRefused, "a device"},
+		"terminal":    {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeChar}), ErrRefused, "a device"},
+		"pipe":        {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), ErrRefused, "a named pipe"},
+		"setuid":      {entries(t, tar.Header{Name: "a", Mode: 0o4755}), ErrRefused, "setuid"},
+		"setgid":      {entries(t, tar.Header{Name: "a", Mode: 0o2755}), ErrRefused, "setgid"},
+		"holes":       {sparse, ErrRefused, "holes"},
+		"twice":       {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "./a"}), ErrRefused, "in an archive once"},
+		"case":        {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "A"}), ErrRefused, "differs from"},
+		"both":        {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "a/b"}), ErrRefused, "a file and a folder"},
+		"entries":     {entries(t, many(100)...), ErrRefused, "more than 20 entries"},
+		"no archive":  {[]byte("hello, hello"), ErrArchive, "EOF"},
+		"text":        {bytes.Repeat([]byte("hello, "), 1000), ErrArchive, "invalid tar header"},
+		"nothing":     {entries(t), ErrArchive, "nothing in it"},
+		"empty":       {nil, ErrArchive, "nothing in it"},
+		"torn":        {lies[:514], ErrArchive, "unexpected EOF"},
+		"torn gzip":   {zipped(t, lies)[:40], ErrArchive, "unexpected EOF"},
+	} {
+		dir := t.TempDir()
+		_, err := ReadTar(t.Context(), bytes.NewReader(c.b), dir, small)
+		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, and not %q", name, err, c.says)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("%s: %v is left", name, left)
+		}
+	}
+}
+
+func many(n int) (list []tar.Header) {
+	for i := range n {
+		list = append(list, tar.Header{Name: string(rune('a'+i/26)) + string(rune('a'+i%26))})
+	}
+	return list
+}
+
+// What a header says of sizes is nothing to rely on: limits are about what comes.
+func TestReadTarLimits(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	w.WriteHeader(&tar.Header{Name: "a", Mode: 0o644, Size: 8 << 30})
+	endless := io.MultiReader(&b, &zeros{})
+	if _, err := ReadTar(t.Context(), endless, t.TempDir(), Limits{FileBytes: 1 << 20}); err == nil ||
+		!strings.Contains(err.Error(), "a file has at most 1048576 bytes") {
+		t.Error(err)
+	}
+	two := entries(t, tar.Header{Name: strings.Repeat("a", 90)}, tar.Header{Name: strings.Repeat("b", 90)})
+	if _, err := ReadTar(t.Context(), bytes.NewReader(two), t.TempDir(), Limits{Bytes: 100}); err == nil ||
+		!strings.Contains(err.Error(), "the files of a release have at most 100 bytes") {
+		t.Error(err)
+	}
+}
+
+// What unpacks to far more than it is, is not unpacked.
+func TestReadTarBomb(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	w.WriteHeader(&tar.Header{Name: "a", Mode: 0o644, Size: 20 << 20})
+	io.CopyN(w, zeros{}, 20<<20)
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ReadTar(t.Context(), &b, t.TempDir(), Limits{})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "more than 100 bytes come of a compressed one") {
+		t.Error(err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func FuzzTar(f *testing.F) {
+	for _, b := range tarSeeds(f) {
+		f.Add(b)
+		f.Add(zipped(f, b))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		a, err := ReadTar(t.Context(), bytes.NewReader(b), dir, Limits{Files: 100, FileBytes: 1 << 16, Bytes: 1 << 18})
+		if err == nil {
+			err = fs.WalkDir(a, ".", func(p string, d fs.DirEntry, err error) error {
+				if err == nil && p != "." {
+					err = CheckPath(p)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			a.Close()
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("%v is left", left)
+		}
+	})
+}

@@ -78,6 +78,11 @@ var rules = []rule{
 		why:     "who only names blobs, as the replicated state does, needs nothing of the network",
 	},
 	{
+		of:      []string{"configsync/content"},
+		imports: []string{module + "/cluster", module + "/session", module + "/configsync/internal", module + "/configsync/keyring"},
+		why:     "content is files: it is given where blobs are and what signs, and is tested with a folder",
+	},
+	{
 		of:      []string{"farm/forward"},
 		imports: []string{module + "/session", module + "/configsync"},
 		why:     "forwarding is about requests, not about what they do",

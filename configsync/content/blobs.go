@@ -13,14 +13,15 @@ import (
 
 // Blobs is where the content of files is read from. A *blob.Store is one.
 type Blobs interface {
-	// Open returns a blob, which the caller closes, and its size in bytes. The error says which blob is not there.
+	// Open returns a blob, which the caller closes, and its size in bytes. The error says which blob is not
+	// there.
 	Open(blob.Hash) (blob.File, int64, error)
 }
 
 // Sink is where Pack puts blobs. A *blob.Store is one.
 type Sink interface {
-	// Put keeps what r has, and returns its hash. If want is not zero, anything else than that blob is refused. A blob that
-	// is there already is kept once.
+	// Put keeps what r has, and returns its hash. If want is not zero, anything else than that blob is
+	// refused. A blob that is there already is kept once.
 	Put(ctx context.Context, want blob.Hash, r io.Reader) (blob.Hash, error)
 }
 
@@ -44,8 +45,8 @@ func openBlob(b Blobs, ref blob.Ref) (blob.File, error) {
 	return f, nil
 }
 
-// chunked is a file in chunks, of which it has one open at a time. The lock is held while a chunk is read, so that calls of
-// ReadAt wait for each other.
+// chunked is a file in chunks, of which it has one open at a time. The lock is held while a chunk is read, so
+// that calls of ReadAt wait for each other.
 type chunked struct {
 	blobs  Blobs
 	size   int64

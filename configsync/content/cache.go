@@ -9,8 +9,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
-// Cache keeps small blobs in memory, for all sites that are given it: what two releases have in common is there once. It
-// never holds more than its budget. What was not asked for since it was last looked at goes first.
+// Cache keeps small blobs in memory, for all sites that are given it: what two releases have in common is
+// there once. It never holds more than its budget. What was not asked for since it was last looked at goes
+// first.
 type Cache struct {
 	budget int64
 
@@ -21,7 +22,8 @@ type Cache struct {
 	used  int64
 }
 
-// cachedSize is the size of the largest blob that is kept in memory, in bytes. Opening a larger one costs little beside sending it.
+// cachedSize is the size of the largest blob that is kept in memory, in bytes. Opening a larger one costs
+// little beside sending it.
 const cachedSize = 64 << 10
 
 // item is a blob in memory. data is nil again after the cache has dropped it.
@@ -115,7 +117,8 @@ func (c *Cache) add(h blob.Hash, data []byte) *item {
 	return it
 }
 
-// passLocked moves the hand over one item: it is dropped if nobody has asked for it since the hand was there last.
+// passLocked moves the hand over one item: it is dropped if nobody has asked for it since the hand was there
+// last.
 func (c *Cache) passLocked() {
 	if c.hand >= len(c.ring) {
 		c.hand = 0

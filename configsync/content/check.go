@@ -9,7 +9,8 @@ import (
 
 // check holds a manifest to the rules, whoever made it. Files and folders are sorted, or that is said.
 func (m *Manifest) check(limits Limits) error {
-	c := checker{limits: limits, names: make(map[string]named), blobs: make(map[blob.Hash]int64)}
+	c := checker{limits: limits, names: make(map[string]named), blobs: make(map[blob.Hash]int64),
+		types: make(map[string]bool)}
 	if n := len(m.Files) + len(m.Dirs); n > limits.Files {
 		c.problems.add("", "a release has at most %d files and empty folders, and this one has %d", limits.Files, n)
 		return c.problems.err()
@@ -40,7 +41,7 @@ type checker struct {
 	problems Problems
 	names    map[string]named // by what fold returns
 	blobs    map[blob.Hash]int64
-	chunked  map[blob.Hash]*File
+	types    map[string]bool // whether they are media types
 	bytes    int64
 }
 
@@ -66,7 +67,7 @@ func (c *checker) file(before string, f *File) {
 		return
 	}
 	c.name(f.Path, file)
-	if !validType(f.Type) {
+	if !c.validType(f.Type) {
 		c.problems.add(f.Path, "its media type %.60q is none", f.Type)
 	}
 	if f.Size > c.limits.FileBytes {
@@ -74,7 +75,7 @@ func (c *checker) file(before string, f *File) {
 		return
 	}
 	c.bytes += max(f.Size, 0)
-	c.content(f.Path, "the file", f.Hash, f.Size, f.Chunks)
+	c.content(f.Path, "", f.Hash, f.Size, f.Chunks)
 	c.variants(f)
 	f.refs(func(r blob.Ref) {
 		if size, ok := c.blobs[r.Hash]; ok && size != r.Size {
@@ -82,6 +83,16 @@ func (c *checker) file(before string, f *File) {
 		}
 		c.blobs[r.Hash] = r.Size
 	})
+}
+
+// validType remembers what it was asked, because a release has few types.
+func (c *checker) validType(t string) bool {
+	valid, ok := c.types[t]
+	if !ok {
+		valid = validType(t)
+		c.types[t] = valid
+	}
+	return valid
 }
 
 func (c *checker) order(before, path string) {
@@ -101,7 +112,8 @@ func (c *checker) path(path string) bool {
 	return rule == ""
 }
 
-// name takes a path and the folders above it: none may be taken for something else, or be written otherwise elsewhere.
+// name takes a path and the folders above it: none may be taken for something else, or be written otherwise
+// elsewhere.
 func (c *checker) name(path string, as kind) {
 	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '/') {
 		name := path[:end]
@@ -113,7 +125,8 @@ func (c *checker) name(path string, as kind) {
 			as = dir
 			continue
 		case taken.path != name:
-			c.problems.add(path, "it differs from %.240q only in ways that some file systems ignore, such as case", taken.path)
+			c.problems.add(path, "it differs from %.240q only in ways that some file systems ignore, such as case",
+				taken.path)
 		case taken.kind != as && (taken.kind == file || as == file):
 			c.problems.add(path, "%.240q is a file and a folder", name)
 		case taken.kind == emptyDir:
@@ -125,9 +138,19 @@ func (c *checker) name(path string, as kind) {
 	}
 }
 
+// variantName is a variant in an error, which is made only there.
+type variantName string
+
+func (v variantName) String() string {
+	if v == "" {
+		return "the file"
+	}
+	return fmt.Sprintf("the variant %.20q", string(v))
+}
+
 // content checks what the sizes, the chunks and the hash of a file or a variant say of each other.
-func (c *checker) content(path, what string, h blob.Hash, size int64, chunks []blob.Hash) {
-	count := chunksOf(size)
+func (c *checker) content(path, encoding string, h blob.Hash, size int64, chunks []blob.Hash) {
+	count, what := chunksOf(size), variantName(encoding)
 	switch {
 	case size < 0:
 		c.problems.add(path, "%s has %d bytes", what, size)
@@ -136,7 +159,8 @@ func (c *checker) content(path, what string, h blob.Hash, size int64, chunks []b
 	case (size == 0) != (h == emptyHash):
 		c.problems.add(path, "%s has %d bytes, which is not what its hash says", what, size)
 	case len(chunks) != count && count == 0:
-		c.problems.add(path, "%s has %d chunks, and is of %d bytes: chunks are for what has more than %d", what, len(chunks), size, WholeSize)
+		c.problems.add(path, "%s has %d chunks, and is of %d bytes: chunks are for what has more than %d", what,
+			len(chunks), size, WholeSize)
 	case len(chunks) != count:
 		c.problems.add(path, "%s has %d chunks, and its %d bytes need %d", what, len(chunks), size, count)
 	}
@@ -163,7 +187,7 @@ func (c *checker) variants(f *File) {
 	}
 	before := ""
 	for _, v := range f.Variants {
-		what := fmt.Sprintf("the variant %.20q", v.Encoding)
+		what := variantName(v.Encoding)
 		switch {
 		case v.Encoding != "br" && v.Encoding != "gzip" && v.Encoding != "zstd":
 			c.problems.add(f.Path, "%s is of none of br, gzip and zstd", what)
@@ -174,6 +198,6 @@ func (c *checker) variants(f *File) {
 			continue
 		}
 		before = v.Encoding
-		c.content(f.Path, what, v.Hash, v.Size, v.Chunks)
+		c.content(f.Path, v.Encoding, v.Hash, v.Size, v.Chunks)
 	}
 }

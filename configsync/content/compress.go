@@ -25,8 +25,8 @@ type compressor struct {
 	reset func(io.Writer)
 }
 
-// newCompressors returns one for each coding, sorted by name. They take time for size, because compressing is done once
-// and by one node. What they write depends on nothing but their input and their version.
+// newCompressors returns one for each coding, sorted by name. They take time for size, because compressing is
+// done once and by one node. What they write depends on nothing but their input and their version.
 func newCompressors() []compressor {
 	gz, err := gzip.NewWriterLevel(io.Discard, gzip.BestCompression)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// precondition is what the conditions of a request say of what would be sent (RFC 9110, 13.2.2): 0 to go on, or the
-// status 304 or 412.
+// precondition is what the conditions of a request say of what would be sent (RFC 9110, 13.2.2): 0 to go on,
+// or the status 304 or 412.
 func precondition(r *http.Request, etag string, modified time.Time) int {
 	h := r.Header
 	if match := h["If-Match"]; len(match) > 0 {
@@ -37,7 +37,8 @@ func date(h http.Header, name string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// listsTag reports whether lines list a strong entity tag, or are *. Compared weakly, a weak tag in them counts as well.
+// listsTag reports whether lines list a strong entity tag, or are *. Compared weakly, a weak tag in them
+// counts as well.
 func listsTag(lines []string, etag string, strong bool) bool {
 	for _, line := range lines {
 		for line = textproto.TrimString(line); line != ""; line = strings.TrimLeft(line, ", \t") {

@@ -12,7 +12,8 @@ const (
 )
 
 func TestConditions(t *testing.T) {
-	site, _ := newSite(t, map[string]string{"public/a.txt": long, "public/index.html": "<p>"}, SiteConfig{Cache: NewCache(0)})
+	site, _ := newSite(t, map[string]string{"public/a.txt": long, "public/index.html": "<p>"},
+		SiteConfig{Cache: NewCache(0)})
 	plain := ask(site, "GET", "/a.txt").Header.Get("Etag")
 	gz := ask(site, "GET", "/a.txt", "Accept-Encoding: gzip").Header.Get("Etag")
 	zst := ask(site, "GET", "/a.txt", "Accept-Encoding: zstd").Header.Get("Etag")
@@ -59,7 +60,8 @@ func TestConditions(t *testing.T) {
 			r := ask(site, method, "/a.txt", strings.Split(c.fields, "|")...)
 			want := headers(r, "Etag", "Vary", "Cache-Control", "Last-Modified")
 			b := body(t, r)
-			if r.StatusCode != c.status || r.Header.Get("Etag") != c.etag || r.Header.Get("Vary") == "" || r.Header.Get("Last-Modified") != lastModified ||
+			if r.StatusCode != c.status || r.Header.Get("Etag") != c.etag || r.Header.Get("Vary") == "" ||
+				r.Header.Get("Last-Modified") != lastModified ||
 				r.Header.Get("Cache-Control") != "no-cache" || (b == "") == (c.status == 200 && method == "GET") {
 				t.Errorf("%s %s: %s", method, c.fields, want)
 			}
@@ -76,11 +78,15 @@ func TestConditions(t *testing.T) {
 // After a flip, what has changed is sent, what has not is not, and a date of before is of before.
 func TestConditionsAfterFlip(t *testing.T) {
 	store := newFolder(t)
-	first := pack(t, store, files(map[string]string{"public/a.txt": "one", "public/b.txt": "same"}), PackConfig{})
-	second := pack(t, store, files(map[string]string{"public/a.txt": "two", "public/b.txt": "same"}), PackConfig{})
+	first := pack(t, store, files(map[string]string{"public/a.txt": "one", "public/b.txt": "same"}),
+		PackConfig{})
+	second := pack(t, store, files(map[string]string{"public/a.txt": "two", "public/b.txt": "same"}),
+		PackConfig{})
 	old := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 1, Activated: activated})
-	flipped := NewSite(second, store, SiteConfig{}).As(Release{ID: "r2", Epoch: 2, Activated: activated.Add(time.Second)})
-	back := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 3, Activated: activated.Add(2 * time.Second)})
+	flipped := NewSite(second, store, SiteConfig{}).As(Release{ID: "r2", Epoch: 2,
+		Activated: activated.Add(time.Second)})
+	back := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 3,
+		Activated: activated.Add(2 * time.Second)})
 	a, b := ask(old, "GET", "/a.txt"), ask(old, "GET", "/b.txt")
 	for _, c := range []struct {
 		site   *Site
@@ -98,20 +104,24 @@ func TestConditionsAfterFlip(t *testing.T) {
 			t.Errorf("%s %s: %d", c.target, c.field, r.StatusCode)
 		}
 	}
-	if r := ask(NewSite(first, store, SiteConfig{}), "GET", "/a.txt", "If-Modified-Since: "+later); r.StatusCode != 200 || r.Header.Get("Last-Modified") != "" {
+	if r := ask(NewSite(first, store, SiteConfig{}), "GET", "/a.txt",
+		"If-Modified-Since: "+later); r.StatusCode != 200 || r.Header.Get("Last-Modified") != "" {
 		t.Errorf("a site that is not in force: %v", r.Header)
 	}
 }
 
 // Two nodes with stores of their own give the same answers, to the byte of each header.
 func TestNodesAgree(t *testing.T) {
-	texts := map[string]string{"public/a.txt": long, "public/index.html": long, "public/dir/index.html": "<p>", "public/404.html": "no"}
+	texts := map[string]string{"public/a.txt": long, "public/index.html": long, "public/dir/index.html": "<p>",
+		"public/404.html": "no"}
 	one, _ := newSite(t, texts, SiteConfig{Cache: NewCache(0)})
 	two, _ := newSite(t, texts, SiteConfig{})
 	for _, target := range []string{"/", "/a.txt", "/dir", "/dir/", "/none"} {
 		for _, accept := range []string{"", "gzip", "zstd, gzip"} {
-			a, b := ask(one, "GET", target, "Accept-Encoding: "+accept), ask(two, "GET", target, "Accept-Encoding: "+accept)
-			names := []string{"Etag", "Last-Modified", "Content-Type", "Content-Length", "Content-Encoding", "Vary", "Cache-Control", "Location"}
+			a, b := ask(one, "GET", target, "Accept-Encoding: "+accept), ask(two, "GET", target,
+				"Accept-Encoding: "+accept)
+			names := []string{"Etag", "Last-Modified", "Content-Type", "Content-Length", "Content-Encoding", "Vary",
+				"Cache-Control", "Location"}
 			if headers(a, names...) != headers(b, names...) || body(t, a) != body(t, b) {
 				t.Errorf("%s: %v and %v", target, a.Header, b.Header)
 			}

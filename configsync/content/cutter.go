@@ -9,8 +9,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
-// cutter puts what is written to it into a sink: as one blob, or in chunks if it is too long for that. It holds up to
-// WholeSize bytes and what one Write brings.
+// cutter puts what is written to it into a sink: as one blob, or in chunks if it is too long for that. It
+// holds up to WholeSize bytes and what one Write brings.
 type cutter struct {
 	ctx    context.Context
 	sink   Sink

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,62 +12,63 @@ import (
 
 // entry is what is served at a path: a file in its representations, or a redirect to a folder's path.
 type entry struct {
-	file        *File
-	contentType []string
-	reps        []rep // the identity first
-	document    bool
-	vary        bool
+	file     *File
+	reps     []rep // the identity first
+	document bool
+	vary     bool
+	kind     [1]string // the media type, as the value of a header field
 }
+
+func (e *entry) contentType() []string { return e.kind[:] }
 
 // rep is one representation of a file. Its header fields are made once and shared by all responses.
 type rep struct {
-	coding   coding
-	hash     blob.Hash
-	size     int64
-	chunks   []blob.Hash
-	tag      string
-	etag     []string
-	length   []string
-	encoding []string
-	cached   atomic.Pointer[item]
+	coding coding
+	hash   blob.Hash
+	size   int64
+	chunks []blob.Hash
+	cached atomic.Pointer[item]
+	fields [3]string // the values of Etag, Content-Length and Content-Encoding
 }
 
-// tagDigits is how much of a hash is in an entity tag: enough that no two are alike, and short.
-const tagDigits = 22
+func (p *rep) tag() string        { return p.fields[0] }
+func (p *rep) etag() []string     { return p.fields[0:1:1] }
+func (p *rep) length() []string   { return p.fields[1:2:2] }
+func (p *rep) encoding() []string { return p.fields[2:3:3] }
+
+// tagBytes is how much of a hash is in an entity tag: enough that no two are alike, and short.
+const tagBytes = 11
 
 func newEntry(f *File) *entry {
-	e := &entry{file: f, document: strings.HasPrefix(f.Type, "text/html"), vary: len(f.Variants) > 0}
-	e.contentType = []string{f.Type}
+	e := &entry{file: f, document: strings.HasPrefix(f.Type, "text/html"), vary: len(f.Variants) > 0,
+		kind: [1]string{f.Type}}
 	e.reps = make([]rep, 1+len(f.Variants))
-	tag := f.Hash.String()[:tagDigits]
-	e.reps[0].is(identity, "", f.Hash, f.Size, f.Chunks, tag)
+	e.reps[0].is("", f.Hash, f.Hash, f.Size, f.Chunks)
 	for i, v := range f.Variants {
-		e.reps[i+1].is(codingOf(v.Encoding), v.Encoding, v.Hash, v.Size, v.Chunks, tag)
+		e.reps[i+1].is(v.Encoding, f.Hash, v.Hash, v.Size, v.Chunks)
 	}
 	return e
 }
 
-func (p *rep) is(c coding, encoding string, h blob.Hash, size int64, chunks []blob.Hash, tag string) {
-	p.coding, p.hash, p.size, p.chunks = c, h, size, chunks
-	switch c {
+// is makes a representation of a file with the hash whole.
+func (p *rep) is(encoding string, whole, h blob.Hash, size int64, chunks []blob.Hash) {
+	p.coding, p.hash, p.size, p.chunks = codingOf(encoding), h, size, chunks
+	tag := make([]byte, 0, 2*tagBytes+len(`"-zst"`))
+	tag = hex.AppendEncode(append(tag, '"'), whole[:tagBytes])
+	switch p.coding {
 	case gzipped:
-		tag += "-gz"
+		tag = append(tag, "-gz"...)
 	case zstandard:
-		tag += "-zst"
+		tag = append(tag, "-zst"...)
 	case brotli:
-		tag += "-br"
+		tag = append(tag, "-br"...)
 	}
-	p.tag = `"` + tag + `"`
-	p.etag = []string{p.tag}
-	p.length = []string{strconv.FormatInt(size, 10)}
-	if c != identity {
-		p.encoding = []string{encoding}
-	}
+	p.fields = [3]string{string(append(tag, '"')), strconv.FormatInt(size, 10), encoding}
 }
 
-// choose returns the representation for a request, or nil if none is acceptable. Of those that are, it is one that the client has
-// already, or has a part of; otherwise that of the greatest weight, a named coding before one that * means, and then the smallest.
-// A file without variants is not negotiated about.
+// choose returns the representation for a request, or nil if none is acceptable. Of those that are, it is one
+// that the client has already, or has a part of; otherwise that of the greatest weight, a named coding before
+// one that * means, and then the smallest. A file without variants is not negotiated about.
 func (e *entry) choose(h http.Header) *rep {
 	if !e.vary {
 		return &e.reps[0]
@@ -83,7 +85,8 @@ func (e *entry) choose(h http.Header) *rep {
 		if p.isHeld(h) {
 			return p
 		}
-		if rank := rankOf(weight, named, p); best == nil || rank > bestRank || rank == bestRank && p.size < best.size {
+		if rank := rankOf(weight, named, p); best == nil || rank > bestRank || rank == bestRank &&
+			p.size < best.size {
 			best, bestRank = p, rank
 		}
 	}
@@ -104,12 +107,12 @@ func rankOf(weight int16, named bool, p *rep) int64 {
 
 // isHeld reports whether a client says that it has this representation.
 func (p *rep) isHeld(h http.Header) bool {
-	if m := h["If-None-Match"]; len(m) > 0 && m[0] != "*" && listsTag(m, p.tag, false) {
+	if m := h["If-None-Match"]; len(m) > 0 && m[0] != "*" && listsTag(m, p.tag(), false) {
 		return true
 	}
-	if m := h["If-Match"]; len(m) > 0 && m[0] != "*" && listsTag(m, p.tag, true) {
+	if m := h["If-Match"]; len(m) > 0 && m[0] != "*" && listsTag(m, p.tag(), true) {
 		return true
 	}
 	m := h["If-Range"]
-	return len(m) == 1 && m[0] == p.tag
+	return len(m) == 1 && m[0] == p.tag()
 }

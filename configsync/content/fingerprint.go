@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// fingerprinted reports whether a name below public looks as if it changed with the content, as build tools make them:
-// app.3f2a9c1b.js, or in a folder for such files index-BTx4K8z1.js. It has to be sure, because a visitor will not ask again
-// for a year; so what looks like a date, a number or a word does not count.
+// fingerprinted reports whether a name below public looks as if it changed with the content, as build tools
+// make them: app.3f2a9c1b.js, or in a folder for such files index-BTx4K8z1.js. It has to be sure, because a
+// visitor will not ask again for a year; so what looks like a date, a number or a word does not count.
 func fingerprinted(p string) bool {
 	if !strings.HasPrefix(p, "public/") {
 		return false
@@ -17,12 +17,16 @@ func fingerprinted(p string) bool {
 	if ext == "" || name == "" {
 		return false
 	}
-	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '.' || r == '-' || r == '_' }) {
+	for part := range strings.FieldsFuncSeq(name, func(r rune) bool {
+		return r == '.' || r == '-' ||
+			r == '_'
+	}) {
 		if len(part) < len(name) && hexDigest(part) {
 			return true
 		}
 	}
-	return bundled(ext) && strings.Contains(p, "/assets/") && len(name) > 9 && (name[len(name)-9] == '-' || name[len(name)-9] == '.') &&
+	return bundled(ext) && strings.Contains(p, "/assets/") && len(name) > 9 && (name[len(name)-9] == '-' ||
+		name[len(name)-9] == '.') &&
 		mixed(name[len(name)-8:])
 }
 

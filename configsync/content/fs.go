@@ -13,9 +13,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
-// NewFS returns a release as an fs.FS, for templates and whatever else a program reads: also what is not served. Its files are an
-// io.Seeker and an io.ReaderAt besides; they have no time of modification. It has ReadFile, ReadDir and Stat, and making
-// it costs nothing.
+// NewFS returns a release as an fs.FS, for templates and whatever else a program reads: also what is not
+// served. Its files are an io.Seeker and an io.ReaderAt besides; they have no time of modification. It has
+// ReadFile, ReadDir and Stat, and making it costs nothing.
 func NewFS(m *Manifest, blobs Blobs) fs.FS {
 	return &treeFS{
 		count: len(m.Files),
@@ -36,7 +36,8 @@ var (
 	errNoFolder = errors.New("it is no folder")
 )
 
-// treeFS is a file system of files and empty folders which are sorted by their paths: the files of a folder follow each other.
+// treeFS is a file system of files and empty folders which are sorted by their paths: the files of a folder
+// follow each other.
 type treeFS struct {
 	count int
 	file  func(i int) leaf

@@ -10,15 +10,15 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
-// Files of more than WholeSize bytes are kept in chunks of ChunkSize bytes, of which the last may be shorter. Both are
-// part of the format.
+// Files of more than WholeSize bytes are kept in chunks of ChunkSize bytes, of which the last may be shorter.
+// Both are part of the format.
 const (
 	WholeSize = 8 << 20
 	ChunkSize = 4 << 20
 )
 
-// Manifest says what a release consists of. It is made by Pack, New or Parse, obeys the rules of this package, and is
-// not changed afterwards.
+// Manifest says what a release consists of. It is made by Pack, New or Parse, obeys the rules of this
+// package, and is not changed afterwards.
 type Manifest struct {
 	Files []File   // in the order of their paths' bytes
 	Dirs  []string // folders without anything in them, in the same order
@@ -34,7 +34,8 @@ type File struct {
 	Size int64     // in bytes
 	Exec bool      // whether its mode is 0755 and not 0644
 
-	// Immutable says that the name changes with the content, so that whoever has the file need never ask for it again.
+	// Immutable says that the name changes with the content, so that whoever has the file need never ask for
+	// it again.
 	Immutable bool
 	Type      string // media type
 	Chunks    []blob.Hash
@@ -49,7 +50,8 @@ type Variant struct {
 	Chunks   []blob.Hash
 }
 
-// New makes a manifest of files and empty folders in any order, which it keeps and sorts. An error is a Problems.
+// New makes a manifest of files and empty folders in any order, which it keeps and sorts. An error is a
+// Problems.
 func New(files []File, dirs []string, limits Limits) (*Manifest, error) {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(dirs)
@@ -59,7 +61,8 @@ func New(files []File, dirs []string, limits Limits) (*Manifest, error) {
 	}
 	b := m.Encode()
 	if len(b) > maxManifest {
-		return nil, Problems{{Rule: fmt.Sprintf("a manifest has at most %d bytes, and this one has %d", maxManifest, len(b))}}
+		return nil, Problems{{Rule: fmt.Sprintf("a manifest has at most %d bytes, and this one has %d",
+			maxManifest, len(b))}}
 	}
 	m.root, m.size = sha256.Sum256(b), len(b)
 	return m, nil
@@ -79,8 +82,8 @@ func (m *Manifest) Bytes() (n int64) {
 	return n
 }
 
-// Source is a hash of what was published: the files without their compressed variants. It stays the same where another
-// version of the program compresses differently.
+// Source is a hash of what was published: the files without their compressed variants. It stays the same
+// where another version of the program compresses differently.
 func (m *Manifest) Source() blob.Hash {
 	plain := Manifest{Files: slices.Clone(m.Files), Dirs: m.Dirs}
 	for i := range plain.Files {
@@ -91,7 +94,10 @@ func (m *Manifest) Source() blob.Hash {
 
 // Lookup returns the file with a path such as public/index.html.
 func (m *Manifest) Lookup(path string) (*File, bool) {
-	i, ok := slices.BinarySearchFunc(m.Files, path, func(f File, p string) int { return strings.Compare(f.Path, p) })
+	i, ok := slices.BinarySearchFunc(m.Files, path, func(f File, p string) int {
+		return strings.Compare(f.Path,
+			p)
+	})
 	if !ok {
 		return nil, false
 	}

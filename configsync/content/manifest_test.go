@@ -28,9 +28,11 @@ func plain(path string, size int64) File {
 // all is a manifest in which there is everything that one may have.
 func all(t testing.TB) *Manifest {
 	t.Helper()
-	page, big, run := plain("public/index.html", 1000), plain("public/big.json", WholeSize*2+1), plain("tools/run", 10)
+	page, big, run := plain("public/index.html", 1000), plain("public/big.json", WholeSize*2+1),
+		plain("tools/run", 10)
 	page.Type, page.Variants = "text/html; charset=utf-8", []Variant{
-		{Encoding: "br", Hash: blob.Sum([]byte("br")), Size: 400}, {Encoding: "gzip", Hash: blob.Sum([]byte("gz")), Size: 500}}
+		{Encoding: "br", Hash: blob.Sum([]byte("br")), Size: 400}, {Encoding: "gzip", Hash: blob.Sum([]byte("gz")),
+			Size: 500}}
 	big.Variants = []Variant{{Encoding: "zstd", Hash: blob.Sum([]byte("zs")), Size: WholeSize + 1,
 		Chunks: []blob.Hash{blob.Sum([]byte("z0")), blob.Sum([]byte("z1")), blob.Sum([]byte("z2"))}}}
 	big.Immutable, run.Exec = true, true
@@ -48,7 +50,8 @@ func TestManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Root() != m.Root() || m.Root() != blob.Sum(b) || back.Size() != len(b) || !bytes.Equal(back.Encode(), b) {
+	if back.Root() != m.Root() || m.Root() != blob.Sum(b) || back.Size() != len(b) ||
+		!bytes.Equal(back.Encode(), b) {
 		t.Errorf("%v, %v: %d bytes of %d", back.Root(), m.Root(), back.Size(), len(b))
 	}
 	if !json.Valid(b) {
@@ -65,7 +68,8 @@ func TestManifest(t *testing.T) {
 		sum += r.Size
 	}
 	// page, 2 variants, 5 chunks, 3 chunks of the variant, run, the empty file
-	if want := int64(1000 + 900 + 2*WholeSize + 1 + WholeSize + 1 + 10); len(refs) != 13 || sum != want || back.Bytes() != want-900-WholeSize-1 {
+	if want := int64(1000 + 900 + 2*WholeSize + 1 + WholeSize + 1 + 10); len(refs) != 13 || sum != want ||
+		back.Bytes() != want-900-WholeSize-1 {
 		t.Errorf("%d blobs of %d bytes, files of %d", len(refs), sum, back.Bytes())
 	}
 	m.Files[0].Variants = nil
@@ -79,7 +83,8 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// Everything that a manifest can say which is not true, or leads to more than there is, is found before it is used.
+// Everything that a manifest can say which is not true, or leads to more than there is, is found before it is
+// used.
 func TestManifestRefuses(t *testing.T) {
 	small := Limits{Files: 4, FileBytes: 10 << 20, Bytes: 12 << 20}
 	edit := func(f File, change func(*File)) []File { change(&f); return []File{f} }
@@ -114,10 +119,14 @@ func TestManifestRefuses(t *testing.T) {
 		{edit(plain("a", 1), func(f *File) { f.Type = "" }), nil, "media type"},
 		{edit(plain("a", 1), func(f *File) { f.Chunks = []blob.Hash{{1}} }), nil, "chunks are for what has more"},
 		{edit(plain("a", 9<<20), func(f *File) { f.Chunks = nil }), nil, "its 9437184 bytes need 3"},
-		{edit(plain("a", 9<<20), func(f *File) { f.Chunks[2] = blob.Hash{} }), nil, "chunk 2 of the file has no content"},
-		{edit(plain("a", 9<<20), func(f *File) { f.Chunks[2] = f.Chunks[1] }), nil, "1048576 bytes here, and 4194304 elsewhere"},
-		{[]File{plain("a", 1), {Path: "b", Hash: plain("a", 1).Hash, Size: 2, Type: "text/css"}}, nil, "2 bytes here, and 1 elsewhere"},
-		{[]File{plain("a", 9<<20), {Path: "b", Hash: plain("a", 9<<20).Hash, Size: 9 << 20, Type: "text/css", Chunks: plain("b", 9<<20).Chunks}}, nil, "at most 12582912 bytes"},
+		{edit(plain("a", 9<<20), func(f *File) { f.Chunks[2] = blob.Hash{} }), nil,
+			"chunk 2 of the file has no content"},
+		{edit(plain("a", 9<<20), func(f *File) { f.Chunks[2] = f.Chunks[1] }), nil,
+			"1048576 bytes here, and 4194304 elsewhere"},
+		{[]File{plain("a", 1), {Path: "b", Hash: plain("a", 1).Hash, Size: 2, Type: "text/css"}}, nil,
+			"2 bytes here, and 1 elsewhere"},
+		{[]File{plain("a", 9<<20), {Path: "b", Hash: plain("a", 9<<20).Hash, Size: 9 << 20, Type: "text/css",
+			Chunks: plain("b", 9<<20).Chunks}}, nil, "at most 12582912 bytes"},
 		{variant(zs, gz), nil, "sorted"},
 		{variant(gz, gz), nil, "sorted"},
 		{variant(Variant{"deflate", gz.Hash, 50, nil}), nil, "none of br, gzip and zstd"},
@@ -173,7 +182,7 @@ func TestParseRefuses(t *testing.T) {
 		{swap(`"format":1`, `"format":2`), ErrNewer, "format 2"},
 		{swap(`"format":1,`, `"format":1,"program":{"linux/amd64":{}},`), ErrNewer, "it brings a program"},
 		{swap(`"dirs":["a",`, `"dirs":["b/../c",`), ErrRefused, `no ".."`},
-		{swap(`"hash":"`, `"hash":"Z`), ErrManifest, "at most 64 bytes"},
+		{swap(`"hash":"`, `"hash":"Z`), ErrManifest, "a hash of 64 digits"},
 		{strings.Repeat(" ", maxManifest+1), ErrManifest, "at most"},
 	} {
 		m, err := Parse([]byte(c.text), Limits{})
@@ -188,14 +197,17 @@ func TestParseBombs(t *testing.T) {
 	entry := `{"path":"a","hash":"` + emptyHash.String() + `","size":0,"type":"a/b"`
 	head := `{"format":1,"files":[`
 	for name, b := range map[string]string{
-		"files":    head + strings.Repeat(entry+`},`, 100_000),
-		"variants": head + entry + `,"variants":[` + strings.Repeat(`{"encoding":"br","hash":"`+emptyHash.String()+`","size":0},`, 100_000),
-		"chunks":   head + `{"path":"a","hash":"` + emptyHash.String() + `","size":0,"chunks":[` + strings.Repeat(`"`+emptyHash.String()+`",`, 100_000),
-		"dirs":     `{"format":1,"files":[],"dirs":[` + strings.Repeat(`"a",`, 1_000_000),
-		"text":     head + `{"path":"` + strings.Repeat("a", 10_000_000) + `"`,
+		"files": head + strings.Repeat(entry+`},`, 100_000),
+		"variants": head + entry + `,"variants":[` +
+			strings.Repeat(`{"encoding":"br","hash":"`+emptyHash.String()+`","size":0},`, 100_000),
+		"chunks": head + `{"path":"a","hash":"` + emptyHash.String() + `","size":0,"chunks":[` +
+			strings.Repeat(`"`+emptyHash.String()+`",`, 100_000),
+		"dirs": `{"format":1,"files":[],"dirs":[` + strings.Repeat(`"a",`, 1_000_000),
+		"text": head + `{"path":"` + strings.Repeat("a", 10_000_000) + `"`,
 	} {
 		corpus.Frugal(t, 2_000_000, func() {
-			if _, err := Parse([]byte(b), Limits{Files: 1000}); !errors.Is(err, ErrRefused) && !errors.Is(err, ErrManifest) {
+			if _, err := Parse([]byte(b), Limits{Files: 1000}); !errors.Is(err, ErrRefused) && !errors.Is(err,
+				ErrManifest) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -238,15 +250,18 @@ func FuzzParse(f *testing.F) {
 			}
 			Dirs []string
 		}
-		if err := json.Unmarshal(b, &said); err != nil || len(said.Files) != len(m.Files) || !slices.Equal(said.Dirs, m.Dirs) {
+		if err := json.Unmarshal(b, &said); err != nil || len(said.Files) != len(m.Files) ||
+			!slices.Equal(said.Dirs, m.Dirs) {
 			t.Fatalf("JSON says otherwise: %v", err)
 		}
 		for i, f := range said.Files {
-			if got := m.Files[i]; got.Path != f.Path || got.Size != f.Size || got.Hash != f.Hash || CheckPath(f.Path) != nil {
+			if got := m.Files[i]; got.Path != f.Path || got.Size != f.Size || got.Hash != f.Hash ||
+				CheckPath(f.Path) != nil {
 				t.Fatalf("%v is %v in JSON", got, f)
 			}
 		}
-		if again, err := New(slices.Clone(m.Files), slices.Clone(m.Dirs), Limits{}); err != nil || again.Root() != m.Root() {
+		if again, err := New(slices.Clone(m.Files), slices.Clone(m.Dirs), Limits{}); err != nil ||
+			again.Root() != m.Root() {
 			t.Fatal(err)
 		}
 	})

@@ -18,6 +18,8 @@ const (
 
 func codingOf(encoding string) coding {
 	switch encoding {
+	case "":
+		return identity
 	case "gzip":
 		return gzipped
 	case "zstd":
@@ -34,8 +36,8 @@ type wanted struct {
 
 const unsaid = -1
 
-// of returns the weight of a coding, and whether it was named. What is neither named nor meant by * is not acceptable, except
-// the identity, which is then the last choice.
+// of returns the weight of a coding, and whether it was named. What is neither named nor meant by * is not
+// acceptable, except the identity, which is then the last choice.
 func (w *wanted) of(c coding) (weight int16, named bool) {
 	switch {
 	case w.weight[c] != unsaid:
@@ -48,8 +50,8 @@ func (w *wanted) of(c coding) (weight int16, named bool) {
 	return 0, false
 }
 
-// readWanted reads the Accept-Encoding of a request. Without one, the identity is chosen: who says nothing may be
-// unable to read anything else.
+// readWanted reads the Accept-Encoding of a request. Without one, the identity is chosen: who says nothing
+// may be unable to read anything else.
 func readWanted(h http.Header) (w wanted) {
 	w = wanted{weight: [codings]int16{unsaid, unsaid, unsaid, unsaid}, others: unsaid}
 	for _, line := range h["Accept-Encoding"] {

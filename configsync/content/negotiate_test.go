@@ -60,7 +60,8 @@ func TestNegotiation(t *testing.T) {
 		if got != want || r.Header.Get("Vary") != "Accept-Encoding" {
 			t.Errorf("%q: %q and not %q; Vary %q", accept, got, want, r.Header["Vary"])
 		}
-		if r := ask(site, "GET", "/b.bin", fields...); r.StatusCode != 200 || len(r.Header["Vary"])+len(r.Header["Content-Encoding"]) > 0 {
+		if r := ask(site, "GET", "/b.bin", fields...); r.StatusCode != 200 ||
+			len(r.Header["Vary"])+len(r.Header["Content-Encoding"]) > 0 {
 			t.Errorf("%q: what has no variants is not negotiated about: %v", accept, r.Header)
 		}
 	}
@@ -69,7 +70,8 @@ func TestNegotiation(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD"} {
 			r := ask(site, method, "/a.txt", "Accept-Encoding: "+encoding)
 			tag := r.Header.Get("Etag")
-			if !strings.HasPrefix(tag, `"`+f.Hash.String()[:22]) || !strings.HasSuffix(tag, end) || int64(len(body(t, r))) != r.ContentLength && method == "GET" {
+			if !strings.HasPrefix(tag, `"`+f.Hash.String()[:22]) || !strings.HasSuffix(tag, end) || int64(len(body(t,
+				r))) != r.ContentLength && method == "GET" {
 				t.Errorf("%s: %v", encoding, r.Header)
 			}
 			tags[tag] = true
@@ -87,7 +89,8 @@ func TestVaryIsAddedTo(t *testing.T) {
 		w.Header().Set("Cache-Control", "no-store")
 		site.ServeHTTP(w, r)
 	})
-	if r := ask(h, "GET", "/a.txt"); headers(r, "Vary", "Cache-Control") != `200 Vary="Cookie|Accept-Encoding" Cache-Control="no-store"` {
+	if r := ask(h, "GET", "/a.txt"); headers(r, "Vary",
+		"Cache-Control") != `200 Vary="Cookie|Accept-Encoding" Cache-Control="no-store"` {
 		t.Error(headers(r, "Vary", "Cache-Control"))
 	}
 	if r := ask(site, "GET", "/a.txt"); headers(r, "Vary") != `200 Vary="Accept-Encoding"` {
@@ -96,7 +99,8 @@ func TestVaryIsAddedTo(t *testing.T) {
 }
 
 func FuzzAcceptEncoding(f *testing.F) {
-	for _, s := range []string{"", "gzip", "*;q=0", "identity;q=0.5, *;q=0.001", "gzip;q=1.000,zstd ; q=0", ";,;q=,q=1", "br;q=0.12345"} {
+	for _, s := range []string{"", "gzip", "*;q=0", "identity;q=0.5, *;q=0.001", "gzip;q=1.000,zstd ; q=0",
+		";,;q=,q=1", "br;q=0.12345"} {
 		f.Add(s)
 	}
 	site, _ := newSite(f, map[string]string{"public/a.txt": long}, SiteConfig{Cache: NewCache(0)})
@@ -106,7 +110,8 @@ func FuzzAcceptEncoding(f *testing.F) {
 		w := httptest.NewRecorder()
 		site.ServeHTTP(w, r)
 		got := w.Header().Get("Content-Encoding")
-		if w.Code != 200 && w.Code != 406 || got != "" && !strings.Contains(accept, "*") && !strings.Contains(strings.ToLower(accept), got) {
+		if w.Code != 200 && w.Code != 406 || got != "" && !strings.Contains(accept, "*") &&
+			!strings.Contains(strings.ToLower(accept), got) {
 			t.Fatalf("%d, %q", w.Code, got)
 		}
 		want := readWanted(r.Header)

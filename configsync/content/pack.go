@@ -19,42 +19,45 @@ import (
 type PackConfig struct {
 	Limits Limits
 
-	// Include has patterns of what is wanted although it would be left out: as for path.Match, of the whole path or, without a slash,
-	// of the name. What is in a folder that would be left out is wanted with it.
+	// Include has patterns of what is wanted although it would be left out: as for path.Match, of the whole
+	// path or, without a slash, of the name. What is in a folder that would be left out is wanted with it.
 	Include []string
 
 	// Exclude has patterns, of the same form, of what is left out besides. It is stronger than Include.
 	Exclude []string
 
-	// Immutable has patterns, of the same form, of files whose names change with their content, besides those that look as if they did.
+	// Immutable has patterns, of the same form, of files whose names change with their content, besides those
+	// that look as if they did.
 	Immutable []string
 
-	// Excluded is told what was left out, and why; nil tells nobody. What is no content by its place, the folder config
-	// and release.yaml, is not told.
+	// Excluded is told what was left out, and why; nil tells nobody. What is no content by its place, the
+	// folder config and release.yaml, is not told.
 	Excluded func(path, why string)
 
-	// HardLinks takes files which have several names. They are refused otherwise, because the other name may be of
-	// something that who wrote the folder was not to read.
+	// HardLinks takes files which have several names. They are refused otherwise, because the other name may
+	// be of something that who wrote the folder was not to read.
 	HardLinks bool
 
-	// Previous is a manifest whose blobs are in the sink: files that are in it too are not compressed again. nil is none.
+	// Previous is a manifest whose blobs are in the sink: files that are in it too are not compressed again.
+	// nil is none.
 	Previous *Manifest
 
-	// Workers is how many files are read and compressed at a time; each takes up to 40 MiB. 0 is as many as there are
-	// processors, and at most 4.
+	// Workers is how many files are read and compressed at a time; each takes up to 40 MiB. 0 is as many as
+	// there are processors, and at most 4.
 	Workers int
 }
 
-// ErrChanged says that the folder was changed while Pack read it. Nothing has come of it, and it may be tried again.
+// ErrChanged says that the folder was changed while Pack read it. Nothing has come of it, and it may be tried
+// again.
 var ErrChanged = errors.New("content: the folder changes while it is read")
 
-// Pack reads a site folder, puts its content into sink, compressed variants with it, and returns the manifest, which it
-// puts there too. The same content gives the same manifest. Of a folder on disk, fsys is best os.OpenRoot's FS, which
-// nothing leads out of.
+// Pack reads a site folder, puts its content into sink, compressed variants with it, and returns the
+// manifest, which it puts there too. The same content gives the same manifest. Of a folder on disk, fsys is
+// best os.OpenRoot's FS, which nothing leads out of.
 //
-// What breaks a rule of paths, and what is no regular file, is refused: the error is a Problems with all of it. What
-// looks as if nobody wanted to publish it, such as .env, is left out, which cfg.Excluded is told. Other errors are those
-// of fsys and of sink, and ErrChanged.
+// What breaks a rule of paths, and what is no regular file, is refused: the error is a Problems with all of
+// it. What looks as if nobody wanted to publish it, such as .env, is left out, which cfg.Excluded is told.
+// Other errors are those of fsys and of sink, and ErrChanged.
 func Pack(ctx context.Context, fsys fs.FS, sink Sink, cfg PackConfig) (*Manifest, error) {
 	cfg.Limits = cfg.Limits.orDefaults()
 	if err := checkPatterns(cfg.Include, cfg.Exclude, cfg.Immutable); err != nil {
@@ -166,13 +169,15 @@ func (w *worker) pack(ctx context.Context, found foundFile) (File, error) {
 	return out, nil
 }
 
-// unchanged makes sure that what was opened is what was found: a regular file, and not a link that has taken its place.
+// unchanged makes sure that what was opened is what was found: a regular file, and not a link that has taken
+// its place.
 func (w *worker) unchanged(f fs.File, found foundFile) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}
-	same := !os.SameFile(found.info, found.info) || os.SameFile(found.info, info) // some file systems cannot tell
+	// some file systems cannot tell
+	same := !os.SameFile(found.info, found.info) || os.SameFile(found.info, info)
 	if !same || !info.Mode().IsRegular() || !alike(found.info, info) {
 		return nil, fmt.Errorf("%w: %q", ErrChanged, found.path)
 	}

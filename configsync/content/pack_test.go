@@ -23,8 +23,9 @@ func TestPack(t *testing.T) {
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	fsys := files(map[string]string{
 		"config/site.yaml": "a: 1", "release.yaml": "note: x", "public/index.html": long, "public/small.css": "a{}",
-		"public/photo.jpg": long, "public/noise.txt": string(noise), "public/LICENSE": "All rights", "public/config/a.txt": "a",
-		"public/big.json": strings.Repeat(long, 3000), "templates/p.tmpl": "{{.}}",
+		"public/photo.jpg": long, "public/noise.txt": string(noise), "public/LICENSE": "All rights",
+		"public/config/a.txt": "a",
+		"public/big.json":     strings.Repeat(long, 3000), "templates/p.tmpl": "{{.}}",
 	})
 	s := newFolder(t)
 	m := pack(t, s, fsys, PackConfig{Workers: 2})
@@ -37,8 +38,10 @@ func TestPack(t *testing.T) {
 		got = append(got, line)
 	}
 	want := []string{
-		"public/LICENSE text/plain; charset=utf-8", "public/big.json application/json gzip zstd", "public/config/a.txt text/plain; charset=utf-8",
-		"public/index.html text/html; charset=utf-8 gzip zstd", "public/noise.txt text/plain; charset=utf-8", "public/photo.jpg image/jpeg",
+		"public/LICENSE text/plain; charset=utf-8", "public/big.json application/json gzip zstd",
+		"public/config/a.txt text/plain; charset=utf-8",
+		"public/index.html text/html; charset=utf-8 gzip zstd", "public/noise.txt text/plain; charset=utf-8",
+		"public/photo.jpg image/jpeg",
 		"public/small.css text/css; charset=utf-8", "templates/p.tmpl text/plain; charset=utf-8",
 	}
 	if !slices.Equal(got, want) {
@@ -108,9 +111,12 @@ func unpacked(t *testing.T, s *folder, f *File) (texts []string) {
 
 func TestPackExcludes(t *testing.T) {
 	fsys := files(map[string]string{
-		"public/a.html": "", "public/.env": "", "public/.git/config": "", "public/tls.pem": "", "public/TLS.KEY": "", "public/a.html~": "",
-		"public/#a.html#": "", "public/a.swp": "", "public/node_modules/x/y.js": "", "public/.well-known/security.txt": "", "public/.htaccess": "",
-		"public/draft.html": "", ".github/x": "", "public/Thumbs.db": "", "public/.well-known/.env": "", "public/sub/draft.html": "",
+		"public/a.html": "", "public/.env": "", "public/.git/config": "", "public/tls.pem": "",
+		"public/TLS.KEY": "", "public/a.html~": "",
+		"public/#a.html#": "", "public/a.swp": "", "public/node_modules/x/y.js": "",
+		"public/.well-known/security.txt": "", "public/.htaccess": "",
+		"public/draft.html": "", ".github/x": "", "public/Thumbs.db": "", "public/.well-known/.env": "",
+		"public/sub/draft.html": "",
 	})
 	var told []string
 	m := pack(t, newFolder(t), fsys, PackConfig{
@@ -126,11 +132,14 @@ func TestPackExcludes(t *testing.T) {
 	}
 	slices.Sort(told)
 	want := []string{
-		".github: its name begins with a dot", "public/#a.html#: it looks like the backup of an editor", "public/.env: its name begins with a dot",
-		"public/.git: its name begins with a dot", "public/.well-known/.env: its name begins with a dot", "public/TLS.KEY: it looks like a private key",
+		".github: its name begins with a dot", "public/#a.html#: it looks like the backup of an editor",
+		"public/.env: its name begins with a dot",
+		"public/.git: its name begins with a dot", "public/.well-known/.env: its name begins with a dot",
+		"public/TLS.KEY: it looks like a private key",
 		"public/Thumbs.db: it is of a desktop", "public/a.html~: it looks like the backup of an editor",
 		"public/a.swp: it looks like a backup or a temporary file", "public/draft.html: it is excluded",
-		"public/node_modules: it is what a build needs, not what it makes", "public/tls.pem: it looks like a private key",
+		"public/node_modules: it is what a build needs, not what it makes",
+		"public/tls.pem: it looks like a private key",
 	}
 	if !slices.Equal(told, want) {
 		t.Errorf("told:\n%s", strings.Join(told, "\n"))
@@ -142,7 +151,8 @@ func TestPackExcludes(t *testing.T) {
 
 // All that is wrong is said at once, and nothing was put anywhere.
 func TestPackRefuses(t *testing.T) {
-	fsys := files(map[string]string{"public/a": "", "public/A": "", "public/con.txt": "", `public/a\b`: "", "public/cafe\u0301": "", "public/big": strings.Repeat("x", 2000)})
+	fsys := files(map[string]string{"public/a": "", "public/A": "", "public/con.txt": "", `public/a\b`: "",
+		"public/cafe\u0301": "", "public/big": strings.Repeat("x", 2000)})
 	mode := func(p string, m fs.FileMode) { fsys[p] = &fstest.MapFile{Mode: m} }
 	mode("public/link", fs.ModeSymlink|0o777)
 	mode("public/disk", fs.ModeDevice)
@@ -155,16 +165,20 @@ func TestPackRefuses(t *testing.T) {
 	if m != nil || !errors.As(err, &problems) || len(problems) != 10 || s.puts != 0 {
 		t.Fatalf("%d blobs, %v", s.puts, err)
 	}
-	for _, says := range []string{`"public/a": it differs from "public/A"`, `"public/con.txt": "con.txt" is the name of a device`, "no backslash", "normal form C",
-		`"public/big": a file has at most 1000 bytes`, `"public/link": a symbolic link`, `"public/disk": a device`, `"public/pipe": a named pipe`,
+	for _, says := range []string{`"public/a": it differs from "public/A"`,
+		`"public/con.txt": "con.txt" is the name of a device`, "no backslash", "normal form C",
+		`"public/big": a file has at most 1000 bytes`, `"public/link": a symbolic link`, `"public/disk": a device`,
+		`"public/pipe": a named pipe`,
 		`"public/socket": a socket`, `"public/su": a file with the bit setuid`} {
 		if !strings.Contains(err.Error(), says) {
 			t.Errorf("it does not say %s:\n%v", says, err)
 		}
 	}
-	for says, limits := range map[string]Limits{"at most 3 files": {Files: 3}, "at most 100 bytes": {Bytes: 100}, "at most 1 names": {Depth: 1}} {
+	for says, limits := range map[string]Limits{"at most 3 files": {Files: 3},
+		"at most 100 bytes": {Bytes: 100}, "at most 1 names": {Depth: 1}} {
 		fsys := files(map[string]string{"public/a": long, "public/b": "", "public/c": "", "public/d": ""})
-		if _, err := Pack(t.Context(), fsys, s, PackConfig{Limits: limits}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), says) {
+		if _, err := Pack(t.Context(), fsys, s, PackConfig{Limits: limits}); !errors.Is(err, ErrRefused) ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("%v, and not %q", err, says)
 		}
 	}
@@ -186,7 +200,8 @@ func TestPackDir(t *testing.T) {
 	}
 	defer root.Close()
 	m := pack(t, newFolder(t), root.FS(), PackConfig{})
-	if f, ok := m.Lookup("public/a.txt"); !ok || !slices.Equal(m.Dirs, []string{"public/empty"}) || f.Exec != (os.PathSeparator == '/') {
+	if f, ok := m.Lookup("public/a.txt"); !ok || !slices.Equal(m.Dirs, []string{"public/empty"}) ||
+		f.Exec != (os.PathSeparator == '/') {
 		t.Errorf("%+v", m)
 	}
 	if os.PathSeparator != '/' {
@@ -201,7 +216,8 @@ func TestPackDir(t *testing.T) {
 		if err := make(p); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Pack(t.Context(), root.FS(), newFolder(t), PackConfig{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), says) {
+		if _, err := Pack(t.Context(), root.FS(), newFolder(t), PackConfig{}); !errors.Is(err, ErrRefused) ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
 		}
 		if says == "hard links" {
@@ -231,7 +247,8 @@ func TestPackChanged(t *testing.T) {
 		func() error { return errors.Join(os.Remove(name), os.Mkdir(name, 0o755)) },
 	} {
 		os.RemoveAll(name)
-		if err := errors.Join(os.WriteFile(name, []byte("a"), 0o644), os.WriteFile(secret, []byte("s"), 0o644)); err != nil {
+		if err := errors.Join(os.WriteFile(name, []byte("a"), 0o644), os.WriteFile(secret, []byte("s"),
+			0o644)); err != nil {
 			t.Fatal(err)
 		}
 		fsys := swapped{os.DirFS(dir), func(p string) {
@@ -262,10 +279,13 @@ func TestPackCancelled(t *testing.T) {
 
 func TestFingerprinted(t *testing.T) {
 	for p, want := range map[string]bool{
-		"public/app.3f2a9c1b.js": true, "public/img/logo-0a1b2c3d4e5f.png": true, "public/main.abcdef12.chunk.css": true,
+		"public/app.3f2a9c1b.js": true, "public/img/logo-0a1b2c3d4e5f.png": true,
+		"public/main.abcdef12.chunk.css":  true,
 		"public/assets/index-BTx4K8z1.js": true, "public/assets/font.D3a_Xy9q.woff2": true,
-		"templates/app.3f2a9c1b.js": false, "public/report-20240101.pdf": false, "public/a-deadbeef.js": false, "public/3f2a9c1b.js": false,
-		"public/assets/iPhone15.js": false, "public/img-iPhone15.jpg": false, "public/assets/img-iPhone15.jpg": false, "public/app.min.js": false,
+		"templates/app.3f2a9c1b.js": false, "public/report-20240101.pdf": false, "public/a-deadbeef.js": false,
+		"public/3f2a9c1b.js":        false,
+		"public/assets/iPhone15.js": false, "public/img-iPhone15.jpg": false,
+		"public/assets/img-iPhone15.jpg": false, "public/app.min.js": false,
 		"public/app.3f2a9c1b": false, "public/app.3f2a9c.js": false,
 	} {
 		if fingerprinted(p) != want {

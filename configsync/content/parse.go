@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -9,8 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
-// Parse reads what Encode writes, and nothing else: whoever has the same root has the same bytes. It holds the manifest
-// to all rules, so that one which lies is found before anything of it is fetched. It takes memory in proportion to b.
+// Parse reads what Encode writes, and nothing else: whoever has the same root has the same bytes. It holds
+// the manifest to all rules, so that one which lies is found before anything of it is fetched. It takes
+// memory in proportion to b.
 //
 // Errors: ErrManifest, with the place; ErrNewer; a Problems.
 func Parse(b []byte, limits Limits) (*Manifest, error) {
@@ -36,7 +38,7 @@ type scanner struct {
 	at     int
 	err    error
 	limits Limits
-	types  map[string]string // so that equal media types are one string
+	known  map[string]string // so that equal ones are one string
 }
 
 func (s *scanner) manifest() *Manifest {
@@ -64,7 +66,7 @@ func (s *scanner) file() (f File) {
 	f.Path = s.text(maxPathBytes)
 	f.Hash, f.Size, f.Chunks = s.blob(s.limits.FileBytes)
 	s.want(`,"type":`)
-	f.Type = s.mediaType()
+	f.Type = s.shared(maxTypeBytes)
 	f.Exec = s.is(`,"exec":true`)
 	f.Immutable = s.is(`,"immutable":true`)
 	if s.is(`,"variants":[`) {
@@ -79,7 +81,7 @@ func (s *scanner) file() (f File) {
 
 func (s *scanner) variant() (v Variant) {
 	s.want(`{"encoding":`)
-	v.Encoding = s.text(len("zstd"))
+	v.Encoding = s.shared(len("zstd"))
 	v.Hash, v.Size, v.Chunks = s.blob(s.limits.FileBytes)
 	s.want(`}`)
 	return v
@@ -135,7 +137,8 @@ func (s *scanner) fail(wanted string) {
 	}
 }
 
-// text reads a string, in which nothing is escaped. What is longer than a path may be is said to be so by its path.
+// text reads a string, in which nothing is escaped. What is longer than a path may be is said to be so by its
+// path.
 func (s *scanner) text(limit int) string {
 	s.want(`"`)
 	if s.err != nil {
@@ -161,26 +164,32 @@ func (s *scanner) text(limit int) string {
 	return text
 }
 
-func (s *scanner) mediaType() string {
-	text := s.text(maxTypeBytes)
-	if same, ok := s.types[text]; ok {
+// shared reads a string of which there are few different ones.
+func (s *scanner) shared(limit int) string {
+	text := s.text(limit)
+	if same, ok := s.known[text]; ok {
 		return same
 	}
-	if s.types == nil {
-		s.types = make(map[string]string)
+	if s.known == nil {
+		s.known = make(map[string]string)
 	}
-	s.types[text] = text
+	s.known[text] = text
 	return text
 }
 
 func (s *scanner) hash() (h blob.Hash) {
-	at := s.at
-	text := s.text(2 * len(h))
-	if s.err == nil {
-		if h, s.err = blob.ParseHash(text); s.err != nil {
-			s.err = fmt.Errorf("%w: at byte %d: %w", ErrManifest, at, s.err)
-		}
+	s.want(`"`)
+	if s.err != nil {
+		return h
 	}
+	digits := s.b[s.at:min(len(s.b), s.at+2*len(h))]
+	if _, err := hex.Decode(h[:], digits); err != nil || len(digits) < 2*len(h) || bytes.ContainsAny(digits,
+		"ABCDEF") {
+		s.fail("a hash of 64 digits of 0-9 and a-f")
+		return blob.Hash{}
+	}
+	s.at += len(digits)
+	s.want(`"`)
 	return h
 }
 

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// CheckPath says which rule of paths a path breaks: a Problems with one entry, or nil. What it accepts names the same file on
-// every system, and nothing outside of the folder that it is in.
+// CheckPath says which rule of paths a path breaks: a Problems with one entry, or nil. What it accepts names
+// the same file on every system, and nothing outside of the folder that it is in.
 func CheckPath(path string) error {
 	if rule := pathRule(path, Limits{}.orDefaults()); rule != "" {
 		return Problems{{path, rule}}
@@ -76,8 +76,8 @@ func runesRule(path string) string {
 	return ""
 }
 
-// forbidden are control characters, line and paragraph separators, what changes the direction of text, so that a name
-// looks like another one, and what is no character.
+// forbidden are control characters, line and paragraph separators, what changes the direction of text, so
+// that a name looks like another one, and what is no character.
 func forbidden(r rune) bool {
 	switch {
 	case unicode.IsControl(r), r == 0x2028, r == 0x2029, r == 0xfeff, r == 0x061c, r == 0x200e, r == 0x200f:
@@ -116,11 +116,12 @@ func reserved(name string) bool {
 	if !ok {
 		port, ok = strings.CutPrefix(base, "LPT")
 	}
-	return ok && (len(port) == 1 && port[0] >= '0' && port[0] <= '9' || port == "¹" || port == "²" || port == "³")
+	return ok && (len(port) == 1 && port[0] >= '0' && port[0] <= '9' || port == "¹" || port == "²" ||
+		port == "³")
 }
 
-// fold returns what is equal for two paths that a file system may take for one: it ignores case and, as some do, compatible
-// forms.
+// fold returns what is equal for two paths that a file system may take for one: it ignores case and, as some
+// do, compatible forms.
 func fold(path string) string {
 	ascii := true
 	for i := range len(path) {

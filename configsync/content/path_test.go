@@ -52,8 +52,10 @@ var refusedPaths = map[string]string{
 }
 
 var acceptedPaths = []string{
-	"a", "public/index.html", "public/café.html", "public/日本語/ファイル.txt", "public/a b (1)'s & more, #1 %20.txt", "public/contact",
-	"public/com10", "public/compute", "public/nullable", "public/.well-known/security.txt", "public/a..b", "public/..a", "public/👩‍💻.png",
+	"a", "public/index.html", "public/café.html", "public/日本語/ファイル.txt", "public/a b (1)'s & more, #1 %20.txt",
+	"public/contact",
+	"public/com10", "public/compute", "public/nullable", "public/.well-known/security.txt", "public/a..b",
+	"public/..a", "public/👩‍💻.png",
 	strings.Repeat("a/", 31) + "a", strings.Repeat("a", 255) + "/" + strings.Repeat("b", 255),
 }
 
@@ -72,7 +74,8 @@ func TestCheckPath(t *testing.T) {
 
 func TestFold(t *testing.T) {
 	for _, same := range [][2]string{
-		{"README", "readme"}, {"ÄPFEL", "äpfel"}, {"Straße", "STRASSE"}, {"STRAẞE", "strasse"}, {"ΣΊΣΥΦΟΣ", "σίσυφος"},
+		{"README", "readme"}, {"ÄPFEL", "äpfel"}, {"Straße", "STRASSE"}, {"STRAẞE", "strasse"}, {"ΣΊΣΥΦΟΣ",
+			"σίσυφος"},
 		{"\u212a", "k"}, {"ſ", "s"}, {"ﬁle", "file"}, {"Ⅷ", "viii"}, {"ﾊﾝ", "ハン"},
 	} {
 		if fold(same[0]) != fold(same[1]) {
@@ -102,7 +105,8 @@ func FuzzPath(f *testing.F) {
 		if CheckPath(p) != nil {
 			return
 		}
-		if !fs.ValidPath(p) || !filepath.IsLocal(filepath.FromSlash(p)) || strings.ContainsAny(p, `\:"`) || !utf8.ValidString(p) {
+		if !fs.ValidPath(p) || !filepath.IsLocal(filepath.FromSlash(p)) || strings.ContainsAny(p, `\:"`) ||
+			!utf8.ValidString(p) {
 			t.Fatalf("%q is accepted", p)
 		}
 	})

@@ -24,16 +24,16 @@ type Pin struct {
 	Until   time.Time // to the second
 }
 
-// Pins keeps a visitor's sub-resources in the release of the page that they are of. A pin travels in a cookie, and for
-// clients without cookies in the header X-Release-Pin or in the query as rel.
+// Pins keeps a visitor's sub-resources in the release of the page that they are of. A pin travels in a
+// cookie, and for clients without cookies in the header X-Release-Pin or in the query as rel.
 type Pins struct {
 	Signer Signer
 
 	// For is how long a pin holds; 0 is 12 hours. It is no longer than a release is kept.
 	For time.Duration
 
-	// Insecure is for a farm that is reached without TLS, also in front of a balancer: the cookie is then called rel, and not
-	// __Host-rel, which a browser takes by TLS alone.
+	// Insecure is for a farm that is reached without TLS, also in front of a balancer: the cookie is then
+	// called rel, and not __Host-rel, which a browser takes by TLS alone.
 	Insecure bool
 
 	// Now is what the time is; nil is time.Now.

@@ -23,7 +23,8 @@ func TestRangeOverChunks(t *testing.T) {
 	want := make([]byte, 3*ChunkSize+77)
 	rand.NewChaCha8([32]byte{3}).Read(want)
 	s := newFolder(t)
-	site := NewSite(pack(t, s, fstest.MapFS{"public/v.mp4": {Data: want}}, PackConfig{}), s, SiteConfig{Cache: NewCache(0)})
+	site := NewSite(pack(t, s, fstest.MapFS{"public/v.mp4": {Data: want}}, PackConfig{}), s,
+		SiteConfig{Cache: NewCache(0)})
 	server := httptest.NewServer(site)
 	defer server.Close()
 	get := func(ranges string) *http.Response {
@@ -44,9 +45,11 @@ func TestRangeOverChunks(t *testing.T) {
 	if r := get(""); r.StatusCode != 200 || r.ContentLength != int64(len(want)) || body(t, r) != string(want) {
 		t.Errorf("whole: %d, %d bytes", r.StatusCode, r.ContentLength)
 	}
-	for _, c := range [][2]int{{0, 9}, {ChunkSize - 1, ChunkSize}, {ChunkSize - 7, 2*ChunkSize + 7}, {2 * ChunkSize, 2 * ChunkSize}, {len(want) - 1, len(want) - 1}} {
+	for _, c := range [][2]int{{0, 9}, {ChunkSize - 1, ChunkSize}, {ChunkSize - 7, 2*ChunkSize + 7},
+		{2 * ChunkSize, 2 * ChunkSize}, {len(want) - 1, len(want) - 1}} {
 		r := get(fmt.Sprintf("%d-%d", c[0], c[1]))
-		if says := fmt.Sprintf("bytes %d-%d/%d", c[0], c[1], len(want)); r.StatusCode != 206 || r.Header.Get("Content-Range") != says || body(t, r) != string(want[c[0]:c[1]+1]) {
+		if says := fmt.Sprintf("bytes %d-%d/%d", c[0], c[1], len(want)); r.StatusCode != 206 ||
+			r.Header.Get("Content-Range") != says || body(t, r) != string(want[c[0]:c[1]+1]) {
 			t.Errorf("%s: %d %v", says, r.StatusCode, r.Header)
 		}
 	}
@@ -77,24 +80,29 @@ func TestRangeOfVariant(t *testing.T) {
 		{"Accept-Encoding: gzip, zstd", "Range: bytes=5-", "If-Range: " + tag}, // zstd would be chosen otherwise
 	} {
 		r := ask(site, "GET", "/a.txt", fields...)
-		if r.StatusCode != 206 || r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Etag") != tag || body(t, r) != text[5:] ||
+		if r.StatusCode != 206 || r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Etag") != tag ||
+			body(t, r) != text[5:] ||
 			r.Header.Get("Content-Length") != fmt.Sprint(len(text)-5) {
 			t.Errorf("%v: %d %v", fields, r.StatusCode, r.Header)
 		}
 	}
-	if r := ask(site, "GET", "/a.txt", "Range: bytes=5-9"); r.StatusCode != 206 || body(t, r) != long[5:10] || r.Header.Get("Content-Encoding") != "" {
+	if r := ask(site, "GET", "/a.txt", "Range: bytes=5-9"); r.StatusCode != 206 || body(t, r) != long[5:10] ||
+		r.Header.Get("Content-Encoding") != "" {
 		t.Errorf("identity: %d %v", r.StatusCode, r.Header)
 	}
-	if r := ask(site, "GET", "/a.txt", "Range: bytes=5-", "If-Range: "+tag); r.StatusCode != 200 || body(t, r) != long {
+	if r := ask(site, "GET", "/a.txt", "Range: bytes=5-", "If-Range: "+tag); r.StatusCode != 200 || body(t,
+		r) != long {
 		t.Errorf("a part of what is not accepted: %d %v", r.StatusCode, r.Header)
 	}
 }
 
-// What cannot be read is 503, which other nodes may do better, and is told; what breaks off on the way is seen by the client.
+// What cannot be read is 503, which other nodes may do better, and is told; what breaks off on the way is
+// seen by the client.
 func TestBadBlobs(t *testing.T) {
 	s := newFolder(t)
 	big := strings.Repeat("0123456789", cachedSize/5)
-	m := pack(t, s, files(map[string]string{"public/a.bin": "aaaa", "public/b.bin": "bbbb", "public/c.bin": "cccc", "public/d.bin": big}), PackConfig{})
+	m := pack(t, s, files(map[string]string{"public/a.bin": "aaaa", "public/b.bin": "bbbb",
+		"public/c.bin": "cccc", "public/d.bin": big}), PackConfig{})
 	hash := func(p string) blob.Hash { f, _ := m.Lookup(p); return f.Hash }
 	for p, data := range map[string]string{"public/a.bin": "aaab", "public/b.bin": "bbbbb"} {
 		if err := os.WriteFile(s.name(hash(p)), []byte(data), 0o600); err != nil {
@@ -105,12 +113,17 @@ func TestBadBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	site := NewSite(m, s, SiteConfig{Cache: NewCache(0), Failed: func(p string, err error) { told = append(told, fmt.Sprint(p, ": ", err)) }})
-	for target, says := range map[string]string{"/a.bin": "has other bytes", "/b.bin": "has 5 bytes", "/c.bin": "no such file"} {
+	site := NewSite(m, s, SiteConfig{Cache: NewCache(0), Failed: func(p string, err error) {
+		told = append(told,
+			fmt.Sprint(p, ": ", err))
+	}})
+	for target, says := range map[string]string{"/a.bin": "has other bytes", "/b.bin": "has 5 bytes",
+		"/c.bin": "no such file"} {
 		for _, field := range []string{"X: ", "Range: bytes=0-1"} {
 			told = nil
 			r := ask(site, "GET", target, field)
-			if b := body(t, r); r.StatusCode != 503 || r.Header.Get("Etag")+r.Header.Get("Last-Modified") != "" || b != "Service Unavailable\n" || len(told) != 1 ||
+			if b := body(t, r); r.StatusCode != 503 || r.Header.Get("Etag")+r.Header.Get("Last-Modified") != "" ||
+				b != "Service Unavailable\n" || len(told) != 1 ||
 				!strings.Contains(told[0], says) {
 				t.Errorf("%s: %d %v %q %q", target, r.StatusCode, r.Header, b, told)
 			}
@@ -147,7 +160,8 @@ func (s short) Open(h blob.Hash) (blob.File, int64, error) {
 	return section{io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b)))}, size, err
 }
 
-// A cache keeps to its budget whatever is asked for, gives what it was asked for, and reads what is asked for often but once.
+// A cache keeps to its budget whatever is asked for, gives what it was asked for, and reads what is asked for
+// often but once.
 func TestCache(t *testing.T) {
 	texts := make(map[string]string)
 	for i := range 100 {

@@ -2,25 +2,28 @@ package content
 
 import "net/http"
 
-// Set serves the release in force, and for whoever is of another one, that. It is made anew at each switch, which is then a swap of
-// one pointer; a request is served by the set that it found. Its fields are not changed while it serves.
+// Set serves the release in force, and for whoever is of another one, that. It is made anew at each switch,
+// which is then a swap of one pointer; a request is served by the set that it found. Its fields are not
+// changed while it serves.
 type Set struct {
 	Active *Site
 
-	// Others are the releases that are kept or staged besides, the newest first. Documents are never of them, except for
-	// a client whose pin is of a newer epoch than this node has in force.
+	// Others are the releases that are kept or staged besides, the newest first. Documents are never of them,
+	// except for a client whose pin is of a newer epoch than this node has in force.
 	Others []*Site
 
 	// Pins says which release a client has a page of; nil gives everybody the release in force.
 	Pins *Pins
 
-	// Private says that not everybody gets the same documents, as with a canary. No cache that is shared may keep them then.
+	// Private says that not everybody gets the same documents, as with a canary. No cache that is shared may
+	// keep them then.
 	Private bool
 }
 
-// ServeHTTP serves a request for a file: a document from the release in force, to which it pins the client, and anything else from
-// the release that the client is pinned to, as long as that is here. What is not in that release is looked up in the one in
-// force, and a fingerprinted name in all, so that a page of any of them is whole.
+// ServeHTTP serves a request for a file: a document from the release in force, to which it pins the client,
+// and anything else from the release that the client is pinned to, as long as that is here. What is not in
+// that release is looked up in the one in force, and a fingerprinted name in all, so that a page of any of
+// them is whole.
 func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !allowed(w, r) {
 		return
@@ -46,8 +49,8 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	site.serve(w, r, e, ok)
 }
 
-// Behind reports whether the client of a request has seen a release which this node has neither in force nor staged, but some
-// node had later than what is in force here: another node has to serve it.
+// Behind reports whether the client of a request has seen a release which this node has neither in force nor
+// staged, but some node had later than what is in force here: another node has to serve it.
 func (s *Set) Behind(r *http.Request) bool {
 	if s.Pins == nil {
 		return false
@@ -69,7 +72,8 @@ func (s *Set) site(pin Pin, pinned, document bool) *Site {
 	return s.Active
 }
 
-// elsewhere looks for what is not in the release that it should be in: in the one in force, and a fingerprinted name in all.
+// elsewhere looks for what is not in the release that it should be in: in the one in force, and a
+// fingerprinted name in all.
 func (s *Set) elsewhere(site *Site, path string) (*Site, *entry, bool) {
 	if e, ok := s.Active.find(path); ok {
 		return s.Active, e, true

@@ -14,18 +14,20 @@ import (
 
 // SiteConfig says how a release is served. The zero value works.
 type SiteConfig struct {
-	// Cache keeps small files in memory. It is for all sites of a node; nil reads every file from Blobs each time.
+	// Cache keeps small files in memory. It is for all sites of a node; nil reads every file from Blobs each
+	// time.
 	Cache *Cache
 
 	// Failed is told of a file which cannot be read, whose request was answered by 503; nil tells nobody.
 	Failed func(path string, err error)
 }
 
-// Site serves the folder public of a release, at the same paths: /dir/ is dir/index.html there, /dir leads to /dir/, and what is
-// not there is public/404.html, if there is that. DESIGN.md says what is in the headers, and why. The same request gets the
-// same answer from all nodes.
+// Site serves the folder public of a release, at the same paths: /dir/ is dir/index.html there, /dir leads to
+// /dir/, and what is not there is public/404.html, if there is that. DESIGN.md says what is in the headers,
+// and why. The same request gets the same answer from all nodes.
 type Site struct {
-	entries  map[string]*entry // by path without its first slash; a folder's ends with a slash, and is nil without it
+	// by path without its first slash; a folder's ends with a slash, and is nil without it
+	entries  map[string]*entry
 	notFound *entry
 	blobs    Blobs
 	cfg      SiteConfig
@@ -38,13 +40,13 @@ type Release struct {
 	ID    string
 	Epoch uint64 // the switch that brought it into force
 
-	// Activated is when that was, from the log, so that all nodes say the same in Last-Modified. It has to be of a later second
-	// than that of the epoch before. The zero time leaves Last-Modified away.
+	// Activated is when that was, from the log, so that all nodes say the same in Last-Modified. It has to be
+	// of a later second than that of the epoch before. The zero time leaves Last-Modified away.
 	Activated time.Time
 }
 
-// NewSite returns what serves a release. It takes time and memory in proportion to the files, and none per request later; so it is
-// made while a release is staged, and As is what the switch needs.
+// NewSite returns what serves a release. It takes time and memory in proportion to the files, and none per
+// request later; so it is made while a release is staged, and As is what the switch needs.
 func NewSite(m *Manifest, blobs Blobs, cfg SiteConfig) *Site {
 	s := &Site{entries: make(map[string]*entry), blobs: blobs, cfg: cfg}
 	for i := range m.Files {
@@ -122,7 +124,8 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, e *entry, ok bool) 
 	}
 }
 
-// redirect leads from /a/dir to /a/dir/. What it says is relative, so that it is right below any prefix and leads to no other host.
+// redirect leads from /a/dir to /a/dir/. What it says is relative, so that it is right below any prefix and
+// leads to no other host.
 func redirect(w http.ResponseWriter, r *http.Request) {
 	to := "./" + (&url.URL{Path: path.Base(r.URL.Path)}).EscapedPath() + "/"
 	if r.URL.RawQuery != "" {
@@ -151,19 +154,19 @@ func (s *Site) serveEntry(w http.ResponseWriter, r *http.Request, e *entry) {
 		return
 	}
 	e.describe(h, p)
-	h["Etag"] = p.etag
+	h["Etag"] = p.etag()
 	h["Accept-Ranges"] = acceptRanges
 	if s.modified != nil {
 		h["Last-Modified"] = s.modified
 	}
-	if status := precondition(r, p.tag, s.release.Activated); status != 0 {
+	if status := precondition(r, p.tag(), s.release.Activated); status != 0 {
 		delete(h, "Content-Type")
 		delete(h, "Content-Encoding")
 		w.WriteHeader(status)
 		return
 	}
 	ranged := r.Method == http.MethodGet && r.Header["Range"] != nil
-	if m := r.Header["If-Range"]; ranged && len(m) > 0 && (len(m) > 1 || m[0] != p.tag) {
+	if m := r.Header["If-Range"]; ranged && len(m) > 0 && (len(m) > 1 || m[0] != p.tag()) {
 		ranged = false
 	}
 	if ranged {
@@ -175,9 +178,9 @@ func (s *Site) serveEntry(w http.ResponseWriter, r *http.Request, e *entry) {
 
 // describe sets the fields that say what a representation is.
 func (e *entry) describe(h http.Header, p *rep) {
-	h["Content-Type"] = e.contentType
-	if p.encoding != nil {
-		h["Content-Encoding"] = p.encoding
+	h["Content-Type"] = e.contentType()
+	if p.coding != identity {
+		h["Content-Encoding"] = p.encoding()
 	}
 	if _, ok := h["Cache-Control"]; !ok {
 		if e.file.Immutable {
@@ -198,7 +201,7 @@ func (s *Site) send(w http.ResponseWriter, r *http.Request, e *entry, p *rep, st
 	if f != nil {
 		defer f.Close()
 	}
-	w.Header()["Content-Length"] = p.length
+	w.Header()["Content-Length"] = p.length()
 	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return
@@ -212,8 +215,8 @@ func (s *Site) send(w http.ResponseWriter, r *http.Request, e *entry, p *rep, st
 	}
 }
 
-// cutShort ends a response of which n bytes were sent, so that the client sees that it is not whole. Whether the client went
-// away or the file is damaged is what reading on says.
+// cutShort ends a response of which n bytes were sent, so that the client sees that it is not whole. Whether
+// the client went away or the file is damaged is what reading on says.
 func (s *Site) cutShort(e *entry, f blob.File, n int64) {
 	if _, err := f.ReadAt(make([]byte, 1), n); err != nil && s.cfg.Failed != nil {
 		s.cfg.Failed(e.file.Path, err)
@@ -245,14 +248,16 @@ func (s *Site) failed(w http.ResponseWriter, e *entry, err error) {
 		s.cfg.Failed(e.file.Path, err)
 	}
 	h := w.Header()
-	for _, name := range []string{"Etag", "Last-Modified", "Content-Encoding", "Accept-Ranges", "Cache-Control"} {
+	for _, name := range []string{"Etag", "Last-Modified", "Content-Encoding", "Accept-Ranges",
+		"Cache-Control"} {
 		delete(h, name)
 	}
 	h["Retry-After"] = []string{"1"}
 	plainError(w, http.StatusServiceUnavailable)
 }
 
-// serveRange sends parts of the representation that was chosen: of the compressed one too, whose entity tag is its own.
+// serveRange sends parts of the representation that was chosen: of the compressed one too, whose entity tag
+// is its own.
 func (s *Site) serveRange(w http.ResponseWriter, r *http.Request, e *entry, p *rep) {
 	data, f, err := s.open(p)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 
 func TestSite(t *testing.T) {
 	site, m := newSite(t, map[string]string{
-		"public/index.html": "<h1>home</h1>", "public/docs/index.html": "<h1>docs</h1>", "public/docs/a b.txt": "a b",
+		"public/index.html": "<h1>home</h1>", "public/docs/index.html": "<h1>docs</h1>",
+		"public/docs/a b.txt":    "a b",
 		"public/app.3f2a9c1b.js": "let a", "public/404.html": "nothing here", "templates/secret.tmpl": "{{.}}",
 	}, SiteConfig{Cache: NewCache(0)})
 	html, js, text := "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/plain; charset=utf-8"
@@ -38,11 +39,13 @@ func TestSite(t *testing.T) {
 	} {
 		r := ask(site, c.method, c.target)
 		b := body(t, r)
-		if r.StatusCode != c.status || r.Header.Get("Content-Type") != c.kind || r.Header.Get("Cache-Control") != c.cache || b != c.body {
+		if r.StatusCode != c.status || r.Header.Get("Content-Type") != c.kind ||
+			r.Header.Get("Cache-Control") != c.cache || b != c.body {
 			t.Errorf("%s %s: %v %q", c.method, c.target, r.Header, b)
 		}
 		f, ok := m.Lookup("public" + c.target)
-		if ok && c.status == 200 && (r.Header.Get("Etag") != `"`+f.Hash.String()[:22]+`"` || r.Header.Get("Last-Modified") != lastModified) {
+		if ok && c.status == 200 && (r.Header.Get("Etag") != `"`+f.Hash.String()[:22]+`"` ||
+			r.Header.Get("Last-Modified") != lastModified) {
 			t.Errorf("%s: %v", c.target, r.Header)
 		}
 	}
@@ -50,14 +53,16 @@ func TestSite(t *testing.T) {
 		t.Errorf("%v", r.Header)
 	}
 	for target, to := range map[string]string{"/docs": "./docs/", "/docs?a=1&b=2": "./docs/?a=1&b=2"} {
-		if r := ask(site, "GET", target); r.StatusCode != http.StatusMovedPermanently || r.Header.Get("Location") != to {
+		if r := ask(site, "GET", target); r.StatusCode != http.StatusMovedPermanently ||
+			r.Header.Get("Location") != to {
 			t.Errorf("%s leads to %q", target, r.Header.Get("Location"))
 		}
 	}
 }
 
 func TestSiteRange(t *testing.T) {
-	site, _ := newSite(t, map[string]string{"public/a.txt": long, "public/b.bin": "0123456789"}, SiteConfig{Cache: NewCache(0)})
+	site, _ := newSite(t, map[string]string{"public/a.txt": long, "public/b.bin": "0123456789"},
+		SiteConfig{Cache: NewCache(0)})
 	tag := ask(site, "GET", "/b.bin").Header.Get("Etag")
 	for _, c := range []struct {
 		fields string
@@ -81,7 +86,8 @@ func TestSiteRange(t *testing.T) {
 			t.Errorf("%s: %d %q", c.fields, r.StatusCode, b)
 		}
 	}
-	if r := ask(site, "HEAD", "/b.bin", "Range: bytes=2-4"); r.StatusCode != 200 || r.Header.Get("Content-Length") != "10" {
+	if r := ask(site, "HEAD", "/b.bin", "Range: bytes=2-4"); r.StatusCode != 200 ||
+		r.Header.Get("Content-Length") != "10" {
 		t.Errorf("HEAD: %d %v", r.StatusCode, r.Header)
 	}
 }

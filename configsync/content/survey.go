@@ -153,7 +153,8 @@ func (s *surveyor) check() {
 	slices.SortFunc(s.found.files, func(a, b foundFile) int { return strings.Compare(a.path, b.path) })
 	if n := len(s.found.files) + len(s.found.dirs); n > s.cfg.Limits.Files {
 		s.problems = nil
-		s.problems.add("", "a release has at most %d files and empty folders, and this one has %d", s.cfg.Limits.Files, n)
+		s.problems.add("", "a release has at most %d files and empty folders, and this one has %d",
+			s.cfg.Limits.Files, n)
 		return
 	}
 	c := checker{names: make(map[string]named)}
@@ -164,7 +165,8 @@ func (s *surveyor) check() {
 		c.name(d, emptyDir)
 	}
 	if s.bytes > s.cfg.Limits.Bytes {
-		s.problems.add("", "the files of a release have at most %d bytes, and these have %d", s.cfg.Limits.Bytes, s.bytes)
+		s.problems.add("", "the files of a release have at most %d bytes, and these have %d", s.cfg.Limits.Bytes,
+			s.bytes)
 	}
 	s.problems = append(s.problems, c.problems...)
 	s.problems = s.problems[:min(len(s.problems), maxProblems)]

@@ -23,8 +23,8 @@ var ErrArchive = errors.New("content: this is no whole tar archive")
 // maxRatio is how many bytes may come of one compressed byte.
 const maxRatio = 100
 
-// Tar is a site folder that came as an archive. Its FS is for Pack. Nothing of it was written under a name that the archive
-// gave: all files are in one temporary file.
+// Tar is a site folder that came as an archive. Its FS is for Pack. Nothing of it was written under a name
+// that the archive gave: all files are in one temporary file.
 type Tar struct {
 	fs.FS
 	spool *os.File
@@ -35,13 +35,15 @@ func (t *Tar) Close() error {
 	return errors.Join(t.spool.Close(), os.Remove(t.spool.Name()))
 }
 
-// ReadTar reads a tar archive, compressed by gzip or not, such as `tar c site` writes. It spools the files to a temporary file
-// in dir, or where the system has such files if dir is "". If all is in one folder which has a folder public or config in
-// it, or a release.yaml, that folder is the site. Archives in the archive are files like others.
+// ReadTar reads a tar archive, compressed by gzip or not, such as `tar c site` writes. It spools the files to
+// a temporary file in dir, or where the system has such files if dir is "". If all is in one folder which has
+// a folder public or config in it, or a release.yaml, that folder is the site. Archives in the archive are
+// files like others.
 //
-// What breaks a rule of this package is refused by a Problems with all of it: also what leads out of the folder, links,
-// devices, holes, and a path that is there twice. Limits are held to by what is read, never by what a header says. Other errors
-// are ErrArchive and those of r and of the temporary file. The caller closes the Tar.
+// What breaks a rule of this package is refused by a Problems with all of it: also what leads out of the
+// folder, links, devices, holes, and a path that is there twice. Limits are held to by what is read, never by
+// what a header says. Other errors are ErrArchive and those of r and of the temporary file. The caller closes
+// the Tar.
 func ReadTar(ctx context.Context, r io.Reader, dir string, limits Limits) (*Tar, error) {
 	spool, err := os.CreateTemp(dir, "webfarm-tar-*")
 	if err != nil {
@@ -226,7 +228,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unbombed is a decompressed stream which ends with an error when more comes out of it than went in justifies.
+// unbombed is a decompressed stream which ends with an error when more comes out of it than went in
+// justifies.
 type unbombed struct {
 	in  *counter
 	out counter

@@ -56,14 +56,18 @@ func zipped(t testing.TB, b []byte) []byte {
 
 func tarSeeds(t testing.TB) map[string][]byte {
 	return map[string][]byte{
-		"site": entries(t, tar.Header{Name: "site/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "site/public/a.html"},
-			tar.Header{Name: "site/run", Mode: 0o755}, tar.Header{Name: "site/public/empty/", Typeflag: tar.TypeDir, Mode: 0o755}),
-		"links": entries(t, tar.Header{Name: "public/a"}, tar.Header{Name: "public/b", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}),
+		"site": entries(t, tar.Header{Name: "site/", Typeflag: tar.TypeDir, Mode: 0o755},
+			tar.Header{Name: "site/public/a.html"},
+			tar.Header{Name: "site/run", Mode: 0o755}, tar.Header{Name: "site/public/empty/", Typeflag: tar.TypeDir,
+				Mode: 0o755}),
+		"links": entries(t, tar.Header{Name: "public/a"}, tar.Header{Name: "public/b", Typeflag: tar.TypeSymlink,
+			Linkname: "/etc/passwd"}),
 	}
 }
 
 func TestReadTar(t *testing.T) {
-	for name, b := range map[string][]byte{"plain": tarSeeds(t)["site"], "gzip": zipped(t, tarSeeds(t)["site"])} {
+	for name, b := range map[string][]byte{"plain": tarSeeds(t)["site"], "gzip": zipped(t,
+		tarSeeds(t)["site"])} {
 		dir := t.TempDir()
 		a, err := ReadTar(t.Context(), bytes.NewReader(b), dir, Limits{})
 		if err != nil {
@@ -114,7 +118,8 @@ func TestReadTar(t *testing.T) {
 
 func TestReadTarRefuses(t *testing.T) {
 	small := Limits{Files: 10, FileBytes: 1000, Bytes: 1500}
-	sparse := entries(t, tar.Header{Name: "public/holes", PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b"}})
+	sparse := entries(t, tar.Header{Name: "public/holes",
+		PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b"}})
 	sparse = bytes.ReplaceAll(sparse, []byte("SCHILY.xattr.user.a=b"), []byte("GNU.sparse.size=99999"))
 	lies := entries(t, tar.Header{Name: "public/a"}) // says that it has more than there is
 	for name, c := range map[string]struct {
@@ -122,29 +127,33 @@ func TestReadTarRefuses(t *testing.T) {
 		is   error
 		says string
 	}{
-		"traversal":   {entries(t, tar.Header{Name: "public/../../etc/passwd"}), ErrRefused, `"public/../../etc/passwd": a path has no ".."`},
+		"traversal": {entries(t, tar.Header{Name: "public/../../etc/passwd"}), ErrRefused,
+			`"public/../../etc/passwd": a path has no ".."`},
 		"absolute":    {entries(t, tar.Header{Name: "/etc/passwd"}), ErrRefused, "begin with a slash"},
 		"hidden up":   {entries(t, tar.Header{Name: "./../a"}), ErrRefused, `no ".."`},
 		"backslash":   {entries(t, tar.Header{Name: `a\b`}), ErrRefused, "no backslash"},
 		"device name": {entries(t, tar.Header{Name: "nul"}), ErrRefused, "name of a device"},
 		"symlink":     {tarSeeds(t)["links"], ErrRefused, `"public/b": a symbolic link`},
-		"hard link":   {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), ErrRefused, "a hard link"},
-		"device":      {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeBlock}), ErrRefused, "a device"},
-		"terminal":    {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeChar}), ErrRefused, "a device"},
-		"pipe":        {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), ErrRefused, "a named pipe"},
-		"setuid":      {entries(t, tar.Header{Name: "a", Mode: 0o4755}), ErrRefused, "setuid"},
-		"setgid":      {entries(t, tar.Header{Name: "a", Mode: 0o2755}), ErrRefused, "setgid"},
-		"holes":       {sparse, ErrRefused, "holes"},
-		"twice":       {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "./a"}), ErrRefused, "in an archive once"},
-		"case":        {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "A"}), ErrRefused, "differs from"},
-		"both":        {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "a/b"}), ErrRefused, "a file and a folder"},
-		"entries":     {entries(t, many(100)...), ErrRefused, "more than 20 entries"},
-		"no archive":  {[]byte("hello, hello"), ErrArchive, "EOF"},
-		"text":        {bytes.Repeat([]byte("hello, "), 1000), ErrArchive, "invalid tar header"},
-		"nothing":     {entries(t), ErrArchive, "nothing in it"},
-		"empty":       {nil, ErrArchive, "nothing in it"},
-		"torn":        {lies[:514], ErrArchive, "unexpected EOF"},
-		"torn gzip":   {zipped(t, lies)[:40], ErrArchive, "unexpected EOF"},
+		"hard link": {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "b", Typeflag: tar.TypeLink,
+			Linkname: "a"}), ErrRefused, "a hard link"},
+		"device":   {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeBlock}), ErrRefused, "a device"},
+		"terminal": {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeChar}), ErrRefused, "a device"},
+		"pipe":     {entries(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), ErrRefused, "a named pipe"},
+		"setuid":   {entries(t, tar.Header{Name: "a", Mode: 0o4755}), ErrRefused, "setuid"},
+		"setgid":   {entries(t, tar.Header{Name: "a", Mode: 0o2755}), ErrRefused, "setgid"},
+		"holes":    {sparse, ErrRefused, "holes"},
+		"twice": {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "./a"}), ErrRefused,
+			"in an archive once"},
+		"case": {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "A"}), ErrRefused, "differs from"},
+		"both": {entries(t, tar.Header{Name: "a"}, tar.Header{Name: "a/b"}), ErrRefused,
+			"a file and a folder"},
+		"entries":    {entries(t, many(100)...), ErrRefused, "more than 20 entries"},
+		"no archive": {[]byte("hello, hello"), ErrArchive, "EOF"},
+		"text":       {bytes.Repeat([]byte("hello, "), 1000), ErrArchive, "invalid tar header"},
+		"nothing":    {entries(t), ErrArchive, "nothing in it"},
+		"empty":      {nil, ErrArchive, "nothing in it"},
+		"torn":       {lies[:514], ErrArchive, "unexpected EOF"},
+		"torn gzip":  {zipped(t, lies)[:40], ErrArchive, "unexpected EOF"},
 	} {
 		dir := t.TempDir()
 		_, err := ReadTar(t.Context(), bytes.NewReader(c.b), dir, small)
@@ -192,7 +201,8 @@ func TestReadTarBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := ReadTar(t.Context(), &b, t.TempDir(), Limits{})
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "more than 100 bytes come of a compressed one") {
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(),
+		"more than 100 bytes come of a compressed one") {
 		t.Error(err)
 	}
 }
@@ -208,7 +218,8 @@ func FuzzTar(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
-		a, err := ReadTar(t.Context(), bytes.NewReader(b), dir, Limits{Files: 100, FileBytes: 1 << 16, Bytes: 1 << 18})
+		a, err := ReadTar(t.Context(), bytes.NewReader(b), dir, Limits{Files: 100, FileBytes: 1 << 16,
+			Bytes: 1 << 18})
 		if err == nil {
 			err = fs.WalkDir(a, ".", func(p string, d fs.DirEntry, err error) error {
 				if err == nil && p != "." {

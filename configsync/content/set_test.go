@@ -1,0 +1,194 @@
+package content
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ring signs as a key ring does: with one key, or with none yet.
+type ring string
+
+func (k ring) Sign(message []byte) []byte {
+	if k == "" {
+		return nil
+	}
+	mac := hmac.New(sha256.New, []byte(k))
+	mac.Write(message)
+	return mac.Sum(nil)
+}
+
+func (k ring) Verify(message, signature []byte) bool {
+	return k != "" && hmac.Equal(k.Sign(message), signature)
+}
+
+// three returns the sites of three releases, the oldest first.
+func three(t *testing.T) [3]*Site {
+	t.Helper()
+	s := newFolder(t)
+	var sites [3]*Site
+	for i, digest := range []string{"aaaa1111", "bbbb2222", "cccc3333"} {
+		n := string(rune('1' + i))
+		m := pack(t, s, files(map[string]string{
+			"public/index.html": "page " + n, "public/style.css": "style " + n, "public/app." + digest +
+				".js": "app " + n,
+			"public/only" + n + ".css": "only", "public/new" + n + "/index.html": "new",
+		}), PackConfig{})
+		sites[i] = NewSite(m, s, SiteConfig{}).As(Release{ID: "r" + n, Epoch: uint64(i + 1), Activated: activated})
+	}
+	return sites
+}
+
+func TestSet(t *testing.T) {
+	r := three(t)
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }}
+	pin := func(release string, epoch uint64) string {
+		return "Cookie: __Host-rel=" + pins.Encode(Pin{release, epoch, now.Add(10 * time.Hour)})
+	}
+	staged := r[2].As(Release{ID: "r3"})
+	set := &Set{Active: r[1], Others: []*Site{staged, r[0]}, Pins: pins}
+	document, script, navigate := "Sec-Fetch-Dest: document", "Sec-Fetch-Dest: script",
+		"Sec-Fetch-Mode: navigate"
+	for _, c := range []struct {
+		target, fields string
+		want           string
+		pinned         string // what the response pins to
+	}{
+		{"/", document, "page 2", "r2@2"},
+		{"/", "X: ", "page 2", "r2@2"},
+		{"/style.css", script, "style 2", ""},
+		// who has a page of the release before gets its parts, and the next page from the one in force
+		{"/style.css", script + "|" + pin("r1", 1), "style 1", ""},
+		{"/style.css", pin("r1", 1), "style 1", ""},
+		{"/", document + "|" + pin("r1", 1), "page 2", "r2@2"},
+		{"/", navigate + "|" + pin("r1", 1), "page 2", "r2@2"},
+		{"/", "Sec-Fetch-Dest: iframe|" + pin("r1", 1), "page 2", "r2@2"},
+		{"/", pin("r1", 1), "page 2", "r2@2"},
+		{"/", "Sec-Fetch-Dest: empty|" + pin("r1", 1), "page 1", ""}, // a script fetches a piece of its page
+		{"/only1.css", script + "|" + pin("r1", 1), "only", ""},
+		{"/only1.css", script, "404", ""},
+		{"/only2.css", script + "|" + pin("r1", 1), "only", ""},
+		{"/new2/", pin("r1", 1), "new", "r2@2"},
+		{"/new1/", pin("r1", 1), "404", ""},
+		// fingerprinted names are found wherever they are
+		{"/app.aaaa1111.js", script, "app 1", ""},
+		{"/app.bbbb2222.js", script, "app 2", ""},
+		{"/app.cccc3333.js", script, "app 3", ""},
+		{"/app.bbbb2222.js", script + "|" + pin("r1", 1), "app 2", ""},
+		// who has seen a newer epoch does not go back, if that release is here
+		{"/", document + "|" + pin("r3", 3), "page 3", ""},
+		{"/style.css", script + "|" + pin("r3", 3), "style 3", ""},
+		// a canary that is over
+		{"/", document + "|" + pin("r3", 2), "page 2", "r2@2"},
+		// Behind is about that one
+		{"/", document + "|" + pin("r9", 9), "page 2", "r2@2"},
+		// and the pin neither
+		{"/", document + "|Cookie: __Host-rel=" + pins.Encode(Pin{"r3", 3, now.Add(time.Hour)}), "page 3", "r3@3"},
+		// what was rolled back to is the same release in a newer epoch
+		{"/", document + "|" + pin("r2", 1), "page 2", "r2@2"},
+		{"/", document + "|" + pin("r2", 2), "page 2", ""},
+		// no pins
+		{"/style.css", script + "|Cookie: __Host-rel=AAAA.BBBB", "style 2", ""},
+		{"/style.css", script + "|Cookie: rel=" + pin("r1", 1)[len("Cookie: __Host-rel="):], "style 2", ""},
+		{"/style.css", script + "|X-Release-Pin: " + pins.Encode(Pin{"r1", 1, now.Add(time.Hour)}), "style 1", ""},
+		{"/style.css?rel=" + pins.Encode(Pin{"r1", 1, now.Add(time.Hour)}), script, "style 1", ""},
+		{"/style.css", script + "|X-Release-Pin: " + pins.Encode(Pin{"r1", 1, now}), "style 2", ""}, // it is over
+		{"/style.css", script + "|X-Release-Pin: " + (&Pins{Signer: ring("other")}).Encode(Pin{"r1", 1,
+			now.Add(time.Hour)}), "style 2", ""},
+	} {
+		r := ask(set, "GET", c.target, strings.Split(c.fields, "|")...)
+		got, pinned := body(t, r), ""
+		if r.StatusCode != 200 {
+			got = "404"
+		}
+		for _, k := range r.Cookies() {
+			q := httptest.NewRequest("GET", "/", nil)
+			q.AddCookie(k)
+			p, _ := pins.Read(q)
+			pinned = p.Release + "@" + string(rune('0'+p.Epoch))
+			if k.Name != "__Host-rel" || !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteLaxMode ||
+				k.Path != "/" || k.MaxAge != 12*3600 ||
+				!p.Until.Equal(now.Add(12*time.Hour)) {
+				t.Errorf("%+v", k)
+			}
+		}
+		if got != c.want || pinned != c.pinned {
+			t.Errorf("%s %.60s: %q pinned to %q, and not %q to %q", c.target, c.fields, got, pinned, c.want, c.pinned)
+		}
+	}
+	behind := func(field string) bool {
+		q := httptest.NewRequest("GET", "/", nil)
+		name, value, _ := strings.Cut(field, ": ")
+		q.Header.Set(name, value)
+		return set.Behind(q)
+	}
+	for field, want := range map[string]bool{pin("r9", 9): true, pin("r9", 2): false, pin("r3", 3): false,
+		pin("r2", 9): false, "X: ": false} {
+		if behind(field) != want {
+			t.Errorf("behind %.60s: %v", field, !want)
+		}
+	}
+}
+
+// A cookie is set when it says something new, and again after half of its time.
+func TestPinIsRefreshed(t *testing.T) {
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), For: time.Hour, Insecure: true, Now: func() time.Time { return now }}
+	set := &Set{Active: three(t)[0], Pins: pins}
+	cookies := ask(set, "GET", "/").Cookies()
+	if len(cookies) != 1 || cookies[0].Name != "rel" || cookies[0].Secure || cookies[0].MaxAge != 3600 {
+		t.Fatalf("%+v", cookies)
+	}
+	field := "Cookie: " + cookies[0].String()
+	for after, want := range map[time.Duration]int{0: 0, 29 * time.Minute: 0, 31 * time.Minute: 1,
+		2 * time.Hour: 1} {
+		now = time.Unix(2e9, 0).Add(after)
+		if got := ask(set, "GET", "/", field).Cookies(); len(got) != want {
+			t.Errorf("after %v: %v", after, got)
+		}
+	}
+	pins.Signer = ring("")
+	if got := ask(set, "GET", "/"); got.StatusCode != 200 || len(got.Cookies()) != 0 {
+		t.Errorf("without a key: %d %v", got.StatusCode, got.Cookies())
+	}
+}
+
+func TestSetPrivate(t *testing.T) {
+	sites := three(t)
+	set := &Set{Active: sites[0], Private: true}
+	for target, want := range map[string]string{
+		"/": "private, no-cache", "/style.css": "no-cache",
+		"/app.aaaa1111.js": "public, max-age=31536000, immutable"} {
+		if r := ask(set, "GET", target); r.Header.Get("Cache-Control") != want {
+			t.Errorf("%s: %v", target, r.Header)
+		}
+	}
+	if r := ask(set, "GET", "/new1"); r.StatusCode != 301 || r.Header.Get("Location") != "./new1/" {
+		t.Errorf("%v", r.Header)
+	}
+	if r := ask(set, "DELETE", "/"); r.StatusCode != 405 {
+		t.Errorf("%d", r.StatusCode)
+	}
+}
+
+// No pin but those that a node signed is one, and reading one ends well whatever it is.
+func FuzzPin(f *testing.F) {
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }}
+	good := pins.Encode(Pin{"r1", 1, now.Add(time.Hour)})
+	f.Add(good)
+	f.Add(good[1:])
+	f.Add(good + "A")
+	f.Add(strings.ReplaceAll(good, ".", ""))
+	f.Add(".")
+	f.Fuzz(func(t *testing.T, s string) {
+		if p, ok := pins.decode(s); ok && (s != good || p.Release != "r1" || p.Epoch != 1) {
+			t.Fatalf("%q is %+v", s, p)
+		}
+	})
+}

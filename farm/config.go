@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -102,6 +103,14 @@ type Config struct {
 	// SelfCheck reports whether this node is well after a switch; it has 5 s. If nodes are not, the farm goes back
 	// to the release before (farmctl publish -confirm). nil = GET / is answered with a status below 500.
 	SelfCheck func(ctx context.Context) error
+
+	// Site is what the program itself shows as long as no release has content: a site folder with public and whatever
+	// else there is, most often embedded. nil = nothing.
+	Site fs.FS
+
+	// ContentQuota is how many bytes the content of all releases that are kept may take on this node, in Dir/content,
+	// or in a temporary folder without Dir; 0 = 16 GiB, negative = any number. 256 MiB of the disk stay free.
+	ContentQuota int64
 
 	// ConfigPath, with Dev, is a file or a folder of configuration, read instead of what the farm has, and
 	// again whenever it changes. "" = none.

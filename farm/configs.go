@@ -26,6 +26,8 @@ func (f *Farm) openConfigs(name string, switched <-chan struct{}) (err error) {
 		Local:     func() *configsync.Machine { return h.Local().(*configsync.Machine) },
 		Changed:   switched,
 		Peers:     peers{f},
+		Farm:      f.cfg.Farm,
+		Content:   f.contents,
 		Prepare:   f.cfg.Prepare,
 		SelfCheck: f.selfCheck,
 		Roles:     f.roles,

@@ -48,6 +48,7 @@ type Farm struct {
 	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
 	health   *http.Server                 // on admin
 
+	contents  *contents
 	peerHTTP  *peerHTTP
 	operators *http.Server                 // nil: this node takes none
 	app       atomic.Pointer[http.Handler] // what is behind the gate; nil until Handler
@@ -155,6 +156,9 @@ func (f *Farm) open() (err error) {
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
 	f.peerHTTP = openPeerHTTP(f.node, f.peerMux(), f.cfg)
+	if f.contents, err = openContents(f); err != nil {
+		return err
+	}
 	if err = f.openConfigs(self.Name, switched); err != nil {
 		return err
 	}
@@ -190,6 +194,7 @@ func (f *Farm) openSessions() (err error) {
 func (f *Farm) start() {
 	f.pulse.beat(time.Now())
 	f.wg.Go(f.keepPulse)
+	f.contents.start()
 	f.wg.Go(f.peerHTTP.serve)
 	f.serveOperators()
 	f.wg.Go(f.admit)

@@ -267,6 +267,9 @@ func (f *Farm) close() error {
 	if f.configs != nil {
 		errs = append(errs, f.configs.Close())
 	}
+	if f.contents != nil {
+		errs = append(errs, f.contents.close())
+	}
 	if f.node != nil {
 		errs = append(errs, f.node.Close())
 	}

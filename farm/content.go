@@ -1,0 +1,222 @@
+package farm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/swarm"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+)
+
+// protoContent is the protocol by which nodes take blobs from each other.
+const protoContent = "bulk-content"
+
+const (
+	sweepEvery = time.Hour
+	sweepGrace = time.Hour      // so long a blob stays that nothing needs any more
+	scrubOver  = 24 * time.Hour // within which every blob is read once
+)
+
+// contents keeps the content of releases on this node, and brings it there. It is a configsync.Contents.
+type contents struct {
+	f       *Farm
+	store   *blob.Store
+	fetcher *swarm.Fetcher
+	roster  swarm.Roster
+	kept    chan []blob.Hash // has room for one: the newest roots
+}
+
+// openContents opens the store: in Dir, or in a temporary folder.
+func openContents(f *Farm) (*contents, error) {
+	dir := ""
+	if f.cfg.Dir != "" {
+		dir = filepath.Join(f.cfg.Dir, "content")
+	}
+	store, err := blob.OpenStore(blob.StoreConfig{Dir: dir, Quota: f.cfg.ContentQuota,
+		Corrupt: func(h blob.Hash, err error) {
+			f.log.Error("content is damaged on this disk; it is fetched again", "blob", h, "err", err)
+		}})
+	if err != nil {
+		return nil, fmt.Errorf("content: %w", err)
+	}
+	c := &contents{f: f, store: store, kept: make(chan []blob.Hash, 1)}
+	c.fetcher = swarm.NewFetcher(swarm.FetcherConfig{Store: store, Peers: c.roster.Present,
+		Dial: func(ctx context.Context, peer string) (net.Conn, error) {
+			return f.node.Dial(ctx, peer, protoContent)
+		}})
+	return c, nil
+}
+
+// start runs what is waited for by the Farm's Close.
+func (c *contents) start() {
+	h := swarm.NewHandler(c.store, swarm.HandlerConfig{Peer: cluster.PeerID})
+	c.f.wg.Go(func() { h.Serve(c.f.done, c.f.node.Listener(protoContent)) })
+	c.f.wg.Go(c.watchPeers)
+	c.f.wg.Go(c.sweep)
+	c.f.wg.Go(c.scrub)
+	c.f.wg.Go(func() {
+		c.fetcher.Repair(c.f.done, func(err error) { c.f.log.Error("content is missing on this node", "err", err) })
+	})
+}
+
+func (c *contents) close() error {
+	c.fetcher.Close()
+	return c.store.Close()
+}
+
+// watchPeers keeps the list of those who may have content.
+func (c *contents) watchPeers() {
+	changes := c.f.node.Watch(c.f.done)
+	for st := range changes {
+		var ids []string
+		for _, m := range st.Members {
+			if m.ID != st.Self && m.Status == cluster.Alive && m.Tags[tagReleases] != "" {
+				ids = append(ids, m.ID)
+			}
+		}
+		c.roster.Set(ids)
+	}
+}
+
+// Fetch returns the manifest of a content once all of it is here.
+func (c *contents) Fetch(ctx context.Context, of configsync.Content, progress func(have, size uint64)) (
+	*content.Manifest, error) {
+	if err := c.fetch(ctx, []blob.Ref{{Hash: of.Root, Size: int64(of.Manifest)}}, nil); err != nil {
+		return nil, err
+	}
+	m, err := c.manifest(of.Root)
+	if err != nil {
+		return nil, err
+	}
+	refs := m.Refs()
+	var size int64
+	for _, r := range c.store.Missing(refs) {
+		size += r.Size
+	}
+	if err := c.store.Room(size); err != nil {
+		return nil, err
+	}
+	if err := c.fetch(ctx, refs, progress); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// fetch has the store have all of refs. Whoever has it may be out of reach for a moment: it is asked for as long
+// as ctx lasts.
+func (c *contents) fetch(ctx context.Context, refs []blob.Ref, progress func(have, size uint64)) error {
+	tell := func(p swarm.Progress) {
+		if progress != nil {
+			progress(uint64(p.Bytes), uint64(p.TotalBytes))
+		}
+	}
+	for {
+		err := c.fetcher.Fetch(ctx, refs, tell)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, swarm.ErrUnavailable) {
+			return err
+		}
+		c.f.log.Warn("content is not to be had at the moment; trying again", "err", err)
+	}
+}
+
+// manifest returns the manifest that the store has.
+func (c *contents) manifest(root blob.Hash) (*content.Manifest, error) {
+	f, size, err := c.store.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, size)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, err
+	}
+	return content.Parse(b, content.Limits{})
+}
+
+// Open opens a blob.
+func (c *contents) Open(h blob.Hash) (blob.File, int64, error) { return c.store.Open(h) }
+
+// Keep is told which content has to stay.
+func (c *contents) Keep(roots []blob.Hash) {
+	for {
+		select {
+		case c.kept <- roots:
+			return
+		default:
+		}
+		select {
+		case <-c.kept: // nobody has looked at the last one
+		default:
+		}
+	}
+}
+
+// sweep removes what no release that is kept consists of.
+func (c *contents) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	var roots []blob.Hash
+	known := false
+	for {
+		select {
+		case roots = <-c.kept:
+			known = true
+			continue
+		case <-tick.C:
+		case <-c.f.done.Done():
+			return
+		}
+		keep, ok := c.needed(roots)
+		if !known || !ok {
+			continue
+		}
+		if freed, err := c.store.Sweep(c.f.done, func(h blob.Hash) bool { return keep[h] }, sweepGrace); err != nil {
+			c.f.log.Warn("removing old content failed", "err", err)
+		} else if freed > 0 {
+			c.f.log.Info("old content was removed", "bytes", freed)
+		}
+	}
+}
+
+// needed returns the blobs of all these contents; false if one of them is not all known here, so that nothing can be
+// removed.
+func (c *contents) needed(roots []blob.Hash) (keep map[blob.Hash]bool, ok bool) {
+	keep = map[blob.Hash]bool{}
+	for _, root := range roots {
+		keep[root] = true
+		if !c.store.Has(root) {
+			continue // then what it consists of is not here for its sake
+		}
+		m, err := c.manifest(root)
+		if err != nil {
+			c.f.log.Warn("old content is not removed: a manifest cannot be read", "root", root, "err", err)
+			return nil, false
+		}
+		for _, r := range m.Refs() {
+			keep[r.Hash] = true
+		}
+	}
+	return keep, true
+}
+
+// scrub reads all blobs again and again.
+func (c *contents) scrub() {
+	for c.f.done.Err() == nil {
+		select {
+		case <-time.After(sweepEvery):
+		case <-c.f.done.Done():
+			return
+		}
+		if _, err := c.store.Scrub(c.f.done, scrubOver); err != nil && c.f.done.Err() == nil {
+			c.f.log.Warn("checking the content failed", "err", err)
+		}
+	}
+}

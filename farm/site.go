@@ -1,0 +1,40 @@
+package farm
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+)
+
+// Content returns the handler of what is published: the folder public of the release that the request sees, at the
+// same paths. As long as no release has content, it is that of Config.Site. Mount it where the pages belong, most
+// often at "/".
+//
+// Of a release, answers are the same on all nodes, ETags included; package configsync/content says what is in them.
+func (f *Farm) Content() http.Handler {
+	published := f.configs.Content()
+	if f.cfg.Site == nil {
+		return published
+	}
+	public, err := fs.Sub(f.cfg.Site, "public")
+	if err != nil {
+		panic("farm: Config.Site: " + err.Error()) // no file system refuses this name
+	}
+	own := http.FileServerFS(public)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.configs.View(r.Context()).Manifest == nil {
+			own.ServeHTTP(w, r)
+			return
+		}
+		published.ServeHTTP(w, r)
+	})
+}
+
+// FS returns the files of the release that ctx, of a request or a job, sees: all of them, templates as well as what
+// is public. As long as no release has content, they are those of Config.Site, or none.
+func (f *Farm) FS(ctx context.Context) fs.FS {
+	if f.cfg.Site != nil && f.configs.View(ctx).Manifest == nil {
+		return f.cfg.Site
+	}
+	return f.configs.FS(ctx)
+}

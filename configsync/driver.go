@@ -2,6 +2,7 @@ package configsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,9 +26,11 @@ const (
 func (m *Manager) drive() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	seen := sight{}
 	for {
 		news := m.Changed()
-		if r, ok := m.s.Local().State().InProgress(); ok && m.s.Peers.Leads() && (!r.Plan.Dry || forgotten(r)) {
+		r, ok := m.s.Local().State().InProgress()
+		if ok && (!r.Plan.Dry || seen.forgotten(r)) && m.s.Peers.Leads() {
 			m.carryOn(r)
 		}
 		select {
@@ -83,25 +86,32 @@ func (m *Manager) confirm(ctx context.Context, r Rollout) {
 }
 
 func (m *Manager) giveBack(ctx context.Context, r Rollout, why string) {
-	m.step(ctx, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxWhy)}.Append(nil))
+	m.step(ctx, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
 }
 
 // step has the log take a step. What went wrong is tried again from the beginning, if it is still due.
 func (m *Manager) step(ctx context.Context, cmd []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
-	index, _, err := m.s.Log.Propose(ctx, cmd)
+	index, value, err := m.s.Log.Propose(ctx, cmd)
 	if index == 0 && err != nil {
 		m.log.Debug("a step of a rollout was not taken", "err", err)
 		return err
 	}
 	m.refresh()
-	return nil
+	a, err := state.DecodeAnswer(value)
+	if err == nil {
+		err = outcome(a, Write{})
+	}
+	if err != nil && !errors.Is(err, ErrEnded) { // somebody else has taken it
+		m.log.Error("the log refuses a step of a rollout", "err", err)
+	}
+	return err
 }
 
-// cut returns text of so many bytes at most.
+// cut returns text that the log takes: so many bytes at most, of UTF-8.
 func cut(s string, most int) string {
-	if len(s) <= most {
+	if s = strings.ToValidUTF8(s, "\uFFFD"); len(s) <= most {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most-3], "") + "..."

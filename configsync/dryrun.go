@@ -79,8 +79,16 @@ func only(r Report, err error) (Result, error) {
 	return r.Result, err
 }
 
-// forgotten reports whether a dry run has outlived who has begun it. Of the clocks of two nodes nothing else
-// depends on this.
-func forgotten(r Rollout) bool {
-	return r.Plan.Dry && time.Since(r.Begun) > r.Plan.Stage+stepTime
+// sight is since when this node has seen a rollout in progress, by its own clock.
+type sight struct {
+	rollout uint64
+	since   time.Time
+}
+
+// forgotten reports whether a dry run has outlived who has begun it.
+func (s *sight) forgotten(r Rollout) bool {
+	if s.rollout != r.ID {
+		*s = sight{r.ID, time.Now()}
+	}
+	return time.Since(s.since) > r.Plan.Stage+stepTime
 }

@@ -60,6 +60,7 @@ func TestSimulation(t *testing.T) {
 type simulation struct {
 	*lab
 	journal *journal
+	disks   map[*labNode]disk // what nodes start from
 	wg      sync.WaitGroup
 	ctx     context.Context
 
@@ -75,8 +76,23 @@ type simulation struct {
 	seen      int                        // looks at what nodes show
 }
 
+// disk is what a node has on its disk.
+type disk struct {
+	snapshot []byte
+	applied  int
+}
+
+// saved returns what a node could start from.
+func (s *simulation) saved(n *labNode) disk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b bytes.Buffer
+	n.machine.Snapshot().WriteTo(&b)
+	return disk{b.Bytes(), n.applied}
+}
+
 func newSimulation(t *testing.T, seed uint64) *simulation {
-	s := &simulation{journal: &journal{}, rng: rand.New(rand.NewPCG(seed, 0)), manifests: map[blob.Hash]*content.Manifest{},
+	s := &simulation{disks: map[*labNode]disk{}, journal: &journal{}, rng: rand.New(rand.NewPCG(seed, 0)), manifests: map[blob.Hash]*content.Manifest{},
 		shows: map[uint64]string{0: "Welcome"}, activated: map[string]map[uint64]bool{"": {0: true}},
 		sums: map[int]uint64{}, ends: map[string]int{}}
 	s.lab = newLab(t, 0, nil)
@@ -380,6 +396,9 @@ func (s *simulation) disturb() {
 	case 3:
 		n.muffle(true)
 	case 4:
+		if m != nil && s.chance(2) { // else what it starts from is older
+			s.disks[n] = s.saved(n)
+		}
 		n.stop()
 	case 5:
 		s.startAll()
@@ -415,8 +434,8 @@ func (s *simulation) startAll() {
 		s.mu.Lock()
 		stopped := n.manager == nil
 		s.mu.Unlock()
-		if stopped {
-			n.start()
+		if d := s.disks[n]; stopped {
+			n.startFrom(d.snapshot, d.applied)
 		}
 	}
 }

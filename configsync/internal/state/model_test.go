@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,8 @@ func TestRandomCommands(t *testing.T) {
 func randomCommand(rng *rand.Rand, s *State) []byte {
 	running, _ := s.InProgress()
 	rollout := running.ID + uint64(rng.IntN(8)/7)
-	w := Write{Epoch: s.Current().Number - uint64(rng.IntN(10)/9), Who: "me", Why: fmt.Sprint(rng.IntN(100))}
+	text := func(most int) string { return strings.Repeat("x", most*(rng.IntN(10)/9)) } // as long as can be, or none
+	w := Write{Epoch: s.Current().Number - uint64(rng.IntN(10)/9), Who: text(MaxWho), Why: text(MaxWhy)}
 	if rng.IntN(3) == 0 {
 		w.Key = fmt.Sprint(rng.IntN(500))
 	}
@@ -68,11 +70,11 @@ func randomCommand(rng *rand.Rand, s *State) []byte {
 		return Confirm{rollout, "n1", ""}.Append(nil)
 	case 8:
 		if rng.IntN(2) == 0 {
-			return Return{rollout, "n1", "500"}.Append(nil)
+			return Return{rollout, text(MaxWho), text(MaxReason)}.Append(nil)
 		}
-		return Abort{rollout, "n1", "no"}.Append(nil)
+		return Abort{rollout, text(MaxWho), text(MaxReason)}.Append(nil)
 	}
-	return EndCanary{s.canary.Rollout, "me", ""}.Append(nil)
+	return EndCanary{s.canary.Rollout, "me", text(MaxReason)}.Append(nil)
 }
 
 // checkPromises checks what holds for a state that follows another.

@@ -85,7 +85,7 @@ func (d *decoder) releases(s *State) bool {
 func (d *decoder) epochs(s *State) bool {
 	for range d.count(Kept, 8) {
 		e := Epoch{Number: d.number(), Release: d.number(), Rollout: d.number(), Index: d.number(),
-			Time: d.time(), Who: d.text(MaxWho), Why: d.text(MaxWhy), Failed: d.flag()}
+			Time: d.time(), Who: d.text(MaxWho), Why: d.text(MaxReason), Failed: d.flag()}
 		r, known := s.Release(e.Release)
 		if d.bad || !known || e.Number == 0 || e.Rollout > s.rollout ||
 			len(s.epochs) > 0 && e.Number != s.Current().Number+1 {

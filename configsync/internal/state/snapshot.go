@@ -42,7 +42,7 @@ const (
 	maxReleases = Kept + 2 + keptPublished
 	maxRollout  = 3*MaxNodes*(MaxNode+2) + 2*MaxWho + MaxWhy + MaxReason + MaxKey + 256
 	maxRelease  = MaxBytes + MaxFiles*(MaxPath+16) + MaxWho + MaxWhy + MaxReason + MaxSeal + 1024
-	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxWhy+128) + (Kept+1)*maxRollout +
+	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxReason+128) + (Kept+1)*maxRollout +
 		MaxCredentials*maxRecord
 )
 

@@ -182,7 +182,9 @@ func TestContentThatIsNotThere(t *testing.T) {
 		if _, err := l.nodes[0].putContent(add("one")); err != nil {
 			t.Fatal(err)
 		}
+		depots["n2"].mu.Lock()
 		depots["n2"].fails = errors.New("nobody has blob 123")
+		depots["n2"].mu.Unlock()
 		if _, err := l.nodes[0].putContent(add("two")); !errors.Is(err, configsync.ErrRefused) ||
 			!strings.Contains(err.Error(), "n2: content: nobody has blob 123") {
 			t.Error(err)
@@ -247,7 +249,9 @@ func TestRetainedReleasesAreReady(t *testing.T) {
 			return d.asked
 		}
 		n2.stop()
+		d.mu.Lock()
 		d.asked = 0
+		d.mu.Unlock()
 		n2.start()
 		time.Sleep(time.Minute)
 		if n := asked(); n != 3 { // four, three and two

@@ -192,10 +192,10 @@ func TestHooksOfAVanishedRollout(t *testing.T) {
 			done <- err
 		}()
 		time.Sleep(time.Second)
-		l.nodes[1].deaf = true
-		l.mu.Lock()
-		l.nodes[1].fresh(old, applied)
-		l.mu.Unlock()
+		l.set(func() {
+			l.nodes[1].deaf = true
+			l.nodes[1].fresh(old, applied)
+		})
 		time.Sleep(2 * time.Second) // nobody says that a machine was replaced
 		synctest.Wait()
 		if got := j.take(); got != "abort n2 a-b, prepare n1 a-b, prepare n2 a-b" {

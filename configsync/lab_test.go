@@ -114,6 +114,13 @@ func (n *labNode) stop() {
 	}
 }
 
+// set changes fields of the lab while nodes run.
+func (l *lab) set(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+}
+
 // cutOff cuts the node off, or connects it again.
 func (n *labNode) cutOff(cut bool) {
 	n.lab.mu.Lock()
@@ -222,6 +229,8 @@ func (n *labNode) Stage(ctx context.Context, member string, rollout uint64,
 		return configsync.Vote{}, err
 	}
 	v, err := m.Stage(ctx, rollout, progress)
+	n.lab.mu.Lock()
+	defer n.lab.mu.Unlock()
 	if n.lab.vote != nil {
 		n.lab.vote(&v)
 	}

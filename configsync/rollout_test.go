@@ -223,7 +223,7 @@ func TestConfirmWindow(t *testing.T) {
 					}
 				})
 				l.mustPublish("banner: a\n")
-				l.watch = func(n *labNode) {
+				watch := func(n *labNode) {
 					if n.machine.State().Current().Number == 2 && flipped.IsZero() {
 						flipped = time.Now()
 						for _, o := range l.nodes[1:] {
@@ -231,6 +231,7 @@ func TestConfirmWindow(t *testing.T) {
 						}
 					}
 				}
+				l.set(func() { l.watch = watch })
 				r, err := l.nodes[0].publish(c.plan, "site.yaml", "banner: b\n")
 				if took := time.Since(flipped); took < c.takes || took > c.takes+3*time.Second {
 					t.Errorf("it took %v", took)
@@ -329,11 +330,13 @@ func TestLeaderDies(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				l := newLab(t, 3, nil)
 				before := len(l.log)
-				l.watch = func(n *labNode) {
-					if n == l.nodes[0] && n.applied == before+commands-1 {
-						n.cut = true
+				l.set(func() {
+					l.watch = func(n *labNode) {
+						if n == l.nodes[0] && n.applied == before+commands-1 {
+							n.cut = true
+						}
 					}
-				}
+				})
 				go l.nodes[0].publish(configsync.Plan{}, "site.yaml", "banner: b\n")
 				time.Sleep(time.Minute)
 				l.nodes[0].cutOff(false)
@@ -508,11 +511,13 @@ func TestFollowRollout(t *testing.T) {
 func TestVoteForSomethingElse(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newLab(t, 2, nil)
-		l.vote = func(v *configsync.Vote) {
-			if v.Node == "n2" {
-				v.Digest[0]++
+		l.set(func() {
+			l.vote = func(v *configsync.Vote) {
+				if v.Node == "n2" {
+					v.Digest[0]++
+				}
 			}
-		}
+		})
 		_, err := l.nodes[0].publish(configsync.Plan{}, "site.yaml", "banner: b\n")
 		if !errors.Is(err, configsync.ErrRefused) || !strings.Contains(err.Error(),
 			"n2: it has made something else ready") {
@@ -564,7 +569,7 @@ func TestEveryNodeLeads(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		j := &journal{}
 		l := newLab(t, 4, func(s *configsync.Settings) { s.Prepare = []configsync.Hook{j.hook(s.Node, nil)} })
-		l.allLead = true
+		l.set(func() { l.allLead = true })
 		for i := range 20 {
 			if r := l.mustPublish(fmt.Sprintf("banner: v%d\n", i)); r.Epoch != uint64(i+1) {
 				t.Errorf("%+v", r)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -203,27 +202,6 @@ func TestPackDir(t *testing.T) {
 	if f, ok := m.Lookup("public/a.txt"); !ok || !slices.Equal(m.Dirs, []string{"public/empty"}) ||
 		f.Exec != (os.PathSeparator == '/') {
 		t.Errorf("%+v", m)
-	}
-	if os.PathSeparator != '/' {
-		return // links and pipes are of other systems
-	}
-	for says, make := range map[string]func(string) error{
-		"symbolic link": func(p string) error { return os.Symlink("/etc/passwd", p) },
-		"named pipe":    func(p string) error { return syscall.Mkfifo(p, 0o644) },
-		"hard links":    func(p string) error { return os.Link(name, p) },
-	} {
-		p := filepath.Join(public, "bad")
-		if err := make(p); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Pack(t.Context(), root.FS(), newFolder(t), PackConfig{}); !errors.Is(err, ErrRefused) ||
-			!strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v", says, err)
-		}
-		if says == "hard links" {
-			pack(t, newFolder(t), root.FS(), PackConfig{HardLinks: true})
-		}
-		os.Remove(p)
 	}
 }
 

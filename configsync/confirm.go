@@ -2,8 +2,10 @@ package configsync
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
 // Health is what a node says of itself after a switch.
@@ -31,9 +33,9 @@ func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
 		return h, err
 	case err != nil:
 		if err = m.Usable(); err == nil {
-			err = fmt.Errorf("it has not heard of the switch")
+			err = errors.New("it has not heard of the switch")
 		}
-		h.Unwell = err.Error()
+		h.Unwell = cut(err.Error(), state.MaxReason)
 		return h, nil
 	}
 	if m.s.SelfCheck != nil {
@@ -46,7 +48,7 @@ func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
 	}
 	if err != nil {
 		m.sayPanic("self-check", err)
-		h.Unwell = "self-check: " + err.Error()
+		h.Unwell = cut("self-check: "+err.Error(), state.MaxReason)
 	}
 	return h, nil
 }

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
 // Contents keeps the content of releases on a node. Methods are called concurrently.
@@ -83,15 +85,50 @@ func (m *Manager) FS(ctx context.Context) fs.FS {
 }
 
 // Content returns the handler that serves the folder public of the content, as the request sees it: put it inside
-// of Handler.
+// of Handler. With Settings.Pins, what a page needs comes from the release that the page is of.
 func (m *Manager) Content() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s := m.seen(r.Context()); s.site != nil {
-			s.site.ServeHTTP(w, r)
+		if s := m.seen(r.Context()); s.set != nil {
+			s.set.ServeHTTP(w, r)
 			return
 		}
 		http.NotFound(w, r)
 	})
+}
+
+// Behind reports whether the client of a request has seen a release that some node had in force later than what this
+// one has, and that is not ready here: another node has to answer it. It is for Settings.Pins.
+func (m *Manager) Behind(r *http.Request) bool {
+	s := m.now.Load()
+	return s.set != nil && s.set.Behind(r)
+}
+
+// setLocked returns what serves the content of a snapshot, and what pages of other releases need that are ready
+// here; nil if it has no content.
+func (m *Manager) setLocked(source *state.State, s *snapshot) *content.Set {
+	if s.staged.shown == nil {
+		return nil
+	}
+	out := &content.Set{Active: s.staged.shown.as(s.use), Pins: m.s.Pins, Private: source.Canary().Rollout != 0}
+	for _, r := range source.Retained() {
+		st := m.ready[source.Digest(r)]
+		if r.ID == s.release.ID || st == nil || st.shown == nil {
+			continue
+		}
+		u := use{release: r}
+		for _, e := range source.Epochs() {
+			if e.Release == r.ID {
+				u.epoch, u.since = e.Number, e.Time
+			}
+		}
+		out.Others = append(out.Others, st.shown.as(u))
+	}
+	return out
+}
+
+// as returns the site as what a switch made of it.
+func (s *shown) as(u use) *content.Site {
+	return s.site.As(content.Release{ID: strconv.FormatUint(u.release.ID, 10), Epoch: u.epoch, Activated: u.since})
 }
 
 // seen returns the snapshot that a context has; the newest, if it has none.

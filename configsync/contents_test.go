@@ -274,3 +274,64 @@ func TestRetainedReleasesAreReady(t *testing.T) {
 		}
 	})
 }
+
+// testSigner signs for every node of a test.
+type testSigner struct{}
+
+func (testSigner) Sign(message []byte) []byte {
+	sum := blob.Sum(append([]byte("test key"), message...))
+	return sum[:]
+}
+
+func (s testSigner) Verify(message, signature []byte) bool {
+	return bytes.Equal(s.Sign(message), signature)
+}
+
+// TestPageAndWhatItNeedsAreOfOneRelease: the page was loaded before a switch, and its styles come after, from another
+// node.
+func TestPageAndWhatItNeedsAreOfOneRelease(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := newDepot()
+		l := newLab(t, 3, func(s *configsync.Settings) {
+			s.Content, s.Pins = d, &content.Pins{Signer: testSigner{}}
+		})
+		publish := func(text string) {
+			t.Helper()
+			if _, err := l.nodes[0].putContent(d.add(t, "public/index.html", text, "public/s.css", text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		get := func(n *labNode, path, dest string, cookies []*http.Cookie) (string, []*http.Cookie, bool) {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r.Header.Set("Sec-Fetch-Dest", dest)
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			w := httptest.NewRecorder()
+			n.manager.Handler(n.manager.Content()).ServeHTTP(w, r)
+			return w.Body.String(), w.Result().Cookies(), n.manager.Behind(r)
+		}
+		publish("one")
+		page, cookies, _ := get(l.nodes[0], "/", "document", nil)
+		if page != "one" || len(cookies) != 1 {
+			t.Fatalf("%s, %v", page, cookies)
+		}
+		publish("two")
+		for path, want := range map[string]string{"/s.css": "one", "/": "two"} {
+			dest := map[string]string{"/s.css": "style", "/": "document"}[path]
+			if got, _, behind := get(l.nodes[1], path, dest, cookies); got != want || behind {
+				t.Errorf("%s: got %s, want %s; behind: %v", path, got, want, behind)
+			}
+		}
+		if got, _, _ := get(l.nodes[1], "/s.css", "style", nil); got != "two" {
+			t.Errorf("without a pin: %s", got)
+		}
+		// A node that has not heard of a release yet sends its clients to others.
+		l.nodes[1].cutOff(true)
+		publish("three")
+		_, cookies, _ = get(l.nodes[0], "/", "document", nil)
+		if _, _, behind := get(l.nodes[1], "/s.css", "style", cookies); !behind {
+			t.Error("it does not see that it is behind")
+		}
+	})
+}

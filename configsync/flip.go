@@ -99,6 +99,7 @@ func (m *Manager) flipLocked(again bool) *snapshot {
 		m.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", to.canary,
 			"who", source.Current().Who, "why", source.Current().Why)
 	}
+	next.set = m.setLocked(source, next)
 	m.now.Store(next)
 	m.settlePreparedLocked(source, want)
 	m.pruneLocked(source, next)

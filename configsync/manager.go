@@ -47,6 +47,9 @@ type Settings struct {
 	// Content keeps the content of releases. nil = releases with content are refused.
 	Content Contents
 
+	// Pins keep what pages need in the releases that the pages are of. nil = everybody gets the release in force.
+	Pins *content.Pins
+
 	// Peers are the members of the farm, which have to be ready before anything is switched. nil = this node
 	// alone is asked.
 	Peers Peers

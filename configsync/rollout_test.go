@@ -473,11 +473,12 @@ func TestDryRun(t *testing.T) {
 		p.Config["site.yaml"], p.Plan.Stage = "banner: d\n", time.Minute
 		go m.DryRun(context.Background(), p)
 		time.Sleep(time.Second)
-		l.nodes[1].stop()
+		l.nodes[1].cutOff(true)
 		time.Sleep(2 * time.Minute)
 		if r := l.last(); r.Phase != configsync.PhaseAborted || r.ID != 4 {
 			t.Errorf("%+v", r)
 		}
+		l.nodes[1].cutOff(false)
 		l.nodes[2].muffle(false)
 		l.want("a")
 	})

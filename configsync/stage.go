@@ -55,7 +55,7 @@ func (m *Manager) Stage(ctx context.Context, rollout uint64, progress func(NodeP
 	case errors.Is(err, ErrEnded):
 		return v, err
 	case err != nil:
-		v.Refused = err.Error()
+		v.Refused = cut(err.Error(), state.MaxReason)
 		tell(NodeProgress{Refused: v.Refused})
 	default:
 		tell(NodeProgress{Step: StepReady})

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/content"
@@ -40,8 +39,8 @@ type snapshot struct {
 
 	source *state.State
 	staged *staged
-	use                  // what staged is of: what source has in force, or something older while that is not ready here
-	site   *content.Site // of the content; nil = there is none
+	use                 // what staged is of: what source has in force, or something older while that is not ready here
+	set    *content.Set // serves the content; nil = there is none
 
 	problem  error         // why this is not what source has in force
 	wants    digest        // what that would be, with a problem
@@ -93,10 +92,6 @@ func (q *quick) within(path string) any {
 // newSnapshot returns a snapshot of what is ready.
 func newSnapshot(source *state.State, st *staged, u use, problem error) *snapshot {
 	s := &snapshot{source: source, staged: st, use: u, problem: problem, replaced: make(chan struct{})}
-	if st.shown != nil {
-		s.site = st.shown.site.As(content.Release{ID: strconv.FormatUint(u.release.ID, 10), Epoch: u.epoch,
-			Activated: u.since})
-	}
 	for i, v := range st.values {
 		s.quick = append(s.quick, quick{v.d, v.base.value, v.sections})
 		if i < nearby && len(v.sections) == 0 {

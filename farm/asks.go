@@ -24,6 +24,9 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if v, ok, err := f.answerConfig(ctx, verb, about); ok {
 		return v, err
 	}
+	if v, ok, err := f.answerCredential(ctx, verb, about); ok {
+		return v, err
+	}
 	switch verb {
 	case program.Jobs, program.Job, program.Locks, program.Migrations:
 		if level := f.node.State().Level; level < once.CommandLevel(nil) {

@@ -112,6 +112,11 @@ type Config struct {
 	// or in a temporary folder without Dir; 0 = 16 GiB, negative = any number. 256 MiB of the disk stay free.
 	ContentQuota int64
 
+	// PublishPath is where holders of credentials publish on the public port (farmctl publish -url), such as
+	// /publish: over HTTPS, or through a trusted proxy that says so, or on loopback. The application gets no request
+	// at or below it. "" = nowhere: only operators publish, over the peer port.
+	PublishPath string
+
 	// ConfigPath, with Dev, is a file or a folder of configuration, read instead of what the farm has, and
 	// again whenever it changes. "" = none.
 	ConfigPath string
@@ -233,6 +238,9 @@ func (c Config) validate() error {
 	}
 	if c.Session.Keys != nil {
 		return errors.New("Config.Session.Keys must be nil: the farm keeps a key ring for all its nodes")
+	}
+	if err := c.validatePublishPath(); err != nil {
+		return err
 	}
 	if err := c.validateKeys(); err != nil {
 		return err

@@ -104,6 +104,7 @@ func (f *Farm) outlasts() bool {
 // peerMux returns the handler of what other nodes ask over HTTP.
 func (f *Farm) peerMux() *http.ServeMux {
 	mux := http.NewServeMux()
+	f.uploadPath(mux)
 	mux.HandleFunc(pathStage, f.serveStage)
 	mux.HandleFunc(pathConfirm, f.serveConfirm)
 	mux.HandleFunc(pathFollow, f.serveFollow)

@@ -47,6 +47,7 @@ func openContents(f *Farm) (*contents, error) {
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
 	}
+	f.openUploads(store)
 	c := &contents{f: f, store: store, kept: make(chan []blob.Hash, 1)}
 	c.fetcher = swarm.NewFetcher(swarm.FetcherConfig{Store: store, Peers: c.roster.Present,
 		Dial: func(ctx context.Context, peer string) (net.Conn, error) {
@@ -178,7 +179,8 @@ func (c *contents) sweep() {
 		if !known || !ok {
 			continue
 		}
-		if freed, err := c.store.Sweep(c.f.done, func(h blob.Hash) bool { return keep[h] }, sweepGrace); err != nil {
+		wanted := func(h blob.Hash) bool { return keep[h] || c.f.uploads.Keeps(h) }
+		if freed, err := c.store.Sweep(c.f.done, wanted, sweepGrace); err != nil {
 			c.f.log.Warn("removing old content failed", "err", err)
 		} else if freed > 0 {
 			c.f.log.Info("old content was removed", "bytes", freed)

@@ -83,6 +83,11 @@ var rules = []rule{
 		why:     "content is files: it is given where blobs are and what signs, and is tested with a folder",
 	},
 	{
+		of:      []string{"farm/internal/publish"},
+		imports: []string{module + "/cluster", module + "/session", "github.com/hashicorp/"},
+		why:     "its half for publishers is a part of farmctl, and its half for nodes is tested without any",
+	},
+	{
 		of:      []string{"farm/forward"},
 		imports: []string{module + "/session", module + "/configsync"},
 		why:     "forwarding is about requests, not about what they do",

@@ -20,6 +20,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
+	"github.com/seed48eb2e21/webfarm/farm/internal/publish"
 	"github.com/seed48eb2e21/webfarm/farm/internal/unlisten"
 	"github.com/seed48eb2e21/webfarm/farm/once"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
@@ -50,6 +51,7 @@ type Farm struct {
 
 	contents  *contents
 	peerHTTP  *peerHTTP
+	uploads   *publish.Server
 	operators *http.Server                 // nil: this node takes none
 	app       atomic.Pointer[http.Handler] // what is behind the gate; nil until Handler
 
@@ -281,7 +283,7 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	}
 	app := f.present(f.sessions.Handler(f.configs.Handler(h)))
 	f.app.CompareAndSwap(nil, &app)
-	return f.gate.Handler(app)
+	return f.gate.Handler(f.door(app))
 }
 
 // Router returns a new chi router to build the application with. It removes the files of an uploaded form when the handler is

@@ -59,6 +59,8 @@ func Flags(fs *flag.FlagSet) *Config {
 	fs.BoolVar(&c.Dev, "dev", false, "for development: a farm of one on loopback, ready at once, its data kept in your cache directory [FARM_DEV]")
 	fs.IntVar(&c.Nodes, "nodes", 0, "with -dev: `number` of processes of this program to start as a farm [FARM_NODES]")
 
+	text(&c.PublishPath, "publish-path", "`path` such as /publish at which holders of credentials publish over HTTPS; "+
+		"default none")
 	text(&c.ConfigPath, "config", "with -dev: `file or folder` of configuration, which is read again when it changes")
 
 	c.variables = variablesOf(fs)

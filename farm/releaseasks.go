@@ -14,6 +14,7 @@ import (
 func (f *Farm) operatorMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+order.PathReleases, f.listReleases)
+	f.uploadPath(mux)
 	mux.HandleFunc("POST "+order.PathActivate, asked(f.activate))
 	mux.HandleFunc("POST "+order.PathRollback, asked(f.rollback))
 	mux.HandleFunc("POST "+order.PathCanary, asked(f.canary))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
@@ -78,6 +79,8 @@ func releaseError(err error) *order.ReleaseError {
 		{configsync.ErrEnded, order.KindMissing}, {configsync.ErrTooLarge, order.KindInvalid},
 		{configsync.ErrUncertain, order.KindUncertain}, {cluster.ErrNoLeader, order.KindNoQuorum},
 		{context.Canceled, order.KindUncertain}, {context.DeadlineExceeded, order.KindUncertain},
+		{credential.ErrUnknown, order.KindUnauthorized}, {credential.ErrExpired, order.KindUnauthorized},
+		{credential.ErrRevoked, order.KindUnauthorized},
 	} {
 		if errors.Is(err, k.err) {
 			kind = k.kind

@@ -25,6 +25,8 @@
 //	backup     save the replicated state to a file, or check such a file
 //	restore    replace the replicated state by that of a backup
 //	recover    go on after the loss of the quorum, with what is left
+//	publish    publish a site: have all nodes make it ready, and switch them to it at once
+//	credential let somebody publish who does not have the farm's secret, such as CI; or no longer
 //	keys       show the farm's keys, change or revoke them
 //	config     show the configuration, change it on all nodes at once, or take a change back
 //	check      check a site's files without a farm, as CI does

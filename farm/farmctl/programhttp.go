@@ -75,6 +75,8 @@ func said(e *order.ReleaseError) error {
 	switch e.Kind {
 	case order.KindNoQuorum:
 		as = admin.ErrNoQuorum
+	case order.KindUnauthorized:
+		as = admin.ErrNotAuthorized
 	case order.KindUncertain:
 		as = admin.ErrInterrupted
 	case order.KindInvalid:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // A stream of blobs has, for each of them: hash (32 bytes), size (8 bytes, big endian), the blob.
@@ -24,10 +25,11 @@ func (s *Server) blobs(r *http.Request) (any, error) {
 	}
 	defer s.uploads.release(u)
 	if u.content() == nil {
-		return nil, errorf(Wrong, "the manifest comes first")
+		return nil, errorf(order.KindInvalid, "the manifest comes first")
 	}
 	if !u.stream() {
-		return nil, errorf(Busy, "%d streams of this upload are under way, and there may be no more", maxStreams)
+		return nil, errorf(order.KindOverloaded, "%d streams of this upload are under way, and there may be "+
+			"no more", maxStreams)
 	}
 	defer u.endStream()
 	err = s.takeAll(r.Context(), u, r.Body)
@@ -53,7 +55,7 @@ func (s *Server) takeAll(ctx context.Context, u *upload, body io.Reader) error {
 		n := binary.BigEndian.Uint64(head[len(h):])
 		size, ok := u.size(h)
 		if !ok || uint64(size) != n {
-			return errorf(Refused, "no part of the signed content is a blob %v of %d bytes", h, n)
+			return errorf(order.KindRefused, "no part of the signed content is a blob %v of %d bytes", h, n)
 		}
 		if err := s.takeOne(ctx, h, size, body); err != nil {
 			return err

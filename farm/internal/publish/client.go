@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // Source has the blobs that are published.
@@ -49,19 +51,20 @@ const (
 )
 
 // Publish has an order carried out: it sends what the node lacks, goes on when it is cut off, and tells how
-// far the nodes are. An *Error is the node's; others are ErrUnreachable, ErrInterrupted, and those of the
-// source and of ctx.
+// far the nodes are. An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, and
+// those of the source and of ctx.
 func (c *Client) Publish(ctx context.Context, s credential.Signed, config map[string]string, src Source,
-	tell func([]Node)) (Result, error) {
+	tell func(*order.Rollout)) (order.ReleaseResult, error) {
 	id, err := c.upload(ctx, s, config, src)
 	if err != nil {
-		return Result{}, err
+		return order.ReleaseResult{}, err
 	}
 	return c.finish(ctx, id, tell)
 }
 
 // upload sends what the node lacks, and returns the upload's ID.
-func (c *Client) upload(ctx context.Context, s credential.Signed, config map[string]string, src Source) (string,
+func (c *Client) upload(ctx context.Context, s credential.Signed, config map[string]string,
+	src Source) (string,
 	error) {
 	left, idle := int64(-1), 0
 	for {
@@ -88,8 +91,8 @@ func (c *Client) upload(ctx context.Context, s credential.Signed, config map[str
 
 // again reports whether what ended with an error may go better another time.
 func again(err error) bool {
-	if e, ok := errors.AsType[*Error](err); ok { // Wrong is also what a node says of a stream that was cut off
-		return e.Code == NoUpload || e.Code == Busy || e.Code == Unavailable || e.Code == Wrong
+	if e, ok := errors.AsType[*order.ReleaseError](err); ok { // KindInvalid may be of a stream that was cut off
+		return slices.Contains([]string{order.KindNoUpload, order.KindOverloaded, order.KindInvalid}, e.Kind)
 	}
 	return !errors.Is(err, errSource)
 }
@@ -131,7 +134,8 @@ func (c *Client) uploadOnce(ctx context.Context, s credential.Signed, config map
 	case err != nil:
 		return "", missing, err
 	case len(after.Blobs) > 0:
-		return "", missing, errorf(NoUpload, "the node lacks %d blobs although all were sent", len(after.Blobs))
+		return "", missing, errorf(order.KindNoUpload, "the node lacks %d blobs although all were sent",
+			len(after.Blobs))
 	}
 	return id, missing, nil
 }
@@ -154,7 +158,7 @@ func readBlob(src Source, h blob.Hash) ([]byte, error) {
 // do sends a request, and takes its answer.
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader, v any) error {
 	res, err := c.send(ctx, method, path, body)
-	if _, said := errors.AsType[*Error](err); said {
+	if _, said := errors.AsType[*order.ReleaseError](err); said {
 		return err
 	}
 	if err != nil {
@@ -182,43 +186,46 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	var l Line
+	var l order.RolloutLine
 	if json.Unmarshal(b, &l) == nil && l.Error != nil {
 		return nil, l.Error
 	}
-	return nil, errorf(Failed, "%s answers %s, which no node of a farm does: is publishing switched on there "+
+	return nil, errorf(order.KindFailed, "%s answers %s, which no node of a farm does: is publishing "+
+		"switched on there "+
 		"(Config.PublishPath), and the path right?", c.URL, res.Status)
 }
 
 // finish has the order carried out.
-func (c *Client) finish(ctx context.Context, id string, tell func([]Node)) (Result, error) {
+func (c *Client) finish(ctx context.Context, id string, tell func(*order.Rollout)) (order.ReleaseResult,
+	error) {
 	res, err := c.send(ctx, http.MethodPost, "/"+id, nil)
-	if _, said := errors.AsType[*Error](err); said {
-		return Result{}, err
+	if _, said := errors.AsType[*order.ReleaseError](err); said {
+		return order.ReleaseResult{}, err
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+		return order.ReleaseResult{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
 	}
 	defer res.Body.Close()
 	sc := bufio.NewScanner(res.Body)
 	sc.Buffer(nil, maxAnswer)
 	for sc.Scan() {
-		var l Line
+		var l order.RolloutLine
 		switch err := json.Unmarshal(sc.Bytes(), &l); {
 		case err != nil:
-			return Result{}, fmt.Errorf("%w: the answer is not understood: %w", ErrInterrupted, err)
+			return order.ReleaseResult{}, fmt.Errorf("%w: the answer is not understood: %w", ErrInterrupted, err)
 		case l.Error != nil:
-			return Result{}, l.Error
+			return order.ReleaseResult{}, l.Error
 		case l.Result != nil:
 			return *l.Result, nil
-		case tell != nil:
-			tell(l.Nodes)
+		case tell != nil && l.Progress != nil:
+			tell(l.Progress)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+		return order.ReleaseResult{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
 	}
-	return Result{}, fmt.Errorf("%w: %w", ErrInterrupted, errors.Join(sc.Err(), io.ErrUnexpectedEOF))
+	return order.ReleaseResult{}, fmt.Errorf("%w: %w", ErrInterrupted, errors.Join(sc.Err(),
+		io.ErrUnexpectedEOF))
 }
 
 // stream is the body with the blobs.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // farmOf is a farm of which only the log is not real.
@@ -28,7 +30,7 @@ type farmOf struct {
 	records   map[credential.Public]credential.Record
 	epoch     uint64
 	published []Order
-	err       error
+	err       *order.ReleaseError
 }
 
 func (f *farmOf) Verify(_ context.Context, seal []byte) (credential.Signed, error) {
@@ -47,16 +49,19 @@ func (f *farmOf) Epoch() uint64 {
 	return f.epoch
 }
 
-func (f *farmOf) Publish(_ context.Context, o Order, tell func([]Node)) (Result, error) {
+func (f *farmOf) Publish(w http.ResponseWriter, _ *http.Request, o Order) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	lines := json.NewEncoder(w)
 	if f.err != nil {
-		return Result{}, f.err
+		lines.Encode(order.RolloutLine{Error: f.err})
+		return
 	}
-	tell([]Node{{Name: "n1", Step: "ready"}})
+	lines.Encode(order.RolloutLine{Progress: &order.Rollout{Nodes: []order.RolloutNode{{Node: "n1",
+		Step: "ready"}}}})
 	f.published = append(f.published, o)
 	f.epoch++
-	return Result{Epoch: f.epoch, Release: 1}, nil
+	lines.Encode(order.RolloutLine{Result: &order.ReleaseResult{Epoch: f.epoch, Release: 1}})
 }
 
 // rig is a server with a real store, reached over TCP, and a publisher.
@@ -140,14 +145,15 @@ func (r *rig) sign(o credential.Order) credential.Signed {
 	return s
 }
 
-func (r *rig) publish(s credential.Signed, config map[string]string) (Result, error) {
+func (r *rig) publish(s credential.Signed, config map[string]string) (order.ReleaseResult, error) {
 	return r.client.Publish(r.t.Context(), s, config, r.mine, nil)
 }
 
-func (r *rig) want(code Code, err error, says string) {
+func (r *rig) want(kind string, err error, says string) {
 	r.t.Helper()
-	if CodeOf(err) != code || err == nil || !strings.Contains(err.Error(), says) {
-		r.t.Errorf("%s: %v; want %s, %q", CodeOf(err), err, code, says)
+	e, ok := errors.AsType[*order.ReleaseError](err)
+	if !ok || e.Kind != kind || !strings.Contains(err.Error(), says) {
+		r.t.Errorf("%+v; want %s, %q", err, kind, says)
 	}
 }
 
@@ -161,7 +167,8 @@ func TestPublish(t *testing.T) {
 	var sent int64
 	r.client.Sent = func(n, of int64) { sent = n }
 	s := r.sign(credential.Order{Root: m.Root(), Config: credential.FilesHash(config), Why: "spring"})
-	res, err := r.client.Publish(t.Context(), s, config, r.mine, func(ns []Node) { steps = append(steps, ns[0].Step) })
+	res, err := r.client.Publish(t.Context(), s, config, r.mine,
+		func(p *order.Rollout) { steps = append(steps, p.Nodes[0].Step) })
 	if err != nil || res.Epoch != 8 || len(steps) != 1 || sent != m.Bytes() {
 		t.Fatalf("%+v, %v, %v, %d bytes", res, err, steps, sent)
 	}
@@ -206,14 +213,14 @@ func TestNothingIsTakenUnsigned(t *testing.T) {
 		"over other roots": {forged, "changed on the way"},
 	} {
 		_, err := r.publish(c.s, nil)
-		r.want(Unauthorized, err, c.says)
+		r.want(order.KindUnauthorized, err, c.says)
 		if r.blobs() != 0 || len(r.farm.published) != 0 {
 			t.Errorf("%s: %d blobs were taken", name, r.blobs())
 		}
 	}
 	// A manifest that is not the signed one.
 	_, err := r.client.uploadWith(t.Context(), good, other.Encode())
-	r.want(Refused, err, "has signed content")
+	r.want(order.KindRefused, err, "has signed content")
 	if r.blobs() != 0 {
 		t.Errorf("%d blobs were taken", r.blobs())
 	}
@@ -221,10 +228,10 @@ func TestNothingIsTakenUnsigned(t *testing.T) {
 	s := r.sign(credential.Order{Config: credential.FilesHash(map[string]string{"a": "1"})})
 	for _, config := range []map[string]string{{"a": "2"}, nil} {
 		_, err := r.publish(s, config)
-		r.want(Refused, err, "signed")
+		r.want(order.KindRefused, err, "signed")
 	}
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), map[string]string{"a": "1"})
-	r.want(Refused, err, "differ")
+	r.want(order.KindRefused, err, "differ")
 }
 
 // uploadWith begins an upload, and sends another manifest.
@@ -251,9 +258,9 @@ func TestRevokedHalfWay(t *testing.T) {
 	r.farm.records[r.key.Public()] = rec
 	r.farm.mu.Unlock()
 	_, err = r.client.finish(t.Context(), id, nil)
-	r.want(Unauthorized, err, "by bob")
+	r.want(order.KindUnauthorized, err, "by bob")
 	_, err = r.publish(s, nil)
-	r.want(Unauthorized, err, "by bob")
+	r.want(order.KindUnauthorized, err, "by bob")
 	if len(r.farm.published) > 0 {
 		t.Error("published")
 	}
@@ -338,17 +345,17 @@ func TestBlobsThatAreNone(t *testing.T) {
 	}
 	h := m.Files[0].Hash
 	before := r.blobs()
-	r.want(Refused, send(blob.Sum([]byte("evil")), 4, "evil"), "no part of the signed content")
-	r.want(Refused, send(h, 1<<40, "one"), "no part of the signed content")
-	r.want(Refused, send(h, 3, "eno"), "not those that the hash names")
-	r.want(Wrong, send(h, 3, "on"), "whole")
+	r.want(order.KindRefused, send(blob.Sum([]byte("evil")), 4, "evil"), "no part of the signed content")
+	r.want(order.KindRefused, send(h, 1<<40, "one"), "no part of the signed content")
+	r.want(order.KindRefused, send(h, 3, "eno"), "not those that the hash names")
+	r.want(order.KindInvalid, send(h, 3, "on"), "whole")
 	short := strings.NewReader("short")
-	r.want(Wrong, r.client.do(t.Context(), "PUT", "/"+id+"/blobs", short, &Missing{}), "whole")
+	r.want(order.KindInvalid, r.client.do(t.Context(), "PUT", "/"+id+"/blobs", short, &Missing{}), "whole")
 	if r.blobs() != before {
 		t.Errorf("%d blobs were taken", r.blobs()-before)
 	}
 	_, err = r.client.finish(t.Context(), id, nil)
-	r.want(Wrong, err, "2 blobs are missing")
+	r.want(order.KindInvalid, err, "2 blobs are missing")
 	if err := send(h, 3, "one"); err != nil {
 		t.Error(err)
 	}
@@ -361,7 +368,7 @@ func TestRoom(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Store = storeOf(t, 10_000) })
 	m := r.manifest(strings.Repeat("large", 5_000))
 	_, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
-	r.want(NoRoom, err, "room")
+	r.want(order.KindNoRoom, err, "room")
 }
 
 func TestConflict(t *testing.T) {
@@ -369,13 +376,13 @@ func TestConflict(t *testing.T) {
 	m := r.manifest("one")
 	epoch := uint64(6)
 	_, err := r.publish(r.sign(credential.Order{Root: m.Root(), Epoch: &epoch}), nil)
-	r.want(Conflict, err, "7 is in force")
+	r.want(order.KindConflict, err, "7 is in force")
 	if r.blobs() != 0 {
 		t.Errorf("%d blobs were taken", r.blobs())
 	}
-	r.farm.err = errorf(NoQuorum, "no leader")
+	r.farm.err = errorf(order.KindNoQuorum, "no leader")
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
-	r.want(NoQuorum, err, "no leader")
+	r.want(order.KindNoQuorum, err, "no leader")
 }
 
 // TestBounds: so many uploads at a time, and those that nobody goes on with give way.
@@ -393,7 +400,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	_, err := begin(MaxUploads)
-	r.want(Busy, err, "try again")
+	r.want(order.KindOverloaded, err, "try again")
 	r.server.uploads.mu.Lock()
 	for _, u := range r.server.uploads.of {
 		u.used = u.used.Add(-2 * time.Minute)
@@ -407,9 +414,10 @@ func TestBounds(t *testing.T) {
 	if err := r.client.do(t.Context(), "DELETE", "/"+b.ID, nil, &struct{}{}); err != nil {
 		t.Error(err)
 	}
-	r.want(NoUpload, r.client.do(t.Context(), "GET", "/"+b.ID, nil, &Missing{}), "begin again")
-	r.want(Wrong, r.client.do(t.Context(), "POST", "/", strings.NewReader("no JSON"), &b), "not understood")
-	r.want(Refused, r.client.do(t.Context(), "POST", "/",
+	r.want(order.KindNoUpload, r.client.do(t.Context(), "GET", "/"+b.ID, nil, &Missing{}), "begin again")
+	r.want(order.KindInvalid, r.client.do(t.Context(), "POST", "/", strings.NewReader("no JSON"), &b),
+		"not understood")
+	r.want(order.KindRefused, r.client.do(t.Context(), "POST", "/",
 		strings.NewReader(`{"config":{"a":"`+strings.Repeat("x", maxBegin)+`"}}`), &b), "larger")
 }
 
@@ -454,7 +462,7 @@ func TestOtherServers(t *testing.T) {
 	s := r.sign(credential.Order{Root: m.Root()})
 	r.client.URL = other.URL
 	_, err := r.publish(s, nil)
-	r.want(Failed, err, "is publishing switched on")
+	r.want(order.KindFailed, err, "is publishing switched on")
 	other.Close()
 	if _, err = r.publish(s, nil); !errors.Is(err, ErrUnreachable) {
 		t.Error(err)

@@ -13,6 +13,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // Store is where blobs are kept: a *blob.Store.
@@ -31,8 +33,8 @@ type Farm interface {
 	// Epoch returns the epoch in force.
 	Epoch() uint64
 
-	// Publish carries out an order, of which everything is there. It tells how far the nodes are.
-	Publish(ctx context.Context, o Order, tell func([]Node)) (Result, error)
+	// Publish carries out an order, of which everything is there, and answers with lines.
+	Publish(w http.ResponseWriter, r *http.Request, o Order)
 }
 
 // Order is an order with all that it names.
@@ -127,35 +129,42 @@ func (s *Server) handle(f func(*http.Request) (any, error)) http.HandlerFunc {
 // refuse answers with an error.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := sayable(err)
-	if e.Code == Failed {
-		s.c.Logger.Error("a publication failed", "request", r.Method+" "+r.URL.Path, "err", err)
+	if e.Kind == order.KindFailed {
+		s.c.Logger.Error("an upload failed", "request", r.Method+" "+r.URL.Path, "err", err)
 	}
-	if e.Code == Busy || e.Code == Unavailable {
+	if e.Kind == order.KindOverloaded {
 		w.Header().Set("Retry-After", "10")
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.status())
-	json.NewEncoder(w).Encode(Line{Error: e})
+	w.WriteHeader(statusOf(e))
+	json.NewEncoder(w).Encode(order.RolloutLine{Error: e})
+}
+
+// kinds are those of errors that others return.
+var kinds = []struct {
+	err  error
+	kind string
+}{
+	{credential.ErrUnknown, order.KindUnauthorized}, {credential.ErrExpired, order.KindUnauthorized},
+	{credential.ErrRevoked, order.KindUnauthorized}, {credential.ErrFarm, order.KindUnauthorized},
+	{credential.ErrSignature, order.KindUnauthorized}, {credential.ErrClock, order.KindUnauthorized},
+	{credential.ErrFormat, order.KindInvalid}, {credential.ErrOrder, order.KindRefused},
+	{content.ErrRefused, order.KindRefused}, {blob.ErrNoRoom, order.KindNoRoom},
+	{blob.ErrCorrupt, order.KindRefused}, {blob.ErrTooLarge, order.KindRefused},
+	{fault.ErrNoLeader, order.KindNoQuorum}, {fault.ErrUncertain, order.KindUncertain},
 }
 
 // sayable returns an error as it is sent.
-func sayable(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return &Error{e.Code, err.Error()}
+func sayable(err error) *order.ReleaseError {
+	if e, ok := errors.AsType[*order.ReleaseError](err); ok {
+		return errorf(e.Kind, "%v", err)
 	}
-	code := Failed
-	for of, c := range map[error]Code{
-		credential.ErrUnknown: Unauthorized, credential.ErrExpired: Unauthorized,
-		credential.ErrRevoked: Unauthorized,
-		credential.ErrFarm:    Unauthorized, credential.ErrSignature: Unauthorized, credential.ErrClock: Unauthorized,
-		credential.ErrFormat: Wrong, credential.ErrOrder: Refused, content.ErrRefused: Refused,
-		blob.ErrNoRoom: NoRoom, blob.ErrCorrupt: Refused, blob.ErrTooLarge: Refused,
-	} {
-		if errors.Is(err, of) {
-			code = c
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return errorf(k.kind, "%v", err)
 		}
 	}
-	return &Error{code, err.Error()}
+	return errorf(order.KindFailed, "%v", err)
 }
 
 // begin looks at an order, before anything else comes.
@@ -179,7 +188,8 @@ func (s *Server) begin(r *http.Request) (any, error) {
 	}
 	now := s.c.Farm.Epoch()
 	if signed.Epoch != nil && *signed.Epoch != now {
-		return nil, errorf(Conflict, "the publisher has looked at epoch %d, and %d is in force: look again, and "+
+		return nil, errorf(order.KindConflict, "the publisher has looked at epoch %d, and %d is in force: "+
+			"look again, and "+
 			"decide", *signed.Epoch, now)
 	}
 	u, err := s.uploads.begin(signed, b.Config, now)
@@ -199,12 +209,12 @@ func (s *Server) begin(r *http.Request) (any, error) {
 // unread says why what was sent could not be read.
 func unread(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return errorf(Refused, "it is larger than it may be: %v", err)
+		return errorf(order.KindRefused, "it is larger than it may be: %v", err)
 	}
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return errorf(Wrong, "what came is not understood: %v", err)
+		return errorf(order.KindInvalid, "what came is not understood: %v", err)
 	}
-	return errorf(Wrong, "what was sent did not come as a whole: %v", err)
+	return errorf(order.KindInvalid, "what was sent did not come as a whole: %v", err)
 }
 
 // manifest takes what the content consists of.

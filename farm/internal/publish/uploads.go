@@ -9,6 +9,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // uploads are those that are under way.
@@ -51,7 +52,8 @@ func (us *uploads) begin(s credential.Signed, config map[string]string, epoch ui
 		us.expireLocked(time.Minute)
 	}
 	if len(us.of) >= MaxUploads {
-		return nil, errorf(Busy, "%d publications are under way at this node, and it takes no more at a time: try "+
+		return nil, errorf(order.KindOverloaded, "%d publications are under way at this node, and it takes "+
+			"no more at a time: try "+
 			"again when one has ended", MaxUploads)
 	}
 	u := &upload{id: us.node + "." + rand.Text(), signed: s, config: config, epoch: epoch, users: 1}
@@ -75,7 +77,8 @@ func (us *uploads) take(id string) (*upload, error) {
 	us.expireLocked(us.idle)
 	u := us.of[id]
 	if u == nil {
-		return nil, errorf(NoUpload, "this node knows no upload %.80q: it was not gone on with for too long, or the "+
+		return nil, errorf(order.KindNoUpload, "this node knows no upload %.80q: it was not gone on with for "+
+			"too long, or the "+
 			"node was restarted; begin again, and what was sent is not sent again", id)
 	}
 	u.users++

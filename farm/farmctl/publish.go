@@ -1,0 +1,293 @@
+package farmctl
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/farm/internal/publish"
+	"github.com/seed48eb2e21/webfarm/internal/environ"
+)
+
+func publishVerb() *verb {
+	return &verb{
+		name: "publish", args: "FOLDER | -", least: 1, most: 1, remote: true,
+		short: "publish a site: have all nodes make it ready, and switch them to it at once",
+		long: `
+Publishes a site's folder, or a tar archive of it on standard input:
+
+    farmctl publish ./site
+    tar c site | ssh n1 shop farm publish -
+
+    site/config/       configuration; without it, that in force stays
+    site/public/       served to visitors
+    site/release.yaml  program: 1.4.0 (the version that it needs), note: why
+    site/...           anything else is for the program alone
+
+Nodes get from here, and from each other, only what they lack. When all are ready they switch at one index of
+the log. If a node refuses, nothing changes anywhere. If a node is not well after the switch, the farm goes
+back. What is in force already is not published again. An upload that was interrupted goes on where it was
+when the command is given again.
+
+Files that look as if nobody wanted to publish them (.env, .git, *.pem, *.key, backups of editors,
+node_modules) are left out, and named; -include takes them.
+
+With the farm's secret, farmctl signs by a key of its own for this one time. Without it, as in CI, it takes a
+credential (farmctl credential mint) from -credential, or from FARM_CREDENTIAL_FILE, or its text from
+FARM_CREDENTIAL; and with -url it publishes over HTTPS, to a farm that has a Config.PublishPath.`,
+		define: func(c *call) func(context.Context) error {
+			k := &publishCall{releaseCall: &releaseCall{call: c}}
+			k.planFlags()
+			c.flags.BoolVar(&k.dry, "dry-run", false, "have all nodes make it ready, and switch nothing")
+			c.flags.BoolVar(&k.hold, "hold", false, "keep the release for later: "+c.name+" activate puts it in force")
+			c.flags.Var(&environ.List{Items: &k.canary}, "canary", "`names` of nodes that alone are to show it, "+
+				"for now")
+			c.flags.StringVar(&k.epoch, "epoch", "", "the `epoch` that must be in force; default the one that is")
+			c.flags.StringVar(&k.file, "credential", os.Getenv("FARM_CREDENTIAL_FILE"),
+				"`file` of the credential to sign with [FARM_CREDENTIAL_FILE]")
+			c.flags.StringVar(&k.url, "url", "", "`URL` to publish to, such as https://www.example.com/publish; "+
+				"default that "+
+				"of the credential, without -node")
+			c.flags.Var(&environ.List{Items: &k.include}, "include", "`patterns` of files to take that would be "+
+				"left out")
+			c.flags.Var(&environ.List{Items: &k.exclude}, "exclude", "`patterns` of files to leave out besides")
+			c.flags.BoolVar(&k.hardLinks, "hard-links", false, "take files that have several names")
+			return k.run
+		},
+	}
+}
+
+// publishCall is one call of publish.
+type publishCall struct {
+	*releaseCall
+	dry, hold        bool
+	canary           []string
+	epoch            string
+	file, url        string
+	include, exclude []string
+	hardLinks        bool
+}
+
+// published is what publish prints for scripts.
+type published struct {
+	Root     string     `json:"root"` // "" = the content stays as it is
+	Files    int        `json:"files"`
+	Bytes    int64      `json:"bytes"`
+	Sent     int64      `json:"sent"` // bytes of that which the node lacked
+	Excluded []excluded `json:"excluded"`
+	Dry      bool       `json:"dry"`
+	Hold     bool       `json:"hold"`
+	Same     bool       `json:"same"` // it is what is in force, so that there is no new release
+	order.ReleaseResult
+}
+
+func (c *publishCall) run(ctx context.Context) error {
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	to, err := c.target(key)
+	if err != nil {
+		return err
+	}
+	o, err := c.order()
+	if err != nil {
+		return err
+	}
+	s, err := c.readSite(ctx, c.args[0])
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	c.sayExcluded(s)
+	if key == nil {
+		if key, err = c.mintOwn(ctx, &o); err != nil {
+			return err
+		}
+	}
+	done := published{Excluded: append([]excluded{}, s.excluded...), Dry: c.dry, Hold: c.hold}
+	o.Program, o.Why = s.program, cmp.Or(o.Why, s.note)
+	if s.config != nil {
+		o.Config = credential.FilesHash(s.config)
+	}
+	if m := s.manifest; m != nil {
+		o.Root = m.Root()
+		done.Root, done.Files, done.Bytes = m.Root().String(), len(m.Files), m.Bytes()
+	}
+	signed, err := key.Sign(o)
+	if err != nil {
+		return usage("%v", err)
+	}
+	up := c.uploadView()
+	to.Sent = up.sent
+	view := c.rolloutView()
+	done.ReleaseResult, err = to.Publish(ctx, signed, s.config, s, func(r *order.Rollout) {
+		up.end()
+		view.progress(r)
+	})
+	up.end()
+	done.Sent = up.total
+	done.Same = err == nil && done.Rollout == 0 && !c.hold
+	if err != nil {
+		return publishError(err)
+	}
+	return c.tell(done)
+}
+
+// key returns the credential that is given; nil if none is.
+func (c *publishCall) key() (*credential.Key, error) {
+	text := os.Getenv("FARM_CREDENTIAL")
+	var k *credential.Key
+	var err error
+	switch {
+	case c.file != "":
+		k, err = credential.Read(c.file)
+	case text != "":
+		if k, err = credential.Parse([]byte(text)); err != nil {
+			err = fmt.Errorf("FARM_CREDENTIAL: %w", err)
+		}
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	if c.farm != "" && c.farm != k.Farm {
+		return nil, usage("the credential is for the farm %q, and -farm says %q", k.Farm, c.farm)
+	}
+	if !time.Now().Before(k.NotAfter) {
+		return nil, fmt.Errorf("%w: %w on %s: have another one minted: %s credential mint", admin.ErrNotAuthorized,
+			credential.ErrExpired, k.NotAfter.Format(time.DateTime), c.name)
+	}
+	return k, nil
+}
+
+// target returns where to publish: a URL, or a member's peer port.
+func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
+	if c.url == "" && len(c.nodes) == 0 && key != nil && len(key.URLs) > 0 {
+		c.url = key.URLs[0]
+	}
+	if c.url == "" {
+		client, err := c.call.client()
+		if err != nil {
+			return nil, err
+		}
+		c.client, c.program = client, programOf(client)
+		return &publish.Client{HTTP: &c.program.http, URL: "http://program" + order.PathPublish}, nil
+	}
+	u, err := url.Parse(c.url)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, usage("-url %q is no URL such as https://www.example.com/publish", c.url)
+	}
+	if key == nil {
+		return nil, usage("publishing to a URL takes a credential: -credential FILE, which %s credential "+
+			"mint makes", c.name)
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableCompression, t.ResponseHeaderTimeout = true, 5*time.Minute
+	return &publish.Client{URL: c.url, HTTP: &http.Client{Transport: t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// order returns what the flags say.
+func (c *publishCall) order() (o credential.Order, err error) {
+	o = credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: c.by(), Why: c.why, Hold: c.hold,
+		Plan: credential.Plan{Unreachable: c.plan.Unreachable, MinReady: c.plan.MinReady, Nodes: c.canary,
+			Dry: c.dry}}
+	slices.Sort(o.Plan.Nodes)
+	if c.epoch != "" {
+		epoch, err := strconv.ParseUint(c.epoch, 10, 64)
+		if err != nil {
+			return o, usage("-epoch %q is no number", c.epoch)
+		}
+		o.Epoch = &epoch
+	}
+	for _, d := range []struct {
+		name, text string
+		to         *int64
+	}{{"wait", c.plan.Wait, &o.Plan.Wait}, {"stage", c.plan.Stage, &o.Plan.Stage}, {"bake", c.plan.Bake,
+		&o.Plan.Bake},
+		{"confirm", c.plan.Confirm, &o.Plan.Confirm}} {
+		if d.text == "" {
+			continue
+		}
+		if d.name == "confirm" && d.text == "none" {
+			*d.to = -1
+			continue
+		}
+		n, err := time.ParseDuration(d.text)
+		if err != nil || n < 0 {
+			return o, usage("-%s %q is no length of time, such as 30s", d.name, d.text)
+		}
+		*d.to = n.Milliseconds()
+	}
+	return o, nil
+}
+
+// ownLife is how long a key is good that farmctl makes for one publication.
+const ownLife = 12 * time.Hour
+
+// mintOwn has the farm take a key that is made for this one time.
+func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*credential.Key, error) {
+	k, err := credential.NewKey(cmp.Or(c.farm, "webfarm"), "farmctl", time.Now().Add(ownLife))
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	done, err := mint(ctx, c.client, k, o.Who, "to publish once")
+	if err != nil {
+		return nil, err
+	}
+	if o.Epoch == nil {
+		o.Epoch = &done.Epoch
+	}
+	return k, nil
+}
+
+// mint has the farm take a key.
+func mint(ctx context.Context, client *admin.Client, k *credential.Key, who,
+	why string) (order.CredentialDone, error) {
+	public := k.Public()
+	var done order.CredentialDone
+	b, err := json.Marshal(order.CredentialNew{Public: public[:], Name: k.Name, NotAfter: k.NotAfter,
+		Who: who, Why: why})
+	if err == nil {
+		err = client.Ask(ctx, &done, order.CredentialMint, string(b))
+	}
+	return done, err
+}
+
+// publishError gives an error of a publication its exit code.
+func publishError(err error) error {
+	if e, ok := errors.AsType[*order.ReleaseError](err); ok {
+		if e.Kind == order.KindInvalid { // what was published, and not the command line
+			return fmt.Errorf("%w: %s", admin.ErrRefused, e.Text)
+		}
+		return said(e)
+	}
+	for _, known := range []error{admin.ErrUnreachable, admin.ErrNotAuthorized, admin.ErrUnsupported} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	switch {
+	case errors.Is(err, publish.ErrUnreachable):
+		return fmt.Errorf("%w: %w; nothing was published: give the command again, and it goes on where it was",
+			admin.ErrUnreachable, err)
+	case errors.Is(err, publish.ErrInterrupted):
+		return fmt.Errorf("%w: %w; give the command again: what is in force already is not published twice",
+			admin.ErrInterrupted, err)
+	}
+	return err
+}

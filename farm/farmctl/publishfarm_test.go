@@ -1,0 +1,187 @@
+package farmctl
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// archive makes a tar archive of entries.
+func archive(t *testing.T, entries ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range entries {
+		if h.Mode == 0 {
+			h.Mode = 0o644
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		io.CopyN(w, zeros{}, h.Size)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// publishJSON publishes, and returns what is printed for scripts.
+func publishJSON(t *testing.T, args ...string) (p published) {
+	t.Helper()
+	got := want(t, codeDone, "", append([]string{"publish", "-json"}, args...)...)
+	if err := json.Unmarshal([]byte(got.out), &p); err != nil {
+		t.Errorf("%v: %s", err, got.out)
+	}
+	return p
+}
+
+func TestPublishToAFarm(t *testing.T) {
+	clean(t)
+	t.Setenv("FARM_SECRET", testSecret)
+	mine := []configsync.Declared{shopOf}
+	a := openFarm(t, farm.Config{Name: "a", Configs: mine, PublishPath: "/publish"})
+	t.Setenv("FARM_JOIN", a.Cluster().Addr())
+	b := openFarm(t, farm.Config{Name: "b", Configs: mine, PublishPath: "/publish",
+		Join: []string{a.Cluster().Addr()}})
+	page := strings.Repeat("a page of the shop. ", 1000)
+	site := write(t, t.TempDir(), "public/index.html", page, "public/shop.css", "p{}", "templates/a.tmpl",
+		"{{.}}",
+		"config/site.yaml", "banner: Spring\n", "release.yaml", "note: spring prices\n", ".env", "PASSWORD=1")
+
+	// An operator's first publication, and the same again.
+	got := want(t, codeDone, "Release 1 is in force, as epoch 1", "publish", site)
+	if !strings.Contains(got.err, "left out: .env") || !strings.Contains(got.err, "a: confirmed") ||
+		!strings.Contains(got.err, "b: confirmed") {
+		t.Errorf("on standard error: %s", got.err)
+	}
+	for _, f := range []*farm.Farm{a, b} {
+		if banner := shopOf.Get(f.Configs().Context(t.Context())).Banner; banner != "Spring" {
+			t.Errorf("banner %q", banner)
+		}
+	}
+	want(t, codeDone, "this is what is in force, release 1", "publish", site)
+	if p := publishJSON(t, site); !p.Same || p.Sent != 0 || len(p.Excluded) != 1 || p.Files != 3 ||
+		p.Epoch != 1 {
+		t.Errorf("%+v", p)
+	}
+	if e := a.Configs().Epochs(); len(e) != 1 || e[0].Why != "spring prices" {
+		t.Errorf("%+v", e)
+	}
+
+	// Refused for what it is: nothing changes.
+	bad := write(t, t.TempDir(), "public/index.html", "x", "config/site.yaml", "baner: x\n")
+	want(t, codeRefused, "did you mean banner?", "publish", bad)
+	want(t, codeRefused, "no farm would take this", "publish", write(t, t.TempDir(), "public/a:b", "x"))
+	want(t, codeRefused, "release.yaml:1:1", "publish", write(t, t.TempDir(), "public/a", "x", "release.yaml",
+		"x: 1"))
+	want(t, codeRefused, "version 99", "publish", write(t, t.TempDir(), "public/a", "x", "release.yaml",
+		"program: \"99\""))
+	want(t, codeUsage, "nothing to publish", "publish", t.TempDir())
+	want(t, codeRefused, "epoch 7", "publish", site, "-epoch", "7")
+
+	// Dry run, kept for later, and only one file is sent of what has changed.
+	write(t, site, "public/shop.css", "p{color:red}")
+	want(t, codeDone, "Nothing has changed", "publish", site, "-dry-run")
+	want(t, codeDone, "is kept for later", "publish", site, "-hold", "-m", "later")
+	if e := a.Configs().Epochs(); len(e) != 1 {
+		t.Errorf("%+v", e)
+	}
+	write(t, site, "public/shop.css", "p{color:blue}")
+	if p := publishJSON(t, site); p.Same || p.Sent == 0 || p.Sent > 100 || p.Epoch != 2 {
+		t.Errorf("%+v", p)
+	}
+
+	// From standard input, as by ssh; and what somebody hostile would send.
+	stdin := func(b []byte) console { return console{in: bytes.NewReader(b)} }
+	public := tar.Header{Name: "site/public/", Typeflag: tar.TypeDir, Mode: 0o755}
+	good := archive(t, public, tar.Header{Name: "site/public/index.html", Size: 10})
+	if got := ctlAs(t, stdin(good), "publish", "-"); got.code != codeDone || !strings.Contains(got.out,
+		"epoch 3") {
+		t.Errorf("%+v", got)
+	}
+	for name, b := range map[string][]byte{
+		"up":   archive(t, public, tar.Header{Name: "site/public/../../../x", Size: 1}),
+		"root": archive(t, public, tar.Header{Name: "/etc/passwd", Size: 1}),
+		"link": archive(t, public, tar.Header{Name: "site/public/a", Typeflag: tar.TypeSymlink,
+			Linkname: "/etc/passwd"}),
+		"hard": archive(t, public, tar.Header{Name: "site/public/a", Typeflag: tar.TypeLink,
+			Linkname: "/etc/passwd"}),
+		"device":  archive(t, public, tar.Header{Name: "site/public/a", Typeflag: tar.TypeChar}),
+		"twice":   archive(t, public, tar.Header{Name: "site/public/a"}, tar.Header{Name: "site/public/a"}),
+		"folding": archive(t, public, tar.Header{Name: "site/public/a"}, tar.Header{Name: "site/public/A"}),
+		"cut":     good[:700],
+		"none":    []byte("#!/bin/sh"),
+	} {
+		if got := ctlAs(t, stdin(b), "publish", "-"); got.code != codeRefused || got.err == "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if e := a.Configs().Status().Epoch; e != 3 {
+		t.Errorf("epoch %d", e)
+	}
+	credentials(t, a, b, site)
+}
+
+// credentials goes on with publishing by those who do not have the secret.
+func credentials(t *testing.T, a, b *farm.Farm, site string) {
+	front := httptest.NewServer(a.Handler(http.NotFoundHandler()))
+	defer front.Close()
+	file := filepath.Join(t.TempDir(), "ci.credential")
+	at := front.URL + "/publish"
+	want(t, codeDone, "is in "+file, "credential", "mint", "ci", "-out", file, "-url", at, "-m", "for CI")
+	want(t, codeFailed, "exists", "credential", "mint", "ci", "-out", file)
+	want(t, codeUsage, "length of time", "credential", "mint", "ci", "-ttl", "soon")
+	want(t, codeRefused, "", "credential", "mint", "ci", "-ttl", "1000d")
+	want(t, codeDone, "for CI", "credential", "list")
+
+	t.Setenv("FARM_SECRET", "")
+	t.Setenv("FARM_JOIN", "")
+	t.Setenv("FARM_CREDENTIAL_FILE", file)
+	if p := publishJSON(t, site); p.Epoch != 4 {
+		t.Errorf("%+v", p)
+	}
+	want(t, codeDone, "this is what is in force", "publish", site, "-url", at)
+	want(t, codeUsage, "takes a credential", "publish", site, "-url", at, "-credential", "")
+	want(t, codeUsage, `for the farm "webfarm"`, "publish", site, "-farm", "another")
+	want(t, codeUnreachable, "goes on where it was", "publish", site, "-url", "http://127.0.0.1:1/publish")
+	want(t, codeRefused, "switched on", "publish", site, "-url", front.URL+"/elsewhere")
+	os.Chmod(file, 0o644)
+	want(t, codeUsage, "chmod 600", "publish", site)
+	os.Chmod(file, 0o600)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FARM_CREDENTIAL_FILE", "")
+	t.Setenv("FARM_CREDENTIAL", string(text))
+	write(t, site, "public/shop.css", "p{color:green}")
+
+	t.Setenv("FARM_SECRET", testSecret)
+	t.Setenv("FARM_JOIN", b.Cluster().Addr())
+	want(t, codeDone, "revoked on all nodes", "credential", "revoke", "ci")
+	want(t, codeRefused, "no credential", "credential", "revoke", "ci")
+	t.Setenv("FARM_JOIN", "")
+	want(t, codeNotAuthorized, "revoked", "publish", site)
+	t.Setenv("FARM_JOIN", a.Cluster().Addr())
+	want(t, codeNotAuthorized, "revoked", "publish", site) // over the peer port as well
+	if e := b.Configs().Status().Epoch; e != 4 {
+		t.Errorf("epoch %d", e)
+	}
+	var all []order.Credential
+	got := want(t, codeDone, "", "credential", "list", "-json")
+	if err := json.Unmarshal([]byte(got.out), &all); err != nil || len(all) < 2 {
+		t.Errorf("%v, %s", err, got.out)
+	}
+}

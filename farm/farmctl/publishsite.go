@@ -1,0 +1,123 @@
+package farmctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+)
+
+// site is what is published.
+type site struct {
+	*spool
+	config   map[string]string // nil = there is none, and that in force stays
+	manifest *content.Manifest // nil = there is none, and that in force stays
+	program  string            // that it needs
+	note     string
+	excluded []excluded
+}
+
+// readSite reads a site's folder, or a tar archive of one on standard input for "-".
+func (c *publishCall) readSite(ctx context.Context, from string) (_ *site, err error) {
+	sp, err := newSpool()
+	if err != nil {
+		return nil, err
+	}
+	s := &site{spool: sp}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if from == "-" {
+		archive, err := content.ReadTar(ctx, c.in, "", content.Limits{})
+		if err != nil {
+			return nil, wrongSite(err)
+		}
+		defer archive.Close()
+		return s, c.pack(ctx, s, archive.FS)
+	}
+	root, err := os.OpenRoot(from)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return s, c.pack(ctx, s, root.FS())
+}
+
+// wrongSite is the error for a site that no farm would take.
+func wrongSite(err error) error {
+	if _, ok := errors.AsType[configsync.Problems](err); ok || errors.Is(err, content.ErrRefused) ||
+		errors.Is(err, content.ErrArchive) {
+		return fmt.Errorf("%w: %w", errWrong, err)
+	}
+	return err
+}
+
+func (c *publishCall) pack(ctx context.Context, s *site, folder fs.FS) error {
+	if err := s.readRelease(folder); err != nil {
+		return wrongSite(err)
+	}
+	if st, err := fs.Stat(folder, "config"); err == nil && st.IsDir() {
+		config, err := fs.Sub(folder, "config")
+		if err != nil {
+			return err
+		}
+		files, err := configsync.ReadFolder(config)
+		if err != nil {
+			return wrongSite(err)
+		}
+		if s.config = files; files == nil {
+			s.config = map[string]string{}
+		}
+	}
+	m, err := content.Pack(ctx, folder, s.spool, content.PackConfig{Include: c.include, Exclude: c.exclude,
+		HardLinks: c.hardLinks, Excluded: func(path, why string) {
+			s.excluded = append(s.excluded, excluded{path, why})
+		}})
+	if err != nil {
+		return wrongSite(err)
+	}
+	if len(m.Files) > 0 || len(m.Dirs) > 0 {
+		s.manifest = m
+	}
+	if s.manifest == nil && s.config == nil {
+		return usage("there is nothing to publish: a site has files in public or other folders, or config")
+	}
+	return nil
+}
+
+// readRelease reads what the folder says of the release.
+func (s *site) readRelease(folder fs.FS) error {
+	b, err := fs.ReadFile(folder, releaseFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "webfarm-release-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, releaseFile)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return err
+	}
+	m, err := configsync.New(configsync.Settings{Configs: []configsync.Declared{releaseOf}, Path: path,
+		Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	about := releaseOf.Load(m.Context(context.Background()))
+	s.program, s.note = about.Program, about.Note
+	return nil
+}

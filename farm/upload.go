@@ -1,0 +1,101 @@
+package farm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/farm/internal/publish"
+)
+
+// openUploads makes what takes releases from outside, into the store of this node's content.
+func (f *Farm) openUploads(store publish.Store) {
+	f.uploads = publish.NewServer(publish.Config{Farm: publishing{f}, Store: store,
+		Node: hex.EncodeToString([]byte(f.node.State().Self)), Logger: f.log})
+}
+
+// publishing is what uploads end in. It is a publish.Farm.
+type publishing struct{ f *Farm }
+
+// Verify implements publish.Farm.
+func (p publishing) Verify(ctx context.Context, seal []byte) (credential.Signed, error) {
+	return p.f.configs.Verify(ctx, seal)
+}
+
+// Epoch implements publish.Farm.
+func (p publishing) Epoch() uint64 { return p.f.configs.Status().Epoch }
+
+// Publish implements publish.Farm.
+func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Order) {
+	pub := publicationOf(o)
+	p.f.log.Info("a publication begins", "publisher", pub.Publisher, "who", pub.Who, "why", pub.Why, "root",
+		o.Root,
+		"dry", o.Plan.Dry, "hold", o.Hold)
+	p.f.tellRollout(r.Context(), w, pub.Key, func(ctx context.Context) (configsync.Result, error) {
+		if !o.Plan.Dry {
+			return p.f.configs.Publish(ctx, pub)
+		}
+		report, err := p.f.configs.DryRun(ctx, pub)
+		if err == nil && report.Refused != "" {
+			err = fmt.Errorf("%w: %s", configsync.ErrRefused, report.Refused)
+		}
+		return report.Result, err
+	})
+}
+
+// publicationOf returns what an order is to do.
+func publicationOf(o publish.Order) configsync.Publication {
+	p := configsync.Publication{
+		Write: configsync.Write{Epoch: o.Epoch, Who: o.Who, Why: o.Why, Key: keyOf(o.Signed)},
+		Needs: configsync.Needs{Program: o.Program, Level: o.Level}, Publisher: o.By.ID(), Hold: o.Hold,
+		Plan: signedPlan(o.Plan),
+	}
+	if o.Config != nil {
+		p.Config = o.Config
+	}
+	if m := o.Manifest; m != nil {
+		p.Content = &configsync.Content{Root: m.Root(), Source: m.Source(), Manifest: uint64(m.Size()), Size: uint64(m.Bytes()),
+			Files: uint64(len(m.Files)), Seal: string(o.Seal)}
+	}
+	return p
+}
+
+// keyOf returns the key of the write of an order. No publisher can take that of another one.
+func keyOf(s credential.Signed) string {
+	sum := sha256.Sum256(append(s.By[:], s.Key...))
+	return "publish " + hex.EncodeToString(sum[:16])
+}
+
+func signedPlan(p credential.Plan) configsync.Plan {
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	plan := configsync.Plan{Wait: ms(p.Wait), MinReady: p.MinReady, Stage: ms(p.Stage), Confirm: ms(p.Confirm),
+		Bake: ms(p.Bake), Nodes: p.Nodes, Dry: p.Dry}
+	switch p.Unreachable {
+	case "fence":
+		plan.Unreachable = configsync.Fence
+	case "refuse":
+		plan.Unreachable = configsync.Refuse
+	}
+	return plan
+}
+
+// uploadPath is a door of the uploads: at a path of what operators and other nodes ask.
+func (f *Farm) uploadPath(mux *http.ServeMux) {
+	mux.Handle(order.PathPublish+"/", http.StripPrefix(order.PathPublish, http.HandlerFunc(f.serveUpload)))
+}
+
+// serveUpload answers a publisher whose upload this node has.
+func (f *Farm) serveUpload(w http.ResponseWriter, r *http.Request) {
+	if f.uploads == nil {
+		refuseUpload(w, http.StatusNotImplemented, &order.ReleaseError{Kind: order.KindRefused,
+			Text: "this node takes no content"})
+		return
+	}
+	f.uploads.ServeHTTP(w, r)
+}

@@ -28,6 +28,7 @@ func (f *Farm) openConfigs(name string, switched <-chan struct{}) (err error) {
 		Peers:     peers{f},
 		Farm:      f.cfg.Farm,
 		Content:   f.contents,
+		Pins:      f.pins(),
 		Prepare:   f.cfg.Prepare,
 		SelfCheck: f.selfCheck,
 		Roles:     f.roles,

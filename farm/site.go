@@ -2,6 +2,7 @@ package farm
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net/http"
 )
@@ -12,7 +13,7 @@ import (
 //
 // Of a release, answers are the same on all nodes, ETags included; package configsync/content says what is in them.
 func (f *Farm) Content() http.Handler {
-	published := f.configs.Content()
+	published := f.published()
 	if f.cfg.Site == nil {
 		return published
 	}
@@ -29,6 +30,20 @@ func (f *Farm) Content() http.Handler {
 		published.ServeHTTP(w, r)
 	})
 }
+
+// published serves the content of releases. What a client has seen, and this node cannot show yet, another one shows.
+func (f *Farm) published() http.Handler {
+	serve := f.configs.Content()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.configs.Behind(r) {
+			f.elsewhere(w, r, errOvertaken)
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
+}
+
+var errOvertaken = errors.New("the client has a page of a newer release than this node")
 
 // FS returns the files of the release that ctx, of a request or a job, sees: all of them, templates as well as what
 // is public. As long as no release has content, they are those of Config.Site, or none.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -126,14 +125,6 @@ func headers(r *http.Response, names ...string) string {
 		fmt.Fprintf(&b, " %s=%q", n, strings.Join(r.Header[n], "|"))
 	}
 	return b.String()
-}
-
-func with(texts map[string]string, more ...string) map[string]string {
-	texts = maps.Clone(texts)
-	for i := 0; i < len(more); i += 2 {
-		texts[more[i]] = more[i+1]
-	}
-	return texts
 }
 
 // long is text that compresses well and is of no interest.

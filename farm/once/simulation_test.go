@@ -364,7 +364,7 @@ func (s *simulation) disturb() {
 func (s *simulation) jump(n *labNode) {
 	most := []time.Duration{20 * time.Second, 10 * time.Minute, 3 * time.Hour}[s.rng.IntN(3)]
 	to := s.truth.Now().Add(time.Duration(s.rng.Int64N(int64(2*most))) - most)
-	by := to.Sub(time.Now())
+	by := time.Until(to)
 	s.setClocks(by, n)
 	if s.rng.IntN(3) == 0 {
 		for _, n := range s.up {

@@ -82,7 +82,7 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 	if op == opEndCanary {
 		return s.endCanary(c, at)
 	}
-	r, a, ok := s.active(c.Rollout)
+	r, _, ok := s.active(c.Rollout)
 	if !ok || (r.Phase == Staging) != (op == opAbort) {
 		return nil, Answer{Ended, s.Current().Number, r.Release, r.ID}
 	}
@@ -103,8 +103,7 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 		next.goBack(r, c, at)
 	}
 	next.replace(r)
-	a = Answer{OK, next.Current().Number, r.Release, r.ID}
-	return next, a
+	return next, Answer{OK, next.Current().Number, r.Release, r.ID}
 }
 
 // goBack puts the release in force again that was before a rollout.

@@ -112,25 +112,28 @@ func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseAct
 
 func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseRollback) {
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (res configsync.Result, err error) {
-		if q.To == 0 {
-			if q.To, err = f.epochBefore(); err != nil {
-				return res, err
-			}
+		release, err := f.earlierRelease(q.To)
+		if err != nil {
+			return res, err
 		}
-		res.Epoch, err = f.configs.Rollback(ctx, configsync.Write(q.ConfigWrite), q.To)
-		return res, err
+		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, configsync.Plan{})
 	})
 }
 
-// epochBefore returns the newest epoch with a release other than the one in force, that has not failed.
-func (f *Farm) epochBefore() (uint64, error) {
+// earlierRelease returns the release of an epoch; of 0, the one that was in force before the one that is, and that
+// the farm did not go back from.
+func (f *Farm) earlierRelease(epoch uint64) (uint64, error) {
 	all := f.configs.Epochs()
-	for i := len(all) - 2; i >= 0; i-- {
-		if e := all[i]; e.Release != all[len(all)-1].Release && !e.Failed {
-			return e.Number, nil
+	for i := len(all) - 1; i >= 0; i-- {
+		e := all[i]
+		if epoch == e.Number || epoch == 0 && e.Release != all[len(all)-1].Release && !e.Failed {
+			return e.Release, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: there is none before the one in force", configsync.ErrNoEpoch)
+	if epoch == 0 {
+		return 0, fmt.Errorf("%w: there is none before the one in force", configsync.ErrNoEpoch)
+	}
+	return 0, fmt.Errorf("%w: %d", configsync.ErrNoEpoch, epoch)
 }
 
 func (f *Farm) endCanary(w http.ResponseWriter, r *http.Request, q order.RolloutEnd) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,4 +148,32 @@ func TestConfigOfAFarm(t *testing.T) {
 	for _, args := range []string{"explain site", "history", "diff 1 4", "get site.yaml"} {
 		want(t, codeDone, "", append([]string{"config", "-json"}, strings.Fields(args)...)...)
 	}
+	releasesOfAFarm(t)
+}
+
+// releasesOfAFarm tries the verbs about releases on the farm of TestConfigOfAFarm, whose epoch 6 is in force.
+func releasesOfAFarm(t *testing.T) {
+	want(t, codeDone, "Epoch 6, release ", "releases")
+	var all order.Releases
+	got := want(t, codeDone, `"releases"`, "releases", "-json")
+	if err := json.Unmarshal([]byte(got.out), &all); err != nil || len(all.Epochs) != 6 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	now, before := all.Epochs[5].Release, all.Epochs[4].Release
+	want(t, codeDone, "Epoch 7 is in force", "rollback", "-m", "back")
+	want(t, codeDone, "IN FORCE", "releases")
+	want(t, codeDone, "Epoch 8 is in force", "activate", strconv.FormatUint(now, 10), "-unreachable", "refuse",
+		"-confirm", "5s")
+	want(t, codeUsage, "-nodes is missing", "canary", "7")
+	want(t, codeUsage, "no length of time", "activate", "1", "-confirm", "soon")
+	want(t, codeRefused, "no such release is kept", "activate", "777")
+	want(t, codeRefused, `"z" is no member`, "canary", strconv.FormatUint(before, 10), "-nodes", "b,z")
+	want(t, codeDone, "", "canary", strconv.FormatUint(before, 10), "-nodes", "b")
+	want(t, codeDone, "CANARY on b", "releases")
+	want(t, codeRefused, "it shows the canary", "drift")
+	want(t, codeRefused, "busy", "config", "set", "site", "prices.tea", "321")
+	want(t, codeDone, "given up", "canary", "end")
+	want(t, codeRefused, "no such rollout", "abort")
+	want(t, codeDone, "in step", "drift")
+	want(t, codeDone, `"not_asked":""`, "drift", "-json")
 }

@@ -35,6 +35,7 @@
 //	rollback   put an earlier release in force again, on all nodes at once
 //	canary     have some nodes show a release before the others
 //	abort      end the rollout that is in progress, so that nothing changes
+//	drift      show which nodes do not use what is in force, and why
 //
 // # Where the farm is, and who may operate it
 //

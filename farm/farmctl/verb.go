@@ -24,7 +24,7 @@ func verbs() []*verb {
 	return []*verb{secretVerb(), membersVerb(), statsVerb(), jobsVerb(), locksVerb(), migrationsVerb(),
 		leaveVerb(), drainVerb(), restartVerb(), finalizeVerb(), backupVerb(), restoreVerb(), recoverVerb(),
 		publishVerb(), credentialVerb(), keysVerb(), configVerb(), checkVerb(), releasesVerb(), activateVerb(), rollbackVerb(), canaryVerb(),
-		abortVerb()}
+		abortVerb(), driftVerb()}
 }
 
 func findVerb(name string) *verb {

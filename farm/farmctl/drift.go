@@ -1,0 +1,145 @@
+package farmctl
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/farm/internal/program"
+)
+
+func driftVerb() *verb {
+	return &verb{
+		name: "drift", remote: true,
+		short: "show which nodes do not use what is in force, and why",
+		long: `
+Asks every member what it uses, and compares that with what is in force: the epoch, a canary aside, whether it could
+make that ready, fields that have their effect at a restart only, and the version of the program. The exit code is
+0 if all nodes are in step, and 5 if one is not, or cannot be asked.`,
+		define: defineRelease(nil, (*releaseCall).drift),
+	}
+}
+
+// driftNode is how one member stands to what is in force.
+type driftNode struct {
+	Name     string   `json:"name"`
+	Role     string   `json:"role"`
+	Program  string   `json:"program"` // version
+	Epoch    uint64   `json:"epoch"`   // in force, as far as it knows
+	Uses     uint64   `json:"uses"`
+	Drift    []string `json:"drift"`     // in what it is not in step; empty = it is
+	NotAsked string   `json:"not_asked"` // why nothing is known of it; "" = it was asked
+}
+
+// drift compares all members with what is in force.
+func (c *releaseCall) drift(ctx context.Context) error {
+	f, err := c.client.Farm(ctx)
+	if err != nil {
+		return err
+	}
+	var all order.Releases
+	if err := c.program.get(ctx, order.PathReleases, &all); err != nil {
+		return err
+	}
+	now, canary := uint64(0), []string(nil)
+	if n := len(all.Epochs); n > 0 {
+		now = all.Epochs[n-1].Epoch
+	}
+	if all.Canary != nil {
+		canary = all.Canary.Nodes
+	}
+	versions := map[string]int{}
+	var nodes []driftNode
+	for _, m := range f.Members {
+		if m.Status == admin.Left {
+			continue
+		}
+		n := c.standsTo(ctx, m, now)
+		if slices.Contains(canary, n.Name) {
+			n.Drift = append(n.Drift, fmt.Sprintf("it shows the canary, release %d", all.Canary.Release))
+		}
+		versions[n.Program]++
+		nodes = append(nodes, n)
+	}
+	sayVersions(nodes, versions)
+	if err := c.printDrift(nodes, now); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.NotAsked != "" || len(n.Drift) > 0 {
+			return fmt.Errorf("%w: not all nodes are in step", admin.ErrRefused)
+		}
+	}
+	return nil
+}
+
+// standsTo asks a member how it stands to the epoch in force.
+func (c *releaseCall) standsTo(ctx context.Context, m admin.Member, now uint64) driftNode {
+	n := driftNode{Name: nameOf(m), Role: m.Role, Program: m.Version, Drift: []string{}}
+	if m.Status != admin.Alive {
+		n.NotAsked = "it is " + m.Status
+		return n
+	}
+	s, err := c.client.At(m.Addr).Stats(ctx)
+	if err != nil {
+		n.NotAsked = sentence(err)
+		return n
+	}
+	var p program.Stats
+	if err := json.Unmarshal(s.Program, &p); err != nil || p.Config == nil {
+		n.NotAsked = "its program is older"
+		return n
+	}
+	n.Epoch, n.Uses = p.Config.Epoch, p.Config.Uses
+	switch {
+	case p.Config.Problem != "":
+		n.Drift = append(n.Drift, "CANNOT USE IT: "+strings.ReplaceAll(p.Config.Problem, "\n", "; "))
+	case n.Epoch < now:
+		n.Drift = append(n.Drift, fmt.Sprintf("it knows of epoch %d only", n.Epoch))
+	}
+	if len(p.Config.Restart) > 0 {
+		n.Drift = append(n.Drift, "NEEDS A RESTART for "+strings.Join(p.Config.Restart, ", "))
+	}
+	return n
+}
+
+// sayVersions notes whose program is of another version than that of most.
+func sayVersions(nodes []driftNode, versions map[string]int) {
+	most := ""
+	for v, n := range versions {
+		if n > versions[most] || n == versions[most] && v > most {
+			most = v
+		}
+	}
+	for i := range nodes {
+		if n := &nodes[i]; n.Program != most {
+			n.Drift = append(n.Drift, fmt.Sprintf("its program is %s, that of most is %s", cmp.Or(n.Program, "unknown"),
+				cmp.Or(most, "unknown")))
+		}
+	}
+}
+
+func (c *releaseCall) printDrift(nodes []driftNode, now uint64) error {
+	if c.json {
+		return c.printJSON(map[string]any{"epoch": now, "nodes": nodes})
+	}
+	fmt.Fprintf(c.out, "Epoch %d is in force.\n", now)
+	var rows [][]string
+	for _, n := range nodes {
+		uses, said := strconv.FormatUint(n.Uses, 10), "in step"
+		if len(n.Drift) > 0 {
+			said = strings.Join(n.Drift, "; ")
+		}
+		if n.NotAsked != "" {
+			uses, said = "-", "not asked: "+n.NotAsked
+		}
+		rows = append(rows, []string{printable(n.Name), dash(n.Role), uses, dash(n.Program), printable(said)})
+	}
+	return table(c.out, []string{"NODE", "ROLE", "USES EPOCH", "PROGRAM", ""}, rows)
+}

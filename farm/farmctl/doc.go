@@ -57,7 +57,7 @@
 //	1  failed, and the message says how
 //	2  usage: the command line or the environment is wrong, and nothing was asked
 //	3  no node could be reached
-//	4  not authorized: the secret or the farm's name is another
+//	4  not authorized: the secret, the farm's name or the credential is not good
 //	5  refused: the farm does not do that as things are, or would not (check); nothing has changed
 //	6  no quorum: it takes a majority of the voters; nothing has changed
 //	7  the backup is damaged, or is none

@@ -17,8 +17,9 @@ import (
 // Contents keeps the content of releases on a node. Methods are called concurrently.
 type Contents interface {
 	// Fetch returns the manifest of a content when this node has all blobs of it, verified, so that they can be
-	// opened. It fetches what is missing from other members, and tries again for as long as that makes sense.
-	// progress is told how many bytes of how many are here. An error refuses the release, unless ctx has ended.
+	// opened. It fetches what is missing from other members. progress is told how many bytes of how many are here.
+	// An error that is ErrUnavailable says that nobody has it at the moment: it is called again. Any other refuses
+	// the release, unless ctx has ended. Contents are fetched at the same time.
 	Fetch(ctx context.Context, c Content, progress func(have, size uint64)) (*content.Manifest, error)
 
 	// Keep is told, whenever that has changed, the roots of all content that has to stay. Other content may go

@@ -28,6 +28,17 @@ type depot struct {
 	fails  error         // what Fetch returns
 	delays time.Duration // how long it takes
 	asked  int           // how often
+	gone   blob.Hash     // is to be had from nobody; see lose
+	why    error         // what Fetch says of it; nil = it asks for ever
+}
+
+// lose has a content be gone, until another one is.
+func (d *depot) lose(c *configsync.Content, why error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone, d.why = (blob.Hash{}), why; c != nil {
+		d.gone = c.Root
+	}
 }
 
 func newDepot() *depot { return &depot{blobs: map[blob.Hash][]byte{}} }
@@ -55,8 +66,16 @@ func (d *depot) Fetch(ctx context.Context, c configsync.Content, progress func(h
 	*content.Manifest, error) {
 	d.mu.Lock()
 	fails, delays, b := d.fails, d.delays, d.blobs[c.Root]
+	gone, why := d.gone == c.Root, d.why
 	d.asked++
 	d.mu.Unlock()
+	switch {
+	case gone && why != nil:
+		return nil, why
+	case gone:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	select {
 	case <-time.After(delays):
 	case <-ctx.Done():
@@ -332,6 +351,68 @@ func TestPageAndWhatItNeedsAreOfOneRelease(t *testing.T) {
 		_, cookies, _ = get(l.nodes[0], "/", "document", nil)
 		if _, _, behind := get(l.nodes[1], "/s.css", "style", cookies); !behind {
 			t.Error("it does not see that it is behind")
+		}
+	})
+}
+
+// TestContentThatIsGone: if the content in force is to be had from nobody any more, the nodes say so, and another
+// release can still be put in force.
+func TestContentThatIsGone(t *testing.T) {
+	for _, fails := range []error{nil, configsync.ErrUnavailable} {
+		bubble.Test(t, func(t *testing.T) {
+			d := newDepot()
+			l := newLab(t, 3, func(s *configsync.Settings) { s.Content = d })
+			one := d.add(t, "public/index.html", "one")
+			if _, err := l.nodes[0].putContent(one); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range l.nodes {
+				n.stop()
+			}
+			d.lose(one, fails)
+			for _, n := range l.nodes {
+				n.start()
+			}
+			time.Sleep(time.Minute)
+			for _, n := range l.nodes {
+				switch err := n.manager.Usable(); {
+				case !errors.Is(err, configsync.ErrBehind):
+					t.Errorf("%s: %v", n.name, err)
+				case fails != nil && !errors.Is(err, fails):
+					t.Errorf("%s does not say why: %v", n.name, err)
+				}
+			}
+			begun := time.Now()
+			if _, err := l.nodes[1].putContent(d.add(t, "public/index.html", "two")); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			for _, n := range l.nodes {
+				if got := n.get("/"); n.manager.Usable() != nil || !strings.HasPrefix(got, "200 two ") {
+					t.Errorf("%s shows %s", n.name, got)
+				}
+			}
+		})
+	}
+}
+
+// TestContentThatIsAwayForAMoment: a rollout waits for content that nobody has yet.
+func TestContentThatIsAwayForAMoment(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := newDepot()
+		l := newLab(t, 3, func(s *configsync.Settings) { s.Content = d })
+		one := d.add(t, "public/index.html", "one")
+		d.lose(one, configsync.ErrUnavailable)
+		time.AfterFunc(time.Minute, func() { d.lose(nil, nil) })
+		if _, err := l.nodes[0].putContent(one); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range l.nodes {
+			if got := n.get("/"); !strings.HasPrefix(got, "200 one ") {
+				t.Errorf("%s shows %s", n.name, got)
+			}
 		}
 	})
 }

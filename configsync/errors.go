@@ -36,6 +36,10 @@ var (
 	// ErrBehind says that this node does not use what is in force yet: it makes itself ready.
 	ErrBehind = errors.New("configsync: this node is not ready yet for what is in force")
 
+	// ErrUnavailable says that content is not to be had for the time being: no member that can be reached has all
+	// of it.
+	ErrUnavailable = errors.New("configsync: content is not to be had for the time being")
+
 	// ErrLocal says that the configuration comes from files of this machine (development), or that there is no
 	// log.
 	ErrLocal = errors.New("configsync: the configuration of this node comes from its own files: change those")

@@ -59,11 +59,16 @@ func (m *Manager) lacking(failed map[digest]time.Time) (Release, bool) {
 func (m *Manager) makeQuietly(r Release) error {
 	ctx, stop := m.while(m.ctx, m.idle)
 	defer stop()
-	if err := m.lockStaging(ctx); err != nil {
-		return err
+	source, quiet := m.s.Local().State(), func(NodeProgress) {}
+	st := (*staged)(nil)
+	manifest, err := m.bring(ctx, source, r, quiet)
+	if err == nil {
+		if err := m.lockStaging(ctx); err != nil {
+			return err
+		}
+		defer m.unlockStaging()
+		st, err = m.make(ctx, source, r, manifest, quiet)
 	}
-	defer m.unlockStaging()
-	st, err := m.make(ctx, m.s.Local().State(), r, func(NodeProgress) {})
 	if st == nil && ctx.Err() == nil {
 		m.log.Debug("a release that is not in force is not ready here; trying again later", "release", r.ID, "err", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -33,21 +34,16 @@ func (m *Manager) Stage(ctx context.Context, rollout uint64, progress func(NodeP
 	defer cancel()
 	tell := m.teller(r, progress)
 	m.settled() // a node that comes late has to be where the others are first
-	if err = m.lockStaging(ctx); err != nil {
-		return v, err
-	}
-	defer m.unlockStaging()
 	source := m.s.Local().State()
 	release, _ := source.Release(r.Release)
 	v.Digest = source.Digest(release)
-	st, err := m.make(ctx, source, release, tell)
-	for again := 0; errors.Is(err, errKeyToCome) && again < 10 && ctx.Err() == nil; again++ {
-		pause(ctx, time.Second)
-		st, err = m.make(ctx, source, release, tell)
+	manifest, err := m.bring(ctx, source, release, tell)
+	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		pause(ctx, askAgain)
+		manifest, err = m.bring(ctx, source, release, tell)
 	}
 	if err == nil {
-		tell(NodeProgress{Step: StepValidated})
-		err = m.prepare(ctx, st, r.ID)
+		err = m.makeReady(ctx, source, release, manifest, tell, r.ID)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -61,6 +57,25 @@ func (m *Manager) Stage(ctx context.Context, rollout uint64, progress func(NodeP
 		tell(NodeProgress{Step: StepReady})
 	}
 	return v, nil
+}
+
+// makeReady does what Stage does once the content is here.
+func (m *Manager) makeReady(ctx context.Context, source *state.State, r Release, manifest *content.Manifest,
+	tell func(NodeProgress), rollout uint64) error {
+	if err := m.lockStaging(ctx); err != nil {
+		return err
+	}
+	defer m.unlockStaging()
+	st, err := m.make(ctx, source, r, manifest, tell)
+	for again := 0; errors.Is(err, errKeyToCome) && again < 10 && ctx.Err() == nil; again++ {
+		pause(ctx, time.Second)
+		st, err = m.make(ctx, source, r, manifest, tell)
+	}
+	if err != nil {
+		return err
+	}
+	tell(NodeProgress{Step: StepValidated})
+	return m.prepare(ctx, st, rollout)
 }
 
 // awaitRollout waits until this node knows a rollout.
@@ -125,8 +140,28 @@ func (m *Manager) lockStaging(ctx context.Context) error {
 
 func (m *Manager) unlockStaging() { <-m.staging }
 
-// make makes a release ready, but for the hooks. What can never be used is remembered as such.
-func (m *Manager) make(ctx context.Context, source *state.State, r Release, tell func(NodeProgress)) (*staged, error) {
+// bring brings the content of a release here, and returns its manifest; nil for none, and if make has something
+// against the release, or needs nothing any more. It is called before lockStaging: content that is not to be had, or
+// comes slowly, must not keep another release from being made ready, since that may be the one that mends it.
+func (m *Manager) bring(ctx context.Context, source *state.State, r Release, tell func(NodeProgress)) (
+	*content.Manifest, error) {
+	m.mu.Lock()
+	st := m.ready[source.Digest(r)]
+	m.mu.Unlock()
+	if st != nil || m.signed(r.Content) != nil || m.meets(r.Needs) != nil {
+		return nil, nil
+	}
+	manifest, err := m.fetch(ctx, r.Content, tell)
+	if err != nil {
+		return nil, fmt.Errorf("content: %w", err)
+	}
+	return manifest, nil
+}
+
+// make makes a release ready, but for the hooks. What can never be used is remembered as such. manifest is what
+// bring has returned.
+func (m *Manager) make(ctx context.Context, source *state.State, r Release, manifest *content.Manifest,
+	tell func(NodeProgress)) (*staged, error) {
 	if err := m.signed(r.Content); err != nil { // the digest does not say whether it is
 		return nil, fmt.Errorf("content: %w", err)
 	}
@@ -140,9 +175,11 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, tell
 	if err := m.meets(r.Needs); err != nil {
 		return m.remember(&staged{digest: d, wrong: err})
 	}
-	manifest, err := m.fetch(ctx, r.Content, tell)
-	if err != nil {
-		return nil, fmt.Errorf("content: %w", err)
+	if manifest == nil { // it was ready when bring looked, if there is any
+		var err error
+		if manifest, err = m.fetch(ctx, r.Content, tell); err != nil {
+			return nil, fmt.Errorf("content: %w", err)
+		}
 	}
 	tell(NodeProgress{Step: StepFetched})
 	files := filesOf(source, r.Revision)
@@ -251,11 +288,16 @@ func (m *Manager) catchUpOnce() bool {
 		return c == canary && now.Digest(r) == want
 	})
 	defer cancel()
-	if m.lockStaging(ctx) != nil {
-		return true
+	quiet := func(NodeProgress) {}
+	st := (*staged)(nil)
+	manifest, err := m.bring(ctx, source, r, quiet)
+	if err == nil {
+		if m.lockStaging(ctx) != nil {
+			return true
+		}
+		defer m.unlockStaging()
+		st, err = m.make(ctx, source, r, manifest, quiet)
 	}
-	defer m.unlockStaging()
-	st, err := m.make(ctx, source, r, func(NodeProgress) {})
 	if err == nil {
 		err = m.prepare(ctx, st, 0)
 	}

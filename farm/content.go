@@ -111,21 +111,20 @@ func (c *contents) Fetch(ctx context.Context, of configsync.Content, progress fu
 	return m, nil
 }
 
-// fetch has the store have all of refs. Whoever has it may be out of reach for a moment: it is asked for as long
-// as ctx lasts.
+// fetch has the store have all of refs. Whoever has it may be out of reach for a moment: the error is
+// configsync.ErrUnavailable then.
 func (c *contents) fetch(ctx context.Context, refs []blob.Ref, progress func(have, size uint64)) error {
 	tell := func(p swarm.Progress) {
 		if progress != nil {
 			progress(uint64(p.Bytes), uint64(p.TotalBytes))
 		}
 	}
-	for {
-		err := c.fetcher.Fetch(ctx, refs, tell)
-		if err == nil || ctx.Err() != nil || !errors.Is(err, swarm.ErrUnavailable) {
-			return err
-		}
+	err := c.fetcher.Fetch(ctx, refs, tell)
+	if errors.Is(err, swarm.ErrUnavailable) && ctx.Err() == nil {
 		c.f.log.Warn("content is not to be had at the moment; trying again", "err", err)
+		err = fmt.Errorf("%w: %w", configsync.ErrUnavailable, err)
 	}
+	return err
 }
 
 // manifest returns the manifest that the store has.

@@ -136,8 +136,9 @@ func TestRevokedOnAllNodesAtOnce(t *testing.T) {
 				t.Errorf("%s: %v", n.name, err)
 			}
 		}
-		s.during = func() { // while nodes fetch
-			if err := l.nodes[2].manager.Revoke(context.Background(), ci.ID(), "bob", "leaked"); err != nil {
+		n3 := l.nodes[2].manager
+		s.during = func() { // while nodes fetch, one of them perhaps when all is over
+			if err := n3.Revoke(context.Background(), ci.ID(), "bob", "leaked"); err != nil {
 				t.Error(err)
 			}
 		}

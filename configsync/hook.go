@@ -44,8 +44,8 @@ type undo struct{ commit, abort func() }
 // ErrEnded if nobody needs it by then.
 func (m *Manager) prepare(ctx context.Context, st *staged, rollout uint64) error {
 	for ctx.Err() == nil {
-		p := &prepared{from: m.now.Load().staged, to: st, rollout: rollout}
-		if p.from.digest == st.digest || m.preparedAlready(p) {
+		p, already := m.preparation(st, rollout)
+		if already {
 			return nil
 		}
 		if err := m.awaitUndone(ctx); err != nil {
@@ -61,16 +61,21 @@ func (m *Manager) prepare(ctx context.Context, st *staged, rollout uint64) error
 	return ctx.Err()
 }
 
-// preparedAlready reports whether the hooks have run for the same; and gives up what they have run for else.
-func (m *Manager) preparedAlready(p *prepared) bool {
+// preparation returns what the hooks are to run for, unless they have, or st is in use; and gives up what they
+// have run for else.
+func (m *Manager) preparation(st *staged, rollout uint64) (p *prepared, already bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	p = &prepared{from: m.now.Load().staged, to: st, rollout: rollout}
+	if p.from.digest == st.digest {
+		return p, true
+	}
 	if has := m.prepared; has != nil && has.from == p.from && has.to == p.to {
-		has.rollout = max(has.rollout, p.rollout)
-		return true
+		has.rollout = max(has.rollout, rollout)
+		return has, true
 	}
 	m.giveUpLocked()
-	return false
+	return p, false
 }
 
 // keep keeps what was prepared, for the switch. done is false if it was prepared from something that is not in

@@ -38,10 +38,10 @@ func (m *Manager) idle() bool {
 
 // lacking returns a release that is kept and not ready, unless that has failed a short while ago.
 func (m *Manager) lacking(failed map[digest]time.Time) (Release, bool) {
-	if !m.idle() {
+	s := m.s.Local().State()
+	if _, running := s.InProgress(); running || !m.idle() {
 		return Release{}, false
 	}
-	s := m.s.Local().State()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range s.Retained() {

@@ -166,7 +166,7 @@ func (f *Farm) open() (err error) {
 	}
 	f.openJobs(self.Name)
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
-	fc.Isolated = f.isolated
+	fc.Isolated = func() bool { return !f.cfg.ReadyWithoutQuorum && f.isolated() }
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)
 	f.gateNow.Store(f.gate)

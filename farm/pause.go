@@ -11,8 +11,12 @@ import (
 )
 
 const (
-	beatEvery    = 250 * time.Millisecond
-	maxPause     = 3 * time.Second // a process that has not run for so long does not know what it missed
+	beatEvery = 100 * time.Millisecond
+
+	// maxPause is for how long a process may not run without being taken for one that was left behind. The others
+	// take a node for dead, and go on without it, after a second of silence at the least.
+	maxPause = 750 * time.Millisecond
+
 	proveTimeout = 2 * time.Second // for how long a request waits until that is known
 )
 
@@ -22,6 +26,7 @@ const (
 type pulse struct {
 	last   atomic.Pointer[time.Time] // when it ran last, as far as is known
 	paused atomic.Bool               // it did not run, and nothing has proved since that it missed nothing
+	alone  atomic.Bool               // it ran without contact before: a pause on top of that changes nothing
 }
 
 // beat notes that the process runs.
@@ -52,6 +57,9 @@ func (f *Farm) keepPulse() {
 		select {
 		case <-tick.C:
 			f.pulse.beat(time.Now())
+			if !f.pulse.paused.Load() {
+				f.pulse.alone.Store(f.isolated())
+			}
 		case <-f.done.Done():
 			return
 		}
@@ -66,7 +74,7 @@ func (f *Farm) provePresent(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
-	if err := f.node.Handle(machineConfig).Barrier(ctx); err != nil {
+	if err := f.node.Handle(machineConfig).Barrier(ctx); err != nil && !f.pulse.alone.Load() {
 		return err
 	}
 	if f.pulse.paused.Swap(false) {
@@ -102,10 +110,8 @@ func (f *Farm) present(next http.Handler) http.Handler {
 // maxSilence is for how long a node may be without proof that it has what the farm has, before it is isolated.
 const maxSilence = 10 * time.Second
 
-// isolated reports whether balancers had better choose another node.
-func (f *Farm) isolated() bool {
-	return !f.cfg.ReadyWithoutQuorum && f.node.Handle(machineConfig).Staleness() > maxSilence
-}
+// isolated reports whether this node has had no contact for so long that it knows that it is alone.
+func (f *Farm) isolated() bool { return f.node.Handle(machineConfig).Staleness() > maxSilence }
 
 // elsewhere has another node answer a request; if there is none, the client is told to try again.
 func (f *Farm) elsewhere(w http.ResponseWriter, r *http.Request, why error) {

@@ -20,8 +20,11 @@ import (
 )
 
 // holderEnv has the test binary be a holder: a node that runs a singleton, and prints when it is sure that it
-// does. It has the flags of the shop, and as much of its interface as the tests look at.
+// does, and serves what is published. It has the flags of the shop, and as much of its interface as the tests look at.
 const holderEnv = "WEBFARM_E2E_HOLDER"
+
+// justServes, as its value, is for a node without the singleton.
+const justServes = "site"
 
 // holder returns the exit code of the process.
 func holder() int {
@@ -41,7 +44,10 @@ func holder() int {
 	f, err := web.Open(*cfg)
 	if err == nil {
 		defer f.Close()
-		if err = f.Singleton("hold", hold); err == nil {
+		if os.Getenv(holderEnv) != justServes {
+			err = f.Singleton("hold", hold)
+		}
+		if err == nil {
 			err = f.Serve(ctx, holderRoutes(f))
 		}
 	}
@@ -81,6 +87,7 @@ func uptime() int64 {
 
 func holderRoutes(f *web.Farm) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /", f.Content())
 	mux.HandleFunc("GET /api/farm", func(w http.ResponseWriter, _ *http.Request) {
 		st := f.Cluster().State()
 		v := view{}

@@ -69,6 +69,7 @@ func untilEOF(ctx context.Context, in io.Reader) context.Context {
 func runNode(ctx context.Context, cfg farm.Config, report string) error {
 	cfg.App = "shop"
 	cfg.Configs = configs
+	cfg.Site = ownSite()
 
 	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
 	// in this process (Config.Server.TLSConfig) or at a proxy in front of it, and leaves this line out.

@@ -2,18 +2,14 @@ package main
 
 import (
 	"bytes"
-	"embed"
 	"errors"
-	"html/template"
 	"net/http"
 
 	"github.com/go-chi/chi/v5/middleware"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/farm"
 )
-
-//go:embed pages
-var files embed.FS
 
 // page is what every template gets.
 type page struct {
@@ -28,14 +24,11 @@ type page struct {
 // site serves the pages.
 type site struct {
 	farm      *farm.Farm
-	templates map[string]*template.Template
+	templates *parsed
 }
 
 func routes(f *farm.Farm) http.Handler {
-	s := &site{farm: f, templates: make(map[string]*template.Template)}
-	for _, name := range []string{"front", "cart", "farm", "work"} {
-		s.templates[name] = template.Must(template.ParseFS(files, "pages/layout.html", "pages/"+name+".html"))
-	}
+	s := &site{farm: f, templates: &parsed{farm: f, kept: map[blob.Hash]templates{}}}
 	r := f.Router()
 	r.Use(middleware.GetHead)                      // HEAD is answered like GET, without a body
 	r.Use(http.NewCrossOriginProtection().Handler) // forms of other sites must not fill carts
@@ -44,10 +37,8 @@ func routes(f *farm.Farm) http.Handler {
 	r.Post("/cart", s.changeCart)
 	r.Get("/farm", s.status)
 	r.Get("/work", s.work)
-	r.Get("/style.css", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFileFS(w, r, files, "pages/style.css")
-	})
 	r.Mount("/api", api(f))
+	r.Get("/*", f.Content().ServeHTTP) // style.css, and what is published besides
 	return r
 }
 
@@ -91,8 +82,13 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, name, title string
 	info := farm.Info(r.Context())
 	p := page{Title: title, Banner: settings.Get(r.Context()).Banner, Node: info.Node, Via: info.Via,
 		Items: itemsIn(cart.Or(r.Context(), nil)), Data: data}
+	t, err := s.templates.of(r.Context())
+	if err != nil {
+		farm.Error(w, r, err)
+		return
+	}
 	var b bytes.Buffer
-	if err := s.templates[name].ExecuteTemplate(&b, "layout", p); err != nil {
+	if err := t[name].ExecuteTemplate(&b, "layout", p); err != nil {
 		farm.Error(w, r, err)
 		return
 	}

@@ -76,6 +76,18 @@ func (m *Manager) show(manifest *content.Manifest) *shown {
 	return &shown{manifest, site, content.NewFS(manifest, m.s.Content)}
 }
 
+// checkContent has the program look at a content.
+func (m *Manager) checkContent(ctx context.Context, s *shown) error {
+	if s == nil || m.s.CheckContent == nil {
+		return nil
+	}
+	_, err := call(ctx, userTime, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, m.s.CheckContent(ctx, s.files)
+	}, nil)
+	m.sayPanic("checking the content", err)
+	return err
+}
+
 // FS returns all files of the content as a context sees it, also those that are not served, such as templates: of
 // a request, that in force when it came in. Without content there are none.
 func (m *Manager) FS(ctx context.Context) fs.FS {

@@ -416,3 +416,49 @@ func TestContentThatIsAwayForAMoment(t *testing.T) {
 		}
 	})
 }
+
+// TestContentIsChecked: what the program of one node has against a content refuses it before anything is switched,
+// whether it says so, panics or hangs.
+func TestContentIsChecked(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := newDepot()
+		checks := func(ctx context.Context, files fs.FS) error {
+			b, err := fs.ReadFile(files, "templates/x")
+			switch string(b) {
+			case "{{if}}":
+				return errors.New("missing value for if")
+			case "panic":
+				panic("of a template")
+			case "hang":
+				<-ctx.Done()
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return err
+		}
+		l := newLab(t, 3, func(s *configsync.Settings) {
+			if s.Content = d; s.Node == "n2" {
+				s.CheckContent = checks
+			}
+		})
+		l.mustPublish("banner: a\n") // has no content to look at
+		if _, err := l.nodes[0].putContent(d.add(t, "public/index.html", "one", "templates/x", "{{one}}")); err != nil {
+			t.Fatal(err)
+		}
+		before := l.nodes[2].get("/")
+		for text, want := range map[string]string{"{{if}}": "n2: content: missing value for if", "panic": "of a template",
+			"hang": "n2: content: "} {
+			_, err := l.nodes[0].putContent(d.add(t, "public/index.html", "two", "templates/x", text))
+			if !errors.Is(err, configsync.ErrRefused) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %s", text, err, want)
+			}
+			for _, n := range l.nodes {
+				if now := n.manager.Status().Epoch; now != 2 || n.get("/") != before {
+					t.Errorf("%s: epoch %d, %s", text, now, n.get("/"))
+				}
+			}
+		}
+		l.mustPublish("banner: b\n") // the content of a release that is refused stands in nobody's way
+		l.want("b")
+	})
+}

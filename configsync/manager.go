@@ -47,6 +47,11 @@ type Settings struct {
 	// Content keeps the content of releases. nil = releases with content are refused.
 	Content Contents
 
+	// CheckContent reports whether this program can use the content of a release, such as its templates. It is
+	// called before anything is switched, also when the content is that of another release; an error, a panic, or
+	// no return within 10 s, at which ctx ends, refuses the release. nil = any content will do.
+	CheckContent func(ctx context.Context, files fs.FS) error
+
 	// Pins keep what pages need in the releases that the pages are of. nil = everybody gets the release in force.
 	Pins *content.Pins
 

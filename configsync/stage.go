@@ -196,7 +196,13 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, mani
 		m.sayPanic("checking the configuration", err)
 		return nil, fmt.Errorf("checking the configuration: %w", err) // it may go better another time
 	}
-	return m.remember(&staged{digest: d, values: values, shown: m.show(manifest), wrong: err})
+	shown := m.show(manifest)
+	if err == nil {
+		if err := m.checkContent(ctx, shown); err != nil {
+			return nil, fmt.Errorf("content: %w", err)
+		}
+	}
+	return m.remember(&staged{digest: d, values: values, shown: shown, wrong: err})
 }
 
 // errKeyToCome says that a key which the files need has not come yet.

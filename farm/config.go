@@ -100,6 +100,11 @@ type Config struct {
 	// fails on one, nothing is switched anywhere.
 	Prepare []configsync.Hook
 
+	// CheckContent reports whether the program can use the content of a release: it parses templates, for example. It
+	// is called on every node before the switch; an error, a panic, or no return within 10 s refuses the release,
+	// and then nothing changes anywhere. nil = any content will do.
+	CheckContent func(ctx context.Context, files fs.FS) error
+
 	// SelfCheck reports whether this node is well after a switch; it has 5 s. If nodes are not, the farm goes back
 	// to the release before (farmctl publish -confirm). nil = GET / is answered with a status below 500.
 	SelfCheck func(ctx context.Context) error

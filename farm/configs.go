@@ -37,6 +37,8 @@ func (f *Farm) openConfigs(name string, switched <-chan struct{}) (err error) {
 		Keys:       f.keys,
 		ConfigKeys: f.cfg.ConfigKeys,
 
+		CheckContent: f.cfg.CheckContent,
+
 		Logger: f.log,
 	})
 	return fault.Config(err)

@@ -126,7 +126,8 @@ func (f *Farm) earlierRelease(epoch uint64) (uint64, error) {
 	all := f.configs.Epochs()
 	for i := len(all) - 1; i >= 0; i-- {
 		e := all[i]
-		if epoch == e.Number || epoch == 0 && e.Release != all[len(all)-1].Release && !e.Failed {
+		other := e.Release != 0 && e.Release != all[len(all)-1].Release && !e.Failed
+		if epoch == e.Number || epoch == 0 && other {
 			return e.Release, nil
 		}
 	}

@@ -38,14 +38,14 @@ func upload(t *testing.T, size int) (io.Reader, string) {
 
 // The files of a form leave no trace on the disk, though chi gives handlers a copy of the request that nobody else sees.
 func TestRouter_RemovesUploadFiles(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
-	t.Setenv("TMP", dir) // as Windows calls it
 	f, err := farm.Open(farm.Config{HTTP: farm.None, Admin: farm.None, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	dir := t.TempDir() // not before: a farm in memory has its content in a temporary folder
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // as Windows calls it
 	r := f.Router()
 	files := func() int {
 		all, err := os.ReadDir(dir)

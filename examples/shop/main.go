@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -70,6 +71,10 @@ func runNode(ctx context.Context, cfg farm.Config, report string) error {
 	cfg.App = "shop"
 	cfg.Configs = configs
 	cfg.Site = ownSite()
+	cfg.CheckContent = func(_ context.Context, files fs.FS) error {
+		_, err := parse(files)
+		return err
+	}
 
 	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
 	// in this process (Config.Server.TLSConfig) or at a proxy in front of it, and leaves this line out.

@@ -52,9 +52,7 @@ type parsed struct {
 	kept map[blob.Hash]templates // by the root of the content, zero for ownSite; guarded by mu
 }
 
-// of returns the templates of the release that ctx, of a request, sees. All pages are parsed: that one is broken shows
-// wherever the farm looks after a switch, and then the farm goes back. An error is not kept, as a file may be
-// unreadable for a moment.
+// of returns the templates of the release that ctx, of a request, sees.
 func (p *parsed) of(ctx context.Context) (templates, error) {
 	var root blob.Hash
 	if m := p.farm.Configs().View(ctx).Manifest; m != nil {

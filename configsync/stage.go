@@ -151,6 +151,9 @@ func (m *Manager) bring(ctx context.Context, source *state.State, r Release, tel
 	if st != nil || m.signed(r.Content) != nil || m.meets(r.Needs) != nil {
 		return nil, nil
 	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	manifest, err := m.fetch(ctx, r.Content, tell)
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)

@@ -123,12 +123,14 @@ func (f *Farm) selfCheck(ctx context.Context) error {
 	case app == nil || f.cfg.Role != cluster.Ordinary:
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, selfCheckTime) // pages that last are cut off, as by a browser
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.publicURLHost()+"/", nil)
 	if err != nil {
 		return err
 	}
 	r.RemoteAddr, r.RequestURI = "127.0.0.1:0", "/"
-	w := &statusOnly{header: http.Header{}}
+	w := &statusOnly{ctx: ctx, header: http.Header{}}
 	(*app).ServeHTTP(w, r) // a panic is caught, and counts, where this is called
 	if w.status >= http.StatusInternalServerError {
 		return fmt.Errorf("GET / is answered with %d %s", w.status, http.StatusText(w.status))
@@ -136,8 +138,12 @@ func (f *Farm) selfCheck(ctx context.Context) error {
 	return nil
 }
 
-// statusOnly is a ResponseWriter that keeps the status alone.
+// selfCheckTime is for how long a page is read: less than configsync waits for a self-check.
+const selfCheckTime = 3 * time.Second
+
+// statusOnly is a ResponseWriter that keeps the status alone. When ctx has ended, nobody reads any more.
 type statusOnly struct {
+	ctx    context.Context
 	header http.Header
 	status int
 }
@@ -152,8 +158,14 @@ func (w *statusOnly) WriteHeader(status int) {
 
 func (w *statusOnly) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
 	return len(b), nil
 }
+
+// Flush implements http.Flusher, which handlers may count on.
+func (w *statusOnly) Flush() { w.WriteHeader(http.StatusOK) }
 
 // Configs returns the manager of the releases: the configuration that is in force, its history, and changes
 // to it.

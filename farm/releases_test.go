@@ -148,3 +148,33 @@ func TestReleases_LateNode(t *testing.T) {
 		}
 	})
 }
+
+// A page that lasts until its reader has gone is well: the check after a switch reads it for a while, as a browser.
+func TestReleases_StreamIsWell(t *testing.T) {
+	t.Parallel()
+	var running atomic.Int32
+	stream := func(*farm.Farm) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			running.Add(1)
+			defer running.Add(-1)
+			for {
+				if _, err := io.WriteString(w, "data: 1\n\n"); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
+	farmtest.Config{Nodes: 1, Handler: stream, Configure: func(n *farmtest.Node, c *farm.Config) {
+		c.Configs = []configsync.Declared{siteOf}
+	}}.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		if err := putConfig(f.Nodes[0], configsync.Files{"site.yaml": "banner: Good\n"}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Second)
+		if n := running.Load(); n != 0 {
+			t.Errorf("%d handlers run still", n)
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/internal/program"
@@ -49,7 +50,11 @@ type Farm struct {
 	gateNow  atomic.Pointer[forward.Gate] // gate; nil until there is one, for operators who ask early
 	health   *http.Server                 // on admin
 
-	contents  *contents
+	contents *contents
+
+	publisherMu sync.Mutex
+	publisher   *credential.Key // nil = none was needed yet; guarded by publisherMu
+
 	peerHTTP  *peerHTTP
 	uploads   *publish.Server
 	operators *http.Server                 // nil: this node takes none

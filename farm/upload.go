@@ -60,8 +60,7 @@ func publicationOf(o publish.Order) configsync.Publication {
 		p.Config = o.Config
 	}
 	if m := o.Manifest; m != nil {
-		p.Content = &configsync.Content{Root: m.Root(), Source: m.Source(), Manifest: uint64(m.Size()),
-			Size: uint64(m.Bytes()), Files: uint64(len(m.Files)), Seal: string(o.Seal)}
+		p.Content = contentOf(m, o.Seal)
 	}
 	return p
 }

@@ -1,0 +1,84 @@
+package farm_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+)
+
+// siteFS is a site folder in memory, for what reads one.
+func siteFS(files ...string) fstest.MapFS {
+	out := fstest.MapFS{}
+	for i := 0; i < len(files); i += 2 {
+		out[files[i]] = &fstest.MapFile{Data: []byte(files[i+1]), Mode: 0o644}
+	}
+	return out
+}
+
+// A staging node publishes; all others show pages and configuration of one epoch, and take nobody else's.
+func TestPublish_Staging(t *testing.T) {
+	t.Parallel()
+	handler := func(f *farm.Farm) http.Handler {
+		r := f.Router()
+		r.Get("/banner", banner(f).ServeHTTP)
+		r.Handle("/*", f.Content())
+		return r
+	}
+	farmtest.Config{Nodes: 3, Durable: true, Handler: handler, Configure: func(n *farmtest.Node, c *farm.Config) {
+		c.Configs = []configsync.Declared{siteOf}
+		c.Site = siteFS("public/a.txt", "own")
+		if n.Name() == "n3" {
+			c.Role = cluster.Staging
+		}
+	}}.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		staging := f.Nodes[2]
+		show := func(text, own string) {
+			t.Helper()
+			time.Sleep(100 * time.Millisecond) // the others hear of it a moment later
+			for _, n := range f.Nodes[:2] {
+				if a, b := said(t, n, "/a.txt"), said(t, n, "/banner"); a != own || b != text {
+					t.Errorf("%s shows %q and %q, not %q and %q", n, a, b, own, text)
+				}
+			}
+		}
+		show("Welcome", "own")
+		publish := func(n *farmtest.Node, files ...string) (configsync.Result, error) {
+			return n.Farm().Publish(t.Context(), siteFS(files...), farm.Publication{})
+		}
+		if _, err := publish(f.Nodes[0], "public/a.txt", "x"); !errors.Is(err, farm.ErrNotStaging) {
+			t.Errorf("an ordinary node publishes: %v", err)
+		}
+		one, err := publish(staging, "public/a.txt", "1", "config/site.yaml", "banner: One\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		show("One", "1")
+		if again, err := publish(staging, "public/a.txt", "1"); err != nil || again.Epoch != one.Epoch {
+			t.Errorf("the same again: %+v, %v", again, err)
+		}
+		if _, err := publish(staging, "public/a.txt", "2", "config/site.yaml", "baner: Two\n"); err == nil {
+			t.Error("a configuration that is wrong is taken")
+		}
+		show("One", "1")
+		if _, err := publish(staging, "public/a.txt", "2"); err != nil {
+			t.Fatal(err)
+		}
+		show("One", "2")
+		staging.Restart() // its key is in its folder
+		f.Settle()
+		if _, err := publish(staging, "public/a.txt", "3"); err != nil {
+			t.Fatal(err)
+		}
+		show("One", "3")
+		if all := f.Nodes[0].Farm().Configs().Credentials(); len(all) != 1 {
+			t.Errorf("the farm knows %d credentials", len(all))
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/internal/sitefolder"
 )
 
 // ErrNotStaging is what Publish returns on a node whose role is not cluster.Staging.
@@ -23,7 +25,8 @@ var ErrNotStaging = errors.New("farm: only a staging node publishes: start one w
 
 // Publication says how a site folder is published.
 type Publication struct {
-	// Who and Why are kept with the release: up to 256 and 1024 bytes. "" = the node's name, and nothing.
+	// Who and Why are kept with the release: up to 256 and 1024 bytes. "" = the node's name, and the note of
+	// release.yaml.
 	Who, Why string
 
 	// Plan says how it is rolled out; the zero Plan goes by the defaults.
@@ -50,7 +53,11 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 		return res, ErrNotStaging
 	}
 	pub := configsync.Publication{Plan: p.Plan, Hold: p.Hold}
-	if pub.Config, err = configOf(site); err != nil {
+	if pub.Config, err = sitefolder.Config(site); err != nil {
+		return res, err
+	}
+	about, err := sitefolder.ReadAbout(site)
+	if err != nil {
 		return res, err
 	}
 	m, err := f.pack(ctx, site, p.Excluded)
@@ -61,7 +68,8 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 	if err != nil {
 		return res, err
 	}
-	o := credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: p.Who, Why: p.Why, Hold: p.Hold}
+	o := credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: p.Who,
+		Why: cmp.Or(p.Why, about.Note), Program: about.Program, Hold: p.Hold}
 	if o.Who == "" {
 		st := f.node.State()
 		self, _ := st.Member(st.Self)
@@ -78,7 +86,7 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 		return res, err
 	}
 	pub.Write = configsync.Write{Epoch: f.configs.Status().Epoch, Who: o.Who, Why: o.Why, Key: keyOf(signed)}
-	pub.Publisher = signed.By.ID()
+	pub.Publisher, pub.Program = signed.By.ID(), about.Program
 	if m != nil {
 		pub.Content = contentOf(m, signed.Seal)
 	}
@@ -89,22 +97,6 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 func contentOf(m *content.Manifest, seal []byte) *configsync.Content {
 	return &configsync.Content{Root: m.Root(), Source: m.Source(), Manifest: uint64(m.Size()), Size: uint64(m.Bytes()),
 		Files: uint64(len(m.Files)), Seal: string(seal)}
-}
-
-// configOf returns the configuration of a site folder; nil if it has none.
-func configOf(site fs.FS) (configsync.Files, error) {
-	folder, err := fs.Sub(site, "config")
-	if err != nil {
-		return nil, err
-	}
-	if _, err := fs.Stat(folder, "."); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	files, err := configsync.ReadFolder(folder)
-	if err == nil && files == nil {
-		files = configsync.Files{}
-	}
-	return files, err
 }
 
 // pack puts the content of a site folder into this node's store, durably; nil if there is none.

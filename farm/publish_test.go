@@ -66,6 +66,10 @@ func TestPublish_Staging(t *testing.T) {
 		if _, err := publish(staging, "public/a.txt", "2", "config/site.yaml", "baner: Two\n"); err == nil {
 			t.Error("a configuration that is wrong is taken")
 		}
+		if _, err := publish(staging, "public/a.txt", "2", "release.yaml", "program: 99.0.0\n"); !errors.Is(err,
+			configsync.ErrRefused) {
+			t.Errorf("a release for a newer program: %v", err)
+		}
 		show("One", "1")
 		if _, err := publish(staging, "public/a.txt", "2"); err != nil {
 			t.Fatal(err)

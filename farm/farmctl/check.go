@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/farm/internal/sitefolder"
 )
 
 func checkVerb() *verb {
@@ -130,9 +131,9 @@ func (c *call) checkPath(ctx context.Context, done *checked, path string) error 
 
 // checkSite checks all of a site.
 func (c *call) checkSite(ctx context.Context, done *checked, path string) error {
-	if b, err := os.ReadFile(filepath.Join(path, releaseFile)); err == nil {
-		about := configsync.Files{releaseFile: string(b)}
-		if err := c.checkConfig(done, path, about, []configsync.Declared{releaseOf}); err != nil {
+	if b, err := os.ReadFile(filepath.Join(path, sitefolder.ReleaseFile)); err == nil {
+		about := configsync.Files{sitefolder.ReleaseFile: string(b)}
+		if err := c.checkConfig(done, path, about, []configsync.Declared{sitefolder.Release}); err != nil {
 			return err
 		}
 		done.Files--
@@ -163,18 +164,9 @@ func (done *checked) content(ctx context.Context, dir string) (err error) {
 	return nil
 }
 
-// releaseFile says what a release is, in a site's folder.
-const releaseFile = "release.yaml"
-
-// releaseOf is what can stand there.
-var releaseOf = configsync.NewConfig("release", struct {
-	Program string `json:"program"` // the version of the program that it takes, at least
-	Note    string `json:"note"`
-}{})
-
 // isSite reports whether a folder is that of a site, and not one of configuration alone.
 func isSite(dir string) bool {
-	for _, name := range []string{"config", "public", "templates", releaseFile} {
+	for _, name := range []string{"config", "public", "templates", sitefolder.ReleaseFile} {
 		if isThere(filepath.Join(dir, name)) {
 			return true
 		}

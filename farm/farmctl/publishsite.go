@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/farm/internal/sitefolder"
 )
 
 // site is what is published.
@@ -61,21 +60,17 @@ func wrongSite(err error) error {
 }
 
 func (c *publishCall) pack(ctx context.Context, s *site, folder fs.FS) error {
-	if err := s.readRelease(folder); err != nil {
+	about, err := sitefolder.ReadAbout(folder)
+	if err != nil {
 		return wrongSite(err)
 	}
-	if st, err := fs.Stat(folder, "config"); err == nil && st.IsDir() {
-		config, err := fs.Sub(folder, "config")
-		if err != nil {
-			return err
-		}
-		files, err := configsync.ReadFolder(config)
-		if err != nil {
-			return wrongSite(err)
-		}
-		if s.config = files; files == nil {
-			s.config = map[string]string{}
-		}
+	s.program, s.note = about.Program, about.Note
+	config, err := sitefolder.Config(folder)
+	if err != nil {
+		return wrongSite(err)
+	}
+	if config != nil {
+		s.config = config
 	}
 	m, err := content.Pack(ctx, folder, s.spool, content.PackConfig{Include: c.include, Exclude: c.exclude,
 		HardLinks: c.hardLinks, Excluded: func(path, why string) {
@@ -90,34 +85,5 @@ func (c *publishCall) pack(ctx context.Context, s *site, folder fs.FS) error {
 	if s.manifest == nil && s.config == nil {
 		return usage("there is nothing to publish: a site has files in public or other folders, or config")
 	}
-	return nil
-}
-
-// readRelease reads what the folder says of the release.
-func (s *site) readRelease(folder fs.FS) error {
-	b, err := fs.ReadFile(folder, releaseFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "webfarm-release-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, releaseFile)
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		return err
-	}
-	m, err := configsync.New(configsync.Settings{Configs: []configsync.Declared{releaseOf}, Path: path,
-		Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	about := releaseOf.Load(m.Context(context.Background()))
-	s.program, s.note = about.Program, about.Note
 	return nil
 }

@@ -315,6 +315,8 @@ func (m *Manager) Saw(epoch uint64) {
 		return
 	}
 	m.saw.Store(&evidence{epoch, time.Now()})
+	m.tell()
+	time.AfterFunc(evidenceTime, m.tell) // who waits looks again
 }
 
 // AwaitUsable returns nil when this node uses what is in force, or ctx's error.

@@ -326,7 +326,7 @@ func (c Config) validateTwice() error {
 			return fmt.Errorf("Config.Cluster.Machines: %q is the name of the farm's own state machine", name)
 		}
 	}
-	for _, tag := range []string{forward.TagApp, forward.TagGate, forward.TagHop, tagHTTP, tagReleases} {
+	for _, tag := range []string{forward.TagApp, forward.TagGate, forward.TagHop, tagHTTP, tagReleases, tagEpoch} {
 		if _, ok := c.Cluster.Tags[tag]; ok {
 			return fmt.Errorf("Config.Cluster.Tags: %q is one of the farm's own tags", tag)
 		}

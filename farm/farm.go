@@ -204,6 +204,8 @@ func (f *Farm) start() {
 	f.contents.start()
 	f.wg.Go(f.peerHTTP.serve)
 	f.serveOperators()
+	f.wg.Go(f.tellEpoch)
+	f.wg.Go(f.hearEpochs)
 	f.wg.Go(f.admit)
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)

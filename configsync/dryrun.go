@@ -19,7 +19,8 @@ type Report struct {
 // files, and runs the hooks, which are undone then. Nothing changes, save that the log has the record of it.
 // What is not ready within Plan.Stage has refused. It is refused itself while another rollout is in progress.
 //
-// Errors: those of Publish, but ErrRefused and ErrReturned; ErrEnded, if somebody has ended it.
+// Errors: those of Publish, but ErrRefused and ErrReturned; ErrEnded, if somebody has ended it, or the Key was that of
+// another write.
 func (m *Manager) DryRun(ctx context.Context, p Publication) (Report, error) {
 	p.Plan.Dry, p.Hold = true, false
 	r, err := m.propose(ctx, p)
@@ -47,7 +48,10 @@ func (m *Manager) tryOut(ctx context.Context, done Result) (Report, error) {
 		return Report{Result: done}, nil
 	}
 	s := m.s.Local().State()
-	r, _ := s.Rollout(done.Rollout)
+	r, known := s.Rollout(done.Rollout)
+	if !known || !r.Plan.Dry { // or its key was that of another write
+		return Report{Result: done}, ErrEnded
+	}
 	staging, stop := m.whileStaging(ctx, r.ID)
 	defer stop()
 	_, _, why := newBallot(m, r).gather(staging)

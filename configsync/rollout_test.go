@@ -672,3 +672,47 @@ func TestEvidence(t *testing.T) {
 		}
 	})
 }
+
+// TestDryRunWithAnothersKey: a dry run with the key of a rollout in progress does not end that.
+func TestDryRunWithAnothersKey(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := newDepot()
+		l := newLab(t, 3, func(s *configsync.Settings) { s.Content = d })
+		d.delays = 10 * time.Second
+		one := d.add(t, "public/index.html", "one")
+		p := configsync.Publication{Write: configsync.Write{Key: "k"}, Content: one}
+		tried := make(chan error)
+		go func() {
+			time.Sleep(time.Second)
+			_, err := l.nodes[1].manager.DryRun(context.Background(), p)
+			tried <- err
+		}()
+		if _, err := l.nodes[0].manager.Publish(context.Background(), p); err != nil {
+			t.Error(err)
+		}
+		if err := <-tried; !errors.Is(err, configsync.ErrEnded) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPanicWithMuchText: what is said of a refusal has a limit, whatever the program says.
+func TestPanicWithMuchText(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newLab(t, 3, func(s *configsync.Settings) {
+			s.Prepare = []configsync.Hook{site.OnPrepare(func(context.Context, *Site, *Site) (_, _ func(), _ error) {
+				panic(strings.Repeat("x", 1<<20))
+			})}
+		})
+		l.set(func() {
+			l.vote = func(v *configsync.Vote) {
+				if len(v.Refused) > 64<<10 {
+					t.Errorf("%s says %d bytes", v.Node, len(v.Refused))
+				}
+			}
+		})
+		if _, err := l.nodes[0].publish(configsync.Plan{}, "site.yaml", "banner: a\n"); !errors.Is(err, configsync.ErrRefused) {
+			t.Error(err)
+		}
+	})
+}

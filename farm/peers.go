@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,21 +32,41 @@ const (
 type peers struct{ f *Farm }
 
 // Members returns those who take part in rollouts: the nodes with this package, but for those that have left.
-func (p peers) Members() []configsync.Member {
-	var out []configsync.Member
-	for _, m := range p.f.node.State().Members {
+func (p peers) Members() []configsync.Member { return takePart(p.f.node.State()) }
+
+// takePart is Members. A node that has come back without its data is a member twice, by one name: once dead.
+func takePart(st cluster.State) (out []configsync.Member) {
+	for _, m := range st.Members {
 		if m.Tags[tagReleases] == "" || m.Status == cluster.Left {
 			continue
 		}
-		out = append(out, configsync.Member{Name: m.Name, Role: string(m.Role), Reachable: m.Status == cluster.Alive})
+		is := configsync.Member{Name: m.Name, Role: string(m.Role), Reachable: m.Status == cluster.Alive}
+		switch i := slices.IndexFunc(out, func(o configsync.Member) bool { return o.Name == m.Name }); {
+		case i < 0:
+			out = append(out, is)
+		case is.Reachable:
+			out[i] = is
+		}
 	}
 	return out
 }
 
 // Leads reports whether this node leads the farm.
-func (p peers) Leads() bool {
-	st := p.f.node.State()
-	return st.Leader == st.Self
+func (p peers) Leads() bool { return carriesOn(p.f.node.State()) }
+
+// carriesOn is Leads. For a leader that does not take part in rollouts, the first node that does stands in: if two
+// think so at a time, that does no harm.
+func carriesOn(st cluster.State) bool {
+	leader, ok := st.Member(st.Leader)
+	if !ok || leader.Tags[tagReleases] != "" || st.Leader == st.Self {
+		return st.Leader == st.Self
+	}
+	for _, m := range st.Members {
+		if m.Tags[tagReleases] != "" && m.Status == cluster.Alive && m.ID < st.Self {
+			return false
+		}
+	}
+	return true
 }
 
 // line is one line of the answer to pathStage: how far the node is, or its vote, or why there is none.

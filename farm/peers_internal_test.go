@@ -1,0 +1,38 @@
+package farm
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+)
+
+// TestRolloutsHaveSomebody: one node carries rollouts on, also where the leader is a node without this package.
+func TestRolloutsHaveSomebody(t *testing.T) {
+	with := map[string]string{tagReleases: "1"}
+	all := []cluster.Member{{ID: "a", Status: cluster.Alive}, {ID: "b", Status: cluster.Dead, Tags: with},
+		{ID: "c", Status: cluster.Alive, Tags: with}, {ID: "d", Status: cluster.Alive, Tags: with}}
+	for leader, want := range map[string]string{"": "", "d": "d", "c": "c", "a": "c"} {
+		got := ""
+		for _, self := range []string{"c", "d"} {
+			if carriesOn(cluster.State{Members: all, Leader: leader, Self: self}) {
+				got += self
+			}
+		}
+		if got != want {
+			t.Errorf("%q leads: rollouts are carried on by %q, want %q", leader, got, want)
+		}
+	}
+}
+
+// TestMembersTakePartOnce: a node that lost its data is a member twice for a while, and is asked once.
+func TestMembersTakePartOnce(t *testing.T) {
+	with := map[string]string{tagReleases: "1"}
+	st := cluster.State{Members: []cluster.Member{{ID: "1", Name: "n1", Status: cluster.Dead, Tags: with},
+		{ID: "2", Name: "n1", Status: cluster.Alive, Tags: with},
+		{ID: "3", Name: "n1", Status: cluster.Dead, Tags: with},
+		{ID: "4", Name: "n2", Status: cluster.Left, Tags: with}, {ID: "5", Name: "n3", Status: cluster.Alive}}}
+	if got := fmt.Sprint(takePart(st)); got != "[{n1  true}]" {
+		t.Error(got)
+	}
+}

@@ -168,7 +168,7 @@ func releasesOfAFarm(t *testing.T) {
 	want(t, codeUsage, "no length of time", "activate", "1", "-confirm", "soon")
 	want(t, codeRefused, "no such release is kept", "activate", "777")
 	want(t, codeRefused, `"z" is no member`, "canary", strconv.FormatUint(before, 10), "-nodes", "b,z")
-	want(t, codeDone, "", "canary", strconv.FormatUint(before, 10), "-nodes", "b")
+	want(t, codeDone, "is shown by b", "canary", strconv.FormatUint(before, 10), "-nodes", "b")
 	want(t, codeDone, "CANARY on b", "releases")
 	want(t, codeRefused, "it shows the canary", "drift")
 	want(t, codeRefused, "busy", "config", "set", "site", "prices.tea", "321")

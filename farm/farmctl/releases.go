@@ -166,6 +166,9 @@ func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
 // inForce says what is in force now.
 func (c *releaseCall) inForce(r order.ReleaseResult) error {
 	switch {
+	case c.nodes != "":
+		fmt.Fprintf(c.out, "Release %d is shown by %s. %s activate %d shows it everywhere; %s canary end ends it.\n",
+			r.Release, printable(c.nodes), c.name, r.Release, c.name)
 	case r.Rollout == 0 && r.Release == 0:
 		fmt.Fprintf(c.out, "There is nothing to change: epoch %d is in force.\n", r.Epoch)
 	default:

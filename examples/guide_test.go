@@ -2,17 +2,14 @@ package examples_test
 
 import (
 	"bytes"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
-	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
 // block is a fenced block of a guide.
@@ -34,62 +31,73 @@ func blocks(t *testing.T, guide string) (all []block) {
 	return all
 }
 
-// TestConfigurationGuide writes the files of docs/configuration.md and runs its commands, in their order, against
-// a node of the program that the guide shows. A command that begins with ! is to fail, and says so in its comment.
-// Slow: a node founds a farm, and some thirty processes run.
-func TestConfigurationGuide(t *testing.T) {
+// guide is a node of a program, and a folder with a shell in which the commands of a guide are run.
+type guide struct {
+	t         *testing.T
+	dir, peer string
+}
+
+// startGuide starts a node n1 of an example, which the guide calls shop.
+func startGuide(t *testing.T, example string, args ...string) *guide {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		ci.Missingf(t, "a shell, for which the commands of the guide are")
 	}
-	server := program(t, "configured")
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "bin")
-	write := func(name, text string) {
-		t.Helper()
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("key.txt", "sk_live_finch\n")
-	write("bin/editor", "#!/bin/sh\necho '# edited' >> \"$1\"\n")
-	if err := os.Symlink(server, filepath.Join(bin, "shop")); err != nil {
+	server := program(t, example)
+	g := &guide{t: t, dir: t.TempDir(), peer: freeAddr(t)}
+	g.write("bin/editor", "#!/bin/sh\necho '# edited' >> \"$1\"\n")
+	if err := os.Symlink(server, filepath.Join(g.dir, "bin", "shop")); err != nil {
 		t.Fatal(err)
 	}
-	peer, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	front, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, server, "-name", "n1", "-peer", peer, "-http", front)
-	run := func(command string) (string, error) {
-		cmd := exec.Command("sh", "-c", command)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "FARM_JOIN="+peer, "VISUAL=editor",
-			"FARM_SECRET=", "FARM_SECRET_FILE=", "FARM_FARM=")
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	for end := time.Now().Add(patience); ; {
-		resp, err := http.Get("http://" + front + "/")
-		if err == nil {
-			resp.Body.Close()
-		}
-		if err == nil && resp.StatusCode == http.StatusOK {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the node does not answer: ", err)
-		}
-		run("sleep 0.1")
-	}
+	front := freeAddr(t)
+	start(t, server, append(args, "-name", "n1", "-peer", g.peer, "-http", front)...)
+	answers(t, "http://"+front+"/")
+	return g
+}
 
+func (g *guide) write(name, text string) {
+	g.t.Helper()
+	file := filepath.Join(g.dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *guide) run(command string) (string, error) {
+	cmd := exec.Command("sh", "-c", command)
+	cmd.Dir = g.dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(g.dir, "bin")+":"+os.Getenv("PATH"), "FARM_JOIN="+g.peer,
+		"VISUAL=editor", "FARM_SECRET=", "FARM_SECRET_FILE=", "FARM_FARM=")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// runAll runs the commands of a block, and returns how many there are. A command that begins with ! is to fail, and
+// says so in its comment.
+func (g *guide) runAll(b block) (commands int) {
+	g.t.Helper()
+	for line := range strings.Lines(b.text) {
+		command, comment, _ := strings.Cut(line, " #")
+		out, err := g.run(strings.TrimPrefix(command, "! "))
+		commands++
+		if fails := strings.HasPrefix(command, "! "); fails != (err != nil) || strings.Contains(out, "finch") {
+			g.t.Errorf("%s%v\n%s", line, err, out)
+		} else if said := strings.TrimSuffix(strings.TrimSpace(comment), "..."); fails && !strings.Contains(out, said) {
+			g.t.Errorf("%s says\n%s", line, out)
+		}
+	}
+	return commands
+}
+
+// TestConfigurationGuide writes the files of docs/configuration.md and runs its commands, in their order, against
+// a node of the program that the guide shows. Slow: a node founds a farm, and some thirty processes run.
+func TestConfigurationGuide(t *testing.T) {
+	t.Parallel()
+	g := startGuide(t, "configured")
+	g.write("key.txt", "sk_live_finch\n")
 	source, err := os.ReadFile(filepath.Join("configured", "main.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,25 +106,35 @@ func TestConfigurationGuide(t *testing.T) {
 	for _, b := range blocks(t, filepath.Join("..", "docs", "configuration.md")) {
 		switch {
 		case b.file != "":
-			write(b.file, b.text)
+			g.write(b.file, b.text)
 		case b.lang == "go":
 			if !bytes.Contains(source, []byte(b.text)) {
 				t.Errorf("examples/configured does not have:\n%s", b.text)
 			}
 		case b.lang == "sh":
-			for line := range strings.Lines(b.text) {
-				command, comment, _ := strings.Cut(line, " #")
-				out, err := run(strings.TrimPrefix(command, "! "))
-				commands++
-				if fails := strings.HasPrefix(command, "! "); fails != (err != nil) || strings.Contains(out, "finch") {
-					t.Errorf("%s%v\n%s", line, err, out)
-				} else if said := strings.TrimSuffix(strings.TrimSpace(comment), "..."); fails && !strings.Contains(out, said) {
-					t.Errorf("%s says\n%s", line, out)
-				}
-			}
+			commands += g.runAll(b)
 		}
 	}
 	if commands < 25 {
+		t.Errorf("the guide has %d commands: are they still found?", commands)
+	}
+}
+
+// TestReleasingGuide runs the commands of docs/releasing.md against the shop.
+// Slow: a node founds a farm, and some twenty processes run.
+func TestReleasingGuide(t *testing.T) {
+	t.Parallel()
+	g := startGuide(t, "shop", "-node")
+	if err := os.CopyFS(filepath.Join(g.dir, "site"), os.DirFS(filepath.Join("shop", "site"))); err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for _, b := range blocks(t, filepath.Join("..", "docs", "releasing.md")) {
+		if b.lang == "sh" {
+			commands += g.runAll(b)
+		}
+	}
+	if commands < 20 {
 		t.Errorf("the guide has %d commands: are they still found?", commands)
 	}
 }

@@ -684,7 +684,9 @@ func TestDryRunWithAnothersKey(t *testing.T) {
 		tried := make(chan error)
 		go func() {
 			time.Sleep(time.Second)
-			_, err := l.nodes[1].manager.DryRun(context.Background(), p)
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			_, err := l.nodes[1].manager.DryRun(ctx, p)
 			tried <- err
 		}()
 		if _, err := l.nodes[0].manager.Publish(context.Background(), p); err != nil {

@@ -174,6 +174,14 @@ func (c *contents) sweep() {
 		case <-c.f.done.Done():
 			return
 		}
+		if !c.upToDate() {
+			continue
+		}
+		select {
+		case roots = <-c.kept:
+			known = true
+		default:
+		}
 		keep, ok := c.needed(roots)
 		if !known || !ok {
 			continue
@@ -184,6 +192,25 @@ func (c *contents) sweep() {
 		} else if freed > 0 {
 			c.f.log.Info("old content was removed", "bytes", freed)
 		}
+	}
+}
+
+// rootsCome is within which a Manager has said what has to stay, after the log has said it.
+const rootsCome = 3 * time.Second
+
+// upToDate reports whether what has to stay is known. A node that has started and finds no majority knows of no
+// releases: it must not remove what all of them consist of.
+func (c *contents) upToDate() bool {
+	ctx, cancel := context.WithTimeout(c.f.done, proveTimeout)
+	defer cancel()
+	if c.f.node.Handle(machineConfig).Barrier(ctx) != nil {
+		return false
+	}
+	select {
+	case <-time.After(rootsCome):
+		return true
+	case <-c.f.done.Done():
+		return false
 	}
 }
 

@@ -18,10 +18,6 @@ type Vote struct {
 	Refused string   // why it is not; "" = it is
 }
 
-// maxWhy is how many bytes a node says of why it refuses a release, or is not well. The text of a panic may have any
-// length, and goes to other nodes.
-const maxWhy = 64 << 10
-
 // Stage makes the release of a rollout ready on this node, so that the switch is the swap of a pointer: it
 // checks what the release needs, reads its files with the types of this program, and runs the hooks. It
 // may be called again, and then returns the same without doing it again. progress, which may be nil, is told

@@ -186,6 +186,9 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return nil, err
+	}
 	var l order.RolloutLine
 	if json.Unmarshal(b, &l) == nil && l.Error != nil {
 		return nil, l.Error

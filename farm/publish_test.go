@@ -2,6 +2,7 @@ package farm_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"testing/fstest"
@@ -33,7 +34,7 @@ func TestPublish_Staging(t *testing.T) {
 	}
 	farmtest.Config{Nodes: 3, Durable: true, Handler: handler, Configure: func(n *farmtest.Node, c *farm.Config) {
 		c.Configs = []configsync.Declared{siteOf}
-		c.Site = siteFS("public/a.txt", "own")
+		c.Site = siteFS("public/a.txt", "own", "public/404.html", "lost", "public/d/x.txt", "x")
 		if n.Name() == "n3" {
 			c.Role = cluster.Staging
 		}
@@ -49,6 +50,27 @@ func TestPublish_Staging(t *testing.T) {
 			}
 		}
 		show("Welcome", "own")
+		tags := map[string]bool{}
+		for _, n := range f.Nodes[:2] {
+			res, err := n.Client().Get(n.URL() + "/a.txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			tags[res.Header.Get("Etag")] = true
+			for _, path := range []string{"/d/", "/b.txt"} { // no list of files
+				if res, err = n.Client().Get(n.URL() + path); err != nil {
+					t.Fatal(err)
+				}
+				b, _ := io.ReadAll(res.Body)
+				if res.Body.Close(); res.StatusCode != http.StatusNotFound || string(b) != "lost" {
+					t.Errorf("%s%s: %d %s", n, path, res.StatusCode, b)
+				}
+			}
+		}
+		if len(tags) != 1 || tags[""] {
+			t.Errorf("the nodes' ETags: %v", tags)
+		}
 		publish := func(n *farmtest.Node, files ...string) (configsync.Result, error) {
 			return n.Farm().Publish(t.Context(), siteFS(files...), farm.Publication{})
 		}

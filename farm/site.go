@@ -9,19 +9,18 @@ import (
 
 // Content returns the handler of what is published: the folder public of the release that the request sees, at the
 // same paths. As long as no release has content, it is that of Config.Site. Mount it where the pages belong, most
-// often at "/".
+// often at "/". It panics if Config.Site is no site folder: what a release would be refused for.
 //
-// Of a release, answers are the same on all nodes, ETags included; package configsync/content says what is in them.
+// Answers are the same on all nodes, ETags included; package configsync/content says what is in them.
 func (f *Farm) Content() http.Handler {
 	published := f.published()
 	if f.cfg.Site == nil {
 		return published
 	}
-	public, err := fs.Sub(f.cfg.Site, "public")
+	own, err := ownSite(f.cfg.Site)
 	if err != nil {
-		panic("farm: Config.Site: " + err.Error()) // no file system refuses this name
+		panic("farm: Config.Site: " + err.Error())
 	}
-	own := http.FileServerFS(public)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.configs.View(r.Context()).Manifest == nil {
 			own.ServeHTTP(w, r)

@@ -109,6 +109,20 @@ func (m *Manager) Content() http.Handler {
 	})
 }
 
+// Repin returns next with the pins of clients kept for pages that the program writes itself; see content.Set. Put it
+// inside of Handler.
+func (m *Manager) Repin(next http.Handler) http.Handler {
+	if m.s.Pins == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s := m.seen(r.Context()); s.set != nil {
+			s.set.Repin(w, r)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Behind reports whether the client of a request has seen a release that some node had in force later than what this
 // one has, and that is not ready here: another node has to answer it. It is for Settings.Pins.
 func (m *Manager) Behind(r *http.Request) bool {

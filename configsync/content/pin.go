@@ -111,10 +111,18 @@ func (p *Pins) refresh(w http.ResponseWriter, to Release, had Pin, ok bool) {
 	if value == "" {
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
+	c := &http.Cookie{
 		Name: p.cookieName(), Value: value, Path: "/", MaxAge: int(life / time.Second),
 		Secure: !p.Insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	}
+	set := w.Header()["Set-Cookie"]
+	for i, v := range set { // Repin may have set it already
+		if strings.HasPrefix(v, c.Name+"=") {
+			set[i] = c.String()
+			return
+		}
+	}
+	http.SetCookie(w, c)
 }
 
 func (p *Pins) life() time.Duration {

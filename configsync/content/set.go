@@ -49,6 +49,19 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	site.serve(w, r, e, ok)
 }
 
+// Repin is for a page that the program writes itself: a client that is pinned to another release gets what that page
+// needs from the release in force, like the page. One that is not pinned stays so. It is called before the page is
+// written.
+func (s *Set) Repin(w http.ResponseWriter, r *http.Request) {
+	if s.Pins == nil || !isDocument(r) {
+		return
+	}
+	pin, pinned := s.Pins.Read(r)
+	if to := s.Active.release; pinned && pin.Release != to.ID && pin.Epoch <= to.Epoch {
+		s.Pins.refresh(w, to, pin, true)
+	}
+}
+
 // Behind reports whether the client of a request has seen a release which this node has neither in force nor
 // staged, but some node had later than what is in force here: another node has to serve it.
 func (s *Set) Behind(r *http.Request) bool {

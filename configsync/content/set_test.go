@@ -158,6 +158,46 @@ func TestPinIsRefreshed(t *testing.T) {
 	}
 }
 
+// A page of the program's own takes a client along to the release in force, and pins nobody who was not.
+func TestRepin(t *testing.T) {
+	sites := three(t)
+	pins := &Pins{Signer: ring("k"), Insecure: true}
+	before := &Set{Active: sites[0], Pins: pins}
+	cookie := "Cookie: " + ask(before, "GET", "/").Cookies()[0].String()
+	after := &Set{Active: sites[1], Others: sites[:1], Pins: pins}
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		after.Repin(w, r)
+		if r.URL.Path != "/own" {
+			after.ServeHTTP(w, r)
+		}
+	})
+	document := "Sec-Fetch-Dest: document"
+	for _, c := range []struct {
+		path   string
+		fields []string
+		want   int
+	}{
+		{"/own", []string{document, cookie}, 1},
+		{"/own", []string{document}, 0},
+		{"/own", []string{"Sec-Fetch-Dest: image", cookie}, 0},
+		{"/own", []string{cookie}, 0},
+		{"/", []string{document, cookie}, 1}, // once
+	} {
+		got := ask(page, "GET", c.path, c.fields...).Cookies()
+		if len(got) != c.want {
+			t.Errorf("%s, %v: %v", c.path, c.fields, got)
+		}
+		if len(got) == 0 {
+			continue
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.AddCookie(got[0])
+		if pin, ok := pins.Read(r); !ok || pin.Release != sites[1].Release().ID {
+			t.Errorf("%s: pinned to %+v, %v", c.path, pin, ok)
+		}
+	}
+}
+
 func TestSetPrivate(t *testing.T) {
 	sites := three(t)
 	set := &Set{Active: sites[0], Private: true}

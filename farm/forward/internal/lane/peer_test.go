@@ -34,7 +34,7 @@ func told(t *testing.T, overLane bool, said []byte) (Outcome, *httptest.Response
 				return
 			}
 			defer close(over)
-			peer.Read(make([]byte, headerSize)) // the request is there
+			readRequest(peer) // whole, for it closes the connection behind its answer
 			go io.Copy(io.Discard, peer)
 			peer.SetWriteDeadline(time.Now().Add(time.Minute))
 			peer.Write(words)
@@ -62,6 +62,19 @@ func told(t *testing.T, overLane bool, said []byte) (Outcome, *httptest.Response
 	}
 	w := httptest.NewRecorder()
 	return c.Do(w, r, &Attempt{Facts: someFacts(), Upload: NewUpload(r)}), w
+}
+
+// readRequest reads the frames of a request to the last one.
+func readRequest(conn net.Conn) {
+	for head := make([]byte, headerSize); ; {
+		if _, err := io.ReadFull(conn, head); err != nil {
+			return
+		}
+		f := parseFrame(head)
+		if _, err := io.CopyN(io.Discard, conn, int64(f.n)); err != nil || f.flags&fEnd != 0 {
+			return
+		}
+	}
 }
 
 // answerFrame is a whole answer, with so much behind what we know of its head.

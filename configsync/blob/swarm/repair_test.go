@@ -41,10 +41,6 @@ func TestScrubAndRepair(t *testing.T) {
 	f := sw.fetcher(t, "n1", s, FetcherConfig{Patience: patience})
 	ctx, stop := context.WithCancel(testContext(t))
 	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		f.Repair(ctx, func(err error) { t.Errorf("repair: %v", err) })
-	}()
 	damage(t, dir, refs[3].Hash)
 	if err := os.Remove(damage(t, dir, refs[4].Hash)); err != nil {
 		t.Fatal(err)
@@ -53,6 +49,10 @@ func TestScrubAndRepair(t *testing.T) {
 	if err != nil || len(report.Lost) != 2 || report.Blobs != 30 || report.Bytes != 30_000 {
 		t.Errorf("%+v, %v", report, err)
 	}
+	go func() { // not before, for it may find and mend some of that itself
+		defer close(ended)
+		f.Repair(ctx, func(err error) { t.Errorf("repair: %v", err) })
+	}()
 	await(t, "the repair", func() bool { return len(s.Missing(refs)) == 0 })
 	holds(t, s, refs)
 

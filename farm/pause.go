@@ -66,7 +66,8 @@ func (f *Farm) keepPulse() {
 	}
 }
 
-// provePresent returns once this node has everything that was acknowledged before the call.
+// provePresent returns nil once this node has everything that was acknowledged before the call; and also if it has no
+// contact, and had none before it was paused either: then it goes on as a node that is alone does.
 func (f *Farm) provePresent(ctx context.Context) error {
 	f.pulse.beat(time.Now())
 	if !f.pulse.paused.Load() {
@@ -74,11 +75,12 @@ func (f *Farm) provePresent(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
-	if err := f.node.Handle(machineConfig).Barrier(ctx); err != nil && !f.pulse.alone.Load() {
+	err := f.node.Handle(machineConfig).Barrier(ctx)
+	if err != nil && !f.pulse.alone.Load() {
 		return err
 	}
 	if f.pulse.paused.Swap(false) {
-		f.log.Warn("this process did not run for a while; it has caught up")
+		f.log.Warn("this process did not run for a while", "caught_up", err == nil)
 	}
 	return nil
 }

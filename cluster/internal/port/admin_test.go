@@ -9,22 +9,27 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
-// The one port serves nodes and operators, and lets neither in by the other's door.
-func TestAdminListener(t *testing.T) {
-	n := memnet.New()
-	b, _ := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
+// adminEnds returns both ends of connections for operating the farm "shop": node b's, and an operator's.
+func adminEnds(t *testing.T) (server, client *trust.Admin) {
+	t.Helper()
 	tr, err := trust.New("shop", []string{secret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := tr.AdminServer("b")
-	if err != nil {
+	if server, err = tr.AdminServer("b"); err != nil {
 		t.Fatal(err)
 	}
-	client, err := tr.AdminClient()
-	if err != nil {
+	if client, err = tr.AdminClient(); err != nil {
 		t.Fatal(err)
 	}
+	return server, client
+}
+
+// The one port serves nodes and operators, and lets neither in by the other's door.
+func TestAdminListener(t *testing.T) {
+	n := memnet.New()
+	b, _ := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
+	server, client := adminEnds(t)
 	if _, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", ProtoAdmin, client); err == nil {
 		t.Error("an operator was let in where nobody listens for one")
 	}
@@ -59,18 +64,7 @@ func TestAdminListener(t *testing.T) {
 func TestAdminListener_Program(t *testing.T) {
 	n := memnet.New()
 	b, _ := openOn(t, n.Host("10.0.0.2"), ":7946", newID(t, "shop", secret, "b"))
-	tr, err := trust.New("shop", []string{secret})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := tr.AdminServer("b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := tr.AdminClient()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, client := adminEnds(t)
 	l := b.AdminListener(ProtoProgram, server)
 	defer l.Close()
 	if _, err := DialAdmin(t.Context(), n.Host("10.0.0.9"), "10.0.0.2:7946", ProtoAdmin, client); err == nil {

@@ -68,6 +68,7 @@ const (
 	latest      = time.Second
 	reportEvery = 100 * time.Millisecond
 	longestWait = 20       // times the patience, for peers that say that they will send it
+	longestHope = 20       // times what one waits before one insists: longer than a peer can be busy (turnSlow)
 	worthwhile  = 64 << 10 // bytes of a part that count as something that has come
 )
 
@@ -106,6 +107,8 @@ type item struct {
 	wrong   uint64    // have sent other bytes, or did not have it after all
 	busy    uint64    // cannot send it now: until they are asked again
 	spent   uint64    // have sent it often enough
+	failed  uint64    // have failed to send it
+	first   time.Time // when it was first spent somewhere; zero = it was not
 	since   time.Time // when it was spent somewhere and not busy anywhere; zero = it is not
 	part    *blob.Writer
 	from    uint64 // of whom the part is
@@ -321,10 +324,16 @@ func (j *job) next(s *slot) *item {
 	return nil
 }
 
-// insists reports whether all who are present and have a blob have sent it often enough, for so long that one
-// has to send it all the same: those to whom they have sent it are gone.
+// insists reports whether all who are present and could send a blob have sent it often enough, for so long that
+// one has to send it all the same: those to whom they have sent it are gone. Whoever says that it has the blob,
+// and neither sends it nor says that it was spent, is waited for no longer than longestHope.
 func (j *job) insists(it *item) bool {
-	return !it.since.IsZero() && time.Since(it.since) > j.f.insist && it.holders&j.here&^it.wrong&^it.spent == 0
+	if it.first.IsZero() || time.Since(it.first) <= j.f.insist {
+		return false
+	}
+	hopes := it.since.IsZero() || time.Since(it.since) <= j.f.insist ||
+		it.holders&j.here&^it.wrong&^it.spent&^it.failed != 0
+	return !hopes || time.Since(it.first) > longestHope*j.f.insist
 }
 
 func (j *job) start(ctx context.Context, s *slot, it *item) {

@@ -172,6 +172,43 @@ func TestBadPeers(t *testing.T) {
 	}
 }
 
+// A peer that has the blob has sent it often enough, and the only other one that says so does not send it. The
+// first one sends it once more.
+func TestSpentBesideBad(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		peer *badPeer
+	}{
+		{"answers nothing", &badPeer{blob: func(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) {
+			<-r.Context().Done()
+		}}},
+		{"is busy for ever", &badPeer{blob: func(w http.ResponseWriter, _ *http.Request, _ []byte, _ int) {
+			later(w, turnBusy)
+		}}},
+		{"says it is full", &badPeer{blob: func(w http.ResponseWriter, _ *http.Request, _ []byte, _ int) {
+			later(w, turnFull)
+		}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var sw swarm
+			good := openStore(t, blob.StoreConfig{})
+			refs := fill(t, good, 5, 20_000)
+			test.peer.Handler = NewHandler(good, HandlerConfig{})
+			sw.serveBad(t, "bad", test.peer)
+			h := sw.serve(t, "good", good, HandlerConfig{})
+			for _, r := range refs {
+				h.turns.of[r.Hash] = &turn{sent: copies, last: time.Now()}
+			}
+			store := openStore(t, blob.StoreConfig{})
+			f := sw.fetcher(t, "n1", store, FetcherConfig{Stall: 50 * time.Millisecond, Patience: patience})
+			f.insist = 20 * time.Millisecond
+			ci.Awaited(t, "fetch", f.Fetch(testContext(t), refs, nil))
+			holds(t, store, refs)
+		})
+	}
+}
+
 // await waits until something is so.
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()

@@ -41,6 +41,8 @@ func (j *job) handle(e event) {
 		j.starved, j.rest = e.err, time.Now().Add(latest/4)
 	case isLocal(e.err):
 		j.failed = e.err
+	default:
+		it.failed |= e.slot.bit
 	}
 	e.slot.said = e.err
 	j.keep(it, e)
@@ -68,6 +70,9 @@ func (j *job) later(it *item, e event) {
 		it.spent |= e.slot.bit
 		if it.since.IsZero() {
 			it.since = now
+		}
+		if it.first.IsZero() {
+			it.first = now
 		}
 		if now.Sub(it.since) > j.f.insist {
 			return

@@ -39,7 +39,7 @@ func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
 		return h, nil
 	}
 	if m.s.SelfCheck != nil {
-		_, err = call(ctx, checkTime, func(ctx context.Context) (struct{}, error) {
+		_, err = call(ctx, &m.strays, errand{what: "self-check", limit: checkTime}, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, m.s.SelfCheck(ctx)
 		}, nil)
 	}

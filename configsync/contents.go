@@ -81,7 +81,7 @@ func (m *Manager) checkContent(ctx context.Context, s *shown) error {
 	if s == nil || m.s.CheckContent == nil {
 		return nil
 	}
-	_, err := call(ctx, userTime, func(ctx context.Context) (struct{}, error) {
+	_, err := call(ctx, &m.strays, errand{what: "content", limit: userTime}, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.s.CheckContent(ctx, s.files)
 	}, nil)
 	m.sayPanic("checking the content", err)

@@ -19,16 +19,21 @@ type staged struct {
 	wrong  error    // why it can never be used here; nil = it can
 }
 
-// look returns the snapshot of what is in force, for somebody who uses it.
-func (m *Manager) look() *snapshot {
-	s := m.settled()
-	if !m.looked.Load() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.first == nil {
-			m.first = s.staged.values
-			m.looked.Store(true)
-		}
+// look returns the snapshot of what is in force, for a request.
+func (m *Manager) look() *snapshot { return m.used(m.settled()) }
+
+// glance is look for what is no request: a hook that commits, which is waited for, sees what is in use until then.
+func (m *Manager) glance() *snapshot {
+	if m.committing.Load() {
+		return m.now.Load()
+	}
+	return m.settled()
+}
+
+// used returns a snapshot that somebody uses.
+func (m *Manager) used(s *snapshot) *snapshot {
+	if m.first.Load() == nil {
+		m.first.CompareAndSwap(nil, &s.staged.values)
 	}
 	return s
 }
@@ -104,7 +109,7 @@ func (m *Manager) flipLocked(again bool) *snapshot {
 	m.settlePreparedLocked(source, want)
 	m.pruneLocked(source, next)
 	close(old.replaced)
-	m.tellLocked()
+	m.tell()
 	return next
 }
 

@@ -21,7 +21,7 @@ type Version[T any] struct {
 func (c Config[T]) Follow(ctx context.Context) iter.Seq[Version[T]] {
 	m := c.view(ctx).manager
 	return func(yield func(Version[T]) bool) {
-		m.look()
+		m.used(m.glance())
 		var last *T
 		for {
 			s := m.now.Load()

@@ -22,8 +22,9 @@ type Hook struct {
 // An error, a panic, or no return within 10 s, at which ctx ends, refuses the release: nothing changes on any
 // node. Otherwise exactly one of commit and abort is called, each of which may be nil. commit is called at the
 // switch, before any request sees the new value: it swaps pointers, cannot fail, and must not wait for
-// anything. abort undoes what was made ready; it is called as well when prepare returns too late, and when the
-// Manager is closed.
+// anything. What it reads of configs outside of requests is as it was before the switch. abort undoes what was made
+// ready; it is called as well when prepare returns too late, and when the Manager is closed. It has 10 s until the next
+// release is made ready. A hook of which 8 calls have not come back is not called again: it refuses.
 func (c Config[T]) OnPrepare(prepare func(ctx context.Context, old, next *T) (commit, abort func(), err error)) Hook {
 	return Hook{c.d, func(ctx context.Context, old, next any) (func(), func(), error) {
 		return prepare(ctx, old.(*T), next.(*T))
@@ -38,7 +39,10 @@ type prepared struct {
 }
 
 // undo is what a hook returned.
-type undo struct{ commit, abort func() }
+type undo struct {
+	what          string
+	commit, abort func()
+}
 
 // prepare runs the hooks for a switch to st, for a rollout, or for what is in force if that is 0. The error is
 // ErrEnded if nobody needs it by then.
@@ -121,8 +125,10 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 		if schema.Equal(old.base.tree, next.base.tree) {
 			continue
 		}
-		u, err := call(ctx, userTime, func(ctx context.Context) (u undo, err error) {
+		what := "hook of " + h.d.name
+		u, err := call(ctx, &m.strays, errand{what: what, limit: userTime}, func(ctx context.Context) (u undo, err error) {
 			u.commit, u.abort, err = h.run(ctx, old.base.value, next.base.value)
+			u.what = what
 			return u, err
 		}, func(u undo) { m.guard("abort", u.abort) })
 		if err != nil {
@@ -141,9 +147,11 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 func (m *Manager) commitLocked(old *snapshot, st *staged) bool {
 	if p := m.prepared; p != nil && p.from == old.staged && p.to == st {
 		m.prepared = nil
+		m.committing.Store(true)
 		for _, u := range p.hooks {
-			m.bounded("commit", u.commit)
+			m.bounded("commit", errand{u.what, commitTime, true}, u.commit)
 		}
+		m.committing.Store(false)
 		return true
 	}
 	return !slices.ContainsFunc(m.s.Prepare, func(h Hook) bool {
@@ -151,12 +159,12 @@ func (m *Manager) commitLocked(old *snapshot, st *staged) bool {
 	})
 }
 
-// bounded runs code of the program that is not to wait for anything, and does not wait longer than commitTime.
-func (m *Manager) bounded(what string, f func()) {
+// bounded runs code of the program that cannot fail, and does not wait longer than its limit.
+func (m *Manager) bounded(what string, e errand, f func()) {
 	if f == nil {
 		return
 	}
-	_, err := call(context.Background(), commitTime, func(context.Context) (struct{}, error) {
+	_, err := call(context.Background(), &m.strays, e, func(context.Context) (struct{}, error) {
 		f()
 		return struct{}{}, nil
 	}, nil)
@@ -189,7 +197,8 @@ func (m *Manager) giveUpLocked() {
 	}
 }
 
-// undoLocked has hooks undone, in reverse order, after those that are being undone.
+// undoLocked has hooks undone, in reverse order, after those that are being undone. One that hangs is not waited
+// for longer than userTime: it must not keep all releases to come from this node.
 func (m *Manager) undoLocked(p *prepared) {
 	before, done := m.undone, make(chan struct{})
 	m.undone = done
@@ -197,7 +206,7 @@ func (m *Manager) undoLocked(p *prepared) {
 		defer close(done)
 		<-before
 		for _, u := range slices.Backward(p.hooks) {
-			m.guard("abort", u.abort)
+			m.bounded("abort", errand{u.what, userTime, true}, u.abort)
 		}
 	}()
 }
@@ -207,15 +216,10 @@ func (m *Manager) awaitUndone(ctx context.Context) error {
 	m.mu.Lock()
 	undone := m.undone
 	m.mu.Unlock()
-	_, err := call(ctx, userTime, func(ctx context.Context) (struct{}, error) {
-		select {
-		case <-undone:
-		case <-ctx.Done():
-		}
-		return struct{}{}, nil
-	}, nil)
-	if err != nil {
-		return fmt.Errorf("abort of an earlier release: %w", err)
+	select {
+	case <-undone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
 }

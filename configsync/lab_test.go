@@ -32,6 +32,8 @@ type lab struct {
 
 	// watch, if it is set, is called with every state that a node has applied.
 	watch func(n *labNode)
+
+	depot *depot // of all nodes, for the test's own use
 }
 
 // labNode is one node. Its fields are guarded by the lab's mu.

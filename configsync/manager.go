@@ -98,14 +98,18 @@ type Manager struct {
 
 	now      atomic.Pointer[snapshot] // the newest; replaced under mu
 	mu       sync.Mutex
-	ready    map[digest]*staged // releases made ready; guarded by mu
-	prepared *prepared          // hooks that have run for one of them; guarded by mu
-	failed   *failure           // the last attempt to become ready for what is in force; guarded by mu
-	undone   chan struct{}      // closed when the hooks that were given up last are undone; guarded by mu
-	first    []*value           // what was in force when somebody looked for the first time; guarded by mu
+	ready    map[digest]*staged       // releases made ready; guarded by mu
+	prepared *prepared                // hooks that have run for one of them; guarded by mu
+	failed   *failure                 // the last attempt to become ready for what is in force; guarded by mu
+	undone   chan struct{}            // closed when the hooks that were given up last are undone; guarded by mu
+	first    atomic.Pointer[[]*value] // what was in force when somebody looked for the first time
 	saw      atomic.Pointer[evidence]
-	news     chan struct{} // closed and replaced at whatever happens; guarded by mu
-	looked   atomic.Bool
+	strays   strays
+
+	committing atomic.Bool // hooks commit, under mu: they may look at what is in use, and not wait for mu
+
+	newsMu sync.Mutex
+	news   chan struct{} // closed and replaced at whatever happens; guarded by newsMu
 
 	staging chan struct{} // has room for one: who stages
 	late    chan struct{} // has room for one: something in force is not ready here
@@ -232,12 +236,8 @@ func (m *Manager) follow() {
 
 // tell says to all who wait for news that there is some.
 func (m *Manager) tell() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tellLocked()
-}
-
-func (m *Manager) tellLocked() {
+	m.newsMu.Lock()
+	defer m.newsMu.Unlock()
 	close(m.news)
 	m.news = make(chan struct{})
 }
@@ -245,8 +245,8 @@ func (m *Manager) tellLocked() {
 // Changed returns a channel that is closed when something has happened: another state of the log, a release
 // that is ready here, progress of a rollout. Take it before you look.
 func (m *Manager) Changed() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.newsMu.Lock()
+	defer m.newsMu.Unlock()
 	return m.news
 }
 
@@ -269,18 +269,17 @@ type Status struct {
 
 // Status returns how this node stands.
 func (m *Manager) Status() Status {
-	s := m.settled()
+	s := m.glance()
 	e := s.source.Current()
 	r, canary := s.source.For(m.s.Node)
 	st := Status{Epoch: e.Number, Revision: r.Revision, Release: r.ID, Canary: canary, Uses: s.epoch}
 	if s.problem != nil {
 		st.Problem = s.problem.Error()
 	}
-	m.mu.Lock()
-	first := m.first
-	m.mu.Unlock()
-	for _, was := range first {
-		st.Restart = append(st.Restart, was.d.restart(was.base.tree, s.get(was.d).base.tree)...)
+	if first := m.first.Load(); first != nil {
+		for _, was := range *first {
+			st.Restart = append(st.Restart, was.d.restart(was.base.tree, s.get(was.d).base.tree)...)
+		}
 	}
 	slices.Sort(st.Restart)
 	return st
@@ -290,7 +289,10 @@ func (m *Manager) Status() Status {
 // not must not answer anybody: it would show what is no longer in force. It comes after by itself. Usable does
 // not wait.
 func (m *Manager) Usable() error {
-	s := m.refresh()
+	s := m.now.Load()
+	if !m.committing.Load() {
+		s = m.refresh()
+	}
 	if e := m.saw.Load(); e != nil && e.epoch > s.source.Current().Number && time.Since(e.at) < evidenceTime {
 		return fmt.Errorf("%w: another node has shown epoch %d", ErrBehind, e.epoch)
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,11 +20,50 @@ const (
 	checkTime  = 5 * time.Second
 )
 
-// call runs code of the program, which may panic, and may not come back. It returns false if it has not come
-// back in time, or when ctx ended; late gets what comes then, and may be nil.
-func call[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error), late func(T)) (
+// errand is what code of the program is run for.
+type errand struct {
+	what   string // the code: one of few
+	limit  time.Duration
+	always bool // it has to be run, however many have not come back
+}
+
+// maxStrays is how many calls of one piece of the program's code may not have come back before it is not called
+// again: each keeps a goroutine, and what that holds.
+const maxStrays = 8
+
+// strays counts the calls that have not come back in time, by what they are for.
+type strays struct {
+	mu sync.Mutex
+	of map[string]int // guarded by mu
+}
+
+func (s *strays) add(what string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = map[string]int{}
+	}
+	s.of[what] += n
+}
+
+// admit returns why the code is not called now; nil if it may be.
+func (s *strays) admit(e errand) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.of[e.what]; n >= maxStrays && !e.always {
+		return fmt.Errorf("it is not called again: %d calls of it have not come back", n)
+	}
+	return nil
+}
+
+// call runs code of the program, which may panic, and may not come back. The error says so if it has not come
+// back in time; if ctx ends, it is ctx's. late gets what comes then, and may be nil.
+func call[T any](ctx context.Context, s *strays, e errand, f func(context.Context) (T, error), late func(T)) (
 	got T, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	if err := s.admit(e); err != nil {
+		return got, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.limit)
 	type result struct {
 		got T
 		err error
@@ -39,15 +79,17 @@ func call[T any](ctx context.Context, limit time.Duration, f func(context.Contex
 			if r.err == nil && late != nil {
 				late(r.got)
 			}
+			s.add(e.what, -1)
 		}
 	}()
 	select {
 	case r := <-back:
 		return r.got, r.err
 	case <-ctx.Done():
+		s.add(e.what, 1)
 		close(gone)
 		if ctx.Err() == context.DeadlineExceeded {
-			return got, fmt.Errorf("it did not come back within %v", limit)
+			return got, fmt.Errorf("it did not come back within %v", e.limit)
 		}
 		return got, ctx.Err()
 	}

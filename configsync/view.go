@@ -42,7 +42,7 @@ func (v *view) LogValue() slog.Value { return slog.StringValue(v.String()) }
 // Context returns a context for what runs outside of requests, such as a job: Get returns what is in force
 // now, for as long as the context is used, and Load the newest. Values for paths of URLs have no part in it.
 func (m *Manager) Context(parent context.Context) context.Context {
-	return &view{Context: parent, manager: m, snapshot: m.look()}
+	return &view{Context: parent, manager: m, snapshot: m.used(m.glance())}
 }
 
 // exchange is one request on its way through Handler: all that it allocates, in one piece.

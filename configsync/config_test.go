@@ -422,7 +422,7 @@ func TestExplain(t *testing.T) {
 		t.Error(s)
 	}
 	all, err := m.Explain(configsync.Question{Config: "site"})
-	if err != nil || len(all) != 4 || !all[1].Restart {
+	if last := all[len(all)-1]; err != nil || len(all) != 4+1 || !all[1].Restart || last.Field != "token" {
 		t.Errorf("%+v %v", all, err)
 	}
 	gone, err := m.Explain(configsync.Question{Config: "site", Field: "prices.tea", Node: "n5", Role: "front"})

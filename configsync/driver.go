@@ -244,7 +244,7 @@ func (b *ballot) decide(members []Member) (decided bool, ready, absent []string,
 		return late, nil, nil, "no members are known"
 	case len(b.refused) > 0:
 		enough := late || !b.r.Plan.Dry && time.Since(b.first) >= linger
-		return len(waiting) == 0 || enough, nil, nil, listed("refused", b.refused)
+		return len(waiting) == 0 || enough, nil, nil, listed("", b.refused)
 	case len(waiting) > 0:
 		return late, nil, nil, listed(fmt.Sprintf("not ready within %v", b.r.Plan.Stage), waiting)
 	}
@@ -277,14 +277,25 @@ func (b *ballot) without(members []Member, ready int, absent []string) (decided 
 	return true, ""
 }
 
-// listed names nodes and what they say; "" for none.
+// listed names nodes and what they say, those together that say the same; "" for none.
 func listed(what string, nodes map[string]string) string {
-	var parts []string
+	var says []string // in the order of the first node that says it
+	who := map[string][]string{}
 	for _, node := range slices.Sorted(maps.Keys(nodes)) {
-		parts = append(parts, node+": "+nodes[node])
+		say := nodes[node]
+		if who[say] == nil {
+			says = append(says, say)
+		}
+		who[say] = append(who[say], node)
 	}
-	if len(parts) == 0 {
+	if len(says) == 0 {
 		return ""
 	}
-	return what + ": " + strings.Join(parts, "; ")
+	for i, say := range says {
+		says[i] = strings.Join(who[say], ", ") + ": " + say
+	}
+	if what != "" {
+		what += ": "
+	}
+	return what + strings.Join(says, "; ")
 }

@@ -36,7 +36,8 @@ type Source struct {
 	Line    int
 }
 
-// Explain says where the values of a config come from that is in force.
+// Explain says where the values of a config come from that is in force. Of all fields, those that nobody sets are
+// the last.
 func (m *Manager) Explain(q Question) ([]Explained, error) {
 	i := slices.IndexFunc(m.declared, func(d *declaration) bool { return d.name == q.Config })
 	if i < 0 {
@@ -79,6 +80,9 @@ func (d *declaration) explain(parts []layer.Part, field string) (out []Explained
 		return []Explained{d.explained(parts, in, nil)}, nil
 	}
 	at.Leaves(in, func(p tree.Path, v *tree.Node) { out = append(out, d.explained(parts, p, v)) })
+	if len(in) == 0 { // whoever looks at all of it looks for what could be set, too
+		d.typ.Unset(at, in, func(p tree.Path) { out = append(out, d.explained(parts, p, nil)) })
+	}
 	return out, nil
 }
 

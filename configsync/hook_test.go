@@ -99,13 +99,13 @@ func TestHooksAbort(t *testing.T) {
 	}{
 		"refused": {
 			do:   func(context.Context, *Site) error { return errors.New("no port") },
-			want: "refused: n2: site: prepare: no port", then: "abort n1 a-b, prepare n1 a-b",
+			want: "n2: site: prepare: no port", then: "abort n1 a-b, prepare n1 a-b",
 		},
 		"much is said, and no UTF-8": {
 			do: func(context.Context, *Site) error {
 				return errors.New("no \xff port" + strings.Repeat("!", 10_000))
 			},
-			want: "refused: n2: site: prepare: no \uFFFD port!!!!!", then: "abort n1 a-b, prepare n1 a-b",
+			want: "n2: site: prepare: no \uFFFD port!!!!!", then: "abort n1 a-b, prepare n1 a-b",
 		},
 		"panic": {
 			do:   func(context.Context, *Site) error { panic("oops") },

@@ -152,6 +152,9 @@ func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, node
 			return Result{}, fmt.Errorf("configsync: %q is no member", node)
 		}
 	}
+	if m.s.Log != nil && m.s.Local().State().Current().Release == release {
+		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes", release)
+	}
 	p.Nodes = nodes
 	return m.Activate(ctx, w, release, p)
 }

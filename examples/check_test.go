@@ -33,9 +33,9 @@ func TestShopCheck(t *testing.T) {
 		code int
 		want string
 	}{
-		{"banner: Sale\nprices: {tea: 1500}\n", ".", 0, "1 files of configuration are right."},
-		{"banner: Sale\nprices: {tea: 1500}\n", "config", 0, "1 files"},
-		{"banner: Sale\n", "config/site.yaml", 0, "1 files"},
+		{"banner: Sale\nprices: {tea: 1500}\n", ".", 0, "All right: 1 file of configuration."},
+		{"banner: Sale\nprices: {tea: 1500}\n", "config", 0, "1 file of configuration."},
+		{"banner: Sale\n", "config/site.yaml", 0, "1 file of configuration."},
 		{"baner: Sale\nprices: {tea: 1500}\n", ".", 5, "config/site.yaml:1:1: baner: unknown field; did you mean banner?\n" +
 			"shop farm: no farm would take this: 1 problem"},
 		{"prices:\n  tea: cheap\n  milk: 3\n", ".", 5, "config/site.yaml:2:8: prices.tea: is the text \"cheap\""},

@@ -38,8 +38,17 @@ func (f *Farm) answerConfig(ctx context.Context, ask, details string) (answer an
 	default:
 		return nil, false, nil
 	}
+	if err != nil {
+		err = &asSaid{err}
+	}
 	return answer, true, err
 }
+
+// asSaid is an error with the text that people read.
+type asSaid struct{ error }
+
+func (e *asSaid) Error() string { return plainly(e.error) }
+func (e *asSaid) Unwrap() error { return e.error }
 
 // answered has a question of its own type answered.
 func answered[Q, A any](details string, f func(Q) (A, error)) (any, error) {

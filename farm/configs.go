@@ -2,11 +2,9 @@ package farm
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -113,59 +111,6 @@ func (f *Farm) peerMux() *http.ServeMux {
 	mux.HandleFunc(pathFollow, f.serveFollow)
 	return mux
 }
-
-// selfCheck reports whether this node is well after a switch.
-func (f *Farm) selfCheck(ctx context.Context) error {
-	app := f.app.Load()
-	switch {
-	case f.cfg.SelfCheck != nil:
-		return f.cfg.SelfCheck(ctx)
-	case app == nil || f.cfg.Role != cluster.Ordinary:
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, selfCheckTime) // pages that last are cut off, as by a browser
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.publicURLHost()+"/", nil)
-	if err != nil {
-		return err
-	}
-	r.RemoteAddr, r.RequestURI = "127.0.0.1:0", "/"
-	w := &statusOnly{ctx: ctx, header: http.Header{}}
-	(*app).ServeHTTP(w, r) // a panic is caught, and counts, where this is called
-	if w.status >= http.StatusInternalServerError {
-		return fmt.Errorf("GET / is answered with %d %s", w.status, http.StatusText(w.status))
-	}
-	return nil
-}
-
-// selfCheckTime is for how long a page is read: less than configsync waits for a self-check.
-const selfCheckTime = 3 * time.Second
-
-// statusOnly is a ResponseWriter that keeps the status alone. When ctx has ended, nobody reads any more.
-type statusOnly struct {
-	ctx    context.Context
-	header http.Header
-	status int
-}
-
-func (w *statusOnly) Header() http.Header { return w.header }
-
-func (w *statusOnly) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
-	}
-}
-
-func (w *statusOnly) Write(b []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-// Flush implements http.Flusher, which handlers may count on.
-func (w *statusOnly) Flush() { w.WriteHeader(http.StatusOK) }
 
 // Configs returns the manager of the releases: the configuration that is in force, its history, and changes
 // to it.

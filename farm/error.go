@@ -146,6 +146,7 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	ctx := r.Context()
+	noteFailure(ctx, err)
 	log := forward.Logger(ctx).With("method", r.Method, "path", r.URL.Path, "err", err)
 	if begun(w) {
 		if ctx.Err() == nil { // else the client has gone, which is most often what err is about

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
@@ -58,12 +59,25 @@ var phases = map[configsync.Phase]string{configsync.PhaseStaging: "staging", con
 func rolloutOrder(p configsync.Progress) *order.Rollout {
 	r := p.Rollout
 	out := &order.Rollout{ID: r.ID, Release: r.Release, Epoch: r.Epoch, Phase: phases[r.Phase], Who: r.Who, Why: r.Why,
-		Begun: r.Begun, Flipped: r.Flipped, Ended: r.Ended, Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason}
+		Begun: r.Begun, Flipped: r.Flipped, Ended: r.Ended, Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason, Awaited: awaited(r)}
 	for _, n := range p.Nodes {
 		out.Nodes = append(out.Nodes, order.RolloutNode{Node: n.Node, Step: n.Step.String(), Have: n.Have, Size: n.Size,
 			Unreachable: n.Unreachable, Refused: n.Refused})
 	}
 	return out
+}
+
+// awaited says what a rollout waits for while there are nodes that cannot be reached; "" = nothing.
+func awaited(r configsync.Rollout) string {
+	switch {
+	case r.Phase != configsync.PhaseStaging:
+		return ""
+	case r.Plan.Unreachable == configsync.Fence:
+		return "waiting until it has certainly stopped to serve"
+	case time.Since(r.Begun) < r.Plan.Wait:
+		return fmt.Sprintf("waiting for it for %v", r.Plan.Wait)
+	}
+	return ""
 }
 
 // releaseError is an error about releases as operators read it.
@@ -90,8 +104,11 @@ func releaseError(err error) *order.ReleaseError {
 	if _, wrong := errors.AsType[configsync.Problems](err); wrong && kind == order.KindFailed {
 		kind = order.KindInvalid
 	}
-	return &order.ReleaseError{Kind: kind, Text: err.Error()}
+	return &order.ReleaseError{Kind: kind, Text: plainly(err)}
 }
+
+// plainly returns what an error of the releases says to people, who do not know of packages.
+func plainly(err error) string { return strings.TrimPrefix(err.Error(), "configsync: ") }
 
 // planOf reads a plan.
 func planOf(o order.RolloutPlan) (p configsync.Plan, err error) {

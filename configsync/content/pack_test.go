@@ -115,7 +115,8 @@ func TestPackExcludes(t *testing.T) {
 		"public/#a.html#": "", "public/a.swp": "", "public/node_modules/x/y.js": "",
 		"public/.well-known/security.txt": "", "public/.htaccess": "",
 		"public/draft.html": "", ".github/x": "", "public/Thumbs.db": "", "public/.well-known/.env": "",
-		"public/sub/draft.html": "",
+		"public/sub/draft.html": "", "public/Web.config": "", "public/App_Data/shop.txt": "", "public/shop.mdf": "",
+		"ci.credential": "",
 	})
 	var told []string
 	m := pack(t, newFolder(t), fsys, PackConfig{
@@ -131,8 +132,11 @@ func TestPackExcludes(t *testing.T) {
 	}
 	slices.Sort(told)
 	want := []string{
-		".github: its name begins with a dot", "public/#a.html#: it looks like the backup of an editor",
+		"ci.credential: it looks like a credential", ".github: its name begins with a dot", "public/#a.html#: it looks like the backup of an editor",
 		"public/.env: its name begins with a dot",
+		"public/App_Data: it is ASP.NET's own, and IIS would not serve it",
+		"public/Web.config: it is ASP.NET's own, and IIS would not serve it",
+		"public/shop.mdf: it looks like a database",
 		"public/.git: its name begins with a dot", "public/.well-known/.env: its name begins with a dot",
 		"public/TLS.KEY: it looks like a private key",
 		"public/Thumbs.db: it is of a desktop", "public/a.html~: it looks like the backup of an editor",
@@ -140,6 +144,7 @@ func TestPackExcludes(t *testing.T) {
 		"public/node_modules: it is what a build needs, not what it makes",
 		"public/tls.pem: it looks like a private key",
 	}
+	slices.Sort(want)
 	if !slices.Equal(told, want) {
 		t.Errorf("told:\n%s", strings.Join(told, "\n"))
 	}

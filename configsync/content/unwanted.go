@@ -27,10 +27,17 @@ func unwantedName(name string) string {
 		return "it is of a desktop"
 	case "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519":
 		return "it looks like a private key"
+	case "web.config", "global.asax", "app_data", "app_code", "app_browsers", "app_globalresources",
+		"app_localresources", "app_webreferences":
+		return "it is ASP.NET's own, and IIS would not serve it"
 	}
 	switch path.Ext(lower) {
 	case ".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".ppk", ".kdbx":
 		return "it looks like a private key"
+	case ".credential":
+		return "it looks like a credential"
+	case ".mdf", ".ldf":
+		return "it looks like a database"
 	case ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp":
 		return "it looks like a backup or a temporary file"
 	}

@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,7 +23,7 @@ import (
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "farm" {
-		os.Exit(farmctl.Program{Name: "shop farm", Configs: configs}.Main(os.Args[2:]))
+		os.Exit(farmctl.Program{Name: "shop farm", Configs: configs, CheckContent: checkContent}.Main(os.Args[2:]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // the first signal stops in order; a second one kills
@@ -71,10 +70,7 @@ func runNode(ctx context.Context, cfg farm.Config, report string) error {
 	cfg.App = "shop"
 	cfg.Configs = configs
 	cfg.Site = ownSite()
-	cfg.CheckContent = func(_ context.Context, files fs.FS) error {
-		_, err := parse(files)
-		return err
-	}
+	cfg.CheckContent = checkContent
 
 	// Browsers send Secure cookies over HTTPS only, and this shop speaks plain HTTP, on loopback. A real shop has HTTPS,
 	// in this process (Config.Server.TLSConfig) or at a proxy in front of it, and leaves this line out.

@@ -41,6 +41,13 @@ func parse(files fs.FS) (templates, error) {
 	return t, nil
 }
 
+// checkContent refuses a content whose templates cannot be parsed: on every node before the switch, and in a pull
+// request (shop farm check).
+func checkContent(_ context.Context, files fs.FS) error {
+	_, err := parse(files)
+	return err
+}
+
 // mostParsed is how many contents there are at a time: around a switch there are requests of the one before.
 const mostParsed = 2
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
@@ -27,7 +28,8 @@ those of the program, so it has to be the program's own check:
 
 Whatever is wrong is a line FILE:LINE:COLUMN: FIELD: TEXT on standard output, as compilers write them, for
 every kind of node that files are about. What would not be published, such as .git, is said on standard
-error. The exit code is 0 if nothing is wrong, 5 if something is, and 1 if the files cannot be read. Sealed
+error. Where the program has a check of its own for content (farmctl.Program.CheckContent), that is asked too.
+The exit code is 0 if nothing is wrong, 5 if something is, and 1 if the files cannot be read. Sealed
 secrets cannot be opened here: their form is checked, and what the program says of their text is not.`,
 		define: func(c *call) func(context.Context) error {
 			c.flags.BoolVar(&c.json, "json", false, "print JSON, for scripts")
@@ -100,14 +102,22 @@ func (c *call) sayChecked(done checked) error {
 	}
 	content := ""
 	if done.Content > 0 {
-		content = fmt.Sprintf(" So are %d of content with %s.", done.Content, size(done.Bytes))
+		content = fmt.Sprintf(", and %s of content with %s", count(done.Content, "file"), size(done.Bytes))
 	}
 	sealed := ""
 	if done.Secrets > 0 {
-		sealed = fmt.Sprintf(" %d secrets are sealed, and only nodes can open them.", done.Secrets)
+		sealed = fmt.Sprintf(" Nobody but a node can open what is sealed: %s.", count(done.Secrets, "secret"))
 	}
-	_, err := fmt.Fprintf(c.out, "%d files of configuration are right.%s%s\n", done.Files, content, sealed)
+	_, err := fmt.Fprintf(c.out, "All right: %s of configuration%s.%s\n", count(done.Files, "file"), content, sealed)
 	return err
+}
+
+// count returns a number of things.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // checkPath checks what is at a path. The error is that it cannot be read.
@@ -145,7 +155,40 @@ func (c *call) checkSite(ctx context.Context, done *checked, path string) error 
 			return err
 		}
 	}
-	return done.content(ctx, path)
+	if err := done.content(ctx, path); err != nil {
+		return err
+	}
+	return c.checkPages(ctx, done, path)
+}
+
+// checkPages has the program check the content, if there is any, and unless it would be refused anyway.
+func (c *call) checkPages(ctx context.Context, done *checked, dir string) error {
+	if c.checkContent == nil || done.Content == 0 || len(done.Problems) > 0 {
+		return nil
+	}
+	hidden := map[string]bool{"config": true, sitefolder.ReleaseFile: true}
+	for _, e := range done.Excluded {
+		p, err := filepath.Rel(dir, e.Path)
+		if err != nil {
+			return err
+		}
+		hidden[filepath.ToSlash(p)] = true
+	}
+	err := guarded(func() error { return c.checkContent(ctx, without{os.DirFS(dir), hidden}) })
+	if err != nil && ctx.Err() == nil {
+		done.Problems = append(done.Problems, checkProblem{File: dir, Text: "content: " + err.Error()})
+	}
+	return ctx.Err()
+}
+
+// guarded turns a panic of the program's own code into an error.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // content checks what a site has beside its configuration.

@@ -1,12 +1,18 @@
 package farmctl
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"text/template"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
 )
@@ -39,11 +45,11 @@ func TestCheck(t *testing.T) {
 	}{
 		"right": {map[string]string{"config/site.yaml": "banner: x\ntoken: " + sealed, "config/nodes/n1/site.json": "{}",
 			"public/index.html": "x", "release.yaml": "program: 1.4.0\nnote: spring\n", "config/.hidden": "x"}, "", codeDone,
-			"2 files of configuration are right. So are 1 of content with 1 B. 1 secrets are sealed, and only nodes can open them.\n", ""},
-		"no configuration": {map[string]string{"public/index.html": "x"}, "", codeDone, "0 files", ""},
-		"empty":            {map[string]string{}, "", codeDone, "0 files", ""},
-		"config alone":     {map[string]string{"site.yaml": "banner: x\n"}, "", codeDone, "1 files", ""},
-		"one file":         {map[string]string{"site.yaml": "banner: x\n"}, "site.yaml", codeDone, "1 files", ""},
+			"All right: 2 files of configuration, and 1 file of content with 1 B. Nobody but a node can open what is sealed: 1 secret.\n", ""},
+		"no configuration": {map[string]string{"public/index.html": "x"}, "", codeDone, "All right: 0 files", ""},
+		"empty":            {map[string]string{}, "", codeDone, "All right: 0 files", ""},
+		"config alone":     {map[string]string{"site.yaml": "banner: x\n"}, "", codeDone, "All right: 1 file ", ""},
+		"one file":         {map[string]string{"site.yaml": "banner: x\n"}, "site.yaml", codeDone, "All right: 1 file ", ""},
 		"wrong": {map[string]string{"config/site.yaml": "baner: x\nprices: {tea: 1001}\n",
 			"config/roles/front/site.yaml": "prices: {tea: 1001}\n", "release.yaml": "programm: 1\n"}, "", codeRefused,
 			"DIR/release.yaml:1:1: programm: unknown field; did you mean program?\n" +
@@ -94,6 +100,32 @@ func TestCheckForScripts(t *testing.T) {
 		t.Errorf("by farmctl itself: %+v", got)
 	}
 	if got = ctl(t, "check"); got.code != codeUsage {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestCheckContent: the program's own check sees what would be published, and no more.
+func TestCheckContent(t *testing.T) {
+	dir := tree(t, map[string]string{"public/index.html": "x", "public/.git/a": "x", "templates/a.tmpl": "{{if}}",
+		"config/site.yaml": "banner: x\n", "release.yaml": "note: x\n", "web.config": "x"})
+	con := console{configs: []configsync.Declared{shopOf}, checkContent: func(_ context.Context, files fs.FS) error {
+		if err := fstest.TestFS(files, "public/index.html", "templates/a.tmpl"); err != nil {
+			return err
+		}
+		for _, hidden := range []string{"public/.git/a", "public/.git", "config", "release.yaml", "web.config"} {
+			if _, err := fs.Stat(files, hidden); !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s: %v", hidden, err)
+			}
+		}
+		_, err := template.ParseFS(files, "templates/*")
+		return err
+	}}
+	if got := ctlAs(t, con, "check", dir); got.code != codeRefused ||
+		!strings.Contains(got.out, "content: template: a.tmpl:1: missing value for if") {
+		t.Errorf("%+v", got)
+	}
+	con.checkContent = func(context.Context, fs.FS) error { panic("oops") }
+	if got := ctlAs(t, con, "check", dir); got.code != codeRefused || !strings.Contains(got.out, "content: panic: oops") {
 		t.Errorf("%+v", got)
 	}
 }

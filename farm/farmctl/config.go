@@ -78,24 +78,25 @@ type configCall struct {
 
 // configForm is something that config does, with the least and the most arguments.
 type configForm struct {
+	args        string // as help has them
 	least, most int
 	do          func(context.Context, []string) error
 }
 
 func (c *configCall) forms() map[string]configForm {
 	return map[string]configForm{
-		"":         {0, 0, c.overview},
-		"get":      {1, 1, c.get},
-		"set":      {3, 3, c.set},
-		"unset":    {2, 2, c.unset},
-		"secret":   {2, 2, c.secret},
-		"reseal":   {0, 0, c.reseal},
-		"put":      {1, 1, c.put},
-		"edit":     {1, 1, c.edit},
-		"diff":     {0, 2, c.diff},
-		"history":  {0, 0, c.history},
-		"rollback": {1, 1, c.rollback},
-		"explain":  {1, 2, c.explain},
+		"":         {"", 0, 0, c.overview},
+		"get":      {"FILE", 1, 1, c.get},
+		"set":      {"CONFIG FIELD VALUE", 3, 3, c.set},
+		"unset":    {"CONFIG FIELD", 2, 2, c.unset},
+		"secret":   {"CONFIG FIELD", 2, 2, c.secret},
+		"reseal":   {"", 0, 0, c.reseal},
+		"put":      {"FILE | FOLDER", 1, 1, c.put},
+		"edit":     {"FILE", 1, 1, c.edit},
+		"diff":     {"[EPOCH [EPOCH]]", 0, 2, c.diff},
+		"history":  {"", 0, 0, c.history},
+		"rollback": {"EPOCH", 1, 1, c.rollback},
+		"explain":  {"CONFIG [FIELD]", 1, 2, c.explain},
 	}
 }
 
@@ -109,7 +110,8 @@ func (c *configCall) run(ctx context.Context) error {
 		return usage("%s config does not know %q; %s help config says more", c.name, word, c.name)
 	}
 	if len(args) < form.least || len(args) > form.most {
-		return usage("%s config %s takes other arguments; %s help config says which", c.name, word, c.name)
+		return usage("it is: %s; %s help config says more",
+			strings.TrimSpace(c.name+" config "+word+" "+form.args), c.name)
 	}
 	var err error
 	if c.client, err = c.call.client(); err != nil {
@@ -138,7 +140,11 @@ func (c *configCall) get(ctx context.Context, args []string) error {
 		return err
 	}
 	text, ok := f.Files[args[0]]
-	if !ok {
+	switch {
+	case !ok && f.Epoch == 0:
+		return fmt.Errorf("%w: there are no files: nothing was ever put in force, and all nodes have the defaults of their "+
+			"program; %s config put puts files in force", admin.ErrRefused, c.name)
+	case !ok:
 		return fmt.Errorf("%w: epoch %d has no file %q; %s config lists the files", admin.ErrRefused, f.Epoch,
 			args[0], c.name)
 	}

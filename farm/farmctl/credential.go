@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -89,7 +91,10 @@ func (c *credentialCall) mint(ctx context.Context, name string) error {
 	}
 	var file *os.File
 	if c.file != "" { // before the farm knows of it: a credential that nobody has is of no use
-		if file, err = os.OpenFile(c.file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
+		if file, err = os.OpenFile(c.file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w; it may be a credential that is in use: say another file, or remove that one", err)
+		}
+		if err != nil {
 			return err
 		}
 		defer file.Close()
@@ -151,9 +156,13 @@ func (c *credentialCall) list(ctx context.Context) error {
 		return c.printJSON(all)
 	}
 	var rows [][]string
+	once := 0
 	for _, r := range all {
 		state := "good"
 		switch {
+		case r.Why == ownWhy && !(r.Revoked.IsZero() && time.Now().Before(r.NotAfter)):
+			once++
+			continue
 		case !r.Revoked.IsZero():
 			state = "revoked " + r.Revoked.UTC().Format(time.DateTime) + " by " + dash(r.RevokedBy)
 		case !time.Now().Before(r.NotAfter):
@@ -162,7 +171,11 @@ func (c *credentialCall) list(ctx context.Context) error {
 		rows = append(rows, []string{r.ID, dash(r.Name), r.NotAfter.UTC().Format(time.DateTime), state,
 			r.Minted.UTC().Format(time.DateTime), dash(r.Who), dash(r.Why)})
 	}
-	return table(c.call.out, []string{"ID", "NAME", "GOOD UNTIL (UTC)", "STATE", "MINTED", "BY", "WHY"}, rows)
+	err = table(c.call.out, []string{"ID", "NAME", "GOOD UNTIL (UTC)", "STATE", "MINTED", "BY", "WHY"}, rows)
+	if err == nil && once > 0 {
+		_, err = fmt.Fprintf(c.call.out, "And %d that were made to publish once, and are over; -json has them.\n", once)
+	}
+	return err
 }
 
 func (c *credentialCall) revoke(ctx context.Context, which string) error {

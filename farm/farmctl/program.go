@@ -2,6 +2,7 @@ package farmctl
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +18,10 @@ type Program struct {
 
 	// Configs are those of farm.Config.Configs: "check" checks files by their types.
 	Configs []configsync.Declared
+
+	// CheckContent is farm.Config.CheckContent: "check" has the content of a site checked by it. nil = it is checked
+	// by the nodes alone. files are as they lie in the folder.
+	CheckContent func(ctx context.Context, files fs.FS) error
 }
 
 // Main carries out one command line and returns the exit code of the process; the package comment lists them.
@@ -31,7 +36,7 @@ func (p Program) Main(args []string) int {
 	if p.Name == "" {
 		p.Name = "farmctl"
 	}
-	con := console{name: p.Name, configs: p.Configs, in: os.Stdin, out: os.Stdout, err: os.Stderr,
+	con := console{name: p.Name, configs: p.Configs, checkContent: p.CheckContent, in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		asks: isTerminal(os.Stdin) && isTerminal(os.Stderr), shows: isTerminal(os.Stdout), chats: isTerminal(os.Stderr)}
 	return run(ctx, con, args)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
@@ -82,8 +83,20 @@ func said(e *order.ReleaseError) error {
 	case order.KindInvalid:
 		return usage("%s", e.Text)
 	}
+	if e.Kind == order.KindReturned || strings.HasPrefix(e.Text, "refused") { // it says so itself
+		return &saidError{e.Text, as}
+	}
 	return fmt.Errorf("%w: %s", as, e.Text)
 }
+
+// saidError is an error whose text says all, and what it is.
+type saidError struct {
+	text string
+	is   error
+}
+
+func (e *saidError) Error() string { return e.text }
+func (e *saidError) Unwrap() error { return e.is }
 
 // get puts the answer to a question into v.
 func (p *programClient) get(ctx context.Context, path string, v any) error {

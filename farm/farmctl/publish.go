@@ -42,7 +42,7 @@ back. What is in force already is not published again. An upload that was interr
 when the command is given again.
 
 Files that look as if nobody wanted to publish them (.env, .git, *.pem, *.key, backups of editors,
-node_modules) are left out, and named; -include takes them.
+node_modules, web.config) are left out, and named; -include takes them.
 
 With the farm's secret, farmctl signs by a key of its own for this one time. Without it, as in CI, it takes a
 credential (farmctl credential mint) from -credential, or from FARM_CREDENTIAL_FILE, or its text from
@@ -93,7 +93,10 @@ type published struct {
 	order.ReleaseResult
 }
 
-func (c *publishCall) run(ctx context.Context) error {
+func (c *publishCall) run(ctx context.Context) (err error) {
+	if err := c.checkUnreachable(); err != nil {
+		return err
+	}
 	key, err := c.key()
 	if err != nil {
 		return err
@@ -112,7 +115,8 @@ func (c *publishCall) run(ctx context.Context) error {
 	}
 	defer s.Close()
 	c.sayExcluded(s)
-	if key == nil {
+	own := key == nil
+	if own {
 		if key, err = c.mintOwn(ctx, &o); err != nil {
 			return err
 		}
@@ -129,6 +133,9 @@ func (c *publishCall) run(ctx context.Context) error {
 	signed, err := key.Sign(o)
 	if err != nil {
 		return usage("%v", err)
+	}
+	if own {
+		defer func() { c.endOwn(ctx, key, done, err) }()
 	}
 	up := c.uploadView()
 	to.Sent = up.sent
@@ -178,6 +185,10 @@ func (c *publishCall) key() (*credential.Key, error) {
 func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
 	if c.url == "" && len(c.nodes) == 0 && key != nil && len(key.URLs) > 0 {
 		c.url = key.URLs[0]
+	}
+	if c.url == "" && len(c.nodes) == 0 && key != nil {
+		return nil, usage("say where to publish to: -url https://www.example.com/publish, which the credential does not " +
+			"name; or by -node or FARM_JOIN a member of the farm, whose secret is needed then")
 	}
 	if c.url == "" {
 		client, err := c.call.client()
@@ -239,13 +250,16 @@ func (c *publishCall) order() (o credential.Order, err error) {
 // ownLife is how long a key is good that farmctl makes for one publication.
 const ownLife = 12 * time.Hour
 
+// ownWhy is why it is minted.
+const ownWhy = "to publish once"
+
 // mintOwn has the farm take a key that is made for this one time.
 func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*credential.Key, error) {
 	k, err := credential.NewKey(cmp.Or(c.farm, "webfarm"), "farmctl", time.Now().Add(ownLife))
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	done, err := mint(ctx, c.client, k, o.Who, "to publish once")
+	done, err := mint(ctx, c.client, k, o.Who, ownWhy)
 	if err != nil {
 		return nil, err
 	}
@@ -253,6 +267,21 @@ func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*creden
 		o.Epoch = &done.Epoch
 	}
 	return k, nil
+}
+
+// endOwn ends that key, so that they do not add up to more than a farm takes. It is kept where a release may
+// still be put in force that was published with it.
+func (c *publishCall) endOwn(ctx context.Context, k *credential.Key, done published, err error) {
+	if err == nil && !done.Same && !done.Dry && (c.hold || len(c.canary) > 0) || err != nil && !c.dry {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+	b, err := json.Marshal(order.CredentialEnd{ID: k.ID(), Who: c.by(), Why: "it was for one publication"})
+	if err == nil {
+		var ended order.CredentialDone
+		c.client.Ask(ctx, &ended, order.CredentialRevoke, string(b)) // if not, it ends by itself after ownLife
+	}
 }
 
 // mint has the farm take a key.

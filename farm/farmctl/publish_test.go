@@ -49,18 +49,21 @@ func TestPublishUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, args := range map[string]string{
-		"publish FOLDER | -":               "",
-		"no length of time":                site + " -confirm soon",
-		"no number":                        site + " -epoch x",
-		"no URL":                           site + " -url shop",
-		"-credential FILE":                 site + " -url https://www.example.com/publish",
-		"no such file":                     site + " -credential " + site + "/none",
-		"it has no line -----BEGIN":        site + " -credential " + empty,
-		"it is proceed, fence or refuse":   site + " -unreachable maybe -credential " + keyFile(t),
-		"neither a dry run nor a canary":   site + " -hold -dry-run -credential " + keyFile(t),
-		"credential mint NAME, list":       "!credential mint",
-		"no length of time, such as 12h":   "!credential mint ci -ttl 0d",
-		"there is nothing to publish: a s": t.TempDir(),
+		"publish FOLDER | -":                "",
+		"no length of time":                 site + " -confirm soon",
+		"no number":                         site + " -epoch x",
+		"no URL":                            site + " -url shop",
+		"-credential FILE":                  site + " -url https://www.example.com/publish",
+		"no such file":                      site + " -credential " + site + "/none",
+		"it has no line -----BEGIN":         site + " -credential " + empty,
+		"it is proceed, fence or refuse":    site + " -unreachable maybe -credential " + keyFile(t),
+		"neither a dry run nor a canary":    site + " -hold -dry-run -credential " + keyFile(t),
+		"credential mint NAME, list":        "!credential mint",
+		"no length of time, such as 12h":    "!credential mint ci -ttl 0d",
+		"there is nothing to publish: a s":  t.TempDir(),
+		`and "index.html" would be shown`:   write(t, t.TempDir(), "index.html", "x", "assets/a.js", "x"),
+		"-unreachable \"never\" is nothing": site + " -unreachable never",
+		"say where to publish to: -url":     site + " -node= -credential " + keyFile(t),
 	} {
 		line := append([]string{"publish"}, strings.Fields(args)...)
 		if rest, ok := strings.CutPrefix(args, "!"); ok {
@@ -70,13 +73,14 @@ func TestPublishUsage(t *testing.T) {
 	}
 	want(t, codeUsage, "there are spaces", "credential", "mint", " ci")
 	want(t, codeUnreachable, "", "publish", site)
+	want(t, codeUnreachable, "127.0.0.1:1", "publish", site, "-credential", keyFile(t, "http://127.0.0.1:2/publish"))
 	want(t, codeUnreachable, "", "credential", "list")
 }
 
 // keyFile writes a credential of a farm that is nowhere.
-func keyFile(t *testing.T) string {
+func keyFile(t *testing.T, urls ...string) string {
 	t.Helper()
-	k, err := credential.NewKey("webfarm", "ci", time.Now().Add(time.Hour))
+	k, err := credential.NewKey("webfarm", "ci", time.Now().Add(time.Hour), urls...)
 	if err != nil {
 		t.Fatal(err)
 	}

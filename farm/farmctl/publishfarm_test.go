@@ -72,10 +72,16 @@ func TestPublishToAFarm(t *testing.T) {
 		}
 	}
 	want(t, codeDone, "this is what is in force, release 1", "publish", site)
+	for _, r := range a.Configs().Credentials() {
+		if r.Revoked.IsZero() {
+			t.Errorf("the key of one publication is good after it: %+v", r)
+		}
+	}
 	if p := publishJSON(t, site); !p.Same || p.Sent != 0 || len(p.Excluded) != 1 || p.Files != 3 ||
 		p.Epoch != 1 {
 		t.Errorf("%+v", p)
 	}
+	want(t, codeRefused, "is in force, on all nodes", "canary", "1", "-nodes", "b")
 	if e := a.Configs().Epochs(); len(e) != 1 || e[0].Why != "spring prices" {
 		t.Errorf("%+v", e)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
@@ -59,6 +61,23 @@ func wrongSite(err error) error {
 	return err
 }
 
+// strayFile returns a file that lies in no folder, if nothing of a content is public; else "".
+func strayFile(m *content.Manifest) (stray string) {
+	for _, f := range m.Files {
+		folder, _, within := strings.Cut(f.Path, "/")
+		switch {
+		case within && folder == "public":
+			return ""
+		case !within && stray == "":
+			stray = f.Path
+		}
+	}
+	if slices.Contains(m.Dirs, "public") {
+		return ""
+	}
+	return stray
+}
+
 func (c *publishCall) pack(ctx context.Context, s *site, folder fs.FS) error {
 	about, err := sitefolder.ReadAbout(folder)
 	if err != nil {
@@ -84,6 +103,10 @@ func (c *publishCall) pack(ctx context.Context, s *site, folder fs.FS) error {
 	}
 	if s.manifest == nil && s.config == nil {
 		return usage("there is nothing to publish: a site has files in public or other folders, or config")
+	}
+	if stray := strayFile(m); s.config == nil && stray != "" {
+		return usage("this is no site's folder: it has neither public nor config, and %q would be shown to nobody; what "+
+			"visitors are to see goes into a folder public", stray)
 	}
 	return nil
 }

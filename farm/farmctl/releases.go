@@ -23,7 +23,7 @@ type releaseCall struct {
 	program  *programClient
 	why, who string
 	plan     order.RolloutPlan
-	nodes    string
+	showing  string // names of the nodes of a canary
 }
 
 // defineRelease defines a verb about releases: what it does, once the flags are parsed.
@@ -35,6 +35,9 @@ func defineRelease(flags func(*releaseCall), do func(*releaseCall, context.Conte
 			flags(k)
 		}
 		return func(ctx context.Context) (err error) {
+			if err = k.checkUnreachable(); err != nil {
+				return err
+			}
 			if k.client, err = c.client(); err != nil {
 				return err
 			}
@@ -109,7 +112,7 @@ Has the nodes of -nodes show a release, while the others show what is in force. 
 nodes; farmctl canary end gives it up. While there is a canary no other release can be put in force.`,
 		define: defineRelease(func(c *releaseCall) {
 			c.planFlags()
-			c.flags.StringVar(&c.nodes, "nodes", "", "the `names` of the nodes, with commas between them")
+			c.flags.StringVar(&c.showing, "nodes", "", "the `names` of the nodes, with commas between them")
 		}, (*releaseCall).canary),
 	}
 }
@@ -123,6 +126,16 @@ Ends a rollout. Before the switch nothing has changed anywhere, and nothing will
 whether they are well, the farm goes back to the release before.`,
 		define: defineRelease((*releaseCall).whyFlags, (*releaseCall).abort),
 	}
+}
+
+// checkUnreachable returns an error if -unreachable is none of what there is.
+func (c *releaseCall) checkUnreachable() error {
+	switch c.plan.Unreachable {
+	case "", "proceed", "fence", "refuse":
+		return nil
+	}
+	return usage("-unreachable %q is nothing to do about a node that cannot be reached: it is proceed, fence or refuse",
+		c.plan.Unreachable)
 }
 
 // by returns who does it.
@@ -166,10 +179,10 @@ func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
 // inForce says what is in force now.
 func (c *releaseCall) inForce(r order.ReleaseResult) error {
 	switch {
-	case c.nodes != "":
+	case c.showing != "" && r.Rollout != 0:
 		fmt.Fprintf(c.out, "Release %d is shown by %s. %s activate %d shows it everywhere; %s canary end ends it.\n",
-			r.Release, printable(c.nodes), c.name, r.Release, c.name)
-	case r.Rollout == 0 && r.Release == 0:
+			r.Release, printable(c.showing), c.name, r.Release, c.name)
+	case r.Rollout == 0 && (r.Release == 0 || c.showing != ""):
 		fmt.Fprintf(c.out, "There is nothing to change: epoch %d is in force.\n", r.Epoch)
 	default:
 		fmt.Fprintf(c.out, "Epoch %d is in force, on all nodes; %s rollback takes it back.\n", r.Epoch, c.name)
@@ -279,7 +292,7 @@ func (c *releaseCall) canary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.nodes == "" {
+	if c.showing == "" {
 		return usage("-nodes is missing: the names of the nodes that are to show the release")
 	}
 	w, _, err := c.write(ctx)
@@ -287,7 +300,7 @@ func (c *releaseCall) canary(ctx context.Context) error {
 		return err
 	}
 	return c.rollout(ctx, order.PathCanary, order.ReleaseActivate{ConfigWrite: w, Release: id,
-		Nodes: strings.Split(c.nodes, ","), Plan: c.plan})
+		Nodes: strings.Split(c.showing, ","), Plan: c.plan})
 }
 
 func (c *releaseCall) abort(ctx context.Context) (err error) {

@@ -29,7 +29,7 @@ func (v *rolloutView) progress(r *order.Rollout) {
 	}
 	v.say("", fmt.Sprintf("rollout %d of release %d: %s", r.ID, r.Release, r.Phase))
 	for _, n := range r.Nodes {
-		v.say(n.Node, "    "+n.Node+": "+stepOf(n))
+		v.say(n.Node, "    "+n.Node+": "+stepOf(r, n))
 	}
 }
 
@@ -42,10 +42,12 @@ func (v *rolloutView) say(of, text string) {
 }
 
 // stepOf says how far a node is. Bytes are not news by themselves where lines stay.
-func stepOf(n order.RolloutNode) string {
+func stepOf(r *order.Rollout, n order.RolloutNode) string {
 	switch {
 	case n.Refused != "":
 		return "REFUSES: " + strings.ReplaceAll(n.Refused, "\n", "; ")
+	case n.Unreachable && r.Awaited != "":
+		return "cannot be reached; " + r.Awaited
 	case n.Unreachable:
 		return "cannot be reached"
 	case n.Step == "missing":
@@ -66,7 +68,7 @@ func (v *rolloutView) draw(r *order.Rollout) {
 		wide = max(wide, len(n.Node))
 	}
 	for _, n := range r.Nodes {
-		fmt.Fprintf(&b, "\x1b[K    %-*s %s %s\n", wide, printable(n.Node), bar(n), printable(stepOf(n)))
+		fmt.Fprintf(&b, "\x1b[K    %-*s %s %s\n", wide, printable(n.Node), bar(n), printable(stepOf(r, n)))
 	}
 	v.drawn = len(r.Nodes) + 1
 	io.WriteString(v.w, b.String())

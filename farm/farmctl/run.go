@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -23,12 +24,15 @@ func isTerminal(f *os.File) bool {
 type console struct {
 	name    string // how the verbs are called: "farmctl", or "shop farm"
 	configs []configsync.Declared
-	in      io.Reader
-	out     io.Writer
-	err     io.Writer
-	asks    bool // a person can be asked
-	shows   bool // out is a terminal
-	chats   bool // err is a terminal: progress is of use
+
+	checkContent func(context.Context, fs.FS) error // nil = there is none
+
+	in    io.Reader
+	out   io.Writer
+	err   io.Writer
+	asks  bool // a person can be asked
+	shows bool // out is a terminal
+	chats bool // err is a terminal: progress is of use
 }
 
 // call is one run of a verb.

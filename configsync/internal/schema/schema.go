@@ -276,6 +276,23 @@ func (t *Type) Look(p tree.Path) (info Info, err error) {
 	return info, nil
 }
 
+// Unset calls f for each field within in that has no value in n, the tree of in, which may be nil. Of what is no
+// struct the whole is a field: nobody knows the names in a map that is not there.
+func (t *Type) Unset(n *tree.Node, in tree.Path, f func(tree.Path)) {
+	switch {
+	case t.kind == structure:
+		for _, field := range t.fields {
+			var at *tree.Node
+			if n != nil && n.Kind == tree.Map {
+				at = n.Get(field.name)
+			}
+			field.typ.Unset(at, in.With(field.name), f)
+		}
+	case n == nil:
+		f(in)
+	}
+}
+
 // secrets reports whether the type is a secret, or has one within.
 func (t *Type) secrets(seen map[*Type]bool) bool {
 	if t == nil || seen[t] {

@@ -70,6 +70,7 @@ type Rollout struct {
 	By          string        `json:"by,omitempty"`          // who has ended it before it was done
 	Reason      string        `json:"reason,omitempty"`      // and why
 	Nodes       []RolloutNode `json:"nodes,omitempty"`
+	Awaited     string        `json:"awaited,omitempty"` // what is waited for while nodes cannot be reached
 }
 
 // RolloutNode is how far a node is.

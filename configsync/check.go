@@ -29,7 +29,11 @@ type Files map[string]string
 //
 // Errors: those of reading; Problems, if there are more files or bytes than a revision can have, or what is
 // no file.
-func ReadFolder(folder fs.FS) (Files, error) {
+func ReadFolder(folder fs.FS) (Files, error) { return readFolder(folder, false) }
+
+// readFolder is ReadFolder. Links to files are read if they are to be followed, as where Kubernetes mounts a
+// ConfigMap.
+func readFolder(folder fs.FS, follow bool) (Files, error) {
 	files, size := Files{}, 0
 	err := fs.WalkDir(folder, ".", func(path string, e fs.DirEntry, err error) error {
 		hidden := path != "." && (strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~"))
@@ -40,12 +44,12 @@ func ReadFolder(folder fs.FS) (Files, error) {
 			return fs.SkipDir
 		case hidden || e.IsDir():
 			return nil
-		case !e.Type().IsRegular():
+		case !e.Type().IsRegular() && !(follow && linksToFile(folder, path)):
 			return Problems{{File: path, Text: "is no regular file"}}
 		case len(files) == state.MaxFiles:
 			return Problems{{File: path, Text: fmt.Sprintf("is one file too many: %d are possible", state.MaxFiles)}}
 		}
-		info, err := e.Info()
+		info, err := fs.Stat(folder, path)
 		if err != nil {
 			return err
 		}
@@ -60,6 +64,12 @@ func ReadFolder(folder fs.FS) (Files, error) {
 		return nil, err
 	}
 	return files, nil
+}
+
+// linksToFile reports whether a link leads to a file.
+func linksToFile(folder fs.FS, path string) bool {
+	info, err := fs.Stat(folder, path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // Check reports what is wrong with files, for every node that they could be for: a node that one of them is

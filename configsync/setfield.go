@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -23,11 +25,20 @@ func SetField(file, text, section, field, value string) (string, error) {
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil {
 		return "", fmt.Errorf("configsync: the value %q is no YAML: %w", value, err)
 	}
+	if v.Kind == 0 && strings.Contains(value, "#") || v.Kind != 0 && commented(v.Content[0]) {
+		return "", fmt.Errorf("configsync: a part of the value %s is a comment (#), as YAML is read: write it in "+
+			"quotes, such as '%s'", value, strconv.Quote(value))
+	}
 	if v.Kind == 0 {
 		return "", errors.New("configsync: the value is empty; " +
 			`an empty text is '""', and null takes an entry of a map away`)
 	}
 	return editField(file, text, section, field, v.Content[0])
+}
+
+// commented reports whether there is a comment in a value.
+func commented(n *yaml.Node) bool {
+	return n.HeadComment+n.LineComment+n.FootComment != "" || slices.ContainsFunc(n.Content, commented)
 }
 
 // RemoveField returns the text of a YAML file without a field, so that a lower layer decides. It is as

@@ -38,7 +38,7 @@ func (w *watched) files() (Files, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return ReadFolder(os.DirFS(w.path))
+		return readFolder(os.DirFS(w.path), true)
 	}
 	f, err := os.Open(w.path)
 	if err != nil {

@@ -38,7 +38,8 @@ func (t *Tar) Close() error {
 // ReadTar reads a tar archive, compressed by gzip or not, such as `tar c site` writes. It spools the files to
 // a temporary file in dir, or where the system has such files if dir is "". If all is in one folder which has
 // a folder public or config in it, or a release.yaml, that folder is the site. Archives in the archive are
-// files like others.
+// files like others. What Pack leaves out by its name is left out here if it breaks a rule, such as a link in
+// node_modules/.bin.
 //
 // What breaks a rule of this package is refused by a Problems with all of it: also what leads out of the
 // folder, links, devices, holes, and a path that is there twice. Limits are held to by what is read, never by
@@ -138,7 +139,12 @@ func (u *untar) entry(h *tar.Header, r io.Reader) error {
 	if len(u.seen) > 2*u.limits.Files {
 		return Problems{{Rule: fmt.Sprintf("there are more than %d entries in the archive", 2*u.limits.Files)}}
 	}
-	if rule := u.rule(p, h); rule != "" {
+	rule := u.rule(p, h)
+	if rule != "" && nobodyWants(p) && !strings.HasPrefix(p, "/") && !slices.Contains(strings.Split(p, "/"), "..") {
+		u.seen[fmt.Sprint(len(u.seen))+"\x00"] = true
+		return nil // Pack would leave it out before it looks at what it is
+	}
+	if rule != "" {
 		u.problems.add(h.Name, "%s", rule)
 		if len(u.problems) == maxProblems {
 			return u.problems
@@ -256,7 +262,9 @@ func (u *untar) tree() fs.FS {
 			return section{io.NewSectionReader(u.spool, f.at, f.size)}, nil
 		},
 	}
-	list := t.list(".")
+	list := slices.DeleteFunc(slices.Clone(t.list(".")), func(e fs.DirEntry) bool {
+		return !e.IsDir() && unwantedName(e.Name()) != "" // such as ._site, which macOS puts beside site
+	})
 	if len(list) != 1 || !list[0].IsDir() || list[0].Name() == "public" || list[0].Name() == "config" {
 		return t
 	}

@@ -50,6 +50,17 @@ func unwantedName(name string) string {
 	return ""
 }
 
+// nobodyWants reports whether the name of a path, or of a folder that it is in, is one that nobody means to
+// publish.
+func nobodyWants(p string) bool {
+	for name := range strings.SplitSeq(p, "/") {
+		if name != "" && name != ".well-known" && unwantedName(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // matchesAny reports whether one of the patterns is of this path or, without a slash, of this name.
 func matchesAny(patterns []string, p string) bool {
 	for _, pattern := range patterns {

@@ -48,6 +48,10 @@ func (p *parser) syntax(err error) {
 	if strings.HasPrefix(text, "unknown anchor") {
 		text = noAlias
 	}
+	if strings.Contains(text, "cannot start any token") {
+		text += ": a line is indented by spaces and not by tabs, and text that begins with @, ` or % is in quotes"
+		line = max(line, 1)
+	}
 	p.problems.Add(p.at(line, 0), "", "%s", text)
 }
 

@@ -61,7 +61,7 @@ func (m *Manager) tryOut(ctx context.Context, done Result) (Report, error) {
 		}
 		why = "dry run: given up"
 	}
-	out := Report{Result: done, Refused: why, Nodes: m.rollout.of(r.ID)}
+	out := Report{Result: done, Refused: why, Nodes: m.rollout.of(keyOf(r))}
 	out.Restart = m.restartOf(r)
 	was, _ := s.Epoch(r.Was)
 	release, _ := s.Release(r.Release)

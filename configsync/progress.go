@@ -43,22 +43,27 @@ type Progress struct {
 	Nodes   []NodeProgress // by name. The node that carries it on knows of all, others of themselves
 }
 
-// board is what this node knows of the progress of a rollout.
+// board is what this node knows of the progress of the newest rollout.
 type board struct {
 	mu      sync.Mutex
-	rollout uint64
+	rollout rolloutKey
 	nodes   map[string]NodeProgress
 }
 
-// set notes what is known of a node, if it is of the newest rollout, and reports whether that is news.
-func (b *board) set(rollout uint64, edit func(*NodeProgress), node string) bool {
+// rolloutKey names a rollout. After the farm was put back to a backup, numbers are given again.
+type rolloutKey struct {
+	id    uint64
+	begun int64
+}
+
+func keyOf(r Rollout) rolloutKey { return rolloutKey{r.ID, r.Begun.UnixNano()} }
+
+// set notes what is known of a node in the newest rollout, and reports whether that is news.
+func (b *board) set(newest rolloutKey, edit func(*NodeProgress), node string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if rollout < b.rollout {
-		return false
-	}
-	if rollout > b.rollout || b.nodes == nil {
-		b.rollout, b.nodes = rollout, map[string]NodeProgress{}
+	if newest != b.rollout || b.nodes == nil {
+		b.rollout, b.nodes = newest, map[string]NodeProgress{}
 	}
 	was := b.nodes[node]
 	now := was
@@ -68,7 +73,7 @@ func (b *board) set(rollout uint64, edit func(*NodeProgress), node string) bool 
 	return now != was
 }
 
-func (b *board) of(rollout uint64) []NodeProgress {
+func (b *board) of(rollout rolloutKey) []NodeProgress {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if rollout != b.rollout {
@@ -77,9 +82,9 @@ func (b *board) of(rollout uint64) []NodeProgress {
 	return slices.SortedFunc(maps.Values(b.nodes), func(x, y NodeProgress) int { return cmp.Compare(x.Node, y.Node) })
 }
 
-// note notes what is known of a node.
+// note notes what is known of a node, if that is about the newest rollout.
 func (m *Manager) note(rollout uint64, node string, edit func(*NodeProgress)) {
-	if m.rollout.set(rollout, edit, node) {
+	if r := m.s.Local().State().Newest(); r.ID == rollout && m.rollout.set(keyOf(r), edit, node) {
 		m.tell()
 	}
 }
@@ -104,14 +109,12 @@ func (m *Manager) teller(r Rollout, progress func(NodeProgress)) func(NodeProgre
 // kept, or there never was one.
 func (m *Manager) Rollout(id uint64) (Progress, error) {
 	s := m.s.Local().State()
-	if all := s.Rollouts(); id == 0 && len(all) > 0 {
-		id = all[len(all)-1].ID
-	}
+	id = cmp.Or(id, s.Newest().ID)
 	r, ok := s.Rollout(id)
 	if !ok {
 		return Progress{}, ErrEnded
 	}
-	return Progress{r, m.rollout.of(id)}, nil
+	return Progress{r, m.rollout.of(keyOf(r))}, nil
 }
 
 // FollowRollout yields how far a rollout is, and again whenever that has changed, until it has ended, which is

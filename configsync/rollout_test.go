@@ -718,3 +718,56 @@ func TestPanicWithMuchText(t *testing.T) {
 		}
 	})
 }
+
+// TestProgressAfterARestore: the farm was put back to a backup, and gives numbers again that it has given before. The
+// progress that is shown is of the rollout that runs.
+func TestProgressAfterARestore(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var l *lab
+		var steps []string
+		look := func(_ context.Context, _, next *Site) (func(), func(), error) {
+			p, err := l.nodes[0].manager.Rollout(0)
+			if err != nil || p.Rollout.Phase != configsync.PhaseStaging { // the node comes late
+				return nil, nil, err
+			}
+			time.Sleep(time.Second) // the others are ready by then
+			p, _ = l.nodes[0].manager.Rollout(0)
+			said := next.Banner
+			for _, n := range p.Nodes {
+				said += fmt.Sprint(" ", n.Node, " ", n.Step)
+			}
+			steps = append(steps, said)
+			return nil, nil, nil
+		}
+		l = newLab(t, 2, func(s *configsync.Settings) {
+			if s.Node == "n2" {
+				s.Prepare = []configsync.Hook{site.OnPrepare(look)}
+			}
+		})
+		l.mustPublish("banner: a\n")
+		old, applied := l.snapshot(l.nodes[0]), l.nodes[0].applied
+		l.mustPublish("banner: b\n")
+		l.mustPublish("banner: c\n")
+		for _, banner := range []string{"d", "e"} { // of the numbers 2 and 3, which are taken
+			if banner == "d" {
+				l.set(func() {
+					l.log, l.times = l.log[:applied], l.times[:applied]
+					for _, n := range l.nodes {
+						n.fresh(old, applied)
+					}
+				})
+				time.Sleep(5 * time.Second)
+			}
+			l.mustPublish("banner: " + banner + "\n")
+			p, err := l.nodes[0].manager.Rollout(0)
+			if got := fmt.Sprint(p.Nodes); err != nil || got != "[{n1 confirmed 0 0 false } {n2 confirmed 0 0 false }]" {
+				t.Errorf("%s: %s, %v", banner, got, err)
+			}
+		}
+		want := []string{"a n1 ready n2 fetched", "b n1 ready n2 fetched", "c n1 ready n2 fetched",
+			"d n1 ready n2 fetched", "e n1 ready n2 fetched"}
+		if got := strings.ReplaceAll(strings.Join(steps, "\n"), "validated", "fetched"); got != strings.Join(want, "\n") {
+			t.Errorf("while n2 prepares:\n%s", got)
+		}
+	})
+}

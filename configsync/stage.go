@@ -84,7 +84,7 @@ func (m *Manager) awaitRollout(ctx context.Context, id uint64) (r Rollout, err e
 		m.refresh()
 		s := m.s.Local().State()
 		r, _ = s.Rollout(id)
-		return r.ID == id || len(s.Rollouts()) > 0 && s.Rollouts()[len(s.Rollouts())-1].ID > id
+		return r.ID == id || s.Newest().ID > id
 	})
 	if err == nil && (r.ID != id || r.Phase != PhaseStaging) {
 		err = fmt.Errorf("%w: %d", ErrEnded, id)

@@ -1,7 +1,6 @@
 package farm
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,22 +86,24 @@ func (p peers) Stage(ctx context.Context, member string, rollout uint64,
 		return v, err
 	}
 	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
+	err = eachLine(res.Body, func(text []byte) (voted bool, err error) {
 		var l line
-		switch err := json.Unmarshal(lines.Bytes(), &l); {
+		switch err := json.Unmarshal(text, &l); {
 		case err != nil:
-			return v, fmt.Errorf("the answer of %s is not understood: %w", member, err)
+			return false, fmt.Errorf("not understood: %w", err)
 		case l.Progress != nil:
 			progress(*l.Progress)
+			return false, nil
 		case l.Vote != nil:
-			return *l.Vote, nil
-		default:
-			return v, fmt.Errorf("%s: %s", member, l.Error)
+			v = *l.Vote
+			return true, nil
 		}
+		return false, errors.New(l.Error)
+	})
+	if err != nil {
+		err = fmt.Errorf("the answer of %s: %w", member, err)
 	}
-	return v, fmt.Errorf("%s did not answer to the end: %w", member, errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+	return v, err
 }
 
 // maxLine bounds a line of an answer: a refusal may list many problems.
@@ -173,6 +174,7 @@ func (f *Farm) serveStage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newLines(w)
+	defer out.stillHere()()
 	vote, err := f.configs.Stage(r.Context(), id, func(p configsync.NodeProgress) { out.write(line{Progress: &p}) })
 	if err != nil {
 		out.write(line{Error: err.Error()})
@@ -218,6 +220,7 @@ func (f *Farm) serveFollow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newLines(w)
+	defer out.stillHere()()
 	for p := range f.configs.FollowRollout(r.Context(), id) {
 		out.write(rolloutOrder(p))
 	}
@@ -265,15 +268,14 @@ func (f *Farm) followAt(ctx context.Context, member string, id uint64, tell func
 		return false, err
 	}
 	defer res.Body.Close()
-	in := bufio.NewScanner(res.Body)
-	in.Buffer(nil, maxLine)
-	for in.Scan() {
+	err = eachLine(res.Body, func(text []byte) (bool, error) {
 		var r order.Rollout
-		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
+		if err := json.Unmarshal(text, &r); err != nil {
 			return false, err
 		}
 		tell(&r)
 		ended = !r.Ended.IsZero()
-	}
-	return ended, in.Err()
+		return ended, nil
+	})
+	return ended, err
 }

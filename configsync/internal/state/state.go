@@ -170,6 +170,14 @@ func (s *State) Release(id uint64) (Release, bool) {
 // Rollouts returns the rollouts that are kept, the newest last.
 func (s *State) Rollouts() []Rollout { return slices.Clone(s.rollouts) }
 
+// Newest returns the rollout that began last; the zero Rollout if none is kept.
+func (s *State) Newest() Rollout {
+	if len(s.rollouts) == 0 {
+		return Rollout{}
+	}
+	return s.rollouts[len(s.rollouts)-1]
+}
+
 // Rollout returns the rollout of that ID; false if it is not kept.
 func (s *State) Rollout(id uint64) (Rollout, bool) {
 	return find(s.rollouts, id, func(r Rollout) uint64 { return r.ID })

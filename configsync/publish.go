@@ -26,6 +26,11 @@ type Publication struct {
 	// Publisher is the credential that it is published with: up to 64 bytes of text; "" = none.
 	Publisher string
 
+	// Overwrite has Config count also where it undoes what was changed in the farm since the last publication with
+	// a Publisher. Otherwise such a publication is refused, by an OverwriteError. Without a Publisher nobody asks:
+	// Write.Epoch says what the writer has looked at.
+	Overwrite bool
+
 	// Plan says how it is rolled out.
 	Plan Plan
 
@@ -39,7 +44,7 @@ type Publication struct {
 //
 // A release that is there already is not made again. If it is the one in force, nothing is done.
 //
-// Errors: those of Put.
+// Errors: those of Put, and OverwriteError.
 func (m *Manager) Publish(ctx context.Context, p Publication) (Result, error) {
 	if p.Plan.Dry {
 		return only(m.DryRun(ctx, p))
@@ -76,6 +81,11 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 	return m.write(ctx, p.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
 		if p.Config == nil {
 			return inForce(s), nil
+		}
+		if p.Publisher != "" && !p.Overwrite {
+			if lost := m.overwritten(s, p.Config); len(lost) > 0 {
+				return nil, &OverwriteError{lost}
+			}
 		}
 		return p.Config, nil
 	})

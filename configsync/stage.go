@@ -242,14 +242,10 @@ func (m *Manager) remember(st *staged) (*staged, error) {
 
 // meets says why this program cannot use a release; nil if it can.
 func (m *Manager) meets(n Needs) error {
-	older, err := olderVersion(m.s.Program, n.Program)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the release needs version %s of the program, and this one's cannot be told: %w", n.Program,
-			err)
-	case older:
-		return fmt.Errorf("the release needs version %s of the program; this is %s", n.Program, m.s.Program)
-	case m.s.Level > 0 && n.Level > m.s.Level:
+	if err := CheckProgram(m.s.Program, n.Program); err != nil {
+		return err
+	}
+	if m.s.Level > 0 && n.Level > m.s.Level {
 		return fmt.Errorf("the release needs protocol level %d; this program speaks %d", n.Level, m.s.Level)
 	}
 	return nil

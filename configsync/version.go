@@ -25,6 +25,19 @@ func olderVersion(has, needs string) (bool, error) {
 	return h.compare(n) < 0, nil
 }
 
+// CheckProgram returns nil if a program of one version can use a release that needs another one, at least; else why not.
+// A needs of "" needs none.
+func CheckProgram(has, needs string) error {
+	older, err := olderVersion(has, needs)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the release needs version %s of the program, and this one's cannot be told: %w", needs, err)
+	case older:
+		return fmt.Errorf("the release needs version %s of the program; this is %s", needs, has)
+	}
+	return nil
+}
+
 type version struct {
 	numbers []uint64
 	before  string // 1.0.0-rc1: rc1; "" = none

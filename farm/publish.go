@@ -35,6 +35,10 @@ type Publication struct {
 	// Hold keeps the release for later.
 	Hold bool
 
+	// Overwrite has the folder's configuration count also where it undoes what was changed in the farm since the last
+	// publication. Otherwise it is refused then.
+	Overwrite bool
+
 	// Excluded is told what of the folder was left out because nobody seems to want it published, such as .env; nil
 	// tells nobody.
 	Excluded func(path, why string)
@@ -47,12 +51,12 @@ type Publication struct {
 // It is for a staging node, which signs by a key of its own: Dir/publisher.pem, or one of its memory.
 //
 // Errors: ErrNotStaging; content.Problems or configsync.Problems for what is wrong with the folder; blob.ErrNoRoom;
-// those of configsync.Manager.Publish.
+// those of configsync.Manager.Publish, such as a configsync.OverwriteError.
 func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res configsync.Result, err error) {
 	if f.cfg.Role != cluster.Staging {
 		return res, ErrNotStaging
 	}
-	pub := configsync.Publication{Plan: p.Plan, Hold: p.Hold}
+	pub := configsync.Publication{Plan: p.Plan, Hold: p.Hold, Overwrite: p.Overwrite}
 	if pub.Config, err = sitefolder.Config(site); err != nil {
 		return res, err
 	}
@@ -69,7 +73,7 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 		return res, err
 	}
 	o := credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: p.Who,
-		Why: cmp.Or(p.Why, about.Note), Program: about.Program, Hold: p.Hold}
+		Why: cmp.Or(p.Why, about.Note), Program: about.Program, Hold: p.Hold, Overwrite: p.Overwrite}
 	if o.Who == "" {
 		st := f.node.State()
 		self, _ := st.Member(st.Self)

@@ -45,7 +45,8 @@ func asked[Q any](f func(http.ResponseWriter, *http.Request, Q)) http.HandlerFun
 // writeError answers with an error.
 func writeError(w http.ResponseWriter, e *order.ReleaseError) {
 	status, ok := map[string]int{order.KindInvalid: http.StatusBadRequest, order.KindConflict: http.StatusPreconditionFailed,
-		order.KindBusy: http.StatusConflict, order.KindMissing: http.StatusNotFound,
+		order.KindOverwrite: http.StatusPreconditionFailed,
+		order.KindBusy:      http.StatusConflict, order.KindMissing: http.StatusNotFound,
 		order.KindNoQuorum: http.StatusServiceUnavailable}[e.Kind]
 	if !ok {
 		status = http.StatusUnprocessableEntity
@@ -94,15 +95,36 @@ func (f *Farm) activate(w http.ResponseWriter, r *http.Request, q order.ReleaseA
 		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
 		return
 	}
+	if err := f.overwrites(q); err != nil {
+		writeError(w, releaseError(err))
+		return
+	}
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (configsync.Result, error) {
 		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), q.Release, plan)
 	})
+}
+
+// overwrites says what a release that was kept for later would undo; nil if that is wanted, or nothing. That it stays so,
+// the epoch sees to that the question names.
+func (f *Farm) overwrites(q order.ReleaseActivate) error {
+	if q.Overwrite {
+		return nil
+	}
+	lost, err := f.configs.Overwritten(q.Release)
+	if err == nil && len(lost) > 0 {
+		err = &configsync.OverwriteError{Fields: lost}
+	}
+	return err
 }
 
 func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseActivate) {
 	plan, err := planOf(q.Plan)
 	if err != nil {
 		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
+		return
+	}
+	if err := f.overwrites(q); err != nil {
+		writeError(w, releaseError(err))
 		return
 	}
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (configsync.Result, error) {
@@ -112,7 +134,7 @@ func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseAct
 
 func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseRollback) {
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (res configsync.Result, err error) {
-		release, err := f.earlierRelease(q.To)
+		release, err := earlierRelease(f.configs.Epochs(), q.To)
 		if err != nil {
 			return res, err
 		}
@@ -122,11 +144,14 @@ func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseR
 
 // earlierRelease returns the release of an epoch; of 0, the one that was in force before the one that is, and that
 // the farm did not go back from.
-func (f *Farm) earlierRelease(epoch uint64) (uint64, error) {
-	all := f.configs.Epochs()
+func earlierRelease(all []configsync.Epoch, epoch uint64) (uint64, error) {
 	for i := len(all) - 1; i >= 0; i-- {
 		e := all[i]
 		other := e.Release != 0 && e.Release != all[len(all)-1].Release && !e.Failed
+		if epoch == e.Number && e.Release == 0 {
+			return 0, fmt.Errorf("%w: in epoch %d there was no release, and there is nothing to go back to",
+				configsync.ErrNoEpoch, epoch)
+		}
 		if epoch == e.Number || epoch == 0 && other {
 			return e.Release, nil
 		}
@@ -174,6 +199,6 @@ func (f *Farm) followRollout(w http.ResponseWriter, r *http.Request, q order.Rol
 		out.write(order.RolloutLine{Error: releaseError(err)})
 		return
 	}
-	out.write(order.RolloutLine{Result: &order.ReleaseResult{Epoch: p.Rollout.Epoch, Release: p.Rollout.Release,
-		Rollout: p.Rollout.ID, Restart: []string{}}})
+	out.write(order.RolloutLine{Result: f.resultOf(configsync.Result{Epoch: p.Rollout.Epoch,
+		Release: p.Rollout.Release, Rollout: p.Rollout.ID})})
 }

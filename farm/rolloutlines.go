@@ -18,6 +18,26 @@ import (
 // of the write.
 func (f *Farm) tellRollout(ctx context.Context, w http.ResponseWriter, key string,
 	do func(context.Context) (configsync.Result, error)) {
+	f.tell(ctx, w, key, func(ctx context.Context) (*order.ReleaseResult, error) {
+		res, err := do(ctx)
+		return f.resultOf(res), err
+	})
+}
+
+// resultOf is what a write has led to, as operators read it.
+func (f *Farm) resultOf(res configsync.Result) *order.ReleaseResult {
+	out := &order.ReleaseResult{Epoch: res.Epoch, Release: res.Release, Rollout: res.Rollout,
+		Restart: append([]string{}, res.Restart...)}
+	if p, err := f.configs.Rollout(res.Rollout); err == nil && res.Rollout != 0 {
+		out.Unconfirmed = p.Rollout.Unconfirmed
+	}
+	out.Before, _ = earlierRelease(f.configs.Epochs(), 0)
+	return out
+}
+
+// tell is tellRollout for what has more to say of its result.
+func (f *Farm) tell(ctx context.Context, w http.ResponseWriter, key string,
+	do func(context.Context) (*order.ReleaseResult, error)) {
 	out := newLines(w)
 	ctx, cancel := context.WithCancel(ctx)
 	told := make(chan struct{})
@@ -32,8 +52,7 @@ func (f *Farm) tellRollout(ctx context.Context, w http.ResponseWriter, key strin
 		out.write(order.RolloutLine{Error: releaseError(err)})
 		return
 	}
-	out.write(order.RolloutLine{Result: &order.ReleaseResult{Epoch: res.Epoch, Release: res.Release,
-		Rollout: res.Rollout, Restart: append([]string{}, res.Restart...)}})
+	out.write(order.RolloutLine{Result: res})
 }
 
 // followKey tells how far the rollout is whose write has this key.
@@ -87,7 +106,8 @@ func releaseError(err error) *order.ReleaseError {
 		err  error
 		kind string
 	}{
-		{configsync.ErrConflict, order.KindConflict}, {configsync.ErrBusy, order.KindBusy},
+		{configsync.ErrConflict, order.KindConflict},
+		{configsync.ErrOverwrites, order.KindOverwrite}, {configsync.ErrBusy, order.KindBusy},
 		{configsync.ErrRefused, order.KindRefused}, {configsync.ErrReturned, order.KindReturned},
 		{configsync.ErrNoEpoch, order.KindMissing}, {configsync.ErrNoRelease, order.KindMissing},
 		{configsync.ErrEnded, order.KindMissing}, {configsync.ErrTooLarge, order.KindInvalid},

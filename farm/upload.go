@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/farm/internal/publish"
@@ -37,15 +38,12 @@ func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Or
 	p.f.log.Info("a publication begins", "publisher", pub.Publisher, "who", pub.Who, "why", pub.Why, "root",
 		o.Root,
 		"dry", o.Plan.Dry, "hold", o.Hold)
-	p.f.tellRollout(r.Context(), w, pub.Key, func(ctx context.Context) (configsync.Result, error) {
-		if !o.Plan.Dry {
-			return p.f.configs.Publish(ctx, pub)
+	p.f.tell(r.Context(), w, pub.Key, func(ctx context.Context) (*order.ReleaseResult, error) {
+		if o.Plan.Dry {
+			return p.f.dryRun(ctx, pub, o.Manifest)
 		}
-		report, err := p.f.configs.DryRun(ctx, pub)
-		if err == nil && report.Refused != "" {
-			err = fmt.Errorf("%w: %s", configsync.ErrRefused, report.Refused)
-		}
-		return report.Result, err
+		res, err := p.f.configs.Publish(ctx, pub)
+		return p.f.resultOf(res), err
 	})
 }
 
@@ -54,7 +52,7 @@ func publicationOf(o publish.Order) configsync.Publication {
 	p := configsync.Publication{
 		Write: configsync.Write{Epoch: o.Epoch, Who: o.Who, Why: o.Why, Key: keyOf(o.Signed)},
 		Needs: configsync.Needs{Program: o.Program, Level: o.Level}, Publisher: o.By.ID(), Hold: o.Hold,
-		Plan: signedPlan(o.Plan),
+		Overwrite: o.Overwrite, Plan: signedPlan(o.Plan),
 	}
 	if o.Config != nil {
 		p.Config = o.Config
@@ -63,6 +61,19 @@ func publicationOf(o publish.Order) configsync.Publication {
 		p.Content = contentOf(m, o.Seal)
 	}
 	return p
+}
+
+// dryRun has all nodes try a publication out, and says what it would change. content is its own; nil = that in force
+// stays.
+func (f *Farm) dryRun(ctx context.Context, pub configsync.Publication, content *content.Manifest) (
+	*order.ReleaseResult, error) {
+	report, err := f.configs.DryRun(ctx, pub)
+	if err == nil && report.Refused != "" {
+		err = fmt.Errorf("%w: %s", configsync.ErrRefused, report.Refused)
+	}
+	out := f.resultOf(report.Result)
+	out.Changes = f.changes(content, report.Differences)
+	return out, err
 }
 
 // keyOf returns the key of the write of an order. No publisher can take that of another one.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -69,6 +70,7 @@ func TestPublicUpload(t *testing.T) {
 			t.Fatal(err)
 		}
 		config := configsync.Files{"site.yaml": "banner: Spring\n"}
+		nodes := f.Nodes
 		publishOver := func(scheme, id string) (order.ReleaseResult, error) {
 			s, err := key.Sign(credential.Order{Key: id, Made: time.Now().UnixMilli(), Root: m.Root(),
 				Config: credential.FilesHash(config)})
@@ -76,7 +78,7 @@ func TestPublicUpload(t *testing.T) {
 				t.Fatal(err)
 			}
 			client := &publish.Client{URL: "http://www.example.com/publish",
-				HTTP: &http.Client{Transport: &balancer{nodes: f.Nodes, scheme: scheme}}}
+				HTTP: &http.Client{Transport: &balancer{nodes: nodes, scheme: scheme}}}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			return client.Publish(ctx, s, config, store, nil)
@@ -90,7 +92,7 @@ func TestPublicUpload(t *testing.T) {
 		}
 		_, err = publishOver("http", "1")
 		wantKind(order.KindRefused, "-trusted-proxies", err)
-		if r, err := publishOver("https", "2"); err != nil || r.Epoch != 1 {
+		if r, err := publishOver("https", "2"); err != nil || r.Epoch != 1 || r.Before != 0 || len(r.Unconfirmed) > 0 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		for _, n := range f.Nodes {
@@ -98,6 +100,16 @@ func TestPublicUpload(t *testing.T) {
 				t.Errorf("%s says %s", n, got)
 			}
 		}
+		// A node that is away is named, and the release before too.
+		f.Nodes[2].Kill()
+		nodes, config = f.Nodes[:2], configsync.Files{"site.yaml": "banner: Summer\n"}
+		if r, err := publishOver("https", "2b"); err != nil || r.Epoch != 2 || !slices.Equal(r.Unconfirmed, []string{"n3"}) ||
+			r.Before != 1 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		f.Nodes[2].Restart()
+		f.Settle()
+		nodes = f.Nodes
 		if err := f.Nodes[2].Farm().Configs().Revoke(t.Context(), key.ID(), "bob", "leaked"); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +117,7 @@ func TestPublicUpload(t *testing.T) {
 			_, err = publishOver("https", "3")
 			wantKind(order.KindUnauthorized, "revoked", err)
 		}
-		if got := said(t, f.Nodes[0], "/publishing"); got != "Spring" {
+		if got := said(t, f.Nodes[0], "/publishing"); got != "Summer" {
 			t.Errorf("a path that only begins like that of publishing: %s", got)
 		}
 	})

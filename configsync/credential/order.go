@@ -29,6 +29,8 @@ type Order struct {
 	// Epoch is the one that must be in force; nil = whichever is when the publication begins.
 	Epoch *uint64 `json:"epoch,omitempty"`
 
+	Overwrite bool `json:"overwrite,omitzero"` // also what was changed in the farm since the last publication
+
 	Hold bool `json:"hold,omitzero"` // the release is kept for later, and nothing is switched
 	Plan Plan `json:"plan,omitzero"`
 }

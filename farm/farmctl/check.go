@@ -147,6 +147,7 @@ func (c *call) checkSite(ctx context.Context, done *checked, path string) error 
 			return err
 		}
 		done.Files--
+		c.checkProgram(done, path, string(b))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -189,6 +190,30 @@ func guarded(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// checkProgram looks whether this program is what release.yaml, of this text, needs.
+func (c *call) checkProgram(done *checked, dir, text string) {
+	about, err := sitefolder.ReadAbout(os.DirFS(dir))
+	if err != nil || about.Program == "" { // what is wrong with the file was said
+		return
+	}
+	file := filepath.Join(dir, sitefolder.ReleaseFile)
+	has := c.version
+	if has == "" {
+		has = about.Program // which is at least looked at
+		fmt.Fprintf(c.err, "%s: program: %s is not compared: this program does not say its version (%s)\n",
+			printable(file), printable(about.Program), "farmctl.Program{Version: ...}")
+	}
+	if err := configsync.CheckProgram(has, about.Program); err != nil {
+		p := checkProblem{File: file, Field: "program", Text: err.Error()}
+		for i, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(line, "program:") {
+				p.Line, p.Column = i+1, 1
+			}
+		}
+		done.Problems = append(done.Problems, p)
+	}
 }
 
 // content checks what a site has beside its configuration.

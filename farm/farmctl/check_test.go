@@ -50,6 +50,11 @@ func TestCheck(t *testing.T) {
 		"empty":            {map[string]string{}, "", codeDone, "All right: 0 files", ""},
 		"config alone":     {map[string]string{"site.yaml": "banner: x\n"}, "", codeDone, "All right: 1 file ", ""},
 		"one file":         {map[string]string{"site.yaml": "banner: x\n"}, "site.yaml", codeDone, "All right: 1 file ", ""},
+		"newer program": {map[string]string{"public/index.html": "x", "release.yaml": "note: x\nprogram: 1.5.0\n"}, "",
+			codeRefused, "DIR/release.yaml:2:1: program: the release needs version 1.5.0 of the program; this is 1.4.2\n",
+			"1 problem"},
+		"no version": {map[string]string{"public/index.html": "x", "release.yaml": "program: soon\n"}, "", codeRefused,
+			"DIR/release.yaml:1:1: program: the release needs version soon", "1 problem"},
 		"wrong": {map[string]string{"config/site.yaml": "baner: x\nprices: {tea: 1001}\n",
 			"config/roles/front/site.yaml": "prices: {tea: 1001}\n", "release.yaml": "programm: 1\n"}, "", codeRefused,
 			"DIR/release.yaml:1:1: programm: unknown field; did you mean program?\n" +
@@ -68,7 +73,7 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, c.files)
-			con := console{name: "shop farm", configs: []configsync.Declared{shopOf}}
+			con := console{name: "shop farm", configs: []configsync.Declared{shopOf}, version: "1.4.2"}
 			got := ctlAs(t, con, "check", filepath.Join(dir, c.at))
 			out := filepath.ToSlash(strings.ReplaceAll(got.out, dir, "DIR"))
 			got.err = filepath.ToSlash(strings.ReplaceAll(got.err, dir, "DIR"))
@@ -95,6 +100,10 @@ func TestCheckForScripts(t *testing.T) {
 	if got = ctlAs(t, con, "check", dir, "-json"); got.code != codeDone ||
 		got.out != `{"files":1,"secrets":0,"content":0,"bytes":0,"excluded":[],"problems":[]}`+"\n" {
 		t.Errorf("%+v", got)
+	}
+	old := tree(t, map[string]string{"public/a": "x", "release.yaml": "program: 1.4.0\n"})
+	if got = ctlAs(t, con, "check", old); got.code != codeDone || !strings.Contains(got.err, "1.4.0 is not compared") {
+		t.Errorf("without a version: %+v", got)
 	}
 	if got = ctl(t, "check", dir); got.code != codeUsage || !strings.Contains(got.err, "site's own program") {
 		t.Errorf("by farmctl itself: %+v", got)

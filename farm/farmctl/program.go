@@ -22,6 +22,10 @@ type Program struct {
 	// CheckContent is farm.Config.CheckContent: "check" has the content of a site checked by it. nil = it is checked
 	// by the nodes alone. files are as they lie in the folder.
 	CheckContent func(ctx context.Context, files fs.FS) error
+
+	// Version is that of farm.Config.Cluster.Version: "check" looks whether it is what release.yaml needs. "" = nobody
+	// knows, and check says so.
+	Version string
 }
 
 // Main carries out one command line and returns the exit code of the process; the package comment lists them.
@@ -36,7 +40,8 @@ func (p Program) Main(args []string) int {
 	if p.Name == "" {
 		p.Name = "farmctl"
 	}
-	con := console{name: p.Name, configs: p.Configs, checkContent: p.CheckContent, in: os.Stdin, out: os.Stdout, err: os.Stderr,
+	con := console{name: p.Name, configs: p.Configs, version: p.Version, checkContent: p.CheckContent,
+		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		asks: isTerminal(os.Stdin) && isTerminal(os.Stderr), shows: isTerminal(os.Stdout), chats: isTerminal(os.Stderr)}
 	return run(ctx, con, args)
 }

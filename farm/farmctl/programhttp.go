@@ -80,6 +80,8 @@ func said(e *order.ReleaseError) error {
 		as = admin.ErrNotAuthorized
 	case order.KindUncertain:
 		as = admin.ErrInterrupted
+	case order.KindOverwrite:
+		return fmt.Errorf("%w: %s; -overwrite does it all the same", as, e.Text)
 	case order.KindInvalid:
 		return usage("%s", e.Text)
 	}

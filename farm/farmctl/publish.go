@@ -44,7 +44,11 @@ when the command is given again.
 Files that look as if nobody wanted to publish them (.env, .git, *.pem, *.key, backups of editors,
 node_modules, web.config) are left out, and named; -include takes them.
 
-With the farm's secret, farmctl signs by a key of its own for this one time. Without it, as in CI, it takes a
+If the folder's config/ would undo what was changed in the farm since the last publication (farmctl config
+set), nothing is published: the fields are named. Take them over into the folder, or give -overwrite.
+
+With the farm's secret, farmctl signs by a key of its own for this one time, and ends it afterwards; that of a
+release which is kept for later, or shown by a canary, ends after 12 hours. Without it, as in CI, it takes a
 credential (farmctl credential mint) from -credential, or from FARM_CREDENTIAL_FILE, or its text from
 FARM_CREDENTIAL; and with -url it publishes over HTTPS, to a farm that has a Config.PublishPath.`,
 		define: func(c *call) func(context.Context) error {
@@ -54,6 +58,8 @@ FARM_CREDENTIAL; and with -url it publishes over HTTPS, to a farm that has a Con
 			c.flags.BoolVar(&k.hold, "hold", false, "keep the release for later: "+c.name+" activate puts it in force")
 			c.flags.Var(&environ.List{Items: &k.canary}, "canary", "`names` of nodes that alone are to show it, "+
 				"for now")
+			c.flags.BoolVar(&k.overwrite, "overwrite", false, "also undo what was changed by config set since the last "+
+				"publication")
 			c.flags.StringVar(&k.epoch, "epoch", "", "the `epoch` that must be in force; default the one that is")
 			c.flags.StringVar(&k.file, "credential", os.Getenv("FARM_CREDENTIAL_FILE"),
 				"`file` of the credential to sign with [FARM_CREDENTIAL_FILE]")
@@ -73,6 +79,7 @@ FARM_CREDENTIAL; and with -url it publishes over HTTPS, to a farm that has a Con
 type publishCall struct {
 	*releaseCall
 	dry, hold        bool
+	overwrite        bool
 	canary           []string
 	epoch            string
 	file, url        string
@@ -215,6 +222,7 @@ func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
 // order returns what the flags say.
 func (c *publishCall) order() (o credential.Order, err error) {
 	o = credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: c.by(), Why: c.why, Hold: c.hold,
+		Overwrite: c.overwrite,
 		Plan: credential.Plan{Unreachable: c.plan.Unreachable, MinReady: c.plan.MinReady, Nodes: c.canary,
 			Dry: c.dry}}
 	slices.Sort(o.Plan.Nodes)
@@ -272,7 +280,8 @@ func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*creden
 // endOwn ends that key, so that they do not add up to more than a farm takes. It is kept where a release may
 // still be put in force that was published with it.
 func (c *publishCall) endOwn(ctx context.Context, k *credential.Key, done published, err error) {
-	if err == nil && !done.Same && !done.Dry && (c.hold || len(c.canary) > 0) || err != nil && !c.dry {
+	later := err == nil && !done.Same && !done.Dry && (c.hold || len(c.canary) > 0)
+	if later || errors.Is(err, admin.ErrInterrupted) { // then it may go on
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
@@ -280,7 +289,11 @@ func (c *publishCall) endOwn(ctx context.Context, k *credential.Key, done publis
 	b, err := json.Marshal(order.CredentialEnd{ID: k.ID(), Who: c.by(), Why: "it was for one publication"})
 	if err == nil {
 		var ended order.CredentialDone
-		c.client.Ask(ctx, &ended, order.CredentialRevoke, string(b)) // if not, it ends by itself after ownLife
+		err = c.client.Ask(ctx, &ended, order.CredentialRevoke, string(b))
+	}
+	if err != nil {
+		fmt.Fprintf(c.err, "The key of this publication, %s, could not be revoked, and ends by itself in %v: %s\n", k.ID(),
+			ownLife, sentence(err))
 	}
 }
 
@@ -300,6 +313,9 @@ func mint(ctx context.Context, client *admin.Client, k *credential.Key, who,
 // publishError gives an error of a publication its exit code.
 func publishError(err error) error {
 	if e, ok := errors.AsType[*order.ReleaseError](err); ok {
+		if e.Kind == order.KindOverwrite {
+			return fmt.Errorf("%w: %s; take them over into the folder, or give -overwrite", admin.ErrRefused, e.Text)
+		}
 		if e.Kind == order.KindInvalid { // what was published, and not the command line
 			return fmt.Errorf("%w: %s", admin.ErrRefused, e.Text)
 		}

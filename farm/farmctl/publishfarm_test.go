@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -61,7 +62,7 @@ func TestPublishToAFarm(t *testing.T) {
 		"config/site.yaml", "banner: Spring\n", "release.yaml", "note: spring prices\n", ".env", "PASSWORD=1")
 
 	// An operator's first publication, and the same again.
-	got := want(t, codeDone, "Release 1 is in force, as epoch 1", "publish", site)
+	got := want(t, codeDone, "Release 1 is in force, as epoch 1. It is the first", "publish", site)
 	if !strings.Contains(got.err, "left out: .env") || !strings.Contains(got.err, "a: confirmed") ||
 		!strings.Contains(got.err, "b: confirmed") {
 		t.Errorf("on standard error: %s", got.err)
@@ -97,15 +98,48 @@ func TestPublishToAFarm(t *testing.T) {
 	want(t, codeUsage, "nothing to publish", "publish", t.TempDir())
 	want(t, codeRefused, "epoch 7", "publish", site, "-epoch", "7")
 
+	// What was changed by hand since is not undone unseen, whoever publishes: it is named.
+	want(t, codeDone, "Epoch 2 is in force", "config", "set", "site", "banner", "By hand")
+	for _, args := range [][]string{{}, {"-dry-run"}, {"-hold"}} {
+		want(t, codeRefused, `banner: "By hand" -> "Spring"; take them over into the folder, or give -overwrite`,
+			append([]string{"publish", site}, args...)...)
+	}
+	want(t, codeDone, "To take it back", "publish", site, "-overwrite")
+
+	// Keys of one publication are over with it.
+	if n := goodKeys(t); n != 0 {
+		t.Errorf("%d keys are good", n)
+	}
+	if got := want(t, codeDone, "", "credential", "list"); strings.Contains(got.out, "to publish once") {
+		t.Errorf("%s", got.out)
+	}
+
 	// Dry run, kept for later, and only one file is sent of what has changed.
 	write(t, site, "public/shop.css", "p{color:red}")
-	want(t, codeDone, "Nothing has changed", "publish", site, "-dry-run")
+	write(t, site, "config/site.yaml", "banner: Summer\n", "public/new.html", "x")
+	os.Remove(filepath.Join(site, "templates/a.tmpl"))
+	got = want(t, codeDone, "Nothing has changed", "publish", site, "-dry-run")
+	for _, line := range []string{"added    public/new.html", "changed  public/shop.css", "removed  templates/a.tmpl",
+		"site.banner", "Spring", "Summer"} {
+		if !strings.Contains(got.out, line) {
+			t.Errorf("the dry run does not say %q: %s", line, got.out)
+		}
+	}
 	want(t, codeDone, "is kept for later", "publish", site, "-hold", "-m", "later")
-	if e := a.Configs().Epochs(); len(e) != 1 {
+	if n := goodKeys(t); n != 1 { // else the release could not be put in force
+		t.Errorf("%d keys are good", n)
+	}
+	if e := a.Configs().Epochs(); len(e) != 3 {
 		t.Errorf("%+v", e)
 	}
+	held := a.Configs().Releases()
+	later := strconv.FormatUint(held[len(held)-1].ID, 10)
+	want(t, codeDone, "Epoch 4 is in force", "config", "set", "site", "banner", "By hand again")
+	want(t, codeRefused, `"By hand again" -> "Summer"; -overwrite`, "activate", later)
+	want(t, codeRefused, `"By hand again" -> "Summer"; -overwrite`, "canary", later, "-nodes", "a")
+	want(t, codeDone, "Epoch 5 is in force", "activate", later, "-overwrite")
 	write(t, site, "public/shop.css", "p{color:blue}")
-	if p := publishJSON(t, site); p.Same || p.Sent == 0 || p.Sent > 100 || p.Epoch != 2 {
+	if p := publishJSON(t, site); p.Same || p.Sent == 0 || p.Sent > 1000 || p.Epoch != 6 {
 		t.Errorf("%+v", p)
 	}
 
@@ -114,7 +148,7 @@ func TestPublishToAFarm(t *testing.T) {
 	public := tar.Header{Name: "site/public/", Typeflag: tar.TypeDir, Mode: 0o755}
 	good := archive(t, public, tar.Header{Name: "site/public/index.html", Size: 10})
 	if got := ctlAs(t, stdin(good), "publish", "-"); got.code != codeDone || !strings.Contains(got.out,
-		"epoch 3") {
+		"epoch 7") {
 		t.Errorf("%+v", got)
 	}
 	for name, b := range map[string][]byte{
@@ -134,10 +168,25 @@ func TestPublishToAFarm(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if e := a.Configs().Status().Epoch; e != 3 {
+	if e := a.Configs().Status().Epoch; e != 7 {
 		t.Errorf("epoch %d", e)
 	}
 	credentials(t, a, b, site)
+}
+
+// goodKeys returns how many credentials are good.
+func goodKeys(t *testing.T) (good int) {
+	t.Helper()
+	var all []order.Credential
+	if err := json.Unmarshal([]byte(want(t, codeDone, "", "credential", "list", "-json").out), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.Revoked.IsZero() {
+			good++
+		}
+	}
+	return good
 }
 
 // credentials goes on with publishing by those who do not have the secret.
@@ -155,7 +204,7 @@ func credentials(t *testing.T, a, b *farm.Farm, site string) {
 	t.Setenv("FARM_SECRET", "")
 	t.Setenv("FARM_JOIN", "")
 	t.Setenv("FARM_CREDENTIAL_FILE", file)
-	if p := publishJSON(t, site); p.Epoch != 4 {
+	if p := publishJSON(t, site); p.Epoch != 8 {
 		t.Errorf("%+v", p)
 	}
 	want(t, codeDone, "this is what is in force", "publish", site, "-url", at)
@@ -182,7 +231,7 @@ func credentials(t *testing.T, a, b *farm.Farm, site string) {
 	want(t, codeNotAuthorized, "revoked", "publish", site)
 	t.Setenv("FARM_JOIN", a.Cluster().Addr())
 	want(t, codeNotAuthorized, "revoked", "publish", site) // over the peer port as well
-	if e := b.Configs().Status().Epoch; e != 4 {
+	if e := b.Configs().Status().Epoch; e != 8 {
 		t.Errorf("epoch %d", e)
 	}
 	var all []order.Credential

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // uploadView shows people how far an upload is.
@@ -79,7 +81,9 @@ func (c *publishCall) tell(done published) error {
 	var err error
 	switch {
 	case done.Dry:
-		_, err = fmt.Fprintln(w, "All nodes would be ready. Nothing has changed.")
+		if err = printChanges(w, done.Changes); err == nil {
+			_, err = fmt.Fprintln(w, "All nodes would be ready. Nothing has changed.")
+		}
 	case done.Same:
 		_, err = fmt.Fprintf(w, "Nothing to publish: this is what is in force, release %d.\n", done.Release)
 	case done.Hold:
@@ -90,10 +94,16 @@ func (c *publishCall) tell(done published) error {
 		_, err = fmt.Fprintf(w, "Release %d is shown by %s. For all: %s activate %d; to end it: %s canary end\n",
 			done.Release,
 			printable(strings.Join(c.canary, ", ")), c.name, done.Release, c.name)
+	case done.Before == 0:
+		_, err = fmt.Fprintf(w, "Release %d is in force, as epoch %d. It is the first: there is none to go back to.\n",
+			done.Release, done.Epoch)
 	default:
 		_, err = fmt.Fprintf(w, "Release %d is in force, as epoch %d. To take it back: %s rollback\n",
 			done.Release, done.Epoch,
 			c.name)
+	}
+	if err == nil && len(done.Unconfirmed) > 0 {
+		err = printUnconfirmed(w, done.Unconfirmed)
 	}
 	if err == nil && len(done.Restart) > 0 {
 		_, err = fmt.Fprintf(w, "These fields have their effect when nodes are restarted (%s restart "+
@@ -101,4 +111,39 @@ func (c *publishCall) tell(done published) error {
 			printable(strings.Join(done.Restart, ", ")))
 	}
 	return err
+}
+
+// printUnconfirmed names the nodes that have not got a release.
+func printUnconfirmed(w io.Writer, nodes []string) error {
+	_, err := fmt.Fprintf(w, "These nodes could not be reached and have not got it; they show nothing until they have: %s\n",
+		printable(strings.Join(nodes, ", ")))
+	return err
+}
+
+const mostChanges = 20 // of each kind that are named to people
+
+// printChanges says what would be another than in force.
+func printChanges(w io.Writer, ch *order.ReleaseChanges) error {
+	if ch == nil { // of an older program
+		return nil
+	}
+	more := ch.More
+	for _, kind := range []struct {
+		what  string
+		paths []string
+	}{{"added", ch.Added}, {"changed", ch.Changed}, {"removed", ch.Removed}} {
+		for _, path := range kind.paths[:min(len(kind.paths), mostChanges)] {
+			if _, err := fmt.Fprintf(w, "%-8s %s\n", kind.what, printable(path)); err != nil {
+				return err
+			}
+		}
+		more += max(0, len(kind.paths)-mostChanges)
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "and %d more files; -json names %d of each kind\n", more, order.MaxChanges)
+	}
+	if len(ch.Fields) == 0 {
+		return nil
+	}
+	return printDifferences(w, ch.Fields)
 }

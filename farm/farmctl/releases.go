@@ -24,6 +24,8 @@ type releaseCall struct {
 	why, who string
 	plan     order.RolloutPlan
 	showing  string // names of the nodes of a canary
+
+	overwrite bool
 }
 
 // defineRelease defines a verb about releases: what it does, once the flags are parsed.
@@ -64,6 +66,12 @@ func (c *releaseCall) planFlags() {
 	c.flags.StringVar(&c.plan.Bake, "bake", "", "how `long` they have to stay well; default until each was well once")
 }
 
+func (c *releaseCall) activateFlags() {
+	c.planFlags()
+	c.flags.BoolVar(&c.overwrite, "overwrite", false, "also undo what was changed by config set since the release was "+
+		"kept for later")
+}
+
 func releasesVerb() *verb {
 	return &verb{
 		name: "releases", remote: true,
@@ -87,7 +95,7 @@ func activateVerb() *verb {
 		long: `
 Has all nodes make a release ready and then switches them to it, all at one index of the log. If a node refuses,
 nothing changes anywhere. With the release of a canary, that is promoted to all nodes.`,
-		define: defineRelease((*releaseCall).planFlags, (*releaseCall).activate),
+		define: defineRelease((*releaseCall).activateFlags, (*releaseCall).activate),
 	}
 }
 
@@ -111,7 +119,7 @@ func canaryVerb() *verb {
 Has the nodes of -nodes show a release, while the others show what is in force. farmctl activate promotes it to all
 nodes; farmctl canary end gives it up. While there is a canary no other release can be put in force.`,
 		define: defineRelease(func(c *releaseCall) {
-			c.planFlags()
+			c.activateFlags()
 			c.flags.StringVar(&c.showing, "nodes", "", "the `names` of the nodes, with commas between them")
 		}, (*releaseCall).canary),
 	}
@@ -184,8 +192,16 @@ func (c *releaseCall) inForce(r order.ReleaseResult) error {
 			r.Release, printable(c.showing), c.name, r.Release, c.name)
 	case r.Rollout == 0 && (r.Release == 0 || c.showing != ""):
 		fmt.Fprintf(c.out, "There is nothing to change: epoch %d is in force.\n", r.Epoch)
+	case r.Before == 0:
+		fmt.Fprintf(c.out, "Epoch %d is in force, with release %d, the first: there is none to go back to.\n", r.Epoch,
+			r.Release)
 	default:
-		fmt.Fprintf(c.out, "Epoch %d is in force, on all nodes; %s rollback takes it back.\n", r.Epoch, c.name)
+		fmt.Fprintf(c.out, "Epoch %d is in force, with release %d; %s rollback takes it back.\n", r.Epoch, r.Release, c.name)
+	}
+	if len(r.Unconfirmed) > 0 {
+		if err := printUnconfirmed(c.out, r.Unconfirmed); err != nil {
+			return err
+		}
 	}
 	if len(r.Restart) > 0 {
 		fmt.Fprintf(c.out, "These fields have their effect when a node is restarted: %s. %s restart -rolling does that.\n",
@@ -263,7 +279,8 @@ func (c *releaseCall) activate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.rollout(ctx, order.PathActivate, order.ReleaseActivate{ConfigWrite: w, Release: id, Plan: c.plan})
+	return c.rollout(ctx, order.PathActivate, order.ReleaseActivate{ConfigWrite: w, Release: id, Plan: c.plan,
+		Overwrite: c.overwrite})
 }
 
 func (c *releaseCall) rollback(ctx context.Context) (err error) {
@@ -300,7 +317,7 @@ func (c *releaseCall) canary(ctx context.Context) error {
 		return err
 	}
 	return c.rollout(ctx, order.PathCanary, order.ReleaseActivate{ConfigWrite: w, Release: id,
-		Nodes: strings.Split(c.showing, ","), Plan: c.plan})
+		Nodes: strings.Split(c.showing, ","), Plan: c.plan, Overwrite: c.overwrite})
 }
 
 func (c *releaseCall) abort(ctx context.Context) (err error) {

@@ -24,6 +24,7 @@ func isTerminal(f *os.File) bool {
 type console struct {
 	name    string // how the verbs are called: "farmctl", or "shop farm"
 	configs []configsync.Declared
+	version string // of the program; "" = unknown
 
 	checkContent func(context.Context, fs.FS) error // nil = there is none
 

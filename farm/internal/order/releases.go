@@ -27,12 +27,14 @@ type RolloutPlan struct {
 	Bake        string `json:"bake,omitempty"`
 }
 
-// ReleaseActivate puts a release in force that is kept.
+// ReleaseActivate puts a release in force that is kept. With Overwrite, also one that undoes what was changed in the
+// configuration since it was made.
 type ReleaseActivate struct {
 	ConfigWrite
-	Release uint64      `json:"release"`
-	Nodes   []string    `json:"nodes,omitempty"` // of a canary
-	Plan    RolloutPlan `json:"plan,omitzero"`
+	Release   uint64      `json:"release"`
+	Nodes     []string    `json:"nodes,omitempty"` // of a canary
+	Plan      RolloutPlan `json:"plan,omitzero"`
+	Overwrite bool        `json:"overwrite,omitzero"`
 }
 
 // ReleaseRollback puts the release of an earlier epoch in force again.
@@ -89,12 +91,30 @@ type ReleaseResult struct {
 	Release uint64   `json:"release"`
 	Rollout uint64   `json:"rollout"` // 0 = nothing had to be changed, or the release is kept for later
 	Restart []string `json:"restart"` // fields for which programs have to be started again
+
+	Before      uint64   `json:"before"`                // the release that a rollback leads to; 0 = there is none
+	Unconfirmed []string `json:"unconfirmed,omitempty"` // nodes that were not heard, and have not got it yet
+
+	Changes *ReleaseChanges `json:"changes,omitempty"` // of a dry run: what would be another than in force
+}
+
+// MaxChanges is how many files of each kind a ReleaseChanges names.
+const MaxChanges = 1000
+
+// ReleaseChanges is how a release differs from what is in force.
+type ReleaseChanges struct {
+	Added   []string           `json:"added"` // files of the content, sorted
+	Changed []string           `json:"changed"`
+	Removed []string           `json:"removed"`
+	More    int                `json:"more"` // files that are not named
+	Fields  []ConfigDifference `json:"fields"`
 }
 
 // Kinds of errors about releases.
 const (
 	KindInvalid   = "invalid"   // the request itself is wrong
 	KindConflict  = "conflict"  // something else is in force than whoever asks has seen
+	KindOverwrite = "overwrite" // changes of the configuration would be undone
 	KindBusy      = "busy"      // another rollout, or a canary, is in progress
 	KindRefused   = "refused"   // a node refuses; nothing has changed
 	KindReturned  = "returned"  // it was taken back after the switch

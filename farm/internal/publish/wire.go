@@ -43,7 +43,7 @@ type Missing struct {
 
 var statuses = map[string]int{order.KindInvalid: http.StatusBadRequest,
 	order.KindUnauthorized: http.StatusForbidden,
-	order.KindRefused:      http.StatusUnprocessableEntity, order.KindConflict: http.StatusConflict,
+	order.KindRefused:      http.StatusUnprocessableEntity, order.KindConflict: http.StatusConflict, order.KindOverwrite: http.StatusConflict,
 	order.KindNoRoom: http.StatusInsufficientStorage, order.KindOverloaded: http.StatusTooManyRequests,
 	order.KindNoUpload: http.StatusNotFound, order.KindNoQuorum: http.StatusServiceUnavailable}
 

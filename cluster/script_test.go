@@ -48,7 +48,7 @@ func runScript(t *testing.T, file string) {
 	}
 	if race.Enabled {
 		plays = underRace(plays)
-		if waits(lines) >= 45*time.Second {
+		if waits(lines) >= 20*time.Second {
 			t.Skip(onlyWaitedFor)
 		}
 		if filepath.Base(file) == "secret_rotation.txt" {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
 // firstIndex returns the first index that the node's log still has.
@@ -23,6 +25,9 @@ func TestSnapshotByBytes(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
+			if race.Enabled && !durable {
+				t.Skip("a thousand writes take the race detector a minute, and durable ones race no less")
+			}
 			unformed(t, 3, durable, func(l *lab) {
 				l.symmetric()
 				for _, n := range l.nodes {

@@ -270,7 +270,7 @@ func (b *ballot) without(members []Member, ready int, absent []string) (decided 
 	case len(absent) > 0 && b.r.Plan.Unreachable == Refuse:
 		return true, "cannot be reached: " + strings.Join(absent, ", ")
 	case ready < needed:
-		return waited, fmt.Sprintf("%d nodes are ready; %d are needed", ready, needed)
+		return waited, fmt.Sprintf("%d of the %d nodes that are needed are ready", ready, needed)
 	case b.r.Plan.Unreachable == Fence && !fenced:
 		return false, ""
 	}

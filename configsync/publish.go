@@ -61,6 +61,9 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 	if p.Content != nil && p.Content.Root.IsZero() {
 		p.Content = &Content{}
 	}
+	if err := m.areMembers(p.Plan.Nodes); err != nil {
+		return Result{}, err
+	}
 	if _, err := olderVersion(p.Program, p.Program); p.Program != "" && err != nil {
 		return Result{}, fmt.Errorf("configsync: the version that a release needs: %w", err)
 	}
@@ -122,6 +125,9 @@ func (m *Manager) Activate(ctx context.Context, w Write, release uint64, p Plan)
 }
 
 func (m *Manager) begin(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
+	if err := m.areMembers(p.Nodes); err != nil {
+		return Result{}, err
+	}
 	cmd := state.Begin{Write: state.Write(w), Release: release, Plan: withDefaults(p)}.Append(nil)
 	return m.write(ctx, w, cmd, func(s *state.State) (Files, error) {
 		r, ok := s.Release(release)
@@ -156,17 +162,22 @@ func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, node
 	if len(nodes) == 0 {
 		return Result{}, fmt.Errorf("configsync: a canary is for at least one node")
 	}
-	members := m.s.Peers.Members()
-	for _, node := range nodes {
-		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == node }) {
-			return Result{}, fmt.Errorf("configsync: %q is no member", node)
-		}
-	}
 	if m.s.Log != nil && m.s.Local().State().Current().Release == release {
 		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes", release)
 	}
 	p.Nodes = nodes
 	return m.Activate(ctx, w, release, p)
+}
+
+// areMembers returns an error if a name is no member's.
+func (m *Manager) areMembers(nodes []string) error {
+	members := m.s.Peers.Members()
+	for _, node := range nodes {
+		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == node }) {
+			return fmt.Errorf("configsync: %q is no member", node)
+		}
+	}
+	return nil
 }
 
 // EndCanary has the nodes of the canary show what is in force again. rollout is Canary.Rollout. Errors:

@@ -104,9 +104,9 @@ func TestUnreachable(t *testing.T) {
 			want: "cannot be reached: n3"},
 		"fence": {cut: []int{2}, plan: configsync.Plan{Unreachable: configsync.Fence}, takes: 10 * time.Second,
 			ready: "n1 n2|n3"},
-		"no majority": {cut: []int{1, 2}, want: "1 nodes are ready; 2 are needed"},
+		"no majority": {cut: []int{1, 2}, want: "1 of the 2 nodes that are needed are ready"},
 		"one will do": {cut: []int{1, 2}, plan: configsync.Plan{MinReady: 1}, ready: "n1|n2 n3"},
-		"all":         {cut: []int{2}, plan: configsync.Plan{MinReady: 3}, want: "2 nodes are ready; 3 are needed"},
+		"all":         {cut: []int{2}, plan: configsync.Plan{MinReady: 3}, want: "2 of the 3 nodes that are needed are ready"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -397,6 +397,14 @@ func TestCanary(t *testing.T) {
 			!strings.Contains(err.Error(), `"n9" is no member`) {
 			t.Error(err)
 		}
+		if _, err := m.StartCanary(t.Context(), w, 1, []string{"n2"}, configsync.Plan{}); err == nil ||
+			!strings.Contains(err.Error(), "release 1 is in force, on all nodes") {
+			t.Error(err)
+		}
+		held.Hold, held.Plan.Nodes = false, []string{"n9"}
+		if _, err := m.Publish(t.Context(), held); err == nil || !strings.Contains(err.Error(), `"n9" is no member`) {
+			t.Error(err)
+		}
 		for range 2 {
 			if _, err := m.StartCanary(t.Context(), w, 2, []string{"n2"}, configsync.Plan{}); err != nil {
 				t.Fatal(err)
@@ -405,7 +413,8 @@ func TestCanary(t *testing.T) {
 				st.Epoch != 1 || l.nodes[0].banner() != "a" || l.nodes[2].banner() != "a" {
 				t.Errorf("%+v", st)
 			}
-			if err := tryPut(m, "site.yaml", "banner: c\n"); !errors.Is(err, configsync.ErrBusy) {
+			if err := tryPut(m, "site.yaml", "banner: c\n"); !errors.Is(err, configsync.ErrBusy) ||
+				!strings.HasSuffix(err.Error(), "release 2 is a canary on n2, and has to be activated or given up first") {
 				t.Error(err)
 			}
 			if err := m.EndCanary(t.Context(), m.Canary().Rollout, "me", "seen enough"); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
@@ -132,7 +133,19 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 		m.tell()
 	}
 	m.refresh()
-	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, outcome(a, w)
+	if err = outcome(a, w); a.Status == state.Busy {
+		err = m.busy(a.Rollout)
+	}
+	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, err
+}
+
+// busy is ErrBusy, and says what by.
+func (m *Manager) busy(rollout uint64) error {
+	if c := m.Canary(); c.Release != 0 && c.Rollout == rollout {
+		return fmt.Errorf("%w: release %d is a canary on %s, and has to be activated or given up first", ErrBusy,
+			c.Release, strings.Join(c.Nodes, ", "))
+	}
+	return fmt.Errorf("%w: rollout %d is in progress", ErrBusy, rollout)
 }
 
 func outcome(a state.Answer, w Write) error {

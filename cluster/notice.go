@@ -29,7 +29,7 @@ type notices struct {
 }
 
 const (
-	noticeDelay = 2 * time.Millisecond // in which the next append may make a notice needless
+	noticeDelay = 2 * time.Millisecond // in which an append that is to come may make a notice needless
 	noticePause = time.Second          // after one that could not be sent
 )
 
@@ -63,7 +63,7 @@ func (n *notices) run() {
 			return
 		}
 		index := n.newest.Load()
-		if !sleep(n.l.ctx, noticeDelay) {
+		if n.l.in.grown.last.Load() > index && !sleep(n.l.ctx, noticeDelay) {
 			return
 		}
 		if n.l.leads() {

@@ -127,6 +127,9 @@ func (a adding) Put(ctx context.Context, want blob.Hash, r io.Reader) (blob.Hash
 const (
 	publisherFile = "publisher.pem"      // in Dir
 	publisherLife = 365 * 24 * time.Hour // after which a staging node makes itself another key
+
+	// memoryLife is the same without Dir: each start makes a key, and only so many may be good at a time.
+	memoryLife = 3 * 24 * time.Hour
 )
 
 // publisherKey returns the key by which this node signs what it publishes, which the farm knows.
@@ -157,7 +160,11 @@ func (f *Farm) publisherKey(ctx context.Context) (*credential.Key, error) {
 func (f *Farm) newPublisherKey() (*credential.Key, error) {
 	st := f.node.State()
 	self, _ := st.Member(st.Self)
-	key, err := credential.NewKey(f.cfg.Farm, "staging "+self.Name, time.Now().Add(publisherLife).Truncate(time.Second))
+	life := publisherLife
+	if f.cfg.Dir == "" {
+		life = memoryLife
+	}
+	key, err := credential.NewKey(f.cfg.Farm, "staging "+self.Name, time.Now().Add(life).Truncate(time.Second))
 	if err != nil || f.cfg.Dir == "" {
 		return key, err
 	}

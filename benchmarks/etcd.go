@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,9 @@ type etcdClient struct {
 
 	mu       sync.Mutex
 	sessions map[etcdSession]*concurrency.Session
+
+	seen *sightings // of what was announced
+	stop context.CancelFunc
 }
 
 // etcdSession is a session of a worker: the same one cannot wait for a lock that it has.
@@ -29,6 +33,8 @@ type etcdSession struct {
 }
 
 const (
+	systemEtcd = "etcd"
+
 	etcdConns = 8
 	etcdTTL   = 1  // seconds, for sessions that are to expire quickly; the servers make it 2, the least that they give
 	longTTL   = 60 // which is the default
@@ -43,8 +49,40 @@ func newEtcd(s setup) (client, error) {
 		}
 		e.clients = append(e.clients, c)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	if e.stop = stop; s.Watches {
+		e.seen = newSightings()
+		watched := make(chan struct{})
+		go e.watch(ctx, watched)
+		<-watched
+	}
 	return e, untilWritten(e)
 }
+
+const announced = "announced"
+
+// watch notes each value that the nearest server says was announced.
+func (e *etcdClient) watch(ctx context.Context, begun chan<- struct{}) {
+	for w := range e.clients[0].Watch(ctx, announced, clientv3.WithCreatedNotify()) {
+		if w.Created {
+			close(begun)
+		}
+		for _, event := range w.Events {
+			if value, err := strconv.Atoi(string(event.Kv.Value)); err == nil {
+				e.seen.add(value)
+			}
+		}
+	}
+}
+
+// Announce implements announcer.
+func (e *etcdClient) Announce(ctx context.Context, value int) error {
+	_, err := e.client().Put(ctx, announced, strconv.Itoa(value))
+	return err
+}
+
+// Seen implements announcer.
+func (e *etcdClient) Seen() *sightings { return e.seen }
 
 func (e *etcdClient) client() *clientv3.Client { return e.clients[e.next.Add(1)%etcdConns] }
 
@@ -92,6 +130,7 @@ func (e *etcdClient) Holder(i int, contends, quick bool) (lockFunc, error) {
 }
 
 func (e *etcdClient) Close() error {
+	e.stop()
 	for _, c := range e.clients {
 		c.Close()
 	}
@@ -113,23 +152,27 @@ func untilWritten(c client) error {
 	return fmt.Errorf("no write got through: %w", last)
 }
 
-// etcdServers starts three members with their defaults: heartbeats every 100 ms, elections after a second.
 func etcdServers(exe string, _ bool, dir string) ([]server, []string, error) {
-	addrs, err := freeAddrs(6)
+	return etcdCluster(exe, dir, nodes)
+}
+
+// etcdCluster says how to start n members with their defaults: heartbeats every 100 ms, elections after a second.
+func etcdCluster(exe, dir string, n int) ([]server, []string, error) {
+	addrs, err := freeAddrs(2 * n)
 	if err != nil {
 		return nil, nil, err
 	}
 	initial := ""
-	for i := range 3 {
-		initial += fmt.Sprintf("node%d=http://%s,", i+1, addrs[3+i])
+	for i := range n {
+		initial += fmt.Sprintf("node%d=http://%s,", i+1, addrs[n+i])
 	}
 	var out []server
-	for i := range 3 {
-		peer, own := "http://"+addrs[3+i], "http://"+addrs[i]
+	for i := range n {
+		peer, own := "http://"+addrs[n+i], "http://"+addrs[i]
 		out = append(out, server{exe, []string{"--name", fmt.Sprintf("node%d", i+1), "--data-dir", filepath.Join(dir, fmt.Sprint(i)),
 			"--listen-client-urls", own, "--advertise-client-urls", own, "--listen-peer-urls", peer,
 			"--initial-advertise-peer-urls", peer, "--initial-cluster", initial[:len(initial)-1],
 			"--initial-cluster-state", "new", "--quota-backend-bytes", "8589934592", "--logger", "zap", "--log-level", "error"}})
 	}
-	return out, addrs[:3], nil
+	return out, addrs[:n], nil
 }

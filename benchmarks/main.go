@@ -34,6 +34,8 @@ type bench struct {
 	settle   time.Duration
 	kills    int
 	held     time.Duration // of a lock that is handed over
+	nodes    int           // of modeVisible
+	changes  int           // in each round of it
 	dir      string
 	plot     string
 	profiles string
@@ -79,7 +81,7 @@ func child(args []string) (is bool, err error) {
 
 func parse(args []string) (b bench, err error) {
 	fs := flag.NewFlagSet("benchmarks", flag.ExitOnError)
-	modes := fs.String("mode", "durable,memory,failover", "what to measure; also locks, forward, streams")
+	modes := fs.String("mode", "durable,memory,failover", "what to measure; also locks, visible, publish, content, forward, streams")
 	systems := fs.String("systems", "webfarm,etcd,redis,nats", "whom; who is not installed is left out")
 	ways := fs.String("ways", strings.Join(allWays, ","), "forward, streams: whom; the first is compared with the others")
 	fs.IntVar(&b.clients, "clients", 64, "forward: concurrent clients")
@@ -92,6 +94,8 @@ func parse(args []string) (b bench, err error) {
 		"how long each system works in each round, after a warm-up of a quarter of it")
 	fs.IntVar(&b.kills, "kills", 20, "failover, locks: how often the leader, and a follower, is killed")
 	fs.DurationVar(&b.held, "hold", 20*time.Millisecond, "locks: how long a lock is held before it is handed over")
+	fs.IntVar(&b.nodes, "nodes", 5, "visible: how many nodes")
+	fs.IntVar(&b.changes, "changes", 20, "visible: changes in each round")
 	fs.StringVar(&b.dir, "dir", "",
 		"where the data directories are made (and removed); \"\" means the system's temporary directory")
 	fs.StringVar(&b.plot, "plot", "", "file to draw the result in, as SVG")
@@ -108,8 +112,9 @@ func parse(args []string) (b bench, err error) {
 		}
 		b.writers = append(b.writers, n)
 	}
-	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 || b.held <= 0 {
-		return b, errors.New("-rounds, -kills, -for, -clients, -idle and -hold must be above 0, and -rate not below")
+	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 || b.held <= 0 || b.nodes < 1 ||
+		b.changes < 1 {
+		return b, errors.New("-rounds, -kills, -for, -clients, -idle, -hold, -nodes and -changes must be above 0, and -rate not below")
 	}
 	return b, nil
 }
@@ -137,7 +142,7 @@ func (b *bench) run(ctx context.Context) error {
 	var failures []*crashes
 	for _, mode := range b.modes {
 		if measure := map[string]func(context.Context, *processes, string) error{
-			modeForward: b.forward, modeStreams: b.streams}[mode]; measure != nil {
+			modeForward: b.forward, modeStreams: b.streams, modeVisible: b.visible}[mode]; measure != nil {
 			if err := measure(ctx, procs, dir); err != nil {
 				return errors.Join(ctx.Err(), err)
 			}

@@ -33,6 +33,7 @@ type setup struct {
 	Dir       string   // data directory of a node inside the worker; "" = in memory
 	Durable   bool
 	Secret    string // of the farm
+	Watches   bool   // of etcd: the worker watches what is announced
 }
 
 // order is what a worker is to do.
@@ -46,6 +47,9 @@ type order struct {
 	Name    string        // of a lock
 	Hold    time.Duration // of a lock; -1 = for ever
 	Profile string        // file for a CPU profile
+	Value   int           // to announce, or to wait for
+	Held    bool          // publish, and keep the release for later
+	Release uint64        // to activate
 }
 
 const (
@@ -55,6 +59,11 @@ const (
 	orderWatch = "watch"
 	orderLock  = "lock"
 	orderTake  = "take"
+
+	orderAnnounce = "announce"
+	orderPublish  = "publish" // the folder Name
+	orderActivate = "activate"
+	orderSeen     = "seen"
 )
 
 type report struct {
@@ -66,10 +75,14 @@ type report struct {
 	Why     string // the last one failed
 	Watched watched
 	Spans   []span
+	At      int64 // Unix ns: when it was begun, or seen
+	Done    int64 // Unix ns
+	Release uint64
 }
 
 var clients = map[string]func(setup) (client, error){
-	"webfarm": newWebfarm, "etcd": newEtcd, "nats": newNATS, "redis": newRedis,
+	"webfarm": newWebfarm, systemEtcd: newEtcd, "nats": newNATS, "redis": newRedis,
+	systemFarm: newMember,
 }
 
 // work is a worker's main.
@@ -123,6 +136,10 @@ func obey(c client, o order) (r report) {
 		return lock(c, o)
 	case orderTake:
 		return take(c, o)
+	case orderAnnounce, orderPublish, orderActivate:
+		return announce(c, o)
+	case orderSeen:
+		return saw(c, o)
 	}
 	return r
 }

@@ -29,10 +29,11 @@ func (s *Store) open(h Hash, wanted bool) (*os.File, int64, error) {
 	}
 	f, err := s.root.Open(name)
 	if isGone(err) { // it has just got its name, or was swept, or somebody has removed it
-		if e, name, err = s.find(h, wanted); err != nil {
+		e, f, err = s.openStill(h, wanted)
+		if e == nil {
 			return nil, 0, err
 		}
-		if f, err = s.root.Open(name); isGone(err) {
+		if isGone(err) {
 			return nil, 0, s.lose(h, e, err)
 		}
 	}
@@ -44,6 +45,19 @@ func (s *Store) open(h Hash, wanted bool) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	return f, e.size, nil
+}
+
+// openStill opens a blob while no name changes: between a rename and the index that says so, a file is not where it
+// is looked for. The entry is nil if the store does not have the blob; otherwise an error is the file's.
+func (s *Store) openStill(h Hash, wanted bool) (*entry, *os.File, error) {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	e, name, err := s.find(h, wanted)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := s.root.Open(name)
+	return e, f, err
 }
 
 func (s *Store) find(h Hash, wanted bool) (e *entry, name string, err error) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func TestPut(t *testing.T) {
@@ -37,6 +38,40 @@ func TestPut(t *testing.T) {
 			t.Errorf("on disk: %d bytes, %v", len(got), err)
 		}
 	}
+}
+
+// Who opens a blob just when it gets its name finds it. It was taken for one whose file somebody has removed, and was
+// moved aside.
+func TestOpenWhileItIsNamed(t *testing.T) {
+	s := openStore(t, StoreConfig{Dir: t.TempDir(), Corrupt: func(h Hash, err error) {
+		t.Errorf("%v is taken for damaged: %v", h, err)
+	}})
+	want := random(3, 1000)
+	h, err := s.Add(testContext(t), Hash{}, bytes.NewReader(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	s.step = func(at string) error {
+		if at != "renamed" {
+			return nil
+		}
+		go func() {
+			defer close(done)
+			if got, err := read(s, h); !bytes.Equal(got, want) || err != nil {
+				t.Errorf("%d bytes are read, %v", len(got), err)
+			}
+		}()
+		select { // the reader has to wait until the index says the new name; for that it is given some time
+		case <-done:
+		case <-time.After(50 * time.Millisecond):
+		}
+		return nil
+	}
+	if err := s.Durable(h); err != nil {
+		t.Error(err)
+	}
+	<-done
 }
 
 func TestPutRefuses(t *testing.T) {

@@ -125,6 +125,7 @@ func (s *Store) rename(h Hash, e *entry) error {
 	if err != nil {
 		return err
 	}
+	s.before("renamed") // it is too late for an error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.temp = ""

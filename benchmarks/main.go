@@ -36,6 +36,8 @@ type bench struct {
 	held     time.Duration // of a lock that is handed over
 	nodes    int           // of modeVisible
 	changes  int           // in each round of it
+	files    int           // of modePublish
+	sizes    []int         // of farms, for it
 	dir      string
 	plot     string
 	profiles string
@@ -96,6 +98,7 @@ func parse(args []string) (b bench, err error) {
 	fs.DurationVar(&b.held, "hold", 20*time.Millisecond, "locks: how long a lock is held before it is handed over")
 	fs.IntVar(&b.nodes, "nodes", 5, "visible: how many nodes")
 	fs.IntVar(&b.changes, "changes", 20, "visible: changes in each round")
+	fs.IntVar(&b.files, "files", 1000, "publish: files of the site")
 	fs.StringVar(&b.dir, "dir", "",
 		"where the data directories are made (and removed); \"\" means the system's temporary directory")
 	fs.StringVar(&b.plot, "plot", "", "file to draw the result in, as SVG")
@@ -104,7 +107,7 @@ func parse(args []string) (b bench, err error) {
 	fs.BoolVar(&b.verbose, "v", false, "show what the servers print")
 	fs.Parse(args)
 	b.out, b.modes, b.systems = os.Stdout, strings.Split(*modes, ","), strings.Split(*systems, ",")
-	b.ways = strings.Split(*ways, ",")
+	b.ways, b.sizes = strings.Split(*ways, ","), sizes
 	for _, w := range strings.Split(*writers, ",") {
 		n, err := strconv.Atoi(w)
 		if err != nil || n < 1 || n > 512 {
@@ -113,8 +116,8 @@ func parse(args []string) (b bench, err error) {
 		b.writers = append(b.writers, n)
 	}
 	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 || b.held <= 0 || b.nodes < 1 ||
-		b.changes < 1 {
-		return b, errors.New("-rounds, -kills, -for, -clients, -idle, -hold, -nodes and -changes must be above 0, and -rate not below")
+		b.changes < 1 || b.files < 1 {
+		return b, errors.New("-rounds, -kills, -for, -clients, -idle, -hold, -nodes, -changes and -files must be above 0, and -rate not below")
 	}
 	return b, nil
 }
@@ -142,7 +145,8 @@ func (b *bench) run(ctx context.Context) error {
 	var failures []*crashes
 	for _, mode := range b.modes {
 		if measure := map[string]func(context.Context, *processes, string) error{
-			modeForward: b.forward, modeStreams: b.streams, modeVisible: b.visible}[mode]; measure != nil {
+			modeForward: b.forward, modeStreams: b.streams, modeVisible: b.visible,
+			modePublish: b.publish}[mode]; measure != nil {
 			if err := measure(ctx, procs, dir); err != nil {
 				return errors.Join(ctx.Err(), err)
 			}

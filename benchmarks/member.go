@@ -29,9 +29,9 @@ type announcer interface {
 
 // publisher is a client that publishes a site folder to all nodes.
 type publisher interface {
-	// Publish returns when the system says that it is done. With hold, the release is only kept, and its number
-	// returned.
-	Publish(ctx context.Context, dir string, hold bool) (release uint64, err error)
+	// Publish returns when the system says that it is done: the number of the release, and its bytes. With hold, it is
+	// only kept.
+	Publish(ctx context.Context, dir string, hold bool) (release uint64, bytes int64, err error)
 
 	// Activate puts a release in force that is kept.
 	Activate(ctx context.Context, release uint64) error
@@ -141,14 +141,19 @@ func (m *member) write() configsync.Write {
 }
 
 // Publish implements publisher.
-func (m *member) Publish(ctx context.Context, dir string, hold bool) (release uint64, err error) {
+func (m *member) Publish(ctx context.Context, dir string, hold bool) (release uint64, bytes int64, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer root.Close()
 	res, err := m.f.Publish(ctx, root.FS(), farm.Publication{Hold: hold})
-	return res.Release, err
+	for _, r := range m.f.Configs().Releases() {
+		if r.ID == res.Release {
+			bytes = int64(r.Content.Size + r.Content.Manifest)
+		}
+	}
+	return res.Release, bytes, err
 }
 
 // Activate implements publisher.
@@ -183,7 +188,7 @@ func announce(c client, o order) (r report) {
 	case !publishes:
 		err = errors.ErrUnsupported
 	case o.Do == orderPublish:
-		r.Release, err = p.Publish(ctx, o.Name, o.Held)
+		r.Release, r.Bytes, err = p.Publish(ctx, o.Name, o.Held)
 	default:
 		err = p.Activate(ctx, o.Release)
 	}

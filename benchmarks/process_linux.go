@@ -17,17 +17,23 @@ func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeat
 const tick = 10 * time.Millisecond // of the kernel's accounts
 
 // cpuTime returns how much processor time a process has used, 0 if that is not known.
-func cpuTime(pid int) time.Duration {
+func cpuTime(pid int) time.Duration { return ticks(pid, 11) }
+
+// endedTime returns how much its children have used that have ended, likewise.
+func endedTime(pid int) time.Duration { return ticks(pid, 13) }
+
+// ticks is the sum of two fields of /proc/PID/stat, counted from the one behind the name.
+func ticks(pid, field int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
+	if len(fields) < field+2 {
 		return 0
 	}
-	user, _ := strconv.Atoi(string(fields[11]))
-	system, _ := strconv.Atoi(string(fields[12]))
+	user, _ := strconv.Atoi(string(fields[field]))
+	system, _ := strconv.Atoi(string(fields[field+1]))
 	return time.Duration(user+system) * tick
 }
 
@@ -79,4 +85,19 @@ func allowFiles(n int) int {
 		return n
 	}
 	return int(l.Cur)
+}
+
+// written returns how many bytes a process has written, to files and to connections; 0 if that is not known.
+func written(pid int) int64 {
+	sums, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(sums) {
+		if rest, ok := bytes.CutPrefix(line, []byte("wchar:")); ok {
+			n, _ := strconv.ParseInt(string(bytes.TrimSpace(rest)), 10, 64)
+			return n
+		}
+	}
+	return 0
 }

@@ -78,6 +78,7 @@ type report struct {
 	At      int64 // Unix ns: when it was begun, or seen
 	Done    int64 // Unix ns
 	Release uint64
+	Bytes   int64 // of the release, with its compressed variants
 }
 
 var clients = map[string]func(setup) (client, error){

@@ -3,6 +3,7 @@ package farmtest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -18,6 +19,22 @@ const requestTimeout = 2 * time.Minute
 // it a Jar if it should.
 func (n *Node) Client() *http.Client {
 	return n.farm.client(func(ctx context.Context, _, _ string) (net.Conn, error) { return n.dial(ctx) })
+}
+
+// Get returns what the node answers to a request for a path, such as "/cart?sku=tea", to a client without cookies. No
+// answer at all fails the test.
+func (n *Node) Get(path string) (status int, body string) {
+	n.farm.t.Helper()
+	res, err := n.Client().Get(n.URL() + path)
+	if err == nil {
+		defer res.Body.Close()
+		var b []byte
+		if b, err = io.ReadAll(res.Body); err == nil {
+			return res.StatusCode, string(b)
+		}
+	}
+	n.farm.t.Fatalf("farmtest: %s: GET %s: %v", n.name, path, err)
+	return 0, ""
 }
 
 // Browser returns a new client that carries its cookies to whichever node a URL names: what a visitor's browser does when

@@ -35,6 +35,20 @@
 // A farm in memory forgets what a majority of its nodes has forgotten, so kill one node at a time and let the farm
 // settle in between, or set [Config].Durable.
 //
+// [Node.Drain] has a node drain, as before a stop, and the test look at it meanwhile; [Node.Undrain] takes that back.
+//
+// # Releases
+//
+// [Farm.Publish] publishes a site folder to the whole farm, and [Farm.SetConfig] sets one field of its configuration, as
+// farmctl does. Both return when that is in force on every node, or with the reason why it was refused. [Farm.AwaitEpoch]
+// waits for a node that was away, and [Node.Get] shows what a node serves:
+//
+//	epoch, err := f.Publish(os.DirFS("site"))
+//	...
+//	epoch, err = f.SetConfig("site", "prices.tea", 320)
+//	...
+//	_, body := f.Nodes[2].Get("/prices")
+//
 // # What is checked
 //
 // When the test ends, the network is healed and the farm must settle, unless too few nodes run for a leader. Then the test

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
@@ -51,8 +52,10 @@ type Farm struct {
 	partition [][]*Node
 	cuts      [][2]*Node
 	elections map[*life][]uint64 // terms that each has won
+	publisher *credential.Key    // of what Publish publishes; nil = it has not
 
 	remains sync.WaitGroup // of killed nodes
+	drains  sync.WaitGroup
 }
 
 // New starts a farm of n nodes and returns it settled. When the test ends, the farm is healed, settled, checked and
@@ -114,11 +117,14 @@ func (f *Farm) Running() []*Node {
 	return slices.DeleteFunc(slices.Clone(f.Nodes), func(n *Node) bool { return n.running() == nil })
 }
 
+// farmName is the name of every farm.
+const farmName = "farmtest"
+
 // config returns the configuration for the next life of n.
 func (f *Farm) config(n *Node, l *life, ip string) farm.Config {
 	host := f.network.Host(ip)
 	c := farm.Config{
-		Farm:    "farmtest",
+		Farm:    farmName,
 		Name:    n.name,
 		Dir:     n.dir,
 		Peer:    ip + peerPort,
@@ -166,6 +172,7 @@ func (f *Farm) end() {
 		}
 	}
 	f.remains.Wait()
+	f.drains.Wait()
 	f.clients.close()
 	f.checkGoroutines()
 	f.checkTerms()

@@ -36,12 +36,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestExample runs what the example shows: that is compiled only.
-func TestExample(t *testing.T) {
-	t.Parallel()
-	cartSurvivesTheLeader(t)
-}
-
 // both runs body in a bubble and, unless -short is given, outside of one.
 func both(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest.Farm)) {
 	c.Handler = application

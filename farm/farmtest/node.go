@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/pprof"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/farm"
 )
@@ -37,7 +38,10 @@ type life struct {
 	farm    *farm.Farm
 	stop    context.CancelFunc // ends Serve
 	served  chan error
-	cluster string // its ID, known at the end
+	cluster string          // its ID, known at the end
+	drained atomic.Bool     // by Drain: it need not serve
+	over    context.Context // ends with the life
+	endLife context.CancelFunc
 }
 
 func (f *Farm) newNode(i int) *Node {
@@ -93,6 +97,7 @@ func (n *Node) detach() *life {
 		return nil
 	}
 	n.up = false
+	n.last.endLife()
 	n.last.cluster = n.last.farm.Cluster().State().ClusterID
 	return n.last
 }
@@ -156,6 +161,7 @@ func (n *Node) start() {
 	ip := n.address()
 	f.network.Up(ip)
 	l := &life{node: n, served: make(chan error, 1)}
+	l.over, l.endLife = context.WithCancel(context.Background())
 	cfg := f.config(n, l, ip)
 	var err error
 	if cfg.Listener, err = f.network.Host(ip).Listen(ip + publicPort); err != nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
-	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -68,11 +67,19 @@ func barrier(c *cluster.Node, limit time.Duration) error {
 
 // Settle waits until the farm has come to rest: one leader, every running node a caught-up member that serves and knows
 // which others do, and all of them at the same index, with the same state. It fails the test if that takes longer than
-// two minutes. A partitioned farm does not settle.
+// two minutes. A partitioned farm does not settle. A node that was told to drain need not serve.
 func (f *Farm) Settle() {
 	f.t.Helper()
 	if problem := f.settle(); problem != "" {
 		ci.Latef(f.t, "farmtest: the farm did not settle within %v: %s", patience, problem)
+	}
+}
+
+// await waits until try returns "", and else fails the test.
+func (f *Farm) await(what string, try func() (problem string)) {
+	f.t.Helper()
+	if problem := poll(patience, try); problem != "" {
+		ci.Latef(f.t, "farmtest: %s within %v: %s", what, patience, problem)
 	}
 }
 
@@ -108,9 +115,9 @@ func (f *Farm) views() (all []view) {
 
 // disagreement says in what the nodes are not one farm at rest, "" if they are.
 func disagreement(views []view) string {
-	running := make(map[string]bool)
+	running, drained := make(map[string]bool), make(map[string]bool)
 	for _, v := range views {
-		running[v.Self] = true
+		running[v.Self], drained[v.Self] = true, v.life.drained.Load()
 	}
 	for _, v := range views {
 		switch {
@@ -121,7 +128,7 @@ func disagreement(views []view) string {
 		case v.Leader != views[0].Leader || !running[v.Leader]:
 			return fmt.Sprintf("%s believes in leader %q, %s in %q", v.life.node, v.Leader, views[0].life.node, views[0].Leader)
 		}
-		if problem := v.misjudged(running); problem != "" {
+		if problem := v.misjudged(running, drained); problem != "" {
 			return fmt.Sprintf("%s sees %s", v.life.node, problem)
 		}
 	}
@@ -129,14 +136,14 @@ func disagreement(views []view) string {
 }
 
 // misjudged says about which member the view is wrong.
-func (v view) misjudged(running map[string]bool) string {
+func (v view) misjudged(running, drained map[string]bool) string {
 	seen := 0
 	for _, m := range v.Members {
 		alive := m.Status == cluster.Alive
 		switch {
 		case alive != running[m.ID]:
 			return fmt.Sprintf("%s %s, which is not so", m.Name, m.Status)
-		case alive && m.Role == cluster.Ordinary && m.Tags[forward.TagGate] != "ready":
+		case alive && m.Role == cluster.Ordinary && !drained[m.ID] && m.Tags[tagGate] != serving:
 			return fmt.Sprintf("%s not serving", m.Name)
 		case alive && m.Vote == "":
 			return fmt.Sprintf("%s out of the configuration", m.Name)

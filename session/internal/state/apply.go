@@ -7,7 +7,7 @@ func (t *table) apply(index uint64, cmd []byte) Result {
 	if len(cmd) == 0 {
 		return Result{Status: Malformed}
 	}
-	d := &decoder{b: cmd[1:]}
+	d := newDecoder(cmd[1:])
 	switch cmd[0] {
 	case opCreate:
 		return t.create(index, d)
@@ -36,7 +36,7 @@ func (t *table) create(index uint64, d *decoder) Result {
 	now := t.now.Load()
 	s := session{key: d.key(), idle: d.millis(), absolute: d.millis(), created: now, seen: now, mod: index}
 	t.changes = d.sets(t.changes[:0])
-	if !d.done() || s.idle == 0 || s.absolute == 0 {
+	if !d.Done() || s.idle == 0 || s.absolute == 0 {
 		return Result{Status: Malformed}
 	}
 	sh := t.shard(s.key)
@@ -59,7 +59,7 @@ func (t *table) create(index uint64, d *decoder) Result {
 func (t *table) write(index uint64, d *decoder) Result {
 	key := d.key()
 	t.changes = d.deletes(d.sets(t.changes[:0]))
-	if !d.done() {
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	r, ok := t.open(key)
@@ -71,8 +71,8 @@ func (t *table) write(index uint64, d *decoder) Result {
 
 // cas needs no copy of the present value: blobs are immutable, and the answer is encoded before anything else happens.
 func (t *table) cas(index uint64, d *decoder) Result {
-	key, name, want, value := d.key(), d.name(), d.uvarint(), d.bytes()
-	if !d.done() {
+	key, name, want, value := d.key(), d.name(), d.Uint(), d.bytes()
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	r, ok := t.open(key)
@@ -88,7 +88,7 @@ func (t *table) cas(index uint64, d *decoder) Result {
 
 func (t *table) take(index uint64, d *decoder) Result {
 	key, name := d.key(), d.name()
-	if !d.done() {
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	r, ok := t.open(key)
@@ -126,7 +126,7 @@ func (t *table) change(index uint64, r ref) Result {
 
 func (t *table) destroy(d *decoder) Result {
 	key := d.key()
-	if !d.done() {
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	r, ok := t.open(key)
@@ -138,11 +138,11 @@ func (t *table) destroy(d *decoder) Result {
 }
 
 func (t *table) touch(d *decoder) Result {
-	if len(d.b)%len(Key{}) != 0 {
+	if len(d.Rest())%len(Key{}) != 0 {
 		return Result{Status: Malformed}
 	}
 	answer := Result{Status: OK}
-	for !d.done() {
+	for !d.Done() {
 		if r, ok := t.open(d.key()); ok {
 			t.use(&r)
 			t.store(r)
@@ -156,7 +156,7 @@ func (t *table) touch(d *decoder) Result {
 func (t *table) renew(index uint64, d *decoder) Result {
 	key, next := d.key(), d.key()
 	t.changes = d.deletes(d.sets(t.changes[:0]))
-	if !d.done() {
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	r, ok := t.open(key)
@@ -188,9 +188,9 @@ func (t *table) renew(index uint64, d *decoder) Result {
 }
 
 func (t *table) changeLimits(index uint64, d *decoder) Result {
-	seen, limits := d.uvarint(), d.changedLimits()
+	seen, limits := d.Uint(), d.changedLimits()
 	switch present := t.limitsVersion.Load(); {
-	case !d.done():
+	case !d.Done():
 		return Result{Status: Malformed}
 	case seen != present:
 		return Result{Status: Conflict, Version: present}
@@ -203,7 +203,7 @@ func (t *table) changeLimits(index uint64, d *decoder) Result {
 
 func (t *table) setLimits(d *decoder) Result {
 	limits := d.limits()
-	if !d.done() {
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	limits.Total = t.limits.Load().Total

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 func TestCreate(t *testing.T) {
@@ -314,8 +316,8 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 		func() {
 			defer func() {
 				err, _ := recover().(error)
-				var unknown UnknownCommandError
-				if !errors.As(err, &unknown) || unknown.Op != op || unknown.Index != 7 || !errors.Is(err, ErrUnknownCommand) {
+				var unknown fault.UnknownCommandError
+				if !errors.As(err, &unknown) || unknown.Op != op || unknown.Index != 7 || !errors.Is(err, fault.ErrVersion) {
 					t.Errorf("op %d: panic with %v", op, err)
 				}
 			}()

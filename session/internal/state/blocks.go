@@ -127,11 +127,11 @@ func (b *blockReader) section(item func(*decoder)) error {
 		if len(block) == 0 {
 			return nil
 		}
-		d := decoder{b: block}
-		for len(d.b) > 0 {
-			item(&d)
+		d := newDecoder(block)
+		for len(d.Rest()) > 0 {
+			item(d)
 		}
-		if d.bad {
+		if d.Bad() {
 			return errCorrupt
 		}
 	}

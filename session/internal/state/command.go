@@ -2,11 +2,7 @@ package state
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"time"
-
-	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // Key names a session: the first 16 bytes of the SHA-256 of the random part of its token. The token itself never gets
@@ -45,26 +41,6 @@ func Level(cmd []byte) int {
 	}
 	return 1
 }
-
-// ErrUnknownCommand is what an UnknownCommandError is.
-var ErrUnknownCommand = errors.New("session state: unknown command")
-
-// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does not know: a
-// newer program wrote it. Skipping the command would let this copy of the state drift from the others for good, and no
-// answer could say so, since answers are only for whoever proposed. Whoever drives the machine recovers the panic and
-// stops the node cleanly; the machine is unchanged and the entry will be applied by a program that understands it.
-type UnknownCommandError struct {
-	Op    byte
-	Index uint64 // of the command
-}
-
-// Error implements error.
-func (e UnknownCommandError) Error() string {
-	return fmt.Sprintf("session state: unknown command %d at index %d: a newer version of the program wrote it", e.Op, e.Index)
-}
-
-// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer program is needed.
-func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
 
 // Create makes a session. It is the only command that does.
 //

@@ -29,8 +29,8 @@ type due struct {
 // ones a limited Tick collects depends on nothing but the sessions themselves, and it never has to sort more than the
 // share of one shard in one minute.
 func (t *table) tick(d *decoder) Result {
-	limit := d.uvarint()
-	if !d.done() {
+	limit := d.Uint()
+	if !d.Done() {
 		return Result{Status: Malformed}
 	}
 	if limit == 0 || limit > MaxExpire {

@@ -50,13 +50,13 @@ func (f Fetched) Append(dst []byte) []byte {
 
 // DecodeFetched reads an answer of Machine.Query to a Fetch. An error means that b is no such answer.
 func DecodeFetched(b []byte) (Fetched, error) {
-	d := decoder{b: b}
-	kind := d.byte()
-	f := Fetched{Applied: d.uvarint(), Now: fromMillis(d.millis()), Found: kind == fetchedFound, Ended: kind == fetchedEnded}
+	d := newDecoder(b)
+	kind := d.Byte()
+	f := Fetched{Applied: d.Uint(), Now: fromMillis(d.millis()), Found: kind == fetchedFound, Ended: kind == fetchedEnded}
 	if f.Found {
 		f.Record = d.session().record()
 	}
-	if !d.done() || kind < fetchedMissing || kind > fetchedFound {
+	if !d.Done() || kind < fetchedMissing || kind > fetchedFound {
 		return Fetched{}, errAnswer
 	}
 	return f, nil

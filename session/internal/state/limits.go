@@ -96,18 +96,18 @@ func (l Limits) append(dst []byte) []byte {
 // changedLimits reads limits with a Total.
 func (d *decoder) changedLimits() Limits {
 	l := d.limits()
-	l.Total = int64(min(d.uvarint(), math.MaxInt64))
-	if d.bad || l.Check() != nil {
-		d.fail()
+	l.Total = int64(min(d.Uint(), math.MaxInt64))
+	if d.Bad() || l.Check() != nil {
+		d.Fail()
 	}
 	return l
 }
 
 func (d *decoder) limits() Limits {
-	next := func() int { return int(min(d.uvarint(), math.MaxInt32)) }
+	next := func() int { return int(min(d.Uint(), math.MaxInt32)) }
 	l := Limits{Value: next(), Name: next(), Keys: next(), Session: next(), Sessions: next()}
 	if !l.valid() {
-		d.fail()
+		d.Fail()
 	}
 	return l
 }

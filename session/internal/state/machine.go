@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // TombstoneTTL is how long an ended session is remembered as such, by the log's time.
@@ -37,10 +39,10 @@ func New() *Machine {
 // depends on nothing but the commands so far. A time before that of an earlier command counts as the earlier one, one
 // before 1970 as 1970.
 //
-// It panics with an UnknownCommandError, having changed nothing, when the command is none it knows.
+// It panics with a fault.UnknownCommandError, having changed nothing, when the command is none it knows.
 func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	if len(cmd) > 0 && !known(cmd[0]) {
-		panic(UnknownCommandError{Op: cmd[0], Index: index})
+		panic(fault.UnknownCommandError{Machine: "session state", Op: cmd[0], Index: index})
 	}
 	t := m.table.Load()
 	t.advance(now)
@@ -56,9 +58,9 @@ func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 // Query answers a Fetch; the answer is for DecodeFetched. It answers a query it does not understand with nothing, which
 // DecodeFetched refuses.
 func (m *Machine) Query(q []byte) []byte {
-	d := decoder{b: q}
-	op, key := d.byte(), d.key()
-	if op != queryFetch || !d.done() {
+	d := newDecoder(q)
+	op, key := d.Byte(), d.key()
+	if op != queryFetch || !d.Done() {
 		return nil
 	}
 	f := Fetched{Applied: m.Applied(), Now: m.Now()}

@@ -15,7 +15,7 @@ type change struct {
 func (d *decoder) name() []byte {
 	name := d.bytes()
 	if len(name) == 0 {
-		d.fail()
+		d.Fail()
 	}
 	return name
 }

@@ -50,8 +50,8 @@ func NewRecord(values []Versioned) (Record, error) {
 		}
 		b = b.append([]byte(v.Name), v.Version, v.Value)
 	}
-	d := decoder{b: appendBytes(nil, b)}
-	if r := (Record{values: d.blob()}); !d.bad {
+	d := newDecoder(appendBytes(nil, b))
+	if r := (Record{values: d.blob()}); !d.Bad() {
 		return r, nil
 	}
 	return Record{}, errors.New("session state: a name is empty, a version is 0, or a Record cannot hold as much")
@@ -172,20 +172,20 @@ func (b blob) append(name []byte, version uint64, value []byte) blob {
 func (d *decoder) blob() blob {
 	all := d.bytes()
 	var last []byte
-	in := decoder{b: all}
-	for n := 0; len(in.b) > 0; n++ {
+	in := newDecoder(all)
+	for n := 0; len(in.Rest()) > 0; n++ {
 		name := in.bytes()
-		version := in.uvarint()
+		version := in.Uint()
 		value := in.bytes()
-		if in.bad || len(name) == 0 || len(name) > maxLimits.Name || len(value) > maxLimits.Value || version == 0 ||
+		if in.Bad() || len(name) == 0 || len(name) > maxLimits.Name || len(value) > maxLimits.Value || version == 0 ||
 			n >= maxLimits.Keys || n > 0 && bytes.Compare(last, name) >= 0 {
-			d.fail()
+			d.Fail()
 			return nil
 		}
 		last = name
 	}
 	if len(all) > maxBlob {
-		d.fail()
+		d.Fail()
 		return nil
 	}
 	return all

@@ -64,14 +64,14 @@ func (r Result) Append(dst []byte) []byte {
 
 // DecodeResult reads an answer of Machine.Apply. An error means that b is no such answer.
 func DecodeResult(b []byte) (Result, error) {
-	d := decoder{b: b}
-	status, flags, count, version := Status(d.byte()), d.byte(), d.uvarint(), d.uvarint()
-	if d.bad || status < OK || status > Full || flags > flagFound|flagMore || count > math.MaxInt32 {
+	d := newDecoder(b)
+	status, flags, count, version := Status(d.Byte()), d.Byte(), d.Uint(), d.Uint()
+	if d.Bad() || status < OK || status > Full || flags > flagFound|flagMore || count > math.MaxInt32 {
 		return Result{}, errAnswer
 	}
 	r := Result{Status: status, Found: flags&flagFound != 0, More: flags&flagMore != 0, Count: int(count), Version: version}
-	if len(d.b) > 0 || r.Found {
-		r.Value = d.b
+	if len(d.Rest()) > 0 || r.Found {
+		r.Value = d.Rest()
 	}
 	return r, nil
 }

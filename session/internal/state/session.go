@@ -56,11 +56,11 @@ func (s session) append(dst []byte) []byte {
 
 // session reads what append wrote. The values are a part of the message.
 func (d *decoder) session() session {
-	s := session{created: d.millis(), seen: d.millis(), idle: d.millis(), absolute: d.millis(), mod: d.uvarint(), values: d.blob()}
+	s := session{created: d.millis(), seen: d.millis(), idle: d.millis(), absolute: d.millis(), mod: d.Uint(), values: d.blob()}
 	if s.idle == 0 || s.absolute == 0 || s.seen < s.created {
-		d.fail()
+		d.Fail()
 	}
-	if d.bad {
+	if d.Bad() {
 		return session{}
 	}
 	return s

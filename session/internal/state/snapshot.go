@@ -147,19 +147,19 @@ func tryReadTable(r io.Reader) (*table, error) {
 }
 
 func (t *table) readHeader(b []byte, version byte) error {
-	d := decoder{b: b}
-	t.applied.Store(d.uvarint())
+	d := newDecoder(b)
+	t.applied.Store(d.Uint())
 	t.now.Store(d.millis())
 	t.ticked.Store(d.millis())
-	t.version = d.uvarint()
+	t.version = d.Uint()
 	var limits Limits
 	if version == format {
 		limits = d.limits()
 	} else {
 		limits = d.changedLimits()
-		t.limitsVersion.Store(d.uvarint())
+		t.limitsVersion.Store(d.Uint())
 	}
-	if !d.done() || version != format && t.limitsVersion.Load() == 0 {
+	if !d.Done() || version != format && t.limitsVersion.Load() == 0 {
 		return errCorrupt
 	}
 	t.limits.Store(&limits)
@@ -172,7 +172,7 @@ func (t *table) sessionReader() func(*decoder) {
 	return func(d *decoder) {
 		key := next(d)
 		s := d.session()
-		if d.bad {
+		if d.Bad() {
 			return
 		}
 		s.key, s.values = key, bytes.Clone(s.values)
@@ -185,8 +185,8 @@ func (t *table) graveReader() func(*decoder) {
 	return func(d *decoder) {
 		g := grave{key: next(d), at: d.millis()}
 		sh := t.shard(g.key)
-		if _, ok := sh.index[g.key]; ok || d.bad {
-			d.fail()
+		if _, ok := sh.index[g.key]; ok || d.Bad() {
+			d.Fail()
 			return
 		}
 		sh.buryLocked(g.key, g.at)
@@ -202,7 +202,7 @@ func ascending() func(*decoder) Key {
 	return func(d *decoder) Key {
 		key := d.key()
 		if !first && bytes.Compare(last[:], key[:]) >= 0 {
-			d.fail()
+			d.Fail()
 		}
 		last, first = key, false
 		return key

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/wire"
 )
 
 // Everything below is written and read with these few primitives: single bytes, 16-byte keys, unsigned varints, and
@@ -22,77 +24,18 @@ func appendMillis(dst []byte, d time.Duration) []byte {
 // maxMillis bounds every duration and time that is accepted, so that sums of two never overflow.
 const maxMillis = math.MaxInt64 / int64(time.Millisecond)
 
-// decoder reads one message. The first thing that does not fit sets bad, and everything read from then on is zero.
-type decoder struct {
-	b   []byte
-	bad bool
-}
+// decoder reads one message, and what else is in those of this package.
+type decoder struct{ wire.Decoder }
 
-// done reports whether the message was well-formed and has been read to its end.
-func (d *decoder) done() bool { return !d.bad && len(d.b) == 0 }
-
-func (d *decoder) fail() {
-	d.bad, d.b = true, nil
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.fail()
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 || n > 1 && d.b[n-1] == 0 { // truncated, too long, or padded: one number has one spelling
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
+func newDecoder(b []byte) *decoder { return &decoder{wire.NewDecoder(b)} }
 
 // millis reads a duration or a point of time in milliseconds.
-func (d *decoder) millis() int64 {
-	v := d.uvarint()
-	if v > uint64(maxMillis) {
-		d.fail()
-		return 0
-	}
-	return int64(v)
-}
+func (d *decoder) millis() int64 { return int64(d.UintTo(uint64(maxMillis))) }
 
 // bytes returns a part of the message itself, not a copy.
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.fail()
-		return nil
-	}
-	s := d.b[:n:n]
-	d.b = d.b[n:]
-	return s
-}
+func (d *decoder) bytes() []byte { return d.Bytes(math.MaxInt) }
 
-func (d *decoder) key() (k Key) {
-	if len(d.b) < len(k) {
-		d.fail()
-		return k
-	}
-	copy(k[:], d.b)
-	d.b = d.b[len(k):]
-	return k
-}
+func (d *decoder) key() Key { return Key(d.Take(len(Key{}))) }
 
 // count reads the number of items that follow, each at least size bytes long.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if n > uint64(len(d.b)/size) {
-		d.fail()
-		return 0
-	}
-	return int(n)
-}
+func (d *decoder) count(size int) int { return d.Count(math.MaxInt, size) }

@@ -57,10 +57,10 @@ var ErrAnswer = errors.New("once: the answer to a command is not understood")
 
 // DecodeAnswer reads what Machine.Apply returned.
 func DecodeAnswer(b []byte) (Answer, error) {
-	d := &decoder{b: b}
-	a := Answer{Code: Code(d.below(byte(codes))), Fence: d.uint(), At: d.millis(), Manual: d.bool(),
+	d := newDecoder(b)
+	a := Answer{Code: Code(d.Below(byte(codes))), Fence: d.Uint(), At: d.millis(), Manual: d.Bool(),
 		Now: d.millis()}
-	if !d.done() || a.Code == 0 {
+	if !d.Done() || a.Code == 0 {
 		return Answer{}, ErrAnswer
 	}
 	return a, nil

@@ -31,28 +31,28 @@ type Command interface {
 
 // commands read what follows the op code.
 var commands = map[byte]func(*decoder) Command{
-	opRegister: func(d *decoder) Command { return Register{ID: d.name(), Node: d.text(MaxText)} },
+	opRegister: func(d *decoder) Command { return Register{ID: d.name(), Node: d.Text(MaxText)} },
 	opSuspect:  func(d *decoder) Command { return Suspect{d.name()} },
 	opRefute:   func(d *decoder) Command { return Refute{d.name()} },
-	opExpire:   func(d *decoder) Command { return Expire{d.name(), d.uint()} },
+	opExpire:   func(d *decoder) Command { return Expire{d.name(), d.Uint()} },
 	opEnd:      func(d *decoder) Command { return End{d.name()} },
 	opAcquire: func(d *decoder) Command {
-		return Acquire{Owner: d.name(), Ticket: d.uint(), Name: d.name(), Rank: d.byte(), Wait: d.bool()}
+		return Acquire{Owner: d.name(), Ticket: d.Uint(), Name: d.name(), Rank: d.Byte(), Wait: d.Bool()}
 	},
-	opRelease:  func(d *decoder) Command { return Release{d.name(), d.uint(), d.bool()} },
+	opRelease:  func(d *decoder) Command { return Release{d.name(), d.Uint(), d.Bool()} },
 	opOffer:    func(d *decoder) Command { return Offer{d.name(), d.name(), readSpec(d)} },
 	opWithdraw: func(d *decoder) Command { return Withdraw{d.name(), d.name()} },
 	opPlan:     func(d *decoder) Command { return Plan{d.name(), d.name(), d.millis()} },
 	opClaim: func(d *decoder) Command {
-		return Claim{d.name(), d.name(), d.millis(), readTicks(d), d.uint(), d.millis()}
+		return Claim{d.name(), d.name(), d.millis(), readTicks(d), d.Uint(), d.millis()}
 	},
 	opStart: func(d *decoder) Command { return Start{d.name(), d.name()} },
 	opFinish: func(d *decoder) Command {
-		return Finish{d.name(), d.name(), d.uint(), Outcome(d.below(byte(outcomes))), d.text(MaxText)}
+		return Finish{d.name(), d.name(), d.Uint(), Outcome(d.Below(byte(outcomes))), d.Text(MaxText)}
 	},
 	opTrigger: func(d *decoder) Command { return Trigger{d.name()} },
-	opPause:   func(d *decoder) Command { return Pause{d.name(), d.bool()} },
-	opForget:  func(d *decoder) Command { return Forget{d.name(), d.bool()} },
+	opPause:   func(d *decoder) Command { return Pause{d.name(), d.Bool()} },
+	opForget:  func(d *decoder) Command { return Forget{d.name(), d.Bool()} },
 }
 
 func op(dst []byte, code byte, names ...string) []byte {
@@ -137,7 +137,7 @@ func clip(s string) string {
 func readTicks(d *decoder) []int64 {
 	n := d.count(1)
 	if n > MaxTicks {
-		d.fail()
+		d.Fail()
 		return nil
 	}
 	ticks := make([]int64, n)
@@ -154,6 +154,6 @@ func (s Spec) append(dst []byte) []byte {
 }
 
 func readSpec(d *decoder) Spec {
-	return Spec{d.text(MaxText), d.text(MaxText), d.millis(), d.millis(), Overlap(d.below(byte(overlaps))),
-		Missed(d.below(byte(misseds)))}
+	return Spec{d.Text(MaxText), d.Text(MaxText), d.millis(), d.millis(), Overlap(d.Below(byte(overlaps))),
+		Missed(d.Below(byte(misseds)))}
 }

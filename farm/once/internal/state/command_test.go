@@ -250,9 +250,8 @@ func TestUnknownCommand(t *testing.T) {
 	before := snapshotOf(t, r.Machine)
 	defer func() {
 		err, _ := recover().(error)
-		var unknown UnknownCommandError
-		if !errors.As(err, &unknown) || unknown.Index != 99 || !errors.Is(err, fault.ErrVersion) ||
-			!errors.Is(err, ErrUnknownCommand) || err.Error() == "" || string(snapshotOf(t, r.Machine)) != string(before) {
+		var unknown fault.UnknownCommandError
+		if !errors.As(err, &unknown) || unknown.Index != 99 || !errors.Is(err, fault.ErrVersion) || err.Error() == "" || string(snapshotOf(t, r.Machine)) != string(before) {
 			t.Errorf("%v", err)
 		}
 	}()

@@ -1,8 +1,6 @@
 package state
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -56,29 +54,8 @@ func New(tell func(Event)) *Machine {
 	return &Machine{tell: tell, tables: newTables()}
 }
 
-// ErrUnknownCommand is what an UnknownCommandError is.
-var ErrUnknownCommand = errors.New("once: unknown command")
-
-// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does
-// not know: a newer program wrote it, and to skip it would let this copy drift from the others. The machine
-// is unchanged.
-type UnknownCommandError struct {
-	Op    byte
-	Index uint64 // of the command
-}
-
-// Error implements error.
-func (e UnknownCommandError) Error() string {
-	return fmt.Sprintf("once: unknown command %d at index %d: a newer version of the program wrote it", e.Op,
-		e.Index)
-}
-
-// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer
-// program is needed.
-func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
-
 // Apply carries out one command at a log index and the log's time there, and returns the answer, for
-// DecodeAnswer. It panics with an UnknownCommandError, having changed nothing, when the command is none it
+// DecodeAnswer. It panics with a fault.UnknownCommandError, having changed nothing, when the command is none it
 // knows.
 func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	answer, events := m.apply(index, now, cmd)
@@ -96,14 +73,14 @@ func (m *Machine) apply(index uint64, now time.Time, cmd []byte) (Answer, []Even
 	}
 	read, known := commands[cmd[0]]
 	if !known {
-		panic(UnknownCommandError{Op: cmd[0], Index: index})
+		panic(fault.UnknownCommandError{Machine: "once", Op: cmd[0], Index: index})
 	}
 	t := &m.tables
 	t.now = max(t.now, now.UnixMilli(), 0)
 	m.clock.set(t.now)
-	d := &decoder{b: cmd[1:]}
+	d := newDecoder(cmd[1:])
 	c := read(d)
-	if !d.done() {
+	if !d.Done() {
 		return Answer{Code: Malformed, Now: t.now}, nil
 	}
 	s := step{tables: t, index: index, micros: max(now.UnixMicro(), 0)}

@@ -139,18 +139,18 @@ func readTables(r io.Reader) (tables, error) {
 	case b[0] != format:
 		return tables{}, fmt.Errorf("once: snapshot of format %d: %w", b[0], fault.ErrVersion)
 	}
-	d := &decoder{b: b[1:]}
-	t := tables{now: d.millis(), fence: d.uint()}
+	d := newDecoder(b[1:])
+	t := tables{now: d.millis(), fence: d.Uint()}
 	t.owners = readMap(d, MaxOwners, func(id string) *owner {
-		return &owner{Owner: Owner{ID: id, Node: d.text(MaxText), Suspicion: d.uint(), Refuted: d.uint()},
+		return &owner{Owner: Owner{ID: id, Node: d.Text(MaxText), Suspicion: d.Uint(), Refuted: d.Uint()},
 			tickets: map[uint64]string{}}
 	})
 	t.locks = readMap(d, MaxLocks, func(string) *lock {
-		return &lock{readTicket(d), d.uint(), d.millis(), readList(d, readTicket)}
+		return &lock{readTicket(d), d.Uint(), d.millis(), readList(d, readTicket)}
 	})
-	t.done = readMap(d, MaxDone, func(string) Done { return Done{d.text(MaxText), d.uint(), d.millis()} })
+	t.done = readMap(d, MaxDone, func(string) Done { return Done{d.Text(MaxText), d.Uint(), d.millis()} })
 	t.jobs = readMap(d, MaxJobs, func(string) *job { return readJob(d) })
-	if !d.done() || !t.link() {
+	if !d.Done() || !t.link() {
 		return tables{}, errDamaged
 	}
 	return t, nil
@@ -160,17 +160,17 @@ func readTables(r io.Reader) (tables, error) {
 func readMap[T any](d *decoder, limit int, one func(name string) T) map[string]T {
 	n := d.count(2)
 	if n > limit {
-		d.fail()
+		d.Fail()
 		return nil
 	}
 	m, before := make(map[string]T, n), ""
 	for range n {
 		name := d.name()
 		if name <= before {
-			d.fail()
+			d.Fail()
 		}
 		v := one(name)
-		if d.bad {
+		if d.Bad() {
 			return nil
 		}
 		m[name], before = v, name
@@ -182,7 +182,7 @@ func readList[T any](d *decoder, one func(*decoder) T) []T {
 	var list []T
 	for range d.count(1) {
 		v := one(d)
-		if d.bad {
+		if d.Bad() {
 			return nil
 		}
 		list = append(list, v)
@@ -190,22 +190,22 @@ func readList[T any](d *decoder, one func(*decoder) T) []T {
 	return list
 }
 
-func readTicket(d *decoder) ticket { return ticket{d.name(), d.uint(), d.byte()} }
+func readTicket(d *decoder) ticket { return ticket{d.name(), d.Uint(), d.Byte()} }
 
 func readJob(d *decoder) *job {
-	return &job{spec: readSpec(d), paused: d.bool(), next: d.millis(), last: d.millis(),
-		offers:  readMap(d, MaxOwners, func(string) offer { return offer{readSpec(d), d.uint()} }),
-		backlog: readList(d, func(d *decoder) pending { return pending{d.millis(), d.bool()} }),
+	return &job{spec: readSpec(d), paused: d.Bool(), next: d.millis(), last: d.millis(),
+		offers:  readMap(d, MaxOwners, func(string) offer { return offer{readSpec(d), d.Uint()} }),
+		backlog: readList(d, func(d *decoder) pending { return pending{d.millis(), d.Bool()} }),
 		runs:    readList(d, readRun), results: readList(d, readResult),
-		counts: Counts{d.uint(), d.uint(), d.uint()}}
+		counts: Counts{d.Uint(), d.Uint(), d.Uint()}}
 }
 
 func readRun(d *decoder) Run {
-	return Run{d.millis(), d.bool(), d.uint(), d.name(), d.text(MaxText), d.millis()}
+	return Run{d.millis(), d.Bool(), d.Uint(), d.name(), d.Text(MaxText), d.millis()}
 }
 
 func readResult(d *decoder) Result {
-	return Result{readRun(d), d.millis(), Outcome(d.below(byte(outcomes))), d.text(MaxText)}
+	return Result{readRun(d), d.millis(), Outcome(d.Below(byte(outcomes))), d.Text(MaxText)}
 }
 
 // link gives owners their tickets, and reports whether commands can have made these tables: all that is held

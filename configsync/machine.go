@@ -10,12 +10,6 @@ import (
 // is a cluster.StateMachine.
 type Machine = state.Machine
 
-// UnknownCommandError is what Machine.Apply panics with at a command of a newer program.
-type UnknownCommandError = state.UnknownCommandError
-
-// ErrUnknownCommand is what an UnknownCommandError is.
-var ErrUnknownCommand = state.ErrUnknownCommand
-
 // NewMachine returns a machine without releases. It sends to changed when it has changed, unless that is full
 // or nil: the channel of Settings.Changed, with room for one.
 func NewMachine(changed chan<- struct{}) *Machine { return state.NewMachine(changed) }

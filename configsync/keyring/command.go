@@ -3,6 +3,8 @@ package keyring
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/wire"
 )
 
 const (
@@ -97,46 +99,32 @@ func (c revoke) encode() []byte {
 	return append(b, c.secret[:]...)
 }
 
-// decoder reads what follows the op code. What does not fit sets bad, and all that is read then is zero.
-type decoder struct {
-	b   []byte
-	bad bool
-}
+// decoder reads what follows the op code.
+type decoder struct{ wire.Decoder }
 
-func (d *decoder) take(n int) []byte {
-	if len(d.b) < n {
-		d.bad, d.b = true, nil
-		return make([]byte, n)
-	}
-	b := d.b[:n]
-	d.b = d.b[n:]
-	return b
-}
+func newDecoder(b []byte) *decoder { return &decoder{wire.NewDecoder(b)} }
 
 func (d *decoder) purpose() string {
-	p := string(d.take(int(d.take(1)[0])))
-	d.bad = d.bad || !validPurpose(p)
+	p := string(d.Take(int(d.Byte())))
+	d.Check(validPurpose(p))
 	return p
 }
 
-func (d *decoder) id() uint32 { return binary.LittleEndian.Uint32(d.take(4)) }
+func (d *decoder) id() uint32 { return binary.LittleEndian.Uint32(d.Take(4)) }
 
 // maxDuration bounds durations, so that a time and one of them have a sum.
 const maxDuration = 200 * 365 * 24 * time.Hour
 
 func (d *decoder) duration() time.Duration {
-	ms := binary.LittleEndian.Uint64(d.take(8))
+	ms := binary.LittleEndian.Uint64(d.Take(8))
 	if ms > uint64(maxDuration.Milliseconds()) {
-		d.bad = true
+		d.Fail()
 		return 0
 	}
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (d *decoder) secret() Secret { return Secret(d.take(Size)) }
-
-// done reports whether all of it was read, and was right.
-func (d *decoder) done() bool { return !d.bad && len(d.b) == 0 }
+func (d *decoder) secret() Secret { return Secret(d.Take(Size)) }
 
 func validPurpose(p string) bool { return 0 < len(p) && len(p) <= maxPurpose }
 
@@ -171,8 +159,8 @@ func (r result) encode() []byte {
 }
 
 func decodeResult(b []byte) (result, bool) {
-	d := decoder{b: b}
-	r := result{status: status(d.take(1)[0])}
+	d := newDecoder(b)
+	r := result{status: status(d.Byte())}
 	switch r.status {
 	case statusOK, statusMoved:
 		r.id = d.id()
@@ -182,5 +170,5 @@ func decodeResult(b []byte) (result, bool) {
 	default:
 		return result{}, false
 	}
-	return r, d.done()
+	return r, d.Done()
 }

@@ -1,11 +1,6 @@
 package keyring
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/seed48eb2e21/webfarm/internal/fault"
-)
+import "errors"
 
 // What a key ring says of something that was signed or protected.
 var (
@@ -35,24 +30,3 @@ var (
 	// ErrNoKey says that there is no key of that purpose or id. Nothing was done.
 	ErrNoKey = errors.New("keyring: no such key")
 )
-
-// ErrUnknownCommand is what an UnknownCommandError is.
-var ErrUnknownCommand = errors.New("keyring: unknown command")
-
-// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does
-// not know: a newer program wrote it, and to skip it would let this node's keys drift from the others'.
-// Whoever drives the machine recovers it and stops the node; the machine is unchanged.
-type UnknownCommandError struct {
-	Op    byte
-	Index uint64 // of the command
-}
-
-// Error implements error.
-func (e UnknownCommandError) Error() string {
-	return fmt.Sprintf("keyring: unknown command %d at index %d: a newer version of the program wrote it", e.Op,
-		e.Index)
-}
-
-// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer
-// program is needed.
-func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }

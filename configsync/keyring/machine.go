@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // Machine is the replicated state: the keys of every purpose. Apply, Snapshot and Restore are for one
@@ -34,16 +36,16 @@ func NewMachine() *Machine {
 // Format writes what it is, but not what is in it.
 func (m *Machine) Format(f fmt.State, _ rune) { io.WriteString(f, "keyring") }
 
-// Apply carries out one command. It panics with an UnknownCommandError, having changed nothing, when the
+// Apply carries out one command. It panics with a fault.UnknownCommandError, having changed nothing, when the
 // command is none it knows.
 func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	if len(cmd) == 0 {
 		return result{status: statusMalformed}.encode()
 	}
 	if cmd[0] == 0 || cmd[0] > opHighest {
-		panic(UnknownCommandError{Op: cmd[0], Index: index})
+		panic(fault.UnknownCommandError{Machine: "keyring", Op: cmd[0], Index: index})
 	}
-	return m.apply(min(max(0, now.UnixMilli()), maxTime), cmd[0], &decoder{b: cmd[1:]}).encode()
+	return m.apply(min(max(0, now.UnixMilli()), maxTime), cmd[0], newDecoder(cmd[1:])).encode()
 }
 
 func (m *Machine) apply(now int64, op byte, d *decoder) result {
@@ -61,7 +63,7 @@ func (m *Machine) apply(now int64, op byte, d *decoder) result {
 	case opRevoke:
 		do = revoke{purpose, d.id(), d.id(), d.secret()}.do
 	}
-	if !d.done() {
+	if !d.Done() {
 		return result{status: statusMalformed}
 	}
 	old := *m.rings.Load()

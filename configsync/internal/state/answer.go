@@ -44,9 +44,9 @@ func (a Answer) encode() []byte {
 // DecodeAnswer reads what Apply has returned.
 func DecodeAnswer(b []byte) (a Answer, err error) {
 	if len(b) > 0 {
-		d := decoder{b: b[1:]}
-		a = Answer{Status(b[0]), d.number(), d.number(), d.number()}
-		if d.done() && OK <= a.Status && a.Status <= TooManyCredentials {
+		d := newDecoder(b[1:])
+		a = Answer{Status(b[0]), d.Uint(), d.Uint(), d.Uint()}
+		if d.Done() && OK <= a.Status && a.Status <= TooManyCredentials {
 			return a, nil
 		}
 	}

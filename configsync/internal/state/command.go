@@ -2,13 +2,10 @@ package state
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
-	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // What a revision, and a command, can hold. These are part of the format.
@@ -45,27 +42,6 @@ const levelFirst = 4 // the protocol level that the machine, and all it knows, n
 
 // Level returns the protocol level that a command needs; that of the machine itself for nil.
 func Level([]byte) int { return levelFirst }
-
-// ErrUnknownCommand is what an UnknownCommandError is.
-var ErrUnknownCommand = errors.New("configsync: unknown command")
-
-// UnknownCommandError is the value Machine.Apply panics with when a command begins with an op code it does
-// not know: a newer program wrote it, and to skip it would let this node's configuration drift from the
-// others'. Whoever drives the machine recovers it and stops the node; the machine is unchanged.
-type UnknownCommandError struct {
-	Op    byte
-	Index uint64 // of the command
-}
-
-// Error implements error.
-func (e UnknownCommandError) Error() string {
-	return fmt.Sprintf("configsync: unknown command %d at index %d: a newer version of the program wrote it",
-		e.Op, e.Index)
-}
-
-// Unwrap returns ErrUnknownCommand, and the error by which whoever drives the machine knows that a newer
-// program is needed.
-func (e UnknownCommandError) Unwrap() []error { return []error{ErrUnknownCommand, fault.ErrVersion} }
 
 // Write is what every change of what is in force says of itself.
 type Write struct {
@@ -243,39 +219,39 @@ func boolByte(v bool) byte {
 }
 
 func decodePropose(b []byte) (c Propose, ok bool) {
-	d := decoder{b: b}
+	d := newDecoder(b)
 	c.Write = d.write()
 	seen := map[string]bool{}
-	for range d.count(MaxFiles, 3) {
-		ch := Change{Path: d.path(), Delete: d.flag(), Text: d.text(MaxBytes)}
+	for range d.Count(MaxFiles, 3) {
+		ch := Change{Path: d.path(), Delete: d.Bool(), Text: d.text(MaxBytes)}
 		if seen[ch.Path] || ch.Delete && ch.Text != "" {
 			return c, false
 		}
 		seen[ch.Path] = true
 		c.Changes = append(c.Changes, ch)
 	}
-	if c.Keep = d.flag(); !c.Keep {
+	if c.Keep = d.Bool(); !c.Keep {
 		c.Content = d.content()
 	}
 	c.Needs = d.needs()
-	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.plan(), d.flag()
-	return c, d.done()
+	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.plan(), d.Bool()
+	return c, d.Done()
 }
 
 func decodeBegin(b []byte) (c Begin, ok bool) {
-	d := decoder{b: b}
-	c.Write, c.Release, c.Plan = d.write(), d.number(), d.plan()
-	return c, d.done()
+	d := newDecoder(b)
+	c.Write, c.Release, c.Plan = d.write(), d.Uint(), d.plan()
+	return c, d.Done()
 }
 
 func decodeActivate(b []byte) (c Activate, ok bool) {
-	d := decoder{b: b}
-	c.Rollout, c.Ready, c.Unconfirmed = d.number(), d.nodes(), d.nodes()
-	return c, d.done()
+	d := newDecoder(b)
+	c.Rollout, c.Ready, c.Unconfirmed = d.Uint(), d.nodes(), d.nodes()
+	return c, d.Done()
 }
 
 func decodeStep(b []byte) (c Step, ok bool) {
-	d := decoder{b: b}
-	c = Step{d.number(), d.text(MaxWho), d.text(MaxReason)}
-	return c, d.done()
+	d := newDecoder(b)
+	c = Step{d.Uint(), d.text(MaxWho), d.text(MaxReason)}
+	return c, d.Done()
 }

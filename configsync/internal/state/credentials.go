@@ -210,27 +210,27 @@ func (r Revoke) append(b []byte) []byte {
 }
 
 func decodeMint(b []byte) (m Mint, ok bool) {
-	d := decoder{b: b}
+	d := newDecoder(b)
 	m = Mint{Public: d.public(), Name: d.name(), NotAfter: d.time(), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
-	return m, d.done()
+	return m, d.Done()
 }
 
 func decodeRevoke(b []byte) (r Revoke, ok bool) {
-	d := decoder{b: b}
+	d := newDecoder(b)
 	r = Revoke{ID: d.name(), Who: d.text(MaxWho), Why: d.text(MaxWhy)}
-	return r, d.done()
+	return r, d.Done()
 }
 
 func (d *decoder) public() (p credential.Public) {
-	b := d.bytes(len(p))
-	d.bad = d.bad || len(b) != len(p)
+	b := d.Bytes(len(p))
+	d.Check(len(b) == len(p))
 	copy(p[:], b)
 	return p
 }
 
 func (d *decoder) name() string {
 	s := d.text(credential.MaxName)
-	d.bad = d.bad || credential.CheckName(s) != nil
+	d.Check(credential.CheckName(s) == nil)
 	return s
 }
 
@@ -260,12 +260,12 @@ const (
 )
 
 func (d *decoder) credentials() (c Credentials) {
-	for range d.count(MaxCredentials, minRecord) {
+	for range d.Count(MaxCredentials, minRecord) {
 		r := credential.Record{Public: d.public(), Name: d.name(), NotAfter: d.time(), Minted: d.time(),
 			Who: d.text(MaxWho), Why: d.text(MaxWhy)}
 		r.Revoked, r.RevokedBy, r.RevokedWhy = d.maybe(), d.text(MaxWho), d.text(MaxWhy)
-		if _, twice := c.find(r.ID()); twice || d.bad {
-			d.b, d.bad = nil, true
+		if _, twice := c.find(r.ID()); twice || d.Bad() {
+			d.Fail()
 			return Credentials{}
 		}
 		c.records = append(c.records, r)

@@ -138,34 +138,34 @@ func filledCredentials(t *testing.T) Credentials {
 // refused.
 func TestCredentialsHaveOneForm(t *testing.T) {
 	for _, c := range []Credentials{{}, filledCredentials(t)} {
-		d := decoder{b: c.append(nil)}
-		if back := d.credentials(); !d.done() || !reflect.DeepEqual(back, c) {
-			t.Errorf("%v\n%+v\n%+v", d.bad, back, c)
+		d := newDecoder(c.append(nil))
+		if back := d.credentials(); !d.Done() || !reflect.DeepEqual(back, c) {
+			t.Errorf("%v\n%+v\n%+v", d.Bad(), back, c)
 		}
 	}
 	good := filledCredentials(t).append(nil)
 	for i := range good {
-		if d := (decoder{b: good[:i]}); !refusesCredentials(&d) {
+		if d := newDecoder(good[:i]); !refusesCredentials(d) {
 			t.Errorf("taken when cut at %d", i)
 		}
 		for _, v := range []byte{0, 1, good[i] + 1, good[i] - 1, 0xff} {
 			bad := bytes.Clone(good)
 			bad[i] = v
-			d := decoder{b: bad}
-			if c := d.credentials(); d.done() && !bytes.Equal(c.append(nil), bad) {
+			d := newDecoder(bad)
+			if c := d.credentials(); d.Done() && !bytes.Equal(c.append(nil), bad) {
 				t.Fatalf("byte %d = %d is read as something else", i, v)
 			}
 		}
 	}
 	twice := append([]byte{2}, bytes.Repeat(Credentials{filledCredentials(t).records[:1]}.append(nil)[1:], 2)...)
-	if d := (decoder{b: twice}); !refusesCredentials(&d) {
+	if d := newDecoder(twice); !refusesCredentials(d) {
 		t.Error("one credential is there twice")
 	}
 }
 
 func refusesCredentials(d *decoder) bool {
 	d.credentials()
-	return !d.done()
+	return !d.Done()
 }
 
 func TestCredentialCommands(t *testing.T) {

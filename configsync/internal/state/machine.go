@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
 // Machine is the replicated state machine. Apply, Snapshot and Restore are for one goroutine, one at a time;
@@ -26,7 +28,7 @@ func NewMachine(changed chan<- struct{}) *Machine {
 // State returns the present state.
 func (m *Machine) State() *State { return m.state.Load() }
 
-// Apply carries out one command. It panics with an UnknownCommandError, having changed nothing, when the
+// Apply carries out one command. It panics with a fault.UnknownCommandError, having changed nothing, when the
 // command is none it knows.
 func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	s := m.state.Load()
@@ -36,7 +38,7 @@ func (m *Machine) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	at := moment{index, time.UnixMilli(min(max(0, now.UnixMilli()), maxTime)).UTC()}
 	carry := s.carrier(cmd[0])
 	if carry == nil {
-		panic(UnknownCommandError{Op: cmd[0], Index: index})
+		panic(fault.UnknownCommandError{Machine: "configsync", Op: cmd[0], Index: index})
 	}
 	next, a := carry(cmd[1:], at)
 	if next != nil {

@@ -48,3 +48,41 @@ func TestFarm_Isolated(t *testing.T) {
 		check("in touch again", 200, 200, 200)
 	})
 }
+
+// A node that was alone already when it was paused goes on as it was: nobody could tell it more. One that was in touch
+// until then answers nobody before it has heard what it missed.
+func TestFarm_PausedAlone(t *testing.T) {
+	t.Parallel()
+	c := farmtest.Config{Nodes: 3, Handler: func(f *farm.Farm) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	}}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		n := f.Nodes[0]
+		answers := func(when string, want int) {
+			t.Helper()
+			for range 2 { // the first one has to prove something
+				if got, _ := n.Get("/"); got != want {
+					t.Errorf("%s, it answers %d, not %d", when, got, want)
+				}
+			}
+		}
+		cutOff := func() { f.Partition([]*farmtest.Node{n}) }
+		cutOff()
+		time.Sleep(15 * time.Second)
+		farm.Pause(n.Farm(), time.Minute)
+		answers("alone, and then paused", http.StatusNoContent)
+		f.Heal()
+		f.Settle()
+		time.Sleep(5 * time.Second)
+		farm.Pause(n.Farm(), time.Minute)
+		answers("paused, and in touch", http.StatusNoContent)
+		cutOff()
+		farm.Pause(n.Farm(), time.Minute)
+		answers("in touch, and then paused", http.StatusServiceUnavailable)
+		time.Sleep(15 * time.Second)
+		answers("a while later", http.StatusServiceUnavailable)
+		f.Heal()
+		f.Settle()
+		answers("in touch again", http.StatusNoContent)
+	})
+}

@@ -4,17 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"net"
+	"net/http/httptest"
+	"testing"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
 )
 
 // A farm opens the Manager, over its log; this one is a farm of one node.
 func exampleManager(hooks ...configsync.Hook) *configsync.Manager {
+	return exampleManagerOf(configsync.Settings{Prepare: hooks})
+}
+
+func exampleManagerOf(s configsync.Settings) *configsync.Manager {
 	f := newFarm(1)
-	m, err := configsync.New(configsync.Settings{Node: "n1", Configs: []configsync.Declared{site}, Log: f,
-		Local:   func() *configsync.Machine { return f.machines[0] },
-		Changed: f.changed[0], Prepare: hooks})
+	s.Node, s.Configs, s.Log, s.Changed = "n1", []configsync.Declared{site}, f, f.changed[0]
+	s.Local = func() *configsync.Machine { return f.machines[0] }
+	s.Logger = slog.New(slog.DiscardHandler)
+	m, err := configsync.New(s)
 	if err != nil {
 		panic(err)
 	}
@@ -102,3 +111,77 @@ func ExampleConfig_OnPrepare() {
 	// false 127.0.0.1:0
 	// true 127.0.0.1:0
 }
+
+// A release is published now, and put in force later.
+func ExampleManager_Activate() {
+	m := exampleManager()
+	defer m.Close()
+	ctx := context.Background()
+	show := func(r configsync.Result, err error) {
+		fmt.Println(r.Epoch, r.Release, site.Get(m.Context(ctx)).Banner, err)
+	}
+	r, err := m.Publish(ctx, configsync.Publication{Hold: true,
+		Config: configsync.Files{"site.yaml": "banner: Sale!\n"}})
+	show(r, err)
+	show(m.Activate(ctx, configsync.Write{Epoch: 0, Who: "me", Why: "it is June"}, r.Release, configsync.Plan{}))
+	// Output:
+	// 0 1 Welcome <nil>
+	// 1 1 Sale! <nil>
+}
+
+// One node shows a release before the others do, until it is put in force, or ended.
+func ExampleManager_StartCanary() {
+	m := exampleManager() // n1
+	defer m.Close()
+	ctx := context.Background()
+	held, _ := m.Publish(ctx, configsync.Publication{Hold: true,
+		Config: configsync.Files{"site.yaml": "banner: Sale!\n"}})
+	canary, err := m.StartCanary(ctx, configsync.Write{Epoch: 0, Who: "me"}, held.Release, []string{"n1"},
+		configsync.Plan{})
+	s := m.Status()
+	fmt.Println(site.Get(m.Context(ctx)).Banner, s.Epoch, s.Canary, err)
+
+	err = m.EndCanary(ctx, canary.Rollout, "me", "nobody likes it")
+	s = m.Status()
+	fmt.Println(site.Get(m.Context(ctx)).Banner, s.Epoch, s.Canary, err)
+	// Output:
+	// Sale! 0 true <nil>
+	// Welcome 0 false <nil>
+}
+
+// What became of a rollout, and on which nodes.
+func ExampleManager_FollowRollout() {
+	m := exampleManager()
+	defer m.Close()
+	setSite(m, "summer", "banner: Sale!\n")
+	for p := range m.FollowRollout(context.Background(), 1) {
+		fmt.Println(p.Rollout.Why, p.Rollout.Phase == configsync.PhaseDone, p.Nodes[0].Node, p.Nodes[0].Step)
+	}
+	// Output: summer true n1 confirmed
+}
+
+// The content of a release is served by Content, and read by FS: all of it is of the release that the request sees.
+func ExampleManager_FS() {
+	store := newDepot()
+	m := exampleManagerOf(configsync.Settings{Content: store})
+	defer m.Close()
+	root := store.add(noT{}, "public/index.html", "Hello!", "templates/mail.txt", "Dear {{.}}")
+	ctx := context.Background()
+	_, err := m.Publish(ctx, configsync.Publication{Content: root})
+	fmt.Println(err)
+
+	letter, err := fs.ReadFile(m.FS(m.Context(ctx)), "templates/mail.txt")
+	fmt.Println(string(letter), err)
+	w := httptest.NewRecorder()
+	m.Handler(m.Content()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// <nil>
+	// Dear {{.}} <nil>
+	// 200 Hello!
+}
+
+// noT stands for a testing.T.
+type noT struct{ testing.TB }
+
+func (noT) Helper() {}

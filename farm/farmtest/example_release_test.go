@@ -1,27 +1,16 @@
 package farmtest_test
 
 import (
-	"flag"
 	"fmt"
 	"testing"
 	"testing/fstest"
 
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	bubbles "github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// asTest runs body as go test runs a test: an example has no testing.T. What that says of the test itself is left out.
-func asTest(body func(t *testing.T)) {
-	for name, value := range map[string]string{"test.v": "false", "test.count": "1"} {
-		was := flag.Lookup(name).Value.String()
-		flag.Set(name, value)
-		defer flag.Set(name, was)
-	}
-	always := func(string, string) (bool, error) { return true, nil }
-	testing.RunTests(always, []testing.InternalTest{{Name: "example", F: body}})
-}
-
 func ExampleFarm_Publish() {
-	asTest(func(t *testing.T) { // in a test file: func TestSale(t *testing.T)
+	bubbles.Example(func(t *testing.T) { // in a test file: func TestSale(t *testing.T)
 		farmtest.Config{Handler: pages, Configure: withSite}.Run(t, func(t *testing.T, f *farmtest.Farm) {
 			epoch, err := f.Publish(fstest.MapFS{ // or os.DirFS("site")
 				"public/index.html": {Data: []byte("Spring!")},
@@ -43,7 +32,7 @@ func ExampleFarm_Publish() {
 }
 
 func ExampleFarm_SetConfig() {
-	asTest(func(t *testing.T) { // in a test file: func TestPrices(t *testing.T)
+	bubbles.Example(func(t *testing.T) { // in a test file: func TestPrices(t *testing.T)
 		farmtest.Config{Handler: pages, Configure: withSite}.Run(t, func(t *testing.T, f *farmtest.Farm) {
 			fmt.Println(f.SetConfig("site", "prices.tea", 320))
 			fmt.Println(f.SetConfig("site", "prices.tea", 9999))
@@ -57,7 +46,7 @@ func ExampleFarm_SetConfig() {
 }
 
 func ExampleFarm_AwaitEpoch() {
-	asTest(func(t *testing.T) { // in a test file: func TestLateNode(t *testing.T)
+	bubbles.Example(func(t *testing.T) { // in a test file: func TestLateNode(t *testing.T)
 		farmtest.Config{Durable: true, Handler: pages, Configure: withSite}.Run(t, func(t *testing.T, f *farmtest.Farm) {
 			late := f.Others(f.Leader())[0]
 			late.Kill()
@@ -71,7 +60,7 @@ func ExampleFarm_AwaitEpoch() {
 }
 
 func ExampleNode_Drain() {
-	asTest(func(t *testing.T) { // in a test file: func TestDrain(t *testing.T)
+	bubbles.Example(func(t *testing.T) { // in a test file: func TestDrain(t *testing.T)
 		farmtest.Run(t, 2, pages, func(t *testing.T, f *farmtest.Farm) {
 			n := f.Nodes[1]
 			ended := n.Drain()

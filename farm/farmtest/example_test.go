@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
+	bubbles "github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -31,7 +32,7 @@ func shop(*farm.Farm) http.Handler {
 }
 
 func Example() {
-	asTest(func(t *testing.T) { // in a test file: func TestCartSurvivesTheLeader(t *testing.T)
+	bubbles.Example(func(t *testing.T) { // in a test file: func TestCartSurvivesTheLeader(t *testing.T)
 		farmtest.Run(t, 3, shop, func(t *testing.T, f *farmtest.Farm) {
 			leader := f.Leader()
 			others := f.Others(leader)

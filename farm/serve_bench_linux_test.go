@@ -4,10 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -59,73 +65,188 @@ func (f *flow) ask(n int) error {
 	return nil
 }
 
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// cost is what a process has used since it began.
+type cost struct {
+	processor     time.Duration
+	allocs, bytes uint64
 }
 
-// BenchmarkServeOverBare is the processor time of a request to a node that serves by itself, and of one to
-// net/http with the same handler, by turns: the median of many short runs, clients included, and how much
-// the farm's is more, in percent.
-func BenchmarkServeOverBare(b *testing.B) {
+func costNow() (c cost) {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
+		c.processor = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	c.allocs, c.bytes = mem.Mallocs, mem.TotalAlloc
+	return c
+}
+
+// benchServer is the variable by which this benchmark tells its other processes what they are.
+const benchServer = "WEBFARM_BENCH_SERVER"
+
+// benchServe serves, says where, and then what that has cost until now, each time that it is asked for a line.
+func benchServe(b *testing.B, as string) {
 	answer := bytes.Repeat([]byte("x"), 1024)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(answer)
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var addr string
+	if as == "bare" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		addr = l.Addr().String()
+		go http.Serve(l, h)
+	} else {
+		node, err := farm.Open(farm.Config{HTTP: "127.0.0.1:0", Logger: quiet})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer node.Close()
+		go node.Serve(b.Context(), h)
+		if err := node.Ready(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		addr = node.Addr()
+	}
+	fmt.Println("serves", addr)
+	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
+		c := costNow()
+		fmt.Println("cost", int64(c.processor), c.allocs, c.bytes)
+	}
+}
+
+// benched is such a process, and the connections to it.
+type benched struct {
+	b     *testing.B
+	in    io.Writer
+	out   *bufio.Reader
+	flows []*flow
+
+	processor, allocs, bytes []float64 // of a request, in each round
+}
+
+const benchFlows, benchEach = 64, 50
+
+func startBenched(b *testing.B, as string) *benched {
+	args := []string{"-test.run=^$", "-test.bench=^" + b.Name() + "$", "-test.benchtime=1x"}
+	if profile := flag.Lookup("test.cpuprofile").Value.String(); profile != "" {
+		args = append(args, "-test.cpuprofile="+profile+"."+as)
+	}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), benchServer+"="+as)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	bare := &http.Server{Handler: h}
-	go bare.Serve(l)
-	defer bare.Close()
-	node, err := farm.Open(farm.Config{HTTP: "127.0.0.1:0", Logger: quiet})
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer node.Close()
-	go node.Serve(b.Context(), h)
-	if err := node.Ready(context.Background()); err != nil {
+	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	const flows, each = 16, 200
-	open := func(addr string) func() float64 {
-		var all []*flow
-		for range flows {
-			c, err := net.Dial("tcp", addr)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Cleanup(func() { c.Close() })
-			all = append(all, &flow{c, bufio.NewReader(c)})
+	p := &benched{b: b, in: in, out: bufio.NewReader(out)}
+	b.Cleanup(func() {
+		in.Close()
+		io.Copy(io.Discard, p.out)
+		if err := cmd.Wait(); err != nil {
+			b.Error(err)
 		}
-		return func() float64 {
-			began := processorTime()
-			var wg sync.WaitGroup
-			for _, f := range all {
-				wg.Go(func() {
-					if err := f.ask(each); err != nil {
-						b.Error(err)
-					}
-				})
+	})
+	var addr string
+	p.line("serves %s", &addr)
+	for range benchFlows {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { c.Close() })
+		p.flows = append(p.flows, &flow{c, bufio.NewReader(c)})
+	}
+	return p
+}
+
+// line reads the next line of the process that is of this kind.
+func (p *benched) line(format string, values ...any) {
+	kind, _, _ := strings.Cut(format, " ")
+	for {
+		line, err := p.out.ReadString('\n')
+		if err != nil {
+			p.b.Fatal(err)
+		}
+		if _, line, ok := strings.Cut(line, kind+" "); ok {
+			if _, err := fmt.Sscanf(kind+" "+line, format, values...); err != nil {
+				p.b.Fatal(err)
 			}
-			wg.Wait()
-			return float64(processorTime()-began) / (flows * each)
+			return
 		}
 	}
-	plain, stack := open(l.Addr().String()), open(node.Addr())
-	var of [2][]float64
-	for b.Loop() {
-		of[0], of[1] = append(of[0], plain()), append(of[1], stack())
+}
+
+func (p *benched) cost() (c cost) {
+	if _, err := io.WriteString(p.in, "\n"); err != nil {
+		p.b.Fatal(err)
+	}
+	p.line("cost %d %d %d", &c.processor, &c.allocs, &c.bytes)
+	return c
+}
+
+// round has each connection ask for some answers.
+func (p *benched) round() {
+	before := p.cost()
+	var wg sync.WaitGroup
+	for _, f := range p.flows {
+		wg.Go(func() {
+			if err := f.ask(benchEach); err != nil {
+				p.b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	after := p.cost()
+	const requests = benchFlows * benchEach
+	p.processor = append(p.processor, float64(after.processor-before.processor)/requests)
+	p.allocs = append(p.allocs, float64(after.allocs-before.allocs)/requests)
+	p.bytes = append(p.bytes, float64(after.bytes-before.bytes)/requests)
+}
+
+// BenchmarkServeOverBare is the processor time of a request to a node that serves by itself, and of one to
+// net/http with the same handler: each in a process of its own, with the same clients in a third one, whose
+// time is not counted; by turns, the median of many short rounds. percent-more is the median of the farm's
+// rounds beside the rounds of net/http that came before or after them.
+func BenchmarkServeOverBare(b *testing.B) {
+	if as := os.Getenv(benchServer); as != "" {
+		benchServe(b, as)
+		return
+	}
+	bare, node := startBenched(b, "bare"), startBenched(b, "farm")
+	for range 3 {
+		bare.round()
+		node.round()
+	}
+	bare.processor, node.processor = nil, nil
+	var ratios []float64
+	for i := 0; b.Loop(); i++ {
+		first, second := bare, node
+		if i%2 == 1 {
+			first, second = node, bare
+		}
+		first.round()
+		second.round()
+		ratios = append(ratios, node.processor[i]/bare.processor[i])
 	}
 	median := func(all []float64) float64 { slices.Sort(all); return all[len(all)/2] }
-	without, with := median(of[0]), median(of[1])
-	b.ReportMetric(without, "bare-cpu-ns")
-	b.ReportMetric(with, "farm-cpu-ns")
-	b.ReportMetric(100*(with/without-1), "percent-more")
+	b.ReportMetric(100*(median(ratios)-1), "percent-more")
+	b.ReportMetric(median(bare.processor), "bare-cpu-ns")
+	b.ReportMetric(median(node.processor), "farm-cpu-ns")
+	b.ReportMetric(median(bare.allocs), "bare-allocs")
+	b.ReportMetric(median(node.allocs), "farm-allocs")
+	b.ReportMetric(median(bare.bytes), "bare-B")
+	b.ReportMetric(median(node.bytes), "farm-B")
 	b.ReportMetric(0, "ns/op") // of both together: it means nothing
 }

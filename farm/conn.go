@@ -19,7 +19,7 @@ type client struct {
 	conn  net.Conn      // to be closed
 	since time.Time     // when it was accepted
 	host  string        // see hostOf
-	place *list.Element // in fresh or idle; nil within a request; guarded by mu
+	place *list.Element // in fresh or idle; nil within a request, or while idle is not kept; guarded by mu
 	in    *list.List    // which of them; guarded by mu
 	gone  bool          // not counted any more; guarded by mu
 
@@ -28,9 +28,12 @@ type client struct {
 	parted   bool // closed by part; guarded by mu
 	prefaced bool // HTTP/2: the next time that it is idle is before its first request; guarded by mu
 
-	waits atomic.Bool  // place is not nil
-	heard atomic.Int64 // when something was read while it waited, Unix nanoseconds; 0 = nothing was
-	chats atomic.Int64 // since when it goes on like that
+	all   *list.Element // in clients.all; guarded by mu
+	plain atomic.Bool   // it spoke, and not HTTP/2
+	waits atomic.Bool   // for its first request, or for the next one
+	rank  atomic.Uint64 // among those that wait for the next one: who has waited for longest has the least
+	heard atomic.Int64  // when something was read while it waited, Unix nanoseconds; 0 = nothing was
+	chats atomic.Int64  // since when it goes on like that
 }
 
 // listen takes note of something that was read while the connection waited.
@@ -69,6 +72,8 @@ type tcpConn struct {
 	told   *proxyproto.Conn // what its proxy says of it; nil without the PROXY protocol
 	client *client
 	of     *clients
+	turn   turn
+	limits deadlines
 	out    meter
 }
 
@@ -127,6 +132,9 @@ func (t *tcpConn) cutOff() {
 
 func (t *tcpConn) Read(b []byte) (int, error) {
 	n, err := t.TCPConn.Read(b)
+	for err != nil && n == 0 && t.limits.early(t.TCPConn, err) {
+		n, err = t.TCPConn.Read(b)
+	}
 	if n > 0 && t.client.waits.Load() {
 		t.client.listen()
 	}

@@ -1,11 +1,14 @@
 package farm
 
 import (
+	"cmp"
 	"container/list"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
@@ -49,13 +52,18 @@ type clients struct {
 	mu    sync.Mutex
 	total int                  // connections that are open; guarded by mu
 	fresh list.List            // of *client: those without a request yet, the oldest first; guarded by mu
-	idle  list.List            // of *client: those between two requests, idle for longest first; guarded by mu
+	idle  list.List            // of *client: those between two requests, idle for longest first, if ordered; guarded by mu
+	all   list.List            // of *client: all that are open; guarded by mu
 	bare  map[net.Conn]*client // those that are no tcpConn; guarded by mu
 	hosts map[string]siblings  // by client.host, those that share bounds; guarded by mu
 	shed  int                  // closed for others since that was said; guarded by mu
 	later bool                 // shedDown comes again; guarded by mu
 
 	refused int // connections of clients with too many, since that was said; guarded by mu
+
+	ordered   atomic.Bool // idle is kept: there were so many that one had to give way; changed under mu
+	orderedAt int         // total at that moment; guarded by mu
+	ranks     atomic.Uint64
 }
 
 func newClients(l net.Listener, limit int, log *slog.Logger) *clients {
@@ -169,6 +177,7 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 		}
 	}
 	c.total++
+	cl.all = c.all.PushBack(cl)
 	c.waitLocked(cl, &c.fresh)
 	if !wrapped {
 		c.bare[conn] = cl
@@ -250,6 +259,7 @@ func (c *clients) close(v *client) {
 
 // victimLocked returns the connection that gives way next; nil if none may.
 func (c *clients) victimLocked() *client {
+	c.orderLocked()
 	now := time.Now()
 	if v := c.freshVictimLocked(now); v != nil {
 		return v
@@ -321,6 +331,9 @@ func (c *clients) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.
 }
 
 func (c *clients) note(conn net.Conn, s http.ConnState) {
+	if t, ok := beneath(conn).(*tcpConn); ok && t.client.plain.Load() && c.noteSimply(t.client, s) {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl, bare := c.findLocked(conn)
@@ -335,6 +348,7 @@ func (c *clients) note(conn net.Conn, s http.ConnState) {
 			c.waitLocked(cl, nil)
 		}
 		cl.spoke = true
+		cl.plain.Store(!cl.http2)
 	case http.StateIdle:
 		if cl.prefaced {
 			cl.prefaced = false
@@ -367,16 +381,68 @@ func (c *clients) findLocked(conn net.Conn) (cl *client, bare bool) {
 	return nil, false
 }
 
+// noteSimply does what note does for a connection that goes from one request to the next, which takes no lock. It
+// reports false if that is not all.
+func (c *clients) noteSimply(cl *client, s http.ConnState) bool {
+	switch s {
+	case http.StateActive:
+		cl.waits.Store(false)
+	case http.StateIdle:
+		cl.heard.Store(0)
+		cl.rank.Store(c.ranks.Add(1))
+		cl.waits.Store(true)
+	default:
+		return false
+	}
+	return !c.ordered.Load() // else it has to be put where it belongs; orderLocked sees what it does not put there
+}
+
 // waitLocked puts a connection at the end of a list, or, with nil, of none.
 func (c *clients) waitLocked(cl *client, in *list.List) {
 	if cl.place != nil {
 		cl.in.Remove(cl.place)
 		cl.place = nil
 	}
-	if cl.in = in; in != nil {
+	cl.in = in
+	if in == &c.idle {
+		cl.rank.Store(c.ranks.Add(1))
+	}
+	if in == &c.fresh || in == &c.idle && c.ordered.Load() {
 		cl.place = in.PushBack(cl)
 	}
 	cl.waits.Store(in != nil)
+}
+
+// orderLocked has idle be kept from now on. As long as nobody has to give way it is not, since it costs each request
+// a lock that all share.
+func (c *clients) orderLocked() {
+	if c.ordered.Swap(true) {
+		return
+	}
+	c.orderedAt = c.total
+	var idle []*client
+	for e := c.all.Front(); e != nil; e = e.Next() {
+		if cl := e.Value.(*client); cl.waits.Load() && cl.place == nil {
+			idle = append(idle, cl)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *client) int { return cmp.Compare(a.rank.Load(), b.rank.Load()) })
+	for _, cl := range idle {
+		cl.in = &c.idle
+		cl.place = c.idle.PushBack(cl)
+	}
+}
+
+// disorderLocked ends that when there are a half of the connections left.
+func (c *clients) disorderLocked() {
+	if !c.ordered.Load() || c.total > c.orderedAt/2 {
+		return
+	}
+	c.ordered.Store(false)
+	for e := c.idle.Front(); e != nil; e = c.idle.Front() {
+		e.Value.(*client).place = nil
+		c.idle.Remove(e)
+	}
 }
 
 // goneLocked counts a connection no more.
@@ -388,7 +454,9 @@ func (c *clients) goneLocked(cl *client) {
 	c.waitLocked(cl, nil)
 	delete(c.bare, cl.conn)
 	c.partLocked(cl)
+	c.all.Remove(cl.all)
 	c.total--
+	c.disorderLocked()
 	wake(c.changed)
 }
 

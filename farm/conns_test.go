@@ -142,7 +142,7 @@ func (v *visitor) gone() {
 // idle waits until the server takes so many connections for idle.
 func (b *bounded) idle(n int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("%d idle connections", n), func() bool { return b.l.idle.Len() == n })
+	b.until(fmt.Sprintf("%d idle connections", n), func() bool { return b.l.idlers() == n })
 }
 
 func (b *bounded) until(what string, locked func() bool) {
@@ -482,4 +482,50 @@ func TestMaxConns(t *testing.T) {
 	if n := maxConns(0); n < 0 || n > 0 && maxConns(7) != 7 || maxConns(-1) != 0 {
 		t.Errorf("bounds %d, %d, %d", n, maxConns(7), maxConns(-1))
 	}
+}
+
+// idlers returns how many connections wait for their next request. mu is held.
+func (c *clients) idlers() (n int) {
+	for e := c.all.Front(); e != nil; e = e.Next() {
+		if cl := e.Value.(*client); cl.waits.Load() && cl.in != &c.fresh {
+			n++
+		}
+	}
+	return n
+}
+
+// Who has waited for longest gives way first, although nobody kept the order before there were too many; and what
+// happens afterwards counts, too.
+func TestIdleOrderIsKeptOnDemand(t *testing.T) {
+	b := serveBounded(t, nil, 7, ok)
+	var all []*visitor
+	for range 6 {
+		all = append(all, b.connect())
+		all[len(all)-1].mustGet("/")
+		b.idle(len(all))
+	}
+	for _, i := range []int{4, 0, 2} {
+		all[i].mustGet("/")
+		b.idle(6)
+	}
+	if b.l.ordered.Load() {
+		t.Fatal("the order is kept before anybody needs it")
+	}
+	last := b.connect() // there is room for no more
+	last.mustGet("/")
+	b.idle(7)
+	more := b.connect()
+	more.mustGet("/")
+	all[1].gone()
+	all[3].mustGet("/") // which is next, otherwise
+	b.idle(7)
+	second := b.connect()
+	second.mustGet("/")
+	all[5].gone()
+	b.idle(7)
+	for _, v := range []*visitor{all[0], all[2], all[3], all[4], last, second} {
+		v.Close()
+	}
+	b.until("the order is not kept any more", func() bool { return b.l.total == 1 && !b.l.ordered.Load() })
+	more.mustGet("/")
 }

@@ -32,9 +32,9 @@ func (c *clients) part(ctx context.Context) {
 func (c *clients) partNow() (left int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for e := c.idle.Front(); e != nil; e = e.Next() {
+	for e := c.all.Front(); e != nil; e = e.Next() {
 		switch cl := e.Value.(*client); {
-		case cl.http2 || cl.parted:
+		case !cl.waits.Load() || cl.in == &c.fresh || cl.http2 || cl.parted:
 		case cl.heard.Load() != 0 || hasSent(cl.conn):
 			left++
 		default:

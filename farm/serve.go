@@ -3,14 +3,12 @@ package farm
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward"
@@ -223,114 +221,3 @@ func baseContext(base func(net.Listener) context.Context, requests context.Conte
 
 // errorLog takes what net/http has to say: about panics of handlers, above all.
 func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }
-
-// freshWait is how long a connection may take to send its first request before a shutdown stops waiting for it.
-const freshWait = time.Second
-
-// freshConns counts the connections that have not sent a request yet, and those whose request is being answered.
-type freshConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{} // guarded by mu
-	over  bool                  // later ones are closed; guarded by mu
-	none  chan struct{}         // closed when conns becomes empty; nil while nobody waits; guarded by mu
-
-	busy map[net.Conn]struct{} // from the first byte of a request to the end of its answer; guarded by mu
-	idle chan struct{}         // closed when busy becomes empty; nil while nobody waits; guarded by mu
-}
-
-// hook returns a ConnState that counts and then calls next, if there is one.
-func (c *freshConns) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
-	return func(conn net.Conn, s http.ConnState) {
-		c.note(conn, s)
-		if next != nil {
-			next(conn, s)
-		}
-	}
-}
-
-func (c *freshConns) note(conn net.Conn, s http.ConnState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch s {
-	case http.StateNew:
-		if c.over {
-			closeNow(conn)
-			return
-		}
-		if c.conns == nil {
-			c.conns, c.busy = make(map[net.Conn]struct{}), make(map[net.Conn]struct{})
-		}
-		c.conns[conn] = struct{}{}
-		return
-	case http.StateActive:
-		if c.busy != nil {
-			c.busy[conn] = struct{}{}
-		}
-	default:
-		delete(c.busy, conn)
-		tellEmpty(c.busy, &c.idle)
-	}
-	delete(c.conns, conn)
-	tellEmpty(c.conns, &c.none)
-}
-
-// tellEmpty closes the channel if there is nothing left.
-func tellEmpty(conns map[net.Conn]struct{}, told *chan struct{}) {
-	if len(conns) == 0 && *told != nil {
-		close(*told)
-		*told = nil
-	}
-}
-
-// waitBusy returns when no request is being answered, or when ctx ends.
-func (c *freshConns) waitBusy(ctx context.Context) {
-	c.mu.Lock()
-	if len(c.busy) == 0 {
-		c.mu.Unlock()
-		return
-	}
-	c.idle = make(chan struct{})
-	idle := c.idle
-	c.mu.Unlock()
-	select {
-	case <-idle:
-	case <-ctx.Done():
-	}
-}
-
-// close closes the connections that are fresh still, and those that come.
-func (c *freshConns) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.over = true
-	for conn := range c.conns {
-		closeNow(conn)
-	}
-}
-
-// closeNow closes a connection without a goodbye, which TLS would wait for.
-func closeNow(conn net.Conn) {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
-	}
-	conn.Close()
-}
-
-// wait returns when there is no fresh connection, or after freshWait, or when ctx ends.
-func (c *freshConns) wait(ctx context.Context) {
-	c.mu.Lock()
-	if len(c.conns) == 0 {
-		c.mu.Unlock()
-		return
-	}
-	c.none = make(chan struct{})
-	none := c.none
-	c.mu.Unlock()
-	timer := time.NewTimer(freshWait)
-	defer timer.Stop()
-	select {
-	case <-none:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

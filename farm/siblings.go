@@ -40,7 +40,7 @@ func (c *clients) partLocked(cl *client) {
 func (s siblings) victim() (oldest *client) {
 	now, looks := time.Now(), mostSteps
 	for cl := range s { // in random order
-		if cl.place != nil && !cl.heardLately(now) && (oldest == nil || cl.since.Before(oldest.since)) {
+		if cl.waits.Load() && !cl.heardLately(now) && (oldest == nil || cl.since.Before(oldest.since)) {
 			oldest = cl
 		}
 		if looks--; looks == 0 {

@@ -165,7 +165,7 @@ func TestFloodOfHTTP2WithoutRequests(t *testing.T) {
 		}
 	}
 	get()
-	b.until("without a request they are new", func() bool { return b.l.total <= 8 && b.l.idle.Len() == 1 })
+	b.until("without a request they are new", func() bool { return b.l.total <= 8 && b.l.idlers() == 1 })
 	if lost.Load() {
 		t.Error("the connection that is used was closed")
 	}

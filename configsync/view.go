@@ -12,12 +12,12 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
-// view is a context that knows what is in force for it.
+// view is a context that knows what is in force for it, or a value in such a context.
 type view struct {
-	context.Context
-	manager  *Manager
-	snapshot *snapshot
-	path     string // of the request, clean; "" outside of requests
+	context.Context // nil in a value
+	manager         *Manager
+	snapshot        *snapshot
+	path            string // of the request, clean; "" outside of requests
 }
 
 type viewKey struct{}
@@ -45,7 +45,8 @@ func (m *Manager) Context(parent context.Context) context.Context {
 	return &view{Context: parent, manager: m, snapshot: m.used(m.glance())}
 }
 
-// exchange is one request on its way through Handler: all that it allocates, in one piece.
+// exchange is one request on its way through Handler whose context takes no view: all that it allocates, in one
+// piece.
 type exchange struct {
 	view
 	request http.Request // what the handler gets
@@ -63,7 +64,15 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		x := &exchange{view: view{Context: r.Context(), manager: m, snapshot: m.look(), path: clean(r.URL.Path)}}
+		v := view{manager: m, snapshot: m.look(), path: clean(r.URL.Path)}
+		if reqcopy.Takes(r) {
+			if added := v; reqcopy.Add(r, viewKey{}, &added) {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		v.Context = r.Context()
+		x := &exchange{view: v}
 		reqcopy.Share(r)
 		x.request = *r.WithContext(&x.view) // which copies it to where it need not be allocated
 		defer reqcopy.Return(r, &x.request)

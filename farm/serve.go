@@ -36,7 +36,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	defer cutOff(nil)
 	var fresh freshConns
 	srv := f.server(nil, requests, &fresh)
-	srv.Handler = paced(f.Handler(h), f.clients.pace, srv, f.clients.slow.note)
+	srv.Handler = paced(forward.Outermost(f.Handler(h)), f.clients.pace, srv, f.clients.slow.note)
 	ended := make(chan error, 1)
 	accepted := make(chan struct{}) // closed when no more connections are
 	go func() {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
+	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 	"github.com/seed48eb2e21/webfarm/session"
 )
 
@@ -44,9 +45,30 @@ func newManager(t testing.TB, store session.Store, change ...func(*session.Confi
 // site serves a handler behind sessions, over real connections.
 func site(t testing.TB, m *session.Manager, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
-	srv := httptest.NewServer(m.Handler(h))
+	srv := httptest.NewServer(taking(m.Handler(h)))
 	t.Cleanup(srv.Close)
 	return srv
+}
+
+// taker is a context that takes values, as a farm gives one to its requests.
+type taker struct {
+	context.Context
+	reqcopy.Values
+}
+
+func (c *taker) Value(key any) any {
+	if v, ok := c.Get(key); ok {
+		return v
+	}
+	return c.Context.Value(key)
+}
+
+// taking gives next requests with such a context.
+func taking(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*r = *r.WithContext(&taker{Context: r.Context()})
+		next.ServeHTTP(w, r)
+	})
 }
 
 // browser returns a client that keeps cookies and does not follow redirects.

@@ -61,21 +61,33 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 		next.ServeHTTP(w, r)
 		return
 	}
+	var brings offer
+	wire := m.wireOf(r)
+	wire.offered(r.Header, &brings)
+	if !brings.proves && reqcopy.Bodiless(r) && reqcopy.Takes(r) { // there is nothing to find, nor to keep from the handler
+		v := &visit{writer: writer{ResponseWriter: w, request: r}, wire: wire}
+		v.before.note(w.Header())
+		if reqcopy.Add(r, sessionKey{}, v) {
+			v.serve(next, r)
+			return
+		}
+	}
 	x := &exchange{Context: r.Context()}
 	s := &x.session
-	s.m, s.w, s.r, s.wire = m, w, r, m.wireOf(r)
+	s.m, s.w, s.r, s.wire = m, w, r, wire
 	s.before.note(w.Header())
-	if err := s.resolve(); err != nil {
+	if err := s.resolve(&brings); err != nil {
 		s.fail(err)
 		return
 	}
-	x.writer = writer{ResponseWriter: w, session: s}
 	reqcopy.Share(r)
 	x.request = *r.WithContext(x) // which copies it to where it need not be allocated
 	if s.proves {
 		x.request.Header = m.withoutProof(r.Header, &x.cookies)
 	}
 	s.body = watchBody(&x.request)
+	x.writer.ResponseWriter, x.writer.request = w, r
+	x.writer.session.Store(s)
 	defer x.leave()
 	next.ServeHTTP(&x.writer, &x.request)
 	s.returned = true
@@ -90,9 +102,7 @@ func (x *exchange) leave() {
 // resolve finds the session that the request's token names. Without a genuine token there is nothing to find, and a
 // forged one costs no more than a look at its signature. Of several tokens the first counts whose session lives: a dead one in
 // front of it may be a cookie of another Domain or Path, which nothing here can clear.
-func (s *Session) resolve() error {
-	var brings offer
-	s.wire.offered(s.r.Header, &brings)
+func (s *Session) resolve(brings *offer) error {
 	s.proves = brings.proves
 	var unsure error
 	for _, text := range brings.tokens.all() {
@@ -104,7 +114,7 @@ func (s *Session) resolve() error {
 			continue
 		}
 		s.brought = true
-		if found, err := s.find(&brings, &token); found || err != nil {
+		if found, err := s.find(brings, &token); found || err != nil {
 			return err
 		}
 	}

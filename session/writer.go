@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 )
 
 // writer is the ResponseWriter that handlers get. It settles the session once, before the first byte of the final
@@ -17,7 +18,8 @@ import (
 // It is always a Flusher, a Hijacker and a ReaderFrom. What the writer beneath cannot do comes back as an error.
 type writer struct {
 	http.ResponseWriter
-	session *Session
+	request *http.Request
+	session atomic.Pointer[Session] // nil, begun or over: see visit
 }
 
 // Format writes what it is, whatever the verb: fmt would look into the session.
@@ -29,7 +31,10 @@ func (w *writer) String() string { return "response of a request with a session"
 // LogValue returns what it is.
 func (w *writer) LogValue() slog.Value { return slog.StringValue(w.String()) }
 
-func (w *writer) settle() error { return w.session.settle() }
+func (w *writer) settle() error {
+	_, err := w.settleFirst()
+	return err
+}
 
 // WriteHeader lets informational headers pass: they carry none of our cookies, and the session stays open.
 func (w *writer) WriteHeader(code int) {
@@ -37,12 +42,12 @@ func (w *writer) WriteHeader(code int) {
 		w.ResponseWriter.WriteHeader(code)
 		return
 	}
-	first, err := w.session.settleFirst()
+	first, err := w.settleFirst()
 	if err != nil {
 		return
 	}
-	if first {
-		w.session.body.closeIfLeft(w.ResponseWriter, code)
+	if s := w.asked(); first && s != nil {
+		s.body.closeIfLeft(w.ResponseWriter, code)
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
@@ -54,7 +59,7 @@ func final(code int) bool { return code < 100 || code >= 200 || code == http.Sta
 // missing (gin's Context.Stream); the request's context says the same.
 func (w *writer) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)
-	context.AfterFunc(w.session.r.Context(), func() { gone <- true })
+	context.AfterFunc(w.request.Context(), func() { gone <- true })
 	return gone
 }
 
@@ -94,14 +99,14 @@ func (w *writer) Flush() { _ = w.FlushError() }
 
 // Hijack commits too. What the header would have carried stays in Header, for whoever writes the answer now.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	first, err := w.session.settleFirst()
+	first, err := w.settleFirst()
 	if err != nil {
 		return nil, nil, err
 	}
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err == nil && first && w.session.told {
-		w.session.m.cfg.Logger.Warn("session: a connection was taken over before the header was written, and with it goes the token, "+
-			"unless the handler sends it as it stands in the ResponseWriter's Header", "session", w.session.ID())
+	if s := w.asked(); err == nil && first && s != nil && s.told {
+		s.m.cfg.Logger.Warn("session: a connection was taken over before the header was written, and with it goes the token, "+
+			"unless the handler sends it as it stands in the ResponseWriter's Header", "session", s.ID())
 	}
 	return conn, rw, err
 }
@@ -111,7 +116,11 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Begun reports whether the final header was sent, or an error page in its place.
 func (w *writer) Begun() bool {
-	w.session.mu.Lock()
-	defer w.session.mu.Unlock()
-	return w.session.settled
+	s := w.asked()
+	if s == nil {
+		return w.session.Load() != nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled
 }

@@ -18,7 +18,7 @@ func (g *Gate) arrive(r *http.Request, p *pass) {
 		p.Scheme = "https"
 	}
 	peer, trusted := g.sender(r)
-	stripClaims(r.Header, trusted)
+	p.asksNo = survey(r.Header, trusted)
 	if trusted {
 		client, s := g.told(r.Header)
 		if client.IsValid() && client.Addr() != peer {
@@ -26,11 +26,14 @@ func (g *Gate) arrive(r *http.Request, p *pass) {
 		}
 		p.Scheme = cmp.Or(s, p.Scheme)
 	}
-	p.settle(r.Header)
+	p.settle(r.Header, trusted)
 }
 
 // sender returns the other end of the connection on which r came, and whether it is a trusted proxy.
 func (g *Gate) sender(r *http.Request) (peer netip.Addr, trusted bool) {
+	if len(g.cfg.TrustedProxies) == 0 && !g.cfg.TrustUnix {
+		return peer, false
+	}
 	ctx := r.Context()
 	if ctx.Value(unnamedKey{}) != nil {
 		return peer, false
@@ -64,15 +67,33 @@ func (g *Gate) trusted(a netip.Addr) bool {
 	return false
 }
 
-// stripClaims removes the headers by which proxies speak of the client, unless they come from a trusted one,
-// and always their aliases: names that some backends take for the same because they fold punctuation into
-// "-".
-func stripClaims(h http.Header, trusted bool) {
-	for name := range h {
-		if folded := fold(name); isClaim(folded) && (folded != name || !trusted || isHop(name)) {
-			delete(h, name)
+// asksNo says what certainly is not in the header of a request, so that nobody needs to look.
+type asksNo struct {
+	upgrade bool // Upgrade
+	events  bool // an Accept that has to do with events
+	trace   bool // Traceparent, Tracestate
+}
+
+// survey looks once through a header. It removes the fields by which proxies speak of the client, unless they come
+// from a trusted one, and always their aliases: names that some backends take for the same because they fold
+// punctuation into "-".
+func survey(h http.Header, trusted bool) asksNo {
+	no := asksNo{true, true, true}
+	for name, values := range h {
+		switch {
+		case name == "":
+		case claimants[name[0]]: // nearly none
+			if folded := fold(name); isClaim(folded) && (folded != name || !trusted || isHop(name)) {
+				delete(h, name)
+			}
+			no.trace = no.trace && name != traceHeader && name != stateHeader
+		case name == "Upgrade":
+			no.upgrade = false
+		case name == "Accept":
+			no.events = !acceptEvents(values)
 		}
 	}
+	return no
 }
 
 // fold returns the name that a backend which knows letters, digits and "-" alone may take name for.
@@ -115,10 +136,15 @@ var vendors = map[string]bool{
 	"X-Original-Forwarded-For": true,
 }
 
-func isClaim(name string) bool {
-	if name == "" || strings.IndexByte("CFTWX", name[0]) < 0 {
-		return false // as nearly all
+// claimants are the bytes with which the names of claims begin, in either case of letters.
+var claimants = func() (of [256]bool) {
+	for c := range of {
+		of[c] = c < utf8.RuneSelf && strings.ContainsRune("CFTWXcftwx", rune(c))
 	}
+	return of
+}()
+
+func isClaim(name string) bool {
 	return name == "Forwarded" || name == "X-Real-Ip" || name == idHeader ||
 		strings.HasPrefix(name, "X-Forwarded-") || isHop(name) || vendors[name]
 }

@@ -42,9 +42,13 @@ func AtReturn(ctx context.Context, f func()) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.over {
-		p.ends = append(p.ends, f)
+	if p.over {
+		return
 	}
+	if p.ends == nil {
+		p.ends = new([]func())
+	}
+	*p.ends = append(*p.ends, f)
 }
 
 // asStream returns the request as a stream, which it is from now on; nil after its handler has returned.

@@ -9,8 +9,10 @@ import (
 )
 
 // acceptsEvents reports whether server-sent events are among what r asks for.
-func acceptsEvents(r *http.Request) bool {
-	for _, v := range r.Header["Accept"] {
+func acceptsEvents(r *http.Request) bool { return acceptEvents(r.Header["Accept"]) }
+
+func acceptEvents(accept []string) bool {
+	for _, v := range accept {
 		if strings.Contains(v, eventStream) {
 			return true
 		}

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// within returns the context of a client's request, with the deadline that its route sets.
-func (g *Gate) within(r *http.Request) (context.Context, context.CancelFunc) {
-	if e, ok := g.routes.Match(r); ok && e.Value.Timeout > 0 {
-		return context.WithTimeout(r.Context(), e.Value.Timeout)
+// timeout returns how much time the route of a client's request gives it; 0 = it does not say.
+func (g *Gate) timeout(r *http.Request) time.Duration {
+	if e, ok := g.routes.Match(r); ok {
+		return e.Value.Timeout
 	}
-	return r.Context(), func() {}
+	return 0
 }
 
 // expired reports whether the time of the request is over to which ctx belongs.

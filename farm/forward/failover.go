@@ -51,6 +51,7 @@ func (g *Gate) runCaught(w http.ResponseWriter, r *http.Request) (value any) {
 // if the rules allow it.
 func (g *Gate) moveOn(w http.ResponseWriter, r *http.Request, p *pass, own *ownEnd) {
 	p.slot.Leave()
+	r = p.again(r)
 	defer g.elsewhere(p, r)()
 	up := (*lane.Upload)(nil)
 	if own == nil {

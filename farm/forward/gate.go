@@ -94,7 +94,25 @@ func (g *Gate) Handler(local http.Handler) http.Handler {
 			"install it once, outermost, and mount everything inside it")
 	}
 	g.announce()
-	return http.HandlerFunc(g.serveClient)
+	return stack{gate: g}
+}
+
+// stack is what Handler returns.
+type stack struct {
+	gate      *Gate
+	outermost bool
+}
+
+func (s stack) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.gate.serve(w, r, s.outermost) }
+
+// Outermost returns what Gate.Handler has returned for a server that gives its requests to nothing else: most of
+// them need not be copied then to have a context of their own.
+func Outermost(h http.Handler) http.Handler {
+	if s, ok := h.(stack); ok {
+		s.outermost = true
+		return s
+	}
+	return h
 }
 
 // Admit opens the gate: this node can serve, as a caught-up member. While it drains, that has to wait for
@@ -197,7 +215,10 @@ func (g *Gate) tag() string {
 }
 
 // serveClient answers one request of the public listener.
-func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
+func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) { g.serve(w, r, false) }
+
+// serve is serveClient. outermost says that nobody but a server looks at r.
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request, outermost bool) {
 	if g.answerHealth(w, r, g.cfg.ShowNodes) {
 		return
 	}
@@ -216,23 +237,36 @@ func (g *Gate) serveClient(w http.ResponseWriter, r *http.Request) {
 	if s == draining && g.parts() {
 		w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
 	}
+	p.Context = r.Context()
+	if d := g.timeout(r); d > 0 {
+		ctx, cancel := context.WithTimeout(p.Context, d)
+		defer cancel()
+		p.Context = ctx
+	}
+	if outermost && reqcopy.Bodiless(r) {
+		*r = *r.WithContext(p)
+		g.serveStage(w, r, s)
+		return
+	}
 	reqcopy.Share(r)
-	ctx, cancel := g.within(r)
-	defer cancel()
-	p.Context = ctx
 	c := r.WithContext(p)
 	defer reqcopy.Return(r, c)
+	g.serveStage(w, c, s)
+}
+
+// serveStage answers a request as it is done in a stage.
+func (g *Gate) serveStage(w http.ResponseWriter, r *http.Request, s stage) {
 	switch {
 	case r.Method == http.MethodConnect:
 		w.Header().Set("Connection", "close") // what follows may be meant for a tunnel
-		ServeProblem(w, c, problemConnect)
+		ServeProblem(w, r, problemConnect)
 	case g.cfg.Role == cluster.Staging:
-		leaveUnread(w, c)
-		ServeProblem(w, c, problemStaging)
+		leaveUnread(w, r)
+		ServeProblem(w, r, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:
-		g.serveHere(w, c)
+		g.serveHere(w, r)
 	default:
-		g.passOn(w, c)
+		g.passOn(w, r)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // serveHere answers a client's request by this node's handler; by a peer's, if there is too much to do here,
 // or the handler does not want it or fails.
 func (g *Gate) serveHere(w http.ResponseWriter, r *http.Request) {
-	p, lasts := passOf(r.Context()), asksForTunnel(r) || asksForEvents(r)
+	p := passOf(r.Context())
+	lasts := !p.asksNo.upgrade && asksForTunnel(r) || !p.asksNo.events && asksForEvents(r)
 	if !g.limit.TryEnter(limit.Normal, &p.slot) {
 		if !lasts && g.spill(w, r) {
 			return
@@ -24,6 +25,7 @@ func (g *Gate) serveHere(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.slot.Leave()
 	p.run.movable = !lasts
+	p.sent = sentIn(r)
 	if e, ok := g.routes.Match(r); ok && e.Value.Failover && !lasts {
 		g.serveFailover(w, r, p)
 		return

@@ -11,10 +11,14 @@ const idHeader = "X-Request-Id"
 
 // settle sees to it that a request has an id and belongs to a trace, and tells the pass: what came, if that is
 // harmless and valid, or something new.
-func (p *pass) settle(h http.Header) {
-	p.Trace = keptTrace(h)
-	if lines := h[idHeader]; len(lines) == 1 && validID(lines[0]) {
-		p.ID = lines[0]
+func (p *pass) settle(h http.Header, trusted bool) {
+	if !p.asksNo.trace {
+		p.Trace = keptTrace(h)
+	}
+	if trusted { // nobody else's is left
+		if lines := h[idHeader]; len(lines) == 1 && validID(lines[0]) {
+			p.ID = lines[0]
+		}
 	}
 	if p.ID != "" && p.Trace != "" {
 		return
@@ -27,7 +31,10 @@ func (p *pass) settle(h http.Header) {
 	}
 	if p.Trace == "" {
 		p.lines[1] = fresh[idLength:]
-		p.Trace = beginTrace(h, p.lines[1:2:2])
+		if !p.asksNo.trace {
+			delete(h, stateHeader) // it belongs to the traceparent that was not valid, or to none
+		}
+		h[traceHeader], p.Trace = p.lines[1:2:2], p.lines[1][3:35]
 	}
 }
 
@@ -97,8 +104,9 @@ func randomHex(p []byte) {
 	for bits == 0 {
 		bits = rand.Uint64()
 	}
-	for i := range p {
-		p[i] = digits[bits&15]
-		bits >>= 4
+	_ = p[15]
+	for i := 0; i < 16; i += 2 {
+		p[i], p[i+1] = digits[bits&15], digits[bits>>4&15]
+		bits >>= 8
 	}
 }

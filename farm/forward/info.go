@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/limit"
+	"github.com/seed48eb2e21/webfarm/internal/reqcopy"
 )
 
 // Info says how a request came to its handler.
@@ -30,15 +31,19 @@ type passKey struct{}
 type pass struct {
 	context.Context // of the request, which a pass is the context of itself: one allocation less
 	Info
-	gate  *Gate
-	lines [3]string // of headers: of the request and of the answer
-	place place     // in Gate.passes
+	gate   *Gate
+	values reqcopy.Values // of the middlewares further in
+	sent   sent           // what the client's request was before anybody further in had it
+
+	lines  [3]string // of headers: of the request and of the answer
+	place  place     // in Gate.passes
+	asksNo asksNo    // the zero one says nothing
 
 	mu     sync.Mutex
-	stream *stream  // nil unless it is one; guarded by mu
-	tunnel bool     // its connection was taken over, and is not closed yet; guarded by mu
-	ends   []func() // see AtReturn; guarded by mu
-	over   bool     // the handler has returned; guarded by mu
+	stream *stream   // nil unless it is one; guarded by mu
+	tunnel bool      // its connection was taken over, and is not closed yet; guarded by mu
+	ends   *[]func() // see AtReturn; nil = none; guarded by mu
+	over   bool      // the handler has returned; guarded by mu
 
 	to   *lane.Attempt // by which a peer has it; nil = none has; guarded by mu
 	from *lane.Writer  // for a request that a peer has forwarded by lanes; nil = it has not
@@ -53,8 +58,14 @@ func (p *pass) Value(key any) any {
 	if _, ok := key.(passKey); ok {
 		return p
 	}
+	if v, ok := p.values.Get(key); ok {
+		return v
+	}
 	return p.Context.Value(key)
 }
+
+// Take is of reqcopy.Taker: the request with this context is the handler's own.
+func (p *pass) Take(key, value any) bool { return p.values.Take(key, value) }
 
 // Format writes the request's id, whatever the verb: fmt would look into the Gate.
 func (p *pass) Format(w fmt.State, _ rune) { io.WriteString(w, "request "+p.ID) }
@@ -69,6 +80,9 @@ func FromContext(ctx context.Context) Info {
 
 // passOf returns the pass of the request to which ctx belongs; nil outside of a Gate.
 func passOf(ctx context.Context) *pass {
+	if p, ok := ctx.(*pass); ok {
+		return p
+	}
 	p, _ := ctx.Value(passKey{}).(*pass)
 	return p
 }

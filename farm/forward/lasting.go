@@ -20,9 +20,9 @@ func (g *Gate) around(local http.Handler) http.Handler {
 		}
 		switch _, has := w.(*tunnelWriter); {
 		case has:
-		case asksForTunnel(r):
+		case !p.asksNo.upgrade && asksForTunnel(r):
 			w = &tunnelWriter{ResponseWriter: w, pass: p, grace: g.grace()}
-		case p.from == nil && acceptsEvents(r):
+		case p.from == nil && !p.asksNo.events && acceptsEvents(r):
 			w = &headerWriter{ResponseWriter: w, pass: p}
 		}
 		local.ServeHTTP(w, r)
@@ -48,7 +48,8 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request) {
 
 // elsewhere notes that a peer answers the request from now on, until done is called.
 func (g *Gate) elsewhere(p *pass, r *http.Request) (done func()) {
-	p.begins() // this node's handler may have had it first
+	p.values.Close() // the way there reads them, and the handler may be run here afterwards
+	p.begins()       // this node's handler may have had it first
 	first := g.passes.enter(p, r)
 	return func() {
 		p.returned()
@@ -77,8 +78,10 @@ func (p *pass) returned() {
 		p.stream = nil
 	}
 	p.mu.Unlock()
-	for _, end := range ends {
-		end()
+	if ends != nil {
+		for _, end := range *ends {
+			end()
+		}
 	}
 	if st != nil {
 		p.gate.streams.leave(st)

@@ -18,9 +18,9 @@ type passList struct {
 
 // place is that of a pass in a passList, which guards it.
 type place struct {
-	taken        bool
-	next, prev   *pass
-	method, path string
+	taken      bool
+	next, prev *pass
+	path       string
 }
 
 // enter reports whether p was not there yet.
@@ -30,7 +30,10 @@ func (l *passList) enter(p *pass, r *http.Request) (first bool) {
 	if p.place.taken {
 		return false
 	}
-	p.place = place{taken: true, next: l.first, method: r.Method, path: r.URL.Path}
+	if p.sent.method == "" { // else it is the client's own
+		p.sent.method = r.Method
+	}
+	p.place = place{taken: true, next: l.first, path: r.URL.Path}
 	if l.first != nil {
 		l.first.place.prev = p
 	}
@@ -63,7 +66,7 @@ func (g *Gate) Running() (requests, streams int, routes []string) {
 	last := 0
 	g.passes.mu.Lock()
 	for p := g.passes.first; p != nil; p = p.place.next {
-		seen[p.place.method+" "+p.place.path]++
+		seen[p.sent.method+" "+p.place.path]++
 		if p.lasts() {
 			last++
 		} else {

@@ -18,7 +18,10 @@ func settleTrace(h http.Header) (id string) {
 	if id := keptTrace(h); id != "" {
 		return id
 	}
-	return beginTrace(h, []string{newTrace()})
+	line := newTrace()
+	delete(h, stateHeader) // it belongs to the traceparent that was not valid, or to none
+	h[traceHeader] = []string{line}
+	return line[3:35]
 }
 
 // keptTrace returns the id of the trace that came with a request; "" = none that is valid.
@@ -27,13 +30,6 @@ func keptTrace(h http.Header) (id string) {
 		return lines[0][3:35]
 	}
 	return ""
-}
-
-// beginTrace has a request belong to the trace of this traceparent, and returns its id.
-func beginTrace(h http.Header, line []string) (id string) {
-	delete(h, stateHeader) // it belongs to the traceparent that was not valid, or to none
-	h[traceHeader] = line
-	return line[0][3:35]
 }
 
 // validTrace reports whether a traceparent is valid by level 1 and 2 of the specification: four fields of

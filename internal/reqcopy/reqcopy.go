@@ -6,6 +6,8 @@
 //	c := r.WithContext(ctx)
 //	defer reqcopy.Return(r, c)
 //	next.ServeHTTP(w, c)
+//
+// A middleware that needs nothing but a value in the context need not copy: see Add.
 package reqcopy
 
 import "net/http"

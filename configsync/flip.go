@@ -32,8 +32,8 @@ func (m *Manager) glance() *snapshot {
 
 // used returns a snapshot that somebody uses.
 func (m *Manager) used(s *snapshot) *snapshot {
-	if m.first.Load() == nil {
-		m.first.CompareAndSwap(nil, &s.staged.values)
+	if m.begun.Load() == nil {
+		m.begun.CompareAndSwap(nil, &start{s.use, s.staged.values})
 	}
 	return s
 }

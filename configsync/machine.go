@@ -72,7 +72,19 @@ type Canary = state.Canary
 //     not asked.
 //   - Bake is how long they have to stay well, up to Confirm; 0 = until each was well once.
 //   - Nodes are those of a canary, which StartCanary sets; Dry is set by DryRun.
+//   - Restart says how programs are started again if fields of the class restart have other values: Rolling,
+//     Simultaneous or Manual. The Manager says what is due (RestartDue); whoever runs the program does it.
 type Plan = state.Plan
+
+// Restarts says how programs are started again for fields of the class restart.
+type Restarts = state.Restarts
+
+// How programs can be started again.
+const (
+	Rolling      = state.Rolling      // one after the other, as long as the farm can do without each
+	Simultaneous = state.Simultaneous // all at once
+	Manual       = state.Manual       // by whoever operates the farm
+)
 
 // Policy says what a rollout does about a member that cannot be reached. In no case does such a member show an
 // old release once it is back in touch.

@@ -98,11 +98,11 @@ type Manager struct {
 
 	now      atomic.Pointer[snapshot] // the newest; replaced under mu
 	mu       sync.Mutex
-	ready    map[digest]*staged       // releases made ready; guarded by mu
-	prepared *prepared                // hooks that have run for one of them; guarded by mu
-	failed   *failure                 // the last attempt to become ready for what is in force; guarded by mu
-	undone   chan struct{}            // closed when the hooks that were given up last are undone; guarded by mu
-	first    atomic.Pointer[[]*value] // what was in force when somebody looked for the first time
+	ready    map[digest]*staged    // releases made ready; guarded by mu
+	prepared *prepared             // hooks that have run for one of them; guarded by mu
+	failed   *failure              // the last attempt to become ready for what is in force; guarded by mu
+	undone   chan struct{}         // closed when the hooks that were given up last are undone; guarded by mu
+	begun    atomic.Pointer[start] // nil until Begun, or until somebody looks
 	saw      atomic.Pointer[evidence]
 	strays   strays
 
@@ -264,7 +264,7 @@ type Status struct {
 	Canary   bool     // it is
 	Uses     uint64   // the epoch that this node uses: Epoch, unless there is a Problem
 	Problem  string   // why this node does not use Epoch, or not yet; "" = it does
-	Restart  []string // fields, such as site.listen, that have changed since they were used first
+	Restart  []string // fields, such as site.listen, that have changed since this process began; see RestartDue
 }
 
 // Status returns how this node stands.
@@ -276,12 +276,9 @@ func (m *Manager) Status() Status {
 	if s.problem != nil {
 		st.Problem = s.problem.Error()
 	}
-	if first := m.first.Load(); first != nil {
-		for _, was := range *first {
-			st.Restart = append(st.Restart, was.d.restart(was.base.tree, s.get(was.d).base.tree)...)
-		}
+	if begun := m.begun.Load(); begun != nil {
+		st.Restart = changedSince(begun.values, s)
 	}
-	slices.Sort(st.Restart)
 	return st
 }
 

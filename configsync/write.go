@@ -33,6 +33,9 @@ type Change struct {
 	Write
 	Set    Files
 	Remove []string // paths; what is not there need not be removed
+
+	// Restart says how programs are started again, if fields of the class restart change.
+	Restart Restarts
 }
 
 // Put changes files of what is in force, has all members make ready what comes out, and switches every node to
@@ -46,7 +49,8 @@ type Change struct {
 // ErrNoLeader, ErrOverloaded, ErrLevel, ErrClosed, or ctx's own. Nothing has changed then, save that after
 // ErrUncertain nobody knows, and that after ctx has ended, or ErrClosed, a rollout that has begun goes on.
 func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
-	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true, Plan: withDefaults(Plan{})}
+	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true,
+		Plan: withDefaults(Plan{Restart: c.Restart})}
 	r, err := m.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
 		return inForce(s).With(c), nil
 	})

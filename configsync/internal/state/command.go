@@ -104,7 +104,7 @@ type EndCanary Step
 // A command is the op code and then, with numbers as uvarints and strings after their length:
 //
 //	write:    epoch, key, who, why
-//	plan:     unreachable, wait, min ready, stage, confirm, bake (durations in ms), dry, nodes
+//	plan:     unreachable, wait, min ready, stage, confirm, bake (durations in ms), dry, nodes, restart
 //	nodes:    their number, then their names, ascending
 //
 //	propose:  write, number of changes, for each: path, 0 to set or 1 to delete, text; 1 to keep the content
@@ -179,7 +179,7 @@ func (p Plan) append(b []byte) []byte {
 	b = append(b, byte(p.Unreachable))
 	b = binary.AppendUvarint(appendDuration(b, p.Wait), p.MinReady)
 	b = appendDuration(appendDuration(appendDuration(b, p.Stage), p.Confirm), p.Bake)
-	return appendNodes(append(b, boolByte(p.Dry)), p.Nodes)
+	return append(appendNodes(append(b, boolByte(p.Dry)), p.Nodes), byte(p.Restart))
 }
 
 func (c Content) append(b []byte) []byte {

@@ -54,7 +54,8 @@ func (d *decoder) duration() time.Duration {
 
 func (d *decoder) plan() Plan {
 	p := Plan{Unreachable: Policy(d.Below(byte(Refuse) + 1)), Wait: d.duration(), MinReady: d.Uint(),
-		Stage: d.duration(), Confirm: d.duration(), Bake: d.duration(), Dry: d.Bool(), Nodes: d.nodes()}
+		Stage: d.duration(), Confirm: d.duration(), Bake: d.duration(), Dry: d.Bool(), Nodes: d.nodes(),
+		Restart: Restarts(d.Below(byte(Manual) + 1))}
 	d.Check(p.Bake <= p.Confirm)
 	return p
 }

@@ -87,6 +87,16 @@ const (
 	Refuse                // change nothing
 )
 
+// Restarts says how programs are started again for a release with other values in fields that need that.
+type Restarts byte
+
+// How programs can be started again.
+const (
+	Rolling      Restarts = iota // one after the other, as long as the farm can do without each
+	Simultaneous                 // all at once
+	Manual                       // by whoever operates the farm
+)
+
 // Plan says how a rollout goes. Durations are kept in ms.
 type Plan struct {
 	Unreachable Policy
@@ -97,6 +107,7 @@ type Plan struct {
 	Bake        time.Duration // how long they are asked at least
 	Nodes       []string      // those of a canary; empty = the release is for all
 	Dry         bool          // it ends where it would be activated
+	Restart     Restarts      // for fields that need one
 }
 
 // Phase is how far a rollout is.

@@ -242,6 +242,7 @@ func TestMalformed(t *testing.T) {
 		"policy":    plan(Plan{Unreachable: Refuse + 1}),
 		"long":      plan(Plan{Stage: MaxDuration + time.Second}),
 		"bake":      plan(Plan{Bake: time.Second}),
+		"restart":   plan(Plan{Restart: Manual + 1}),
 		"nodes":     plan(Plan{Nodes: many}),
 		"node":      plan(Plan{Nodes: []string{strings.Repeat("n", MaxNode+1)}}),
 		"activate":  {opActivate, 1, 2, 1, 'b', 1, 'a', 0},
@@ -315,7 +316,7 @@ func filled(t *testing.T) *rig {
 		Source: blob.Sum([]byte("source")), Manifest: 512, Size: 12345, Files: 6, Seal: "\xff\x00"}
 	c.Publisher = publisher(0)
 	c.Plan = Plan{Unreachable: Refuse, Wait: time.Second, MinReady: 2, Stage: time.Minute, Confirm: 3 * time.Second,
-		Bake: 2 * time.Second}
+		Bake: 2 * time.Second, Restart: Manual}
 	a := r.through(r.apply(c.Append(nil)))
 	r.apply(Return{a.Rollout, "n1", "n2: 500"}.Append(nil)) // epoch 3
 	r.put(3, "site.yaml", "banner: d\n")
@@ -406,7 +407,7 @@ func seeds(t *testing.T) map[string]map[string][]byte {
 	whole.Keep, whole.Content = false, Content{Root: blob.Sum(nil), Size: 1, Files: 1, Seal: "seal"}
 	whole.Needs, whole.Publisher = Needs{"1.0", 4}, publisher(0)
 	whole.Plan = Plan{Unreachable: Fence, Wait: time.Second, MinReady: 3, Stage: time.Hour, Confirm: time.Minute,
-		Bake: time.Second, Nodes: []string{"n1", "n2"}, Dry: true}
+		Bake: time.Second, Nodes: []string{"n1", "n2"}, Dry: true, Restart: Simultaneous}
 	held := proposal(w)
 	held.Hold, held.Changes = true, []Change{{Path: "site.yaml", Delete: true}}
 	return map[string]map[string][]byte{

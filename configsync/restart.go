@@ -1,0 +1,135 @@
+package configsync
+
+import (
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
+)
+
+// start is what a process has begun its work with.
+type start struct {
+	use
+	values []*value
+}
+
+// RestartDue is that this process has begun its work with other values in fields of the class restart than are
+// in force.
+type RestartDue struct {
+	Fields  []string // such as site.listen
+	Rollout uint64   // the newest that has changed one of them; 0 = it is not known any more
+	How     Restarts // what its plan says; Manual if it is not known any more
+}
+
+// Begun tells that the program begins its work now, with what is in force: RestartDue compares with that. Without
+// it, what counts is what was in force when somebody read a value for the first time.
+//
+// A node that only joins its farm has the defaults until it has caught up. So package farm calls this when the
+// node is ready to serve, and a program reads fields of the class restart after Farm.Ready.
+func (m *Manager) Begun() {
+	s := m.settled()
+	m.begun.Store(&start{s.use, s.staged.values})
+	m.tell()
+}
+
+// RestartDue returns what this process has to be started again for; without Fields, it need not be. While a release
+// is looked at after its switch nothing is due for that: it may be taken back.
+func (m *Manager) RestartDue() RestartDue {
+	s := m.glance()
+	begun := m.begun.Load()
+	due := RestartDue{How: Manual}
+	if begun == nil || s.use == begun.use || s.problem != nil {
+		return due
+	}
+	due.Fields = changedSince(begun.values, s)
+	if len(due.Fields) == 0 {
+		return due
+	}
+	due.Rollout = m.restartBy(begun, s, due.Fields)
+	if r, ok := s.source.Rollout(due.Rollout); ok {
+		if r.Phase == PhaseConfirming {
+			return RestartDue{How: Manual}
+		}
+		due.How = r.Plan.Restart
+	}
+	return due
+}
+
+// changedSince returns the fields of the class restart that have other values than they had.
+func changedSince(was []*value, s *snapshot) (fields []string) {
+	for _, v := range was {
+		fields = append(fields, v.d.restart(v.base.tree, s.get(v.d).base.tree)...)
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+// restartBy returns the newest rollout since the beginning that has changed one of the fields on this node; 0 = it
+// is not known any more.
+func (m *Manager) restartBy(begun *start, s *snapshot, fields []string) uint64 {
+	source, now := s.source, s.source.Current()
+	seen := s.staged.trees()
+	if s.canary {
+		older := m.treesOf(source, now.Revision)
+		if touches(seen, older, fields) {
+			return source.Canary().Rollout
+		}
+		seen = older
+	}
+	epochs := source.Epochs()
+	for i := len(epochs) - 1; i >= 0 && epochs[i].Number > begun.epoch; i-- {
+		older := map[*declaration]*tree.Node{}
+		switch {
+		case epochs[i].Number == 1:
+			older = m.treesOf(source, 0)
+		case i == 0:
+			return 0
+		default:
+			older = m.treesOf(source, epochs[i-1].Revision)
+		}
+		if touches(seen, older, fields) {
+			return epochs[i].Rollout
+		}
+		seen = older
+	}
+	if begun.canary { // which has ended since
+		for _, r := range slices.Backward(source.Rollouts()) {
+			if r.Release == begun.release.ID && len(r.Plan.Nodes) > 0 {
+				return r.ID
+			}
+		}
+	}
+	return 0
+}
+
+// touches reports whether one of the fields differs.
+func touches(a, b map[*declaration]*tree.Node, fields []string) bool {
+	for d, n := range a {
+		for _, f := range d.restart(b[d], n) {
+			if slices.Contains(fields, f) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// trees returns the values outside of sections.
+func (s *staged) trees() map[*declaration]*tree.Node {
+	out := map[*declaration]*tree.Node{}
+	for _, v := range s.values {
+		out[v.d] = v.base.tree
+	}
+	return out
+}
+
+// treesOf returns what a revision has for this node outside of sections, as far as this program can read it.
+func (m *Manager) treesOf(s *state.State, revision uint64) map[*declaration]*tree.Node {
+	docs, _, _ := readAll(m.declared, filesOf(s, revision), m.opener().Lenient(), func(string) bool { return false })
+	out := map[*declaration]*tree.Node{}
+	for _, d := range m.declared {
+		out[d] = d.effective(layer.For(docs[d], m.s.Node, m.s.Role), "")
+	}
+	return out
+}

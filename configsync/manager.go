@@ -103,6 +103,7 @@ type Manager struct {
 	failed   *failure              // the last attempt to become ready for what is in force; guarded by mu
 	undone   chan struct{}         // closed when the hooks that were given up last are undone; guarded by mu
 	begun    atomic.Pointer[start] // nil until Begun, or until somebody looks
+	due      atomic.Pointer[knownDue]
 	saw      atomic.Pointer[evidence]
 	strays   strays
 

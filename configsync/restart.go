@@ -38,6 +38,22 @@ func (m *Manager) Begun() {
 func (m *Manager) RestartDue() RestartDue {
 	s := m.glance()
 	begun := m.begun.Load()
+	if k := m.due.Load(); k != nil && k.now == s && k.begun == begun {
+		return k.due
+	}
+	due := m.dueSince(begun, s)
+	m.due.Store(&knownDue{s, begun, due})
+	return due
+}
+
+// knownDue is what RestartDue has found: it reads files for that, and is asked often.
+type knownDue struct {
+	now   *snapshot
+	begun *start
+	due   RestartDue
+}
+
+func (m *Manager) dueSince(begun *start, s *snapshot) RestartDue {
 	due := RestartDue{How: Manual}
 	if begun == nil || s.use == begun.use || s.problem != nil {
 		return due

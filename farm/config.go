@@ -197,6 +197,12 @@ type Config struct {
 	// fails. nil = nothing that other requests are spared.
 	Routes []Route
 
+	// Supervised says that somebody starts this program again whenever it ends with exit code 75 (ExitCode): systemd,
+	// Docker with a restart policy, Kubernetes. Without it no change of the configuration restarts all nodes at once:
+	// they might all stay down. One after the other they are restarted all the same, since that stops at the first
+	// that does not come back.
+	Supervised bool
+
 	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
 	LeaveOnStop bool
 

@@ -116,6 +116,11 @@ func (f *Farm) tryChange(w order.ConfigWrite, to func(configsync.Files) (configs
 
 func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.ConfigDone, error) {
 	change := configsync.Change{Write: configsync.Write(c.ConfigWrite), Set: c.Set, Remove: c.Remove}
+	how, err := howOf(c.Restart)
+	if err != nil {
+		return order.ConfigDone{}, err
+	}
+	change.Restart = how
 	done, err := f.tryChange(c.ConfigWrite, func(files configsync.Files) (configsync.Files, error) {
 		return files.With(change), nil
 	})
@@ -127,14 +132,25 @@ func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.Confi
 }
 
 func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.ConfigDone, error) {
+	how, err := howOf(c.Restart)
+	if err != nil {
+		return order.ConfigDone{}, err
+	}
+	release := uint64(0)
 	done, err := f.tryChange(c.ConfigWrite, func(configsync.Files) (configsync.Files, error) {
-		files, _, err := f.configs.Files(c.To)
+		files, e, err := f.configs.Files(c.To)
+		release = e.Release
 		return files, err
 	})
 	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) {
 		return done, err
 	}
-	done.Epoch, err = f.configs.Rollback(ctx, configsync.Write(c.ConfigWrite), c.To)
+	if release == 0 { // the write is refused, with what is in force
+		done.Epoch, err = f.configs.Rollback(ctx, configsync.Write(c.ConfigWrite), c.To)
+		return done, err
+	}
+	res, err := f.configs.Activate(ctx, configsync.Write(c.ConfigWrite), release, configsync.Plan{Restart: how})
+	done.Epoch = res.Epoch
 	return done, err
 }
 
@@ -161,6 +177,10 @@ func (f *Farm) configExplain(q order.ConfigQuestion) ([]order.ConfigExplained, e
 // configStatus is how this node stands, for those who look at all nodes.
 func (f *Farm) configStatus() *order.ConfigStatus {
 	s := f.configs.Status()
-	return &order.ConfigStatus{Epoch: s.Epoch, Uses: s.Uses, Problem: s.Problem,
+	out := &order.ConfigStatus{Epoch: s.Epoch, Uses: s.Uses, Problem: s.Problem,
 		Restart: append([]string{}, s.Restart...)}
+	if due, _ := f.restartDue(); len(due.Fields) > 0 {
+		out.How = hows[due.How]
+	}
+	return out
 }

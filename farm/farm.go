@@ -71,7 +71,8 @@ type Farm struct {
 	serveMu sync.Mutex
 	served  chan struct{} // closed when Serve has returned; nil before it was called; guarded by serveMu
 
-	restarts    chan struct{} // closed when an operator wants the program started again
+	restarts    chan struct{} // closed when the program is to be started again
+	restartWhy  string        // why; guarded by restarts
 	restartOnce sync.Once
 
 	asked     chan struct{} // closed when an operator asks this node to leave; see leaveWhenAsked
@@ -206,6 +207,8 @@ func (f *Farm) start() {
 	f.serveOperators()
 	f.wg.Go(f.tellEpoch)
 	f.wg.Go(f.hearEpochs)
+	f.wg.Go(f.followRestart)
+	f.wg.Go(f.rollRestarts)
 	f.wg.Go(f.admit)
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
@@ -226,6 +229,7 @@ func (f *Farm) admit() {
 	if !f.awaitConfigs() {
 		return
 	}
+	f.configs.Begun()
 	for {
 		ctx, cancel := context.WithTimeout(f.done, 10*time.Second)
 		err := f.keys.Ensure(ctx, f.cfg.keyPurposes()...)

@@ -51,6 +51,8 @@ func Flags(fs *flag.FlagSet) *Config {
 		"`number` of them that one address may have, or one network /64 of IPv6; default a quarter of all [FARM_MAX_CONNS_PER_CLIENT]")
 	fs.DurationVar(&c.StallTimeout, "stall-timeout", 0, "how `long` a client that is waited for may make no progress; default 1m; "+
 		"negative = for ever [FARM_STALL_TIMEOUT]")
+	fs.BoolVar(&c.Supervised, "supervised", false,
+		"a supervisor starts this program again when it ends with exit code 75 [FARM_SUPERVISED]")
 	fs.BoolVar(&c.LeaveOnStop, "leave", false, "leave the farm for good when stopped [FARM_LEAVE]")
 
 	fs.DurationVar(&c.Forward.DrainTimeout, "drain", 0, "how `long` a stop may take, at most: less than the "+
@@ -75,6 +77,7 @@ func Flags(fs *flag.FlagSet) *Config {
 		numberFromEnv(&c.MaxConns, "FARM_MAX_CONNS"),
 		numberFromEnv(&c.MaxConnsPerClient, "FARM_MAX_CONNS_PER_CLIENT"),
 		fromEnv((*durationFlag)(&c.StallTimeout), "FARM_STALL_TIMEOUT"),
+		boolFromEnv(&c.Supervised, "FARM_SUPERVISED"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
 		durationFromEnv(&c.Forward.DrainTimeout, "FARM_DRAIN"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),

@@ -9,11 +9,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
-// ErrRestart is what Serve returns when an operator wants this program started again (farmctl restart). By
-// then it has drained. The program ends with ExitCode, which is 75, and its supervisor starts it: systemd
+// ErrRestart is what Serve returns when this program is to be started again: an operator wants it (farmctl
+// restart), or a change of the configuration does, of a field with the tag reload:"restart". By then it has drained. The program ends with ExitCode, which is 75, and its supervisor starts it: systemd
 // with Restart=on-failure, Docker with a restart policy, Kubernetes by itself. A program that has no
 // supervisor calls Close and replaces itself, such as by syscall.Exec.
-var ErrRestart = errors.New("farm: an operator wants this program started again")
+var ErrRestart = errors.New("farm: this program is to be started again")
 
 // obey does what an operator wants of this node. It returns when that has begun.
 func (f *Farm) obey(ctx context.Context, word string) error {
@@ -29,7 +29,7 @@ func (f *Farm) obey(ctx context.Context, word string) error {
 	case order.Undrain:
 		return f.Undrain()
 	case order.Restart:
-		return f.restart()
+		return f.restart("an operator has it started again")
 	}
 	return fmt.Errorf("this program does not know the order %q: its version is another", word)
 }
@@ -61,13 +61,16 @@ func (f *Farm) followDrain(undone <-chan struct{}) {
 	}
 }
 
-// restart ends Serve with ErrRestart.
-func (f *Farm) restart() error {
+// restart ends Serve with ErrRestart. why is logged.
+func (f *Farm) restart(why string) error {
 	f.serveMu.Lock()
 	defer f.serveMu.Unlock()
 	if f.served == nil || closed(f.served) {
 		return errors.New("the program has a server of its own, and only its supervisor can start it again")
 	}
-	f.restartOnce.Do(func() { close(f.restarts) })
+	f.restartOnce.Do(func() {
+		f.restartWhy = why
+		close(f.restarts)
+	})
 	return nil
 }

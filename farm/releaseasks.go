@@ -75,6 +75,7 @@ func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
 	if c := f.configs.Canary(); c.Release != 0 {
 		out.Canary = &order.Canary{Rollout: c.Rollout, Release: c.Release, Nodes: c.Nodes}
 	}
+	out.Restarts = restartsDue(st)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(out)
 }
@@ -133,12 +134,17 @@ func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseAct
 }
 
 func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseRollback) {
+	how, err := howOf(q.Restart)
+	if err != nil {
+		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
+		return
+	}
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (res configsync.Result, err error) {
 		release, err := earlierRelease(f.configs.Epochs(), q.To)
 		if err != nil {
 			return res, err
 		}
-		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, configsync.Plan{})
+		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, configsync.Plan{Restart: how})
 	})
 }
 

@@ -141,6 +141,9 @@ func planOf(o order.RolloutPlan) (p configsync.Plan, err error) {
 	default:
 		return p, fmt.Errorf("%q is none of proceed, fence and refuse", o.Unreachable)
 	}
+	if p.Restart, err = howOf(o.Restart); err != nil {
+		return p, err
+	}
 	p.MinReady = o.MinReady
 	for _, d := range []struct {
 		text string

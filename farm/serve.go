@@ -18,8 +18,8 @@ import (
 // Serve answers clients on the public port with h, which is the whole application, until ctx ends, Leave is
 // called, or an operator asks this node to leave the farm (farmctl leave). Then it drains and returns nil;
 // see Drain for what that means. Config.Forward.DrainTimeout, 25 s unless set, bounds it; what runs longer
-// is cut off and logged. Where an operator wants the program started again (farmctl restart), it returns
-// ErrRestart.
+// is cut off and logged. Where the program is to be started again, by an operator (farmctl restart) or for a change of
+// the configuration, it returns ErrRestart.
 //
 // It returns with an error when the port fails, when the farm refuses this node for good, and when Close is called. It can
 // be called once.
@@ -56,7 +56,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	case <-f.asked:
 		why = "an operator has it leave the farm"
 	case <-f.restarts:
-		why = "an operator has it started again"
+		why = f.restartWhy
 	case err := <-ended:
 		reason = fmt.Errorf("farm: public port: %w", err)
 	case <-f.node.Failed():

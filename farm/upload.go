@@ -92,6 +92,7 @@ func signedPlan(p credential.Plan) configsync.Plan {
 	case "refuse":
 		plan.Unreachable = configsync.Refuse
 	}
+	plan.Restart, _ = howOf(p.Restart) // an order with another word is none
 	return plan
 }
 

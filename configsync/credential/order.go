@@ -45,6 +45,7 @@ type Plan struct {
 	Bake        int64    `json:"bake,omitzero"`
 	Nodes       []string `json:"nodes,omitempty"` // of a canary
 	Dry         bool     `json:"dry,omitzero"`
+	Restart     string   `json:"restart,omitzero"` // rolling, simultaneous or manual; "" = rolling
 }
 
 // MaxOrder is how many bytes an order has at most.
@@ -125,6 +126,8 @@ func (o Order) check() error {
 	case !slices.Contains([]string{"", "proceed", "fence", "refuse"}, p.Unreachable):
 		return wrongOrder("%.40q is nothing to do about a node that cannot be reached: it is proceed, fence or "+
 			"refuse", p.Unreachable)
+	case !slices.Contains([]string{"", "rolling", "simultaneous", "manual"}, p.Restart):
+		return wrongOrder("%.40q is no way to restart nodes: it is rolling, simultaneous or manual", p.Restart)
 	case min(p.Wait, p.Stage, p.Bake) < 0 || max(p.Wait, p.Stage, p.Confirm, p.Bake) > maxTime || p.Confirm < -1:
 		return wrongOrder("a duration is none")
 	case o.Hold && (p.Dry || len(p.Nodes) > 0):

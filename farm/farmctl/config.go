@@ -50,7 +50,8 @@ changes nothing and prints what goes into a file of your own.
 A change is checked by the node that takes it, for all kinds of nodes. What is wrong is refused with file, line
 and field, and has changed nothing. If somebody else was faster, set and unset try again; everything else is
 refused. -dry-run says what a change would do. Fields marked RESTART have their effect when a node is
-restarted: farmctl restart -rolling does that.`,
+restarted, which the farm does by itself, one after the other, as long as it can do without each; -restart
+simultaneous restarts all at once, and -restart manual leaves it to you.`,
 		define: func(c *call) func(context.Context) error {
 			k := &configCall{call: c}
 			c.flags.StringVar(&k.why, "m", "", "`why` it is changed, kept with the epoch")
@@ -60,6 +61,7 @@ restarted: farmctl restart -rolling does that.`,
 				"or roles/front")
 			c.flags.StringVar(&k.path, "path", "", "set, unset, explain: a `path` of URLs, such as /shop/")
 			c.flags.StringVar(&k.of, "of", "", "explain: the `node` that is meant; default the one that answers")
+			c.flags.StringVar(&k.restart, "restart", "", restartUsage)
 			c.flags.BoolVar(&k.print, "print", false, "secret: print it sealed, and change nothing")
 			c.flags.Uint64Var(&k.epoch, "epoch", 0, "get: the `epoch`; default the one in force")
 			return k.run
@@ -72,6 +74,7 @@ type configCall struct {
 	*call
 	client                    *admin.Client
 	why, who, layer, path, of string
+	restart                   string
 	dry, print                bool
 	epoch                     uint64
 }
@@ -177,7 +180,7 @@ func (c *configCall) change(ctx context.Context, epoch uint64, set map[string]st
 // putFiles has files changed that were looked at in an epoch.
 func (c *configCall) putFiles(ctx context.Context, epoch uint64, set map[string]string, remove []string) (
 	done order.ConfigDone, err error) {
-	w := order.ConfigChange{ConfigWrite: c.write(epoch), Set: set, Remove: remove, Dry: c.dry}
+	w := order.ConfigChange{ConfigWrite: c.write(epoch), Set: set, Remove: remove, Dry: c.dry, Restart: c.restart}
 	return done, c.asked(ctx, order.ConfigPut, w, &done)
 }
 
@@ -278,7 +281,7 @@ func (c *configCall) rollback(ctx context.Context, args []string) error {
 		w.Why = fmt.Sprintf("rollback to epoch %d", to)
 	}
 	var done order.ConfigDone
-	if err := c.asked(ctx, order.ConfigRollback, order.ConfigBack{ConfigWrite: w, To: to, Dry: c.dry},
+	if err := c.asked(ctx, order.ConfigRollback, order.ConfigBack{ConfigWrite: w, To: to, Dry: c.dry, Restart: c.restart},
 		&done); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestPrintConfig(t *testing.T) {
 		Files: []string{"nodes/n1/site.yaml", "site.yaml"},
 		Nodes: []configNode{
 			{Name: "n1", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 7}},
-			{Name: "n2", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 7, Restart: []string{"site.listen"}}},
+			{Name: "n2", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 7, Restart: []string{"site.listen"}, How: "rolling"}},
 			{Name: "n3", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 6,
 				Problem: "site.yaml:1:1: x: unknown field\nsecond"}},
 			{Name: "n4", Unasked: "it is dead"},

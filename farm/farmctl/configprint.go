@@ -89,7 +89,7 @@ func (v configView) print(w io.Writer) error {
 		case n.Problem != "":
 			said = "CANNOT USE IT: " + strings.ReplaceAll(n.Problem, "\n", "; ")
 		case len(n.Restart) > 0:
-			said = "NEEDS A RESTART for " + strings.Join(n.Restart, ", ")
+			said = needsRestart(n.ConfigStatus)
 		}
 		uses := "-"
 		if n.Unasked == "" {
@@ -119,6 +119,15 @@ func (c *configCall) told(done order.ConfigDone) error {
 	default:
 		_, err = fmt.Fprintf(c.out, "Epoch %d is in force, on all nodes; %s config rollback %d takes it back.\n",
 			done.Epoch, c.name, done.Was)
+	}
+	var fields []string
+	for _, d := range done.Differences {
+		if field := d.Config + "." + d.Field; d.Restart && !slices.Contains(fields, field) {
+			fields = append(fields, field)
+		}
+	}
+	if err == nil && len(fields) > 0 {
+		_, err = fmt.Fprintln(c.out, restarted(fields, c.restart, c.name))
 	}
 	return err
 }

@@ -104,9 +104,18 @@ func (c *releaseCall) standsTo(ctx context.Context, m admin.Member, now uint64) 
 		n.Drift = append(n.Drift, fmt.Sprintf("it knows of epoch %d only", n.Epoch))
 	}
 	if len(p.Config.Restart) > 0 {
-		n.Drift = append(n.Drift, "NEEDS A RESTART for "+strings.Join(p.Config.Restart, ", "))
+		n.Drift = append(n.Drift, needsRestart(*p.Config))
 	}
 	return n
+}
+
+// needsRestart says what a node has to be restarted for, and how that is done.
+func needsRestart(s order.ConfigStatus) string {
+	said := "NEEDS A RESTART for " + strings.Join(s.Restart, ", ")
+	if s.How != "" {
+		said += " (" + restartWord(s.How) + ")"
+	}
+	return said
 }
 
 // sayVersions notes whose program is of another version than that of most.

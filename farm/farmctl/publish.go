@@ -224,7 +224,7 @@ func (c *publishCall) order() (o credential.Order, err error) {
 	o = credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: c.by(), Why: c.why, Hold: c.hold,
 		Overwrite: c.overwrite,
 		Plan: credential.Plan{Unreachable: c.plan.Unreachable, MinReady: c.plan.MinReady, Nodes: c.canary,
-			Dry: c.dry}}
+			Dry: c.dry, Restart: c.plan.Restart}}
 	slices.Sort(o.Plan.Nodes)
 	if c.epoch != "" {
 		epoch, err := strconv.ParseUint(c.epoch, 10, 64)

@@ -106,9 +106,7 @@ func (c *publishCall) tell(done published) error {
 		err = printUnconfirmed(w, done.Unconfirmed)
 	}
 	if err == nil && len(done.Restart) > 0 {
-		_, err = fmt.Fprintf(w, "These fields have their effect when nodes are restarted (%s restart "+
-			"-rolling): %s\n", c.name,
-			printable(strings.Join(done.Restart, ", ")))
+		_, err = fmt.Fprintln(w, restarted(done.Restart, c.plan.Restart, c.name))
 	}
 	return err
 }

@@ -22,8 +22,8 @@ type releaseCall struct {
 	client   *admin.Client
 	program  *programClient
 	why, who string
-	plan     order.RolloutPlan
-	showing  string // names of the nodes of a canary
+	plan     order.RolloutPlan // rollback uses Restart alone
+	showing  string            // names of the nodes of a canary
 
 	overwrite bool
 }
@@ -64,6 +64,7 @@ func (c *releaseCall) planFlags() {
 	c.flags.StringVar(&c.plan.Confirm, "confirm", "", "how `long` nodes may take to find themselves well after the "+
 		"switch, before it is taken back; none = they are not asked; default 10s")
 	c.flags.StringVar(&c.plan.Bake, "bake", "", "how `long` they have to stay well; default until each was well once")
+	c.restartFlag()
 }
 
 func (c *releaseCall) activateFlags() {
@@ -71,6 +72,11 @@ func (c *releaseCall) activateFlags() {
 	c.flags.BoolVar(&c.overwrite, "overwrite", false, "also undo what was changed by config set since the release was "+
 		"kept for later")
 }
+
+const restartUsage = "`how` nodes are restarted if fields change that need it: rolling, one after the other; " +
+	"simultaneous; or manual, which leaves it to you (farmctl restart); default rolling"
+
+func (c *releaseCall) restartFlag() { c.flags.StringVar(&c.plan.Restart, "restart", "", restartUsage) }
 
 func releasesVerb() *verb {
 	return &verb{
@@ -107,7 +113,10 @@ func rollbackVerb() *verb {
 Puts the release of an earlier epoch in force again, as a new epoch: without an argument, the one before the one in
 force. It goes the same way as a new release: every node has to be ready first. farmctl config history lists the
 epochs.`,
-		define: defineRelease((*releaseCall).whyFlags, (*releaseCall).rollback),
+		define: defineRelease(func(c *releaseCall) {
+			c.whyFlags()
+			c.restartFlag()
+		}, (*releaseCall).rollback),
 	}
 }
 
@@ -204,10 +213,33 @@ func (c *releaseCall) inForce(r order.ReleaseResult) error {
 		}
 	}
 	if len(r.Restart) > 0 {
-		fmt.Fprintf(c.out, "These fields have their effect when a node is restarted: %s. %s restart -rolling does that.\n",
-			printable(strings.Join(r.Restart, ", ")), c.name)
+		fmt.Fprintln(c.out, restarted(r.Restart, c.plan.Restart, c.name))
 	}
 	return nil
+}
+
+// restartWord says how a node is restarted for what is in force.
+func restartWord(how string) string {
+	switch how {
+	case order.RestartRolling:
+		return "in its turn, when the farm can do without it"
+	case order.RestartSimultaneous:
+		return "together with all others"
+	}
+	return "by its operator"
+}
+
+// restarted says in a sentence what becomes of fields that need a restart.
+func restarted(fields []string, how, name string) string {
+	said := fmt.Sprintf("the farm restarts them one after the other; %s releases shows how far that is", name)
+	switch how {
+	case order.RestartSimultaneous:
+		said = "all of them are restarted at once, where the farm can be"
+	case order.RestartManual:
+		said = name + " restart -rolling does that"
+	}
+	return fmt.Sprintf("These fields have their effect when nodes are restarted: %s. %s.",
+		printable(strings.Join(fields, ", ")), strings.ToUpper(said[:1])+said[1:])
 }
 
 func (c *releaseCall) list(ctx context.Context) error {
@@ -232,6 +264,9 @@ func (c *releaseCall) list(ctx context.Context) error {
 			fmt.Fprintf(c.out, "Rollout %d of release %d is in progress: %s; %s abort ends it.\n", r.ID, r.Release, r.Phase,
 				c.name)
 		}
+	}
+	for _, r := range all.Restarts {
+		fmt.Fprintf(c.out, "%s is to be restarted: %s.\n", printable(r.Node), restartWord(r.How))
 	}
 	var rows [][]string
 	for _, r := range slices.Backward(all.Releases) {
@@ -293,7 +328,7 @@ func (c *releaseCall) rollback(ctx context.Context) (err error) {
 	if q.ConfigWrite, _, err = c.write(ctx); err != nil {
 		return err
 	}
-	q.Why = cmp.Or(q.Why, "rollback")
+	q.Why, q.Restart = cmp.Or(q.Why, "rollback"), c.plan.Restart
 	return c.rollout(ctx, order.PathRollback, q)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/farm/internal/rolling"
 )
 
 func restartVerb() *verb {
@@ -27,6 +28,9 @@ a new process, it is ready, it has caught up, as many voters live, and a majorit
 farmctl stops, says what is missing, and leaves the others alone. So it does if the farm could not do
 without the next one: if the voters that are left would be no majority, or fewer than -floor others would
 serve.
+
+After a change of configuration whose fields need it, the farm restarts its nodes by itself, by the same rules,
+unless that was changed with -restart manual.
 
 A node ends with exit code 75, and whoever supervises it starts it again: Restart=on-failure in a
 systemd unit, a restart policy of Docker, Kubernetes by itself. With -command, farmctl runs that instead, on
@@ -78,7 +82,7 @@ func (r *roll) run(ctx context.Context, all bool) (err error) {
 	if err != nil {
 		return err
 	}
-	list := rollOrder(f)
+	list := rolling.Order(f)
 	if !all {
 		m, ok := f.Find(r.args[0])
 		if !ok {
@@ -120,7 +124,7 @@ func (r *roll) one(ctx context.Context, id, which string) error {
 		return fmt.Errorf("%w: %s does not say since when it runs, so nobody could tell that it has come back: its version "+
 			"is older", admin.ErrUnsupported, nameOf(m))
 	}
-	if err := spares(f, m, r.floor); err != nil {
+	if err := rolling.Spares(f, m, r.floor); err != nil {
 		return fmt.Errorf("%s was not restarted: %w", nameOf(m), err)
 	}
 	r.say("%s (%s): restarts", nameOf(m), which)
@@ -190,7 +194,7 @@ func (r *roll) awaitBack(ctx context.Context, before admin.Farm, m admin.Member)
 		if err != nil {
 			continue
 		}
-		if missing = back(f, m, voters); missing == "" {
+		if missing = rolling.Back(f, m, voters); missing == "" {
 			return nil
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
@@ -54,8 +55,10 @@ type Farm struct {
 	elections map[*life][]uint64 // terms that each has won
 	publisher *credential.Key    // of what Publish publishes; nil = it has not
 
-	remains sync.WaitGroup // of killed nodes
-	drains  sync.WaitGroup
+	remains     sync.WaitGroup // of killed nodes
+	drains      sync.WaitGroup
+	supervisors sync.WaitGroup // of lives
+	ended       atomic.Bool    // no node is started again
 }
 
 // New starts a farm of n nodes and returns it settled. When the test ends, the farm is healed, settled, checked and
@@ -131,6 +134,8 @@ func (f *Farm) config(n *Node, l *life, ip string) farm.Config {
 		Admin:   farm.None,
 		Join:    f.joinOf(n),
 		Secrets: []string{f.secret},
+
+		Supervised: true,
 	}
 	c.Cluster.Network = host
 	c.Session.Cookie.Insecure = true
@@ -164,15 +169,19 @@ func (f *Farm) end() {
 	if !f.t.Failed() {
 		f.converge()
 	}
+	f.ended.Store(true)
 	for _, n := range f.Nodes {
+		n.changes <- struct{}{} // until it is started again, if it is just being
 		if l := n.detach(); l != nil {
 			if err := l.close(); err != nil {
 				f.t.Errorf("farmtest: closing %s: %v", n.name, err)
 			}
 		}
+		<-n.changes
 	}
 	f.remains.Wait()
 	f.drains.Wait()
+	f.supervisors.Wait()
 	f.clients.close()
 	f.checkGoroutines()
 	f.checkTerms()

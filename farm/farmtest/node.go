@@ -2,6 +2,7 @@ package farmtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/pprof"
 	"sync"
@@ -15,13 +16,16 @@ const (
 	publicPort = ":80"
 )
 
-// Node is one node of a Farm, over all its lives: it can be killed and started again.
+// Node is one node of a Farm, over all its lives: it can be killed and started again. One that is to be started again
+// (farm.ErrRestart) is, as by a supervisor.
 type Node struct {
 	farm    *Farm
 	name    string
 	dir     string // "" = in memory
 	index   int
 	visitor string // where its clients are, on this node's side of any partition
+
+	changes chan struct{} // has room for one: who starts or ends it
 
 	mu    sync.Mutex
 	ip    string
@@ -46,7 +50,7 @@ type life struct {
 
 func (f *Farm) newNode(i int) *Node {
 	n := &Node{farm: f, name: fmt.Sprintf("n%d", i+1), index: i, ip: fmt.Sprintf("10.0.0.%d", i+1),
-		visitor: fmt.Sprintf("192.0.2.%d", i+1)}
+		visitor: fmt.Sprintf("192.0.2.%d", i+1), changes: make(chan struct{}, 1)}
 	if f.cfg.Durable {
 		n.dir = f.t.TempDir()
 	}
@@ -108,6 +112,8 @@ func (n *Node) detach() *life {
 // What is left of it is closed in the background. Restart waits for that where the node has a data directory, which may
 // hold a little more than at the instant of the Kill; nobody was told of that.
 func (n *Node) Kill() {
+	n.changes <- struct{}{}
+	defer func() { <-n.changes }()
 	l := n.detach()
 	if l == nil {
 		return
@@ -120,11 +126,19 @@ func (n *Node) Kill() {
 // directory. A node that is down stays down.
 func (n *Node) Stop() {
 	n.farm.t.Helper()
+	n.changes <- struct{}{}
+	defer func() { <-n.changes }()
+	n.end()
+}
+
+// end is Stop, for who changes the node.
+func (n *Node) end() {
+	n.farm.t.Helper()
 	l := n.detach()
 	if l == nil {
 		return
 	}
-	if err := l.end(); err != nil {
+	if err := l.end(); err != nil && !errors.Is(err, farm.ErrRestart) {
 		n.farm.t.Fatalf("farmtest: stopping %s: %v", n.name, err)
 	}
 }
@@ -135,14 +149,18 @@ func (n *Node) Stop() {
 // A farm in memory that has lost all its nodes is founded anew by the one that restarts first.
 func (n *Node) Restart() {
 	n.farm.t.Helper()
-	n.Stop()
+	n.changes <- struct{}{}
+	defer func() { <-n.changes }()
+	n.end()
 	n.start()
 }
 
 // Move is Restart on another address.
 func (n *Node) Move() {
 	n.farm.t.Helper()
-	n.Stop()
+	n.changes <- struct{}{}
+	defer func() { <-n.changes }()
+	n.end()
 	n.mu.Lock()
 	n.moves++
 	n.ip = fmt.Sprintf("10.%d.0.%d", n.moves, n.index+1)
@@ -153,8 +171,14 @@ func (n *Node) Move() {
 
 // start begins the next life.
 func (n *Node) start() {
+	n.farm.t.Helper()
+	if err := n.tryStart(); err != nil {
+		n.farm.t.Fatalf("farmtest: starting %s: %v", n.name, err)
+	}
+}
+
+func (n *Node) tryStart() error {
 	f := n.farm
-	f.t.Helper()
 	if n.dir != "" {
 		f.remains.Wait() // they hold the directory
 	}
@@ -165,17 +189,18 @@ func (n *Node) start() {
 	cfg := f.config(n, l, ip)
 	var err error
 	if cfg.Listener, err = f.network.Host(ip).Listen(ip + publicPort); err != nil {
-		f.t.Fatalf("farmtest: %s: %v", n.name, err)
+		return err
 	}
 	f.labelled(func() { err = l.start(cfg) })
 	if err != nil {
 		cfg.Listener.Close()
-		f.t.Fatalf("farmtest: starting %s: %v", n.name, err)
+		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lives++
 	l.number, n.last, n.up = n.lives, l, true
+	return nil
 }
 
 // labelled runs what starts goroutines that end with the farm.
@@ -191,8 +216,30 @@ func (l *life) start(cfg farm.Config) error {
 	ctx, stop := context.WithCancel(context.Background())
 	l.farm, l.stop = app, stop
 	handler := l.node.farm.cfg.Handler(app)
-	go func() { l.served <- app.Serve(ctx, handler) }()
+	l.node.farm.supervisors.Go(func() {
+		err := app.Serve(ctx, handler)
+		l.served <- err
+		if errors.Is(err, farm.ErrRestart) {
+			l.node.startAgain(l)
+		}
+	})
 	return nil
+}
+
+// startAgain is what a supervisor does after the end of a life with farm.ErrRestart.
+func (n *Node) startAgain(l *life) {
+	n.changes <- struct{}{}
+	defer func() { <-n.changes }()
+	if n.running() != l || n.farm.ended.Load() {
+		return
+	}
+	n.detach()
+	if err := l.end(); !errors.Is(err, farm.ErrRestart) {
+		n.farm.t.Errorf("farmtest: the end of %s, which is to start again: %v", n.name, err)
+	}
+	if err := n.tryStart(); err != nil {
+		n.farm.t.Errorf("farmtest: starting %s again: %v", n.name, err)
+	}
 }
 
 // end stops the node gracefully.

@@ -57,6 +57,8 @@ type ConfigChange struct {
 	Set    map[string]string `json:"set"`
 	Remove []string          `json:"remove"`
 	Dry    bool              `json:"dry"`
+
+	Restart string `json:"restart,omitempty"` // how nodes are restarted, if need be; "" = rolling
 }
 
 // ConfigBack puts an epoch's files in force again.
@@ -64,6 +66,8 @@ type ConfigBack struct {
 	ConfigWrite
 	To  uint64 `json:"to"`
 	Dry bool   `json:"dry"`
+
+	Restart string `json:"restart,omitempty"` // how nodes are restarted, if need be; "" = rolling
 }
 
 // ConfigDone is what a change has led to, or would lead to.
@@ -136,4 +140,5 @@ type ConfigStatus struct {
 	Uses    uint64   `json:"uses"`    // Epoch, unless there is a problem
 	Problem string   `json:"problem"` // "" = none
 	Restart []string `json:"restart"` // fields that need a restart of this node
+	How     string   `json:"how"`     // how it is restarted for them: rolling, simultaneous, manual; "" = nothing is due
 }

@@ -19,5 +19,12 @@ const (
 	Drained  = "drained" // draining, and nothing is left to wait for
 )
 
+// How nodes are restarted after a change of fields that need that.
+const (
+	RestartRolling      = "rolling"      // one after the other
+	RestartSimultaneous = "simultaneous" // all at once
+	RestartManual       = "manual"       // by an operator
+)
+
 // ExitRestart is the exit code of a program that is to be started again: EX_TEMPFAIL of sysexits(3).
 const ExitRestart = 75

@@ -25,6 +25,7 @@ type RolloutPlan struct {
 	Stage       string `json:"stage,omitempty"`
 	Confirm     string `json:"confirm,omitempty"` // none = the nodes are not asked
 	Bake        string `json:"bake,omitempty"`
+	Restart     string `json:"restart,omitempty"` // rolling, simultaneous or manual; "" = rolling
 }
 
 // ReleaseActivate puts a release in force that is kept. With Overwrite, also one that undoes what was changed in the
@@ -40,7 +41,8 @@ type ReleaseActivate struct {
 // ReleaseRollback puts the release of an earlier epoch in force again.
 type ReleaseRollback struct {
 	ConfigWrite
-	To uint64 `json:"to"` // the epoch; 0 = the one before the one in force
+	To      uint64 `json:"to"`                // the epoch; 0 = the one before the one in force
+	Restart string `json:"restart,omitempty"` // as in a plan
 }
 
 // RolloutEnd ends a rollout, or a canary by its rollout.
@@ -140,6 +142,14 @@ type Releases struct {
 	Releases []Release     `json:"releases"`
 	Rollouts []Rollout     `json:"rollouts"`
 	Canary   *Canary       `json:"canary,omitempty"`
+	Restarts []NodeRestart `json:"restarts"` // that are due
+}
+
+// NodeRestart is a node that has to be restarted for what is in force.
+type NodeRestart struct {
+	Node    string `json:"node"`
+	Rollout uint64 `json:"rollout"` // that has changed what needs it; 0 = unknown
+	How     string `json:"how"`     // rolling, simultaneous or manual
 }
 
 // Release is configuration and content together.

@@ -1,8 +1,11 @@
-package farmctl
+// Package rolling has the rules by which the nodes of a farm are restarted one after the other, for whoever does it:
+// farmctl from outside, or the node that leads.
+package rolling
 
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
@@ -14,9 +17,9 @@ const mostLag = 10_000
 
 const roleStaging = "staging"
 
-// rollOrder returns the members that run, in the order in which they are restarted: the leader last, so
+// Order returns the members that run, in the order in which they are restarted: the leader last, so
 // that it changes once.
-func rollOrder(f admin.Farm) (out []admin.Member) {
+func Order(f admin.Farm) (out []admin.Member) {
 	for _, m := range f.Members {
 		if m.Status == admin.Alive {
 			out = append(out, m)
@@ -34,9 +37,9 @@ func rollOrder(f admin.Farm) (out []admin.Member) {
 	return out
 }
 
-// spares says in a sentence why the farm cannot do without m for a while, nil if it can. floor is how many
+// Spares says in a sentence why the farm cannot do without m for a while, nil if it can. floor is how many
 // others like m have to serve meanwhile; 0 = all that there are, and one at least.
-func spares(f admin.Farm, m admin.Member, floor int) error {
+func Spares(f admin.Farm, m admin.Member, floor int) error {
 	if !f.Quorum {
 		return fmt.Errorf("no majority of the voters answers just now: %w", admin.ErrNoQuorum)
 	}
@@ -48,10 +51,7 @@ func spares(f admin.Farm, m admin.Member, floor int) error {
 	}
 	serving, alike := 0, 0
 	var first string
-	for _, o := range f.Members {
-		if o.ID == m.ID || o.Role != m.Role || o.Tags["app"] != m.Tags["app"] {
-			continue
-		}
+	for _, o := range alikeOf(f, m) {
 		alike++
 		if why := idle(o); why == "" {
 			serving++
@@ -61,12 +61,43 @@ func spares(f admin.Farm, m admin.Member, floor int) error {
 	}
 	switch {
 	case serving == 0:
-		return fmt.Errorf("%w: no other node serves what %s does", admin.ErrRefused, nameOf(m))
+		return fmt.Errorf("%w: no other node serves what %s does", admin.ErrRefused, nodeName(m))
 	case floor == 0 && serving < alike:
 		return fmt.Errorf("%w: %s; say -floor %d to go on with fewer", admin.ErrRefused, first, serving)
 	case serving < floor:
-		return fmt.Errorf("%w: without %s, %d would serve, and -floor is %d", admin.ErrRefused, nameOf(m),
+		return fmt.Errorf("%w: without %s, %d would serve, and -floor is %d", admin.ErrRefused, nodeName(m),
 			serving, floor)
+	}
+	return nil
+}
+
+// alikeOf returns the other members that serve the same as m.
+func alikeOf(f admin.Farm, m admin.Member) (out []admin.Member) {
+	for _, o := range f.Members {
+		if o.ID != m.ID && o.Role == m.Role && o.Tags["app"] == m.Tags["app"] {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Floor returns how many others like m have to serve while m does not, if those of these names that are not there
+// need not; 0 = all.
+func Floor(f admin.Farm, m admin.Member, but []string) (floor int) {
+	for _, o := range alikeOf(f, m) {
+		if o.Status == admin.Alive || !slices.Contains(but, o.Name) {
+			floor++
+		}
+	}
+	return floor
+}
+
+// Present says in a sentence which of the members of these names does not run, nil if all do.
+func Present(f admin.Farm, names []string) error {
+	for _, name := range names {
+		if m, ok := f.Find(name); !ok || m.Status != admin.Alive {
+			return fmt.Errorf("%w: %s is not there", admin.ErrRefused, printable(name))
+		}
 	}
 	return nil
 }
@@ -75,13 +106,13 @@ func spares(f admin.Farm, m admin.Member, floor int) error {
 func idle(m admin.Member) string {
 	switch gate := m.Tags[order.Gate]; {
 	case m.Status != admin.Alive:
-		return nameOf(m) + " is " + m.Status
+		return nodeName(m) + " is " + m.Status
 	case m.Leaving:
-		return nameOf(m) + " stops"
+		return nodeName(m) + " stops"
 	case gate == "":
-		return nameOf(m) + " is not ready"
+		return nodeName(m) + " is not ready"
 	case gate != order.Ready:
-		return nameOf(m) + " is " + printable(gate)
+		return nodeName(m) + " is " + printable(gate)
 	}
 	return ""
 }
@@ -101,7 +132,7 @@ func sparesVote(f admin.Farm, m admin.Member) error {
 		alive++
 		if o.Lag > mostLag {
 			return fmt.Errorf("%w: %s is %d entries behind; wait until it has caught up", admin.ErrRefused,
-				nameOf(o), o.Lag)
+				nodeName(o), o.Lag)
 		}
 	}
 	if m.Vote == admin.Voter && (!f.Durable || voters == 2) {
@@ -109,14 +140,14 @@ func sparesVote(f admin.Farm, m admin.Member) error {
 	}
 	if alive < voters/2+1 {
 		return fmt.Errorf("%w: without %s, %d of %d voters would be left, and it takes %d to write anything; bring others "+
-			"back first", admin.ErrRefused, nameOf(m), alive, voters, voters/2+1)
+			"back first", admin.ErrRefused, nodeName(m), alive, voters, voters/2+1)
 	}
 	return nil
 }
 
-// back says in a few words what is missing before m, as it was before its restart, counts as back in f; ""
+// Back says in a few words what is missing before m, as it was before its restart, counts as back in f; ""
 // if nothing. voters is how many voters lived before.
-func back(f admin.Farm, m admin.Member, voters int) string {
+func Back(f admin.Farm, m admin.Member, voters int) string {
 	var now admin.Member
 	for _, o := range f.Members { // one in memory comes back under another NodeID
 		if (o.ID == m.ID || o.Name == m.Name) && (now.ID == "" || o.Started.After(now.Started)) {
@@ -132,13 +163,30 @@ func back(f admin.Farm, m admin.Member, voters int) string {
 	case now.Role != roleStaging && idle(now) != "":
 		return idle(now)
 	case now.Vote == "":
-		return nameOf(m) + " is no member yet"
+		return nodeName(m) + " is no member yet"
 	case now.Lag > mostLag:
-		return fmt.Sprintf("%s is %d entries behind", nameOf(m), now.Lag)
+		return fmt.Sprintf("%s is %d entries behind", nodeName(m), now.Lag)
 	case alive < voters:
 		return fmt.Sprintf("%d voters are alive of the %d that were", alive, voters)
 	case !f.Quorum:
 		return "no majority answers"
 	}
 	return ""
+}
+
+func nodeName(m admin.Member) string {
+	if m.Name == "" {
+		return m.ID
+	}
+	return printable(m.Name)
+}
+
+// printable returns text of another program's without what moves a terminal's cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
 }

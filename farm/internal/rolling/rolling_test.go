@@ -1,4 +1,4 @@
-package farmctl
+package rolling
 
 import (
 	"errors"
@@ -28,14 +28,14 @@ func farmOf(n int, durable bool, change func(i int, m *admin.Member)) admin.Farm
 	return f
 }
 
-func TestRollOrder(t *testing.T) {
+func TestOrder(t *testing.T) {
 	f := farmOf(4, true, func(i int, m *admin.Member) {
 		if i == 3 {
 			m.Status = admin.Dead
 		}
 	})
 	var names []string
-	for _, m := range rollOrder(f) {
+	for _, m := range Order(f) {
 		names = append(names, m.Name)
 	}
 	if got := strings.Join(names, " "); got != "n2 n4 n1" {
@@ -101,17 +101,17 @@ func TestSpares(t *testing.T) {
 			func(m *admin.Member) { m.Status = admin.Dead }), want: "1 of 2 voters"},
 	} {
 		f := farmOf(c.n, !c.memory, c.change)
-		err := spares(f, f.Members[0], c.floor)
+		err := Spares(f, f.Members[0], c.floor)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
-		if err != nil && codeOf(err) != codeRefused {
-			t.Errorf("%s: exit code %d", name, codeOf(err))
+		if err != nil && !errors.Is(err, admin.ErrRefused) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	f := farmOf(3, true, nil)
 	f.Quorum = false
-	if err := spares(f, f.Members[0], 0); !errors.Is(err, admin.ErrNoQuorum) {
+	if err := Spares(f, f.Members[0], 0); !errors.Is(err, admin.ErrNoQuorum) {
 		t.Errorf("no quorum: %v", err)
 	}
 }
@@ -142,16 +142,16 @@ func TestBack(t *testing.T) {
 				c.how(m)
 			}
 		})
-		if got := back(f, m, voters); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+		if got := Back(f, m, voters); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 		f.Quorum = false
-		if back(f, m, voters) == "" {
+		if Back(f, m, voters) == "" {
 			t.Errorf("%s: back without a quorum", name)
 		}
 	}
 	gone := farmOf(1, true, nil)
-	if got := back(gone, m, 1); got != "it has not come back" {
+	if got := Back(gone, m, 1); got != "it has not come back" {
 		t.Errorf("gone: %q", got)
 	}
 }

@@ -74,7 +74,7 @@ func (c *releaseCall) activateFlags() {
 }
 
 const restartUsage = "`how` nodes are restarted if fields change that need it: rolling, one after the other; " +
-	"simultaneous; or manual, which leaves it to you (farmctl restart); default rolling"
+	"simultaneous; or manual, which leaves it to you; default rolling"
 
 func (c *releaseCall) restartFlag() { c.flags.StringVar(&c.plan.Restart, "restart", "", restartUsage) }
 

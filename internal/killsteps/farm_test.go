@@ -219,31 +219,42 @@ func write(t *testing.T, number int) (dir string) {
 	return dir
 }
 
-// publish begins to publish a folder by a process; wait returns what is said, and the exit code.
-func (p *process) publish(dir string, flags ...string) (wait func() (out string, code int)) {
+// publishing is a publication that has begun.
+type publishing struct {
+	t     *testing.T
+	by    string
+	cmd   *exec.Cmd
+	out   *output
+	ended chan struct{}
+}
+
+// publish begins to publish a folder by a process.
+func (p *process) publish(dir string, flags ...string) *publishing {
 	p.t.Helper()
 	cmd := program(p.t, roleCtl, append(append([]string{"publish", "-node", p.Peer}, flags...), dir)...)
-	var out output
-	cmd.Stdout, cmd.Stderr = &out, &out
+	pub := &publishing{p.t, p.Name, cmd, &output{}, make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = pub.out, pub.out
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	ended := make(chan struct{})
 	go func() {
 		cmd.Wait()
-		close(ended)
+		close(pub.ended)
 	}()
 	p.t.Cleanup(func() {
 		cmd.Process.Kill()
-		<-ended
+		<-pub.ended
 	})
-	return func() (string, int) {
-		p.t.Helper()
-		select {
-		case <-ended:
-		case <-time.After(patience):
-			ci.Latef(p.t, "publish by %s does not end: %s", p.Name, out.String())
-		}
-		return out.String(), cmd.ProcessState.ExitCode()
+	return pub
+}
+
+// wait returns what is said, and the exit code.
+func (p *publishing) wait() (out string, code int) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		ci.Latef(p.t, "publish by %s does not end: %s", p.by, p.out)
 	}
+	return p.out.String(), p.cmd.ProcessState.ExitCode()
 }

@@ -133,7 +133,7 @@ func (tr *trial) plain() {
 	_, others := leader(tr.t, tr.all)
 	tr.next++
 	tr.watcher.allow(tr.number, tr.next)
-	if out, code := others[0].publish(write(tr.t, tr.next))(); code != 0 {
+	if out, code := others[0].publish(write(tr.t, tr.next)).wait(); code != 0 {
 		tr.t.Fatalf("release %d: exit code %d\n%s", tr.next, code, out)
 	}
 	tr.number = tr.next
@@ -164,14 +164,20 @@ func (tr *trial) kill(k kill) {
 	tr.next++
 	tr.watcher.allow(tr.number, tr.next)
 	unreachable := map[bool]string{true: "refuse", false: "proceed"}[k.refuse]
-	wait := by.publish(write(t, tr.next), "-confirm", confirmFor(k.step), "-unreachable", unreachable)
+	pub := by.publish(write(t, tr.next), "-confirm", confirmFor(k.step), "-unreachable", unreachable)
 	select {
 	case <-victim.ended:
+	case <-pub.ended:
+		select { // it may have died only just now
+		case <-victim.ended:
+		case <-time.After(time.Second):
+			t.Fatalf("%+v: %s was not killed, and publish ended: %s", k, victim.Name, pub.out)
+		}
 	case <-time.After(patience):
-		ci.Latef(t, "%s is not killed at the step %s", victim.Name, k.step)
+		ci.Latef(t, "%s is not killed at the step %s; publish: %s", victim.Name, k.step, pub.out)
 	}
 	dead := time.Since(began)
-	out, code := wait()
+	out, code := pub.wait()
 	ended := func(o state) bool { return o.Rollout > s.Rollout && o.Phase >= configsync.PhaseDone && o.Problem == "" }
 	phase := by.await("the rollout has ended", ended).Phase
 	third.await("the rollout has ended", ended)

@@ -75,9 +75,13 @@ func (b *bench) startWays(procs *processes, dir string, names []string) (*ways, 
 
 func (p *passage) turn(ctx context.Context, b *bench, rate int) {
 	before := p.way.cpu()
-	seen := exchange(ctx, p.way.addr, b.clients, rate, b.duration/4, b.duration)
-	used := p.way.cpu() - before
-	p.rates = append(p.rates, float64(seen.latency.count())/b.duration.Seconds())
+	seen := exchange(ctx, asking{addr: p.way.addr}, b.clients, rate, b.duration/4, b.duration)
+	p.note(seen, p.way.cpu()-before, b.duration)
+}
+
+// note adds the figures of a turn.
+func (p *passage) note(seen exchanged, used, measured time.Duration) {
+	p.rates = append(p.rates, float64(seen.latency.count())/measured.Seconds())
 	p.cpu = append(p.cpu, used/time.Duration(max(seen.all, 1)))
 	p.p50 = append(p.p50, seen.latency.quantile(0.5))
 	p.p99 = append(p.p99, seen.latency.quantile(0.99))

@@ -60,7 +60,7 @@ func TestRequesterLooks(t *testing.T) {
 		{answer: whole[:len(whole)-1], last: false, fail: true},
 		{answer: "HTTP/1.1 200 OK\r\n", last: true, fail: true},
 	} {
-		r := &requester{addr: answering(t, c.answer)}
+		r := &requester{asking: asking{addr: answering(t, c.answer)}}
 		if err := r.dial(); err != nil {
 			t.Fatal(err)
 		}

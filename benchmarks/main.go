@@ -146,7 +146,7 @@ func (b *bench) run(ctx context.Context) error {
 	for _, mode := range b.modes {
 		if measure := map[string]func(context.Context, *processes, string) error{
 			modeForward: b.forward, modeStreams: b.streams, modeVisible: b.visible,
-			modePublish: b.publish}[mode]; measure != nil {
+			modePublish: b.publish, modeContent: b.content}[mode]; measure != nil {
 			if err := measure(ctx, procs, dir); err != nil {
 				return errors.Join(ctx.Err(), err)
 			}

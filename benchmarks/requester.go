@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httputil"
 	"strconv"
 	"sync"
 	"time"
@@ -24,10 +26,17 @@ const askFor = "GET /1k HTTP/1.1\r\nHost: bench.example\r\n" +
 
 const askForEvents = "GET /events HTTP/1.1\r\nHost: bench.example\r\nAccept: text/event-stream\r\n\r\n"
 
+// asking is what clients send again and again, and where to.
+type asking struct {
+	addr string
+	text string // "" = askFor, which is answered with answerSize bytes
+	any  bool   // an answer of any length will do, in one piece or in chunks
+}
+
 // requester is one client's connection, which it makes anew where it is closed. It costs little, so that
 // there is time for those who are measured.
 type requester struct {
-	addr string
+	asking
 	conn net.Conn // nil = none
 	in   *bufio.Reader
 }
@@ -39,7 +48,7 @@ func (r *requester) get() error {
 			return err
 		}
 	}
-	if _, err := io.WriteString(r.conn, askFor); err != nil {
+	if _, err := io.WriteString(r.conn, cmp.Or(r.text, askFor)); err != nil {
 		r.close()
 		return err
 	}
@@ -92,16 +101,27 @@ func (r *requester) answer() (last bool, err error) {
 		switch value = bytes.TrimSpace(value); {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			length, _ = strconv.Atoi(string(value))
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			length = chunked
 		case bytes.EqualFold(name, []byte("Connection")):
 			last = bytes.EqualFold(value, []byte("close"))
 		}
 	}
-	if length != answerSize {
+	switch {
+	case r.any && length == chunked:
+		_, err = io.Copy(io.Discard, httputil.NewChunkedReader(r.in))
+		if err == nil {
+			_, err = r.in.ReadSlice('\n') // what follows the last chunk: there are no trailers
+		}
+		return last, err
+	case length < 0 || !r.any && length != answerSize:
 		return true, fmt.Errorf("an answer of %d bytes", length)
 	}
 	_, err = r.in.Discard(length)
 	return last, err
 }
+
+const chunked = -2 // in place of a length
 
 // exchanged is what the clients of one turn have seen.
 type exchanged struct {
@@ -111,16 +131,16 @@ type exchanged struct {
 	why     string
 }
 
-// exchange lets clients send requests to addr, one after the other on each connection: as fast as they are
+// exchange lets clients send requests, one after the other on each connection: as fast as they are
 // answered, or, if rate is not 0, so many each second in all. Then a latency is counted from when the request
 // was due, so that who is late is not spared what would have come meanwhile.
-func exchange(ctx context.Context, addr string, clients, rate int, warm, measured time.Duration) exchanged {
+func exchange(ctx context.Context, what asking, clients, rate int, warm, measured time.Duration) exchanged {
 	begin := time.Now()
 	results := make([]exchanged, clients)
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
-			r := &requester{addr: addr}
+			r := &requester{asking: what}
 			defer r.close()
 			for n := 0; ctx.Err() == nil; n++ {
 				due := time.Now()

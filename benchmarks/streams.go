@@ -66,7 +66,7 @@ func (b *bench) streams(ctx context.Context, procs *processes, dir string) error
 
 // hold opens n streams and measures.
 func (b *bench) hold(ctx context.Context, x *way, n int) (h held) {
-	exchange(ctx, x.addr, b.clients, 0, 0, b.duration) // what a process needs anyway
+	exchange(ctx, asking{addr: x.addr}, b.clients, 0, 0, b.duration) // what a process needs anyway
 	rest(ctx, b.settle)
 	edge, origin, cpu, begin := memory(x.edge), memory(x.origin), x.cpu(), time.Now()
 	var mu sync.Mutex

@@ -253,7 +253,7 @@ func (x *way) leads(look *http.Client) error {
 			return fmt.Errorf("/readyz says %q: %w", says, err)
 		}
 	}
-	r := &requester{addr: x.addr}
+	r := &requester{asking: asking{addr: x.addr}}
 	defer r.close()
 	return r.get()
 }

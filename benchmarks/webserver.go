@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -25,6 +24,7 @@ type webserver struct {
 	as     string // see below
 	listen string
 	to     string // for asProxy
+	root   string // for those that serve files
 	certs  certs  // of asProxy and asPlain; none = no TLS
 	drains bool   // for asNode: it forwards because it drains, and goes on like that
 }
@@ -33,6 +33,10 @@ const (
 	asPlain = "plain" // net/http and the handler
 	asProxy = "proxy" // net/http and httputil.ReverseProxy
 	asNode  = "node"  // of a farm, with the same handler
+
+	asContent    = "content"    // net/http and package content, for the site folder root
+	asFileServer = "fileserver" // net/http and http.FileServer, for the folder public of root
+	asZipping    = "zipping"    // the same, where each answer is compressed by compress/gzip
 )
 
 func runWebserver(args []string) error {
@@ -42,6 +46,7 @@ func runWebserver(args []string) error {
 	fs.StringVar(&s.as, "as", "", "what to be")
 	fs.StringVar(&s.listen, "listen", "", "address")
 	fs.StringVar(&s.to, "to", "", "address to forward to")
+	fs.StringVar(&s.root, "root", "", "site folder")
 	fs.StringVar((*string)(&s.certs), "certs", "", "directory of certificates")
 	fs.BoolVar(&s.drains, "drains", false, "drain, and do not stop")
 	fs.Parse(args)
@@ -63,7 +68,11 @@ func runWebserver(args []string) error {
 	case asNode:
 		return s.node(ctx, *cfg)
 	}
-	return fmt.Errorf("there is no %q", s.as)
+	h, err := s.files()
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, h)
 }
 
 // application is what every request reaches in the end.

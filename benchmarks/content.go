@@ -34,8 +34,8 @@ type fileServer struct {
 	process *process
 }
 
-// content measures what it costs to serve a page: by package content as nodes do, by http.FileServer, and by nginx; as it is,
-// and compressed, either beforehand or for each request.
+// content measures what it costs to serve a page: by package content as nodes do, by http.FileServer, and by
+// nginx; as it is, and compressed, either beforehand or for each request.
 func (b *bench) content(ctx context.Context, procs *processes, dir string) error {
 	dir = filepath.Join(dir, modeContent)
 	public := filepath.Join(dir, "site", "public")
@@ -94,7 +94,8 @@ func (b *bench) fileServers(procs *processes, root string) (all []*fileServer, e
 			if static {
 				s.only = "gzip"
 			}
-			if args, err = nginxFiles(filepath.Join(root, "..", as), s.addr, filepath.Join(root, "public"), static); err != nil {
+			own, public := filepath.Join(root, "..", as), filepath.Join(root, "public")
+			if args, err = nginxFiles(own, s.addr, public, static); err != nil {
 				return all, err
 			}
 		}
@@ -129,7 +130,9 @@ func (s *fileServer) asking(size int, encoding string) asking {
 
 // servePage has the servers answer requests for one page, by turns.
 func (b *bench) servePage(ctx context.Context, servers []*fileServer, size int, encoding string) error {
-	servers = slices.DeleteFunc(slices.Clone(servers), func(s *fileServer) bool { return s.only != "" && s.only != encoding })
+	servers = slices.DeleteFunc(slices.Clone(servers), func(s *fileServer) bool {
+		return s.only != "" && s.only != encoding
+	})
 	all := make([]*passage, len(servers))
 	for i, s := range servers {
 		all[i] = &passage{result: result{label: s.name}}
@@ -160,20 +163,21 @@ func (s *fileServer) cpu() (sum time.Duration) {
 
 // printPages writes a table. A ratio is of the processor time for a request: the other's by the first one's.
 func (b *bench) printPages(all []*passage, size int, encoding string) {
-	fmt.Fprintf(b.out, "\ncontent: a page of %d B, Accept-Encoding: %s, to %d clients; medians of %d rounds of %v\n\n",
-		size, encoding, min(b.clients, 16), b.rounds, b.duration)
+	fmt.Fprintf(b.out, "\ncontent: a page of %d B, Accept-Encoding: %s, to %d clients; medians of %d rounds of "+
+		"%v\n\n", size, encoding, min(b.clients, 16), b.rounds, b.duration)
 	t := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "\tCPU/request\tbest\tof %s's\trequests/s\tfailed\t\n", all[0].label)
 	for _, p := range all {
-		fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%.0f\t%d\t\n", p.label, median(p.cpu).Round(100*time.Nanosecond),
-			slices.Min(p.cpu).Round(100*time.Nanosecond), ratios(seconds(p.cpu), seconds(all[0].cpu)), p.rate(), p.failed)
+		typical, best := median(p.cpu), slices.Min(p.cpu)
+		fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%.0f\t%d\t\n", p.label, typical.Round(100*time.Nanosecond),
+			best.Round(100*time.Nanosecond), ratios(seconds(p.cpu), seconds(all[0].cpu)), p.rate(), p.failed)
 	}
 	t.Flush()
 	sayWhy(b.out, all)
 }
 
-// nginxFiles says how to start nginx for a folder. It compresses with its default level; if static, beforehand, which is
-// done here.
+// nginxFiles says how to start nginx for a folder. It compresses with its default level; if static,
+// beforehand, which is done here.
 func nginxFiles(dir, listen, root string, static bool) ([]string, error) {
 	how := "gzip on; gzip_min_length 256; gzip_types text/html;"
 	if static {

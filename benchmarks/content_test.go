@@ -17,11 +17,13 @@ import (
 
 // Each page from each server, for a moment.
 func TestContent(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("nginx"); err != nil {
 		ci.Missingf(t, "nginx: %v", err)
 	}
 	var out bytes.Buffer
-	b := bench{modes: []string{modeContent}, rounds: 1, duration: 50 * time.Millisecond, clients: 2, dir: t.TempDir(), out: &out}
+	b := bench{modes: []string{modeContent}, rounds: 1, duration: 50 * time.Millisecond, clients: 2,
+		dir: t.TempDir(), out: &out}
 	if err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +31,10 @@ func TestContent(t *testing.T) {
 	if strings.Contains(out.String(), "failed with") {
 		t.Error("something failed")
 	}
-	for name, n := range map[string]int{"content": 4, "fileserver": 2, "zipping": 2, "nginx": 4, "nginx gzip_static": 2} {
-		if got := len(regexp.MustCompile(`(?m)^ *`+name+`  +.* \d+ +0$`).FindAllString(out.String(), -1)); got != n {
+	for name, n := range map[string]int{"content": 4, "fileserver": 2, "zipping": 2, "nginx": 4,
+		"nginx gzip_static": 2} {
+		lines := regexp.MustCompile(`(?m)^ *`+name+`  +.* \d+ +0$`).FindAllString(out.String(), -1)
+		if got := len(lines); got != n {
 			t.Errorf("%d figures of %s, want %d", got, name, n)
 		}
 	}

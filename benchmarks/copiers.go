@@ -11,8 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
 )
 
-// copier is a program that people bring a site to their servers with, to one after the other. It writes into the folder
-// that is served, as XCOPY does: there is no switch.
+// copier is a program that people bring a site to their servers with, to one after the other. It writes into
+// the folder that is served, as XCOPY does: there is no switch.
 type copier struct {
 	name string
 	exe  string
@@ -61,7 +61,8 @@ func (b *bench) startCopiers(procs *processes, dir string) (c *copiers, all []co
 	if err != nil {
 		return nil, nil, err
 	}
-	c.daemon, err = procs.server("rsync", "--daemon", "--no-detach", "--config="+file, "--address="+host, "--port="+port)
+	c.daemon, err = procs.server("rsync", "--daemon", "--no-detach", "--config="+file,
+		"--address="+host, "--port="+port)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +97,8 @@ func (c *copiers) empty(k copier) error {
 	return nil
 }
 
-// publish brings a site to all servers, one after the other, and returns how long that took, and the processor time.
+// publish brings a site to all servers, one after the other, and returns how long that took, and the
+// processor time.
 func (c *copiers) publish(k copier, s site) (took, cpu time.Duration, err error) {
 	begin, before := time.Now(), c.daemonTime()
 	for i := range nodes {

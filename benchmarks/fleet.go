@@ -12,8 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 )
 
-// fleet is any number of nodes of one system: whole nodes of a farm, each in a worker; or servers, and a worker beside
-// each.
+// fleet is any number of nodes of one system: whole nodes of a farm, each in a worker; or servers, and a
+// worker beside each.
 type fleet struct {
 	label   string
 	procs   *processes
@@ -28,8 +28,8 @@ type fleetKind struct {
 	exe    string // the program to run as a worker
 }
 
-// fleetKinds returns those that are to be compared, as far as they are installed: whole nodes of a farm, those of another
-// build, and etcd.
+// fleetKinds returns those that are to be compared, as far as they are installed: whole nodes of a farm,
+// those of another build, and etcd.
 func (b *bench) fleetKinds() (out []fleetKind, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -51,8 +51,8 @@ func (b *bench) fleetKinds() (out []fleetKind, err error) {
 	return out, nil
 }
 
-// startFleet starts n nodes, and returns when all are ready. staging adds a node of a farm that publishes, and is the last
-// worker.
+// startFleet starts n nodes, and returns when all are ready. staging adds a node of a farm that publishes,
+// and is the last worker.
 func startFleet(p *processes, kind fleetKind, n int, staging bool, dir string) (f *fleet, err error) {
 	f = &fleet{label: kind.label, procs: p}
 	defer func() {

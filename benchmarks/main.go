@@ -1,6 +1,7 @@
 // Command benchmarks measures what writing to a farm costs, beside the systems that people would otherwise use for the
 // same. It starts three processes of Webfarm, and whatever it finds installed of etcd, redis-server and nats-server, has
-// all of them do the same work in turns, and prints a table of medians. See README.md.
+// all of them do the same work in turns, and prints a table of medians. What else it measures (locks, forwarding, releases, pages) is in
+// README.md.
 package main
 
 import (
@@ -83,7 +84,8 @@ func child(args []string) (is bool, err error) {
 
 func parse(args []string) (b bench, err error) {
 	fs := flag.NewFlagSet("benchmarks", flag.ExitOnError)
-	modes := fs.String("mode", "durable,memory,failover", "what to measure; also locks, visible, publish, content, forward, streams")
+	modes := fs.String("mode", "durable,memory,failover", "what to measure; also locks, visible, publish, "+
+		"content, forward, streams")
 	systems := fs.String("systems", "webfarm,etcd,redis,nats", "whom; who is not installed is left out")
 	ways := fs.String("ways", strings.Join(allWays, ","), "forward, streams: whom; the first is compared with the others")
 	fs.IntVar(&b.clients, "clients", 64, "forward: concurrent clients")
@@ -115,9 +117,10 @@ func parse(args []string) (b bench, err error) {
 		}
 		b.writers = append(b.writers, n)
 	}
-	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 || b.held <= 0 || b.nodes < 1 ||
-		b.changes < 1 || b.files < 1 {
-		return b, errors.New("-rounds, -kills, -for, -clients, -idle, -hold, -nodes, -changes and -files must be above 0, and -rate not below")
+	if b.rounds < 1 || b.kills < 1 || b.duration <= 0 || b.clients < 1 || b.idle < 1 || b.rate < 0 || b.held <= 0 ||
+		b.nodes < 1 || b.changes < 1 || b.files < 1 {
+		return b, errors.New("-rounds, -kills, -for, -clients, -idle, -hold, -nodes, -changes and -files must be " +
+			"above 0, and -rate not below")
 	}
 	return b, nil
 }

@@ -29,8 +29,8 @@ type announcer interface {
 
 // publisher is a client that publishes a site folder to all nodes.
 type publisher interface {
-	// Publish returns when the system says that it is done: the number of the release, and its bytes. With hold, it is
-	// only kept.
+	// Publish returns when the system says that it is done: the number of the release, and its bytes. With
+	// hold, it is only kept.
 	Publish(ctx context.Context, dir string, hold bool) (release uint64, bytes int64, err error)
 
 	// Activate puts a release in force that is kept.
@@ -87,8 +87,8 @@ const settingFile = "bench.yaml"
 
 func settingText(value int) string { return "value: " + strconv.Itoa(value) + "\n" }
 
-// member is a whole node of a farm in a worker, with its public port. A worker beyond the endpoints is a node that
-// publishes.
+// member is a whole node of a farm in a worker, with its public port. A worker beyond the endpoints is a
+// node that publishes.
 type member struct {
 	f    *farm.Farm
 	seen *sightings
@@ -97,8 +97,9 @@ type member struct {
 }
 
 func newMember(s setup) (client, error) {
-	cfg := farm.Config{Farm: "bench", Name: fmt.Sprintf("node%d", s.Node+1), HTTP: "127.0.0.1:0", Admin: farm.None,
-		Join: s.Endpoints, Secrets: []string{s.Secret}, Dir: s.Dir, Configs: []configsync.Declared{setting},
+	cfg := farm.Config{Farm: "bench", Name: fmt.Sprintf("node%d", s.Node+1), HTTP: "127.0.0.1:0",
+		Admin: farm.None, Join: s.Endpoints, Secrets: []string{s.Secret}, Dir: s.Dir,
+		Configs: []configsync.Declared{setting},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if s.Node < len(s.Endpoints) {
 		cfg.Peer = s.Endpoints[s.Node]
@@ -141,7 +142,8 @@ func (m *member) write() configsync.Write {
 }
 
 // Publish implements publisher.
-func (m *member) Publish(ctx context.Context, dir string, hold bool) (release uint64, bytes int64, err error) {
+func (m *member) Publish(ctx context.Context, dir string, hold bool) (release uint64, bytes int64,
+	err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return 0, 0, err

@@ -18,9 +18,9 @@ type publication struct {
 	cpu, less     []time.Duration // of all processes, for the same
 }
 
-// publish measures how long a site of many files takes from one machine to three, the first time and when a few files have
-// changed: by a farm, which makes it ready everywhere and switches, and by programs that copy it to one server after the
-// other. Then it counts what the publishing node sends to farms of several sizes.
+// publish measures how long a site of many files takes from one machine to three, the first time and when a
+// few files have changed: by a farm, which makes it ready everywhere and switches, and by programs that copy
+// it to one server after the other. Then it counts what the publishing node sends to farms of several sizes.
 func (b *bench) publish(ctx context.Context, procs *processes, dir string) error {
 	dir = filepath.Join(dir, modePublish)
 	c, copying, err := b.startCopiers(procs, filepath.Join(dir, "servers"))
@@ -40,7 +40,8 @@ func (b *bench) publish(ctx context.Context, procs *processes, dir string) error
 			return err
 		}
 		defer f.stop()
-		shown, done := &publication{label: k.label + ", until all show it"}, &publication{label: k.label + ", until it says so"}
+		shown := &publication{label: k.label + ", until all show it"}
+		done := &publication{label: k.label + ", until it says so"}
 		turns = append(turns, turn{farm: f, results: []*publication{shown, done}})
 	}
 	for _, k := range copying {
@@ -132,8 +133,8 @@ func (t *turn) once(s site) (took []time.Duration, cpu time.Duration, err error)
 
 // printPublications writes a table. The ratios are the other's time by the first one's, in the same round.
 func (b *bench) printPublications(turns []turn, bytes int64) {
-	fmt.Fprintf(b.out, "\npublish: %d files of %.1f MB to %d servers; then %d files that have changed; medians of %d rounds\n\n",
-		b.files, float64(bytes)/1e6, nodes, min(modifiedFiles, b.files), b.rounds)
+	fmt.Fprintf(b.out, "\npublish: %d files of %.1f MB to %d servers; then %d that have changed; medians of %d "+
+		"rounds\n\n", b.files, float64(bytes)/1e6, nodes, min(modifiedFiles, b.files), b.rounds)
 	t := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	var all []*publication
 	for _, turn := range turns {
@@ -145,9 +146,11 @@ func (b *bench) printPublications(turns []turn, bytes int64) {
 	first := all[0]
 	fmt.Fprintln(t, "\tfirst\tbest\tof the first line's\tCPU\tchanged\tbest\tof the first line's\tCPU\t")
 	for _, p := range all {
-		fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%v\t%v\t%v\t%s\t%v\t\n", p.label, short(median(p.first)), short(slices.Min(p.first)),
-			ratios(seconds(p.first), seconds(first.first)), short(median(p.cpu)), short(median(p.change)), short(slices.Min(p.change)),
-			ratios(seconds(p.change), seconds(first.change)), short(median(p.less)))
+		fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%v\t%v\t%v\t%s\t%v\t\n", p.label,
+			short(median(p.first)), short(slices.Min(p.first)), ratios(seconds(p.first), seconds(first.first)),
+			short(median(p.cpu)),
+			short(median(p.change)), short(slices.Min(p.change)), ratios(seconds(p.change), seconds(first.change)),
+			short(median(p.less)))
 	}
 	t.Flush()
 }
@@ -162,15 +165,16 @@ func seconds(all []time.Duration) (out []float64) {
 // sizes are the numbers of nodes for which it is counted what the publishing node sends.
 var sizes = []int{3, 5, 9}
 
-// copies counts what the publishing node writes while nodes make a release ready that it has already, and so has on its
-// disk. It is what it sends, and a little for its log and for TLS and HTTP: so the files are large.
+// copies counts what the publishing node writes while nodes make a release ready that it has already, and so
+// has on its disk. It is what it sends, and a little for its log and for TLS and HTTP: so the files are
+// large.
 func (b *bench) copies(ctx context.Context, procs *processes, k fleetKind, dir string) error {
 	s := site{dir: filepath.Join(dir, "large"), files: max(b.files/20, 1), seed: 1 << 40, large: true}
 	if _, err := s.make(); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\npublish: what the publishing node writes, most of it to others, while nodes make %d large files ready\n\n",
-		s.files)
+	fmt.Fprintf(b.out, "\npublish: what the publishing node writes, mostly to others, while nodes make %d "+
+		"large files ready\n\n", s.files)
 	t := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "nodes\tof the release\twritten\tcopies\tall show it after\t")
 	for _, n := range b.sizes {

@@ -11,7 +11,10 @@ import (
 )
 
 // A few files to three nodes, and by programs that copy; and what is sent to one node.
+//
+// Slow: two farms of processes are founded.
 func TestPublish(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("rsync"); err != nil {
 		ci.Missingf(t, "rsync: %v", err)
 	}
@@ -22,8 +25,8 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(out.String())
-	for _, figures := range []string{`(?m)^ *webfarm, until all show it +[1-9]`, `(?m)^ *rsync +[1-9]`, `(?m)^ *cp +[1-9]`,
-		`(?m)^ *1 +[0-9.]+ MB +[0-9.]+ MB +[1-9]`} {
+	for _, figures := range []string{`(?m)^ *webfarm, until all show it +[1-9]`, `(?m)^ *rsync +[1-9]`,
+		`(?m)^ *cp +[1-9]`, `(?m)^ *1 +[0-9.]+ MB +[0-9.]+ MB +[1-9]`} {
 		if !regexp.MustCompile(figures).MatchString(out.String()) {
 			t.Errorf("no figures like %s", figures)
 		}

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// site is a folder of so many files, as a website has them: three in four are text that compresses, the others are
-// like pictures. Files have between 1 and 17 KiB, most of them little. A large one has pictures only, 64 times as big.
+// site is a folder of so many files, as a website has them: three in four are text that compresses, the
+// others are like pictures. Files have between 1 and 17 KiB, most of them little. A large one has pictures
+// only, 64 times as big.
 type site struct {
 	dir   string
 	files int
@@ -80,9 +81,10 @@ func (s site) write(i int, seed uint64) (int64, error) {
 	return int64(len(text)), os.WriteFile(name, text, 0o644)
 }
 
-var words = strings.Fields(`the of and to in is you that it he was for on are as with his they at be this have from or
-	one had by word but not what all were we when your can said there use an each which she do how their if will up
-	other about out many then them these so some her would make like him into time has look two more write go see`)
+var words = strings.Fields(`the of and to in is you that it he was for on are as with his they at be this have
+	from or one had by word but not what all were we when your can said there use an each which she do how their
+	if will up other about out many then them these so some her would make like him into time has look two more
+	write go see`)
 
 // page is text like that of a page, of about so many bytes.
 func page(rng *rand.Rand, size int) string {

@@ -27,8 +27,8 @@ type visibility struct {
 	measured int
 }
 
-// visible measures how long a change takes from one node to all: with a farm a change of configuration, which every node makes
-// ready before all switch to it, with etcd a key that all watch.
+// visible measures how long a change takes from one node to all: with a farm a change of configuration,
+// which every node makes ready before all switch to it, with etcd a key that all watch.
 func (b *bench) visible(ctx context.Context, procs *processes, dir string) error {
 	var fleets []*fleet
 	defer func() {

@@ -8,10 +8,13 @@ import (
 )
 
 // A few changes on two nodes, beside etcd if that is installed.
+//
+// Slow: a farm of processes is founded.
 func TestVisible(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
-	b := bench{modes: []string{modeVisible}, systems: []string{"webfarm", "etcd"}, rounds: 1, nodes: 2, changes: 3,
-		dir: t.TempDir(), out: &out}
+	b := bench{modes: []string{modeVisible}, systems: []string{"webfarm", "etcd"}, rounds: 1, nodes: 2,
+		changes: 3, dir: t.TempDir(), out: &out}
 	if err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

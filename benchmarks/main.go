@@ -1,7 +1,7 @@
 // Command benchmarks measures what writing to a farm costs, beside the systems that people would otherwise use for the
 // same. It starts three processes of Webfarm, and whatever it finds installed of etcd, redis-server and nats-server, has
-// all of them do the same work in turns, and prints a table of medians. What else it measures (locks, forwarding, releases, pages) is in
-// README.md.
+// all of them do the same work in turns, and prints a table of medians. What else it measures (locks, forwarding,
+// releases, pages) is in README.md.
 package main
 
 import (

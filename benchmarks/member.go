@@ -100,7 +100,7 @@ func newMember(s setup) (client, error) {
 	cfg := farm.Config{Farm: "bench", Name: fmt.Sprintf("node%d", s.Node+1), HTTP: "127.0.0.1:0",
 		Admin: farm.None, Join: s.Endpoints, Secrets: []string{s.Secret}, Dir: s.Dir,
 		Configs: []configsync.Declared{setting},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+		Logger:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if s.Node < len(s.Endpoints) {
 		cfg.Peer = s.Endpoints[s.Node]
 	} else {

@@ -67,14 +67,7 @@ func (m *Manager) carryOn(r Rollout) {
 }
 
 func (m *Manager) activate(ctx context.Context, r Rollout, ready, absent []string) {
-	if m.step(ctx, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil)) == nil {
-		// The others learn that it is committed with the next entry: this has it come at once.
-		short, cancel := context.WithTimeout(m.ctx, stepTime)
-		defer cancel()
-		if err := m.s.Log.Barrier(short); err != nil {
-			m.log.Debug("barrier after a switch", "err", err)
-		}
-	}
+	m.step(ctx, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil))
 }
 
 func (m *Manager) abort(ctx context.Context, r Rollout, why string) {

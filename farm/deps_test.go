@@ -128,6 +128,7 @@ var rules = []rule{
 var testKits = []string{
 	"farm/farmtest", "session/sessiontest", "internal/bubble", "internal/ci", "internal/corpus",
 	"cluster/internal/testkv", "farm/forward/internal/peertest", "internal/memnet",
+	"configsync/blob/internal/blobtest",
 }
 
 // direct are the modules that the core may require, with what for.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 )
 
 // childEnv has the test program do something else: "crash <step> <dir>" or "starve <dir>".
@@ -39,7 +41,7 @@ func runChild(t *testing.T, what string) (lines []string, killed bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(testContext(t), exe)
+	cmd := exec.CommandContext(blobtest.Context(t), exe)
 	cmd.Env = append(os.Environ(), childEnv+"="+what)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -72,13 +74,13 @@ func crash(n int, dir string) {
 		return nil
 	}
 	for i := range 3 { // one by one, and then several at once
-		h, err := s.Put(context.Background(), Hash{}, bytes.NewReader(random(uint64(i)+1, 70_000)))
+		h, err := s.Put(context.Background(), Hash{}, bytes.NewReader(blobtest.Random(uint64(i)+1, 70_000)))
 		fmt.Println(h)
 		exitOn(err)
 	}
 	var added []Hash
 	for i := range 3 {
-		h, err := s.Add(context.Background(), Hash{}, bytes.NewReader(random(uint64(i)+10, 1000)))
+		h, err := s.Add(context.Background(), Hash{}, bytes.NewReader(blobtest.Random(uint64(i)+10, 1000)))
 		added = append(added, h)
 		exitOn(err)
 	}
@@ -135,7 +137,7 @@ func afterCrash(t *testing.T, step int, dir string, said []string) {
 			t.Errorf("killed before step %d: %v was durable, and is gone", step, h)
 		}
 	}
-	report, err := s.Scrub(testContext(t), 0)
+	report, err := s.Scrub(blobtest.Context(t), 0)
 	if err != nil || len(report.Lost) > 0 {
 		t.Errorf("killed before step %d: %+v, %v", step, report, err)
 	}
@@ -156,7 +158,7 @@ func TestTwoProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(testContext(t), exe)
+	cmd := exec.CommandContext(blobtest.Context(t), exe)
 	cmd.Env = append(os.Environ(), childEnv+"=crash 0 "+dir)
 	out, err := cmd.CombinedOutput()
 	want := "in use by process " + strconv.Itoa(os.Getpid())

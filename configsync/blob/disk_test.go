@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 )
 
 // The disk refuses one thing after the other. Each time the error says why, what was there can be read,
@@ -43,7 +45,7 @@ func diskRefuses(t *testing.T, step string, errno syscall.Errno, want error, say
 		}
 		return nil
 	}
-	_, err := s.Put(testContext(t), Hash{}, strings.NewReader("new"))
+	_, err := s.Put(blobtest.Context(t), Hash{}, strings.NewReader("new"))
 	if !errors.Is(err, want) || !errors.Is(err, errno) || !strings.Contains(err.Error(), says) {
 		t.Errorf("%v", err)
 	}
@@ -52,7 +54,7 @@ func diskRefuses(t *testing.T, step string, errno syscall.Errno, want error, say
 	if left, _ := os.ReadDir(filepath.Join(dir, "tmp")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	h, err := s.Put(testContext(t), Sum([]byte("new")), strings.NewReader("new"))
+	h, err := s.Put(blobtest.Context(t), Sum([]byte("new")), strings.NewReader("new"))
 	if err != nil {
 		t.Fatalf("when the disk is well again: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -41,7 +42,7 @@ func TestSweep(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: dir})
 	var c clock
 	c.set(s)
-	ctx := testContext(t)
+	ctx := blobtest.Context(t)
 	refs := fill(t, s, 6, 1000)
 	keepFirst := func(h Hash) bool { return h == refs[0].Hash }
 	if freed, err := s.Sweep(ctx, keepFirst, time.Hour); freed != 0 || err != nil {
@@ -106,7 +107,7 @@ func TestSweep(t *testing.T) {
 }
 
 func putAndRead(t *testing.T, s *Store, b []byte) {
-	h, err := s.Add(testContext(t), Hash{}, bytes.NewReader(b))
+	h, err := s.Add(blobtest.Context(t), Hash{}, bytes.NewReader(b))
 	if err != nil {
 		t.Errorf("put: %v", err)
 	}
@@ -129,7 +130,7 @@ func exists(path string) bool {
 // is there.
 func TestSweepBesidePut(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: t.TempDir()})
-	ctx, stop := context.WithCancel(testContext(t))
+	ctx, stop := context.WithCancel(blobtest.Context(t))
 	var sweeper, putters sync.WaitGroup
 	sweeper.Go(func() {
 		for ctx.Err() == nil {
@@ -155,21 +156,6 @@ func TestSweepBesidePut(t *testing.T) {
 	}
 }
 
-// damage changes a byte of a blob's file, behind the store's back.
-func damage(t *testing.T, dir string, h Hash) string {
-	t.Helper()
-	name := filepath.Join(dir, "sha256", h.String()[:2], h.String()[2:])
-	b, err := os.ReadFile(name)
-	if err == nil {
-		b[len(b)/2] ^= 0x10
-		err = os.WriteFile(name, b, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 // What was damaged while the store was closed is found when it is first opened, is told of, and is never
 // given to anybody.
 func TestDamagedAtStart(t *testing.T) {
@@ -177,7 +163,7 @@ func TestDamagedAtStart(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: dir})
 	refs := fill(t, s, 4, 1000)
 	s.Close()
-	name := damage(t, dir, refs[0].Hash)
+	name := blobtest.Damage(t, dir, refs[0].Hash.String())
 	empty := filepath.Join(dir, "sha256", refs[1].Hash.String()[:2], refs[1].Hash.String()[2:])
 	if err := os.Truncate(empty, 0); err != nil {
 		t.Fatal(err)
@@ -207,8 +193,8 @@ func TestDamagedAtStart(t *testing.T) {
 		t.Errorf("in quarantine: %v, %v", aside, err)
 	}
 	holds(t, s, refs[2:])
-	b := random(1, 1000)
-	if _, err := s.Put(testContext(t), refs[0].Hash, bytes.NewReader(b)); err != nil || len(s.Lost()) != 1 {
+	b := blobtest.Random(1, 1000)
+	if _, err := s.Put(blobtest.Context(t), refs[0].Hash, bytes.NewReader(b)); err != nil || len(s.Lost()) != 1 {
 		t.Errorf("put again: %v, lost %v", err, s.Lost())
 	}
 	holds(t, s, refs[:1])
@@ -220,11 +206,11 @@ func TestScrub(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: dir})
 	refs := fill(t, s, 30, 1000)
 	holds(t, s, refs)
-	damage(t, dir, refs[3].Hash)
-	if err := os.Remove(damage(t, dir, refs[4].Hash)); err != nil {
+	blobtest.Damage(t, dir, refs[3].Hash.String())
+	if err := os.Remove(blobtest.Damage(t, dir, refs[4].Hash.String())); err != nil {
 		t.Fatal(err)
 	}
-	report, err := s.Scrub(testContext(t), 0)
+	report, err := s.Scrub(blobtest.Context(t), 0)
 	if err != nil || len(report.Lost) != 2 || report.Blobs != 30 || report.Bytes != 30_000 {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -248,9 +234,9 @@ func TestQuarantineIsBounded(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: dir})
 	refs := fill(t, s, 20, 100)
 	for _, r := range refs {
-		damage(t, dir, r.Hash)
+		blobtest.Damage(t, dir, r.Hash.String())
 	}
-	if report, err := s.Scrub(testContext(t), 0); len(report.Lost) != 20 || err != nil {
+	if report, err := s.Scrub(blobtest.Context(t), 0); len(report.Lost) != 20 || err != nil {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	aside, err := os.ReadDir(filepath.Join(dir, "quarantine"))
@@ -259,7 +245,7 @@ func TestQuarantineIsBounded(t *testing.T) {
 		t.Errorf("%v, %v", aside, err)
 	}
 	s.Forget(refs[0].Hash)
-	if _, err := s.Sweep(testContext(t), func(h Hash) bool { return h == refs[1].Hash }, 0); err != nil {
+	if _, err := s.Sweep(blobtest.Context(t), func(h Hash) bool { return h == refs[1].Hash }, 0); err != nil {
 		t.Fatal(err)
 	}
 	if lost := s.Lost(); len(lost) != 1 || lost[0] != refs[1] {
@@ -294,7 +280,7 @@ func TestVerifyOnce(t *testing.T) {
 	refs := fill(t, s, 2, 1<<20)
 	s.Close()
 	s = openStore(t, StoreConfig{Dir: dir})
-	damage(t, dir, refs[1].Hash)
+	blobtest.Damage(t, dir, refs[1].Hash.String())
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {

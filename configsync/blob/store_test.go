@@ -12,13 +12,15 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 )
 
 func TestPut(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, StoreConfig{Dir: dir})
-	ctx := testContext(t)
-	for _, b := range [][]byte{{}, []byte("a"), random(1, 300_000), random(2, MaxSize)} {
+	ctx := blobtest.Context(t)
+	for _, b := range [][]byte{{}, []byte("a"), blobtest.Random(1, 300_000), blobtest.Random(2, MaxSize)} {
 		want := Sum(b)
 		for range 2 { // the second time it is there
 			if h, err := s.Put(ctx, want, bytes.NewReader(b)); h != want || err != nil {
@@ -46,8 +48,8 @@ func TestOpenWhileItIsNamed(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: t.TempDir(), Corrupt: func(h Hash, err error) {
 		t.Errorf("%v is taken for damaged: %v", h, err)
 	}})
-	want := random(3, 1000)
-	h, err := s.Add(testContext(t), Hash{}, bytes.NewReader(want))
+	want := blobtest.Random(3, 1000)
+	h, err := s.Add(blobtest.Context(t), Hash{}, bytes.NewReader(want))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,7 @@ func TestPutRefuses(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, StoreConfig{Dir: dir})
 	refs := fill(t, s, 1, 900)
-	ctx, broken := testContext(t), errors.New("broken")
+	ctx, broken := blobtest.Context(t), errors.New("broken")
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	for _, test := range []struct {
@@ -113,7 +115,7 @@ func TestPutRefuses(t *testing.T) {
 func TestQuota(t *testing.T) {
 	s := openStore(t, StoreConfig{Quota: 100_000})
 	refs := fill(t, s, 2, 30_000)
-	_, err := s.Put(testContext(t), Hash{}, bytes.NewReader(make([]byte, 50_000)))
+	_, err := s.Put(blobtest.Context(t), Hash{}, bytes.NewReader(make([]byte, 50_000)))
 	if !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "over the quota of 100000") {
 		t.Errorf("put: %v", err)
 	}
@@ -142,7 +144,7 @@ func TestReserve(t *testing.T) {
 		t.Errorf("inodes: %v", err)
 	}
 	s.free = func() (disk, error) { return disk{bytes: 1<<20 - 1, files: -1}, nil }
-	if _, err := s.Put(testContext(t), Hash{}, strings.NewReader("abc")); !errors.Is(err, ErrNoRoom) {
+	if _, err := s.Put(blobtest.Context(t), Hash{}, strings.NewReader("abc")); !errors.Is(err, ErrNoRoom) {
 		t.Errorf("put: %v", err)
 	}
 	s.free = s.freeOnDisk
@@ -183,7 +185,7 @@ func TestReopen(t *testing.T) {
 	if _, _, err := s.Open(refs[0].Hash); !errors.Is(err, ErrClosed) {
 		t.Errorf("open when closed: %v", err)
 	}
-	if _, err := s.Put(testContext(t), Hash{}, strings.NewReader("abc")); !errors.Is(err, ErrClosed) {
+	if _, err := s.Put(blobtest.Context(t), Hash{}, strings.NewReader("abc")); !errors.Is(err, ErrClosed) {
 		t.Errorf("put when closed: %v", err)
 	}
 	if err := s.Close(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -18,7 +19,7 @@ func TestFetch(t *testing.T) {
 	store := openStore(t, blob.StoreConfig{Dir: t.TempDir()})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{})
 	var last Progress
-	err := f.Fetch(testContext(t), refs, func(p Progress) {
+	err := f.Fetch(blobtest.Context(t), refs, func(p Progress) {
 		if p.Bytes < last.Bytes || p.Blobs < last.Blobs {
 			t.Errorf("progress goes back from %+v to %+v", last, p)
 		}
@@ -47,7 +48,7 @@ func TestSeedSendsTwoCopies(t *testing.T) {
 			refs := fill(t, seed, shape.count, shape.size)
 			h := sw.serve(t, "seed", seed, HandlerConfig{})
 			h.turns.length, h.turns.slow = time.Hour, time.Hour // however busy the machine is
-			ctx := testContext(t)
+			ctx := blobtest.Context(t)
 			const nodes = 9
 			stores, errs := make([]*blob.Store, nodes), make([]error, nodes)
 			fetchers := make([]*Fetcher, nodes)
@@ -55,7 +56,7 @@ func TestSeedSendsTwoCopies(t *testing.T) {
 				id := fmt.Sprintf("n%d", i)
 				stores[i] = openStore(t, blob.StoreConfig{})
 				sw.serve(t, id, stores[i], HandlerConfig{})
-				fetchers[i] = sw.fetcher(t, id, stores[i], FetcherConfig{Stall: patience, Patience: patience})
+				fetchers[i] = sw.fetcher(t, id, stores[i], FetcherConfig{Stall: blobtest.Patience, Patience: blobtest.Patience})
 				fetchers[i].insist = time.Hour
 			}
 			var wg sync.WaitGroup

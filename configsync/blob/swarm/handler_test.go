@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -33,7 +34,7 @@ func newAsker(t *testing.T, sw *swarm, id string) *asker {
 func (a *asker) do(method, path string, body []byte, header ...string) (*http.Response, []byte) {
 	a.t.Helper()
 	url := "http://" + a.addr + path
-	req, err := http.NewRequestWithContext(testContext(a.t), method, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(blobtest.Context(a.t), method, url, bytes.NewReader(body))
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestSlowReaders(t *testing.T) {
 		defer h.mu.Unlock()
 		return h.all == 0 && len(h.sends) == 0
 	})
-	h.wait = patience
+	h.wait = blobtest.Patience
 	resp, b := newAsker(t, &sw, "n1").do("GET", pathBlob+refs[0].Hash.String(), nil)
 	if resp.StatusCode != 200 || blob.Sum(b) != refs[0].Hash {
 		t.Errorf("afterwards: %s", resp.Status)
@@ -176,7 +177,7 @@ func TestQuestionWithoutEnd(t *testing.T) {
 	}
 	defer c.Close()
 	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: n1\r\nContent-Length: 3200\r\n\r\nabc", pathHave)
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(blobtest.Patience))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("%+v, %v", resp, err)
@@ -249,9 +250,9 @@ func TestInsist(t *testing.T) {
 		}
 	}
 	store := openStore(t, blob.StoreConfig{})
-	f := sw.fetcher(t, "n2", store, FetcherConfig{Patience: patience})
+	f := sw.fetcher(t, "n2", store, FetcherConfig{Patience: blobtest.Patience})
 	f.insist = 10 * time.Millisecond
-	if err := f.Fetch(testContext(t), refs, nil); err != nil {
+	if err := f.Fetch(blobtest.Context(t), refs, nil); err != nil {
 		t.Fatal(err)
 	}
 	if st := h.Stats(); st.Blobs != copies+1 || st.Refused == 0 {
@@ -297,7 +298,7 @@ func TestRate(t *testing.T) {
 	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Rate: 100_000, Stall: 2 * time.Second})
 	begin := time.Now()
-	if err := f.Fetch(testContext(t), refs, nil); err != nil {
+	if err := f.Fetch(blobtest.Context(t), refs, nil); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took < 390*time.Millisecond {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -149,8 +150,8 @@ func TestBadPeers(t *testing.T) {
 			bad.Handler = NewHandler(good, HandlerConfig{})
 			sw.serveBad(t, "bad", bad)
 			store := openStore(t, blob.StoreConfig{})
-			f := sw.fetcher(t, "n1", store, FetcherConfig{Stall: 500 * time.Millisecond, Patience: patience})
-			ctx, ended := testContext(t), make(chan error, 1)
+			f := sw.fetcher(t, "n1", store, FetcherConfig{Stall: 500 * time.Millisecond, Patience: blobtest.Patience})
+			ctx, ended := blobtest.Context(t), make(chan error, 1)
 			go func() { ended <- f.Fetch(ctx, refs, nil) }()
 			select {
 			case <-bad.hit:
@@ -201,9 +202,9 @@ func TestSpentBesideBad(t *testing.T) {
 				h.turns.of[r.Hash] = &turn{sent: copies, last: time.Now()}
 			}
 			store := openStore(t, blob.StoreConfig{})
-			f := sw.fetcher(t, "n1", store, FetcherConfig{Stall: 50 * time.Millisecond, Patience: patience})
+			f := sw.fetcher(t, "n1", store, FetcherConfig{Stall: 50 * time.Millisecond, Patience: blobtest.Patience})
 			f.insist = 20 * time.Millisecond
-			ci.Awaited(t, "fetch", f.Fetch(testContext(t), refs, nil))
+			ci.Awaited(t, "fetch", f.Fetch(blobtest.Context(t), refs, nil))
 			holds(t, store, refs)
 		})
 	}
@@ -212,7 +213,7 @@ func TestSpentBesideBad(t *testing.T) {
 // await waits until something is so.
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	ctx := testContext(t)
+	ctx := blobtest.Context(t)
 	for !so() {
 		select {
 		case <-ctx.Done():
@@ -242,8 +243,8 @@ func TestResume(t *testing.T) {
 			}
 		}})
 	store := openStore(t, blob.StoreConfig{})
-	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: patience, Stall: patience})
-	ci.Awaited(t, "fetch", f.Fetch(testContext(t), refs, nil))
+	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: blobtest.Patience, Stall: blobtest.Patience})
+	ci.Awaited(t, "fetch", f.Fetch(blobtest.Context(t), refs, nil))
 	holds(t, store, refs)
 	if st := f.Stats(); sent.Load() != 3*size || st.Wasted != 0 || st.Resumed != 3 {
 		t.Errorf("%d bytes were sent for %d; %+v", sent.Load(), 3*size, st)
@@ -266,9 +267,9 @@ func TestMixture(t *testing.T) {
 		}}
 	sw.serveBad(t, "bad", bad)
 	store := openStore(t, blob.StoreConfig{})
-	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: patience, Stall: patience})
+	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: blobtest.Patience, Stall: blobtest.Patience})
 	ended := make(chan error, 1)
-	go func() { ended <- f.Fetch(testContext(t), refs, nil) }()
+	go func() { ended <- f.Fetch(blobtest.Context(t), refs, nil) }()
 	await(t, "the peer to fail", func() bool { return f.Stats().Peers["bad"].Failed > 0 })
 	sw.set("bad", "")
 	sw.serve(t, "good", good, HandlerConfig{})
@@ -291,7 +292,7 @@ func TestUnavailable(t *testing.T) {
 	store := openStore(t, blob.StoreConfig{})
 	f := sw.fetcher(t, "n1", store, FetcherConfig{Patience: 300 * time.Millisecond})
 	nobodys := blob.Ref{Hash: blob.Sum([]byte("nobody's")), Size: 8}
-	err := f.Fetch(testContext(t), append(refs[:2:2], nobodys), nil)
+	err := f.Fetch(blobtest.Context(t), append(refs[:2:2], nobodys), nil)
 	var e *UnavailableError
 	if !errors.Is(err, ErrUnavailable) || !errors.As(err, &e) ||
 		e.Hash != nobodys.Hash || e.Missing != 1 || len(e.Asked) != 3 {
@@ -307,11 +308,11 @@ func TestUnavailable(t *testing.T) {
 
 	alone := NewFetcher(FetcherConfig{Store: store, Patience: time.Millisecond, Peers: new(Roster).Present})
 	defer alone.Close()
-	err = alone.Fetch(testContext(t), refs, nil)
+	err = alone.Fetch(blobtest.Context(t), refs, nil)
 	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no peer is present") {
 		t.Errorf("alone: %v", err)
 	}
-	if err := alone.Fetch(testContext(t), refs[:2], nil); err != nil {
+	if err := alone.Fetch(blobtest.Context(t), refs[:2], nil); err != nil {
 		t.Errorf("what is there: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -341,7 +342,7 @@ func TestFetchRefuses(t *testing.T) {
 		{blob.Ref{Hash: h, Size: 9_001}, blob.ErrNoRoom},
 		{blob.Ref{Hash: refs[0].Hash, Size: 999}, nil}, // we have it, with another size
 	} {
-		err := f.Fetch(testContext(t), []blob.Ref{test.ref}, nil)
+		err := f.Fetch(blobtest.Context(t), []blob.Ref{test.ref}, nil)
 		if err == nil || test.err != nil && !errors.Is(err, test.err) {
 			t.Errorf("%+v: %v", test.ref, err)
 		}

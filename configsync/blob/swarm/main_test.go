@@ -1,11 +1,9 @@
 package swarm
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -13,17 +11,9 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
-
-// patience is for what should take no time.
-const patience = 2 * time.Minute
-
-func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 func openStore(t testing.TB, config blob.StoreConfig) *blob.Store {
 	t.Helper()
@@ -38,40 +28,18 @@ func openStore(t testing.TB, config blob.StoreConfig) *blob.Store {
 	return s
 }
 
-// random returns bytes that are the same for the same seed.
-func random(seed uint64, n int) []byte {
-	b := make([]byte, n)
-	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b)
-	return b
-}
-
 // fill puts count blobs of so many bytes, and returns what they are.
-func fill(t testing.TB, s *blob.Store, count, size int) []blob.Ref {
+func fill(t testing.TB, s *blob.Store, count, size int) (refs []blob.Ref) {
 	t.Helper()
-	refs := make([]blob.Ref, count)
-	for i := range refs {
-		b := random(uint64(i)+1, size)
-		h, err := s.Add(context.Background(), blob.Hash{}, bytes.NewReader(b))
-		if err != nil {
-			t.Fatal(err)
-		}
-		refs[i] = blob.Ref{Hash: h, Size: int64(size)}
-	}
-	if err := s.Sync(); err != nil {
-		t.Fatal(err)
+	for _, h := range blobtest.Fill(t, s, count, size) {
+		refs = append(refs, blob.Ref{Hash: h, Size: int64(size)})
 	}
 	return refs
 }
 
 func read(s *blob.Store, h blob.Hash) ([]byte, error) {
 	f, size, err := s.Open(h)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, size)
-	_, err = f.ReadAt(b, 0)
-	return b, err
+	return blobtest.Read(f, size, err)
 }
 
 // holds fails the test if the store lacks one of refs, or has other bytes.
@@ -149,7 +117,7 @@ func (s *swarm) serve(t testing.TB, id string, store *blob.Store, config Handler
 			if err != nil {
 				t.Errorf("serve %s: %v", id, err)
 			}
-		case <-time.After(patience):
+		case <-time.After(blobtest.Patience):
 			ci.Latef(t, "%s serves on", id)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
@@ -33,7 +34,7 @@ func TestManyBlobs(t *testing.T) {
 		sw.serve(t, id, seed, HandlerConfig{})
 	}
 	store := openStore(t, blob.StoreConfig{Dir: t.TempDir()})
-	f := sw.fetcher(t, "n3", store, FetcherConfig{Patience: patience, Stall: patience})
+	f := sw.fetcher(t, "n3", store, FetcherConfig{Patience: blobtest.Patience, Stall: blobtest.Patience})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	begin := time.Now()

@@ -5,27 +5,12 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 )
-
-// damage changes a byte of a blob's file, behind the store's back.
-func damage(t *testing.T, dir string, h blob.Hash) string {
-	t.Helper()
-	name := filepath.Join(dir, "sha256", h.String()[:2], h.String()[2:])
-	b, err := os.ReadFile(name)
-	if err == nil {
-		b[len(b)/2] ^= 0x10
-		err = os.WriteFile(name, b, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
 
 // Damage that comes while the store is open is found by Scrub, and Repair brings the blob back. So it does
 // with a file that somebody has removed, and with what a peer was sent wrong.
@@ -38,11 +23,11 @@ func TestScrubAndRepair(t *testing.T) {
 	s := openStore(t, blob.StoreConfig{Dir: dir})
 	fill(t, s, 30, 1000)
 	holds(t, s, refs)
-	f := sw.fetcher(t, "n1", s, FetcherConfig{Patience: patience})
-	ctx, stop := context.WithCancel(testContext(t))
+	f := sw.fetcher(t, "n1", s, FetcherConfig{Patience: blobtest.Patience})
+	ctx, stop := context.WithCancel(blobtest.Context(t))
 	ended := make(chan struct{})
-	damage(t, dir, refs[3].Hash)
-	if err := os.Remove(damage(t, dir, refs[4].Hash)); err != nil {
+	blobtest.Damage(t, dir, refs[3].Hash.String())
+	if err := os.Remove(blobtest.Damage(t, dir, refs[4].Hash.String())); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Scrub(ctx, 0)
@@ -57,7 +42,7 @@ func TestScrubAndRepair(t *testing.T) {
 	holds(t, s, refs)
 
 	h := sw.serve(t, "n1", s, HandlerConfig{})
-	damage(t, dir, refs[5].Hash)
+	blobtest.Damage(t, dir, refs[5].Hash.String())
 	third := openStore(t, blob.StoreConfig{})
 	sw.set("n2", "")
 	from1 := sw.fetcher(t, "n3", third, FetcherConfig{Patience: 200 * time.Millisecond})
@@ -90,7 +75,7 @@ func TestFetchIntoFullStore(t *testing.T) {
 		}
 		return present()
 	}
-	err := f.Fetch(testContext(t), refs, nil)
+	err := f.Fetch(blobtest.Context(t), refs, nil)
 	if !errors.Is(err, blob.ErrNoRoom) || errors.Is(err, ErrUnavailable) {
 		t.Errorf("%v", err)
 	}

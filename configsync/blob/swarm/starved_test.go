@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -34,9 +35,9 @@ func TestFetchWithoutDescriptors(t *testing.T) {
 		}
 	}
 	store := openStore(t, blob.StoreConfig{})
-	f := NewFetcher(FetcherConfig{Store: store, Peers: sw.but("n1"), Dial: none(3), Patience: patience})
+	f := NewFetcher(FetcherConfig{Store: store, Peers: sw.but("n1"), Dial: none(3), Patience: blobtest.Patience})
 	defer f.Close()
-	ci.Awaited(t, "fetch", f.Fetch(testContext(t), refs, nil))
+	ci.Awaited(t, "fetch", f.Fetch(blobtest.Context(t), refs, nil))
 	holds(t, store, refs)
 	if p := f.Stats().Peers["seed"]; p.Failed+p.Stalled+p.Corrupt > 0 {
 		t.Errorf("the seed is blamed: %+v", p)
@@ -46,7 +47,7 @@ func TestFetchWithoutDescriptors(t *testing.T) {
 	f = NewFetcher(FetcherConfig{Store: empty, Peers: sw.but("n1"), Dial: none(1 << 40),
 		Patience: 100 * time.Millisecond})
 	defer f.Close()
-	err := f.Fetch(testContext(t), refs, nil)
+	err := f.Fetch(blobtest.Context(t), refs, nil)
 	if !errors.Is(err, syscall.EMFILE) || !strings.Contains(err.Error(), "raise the limit") {
 		t.Errorf("for ever: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -33,18 +34,20 @@ func (p publishing) Verify(ctx context.Context, seal []byte) (credential.Signed,
 func (p publishing) Epoch() uint64 { return p.f.configs.Status().Epoch }
 
 // Publish implements publish.Farm.
-func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Order) {
+func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Order) (ended bool) {
 	pub := publicationOf(o)
 	p.f.log.Info("a publication begins", "publisher", pub.Publisher, "who", pub.Who, "why", pub.Why, "root",
 		o.Root,
 		"dry", o.Plan.Dry, "hold", o.Hold)
-	p.f.tell(r.Context(), w, pub.Key, func(ctx context.Context) (*order.ReleaseResult, error) {
+	p.f.tell(r.Context(), w, pub.Key, func(ctx context.Context) (out *order.ReleaseResult, err error) {
+		defer func() { ended = !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) }()
 		if o.Plan.Dry {
 			return p.f.dryRun(ctx, pub, o.Manifest)
 		}
 		res, err := p.f.configs.Publish(ctx, pub)
 		return p.f.resultOf(res), err
 	})
+	return ended
 }
 
 // publicationOf returns what an order is to do.

@@ -23,8 +23,9 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	s.c.Farm.Publish(w, r, o)
-	if r.Context().Err() == nil { // else somebody will ask again how it ended
+	// A client may be gone as soon as it has read the last line, so that it does not matter whether it still waits. If
+	// it has gone before, somebody will ask again how it ended.
+	if s.c.Farm.Publish(w, r, o) {
 		s.uploads.drop(u.id)
 	}
 }

@@ -49,19 +49,20 @@ func (f *farmOf) Epoch() uint64 {
 	return f.epoch
 }
 
-func (f *farmOf) Publish(w http.ResponseWriter, _ *http.Request, o Order) {
+func (f *farmOf) Publish(w http.ResponseWriter, _ *http.Request, o Order) (ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lines := json.NewEncoder(w)
 	if f.err != nil {
 		lines.Encode(order.RolloutLine{Error: f.err})
-		return
+		return true
 	}
 	lines.Encode(order.RolloutLine{Progress: &order.Rollout{Nodes: []order.RolloutNode{{Node: "n1",
 		Step: "ready"}}}})
 	f.published = append(f.published, o)
 	f.epoch++
 	lines.Encode(order.RolloutLine{Result: &order.ReleaseResult{Epoch: f.epoch, Release: 1}})
+	return true
 }
 
 // rig is a server with a real store, reached over TCP, and a publisher.

@@ -33,8 +33,9 @@ type Farm interface {
 	// Epoch returns the epoch in force.
 	Epoch() uint64
 
-	// Publish carries out an order, of which everything is there, and answers with lines.
-	Publish(w http.ResponseWriter, r *http.Request, o Order)
+	// Publish carries out an order, of which everything is there, and answers with lines. It reports whether that has
+	// come to an end: not if the request was given up before.
+	Publish(w http.ResponseWriter, r *http.Request, o Order) (ended bool)
 }
 
 // Order is an order with all that it names.

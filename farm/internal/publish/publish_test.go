@@ -26,6 +26,8 @@ import (
 
 // farmOf is a farm of which only the log is not real.
 type farmOf struct {
+	lingers bool // Publish returns when its client has gone
+
 	mu        sync.Mutex
 	records   map[credential.Public]credential.Record
 	epoch     uint64
@@ -49,7 +51,7 @@ func (f *farmOf) Epoch() uint64 {
 	return f.epoch
 }
 
-func (f *farmOf) Publish(w http.ResponseWriter, _ *http.Request, o Order) (ended bool) {
+func (f *farmOf) Publish(w http.ResponseWriter, r *http.Request, o Order) (ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lines := json.NewEncoder(w)
@@ -62,6 +64,10 @@ func (f *farmOf) Publish(w http.ResponseWriter, _ *http.Request, o Order) (ended
 	f.published = append(f.published, o)
 	f.epoch++
 	lines.Encode(order.RolloutLine{Result: &order.ReleaseResult{Epoch: f.epoch, Release: 1}})
+	if f.lingers {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
 	return true
 }
 
@@ -384,6 +390,19 @@ func TestConflict(t *testing.T) {
 	r.farm.err = errorf(order.KindNoQuorum, "no leader")
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
 	r.want(order.KindNoQuorum, err, "no leader")
+}
+
+// TestHangsUp: clients hang up when they have read how it ended, and the node takes more publications than it keeps
+// uploads at a time.
+func TestHangsUp(t *testing.T) {
+	r := newRig(t, nil)
+	r.farm.lingers = true
+	m := r.manifest("one")
+	for i := range MaxUploads + 2 {
+		if _, err := r.publish(r.sign(credential.Order{Root: m.Root(), Key: fmt.Sprint(i), Who: "ann"}), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestBounds: so many uploads at a time, and those that nobody goes on with give way.

@@ -126,7 +126,8 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 			continue
 		}
 		what := "hook of " + h.d.name
-		u, err := call(ctx, &m.strays, errand{what: what, limit: userTime}, func(ctx context.Context) (u undo, err error) {
+		e := errand{what: what, limit: userTime}
+		u, err := call(ctx, &m.strays, e, func(ctx context.Context) (u undo, err error) {
 			u.commit, u.abort, err = h.run(ctx, old.base.value, next.base.value)
 			u.what = what
 			return u, err

@@ -17,8 +17,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// TestCommitReads: a hook that looks at what is in use while it commits does not wait for itself. It is no bubble,
-// where time would not pass for who waits for a lock.
+// TestCommitReads: a hook that looks at what is in use while it commits does not wait for itself. It is no
+// bubble, where time would not pass for who waits for a lock.
 func TestCommitReads(t *testing.T) {
 	var mu sync.Mutex
 	var log strings.Builder
@@ -67,7 +67,8 @@ func (l locked) Write(b []byte) (int, error) {
 	return l.b.Write(b)
 }
 
-// TestAbortHangs: an abort that does not come back keeps the next release from its node for a while, and not for ever.
+// TestAbortHangs: an abort that does not come back keeps the next release from its node for a while, and
+// not for ever.
 func TestAbortHangs(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
@@ -108,7 +109,8 @@ func TestAbortHangs(t *testing.T) {
 	})
 }
 
-// TestStrays: code of the program that hangs is called again, but not without end: each call keeps a goroutine.
+// TestStrays: code of the program that hangs is called again, but not without end: each call keeps a
+// goroutine.
 func TestStrays(t *testing.T) {
 	for name, c := range map[string]struct {
 		hang func(s *configsync.Settings, hang func()) // on n2

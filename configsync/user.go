@@ -27,8 +27,8 @@ type errand struct {
 	always bool // it has to be run, however many have not come back
 }
 
-// maxStrays is how many calls of one piece of the program's code may not have come back before it is not called
-// again: each keeps a goroutine, and what that holds.
+// maxStrays is how many calls of one piece of the program's code may not have come back before it is not
+// called again: each keeps a goroutine, and what that holds.
 const maxStrays = 8
 
 // strays counts the calls that have not come back in time, by what they are for.
@@ -105,8 +105,8 @@ func guarded[T any](ctx context.Context, f func(context.Context) (T, error)) (go
 	return f(ctx)
 }
 
-// panicError is a panic of the program's code. Its text goes to other nodes and into the log; the stack is for
-// the logger of this node.
+// panicError is a panic of the program's code. Its text goes to other nodes and into the log; the stack is
+// for the logger of this node.
 type panicError struct {
 	value, place string
 	stack        []byte

@@ -46,8 +46,9 @@ func (l *lines) send(line []byte) {
 	}
 }
 
-// How a node that works on an answer shows to another one that it is still there, and after how long without a
-// word it is taken for gone: a machine that has started again knows nothing of the connections that it had.
+// How a node that works on an answer shows to another one that it is still there, and after how long
+// without a word it is taken for gone: a machine that has started again knows nothing of the connections
+// that it had.
 const (
 	showEvery  = 3 * time.Second
 	goneSilent = 15 * time.Second
@@ -78,8 +79,8 @@ func (l *lines) stillHere() (stop func()) {
 // errSilent says that a node has shown nothing for goneSilent.
 var errSilent = errors.New("nothing was heard of it for a while")
 
-// eachLine calls do with the lines of an answer of another node, until it has enough, or returns an error. The
-// empty ones are left out. After silence the answer is closed, and the error is errSilent.
+// eachLine calls do with the lines of an answer of another node, until it has enough, or returns an error.
+// The empty ones are left out. After silence the answer is closed, and the error is errSilent.
 func eachLine(answer io.ReadCloser, do func(line []byte) (enough bool, err error)) error {
 	watch := time.AfterFunc(goneSilent, func() { answer.Close() })
 	defer watch.Stop()

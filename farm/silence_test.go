@@ -13,8 +13,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/memnet"
 )
 
-// A node whose connections have vanished while it made a release ready, such as one whose machine has started again, is
-// asked anew; and nobody takes one that is only slow for such.
+// A node whose connections have vanished while it made a release ready, such as one whose machine has
+// started again, is asked anew; and nobody takes one that is only slow for such.
 func TestReleases_VanishedConnection(t *testing.T) {
 	t.Parallel()
 	bubble.Test(t, testVanishedConnection)

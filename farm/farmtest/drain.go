@@ -12,11 +12,11 @@ const (
 	serving = "ready" // its value on a node that takes requests
 )
 
-// Drain has the node drain, as farmctl drain does, and as a termination signal does first: its readiness path says 503,
-// the others forward nothing to it, what its clients ask is forwarded, and handlers that run finish. It returns when
-// the node has told that it drains, so that the test can look at it. ended returns when nothing runs on it any more, with
-// the error of farm.Farm.Drain. The node stays a member: Undrain has it serve again, Stop and Restart end it.
-// A node that is down stays down, and a drain under way goes on.
+// Drain has the node drain, as farmctl drain does, and as a termination signal does first: its readiness
+// path says 503, the others forward nothing to it, what its clients ask is forwarded, and handlers that run
+// finish. It returns when the node has told that it drains, so that the test can look at it. ended returns
+// when nothing runs on it any more, with the error of farm.Farm.Drain. The node stays a member: Undrain has
+// it serve again, Stop and Restart end it. A node that is down stays down, and a drain under way goes on.
 func (n *Node) Drain() (ended func() error) {
 	f := n.farm
 	f.t.Helper()

@@ -21,13 +21,13 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/internal/sitefolder"
 )
 
-// Publish publishes a site folder as farmctl publish does, such as os.DirFS("site") or a fstest.MapFS, and returns its
-// epoch once every running node uses it, but for those that are cut off from the leader. What is in force already is no
-// new epoch.
+// Publish publishes a site folder as farmctl publish does, such as os.DirFS("site") or a fstest.MapFS, and
+// returns its epoch once every running node uses it, but for those that are cut off from the leader. What
+// is in force already is no new epoch.
 //
-// An error says that it was refused, and nothing has changed: content.Problems or configsync.Problems for what is wrong
-// with the folder, or configsync.ErrRefused, ErrReturned or ErrBusy. A farm that finds no leader within two minutes fails
-// the test.
+// An error says that it was refused, and nothing has changed: content.Problems or configsync.Problems for
+// what is wrong with the folder, or configsync.ErrRefused, ErrReturned or ErrBusy. A farm that finds no
+// leader within two minutes fails the test.
 func (f *Farm) Publish(site fs.FS) (epoch uint64, err error) {
 	f.t.Helper()
 	leader := f.Leader()
@@ -40,14 +40,14 @@ func (f *Farm) Publish(site fs.FS) (epoch uint64, err error) {
 	return epoch, nil
 }
 
-// SetConfig sets one field of a configuration for all nodes, as farmctl config set does, and returns its epoch once every
-// running node uses it, but for those that are cut off from the leader:
+// SetConfig sets one field of a configuration for all nodes, as farmctl config set does, and returns its
+// epoch once every running node uses it, but for those that are cut off from the leader:
 //
 //	f.SetConfig("site", "prices.tea", 320)
 //
-// value is a boolean, a number, a text, a time.Duration, or a slice, map or struct of such, whose fields have json tags;
-// nil takes an entry of a map away. An error says that it was refused, and nothing has changed: configsync.Problems, or
-// those of Publish.
+// value is a boolean, a number, a text, a time.Duration, or a slice, map or struct of such, whose fields
+// have json tags; nil takes an entry of a map away. An error says that it was refused, and nothing has
+// changed: configsync.Problems, or those of Publish.
 func (f *Farm) SetConfig(config, field string, value any) (epoch uint64, err error) {
 	f.t.Helper()
 	m := f.Leader().Farm().Configs()
@@ -84,8 +84,8 @@ func (f *Farm) SetConfig(config, field string, value any) (epoch uint64, err err
 // who publishes and changes configuration.
 const who = "farmtest"
 
-// AwaitEpoch waits until every running node uses an epoch, or a later one, but for those that are cut off from the
-// leader. It fails the test if that takes longer than two minutes.
+// AwaitEpoch waits until every running node uses an epoch, or a later one, but for those that are cut off
+// from the leader. It fails the test if that takes longer than two minutes.
 func (f *Farm) AwaitEpoch(epoch uint64) {
 	f.t.Helper()
 	f.await(fmt.Sprintf("epoch %d is not in use everywhere", epoch), func() string {
@@ -131,7 +131,8 @@ func (f *Farm) publish(ctx context.Context, by *Node, site fs.FS) (epoch uint64,
 	if err != nil {
 		return 0, err
 	}
-	o := credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: who, Why: about.Note, Program: about.Program}
+	o := credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: who, Why: about.Note,
+		Program: about.Program}
 	if len(manifest.Files)+len(manifest.Dirs) > 0 {
 		o.Root = manifest.Root()
 	}
@@ -152,12 +153,14 @@ func (f *Farm) publish(ctx context.Context, by *Node, site fs.FS) (epoch uint64,
 }
 
 // sign signs an order by the farm's own publisher, whom all nodes know.
-func (f *Farm) sign(ctx context.Context, configs *configsync.Manager, o credential.Order) (s credential.Signed, err error) {
+func (f *Farm) sign(ctx context.Context, configs *configsync.Manager, o credential.Order) (s credential.Signed,
+	err error) {
 	f.mu.Lock()
 	key := f.publisher
 	f.mu.Unlock()
 	if key == nil || time.Until(key.NotAfter) < time.Hour {
-		if key, err = credential.NewKey(farmName, who, time.Now().Add(365*24*time.Hour).Truncate(time.Second)); err != nil {
+		until := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second)
+		if key, err = credential.NewKey(farmName, who, until); err != nil {
 			return s, fmt.Errorf("farmtest: %w", err)
 		}
 		f.mu.Lock()
@@ -173,14 +176,13 @@ func (f *Farm) sign(ctx context.Context, configs *configsync.Manager, o credenti
 
 // operator returns a client that publishes to a node as farmctl does.
 func (f *Farm) operator(at *Node) (c *publish.Client, hangUp func(), err error) {
-	client, err := admin.New(admin.Config{Farm: farmName, Secrets: []string{f.secret}, Nodes: []string{at.address() + peerPort},
-		Network: f.network.Host(at.visitor)})
+	client, err := admin.New(admin.Config{Farm: farmName, Secrets: []string{f.secret},
+		Nodes: []string{at.address() + peerPort}, Network: f.network.Host(at.visitor)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("farmtest: %w", err)
 	}
-	t := &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return client.Dial(ctx)
-	}}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return client.Dial(ctx) }
+	t := &http.Transport{DisableCompression: true, DialContext: dial}
 	return &publish.Client{HTTP: &http.Client{Transport: t}, URL: "http://program" + order.PathPublish},
 		t.CloseIdleConnections, nil
 }
@@ -204,7 +206,8 @@ func refused(err error) error {
 		kind string
 		err  error
 	}{{order.KindRefused, configsync.ErrRefused}, {order.KindReturned, configsync.ErrReturned}, {order.KindBusy,
-		configsync.ErrBusy}, {order.KindConflict, configsync.ErrConflict}, {order.KindUncertain, configsync.ErrUncertain}} {
+		configsync.ErrBusy}, {order.KindConflict, configsync.ErrConflict},
+		{order.KindUncertain, configsync.ErrUncertain}} {
 		if e.Kind == k.kind {
 			return &refusal{e.Text, k.err}
 		}

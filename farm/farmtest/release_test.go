@@ -40,7 +40,9 @@ func pages(f *farm.Farm) http.Handler {
 		s := site.Get(r.Context())
 		fmt.Fprint(w, s.Banner, " ", s.Prices["tea"], " ", s.Every)
 	})
-	mux.HandleFunc("GET /node", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, farm.Info(r.Context()).Node) })
+	mux.HandleFunc("GET /node", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, farm.Info(r.Context()).Node)
+	})
 	mux.Handle("/", f.Content())
 	return mux
 }
@@ -70,7 +72,8 @@ func shows(t *testing.T, nodes []*farmtest.Node, page, banner string) {
 	}
 }
 
-// What is published is in force everywhere when Publish and SetConfig return; what is refused has changed nothing.
+// What is published is in force everywhere when Publish and SetConfig return; what is refused has changed
+// nothing.
 func TestPublish(t *testing.T) {
 	t.Parallel()
 	farmtest.Config{Handler: pages, Configure: withSite}.Run(t, func(t *testing.T, f *farmtest.Farm) {
@@ -103,7 +106,8 @@ func TestPublish(t *testing.T) {
 		}
 
 		var ps configsync.Problems
-		if _, err := f.SetConfig("site", "baner", "x"); !errors.As(err, &ps) || !strings.Contains(err.Error(), "banner") {
+		if _, err := f.SetConfig("site", "baner", "x"); !errors.As(err, &ps) ||
+			!strings.Contains(err.Error(), "banner") {
 			t.Errorf("an unknown field: %v", err)
 		}
 		if _, err := f.SetConfig("site", "prices.tea", 1001); !errors.As(err, &ps) {
@@ -155,8 +159,8 @@ func TestPublish_Absent(t *testing.T) {
 	})
 }
 
-// A node that drains tells so, is asked nothing more, finishes what runs, and can be looked at meanwhile; and the farm
-// settles around it.
+// A node that drains tells so, is asked nothing more, finishes what runs, and can be looked at meanwhile;
+// and the farm settles around it.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	begun, finish := make(chan struct{}, 1), (chan struct{})(nil)

@@ -1,5 +1,5 @@
-// Package blobtest has what the tests of package blob and those of its swarm share. It does not know package blob, whose
-// own tests use it: what is about a store takes any.
+// Package blobtest has what the tests of package blob and those of its swarm share. It does not know
+// package blob, whose own tests use it: what is about a store takes any.
 package blobtest
 
 import (
@@ -67,8 +67,8 @@ func Read(f interface {
 	return b, err
 }
 
-// Damage changes a byte of a blob's file in the folder of a store, behind the store's back, and returns its name. hash is
-// in hexadecimal digits.
+// Damage changes a byte of a blob's file in the folder of a store, behind the store's back, and returns its
+// name. hash is in hexadecimal digits.
 func Damage(t testing.TB, dir, hash string) string {
 	t.Helper()
 	name := filepath.Join(dir, "sha256", hash[:2], hash[2:])

@@ -128,9 +128,7 @@ func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to
 		case <-ctx.Done():
 			return
 		}
-		select {
-		case <-time.After(askAgain):
-		case <-ctx.Done():
+		if pause(ctx, askAgain); ctx.Err() != nil {
 			return
 		}
 	}

@@ -182,9 +182,7 @@ func (b *ballot) ask(ctx context.Context, node string) {
 			}
 			return
 		}
-		select {
-		case <-time.After(askAgain):
-		case <-ctx.Done():
+		if pause(ctx, askAgain); ctx.Err() != nil {
 			return
 		}
 	}

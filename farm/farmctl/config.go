@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -160,12 +159,7 @@ func (c *configCall) get(ctx context.Context, args []string) error {
 
 // write returns what a change of an epoch says of itself.
 func (c *configCall) write(epoch uint64) order.ConfigWrite {
-	who := c.who
-	if u, err := user.Current(); who == "" && err == nil {
-		host, _ := os.Hostname()
-		who = u.Username + "@" + host
-	}
-	return order.ConfigWrite{Epoch: epoch, Who: who, Why: c.why, Key: rand.Text()}
+	return order.ConfigWrite{Epoch: epoch, Who: whoDoes(c.who), Why: c.why, Key: rand.Text()}
 }
 
 // change is putFiles, and tells what came of it.

@@ -43,7 +43,7 @@ func TestPrintConfig(t *testing.T) {
 			{Name: "n2", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 7, Restart: []string{"site.listen"}, How: "rolling"}},
 			{Name: "n3", ConfigStatus: order.ConfigStatus{Epoch: 7, Uses: 6,
 				Problem: "site.yaml:1:1: x: unknown field\nsecond"}},
-			{Name: "n4", Unasked: "it is dead"},
+			{Name: "n4", NotAsked: "it is dead"},
 		}}
 	if err := errors.Join(v.print(&out), configView{}.print(&out)); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package farmctl
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -11,9 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
-	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 )
 
 // configView is what config prints for scripts.
@@ -27,7 +24,7 @@ type configView struct {
 type configNode struct {
 	Name string `json:"name"`
 	order.ConfigStatus
-	Unasked string `json:"not_asked"` // why nothing is known of it; "" = it was asked
+	NotAsked string `json:"not_asked"` // why nothing is known of it; "" = it was asked
 }
 
 func (c *configCall) overview(ctx context.Context, _ []string) error {
@@ -41,33 +38,14 @@ func (c *configCall) overview(ctx context.Context, _ []string) error {
 	}
 	v := configView{ConfigEpoch: f.ConfigEpoch, Files: slices.Sorted(maps.Keys(f.Files))}
 	for _, m := range members.Members {
-		v.Nodes = append(v.Nodes, c.stands(ctx, m))
+		n := configNode{Name: nameOf(m)}
+		n.ConfigStatus, n.NotAsked = standing(ctx, c.client, m)
+		v.Nodes = append(v.Nodes, n)
 	}
 	if c.json {
 		return c.printJSON(v)
 	}
 	return v.print(c.out)
-}
-
-// stands asks one member how it stands.
-func (c *configCall) stands(ctx context.Context, m admin.Member) configNode {
-	n := configNode{Name: nameOf(m)}
-	if m.Status != "alive" {
-		n.Unasked = "it is " + m.Status
-		return n
-	}
-	s, err := c.client.At(m.Addr).Stats(ctx)
-	if err != nil {
-		n.Unasked = sentence(err)
-		return n
-	}
-	var p program.Stats
-	if err := json.Unmarshal(s.Program, &p); err != nil || p.Config == nil {
-		n.Unasked = "its program is older"
-		return n
-	}
-	n.ConfigStatus = *p.Config
-	return n
 }
 
 func (v configView) print(w io.Writer) error {
@@ -84,15 +62,15 @@ func (v configView) print(w io.Writer) error {
 	for _, n := range v.Nodes {
 		said := "-"
 		switch {
-		case n.Unasked != "":
-			said = "not asked: " + n.Unasked
+		case n.NotAsked != "":
+			said = "not asked: " + n.NotAsked
 		case n.Problem != "":
 			said = "CANNOT USE IT: " + strings.ReplaceAll(n.Problem, "\n", "; ")
 		case len(n.Restart) > 0:
 			said = needsRestart(n.ConfigStatus)
 		}
 		uses := "-"
-		if n.Unasked == "" {
+		if n.NotAsked == "" {
 			uses = strconv.FormatUint(n.Uses, 10)
 		}
 		rows = append(rows, []string{printable(n.Name), uses, printable(said)})

@@ -173,7 +173,7 @@ func (c *credentialCall) list(ctx context.Context) error {
 	}
 	err = table(c.call.out, []string{"ID", "NAME", "GOOD UNTIL (UTC)", "STATE", "MINTED", "BY", "WHY"}, rows)
 	if err == nil && once > 0 {
-		_, err = fmt.Fprintf(c.call.out, "And %d that were made to publish once, and are over; -json has them.\n", once)
+		_, err = fmt.Fprintf(c.call.out, "And %d that were for one publication each, and are over; -json has them.\n", once)
 	}
 	return err
 }

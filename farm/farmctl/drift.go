@@ -3,7 +3,6 @@ package farmctl
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
-	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 )
 
 func driftVerb() *verb {
@@ -82,29 +80,19 @@ func (c *releaseCall) drift(ctx context.Context) error {
 // standsTo asks a member how it stands to the epoch in force.
 func (c *releaseCall) standsTo(ctx context.Context, m admin.Member, now uint64) driftNode {
 	n := driftNode{Name: nameOf(m), Role: m.Role, Program: m.Version, Drift: []string{}}
-	if m.Status != admin.Alive {
-		n.NotAsked = "it is " + m.Status
+	st, notAsked := standing(ctx, c.client, m)
+	if n.NotAsked = notAsked; notAsked != "" {
 		return n
 	}
-	s, err := c.client.At(m.Addr).Stats(ctx)
-	if err != nil {
-		n.NotAsked = sentence(err)
-		return n
-	}
-	var p program.Stats
-	if err := json.Unmarshal(s.Program, &p); err != nil || p.Config == nil {
-		n.NotAsked = "its program is older"
-		return n
-	}
-	n.Epoch, n.Uses = p.Config.Epoch, p.Config.Uses
+	n.Epoch, n.Uses = st.Epoch, st.Uses
 	switch {
-	case p.Config.Problem != "":
-		n.Drift = append(n.Drift, "CANNOT USE IT: "+strings.ReplaceAll(p.Config.Problem, "\n", "; "))
+	case st.Problem != "":
+		n.Drift = append(n.Drift, "CANNOT USE IT: "+strings.ReplaceAll(st.Problem, "\n", "; "))
 	case n.Epoch < now:
 		n.Drift = append(n.Drift, fmt.Sprintf("it knows of epoch %d only", n.Epoch))
 	}
-	if len(p.Config.Restart) > 0 {
-		n.Drift = append(n.Drift, needsRestart(*p.Config))
+	if len(st.Restart) > 0 {
+		n.Drift = append(n.Drift, needsRestart(st))
 	}
 	return n
 }

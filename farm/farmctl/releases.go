@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,14 +154,7 @@ func (c *releaseCall) checkUnreachable() error {
 }
 
 // by returns who does it.
-func (c *releaseCall) by() string {
-	u, err := user.Current()
-	if c.who != "" || err != nil {
-		return c.who
-	}
-	host, _ := os.Hostname()
-	return u.Username + "@" + host
-}
+func (c *releaseCall) by() string { return whoDoes(c.who) }
 
 // write returns what a change says of itself; it is about what is in force now.
 func (c *releaseCall) write(ctx context.Context) (w order.ConfigWrite, all order.Releases, err error) {

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 
 // Webfarm alone, for a second in all.
 func TestWebfarmAlone(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	b := bench{modes: []string{modeDurable, modeMemory}, systems: []string{"webfarm"}, rounds: 1, duration: 250 * time.Millisecond,
 		writers: []int{1, 64}, dir: t.TempDir(), plot: t.TempDir() + "/plot.svg", out: &out}

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 // stopTime is how long a node may take to stop in order: 25 s for requests that run, and then to hand over what it leads.
@@ -91,6 +93,12 @@ func (c *child) wait() {
 		c.kill()
 		<-c.ended
 	}
+}
+
+// wantsAgain reports whether the process has ended so that it is to be started again.
+func (c *child) wantsAgain() bool {
+	var exit *exec.ExitError
+	return errors.As(c.err, &exit) && exit.ExitCode() == order.ExitRestart
 }
 
 // how says how the process has ended: with what it said itself, if it was by its own will.

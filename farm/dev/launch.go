@@ -174,6 +174,10 @@ func (l *launcher) attend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case c := <-l.exits:
+			if c.wantsAgain() && ctx.Err() == nil {
+				l.startAgain(c)
+				continue
+			}
 			l.say(fmt.Sprintf("%s %s: %s (r %s starts it again)", c.Name, l.paint.bad("ended"), c.how(), c.Name[1:]))
 		case event := <-l.events:
 			l.say(event)
@@ -183,6 +187,15 @@ func (l *launcher) attend(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// startAgain does what a supervisor does with a node that is to be started again.
+func (l *launcher) startAgain(c *child) {
+	if err := c.start(l.exits); err != nil {
+		l.say(err.Error())
+		return
+	}
+	l.say(fmt.Sprintf("%s was to be started again, and is process %d now", c.Name, c.pid()))
 }
 
 // obey carries out one line of input.

@@ -104,9 +104,9 @@ func (c Config[T]) get(ctx context.Context) *T {
 }
 
 // Load returns the newest value that this node has, for the request's path. It is for what lasts longer than
-// a request should see the same.
+// a request should see the same. In a preview it is the value of that.
 func (c Config[T]) Load(ctx context.Context) *T {
-	if v, ok := ctx.(*view); ok && c.d != nil {
+	if v, ok := ctx.(*view); ok && c.d != nil && !v.preview {
 		n := &v.manager.now.Load().near[c.d.hint.Load()%nearby]
 		if t, ok := n.value.(*T); ok && n.d == c.d {
 			return t
@@ -120,6 +120,9 @@ func (c Config[T]) Load(ctx context.Context) *T {
 //go:noinline
 func (c Config[T]) load(ctx context.Context) *T {
 	v := c.view(ctx)
+	if v.preview {
+		return c.in(v.snapshot, v.path)
+	}
 	return c.in(v.manager.now.Load(), v.path)
 }
 

@@ -171,6 +171,7 @@ type View struct {
 	Epoch    uint64 // 0 = nothing was in force
 	Release  Release
 	Canary   bool              // Release is that of the canary, and not that of Epoch
+	Preview  bool              // Release is not in force: see WithPreview
 	Since    time.Time         // when it was switched to, from the log
 	Manifest *content.Manifest // of the content; nil = the release has none
 }
@@ -179,7 +180,7 @@ type View struct {
 // the newest.
 func (m *Manager) View(ctx context.Context) View {
 	s := m.seen(ctx)
-	v := View{Epoch: s.epoch, Release: s.release, Canary: s.canary, Since: s.since}
+	v := View{Epoch: s.epoch, Release: s.release, Canary: s.canary, Preview: s.preview, Since: s.since}
 	if s.staged.shown != nil {
 		v.Manifest = s.staged.shown.manifest
 	}

@@ -151,6 +151,7 @@ func (m *Manager) pruneLocked(source *state.State, now *snapshot) {
 	for _, r := range source.Retained() {
 		needed[source.Digest(r)] = true
 	}
+	m.prunePreviewsLocked(source)
 	for d := range m.ready {
 		if !needed[d] {
 			delete(m.ready, d)

@@ -98,11 +98,13 @@ type Manager struct {
 
 	now      atomic.Pointer[snapshot] // the newest; replaced under mu
 	mu       sync.Mutex
-	ready    map[digest]*staged    // releases made ready; guarded by mu
-	prepared *prepared             // hooks that have run for one of them; guarded by mu
-	failed   *failure              // the last attempt to become ready for what is in force; guarded by mu
-	undone   chan struct{}         // closed when the hooks that were given up last are undone; guarded by mu
-	begun    atomic.Pointer[start] // nil until Begun, or until somebody looks
+	draft    atomic.Pointer[staged] // what somebody works on; nil = nothing
+	previews map[digest]*snapshot   // of releases that are not in force; guarded by mu
+	ready    map[digest]*staged     // releases made ready; guarded by mu
+	prepared *prepared              // hooks that have run for one of them; guarded by mu
+	failed   *failure               // the last attempt to become ready for what is in force; guarded by mu
+	undone   chan struct{}          // closed when the hooks that were given up last are undone; guarded by mu
+	begun    atomic.Pointer[start]  // nil until Begun, or until somebody looks
 	due      atomic.Pointer[knownDue]
 	saw      atomic.Pointer[evidence]
 	strays   strays

@@ -9,7 +9,7 @@ const retryRetained = time.Minute
 
 // readyRetained makes ready, in the background, the releases that are kept besides the one in force: so that
 // clients get what their pages of those need, and a switch to one fetches nothing. What is in force, and a rollout,
-// go first. It is of use for content only.
+// go first.
 func (m *Manager) readyRetained() {
 	tick := time.NewTicker(retryRetained / 6)
 	defer tick.Stop()
@@ -46,7 +46,7 @@ func (m *Manager) lacking(failed map[digest]time.Time) (Release, bool) {
 	defer m.mu.Unlock()
 	for _, r := range s.Retained() {
 		d := s.Digest(r)
-		if at, ok := failed[d]; ok && time.Since(at) < retryRetained || r.Content.Root.IsZero() || m.ready[d] != nil {
+		if at, ok := failed[d]; ok && time.Since(at) < retryRetained || m.ready[d] != nil {
 			continue
 		}
 		delete(failed, d)

@@ -18,6 +18,7 @@ type use struct {
 	epoch   uint64
 	release Release
 	canary  bool
+	preview bool
 	since   time.Time // of the switch to it, from the log
 }
 

@@ -18,6 +18,7 @@ type view struct {
 	manager         *Manager
 	snapshot        *snapshot
 	path            string // of the request, clean; "" outside of requests
+	preview         bool   // snapshot is not what is in force, also for Load
 }
 
 type viewKey struct{}

@@ -113,6 +113,14 @@ type Config struct {
 	// else there is, most often embedded. nil = nothing.
 	Site fs.FS
 
+	// WatchSite, on a staging node, is a site folder which is looked at every second. When it has changed, and then nothing has for
+	// two seconds, this node shows it to whoever has a token for that (farmctl preview draft); what is wrong with it
+	// is in the log. "" = none.
+	WatchSite string
+
+	// WatchPublish has that folder published as well, each time. Otherwise somebody has to do it: farmctl publish.
+	WatchPublish bool
+
 	// ContentQuota is how many bytes the content of all releases that are kept may take on this node, in Dir/content,
 	// or in a temporary folder without Dir; 0 = 16 GiB, negative = any number. 256 MiB of the disk stay free.
 	ContentQuota int64
@@ -253,6 +261,9 @@ func (c Config) validate() error {
 	if err := c.validatePublishPath(); err != nil {
 		return err
 	}
+	if err := c.validateWatch(); err != nil {
+		return err
+	}
 	if err := c.validateKeys(); err != nil {
 		return err
 	}
@@ -323,8 +334,8 @@ func (c Config) validateTwice() error {
 		}
 	}
 	if f := c.Forward; f.ID != "" || f.Node != "" || f.App != "" || f.TrustedProxies != nil || f.TrustUnix || f.ShowNodes ||
-		f.Routes != nil {
-		return errors.New("Config.Forward: ID and Node are filled in by Open; App, Routes, TrustedProxies, TrustUnix and ShowNodes " +
+		f.Routes != nil || f.Admits != nil {
+		return errors.New("Config.Forward: ID, Node and Admits are filled in by Open; App, Routes, TrustedProxies, TrustUnix and ShowNodes " +
 			"are fields of Config")
 	}
 	for _, name := range []string{machineSession, machineKeyring, machineOnce, machineConfig} {

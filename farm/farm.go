@@ -173,6 +173,7 @@ func (f *Farm) open() (err error) {
 	f.openJobs(self.Name)
 	fc := f.cfg.forwardConfig(self.ID, self.Name)
 	fc.Isolated = func() bool { return !f.cfg.ReadyWithoutQuorum && f.isolated() }
+	fc.Admits = f.previews
 	fc.Awaits = func() string { return f.node.State().Awaits }
 	f.gate, err = forward.Open(f.node, fc)
 	f.gateNow.Store(f.gate)
@@ -210,6 +211,9 @@ func (f *Farm) start() {
 	f.wg.Go(f.followRestart)
 	f.wg.Go(f.rollRestarts)
 	f.wg.Go(f.admit)
+	if f.cfg.WatchSite != "" {
+		f.wg.Go(f.watchSite)
+	}
 	f.wg.Go(func() { f.keys.Keep(f.done, f.cfg.keeping()) })
 	f.wg.Go(f.leaveWhenAsked)
 	if f.admin != nil {
@@ -292,7 +296,7 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	if h == nil {
 		panic("farm: the application's handler is nil: give Serve or Handler a router, http.DefaultServeMux for example")
 	}
-	app := f.present(f.sessions.Handler(f.configs.Handler(f.configs.Repin(h))))
+	app := f.present(f.previewing(f.sessions.Handler(f.configs.Handler(f.configs.Repin(h)))))
 	f.app.CompareAndSwap(nil, &app)
 	return f.gate.Handler(f.door(app))
 }

@@ -63,6 +63,10 @@ func Flags(fs *flag.FlagSet) *Config {
 
 	text(&c.PublishPath, "publish-path", "`path` such as /publish at which holders of credentials publish over HTTPS; "+
 		"default none")
+	text(&c.WatchSite, "watch-site", "with -role staging: `folder` of a site that this node shows to who has a token, "+
+		"again whenever it has changed")
+	fs.BoolVar(&c.WatchPublish, "watch-publish", false, "publish the folder of -watch-site whenever it has changed "+
+		"[FARM_WATCH_PUBLISH]")
 	text(&c.ConfigPath, "config", "with -dev: `file or folder` of configuration, which is read again when it changes")
 
 	c.variables = variablesOf(fs)
@@ -80,6 +84,7 @@ func Flags(fs *flag.FlagSet) *Config {
 		boolFromEnv(&c.Supervised, "FARM_SUPERVISED"),
 		boolFromEnv(&c.LeaveOnStop, "FARM_LEAVE"),
 		durationFromEnv(&c.Forward.DrainTimeout, "FARM_DRAIN"),
+		boolFromEnv(&c.WatchPublish, "FARM_WATCH_PUBLISH"),
 		boolFromEnv(&c.Dev, "FARM_DEV"),
 		intFromEnv(&c.Nodes, "FARM_NODES"),
 		c.secretsFromEnv(),

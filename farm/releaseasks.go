@@ -16,6 +16,7 @@ func (f *Farm) operatorMux() *http.ServeMux {
 	mux.HandleFunc("GET "+order.PathReleases, f.listReleases)
 	f.uploadPath(mux)
 	mux.HandleFunc("POST "+order.PathActivate, asked(f.activate))
+	mux.HandleFunc("POST "+order.PathPreview, asked(f.previewRelease))
 	mux.HandleFunc("POST "+order.PathRollback, asked(f.rollback))
 	mux.HandleFunc("POST "+order.PathCanary, asked(f.canary))
 	mux.HandleFunc("POST "+order.PathUncanary, asked(f.endCanary))

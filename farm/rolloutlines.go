@@ -35,9 +35,9 @@ func (f *Farm) resultOf(res configsync.Result) *order.ReleaseResult {
 	return out
 }
 
-// tell is tellRollout for what has more to say of its result.
+// tell is tellRollout for what has more to say of its result. It returns the error.
 func (f *Farm) tell(ctx context.Context, w http.ResponseWriter, key string,
-	do func(context.Context) (*order.ReleaseResult, error)) {
+	do func(context.Context) (*order.ReleaseResult, error)) error {
 	out := newLines(w)
 	ctx, cancel := context.WithCancel(ctx)
 	told := make(chan struct{})
@@ -50,9 +50,10 @@ func (f *Farm) tell(ctx context.Context, w http.ResponseWriter, key string,
 	<-told
 	if err != nil {
 		out.write(order.RolloutLine{Error: releaseError(err)})
-		return
+		return err
 	}
 	out.write(order.RolloutLine{Result: res})
+	return nil
 }
 
 // followKey tells how far the rollout is whose write has this key.

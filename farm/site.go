@@ -34,7 +34,7 @@ func (f *Farm) Content() http.Handler {
 func (f *Farm) published() http.Handler {
 	serve := f.configs.Content()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f.configs.Behind(r) {
+		if !f.configs.View(r.Context()).Preview && f.configs.Behind(r) {
 			f.elsewhere(w, r, errOvertaken)
 			return
 		}

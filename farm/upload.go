@@ -39,12 +39,21 @@ func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Or
 	p.f.log.Info("a publication begins", "publisher", pub.Publisher, "who", pub.Who, "why", pub.Why, "root",
 		o.Root,
 		"dry", o.Plan.Dry, "hold", o.Hold)
-	p.f.tell(r.Context(), w, pub.Key, func(ctx context.Context) (out *order.ReleaseResult, err error) {
+	key := pub.Key
+	if o.Preview > 0 {
+		key = previewKey(key)
+	}
+	p.f.tell(r.Context(), w, key, func(ctx context.Context) (out *order.ReleaseResult, err error) {
 		defer func() { ended = !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) }()
 		if o.Plan.Dry {
 			return p.f.dryRun(ctx, pub, o.Manifest)
 		}
 		res, err := p.f.configs.Publish(ctx, pub)
+		if err == nil && o.Preview > 0 && res.Release != p.f.configs.Status().Release {
+			w := pub.Write
+			w.Key = key
+			return p.f.previewOf(ctx, w, res.Release, time.Duration(o.Preview)*time.Millisecond)
+		}
 		return p.f.resultOf(res), err
 	})
 	return ended

@@ -32,7 +32,11 @@ type Order struct {
 	Overwrite bool `json:"overwrite,omitzero"` // also what was changed in the farm since the last publication
 
 	Hold bool `json:"hold,omitzero"` // the release is kept for later, and nothing is switched
-	Plan Plan `json:"plan,omitzero"`
+
+	// Preview has a release that is kept for later made ready on all nodes, for whoever gets the token of it, which is
+	// good for so many ms; 0 = there is none.
+	Preview int64 `json:"preview,omitzero"`
+	Plan    Plan  `json:"plan,omitzero"`
 }
 
 // Plan says how the switch goes: what configsync.Plan means by the same names. Durations are in ms.
@@ -47,6 +51,9 @@ type Plan struct {
 	Dry         bool     `json:"dry,omitzero"`
 	Restart     string   `json:"restart,omitzero"` // rolling, simultaneous or manual; "" = rolling
 }
+
+// MaxPreview is how long a preview is good at most.
+const MaxPreview = 30 * 24 * time.Hour
 
 // MaxOrder is how many bytes an order has at most.
 const MaxOrder = 3 << 10
@@ -132,6 +139,9 @@ func (o Order) check() error {
 		return wrongOrder("a duration is none")
 	case o.Hold && (p.Dry || len(p.Nodes) > 0):
 		return wrongOrder("what is kept for later is not switched, so that it has neither a dry run nor a canary")
+	}
+	if o.Preview < 0 || o.Preview > MaxPreview.Milliseconds() || o.Preview > 0 && !o.Hold {
+		return wrongOrder("a preview is of what is kept for later, and for %v at most", MaxPreview)
 	}
 	for _, n := range o.Plan.Nodes {
 		if err := CheckName(n); err != nil {

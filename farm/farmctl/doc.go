@@ -26,6 +26,7 @@
 //	restore    replace the replicated state by that of a backup
 //	recover    go on after the loss of the quorum, with what is left
 //	publish    publish a site: have all nodes make it ready, and switch them to it at once
+//	preview    show a release to whoever has a link, on all nodes, before it is in force
 //	credential let somebody publish who does not have the farm's secret, such as CI; or no longer
 //	keys       show the farm's keys, change or revoke them
 //	config     show the configuration, change it on all nodes at once, or take a change back

@@ -54,25 +54,28 @@ FARM_CREDENTIAL; and with -url it publishes over HTTPS, to a farm that has a Con
 		define: func(c *call) func(context.Context) error {
 			k := &publishCall{releaseCall: &releaseCall{call: c}}
 			k.planFlags()
+			k.siteFlags()
 			c.flags.BoolVar(&k.dry, "dry-run", false, "have all nodes make it ready, and switch nothing")
 			c.flags.BoolVar(&k.hold, "hold", false, "keep the release for later: "+c.name+" activate puts it in force")
 			c.flags.Var(&environ.List{Items: &k.canary}, "canary", "`names` of nodes that alone are to show it, "+
 				"for now")
-			c.flags.BoolVar(&k.overwrite, "overwrite", false, "also undo what was changed by config set since the last "+
-				"publication")
-			c.flags.StringVar(&k.epoch, "epoch", "", "the `epoch` that must be in force; default the one that is")
-			c.flags.StringVar(&k.file, "credential", os.Getenv("FARM_CREDENTIAL_FILE"),
-				"`file` of the credential to sign with [FARM_CREDENTIAL_FILE]")
-			c.flags.StringVar(&k.url, "url", "", "`URL` to publish to, such as https://www.example.com/publish; "+
-				"default that "+
-				"of the credential, without -node")
-			c.flags.Var(&environ.List{Items: &k.include}, "include", "`patterns` of files to take that would be "+
-				"left out")
-			c.flags.Var(&environ.List{Items: &k.exclude}, "exclude", "`patterns` of files to leave out besides")
-			c.flags.BoolVar(&k.hardLinks, "hard-links", false, "take files that have several names")
 			return k.run
 		},
 	}
+}
+
+// siteFlags defines the flags about what is published, and how it gets there.
+func (c *publishCall) siteFlags() {
+	fs := c.flags
+	fs.BoolVar(&c.overwrite, "overwrite", false, "also undo what was changed by config set since the last publication")
+	fs.StringVar(&c.epoch, "epoch", "", "the `epoch` that must be in force; default the one that is")
+	fs.StringVar(&c.file, "credential", os.Getenv("FARM_CREDENTIAL_FILE"),
+		"`file` of the credential to sign with [FARM_CREDENTIAL_FILE]")
+	fs.StringVar(&c.url, "url", "", "`URL` to publish to, such as https://www.example.com/publish; default that of the "+
+		"credential, without -node")
+	fs.Var(&environ.List{Items: &c.include}, "include", "`patterns` of files to take that would be left out")
+	fs.Var(&environ.List{Items: &c.exclude}, "exclude", "`patterns` of files to leave out besides")
+	fs.BoolVar(&c.hardLinks, "hard-links", false, "take files that have several names")
 }
 
 // publishCall is one call of publish.
@@ -80,6 +83,7 @@ type publishCall struct {
 	*releaseCall
 	dry, hold        bool
 	overwrite        bool
+	seen             time.Duration // for how long a preview is good; 0 = there is none
 	canary           []string
 	epoch            string
 	file, url        string
@@ -222,7 +226,7 @@ func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
 // order returns what the flags say.
 func (c *publishCall) order() (o credential.Order, err error) {
 	o = credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: c.by(), Why: c.why, Hold: c.hold,
-		Overwrite: c.overwrite,
+		Overwrite: c.overwrite, Preview: c.seen.Milliseconds(),
 		Plan: credential.Plan{Unreachable: c.plan.Unreachable, MinReady: c.plan.MinReady, Nodes: c.canary,
 			Dry: c.dry, Restart: c.plan.Restart}}
 	slices.Sort(o.Plan.Nodes)

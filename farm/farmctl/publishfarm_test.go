@@ -110,9 +110,6 @@ func TestPublishToAFarm(t *testing.T) {
 	if n := goodKeys(t); n != 0 {
 		t.Errorf("%d keys are good", n)
 	}
-	if got := want(t, codeDone, "", "credential", "list"); strings.Contains(got.out, "to publish once") {
-		t.Errorf("%s", got.out)
-	}
 
 	// Dry run, kept for later, and only one file is sent of what has changed.
 	write(t, site, "public/shop.css", "p{color:red}")
@@ -143,12 +140,27 @@ func TestPublishToAFarm(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 
+	// A preview: by a link that only who has it can follow; put in force without being sent again.
+	write(t, site, "public/shop.css", "p{color:purple}")
+	got = want(t, codeDone, "can be seen until", "preview", site, "-for", "1h")
+	id, _, _ := strings.Cut(strings.TrimPrefix(got.out, "Release "), " ")
+	if !strings.Contains(got.out, "?farm-preview=") || !strings.Contains(got.out, "farmctl activate "+id) {
+		t.Errorf("%s", got.out)
+	}
+	want(t, codeDone, "can be seen until", "preview", id)
+	want(t, codeUsage, "-for", "preview", id, "-for", "1000h")
+	want(t, codeRefused, "", "preview", "77")
+	if e := a.Configs().Status().Epoch; e != 6 {
+		t.Errorf("epoch %d", e)
+	}
+	want(t, codeDone, "Epoch 7 is in force", "activate", id)
+
 	// From standard input, as by ssh; and what somebody hostile would send.
 	stdin := func(b []byte) console { return console{in: bytes.NewReader(b)} }
 	public := tar.Header{Name: "site/public/", Typeflag: tar.TypeDir, Mode: 0o755}
 	good := archive(t, public, tar.Header{Name: "site/public/index.html", Size: 10})
 	if got := ctlAs(t, stdin(good), "publish", "-"); got.code != codeDone || !strings.Contains(got.out,
-		"epoch 7") {
+		"epoch 8") {
 		t.Errorf("%+v", got)
 	}
 	for name, b := range map[string][]byte{
@@ -168,7 +180,7 @@ func TestPublishToAFarm(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if e := a.Configs().Status().Epoch; e != 7 {
+	if e := a.Configs().Status().Epoch; e != 8 {
 		t.Errorf("epoch %d", e)
 	}
 	credentials(t, a, b, site)
@@ -204,7 +216,7 @@ func credentials(t *testing.T, a, b *farm.Farm, site string) {
 	t.Setenv("FARM_SECRET", "")
 	t.Setenv("FARM_JOIN", "")
 	t.Setenv("FARM_CREDENTIAL_FILE", file)
-	if p := publishJSON(t, site); p.Epoch != 8 {
+	if p := publishJSON(t, site); p.Epoch != 9 {
 		t.Errorf("%+v", p)
 	}
 	want(t, codeDone, "this is what is in force", "publish", site, "-url", at)
@@ -231,7 +243,7 @@ func credentials(t *testing.T, a, b *farm.Farm, site string) {
 	want(t, codeNotAuthorized, "revoked", "publish", site)
 	t.Setenv("FARM_JOIN", a.Cluster().Addr())
 	want(t, codeNotAuthorized, "revoked", "publish", site) // over the peer port as well
-	if e := b.Configs().Status().Epoch; e != 8 {
+	if e := b.Configs().Status().Epoch; e != 9 {
 		t.Errorf("epoch %d", e)
 	}
 	var all []order.Credential

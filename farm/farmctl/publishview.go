@@ -86,6 +86,8 @@ func (c *publishCall) tell(done published) error {
 		}
 	case done.Same:
 		_, err = fmt.Fprintf(w, "Nothing to publish: this is what is in force, release %d.\n", done.Release)
+	case done.Preview != nil:
+		err = c.tellPreview(done.ReleaseResult)
 	case done.Hold:
 		_, err = fmt.Fprintf(w, "Release %d is kept for later. To put it in force: %s activate %d\n",
 			done.Release, c.name,

@@ -23,7 +23,7 @@ type verb struct {
 func verbs() []*verb {
 	return []*verb{secretVerb(), membersVerb(), statsVerb(), jobsVerb(), locksVerb(), migrationsVerb(),
 		leaveVerb(), drainVerb(), restartVerb(), finalizeVerb(), backupVerb(), restoreVerb(), recoverVerb(),
-		publishVerb(), credentialVerb(), keysVerb(), configVerb(), checkVerb(), releasesVerb(), activateVerb(), rollbackVerb(), canaryVerb(),
+		publishVerb(), previewVerb(), credentialVerb(), keysVerb(), configVerb(), checkVerb(), releasesVerb(), activateVerb(), rollbackVerb(), canaryVerb(),
 		abortVerb(), driftVerb()}
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -53,8 +54,12 @@ type Config struct {
 	// App names the application; only peers of the same App are chosen. "" is a name like any other.
 	App string
 
-	// Role is this node's role. A front forwards every request; a staging node refuses every request.
+	// Role is this node's role. A front forwards every request; a staging node refuses every request, but those
+	// that Admits lets in.
 	Role cluster.Role
+
+	// Admits reports whether a staging node answers a request all the same. nil = none. A farm sets it.
+	Admits func(*http.Request) bool
 
 	// Routes says what may be done with the requests of some routes that other requests are spared. nil =
 	// nothing.

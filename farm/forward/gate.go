@@ -260,7 +260,7 @@ func (g *Gate) serveStage(w http.ResponseWriter, r *http.Request, s stage) {
 	case r.Method == http.MethodConnect:
 		w.Header().Set("Connection", "close") // what follows may be meant for a tunnel
 		ServeProblem(w, r, problemConnect)
-	case g.cfg.Role == cluster.Staging:
+	case g.cfg.Role == cluster.Staging && !(s == open && g.cfg.Admits != nil && g.cfg.Admits(r)):
 		leaveUnread(w, r)
 		ServeProblem(w, r, problemStaging)
 	case s == open && g.cfg.Role != cluster.Front:

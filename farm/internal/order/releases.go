@@ -13,6 +13,7 @@ const (
 	PathCanary   = "/releases/canary"   // POST ReleaseActivate with Nodes -> lines of RolloutLine
 	PathUncanary = "/releases/uncanary" // POST RolloutEnd -> Error, or status 204
 	PathAbort    = "/releases/abort"    // POST RolloutEnd -> Error, or status 204
+	PathPreview  = "/releases/preview"  // POST ReleasePreview -> lines of RolloutLine
 	PathFollow   = "/releases/follow"   // POST RolloutEnd, of which ID alone counts -> lines of RolloutLine
 )
 
@@ -36,6 +37,14 @@ type ReleaseActivate struct {
 	Nodes     []string    `json:"nodes,omitempty"` // of a canary
 	Plan      RolloutPlan `json:"plan,omitzero"`
 	Overwrite bool        `json:"overwrite,omitzero"`
+}
+
+// ReleasePreview has a release that is kept be seen by whoever gets the token; the release 0 is what staging nodes have in
+// the folders that they watch.
+type ReleasePreview struct {
+	ConfigWrite
+	Release uint64 `json:"release"`
+	For     string `json:"for"` // how long, as Go writes durations
 }
 
 // ReleaseRollback puts the release of an earlier epoch in force again.
@@ -97,7 +106,17 @@ type ReleaseResult struct {
 	Before      uint64   `json:"before"`                // the release that a rollback leads to; 0 = there is none
 	Unconfirmed []string `json:"unconfirmed,omitempty"` // nodes that were not heard, and have not got it yet
 
+	Preview *ReleasePreviewed `json:"preview,omitempty"`
+
 	Changes *ReleaseChanges `json:"changes,omitempty"` // of a dry run: what would be another than in force
+}
+
+// ReleasePreviewed is by what a release can be seen before it is in force.
+type ReleasePreviewed struct {
+	Token string    `json:"token"`
+	Query string    `json:"query"` // for the URL of any page of the site, on any node: name=token
+	Until time.Time `json:"until"`
+	Nodes []string  `json:"nodes"` // URLs of the nodes, as far as they are known
 }
 
 // MaxChanges is how many files of each kind a ReleaseChanges names.

@@ -1,0 +1,87 @@
+package configsync
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// Digest names what a release that is kept consists of: equal only for releases of equal files, content and needs.
+// The error is ErrNoRelease.
+func (m *Manager) Digest(release uint64) (digest [32]byte, err error) {
+	s := m.s.Local().State()
+	r, ok := s.Release(release)
+	if !ok || release == 0 {
+		return digest, fmt.Errorf("%w: %d", ErrNoRelease, release)
+	}
+	return s.Digest(r), nil
+}
+
+// WithPreview returns a request that sees a release which is kept and not in force, as if it were: its content, and
+// its values of all configs, for Get and for Load. Handler leaves it as it is. Who asks has made sure that the client may see it;
+// the digest is that of Digest, so that a number of another log is not taken for this one's. What hooks have prepared
+// is not switched to for it. If the release is in force by now, the request is returned as it is.
+//
+// Errors: ErrNoRelease, if the release is not kept ready any more; ErrBehind, if this node is not ready for it yet; or
+// why this program cannot use it.
+func (m *Manager) WithPreview(r *http.Request, release uint64, digest [32]byte) (*http.Request, error) {
+	s, err := m.previewed(release, digest)
+	if err != nil || s == nil {
+		return r, err
+	}
+	return r.WithContext(&view{Context: r.Context(), manager: m, snapshot: s, path: clean(r.URL.Path), preview: true}), nil
+}
+
+// previewed returns the snapshot of a release that is not in force; nil if it is.
+func (m *Manager) previewed(release uint64, want digest) (*snapshot, error) {
+	now := m.refresh()
+	source := now.source
+	r, ok := source.Release(release)
+	if !ok || source.Digest(r) != want {
+		return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
+	}
+	if in, _ := source.For(m.s.Node); in.ID == r.ID {
+		return nil, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := m.ready[want]
+	switch retained := slices.ContainsFunc(source.Retained(), func(o Release) bool { return o.ID == r.ID }); {
+	case st == nil && !retained:
+		return nil, fmt.Errorf("%w: release %d is not kept ready any more", ErrNoRelease, release)
+	case st == nil:
+		return nil, fmt.Errorf("%w: release %d is to be previewed", ErrBehind, release)
+	case st.wrong != nil:
+		return nil, st.wrong
+	}
+	if s := m.previews[want]; s != nil && s.source == source {
+		return s, nil
+	}
+	s := newSnapshot(source, st, use{epoch: source.Current().Number, release: r, preview: true}, nil)
+	s.set = previewSet(st, r)
+	if m.previews == nil {
+		m.previews = map[digest]*snapshot{}
+	}
+	m.previews[want] = s
+	return s, nil
+}
+
+// previewSet serves the content of a preview alone: nobody is pinned to it, and nothing comes from another release.
+func previewSet(st *staged, r Release) *content.Set {
+	if st.shown == nil {
+		return nil
+	}
+	return &content.Set{Active: st.shown.as(use{release: r}), Private: true}
+}
+
+// prunePreviewsLocked forgets the snapshots of a state that is not the newest.
+func (m *Manager) prunePreviewsLocked(source *state.State) {
+	for d, s := range m.previews {
+		if s.source != source {
+			delete(m.previews, d)
+		}
+	}
+}

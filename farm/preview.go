@@ -1,0 +1,247 @@
+package farm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
+	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// How the token of a preview comes with a request: as a parameter of the URL once, which sets a cookie; or as a header,
+// from clients that keep none. An empty parameter ends the preview.
+const (
+	previewQuery  = "farm-preview"
+	previewHeader = "X-Farm-Preview"
+	previewCookie = "farm-preview"
+)
+
+// previewCookieName is that of the cookie, which browsers take over HTTPS alone.
+func (f *Farm) previewCookieName() string {
+	if f.cfg.Session.Cookie.Insecure {
+		return previewCookie
+	}
+	return "__Host-" + previewCookie
+}
+
+// previewing has requests with a token see the release that it is for.
+func (f *Farm) previewing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch text, from := f.previewAsked(r); from {
+		case nowhere:
+			next.ServeHTTP(w, r)
+		case inQuery:
+			f.enterPreview(w, r, text)
+		default:
+			f.showPreview(w, r, text, next)
+		}
+	})
+}
+
+// place is where the token of a request was.
+type place int
+
+const (
+	nowhere place = iota
+	inHeader
+	inQuery
+	inCookie
+)
+
+// previewAsked returns the token of a request, and where it was.
+func (f *Farm) previewAsked(r *http.Request) (text string, from place) {
+	if v := r.Header[previewHeader]; len(v) == 1 {
+		return v[0], inHeader
+	}
+	if strings.Contains(r.URL.RawQuery, previewQuery+"=") && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		if q, err := url.ParseQuery(r.URL.RawQuery); err == nil && q.Has(previewQuery) {
+			return q.Get(previewQuery), inQuery
+		}
+	}
+	for _, line := range r.Header["Cookie"] {
+		if strings.Contains(line, previewCookie+"=") {
+			if c, err := r.Cookie(f.previewCookieName()); err == nil {
+				return c.Value, inCookie
+			}
+		}
+	}
+	return "", nowhere
+}
+
+// previews reports whether a request has a good token, or asks for a cookie to be set or ended.
+func (f *Farm) previews(r *http.Request) bool {
+	text, from := f.previewAsked(r)
+	if from == nowhere {
+		return false
+	}
+	_, ok := decodePreview(f.previewKeys(), text, time.Now())
+	return ok || from == inQuery
+}
+
+// enterPreview turns the token in a URL into a cookie, and has the client go on without it.
+func (f *Farm) enterPreview(w http.ResponseWriter, r *http.Request, text string) {
+	t, ok := decodePreview(f.previewKeys(), text, time.Now())
+	if !ok && text != "" {
+		f.noPreview(w, r, errors.New("the token is forged, or over"))
+		return
+	}
+	f.setPreview(w, text, t.until)
+	to := *r.URL
+	q := to.Query()
+	q.Del(previewQuery)
+	to.RawQuery, to.Scheme, to.Host, to.User = q.Encode(), "", "", nil
+	if strings.HasPrefix(to.Path, "//") { // else it would be another site
+		to.Path, to.RawPath = "/"+strings.TrimLeft(to.Path, "/"), ""
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+}
+
+// setPreview sets the cookie; an empty token ends it.
+func (f *Farm) setPreview(w http.ResponseWriter, text string, until time.Time) {
+	c := &http.Cookie{Name: f.previewCookieName(), Value: text, Path: "/", HttpOnly: true,
+		Secure: !f.cfg.Session.Cookie.Insecure, SameSite: http.SameSiteLaxMode, MaxAge: -1}
+	if text != "" {
+		c.MaxAge = max(1, int(time.Until(until)/time.Second))
+	}
+	http.SetCookie(w, c)
+}
+
+// showPreview has a request see what its token is for.
+func (f *Farm) showPreview(w http.ResponseWriter, r *http.Request, text string, next http.Handler) {
+	t, ok := decodePreview(f.previewKeys(), text, time.Now())
+	if !ok {
+		f.noPreview(w, r, errors.New("the token is forged, or over"))
+		return
+	}
+	seen, err := f.seeing(r, t)
+	switch {
+	case errors.Is(err, configsync.ErrBehind):
+		f.elsewhere(w, r, err)
+		return
+	case err != nil:
+		f.noPreview(w, r, err)
+		return
+	}
+	u := &unstored{ResponseWriter: w}
+	defer u.begin() // of an empty answer
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if seen == r {
+			seen = r.WithContext(r.Context())
+		}
+		seen.Header = r.Header.Clone() // what the client has is most often of what is in force
+		seen.Header.Del("If-None-Match")
+		seen.Header.Del("If-Modified-Since")
+		seen.Header.Del("If-Range")
+	}
+	next.ServeHTTP(u, seen)
+}
+
+// seeing returns the request that sees what a token is for.
+func (f *Farm) seeing(r *http.Request, t previewToken) (*http.Request, error) {
+	if t.release != 0 {
+		return f.configs.WithPreview(r, t.release, t.digest)
+	}
+	seen, ok := f.configs.WithDraft(r)
+	if !ok {
+		return r, errors.New("this is a link to what a staging node has in its folder, and this node has none")
+	}
+	return seen, nil
+}
+
+// draftLink returns by what the folders of staging nodes can be seen, on those.
+func (f *Farm) draftLink(d time.Duration) (*order.ReleaseResult, error) {
+	t := previewToken{until: time.Now().Add(d).Truncate(time.Second)}
+	text := t.encode(f.previewKeys())
+	if text == "" {
+		return nil, errors.New("this node has no key to sign a preview with yet: try again in a moment")
+	}
+	out := f.resultOf(configsync.Result{Epoch: f.configs.Status().Epoch})
+	out.Preview = &order.ReleasePreviewed{Token: text, Query: previewQuery + "=" + text, Until: t.until.UTC(),
+		Nodes: f.nodeURLs(cluster.Staging)}
+	return out, nil
+}
+
+// noPreview tells a client that there is nothing to be seen, and ends its cookie: what is in force would be taken for
+// the preview.
+func (f *Farm) noPreview(w http.ResponseWriter, r *http.Request, why error) {
+	f.setPreview(w, "", time.Time{})
+	w.Header().Set("Cache-Control", "no-store")
+	forward.ServeProblem(w, r, forward.Problem{Status: http.StatusGone, Err: why,
+		Detail: "This preview is over. Without it the site is as everybody sees it: load the page again."})
+}
+
+// previewKey is the key of the dry run that goes with a publication's.
+func previewKey(key string) string { return "preview " + strings.TrimPrefix(key, "publish ") }
+
+// previewRelease answers an operator who wants to see a release that is kept.
+func (f *Farm) previewRelease(w http.ResponseWriter, r *http.Request, q order.ReleasePreview) {
+	d, err := time.ParseDuration(q.For)
+	if err != nil || d <= 0 || d > credential.MaxPreview {
+		writeError(w, &order.ReleaseError{Kind: order.KindInvalid,
+			Text: fmt.Sprintf("a preview is for some time, such as 24h, and for %v at most", credential.MaxPreview)})
+		return
+	}
+	f.tell(r.Context(), w, q.Key, func(ctx context.Context) (*order.ReleaseResult, error) {
+		if q.Release == 0 {
+			return f.draftLink(d)
+		}
+		return f.previewOf(ctx, configsync.Write(q.ConfigWrite), q.Release, d)
+	})
+}
+
+// previewOf has all nodes make a release ready that is kept, and returns by what it can be seen. Hooks run as in a dry
+// run, and are undone.
+func (f *Farm) previewOf(ctx context.Context, w configsync.Write, release uint64, d time.Duration) (
+	*order.ReleaseResult, error) {
+	digest, err := f.configs.Digest(release)
+	if err != nil {
+		return f.resultOf(configsync.Result{}), err
+	}
+	report, err := f.configs.DryRunRelease(ctx, w, release, configsync.Plan{})
+	if err == nil && report.Refused != "" {
+		err = fmt.Errorf("%w: %s", configsync.ErrRefused, report.Refused)
+	}
+	out := f.resultOf(report.Result)
+	out.Release = release
+	if err != nil {
+		return out, fmt.Errorf("release %d is kept, and cannot be previewed: %w", release, err)
+	}
+	t := previewToken{release: release, digest: digest, until: time.Now().Add(d).Truncate(time.Second)}
+	text := t.encode(f.previewKeys())
+	if text == "" {
+		return out, errors.New("this node has no key to sign a preview with yet: try again in a moment")
+	}
+	out.Preview = &order.ReleasePreviewed{Token: text, Query: previewQuery + "=" + text, Until: t.until.UTC(),
+		Nodes: f.nodeURLs()}
+	for _, n := range report.Nodes {
+		if n.Unreachable {
+			out.Unconfirmed = append(out.Unconfirmed, n.Node)
+		}
+	}
+	return out, nil
+}
+
+// nodeURLs returns where the nodes of this application answer clients; with roles, those of them.
+func (f *Farm) nodeURLs(roles ...cluster.Role) (out []string) {
+	scheme := "http://"
+	if f.cfg.https() {
+		scheme = "https://"
+	}
+	for _, m := range f.node.State().Members {
+		if at := m.Tags[tagHTTP]; at != "" && (len(roles) == 0 || slices.Contains(roles, m.Role)) && m.Status == cluster.Alive && m.Tags[forward.TagApp] == f.cfg.App {
+			out = append(out, scheme+at+"/")
+		}
+	}
+	return out
+}

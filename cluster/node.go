@@ -4,20 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math"
 	"net"
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -25,45 +19,29 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// Node is one member of a cluster. Open makes it, Close ends it.
+// Node is one member of a cluster. Open makes it, Close ends it. It puts its parts together and is what a
+// program holds; what a part does, and under which lock, stands with the part.
 type Node struct {
-	cfg        Config
-	hooks      hooks
-	log        *slog.Logger
-	id         string // NodeID
-	run        string // random, of this process
-	started    uint64 // Unix ms
+	*base
 	trust      *trust.Trust
 	port       *port.Port
 	rpcCalls   net.Listener
 	raftCalls  net.Listener
 	operators  net.Listener // nil: nobody can operate the farm through this node
 	operatorID *trust.Admin // nil likewise
-	advertise  string
 	seeds      *seeds
-	dir        *disk.Dir // nil in memory mode
-	hasState   bool      // there was a log at the start
-	nextLog    openLog   // in memory, for the next epoch; see reform
+	hasState   bool    // there was a log at the start
+	nextLog    openLog // in memory, for the next epoch; see reform
 
-	standing  *standing.Standing // who this node is, and what it has promised
 	departure departure
-	workers   workers
 	tags      tags
 	listening names // protocols of the application that are listened for
-	directory *roster.Directory
-	peers     *link.Set
-	progress  progress
 	barriers  rounds[indexAnswer]
-	changed   broadcast
 	calling   names // addresses, by join
 	contacts  contacts
 	strangers names // server IDs of nodes that turned out to be of another farm
-	warned    warnings
 	spoken    spoken
 	lastLed   lastLed
-	local     atomic.Pointer[replica.State] // for reads
-	inst      atomic.Pointer[instance]      // the present Raft instance
-	fit       fitness
 	gossiping atomic.Pointer[gossip] // nil until gossip has started
 
 	askedToLeave atomic.Bool   // by an operator
@@ -72,7 +50,6 @@ type Node struct {
 	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
 	toldLevel    atomic.Uint32 // the level in force that gossip has been told
 
-	failure  failure
 	meters   meters
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
 	notices  chan chan struct{} // closed once gossip has carried the present metadata
@@ -80,10 +57,8 @@ type Node struct {
 	orders   orders             // to change the Raft instance
 	reforms  chan resetOrder    // orders to re-form the farm
 
-	ctx     context.Context // ends when the node begins to stop
-	cancel  context.CancelFunc
-	stopped chan struct{} // closed when nothing is answered any more
-	end     ending
+	cancel context.CancelFunc
+	end    ending
 }
 
 // Open starts a node and returns; it does not wait for the cluster, Ready does. ctx bounds opening only. A
@@ -96,12 +71,10 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	if err := cfg.validate(h.maxLevel); err != nil {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
-	n := &Node{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4),
-		started: uint64(time.Now().UnixMilli()), tags: tags{of: cfg.Tags},
-		directory: roster.New(2 * handshakeTimeout), failure: newFailure(), stopped: make(chan struct{}),
+	n := &Node{base: newBase(cfg, h), tags: tags{of: cfg.Tags},
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
-		orders: orders{news: make(chan struct{}, 1)}, fit: fitness{unfit: make(chan struct{}, 1)}}
+		orders: orders{news: make(chan struct{}, 1)}}
 	n.peers = n.linkPeers()
 	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) },
 		spawn: n.spawn}
@@ -230,52 +203,13 @@ func (n *Node) start() {
 	n.spawn(n.mend)
 }
 
-// spawn starts a goroutine that Close waits for. It reports false, and does nothing, if it is too late for
-// that.
-func (n *Node) spawn(f func()) bool { return n.workers.start(f) }
-
-func (n *Node) instance() *instance { return n.inst.Load() }
-func (n *Node) fsm() *replica.State { return n.instance().fsm }
-func (n *Node) gossip() *gossip     { return n.gossiping.Load() }
-func (n *Node) gossipName() string  { return n.id + "." + n.run }
-func (n *Node) durable() bool       { return n.dir != nil }
+func (n *Node) gossip() *gossip { return n.gossiping.Load() }
 
 // ID returns this node's NodeID.
 func (n *Node) ID() string { return n.id }
 
 // Addr returns the peer address that others are told, host:port.
 func (n *Node) Addr() string { return n.advertise }
-
-// whoami is what a node says of itself in handshakes.
-type whoami struct {
-	level   byte // in force in its farm
-	speaks  byte // the highest level it speaks
-	cluster string
-	server  string
-	boot    uint64
-	origin  uint64
-	last    uint64
-}
-
-func (w whoami) hello(c wire.Code, dest string) wire.Hello {
-	return wire.Hello{Level: w.level, Code: c, Cluster: w.cluster, Source: w.server, Boot: w.boot,
-		Origin: w.origin, Last: w.last,
-		Dest: dest}
-}
-
-func (n *Node) self() whoami {
-	unfit := n.fit.err() != nil // first: a new incarnation begins with a log that counts
-	id := n.standing.Identity()
-	w := whoami{level: wire.LevelFirst, speaks: n.hooks.maxLevel, cluster: id.ClusterID,
-		server: wire.ServerID(id.NodeID, id.Incarnation), boot: id.Boot}
-	if in := n.inst.Load(); in != nil && in.server == w.server {
-		w.level, w.origin, w.last = in.fsm.Level(), in.origin.id, in.last()
-	}
-	if unfit {
-		w.last = math.MaxUint64 // nobody knows; that it is less than it was is no news
-	}
-	return w
-}
 
 // advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it
 // is as far as the former one was.
@@ -294,13 +228,6 @@ func (n *Node) advance(f *replica.State, index uint64) {
 		n.toldLevel.Store(level)
 		n.metaChanged()
 		n.changed.notify()
-	}
-}
-
-// fail notes a permanent refusal: this node will never be a member as it is configured.
-func (n *Node) fail(err error) {
-	if n.failure.set(fmt.Errorf("cluster: %w", err)) {
-		n.log.Error("this node cannot be a member", keyError, err)
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 
 // untilFiles runs a step that opens files, and again while it finds no descriptor, until ctx ends. The step
 // must bear that.
-func (n *Node) untilFiles(ctx context.Context, what string, step func() error) error {
+func (b *base) untilFiles(ctx context.Context, what string, step func() error) error {
 	for pause := time.Duration(0); ; {
 		err := step()
 		if !descriptors.Exhausted(err) {
 			return err
 		}
-		n.warnOnce("descriptors", "no file descriptor is left; trying again", descriptors.Explain(err), "for",
+		b.warnOnce("descriptors", "no file descriptor is left; trying again", descriptors.Explain(err), "for",
 			what)
 		if pause = descriptors.Pause(pause); !sleep(ctx, pause) {
 			return err

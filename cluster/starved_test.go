@@ -29,7 +29,7 @@ func (s *starvingStore) Starved() bool { return s.starves.Load() }
 
 // bareInstance is an instance without Raft, of a node that does nothing.
 func bareInstance(t *testing.T) *instance {
-	n := &Node{log: slog.New(slog.DiscardHandler), failure: newFailure()}
+	n := &Node{base: newBase(Config{Logger: slog.New(slog.DiscardHandler)}, hooks{})}
 	n.ctx, n.cancel = context.WithCancel(t.Context())
 	return &instance{node: n, log: n.log, ctx: n.ctx, snapshotNow: make(chan struct{}, 1)}
 }

@@ -32,8 +32,8 @@ func (w *warnings) due(about string, now time.Time) bool {
 }
 
 // warnOnce logs a warning about one thing at most once a minute.
-func (n *Node) warnOnce(about, text string, err error, more ...any) {
-	if n.warned.due(about, time.Now()) {
-		n.log.Warn(text, append([]any{keyError, err}, more...)...)
+func (b *base) warnOnce(about, text string, err error, more ...any) {
+	if b.warned.due(about, time.Now()) {
+		b.log.Warn(text, append([]any{keyError, err}, more...)...)
 	}
 }

@@ -49,7 +49,7 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 	var asking sync.WaitGroup
 	asking.Go(func() { quorum = n.barrier(ctx) == nil })
 	applied = map[string]uint64{}
-	atOnce(n.othersAlive(), func(s *roster.Sighting) {
+	atOnce(n.members.others(), func(s *roster.Sighting) {
 		st, err := n.statusOf(ctx, s.Node)
 		if err != nil {
 			return // it is as far as gossip has heard

@@ -22,7 +22,7 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 			"%s is %s and cannot leave by itself; if it does not come back, "+
 				"remove it: farmctl leave -dead %s", m.Name, m.Status, m.Name)
 	}
-	s := n.situation()
+	s := n.members.situation()
 	voters, living := s.Majority(m.Node, s.Stays)
 	switch {
 	case len(s.Servers) > 1 && voters == 0:
@@ -115,7 +115,7 @@ func (n *Node) bury(ctx context.Context, node string) error {
 		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.Name,
 			m.Name)
 	}
-	for _, srv := range n.situation().Servers {
+	for _, srv := range n.members.situation().Servers {
 		if srv.Node != node {
 			continue
 		}

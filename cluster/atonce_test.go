@@ -35,7 +35,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			"askOthers":      func() { leader.askOthers(wire.MethodResync, nil) },
 			"claimFarm":      func() { leader.claimFarm(l.ctx(time.Minute)) },
 			"giveBack":       func() { leader.giveBack(cluster) },
-			"collectPledges": func() { leader.collectPledges(7, leader.othersAlive()) },
+			"collectPledges": func() { leader.collectPledges(7, leader.members.others()) },
 			"askAround":      func() { leader.askAround(l.ctx(time.Minute)) },
 			"introduce":      func() { leader.introduce() },
 			"look":           func() { leader.look(l.ctx(time.Minute), cluster, nil, false) },
@@ -43,7 +43,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			"compare":        func() { newComparison(lead).ask(1, func(string) bool { return true }) },
 		} {
 			l.cut(silent...)
-			if alive := len(leader.othersAlive()); alive != 6 {
+			if alive := len(leader.members.others()); alive != 6 {
 				t.Fatalf("%s: gossip knows %d others to be alive", what, alive)
 			}
 			began := time.Now()
@@ -54,7 +54,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 				t.Errorf("%s took %v", what, took)
 			}
 			l.net.Heal()
-			l.until(time.Minute, "all are back", func() bool { return len(leader.othersAlive()) == 6 })
+			l.until(time.Minute, "all are back", func() bool { return len(leader.members.others()) == 6 })
 		}
 	})
 }

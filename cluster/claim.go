@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -27,7 +26,7 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 		}
 	}()
 	cluster = n.self().cluster
-	for _, node := range n.answering(ctx, n.present()) {
+	for _, node := range n.answering(ctx, n.members.present()) {
 		switch err := n.askClaim(ctx, node, cluster, false); {
 		case ctx.Err() != nil:
 			return cluster, ctx.Err()
@@ -42,7 +41,7 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 
 // giveBack ends a claim of this node.
 func (n *Node) giveBack(cluster string) {
-	atOnce(n.present(), func(node string) {
+	atOnce(n.members.present(), func(node string) {
 		// one that is not asked goes by the time, or by this node's cluster ID
 		n.askClaim(n.ctx, node, cluster, true)
 	})
@@ -62,16 +61,6 @@ func (n *Node) answering(ctx context.Context, nodes []string) []string {
 		there.set(node, true)
 	})
 	return slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return !there.has(node) })
-}
-
-// present returns the NodeIDs of the members that are there, this one's among them, in order.
-func (n *Node) present() []string {
-	nodes := []string{n.id}
-	for _, s := range n.othersAlive() {
-		nodes = append(nodes, s.Node)
-	}
-	slices.Sort(nodes)
-	return nodes
 }
 
 func (n *Node) askClaim(ctx context.Context, node, cluster string, back bool) error {
@@ -96,15 +85,9 @@ func (n *Node) answerClaim(from wire.Hello, payload []byte) error {
 	if back {
 		return n.standing.GiveBack(cluster, by)
 	}
-	return n.standing.Claim(cluster, by, claimFor, reformPatience, n.here)
+	return n.standing.Claim(cluster, by, claimFor, reformPatience, n.members.here)
 }
 
 // claimHeld returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody
 // has.
-func (n *Node) claimHeld() string { return n.standing.ClaimedBy(n.here) }
-
-// here reports whether a node is alive, as far as gossip knows; this one is.
-func (n *Node) here(node string) bool {
-	s := n.directory.Get(node)
-	return node == n.id || s != nil && s.Status == roster.Alive
-}
+func (n *Node) claimHeld() string { return n.standing.ClaimedBy(n.members.here) }

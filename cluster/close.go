@@ -157,7 +157,7 @@ func (n *Node) handOver() {
 // heir returns the voter that should lead next if some other voter stops as well, which raft does not know:
 // of those that stay, one that was heard to have applied most. "" leaves the choice to raft.
 func (n *Node) heir() (server string) {
-	s := n.situation()
+	s := n.members.situation()
 	voters, staying := s.Majority(n.id, s.Stays)
 	if staying == voters {
 		return ""

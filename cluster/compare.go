@@ -228,7 +228,7 @@ func (c *comparison) prune() {
 	for _, srv := range c.l.in.configuration().Servers {
 		keep[string(srv.ID)] = true
 	}
-	for _, s := range c.l.in.node.members() {
+	for _, s := range c.l.in.node.members.all() {
 		keep[s.Server()] = true
 	}
 	maps.DeleteFunc(c.agreed, func(id string, _ testimony) bool { return !keep[id] })
@@ -358,7 +358,7 @@ func (c *comparison) live() (out []string) {
 // begin anew.
 func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
-	for _, s := range in.node.members() {
+	for _, s := range in.node.members.all() {
 		id := s.Server()
 		if s.Status == roster.Alive && !s.Leaving && id != in.server && !c.over[id] &&
 			said[id].chain.Index == 0 {

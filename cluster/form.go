@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +46,7 @@ func (n *Node) form() {
 	}
 	for !n.standing.Belongs() {
 		expect := n.seeds.founders()
-		if here := n.foundersHere(); here < expect {
+		if here := n.members.foundersHere(); here < expect {
 			n.sayNotFounded(&said, expect, here)
 		}
 		if n.mayFound(expect) {
@@ -71,16 +70,6 @@ func (n *Node) knowinglyAlone() bool {
 	return n.durable() && n.cfg.Expect == 1 && len(n.cfg.Join) == 0 && n.cfg.exposed() == ""
 }
 
-// foundersHere returns how many nodes could found a farm with this one, itself included.
-func (n *Node) foundersHere() (count int) {
-	for _, s := range n.members() {
-		if s.Node == n.id || s.Status == roster.Alive && Role(s.Role) == Ordinary && s.Cluster == "" {
-			count++
-		}
-	}
-	return count
-}
-
 // mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are
 // expected have pledged to follow this one.
 func (n *Node) mayFound(expect int) bool {
@@ -90,11 +79,11 @@ func (n *Node) mayFound(expect int) bool {
 	case n.self().cluster != "":
 		return true // it had begun to, before it was restarted
 	}
-	if n.seesFarm() {
+	if n.members.seesFarm() {
 		return false
 	}
 	var others []*roster.Sighting
-	for _, s := range n.members() {
+	for _, s := range n.members.all() {
 		switch {
 		case s.Node == n.id || s.Status != roster.Alive:
 		case Role(s.Role) != Ordinary:
@@ -107,14 +96,6 @@ func (n *Node) mayFound(expect int) bool {
 		}
 	}
 	return expect == 1 || len(others)+1 >= expect && n.collectPledges(expect, others)
-}
-
-// seesFarm reports whether anybody who is there belongs to a farm, whatever its role: it may be all that is
-// left of that.
-func (n *Node) seesFarm() bool {
-	return slices.ContainsFunc(n.members(), func(s *roster.Sighting) bool {
-		return s.Node != n.id && s.Status == roster.Alive && s.Cluster != ""
-	})
 }
 
 // collectPledges asks the others to follow this node, and reports whether as many did as are expected. Two
@@ -149,7 +130,7 @@ func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
 		return err
 	}
 	switch founder := wire.NodeOf(from.Source); {
-	case n.hasState || n.self().cluster != "" || n.seesFarm():
+	case n.hasState || n.self().cluster != "" || n.members.seesFarm():
 		return ErrOtherFarm
 	case n.cfg.Role != Ordinary || founder >= n.id:
 		return wire.ErrNotMe

@@ -105,7 +105,7 @@ func (n *Node) refused(server string, ack wire.Hello) {
 		n.warnOnce("farm of "+ack.Source,
 			"a node of another farm of this name and secret answers; it is left alone",
 			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.Source, ack.Cluster, mine))
-		n.estrange(ack.Source)
+		n.members.estrange(ack.Source)
 	case wire.CodeSetBack:
 		n.reset(server, wire.ErrSetBack)
 	}

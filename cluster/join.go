@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
@@ -26,7 +25,7 @@ func (n *Node) join() {
 		missing := n.missing()
 		n.call(missing)
 		longest := joinTogether
-		if n.alone() {
+		if n.members.alone() {
 			if len(n.instance().configuration().Servers) < 2 {
 				longest = joinAlone
 			}
@@ -59,19 +58,14 @@ func (n *Node) call(addrs []string) {
 
 // sleepUnlessAlone waits, but not on, if the last other member is lost meanwhile.
 func (n *Node) sleepUnlessAlone(d time.Duration) bool {
-	alone := n.alone()
+	alone := n.members.alone()
 	end := time.Now().Add(d)
-	for time.Now().Before(end) && n.alone() == alone {
+	for time.Now().Before(end) && n.members.alone() == alone {
 		if !sleep(n.ctx, min(joinFirst, time.Until(end)+time.Millisecond)) {
 			return false
 		}
 	}
 	return n.ctx.Err() == nil
-}
-
-func (n *Node) alone() bool {
-	return !slices.ContainsFunc(n.members(),
-		func(s *roster.Sighting) bool { return s.Node != n.id && s.Status == roster.Alive })
 }
 
 // missing returns the addresses at which a member should be and nobody is known to be: resolved anew each
@@ -93,7 +87,7 @@ func (n *Node) missing() []string {
 	}
 	candidates = append(candidates, n.hearsay()...)
 	known := map[string]bool{"": true}
-	for _, s := range n.members() {
+	for _, s := range n.members.all() {
 		if s.Status == roster.Alive {
 			known[s.Addr] = true
 		}
@@ -113,7 +107,7 @@ func (n *Node) missing() []string {
 
 // hearsay returns where others may be, as long as nobody else is known to be alive: then gossip knows better.
 func (n *Node) hearsay() []string {
-	if !n.alone() {
+	if !n.members.alone() {
 		n.contacts.forget()
 	}
 	return n.contacts.all()

@@ -61,7 +61,7 @@ func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]
 	for _, srv := range in.configuration().Servers {
 		speaks[wire.NodeOf(string(srv.ID))] = 0 // until it is seen below
 	}
-	for _, s := range n.members() {
+	for _, s := range n.members.all() {
 		if _, configured := speaks[s.Node]; configured || s.Status == roster.Alive {
 			speaks[s.Node], names[s.Node] = s.MaxProtocol, s.Name
 			absent = absent || configured && s.Status != roster.Alive

@@ -112,7 +112,7 @@ func (n *Node) State() State {
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)
 	}
-	for _, seen := range n.members() {
+	for _, seen := range n.members.all() {
 		s.Members = append(s.Members, n.member(seen, votes))
 	}
 	slices.SortFunc(s.Members, func(a,

@@ -97,7 +97,7 @@ func (n *Node) admit(s *roster.Sighting) error {
 			return nil // one of the two is about to join the other
 		}
 		// a joiner may have gone to the other farm, and older news of it may still come, or be here
-		n.estrange(s.Server())
+		n.members.estrange(s.Server())
 		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.Name, s.Addr,
 			s.Cluster, cluster)
 		n.warnOnce("admit "+s.Gossip, toMerge(s.Cluster, cluster), err)
@@ -139,7 +139,7 @@ func (n *Node) noteRefusal(addr string, err error) {
 // name. As long as one of them may be another one, this node keeps trying: then it may be the others that are
 // set up wrongly.
 func (n *Node) endIfAstray(seeds []string) {
-	if len(seeds) == 0 || !n.seeds.whole() || n.self().cluster != "" || !n.alone() {
+	if len(seeds) == 0 || !n.seeds.whole() || n.self().cluster != "" || !n.members.alone() {
 		return
 	}
 	var found error

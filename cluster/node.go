@@ -33,13 +33,13 @@ type Node struct {
 	hasState   bool    // there was a log at the start
 	nextLog    openLog // in memory, for the next epoch; see reform
 
+	members   members
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
 	barriers  rounds[indexAnswer]
 	calling   names // addresses, by join
 	contacts  contacts
-	strangers names // server IDs of nodes that turned out to be of another farm
 	spoken    spoken
 	lastLed   lastLed
 	gossiping atomic.Pointer[gossip] // nil until gossip has started
@@ -75,6 +75,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}}
+	n.members.base = n.base
 	n.peers = n.linkPeers()
 	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) },
 		spawn: n.spawn}

@@ -30,7 +30,7 @@ func (n *Node) PrepareStop(ctx context.Context) {
 	if n.departure.step(func(g *goodbye) { g.retires = true }) {
 		n.metaChanged()
 	}
-	if s := n.situation(); len(s.Standbys()) > 0 {
+	if s := n.members.situation(); len(s.Standbys()) > 0 {
 		n.giveUpLead(s) // a leader cannot move its own seat
 	}
 	n.awaitSuccessor(ctx, n.end.begun.Load)
@@ -97,7 +97,7 @@ func (n *Node) lostWithout() (l loss) {
 		return l // it is no use to the farm in any case
 	}
 	leaves := n.departure.now().forGood || !n.durable()
-	s := n.situation()
+	s := n.members.situation()
 	if !s.Needed(s.Self, leaves) {
 		return l
 	}
@@ -106,7 +106,7 @@ func (n *Node) lostWithout() (l loss) {
 		if srv.ID != s.Self && s.Stays(srv) {
 			l.othersStay = true
 			if srv.Votes {
-				stay = append(stay, n.nameOf(srv.ID))
+				stay = append(stay, n.members.nameOf(srv.ID))
 			}
 		}
 	}
@@ -135,7 +135,7 @@ func (n *Node) moveVotes(ctx context.Context) (comes bool, err error) {
 	if in.raft.State() != raft.Leader {
 		return n.voteComes(ctx)
 	}
-	return !n.giveUpLead(n.situation()), nil // the only voter promotes its successor itself
+	return !n.giveUpLead(n.members.situation()), nil // the only voter promotes its successor itself
 }
 
 // giveUpLead hands over leadership if some other voter stays. It reports whether one does.
@@ -175,7 +175,7 @@ func (n *Node) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
 	case l == nil:
 		return nil, wire.ErrNotLeader
 	}
-	s := n.situation()
+	s := n.members.situation()
 	s.Left, s.DeadAfter = l.letGoSoFar(), n.cfg.Tuning.DeadAfter
 	if silent := l.silent.Load(); silent != nil {
 		s.Silent = *silent

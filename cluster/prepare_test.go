@@ -16,7 +16,7 @@ func (l *lab) oneOfThreeDies() (leader, follower *labNode) {
 	others[0].kill()
 	for _, n := range []*labNode{leader, follower} {
 		l.until(time.Minute, "the death is noticed", func() bool {
-			s := n.situation()
+			s := n.members.situation()
 			_, staying := s.Majority("", s.Stays)
 			return staying == 2
 		})
@@ -104,7 +104,7 @@ func TestStayOn(t *testing.T) {
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()
 		staying := func() int {
-			s := leader.situation()
+			s := leader.members.situation()
 			_, living := s.Majority("", s.Stays)
 			return living
 		}

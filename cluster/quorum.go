@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
@@ -56,7 +55,7 @@ func (n *Node) watchQuorum() {
 			n.warnOnce("quorum", "the farm has no leader and takes no writes; start the missing nodes "+
 				"again, or, if too many "+
 				"are lost for good, run farmctl recover",
-				fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.absent(in)))
+				fmt.Errorf("%w since %v; missing: %s", ErrNoLeader, d.Round(time.Second), n.members.absent(in)))
 		}
 	}
 }
@@ -67,25 +66,7 @@ func (n *Node) watchQuorum() {
 func (n *Node) introduce() {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
-	atOnce(n.othersAlive(), func(s *roster.Sighting) { n.peers.Call(ctx, s.Node, wire.MethodStatus, nil) })
-}
-
-// absent names the voters that are not known to be alive.
-func (n *Node) absent(in *instance) string {
-	var names []string
-	for _, id := range in.voters() {
-		s := n.directory.Get(wire.NodeOf(id))
-		switch {
-		case s == nil:
-			names = append(names, id)
-		case s.Server() != id || s.Status != roster.Alive:
-			names = append(names, s.Name)
-		}
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	atOnce(n.members.others(), func(s *roster.Sighting) { n.peers.Call(ctx, s.Node, wire.MethodStatus, nil) })
 }
 
 // reformItself re-forms a memory farm whose lost voters are proven gone; without is for how long there has

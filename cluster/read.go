@@ -182,7 +182,7 @@ func (n *Node) noLeader(ctx context.Context) error {
 		return fmt.Errorf("%w: this node leads, and the others have not agreed in time: %w", ErrNoLeader,
 			ctx.Err())
 	}
-	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, n.nameOf(leader),
+	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, n.members.nameOf(leader),
 		ctx.Err())
 }
 

@@ -36,7 +36,7 @@ func BenchmarkController(b *testing.B) {
 		n := crowd(b, size)
 		b.Run(fmt.Sprintf("situation/%d", size), func(b *testing.B) {
 			for b.Loop() {
-				n.situation()
+				n.members.situation()
 			}
 		})
 		b.Run(fmt.Sprintf("State/%d", size), func(b *testing.B) {
@@ -56,7 +56,7 @@ func TestControllerIsLinear(t *testing.T) {
 	look := func(n *Node, times int) time.Duration {
 		began := time.Now()
 		for range times {
-			n.situation()
+			n.members.situation()
 			n.State()
 		}
 		return time.Since(began)

@@ -44,7 +44,7 @@ func (n *Node) Stats() Stats {
 	s.Snapshot = m.snapshots.read(in.stateSize.Load())
 	s.Restarted, s.Restarts = m.restarts.read()
 	s.Peers = []admin.Peer{} // never null for scripts
-	for _, seen := range n.members() {
+	for _, seen := range n.members.all() {
 		if seen.Node != n.id {
 			s.Peers = append(s.Peers, in.peerStats(seen, conf, s.Log.Last))
 		}

@@ -29,7 +29,7 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 	s := succession.New()
 	asked := map[string]bool{}
 	next := []string{n.instance().server}
-	for _, m := range n.members() {
+	for _, m := range n.members.all() {
 		// perhaps this node's configuration is too old to have it
 		if m.Status == roster.Alive && m.Node != n.id {
 			next = append(next, m.Server())

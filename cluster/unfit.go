@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -117,7 +116,7 @@ func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error)
 	defer cancel()
 	var mu sync.Mutex
 	err = ErrNoLeader
-	atOnce(n.othersAlive(), func(s *roster.Sighting) {
+	atOnce(n.members.others(), func(s *roster.Sighting) {
 		_, _, e := n.peers.Call(ctx, s.Node, m, payload)
 		mu.Lock()
 		defer mu.Unlock()
@@ -134,12 +133,6 @@ func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error)
 		return name, nil
 	}
 	return "", err
-}
-
-// othersAlive returns the other members that gossip knows to be alive.
-func (n *Node) othersAlive() []*roster.Sighting {
-	return slices.DeleteFunc(n.members(),
-		func(s *roster.Sighting) bool { return s.Node == n.id || s.Status != roster.Alive })
 }
 
 // notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -28,7 +27,7 @@ func (l *leadership) control() {
 	for {
 		l.recordForming()
 		l.raiseOverdue()
-		s := l.in.node.situation()
+		s := l.in.node.members.situation()
 		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.Tuning.DeadAfter
 		l.silent.Store(&s.Silent)
 		s.CaughtUp = l.caughtUp(s, seen)
@@ -49,39 +48,6 @@ func (l *leadership) control() {
 			return
 		}
 	}
-}
-
-// situation collects what this node knows, but for what only a leader can.
-func (n *Node) situation() *voting.Situation {
-	in := n.instance()
-	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()),
-		MaxVoters: n.cfg.Tuning.MaxVoters,
-		Level:     in.fsm.Level(), Undecided: in.divergence().stop, Strange: n.strangers.has}
-	contested := n.directory.Contested()
-	for _, seen := range n.members() {
-		if seen.Durable == n.durable() && !contested[seen.Gossip] {
-			s.Nodes = append(s.Nodes, candidate(seen))
-		}
-	}
-	return s
-}
-
-// candidate is what voting has to know of a run of a node.
-func candidate(s *roster.Sighting) voting.Node {
-	return voting.Node{ID: s.Node, Server: s.Server(), Boot: s.Boot, Alive: s.Status == roster.Alive,
-		Retiring: s.Retiring,
-		Leaving:  s.Leaving, Stopped: s.SaidGoodbye(), Ordinary: Role(s.Role) == Ordinary,
-		MaxProtocol: s.MaxProtocol}
-}
-
-// serversOf returns the servers of a configuration as voting sees them.
-func serversOf(c raft.Configuration) []voting.Server {
-	out := make([]voting.Server, len(c.Servers))
-	for i, srv := range c.Servers {
-		id := string(srv.ID)
-		out[i] = voting.Server{ID: id, Node: wire.NodeOf(id), Votes: srv.Suffrage == raft.Voter}
-	}
-	return out
 }
 
 // caughtUp returns the non-voters that have all that this node had at the look before, and notes in seen what
@@ -182,7 +148,7 @@ func (l *leadership) farewell(ctx context.Context, kind voting.Kind, server stri
 		return err
 	}
 	l.letGo(server, boot)
-	switch srv := l.in.node.situation().Server(server); {
+	switch srv := l.in.node.members.situation().Server(server); {
 	case srv == nil || !srv.Votes && kind == voting.Demote:
 		return nil
 	case srv.Votes && len(l.in.voters()) == 1:
@@ -214,7 +180,7 @@ const (
 func (n *Node) watchVoters() {
 	var since time.Time
 	for sleep(n.ctx, votersEvery) {
-		voters, wanted, settled := n.situation().Settled()
+		voters, wanted, settled := n.members.situation().Settled()
 		if !settled || voters == wanted {
 			since = time.Time{}
 			continue

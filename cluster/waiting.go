@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // What a node says while it waits. A line says whom or what it waits for, and why that does not come. It is
@@ -52,7 +51,7 @@ func (n *Node) reportNames() {
 func (n *Node) unanswered() string {
 	var out []string
 	here := map[string]bool{}
-	for _, s := range n.members() {
+	for _, s := range n.members.all() {
 		if s.Status == roster.Alive {
 			here[s.Addr] = true
 		}
@@ -107,14 +106,14 @@ func (n *Node) sayCaughtUp(began time.Time) {
 	in := n.instance()
 	leader, _ := in.leader.get()
 	alive := 0
-	for _, s := range n.members() {
+	for _, s := range n.members.all() {
 		if s.Node == n.id || s.Status == roster.Alive {
 			alive++
 		}
 	}
 	n.log.Info("caught up", "after", time.Since(began).Round(time.Millisecond), "votes",
 		slices.Contains(in.voters(), in.server),
-		keyLeader, n.nameOf(leader), "members", alive)
+		keyLeader, n.members.nameOf(leader), "members", alive)
 }
 
 // unreadyAfter is how long a node that belongs to a farm waits in silence.
@@ -140,33 +139,18 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 			[]any{keyError, n.fit.err()}
 	case leader == "" && len(in.voters()) > 0:
 		return "the farm has no leader; it takes a majority of the voters",
-			[]any{"voters", len(in.voters()), "missing", n.absent(in)}
+			[]any{"voters", len(in.voters()), "missing", n.members.absent(in)}
 	case leader == "":
 		return "no member of its farm has called it yet", []any{"missing", n.unanswered()}
 	case !configured:
-		return "the leader has not taken it in yet", []any{keyLeader, n.nameOf(leader)}
+		return "the leader has not taken it in yet", []any{keyLeader, n.members.nameOf(leader)}
 	case !f.Usable():
 		return "too few of the founders vote so far",
 			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.unanswered()}
 	case caughtUp && !placed:
-		return "it waits for its vote", []any{keyLeader, n.nameOf(leader)}
+		return "it waits for its vote", []any{keyLeader, n.members.nameOf(leader)}
 	}
 	applied, _ := in.fsm.View()
 	return "it catches up with the log",
-		[]any{keyLeader, n.nameOf(leader), "applied", applied, "known", n.directory.Reached(leader)}
-}
-
-// nameOf returns the name of the node of a server for people, its NodeID if it has never been heard, "none"
-// for no server.
-func (n *Node) nameOf(server string) string {
-	if server == "" {
-		return "none"
-	}
-	if wire.NodeOf(server) == n.id {
-		return n.cfg.Name
-	}
-	if s := n.directory.Get(wire.NodeOf(server)); s != nil {
-		return s.Name
-	}
-	return wire.NodeOf(server)
+		[]any{keyLeader, n.members.nameOf(leader), "applied", applied, "known", n.directory.Reached(leader)}
 }

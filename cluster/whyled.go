@@ -89,7 +89,7 @@ func (in *instance) logLeaders(lines []leaderChange, atEnd bool) []leaderChange 
 		if c.end != nil && c.before != c.now {
 			c.end.reason = reason // the next line is about the end of the same reign
 		}
-		in.log.Info("leader changed", keyLeader, in.node.nameOf(c.now), keyTerm, c.term, "reason", reason)
+		in.log.Info("leader changed", keyLeader, in.node.members.nameOf(c.now), keyTerm, c.term, "reason", reason)
 		lines = lines[1:]
 	}
 	return lines
@@ -126,7 +126,7 @@ func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
 	case in.reigns.handedOver(r):
 		return "this node handed over", 0
 	case newer != "": // the heir's request for this node's vote may come yet
-		return "a newer term was seen from " + n.nameOf(newer), untilAfter(r, reasonPatience)
+		return "a newer term was seen from " + n.members.nameOf(newer), untilAfter(r, reasonPatience)
 	case in.broken.Load() != nil:
 		return "this node could not write its log", 0
 	}
@@ -136,7 +136,7 @@ func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
 // whyLedThere is whyLed if it was another node that led.
 func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	n := in.node
-	name, wait := n.nameOf(r.server), untilAfter(r, reasonPatience)
+	name, wait := n.members.nameOf(r.server), untilAfter(r, reasonPatience)
 	s := n.directory.Get(wire.NodeOf(r.server))
 	if s == nil {
 		s = &roster.Sighting{}
@@ -157,7 +157,7 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	case r.silent >= n.cfg.Tuning.Heartbeat/2:
 		return name + " was not heard in time", wait
 	case newer != "": // it may still be there, beyond a line that is cut for the others
-		return "a newer term was seen from " + n.nameOf(newer), wait
+		return "a newer term was seen from " + n.members.nameOf(newer), wait
 	}
 	return name + " handed over", wait
 }

@@ -16,7 +16,7 @@ import (
 func (n *Node) serveBackup(c *adminwire.Conn) error {
 	ctx, cancel := context.WithTimeout(n.ctx, askPatience)
 	defer cancel()
-	current := n.barrier(ctx) == nil
+	current := n.reads.barrier(ctx) == nil
 	out := c.Stream()
 	if err := n.writeBackup(out, current); err != nil {
 		return err

@@ -47,7 +47,7 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 	defer cancel()
 	var mu sync.Mutex
 	var asking sync.WaitGroup
-	asking.Go(func() { quorum = n.barrier(ctx) == nil })
+	asking.Go(func() { quorum = n.reads.barrier(ctx) == nil })
 	applied = map[string]uint64{}
 	atOnce(n.members.others(), func(s *roster.Sighting) {
 		st, err := n.statusOf(ctx, s.Node)

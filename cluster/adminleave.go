@@ -87,7 +87,7 @@ func (n *Node) operateRemove(ctx context.Context, req adminwire.Request) error {
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	leader, _ := n.instance().leader.get()
-	if err := n.barrier(asking); leader == "" || err != nil {
+	if err := n.reads.barrier(asking); leader == "" || err != nil {
 		return adminwire.Failed(admin.ErrNoQuorum,
 			"%s finds no majority of the voters, and nobody can be removed without; "+
 				"bring one back, or see farmctl recover", n.cfg.Name)

@@ -116,9 +116,9 @@ func (l *leadership) askVoter(ctx context.Context, server string) error {
 }
 
 // answerTerm is the voter's side of askVoter.
-func (n *Node) answerTerm(server []byte) ([]byte, error) {
-	in := n.instance()
-	if string(server) != in.server || in.ctx.Err() != nil || n.fit.err() != nil {
+func (rs *reads) answerTerm(server []byte) ([]byte, error) {
+	in := rs.instance()
+	if string(server) != in.server || in.ctx.Err() != nil || rs.fit.err() != nil {
 		return nil, wire.ErrNotMe // whose Raft has ended counts in no majority
 	}
 	out := binary.AppendUvarint(nil, in.raft.CurrentTerm())

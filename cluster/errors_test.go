@@ -35,7 +35,7 @@ func TestNoLeaderSaysWhy(t *testing.T) {
 		ctx, cancel := context.WithCancel(l.t.Context())
 		cancel()
 		says := func(n *labNode, words string) {
-			err := n.noLeader(ctx)
+			err := n.reads.noLeader(ctx)
 			if !errors.Is(err, ErrNoLeader) || !errors.Is(err, context.Canceled) ||
 				!strings.Contains(err.Error(), words) {
 				l.t.Errorf("%s: %v; want %q", n.conf.Name, err, words)

@@ -115,7 +115,7 @@ func (n *Node) finalize(ctx context.Context) (int, error) {
 		case n.ctx.Err() != nil:
 			return 0, ErrClosed
 		case ctx.Err() != nil:
-			return 0, n.noLeader(ctx)
+			return 0, n.reads.noLeader(ctx)
 		}
 	}
 }

@@ -55,20 +55,20 @@ func (c *Config) validLevels(maxLevel byte) error {
 // atLevel returns the Raft instance to which a command that needs a level may be given now. ErrLevel is
 // certain: this node has by then applied all that was acknowledged before the call, and the level was not in
 // force. A farm that is just forming is waited for: its level is raised before users may write.
-func (n *Node) atLevel(ctx context.Context, need int) (*instance, error) {
+func (rs *reads) atLevel(ctx context.Context, need int) (*instance, error) {
 	for {
-		in := n.instance()
+		in := rs.instance()
 		if int(in.fsm.Level()) >= need {
 			return in, nil
 		}
-		if err := n.barrier(ctx); err != nil {
+		if err := rs.barrier(ctx); err != nil {
 			return nil, err
 		}
-		if local := n.local.Load(); local.Usable() && int(local.Level()) < need {
+		if local := rs.local.Load(); local.Usable() && int(local.Level()) < need {
 			return nil, errNeeds(need, local)
 		}
 		// a farm that forms, or an instance that takes another one's place, and is not as far yet
-		if err := n.pause(ctx); err != nil {
+		if err := rs.pause(ctx); err != nil {
 			return nil, err
 		}
 	}

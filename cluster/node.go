@@ -33,11 +33,11 @@ type Node struct {
 	hasState   bool    // there was a log at the start
 	nextLog    openLog // in memory, for the next epoch; see reform
 
-	members   members
+	members   *members
+	reads     *reads
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
-	barriers  rounds[indexAnswer]
 	calling   names // addresses, by join
 	contacts  contacts
 	spoken    spoken
@@ -75,10 +75,9 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 		end: newEnding(), metaNews: make(chan struct{}, 1),
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
 		orders: orders{news: make(chan struct{}, 1)}}
-	n.members.base = n.base
+	n.members = &members{base: n.base}
+	n.reads = newReads(n.base, n.members)
 	n.peers = n.linkPeers()
-	n.barriers = rounds[indexAnswer]{do: func() (indexAnswer, error) { return n.askIndex(n.ctx, false) },
-		spawn: n.spawn}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		n.cancel()
@@ -194,7 +193,7 @@ func (n *Node) start() {
 	n.spawn(n.spread)
 	n.spawn(n.watchName)
 	n.spawn(n.keepReady)
-	n.spawn(n.freshen)
+	n.spawn(n.reads.freshen)
 	n.spawn(n.saveAddresses)
 	n.spawn(n.resetOnDemand)
 	n.spawn(n.testAdvertised)
@@ -284,15 +283,15 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodStatus:
 		return n.answerStatus(), nil
 	case wire.MethodTerm:
-		return n.answerTerm(payload)
+		return n.reads.answerTerm(payload)
 	case wire.MethodPropose:
 		return n.answerPropose(ctx, payload)
 	case wire.MethodOffer:
 		return n.answerOffer(ctx, payload)
 	case wire.MethodBarrier:
-		return n.answerBarrier(ctx, payload)
+		return n.reads.answerBarrier(ctx, payload)
 	case wire.MethodQuery:
-		return n.answerQuery(ctx, payload)
+		return n.reads.answerQuery(ctx, payload)
 	case wire.MethodRegister:
 		return nil, n.answerRegister(ctx, from, payload)
 	case wire.MethodPledge:

@@ -52,7 +52,7 @@ func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value [
 	h.node.meters.waiting.Add(1, len(cmd))
 	defer h.node.meters.answered(time.Now(), len(cmd), &err)
 	for {
-		in, err := h.node.atLevel(ctx, h.node.cfg.needs(h.name, cmd))
+		in, err := h.node.reads.atLevel(ctx, h.node.cfg.needs(h.name, cmd))
 		if err != nil {
 			return 0, nil, fmt.Errorf("cluster: propose: %w", err)
 		}
@@ -62,7 +62,7 @@ func (h *Handle) Propose(ctx context.Context, cmd []byte) (index uint64, value [
 		out := h.await(ctx, in.origin, p)
 		switch {
 		case errors.Is(out.err, errMoved):
-			if err := h.node.pause(ctx); err != nil {
+			if err := h.node.reads.pause(ctx); err != nil {
 				return 0, nil, fmt.Errorf("cluster: propose: %w", err)
 			}
 			continue
@@ -94,20 +94,20 @@ func (h *Handle) await(ctx context.Context, o *originator, p *proposal) outcome 
 		if overloaded {
 			return outcome{err: fmt.Errorf("%w: %w", ErrOverloaded, ctx.Err())}
 		}
-		return outcome{err: h.node.noLeader(ctx)}
+		return outcome{err: h.node.reads.noLeader(ctx)}
 	}
 }
 
 // pause waits a moment for the node's next Raft instance, or says that there will be none.
-func (n *Node) pause(ctx context.Context) error {
-	if err := n.progress.failure(); err != nil {
+func (rs *reads) pause(ctx context.Context) error {
+	if err := rs.progress.failure(); err != nil {
 		return err
 	}
 	select {
-	case <-n.stopped:
+	case <-rs.stopped:
 		return ErrClosed
 	case <-ctx.Done():
-		return n.noLeader(ctx)
+		return rs.noLeader(ctx)
 	case <-time.After(5 * time.Millisecond):
 		return nil
 	}

@@ -12,31 +12,46 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
+// reads find out what must have been applied here before somebody reads, and ask the leader's copy. They hold
+// nothing but the round of barriers that is under way, which has its own lock.
+type reads struct {
+	*base
+	members  *members
+	barriers rounds[indexAnswer]
+}
+
+func newReads(b *base, m *members) *reads {
+	rs := &reads{base: b, members: m}
+	rs.barriers = rounds[indexAnswer]{spawn: b.spawn,
+		do: func() (indexAnswer, error) { return rs.askIndex(b.ctx, false) }}
+	return rs
+}
+
 // Barrier returns when what this node reads afterwards is at least as new as anything acknowledged, anywhere,
 // before the call. Concurrent calls share a question to the leader, but only one that was not yet asked.
 //
 // Errors: ErrNoLeader with the context's error joined, ErrClosed, or what Err says if this node's state has
 // stopped.
 func (h *Handle) Barrier(ctx context.Context) error {
-	if err := h.node.barrier(ctx); err != nil {
+	if err := h.node.reads.barrier(ctx); err != nil {
 		return fmt.Errorf("cluster: barrier: %w", err)
 	}
 	return nil
 }
 
-func (n *Node) barrier(ctx context.Context) error { return n.catchUp(ctx, n.barriers.join) }
+func (rs *reads) barrier(ctx context.Context) error { return rs.catchUp(ctx, rs.barriers.join) }
 
 // catchUp waits until this node has applied what the leader had when it was asked.
-func (n *Node) catchUp(ctx context.Context, ask func(context.Context) (indexAnswer, error)) error {
-	return n.retry(ctx, func() error {
+func (rs *reads) catchUp(ctx context.Context, ask func(context.Context) (indexAnswer, error)) error {
+	return rs.retry(ctx, func() error {
 		a, err := ask(ctx)
 		if err != nil {
 			return err
 		}
-		if err := n.progress.wait(ctx, n.stopped, a.index); err != nil {
+		if err := rs.progress.wait(ctx, rs.stopped, a.index); err != nil {
 			return err
 		}
-		n.fit.fresh(a.asked)
+		rs.fit.fresh(a.asked)
 		return nil
 	})
 }
@@ -48,15 +63,15 @@ type indexAnswer struct {
 }
 
 // askIndex is one round of barriers. An answer that may wait is shared with those to other nodes.
-func (n *Node) askIndex(ctx context.Context, mayWait bool) (indexAnswer, error) {
-	in := n.instance()
+func (rs *reads) askIndex(ctx context.Context, mayWait bool) (indexAnswer, error) {
+	in := rs.instance()
 	a := indexAnswer{asked: time.Now()}
 	err := in.askLeader(ctx, func(ctx context.Context, leader string) (err error) {
 		if leader == in.server {
-			a.index, err = n.leaderBarrier(ctx, mayWait)
+			a.index, err = rs.leaderBarrier(ctx, mayWait)
 			return err
 		}
-		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier,
+		out, _, err := rs.peers.Call(ctx, wire.NodeOf(leader), wire.MethodBarrier,
 			[]byte{wire.BoolByte(mayWait)})
 		if err != nil {
 			return err
@@ -68,8 +83,8 @@ func (n *Node) askIndex(ctx context.Context, mayWait bool) (indexAnswer, error) 
 	return a, err
 }
 
-func (n *Node) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error) {
-	l := n.instance().lead.Load()
+func (rs *reads) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error) {
+	l := rs.instance().lead.Load()
 	if l == nil {
 		return 0, wire.ErrNotLeader
 	}
@@ -81,8 +96,8 @@ func (n *Node) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error) 
 
 // answerBarrier is the leader's side of askIndex. An older program says nothing with its question, which may
 // not wait.
-func (n *Node) answerBarrier(ctx context.Context, payload []byte) ([]byte, error) {
-	index, err := n.leaderBarrier(ctx, len(payload) == 1 && payload[0] == 1)
+func (rs *reads) answerBarrier(ctx context.Context, payload []byte) ([]byte, error) {
+	index, err := rs.leaderBarrier(ctx, len(payload) == 1 && payload[0] == 1)
 	if err != nil {
 		return nil, err
 	}
@@ -97,9 +112,9 @@ func (n *Node) answerBarrier(ctx context.Context, payload []byte) ([]byte, error
 // two nodes), ErrMachine if Query panicked, ErrLevel if the machine needs a higher protocol level than the
 // one in force, ErrClosed, or what Err says if this node's state has stopped.
 func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error) {
-	if _, err = h.node.atLevel(ctx, h.node.cfg.needs(h.name, nil)); err == nil {
-		err = h.node.retry(ctx, func() error {
-			answer, err = h.node.queryLeader(ctx, h.name, q)
+	if _, err = h.node.reads.atLevel(ctx, h.node.cfg.needs(h.name, nil)); err == nil {
+		err = h.node.reads.retry(ctx, func() error {
+			answer, err = h.node.reads.queryLeader(ctx, h.name, q)
 			return err
 		})
 	}
@@ -109,15 +124,15 @@ func (h *Handle) Query(ctx context.Context, q []byte) (answer []byte, err error)
 	return answer, nil
 }
 
-func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out []byte, err error) {
-	in := n.instance()
+func (rs *reads) queryLeader(ctx context.Context, machine string, q []byte) (out []byte, err error) {
+	in := rs.instance()
 	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {
 		if leader == in.server {
-			out, err = n.queryHere(ctx, machine, q)
+			out, err = rs.queryHere(ctx, machine, q)
 			out = slices.Clone(out) // it may be a part of the state
 			return err
 		}
-		out, _, err = n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodQuery,
+		out, _, err = rs.peers.Call(ctx, wire.NodeOf(leader), wire.MethodQuery,
 			wire.AppendBytes(wire.AppendString(nil, machine), q))
 		return err
 	})
@@ -125,8 +140,8 @@ func (n *Node) queryLeader(ctx context.Context, machine string, q []byte) (out [
 }
 
 // queryHere answers from this node's copy after it has proved that it leads.
-func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte, error) {
-	in := n.instance()
+func (rs *reads) queryHere(ctx context.Context, machine string, q []byte) ([]byte, error) {
+	in := rs.instance()
 	m := in.fsm.Machine(machine)
 	if m == nil {
 		return nil, wire.ErrNoMachine
@@ -142,17 +157,17 @@ func (n *Node) queryHere(ctx context.Context, machine string, q []byte) ([]byte,
 }
 
 // answerQuery is the leader's side of queryLeader.
-func (n *Node) answerQuery(ctx context.Context, payload []byte) ([]byte, error) {
+func (rs *reads) answerQuery(ctx context.Context, payload []byte) ([]byte, error) {
 	r := wire.NewReader(payload)
 	machine, q := r.Text(), r.Bytes()
 	if err := r.End(); err != nil {
 		return nil, err
 	}
-	return n.queryHere(ctx, machine, q)
+	return rs.queryHere(ctx, machine, q)
 }
 
 // retry calls f until it succeeds, fails for a reason that will not pass, or ctx ends.
-func (n *Node) retry(ctx context.Context, f func() error) error {
+func (rs *reads) retry(ctx context.Context, f func() error) error {
 	var pause backoff
 	for {
 		err := f()
@@ -160,37 +175,37 @@ func (n *Node) retry(ctx context.Context, f func() error) error {
 		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, wire.ErrNoMachine),
 			errors.Is(err, ErrTooLarge), errors.Is(err, ErrMachine):
 			return err
-		case n.ctx.Err() != nil:
+		case rs.ctx.Err() != nil:
 			return ErrClosed
-		case n.progress.failure() != nil:
-			return n.progress.failure()
+		case rs.progress.failure() != nil:
+			return rs.progress.failure()
 		case !pause.wait(ctx):
-			return n.noLeader(ctx)
+			return rs.noLeader(ctx)
 		}
 	}
 }
 
 // noLeader is the error of who has given up waiting: it says whether nobody leads, or somebody who does not
 // answer.
-func (n *Node) noLeader(ctx context.Context) error {
-	leader, _ := n.instance().leader.get()
+func (rs *reads) noLeader(ctx context.Context) error {
+	leader, _ := rs.instance().leader.get()
 	switch wire.NodeOf(leader) {
 	case "":
 		return fmt.Errorf("%w: none is known here, as when fewer than a majority of the voters can be "+
 			"reached: %w", ErrNoLeader, ctx.Err())
-	case n.id:
+	case rs.id:
 		return fmt.Errorf("%w: this node leads, and the others have not agreed in time: %w", ErrNoLeader,
 			ctx.Err())
 	}
-	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, n.members.nameOf(leader),
+	return fmt.Errorf("%w: %s leads, and did not answer in time: %w", ErrNoLeader, rs.members.nameOf(leader),
 		ctx.Err())
 }
 
 // freshen keeps this node's staleness low while it has contact to a leader.
-func (n *Node) freshen() {
-	for sleep(n.ctx, freshenEvery) {
-		ctx, cancel := context.WithTimeout(n.ctx, freshenEvery)
-		n.catchUp(ctx, func(ctx context.Context) (indexAnswer, error) { return n.askIndex(ctx, true) })
+func (rs *reads) freshen() {
+	for sleep(rs.ctx, freshenEvery) {
+		ctx, cancel := context.WithTimeout(rs.ctx, freshenEvery)
+		rs.catchUp(ctx, func(ctx context.Context) (indexAnswer, error) { return rs.askIndex(ctx, true) })
 		cancel()
 	}
 }

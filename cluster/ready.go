@@ -102,7 +102,7 @@ func (n *Node) caughtUpNow() bool {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
 	defer cancel()
-	return n.barrier(ctx) == nil
+	return n.reads.barrier(ctx) == nil
 }
 
 // configured reports whether this server is in the configuration.

@@ -41,7 +41,7 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			inLab(t, 3, durable, func(l *lab) {
 				leader, odd, _, in := l.oddOne()
-				if _, err := odd.answerTerm([]byte(in.server)); !errors.Is(err, wire.ErrNotMe) {
+				if _, err := odd.reads.answerTerm([]byte(in.server)); !errors.Is(err, wire.ErrNotMe) {
 					t.Errorf("it still confirms its leader's term: %v", err)
 				}
 				if _, err := in.stored(); !errors.Is(err, wire.ErrNotMe) {

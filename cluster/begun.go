@@ -13,22 +13,17 @@ import (
 var errNoLog = errors.New("the log of the farm that this data directory belongs to is missing, and no other " +
 	"node is known that has it")
 
-// noteBegun writes down that the log of this node has begun, if the node still is that incarnation.
-func (n *Node) noteBegun(server string) error {
-	return n.standing.Begun(server)
-}
-
-// mayLoseLog reports, by an error, whether a member without a log must not go on as if it had never had one:
+// mayLose reports, by an error, whether a member without a log must not go on as if it had never had one:
 // what was in the log is needed if no other node has it. One that founded its farm and never had a second
 // member can get it from nobody, whomever it knows.
-func (n *Node) mayLoseLog() error {
-	begun, err := n.dir.Begun()
+func (lg *logs) mayLose() error {
+	begun, err := lg.dir.Begun()
 	if err != nil {
 		return unusable(err)
 	}
-	id := n.standing.Identity()
-	if id.ClusterID == "" || begun != n.standing.Server() || !id.Founding && n.knowsOthers() {
+	id := lg.standing.Identity()
+	if id.ClusterID == "" || begun != lg.standing.Server() || !id.Founding && lg.knowsOthers() {
 		return nil
 	}
-	return unusable(&raftlog.CorruptError{File: n.dir.Path(logDir), Err: errNoLog})
+	return unusable(&raftlog.CorruptError{File: lg.dir.Path(logDir), Err: errNoLog})
 }

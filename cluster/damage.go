@@ -29,18 +29,18 @@ func unusable(err error) error {
 }
 
 // logMended says what was wrong with a log, and put right before raft saw it.
-func (n *Node) logMended(m raftlog.Mended) {
+func (lg *logs) sayMended(m raftlog.Mended) {
 	if len(m.Damaged) > 0 {
-		n.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", m.Damaged)
+		lg.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", m.Damaged)
 	}
 	switch {
 	case m.To == 0:
 	case m.BadEntry != nil:
-		n.log.Warn("the log is damaged where a snapshot has all of it; that part is dropped", keyError,
+		lg.log.Warn("the log is damaged where a snapshot has all of it; that part is dropped", keyError,
 			m.BadEntry, "from", m.From,
 			"to", m.To)
 	default:
-		n.log.Info("a snapshot came in the place of this log, which is dropped now", "from", m.From, "to",
+		lg.log.Info("a snapshot came in the place of this log, which is dropped now", "from", m.From, "to",
 			m.To)
 	}
 }
@@ -81,13 +81,13 @@ func (in *instance) readDamaged(bad *raftlog.CorruptError) {
 
 // placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who
 // could say that it is not needed. It serves an instance that takes no part.
-func (n *Node) placeholder(err error) (openLog, error) {
-	if !damaging(err) || !n.standing.Belongs() || !n.knowsOthers() {
+func (lg *logs) placeholder(err error) (openLog, error) {
+	if !damaging(err) || !lg.standing.Belongs() || !lg.knowsOthers() {
 		return openLog{}, err
 	}
-	n.fit.withdraw(unfit{err: err, kind: forgetLog}, func() bool { return true })
-	n.hasState = true
-	n.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a "+
+	lg.fit.withdraw(unfit{err: err, kind: forgetLog}, func() bool { return true })
+	lg.hadState = true
+	lg.log.Error("the log of this node is damaged; it takes no part, and asks the others whether they have a "+
 		"quorum without it", keyError, err)
 	return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil
 }

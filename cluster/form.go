@@ -30,7 +30,7 @@ const (
 // form brings a node without state into a farm. It founds one, alone or with the others that it expects, or
 // waits to be taken in by one that exists, for ever. A node with state has nothing to form; Raft carries on.
 func (n *Node) form() {
-	if n.hasState {
+	if n.logs.hadState {
 		return
 	}
 	if n.cfg.Role != Ordinary {
@@ -130,7 +130,7 @@ func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
 		return err
 	}
 	switch founder := wire.NodeOf(from.Source); {
-	case n.hasState || n.self().cluster != "" || n.members.seesFarm():
+	case n.logs.hadState || n.self().cluster != "" || n.members.seesFarm():
 		return ErrOtherFarm
 	case n.cfg.Role != Ordinary || founder >= n.id:
 		return wire.ErrNotMe
@@ -158,7 +158,7 @@ func (n *Node) found() error {
 	in := n.instance()
 	err := in.guard(in.raft.BootstrapCluster(replica.SoleVoter(in.server)))
 	if err == nil {
-		begun := func() error { return n.noteBegun(in.server) }
+		begun := func() error { return n.standing.Begun(in.server) }
 		// before anything is acknowledged
 		if err := n.untilFiles(n.ctx, "the beginning of the log", begun); err != nil {
 			return err

@@ -4,16 +4,12 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"time"
 
-	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -134,7 +130,7 @@ func (n *Node) saveAddresses() {
 			continue // taken in by nobody yet, or no log: what was known may still be needed
 		}
 		if begun != in.server {
-			if err := n.noteBegun(in.server); err != nil {
+			if err := n.standing.Begun(in.server); err != nil {
 				n.warnOnce("begun", "the data directory cannot be written", err)
 				continue
 			}
@@ -158,101 +154,6 @@ func (n *Node) saveAddresses() {
 		}
 		saved = now
 	}
-}
-
-const logDir = "raft"
-
-// openLog is a log with its snapshots, open.
-type openLog struct {
-	store raftlog.Store
-	snaps raft.SnapshotStore
-}
-
-// openLog opens this node's log, on disk or in memory.
-func (n *Node) openLog() (openLog, error) {
-	if n.dir == nil {
-		return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil
-	}
-	if err := n.takeNewLog(); err != nil {
-		return openLog{}, err
-	}
-	log, err := n.openLogIn(logDir)
-	if err == nil && n.inst.Load() == nil {
-		n.hasState, err = raft.HasExistingState(log.store, log.store, log.snaps)
-		if err == nil && n.hasState && n.standing.Identity().Founding {
-			n.hasState, err = n.founded(log)
-		}
-		switch {
-		case err != nil:
-		case n.hasState:
-			err = n.noteBegun(n.standing.Server())
-		default:
-			err = n.loseLog()
-		}
-		if err != nil {
-			return openLog{}, errors.Join(err, log.store.Close())
-		}
-	}
-	return log, err
-}
-
-// loseLog gives a member whose data directory has no log a new incarnation: if the log was there and is lost,
-// so are the votes.
-func (n *Node) loseLog() error {
-	if err := n.mayLoseLog(); err != nil {
-		return err
-	}
-	member, err := n.standing.LoseLog()
-	if member {
-		n.log.Warn("the data directory has no log of the farm it belongs to; this node joins anew", "dir",
-			n.cfg.Dir)
-	}
-	return err
-}
-
-// founded reports whether a founder has begun its log. raft saves the term of it first, and a crash after
-// that left a node that would neither found the farm nor join one. Nobody has voted there: a founder is known
-// to nobody before its log has begun.
-func (n *Node) founded(log openLog) (bool, error) {
-	last, err := log.store.LastIndex()
-	if err != nil || last > 0 {
-		return true, err
-	}
-	snaps, err := log.snaps.List()
-	if err != nil || len(snaps) > 0 {
-		return true, err
-	}
-	term, err := log.store.GetUint64([]byte("CurrentTerm")) // raft's own keys
-	if err != nil || term > 1 {
-		return true, err
-	}
-	voted, err := log.store.GetUint64([]byte("LastVoteTerm"))
-	if err != nil || voted > 0 {
-		return true, err
-	}
-	return false, log.store.SetUint64([]byte("CurrentTerm"), 0)
-}
-
-// openLogIn opens the log in a folder of the data directory.
-func (n *Node) openLogIn(folder string) (openLog, error) {
-	path := n.dir.Path(folder)
-	store, err := raftlog.OpenDurable(filepath.Join(path, "log"), 0, raftLogger(n.log))
-	if err != nil {
-		return openLog{}, unusable(err)
-	}
-	snaps, err := raftlog.NewSnapshots(path, raftLogger(n.log))
-	if err != nil {
-		return openLog{}, errors.Join(fmt.Errorf("open the snapshots: %w", err), store.Close())
-	}
-	if err := n.dir.Sync(folder); err != nil { // who has votes and entries on disk must find them again
-		return openLog{}, errors.Join(err, store.Close())
-	}
-	mended, err := raftlog.Check(store, snaps, path)
-	if err != nil {
-		return openLog{}, errors.Join(unusable(err), store.Close())
-	}
-	n.logMended(mended)
-	return openLog{store, snaps}, nil
 }
 
 // beginAs makes this node what it is after an order of a kind.
@@ -290,7 +191,7 @@ func (n *Node) replaceInstance(o resetOrder) error {
 		return err
 	}
 	n.peers.DropAll()
-	log, err := n.openLogAgain()
+	log, err := n.logs.openAgain()
 	if err != nil {
 		return err
 	}
@@ -313,13 +214,4 @@ func (n *Node) replaceInstance(o resetOrder) error {
 	n.metaChanged()
 	n.changed.notify()
 	return nil
-}
-
-// openLogAgain opens the log of a node that has run.
-func (n *Node) openLogAgain() (log openLog, err error) {
-	err = n.untilFiles(n.ctx, "the log", func() error {
-		log, err = n.openLog()
-		return err
-	})
-	return log, err
 }

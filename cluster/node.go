@@ -30,11 +30,10 @@ type Node struct {
 	operators  net.Listener // nil: nobody can operate the farm through this node
 	operatorID *trust.Admin // nil likewise
 	seeds      *seeds
-	hasState   bool    // there was a log at the start
-	nextLog    openLog // in memory, for the next epoch; see reform
 
 	members   *members
 	reads     *reads
+	logs      *logs
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
@@ -77,6 +76,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 		orders: orders{news: make(chan struct{}, 1)}}
 	n.members = &members{base: n.base}
 	n.reads = newReads(n.base, n.members)
+	n.logs = &logs{base: n.base, knowsOthers: n.knowsOthers}
 	n.peers = n.linkPeers()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
@@ -122,9 +122,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.occupyDir(); err != nil {
 		return err
 	}
-	log, err := n.openLog()
+	log, err := n.logs.open()
 	if err != nil {
-		if log, err = n.placeholder(err); err != nil {
+		if log, err = n.logs.placeholder(err); err != nil {
 			return err
 		}
 	}

@@ -170,54 +170,13 @@ func (n *Node) prepareLog(old *instance, state *replica.State, server, inc strin
 			return err
 		}
 	}
-	log, err := n.newLog(inc)
+	log, err := n.logs.makeNew(inc)
 	if err != nil {
 		return err
 	}
 	state.Raise(old.fsm.Level())
 	s, index := state.Rebase(index, replica.SoleVoter(server))
-	return errors.Join(log.seed(s, term, index, server, old.transport), n.keepNewLog(log))
-}
-
-// newLog opens an empty log for an incarnation to come.
-func (n *Node) newLog(inc string) (openLog, error) {
-	if n.dir == nil {
-		return n.openLog()
-	}
-	return n.openLogIn(newLogDir(inc))
-}
-
-// keepNewLog keeps a log that is ready until the node switches over to it: in memory here, else on the disk.
-func (n *Node) keepNewLog(log openLog) error {
-	if n.dir == nil {
-		n.nextLog = log
-		return nil
-	}
-	return log.store.Close()
-}
-
-func newLogDir(inc string) string { return logDir + "-" + inc }
-
-// takeNewLog puts the log that was prepared for this incarnation in the place of the old one, which is moved
-// aside. It finishes what a crash interrupted, as well.
-func (n *Node) takeNewLog() error {
-	inc := n.standing.Identity().Incarnation
-	ready, err := n.dir.Has(newLogDir(inc))
-	if err == nil && ready {
-		_, err = n.dir.Discard(logDir)
-		err = errors.Join(err, n.dir.Rename(newLogDir(inc), logDir))
-	}
-	return errors.Join(err, n.clearNewLogs())
-}
-
-// clearNewLogs moves aside what is left of a re-forming that did not come to its end.
-func (n *Node) clearNewLogs() error {
-	left, err := n.dir.List(newLogDir(""))
-	for _, folder := range left {
-		_, discarded := n.dir.Discard(folder)
-		err = errors.Join(err, discarded)
-	}
-	return err
+	return errors.Join(log.seed(s, term, index, server, old.transport), n.logs.keepNew(log))
 }
 
 // switchOver starts Raft on the new log.
@@ -226,13 +185,9 @@ func (n *Node) switchOver(old *instance) error {
 		return err
 	}
 	n.peers.DropAll()
-	log := n.nextLog
-	n.nextLog = openLog{}
-	if n.dir != nil {
-		var err error
-		if log, err = n.openLogAgain(); err != nil {
-			return err
-		}
+	log, err := n.logs.takeNext()
+	if err != nil {
+		return err
 	}
 	in, err := startInstance(n, log)
 	if err != nil {

@@ -68,7 +68,7 @@ func TestAttackAppliedTwice(t *testing.T) {
 			l.t.Fatal(err)
 		}
 		before, was := n.get("x"), n.Handle("kv").Local()
-		n.reset(n.instance().server, wire.ErrSetBack)
+		n.resets.reset(n.instance().server, wire.ErrSetBack)
 		for end := time.Now().Add(time.Minute); n.Handle("kv").Local() == was; time.Sleep(time.Millisecond) {
 			if n.get("x") != before {
 				l.t.Fatalf("a local read went back to %q", n.get("x"))

@@ -73,7 +73,7 @@ func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) er
 func (in *instance) readDamaged(bad *raftlog.CorruptError) {
 	snaps, err := in.snaps.List()
 	if err == nil && len(snaps) > 0 && bad.Index <= snaps[0].Index && in.node.durable() {
-		in.node.restart(in.server, bad)
+		in.node.resets.restart(in.server, bad)
 		return
 	}
 	in.corrupted(bad)

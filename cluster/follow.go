@@ -70,11 +70,11 @@ func (n *Node) resumeIfAbandoned(in *instance, look func() *succession.Survey) {
 	switch {
 	case !n.durable():
 		if look().Runs() {
-			n.reset(in.server, reason)
+			n.resets.reset(in.server, reason)
 		}
 	case word.Successor == "" || word.Successor == in.server || n.outOfIt(word.Successor) || look().Runs():
 		if n.standing.Resume(word.Successor, reformPatience) {
-			n.restart(in.server, reason)
+			n.resets.restart(in.server, reason)
 		}
 	}
 }

@@ -61,6 +61,15 @@ func (n *Node) form() {
 	}
 }
 
+// foundAgain is called when this node has given up its farm. Should all that have the other one be lost, those
+// who expect each other found it again.
+func (n *Node) foundAgain() {
+	n.toldSecond.Store(false)
+	if n.seeds.founders() > 1 {
+		n.spawn(n.form)
+	}
+}
+
 // knowinglyAlone reports whether this node need not listen for a farm that knows it: somebody has said by
 // Expect 1 that it is to found one by itself, nobody is to be joined, and its peer address is on loopback,
 // where no other machine can have known it. Elsewhere an empty data directory may be that of a first machine

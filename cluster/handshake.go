@@ -107,6 +107,6 @@ func (n *Node) refused(server string, ack wire.Hello) {
 			fmt.Errorf("%w: %s has cluster ID %s, this node %s", ErrOtherFarm, ack.Source, ack.Cluster, mine))
 		n.members.estrange(ack.Source)
 	case wire.CodeSetBack:
-		n.reset(server, wire.ErrSetBack)
+		n.resets.reset(server, wire.ErrSetBack)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"time"
 
-
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
@@ -154,64 +153,4 @@ func (n *Node) saveAddresses() {
 		}
 		saved = now
 	}
-}
-
-// beginAs makes this node what it is after an order of a kind.
-func (n *Node) beginAs(kind resetKind, farm string) error {
-	switch {
-	case kind == forgetFarm:
-		return n.standing.GiveUp(farm)
-	case kind.keepsLog():
-		return n.standing.Restart()
-	}
-	return n.standing.Anew()
-}
-
-// replaceInstance starts over: with the log, as the next boot of the same incarnation; or without votes and
-// log; or without the farm, too, if it is given up for another one, farm. What was found not to count while
-// the instance stopped is left to mend, with the instance as it is: stopped.
-func (n *Node) replaceInstance(o resetOrder) error {
-	kind, farm := o.kind, o.farm
-	if err := n.instance().stop(); err != nil {
-		return err
-	}
-	if n.dir != nil && !kind.keepsLog() {
-		discard := func() error { _, err := n.dir.Discard(logDir); return err }
-		if err := n.untilFiles(n.ctx, "moving the log aside", discard); err != nil {
-			return err
-		}
-	}
-	begin := func() error { return n.beginAs(kind, farm) }
-	begun := false
-	anew := func() (err error) {
-		begun, err = n.fit.anew(kind, o.mends, begin)
-		return err
-	}
-	if err := n.untilFiles(n.ctx, "the identity", anew); err != nil || !begun {
-		return err
-	}
-	n.peers.DropAll()
-	log, err := n.logs.openAgain()
-	if err != nil {
-		return err
-	}
-	in, err := startInstance(n, log)
-	if err != nil {
-		return err
-	}
-	n.inst.Store(in)
-	if kind.hidesState() {
-		n.local.Store(in.fsm)
-		n.progress.reset()
-	}
-	if kind == forgetFarm {
-		n.toldSecond.Store(false)
-		if n.seeds.founders() > 1 {
-			// should all that have the farm be lost, those who expect each other found it again
-			n.spawn(n.form)
-		}
-	}
-	n.metaChanged()
-	n.changed.notify()
-	return nil
 }

@@ -37,7 +37,7 @@ func (n *Node) giveUpFarm(s *roster.Sighting) {
 			"%s, which this node joins now",
 			mine, s.Cluster, s.Name, s.Addr)
 	}
-	n.orders.give(o)
+	n.resets.orders.give(o)
 	n.fit.close() // at once, and it stays so until that is done
 	n.changed.notify()
 }

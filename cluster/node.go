@@ -34,6 +34,7 @@ type Node struct {
 	members   *members
 	reads     *reads
 	logs      *logs
+	resets    *resets
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
@@ -53,8 +54,6 @@ type Node struct {
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
 	notices  chan chan struct{} // closed once gossip has carried the present metadata
 	nameNews chan struct{}      // holds one: another node carries this one's name
-	orders   orders             // to change the Raft instance
-	reforms  chan resetOrder    // orders to re-form the farm
 
 	cancel context.CancelFunc
 	end    ending
@@ -72,11 +71,14 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	}
 	n := &Node{base: newBase(cfg, h), tags: tags{of: cfg.Tags},
 		end: newEnding(), metaNews: make(chan struct{}, 1),
-		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1), reforms: make(chan resetOrder),
-		orders: orders{news: make(chan struct{}, 1)}}
+		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1)}
 	n.members = &members{base: n.base}
 	n.reads = newReads(n.base, n.members)
 	n.logs = &logs{base: n.base, knowsOthers: n.knowsOthers}
+	n.resets = newResets(n.base, n.logs)
+	n.resets.restarts, n.resets.renamed = &n.meters.restarts, n.metaChanged
+	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
+	n.resets.farmless = n.foundAgain
 	n.peers = n.linkPeers()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
@@ -195,7 +197,7 @@ func (n *Node) start() {
 	n.spawn(n.keepReady)
 	n.spawn(n.reads.freshen)
 	n.spawn(n.saveAddresses)
-	n.spawn(n.resetOnDemand)
+	n.spawn(n.resets.run)
 	n.spawn(n.testAdvertised)
 	n.spawn(n.watchLevels)
 	n.spawn(n.watchQuorum)

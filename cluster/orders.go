@@ -1,10 +1,7 @@
 package cluster
 
 import (
-	"fmt"
 	"sync"
-
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // A node carries out one order to change its Raft instance at a time (replaceInstance, reform). None is lost
@@ -82,73 +79,4 @@ func (q *orders) hiding() bool {
 		}
 	}
 	return false
-}
-
-// restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log
-// to go on with. It returns at once.
-func (n *Node) restart(server string, reason error) {
-	kind := restartRaft
-	if !n.durable() {
-		kind = forgetLog
-	}
-	n.orders.give(resetOrder{server: server, kind: kind, reason: reason})
-}
-
-// reset makes this node, if it still is that incarnation, forget votes and log and go on as a new one. It
-// returns at once.
-func (n *Node) reset(server string, reason error) {
-	n.orders.give(resetOrder{server: server, kind: forgetLog, reason: reason})
-}
-
-// resetOnDemand carries out orders, one after the other.
-func (n *Node) resetOnDemand() {
-	for {
-		select {
-		case o := <-n.reforms:
-			o.reform.done <- n.obeyReform(o)
-		case <-n.orders.news:
-			for o := n.orders.next(); o != nil && n.ctx.Err() == nil; o = n.orders.next() {
-				n.obey(*o)
-			}
-			n.changed.notify()
-		case <-n.ctx.Done():
-			return
-		}
-	}
-}
-
-// obey carries out an order to begin anew, unless that has been done, or one before has failed for good.
-func (n *Node) obey(o resetOrder) {
-	in := n.instance()
-	if o.server != in.server || in.end.begun.Load() && n.Err() != nil {
-		return
-	}
-	if n.fit.err() != nil && !o.mends && o.kind != forgetFarm {
-		return // what is left of the log stays where it is
-	}
-	if o.kind.keepsLog() {
-		n.log.Warn("this node starts its part in Raft anew", "reason", o.reason)
-	} else {
-		n.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted",
-			"reason", o.reason)
-	}
-	finished := n.meters.restarts.begin(o)
-	err := n.replaceInstance(o)
-	finished(err)
-	if err != nil {
-		n.fail(err)
-	}
-}
-
-func (n *Node) obeyReform(o resetOrder) error {
-	if err := n.Err(); err != nil {
-		return err
-	}
-	if err := n.fit.err(); err != nil {
-		return fmt.Errorf("%w: what this node holds does not count: %w", wire.ErrNotReformed, err)
-	}
-	if o.server != n.instance().server {
-		return fmt.Errorf("%w: this node has begun anew meanwhile; see what it has now", wire.ErrNotReformed)
-	}
-	return n.reform(o.reform)
 }

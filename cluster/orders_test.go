@@ -44,7 +44,7 @@ func TestOrdersComeAtOnce(t *testing.T) {
 		n := others[0]
 		before := n.instance().server
 		for range 3 {
-			n.restart(before, errors.New("it is asked"))
+			n.resets.restart(before, errors.New("it is asked"))
 		}
 		l.until(time.Minute, "the order is taken", func() bool {
 			err := n.order(leader)
@@ -64,17 +64,17 @@ func TestGateOpensAgain(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		l.ready(n)
-		n.orders.mu.Lock()
+		n.resets.orders.mu.Lock()
 		// and nobody is told yet
-		n.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm}
-		n.orders.mu.Unlock()
+		n.resets.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm}
+		n.resets.orders.mu.Unlock()
 		n.fit.close()
 		n.changed.notify()
 		time.Sleep(10 * time.Second)
 		if n.fit.ready() {
 			t.Error("the gate opens before the order is carried out")
 		}
-		signal(n.orders.news)
+		signal(n.resets.orders.news)
 		l.until(time.Minute, "the gate opens", n.fit.ready)
 	})
 }

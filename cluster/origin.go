@@ -369,7 +369,7 @@ func (o *originator) register() bool {
 			o.setKnown(true)
 			return true
 		case errors.Is(err, wire.ErrSetBack):
-			o.in.node.reset(o.in.server, wire.ErrSetBack)
+			o.in.node.resets.reset(o.in.server, wire.ErrSetBack)
 		}
 		if !pause.wait(o.in.ctx) {
 			return false

@@ -87,7 +87,7 @@ func (n *Node) becomeReady() bool {
 // openGate has this node count as ready, unless it is about to give up its state, or holds what does not
 // count.
 func (n *Node) openGate() bool {
-	if !n.fit.open(n.orders.hiding) {
+	if !n.fit.open(n.resets.orders.hiding) {
 		return false
 	}
 	n.changed.notify()

@@ -71,7 +71,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 	if cluster == "" {
 		cluster = claimed
 	}
-	err = n.reformOrder(ctx, cluster, state)
+	err = n.resets.orderReform(ctx, cluster, state)
 	// else it may still be done; and what is done ends the claim
 	if err != nil && !errors.Is(err, ErrUncertain) {
 		n.giveBack(claimed)
@@ -81,86 +81,58 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts
 // for.
-func (n *Node) detachedState() (f *replica.State, halted *error) {
+func (b *base) detachedState() (f *replica.State, halted *error) {
 	halted = new(error)
-	f = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(),
-		MaxLevel: n.hooks.maxLevel,
+	f = replica.New(replica.Config{Machines: b.cfg.newMachines, Since: b.cfg.machineLevels(),
+		MaxLevel: b.hooks.maxLevel,
 		Halt:     func(err error) { *halted = err }})
 	return f, halted
 }
 
-// reformOrder has this node re-form the farm, and waits for it. cluster is the cluster ID that the farm must
-// have; "" is any.
-func (n *Node) reformOrder(ctx context.Context, cluster string, state *replica.State) error {
-	server := n.instance().server // first: with another farm, it is another one
-	switch now := n.self().cluster; {
-	case now == "":
-		return fmt.Errorf("%w: this node belongs to no farm yet", wire.ErrNotReformed)
-	case cluster != "" && cluster != now:
-		return fmt.Errorf("%w: it was %s and is %s", errFarmChanged, cluster, now)
-	}
-	r := &reforming{state: state, done: make(chan error, 1)}
-	select {
-	case n.reforms <- resetOrder{server: server, reform: r}:
-	case <-n.ctx.Done():
-		return ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-r.done:
-		return err
-	case <-n.stopped:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
-	}
-}
-
 // reform carries out an order. If it fails, a durable node goes on as before; in memory mode it keeps what it
 // has, but has stopped its part in Raft.
-func (n *Node) reform(r *reforming) error {
-	if !n.standing.BeginReform() {
+func (rs *resets) reform(r *reforming) error {
+	if !rs.standing.BeginReform() {
 		return fmt.Errorf("%w: this node has just given up waiting for it; try again", wire.ErrNotReformed)
 	}
-	defer n.standing.EndReform()
-	old := n.instance()
-	cluster := nextEpoch(n.self().cluster)
+	defer rs.standing.EndReform()
+	old := rs.instance()
+	cluster := nextEpoch(rs.self().cluster)
 	inc := standing.NewID()
 	err := old.standDown()
 	if err == nil {
-		err = n.prepareLog(old, r.state, wire.ServerID(n.id, inc), inc)
+		err = rs.prepareLog(old, r.state, wire.ServerID(rs.id, inc), inc)
 	}
 	if err == nil {
-		err = n.standing.Succeed(cluster, inc, r.state == nil)
+		err = rs.standing.Succeed(cluster, inc, r.state == nil)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", wire.ErrNotReformed, errors.Join(err, n.undoReform(inc)))
+		return fmt.Errorf("%w: %w", wire.ErrNotReformed, errors.Join(err, rs.undoReform(inc)))
 	}
-	n.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster",
+	rs.log.Warn("this node re-forms the farm; the other members give up their state and join it", "cluster",
 		cluster)
-	err = n.switchOver(old)
+	err = rs.switchOver(old)
 	if err != nil {
-		n.fail(err)
+		rs.fail(err)
 	}
 	return err
 }
 
 // undoReform puts a durable node back to work on its log. That of inc, which was to be, is no harm.
-func (n *Node) undoReform(inc string) error {
-	if !n.durable() || n.ctx.Err() != nil {
+func (rs *resets) undoReform(inc string) error {
+	if !rs.durable() || rs.ctx.Err() != nil {
 		return nil
 	}
-	_, err := n.dir.Discard(newLogDir(inc))
-	if failed := n.replaceInstance(resetOrder{kind: restartRaft}); failed != nil {
-		n.fail(failed)
+	_, err := rs.dir.Discard(newLogDir(inc))
+	if failed := rs.replace(resetOrder{kind: restartRaft}); failed != nil {
+		rs.fail(failed)
 		return errors.Join(err, failed)
 	}
 	return err
 }
 
 // prepareLog makes the log that the next epoch begins with.
-func (n *Node) prepareLog(old *instance, state *replica.State, server, inc string) error {
+func (rs *resets) prepareLog(old *instance, state *replica.State, server, inc string) error {
 	term, index, err := old.lastEntry()
 	if err != nil {
 		return err
@@ -170,32 +142,32 @@ func (n *Node) prepareLog(old *instance, state *replica.State, server, inc strin
 			return err
 		}
 	}
-	log, err := n.logs.makeNew(inc)
+	log, err := rs.logs.makeNew(inc)
 	if err != nil {
 		return err
 	}
 	state.Raise(old.fsm.Level())
 	s, index := state.Rebase(index, replica.SoleVoter(server))
-	return errors.Join(log.seed(s, term, index, server, old.transport), n.logs.keepNew(log))
+	return errors.Join(log.seed(s, term, index, server, old.transport), rs.logs.keepNew(log))
 }
 
 // switchOver starts Raft on the new log.
-func (n *Node) switchOver(old *instance) error {
+func (rs *resets) switchOver(old *instance) error {
 	if err := old.stop(); err != nil {
 		return err
 	}
-	n.peers.DropAll()
-	log, err := n.logs.takeNext()
+	rs.peers.DropAll()
+	log, err := rs.logs.takeNext()
 	if err != nil {
 		return err
 	}
-	in, err := startInstance(n, log)
+	in, err := rs.start(log)
 	if err != nil {
 		return err
 	}
-	n.inst.Store(in)
-	n.metaChanged()
-	n.changed.notify()
+	rs.inst.Store(in)
+	rs.renamed()
+	rs.changed.notify()
 	return nil
 }
 

@@ -147,7 +147,7 @@ func TestReformingFails(t *testing.T) {
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
 		state := replica.New(replica.Config{Machines: func() map[string]replica.Machine { return map[string]replica.Machine{"kv": full()} }, MaxLevel: wire.ProtocolMax})
-		if err := leader.reformOrder(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) ||
+		if err := leader.resets.orderReform(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) ||
 			!errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)
 		}

@@ -34,7 +34,7 @@ func TestResetOfAConnectedNode(t *testing.T) {
 				n := others[0]
 				n.must("append x 1")
 				was := n.instance().server
-				n.reset(was, wire.ErrSetBack)
+				n.resets.reset(was, wire.ErrSetBack)
 				l.waitFor("a new incarnation votes", func() bool {
 					in := n.instance()
 					return in.server != was && leader.State().Leader != "" &&
@@ -66,7 +66,7 @@ func TestResetOfTheLeader(t *testing.T) {
 		n, others := l.leader()
 		n.must("append x 1")
 		was := n.instance().server
-		n.reset(was, wire.ErrSetBack)
+		n.resets.reset(was, wire.ErrSetBack)
 		others[0].must("append x 2")
 		l.waitFor("a new incarnation votes", func() bool {
 			in := n.instance()
@@ -98,7 +98,7 @@ func TestResetUnderLoad(t *testing.T) {
 			}()
 		}
 		time.Sleep(50 * time.Millisecond)
-		n.reset(n.instance().server, wire.ErrSetBack)
+		n.resets.reset(n.instance().server, wire.ErrSetBack)
 		acked := 0
 		for range 8 {
 			acked += <-done

@@ -18,7 +18,7 @@ func TestCloseWhileResetting(t *testing.T) {
 	for i := range 20 {
 		inLab(t, 1, i%2 == 0, func(l *lab) {
 			n := l.nodes[0]
-			n.reset(n.instance().server, wire.ErrSetBack)
+			n.resets.reset(n.instance().server, wire.ErrSetBack)
 			for range i {
 				time.Sleep(0)
 			}

@@ -221,7 +221,7 @@ func TestStatsOfSnapshotsAndRestarts(t *testing.T) {
 			l.t.Errorf("of its snapshots it says %+v", s)
 		}
 		before := n.Stats()
-		n.restart(n.instance().server, errors.New("a reason"))
+		n.resets.restart(n.instance().server, errors.New("a reason"))
 		time.Sleep(5 * time.Second)
 		n.must("set after 1")
 		now := n.Stats()

@@ -200,5 +200,5 @@ func (n *Node) answerReform(ctx context.Context, payload []byte) error {
 	if !n.standing.MayReform(cluster, in.server) || !in.quiet.ended() {
 		return wire.ErrNotReformed
 	}
-	return n.reformOrder(ctx, cluster, nil)
+	return n.resets.orderReform(ctx, cluster, nil)
 }

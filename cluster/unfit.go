@@ -70,7 +70,7 @@ func (n *Node) mendOnce(in *instance, u unfit, since *time.Time) {
 	case err == nil && u.final:
 		in.halted(u.err)
 	case err == nil:
-		n.orders.give(resetOrder{server: in.server, kind: u.kind, mends: true,
+		n.resets.orders.give(resetOrder{server: in.server, kind: u.kind, mends: true,
 			reason: fmt.Errorf("%w; %s says that the farm has a quorum without it", u.err, leader)})
 	default:
 		n.sayNeeded(u, err)
@@ -103,7 +103,7 @@ func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 	case since.IsZero():
 		*since = time.Now()
 	case time.Since(*since) >= resumePatience:
-		n.orders.give(resetOrder{server: in.server, kind: rebuildState, mends: true,
+		n.resets.orders.give(resetOrder{server: in.server, kind: rebuildState, mends: true,
 			reason: fmt.Errorf("the others have no leader without this node, so it takes part again with "+
 				"the log it has; %w", u.err)})
 	}

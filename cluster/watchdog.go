@@ -121,7 +121,7 @@ func (in *instance) recovered(w *logWrite) {
 	if in.stalled != nil {
 		in.stalled.Stop()
 	}
-	in.node.restart(in.server, ErrStalled)
+	in.node.resets.restart(in.server, ErrStalled)
 }
 
 // snapshotStream is a snapshot on its way in. raft reads it on its main goroutine and without a deadline, so
@@ -184,7 +184,7 @@ func (in *instance) refused() {
 	defer in.watchMu.Unlock()
 	if in.refusals++; in.refusals == refusalsInRow {
 		in.refusals = 0
-		in.node.restart(in.server, fmt.Errorf("what follows a restored snapshot was refused %d times",
+		in.node.resets.restart(in.server, fmt.Errorf("what follows a restored snapshot was refused %d times",
 			refusalsInRow))
 	}
 }
@@ -202,6 +202,6 @@ func (l *leadership) transferStuck(err error) {
 	case l.transferring.IsZero():
 		l.transferring = now
 	case now.Sub(l.transferring) > 4*l.in.node.cfg.Tuning.Heartbeat:
-		l.in.node.restart(l.in.server, errors.New("a transfer of leadership does not end"))
+		l.in.node.resets.restart(l.in.server, errors.New("a transfer of leadership does not end"))
 	}
 }

@@ -60,7 +60,7 @@ const recoverPatience = 5 * time.Second
 
 func (n *Node) recoverSoon(ctx context.Context, cluster string, lost []string) error {
 	for end := time.Now().Add(recoverPatience); ; {
-		err := n.recoverFarm(ctx, cluster, lost)
+		err := n.recovery.recover(ctx, cluster, lost)
 		passing := errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed)
 		if !passing || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
 			return err

@@ -33,12 +33,12 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 		}
 		for what, ask := range map[string]func(){
 			"askOthers":      func() { leader.askOthers(wire.MethodResync, nil) },
-			"claimFarm":      func() { leader.claimFarm(l.ctx(time.Minute)) },
-			"giveBack":       func() { leader.giveBack(cluster) },
+			"claimFarm":      func() { leader.claims.claim(l.ctx(time.Minute)) },
+			"giveBack":       func() { leader.claims.giveBack(cluster) },
 			"collectPledges": func() { leader.collectPledges(7, leader.members.others()) },
 			"askAround":      func() { leader.askAround(l.ctx(time.Minute)) },
-			"introduce":      func() { leader.introduce() },
-			"look":           func() { leader.look(l.ctx(time.Minute), cluster, nil, false) },
+			"introduce":      func() { leader.recovery.introduce() },
+			"look":           func() { leader.surveys.look(l.ctx(time.Minute), cluster, nil, false) },
 			"applied":        func() { lead.applied(servers) },
 			"compare":        func() { newComparison(lead).ask(1, func(string) bool { return true }) },
 		} {

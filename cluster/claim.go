@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -16,18 +17,27 @@ import (
 
 const claimFor = restorePatience
 
-// claimFarm asks everybody who is there to let this node replace the state of the farm that it returns. The
+// claims are those that this node makes, and that which it has given. The latter is in standing.
+type claims struct {
+	*base
+	members  *members
+	statusOf func(ctx context.Context, node string) (status, error)
+
+	restoring atomic.Bool // a restore is under way on this node
+}
+
+// claim asks everybody who is there to let this node replace the state of the farm that it returns. The
 // members are asked in one order by all who claim, so that one of two has it; but first it is found out, of
 // all at once, who answers. A member that does not answer, or knows of no claims, does not stand in the way.
-func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
+func (c *claims) claim(ctx context.Context) (cluster string, err error) {
 	defer func() {
 		if err != nil {
-			n.giveBack(cluster)
+			c.giveBack(cluster)
 		}
 	}()
-	cluster = n.self().cluster
-	for _, node := range n.answering(ctx, n.members.present()) {
-		switch err := n.askClaim(ctx, node, cluster, false); {
+	cluster = c.self().cluster
+	for _, node := range c.answering(ctx, c.members.present()) {
+		switch err := c.ask(ctx, node, cluster, false); {
 		case ctx.Err() != nil:
 			return cluster, ctx.Err()
 		case errors.Is(err, ErrOtherFarm):
@@ -40,21 +50,21 @@ func (n *Node) claimFarm(ctx context.Context) (cluster string, err error) {
 }
 
 // giveBack ends a claim of this node.
-func (n *Node) giveBack(cluster string) {
-	atOnce(n.members.present(), func(node string) {
+func (c *claims) giveBack(cluster string) {
+	atOnce(c.members.present(), func(node string) {
 		// one that is not asked goes by the time, or by this node's cluster ID
-		n.askClaim(n.ctx, node, cluster, true)
+		c.ask(c.ctx, node, cluster, true)
 	})
 }
 
 // answering returns those of some nodes, by NodeID, that answer a call, in the same order; this node is one.
-func (n *Node) answering(ctx context.Context, nodes []string) []string {
+func (c *claims) answering(ctx context.Context, nodes []string) []string {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var there names
 	atOnce(nodes, func(node string) {
-		if node != n.id {
-			if _, err := n.statusOf(ctx, node); err != nil {
+		if node != c.id {
+			if _, err := c.statusOf(ctx, node); err != nil {
 				return
 			}
 		}
@@ -63,19 +73,19 @@ func (n *Node) answering(ctx context.Context, nodes []string) []string {
 	return slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return !there.has(node) })
 }
 
-func (n *Node) askClaim(ctx context.Context, node, cluster string, back bool) error {
+func (c *claims) ask(ctx context.Context, node, cluster string, back bool) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	payload := append(wire.AppendString(nil, cluster), wire.BoolByte(back))
-	if node == n.id {
-		return n.answerClaim(wire.Hello{Source: n.self().server}, payload)
+	if node == c.id {
+		return c.answer(wire.Hello{Source: c.self().server}, payload)
 	}
-	_, _, err := n.peers.Call(ctx, node, wire.MethodClaim, payload)
+	_, _, err := c.peers.Call(ctx, node, wire.MethodClaim, payload)
 	return err
 }
 
-// answerClaim is the side of the one that is asked.
-func (n *Node) answerClaim(from wire.Hello, payload []byte) error {
+// answer is the side of the one that is asked.
+func (c *claims) answer(from wire.Hello, payload []byte) error {
 	r := wire.NewReader(payload)
 	cluster, back := r.Text(), r.Byte() != 0
 	if err := r.End(); err != nil {
@@ -83,11 +93,11 @@ func (n *Node) answerClaim(from wire.Hello, payload []byte) error {
 	}
 	by := wire.NodeOf(from.Source)
 	if back {
-		return n.standing.GiveBack(cluster, by)
+		return c.standing.GiveBack(cluster, by)
 	}
-	return n.standing.Claim(cluster, by, claimFor, reformPatience, n.members.here)
+	return c.standing.Claim(cluster, by, claimFor, reformPatience, c.members.here)
 }
 
-// claimHeld returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody
+// held returns the NodeID of the one that has this node's claim, if it still may use it; "" if nobody
 // has.
-func (n *Node) claimHeld() string { return n.standing.ClaimedBy(n.members.here) }
+func (c *claims) held() string { return c.standing.ClaimedBy(c.members.here) }

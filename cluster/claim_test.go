@@ -67,7 +67,7 @@ func TestClaimEnds(t *testing.T) {
 			{b, take, wire.ErrPromised}, {a, back, nil}, {b, take, nil},
 			{c, append(wire.AppendString(nil, "another"), 0), ErrOtherFarm}, {c, nil, wire.ErrMalformed},
 		} {
-			if err := c.answerClaim(by(step.who), step.what); !errors.Is(err, step.want) {
+			if err := c.claims.answer(by(step.who), step.what); !errors.Is(err, step.want) {
 				t.Errorf("%s asks by %q: %v, want %v", step.who.conf.Name, step.what, err, step.want)
 			}
 		}
@@ -80,7 +80,7 @@ func TestClaimEnds(t *testing.T) {
 		}
 		b.kill()
 		l.until(time.Minute, "its death is known",
-			func() bool { return a.directory.Get(b.id).Status == roster.Dead && c.claimHeld() == "" })
+			func() bool { return a.directory.Get(b.id).Status == roster.Dead && c.claims.held() == "" })
 		if err := a.Restore(l.ctx(time.Minute), bytes.NewReader(snapshotOf(t, a))); err != nil {
 			t.Error(err)
 		}

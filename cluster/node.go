@@ -35,6 +35,9 @@ type Node struct {
 	reads     *reads
 	logs      *logs
 	resets    *resets
+	surveys   *surveys
+	claims    *claims
+	recovery  *recovery
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
@@ -79,6 +82,10 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	n.resets.restarts, n.resets.renamed = &n.meters.restarts, n.metaChanged
 	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
 	n.resets.farmless = n.foundAgain
+	n.surveys = &surveys{base: n.base, members: n.members, answer: n.answer, askStatus: n.askStatus}
+	n.claims = &claims{base: n.base, members: n.members, statusOf: n.statusOf}
+	n.recovery = &recovery{base: n.base, members: n.members, surveys: n.surveys, resets: n.resets,
+		claims: n.claims, followEpoch: n.followEpoch}
 	n.peers = n.linkPeers()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
@@ -200,7 +207,7 @@ func (n *Node) start() {
 	n.spawn(n.resets.run)
 	n.spawn(n.testAdvertised)
 	n.spawn(n.watchLevels)
-	n.spawn(n.watchQuorum)
+	n.spawn(n.recovery.watchQuorum)
 	n.spawn(n.watchVoters)
 	n.spawn(n.mend)
 }
@@ -301,13 +308,13 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodRemove:
 		return nil, n.answerFarewell(ctx, from, voting.Remove, string(payload))
 	case wire.MethodSurvey:
-		return n.answerSurvey(payload)
+		return n.surveys.answerSurvey(payload)
 	case wire.MethodFollow:
-		return nil, n.answerFollow(payload)
+		return nil, n.recovery.answerFollow(payload)
 	case wire.MethodReform:
-		return nil, n.answerReform(ctx, payload)
+		return nil, n.recovery.answerReform(ctx, payload)
 	case wire.MethodClaim:
-		return nil, n.answerClaim(from, payload)
+		return nil, n.claims.answer(from, payload)
 	case wire.MethodDemote:
 		return nil, n.answerFarewell(ctx, from, voting.Demote, string(payload))
 	case wire.MethodTakesIn:

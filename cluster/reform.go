@@ -60,11 +60,11 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 				ErrHeldBack, level, strings.Join(behind, "; "))
 		}
 	}
-	if n.claiming.Swap(true) {
+	if n.claims.restoring.Swap(true) {
 		return fmt.Errorf("%w: on this node", errBusy)
 	}
-	defer n.claiming.Store(false)
-	claimed, err := n.claimFarm(ctx)
+	defer n.claims.restoring.Store(false)
+	claimed, err := n.claims.claim(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
 	err = n.resets.orderReform(ctx, cluster, state)
 	// else it may still be done; and what is done ends the claim
 	if err != nil && !errors.Is(err, ErrUncertain) {
-		n.giveBack(claimed)
+		n.claims.giveBack(claimed)
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 	l.cut(left...)
 	time.Sleep(5 * time.Second)
 	words := serverSet(away...)
-	s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, words, true)
+	s := left[0].surveys.look(l.ctx(time.Minute), left[0].self().cluster, words, true)
 	if err := s.Verdict(); err != nil {
 		l.t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func (l *lab) promised() (heir, other *labNode, away []*labNode) {
 	l.t.Helper()
 	heir, other, away, follow := l.stoodDown()
 	for _, n := range []*labNode{heir, other} {
-		if err := n.answerFollow(follow); err != nil {
+		if err := n.recovery.answerFollow(follow); err != nil {
 			l.t.Fatal(err)
 		}
 	}
@@ -72,7 +72,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 				}
 			}
 		}
-		if err := heir.answerReform(l.ctx(time.Minute), wire.AppendString(nil, before)); err != nil {
+		if err := heir.recovery.answerReform(l.ctx(time.Minute), wire.AppendString(nil, before)); err != nil {
 			t.Fatal(err)
 		}
 		away[0].start()
@@ -146,13 +146,13 @@ func TestPromiseOnABadDisk(t *testing.T) {
 		if err := os.Mkdir(blocked, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.answerFollow(follow); err == nil || n.standing.Bound(n.instance().server) {
+		if err := n.recovery.answerFollow(follow); err == nil || n.standing.Bound(n.instance().server) {
 			t.Errorf("promised, though it cannot be written: %v", err)
 		}
 		if err := os.Remove(blocked); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.answerFollow(follow); err != nil {
+		if err := n.recovery.answerFollow(follow); err != nil {
 			t.Fatal(err)
 		}
 		n.stop()
@@ -224,7 +224,7 @@ func TestReformingTakesLong(t *testing.T) {
 		l.net.Heal()
 		slow[heir].Store(true)
 		done := make(chan error, 1)
-		go func() { done <- heir.answerReform(l.ctx(time.Hour), wire.AppendString(nil, before)) }()
+		go func() { done <- heir.recovery.answerReform(l.ctx(time.Hour), wire.AppendString(nil, before)) }()
 		for range 20 {
 			time.Sleep(5 * time.Second)
 			if !heir.instance().quiet.ended() || !other.instance().quiet.ended() {

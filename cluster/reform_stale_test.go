@@ -32,12 +32,12 @@ func TestFarmLivesOutOfRaftsSight(t *testing.T) {
 		l.cut(stale)
 		l.replaceInTurn(rest...)
 		l.fill(rest[0], "k", rest...)
-		if err := stale.succeed(l.ctx(time.Minute), stale.self().cluster, nil); err == nil {
+		if err := stale.recovery.succeed(l.ctx(time.Minute), stale.self().cluster, nil); err == nil {
 			t.Error("the node that is cut off re-formed the farm")
 		}
 		l.net.Heal()
 		for range 100 {
-			if err := stale.succeed(l.ctx(time.Minute), stale.self().cluster, nil); err == nil {
+			if err := stale.recovery.succeed(l.ctx(time.Minute), stale.self().cluster, nil); err == nil {
 				t.Fatal("a living farm was re-formed")
 			}
 			time.Sleep(10 * time.Millisecond)

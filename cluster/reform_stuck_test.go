@@ -45,7 +45,7 @@ func TestTwoSuccessors(t *testing.T) {
 			n.kill()
 		}
 		time.Sleep(5 * time.Second)
-		s := left[0].look(l.ctx(time.Minute), left[0].self().cluster, serverSet(lost...), true)
+		s := left[0].surveys.look(l.ctx(time.Minute), left[0].self().cluster, serverSet(lost...), true)
 		if err := s.Verdict(); err != nil {
 			t.Fatal(err)
 		}
@@ -58,18 +58,18 @@ func TestTwoSuccessors(t *testing.T) {
 				n.instance().server), nil)
 		}
 		for _, n := range left {
-			if err := n.answerFollow(follow(n)); err != nil {
+			if err := n.recovery.answerFollow(follow(n)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := heir.answerFollow(follow(other)); !errors.Is(err, wire.ErrPromised) {
+		if err := heir.recovery.answerFollow(follow(other)); !errors.Is(err, wire.ErrPromised) {
 			t.Errorf("the one that is to succeed follows the other: %v", err)
 		}
-		if err := other.answerFollow(follow(heir)); err != nil {
+		if err := other.recovery.answerFollow(follow(heir)); err != nil {
 			t.Errorf("neither gives way: %v", err)
 		}
 		cluster := wire.AppendString(nil, other.self().cluster)
-		if err := other.answerReform(l.ctx(time.Minute), cluster); !errors.Is(err, wire.ErrNotReformed) {
+		if err := other.recovery.answerReform(l.ctx(time.Minute), cluster); !errors.Is(err, wire.ErrNotReformed) {
 			t.Errorf("the one that gave way re-forms the farm: %v", err)
 		}
 		word := other.standing.Word().Successor // back to before: as if the farm were not re-formed yet

@@ -204,7 +204,7 @@ func (s *script) doInterrupt(rest string) {
 		a.remember()
 		lost[a.server] = true
 	}
-	v := asked.look(s.ctx(time.Minute), asked.self().cluster, lost, true)
+	v := asked.surveys.look(s.ctx(time.Minute), asked.self().cluster, lost, true)
 	if err := v.Verdict(); err != nil {
 		s.fatalf("%v", err)
 	}
@@ -214,7 +214,7 @@ func (s *script) doInterrupt(rest string) {
 	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.Heir()),
 		sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.Left(), v.Heir())))) {
-		if _, err := asked.askServer(s.ctx(time.Minute), id, wire.MethodFollow, follow); err != nil {
+		if _, err := asked.surveys.askServer(s.ctx(time.Minute), id, wire.MethodFollow, follow); err != nil {
 			s.fatalf("%s: %v", id, err)
 		}
 	}

@@ -22,21 +22,30 @@ import (
 
 const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for another node to stand down
 
+// surveys ask what the servers of a farm hold, and say what this one does. They hold nothing and change nothing,
+// but that a node stands down when it is asked to.
+type surveys struct {
+	*base
+	members   *members
+	answer    func(context.Context, wire.Hello, wire.Method, []byte) ([]byte, error) // what is asked of this node
+	askStatus func(ctx context.Context, addr, node string) (status, error)           // at an address
+}
+
 // look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an
 // operator's word. With down, everybody who answers stands down. Who has become a member of a later epoch by
 // then, this node included, reports nothing.
-func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *succession.Survey {
+func (sv *surveys) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *succession.Survey {
 	s := succession.New()
 	asked := map[string]bool{}
-	next := []string{n.instance().server}
-	for _, m := range n.members.all() {
+	next := []string{sv.instance().server}
+	for _, m := range sv.members.all() {
 		// perhaps this node's configuration is too old to have it
-		if m.Status == roster.Alive && m.Node != n.id {
+		if m.Status == roster.Alive && m.Node != sv.id {
 			next = append(next, m.Server())
 		}
 	}
 	for len(next) > 0 {
-		n.lookAt(ctx, s, cluster, next, lost, down)
+		sv.lookAt(ctx, s, cluster, next, lost, down)
 		for _, id := range next {
 			asked[id] = true
 		}
@@ -46,11 +55,11 @@ func (n *Node) look(ctx context.Context, cluster string, lost map[string]bool, d
 }
 
 // lookAt asks several servers at once: those who are there take no time, those who are not take seconds.
-func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string, servers []string,
+func (sv *surveys) lookAt(ctx context.Context, s *succession.Survey, cluster string, servers []string,
 	lost map[string]bool, down bool) {
 	var mu sync.Mutex
 	atOnce(servers, func(id string) {
-		r, gone, err := n.inquire(ctx, cluster, id, down)
+		r, gone, err := sv.inquire(ctx, cluster, id, down)
 		mu.Lock()
 		defer mu.Unlock()
 		// one that is about to be taken in has nothing to tell
@@ -64,27 +73,27 @@ func (n *Node) lookAt(ctx context.Context, s *succession.Survey, cluster string,
 
 // inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm
 // that goes on out of this node's sight: then the report is of what it is now.
-func (n *Node) inquire(ctx context.Context, cluster, server string, down bool) (r *succession.Report,
+func (sv *surveys) inquire(ctx context.Context, cluster, server string, down bool) (r *succession.Report,
 	gone bool, err error) {
-	if r, err = n.askReport(ctx, cluster, server, down); err == nil {
+	if r, err = sv.askReport(ctx, cluster, server, down); err == nil {
 		return r, false, nil
 	}
-	gone, now := n.gone(ctx, server)
+	gone, now := sv.gone(ctx, server)
 	if !gone || now == "" {
 		return nil, gone, err
 	}
-	r, err = n.askReport(ctx, cluster, now, down)
+	r, err = sv.askReport(ctx, cluster, now, down)
 	return r, err == nil || errors.Is(err, ErrOtherFarm), err // of no farm: it has just been started
 }
 
-func (n *Node) askReport(ctx context.Context, cluster, server string, down bool) (*succession.Report, error) {
+func (sv *surveys) askReport(ctx context.Context, cluster, server string, down bool) (*succession.Report, error) {
 	patience := dialTimeout
 	if down {
 		patience = standPatience
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := n.askServer(ctx, server, wire.MethodSurvey,
+	out, err := sv.askServer(ctx, server, wire.MethodSurvey,
 		append(wire.AppendString(nil, cluster), wire.BoolByte(down)))
 	if err != nil {
 		return nil, err
@@ -97,28 +106,28 @@ func (n *Node) askReport(ctx context.Context, cluster, server string, down bool)
 }
 
 // askServer calls the node of a server, which may be this one.
-func (n *Node) askServer(ctx context.Context, server string, m wire.Method, payload []byte) ([]byte, error) {
-	if server == n.instance().server {
-		return n.answer(ctx, wire.Hello{Source: server}, m, payload)
+func (sv *surveys) askServer(ctx context.Context, server string, m wire.Method, payload []byte) ([]byte, error) {
+	if server == sv.instance().server {
+		return sv.answer(ctx, wire.Hello{Source: server}, m, payload)
 	}
-	out, _, err := n.peers.Call(ctx, wire.NodeOf(server), m, payload)
+	out, _, err := sv.peers.Call(ctx, wire.NodeOf(server), m, payload)
 	return out, err
 }
 
 // answerSurvey reports what this node holds, and stands down if that is asked and it knows of no leader.
-func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
+func (sv *surveys) answerSurvey(payload []byte) ([]byte, error) {
 	r := wire.NewReader(payload)
 	cluster, down := r.Text(), r.Byte() != 0
 	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if cluster == "" || cluster != n.self().cluster {
+	if cluster == "" || cluster != sv.self().cluster {
 		return nil, ErrOtherFarm
 	}
-	if n.fit.err() != nil {
+	if sv.fit.err() != nil {
 		return nil, wire.ErrNotReformed // what it holds is not known
 	}
-	in := n.instance()
+	in := sv.instance()
 	if down && len(in.configuration().Servers) > 0 {
 		if leader, _ := in.leader.get(); leader != "" && !in.quiet.begun.Load() {
 			return nil, wire.ErrHasQuorum
@@ -126,15 +135,15 @@ func (n *Node) answerSurvey(payload []byte) ([]byte, error) {
 		if err := in.standDown(); err != nil {
 			return nil, err
 		}
-		n.standing.StandDown()
+		sv.standing.StandDown()
 	}
-	out, err := n.holdings(in)
+	out, err := sv.holdings(in)
 	return out.Append(nil), err
 }
 
 // holdings says what this node has to offer.
-func (n *Node) holdings(in *instance) (r succession.Report, err error) {
-	r = succession.Report{Server: in.server, Ordinary: n.cfg.Role == Ordinary}
+func (sv *surveys) holdings(in *instance) (r succession.Report, err error) {
+	r = succession.Report{Server: in.server, Ordinary: sv.cfg.Role == Ordinary}
 	r.Term, r.Last, err = in.lastEntry()
 	for _, s := range in.configuration().Servers {
 		if s.Suffrage == raft.Voter {
@@ -143,18 +152,18 @@ func (n *Node) holdings(in *instance) (r succession.Report, err error) {
 			r.Nonvoters = append(r.Nonvoters, string(s.ID))
 		}
 	}
-	word := n.standing.Word()
+	word := sv.standing.Word()
 	r.Successor, r.Down = word.Successor, in.quiet.ended() && !word.Resuming
 	return r, err
 }
 
 // succeed carries the re-forming of the farm that is called cluster through, if the survey allows it. Another
 // one may do so at the same time, and what comes of that is another farm, which nobody has surveyed.
-func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool) error {
-	if err := n.look(ctx, cluster, lost, false).Verdict(); err != nil {
+func (rc *recovery) succeed(ctx context.Context, cluster string, lost map[string]bool) error {
+	if err := rc.surveys.look(ctx, cluster, lost, false).Verdict(); err != nil {
 		return err
 	}
-	if err := n.standAndFollow(ctx, cluster, lost); err != nil {
+	if err := rc.standAndFollow(ctx, cluster, lost); err != nil {
 		return fmt.Errorf("%w: %w", errHalfWay, err)
 	}
 	return nil
@@ -162,8 +171,8 @@ func (n *Node) succeed(ctx context.Context, cluster string, lost map[string]bool
 
 // standAndFollow has everybody who is left stand down, promise to follow one of them, and that one re-form
 // the farm.
-func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[string]bool) error {
-	s := n.look(ctx, cluster, lost, true)
+func (rc *recovery) standAndFollow(ctx context.Context, cluster string, lost map[string]bool) error {
+	s := rc.surveys.look(ctx, cluster, lost, true)
 	if err := s.Verdict(); err != nil {
 		return err
 	}
@@ -177,7 +186,7 @@ func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[stri
 	heir := s.Heir()
 	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, cluster), heir), sortedKeys(lost))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, heir)))) {
-		if _, err := n.askServer(ctx, id, wire.MethodFollow, follow); err != nil {
+		if _, err := rc.surveys.askServer(ctx, id, wire.MethodFollow, follow); err != nil {
 			return fmt.Errorf("%w: %s does not promise to follow %s: %w", wire.ErrNotReformed, id, heir, err)
 		}
 	}
@@ -185,20 +194,56 @@ func (n *Node) standAndFollow(ctx context.Context, cluster string, lost map[stri
 	if time.Since(began) > reformPatience/2 {
 		return fmt.Errorf("%w: the promises took too long", wire.ErrNotReformed)
 	}
-	_, err := n.askServer(ctx, heir, wire.MethodReform, wire.AppendString(nil, cluster))
+	_, err := rc.surveys.askServer(ctx, heir, wire.MethodReform, wire.AppendString(nil, cluster))
 	return err
 }
 
 // answerReform re-forms the farm on this node, to which everybody left has promised to follow.
-func (n *Node) answerReform(ctx context.Context, payload []byte) error {
+func (rc *recovery) answerReform(ctx context.Context, payload []byte) error {
 	r := wire.NewReader(payload)
 	cluster := r.Text()
 	if err := r.End(); err != nil {
 		return err
 	}
-	in := n.instance()
-	if !n.standing.MayReform(cluster, in.server) || !in.quiet.ended() {
+	in := rc.instance()
+	if !rc.standing.MayReform(cluster, in.server) || !in.quiet.ended() {
 		return wire.ErrNotReformed
 	}
-	return n.resets.orderReform(ctx, cluster, nil)
+	return rc.resets.orderReform(ctx, cluster, nil)
+}
+
+// gone reports whether there is proof that a memory server's process is gone, and its memory with it: it has
+// said, after its Raft had ended, that it stops; or its node answers, at its own address, as another
+// incarnation, which is returned. That gossip takes it for dead proves nothing.
+func (sv *surveys) gone(ctx context.Context, server string) (proven bool, now string) {
+	addr, ended := sv.directory.Where(server)
+	if sv.durable() || ended || addr == "" {
+		return ended && !sv.durable(), ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	st, err := sv.askStatus(ctx, addr, wire.NodeOf(server))
+	if err != nil || st.server == server || wire.NodeOf(st.server) != wire.NodeOf(server) {
+		return false, ""
+	}
+	return true, st.server
+}
+
+func (sv *surveys) describe(s *succession.Survey, best *succession.Report, id string) Survivor {
+	v := Survivor{NodeID: wire.NodeOf(id), Server: id, Vote: Nonvoter, Gone: s.Gone[id],
+		Applied: sv.directory.Reached(id)}
+	if slices.Contains(best.Voters, id) {
+		v.Vote = Voter
+	}
+	v.Addr, _ = sv.directory.Where(id)
+	if seen := sv.directory.Get(v.NodeID); seen != nil {
+		v.Name = seen.Name
+	}
+	if v.Addr == "" {
+		v.Addr = sv.directory.Addr(v.NodeID)
+	}
+	if r := s.Reports[id]; r != nil {
+		v.Answers, v.Term, v.Last = true, r.Term, r.Last
+	}
+	return v
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -33,17 +35,43 @@ const (
 	finalizePatience = 10 * time.Second
 )
 
-// listenForOperators makes the peer port take operators, unless anybody could be one: the certificates of a
+// operators are served here. What they ask for is done by the node's parts, or as its program would have it done,
+// by operated. There is no lock: listen sets calls and identity before anybody is served.
+type operators struct {
+	*base
+	node     operated
+	members  *members
+	reads    *reads
+	recovery *recovery
+	statusOf func(ctx context.Context, node string) (status, error)
+
+	calls    net.Listener // nil: nobody can operate the farm through this node
+	identity *trust.Admin // nil likewise
+
+	askedToLeave atomic.Bool
+	takingIn     atomic.Bool // a backup
+}
+
+// operated is what operators have a node do that its program could have it do as well.
+type operated interface {
+	State() State
+	Stats() Stats
+	Survey(context.Context) (Survey, error)
+	Finalize(context.Context) (int, error)
+	Leave(context.Context) error
+}
+
+// listen makes the peer port take operators, unless anybody could be one: the certificates of a
 // node without a secret protect from accidents only.
-func (n *Node) listenForOperators() error {
-	if len(n.cfg.Secrets) == 0 && n.cfg.exposed() != "" {
+func (o *operators) listen() error {
+	if len(o.cfg.Secrets) == 0 && o.cfg.exposed() != "" {
 		return nil
 	}
-	id, err := n.trust.AdminServer(n.id)
+	id, err := o.trust.AdminServer(o.id)
 	if err != nil {
 		return err
 	}
-	n.operators, n.operatorID = n.port.AdminListener(port.ProtoAdmin, id), id
+	o.calls, o.identity = o.port.AdminListener(port.ProtoAdmin, id), id
 	return nil
 }
 
@@ -52,27 +80,27 @@ func (n *Node) listenForOperators() error {
 // has no secret and is not on loopback alone. To bound how many are served is the program's own business. Ask
 // once, and close it.
 func (n *Node) OperatorListener() net.Listener {
-	if n.operatorID == nil {
+	if n.operators.identity == nil {
 		return nil
 	}
-	return n.port.AdminListener(port.ProtoProgram, n.operatorID)
+	return n.port.AdminListener(port.ProtoProgram, n.operators.identity)
 }
 
-func (n *Node) acceptOperators() {
-	if n.operators == nil {
+func (o *operators) accept() {
+	if o.calls == nil {
 		return
 	}
 	slots, waiting := make(chan struct{}, maxOperators), make(chan struct{}, maxOperators)
 	for {
-		c, err := n.operators.Accept()
+		c, err := o.calls.Accept()
 		if err != nil {
 			return
 		}
 		select {
 		case slots <- struct{}{}:
-			if !n.spawn(func() {
+			if !o.spawn(func() {
 				defer func() { <-slots }()
-				n.serveOperator(c)
+				o.serve(c)
 			}) {
 				c.Close()
 			}
@@ -81,9 +109,9 @@ func (n *Node) acceptOperators() {
 		}
 		select {
 		case waiting <- struct{}{}:
-			if !n.spawn(func() {
+			if !o.spawn(func() {
 				defer func() { <-waiting }()
-				n.refuseOperator(c)
+				o.refuse(c)
 			}) {
 				c.Close()
 			}
@@ -93,26 +121,26 @@ func (n *Node) acceptOperators() {
 	}
 }
 
-// refuseOperator says that there are too many, so that nobody has to wonder whether something was done.
-func (n *Node) refuseOperator(conn net.Conn) {
-	c := adminwire.NewConn(n.ctx, conn, refusePatience)
+// refuse says that there are too many, so that nobody has to wonder whether something was done.
+func (o *operators) refuse(conn net.Conn) {
+	c := adminwire.NewConn(o.ctx, conn, refusePatience)
 	defer c.Close()
 	c.Fail(adminwire.Failed(admin.ErrRefused, "%s serves %d operators already; try again in a moment",
-		n.cfg.Name, maxOperators))
+		o.cfg.Name, maxOperators))
 	c.Drain()
 }
 
-func (n *Node) serveOperator(conn net.Conn) {
-	c := adminwire.NewConn(n.ctx, conn, operatorIdle)
+func (o *operators) serve(conn net.Conn) {
+	c := adminwire.NewConn(o.ctx, conn, operatorIdle)
 	defer c.Close()
 	req, err := c.ReceiveRequest()
 	if err == nil {
-		n.log.Log(n.ctx, levelOf(req.Verb), "an operator asks", "verb", req.Verb, "node", req.Node, "from",
+		o.log.Log(o.ctx, levelOf(req.Verb), "an operator asks", "verb", req.Verb, "node", req.Node, "from",
 			conn.RemoteAddr())
-		err = n.serveRequest(c, req)
+		err = o.serveRequest(c, req)
 	}
 	if err != nil {
-		n.log.Info("an operator was not served", "verb", req.Verb, "from", conn.RemoteAddr(), keyError, err)
+		o.log.Info("an operator was not served", "verb", req.Verb, "from", conn.RemoteAddr(), keyError, err)
 		c.Fail(err)
 		c.Drain()
 	}
@@ -129,20 +157,20 @@ func levelOf(verb string) slog.Level {
 }
 
 // serveRequest answers a request, and returns an error if that is still to be sent.
-func (n *Node) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
+func (o *operators) serveRequest(c *adminwire.Conn, req adminwire.Request) error {
 	switch req.Verb {
 	case adminwire.VerbBackup:
-		return n.serveBackup(c)
+		return o.serveBackup(c)
 	case adminwire.VerbRestore:
-		return n.serveRestore(c, req)
+		return o.serveRestore(c, req)
 	}
 	limit := operateLimit
 	if req.Verb == adminwire.VerbRecover {
 		limit = recoverLimit
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, limit)
+	ctx, cancel := context.WithTimeout(o.ctx, limit)
 	defer cancel()
-	answer, err := n.operate(ctx, req)
+	answer, err := o.operate(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -156,42 +184,42 @@ func otherFarm(was, is string) error {
 }
 
 // operate does what an operator asks for, here or on the node whose business it is.
-func (n *Node) operate(ctx context.Context, req adminwire.Request) (any, error) {
+func (o *operators) operate(ctx context.Context, req adminwire.Request) (any, error) {
 	switch req.Verb {
 	case adminwire.VerbFarm:
-		return n.farm(ctx), nil
+		return o.farm(ctx), nil
 	case adminwire.VerbStats:
-		return n.programStats()
+		return o.programStats()
 	case adminwire.VerbLeave:
-		return nil, n.operateLeave(ctx, req)
+		return nil, o.operateLeave(ctx, req)
 	case adminwire.VerbOrder:
-		return nil, n.operateOrder(ctx, req)
+		return nil, o.operateOrder(ctx, req)
 	case adminwire.VerbAsk:
-		return n.askProgram(ctx, req.Words)
+		return o.askProgram(ctx, req.Words)
 	case adminwire.VerbRemove:
-		return nil, n.operateRemove(ctx, req)
+		return nil, o.operateRemove(ctx, req)
 	case adminwire.VerbFinalize:
-		return n.operateFinalize(ctx)
+		return o.operateFinalize(ctx)
 	case adminwire.VerbSurvey:
-		return n.operateSurvey(ctx)
+		return o.operateSurvey(ctx)
 	case adminwire.VerbRecover:
-		return n.operateRecover(ctx, req)
+		return o.operateRecover(ctx, req)
 	}
 	return nil, adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older",
-		n.cfg.Name, req.Verb)
+		o.cfg.Name, req.Verb)
 }
 
-func (n *Node) operateFinalize(ctx context.Context) (any, error) {
+func (o *operators) operateFinalize(ctx context.Context) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, finalizePatience)
 	defer cancel()
-	level, err := n.Finalize(ctx)
+	level, err := o.node.Finalize(ctx)
 	switch {
 	case errors.Is(err, ErrHeldBack):
 		return nil, adminwire.Failed(admin.ErrRefused, "the farm stays at protocol level %d: %v",
-			n.State().Level, err)
+			o.node.State().Level, err)
 	case errors.Is(err, ErrNoLeader):
 		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s finds no leader to raise the protocol level",
-			n.cfg.Name)
+			o.cfg.Name)
 	case err != nil:
 		return nil, err
 	}
@@ -199,14 +227,14 @@ func (n *Node) operateFinalize(ctx context.Context) (any, error) {
 }
 
 // passOn has another node do what an operator asks for.
-func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) error {
+func (o *operators) passOn(ctx context.Context, node string, req adminwire.Request) error {
 	b, err := json.Marshal(req)
 	if err != nil {
 		return err
 	}
-	out, sent, err := n.peers.Call(ctx, node, wire.MethodOperate, b)
+	out, sent, err := o.peers.Call(ctx, node, wire.MethodOperate, b)
 	name := node
-	if s := n.directory.Get(node); s != nil {
+	if s := o.directory.Get(node); s != nil {
 		name = s.Name
 	}
 	switch {
@@ -214,7 +242,7 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 		return adminwire.Failed(admin.ErrUnsupported, "node %s does not know %q: its version is older", name,
 			req.Verb)
 	case err != nil && !sent:
-		return adminwire.Failed(admin.ErrRefused, "node %s cannot be reached from %s: %v", name, n.cfg.Name,
+		return adminwire.Failed(admin.ErrRefused, "node %s cannot be reached from %s: %v", name, o.cfg.Name,
 			err)
 	case err != nil:
 		return fmt.Errorf("node %s did not answer, so it may or may not have done it: %w", name, err)
@@ -224,38 +252,38 @@ func (n *Node) passOn(ctx context.Context, node string, req adminwire.Request) e
 
 // knows reports whether a server is configured, or alive by gossip, in which nobody without the secret is
 // heard.
-func (n *Node) knows(server string) bool {
-	if s := n.directory.Get(wire.NodeOf(server)); s != nil && s.Status == roster.Alive &&
+func (o *operators) knows(server string) bool {
+	if s := o.directory.Get(wire.NodeOf(server)); s != nil && s.Status == roster.Alive &&
 		s.Server() == server {
 		return true
 	}
-	return slices.ContainsFunc(n.instance().configuration().Servers, func(srv raft.Server) bool {
+	return slices.ContainsFunc(o.instance().configuration().Servers, func(srv raft.Server) bool {
 		return string(srv.ID) == server
 	})
 }
 
-// answerOperate does what another member passes on. A certificate for the peer port is not enough for that:
+// answer does what another member passes on. A certificate for the peer port is not enough for that:
 // who has one of an authority outside (PeerTLS), and not the farm's secret, cannot be configured, nor be
 // heard in gossip.
-func (n *Node) answerOperate(ctx context.Context, from wire.Hello, payload []byte) ([]byte, error) {
+func (o *operators) answer(ctx context.Context, from wire.Hello, payload []byte) ([]byte, error) {
 	var req adminwire.Request
 	if err := json.Unmarshal(payload, &req); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrMalformed, err)
 	}
-	if !n.knows(from.Source) {
+	if !o.knows(from.Source) {
 		return adminwire.Pack(nil, adminwire.Failed(admin.ErrRefused,
 			"%s does not know the node that passes this on as a member; "+
-				"name another one by -node, such as %s", n.cfg.Name, n.Addr())), nil
+				"name another one by -node, such as %s", o.cfg.Name, o.advertise)), nil
 	}
-	n.log.Info("an operator asks", "verb", req.Verb, "order", req.Order, "node", req.Node)
+	o.log.Info("an operator asks", "verb", req.Verb, "order", req.Order, "node", req.Node)
 	switch req.Verb {
 	case adminwire.VerbLeave:
-		n.beginLeave()
+		o.beginLeave()
 		return adminwire.Pack(nil, nil), nil
 	case adminwire.VerbOrder:
-		return adminwire.Pack(nil, n.giveOrder(ctx, req.Order)), nil
+		return adminwire.Pack(nil, o.giveOrder(ctx, req.Order)), nil
 	case adminwire.VerbRemove:
-		return adminwire.Pack(nil, n.bury(ctx, req.Node)), nil
+		return adminwire.Pack(nil, o.bury(ctx, req.Node)), nil
 	}
 	return nil, fmt.Errorf("%w: %q for an operator", ErrVersion, req.Verb)
 }

@@ -501,7 +501,7 @@ func TestGoneIsNotUnauthorized(t *testing.T) {
 	if !errors.Is(err, admin.ErrUnreachable) || errors.Is(err, admin.ErrNotAuthorized) {
 		t.Errorf("one that stops in the middle: %v", err)
 	}
-	n.operators.Close()
+	n.operators.calls.Close()
 	if _, err := op.Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrUnsupported) ||
 		errors.Is(err, admin.ErrNotAuthorized) {
 		t.Errorf("one that takes no operators: %v", err)

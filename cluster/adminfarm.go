@@ -20,17 +20,17 @@ const askPatience = 2 * time.Second
 func (n *Node) Overview(ctx context.Context) admin.Farm { return n.farm(ctx) }
 
 // farm returns what this node knows of the farm, after it has asked all members how far they are.
-func (n *Node) farm(ctx context.Context) admin.Farm {
-	quorum, applied := n.askAround(ctx)
-	s := n.State()
+func (o *operators) farm(ctx context.Context) admin.Farm {
+	quorum, applied := o.askAround(ctx)
+	s := o.node.State()
 	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term,
 		Quorum:  quorum,
 		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack,
 		Divergence: s.Divergence, Undecided: s.Undecided,
-		Awaits: s.Awaits, Members: n.listed(s)}
-	if err := n.Err(); err != nil {
+		Awaits: s.Awaits, Members: o.listed(s)}
+	if err := o.failure.get(); err != nil {
 		f.Failure = err.Error()
-	} else if err := n.fit.err(); err != nil {
+	} else if err := o.fit.err(); err != nil {
 		f.Failure = err.Error()
 	}
 	for i := range f.Members {
@@ -42,15 +42,15 @@ func (n *Node) farm(ctx context.Context) admin.Farm {
 }
 
 // askAround finds out whether the farm has a quorum just now, and how far the live members are, by NodeID.
-func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]uint64) {
+func (o *operators) askAround(ctx context.Context) (quorum bool, applied map[string]uint64) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	var mu sync.Mutex
 	var asking sync.WaitGroup
-	asking.Go(func() { quorum = n.reads.barrier(ctx) == nil })
+	asking.Go(func() { quorum = o.reads.barrier(ctx) == nil })
 	applied = map[string]uint64{}
-	atOnce(n.members.others(), func(s *roster.Sighting) {
-		st, err := n.statusOf(ctx, s.Node)
+	atOnce(o.members.others(), func(s *roster.Sighting) {
+		st, err := o.statusOf(ctx, s.Node)
 		if err != nil {
 			return // it is as far as gossip has heard
 		}
@@ -64,7 +64,7 @@ func (n *Node) askAround(ctx context.Context) (quorum bool, applied map[string]u
 
 // listed returns the members of s that are there or are configured, and the servers of the configuration that
 // gossip knows nothing of.
-func (n *Node) listed(s State) (out []admin.Member) {
+func (o *operators) listed(s State) (out []admin.Member) {
 	known := map[string]bool{}
 	for _, m := range s.Members {
 		if m.Status != Alive && m.Vote == "" {
@@ -75,7 +75,7 @@ func (n *Node) listed(s State) (out []admin.Member) {
 			Role: cmp.Or(string(m.Role), "ordinary"),
 			Vote: string(m.Vote), Leader: m.ID == s.Leader, Version: m.Version, Level: m.Level,
 			Applied: m.Applied}
-		if seen := n.directory.Get(m.ID); seen != nil {
+		if seen := o.directory.Get(m.ID); seen != nil {
 			a.Leaving, a.Tags = seen.Leaving, seen.Tags
 			if seen.Start > 0 {
 				a.Started = time.UnixMilli(int64(seen.Start)).UTC()
@@ -83,15 +83,15 @@ func (n *Node) listed(s State) (out []admin.Member) {
 		}
 		out = append(out, a)
 	}
-	for _, srv := range n.instance().configuration().Servers {
+	for _, srv := range o.instance().configuration().Servers {
 		node := wire.NodeOf(string(srv.ID))
 		if known[node] {
 			continue
 		}
 		known[node] = true
-		out = append(out, admin.Member{ID: node, Addr: n.directory.Addr(node), Status: admin.Unknown,
+		out = append(out, admin.Member{ID: node, Addr: o.directory.Addr(node), Status: admin.Unknown,
 			Vote:    string(voteOf(srv.Suffrage)),
-			Applied: n.directory.Reached(string(srv.ID))})
+			Applied: o.directory.Reached(string(srv.ID))})
 	}
 	slices.SortFunc(out, func(a, b admin.Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name),

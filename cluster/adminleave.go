@@ -12,8 +12,8 @@ import (
 )
 
 // operateLeave has a member leave for good, unless the others could not go on without it.
-func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
-	m, err := n.wanted(req.Node)
+func (o *operators) operateLeave(ctx context.Context, req adminwire.Request) error {
+	m, err := o.wanted(req.Node)
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 			"%s is %s and cannot leave by itself; if it does not come back, "+
 				"remove it: farmctl leave -dead %s", m.Name, m.Status, m.Name)
 	}
-	s := n.members.situation()
+	s := o.members.situation()
 	voters, living := s.Majority(m.Node, s.Stays)
 	switch {
 	case len(s.Servers) > 1 && voters == 0:
@@ -37,93 +37,93 @@ func (n *Node) operateLeave(ctx context.Context, req adminwire.Request) error {
 				"those that leave are gone",
 			m.Name, voters, living)
 	}
-	if m.Node != n.id {
-		return n.passOn(ctx, m.Node, req)
+	if m.Node != o.id {
+		return o.passOn(ctx, m.Node, req)
 	}
-	n.beginLeave()
+	o.beginLeave()
 	return nil
 }
 
 // wanted returns the member whom an operator means.
-func (n *Node) wanted(node string) (*roster.Sighting, error) {
-	if s := n.directory.Get(node); s != nil {
+func (o *operators) wanted(node string) (*roster.Sighting, error) {
+	if s := o.directory.Get(node); s != nil {
 		return s, nil
 	}
-	for _, srv := range n.instance().configuration().Servers {
+	for _, srv := range o.instance().configuration().Servers {
 		if wire.NodeOf(string(srv.ID)) == node {
 			return &roster.Sighting{Node: node, Status: roster.Dead, Meta: roster.Meta{Name: node}}, nil
 		}
 	}
-	return nil, adminwire.Failed(admin.ErrNoMember, "%s knows no member with the NodeID %q", n.cfg.Name, node)
+	return nil, adminwire.Failed(admin.ErrNoMember, "%s knows no member with the NodeID %q", o.cfg.Name, node)
 }
 
 const leavePatience = 30 * time.Second
 
 // beginLeave lets the program begin to leave, once.
-func (n *Node) beginLeave() {
-	if n.askedToLeave.Swap(true) {
+func (o *operators) beginLeave() {
+	if o.askedToLeave.Swap(true) {
 		return
 	}
-	leave := n.cfg.OnLeave
+	leave := o.cfg.OnLeave
 	if leave == nil {
-		leave = n.leaveAtOnce
+		leave = o.leaveAtOnce
 	}
 	go leave() // what it ends with is Leave, which Close waits for
 }
 
-func (n *Node) leaveAtOnce() {
+func (o *operators) leaveAtOnce() {
 	ctx, cancel := context.WithTimeout(context.Background(), leavePatience)
 	defer cancel()
-	if err := n.Leave(ctx); err != nil {
-		n.log.Error("this node was to leave the farm", keyError, err)
+	if err := o.node.Leave(ctx); err != nil {
+		o.log.Error("this node was to leave the farm", keyError, err)
 	}
 }
 
 // operateRemove has the leader take a dead member out of the configuration.
-func (n *Node) operateRemove(ctx context.Context, req adminwire.Request) error {
-	if _, err := n.wanted(req.Node); err != nil {
+func (o *operators) operateRemove(ctx context.Context, req adminwire.Request) error {
+	if _, err := o.wanted(req.Node); err != nil {
 		return err
 	}
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	leader, _ := n.instance().leader.get()
-	if err := n.reads.barrier(asking); leader == "" || err != nil {
+	leader, _ := o.instance().leader.get()
+	if err := o.reads.barrier(asking); leader == "" || err != nil {
 		return adminwire.Failed(admin.ErrNoQuorum,
 			"%s finds no majority of the voters, and nobody can be removed without; "+
-				"bring one back, or see farmctl recover", n.cfg.Name)
+				"bring one back, or see farmctl recover", o.cfg.Name)
 	}
-	if wire.NodeOf(leader) != n.id {
-		return n.passOn(ctx, wire.NodeOf(leader), req)
+	if wire.NodeOf(leader) != o.id {
+		return o.passOn(ctx, wire.NodeOf(leader), req)
 	}
-	return n.bury(ctx, req.Node)
+	return o.bury(ctx, req.Node)
 }
 
 // bury takes a dead node out of the configuration, as the leader.
-func (n *Node) bury(ctx context.Context, node string) error {
-	l := n.instance().lead.Load()
+func (o *operators) bury(ctx context.Context, node string) error {
+	l := o.instance().lead.Load()
 	if l == nil {
 		return adminwire.Failed(admin.ErrNoQuorum, "the leader changed meanwhile; try again")
 	}
 	if err := l.await(ctx); err != nil {
 		return err
 	}
-	m, err := n.wanted(node)
+	m, err := o.wanted(node)
 	if err != nil {
 		return err
 	}
-	if m.Status == roster.Alive || node == n.id {
+	if m.Status == roster.Alive || node == o.id {
 		return adminwire.Failed(admin.ErrRefused, "%s is alive; have it leave: farmctl leave %s", m.Name,
 			m.Name)
 	}
-	for _, srv := range n.members.situation().Servers {
+	for _, srv := range o.members.situation().Servers {
 		if srv.Node != node {
 			continue
 		}
 		if err := l.carryOut(voting.Change{Kind: voting.Remove, Server: srv.ID}); err != nil {
 			return err
 		}
-		n.log.Warn("an operator had a dead member removed", keyPeer, m.Name, keyServer, srv.ID)
-		n.changed.notify()
+		o.log.Warn("an operator had a dead member removed", keyPeer, m.Name, keyServer, srv.ID)
+		o.changed.notify()
 	}
 	return nil
 }

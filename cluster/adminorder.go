@@ -12,50 +12,50 @@ import (
 )
 
 // operateOrder has the program of a member do what an operator wants of it.
-func (n *Node) operateOrder(ctx context.Context, req adminwire.Request) error {
-	m, err := n.wanted(req.Node)
+func (o *operators) operateOrder(ctx context.Context, req adminwire.Request) error {
+	m, err := o.wanted(req.Node)
 	if err != nil {
 		return err
 	}
 	if m.Status != roster.Alive {
 		return adminwire.Failed(admin.ErrRefused, "%s is %s", m.Name, m.Status)
 	}
-	if m.Node != n.id {
-		return n.passOn(ctx, m.Node, req)
+	if m.Node != o.id {
+		return o.passOn(ctx, m.Node, req)
 	}
-	return n.giveOrder(ctx, req.Order)
+	return o.giveOrder(ctx, req.Order)
 }
 
 // giveOrder gives an order to the program on this node.
-func (n *Node) giveOrder(ctx context.Context, order string) error {
-	if n.cfg.OnOrder == nil {
-		return adminwire.Failed(admin.ErrRefused, "the program on %s takes no orders", n.cfg.Name)
+func (o *operators) giveOrder(ctx context.Context, order string) error {
+	if o.cfg.OnOrder == nil {
+		return adminwire.Failed(admin.ErrRefused, "the program on %s takes no orders", o.cfg.Name)
 	}
-	err := n.cfg.OnOrder(ctx, order)
+	err := o.cfg.OnOrder(ctx, order)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrUncertain):
-		return fmt.Errorf("%s: %w", n.cfg.Name, err)
+		return fmt.Errorf("%s: %w", o.cfg.Name, err)
 	case errors.Is(err, ErrNoLeader):
-		return adminwire.Failed(admin.ErrNoQuorum, "%s: %v", n.cfg.Name, err)
+		return adminwire.Failed(admin.ErrNoQuorum, "%s: %v", o.cfg.Name, err)
 	}
-	return adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
+	return adminwire.Failed(admin.ErrRefused, "%s: %v", o.cfg.Name, err)
 }
 
 // askProgram has the program on this node answer what an operator asks.
-func (n *Node) askProgram(ctx context.Context, words []string) (any, error) {
-	if n.cfg.OnAsk == nil || len(words) == 0 {
-		return nil, adminwire.Failed(admin.ErrRefused, "the program on %s answers no questions", n.cfg.Name)
+func (o *operators) askProgram(ctx context.Context, words []string) (any, error) {
+	if o.cfg.OnAsk == nil || len(words) == 0 {
+		return nil, adminwire.Failed(admin.ErrRefused, "the program on %s answers no questions", o.cfg.Name)
 	}
-	v, err := n.cfg.OnAsk(ctx, words)
+	v, err := o.cfg.OnAsk(ctx, words)
 	switch {
 	case errors.Is(err, ErrUncertain):
-		return nil, adminwire.Failed(admin.ErrInterrupted, "%s: %v", n.cfg.Name, err)
+		return nil, adminwire.Failed(admin.ErrInterrupted, "%s: %v", o.cfg.Name, err)
 	case errors.Is(err, ErrNoLeader):
-		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s: %v", n.cfg.Name, err)
+		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s: %v", o.cfg.Name, err)
 	case err != nil:
-		return nil, adminwire.Failed(admin.ErrRefused, "%s: %v", n.cfg.Name, err)
+		return nil, adminwire.Failed(admin.ErrRefused, "%s: %v", o.cfg.Name, err)
 	}
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 )
 
 // operateSurvey asks everybody configured what they hold.
-func (n *Node) operateSurvey(ctx context.Context) (any, error) {
-	s, err := n.Survey(ctx)
+func (o *operators) operateSurvey(ctx context.Context) (any, error) {
+	s, err := o.node.Survey(ctx)
 	if errors.Is(err, ErrNoLeader) {
 		return nil, adminwire.Failed(admin.ErrRefused,
-			"%s is no member of a farm and holds nothing; ask another node", n.cfg.Name)
+			"%s is no member of a farm and holds nothing; ask another node", o.cfg.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	out := admin.Survey{Farm: n.cfg.Farm, ClusterID: s.ClusterID, Durable: n.durable(), Quorum: s.Quorum,
+	out := admin.Survey{Farm: o.cfg.Farm, ClusterID: s.ClusterID, Durable: o.durable(), Quorum: s.Quorum,
 		Successor: s.Successor}
 	for _, v := range s.Servers {
 		out.Servers = append(out.Servers,
@@ -32,18 +32,18 @@ func (n *Node) operateSurvey(ctx context.Context) (any, error) {
 }
 
 // operateRecover has the farm go on without the lost.
-func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, error) {
-	if now := n.self().cluster; req.Cluster != now {
+func (o *operators) operateRecover(ctx context.Context, req adminwire.Request) (any, error) {
+	if now := o.self().cluster; req.Cluster != now {
 		return nil, otherFarm(req.Cluster, now)
 	}
-	n.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
-	err := n.recoverSoon(ctx, req.Cluster, req.Lost)
+	o.log.Warn("an operator gives nodes up and has this farm go on without them", "lost", req.Lost)
+	err := o.recoverSoon(ctx, req.Cluster, req.Lost)
 	if errors.Is(err, errHalfWay) {
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
 	if errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed) ||
 		errors.Is(err, wire.ErrPromised) {
-		if d := n.instance().divergence(); d.stop {
+		if d := o.instance().divergence(); d.stop {
 			err = fmt.Errorf("%w; %s", err, d.text)
 		}
 		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)
@@ -51,16 +51,16 @@ func (n *Node) operateRecover(ctx context.Context, req adminwire.Request) (any, 
 	if err != nil {
 		return nil, err
 	}
-	return admin.Recovered{ClusterID: n.self().cluster}, nil
+	return admin.Recovered{ClusterID: o.self().cluster}, nil
 }
 
 // recoverPatience is for how long a recovery is tried again: who has just lost its leader may not know it
 // yet.
 const recoverPatience = 5 * time.Second
 
-func (n *Node) recoverSoon(ctx context.Context, cluster string, lost []string) error {
+func (o *operators) recoverSoon(ctx context.Context, cluster string, lost []string) error {
 	for end := time.Now().Add(recoverPatience); ; {
-		err := n.recovery.recover(ctx, cluster, lost)
+		err := o.recovery.recover(ctx, cluster, lost)
 		passing := errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed)
 		if !passing || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
 			return err

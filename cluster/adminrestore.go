@@ -17,52 +17,52 @@ import (
 const restorePatience = 4 * time.Minute // for a backup to take the place of the state, once it is here
 
 // serveRestore takes in a backup and has the farm go on with it.
-func (n *Node) serveRestore(c *adminwire.Conn, req adminwire.Request) error {
-	if n.takingIn.Swap(true) {
-		return adminwire.Failed(admin.ErrRefused, "%s is taking in another backup", n.cfg.Name)
+func (o *operators) serveRestore(c *adminwire.Conn, req adminwire.Request) error {
+	if o.takingIn.Swap(true) {
+		return adminwire.Failed(admin.ErrRefused, "%s is taking in another backup", o.cfg.Name)
 	}
-	defer n.takingIn.Store(false)
-	if err := n.replaceable(req); err != nil {
+	defer o.takingIn.Store(false)
+	if err := o.replaceable(req); err != nil {
 		return err
 	}
 	if err := c.Send(adminwire.KindAnswer, nil); err != nil {
 		return err
 	}
-	s, err := n.takeIn(c.Chunks())
+	s, err := o.takeIn(c.Chunks())
 	if err != nil {
 		return err
 	}
 	defer s.drop()
-	ctx, cancel := context.WithTimeout(n.ctx, restorePatience)
+	ctx, cancel := context.WithTimeout(o.ctx, restorePatience)
 	defer cancel()
-	n.log.Warn("an operator has this farm go on with a backup",
+	o.log.Warn("an operator has this farm go on with a backup",
 		"of", s.header.Farm, "taken", s.header.Taken, "index", s.header.Index)
-	if err := n.restoreFrom(ctx, req.Cluster, s.file); err != nil {
+	if err := o.restoreFrom(ctx, req.Cluster, s.file); err != nil {
 		return err
 	}
 	return c.Send(adminwire.KindAnswer,
-		admin.Restored{ClusterID: n.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
+		admin.Restored{ClusterID: o.self().cluster, Index: s.header.Index, LogTime: s.header.LogTime})
 }
 
 // replaceable returns an error if this node is none that a farm's state can be replaced on, or the farm has
 // changed since the operator looked at it.
-func (n *Node) replaceable(req adminwire.Request) error {
-	cluster := n.self().cluster
+func (o *operators) replaceable(req adminwire.Request) error {
+	cluster := o.self().cluster
 	switch {
-	case n.cfg.Role != Ordinary:
+	case o.cfg.Role != Ordinary:
 		return adminwire.Failed(admin.ErrRefused, "%s has the role %s and never votes; ask an ordinary node",
-			n.cfg.Name, n.cfg.Role)
+			o.cfg.Name, o.cfg.Role)
 	case cluster == "":
 		return adminwire.Failed(admin.ErrRefused,
-			"%s does not belong to a farm yet; wait until the farm has formed", n.cfg.Name)
+			"%s does not belong to a farm yet; wait until the farm has formed", o.cfg.Name)
 	case req.Cluster != "" && req.Cluster != cluster:
 		return otherFarm(req.Cluster, cluster)
 	}
 	return nil
 }
 
-func (n *Node) restoreFrom(ctx context.Context, cluster string, src io.Reader) error {
-	err := n.restore(ctx, cluster, src)
+func (o *operators) restoreFrom(ctx context.Context, cluster string, src io.Reader) error {
+	err := o.recovery.restore(ctx, cluster, src)
 	switch {
 	case errors.Is(err, ErrHeldBack), errors.Is(err, errFarmChanged), errors.Is(err, errBusy):
 		return adminwire.Failed(admin.ErrRefused, "%v", err)
@@ -82,12 +82,12 @@ type spool struct {
 }
 
 // takeIn writes what a backup holds to a file of this node, and checks all of it.
-func (n *Node) takeIn(src io.Reader) (*spool, error) {
+func (o *operators) takeIn(src io.Reader) (*spool, error) {
 	r, err := backup.NewReader(src)
 	if err != nil {
 		return nil, err
 	}
-	file, err := n.spoolFile()
+	file, err := o.spoolFile()
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +105,11 @@ func (n *Node) takeIn(src io.Reader) (*spool, error) {
 // spoolFile makes the file, in the data directory if there is one. It holds sessions in the clear, so it
 // loses its name at once where a system allows that of an open file: a crash leaves nothing. Elsewhere the
 // next one takes its place.
-func (n *Node) spoolFile() (file *os.File, err error) {
-	if n.dir == nil {
+func (o *operators) spoolFile() (file *os.File, err error) {
+	if o.dir == nil {
 		file, err = os.CreateTemp("", "farm-restore-*.tmp")
 	} else {
-		file, err = os.OpenFile(n.dir.Path("restore.tmp"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+		file, err = os.OpenFile(o.dir.Path("restore.tmp"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	}
 	if err == nil {
 		os.Remove(file.Name()) // again in drop

@@ -36,7 +36,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			"claimFarm":      func() { leader.claims.claim(l.ctx(time.Minute)) },
 			"giveBack":       func() { leader.claims.giveBack(cluster) },
 			"collectPledges": func() { leader.collectPledges(7, leader.members.others()) },
-			"askAround":      func() { leader.askAround(l.ctx(time.Minute)) },
+			"askAround":      func() { leader.operators.askAround(l.ctx(time.Minute)) },
 			"introduce":      func() { leader.recovery.introduce() },
 			"look":           func() { leader.surveys.look(l.ctx(time.Minute), cluster, nil, false) },
 			"applied":        func() { lead.applied(servers) },

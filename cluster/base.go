@@ -10,9 +10,11 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -31,6 +33,8 @@ type base struct {
 	started   uint64 // Unix ms
 	advertise string
 	dir       *disk.Dir // nil in memory mode
+	trust     *trust.Trust
+	port      *port.Port
 
 	standing  *standing.Standing // who this node is, and what it has promised
 	directory *roster.Directory

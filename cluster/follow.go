@@ -22,6 +22,7 @@ type recovery struct {
 	resets      *resets
 	claims      *claims
 	followEpoch func()
+	below       func(level byte) []string // who does not speak it
 }
 
 // answerFollow promises to follow one successor, as long as that may re-form the farm.

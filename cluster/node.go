@@ -23,13 +23,11 @@ import (
 // program holds; what a part does, and under which lock, stands with the part.
 type Node struct {
 	*base
-	trust      *trust.Trust
-	port       *port.Port
-	rpcCalls   net.Listener
-	raftCalls  net.Listener
-	operators  net.Listener // nil: nobody can operate the farm through this node
-	operatorID *trust.Admin // nil likewise
-	seeds      *seeds
+	trust     *trust.Trust
+	port      *port.Port
+	rpcCalls  net.Listener
+	raftCalls net.Listener
+	seeds     *seeds
 
 	members   *members
 	reads     *reads
@@ -38,6 +36,7 @@ type Node struct {
 	surveys   *surveys
 	claims    *claims
 	recovery  *recovery
+	operators *operators
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
@@ -47,11 +46,8 @@ type Node struct {
 	lastLed   lastLed
 	gossiping atomic.Pointer[gossip] // nil until gossip has started
 
-	askedToLeave atomic.Bool   // by an operator
-	takingIn     atomic.Bool   // a backup, from an operator
-	claiming     atomic.Bool   // the farm, to replace its state
-	toldSecond   atomic.Bool   // gossip has been told that the farm has a second member
-	toldLevel    atomic.Uint32 // the level in force that gossip has been told
+	toldSecond atomic.Bool   // gossip has been told that the farm has a second member
+	toldLevel  atomic.Uint32 // the level in force that gossip has been told
 
 	meters   meters
 	metaNews chan struct{}      // holds one: gossip must carry new metadata
@@ -85,7 +81,9 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	n.surveys = &surveys{base: n.base, members: n.members, answer: n.answer, askStatus: n.askStatus}
 	n.claims = &claims{base: n.base, members: n.members, statusOf: n.statusOf}
 	n.recovery = &recovery{base: n.base, members: n.members, surveys: n.surveys, resets: n.resets,
-		claims: n.claims, followEpoch: n.followEpoch}
+		claims: n.claims, followEpoch: n.followEpoch, below: n.below}
+	n.operators = &operators{base: n.base, node: n, members: n.members, reads: n.reads, recovery: n.recovery,
+		statusOf: n.statusOf}
 	n.peers = n.linkPeers()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
@@ -121,7 +119,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	// callers wait until start takes them
 	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft)
 	n.port.Listener(protoGossip) // until startGossip does
-	if err := n.listenForOperators(); err != nil {
+	if err := n.operators.listen(); err != nil {
 		return err
 	}
 	if n.advertise, err = n.cfg.advertised(ctx, n.hooks.lookup, n.port.Addr().String()); err != nil {
@@ -196,7 +194,7 @@ func defaultName(bound string) string {
 func (n *Node) start() {
 	n.spawn(func() { n.acceptRPC(n.rpcCalls) })
 	n.spawn(func() { n.acceptRaft(n.raftCalls) })
-	n.spawn(n.acceptOperators)
+	n.spawn(n.operators.accept)
 	n.spawn(n.form)
 	n.spawn(n.join)
 	n.spawn(n.spread)
@@ -334,7 +332,7 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodCommitted:
 		return nil, n.hearNotice(from, payload)
 	case wire.MethodOperate:
-		return n.answerOperate(ctx, from, payload)
+		return n.operators.answer(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }

@@ -38,43 +38,43 @@ type reforming struct {
 // A state that works at a higher protocol level than some member speaks is refused by an error that wraps
 // ErrHeldBack: that member could not join any more.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
-	if err := n.restore(ctx, "", r); err != nil {
+	if err := n.recovery.restore(ctx, "", r); err != nil {
 		return fmt.Errorf("cluster: restore: %w", err)
 	}
 	return nil
 }
 
 // restore is Restore if the farm's cluster ID, once all of r is there, is cluster; "" is any.
-func (n *Node) restore(ctx context.Context, cluster string, r io.Reader) error {
-	if n.cfg.Role != Ordinary {
-		return fmt.Errorf("%w: a node with the role %q never votes", wire.ErrNotReformed, n.cfg.Role)
+func (rc *recovery) restore(ctx context.Context, cluster string, r io.Reader) error {
+	if rc.cfg.Role != Ordinary {
+		return fmt.Errorf("%w: a node with the role %q never votes", wire.ErrNotReformed, rc.cfg.Role)
 	}
-	state, _ := n.detachedState()
+	state, _ := rc.detachedState()
 	if err := state.Restore(io.NopCloser(r)); err != nil {
 		return err
 	}
-	if level := state.Level(); level > n.fsm().Level() {
-		if behind := n.below(level); len(behind) > 0 {
+	if level := state.Level(); level > rc.fsm().Level() {
+		if behind := rc.below(level); len(behind) > 0 {
 			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer "+
 				"program there first",
 				ErrHeldBack, level, strings.Join(behind, "; "))
 		}
 	}
-	if n.claims.restoring.Swap(true) {
+	if rc.claims.restoring.Swap(true) {
 		return fmt.Errorf("%w: on this node", errBusy)
 	}
-	defer n.claims.restoring.Store(false)
-	claimed, err := n.claims.claim(ctx)
+	defer rc.claims.restoring.Store(false)
+	claimed, err := rc.claims.claim(ctx)
 	if err != nil {
 		return err
 	}
 	if cluster == "" {
 		cluster = claimed
 	}
-	err = n.resets.orderReform(ctx, cluster, state)
+	err = rc.resets.orderReform(ctx, cluster, state)
 	// else it may still be done; and what is done ends the claim
 	if err != nil && !errors.Is(err, ErrUncertain) {
-		n.claims.giveBack(claimed)
+		rc.claims.giveBack(claimed)
 	}
 	return err
 }

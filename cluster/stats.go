@@ -114,12 +114,12 @@ func queueOfLoad(l load) admin.Queue {
 }
 
 // programStats is Stats, with what the program adds.
-func (n *Node) programStats() (admin.Stats, error) {
-	s := n.Stats()
-	if n.cfg.OnStats == nil {
+func (o *operators) programStats() (admin.Stats, error) {
+	s := o.node.Stats()
+	if o.cfg.OnStats == nil {
 		return s, nil
 	}
-	b, err := json.Marshal(n.cfg.OnStats())
+	b, err := json.Marshal(o.cfg.OnStats())
 	if err != nil {
 		return s, fmt.Errorf("cluster: Config.OnStats returned what is no JSON: %w", err)
 	}

@@ -35,8 +35,8 @@ const (
 	finalizePatience = 10 * time.Second
 )
 
-// operators are served here. What they ask for is done by the node's parts, or as its program would have it done,
-// by operated. There is no lock: listen sets calls and identity before anybody is served.
+// operators are served here. What they ask for is done by the node's parts, or, as its program would have it
+// done, by operated. There is no lock: listen sets calls and identity before anybody is served.
 type operators struct {
 	*base
 	node     operated

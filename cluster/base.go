@@ -18,8 +18,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// base is what the parts of a node have in common: how it is set up, who it is, and what is known of it and of
-// the others. It knows none of the parts. openWith and open fill it in before the first goroutine of a part
+// base is what the parts of a node have in common: how it is set up, who it is, and what is known of it and
+// of the others. It knows none of the parts. openWith and open fill it in before the first goroutine of a part
 // starts. After that only the pointers to the present Raft instance and to the state for reads change; all
 // else has a lock of its own, under which nothing of another part is taken, but for this order:
 //

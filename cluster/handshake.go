@@ -36,7 +36,7 @@ func (n *Node) exchangeHellos(c net.Conn, dest string) error {
 	if err != nil {
 		return err
 	}
-	if err := n.leftBehind(ack.Level, ack.Cluster, "node "+wire.NodeOf(ack.Source)); err != nil {
+	if err := n.leveling.leftBehind(ack.Level, ack.Cluster, "node "+wire.NodeOf(ack.Source)); err != nil {
 		return err
 	}
 	if ack.Code != wire.CodeOK {
@@ -61,10 +61,10 @@ func (n *Node) receive(c net.Conn, toRaft bool) (wire.Hello, error) {
 
 func (n *Node) judge(c net.Conn, h wire.Hello, toRaft bool) error {
 	me := n.self()
-	if err := n.leftBehind(h.Level, h.Cluster, "node "+wire.NodeOf(h.Source)); err != nil {
+	if err := n.leveling.leftBehind(h.Level, h.Cluster, "node "+wire.NodeOf(h.Source)); err != nil {
 		return err
 	}
-	if err := n.tooOld(h.Speaks(), "node "+wire.NodeOf(h.Source)); err != nil {
+	if err := n.leveling.tooOld(h.Speaks(), "node "+wire.NodeOf(h.Source)); err != nil {
 		return err
 	}
 	if toRaft && h.Dest != me.server {

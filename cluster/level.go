@@ -30,12 +30,21 @@ type levels struct {
 	absent bool     // some configured member is not alive now
 }
 
-// levels collects what the members speak: all of the configuration, also those that are down now, as they
+// leveling keeps what the members speak, has the level raised, and refuses those who do not speak it. What it
+// remembers is in spoken, which has a lock of its own.
+type leveling struct {
+	*base
+	members *members
+	reads   *reads
+	spoken  spoken
+}
+
+// look collects what the members speak: all of the configuration, also those that are down now, as they
 // were seen last, and all live ones that are about to come into it.
-func (n *Node) levels() levels {
-	in := n.instance()
-	v := levels{force: in.fsm.Level(), common: n.hooks.maxLevel, most: n.hooks.maxLevel}
-	speaks, names, absent := n.spokenBy(in)
+func (lv *leveling) look() levels {
+	in := lv.instance()
+	v := levels{force: in.fsm.Level(), common: lv.hooks.maxLevel, most: lv.hooks.maxLevel}
+	speaks, names, absent := lv.spokenBy(in)
 	v.absent = absent
 	for _, m := range speaks {
 		v.common, v.most = min(v.common, m), max(v.most, m)
@@ -56,24 +65,24 @@ func (n *Node) levels() levels {
 
 // spokenBy returns the highest level that each member speaks, 0 if it was never seen, and its name, by
 // NodeID; and whether a configured one is known not to be alive.
-func (n *Node) spokenBy(in *instance) (speaks map[string]byte, names map[string]string, absent bool) {
+func (lv *leveling) spokenBy(in *instance) (speaks map[string]byte, names map[string]string, absent bool) {
 	speaks, names = map[string]byte{}, map[string]string{}
 	for _, srv := range in.configuration().Servers {
 		speaks[wire.NodeOf(string(srv.ID))] = 0 // until it is seen below
 	}
-	for _, s := range n.members.all() {
+	for _, s := range lv.members.all() {
 		if _, configured := speaks[s.Node]; configured || s.Status == roster.Alive {
 			speaks[s.Node], names[s.Node] = s.MaxProtocol, s.Name
 			absent = absent || configured && s.Status != roster.Alive
 		}
 	}
-	speaks[n.id], names[n.id] = n.hooks.maxLevel, n.cfg.Name
+	speaks[lv.id], names[lv.id] = lv.hooks.maxLevel, lv.cfg.Name
 	return speaks, names, absent
 }
 
 // below returns the members that were seen and do not speak a level, with what they speak.
-func (n *Node) below(level byte) (behind []string) {
-	speaks, names, _ := n.spokenBy(n.instance())
+func (lv *leveling) below(level byte) (behind []string) {
+	speaks, names, _ := lv.spokenBy(lv.instance())
 	for _, node := range sortedKeys(speaks) {
 		if m := speaks[node]; m > 0 && m < level {
 			behind = append(behind, fmt.Sprintf("%s, which speaks up to %d", names[node], m))
@@ -90,17 +99,17 @@ func (n *Node) below(level byte) (behind []string) {
 //
 // A farm whose members all speak a level does this by itself after 24 hours.
 func (n *Node) Finalize(ctx context.Context) (level int, err error) {
-	level, err = n.finalize(ctx)
+	level, err = n.leveling.finalize(ctx)
 	if err != nil {
 		return level, fmt.Errorf("cluster: finalize: %w", err)
 	}
 	return level, nil
 }
 
-func (n *Node) finalize(ctx context.Context) (int, error) {
+func (lv *leveling) finalize(ctx context.Context) (int, error) {
 	for {
-		leader, changed := n.instance().leader.get()
-		level, err := n.askFinalize(ctx, leader)
+		leader, changed := lv.instance().leader.get()
+		level, err := lv.askFinalize(ctx, leader)
 		if err == nil || errors.Is(err, ErrHeldBack) || errors.Is(err, ErrVersion) {
 			return level, err
 		}
@@ -112,25 +121,25 @@ func (n *Node) finalize(ctx context.Context) (int, error) {
 		}
 		cancel()
 		switch {
-		case n.ctx.Err() != nil:
+		case lv.ctx.Err() != nil:
 			return 0, ErrClosed
 		case ctx.Err() != nil:
-			return 0, n.reads.noLeader(ctx)
+			return 0, lv.reads.noLeader(ctx)
 		}
 	}
 }
 
 // askFinalize has a node that may lead raise the level. To ask again does no harm.
-func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
+func (lv *leveling) askFinalize(ctx context.Context, leader string) (int, error) {
 	var out []byte
 	var err error
 	switch wire.NodeOf(leader) {
 	case "":
 		return 0, ErrNoLeader
-	case n.id:
-		out, err = n.answerFinalize(ctx)
+	case lv.id:
+		out, err = lv.answerFinalize(ctx)
 	default:
-		out, _, err = n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodFinalize, nil)
+		out, _, err = lv.peers.Call(ctx, wire.NodeOf(leader), wire.MethodFinalize, nil)
 	}
 	if errors.Is(err, ErrVersion) {
 		return 0, fmt.Errorf("%w: the leader runs an older program than this node", ErrHeldBack)
@@ -147,8 +156,8 @@ func (n *Node) askFinalize(ctx context.Context, leader string) (int, error) {
 }
 
 // answerFinalize is the leader's side of Finalize.
-func (n *Node) answerFinalize(ctx context.Context) ([]byte, error) {
-	l := n.instance().lead.Load()
+func (lv *leveling) answerFinalize(ctx context.Context) ([]byte, error) {
+	l := lv.instance().lead.Load()
 	if l == nil {
 		return nil, wire.ErrNotLeader
 	}
@@ -192,7 +201,7 @@ func (l *leadership) raiseLevel() raised {
 }
 
 func (l *leadership) raise() raised {
-	v := l.in.node.levels()
+	v := l.in.node.leveling.look()
 	from := v.force
 	if v.common == v.force {
 		if len(v.behind) > 0 && v.most > v.force {
@@ -212,8 +221,8 @@ func (l *leadership) raise() raised {
 // raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are
 // there.
 func (l *leadership) raiseOverdue() {
-	v := l.in.node.levels()
-	since := l.in.node.spoken.at(v.common, time.Now())
+	v := l.in.node.leveling.look()
+	since := l.in.node.leveling.spoken.at(v.common, time.Now())
 	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.hooks.raiseAfter {
 		l.raiseLevel() // if it fails it is tried again
 	}
@@ -222,7 +231,7 @@ func (l *leadership) raiseOverdue() {
 // raiseAtForming puts the highest level in force that the founders speak, in the moment before the farm has
 // formed: there is no program before it to go back to.
 func (l *leadership) raiseAtForming() {
-	if v := l.in.node.levels(); v.common > v.force && !v.absent {
+	if v := l.in.node.leveling.look(); v.common > v.force && !v.absent {
 		l.raise() // if it fails, it is as with any other rise: an operator's word, or a day
 	}
 }
@@ -244,34 +253,34 @@ func (s *spoken) at(level byte, now time.Time) (since time.Time) {
 	return s.since
 }
 
-// watchLevels keeps, on every node, since when all members speak a level: the node may come to lead.
-func (n *Node) watchLevels() {
-	for sleep(n.ctx, time.Second) {
-		n.spoken.at(n.levels().common, time.Now())
+// watch keeps, on every node, since when all members speak a level: the node may come to lead.
+func (lv *leveling) watch() {
+	for sleep(lv.ctx, time.Second) {
+		lv.spoken.at(lv.look().common, time.Now())
 	}
 }
 
 // leftBehind ends this node's part in the farm if that works at a level which this program does not speak.
-func (n *Node) leftBehind(level byte, cluster, who string) error {
-	if level <= n.hooks.maxLevel {
+func (lv *leveling) leftBehind(level byte, cluster, who string) error {
+	if level <= lv.hooks.maxLevel {
 		return nil
 	}
-	err := fmt.Errorf("%w; so says %s", replica.TooOld(uint64(level), n.hooks.maxLevel), who)
-	if own := n.self().cluster; own == "" || own == cluster {
-		n.fail(err)
+	err := fmt.Errorf("%w; so says %s", replica.TooOld(uint64(level), lv.hooks.maxLevel), who)
+	if own := lv.self().cluster; own == "" || own == cluster {
+		lv.fail(err)
 	}
 	return err
 }
 
 // tooOld returns an error, and warns, if another node does not speak the level that this farm works at.
-func (n *Node) tooOld(speaks byte, who string) error {
-	force := n.fsm().Level()
+func (lv *leveling) tooOld(speaks byte, who string) error {
+	force := lv.fsm().Level()
 	if speaks >= force {
 		return nil
 	}
 	err := fmt.Errorf("%w: the farm works at protocol level %d, and %s speaks up to %d", ErrVersion, force,
 		who, speaks)
-	n.warnOnce("level of "+who, "a node runs a program that is too old for this farm, and was refused; "+
+	lv.warnOnce("level of "+who, "a node runs a program that is too old for this farm, and was refused; "+
 		"start a newer one there", err)
 	return err
 }

@@ -103,7 +103,7 @@ func (n *Node) State() State {
 	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: wire.NodeOf(leader),
 		Term:    in.raft.CurrentTerm(),
 		Applied: n.progress.load(), Ready: n.fit.ready(), Durable: n.durable()}
-	v := n.levels()
+	v := n.leveling.look()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	d := in.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop

@@ -81,11 +81,11 @@ func (n *Node) admit(s *roster.Sighting) error {
 		return roster.ErrDeparted
 	}
 	cluster := n.self().cluster
-	if err := n.leftBehind(s.MinProtocol, s.Cluster, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
+	if err := n.leveling.leftBehind(s.MinProtocol, s.Cluster, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
 		return err
 	}
 	if cluster == "" || s.Cluster == "" || s.Cluster == cluster {
-		if err := n.tooOld(s.MaxProtocol, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
+		if err := n.leveling.tooOld(s.MaxProtocol, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
 			return err
 		}
 	}

@@ -23,8 +23,6 @@ import (
 // program holds; what a part does, and under which lock, stands with the part.
 type Node struct {
 	*base
-	trust     *trust.Trust
-	port      *port.Port
 	rpcCalls  net.Listener
 	raftCalls net.Listener
 	seeds     *seeds
@@ -37,12 +35,12 @@ type Node struct {
 	claims    *claims
 	recovery  *recovery
 	operators *operators
+	leveling  *leveling
 	departure departure
 	tags      tags
 	listening names // protocols of the application that are listened for
 	calling   names // addresses, by join
 	contacts  contacts
-	spoken    spoken
 	lastLed   lastLed
 	gossiping atomic.Pointer[gossip] // nil until gossip has started
 
@@ -73,6 +71,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1)}
 	n.members = &members{base: n.base}
 	n.reads = newReads(n.base, n.members)
+	n.leveling = &leveling{base: n.base, members: n.members, reads: n.reads}
 	n.logs = &logs{base: n.base, knowsOthers: n.knowsOthers}
 	n.resets = newResets(n.base, n.logs)
 	n.resets.restarts, n.resets.renamed = &n.meters.restarts, n.metaChanged
@@ -81,7 +80,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	n.surveys = &surveys{base: n.base, members: n.members, answer: n.answer, askStatus: n.askStatus}
 	n.claims = &claims{base: n.base, members: n.members, statusOf: n.statusOf}
 	n.recovery = &recovery{base: n.base, members: n.members, surveys: n.surveys, resets: n.resets,
-		claims: n.claims, followEpoch: n.followEpoch, below: n.below}
+		claims: n.claims, followEpoch: n.followEpoch, below: n.leveling.below}
 	n.operators = &operators{base: n.base, node: n, members: n.members, reads: n.reads, recovery: n.recovery,
 		statusOf: n.statusOf}
 	n.peers = n.linkPeers()
@@ -204,7 +203,7 @@ func (n *Node) start() {
 	n.spawn(n.saveAddresses)
 	n.spawn(n.resets.run)
 	n.spawn(n.testAdvertised)
-	n.spawn(n.watchLevels)
+	n.spawn(n.leveling.watch)
 	n.spawn(n.recovery.watchQuorum)
 	n.spawn(n.watchVoters)
 	n.spawn(n.mend)
@@ -320,7 +319,7 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodVoteComes:
 		return n.answerVoteComes(from, string(payload))
 	case wire.MethodFinalize:
-		return n.answerFinalize(ctx)
+		return n.leveling.answerFinalize(ctx)
 	case wire.MethodCompare:
 		return n.answerCompare(from, payload)
 	case wire.MethodResync:

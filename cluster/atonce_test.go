@@ -32,10 +32,10 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			}
 		}
 		for what, ask := range map[string]func(){
-			"askOthers":      func() { leader.askOthers(wire.MethodResync, nil) },
+			"askOthers":      func() { leader.mending.askOthers(wire.MethodResync, nil) },
 			"claimFarm":      func() { leader.claims.claim(l.ctx(time.Minute)) },
 			"giveBack":       func() { leader.claims.giveBack(cluster) },
-			"collectPledges": func() { leader.collectPledges(7, leader.members.others()) },
+			"collectPledges": func() { leader.forming.collectPledges(7, leader.members.others()) },
 			"askAround":      func() { leader.operators.askAround(l.ctx(time.Minute)) },
 			"introduce":      func() { leader.recovery.introduce() },
 			"look":           func() { leader.surveys.look(l.ctx(time.Minute), cluster, nil, false) },

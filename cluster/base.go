@@ -43,6 +43,7 @@ type base struct {
 	progress  progress
 	changed   broadcast
 	failure   failure
+	departure departure
 	warned    warnings
 	workers   workers
 	local     atomic.Pointer[replica.State] // for reads

@@ -81,13 +81,13 @@ func (n *Node) depart(ctx context.Context) error {
 		}
 	}
 	n.departure.step(func(g *goodbye) { g.removed = true })
-	n.metaChanged()
+	n.profile.change()
 	return nil
 }
 
 func (n *Node) setLeaving() {
 	n.departure.step(func(g *goodbye) { g.leaves = true })
-	n.metaChanged()
+	n.profile.change()
 }
 
 // shutDown ends everything, in the order that lets each part say goodbye to the others.
@@ -234,7 +234,7 @@ func (n *Node) giveNotice(in *instance) {
 	told := make(chan struct{})
 	select {
 	// not from here: two updates at once replace each other, and neither waits to be sent
-	case n.notices <- told:
+	case n.profile.asked <- told:
 	case <-end:
 		return
 	}

@@ -93,9 +93,9 @@ func (lg *logs) placeholder(err error) (openLog, error) {
 }
 
 // knowsOthers reports whether this node knows where others may be: by their saved addresses, or by Join.
-func (n *Node) knowsOthers() bool {
-	found, _ := n.seeds.lookedUp()
-	return n.directory.KeepsAny() || len(found) > 0
+func (j *joining) knowsOthers() bool {
+	found, _ := j.seeds.lookedUp()
+	return j.directory.KeepsAny() || len(found) > 0
 }
 
 // corrupted is called when damage is found while the instance runs. Its connections are closed by then, or
@@ -107,7 +107,7 @@ func (in *instance) corrupted(err error) {
 		in.halted(unusable(err))
 		return
 	}
-	if n.withdraw(in, unfit{err: err, kind: forgetLog}) {
+	if n.mending.withdraw(in, unfit{err: err, kind: forgetLog}) {
 		n.log.Error("damage was found in the log of this node; it takes no part any more, and asks the "+
 			"others whether they have a quorum "+
 			"without it", keyError, err)

@@ -27,35 +27,44 @@ const (
 	formEvery = 250 * time.Millisecond
 )
 
+// forming founds a farm, or has this node follow who does. What it has begun is in standing.
+type forming struct {
+	*base
+	members *members
+	joining *joining
+	logs    *logs
+	profile *profile
+}
+
 // form brings a node without state into a farm. It founds one, alone or with the others that it expects, or
 // waits to be taken in by one that exists, for ever. A node with state has nothing to form; Raft carries on.
-func (n *Node) form() {
-	if n.logs.hadState {
+func (f *forming) form() {
+	if f.logs.hadState {
 		return
 	}
-	if n.cfg.Role != Ordinary {
-		if n.seeds.founders() > 0 {
-			n.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role",
-				n.cfg.Role)
+	if f.cfg.Role != Ordinary {
+		if f.joining.seeds.founders() > 0 {
+			f.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role",
+				f.cfg.Role)
 		}
 		return
 	}
 	var said complaint
-	if !n.knowinglyAlone() && !sleep(n.ctx, listenFirst) {
+	if !f.knowinglyAlone() && !sleep(f.ctx, listenFirst) {
 		return
 	}
-	for !n.standing.Belongs() {
-		expect := n.seeds.founders()
-		if here := n.members.foundersHere(); here < expect {
-			n.sayNotFounded(&said, expect, here)
+	for !f.standing.Belongs() {
+		expect := f.joining.seeds.founders()
+		if here := f.members.foundersHere(); here < expect {
+			f.sayNotFounded(&said, expect, here)
 		}
-		if n.mayFound(expect) {
-			if err := n.found(); err != nil {
-				n.fail(fmt.Errorf("found a farm: %w", err))
+		if f.mayFound(expect) {
+			if err := f.found(); err != nil {
+				f.fail(fmt.Errorf("found a farm: %w", err))
 			}
 			return
 		}
-		if !sleep(n.ctx, formEvery) {
+		if !sleep(f.ctx, formEvery) {
 			return
 		}
 	}
@@ -63,10 +72,10 @@ func (n *Node) form() {
 
 // foundAgain is called when this node has given up its farm. Should all that have the other one be lost, those
 // who expect each other found it again.
-func (n *Node) foundAgain() {
-	n.toldSecond.Store(false)
-	if n.seeds.founders() > 1 {
-		n.spawn(n.form)
+func (f *forming) foundAgain() {
+	f.profile.toldSecond.Store(false)
+	if f.joining.seeds.founders() > 1 {
+		f.spawn(f.form)
 	}
 }
 
@@ -75,28 +84,28 @@ func (n *Node) foundAgain() {
 // where no other machine can have known it. Elsewhere an empty data directory may be that of a first machine
 // that has lost its disk, and whose farm lives on. A memory node forgets at each restart what it belongs to,
 // on loopback as well.
-func (n *Node) knowinglyAlone() bool {
-	return n.durable() && n.cfg.Expect == 1 && len(n.cfg.Join) == 0 && n.cfg.exposed() == ""
+func (f *forming) knowinglyAlone() bool {
+	return f.durable() && f.cfg.Expect == 1 && len(f.cfg.Join) == 0 && f.cfg.exposed() == ""
 }
 
 // mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are
 // expected have pledged to follow this one.
-func (n *Node) mayFound(expect int) bool {
+func (f *forming) mayFound(expect int) bool {
 	switch {
 	case expect == 0:
 		return false
-	case n.self().cluster != "":
+	case f.self().cluster != "":
 		return true // it had begun to, before it was restarted
 	}
-	if n.members.seesFarm() {
+	if f.members.seesFarm() {
 		return false
 	}
 	var others []*roster.Sighting
-	for _, s := range n.members.all() {
+	for _, s := range f.members.all() {
 		switch {
-		case s.Node == n.id || s.Status != roster.Alive:
+		case s.Node == f.id || s.Status != roster.Alive:
 		case Role(s.Role) != Ordinary:
-		case s.Node < n.id:
+		case s.Node < f.id:
 			if expect > 1 {
 				return false // the lowest NodeID founds
 			}
@@ -104,26 +113,26 @@ func (n *Node) mayFound(expect int) bool {
 			others = append(others, s)
 		}
 	}
-	return expect == 1 || len(others)+1 >= expect && n.collectPledges(expect, others)
+	return expect == 1 || len(others)+1 >= expect && f.collectPledges(expect, others)
 }
 
 // collectPledges asks the others to follow this node, and reports whether as many did as are expected. Two
 // nodes cannot both succeed as long as what is expected is a majority of those that could found.
-func (n *Node) collectPledges(expect int, others []*roster.Sighting) bool {
+func (f *forming) collectPledges(expect int, others []*roster.Sighting) bool {
 	began := time.Now()
-	if !n.standing.Pledge(n.id) {
+	if !f.standing.Pledge(f.id) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
 	defer cancel()
 	var yes atomic.Int64
 	atOnce(others, func(s *roster.Sighting) {
-		_, _, err := n.peers.Call(ctx, s.Node, wire.MethodPledge, binary.AppendUvarint(nil, uint64(expect)))
+		_, _, err := f.peers.Call(ctx, s.Node, wire.MethodPledge, binary.AppendUvarint(nil, uint64(expect)))
 		if err == nil {
 			yes.Add(1)
 		}
 		if errors.Is(err, wire.ErrOtherExpect) {
-			n.warnOnce("expect "+s.Node, "another founder expects another number of nodes than this one; "+
+			f.warnOnce("expect "+s.Node, "another founder expects another number of nodes than this one; "+
 				"give all the same Join list, or the same Expect",
 				fmt.Errorf("%s at %s, %d here: %w", s.Name, s.Addr, expect, err))
 		}
@@ -132,20 +141,20 @@ func (n *Node) collectPledges(expect int, others []*roster.Sighting) bool {
 }
 
 // answerPledge is the side of the one that is asked to follow.
-func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
+func (f *forming) answerPledge(from wire.Hello, payload []byte) error {
 	r := wire.NewReader(payload)
 	expect := r.Uvarint()
 	if err := r.End(); err != nil {
 		return err
 	}
 	switch founder := wire.NodeOf(from.Source); {
-	case n.logs.hadState || n.self().cluster != "" || n.members.seesFarm():
+	case f.logs.hadState || f.self().cluster != "" || f.members.seesFarm():
 		return ErrOtherFarm
-	case n.cfg.Role != Ordinary || founder >= n.id:
+	case f.cfg.Role != Ordinary || founder >= f.id:
 		return wire.ErrNotMe
-	case uint64(n.seeds.founders()) != expect:
+	case uint64(f.joining.seeds.founders()) != expect:
 		return wire.ErrOtherExpect
-	case !n.standing.Pledge(founder):
+	case !f.standing.Pledge(founder):
 		return wire.ErrPromised
 	}
 	return nil
@@ -153,23 +162,23 @@ func (n *Node) answerPledge(from wire.Hello, payload []byte) error {
 
 // found founds a farm of this node; the others are added to it. The cluster ID is saved before there is a
 // log: two logs without one could be spliced together without any error.
-func (n *Node) found() error {
-	if n.self().cluster == "" {
-		err := n.untilFiles(n.ctx, "the identity", n.standing.Found)
-		if err != nil && !n.standing.Belongs() {
+func (f *forming) found() error {
+	if f.self().cluster == "" {
+		err := f.untilFiles(f.ctx, "the identity", f.standing.Found)
+		if err != nil && !f.standing.Belongs() {
 			return err
 		}
-		n.metaChanged()
+		f.profile.change()
 	}
-	if n.standing.Belongs() {
+	if f.standing.Belongs() {
 		return nil // a farm takes this node in just now
 	}
-	in := n.instance()
+	in := f.instance()
 	err := in.guard(in.raft.BootstrapCluster(replica.SoleVoter(in.server)))
 	if err == nil {
-		begun := func() error { return n.standing.Begun(in.server) }
+		begun := func() error { return f.standing.Begun(in.server) }
 		// before anything is acknowledged
-		if err := n.untilFiles(n.ctx, "the beginning of the log", begun); err != nil {
+		if err := f.untilFiles(f.ctx, "the beginning of the log", begun); err != nil {
 			return err
 		}
 		in.electSole()
@@ -187,7 +196,7 @@ func (n *Node) found() error {
 func (l *leadership) recordForming() {
 	f := l.in.fsm
 	if !f.Usable() && f.Founders() == 0 {
-		expect := max(l.in.node.seeds.founders(), 1)
+		expect := max(l.in.node.joining.seeds.founders(), 1)
 		if expect == 1 {
 			l.raiseAtForming()
 		}
@@ -206,16 +215,16 @@ func (l *leadership) recordForming() {
 }
 
 // adopt takes over the cluster ID of the farm that takes this node in.
-func (n *Node) adopt(cluster string) error {
+func (f *forming) adopt(cluster string) error {
 	if cluster == "" {
 		return fmt.Errorf("the other node has no cluster ID: %w", wire.ErrMalformed)
 	}
-	err := n.standing.Adopt(cluster)
+	err := f.standing.Adopt(cluster)
 	if err == nil {
-		n.metaChanged()
+		f.profile.change()
 	}
 	if err != nil && !errors.Is(err, ErrOtherFarm) {
-		n.warnOnce("adopt", "a farm takes this node in, and the data directory cannot be written; see to "+
+		f.warnOnce("adopt", "a farm takes this node in, and the data directory cannot be written; see to "+
 			"its disk", err)
 	}
 	return err
@@ -223,12 +232,12 @@ func (n *Node) adopt(cluster string) error {
 
 // endFounding saves, once the farm has a second member, that this node must not found it again: without its
 // log it would make a second one under the same cluster ID, which the others could not tell from theirs.
-func (n *Node) endFounding() {
-	if n.inst.Load() == nil || !n.fsm().Shared() {
+func (f *forming) endFounding() {
+	if f.inst.Load() == nil || !f.fsm().Shared() {
 		return
 	}
-	if err := n.standing.EndFounding(); err != nil { // the next news tries again
-		n.warnOnce("founding", "the data directory cannot be written", err)
+	if err := f.standing.EndFounding(); err != nil { // the next news tries again
+		f.warnOnce("founding", "the data directory cannot be written", err)
 	}
 }
 

@@ -101,7 +101,7 @@ func sightingOf(n *memberlist.Node) (*roster.Sighting, error) {
 
 // NodeMeta, NotifyMsg, GetBroadcasts, LocalState and MergeRemoteState are memberlist's Delegate.
 func (g *gossip) NodeMeta(limit int) []byte {
-	b := g.node.metaBytes()
+	b := g.node.profile.bytes()
 	if len(b) > limit { // SetTag and Open have refused this
 		return nil
 	}
@@ -224,7 +224,7 @@ func (t *gossipTransport) DialTimeout(addr string, timeout time.Duration) (net.C
 	ctx, cancel := context.WithTimeout(t.node.ctx, timeout)
 	defer cancel()
 	c, err := t.node.port.Dial(ctx, addr, protoGossip, "")
-	t.node.noteRefusal(addr, err)
+	t.node.joining.noteRefusal(addr, err)
 	return c, err
 }
 

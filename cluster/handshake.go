@@ -74,7 +74,7 @@ func (n *Node) judge(c net.Conn, h wire.Hello, toRaft bool) error {
 		return err
 	}
 	if toRaft && me.cluster == "" {
-		return n.adopt(h.Cluster)
+		return n.forming.adopt(h.Cluster)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (n *Node) openIdentity() error {
 			"node; "+
 			"start the others as well, or run farmctl recover again", "follows", to)
 	}
-	n.loadResync()
+	n.mending.loadResync()
 	return n.loadAddresses()
 }
 
@@ -112,7 +112,7 @@ func (n *Node) loadAddresses() error {
 	for server, addrs := range saved.Servers {
 		if node := wire.NodeOf(server); node != n.id && len(addrs) > 0 {
 			n.directory.KeepAt(node, addrs[0])
-			n.contacts.add(addrs...)
+			n.joining.contacts.add(addrs...)
 		}
 	}
 	return nil

@@ -16,25 +16,36 @@ const (
 	sayPause     = 10 * time.Second // between two lines that say why, at least
 )
 
+// joining keeps this node in touch with the others, and says of those in Join who do not answer what is the
+// matter with them. What it remembers has locks of its own.
+type joining struct {
+	*base
+	members  *members
+	gossip   func() *gossip
+	seeds    *seeds
+	contacts contacts
+	calling  names // addresses
+}
+
 // join keeps this node in touch with the others: it calls its seeds, and every configured member that is not
 // alive, for ever. memberlist forgets the dead after half a minute and would never find the other half of a
 // long partition.
-func (n *Node) join() {
+func (j *joining) join() {
 	pause, said := joinFirst, complaint{at: time.Now()}
 	for {
-		missing := n.missing()
-		n.call(missing)
+		missing := j.missing()
+		j.call(missing)
 		longest := joinTogether
-		if n.members.alone() {
-			if len(n.instance().configuration().Servers) < 2 {
+		if j.members.alone() {
+			if len(j.instance().configuration().Servers) < 2 {
 				longest = joinAlone
 			}
-			if silent := n.unanswered(); silent != "" && said.due(silent, time.Now()) {
-				n.log.Warn("no other node of the farm answers; this node keeps trying", "join", silent)
+			if silent := j.unanswered(); silent != "" && said.due(silent, time.Now()) {
+				j.log.Warn("no other node of the farm answers; this node keeps trying", "join", silent)
 			}
 		}
 		pause = min(pause*3/2, longest)
-		if !n.sleepUnlessAlone(pause) {
+		if !j.sleepUnlessAlone(pause) {
 			return
 		}
 	}
@@ -43,60 +54,60 @@ func (n *Node) join() {
 // call exchanges member lists with whoever answers at the addresses. It does not wait: one that does not
 // answer takes seconds, in which the others would not be called again, and a founder that comes back listens
 // for three only.
-func (n *Node) call(addrs []string) {
+func (j *joining) call(addrs []string) {
 	for _, addr := range addrs {
-		if n.calling.has(addr) {
+		if j.calling.has(addr) {
 			continue
 		}
-		n.calling.set(addr, true)
-		n.spawn(func() {
-			defer n.calling.set(addr, false)
-			n.gossip().list.Join([]string{addr}) // an error says that nobody was there
+		j.calling.set(addr, true)
+		j.spawn(func() {
+			defer j.calling.set(addr, false)
+			j.gossip().list.Join([]string{addr}) // an error says that nobody was there
 		})
 	}
 }
 
 // sleepUnlessAlone waits, but not on, if the last other member is lost meanwhile.
-func (n *Node) sleepUnlessAlone(d time.Duration) bool {
-	alone := n.members.alone()
+func (j *joining) sleepUnlessAlone(d time.Duration) bool {
+	alone := j.members.alone()
 	end := time.Now().Add(d)
-	for time.Now().Before(end) && n.members.alone() == alone {
-		if !sleep(n.ctx, min(joinFirst, time.Until(end)+time.Millisecond)) {
+	for time.Now().Before(end) && j.members.alone() == alone {
+		if !sleep(j.ctx, min(joinFirst, time.Until(end)+time.Millisecond)) {
 			return false
 		}
 	}
-	return n.ctx.Err() == nil
+	return j.ctx.Err() == nil
 }
 
 // missing returns the addresses at which a member should be and nobody is known to be: resolved anew each
 // time, this node's own left out.
-func (n *Node) missing() []string {
-	candidates := n.seeds.addrs(n.ctx)
-	n.reportNames()
-	n.endIfAstray(candidates)
-	if name := n.seeds.shared(); name != "" && n.self().cluster == "" {
-		n.warnOnce("shared name", "a name in Join stands for several nodes, this one among them, so the "+
+func (j *joining) missing() []string {
+	candidates := j.seeds.addrs(j.ctx)
+	j.reportNames()
+	j.endIfAstray(candidates)
+	if name := j.seeds.shared(); name != "" && j.self().cluster == "" {
+		j.warnOnce("shared name", "a name in Join stands for several nodes, this one among them, so the "+
 			"length of the list does not "+
 			"tell how many nodes found the farm. Set Expect to their number. Until then this node founds "+
 			"none.", errors.New(name))
 	}
-	for _, srv := range n.instance().configuration().Servers {
-		if node := wire.NodeOf(string(srv.ID)); node != n.id {
-			candidates = append(candidates, n.directory.Addr(node))
+	for _, srv := range j.instance().configuration().Servers {
+		if node := wire.NodeOf(string(srv.ID)); node != j.id {
+			candidates = append(candidates, j.directory.Addr(node))
 		}
 	}
-	candidates = append(candidates, n.hearsay()...)
+	candidates = append(candidates, j.hearsay()...)
 	known := map[string]bool{"": true}
-	for _, s := range n.members.all() {
+	for _, s := range j.members.all() {
 		if s.Status == roster.Alive {
 			known[s.Addr] = true
 		}
 	}
 	var out []string
 	for _, c := range candidates {
-		addrs, _ := n.hooks.lookup.resolve(n.ctx, c) // reportNames has said what is wrong with Join
+		addrs, _ := j.hooks.lookup.resolve(j.ctx, c) // reportNames has said what is wrong with Join
 		for _, addr := range addrs {
-			if !known[addr] && !n.ownAddr(addr) {
+			if !known[addr] && !j.ownAddr(addr) {
 				known[addr] = true
 				out = append(out, addr)
 			}
@@ -106,9 +117,9 @@ func (n *Node) missing() []string {
 }
 
 // hearsay returns where others may be, as long as nobody else is known to be alive: then gossip knows better.
-func (n *Node) hearsay() []string {
-	if !n.members.alone() {
-		n.contacts.forget()
+func (j *joining) hearsay() []string {
+	if !j.members.alone() {
+		j.contacts.forget()
 	}
-	return n.contacts.all()
+	return j.contacts.all()
 }

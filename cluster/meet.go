@@ -25,7 +25,7 @@ func (n *Node) givesWay(s *roster.Sighting, cluster string) bool {
 // giveUpFarm makes this node forget the farm that it founded, and join that of s. Its data is moved aside,
 // not deleted.
 func (n *Node) giveUpFarm(s *roster.Sighting) {
-	n.contacts.add(s.Addr)
+	n.joining.contacts.add(s.Addr)
 	mine := n.self().cluster
 	o := resetOrder{server: n.instance().server, kind: forgetFarm}
 	o.reason = fmt.Errorf("this node founded a farm of its own, cluster ID %s, and met the farm %s of %s at "+

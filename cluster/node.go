@@ -25,7 +25,6 @@ type Node struct {
 	*base
 	rpcCalls  net.Listener
 	raftCalls net.Listener
-	seeds     *seeds
 
 	members   *members
 	reads     *reads
@@ -35,22 +34,17 @@ type Node struct {
 	claims    *claims
 	recovery  *recovery
 	operators *operators
+	mending   *mending
+	profile   *profile
+	joining   *joining
+	forming   *forming
 	leveling  *leveling
-	departure departure
-	tags      tags
 	listening names // protocols of the application that are listened for
-	calling   names // addresses, by join
-	contacts  contacts
 	lastLed   lastLed
 	gossiping atomic.Pointer[gossip] // nil until gossip has started
 
-	toldSecond atomic.Bool   // gossip has been told that the farm has a second member
-	toldLevel  atomic.Uint32 // the level in force that gossip has been told
-
 	meters   meters
-	metaNews chan struct{}      // holds one: gossip must carry new metadata
-	notices  chan chan struct{} // closed once gossip has carried the present metadata
-	nameNews chan struct{}      // holds one: another node carries this one's name
+	nameNews chan struct{} // holds one: another node carries this one's name
 
 	cancel context.CancelFunc
 	end    ending
@@ -66,23 +60,8 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	if err := cfg.validate(h.maxLevel); err != nil {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
-	n := &Node{base: newBase(cfg, h), tags: tags{of: cfg.Tags},
-		end: newEnding(), metaNews: make(chan struct{}, 1),
-		notices: make(chan chan struct{}), nameNews: make(chan struct{}, 1)}
-	n.members = &members{base: n.base}
-	n.reads = newReads(n.base, n.members)
-	n.leveling = &leveling{base: n.base, members: n.members, reads: n.reads}
-	n.logs = &logs{base: n.base, knowsOthers: n.knowsOthers}
-	n.resets = newResets(n.base, n.logs)
-	n.resets.restarts, n.resets.renamed = &n.meters.restarts, n.metaChanged
-	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
-	n.resets.farmless = n.foundAgain
-	n.surveys = &surveys{base: n.base, members: n.members, answer: n.answer, askStatus: n.askStatus}
-	n.claims = &claims{base: n.base, members: n.members, statusOf: n.statusOf}
-	n.recovery = &recovery{base: n.base, members: n.members, surveys: n.surveys, resets: n.resets,
-		claims: n.claims, followEpoch: n.followEpoch, below: n.leveling.below}
-	n.operators = &operators{base: n.base, node: n, members: n.members, reads: n.reads, recovery: n.recovery,
-		statusOf: n.statusOf}
+	n := &Node{base: newBase(cfg, h), end: newEnding(), nameNews: make(chan struct{}, 1)}
+	n.assemble()
 	n.peers = n.linkPeers()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
@@ -90,6 +69,30 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 		return nil, errors.Join(fmt.Errorf("cluster: %w", descriptors.Explain(err)), n.release())
 	}
 	return n, nil
+}
+
+// assemble makes the node's parts. What one has of another is its field; there is nothing else between them.
+func (n *Node) assemble() {
+	b := n.base
+	n.members = &members{base: b}
+	n.reads = newReads(b, n.members)
+	n.leveling = &leveling{base: b, members: n.members, reads: n.reads}
+	n.joining = &joining{base: b, members: n.members, gossip: n.gossip}
+	n.logs = &logs{base: b, knowsOthers: n.joining.knowsOthers}
+	n.profile = newProfile(b)
+	n.forming = &forming{base: b, members: n.members, joining: n.joining, logs: n.logs, profile: n.profile}
+	n.profile.gossip, n.profile.endFounding = n.gossip, n.forming.endFounding
+	n.resets = newResets(b, n.logs)
+	n.resets.restarts, n.resets.renamed = &n.meters.restarts, n.profile.change
+	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
+	n.resets.farmless = n.forming.foundAgain
+	n.mending = &mending{base: b, members: n.members, resets: n.resets}
+	n.surveys = &surveys{base: b, members: n.members, answer: n.answer, askStatus: n.askStatus}
+	n.claims = &claims{base: b, members: n.members, statusOf: n.statusOf}
+	n.recovery = &recovery{base: b, members: n.members, surveys: n.surveys, resets: n.resets, claims: n.claims,
+		followEpoch: n.followEpoch, below: n.leveling.below}
+	n.operators = &operators{base: b, node: n, members: n.members, reads: n.reads, recovery: n.recovery,
+		statusOf: n.statusOf}
 }
 
 // open acquires everything, in the order in which release gives it back reversed, and then starts the loops.
@@ -140,7 +143,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.inst.Store(in)
 	n.local.Store(in.fsm)
-	if b := n.metaBytes(); len(b) > roster.MaxMeta {
+	if b := n.profile.bytes(); len(b) > roster.MaxMeta {
 		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w",
 			len(b), roster.MaxMeta, ErrTooLarge)
 	}
@@ -164,15 +167,15 @@ func (n *Node) nameSelf(ctx context.Context) {
 		n.cfg.Name = defaultName(n.port.Addr().String())
 	}
 	n.log = n.log.With("self", n.cfg.Name)
-	n.seeds = newSeeds(n.cfg, n.hooks.lookup, n.ownAddr)
-	n.seeds.addrs(ctx)
-	n.reportNames()
+	n.joining.seeds = newSeeds(n.cfg, n.hooks.lookup, n.ownAddr)
+	n.joining.seeds.addrs(ctx)
+	n.joining.reportNames()
 }
 
 // ownAddr reports whether addr, an IP address with port, is this node's.
-func (n *Node) ownAddr(addr string) bool {
-	bound := n.port.Addr()
-	if addr == n.advertise || addr == bound.String() {
+func (b *base) ownAddr(addr string) bool {
+	bound := b.port.Addr()
+	if addr == b.advertise || addr == bound.String() {
 		return true
 	}
 	_, p := splitAddr(addr)
@@ -194,9 +197,9 @@ func (n *Node) start() {
 	n.spawn(func() { n.acceptRPC(n.rpcCalls) })
 	n.spawn(func() { n.acceptRaft(n.raftCalls) })
 	n.spawn(n.operators.accept)
-	n.spawn(n.form)
-	n.spawn(n.join)
-	n.spawn(n.spread)
+	n.spawn(n.forming.form)
+	n.spawn(n.joining.join)
+	n.spawn(n.profile.spread)
 	n.spawn(n.watchName)
 	n.spawn(n.keepReady)
 	n.spawn(n.reads.freshen)
@@ -206,7 +209,7 @@ func (n *Node) start() {
 	n.spawn(n.leveling.watch)
 	n.spawn(n.recovery.watchQuorum)
 	n.spawn(n.watchVoters)
-	n.spawn(n.mend)
+	n.spawn(n.mending.run)
 }
 
 func (n *Node) gossip() *gossip { return n.gossiping.Load() }
@@ -227,12 +230,12 @@ func (n *Node) advance(f *replica.State, index uint64) {
 		n.local.Store(f)
 	}
 	n.progress.advance(index)
-	if f.Shared() && n.toldSecond.CompareAndSwap(false, true) {
-		n.metaChanged()
+	if f.Shared() && n.profile.toldSecond.CompareAndSwap(false, true) {
+		n.profile.change()
 	}
-	if level := uint32(f.Level()); n.toldLevel.Load() != level {
-		n.toldLevel.Store(level)
-		n.metaChanged()
+	if level := uint32(f.Level()); n.profile.toldLevel.Load() != level {
+		n.profile.toldLevel.Store(level)
+		n.profile.change()
 		n.changed.notify()
 	}
 }
@@ -244,43 +247,6 @@ func (n *Node) Failed() <-chan struct{} { return n.failure.done }
 // ErrVersion, ErrMachine, ErrStalled, ErrDisk, ErrGap, ErrDamaged or ErrDiverged, wrapped.
 func (n *Node) Err() error {
 	return n.failure.get()
-}
-
-func (n *Node) metaBytes() []byte {
-	m := n.metaWith(n.tags.all())
-	return m.Append(nil)
-}
-
-// metaWith returns what this node says of itself by gossip, with other tags.
-func (n *Node) metaWith(tags map[string]string) roster.Meta {
-	in := n.inst.Load()
-	id, bye := n.standing.Identity(), n.departure.now()
-	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
-	return roster.Meta{MinProtocol: in.fsm.Level(), MaxProtocol: n.hooks.maxLevel, Durable: n.durable(),
-		Second:   second,
-		Retiring: bye.retires, Leaving: bye.leaves, Stopped: bye.over, ForGood: bye.removed,
-		Role:    string(n.cfg.Role),
-		Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: n.started, Name: n.cfg.Name,
-		Version: n.cfg.Version, Tags: tags}
-}
-
-func (n *Node) metaChanged() { signal(n.metaNews) }
-
-// spread gossips changed metadata.
-func (n *Node) spread() {
-	for {
-		select {
-		case <-n.metaNews:
-			n.endFounding()
-			// an error says that it took longer to spread; it still does
-			n.gossip().list.UpdateNode(noticePatience)
-		case told := <-n.notices:
-			n.gossip().list.UpdateNode(noticePatience)
-			close(told)
-		case <-n.ctx.Done():
-			return
-		}
-	}
 }
 
 // answer serves the rpc requests of other members.
@@ -301,7 +267,7 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodRegister:
 		return nil, n.answerRegister(ctx, from, payload)
 	case wire.MethodPledge:
-		return nil, n.answerPledge(from, payload)
+		return nil, n.forming.answerPledge(from, payload)
 	case wire.MethodRemove:
 		return nil, n.answerFarewell(ctx, from, voting.Remove, string(payload))
 	case wire.MethodSurvey:
@@ -323,9 +289,9 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodCompare:
 		return n.answerCompare(from, payload)
 	case wire.MethodResync:
-		return nil, n.answerResync(from, payload)
+		return nil, n.mending.answerResync(from, payload)
 	case wire.MethodWithout:
-		return nil, n.answerWithout(ctx, from, string(payload))
+		return nil, n.mending.answerWithout(ctx, from, string(payload))
 	case wire.MethodStored:
 		return n.answerStored(payload)
 	case wire.MethodCommitted:

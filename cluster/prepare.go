@@ -28,7 +28,7 @@ const (
 // meanwhile. StayOn takes it back. Close and Leave look once more, Close for five seconds at most.
 func (n *Node) PrepareStop(ctx context.Context) {
 	if n.departure.step(func(g *goodbye) { g.retires = true }) {
-		n.metaChanged()
+		n.profile.change()
 	}
 	if s := n.members.situation(); len(s.Standbys()) > 0 {
 		n.giveUpLead(s) // a leader cannot move its own seat
@@ -40,7 +40,7 @@ func (n *Node) PrepareStop(ctx context.Context) {
 // does not get back, unless one is free. No PrepareStop may be running.
 func (n *Node) StayOn() {
 	if n.departure.stayOn() {
-		n.metaChanged()
+		n.profile.change()
 	}
 }
 

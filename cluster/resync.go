@@ -19,24 +19,24 @@ import (
 const resyncAgain = time.Hour
 
 // answerResync is the side of the node whose copy is wrong.
-func (n *Node) answerResync(from wire.Hello, payload []byte) error {
+func (md *mending) answerResync(from wire.Hello, payload []byte) error {
 	r := wire.NewReader(payload)
 	server, why := r.Text(), r.Text()
 	if err := r.End(); err != nil {
 		return err
 	}
-	in := n.instance()
+	in := md.instance()
 	if server != in.server || in.ctx.Err() != nil || !in.follows(from) {
 		return wire.ErrNotMe
 	}
-	return n.resync(in, why)
+	return md.resync(in, why)
 }
 
 // resync has this node take no part any more, at once, and then begin anew with the state of the others
 // (mend). The second time within an hour it ends the node's part in the farm. To be told twice by one
 // incarnation is to be told once.
-func (n *Node) resync(in *instance, why string) error {
-	before := n.fit.lastResync()
+func (md *mending) resync(in *instance, why string) error {
+	before := md.fit.lastResync()
 	u := unfit{err: fmt.Errorf("%w; %s", ErrDiverged, why), kind: forgetState}
 	if ago := time.Since(before.At).Abs(); before.Server != "" && before.Server != in.server &&
 		ago < resyncAgain {
@@ -44,14 +44,14 @@ func (n *Node) resync(in *instance, why string) error {
 		u.err = fmt.Errorf("%w; it is the second time within an hour that this node's copy is wrong, so it "+
 			"is not made anew: %s",
 			ErrDiverged, why)
-	} else if err := n.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
+	} else if err := md.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
 		return err
 	}
-	if n.withdraw(in, u) {
-		n.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others "+
+	if md.withdraw(in, u) {
+		md.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others "+
 			"whether they have a quorum "+
 			"without it", keyError, u.err)
-	} else if n.fit.err() == nil {
+	} else if md.fit.err() == nil {
 		return wire.ErrNotMe // the next boot took its place meanwhile, and is compared again
 	}
 	return nil
@@ -59,21 +59,21 @@ func (n *Node) resync(in *instance, why string) error {
 
 // noteResync keeps, over restarts, that this incarnation's copy was wrong. A memory node keeps it for as long
 // as it runs.
-func (n *Node) noteResync(r disk.Resync) error {
-	return n.fit.noteResync(r, func(r disk.Resync) error {
-		if n.dir == nil {
+func (md *mending) noteResync(r disk.Resync) error {
+	return md.fit.noteResync(r, func(r disk.Resync) error {
+		if md.dir == nil {
 			return nil
 		}
-		return n.dir.SaveResync(r)
+		return md.dir.SaveResync(r)
 	})
 }
 
 // loadResync remembers what noteResync kept. What cannot be read is no reason not to start.
-func (n *Node) loadResync() {
-	r, err := n.dir.Resync()
+func (md *mending) loadResync() {
+	r, err := md.dir.Resync()
 	if err != nil {
-		n.log.Warn("when this node's copy of the state was last found to be wrong cannot be read; it counts "+
+		md.log.Warn("when this node's copy of the state was last found to be wrong cannot be read; it counts "+
 			"as never", keyError, err)
 	}
-	n.fit.resynced = r // nobody else knows this node yet
+	md.fit.resynced = r // nobody else knows this node yet
 }

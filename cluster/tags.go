@@ -45,8 +45,8 @@ func (t *tags) set(key, value string, fits func(map[string]string) error) (news 
 // SetTag changes one of this node's tags, which all members see within a second; "" removes it. It fails with
 // ErrTooLarge if gossip cannot carry all of them: name, version and tags share about 400 bytes.
 func (n *Node) SetTag(key, value string) error {
-	news, err := n.tags.set(key, value, func(tags map[string]string) error {
-		m := n.metaWith(tags)
+	news, err := n.profile.tags.set(key, value, func(tags map[string]string) error {
+		m := n.profile.with(tags)
 		if size := len(m.Append(nil)); size > roster.MaxMeta {
 			return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size,
 				roster.MaxMeta, ErrTooLarge)
@@ -54,7 +54,7 @@ func (n *Node) SetTag(key, value string) error {
 		return nil
 	})
 	if news {
-		n.metaChanged()
+		n.profile.change()
 	}
 	return err
 }

@@ -21,71 +21,79 @@ const (
 	resumePatience = 30 * time.Second // without a leader, before a log that is whole counts again
 )
 
+// mending ends the part of an incarnation whose log or state does not count, and has the node begin anew when
+// nothing is lost with it. What it knows is in base.fit, which has its own lock.
+type mending struct {
+	*base
+	members *members
+	resets  *resets
+}
+
 // withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves
 // this node. It reports false if that has been done, or another incarnation is there by now. mend does the
 // rest.
-func (n *Node) withdraw(in *instance, u unfit) bool {
+func (md *mending) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()
 	still := func() bool { // else another one takes its place
-		id := n.standing.Identity()
+		id := md.standing.Identity()
 		return in.server == wire.ServerID(id.NodeID, id.Incarnation) && in.boot == id.Boot
 	}
-	if !n.fit.withdraw(u, still) {
+	if !md.fit.withdraw(u, still) {
 		return false
 	}
-	n.changed.notify()
+	md.changed.notify()
 	return true
 }
 
-// mend sees to it that an incarnation whose log or state does not count begins anew, as soon as that loses
+// run sees to it that an incarnation whose log or state does not count begins anew, as soon as that loses
 // nothing.
-func (n *Node) mend() {
+func (md *mending) run() {
 	var since time.Time // that nobody leads
-	for n.Err() == nil {
+	for md.failure.get() == nil {
 		select {
-		case <-n.fit.unfit:
+		case <-md.fit.unfit:
 		case <-time.After(mendEvery):
-		case <-n.ctx.Done():
+		case <-md.ctx.Done():
 			return
 		}
-		u, in := n.fit.look(n.instance)
+		u, in := md.fit.look(md.instance)
 		if u == nil {
 			since = time.Time{}
 			continue
 		}
-		n.mendOnce(in, *u, &since)
+		md.once(in, *u, &since)
 	}
 }
 
-// mendOnce stops Raft, asks once, and gives the order that follows.
-func (n *Node) mendOnce(in *instance, u unfit, since *time.Time) {
+// once stops Raft, asks once, and gives the order that follows.
+func (md *mending) once(in *instance, u unfit, since *time.Time) {
 	in.layer.Close()
 	if err := in.standDown(); err != nil {
-		n.fail(err)
+		md.fail(err)
 		return
 	}
-	leader, err := n.notNeeded(in.server)
+	leader, err := md.notNeeded(in.server)
 	switch {
-	case n.ctx.Err() != nil:
+	case md.ctx.Err() != nil:
 	case err == nil && u.final:
 		in.halted(u.err)
 	case err == nil:
-		n.resets.orders.give(resetOrder{server: in.server, kind: u.kind, mends: true,
+		md.resets.orders.give(resetOrder{server: in.server, kind: u.kind, mends: true,
 			reason: fmt.Errorf("%w; %s says that the farm has a quorum without it", u.err, leader)})
 	default:
-		n.sayNeeded(u, err)
-		n.resumeUnfit(in, u, since)
+		md.sayNeeded(u, err)
+		md.resumeUnfit(in, u, since)
 	}
 }
 
 // sayNeeded says that nobody could tell that this node's log is not needed, and what to do.
-func (n *Node) sayNeeded(u unfit, err error) {
+func (md *mending) sayNeeded(u unfit, err error) {
 	what, advice := "the log of this node is damaged", ""
 	if u.kind.hidesState() {
 		what, advice = "this node's copy of the state is wrong",
 			"start this node again as well, since its log may be needed; "
 	}
-	n.warnOnce("unfit", what+", and no leader says that the farm has a quorum without it; it is left as it "+
+	md.warnOnce("unfit", what+", and no leader says that the farm has a quorum without it; it is left as it "+
 		"is. Start the missing "+
 		"nodes; if too many are lost for good, "+advice+"run farmctl recover through another node, or "+
 		"restore a backup",
@@ -95,15 +103,15 @@ func (n *Node) sayNeeded(u unfit, err error) {
 // resumeUnfit has an incarnation take part again whose state is wrong and whose log is whole, when the others
 // have had no leader for a while: they may need its vote, and what it has acknowledged. Then copies differ
 // and none has a majority, so the farm takes no writes and people decide. In memory Raft cannot go on.
-func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
+func (md *mending) resumeUnfit(in *instance, u unfit, since *time.Time) {
 	switch {
-	case !n.durable() || u.final || !u.kind.hidesState():
-	case n.othersLed():
+	case !md.durable() || u.final || !u.kind.hidesState():
+	case md.othersLed():
 		*since = time.Time{}
 	case since.IsZero():
 		*since = time.Now()
 	case time.Since(*since) >= resumePatience:
-		n.resets.orders.give(resetOrder{server: in.server, kind: rebuildState, mends: true,
+		md.resets.orders.give(resetOrder{server: in.server, kind: rebuildState, mends: true,
 			reason: fmt.Errorf("the others have no leader without this node, so it takes part again with "+
 				"the log it has; %w", u.err)})
 	}
@@ -111,13 +119,13 @@ func (n *Node) resumeUnfit(in *instance, u unfit, since *time.Time) {
 
 // askOthers puts a question to every other member that gossip knows to be alive, to all at once, until one
 // has no error, and returns its name.
-func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error) {
-	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+func (md *mending) askOthers(m wire.Method, payload []byte) (name string, err error) {
+	ctx, cancel := context.WithTimeout(md.ctx, dialTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	err = ErrNoLeader
-	atOnce(n.members.others(), func(s *roster.Sighting) {
-		_, _, e := n.peers.Call(ctx, s.Node, m, payload)
+	atOnce(md.members.others(), func(s *roster.Sighting) {
+		_, _, e := md.peers.Call(ctx, s.Node, m, payload)
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
@@ -137,13 +145,13 @@ func (n *Node) askOthers(m wire.Method, payload []byte) (name string, err error)
 
 // notNeeded asks whether the farm has a quorum without a server of this node; the one that leads answers, by
 // its name.
-func (n *Node) notNeeded(server string) (leader string, err error) {
-	return n.askOthers(wire.MethodWithout, []byte(server))
+func (md *mending) notNeeded(server string) (leader string, err error) {
+	return md.askOthers(wire.MethodWithout, []byte(server))
 }
 
 // othersLed reports whether another node leads and has a majority.
-func (n *Node) othersLed() bool {
-	_, err := n.askOthers(wire.MethodBarrier, nil)
+func (md *mending) othersLed() bool {
+	_, err := md.askOthers(wire.MethodBarrier, nil)
 	return err == nil
 }
 
@@ -151,8 +159,8 @@ func (n *Node) othersLed() bool {
 // have stored, and are a quorum. It stores nothing more by now, so that stays true. Without a majority of
 // equal copies every copy may be needed, that before a damaged log as well; and nobody counts whose copy is
 // not known to be the right one.
-func (n *Node) answerWithout(ctx context.Context, from wire.Hello, server string) error {
-	l := n.instance().lead.Load()
+func (md *mending) answerWithout(ctx context.Context, from wire.Hello, server string) error {
+	l := md.instance().lead.Load()
 	switch {
 	case server != from.Source:
 		return wire.ErrNotMe

@@ -13,7 +13,7 @@ import (
 // order is the leader's word to another node that its copy is wrong, as answerResync takes it.
 func (n *labNode) order(leader *labNode) error {
 	payload := wire.AppendString(wire.AppendString(nil, n.instance().server), "somebody says so")
-	return n.answerResync(wire.Hello{Source: leader.instance().server}, payload)
+	return n.mending.answerResync(wire.Hello{Source: leader.instance().server}, payload)
 }
 
 // oddOne gives the word to one of three nodes, which alone has with the leader what is acknowledged: the
@@ -135,7 +135,7 @@ func TestOnlyRightCopiesCount(t *testing.T) {
 		lead := leader.instance().lead.Load()
 		l.until(time.Minute, "the copies are compared",
 			func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
-		ask := func() error { return leader.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd) }
+		ask := func() error { return leader.mending.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd) }
 		if err := ask(); err != nil {
 			t.Error(err)
 		}

@@ -37,10 +37,10 @@ func (c *complaint) due(text string, now time.Time) bool {
 }
 
 // reportNames warns of each name in Join that stands for nothing, once until it stands for something.
-func (n *Node) reportNames() {
-	news, blind := n.seeds.unsaid()
+func (j *joining) reportNames() {
+	news, blind := j.seeds.unsaid()
 	for _, entry := range news {
-		n.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and "+
+		j.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and "+
 			"again",
 			"join", entry, keyError, blind[entry])
 	}
@@ -48,33 +48,33 @@ func (n *Node) reportNames() {
 
 // unanswered says of each entry of Join at which nobody of this farm is known to be alive what is the matter
 // with it.
-func (n *Node) unanswered() string {
+func (j *joining) unanswered() string {
 	var out []string
 	here := map[string]bool{}
-	for _, s := range n.members.all() {
+	for _, s := range j.members.all() {
 		if s.Status == roster.Alive {
 			here[s.Addr] = true
 		}
 	}
-	found, blind := n.seeds.lookedUp()
+	found, blind := j.seeds.lookedUp()
 	for _, entry := range sortedKeys(found) {
 		if err := blind[entry]; err != nil {
 			out = append(out, fmt.Sprintf("%s: %s", entry, briefly(err)))
 			continue
 		}
 		if !slices.ContainsFunc(found[entry],
-			func(addr string) bool { return here[addr] || n.ownAddr(addr) }) {
-			out = append(out, fmt.Sprintf("%s: %s", entry, n.whySilent(found[entry])))
+			func(addr string) bool { return here[addr] || j.ownAddr(addr) }) {
+			out = append(out, fmt.Sprintf("%s: %s", entry, j.whySilent(found[entry])))
 		}
 	}
 	return strings.Join(out, ", ")
 }
 
 // whySilent says why nobody answers at the addresses.
-func (n *Node) whySilent(addrs []string) string {
+func (j *joining) whySilent(addrs []string) string {
 	var why []string
 	for _, addr := range addrs {
-		if err := n.contacts.refusal(addr); err != nil && !slices.Contains(why, briefly(err)) {
+		if err := j.contacts.refusal(addr); err != nil && !slices.Contains(why, briefly(err)) {
 			why = append(why, briefly(err))
 		}
 	}
@@ -93,10 +93,10 @@ func briefly(err error) string {
 }
 
 // sayNotFounded says that the farm is not founded, and who is missing.
-func (n *Node) sayNotFounded(said *complaint, expect, here int) {
-	missing := n.unanswered()
+func (f *forming) sayNotFounded(said *complaint, expect, here int) {
+	missing := f.joining.unanswered()
 	if said.due(missing, time.Now()) {
-		n.log.Warn("the farm is not founded yet: not all the nodes that found it are here",
+		f.log.Warn("the farm is not founded yet: not all the nodes that found it are here",
 			"expected", expect, "here", here, "missing", missing)
 	}
 }
@@ -141,12 +141,12 @@ func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args [
 		return "the farm has no leader; it takes a majority of the voters",
 			[]any{"voters", len(in.voters()), "missing", n.members.absent(in)}
 	case leader == "":
-		return "no member of its farm has called it yet", []any{"missing", n.unanswered()}
+		return "no member of its farm has called it yet", []any{"missing", n.joining.unanswered()}
 	case !configured:
 		return "the leader has not taken it in yet", []any{keyLeader, n.members.nameOf(leader)}
 	case !f.Usable():
 		return "too few of the founders vote so far",
-			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.unanswered()}
+			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.joining.unanswered()}
 	case caughtUp && !placed:
 		return "it waits for its vote", []any{keyLeader, n.members.nameOf(leader)}
 	}

@@ -1,0 +1,63 @@
+package cluster
+
+import (
+	"sync/atomic"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+)
+
+// profile is what this node says of itself by gossip. All that changes in it has a lock of its own, or is
+// atomic; spread alone has gossip send it: two updates at once replace each other, and neither waits to be
+// sent.
+type profile struct {
+	*base
+	gossip      func() *gossip
+	endFounding func() // the farm may have a second member now
+
+	tags       tags
+	news       chan struct{}      // holds one: gossip must carry a new profile
+	asked      chan chan struct{} // closed once gossip has carried the present one
+	toldSecond atomic.Bool        // gossip has been told that the farm has a second member
+	toldLevel  atomic.Uint32      // the level in force that gossip has been told
+}
+
+func newProfile(b *base) *profile {
+	return &profile{base: b, tags: tags{of: b.cfg.Tags}, news: make(chan struct{}, 1), asked: make(chan chan struct{})}
+}
+
+func (p *profile) bytes() []byte {
+	m := p.with(p.tags.all())
+	return m.Append(nil)
+}
+
+// with returns what this node says of itself by gossip, with other tags.
+func (p *profile) with(tags map[string]string) roster.Meta {
+	in := p.inst.Load()
+	id, bye := p.standing.Identity(), p.departure.now()
+	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()
+	return roster.Meta{MinProtocol: in.fsm.Level(), MaxProtocol: p.hooks.maxLevel, Durable: p.durable(),
+		Second:   second,
+		Retiring: bye.retires, Leaving: bye.leaves, Stopped: bye.over, ForGood: bye.removed,
+		Role:    string(p.cfg.Role),
+		Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: p.started, Name: p.cfg.Name,
+		Version: p.cfg.Version, Tags: tags}
+}
+
+func (p *profile) change() { signal(p.news) }
+
+// spread gossips changed metadata.
+func (p *profile) spread() {
+	for {
+		select {
+		case <-p.news:
+			p.endFounding()
+			// an error says that it took longer to spread; it still does
+			p.gossip().list.UpdateNode(noticePatience)
+		case told := <-p.asked:
+			p.gossip().list.UpdateNode(noticePatience)
+			close(told)
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}

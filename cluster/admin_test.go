@@ -214,7 +214,7 @@ func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		l.leader()
 		first, asked := l.nodes[0], l.nodes[1]
-		first.setLeaving()
+		first.stopping.sayLeaving()
 		l.until(time.Minute, "it is known", func() bool {
 			m, _ := l.farm(asked).Find(first.ID())
 			return m.Leaving

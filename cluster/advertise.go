@@ -36,7 +36,7 @@ func (n *Node) testAdvertised() {
 func (n *Node) callSelf() error {
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
-	st, err := n.askStatus(ctx, n.advertise, n.id)
+	st, err := n.handshakes.askStatus(ctx, n.advertise, n.id)
 	if err == nil && st.gossip != n.gossipName() {
 		err = fmt.Errorf("another process answers there: %s", st.gossip)
 	}
@@ -44,17 +44,17 @@ func (n *Node) callSelf() error {
 }
 
 // askStatus asks the node at addr, whose NodeID must be node, over a connection of its own.
-func (n *Node) askStatus(ctx context.Context, addr, node string) (status, error) {
-	c, err := n.port.Dial(ctx, addr, protoRPC, node)
+func (hs *handshakes) askStatus(ctx context.Context, addr, node string) (status, error) {
+	c, err := hs.port.Dial(ctx, addr, protoRPC, node)
 	if err != nil {
 		return status{}, err
 	}
 	defer c.Close()
-	if err := n.greet(ctx, c, ""); err != nil {
+	if err := hs.greet(ctx, c, ""); err != nil {
 		return status{}, err
 	}
 	rc := link.New(c)
-	if !n.spawn(rc.Run) {
+	if !hs.spawn(rc.Run) {
 		return status{}, ErrClosed
 	}
 	out, err := rc.Call(ctx, wire.MethodStatus, nil)

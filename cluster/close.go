@@ -34,7 +34,7 @@ func (n *Node) Close() error {
 func (n *Node) Leave(ctx context.Context) (err error) {
 	err = fmt.Errorf("cluster: leave: %w", ErrClosed)
 	n.end.run(func() error {
-		err = n.depart(ctx)
+		err = n.stopping.depart(ctx)
 		return n.shutDown()
 	})
 	return errors.Join(err, n.end.err)
@@ -70,34 +70,42 @@ func (e *ending) run(f func() error) {
 	e.err = f()
 }
 
+// stopping has this node leave the others in order: with a majority, with a leader, and with word that it goes. How
+// far it is stands in base.departure, which has its own lock.
+type stopping struct {
+	*base
+	members *members
+	profile *profile
+}
+
 // depart takes this node out of the configuration and forgets its state.
-func (n *Node) depart(ctx context.Context) error {
-	n.departure.step(func(g *goodbye) { g.forGood = true })
-	n.awaitSuccessor(ctx, func() bool { return false })
-	n.setLeaving()
-	if len(n.instance().configuration().Servers) > 1 {
-		if err := n.ask(ctx, wire.MethodRemove, func() bool { return true }); err != nil {
+func (sp *stopping) depart(ctx context.Context) error {
+	sp.departure.step(func(g *goodbye) { g.forGood = true })
+	sp.awaitSuccessor(ctx, func() bool { return false })
+	sp.sayLeaving()
+	if len(sp.instance().configuration().Servers) > 1 {
+		if err := sp.ask(ctx, wire.MethodRemove, func() bool { return true }); err != nil {
 			return err
 		}
 	}
-	n.departure.step(func(g *goodbye) { g.removed = true })
-	n.profile.change()
+	sp.departure.step(func(g *goodbye) { g.removed = true })
+	sp.profile.change()
 	return nil
 }
 
-func (n *Node) setLeaving() {
-	n.departure.step(func(g *goodbye) { g.leaves = true })
-	n.profile.change()
+func (sp *stopping) sayLeaving() {
+	sp.departure.step(func(g *goodbye) { g.leaves = true })
+	sp.profile.change()
 }
 
 // shutDown ends everything, in the order that lets each part say goodbye to the others.
 func (n *Node) shutDown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 	defer cancel()
-	n.setLeaving()
-	n.awaitSuccessor(ctx, func() bool { return false })
-	n.sayFarewell(ctx)
-	n.handOver()
+	n.stopping.sayLeaving()
+	n.stopping.awaitSuccessor(ctx, func() bool { return false })
+	n.stopping.sayFarewell(ctx)
+	n.stopping.handOver()
 	err := n.release()
 	n.log.Info("closed", keyNode, n.cfg.Name)
 	return err
@@ -106,29 +114,29 @@ func (n *Node) shutDown() error {
 // sayFarewell sees to it that the others keep a majority without this node. A memory node, which comes back
 // without its votes, leaves the configuration; the last voter waits for a successor. Of two durable voters
 // one gives up its vote, unless the other stops as well.
-func (n *Node) sayFarewell(ctx context.Context) {
+func (sp *stopping) sayFarewell(ctx context.Context) {
 	var err error
 	switch {
 	// the last, if the state has stopped
-	case n.departure.now().removed || !n.others() || n.instance().ctx.Err() != nil:
-	case !n.durable():
-		err = n.ask(ctx, wire.MethodRemove, n.others)
-	case n.instance().divergence().stop: // whose copy is right is not for a restart to decide
-	case len(n.instance().voters()) == 2:
-		err = n.ask(ctx, wire.MethodDemote, n.others)
+	case sp.departure.now().removed || !sp.othersStay() || sp.instance().ctx.Err() != nil:
+	case !sp.durable():
+		err = sp.ask(ctx, wire.MethodRemove, sp.othersStay)
+	case sp.instance().divergence().stop: // whose copy is right is not for a restart to decide
+	case len(sp.instance().voters()) == 2:
+		err = sp.ask(ctx, wire.MethodDemote, sp.othersStay)
 	}
-	dismissed := err == nil && n.others()
-	n.departure.step(func(g *goodbye) { g.dismissed = dismissed })
+	dismissed := err == nil && sp.othersStay()
+	sp.departure.step(func(g *goodbye) { g.dismissed = dismissed })
 	if err != nil {
-		n.log.Warn("the others were not told to go on without this node's vote", keyError, err)
+		sp.log.Warn("the others were not told to go on without this node's vote", keyError, err)
 	}
 }
 
-// others reports whether anybody who goes on has the state and votes, or soon will.
-func (n *Node) others() bool {
-	for _, srv := range n.instance().configuration().Servers {
-		s := n.directory.Get(wire.NodeOf(string(srv.ID)))
-		if s != nil && s.Node != n.id && s.Server() == string(srv.ID) && s.Status == roster.Alive &&
+// othersStay reports whether anybody who goes on has the state and votes, or soon will.
+func (sp *stopping) othersStay() bool {
+	for _, srv := range sp.instance().configuration().Servers {
+		s := sp.directory.Get(wire.NodeOf(string(srv.ID)))
+		if s != nil && s.Node != sp.id && s.Server() == string(srv.ID) && s.Status == roster.Alive &&
 			!s.Leaving && Role(s.Role) == Ordinary {
 			return true
 		}
@@ -137,13 +145,13 @@ func (n *Node) others() bool {
 }
 
 // handOver gives leadership to another voter, if there is one.
-func (n *Node) handOver() {
-	in := n.instance()
-	if in.raft.State() != raft.Leader || !n.others() || len(in.voters()) < 2 {
+func (sp *stopping) handOver() {
+	in := sp.instance()
+	if in.raft.State() != raft.Leader || !sp.othersStay() || len(in.voters()) < 2 {
 		return
 	}
 	// Raft may never answer (raft issue 696), and does not if it is shut down first: nobody waits for that.
-	if heir := raft.ServerID(n.heir()); heir != "" {
+	if heir := raft.ServerID(sp.heir()); heir != "" {
 		in.raft.LeadershipTransferToServer(heir, raft.ServerAddress(heir))
 	} else {
 		in.raft.LeadershipTransfer()
@@ -156,15 +164,15 @@ func (n *Node) handOver() {
 
 // heir returns the voter that should lead next if some other voter stops as well, which raft does not know:
 // of those that stay, one that was heard to have applied most. "" leaves the choice to raft.
-func (n *Node) heir() (server string) {
-	s := n.members.situation()
-	voters, staying := s.Majority(n.id, s.Stays)
+func (sp *stopping) heir() (server string) {
+	s := sp.members.situation()
+	voters, staying := s.Majority(sp.id, s.Stays)
 	if staying == voters {
 		return ""
 	}
 	for _, srv := range s.Servers {
 		if srv.Votes && srv.ID != s.Self && s.Stays(srv) &&
-			(server == "" || n.directory.Reached(srv.ID) > n.directory.Reached(server)) {
+			(server == "" || sp.directory.Reached(srv.ID) > sp.directory.Reached(server)) {
 			server = srv.ID
 		}
 	}
@@ -173,16 +181,16 @@ func (n *Node) heir() (server string) {
 
 // ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there
 // is no sense in it.
-func (n *Node) ask(ctx context.Context, m wire.Method, sense func() bool) error {
+func (sp *stopping) ask(ctx context.Context, m wire.Method, sense func() bool) error {
 	var pause backoff
 	for {
-		n.handOver()
-		in := n.instance()
+		sp.handOver()
+		in := sp.instance()
 		err := in.askLeader(ctx, func(ctx context.Context, leader string) error {
 			if leader == in.server {
 				return wire.ErrNotLeader // others lead once it is handed over
 			}
-			_, _, err := n.peers.Call(ctx, wire.NodeOf(leader), m, []byte(in.server))
+			_, _, err := sp.peers.Call(ctx, wire.NodeOf(leader), m, []byte(in.server))
 			return err
 		})
 		if err == nil {
@@ -198,7 +206,7 @@ func (n *Node) ask(ctx context.Context, m wire.Method, sense func() bool) error 
 func (n *Node) release() (err error) {
 	in := n.instance()
 	if g := n.gossip(); g != nil {
-		n.giveNotice(in)
+		n.stopping.giveNotice(in)
 		g.stop()
 	}
 	close(n.stopped)
@@ -214,7 +222,7 @@ func (n *Node) release() (err error) {
 		err = errors.Join(err, now.stop()) // a reset was under way
 	}
 	if n.dir != nil {
-		err = errors.Join(err, n.forgetFarm(), n.dir.Close())
+		err = errors.Join(err, n.stopping.forgetFarm(), n.dir.Close())
 	}
 	return err
 }
@@ -223,18 +231,18 @@ func (n *Node) release() (err error) {
 // count as dead. If they could not take a memory node out of the configuration, its part in Raft has ended by
 // then, and its memory with it: they may have no quorum without it, and then it counts that it is gone for
 // good.
-func (n *Node) giveNotice(in *instance) {
+func (sp *stopping) giveNotice(in *instance) {
 	patience := noticePatience
-	if !n.durable() && !n.departure.now().dismissed && len(in.configuration().Servers) > 1 &&
+	if !sp.durable() && !sp.departure.now().dismissed && len(in.configuration().Servers) > 1 &&
 		in.stop() == nil {
-		n.departure.step(func(g *goodbye) { g.over = true })
+		sp.departure.step(func(g *goodbye) { g.over = true })
 		patience *= 2 // the news that this node is leaving comes first
 	}
 	end := time.After(patience)
 	told := make(chan struct{})
 	select {
 	// not from here: two updates at once replace each other, and neither waits to be sent
-	case n.profile.asked <- told:
+	case sp.profile.asked <- told:
 	case <-end:
 		return
 	}
@@ -245,12 +253,12 @@ func (n *Node) giveNotice(in *instance) {
 }
 
 // forgetFarm makes the data directory of a node that has left that of one which has never been a member.
-func (n *Node) forgetFarm() error {
-	if !n.departure.now().removed {
+func (sp *stopping) forgetFarm() error {
+	if !sp.departure.now().removed {
 		return nil
 	}
-	if _, err := n.dir.Discard(logDir); err != nil {
+	if _, err := sp.dir.Discard(logDir); err != nil {
 		return err
 	}
-	return n.standing.Leave()
+	return sp.standing.Leave()
 }

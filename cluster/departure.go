@@ -57,11 +57,15 @@ func (d *departure) stayOn() (news bool) {
 	return news
 }
 
-// wait notes what the stop waits for, "" if for nothing, and returns what it waited for before.
-func (d *departure) wait(text string) (before string) {
+// waitForSuccessor notes whether the stop waits for a successor, and which voters stay, for people. It reports
+// whether it waited before.
+func (d *departure) waitForSuccessor(text string, waits bool) (before bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before, d.awaits = d.awaits, text
+	before, d.awaits = d.awaits != "", ""
+	if waits {
+		d.awaits = "a successor, since without this node the farm has no majority (" + text + ")"
+	}
 	return before
 }
 
@@ -93,4 +97,16 @@ func (d *departure) firstLoss() bool {
 	first := !d.saidLost
 	d.saidLost = true
 	return first
+}
+
+// going says how this node ends, "" if it goes on, and whether the others have let it go.
+func (d *departure) going() (how string, dismissed bool) {
+	bye := d.now()
+	switch {
+	case bye.forGood:
+		how = "this node leaves for good"
+	case bye.leaves:
+		how = "this node stops"
+	}
+	return how, bye.removed || bye.dismissed
 }

@@ -15,8 +15,8 @@ func TestDeparture(t *testing.T) {
 	if !d.step(retire) || d.step(retire) || !d.now().retires {
 		t.Error("what is said twice is news once")
 	}
-	if d.wait("n2") != "" || d.wait("") != "n2" {
-		t.Error("what the stop waits for is forgotten")
+	if d.waitForSuccessor("1 of 2", true) || !d.waitForSuccessor("", false) {
+		t.Error("whether it waited is forgotten")
 	}
 	if !d.firstLoss() || d.firstLoss() {
 		t.Error("the loss is told once")

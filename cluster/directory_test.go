@@ -20,7 +20,7 @@ func TestNewsOvertakeHello(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		b.directory.Applied(a.gossipName(), in.server, in.last()+1)
 		time.Sleep(time.Millisecond)
-		if err := a.greet(l.t.Context(), c, ""); err != nil {
+		if err := a.handshakes.greet(l.t.Context(), c, ""); err != nil {
 			l.t.Errorf("it is taken for one that has forgotten something: %v", err)
 		}
 		a.must("append x 1")

@@ -134,7 +134,7 @@ func (g *gossip) hear(m *memberlist.Node, status string) {
 	case status == roster.Dead && s.Leaving: // older programs do not say whether for good
 		s.Status = roster.Stopped
 	}
-	g.node.heard(s)
+	g.node.news.hear(s)
 }
 
 // NotifyAlive is memberlist's AliveDelegate: an error keeps the member out of this node's list.
@@ -146,7 +146,7 @@ func (g *gossip) NotifyAlive(m *memberlist.Node) error {
 	if err != nil {
 		return err
 	}
-	return g.node.admit(s)
+	return g.node.news.admit(s)
 }
 
 // NotifyMerge is memberlist's MergeDelegate, asked when whole member lists are exchanged at a join.

@@ -12,19 +12,30 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
-// heard takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not
+// news takes in what gossip says, and does what follows for this node and its farm. It remembers nothing; what is
+// heard goes into base.directory.
+type news struct {
+	*base
+	members  *members
+	leveling *leveling
+	joining  *joining
+	resets   *resets
+	rivals   *rivals
+}
+
+// hear takes in what gossip says of a run of a node. memberlist calls it with its locks held: it must not
 // wait.
-func (n *Node) heard(s *roster.Sighting) {
-	before := n.directory.Hear(s)
-	if s.Gossip != n.gossipName() {
-		n.report(before, s)
-		if s.Status == roster.Alive && (s.Name == n.cfg.Name || s.Node == n.id) {
-			signal(n.nameNews)
+func (nw *news) hear(s *roster.Sighting) {
+	before := nw.directory.Hear(s)
+	if s.Gossip != nw.gossipName() {
+		nw.report(before, s)
+		if s.Status == roster.Alive && (s.Name == nw.cfg.Name || s.Node == nw.id) {
+			signal(nw.rivals.news)
 		}
-		n.checkKind(s)
+		nw.endIfOtherKind(s)
 	}
-	n.changed.notify()
-	if in := n.inst.Load(); in != nil {
+	nw.changed.notify()
+	if in := nw.inst.Load(); in != nil {
 		signal(in.sighted)
 		if l := in.lead.Load(); l != nil {
 			signal(l.kick)
@@ -33,74 +44,74 @@ func (n *Node) heard(s *roster.Sighting) {
 }
 
 // report logs who joined and who left, and gives up the connection to a node that is gone.
-func (n *Node) report(before, s *roster.Sighting) {
-	if n.ctx.Err() != nil {
+func (nw *news) report(before, s *roster.Sighting) {
+	if nw.ctx.Err() != nil {
 		return // gossip goes on for a moment when the node has closed
 	}
 	was := before != nil && before.Status == roster.Alive
 	switch is := s.Status == roster.Alive; {
 	case is && !was:
-		n.log.Info("joined", keyPeer, s.Name, keyAddr, s.Addr)
+		nw.log.Info("joined", keyPeer, s.Name, keyAddr, s.Addr)
 	case was && !is:
-		n.reportGone(s)
-		n.spawn(func() {
-			n.peers.Drop(s.Node)
-			n.instance().suspectLeader(s.Node)
+		nw.reportGone(s)
+		nw.spawn(func() {
+			nw.peers.Drop(s.Node)
+			nw.instance().suspectLeader(s.Node)
 		})
 	}
 }
 
 // reportGone logs how a node went: for good, in order and to come back, or without a word, which is what a
 // crash looks like, and a cut line.
-func (n *Node) reportGone(s *roster.Sighting) {
+func (nw *news) reportGone(s *roster.Sighting) {
 	switch {
 	case s.Status == roster.Left:
-		n.log.Info("left", keyPeer, s.Name, keyAddr, s.Addr)
+		nw.log.Info("left", keyPeer, s.Name, keyAddr, s.Addr)
 	case s.Status == roster.Stopped:
-		n.log.Info("stopped", keyPeer, s.Name, keyAddr, s.Addr)
+		nw.log.Info("stopped", keyPeer, s.Name, keyAddr, s.Addr)
 	default:
-		n.log.Warn("lost", keyPeer, s.Name, keyAddr, s.Addr)
+		nw.log.Warn("lost", keyPeer, s.Name, keyAddr, s.Addr)
 	}
 }
 
-// checkKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait
+// endIfOtherKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait
 // for ever.
-func (n *Node) checkKind(s *roster.Sighting) {
-	if s.Status != roster.Alive || s.Cluster == "" || s.Durable == n.durable() {
+func (nw *news) endIfOtherKind(s *roster.Sighting) {
+	if s.Status != roster.Alive || s.Cluster == "" || s.Durable == nw.durable() {
 		return
 	}
-	if n.standing.Identity().ClusterID == "" && !n.fit.ready() {
-		n.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr,
-			s.Durable, n.durable()))
+	if nw.standing.Identity().ClusterID == "" && !nw.fit.ready() {
+		nw.fail(fmt.Errorf("%w: %s at %s has durable=%v, this node durable=%v", ErrOtherKind, s.Name, s.Addr,
+			s.Durable, nw.durable()))
 	}
 }
 
 // admit decides whether gossip may take in a run of a node.
-func (n *Node) admit(s *roster.Sighting) error {
-	if n.directory.Departed(s.Gossip) {
+func (nw *news) admit(s *roster.Sighting) error {
+	if nw.directory.Departed(s.Gossip) {
 		return roster.ErrDeparted
 	}
-	cluster := n.self().cluster
-	if err := n.leveling.leftBehind(s.MinProtocol, s.Cluster, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
+	cluster := nw.self().cluster
+	if err := nw.leveling.leftBehind(s.MinProtocol, s.Cluster, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
 		return err
 	}
 	if cluster == "" || s.Cluster == "" || s.Cluster == cluster {
-		if err := n.leveling.tooOld(s.MaxProtocol, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
+		if err := nw.leveling.tooOld(s.MaxProtocol, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
 			return err
 		}
 	}
 	if cluster != "" && s.Cluster != "" && s.Cluster != cluster {
-		if n.givesWay(s, cluster) {
-			n.giveUpFarm(s)
+		if nw.givesWay(s, cluster) {
+			nw.giveUpFarm(s)
 		}
 		if supersedes(s.Cluster, cluster) || supersedes(cluster, s.Cluster) {
 			return nil // one of the two is about to join the other
 		}
 		// a joiner may have gone to the other farm, and older news of it may still come, or be here
-		n.members.estrange(s.Server())
+		nw.members.estrange(s.Server())
 		err := fmt.Errorf("%w: %s at %s has cluster ID %s, this node %s", ErrOtherFarm, s.Name, s.Addr,
 			s.Cluster, cluster)
-		n.warnOnce("admit "+s.Gossip, toMerge(s.Cluster, cluster), err)
+		nw.warnOnce("admit "+s.Gossip, toMerge(s.Cluster, cluster), err)
 		return err
 	}
 	return nil
@@ -162,55 +173,62 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// watchName looks after another node that carries this one's name, or runs on a copy of its data directory.
+// rivals are nodes that carry this one's name, or run on a copy of its data directory.
+type rivals struct {
+	*base
+	news      chan struct{} // holds one: there may be one
+	askStatus func(ctx context.Context, addr, node string) (status, error)
+}
+
+// watch looks after another node that carries this one's name, or runs on a copy of its data directory.
 // The one that started first goes on; but gossip may speak of a process that is long gone, so this node gives
 // up only to one that answers. It asks again, since the line between the two may be cut just now.
-func (n *Node) watchName() {
+func (rv *rivals) watch() {
 	for {
 		select {
-		case <-n.nameNews:
-		case <-n.ctx.Done():
+		case <-rv.news:
+		case <-rv.ctx.Done():
 			return
 		}
-		for n.giveUpName() && sleep(n.ctx, askRivals) {
+		for rv.endIfOlder() && sleep(rv.ctx, askRivals) {
 		}
 	}
 }
 
 const askRivals = 3 * time.Second
 
-// giveUpName makes this node give up if an older rival answers. It reports whether there is one that does
+// endIfOlder makes this node give up if an older rival answers. It reports whether there is one that does
 // not.
-func (n *Node) giveUpName() (unsure bool) {
-	rivals := slices.DeleteFunc(n.directory.Rivals(n.cfg.Name, n.id, n.gossipName()),
+func (rv *rivals) endIfOlder() (unsure bool) {
+	rivals := slices.DeleteFunc(rv.directory.Rivals(rv.cfg.Name, rv.id, rv.gossipName()),
 		func(s *roster.Sighting) bool {
-			return !n.older(s) || s.Addr == n.advertise // that address is this node's now
+			return !rv.older(s) || s.Addr == rv.advertise // that address is this node's now
 		})
 	var live names
-	atOnce(rivals, func(s *roster.Sighting) { live.set(s.Gossip, n.lives(s)) })
+	atOnce(rivals, func(s *roster.Sighting) { live.set(s.Gossip, rv.lives(s)) })
 	for _, s := range rivals {
 		switch {
 		case !live.has(s.Gossip):
 			unsure = true
-		case s.Node == n.id && s.Name != n.cfg.Name:
-			n.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name,
+		case s.Node == rv.id && s.Name != rv.cfg.Name:
+			rv.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name,
 				s.Addr))
 		default:
-			n.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.Name,
+			rv.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.Name,
 				s.Addr))
 		}
 	}
 	return unsure
 }
 
-func (n *Node) older(s *roster.Sighting) bool {
-	return s.Start < n.started || s.Start == n.started && s.Gossip < n.gossipName()
+func (rv *rivals) older(s *roster.Sighting) bool {
+	return s.Start < rv.started || s.Start == rv.started && s.Gossip < rv.gossipName()
 }
 
 // lives asks the process behind a sighting, at its own address, whether it is that very run.
-func (n *Node) lives(s *roster.Sighting) bool {
-	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
+func (rv *rivals) lives(s *roster.Sighting) bool {
+	ctx, cancel := context.WithTimeout(rv.ctx, dialTimeout)
 	defer cancel()
-	st, err := n.askStatus(ctx, s.Addr, s.Node)
+	st, err := rv.askStatus(ctx, s.Addr, s.Node)
 	return err == nil && st.gossip == s.Gossip
 }

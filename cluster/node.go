@@ -26,25 +26,29 @@ type Node struct {
 	rpcCalls  net.Listener
 	raftCalls net.Listener
 
-	members   *members
-	reads     *reads
-	logs      *logs
-	resets    *resets
-	surveys   *surveys
-	claims    *claims
-	recovery  *recovery
-	operators *operators
-	mending   *mending
-	profile   *profile
-	joining   *joining
-	forming   *forming
-	leveling  *leveling
-	listening names // protocols of the application that are listened for
-	lastLed   lastLed
-	gossiping atomic.Pointer[gossip] // nil until gossip has started
+	members    *members
+	reads      *reads
+	logs       *logs
+	resets     *resets
+	surveys    *surveys
+	claims     *claims
+	recovery   *recovery
+	operators  *operators
+	readiness  *readiness
+	stopping   *stopping
+	handshakes *handshakes
+	news       *news
+	rivals     *rivals
+	mending    *mending
+	profile    *profile
+	joining    *joining
+	forming    *forming
+	leveling   *leveling
+	listening  names // protocols of the application that are listened for
+	lastLed    lastLed
+	gossiping  atomic.Pointer[gossip] // nil until gossip has started
 
-	meters   meters
-	nameNews chan struct{} // holds one: another node carries this one's name
+	meters meters
 
 	cancel context.CancelFunc
 	end    ending
@@ -60,7 +64,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	if err := cfg.validate(h.maxLevel); err != nil {
 		return nil, fmt.Errorf("cluster: %w", fault.Config(err))
 	}
-	n := &Node{base: newBase(cfg, h), end: newEnding(), nameNews: make(chan struct{}, 1)}
+	n := &Node{base: newBase(cfg, h), end: newEnding()}
 	n.assemble()
 	n.peers = n.linkPeers()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -87,10 +91,18 @@ func (n *Node) assemble() {
 	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
 	n.resets.farmless = n.forming.foundAgain
 	n.mending = &mending{base: b, members: n.members, resets: n.resets}
-	n.surveys = &surveys{base: b, members: n.members, answer: n.answer, askStatus: n.askStatus}
+	n.handshakes = &handshakes{base: b, members: n.members, leveling: n.leveling, forming: n.forming,
+		resets: n.resets}
+	n.rivals = &rivals{base: b, news: make(chan struct{}, 1), askStatus: n.handshakes.askStatus}
+	n.news = &news{base: b, members: n.members, leveling: n.leveling, joining: n.joining, resets: n.resets,
+		rivals: n.rivals}
+	n.stopping = &stopping{base: b, members: n.members, profile: n.profile}
+	n.readiness = &readiness{base: b, members: n.members, reads: n.reads, joining: n.joining, resets: n.resets,
+		stopping: n.stopping}
+	n.surveys = &surveys{base: b, members: n.members, answer: n.answer, askStatus: n.handshakes.askStatus}
 	n.claims = &claims{base: b, members: n.members, statusOf: n.statusOf}
 	n.recovery = &recovery{base: b, members: n.members, surveys: n.surveys, resets: n.resets, claims: n.claims,
-		followEpoch: n.followEpoch, below: n.leveling.below}
+		followEpoch: n.news.followEpoch, below: n.leveling.below}
 	n.operators = &operators{base: b, node: n, members: n.members, reads: n.reads, recovery: n.recovery,
 		statusOf: n.statusOf}
 }
@@ -200,8 +212,8 @@ func (n *Node) start() {
 	n.spawn(n.forming.form)
 	n.spawn(n.joining.join)
 	n.spawn(n.profile.spread)
-	n.spawn(n.watchName)
-	n.spawn(n.keepReady)
+	n.spawn(n.rivals.watch)
+	n.spawn(n.readiness.keep)
 	n.spawn(n.reads.freshen)
 	n.spawn(n.saveAddresses)
 	n.spawn(n.resets.run)

@@ -17,7 +17,7 @@ const dialTimeout = link.DialTimeout
 func (n *Node) linkPeers() *link.Set {
 	return link.NewSet(link.Config{
 		Dial:   n.dialRPC,
-		Hello:  func(ctx context.Context, c net.Conn) error { return n.greet(ctx, c, "") },
+		Hello:  func(ctx context.Context, c net.Conn) error { return n.handshakes.greet(ctx, c, "") },
 		Spawn:  n.spawn,
 		Closed: ErrClosed,
 		Keep: func(id string) (context.Context, bool) {
@@ -53,7 +53,7 @@ func (n *Node) acceptRPC(l net.Listener) {
 			return
 		}
 		if !n.spawn(func() {
-			from, err := n.receive(c, false)
+			from, err := n.handshakes.receive(c, false)
 			if err != nil {
 				n.log.Debug("rpc connection refused", keyError, err)
 				c.Close()

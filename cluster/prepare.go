@@ -31,9 +31,9 @@ func (n *Node) PrepareStop(ctx context.Context) {
 		n.profile.change()
 	}
 	if s := n.members.situation(); len(s.Standbys()) > 0 {
-		n.giveUpLead(s) // a leader cannot move its own seat
+		n.stopping.giveUpLead(s) // a leader cannot move its own seat
 	}
-	n.awaitSuccessor(ctx, n.end.begun.Load)
+	n.stopping.awaitSuccessor(ctx, n.end.begun.Load)
 }
 
 // StayOn takes PrepareStop back: this node is not about to stop any more. A vote that it has given away it
@@ -46,35 +46,35 @@ func (n *Node) StayOn() {
 
 // awaitSuccessor waits until the farm has a majority without this node, or there is no sense in waiting. Who
 // has waited in vain does not wait again.
-func (n *Node) awaitSuccessor(ctx context.Context, closing func() bool) {
+func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 	began := time.Now()
 	promised := began // when a leader said last that a successor comes
 	for {
-		lost := n.lostWithout()
-		sense := lost.text != "" && lost.successor && !closing() && !n.departure.gaveUp() &&
+		lost := sp.lostWithout()
+		sense := lost.text != "" && lost.successor && !closing() && !sp.departure.gaveUp() &&
 			time.Since(promised) < preparePatience
-		before := n.setAwaits(lost.text, sense)
+		before := sp.departure.waitForSuccessor(lost.text, sense)
 		switch {
 		case lost.text == "" && before:
-			n.log.Info("the farm has a majority without this node now", "after",
+			sp.log.Info("the farm has a majority without this node now", "after",
 				time.Since(began).Round(time.Millisecond))
 			return
 		case lost.text == "" || closing():
 			return
 		case !sense || ctx.Err() != nil:
-			n.setAwaits("", false)
+			sp.departure.waitForSuccessor("", false)
 			if ctx.Err() != nil {
-				n.departure.giveUp()
+				sp.departure.giveUp()
 			}
-			if lost.othersStay && n.departure.firstLoss() {
-				n.log.Warn("this node stops, and the farm has no majority without it", "voters", lost.text)
+			if lost.othersStay && sp.departure.firstLoss() {
+				sp.log.Warn("this node stops, and the farm has no majority without it", "voters", lost.text)
 			}
 			return
 		case !before:
-			n.log.Warn("the farm has no majority without this node, so its stop waits for a successor",
+			sp.log.Warn("the farm has no majority without this node, so its stop waits for a successor",
 				"voters", lost.text)
 		}
-		switch comes, err := n.moveVotes(ctx); {
+		switch comes, err := sp.moveVotes(ctx); {
 		case errors.Is(err, ErrVersion): // the leader's program does not move seats
 			promised = time.Time{}
 		case comes:
@@ -91,13 +91,13 @@ type loss struct {
 	successor  bool   // and there would be a majority, once everybody votes who could
 }
 
-func (n *Node) lostWithout() (l loss) {
-	in := n.instance()
-	if in.ctx.Err() != nil || n.Err() != nil || n.fit.err() != nil {
+func (sp *stopping) lostWithout() (l loss) {
+	in := sp.instance()
+	if in.ctx.Err() != nil || sp.failure.get() != nil || sp.fit.err() != nil {
 		return l // it is no use to the farm in any case
 	}
-	leaves := n.departure.now().forGood || !n.durable()
-	s := n.members.situation()
+	leaves := sp.departure.now().forGood || !sp.durable()
+	s := sp.members.situation()
 	if !s.Needed(s.Self, leaves) {
 		return l
 	}
@@ -106,7 +106,7 @@ func (n *Node) lostWithout() (l loss) {
 		if srv.ID != s.Self && s.Stays(srv) {
 			l.othersStay = true
 			if srv.Votes {
-				stay = append(stay, n.members.nameOf(srv.ID))
+				stay = append(stay, sp.members.nameOf(srv.ID))
 			}
 		}
 	}
@@ -119,43 +119,33 @@ func (n *Node) lostWithout() (l loss) {
 	return l
 }
 
-// setAwaits notes what State says that the stop of this node waits for, and returns whether it said so
-// before.
-func (n *Node) setAwaits(text string, waits bool) (before bool) {
-	awaits := ""
-	if waits {
-		awaits = "a successor, since without this node the farm has no majority (" + text + ")"
-	}
-	return n.departure.wait(awaits) != ""
-}
-
 // moveVotes has a leader that stays move the votes. It reports whether that one says that a successor comes.
-func (n *Node) moveVotes(ctx context.Context) (comes bool, err error) {
-	in := n.instance()
+func (sp *stopping) moveVotes(ctx context.Context) (comes bool, err error) {
+	in := sp.instance()
 	if in.raft.State() != raft.Leader {
-		return n.voteComes(ctx)
+		return sp.voteComes(ctx)
 	}
-	return !n.giveUpLead(n.members.situation()), nil // the only voter promotes its successor itself
+	return !sp.giveUpLead(sp.members.situation()), nil // the only voter promotes its successor itself
 }
 
 // giveUpLead hands over leadership if some other voter stays. It reports whether one does.
-func (n *Node) giveUpLead(s *voting.Situation) bool {
-	_, staying := s.Majority(n.id, s.Stays)
+func (sp *stopping) giveUpLead(s *voting.Situation) bool {
+	_, staying := s.Majority(sp.id, s.Stays)
 	if staying > 0 {
-		n.handOver()
+		sp.handOver()
 	}
 	return staying > 0
 }
 
 // voteComes asks the leader whether a change that concerns this node's vote is due: that it gets one, or, if
 // it stops, that it is not needed any more. An old program answers with ErrVersion.
-func (n *Node) voteComes(ctx context.Context) (comes bool, err error) {
-	in := n.instance()
+func (sp *stopping) voteComes(ctx context.Context) (comes bool, err error) {
+	in := sp.instance()
 	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {
 		if leader == in.server {
 			return wire.ErrNotLeader // it was not a moment ago
 		}
-		out, _, err := n.peers.Call(ctx, wire.NodeOf(leader), wire.MethodVoteComes, []byte(in.server))
+		out, _, err := sp.peers.Call(ctx, wire.NodeOf(leader), wire.MethodVoteComes, []byte(in.server))
 		if err != nil {
 			return err
 		}

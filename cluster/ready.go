@@ -37,39 +37,49 @@ const (
 	readyEvery   = 20 * time.Millisecond
 )
 
-// keepReady opens the gate once this node is a caught-up member, and again whenever it was closed.
-func (n *Node) keepReady() {
-	for n.becomeReady() {
-		for changed := n.changed.next(); n.fit.ready(); changed = n.changed.next() {
+// readiness opens the gate once this node is a caught-up member. Whether it is open is in base.fit.
+type readiness struct {
+	*base
+	members  *members
+	reads    *reads
+	joining  *joining
+	resets   *resets
+	stopping *stopping
+}
+
+// keep opens the gate once this node is a caught-up member, and again whenever it was closed.
+func (rd *readiness) keep() {
+	for rd.become() {
+		for changed := rd.changed.next(); rd.fit.ready(); changed = rd.changed.next() {
 			select {
 			case <-changed:
-			case <-n.ctx.Done():
+			case <-rd.ctx.Done():
 				return
 			}
 		}
 	}
 }
 
-// becomeReady looks until this node is a caught-up member. It reports false if the node stops before.
-func (n *Node) becomeReady() bool {
+// become looks until this node is a caught-up member. It reports false if the node stops before.
+func (rd *readiness) become() bool {
 	var passed time.Time // since when it is one, but for the vote that it should have
 	var said complaint
 	var seat seat
 	began := time.Now()
 	for {
-		configured := n.instance().configured()
-		caughtUp := configured && n.caughtUpNow()
+		configured := rd.instance().configured()
+		caughtUp := configured && rd.caughtUpNow()
 		placed, told := false, false
 		if caughtUp {
-			placed, told = n.placed(&seat)
+			placed, told = rd.placed(&seat)
 		}
 		if told {
 			passed = time.Time{}
 		}
 		switch {
 		case caughtUp && placed, caughtUp && !passed.IsZero() && time.Since(passed) > votePatience:
-			if n.openGate() {
-				n.sayCaughtUp(began)
+			if rd.openGate() {
+				rd.sayCaughtUp(began)
 				return true
 			}
 		case !caughtUp:
@@ -77,8 +87,8 @@ func (n *Node) becomeReady() bool {
 		case passed.IsZero():
 			passed = time.Now()
 		}
-		n.sayUnready(&said, began, placed, configured, caughtUp)
-		if !sleep(n.ctx, readyEvery) {
+		rd.sayUnready(&said, began, placed, configured, caughtUp)
+		if !sleep(rd.ctx, readyEvery) {
 			return false
 		}
 	}
@@ -86,23 +96,23 @@ func (n *Node) becomeReady() bool {
 
 // openGate has this node count as ready, unless it is about to give up its state, or holds what does not
 // count.
-func (n *Node) openGate() bool {
-	if !n.fit.open(n.resets.orders.hiding) {
+func (rd *readiness) openGate() bool {
+	if !rd.fit.open(rd.resets.orders.hiding) {
 		return false
 	}
-	n.changed.notify()
+	rd.changed.notify()
 	return true
 }
 
 // caughtUpNow reports whether everything is applied here that was acknowledged before, and this run of the
 // node is known.
-func (n *Node) caughtUpNow() bool {
-	if !n.fsm().Usable() || !n.registered() {
+func (rd *readiness) caughtUpNow() bool {
+	if !rd.fsm().Usable() || !rd.introduceRun() {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(rd.ctx, time.Second)
 	defer cancel()
-	return n.reads.barrier(ctx) == nil
+	return rd.reads.barrier(ctx) == nil
 }
 
 // configured reports whether this server is in the configuration.
@@ -113,18 +123,18 @@ func (in *instance) configured() bool {
 // placed reports whether this node, which has caught up, has the place in the configuration that it is to
 // have: a vote, or none, if the leader would give none to any stand-by now. told is false if the leader could
 // not be asked, or its program does not know the question; then this node judges as it would if it led.
-func (n *Node) placed(own *seat) (right, told bool) {
-	s := n.members.situation()
+func (rd *readiness) placed(own *seat) (right, told bool) {
+	s := rd.members.situation()
 	switch {
-	case n.cfg.Role != Ordinary:
+	case rd.cfg.Role != Ordinary:
 		return true, true
 	case s.Votes(s.Self):
-		return own.committed(n.instance()), true
+		return own.committed(rd.instance()), true
 	}
 	*own = seat{}
-	ctx, cancel := context.WithTimeout(n.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(rd.ctx, time.Second)
 	defer cancel()
-	comes, err := n.voteComes(ctx)
+	comes, err := rd.stopping.voteComes(ctx)
 	if err != nil {
 		return !s.Promotable(s.Self), false
 	}
@@ -148,9 +158,9 @@ func (v *seat) committed(in *instance) bool {
 	return applied >= v.at
 }
 
-// registered makes sure that the farm knows this run of the node before it serves anybody.
-func (n *Node) registered() bool {
-	in := n.instance()
+// introduceRun makes sure that the farm knows this run of the node before it serves anybody.
+func (rd *readiness) introduceRun() bool {
+	in := rd.instance()
 	in.origin.introduce()
 	return in.fsm.Knows(in.origin.id)
 }

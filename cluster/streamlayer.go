@@ -78,7 +78,7 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	if err != nil {
 		return nil, err
 	}
-	if err := l.node.greet(ctx, c, string(address)); err != nil {
+	if err := l.node.handshakes.greet(ctx, c, string(address)); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (n *Node) acceptRaft(l net.Listener) {
 			return
 		}
 		if !n.spawn(func() {
-			h, err := n.receive(c, true)
+			h, err := n.handshakes.receive(c, true)
 			in := n.instance()
 			if err == nil && in.server != h.Dest { // replaced since
 				err = wire.ErrNotMe

@@ -102,55 +102,55 @@ func (f *forming) sayNotFounded(said *complaint, expect, here int) {
 }
 
 // sayCaughtUp says that this node is a member like the others from now on, and who else is there.
-func (n *Node) sayCaughtUp(began time.Time) {
-	in := n.instance()
+func (rd *readiness) sayCaughtUp(began time.Time) {
+	in := rd.instance()
 	leader, _ := in.leader.get()
 	alive := 0
-	for _, s := range n.members.all() {
-		if s.Node == n.id || s.Status == roster.Alive {
+	for _, s := range rd.members.all() {
+		if s.Node == rd.id || s.Status == roster.Alive {
 			alive++
 		}
 	}
-	n.log.Info("caught up", "after", time.Since(began).Round(time.Millisecond), "votes",
+	rd.log.Info("caught up", "after", time.Since(began).Round(time.Millisecond), "votes",
 		slices.Contains(in.voters(), in.server),
-		keyLeader, n.members.nameOf(leader), "members", alive)
+		keyLeader, rd.members.nameOf(leader), "members", alive)
 }
 
 // unreadyAfter is how long a node that belongs to a farm waits in silence.
 const unreadyAfter = 5 * time.Second
 
 // sayUnready says what a node that belongs to a farm still waits for.
-func (n *Node) sayUnready(said *complaint, since time.Time, placed, configured, caughtUp bool) {
-	if time.Since(since) < unreadyAfter || n.self().cluster == "" {
+func (rd *readiness) sayUnready(said *complaint, since time.Time, placed, configured, caughtUp bool) {
+	if time.Since(since) < unreadyAfter || rd.self().cluster == "" {
 		return // what it waits for before that, join and form say
 	}
-	why, args := n.whyUnready(placed, configured, caughtUp)
+	why, args := rd.whyUnready(placed, configured, caughtUp)
 	if said.due(why, time.Now()) {
-		n.log.Warn("this node is not ready yet: "+why, args...)
+		rd.log.Warn("this node is not ready yet: "+why, args...)
 	}
 }
 
-func (n *Node) whyUnready(placed, configured, caughtUp bool) (why string, args []any) {
-	in := n.instance()
+func (rd *readiness) whyUnready(placed, configured, caughtUp bool) (why string, args []any) {
+	in := rd.instance()
 	leader, _ := in.leader.get()
 	switch f := in.fsm; {
-	case n.fit.err() != nil:
+	case rd.fit.err() != nil:
 		return "what it holds does not count, and no leader says that the farm does without it",
-			[]any{keyError, n.fit.err()}
+			[]any{keyError, rd.fit.err()}
 	case leader == "" && len(in.voters()) > 0:
 		return "the farm has no leader; it takes a majority of the voters",
-			[]any{"voters", len(in.voters()), "missing", n.members.absent(in)}
+			[]any{"voters", len(in.voters()), "missing", rd.members.absent(in)}
 	case leader == "":
-		return "no member of its farm has called it yet", []any{"missing", n.joining.unanswered()}
+		return "no member of its farm has called it yet", []any{"missing", rd.joining.unanswered()}
 	case !configured:
-		return "the leader has not taken it in yet", []any{keyLeader, n.members.nameOf(leader)}
+		return "the leader has not taken it in yet", []any{keyLeader, rd.members.nameOf(leader)}
 	case !f.Usable():
 		return "too few of the founders vote so far",
-			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", n.joining.unanswered()}
+			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", rd.joining.unanswered()}
 	case caughtUp && !placed:
-		return "it waits for its vote", []any{keyLeader, n.members.nameOf(leader)}
+		return "it waits for its vote", []any{keyLeader, rd.members.nameOf(leader)}
 	}
 	applied, _ := in.fsm.View()
 	return "it catches up with the log",
-		[]any{keyLeader, n.members.nameOf(leader), "applied", applied, "known", n.directory.Reached(leader)}
+		[]any{keyLeader, rd.members.nameOf(leader), "applied", applied, "known", rd.directory.Reached(leader)}
 }

@@ -119,7 +119,7 @@ func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
 // whyLedHere is whyLed if it was this node that led.
 func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
 	n := in.node
-	going, _ := n.going()
+	going, _ := n.departure.going()
 	switch newer := in.reigns.outdone(r); {
 	case going != "":
 		return going, 0
@@ -141,7 +141,7 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 	if s == nil {
 		s = &roster.Sighting{}
 	}
-	going, dismissed := n.going()
+	going, dismissed := n.departure.going()
 	switch newer := in.reigns.outdone(r); {
 	case dismissed: // the leader does not speak to this node any more
 		return going, 0
@@ -165,16 +165,4 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 // untilAfter returns how long it is until d after the end of a reign, 0 if that is over.
 func untilAfter(r *reign, d time.Duration) time.Duration {
 	return max(0, time.Until(r.at.Add(d)))
-}
-
-// going says how this node ends, "" if it goes on, and whether the others have let it go.
-func (n *Node) going() (how string, dismissed bool) {
-	bye := n.departure.now()
-	switch {
-	case bye.forGood:
-		how = "this node leaves for good"
-	case bye.leaves:
-		how = "this node stops"
-	}
-	return how, bye.removed || bye.dismissed
 }

@@ -2,12 +2,8 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // testAdvertised calls this node by the address it tells the others, and warns if that leads elsewhere. An
@@ -41,23 +37,4 @@ func (n *Node) callSelf() error {
 		err = fmt.Errorf("another process answers there: %s", st.gossip)
 	}
 	return err
-}
-
-// askStatus asks the node at addr, whose NodeID must be node, over a connection of its own.
-func (hs *handshakes) askStatus(ctx context.Context, addr, node string) (status, error) {
-	c, err := hs.port.Dial(ctx, addr, protoRPC, node)
-	if err != nil {
-		return status{}, err
-	}
-	defer c.Close()
-	if err := hs.greet(ctx, c, ""); err != nil {
-		return status{}, err
-	}
-	rc := link.New(c)
-	if !hs.spawn(rc.Run) {
-		return status{}, ErrClosed
-	}
-	out, err := rc.Call(ctx, wire.MethodStatus, nil)
-	st, parseErr := parseStatus(out)
-	return st, errors.Join(err, parseErr)
 }

@@ -19,11 +19,11 @@ import (
 )
 
 // base is what the parts of a node have in common: how it is set up, who it is, and what is known of it and
-// of the others. It knows none of the parts. openWith and open fill it in before the first goroutine of a part
-// starts. After that only the pointers to the present Raft instance and to the state for reads change; all
-// else has a lock of its own, under which nothing of another part is taken, but for this order:
+// of the others. It knows none of the parts. openWith and open fill it in before the first goroutine of a
+// part starts. After that only the pointers to the present Raft instance and to the state for reads change.
+// All else has a lock of its own, under which no other is taken, but for this order:
 //
-//	fitness -> standing, orders
+//	fitness > standing, orders
 type base struct {
 	cfg       Config
 	hooks     hooks

@@ -70,8 +70,8 @@ func (e *ending) run(f func() error) {
 	e.err = f()
 }
 
-// stopping has this node leave the others in order: with a majority, with a leader, and with word that it goes. How
-// far it is stands in base.departure, which has its own lock.
+// stopping has this node leave the others in order: with a majority, with a leader, and with word that it goes.
+// How far it is stands in base.departure, which has its own lock.
 type stopping struct {
 	*base
 	members *members

@@ -100,7 +100,7 @@ func creditOf(c wire.Credit) load {
 		int(min(max(c.Bytes, 1), uint64(maxQueued.bytes)))}
 }
 
-// offer has a batch committed like submit, if the leader has room for it, and returns the credit of its
+// offer has a batch committed, if the leader has room for it, and returns the credit of its
 // origin from now on.
 func (l *leadership) offer(ctx context.Context, b wire.Batch, refusable bool) (leaderAnswer, wire.Credit) {
 	if err := l.intake.take(&b, refusable); err != nil {

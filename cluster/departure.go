@@ -57,8 +57,8 @@ func (d *departure) stayOn() (news bool) {
 	return news
 }
 
-// waitForSuccessor notes whether the stop waits for a successor, and which voters stay, for people. It reports
-// whether it waited before.
+// waitForSuccessor notes whether the stop waits for a successor, and which voters stay, for people. It
+// reports whether it waited before.
 func (d *departure) waitForSuccessor(text string, waits bool) (before bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

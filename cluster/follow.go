@@ -13,8 +13,8 @@ import (
 // Whoever has stood down for a re-forming promises to follow one successor (internal/standing). It takes the
 // promise back if the successor is out of it, or the old farm turns out to have a quorum without it.
 
-// recovery has a farm without a quorum go on, and gets this node back to work if nothing comes of it. What the
-// node has promised meanwhile is in standing; recovery itself remembers nothing.
+// recovery has a farm without a quorum go on, and gets this node back to work if nothing comes of it. What
+// the node has promised meanwhile is in standing; recovery itself remembers nothing.
 type recovery struct {
 	*base
 	members     *members

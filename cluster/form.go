@@ -58,7 +58,7 @@ func (f *forming) form() {
 		if here := f.members.foundersHere(); here < expect {
 			f.sayNotFounded(&said, expect, here)
 		}
-		if f.mayFound(expect) {
+		if f.askToFound(expect) {
 			if err := f.found(); err != nil {
 				f.fail(fmt.Errorf("found a farm: %w", err))
 			}
@@ -70,8 +70,8 @@ func (f *forming) form() {
 	}
 }
 
-// foundAgain is called when this node has given up its farm. Should all that have the other one be lost, those
-// who expect each other found it again.
+// foundAgain is called when this node has given up its farm. Should all that have the other one be lost,
+// those who expect each other found it again.
 func (f *forming) foundAgain() {
 	f.profile.toldSecond.Store(false)
 	if f.joining.seeds.founders() > 1 {
@@ -88,9 +88,9 @@ func (f *forming) knowinglyAlone() bool {
 	return f.durable() && f.cfg.Expect == 1 && len(f.cfg.Join) == 0 && f.cfg.exposed() == ""
 }
 
-// mayFound reports whether this node shall found a farm now: nobody has one, and as many founders as are
-// expected have pledged to follow this one.
-func (f *forming) mayFound(expect int) bool {
+// askToFound has the others pledge to follow this node, if it may found a farm now. It reports whether this
+// node shall: nobody has a farm, and as many founders as are expected have pledged to follow.
+func (f *forming) askToFound(expect int) bool {
 	switch {
 	case expect == 0:
 		return false

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -14,7 +15,8 @@ import (
 // handshakeTimeout is for how long the other side may be silent in a handshake.
 const handshakeTimeout = 3 * time.Second
 
-// handshakes make sure who is at the other end of a connection, and that the two may talk. They remember nothing.
+// handshakes make sure who is at the other end of a connection, and that the two may talk. They remember
+// nothing.
 type handshakes struct {
 	*base
 	members  *members
@@ -45,7 +47,7 @@ func (hs *handshakes) exchangeHellos(c net.Conn, dest string) error {
 	if err != nil {
 		return err
 	}
-	if err := hs.leveling.leftBehind(ack.Level, ack.Cluster, "node "+wire.NodeOf(ack.Source)); err != nil {
+	if err := hs.leveling.endIfLeftBehind(ack.Level, ack.Cluster, "node "+wire.NodeOf(ack.Source)); err != nil {
 		return err
 	}
 	if ack.Code != wire.CodeOK {
@@ -70,10 +72,10 @@ func (hs *handshakes) receive(c net.Conn, toRaft bool) (wire.Hello, error) {
 
 func (hs *handshakes) judge(c net.Conn, h wire.Hello, toRaft bool) error {
 	me := hs.self()
-	if err := hs.leveling.leftBehind(h.Level, h.Cluster, "node "+wire.NodeOf(h.Source)); err != nil {
+	if err := hs.leveling.endIfLeftBehind(h.Level, h.Cluster, "node "+wire.NodeOf(h.Source)); err != nil {
 		return err
 	}
-	if err := hs.leveling.tooOld(h.Speaks(), "node "+wire.NodeOf(h.Source)); err != nil {
+	if err := hs.leveling.refuseTooOld(h.Speaks(), "node "+wire.NodeOf(h.Source)); err != nil {
 		return err
 	}
 	if toRaft && h.Dest != me.server {
@@ -118,4 +120,23 @@ func (hs *handshakes) heedRefusal(server string, ack wire.Hello) {
 	case wire.CodeSetBack:
 		hs.resets.reset(server, wire.ErrSetBack)
 	}
+}
+
+// askStatus asks the node at addr, whose NodeID must be node, over a connection of its own.
+func (hs *handshakes) askStatus(ctx context.Context, addr, node string) (status, error) {
+	c, err := hs.port.Dial(ctx, addr, protoRPC, node)
+	if err != nil {
+		return status{}, err
+	}
+	defer c.Close()
+	if err := hs.greet(ctx, c, ""); err != nil {
+		return status{}, err
+	}
+	rc := link.New(c)
+	if !hs.spawn(rc.Run) {
+		return status{}, ErrClosed
+	}
+	out, err := rc.Call(ctx, wire.MethodStatus, nil)
+	st, parseErr := parseStatus(out)
+	return st, errors.Join(err, parseErr)
 }

@@ -52,7 +52,7 @@ func (n *Node) openIdentity() error {
 		return unusable(err)
 	}
 	if !ok {
-		if err := n.unclaimed(); err != nil {
+		if err := n.refuseOwnerless(); err != nil {
 			return err
 		}
 		id = disk.Identity{NodeID: cmp.Or(n.id, standing.NewID()), Incarnation: standing.NewID()}
@@ -76,9 +76,9 @@ func (n *Node) openIdentity() error {
 	return n.loadAddresses()
 }
 
-// unclaimed makes sure that a data directory without an identity holds no log: that would be somebody's,
+// refuseOwnerless makes sure that a data directory without an identity holds no log: that would be somebody's,
 // whose votes are in it.
-func (n *Node) unclaimed() error {
+func (n *Node) refuseOwnerless() error {
 	logs, err := n.dir.List(logDir)
 	if err == nil && len(logs) > 0 {
 		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is "+

@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
@@ -122,4 +125,41 @@ func (j *joining) hearsay() []string {
 		j.contacts.forget()
 	}
 	return j.contacts.all()
+}
+
+// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and
+// has nothing in common with this one: it will be so until somebody changes a setting.
+func (j *joining) noteRefusal(addr string, err error) {
+	j.contacts.called(addr, err)
+	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority,
+		trust.ErrExpired,
+		port.ErrRefused} {
+		if errors.Is(err, reason) {
+			j.warnOnce("refusal "+addr, "another node answers, but its settings keep it from being in one "+
+				"farm with this node. Give all nodes the "+
+				"same secrets and the same name of the farm. This node keeps trying.",
+				fmt.Errorf("%s: %w", addr, err))
+			return
+		}
+	}
+}
+
+// endIfAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another
+// name. As long as one of them may be another one, this node keeps trying: then it may be the others that are
+// set up wrongly.
+func (j *joining) endIfAstray(seeds []string) {
+	if len(seeds) == 0 || !j.seeds.whole() || j.self().cluster != "" || !j.members.alone() {
+		return
+	}
+	var found error
+	for _, addr := range seeds {
+		if found = j.contacts.refusal(addr); !errors.Is(found, trust.ErrOtherName) {
+			found = nil
+			break
+		}
+	}
+	if found != nil {
+		j.fail(fmt.Errorf("%w: no node in Join belongs to the farm that this node looks for; give all nodes "+
+			"the same Farm, or correct Join: %w", ErrOtherFarm, found))
+	}
 }

@@ -112,9 +112,9 @@ func newLeadership(in *instance, term uint64) *leadership {
 
 // run leads until the context ends, and returns once every entry in flight is answered.
 func (l *leadership) run() {
-	settled := make(chan struct{})
+	answered := make(chan struct{})
 	go func() {
-		defer close(settled)
+		defer close(answered)
 		l.answerAll()
 	}()
 	l.wg.Go(l.notices.run)
@@ -127,7 +127,7 @@ func (l *leadership) run() {
 	l.shut()
 	l.wg.Wait()
 	close(l.flown)
-	<-settled
+	<-answered
 }
 
 // shut waits for those who take part from outside; later ones see that the leadership has ended.
@@ -365,7 +365,7 @@ func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) er
 			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister,
 				l.stamp()), g)
 		}
-		return l.fly(entry, func(resp any, err error) { done <- registered(resp, err) })
+		return l.fly(entry, func(resp any, err error) { done <- registrationCode(resp, err) })
 	})
 	if !ok {
 		return wire.ErrNotLeader
@@ -378,7 +378,7 @@ func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) er
 	}
 }
 
-func registered(resp any, err error) error {
+func registrationCode(resp any, err error) error {
 	if err != nil {
 		return err
 	}

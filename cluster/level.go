@@ -260,8 +260,9 @@ func (lv *leveling) watch() {
 	}
 }
 
-// leftBehind ends this node's part in the farm if that works at a level which this program does not speak.
-func (lv *leveling) leftBehind(level byte, cluster, who string) error {
+// endIfLeftBehind ends this node's part in the farm if that works at a level which this program does not
+// speak.
+func (lv *leveling) endIfLeftBehind(level byte, cluster, who string) error {
 	if level <= lv.hooks.maxLevel {
 		return nil
 	}
@@ -272,8 +273,8 @@ func (lv *leveling) leftBehind(level byte, cluster, who string) error {
 	return err
 }
 
-// tooOld returns an error, and warns, if another node does not speak the level that this farm works at.
-func (lv *leveling) tooOld(speaks byte, who string) error {
+// refuseTooOld returns an error, and warns, if another node does not speak the level that this farm works at.
+func (lv *leveling) refuseTooOld(speaks byte, who string) error {
 	force := lv.fsm().Level()
 	if speaks >= force {
 		return nil

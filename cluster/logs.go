@@ -11,8 +11,8 @@ import (
 )
 
 // logs opens this node's log, on disk or in memory, and puts another one in its place. There is no lock: open
-// sets hadState before the node's goroutines start, and next is changed by resets alone, which does one thing
-// at a time.
+// and placeholder set hadState before the node's goroutines start, and next is changed by resets alone, which
+// does one thing at a time.
 type logs struct {
 	*base
 	knowsOthers func() bool // whether this node knows where others may be

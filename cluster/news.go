@@ -1,19 +1,13 @@
 package cluster
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"time"
 
-	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
-// news takes in what gossip says, and does what follows for this node and its farm. It remembers nothing; what is
-// heard goes into base.directory.
+// news takes in what gossip says, and does what follows for this node and its farm. It remembers nothing; what
+// is heard goes into base.directory.
 type news struct {
 	*base
 	members  *members
@@ -74,8 +68,8 @@ func (nw *news) reportGone(s *roster.Sighting) {
 	}
 }
 
-// endIfOtherKind refuses to go on if this node waits for a farm that keeps its state in another way: it would wait
-// for ever.
+// endIfOtherKind refuses to go on if this node waits for a farm that keeps its state in another way: it would
+// wait for ever.
 func (nw *news) endIfOtherKind(s *roster.Sighting) {
 	if s.Status != roster.Alive || s.Cluster == "" || s.Durable == nw.durable() {
 		return
@@ -92,11 +86,12 @@ func (nw *news) admit(s *roster.Sighting) error {
 		return roster.ErrDeparted
 	}
 	cluster := nw.self().cluster
-	if err := nw.leveling.leftBehind(s.MinProtocol, s.Cluster, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
+	who := fmt.Sprintf("%s at %s", s.Name, s.Addr)
+	if err := nw.leveling.endIfLeftBehind(s.MinProtocol, s.Cluster, who); err != nil {
 		return err
 	}
 	if cluster == "" || s.Cluster == "" || s.Cluster == cluster {
-		if err := nw.leveling.tooOld(s.MaxProtocol, fmt.Sprintf("%s at %s", s.Name, s.Addr)); err != nil {
+		if err := nw.leveling.refuseTooOld(s.MaxProtocol, who); err != nil {
 			return err
 		}
 	}
@@ -127,108 +122,4 @@ func toMerge(a, b string) string {
 	}
 	return "a node of another farm with the same name and secret was refused; " +
 		"to merge the two, stop it, move its data away, and start it with this farm's Join addresses"
-}
-
-// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and
-// has nothing in common with this one: it will be so until somebody changes a setting.
-func (j *joining) noteRefusal(addr string, err error) {
-	j.contacts.called(addr, err)
-	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority,
-		trust.ErrExpired,
-		port.ErrRefused} {
-		if errors.Is(err, reason) {
-			j.warnOnce("refusal "+addr, "another node answers, but its settings keep it from being in one "+
-				"farm with this node. Give all nodes the "+
-				"same secrets and the same name of the farm. This node keeps trying.",
-				fmt.Errorf("%s: %w", addr, err))
-			return
-		}
-	}
-}
-
-// endIfAstray ends a node that was never a member if all that Join stands for are nodes of a farm of another
-// name. As long as one of them may be another one, this node keeps trying: then it may be the others that are
-// set up wrongly.
-func (j *joining) endIfAstray(seeds []string) {
-	if len(seeds) == 0 || !j.seeds.whole() || j.self().cluster != "" || !j.members.alone() {
-		return
-	}
-	var found error
-	for _, addr := range seeds {
-		if found = j.contacts.refusal(addr); !errors.Is(found, trust.ErrOtherName) {
-			found = nil
-			break
-		}
-	}
-	if found != nil {
-		j.fail(fmt.Errorf("%w: no node in Join belongs to the farm that this node looks for; give all nodes "+
-			"the same Farm, or correct Join: %w", ErrOtherFarm, found))
-	}
-}
-
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
-// rivals are nodes that carry this one's name, or run on a copy of its data directory.
-type rivals struct {
-	*base
-	news      chan struct{} // holds one: there may be one
-	askStatus func(ctx context.Context, addr, node string) (status, error)
-}
-
-// watch looks after another node that carries this one's name, or runs on a copy of its data directory.
-// The one that started first goes on; but gossip may speak of a process that is long gone, so this node gives
-// up only to one that answers. It asks again, since the line between the two may be cut just now.
-func (rv *rivals) watch() {
-	for {
-		select {
-		case <-rv.news:
-		case <-rv.ctx.Done():
-			return
-		}
-		for rv.endIfOlder() && sleep(rv.ctx, askRivals) {
-		}
-	}
-}
-
-const askRivals = 3 * time.Second
-
-// endIfOlder makes this node give up if an older rival answers. It reports whether there is one that does
-// not.
-func (rv *rivals) endIfOlder() (unsure bool) {
-	rivals := slices.DeleteFunc(rv.directory.Rivals(rv.cfg.Name, rv.id, rv.gossipName()),
-		func(s *roster.Sighting) bool {
-			return !rv.older(s) || s.Addr == rv.advertise // that address is this node's now
-		})
-	var live names
-	atOnce(rivals, func(s *roster.Sighting) { live.set(s.Gossip, rv.lives(s)) })
-	for _, s := range rivals {
-		switch {
-		case !live.has(s.Gossip):
-			unsure = true
-		case s.Node == rv.id && s.Name != rv.cfg.Name:
-			rv.fail(fmt.Errorf("%w: %q at %s runs on the same data directory, copied", ErrNameTaken, s.Name,
-				s.Addr))
-		default:
-			rv.fail(fmt.Errorf("%w: %q is at %s; give one of the two another Name", ErrNameTaken, s.Name,
-				s.Addr))
-		}
-	}
-	return unsure
-}
-
-func (rv *rivals) older(s *roster.Sighting) bool {
-	return s.Start < rv.started || s.Start == rv.started && s.Gossip < rv.gossipName()
-}
-
-// lives asks the process behind a sighting, at its own address, whether it is that very run.
-func (rv *rivals) lives(s *roster.Sighting) bool {
-	ctx, cancel := context.WithTimeout(rv.ctx, dialTimeout)
-	defer cancel()
-	st, err := rv.askStatus(ctx, s.Addr, s.Node)
-	return err == nil && st.gossip == s.Gossip
 }

@@ -4,7 +4,7 @@ import (
 	"sync"
 )
 
-// A node carries out one order to change its Raft instance at a time (replaceInstance, reform). None is lost
+// A node carries out one order to change its Raft instance at a time (resets.go, reform.go). None is lost
 // because another one waits: whoever gave it may have closed the gate already, or have stopped Raft, and then
 // nothing else would open or start it again.
 

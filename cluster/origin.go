@@ -284,7 +284,7 @@ func (o *originator) carry(out *outgoing) {
 		a, leader, err := o.attempt(out)
 		switch {
 		case err == nil:
-			o.settle(out, a, leader)
+			o.tell(out, a, leader)
 			return
 		case errors.Is(err, errNobody):
 			return
@@ -312,7 +312,8 @@ func (o *originator) carry(out *outgoing) {
 	}
 }
 
-func (o *originator) settle(out *outgoing, a leaderAnswer, leader string) {
+// tell says to each caller of a batch what became of its command.
+func (o *originator) tell(out *outgoing, a leaderAnswer, leader string) {
 	if len(a.Value) != len(out.ps) {
 		out.fail(ErrUncertain)
 		return

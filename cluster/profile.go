@@ -22,7 +22,8 @@ type profile struct {
 }
 
 func newProfile(b *base) *profile {
-	return &profile{base: b, tags: tags{of: b.cfg.Tags}, news: make(chan struct{}, 1), asked: make(chan chan struct{})}
+	return &profile{base: b, tags: tags{of: b.cfg.Tags}, news: make(chan struct{}, 1),
+		asked: make(chan chan struct{})}
 }
 
 func (p *profile) bytes() []byte {

@@ -8,9 +8,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// resets gives a node another Raft instance: as orders say, or by re-forming the farm (reform.go). One goroutine
-// carries all out, run; it alone changes base.inst once the node is open. What waits for it has a lock of its
-// own, in orders.
+// resets gives a node another Raft instance: as orders say, or by re-forming the farm (reform.go). One
+// goroutine carries all out, run; it alone changes base.inst once the node is open. What waits for it has a
+// lock of its own, in orders.
 type resets struct {
 	*base
 	orders   orders          // to change the Raft instance
@@ -23,7 +23,8 @@ type resets struct {
 }
 
 func newResets(b *base, lg *logs) *resets {
-	return &resets{base: b, logs: lg, orders: orders{news: make(chan struct{}, 1)}, reforms: make(chan resetOrder)}
+	return &resets{base: b, logs: lg, orders: orders{news: make(chan struct{}, 1)},
+		reforms: make(chan resetOrder)}
 }
 
 // restart has this node, if it still is that incarnation, start a new Raft instance; a memory node has no log

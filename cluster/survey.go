@@ -22,19 +22,21 @@ import (
 
 const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for another node to stand down
 
-// surveys ask what the servers of a farm hold, and say what this one does. They hold nothing and change nothing,
-// but that a node stands down when it is asked to.
+// surveys ask what the servers of a farm hold, and say what this one does. They remember nothing, and change
+// nothing but that a node stands down when it is asked to.
 type surveys struct {
 	*base
-	members   *members
-	answer    func(context.Context, wire.Hello, wire.Method, []byte) ([]byte, error) // what is asked of this node
-	askStatus func(ctx context.Context, addr, node string) (status, error)           // at an address
+	members *members
+	// what is asked of this node itself
+	answer    func(context.Context, wire.Hello, wire.Method, []byte) ([]byte, error)
+	askStatus func(ctx context.Context, addr, node string) (status, error) // at an address
 }
 
 // look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an
 // operator's word. With down, everybody who answers stands down. Who has become a member of a later epoch by
 // then, this node included, reports nothing.
-func (sv *surveys) look(ctx context.Context, cluster string, lost map[string]bool, down bool) *succession.Survey {
+func (sv *surveys) look(ctx context.Context, cluster string, lost map[string]bool,
+	down bool) *succession.Survey {
 	s := succession.New()
 	asked := map[string]bool{}
 	next := []string{sv.instance().server}
@@ -86,7 +88,8 @@ func (sv *surveys) inquire(ctx context.Context, cluster, server string, down boo
 	return r, err == nil || errors.Is(err, ErrOtherFarm), err // of no farm: it has just been started
 }
 
-func (sv *surveys) askReport(ctx context.Context, cluster, server string, down bool) (*succession.Report, error) {
+func (sv *surveys) askReport(ctx context.Context, cluster, server string, down bool) (*succession.Report,
+	error) {
 	patience := dialTimeout
 	if down {
 		patience = standPatience
@@ -106,7 +109,8 @@ func (sv *surveys) askReport(ctx context.Context, cluster, server string, down b
 }
 
 // askServer calls the node of a server, which may be this one.
-func (sv *surveys) askServer(ctx context.Context, server string, m wire.Method, payload []byte) ([]byte, error) {
+func (sv *surveys) askServer(ctx context.Context, server string, m wire.Method, payload []byte) ([]byte,
+	error) {
 	if server == sv.instance().server {
 		return sv.answer(ctx, wire.Hello{Source: server}, m, payload)
 	}

@@ -52,3 +52,10 @@ func (n *Node) Watch(ctx context.Context) iter.Seq[State] {
 		}
 	}
 }
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -6,12 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -73,7 +71,8 @@ func (n *Node) openIdentity() error {
 			"start the others as well, or run farmctl recover again", "follows", to)
 	}
 	n.mending.loadResync()
-	return n.loadAddresses()
+	n.joining.loadAddresses()
+	return nil
 }
 
 // refuseOwnerless makes sure that a data directory without an identity holds no log: that would be somebody's,
@@ -99,58 +98,4 @@ func memoryNodeID(c Config) string {
 	}
 	sum := sha256.Sum256([]byte(c.Farm + "\x00" + name))
 	return hex.EncodeToString(sum[:8])
-}
-
-// loadAddresses brings back where the others were when this node ran last. Without them the Join addresses
-// must do.
-func (n *Node) loadAddresses() error {
-	saved, err := n.dir.Peers()
-	if err != nil {
-		n.log.Warn("the saved addresses of the other members cannot be read; Join must name one", keyError,
-			err)
-	}
-	for server, addrs := range saved.Servers {
-		if node := wire.NodeOf(server); node != n.id && len(addrs) > 0 {
-			n.directory.KeepAt(node, addrs[0])
-			n.joining.contacts.add(addrs...)
-		}
-	}
-	return nil
-}
-
-// saveAddresses keeps the addresses of the configured servers, in memory and on disk.
-func (n *Node) saveAddresses() {
-	var saved disk.Peers
-	begun := ""
-	for sleep(n.ctx, time.Second) {
-		in := n.instance()
-		servers := in.configuration().Servers
-		if len(servers) == 0 {
-			continue // taken in by nobody yet, or no log: what was known may still be needed
-		}
-		if begun != in.server {
-			if err := n.standing.Begun(in.server); err != nil {
-				n.warnOnce("begun", "the data directory cannot be written", err)
-				continue
-			}
-			begun = in.server
-		}
-		now := disk.Peers{Servers: map[string][]string{}}
-		configured := map[string]bool{}
-		for _, s := range servers {
-			configured[string(s.ID)] = true
-			if addr := n.directory.Keep(wire.NodeOf(string(s.ID))); addr != "" {
-				now.Servers[string(s.ID)] = []string{addr}
-			}
-		}
-		n.directory.Forget(configured, time.Now())
-		if n.dir == nil || now.Equal(saved) {
-			continue
-		}
-		if err := n.dir.SavePeers(now); err != nil {
-			n.warnOnce("save peers", "the addresses of the other members cannot be saved", err)
-			continue
-		}
-		saved = now
-	}
 }

@@ -215,7 +215,7 @@ func (n *Node) start() {
 	n.spawn(n.rivals.watch)
 	n.spawn(n.readiness.keep)
 	n.spawn(n.reads.freshen)
-	n.spawn(n.saveAddresses)
+	n.spawn(n.joining.saveAddresses)
 	n.spawn(n.resets.run)
 	n.spawn(n.testAdvertised)
 	n.spawn(n.leveling.watch)

@@ -48,11 +48,11 @@ func (n *Node) StayOn() {
 // has waited in vain does not wait again.
 func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 	began := time.Now()
-	promised := began // when a leader said last that a successor comes
+	assured := began // when a leader said last that a successor comes
 	for {
 		lost := sp.lostWithout()
 		sense := lost.text != "" && lost.successor && !closing() && !sp.departure.gaveUp() &&
-			time.Since(promised) < preparePatience
+			time.Since(assured) < preparePatience
 		before := sp.departure.waitForSuccessor(lost.text, sense)
 		switch {
 		case lost.text == "" && before:
@@ -76,9 +76,9 @@ func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 		}
 		switch comes, err := sp.moveVotes(ctx); {
 		case errors.Is(err, ErrVersion): // the leader's program does not move seats
-			promised = time.Time{}
+			assured = time.Time{}
 		case comes:
-			promised = time.Now()
+			assured = time.Now()
 		}
 		sleep(ctx, prepareEvery)
 	}

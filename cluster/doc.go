@@ -57,11 +57,11 @@
 //
 // Members come and go by gossip.go and news.go; members.go has who is there, internal/roster what was heard,
 // and profile.go what this node says of itself. internal/voting decides who votes, voters.go carries it out.
-// form.go, join.go, addresses.go and meet.go find the farm, identity.go, handshake.go and rivals.go make sure who is who,
-// level.go which versions may work together. ready.go opens the gate, prepare.go and close.go are the way out.
-// compare.go finds copies that differ, damage.go logs that are damaged, and unfit.go mends both. watchdog.go
-// gets raft out of what it cannot leave by itself; orders.go, resets.go and logs.go have its instances end and
-// begin. reigns.go and whyled.go tell why the leader changed.
+// form.go, join.go, addresses.go and meet.go find the farm, identity.go, handshake.go and rivals.go make sure
+// who is who, level.go which versions may work together. ready.go opens the gate, prepare.go and close.go are
+// the way out. compare.go finds copies that differ, damage.go logs that are damaged, and unfit.go mends both.
+// watchdog.go gets raft out of what it cannot leave by itself; orders.go, resets.go and logs.go have its
+// instances end and begin. reigns.go and whyled.go tell why the leader changed.
 //
 // A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go, claim.go
 // keeps two restores apart; internal/succession decides who re-forms it, and internal/standing has what a node

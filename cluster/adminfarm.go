@@ -17,7 +17,7 @@ const askPatience = 2 * time.Second
 
 // Overview returns what this node knows of the farm, after it has asked all members how far they are, and for a
 // majority, 2 s at most: what operators see.
-func (n *Node) Overview(ctx context.Context) admin.Farm { return n.farm(ctx) }
+func (n *Node) Overview(ctx context.Context) admin.Farm { return n.operators.farm(ctx) }
 
 // farm returns what this node knows of the farm, after it has asked all members how far they are.
 func (o *operators) farm(ctx context.Context) admin.Farm {

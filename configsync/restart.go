@@ -95,7 +95,7 @@ func (m *Manager) restartBy(begun *start, s *snapshot, fields []string) uint64 {
 	}
 	epochs := source.Epochs()
 	for i := len(epochs) - 1; i >= 0 && epochs[i].Number > begun.epoch; i-- {
-		older := map[*declaration]*tree.Node{}
+		var older map[*declaration]*tree.Node
 		switch {
 		case epochs[i].Number == 1:
 			older = m.treesOf(source, 0)

@@ -38,19 +38,42 @@ func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
 		h.Unwell = cut(err.Error(), state.MaxReason)
 		return h, nil
 	}
-	if m.s.SelfCheck != nil {
-		_, err = call(ctx, &m.strays, errand{what: "self-check", limit: checkTime}, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, m.s.SelfCheck(ctx)
-		}, nil)
-	}
+	err = m.selfCheck(ctx)
 	if ctx.Err() != nil {
 		return h, ctx.Err()
+	}
+	if err != nil && m.unwell.Load() == rollout {
+		m.log.Warn("the self-check fails, as it did before the switch: that says nothing of a release for which this "+
+			"node has to be started again", "rollout", rollout, "err", err)
+		return h, nil
 	}
 	if err != nil {
 		m.sayPanic("self-check", err)
 		h.Unwell = cut("self-check: "+err.Error(), state.MaxReason)
 	}
 	return h, nil
+}
+
+// selfCheck asks the program whether this node is well.
+func (m *Manager) selfCheck(ctx context.Context) error {
+	if m.s.SelfCheck == nil {
+		return nil
+	}
+	_, err := call(ctx, &m.strays, errand{what: "self-check", limit: checkTime}, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, m.s.SelfCheck(ctx)
+	}, nil)
+	return err
+}
+
+// checkBefore looks whether this node is unwell already before the switch of a rollout, if it has to be started again
+// for that. It may be so by what it has begun with, and get well by nothing else.
+func (m *Manager) checkBefore(ctx context.Context, st *staged, rollout uint64) {
+	begun := m.begun.Load()
+	if begun == nil || !begun.told || len(begun.changedIn(st)) == 0 || m.selfCheck(ctx) == nil {
+		m.unwell.CompareAndSwap(rollout, 0)
+		return
+	}
+	m.unwell.Store(rollout)
 }
 
 // watch decides how a rollout ends that was switched.

@@ -33,7 +33,7 @@ func (m *Manager) glance() *snapshot {
 // used returns a snapshot that somebody uses.
 func (m *Manager) used(s *snapshot) *snapshot {
 	if m.begun.Load() == nil {
-		m.begun.CompareAndSwap(nil, &start{s.use, s.staged.values})
+		m.begun.CompareAndSwap(nil, &start{s.use, s.staged.values, false})
 	}
 	return s
 }

@@ -108,6 +108,7 @@ type Manager struct {
 	due      atomic.Pointer[knownDue]
 	saw      atomic.Pointer[evidence]
 	strays   strays
+	unwell   atomic.Uint64 // the rollout before whose switch this node was found unwell; 0 = none
 
 	committing atomic.Bool // hooks commit, under mu: they may look at what is in use, and not wait for mu
 
@@ -280,7 +281,7 @@ func (m *Manager) Status() Status {
 		st.Problem = s.problem.Error()
 	}
 	if begun := m.begun.Load(); begun != nil {
-		st.Restart = changedSince(begun.values, s)
+		st.Restart = begun.changedIn(s.staged)
 	}
 	return st
 }

@@ -12,6 +12,7 @@ import (
 type start struct {
 	use
 	values []*value
+	told   bool // by Begun; otherwise somebody has read a value
 }
 
 // RestartDue is that this process has begun its work with other values in fields of the class restart than are
@@ -22,19 +23,19 @@ type RestartDue struct {
 	How     Restarts // what its plan says; Manual if it is not known any more
 }
 
-// Begun tells that the program begins its work now, with what is in force: RestartDue compares with that. Without
-// it, what counts is what was in force when somebody read a value for the first time.
+// Begun tells that the program begins its work now, with what is in force: RestartDue compares with that, and says
+// nothing before. Until then Status compares with what was in force when somebody read a value for the first time.
 //
 // A node that only joins its farm has the defaults until it has caught up. So package farm calls this when the
 // node is ready to serve, and a program reads fields of the class restart after Farm.Ready.
 func (m *Manager) Begun() {
 	s := m.settled()
-	m.begun.Store(&start{s.use, s.staged.values})
+	m.begun.Store(&start{s.use, s.staged.values, true})
 	m.tell()
 }
 
-// RestartDue returns what this process has to be started again for; without Fields, it need not be. While a release
-// is looked at after its switch nothing is due for that: it may be taken back.
+// RestartDue returns what this process has to be started again for; without Fields, it need not be. Nothing is due
+// before Begun, nor for a release that is looked at after its switch: it may be taken back.
 func (m *Manager) RestartDue() RestartDue {
 	s := m.glance()
 	begun := m.begun.Load()
@@ -55,10 +56,10 @@ type knownDue struct {
 
 func (m *Manager) dueSince(begun *start, s *snapshot) RestartDue {
 	due := RestartDue{How: Manual}
-	if begun == nil || s.use == begun.use || s.problem != nil {
+	if begun == nil || !begun.told || s.use == begun.use || s.problem != nil {
 		return due
 	}
-	due.Fields = changedSince(begun.values, s)
+	due.Fields = begun.changedIn(s.staged)
 	if len(due.Fields) == 0 {
 		return due
 	}
@@ -72,9 +73,9 @@ func (m *Manager) dueSince(begun *start, s *snapshot) RestartDue {
 	return due
 }
 
-// changedSince returns the fields of the class restart that have other values than they had.
-func changedSince(was []*value, s *snapshot) (fields []string) {
-	for _, v := range was {
+// changedIn returns the fields of the class restart that have other values in a release.
+func (b *start) changedIn(s *staged) (fields []string) {
+	for _, v := range b.values {
 		fields = append(fields, v.d.restart(v.base.tree, s.get(v.d).base.tree)...)
 	}
 	slices.Sort(fields)
@@ -94,7 +95,7 @@ func (m *Manager) restartBy(begun *start, s *snapshot, fields []string) uint64 {
 		seen = older
 	}
 	epochs := source.Epochs()
-	for i := len(epochs) - 1; i >= 0 && epochs[i].Number > begun.epoch; i-- {
+	for i := len(epochs) - 1; i >= 0 && begun.before(epochs[i]); i-- {
 		var older map[*declaration]*tree.Node
 		switch {
 		case epochs[i].Number == 1:
@@ -118,6 +119,9 @@ func (m *Manager) restartBy(begun *start, s *snapshot, fields []string) uint64 {
 	}
 	return 0
 }
+
+// before reports whether an epoch has come after the beginning. A log that was put back to a backup gives numbers again.
+func (b *start) before(e Epoch) bool { return e.Number > b.epoch || e.Time.After(b.since) }
 
 // touches reports whether one of the fields differs.
 func touches(a, b map[*declaration]*tree.Node, fields []string) bool {

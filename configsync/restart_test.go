@@ -2,7 +2,9 @@ package configsync_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +82,63 @@ func TestRestartDue(t *testing.T) {
 	})
 }
 
+// Before the program has begun nothing is due, also if it has read a value: it had the defaults, or what was in force
+// when it was stopped.
+func TestRestartDue_ReadEarly(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newLab(t, 1, nil)
+		m := l.nodes[0].manager
+		if got := site.Get(m.Context(t.Context())).Listen; got == ":2" {
+			t.Fatal(got)
+		}
+		for i, how := range []configsync.Restarts{configsync.Rolling, configsync.Simultaneous} {
+			l.publishAs(how, fmt.Sprintf("listen: \":%d\"\n", 2+i))
+			if got := l.nodes[0].due(); got != notDue {
+				t.Errorf("before it has begun: %s", got)
+			}
+		}
+		m.Begun()
+		if got := l.nodes[0].due(); got != notDue {
+			t.Error(got)
+		}
+		l.publishAs(configsync.Rolling, "listen: \":4\"\n")
+		if got := l.nodes[0].due(); got != "[site.listen] 3 0" {
+			t.Error(got)
+		}
+	})
+}
+
+// The farm was put back to a backup, and gives numbers again that were given before the process began.
+func TestRestartDue_Restored(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newLab(t, 2, nil)
+		l.publishAs(configsync.Rolling, "listen: \":2\"\n")
+		old, applied := l.snapshot(l.nodes[0]), l.nodes[0].applied
+		l.publishAs(configsync.Rolling, "listen: \":2\"\nbanner: a\n")
+		l.publishAs(configsync.Rolling, "listen: \":3\"\nbanner: b\n")
+		for _, n := range l.nodes {
+			n.manager.Begun()
+		}
+		l.set(func() {
+			l.log, l.times = l.log[:applied], l.times[:applied]
+			for _, n := range l.nodes {
+				n.fresh(old, applied)
+			}
+		})
+		time.Sleep(5 * time.Second)
+		for _, text := range []string{"[site.listen] 0 2", "[site.listen] 2 0"} {
+			for _, n := range l.nodes {
+				if got := n.due(); got != text {
+					t.Errorf("%s: %s, want %s", n.name, got, text)
+				}
+			}
+			if text == "[site.listen] 0 2" { // by the backup
+				l.publishAs(configsync.Rolling, "listen: \":4\"\n")
+			}
+		}
+	})
+}
+
 // A change that only some nodes get has only those restarted.
 func TestRestartDue_OneNode(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -121,6 +180,40 @@ func TestRestartDue_Confirming(t *testing.T) {
 		}
 		if got := l.nodes[1].due(); got != "[site.listen] 1 0" {
 			t.Error(got)
+		}
+	})
+}
+
+// A node that is unwell by what it has begun with does not keep a farm from taking that back: it gets well when it is
+// started again. A release that makes a node unwell is given back, whatever fields it changes.
+func TestRestartDue_Unwell(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var broken atomic.Bool
+		var l *lab
+		l = newLab(t, 3, func(s *configsync.Settings) {
+			if s.Node == "n2" {
+				s.SelfCheck = func(ctx context.Context) error {
+					if broken.Load() || l.nodes[1].banner() == "bad" {
+						return errors.New("no database")
+					}
+					return nil
+				}
+			}
+		})
+		l.publishAs(configsync.Rolling, "listen: \":2\"\n")
+		for _, n := range l.nodes {
+			n.manager.Begun()
+		}
+		broken.Store(true)
+		if _, err := l.nodes[0].publish(configsync.Plan{}, "site.yaml", "listen: \":2\"\nbanner: a\n"); !errors.Is(err,
+			configsync.ErrReturned) {
+			t.Errorf("for nothing that needs a restart: %v", err)
+		}
+		l.publishAs(configsync.Rolling, "listen: \":1\"\n")
+		broken.Store(false)
+		if _, err := l.nodes[0].publish(configsync.Plan{}, "site.yaml", "listen: \":3\"\nbanner: bad\n"); !errors.Is(err,
+			configsync.ErrReturned) {
+			t.Errorf("a release that makes a node unwell: %v", err)
 		}
 	})
 }

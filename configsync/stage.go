@@ -75,6 +75,7 @@ func (m *Manager) makeReady(ctx context.Context, source *state.State, r Release,
 		return err
 	}
 	tell(NodeProgress{Step: StepValidated})
+	m.checkBefore(ctx, st, rollout)
 	return m.prepare(ctx, st, rollout)
 }
 

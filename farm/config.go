@@ -211,7 +211,7 @@ type Config struct {
 	// that does not come back.
 	Supervised bool
 
-	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back.
+	// LeaveOnStop makes the end of Serve a Leave: this node is not coming back. For ErrRestart it does not leave.
 	LeaveOnStop bool
 
 	// Dev is for development, on loopback alone. It makes this node a farm of one that is ready at once; its

@@ -48,7 +48,7 @@ func (c Config) develop() (Config, error) {
 		if err := c.validateAddrs(); err != nil {
 			return c, fault.Config(err)
 		}
-		c.Join = node.Join
+		c.Join, c.Supervised = node.Join, true // by the launcher
 		c.dev = development{leash: dev.Leash()}
 		return c, nil
 	}

@@ -81,12 +81,12 @@ func TestFarm_OrderedToDrain(t *testing.T) {
 	}
 }
 
-// An operator's word ends Serve with ErrRestart, also on a node that drains already. A program with a
-// server of its own refuses.
+// An operator's word ends Serve with ErrRestart, also on a node that drains already, or that leaves the farm when it
+// is stopped. A program with a server of its own refuses.
 func TestFarm_OrderedToRestart(t *testing.T) {
 	t.Parallel()
 	a := serve(t, farm.Config{Name: "a"}, nil).ready()
-	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, LeaveOnStop: true}, nil).ready()
 	c := open(t, farm.Config{Name: "c", HTTP: farm.None, Join: []string{a.peer()}})
 	c.Handler(app())
 	within(t, "Ready", func() { c.Ready(t.Context()) })

@@ -101,7 +101,7 @@ func (f *Farm) followRestart() {
 			told = now
 			continue
 		}
-		if now != "" && due.How == configsync.Simultaneous && !f.rolloutRuns() {
+		if now != "" && due.How == configsync.Simultaneous && f.mayRestart() == nil {
 			if err := f.restart("all nodes are restarted at once, for " + strings.Join(due.Fields, ", ")); err != nil {
 				f.log.Warn("this node was to be restarted", "err", err)
 			}
@@ -135,6 +135,19 @@ func (f *Farm) rolloutRuns() bool {
 	return err == nil && p.Rollout.Phase < configsync.PhaseDone
 }
 
+// mayRestart says why this node is not restarted now, whoever drives that; nil if it may be.
+func (f *Farm) mayRestart() error {
+	st := f.node.State()
+	self, _ := st.Member(st.Self)
+	switch gate := self.Tags[order.Gate]; {
+	case f.rolloutRuns():
+		return errors.New("a release is being rolled out")
+	case gate == order.Draining, gate == order.Drained:
+		return errors.New("an operator has it drain, or it stops already")
+	}
+	return nil
+}
+
 // serveRestart answers pathRestart.
 func (f *Farm) serveRestart(w http.ResponseWriter, r *http.Request) {
 	id, ok := rolloutOf(w, r)
@@ -154,8 +167,9 @@ func (f *Farm) restartInTurn(rollout uint64) error {
 		return errors.New("it need not be restarted")
 	case due.Rollout != rollout || due.How != configsync.Rolling:
 		return errors.New("it is to be restarted for something else")
-	case f.rolloutRuns():
-		return errors.New("a release is being rolled out")
+	}
+	if err := f.mayRestart(); err != nil {
+		return err
 	}
 	return f.restart("its turn has come to be restarted, for " + strings.Join(due.Fields, ", "))
 }

@@ -2,6 +2,7 @@ package farm
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -77,23 +78,22 @@ func (r *roll) step(ctx context.Context, farm admin.Farm) {
 	if r.asked != nil && !r.returned(farm) {
 		return
 	}
-	m, due, ok := nextToRoll(farm)
-	if !ok {
+	m, due, err := r.choose(farm)
+	if err != nil {
+		r.wait(m, due, err)
 		return
 	}
-	if err := r.spares(farm, m, due); err != nil {
-		r.spared = time.Time{}
-		if text := err.Error(); text != r.said {
-			r.said = text
-			r.f.log.Warn("a node waits for its restart", "member", m.Name, "rollout", due.rollout, "why", text,
-				"advice", "mend that, or restart the nodes yourself: farmctl restart")
-		}
+	if m.ID == "" {
 		return
 	}
 	if r.spared.IsZero() || r.next != m.ID {
 		r.next, r.spared = m.ID, time.Now()
 	}
 	if time.Since(r.spared) < steady {
+		return
+	}
+	if err := r.restartedWell(ctx, farm, due); err != nil {
+		r.wait(m, due, err)
 		return
 	}
 	r.f.log.Info("a node is restarted, for fields that need that", "member", m.Name, "rollout", due.rollout)
@@ -106,10 +106,42 @@ func (r *roll) step(ctx context.Context, farm admin.Farm) {
 	r.asked, r.said = &askedToRoll{m, due, voters, time.Now()}, ""
 }
 
+// wait notes that a member cannot be restarted now, and says why.
+func (r *roll) wait(m admin.Member, due dueRestart, why error) {
+	r.spared = time.Time{}
+	if text := why.Error(); text != r.said {
+		r.said = text
+		r.f.log.Warn("a node waits for its restart", "member", m.Name, "rollout", due.rollout, "why", text,
+			"advice", "mend that, or take the change back: farmctl rollback; or restart the nodes yourself: farmctl restart")
+	}
+}
+
+// restartedWell says why the members that have begun with what is in force are not well by their self-check; nil if they
+// are. Before they were restarted the new values had no effect, so that nobody could tell.
+func (r *roll) restartedWell(ctx context.Context, farm admin.Farm, due dueRestart) error {
+	p, err := r.f.configs.Rollout(due.rollout)
+	if err != nil || p.Rollout.Plan.Confirm == 0 {
+		return nil
+	}
+	for _, m := range farm.Members {
+		if _, old := dueOf(m.Tags); old || m.Status != admin.Alive || m.Leaving || m.Tags[tagReleases] == "" {
+			continue
+		}
+		h, err := peers{r.f}.Confirm(ctx, m.Name, due.rollout)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s does not say whether it is well: %w", m.Name, err)
+		case h.Unwell != "":
+			return fmt.Errorf("%s is not well with the new values: %s", m.Name, h.Unwell)
+		}
+	}
+	return nil
+}
+
 // returned reports whether the member that was asked to restart is back. Until it is, nobody else is restarted.
 func (r *roll) returned(farm admin.Farm) bool {
 	a := r.asked
-	missing := rolling.Back(farm, a.member, a.voters)
+	missing := a.missing(farm)
 	took := time.Since(a.at).Round(time.Millisecond)
 	if missing == "" {
 		r.f.log.Info("a node is back after its restart", "member", a.member.Name, "after", took)
@@ -125,20 +157,54 @@ func (r *roll) returned(farm admin.Farm) bool {
 	return false
 }
 
-// nextToRoll returns the member whose turn it is: the leader comes last.
-func nextToRoll(farm admin.Farm) (admin.Member, dueRestart, bool) {
-	for _, m := range rolling.Order(farm) {
-		if d, ok := dueOf(m.Tags); ok && d.how == order.RestartRolling {
-			return m, d, true
+// missing says in a few words what is missing before the member counts as back; "" if nothing.
+func (a *askedToRoll) missing(farm admin.Farm) string {
+	before, voters := a.member, a.voters
+	for _, m := range farm.Members {
+		if m.Name == before.Name && m.Status == admin.Alive && !a.due.of(m) {
+			before.Started = time.Time{} // whatever its clock says: the old process did not say that any more
 		}
 	}
-	return admin.Member{}, dueRestart{}, false
+	if farm.Durable { // where a member is away for good only if an operator says so
+		configured, _ := farm.Voters()
+		voters = min(voters, configured)
+	}
+	return rolling.Back(farm, before, voters)
+}
+
+// of reports whether a member says this of itself.
+func (d dueRestart) of(m admin.Member) bool {
+	now, ok := dueOf(m.Tags)
+	return ok && now.rollout == d.rollout
+}
+
+// choose returns the member whose turn it is: the first that the farm can do without, and the leader comes last. With
+// an error the farm can do without none of them, and that is why not without the first. The zero Member: nobody is to
+// be restarted.
+func (r *roll) choose(farm admin.Farm) (first admin.Member, due dueRestart, err error) {
+	for _, m := range rolling.Order(farm) {
+		d, ok := dueOf(m.Tags)
+		if !ok || d.how != order.RestartRolling {
+			continue
+		}
+		why := r.spares(farm, m, d)
+		if why == nil {
+			return m, d, nil
+		}
+		if err == nil {
+			first, due, err = m, d, why
+		}
+	}
+	return first, due, err
 }
 
 // spares says why the farm cannot do without a member for a while; nil if it can. Members that were not there for the
 // release need not be there for the restarts. In a farm in memory one that has not come back is no member any more: so
-// all have to be there that were.
+// all have to be there that were. A member that an operator has drained is his.
 func (r *roll) spares(farm admin.Farm, m admin.Member, due dueRestart) error {
+	if err := rolling.Serves(m); err != nil {
+		return err
+	}
 	p, err := r.f.configs.Rollout(due.rollout)
 	if err != nil {
 		p = configsync.Progress{}

@@ -2,6 +2,7 @@ package farm_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
@@ -192,6 +194,88 @@ func TestRoll_Manual(t *testing.T) {
 		}
 		for _, n := range f.Nodes {
 			if st := n.Farm().Configs().Status(); len(st.Restart) != 1 {
+				t.Errorf("%s: %+v", n, st)
+			}
+		}
+	})
+}
+
+// A node that an operator has drained is his: it is not restarted before he takes that back. Where they roll, the
+// others wait for it.
+func TestRoll_Drained(t *testing.T) {
+	t.Parallel()
+	for how, others := range map[configsync.Restarts]int{configsync.Rolling: 1, configsync.Simultaneous: 2} {
+		var s starts
+		s.config(3, true).Run(t, func(t *testing.T, f *farmtest.Farm) {
+			n := f.Others(f.Leader())[0]
+			n.Drain()
+			putServer(t, f.Nodes[0], how, "listen: \":2\"\n")
+			time.Sleep(time.Minute)
+			want := map[string]int{"n1": others, "n2": others, "n3": others}
+			if want[n.Name()] = 1; !maps.Equal(s.get(), want) {
+				t.Errorf("%d: starts %s, with %s drained; want %v", how, &s, n, want)
+			}
+			n.Undrain()
+			soon(t, 5*time.Minute, &s, func() bool { return s.String() == "[n1:2 n2:2 n3:2]" })
+			f.Settle()
+		})
+	}
+}
+
+// A front that no other one can stand in for is left to its operator, and the others do not wait for it.
+func TestRoll_Unlike(t *testing.T) {
+	t.Parallel()
+	var s starts
+	c := s.config(4, false)
+	count := c.Configure
+	c.Configure = func(n *farmtest.Node, c *farm.Config) {
+		count(n, c)
+		if n.Name() == "n2" {
+			c.Role = cluster.Front
+		}
+	}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		putServer(t, f.Nodes[0], configsync.Rolling, "listen: \":2\"\n")
+		soon(t, 5*time.Minute, &s, func() bool { return s.String() == "[n1:2 n2:1 n3:2 n4:2]" })
+		f.Settle()
+	})
+}
+
+// New values with which a node is not well show when it has been restarted. Then nobody else is, and what was in force
+// before can be put back, though a node is not well until it is restarted for that too.
+func TestRoll_Unwell(t *testing.T) {
+	t.Parallel()
+	var s starts
+	c := s.config(3, true)
+	count := c.Configure
+	c.Configure = func(n *farmtest.Node, c *farm.Config) {
+		count(n, c)
+		c.SelfCheck = func(context.Context) error {
+			if s.get()[n.Name()] == 2 {
+				return errors.New("no database")
+			}
+			return nil
+		}
+	}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		putServer(t, f.Nodes[0], configsync.Rolling, "listen: \":2\"\n")
+		time.Sleep(2 * time.Minute)
+		sum := func() (n int) {
+			for _, one := range s.get() {
+				n += one
+			}
+			return n
+		}
+		if sum() != 4 {
+			t.Fatalf("starts: %s", &s)
+		}
+		putServer(t, f.Nodes[0], configsync.Rolling, "listen: \":1\"\n")
+		time.Sleep(2 * time.Minute)
+		if sum() != 5 {
+			t.Errorf("starts: %s", &s)
+		}
+		for _, n := range f.Nodes {
+			if st := n.Farm().Configs().Status(); len(st.Restart) > 0 || st.Epoch != 2 {
 				t.Errorf("%s: %+v", n, st)
 			}
 		}

@@ -71,7 +71,7 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 	cutOff(errors.New("the node stopped"))
 	srv.Close()
 	endNoise(srv.ErrorLog)
-	if (f.cfg.LeaveOnStop || closed(f.asked)) && reason == nil && f.beginLeave() {
+	if f.leavesAfter(reason) && f.beginLeave() {
 		ctx, cancel := context.WithTimeout(context.Background(), f.gate.Timeout())
 		defer cancel()
 		return f.finishLeave(ctx, nil)
@@ -80,6 +80,12 @@ func (f *Farm) Serve(ctx context.Context, h http.Handler) error {
 		return ErrRestart
 	}
 	return reason
+}
+
+// leavesAfter reports whether this node leaves the farm for good when Serve ends for a reason; nil = it is to stop.
+// One that is to be started again comes back.
+func (f *Farm) leavesAfter(reason error) bool {
+	return reason == nil && (closed(f.asked) || f.cfg.LeaveOnStop && !closed(f.restarts))
 }
 
 // beginServe notes that Serve runs; end notes that it has returned.

@@ -102,8 +102,15 @@ func (f *Farm) AwaitEpoch(epoch uint64) {
 	})
 }
 
-// cutOff reports whether a node is not in touch with a majority.
+// cutOff reports whether a node is kept from a majority by a partition or a cut. One that has just started, or is just
+// without a leader, is not.
 func (f *Farm) cutOff(n *Node) bool {
+	f.mu.Lock()
+	whole := f.partition == nil && len(f.cuts) == 0
+	f.mu.Unlock()
+	if whole {
+		return false
+	}
 	st := n.Farm().Cluster().State()
 	return st.Leader == "" || barrier(n.Farm().Cluster(), time.Second) != nil
 }

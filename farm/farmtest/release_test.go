@@ -153,8 +153,11 @@ func TestPublish_Absent(t *testing.T) {
 		}
 		shows(t, f.Running(), "1", "One 300 0s")
 		down.Restart()
+		f.AwaitEpoch(epoch) // also of who has no leader yet
+		if s := down.Farm().Configs().Status(); s.Uses < epoch {
+			t.Errorf("awaited epoch %d, and %s has %+v", epoch, down, s)
+		}
 		f.Settle()
-		f.AwaitEpoch(epoch)
 		shows(t, f.Nodes, "1", "One 300 0s")
 	})
 }

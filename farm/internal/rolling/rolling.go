@@ -3,6 +3,7 @@
 package rolling
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func Spares(f admin.Farm, m admin.Member, floor int) error {
 		return nil // nobody asks it for anything
 	}
 	serving, alike := 0, 0
-	var first string
+	var first string // why another one does not serve
 	for _, o := range alikeOf(f, m) {
 		alike++
 		if why := idle(o); why == "" {
@@ -65,8 +66,8 @@ func Spares(f admin.Farm, m admin.Member, floor int) error {
 	case floor == 0 && serving < alike:
 		return fmt.Errorf("%w: %s; say -floor %d to go on with fewer", admin.ErrRefused, first, serving)
 	case serving < floor:
-		return fmt.Errorf("%w: without %s, %d would serve, and -floor is %d", admin.ErrRefused, nodeName(m),
-			serving, floor)
+		return fmt.Errorf("%w: without %s, %d would serve, and it has to be %d at least: %s", admin.ErrRefused, nodeName(m),
+			serving, floor, cmp.Or(first, "there are no more"))
 	}
 	return nil
 }
@@ -98,6 +99,14 @@ func Present(f admin.Farm, names []string) error {
 		if m, ok := f.Find(name); !ok || m.Status != admin.Alive {
 			return fmt.Errorf("%w: %s is not there", admin.ErrRefused, printable(name))
 		}
+	}
+	return nil
+}
+
+// Serves says in a sentence why a member does not serve, nil if it does. Nobody asks a staging node for anything.
+func Serves(m admin.Member) error {
+	if why := idle(m); why != "" && m.Role != roleStaging {
+		return fmt.Errorf("%w: %s", admin.ErrRefused, why)
 	}
 	return nil
 }

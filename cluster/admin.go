@@ -75,10 +75,10 @@ func (o *operators) listen() error {
 	return nil
 }
 
-// OperatorListener returns the connections that operators open to the program on this node: what admin.Client's
-// Dial opens. They are mutually authenticated and encrypted. It is nil on a node that takes no operators, for it
-// has no secret and is not on loopback alone. To bound how many are served is the program's own business. Ask
-// once, and close it.
+// OperatorListener returns the connections that operators open to the program on this node: what
+// admin.Client's Dial opens. They are mutually authenticated and encrypted. It is nil on a node that takes
+// no operators, for it has no secret and is not on loopback alone. To bound how many are served is the
+// program's own business. Ask once, and close it.
 func (n *Node) OperatorListener() net.Listener {
 	if n.operators.identity == nil {
 		return nil

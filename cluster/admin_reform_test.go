@@ -111,7 +111,8 @@ func TestRestoreOfAnotherProgram(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		n.must("set x 1")
-		f := replica.New(replica.Config{Machines: func() map[string]replica.Machine { return map[string]replica.Machine{"other": newKV()} }, MaxLevel: wire.ProtocolMax})
+		machines := func() map[string]replica.Machine { return map[string]replica.Machine{"other": newKV()} }
+		f := replica.New(replica.Config{Machines: machines, MaxLevel: wire.ProtocolMax})
 		s, err := f.Snapshot()
 		if err != nil {
 			t.Fatal(err)

@@ -318,7 +318,8 @@ func TestBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := replica.New(replica.Config{Machines: func() map[string]replica.Machine { return map[string]replica.Machine{"kv": newKV()} }, MaxLevel: wire.ProtocolMax})
+		machines := func() map[string]replica.Machine { return map[string]replica.Machine{"kv": newKV()} }
+		f := replica.New(replica.Config{Machines: machines, MaxLevel: wire.ProtocolMax})
 		if err := f.Restore(io.NopCloser(r)); err != nil {
 			t.Fatal(err)
 		}
@@ -440,7 +441,8 @@ func TestStrangersDoNotOperate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrNotAuthorized) || !strings.Contains(err.Error(), `"webfarm"`) {
+	if _, err := c.Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrNotAuthorized) ||
+		!strings.Contains(err.Error(), `"webfarm"`) {
 		t.Errorf("another farm: %v", err)
 	}
 	if _, err := c.At("127.0.0.1:1").Farm(within(t, time.Minute)); !errors.Is(err, admin.ErrUnreachable) {

@@ -15,8 +15,8 @@ import (
 // askPatience is how long a member may take to say how far it is, and the farm to prove its majority.
 const askPatience = 2 * time.Second
 
-// Overview returns what this node knows of the farm, after it has asked all members how far they are, and for a
-// majority, 2 s at most: what operators see.
+// Overview returns what this node knows of the farm, after it has asked all members how far they are, and
+// for a majority, 2 s at most: what operators see.
 func (n *Node) Overview(ctx context.Context) admin.Farm { return n.operators.farm(ctx) }
 
 // farm returns what this node knows of the farm, after it has asked all members how far they are.

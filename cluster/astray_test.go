@@ -17,7 +17,8 @@ func TestFarmOfAnotherName(t *testing.T) {
 		wrong.conf.Farm, wrong.conf.Join = "depot", []string{first.conf.Listen}
 		wrong.start()
 		l.until(time.Minute, "it ends", func() bool { return wrong.Err() != nil })
-		if err := wrong.Err(); !errors.Is(err, ErrOtherFarm) || !strings.Contains(err.Error(), `"webfarm", and this is "depot"`) {
+		if err := wrong.Err(); !errors.Is(err, ErrOtherFarm) ||
+			!strings.Contains(err.Error(), `"webfarm", and this is "depot"`) {
 			t.Errorf("it ends with %v", err)
 		}
 		if first.Err() != nil {

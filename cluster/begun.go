@@ -10,8 +10,8 @@ import (
 // log that is gone looks like one that a crash kept from beginning, and the only node of a farm would found
 // that anew, with nothing in it.
 
-var errNoLog = errors.New("the log of the farm that this data directory belongs to is missing, and no other " +
-	"node is known that has it")
+var errNoLog = errors.New("the log of the farm that this data directory belongs to is missing, and no " +
+	"other node is known that has it")
 
 // mayLose reports, by an error, whether a member without a log must not go on as if it had never had one:
 // what was in the log is needed if no other node has it. One that founded its farm and never had a second

@@ -41,7 +41,7 @@ func (n *Node) Leave(ctx context.Context) (err error) {
 }
 
 // ending is what happens once, at the end. Who comes later waits for it on a channel: sync.Once waits on a
-// mutex, and at that the clock of a synctest bubble stands still.
+// mutex, and while that is waited for, the clock of a synctest bubble stands still.
 type ending struct {
 	begun *atomic.Bool
 	done  chan struct{}
@@ -70,8 +70,8 @@ func (e *ending) run(f func() error) {
 	e.err = f()
 }
 
-// stopping has this node leave the others in order: with a majority, with a leader, and with word that it goes.
-// How far it is stands in base.departure, which has its own lock.
+// stopping has this node leave the others in order: with a majority, with a leader, and with word that it
+// goes. How far it is stands in base.departure, which has its own lock.
 type stopping struct {
 	*base
 	members *members

@@ -20,10 +20,11 @@ import (
 )
 
 // Every copy of the state should be the same: the log is, and state machines are deterministic. The leader
-// sees whether it is so. It asks the other copies for their hash (chain.go) at an index that all have passed;
-// what most voters have is right. A copy that has something else is told to begin anew from the others
-// (resync.go), one at a time. If the leader's own is wrong, it hands over first. If no hash has a majority,
-// nobody can tell which copy is right: nothing is given up, the farm takes no writes, and people decide.
+// sees whether it is so. It asks the other copies for their hash (internal/replica) at an index that all
+// have passed; what most voters have is right. A copy that has something else is told to begin anew from the
+// others (resync.go), one at a time. If the leader's own is wrong, it hands over first. If no hash has a
+// majority, nobody can tell which copy is right: nothing is given up, the farm takes no writes, and people
+// decide.
 
 const (
 	compareEvery = 2 * time.Second

@@ -109,15 +109,15 @@ type Config struct {
 	// be called by several goroutines. nil: every order is refused.
 	OnOrder func(ctx context.Context, order string) error
 
-	// OnAsk answers a question of an operator to the program on this node that is no business of the cluster,
-	// or does what it asks for in the whole farm (admin.Client.Ask). The first word says what it is about. The
-	// answer is written as JSON, of at most 4 MiB. An error is told to the operator as the reason why it was
-	// refused; ErrNoLeader and ErrUncertain keep their meaning. It may be called by several goroutines. nil: every
-	// question is refused.
+	// OnAsk answers a question of an operator to the program on this node that is no business of the
+	// cluster, or does what it asks for in the whole farm (admin.Client.Ask). The first word says what it is
+	// about. The answer is written as JSON, of at most 4 MiB. An error is told to the operator as the reason
+	// why it was refused; ErrNoLeader and ErrUncertain keep their meaning. It may be called by several
+	// goroutines. nil: every question is refused.
 	OnAsk func(ctx context.Context, words []string) (any, error)
 
-	// OnStats returns what the program on this node adds to what operators read of it (admin.Client.Stats), to be
-	// written as JSON. It returns soon, and may be called by several goroutines. nil: nothing.
+	// OnStats returns what the program on this node adds to what operators read of it (admin.Client.Stats),
+	// to be written as JSON. It returns soon, and may be called by several goroutines. nil: nothing.
 	OnStats func() any
 
 	// Network is how the node reaches the network; nil means the operating system's.
@@ -225,7 +225,8 @@ func validAddr(field, addr string) error {
 func (c Config) validSecrets() error {
 	if addr := c.exposed(); len(c.Secrets) == 0 && addr != "" {
 		return fmt.Errorf("the peer address %s is not on loopback, so the farm needs a secret: "+
-			"give every node the same one, 128 random bits or more, such as `farmctl secret` or `openssl rand -base64 32` makes", addr)
+			"give every node the same one, 128 random bits or more, such as `farmctl secret` or "+
+			"`openssl rand -base64 32` makes", addr)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func unusable(err error) error {
 	return err
 }
 
-// logMended says what was wrong with a log, and put right before raft saw it.
+// sayMended says what was wrong with a log, and put right before raft saw it.
 func (lg *logs) sayMended(m raftlog.Mended) {
 	if len(m.Damaged) > 0 {
 		lg.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", m.Damaged)

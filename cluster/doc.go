@@ -16,7 +16,7 @@
 //
 //	h := node.Handle("counter")
 //	index, value, err := h.Propose(ctx, []byte("add 1")) // replicated, applied here too, exactly once
-//	err = h.Barrier(ctx)                                 // h.Local() is now as new as anything acknowledged before
+//	err = h.Barrier(ctx)                                 // h.Local() is as new as anything acknowledged by now
 //
 // What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After
 // ErrUncertain the write may or may not have happened. A farm that is asked for more than it can do refuses
@@ -41,8 +41,8 @@
 //   - A *server* is what Raft knows: a node in an incarnation, NodeID.incarnation.
 //   - An *origin* is what the table of answers knows: one Raft instance of a server, from which commands
 //     come.
-//   - A *part* of a node is a type of this package that does one thing for it; the *base* is what parts have in
-//     common.
+//   - A *part* of a node is a type of this package that does one thing for it; the *base* is what parts have
+//     in common.
 //   - The *farm* is all nodes of one name; *cluster* is the same, where no web is meant.
 //   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life,
 //     and its *epoch*, which counts how often the farm was re-formed.
@@ -50,10 +50,11 @@
 //
 // # Reading the source
 //
-// node.go puts the parts of a node together, and base.go has what they have in common; the type at the head of
-// a file says what its part does and what guards it. A write goes propose.go, origin.go and outgoing.go (this
-// node's side), package internal/link (the two ends of a call), leader.go and taken.go (the leader's side), and
-// internal/replica (every node); internal/wire has the bytes. A read that must be new goes read.go, confirm.go.
+// node.go puts the parts of a node together, and base.go has what they have in common; the type at the head
+// of a file says what its part does and what guards it. A write goes propose.go, origin.go and outgoing.go
+// (this node's side), package internal/link (the two ends of a call), leader.go and taken.go (the leader's
+// side), and internal/replica (every node); internal/wire has the bytes. A read that must be new goes
+// read.go, confirm.go.
 //
 // Members come and go by gossip.go and news.go; members.go has who is there, internal/roster what was heard,
 // and profile.go what this node says of itself. internal/voting decides who votes, voters.go carries it out.
@@ -64,8 +65,9 @@
 // instances end and begin. reigns.go and whyled.go tell why the leader changed.
 //
 // A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go, claim.go
-// keeps two restores apart; internal/succession decides who re-forms it, and internal/standing has what a node
-// has promised. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says why.
+// keeps two restores apart; internal/succession decides who re-forms it, and internal/standing has what a
+// node has promised. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says
+// why.
 //
 // What is in internal never imports this package, so it can be read, and is tested, without a node.
 package cluster

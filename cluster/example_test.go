@@ -54,12 +54,14 @@ func open(ctx context.Context, name string, join ...string) (n node, err error) 
 		expect = 1
 	}
 	n.Node, err = cluster.Open(ctx, cluster.Config{
-		Name:     name,
-		Dir:      n.dir,
-		Join:     join,
-		Expect:   expect,
-		Machines: map[string]func() cluster.StateMachine{"counter": func() cluster.StateMachine { return &counter{} }},
-		Logger:   slog.New(slog.DiscardHandler),
+		Name:   name,
+		Dir:    n.dir,
+		Join:   join,
+		Expect: expect,
+		Machines: map[string]func() cluster.StateMachine{
+			"counter": func() cluster.StateMachine { return &counter{} },
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return n, errors.Join(err, os.RemoveAll(n.dir))

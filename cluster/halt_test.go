@@ -224,7 +224,8 @@ func TestPanicInWriteTo(t *testing.T) {
 	} {
 		unformed(t, 1, true, func(l *lab) {
 			n := l.nodes[0]
-			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine { return &unwritten{kv{M: map[string]string{}}} }}
+			n.conf.Machines = map[string]func() StateMachine{
+				"kv": func() StateMachine { return &unwritten{kv{M: map[string]string{}}} }}
 			n.start()
 			l.ready(n)
 			if err := write(l, n); !errors.Is(err, ErrMachine) {

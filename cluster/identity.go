@@ -75,8 +75,8 @@ func (n *Node) openIdentity() error {
 	return nil
 }
 
-// refuseOwnerless makes sure that a data directory without an identity holds no log: that would be somebody's,
-// whose votes are in it.
+// refuseOwnerless makes sure that a data directory without an identity holds no log: that would be
+// somebody's, whose votes are in it.
 func (n *Node) refuseOwnerless() error {
 	logs, err := n.dir.List(logDir)
 	if err == nil && len(logs) > 0 {

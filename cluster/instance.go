@@ -18,7 +18,7 @@ import (
 
 // instance is one Raft instance with everything that belongs to it: its log, its state machines, its
 // connections, its origin. A node has one at a time; it gets a new one when it must forget its state (see
-// reset).
+// resets).
 type instance struct {
 	node      *Node
 	server    string // Raft server ID

@@ -182,7 +182,7 @@ func (l *leadership) await(ctx context.Context) error {
 	}
 }
 
-// commitBatch has a batch committed and returns its answer, or errNotLeader if nothing was done, or
+// commitBatch has a batch committed and returns its answer, or wire.ErrNotLeader if nothing was done, or
 // ErrUncertain.
 func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer {
 	if d := l.in.divergence(); d.stop {

@@ -17,7 +17,7 @@ type logs struct {
 	*base
 	knowsOthers func() bool // whether this node knows where others may be
 	hadState    bool        // there was a log at the start
-	next        openLog     // in memory, for the next epoch; see reform
+	next        openLog     // in memory, for the next epoch; see reform.go
 }
 
 const logDir = "raft"

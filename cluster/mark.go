@@ -8,10 +8,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// The chained hash (chain.go) shows what copies applied and answered, not what they have become: memory
-// fails, and a state machine can go wrong without an answer that shows it. So the log has a mark now and
-// then, an entry at which each copy freezes its state; it hashes that beside its work, slowly, and the leader
-// compares what came out (compare.go).
+// The chained hash (internal/replica/chain.go) shows what copies applied and answered, not what they have
+// become: memory fails, and a state machine can go wrong without an answer that shows it. So the log has a
+// mark now and then, an entry at which each copy freezes its state; it hashes that beside its work, slowly,
+// and the leader compares what came out (compare.go).
 
 const (
 	markEvery = 10 * time.Minute // if anything was written

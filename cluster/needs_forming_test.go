@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What needs a level waits for a farm that forms, and is not refused because its level is still the first one; also
-// where the farm has a leader, and a founder is missing yet.
+// What needs a level waits for a farm that forms, and is not refused because its level is still the first
+// one; also where the farm has a leader, and a founder is missing yet.
 func TestLevelOfAFarmThatForms(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

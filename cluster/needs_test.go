@@ -25,7 +25,8 @@ func (s *earlierKV) Apply(index uint64, now time.Time, cmd []byte) []byte {
 func ofRelease(later bool, nodes ...*labNode) {
 	for _, n := range nodes {
 		n.hooks.maxLevel = wire.LevelLevels
-		n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine { return &earlierKV{kv{M: map[string]string{}}} }}
+		n.conf.Machines = map[string]func() StateMachine{
+			"kv": func() StateMachine { return &earlierKV{kv{M: map[string]string{}}} }}
 		n.conf.Levels = nil
 		if later {
 			n.hooks.maxLevel, n.conf.Machines, n.conf.Levels = wire.LevelSafety, kvAnd("later"), laterLevels()

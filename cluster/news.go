@@ -6,8 +6,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
-// news takes in what gossip says, and does what follows for this node and its farm. It remembers nothing; what
-// is heard goes into base.directory.
+// news takes in what gossip says, and does what follows for this node and its farm. It remembers nothing;
+// what is heard goes into base.directory.
 type news struct {
 	*base
 	members  *members

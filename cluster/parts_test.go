@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A part of a node has what it needs as fields, and not the Node. Nothing hides a field of the base: one that a
-// part, or Node, had once more would stay empty without any complaint.
+// A part of a node has what it needs as fields, and not the Node. Nothing hides a field of the base: one
+// that a part, or Node, had once more would stay empty without any complaint.
 func TestPartsStandOnTheBase(t *testing.T) {
 	node, base := reflect.TypeFor[Node](), reflect.TypeFor[base]()
 	parts := []reflect.Type{node}

@@ -30,7 +30,8 @@ var errProtocol = errors.New("the name of a protocol has 1 to 200 bytes and is n
 // checkProtocol says what is wrong with the name of a protocol of the application.
 func checkProtocol(proto string) error {
 	own := []string{protoRaft, protoRPC, protoGossip, protoAdmin}
-	if proto == "" || len(proto) > maxProto || slices.Contains(own, proto) || strings.HasPrefix(proto, protoAdmin+"-") {
+	if proto == "" || len(proto) > maxProto || slices.Contains(own, proto) ||
+		strings.HasPrefix(proto, protoAdmin+"-") {
 		return fmt.Errorf("%q: %w", proto, errProtocol)
 	}
 	return nil

@@ -45,7 +45,8 @@ func TestOpen_BadConfig(t *testing.T) {
 		"Expect is -1":                     {Expect: -1},
 		`Levels["later"]: Machines has no`: {Machines: kvAnd(), Levels: laterLevels()},
 		`Levels["kv"] is nil`:              {Machines: kvAnd(), Levels: map[string]func([]byte) int{"kv": nil}},
-		`"kv" needs protocol level 99`:     {Machines: kvAnd(), Levels: map[string]func([]byte) int{"kv": func([]byte) int { return 99 }}},
+		`"kv" needs protocol level 99`: {Machines: kvAnd(), Levels: map[string]func([]byte) int{
+			"kv": func([]byte) int { return 99 }}},
 	} {
 		n, err := Open(t.Context(), c)
 		if err == nil {

@@ -26,7 +26,7 @@ func (rc *recovery) watchQuorum() {
 	for sleep(rc.ctx, quorumEvery) {
 		rc.followEpoch()
 		if rc.fit.err() != nil {
-			continue // see mend
+			continue // see mending
 		}
 		in := rc.instance()
 		leader, _ := in.leader.get()

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// recently is what a node has said: the first lines and the last ones. It costs little, so every test keeps it
-// and shows it if it fails: what fails once in a hundred times explains itself.
+// recently is what a node has said: the first lines and the last ones. It costs little, so every test keeps
+// it and shows it if it fails: what fails once in a hundred times explains itself.
 type recently struct {
 	mu    sync.Mutex
 	first []string // guarded by mu
@@ -53,8 +53,8 @@ func (r *recently) String() string {
 		strings.Join(r.last[:r.next], "")
 }
 
-// recentLogger keeps what a node says, at every level and with what raft and gossip say, and prints it when the
-// test is over, if that has failed. Call it before the node is opened, so that its end is among it.
+// recentLogger keeps what a node says, at every level and with what raft and gossip say, and prints it when
+// the test is over, if that has failed. Call it before the node is opened, so that its end is among it.
 func recentLogger(t testing.TB, name string) *slog.Logger {
 	r := &recently{}
 	t.Cleanup(func() {

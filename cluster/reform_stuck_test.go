@@ -146,7 +146,8 @@ func TestReformingFails(t *testing.T) {
 		l.fill(leader, "k", l.nodes...)
 		before := leader.State().ClusterID
 		full := func() StateMachine { return unwritable{newKV()} }
-		state := replica.New(replica.Config{Machines: func() map[string]replica.Machine { return map[string]replica.Machine{"kv": full()} }, MaxLevel: wire.ProtocolMax})
+		machines := func() map[string]replica.Machine { return map[string]replica.Machine{"kv": full()} }
+		state := replica.New(replica.Config{Machines: machines, MaxLevel: wire.ProtocolMax})
 		if err := leader.resets.orderReform(l.ctx(time.Minute), "", state); !errors.Is(err, wire.ErrNotReformed) ||
 			!errors.Is(err, errUnwritable) {
 			t.Errorf("re-formed, though the snapshot cannot be written: %v", err)

@@ -107,9 +107,9 @@ func (rs *resets) beginAs(kind resetKind, farm string) error {
 	return rs.standing.Anew()
 }
 
-// replace starts over: with the log, as the next boot of the same incarnation; or without votes and
-// log; or without the farm, too, if it is given up for another one, farm. What was found not to count while
-// the instance stopped is left to mend, with the instance as it is: stopped.
+// replace starts over: with the log, as the next boot of the same incarnation; or without votes and log; or
+// without the farm, too, if it is given up for another one, farm. What was found not to count while the
+// instance stopped is left to mending, with the instance as it is: stopped.
 func (rs *resets) replace(o resetOrder) error {
 	kind, farm := o.kind, o.farm
 	if err := rs.instance().stop(); err != nil {

@@ -33,7 +33,7 @@ func (md *mending) answerResync(from wire.Hello, payload []byte) error {
 }
 
 // resync has this node take no part any more, at once, and then begin anew with the state of the others
-// (mend). The second time within an hour it ends the node's part in the farm. To be told twice by one
+// (unfit.go). The second time within an hour it ends the node's part in the farm. To be told twice by one
 // incarnation is to be told once.
 func (md *mending) resync(in *instance, why string) error {
 	before := md.fit.lastResync()

@@ -353,8 +353,8 @@ func TestScriptLanguageIsDescribed(t *testing.T) {
 			code += part + "\n"
 		}
 	}
-	words := slices.Concat(sortedKeys(scriptVerbs), sortedKeys(scriptFields), sortedKeys(expectations), sortedKeys(outcomes),
-		sortedKeys(failures))
+	words := slices.Concat(sortedKeys(scriptVerbs), sortedKeys(scriptFields), sortedKeys(expectations),
+		sortedKeys(outcomes), sortedKeys(failures))
 	for _, word := range words {
 		if !regexp.MustCompile(`\b` + word + `\b`).MatchString(code) {
 			t.Errorf("the README does not say what %q is", word)

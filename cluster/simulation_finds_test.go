@@ -42,8 +42,8 @@ func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 	t.Errorf("raft issue 695 was not found in %d tries", findTries)
 }
 
-// findSeeds are some that have the leader deposed slowly early and often. How many tries of two minutes find it
-// depends on what else the machine does: one of eleven did with eight times as much to do as there are
+// findSeeds are some that have the leader deposed slowly early and often. How many tries of two minutes find
+// it depends on what else the machine does: one of eleven did with eight times as much to do as there are
 // processors. At that rate one search in 300 ends in vain.
 var findSeeds = []int{12, 16, 14, 17, 18, 2, 5, 3}
 

@@ -109,7 +109,8 @@ func TestStatsOfACutOffNode(t *testing.T) {
 			s.Proposals.Done.Count != 1 {
 			l.t.Errorf("what waits is %+v, not %+v", s.Proposals, want)
 		}
-		if p := peerOf(l.t, s, leader); p.Link.Connected || p.Status == admin.Alive || (p.Link.Failure == "") != p.Link.Since.IsZero() {
+		if p := peerOf(l.t, s, leader); p.Link.Connected || p.Status == admin.Alive ||
+			(p.Link.Failure == "") != p.Link.Since.IsZero() {
 			// it may have had no reason to dial since the connection was dropped: then there is nothing to tell
 			l.t.Errorf("of the leader that it does not reach it says %+v", p)
 		}

@@ -30,7 +30,7 @@ type mending struct {
 }
 
 // withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves
-// this node. It reports false if that has been done, or another incarnation is there by now. mend does the
+// this node. It reports false if that has been done, or another incarnation is there by now. run does the
 // rest.
 func (md *mending) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()

@@ -135,7 +135,9 @@ func TestOnlyRightCopiesCount(t *testing.T) {
 		lead := leader.instance().lead.Load()
 		l.until(time.Minute, "the copies are compared",
 			func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
-		ask := func() error { return leader.mending.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd) }
+		ask := func() error {
+			return leader.mending.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd)
+		}
 		if err := ask(); err != nil {
 			t.Error(err)
 		}

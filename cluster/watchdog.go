@@ -111,7 +111,7 @@ func (in *instance) giveUp(w *logWrite, after time.Duration) {
 	}
 }
 
-// recovered is called when a write has returned whose time was over.
+// recovered is called when a write that took too long has returned.
 func (in *instance) recovered(w *logWrite) {
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()

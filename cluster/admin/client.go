@@ -116,11 +116,12 @@ func (c *Client) Order(ctx context.Context, id, order string) error {
 	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbOrder, Node: id, Order: order}, nil)
 }
 
-// Ask asks the program of the first node that answers something that is no business of the cluster, or has it
-// do something in the whole farm: the first word is one that the program knows, such as "jobs" (package farm).
-// What it answers is put into v, which may be nil. ErrRefused says that it does not do that as things are, or
-// does not know the word; ErrNoQuorum, that nothing was done for want of a leader; ErrInterrupted, that it may or
-// may not have been done; ErrUnsupported, that the node's version is older than questions are.
+// Ask asks the program of the first node that answers something that is no business of the cluster, or has
+// it do something in the whole farm: the first word is one that the program knows, such as "jobs" (package
+// farm). What it answers is put into v, which may be nil. ErrRefused says that it does not do that as things
+// are, or does not know the word; ErrNoQuorum, that nothing was done for want of a leader; ErrInterrupted,
+// that it may or may not have been done; ErrUnsupported, that the node's version is older than questions
+// are.
 func (c *Client) Ask(ctx context.Context, v any, words ...string) error {
 	return c.ask(ctx, adminwire.Request{Verb: adminwire.VerbAsk, Words: words}, v)
 }
@@ -289,8 +290,8 @@ func (c *Client) dial(ctx context.Context) (*adminwire.Conn, error) {
 	return adminwire.NewConn(ctx, conn, c.cfg.Timeout), nil
 }
 
-// Dial connects to the program of the first node that can be reached, for whatever that offers its operators (package
-// farm: HTTP). Close the connection. ErrUnsupported says that the node's version offers nothing.
+// Dial connects to the program of the first node that can be reached, for whatever that offers its operators
+// (package farm: HTTP). Close the connection. ErrUnsupported says that the node's version offers nothing.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 	return c.dialFor(ctx, port.ProtoProgram)
 }

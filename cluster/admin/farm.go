@@ -21,8 +21,9 @@ type Farm struct {
 	CommonLevel int      `json:"common_level"`
 	HeldBack    []string `json:"held_back"`
 
-	Divergence string `json:"divergence"` // which members' copies of the state differ, and what follows; "" = none are known to
-	Undecided  bool   `json:"undecided"`  // no majority has the same copy, so the farm takes no writes
+	// Divergence says which members' copies of the state differ, and what follows; "" = none are known to.
+	Divergence string `json:"divergence"`
+	Undecided  bool   `json:"undecided"` // no majority has the same copy, so the farm takes no writes
 
 	Awaits  string   `json:"awaits"`  // what the stop of the answering node waits for; "" = nothing
 	Failure string   `json:"failure"` // why the answering node can never be a member as it is; "" = it can
@@ -123,12 +124,14 @@ type Survivor struct {
 
 // Survey is what is left of a farm.
 type Survey struct {
-	Farm      string     `json:"farm"`
-	ClusterID string     `json:"cluster_id"`
-	Durable   bool       `json:"durable"`   // the nodes have data directories
-	Quorum    bool       `json:"quorum"`    // enough voters answer: there is nothing to recover
-	Successor string     `json:"successor"` // NodeID of the server that Recover goes on with: nobody who answers holds more
-	Servers   []Survivor `json:"servers"`   // by name
+	Farm      string `json:"farm"`
+	ClusterID string `json:"cluster_id"`
+	Durable   bool   `json:"durable"` // the nodes have data directories
+	Quorum    bool   `json:"quorum"`  // enough voters answer: there is nothing to recover
+
+	// Successor is the NodeID of the server that Recover goes on with: nobody who answers holds more.
+	Successor string     `json:"successor"`
+	Servers   []Survivor `json:"servers"` // by name
 }
 
 // Recovered is the outcome of Client.Recover.

@@ -21,7 +21,8 @@ type Stats struct {
 	Ready    bool     `json:"ready"`     // it has been a caught-up member
 	Failure  string   `json:"failure"`   // why it can never be a member as it is; "" = it can
 
-	Program json.RawMessage `json:"program,omitempty"` // what the program adds (cluster.Config.OnStats); nil = nothing
+	// Program is what the program adds (cluster.Config.OnStats); nil = nothing.
+	Program json.RawMessage `json:"program,omitempty"`
 
 	Proposals Proposals `json:"proposals"` // made here
 	Leading   Leading   `json:"leading"`   // its work as the leader; zero unless it leads
@@ -142,7 +143,7 @@ type Snapshot struct {
 	Last     time.Time     `json:"last"`     // when the latest was begun
 	Took     time.Duration `json:"took_ns"`  // how long that took; 0 = none was taken
 	Bytes    int64         `json:"bytes"`    // size of the newest, taken here or sent by a leader; 0 = not known
-	Failure  string        `json:"failure"`  // why the latest could not be taken; "" = it could, or there was none
+	Failure  string        `json:"failure"`  // why the latest was not taken; "" = it was, or there was none
 	Restored uint64        `json:"restored"` // how many were restored: sent by a leader, or found at the start
 
 	// RestoreTook is how long the state machines took for the latest of these, reading included; 0 = none was

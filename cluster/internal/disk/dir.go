@@ -124,7 +124,8 @@ func (d *Dir) Discard(sub string) (string, error) {
 	if err := os.Rename(d.Path(sub), target); err != nil {
 		return "", fmt.Errorf("discard %s: %w", sub, err)
 	}
-	if err := errors.Join(dirlock.Sync(folder), dirlock.Sync(filepath.Dir(d.Path(sub))), dirlock.Sync(d.path)); err != nil {
+	if err := errors.Join(dirlock.Sync(folder), dirlock.Sync(filepath.Dir(d.Path(sub))),
+		dirlock.Sync(d.path)); err != nil {
 		return "", fmt.Errorf("discard %s: %w", sub, err)
 	}
 	return target, nil

@@ -232,7 +232,8 @@ func TestHandshake_GivenUp(t *testing.T) {
 func TestClassOf(t *testing.T) {
 	for proto, want := range map[string]Class{"raft": Raft, "gossip": Gossip, "rpc": RPC, "admin": Admin,
 		"bulk":         Bulk,
-		"bulk-content": Bulk, "admin-program": Admin, "admins": Public, "bulky": Public, "http": Public, "": Public, "public": Public} {
+		"bulk-content": Bulk, "admin-program": Admin, "admins": Public, "bulky": Public, "http": Public, "": Public,
+		"public": Public} {
 		if got := ClassOf(proto); got != want {
 			t.Errorf("%q is %s, want %s", proto, got, want)
 		}

@@ -199,8 +199,8 @@ func (c *Conn) Kill(err error) {
 	}
 }
 
-// Ended returns a channel that is closed when the connection has ended. The end of the other process ends it at
-// once, also while nothing is asked.
+// Ended returns a channel that is closed when the connection has ended. The end of the other process ends it
+// at once, also while nothing is asked.
 func (c *Conn) Ended() <-chan struct{} { return c.ended }
 
 // Dead reports whether the connection has ended.

@@ -4,14 +4,14 @@
 //
 // A call:
 //
-//	caller                          connection                          other end
+//	caller                         connection                         other end
 //	  Call ------ waits for one of 250 places, then for its turn to write
-//	         ---- request n, method, payload ------------------------>  waits for one of 256 slots, or is refused
-//	                                                                    Handler(ctx, ...)
-//	  returns <-- n, code, payload -----------------------------------  slot is free
+//	         ---- request n, method, payload ---------------------->  waits for one of 256 slots, or is refused
+//	                                                                  Handler(ctx, ...)
+//	  returns <-- n, code, payload ---------------------------------  slot is free
 //
 //	  ctx ends
-//	         ---- cancel n ------------------------------------------>  Handler's ctx ends, slot is free, no answer
+//	         ---- cancel n ---------------------------------------->  its ctx ends, slot is free, no answer
 //	  returns
 //
 // A connection, as its calling end sees it:

@@ -15,8 +15,8 @@ const (
 	ProtoProgram = string(link.Admin) + "-program" // what the program does with its operators
 )
 
-// AdminListener returns the connections that DialAdmin opens for the same protocol, which is of class Admin. No
-// node's certificate is good for them, and those that are good for nothing else. Ask once.
+// AdminListener returns the connections that DialAdmin opens for the same protocol, which is of class Admin.
+// No node's certificate is good for them, and those that are good for nothing else. Ask once.
 func (p *Port) AdminListener(proto string, id *trust.Admin) net.Listener {
 	return p.listener(proto, id, false)
 }

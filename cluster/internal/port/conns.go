@@ -35,8 +35,8 @@ func (c *conn) Close() error {
 }
 
 // admit counts a connection that an application is to get, until it is closed, unless there are as many as
-// there may be. One peer may have no more than are free: so none can hold all of them, however many peers hold
-// what they can, and one that has none yet finds some (dynamic thresholds: Choudhury and Hahne, 1998).
+// there may be. One peer may have no more than are free: so none can hold all of them, however many peers
+// hold what they can, and one that has none yet finds some (dynamic thresholds: Choudhury and Hahne, 1998).
 func (p *Port) admit(c *conn, peer string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

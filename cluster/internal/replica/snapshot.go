@@ -17,9 +17,11 @@ import (
 
 // A snapshot is one stream:
 //
-//	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of machines; from level 2
-//	on, by the second magic: the level in force; from level 3 on, by the third one: the hash of what was applied (chain)
-//	for each machine whose level is in force, by name: name length (byte), name, chunks: length (uint32), bytes; a chunk of length 0 ends it
+//	magic, header length (uint32), header: index, stamp, flags, founders, servers, origins, number of
+//	machines; from level 2 on, by the second magic: the level in force; from level 3 on, by the third one:
+//	the hash of what was applied (chain)
+//	for each machine whose level is in force, by name: name length (byte), name, chunks: length (uint32),
+//	bytes; a chunk of length 0 ends it
 //	CRC-32C of all before it (uint32)
 //
 // Equal states give equal bytes.

@@ -65,7 +65,9 @@ func again(t *testing.T, d *full) *Standing {
 // is full.
 func TestSteps(t *testing.T) {
 	found := func(s *Standing) error { return s.Found() }
-	adopt := func(cluster string) func(*Standing) error { return func(s *Standing) error { return s.Adopt(cluster) } }
+	adopt := func(cluster string) func(*Standing) error {
+		return func(s *Standing) error { return s.Adopt(cluster) }
+	}
 	member := []func(*Standing) error{found, (*Standing).EndFounding}
 	same, fresh := true, false // whether the incarnation, and its votes, go on
 	tests := map[string]struct {

@@ -22,10 +22,14 @@ type Machine struct {
 	Chain   uint64 // over all that was applied, ever
 	Now     time.Time
 
-	Applying  func()                                                `json:"-"` // before each command; nil = nothing
-	Restoring func()                                                `json:"-"` // before each restore; nil = nothing
-	Note      func(number int, index, chain uint64, command []byte) `json:"-"` // hears of all that is applied; nil = nobody
-	Twist     func() string                                         `json:"-"` // is added to answers, which makes the machine not deterministic; nil = nothing
+	Applying  func() `json:"-"` // before each command; nil = nothing
+	Restoring func() `json:"-"` // before each restore; nil = nothing
+
+	// Note hears of all that is applied; nil = nobody.
+	Note func(number int, index, chain uint64, command []byte) `json:"-"`
+
+	// Twist is added to answers, which makes the machine not deterministic; nil = nothing.
+	Twist func() string `json:"-"`
 }
 
 // New returns a machine that holds nothing.

@@ -151,12 +151,13 @@ func TestRefusals(t *testing.T) {
 		"other node":      {me.Client("rpc", "n3"), you.Server("rpc"), ErrWrongNode, nil, `"n2", not "n3"`},
 		"client other secret": {careless(otherSecret.Client("rpc", "")), me.Server("rpc"), nil,
 			ErrWrongSecret, ""},
-		"client other farm": {careless(otherFarm.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongFarm, `"depot"`},
-		"client no cert":    {bare(me.Client("rpc", "")), you.Server("rpc"), nil, nil, "certificate"},
-		"other protocol":    {me.Client("gossip", "n2"), you.Server("rpc"), nil, nil, "protocol"},
-		"no protocol":       {noALPN(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "protocol"},
-		"TLS 1.2":           {tls12(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "version"},
-		"web server":        {me.Client("rpc", ""), selfSigned(t), ErrNotPeer, nil, ""},
+		"client other farm": {careless(otherFarm.Client("rpc", "")), me.Server("rpc"), nil, ErrWrongFarm,
+			`"depot"`},
+		"client no cert": {bare(me.Client("rpc", "")), you.Server("rpc"), nil, nil, "certificate"},
+		"other protocol": {me.Client("gossip", "n2"), you.Server("rpc"), nil, nil, "protocol"},
+		"no protocol":    {noALPN(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "protocol"},
+		"TLS 1.2":        {tls12(me.Client("rpc", "n2")), you.Server("rpc"), nil, nil, "version"},
+		"web server":     {me.Client("rpc", ""), selfSigned(t), ErrNotPeer, nil, ""},
 	} {
 		_, _, cerr, serr := handshake(t, c.client, c.server)
 		if cerr == nil {

@@ -29,7 +29,7 @@ type base struct {
 	hooks     hooks
 	log       *slog.Logger
 	id        string // NodeID
-	run       string // random, of this process
+	runID     string // random, of this process
 	started   uint64 // Unix ms
 	advertise string
 	dir       *disk.Dir // nil in memory mode
@@ -54,7 +54,7 @@ type base struct {
 }
 
 func newBase(cfg Config, h hooks) *base {
-	return &base{cfg: cfg, hooks: h, log: cfg.Logger, run: randomHex(4),
+	return &base{cfg: cfg, hooks: h, log: cfg.Logger, runID: randomHex(4),
 		started: uint64(time.Now().UnixMilli()), directory: roster.New(2 * handshakeTimeout),
 		failure: newFailure(), fit: fitness{unfit: make(chan struct{}, 1)}, stopped: make(chan struct{})}
 }
@@ -65,7 +65,7 @@ func (b *base) spawn(f func()) bool { return b.workers.start(f) }
 
 func (b *base) instance() *instance { return b.inst.Load() }
 func (b *base) fsm() *replica.State { return b.instance().fsm }
-func (b *base) gossipName() string  { return b.id + "." + b.run }
+func (b *base) gossipName() string  { return b.id + "." + b.runID }
 func (b *base) durable() bool       { return b.dir != nil }
 
 // fail notes a permanent refusal: this node will never be a member as it is configured.

@@ -90,8 +90,9 @@ func (d *departure) gaveUp() bool {
 	return d.inVain
 }
 
-// firstLoss reports, once, that it is to be said what the farm loses with this node.
-func (d *departure) firstLoss() bool {
+// noteLoss notes that it is said what the farm loses with this node, and reports whether that is the first
+// time.
+func (d *departure) noteLoss() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first := !d.saidLost

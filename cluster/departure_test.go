@@ -18,7 +18,7 @@ func TestDeparture(t *testing.T) {
 	if d.waitForSuccessor("1 of 2", true) || !d.waitForSuccessor("", false) {
 		t.Error("whether it waited is forgotten")
 	}
-	if !d.firstLoss() || d.firstLoss() {
+	if !d.noteLoss() || d.noteLoss() {
 		t.Error("the loss is told once")
 	}
 	if d.gaveUp() {

@@ -36,7 +36,7 @@ type leadership struct {
 	clock        *voting.Clock
 	barr         rounds[uint64]
 	leisure      rounds[uint64]   // of barriers for those who can wait for others
-	transferring time.Time        // since when raft refuses entries for a transfer; see transferStuck
+	transferring time.Time        // since when raft refuses entries for a transfer; see noteTransfer
 	formOnce     sync.Once        // closes formed
 	kick         chan struct{}    // wakes the voters' controller
 	finals       chan chan raised // orders to raise the protocol level, for the controller
@@ -330,7 +330,7 @@ func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
 func (l *leadership) answerAll() {
 	for f := range l.flown {
 		err := f.future.Error()
-		l.transferStuck(err)
+		l.noteTransfer(err)
 		err = applyError(err)
 		<-l.slots
 		if err != nil {

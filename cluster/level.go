@@ -222,7 +222,7 @@ func (l *leadership) raise() raised {
 // there.
 func (l *leadership) raiseOverdue() {
 	v := l.in.node.leveling.look()
-	since := l.in.node.leveling.spoken.at(v.common, time.Now())
+	since := l.in.node.leveling.spoken.note(v.common, time.Now())
 	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.hooks.raiseAfter {
 		l.raiseLevel() // if it fails it is tried again
 	}
@@ -243,8 +243,8 @@ type spoken struct {
 	since time.Time
 }
 
-// at notes what all members speak now, and returns since when they do.
-func (s *spoken) at(level byte, now time.Time) (since time.Time) {
+// note notes what all members speak now, and returns since when they do.
+func (s *spoken) note(level byte, now time.Time) (since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.level != level {
@@ -256,7 +256,7 @@ func (s *spoken) at(level byte, now time.Time) (since time.Time) {
 // watch keeps, on every node, since when all members speak a level: the node may come to lead.
 func (lv *leveling) watch() {
 	for sleep(lv.ctx, time.Second) {
-		lv.spoken.at(lv.look().common, time.Now())
+		lv.spoken.note(lv.look().common, time.Now())
 	}
 }
 

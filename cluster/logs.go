@@ -40,7 +40,7 @@ func (lg *logs) open() (openLog, error) {
 	if err == nil && lg.inst.Load() == nil {
 		lg.hadState, err = raft.HasExistingState(log.store, log.store, log.snaps)
 		if err == nil && lg.hadState && lg.standing.Identity().Founding {
-			lg.hadState, err = lg.founded(log)
+			lg.hadState, err = lg.clearUnbegun(log)
 		}
 		switch {
 		case err != nil:
@@ -70,10 +70,10 @@ func (lg *logs) lose() error {
 	return err
 }
 
-// founded reports whether a founder has begun its log. raft saves the term of it first, and a crash after
-// that left a node that would neither found the farm nor join one. Nobody has voted there: a founder is known
-// to nobody before its log has begun.
-func (lg *logs) founded(log openLog) (bool, error) {
+// clearUnbegun reports whether a founder has begun its log, and takes back what raft saved if not. raft saves
+// the term of it first, and a crash after that left a node that would neither found the farm nor join one.
+// Nobody has voted there: a founder is known to nobody before its log has begun.
+func (lg *logs) clearUnbegun(log openLog) (bool, error) {
 	last, err := log.store.LastIndex()
 	if err != nil || last > 0 {
 		return true, err

@@ -24,7 +24,7 @@ func (nw *news) hear(s *roster.Sighting) {
 	if s.Gossip != nw.gossipName() {
 		nw.report(before, s)
 		if s.Status == roster.Alive && (s.Name == nw.cfg.Name || s.Node == nw.id) {
-			signal(nw.rivals.news)
+			signal(nw.rivals.wake)
 		}
 		nw.endIfOtherKind(s)
 	}

@@ -93,7 +93,7 @@ func (n *Node) assemble() {
 	n.mending = &mending{base: b, members: n.members, resets: n.resets}
 	n.handshakes = &handshakes{base: b, members: n.members, leveling: n.leveling, forming: n.forming,
 		resets: n.resets}
-	n.rivals = &rivals{base: b, news: make(chan struct{}, 1), askStatus: n.handshakes.askStatus}
+	n.rivals = &rivals{base: b, wake: make(chan struct{}, 1), askStatus: n.handshakes.askStatus}
 	n.news = &news{base: b, members: n.members, leveling: n.leveling, joining: n.joining, resets: n.resets,
 		rivals: n.rivals}
 	n.stopping = &stopping{base: b, members: n.members, profile: n.profile}
@@ -159,7 +159,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w",
 			len(b), roster.MaxMeta, ErrTooLarge)
 	}
-	g, err := startGossip(n, n.run)
+	g, err := startGossip(n, n.runID)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ type orders struct {
 	mu      sync.Mutex
 	waiting [resetKinds]*resetOrder
 	doing   *resetOrder
-	news    chan struct{} // holds one: something waits
+	wake    chan struct{} // holds one: something waits
 }
 
 // give has an order wait. One of the same kind and server that waits already stays, unless the new one may do
@@ -55,7 +55,7 @@ func (q *orders) give(o resetOrder) {
 	if w := q.waiting[o.kind]; w == nil || w.server != o.server || o.mends || o.farm != w.farm {
 		q.waiting[o.kind] = &o
 	}
-	signal(q.news)
+	signal(q.wake)
 }
 
 // next takes the order that does most; nil if none waits. Until the next call it counts as being carried out.

@@ -10,7 +10,7 @@ import (
 
 // No order is lost because another one waits, and the one that does most comes first.
 func TestOrders(t *testing.T) {
-	q := orders{news: make(chan struct{}, 1)}
+	q := orders{wake: make(chan struct{}, 1)}
 	for _, o := range []resetOrder{
 		{server: "a.1", kind: restartRaft},
 		{server: "a.1", kind: forgetFarm, farm: "old"},
@@ -74,7 +74,7 @@ func TestGateOpensAgain(t *testing.T) {
 		if n.fit.ready() {
 			t.Error("the gate opens before the order is carried out")
 		}
-		signal(n.resets.orders.news)
+		signal(n.resets.orders.wake)
 		l.until(time.Minute, "the gate opens", n.fit.ready)
 	})
 }

@@ -1,12 +1,19 @@
 package cluster
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
-// A part of a node has what it needs as fields, and not the Node. Nothing hides a field of the base: one
-// that a part, or Node, had once more would stay empty without any complaint.
+// A part of a node has what it needs as fields, and not the Node. Nothing hides what is in the base: a field
+// that a part, or Node, had once more would stay empty, and a method would be called by that part alone,
+// without any complaint.
 func TestPartsStandOnTheBase(t *testing.T) {
 	node, base := reflect.TypeFor[Node](), reflect.TypeFor[base]()
 	parts := []reflect.Type{node}
@@ -22,15 +29,58 @@ func TestPartsStandOnTheBase(t *testing.T) {
 	if len(parts) < 15 {
 		t.Fatalf("only %d parts were found", len(parts)-1)
 	}
+	methods := methodsOf(t)
+	taken := slices.Concat(fieldsOf(base), methods[base.Name()])
 	for _, part := range parts {
 		for i := range part.NumField() {
-			f := part.Field(i)
-			if f.Type == reflect.PointerTo(node) {
+			if f := part.Field(i); f.Type == reflect.PointerTo(node) {
 				t.Errorf("%s.%s is the Node", part.Name(), f.Name)
 			}
-			if _, hides := base.FieldByName(f.Name); hides {
-				t.Errorf("%s.%s hides a field of the base", part.Name(), f.Name)
+		}
+		for _, name := range slices.Concat(fieldsOf(part), methods[part.Name()]) {
+			if slices.Contains(taken, name) {
+				t.Errorf("%s.%s hides what the base has by that name", part.Name(), name)
 			}
 		}
 	}
+}
+
+func fieldsOf(of reflect.Type) (names []string) {
+	for i := range of.NumField() {
+		names = append(names, of.Field(i).Name)
+	}
+	return names
+}
+
+// methodsOf returns the names of the methods of this package's types, by type. reflect shows none that is not
+// exported.
+func methodsOf(t *testing.T) map[string][]string {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]string{}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil {
+				continue
+			}
+			of := fn.Recv.List[0].Type
+			if p, ok := of.(*ast.StarExpr); ok {
+				of = p.X
+			}
+			if id, ok := of.(*ast.Ident); ok {
+				out[id.Name] = append(out[id.Name], fn.Name.Name)
+			}
+		}
+	}
+	return out
 }

@@ -66,7 +66,7 @@ func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 			if ctx.Err() != nil {
 				sp.departure.giveUp()
 			}
-			if lost.othersStay && sp.departure.firstLoss() {
+			if lost.othersStay && sp.departure.noteLoss() {
 				sp.log.Warn("this node stops, and the farm has no majority without it", "voters", lost.text)
 			}
 			return

@@ -15,14 +15,14 @@ type profile struct {
 	endFounding func() // the farm may have a second member now
 
 	tags       tags
-	news       chan struct{}      // holds one: gossip must carry a new profile
+	wake       chan struct{}      // holds one: gossip must carry a new profile
 	asked      chan chan struct{} // closed once gossip has carried the present one
 	toldSecond atomic.Bool        // gossip has been told that the farm has a second member
 	toldLevel  atomic.Uint32      // the level in force that gossip has been told
 }
 
 func newProfile(b *base) *profile {
-	return &profile{base: b, tags: tags{of: b.cfg.Tags}, news: make(chan struct{}, 1),
+	return &profile{base: b, tags: tags{of: b.cfg.Tags}, wake: make(chan struct{}, 1),
 		asked: make(chan chan struct{})}
 }
 
@@ -44,13 +44,13 @@ func (p *profile) with(tags map[string]string) roster.Meta {
 		Version: p.cfg.Version, Tags: tags}
 }
 
-func (p *profile) change() { signal(p.news) }
+func (p *profile) change() { signal(p.wake) }
 
 // spread gossips changed metadata.
 func (p *profile) spread() {
 	for {
 		select {
-		case <-p.news:
+		case <-p.wake:
 			p.endFounding()
 			// an error says that it took longer to spread; it still does
 			p.gossip().list.UpdateNode(noticePatience)

@@ -23,7 +23,7 @@ type resets struct {
 }
 
 func newResets(b *base, lg *logs) *resets {
-	return &resets{base: b, logs: lg, orders: orders{news: make(chan struct{}, 1)},
+	return &resets{base: b, logs: lg, orders: orders{wake: make(chan struct{}, 1)},
 		reforms: make(chan resetOrder)}
 }
 
@@ -49,7 +49,7 @@ func (rs *resets) run() {
 		select {
 		case o := <-rs.reforms:
 			o.reform.done <- rs.obeyReform(o)
-		case <-rs.orders.news:
+		case <-rs.orders.wake:
 			for o := rs.orders.next(); o != nil && rs.ctx.Err() == nil; o = rs.orders.next() {
 				rs.obey(*o)
 			}

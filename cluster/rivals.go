@@ -12,7 +12,7 @@ import (
 // rivals are nodes that carry this one's name, or run on a copy of its data directory.
 type rivals struct {
 	*base
-	news      chan struct{} // holds one: there may be one
+	wake      chan struct{} // holds one: there may be one
 	askStatus func(ctx context.Context, addr, node string) (status, error)
 }
 
@@ -22,7 +22,7 @@ type rivals struct {
 func (rv *rivals) watch() {
 	for {
 		select {
-		case <-rv.news:
+		case <-rv.wake:
 		case <-rv.ctx.Done():
 			return
 		}

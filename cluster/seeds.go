@@ -72,9 +72,9 @@ func (s *seeds) lookedUp() (found map[string][]string, blind map[string]error) {
 	return found, maps.Clone(s.blind)
 }
 
-// unsaid returns, in order, the entries that stand for nothing, and did not when it was called last; and why
-// all of them do.
-func (s *seeds) unsaid() (news []string, blind map[string]error) {
+// takeUnsaid returns, in order, the entries that have come to stand for nothing since it was called last, and
+// why all do that stand for nothing.
+func (s *seeds) takeUnsaid() (news []string, blind map[string]error) {
 	_, blind = s.lookedUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,7 +38,7 @@ func (c *complaint) due(text string, now time.Time) bool {
 
 // reportNames warns of each name in Join that stands for nothing, once until it stands for something.
 func (j *joining) reportNames() {
-	news, blind := j.seeds.unsaid()
+	news, blind := j.seeds.takeUnsaid()
 	for _, entry := range news {
 		j.log.Warn("a name in Join does not resolve; this node goes on without it and looks it up again and "+
 			"again",

@@ -189,9 +189,9 @@ func (in *instance) refused() {
 	}
 }
 
-// transferStuck notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses
-// everything, as the leader, for ever (raft issue 696).
-func (l *leadership) transferStuck(err error) {
+// noteTransfer notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses
+// everything, as the leader, for ever (raft issue 696): a new instance takes its place.
+func (l *leadership) noteTransfer(err error) {
 	l.in.watchMu.Lock()
 	defer l.in.watchMu.Unlock()
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {

@@ -18,7 +18,7 @@ func TestStuckTransfer(t *testing.T) {
 		in := leader.instance()
 		lead := in.lead.Load()
 		for range 10 { // as settle would see it
-			lead.transferStuck(raft.ErrLeadershipTransferInProgress)
+			lead.noteTransfer(raft.ErrLeadershipTransferInProgress)
 			time.Sleep(300 * time.Millisecond)
 		}
 		l.until(time.Minute, "it has another Raft instance", func() bool { return leader.instance() != in })

@@ -68,6 +68,16 @@ func (b *base) fsm() *replica.State { return b.instance().fsm }
 func (b *base) gossipName() string  { return b.id + "." + b.runID }
 func (b *base) durable() bool       { return b.dir != nil }
 
+// ownAddr reports whether addr, an IP address with port, is this node's.
+func (b *base) ownAddr(addr string) bool {
+	bound := b.port.Addr()
+	if addr == b.advertise || addr == bound.String() {
+		return true
+	}
+	_, p := splitAddr(addr)
+	return bound.Addr().IsUnspecified() && p == int(bound.Port()) && onThisMachine(addr)
+}
+
 // fail notes a permanent refusal: this node will never be a member as it is configured.
 func (b *base) fail(err error) {
 	if b.failure.set(fmt.Errorf("cluster: %w", err)) {

@@ -92,12 +92,6 @@ func (lg *logs) placeholder(err error) (openLog, error) {
 	return openLog{raftlog.NewMemory(), raftlog.NewMemorySnapshots()}, nil
 }
 
-// knowsOthers reports whether this node knows where others may be: by their saved addresses, or by Join.
-func (j *joining) knowsOthers() bool {
-	found, _ := j.seeds.lookedUp()
-	return j.directory.KeepsAny() || len(found) > 0
-}
-
 // corrupted is called when damage is found while the instance runs. Its connections are closed by then, or
 // before anything that is damaged could leave this node.
 func (in *instance) corrupted(err error) {

@@ -51,23 +51,36 @@
 // # Reading the source
 //
 // node.go puts the parts of a node together, and base.go has what they have in common; the type at the head
-// of a file says what its part does and what guards it. A write goes propose.go, origin.go and outgoing.go
-// (this node's side), package internal/link (the two ends of a call), leader.go and taken.go (the leader's
-// side), and internal/replica (every node); internal/wire has the bytes. A read that must be new goes
-// read.go, confirm.go.
+// of a file says what its part does and what guards it. instance.go is one Raft instance with all that
+// belongs to it, and leader.go is what a node does while it leads. DESIGN.md says why, and has a table of
+// the parts.
+//
+// A write goes propose.go, origin.go, outgoing.go and offer.go (this node's side), package internal/link
+// (the two ends of a call), leader.go and taken.go (the leader's side), and internal/replica (every node);
+// internal/wire has the bytes. flow.go and credit.go bound how much is under way, needs.go keeps out of the
+// log what some program does not know, and registration.go makes the node known as an origin. Whoever did
+// not propose hears of a commit by notice.go and nudge.go. A read that must be new goes read.go, rounds.go
+// and confirm.go.
+//
+// What raft gets of us is transport.go, with append.go, pipeline.go, heartbeat.go and feed.go (what it
+// sends), streamlayer.go (its connections), broken.go and watchdog.go (how writes to its log end),
+// snapshots.go and snapstore.go. followers.go has what the leader knows of those it sends to; reigns.go and
+// whyled.go tell why the leader changed.
 //
 // Members come and go by gossip.go and news.go; members.go has who is there, internal/roster what was heard,
 // and profile.go what this node says of itself. internal/voting decides who votes, voters.go carries it out.
-// form.go, join.go, addresses.go and meet.go find the farm, identity.go, handshake.go and rivals.go make sure
-// who is who, level.go which versions may work together. ready.go opens the gate, prepare.go and close.go are
-// the way out. compare.go finds copies that differ, damage.go logs that are damaged, and unfit.go mends both.
-// watchdog.go gets raft out of what it cannot leave by itself; orders.go, resets.go and logs.go have its
-// instances end and begin. reigns.go and whyled.go tell why the leader changed.
+// form.go, join.go, seeds.go, addresses.go and meet.go find the farm, identity.go, label.go, handshake.go and
+// rivals.go make sure who is who, level.go which versions may work together. ready.go opens the gate,
+// prepare.go and close.go are the way out, and departure.go has how far a node is on it.
+//
+// compare.go finds copies that differ, with mark.go, ballot.go, testimony.go and divergence.go; damage.go
+// finds logs that are damaged; unfit.go, resync.go and without.go mend both, and fitness.go has whether a
+// copy counts. orders.go, resets.go and logs.go have Raft instances end and begin.
 //
 // A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go, claim.go
-// keeps two restores apart; internal/succession decides who re-forms it, and internal/standing has what a
-// node has promised. admin.go, and the files whose names begin with that, answer operators. DESIGN.md says
-// why.
+// keeps two restores apart, and epoch.go names what comes of it; internal/succession decides who re-forms it,
+// and internal/standing has what a node has promised. admin.go, and the files whose names begin with that,
+// answer operators; stats.go and meters.go have what they read.
 //
 // What is in internal never imports this package, so it can be read, and is tested, without a node.
 package cluster

@@ -13,18 +13,6 @@ import (
 // Whoever has stood down for a re-forming promises to follow one successor (internal/standing). It takes the
 // promise back if the successor is out of it, or the old farm turns out to have a quorum without it.
 
-// recovery has a farm without a quorum go on, and gets this node back to work if nothing comes of it. What
-// the node has promised meanwhile is in standing; recovery itself remembers nothing.
-type recovery struct {
-	*base
-	members     *members
-	surveys     *surveys
-	resets      *resets
-	claims      *claims
-	followEpoch func()
-	below       func(level byte) []string // who does not speak it
-}
-
 // answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (rc *recovery) answerFollow(payload []byte) error {
 	r := wire.NewReader(payload)

@@ -276,35 +276,6 @@ func (in *instance) changeHeartbeat(d time.Duration) error {
 	return in.raft.ReloadConfig(c)
 }
 
-// leaderCell holds the leader's server ID, with a context that ends when it changes.
-type leaderCell struct {
-	mu     sync.Mutex
-	server string
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-func (c *leaderCell) set(parent context.Context, server string) (changed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.server == server && c.ctx != nil {
-		return false
-	}
-	if c.cancel != nil {
-		c.cancel()
-	}
-	c.server = server
-	c.ctx, c.cancel = context.WithCancel(parent)
-	return true
-}
-
-// get returns the leader, "" if there is none, and a context that ends when that changes.
-func (c *leaderCell) get() (server string, ctx context.Context) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.server, c.ctx
-}
-
 // voters returns the server IDs of those who vote, by the latest configuration.
 func (in *instance) voters() (out []string) {
 	for _, s := range in.configuration().Servers {
@@ -384,34 +355,5 @@ func (in *instance) shutDown() error {
 	case <-t.C:
 		return errors.New("raft does not stop: its disk may hang; the data directory stays locked until the " +
 			"process ends")
-	}
-}
-
-// waited waits for wg, but not for ever, and reports whether it ended.
-func waited(wg *sync.WaitGroup, patience time.Duration) bool {
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	t := time.NewTimer(patience)
-	defer t.Stop()
-	select {
-	case <-done:
-		return true
-	case <-t.C:
-		return false
-	}
-}
-
-// sleep waits for d and reports false if ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -119,6 +119,12 @@ func (j *joining) missing() []string {
 	return out
 }
 
+// knowsOthers reports whether this node knows where others may be: by their saved addresses, or by Join.
+func (j *joining) knowsOthers() bool {
+	found, _ := j.seeds.lookedUp()
+	return j.directory.KeepsAny() || len(found) > 0
+}
+
 // hearsay returns where others may be, as long as nobody else is known to be alive: then gossip knows better.
 func (j *joining) hearsay() []string {
 	if !j.members.alone() {

@@ -354,40 +354,6 @@ func applyError(err error) error {
 	return fmt.Errorf("%w: %w", ErrUncertain, err)
 }
 
-// registerOrigin makes an origin known.
-func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) error {
-	if err := l.await(ctx); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	ok := l.enter(func() bool {
-		entry := func() []byte {
-			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister,
-				l.stamp()), g)
-		}
-		return l.fly(entry, func(resp any, err error) { done <- registrationCode(resp, err) })
-	})
-	if !ok {
-		return wire.ErrNotLeader
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func registrationCode(resp any, err error) error {
-	if err != nil {
-		return err
-	}
-	if a, _ := resp.([]wire.Answer); len(a) == 1 {
-		return a[0].Code.Err()
-	}
-	return ErrUncertain
-}
-
 // enter runs f as part of the leadership, which ends only after it; false if it has ended before.
 func (l *leadership) enter(f func() bool) bool {
 	l.inside.RLock()

@@ -184,16 +184,6 @@ func (n *Node) nameSelf(ctx context.Context) {
 	n.joining.reportNames()
 }
 
-// ownAddr reports whether addr, an IP address with port, is this node's.
-func (b *base) ownAddr(addr string) bool {
-	bound := b.port.Addr()
-	if addr == b.advertise || addr == bound.String() {
-		return true
-	}
-	_, p := splitAddr(addr)
-	return bound.Addr().IsUnspecified() && p == int(bound.Port()) && onThisMachine(addr)
-}
-
 func defaultName(bound string) string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -312,20 +302,4 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return n.operators.answer(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
-}
-
-func (n *Node) answerRegister(ctx context.Context, from wire.Hello, payload []byte) error {
-	r := wire.NewReader(payload)
-	g := wire.ReadRegistration(r)
-	if err := r.End(); err != nil {
-		return err
-	}
-	l := n.instance().lead.Load()
-	switch {
-	case g.Server != from.Source:
-		return wire.ErrNotMe
-	case l == nil:
-		return wire.ErrNotLeader
-	}
-	return l.registerOrigin(ctx, g)
 }

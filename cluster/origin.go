@@ -183,14 +183,6 @@ func (o *originator) enoughLocked() bool {
 	return o.flow.ready()
 }
 
-// introduce makes this origin known even before it has anything to propose.
-func (o *originator) introduce() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.introduced = true
-	signal(o.wake)
-}
-
 // close answers what was never sent.
 func (o *originator) close() {
 	o.mu.Lock()
@@ -253,14 +245,6 @@ func (o *originator) floor() uint64 {
 		low = min(low, seq)
 	}
 	return low
-}
-
-// following returns the number of the next batch. A registration begins with it: what became of those before,
-// if the farm knew this origin once, went with the registration of then, and they must not be applied again.
-func (o *originator) following() uint64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.seq + 1
 }
 
 func (o *originator) landed(out *outgoing) {
@@ -357,52 +341,6 @@ func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
 	return a, leader, err
 }
 
-// register makes this origin known, once, and again if the farm forgot it. False at the end of the instance.
-func (o *originator) register() bool {
-	var pause backoff
-	for !o.isKnown() {
-		g := wire.Registration{Origin: o.id, Server: o.in.server, Boot: o.in.boot, Floor: o.following()}
-		err := o.in.askLeader(o.in.ctx, func(ctx context.Context, leader string) error {
-			return o.registerAt(ctx, leader, g)
-		})
-		switch {
-		case err == nil:
-			o.setKnown(true)
-			return true
-		case errors.Is(err, wire.ErrSetBack):
-			o.in.node.resets.reset(o.in.server, wire.ErrSetBack)
-		}
-		if !pause.wait(o.in.ctx) {
-			return false
-		}
-	}
-	return true
-}
-
-func (o *originator) isKnown() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.known
-}
-
-func (o *originator) setKnown(known bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.known = known
-}
-
-func (o *originator) registerAt(ctx context.Context, leader string, g wire.Registration) error {
-	if leader != o.in.server {
-		_, _, err := o.in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodRegister,
-			wire.AppendRegistration(nil, g))
-		return err
-	}
-	if l := o.in.lead.Load(); l != nil {
-		return l.registerOrigin(ctx, g)
-	}
-	return wire.ErrNotLeader
-}
-
 func randomUint64() uint64 {
 	for {
 		var b [8]byte
@@ -411,27 +349,4 @@ func randomUint64() uint64 {
 			return v
 		}
 	}
-}
-
-// attemptTimeout is for how long a question is put to one leader.
-const attemptTimeout = 5 * time.Second
-
-// askLeader calls f with the present leader, within a time that allows for another attempt elsewhere.
-func (in *instance) askLeader(ctx context.Context, f func(ctx context.Context, leader string) error) error {
-	leader, lctx := in.leader.get()
-	if leader == "" {
-		return ErrNoLeader
-	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	defer context.AfterFunc(lctx, cancel)()
-	return f(ctx, leader)
-}
-
-// backoff is the pause between attempts: short at first, since a new leader is found within a second.
-type backoff struct{ d time.Duration }
-
-func (b *backoff) wait(ctx context.Context) bool {
-	b.d = min(max(2*b.d, 2*time.Millisecond), 100*time.Millisecond)
-	return sleep(ctx, b.d)
 }

@@ -18,6 +18,18 @@ const (
 	reformPatience = 30 * time.Second
 )
 
+// recovery has a farm without a quorum go on, and gets this node back to work if nothing comes of it. What
+// the node has promised meanwhile is in standing; recovery itself remembers nothing.
+type recovery struct {
+	*base
+	members     *members
+	surveys     *surveys
+	resets      *resets
+	claims      *claims
+	followEpoch func()
+	below       func(level byte) []string // who does not speak it
+}
+
 // watchQuorum looks whether the farm has a quorum. Without one there are reads only; people are told what to
 // do. In memory mode the lost voters, once they are proven gone, are lost for good, and the farm re-forms
 // itself.

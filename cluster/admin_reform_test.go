@@ -238,14 +238,14 @@ func TestRecoveryHalfWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := others[0].Node
-		if err := n.standing.Promise(n.standing.Identity(), "somebody.else", ""); err != nil {
+		if err := n.standing.Promise(n.standing.Identity(), "somebody.else", "", n.members.here); err != nil {
 			t.Fatal(err)
 		}
 		_, err = op.Recover(l.ctx(2*time.Minute), s.ClusterID, []string{leader.ID(), others[1].ID()})
 		if err == nil || errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "try again") {
 			t.Errorf("after it had stood down: %v", err)
 		}
-		if err := n.standing.Promise(n.standing.Identity(), "", "somebody.else"); err != nil {
+		if err := n.standing.Promise(n.standing.Identity(), "", "somebody.else", n.members.here); err != nil {
 			t.Fatal(err)
 		}
 		leader.start()

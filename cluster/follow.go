@@ -35,7 +35,7 @@ func (rc *recovery) answerFollow(payload []byte) error {
 	if !free {
 		return wire.ErrPromised
 	}
-	return rc.standing.Promise(id, heir, before)
+	return rc.standing.Promise(id, heir, before, rc.members.here)
 }
 
 // released reports whether a promise to one successor may be given to another one instead. A successor

@@ -74,7 +74,7 @@ func TestTwoSuccessors(t *testing.T) {
 		}
 		word := other.standing.Word().Successor // back to before: as if the farm were not re-formed yet
 		if err := other.standing.Promise(other.standing.Identity(), other.instance().server,
-			word); err != nil {
+			word, other.members.here); err != nil {
 			t.Fatal(err)
 		}
 		l.comeBack("k", lost...)

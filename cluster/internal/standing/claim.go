@@ -17,22 +17,29 @@ type claim struct {
 // is of another farm, and with wire.ErrPromised if another one has the claim and is alive, or this node has
 // promised, not longer ago than fresh, to follow another one.
 func (s *Standing) Claim(cluster, by string, hold, fresh time.Duration, alive func(node string) bool) error {
-	s.mu.Lock()
-	before := s.claim
-	s.mu.Unlock()
-	held := s.ClaimedBy(alive)
-	s.mu.Lock()
+	claimed := s.lockClaim(by, alive)
 	defer s.mu.Unlock()
 	switch {
 	case cluster != s.id.ClusterID:
 		return wire.ErrOtherFarm
-	case held != "" && held != by, s.claim != before && s.claim.by != by: // or another one was faster
+	case claimed:
 		return wire.ErrPromised
 	case s.successor != "" && wire.NodeOf(s.successor) != by && time.Since(s.stoodDown) < fresh:
 		return wire.ErrPromised
 	}
 	s.claim = claim{cluster: cluster, by: by, until: time.Now().Add(hold)}
 	return nil
+}
+
+// lockClaim locks mu, and reports whether another node than by has the claim, or was faster to take it. alive
+// is asked while no lock is held.
+func (s *Standing) lockClaim(by string, alive func(node string) bool) (claimed bool) {
+	s.mu.Lock()
+	before := s.claim
+	s.mu.Unlock()
+	held := s.ClaimedBy(alive)
+	s.mu.Lock()
+	return held != "" && held != by || s.claim != before && s.claim.by != "" && s.claim.by != by
 }
 
 // GiveBack ends a claim that the node by has. It fails with wire.ErrOtherFarm if this node is of another

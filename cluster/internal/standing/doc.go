@@ -10,8 +10,9 @@
 //	 |  +-------------------- Adopt -------------------+  |
 //	 +--------------- Leave, GiveUp ----------------------+
 //
-// In each of these, Restart counts the runs of one incarnation, and Anew makes the node another incarnation,
-// without votes. Succeed makes it another incarnation, in the next epoch of its farm.
+// In each of these, Start and Restart count the runs of one incarnation, and Anew and LoseLog make the node
+// another incarnation, without votes. Succeed makes it another incarnation, a member in the next epoch of its
+// farm. With GiveUp for a farm that is known it stays a member, of that one.
 //
 // What a node has promised:
 //
@@ -23,5 +24,6 @@
 // Who is bound stays so over Start and Restart.
 //
 // Beside these there are two words that end by themselves: a pledge to follow a founder (pledge.go), and a
-// claim to replace the farm's state (claim.go).
+// claim to replace the farm's state (claim.go). A claim that another node holds keeps this one from
+// promising, and a promise to another one, as long as it is fresh, keeps it from giving a claim.
 package standing

@@ -33,13 +33,14 @@ func (s *Standing) StandDown() {
 }
 
 // Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised
-// if the node has promised anything but before, and if it is not what it was any more: id is the identity,
-// boot counter included, with which the Raft instance was started whose vote is over. So a promise binds
-// every instance that is started later. It is on disk before it is given.
-func (s *Standing) Promise(id disk.Identity, heir, before string) error {
-	s.mu.Lock()
+// if the node has promised anything but before, if another node than heir's has its claim and is alive, and
+// if it is not what it was any more: id is the identity, boot counter included, with which the Raft instance
+// was started whose vote is over. So a promise binds every instance that is started later. It is on disk
+// before it is given.
+func (s *Standing) Promise(id disk.Identity, heir, before string, alive func(node string) bool) error {
+	claimed := s.lockClaim(wire.NodeOf(heir), alive)
 	defer s.mu.Unlock()
-	if s.successor != before || s.id != id || s.resuming {
+	if claimed || s.successor != before || s.id != id || s.resuming {
 		return wire.ErrPromised
 	}
 	if s.disk != nil {

@@ -129,6 +129,9 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+func here(string) bool   { return true }
+func nobody(string) bool { return false }
+
 func loseLog(s *Standing) error { _, err := s.LoseLog(); return err }
 
 // A step that the disk does not take is not taken.
@@ -139,7 +142,7 @@ func TestDiskFull(t *testing.T) {
 		"Start":   (*Standing).Start,
 		"Leave":   (*Standing).Leave,
 		"Succeed": func(s *Standing) error { return s.Succeed("c", "2", false) },
-		"Promise": func(s *Standing) error { return s.Promise(s.Identity(), "m.1", "") },
+		"Promise": func(s *Standing) error { return s.Promise(s.Identity(), "m.1", "", nobody) },
 	} {
 		s, d := durable(t)
 		id, word := s.Identity(), s.Word()
@@ -168,7 +171,7 @@ func TestOtherFarm(t *testing.T) {
 func TestPromise(t *testing.T) {
 	promised := func(t *testing.T) (*Standing, *full) {
 		s, d := durable(t)
-		if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "m.1", "")); err != nil {
+		if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "m.1", "", nobody)); err != nil {
 			t.Fatal(err)
 		}
 		return s, d
@@ -179,7 +182,7 @@ func TestPromise(t *testing.T) {
 			if !s.Bound("n.1") || s.Bound("m.1") || s.MayReform("c", "n.1") {
 				t.Errorf("%+v", s.Word())
 			}
-			if err := s.Promise(s.Identity(), "x.1", ""); !errors.Is(err, wire.ErrPromised) {
+			if err := s.Promise(s.Identity(), "x.1", "", nobody); !errors.Is(err, wire.ErrPromised) {
 				t.Errorf("another one gets a promise: %v", err)
 			}
 		}
@@ -195,7 +198,7 @@ func TestPromise(t *testing.T) {
 		"GiveUp":     func(s *Standing) error { return s.GiveUp("d") },
 		"LoseLog":    loseLog,
 		"Succeed":    func(s *Standing) error { return s.Succeed("c2", "2", false) },
-		"taken back": func(s *Standing) error { return s.Promise(s.Identity(), "", "m.1") },
+		"taken back": func(s *Standing) error { return s.Promise(s.Identity(), "", "m.1", nobody) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, d := promised(t)
@@ -220,13 +223,13 @@ func TestPromise(t *testing.T) {
 				t.Errorf("%+v", s.Word())
 			}
 		}
-		if err := s.Promise(was, "x.1", "m.1"); !errors.Is(err, wire.ErrPromised) {
+		if err := s.Promise(was, "x.1", "m.1", nobody); !errors.Is(err, wire.ErrPromised) {
 			t.Errorf("one instance has ended, and the next is to be bound: %v", err)
 		}
 	})
 	t.Run("to itself", func(t *testing.T) {
 		s, d := durable(t)
-		if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "")); err != nil {
+		if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "", nobody)); err != nil {
 			t.Fatal(err)
 		}
 		if !s.MayReform("c", "n.1") || s.Bound("n.1") {
@@ -241,7 +244,7 @@ func TestPromise(t *testing.T) {
 // Who takes part again promises nothing until it does, and nobody does so while it re-forms the farm.
 func TestResume(t *testing.T) {
 	s, _ := durable(t)
-	if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "")); err != nil {
+	if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "", nobody)); err != nil {
 		t.Fatal(err)
 	}
 	if !s.BeginReform() || s.Resume("n.1", 0) {
@@ -255,7 +258,7 @@ func TestResume(t *testing.T) {
 	if !s.Resume("n.1", 0) || s.BeginReform() || s.MayReform("c", "n.1") {
 		t.Error("it both takes part again and re-forms the farm")
 	}
-	if err := s.Promise(s.Identity(), "m.1", "n.1"); !errors.Is(err, wire.ErrPromised) {
+	if err := s.Promise(s.Identity(), "m.1", "n.1", nobody); !errors.Is(err, wire.ErrPromised) {
 		t.Errorf("it promises to follow: %v", err)
 	}
 	if err := s.Restart(); err != nil || s.Word().Resuming || !s.BeginReform() {
@@ -280,8 +283,6 @@ func TestPledge(t *testing.T) {
 }
 
 func TestClaim(t *testing.T) {
-	here := func(string) bool { return true }
-	nobody := func(string) bool { return false }
 	s, _ := durable(t)
 	if err := s.Adopt("c"); err != nil {
 		t.Fatal(err)
@@ -308,7 +309,7 @@ func TestClaim(t *testing.T) {
 		t.Errorf("given back: %v", err)
 	}
 	s.StandDown()
-	if err := s.Promise(s.Identity(), "m.1", ""); err != nil {
+	if err := s.Promise(s.Identity(), "m.1", "", nobody); err != nil {
 		t.Fatal(err)
 	}
 	if err := claim("a", here); !errors.Is(err, wire.ErrPromised) {
@@ -319,17 +320,47 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// Who has the claim and is alive re-forms the farm, and no other one is promised that.
+func TestClaimBindsPromises(t *testing.T) {
+	for name, tt := range map[string]struct {
+		heir  string
+		alive func(s *Standing) func(node string) bool
+		want  error
+	}{
+		"another one":         {"m.1", func(*Standing) func(string) bool { return here }, wire.ErrPromised},
+		"that one":            {"a.1", func(*Standing) func(string) bool { return here }, nil},
+		"another, it is gone": {"m.1", func(*Standing) func(string) bool { return nobody }, nil},
+		"another, and a third one was faster": {"m.1", func(s *Standing) func(string) bool {
+			return func(string) bool {
+				if err := s.Claim("c", "b", time.Minute, time.Minute, nobody); err != nil {
+					t.Error(err)
+				}
+				return false
+			}
+		}, wire.ErrPromised},
+	} {
+		s, _ := durable(t)
+		if err := errors.Join(s.Adopt("c"), s.Claim("c", "a", time.Minute, time.Minute, nobody)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Promise(s.Identity(), tt.heir, "", tt.alive(s)); !errors.Is(err, tt.want) ||
+			(err == nil) != (s.Word().Successor == tt.heir) {
+			t.Errorf("%s: %v, promised to %q", name, err, s.Word().Successor)
+		}
+	}
+}
+
 // Of two who ask at once one has the claim, whatever was known when each began to ask.
 func TestClaimOfTwoAtOnce(t *testing.T) {
 	s, _ := durable(t)
 	if err := s.Adopt("c"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Claim("c", "gone", time.Minute, time.Minute, func(string) bool { return false }); err != nil {
+	if err := s.Claim("c", "gone", time.Minute, time.Minute, nobody); err != nil {
 		t.Fatal(err)
 	}
 	meanwhile := func(string) bool { // b is faster, while it is found out for a that the one before is gone
-		if err := s.Claim("c", "b", time.Minute, time.Minute, func(string) bool { return false }); err != nil {
+		if err := s.Claim("c", "b", time.Minute, time.Minute, nobody); err != nil {
 			t.Error(err)
 		}
 		return false

@@ -27,12 +27,12 @@ func newProfile(b *base) *profile {
 }
 
 func (p *profile) bytes() []byte {
-	m := p.with(p.tags.all())
+	m := p.withTags(p.tags.all())
 	return m.Append(nil)
 }
 
-// with returns what this node says of itself by gossip, with other tags.
-func (p *profile) with(tags map[string]string) roster.Meta {
+// withTags returns what this node says of itself by gossip, with such tags.
+func (p *profile) withTags(tags map[string]string) roster.Meta {
 	in := p.inst.Load()
 	id, bye := p.standing.Identity(), p.departure.now()
 	second := id.ClusterID != "" && !id.Founding || in.fsm.Shared()

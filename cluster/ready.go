@@ -49,7 +49,7 @@ type readiness struct {
 
 // keep opens the gate once this node is a caught-up member, and again whenever it was closed.
 func (rd *readiness) keep() {
-	for rd.become() {
+	for rd.becomeReady() {
 		for changed := rd.changed.next(); rd.fit.ready(); changed = rd.changed.next() {
 			select {
 			case <-changed:
@@ -60,8 +60,8 @@ func (rd *readiness) keep() {
 	}
 }
 
-// become looks until this node is a caught-up member. It reports false if the node stops before.
-func (rd *readiness) become() bool {
+// becomeReady looks until this node is a caught-up member. It reports false if the node stops before.
+func (rd *readiness) becomeReady() bool {
 	var passed time.Time // since when it is one, but for the vote that it should have
 	var said complaint
 	var seat seat

@@ -46,7 +46,7 @@ func (t *tags) set(key, value string, fits func(map[string]string) error) (news 
 // ErrTooLarge if gossip cannot carry all of them: name, version and tags share about 400 bytes.
 func (n *Node) SetTag(key, value string) error {
 	news, err := n.profile.tags.set(key, value, func(tags map[string]string) error {
-		m := n.profile.with(tags)
+		m := n.profile.withTags(tags)
 		if size := len(m.Append(nil)); size > roster.MaxMeta {
 			return fmt.Errorf("cluster: tag %q: %d bytes of metadata, at most %d: %w", key, size,
 				roster.MaxMeta, ErrTooLarge)

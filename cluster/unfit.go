@@ -61,12 +61,12 @@ func (md *mending) run() {
 			since = time.Time{}
 			continue
 		}
-		md.once(in, *u, &since)
+		md.try(in, *u, &since)
 	}
 }
 
-// once stops Raft, asks once, and gives the order that follows.
-func (md *mending) once(in *instance, u unfit, since *time.Time) {
+// try stops Raft, asks once, and gives the order that follows.
+func (md *mending) try(in *instance, u unfit, since *time.Time) {
 	in.layer.Close()
 	if err := in.standDown(); err != nil {
 		md.fail(err)

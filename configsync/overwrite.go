@@ -61,16 +61,19 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s: %s -> %s", where, d.Field, none(d.Old), none(d.New))
 }
 
-// Overwritten returns what a release that is kept, and was never tried, would undo of what was changed in the
-// configuration after it was made, or by hand before that. Of others it is nothing: who puts one of those in force
-// again means to go back. Errors: ErrNoRelease.
+// Overwritten returns what a release that is kept, and was never in force, would undo of what was changed in the
+// configuration after it was made, or by hand before that. It may have been tried: a rollout that was refused or taken
+// back, and a canary that was given up, have put nothing in force. Of others it is nothing: who puts one of those in
+// force again means to go back. Nor is it of the canary, since nothing is changed while there is one. Errors:
+// ErrNoRelease.
 func (m *Manager) Overwritten(release uint64) ([]Difference, error) {
 	s := m.s.Local().State()
 	r, ok := s.Release(release)
 	if !ok || release == 0 {
 		return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
 	}
-	if r.Tried {
+	was := slices.ContainsFunc(s.Epochs(), func(e Epoch) bool { return e.Release == release && !e.Failed })
+	if was || s.Canary().Release == release {
 		return nil, nil
 	}
 	return m.overwritten(s, filesOf(s, r.Revision)), nil
@@ -131,7 +134,9 @@ func (m *Manager) lastPublished(s *state.State) Files {
 			before, _ = s.Release(epochs[first-1].Release)
 		}
 		files := filesOf(s, r.Revision)
-		if r.Publisher != "" && (r.Revision != before.Revision || m.cameWith(r, files)) {
+		// What was in force when the release was made is known only if that epoch is kept still.
+		changed := r.Revision != before.Revision && (epochs[0].Number == 1 || id > epochs[0].Release)
+		if r.Publisher != "" && (changed || m.cameWith(r, files)) {
 			return files
 		}
 		n = first

@@ -2,6 +2,7 @@ package configsync_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -121,6 +122,105 @@ func TestPublicationUndoesNobodysChange(t *testing.T) {
 		}
 		if lost, err := n.manager.Overwritten(r.Release); err != nil || len(lost) != 2 {
 			t.Errorf("%v, %v", lost, err)
+		}
+	})
+}
+
+// TestTakenOverIsKnown: who has published a folder with a change made by hand goes on from there, also if nothing else
+// was in it, so that nothing had to be published.
+func TestTakenOverIsKnown(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		l := newLab(t, 2, s.settings)
+		n := l.nodes[0]
+		ci := newKey(t, "shop")
+		mint(t, n.manager, ci)
+		for i, of := range []*shelf{s, nil} { // with content, and configuration alone
+			one := func(tea int) configsync.Files {
+				return configsync.Files{"site.yaml": fmt.Sprintf("banner: B%d\nprices: {tea: %d}\n", i, tea)}
+			}
+			publish := func(tea int) configsync.Result {
+				t.Helper()
+				r, err := n.folder(t, ci, of, nil, one(tea))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return r
+			}
+			publish(3)
+			n.set(t, one(4))
+			dry := func(p *configsync.Publication) { p.Plan.Dry = true }
+			if r, err := n.folder(t, ci, of, dry, one(4)); err != nil || r.Rollout != 0 {
+				t.Errorf("a dry run: %+v, %v", r, err)
+			}
+			if r := publish(4); r.Rollout == 0 {
+				t.Errorf("%+v: nobody will know that the change was taken over", r)
+			}
+			if r := publish(4); r.Rollout != 0 {
+				t.Errorf("%+v: it is published again and again", r)
+			}
+			publish(5)
+		}
+	})
+}
+
+// TestActivateUndoesNobodysChange: a release that was tried, and never in force, undoes no change that was made since.
+func TestActivateUndoesNobodysChange(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		l := newLab(t, 2, s.settings)
+		m := l.nodes[0].manager
+		ci := newKey(t, "shop")
+		mint(t, m, ci)
+		one := func(text string) configsync.Files { return configsync.Files{"site.yaml": text} }
+		publish := func(hold bool, files configsync.Files) configsync.Result {
+			t.Helper()
+			r, err := l.nodes[0].folder(t, ci, s, func(p *configsync.Publication) { p.Hold = hold }, files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		first := publish(false, one("banner: A\nprices: {tea: 3}\n"))
+		held := publish(true, one("banner: B\nprices: {tea: 3}\n"))
+		lost := func(release uint64, want int) {
+			t.Helper()
+			if lost, err := m.Overwritten(release); err != nil || len(lost) != want {
+				t.Errorf("release %d: %v, %v", release, lost, err)
+			}
+		}
+		r, err := m.StartCanary(t.Context(), configsync.Write{Epoch: 1}, held.Release, []string{"n2"}, configsync.Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost(held.Release, 0) // it is promoted as it is
+		if err := m.EndCanary(t.Context(), r.Rollout, "ann", ""); err != nil {
+			t.Fatal(err)
+		}
+		l.nodes[0].set(t, one("banner: A\nprices: {tea: 4}\n"))
+		lost(held.Release, 1)
+		lost(first.Release, 0) // who goes back means to
+	})
+}
+
+// TestForgottenEpochsHideNoChange: if what was in force before a publication is not known any more, its configuration is
+// not taken for the publisher's.
+func TestForgottenEpochsHideNoChange(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		l := newLab(t, 1, s.settings)
+		n := l.nodes[0]
+		ci := newKey(t, "shop")
+		mint(t, n.manager, ci)
+		n.set(t, configsync.Files{"site.yaml": "banner: By hand\n"})
+		for i := range 51 { // content alone, each with other needs
+			if _, err := n.folder(t, ci, s, func(p *configsync.Publication) { p.Level = uint64(i + 1) }, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := n.folder(t, ci, s, nil, configsync.Files{"site.yaml": "banner: Spring\n"})
+		if !errors.Is(err, configsync.ErrOverwrites) {
+			t.Errorf("%v", err)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package configsync
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
@@ -42,7 +43,9 @@ type Publication struct {
 // Publish makes a release, has all members make it ready, and switches every node to it at one index of the
 // log; unless one refuses, and then nothing changes anywhere. It waits for the end, as Put does.
 //
-// A release that is there already is not made again. If it is the one in force, nothing is done.
+// A release that is there already is not made again. If it is the one in force, nothing is done; unless Config is what
+// somebody has changed by hand, and a Publisher has it for the first time: that is a release of its own, so that it is
+// known what he goes on from.
 //
 // Errors: those of Put, and OverwriteError.
 func (m *Manager) Publish(ctx context.Context, p Publication) (Result, error) {
@@ -79,7 +82,7 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 		return Result{}, err
 	}
 	if p.Config != nil {
-		cmd.Changes = inForce(m.s.Local().State()).to(p.Config).changes()
+		cmd.Changes = m.changesTo(p)
 	}
 	return m.write(ctx, p.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
 		if p.Config == nil {
@@ -92,6 +95,19 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 		}
 		return p.Config, nil
 	})
+}
+
+// changesTo returns what a publication changes in the configuration. If that is nothing, and yet is news of the
+// publisher, it sets all files to what they are: he has taken over what was changed by hand, and the log has to know.
+func (m *Manager) changesTo(p Publication) []state.Change {
+	s := m.s.Local().State()
+	if out := inForce(s).to(p.Config).changes(); len(out) > 0 {
+		return out
+	}
+	if p.Publisher == "" || p.Hold || p.Plan.Dry || maps.Equal(m.lastPublished(s), p.Config) {
+		return nil
+	}
+	return Change{Set: p.Config}.changes()
 }
 
 // to returns the change that makes files out of f.

@@ -97,7 +97,7 @@ func (f *Farm) activate(w http.ResponseWriter, r *http.Request, q order.ReleaseA
 		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
 		return
 	}
-	if err := f.overwrites(q); err != nil {
+	if err := f.overwrites(r.Context(), q); err != nil {
 		writeError(w, releaseError(err))
 		return
 	}
@@ -107,10 +107,13 @@ func (f *Farm) activate(w http.ResponseWriter, r *http.Request, q order.ReleaseA
 }
 
 // overwrites says what a release that was kept for later would undo; nil if that is wanted, or nothing. That it stays so,
-// the epoch sees to that the question names.
-func (f *Farm) overwrites(q order.ReleaseActivate) error {
+// the epoch sees to that the question names; and this node has to know that one first.
+func (f *Farm) overwrites(ctx context.Context, q order.ReleaseActivate) error {
 	if q.Overwrite {
 		return nil
+	}
+	if err := f.node.Handle(machineConfig).Barrier(ctx); err != nil {
+		return err
 	}
 	lost, err := f.configs.Overwritten(q.Release)
 	if err == nil && len(lost) > 0 {
@@ -125,7 +128,7 @@ func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseAct
 		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
 		return
 	}
-	if err := f.overwrites(q); err != nil {
+	if err := f.overwrites(r.Context(), q); err != nil {
 		writeError(w, releaseError(err))
 		return
 	}

@@ -150,7 +150,7 @@ func (s *State) revoke(cmd []byte, at moment) (*State, Answer) {
 	}
 	if running, ok := next.InProgress(); ok && running.Phase == Staging {
 		release, _ := next.Release(running.Release)
-		if release.Publisher == r.ID && next.disowned(release) {
+		if release.Publisher == r.ID && next.Disowned(release) {
 			const why = "the credential that it was published with was revoked"
 			running.Ended, running.Phase, running.By, running.Reason = at.time, Aborted, r.Who, why
 			if !running.Plan.Dry {
@@ -191,9 +191,9 @@ func statusOf(err error) Status {
 	return Malformed
 }
 
-// disowned reports whether a release was published with a credential that was revoked, and was never in
+// Disowned reports whether a release was published with a credential that was revoked, and was never in
 // force: what was is not taken away from the farm by that.
-func (s *State) disowned(r Release) bool {
+func (s *State) Disowned(r Release) bool {
 	c, ok := s.credentials.find(r.Publisher)
 	return ok && !c.Revoked.IsZero() &&
 		!slices.ContainsFunc(s.epochs, func(e Epoch) bool { return e.Release == r.ID })

@@ -85,18 +85,21 @@ func (s *State) releaseOf(c Propose, at moment) (Release, Answer) {
 			r.Needs = now.Needs
 		}
 	}
-	if !slices.Equal(files, old) {
+	// A publisher who sets files to what they are has them for the first time: that is a release of its own.
+	adopts := c.Publisher != "" && len(c.Changes) > 0 && len(files) > 0 && slices.Equal(files, old)
+	if adopts || !slices.Equal(files, old) {
 		r.Revision = s.revision + 1
 		s.revisions[r.Revision] = newRevision(files)
 	}
-	if s.same(r, now) {
+	if s.same(r, now) && !adopts {
 		a := s.refuse(Same)
 		a.Release = now.ID
 		return now, a
 	}
 	i := slices.IndexFunc(s.releases, func(o Release) bool {
 		signed := o.Content.Seal == r.Content.Seal || o.Rejected == "" // or it may have failed for its seal
-		return o.Publisher == r.Publisher && signed && s.same(o, r)
+		return o.Publisher == r.Publisher && signed && !adopts && s.same(o, r) &&
+			(!c.Hold || s.retains(o.ID)) // what is kept for later has to be kept
 	})
 	if i >= 0 {
 		s.releases[i].Dry = s.releases[i].Dry && r.Dry
@@ -145,7 +148,7 @@ func (s *State) begin(cmd []byte, at moment) (*State, Answer) {
 		return nil, s.refuse(Conflict)
 	case !known || c.Release == 0:
 		return nil, s.refuse(NoRelease)
-	case s.disowned(r):
+	case s.Disowned(r):
 		return nil, s.refuse(RevokedCredential)
 	case r.ID == s.Current().Release:
 		a := s.refuse(Same)

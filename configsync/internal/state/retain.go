@@ -90,6 +90,11 @@ func (s *State) Retained() (out []Release) {
 	return out
 }
 
+// retains reports whether every node keeps the content of a release.
+func (s *State) retains(id uint64) bool {
+	return slices.ContainsFunc(s.Retained(), func(r Release) bool { return r.ID == id })
+}
+
 // Roots returns the roots of the content that every node keeps, each once, sorted.
 func (s *State) Roots() (out []blob.Hash) {
 	for _, r := range s.Retained() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/internal/corpus"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -123,6 +124,50 @@ func TestRollbackIsANewEpoch(t *testing.T) {
 	if e := r.State().Current(); e.Revision != 2 || e.Release != 2 || len(r.State().Releases()) != 3 {
 		t.Errorf("the same again is %+v", e)
 	}
+}
+
+// TestHeldAgain: what is kept for later is kept by the nodes, also if it was before and is no longer.
+func TestHeldAgain(t *testing.T) {
+	r := newRig(t)
+	hold := func(text string) uint64 {
+		t.Helper()
+		c := proposal(Write{}, "a", text)
+		c.Hold = true
+		a := r.apply(c.Append(nil))
+		if a.Status != OK || !r.State().retains(a.Release) {
+			t.Errorf("%s: %+v, and it is not kept", text, a)
+		}
+		return a.Release
+	}
+	first := hold("1")
+	if again := hold("1"); again != first {
+		t.Errorf("what is kept was made again, as release %d", again)
+	}
+	for i := range keptPublished {
+		hold(fmt.Sprint("other ", i))
+	}
+	hold("1")
+}
+
+// TestTakenOver: files that a publisher sets to what they are make a release of its own; the same by hand is nothing.
+func TestTakenOver(t *testing.T) {
+	r := newRig(t)
+	if a := r.apply(Mint{Public: credential.Public{1}, Name: "ci", NotAfter: begin.Add(time.Hour)}.Append(nil)); a.Status != OK {
+		t.Fatal(a)
+	}
+	r.put(0, "a", "1")
+	same := proposal(Write{Epoch: 1}, "a", "1")
+	r.want(r.apply(same.Append(nil)), Same, "1 a=1")
+	same.Publisher = credential.Public{1}.ID()
+	r.want(r.through(r.apply(same.Append(nil))), OK, "2 a=1")
+	s := r.State()
+	was, _ := s.Epoch(1)
+	one, _ := s.Release(was.Release)
+	two, _ := s.Release(s.Current().Release)
+	if one.Revision == two.Revision || s.Digest(one) != s.Digest(two) {
+		t.Errorf("%+v, %+v", one, two)
+	}
+	r.want(r.apply(proposal(Write{Epoch: 2}).Append(nil)), Same, "2 a=1")
 }
 
 // TestRepeatedWrite: a write whose outcome was unknown is sent again, and another one came between.

@@ -47,12 +47,16 @@ func (m *Manager) fetch(ctx context.Context, c Content, tell func(NodeProgress))
 	return manifest, err
 }
 
-// keepContent says which content has to stay, if that has changed.
+// keepContent says which content has to stay, if that has changed: of releases, and of what somebody works on here.
 func (m *Manager) keepContent() {
 	if m.s.Content == nil {
 		return
 	}
-	if roots := m.s.Local().State().Roots(); m.kept == nil || !slices.Equal(roots, m.kept) {
+	roots := m.s.Local().State().Roots()
+	if st := m.draft.Load(); st != nil && st.shown != nil && !slices.Contains(roots, st.shown.manifest.Root()) {
+		roots = append(roots, st.shown.manifest.Root())
+	}
+	if m.kept == nil || !slices.Equal(roots, m.kept) {
 		m.kept = append([]blob.Hash{}, roots...)
 		m.s.Content.Keep(roots)
 	}
@@ -76,12 +80,12 @@ func (m *Manager) show(manifest *content.Manifest) *shown {
 	return &shown{manifest, site, content.NewFS(manifest, m.s.Content)}
 }
 
-// checkContent has the program look at a content.
-func (m *Manager) checkContent(ctx context.Context, s *shown) error {
+// checkContent has the program look at a content; of is what it is of, whose calls that hang are counted.
+func (m *Manager) checkContent(ctx context.Context, of string, s *shown) error {
 	if s == nil || m.s.CheckContent == nil {
 		return nil
 	}
-	_, err := call(ctx, &m.strays, errand{what: "content", limit: userTime}, func(ctx context.Context) (struct{}, error) {
+	_, err := call(ctx, &m.strays, errand{what: of, limit: userTime}, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.s.CheckContent(ctx, s.files)
 	}, nil)
 	m.sayPanic("checking the content", err)
@@ -139,7 +143,7 @@ func (m *Manager) setLocked(source *state.State, s *snapshot) *content.Set {
 	out := &content.Set{Active: s.staged.shown.as(s.use), Pins: m.s.Pins, Private: source.Canary().Rollout != 0}
 	for _, r := range source.Retained() {
 		st := m.ready[source.Digest(r)]
-		if r.ID == s.release.ID || st == nil || st.shown == nil {
+		if r.ID == s.release.ID || st == nil || st.shown == nil || source.Disowned(r) {
 			continue
 		}
 		u := use{release: r}

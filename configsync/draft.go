@@ -25,7 +25,7 @@ func (m *Manager) Draft(ctx context.Context, files Files, manifest *content.Mani
 	shown := now.staged.shown
 	if manifest != nil {
 		shown = m.show(manifest)
-		if err := m.checkContent(ctx, shown); err != nil {
+		if err := m.checkContent(ctx, "content of a draft", shown); err != nil {
 			return err
 		}
 	}

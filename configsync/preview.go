@@ -6,18 +6,34 @@ import (
 	"slices"
 
 	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
-// Digest names what a release that is kept consists of: equal only for releases of equal files, content and needs.
-// The error is ErrNoRelease.
+// Digest names what a release consists of that every node keeps, so that it can be previewed: equal only for releases of
+// equal files, content and needs.
+//
+// Errors: ErrNoRelease; credential.ErrRevoked, for one that was never in force.
 func (m *Manager) Digest(release uint64) (digest [32]byte, err error) {
 	s := m.s.Local().State()
-	r, ok := s.Release(release)
-	if !ok || release == 0 {
-		return digest, fmt.Errorf("%w: %d", ErrNoRelease, release)
+	r, err := kept(s, release)
+	if err != nil {
+		return digest, err
 	}
 	return s.Digest(r), nil
+}
+
+// kept returns a release whose content every node keeps, and that somebody may show still.
+func kept(s *state.State, release uint64) (Release, error) {
+	all := s.Retained()
+	i := slices.IndexFunc(all, func(r Release) bool { return r.ID == release })
+	switch {
+	case i < 0:
+		return Release{}, fmt.Errorf("%w: the nodes do not keep release %d any more: publish it again", ErrNoRelease, release)
+	case s.Disowned(all[i]):
+		return Release{}, fmt.Errorf("%w: release %d was published with it", credential.ErrRevoked, release)
+	}
+	return all[i], nil
 }
 
 // WithPreview returns a request that sees a release which is kept and not in force, as if it were: its content, and
@@ -25,8 +41,9 @@ func (m *Manager) Digest(release uint64) (digest [32]byte, err error) {
 // the digest is that of Digest, so that a number of another log is not taken for this one's. What hooks have prepared
 // is not switched to for it. If the release is in force by now, the request is returned as it is.
 //
-// Errors: ErrNoRelease, if the release is not kept ready any more; ErrBehind, if this node is not ready for it yet; or
-// why this program cannot use it.
+// Errors: ErrNoRelease, if the nodes do not keep the release any more; credential.ErrRevoked, if it was published with
+// a credential that was revoked, and was never in force; ErrBehind, if this node is not ready for it yet; or why this
+// program cannot use it.
 func (m *Manager) WithPreview(r *http.Request, release uint64, digest [32]byte) (*http.Request, error) {
 	s, err := m.previewed(release, digest)
 	if err != nil || s == nil {
@@ -46,12 +63,13 @@ func (m *Manager) previewed(release uint64, want digest) (*snapshot, error) {
 	if in, _ := source.For(m.s.Node); in.ID == r.ID {
 		return nil, nil
 	}
+	if _, err := kept(source, release); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	st := m.ready[want]
-	switch retained := slices.ContainsFunc(source.Retained(), func(o Release) bool { return o.ID == r.ID }); {
-	case st == nil && !retained:
-		return nil, fmt.Errorf("%w: release %d is not kept ready any more", ErrNoRelease, release)
+	switch {
 	case st == nil:
 		return nil, fmt.Errorf("%w: release %d is to be previewed", ErrBehind, release)
 	case st.wrong != nil:

@@ -203,7 +203,7 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, mani
 	}
 	shown := m.show(manifest)
 	if err == nil {
-		if err := m.checkContent(ctx, shown); err != nil {
+		if err := m.checkContent(ctx, "content", shown); err != nil {
 			return nil, fmt.Errorf("content: %w", err)
 		}
 	}

@@ -25,12 +25,13 @@ const (
 	previewCookie = "farm-preview"
 )
 
-// previewCookieName is that of the cookie, which browsers take over HTTPS alone.
-func (f *Farm) previewCookieName() string {
-	if f.cfg.Session.Cookie.Insecure {
-		return previewCookie
+// previewCookieOf returns the name of the cookie, and whether it is one that browsers take over HTTPS alone. Where a
+// client came without, it is none: browsers would drop it, and show what is in force.
+func (f *Farm) previewCookieOf(r *http.Request) (name string, secure bool) {
+	if f.cfg.Session.Cookie.Insecure || r.TLS == nil && Info(r.Context()).Scheme != "https" {
+		return previewCookie, false
 	}
-	return "__Host-" + previewCookie
+	return "__Host-" + previewCookie, true
 }
 
 // previewing has requests with a token see the release that it is for.
@@ -69,7 +70,8 @@ func (f *Farm) previewAsked(r *http.Request) (text string, from place) {
 	}
 	for _, line := range r.Header["Cookie"] {
 		if strings.Contains(line, previewCookie+"=") {
-			if c, err := r.Cookie(f.previewCookieName()); err == nil {
+			name, _ := f.previewCookieOf(r)
+			if c, err := r.Cookie(name); err == nil {
 				return c.Value, inCookie
 			}
 		}
@@ -94,7 +96,7 @@ func (f *Farm) enterPreview(w http.ResponseWriter, r *http.Request, text string)
 		f.noPreview(w, r, errors.New("the token is forged, or over"))
 		return
 	}
-	f.setPreview(w, text, t.until)
+	f.setPreview(w, r, text, t.until)
 	to := *r.URL
 	q := to.Query()
 	q.Del(previewQuery)
@@ -108,9 +110,10 @@ func (f *Farm) enterPreview(w http.ResponseWriter, r *http.Request, text string)
 }
 
 // setPreview sets the cookie; an empty token ends it.
-func (f *Farm) setPreview(w http.ResponseWriter, text string, until time.Time) {
-	c := &http.Cookie{Name: f.previewCookieName(), Value: text, Path: "/", HttpOnly: true,
-		Secure: !f.cfg.Session.Cookie.Insecure, SameSite: http.SameSiteLaxMode, MaxAge: -1}
+func (f *Farm) setPreview(w http.ResponseWriter, r *http.Request, text string, until time.Time) {
+	name, secure := f.previewCookieOf(r)
+	c := &http.Cookie{Name: name, Value: text, Path: "/", HttpOnly: true, Secure: secure,
+		SameSite: http.SameSiteLaxMode, MaxAge: -1}
 	if text != "" {
 		c.MaxAge = max(1, int(time.Until(until)/time.Second))
 	}
@@ -142,7 +145,10 @@ func (f *Farm) showPreview(w http.ResponseWriter, r *http.Request, text string, 
 		seen.Header = r.Header.Clone() // what the client has is most often of what is in force
 		seen.Header.Del("If-None-Match")
 		seen.Header.Del("If-Modified-Since")
-		seen.Header.Del("If-Range")
+		if seen.Header.Get("If-Range") != "" { // the rest of another file would not fit
+			seen.Header.Del("If-Range")
+			seen.Header.Del("Range")
+		}
 	}
 	next.ServeHTTP(u, seen)
 }
@@ -175,7 +181,7 @@ func (f *Farm) draftLink(d time.Duration) (*order.ReleaseResult, error) {
 // noPreview tells a client that there is nothing to be seen, and ends its cookie: what is in force would be taken for
 // the preview.
 func (f *Farm) noPreview(w http.ResponseWriter, r *http.Request, why error) {
-	f.setPreview(w, "", time.Time{})
+	f.setPreview(w, r, "", time.Time{})
 	w.Header().Set("Cache-Control", "no-store")
 	forward.ServeProblem(w, r, forward.Problem{Status: http.StatusGone, Err: why,
 		Detail: "This preview is over. Without it the site is as everybody sees it: load the page again."})

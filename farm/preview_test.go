@@ -145,6 +145,11 @@ func TestPreview(t *testing.T) {
 			t.Errorf("%s %v", res2.Status, h)
 		}
 
+		res2, page = get(t, f.Nodes[0], "/same.txt", "X-Farm-Preview", token, "Range", "bytes=2-", "If-Range", res.Header.Get("Etag"))
+		if page != "same" || res2.StatusCode != http.StatusOK {
+			t.Errorf("the rest of what is in force: %s %q", res2.Status, page)
+		}
+
 		// By a link, which leads to itself without the token, on this site.
 		for path, to := range map[string]string{"/banner?x=1&": "/banner?x=1", "//evil.example/?": "/evil.example/", "/?": "/"} {
 			res, _ = get(t, f.Nodes[1], path+r.Preview.Query)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"strings"
 )
 
 // unstored is a ResponseWriter whose answer no cache keeps, and no client compares with another one.
@@ -20,9 +21,14 @@ func (u *unstored) begin() {
 	u.begun = true
 	h := u.Header()
 	h.Set("Cache-Control", "no-store")
-	h.Del("Etag")
-	h.Del("Last-Modified")
-	h.Del("Expires")
+	for _, name := range []string{"Etag", "Last-Modified", "Expires", "Surrogate-Control", "X-Accel-Expires"} {
+		h.Del(name)
+	}
+	for name := range h { // such as CDN-Cache-Control, which its cache heeds in place of the other
+		if strings.HasSuffix(name, "-Cache-Control") {
+			h.Del(name)
+		}
+	}
 }
 
 // WriteHeader implements http.ResponseWriter.

@@ -56,31 +56,48 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 	if f.cfg.Role != cluster.Staging {
 		return res, ErrNotStaging
 	}
-	pub := configsync.Publication{Plan: p.Plan, Hold: p.Hold, Overwrite: p.Overwrite}
-	if pub.Config, err = sitefolder.Config(site); err != nil {
-		return res, err
-	}
-	about, err := sitefolder.ReadAbout(site)
+	s, err := f.readSite(ctx, site, p.Excluded)
 	if err != nil {
 		return res, err
 	}
-	m, err := f.pack(ctx, site, p.Excluded)
-	if err != nil {
-		return res, err
+	return f.publishRead(ctx, s, p)
+}
+
+// siteRead is a site folder as it was when it was read.
+type siteRead struct {
+	config configsync.Files // nil = it has none
+	about  sitefolder.About
+	m      *content.Manifest // its content, which is in the store; nil = it has none
+}
+
+// readSite reads a site folder, and puts its content into this node's store.
+func (f *Farm) readSite(ctx context.Context, site fs.FS, excluded func(path, why string)) (s siteRead, err error) {
+	if s.config, err = sitefolder.Config(site); err != nil {
+		return s, err
 	}
+	if s.about, err = sitefolder.ReadAbout(site); err != nil {
+		return s, err
+	}
+	s.m, err = f.pack(ctx, site, excluded)
+	return s, err
+}
+
+// publishRead publishes what was read.
+func (f *Farm) publishRead(ctx context.Context, s siteRead, p Publication) (res configsync.Result, err error) {
+	pub := configsync.Publication{Config: s.config, Plan: p.Plan, Hold: p.Hold, Overwrite: p.Overwrite}
 	key, err := f.publisherKey(ctx)
 	if err != nil {
 		return res, err
 	}
 	o := credential.Order{Key: rand.Text(), Made: time.Now().UnixMilli(), Who: p.Who,
-		Why: cmp.Or(p.Why, about.Note), Program: about.Program, Hold: p.Hold, Overwrite: p.Overwrite}
+		Why: cmp.Or(p.Why, s.about.Note), Program: s.about.Program, Hold: p.Hold, Overwrite: p.Overwrite}
 	if o.Who == "" {
 		st := f.node.State()
 		self, _ := st.Member(st.Self)
 		o.Who = self.Name
 	}
-	if m != nil {
-		o.Root = m.Root()
+	if s.m != nil {
+		o.Root = s.m.Root()
 	}
 	if pub.Config != nil {
 		o.Config = credential.FilesHash(pub.Config)
@@ -90,9 +107,9 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 		return res, err
 	}
 	pub.Write = configsync.Write{Epoch: f.configs.Status().Epoch, Who: o.Who, Why: o.Why, Key: keyOf(signed)}
-	pub.Publisher, pub.Program = signed.By.ID(), about.Program
-	if m != nil {
-		pub.Content = contentOf(m, signed.Seal)
+	pub.Publisher, pub.Program = signed.By.ID(), s.about.Program
+	if s.m != nil {
+		pub.Content = contentOf(s.m, signed.Seal)
 	}
 	return f.configs.Publish(ctx, pub)
 }

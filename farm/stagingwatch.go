@@ -1,20 +1,26 @@
 package farm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
-	"github.com/seed48eb2e21/webfarm/farm/internal/sitefolder"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 )
 
 const (
-	watchEvery = time.Second     // how often the folder of a staging node is looked at
-	watchQuiet = 2 * time.Second // for which nothing must change in it before it is taken for whole
+	watchEvery = time.Second      // how often the folder of a staging node is looked at
+	watchQuiet = 2 * time.Second  // for which nothing must change in it before it is taken for whole
+	watchAgain = 10 * time.Second // after which it is dealt with again, if that may go better then
 )
 
 // validateWatch complains about a watched folder where none is.
@@ -35,6 +41,13 @@ type siteWatch struct {
 	since time.Time  // since when it is like that
 	done  []seenFile // that was dealt with last
 	dealt bool
+	later bool // it was dealt with before, since this node was started
+
+	again  time.Time // before which it is not dealt with again after failed
+	failed error
+
+	shown *siteRead // the draft; nil = none
+	epoch uint64    // in force when it was made
 }
 
 // seenFile is what tells that a file has changed.
@@ -87,23 +100,38 @@ func (w *siteWatch) look(now time.Time) error {
 		return nil
 	}
 	if w.seen == nil || !slices.Equal(files, w.seen) {
-		w.seen, w.since = files, now
+		w.seen, w.since, w.again = files, now, time.Time{}
 		return nil
 	}
-	if now.Sub(w.since) < watchQuiet || w.dealt && slices.Equal(files, w.done) {
+	switch {
+	case now.Sub(w.since) < watchQuiet:
 		return nil
+	case w.dealt && slices.Equal(files, w.done):
+		return w.follow()
+	case now.Before(w.again):
+		return w.failed
 	}
 	w.done, w.dealt = files, true
-	return w.deal(root.FS(), files)
-}
-
-// deal shows the folder, and publishes it if that is wanted.
-func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
-	config, err := sitefolder.Config(site)
-	if err != nil {
+	err = w.deal(root.FS(), files)
+	if err != nil && passes(err) {
+		w.dealt, w.again, w.failed = false, now.Add(watchAgain), err
 		return err
 	}
-	m, err := w.f.pack(w.f.done, site, nil)
+	w.later = true
+	return err
+}
+
+// passes reports whether something may go better another time, with the same folder.
+func passes(err error) bool {
+	return slices.ContainsFunc([]error{configsync.ErrBusy, configsync.ErrConflict, configsync.ErrUncertain,
+		configsync.ErrUnavailable, configsync.ErrManyCredentials, cluster.ErrNoLeader, cluster.ErrOverloaded, cluster.ErrLevel,
+		keyring.ErrNotYet, blob.ErrNoRoom, content.ErrChanged, context.DeadlineExceeded},
+		func(known error) bool { return errors.Is(err, known) })
+}
+
+// deal shows the folder, and publishes it if that is wanted: what is shown, and not what is in it by then.
+func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
+	s, err := w.f.readSite(w.f.done, site, nil)
 	if err != nil {
 		return err
 	}
@@ -111,19 +139,59 @@ func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
 		w.dealt = false // it was changed while it was read
 		return nil
 	}
-	if err := w.f.configs.Draft(w.f.done, config, m); err != nil {
+	if err := w.show(&s); err != nil {
 		return err
 	}
 	if !w.f.cfg.WatchPublish {
 		w.f.log.Info("the folder of the site has changed: farmctl preview draft has a link to it", "files", len(files))
 		return nil
 	}
-	res, err := w.f.Publish(w.f.done, site, Publication{})
+	if epoch, was := w.f.wasInForce(s); was && !w.later { // somebody may have gone back from it meanwhile
+		w.f.log.Info("the folder of the site is as it was in force before this node was started, and is published when it "+
+			"changes", "epoch", epoch)
+		return nil
+	}
+	res, err := w.f.publishRead(w.f.done, s, Publication{})
 	if err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
 	w.f.log.Info("the folder of the site is published", "epoch", res.Epoch, "release", res.Release)
 	return nil
+}
+
+// show makes what was read the draft.
+func (w *siteWatch) show(s *siteRead) error {
+	epoch := w.f.configs.Status().Epoch
+	if err := w.f.configs.Draft(w.f.done, s.config, s.m); err != nil {
+		return err
+	}
+	w.shown, w.epoch = s, epoch
+	return nil
+}
+
+// follow has the draft go on from what is in force: what the folder lacks is of that.
+func (w *siteWatch) follow() error {
+	if w.shown == nil || w.epoch == w.f.configs.Status().Epoch {
+		return nil
+	}
+	return w.show(w.shown)
+}
+
+// wasInForce returns the last epoch, of those that are kept, with what a folder has.
+func (f *Farm) wasInForce(s siteRead) (epoch uint64, was bool) {
+	releases := map[uint64]configsync.Release{}
+	for _, r := range f.configs.Releases() {
+		releases[r.ID] = r
+	}
+	for _, e := range slices.Backward(f.configs.Epochs()) {
+		files, _, err := f.configs.Files(e.Number)
+		of := releases[e.Release].Content
+		if err == nil && (s.config == nil || maps.Equal(files, s.config)) &&
+			(s.m == nil || of.Root == s.m.Root() || of.Source == s.m.Source()) {
+			return e.Number, true
+		}
+	}
+	return 0, false
 }
 
 // survey returns all files of a folder, sorted.

@@ -3,10 +3,12 @@ package farm
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 
 // TestWatchSite: a folder is shown, to whoever has a token of it, once it is quiet; half of a copy never is, and what
 // is wrong leaves what was right.
+//
+// Slow: nodes in memory listen for three seconds before they found a farm.
 func TestWatchSite(t *testing.T) {
 	type site struct{ Banner string }
 	siteOf := configsync.NewConfig("site", site{Banner: "Welcome"})
@@ -24,8 +28,14 @@ func TestWatchSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
+	var during atomic.Pointer[func()] // while the folder is checked, after it was read
 	f, err := Open(Config{HTTP: None, Admin: None, Configs: []configsync.Declared{siteOf}, Role: cluster.Staging, Name: "s",
-		Join: []string{first.Cluster().Addr()}})
+		Join: []string{first.Cluster().Addr()}, CheckContent: func(context.Context, fs.FS) error {
+			if do := during.Load(); do != nil {
+				(*do)()
+			}
+			return nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +114,84 @@ func TestWatchSite(t *testing.T) {
 	if n := f.configs.Status().Epoch; n != 1 {
 		t.Errorf("epoch %d", n)
 	}
+
+	// By a link: without TLS, by a cookie that browsers take without.
+	for scheme, want := range map[string]string{"http": "farm-preview", "https": "__Host-farm-preview"} {
+		req, w := httptest.NewRequest("GET", scheme+"://s.example/?"+link.Preview.Query, nil), httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		c := w.Result().Cookies()
+		if len(c) != 1 || c[0].Name != want || c[0].Secure != (scheme == "https") {
+			t.Fatalf("%s: %d %v", scheme, w.Code, c)
+		}
+		req, w = httptest.NewRequest("GET", scheme+"://s.example/banner", nil), httptest.NewRecorder()
+		req.AddCookie(c[0])
+		if h.ServeHTTP(w, req); w.Body.String() != "Summer" {
+			t.Errorf("%s: %d %q", scheme, w.Code, w.Body)
+		}
+	}
+
+	// What is published is what was shown, also if the folder changes again meanwhile.
+	half := func() { write("config/site.yaml", "banner: Half\n") }
+	during.Store(&half)
+	write("config/site.yaml", "banner: Autumn\n")
+	look(0, false)
+	look(watchQuiet, false)
+	during.Store(nil)
+	published := func(epoch uint64, banner string) {
+		t.Helper()
+		files, e, err := f.configs.Files(0)
+		if err != nil || e.Number != epoch || files["site.yaml"] != "banner: "+banner+"\n" {
+			t.Errorf("epoch %d: %q, %v; want %d, %s", e.Number, files, err, epoch, banner)
+		}
+	}
+	published(2, "Autumn")
+
+	// A node that is started again does not undo that the farm went back.
+	if _, err := f.configs.Rollback(ctx, configsync.Write{Epoch: 2}, 1); err != nil {
+		t.Fatal(err)
+	}
+	write("config/site.yaml", "banner: Autumn\n")
+	w = &siteWatch{f: f}
+	look(0, false)
+	look(watchQuiet, false)
+	published(3, "Summer")
+	shows("/banner", "Autumn", http.StatusOK)
+
+	// What cannot be published at the moment is published when it can.
+	held, err := f.Publish(ctx, os.DirFS(dir), Publication{Hold: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := first.Cluster().State()
+	self, _ := st.Member(st.Self)
+	canary, err := f.configs.StartCanary(ctx, configsync.Write{Epoch: 3}, held.Release, []string{self.Name}, configsync.Plan{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("config/site.yaml", "banner: Winter\n")
+	look(0, false)
+	look(watchQuiet, true)
+	if err := f.configs.EndCanary(ctx, canary.Rollout, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	look(watchAgain/2, true) // which is for later
+	published(3, "Summer")
+	look(watchAgain/2, false)
+	published(4, "Winter")
+
+	// What the folder lacks is that in force.
+	if err := os.RemoveAll(filepath.Join(dir, "config")); err != nil {
+		t.Fatal(err)
+	}
+	look(0, false)
+	look(watchQuiet, false)
+	if _, err := f.configs.Put(ctx, configsync.Change{Write: configsync.Write{Epoch: 4},
+		Set: configsync.Files{"site.yaml": "banner: By hand\n"}}); err != nil {
+		t.Fatal(err)
+	}
+	look(watchQuiet, false)
+	shows("/banner", "By hand", http.StatusOK)
+
 	for _, bad := range []Config{{WatchPublish: true}, {WatchSite: dir}} {
 		if bad.validateWatch() == nil {
 			t.Errorf("%q, %v is taken", bad.WatchSite, bad.WatchPublish)

@@ -84,6 +84,7 @@ type publishCall struct {
 	dry, hold        bool
 	overwrite        bool
 	seen             time.Duration // for how long a preview is good; 0 = there is none
+	kept             bool          // the release may be, although it could not be previewed yet
 	canary           []string
 	epoch            string
 	file, url        string
@@ -158,6 +159,9 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 	up.end()
 	done.Sent = up.total
 	done.Same = err == nil && done.Rollout == 0 && !c.hold
+	if e, ok := errors.AsType[*order.ReleaseError](err); ok && c.seen > 0 {
+		c.kept = e.Kind == order.KindBusy || e.Kind == order.KindNoQuorum
+	}
 	if err != nil {
 		return publishError(err)
 	}
@@ -285,7 +289,7 @@ func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*creden
 // still be put in force that was published with it.
 func (c *publishCall) endOwn(ctx context.Context, k *credential.Key, done published, err error) {
 	later := err == nil && !done.Same && !done.Dry && (c.hold || len(c.canary) > 0)
-	if later || errors.Is(err, admin.ErrInterrupted) { // then it may go on
+	if later || c.kept || errors.Is(err, admin.ErrInterrupted) { // then it may go on
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)

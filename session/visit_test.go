@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/internal/race"
@@ -121,4 +122,46 @@ func TestSessionOnDemand_Allocations(t *testing.T) {
 	if got > 1 && !race.Enabled {
 		t.Errorf("%v allocations", got)
 	}
+}
+
+// Goroutines of a handler may ask for the session while another one begins the answer: what one of them was told to be
+// kept, the client gets a token of.
+func TestSessionOnDemand_Concurrent(t *testing.T) {
+	m := newManager(t, session.NewMemory())
+	kept, late := 0, 0
+	for range 200 {
+		var errs [3]error
+		h := taking(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var wg sync.WaitGroup
+			for i := range errs {
+				wg.Go(func() { errs[i] = count.Set(r.Context(), i) })
+			}
+			wg.Go(func() { w.WriteHeader(204) })
+			wg.Wait()
+		})))
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+		want := 0
+		for _, err := range errs {
+			if err == nil {
+				want = 1
+				kept++
+			} else if !errors.Is(err, session.ErrHeadersSent) {
+				t.Fatal(err)
+			} else {
+				late++
+			}
+		}
+		got := 0
+		for _, line := range rec.Result().Header["Set-Cookie"] {
+			name, _, _ := strings.Cut(line, "=")
+			if strings.HasSuffix(name, "sid") {
+				got++
+			}
+		}
+		if got != want {
+			t.Fatalf("%d tokens: %v %v", got, errs, rec.Result().Header)
+		}
+	}
+	t.Log(kept, "kept,", late, "too late")
 }

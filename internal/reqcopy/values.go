@@ -3,6 +3,7 @@ package reqcopy
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 )
 
 // Taker is a context that takes values after it was made. Whoever made it has a request for itself, which nobody
@@ -34,10 +35,11 @@ func Bodiless(r *http.Request) bool { return r.Body == nil || r.Body == http.NoB
 // Maker is a value that is made when somebody asks for it: Value returns what Made does.
 type Maker interface{ Made() any }
 
-// Values has room for what a Taker takes. It takes each key once, so that what has been taken can be read by any number
-// of goroutines; taking itself needs the order that Add asks for.
+// Values has room for what a Taker takes. It takes each key once, so that any number of goroutines can read, also while
+// something is taken: package context asks a context for values when the time of one that was made from it is over.
+// Taking itself needs the order that Add asks for.
 type Values struct {
-	n      int
+	n      atomic.Int32 // what has an index below it does not change any more
 	closed bool
 	keys   [2]any
 	values [2]any
@@ -45,11 +47,12 @@ type Values struct {
 
 // Take is that of a Taker.
 func (v *Values) Take(key, value any) bool {
-	if v.index(key) >= 0 || v.closed || v.n == len(v.keys) {
+	n := v.n.Load()
+	if v.index(key) >= 0 || v.closed || int(n) == len(v.keys) {
 		return false
 	}
-	v.keys[v.n], v.values[v.n] = key, value
-	v.n++
+	v.keys[n], v.values[n] = key, value
+	v.n.Store(n + 1)
 	return true
 }
 
@@ -66,7 +69,7 @@ func (v *Values) Get(key any) (value any, ok bool) {
 }
 
 func (v *Values) index(key any) int {
-	for i := range v.n {
+	for i := range int(v.n.Load()) {
 		if v.keys[i] == key {
 			return i
 		}

@@ -43,6 +43,24 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+// A timer of a context that was made before may look for values while a middleware adds one.
+func TestAdd_WhileRead(t *testing.T) {
+	ctx := &taking{Context: t.Context()}
+	r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+	begun, read := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(read)
+		for i := 0; ctx.Value(note{}) == nil; i++ {
+			if i == 0 {
+				close(begun)
+			}
+		}
+	}()
+	<-begun
+	Add(r, note{}, 1)
+	<-read
+}
+
 func TestAdd_Closed(t *testing.T) {
 	ctx := &taking{Context: t.Context()}
 	r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)

@@ -43,7 +43,8 @@ func (r *run) untouched() bool { return !r.wrote.Load() && (r.body == nil || !r.
 // there is no other node, the handler has read from the body or changed its session, the request is for a
 // WebSocket or for events, or it came from a program of an older version.
 //
-// A request that every node declines is answered with 503.
+// The other node gets the request as the client has sent it, but for what was changed until then in its Header. A
+// request that every node declines is answered with 503.
 func Decline(r *http.Request) bool {
 	p := passOf(r.Context())
 	if p == nil || !p.run.movable || !p.run.untouched() {

@@ -24,6 +24,7 @@ func (g *Gate) serveFailover(w http.ResponseWriter, r *http.Request, p *pass) {
 	defer own.upload.Release()
 	restore(r, own.upload)
 	p.run.watch(r)
+	r.Header = r.Header.Clone() // what the handler changes in it is not what a peer gets
 	own.panicked = g.runCaught(own.kept, r)
 	switch {
 	case own.kept.passed && own.panicked != nil, own.panicked == http.ErrAbortHandler:

@@ -200,10 +200,11 @@ func toldOf(conn net.Conn) *proxyproto.Conn {
 	return nil
 }
 
-// plain returns a connection as the system gave it, for the application's own functions.
+// plain returns a connection as the system gave it, for the application's own functions. They may set deadlines.
 func plain(conn net.Conn) net.Conn {
 	switch c := conn.(type) {
 	case *tcpConn:
+		c.limits.beExact(c.TCPConn)
 		return c.TCPConn
 	case *proxyproto.Conn:
 		return c.Conn

@@ -19,7 +19,7 @@ type deadlines struct {
 	told  time.Time // the runtime's; never later than want; guarded by mu
 	stops bool      // told is long ago: whoever reads is to stop; guarded by mu
 	after time.Time // what told was before that; guarded by mu
-	exact bool      // told is want always, since others read than tcpConn.Read; guarded by mu
+	exact bool      // told is want always: others read than tcpConn.Read, or set deadlines; guarded by mu
 
 	writes atomic.Bool // there may be one for writing
 }
@@ -64,11 +64,12 @@ func (d *deadlines) early(conn *net.TCPConn, err error) bool {
 	return conn.SetReadDeadline(d.want) == nil
 }
 
-// beExact has the runtime know the deadline for reading from now on.
+// beExact has the runtime know the deadlines from now on, as they are set.
 func (d *deadlines) beExact(conn *net.TCPConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.exact {
+		d.writes.Store(true)
 		d.exact, d.told, d.stops = true, d.want, false
 		conn.SetReadDeadline(d.want)
 	}

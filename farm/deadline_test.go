@@ -129,6 +129,26 @@ func TestReadDeadline_TakenOver(t *testing.T) {
 	wantLate(t, near.TCPConn)
 }
 
+// A deadline that the application sets by itself, to a connection which its ConnContext or ConnState has seen, holds
+// until net/http sets one.
+func TestDeadline_OfApplication(t *testing.T) {
+	near, _ := tcpPair(t)
+	seen := plain(near)
+	near.SetReadDeadline(time.Now().Add(time.Hour))
+	seen.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	wantLate(t, near)
+	near.SetReadDeadline(time.Now().Add(2 * time.Hour))
+	near.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	seen.SetReadDeadline(time.Now().Add(time.Hour))
+	near.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
+	wantLate(t, near)
+	seen.SetWriteDeadline(time.Unix(1, 0))
+	near.SetWriteDeadline(time.Time{})
+	if _, err := near.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWriteDeadline(t *testing.T) {
 	near, _ := tcpPair(t)
 	for range 2 {

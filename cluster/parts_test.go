@@ -17,14 +17,8 @@ import (
 func TestPartsStandOnTheBase(t *testing.T) {
 	node, base := reflect.TypeFor[Node](), reflect.TypeFor[base]()
 	parts := []reflect.Type{node}
-	for i := range node.NumField() {
-		f := node.Field(i).Type
-		if f.Kind() != reflect.Pointer || f.Elem().Kind() != reflect.Struct || f.Elem() == base {
-			continue
-		}
-		if b, ok := f.Elem().FieldByName("base"); ok && b.Type.Elem() == base {
-			parts = append(parts, f.Elem())
-		}
+	for _, f := range partFields() {
+		parts = append(parts, f.Type.Elem())
 	}
 	if len(parts) < 15 {
 		t.Fatalf("only %d parts were found", len(parts)-1)
@@ -43,6 +37,40 @@ func TestPartsStandOnTheBase(t *testing.T) {
 			}
 		}
 	}
+}
+
+// No part is put together before another one that it has. What only open can fill in is excepted.
+func TestPartsAreWhole(t *testing.T) {
+	n := &Node{base: newBase(Config{}, hooks{})}
+	n.assemble()
+	later := []string{"joining.seeds", "operators.calls", "operators.identity"}
+	for _, f := range partFields() {
+		part := reflect.ValueOf(n).Elem().FieldByIndex(f.Index).Elem()
+		for i := range part.NumField() {
+			name := f.Name + "." + part.Type().Field(i).Name
+			switch v := part.Field(i); v.Kind() {
+			case reflect.Pointer, reflect.Func, reflect.Interface, reflect.Chan:
+				if v.IsNil() != slices.Contains(later, name) {
+					t.Errorf("%s is nil: %v", name, v.IsNil())
+				}
+			}
+		}
+	}
+}
+
+// partFields returns the fields of Node that are parts.
+func partFields() (out []reflect.StructField) {
+	node, base := reflect.TypeFor[Node](), reflect.TypeFor[*base]()
+	for i := range node.NumField() {
+		f := node.Field(i)
+		if f.Type.Kind() != reflect.Pointer || f.Type.Elem().Kind() != reflect.Struct || f.Type == base {
+			continue
+		}
+		if b, ok := f.Type.Elem().FieldByName("base"); ok && b.Type == base {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func fieldsOf(of reflect.Type) (names []string) {

@@ -179,6 +179,24 @@ func TestForeignIndex(t *testing.T) {
 	})
 }
 
+// Whoever ends a session has the client forget its index as well, one that is of an earlier epoch of the farm, or
+// means nothing, included: nodes remember the name of the epoch for a second, and so write old ones when it has changed.
+func TestEndForgetsEveryIndex(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		_, ms := nodes(t, 1)
+		for _, index := range []string{"six=" + strings.Repeat("A", 32), "six=x", "six="} {
+			r := newRequest()
+			call(t, ms[0], r, setNote("x"))
+			sid := strings.Split(r.Header.Get("Cookie"), "; ")[0]
+			r.Header.Set("Cookie", sid+"; "+index)
+			call(t, ms[0], r, func(ctx context.Context) error { return session.From(ctx).Destroy(ctx) })
+			if c := r.Header.Get("Cookie"); c != "" {
+				t.Errorf("with %q, the client still has %q", index, c)
+			}
+		}
+	})
+}
+
 // A client that has seen a later epoch of the farm does not get what a node of the earlier one still shows.
 func TestIndexOfALaterEpoch(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -103,7 +103,7 @@ func (x *exchange) leave() {
 // forged one costs no more than a look at its signature. Of several tokens the first counts whose session lives: a dead one in
 // front of it may be a cookie of another Domain or Path, which nothing here can clear.
 func (s *Session) resolve(brings *offer) error {
-	s.proves = brings.proves
+	s.proves, s.indexed = brings.proves, brings.indexes.n > 0
 	var unsure error
 	for _, text := range brings.tokens.all() {
 		token, ok := s.m.signer.readToken(text)
@@ -294,7 +294,7 @@ func (s *Session) announceLocked(h http.Header) {
 		s.wire.setToken(h, s.newToken)
 		s.newToken, s.told, sent = "", true, true
 	case s.forget && s.brought && s.phase != alive:
-		s.wire.clear(h, s.seen > 0)
+		s.wire.clear(h, s.indexed)
 		s.told, sent = true, true
 	}
 	if index := s.indexToSendLocked(newest); index != "" {

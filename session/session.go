@@ -22,7 +22,8 @@ type Session struct {
 	r    *http.Request
 	wire wire
 
-	seen     uint64       // the index that the request brought
+	seen     uint64       // the index that the request brought, if it is about this session and epoch
+	indexed  bool         // it brought what is or may be an index
 	before   headerFields // when the request came
 	body     *watchedBody // nil if there is none to watch
 	proves   bool         // it came with what is or may be a token or an index

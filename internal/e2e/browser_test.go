@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -237,7 +236,7 @@ func (b *browser) end(ctx context.Context) error {
 	case a.status != http.StatusNoContent:
 		return fmt.Errorf("ending the session: status %d: %s", a.status, a.body)
 	case b.hasSession():
-		return errors.New("the cookies of a session that was ended remain")
+		return fmt.Errorf("the cookies of a session that was ended remain: %v", b.client.Jar.Cookies(b.site()))
 	default:
 		old.ended = time.Now()
 	}

@@ -120,6 +120,11 @@ func (s *fileServer) await() (err error) {
 		if err == nil {
 			return nil
 		}
+		select {
+		case <-s.process.ended:
+			return fmt.Errorf("it has ended (%v); -v shows what it says", s.process.cmd.ProcessState)
+		default:
+		}
 	}
 	return err
 }
@@ -177,11 +182,16 @@ func (b *bench) printPages(all []*passage, size int, encoding string) {
 }
 
 // nginxFiles says how to start nginx for a folder. It compresses with its default level; if static,
-// beforehand, which is done here.
+// beforehand, which is done here, to a copy: others are reading the folder.
 func nginxFiles(dir, listen, root string, static bool) ([]string, error) {
 	how := "gzip on; gzip_min_length 256; gzip_types text/html;"
 	if static {
 		how = "gzip_static on;"
+		public := filepath.Join(dir, "public")
+		if err := os.CopyFS(public, os.DirFS(root)); err != nil {
+			return nil, err
+		}
+		root = public
 		if out, err := exec.Command("gzip", "-k", "-9", "-f", "-r", root).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("gzip: %w: %s", err, out)
 		}

@@ -106,11 +106,25 @@ func (p *processes) start(cmd *exec.Cmd) (pr *process, err error) {
 
 // kill ends a process at once, as a crash would.
 func (p *processes) kill(pr *process) {
-	pr.cmd.Process.Kill()
+	pr.kill()
 	<-pr.ended
 	p.mu.Lock()
 	delete(p.open, pr)
 	p.mu.Unlock()
+}
+
+// kill ends a process, and those of nginx that do the work: they would outlive it, and keep its port.
+func (pr *process) kill() {
+	pids := []int{}
+	if filepath.Base(pr.cmd.Path) == "nginx" {
+		pids = family(pr.cmd.Process.Pid)[1:]
+	}
+	pr.cmd.Process.Kill()
+	for _, pid := range pids {
+		if worker, err := os.FindProcess(pid); err == nil {
+			worker.Kill()
+		}
+	}
 }
 
 // stop ends everything that runs.
@@ -120,7 +134,7 @@ func (p *processes) stop() {
 	p.open = map[*process]struct{}{}
 	p.mu.Unlock()
 	for pr := range open {
-		pr.cmd.Process.Kill()
+		pr.kill()
 	}
 	for pr := range open {
 		<-pr.ended

@@ -50,6 +50,7 @@ func TestFit(t *testing.T) {
 
 // A follower that is megabytes behind catches up at the speed of its line, here down to 20 KiB/s, and the
 // others go on meanwhile.
+// Slow: megabytes at the speed of thin lines, each with writes beside them.
 func TestCatchUpOverAThinLine(t *testing.T) {
 	const each = 500 << 10
 	// bytes per second, and bytes

@@ -16,17 +16,17 @@ func previewVerb() *verb {
 		name: "preview", args: "FOLDER | - | RELEASE | draft", least: 1, most: 1, remote: true,
 		short: "show a release to whoever has a link, on all nodes, before it is in force",
 		long: `
-Sends a site's folder as publish does, has all nodes make it ready, and keeps it for later. It prints links by which it
-can be seen on any node, with its content and its configuration, as if it were in force. Everybody else sees what is in
-force. With a number, it is about a release that is kept already; with draft, about the folder that a
-staging node watches, as that is at the moment, on that node.
+Sends a site's folder as publish does, has all nodes make it ready, and keeps it for later. It prints links by which
+it can be seen on any node, with its content and its configuration, as if it were in force. Everybody else sees what is
+in force. With a number, it is about a release that is kept already; with draft, about the folder that a staging node
+watches, as that is at the moment, on that node.
 
     farmctl preview ./site
     farmctl activate 12         puts it in force, and sends nothing again
 
-Whoever has a link can see it, until its time is over. The link sets a cookie; ?farm-preview= ends that. Scripts send the
-token as X-Farm-Preview. No cache keeps what is answered. Sessions, databases and all else are those of the site: an
-order that is placed in a preview is placed. What hooks have prepared is not switched to, jobs go on with what is in
+Whoever has a link can see it, until its time is over. The link sets a cookie; ?farm-preview= ends that. Scripts send
+the token as X-Farm-Preview. No cache keeps what is answered. Sessions, databases and all else are those of the site:
+an order that is placed in a preview is placed. What hooks have prepared is not switched to, jobs go on with what is in
 force, and a cache in front may give out what it has.`,
 		define: func(c *call) func(context.Context) error {
 			k := &publishCall{releaseCall: &releaseCall{call: c}, hold: true}

@@ -57,6 +57,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // A simulation has to find what it is there to find.
+// Slow: faults are put in on purpose, and each has to be found by some hours of fake time.
 func TestSimulationFinds(t *testing.T) {
 	if race.Enabled {
 		t.Skip("what is looked for is no data race")

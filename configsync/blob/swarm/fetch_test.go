@@ -40,6 +40,7 @@ func TestFetch(t *testing.T) {
 }
 
 // Ten nodes get a release from one: it sends each blob twice at most, and they give it to each other.
+// Slow: nine nodes fetch three releases, over real connections.
 func TestSeedSendsTwoCopies(t *testing.T) {
 	for _, shape := range []struct{ count, size int }{{200, 5_000}, {6, 512 << 10}, {1, 1 << 20}} {
 		t.Run(fmt.Sprintf("%d blobs of %d bytes", shape.count, shape.size), func(t *testing.T) {

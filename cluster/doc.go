@@ -42,7 +42,7 @@
 //   - An *origin* is what the table of answers knows: one Raft instance of a server, from which commands
 //     come.
 //   - A *part* of a node is a type of this package that does one thing for it; the *base* is what parts have
-//     in common.
+//     in common. To *take part* is something else: a node does if its Raft runs, so that it stores and votes.
 //   - The *farm* is all nodes of one name; *cluster* is the same, where no web is meant.
 //   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life,
 //     and its *epoch*, which counts how often the farm was re-formed.

@@ -1,6 +1,7 @@
 package configsync
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
 // ErrOverwrites is what an OverwriteError is.
@@ -98,7 +101,64 @@ func (m *Manager) overwritten(s *state.State, files Files) []Difference {
 			out = append(out, d)
 		}
 	}
+	for _, d := range m.unsaid(base, now, files) {
+		if !slices.ContainsFunc(out, d.named) {
+			out = append(out, d)
+		}
+	}
 	return out
+}
+
+// place is where files say something: in which layer, and there of which field, or that it is locked.
+type place struct {
+	layer.Place
+	section, field string
+	locks          bool
+}
+
+// unsaid returns what files say alone that was changed from base to now, and again to next. It also finds what makes no
+// difference for now, since another file says the same; and locks.
+func (m *Manager) unsaid(base, now, next Files) (out []Difference) {
+	was, is, will := m.said(base), m.said(now), m.said(next)
+	all := maps.Clone(was)
+	maps.Copy(all, is)
+	for p := range all {
+		if schema.Equal(was[p], is[p]) || schema.Equal(is[p], will[p]) {
+			continue
+		}
+		d := Difference{Config: p.Config, Section: p.section, Field: p.field, Old: text(is[p]), New: text(will[p])}
+		if p.Rank != layer.Global {
+			d.For = p.Place.String()
+		}
+		if p.locks {
+			d.Field = "lock of " + p.field
+		}
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b Difference) int { return cmp.Compare(a.String(), b.String()) })
+	return out
+}
+
+// said returns all that files say of the configs of this program.
+func (m *Manager) said(files Files) map[place]*tree.Node {
+	out := map[place]*tree.Node{}
+	docs, _, _ := readAll(m.declared, files, m.opener().Lenient(), func(string) bool { return false })
+	for _, d := range m.declared {
+		for _, doc := range docs[d] {
+			doc.Said(func(section string, in tree.Path, v *tree.Node) {
+				out[place{doc.Place, section, in.String(), false}] = v
+			}, func(in tree.Path) {
+				out[place{doc.Place, "", in.String(), true}] = &tree.Node{Kind: tree.Bool, Text: "true"}
+			})
+		}
+	}
+	return out
+}
+
+// named reports whether a difference of one layer is one that shows on a kind of node.
+func (d Difference) named(o Difference) bool {
+	return d.samePlace(o) || d.For != "" && strings.HasPrefix(o.For, d.For+" ") && d.Config == o.Config &&
+		d.Section == o.Section && d.Field == o.Field
 }
 
 // samePlace reports whether two differences are of one field.

@@ -203,6 +203,49 @@ func TestActivateUndoesNobodysChange(t *testing.T) {
 	})
 }
 
+// TestEveryLayerCounts: what was changed in two files alike and taken over in one alone would be undone in the other; and
+// so would a lock. What is new in a layer undoes nothing.
+func TestEveryLayerCounts(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		l := newLab(t, 1, s.settings)
+		n := l.nodes[0]
+		ci := newKey(t, "shop")
+		mint(t, n.manager, ci)
+		both := func(all, front string) configsync.Files {
+			return configsync.Files{"site.yaml": all, "roles/front/site.yaml": front}
+		}
+		publish := func(files configsync.Files) string {
+			t.Helper()
+			_, err := n.folder(t, ci, s, nil, files)
+			e, is := errors.AsType[*configsync.OverwriteError](err)
+			if !is && err != nil {
+				t.Fatal(err)
+			}
+			names := ""
+			for i := 0; is && i < len(e.Fields); i++ {
+				names += e.Fields[i].String() + "; "
+			}
+			return names
+		}
+		if got := publish(both("banner: A\n", "banner: A\n")); got != "" {
+			t.Fatal(got)
+		}
+		n.set(t, both("banner: B\nlocked: [prices]\n", "banner: B\n"))
+		if got := publish(both("banner: B\nlocked: [prices]\n", "banner: A\n")); got != `site, role front: banner: "B" -> "A"; ` {
+			t.Errorf("refused for %q", got)
+		}
+		if got := publish(both("banner: B\n", "banner: B\n")); got != "site: lock of prices: true -> none; " {
+			t.Errorf("refused for %q", got)
+		}
+		with := both("banner: B\nlocked: [prices]\n", "banner: B\n")
+		with["nodes/n1/site.yaml"] = "banner: New\n"
+		if got := publish(with); got != "" {
+			t.Errorf("refused for %q", got)
+		}
+	})
+}
+
 // TestForgottenEpochsHideNoChange: if what was in force before a publication is not known any more, its configuration is
 // not taken for the publisher's.
 func TestForgottenEpochsHideNoChange(t *testing.T) {

@@ -56,6 +56,18 @@ func Read(typ *schema.Type, place Place, file string, b []byte, o secret.Opener)
 	return r.d, nil
 }
 
+// Said calls f with all that a document says by itself, whatever other layers do: fields, by the section in which they
+// stand, and those that it locks.
+func (d *Document) Said(f func(section string, in tree.Path, v *tree.Node), locks func(in tree.Path)) {
+	d.base.Leaves(nil, func(in tree.Path, v *tree.Node) { f("", in, v) })
+	for _, s := range d.sections {
+		s.node.Leaves(nil, func(in tree.Path, v *tree.Node) { f(s.path, in, v) })
+	}
+	for _, l := range d.locks {
+		locks(l.path)
+	}
+}
+
 type reader struct {
 	typ      *schema.Type
 	opener   secret.Opener

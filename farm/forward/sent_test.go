@@ -70,28 +70,29 @@ func TestFailover_ChangedRequest(t *testing.T) {
 	}
 }
 
-// The server learns from its own request whether the answer has a body. A handler that takes a HEAD for a GET and
-// then declines has not changed what it is.
-func TestDecline_Head(t *testing.T) {
+// The server learns from its own request whether the answer has a body. A handler that takes a HEAD for a GET has not
+// changed that, whether it answers or declines.
+func TestHead_TakenForGet(t *testing.T) {
 	a, _ := two(t, Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/204":
+		if r.URL.Path == "/204" {
 			w.WriteHeader(http.StatusNoContent)
-		case FromContext(r.Context()).Node == "A":
-			r.Method = http.MethodGet
-			if !Decline(r) {
-				io.WriteString(w, "not declined")
-			}
-		default:
-			if r.URL.Path == "/flushed" {
-				http.NewResponseController(w).Flush()
-			}
-			io.WriteString(w, r.Method)
+			return
 		}
+		declines := strings.HasPrefix(r.URL.Path, "/declined")
+		if FromContext(r.Context()).Node == "A" {
+			r.Method = http.MethodGet
+			if declines && Decline(r) {
+				return
+			}
+		}
+		if strings.HasSuffix(r.URL.Path, "/flushed") {
+			http.NewResponseController(w).Flush()
+		}
+		io.WriteString(w, r.Method)
 	}))
 	srv := httptest.NewServer(Outermost(stack{gate: a.gate}))
 	defer srv.Close()
-	for _, path := range []string{"/", "/flushed"} {
+	for _, path := range []string{"/", "/flushed", "/declined", "/declined/flushed"} {
 		got := raw(t, srv.Listener.Addr().String(), "HEAD "+path+" HTTP/1.1\r\nHost: h\r\n\r\n")
 		if !strings.HasPrefix(got, "200 OK") || !strings.Contains(got, `close false body ""`) {
 			t.Errorf("%s: %s", path, got)

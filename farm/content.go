@@ -21,8 +21,9 @@ const protoContent = "bulk-content"
 
 const (
 	sweepEvery = time.Hour
-	sweepGrace = time.Hour      // so long a blob stays that nothing needs any more
-	scrubOver  = 24 * time.Hour // within which every blob is read once
+	sweepGrace = time.Hour        // so long a blob stays that nothing needs any more
+	sweepSoon  = 10 * time.Minute // the same where there is no room for what is needed
+	scrubOver  = 24 * time.Hour   // within which every blob is read once
 )
 
 // contents keeps the content of releases on this node, and brings it there. It is a configsync.Contents.
@@ -32,6 +33,8 @@ type contents struct {
 	fetcher *swarm.Fetcher
 	roster  swarm.Roster
 	kept    chan []blob.Hash // has room for one: the newest roots
+	cramped chan chan<- bool // who needs room, and is told when there is as much as can be
+	soon    time.Duration    // sweepSoon
 }
 
 // openContents opens the store: in Dir, or in a temporary folder.
@@ -48,7 +51,7 @@ func openContents(f *Farm) (*contents, error) {
 		return nil, fmt.Errorf("content: %w", err)
 	}
 	f.openUploads(store)
-	c := &contents{f: f, store: store, kept: make(chan []blob.Hash, 1)}
+	c := &contents{f: f, store: store, kept: make(chan []blob.Hash, 1), cramped: make(chan chan<- bool), soon: sweepSoon}
 	c.fetcher = swarm.NewFetcher(swarm.FetcherConfig{Store: store, Peers: c.roster.Present,
 		Dial: func(ctx context.Context, peer string) (net.Conn, error) {
 			return f.node.Dial(ctx, peer, protoContent)
@@ -102,7 +105,7 @@ func (c *contents) Fetch(ctx context.Context, of configsync.Content, progress fu
 	for _, r := range c.store.Missing(refs) {
 		size += r.Size
 	}
-	if err := c.store.Room(size); err != nil {
+	if err := c.makeRoom(ctx, size); err != nil {
 		return nil, err
 	}
 	if err := c.fetch(ctx, refs, progress); err != nil {
@@ -159,6 +162,31 @@ func (c *contents) Keep(roots []blob.Hash) {
 	}
 }
 
+// makeRoom returns nil if there is room for so many bytes, also once what nothing needs is gone: drafts of a staging node
+// must not have it refuse what the whole farm waits for.
+func (c *contents) makeRoom(ctx context.Context, bytes int64) error {
+	err := c.store.Room(bytes)
+	if !errors.Is(err, blob.ErrNoRoom) {
+		return err
+	}
+	swept := make(chan bool, 1)
+	select {
+	case c.cramped <- swept:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.f.done.Done():
+		return err
+	}
+	select {
+	case <-swept:
+		return c.store.Room(bytes)
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.f.done.Done():
+		return err
+	}
+}
+
 // sweep removes what no release that is kept consists of.
 func (c *contents) sweep() {
 	tick := time.NewTicker(sweepEvery)
@@ -166,32 +194,45 @@ func (c *contents) sweep() {
 	var roots []blob.Hash
 	known := false
 	for {
+		var swept chan<- bool
+		grace := sweepGrace
 		select {
 		case roots = <-c.kept:
 			known = true
 			continue
+		case swept = <-c.cramped:
+			grace = c.soon
 		case <-tick.C:
 		case <-c.f.done.Done():
 			return
 		}
-		if !c.upToDate() {
-			continue
+		if c.upToDate() {
+			select {
+			case roots = <-c.kept:
+				known = true
+			default:
+			}
+			if known {
+				c.sweepOnce(roots, grace)
+			}
 		}
-		select {
-		case roots = <-c.kept:
-			known = true
-		default:
+		if swept != nil {
+			swept <- true
 		}
-		keep, ok := c.needed(roots)
-		if !known || !ok {
-			continue
-		}
-		wanted := func(h blob.Hash) bool { return keep[h] || c.f.uploads.Keeps(h) }
-		if freed, err := c.store.Sweep(c.f.done, wanted, sweepGrace); err != nil {
-			c.f.log.Warn("removing old content failed", "err", err)
-		} else if freed > 0 {
-			c.f.log.Info("old content was removed", "bytes", freed)
-		}
+	}
+}
+
+// sweepOnce removes what was not wanted for that long, and is of no content with one of these roots.
+func (c *contents) sweepOnce(roots []blob.Hash, grace time.Duration) {
+	keep, ok := c.needed(roots)
+	if !ok {
+		return
+	}
+	wanted := func(h blob.Hash) bool { return keep[h] || c.f.uploads.Keeps(h) }
+	if freed, err := c.store.Sweep(c.f.done, wanted, grace); err != nil {
+		c.f.log.Warn("removing old content failed", "err", err)
+	} else if freed > 0 {
+		c.f.log.Info("old content was removed", "bytes", freed)
 	}
 }
 

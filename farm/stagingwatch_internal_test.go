@@ -1,7 +1,9 @@
 package farm
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 // TestWatchSite: a folder is shown, to whoever has a token of it, once it is quiet; half of a copy never is, and what
@@ -30,7 +33,7 @@ func TestWatchSite(t *testing.T) {
 	defer first.Close()
 	var during atomic.Pointer[func()] // while the folder is checked, after it was read
 	f, err := Open(Config{HTTP: None, Admin: None, Configs: []configsync.Declared{siteOf}, Role: cluster.Staging, Name: "s",
-		Join: []string{first.Cluster().Addr()}, CheckContent: func(context.Context, fs.FS) error {
+		Join: []string{first.Cluster().Addr()}, ContentQuota: 4 << 20, CheckContent: func(context.Context, fs.FS) error {
 			if do := during.Load(); do != nil {
 				(*do)()
 			}
@@ -191,6 +194,22 @@ func TestWatchSite(t *testing.T) {
 	}
 	look(watchQuiet, false)
 	shows("/banner", "By hand", http.StatusOK)
+
+	// Drafts of before do not stand in the way of what the farm needs; the one that is shown stays.
+	junk := make([]byte, 4<<20-64<<10)
+	if _, err := f.contents.store.Put(ctx, blob.Sum(junk), bytes.NewReader(junk)); err != nil {
+		t.Fatal(err)
+	}
+	f.contents.soon = 0
+	if err := f.contents.store.Room(1 << 20); !errors.Is(err, blob.ErrNoRoom) {
+		t.Fatal(err)
+	}
+	if err := f.contents.makeRoom(ctx, 1<<20); err != nil {
+		t.Error(err)
+	}
+	if !f.contents.store.Has(w.shown.m.Root()) {
+		t.Error("the draft is gone")
+	}
 
 	for _, bad := range []Config{{WatchPublish: true}, {WatchSite: dir}} {
 		if bad.validateWatch() == nil {

@@ -103,8 +103,6 @@ func newSnapshot(source *state.State, st *staged, u use, problem error) *snapsho
 }
 
 // get returns the value of a declaration.
-func (s *snapshot) get(d *declaration) *value { return s.staged.get(d) }
-
 func (s *staged) get(d *declaration) *value {
 	if i := slices.IndexFunc(s.values, func(v *value) bool { return v.d == d }); i >= 0 {
 		return s.values[i]

@@ -171,6 +171,15 @@ func TestPreview(t *testing.T) {
 		if _, values := get(t, f.Nodes[0], "/banner", "X-Farm-Preview", token); values != "Two Two" {
 			t.Errorf("in force: %q", values)
 		}
+		same, err := key.Sign(credential.Order{Key: "3", Made: time.Now().UnixMilli(), Root: m.Root(), Hold: true,
+			Config: credential.FilesHash(config), Preview: time.Minute.Milliseconds()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := client.Publish(t.Context(), same, config, store, nil)
+		if err != nil || again.Preview == nil || again.Release != r.Release || again.Epoch != 2 {
+			t.Errorf("of what is in force: %+v, %v", again, err)
+		}
 		time.Sleep(2 * time.Minute)
 		if res, _ = get(t, f.Nodes[0], "/banner", "X-Farm-Preview", token); res.StatusCode != http.StatusGone {
 			t.Errorf("after its time: %s", res.Status)

@@ -43,7 +43,7 @@ func TestWatchSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := f.Ready(ctx); err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Or
 			return p.f.dryRun(ctx, pub, o.Manifest)
 		}
 		res, err := p.f.configs.Publish(ctx, pub)
-		if err == nil && o.Preview > 0 && res.Release != p.f.configs.Status().Release {
+		if err == nil && o.Preview > 0 { // also of what is in force, which is not kept for later
 			w := pub.Write
 			w.Key = key
 			return p.f.previewOf(ctx, w, res.Release, time.Duration(o.Preview)*time.Millisecond)

@@ -56,14 +56,17 @@ func (f noticingFSM) ApplyBatch(logs []*raft.Log) []any {
 
 // run sends notices until the leadership ends.
 func (n *notices) run() {
+	var before time.Time // of the commit before
 	for {
 		select {
 		case <-n.wake:
 		case <-n.l.ctx.Done():
 			return
 		}
-		index := n.newest.Load()
-		if n.l.in.grown.last.Load() > index && !sleep(n.l.ctx, noticeDelay) {
+		index, now := n.newest.Load(), time.Now()
+		alone := lone(index, n.l.in.grown.last.Load(), now.Sub(before))
+		before = now
+		if !alone && !sleep(n.l.ctx, noticeDelay) {
 			return
 		}
 		if n.l.leads() {
@@ -72,6 +75,10 @@ func (n *notices) run() {
 		}
 	}
 }
+
+// lone reports whether no append is to come soon that would tell of a commit: the log ends with it, and the commit before
+// was longer ago than one waits for an append. A writer who waits for each of his writes goes on as fast as he did.
+func lone(index, last uint64, rest time.Duration) bool { return last <= index && rest > noticeDelay }
 
 // leads reports whether raft led the term of this leadership at some moment of the call. The leadership may
 // have heard of it when raft had lost that term, and take a later one for it.

@@ -99,3 +99,23 @@ func TestBystandersWithoutNotices(t *testing.T) {
 		}
 	})
 }
+
+// A commit is told at once where the farm rests; an append tells of it in a run of writes, also if each waits for the
+// one before.
+func TestLoneCommits(t *testing.T) {
+	for _, c := range []struct {
+		index, last uint64
+		rest        time.Duration
+		lone        bool
+	}{
+		{5, 5, time.Second, true},
+		{5, 5, time.Duration(math.MaxInt64), true}, // the first of a leadership
+		{5, 6, time.Second, false},
+		{5, 5, 300 * time.Microsecond, false},
+		{5, 6, 300 * time.Microsecond, false},
+	} {
+		if got := lone(c.index, c.last, c.rest); got != c.lone {
+			t.Errorf("%+v", c)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type roll struct {
 	spared time.Time    // since when the farm can do without it; zero = it cannot
 	asked  *askedToRoll // it was asked to restart, and is not back
 	said   string       // why nothing is done, as it was logged
+	saidAt time.Time
 }
 
 // askedToRoll is a member that was asked to restart, as it was before.
@@ -109,8 +110,8 @@ func (r *roll) step(ctx context.Context, farm admin.Farm) {
 // wait notes that a member cannot be restarted now, and says why.
 func (r *roll) wait(m admin.Member, due dueRestart, why error) {
 	r.spared = time.Time{}
-	if text := why.Error(); text != r.said {
-		r.said = text
+	if text := why.Error(); text != r.said && time.Since(r.saidAt) >= steady { // it may tell how far a node is behind
+		r.said, r.saidAt = text, time.Now()
 		r.f.log.Warn("a node waits for its restart", "member", m.Name, "rollout", due.rollout, "why", text,
 			"advice", "mend that, or take the change back: farmctl rollback; or restart the nodes yourself: farmctl restart")
 	}
@@ -160,12 +161,17 @@ func (r *roll) returned(farm admin.Farm) bool {
 // missing says in a few words what is missing before the member counts as back; "" if nothing.
 func (a *askedToRoll) missing(farm admin.Farm) string {
 	before, voters := a.member, a.voters
+	listed := false
 	for _, m := range farm.Members {
+		listed = listed || m.Name == before.Name
 		if m.Name == before.Name && m.Status == admin.Alive && !a.due.of(m) {
 			before.Started = time.Time{} // whatever its clock says: the old process did not say that any more
 		}
 	}
-	if farm.Durable { // where a member is away for good only if an operator says so
+	if farm.Durable && a.voters > 2 { // where a member goes only if an operator says so
+		if !listed {
+			return ""
+		}
 		configured, _ := farm.Voters()
 		voters = min(voters, configured)
 	}

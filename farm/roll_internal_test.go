@@ -60,6 +60,12 @@ func TestAskedToRoll(t *testing.T) {
 			again(m, start.Add(time.Minute))
 			f.Members = f.Members[:2]
 		}, ""},
+		"it was taken out": {func(f *admin.Farm, _ *admin.Member) {
+			f.Members = append(f.Members[:1:1], f.Members[2])
+		}, ""},
+		"in memory, it has not come back": {func(f *admin.Farm, _ *admin.Member) {
+			f.Durable, f.Members = false, append(f.Members[:1:1], f.Members[2])
+		}, "not come back"},
 		"in memory, another one has gone": {func(f *admin.Farm, m *admin.Member) {
 			again(m, start.Add(time.Minute))
 			f.Durable, f.Members = false, f.Members[:2]

@@ -16,11 +16,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// Ten thousand small blobs come from two peers. The long form has a gigabyte in them.
+// Thousands of small blobs come from two peers. The long form has ten thousand, with a gigabyte in them.
 //
-// Slow: 10,000 files are written twice.
+// Slow: 5,000 files are written twice.
 func TestManyBlobs(t *testing.T) {
-	count, size := 10_000, 200
+	count, size := 5_000, 200
 	if race.Enabled {
 		count = 2_000
 	}

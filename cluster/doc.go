@@ -18,6 +18,8 @@
 //	index, value, err := h.Propose(ctx, []byte("add 1")) // replicated, applied here too, exactly once
 //	err = h.Barrier(ctx)                                 // h.Local() is as new as anything acknowledged by now
 //
+// example_test.go has a whole machine, on two nodes of one process. A test of your own can begin like that.
+//
 // What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After
 // ErrUncertain the write may or may not have happened. A farm that is asked for more than it can do refuses
 // what would have to wait for too long: at once, and by ErrOverloaded, after which the write has certainly
@@ -36,51 +38,81 @@
 //
 //   - A *node* is a process with a place in the farm. Its *NodeID* stays as long as its data directory does.
 //   - A *run* is one process of a node, from start to end. Gossip knows runs.
-//   - An *incarnation* is one memory of votes and log of a node. Who forgets becomes another incarnation.
+//   - An *incarnation* is one memory of votes and log of a node. A node that forgets them becomes another
+//     incarnation.
 //   - The *boot* counter counts the starts of one incarnation. It is on disk before anybody hears of it.
 //   - A *server* is what Raft knows: a node in an incarnation, NodeID.incarnation.
-//   - An *origin* is what the table of answers knows: one Raft instance of a server, from which commands
-//     come.
+//   - A *Raft instance* is one life of Raft in a process. A node that starts Raft anew has another one.
+//   - An *origin* is one Raft instance of a server, as one from which commands come. The table of answers,
+//     by which each command is applied once, is kept by origins.
+//   - A *batch* is commands of one origin that travel to the leader together; an *entry* of the log holds
+//     batches.
+//   - A *voter* has a vote in Raft's configuration. A *stand-by* is a node there that could have one, and has
+//     none now. A *seat* is the place of one voter.
+//   - A *copy* is the state on one node. The *gate* opens when a node is a caught-up member; from then on its
+//     copy may be read.
 //   - A *part* of a node is a type of this package that does one thing for it; the *base* is what parts have
 //     in common. To *take part* is something else: a node does if its Raft runs, so that it stores and votes.
 //   - The *farm* is all nodes of one name; *cluster* is the same, where no web is meant.
 //   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life,
 //     and its *epoch*, which counts how often the farm was re-formed.
+//   - A farm whose quorum is gone for good is *re-formed* by one of those that are left, the *successor*. The
+//     others *stand down* first, which ends their Raft, and give a *promise* to follow the successor.
+//   - A *pledge* is a word to one founder, for ten seconds; a *claim* is the right to restore a backup.
 //   - A *level* is what nodes may say to each other, and what may stand in the log. It only rises.
 //
 // # Reading the source
 //
 // node.go puts the parts of a node together, and base.go has what they have in common; the type at the head
 // of a file says what its part does and what guards it. instance.go is one Raft instance with all that
-// belongs to it, and leader.go is what a node does while it leads. DESIGN.md says why, and has a table of
-// the parts.
+// belongs to it, and leader.go is what a node does while it leads. DESIGN.md says why. It begins with a list
+// of questions and where their answers are, and it has a table of the parts.
+//
+// What a program sees is config.go, tuning.go, machine.go (the contract of a state machine), propose.go and
+// read.go (its client), member.go and watch.go (who is there), errors.go, and stats.go.
 //
 // A write goes propose.go, origin.go, outgoing.go and offer.go (this node's side), package internal/link
 // (the two ends of a call), leader.go and taken.go (the leader's side), and internal/replica (every node);
 // internal/wire has the bytes. flow.go and credit.go bound how much is under way, needs.go keeps out of the
-// log what some program does not know, and registration.go makes the node known as an origin. Whoever did
-// not propose hears of a commit by notice.go and nudge.go. A read that must be new goes read.go, rounds.go
+// log what some program does not know, and registration.go makes the node known as an origin. Nodes that did
+// not propose hear of a commit by notice.go; nudge.go tells it to the local Raft. applied.go has how far this
+// node has applied, and spread.go waits until others have. A read that must be new goes read.go, rounds.go
 // and confirm.go.
 //
 // What raft gets of us is transport.go, with append.go, pipeline.go, heartbeat.go and feed.go (what it
-// sends), streamlayer.go (its connections), broken.go and watchdog.go (how writes to its log end),
-// snapshots.go and snapstore.go. followers.go has what the leader knows of those it sends to; reigns.go and
-// whyled.go tell why the leader changed.
+// sends; internal/line fits it to the speed of the line), streamlayer.go (its connections), broken.go and
+// watchdog.go (writes to its log that fail, or do not end), and internal/raftlog (its log and its snapshots,
+// on disk or in memory). followers.go has what the leader knows of those it sends to; leadercell.go has who
+// leads, reigns.go and whyled.go tell why the leader changed.
+//
+// A snapshot is taken, and after a failure taken again, by snapshots.go; frozen, written and restored by
+// internal/replica; sent by feed.go; kept and checked by snapstore.go and internal/raftlog.
 //
 // Members come and go by gossip.go and news.go; members.go has who is there, internal/roster what was heard,
-// and profile.go what this node says of itself. internal/voting decides who votes, voters.go carries it out.
-// form.go, join.go, seeds.go, addresses.go and meet.go find the farm, identity.go, label.go, handshake.go and
-// rivals.go make sure who is who, level.go which versions may work together. ready.go opens the gate,
-// prepare.go and close.go are the way out, and departure.go has how far a node is on it.
+// and profile.go what this node says of itself. internal/voting decides who is to have a vote, voters.go
+// carries it out; internal/standing has whether this node may cast one, and as whom, with what it has
+// promised. form.go, join.go, seeds.go, addresses.go and meet.go find the farm, identity.go, label.go,
+// handshake.go and rivals.go make sure who is who; label.go also refuses a wrong data directory. level.go has
+// which versions may work together, and raises the level. ready.go opens the gate, waiting.go says for whom
+// it waits, prepare.go and close.go are the way out, and departure.go has how far a node is on it; ended.go
+// tells whether a run is certainly over.
 //
 // compare.go finds copies that differ, with mark.go, ballot.go, testimony.go and divergence.go; damage.go
 // finds logs that are damaged; unfit.go, resync.go and without.go mend both, and fitness.go has whether a
-// copy counts. orders.go, resets.go and logs.go have Raft instances end and begin.
+// copy counts. orders.go, resets.go and logs.go have Raft instances end and begin; begun.go tells a log that
+// is gone from one that has never begun. starved.go waits where there is no file descriptor.
 //
 // A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go, claim.go
-// keeps two restores apart, and epoch.go names what comes of it; internal/succession decides who re-forms it,
-// and internal/standing has what a node has promised. admin.go, and the files whose names begin with that,
-// answer operators; stats.go and meters.go have what they read.
+// keeps two restores apart, and epoch.go names what comes of it; internal/succession decides who re-forms it.
+// admin.go, and the files whose names begin with that, answer operators by internal/adminwire; stats.go,
+// meters.go and internal/gauge have what they read.
+//
+// The peer port is internal/port, which protocol.go and peers.go use; internal/trust has its certificates,
+// internal/disk the small files of a data directory, and internal/frame reads lengths that others claim.
+//
+// Tests of whole farms are scripts: testdata/script has them, with a README of their language, and
+// script_test.go runs them. lab_test.go is a farm for tests in Go, kv_test.go its state machine, and
+// model_test.go what callers were told, which every farm is held to.
 //
 // What is in internal never imports this package, so it can be read, and is tested, without a node.
 package cluster

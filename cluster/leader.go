@@ -15,9 +15,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// leadership is what a node does while it leads one term: it puts waiting batches into entries, answers
-// barriers, and keeps the voters. It is made when raft says that this node leads and ends when it does not
-// any more.
+// leadership is what a node does while it leads one term: it puts waiting batches into entries (sequence),
+// has the others hear of commits (notice.go), answers barriers (confirm.go), keeps the voters (voters.go) and
+// compares the copies (compare.go). DESIGN.md lists all of it, with how often. A leadership is made when raft
+// says that this node leads, and ends when it does not any more.
 type leadership struct {
 	in     *instance
 	term   uint64

@@ -19,7 +19,7 @@ import (
 // sees to it that it is applied once.
 type originator struct {
 	in     *instance
-	id     uint64        // random, of this run of the incarnation
+	id     uint64        // random, of this Raft instance
 	wake   chan struct{} // holds one: something is queued
 	window chan struct{} // one for each batch under way
 

@@ -21,9 +21,9 @@ type origin struct {
 
 func newOrigins() origins { return origins{byID: map[uint64]*origin{}} }
 
-// register adds an origin. A later run of the same server takes the place of the earlier one, whose batches
-// can only be stragglers. Two runs with one boot counter, or an earlier counter than one already seen, mean
-// that a disk was set back.
+// register adds an origin. A later Raft instance of the same server takes the place of the earlier one, whose
+// batches can only be stragglers. Two of them with one boot counter, or an earlier counter than one already
+// seen, mean that a disk was set back.
 //
 // An origin that is known already may register again, after a straggler of an earlier registration of its
 // own. With raise its floor is then the higher one of the two: what the later registration fences off stays
@@ -48,7 +48,7 @@ func (t *origins) register(g wire.Registration, raise bool) wire.Code {
 	return wire.CodeOK
 }
 
-// SetBack reports whether g belongs to a disk that is older than what was seen of its server.
+// setBack reports whether g belongs to a disk that is older than what was seen of its server.
 func (t *origins) setBack(g wire.Registration) bool {
 	for _, o := range t.byID {
 		if o.Server == g.Server && (g.Boot < o.Boot || g.Boot == o.Boot && g.Origin != o.Origin) {

@@ -9,7 +9,11 @@ import (
 // package.
 //
 // Apply, Snapshot and Restore are called by one goroutine, one at a time; Query, and the WriterTo that
-// Snapshot returned, run beside them.
+// Snapshot returned, run beside them, and so does whoever reads the machine by Handle.Local. So a machine
+// guards its own state.
+//
+// A test of a machine needs no cluster: give the same commands to two of them, to one of them across a
+// Snapshot and a Restore, and compare all answers, and what Snapshot writes in the end.
 //
 // Bytes have one owner. cmd and q belong to the caller: a machine does not change them, and keeps no part of
 // them when it has returned; cmd is a piece of the log. What Apply returns is copied before the machine is

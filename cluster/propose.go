@@ -25,8 +25,8 @@ func (n *Node) Handle(name string) *Handle {
 }
 
 // Level returns the protocol level in force, as far as this node knows: commands that need a higher one are
-// refused. It goes up when all members run a program that speaks more (see Node.Finalize). It goes down only
-// if an operator restores a backup of a farm that worked at a lower one.
+// refused. It goes up when all members run a program that speaks more (see Node.Finalize). It does not go
+// down, not even when an operator restores a backup of a farm that worked at a lower one.
 func (h *Handle) Level() int { return int(h.node.local.Load().Level()) }
 
 // Propose replicates cmd and returns the index at which it was applied and the machine's answer. It returns

@@ -156,16 +156,9 @@ func (rs *resets) switchOver(old *instance) error {
 	if err := old.stop(); err != nil {
 		return err
 	}
-	rs.peers.DropAll()
-	log, err := rs.logs.takeNext()
-	if err != nil {
+	if _, err := rs.startOn(rs.logs.takeNext); err != nil {
 		return err
 	}
-	in, err := rs.start(log)
-	if err != nil {
-		return err
-	}
-	rs.inst.Store(in)
 	rs.renamed()
 	rs.changed.notify()
 	return nil

@@ -130,16 +130,10 @@ func (rs *resets) replace(o resetOrder) error {
 	if err := rs.untilFiles(rs.ctx, "the identity", anew); err != nil || !begun {
 		return err
 	}
-	rs.peers.DropAll()
-	log, err := rs.logs.openAgain()
+	in, err := rs.startOn(rs.logs.openAgain)
 	if err != nil {
 		return err
 	}
-	in, err := rs.start(log)
-	if err != nil {
-		return err
-	}
-	rs.inst.Store(in)
 	if kind.hidesState() {
 		rs.local.Store(in.fsm)
 		rs.progress.reset()
@@ -150,6 +144,21 @@ func (rs *resets) replace(o resetOrder) error {
 	rs.renamed()
 	rs.changed.notify()
 	return nil
+}
+
+// startOn has Raft begin on a log that is opened once no peer is connected to the old one.
+func (rs *resets) startOn(open func() (openLog, error)) (*instance, error) {
+	rs.peers.DropAll()
+	log, err := open()
+	if err != nil {
+		return nil, err
+	}
+	in, err := rs.start(log)
+	if err != nil {
+		return nil, err
+	}
+	rs.inst.Store(in)
+	return in, nil
 }
 
 // orderReform has this node re-form the farm, and waits for it. cluster is the cluster ID that the farm must

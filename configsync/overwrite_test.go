@@ -47,15 +47,21 @@ func (n *labNode) set(t *testing.T, files configsync.Files) {
 	}
 }
 
+// published returns the last node of a lab, a publisher's key that the farm knows, and where it publishes to.
+func published(t *testing.T, nodes int) (*labNode, *credential.Key, *shelf) {
+	t.Helper()
+	s := newShelf(t)
+	n := newLab(t, nodes, s.settings).nodes[nodes-1]
+	ci := newKey(t, "shop")
+	mint(t, n.manager, ci)
+	return n, ci, s
+}
+
 // TestPublicationUndoesNobodysChange: a folder that does not know of what was changed by hand is refused, by the names
 // of the fields; one that has the change, or leaves the field alone, is not; and who wants it all the same says so.
 func TestPublicationUndoesNobodysChange(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		l := newLab(t, 3, s.settings)
-		n := l.nodes[1]
-		ci := newKey(t, "shop")
-		mint(t, n.manager, ci)
+		n, ci, s := published(t, 3)
 		ok := func(change func(*configsync.Publication), files configsync.Files) {
 			t.Helper()
 			if _, err := n.folder(t, ci, s, change, files); err != nil {
@@ -130,11 +136,7 @@ func TestPublicationUndoesNobodysChange(t *testing.T) {
 // was in it, so that nothing had to be published.
 func TestTakenOverIsKnown(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		l := newLab(t, 2, s.settings)
-		n := l.nodes[0]
-		ci := newKey(t, "shop")
-		mint(t, n.manager, ci)
+		n, ci, s := published(t, 2)
 		for i, of := range []*shelf{s, nil} { // with content, and configuration alone
 			one := func(tea int) configsync.Files {
 				return configsync.Files{"site.yaml": fmt.Sprintf("banner: B%d\nprices: {tea: %d}\n", i, tea)}
@@ -207,11 +209,7 @@ func TestActivateUndoesNobodysChange(t *testing.T) {
 // so would a lock. What is new in a layer undoes nothing.
 func TestEveryLayerCounts(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		l := newLab(t, 1, s.settings)
-		n := l.nodes[0]
-		ci := newKey(t, "shop")
-		mint(t, n.manager, ci)
+		n, ci, s := published(t, 1)
 		both := func(all, front string) configsync.Files {
 			return configsync.Files{"site.yaml": all, "roles/front/site.yaml": front}
 		}
@@ -250,11 +248,7 @@ func TestEveryLayerCounts(t *testing.T) {
 // not taken for the publisher's.
 func TestForgottenEpochsHideNoChange(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := newShelf(t)
-		l := newLab(t, 1, s.settings)
-		n := l.nodes[0]
-		ci := newKey(t, "shop")
-		mint(t, n.manager, ci)
+		n, ci, s := published(t, 1)
 		n.set(t, configsync.Files{"site.yaml": "banner: By hand\n"})
 		for i := range 51 { // content alone, each with other needs
 			if _, err := n.folder(t, ci, s, func(p *configsync.Publication) { p.Level = uint64(i + 1) }, nil); err != nil {

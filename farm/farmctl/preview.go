@@ -55,19 +55,8 @@ func (c *publishCall) preview(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	view := c.rolloutView()
-	return c.program.post(ctx, order.PathPreview, order.ReleasePreview{ConfigWrite: w, Release: id, For: c.seen.String()},
-		func(l order.RolloutLine) error {
-			switch {
-			case l.Progress != nil:
-				view.progress(l.Progress)
-			case l.Result != nil && c.json:
-				return c.printJSON(l.Result)
-			case l.Result != nil:
-				return c.tellPreview(*l.Result)
-			}
-			return nil
-		})
+	return c.follow(ctx, order.PathPreview, order.ReleasePreview{ConfigWrite: w, Release: id, For: c.seen.String()},
+		c.tellPreview)
 }
 
 // tellPreview prints the links.

@@ -170,6 +170,11 @@ func (c *releaseCall) write(ctx context.Context) (w order.ConfigWrite, all order
 
 // rollout has a release put in force, and shows how far that is.
 func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
+	return c.follow(ctx, path, q, c.inForce)
+}
+
+// follow asks for something that nodes have to do, shows how far that is, and has tell say what has come of it.
+func (c *releaseCall) follow(ctx context.Context, path string, q any, tell func(order.ReleaseResult) error) error {
 	view := c.rolloutView()
 	return c.program.post(ctx, path, q, func(l order.RolloutLine) error {
 		switch {
@@ -178,7 +183,7 @@ func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
 		case l.Result != nil && c.json:
 			return c.printJSON(l.Result)
 		case l.Result != nil:
-			return c.inForce(*l.Result)
+			return tell(*l.Result)
 		}
 		return nil
 	})

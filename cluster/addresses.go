@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // loadAddresses brings back where the others were when this node ran last. Without them the Join addresses
@@ -27,7 +28,7 @@ func (j *joining) loadAddresses() {
 func (j *joining) saveAddresses() {
 	var saved disk.Peers
 	begun := ""
-	for sleep(j.ctx, time.Second) {
+	for sleep.For(j.ctx, time.Second) {
 		in := j.instance()
 		servers := in.configuration().Servers
 		if len(servers) == 0 {

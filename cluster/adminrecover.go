@@ -9,6 +9,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/adminwire"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // operateSurvey asks everybody configured what they hold.
@@ -62,7 +63,7 @@ func (o *operators) recoverSoon(ctx context.Context, cluster string, lost []stri
 	for end := time.Now().Add(recoverPatience); ; {
 		err := o.recovery.recover(ctx, cluster, lost)
 		passing := errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed)
-		if !passing || time.Now().After(end) || !sleep(ctx, recoverPatience/10) {
+		if !passing || time.Now().After(end) || !sleep.For(ctx, recoverPatience/10) {
 			return err
 		}
 	}

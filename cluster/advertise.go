@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // testAdvertised calls this node by the address it tells the others, and warns if that leads elsewhere. An
@@ -18,7 +20,7 @@ func (n *Node) testAdvertised() {
 		if err = n.callSelf(); err == nil {
 			return
 		}
-		if !sleep(n.ctx, time.Second) {
+		if !sleep.For(n.ctx, time.Second) {
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -158,7 +159,7 @@ func (sp *stopping) handOver() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
-	for in.raft.State() == raft.Leader && sleep(ctx, 10*time.Millisecond) {
+	for in.raft.State() == raft.Leader && sleep.For(ctx, 10*time.Millisecond) {
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Every copy of the state should be the same: the log is, and state machines are deterministic. The leader
@@ -62,7 +63,7 @@ func newComparison(l *leadership) *comparison {
 func (l *leadership) compare() {
 	c := newComparison(l)
 	var marked time.Time
-	for pause := compareSoon; sleep(l.ctx, pause); {
+	for pause := compareSoon; sleep.For(l.ctx, pause); {
 		if pause = compareEvery; l.in.fsm.Level() >= wire.LevelSafety {
 			c.round()
 			l.mark(&marked)
@@ -301,7 +302,7 @@ func (c *comparison) handOver(right []string) {
 		// it may never answer (raft issue 696)
 		in.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
 		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
-			if !sleep(c.l.ctx, 10*time.Millisecond) {
+			if !sleep.For(c.l.ctx, 10*time.Millisecond) {
 				return
 			}
 		}

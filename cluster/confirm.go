@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // barrier returns the index that a reader must have applied to be as new as anything acknowledged before the
@@ -38,7 +39,7 @@ func (l *leadership) leisurely() func() {
 	var last time.Time
 	return func() {
 		if wait := time.Until(last.Add(leisure)); wait > 0 {
-			sleep(l.ctx, wait)
+			sleep.For(l.ctx, wait)
 		}
 		last = time.Now()
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // A run of a node is one process. What a run had to itself may go to another as soon as it is certain that
@@ -56,7 +57,7 @@ func (n *Node) AwaitEnd(ctx context.Context, run string) error {
 		switch {
 		case n.ctx.Err() != nil:
 			return ErrClosed
-		case !sleep(ctx, endPause):
+		case !sleep.For(ctx, endPause):
 			return ctx.Err()
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -50,7 +51,7 @@ func (f *forming) form() {
 		return
 	}
 	var said complaint
-	if !f.knowinglyAlone() && !sleep(f.ctx, listenFirst) {
+	if !f.knowinglyAlone() && !sleep.For(f.ctx, listenFirst) {
 		return
 	}
 	for !f.standing.Belongs() {
@@ -64,7 +65,7 @@ func (f *forming) form() {
 			}
 			return
 		}
-		if !sleep(f.ctx, formEvery) {
+		if !sleep.For(f.ctx, formEvery) {
 			return
 		}
 	}

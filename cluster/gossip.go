@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // gossip runs memberlist on the peer port and turns what it says into sightings. memberlist calls the
@@ -247,7 +248,7 @@ func (t *gossipTransport) readPackets() {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			sleep(t.node.ctx, time.Millisecond) // such as a port-unreachable message for an earlier packet
+			sleep.For(t.node.ctx, time.Millisecond) // such as a port-unreachable message for an earlier packet
 			continue
 		}
 		p := &memberlist.Packet{Buf: slices.Clone(buf[:n]), From: from, Timestamp: time.Now()}

@@ -9,6 +9,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -75,7 +76,7 @@ func (j *joining) sleepUnlessAlone(d time.Duration) bool {
 	alone := j.members.alone()
 	end := time.Now().Add(d)
 	for time.Now().Before(end) && j.members.alone() == alone {
-		if !sleep(j.ctx, min(joinFirst, time.Until(end)+time.Millisecond)) {
+		if !sleep.For(j.ctx, min(joinFirst, time.Until(end)+time.Millisecond)) {
 			return false
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // contents returns the checksums of all files below dir, but for the lock, which every look at the directory
@@ -153,7 +154,7 @@ func forwarded(t *testing.T, to string, patient bool) string {
 	t.Cleanup(func() { cancel(); l.Close(); wg.Wait() })
 	connect := func() (c net.Conn, err error) {
 		for {
-			if c, err = net.Dial("tcp", to); err == nil || !patient || !sleep(ctx, 10*time.Millisecond) {
+			if c, err = net.Dial("tcp", to); err == nil || !patient || !sleep.For(ctx, 10*time.Millisecond) {
 				return c, err
 			}
 		}

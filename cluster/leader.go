@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // leadership is what a node does while it leads one term: it puts waiting batches into entries (sequence),
@@ -151,7 +152,7 @@ func (l *leadership) open() bool {
 			close(l.opened)
 			return true
 		}
-		sleep(l.ctx, 20*time.Millisecond)
+		sleep.For(l.ctx, 20*time.Millisecond)
 	}
 	return false
 }

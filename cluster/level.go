@@ -13,6 +13,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // raiseAfter is for how long every member must have spoken a level before the leader raises it to that by
@@ -255,7 +256,7 @@ func (s *spoken) note(level byte, now time.Time) (since time.Time) {
 
 // watch keeps, on every node, since when all members speak a level: the node may come to lead.
 func (lv *leveling) watch() {
-	for sleep(lv.ctx, time.Second) {
+	for sleep.For(lv.ctx, time.Second) {
 		lv.spoken.note(lv.look().common, time.Now())
 	}
 }

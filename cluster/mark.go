@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // The chained hash (internal/replica/chain.go) shows what copies applied and answered, not what they have
@@ -62,7 +63,7 @@ type slowHash struct {
 func (h *slowHash) Write(p []byte) (int, error) {
 	h.Digest.Write(p)
 	if h.chunk += len(p); h.chunk >= hashChunk {
-		sleep(h.ctx, hashShare*min(time.Since(h.since), time.Second))
+		sleep.For(h.ctx, hashShare*min(time.Since(h.since), time.Second))
 		h.chunk, h.since = 0, time.Now()
 	}
 	return len(p), h.ctx.Err()

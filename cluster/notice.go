@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Raft tells a follower what is committed with its next append, which at rest leaves after the commit
@@ -66,7 +67,7 @@ func (n *notices) run() {
 		index, now := n.newest.Load(), time.Now()
 		alone := lone(index, n.l.in.grown.last.Load(), now.Sub(before))
 		before = now
-		if !alone && !sleep(n.l.ctx, noticeDelay) {
+		if !alone && !sleep.For(n.l.ctx, noticeDelay) {
 			return
 		}
 		if n.l.leads() {
@@ -117,7 +118,7 @@ func (n *notices) tell(server string) {
 	for n.more(server) {
 		index := n.newest.Load()
 		if err := n.sendOne(server, index); err != nil {
-			sleep(n.l.ctx, noticePause)
+			sleep.For(n.l.ctx, noticePause)
 			n.end(server)
 			return
 		}

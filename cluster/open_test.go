@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 func TestMain(m *testing.M) {
@@ -53,7 +54,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx := within(t, 2*time.Minute)
 	for !ok() {
-		if !sleep(ctx, 5*time.Millisecond) {
+		if !sleep.For(ctx, 5*time.Millisecond) {
 			ci.Latef(t, "waited in vain for %s", what)
 		}
 	}

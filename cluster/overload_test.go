@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // strain is a farm, what its disks do, and what is asked of it.
@@ -144,7 +145,7 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 						}
 						mu.Unlock()
 						if errors.Is(err, ErrOverloaded) {
-							sleep(ctx, time.Second)
+							sleep.For(ctx, time.Second)
 						}
 					}
 				})

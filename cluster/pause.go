@@ -4,26 +4,16 @@ import (
 	"context"
 	"sync"
 	"time"
-)
 
-// sleep waits for d and reports false if ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
+)
 
 // backoff is the pause between attempts: short at first, since a new leader is found within a second.
 type backoff struct{ d time.Duration }
 
 func (b *backoff) wait(ctx context.Context) bool {
 	b.d = min(max(2*b.d, 2*time.Millisecond), 100*time.Millisecond)
-	return sleep(ctx, b.d)
+	return sleep.For(ctx, b.d)
 }
 
 // waited waits for wg, but not for ever, and reports whether it ended.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -80,7 +81,7 @@ func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 		case comes:
 			assured = time.Now()
 		}
-		sleep(ctx, prepareEvery)
+		sleep.For(ctx, prepareEvery)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/succession"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -35,7 +36,7 @@ type recovery struct {
 // itself.
 func (rc *recovery) watchQuorum() {
 	var since time.Time // when the leader was missed first
-	for sleep(rc.ctx, quorumEvery) {
+	for sleep.For(rc.ctx, quorumEvery) {
 		rc.followEpoch()
 		if rc.fit.err() != nil {
 			continue // see mending

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // reads find out what must have been applied here before somebody reads, and ask the leader's copy. They hold
@@ -203,7 +204,7 @@ func (rs *reads) noLeader(ctx context.Context) error {
 
 // freshen keeps this node's staleness low while it has contact to a leader.
 func (rs *reads) freshen() {
-	for sleep(rs.ctx, freshenEvery) {
+	for sleep.For(rs.ctx, freshenEvery) {
 		ctx, cancel := context.WithTimeout(rs.ctx, freshenEvery)
 		rs.catchUp(ctx, func(ctx context.Context) (indexAnswer, error) { return rs.askIndex(ctx, true) })
 		cancel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Ready returns nil once this node is a caught-up member: in the configuration, with a vote if it is to have
@@ -88,7 +90,7 @@ func (rd *readiness) becomeReady() bool {
 			passed = time.Now()
 		}
 		rd.sayUnready(&said, began, placed, configured, caughtUp)
-		if !sleep(rd.ctx, readyEvery) {
+		if !sleep.For(rd.ctx, readyEvery) {
 			return false
 		}
 	}

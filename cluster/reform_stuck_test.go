@@ -15,6 +15,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // serverSet returns what the nodes are called in Raft, as a set.
@@ -213,7 +214,7 @@ func TestRestoreTwiceUnderLoad(t *testing.T) {
 				var load sync.WaitGroup
 				for i, n := range l.nodes {
 					load.Go(func() {
-						for j := 0; sleep(ctx, 5*time.Millisecond); j++ {
+						for j := 0; sleep.For(ctx, 5*time.Millisecond); j++ {
 							n.Handle("kv").Propose(ctx, fmt.Appendf(nil, "set w%d %d", i, j))
 						}
 					})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // rivals are nodes that carry this one's name, or run on a copy of its data directory.
@@ -26,7 +27,7 @@ func (rv *rivals) watch() {
 		case <-rv.ctx.Done():
 			return
 		}
-		for rv.endIfOlder() && sleep(rv.ctx, askRivals) {
+		for rv.endIfOlder() && sleep.For(rv.ctx, askRivals) {
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -75,7 +77,7 @@ func (s *snapshotSchedule) done(now time.Time, bytes int64, err error) (wait tim
 // snapshots takes snapshots, and drops what is left of the log when nobody needs it any more.
 func (in *instance) snapshots() {
 	s := &snapshotSchedule{server: in.server, least: in.node.cfg.Tuning.SnapshotBytes, last: time.Now()}
-	for sleep(in.ctx, snapshotCheck) {
+	for sleep.For(in.ctx, snapshotCheck) {
 		select {
 		case <-in.snapshotNow:
 			in.replaceSnapshot()

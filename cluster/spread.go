@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // spreadPause is how long Spread waits before it asks again a member that was behind, twice as long each time
@@ -59,7 +60,7 @@ func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error
 		if m := n.directory.Get(node); m == nil || m.Status != roster.Alive {
 			return fmt.Errorf("node %s may be behind: it does not answer", node)
 		}
-		if !sleep(ctx, pause) {
+		if !sleep.For(ctx, pause) {
 			return fmt.Errorf("node %s may be behind: %w", node, ctx.Err())
 		}
 	}

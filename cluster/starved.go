@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // A process that has no file descriptor left (EMFILE, ENFILE) has lost nothing, and its disk is well: so that
@@ -22,7 +23,7 @@ func (b *base) untilFiles(ctx context.Context, what string, step func() error) e
 		}
 		b.warnOnce("descriptors", "no file descriptor is left; trying again", descriptors.Explain(err), "for",
 			what)
-		if pause = descriptors.Pause(pause); !sleep(ctx, pause) {
+		if pause = descriptors.Pause(pause); !sleep.For(ctx, pause) {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 func peerOf(t *testing.T, s Stats, n *labNode) admin.Peer {
@@ -150,7 +151,7 @@ func TestStatsOfCredit(t *testing.T) {
 				wg.Go(func() {
 					for ctx.Err() == nil {
 						n.Handle("kv").Propose(ctx, []byte("noop "+strings.Repeat("x", size)))
-						sleep(ctx, time.Second)
+						sleep.For(ctx, time.Second)
 					}
 				})
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -179,7 +180,7 @@ const (
 // changes the voters.
 func (n *Node) watchVoters() {
 	var since time.Time
-	for sleep(n.ctx, votersEvery) {
+	for sleep.For(n.ctx, votersEvery) {
 		voters, wanted, settled := n.members.situation().Settled()
 		if !settled || voters == wanted {
 			since = time.Time{}

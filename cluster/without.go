@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // A log is given up, because it is damaged or because the state it led to is wrong, only if nothing is lost
@@ -51,7 +52,7 @@ func (l *leadership) quorumWithout(server string, meant func(voter string) bool)
 			if err == nil {
 				err = l.holds(s, last)
 			}
-			if !errors.Is(err, errBehind) || !sleep(ctx, 20*time.Millisecond) { // entries may be on their way
+			if !errors.Is(err, errBehind) || !sleep.For(ctx, 20*time.Millisecond) { // entries may be on their way
 				return err
 			}
 		}

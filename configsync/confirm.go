@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Health is what a node says of itself after a switch.
@@ -151,7 +152,7 @@ func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to
 		case <-ctx.Done():
 			return
 		}
-		if pause(ctx, askAgain); ctx.Err() != nil {
+		if sleep.For(ctx, askAgain); ctx.Err() != nil {
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -182,7 +183,7 @@ func (b *ballot) ask(ctx context.Context, node string) {
 			}
 			return
 		}
-		if pause(ctx, askAgain); ctx.Err() != nil {
+		if sleep.For(ctx, askAgain); ctx.Err() != nil {
 			return
 		}
 	}

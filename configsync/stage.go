@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Vote is what a node says to a release that it was to make ready.
@@ -39,7 +40,7 @@ func (m *Manager) Stage(ctx context.Context, rollout uint64, progress func(NodeP
 	v.Digest = source.Digest(release)
 	manifest, err := m.bring(ctx, source, release, tell)
 	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
-		pause(ctx, askAgain)
+		sleep.For(ctx, askAgain)
 		manifest, err = m.bring(ctx, source, release, tell)
 	}
 	if err == nil {
@@ -68,7 +69,7 @@ func (m *Manager) makeReady(ctx context.Context, source *state.State, r Release,
 	defer m.unlockStaging()
 	st, err := m.make(ctx, source, r, manifest, tell)
 	for again := 0; errors.Is(err, errKeyToCome) && again < 10 && ctx.Err() == nil; again++ {
-		pause(ctx, time.Second)
+		sleep.For(ctx, time.Second)
 		st, err = m.make(ctx, source, r, manifest, tell)
 	}
 	if err != nil {
@@ -212,14 +213,6 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, mani
 
 // errKeyToCome says that a key which the files need has not come yet.
 var errKeyToCome = errors.New("a key for secrets has not come to this node yet")
-
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
 
 // remember keeps what is ready. Values that other releases have too are the same objects.
 func (m *Manager) remember(st *staged) (*staged, error) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 	"github.com/seed48eb2e21/webfarm/session/internal/state"
 )
 
@@ -57,7 +58,7 @@ type limitsWatch struct {
 
 func (m *Manager) watchLimits(ctx context.Context) {
 	var w limitsWatch
-	for pause(ctx, time.Second+rand.N(2*time.Second)) { // by chance, so that it is one node as a rule who sets them
+	for sleep.For(ctx, time.Second+rand.N(2*time.Second)) { // by chance, so that it is one node as a rule who sets them
 		m.lookAtLimits(ctx, &w)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Manager gives requests their sessions. Install its Handler around everything that uses them.
@@ -76,7 +78,7 @@ const tickEvery = 10 * time.Second
 func (m *Manager) watchTicks(ctx context.Context) {
 	var last, seen time.Time // the last Tick, by the store's time, and when this node first saw it, by its own
 	patience := tickPatience()
-	for pause(ctx, time.Second) {
+	for sleep.For(ctx, time.Second) {
 		st, now := m.store.Status(), time.Now()
 		m.history.note(st.Index, now)
 		if !st.LastTick.Equal(last) || seen.IsZero() {
@@ -107,17 +109,5 @@ func (m *Manager) tick(ctx context.Context) {
 		if !a.More || ctx.Err() != nil {
 			return
 		}
-	}
-}
-
-// pause waits for d; false means that ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 	"github.com/seed48eb2e21/webfarm/session/internal/state"
 )
 
@@ -61,7 +62,7 @@ func (t *touchSet) drain() map[StoreKey]struct{} {
 
 // sendTouches notes uses in batches. Nobody waits for it, and what fails is lost: the session's next use comes again.
 func (m *Manager) sendTouches(ctx context.Context) {
-	for pause(ctx, touchEvery) {
+	for sleep.For(ctx, touchEvery) {
 		batch := make([]StoreKey, 0, 64)
 		for key := range m.touches.drain() {
 			if batch = append(batch, key); len(batch) == maxTouch {

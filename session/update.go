@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // maxTries bounds how often Update runs its function. What ends first under any sane load is CommitTimeout.
@@ -64,7 +66,7 @@ func (s *Session) replace(ctx context.Context, name string, f func(old []byte, f
 			return err
 		}
 		contended = true
-		if mine != nil && !pause(ctx, backoff(try)) {
+		if mine != nil && !sleep.For(ctx, backoff(try)) {
 			return fmt.Errorf("%w: %w", ErrConflict, ctx.Err())
 		}
 	}
@@ -231,7 +233,7 @@ func (t *turn) yield(ctx context.Context) {
 	case t.since.IsZero():
 		t.since = time.Now()
 	case time.Since(t.since) > yieldEvery:
-		pause(ctx, max(yieldFor, min(3*t.took, yieldEvery)))
+		sleep.For(ctx, max(yieldFor, min(3*t.took, yieldEvery)))
 		t.since = time.Now()
 	}
 }

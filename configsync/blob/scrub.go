@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // ScrubReport is what a Scrub has found.
@@ -48,14 +50,10 @@ func pause(ctx context.Context, over time.Duration, size, total int64) error {
 	if share <= 0 {
 		return context.Cause(ctx)
 	}
-	t := time.NewTimer(share)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
+	if !sleep.For(ctx, share) {
 		return context.Cause(ctx)
-	case <-t.C:
-		return nil
 	}
+	return nil
 }
 
 // all returns the blobs of now in no order, and a size of all that counts the files, too.

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"context"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // dispatch is one client's request on its way to peers. It is one allocation, with all that an attempt needs.
@@ -79,7 +79,7 @@ func (h *hop) send(d *dispatch) retry.Verdict {
 			return v
 		}
 		d.retried(keep)
-		if v.Pause && !pause(d.r.Context(), retry.Backoff(d.c.Repeats, rand.Float64())) {
+		if v.Pause && !sleep.For(d.r.Context(), retry.Backoff(d.c.Repeats, rand.Float64())) {
 			if expired(d.r.Context()) {
 				return d.decide(d.last.State, retry.Late)
 			}
@@ -136,18 +136,6 @@ func (d *dispatch) beforeHeader(status int, duplex bool) {
 	leaveBody(d.w, d.r, d.a.Upload, duplex)
 	if d.close && status != http.StatusSwitchingProtocols {
 		d.w.Header().Set("Connection", "close") // whatever the handler says
-	}
-}
-
-// pause waits, and reports false if ctx ended before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

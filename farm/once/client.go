@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Log replicates the commands of a Machine: package cluster's Handle is one.
@@ -198,7 +199,7 @@ func (c *Client) insist(ctx context.Context, cmd state.Command) (state.Answer, e
 		if err == nil {
 			return a, nil
 		}
-		if !pause(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return a, err
 		}
 	}
@@ -213,18 +214,6 @@ func (c *Client) spawn(f func()) bool {
 	}
 	c.wg.Go(f)
 	return true
-}
-
-// pause reports false if ctx ended before d was over.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // signal puts one into a channel that holds one.

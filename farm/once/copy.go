@@ -1,6 +1,10 @@
 package once
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
+)
 
 // A copy of the state that is made anew, from a snapshot, says so before it takes the place of the former
 // one: other machines are made with it. So everybody looks again when it is there.
@@ -31,7 +35,7 @@ func (c *Client) awaitCopyLocked() {
 	c.awaitsCopy = true
 	before := c.cfg.Local()
 	c.wg.Go(func() {
-		for c.seeCopy(&before) && pause(c.ctx, copyEvery) {
+		for c.seeCopy(&before) && sleep.For(c.ctx, copyEvery) {
 		}
 	})
 }

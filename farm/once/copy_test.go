@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // backup returns the state as it is now.
@@ -111,7 +113,7 @@ func TestReplayBeginsNothing(t *testing.T) {
 			g.note(n.run, k.Time)
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
-			pause(over, 9*time.Minute) // whatever its own context says, which a copy that lacks the run ends
+			sleep.For(over, 9*time.Minute) // whatever its own context says, which a copy that lacks the run ends
 			return nil
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Every runs fn at each time of a schedule, on one node of those whose program registers that name. Each time
@@ -201,7 +202,7 @@ func (j *job) propose(ctx context.Context, cmd state.Command) error {
 	case state.OK, state.Granted, state.Lost:
 		return nil
 	case state.Early: // by the log's time, which this node has learned just now
-		pause(ctx, claimStep/10)
+		sleep.For(ctx, claimStep/10)
 		return nil
 	case state.Gone: // the owner, or the job as it was
 		if _, ok := j.c.cfg.Local().Owner(j.o.id); !ok {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // What users of other schedulers and locks have reported of them, tried here. Each names a report.
@@ -249,7 +251,7 @@ func TestLongRun(t *testing.T) {
 					func(ctx context.Context, _ Tick) error {
 						most.Store(max(most.Load(), now.Add(1)))
 						defer now.Add(-1)
-						if runs.Add(1) == 1 && !pause(ctx, 2*time.Hour) {
+						if runs.Add(1) == 1 && !sleep.For(ctx, 2*time.Hour) {
 							return ctx.Err()
 						}
 						return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // begin starts the runs that this node has by its copy of the state, whatever it knows of how they came
@@ -29,7 +30,7 @@ func (j *job) begin(now state.Job) {
 func (j *job) run(o *owner, r state.Run) {
 	defer j.c.runs()()
 	for err := o.confirm(o.ctx); err != nil; err = o.confirm(o.ctx) { // no hurry: nobody else has this run
-		if err == ErrLost || !pause(o.ctx, retryPause) {
+		if err == ErrLost || !sleep.For(o.ctx, retryPause) {
 			return // the owner ends, and the log has that
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/race"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // TestSimulation has five nodes lock, run singletons and be due every second, while they are cut off,
@@ -177,7 +178,7 @@ func (s *simulation) begin(name string) {
 
 // asleep waits as an application does: not while its process stands still. It reports false once that has
 // ended.
-func (n *simNode) asleep(d time.Duration) bool { return pause(n.ctx, d) }
+func (n *simNode) asleep(d time.Duration) bool { return sleep.For(n.ctx, d) }
 
 func (s *simulation) lockOnce(n *simNode, rng *rand.Rand) {
 	name := fmt.Sprint("lock ", rng.IntN(3))

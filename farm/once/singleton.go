@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Node describes nodes: those of a role, of an application, or both. An empty field is of any.
@@ -57,7 +59,7 @@ func (w *work) singleton(fn func(context.Context, uint64) error, rank byte) {
 		case errors.Is(err, errRetired):
 			continue
 		case err != nil:
-			pause(w.c.ctx, w.failed("cannot wait for the turn of a singleton; trying again", err))
+			sleep.For(w.c.ctx, w.failed("cannot wait for the turn of a singleton; trying again", err))
 			continue
 		}
 		began := time.Now()
@@ -66,7 +68,7 @@ func (w *work) singleton(fn func(context.Context, uint64) error, rank byte) {
 			fails.reset()
 		}
 		if !w.c.isRetired() {
-			pause(w.c.ctx, fails.step())
+			sleep.For(w.c.ctx, fails.step())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // A node is sure of what it holds as long as nobody can have taken it. Who takes it puts a suspicion into the
@@ -122,7 +123,7 @@ func (o *owner) heed() {
 	}
 	ctx, cancel := context.WithTimeout(o.ctx, sureFor)
 	defer cancel()
-	if err := o.refute(ctx); err != nil && pause(o.ctx, refreshEvery/4) {
+	if err := o.refute(ctx); err != nil && sleep.For(o.ctx, refreshEvery/4) {
 		signal(o.wake)
 	}
 }
@@ -161,7 +162,7 @@ func (o *owner) guard() {
 			o.endLeases(ErrLost)
 			left = refreshEvery / 4
 		}
-		if !pause(o.ctx, left) {
+		if !sleep.For(o.ctx, left) {
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/state"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Owners look after each other in a ring: in the order of their names, each is watched by the next two. When
@@ -86,7 +87,7 @@ func (o *owner) watch(ctx context.Context, id string) {
 		})
 	}
 	heard, refuted := time.Now(), uint64(0)
-	for pause(ctx, lookEvery) {
+	for sleep.For(ctx, lookEvery) {
 		m := o.c.cfg.Local()
 		its, ok := m.Owner(id)
 		switch {
@@ -103,7 +104,7 @@ func (o *owner) watch(ctx context.Context, id string) {
 // challenge has an owner expire unless it says within Patience that it is there.
 func (o *owner) challenge(ctx context.Context, id, node string) {
 	a, err := o.c.do(ctx, state.Suspect{ID: id})
-	if err != nil || a.Code != state.OK || !pause(ctx, o.c.patience) {
+	if err != nil || a.Code != state.OK || !sleep.For(ctx, o.c.patience) {
 		return
 	}
 	if its, ok := o.c.cfg.Local().Owner(id); !ok || its.Suspicion != a.Fence {

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // attacker is somebody who reaches the peer port of a node and does not know the farm's secret.
@@ -161,7 +163,7 @@ func (a *attacker) crawl(n int) {
 						if _, err := c.Write([]byte{b}); err != nil {
 							return
 						}
-						pause(ctx, time.Second)
+						sleep.For(ctx, time.Second)
 					}
 				}()
 				defer func() {
@@ -189,7 +191,7 @@ func (a *attacker) packets(n int, next func() []byte) {
 	for i := range n {
 		c.Write(next()) // packets may be lost
 		if i%100 == 99 {
-			pause(a.t.Context(), time.Millisecond)
+			sleep.For(a.t.Context(), time.Millisecond)
 		}
 	}
 }

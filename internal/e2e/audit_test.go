@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // audit asks every node for every session of this browser, and returns what is not as it was promised.
@@ -69,7 +71,7 @@ func (b *browser) get(v *visit, n *node, path string) (a answer) {
 		if a = b.ask(b.bare, n, http.MethodGet, path, "", v.cookies...); a.outcome == done {
 			break
 		}
-		pause(b.load.farm.t.Context(), retryTime)
+		sleep.For(b.load.farm.t.Context(), retryTime)
 	}
 	return a
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -62,7 +64,7 @@ func (b *browser) send(ctx context.Context, method, path, body string) answer {
 			b.load.tally.done(method, begin)
 			return a
 		}
-		pause(ctx, retryTime)
+		sleep.For(ctx, retryTime)
 		if a.outcome == uncertain || ctx.Err() != nil {
 			return a
 		}

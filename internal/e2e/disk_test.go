@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // The end of a follower's log is lost, as after a power failure with a disk that lies about what it has written.
@@ -183,7 +185,7 @@ func (f *farm) write(size int) {
 			for range size / piece / visitors {
 				err := put(f.t, c, url, body)
 				for try := 0; err != nil && try < 20; try++ { // the disk may be too slow for so much; it does no harm to write it again
-					pause(f.t.Context(), retryTime)
+					sleep.For(f.t.Context(), retryTime)
 					err = put(f.t, c, url, body)
 				}
 				if err != nil {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -129,7 +131,7 @@ func (l *load) strike(act func()) {
 // think is a browser's pause between two requests.
 func (l *load) think(ctx context.Context) {
 	if !l.hurry.Load() {
-		pause(ctx, thinkTime)
+		sleep.For(ctx, thinkTime)
 	}
 }
 
@@ -176,14 +178,6 @@ func (l *load) audit() {
 	t.Logf("%d writes in %d sessions were acknowledged; requests failed: %s", l.tally.acked(), sessions, l.tally.failed())
 }
 
-// pause waits, until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
-
 // balancer knows which nodes say that they are ready.
 type balancer struct {
 	mu    sync.Mutex
@@ -203,7 +197,7 @@ func (b *balancer) follow(ctx context.Context, n *node) {
 			delete(b.ready, n)
 		}
 		b.mu.Unlock()
-		pause(ctx, balanceTime)
+		sleep.For(ctx, balanceTime)
 	}
 }
 
@@ -220,7 +214,7 @@ func (b *balancer) looked(n *node) time.Time {
 // pick returns a random node of those that are ready, or of all of them if none is; if possible not the one before. If it was too
 // long ago that they said so, as after a pause of this process, it waits for the next look, unless that takes too long as well.
 func (l *load) pick(r *rand.Rand, before *node) *node {
-	for end := time.Now().Add(balanceWait); ; pause(l.ctx, retryTime/5) {
+	for end := time.Now().Add(balanceWait); ; sleep.For(l.ctx, retryTime/5) {
 		n, fresh := l.pickNow(r, before)
 		if fresh || l.ctx.Err() != nil || time.Now().After(end) {
 			return n

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // mostVoters is how many nodes of a farm vote; more of them stand by.
@@ -56,7 +57,7 @@ func (l *load) twoStop() {
 	f.t.Helper()
 	first, second := f.leader(), f.follower()
 	first.signal(first.terminate)
-	pause(l.ctx, rand.N(2*time.Second))
+	sleep.For(l.ctx, rand.N(2*time.Second))
 	second.signal(second.terminate)
 	for _, n := range []*node{first, second} {
 		n.stopped()
@@ -74,7 +75,7 @@ func (l *load) allStop() {
 	f := l.farm
 	f.t.Helper()
 	for _, i := range rand.Perm(len(f.nodes)) {
-		pause(l.ctx, rand.N(time.Second))
+		sleep.For(l.ctx, rand.N(time.Second))
 		f.nodes[i].stop()
 		f.nodes[i].again()
 		f.nodes[i].awaitReady()
@@ -95,7 +96,7 @@ func (l *load) freeze(n *node, still time.Duration) {
 	f := l.farm
 	f.t.Helper()
 	l.strike(func() { n.signal(n.freeze) })
-	pause(l.ctx, still)
+	sleep.For(l.ctx, still)
 	n.signal(n.thaw)
 	n.awaitReady()
 	f.settleUnderLoad()

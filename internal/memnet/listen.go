@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const backlog = 128 // streams nobody has accepted yet; further dials wait
@@ -93,8 +95,8 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 
 func (h *Host) dial(ctx context.Context, to addrPort) (net.Conn, error) {
 	there, back := h.network.roundTrip(h.ip, to.ip)
-	if err := sleep(ctx, there); err != nil {
-		return nil, err
+	if there > 0 && !sleep.For(ctx, there) {
+		return nil, ctx.Err()
 	}
 	c, err := h.connect(ctx, to)
 	if ctx.Err() != nil {
@@ -103,11 +105,11 @@ func (h *Host) dial(ctx context.Context, to addrPort) (net.Conn, error) {
 		}
 		return nil, ctx.Err()
 	}
-	if sleepErr := sleep(ctx, back); sleepErr != nil {
+	if back > 0 && !sleep.For(ctx, back) {
 		if c != nil {
 			c.Close()
 		}
-		return nil, sleepErr
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, err
@@ -119,20 +121,6 @@ func (n *Network) roundTrip(from, to string) (there, back time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.delays[path{from, to}], n.delays[path{to, from}]
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // connect tries until it is answered or ctx ends.

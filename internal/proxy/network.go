@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // Link says what becomes of what one node sends to another. The zero Link is a good line.
@@ -246,20 +247,8 @@ func (n *Network) deliver(from, to *door, packet []byte, delay time.Duration) {
 		return
 	}
 	n.wg.Go(func() {
-		if n.wait(delay) {
+		if sleep.For(n.ctx, delay) {
 			send()
 		}
 	})
-}
-
-// wait waits for d; false if the network was closed before.
-func (n *Network) wait(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-n.ctx.Done():
-		return false
-	}
 }

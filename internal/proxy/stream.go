@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 const (
@@ -81,7 +83,7 @@ func (n *Network) carry(src, dst *net.TCPConn, from, to string) {
 	reader.Go(func() { n.read(src, from, to, pieces) })
 	broken := false
 	for p := range pieces {
-		if n.wait(time.Until(p.due)) && n.open(from, to) && !broken {
+		if sleep.For(n.ctx, time.Until(p.due)) && n.open(from, to) && !broken {
 			broken = write(dst, p) != nil // the other direction learns why, and tells
 		}
 	}
@@ -96,7 +98,7 @@ func (n *Network) read(src *net.TCPConn, from, to string, pieces chan<- piece) {
 		buf := make([]byte, pieceSize)
 		size, err := src.Read(buf)
 		l, _ := n.link(from, to)
-		n.wait(thin.carry(size, l.Rate)) // so that the sender is held up, but for what the system keeps
+		sleep.For(n.ctx, thin.carry(size, l.Rate)) // so that the sender is held up, but for what the system keeps
 		due := time.Now().Add(l.Delay)
 		if rand.Float64() < l.Loss {
 			due = due.Add(resendAfter)

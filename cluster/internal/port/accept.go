@@ -14,6 +14,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // acceptLoop takes connections until the port is closed. Nothing in it waits for a peer.
@@ -42,12 +43,7 @@ func (p *Port) acceptFailed(err error, delay time.Duration) time.Duration {
 		p.log.Warn("the peer port cannot accept connections; trying again", "err", descriptors.Explain(err))
 	}
 	delay = descriptors.Pause(delay)
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.ctx.Done():
-	}
+	sleep.For(p.ctx, delay)
 	return delay
 }
 

@@ -1,6 +1,10 @@
 package lane
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
+)
 
 const (
 	redialFirst = 250 * time.Millisecond // after a dial that has failed
@@ -31,11 +35,7 @@ func (c *Client) redial() {
 		if _, err := c.connect(c.ctx); err == nil || c.ctx.Err() != nil {
 			return
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-c.ctx.Done():
-			timer.Stop()
+		if !sleep.For(c.ctx, wait) {
 			return
 		}
 	}

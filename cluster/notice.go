@@ -78,8 +78,8 @@ func (n *notices) run() {
 }
 
 // lone reports whether no append is to come soon that would tell of a commit: the log ends with it, and the
-// commit before was longer ago than one waits for an append. A writer who waits for each of his writes goes on
-// as fast as he did.
+// commit before was longer ago than one waits for an append. A writer who waits for each of its writes is not
+// slowed down by that.
 func lone(index, last uint64, rest time.Duration) bool { return last <= index && rest > noticeDelay }
 
 // leads reports whether raft led the term of this leadership at some moment of the call. The leadership may

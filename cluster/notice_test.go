@@ -100,8 +100,8 @@ func TestBystandersWithoutNotices(t *testing.T) {
 	})
 }
 
-// A commit is told at once where the farm rests; an append tells of it in a run of writes, also if each waits for the
-// one before.
+// A commit is told at once where the farm rests; an append tells of it in a run of writes, also if each waits
+// for the one before.
 func TestLoneCommits(t *testing.T) {
 	for _, c := range []struct {
 		index, last uint64

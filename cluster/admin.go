@@ -35,8 +35,9 @@ const (
 	finalizePatience = 10 * time.Second
 )
 
-// operators are served here. What they ask for is done by the node's parts, or, as its program would have it
-// done, by operated. There is no lock: listen sets calls and identity before anybody is served.
+// operators answers those who operate the farm. What they ask for is done by the node's parts. What a program
+// can have done as well is done by operated. There is no lock: listen sets calls and identity before anybody
+// is served.
 type operators struct {
 	*base
 	node     operated
@@ -52,7 +53,7 @@ type operators struct {
 	takingIn     atomic.Bool // a backup
 }
 
-// operated is what operators have a node do that its program could have it do as well.
+// operated is the part of Node's methods that operators need too.
 type operated interface {
 	State() State
 	Stats() Stats

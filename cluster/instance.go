@@ -252,7 +252,7 @@ func (in *instance) suspectLeader(node string) {
 }
 
 // electSole has a node that is the only voter elect itself at once: there is no leader whose heartbeat it
-// could wait for. Raft looks after its heartbeat when the timeout is changed; watchLeader changes it back.
+// could wait for. A change of the timeout has Raft look for a heartbeat at once; watchLeader changes it back.
 func (in *instance) electSole() {
 	if voters := in.voters(); len(voters) == 1 && voters[0] == in.server {
 		in.setHeartbeat(in.node.cfg.Tuning.Heartbeat / 2)

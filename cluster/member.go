@@ -67,9 +67,9 @@ type State struct {
 	Ready     bool   // this node has been a caught-up member
 	Durable   bool   // the state is kept on disk
 
-	// Protocol levels: the one in force, which only rises; the highest that all members speak, which Finalize
-	// would put in force; and the members for whom it is not higher, each with what it speaks: empty if all
-	// speak the same.
+	// Protocol levels. Level is the one in force, which only rises. CommonLevel is the highest that all
+	// members speak: Finalize would put it in force. HeldBack names the members that speak less than others
+	// do, each with what it speaks.
 	Level       int
 	CommonLevel int
 	HeldBack    []string

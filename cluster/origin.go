@@ -273,7 +273,7 @@ func (o *originator) carry(out *outgoing) {
 		case errors.Is(err, errNobody):
 			return
 		case errors.Is(err, wire.ErrUnregistered), errors.Is(err, wire.ErrStale):
-			// What became of it is beyond knowing: the answers went with the registration.
+			// Nobody can know what became of it: the answers went with the registration.
 			if errors.Is(err, wire.ErrUnregistered) {
 				o.setKnown(false) // this node was out of the configuration for a while
 			}

@@ -20,7 +20,7 @@ type proposal struct {
 	size    int          // of cmd and machine
 	queued  bool         // it waits in the originator's queue; guarded by the mutex of that
 	since   time.Time    // when it began to wait, if there is a deadline
-	until   time.Time    // when its caller's time is over; zero: not known
+	until   time.Time    // its caller's deadline; zero: not known
 
 	mu    sync.Mutex // held while the state is left, and cmd copied: the two are one step
 	state atomic.Int32
@@ -155,7 +155,7 @@ func (out *outgoing) fail(err error) {
 	}
 }
 
-// overtaken is the answer to a batch that the end of the instance overtook.
+// overtaken is the answer to a batch whose instance ended before it was answered.
 func (out *outgoing) overtaken() error {
 	if out.frozen {
 		return ErrUncertain

@@ -90,7 +90,7 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest,
 }
 
 // saysNothing reports whether a request has nothing for a follower that has got what came before it: no
-// entry, and no commit index, of which there is none to come either before the log grows.
+// entry, and no commit index that it was not told; nor will there be one before the log grows.
 func (p *pipeline) saysNothing(req *raft.AppendEntriesRequest) bool {
 	return len(req.Entries) == 0 && req.LeaderCommitIndex == req.PrevLogEntry &&
 		req.LeaderCommitIndex == p.told

@@ -154,8 +154,8 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 // data directory. Everybody who has a vote must answer or be lost. Look at Survey before.
 //
 // It fails, and changes nothing, if there is a quorum or somebody is missing. Should it fail half way, nodes
-// may have stopped to vote: try again. If a quorum turns up after all, they vote again by themselves; if they
-// have data directories, also once the one that they have promised to follow does.
+// may no longer vote: try again. If a quorum turns up after all, they vote again by themselves. With data
+// directories they also do once the node votes again that they have promised to follow.
 func (n *Node) Recover(ctx context.Context, lost []string) error {
 	return n.recovery.recover(ctx, n.self().cluster, lost)
 }

@@ -75,7 +75,7 @@ func TestMemoryIsNoDisk(t *testing.T) {
 	})
 }
 
-// A write returns at the moment at which its time is over: whoever notices that may come too late, and must
+// A write returns just when it has taken too long: whoever notices that may come too late, and must
 // not have the node wait for a write that has returned.
 func TestDiskAnswersAtTheLastMoment(t *testing.T) {
 	t.Parallel()

@@ -33,10 +33,10 @@ func (s *Standing) StandDown() {
 }
 
 // Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised
-// if the node has promised anything but before, if another node than heir's has its claim and is alive, and
-// if it is not what it was any more: id is the identity, boot counter included, with which the Raft instance
-// was started whose vote is over. So a promise binds every instance that is started later. It is on disk
-// before it is given.
+// if the promise so far is not to before ("": none), if the node of another server than heir has the claim and
+// is alive, and if the node is not id any more. That is the identity, with its boot counter, of the Raft
+// instance that votes no more. So a promise binds every instance that is started later. It is on disk before
+// it is given.
 func (s *Standing) Promise(id disk.Identity, heir, before string, alive func(node string) bool) error {
 	claimed := s.lockClaim(wire.NodeOf(heir), alive)
 	defer s.mu.Unlock()
@@ -114,9 +114,9 @@ func (s *Standing) Succeed(cluster, inc string, successor bool) error {
 	return nil
 }
 
-// Resume has the node take part again, from the log, unless something else than heir was promised meanwhile,
-// or it was asked to stand down within idle. It reports whether the node does; it promises nothing from then
-// on, until Restart.
+// Resume has the node take part again, from the log. It does nothing if the promise is not to heir any more,
+// or if the node was asked to stand down less than idle ago. It reports whether the node takes part. If so,
+// nothing can be promised until Restart.
 func (s *Standing) Resume(heir string, idle time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

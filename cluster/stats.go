@@ -15,8 +15,8 @@ import (
 )
 
 // Stats is what a node knows of its own work, at one moment: admin.Stats, whose fields have their units.
-// Operators get the same from a node (admin.Client.Stats, farmctl stats). DESIGN.md of this package says what
-// to do when a value is bad.
+// Operators get the same from a node (admin.Client.Stats, farmctl stats). docs/operating.md says what to do
+// when a value is bad.
 type Stats = admin.Stats
 
 // Stats returns what this node measures of itself and of its connections. It does no I/O and waits for

@@ -37,8 +37,9 @@ type guide struct {
 	dir, peer string
 }
 
-// startGuide starts a node n1 of an example, which the guide calls shop.
-func startGuide(t *testing.T, example string, args ...string) *guide {
+// newGuide returns a folder with an example's program, which the guide calls shop. Its commands go to the node
+// at peer, where nobody listens yet.
+func newGuide(t *testing.T, example string) *guide {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		ci.Missingf(t, "a shell, for which the commands of the guide are")
@@ -49,8 +50,15 @@ func startGuide(t *testing.T, example string, args ...string) *guide {
 	if err := os.Symlink(server, filepath.Join(g.dir, "bin", "shop")); err != nil {
 		t.Fatal(err)
 	}
+	return g
+}
+
+// startGuide starts a node n1 of an example.
+func startGuide(t *testing.T, example string, args ...string) *guide {
+	t.Helper()
+	g := newGuide(t, example)
 	front := freeAddr(t)
-	start(t, server, append(args, "-name", "n1", "-peer", g.peer, "-http", front)...)
+	start(t, program(t, example), append(args, "-name", "n1", "-peer", g.peer, "-http", front)...)
 	answers(t, "http://"+front+"/")
 	return g
 }

@@ -33,8 +33,8 @@ func (s *Standing) StandDown() {
 }
 
 // Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised
-// if the promise so far is not to before ("": none), if the node of another server than heir has the claim and
-// is alive, and if the node is not id any more. That is the identity, with its boot counter, of the Raft
+// if the promise so far is not to before ("": none), if the node of another server than heir has the claim
+// and is alive, and if the node is not id any more. That is the identity, with its boot counter, of the Raft
 // instance that votes no more. So a promise binds every instance that is started later. It is on disk before
 // it is given.
 func (s *Standing) Promise(id disk.Identity, heir, before string, alive func(node string) bool) error {

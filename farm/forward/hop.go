@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
 )
@@ -61,6 +62,12 @@ func (h *hop) tellEjection(p *pick.Peer, out time.Duration) {
 	}
 	h.cfg.Logger.Warn("a node failed too often and is given no requests for a while", "peer", name, "for", out,
 		"advice", "its own log says why; look also at the network between the two nodes")
+}
+
+// tellUnheard writes to the log that what was sent to a peer was lost, over so many connections.
+func (h *hop) tellUnheard(p *peer, connections int) {
+	h.cfg.Logger.Warn("what is sent to a node is lost again and again", "peer", p.name, "connections", connections,
+		"advice", lane.PathAdvice)
 }
 
 // follow keeps the table of peers until ctx ends.

@@ -29,7 +29,7 @@ func newPeer(id, name string, h *hop) *peer {
 	p.lanes = lane.NewClient(lane.Config{
 		Dial: dial(Proto),
 		Take: h.room.take, Give: h.room.give,
-		Drains: p.pick.SetDraining, Down: p.pick.SetDown,
+		Drains: p.pick.SetDraining, Down: p.pick.SetDown, Unheard: func(n int) { h.tellUnheard(p, n) },
 	})
 	p.text = texthop.NewClient(texthop.Config{
 		Dial: dial(ProtoText),

@@ -21,6 +21,9 @@ type Handshake struct {
 // where it is not known yet: until then nothing is paced.
 func Pace(ctx context.Context, c net.Conn) *Handshake { return &Handshake{Conn: c, ctx: ctx} }
 
+// NetConn returns the connection beneath, as that of a tls.Conn does.
+func (h *Handshake) NetConn() net.Conn { return h.Conn }
+
 // Take gives the handshake its slot, and waits until it may be computed. Without one, nil, nothing is paced.
 func (h *Handshake) Take(s *Slot) error {
 	if s == nil {

@@ -34,6 +34,9 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn returns the connection of the network.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // admit counts a connection that an application is to get, until it is closed, unless there are as many as
 // there may be. One peer may have no more than are free: so none can hold all of them, however many peers
 // hold what they can, and one that has none yet finds some (dynamic thresholds: Choudhury and Hahne, 1998).

@@ -3,7 +3,9 @@ package lane
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +47,12 @@ func (s *Server) serveTrunk(c net.Conn, key bundleKey, v uint8) {
 	if draining {
 		go s.sendDrain(bd)
 	}
-	go t.watch(func() bool { return bd.running.Load() > 0 })
+	go t.watch(func() bool { return bd.running.Load() > 0 }, func() {
+		if n := bd.cutUnheard(); n > 0 {
+			s.logger().Warn("what is sent to a peer is lost again and again", "peer", key.peer, "connections", n,
+				"advice", PathAdvice)
+		}
+	})
 	if err := t.read(); errors.Is(err, errProtocol) {
 		s.logger().Warn("a peer's connection was cut", "peer", key.peer, "err", err)
 	}
@@ -125,6 +132,21 @@ func (bd *bundle) cancelAll() {
 	for _, l := range bd.lanes {
 		l.close()
 	}
+}
+
+// cutUnheard ends the lanes on which what was sent is lost again and again. It returns how many.
+func (bd *bundle) cutUnheard() (n int) {
+	bd.mu.Lock()
+	lanes := slices.Collect(maps.Values(bd.lanes))
+	bd.mu.Unlock()
+	for _, l := range lanes {
+		if unheard(l.Conn) {
+			cutOff(l.Conn)
+			l.close()
+			n++
+		}
+	}
+	return n
 }
 
 // receiveControl takes what the dialler says on the trunk.

@@ -16,7 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
 )
 
-// A client that goes costs no connection.
+// A client that goes costs no connection, and one frame on the trunk.
 func TestAbort_KeepsLane(t *testing.T) {
 	begun := make(chan struct{}, 100)
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -25,8 +25,9 @@ func TestAbort_KeepsLane(t *testing.T) {
 			<-req.Context().Done()
 		}
 	}))
+	trunk := r.countTrunk()
 	r.warm()
-	before := r.dials.Load()
+	before, wrote := r.dials.Load(), trunk.Load()
 	const aborts = 100
 	for range aborts {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -45,6 +46,35 @@ func TestAbort_KeepsLane(t *testing.T) {
 	if n := r.dials.Load() - before; n > 8 {
 		t.Errorf("%d connections were dialled for %d requests that were given up", n, aborts)
 	}
+	// A request that found no idle lane went over the trunk; there is one of those for each dial at most.
+	const frame, request, ping = headerSize + 9, 512, headerSize
+	most := int64(aborts*frame + 8*request + 60*ping)
+	if n := trunk.Load() - wrote; n < aborts*frame || n > most {
+		t.Errorf("%d requests that were given up cost %d bytes on the trunk, want %d to %d", aborts, n, aborts*frame, most)
+	}
+}
+
+// countTrunk counts what the dialler writes to the first connection, which is the trunk.
+func (r *rig) countTrunk() *atomic.Int64 {
+	wrote, dial := new(atomic.Int64), r.client.cfg.Dial
+	r.client.cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+		c, err := dial(ctx)
+		if err == nil && r.dials.Load() == 1 {
+			c = &countingConn{c, wrote}
+		}
+		return c, err
+	}
+	return wrote
+}
+
+type countingConn struct {
+	net.Conn
+	wrote *atomic.Int64
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	c.wrote.Add(int64(len(p))) // before the other end can have it
+	return c.Conn.Write(p)
 }
 
 // A request that is given up costs no connection either, while its handler goes on as if nothing had

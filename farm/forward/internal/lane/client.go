@@ -57,6 +57,10 @@ type Config struct {
 	// Down is called when the trunk is lost or cannot be dialled, and when there is one again. It returns at
 	// once. With it, a trunk is dialled again without anybody asking for it. nil = nobody.
 	Down func(bool)
+
+	// Unheard is called when lanes were given up, so many, because what was sent over them was lost again and
+	// again. nil = nobody.
+	Unheard func(lanes int)
 }
 
 // laneInfo is what a Client knows of one of its lanes.
@@ -180,7 +184,7 @@ func (c *Client) beginLocked(conn net.Conn, bundle uint64) {
 		err := t.read()
 		c.lost(bundle, err)
 	})
-	c.wg.Go(func() { t.watch(func() bool { return c.running.Load() > 0 }) })
+	c.wg.Go(func() { t.watch(func() bool { return c.running.Load() > 0 }, c.cutUnheard) })
 	c.wg.Go(func() { c.expire(t) })
 }
 

@@ -1,6 +1,9 @@
 package lane
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // take returns an idle lane, nil if there is none. Then one is dialled, for those who come later.
 func (c *Client) take() *lane {
@@ -95,6 +98,31 @@ func (c *Client) expire(t *trunk) {
 		c.idle = append(c.idle[:0], c.idle[old:]...)
 		c.mu.Unlock()
 	}
+}
+
+// cutUnheard ends the lanes on which what was sent is lost again and again. Whose request is on one loses it.
+func (c *Client) cutUnheard() {
+	cut := c.cutLanes()
+	if cut > 0 && c.cfg.Unheard != nil {
+		c.cfg.Unheard(cut)
+	}
+}
+
+func (c *Client) cutLanes() (cut int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.lanes {
+		if !unheard(l.Conn) {
+			continue
+		}
+		cutOff(l.Conn)
+		cut++
+		if i := slices.Index(c.idle, l); i >= 0 {
+			c.idle = slices.Delete(c.idle, i, i+1)
+			c.forgetLocked(l)
+		}
+	}
+	return cut
 }
 
 // giveUp tells the peer that the request on a lane is given up, and uses the lane again once its end has

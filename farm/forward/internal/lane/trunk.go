@@ -320,7 +320,8 @@ func (t *trunk) find(f frame) (s *stream, fresh bool, err error) {
 
 // watch asks for a sign of life while the trunk is busy and nothing comes, and ends it when none does. It
 // counts looks and not time: a process that was held up reads what came meanwhile before it judges.
-func (t *trunk) watch(busy func() bool) {
+// With each look it calls lanes, which looks at the connections beside the trunk.
+func (t *trunk) watch(busy func() bool, lanes func()) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -329,6 +330,7 @@ func (t *trunk) watch(busy func() bool) {
 			return
 		case <-tick.C:
 		}
+		lanes()
 		if t.look(busy()) {
 			t.answer(frame{kind: kPing}, newFrame(nil)) // whoever writes may wait, and this goroutine must not
 		}

@@ -1,0 +1,143 @@
+package lane
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward/internal/attempt"
+)
+
+// swallow has a connection lose every packet with more than a thousand bytes that comes to it, as a path does
+// whose MTU is lower than both ends believe, where ICMP is dropped.
+func swallow(t *testing.T, c net.Conn) {
+	t.Helper()
+	filter := []syscall.SockFilter{
+		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_LEN},
+		{Code: syscall.BPF_JMP | syscall.BPF_JGT, K: 1000, Jf: 1},
+		{Code: syscall.BPF_RET, K: 0},
+		{Code: syscall.BPF_RET, K: 1 << 18},
+	}
+	raw, err := beneath(c).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) {
+		//lint:ignore SA1019 what is to be used in its place makes filters, and attaches none
+		err = syscall.AttachLsf(int(fd), filter)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Packets of more than a thousand bytes vanish on a lane, and on nothing else: what is small gets through,
+// and the trunk knows nothing of it. A long request is known not to have been started; a long answer is lost.
+// Neither is waited for until the system gives up, a quarter of an hour later. A client that does not read
+// for as long is none of that.
+//
+// Slow: the system sends again five times before it is believed, for some six seconds.
+func TestUnheard(t *testing.T) {
+	t.Parallel()
+	t.Run("request", func(t *testing.T) {
+		t.Parallel()
+		var ran atomic.Int32
+		r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			if io.Copy(io.Discard, req.Body); req.Method == "POST" {
+				ran.Add(1)
+			}
+		}))
+		r.oneLane()
+		for _, l := range r.acceptors() {
+			swallow(t, l.Conn)
+		}
+		if o, _ := r.attempt(t.Context(), "GET", "/", nil, someFacts()); o.Err != nil {
+			t.Fatalf("small: %v: %v", o.State, o.Err)
+		}
+		o := r.bounded(t, "POST", strings.NewReader(strings.Repeat("x", 12<<10)))
+		if o.Err == nil || o.State != attempt.Refused || ran.Load() > 0 {
+			t.Errorf("%v: %v; ran %d times", o.State, o.Err, ran.Load())
+		}
+	})
+	t.Run("answer", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/long" {
+				w.Write(make([]byte, 12<<10))
+			}
+		}))
+		swallow(t, r.oneLane().Conn)
+		trunk := r.client.trunk
+		if o, _ := r.attempt(t.Context(), "GET", "/", nil, someFacts()); o.Err != nil {
+			t.Fatalf("small: %v: %v", o.State, o.Err)
+		}
+		o := r.bounded(t, "GET", nil)
+		if o.Err == nil || o.State != attempt.Sent {
+			t.Errorf("%v: %v", o.State, o.Err)
+		}
+		if r.client.trunk != trunk || !trunk.alive() {
+			t.Error("the trunk was lost as well")
+		}
+	})
+	t.Run("slow reader", func(t *testing.T) {
+		t.Parallel()
+		const size = 32 << 20
+		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }))
+		r.oneLane()
+		req := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		w := &stopper{ResponseRecorder: httptest.NewRecorder(), wait: 10 * time.Second}
+		if o := r.client.Do(w, req, &Attempt{Facts: someFacts(), Upload: NewUpload(req)}); o.Err != nil || w.n != size {
+			t.Errorf("%v: %v, after %d bytes", o.State, o.Err, w.n)
+		}
+	})
+}
+
+// bounded makes a request for /long, and fails the test if that takes much longer than it has to.
+func (r *rig) bounded(t *testing.T, method string, body io.Reader) Outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCanceled)
+	defer cancel()
+	begin := time.Now()
+	o, _ := r.attempt(ctx, method, "/long", body, someFacts())
+	t.Logf("%v: %v after %v", o.State, o.Err, time.Since(begin).Round(time.Millisecond))
+	if ctx.Err() != nil {
+		t.Error("it hung")
+	}
+	return o
+}
+
+// acceptors returns the lanes of the rig at the acceptor.
+func (r *rig) acceptors() (all []*serverLane) {
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	for _, bd := range r.server.bundles {
+		bd.mu.Lock()
+		for _, l := range bd.lanes {
+			all = append(all, l)
+		}
+		bd.mu.Unlock()
+	}
+	return all
+}
+
+// stopper is a client that begins to read after a while.
+type stopper struct {
+	*httptest.ResponseRecorder
+	wait time.Duration
+	n    int
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	if s.n == 0 {
+		time.Sleep(s.wait)
+	}
+	s.n += len(p)
+	return len(p), nil
+}

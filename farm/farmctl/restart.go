@@ -180,6 +180,7 @@ func (r *roll) awaitBack(ctx context.Context, before admin.Farm, m admin.Member)
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	missing := "no other node answers"
+	told := patience{say: func(what string) { r.say("%s: %s", nameOf(m), what) }}
 	for i := 0; ; i++ {
 		select {
 		case <-tick.C:
@@ -197,5 +198,55 @@ func (r *roll) awaitBack(ctx context.Context, before admin.Farm, m admin.Member)
 		if missing = rolling.Back(f, m, voters); missing == "" {
 			return nil
 		}
+		told.of(waitsFor(f, m, missing, r.command == ""), time.Now())
 	}
+}
+
+// waitsFor says what the restart of m waits for, if Back says that this is missing. byItself: whoever
+// supervises it is to start it.
+func waitsFor(f admin.Farm, m admin.Member, missing string, byItself bool) string {
+	if missing != rolling.NotBack {
+		return "waits: " + missing
+	}
+	now, ok := f.Find(m.ID)
+	runs := ok && now.Status == admin.Alive
+	switch {
+	case runs && !now.Leaving && now.Tags[order.Gate] == order.Ready:
+		return "waits until it begins to stop"
+	case runs:
+		return "drains"
+	case byItself:
+		return "has ended; waits until its supervisor starts it again, which nothing but one does"
+	}
+	return "has ended; waits until it runs again"
+}
+
+// patience tells what is waited for when that has lasted for a while, and again when it has changed: most of
+// it is over at once.
+type patience struct {
+	say   func(what string)
+	what  string    // that is waited for
+	since time.Time // when that began
+	told  time.Time // when it was said last; zero = not yet
+}
+
+const (
+	tellAfter = 3 * time.Second
+	tellAgain = 30 * time.Second
+)
+
+// of notes what is waited for now.
+func (p *patience) of(what string, now time.Time) {
+	if what != p.what {
+		p.what, p.since, p.told = what, now, time.Time{}
+	}
+	switch {
+	case p.told.IsZero() && now.Sub(p.since) >= tellAfter:
+		p.say(what)
+	case !p.told.IsZero() && now.Sub(p.told) >= tellAgain:
+		p.say(fmt.Sprintf("%s, for %v by now", what, now.Sub(p.since).Round(time.Second)))
+	default:
+		return
+	}
+	p.told = now
 }

@@ -154,6 +154,9 @@ func sparesVote(f admin.Farm, m admin.Member) error {
 	return nil
 }
 
+// NotBack is what Back says of a member whose new process has not been heard of.
+const NotBack = "it has not come back"
+
 // Back says in a few words what is missing before m, as it was before its restart, counts as back in f; ""
 // if nothing. voters is how many voters lived before.
 func Back(f admin.Farm, m admin.Member, voters int) string {
@@ -166,7 +169,7 @@ func Back(f admin.Farm, m admin.Member, voters int) string {
 	_, alive := f.Voters()
 	switch {
 	case !now.Started.After(m.Started):
-		return "it has not come back"
+		return NotBack
 	case now.Status != admin.Alive || now.Leaving:
 		return idle(now)
 	case now.Role != roleStaging && idle(now) != "":

@@ -155,9 +155,9 @@ func ExampleManager_FollowRollout() {
 	defer m.Close()
 	setSite(m, "summer", "banner: Sale!\n")
 	for p := range m.FollowRollout(context.Background(), 1) {
-		fmt.Println(p.Rollout.Why, p.Rollout.Phase == configsync.PhaseDone, p.Nodes[0].Node, p.Nodes[0].Step)
+		fmt.Println(p.Rollout.Why, p.Rollout.Phase, p.Nodes[0].Node, p.Nodes[0].Step)
 	}
-	// Output: summer true n1 confirmed
+	// Output: summer done n1 confirmed
 }
 
 // The content of a release is served by Content, and read by FS: all of it is of the release that the request sees.

@@ -511,7 +511,7 @@ func TestFollowRollout(t *testing.T) {
 				got = append(got, line)
 			}
 		}
-		if got[0] != "1 n1 ready n2 missing" || got[len(got)-1] != "3 n1 confirmed n2 confirmed" {
+		if got[0] != "staging n1 ready n2 missing" || got[len(got)-1] != "done n1 confirmed n2 confirmed" {
 			t.Errorf("%q", got)
 		}
 	})

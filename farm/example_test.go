@@ -193,18 +193,47 @@ func ExampleEvents() {
 // Long work that stops early, with what there is, when the node is about to stop.
 func ExampleDraining() {
 	report := func(w http.ResponseWriter, r *http.Request) {
-		for part := range 1000 {
+		fmt.Fprintln(w, "part 1")
+		http.NewResponseController(w).Flush()
+		for {
 			select {
 			case <-farm.Draining(r.Context()):
 				fmt.Fprintln(w, "to be continued")
 				return
-			case <-r.Context().Done():
+			case <-r.Context().Done(): // the client has gone
 				return
-			default:
-				fmt.Fprintln(w, "part", part)
+			case <-time.After(time.Minute): // the next part takes its time
+				fmt.Fprintln(w, "and so on")
 			}
 		}
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /report", report)
+	f, err := farm.Open(farm.Config{HTTP: "127.0.0.1:0", Logger: quiet})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer f.Close()
+	ctx, stop := context.WithCancel(context.Background()) // ends when the program is told to stop
+	defer stop()
+	served := make(chan error)
+	go func() { served <- f.Serve(ctx, http.HandlerFunc(report)) }()
+	if err := f.Ready(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := http.Get("http://" + f.Addr())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+	for in := bufio.NewScanner(res.Body); in.Scan(); {
+		fmt.Println(in.Text())
+		stop() // the node drains, and the handler says goodbye
+	}
+	fmt.Println("served:", <-served)
+	// Output:
+	// part 1
+	// to be continued
+	// served: <nil>
 }

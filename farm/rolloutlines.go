@@ -71,14 +71,10 @@ func (f *Farm) followKey(ctx context.Context, out *lines, key string) {
 	}
 }
 
-// phases are the words for the phases of a rollout.
-var phases = map[configsync.Phase]string{configsync.PhaseStaging: "staging", configsync.PhaseConfirming: "confirming",
-	configsync.PhaseDone: "done", configsync.PhaseAborted: "aborted", configsync.PhaseReturned: "returned"}
-
 // rolloutOrder is a rollout as operators read it.
 func rolloutOrder(p configsync.Progress) *order.Rollout {
 	r := p.Rollout
-	out := &order.Rollout{ID: r.ID, Release: r.Release, Epoch: r.Epoch, Phase: phases[r.Phase], Who: r.Who, Why: r.Why,
+	out := &order.Rollout{ID: r.ID, Release: r.Release, Epoch: r.Epoch, Phase: r.Phase.String(), Who: r.Who, Why: r.Why,
 		Begun: r.Begun, Flipped: r.Flipped, Ended: r.Ended, Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason, Awaited: awaited(r)}
 	for _, n := range p.Nodes {
 		out.Nodes = append(out.Nodes, order.RolloutNode{Node: n.Node, Step: n.Step.String(), Have: n.Have, Size: n.Size,

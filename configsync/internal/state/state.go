@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
@@ -121,6 +122,15 @@ const (
 	Aborted  // nothing has changed anywhere
 	Returned // it was switched, and then back to the release before
 )
+
+// String returns the word for the phase, as operators are told it.
+func (p Phase) String() string {
+	names := [...]string{Staging: "staging", Confirming: "confirming", Done: "done", Aborted: "aborted", Returned: "returned"}
+	if p > 0 && int(p) < len(names) {
+		return names[p]
+	}
+	return "phase " + strconv.Itoa(int(p))
+}
 
 // Rollout is one attempt to put a release in force.
 type Rollout struct {

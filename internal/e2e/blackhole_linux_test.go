@@ -144,7 +144,8 @@ func (h *holed) ip(commands ...string) {
 func (h *holed) start() {
 	h.t.Helper()
 	for i, n := range h.nodes {
-		script := fmt.Sprintf("ip link set lo up; link() { until ip link set $1 up gso_max_segs 1 2>/dev/null; do sleep 0.05; done; }\n"+
+		script := fmt.Sprintf("ip link set lo up\n"+
+			"link() { until ip link set $1 up gso_max_segs 1 2>/dev/null; do sleep 0.05; done; }\n"+
 			"link eth0; ip addr add 10.9.0.%d/24 dev eth0\n", i+1)
 		if i < 2 {
 			script += fmt.Sprintf("link eth1; ip addr add 10.9.1.%d/24 dev eth1\n"+
@@ -155,7 +156,8 @@ func (h *holed) start() {
 			h.t.Fatal(err)
 		}
 		n.process = p
-		h.ip(fmt.Sprintf("link add w%d type veth peer name eth0 netns %d", i, n.pid()), fmt.Sprintf("link set w%d master wide up", i))
+		h.ip(fmt.Sprintf("link add w%d type veth peer name eth0 netns %d", i, n.pid()),
+			fmt.Sprintf("link set w%d master wide up", i))
 		if i < 2 {
 			h.ip(fmt.Sprintf("link add s%d type veth peer name eth1 netns %d", i, n.pid()),
 				fmt.Sprintf("link set s%d master narrow up", i))

@@ -48,6 +48,7 @@ func TestAwaitEnd(t *testing.T) {
 }
 
 // A node that is cut off has not ended, whatever gossip says.
+// Slow: three durable nodes live for the ten minutes that it is waited for.
 func TestAwaitEndOfOneCutOff(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {

@@ -116,8 +116,8 @@ func TestCopiedDirIsNotTouched(t *testing.T) {
 }
 
 // A node whose Advertise changes, while the old address still leads to it, does not take itself for the
-// original of its directory: by a port that is forwarded, whether or not whoever forwards waits for it. Slow:
-// real nodes start on real disks, one after the other.
+// original of its directory: by a port that is forwarded, whether or not whoever forwards waits for it.
+// Slow: real nodes start on real disks, one after the other.
 func TestDirIsNoCopyOfItself(t *testing.T) {
 	t.Parallel()
 	for _, patient := range []bool{false, true} {

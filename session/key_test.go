@@ -165,6 +165,7 @@ func TestUpdateLeavesBufferedChanges(t *testing.T) {
 }
 
 // 64 goroutines hammer one value on three nodes: nothing is lost, nothing counted twice, nobody gives up.
+// Slow: each of 1,280 updates is tried until no other one comes between.
 func TestUpdateUnderContention(t *testing.T) {
 	const workers, times = 64, 20
 	l := newTestLog(t, 3)

@@ -92,6 +92,7 @@ func statements(t *testing.T) []string {
 }
 
 // The statements of the guide have a real PostgreSQL refuse a holder whose fence is not the greatest.
+// Slow: a PostgreSQL is set up and started.
 func TestPostgresRefusesStaleFences(t *testing.T) {
 	p, sql := startPostgres(t), statements(t)
 	p.does("CREATE TABLE stock (sku text PRIMARY KEY, amount int NOT NULL, fence bigint NOT NULL DEFAULT 0)")

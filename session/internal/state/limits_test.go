@@ -149,6 +149,7 @@ func TestRenew(t *testing.T) {
 }
 
 // What Limits.Total counts is what the heap holds, within a fifth.
+// Slow: hundreds of thousands of sessions are made.
 func TestCostIsWhatItCosts(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector changes what memory holds")

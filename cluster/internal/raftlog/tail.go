@@ -42,12 +42,12 @@ func checkTail(dir string) error {
 	if err := checkWhole(path); err != nil {
 		return err
 	}
-	b, err := os.ReadFile(path)
+	b, err := written(path)
 	if err != nil {
 		return err
 	}
 	end, entries := wholeAppends(b)
-	rest := lastNonZero(b)
+	rest := len(b)
 	if rest <= end {
 		return nil
 	}
@@ -69,8 +69,8 @@ func intactSegments(dir string) bool {
 			continue
 		}
 		var b []byte
-		if b, err = os.ReadFile(filepath.Join(dir, e.Name())); err == nil {
-			if end, _ := wholeAppends(b); end < lastNonZero(b) {
+		if b, err = written(filepath.Join(dir, e.Name())); err == nil {
+			if end, _ := wholeAppends(b); end < len(b) {
 				return false
 			}
 		}

@@ -47,7 +47,7 @@ bench: ## benchmarks with allocations; PKG and BENCH narrow them down
 vuln: ## known vulnerabilities of what we depend on; needs the network
 	@.ci/each $(TOOL) govulncheck ./...
 
-cross: ## build and vet for the other systems
+cross: ## check types for the other systems; vet for Windows
 	@.ci/cross
 
 ci: ## all that must pass before a change lands; its logs are in .ci/out

@@ -34,8 +34,8 @@ type testLog struct {
 // pkg is the tests of one package.
 type pkg struct {
 	name    string
-	outcome string // pass, fail or skip; "" = it never ended
-	took    time.Duration
+	outcome string        // pass, fail or skip; "" = it never ended
+	took    time.Duration // of all its parts together
 	unbuilt bool
 	output  []string // of no test
 	tests   map[string]*test
@@ -85,9 +85,11 @@ func readLog(r io.Reader) (testLog, error) {
 }
 
 func (l *testLog) add(e event) {
-	if !e.Time.IsZero() {
-		l.end = e.Time
-		if l.begin.IsZero() {
+	if !e.Time.IsZero() { // jobs that ran beside each other stand one after the other
+		if e.Time.After(l.end) {
+			l.end = e.Time
+		}
+		if l.begin.IsZero() || e.Time.Before(l.begin) {
 			l.begin = e.Time
 		}
 	}
@@ -115,9 +117,12 @@ func (p *pkg) add(e event) {
 	switch e.Action {
 	case "output":
 		p.output = append(p.output, e.Output)
-	case "pass", "fail", "skip":
-		p.outcome, p.took = e.Action, seconds(e.Elapsed)
-		p.unbuilt = e.FailedBuild != ""
+	case "pass", "fail", "skip": // once for each of its parts
+		if p.outcome != "fail" {
+			p.outcome = e.Action
+		}
+		p.took += seconds(e.Elapsed)
+		p.unbuilt = p.unbuilt || e.FailedBuild != ""
 	}
 }
 

@@ -23,9 +23,12 @@ type suite struct {
 	out      string // folder of the logs
 	flags    []string
 	packages []string
+	beside   int // go test commands beside each other; 0 and 1 = one command tests all
+	budgets  budgets
+	apart    apart
 	print    io.Writer
-	first    func(log string, args []string) error        // runs `go test -json args` and writes the events to log
-	command  func(stdout io.Writer, args ...string) error // runs the go command in the module
+	first    func(stdout io.Writer, log string, args []string) error // runs `go test -json args` and writes the events to log
+	command  func(stdout io.Writer, args ...string) error            // runs the go command in the module
 }
 
 func (s suite) log(name string) string { return filepath.Join(s.out, name+".json") }
@@ -42,7 +45,11 @@ func (s suite) run() error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) { // that of an earlier run
 		return err
 	}
-	failed := s.first(name, slices.Concat(s.flags, s.packages))
+	jobs, err := s.jobs()
+	if err != nil {
+		return err
+	}
+	failed := s.lanes(name, jobs)
 	l, err := readLogFile(name)
 	if err != nil {
 		return errors.Join(failed, err)

@@ -51,7 +51,7 @@ func (a *actor) command(stdout io.Writer, args ...string) error {
 func suiteOf(t *testing.T, command func(io.Writer, ...string) error) (s suite, printed *strings.Builder) {
 	printed = &strings.Builder{}
 	s = suite{name: plainLog, out: filepath.Join(t.TempDir(), "out"), flags: []string{"-count=1"}, packages: []string{"./..."}, print: printed,
-		command: command, first: func(log string, args []string) error {
+		command: command, first: func(_ io.Writer, log string, args []string) error {
 			f, err := os.Create(log)
 			if err != nil {
 				return err
@@ -139,11 +139,11 @@ func TestBadEnd(t *testing.T) {
 	if err := s.run(); err == nil || !strings.Contains(err.Error(), "did not end well: killed") {
 		t.Errorf("ended with %v", err)
 	}
-	s.first = func(string, []string) error { return nil }
+	s.first = func(io.Writer, string, []string) error { return nil }
 	if err := s.run(); err == nil {
 		t.Error("a run without a log is green")
 	}
-	s.first = func(log string, _ []string) error { return os.WriteFile(log, nil, 0o644) }
+	s.first = func(_ io.Writer, log string, _ []string) error { return os.WriteFile(log, nil, 0o644) }
 	if err := s.run(); err == nil {
 		t.Error("a run without a test is green")
 	}

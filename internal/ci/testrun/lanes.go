@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// lanes runs the jobs, so many of them beside each other, and joins their logs to one. An error is that of the jobs which did
-// not end well.
+// lanes runs the jobs, so many of them beside each other, and joins their logs to one. An error is that of the jobs
+// which did not end well.
 func (s suite) lanes(log string, jobs []job) error {
 	waiting := make(chan int, len(jobs))
 	for i := range jobs {
@@ -42,7 +42,8 @@ func (s suite) lanes(log string, jobs []job) error {
 	return errors.Join(append(errs, join(log, parts))...)
 }
 
-// join writes the logs one after the other to one file, and removes them. One that is not there belongs to a job that failed.
+// join writes the logs one after the other to one file, and removes them. One that is not there belongs to a job that
+// failed.
 func join(log string, parts []string) error {
 	f, err := os.Create(log)
 	if err != nil {
@@ -66,8 +67,8 @@ func move(to io.Writer, name string) error {
 	return errors.Join(err, f.Close(), os.Remove(name))
 }
 
-// jobs lists the packages and divides them. What all of them need is compiled before, once and on all processors: commands
-// beside each other would each do it. What cannot be compiled is told by its job.
+// jobs lists the packages and divides them. What all of them need is compiled before, once and on all processors:
+// commands beside each other would each do it. What cannot be compiled is told by its job.
 func (s suite) jobs() ([]job, error) {
 	if s.beside <= 1 {
 		return []job{s.packages}, nil

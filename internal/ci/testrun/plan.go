@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// together is how many packages without a budget of their own are tested by one command. A greater number saves starts of the go
-// command; a smaller one leaves less to wait for at the end, when the other processors have nothing left to do.
+// together is how many packages without a budget of their own are tested by one command. A greater number saves
+// starts of the go command; a smaller one leaves less to wait for at the end, when the other processors have nothing
+// left to do.
 const together = 4
 
 // job is one go test command of a run: flags that are for it only, and packages.
 type job []string
 
-// apart says of which packages some tests are run by a command of their own: a regular expression of their names, by package below
-// the module. It is for packages whose tests one process runs on one processor.
+// apart says of which packages some tests are run by a command of their own: a regular expression of their names, by
+// package below the module. It is for packages whose tests one process runs on one processor.
 type apart map[string]string
 
 // Set adds PACKAGE=REGEXP.
@@ -31,8 +32,8 @@ func (a apart) Set(text string) error {
 
 func (a apart) String() string { return fmt.Sprint(map[string]string(a)) }
 
-// plan divides the packages into jobs. Those that have a budget of their own come first, the longest of them at the beginning, so
-// that no long one is left at the end.
+// plan divides the packages into jobs. Those that have a budget of their own come first, the longest of them at the
+// beginning, so that no long one is left at the end.
 func plan(packages []string, b budgets, a apart) (jobs []job) {
 	var long, rest []string
 	for _, p := range packages {

@@ -27,8 +27,9 @@ type suite struct {
 	budgets  budgets
 	apart    apart
 	print    io.Writer
-	first    func(stdout io.Writer, log string, args []string) error // runs `go test -json args` and writes the events to log
-	command  func(stdout io.Writer, args ...string) error            // runs the go command in the module
+	// first runs `go test -json args` and writes the events to log, command the go command in the module.
+	first   func(stdout io.Writer, log string, args []string) error
+	command func(stdout io.Writer, args ...string) error
 }
 
 func (s suite) log(name string) string { return filepath.Join(s.out, name+".json") }

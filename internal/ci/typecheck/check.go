@@ -29,7 +29,8 @@ type result struct {
 }
 
 func newChecker(packages []*pkg, atOnce int) *checker {
-	c := &checker{files: token.NewFileSet(), packages: packages, done: map[string]*result{}, slots: make(chan struct{}, atOnce)}
+	c := &checker{files: token.NewFileSet(), packages: packages, done: map[string]*result{},
+		slots: make(chan struct{}, atOnce)}
 	for _, p := range packages {
 		c.done[p.ImportPath] = &result{ready: make(chan struct{})}
 	}

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// good is a module with what differs between systems: a file for one of them, tests in the package and beside it, generics.
+// good is a module with what differs between systems: a file for one of them, tests in the package and beside it,
+// generics.
 var good = map[string]string{
 	"go.mod":       "module m\n\ngo 1.26\n",
 	"a.go":         "package m\n\nfunc First[T any](of []T) T { return of[0] }\n",
@@ -50,7 +51,8 @@ func checked(t *testing.T, system string, replaced map[string]string) string {
 }
 
 func TestGood(t *testing.T) {
-	web := "package m\n\nimport \"net/http\"\n\nvar Client http.Client\n" // which imports copies that std has of other modules
+	// It imports copies that std has of other modules.
+	web := "package m\n\nimport \"net/http\"\n\nvar Client http.Client\n"
 	if got := checked(t, "windows", map[string]string{"web.go": web}); got != "" {
 		t.Error(got)
 	}

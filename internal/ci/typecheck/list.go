@@ -36,8 +36,8 @@ func (p *pkg) goVersion() string {
 	return "go" + p.Module.GoVersion
 }
 
-// list returns the packages that match the patterns, and all that they and their tests need. Without cgo, since a machine has no C
-// compiler for the others.
+// list returns the packages that match the patterns, and all that they and their tests need. Without cgo, since a
+// machine has no C compiler for the others.
 func list(patterns []string) (all []*pkg, err error) {
 	cmd := exec.Command("go", slices.Concat([]string{"list", "-deps", "-test",
 		"-json=ImportPath,Dir,GoFiles,CgoFiles,Imports,ImportMap,Module"}, patterns)...)

@@ -37,7 +37,7 @@ func (a apart) String() string { return fmt.Sprint(map[string]string(a)) }
 func plan(packages []string, b budgets, a apart) (jobs []job) {
 	var long, rest []string
 	for _, p := range packages {
-		if _, own := b[short(p)]; own {
+		if _, own := b[short(p)]; own || a[short(p)] != "" {
 			long = append(long, p)
 		} else {
 			rest = append(rest, p)

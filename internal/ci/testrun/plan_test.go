@@ -28,6 +28,7 @@ func TestPlan(t *testing.T) {
 		want string
 	}{
 		{nil, "[farm] [session] [cluster] [a b c d] [e]"},
+		{apart{"e": "^TestE$"}, "[-run=^TestE$ e] [-skip=^TestE$ e] [farm] [session] [cluster] [a b c d]"},
 		{apart{"cluster": "^TestScript$"}, "[-run=^TestScript$ cluster] [-skip=^TestScript$ cluster] [farm] [session] [a b c d] [e]"},
 	} {
 		var got []string

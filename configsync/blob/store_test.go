@@ -42,6 +42,46 @@ func TestPut(t *testing.T) {
 	}
 }
 
+// A blob that is in memory is hashed before anything gets to the disk.
+func TestAddBytes(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir, Quota: 1000})
+	s.step = func(step string) error {
+		if step == "create" {
+			t.Error("a file is made")
+		}
+		return nil
+	}
+	a, b := blobtest.Random(1, 600), blobtest.Random(2, 600)
+	if _, err := s.AddBytes(Sum(b), a); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("another hash: %v", err)
+	}
+	s.step = nil
+	for _, want := range []Hash{{}, Sum(a), Sum(a)} {
+		if h, err := s.AddBytes(want, a); h != Sum(a) || err != nil {
+			t.Errorf("%v, %v", h, err)
+		}
+	}
+	if _, err := s.AddBytes(Hash{}, b); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("beyond the quota: %v", err)
+	}
+	if _, err := s.AddBytes(Hash{}, make([]byte, MaxSize+1)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+	if err := s.Durable(Sum(a)); err != nil {
+		t.Error(err)
+	}
+	if got, err := read(s, Sum(a)); !bytes.Equal(got, a) || err != nil {
+		t.Errorf("%d bytes are read, %v", len(got), err)
+	}
+	if st := s.Stats(); st.Written != 1 || st.Bytes != 600 {
+		t.Errorf("%+v", st)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "tmp")); len(left) > 0 || err != nil {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // Who opens a blob just when it gets its name finds it. It was taken for one whose file somebody has removed, and was
 // moved aside.
 func TestOpenWhileItIsNamed(t *testing.T) {

@@ -44,6 +44,26 @@ func (s *Store) Add(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
 	return w.Finish(want)
 }
 
+// AddBytes is Add for a blob that is in memory. Of one that has another hash nothing gets to the disk.
+func (s *Store) AddBytes(want Hash, b []byte) (Hash, error) {
+	h := Sum(b)
+	switch {
+	case !want.IsZero() && h != want:
+		return Hash{}, fmt.Errorf("%w: %v is wanted, and %v came, of %d bytes", ErrCorrupt, want, h, len(b))
+	case s.touch(h):
+		return h, nil
+	}
+	w, err := s.Create()
+	if err != nil {
+		return Hash{}, err
+	}
+	defer w.Discard()
+	if _, err := w.write(b); err != nil {
+		return Hash{}, err
+	}
+	return h, w.end(h)
+}
+
 // reader ends with its context.
 type reader struct {
 	ctx context.Context
@@ -103,6 +123,15 @@ func (s *Store) Create() (*Writer, error) {
 
 // Write implements io.Writer. It fails with ErrTooLarge, ErrNoRoom, or an error of the disk.
 func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.write(p)
+	if err == nil {
+		w.sum.Write(p)
+	}
+	return n, err
+}
+
+// write is Write without the sum.
+func (w *Writer) write(p []byte) (int, error) {
 	if w.n+int64(len(p)) > MaxSize {
 		return 0, fmt.Errorf("%w: %d bytes", ErrTooLarge, int64(MaxSize))
 	}
@@ -117,7 +146,6 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if err != nil {
 		return n, fmt.Errorf("blob: %w", explain(err))
 	}
-	w.sum.Write(p)
 	return n, nil
 }
 
@@ -131,10 +159,15 @@ func (w *Writer) Finish(want Hash) (Hash, error) {
 	if !want.IsZero() && h != want {
 		return Hash{}, fmt.Errorf("%w: %v is wanted, and %v came, of %d bytes", ErrCorrupt, want, h, w.n)
 	}
+	return h, w.end(h)
+}
+
+// end has the blob in the store under a hash that it is known to have.
+func (w *Writer) end(h Hash) error {
 	if err := w.f.Close(); err != nil {
-		return Hash{}, fmt.Errorf("blob: %w", explain(err))
+		return fmt.Errorf("blob: %w", explain(err))
 	}
-	return h, w.s.publish(w, h)
+	return w.s.publish(w, h)
 }
 
 // publish adds a blob whose file is written and closed to the index.

@@ -126,15 +126,17 @@ type slot struct {
 	askedDone int  // what job.done was when it was asked; -1 = it was not
 	cursor    int  // in job.order
 	idle      bool // it has nothing that could be taken from it now
+	many      bool // it sends many small blobs in one answer
 	said      error
 }
 
-// event is how a transfer or a question ended.
+// event is how a transfer, a batch or a question ended.
 type event struct {
 	slot  *slot
-	item  *item   // nil: a question
-	items []*item // asked about
-	bits  []byte
+	item  *item   // of a transfer
+	items []*item // of a batch, or asked about
+	batch *batch
+	has   holding // nil bits: it was no question, or there is an error
 	part  *blob.Writer
 	got   int64
 	err   error
@@ -303,7 +305,11 @@ func (j *job) assign(ctx context.Context) {
 				s.cursor = 0
 				continue
 			}
-			j.start(ctx, s, it)
+			if more := j.more(s, it); len(more) > 1 {
+				j.startBatch(ctx, s, more)
+			} else {
+				j.start(ctx, s, it)
+			}
 			again = true
 		}
 	}
@@ -322,6 +328,56 @@ func (j *job) next(s *slot) *item {
 		return it
 	}
 	return nil
+}
+
+// more returns an item, and those that may be asked for together with it: fewer, the less is lacking, so that at
+// the end nobody waits for the peer that is the slowest.
+func (j *job) more(s *slot, first *item) []*item {
+	if !s.many || !j.together(first) {
+		return nil
+	}
+	items, bytes := []*item{first}, first.ref.Size
+	first.active = true
+	most, skipped := min(mostMany, 1+(len(j.refs)-j.done)/16), -1
+	for len(items) < most {
+		it := j.next(s)
+		if it == nil {
+			break
+		}
+		if !j.together(it) || bytes+it.ref.Size > manyBytes {
+			if skipped < 0 {
+				skipped = s.cursor
+			}
+			s.cursor++
+			continue
+		}
+		it.active = true
+		items, bytes = append(items, it), bytes+it.ref.Size
+	}
+	if skipped >= 0 {
+		s.cursor = skipped
+	}
+	first.active = len(items) > 1
+	return items
+}
+
+// together reports whether an item may be asked for together with others.
+func (j *job) together(it *item) bool {
+	return it.ref.Size <= smallBlob && it.part == nil && !j.insists(it)
+}
+
+func (j *job) startBatch(ctx context.Context, s *slot, items []*item) {
+	b := &batch{f: j.f, peer: s.id, count: j.count}
+	for _, it := range items {
+		b.refs = append(b.refs, it.ref)
+	}
+	j.running++
+	j.streams++
+	go func() {
+		err := b.run(ctx)
+		j.f.leave(b.peer, b.got, ofPeer(ctx, err))
+		j.events <- event{slot: s, items: items, batch: b, err: err}
+	}()
 }
 
 // insists reports whether all who are present and could send a blob have sent it often enough, for so long that
@@ -379,9 +435,9 @@ func (j *job) ask(ctx context.Context) {
 		}
 		j.running++
 		go func() {
-			bits, err := j.f.have(ctx, s.id, hashes)
+			has, err := j.f.have(ctx, s.id, hashes)
 			j.f.judge(s.id, ofPeer(ctx, err))
-			j.events <- event{slot: s, items: items, bits: bits, err: err}
+			j.events <- event{slot: s, items: items, has: has, err: err}
 		}()
 	}
 }

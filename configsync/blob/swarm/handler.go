@@ -20,12 +20,17 @@ import (
 //	POST /blobs/have     hashes, 32 bytes each, behind one another; the answer has a bit for each, the
 //	                     lowest of a byte first
 //	GET /blobs/<hash>    the bytes; "Range: bytes=<n>-" leaves out the first n
+//	POST /blobs/many     hashes of small blobs; the answer has for each, in their order, what becomes of it and
+//	                     its bytes: see many.go. Who answers that says so by headerMany whenever it is asked what
+//	                     it has; older nodes do neither.
 //
 // A node that has sent a blob often enough, or is just sending it, answers 503 and says in headerTurn why;
 // headerInsist makes it send the blob all the same.
 const (
 	pathHave     = "/blobs/have"
+	pathMany     = "/blobs/many"
 	pathBlob     = "/blobs/"
+	headerMany   = "Webfarm-Blob-Many"
 	headerTurn   = "Webfarm-Blob-Turn"
 	headerInsist = "Webfarm-Blob-Insist"
 )
@@ -143,6 +148,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if allowed(w, r, http.MethodPost) {
 			h.have(w, r)
 		}
+	case r.URL.Path == pathMany:
+		if allowed(w, r, http.MethodPost) {
+			h.many(w, r)
+		}
 	case isBlob:
 		if allowed(w, r, http.MethodGet) {
 			h.get(w, r, name)
@@ -168,21 +177,32 @@ func (h *Handler) have(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.leave(&h.haves)
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.wait))
-	asked, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostAsked*int64(len(blob.Hash{}))))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		http.Error(w, "at most "+strconv.Itoa(mostAsked)+" hashes", http.StatusRequestEntityTooLarge)
-		return
-	case err != nil || len(asked)%len(blob.Hash{}) != 0:
-		http.Error(w, "hashes have 32 bytes each", http.StatusBadRequest)
+	asked, ok := h.hashes(w, r, mostAsked)
+	if !ok {
 		return
 	}
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.wait))
 	defer http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set(headerMany, "1")
 	w.Write(h.bitmap(asked))
+}
+
+// hashes reads the hashes that a request has, one behind the other. If it has other things, or too many, that is
+// answered.
+func (h *Handler) hashes(w http.ResponseWriter, r *http.Request, most int64) (asked []byte, ok bool) {
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.wait))
+	asked, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most*int64(len(blob.Hash{}))))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		http.Error(w, "at most "+strconv.FormatInt(most, 10)+" hashes", http.StatusRequestEntityTooLarge)
+		return nil, false
+	case err != nil || len(asked)%len(blob.Hash{}) != 0:
+		http.Error(w, "hashes have 32 bytes each", http.StatusBadRequest)
+		return nil, false
+	}
+	return asked, true
 }
 
 // bitmap returns a bit for each hash, the lowest of a byte first.

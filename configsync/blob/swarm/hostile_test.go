@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,18 +24,30 @@ type badPeer struct {
 	*Handler
 	have func(w http.ResponseWriter, r *http.Request) // nil = as it should be
 	blob func(w http.ResponseWriter, r *http.Request, b []byte, from int)
-	hit  chan struct{} // closed when it has done something bad
+	many func(w http.ResponseWriter, r *http.Request, answer []byte) // nil = it is as old as to know nothing of it
+	hit  chan struct{}                                               // closed when it has done something bad
 	once sync.Once
 }
 
 func (p *badPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == pathHave {
 		if p.have == nil {
-			p.Handler.ServeHTTP(w, r)
+			p.Handler.ServeHTTP(hiding{w, p.many == nil}, r)
 			return
 		}
 		p.bad()
 		p.have(w, r)
+		return
+	}
+	if r.URL.Path == pathMany && p.many != nil {
+		rec := httptest.NewRecorder()
+		p.Handler.ServeHTTP(rec, r)
+		p.bad()
+		p.many(w, r, rec.Body.Bytes())
+		return
+	}
+	if r.Method != http.MethodGet {
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
 		return
 	}
 	h, err := blob.ParseHash(strings.TrimPrefix(r.URL.Path, pathBlob))
@@ -46,6 +59,21 @@ func (p *badPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from, _ := rangeOf(r, int64(len(b)))
 	p.bad()
 	p.blob(w, r, b, int(from))
+}
+
+// hiding is an answer of a node that sends one blob at a time.
+type hiding struct {
+	http.ResponseWriter
+	hide bool
+}
+
+func (h hiding) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+func (h hiding) Write(b []byte) (int, error) {
+	if h.hide {
+		h.Header().Del(headerMany)
+	}
+	return h.ResponseWriter.Write(b)
 }
 
 func (p *badPeer) bad() { p.once.Do(func() { close(p.hit) }) }

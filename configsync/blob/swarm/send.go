@@ -90,11 +90,7 @@ func (h *Handler) send(
 	w http.ResponseWriter, r *http.Request, f io.ReaderAt, hash blob.Hash, from, size int64,
 ) (sent int64) {
 	control := http.NewResponseController(w)
-	allow := h.wait + time.Duration(float64(size-from)/slowestRead*float64(time.Second))
-	if h.config.Rate > 0 {
-		allow += time.Duration(float64(size-from) / float64(h.config.Rate) * mostSends * float64(time.Second))
-	}
-	control.SetWriteDeadline(time.Now().Add(allow))
+	control.SetWriteDeadline(time.Now().Add(h.patience(size - from)))
 	defer control.SetWriteDeadline(time.Time{})
 	head := w.Header()
 	head.Set("Content-Type", "application/octet-stream")
@@ -123,4 +119,13 @@ func (h *Handler) send(
 		h.store.Verify(hash)
 	}
 	return sent
+}
+
+// patience is for how long a peer may read so many bytes.
+func (h *Handler) patience(bytes int64) time.Duration {
+	allow := h.wait + time.Duration(float64(bytes)/slowestRead*float64(time.Second))
+	if h.config.Rate > 0 {
+		allow += time.Duration(float64(bytes) / float64(h.config.Rate) * mostSends * float64(time.Second))
+	}
+	return allow
 }

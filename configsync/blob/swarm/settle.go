@@ -14,11 +14,25 @@ import (
 // handle takes in how something ended.
 func (j *job) handle(e event) {
 	j.running--
-	if e.item == nil {
+	switch {
+	case e.batch != nil:
+		j.streams--
+		for i, it := range e.items {
+			j.settle(event{slot: e.slot, item: it, err: e.batch.ends[i]})
+		}
+		if errors.Is(e.err, errProtocol) {
+			e.slot.many = false // until it says so again
+		}
+	case e.item != nil:
+		j.streams--
+		j.settle(e)
+	default:
 		j.learn(e)
-		return
 	}
-	j.streams--
+}
+
+// settle takes in how it went with one blob.
+func (j *job) settle(e event) {
 	it := e.item
 	it.active = false
 	if e.got >= worthwhile || e.err == nil {
@@ -126,10 +140,10 @@ func (j *job) learn(e event) {
 		}
 		return
 	}
-	s.said = nil
+	s.said, s.many = nil, e.has.many
 	news := false
 	for i, it := range e.items {
-		has := e.bits[i/8]&(1<<(i%8)) != 0
+		has := e.has.bits[i/8]&(1<<(i%8)) != 0
 		news = news || has != (it.holders&s.bit != 0) || it.busy&s.bit != 0
 		it.busy &^= s.bit
 		it.holders &^= s.bit

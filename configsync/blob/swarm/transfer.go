@@ -153,20 +153,15 @@ func (t *transfer) drop() {
 func (t *transfer) copy(ctx context.Context, body io.Reader, watch *watchdog) error {
 	buf := buffers.Get().(*[256 << 10]byte)
 	defer buffers.Put(buf)
+	from := watched{ctx, body, watch, t.f.rate}
 	for {
-		watch.start()
-		n, err := body.Read(buf[:])
-		watch.pause()
+		n, err := from.Read(buf[:])
 		if n > 0 {
-			watch.progress(n)
 			t.got += int64(n)
 			if _, err := t.part.Write(buf[:n]); err != nil {
 				return localError{err}
 			}
 			t.count(int64(n))
-			if err := t.f.rate.wait(ctx, n); err != nil {
-				return err
-			}
 		}
 		if err == io.EOF {
 			return nil

@@ -127,5 +127,5 @@ func headers(r *http.Response, names ...string) string {
 	return b.String()
 }
 
-// long is text that compresses well and is of no interest.
-var long = strings.Repeat("all work and no play makes a dull site. ", 100)
+// long is text that compresses well, by zstd still better, and is of no interest.
+var long = strings.Repeat("all work and no play makes a dull site. ", 1+zstdFrom/40)

@@ -133,14 +133,16 @@ func (p *packer) packAll(ctx context.Context, found []foundFile) ([]File, error)
 	return files, context.Cause(ctx)
 }
 
-// worker packs one file after the other, and keeps the compressors for the next.
+// worker packs one file after the other, and keeps the compressors, those that it has needed, for the next.
 type worker struct {
 	*packer
 	plain, packed cutter
-	compressors   []compressor
+	compressors   []compressor // as packings; nil = not needed yet
 }
 
-func newWorker(p *packer) *worker { return &worker{packer: p, compressors: newCompressors()} }
+func newWorker(p *packer) *worker {
+	return &worker{packer: p, compressors: make([]compressor, len(packings))}
+}
 
 func (w *worker) pack(ctx context.Context, found foundFile) (File, error) {
 	f, err := w.fsys.Open(found.path)
@@ -203,7 +205,7 @@ func (w *worker) read(ctx context.Context, r io.Reader, found foundFile) (File, 
 	if out.Hash, out.Size, out.Chunks, err = w.plain.finish(); err != nil {
 		return File{}, err
 	}
-	if out.Size < compressFrom || !compressible(out.Type) {
+	if !compressible(out.Type) {
 		return out, nil
 	}
 	if known := w.known[out.Hash]; known != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -20,11 +21,14 @@ import (
 func TestPack(t *testing.T) {
 	noise := make([]byte, 5000)
 	rand.NewChaCha8([32]byte{}).Read(noise)
+	noise2 := make([]byte, zstdFrom/2)
+	rand.NewChaCha8([32]byte{1}).Read(noise2)
 	fsys := files(map[string]string{
 		"config/site.yaml": "a: 1", "release.yaml": "note: x", "public/index.html": long, "public/small.css": "a{}",
 		"public/photo.jpg": long, "public/noise.txt": string(noise), "public/LICENSE": "All rights",
 		"public/config/a.txt": "a",
-		"public/big.json":     strings.Repeat(long, 3000), "templates/p.tmpl": "{{.}}",
+		"public/big.json":     strings.Repeat(long, 1+WholeSize/len(long)), "templates/p.tmpl": "{{.}}",
+		"public/page.html": long[:zstdFrom-1], "public/digits.txt": fmt.Sprintf("%x", append(noise, noise2...)),
 	})
 	s := newFolder(t)
 	m := pack(t, s, fsys, PackConfig{Workers: 2})
@@ -39,7 +43,9 @@ func TestPack(t *testing.T) {
 	want := []string{
 		"public/LICENSE text/plain; charset=utf-8", "public/big.json application/json gzip zstd",
 		"public/config/a.txt text/plain; charset=utf-8",
+		"public/digits.txt text/plain; charset=utf-8 gzip", // zstd makes it no smaller
 		"public/index.html text/html; charset=utf-8 gzip zstd", "public/noise.txt text/plain; charset=utf-8",
+		"public/page.html text/html; charset=utf-8 gzip", // zstd is not tried
 		"public/photo.jpg image/jpeg",
 		"public/small.css text/css; charset=utf-8", "templates/p.tmpl text/plain; charset=utf-8",
 	}

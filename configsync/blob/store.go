@@ -43,6 +43,8 @@ type Store struct {
 	config    StoreConfig
 	root      *os.Root
 	lock      *os.File // nil: a temporary folder
+	disk      *os.File // what syncDisk takes; nil = each file is synced by itself
+	group     int      // files that are synced by syncDisk, at least: groupFrom, but for tests
 	temporary bool     // nothing has to outlast the process
 
 	syncing sync.Mutex // one Sync at a time
@@ -63,6 +65,7 @@ type Store struct {
 	closed   bool                    // guarded by mu
 	now      func() time.Time        // for tests
 	free     func() (disk, error)    // for tests
+	waiting  func() int64            // for tests
 	step     func(step string) error // for tests: called before each thing that the disk does; nil = nothing
 }
 
@@ -90,10 +93,10 @@ type Stats struct {
 func OpenStore(config StoreConfig) (s *Store, err error) {
 	config.Quota = cmp.Or(config.Quota, defaultQuota)
 	config.Reserve = cmp.Or(config.Reserve, defaultReserve)
-	s = &Store{config: config, temporary: config.Dir == "", now: time.Now,
+	s = &Store{config: config, temporary: config.Dir == "", now: time.Now, group: groupFrom,
 		index: make(map[Hash]*entry), lost: make(map[Hash]int64), wake: make(chan struct{}, 1),
 		checking: make(map[Hash]*check), dirty: make(map[string]struct{})}
-	s.free = s.freeOnDisk
+	s.free, s.waiting = s.freeOnDisk, waiting
 	if err := s.openDir(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("blob: the store in %s: %w", s.config.Dir, explain(err))
@@ -113,6 +116,9 @@ func (s *Store) openDir() (err error) {
 	}
 	if s.root, err = os.OpenRoot(s.config.Dir); err != nil {
 		return err
+	}
+	if !s.temporary {
+		s.disk = openDisk(s.root)
 	}
 	if err := s.prepare(); err != nil {
 		return err
@@ -134,8 +140,11 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) release() (err error) {
+	if s.disk != nil {
+		err = s.disk.Close()
+	}
 	if s.root != nil {
-		err = s.root.Close()
+		err = errors.Join(err, s.root.Close())
 	}
 	if s.temporary && s.config.Dir != "" {
 		err = errors.Join(err, os.RemoveAll(s.config.Dir))

@@ -11,9 +11,12 @@ import (
 )
 
 const (
-	mostPending  = 256      // blobs
-	mostUnsynced = 64 << 20 // bytes
-	syncers      = 16       // that wait for the disk at once: its journal takes them together
+	mostPending  = 256       // blobs
+	mostGrouped  = 4096      // the same where a disk can be synced as a whole
+	groupFrom    = 64        // files for which that is done
+	mostWaiting  = 256 << 20 // bytes of all programs that may wait for the disk then
+	mostUnsynced = 64 << 20  // bytes
+	syncers      = 16        // that wait for the disk at once: its journal takes them together
 )
 
 // Sync makes durable what was added before. A blob that the disk refuses is not in the store any more, and
@@ -64,7 +67,7 @@ func (s *Store) syncAll() error {
 	if closed {
 		return ErrClosed
 	}
-	err := each(hashes, s.settle)
+	err := s.settleAll(hashes)
 	if e := s.syncDirs(); e != nil {
 		err = errors.Join(err, e)
 	}
@@ -78,15 +81,25 @@ func (s *Store) syncAll() error {
 	return err
 }
 
-// settle makes the bytes of one blob last, and then gives it its name.
-func (s *Store) settle(h Hash) error {
+// settleAll makes the bytes of blobs last, and then gives them their names.
+func (s *Store) settleAll(hashes []Hash) error {
+	if s.syncTogether(len(hashes)) {
+		return each(hashes, func(h Hash) error { return s.settle(h, true) })
+	}
+	return each(hashes, func(h Hash) error { return s.settle(h, false) })
+}
+
+// settle makes the bytes of one blob last, unless they are synced, and then gives it its name.
+func (s *Store) settle(h Hash, synced bool) (err error) {
 	s.mu.Lock()
 	e := s.index[h]
 	s.mu.Unlock()
 	if e == nil || e.temp == "" { // e.temp changes only here
 		return nil
 	}
-	err := s.syncFile(e.temp)
+	if !synced {
+		err = s.syncFile(e.temp)
+	}
 	if err == nil {
 		err = s.rename(h, e)
 	}
@@ -94,6 +107,14 @@ func (s *Store) settle(h Hash) error {
 		s.drop(h, e)
 	}
 	return err
+}
+
+// syncTogether makes last all that was written, where so many files are to be synced that this takes less than each
+// by itself, and others have not so much waiting that it takes more. If it returns false, each has to be synced:
+// also after an error, so that it is known of which it is.
+func (s *Store) syncTogether(files int) bool {
+	return s.disk != nil && files >= s.group && s.waiting() <= mostWaiting &&
+		s.before("sync disk") == nil && syncDisk(s.disk) == nil
 }
 
 func (s *Store) syncFile(name string) error {
@@ -157,6 +178,9 @@ func (s *Store) syncDirs() error {
 	}
 	clear(s.dirty)
 	s.mu.Unlock()
+	if s.syncTogether(len(dirs)) {
+		return nil
+	}
 	err := each(dirs, s.syncDir)
 	if err != nil { // all of them again, next time
 		s.mu.Lock()

@@ -188,7 +188,11 @@ func (s *Store) publish(w *Writer, h Hash) error {
 	s.counts.WrittenBytes += w.n
 	s.pending = append(s.pending, h)
 	s.unsynced += w.n
-	full := len(s.pending) >= mostPending || s.unsynced >= mostUnsynced
+	most := mostPending
+	if s.disk != nil {
+		most = mostGrouped
+	}
+	full := len(s.pending) >= most || s.unsynced >= mostUnsynced
 	w.f = nil // it is the store's now
 	s.mu.Unlock()
 	if full {

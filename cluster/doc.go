@@ -83,7 +83,8 @@
 // sends; internal/line fits it to the speed of the line), streamlayer.go (its connections), broken.go and
 // watchdog.go (writes to its log that fail, or do not end), and internal/raftlog (its log and its snapshots,
 // on disk or in memory). followers.go has what the leader knows of those it sends to; leadercell.go has who
-// leads, reigns.go and whyled.go tell why the leader changed.
+// leads, suspicion.go finds a successor for a leader whose process is gone, reigns.go and whyled.go tell why
+// the leader changed.
 //
 // A snapshot is taken, and after a failure taken again, by snapshots.go; frozen, written and restored by
 // internal/replica; sent by feed.go; kept and checked by snapstore.go and internal/raftlog.

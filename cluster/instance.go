@@ -40,6 +40,7 @@ type instance struct {
 	unanswered names // server IDs of followers whose heartbeats fail, as the leader
 	lead       atomic.Pointer[leadership]
 	leader     leaderCell
+	suspected  suspicion // that the leader is gone
 	reigns     reigns
 	sighted    chan struct{}         // holds one: gossip had news
 	broken     atomic.Pointer[error] // by which a write to the log failed
@@ -240,15 +241,6 @@ func (in *instance) observe(o *raft.Observation) bool {
 		in.unanswered.set(string(d.PeerID), false)
 	}
 	return false
-}
-
-// suspectLeader is the failure hint: the leader's process is gone, by gossip or because its port refuses
-// connections. A follower then waits half as long for its next heartbeat, until there is a leader again. A
-// false hint does no harm: the others, who hear the leader, refuse the pre-vote.
-func (in *instance) suspectLeader(node string) {
-	if leader, _ := in.leader.get(); wire.NodeOf(leader) == node && leader != in.server {
-		in.setHeartbeat(in.node.cfg.Tuning.Heartbeat / 2) // not less than the leader's lease
-	}
 }
 
 // electSole has a node that is the only voter elect itself at once: there is no leader whose heartbeat it

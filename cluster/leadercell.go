@@ -35,6 +35,14 @@ func (c *leaderCell) get() (server string, ctx context.Context) {
 	return c.server, c.ctx
 }
 
+// changes returns a channel that is closed when the leader changes; nil, for never, before the first is known.
+func (c *leaderCell) changes() <-chan struct{} {
+	if _, ctx := c.get(); ctx != nil {
+		return ctx.Done()
+	}
+	return nil
+}
+
 // attemptTimeout is for how long a question is put to one leader.
 const attemptTimeout = 5 * time.Second
 

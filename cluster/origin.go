@@ -265,6 +265,7 @@ func (o *originator) carry(out *outgoing) {
 		if out.ctx.Err() != nil {
 			return // its answer is not wanted either: from now on the floor refuses a straggler
 		}
+		other := o.in.leader.changes()
 		a, leader, err := o.attempt(out)
 		switch {
 		case err == nil:
@@ -286,7 +287,7 @@ func (o *originator) carry(out *outgoing) {
 			out.fail(out.outcomeOf(err))
 			return
 		}
-		if !pause.wait(o.in.ctx) {
+		if !pause.waitFor(o.in.ctx, other) {
 			out.fail(out.overtaken())
 			return
 		}

@@ -11,9 +11,22 @@ import (
 // backoff is the pause between attempts: short at first, since a new leader is found within a second.
 type backoff struct{ d time.Duration }
 
-func (b *backoff) wait(ctx context.Context) bool {
+func (b *backoff) wait(ctx context.Context) bool { return b.waitFor(ctx, nil) }
+
+// waitFor ends early, and begins anew with a short pause, when news is closed.
+func (b *backoff) waitFor(ctx context.Context, news <-chan struct{}) bool {
 	b.d = min(max(2*b.d, 2*time.Millisecond), 100*time.Millisecond)
-	return sleep.For(ctx, b.d)
+	t := time.NewTimer(b.d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-news:
+		b.d = 0
+		return sleep.For(ctx, time.Millisecond) // it may be closed for good
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // waited waits for wg, but not for ever, and reports whether it ended.

@@ -171,6 +171,7 @@ func (rs *reads) answerQuery(ctx context.Context, payload []byte) ([]byte, error
 func (rs *reads) retry(ctx context.Context, f func() error) error {
 	var pause backoff
 	for {
+		other := rs.instance().leader.changes()
 		err := f()
 		switch {
 		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, wire.ErrNoMachine),
@@ -180,7 +181,7 @@ func (rs *reads) retry(ctx context.Context, f func() error) error {
 			return ErrClosed
 		case rs.progress.failure() != nil:
 			return rs.progress.failure()
-		case !pause.wait(ctx):
+		case !pause.waitFor(ctx, other):
 			return rs.noLeader(ctx)
 		}
 	}

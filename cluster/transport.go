@@ -29,7 +29,8 @@ type transport struct {
 	reached  func(server string) uint64 // what a server was heard to have applied
 	takesIn  func(server string) bool   // whether a server may be taking in a snapshot; it is asked
 	term     func() uint64              // of the local raft, once it has taken a request
-	patience time.Duration              // with raft, before a heartbeat is answered in its place
+	elects   elector
+	patience time.Duration // with raft, before a heartbeat is answered in its place
 	// for tests: heartbeats take raft's own way, beside its main goroutine
 	beside bool
 	// the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
@@ -48,7 +49,7 @@ func newTransport(in *instance) *transport {
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
 		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
 		reached: in.node.directory.Reached,
-		takesIn: in.node.mayTakeIn, refused: in.refused,
+		takesIn: in.node.mayTakeIn, refused: in.refused, elects: in,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
 		log: &in.grown, quietFor: in.node.cfg.Tuning.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)

@@ -38,7 +38,7 @@ func (in *instance) watchLeader(observed <-chan raft.Observation, lines []leader
 		case <-observed:
 			_, id := in.raft.LeaderWithID()
 			if id != "" {
-				in.setHeartbeat(in.node.cfg.Tuning.Heartbeat) // see suspectLeader
+				in.believeLeader()
 			}
 			if in.leader.set(in.ctx, string(id)) {
 				lines = append(lines, in.leaderChanged(string(id)))

@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
+)
+
+// suspicion is the failure hint: the process of the leader is gone. All who have the hint give the leader up
+// at one moment, and ask for votes one after the other. See DESIGN.md, Failure hint.
+type suspicion struct {
+	mu     sync.Mutex
+	leader string    // server ID; "" = nobody is suspected
+	giveUp time.Time // when the followers give it up
+	rank   int       // this node's turn among those who ask for votes
+}
+
+// begin notes whom a node suspects, and reports whether that is news.
+func (s *suspicion) begin(leader string, giveUp time.Time, rank int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leader == leader {
+		return false
+	}
+	s.leader, s.giveUp, s.rank = leader, giveUp, rank
+	return true
+}
+
+// end forgets it: there is a leader.
+func (s *suspicion) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leader = ""
+}
+
+// of reports whether this leader is the one suspected.
+func (s *suspicion) of(leader string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leader == leader
+}
+
+// turn is when a candidate may ask for votes; the zero time without a suspicion.
+func (s *suspicion) turn(each time.Duration) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leader == "" {
+		return time.Time{}
+	}
+	return s.giveUp.Add(each/4 + time.Duration(s.rank)*each)
+}
+
+// suspectLeader is told that a node's process is gone, by gossip or because its port refuses connections. If
+// that node leads, a follower waits half as long for its next heartbeat, until there is a leader again. A
+// false hint does no harm: the others, who hear the leader, refuse the pre-vote.
+func (in *instance) suspectLeader(node string) {
+	leader, _ := in.leader.get()
+	if wire.NodeOf(leader) != node || leader == in.server {
+		return
+	}
+	half := in.node.cfg.Tuning.Heartbeat / 2 // not less than the leader's lease
+	if in.suspected.begin(leader, time.Now().Add(half), in.rankBeside(leader)) {
+		in.setHeartbeat(half)
+		in.wg.Go(func() { in.giveLeaderUp(leader, half) })
+	}
+}
+
+// rankBeside is this node's place in the order in which those who vote ask for votes, once the leader is gone.
+func (in *instance) rankBeside(leader string) int {
+	return slices.Index(slices.DeleteFunc(slices.Sorted(slices.Values(in.voters())),
+		func(voter string) bool { return voter == leader }), in.server)
+}
+
+// giveLeaderUp has raft look at the end of that time whether the leader's heartbeat is still missing. By itself raft
+// would look up to twice as late, each node in its own moment, and who looks first is refused by the others.
+// If the leader is heard again, the hint was false.
+func (in *instance) giveLeaderUp(leader string, after time.Duration) {
+	if !sleep.For(in.ctx, after) || !in.suspected.of(leader) {
+		return
+	}
+	in.setHeartbeat(after + time.Millisecond)
+	in.setHeartbeat(after) // raft looks when the timeout gets shorter
+	if !sleep.For(in.ctx, after) || !in.suspected.of(leader) {
+		return
+	}
+	if now, _ := in.leader.get(); now == leader {
+		in.believeLeader()
+	}
+}
+
+// believeLeader ends the suspicion: there is a leader.
+func (in *instance) believeLeader() {
+	in.suspected.end()
+	in.setHeartbeat(in.node.cfg.Tuning.Heartbeat)
+}
+
+// awaitTurn waits until this node may ask for votes of that term, and reports whether it still wants them.
+func (in *instance) awaitTurn(term uint64) bool {
+	wait := time.Until(in.suspected.turn(in.turnLength()))
+	return wait <= 0 || sleep.For(in.ctx, wait) && in.stands(term)
+}
+
+// awaitAnother waits until a voter that has refused may be asked again, and reports whether it is to be. It may
+// have the hint later than this node, and refuse because it still believes the leader.
+func (in *instance) awaitAnother(term uint64) bool {
+	turn, each := in.suspected.turn(in.turnLength()), in.turnLength()
+	if turn.IsZero() || time.Since(turn) > in.node.cfg.Tuning.Heartbeat {
+		return false
+	}
+	return sleep.For(in.ctx, each/2+rand.N(each/2)) && in.stands(term)
+}
+
+// turnLength is the time that a candidate has until the next one asks.
+func (in *instance) turnLength() time.Duration { return in.node.cfg.Tuning.Heartbeat / 10 }
+
+// stands reports whether this node is still a candidate for that term.
+func (in *instance) stands(term uint64) bool {
+	return in.raft.State() == raft.Candidate && in.raft.CurrentTerm() < term
+}
+
+// elector tells when votes of a term are asked for. Both calls wait, and report false if it is no longer wanted.
+type elector interface {
+	awaitTurn(term uint64) bool
+	awaitAnother(term uint64) bool
+}
+
+// RequestPreVote asks a voter whether it would vote for this node. Who suspects the leader waits for its turn:
+// two that ask at one moment would share the votes, and wait for another election timeout.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress,
+	args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if !t.elects.awaitTurn(args.Term) {
+		*resp = raft.RequestPreVoteResponse{RPCHeader: t.header(), Term: args.Term}
+		return nil
+	}
+	for {
+		*resp = raft.RequestPreVoteResponse{}
+		err := t.NetworkTransport.RequestPreVote(id, target, args, resp)
+		if err != nil || resp.Granted || resp.Term > args.Term || !t.elects.awaitAnother(args.Term) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A leader whose process is gone has a successor as soon as its lease may be over, whatever the number of
+// voters: they give it up at one moment, and the first of them gets all votes.
+func TestSuccessorWithoutSplitVotes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{3, 5, 7} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			together(t, n, false, func(l *lab) {
+				for range 5 {
+					l.ready(l.nodes...)
+					time.Sleep(10 * time.Second) // all have their votes
+					leader, others := l.leader()
+					term, begin := leader.instance().raft.CurrentTerm(), time.Now()
+					l.net.Down(leader.ip)
+					next, _ := l.leader(others...)
+					took, limit := time.Since(begin), next.cfg.Tuning.Heartbeat*6/10
+					if elections := next.instance().raft.CurrentTerm() - term; took > limit || elections != 1 {
+						t.Errorf("after %v, in the election %d", took, elections)
+					}
+					leader.stop()
+					l.net.Up(leader.ip)
+					leader.start()
+				}
+			})
+		})
+	}
+}
+
+// Who comes first and lacks entries is refused by the others; the next asks after it.
+func TestSuccessorHasAll(t *testing.T) {
+	t.Parallel()
+	together(t, 3, false, func(l *lab) {
+		l.ready(l.nodes...)
+		leader, others := l.leader()
+		first, second := others[0], others[1]
+		server := leader.self().server
+		if first.instance().rankBeside(server) > second.instance().rankBeside(server) {
+			first, second = second, first
+		}
+		l.net.Delay(leader.ip, first.ip, 100*time.Millisecond)
+		leader.must("set a yes")
+		begin := time.Now()
+		l.net.Down(leader.ip)
+		next, _ := l.leader(first, second)
+		if took, limit := time.Since(begin), next.cfg.Tuning.Heartbeat*8/10; next != second || took > limit {
+			t.Errorf("%s leads after %v", next.conf.Name, took)
+		}
+		leader.stop()
+		l.net.Up(leader.ip)
+		l.calm()
+		second.must("set b yes")
+		leader.start()
+		l.ready(l.nodes...)
+	})
+}
+
+// A leader that lives is believed again soon after a false hint, and a later hint counts as much.
+func TestFalseHint(t *testing.T) {
+	t.Parallel()
+	together(t, 3, false, func(l *lab) {
+		l.ready(l.nodes...)
+		leader, others := l.leader()
+		term := leader.instance().raft.CurrentTerm()
+		for range 3 {
+			for _, o := range others {
+				o.instance().suspectLeader(leader.id)
+				o.instance().suspectLeader(leader.id)
+			}
+			time.Sleep(2 * time.Second)
+			for _, o := range others {
+				in := o.instance()
+				if d := in.raft.ReloadableConfig().HeartbeatTimeout; d != o.cfg.Tuning.Heartbeat {
+					t.Errorf("%s still waits for %v only", o.conf.Name, d)
+				}
+				if in.suspected.of(leader.self().server) {
+					t.Errorf("%s still suspects the leader", o.conf.Name)
+				}
+			}
+		}
+		if now := leader.instance().raft.CurrentTerm(); now != term || !leader.leads() {
+			t.Errorf("a false hint made an election: term %d after %d", now, term)
+		}
+	})
+}

@@ -43,8 +43,8 @@ func (t *Tar) Close() error {
 //
 // What breaks a rule of this package is refused by a Problems with all of it: also what leads out of the
 // folder, links, devices, holes, and a path that is there twice. Limits are held to by what is read, never by
-// what a header says. Other errors are ErrArchive and those of r and of the temporary file. The caller closes
-// the Tar.
+// what a header says. An archive without its end mark, two empty blocks, is ErrArchive: part of it may have got
+// lost on its way. Other errors are those of r and of the temporary file. The caller closes the Tar.
 func ReadTar(ctx context.Context, r io.Reader, dir string, limits Limits) (*Tar, error) {
 	spool, err := os.CreateTemp(dir, "webfarm-tar-*")
 	if err != nil {
@@ -80,10 +80,15 @@ func (u *untar) read(r io.Reader) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	archive := tar.NewReader(plain)
+	rest := &ending{r: plain}
+	archive := tar.NewReader(rest)
 	for {
 		h, err := archive.Next()
 		if err == io.EOF {
+			if rest.ended && len(u.seen) > 0 {
+				return nil, fmt.Errorf("%w: it ends before its end mark, as after a connection that broke or a tar that failed",
+					ErrArchive)
+			}
 			break
 		}
 		if err == nil || errors.Is(err, tar.ErrInsecurePath) {
@@ -221,6 +226,19 @@ func (u *untar) decompressed(r io.Reader) (io.Reader, error) {
 		return nil, archiveError(err)
 	}
 	return &unbombed{in: in, out: counter{r: unzipped}}, nil
+}
+
+// ending notes that a stream has ended where its reader wanted more. A tar archive says itself where it ends, by
+// two empty blocks; archive/tar takes the end of the stream for it as well, between two files and in the padding of one.
+type ending struct {
+	r     io.Reader
+	ended bool
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	e.ended = e.ended || n == 0 && err == io.EOF
+	return n, err
 }
 
 type counter struct {

@@ -166,6 +166,43 @@ func TestReadTarRefuses(t *testing.T) {
 	}
 }
 
+// Wherever an archive is cut off, it is refused: it may have lost files, and that between two files is as good a place as any.
+// Of a compressed one, what follows the mark at the end of the archive does not matter.
+func TestReadTarCutOff(t *testing.T) {
+	whole := entries(t, tar.Header{Name: "site/public/a.html"}, tar.Header{Name: "site/public/" + strings.Repeat("b", 120)},
+		tar.Header{Name: "site/config/c.yaml"})
+	dir := t.TempDir()
+	read := func(b []byte) (files int, err error) {
+		a, err := ReadTar(t.Context(), bytes.NewReader(b), dir, Limits{})
+		if err != nil {
+			return 0, err
+		}
+		defer a.Close()
+		return files, fs.WalkDir(a, ".", func(_ string, e fs.DirEntry, err error) error {
+			if !e.IsDir() {
+				files++
+			}
+			return err
+		})
+	}
+	for n := 0; n < len(whole); n += 128 {
+		if _, err := read(whole[:n]); !errors.Is(err, ErrArchive) {
+			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
+		}
+	}
+	packed := zipped(t, whole)
+	for n := range len(packed) {
+		if files, err := read(packed[:n]); files != 3 && !errors.Is(err, ErrArchive) {
+			t.Errorf("%d of %d compressed bytes: %d files, %v", n, len(packed), files, err)
+		}
+	}
+	for _, b := range [][]byte{whole, packed} {
+		if files, err := read(b); files != 3 || err != nil {
+			t.Errorf("%d files, %v", files, err)
+		}
+	}
+}
+
 func many(n int) (list []tar.Header) {
 	for i := range n {
 		list = append(list, tar.Header{Name: string(rune('a'+i/26)) + string(rune('a'+i%26))})

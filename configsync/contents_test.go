@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -396,6 +397,84 @@ func TestContentThatIsGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestContentThatIsNotKept: a release whose content no node has any more is refused at once, and holds nothing up.
+func TestContentThatIsNotKept(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := newDepot()
+		l := newLab(t, 3, func(s *configsync.Settings) { s.Content = d })
+		m := l.nodes[0].manager
+		first := d.add(t, "public/index.html", "1")
+		if _, err := l.nodes[0].putContent(first); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"2", "3", "4"} {
+			if _, err := l.nodes[0].putContent(d.add(t, "public/index.html", text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := configsync.Write{Epoch: 4, Who: "me"}
+		d.lose(first, configsync.ErrUnavailable)
+		begun, rollouts := time.Now(), len(m.Rollouts())
+		for _, do := range []func() error{
+			func() error { _, err := m.Activate(t.Context(), w, 1, configsync.Plan{}); return err },
+			func() error { _, err := m.Rollback(t.Context(), w, 1); return err },
+			func() error { _, err := m.DryRunRelease(t.Context(), w, 1, configsync.Plan{}); return err },
+			func() error { _, err := m.StartCanary(t.Context(), w, 1, []string{"n2"}, configsync.Plan{}); return err },
+		} {
+			if err := do(); !errors.Is(err, configsync.ErrUnavailable) || !strings.Contains(err.Error(), "publish it again") {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begun); took > 10*time.Second || len(m.Rollouts()) != rollouts {
+			t.Errorf("it took %v, and there are %d rollouts", took, len(m.Rollouts()))
+		}
+		d.lose(nil, nil) // somebody has it after all
+		if r, err := m.Activate(t.Context(), w, 1, configsync.Plan{}); err != nil || r.Epoch != 5 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// TestCanaryThatWasEndedIsKept: what somebody gave up that did well can be put in force later, without being published
+// again; what was refused or taken back is not kept.
+func TestCanaryThatWasEndedIsKept(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d, ill := newDepot(), atomic.Bool{}
+		l := newLab(t, 3, func(s *configsync.Settings) {
+			s.Content = d
+			s.SelfCheck = func(context.Context) error {
+				if ill.Load() {
+					return errors.New("ill")
+				}
+				return nil
+			}
+		})
+		m := l.nodes[0].manager
+		if _, err := l.nodes[0].putContent(d.add(t, "public/index.html", "1")); err != nil {
+			t.Fatal(err)
+		}
+		two := d.add(t, "public/index.html", "2")
+		if _, err := m.Publish(t.Context(), configsync.Publication{Write: configsync.Write{Epoch: 1}, Content: two,
+			Plan: configsync.Plan{Nodes: []string{"n2"}}}); err != nil {
+			t.Fatal(err)
+		}
+		kept := func() bool {
+			time.Sleep(time.Second)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return slices.Contains(d.keep, two.Root)
+		}
+		if err := m.EndCanary(t.Context(), m.Canary().Rollout, "me", "seen enough"); err != nil || !kept() {
+			t.Errorf("the content of an ended canary is not kept; %v", err)
+		}
+		ill.Store(true)
+		if _, err := m.Activate(t.Context(), configsync.Write{Epoch: 1}, 2, configsync.Plan{}); !errors.Is(err,
+			configsync.ErrReturned) || kept() {
+			t.Errorf("what was taken back is kept; %v", err)
+		}
+	})
 }
 
 // TestContentThatIsAwayForAMoment: a rollout waits for content that nobody has yet.

@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // active returns the rollout that a step is about, if it is in progress. If not, the answer says how it ended:
 // a step that is repeated has no other outcome than the first time.
@@ -73,6 +76,18 @@ func (s *State) reject(release uint64, why string) {
 	}
 }
 
+// untry has a release that somebody has given up, and nothing speaks against, be kept for later, as before it was tried: who
+// wants it after all has not to publish it again.
+func (s *State) untry(release uint64) {
+	for i := range s.releases {
+		r := &s.releases[i]
+		inForce := slices.ContainsFunc(s.epochs, func(e Epoch) bool { return e.Release == r.ID })
+		if r.ID == release && !inForce && r.Rejected == "" {
+			r.Tried = false
+		}
+	}
+}
+
 // step carries out the commands that end something.
 func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 	c, ok := decodeStep(cmd)
@@ -126,6 +141,7 @@ func (s *State) endCanary(c Step, at moment) (*State, Answer) {
 	}
 	next := s.clone()
 	next.canary = Canary{}
+	next.untry(s.canary.Release)
 	for i := range next.rollouts {
 		if r := &next.rollouts[i]; r.ID == c.Rollout {
 			r.Phase, r.By, r.Reason, r.Ended = Returned, c.Who, c.Why, at.time

@@ -19,6 +19,7 @@ type trio struct {
 	bin, dir   string
 	urls       [3]string
 	peers      [3]string
+	nodes      [3]*process
 	stylesheet map[bool]string // by whether the new site is shown
 }
 
@@ -33,7 +34,7 @@ func startTrio(t *testing.T) *trio {
 		s.peers[i], s.urls[i] = freeAddr(t), freeAddr(t)
 	}
 	for i := range s.peers {
-		start(t, s.bin, "-node", "-name", fmt.Sprintf("n%d", i+1), "-http", s.urls[i], "-peer", s.peers[i],
+		s.nodes[i] = start(t, s.bin, "-node", "-name", fmt.Sprintf("n%d", i+1), "-http", s.urls[i], "-peer", s.peers[i],
 			"-join", strings.Join(s.peers[:], ","))
 		s.urls[i] = "http://" + s.urls[i]
 	}
@@ -177,4 +178,9 @@ func TestShop_Publish(t *testing.T) {
 	s.farm(0, 5, "taken back after the switch", "publish", s.dir)
 	back()
 	s.show(true, 6)
+	for _, n := range s.nodes[1:] {
+		n.cmd.Process.Kill()
+		<-n.ended
+	}
+	s.farm(0, 8, "still waiting: nothing can be changed without a majority of the nodes; n1 sees ", "publish", "-timeout", "6s", s.dir)
 }

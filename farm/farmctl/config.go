@@ -175,7 +175,11 @@ func (c *configCall) change(ctx context.Context, epoch uint64, set map[string]st
 func (c *configCall) putFiles(ctx context.Context, epoch uint64, set map[string]string, remove []string) (
 	done order.ConfigDone, err error) {
 	w := order.ConfigChange{ConfigWrite: c.write(epoch), Set: set, Remove: remove, Dry: c.dry, Restart: c.restart}
-	return done, c.asked(ctx, order.ConfigPut, w, &done)
+	if err := c.asked(ctx, order.ConfigPut, w, &done); err != nil {
+		return done, err
+	}
+	c.sayStrangers(ctx, c.client, set)
+	return done, nil
 }
 
 // file returns the file of a config in the layer that is meant: the one there is, or a new one.

@@ -94,6 +94,8 @@ func TestConfigOfAFarm(t *testing.T) {
 	want(t, codeDone, "defaults of their program", "config")
 	want(t, codeDone, "Epoch 1 is in force", "config", "set", "site", "prices.tea", "320", "-m", "tea is dearer")
 	want(t, codeDone, `"Sale"`, "config", "set", "site", "banner", "Sale", "-layer", "nodes/b", "-dry-run")
+	want(t, codeDone, "nodes/c: there is no node of that name, so its settings have no effect until one comes; there are: a, b\n",
+		"config", "set", "site", "banner", "Sale", "-layer", "nodes/c", "-dry-run")
 	want(t, codeDone, "Nothing was changed: epoch 1", "config", "set", "site", "banner", "Sale", "-dry-run")
 	want(t, codeDone, "There is nothing to change: epoch 1", "config", "set", "site", "prices.tea", "320")
 	want(t, codeDone, "node b", "config", "set", "site", "banner", "Sale", "-layer", "nodes/b")

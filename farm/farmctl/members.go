@@ -15,6 +15,7 @@ func membersVerb() *verb {
 	return &verb{
 		name:   "members",
 		remote: true,
+		alone:  true,
 		short:  "show the farm and its members",
 		long: `
 Shows the farm as the node that answers sees it: who leads, whether a majority of the voters answers just now, and

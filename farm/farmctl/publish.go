@@ -165,6 +165,7 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 	if err != nil {
 		return publishError(err)
 	}
+	c.sayStrangers(ctx, c.client, s.config)
 	return c.tell(done)
 }
 

@@ -17,6 +17,7 @@ func recoverVerb() *verb {
 	return &verb{
 		name:   "recover",
 		remote: true,
+		alone:  true,
 		short:  "go on after the loss of the quorum, with what is left",
 		long: `
 For a farm that has lost so many of its voters for good that it has no quorum. Where nodes are merely down, start

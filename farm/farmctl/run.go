@@ -34,6 +34,8 @@ type console struct {
 	asks  bool // a person can be asked
 	shows bool // out is a terminal
 	chats bool // err is a terminal: progress is of use
+
+	saysAfter time.Duration // 0 = the constant of that name
 }
 
 // call is one run of a verb.
@@ -94,6 +96,10 @@ func (v *verb) call(ctx context.Context, con console, args []string) error {
 	}
 	if len(c.args) < v.least || len(c.args) > v.most {
 		return usage("it is: %s", strings.TrimSpace(con.name+" "+v.name+" "+v.args))
+	}
+	if v.remote && !v.alone && len(c.nodes) > 0 {
+		c.err = &shared{w: c.err}
+		defer c.sayWaits(ctx)()
 	}
 	return act(ctx)
 }

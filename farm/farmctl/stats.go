@@ -16,6 +16,7 @@ func statsVerb() *verb {
 	return &verb{
 		name: "stats", args: "[NAME...]", most: 1000,
 		remote: true,
+		alone:  true,
 		short:  "show what waits, how long writes take, and who is reached",
 		long: `
 Shows what each live member, or each of those named, measures of itself since it was started: the proposals that

@@ -15,6 +15,7 @@ type verb struct {
 	args        string // shown in its usage
 	least, most int    // number of arguments
 	remote      bool   // it talks to a farm
+	alone       bool   // it does so without a majority, too, and says what is amiss
 	short       string
 	long        string                                    // farmctl in it stands for the name by which the verbs are called
 	define      func(c *call) func(context.Context) error // defines flags and returns what to do once they are parsed

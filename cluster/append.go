@@ -58,6 +58,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	heartbeat := isHeartbeat(args)
 	f := t.layer.followers.of(string(target))
 	fit(args, f.line.Limit())
+	args.LeaderCommitIndex = t.unison.bound(args.LeaderCommitIndex)
 	sent := time.Now()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		return err

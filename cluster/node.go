@@ -49,6 +49,7 @@ type Node struct {
 	gossiping  atomic.Pointer[gossip] // nil until gossip has started
 
 	meters meters
+	unison unison
 
 	cancel context.CancelFunc
 	end    ending

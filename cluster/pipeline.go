@@ -21,6 +21,7 @@ type pipeline struct {
 	raft.AppendPipeline
 	to      *follower
 	log     *growth
+	unison  *unison             // nil = nothing is held back
 	longest time.Duration       // that an append which says nothing new is held back
 	ended   <-chan struct{}     // nothing is held back any more
 	told    uint64              // the commit index that the last append told
@@ -56,6 +57,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	}
 	deposed := func(term uint64) { t.seen.sawTerm(term, []byte(id)) }
 	p := newPipeline(inner, t.layer.followers.of(string(target)), t.log, t.quietFor, t.done, deposed)
+	p.unison = t.unison
 	p.tells = func(commit uint64) { t.told.raise(string(id), commit) }
 	return p, nil
 }
@@ -73,6 +75,7 @@ func newPipeline(inner raft.AppendPipeline, to *follower, log *growth, longest t
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	fit(args, p.to.line.Limit())
+	args.LeaderCommitIndex = p.unison.bound(args.LeaderCommitIndex)
 	if p.saysNothing(args) {
 		p.rest(args.PrevLogEntry)
 	}

@@ -21,6 +21,7 @@ type transport struct {
 	done     chan struct{}
 	inbound  atomic.Int32   // reads of snapshots under way
 	log      *growth        // of the local log
+	unison   *unison        // what is held back of what is committed
 	quietFor time.Duration  // that an append which says nothing new is held back
 	wg       sync.WaitGroup // of forward
 	told     tellings
@@ -51,7 +52,7 @@ func newTransport(in *instance) *transport {
 		reached: in.node.directory.Reached,
 		takesIn: in.node.mayTakeIn, refused: in.refused, elects: in,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
-		log: &in.grown, quietFor: in.node.cfg.Tuning.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
+		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
 	return t
 }

@@ -421,7 +421,10 @@ func TestContentThatIsNotKept(t *testing.T) {
 			func() error { _, err := m.Activate(t.Context(), w, 1, configsync.Plan{}); return err },
 			func() error { _, err := m.Rollback(t.Context(), w, 1); return err },
 			func() error { _, err := m.DryRunRelease(t.Context(), w, 1, configsync.Plan{}); return err },
-			func() error { _, err := m.StartCanary(t.Context(), w, 1, []string{"n2"}, configsync.Plan{}); return err },
+			func() error {
+				_, err := m.StartCanary(t.Context(), w, 1, []string{"n2"}, configsync.Plan{})
+				return err
+			},
 		} {
 			if err := do(); !errors.Is(err, configsync.ErrUnavailable) || !strings.Contains(err.Error(), "publish it again") {
 				t.Error(err)

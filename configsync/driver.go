@@ -68,26 +68,36 @@ func (m *Manager) carryOn(r Rollout) {
 }
 
 func (m *Manager) activate(ctx context.Context, r Rollout, ready, absent []string) {
-	m.step(ctx, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil))
+	m.step(ctx, true, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil))
 }
 
 func (m *Manager) abort(ctx context.Context, r Rollout, why string) {
-	m.step(ctx, state.Abort{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+	m.step(ctx, false, state.Abort{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
 }
 
 func (m *Manager) confirm(ctx context.Context, r Rollout) {
-	m.step(ctx, state.Confirm{Rollout: r.ID, Who: m.s.Node}.Append(nil))
+	m.step(ctx, false, state.Confirm{Rollout: r.ID, Who: m.s.Node}.Append(nil))
 }
 
 func (m *Manager) giveBack(ctx context.Context, r Rollout, why string) {
-	m.step(ctx, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+	m.step(ctx, true, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
 }
 
-// step has the log take a step. What went wrong is tried again from the beginning, if it is still due.
-func (m *Manager) step(ctx context.Context, cmd []byte) error {
+// togetherLog is a Log that can have all nodes apply a command at nearly the same moment, as package cluster's Handle on the
+// node that leads.
+type togetherLog interface {
+	ProposeTogether(ctx context.Context, cmd []byte) (index uint64, value []byte, err error)
+}
+
+// step has the log take a step, by which nodes switch or not. What went wrong is tried again from the beginning, if it is still due.
+func (m *Manager) step(ctx context.Context, switches bool, cmd []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
-	index, value, err := m.s.Log.Propose(ctx, cmd)
+	propose := m.s.Log.Propose
+	if l, ok := m.s.Log.(togetherLog); ok && switches {
+		propose = l.ProposeTogether
+	}
+	index, value, err := propose(ctx, cmd)
 	if index == 0 && err != nil {
 		m.log.Debug("a step of a rollout was not taken", "err", err)
 		return err

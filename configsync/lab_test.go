@@ -27,6 +27,8 @@ type lab struct {
 	// allLead has every node lead that is connected.
 	allLead bool
 
+	together int // commands that were proposed by ProposeTogether
+
 	// vote, if it is set, changes what members say.
 	vote func(*configsync.Vote)
 
@@ -180,6 +182,12 @@ func (n *labNode) Propose(_ context.Context, cmd []byte) (uint64, []byte, error)
 		o.catchUpLocked()
 	}
 	return index, answer, nil
+}
+
+// ProposeTogether is Propose for what all nodes are to apply at nearly the same moment.
+func (n *labNode) ProposeTogether(ctx context.Context, cmd []byte) (uint64, []byte, error) {
+	n.lab.set(func() { n.lab.together++ })
+	return n.Propose(ctx, cmd)
 }
 
 // Barrier implements configsync.Log.

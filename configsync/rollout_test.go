@@ -25,6 +25,9 @@ func TestPublishSwitchesAllNodes(t *testing.T) {
 			}
 			l.want(banner)
 		}
+		if l.together != 3 {
+			t.Errorf("%d of 3 switches were proposed together", l.together)
+		}
 		p, err := l.nodes[1].manager.Rollout(0)
 		if r := p.Rollout; err != nil || r.Phase != configsync.PhaseDone || strings.Join(r.Ready, " ") != "n1 n2 n3" ||
 			len(r.Unconfirmed) != 0 {

@@ -12,11 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/farmtest"
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
+
+// What configsync has switch all nodes at nearly the same moment is what a farm's log has.
+var _ interface {
+	ProposeTogether(ctx context.Context, cmd []byte) (index uint64, value []byte, err error)
+} = (*cluster.Handle)(nil)
 
 type siteConfig struct {
 	Banner string

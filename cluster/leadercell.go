@@ -35,7 +35,8 @@ func (c *leaderCell) get() (server string, ctx context.Context) {
 	return c.server, c.ctx
 }
 
-// changes returns a channel that is closed when the leader changes; nil, for never, before the first is known.
+// changes returns a channel that is closed when the leader changes; nil, for never, before the first is
+// known.
 func (c *leaderCell) changes() <-chan struct{} {
 	if _, ctx := c.get(); ctx != nil {
 		return ctx.Done()

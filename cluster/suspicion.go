@@ -71,15 +71,16 @@ func (in *instance) suspectLeader(node string) {
 	}
 }
 
-// rankBeside is this node's place in the order in which those who vote ask for votes, once the leader is gone.
+// rankBeside is this node's place in the order in which those who vote ask for votes, once the leader is
+// gone.
 func (in *instance) rankBeside(leader string) int {
 	return slices.Index(slices.DeleteFunc(slices.Sorted(slices.Values(in.voters())),
 		func(voter string) bool { return voter == leader }), in.server)
 }
 
-// giveLeaderUp has raft look at the end of that time whether the leader's heartbeat is still missing. By itself raft
-// would look up to twice as late, each node in its own moment, and who looks first is refused by the others.
-// If the leader is heard again, the hint was false.
+// giveLeaderUp has raft look at the end of that time whether the leader's heartbeat is still missing. By
+// itself raft would look up to twice as late, each node in its own moment, and who looks first is refused by
+// the others. If the leader is heard again, the hint was false.
 func (in *instance) giveLeaderUp(leader string, after time.Duration) {
 	if !sleep.For(in.ctx, after) || !in.suspected.of(leader) {
 		return
@@ -106,8 +107,8 @@ func (in *instance) awaitTurn(term uint64) bool {
 	return wait <= 0 || sleep.For(in.ctx, wait) && in.stands(term)
 }
 
-// awaitAnother waits until a voter that has refused may be asked again, and reports whether it is to be. It may
-// have the hint later than this node, and refuse because it still believes the leader.
+// awaitAnother waits until a voter that has refused may be asked again, and reports whether it is to be. It
+// may have the hint later than this node, and refuse because it still believes the leader.
 func (in *instance) awaitAnother(term uint64) bool {
 	turn, each := in.suspected.turn(in.turnLength()), in.turnLength()
 	if turn.IsZero() || time.Since(turn) > in.node.cfg.Tuning.Heartbeat {
@@ -124,14 +125,15 @@ func (in *instance) stands(term uint64) bool {
 	return in.raft.State() == raft.Candidate && in.raft.CurrentTerm() < term
 }
 
-// elector tells when votes of a term are asked for. Both calls wait, and report false if it is no longer wanted.
+// elector tells when votes of a term are asked for. Both calls wait, and report false if it is no longer
+// wanted.
 type elector interface {
 	awaitTurn(term uint64) bool
 	awaitAnother(term uint64) bool
 }
 
-// RequestPreVote asks a voter whether it would vote for this node. Who suspects the leader waits for its turn:
-// two that ask at one moment would share the votes, and wait for another election timeout.
+// RequestPreVote asks a voter whether it would vote for this node. Who suspects the leader waits for its
+// turn: two that ask at one moment would share the votes, and wait for another election timeout.
 func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress,
 	args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	if !t.elects.awaitTurn(args.Term) {

@@ -1,8 +1,10 @@
 package lane
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
@@ -54,6 +56,8 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// A panic reads as what it is to the dialler. The log of the node that ran the handler has it, with the
+// request's id and what it was about; that of an abort has no line.
 func TestPanic(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/abort" {
@@ -61,6 +65,8 @@ func TestPanic(t *testing.T) {
 		}
 		panic("oops")
 	}))
+	var log bytes.Buffer // written before the answer that tells of it
+	r.server.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	if got := r.get("/"); !strings.HasPrefix(got, "502 started") {
 		t.Error(got)
 	}
@@ -69,6 +75,13 @@ func TestPanic(t *testing.T) {
 	}
 	if _, err := r.public.Client().Get(r.public.URL + "/abort"); err == nil {
 		t.Error("the connection was not cut")
+	}
+	<-r.ended
+	line := log.String()
+	for _, want := range []string{"handler panicked", "request=id ", "method=GET path=/ from=N1 panic=oops"} {
+		if strings.Count(line, want) != 1 {
+			t.Errorf("the log has not one %q: %s", want, line)
+		}
 	}
 }
 

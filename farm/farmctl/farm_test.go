@@ -1,4 +1,4 @@
-// Slow: nodes in memory listen for three seconds before they found a farm.
+// Slow: farms of two nodes on disks are asked dozens of times, and wait for each other.
 package farmctl
 
 import (
@@ -43,9 +43,14 @@ func (f frozen) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// open opens a node on loopback, and points farmctl at it unless it joins another.
+// open opens a node on loopback, and points farmctl at it unless it joins another. It has a data directory, so that the first
+// node can be told that it is alone, and need not listen for others for three seconds.
 func open(t *testing.T, c cluster.Config) *cluster.Node {
 	t.Helper()
+	c.Dir = t.TempDir()
+	if c.Join == nil {
+		c.Expect = 1
+	}
 	c.Machines, c.Logger = map[string]func() cluster.StateMachine{"jar": newJar}, slog.New(slog.DiscardHandler)
 	n, err := cluster.Open(t.Context(), c)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 	"github.com/seed48eb2e21/webfarm/farm/once"
-	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // What people see of jobs: one that runs, one that failed, one that is paused, one that nobody registers, and
@@ -69,23 +67,18 @@ func TestPrintJobs(t *testing.T) {
 // Any node tells of the farm's jobs and locks, and has jobs run, paused and forgotten.
 func TestJobs(t *testing.T) {
 	clean(t)
-	f, err := farm.Open(farm.Config{Name: "n1", HTTP: farm.None, Peer: "127.0.0.1:0",
-		Cluster: cluster.Config{Logger: slog.New(slog.DiscardHandler)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	t.Setenv("FARM_SECRET", testSecret)
+	f := openFarm(t, farm.Config{Name: "n1"})
 	f.Handler(http.NotFoundHandler())
 	t.Setenv("FARM_JOIN", f.Cluster().Addr())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	ci.Awaited(t, "ready", f.Ready(ctx))
 	want(t, codeDone, "has no jobs", "jobs")
 	want(t, codeDone, `{"stale":false,"jobs":[]}`, "jobs", "-json")
 	want(t, codeDone, "Nothing is held", "locks")
 
 	ran := make(chan once.Tick, 10)
-	err = f.Every("yearly", once.Schedule{Cron: "0 0 1 1 *", Zone: "UTC"}, func(_ context.Context,
+	err := f.Every("yearly", once.Schedule{Cron: "0 0 1 1 *", Zone: "UTC"}, func(_ context.Context,
 		tick once.Tick) error {
 		ran <- tick
 		return fmt.Errorf("no paper")

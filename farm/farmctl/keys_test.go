@@ -125,9 +125,15 @@ func TestKeysUsage(t *testing.T) {
 	}
 }
 
-// openFarm opens a node of a whole farm.
+// openFarm opens a node of a whole farm, as open does.
 func openFarm(t *testing.T, c farm.Config) *farm.Farm {
 	t.Helper()
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	if c.Join == nil {
+		c.Cluster.Expect = 1
+	}
 	c.HTTP, c.Admin, c.Peer = farm.None, farm.None, "127.0.0.1:0"
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -250,6 +256,6 @@ func lackedBy(nodes []string) string {
 // A node of a program without keys is no node that lacks them.
 func TestKeysOfAnotherProgram(t *testing.T) {
 	clean(t)
-	open(t, cluster.Config{Name: "n1", Dir: t.TempDir(), Tuning: cluster.Tuning{}})
+	open(t, cluster.Config{Name: "n1"})
 	want(t, codeFailed, "no key ring", "keys")
 }

@@ -60,8 +60,22 @@ func serve(t *testing.T, cfg farm.Config, h http.Handler) *served {
 	return s
 }
 
+// inMemory, as Dir, is for nodes without a data directory.
+const inMemory = "in memory"
+
+// open opens a node. It has a data directory, so that the first one can be told that it is alone, and need not listen for others
+// for three seconds.
 func open(t *testing.T, cfg farm.Config) *farm.Farm {
 	t.Helper()
+	switch {
+	case cfg.Dir == inMemory:
+		cfg.Dir = ""
+	case cfg.Dir == "":
+		cfg.Dir = t.TempDir()
+		if cfg.Join == nil && cfg.Cluster.Expect == 0 {
+			cfg.Cluster.Expect = 1
+		}
+	}
 	if cfg.HTTP == "" {
 		cfg.HTTP = "127.0.0.1:0"
 	}
@@ -153,7 +167,7 @@ func visitor(t *testing.T) *http.Client {
 
 func TestFarm_Life(t *testing.T) {
 	t.Parallel()
-	s := serve(t, farm.Config{Name: "n1"}, nil).ready()
+	s := serve(t, farm.Config{Name: "n1", Dir: inMemory}, nil).ready()
 	c, url := visitor(t), "http://"+s.Addr()
 	for _, addr := range []string{s.Addr(), s.AdminAddr()} {
 		if res := do(t, c, "GET", "http://"+addr+"/readyz", nil); res.StatusCode != 200 {
@@ -255,8 +269,8 @@ func TestFarm_Forwards(t *testing.T) {
 
 func TestFarm_DrainHandsOver(t *testing.T) {
 	t.Parallel()
-	a := serve(t, farm.Config{Name: "a"}, nil).ready()
-	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: forward.Config{Linger: time.Hour}}, nil).ready()
+	a := serve(t, farm.Config{Name: "a", Dir: inMemory}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Dir: inMemory, Join: []string{a.peer()}, Forward: forward.Config{Linger: time.Hour}}, nil).ready()
 	c := visitor(t)
 	eventually(t, func() bool { // b sees that a is ready
 		m, _ := b.Cluster().State().Member(a.Cluster().ID())
@@ -280,9 +294,9 @@ func TestFarm_DrainHandsOver(t *testing.T) {
 // While a node drains under load, no client notices: every write is acknowledged, once, whoever carries it out.
 func TestFarm_DrainUnderLoad(t *testing.T) {
 	t.Parallel()
-	a := serve(t, farm.Config{Name: "a"}, nil).ready()
+	a := serve(t, farm.Config{Name: "a", Dir: inMemory}, nil).ready()
 	linger := forward.Config{Linger: 30 * time.Second} // ends after a tenth of it without a request, which a busy machine must not take
-	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}, Forward: linger}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Dir: inMemory, Join: []string{a.peer()}, Forward: linger}, nil).ready()
 	eventually(t, func() bool {
 		m, _ := b.Cluster().State().Member(a.Cluster().ID())
 		return m.Tags["gate"] == "ready"

@@ -27,10 +27,10 @@ func TestFarm_FloodOfAborts(t *testing.T) {
 	h := http.NewServeMux()
 	h.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") })
 	h.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	a := serve(t, farm.Config{Name: "a"}, h).ready()
-	serve(t, farm.Config{Name: "b", Join: []string{a.peer()}}, h).ready()
-	serve(t, farm.Config{Name: "c", Join: []string{a.peer()}}, h).ready()
-	front := serve(t, farm.Config{Name: "front", Role: cluster.Front, Join: []string{a.peer()},
+	a := serve(t, farm.Config{Name: "a", Dir: inMemory}, h).ready()
+	serve(t, farm.Config{Name: "b", Dir: inMemory, Join: []string{a.peer()}}, h).ready()
+	serve(t, farm.Config{Name: "c", Dir: inMemory, Join: []string{a.peer()}}, h).ready()
+	front := serve(t, farm.Config{Name: "front", Dir: inMemory, Role: cluster.Front, Join: []string{a.peer()},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, h).ready()
 	told := 0
 	for range tries {

@@ -13,8 +13,8 @@ import (
 // The replicated store keeps the rules over the real log too, on the leader and on a follower.
 func TestSessionStore(t *testing.T) {
 	t.Parallel()
-	a := serve(t, farm.Config{Name: "a"}, nil).ready()
-	b := serve(t, farm.Config{Name: "b", Join: []string{a.peer()}}, nil).ready()
+	a := serve(t, farm.Config{Name: "a", Dir: inMemory}, nil).ready()
+	b := serve(t, farm.Config{Name: "b", Dir: inMemory, Join: []string{a.peer()}}, nil).ready()
 	for _, s := range []*served{a, b} {
 		t.Run(s.Cluster().State().Self, func(t *testing.T) {
 			sessiontest.TestStore(t, func(t *testing.T) session.Store { return sessionStore(s.Cluster()) })

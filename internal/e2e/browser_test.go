@@ -15,7 +15,7 @@ import (
 
 const (
 	answerTime = 2500 * time.Millisecond // a browser's patience with one request
-	thinkTime  = 15 * time.Millisecond   // between two requests
+	thinkTime  = 40 * time.Millisecond   // between two requests, while nobody is in a hurry
 	retryTime  = 50 * time.Millisecond   // after one that failed
 )
 

@@ -17,6 +17,7 @@ import (
 
 // The end of a follower's log is lost, as after a power failure with a disk that lies about what it has written.
 func TestTruncatedLog(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := newFarm(t, 3, true)
 	f.formTogether()
@@ -102,6 +103,7 @@ func (n *node) discardDir(other string) {
 // A snapshot is damaged that the log does not make up for. The node asks the others, who have a quorum without it. So it moves its
 // data aside, joins anew, and says all that.
 func TestDamagedSnapshot(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := newFarm(t, 3, true)
 	all := f.nodes

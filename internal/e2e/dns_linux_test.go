@@ -16,6 +16,7 @@ import (
 // The nodes share a port and have addresses of their own, 127.0.0.1 to 127.0.0.3, which Linux has without
 // being told.
 func TestRoundRobinDNS(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := newFarm(t, 3, true)
 	_, port, err := net.SplitHostPort(freeAddr(t))

@@ -23,8 +23,8 @@
 //
 // Twice as many scenarios run beside each other as there are processors, each with farms of its own; mostly, they wait. They assert
 // what holds, not how fast it does. How long a farm accepted no writes is logged, and means most when one scenario runs alone:
-// go test -v -parallel 1 -run Leader ./internal/e2e. With -race the shop is built with the race detector too. With -short only
-// one test runs.
+// go test -v -parallel 1 -run Leader ./internal/e2e. With -race the shop is built with the race detector too, and
+// what plain names is left out. With -short only one test runs.
 //
 // Slow: nodes listen for three seconds before they found a farm, and wait for as long as networks and disks are waited for.
 package e2e

@@ -132,8 +132,11 @@ func (n *node) start(join ...string) {
 
 func (n *node) args(join ...string) []string {
 	args := []string{"-node", "-leashed", "-name", n.name, "-http", n.addr(), "-peer", cmp.Or(n.bind, n.peer), "-advertise", n.peer}
-	if len(join) > 0 {
+	switch {
+	case len(join) > 0:
 		args = append(args, "-join", strings.Join(join, ","))
+	case n.farm.durable: // told that it is alone, it founds a farm at once
+		args = append(args, "-expect", "1")
 	}
 	if n.farm.durable {
 		args = append(args, "-dir", n.dir())

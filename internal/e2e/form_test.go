@@ -21,6 +21,16 @@ func both(t *testing.T, test func(t *testing.T, durable bool)) {
 	run("durable", true)
 }
 
+// plain leaves a test out of the race run: what its nodes do in memory that is shared, those of a test that stays do as well. The
+// tests that stay have nodes that found, join, vote, lead, are killed, cut off and attacked, stop, come back with their data and
+// without, grow, shrink, are restarted by an operator, backed up and restored.
+func plain(t *testing.T) {
+	t.Helper()
+	if race.Enabled {
+		t.Skip("the nodes of other tests do the same")
+	}
+}
+
 // scenario begins a test that has farms of its own and takes long. It runs beside others: mostly, they wait. With -short one is
 // left, TestKillLeader with data directories.
 func scenario(t *testing.T) {
@@ -32,6 +42,7 @@ func scenario(t *testing.T) {
 }
 
 func TestForm(t *testing.T) {
+	plain(t)
 	both(t, func(t *testing.T, durable bool) {
 		f := formed(t, durable)
 		f.load().finish()

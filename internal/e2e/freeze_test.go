@@ -14,6 +14,7 @@ import (
 
 // A leader that is frozen, for longer than the others wait for it, wakes up believing that it leads.
 func TestFreezeLeader(t *testing.T) {
+	plain(t)
 	both(t, func(t *testing.T, durable bool) {
 		f := formed(t, durable)
 		l := f.load()
@@ -39,6 +40,7 @@ func TestFreezeLeader(t *testing.T) {
 // A node is frozen while it drains, and longer than it waits for its clients to be quiet. Whoever sent a request meanwhile, on
 // a connection that was kept, gets the answer.
 func TestFreezeWhileDraining(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := formed(t, true)
 	f.load().halt() // the nodes know of each other who is ready

@@ -16,6 +16,7 @@ import (
 // The disk of the leader is full, then that of a follower. The node ends, and says why; the others go on. With room again it
 // is started and catches up.
 func TestFullDisk(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := newFarm(t, 3, true)
 	f.formTogether()
@@ -48,6 +49,7 @@ func limitFiles(t *testing.T, n *node, bytes uint64) {
 
 // A node's data directory has no room from the beginning, or belongs to somebody else.
 func TestNoRoomAtStart(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := newFarm(t, 1, true)
 	n := f.nodes[0]

@@ -91,6 +91,7 @@ func (f *farm) joinDuring(a *attacker, attacked *node) {
 // Gossip is sent again, thousands of times, by somebody who has recorded it; after the node that said it has started again,
 // too. It is genuine, and old.
 func TestReplayedGossip(t *testing.T) {
+	plain(t)
 	both(t, func(t *testing.T, durable bool) {
 		f := apart(t, 3, durable)
 		var r recorder
@@ -121,7 +122,10 @@ func TestReplayedGossip(t *testing.T) {
 	})
 }
 
-// recorder keeps packets, of which it has a few thousand at most.
+// mostRecorded bounds what a recorder keeps: gossip is much of the same, and each packet is sent to each node several times.
+const mostRecorded = 1000
+
+// recorder keeps packets, the later ones rather than the earlier.
 type recorder struct {
 	mu      sync.Mutex
 	packets [][]byte
@@ -130,7 +134,7 @@ type recorder struct {
 func (r *recorder) record(_, _ string, packet []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.packets) < 4000 {
+	if len(r.packets) < mostRecorded {
 		r.packets = append(r.packets, slices.Clone(packet))
 	} else {
 		r.packets[mrand.IntN(len(r.packets))] = slices.Clone(packet)

@@ -3,6 +3,7 @@ package e2e
 import "testing"
 
 func TestKillFollower(t *testing.T) {
+	plain(t)
 	both(t, func(t *testing.T, durable bool) {
 		f := formed(t, durable)
 		l := f.load()
@@ -56,6 +57,7 @@ func killBriefly(l *load, n *node) {
 
 // The founder, which knew nobody when it was started first, is lost with all its memory and started again.
 func TestKillFounder(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := formed(t, false)
 	l := f.load()

@@ -38,7 +38,7 @@ type load struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	tally    stats
-	hurry    atomic.Bool // nobody thinks between two requests
+	hurry    atomic.Int32 // who wants nobody to think between two requests
 }
 
 // load begins one, which goes on until its end is called.
@@ -99,7 +99,7 @@ func (l *load) halt() {
 	l.wg.Wait()
 }
 
-// goOn waits until the farm has acknowledged another hundred writes: as long as it is healthy, about a second.
+// goOn waits until the farm has acknowledged another hundred writes, which nobody thinks between.
 func (l *load) goOn() {
 	l.farm.t.Helper()
 	l.more(100)
@@ -108,6 +108,8 @@ func (l *load) goOn() {
 // more waits until the farm has acknowledged so many more writes.
 func (l *load) more(writes int) {
 	l.farm.t.Helper()
+	l.hurry.Add(1)
+	defer l.hurry.Add(-1)
 	target := l.tally.acked() + writes
 	l.farm.until("more writes", func() error {
 		if n := l.tally.acked(); n < target && l.tally.broken() == nil {
@@ -121,16 +123,16 @@ func (l *load) more(writes int) {
 // measurement.
 func (l *load) strike(act func()) {
 	l.farm.t.Helper()
-	l.hurry.Store(true)
+	l.hurry.Add(1)
+	defer l.hurry.Add(-1)
 	l.goOn()
 	l.tally.mark()
 	act()
-	l.hurry.Store(false)
 }
 
 // think is a browser's pause between two requests.
 func (l *load) think(ctx context.Context) {
-	if !l.hurry.Load() {
+	if l.hurry.Load() == 0 {
 		sleep.For(ctx, thinkTime)
 	}
 }

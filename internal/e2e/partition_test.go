@@ -26,6 +26,7 @@ func TestPartitionLeader(t *testing.T) {
 
 // The leader's words reach the others, theirs do not reach it; then the other way round.
 func TestPartitionOneWay(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := apart(t, 3, true)
 	f.formTogether()
@@ -39,6 +40,7 @@ func TestPartitionOneWay(t *testing.T) {
 
 // A fifth of all packets is lost on a slow network with thin lines.
 func TestLossAndDelay(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f := apart(t, 3, false)
 	f.formTogether()

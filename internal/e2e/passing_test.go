@@ -18,6 +18,7 @@ import (
 // What a proxy that is set up as docs/recipes says passes on, and what it does not: who the client is,
 // whatever that claims; events of a stream when they are sent; WebSockets; large bodies.
 func TestProxyPassesOn(t *testing.T) {
+	plain(t)
 	t.Parallel()
 	for name := range proxies {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 // Behind a proxy that is set up as docs/recipes says, nodes are stopped in order under load, and no visitor
 // notices. Then one is killed: what it was working on is lost at most, and the others go on.
 func TestBehindProxy(t *testing.T) {
+	plain(t)
 	scenario(t)
 	for _, name := range []string{"haproxy", "nginx"} {
 		t.Run(name, func(t *testing.T) {
@@ -51,8 +52,8 @@ func (l *load) restarted() {
 		nodes = f.nodes
 	}
 	l.mark()
-	l.hurry.Store(true)
-	defer l.hurry.Store(false)
+	l.hurry.Add(1)
+	defer l.hurry.Add(-1)
 	for _, n := range nodes {
 		n.stop()
 		l.goOn()

@@ -31,6 +31,7 @@ type started struct {
 // Three nodes that are started as docs/recipes say, with other addresses, become a farm; they stop in order,
 // and what they end with is what the recipes say of exit codes.
 func TestRecipesRun(t *testing.T) {
+	plain(t)
 	scenario(t)
 	for name, read := range map[string]func(t *testing.T, i int) started{
 		"shop.service": unitStarts, "compose.yaml": composeStarts, "kubernetes.yaml": kubernetesStarts} {

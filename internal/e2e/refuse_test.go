@@ -109,6 +109,7 @@ func (p *process) said(words ...string) error {
 
 // A node that looks for a farm of another name than what it finds will not find it there, and ends.
 func TestWrongFarmName(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f, first := alone(t)
 	env := append([]string{f.env[1]}, "FARM_FARM=another")
@@ -132,6 +133,7 @@ func (n *node) alone() {
 // A node with another secret may be right by and by, when the others are changed. So it goes on trying, says why at once,
 // and changes nothing for those it calls.
 func TestStrangerKeepsTrying(t *testing.T) {
+	plain(t)
 	scenario(t)
 	f, first := alone(t)
 	p := runAnother(t, "another secret", newFarm(t, 1, false).env, "-join", first.peer)

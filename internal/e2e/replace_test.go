@@ -10,6 +10,7 @@ import (
 // Three machines are replaced, one after the other, by new ones with other names and empty disks, as the README says: a new one
 // is started, and when it is ready an old one is stopped. Writes go on, and no request is cut off. Nothing else is waited for.
 func TestReplace(t *testing.T) {
+	plain(t)
 	both(t, func(t *testing.T, durable bool) {
 		if !durable && !ci.Torture() {
 			t.Skip("in memory by make torture; the script replaced_in_turn has both")

@@ -4,6 +4,7 @@ import "testing"
 
 // All nodes end, and come back at other addresses. Of those they are told, one is current.
 func TestMoveAll(t *testing.T) {
+	plain(t)
 	scenario(t)
 	test := func(t *testing.T, end func(f *farm)) {
 		t.Parallel()

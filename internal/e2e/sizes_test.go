@@ -19,6 +19,7 @@ const mostVoters = 5
 // one of them the leader; in the long form then each of them. No request is cut off. Then a node stands
 // still for a while, wakes up and takes part; in the long form for up to a minute, and again and again.
 func TestRoll_Sizes(t *testing.T) {
+	plain(t)
 	scenario(t)
 	sizes := []int{5}
 	if ci.Torture() {

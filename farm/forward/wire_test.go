@@ -82,7 +82,7 @@ func (w *wire) sever() {
 	defer w.of.mu.Unlock()
 	c := w.of.armed
 	w.of.armed = nil
-	w.Conn.Close()
+	go w.Conn.Close() // which waits for whoever waits for something to read, such as the caller
 	delete(w.of.conns, w)
 	if c != nil && c.all {
 		w.of.killLocked(w.to)
@@ -110,3 +110,6 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// NetConn lets a lane wait as it does on a connection that nobody cuts.
+func (w *wire) NetConn() net.Conn { return w.Conn }

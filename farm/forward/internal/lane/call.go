@@ -239,11 +239,18 @@ func (x *call) request() error {
 		x.out.Unreadable = true
 		return fmt.Errorf("the request's header of %d bytes is too long to pass on", head)
 	}
-	if err := x.c.send(kReq, flags, *b); err != nil {
+	if err := x.sendRequest(flags, *b); err != nil {
 		return err // a frame that was not sent whole is not read
 	}
 	x.out.State = attempt.Sent
 	return nil
+}
+
+func (x *call) sendRequest(flags uint8, b []byte) error {
+	if x.lane != nil {
+		return x.lane.ask(kReq, flags, b)
+	}
+	return x.c.send(kReq, flags, b)
 }
 
 // receive takes one frame of the answer. It reports whether that was the last one.

@@ -52,9 +52,12 @@ func (c *cutConn) Write(b []byte) (int, error) {
 		return c.Conn.Write(b)
 	}
 	n, _ = c.Conn.Write(b[:n])
-	c.Conn.Close()
+	go c.Conn.Close() // which waits for whoever waits for something to read, such as the caller: see ask
 	return n, errCut
 }
+
+// NetConn lets a lane wait as it does on a connection that nobody cuts.
+func (c *cutConn) NetConn() net.Conn { return c.Conn }
 
 func (c *cutConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)

@@ -20,6 +20,7 @@ type exchange struct {
 	came     http.Request
 	url      url.URL            // of came
 	unwanted bool               // it was given up before it came
+	whole    bool               // it came with its body
 	req      *http.Request      // came, or a copy with a deadline
 	unlimit  context.CancelFunc // ends the limit of the request's time; nil = there is none
 
@@ -98,7 +99,7 @@ func (x *exchange) decode(p []byte, whole bool) error {
 	d := decoder{s: head}
 	d.request(x.ctx, &x.came, &x.url, &x.facts)
 	x.req = &x.came
-	if whole {
+	if x.whole = whole; whole {
 		x.body.err = d.bodyError()
 	}
 	left, limited := d.expiry()
@@ -188,6 +189,24 @@ func (x *exchange) last(k kind, flags uint8, b []byte) error {
 	}
 	x.over = true
 	return x.c.send(k, flags, b)
+}
+
+// answer sends an answer that is one frame, and gives its buffer back. A lane does so when it asks for the next
+// request; unless the dialler may send more of this one, which somebody may wait for.
+func (x *exchange) answer(b *[]byte) error {
+	x.wmu.Lock()
+	defer x.wmu.Unlock()
+	over := x.over
+	x.over = true
+	if l, ok := x.c.(*serverLane); ok && x.whole && !over {
+		l.tail = b
+		return nil
+	}
+	defer putBuffer(b)
+	if over {
+		return nil // it was given up
+	}
+	return x.c.send(kRes, fEnd, *b)
 }
 
 // cut ends the connection of an exchange that does not keep to the protocol.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,9 @@ type lane struct {
 
 	seq atomic.Uint32 // of the exchange now, or of the last one
 
+	raw syscall.RawConn // beneath; nil = there is none
+	out asking          // see ask
+
 	limits atomic.Pointer[limits] // of the exchange now, at the dialler; nil = none
 	stop   atomic.Bool            // reads are interrupted
 }
@@ -30,7 +34,9 @@ type lane struct {
 const readSize = chunk + 4<<10
 
 func newLane(c net.Conn, number uint32) *lane {
-	return &lane{Conn: c, br: bufio.NewReaderSize(c, readSize), number: number}
+	l := &lane{Conn: c, br: bufio.NewReaderSize(c, readSize), number: number, raw: rawOf(c)}
+	l.out.once = l.sendOnce
+	return l
 }
 
 func (c *lane) send(k kind, flags uint8, b []byte) error {

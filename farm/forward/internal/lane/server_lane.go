@@ -18,6 +18,8 @@ type serverLane struct {
 	done   chan struct{} // closed when the lane is at its end
 	shut   chan struct{} // closed by close
 
+	tail *[]byte // the last answer, until it is sent; of the goroutine that has the lane; nil = none
+
 	mu     sync.Mutex
 	cur    *exchange // whose handler runs in the goroutine that has the lane; nil = none; guarded by mu
 	barred uint32    // requests up to this one are not started any more; guarded by mu
@@ -66,7 +68,7 @@ func (l *serverLane) serve() {
 
 // serveNext reports whether this goroutine goes on with the lane.
 func (l *serverLane) serveNext() bool {
-	f, err := l.next()
+	f, err := l.nextRequest()
 	if err == nil {
 		var known bool
 		if known, err = f.known(); err == nil && (!known || f.kind != kReq) {
@@ -93,6 +95,18 @@ func (l *serverLane) serveNext() bool {
 	ok := x.run(f)
 	returned = true
 	return l.finish(x, ok)
+}
+
+// nextRequest sends the answer that is still to be sent, and waits for the next frame.
+func (l *serverLane) nextRequest() (frame, error) {
+	if b := l.tail; b != nil {
+		l.tail = nil
+		err := l.ask(kRes, fEnd, *b)
+		if putBuffer(b); err != nil {
+			return frame{}, err
+		}
+	}
+	return l.next()
 }
 
 // start notes that a request has come. It reports false if it must not be started: it counts as lost.

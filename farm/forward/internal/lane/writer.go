@@ -295,7 +295,7 @@ func (w *Writer) finish() bool {
 	}
 	trailer := w.trailerLocked()
 	if !w.sent && len(trailer) == 0 {
-		return w.endLocked(kRes)
+		return w.endLocked()
 	}
 	if w.flushLocked(0) != nil {
 		return w.x.last(kReset, fStarted, append(newFrame(nil), resetStopped)) == nil
@@ -309,11 +309,10 @@ func (w *Writer) finish() bool {
 }
 
 // endLocked sends the answer whole.
-func (w *Writer) endLocked(k kind) bool {
+func (w *Writer) endLocked() bool {
 	b := w.buf
 	w.buf = nil
-	defer putBuffer(b)
-	return w.x.last(k, fEnd, *b) == nil
+	return w.x.answer(b) == nil
 }
 
 // trailerLocked returns what the handler has set as a trailer, in both ways that net/http knows.

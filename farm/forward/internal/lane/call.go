@@ -52,11 +52,13 @@ type call struct {
 	limits limits
 
 	mu          sync.Mutex
-	ended       bool  // guarded by mu
-	interrupted bool  // guarded by mu
-	settled     bool  // see settle; guarded by mu
-	begun       bool  // the answer has; guarded by mu
-	why         error // of GiveUp; nil = it was not given up so; guarded by mu
+	ended       bool        // guarded by mu
+	interrupted bool        // guarded by mu
+	settled     bool        // see settle; guarded by mu
+	begun       bool        // the answer has; guarded by mu
+	why         error       // of GiveUp; nil = it was not given up so; guarded by mu
+	looked      bool        // see look; guarded by mu
+	unwatch     func() bool // ends the watch over the context; nil = there is none; guarded by mu
 }
 
 // Do sends the request to the peer, and writes what it answers to w. The context is that of r.
@@ -69,9 +71,8 @@ func (c *Client) Do(w http.ResponseWriter, r *http.Request, a *Attempt) (out Out
 	}
 	x.body = sender{c: x.c, u: a.Upload, x: x}
 	a.leaving.attempt(x)
-	stop := context.AfterFunc(r.Context(), x.contextEnded)
+	x.watch()
 	defer func() { // also if w panics
-		stop()
 		x.finish()
 		out = x.out
 	}()
@@ -337,8 +338,14 @@ func (x *call) finish() {
 	x.limits.end(x)
 	x.mu.Lock()
 	x.ended = true
-	interrupted := x.interrupted
+	interrupted, unwatch := x.interrupted, x.unwatch
 	x.mu.Unlock()
+	if x.lane != nil {
+		x.lane.call.Store(nil)
+	}
+	if unwatch != nil {
+		unwatch()
+	}
 	if err := x.Upload.Failed(); err != nil && x.out.Err != nil {
 		x.out.BodyFailed = true
 	}

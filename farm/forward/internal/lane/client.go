@@ -20,6 +20,8 @@ type Client struct {
 	running atomic.Int64 // exchanges
 	drains  atomic.Bool  // the peer takes no requests
 
+	watching atomic.Bool // lanes are looked at: see watchSoon
+
 	mu      sync.Mutex
 	trunk   *trunk                 // nil = none yet; guarded by mu
 	bundle  uint64                 // of trunk; guarded by mu

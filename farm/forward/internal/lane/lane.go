@@ -28,6 +28,7 @@ type lane struct {
 	out asking          // see ask
 
 	limits atomic.Pointer[limits] // of the exchange now, at the dialler; nil = none
+	call   atomic.Pointer[call]   // likewise
 	stop   atomic.Bool            // reads are interrupted
 }
 

@@ -52,7 +52,8 @@ func newTransport(in *instance) *transport {
 		reached: in.node.directory.Reached,
 		takesIn: in.node.mayTakeIn, refused: in.refused, elects: in,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
-		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2, beside: in.node.hooks.heartbeatsBeside}
+		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2,
+		beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
 	return t
 }

@@ -9,21 +9,22 @@ import (
 )
 
 // An entry is committed when a majority has it on its disk, and the others apply it when they have it, too:
-// up to 25 ms later, on disks that have other work. Where all nodes are to apply it at nearly the same moment, the
-// node that leads waits for them before it applies the entry itself and tells anybody that it is committed.
+// up to 25 ms later, on disks that have other work. Where all nodes are to apply it at nearly the same
+// moment, the node that leads waits for them before it applies the entry itself and tells anybody that it is
+// committed.
 type unison struct {
 	wanted atomic.Int32  // proposals of this node that ask for it
-	from   atomic.Uint64 // no follower is told that this index, or a later one, is committed; 0 = all may be told
+	from   atomic.Uint64 // followers are not told that this index, or a later one, is committed; 0 = they are
 }
 
 const (
-	unisonPatience = 25 * time.Millisecond // so long the others are waited for; everything else waits as long
+	unisonPatience = 25 * time.Millisecond // that the others are waited for; all else waits as long
 	unisonLook     = 200 * time.Microsecond
 )
 
-// ProposeTogether is Propose for a command that all nodes are to apply at nearly the same moment. Before it is
-// applied anywhere, the nodes that answer have it on their disks, or 25 ms have passed. It is for what is rare, since every
-// command behind it waits as long, and has no effect on a node that does not lead.
+// ProposeTogether is Propose for a command that all nodes are to apply at nearly the same moment. Before it
+// is applied anywhere, the nodes that answer have it on their disks, or 25 ms have passed. It is for what is
+// rare, since every command behind it waits as long, and has no effect on a node that does not lead.
 func (h *Handle) ProposeTogether(ctx context.Context, cmd []byte) (index uint64, value []byte, err error) {
 	w := &h.node.unison.wanted
 	w.Add(1)
@@ -31,7 +32,8 @@ func (h *Handle) ProposeTogether(ctx context.Context, cmd []byte) (index uint64,
 	return h.Propose(ctx, cmd)
 }
 
-// awaitFollowers waits until those that follow have the log up to last, if that is wanted. first is what is applied next.
+// awaitFollowers waits until those that follow have the log up to last, if that is wanted. first is what is
+// applied next.
 func (l *leadership) awaitFollowers(first, last uint64) {
 	t := &l.in.node.unison
 	if t.wanted.Load() == 0 {

@@ -24,7 +24,8 @@ func (s lateDisk) StoreLogs(l []*raft.Log) error {
 }
 
 // skew proposes at a farm at rest, and returns how long after the first node the last one has applied it.
-func (l *lab) skew(leader *labNode, propose func(context.Context, []byte) (uint64, []byte, error)) time.Duration {
+func (l *lab) skew(leader *labNode,
+	propose func(context.Context, []byte) (uint64, []byte, error)) time.Duration {
 	l.t.Helper()
 	time.Sleep(300 * time.Millisecond)
 	next := leader.progress.load() + 1
@@ -45,9 +46,9 @@ func (l *lab) skew(leader *labNode, propose func(context.Context, []byte) (uint6
 	return slices.MaxFunc(at, time.Time.Compare).Sub(slices.MinFunc(at, time.Time.Compare))
 }
 
-// A command that is proposed together is applied by all nodes at nearly the same moment, although the disks of two of them
-// are late, and appends tell of commits now and then. Any other command is not; and a node that does not answer is not
-// waited for for long.
+// A command that is proposed together is applied by all nodes at nearly the same moment, although the disks
+// of two of them are late, and appends tell of commits now and then. Any other command is not; and a node
+// that does not answer is not waited for for long.
 func TestProposeTogether(t *testing.T) {
 	t.Parallel()
 	const late = 15 * time.Millisecond

@@ -47,8 +47,8 @@ bench: ## benchmarks with allocations; PKG and BENCH narrow them down
 vuln: ## known vulnerabilities of what we depend on; needs the network
 	@.ci/each $(TOOL) govulncheck ./...
 
-cross: ## check types for the other systems; vet for Windows
-	@.ci/cross
+cross: ## check types for the other systems; vet and link for Windows
+	@.ci/cross vet
 
 ci: ## all that must pass before a change lands; its logs are in .ci/out
 	@.ci/run

@@ -237,7 +237,7 @@ type ending struct {
 
 func (e *ending) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
-	e.ended = e.ended || n == 0 && err == io.EOF
+	e.ended = e.ended || n < len(p) && err == io.EOF // a decompressed stream gives its last bytes and its end at once
 	return n, err
 }
 

@@ -83,21 +83,33 @@ func (s *Store) syncAll() error {
 
 // settleAll makes the bytes of blobs last, and then gives them their names.
 func (s *Store) settleAll(hashes []Hash) error {
-	if s.syncTogether(len(hashes)) {
-		return each(hashes, func(h Hash) error { return s.settle(h, true) })
+	synced := s.entries(hashes)
+	if !s.syncTogether(len(hashes)) {
+		clear(synced)
 	}
-	return each(hashes, func(h Hash) error { return s.settle(h, false) })
+	return each(hashes, func(h Hash) error { return s.settle(h, synced[h]) })
 }
 
-// settle makes the bytes of one blob last, unless they are synced, and then gives it its name.
-func (s *Store) settle(h Hash, synced bool) (err error) {
+// entries returns those of blobs as they are now: one that is lost and comes again meanwhile has another file.
+func (s *Store) entries(hashes []Hash) map[Hash]*entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries := make(map[Hash]*entry, len(hashes))
+	for _, h := range hashes {
+		entries[h] = s.index[h]
+	}
+	return entries
+}
+
+// settle makes the bytes of one blob last, unless it is the one that is synced, and then gives it its name.
+func (s *Store) settle(h Hash, synced *entry) (err error) {
 	s.mu.Lock()
 	e := s.index[h]
 	s.mu.Unlock()
 	if e == nil || e.temp == "" { // e.temp changes only here
 		return nil
 	}
-	if !synced {
+	if e != synced {
 		err = s.syncFile(e.temp)
 	}
 	if err == nil {

@@ -3,6 +3,7 @@ package blob
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
@@ -73,5 +74,45 @@ func TestSyncTogether(t *testing.T) {
 			}
 			holds(t, openStore(t, StoreConfig{Dir: dir}), refs)
 		})
+	}
+}
+
+// A blob that is lost while the disk is synced, and comes again, is synced by itself: its file is another one.
+func TestSyncTogether_Replaced(t *testing.T) {
+	s := openStore(t, StoreConfig{Dir: t.TempDir()})
+	var hashes []Hash
+	add := func(i int) Hash {
+		h, err := s.AddBytes(Hash{}, blobtest.Random(uint64(i), 100))
+		if err != nil {
+			t.Error(err)
+		}
+		return h
+	}
+	for i := range groupFrom {
+		hashes = append(hashes, add(i))
+	}
+	want := groupFrom
+	if s.disk != nil {
+		want = 1
+	}
+	s.waiting = func() int64 { return 0 }
+	var synced atomic.Int64
+	replaced := false
+	s.step = func(step string) error {
+		switch {
+		case step == "sync":
+			synced.Add(1)
+		case step == "sync disk" && !replaced:
+			replaced = true
+			s.lose(hashes[0], s.index[hashes[0]], ErrCorrupt)
+			add(0)
+		}
+		return nil
+	}
+	if err := s.Durable(hashes...); err != nil {
+		t.Fatal(err)
+	}
+	if n := synced.Load(); n != int64(want) {
+		t.Errorf("%d files were synced by themselves, want %d", n, want)
 	}
 }

@@ -42,7 +42,8 @@ func openDisk(root *os.Root) *os.File {
 	return nil
 }
 
-// reports says whether a kernel of that release has syncfs return errors of writing: from 5.8 on.
+// reports says whether a kernel of that release has syncfs return all errors: those of writing from 5.8 on, and those
+// of the file system's journal from 5.17 on.
 func reports(release string) bool {
 	numbers := strings.SplitN(release, ".", 3)
 	if len(numbers) < 3 {
@@ -50,15 +51,23 @@ func reports(release string) bool {
 	}
 	major, err := strconv.Atoi(numbers[0])
 	minor, err2 := strconv.Atoi(numbers[1])
-	return err == nil && err2 == nil && (major > 5 || major == 5 && minor >= 8)
+	return err == nil && err2 == nil && (major > 5 || major == 5 && minor >= 17)
 }
 
 // syncDisk makes last whatever was written to the disk.
 func syncDisk(disk *os.File) error {
-	if _, _, errno := syscall.Syscall(sysSyncfs, disk.Fd(), 0, 0); errno != 0 {
+	raw, err := disk.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) { // which stays that of the disk, also if the store is closed meanwhile
+		_, _, errno = syscall.Syscall(sysSyncfs, fd, 0, 0)
+	})
+	if errno != 0 {
 		return os.NewSyscallError("syncfs", errno)
 	}
-	return nil
+	return err
 }
 
 // waiting returns how many bytes of all programs wait for the disks of the machine.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,7 +27,7 @@ func TestHandlerMany(t *testing.T) {
 	var sw swarm
 	dir := t.TempDir()
 	s := openStore(t, blob.StoreConfig{Dir: dir})
-	refs := fill(t, s, 3, 1000)
+	refs := fill(t, s, 4, 1000)
 	large := fill(t, s, 1, smallBlob+1)[0]
 	h := sw.serve(t, "n1", s, HandlerConfig{})
 	h.turns.length = time.Hour
@@ -50,10 +52,15 @@ func TestHandlerMany(t *testing.T) {
 	}
 	blobtest.Damage(t, dir, refs[2].Hash.String())
 	s.Verify(refs[2].Hash)
+	unreadable := blobtest.Damage(t, dir, refs[3].Hash.String()) // what opening it gives is no loss: a loop of links
+	os.Remove(unreadable)
+	if err := os.Symlink(filepath.Base(unreadable), unreadable); err != nil {
+		t.Fatal(err)
+	}
 	h.turns.of[refs[1].Hash] = &turn{sending: 1, began: time.Now(), last: time.Now()}
-	body := hashesOf(refs[0], refs[1], blob.Ref{}, refs[2], large, refs[0])
+	body := hashesOf(refs[0], refs[1], blob.Ref{}, refs[2], refs[3], large, refs[0])
 	// A copy ends when it is sent, which is at the end of an answer that is so short: until then the blob is busy.
-	want := append(sent(1), manyBusy, manyNone, manyNone, manyNone, manyBusy)
+	want := append(sent(1), manyBusy, manyNone, manyNone, manyFull, manyNone, manyBusy)
 	if _, got := a.do("POST", pathMany, body); !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, %x, want %d", len(got), got[len(got)-6:], len(want))
 	}

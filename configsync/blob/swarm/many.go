@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -18,7 +19,7 @@ const (
 	manyNone  = 1 // it is not here, or not small
 	manyBusy  = 2 // as by headerTurn
 	manySpent = 3
-	manyFull  = 4 // the answer is full
+	manyFull  = 4 // the answer is full, or the blob cannot be read now
 )
 
 const (
@@ -40,6 +41,7 @@ func (h *Handler) many(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Time{}) // otherwise it ends the request's context while a slow answer is sent
 	control.SetWriteDeadline(time.Now().Add(h.patience(manyBytes)))
 	defer control.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -98,8 +100,11 @@ func (m *manyWriter) refuse(code byte) {
 // read puts a blob into the buffer, or returns why not. What the disk has damaged is not sent.
 func (m *manyWriter) read(hash blob.Hash) (code byte) {
 	f, size, err := m.h.store.Open(hash)
-	if err != nil {
+	switch {
+	case errors.Is(err, blob.ErrMissing), errors.Is(err, blob.ErrCorrupt):
 		return manyNone
+	case err != nil: // such as no descriptors: it is here, and may be asked for again
+		return manyFull
 	}
 	defer f.Close()
 	switch {

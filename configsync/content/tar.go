@@ -89,6 +89,9 @@ func (u *untar) read(r io.Reader) (fs.FS, error) {
 				return nil, fmt.Errorf("%w: it ends before its end mark, as after a connection that broke or a tar that failed",
 					ErrArchive)
 			}
+			if err := u.toEnd(plain); err != nil {
+				return nil, err
+			}
 			break
 		}
 		if err == nil || errors.Is(err, tar.ErrInsecurePath) {
@@ -226,6 +229,19 @@ func (u *untar) decompressed(r io.Reader) (io.Reader, error) {
 		return nil, archiveError(err)
 	}
 	return &unbombed{in: in, out: counter{r: unzipped}}, nil
+}
+
+// toEnd reads what follows the archive in a compressed stream: its checksum comes last. What else is there, such as zeros
+// of a tape, does not matter.
+func (u *untar) toEnd(plain io.Reader) error {
+	if _, compressed := plain.(*unbombed); !compressed {
+		return nil
+	}
+	_, err := io.Copy(io.Discard, io.LimitReader(plain, u.limits.Bytes))
+	if errors.Is(err, gzip.ErrHeader) {
+		return nil
+	}
+	return archiveError(err)
 }
 
 // ending notes that a stream has ended where its reader wanted more. A tar archive says itself where it ends, by

@@ -36,12 +36,14 @@ func (c *leaderCell) get() (server string, ctx context.Context) {
 }
 
 // changes returns a channel that is closed when the leader changes; nil, for never, before the first is
-// known.
+// known, and when the instance has ended.
 func (c *leaderCell) changes() <-chan struct{} {
-	if _, ctx := c.get(); ctx != nil {
-		return ctx.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil || c.ctx.Err() != nil {
+		return nil
 	}
-	return nil
+	return c.ctx.Done()
 }
 
 // attemptTimeout is for how long a question is put to one leader.

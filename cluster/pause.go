@@ -23,7 +23,7 @@ func (b *backoff) waitFor(ctx context.Context, news <-chan struct{}) bool {
 		return true
 	case <-news:
 		b.d = 0
-		return sleep.For(ctx, time.Millisecond) // it may be closed for good
+		return sleep.For(ctx, time.Millisecond) // it may be closed because its instance has ended
 	case <-ctx.Done():
 		return false
 	}

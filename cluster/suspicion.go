@@ -21,30 +21,40 @@ type suspicion struct {
 	rank   int       // this node's turn among those who ask for votes
 }
 
-// begin notes whom a node suspects, and reports whether that is news.
-func (s *suspicion) begin(leader string, giveUp time.Time, rank int) bool {
+// begin notes whom a node suspects, and reports whether that is news. then is called with the lock held: a
+// begin and an end at one moment must leave the heartbeat timeout as the later one wants it.
+func (s *suspicion) begin(leader string, giveUp time.Time, rank int, then func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leader == leader {
 		return false
 	}
 	s.leader, s.giveUp, s.rank = leader, giveUp, rank
+	then()
 	return true
 }
 
-// end forgets it: there is a leader.
-func (s *suspicion) end() {
+// end forgets it, and calls then with the lock held.
+func (s *suspicion) end(then func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leader = ""
+	then()
+}
+
+// during calls then with the lock held if this leader is the one suspected, and reports whether it is.
+func (s *suspicion) during(leader string, then func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leader != leader {
+		return false
+	}
+	then()
+	return true
 }
 
 // of reports whether this leader is the one suspected.
-func (s *suspicion) of(leader string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leader == leader
-}
+func (s *suspicion) of(leader string) bool { return s.during(leader, func() {}) }
 
 // turn is when a candidate may ask for votes; the zero time without a suspicion.
 func (s *suspicion) turn(each time.Duration) time.Time {
@@ -65,9 +75,10 @@ func (in *instance) suspectLeader(node string) {
 		return
 	}
 	half := in.node.cfg.Tuning.Heartbeat / 2 // not less than the leader's lease
-	if in.suspected.begin(leader, time.Now().Add(half), in.rankBeside(leader)) {
-		in.setHeartbeat(half)
-		in.wg.Go(func() { in.giveLeaderUp(leader, half) })
+	shorten := func() { in.setHeartbeat(half) }
+	if in.suspected.begin(leader, time.Now().Add(half), in.rankBeside(leader), shorten) {
+		// not one of in.wg: who tells of it is none of the instance's, which may be at its end
+		in.node.spawn(func() { in.giveLeaderUp(leader, half) })
 	}
 }
 
@@ -80,25 +91,27 @@ func (in *instance) rankBeside(leader string) int {
 
 // giveLeaderUp has raft look at the end of that time whether the leader's heartbeat is still missing. By
 // itself raft would look up to twice as late, each node in its own moment, and who looks first is refused by
-// the others. If the leader is heard again, the hint was false.
+// the others. If there is a leader after as long again, the hint was false, or too late: the next leader may
+// have been noted a moment before.
 func (in *instance) giveLeaderUp(leader string, after time.Duration) {
+	look := func() {
+		in.setHeartbeat(after + time.Millisecond)
+		in.setHeartbeat(after) // raft looks when the timeout gets shorter
+	}
+	if !sleep.For(in.ctx, after) || !in.suspected.during(leader, look) {
+		return
+	}
 	if !sleep.For(in.ctx, after) || !in.suspected.of(leader) {
 		return
 	}
-	in.setHeartbeat(after + time.Millisecond)
-	in.setHeartbeat(after) // raft looks when the timeout gets shorter
-	if !sleep.For(in.ctx, after) || !in.suspected.of(leader) {
-		return
-	}
-	if now, _ := in.leader.get(); now == leader {
+	if now, _ := in.leader.get(); now != "" {
 		in.believeLeader()
 	}
 }
 
 // believeLeader ends the suspicion: there is a leader.
 func (in *instance) believeLeader() {
-	in.suspected.end()
-	in.setHeartbeat(in.node.cfg.Tuning.Heartbeat)
+	in.suspected.end(func() { in.setHeartbeat(in.node.cfg.Tuning.Heartbeat) })
 }
 
 // awaitTurn waits until this node may ask for votes of that term, and reports whether it still wants them.

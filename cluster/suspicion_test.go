@@ -89,3 +89,19 @@ func TestFalseHint(t *testing.T) {
 		}
 	})
 }
+
+// A hint may take hold in the moment after the next leader is known. Then it is forgotten like a false one.
+func TestLateHint(t *testing.T) {
+	t.Parallel()
+	together(t, 3, false, func(l *lab) {
+		l.ready(l.nodes...)
+		_, others := l.leader()
+		in := others[0].instance()
+		half := in.node.cfg.Tuning.Heartbeat / 2
+		in.suspected.begin("who led before", time.Now().Add(half), 0, func() { in.setHeartbeat(half) })
+		in.giveLeaderUp("who led before", half)
+		if d := in.raft.ReloadableConfig().HeartbeatTimeout; d != 2*half || in.suspected.of("who led before") {
+			t.Errorf("the node waits for %v only, with a leader", d)
+		}
+	})
+}

@@ -25,6 +25,7 @@ const (
 const (
 	mostMany  = 256      // blobs in one answer
 	manyBytes = 1 << 20  // of blobs, in one answer
+	wantBytes = 1 << 17  // of blobs that are asked for together: two of the largest
 	smallBlob = 64 << 10 // bytes of a blob that is asked for together with others, at most
 )
 

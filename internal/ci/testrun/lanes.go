@@ -81,5 +81,5 @@ func (s suite) jobs() ([]job, error) {
 		return flag != "-race" && !strings.HasPrefix(flag, "-gcflags=")
 	})
 	s.command(io.Discard, slices.Concat([]string{"list", "-export", "-test"}, build, s.packages)...)
-	return plan(strings.Fields(out.String()), s.budgets, s.apart), nil
+	return plan(strings.Fields(out.String()), s.budgets), nil
 }

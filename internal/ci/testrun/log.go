@@ -34,8 +34,8 @@ type testLog struct {
 // pkg is the tests of one package.
 type pkg struct {
 	name    string
-	outcome string        // pass, fail or skip; "" = it never ended
-	took    time.Duration // of all its parts together
+	outcome string // pass, fail or skip; "" = it never ended
+	took    time.Duration
 	unbuilt bool
 	output  []string // of no test
 	tests   map[string]*test
@@ -117,12 +117,9 @@ func (p *pkg) add(e event) {
 	switch e.Action {
 	case "output":
 		p.output = append(p.output, e.Output)
-	case "pass", "fail", "skip": // once for each of its parts
-		if p.outcome != "fail" {
-			p.outcome = e.Action
-		}
-		p.took += seconds(e.Elapsed)
-		p.unbuilt = p.unbuilt || e.FailedBuild != ""
+	case "pass", "fail", "skip":
+		p.outcome, p.took = e.Action, seconds(e.Elapsed)
+		p.unbuilt = e.FailedBuild != ""
 	}
 }
 

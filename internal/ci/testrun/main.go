@@ -1,13 +1,12 @@
 // Testrun runs the tests for .ci/run and judges them by what `go test -json` says.
 //
-//	testrun tests -as NAME [-dir MODULE] [-out DIR] [-budgets FILE] [-beside N] [-apart PACKAGE=REGEXP] FLAGS PACKAGES
+//	testrun tests -as NAME [-dir MODULE] [-out DIR] [-budgets FILE] [-beside N] FLAGS PACKAGES
 //	testrun report [-out DIR] [-budgets FILE] [-begin SECONDS]
 //
 // "tests" runs the tests of one module through gotestsum, which shows how far they are and writes the log of all
 // events to DIR/NAME.json. Flags of go test are written with "=". A test that only missed a deadline (see ci.Latef)
 // is run again, alone; if it then passes, the run is green, and its name and the end of its failure go to
 // DIR/flaky.txt. With -beside, N commands test the packages beside each other, those with the greatest budgets first.
-// With -apart, the tests of PACKAGE that REGEXP matches are one command, and its other tests another one.
 //
 // "report" shows how long each package took beside its budget, which tests took long without saying why, which were
 // skipped, and last which were flaky. A package that took more than twice its budget makes it fail, and so does a
@@ -54,8 +53,6 @@ func tests(args []string) error {
 	out := flags.String("out", ".ci/out", "`folder` of the logs")
 	file := flags.String("budgets", ".ci/budgets", "`file` of the budgets")
 	beside := flags.Int("beside", 1, "`commands` that test beside each other")
-	parts := apart{}
-	flags.Var(parts, "apart", "`package=regexp` of tests that are run by a command of their own")
 	rest := split(flags, args)
 	if *name == "" || len(rest) == 0 {
 		return errors.New("testrun tests needs -as, and the packages to test")
@@ -75,7 +72,7 @@ func tests(args []string) error {
 	if err != nil {
 		return err
 	}
-	s := suite{name: *name, dir: *dir, out: folder, beside: *beside, budgets: b, apart: parts,
+	s := suite{name: *name, dir: *dir, out: folder, beside: *beside, budgets: b,
 		print: os.Stdout, command: goIn(*dir)}
 	s.first = func(stdout io.Writer, log string, args []string) error {
 		sum := []string{"tool", "-modfile=" + filepath.Join(root, "tools", "go.mod"), "gotestsum", "--format=pkgname",

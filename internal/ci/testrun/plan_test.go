@@ -23,53 +23,29 @@ func named(names ...string) (packages []string) {
 func TestPlan(t *testing.T) {
 	b := budgets{"cluster": 20e9, "farm": 100e9, "session": 30e9, otherPackages: 5e9, oneRun: 200e9, wholeRun: 400e9}
 	packages := named("a", "b", "c", "cluster", "d", "e", "farm", "session")
-	for _, test := range []struct {
-		a    apart
-		want string
-	}{
-		{nil, "[farm] [session] [cluster] [a b c d] [e]"},
-		{apart{"e": "^TestE$"}, "[-run=^TestE$ e] [-skip=^TestE$ e] [farm] [session] [cluster] [a b c d]"},
-		{apart{"cluster": "^TestScript$"}, "[-run=^TestScript$ cluster] [-skip=^TestScript$ cluster] [farm] [session] [a b c d] [e]"},
-	} {
-		var got []string
-		for _, j := range plan(packages, b, test.a) {
-			got = append(got, strings.ReplaceAll(fmt.Sprint(j), module+"/", ""))
-		}
-		if got := strings.Join(got, " "); got != test.want {
-			t.Errorf("%v: %s, want %s", test.a, got, test.want)
-		}
+	got := strings.ReplaceAll(fmt.Sprint(plan(packages, b)), module+"/", "")
+	if want := "[[farm] [session] [cluster] [a b c d] [e]]"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
-	if plan(packages[:0], b, nil) != nil {
+	if plan(packages[:0], b) != nil {
 		t.Error("there are jobs without packages")
 	}
 }
 
-func TestApart(t *testing.T) {
-	a := apart{}
-	for text, good := range map[string]bool{"cluster=^TestScript$": true, "farm=A=B": true, "cluster": false, "=A": false, "cluster=": false} {
-		if err := a.Set(text); (err == nil) != good {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	if a["cluster"] != "^TestScript$" || a["farm"] != "A=B" || len(a) != 2 {
-		t.Errorf("%v", a)
-	}
-}
-
-// parted is a module whose package cluster has the tests TestScript and TestOther.
-type parted struct {
+// jobsRun is a module of three packages, each with a test of its name. Two packages have budgets.
+type jobsRun struct {
 	t    *testing.T
 	mu   sync.Mutex
 	runs []string
 	most int // commands at once
 	now  int
-	fail map[string]bool // by test
+	fail string // package whose test fails
 }
 
-func (c *parted) command(stdout io.Writer, args ...string) error {
+func (c *jobsRun) command(stdout io.Writer, args ...string) error {
 	if args[0] == "list" {
 		if !strings.Contains(strings.Join(args, " "), "-export") {
-			fmt.Fprintln(stdout, strings.Join(named("a", "cluster"), "\n"))
+			fmt.Fprintln(stdout, strings.Join(named("a", "cluster", "farm"), "\n"))
 		}
 		return nil
 	}
@@ -79,14 +55,10 @@ func (c *parted) command(stdout io.Writer, args ...string) error {
 	c.runs = append(c.runs, strings.Join(args, " "))
 	c.mu.Unlock()
 	defer func() { c.mu.Lock(); c.now--; c.mu.Unlock() }()
-	pkg, name := args[len(args)-1], "TestOther"
-	for _, a := range args {
-		if strings.HasPrefix(a, "-run=^TestScript") {
-			name = "TestScript"
-		}
-	}
+	pkg := args[len(args)-1]
+	name := "Test_" + short(pkg)
 	w, outcome := json.NewEncoder(stdout), "pass"
-	if c.fail[name] && strings.HasSuffix(pkg, "cluster") {
+	if c.fail == short(pkg) {
 		outcome = "fail"
 		w.Encode(event{Package: pkg, Test: name, Action: "output", Output: "    a_test.go:7: a write is lost\n"})
 	}
@@ -98,15 +70,15 @@ func (c *parted) command(stdout io.Writer, args ...string) error {
 	return nil
 }
 
-func (c *parted) suite() suite {
+func (c *jobsRun) suite() suite {
 	s, _ := suiteOf(c.t, c.command)
-	s.beside, s.budgets, s.apart = 2, budgets{"cluster": 9e9, otherPackages: 5e9}, apart{"cluster": "^TestScript$"}
+	s.beside, s.budgets = 2, budgets{"cluster": 9e9, "farm": 8e9, otherPackages: 5e9}
 	return s
 }
 
-// The tests of a package in two jobs are all run, once, and stand in one log, in which the package took what both took.
+// Each package is tested once, by two commands at a time at most, and all stand in one log.
 func TestLanes(t *testing.T) {
-	c := &parted{t: t}
+	c := &jobsRun{t: t}
 	s := c.suite()
 	if err := s.run(); err != nil {
 		t.Fatal(err)
@@ -115,24 +87,26 @@ func TestLanes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := l.packages[module+"/cluster"]
-	if len(l.packages) != 2 || p.took.Seconds() != 4 || p.tests["TestScript"] == nil || p.tests["TestOther"] == nil {
-		t.Errorf("%d packages in the log, %+v", len(l.packages), p)
+	for _, name := range []string{"a", "cluster", "farm"} {
+		if p := l.packages[module+"/"+name]; p == nil || p.took.Seconds() != 2 || p.tests["Test_"+name] == nil {
+			t.Errorf("of %s the log has %+v", name, p)
+		}
 	}
-	if files, _ := filepath.Glob(filepath.Join(s.out, "*")); len(files) != 1 {
-		t.Errorf("files are left: %v", files)
+	if files, _ := filepath.Glob(filepath.Join(s.out, "*")); len(l.packages) != 3 || len(files) != 1 {
+		t.Errorf("%d packages in the log; files: %v", len(l.packages), files)
 	}
 	if c.most > 2 || len(c.runs) != 3 {
 		t.Errorf("%d commands at once, of %q", c.most, c.runs)
 	}
 }
 
-// One part that fails makes the package fail, whichever ends last.
-func TestPartFails(t *testing.T) {
-	for _, name := range []string{"TestScript", "TestOther"} {
-		c := &parted{t: t, fail: map[string]bool{name: true}}
+// One job that fails makes the run fail, whichever ends last.
+func TestJobFails(t *testing.T) {
+	for _, name := range []string{"a", "cluster", "farm"} {
+		c := &jobsRun{t: t, fail: name}
 		err := c.suite().run()
-		if want := module + "/cluster: " + name + " failed, and not for a deadline that it missed"; err == nil || err.Error() != want {
+		want := module + "/" + name + ": Test_" + name + " failed, and not for a deadline that it missed"
+		if err == nil || err.Error() != want {
 			t.Errorf("ended with %v, want %q", err, want)
 		}
 	}
@@ -141,10 +115,10 @@ func TestPartFails(t *testing.T) {
 // A job that leaves no log, or half a line, does not pass for one whose tests passed.
 func TestJobWithoutLog(t *testing.T) {
 	for _, left := range []string{"", `{"Action":"pa`} {
-		c := &parted{t: t}
+		c := &jobsRun{t: t}
 		s := c.suite()
 		s.first = func(_ io.Writer, log string, args []string) error {
-			if strings.Contains(strings.Join(args, " "), "-skip=") {
+			if strings.HasSuffix(args[len(args)-1], "/farm") {
 				os.WriteFile(log, []byte(left), 0o644)
 				return fmt.Errorf("killed")
 			}

@@ -25,7 +25,6 @@ type suite struct {
 	packages []string
 	beside   int // go test commands beside each other; 0 and 1 = one command tests all
 	budgets  budgets
-	apart    apart
 	print    io.Writer
 	// first runs `go test -json args` and writes the events to log, command the go command in the module.
 	first   func(stdout io.Writer, log string, args []string) error

@@ -1,6 +1,6 @@
 // Typecheck checks the types of the module in the current folder for the system of GOOS and GOARCH, tests included.
 // It reads all packages that the module needs from their sources. `go vet` and `go build` find the same mistakes in
-// what is written for one system only, but compile everything first, which takes ten times as long.
+// what is written for one system only, but compile everything first.
 //
 //	GOOS=windows GOARCH=amd64 typecheck PACKAGES
 //

@@ -83,13 +83,14 @@ func (m *Manager) giveBack(ctx context.Context, r Rollout, why string) {
 	m.step(ctx, true, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
 }
 
-// togetherLog is a Log that can have all nodes apply a command at nearly the same moment, as package cluster's Handle on the
-// node that leads.
+// togetherLog is a Log that can have all nodes apply a command at nearly the same moment, as package cluster's Handle
+// on the node that leads.
 type togetherLog interface {
 	ProposeTogether(ctx context.Context, cmd []byte) (index uint64, value []byte, err error)
 }
 
-// step has the log take a step, by which nodes switch or not. What went wrong is tried again from the beginning, if it is still due.
+// step has the log take a step, by which nodes switch or not. What went wrong is tried again from the beginning, if
+// it is still due.
 func (m *Manager) step(ctx context.Context, switches bool, cmd []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()

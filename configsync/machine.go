@@ -19,8 +19,9 @@ func NewMachine(changed chan<- struct{}) *Machine { return state.NewMachine(chan
 // the newer program says.
 func CommandLevel(cmd []byte) int { return state.Level(cmd) }
 
-// Log replicates the commands of a Machine: package cluster's Handle is one. If it has a method ProposeTogether, of the
-// form of Propose, the commands that switch are proposed by that: all nodes are to apply them at nearly the same moment.
+// Log replicates the commands of a Machine: package cluster's Handle is one. If it has a method ProposeTogether, of
+// the form of Propose, the commands that switch are proposed by that: all nodes are to apply them at nearly the same
+// moment.
 type Log interface {
 	// Propose has cmd applied on all nodes, exactly once, and returns when it is on this one, with the
 	// machine's answer. With an error, an index above 0 says that cmd was applied, with that answer, and only

@@ -160,8 +160,8 @@ func (m *Manager) begin(ctx context.Context, w Write, release uint64, p Plan) (R
 	})
 }
 
-// haveAgain brings the content of a release here that is not kept any more. If nobody has it, a rollout would wait for it
-// until its time is over, and keep every other one waiting.
+// haveAgain brings the content of a release here that is not kept any more. If nobody has it, a rollout would wait
+// for it until its time is over, and keep every other one waiting.
 func (m *Manager) haveAgain(ctx context.Context, release uint64, p Plan) error {
 	s := m.s.Local().State()
 	r, ok := s.Release(release)

@@ -22,15 +22,16 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
-// machine is another machine, n1, as far as ssh is concerned: a real sshd on loopback, with keys of its own. A shop runs there.
+// machine is another machine, n1, as far as ssh is concerned: a real sshd on loopback, with keys of its own. A shop
+// runs there.
 type machine struct {
 	*guide
 	relay *relay
 	codes string // file with the exit code of each verb that ran there
 }
 
-// sshd starts the server for ssh. Who comes as n1 has the environment that the verbs need; who comes as ci may do nothing but
-// what the guide's line for authorized_keys says.
+// sshd starts the server for ssh. Who comes as n1 has the environment that the verbs need; who comes as ci may do
+// nothing but what the guide's line for authorized_keys says.
 func sshd(t *testing.T, g *guide) *machine {
 	t.Helper()
 	server := findSSHD(t)
@@ -258,8 +259,8 @@ func (m *machine) piped(command string, code int) (out, said string) {
 	return stdout.String(), stderr.String()
 }
 
-// severed publishes another site whose connection breaks at the worst of places: all files have come, so that what is there
-// is an archive but for the mark at its end.
+// severed publishes another site whose connection breaks at the worst of places: all files have come, so that what is
+// there is an archive but for the mark at its end.
 func (m *machine) severed(publish string) {
 	t := m.t
 	before, ran := m.releases(), len(m.exits())

@@ -63,8 +63,8 @@ func serve(t *testing.T, cfg farm.Config, h http.Handler) *served {
 // inMemory, as Dir, is for nodes without a data directory.
 const inMemory = "in memory"
 
-// open opens a node. It has a data directory, so that the first one can be told that it is alone, and need not listen for others
-// for three seconds.
+// open opens a node. It has a data directory, so that the first one can be told that it is alone, and need not listen
+// for others for three seconds.
 func open(t *testing.T, cfg farm.Config) *farm.Farm {
 	t.Helper()
 	switch {

@@ -231,8 +231,8 @@ func (u *untar) decompressed(r io.Reader) (io.Reader, error) {
 	return &unbombed{in: in, out: counter{r: unzipped}}, nil
 }
 
-// toEnd reads what follows the archive in a compressed stream: its checksum comes last. What else is there, such as zeros
-// of a tape, does not matter.
+// toEnd reads what follows the archive in a compressed stream: its checksum comes last. What else is there, such as
+// zeros of a tape, does not matter.
 func (u *untar) toEnd(plain io.Reader) error {
 	if _, compressed := plain.(*unbombed); !compressed {
 		return nil
@@ -244,8 +244,8 @@ func (u *untar) toEnd(plain io.Reader) error {
 	return archiveError(err)
 }
 
-// ending notes that a stream has ended where its reader wanted more. A tar archive says itself where it ends, by
-// two empty blocks; archive/tar takes the end of the stream for it as well, between two files and in the padding of one.
+// ending notes that a stream has ended where its reader wanted more. A tar archive says itself where it ends, by two
+// empty blocks; archive/tar takes the end of the stream for it as well, between two files and in the padding of one.
 type ending struct {
 	r     io.Reader
 	ended bool

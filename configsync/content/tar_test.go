@@ -196,8 +196,8 @@ func TestReadTarDamaged(t *testing.T) {
 	}
 }
 
-// Wherever an archive is cut off, it is refused: it may have lost files, and that between two files is as good a place as any.
-// A compressed one has its checksum behind that.
+// Wherever an archive is cut off, it is refused: it may have lost files, and that between two files is as good a
+// place as any. A compressed one has its checksum behind that.
 func TestReadTarCutOff(t *testing.T) {
 	whole := entries(t, tar.Header{Name: "site/public/a.html"}, tar.Header{Name: "site/public/" + strings.Repeat("b", 120)},
 		tar.Header{Name: "site/config/c.yaml"})

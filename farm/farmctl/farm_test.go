@@ -43,8 +43,8 @@ func (f frozen) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// open opens a node on loopback, and points farmctl at it unless it joins another. It has a data directory, so that the first
-// node can be told that it is alone, and need not listen for others for three seconds.
+// open opens a node on loopback, and points farmctl at it unless it joins another. It has a data directory, so that
+// the first node can be told that it is alone, and need not listen for others for three seconds.
 func open(t *testing.T, c cluster.Config) *cluster.Node {
 	t.Helper()
 	c.Dir = t.TempDir()

@@ -13,8 +13,8 @@ import (
 // maxNamed is how many nodes are named where all of them would be meant.
 const maxNamed = 20
 
-// sayStrangers says for which nodes there are files of configuration and that nobody has heard of: they are for a node to come,
-// or their name is misspelled, and then the setting has no effect anywhere. farm may be nil: then nothing is said.
+// sayStrangers names the nodes that files of configuration are for and that nobody has heard of. Such a node is still
+// to come, or its name is misspelled, and then the setting has no effect. If farm is nil, nothing is said.
 func (c *call) sayStrangers(ctx context.Context, farm *admin.Client, files map[string]string) {
 	layers := map[string]bool{}
 	for file := range files {

@@ -27,8 +27,8 @@ func (s *shared) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
-// sayWaits says, once, that a verb waits for a majority of the farm, if it lasts and there is none. Whoever calls it calls
-// stop when the verb has ended.
+// sayWaits says, once, that a verb waits for a majority of the farm, if it lasts and there is none. Whoever calls it
+// calls stop when the verb has ended.
 func (c *call) sayWaits(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})

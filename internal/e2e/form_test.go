@@ -21,9 +21,9 @@ func both(t *testing.T, test func(t *testing.T, durable bool)) {
 	run("durable", true)
 }
 
-// plain leaves a test out of the race run: what its nodes do in memory that is shared, those of a test that stays do as well. The
-// tests that stay have nodes that found, join, vote, lead, are killed, cut off and attacked, stop, come back with their data and
-// without, grow, shrink, are restarted by an operator, backed up and restored.
+// plain leaves a test out of the race run: what its nodes do in memory that is shared, those of a test that stays do
+// as well. The tests that stay have nodes that found, join, vote, lead, are killed, cut off and attacked, stop, come
+// back with their data and without, grow, shrink, are restarted by an operator, backed up and restored.
 func plain(t *testing.T) {
 	t.Helper()
 	if race.Enabled {

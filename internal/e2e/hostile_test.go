@@ -122,7 +122,8 @@ func TestReplayedGossip(t *testing.T) {
 	})
 }
 
-// mostRecorded bounds what a recorder keeps: gossip is much of the same, and each packet is sent to each node several times.
+// mostRecorded bounds what a recorder keeps: gossip is much of the same, and each packet is sent to each node several
+// times.
 const mostRecorded = 1000
 
 // recorder keeps packets, the later ones rather than the earlier.

@@ -330,8 +330,8 @@ func (j *job) next(s *slot) *item {
 	return nil
 }
 
-// more returns an item, and those that may be asked for together with it: fewer, the less is lacking, so that at
-// the end nobody waits for the peer that is the slowest. What a peer was asked for it may send as slowly as leastProgress
+// more returns an item, and those that may be asked for together with it: fewer, the less is lacking, so that at the
+// end nobody waits for the peer that is the slowest. What a peer was asked for it may send as slowly as leastProgress
 // allows, and nobody else is asked meanwhile: so it is never much more than one blob may be.
 func (j *job) more(s *slot, first *item) []*item {
 	if !s.many || !j.together(first) {

@@ -76,8 +76,8 @@ func (s *State) reject(release uint64, why string) {
 	}
 }
 
-// untry has a release that somebody has given up, and nothing speaks against, be kept for later, as before it was tried: who
-// wants it after all has not to publish it again.
+// untry keeps a release for later that somebody has given up and nothing speaks against, as before it was tried. So
+// nobody has to publish it again.
 func (s *State) untry(release uint64) {
 	for i := range s.releases {
 		r := &s.releases[i]

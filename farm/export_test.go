@@ -1,6 +1,18 @@
 package farm
 
-import "time"
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+)
+
+// TellRollout has do put a release in force, and tells w how far that is. key is that of the write.
+func TellRollout(ctx context.Context, f *Farm, w http.ResponseWriter, key string,
+	do func(context.Context) (configsync.Result, error)) {
+	f.tellRollout(ctx, w, key, do)
+}
 
 // Pause has a node be as if its process had not run for d until now, with the rest of the machine going on.
 func Pause(f *Farm, d time.Duration) {

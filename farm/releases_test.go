@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +72,30 @@ func TestReleases_OneRefuses(t *testing.T) {
 		for _, n := range f.Nodes {
 			if got := said(t, n, "/"); got != "Two" {
 				t.Errorf("%s says %s", n, got)
+			}
+		}
+	})
+}
+
+// Whoever follows a release is told how its rollout ended, however quick that was, wherever it was asked for.
+func TestReleases_LastWord(t *testing.T) {
+	t.Parallel()
+	c := farmtest.Config{Nodes: 2, Handler: banner, Configure: func(_ *farmtest.Node, c *farm.Config) {
+		c.Configs = []configsync.Declared{siteOf}
+	}}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		for i := range 20 {
+			m := f.Nodes[i%2].Farm().Configs()
+			change := configsync.Change{Write: configsync.Write{Epoch: m.Status().Epoch, Who: "test", Key: fmt.Sprint("k", i)},
+				Set: configsync.Files{"site.yaml": fmt.Sprintf("banner: B%d\n", i)}}
+			w := httptest.NewRecorder()
+			farm.TellRollout(t.Context(), f.Nodes[i%2].Farm(), w, change.Key, func(ctx context.Context) (configsync.Result, error) {
+				epoch, err := m.Put(ctx, change)
+				return configsync.Result{Epoch: epoch}, err
+			})
+			lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+			if n := len(lines); n < 2 || !strings.Contains(lines[n-1], `"result"`) || !strings.Contains(lines[n-2], `"phase":"done"`) {
+				t.Fatalf("by %s, change %d:\n%s", f.Nodes[i%2], i, w.Body)
 			}
 		}
 	})

@@ -46,6 +46,7 @@ func (f *Farm) tell(ctx context.Context, w http.ResponseWriter, key string,
 		f.followKey(ctx, out, key)
 	}()
 	res, err := do(ctx)
+	f.awaitLastWord(ctx, key, told)
 	cancel()
 	<-told
 	if err != nil {
@@ -54,6 +55,23 @@ func (f *Farm) tell(ctx context.Context, w http.ResponseWriter, key string,
 	}
 	out.write(order.RolloutLine{Result: res})
 	return nil
+}
+
+// lastWord is how long it may take, after a write, until whoever leads has told how its rollout ended.
+const lastWord = time.Second
+
+// awaitLastWord waits until told is closed, which comes by itself if the write with this key began a rollout: else how
+// it ended is told or not, by chance.
+func (f *Farm) awaitLastWord(ctx context.Context, key string, told <-chan struct{}) {
+	if p, err := f.configs.Rollout(0); err != nil || p.Rollout.Key != key {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWord)
+	defer cancel()
+	select {
+	case <-told:
+	case <-ctx.Done():
+	}
 }
 
 // followKey tells how far the rollout is whose write has this key.

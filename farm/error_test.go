@@ -86,7 +86,7 @@ func TestError_Status(t *testing.T) {
 		if h.Get("Content-Length") != "" || h.Get("Content-Encoding") != "" || h.Get("Cache-Control") != "no-store" {
 			t.Errorf("%v: the page has the header of what it replaces: %v", test.err, h)
 		}
-		if body := w.Body.String(); body == "" || strings.Contains(body, "wrapped") || strings.Contains(body, "db7") {
+		if body := w.Body.String(); body == "" || strings.Contains(body, "wrapped") || strings.Contains(body, "disk of") {
 			t.Errorf("%v: body %q", test.err, body)
 		}
 	}
@@ -190,7 +190,7 @@ func TestError_InAFarm(t *testing.T) {
 			}
 			for accept, form := range map[string]string{"text/html": "<p>", "application/json": `"status":500`, "": "Internal Server Error: "} {
 				res, body, err := ask("GET", "/unknown", accept, "")
-				if err != nil || res.StatusCode != 500 || !strings.Contains(body, form) || strings.Contains(body, "db7") {
+				if err != nil || res.StatusCode != 500 || !strings.Contains(body, form) || strings.Contains(body, "disk of") {
 					t.Fatalf("%s: %v, %v, %q", how, res, err, body)
 				}
 				id := res.Header.Get("X-Request-Id")

@@ -27,6 +27,7 @@ func TestForm(t *testing.T) {
 	}
 }
 
+// Slow: it runs in real time too, where a farm forms in seconds.
 func TestFollowerKilled(t *testing.T) {
 	t.Parallel()
 	kinds(t, farmtest.Config{}, bubble, func(t *testing.T, f *farmtest.Farm) {

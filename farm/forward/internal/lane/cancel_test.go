@@ -17,6 +17,7 @@ import (
 )
 
 // A client that goes costs no connection, and one frame on the trunk.
+// Slow: a hundred requests over real sockets, each given up while it runs.
 func TestAbort_KeepsLane(t *testing.T) {
 	begun := make(chan struct{}, 100)
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -13,8 +13,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 const (
@@ -82,7 +84,13 @@ func ceiling() int {
 	return min(highest, low-1)
 }
 
+// free tries a port. A process that is started in that moment would hold what is open here until it runs its program, and the
+// port would be in use for as long, by nobody who can be found.
 func free(addr string) bool {
+	if runtime.GOOS == "linux" { // elsewhere package net takes this lock itself, and would wait for us
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+	}
 	tcp, err := net.Listen("tcp", addr)
 	if err != nil {
 		return false

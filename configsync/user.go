@@ -31,29 +31,32 @@ type errand struct {
 // called again: each keeps a goroutine, and what that holds.
 const maxStrays = 8
 
-// strays counts the calls that have not come back in time, by what they are for.
+// strays counts the calls that have not come back, by what they are for. Those that still have time count as
+// well: else several at once would each find room for the last one.
 type strays struct {
 	mu sync.Mutex
 	of map[string]int // guarded by mu
 }
 
-func (s *strays) add(what string, n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of == nil {
-		s.of = map[string]int{}
-	}
-	s.of[what] += n
-}
-
-// admit returns why the code is not called now; nil if it may be.
+// admit counts a call, or returns why the code is not called now.
 func (s *strays) admit(e errand) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := s.of[e.what]; n >= maxStrays && !e.always {
 		return fmt.Errorf("it is not called again: %d calls of it have not come back", n)
 	}
+	if s.of == nil {
+		s.of = map[string]int{}
+	}
+	s.of[e.what]++
 	return nil
+}
+
+// back says that a call has come back.
+func (s *strays) back(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of[what]--
 }
 
 // call runs code of the program, which may panic, and may not come back. The error says so if it has not come
@@ -73,20 +76,19 @@ func call[T any](ctx context.Context, s *strays, e errand, f func(context.Contex
 		defer cancel()
 		var r result
 		r.got, r.err = guarded(ctx, f)
+		s.back(e.what)
 		select {
 		case back <- r:
 		case <-gone:
 			if r.err == nil && late != nil {
 				late(r.got)
 			}
-			s.add(e.what, -1)
 		}
 	}()
 	select {
 	case r := <-back:
 		return r.got, r.err
 	case <-ctx.Done():
-		s.add(e.what, 1)
 		close(gone)
 		if ctx.Err() == context.DeadlineExceeded {
 			return got, fmt.Errorf("it did not come back within %v", e.limit)

@@ -49,6 +49,7 @@ type Config struct {
 	// user writes wait until enough of them vote. 0 means the length of Join if that holds this node's own
 	// address, so the same list on every machine is all it takes; 1 if Join is empty; and never to found if
 	// Join names others only, or by a name that stands for several nodes: how many cannot be known from it.
+	// It must be set where Join holds addresses of Front or Staging nodes, which found none.
 	// All founders must expect the same number, and it must be a majority of the machines there are. A node
 	// without state listens for three seconds first whether there is a farm that knows it. Only one on
 	// loopback with a data directory, an empty Join and Expect 1 founds at once.

@@ -44,10 +44,7 @@ func (f *forming) form() {
 		return
 	}
 	if f.cfg.Role != Ordinary {
-		if f.joining.seeds.founders() > 0 {
-			f.log.Warn("a node that never votes cannot found a farm: give it Join addresses", "role",
-				f.cfg.Role)
-		}
+		f.sayCannotFound()
 		return
 	}
 	var said complaint

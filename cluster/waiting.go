@@ -48,8 +48,9 @@ func (j *joining) reportNames() {
 
 // unanswered says of each entry of Join at which nobody of this farm is known to be alive what is the matter
 // with it.
-func (j *joining) unanswered() string {
-	var out []string
+func (j *joining) unanswered() string { return strings.Join(j.silent(), ", ") }
+
+func (j *joining) silent() (out []string) {
 	here := map[string]bool{}
 	for _, s := range j.members.all() {
 		if s.Status == roster.Alive {
@@ -67,7 +68,28 @@ func (j *joining) unanswered() string {
 			out = append(out, fmt.Sprintf("%s: %s", entry, j.whySilent(found[entry])))
 		}
 	}
-	return strings.Join(out, ", ")
+	return out
+}
+
+// neverFounding names each entry of Join at which a node is that answers, and founds no farm because of its
+// role. Without Expect, whoever counts the list waits for it.
+func (j *joining) neverFounding() (out []string) {
+	at := map[string]*roster.Sighting{}
+	for _, s := range j.members.others() {
+		if Role(s.Role) != Ordinary {
+			at[s.Addr] = s
+		}
+	}
+	found, _ := j.seeds.lookedUp()
+	for _, entry := range sortedKeys(found) {
+		for _, addr := range found[entry] {
+			if s := at[addr]; s != nil {
+				out = append(out, fmt.Sprintf("%s: %s has the role %s and founds no farm, so set Expect to the "+
+					"number of nodes that have none", entry, s.Name, s.Role))
+			}
+		}
+	}
+	return out
 }
 
 // whySilent says why nobody answers at the addresses.
@@ -92,9 +114,18 @@ func briefly(err error) string {
 	return err.Error()
 }
 
+// sayCannotFound says that this node waits for a farm, if it knows of nobody who could have one.
+func (f *forming) sayCannotFound() {
+	f.joining.seeds.addrs(f.ctx) // looks them up: its own address is nobody else's
+	if !f.joining.knowsOthers() {
+		f.log.Warn("a node that never votes cannot found a farm: give it Join addresses, or name it in "+
+			"those of the others", "role", f.cfg.Role)
+	}
+}
+
 // sayNotFounded says that the farm is not founded, and who is missing.
 func (f *forming) sayNotFounded(said *complaint, expect, here int) {
-	missing := f.joining.unanswered()
+	missing := strings.Join(append(f.joining.silent(), f.joining.neverFounding()...), ", ")
 	if said.due(missing, time.Now()) {
 		f.log.Warn("the farm is not founded yet: not all the nodes that found it are here",
 			"expected", expect, "here", here, "missing", missing)

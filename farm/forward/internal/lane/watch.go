@@ -28,37 +28,55 @@ func (x *call) watchLocked() {
 	}
 }
 
-// look is called at each look for exchanges.
-func (x *call) look() {
+// look is called at each look for exchanges. It reports whether the exchange has to be looked at again.
+func (x *call) look() (again bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.looked {
 		x.watchLocked()
 	}
 	x.looked = true
+	return x.freshLocked()
 }
 
-// watchSoon has the lanes looked at while exchanges are under way.
+// freshLocked reports whether the exchange is under way, and is not told yet of the end of its context.
+func (x *call) freshLocked() bool { return !x.ended && x.unwatch == nil }
+
+// fresh is freshLocked.
+func (x *call) fresh() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.freshLocked()
+}
+
+// watchSoon has the lanes looked at as long as there are exchanges that are not told of their ends yet.
 func (c *Client) watchSoon() {
 	if !c.watching.Load() && c.watching.CompareAndSwap(false, true) {
 		time.AfterFunc(watchEvery, c.watchLanes)
 	}
 }
 
+// watchLanes looks at the lanes, and goes on for as long as it is of use: nothing wakes the processor for exchanges
+// that are told of their ends, however long they last.
 func (c *Client) watchLanes() {
-	c.mu.Lock()
-	for l := range c.lanes {
-		if x := l.call.Load(); x != nil {
-			x.look()
-		}
-	}
-	c.mu.Unlock()
-	if c.running.Load() > 0 {
+	if c.anyCall((*call).look) {
 		time.AfterFunc(watchEvery, c.watchLanes)
 		return
 	}
 	c.watching.Store(false)
-	if c.running.Load() > 0 { // it began meanwhile
+	if c.anyCall((*call).fresh) { // it began meanwhile
 		c.watchSoon()
 	}
+}
+
+// anyCall reports whether f, which is called for the exchange of each lane, has reported true for one of them.
+func (c *Client) anyCall(f func(*call) bool) (any bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.lanes {
+		if x := l.call.Load(); x != nil && f(x) {
+			any = true
+		}
+	}
+	return any
 }

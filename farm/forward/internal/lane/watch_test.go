@@ -59,6 +59,41 @@ func TestWatch(t *testing.T) {
 	r.eventually(func() bool { return !r.client.watching.Load() })
 }
 
+// Lanes are looked at while an exchange is young, and no longer: one that lasts wakes nobody. The next one is looked at
+// again, and its client's end reaches the handler.
+func TestWatch_Ends(t *testing.T) {
+	started, ended := make(chan bool), make(chan error, 2)
+	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		started <- true
+		<-req.Context().Done()
+		ended <- req.Context().Err()
+	}))
+	var stop []context.CancelFunc
+	over := make(chan Outcome, 2)
+	for range 2 {
+		r.oneLane()
+		parent, cancel := context.WithCancel(t.Context())
+		ctx := &watchedContext{Context: parent}
+		stop = append(stop, cancel)
+		go func() {
+			o, _ := r.attempt(ctx, "GET", "/", nil, someFacts())
+			over <- o
+		}()
+		<-started
+		r.eventually(func() bool { return ctx.watchers.Load() == 1 })
+		r.eventually(func() bool { return !r.client.watching.Load() })
+	}
+	for _, cancel := range stop {
+		cancel()
+		if err := <-ended; err != context.Canceled {
+			t.Error(err)
+		}
+		if o := <-over; o.Err != nil {
+			t.Error(o.Err)
+		}
+	}
+}
+
 // Who has gone before is no reason to wait for a look.
 func TestWatch_EndedBefore(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))

@@ -140,7 +140,7 @@ func (bd *bundle) cutUnheard() (n int) {
 	lanes := slices.Collect(maps.Values(bd.lanes))
 	bd.mu.Unlock()
 	for _, l := range lanes {
-		if unheard(l.Conn) {
+		if l.unheard() {
 			cutOff(l.Conn)
 			l.close()
 			n++

@@ -112,7 +112,7 @@ func (c *Client) cutLanes() (cut int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for l := range c.lanes {
-		if !unheard(l.Conn) {
+		if !l.unheard() {
 			continue
 		}
 		cutOff(l.Conn)

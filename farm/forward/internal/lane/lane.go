@@ -30,6 +30,8 @@ type lane struct {
 	limits atomic.Pointer[limits] // of the exchange now, at the dialler; nil = none
 	call   atomic.Pointer[call]   // likewise
 	stop   atomic.Bool            // reads are interrupted
+
+	vain vain // of whoever looks: see unheard
 }
 
 const readSize = chunk + 4<<10

@@ -1,21 +1,48 @@
 package lane
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // PathAdvice says where to look if what is sent to a peer is lost again and again, while the peer lives.
 const PathAdvice = "small packets get through, so look for a lower MTU on the way between the two nodes, " +
 	"and whether ICMP is dropped there"
 
-// vainAfter is how many times in a row the system may send the same again before its connection is given up:
-// six seconds and more, because the time between two of them doubles.
-const vainAfter = 5
+const (
+	// vainAfter is how many times in a row the system may send the same again before its connection is given up:
+	// six seconds and more with what is usual, because the time between two of them doubles.
+	vainAfter = 5
 
-// unheard reports whether what was sent on a connection has been lost again and again, be it that other
-// packets get through: a path may swallow the large ones alone. The system would go on for a quarter of an
-// hour. A slow reader is not meant: its system acknowledges what comes.
-func unheard(c net.Conn) bool {
-	tcp := beneath(c)
-	return tcp != nil && retransmissions(tcp) >= vainAfter
+	// vainTime is for how long this has to go on at least. Where the system waits for milliseconds only before it
+	// sends again (rto_min of a route), five times are over in a moment, in which any path may lose what is sent.
+	vainTime = 2 * time.Second
+)
+
+// vain follows, over many looks, how often in a row the system has sent the same again. The zero vain is ready.
+type vain struct {
+	since time.Time // of the first look of a row; zero = there is none
+	times int       // at the last look
+}
+
+// look takes what one look has found. It reports whether the connection is to be given up.
+func (v *vain) look(times int, now time.Time) bool {
+	switch {
+	case times == 0:
+		v.since = time.Time{}
+	case v.since.IsZero() || times < v.times: // something was acknowledged between two looks
+		v.since = now
+	}
+	v.times = times
+	return times >= vainAfter && now.Sub(v.since) >= vainTime
+}
+
+// unheard looks whether what was sent on a lane has been lost again and again, be it that other packets get
+// through: a path may swallow the large ones alone. The system would go on for a quarter of an hour. A slow
+// reader is not meant: its system acknowledges what comes. One goroutine at a time may call it.
+func (c *lane) unheard() bool {
+	tcp := beneath(c.Conn)
+	return tcp != nil && c.vain.look(retransmissions(tcp), time.Now())
 }
 
 // cutOff closes a connection at once. What was sent and not acknowledged is dropped: it would stand before

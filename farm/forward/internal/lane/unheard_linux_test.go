@@ -101,6 +101,74 @@ func TestUnheard(t *testing.T) {
 	})
 }
 
+// What the system has sent again five times within a moment is no black hole yet.
+func TestUnheard_Moment(t *testing.T) {
+	t.Parallel()
+	var v vain
+	start := time.Now()
+	for _, s := range []struct {
+		after time.Duration
+		times int
+		given bool
+	}{
+		{0, 0, false}, {1, 5, false}, {2, 7, false}, {3, 8, true}, // long enough
+		{4, 0, false}, {5, 9, false}, {6, 0, false}, {7, 9, false}, {9, 10, true}, // acknowledged in between
+		{10, 6, false}, {11, 7, false}, {12, 7, true}, // acknowledged, and lost again, between two looks
+		{13, 1, false}, {16, 4, false}, {17, 5, true}, // as long as it usually takes
+	} {
+		if got := v.look(s.times, start.Add(s.after*time.Second)); got != s.given {
+			t.Errorf("%d times after %d s: %v", s.times, s.after, got)
+		}
+	}
+}
+
+// The same over a connection whose system sends again after 5 ms, where it is new enough to do so.
+//
+// Slow: what is bad for less than two seconds is not given up.
+func TestUnheard_Impatient(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := (&net.Dialer{Control: impatient}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	swallow(t, in)
+	sender := newLane(out, 1)
+	if err := sender.send(kReq, 0, append(newFrame(nil), make([]byte, 12<<10)...)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); retransmissions(beneath(out)) < vainAfter; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the system does not send again")
+		}
+	}
+	if sender.unheard() {
+		t.Error("given up at the first look")
+	}
+	for end := time.Now().Add(time.Minute); !sender.unheard(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never given up")
+		}
+	}
+}
+
+// impatient has the system wait for 5 ms before it sends again (TCP_RTO_MIN_US of linux/tcp.h), on a connection
+// that is to be made. An older system goes on as it does.
+func impatient(_, _ string, raw syscall.RawConn) error {
+	const tcpRTOMin = 45
+	return raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpRTOMin, 5000) })
+}
+
 // bounded makes a request, and fails the test if that takes much longer than it has to.
 func (r *rig) bounded(t *testing.T, method, target string) Outcome {
 	t.Helper()

@@ -18,7 +18,7 @@ func (g *Gate) arrive(r *http.Request, p *pass) {
 		p.Scheme = "https"
 	}
 	peer, trusted := g.sender(r)
-	p.asksNo = survey(r.Header, trusted)
+	p.asksNo = g.survey(r.Header, trusted)
 	if trusted {
 		client, s := g.told(r.Header)
 		if client.IsValid() && client.Addr() != peer {
@@ -76,8 +76,8 @@ type asksNo struct {
 
 // survey looks once through a header. It removes the fields by which proxies speak of the client, unless they come
 // from a trusted one, and always their aliases: names that some backends take for the same because they fold
-// punctuation into "-".
-func survey(h http.Header, trusted bool) asksNo {
+// punctuation into "-". And it removes the upgrades that are refused.
+func (g *Gate) survey(h http.Header, trusted bool) asksNo {
 	no := asksNo{true, true, true}
 	for name, values := range h {
 		switch {
@@ -88,7 +88,7 @@ func survey(h http.Header, trusted bool) asksNo {
 			}
 			no.trace = no.trace && name != traceHeader && name != stateHeader
 		case name == "Upgrade":
-			no.upgrade = false
+			no.upgrade = !g.keepUpgrades(h, values)
 		case name == "Accept":
 			no.events = !acceptEvents(values)
 		}

@@ -78,6 +78,12 @@ type Config struct {
 	// TrustUnix makes trusted proxies of all who connect over a unix socket.
 	TrustUnix bool
 
+	// Upgrades names protocols beside WebSocket to which handlers may switch, by the Upgrade of a request and
+	// http.Hijacker, as "chat" or "chat/2". Any other is removed from the requests of clients, so that they
+	// are answered by HTTP. What a switched connection carries the farm does not see: a protocol that carries
+	// requests, such as h2c, gets past all that it does for them.
+	Upgrades []string
+
 	// ShowNodes tells clients by X-Served-By which node's handler has answered, by X-Served-Via which node
 	// has taken the request from the client, if that was another one, and at ReadyPath all that a node waits
 	// for.
@@ -151,6 +157,11 @@ func (c Config) Validate() error {
 	case d.CloseSpread < 0 || d.CloseSpread > d.DrainTimeout:
 		return fmt.Errorf("forward: CloseSpread %v must be within the %v of DrainTimeout", d.CloseSpread,
 			d.DrainTimeout)
+	}
+	for _, u := range c.Upgrades {
+		if !isProtocol(u) {
+			return fmt.Errorf("forward: Upgrades: %q is not the name of a protocol", u)
+		}
 	}
 	_, err := newRoutes(c.Routes)
 	return err

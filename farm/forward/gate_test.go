@@ -290,6 +290,7 @@ func TestConfig_Validate(t *testing.T) {
 		"slash":         {LivePath: "livez"},
 		`both "/readyz`: {LivePath: "/readyz"},
 		"negative":      {DrainTimeout: -1},
+		"a protocol":    {Upgrades: []string{"chat/2", "h2c, chat"}},
 	} {
 		err := c.Validate()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

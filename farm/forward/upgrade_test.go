@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -53,16 +54,70 @@ func TestForward_WebSocket(t *testing.T) {
 	}
 }
 
-// An upgrade to whatever is the handler's business, as without a hop.
+// Handlers see of an Upgrade what they may switch to, and answer by HTTP where that is nothing: at the node that
+// takes the request, and at another one.
 func TestForward_OtherUpgrades(t *testing.T) {
-	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%q %q", r.Header.Get("Upgrade"), r.Header.Get("Connection"))
-	}))
-	req := request(t, "GET", a.public.URL, nil)
-	req.Header.Set("Upgrade", "h2c")
-	req.Header.Set("Connection", "Upgrade, HTTP2-Settings")
-	if res, body := fetch(t, req); res.StatusCode != 200 || body != `"h2c" "Upgrade, HTTP2-Settings"` {
-		t.Errorf("got %d %s", res.StatusCode, body)
+	nodes := map[string][]*fakeNode{}
+	for _, own := range []string{"", "chat", "chat/2"} {
+		a, b := upgraders(t, own, func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%q", r.Header["Upgrade"])
+		})
+		nodes[own] = []*fakeNode{a, b}
+	}
+	for _, c := range []struct {
+		own  string
+		sent []string
+		want string
+	}{
+		{"", []string{"h2c"}, `[]`},
+		{"", []string{"TLS/1.0, IRC/6.9", "chat"}, `[]`},
+		{"", []string{" ,"}, `[]`},
+		{"", []string{"WebSocket"}, `["WebSocket"]`},
+		{"", []string{"h2c, websocket"}, `["websocket"]`},
+		{"", []string{"h2c", "websocket/13"}, `["websocket/13"]`},
+		{"chat", []string{"Chat/2"}, `["Chat/2"]`},
+		{"chat", []string{"chat/2, h2c, chat"}, `["chat/2, chat"]`},
+		{"chat/2", []string{"chat, chat/1, CHAT/2"}, `["CHAT/2"]`},
+		{"chat", []string{"chat,websocket"}, `["chat,websocket"]`},
+	} {
+		for _, n := range nodes[c.own] {
+			req := request(t, "GET", n.public.URL, nil)
+			req.Header["Upgrade"] = c.sent
+			req.Header.Set("Connection", "Upgrade, HTTP2-Settings")
+			if res, body := fetch(t, req); res.StatusCode != 200 || body != c.want {
+				t.Errorf("%q with %q: got %d %s, want %s", c.sent, c.own, res.StatusCode, body, c.want)
+			}
+		}
+	}
+}
+
+// upgraders returns what pair does, of nodes whose handlers may switch to a protocol of their own, if there is one.
+func upgraders(t *testing.T, own string, h http.HandlerFunc) (starting, serving *fakeNode) {
+	t.Helper()
+	cfg := Config{Upgrades: strings.Fields(own)}
+	f := newFakeFarm(t)
+	a, b := f.add("a", cfg, never(t)), f.add("b", cfg, h)
+	b.gate.Admit()
+	a.sees("b")
+	return a, b
+}
+
+// A handler switches to a protocol of its own, at another node.
+func TestForward_OwnProtocol(t *testing.T) {
+	a, _ := upgraders(t, "chat", upgrade)
+	conn, err := net.Dial("tcp", a.public.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\neager\n")
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Upgrade") != "chat" {
+		t.Fatal(res, err)
+	}
+	if line, err := in.ReadString('\n'); line != "eager\n" {
+		t.Fatal(line, err)
 	}
 }
 

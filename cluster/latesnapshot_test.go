@@ -10,6 +10,7 @@ import (
 
 // A snapshot that was sent over a connection which was given up since arrives late, in the same term, at a
 // follower that is further by now. It takes nothing back.
+// Slow: two durable followers are fed snapshots.
 func TestLateSnapshot(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {

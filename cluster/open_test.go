@@ -15,6 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ci.Beside(2) // they wait, for what nodes do in real time, for each other, and for the disk
+	ci.LessGC()
 	os.Exit(m.Run())
 }
 

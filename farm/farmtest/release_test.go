@@ -132,6 +132,7 @@ func TestPublish(t *testing.T) {
 }
 
 // A node that is cut off, or down, is not waited for, and has it once it is back.
+// Slow: a durable farm, with a node that starts again.
 func TestPublish_Absent(t *testing.T) {
 	t.Parallel()
 	farmtest.Config{Handler: pages, Durable: true, Configure: withSite}.Run(t, func(t *testing.T, f *farmtest.Farm) {

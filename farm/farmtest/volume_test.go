@@ -16,6 +16,7 @@ import (
 var blob = session.NewKey[string]("blob")
 
 // TestMuchWrittenWhileCutOff fills every buffer between a node and a leader that it cannot reach.
+// Slow: it writes until nothing more fits.
 func TestMuchWrittenWhileCutOff(t *testing.T) {
 	t.Parallel()
 	handler := func(*farm.Farm) http.Handler {

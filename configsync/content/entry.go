@@ -43,18 +43,19 @@ func newEntry(f *File) *entry {
 	e := &entry{file: f, document: strings.HasPrefix(f.Type, "text/html"), vary: len(f.Variants) > 0,
 		kind: [1]string{f.Type}}
 	e.reps = make([]rep, 1+len(f.Variants))
-	e.reps[0].is("", f.Hash, f.Hash, f.Size, f.Chunks)
+	e.reps[0].is("", f.Hash, f.Size, f.Chunks)
 	for i, v := range f.Variants {
-		e.reps[i+1].is(v.Encoding, f.Hash, v.Hash, v.Size, v.Chunks)
+		e.reps[i+1].is(v.Encoding, v.Hash, v.Size, v.Chunks)
 	}
 	return e
 }
 
-// is makes a representation of a file with the hash whole.
-func (p *rep) is(encoding string, whole, h blob.Hash, size int64, chunks []blob.Hash) {
+// is makes a representation. Its tag is of its own bytes: another release can have the same file compressed by another
+// version, and a part of that is no part of this one.
+func (p *rep) is(encoding string, h blob.Hash, size int64, chunks []blob.Hash) {
 	p.coding, p.hash, p.size, p.chunks = codingOf(encoding), h, size, chunks
 	tag := make([]byte, 0, 2*tagBytes+len(`"-zst"`))
-	tag = hex.AppendEncode(append(tag, '"'), whole[:tagBytes])
+	tag = hex.AppendEncode(append(tag, '"'), h[:tagBytes])
 	switch p.coding {
 	case gzipped:
 		tag = append(tag, "-gz"...)

@@ -3,13 +3,17 @@ package content
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
 // What users of other web servers and deployment tools have reported of them, tried here. Each names a report.
@@ -93,6 +97,48 @@ func TestEncodingsThatAreMeant(t *testing.T) {
 	r := ask(site, "GET", "/a.css.gz", "Accept-Encoding: gzip, zstd")
 	if r.Header.Get("Content-Encoding") != "" || body(t, r) != zip {
 		t.Errorf("%v", r.Header)
+	}
+}
+
+// The same file in two releases can be compressed by two versions. These are two representations (RFC 9110, 8.8.3): a
+// download that was begun in one release is not gone on with in the other, and what is not compressed is.
+func TestCompressedAnew(t *testing.T) {
+	var sites []*Site
+	for _, level := range []int{gzip.BestSpeed, gzip.BestCompression} {
+		store := newFolder(t)
+		var zip bytes.Buffer
+		w, err := gzip.NewWriterLevel(&zip, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, long)
+		w.Close()
+		text, err := store.Put(t.Context(), blob.Hash{}, strings.NewReader(long))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := Variant{Encoding: "gzip", Size: int64(zip.Len())}
+		if v.Hash, err = store.Put(t.Context(), blob.Hash{}, &zip); err != nil {
+			t.Fatal(err)
+		}
+		m, err := New([]File{{Path: "public/a.css", Hash: text, Size: int64(len(long)), Type: "text/css; charset=utf-8",
+			Variants: []Variant{v}}}, nil, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sites = append(sites, NewSite(m, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 1, Activated: activated}))
+	}
+	for encoding, status := range map[string]int{"gzip": 200, "identity": 206} {
+		accepts := "Accept-Encoding: " + encoding
+		first := ask(sites[0], "GET", "/a.css", accepts).Header.Get("Etag")
+		r := ask(sites[1], "GET", "/a.css", accepts, "Range: bytes=10-", "If-Range: "+first)
+		if whole := body(t, ask(sites[1], "GET", "/a.css", accepts)); r.StatusCode != status ||
+			status == 200 && body(t, r) != whole {
+			t.Errorf("%s: %d, want %d", encoding, r.StatusCode, status)
+		}
+		if r := ask(sites[1], "GET", "/a.css", accepts, "If-Match: "+first); encoding == "gzip" && r.StatusCode != 412 {
+			t.Errorf("If-Match: %d", r.StatusCode)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
@@ -51,6 +52,9 @@ func refusesDir(t *testing.T, c Config, want error, words ...string) {
 	n, err := Open(t.Context(), c)
 	if err == nil {
 		n.Close()
+		if errors.Is(want, ErrNameTaken) { // which the original has to say within copyPatience
+			ci.Latef(t, "it was not refused")
+		}
 		t.Fatal("it was not refused")
 	}
 	for _, word := range words {

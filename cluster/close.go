@@ -145,7 +145,8 @@ func (sp *stopping) othersStay() bool {
 	return false
 }
 
-// handOver gives leadership to another voter, if there is one.
+// handOver gives leadership to another voter, if there is one, and waits until that leads. When the others
+// turn out to stop as well, nobody will.
 func (sp *stopping) handOver() {
 	in := sp.instance()
 	if in.raft.State() != raft.Leader || !sp.othersStay() || len(in.voters()) < 2 {
@@ -159,7 +160,7 @@ func (sp *stopping) handOver() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
-	for in.raft.State() == raft.Leader && sleep.For(ctx, 10*time.Millisecond) {
+	for in.raft.State() == raft.Leader && sp.othersStay() && sleep.For(ctx, 10*time.Millisecond) {
 	}
 }
 
@@ -208,6 +209,9 @@ func (n *Node) release() (err error) {
 	in := n.instance()
 	if g := n.gossip(); g != nil {
 		n.stopping.giveNotice(in)
+		if n.members.anybodyStays() {
+			g.sayGone()
+		}
 		g.stop()
 	}
 	close(n.stopped)

@@ -83,11 +83,10 @@ func splitAddr(addr string) (string, int) {
 	return host, p
 }
 
-// stop tells the others that this node is going, and ends.
-func (g *gossip) stop() {
-	g.list.Leave(time.Second)
-	g.list.Shutdown()
-}
+// sayGone tells the others that this node is gone, so that nobody has to find out.
+func (g *gossip) sayGone() { g.list.Leave(time.Second) }
+
+func (g *gossip) stop() { g.list.Shutdown() }
 
 func sightingOf(n *memberlist.Node) (*roster.Sighting, error) {
 	m, err := roster.ReadMeta(n.Meta)

@@ -49,6 +49,11 @@ func (m *members) alone() bool {
 		func(s *roster.Sighting) bool { return s.Node != m.id && s.Status == roster.Alive })
 }
 
+// anybodyStays reports whether some other member is known to be alive, and not to stop.
+func (m *members) anybodyStays() bool {
+	return slices.ContainsFunc(m.others(), func(s *roster.Sighting) bool { return !s.Leaving })
+}
+
 // here reports whether a node is alive, as far as gossip knows; this one is.
 func (m *members) here(node string) bool {
 	s := m.directory.Get(node)

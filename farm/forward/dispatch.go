@@ -173,5 +173,11 @@ func (d *dispatch) report() {
 	case out.State <= attempt.Sent:
 		res.Outcome = pick.Bad
 	}
+	switch {
+	case d.head > 0 && out.Status < http.StatusInternalServerError: // who fails may do so at once
+		d.c.Route.Tail.Add(d.head)
+	case out.Err == errSlow:
+		d.c.Route.Tail.Add(time.Since(d.began))
+	}
 	p.Done(res)
 }

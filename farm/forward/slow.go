@@ -8,13 +8,16 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
 )
 
-// errSlow is why an attempt is given up whose answer has not begun within its route's TryTimeout.
+// errSlow is why an attempt is given up whose answer has not begun within the time for an attempt.
 var errSlow = errors.New("the node took too long to begin its answer")
 
 // limit gives the attempt that begins up once its time is over, if another peer may have the request. What
 // cannot be replaced is waited for.
 func (h *hop) limit(d *dispatch) (stop func()) {
 	most := d.c.Route.TryTimeout
+	if most == 0 {
+		most = d.c.Route.Tail.Limit()
+	}
 	if most <= 0 || !d.c.ReplaySafe() || !d.tells() {
 		return func() {}
 	}

@@ -28,6 +28,7 @@ func TestTryTimeout(t *testing.T) {
 		"announced a change":  {method: "GET", path: "/marks", runs: 1, want: "200 late"},
 		"has begun":           {method: "GET", path: "/begins", runs: 1, want: "200 begun, late"},
 		"a long body":         {method: "PUT", path: "/late", body: long, runs: 1, want: "200 late"},
+		"longer than usual":   {method: "GET", path: "/usual/slow", runs: 2, want: "200 second"},
 		"nobody else":         {method: "GET", path: "/late", one: true, runs: 1, want: "200 late"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,10 +44,10 @@ func TestTryTimeout(t *testing.T) {
 				before := l.begin(r.URL.Path, "")
 				switch {
 				case r.URL.Path == "/warm":
-				case r.URL.Path == "/slow" && before == 0:
+				case strings.HasSuffix(r.URL.Path, "/slow") && before == 0:
 					<-r.Context().Done()
 					gone <- struct{}{}
-				case r.URL.Path == "/slow":
+				case strings.HasSuffix(r.URL.Path, "/slow"):
 					io.WriteString(w, "second")
 				case r.URL.Path == "/both" && before == 0:
 					<-r.Context().Done()
@@ -65,7 +66,8 @@ func TestTryTimeout(t *testing.T) {
 			}
 			f := newFakeFarm(t)
 			routes := []Route{{Pattern: "GET /", TryTimeout: limit}, {Pattern: "PUT /", Idempotent: true, TryTimeout: limit},
-				{Pattern: "POST /", TryTimeout: limit}, {Pattern: "GET /other"}}
+				{Pattern: "POST /", TryTimeout: limit}, {Pattern: "GET /other"},
+				{Pattern: "GET /usual/"}}
 			front := f.add("front", Config{Role: "front", Routes: routes}, never(t))
 			front.gate.Admit()
 			ids := []string{"a", "b", "c"}
@@ -79,6 +81,10 @@ func TestTryTimeout(t *testing.T) {
 			for len(l.of("/warm")) < 8 { // the connections are there then
 				get(t, front.public.URL+"/warm")
 			}
+			usual, _ := front.gate.routes.Match(request(t, "GET", front.public.URL+"/usual/", nil))
+			for range 100 {
+				usual.Value.Tail.Add(time.Millisecond)
+			}
 			res, body := fetch(t, request(t, c.method, front.public.URL+c.path, strings.NewReader(c.body)))
 			if got := res.Status[:4] + body; got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
@@ -86,7 +92,7 @@ func TestTryTimeout(t *testing.T) {
 			if runs := l.of(c.path); len(runs) != c.runs {
 				t.Errorf("%d runs, want %d", len(runs), c.runs)
 			}
-			if c.path == "/slow" {
+			if strings.HasSuffix(c.path, "/slow") {
 				<-gone
 			}
 		})

@@ -89,8 +89,11 @@ type Route struct {
 	Failover bool
 	// RetryOn holds the statuses after which another peer is asked.
 	RetryOn []int
-	// TryTimeout is how long a peer may take to begin its answer before another is asked; 0 = any time.
+	// TryTimeout is how long a peer may take to begin its answer before another is asked; 0 = as Tail says,
+	// negative = any time.
 	TryTimeout time.Duration
+	// Tail is how long the peers take; nil = that is not known.
+	Tail *Tail
 	// Timeout is how much time there is for a request in all; 0 = no limit but its own.
 	Timeout time.Duration
 }

@@ -76,7 +76,8 @@ func nginxCommand(dir, recipe string) ([]string, error) {
 		temp += fmt.Sprintf("%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
 	}
 	main := filepath.Join(dir, "main.conf")
-	text := fmt.Sprintf("daemon off; master_process off; pid %s; error_log stderr warn;\nevents {}\n"+
+	text := fmt.Sprintf("daemon off; master_process off; pid %s; error_log stderr warn;\n"+
+		"events { worker_connections 8192; }\n"+ // a visitor takes two
 		"http {\naccess_log off;\n%sinclude %s;\n}\n", filepath.Join(dir, "nginx.pid"), temp, recipe)
 	return []string{"-p", dir, "-e", "stderr", "-c", main}, os.WriteFile(main, []byte(text), 0o600)
 }

@@ -50,7 +50,7 @@ func (o *operators) askProgram(ctx context.Context, words []string) (any, error)
 	}
 	v, err := o.cfg.OnAsk(ctx, words)
 	switch {
-	case errors.Is(err, ErrUncertain):
+	case errors.Is(err, ErrUncertain), errors.Is(err, ErrClosed), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return nil, adminwire.Failed(admin.ErrInterrupted, "%s: %v", o.cfg.Name, err)
 	case errors.Is(err, ErrNoLeader):
 		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s: %v", o.cfg.Name, err)

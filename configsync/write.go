@@ -47,7 +47,8 @@ type Change struct {
 //
 // Errors: Problems; ErrConflict, ErrBusy, ErrRefused, ErrReturned, ErrLocal, ErrTooLarge, ErrUncertain,
 // ErrNoLeader, ErrOverloaded, ErrLevel, ErrClosed, or ctx's own. Nothing has changed then, save that after
-// ErrUncertain nobody knows, and that after ctx has ended, or ErrClosed, a rollout that has begun goes on.
+// ErrUncertain nobody knows: also where a rollout has begun, and goes on without anybody who waits for it here. With
+// the same Key it can be asked for again, on any node.
 func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
 	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true,
 		Plan: withDefaults(Plan{Restart: c.Restart})}
@@ -143,6 +144,12 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, err
 }
 
+// Written returns what has come of a write with this key, on this node's knowledge: the release that it is about, and
+// whether it was carried out, or has begun a rollout.
+func (m *Manager) Written(key string) (release uint64, done bool) {
+	return m.s.Local().State().Written(key)
+}
+
 // busy is ErrBusy, and says what by.
 func (m *Manager) busy(rollout uint64) error {
 	if c := m.Canary(); c.Release != 0 && c.Rollout == rollout {
@@ -197,7 +204,8 @@ func (m *Manager) end(ctx context.Context, done Result) (Result, error) {
 	})
 	switch {
 	case err != nil:
-		return done, fmt.Errorf("rollout %d goes on: %w", done.Rollout, err)
+		return done, fmt.Errorf("rollout %d goes on, and this node does not wait for its end: %w: %w", done.Rollout,
+			ErrUncertain, err)
 	case !known:
 		return done, fmt.Errorf("rollout %d is not in the log any more: %w", done.Rollout, ErrUncertain)
 	case r.Phase == PhaseAborted:

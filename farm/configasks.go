@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
@@ -128,7 +129,24 @@ func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.Confi
 		return done, err
 	}
 	done.Epoch, err = f.configs.Put(ctx, change)
-	return done, err
+	return f.doneBefore(done, c.Key), err
+}
+
+// doneBefore fills in what a write with this key has changed, if it was carried out when it was asked for before: what is
+// in force is compared with itself then.
+func (f *Farm) doneBefore(done order.ConfigDone, key string) order.ConfigDone {
+	all := f.configs.Rollouts()
+	i := slices.IndexFunc(all, func(r configsync.Rollout) bool { return r.Key == key && key != "" })
+	if i < 0 || done.Was == all[i].Was || all[i].Epoch == 0 {
+		return done
+	}
+	if done.Was = all[i].Was; done.Was == 0 { // Diff means what is in force by it
+		return done
+	}
+	if ds, err := differences(f.configs.Diff(all[i].Was, all[i].Epoch)); err == nil {
+		done.Differences = ds
+	}
+	return done
 }
 
 func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.ConfigDone, error) {
@@ -147,7 +165,7 @@ func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.Co
 	}
 	if release == 0 { // the write is refused, with what is in force
 		done.Epoch, err = f.configs.Rollback(ctx, configsync.Write(c.ConfigWrite), c.To)
-		return done, err
+		return f.doneBefore(done, c.Key), err
 	}
 	res, err := f.configs.Activate(ctx, configsync.Write(c.ConfigWrite), release, configsync.Plan{Restart: how})
 	done.Epoch = res.Epoch

@@ -48,7 +48,8 @@ func writeError(w http.ResponseWriter, e *order.ReleaseError) {
 	status, ok := map[string]int{order.KindInvalid: http.StatusBadRequest, order.KindConflict: http.StatusPreconditionFailed,
 		order.KindOverwrite: http.StatusPreconditionFailed,
 		order.KindBusy:      http.StatusConflict, order.KindMissing: http.StatusNotFound,
-		order.KindNoQuorum: http.StatusServiceUnavailable}[e.Kind]
+		order.KindNoQuorum: http.StatusServiceUnavailable, order.KindStopping: http.StatusServiceUnavailable,
+		order.KindOverloaded: http.StatusServiceUnavailable, order.KindUncertain: http.StatusServiceUnavailable}[e.Kind]
 	if !ok {
 		status = http.StatusUnprocessableEntity
 	}
@@ -147,6 +148,12 @@ func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseR
 		release, err := earlierRelease(f.configs.Epochs(), q.To)
 		if err != nil {
 			return res, err
+		release, again := f.configs.Written(q.Key) // by now another one may be the one before
+		if !again {
+			if release, err = earlierRelease(f.configs.Epochs(), q.To); err != nil {
+				return res, err
+			}
+		}
 		}
 		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, configsync.Plan{Restart: how})
 	})

@@ -127,6 +127,7 @@ func releaseError(err error) *order.ReleaseError {
 		{configsync.ErrNoEpoch, order.KindMissing}, {configsync.ErrNoRelease, order.KindMissing},
 		{configsync.ErrEnded, order.KindMissing}, {configsync.ErrTooLarge, order.KindInvalid},
 		{configsync.ErrUncertain, order.KindUncertain}, {cluster.ErrNoLeader, order.KindNoQuorum},
+		{configsync.ErrClosed, order.KindStopping}, {cluster.ErrOverloaded, order.KindOverloaded},
 		{context.Canceled, order.KindUncertain}, {context.DeadlineExceeded, order.KindUncertain},
 		{credential.ErrUnknown, order.KindUnauthorized}, {credential.ErrExpired, order.KindUnauthorized},
 		{credential.ErrRevoked, order.KindUnauthorized},

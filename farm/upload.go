@@ -33,6 +33,12 @@ func (p publishing) Verify(ctx context.Context, seal []byte) (credential.Signed,
 // Epoch implements publish.Farm.
 func (p publishing) Epoch() uint64 { return p.f.configs.Status().Epoch }
 
+// Written implements publish.Farm.
+func (p publishing) Written(s credential.Signed) bool {
+	_, done := p.f.configs.Written(keyOf(s))
+	return done
+}
+
 // Publish implements publish.Farm.
 func (p publishing) Publish(w http.ResponseWriter, r *http.Request, o publish.Order) (ended bool) {
 	pub := publicationOf(o)

@@ -79,8 +79,12 @@ func (f *Farm) passUpload(w http.ResponseWriter, r *http.Request, node string) {
 	proxy := &httputil.ReverseProxy{Transport: f.peerHTTP.client.Transport, FlushInterval: -1,
 		ErrorLog: errorLog(f.log),
 		Rewrite:  func(p *httputil.ProxyRequest) { p.SetURL(to) },
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			refuseUpload(w, http.StatusBadGateway, &order.ReleaseError{Kind: order.KindOverloaded,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			kind := order.KindOverloaded
+			if r.Method == http.MethodPost { // the order was given, perhaps
+				kind = order.KindUncertain
+			}
+			refuseUpload(w, http.StatusBadGateway, &order.ReleaseError{Kind: kind,
 				Text: fmt.Sprintf("the node that has this upload does not answer (%v): try again", err)})
 		}}
 	proxy.ServeHTTP(w, r)

@@ -122,13 +122,13 @@ func (c *configCall) run(ctx context.Context) error {
 	return form.do(ctx, args)
 }
 
-// asked asks any node, and puts its answer into v.
+// asked asks any node, and puts its answer into v. What changes something has a key.
 func (c *configCall) asked(ctx context.Context, ask string, details, v any) error {
 	b, err := json.Marshal(details)
 	if err != nil {
 		return err
 	}
-	return c.client.Ask(ctx, v, ask, string(b))
+	return c.repeated(ctx, func(ctx context.Context, _ func()) error { return c.client.Ask(ctx, v, ask, string(b)) })
 }
 
 // files returns the files of an epoch; 0 = the one in force.

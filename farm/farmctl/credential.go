@@ -105,7 +105,7 @@ func (c *credentialCall) mint(ctx context.Context, name string) error {
 			return fmt.Errorf("%s: %w", c.file, err)
 		}
 	}
-	if _, err := mint(ctx, c.client, k, c.by(), c.why); err != nil {
+	if _, err := c.mintKey(ctx, c.client, k, c.by(), c.why); err != nil {
 		if file != nil {
 			os.Remove(c.file)
 		}
@@ -192,7 +192,9 @@ func (c *credentialCall) revoke(ctx context.Context, which string) error {
 		return err
 	}
 	var done order.CredentialDone
-	if err := c.client.Ask(ctx, &done, order.CredentialRevoke, string(b)); err != nil {
+	if err := c.repeated(ctx, func(ctx context.Context, _ func()) error {
+		return c.client.Ask(ctx, &done, order.CredentialRevoke, string(b))
+	}); err != nil {
 		return err
 	}
 	if c.json {

@@ -80,6 +80,8 @@ func said(e *order.ReleaseError) error {
 		as = admin.ErrNotAuthorized
 	case order.KindUncertain:
 		as = admin.ErrInterrupted
+	case order.KindStopping:
+		as = admin.ErrUnreachable
 	case order.KindOverwrite:
 		return fmt.Errorf("%w: %s; -overwrite does it all the same", as, e.Text)
 	case order.KindInvalid:

@@ -45,7 +45,12 @@ Files that look as if nobody wanted to publish them (.env, .git, *.pem, *.key, b
 node_modules, web.config) are left out, and named; -include takes them.
 
 If the folder's config/ would undo what was changed in the farm since the last publication (farmctl config
-set), nothing is published: the fields are named. Take them over into the folder, or give -overwrite.
+set), nothing is published: the fields are named. The same holds for files that somebody else has published since
+you last did (the same credential, or the same -who), and that the folder has as they were before that. Take them
+over into the folder, or give -overwrite.
+
+A node that stops, a connection that breaks, or a change of the leader does not end it: the same order is given
+again, to any node of -node, until nothing was heard for -timeout. It is carried out once.
 
 With the farm's secret, farmctl signs by a key of its own for this one time, and ends it afterwards; that of a
 release which is kept for later, or shown by a canary, ends after 12 hours. Without it, as in CI, it takes a
@@ -150,7 +155,7 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 		defer func() { c.endOwn(ctx, key, done, err) }()
 	}
 	up := c.uploadView()
-	to.Sent = up.sent
+	to.Sent, to.Patience, to.Trouble = up.sent, c.timeout, c.trouble
 	view := c.rolloutView()
 	done.ReleaseResult, err = to.Publish(ctx, signed, s.config, s, func(r *order.Rollout) {
 		up.end()
@@ -276,7 +281,7 @@ func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*creden
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	done, err := mint(ctx, c.client, k, o.Who, ownWhy)
+	done, err := c.mintKey(ctx, c.client, k, o.Who, ownWhy)
 	if err != nil {
 		return nil, err
 	}
@@ -306,15 +311,17 @@ func (c *publishCall) endOwn(ctx context.Context, k *credential.Key, done publis
 	}
 }
 
-// mint has the farm take a key.
-func mint(ctx context.Context, client *admin.Client, k *credential.Key, who,
+// mintKey has the farm take a key. A key that it has is not taken twice.
+func (c *call) mintKey(ctx context.Context, client *admin.Client, k *credential.Key, who,
 	why string) (order.CredentialDone, error) {
 	public := k.Public()
 	var done order.CredentialDone
 	b, err := json.Marshal(order.CredentialNew{Public: public[:], Name: k.Name, NotAfter: k.NotAfter,
 		Who: who, Why: why})
 	if err == nil {
-		err = client.Ask(ctx, &done, order.CredentialMint, string(b))
+		err = c.repeated(ctx, func(ctx context.Context, _ func()) error {
+			return client.Ask(ctx, &done, order.CredentialMint, string(b))
+		})
 	}
 	return done, err
 }

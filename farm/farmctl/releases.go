@@ -158,7 +158,9 @@ func (c *releaseCall) by() string { return whoDoes(c.who) }
 
 // write returns what a change says of itself; it is about what is in force now.
 func (c *releaseCall) write(ctx context.Context) (w order.ConfigWrite, all order.Releases, err error) {
-	if err = c.program.get(ctx, order.PathReleases, &all); err != nil {
+	if err = c.repeated(ctx, func(ctx context.Context, _ func()) error {
+		return c.program.get(ctx, order.PathReleases, &all)
+	}); err != nil {
 		return w, all, err
 	}
 	w = order.ConfigWrite{Who: c.by(), Why: c.why, Key: rand.Text()}
@@ -176,17 +178,24 @@ func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
 // follow asks for something that nodes have to do, shows how far that is, and has tell say what has come of it.
 func (c *releaseCall) follow(ctx context.Context, path string, q any, tell func(order.ReleaseResult) error) error {
 	view := c.rolloutView()
-	return c.program.post(ctx, path, q, func(l order.RolloutLine) error {
-		switch {
-		case l.Progress != nil:
-			view.progress(l.Progress)
-		case l.Result != nil && c.json:
-			return c.printJSON(l.Result)
-		case l.Result != nil:
-			return tell(*l.Result)
-		}
-		return nil
-	})
+	post := func(ctx context.Context, news func()) error {
+		return c.program.post(ctx, path, q, func(l order.RolloutLine) error {
+			news()
+			switch {
+			case l.Progress != nil:
+				view.progress(l.Progress)
+			case l.Result != nil && c.json:
+				return c.printJSON(l.Result)
+			case l.Result != nil:
+				return tell(*l.Result)
+			}
+			return nil
+		})
+	}
+	if path == order.PathPreview { // a dry run is a question: asked again, it is another one
+		return post(ctx, func() {})
+	}
+	return c.repeated(ctx, post)
 }
 
 // inForce says what is in force now.

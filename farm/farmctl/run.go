@@ -48,6 +48,9 @@ type call struct {
 	farm    string
 	nodes   []string
 	timeout time.Duration
+
+	heard    bool   // a node has answered
+	troubled string // why something was asked again
 }
 
 // run carries out one command line and returns the exit code.

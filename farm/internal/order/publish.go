@@ -9,7 +9,7 @@ const PathPublish = "/publish"
 const (
 	KindUnauthorized = "unauthorized" // the credential or the signature is not good
 	KindNoRoom       = "no_room"      // for the content, on the disk of the node or in its quota
-	KindOverloaded   = "overloaded"   // the node takes no more publications at a time
+	KindOverloaded   = "overloaded"   // nothing was done: the node or the farm takes no more at a time
 	KindNoUpload     = "no_upload"    // the node does not know the upload, or not any more
 )
 

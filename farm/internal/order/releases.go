@@ -142,6 +142,7 @@ const (
 	KindMissing   = "missing"   // no such epoch, release or rollout
 	KindNoQuorum  = "no_quorum" // nothing was done for want of a leader
 	KindUncertain = "uncertain" // it may or may not have been done
+	KindStopping  = "stopping"  // nothing was done, since the node that was asked stops
 	KindFailed    = "failed"    // anything else; nothing has changed
 )
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,90 +32,80 @@ type Client struct {
 	// Sent, if any, is told how many bytes of how many have been sent.
 	Sent func(sent, of int64)
 
-	// Again is how long to wait before what was cut off is tried again; 0 = a second.
+	// Again is how long to wait before what has failed is tried again; 0 = a second.
 	Again time.Duration
+
+	// Patience is how long it goes on without any news, once a node has answered; 0 = 30 s.
+	Patience time.Duration
+
+	// Trouble, if any, is told why something is tried again.
+	Trouble func(error)
 }
 
 // ErrUnreachable says that the node could not be reached, or the connection ended before anything was
 // published.
 var ErrUnreachable = errors.New("the node cannot be reached")
 
-// ErrInterrupted says that the connection ended after the order was given: it may or may not have been
+// ErrInterrupted says that nothing was heard any more after the order was given: it may or may not have been
 // carried out. To publish again is safe: what is in force already is not published twice.
 var ErrInterrupted = errors.New("the connection ended before the answer")
 
-const (
-	maxAnswer = 8 << 20 // bytes, for 50 000 files and more
-	tries     = 5       // without any progress
-)
+const maxAnswer = 8 << 20 // bytes, for 50 000 files and more
 
 // Publish has an order carried out: it sends what the node lacks, goes on when it is cut off, and tells how
-// far the nodes are. An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, and
-// those of the source and of ctx.
+// far the nodes are. Where it is not known what has become of the order it gives the same one again, to whatever node
+// answers: its key sees to it that it is carried out once.
+//
+// An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, and those of the source and of ctx.
 func (c *Client) Publish(ctx context.Context, s credential.Signed, config map[string]string, src Source,
 	tell func(*order.Rollout)) (order.ReleaseResult, error) {
-	id, err := c.upload(ctx, s, config, src)
+	t := trial{c: c, left: -1, news: time.Now(), once: s.Plan.Dry || s.Preview > 0}
+	for {
+		res, err := c.publishOnce(ctx, s, config, src, tell, &t)
+		if err == nil || !t.again(ctx, err) {
+			return res, t.verdict(err)
+		}
+	}
+}
+
+func (c *Client) publishOnce(ctx context.Context, s credential.Signed, config map[string]string, src Source,
+	tell func(*order.Rollout), t *trial) (order.ReleaseResult, error) {
+	id, missing, err := c.upload(ctx, s, config, src)
+	t.uploading(missing)
 	if err != nil {
 		return order.ReleaseResult{}, err
 	}
-	return c.finish(ctx, id, tell)
+	res, err := c.finish(ctx, id, func(r *order.Rollout) {
+		t.progress()
+		if tell != nil {
+			tell(r)
+		}
+	})
+	t.given = t.given || isUncertain(err)
+	return res, err
 }
 
-// upload sends what the node lacks, and returns the upload's ID.
-func (c *Client) upload(ctx context.Context, s credential.Signed, config map[string]string,
-	src Source) (string,
-	error) {
-	left, idle := int64(-1), 0
-	for {
-		id, missing, err := c.uploadOnce(ctx, s, config, src)
-		if err == nil {
-			return id, nil
-		}
-		if !again(err) || ctx.Err() != nil {
-			return "", err
-		}
-		if idle++; left < 0 || missing < left {
-			left, idle = missing, 0
-		}
-		if idle >= tries {
-			return "", err
-		}
-		select {
-		case <-time.After(max(c.Again, time.Second/10)):
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
-}
-
-// again reports whether what ended with an error may go better another time.
-func again(err error) bool {
-	if e, ok := errors.AsType[*order.ReleaseError](err); ok { // KindInvalid may be of a stream that was cut off
-		return slices.Contains([]string{order.KindNoUpload, order.KindOverloaded, order.KindInvalid}, e.Kind)
-	}
-	return !errors.Is(err, errSource)
-}
-
-// uploadOnce returns also how many bytes were missing when it began.
-func (c *Client) uploadOnce(ctx context.Context, s credential.Signed, config map[string]string, src Source) (
+// upload sends what the node lacks. It returns the upload's ID, and how many bytes were missing when it began; -1 =
+// unknown.
+func (c *Client) upload(ctx context.Context, s credential.Signed, config map[string]string, src Source) (
 	id string, missing int64, err error) {
 	b, err := json.Marshal(Begin{Seal: s.Seal, Config: config})
 	if err != nil {
-		return "", 0, err
+		return "", -1, err
 	}
 	var begun Begun
 	if err := c.do(ctx, http.MethodPost, "/", bytes.NewReader(b), &begun); err != nil {
-		return "", 0, err
+		return "", -1, err
 	}
 	id = begun.ID
 	lacks := begun.Missing
 	if begun.Manifest {
 		manifest, err := readBlob(src, s.Root)
 		if err != nil {
-			return "", 0, err
+			return "", -1, err
 		}
 		if err := c.do(ctx, http.MethodPut, "/"+id+"/manifest", bytes.NewReader(manifest), &lacks); err != nil {
-			return "", 0, err
+			return "", -1, err
 		}
 	}
 	missing = lacks.Bytes
@@ -192,6 +181,10 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	var l order.RolloutLine
 	if json.Unmarshal(b, &l) == nil && l.Error != nil {
 		return nil, l.Error
+	}
+	switch res.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return nil, fmt.Errorf("%s answers %s, as a proxy does whose nodes do not answer", c.URL, res.Status)
 	}
 	return nil, errorf(order.KindFailed, "%s answers %s, which no node of a farm does: is publishing "+
 		"switched on there "+

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +28,8 @@ import (
 
 // farmOf is a farm of which only the log is not real.
 type farmOf struct {
-	lingers bool // Publish returns when its client has gone
+	lingers bool                        // Publish returns when its client has gone
+	trouble []func(http.ResponseWriter) // what comes in place of the answers, one after the other
 
 	mu        sync.Mutex
 	records   map[credential.Public]credential.Record
@@ -51,18 +54,36 @@ func (f *farmOf) Epoch() uint64 {
 	return f.epoch
 }
 
+func (f *farmOf) Written(s credential.Signed) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wroteLocked(s)
+}
+
+func (f *farmOf) wroteLocked(s credential.Signed) bool {
+	return slices.ContainsFunc(f.published, func(o Order) bool { return o.Key == s.Key })
+}
+
 func (f *farmOf) Publish(w http.ResponseWriter, r *http.Request, o Order) (ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lines := json.NewEncoder(w)
+	if !f.wroteLocked(o.Signed) && f.err == nil {
+		f.published = append(f.published, o)
+		f.epoch++
+	}
+	if len(f.trouble) > 0 {
+		next := f.trouble[0]
+		f.trouble = f.trouble[1:]
+		next(w)
+		return false
+	}
 	if f.err != nil {
 		lines.Encode(order.RolloutLine{Error: f.err})
 		return true
 	}
 	lines.Encode(order.RolloutLine{Progress: &order.Rollout{Nodes: []order.RolloutNode{{Node: "n1",
 		Step: "ready"}}}})
-	f.published = append(f.published, o)
-	f.epoch++
 	lines.Encode(order.RolloutLine{Result: &order.ReleaseResult{Epoch: f.epoch, Release: 1}})
 	if f.lingers {
 		w.(http.Flusher).Flush()
@@ -113,7 +134,8 @@ func newRig(t *testing.T, edit func(*Config)) *rig {
 	r.server = NewServer(c)
 	r.http = httptest.NewServer(http.StripPrefix("/publish", r.server))
 	t.Cleanup(r.http.Close)
-	r.client = &Client{HTTP: r.http.Client(), URL: r.http.URL + "/publish", Again: time.Millisecond}
+	r.client = &Client{HTTP: r.http.Client(), URL: r.http.URL + "/publish", Again: time.Millisecond,
+		Patience: 20 * time.Millisecond}
 	return r
 }
 
@@ -143,7 +165,7 @@ func (r *rig) sign(o credential.Order) credential.Signed {
 	r.t.Helper()
 	o.Made = time.Now().UnixMilli()
 	if o.Key == "" {
-		o.Key = "k"
+		o.Key = rand.Text()
 	}
 	s, err := r.key.Sign(o)
 	if err != nil {
@@ -255,7 +277,7 @@ func TestRevokedHalfWay(t *testing.T) {
 	r := newRig(t, nil)
 	m := r.manifest("one")
 	s := r.sign(credential.Order{Root: m.Root()})
-	id, err := r.client.upload(t.Context(), s, nil, r.mine)
+	id, _, err := r.client.upload(t.Context(), s, nil, r.mine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,6 +357,74 @@ func TestInterruptedUploadGoesOn(t *testing.T) {
 	if _, err := r.publish(again, nil); err != nil || total != 0 {
 		t.Errorf("%v, %d bytes were sent", err, total)
 	}
+}
+
+// TestOrderIsGivenAgain: a node that stops, a leader that changes, and a proxy without a node behind it do not end a
+// publication, also where the order was carried out and the answer was lost. It is carried out once.
+func TestOrderIsGivenAgain(t *testing.T) {
+	says := func(kind string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			json.NewEncoder(w).Encode(order.RolloutLine{Error: errorf(kind, "%s", kind)})
+		}
+	}
+	cut := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	proxy := func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }
+	now := uint64(7)
+	for name, c := range map[string]struct {
+		trouble []func(http.ResponseWriter)
+		epoch   *uint64
+	}{
+		"cut":        {[]func(http.ResponseWriter){cut, cut}, nil},
+		"stopping":   {[]func(http.ResponseWriter){says(order.KindStopping)}, nil},
+		"no leader":  {[]func(http.ResponseWriter){says(order.KindNoQuorum), says(order.KindUncertain)}, nil},
+		"proxy":      {[]func(http.ResponseWriter){proxy}, nil},
+		"with epoch": {[]func(http.ResponseWriter){cut}, &now},
+	} {
+		r := newRig(t, nil)
+		r.farm.trouble = c.trouble
+		r.client.Patience = time.Minute
+		again := 0
+		r.client.Trouble = func(error) { again++ }
+		m := r.manifest("one")
+		res, err := r.publish(r.sign(credential.Order{Root: m.Root(), Epoch: c.epoch}), nil)
+		if err != nil || res.Epoch != 8 || len(r.farm.published) != 1 || again != len(c.trouble) {
+			t.Errorf("%s: %+v, %v, published %d times, tried %d times again", name, res, err, len(r.farm.published), again)
+		}
+	}
+}
+
+// TestUnknownOutcome: an order that may have been carried out is not said to be none, whatever comes after that.
+func TestUnknownOutcome(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manifest("one")
+	r.farm.trouble = []func(http.ResponseWriter){func(http.ResponseWriter) { panic(http.ErrAbortHandler) }}
+	gone := false
+	r.client.Trouble = func(error) {
+		if !gone {
+			gone = true
+			r.http.Close()
+		}
+	}
+	_, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	if !errors.Is(err, ErrInterrupted) || !gone {
+		t.Errorf("%v", err)
+	}
+	// A dry run is a question, and asked once.
+	r = newRig(t, nil)
+	m = r.manifest("one")
+	r.farm.trouble = []func(http.ResponseWriter){func(http.ResponseWriter) { panic(http.ErrAbortHandler) }}
+	r.client.Patience = time.Minute
+	_, err = r.publish(r.sign(credential.Order{Root: m.Root(), Plan: credential.Plan{Dry: true}}), nil)
+	if !errors.Is(err, ErrInterrupted) {
+		t.Errorf("%v", err)
+	}
+	// What a node has refused is refused.
+	r = newRig(t, nil)
+	m = r.manifest("one")
+	r.client.Patience = time.Minute
+	r.farm.err = errorf(order.KindBusy, "another one")
+	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	r.want(order.KindBusy, err, "another one")
 }
 
 // TestBlobsThatAreNone: every blob is one of the manifest's, and is what its hash says.

@@ -33,6 +33,9 @@ type Farm interface {
 	// Epoch returns the epoch in force.
 	Epoch() uint64
 
+	// Written reports whether an order was carried out, or is being carried out.
+	Written(o credential.Signed) bool
+
 	// Publish carries out an order, of which everything is there, and answers with lines. It reports whether that has
 	// come to an end: not if the request was given up before.
 	Publish(w http.ResponseWriter, r *http.Request, o Order) (ended bool)
@@ -153,6 +156,7 @@ var kinds = []struct {
 	{content.ErrRefused, order.KindRefused}, {blob.ErrNoRoom, order.KindNoRoom},
 	{blob.ErrCorrupt, order.KindRefused}, {blob.ErrTooLarge, order.KindRefused},
 	{fault.ErrNoLeader, order.KindNoQuorum}, {fault.ErrUncertain, order.KindUncertain},
+	{fault.ErrClosed, order.KindStopping}, {fault.ErrOverloaded, order.KindOverloaded},
 }
 
 // sayable returns an error as it is sent.
@@ -188,7 +192,7 @@ func (s *Server) begin(r *http.Request) (any, error) {
 		}
 	}
 	now := s.c.Farm.Epoch()
-	if signed.Epoch != nil && *signed.Epoch != now {
+	if signed.Epoch != nil && *signed.Epoch != now && !s.c.Farm.Written(signed) {
 		return nil, errorf(order.KindConflict, "the publisher has looked at epoch %d, and %d is in force: "+
 			"look again, and "+
 			"decide", *signed.Epoch, now)

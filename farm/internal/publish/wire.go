@@ -45,7 +45,8 @@ var statuses = map[string]int{order.KindInvalid: http.StatusBadRequest,
 	order.KindUnauthorized: http.StatusForbidden,
 	order.KindRefused:      http.StatusUnprocessableEntity, order.KindConflict: http.StatusConflict, order.KindOverwrite: http.StatusConflict,
 	order.KindNoRoom: http.StatusInsufficientStorage, order.KindOverloaded: http.StatusTooManyRequests,
-	order.KindNoUpload: http.StatusNotFound, order.KindNoQuorum: http.StatusServiceUnavailable}
+	order.KindNoUpload: http.StatusNotFound, order.KindNoQuorum: http.StatusServiceUnavailable,
+	order.KindStopping: http.StatusServiceUnavailable, order.KindUncertain: http.StatusServiceUnavailable}
 
 func errorf(kind, format string, args ...any) *order.ReleaseError {
 	return &order.ReleaseError{Kind: kind, Text: fmt.Sprintf(format, args...)}

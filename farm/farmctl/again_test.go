@@ -1,0 +1,147 @@
+package farmctl
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
+)
+
+// relay is a network path to a node that can be cut.
+type relay struct {
+	l  net.Listener
+	to string
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool // guarded by mu
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{l: l, to: to, conns: map[net.Conn]bool{}}
+	go r.serve()
+	t.Cleanup(func() { l.Close(); r.cut() })
+	return r
+}
+
+func (r *relay) serve() {
+	for {
+		in, err := r.l.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", r.to)
+		if err != nil {
+			in.Close()
+			continue
+		}
+		r.mu.Lock()
+		r.conns[in], r.conns[out] = true, true
+		r.mu.Unlock()
+		for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+			go func() {
+				io.Copy(way[0], way[1])
+				in.Close()
+				out.Close()
+			}()
+		}
+	}
+}
+
+// cut ends all connections; new ones are taken.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		c.Close()
+	}
+	clear(r.conns)
+}
+
+// TestAnswerIsLost: a connection that breaks while nodes make a release ready does not end a verb: it asks again, by
+// the same key, and says what has come of it. Nothing is done twice.
+func TestAnswerIsLost(t *testing.T) {
+	clean(t)
+	t.Setenv("FARM_SECRET", testSecret)
+	var lost atomic.Pointer[relay]
+	cuts := 0
+	f := openFarm(t, farm.Config{Name: "a", Configs: []configsync.Declared{shopOf}, Prepare: []configsync.Hook{
+		shopOf.OnPrepare(func(context.Context, *shopConfig, *shopConfig) (func(), func(), error) {
+			if r := lost.Swap(nil); r != nil {
+				cuts++
+				r.cut()
+			}
+			return nil, nil, nil
+		})}})
+	way := newRelay(t, f.Cluster().Addr())
+	t.Setenv("FARM_JOIN", way.l.Addr().String())
+	site := write(t, t.TempDir(), "public/index.html", "one", "config/site.yaml", "banner: Spring\n")
+	for i, c := range []struct {
+		says string
+		args []string
+	}{
+		{"Release 1 is in force, as epoch 1", []string{"publish", site}},
+		{"Epoch 2 is in force", []string{"config", "set", "site", "banner", "Summer"}},
+		{"Epoch 3 is in force, with release 1", []string{"rollback"}},
+		{"Epoch 4 is in force, with release 2", []string{"activate", "2"}},
+		{"Epoch 5 is in force", []string{"config", "rollback", "1"}},
+	} {
+		lost.Store(way)
+		got := want(t, codeDone, c.says, c.args...)
+		if cuts != i+1 || !strings.Contains(got.err, "asking again") {
+			t.Errorf("%v: cut %d times; on standard error: %s", c.args, cuts, got.err)
+		}
+		if n := f.Configs().Status().Epoch; n != uint64(i+1) {
+			t.Fatalf("%v: epoch %d", c.args, n)
+		}
+	}
+	if n := goodKeys(t); n != 0 {
+		t.Errorf("%d keys of one publication are good", n)
+	}
+}
+
+// TestAskedAgain: what may be done again is, while a majority is missing or a node stops; not where the first contact
+// fails, and what was perhaps done is never said to be undone.
+func TestAskedAgain(t *testing.T) {
+	other := errors.New("refused for what it is")
+	for name, c := range map[string]struct {
+		timeout time.Duration
+		answers []error
+		want    error
+		asked   int
+	}{
+		"no quorum for a moment":    {time.Minute, []error{admin.ErrNoQuorum, admin.ErrInterrupted, nil}, nil, 3},
+		"refused":                   {time.Minute, []error{other}, other, 1},
+		"nobody there":              {time.Minute, []error{admin.ErrUnreachable}, admin.ErrUnreachable, 1},
+		"gone for a moment":         {time.Minute, []error{admin.ErrNoQuorum, admin.ErrUnreachable, nil}, nil, 3},
+		"no quorum":                 {0, []error{admin.ErrNoQuorum}, admin.ErrNoQuorum, 1},
+		"gone after it was asked":   {3 * time.Second / 2, []error{admin.ErrInterrupted, admin.ErrUnreachable, admin.ErrUnreachable}, admin.ErrInterrupted, 3},
+		"refused after it was lost": {time.Minute, []error{admin.ErrInterrupted, other}, other, 2},
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			k := &call{console: console{err: io.Discard}, timeout: c.timeout}
+			asked := 0
+			err := k.repeated(t.Context(), func(context.Context, func()) error {
+				asked++
+				return c.answers[asked-1]
+			})
+			if !errors.Is(err, c.want) || asked != c.asked {
+				t.Errorf("%s: %v, asked %d times", name, err, asked)
+			}
+		})
+	}
+}

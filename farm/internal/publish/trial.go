@@ -1,0 +1,91 @@
+package publish
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+)
+
+// trial is what a publication has met with so far.
+type trial struct {
+	c     *Client
+	once  bool      // an order that was given is not given again: it is a question, whose answer would be another
+	tries int       // that have failed in a row without any news
+	heard bool      // a node has answered
+	given bool      // the order was given, and nobody knows what has come of it
+	left  int64     // bytes that were missing at least; -1 = unknown
+	news  time.Time // when something was heard last that was not known before
+}
+
+const (
+	firstTries = 5 // before a node has answered
+	patience   = 30 * time.Second
+)
+
+// passing are the errors of nodes that may be others the next time: of a node that stops or was started again, of a farm
+// that changes its leader. KindInvalid may be of a stream that was cut off.
+var passing = []string{order.KindNoUpload, order.KindOverloaded, order.KindNoQuorum, order.KindStopping,
+	order.KindUncertain, order.KindInvalid}
+
+// passes reports whether what ended with an error may go better another time.
+func passes(err error) bool {
+	if e, ok := errors.AsType[*order.ReleaseError](err); ok {
+		return slices.Contains(passing, e.Kind)
+	}
+	return !errors.Is(err, errSource)
+}
+
+// isUncertain reports whether an order that was given may have been carried out all the same.
+func isUncertain(err error) bool {
+	e, ok := errors.AsType[*order.ReleaseError](err)
+	return errors.Is(err, ErrInterrupted) || ok && e.Kind == order.KindUncertain
+}
+
+// uploading notes that so many bytes were missing at a node; -1 = it has not answered.
+func (t *trial) uploading(missing int64) {
+	t.heard = t.heard || missing >= 0
+	if missing >= 0 && (t.left < 0 || missing < t.left) {
+		t.left = missing
+		t.progress()
+	}
+}
+
+// progress notes that there is news.
+func (t *trial) progress() { t.news, t.tries = time.Now(), 0 }
+
+// again waits a moment after an error, and reports whether to try again.
+func (t *trial) again(ctx context.Context, err error) bool {
+	if !passes(err) || ctx.Err() != nil || t.given && t.once {
+		return false
+	}
+	e, said := errors.AsType[*order.ReleaseError](err)
+	t.heard = t.heard || said
+	t.tries++
+	counts := !t.heard || said && e.Kind == order.KindInvalid
+	if counts && t.tries >= firstTries || time.Since(t.news) >= cmp.Or(t.c.Patience, patience) {
+		return false
+	}
+	if t.c.Trouble != nil {
+		t.c.Trouble(err)
+	}
+	select {
+	case <-time.After(cmp.Or(t.c.Again, time.Second)):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// verdict returns the error that a publication ends with: what was said last does not count if the order may have been
+// carried out before.
+func (t *trial) verdict(err error) error {
+	if err == nil || !t.given || !passes(err) || isUncertain(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrInterrupted, err)
+}

@@ -22,9 +22,9 @@ type Contents interface {
 	// the release, unless ctx has ended. Contents are fetched at the same time.
 	Fetch(ctx context.Context, c Content, progress func(have, size uint64)) (*content.Manifest, error)
 
-	// Keep is told, whenever that has changed, the roots of all content that has to stay. Other content may go
-	// when it has not been touched for a while.
-	Keep(roots []blob.Hash)
+	// Keep is told, whenever that has changed, the roots of all content that has to stay, and those of which the
+	// manifest alone has to. Other content may go when it has not been touched for a while.
+	Keep(roots, manifests []blob.Hash)
 
 	// Open opens a blob.
 	Open(h blob.Hash) (f blob.File, size int64, err error)
@@ -56,9 +56,10 @@ func (m *Manager) keepContent() {
 	if st := m.draft.Load(); st != nil && st.shown != nil && !slices.Contains(roots, st.shown.manifest.Root()) {
 		roots = append(roots, st.shown.manifest.Root())
 	}
-	if m.kept == nil || !slices.Equal(roots, m.kept) {
-		m.kept = append([]blob.Hash{}, roots...)
-		m.s.Content.Keep(roots)
+	manifests := manifestsOf(m.s.Local().State())
+	if all := slices.Concat(roots, []blob.Hash{{}}, manifests); !slices.Equal(all, m.kept) {
+		m.kept = all
+		m.s.Content.Keep(roots, manifests)
 	}
 }
 

@@ -89,7 +89,7 @@ func (d *depot) Fetch(ctx context.Context, c configsync.Content, progress func(h
 	return content.Parse(b, content.Limits{})
 }
 
-func (d *depot) Keep(roots []blob.Hash) {
+func (d *depot) Keep(roots, _ []blob.Hash) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.keep = roots

@@ -41,7 +41,7 @@ func (s *shelf) Fetch(context.Context, configsync.Content, func(have, size uint6
 	return s.m, nil
 }
 
-func (s *shelf) Keep([]blob.Hash) {}
+func (s *shelf) Keep(_, _ []blob.Hash) {}
 
 func (s *shelf) Open(blob.Hash) (blob.File, int64, error) { return nil, 0, blob.ErrMissing }
 

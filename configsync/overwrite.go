@@ -16,29 +16,38 @@ import (
 )
 
 // ErrOverwrites is what an OverwriteError is.
-var ErrOverwrites = errors.New("configsync: changes of the configuration would be lost")
+var ErrOverwrites = errors.New("configsync: changes of others would be lost")
 
-// OverwriteError says that a publication would undo what was changed in the farm after the publication before: its
-// folder is of an earlier state of the configuration.
+// OverwriteError says that a publication would undo what others have changed in the farm: its folder is of an earlier
+// state.
 type OverwriteError struct {
 	// Fields are what was changed since, and would be changed again: from Old, which is in force, to New. One without
 	// Field is a whole file, whose path is Config: of another program, or one that this program cannot read.
 	Fields []Difference
+
+	// Files are those of the content that others have changed since its publisher has published last, and that the
+	// folder has as they were before.
+	Files []FileChange
 }
 
-// mostNamed is how many fields an error names.
+// mostNamed is how many fields, and how many files, an error names.
 const mostNamed = 10
 
-// Error names the fields.
+// Error names the fields and the files.
 func (e *OverwriteError) Error() string {
-	var names []string
-	for _, d := range e.Fields[:min(len(e.Fields), mostNamed)] {
-		names = append(names, d.String())
+	names := append(named(e.Fields), named(e.Files)...)
+	return fmt.Sprintf("%v, which were made since the last publication: %s", ErrOverwrites, strings.Join(names, "; "))
+}
+
+// named returns what an error says of changes.
+func named[T fmt.Stringer](all []T) (names []string) {
+	for _, one := range all[:min(len(all), mostNamed)] {
+		names = append(names, one.String())
 	}
-	if n := len(e.Fields) - mostNamed; n > 0 {
+	if n := len(all) - mostNamed; n > 0 {
 		names = append(names, fmt.Sprintf("and %d more", n))
 	}
-	return fmt.Sprintf("%v, which were made since the last publication: %s", ErrOverwrites, strings.Join(names, "; "))
+	return names
 }
 
 // Is reports whether the error is ErrOverwrites.
@@ -64,12 +73,12 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s: %s -> %s", where, d.Field, none(d.Old), none(d.New))
 }
 
-// Overwritten returns what a release that is kept, and was never in force, would undo of what was changed in the
-// configuration after it was made, or by hand before that. It may have been tried: a rollout that was refused or taken
+// Overwritten returns what a release that is kept, and was never in force, would undo of what others have changed after
+// it was made, or before that; nil for nothing. It may have been tried: a rollout that was refused or taken
 // back, and a canary that was given up, have put nothing in force. Of others it is nothing: who puts one of those in
 // force again means to go back. Nor is it of the canary, since nothing is changed while there is one. Errors:
 // ErrNoRelease.
-func (m *Manager) Overwritten(release uint64) ([]Difference, error) {
+func (m *Manager) Overwritten(release uint64) (*OverwriteError, error) {
 	s := m.s.Local().State()
 	r, ok := s.Release(release)
 	if !ok || release == 0 {
@@ -79,7 +88,20 @@ func (m *Manager) Overwritten(release uint64) ([]Difference, error) {
 	if was || s.Canary().Release == release {
 		return nil, nil
 	}
-	return m.overwritten(s, filesOf(s, r.Revision)), nil
+	return m.wouldUndo(s, filesOf(s, r.Revision), r), nil
+}
+
+// wouldUndo returns what a release with these files of configuration would undo of what others have changed; nil for
+// nothing. What of it stays as it is may be zero.
+func (m *Manager) wouldUndo(s *state.State, files Files, r Release) *OverwriteError {
+	e := &OverwriteError{Files: m.takenBack(s, r)}
+	if files != nil {
+		e.Fields = m.overwritten(s, files)
+	}
+	if len(e.Fields)+len(e.Files) == 0 {
+		return nil
+	}
+	return e
 }
 
 // overwritten returns what files would undo of what was changed since the last publication.
@@ -184,22 +206,18 @@ func wholeFiles(base, now, next Files, of func(path string) bool) (out []Differe
 // lastPublished returns the files of configuration that were published last, of what has led to the epoch in force;
 // none, if nobody knows of such.
 func (m *Manager) lastPublished(s *state.State) Files {
-	epochs := s.Epochs()
-	for n := len(epochs); n > 0; {
-		id := epochs[n-1].Release
-		first := slices.IndexFunc(epochs[:n], func(e Epoch) bool { return e.Release == id })
-		r, _ := s.Release(id)
+	past := lineage(s)
+	for i, r := range past {
 		before := Release{}
-		if first > 0 {
-			before, _ = s.Release(epochs[first-1].Release)
+		if i+1 < len(past) {
+			before = past[i+1]
 		}
 		files := filesOf(s, r.Revision)
 		// What was in force when the release was made is known only if that epoch is kept still.
-		changed := r.Revision != before.Revision && (epochs[0].Number == 1 || id > epochs[0].Release)
+		changed := r.Revision != before.Revision && (begins(s) || r.ID > s.Epochs()[0].Release)
 		if r.Publisher != "" && (changed || m.cameWith(r, files)) {
 			return files
 		}
-		n = first
 	}
 	return Files{}
 }

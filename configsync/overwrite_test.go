@@ -126,7 +126,7 @@ func TestPublicationUndoesNobodysChange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lost, err := n.manager.Overwritten(r.Release); err != nil || len(lost) != 2 {
+		if lost, err := n.manager.Overwritten(r.Release); err != nil || lost == nil || len(lost.Fields) != 2 {
 			t.Errorf("%v, %v", lost, err)
 		}
 	})
@@ -187,7 +187,8 @@ func TestActivateUndoesNobodysChange(t *testing.T) {
 		held := publish(true, one("banner: B\nprices: {tea: 3}\n"))
 		lost := func(release uint64, want int) {
 			t.Helper()
-			if lost, err := m.Overwritten(release); err != nil || len(lost) != want {
+			lost, err := m.Overwritten(release)
+			if err != nil || (lost != nil) != (want > 0) || lost != nil && len(lost.Fields) != want {
 				t.Errorf("release %d: %v, %v", release, lost, err)
 			}
 		}

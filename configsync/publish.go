@@ -29,8 +29,9 @@ type Publication struct {
 	Publisher string
 
 	// Overwrite has Config count also where it undoes what was changed in the farm since the last publication with
-	// a Publisher. Otherwise such a publication is refused, by an OverwriteError. Without a Publisher nobody asks:
-	// Write.Epoch says what the writer has looked at.
+	// a Publisher, and Content where it takes back files that others have changed since this Publisher's last one.
+	// Otherwise such a publication is refused, by an OverwriteError. Without a Publisher nobody asks: Write.Epoch says
+	// what the writer has looked at.
 	Overwrite bool
 
 	// Plan says how it is rolled out.
@@ -86,13 +87,14 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 		cmd.Changes = m.changesTo(p)
 	}
 	return m.write(ctx, p.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
+		if p.Publisher != "" && !p.Overwrite {
+			next := Release{Content: cmd.Content, Publisher: p.Publisher, Who: p.Who}
+			if lost := m.wouldUndo(s, p.Config, next); lost != nil {
+				return nil, lost
+			}
+		}
 		if p.Config == nil {
 			return inForce(s), nil
-		}
-		if p.Publisher != "" && !p.Overwrite {
-			if lost := m.overwritten(s, p.Config); len(lost) > 0 {
-				return nil, &OverwriteError{lost}
-			}
 		}
 		return p.Config, nil
 	})

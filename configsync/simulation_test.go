@@ -172,7 +172,7 @@ func (c simContents) Fetch(ctx context.Context, k configsync.Content, progress f
 	return c.s.manifests[k.Root], nil
 }
 
-func (c simContents) Keep([]blob.Hash) {}
+func (c simContents) Keep(_, _ []blob.Hash) {}
 
 func (c simContents) Open(blob.Hash) (blob.File, int64, error) { return nil, 0, errors.ErrUnsupported }
 

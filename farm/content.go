@@ -32,7 +32,7 @@ type contents struct {
 	store   *blob.Store
 	fetcher *swarm.Fetcher
 	roster  swarm.Roster
-	kept    chan []blob.Hash // has room for one: the newest roots
+	kept    chan keeping     // has room for one: the newest
 	cramped chan chan<- bool // who needs room, and is told when there is as much as can be
 	soon    time.Duration    // sweepSoon
 }
@@ -51,7 +51,7 @@ func openContents(f *Farm) (*contents, error) {
 		return nil, fmt.Errorf("content: %w", err)
 	}
 	f.openUploads(store)
-	c := &contents{f: f, store: store, kept: make(chan []blob.Hash, 1), cramped: make(chan chan<- bool), soon: sweepSoon}
+	c := &contents{f: f, store: store, kept: make(chan keeping, 1), cramped: make(chan chan<- bool), soon: sweepSoon}
 	c.fetcher = swarm.NewFetcher(swarm.FetcherConfig{Store: store, Peers: c.roster.Present,
 		Dial: func(ctx context.Context, peer string) (net.Conn, error) {
 			return f.node.Dial(ctx, peer, protoContent)
@@ -147,11 +147,14 @@ func (c *contents) manifest(root blob.Hash) (*content.Manifest, error) {
 // Open opens a blob.
 func (c *contents) Open(h blob.Hash) (blob.File, int64, error) { return c.store.Open(h) }
 
-// Keep is told which content has to stay.
-func (c *contents) Keep(roots []blob.Hash) {
+// keeping is what has to stay: contents by their roots, and manifests alone.
+type keeping struct{ roots, manifests []blob.Hash }
+
+// Keep is told which content has to stay, and of which the manifest alone.
+func (c *contents) Keep(roots, manifests []blob.Hash) {
 	for {
 		select {
-		case c.kept <- roots:
+		case c.kept <- keeping{roots, manifests}:
 			return
 		default:
 		}
@@ -191,13 +194,13 @@ func (c *contents) makeRoom(ctx context.Context, bytes int64) error {
 func (c *contents) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	var roots []blob.Hash
+	var keep keeping
 	known := false
 	for {
 		var swept chan<- bool
 		grace := sweepGrace
 		select {
-		case roots = <-c.kept:
+		case keep = <-c.kept:
 			known = true
 			continue
 		case swept = <-c.cramped:
@@ -208,12 +211,12 @@ func (c *contents) sweep() {
 		}
 		if c.upToDate() {
 			select {
-			case roots = <-c.kept:
+			case keep = <-c.kept:
 				known = true
 			default:
 			}
 			if known {
-				c.sweepOnce(roots, grace)
+				c.sweepOnce(keep, grace)
 			}
 		}
 		if swept != nil {
@@ -222,11 +225,14 @@ func (c *contents) sweep() {
 	}
 }
 
-// sweepOnce removes what was not wanted for that long, and is of no content with one of these roots.
-func (c *contents) sweepOnce(roots []blob.Hash, grace time.Duration) {
-	keep, ok := c.needed(roots)
+// sweepOnce removes what was not wanted for that long, and need not stay.
+func (c *contents) sweepOnce(stays keeping, grace time.Duration) {
+	keep, ok := c.needed(stays.roots)
 	if !ok {
 		return
+	}
+	for _, root := range stays.manifests {
+		keep[root] = true
 	}
 	wanted := func(h blob.Hash) bool { return keep[h] || c.f.uploads.Keeps(h) }
 	if freed, err := c.store.Sweep(c.f.done, wanted, grace); err != nil {

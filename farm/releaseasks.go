@@ -117,8 +117,8 @@ func (f *Farm) overwrites(ctx context.Context, q order.ReleaseActivate) error {
 		return err
 	}
 	lost, err := f.configs.Overwritten(q.Release)
-	if err == nil && len(lost) > 0 {
-		err = &configsync.OverwriteError{Fields: lost}
+	if err == nil && lost != nil {
+		return lost
 	}
 	return err
 }
@@ -145,15 +145,14 @@ func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseR
 		return
 	}
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (res configsync.Result, err error) {
-		release, err := earlierRelease(f.configs.Epochs(), q.To)
-		if err != nil {
+		if err := f.node.Handle(machineConfig).Barrier(ctx); err != nil {
 			return res, err
+		}
 		release, again := f.configs.Written(q.Key) // by now another one may be the one before
 		if !again {
 			if release, err = earlierRelease(f.configs.Epochs(), q.To); err != nil {
 				return res, err
 			}
-		}
 		}
 		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, configsync.Plan{Restart: how})
 	})

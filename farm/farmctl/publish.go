@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
@@ -72,7 +73,8 @@ FARM_CREDENTIAL; and with -url it publishes over HTTPS, to a farm that has a Con
 // siteFlags defines the flags about what is published, and how it gets there.
 func (c *publishCall) siteFlags() {
 	fs := c.flags
-	fs.BoolVar(&c.overwrite, "overwrite", false, "also undo what was changed by config set since the last publication")
+	fs.BoolVar(&c.overwrite, "overwrite", false, "also undo what others have changed since the last publication: "+
+		"by config set, or in files of the content")
 	fs.StringVar(&c.epoch, "epoch", "", "the `epoch` that must be in force; default the one that is")
 	fs.StringVar(&c.file, "credential", os.Getenv("FARM_CREDENTIAL_FILE"),
 		"`file` of the credential to sign with [FARM_CREDENTIAL_FILE]")
@@ -277,7 +279,11 @@ const ownWhy = "to publish once"
 
 // mintOwn has the farm take a key that is made for this one time.
 func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*credential.Key, error) {
-	k, err := credential.NewKey(cmp.Or(c.farm, "webfarm"), "farmctl", time.Now().Add(ownLife))
+	name := "farmctl"
+	if said := strings.TrimSpace(name + " " + o.Who); credential.CheckName(said) == nil {
+		name = said // whose it is: by that two publishers are told apart
+	}
+	k, err := credential.NewKey(cmp.Or(c.farm, "webfarm"), name, time.Now().Add(ownLife))
 	if err != nil {
 		return nil, usage("%v", err)
 	}

@@ -67,8 +67,8 @@ func (c *releaseCall) planFlags() {
 
 func (c *releaseCall) activateFlags() {
 	c.planFlags()
-	c.flags.BoolVar(&c.overwrite, "overwrite", false, "also undo what was changed by config set since the release was "+
-		"kept for later")
+	c.flags.BoolVar(&c.overwrite, "overwrite", false, "also undo what others have changed since the release was kept "+
+		"for later: by config set, or in files of the content")
 }
 
 const restartUsage = "`how` nodes are restarted if fields change that need it: rolling, one after the other; " +

@@ -1,0 +1,149 @@
+package configsync
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// FileChange is a file of the content that somebody has changed, added or removed.
+type FileChange struct {
+	Path    string
+	Release uint64 // that has done so
+	Who     string // has published it
+}
+
+// String returns a line such as "public/index.html (release 7 by ann)".
+func (c FileChange) String() string {
+	if c.Who == "" {
+		return fmt.Sprintf("%s (release %d)", c.Path, c.Release)
+	}
+	return fmt.Sprintf("%s (release %d by %s)", c.Path, c.Release, c.Who)
+}
+
+// mostTakenBack is how many files are found at most.
+const mostTakenBack = 1000
+
+// takenBack returns the files that a release would take back: others have changed them since its publisher has published
+// last, and it has them as they were before that. A file that it has in a third form is its publisher's own work, and one
+// that nobody else has changed is no business of others. Contents of which this node has no manifest do not count.
+func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
+	past := contentLineage(s)
+	if next.Content.Root.IsZero() || len(past) == 0 || source(past[0].Content) == source(next.Content) || m.s.Content == nil {
+		return nil
+	}
+	last := slices.IndexFunc(past, func(r Release) bool { return sameAuthor(s, r, next) })
+	if last == 0 {
+		return nil
+	}
+	if last < 0 && begins(s) { // before the first release there was nothing
+		past = append(past, Release{})
+	}
+	if last > 0 {
+		past = past[:last+1]
+	}
+	mine, err := m.manifestHere(next.Content)
+	now, err2 := m.manifestHere(past[0].Content)
+	if err != nil || err2 != nil {
+		m.log.Debug("contents cannot be compared here", "release", past[0].ID, "err", cmp.Or(err, err2))
+		return nil
+	}
+	open := newComparison(mine, now, past[0])
+	for i, r := range past[1:] {
+		older, err := m.manifestHere(r.Content)
+		if err != nil {
+			m.log.Debug("a release that is not kept any more cannot be compared", "release", r.ID, "err", err)
+			continue
+		}
+		open.against(older, past[i+1])
+	}
+	return open.lost()
+}
+
+// comparison finds the files of mine that are other ones in now, and as they were in something older.
+type comparison struct {
+	mine, now *content.Manifest
+	since     map[string]Release // of each file that differs: what has brought the form that is in force, as far as is known
+	settled   map[string]bool    // since is certain
+	back      map[string]bool    // it is as it was in something older
+}
+
+func newComparison(mine, now *content.Manifest, newest Release) *comparison {
+	c := &comparison{mine: mine, now: now, since: map[string]Release{}, settled: map[string]bool{}, back: map[string]bool{}}
+	for _, m := range []*content.Manifest{mine, now} {
+		for _, f := range m.Files {
+			if hashIn(mine, f.Path) != hashIn(now, f.Path) {
+				c.since[f.Path] = newest
+			}
+		}
+	}
+	return c
+}
+
+// against compares with something older, which is called with one after the other, the newest first.
+func (c *comparison) against(older *content.Manifest, r Release) {
+	for path := range c.since {
+		was := hashIn(older, path)
+		c.back[path] = c.back[path] || was == hashIn(c.mine, path)
+		c.settled[path] = c.settled[path] || was != hashIn(c.now, path)
+		if !c.settled[path] {
+			c.since[path] = r
+		}
+	}
+}
+
+// lost returns what would be taken back, by path.
+func (c *comparison) lost() (out []FileChange) {
+	for path, r := range c.since {
+		if c.back[path] && len(out) < mostTakenBack {
+			out = append(out, FileChange{path, r.ID, r.Who})
+		}
+	}
+	slices.SortFunc(out, func(a, b FileChange) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}
+
+// hashIn returns the hash of a file; zero if there is none.
+func hashIn(m *content.Manifest, path string) blob.Hash {
+	if f, ok := m.Lookup(path); ok {
+		return f.Hash
+	}
+	return blob.Hash{}
+}
+
+// manifestHere returns the manifest of a content, if this node has it; that of none is empty.
+func (m *Manager) manifestHere(c Content) (*content.Manifest, error) {
+	if c.Root.IsZero() {
+		return &content.Manifest{}, nil
+	}
+	f, size, err := m.s.Content.Open(c.Root)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, size)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, err
+	}
+	return content.Parse(b, content.Limits{})
+}
+
+// sameAuthor reports whether two releases are, as far as can be told, of the same publisher: by the same credential, by
+// another one of the same name, or by the same person.
+func sameAuthor(s *state.State, a, b Release) bool {
+	if a.Publisher == b.Publisher && a.Publisher != "" || a.Who == b.Who && a.Who != "" {
+		return true
+	}
+	names := map[string]string{}
+	for _, r := range s.Credentials().All() {
+		names[r.ID()] = r.Name
+	}
+	name := names[a.Publisher]
+	return name != "" && name == names[b.Publisher]
+}

@@ -196,7 +196,7 @@ func (f *Farm) configExplain(q order.ConfigQuestion) ([]order.ConfigExplained, e
 func (f *Farm) configStatus() *order.ConfigStatus {
 	s := f.configs.Status()
 	out := &order.ConfigStatus{Epoch: s.Epoch, Uses: s.Uses, Problem: s.Problem,
-		Restart: append([]string{}, s.Restart...)}
+		Restart: append([]string{}, s.Restart...), Draft: f.draft.Load()}
 	if due, _ := f.restartDue(); len(due.Fields) > 0 {
 		out.How = hows[due.How]
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/farm/internal/program"
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
 	"github.com/seed48eb2e21/webfarm/farm/internal/publish"
@@ -51,6 +52,8 @@ type Farm struct {
 	health   *http.Server                 // on admin
 
 	contents *contents
+
+	draft atomic.Pointer[order.Draft] // nil = this node watches no folder
 
 	publisherMu sync.Mutex
 	publisher   *credential.Key // nil = none was needed yet; guarded by publisherMu

@@ -56,7 +56,7 @@ func (f *Farm) Publish(ctx context.Context, site fs.FS, p Publication) (res conf
 	if f.cfg.Role != cluster.Staging {
 		return res, ErrNotStaging
 	}
-	s, err := f.readSite(ctx, site, p.Excluded)
+	s, err := f.readSite(ctx, site, nil, p.Excluded)
 	if err != nil {
 		return res, err
 	}
@@ -70,15 +70,17 @@ type siteRead struct {
 	m      *content.Manifest // its content, which is in the store; nil = it has none
 }
 
-// readSite reads a site folder, and puts its content into this node's store.
-func (f *Farm) readSite(ctx context.Context, site fs.FS, excluded func(path, why string)) (s siteRead, err error) {
+// readSite reads a site folder, and puts its content into this node's store. What before has of it, which is there, is
+// not compressed again; nil = what is in force.
+func (f *Farm) readSite(ctx context.Context, site fs.FS, before *content.Manifest,
+	excluded func(path, why string)) (s siteRead, err error) {
 	if s.config, err = sitefolder.Config(site); err != nil {
 		return s, err
 	}
 	if s.about, err = sitefolder.ReadAbout(site); err != nil {
 		return s, err
 	}
-	s.m, err = f.pack(ctx, site, excluded)
+	s.m, err = f.pack(ctx, site, cmp.Or(before, f.configs.View(ctx).Manifest), excluded)
 	return s, err
 }
 
@@ -121,12 +123,9 @@ func contentOf(m *content.Manifest, seal []byte) *configsync.Content {
 }
 
 // pack puts the content of a site folder into this node's store, durably; nil if there is none.
-func (f *Farm) pack(ctx context.Context, site fs.FS, excluded func(path, why string)) (*content.Manifest, error) {
-	cfg := content.PackConfig{Excluded: excluded}
-	if m := f.configs.View(ctx).Manifest; m != nil {
-		cfg.Previous = m
-	}
-	m, err := content.Pack(ctx, site, adding{f.contents.store}, cfg)
+func (f *Farm) pack(ctx context.Context, site fs.FS, before *content.Manifest, excluded func(path, why string)) (
+	*content.Manifest, error) {
+	m, err := content.Pack(ctx, site, adding{f.contents.store}, content.PackConfig{Excluded: excluded, Previous: before})
 	if err != nil || len(m.Files)+len(m.Dirs) == 0 {
 		return nil, err
 	}

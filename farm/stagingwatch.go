@@ -1,6 +1,7 @@
 package farm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
 const (
@@ -44,10 +46,11 @@ type siteWatch struct {
 	later bool // it was dealt with before, since this node was started
 
 	again  time.Time // before which it is not dealt with again after failed
-	failed error
+	failed error     // of the last time it was dealt with; nil = none
 
 	shown *siteRead // the draft; nil = none
-	epoch uint64    // in force when it was made
+	made  time.Time // when it was; zero = never
+	epoch uint64    // in force then
 }
 
 // seenFile is what tells that a file has changed.
@@ -74,8 +77,10 @@ func (f *Farm) watchSite() {
 		if !closed(f.admitted) {
 			continue
 		}
+		err := w.look(time.Now())
+		f.draft.Store(w.draft(err))
 		text := ""
-		if err := w.look(time.Now()); err != nil {
+		if err != nil {
 			text = err.Error()
 		}
 		if text != "" && text != said && f.done.Err() == nil {
@@ -84,6 +89,15 @@ func (f *Farm) watchSite() {
 		}
 		said = text
 	}
+}
+
+// draft is how this node stands to the folder, for operators; err is of the last look at it.
+func (w *siteWatch) draft(err error) *order.Draft {
+	d := &order.Draft{Folder: w.f.cfg.WatchSite, Shown: w.made}
+	if err = cmp.Or(err, w.failed); err != nil {
+		d.Problem, d.Again = plainly(err), passes(err)
+	}
+	return d
 }
 
 // look deals with the folder if it is another than before, and has not changed for a while. An error that may go away by
@@ -113,8 +127,8 @@ func (w *siteWatch) look(now time.Time) error {
 	}
 	w.done, w.dealt = files, true
 	err = w.deal(root.FS(), files)
-	if err != nil && passes(err) {
-		w.dealt, w.again, w.failed = false, now.Add(watchAgain), err
+	if w.failed = err; err != nil && passes(err) {
+		w.dealt, w.again = false, now.Add(watchAgain)
 		return err
 	}
 	w.later = true
@@ -131,7 +145,11 @@ func passes(err error) bool {
 
 // deal shows the folder, and publishes it if that is wanted: what is shown, and not what is in it by then.
 func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
-	s, err := w.f.readSite(w.f.done, site, nil)
+	var before *content.Manifest // the store has all of it, since it is shown
+	if w.shown != nil {
+		before = w.shown.m
+	}
+	s, err := w.f.readSite(w.f.done, site, before, nil)
 	if err != nil {
 		return err
 	}
@@ -165,7 +183,7 @@ func (w *siteWatch) show(s *siteRead) error {
 	if err := w.f.configs.Draft(w.f.done, s.config, s.m); err != nil {
 		return err
 	}
-	w.shown, w.epoch = s, epoch
+	w.shown, w.made, w.epoch = s, time.Now(), epoch
 	return nil
 }
 

@@ -2,14 +2,17 @@ package farm
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +21,20 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
+
+func gzipped(t *testing.T, text string, level int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, text)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
 
 // TestWatchSite: a folder is shown, to whoever has a token of it, once it is quiet; half of a copy never is, and what
 // is wrong leaves what was right.
@@ -103,7 +120,10 @@ func TestWatchSite(t *testing.T) {
 	write("config/site.yaml", "baner: Summer now\n")
 	look(0, false)
 	look(watchQuiet, true)
-	look(watchQuiet, false) // which is said once
+	look(watchQuiet, false) // which is said once, and stands where operators look
+	if d := w.draft(nil); !strings.Contains(d.Problem, "site.yaml:1:1") || d.Again || d.Shown.IsZero() || d.Folder != dir {
+		t.Errorf("%+v", d)
+	}
 	shows("/banner", "Spring", http.StatusOK)
 	if n := f.configs.Status().Epoch; n != 0 {
 		t.Errorf("epoch %d: a folder that is watched was published", n)
@@ -113,6 +133,9 @@ func TestWatchSite(t *testing.T) {
 	write("config/site.yaml", "banner: Summer\n")
 	look(0, false)
 	look(watchQuiet, false)
+	if d := w.draft(nil); d.Problem != "" {
+		t.Errorf("%+v", d)
+	}
 	shows("/banner", "Summer", http.StatusOK)
 	if n := f.configs.Status().Epoch; n != 1 {
 		t.Errorf("epoch %d", n)
@@ -174,6 +197,9 @@ func TestWatchSite(t *testing.T) {
 	write("config/site.yaml", "banner: Winter\n")
 	look(0, false)
 	look(watchQuiet, true)
+	if d := w.draft(nil); !strings.Contains(d.Problem, "canary") || !d.Again {
+		t.Errorf("%+v", d)
+	}
 	if err := f.configs.EndCanary(ctx, canary.Rollout, "", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -209,6 +235,41 @@ func TestWatchSite(t *testing.T) {
 	}
 	if !f.contents.store.Has(w.shown.m.Root()) {
 		t.Error("the draft is gone")
+	}
+
+	// Of a folder in which one file has changed, one is compressed: what the draft before has, also of another version
+	// of a compressor, stays. Nothing of it is in force.
+	f.cfg.WatchPublish = false
+	long := strings.Repeat("a text of some length. ", 500)
+	for i := range 5 {
+		write(fmt.Sprintf("public/long%d.txt", i), fmt.Sprint(i, long))
+	}
+	look(0, false)
+	look(watchQuiet, false)
+	older := map[blob.Hash]bool{}
+	for i := range w.shown.m.Files {
+		if v := w.shown.m.Files[i].Variants; len(v) > 0 {
+			zip := gzipped(t, fmt.Sprint(i, long), gzip.BestSpeed) // whatever it is of: nobody looks into it here
+			if v[0].Hash, err = f.contents.store.Put(ctx, blob.Hash{}, bytes.NewReader(zip)); err != nil {
+				t.Fatal(err)
+			}
+			v[0].Size = int64(len(zip))
+			older[v[0].Hash] = true
+		}
+	}
+	write("public/long0.txt", "changed "+long)
+	look(0, false)
+	look(watchQuiet, false)
+	anew := 0
+	for _, file := range w.shown.m.Files {
+		for _, v := range file.Variants {
+			if !older[v.Hash] {
+				anew++
+			}
+		}
+	}
+	if len(older) != 5 || anew != 1 {
+		t.Errorf("%d files were compressed, and of those %d anew; one was changed", len(older), anew)
 	}
 
 	for _, bad := range []Config{{WatchPublish: true}, {WatchSite: dir}} {

@@ -55,6 +55,9 @@ func (c *publishCall) preview(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if id == 0 {
+		sayDrafts(c.call.err, c.drafts(ctx))
+	}
 	return c.follow(ctx, order.PathPreview, order.ReleasePreview{ConfigWrite: w, Release: id, For: c.seen.String()},
 		c.tellPreview)
 }

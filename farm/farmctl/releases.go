@@ -82,7 +82,8 @@ func releasesVerb() *verb {
 		short: "show the releases of the farm, and what has become of them",
 		long: `
 Shows the releases that are kept, the newest first: configuration and content, which are put in force together. A
-canary is one that only some nodes show. A release whose rollout failed says why.
+canary is one that only some nodes show. A release whose rollout failed says why. So does a staging node that cannot
+show, or publish, the folder that it watches.
 
     farmctl activate 12      puts release 12 in force
     farmctl rollback         puts the one before in force again
@@ -252,6 +253,7 @@ func (c *releaseCall) list(ctx context.Context) error {
 	if err := c.program.get(ctx, order.PathReleases, &all); err != nil {
 		return err
 	}
+	all.Drafts = c.drafts(ctx)
 	if c.json {
 		return c.printJSON(all)
 	}
@@ -273,6 +275,7 @@ func (c *releaseCall) list(ctx context.Context) error {
 	for _, r := range all.Restarts {
 		fmt.Fprintf(c.out, "%s is to be restarted: %s.\n", printable(r.Node), restartWord(r.How))
 	}
+	sayDrafts(c.out, all.Drafts)
 	var rows [][]string
 	for _, r := range slices.Backward(all.Releases) {
 		rows = append(rows, []string{strconv.FormatUint(r.ID, 10), stands(r, now, all.Canary), contentOf(r),

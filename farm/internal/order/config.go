@@ -137,8 +137,17 @@ type ConfigSealed struct {
 // ConfigStatus is how a node stands to what is in force.
 type ConfigStatus struct {
 	Epoch   uint64   `json:"epoch"`
-	Uses    uint64   `json:"uses"`    // Epoch, unless there is a problem
-	Problem string   `json:"problem"` // "" = none
-	Restart []string `json:"restart"` // fields that need a restart of this node
-	How     string   `json:"how"`     // how it is restarted for them: rolling, simultaneous, manual; "" = nothing is due
+	Uses    uint64   `json:"uses"`            // Epoch, unless there is a problem
+	Problem string   `json:"problem"`         // "" = none
+	Restart []string `json:"restart"`         // fields that need a restart of this node
+	How     string   `json:"how"`             // how it is restarted for them: rolling, simultaneous, manual; "" = nothing is due
+	Draft   *Draft   `json:"draft,omitempty"` // of a staging node that watches a folder
+}
+
+// Draft is how a staging node stands to the folder that it watches.
+type Draft struct {
+	Folder  string    `json:"folder"`
+	Shown   time.Time `json:"shown,omitzero"` // since when it is shown as it was then; zero = nothing of it is
+	Problem string    `json:"problem"`        // why it is not shown, or not published, as it is now; "" = it is
+	Again   bool      `json:"again"`          // that may go away by itself: it is tried again
 }

@@ -163,6 +163,13 @@ type Releases struct {
 	Rollouts []Rollout     `json:"rollouts"`
 	Canary   *Canary       `json:"canary,omitempty"`
 	Restarts []NodeRestart `json:"restarts"` // that are due
+	Drafts   []NodeDraft   `json:"drafts"`   // farmctl fills them in: it asks the staging nodes
+}
+
+// NodeDraft is how a staging node stands to its folder.
+type NodeDraft struct {
+	Node string `json:"node"`
+	Draft
 }
 
 // NodeRestart is a node that has to be restarted for what is in force.

@@ -26,6 +26,7 @@ type depot struct {
 	mu     sync.Mutex
 	blobs  map[blob.Hash][]byte
 	keep   []blob.Hash
+	known  []blob.Hash   // manifests to be kept
 	fails  error         // what Fetch returns
 	delays time.Duration // how long it takes
 	asked  int           // how often
@@ -89,10 +90,10 @@ func (d *depot) Fetch(ctx context.Context, c configsync.Content, progress func(h
 	return content.Parse(b, content.Limits{})
 }
 
-func (d *depot) Keep(roots, _ []blob.Hash) {
+func (d *depot) Keep(roots, manifests []blob.Hash) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.keep = roots
+	d.keep, d.known = roots, manifests
 }
 
 // memoryFile is a blob in memory.

@@ -113,6 +113,16 @@ func TestNobodysFilesAreTakenBack(t *testing.T) {
 		mint(t, bob.n.manager, key)
 		bob.key, bob.who = key, "bob elsewhere"
 		bob.must(nil, "public/a", "1", "public/b", "2", "public/c", "1")
+		// All that is compared with is kept: five contents, of which the nodes have three whole. With release 2, which
+		// Bob has published once more, he went back from what Ann had made of it.
+		bob.must(nil, "public/a", "1")
+		bob.must(nil, "public/a", "2")
+		time.Sleep(time.Second)
+		bob.d.mu.Lock()
+		defer bob.d.mu.Unlock()
+		if len(bob.d.known) != 5 || len(bob.d.keep) != 3 {
+			t.Errorf("%d manifests and %d contents are kept", len(bob.d.known), len(bob.d.keep))
+		}
 	})
 }
 

@@ -272,6 +272,17 @@ func TestWatchSite(t *testing.T) {
 		t.Errorf("%d files were compressed, and of those %d anew; one was changed", len(older), anew)
 	}
 
+	// A manifest alone can be kept, by which later publications are compared.
+	root, one := w.shown.m.Root(), w.shown.m.Files[0].Hash
+	f.contents.sweepOnce(keeping{roots: []blob.Hash{root}}, 0)
+	if !f.contents.store.Has(root) || !f.contents.store.Has(one) {
+		t.Error("the draft is gone")
+	}
+	f.contents.sweepOnce(keeping{manifests: []blob.Hash{root}}, 0)
+	if !f.contents.store.Has(root) || f.contents.store.Has(one) {
+		t.Error("the manifest is gone, or its files are not")
+	}
+
 	for _, bad := range []Config{{WatchPublish: true}, {WatchSite: dir}} {
 		if bad.validateWatch() == nil {
 			t.Errorf("%q, %v is taken", bad.WatchSite, bad.WatchPublish)

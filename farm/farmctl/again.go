@@ -1,6 +1,7 @@
 package farmctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func (c *call) repeated(ctx context.Context, do func(ctx context.Context, news f
 		if waits && c.heard && ctx.Err() == nil && time.Since(since) < c.timeout {
 			c.trouble(err)
 			select {
-			case <-time.After(againAfter):
+			case <-time.After(cmp.Or(c.againAfter, againAfter)):
 				continue
 			case <-ctx.Done():
 			}

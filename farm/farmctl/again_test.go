@@ -101,7 +101,10 @@ func TestAnswerIsLost(t *testing.T) {
 		{"Epoch 5 is in force", []string{"config", "rollback", "1"}},
 	} {
 		lost.Store(way)
-		got := want(t, codeDone, c.says, c.args...)
+		got := ctlAs(t, console{againAfter: 10 * time.Millisecond}, c.args...)
+		if got.code != codeDone || !strings.Contains(got.out, c.says) {
+			t.Errorf("%v: %+v", c.args, got)
+		}
 		if cuts != i+1 || !strings.Contains(got.err, "asking again") {
 			t.Errorf("%v: cut %d times; on standard error: %s", c.args, cuts, got.err)
 		}
@@ -112,6 +115,20 @@ func TestAnswerIsLost(t *testing.T) {
 	if n := goodKeys(t); n != 0 {
 		t.Errorf("%d keys of one publication are good", n)
 	}
+	othersFiles(t, site)
+}
+
+// othersFiles goes on with somebody else who publishes: what he has added is not taken away unseen.
+func othersFiles(t *testing.T, site string) {
+	theirs := write(t, t.TempDir(), "public/index.html", "one", "public/bob.html", "x", "config/site.yaml", "banner: Spring\n")
+	got := want(t, codeDone, "is in force", "publish", theirs, "-who", "bob")
+	_, id, _ := strings.Cut(got.out, "Release ")
+	id, _, _ = strings.Cut(id, " ")
+	write(t, site, "public/index.html", "two")
+	named := "public/bob.html (release " + id + " by bob); take them over into the folder, or give -overwrite"
+	want(t, codeRefused, named, "publish", site, "-who", "ann")
+	want(t, codeDone, "is kept for later", "publish", site, "-who", "ann", "-hold", "-overwrite")
+	want(t, codeDone, "is in force", "publish", site, "-who", "ann", "-overwrite")
 }
 
 // TestAskedAgain: what may be done again is, while a majority is missing or a node stops; not where the first contact

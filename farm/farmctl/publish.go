@@ -157,7 +157,7 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 		defer func() { c.endOwn(ctx, key, done, err) }()
 	}
 	up := c.uploadView()
-	to.Sent, to.Patience, to.Trouble = up.sent, c.timeout, c.trouble
+	to.Sent, to.Patience, to.Trouble, to.Again = up.sent, c.timeout, c.trouble, c.againAfter
 	view := c.rolloutView()
 	done.ReleaseResult, err = to.Publish(ctx, signed, s.config, s, func(r *order.Rollout) {
 		up.end()

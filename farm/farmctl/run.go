@@ -35,7 +35,7 @@ type console struct {
 	shows bool // out is a terminal
 	chats bool // err is a terminal: progress is of use
 
-	saysAfter time.Duration // 0 = the constant of that name
+	saysAfter, againAfter time.Duration // 0 = the constants of these names
 }
 
 // call is one run of a verb.

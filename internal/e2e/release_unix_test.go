@@ -65,7 +65,7 @@ func (r *newsroom) publish(by *node) {
 	if err := os.WriteFile(page, []byte(strconv.FormatInt(next, 10)), 0o644); err != nil {
 		r.f.t.Fatal(err)
 	}
-	if code, out, errs := by.runCtl("publish", r.dir); code != 0 {
+	if code, out, errs := by.runCtl("publish", "-timeout", "2m", r.dir); code != 0 {
 		r.f.t.Fatalf("number %d by %s: exit code %d\n%s%s", next, by.name, code, out, errs)
 	}
 	r.last.Store(next)

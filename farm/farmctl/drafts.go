@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
@@ -19,7 +18,7 @@ func (c *releaseCall) drafts(ctx context.Context) []order.NodeDraft {
 		return out
 	}
 	for _, m := range f.Members {
-		if m.Role != string(cluster.Staging) {
+		if m.Role != "staging" {
 			continue
 		}
 		if st, _ := standing(ctx, c.client, m); st.Draft != nil {

@@ -63,10 +63,11 @@
 //
 // # Reading the source
 //
-// node.go puts the parts of a node together, and base.go has what they have in common; the type at the head
-// of a file says what its part does and what guards it. instance.go is one Raft instance with all that
-// belongs to it, and leader.go is what a node does while it leads. DESIGN.md says why. It begins with a list
-// of questions and where their answers are, and it has a table of the parts.
+// node.go puts the parts of a node together, answer.go passes to them what other members ask, and base.go has
+// what they have in common; the type at the head of a file says what its part does and what guards it.
+// instance.go is one Raft instance with all that belongs to it, and leader.go is what a node does while it
+// leads. DESIGN.md says why. It begins with a list of questions and where their answers are, and it has a
+// table of the parts.
 //
 // What a program sees is config.go, tuning.go, machine.go (the contract of a state machine), propose.go and
 // read.go (its client), member.go and watch.go (who is there), errors.go, and stats.go.
@@ -89,14 +90,14 @@
 // A snapshot is taken, and after a failure taken again, by snapshots.go; frozen, written and restored by
 // internal/replica; sent by feed.go; kept and checked by snapstore.go and internal/raftlog.
 //
-// Members come and go by gossip.go and news.go; members.go has who is there, internal/roster what was heard,
-// and profile.go what this node says of itself. internal/voting decides who is to have a vote, voters.go
-// carries it out; internal/standing has whether this node may cast one, and as whom, with what it has
-// promised. form.go, join.go, seeds.go, addresses.go and meet.go find the farm, identity.go, label.go,
-// handshake.go and rivals.go make sure who is who; label.go also refuses a wrong data directory. level.go has
-// which versions may work together, and raises the level. ready.go opens the gate, waiting.go says for whom
-// it waits, prepare.go and close.go are the way out, and departure.go has how far a node is on it; ended.go
-// tells whether a run is certainly over.
+// Members come and go by gossip.go and news.go; members.go has who is there, status.go how far each says it
+// is, internal/roster what was heard, and profile.go what this node says of itself. internal/voting decides
+// who is to have a vote, voters.go carries it out; internal/standing has whether this node may cast one, and
+// as whom, with what it has promised. form.go, join.go, seeds.go, addresses.go and meet.go find the farm,
+// identity.go, label.go, handshake.go and rivals.go make sure who is who; label.go also refuses a wrong data
+// directory. level.go has which versions may work together, and raises the level. ready.go opens the gate,
+// waiting.go says for whom it waits, prepare.go and close.go are the way out, and departure.go has how far a
+// node is on it; ended.go tells whether a run is certainly over.
 //
 // compare.go finds copies that differ, with mark.go, ballot.go, testimony.go and divergence.go; damage.go
 // finds logs that are damaged; unfit.go, resync.go and without.go mend both, and fitness.go has whether a

@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
@@ -98,4 +101,14 @@ func memoryNodeID(c Config) string {
 	}
 	sum := sha256.Sum256([]byte(c.Farm + "\x00" + name))
 	return hex.EncodeToString(sum[:8])
+}
+
+func defaultName(bound string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	_, p, _ := net.SplitHostPort(bound)
+	host, _, _ = strings.Cut(host, ".")
+	return host[:min(len(host), roster.MaxName-6)] + "-" + p
 }

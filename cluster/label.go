@@ -76,3 +76,17 @@ func (n *Node) occupyDir() error {
 	}
 	return n.dir.SaveLabel(disk.Label{Farm: n.cfg.Farm, Addr: n.advertise})
 }
+
+// nameSelf fills in what depends on the bound address.
+func (n *Node) nameSelf(ctx context.Context) {
+	if n.cfg.Name == "" && n.cfg.PeerTLS != nil {
+		n.cfg.Name = n.id
+	}
+	if n.cfg.Name == "" {
+		n.cfg.Name = defaultName(n.port.Addr().String())
+	}
+	n.log = n.log.With("self", n.cfg.Name)
+	n.joining.seeds = newSeeds(n.cfg, n.hooks.lookup, n.ownAddr)
+	n.joining.seeds.addrs(ctx)
+	n.joining.reportNames()
+}

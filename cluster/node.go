@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"strings"
 	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -171,30 +167,6 @@ func (n *Node) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// nameSelf fills in what depends on the bound address.
-func (n *Node) nameSelf(ctx context.Context) {
-	if n.cfg.Name == "" && n.cfg.PeerTLS != nil {
-		n.cfg.Name = n.id
-	}
-	if n.cfg.Name == "" {
-		n.cfg.Name = defaultName(n.port.Addr().String())
-	}
-	n.log = n.log.With("self", n.cfg.Name)
-	n.joining.seeds = newSeeds(n.cfg, n.hooks.lookup, n.ownAddr)
-	n.joining.seeds.addrs(ctx)
-	n.joining.reportNames()
-}
-
-func defaultName(bound string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	_, p, _ := net.SplitHostPort(bound)
-	host, _, _ = strings.Cut(host, ".")
-	return host[:min(len(host), roster.MaxName-6)] + "-" + p
-}
-
 // start starts the node's loops; every one ends with n.ctx, or when the port is closed.
 func (n *Node) start() {
 	n.spawn(func() { n.acceptRPC(n.rpcCalls) })
@@ -250,57 +222,4 @@ func (n *Node) Failed() <-chan struct{} { return n.failure.done }
 // ErrVersion, ErrMachine, ErrStalled, ErrDisk, ErrGap, ErrDamaged or ErrDiverged, wrapped.
 func (n *Node) Err() error {
 	return n.failure.get()
-}
-
-// answer serves the rpc requests of other members.
-func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error) {
-	switch m {
-	case wire.MethodStatus:
-		return n.answerStatus(), nil
-	case wire.MethodTerm:
-		return n.reads.answerTerm(payload)
-	case wire.MethodPropose:
-		return n.answerPropose(ctx, payload)
-	case wire.MethodOffer:
-		return n.answerOffer(ctx, payload)
-	case wire.MethodBarrier:
-		return n.reads.answerBarrier(ctx, payload)
-	case wire.MethodQuery:
-		return n.reads.answerQuery(ctx, payload)
-	case wire.MethodRegister:
-		return nil, n.answerRegister(ctx, from, payload)
-	case wire.MethodPledge:
-		return nil, n.forming.answerPledge(from, payload)
-	case wire.MethodRemove:
-		return nil, n.answerFarewell(ctx, from, voting.Remove, string(payload))
-	case wire.MethodSurvey:
-		return n.surveys.answerSurvey(payload)
-	case wire.MethodFollow:
-		return nil, n.recovery.answerFollow(payload)
-	case wire.MethodReform:
-		return nil, n.recovery.answerReform(ctx, payload)
-	case wire.MethodClaim:
-		return nil, n.claims.answer(from, payload)
-	case wire.MethodDemote:
-		return nil, n.answerFarewell(ctx, from, voting.Demote, string(payload))
-	case wire.MethodTakesIn:
-		return n.answerTakesIn(), nil
-	case wire.MethodVoteComes:
-		return n.answerVoteComes(from, string(payload))
-	case wire.MethodFinalize:
-		return n.leveling.answerFinalize(ctx)
-	case wire.MethodCompare:
-		return n.answerCompare(from, payload)
-	case wire.MethodResync:
-		return nil, n.mending.answerResync(from, payload)
-	case wire.MethodWithout:
-		return nil, n.mending.answerWithout(ctx, from, string(payload))
-	case wire.MethodStored:
-		return n.answerStored(payload)
-	case wire.MethodCommitted:
-		return nil, n.hearNotice(from, payload)
-	case wire.MethodOperate:
-		return n.operators.answer(ctx, from, payload)
-	}
-	return nil, fmt.Errorf("%w: rpc method %d", ErrVersion, m)
 }

@@ -44,7 +44,6 @@ type operators struct {
 	members  *members
 	reads    *reads
 	recovery *recovery
-	statusOf func(ctx context.Context, node string) (status, error)
 
 	calls    net.Listener // nil: nobody can operate the farm through this node
 	identity *trust.Admin // nil likewise

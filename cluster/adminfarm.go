@@ -50,7 +50,7 @@ func (o *operators) askAround(ctx context.Context) (quorum bool, applied map[str
 	asking.Go(func() { quorum = o.reads.barrier(ctx) == nil })
 	applied = map[string]uint64{}
 	atOnce(o.members.others(), func(s *roster.Sighting) {
-		st, err := o.statusOf(ctx, s.Node)
+		st, err := o.members.statusOf(ctx, s.Node)
 		if err != nil {
 			return // it is as far as gossip has heard
 		}

@@ -12,7 +12,7 @@ import (
 func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error) {
 	switch m {
 	case wire.MethodStatus:
-		return n.answerStatus(), nil
+		return n.members.answerStatus(), nil
 	case wire.MethodTerm:
 		return n.reads.answerTerm(payload)
 	case wire.MethodPropose:

@@ -20,8 +20,7 @@ const claimFor = restorePatience
 // claims are those that this node makes, and that which it has given. The latter is in standing.
 type claims struct {
 	*base
-	members  *members
-	statusOf func(ctx context.Context, node string) (status, error)
+	members *members
 
 	restoring atomic.Bool // a restore is under way on this node
 }
@@ -64,7 +63,7 @@ func (c *claims) answering(ctx context.Context, nodes []string) []string {
 	var there names
 	atOnce(nodes, func(node string) {
 		if node != c.id {
-			if _, err := c.statusOf(ctx, node); err != nil {
+			if _, err := c.members.statusOf(ctx, node); err != nil {
 				return
 			}
 		}

@@ -113,7 +113,7 @@ func (n *Node) State() State {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)
 	}
 	for _, seen := range n.members.all() {
-		s.Members = append(s.Members, n.member(seen, votes))
+		s.Members = append(s.Members, n.members.member(seen, votes))
 	}
 	slices.SortFunc(s.Members, func(a,
 		b Member) int {
@@ -129,12 +129,13 @@ func voteOf(s raft.ServerSuffrage) Vote {
 	return Nonvoter
 }
 
-func (n *Node) member(s *roster.Sighting, votes map[string]Vote) Member {
-	m := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()],
+// member is a sighting as a program sees it. votes are those of the servers in the configuration.
+func (m *members) member(s *roster.Sighting, votes map[string]Vote) Member {
+	out := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()],
 		Status:  Status(s.Status),
 		Version: s.Version, Level: int(s.MaxProtocol), Applied: s.Applied, Tags: maps.Clone(s.Tags)}
-	if s.Node == n.id {
-		m.Applied = n.progress.load()
+	if s.Node == m.id {
+		out.Applied = m.progress.load()
 	}
-	return m
+	return out
 }

@@ -97,11 +97,10 @@ func (n *Node) assemble() {
 	n.readiness = &readiness{base: b, members: n.members, reads: n.reads, joining: n.joining, resets: n.resets,
 		stopping: n.stopping}
 	n.surveys = &surveys{base: b, members: n.members, answer: n.answer, askStatus: n.handshakes.askStatus}
-	n.claims = &claims{base: b, members: n.members, statusOf: n.statusOf}
+	n.claims = &claims{base: b, members: n.members}
 	n.recovery = &recovery{base: b, members: n.members, surveys: n.surveys, resets: n.resets, claims: n.claims,
 		followEpoch: n.news.followEpoch, below: n.leveling.below}
-	n.operators = &operators{base: b, node: n, members: n.members, reads: n.reads, recovery: n.recovery,
-		statusOf: n.statusOf}
+	n.operators = &operators{base: b, node: n, members: n.members, reads: n.reads, recovery: n.recovery}
 }
 
 // open acquires everything, in the order in which release gives it back reversed, and then starts the loops.
@@ -183,7 +182,7 @@ func (n *Node) start() {
 	n.spawn(n.testAdvertised)
 	n.spawn(n.leveling.watch)
 	n.spawn(n.recovery.watchQuorum)
-	n.spawn(n.watchVoters)
+	n.spawn(n.members.watchVoters)
 	n.spawn(n.mending.run)
 }
 

@@ -39,7 +39,7 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 			continue
 		}
 		asked++
-		go func() { answers <- n.awaitMember(ctx, node, index) }() // it ends with ctx
+		go func() { answers <- n.members.awaitApplied(ctx, node, index) }() // it ends with ctx
 	}
 	for range asked {
 		if e := <-answers; err == nil && e != nil {
@@ -50,14 +50,14 @@ func (h *Handle) Spread(ctx context.Context, index uint64) error {
 	return err
 }
 
-// awaitMember waits until a member says that it has applied index, as long as it is alive.
-func (n *Node) awaitMember(ctx context.Context, node string, index uint64) error {
+// awaitApplied waits until a member says that it has applied index, as long as it is alive.
+func (m *members) awaitApplied(ctx context.Context, node string, index uint64) error {
 	for pause := spreadPause; ; pause = min(2*pause, spreadPauseMax) {
-		s, err := n.statusOf(ctx, node)
+		s, err := m.statusOf(ctx, node)
 		if err == nil && s.applied >= index {
 			return nil
 		}
-		if m := n.directory.Get(node); m == nil || m.Status != roster.Alive {
+		if seen := m.directory.Get(node); seen == nil || seen.Status != roster.Alive {
 			return fmt.Errorf("node %s may be behind: it does not answer", node)
 		}
 		if !sleep.For(ctx, pause) {

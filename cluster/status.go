@@ -14,15 +14,16 @@ type status struct {
 	applied uint64
 }
 
-func (n *Node) answerStatus() []byte {
-	b := wire.AppendString(wire.AppendString(nil, n.gossipName()), n.instance().server)
-	index, _ := n.instance().fsm.View()
+// answerStatus says it to another node.
+func (m *members) answerStatus() []byte {
+	b := wire.AppendString(wire.AppendString(nil, m.gossipName()), m.instance().server)
+	index, _ := m.instance().fsm.View()
 	return binary.AppendUvarint(b, index)
 }
 
 // statusOf asks a member over the connection that there is to it.
-func (n *Node) statusOf(ctx context.Context, node string) (status, error) {
-	out, _, err := n.peers.Call(ctx, node, wire.MethodStatus, nil)
+func (m *members) statusOf(ctx context.Context, node string) (status, error) {
+	out, _, err := m.peers.Call(ctx, node, wire.MethodStatus, nil)
 	if err != nil {
 		return status{}, err
 	}

@@ -82,7 +82,7 @@ func (l *leadership) applied(servers []string) map[string]uint64 {
 	var mu sync.Mutex
 	out := map[string]uint64{}
 	atOnce(servers, func(id string) {
-		if st, err := l.in.node.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
+		if st, err := l.in.node.members.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
 			mu.Lock()
 			defer mu.Unlock()
 			out[id] = st.applied
@@ -177,10 +177,10 @@ const (
 // watchVoters says so if other numbers of nodes vote, for a while and with everybody there, than would if
 // this node led. The farm is right all the same, since whoever leads decides; but each change of the leader
 // changes the voters.
-func (n *Node) watchVoters() {
+func (m *members) watchVoters() {
 	var since time.Time
-	for sleep.For(n.ctx, votersEvery) {
-		voters, wanted, settled := n.members.situation().Settled()
+	for sleep.For(m.ctx, votersEvery) {
+		voters, wanted, settled := m.situation().Settled()
 		if !settled || voters == wanted {
 			since = time.Time{}
 			continue
@@ -189,9 +189,9 @@ func (n *Node) watchVoters() {
 			since = time.Now()
 		}
 		if time.Since(since) >= votersPatience {
-			n.warnOnce("voters", "the leader lets another number of nodes vote than this node would. Give "+
+			m.warnOnce("voters", "the leader lets another number of nodes vote than this node would. Give "+
 				"all nodes the same MaxVoters.",
-				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, n.cfg.Tuning.MaxVoters,
+				fmt.Errorf("%d vote, and with MaxVoters %d there would be %d", voters, m.cfg.Tuning.MaxVoters,
 					wanted))
 		}
 	}

@@ -10,25 +10,26 @@ import (
 
 // answer serves the rpc requests of other members.
 func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error) {
+	in := n.instance()
 	switch m {
 	case wire.MethodStatus:
 		return n.members.answerStatus(), nil
 	case wire.MethodTerm:
 		return n.reads.answerTerm(payload)
 	case wire.MethodPropose:
-		return n.answerPropose(ctx, payload)
+		return in.answerPropose(ctx, payload)
 	case wire.MethodOffer:
-		return n.answerOffer(ctx, payload)
+		return in.answerOffer(ctx, payload)
 	case wire.MethodBarrier:
 		return n.reads.answerBarrier(ctx, payload)
 	case wire.MethodQuery:
 		return n.reads.answerQuery(ctx, payload)
 	case wire.MethodRegister:
-		return nil, n.answerRegister(ctx, from, payload)
+		return nil, in.answerRegister(ctx, from, payload)
 	case wire.MethodPledge:
 		return nil, n.forming.answerPledge(from, payload)
 	case wire.MethodRemove:
-		return nil, n.answerFarewell(ctx, from, voting.Remove, string(payload))
+		return nil, in.answerFarewell(ctx, from, voting.Remove, string(payload))
 	case wire.MethodSurvey:
 		return n.surveys.answerSurvey(payload)
 	case wire.MethodFollow:
@@ -38,23 +39,23 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodClaim:
 		return nil, n.claims.answer(from, payload)
 	case wire.MethodDemote:
-		return nil, n.answerFarewell(ctx, from, voting.Demote, string(payload))
+		return nil, in.answerFarewell(ctx, from, voting.Demote, string(payload))
 	case wire.MethodTakesIn:
-		return n.answerTakesIn(), nil
+		return in.answerTakesIn(), nil
 	case wire.MethodVoteComes:
-		return n.answerVoteComes(from, string(payload))
+		return in.answerVoteComes(from, string(payload))
 	case wire.MethodFinalize:
 		return n.leveling.answerFinalize(ctx)
 	case wire.MethodCompare:
-		return n.answerCompare(from, payload)
+		return in.answerCompare(from, payload)
 	case wire.MethodResync:
 		return nil, n.mending.answerResync(from, payload)
 	case wire.MethodWithout:
 		return nil, n.mending.answerWithout(ctx, from, string(payload))
 	case wire.MethodStored:
-		return n.answerStored(payload)
+		return in.answerStored(payload)
 	case wire.MethodCommitted:
-		return nil, n.hearNotice(from, payload)
+		return nil, in.hearNotice(from, payload)
 	case wire.MethodOperate:
 		return n.operators.answer(ctx, from, payload)
 	}

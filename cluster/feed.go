@@ -47,10 +47,10 @@ func (t *transport) restores(l *line.Line, server string, index uint64) func() b
 
 // mayTakeIn asks a server whether it takes in a snapshot. One that does not answer may; so may an old
 // program.
-func (n *Node) mayTakeIn(server string) bool {
-	ctx, cancel := context.WithTimeout(n.ctx, appliedPatience)
+func (in *instance) mayTakeIn(server string) bool {
+	ctx, cancel := context.WithTimeout(in.node.ctx, appliedPatience)
 	defer cancel()
-	out, _, err := n.peers.Call(ctx, wire.NodeOf(server), wire.MethodTakesIn, nil)
+	out, _, err := in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTakesIn, nil)
 	if err != nil {
 		return true
 	}
@@ -60,7 +60,7 @@ func (n *Node) mayTakeIn(server string) bool {
 }
 
 // answerTakesIn says whether this node takes in a snapshot: it comes, or is being restored.
-func (n *Node) answerTakesIn() []byte {
-	t := n.instance().transport
+func (in *instance) answerTakesIn() []byte {
+	t := in.transport
 	return []byte{wire.BoolByte(t.inbound.Load() > 0 || t.installing.Load() != nil)}
 }

@@ -175,12 +175,11 @@ func parseNotice(b []byte) (notice, error) {
 }
 
 // hearNotice is the side of a node that is told. It does not wait.
-func (n *Node) hearNotice(from wire.Hello, payload []byte) error {
+func (in *instance) hearNotice(from wire.Hello, payload []byte) error {
 	said, err := parseNotice(payload)
 	if err != nil {
 		return err
 	}
-	in := n.instance()
 	if said.server != in.server || in.ctx.Err() != nil || !in.follows(from) {
 		return wire.ErrNotMe // another log than that of which the sender speaks, or it does not lead here
 	}

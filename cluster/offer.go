@@ -147,8 +147,8 @@ func (o *originator) lost() {
 }
 
 // answerPropose is the leader's side of proposing a batch.
-func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
-	a, _, err := n.answerBatch(ctx, payload, false)
+func (in *instance) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
+	a, _, err := in.answerBatch(ctx, payload, false)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +156,8 @@ func (n *Node) answerPropose(ctx context.Context, payload []byte) ([]byte, error
 }
 
 // answerOffer is the leader's side of offering one.
-func (n *Node) answerOffer(ctx context.Context, payload []byte) ([]byte, error) {
-	a, credit, err := n.answerBatch(ctx, payload, true)
+func (in *instance) answerOffer(ctx context.Context, payload []byte) ([]byte, error) {
+	a, credit, err := in.answerBatch(ctx, payload, true)
 	if err != nil {
 		return nil, err
 	}
@@ -168,17 +168,17 @@ func appendProposeAnswer(dst []byte, a leaderAnswer) []byte {
 	return wire.AppendAnswer(binary.AppendUvarint(dst, a.term), a.Answer)
 }
 
-func (n *Node) answerBatch(ctx context.Context, payload []byte, refusable bool) (leaderAnswer, wire.Credit,
-	error) {
+func (in *instance) answerBatch(ctx context.Context, payload []byte, refusable bool) (leaderAnswer,
+	wire.Credit, error) {
 	r := wire.NewReader(payload)
 	b := wire.ReadBatch(r)
 	if err := r.End(); err != nil {
 		return leaderAnswer{}, wire.Credit{}, err
 	}
-	if err := n.acceptable(&b); err != nil {
+	if err := in.acceptable(&b); err != nil {
 		return leaderAnswer{}, wire.Credit{}, err // before it can reach the log
 	}
-	l := n.instance().lead.Load()
+	l := in.lead.Load()
 	if l == nil {
 		return leaderAnswer{}, wire.Credit{}, wire.ErrNotLeader
 	}
@@ -191,10 +191,10 @@ func (n *Node) answerBatch(ctx context.Context, payload []byte, refusable bool) 
 
 // acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer
 // program than this one, on its way to all, would stop the older ones.
-func (n *Node) acceptable(b *wire.Batch) error {
+func (in *instance) acceptable(b *wire.Batch) error {
 	var unknown error
 	err := b.Each(func(machine, _ []byte) {
-		if n.cfg.Machines[string(machine)] == nil {
+		if in.node.cfg.Machines[string(machine)] == nil {
 			unknown = fmt.Errorf("%w: %q", wire.ErrNoMachine, machine)
 		}
 	})

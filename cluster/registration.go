@@ -74,13 +74,13 @@ func (o *originator) following() uint64 {
 }
 
 // answerRegister is the leader's side of registerAt.
-func (n *Node) answerRegister(ctx context.Context, from wire.Hello, payload []byte) error {
+func (in *instance) answerRegister(ctx context.Context, from wire.Hello, payload []byte) error {
 	r := wire.NewReader(payload)
 	g := wire.ReadRegistration(r)
 	if err := r.End(); err != nil {
 		return err
 	}
-	l := n.instance().lead.Load()
+	l := in.lead.Load()
 	switch {
 	case g.Server != from.Source:
 		return wire.ErrNotMe

@@ -43,14 +43,13 @@ func parseQuestion(b []byte) (question, error) {
 }
 
 // answerCompare is the side of a copy that is asked.
-func (n *Node) answerCompare(from wire.Hello, payload []byte) ([]byte, error) {
+func (in *instance) answerCompare(from wire.Hello, payload []byte) ([]byte, error) {
 	q, err := parseQuestion(payload)
 	if err != nil {
 		return nil, err
 	}
-	in := n.instance()
 	switch {
-	case n.Err() != nil:
+	case in.node.Err() != nil:
 		return nil, ErrClosed
 	case q.server != in.server || in.ctx.Err() != nil:
 		return nil, wire.ErrNotMe

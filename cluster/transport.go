@@ -50,7 +50,7 @@ func newTransport(in *instance) *transport {
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
 		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
 		reached: in.node.directory.Reached,
-		takesIn: in.node.mayTakeIn, refused: in.refused, elects: in,
+		takesIn: in.mayTakeIn, refused: in.refused, elects: in,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
 		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2,
 		beside: in.node.hooks.heartbeatsBeside}

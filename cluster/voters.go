@@ -158,11 +158,12 @@ func (l *leadership) farewell(ctx context.Context, kind voting.Kind, server stri
 }
 
 // answerFarewell is the leader's side of a node's request to be let go. A node can ask for itself only.
-func (n *Node) answerFarewell(ctx context.Context, from wire.Hello, kind voting.Kind, server string) error {
+func (in *instance) answerFarewell(ctx context.Context, from wire.Hello, kind voting.Kind,
+	server string) error {
 	if wire.NodeOf(from.Source) != wire.NodeOf(server) {
 		return wire.ErrNotMe
 	}
-	l := n.instance().lead.Load()
+	l := in.lead.Load()
 	if l == nil {
 		return wire.ErrNotLeader
 	}

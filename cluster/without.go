@@ -92,8 +92,7 @@ func (l *leadership) askStored(ctx context.Context, voter string) (stored, error
 }
 
 // answerStored is the voter's side of askStored.
-func (n *Node) answerStored(server []byte) ([]byte, error) {
-	in := n.instance()
+func (in *instance) answerStored(server []byte) ([]byte, error) {
 	if string(server) != in.server {
 		return nil, wire.ErrNotMe
 	}

@@ -45,6 +45,8 @@ type base struct {
 	failure   failure
 	departure departure
 	warned    warnings
+	meters    meters
+	unison    unison
 	workers   workers
 	local     atomic.Pointer[replica.State] // for reads
 	inst      atomic.Pointer[instance]      // the present Raft instance

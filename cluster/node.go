@@ -44,9 +44,6 @@ type Node struct {
 	lastLed    lastLed
 	gossiping  atomic.Pointer[gossip] // nil until gossip has started
 
-	meters meters
-	unison unison
-
 	cancel context.CancelFunc
 	end    ending
 }
@@ -84,7 +81,7 @@ func (n *Node) assemble() {
 	n.forming = &forming{base: b, members: n.members, joining: n.joining, logs: n.logs, profile: n.profile}
 	n.profile.gossip, n.profile.endFounding = n.gossip, n.forming.endFounding
 	n.resets = newResets(b, n.logs)
-	n.resets.restarts, n.resets.renamed = &n.meters.restarts, n.profile.change
+	n.resets.renamed = n.profile.change
 	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
 	n.resets.farmless = n.forming.foundAgain
 	n.mending = &mending{base: b, members: n.members, resets: n.resets}

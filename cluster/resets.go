@@ -16,7 +16,6 @@ type resets struct {
 	orders   orders          // to change the Raft instance
 	reforms  chan resetOrder // orders to re-form the farm
 	logs     *logs
-	restarts *restartMeter
 	start    func(openLog) (*instance, error) // starts Raft on a log
 	renamed  func()                           // gossip is to say which incarnation this is now
 	farmless func()                           // this node has given up its farm
@@ -75,7 +74,7 @@ func (rs *resets) obey(o resetOrder) {
 		rs.log.Warn("this node forgets its log and joins anew; the old data is moved aside, not deleted",
 			"reason", o.reason)
 	}
-	finished := rs.restarts.begin(o)
+	finished := rs.meters.restarts.begin(o)
 	err := rs.replace(o)
 	finished(err)
 	if err != nil {

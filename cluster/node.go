@@ -35,6 +35,7 @@ type Node struct {
 	handshakes *handshakes
 	news       *news
 	rivals     *rivals
+	runs       *runs
 	mending    *mending
 	profile    *profile
 	joining    *joining
@@ -87,7 +88,9 @@ func (n *Node) assemble() {
 	n.mending = &mending{base: b, members: n.members, resets: n.resets}
 	n.handshakes = &handshakes{base: b, members: n.members, leveling: n.leveling, forming: n.forming,
 		resets: n.resets}
+	n.profile.askStatus = n.handshakes.askStatus
 	n.rivals = &rivals{base: b, wake: make(chan struct{}, 1), askStatus: n.handshakes.askStatus}
+	n.runs = &runs{base: b}
 	n.news = &news{base: b, members: n.members, leveling: n.leveling, joining: n.joining, resets: n.resets,
 		rivals: n.rivals}
 	n.stopping = &stopping{base: b, members: n.members, profile: n.profile}
@@ -176,7 +179,7 @@ func (n *Node) start() {
 	n.spawn(n.reads.freshen)
 	n.spawn(n.joining.saveAddresses)
 	n.spawn(n.resets.run)
-	n.spawn(n.testAdvertised)
+	n.spawn(n.profile.testAdvertised)
 	n.spawn(n.leveling.watch)
 	n.spawn(n.recovery.watchQuorum)
 	n.spawn(n.members.watchVoters)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
@@ -13,6 +14,7 @@ type profile struct {
 	*base
 	gossip      func() *gossip
 	endFounding func() // the farm may have a second member now
+	askStatus   func(ctx context.Context, addr, node string) (status, error)
 
 	tags       tags
 	wake       chan struct{}      // holds one: gossip must carry a new profile

@@ -21,71 +21,84 @@ import (
 // directory, or random for each start of a memory node. A node that forgot its votes must never vote as the
 // one that cast them.
 
-// ownIdentity returns, and takes its NodeID from, the certificate of an authority outside; nil without
-// PeerTLS.
-func (n *Node) ownIdentity() (*trust.Identity, error) {
-	if n.cfg.PeerTLS == nil {
-		return nil, nil
-	}
-	ident, err := n.trust.Own(n.cfg.PeerTLS)
-	if err != nil {
-		return nil, err
-	}
-	n.id = ident.NodeID()
-	return ident, nil
+// identifying finds out who this node is, whether its data directory is the right one, and what it is called.
+// All that comes before anybody hears of it, and before the other parts begin.
+type identifying struct {
+	*base
+	certificate *trust.Identity
 }
 
-// openIdentity finds out who this node is. It changes nothing in the data directory; occupyDir does.
-func (n *Node) openIdentity() error {
-	if n.cfg.Dir == "" {
-		n.id = cmp.Or(n.id, memoryNodeID(n.cfg))
-		n.standing = standing.New(disk.Identity{NodeID: n.id, Incarnation: standing.NewID(), Boot: 1},
+// identify finds out who this node is, and gets it a certificate. It changes nothing in the data directory;
+// occupyDir does.
+func (iy *identifying) identify() (err error) {
+	if iy.trust, err = trust.New(iy.cfg.Farm, iy.cfg.Secrets); err != nil {
+		return fault.Config(err)
+	}
+	if iy.cfg.PeerTLS != nil { // an authority outside says who this is
+		if iy.certificate, err = iy.trust.Own(iy.cfg.PeerTLS); err != nil {
+			return err
+		}
+		iy.id = iy.certificate.NodeID()
+	}
+	if err := iy.findIdentity(); err != nil {
+		return err
+	}
+	if iy.certificate == nil {
+		iy.certificate, err = iy.trust.Identity(iy.id)
+	}
+	return err
+}
+
+// findIdentity opens the data directory and takes from it who this node is and what it has promised. A node
+// without one, or with an empty one, is a new one.
+func (iy *identifying) findIdentity() error {
+	if iy.cfg.Dir == "" {
+		iy.id = cmp.Or(iy.id, memoryNodeID(iy.cfg))
+		iy.standing = standing.New(disk.Identity{NodeID: iy.id, Incarnation: standing.NewID(), Boot: 1},
 			disk.Promise{}, nil)
 		return nil
 	}
-	dir, err := disk.Open(n.cfg.Dir)
+	dir, err := disk.Open(iy.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	n.dir = dir
+	iy.dir = dir
 	id, ok, err := dir.Identity()
 	if err != nil {
 		return unusable(err)
 	}
 	if !ok {
-		if err := n.refuseOwnerless(); err != nil {
+		if err := iy.refuseOwnerless(); err != nil {
 			return err
 		}
-		id = disk.Identity{NodeID: cmp.Or(n.id, standing.NewID()), Incarnation: standing.NewID()}
+		id = disk.Identity{NodeID: cmp.Or(iy.id, standing.NewID()), Incarnation: standing.NewID()}
 	}
-	if n.id != "" && n.id != id.NodeID {
+	if iy.id != "" && iy.id != id.NodeID {
 		return fault.Config(fmt.Errorf("the data directory is that of node %q, and by its certificate "+
 			"(PeerTLS) this is %q; "+
-			"start with an empty directory, and the node gets its state from the others", id.NodeID, n.id))
+			"start with an empty directory, and the node gets its state from the others", id.NodeID, iy.id))
 	}
 	promise, err := dir.Promise()
 	if err != nil {
 		return unusable(err)
 	}
-	n.id, n.standing = id.NodeID, standing.New(id, promise, dir)
-	if to := n.standing.Word().Successor; to != "" {
-		n.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another "+
+	iy.id, iy.standing = id.NodeID, standing.New(id, promise, dir)
+	if to := iy.standing.Word().Successor; to != "" {
+		iy.log.Warn("this node takes no part in the farm: during a recovery it promised to follow another "+
 			"node; "+
 			"start the others as well, or run farmctl recover again", "follows", to)
 	}
-	n.mending.loadResync()
-	n.joining.loadAddresses()
 	return nil
 }
 
 // refuseOwnerless makes sure that a data directory without an identity holds no log: that would be
 // somebody's, whose votes are in it.
-func (n *Node) refuseOwnerless() error {
-	logs, err := n.dir.List(logDir)
+func (iy *identifying) refuseOwnerless() error {
+	logs, err := iy.dir.List(logDir)
 	if err == nil && len(logs) > 0 {
 		err = fmt.Errorf("the data directory %s has a log, and the file that says whose it is, identity, is "+
 			"missing; %w",
-			n.cfg.Dir, ErrDamaged)
+			iy.cfg.Dir, ErrDamaged)
 	}
 	return err
 }

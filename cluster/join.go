@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -29,6 +30,13 @@ type joining struct {
 	seeds    *seeds
 	contacts contacts
 	calling  names // addresses
+}
+
+// lookUp looks up what Join stands for, as far as that is known when the node starts.
+func (j *joining) lookUp(ctx context.Context) {
+	j.seeds = newSeeds(j.cfg, j.hooks.lookup, j.ownAddr)
+	j.seeds.addrs(ctx)
+	j.reportNames()
 }
 
 // join keeps this node in touch with the others: it calls its seeds, and every configured member that is not

@@ -7,38 +7,37 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/disk"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 )
 
 // A data directory that is the wrong one is refused before anything in it is changed, so that it can be put
 // where it belongs.
 
 // checkDir refuses a data directory by its label. The peer port must not be open yet; see checkCopy.
-func (n *Node) checkDir(ctx context.Context, ident *trust.Identity) error {
-	if n.dir == nil {
+func (iy *identifying) checkDir(ctx context.Context) error {
+	if iy.dir == nil {
 		return nil
 	}
-	label, err := n.dir.Label()
+	label, err := iy.dir.Label()
 	if err != nil {
-		n.log.Warn("the label of the data directory cannot be read; it is written anew", keyError, err)
+		iy.log.Warn("the label of the data directory cannot be read; it is written anew", keyError, err)
 		return nil
 	}
-	if err := n.checkLabel(label); err != nil {
+	if err := iy.checkLabel(label); err != nil {
 		return err
 	}
-	return n.checkCopy(ctx, ident, label)
+	return iy.checkCopy(ctx, label)
 }
 
 // checkLabel refuses the data directory of a farm of another name.
-func (n *Node) checkLabel(l disk.Label) error {
-	cluster := n.standing.Identity().ClusterID
-	if cluster == "" || l.Farm == "" || l.Farm == n.cfg.Farm {
+func (iy *identifying) checkLabel(l disk.Label) error {
+	cluster := iy.standing.Identity().ClusterID
+	if cluster == "" || l.Farm == "" || l.Farm == iy.cfg.Farm {
 		return nil
 	}
 	return fmt.Errorf("%w: the data directory %s is that of farm %q, cluster ID %s, and this node is to be "+
 		"in farm %q; "+
-		"give it the directory of that farm, or an empty one", ErrOtherFarm, n.cfg.Dir, l.Farm, cluster,
-		n.cfg.Farm)
+		"give it the directory of that farm, or an empty one", ErrOtherFarm, iy.cfg.Dir, l.Farm, cluster,
+		iy.cfg.Farm)
 }
 
 // copyPatience is how long a node waits for an answer from where its data directory was used last. Most often
@@ -49,44 +48,41 @@ const copyPatience = time.Second
 // reached last. Only that node has the certificate of its NodeID, so whoever answers as it is it. That must
 // not be this process: the address may lead here, by a forwarded port, also when Advertise says something
 // else by now. So it is called before the peer port is open.
-func (n *Node) checkCopy(ctx context.Context, ident *trust.Identity, l disk.Label) error {
-	if l.Addr == "" || l.Addr == n.cfg.Listen || l.Addr == n.cfg.Advertise {
+func (iy *identifying) checkCopy(ctx context.Context, l disk.Label) error {
+	if l.Addr == "" || l.Addr == iy.cfg.Listen || l.Addr == iy.cfg.Advertise {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
-	c, err := port.DialAs(ctx, n.cfg.Network, ident, l.Addr, protoRPC, n.id)
+	c, err := port.DialAs(ctx, iy.cfg.Network, iy.certificate, l.Addr, protoRPC, iy.id)
 	if err != nil {
 		return nil
 	}
 	c.Close()
 	return fmt.Errorf("%w: a node at %s runs on the data directory of which %s is a copy; start this node "+
 		"with an empty directory, "+
-		"and it gets the state from the others", ErrNameTaken, l.Addr, n.cfg.Dir)
+		"and it gets the state from the others", ErrNameTaken, l.Addr, iy.cfg.Dir)
 }
 
 // occupyDir writes into the data directory that this node runs on it. The boot counter is on disk before
 // anybody hears of it.
-func (n *Node) occupyDir() error {
-	if n.dir == nil {
+func (iy *identifying) occupyDir() error {
+	if iy.dir == nil {
 		return nil
 	}
-	if err := n.standing.Start(); err != nil {
+	if err := iy.standing.Start(); err != nil {
 		return err
 	}
-	return n.dir.SaveLabel(disk.Label{Farm: n.cfg.Farm, Addr: n.advertise})
+	return iy.dir.SaveLabel(disk.Label{Farm: iy.cfg.Farm, Addr: iy.advertise})
 }
 
-// nameSelf fills in what depends on the bound address.
-func (n *Node) nameSelf(ctx context.Context) {
-	if n.cfg.Name == "" && n.cfg.PeerTLS != nil {
-		n.cfg.Name = n.id
+// nameSelf gives a node without a name one, of the address that is bound.
+func (iy *identifying) nameSelf() {
+	if iy.cfg.Name == "" && iy.cfg.PeerTLS != nil {
+		iy.cfg.Name = iy.id
 	}
-	if n.cfg.Name == "" {
-		n.cfg.Name = defaultName(n.port.Addr().String())
+	if iy.cfg.Name == "" {
+		iy.cfg.Name = defaultName(iy.port.Addr().String())
 	}
-	n.log = n.log.With("self", n.cfg.Name)
-	n.joining.seeds = newSeeds(n.cfg, n.hooks.lookup, n.ownAddr)
-	n.joining.seeds.addrs(ctx)
-	n.joining.reportNames()
+	iy.log = iy.log.With("self", iy.cfg.Name)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -22,28 +21,29 @@ type Node struct {
 	rpcCalls  net.Listener
 	raftCalls net.Listener
 
-	members    *members
-	reads      *reads
-	logs       *logs
-	resets     *resets
-	surveys    *surveys
-	claims     *claims
-	recovery   *recovery
-	operators  *operators
-	readiness  *readiness
-	stopping   *stopping
-	handshakes *handshakes
-	news       *news
-	rivals     *rivals
-	runs       *runs
-	mending    *mending
-	profile    *profile
-	joining    *joining
-	forming    *forming
-	leveling   *leveling
-	listening  names // protocols of the application that are listened for
-	lastLed    lastLed
-	gossiping  atomic.Pointer[gossip] // nil until gossip has started
+	identifying *identifying
+	members     *members
+	reads       *reads
+	logs        *logs
+	resets      *resets
+	surveys     *surveys
+	claims      *claims
+	recovery    *recovery
+	operators   *operators
+	readiness   *readiness
+	stopping    *stopping
+	handshakes  *handshakes
+	news        *news
+	rivals      *rivals
+	runs        *runs
+	mending     *mending
+	profile     *profile
+	joining     *joining
+	forming     *forming
+	leveling    *leveling
+	listening   names // protocols of the application that are listened for
+	lastLed     lastLed
+	gossiping   atomic.Pointer[gossip] // nil until gossip has started
 
 	cancel context.CancelFunc
 	end    ending
@@ -73,6 +73,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 // assemble makes the node's parts. What one has of another is its field; there is nothing else between them.
 func (n *Node) assemble() {
 	b := n.base
+	n.identifying = &identifying{base: b}
 	n.members = &members{base: b}
 	n.reads = newReads(b, n.members)
 	n.leveling = &leveling{base: b, members: n.members, reads: n.reads}
@@ -105,25 +106,18 @@ func (n *Node) assemble() {
 
 // open acquires everything, in the order in which release gives it back reversed, and then starts the loops.
 func (n *Node) open(ctx context.Context) (err error) {
-	if n.trust, err = trust.New(n.cfg.Farm, n.cfg.Secrets); err != nil {
-		return fault.Config(err)
+	if err := n.identifying.identify(); err != nil {
+		return err
 	}
-	ident, err := n.ownIdentity()
+	if n.durable() {
+		n.mending.loadResync()
+		n.joining.loadAddresses()
+	}
+	if err := n.identifying.checkDir(ctx); err != nil {
+		return err
+	}
+	n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, n.identifying.certificate, n.log)
 	if err != nil {
-		return err
-	}
-	if err := n.openIdentity(); err != nil {
-		return err
-	}
-	if ident == nil {
-		if ident, err = n.trust.Identity(n.id); err != nil {
-			return err
-		}
-	}
-	if err := n.checkDir(ctx, ident); err != nil {
-		return err
-	}
-	if n.port, err = port.Open(n.cfg.Network, n.cfg.Listen, ident, n.log); err != nil {
 		return err
 	}
 	// callers wait until start takes them
@@ -135,8 +129,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.advertise, err = n.cfg.advertised(ctx, n.hooks.lookup, n.port.Addr().String()); err != nil {
 		return fmt.Errorf("advertise: %w", err)
 	}
-	n.nameSelf(ctx)
-	if err := n.occupyDir(); err != nil {
+	n.identifying.nameSelf()
+	n.joining.lookUp(ctx)
+	if err := n.identifying.occupyDir(); err != nil {
 		return err
 	}
 	log, err := n.logs.open()

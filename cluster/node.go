@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
@@ -188,26 +187,6 @@ func (n *Node) ID() string { return n.id }
 
 // Addr returns the peer address that others are told, host:port.
 func (n *Node) Addr() string { return n.advertise }
-
-// advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it
-// is as far as the former one was.
-func (n *Node) advance(f *replica.State, index uint64) {
-	if n.local.Load() != f {
-		if index < n.progress.load() {
-			return
-		}
-		n.local.Store(f)
-	}
-	n.progress.advance(index)
-	if f.Shared() && n.profile.toldSecond.CompareAndSwap(false, true) {
-		n.profile.change()
-	}
-	if level := uint32(f.Level()); n.profile.toldLevel.Load() != level {
-		n.profile.toldLevel.Store(level)
-		n.profile.change()
-		n.changed.notify()
-	}
-}
 
 // Failed is closed when this node can never be a member as it is configured; Err then says why.
 func (n *Node) Failed() <-chan struct{} { return n.failure.done }

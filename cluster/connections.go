@@ -67,3 +67,28 @@ func (n *Node) acceptRPC(l net.Listener) {
 		}
 	}
 }
+
+// acceptRaft hands the raft connections that other members open to the present Raft instance.
+func (n *Node) acceptRaft(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if !n.spawn(func() {
+			h, err := n.handshakes.receive(c, true)
+			in := n.instance()
+			if err == nil && in.server != h.Dest { // replaced since
+				err = wire.ErrNotMe
+			}
+			if err != nil {
+				n.log.Debug("raft connection refused", keyError, err)
+				c.Close()
+				return
+			}
+			in.layer.offer(c)
+		}) {
+			c.Close()
+		}
+	}
+}

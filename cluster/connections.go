@@ -13,54 +13,83 @@ import (
 
 const dialTimeout = link.DialTimeout
 
-// linkPeers returns this node's connections for calls to other members.
-func (n *Node) linkPeers() *link.Set {
+// connections opens connections to the other members, and takes those that they open: for calls, which go
+// over base.peers, for Raft, and for protocols of the application.
+type connections struct {
+	*base
+	handshakes *handshakes
+	answer     func(ctx context.Context, from wire.Hello, m wire.Method, payload []byte) ([]byte, error)
+
+	rpc, raft net.Listener // where those wait that others open
+	listening names        // protocols of the application that are listened for
+}
+
+// listen has those that others open wait until they are accepted.
+func (cs *connections) listen() {
+	cs.rpc, cs.raft = cs.port.Listener(protoRPC), cs.port.Listener(protoRaft)
+}
+
+// forCalls returns this node's connections for calls to other members.
+func (cs *connections) forCalls() *link.Set {
 	return link.NewSet(link.Config{
-		Dial:   n.dialRPC,
-		Hello:  func(ctx context.Context, c net.Conn) error { return n.handshakes.greet(ctx, c, "") },
-		Spawn:  n.spawn,
+		Dial:   cs.dialRPC,
+		Hello:  func(ctx context.Context, c net.Conn) error { return cs.handshakes.greet(ctx, c, "") },
+		Spawn:  cs.spawn,
 		Closed: ErrClosed,
 		Keep: func(id string) (context.Context, bool) {
-			leader, _ := n.instance().leader.get()
-			return n.ctx, wire.NodeOf(leader) == id && n.ctx.Err() == nil
+			leader, _ := cs.instance().leader.get()
+			return cs.ctx, wire.NodeOf(leader) == id && cs.ctx.Err() == nil
 		},
 	})
 }
 
 // dialRPC dials for calls. A refusal says that the process is gone.
-func (n *Node) dialRPC(ctx context.Context, id string) (net.Conn, error) {
-	c, err := n.dial(ctx, id, protoRPC)
+func (cs *connections) dialRPC(ctx context.Context, id string) (net.Conn, error) {
+	c, err := cs.dial(ctx, id, protoRPC)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		n.instance().suspectLeader(id)
+		cs.instance().suspectLeader(id)
 	}
 	return c, err
 }
 
+// dialRaft opens a connection for Raft to a server, in that very incarnation.
+func (cs *connections) dialRaft(ctx context.Context, server string) (net.Conn, error) {
+	c, err := cs.dial(ctx, wire.NodeOf(server), protoRaft)
+	if err != nil {
+		return nil, err
+	}
+	if err := cs.handshakes.greet(ctx, c, server); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // dial opens a connection to the node whose NodeID is id, wherever it was last seen.
-func (n *Node) dial(ctx context.Context, id, proto string) (net.Conn, error) {
-	addr := n.directory.Addr(id)
+func (cs *connections) dial(ctx context.Context, id, proto string) (net.Conn, error) {
+	addr := cs.directory.Addr(id)
 	if addr == "" {
 		return nil, fmt.Errorf("no address known of node %s", id)
 	}
-	return n.port.Dial(ctx, addr, proto, id)
+	return cs.port.Dial(ctx, addr, proto, id)
 }
 
 // acceptRPC serves the rpc connections that other members open.
-func (n *Node) acceptRPC(l net.Listener) {
+func (cs *connections) acceptRPC() {
 	for {
-		c, err := l.Accept()
+		c, err := cs.rpc.Accept()
 		if err != nil {
 			return
 		}
-		if !n.spawn(func() {
-			from, err := n.handshakes.receive(c, false)
+		if !cs.spawn(func() {
+			from, err := cs.handshakes.receive(c, false)
 			if err != nil {
-				n.log.Debug("rpc connection refused", keyError, err)
+				cs.log.Debug("rpc connection refused", keyError, err)
 				c.Close()
 				return
 			}
-			link.Serve(n.ctx, c, func(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
-				return n.answer(ctx, from, m, payload)
+			link.Serve(cs.ctx, c, func(ctx context.Context, m wire.Method, payload []byte) ([]byte, error) {
+				return cs.answer(ctx, from, m, payload)
 			})
 		}) {
 			c.Close()
@@ -69,20 +98,20 @@ func (n *Node) acceptRPC(l net.Listener) {
 }
 
 // acceptRaft hands the raft connections that other members open to the present Raft instance.
-func (n *Node) acceptRaft(l net.Listener) {
+func (cs *connections) acceptRaft() {
 	for {
-		c, err := l.Accept()
+		c, err := cs.raft.Accept()
 		if err != nil {
 			return
 		}
-		if !n.spawn(func() {
-			h, err := n.handshakes.receive(c, true)
-			in := n.instance()
+		if !cs.spawn(func() {
+			h, err := cs.handshakes.receive(c, true)
+			in := cs.instance()
 			if err == nil && in.server != h.Dest { // replaced since
 				err = wire.ErrNotMe
 			}
 			if err != nil {
-				n.log.Debug("raft connection refused", keyError, err)
+				cs.log.Debug("raft connection refused", keyError, err)
 				c.Close()
 				return
 			}

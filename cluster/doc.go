@@ -109,8 +109,9 @@
 // admin.go, and the files whose names begin with that, answer operators by internal/adminwire; stats.go,
 // meters.go and internal/gauge have what they read.
 //
-// The peer port is internal/port, which protocol.go and connections.go use; internal/trust has its certificates,
-// internal/disk the small files of a data directory, and internal/frame reads lengths that others claim.
+// The peer port is internal/port, which protocol.go and connections.go use; internal/trust has its
+// certificates, internal/disk the small files of a data directory, and internal/frame reads lengths that
+// others claim.
 //
 // Tests of whole farms are scripts: testdata/script has them, with a README of their language, and
 // script_test.go runs them. lab_test.go is a farm for tests in Go, kv_test.go its state machine, and

@@ -18,7 +18,7 @@ import (
 // connections, its origin. A node has one at a time; it gets a new one when it must forget its state (see
 // resets).
 type instance struct {
-	node      *Node
+	node      *instances
 	server    string // Raft server ID
 	boot      uint64
 	log       *slog.Logger
@@ -116,7 +116,7 @@ func (in *instance) config(notify chan<- bool) *raft.Config {
 // halted ends this node's part in the farm: its state machines met something that they must not skip.
 func (in *instance) halted(err error) {
 	in.node.fail(err)
-	in.node.progress.end(in.node.Err())
+	in.node.progress.end(in.node.failure.get())
 	in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
 		<-in.made
 		in.stop()

@@ -12,37 +12,44 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it
-// is as far as the former one was.
-func (n *Node) advance(f *replica.State, index uint64) {
-	if n.local.Load() != f {
-		if index < n.progress.load() {
-			return
-		}
-		n.local.Store(f)
-	}
-	n.progress.advance(index)
-	if f.Shared() && n.profile.toldSecond.CompareAndSwap(false, true) {
-		n.profile.change()
-	}
-	if level := uint32(f.Level()); n.profile.toldLevel.Load() != level {
-		n.profile.toldLevel.Store(level)
-		n.profile.change()
-		n.changed.notify()
-	}
+// instances starts Raft instances, one after the other. It is what an instance has of its node.
+type instances struct {
+	*base
+	members     *members
+	leveling    *leveling
+	joining     *joining
+	mending     *mending
+	profile     *profile
+	resets      *resets
+	connections *connections
+
+	lastLed lastLed
 }
 
-// startInstance starts Raft on a log. The log is the instance's from then on, also if that fails.
-func startInstance(n *Node, log openLog) (*instance, error) {
-	id := n.standing.Identity()
+// advance is told by a Raft instance how far it has applied. Local reads move over to a new instance once it
+// is as far as the former one was.
+func (is *instances) advance(f *replica.State, index uint64) {
+	if is.local.Load() != f {
+		if index < is.progress.load() {
+			return
+		}
+		is.local.Store(f)
+	}
+	is.progress.advance(index)
+	is.profile.follow(f)
+}
+
+// start starts Raft on a log. The log is the instance's from then on, also if that fails.
+func (is *instances) start(log openLog) (*instance, error) {
+	id := is.standing.Identity()
 	server := wire.ServerID(id.NodeID, id.Incarnation)
-	in := &instance{node: n, server: server, boot: id.Boot, log: n.log, files: log.store,
+	in := &instance{node: is, server: server, boot: id.Boot, log: is.log, files: log.store,
 		made: make(chan struct{}), marks: make(chan replica.Marked, 1), quiet: newEnding(), end: newEnding()}
 	in.snapshotNow, in.sighted = make(chan struct{}, 1), make(chan struct{}, 1)
 	in.snaps = checkedSnapshots{log.snaps, in}
-	in.ctx, in.cancel = context.WithCancel(n.ctx)
-	store := n.hooks.wrapStore(raftlog.OnAppend(log.store, in.grown.to))
-	if n.durable() {
+	in.ctx, in.cancel = context.WithCancel(is.ctx)
+	store := is.hooks.wrapStore(raftlog.OnAppend(log.store, in.grown.to))
+	if is.durable() {
 		store = watchedStore{store, in}
 	}
 	in.kept = raftlog.Keep(store, in.needed)
@@ -56,18 +63,18 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	in.grown.to(last)
-	in.fsm = replica.New(replica.Config{Machines: n.cfg.newMachines, Since: n.cfg.machineLevels(),
-		MaxLevel: n.hooks.maxLevel, Applied: in.applied,
-		Advanced: func(index uint64) { n.advance(in.fsm, index) }, Restored: in.restored,
+	in.fsm = replica.New(replica.Config{Machines: is.cfg.newMachines, Since: is.cfg.machineLevels(),
+		MaxLevel: is.hooks.maxLevel, Applied: in.applied,
+		Advanced: func(index uint64) { is.advance(in.fsm, index) }, Restored: in.restored,
 		Refused: in.restoreRefused, Marked: in.marked, Halt: in.halted})
 	if in.memory, _ = log.snaps.(*raftlog.MemorySnapshots); in.memory != nil {
 		in.memory.Serve(in.frozen)
 	}
-	in.layer = newStreamLayer(n, server)
+	in.layer = newStreamLayer(is.connections, server)
 	in.transport = newTransport(in)
 	in.nudger = newNudger(in)
 	in.origin = newOriginator(in)
-	bound := n.standing.Bound(server) || n.fit.err() != nil
+	bound := is.standing.Bound(server) || is.fit.err() != nil
 	if bound {
 		in.layer.Close() // before Raft could vote
 	}
@@ -76,7 +83,7 @@ func startInstance(n *Node, log openLog) (*instance, error) {
 		in.transport)
 	close(in.made)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("raft: %w", err), n.Err(), in.stop())
+		return nil, errors.Join(fmt.Errorf("raft: %w", err), is.failure.get(), in.stop())
 	}
 	in.start(notify)
 	if bound {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/port"
@@ -17,8 +16,6 @@ import (
 // program holds; what a part does, and under which lock, stands with the part.
 type Node struct {
 	*base
-	rpcCalls  net.Listener
-	raftCalls net.Listener
 
 	identifying *identifying
 	members     *members
@@ -33,6 +30,8 @@ type Node struct {
 	stopping    *stopping
 	handshakes  *handshakes
 	news        *news
+	connections *connections
+	instances   *instances
 	rivals      *rivals
 	runs        *runs
 	mending     *mending
@@ -40,8 +39,6 @@ type Node struct {
 	joining     *joining
 	forming     *forming
 	leveling    *leveling
-	listening   names // protocols of the application that are listened for
-	lastLed     lastLed
 	gossiping   atomic.Pointer[gossip] // nil until gossip has started
 
 	cancel context.CancelFunc
@@ -60,7 +57,7 @@ func openWith(ctx context.Context, cfg Config, h hooks) (*Node, error) {
 	}
 	n := &Node{base: newBase(cfg, h), end: newEnding()}
 	n.assemble()
-	n.peers = n.linkPeers()
+	n.peers = n.connections.forCalls()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.open(ctx); err != nil {
 		n.cancel()
@@ -83,11 +80,14 @@ func (n *Node) assemble() {
 	n.profile.gossip, n.profile.endFounding = n.gossip, n.forming.endFounding
 	n.resets = newResets(b, n.logs)
 	n.resets.renamed = n.profile.change
-	n.resets.start = func(l openLog) (*instance, error) { return startInstance(n, l) }
 	n.resets.farmless = n.forming.foundAgain
 	n.mending = &mending{base: b, members: n.members, resets: n.resets}
 	n.handshakes = &handshakes{base: b, members: n.members, leveling: n.leveling, forming: n.forming,
 		resets: n.resets}
+	n.connections = &connections{base: b, handshakes: n.handshakes, answer: n.answer}
+	n.instances = &instances{base: b, members: n.members, leveling: n.leveling, joining: n.joining,
+		mending: n.mending, profile: n.profile, resets: n.resets, connections: n.connections}
+	n.resets.start = n.instances.start
 	n.profile.askStatus = n.handshakes.askStatus
 	n.rivals = &rivals{base: b, wake: make(chan struct{}, 1), askStatus: n.handshakes.askStatus}
 	n.runs = &runs{base: b}
@@ -119,8 +119,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// callers wait until start takes them
-	n.rpcCalls, n.raftCalls = n.port.Listener(protoRPC), n.port.Listener(protoRaft)
+	n.connections.listen()
 	n.port.Listener(protoGossip) // until startGossip does
 	if err := n.operators.listen(); err != nil {
 		return err
@@ -139,7 +138,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	in, err := startInstance(n, log)
+	in, err := n.instances.start(log)
 	if err != nil {
 		return err
 	}
@@ -162,8 +161,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 
 // start starts the node's loops; every one ends with n.ctx, or when the port is closed.
 func (n *Node) start() {
-	n.spawn(func() { n.acceptRPC(n.rpcCalls) })
-	n.spawn(func() { n.acceptRaft(n.raftCalls) })
+	n.spawn(n.connections.acceptRPC)
+	n.spawn(n.connections.acceptRaft)
 	n.spawn(n.operators.accept)
 	n.spawn(n.forming.form)
 	n.spawn(n.joining.join)

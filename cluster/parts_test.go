@@ -43,7 +43,8 @@ func TestPartsStandOnTheBase(t *testing.T) {
 func TestPartsAreWhole(t *testing.T) {
 	n := &Node{base: newBase(Config{}, hooks{})}
 	n.assemble()
-	later := []string{"identifying.certificate", "joining.seeds", "operators.calls", "operators.identity"}
+	later := []string{"connections.rpc", "connections.raft", "identifying.certificate", "joining.seeds",
+		"operators.calls", "operators.identity"}
 	for _, f := range partFields() {
 		part := reflect.ValueOf(n).Elem().FieldByIndex(f.Index).Elem()
 		for i := range part.NumField() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 )
 
@@ -44,6 +45,19 @@ func (p *profile) withTags(tags map[string]string) roster.Meta {
 		Role:    string(p.cfg.Role),
 		Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: p.started, Name: p.cfg.Name,
 		Version: p.cfg.Version, Tags: tags}
+}
+
+// follow has gossip say what the state has come to, if that is news: that the farm has a second member, and
+// the level in force.
+func (p *profile) follow(f *replica.State) {
+	if f.Shared() && p.toldSecond.CompareAndSwap(false, true) {
+		p.change()
+	}
+	if level := uint32(f.Level()); p.toldLevel.Load() != level {
+		p.toldLevel.Store(level)
+		p.change()
+		p.changed.notify()
+	}
 }
 
 func (p *profile) change() { signal(p.wake) }

@@ -50,12 +50,12 @@ func (n *Node) Listener(proto string) net.Listener {
 	if err := checkProtocol(proto); err != nil {
 		panic("cluster: Listener: " + err.Error())
 	}
-	if !n.listening.add(proto, math.MaxInt) {
+	if !n.connections.listening.add(proto, math.MaxInt) {
 		panic(fmt.Sprintf("cluster: Listener(%q): somebody listens already; the two would take connections "+
 			"from each other", proto))
 	}
 	return &protoListener{Listener: n.port.AppListener(proto),
-		closed: sync.OnceFunc(func() { n.listening.set(proto, false) })}
+		closed: sync.OnceFunc(func() { n.connections.listening.set(proto, false) })}
 }
 
 // protoListener tells when it is closed.
@@ -77,7 +77,7 @@ func (n *Node) Dial(ctx context.Context, id, proto string) (net.Conn, error) {
 	if err := checkProtocol(proto); err != nil {
 		return nil, fmt.Errorf("cluster: dial: %w", err)
 	}
-	c, err := n.dial(ctx, id, proto)
+	c, err := n.connections.dial(ctx, id, proto)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: dial %s: %w", id, err)
 	}

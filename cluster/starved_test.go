@@ -29,9 +29,11 @@ func (s *starvingStore) Starved() bool { return s.starves.Load() }
 
 // bareInstance is an instance without Raft, of a node that does nothing.
 func bareInstance(t *testing.T) *instance {
-	n := &Node{base: newBase(Config{Logger: slog.New(slog.DiscardHandler)}, hooks{})}
-	n.ctx, n.cancel = context.WithCancel(t.Context())
-	return &instance{node: n, log: n.log, ctx: n.ctx, snapshotNow: make(chan struct{}, 1)}
+	b := newBase(Config{Logger: slog.New(slog.DiscardHandler)}, hooks{})
+	ctx, cancel := context.WithCancel(t.Context())
+	b.ctx = ctx
+	return &instance{node: &instances{base: b}, log: b.log, ctx: ctx, cancel: cancel,
+		snapshotNow: make(chan struct{}, 1)}
 }
 
 // A write that waits for a descriptor never ends the node, however long. One that the disk does not answer
@@ -47,12 +49,12 @@ func TestStarvedWriteEndsNoNode(t *testing.T) {
 			t.Fatal("the write has not returned, and the instance goes on")
 		}
 		time.Sleep(time.Hour)
-		if err := in.node.Err(); err != nil {
+		if err := in.node.failure.get(); err != nil {
 			t.Fatalf("ended by %v", err)
 		}
 		store.starves.Store(false)
 		time.Sleep(stallPatience + time.Second)
-		if err := in.node.Err(); !errors.Is(err, ErrStalled) {
+		if err := in.node.failure.get(); !errors.Is(err, ErrStalled) {
 			t.Errorf("the disk does not answer, and the node ends with %v", err)
 		}
 	})
@@ -107,7 +109,7 @@ func TestSnapshotWaitsForDescriptor(t *testing.T) {
 			t.Error("the snapshot counts as one that cannot be read")
 		}
 		poor.opens = 1 << 30
-		time.AfterFunc(time.Minute, in.node.cancel)
+		time.AfterFunc(time.Minute, in.cancel)
 		if _, _, err := s.Open(listed[0].ID); !errors.Is(err, syscall.EMFILE) || len(in.snapshotNow) > 0 {
 			t.Errorf("when the node ends: %v", err)
 		}

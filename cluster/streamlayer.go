@@ -11,13 +11,12 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
-	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // streamLayer carries raft's connections. Raft's addresses are server IDs; the directory knows where they
 // are, and the handshake makes sure that the other end is that very incarnation.
 type streamLayer struct {
-	node   *Node
+	peers  *connections
 	server string
 	conns  chan net.Conn
 	ctx    context.Context // ends with Close
@@ -31,8 +30,8 @@ type streamLayer struct {
 
 var _ raft.StreamLayer = (*streamLayer)(nil)
 
-func newStreamLayer(n *Node, server string) *streamLayer {
-	l := &streamLayer{node: n, server: server, conns: make(chan net.Conn), open: map[net.Conn]struct{}{}}
+func newStreamLayer(cs *connections, server string) *streamLayer {
+	l := &streamLayer{peers: cs, server: server, conns: make(chan net.Conn), open: map[net.Conn]struct{}{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -71,15 +70,11 @@ func (l *streamLayer) Close() error {
 
 // Dial connects to the incarnation that address names, or fails.
 func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(l.node.ctx, min(timeout, dialTimeout))
+	ctx, cancel := context.WithTimeout(l.peers.ctx, min(timeout, dialTimeout))
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	c, err := l.node.dial(ctx, wire.NodeOf(string(address)), protoRaft)
+	c, err := l.peers.dialRaft(ctx, string(address))
 	if err != nil {
-		return nil, err
-	}
-	if err := l.node.handshakes.greet(ctx, c, string(address)); err != nil {
-		c.Close()
 		return nil, err
 	}
 	return l.track(line.NewConn(c, &l.followers.of(string(address)).line))

@@ -14,7 +14,7 @@ func TestClosedLayerDialsNoMore(t *testing.T) {
 	together(t, 2, false, func(l *lab) {
 		l.ready(l.nodes...)
 		from, to := l.nodes[0], l.nodes[1]
-		layer := newStreamLayer(from.Node, from.self().server)
+		layer := newStreamLayer(from.connections, from.self().server)
 		l.cut(to)
 		ended := make(chan error, 1)
 		dial := func() {

@@ -49,7 +49,7 @@ func (in *instance) answerCompare(from wire.Hello, payload []byte) ([]byte, erro
 		return nil, err
 	}
 	switch {
-	case in.node.Err() != nil:
+	case in.node.failure.get() != nil:
 		return nil, ErrClosed
 	case q.server != in.server || in.ctx.Err() != nil:
 		return nil, wire.ErrNotMe

@@ -202,7 +202,7 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 			"first":  {"", "x.1", func(s *reigns) {}, "it is the first that this node knows of"},
 			"nobody": {"", "", func(s *reigns) {}, "none has been elected yet"},
 		} {
-			in := &instance{node: n}
+			in := &instance{node: n.instances}
 			in.reigns.change(c.before, 7)
 			time.Sleep(n.cfg.Tuning.Heartbeat)
 			c.see(&in.reigns)
@@ -212,7 +212,7 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 				t.Errorf("%s: %q after %v, want %q", name, got, wait, c.want)
 			}
 		}
-		in := &instance{node: n}
+		in := &instance{node: n.instances}
 		if got, _ := in.whyLed(leaderChange{"x.1", "y.1", 8, nil}); got != "this node began anew" {
 			t.Errorf("without a reign: %q", got)
 		}

@@ -103,7 +103,8 @@ func (in *instance) answerStored(server []byte) ([]byte, error) {
 // stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or
 // about to be given up.
 func (in *instance) stored() (s stored, err error) {
-	if in.ctx.Err() != nil || in.broken.Load() != nil || in.node.Err() != nil || in.node.fit.err() != nil {
+	switch {
+	case in.ctx.Err() != nil, in.broken.Load() != nil, in.node.failure.get() != nil, in.node.fit.err() != nil:
 		return stored{}, wire.ErrNotMe
 	}
 	s.term = in.raft.CurrentTerm()

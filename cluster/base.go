@@ -67,8 +67,10 @@ func (b *base) spawn(f func()) bool { return b.workers.start(f) }
 
 func (b *base) instance() *instance { return b.inst.Load() }
 func (b *base) fsm() *replica.State { return b.instance().fsm }
-func (b *base) gossipName() string  { return b.id + "." + b.runID }
 func (b *base) durable() bool       { return b.dir != nil }
+
+// gossipName is what gossip knows this run by: a restarted node has a new name, so nothing has to be refuted.
+func (b *base) gossipName() string { return b.id + "." + b.runID }
 
 // ownAddr reports whether addr, an IP address with port, is this node's.
 func (b *base) ownAddr(addr string) bool {

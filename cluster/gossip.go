@@ -20,14 +20,16 @@ import (
 // gossip runs memberlist on the peer port and turns what it says into sightings. memberlist calls the
 // delegate methods with its own locks held, so they only copy, store and signal.
 type gossip struct {
-	node *Node
-	name string // NodeID.run: a restarted node is a new name, so nothing has to be refuted
-	list *memberlist.Memberlist
+	*base
+	profile *profile
+	news    *news
+	list    *memberlist.Memberlist
 }
 
-func startGossip(n *Node, run string) (*gossip, error) {
-	g := &gossip{node: n, name: n.id + "." + run}
-	t := newGossipTransport(n)
+// startGossip starts memberlist. refused is told of an address that does not answer, and why.
+func startGossip(p *profile, nw *news, refused func(addr string, err error)) (*gossip, error) {
+	g := &gossip{base: p.base, profile: p, news: nw}
+	t := newGossipTransport(g.base, refused)
 	c, err := g.config(t)
 	if err != nil {
 		return nil, err
@@ -48,14 +50,14 @@ func startGossip(n *Node, run string) (*gossip, error) {
 // the last half minute. Two survivors of five did not hear of each other once in six times then, until whole
 // lists were exchanged, every 30 s.
 func (g *gossip) config(t *gossipTransport) (*memberlist.Config, error) {
-	keys := g.node.trust.GossipKeys()
+	keys := g.trust.GossipKeys()
 	ring, err := memberlist.NewKeyring(keys, keys[0])
 	if err != nil {
 		return nil, fmt.Errorf("gossip keys: %w", err)
 	}
-	host, port := splitAddr(g.node.advertise)
+	host, port := splitAddr(g.advertise)
 	c := memberlist.DefaultLANConfig()
-	c.Name = g.name
+	c.Name = g.gossipName()
 	c.Transport = t
 	c.BindAddr, c.BindPort, c.AdvertiseAddr, c.AdvertisePort = host, port, host, port
 	c.ProbeInterval, c.ProbeTimeout = 250*time.Millisecond, 100*time.Millisecond
@@ -65,11 +67,11 @@ func (g *gossip) config(t *gossipTransport) (*memberlist.Config, error) {
 	c.DeadNodeReclaimTime = 5 * time.Second
 	c.TCPTimeout = 3 * time.Second
 	c.EnableCompression = false
-	c.Label = "webfarm/" + g.node.cfg.Farm
+	c.Label = "webfarm/" + g.cfg.Farm
 	c.Keyring = ring
 	c.GossipVerifyIncoming, c.GossipVerifyOutgoing = true, true
 	c.MsgpackUseNewTimeFormat = true
-	c.Logger = gossipLogger(g.node.log)
+	c.Logger = gossipLogger(g.log)
 	c.Delegate, c.Events, c.Alive, c.Merge, c.Ping = g, g, g, g, g
 	return c, nil
 }
@@ -101,7 +103,7 @@ func sightingOf(n *memberlist.Node) (*roster.Sighting, error) {
 
 // NodeMeta, NotifyMsg, GetBroadcasts, LocalState and MergeRemoteState are memberlist's Delegate.
 func (g *gossip) NodeMeta(limit int) []byte {
-	b := g.node.profile.bytes()
+	b := g.profile.bytes()
 	if len(b) > limit { // SetTag and Open have refused this
 		return nil
 	}
@@ -124,7 +126,7 @@ func (g *gossip) NotifyLeave(m *memberlist.Node) { g.hear(m, roster.Dead) }
 func (g *gossip) hear(m *memberlist.Node, status string) {
 	s, err := sightingOf(m)
 	if err != nil {
-		g.node.log.Warn("a member's metadata cannot be read", keyError, err)
+		g.log.Warn("a member's metadata cannot be read", keyError, err)
 		return
 	}
 	s.Status = status
@@ -134,19 +136,19 @@ func (g *gossip) hear(m *memberlist.Node, status string) {
 	case status == roster.Dead && s.Leaving: // older programs do not say whether for good
 		s.Status = roster.Stopped
 	}
-	g.node.news.hear(s)
+	g.news.hear(s)
 }
 
 // NotifyAlive is memberlist's AliveDelegate: an error keeps the member out of this node's list.
 func (g *gossip) NotifyAlive(m *memberlist.Node) error {
-	if m.Name == g.name {
+	if m.Name == g.gossipName() {
 		return nil
 	}
 	s, err := sightingOf(m)
 	if err != nil {
 		return err
 	}
-	return g.node.news.admit(s)
+	return g.news.admit(s)
 }
 
 // NotifyMerge is memberlist's MergeDelegate, asked when whole member lists are exchanged at a join.
@@ -165,7 +167,7 @@ func (g *gossip) NotifyMerge(ms []*memberlist.Node) error {
 
 // AckPayload and NotifyPingComplete are memberlist's PingDelegate: the applied index rides on probe answers.
 func (g *gossip) AckPayload() []byte {
-	in := g.node.inst.Load()
+	in := g.inst.Load()
 	if in == nil {
 		return nil
 	}
@@ -176,13 +178,14 @@ func (g *gossip) AckPayload() []byte {
 func (g *gossip) NotifyPingComplete(m *memberlist.Node, _ time.Duration, payload []byte) {
 	r := wire.NewReader(payload)
 	if index, server := r.Uvarint(), r.Text(); r.Done() && wire.NodeOf(server) == wire.NodeOf(m.Name) {
-		g.node.directory.Applied(m.Name, server, index)
+		g.directory.Applied(m.Name, server, index)
 	}
 }
 
 // gossipTransport carries memberlist on the peer port: packets by UDP, streams by TLS.
 type gossipTransport struct {
-	node    *Node
+	*base
+	refused func(addr string, err error)
 	listen  net.Listener
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -191,20 +194,19 @@ type gossipTransport struct {
 
 var _ memberlist.Transport = (*gossipTransport)(nil)
 
-func newGossipTransport(n *Node) *gossipTransport {
-	t := &gossipTransport{node: n, listen: n.port.Listener(protoGossip),
-		packets: make(chan *memberlist.Packet, 256),
-		streams: make(chan net.Conn), done: make(chan struct{})}
-	n.spawn(t.readPackets)
-	n.spawn(t.acceptStreams)
+func newGossipTransport(b *base, refused func(addr string, err error)) *gossipTransport {
+	t := &gossipTransport{base: b, refused: refused, listen: b.port.Listener(protoGossip),
+		packets: make(chan *memberlist.Packet, 256), streams: make(chan net.Conn), done: make(chan struct{})}
+	b.spawn(t.readPackets)
+	b.spawn(t.acceptStreams)
 	return t
 }
 
 func (t *gossipTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
-	host, port := splitAddr(t.node.advertise)
+	host, port := splitAddr(t.advertise)
 	ip := net.ParseIP(host)
 	if ip == nil {
-		return nil, 0, fmt.Errorf("advertised address %q is not an IP address", t.node.advertise)
+		return nil, 0, fmt.Errorf("advertised address %q is not an IP address", t.advertise)
 	}
 	return ip, port, nil
 }
@@ -212,7 +214,7 @@ func (t *gossipTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 // WriteTo never blocks on a peer and never fails for one: a lost packet is what gossip is made for.
 func (t *gossipTransport) WriteTo(b []byte, addr string) (time.Time, error) {
 	if to, err := net.ResolveUDPAddr("udp", addr); err == nil {
-		t.node.port.Packets().WriteTo(b, to)
+		t.port.Packets().WriteTo(b, to)
 	}
 	return time.Now(), nil
 }
@@ -221,10 +223,10 @@ func (t *gossipTransport) PacketCh() <-chan *memberlist.Packet { return t.packet
 func (t *gossipTransport) StreamCh() <-chan net.Conn           { return t.streams }
 
 func (t *gossipTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(t.node.ctx, timeout)
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	c, err := t.node.port.Dial(ctx, addr, protoGossip, "")
-	t.node.joining.noteRefusal(addr, err)
+	c, err := t.port.Dial(ctx, addr, protoGossip, "")
+	t.refused(addr, err)
 	return c, err
 }
 
@@ -242,12 +244,12 @@ func (t *gossipTransport) Shutdown() error {
 func (t *gossipTransport) readPackets() {
 	buf := make([]byte, 64<<10)
 	for {
-		n, from, err := t.node.port.Packets().ReadFrom(buf)
+		n, from, err := t.port.Packets().ReadFrom(buf)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			sleep.For(t.node.ctx, time.Millisecond) // such as a port-unreachable message for an earlier packet
+			sleep.For(t.ctx, time.Millisecond) // such as a port-unreachable message for an earlier packet
 			continue
 		}
 		p := &memberlist.Packet{Buf: slices.Clone(buf[:n]), From: from, Timestamp: time.Now()}

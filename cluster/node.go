@@ -148,7 +148,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("name, version and tags take %d bytes of gossip; at most %d are allowed: %w",
 			len(b), roster.MaxMeta, ErrTooLarge)
 	}
-	g, err := startGossip(n, n.runID)
+	g, err := startGossip(n.profile, n.news, n.joining.noteRefusal)
 	if err != nil {
 		return err
 	}

@@ -65,9 +65,9 @@
 //
 // node.go puts the parts of a node together, answer.go passes to them what other members ask, and base.go has
 // what they have in common; the type at the head of a file says what its part does and what guards it.
-// instance.go is one Raft instance with all that belongs to it, and leader.go is what a node does while it
-// leads. DESIGN.md says why. It begins with a list of questions and where their answers are, and it has a
-// table of the parts.
+// instance.go is one Raft instance with all that belongs to it, instances.go starts it, and leader.go is what
+// a node does while it leads. DESIGN.md says why. It begins with a list of questions and where their answers
+// are, and it has a table of the parts.
 //
 // What a program sees is config.go, tuning.go, machine.go (the contract of a state machine), propose.go and
 // read.go (its client), member.go and watch.go (who is there), errors.go, and stats.go.

@@ -89,17 +89,17 @@ func (n *Node) assemble() {
 		mending: n.mending, profile: n.profile, resets: n.resets, connections: n.connections}
 	n.resets.start = n.instances.start
 	n.profile.askStatus = n.handshakes.askStatus
-	n.rivals = &rivals{base: b, wake: make(chan struct{}, 1), askStatus: n.handshakes.askStatus}
+	n.rivals = &rivals{base: b, handshakes: n.handshakes, wake: make(chan struct{}, 1)}
 	n.runs = &runs{base: b}
 	n.news = &news{base: b, members: n.members, leveling: n.leveling, joining: n.joining, resets: n.resets,
 		rivals: n.rivals}
 	n.stopping = &stopping{base: b, members: n.members, profile: n.profile}
 	n.readiness = &readiness{base: b, members: n.members, reads: n.reads, joining: n.joining, resets: n.resets,
 		stopping: n.stopping}
-	n.surveys = &surveys{base: b, members: n.members, answer: n.answer, askStatus: n.handshakes.askStatus}
+	n.surveys = &surveys{base: b, members: n.members, answer: n.answer, handshakes: n.handshakes}
 	n.claims = &claims{base: b, members: n.members}
 	n.recovery = &recovery{base: b, members: n.members, surveys: n.surveys, resets: n.resets, claims: n.claims,
-		followEpoch: n.news.followEpoch, below: n.leveling.below}
+		news: n.news, leveling: n.leveling}
 	n.operators = &operators{base: b, node: n, members: n.members, reads: n.reads, recovery: n.recovery}
 }
 

@@ -39,6 +39,34 @@ func TestPartsStandOnTheBase(t *testing.T) {
 	}
 }
 
+// Node opens its parts, passes to them what others ask, and closes them. What is done beyond that belongs to
+// a part, and nobody but a program's handle has the Node.
+func TestNodeOnlyPutsTogether(t *testing.T) {
+	opens := []string{"assemble", "open", "start", "gossip", "answer", "shutDown", "release"}
+	for _, name := range methodsOf(t)["Node"] {
+		if !ast.IsExported(name) && !slices.Contains(opens, name) {
+			t.Errorf("Node.%s should be a method of a part", name)
+		}
+	}
+	for _, f := range sources(t) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || spec.Name.Name == "Handle" {
+				return !ok
+			}
+			ast.Inspect(spec.Type, func(n ast.Node) bool {
+				if p, ok := n.(*ast.StarExpr); ok {
+					if to, ok := p.X.(*ast.Ident); ok && to.Name == "Node" {
+						t.Errorf("%s has the Node", spec.Name.Name)
+					}
+				}
+				return true
+			})
+			return false
+		})
+	}
+}
+
 // No part is put together before another one that it has. What only open can fill in is excepted.
 func TestPartsAreWhole(t *testing.T) {
 	n := &Node{base: newBase(Config{}, hooks{})}
@@ -84,19 +112,8 @@ func fieldsOf(of reflect.Type) (names []string) {
 // methodsOf returns the names of the methods of this package's types, by type. reflect shows none that is not
 // exported.
 func methodsOf(t *testing.T) map[string][]string {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string][]string{}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, f := range sources(t) {
 		for _, d := range f.Decls {
 			fn, ok := d.(*ast.FuncDecl)
 			if !ok || fn.Recv == nil {
@@ -110,6 +127,25 @@ func methodsOf(t *testing.T) map[string][]string {
 				out[id.Name] = append(out[id.Name], fn.Name.Name)
 			}
 		}
+	}
+	return out
+}
+
+// sources returns the files of this package that are no tests.
+func sources(t *testing.T) (out []*ast.File) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -23,12 +23,12 @@ const (
 // the node has promised meanwhile is in standing; recovery itself remembers nothing.
 type recovery struct {
 	*base
-	members     *members
-	surveys     *surveys
-	resets      *resets
-	claims      *claims
-	followEpoch func()
-	below       func(level byte) []string // who does not speak it
+	members  *members
+	surveys  *surveys
+	resets   *resets
+	claims   *claims
+	news     *news
+	leveling *leveling
 }
 
 // watchQuorum looks whether the farm has a quorum. Without one there are reads only; people are told what to
@@ -37,7 +37,7 @@ type recovery struct {
 func (rc *recovery) watchQuorum() {
 	var since time.Time // when the leader was missed first
 	for sleep.For(rc.ctx, quorumEvery) {
-		rc.followEpoch()
+		rc.news.followEpoch()
 		if rc.fit.err() != nil {
 			continue // see mending
 		}

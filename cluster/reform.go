@@ -54,7 +54,7 @@ func (rc *recovery) restore(ctx context.Context, cluster string, r io.Reader) er
 		return err
 	}
 	if level := state.Level(); level > rc.fsm().Level() {
-		if behind := rc.below(level); len(behind) > 0 {
+		if behind := rc.leveling.below(level); len(behind) > 0 {
 			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer "+
 				"program there first",
 				ErrHeldBack, level, strings.Join(behind, "; "))

@@ -13,8 +13,8 @@ import (
 // rivals are nodes that carry this one's name, or run on a copy of its data directory.
 type rivals struct {
 	*base
-	wake      chan struct{} // holds one: there may be one
-	askStatus func(ctx context.Context, addr, node string) (status, error)
+	handshakes *handshakes
+	wake       chan struct{} // holds one: there may be one
 }
 
 // watch looks after another node that carries this one's name, or runs on a copy of its data directory.
@@ -66,6 +66,6 @@ func (rv *rivals) older(s *roster.Sighting) bool {
 func (rv *rivals) lives(s *roster.Sighting) bool {
 	ctx, cancel := context.WithTimeout(rv.ctx, dialTimeout)
 	defer cancel()
-	st, err := rv.askStatus(ctx, s.Addr, s.Node)
+	st, err := rv.handshakes.askStatus(ctx, s.Addr, s.Node)
 	return err == nil && st.gossip == s.Gossip
 }

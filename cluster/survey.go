@@ -26,10 +26,10 @@ const standPatience = dialTimeout + drainPatience + 2*shutdownPatience // for an
 // nothing but that a node stands down when it is asked to.
 type surveys struct {
 	*base
-	members *members
+	members    *members
+	handshakes *handshakes
 	// what is asked of this node itself
-	answer    func(context.Context, wire.Hello, wire.Method, []byte) ([]byte, error)
-	askStatus func(ctx context.Context, addr, node string) (status, error) // at an address
+	answer func(context.Context, wire.Hello, wire.Method, []byte) ([]byte, error)
 }
 
 // look makes a survey of the farm that is called cluster; lost holds the servers that are gone by an
@@ -226,7 +226,7 @@ func (sv *surveys) gone(ctx context.Context, server string) (proven bool, now st
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	st, err := sv.askStatus(ctx, addr, wire.NodeOf(server))
+	st, err := sv.handshakes.askStatus(ctx, addr, wire.NodeOf(server))
 	if err != nil || st.server == server || wire.NodeOf(st.server) != wire.NodeOf(server) {
 		return false, ""
 	}

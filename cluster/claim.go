@@ -17,7 +17,7 @@ import (
 
 const claimFor = restorePatience
 
-// claims are those that this node makes, and that which it has given. The latter is in standing.
+// claims are made by this node, and asked of it. Whom it has given one is in standing.
 type claims struct {
 	*base
 	members *members

@@ -37,7 +37,7 @@ const (
 // comparison is the leader's part.
 type comparison struct {
 	l       *leadership
-	agreed  map[string]testimony  // by server ID: what was the same as here at last
+	agreed  map[string]testimony  // by server ID: what was last the same as here
 	told    map[string]divergence // by server ID
 	over    map[string]bool       // server IDs of those who have failed for good
 	sides   string                // who is known to differ from whom
@@ -214,14 +214,14 @@ func (c *comparison) find(b *ballot, stop bool, then string) {
 	}
 }
 
-// ask puts the question to the live servers that are meant.
-func (c *comparison) ask(index uint64, meant func(server string) bool) map[string]testimony {
+// ask puts the question to the live servers that are chosen.
+func (c *comparison) ask(index uint64, chosen func(server string) bool) map[string]testimony {
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
 	said := map[string]testimony{}
 	now := c.l.in.divergence()
 	var mu sync.Mutex // of what is written by those who ask
-	atOnce(slices.DeleteFunc(c.live(), func(id string) bool { return !meant(id) }), func(id string) {
+	atOnce(slices.DeleteFunc(c.live(), func(id string) bool { return !chosen(id) }), func(id string) {
 		t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
 		mu.Lock()
 		defer mu.Unlock()
@@ -252,8 +252,8 @@ func (c *comparison) live() (out []string) {
 	return out
 }
 
-// allHeard reports whether everybody who is alive has a place, and has said what it has: nobody is about to
-// begin anew.
+// allHeard reports whether every member that is alive has said what its copy is. One that begins anew has
+// not, until it has joined again.
 func (c *comparison) allHeard(said map[string]testimony) bool {
 	in := c.l.in
 	for _, s := range in.node.members.all() {
@@ -267,9 +267,9 @@ func (c *comparison) allHeard(said map[string]testimony) bool {
 }
 
 // tellToResync has the copy of a server begin anew. Those whose copy is right must be a quorum that has
-// stored the whole log, at this moment: the ballot was about an index that may be long past. It waits for
-// whoever is joining, which may be one that was told the same by a former leader; but not for ever, since a
-// wrong copy is served meanwhile.
+// stored the whole log at this moment: the ballot was about an index that may be long past. It waits for
+// members that are joining, since a former leader may have told one of them to begin anew. It does not wait
+// for ever, since the wrong copy is read meanwhile.
 func (c *comparison) tellToResync(server string, right []string, said map[string]testimony) {
 	if !c.allHeard(said) && time.Since(c.found) < joinPatience || time.Since(c.ordered) < comparePause {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Whoever has stood down for a re-forming promises to follow one successor (internal/standing). It takes the
-// promise back if the successor is out of it, or the old farm turns out to have a quorum without it.
+// A node that has stood down for a re-forming promises to follow one successor (internal/standing). It takes
+// the promise back if the successor has given up, or if the old farm turns out to have a quorum without it.
 
 // answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (rc *recovery) answerFollow(payload []byte) error {
@@ -38,10 +38,10 @@ func (rc *recovery) answerFollow(payload []byte) error {
 	return rc.standing.Promise(id, heir, before, rc.members.here)
 }
 
-// released reports whether a promise to one successor may be given to another one instead. A successor
-// promises to follow itself, and re-forms nothing without that. So two who stand in each other's way, each
-// promised to by some, need not do so for ever: the one that holds less promises to follow the other, and
-// what it was promised is void.
+// released reports whether this node may promise to follow another successor than before. A successor
+// promises to follow itself, and re-forms nothing without that promise. Two successors, each followed by some
+// nodes, could block each other for ever. So the one that holds less promises to follow the other one, and
+// the promises that it got are void.
 func (rc *recovery) released(cluster, before, heir string) bool {
 	ctx, cancel := context.WithTimeout(rc.ctx, dialTimeout)
 	defer cancel()
@@ -59,8 +59,9 @@ func (rc *recovery) released(cluster, before, heir string) bool {
 }
 
 // resumeIfAbandoned has this node take part again if it stood down, and nothing came of it. With a data
-// directory its Raft goes on from the log, once nobody can count on its being over. In memory it must not;
-// but when it turns out that a quorum lives after all, what this node holds is not needed any more.
+// directory its Raft goes on from the log, as soon as nobody can rely any more on its having ended. In memory
+// it must not go on. But if a quorum turns out to be alive, nobody needs what this node holds, and it begins
+// anew.
 func (rc *recovery) resumeIfAbandoned(in *instance, look func() *succession.Survey) {
 	word := rc.standing.Word()
 	if !in.quiet.ended() || in.end.begun.Load() || time.Since(word.StoodDown) < reformPatience {
@@ -72,16 +73,16 @@ func (rc *recovery) resumeIfAbandoned(in *instance, look func() *succession.Surv
 		if look().Runs() {
 			rc.resets.reset(in.server, reason)
 		}
-	case word.Successor == "" || word.Successor == in.server || rc.outOfIt(word.Successor) || look().Runs():
+	case word.Successor == "" || word.Successor == in.server || rc.gaveUp(word.Successor) || look().Runs():
 		if rc.standing.Resume(word.Successor, reformPatience) {
 			rc.resets.restart(in.server, reason)
 		}
 	}
 }
 
-// outOfIt reports whether a successor takes part in the farm again, or follows another one: then it re-forms
-// nothing.
-func (rc *recovery) outOfIt(heir string) bool {
+// gaveUp reports whether a successor re-forms nothing any more: it takes part in the farm again, or follows
+// another one.
+func (rc *recovery) gaveUp(heir string) bool {
 	ctx, cancel := context.WithTimeout(rc.ctx, dialTimeout)
 	defer cancel()
 	r, err := rc.surveys.askReport(ctx, rc.self().cluster, heir, false)

@@ -28,7 +28,7 @@ const (
 	formEvery = 250 * time.Millisecond
 )
 
-// forming founds a farm, or has this node follow who does. What it has begun is in standing.
+// forming founds a farm, or has this node follow another founder. What it has begun is in standing.
 type forming struct {
 	*base
 	members *members
@@ -68,8 +68,8 @@ func (f *forming) form() {
 	}
 }
 
-// foundAgain is called when this node has given up its farm. Should all that have the other one be lost,
-// those who expect each other found it again.
+// foundAgain is called when this node has given up its farm for another one. If every node of that one is
+// lost later, the nodes that expect each other can found a farm again.
 func (f *forming) foundAgain() {
 	f.profile.toldSecond.Store(false)
 	if f.joining.seeds.founders() > 1 {
@@ -77,17 +77,17 @@ func (f *forming) foundAgain() {
 	}
 }
 
-// knowinglyAlone reports whether this node need not listen for a farm that knows it: somebody has said by
-// Expect 1 that it is to found one by itself, nobody is to be joined, and its peer address is on loopback,
-// where no other machine can have known it. Elsewhere an empty data directory may be that of a first machine
-// that has lost its disk, and whose farm lives on. A memory node forgets at each restart what it belongs to,
-// on loopback as well.
+// knowinglyAlone reports whether this node need not listen for a farm that knows it. Expect 1 must say that
+// it founds a farm by itself, Join must be empty, and the peer address must be on loopback, where no other
+// machine can have known it. On any other address an empty data directory proves nothing: the first machine
+// of a farm may have lost its disk, and its farm may go on without it. A memory node always listens, since it
+// forgets at each restart which farm it belongs to.
 func (f *forming) knowinglyAlone() bool {
 	return f.durable() && f.cfg.Expect == 1 && len(f.cfg.Join) == 0 && f.cfg.exposed() == ""
 }
 
 // askToFound has the others pledge to follow this node, if it may found a farm now. It reports whether this
-// node shall: nobody has a farm, and as many founders as are expected have pledged to follow.
+// node is to found one: nobody has a farm, and as many founders as are expected have pledged to follow.
 func (f *forming) askToFound(expect int) bool {
 	switch {
 	case expect == 0:

@@ -50,7 +50,7 @@ type leadership struct {
 
 	notices *notices
 
-	// server IDs of those whose copy was the same as here at last; see compare
+	// server IDs of those whose copy was last the same as here; see compare
 	same atomic.Pointer[map[string]bool]
 
 	// for how long each server was silent at the last look of control
@@ -247,8 +247,8 @@ func (c *cargo) add(b *leaderBatch) {
 	c.batches, c.size, c.commands = append(c.batches, b), c.size+b.Size(), c.commands+b.Count
 }
 
-// full reports whether the entry is closed. One of large commands holds some of them all the same: a disk
-// that takes long for each write takes as long for one of them.
+// full reports whether the entry takes no more batches. It takes a few large commands even if they have more
+// bytes than one entry should: a slow disk needs as long to write one of them as to write several.
 func (c *cargo) full() bool {
 	return c.commands >= wire.MaxEntryCommands || c.size >= largeCommands*wire.MaxEntryBytes ||
 		c.size >= wire.MaxEntryBytes && c.commands >= largeCommands

@@ -32,7 +32,7 @@ func (nw *news) giveUpFarm(s *roster.Sighting) {
 		"%s, which it joins now",
 		mine, s.Cluster, s.Name, s.Addr)
 	if supersedes(s.Cluster, mine) {
-		o.farm = nw.heldOnTo(s.Cluster)
+		o.farm = nw.farmMeanwhile(s.Cluster)
 		o.reason = fmt.Errorf("the farm was re-formed without this node: it was %s here and is %s at %s, "+
 			"%s, which this node joins now",
 			mine, s.Cluster, s.Name, s.Addr)
@@ -42,11 +42,11 @@ func (nw *news) giveUpFarm(s *roster.Sighting) {
 	nw.changed.notify()
 }
 
-// heldOnTo returns the cluster ID that a node has, once it has given up its state for a later epoch, and
-// before it is taken in. With a data directory that is the epoch's: the state is on a disk, though the only
-// node that has it may be down, and who waits for that must not found another farm. Without, the state can be
-// lost for good, and then nobody is to wait.
-func (nw *news) heldOnTo(epoch string) string {
+// farmMeanwhile returns the cluster ID of a node that has given up its state for a later epoch, until it is
+// taken in there. With a data directory it is that epoch's. The new state is on a disk, and if the only node
+// that has it is down, the others must wait for it, and not found another farm. In memory mode the new state
+// can be lost for good, so there the node has no cluster ID, and need not wait.
+func (nw *news) farmMeanwhile(epoch string) string {
 	if nw.durable() {
 		return epoch
 	}

@@ -118,7 +118,8 @@ func (rs *resets) reform(r *reforming) error {
 	return err
 }
 
-// undoReform puts a durable node back to work on its log. That of inc, which was to be, is no harm.
+// undoReform puts a durable node back to work on its log, and moves the log that was made for inc aside. If
+// that fails, it does no harm where it is.
 func (rs *resets) undoReform(inc string) error {
 	if !rs.durable() || rs.ctx.Err() != nil {
 		return nil

@@ -64,7 +64,7 @@ func (sv *surveys) lookAt(ctx context.Context, s *succession.Survey, cluster str
 		r, gone, err := sv.inquire(ctx, cluster, id, down)
 		mu.Lock()
 		defer mu.Unlock()
-		// one that is about to be taken in has nothing to tell
+		// a node that is about to be taken in has nothing to report
 		if r != nil && len(r.Voters)+len(r.Nonvoters) > 0 {
 			s.Reports[r.Server] = r
 		}
@@ -73,8 +73,8 @@ func (sv *surveys) lookAt(ctx context.Context, s *succession.Survey, cluster str
 	})
 }
 
-// inquire asks a server for its report. If that is gone, its node may be a member again, and know of a farm
-// that goes on out of this node's sight: then the report is of what it is now.
+// inquire asks a server for its report. The server may be gone, and its node may be a member again, as
+// another server. That one may know of a farm that this node does not see, so then the report is that one's.
 func (sv *surveys) inquire(ctx context.Context, cluster, server string, down bool) (r *succession.Report,
 	gone bool, err error) {
 	if r, err = sv.askReport(ctx, cluster, server, down); err == nil {
@@ -161,8 +161,8 @@ func (sv *surveys) holdings(in *instance) (r succession.Report, err error) {
 	return r, err
 }
 
-// succeed carries the re-forming of the farm that is called cluster through, if the survey allows it. Another
-// one may do so at the same time, and what comes of that is another farm, which nobody has surveyed.
+// succeed re-forms the farm that is called cluster, if a survey allows it. Another node may re-form it at the
+// same time. That makes a farm with another cluster ID, to which the survey does not apply.
 func (rc *recovery) succeed(ctx context.Context, cluster string, lost map[string]bool) error {
 	if err := rc.surveys.look(ctx, cluster, lost, false).Verdict(); err != nil {
 		return err

@@ -12,9 +12,9 @@ import (
 )
 
 // What an incarnation holds may not count any more: its log is damaged, or the state that the log led to is
-// wrong. But what it has acknowledged may lie nowhere else. So it first stops to take part, in every way that
-// could count for a quorum, and touches nothing. Then it asks until a leader says that the others have all of
-// the log without this node (without.go). Only then it begins anew, as another incarnation.
+// wrong. But this may be the only place that has what it acknowledged. So it first stops everything that
+// could count for a quorum, and changes nothing on disk. Then it asks until a leader says that the others
+// have all of the log without this node (without.go). Only then does it begin anew, as another incarnation.
 
 const (
 	mendEvery      = 2 * time.Second
@@ -29,9 +29,9 @@ type mending struct {
 	resets  *resets
 }
 
-// withdraw ends an incarnation's part at once: from its return on no vote, and no word for an entry, leaves
-// this node. It reports false if that has been done, or another incarnation is there by now. run does the
-// rest.
+// withdraw ends an incarnation's part in Raft at once: when it returns, this node gives no vote and
+// acknowledges no entry any more. It reports false if that has been done already, or if another incarnation
+// has taken its place. run does the rest.
 func (md *mending) withdraw(in *instance, u unfit) bool {
 	in.layer.Close()
 	still := func() bool { // else another one takes its place
@@ -129,7 +129,7 @@ func (md *mending) askOthers(m wire.Method, payload []byte) (name string, err er
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case name != "": // those who are asked still are so no longer
+		case name != "": // one has answered, and the other questions were cancelled
 		case e == nil:
 			name = s.Name
 			cancel()
@@ -155,10 +155,10 @@ func (md *mending) othersLed() bool {
 	return err == nil
 }
 
-// answerWithout is the leader's side of notNeeded: whether the others have all that the server that asks may
-// have stored, and are a quorum. It stores nothing more by now, so that stays true. Without a majority of
-// equal copies every copy may be needed, that before a damaged log as well; and nobody counts whose copy is
-// not known to be the right one.
+// answerWithout is the leader's side of notNeeded. It returns nil if the others are a quorum and have all
+// that the server that asks may have stored. That stays true, since the server stores nothing any more. If no
+// majority has equal copies, every copy may be needed, also one whose log is damaged, and the answer is an
+// error. Only those count whose copy is known to be right.
 func (md *mending) answerWithout(ctx context.Context, from wire.Hello, server string) error {
 	l := md.instance().lead.Load()
 	switch {

@@ -36,15 +36,16 @@ func parseStored(b []byte) (stored, error) {
 var errBehind = errors.New("its log does not go that far")
 
 // quorumWithout returns nil if a majority of all voters has stored this leader's log, as it is now, and is in
-// its term. The server is not counted, nor is anybody of whom meant, if there is one, says that he is not
-// meant. What the leader has not committed counts too: the server's word for it may be on its way.
-func (l *leadership) quorumWithout(server string, meant func(voter string) bool) error {
+// its term. The server is not counted. If counts is not nil, nor is a voter of which it says no. Entries that
+// are not committed yet belong to the log too: the server may have stored them, and said so, and its answer
+// may be on its way.
+func (l *leadership) quorumWithout(server string, counts func(voter string) bool) error {
 	_, last, err := l.in.lastEntry()
 	if err != nil {
 		return err
 	}
 	return l.majority(func(ctx context.Context, voter string) error {
-		if voter == server || meant != nil && !meant(voter) {
+		if voter == server || counts != nil && !counts(voter) {
 			return wire.ErrNotMe
 		}
 		for {

@@ -43,7 +43,7 @@ func (o *operators) operateRecover(ctx context.Context, req adminwire.Request) (
 		return nil, err // which is no refusal: those say that nothing has changed
 	}
 	if errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed) ||
-		errors.Is(err, wire.ErrPromised) {
+		errors.Is(err, wire.ErrWordGiven) {
 		if d := o.instance().divergence(); d.stop {
 			err = fmt.Errorf("%w; %s", err, d.text)
 		}

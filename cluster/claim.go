@@ -41,7 +41,7 @@ func (c *claims) claim(ctx context.Context) (cluster string, err error) {
 			return cluster, ctx.Err()
 		case errors.Is(err, ErrOtherFarm):
 			return cluster, fmt.Errorf("%w: so says node %s", errFarmChanged, node)
-		case errors.Is(err, wire.ErrPromised):
+		case errors.Is(err, wire.ErrWordGiven):
 			return cluster, fmt.Errorf("%w: so says node %s; see what comes of it", errBusy, node)
 		}
 	}

@@ -63,8 +63,8 @@ func TestClaimEnds(t *testing.T) {
 			what []byte
 			want error
 		}{
-			{a, take, nil}, {a, take, nil}, {b, take, wire.ErrPromised}, {b, back, nil},
-			{b, take, wire.ErrPromised}, {a, back, nil}, {b, take, nil},
+			{a, take, nil}, {a, take, nil}, {b, take, wire.ErrWordGiven}, {b, back, nil},
+			{b, take, wire.ErrWordGiven}, {a, back, nil}, {b, take, nil},
 			{c, append(wire.AppendString(nil, "another"), 0), ErrOtherFarm}, {c, nil, wire.ErrMalformed},
 		} {
 			if err := c.claims.answer(by(step.who), step.what); !errors.Is(err, step.want) {

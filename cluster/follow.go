@@ -26,14 +26,14 @@ func (rc *recovery) answerFollow(payload []byte) error {
 		return wire.ErrNotReformed
 	}
 	if by := rc.claims.held(); by != "" && by != wire.NodeOf(heir) {
-		return wire.ErrPromised // which replaces the farm's state by a backup
+		return wire.ErrWordGiven // which replaces the farm's state by a backup
 	}
 	rc.standing.StandDown()
 	before := rc.standing.Word().Successor
 	free := before == "" || before == heir || slices.Contains(lost, before) ||
 		rc.released(cluster, before, heir)
 	if !free {
-		return wire.ErrPromised
+		return wire.ErrWordGiven
 	}
 	return rc.standing.Promise(id, heir, before, rc.members.here)
 }

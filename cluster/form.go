@@ -153,7 +153,7 @@ func (f *forming) answerPledge(from wire.Hello, payload []byte) error {
 	case uint64(f.joining.seeds.founders()) != expect:
 		return wire.ErrOtherExpect
 	case !f.standing.Pledge(founder):
-		return wire.ErrPromised
+		return wire.ErrWordGiven
 	}
 	return nil
 }

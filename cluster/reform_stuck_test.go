@@ -63,7 +63,7 @@ func TestTwoSuccessors(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := heir.recovery.answerFollow(follow(other)); !errors.Is(err, wire.ErrPromised) {
+		if err := heir.recovery.answerFollow(follow(other)); !errors.Is(err, wire.ErrWordGiven) {
 			t.Errorf("the one that is to succeed follows the other: %v", err)
 		}
 		if err := other.recovery.answerFollow(follow(heir)); err != nil {

@@ -14,7 +14,7 @@ type claim struct {
 }
 
 // Claim gives the claim of a farm to the node by, for a while. It fails with wire.ErrOtherFarm if this node
-// is of another farm, and with wire.ErrPromised if another one has the claim and is alive, or this node has
+// is of another farm, and with wire.ErrWordGiven if another one has the claim and is alive, or this node has
 // promised, not longer ago than fresh, to follow another one.
 func (s *Standing) Claim(cluster, by string, hold, fresh time.Duration, alive func(node string) bool) error {
 	claimed := s.lockClaim(by, alive)
@@ -23,9 +23,9 @@ func (s *Standing) Claim(cluster, by string, hold, fresh time.Duration, alive fu
 	case cluster != s.id.ClusterID:
 		return wire.ErrOtherFarm
 	case claimed:
-		return wire.ErrPromised
+		return wire.ErrWordGiven
 	case s.successor != "" && wire.NodeOf(s.successor) != by && time.Since(s.stoodDown) < fresh:
-		return wire.ErrPromised
+		return wire.ErrWordGiven
 	}
 	s.claim = claim{cluster: cluster, by: by, until: time.Now().Add(hold)}
 	return nil

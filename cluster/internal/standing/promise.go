@@ -32,7 +32,7 @@ func (s *Standing) StandDown() {
 	s.stoodDown = time.Now()
 }
 
-// Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrPromised
+// Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrWordGiven
 // if the promise so far is not to before ("": none), if the node of another server than heir has the claim
 // and is alive, and if the node is not id any more. That is the identity, with its boot counter, of the Raft
 // instance that votes no more. So a promise binds every instance that is started later. It is on disk before
@@ -41,7 +41,7 @@ func (s *Standing) Promise(id disk.Identity, heir, before string, alive func(nod
 	claimed := s.lockClaim(wire.NodeOf(heir), alive)
 	defer s.mu.Unlock()
 	if claimed || s.successor != before || s.id != id || s.resuming {
-		return wire.ErrPromised
+		return wire.ErrWordGiven
 	}
 	if s.disk != nil {
 		if err := s.disk.SavePromise(s.promiseLocked(heir)); err != nil {
@@ -96,12 +96,12 @@ func (s *Standing) EndReform() {
 }
 
 // Succeed makes the node the incarnation inc, in the next epoch of its farm. As a successor it does so only
-// if that is still what it has promised itself; else it fails with wire.ErrPromised.
+// if that is still what it has promised itself; else it fails with wire.ErrWordGiven.
 func (s *Standing) Succeed(cluster, inc string, successor bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if successor && s.successor != serverOf(s.id) {
-		return wire.ErrPromised
+		return wire.ErrWordGiven
 	}
 	err := s.changeLocked(func(id *disk.Identity) {
 		id.ClusterID, id.Incarnation, id.Founding = cluster, inc,

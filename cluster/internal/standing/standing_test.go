@@ -182,7 +182,7 @@ func TestPromise(t *testing.T) {
 			if !s.Bound("n.1") || s.Bound("m.1") || s.MayReform("c", "n.1") {
 				t.Errorf("%+v", s.Word())
 			}
-			if err := s.Promise(s.Identity(), "x.1", "", nobody); !errors.Is(err, wire.ErrPromised) {
+			if err := s.Promise(s.Identity(), "x.1", "", nobody); !errors.Is(err, wire.ErrWordGiven) {
 				t.Errorf("another one gets a promise: %v", err)
 			}
 		}
@@ -223,7 +223,7 @@ func TestPromise(t *testing.T) {
 				t.Errorf("%+v", s.Word())
 			}
 		}
-		if err := s.Promise(was, "x.1", "m.1", nobody); !errors.Is(err, wire.ErrPromised) {
+		if err := s.Promise(was, "x.1", "m.1", nobody); !errors.Is(err, wire.ErrWordGiven) {
 			t.Errorf("one instance has ended, and the next is to be bound: %v", err)
 		}
 	})
@@ -258,7 +258,7 @@ func TestResume(t *testing.T) {
 	if !s.Resume("n.1", 0) || s.BeginReform() || s.MayReform("c", "n.1") {
 		t.Error("it both takes part again and re-forms the farm")
 	}
-	if err := s.Promise(s.Identity(), "m.1", "n.1", nobody); !errors.Is(err, wire.ErrPromised) {
+	if err := s.Promise(s.Identity(), "m.1", "n.1", nobody); !errors.Is(err, wire.ErrWordGiven) {
 		t.Errorf("it promises to follow: %v", err)
 	}
 	if err := s.Restart(); err != nil || s.Word().Resuming || !s.BeginReform() {
@@ -293,7 +293,7 @@ func TestClaim(t *testing.T) {
 	if err := claim("a", here); err != nil || s.ClaimedBy(here) != "a" {
 		t.Fatal(err)
 	}
-	if err := claim("b", here); !errors.Is(err, wire.ErrPromised) {
+	if err := claim("b", here); !errors.Is(err, wire.ErrWordGiven) {
 		t.Errorf("two have the claim: %v", err)
 	}
 	if err := s.Claim("d", "a", time.Minute, time.Minute, here); !errors.Is(err, wire.ErrOtherFarm) {
@@ -312,7 +312,7 @@ func TestClaim(t *testing.T) {
 	if err := s.Promise(s.Identity(), "m.1", "", nobody); err != nil {
 		t.Fatal(err)
 	}
-	if err := claim("a", here); !errors.Is(err, wire.ErrPromised) {
+	if err := claim("a", here); !errors.Is(err, wire.ErrWordGiven) {
 		t.Errorf("it follows m, and a has the claim: %v", err)
 	}
 	if err := claim("m", here); err != nil {
@@ -327,7 +327,7 @@ func TestClaimBindsPromises(t *testing.T) {
 		alive func(s *Standing) func(node string) bool
 		want  error
 	}{
-		"another one":         {"m.1", func(*Standing) func(string) bool { return here }, wire.ErrPromised},
+		"another one":         {"m.1", func(*Standing) func(string) bool { return here }, wire.ErrWordGiven},
 		"that one":            {"a.1", func(*Standing) func(string) bool { return here }, nil},
 		"another, it is gone": {"m.1", func(*Standing) func(string) bool { return nobody }, nil},
 		"another, and a third one was faster": {"m.1", func(s *Standing) func(string) bool {
@@ -337,7 +337,7 @@ func TestClaimBindsPromises(t *testing.T) {
 				}
 				return false
 			}
-		}, wire.ErrPromised},
+		}, wire.ErrWordGiven},
 	} {
 		s, _ := durable(t)
 		if err := errors.Join(s.Adopt("c"), s.Claim("c", "a", time.Minute, time.Minute, nobody)); err != nil {
@@ -365,7 +365,7 @@ func TestClaimOfTwoAtOnce(t *testing.T) {
 		}
 		return false
 	}
-	if err := s.Claim("c", "a", time.Minute, time.Minute, meanwhile); !errors.Is(err, wire.ErrPromised) {
+	if err := s.Claim("c", "a", time.Minute, time.Minute, meanwhile); !errors.Is(err, wire.ErrWordGiven) {
 		t.Errorf("two have the claim: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ var (
 	ErrInternal    = errors.New("the other node failed to answer")
 	ErrNotMe       = errors.New("another incarnation was called")
 	ErrOtherExpect = errors.New("another number of founders is expected")
-	ErrPromised    = errors.New("another founder has the promise")
+	ErrWordGiven   = errors.New("another node has a pledge, a promise or a claim of this one")
 	ErrHasQuorum   = errors.New("a quorum of the farm may still run")
 	ErrNotReformed = errors.New("the farm cannot be re-formed now")
 	ErrNoMachine   = errors.New("no such state machine")
@@ -52,7 +52,7 @@ const (
 	CodeMalformed    Code = 14
 	CodeNotMe        Code = 15
 	CodeOtherExpect  Code = 16
-	CodePromised     Code = 17
+	CodeWordGiven    Code = 17
 	CodeHeldBack     Code = 18
 	CodeHasQuorum    Code = 19
 	CodeNotReformed  Code = 20
@@ -81,7 +81,7 @@ var codes = [...]error{
 	CodeMalformed:    ErrMalformed,
 	CodeNotMe:        ErrNotMe,
 	CodeOtherExpect:  ErrOtherExpect,
-	CodePromised:     ErrPromised,
+	CodeWordGiven:    ErrWordGiven,
 	CodeHeldBack:     ErrHeldBack,
 	CodeHasQuorum:    ErrHasQuorum,
 	CodeNotReformed:  ErrNotReformed,

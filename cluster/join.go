@@ -52,7 +52,7 @@ func (j *joining) join() {
 			if len(j.instance().configuration().Servers) < 2 {
 				longest = joinAlone
 			}
-			if silent := j.unanswered(); silent != "" && said.due(silent, time.Now()) {
+			if silent := j.unanswered(); silent != "" && said.sayNow(silent, time.Now()) {
 				j.log.Warn("no other node of the farm answers; this node keeps trying", "join", silent)
 			}
 		}

@@ -116,7 +116,7 @@ func (n *notices) begin(server string) bool {
 // tell sends notices to one server, one after the other, until it has been told what is due. Each says the
 // newest.
 func (n *notices) tell(server string) {
-	for n.more(server) {
+	for n.moreOrEnd(server) {
 		index := n.newest.Load()
 		if err := n.sendOne(server, index); err != nil {
 			sleep.For(n.l.ctx, noticePause)
@@ -127,9 +127,9 @@ func (n *notices) tell(server string) {
 	}
 }
 
-// more reports whether there is something that a server should have been told. If not, no notice to it is
-// under way any more.
-func (n *notices) more(server string) bool {
+// moreOrEnd reports whether there is something that a server should have been told. If not, it notes that no
+// notice to it is under way any more.
+func (n *notices) moreOrEnd(server string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	more := n.lags(server)

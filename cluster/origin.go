@@ -199,7 +199,7 @@ func (o *originator) next() *outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := newOutgoing()
-	// this one; or a caller that gives up now would take the batch from those who join it after
+	// next counts as one that waits, else the batch would end if all callers in it gave up before it is full
 	out.waiters.Add(1)
 	defer out.deserted()
 	now := time.Now()
@@ -229,8 +229,7 @@ func (o *originator) next() *outgoing {
 	return out
 }
 
-// tooLateLocked reports whether p has waited, and is hardly to be answered any more while its caller has
-// time.
+// tooLateLocked reports whether p has waited, and would hardly be answered before its caller's deadline.
 func (o *originator) tooLateLocked(p *proposal, now time.Time) bool {
 	turn := o.flow.turn
 	return !p.until.IsZero() && now.Sub(p.since) > turn/8 && p.until.Sub(now) < turn+turn/4
@@ -263,7 +262,7 @@ func (o *originator) carry(out *outgoing) {
 	var pause backoff
 	for {
 		if out.ctx.Err() != nil {
-			return // its answer is not wanted either: from now on the floor refuses a straggler
+			return // nobody wants its answer, and the floor refuses the batch if it still arrives
 		}
 		other := o.in.leader.changes()
 		a, leader, err := o.attempt(out)

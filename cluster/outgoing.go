@@ -163,8 +163,8 @@ func (out *outgoing) overtaken() error {
 	return errMoved
 }
 
-// turnedAway reports whether a leader took a look at a batch and will not have it in the log, nor will any
-// other now.
+// turnedAway reports whether a leader looked at a batch and refused to put it into the log, as any other
+// leader would now.
 func turnedAway(err error) bool {
 	return errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrNoMachine) ||
 		errors.Is(err, ErrLevel) ||

@@ -131,7 +131,7 @@ func (rd *readiness) placed(own *seat) (right, told bool) {
 	case rd.cfg.Role != Ordinary:
 		return true, true
 	case s.Votes(s.Self):
-		return own.committed(rd.instance()), true
+		return own.lookAt(rd.instance()), true
 	}
 	*own = seat{}
 	ctx, cancel := context.WithTimeout(rd.ctx, time.Second)
@@ -150,9 +150,9 @@ type seat struct {
 	at uint64 // the end of the log when it was seen
 }
 
-// committed reports whether the vote that an instance has now is there for good: all is applied that was in
-// the log when it was seen first.
-func (v *seat) committed(in *instance) bool {
+// lookAt notes the vote that an instance has now, and reports whether it is there for good: all is applied
+// that was in the log when it was seen first.
+func (v *seat) lookAt(in *instance) bool {
 	if v.in != in {
 		*v = seat{in, in.last()}
 	}

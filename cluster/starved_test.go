@@ -45,7 +45,7 @@ func TestStarvedWriteEndsNoNode(t *testing.T) {
 		store.starves.Store(true)
 		in.files = store
 		var w logWrite
-		if !in.poisons(&w, time.Second) {
+		if !in.notePoisoned(&w, time.Second) {
 			t.Fatal("the write has not returned, and the instance goes on")
 		}
 		time.Sleep(time.Hour)

@@ -23,8 +23,9 @@ type complaint struct {
 	at   time.Time
 }
 
-// due reports whether text is to be said now: it is news, or it is old enough to be said again.
-func (c *complaint) due(text string, now time.Time) bool {
+// sayNow reports whether text is to be said now, and notes that it is: it is news, or old enough to be said
+// again.
+func (c *complaint) sayNow(text string, now time.Time) bool {
 	again := sayPause
 	if text == c.text {
 		again = waitingAgain
@@ -126,7 +127,7 @@ func (f *forming) sayCannotFound() {
 // sayNotFounded says that the farm is not founded, and who is missing.
 func (f *forming) sayNotFounded(said *complaint, expect, here int) {
 	missing := strings.Join(append(f.joining.silent(), f.joining.neverFounding()...), ", ")
-	if said.due(missing, time.Now()) {
+	if said.sayNow(missing, time.Now()) {
 		f.log.Warn("the farm is not founded yet: not all the nodes that found it are here",
 			"expected", expect, "here", here, "missing", missing)
 	}
@@ -156,7 +157,7 @@ func (rd *readiness) sayUnready(said *complaint, since time.Time, placed, config
 		return // what it waits for before that, join and form say
 	}
 	why, args := rd.whyUnready(placed, configured, caughtUp)
-	if said.due(why, time.Now()) {
+	if said.sayNow(why, time.Now()) {
 		rd.log.Warn("this node is not ready yet: "+why, args...)
 	}
 }

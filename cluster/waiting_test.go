@@ -21,7 +21,7 @@ func TestComplaint(t *testing.T) {
 		{61 * time.Second, "a", true},
 		{62 * time.Second, "b", false}, {72 * time.Second, "b", true}, {73 * time.Second, "a", false},
 	} {
-		if got := c.due(s.text, start.Add(s.after)); got != s.due {
+		if got := c.sayNow(s.text, start.Add(s.after)); got != s.due {
 			t.Errorf("%q after %v: %v, want %v", s.text, s.after, got, s.due)
 		}
 	}

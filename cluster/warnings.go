@@ -17,8 +17,8 @@ type warnings struct {
 	last map[string]time.Time // by what they are about
 }
 
-// due reports whether a warning about something is to be given now, and notes that it is.
-func (w *warnings) due(about string, now time.Time) bool {
+// warnNow reports whether a warning about something is to be given now, and notes that it is.
+func (w *warnings) warnNow(about string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if last, said := w.last[about]; said && now.Sub(last) < warnPause {
@@ -33,7 +33,7 @@ func (w *warnings) due(about string, now time.Time) bool {
 
 // warnOnce logs a warning about one thing at most once a minute.
 func (b *base) warnOnce(about, text string, err error, more ...any) {
-	if b.warned.due(about, time.Now()) {
+	if b.warned.warnNow(about, time.Now()) {
 		b.log.Warn(text, append([]any{keyError, err}, more...)...)
 	}
 }

@@ -9,12 +9,12 @@ import (
 func TestWarningsAreNotRepeated(t *testing.T) {
 	var w warnings
 	now := time.Now()
-	if !w.due("disk", now) || w.due("disk", now.Add(warnPause-1)) || !w.due("name", now) ||
-		!w.due("disk", now.Add(warnPause)) {
+	if !w.warnNow("disk", now) || w.warnNow("disk", now.Add(warnPause-1)) || !w.warnNow("name", now) ||
+		!w.warnNow("disk", now.Add(warnPause)) {
 		t.Error("a warning about one thing is given once a minute")
 	}
 	for i := range 3 * warnAbouts {
-		w.due(fmt.Sprint(i), now)
+		w.warnNow(fmt.Sprint(i), now)
 	}
 	if len(w.last) > warnAbouts+1 {
 		t.Errorf("%d things are remembered", len(w.last))

@@ -29,8 +29,8 @@ var ErrStalled = errors.New("the disk does not answer")
 
 // watchedStore has an eye on how long writes to a disk take. A leader whose disk hangs goes on with its
 // heartbeats, so nobody would take its place while every write hangs (raft issues 503, 614, 666). A log in
-// memory is not watched: a write to it takes long only if the whole process stands still, and the node would
-// forget what it has for that.
+// memory is not watched: a write to it takes long only if the whole process stands still, and with a new
+// instance the node would lose all that it holds.
 type watchedStore struct {
 	raftlog.Store
 	in *instance
@@ -70,7 +70,7 @@ type logWrite struct {
 
 // poison cuts the instance off, unless the write has returned.
 func (in *instance) poison(w *logWrite, after time.Duration) {
-	if !in.poisons(w, after) {
+	if !in.notePoisoned(w, after) {
 		return
 	}
 	in.layer.Close()
@@ -83,8 +83,9 @@ func (in *instance) poison(w *logWrite, after time.Duration) {
 		after)
 }
 
-// poisons reports whether a write is still on its way, and notes that the instance has not waited for it.
-func (in *instance) poisons(w *logWrite, after time.Duration) bool {
+// notePoisoned notes that the instance has not waited for a write. It reports false if the write has
+// returned.
+func (in *instance) notePoisoned(w *logWrite, after time.Duration) bool {
 	in.watchMu.Lock()
 	defer in.watchMu.Unlock()
 	if w.returned {

@@ -11,9 +11,9 @@ import (
 )
 
 // A leader gives each origin credit for what it may have under way: waiting at the leader, or in an entry in
-// flight. It divides what the farm can make use of among the origins that have sent something of late. An
-// entry in flight, and another one that gathers for each, keeps the disks busy; what waits beyond that waits
-// where it came from, and can be refused there.
+// flight. It divides what the farm can make use of, by max-min fairness, among the origins that have sent
+// something of late (see fair.go). An entry in flight, and another one that gathers for each, keeps the disks
+// busy; what waits beyond that waits where it came from, and can be refused there.
 var allCredit = load{2 * entriesInFlight * wire.MaxEntryCommands, 2*entriesInFlight*wire.MaxEntryBytes +
 	2*wire.MaxEntryBytes}
 
@@ -24,18 +24,28 @@ var maxTaken = load{4 * allCredit.commands, 4 * allCredit.bytes}
 // activeFor is for how long an origin counts as active after it has sent something, or was answered at last.
 const activeFor = time.Second
 
+// span is how long a leader remembers what an origin has wanted: it looks at the present span and the one
+// before.
+const span = activeFor / 4
+
 // intake is what a leader has taken in and not answered yet, and from whom.
 type intake struct {
 	mu      sync.Mutex
 	taken   load
 	origins map[uint64]*activity
-	swept   time.Time // when those were forgotten that are not active any more
+	turned  time.Time // when the present span began
+	level   load      // the most that an origin may have; valid unless dated
+	dated   bool      // what level follows from has changed
 }
 
 // activity is what a leader knows of an origin.
 type activity struct {
 	batches int       // of it that are taken in
 	last    time.Time // when one came, or was answered
+	taken   load      // in those batches
+	given   load      // by the last answer
+	most    load      // the most that it wanted in the present span
+	before  load      // and in the one before
 }
 
 func loadOf(b *wire.Batch) load { return load{b.Count, b.Size()} }
@@ -56,11 +66,13 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 		if i.origins == nil {
 			i.origins = map[uint64]*activity{}
 		}
-		o = &activity{}
+		o = &activity{given: firstCredit}
 		i.origins[b.Origin] = o
 	}
 	o.batches++
-	o.last = now
+	o.last, o.taken = now, o.taken.plus(loadOf(b))
+	i.dated = i.dated || !o.demand().within(o.wants())
+	o.most = o.most.max(o.demand())
 	return nil
 }
 
@@ -71,28 +83,27 @@ func (i *intake) done(b *wire.Batch) wire.Credit {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.taken = i.taken.minus(loadOf(b))
-	if o := i.origins[b.Origin]; o != nil {
-		o.batches--
-		o.last = now
+	o := i.origins[b.Origin]
+	o.batches--
+	o.last, o.taken = now, o.taken.minus(loadOf(b))
+	if now.Sub(i.turned) >= span {
+		i.turnLocked(now)
 	}
-	if now.Sub(i.swept) >= activeFor/4 {
-		i.swept = now
-		maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool {
-			return !o.active(now)
-		})
-	}
-	return shareOf(len(i.origins))
+	o.given = i.creditLocked(o)
+	return wire.Credit{Commands: uint64(o.given.commands), Bytes: uint64(o.given.bytes)}
+}
+
+// turnLocked begins a new span, and forgets the origins that are not active any more.
+func (i *intake) turnLocked(now time.Time) {
+	i.turned, i.dated = now, true
+	maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool {
+		o.before, o.most = o.most, o.demand()
+		return !o.active(now)
+	})
 }
 
 // active reports whether an origin takes part in the division.
 func (o *activity) active(now time.Time) bool { return o.batches > 0 || now.Sub(o.last) < activeFor }
-
-// shareOf returns what each of so many origins may have under way.
-func shareOf(origins int) wire.Credit {
-	n := max(1, origins)
-	return wire.Credit{Commands: uint64(max(1, allCredit.commands/n)),
-		Bytes: uint64(max(1, allCredit.bytes/n))}
-}
 
 // creditOf returns the credit that a leader's answer gives, within what can be meant.
 func creditOf(c wire.Credit) load {

@@ -74,11 +74,11 @@
 //
 // A write goes propose.go, origin.go, outgoing.go and offer.go (this node's side), package internal/link
 // (the two ends of a call), leader.go and taken.go (the leader's side), and internal/replica (every node);
-// internal/wire has the bytes. flow.go and credit.go bound how much is under way, needs.go keeps out of the
-// log what some program does not know, and registration.go makes the node known as an origin. Nodes that did
-// not propose hear of a commit by notice.go, all at once if unison.go is asked for it; nudge.go tells it to
-// the local Raft. applied.go has how far this node has applied, and spread.go waits until others have. A
-// read that must be new goes read.go, rounds.go and confirm.go.
+// internal/wire has the bytes. flow.go, credit.go and fair.go bound how much is under way, needs.go keeps
+// out of the log what some program does not know, and registration.go makes the node known as an origin.
+// Nodes that did not propose hear of a commit by notice.go, all at once if unison.go is asked for it;
+// nudge.go tells it to the local Raft. applied.go has how far this node has applied, and spread.go waits
+// until others have. A read that must be new goes read.go, rounds.go and confirm.go.
 //
 // What raft gets of us is transport.go, with append.go, pipeline.go, heartbeat.go and feed.go (what it
 // sends; internal/line fits it to the speed of the line), streamlayer.go (its connections), broken.go and

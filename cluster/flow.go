@@ -12,6 +12,10 @@ type load struct{ commands, bytes int }
 func (a load) plus(b load) load  { return load{a.commands + b.commands, a.bytes + b.bytes} }
 func (a load) minus(b load) load { return load{a.commands - b.commands, a.bytes - b.bytes} }
 
+// min and max return the lesser, or the greater, of the commands and of the bytes.
+func (a load) min(b load) load { return load{min(a.commands, b.commands), min(a.bytes, b.bytes)} }
+func (a load) max(b load) load { return load{max(a.commands, b.commands), max(a.bytes, b.bytes)} }
+
 // within reports whether a is not more than a limit, in commands and in bytes.
 func (a load) within(limit load) bool { return a.commands <= limit.commands && a.bytes <= limit.bytes }
 

@@ -28,6 +28,7 @@ type strain struct {
 	size     int           // of a command
 	patience time.Duration // of a caller
 	writers  int           // on each node, as many as the farm can serve
+	idlers   time.Duration // all nodes but one write once in so long, or never if negative; 0 = as the one
 	run      time.Duration
 	least    int           // of the commands of so many writers are done
 	p99      time.Duration // in which the slowest but one in a hundred of those who are served are served
@@ -37,9 +38,11 @@ type strain struct {
 type strained struct {
 	acked, refused, uncertain, late int
 	took                            []time.Duration // of acked, ascending
-	copies                          float64         // in each log, of what was acknowledged
-	all                             float64         // commands in the log, per acknowledged one
-	broken                          string          // of the promises: what
+	idlers                          []time.Duration // what the writes of idlers took, ascending
+	idlersFailed                    int
+	copies                          float64 // in each log, of what was acknowledged
+	all                             float64 // commands in the log, per acknowledged one
+	broken                          string  // of the promises: what
 }
 
 func (o strained) p99() time.Duration {
@@ -126,25 +129,43 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 		told := map[string]error{}
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		for _, n := range l.nodes {
+		for k, n := range l.nodes {
+			idler := s.idlers != 0 && k != s.nodes/2
 			for w := range writers {
+				if idler && (w > 0 || s.idlers < 0) {
+					break
+				}
 				wg.Go(func() {
 					// they come one by one
 					time.Sleep(time.Duration(w) * time.Second / time.Duration(writers))
+					if idler {
+						time.Sleep(time.Duration(k) * s.idlers / time.Duration(s.nodes))
+					}
 					for i := 0; ctx.Err() == nil; i++ {
 						id := fmt.Sprintf("%s.%d.%d", n.conf.Name, w, i)
 						began := time.Now()
 						patience, stop := context.WithTimeout(l.t.Context(), s.patience)
-						_, _, err := n.Handle("kv").Propose(patience, []byte("strain <"+id+"> "+fill))
+						cmd := "strain <" + id + "> " + fill
+						if idler {
+							cmd = cmd[:min(len(cmd), 200)]
+						}
+						_, _, err := n.Handle("kv").Propose(patience, []byte(cmd))
 						stop()
 						mu.Lock()
 						told[id] = err
-						if err == nil && ctx.Err() == nil {
+						switch {
+						case idler && err != nil:
+							o.idlersFailed++
+						case idler:
+							o.idlers = append(o.idlers, time.Since(began))
+						case err == nil && ctx.Err() == nil:
 							o.acked++
 							o.took = append(o.took, time.Since(began))
 						}
 						mu.Unlock()
-						if errors.Is(err, ErrOverloaded) {
+						if idler {
+							sleep.For(ctx, s.idlers)
+						} else if errors.Is(err, ErrOverloaded) {
 							sleep.For(ctx, time.Second)
 						}
 					}
@@ -155,6 +176,7 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 		on.Store(false)
 		time.Sleep(time.Minute) // what was given up on its way is in the log by then
 		slices.Sort(o.took)
+		slices.Sort(o.idlers)
 		o.settle(told, b, s.nodes)
 	})
 	return o

@@ -100,13 +100,15 @@ func (o *originator) creditStats() admin.Credit {
 func (i *intake) stats(now time.Time) admin.Leading {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s := admin.Leading{Waiting: queueOfLoad(i.taken)}
+	if now.Sub(i.turned) >= span {
+		i.turnLocked(now)
+	}
+	s := admin.Leading{Waiting: queueOfLoad(i.taken), Credit: queueOfLoad(i.levelLocked())}
 	for _, o := range i.origins {
 		if o.active(now) {
 			s.Origins++
 		}
 	}
-	s.Credit = queueOfLoad(creditOf(shareOf(int(s.Origins))))
 	return s
 }
 

@@ -78,7 +78,7 @@ type Credit struct {
 type Leading struct {
 	Waiting Queue `json:"waiting"` // taken in, from all nodes, and not answered yet
 	Origins int64 `json:"origins"` // nodes that have sent something within a second; they share its credit
-	Credit  Queue `json:"credit"`  // what each of them may have under way
+	Credit  Queue `json:"credit"`  // the most that one may have under way; who uses less leaves it to the rest
 }
 
 // Queue is what waits at one moment.

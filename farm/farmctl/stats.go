@@ -110,7 +110,7 @@ func printStats(w io.Writer, s admin.Stats, f admin.Farm, more bool) error {
 		fmt.Fprintf(w, "  credit at %s: %s\n", dash(nameOf(at)), credit(c))
 	}
 	if s.RaftRole == admin.RaftLeader {
-		fmt.Fprintf(w, "  as the leader: %s, %d nodes send, credit of each %s\n", queue(s.Leading.Waiting),
+		fmt.Fprintf(w, "  as the leader: %s, %d nodes send, credit of one up to %s\n", queue(s.Leading.Waiting),
 			s.Leading.Origins, amount(s.Leading.Credit))
 	}
 	fmt.Fprintf(w, "  log: last %d, committed %d, applied %d, behind by %s\n",

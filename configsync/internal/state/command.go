@@ -50,7 +50,7 @@ type Write struct {
 	Key      string // the same whenever the write is repeated, and no other write's; "" = it is not repeated
 }
 
-// Propose makes a release of what is in force with changes, and begins to roll it out.
+// Propose makes a release of what is in force with changes, and begins to roll it out, unless Hold is set.
 type Propose struct {
 	Write
 	Changes []Change // of the files of configuration
@@ -109,7 +109,8 @@ type EndCanary Step
 //
 //	propose:  write, number of changes, for each: path, 0 to set or 1 to delete, text; 1 to keep the content
 //	          or 0 and the content; program, level, publisher, plan, hold
-//	content:  root and source (32 bytes, or none), size, files, seal
+//	content:  root and source (each as a string of 32 bytes, or of none), bytes of the manifest, bytes of all files,
+//	          number of files, seal
 //	begin:    write, release, plan
 //	activate: rollout, nodes that are ready, nodes that are not
 //	confirm, return, abort, end of canary: rollout, who, why

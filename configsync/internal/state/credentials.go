@@ -30,17 +30,17 @@ type Credentials struct {
 	records []credential.Record // as they were minted
 }
 
-// Mint makes a key one that may publish.
+// Mint makes a key one that may publish. All fields but Who and Why are needed.
 type Mint struct {
 	Public   credential.Public
-	Name     string
-	NotAfter time.Time
-	Who, Why string
+	Name     string    // for people, as credential.CheckName has it
+	NotAfter time.Time // until when it may, to the ms: later than the log's time, by MaxLife at most
+	Who, Why string    // up to MaxWho and MaxWhy bytes
 }
 
 // Revoke ends a credential.
 type Revoke struct {
-	ID       string
+	ID       string // credential.Public.ID
 	Who, Why string
 }
 

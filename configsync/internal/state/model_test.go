@@ -113,7 +113,7 @@ func checkPromises(t *testing.T, was, is *State, a Answer) {
 			t.Fatalf("the content that %s shows may go", node)
 		}
 	}
-	if len(roots) > 1+keptBefore+1+2+keptPublished {
+	if len(roots) > 1+keptBefore+1+2+keptUntried {
 		t.Fatalf("%d contents are kept", len(roots))
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 // How much is kept, as a part of the format.
 const (
-	keptBefore    = 2 // releases that were in force before, and did well: their content is kept
-	keptPublished = 3 // releases that were never tried: they and their content are kept
+	keptBefore  = 2 // releases that were in force before, and did well: their content is kept
+	keptUntried = 3 // releases that were never tried: they and their content are kept
 )
 
 // forget drops what is too old. It edits s, which nobody has seen yet.
@@ -45,16 +45,16 @@ func (s *State) referenced() map[uint64]bool {
 	if r, ok := s.InProgress(); ok {
 		out[r.Release] = true
 	}
-	for _, r := range s.published() {
+	for _, r := range s.untried() {
 		out[r.ID] = true
 	}
 	return out
 }
 
-// published returns the newest releases that were never tried.
-func (s *State) published() (out []Release) {
+// untried returns the newest releases that were never tried, which are kept for whoever may want them.
+func (s *State) untried() (out []Release) {
 	for _, r := range slices.Backward(s.releases) {
-		if !r.Tried && !r.Dry && len(out) < keptPublished {
+		if !r.Tried && !r.Dry && len(out) < keptUntried {
 			out = append(out, r)
 		}
 	}
@@ -84,7 +84,7 @@ func (s *State) Retained() (out []Release) {
 		add(r.Release)
 		add(was.Release)
 	}
-	for _, r := range s.published() {
+	for _, r := range s.untried() {
 		add(r.ID)
 	}
 	return out

@@ -39,7 +39,7 @@ const (
 	format      = 1
 	headSize    = 1 + 4
 	maxTime     = 1 << 50 // ms since 1970
-	maxReleases = Kept + 2 + keptPublished
+	maxReleases = Kept + 2 + keptUntried
 	maxRollout  = 3*MaxNodes*(MaxNode+2) + 2*MaxWho + MaxWhy + MaxReason + MaxKey + 256
 	maxRelease  = MaxBytes + MaxFiles*(MaxPath+16) + MaxWho + MaxWhy + MaxReason + MaxSeal + 1024
 	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxReason+128) + (Kept+1)*maxRollout +

@@ -61,7 +61,7 @@ type Release struct {
 	Key       string
 	Index     uint64 // of the log
 	Time      time.Time
-	Tried     bool   // there was a rollout of it, other than a dry run
+	Tried     bool   // there was a rollout of it, other than a dry run or a canary that was given up
 	Rejected  string // why its last rollout failed; "" = it did not
 	Dry       bool   // it was made for a dry run, and goes when that ends
 }
@@ -98,11 +98,12 @@ const (
 	Manual                       // by whoever operates the farm
 )
 
-// Plan says how a rollout goes. Durations are kept in ms.
+// Plan says how a rollout goes, as the log has it: 0 is 0. The defaults that configsync.Plan speaks of are filled in
+// before. Durations are kept in ms, up to MaxDuration.
 type Plan struct {
 	Unreachable Policy
 	Wait        time.Duration // before Unreachable counts
-	MinReady    uint64        // nodes; 0 = a majority
+	MinReady    uint64        // nodes; 0 = a majority of the members, or all Nodes
 	Stage       time.Duration // until all nodes have to be ready
 	Confirm     time.Duration // within which all nodes have to confirm the switch; 0 = they are not asked
 	Bake        time.Duration // how long they are asked at least

@@ -143,7 +143,7 @@ func TestHeldAgain(t *testing.T) {
 	if again := hold("1"); again != first {
 		t.Errorf("what is kept was made again, as release %d", again)
 	}
-	for i := range keptPublished {
+	for i := range keptUntried {
 		hold(fmt.Sprint("other ", i))
 	}
 	hold("1")

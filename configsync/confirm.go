@@ -77,39 +77,40 @@ func (m *Manager) checkBefore(ctx context.Context, st *staged, rollout uint64) {
 	m.unwell.Store(rollout)
 }
 
-// watch decides how a rollout ends that was switched.
-type watch struct {
+// confirmWindow decides how a rollout ends that was switched: whether it is confirmed, or taken back.
+type confirmWindow struct {
 	m     *Manager
 	r     Rollout
 	begun time.Time
-	nodes map[string]*patient
+	nodes map[string]*nodeHealth // by name: those that were ready at the switch
 }
 
-// patient is what is known of one node's health.
-type patient struct {
-	well    bool
-	unwell  string
-	failing int // how often in a row
+// nodeHealth is what is known of one node since the switch. The zero nodeHealth has not answered yet.
+type nodeHealth struct {
+	well    bool   // it was heard last, and said so
+	unwell  string // why it is not, by its last answer; "" = it is, or it has given none
+	failing int    // how often in a row it has said that it is not
 }
 
 // failingTimes is how often in a row a node has to say that it is not well.
 const failingTimes = 3
 
-// healthOf is one answer, or none.
-type healthOf struct {
+// healthAnswer is one answer of a node, or why there is none.
+type healthAnswer struct {
 	node string
 	Health
 	err error
 }
 
-// overlook asks the nodes of a rollout whether they are well, until it is decided.
-func (m *Manager) overlook(ctx context.Context, r Rollout) {
+// confirmOrReturn asks the nodes of a rollout whether they are well until it is decided, and has the log take the
+// decision.
+func (m *Manager) confirmOrReturn(ctx context.Context, r Rollout) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &watch{m: m, r: r, begun: time.Now(), nodes: map[string]*patient{}}
-	answers := make(chan healthOf)
+	w := &confirmWindow{m: m, r: r, begun: time.Now(), nodes: map[string]*nodeHealth{}}
+	answers := make(chan healthAnswer)
 	for _, node := range r.Ready {
-		w.nodes[node] = &patient{}
+		w.nodes[node] = &nodeHealth{}
 		m.note(r.ID, node, func(p *NodeProgress) { p.Step = max(p.Step, StepFlipped) })
 		go m.askHealth(ctx, r.ID, node, answers)
 	}
@@ -144,11 +145,11 @@ func (m *Manager) overlook(ctx context.Context, r Rollout) {
 }
 
 // askHealth asks a node again and again.
-func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to chan<- healthOf) {
+func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to chan<- healthAnswer) {
 	for {
 		h, err := m.s.Peers.Confirm(ctx, node, rollout)
 		select {
-		case to <- healthOf{node, h, err}:
+		case to <- healthAnswer{node, h, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -158,7 +159,7 @@ func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to
 	}
 }
 
-func (w *watch) take(a healthOf) {
+func (w *confirmWindow) take(a healthAnswer) {
 	p := w.nodes[a.node]
 	switch {
 	case a.err != nil:
@@ -177,7 +178,7 @@ func (w *watch) take(a healthOf) {
 	})
 }
 
-func (w *watch) allWell() bool {
+func (w *confirmWindow) allWell() bool {
 	for _, p := range w.nodes {
 		if !p.well {
 			return false
@@ -187,14 +188,14 @@ func (w *watch) allWell() bool {
 }
 
 // failing returns why the farm has to go back at once; "" = it need not.
-func (w *watch) failing() string {
-	return w.say("not well", func(p *patient) (string, bool) { return p.unwell, p.failing >= failingTimes })
+func (w *confirmWindow) failing() string {
+	return w.say("not well", func(p *nodeHealth) (string, bool) { return p.unwell, p.failing >= failingTimes })
 }
 
 // verdict returns why the farm has to go back when the time is over; "" = all is well, or well enough: nodes
 // that were not heard are taken for unreachable, unless they are so many that the release may be the cause.
-func (w *watch) verdict() string {
-	if why := w.say("not well", func(p *patient) (string, bool) { return p.unwell, p.unwell != "" }); why != "" {
+func (w *confirmWindow) verdict() string {
+	if why := w.say("not well", func(p *nodeHealth) (string, bool) { return p.unwell, p.unwell != "" }); why != "" {
 		return why
 	}
 	well := 0
@@ -206,11 +207,11 @@ func (w *watch) verdict() string {
 	if well > len(w.nodes)/2 {
 		return ""
 	}
-	return w.say("not heard after the switch", func(p *patient) (string, bool) { return "no answer", !p.well })
+	return w.say("not heard after the switch", func(p *nodeHealth) (string, bool) { return "no answer", !p.well })
 }
 
 // say names the nodes of which something is so; "" if it is of none.
-func (w *watch) say(what string, so func(*patient) (string, bool)) string {
+func (w *confirmWindow) say(what string, so func(*nodeHealth) (string, bool)) string {
 	nodes := map[string]string{}
 	for node, p := range w.nodes {
 		if why, yes := so(p); yes {

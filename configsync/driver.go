@@ -51,7 +51,7 @@ func (m *Manager) carryOn(r Rollout) {
 	})
 	defer stop()
 	if r.Phase == PhaseConfirming {
-		m.overlook(ctx, r)
+		m.confirmOrReturn(ctx, r)
 		return
 	}
 	if r.Plan.Dry {

@@ -20,7 +20,7 @@ type Health struct {
 // no answer: ErrClosed, or ctx's own.
 func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
 	h := Health{Node: m.s.Node}
-	short, cancel := context.WithTimeout(ctx, checkTime)
+	short, cancel := context.WithTimeout(ctx, selfCheckTime)
 	defer cancel()
 	err := m.await(short, func() bool {
 		if m.Usable() != nil {
@@ -60,7 +60,7 @@ func (m *Manager) selfCheck(ctx context.Context) error {
 	if m.s.SelfCheck == nil {
 		return nil
 	}
-	_, err := call(ctx, &m.strays, errand{what: "self-check", limit: checkTime}, func(ctx context.Context) (struct{}, error) {
+	_, err := call(ctx, &m.strays, errand{what: "self-check", limit: selfCheckTime}, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.s.SelfCheck(ctx)
 	}, nil)
 	return err

@@ -86,7 +86,7 @@ func (m *Manager) checkContent(ctx context.Context, of string, s *shown) error {
 	if s == nil || m.s.CheckContent == nil {
 		return nil
 	}
-	_, err := call(ctx, &m.strays, errand{what: of, limit: userTime}, func(ctx context.Context) (struct{}, error) {
+	_, err := call(ctx, &m.strays, errand{what: of, limit: codeTime}, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.s.CheckContent(ctx, s.files)
 	}, nil)
 	m.sayPanic("checking the content", err)

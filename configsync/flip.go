@@ -62,7 +62,7 @@ func (m *Manager) settled() *snapshot {
 // How long requests wait for a node that makes itself ready for what is in force: if it has all it needs, and
 // if it has to fetch something first.
 const (
-	patienceHere  = userTime
+	patienceHere  = codeTime
 	patienceFetch = 250 * time.Millisecond
 )
 

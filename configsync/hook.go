@@ -126,7 +126,7 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 			continue
 		}
 		what := "hook of " + h.d.name
-		e := errand{what: what, limit: userTime}
+		e := errand{what: what, limit: codeTime}
 		u, err := call(ctx, &m.strays, e, func(ctx context.Context) (u undo, err error) {
 			u.commit, u.abort, err = h.run(ctx, old.base.value, next.base.value)
 			u.what = what
@@ -199,7 +199,7 @@ func (m *Manager) giveUpLocked() {
 }
 
 // undoLocked has hooks undone, in reverse order, after those that are being undone. One that hangs is not waited
-// for longer than userTime: it must not keep all releases to come from this node.
+// for longer than codeTime: it must not keep all releases to come from this node.
 func (m *Manager) undoLocked(p *prepared) {
 	before, done := m.undone, make(chan struct{})
 	m.undone = done
@@ -207,7 +207,7 @@ func (m *Manager) undoLocked(p *prepared) {
 		defer close(done)
 		<-before
 		for _, u := range slices.Backward(p.hooks) {
-			m.bounded("abort", errand{u.what, userTime, true}, u.abort)
+			m.bounded("abort", errand{u.what, codeTime, true}, u.abort)
 		}
 	}()
 }

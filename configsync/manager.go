@@ -214,7 +214,7 @@ func (m *Manager) Close() error {
 	m.mu.Unlock()
 	select {
 	case <-undone:
-	case <-time.After(userTime):
+	case <-time.After(codeTime):
 	}
 	return nil
 }

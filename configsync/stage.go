@@ -189,7 +189,7 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, mani
 	tell(NodeProgress{Step: StepFetched})
 	files := filesOf(source, r.Revision)
 	m.tryAgain.Store(false)
-	values, err := call(ctx, &m.strays, errand{what: "values", limit: userTime},
+	values, err := call(ctx, &m.strays, errand{what: "values", limit: codeTime},
 		func(context.Context) ([]*value, error) { return m.values(files) }, nil)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

@@ -242,7 +242,7 @@ func (m *Manager) restartOf(r Rollout) (out []string) {
 // program does not know: several programs can share a farm.
 func (m *Manager) check(s *state.State, files Files) error {
 	old := inForce(s)
-	_, err := call(m.ctx, &m.strays, errand{what: "check", limit: userTime}, func(context.Context) (struct{}, error) {
+	_, err := call(m.ctx, &m.strays, errand{what: "check", limit: codeTime}, func(context.Context) (struct{}, error) {
 		return struct{}{}, check(m.declared, files, m.opener(), m.roles(), func(path string) bool {
 			text, there := old[path]
 			return !there || text != files[path]

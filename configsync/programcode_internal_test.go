@@ -17,7 +17,7 @@ func TestStraysAtOnce(t *testing.T) {
 		var hang atomic.Int32
 		over := make(chan struct{})
 		do := func() error {
-			_, err := call(t.Context(), &s, errand{what: "self-check", limit: checkTime}, func(context.Context) (struct{}, error) {
+			_, err := call(t.Context(), &s, errand{what: "self-check", limit: selfCheckTime}, func(context.Context) (struct{}, error) {
 				hang.Add(1)
 				<-over
 				return struct{}{}, nil

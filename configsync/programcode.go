@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// How long code of the program has: to check and to prepare, and to commit or to abort. What takes longer is
-// not waited for.
+// How long code of the program has. What takes longer is not waited for.
 const (
-	userTime   = 10 * time.Second
-	commitTime = time.Second
-	checkTime  = 5 * time.Second
+	codeTime      = 10 * time.Second // to check values and content, to prepare, and to undo that
+	commitTime    = time.Second      // which requests wait for
+	selfCheckTime = 5 * time.Second
 )
 
 // errand is what code of the program is run for.

@@ -91,20 +91,20 @@ func declarations(configs []Declared) ([]*declaration, error) {
 			return nil, errors.New("configsync: a config is listed that NewConfig has not made")
 		}
 		d := c.declared()
-		i := slices.IndexFunc(out, func(o *declaration) bool { return o.name == d.name })
-		if i >= 0 && out[i] != d {
-			return nil, fmt.Errorf("configsync: there are two configs called %q (%s and %s): give one of them "+
-				"another name", d.name, out[i].where, d.where)
-		}
-		if i < 0 {
+		switch other := find(out, d.name); other {
+		case nil:
 			out = append(out, d)
+		case d: // it is listed twice, which does no harm
+		default:
+			return nil, fmt.Errorf("configsync: there are two configs called %q (%s and %s): give one of them "+
+				"another name", d.name, other.where, d.where)
 		}
 	}
 	return out, nil
 }
 
-// check does Check. o says what becomes of secrets; roles has the roles of nodes as far as they are known; mine says which files are to be
-// of a config that is declared, and in a place for one.
+// check does Check. o says what becomes of secrets; roles has the roles of nodes as far as they are known; mine says
+// which files are to be of a config that is declared, and in a place for one.
 func check(ds []*declaration, files Files, o secret.Opener, roles map[string]string,
 	mine func(path string) bool) error {
 	docs, unread, ps := readAll(ds, files, o, mine)
@@ -124,24 +124,32 @@ func check(ds []*declaration, files Files, o secret.Opener, roles map[string]str
 	return ps.Err()
 }
 
+// find returns what is declared under a name; nil if nothing is.
+func find(ds []*declaration, name string) *declaration {
+	if i := slices.IndexFunc(ds, func(d *declaration) bool { return d.name == name }); i >= 0 {
+		return ds[i]
+	}
+	return nil
+}
+
 // documents are the files of each config, taken apart.
 type documents map[*declaration][]*layer.Document
 
-// readAll reads the files of all declared configs. unread has those of which one cannot be read.
+// readAll reads the files of all declared configs. unread has those of which one cannot be read; mine is as for check.
 func readAll(ds []*declaration, files Files, o secret.Opener, mine func(string) bool) (docs documents,
 	unread map[*declaration]bool, ps Problems) {
 	docs, unread = documents{}, map[*declaration]bool{}
 	places := map[layer.Place]string{}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		place, err := layer.Locate(path)
-		i := slices.IndexFunc(ds, func(d *declaration) bool { return d.name == place.Config })
+		d := find(ds, place.Config)
 		switch first := places[place]; {
 		case err != nil:
 			if mine(path) {
 				ps.Add(tree.Pos{File: path}, "", "%v", err)
 			}
 			continue
-		case i < 0:
+		case d == nil:
 			if mine(path) {
 				ps.Add(tree.Pos{File: path}, "", "%s", noConfig(place.Config, ds))
 			}
@@ -152,14 +160,20 @@ func readAll(ds []*declaration, files Files, o secret.Opener, mine func(string) 
 			continue
 		}
 		places[place] = path
-		d, wrong := layer.Read(ds[i].typ, place, path, []byte(files[path]), o)
-		if ps = append(ps, wrong...); d != nil {
-			docs[ds[i]] = append(docs[ds[i]], d)
+		doc, wrong := layer.Read(d.typ, place, path, []byte(files[path]), o)
+		if ps = append(ps, wrong...); doc != nil {
+			docs[d] = append(docs[d], doc)
 		} else {
-			unread[ds[i]] = true
+			unread[d] = true
 		}
 	}
 	return docs, unread, ps
+}
+
+// readOwn reads the files of this program's configs. Those of other programs' configs do not matter.
+func (m *Manager) readOwn(files Files, o secret.Opener) (documents, Problems) {
+	docs, _, ps := readAll(m.declared, files, o, func(string) bool { return false })
+	return docs, ps
 }
 
 func noConfig(name string, ds []*declaration) string {

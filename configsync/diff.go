@@ -38,9 +38,8 @@ func (m *Manager) Diff(from, to uint64) ([]Difference, error) {
 
 // DiffFiles is Diff of files.
 func (m *Manager) DiffFiles(old, files Files) ([]Difference, error) {
-	foreign := func(string) bool { return false }
-	was, _, wrong := readAll(m.declared, old, m.opener().Lenient(), foreign)
-	is, _, ps := readAll(m.declared, files, m.opener().Lenient(), foreign)
+	was, wrong := m.readOwn(old, m.opener().Lenient())
+	is, ps := m.readOwn(files, m.opener().Lenient())
 	if err := append(ps, wrong...).Err(); err != nil {
 		return nil, err
 	}

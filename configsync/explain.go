@@ -2,7 +2,6 @@ package configsync
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
@@ -38,14 +37,16 @@ type Source struct {
 
 // Explain says where the values of a config come from that is in force. Of all fields, those that nobody sets are
 // the last.
+//
+// Errors: no such config or field, with the nearest name that there is; Problems, if the files in force do not fit this
+// program.
 func (m *Manager) Explain(q Question) ([]Explained, error) {
-	i := slices.IndexFunc(m.declared, func(d *declaration) bool { return d.name == q.Config })
-	if i < 0 {
+	d := find(m.declared, q.Config)
+	if d == nil {
 		return nil, fmt.Errorf("configsync: %s", noConfig(q.Config, m.declared))
 	}
-	d := m.declared[i]
 	files, _, _ := m.Files(0)
-	docs, _, ps := readAll(m.declared, files, m.opener().Lenient(), func(string) bool { return false })
+	docs, ps := m.readOwn(files, m.opener().Lenient())
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}

@@ -254,9 +254,9 @@ func (m *Manager) Changed() <-chan struct{} {
 	return m.news
 }
 
-// values makes the values of files, for this node. Files of other programs' configs do not matter.
+// values makes the values of files, for this node.
 func (m *Manager) values(files Files) ([]*value, error) {
-	docs, _, ps := readAll(m.declared, files, m.opener(), func(string) bool { return false })
+	docs, ps := m.readOwn(files, m.opener())
 	return m.valuesOf(docs, ps)
 }
 

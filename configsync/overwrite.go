@@ -164,7 +164,7 @@ func (m *Manager) unsaid(base, now, next Files) (out []Difference) {
 // said returns all that files say of the configs of this program.
 func (m *Manager) said(files Files) map[place]*tree.Node {
 	out := map[place]*tree.Node{}
-	docs, _, _ := readAll(m.declared, files, m.opener().Lenient(), func(string) bool { return false })
+	docs, _ := m.readOwn(files, m.opener().Lenient())
 	for _, d := range m.declared {
 		for _, doc := range docs[d] {
 			doc.Said(func(section string, in tree.Path, v *tree.Node) {

@@ -146,7 +146,7 @@ func (s *staged) trees() map[*declaration]*tree.Node {
 
 // treesOf returns what a revision has for this node outside of sections, as far as this program can read it.
 func (m *Manager) treesOf(s *state.State, revision uint64) map[*declaration]*tree.Node {
-	docs, _, _ := readAll(m.declared, filesOf(s, revision), m.opener().Lenient(), func(string) bool { return false })
+	docs, _ := m.readOwn(filesOf(s, revision), m.opener().Lenient())
 	out := map[*declaration]*tree.Node{}
 	for _, d := range m.declared {
 		out[d] = d.effective(layer.For(docs[d], m.s.Node, m.s.Role), "")

@@ -52,15 +52,15 @@ func (m *Manager) Seal(config, field, text string) (string, error) {
 }
 
 func (m *Manager) secretAt(config, field string) (at secret.Place, err error) {
-	i := slices.IndexFunc(m.declared, func(d *declaration) bool { return d.name == config })
-	if i < 0 {
+	d := find(m.declared, config)
+	if d == nil {
 		return at, errors.New(noConfig(config, m.declared))
 	}
 	in, err := tree.ParsePath(field)
 	if err != nil {
 		return at, err
 	}
-	info, err := m.declared[i].typ.Look(in)
+	info, err := d.typ.Look(in)
 	switch {
 	case err != nil:
 		return at, fmt.Errorf("%s: %w", config, err)
@@ -76,8 +76,8 @@ func (m *Manager) Reseal(files Files) (Files, error) {
 	out := Files{}
 	for path, text := range files {
 		place, err := layer.Locate(path)
-		i := slices.IndexFunc(m.declared, func(d *declaration) bool { return d.name == place.Config })
-		if out[path] = text; err != nil || i < 0 {
+		d := find(m.declared, place.Config)
+		if out[path] = text; err != nil || d == nil {
 			continue // another program's
 		}
 		again := secret.Opener{Open: func(at secret.Place, token string) (Secret, error) {
@@ -91,7 +91,7 @@ func (m *Manager) Reseal(files Files) (Files, error) {
 			}
 			return s, err
 		}}
-		if _, ps := layer.Read(m.declared[i].typ, place, path, []byte(text), again); len(ps) > 0 {
+		if _, ps := layer.Read(d.typ, place, path, []byte(text), again); len(ps) > 0 {
 			return nil, ps.Err()
 		}
 	}

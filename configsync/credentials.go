@@ -41,10 +41,7 @@ func (m *Manager) Credentials() []credential.Record { return m.s.Local().State()
 // Verify returns what a publisher has signed, if the credential is one of the farm's that may publish now: by
 // all that was acknowledged before, on any node. Errors: those of credential.Verify, and of the log.
 func (m *Manager) Verify(ctx context.Context, seal []byte) (credential.Signed, error) {
-	if m.s.Log == nil {
-		return credential.Signed{}, ErrLocal
-	}
-	if err := m.s.Log.Barrier(ctx); err != nil {
+	if err := m.barrier(ctx); err != nil {
 		return credential.Signed{}, err
 	}
 	s, _, err := credential.Verify(m.s.Farm, seal, m.s.Local().State().Credentials().Find, time.Now())

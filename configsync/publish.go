@@ -77,10 +77,7 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 	if p.Content != nil {
 		cmd.Content = *p.Content
 	}
-	if m.s.Log == nil {
-		return Result{}, ErrLocal
-	}
-	if err := m.s.Log.Barrier(ctx); err != nil { // before what is in force is compared
+	if err := m.barrier(ctx); err != nil { // before what is in force is compared
 		return Result{}, err
 	}
 	if p.Config != nil {
@@ -186,10 +183,7 @@ func (m *Manager) haveAgain(ctx context.Context, release uint64, p Plan) error {
 // Rollback puts the release of an earlier epoch in force again, as a new epoch. It goes the same way as a new
 // release: what was valid once need not be any more. Errors: those of Put, and ErrNoEpoch.
 func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint64, err error) {
-	if m.s.Log == nil {
-		return 0, ErrLocal
-	}
-	if err := m.s.Log.Barrier(ctx); err != nil {
+	if err := m.barrier(ctx); err != nil {
 		return 0, err
 	}
 	e, ok := m.s.Local().State().Epoch(to)

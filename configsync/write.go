@@ -109,10 +109,7 @@ type Result struct {
 // write checks what a command would lead to and has it carried out.
 func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 	result func(*state.State) (Files, error)) (Result, error) {
-	if m.s.Log == nil {
-		return Result{}, ErrLocal
-	}
-	if err := m.s.Log.Barrier(ctx); err != nil {
+	if err := m.barrier(ctx); err != nil {
 		return Result{}, err
 	}
 	s := m.s.Local().State()
@@ -148,6 +145,15 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 // whether it was carried out, or has begun a rollout.
 func (m *Manager) Written(key string) (release uint64, done bool) {
 	return m.s.Local().State().Written(key)
+}
+
+// barrier returns when this node knows all that was acknowledged before, on any node. Errors: ErrLocal, and those of
+// the log.
+func (m *Manager) barrier(ctx context.Context) error {
+	if m.s.Log == nil {
+		return ErrLocal
+	}
+	return m.s.Log.Barrier(ctx)
 }
 
 // busy is ErrBusy, and says what by.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
@@ -199,7 +200,7 @@ func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint6
 // force. All of the nodes have to be ready. Errors: those of Activate.
 func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, nodes []string, p Plan) (Result, error) {
 	if len(nodes) == 0 {
-		return Result{}, fmt.Errorf("configsync: a canary is for at least one node")
+		return Result{}, errors.New("configsync: a canary is for at least one node: say which are to show it")
 	}
 	if m.s.Log != nil && m.s.Local().State().Current().Release == release {
 		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes", release)
@@ -208,12 +209,23 @@ func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, node
 	return m.Activate(ctx, w, release, p)
 }
 
+// namesOf returns the names of members as people read them, sorted.
+func namesOf(members []Member) string {
+	var names []string
+	for _, m := range members {
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
 // areMembers returns an error if a name is no member's.
 func (m *Manager) areMembers(nodes []string) error {
 	members := m.s.Peers.Members()
 	for _, node := range nodes {
 		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == node }) {
-			return fmt.Errorf("configsync: %q is no member", node)
+			return fmt.Errorf("configsync: %q is no member that serves with this program; there are: %s", node,
+				namesOf(members))
 		}
 	}
 	return nil

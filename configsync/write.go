@@ -162,7 +162,7 @@ func (m *Manager) busy(rollout uint64) error {
 		return fmt.Errorf("%w: release %d is a canary on %s, and has to be activated or given up first", ErrBusy,
 			c.Release, strings.Join(c.Nodes, ", "))
 	}
-	return fmt.Errorf("%w: rollout %d is in progress", ErrBusy, rollout)
+	return fmt.Errorf("%w: rollout %d is in progress: wait for its end, or end it (farmctl abort)", ErrBusy, rollout)
 }
 
 func outcome(a state.Answer, w Write) error {
@@ -172,7 +172,7 @@ func outcome(a state.Answer, w Write) error {
 	case state.Conflict:
 		return fmt.Errorf("%w: that was epoch %d, and %d is in force", ErrConflict, w.Epoch, a.Epoch)
 	case state.Busy:
-		return fmt.Errorf("%w: rollout %d is in progress, or its canary", ErrBusy, a.Rollout)
+		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it", ErrBusy, a.Rollout)
 	case state.NoRelease:
 		return ErrNoRelease
 	case state.Ended:

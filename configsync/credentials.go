@@ -19,13 +19,37 @@ const (
 	MaxCredentialLife = state.MaxLife
 )
 
-// ErrManyCredentials says that there are so many credentials already that none can be added. One that is
-// revoked makes room.
-var ErrManyCredentials = errors.New("configsync: there are too many credentials that are good")
-
 // Mint has the farm take a key for one that may publish. It may be repeated. Errors: ErrManyCredentials, and
-// those of the log; or what is wrong with it: a name, a time that has passed or is too far.
-func (m *Manager) Mint(ctx context.Context, c Mint) error { return m.take(ctx, c.Append(nil)) }
+// those of the log; or what is wrong with it: a name, a time that has passed or is too far, a key that the farm has
+// already with another name or time.
+func (m *Manager) Mint(ctx context.Context, c Mint) error {
+	err := m.take(ctx, c.Append(nil))
+	if errors.Is(err, errMalformed) {
+		return m.whyNotMinted(c, err)
+	}
+	return err
+}
+
+// whyNotMinted says what the log had against a Mint, which itself says only that it does not take it.
+func (m *Manager) whyNotMinted(c Mint, err error) error {
+	if old, known := m.s.Local().State().Credentials().Find(c.Public); known {
+		return fmt.Errorf("configsync: the farm has this key already, as the credential %q until %s: make another key",
+			old.Name, timeText(old.NotAfter))
+	}
+	if wrong := credential.CheckName(c.Name); wrong != nil {
+		return fmt.Errorf("configsync: the name of a credential, %.80q: %w", c.Name, wrong)
+	}
+	switch left := time.Until(c.NotAfter); {
+	case left <= 0:
+		return fmt.Errorf("configsync: a credential until %s is over already", timeText(c.NotAfter))
+	case left > MaxCredentialLife:
+		return fmt.Errorf("configsync: a credential is good for %d days at most, and not until %s",
+			MaxCredentialLife/(24*time.Hour), timeText(c.NotAfter))
+	}
+	return err
+}
+
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // Revoke ends a credential at once, on all nodes, and a rollout of what it has published that is not switched
 // yet. What is in force stays in force. It may be repeated. Errors: credential.ErrUnknown, and those of the

@@ -80,6 +80,31 @@ func (n *labNode) publishContent(by *credential.Key, root blob.Hash, seal string
 	return n.manager.Publish(context.Background(), p)
 }
 
+// TestMintSaysWhatIsWrong: the log says only that it does not take something.
+func TestMintSaysWhatIsWrong(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := newLab(t, 1, nil).nodes[0].manager
+		ci, other := newKey(t, "shop"), newKey(t, "shop")
+		mint(t, m, ci)
+		for says, c := range map[string]configsync.Mint{
+			`already, as the credential "ci"`: {Public: ci.Public(), Name: "ci2", NotAfter: ci.NotAfter},
+			"is over already":                 {Public: other.Public(), Name: "ci", NotAfter: time.Now().Add(-time.Hour)},
+			"good for 366 days at most":       {Public: other.Public(), Name: "ci", NotAfter: time.Now().AddDate(3, 0, 0)},
+			"spaces before or behind it":      {Public: other.Public(), Name: " ci", NotAfter: other.NotAfter},
+			"who has at most 256 bytes": {Public: other.Public(), Name: "ci", NotAfter: other.NotAfter,
+				Who: strings.Repeat("x", 257)},
+		} {
+			if err := m.Mint(t.Context(), c); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: %v", says, err)
+			}
+		}
+		mint(t, m, ci) // which may be repeated
+		if n := len(m.Credentials()); n != 1 {
+			t.Errorf("%d credentials", n)
+		}
+	})
+}
+
 // TestContentIsSigned: no node fetches what a publisher has not signed for this farm, with this root.
 func TestContentIsSigned(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

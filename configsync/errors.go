@@ -6,7 +6,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// Errors of writing.
+// Errors of a Manager, to branch on. What is returned says more.
 var (
 	// ErrConflict says that another epoch is in force than the writer knew: somebody was faster. Look, and
 	// decide again.
@@ -24,7 +24,7 @@ var (
 	// switch; the error says which.
 	ErrReturned = errors.New("configsync: taken back after the switch")
 
-	// ErrEnded says that a rollout is over, or was never there.
+	// ErrEnded says that a rollout is over, or not kept any more, or was never there.
 	ErrEnded = errors.New("configsync: no such rollout is in progress")
 
 	// ErrNoEpoch says that an epoch is not kept any more, or never was.
@@ -43,6 +43,10 @@ var (
 	// ErrLocal says that the configuration comes from files of this machine (development), or that there is no
 	// log.
 	ErrLocal = errors.New("configsync: the configuration of this node comes from its own files: change those")
+
+	// ErrManyCredentials says that there are so many credentials already that none can be added. One that is
+	// revoked makes room.
+	ErrManyCredentials = errors.New("configsync: there are too many credentials that are good")
 
 	// ErrTooLarge says that a revision would be over a limit.
 	ErrTooLarge = fault.ErrTooLarge

@@ -184,15 +184,19 @@ func outcome(a state.Answer, w Write) error {
 	case state.RevokedCredential:
 		return credential.ErrRevoked
 	case state.TooManyCredentials:
-		return fmt.Errorf("%w: %d", ErrManyCredentials, state.MaxCredentials)
+		return fmt.Errorf("%w: %d; revoke one that nobody needs (farmctl credential revoke)", ErrManyCredentials,
+			state.MaxCredentials)
 	case state.TooLarge:
 		return fmt.Errorf("configsync: a revision has at most %d files with %d bytes: %w", state.MaxFiles,
 			state.MaxBytes, ErrTooLarge)
 	}
-	return fmt.Errorf("configsync: the log does not take this: who has at most %d bytes, why %d, key %d, a "+
-		"path %d, a version %d, a plan %v for each time, and all is UTF-8", state.MaxWho, state.MaxWhy, state.MaxKey,
-		state.MaxPath, state.MaxProgram, state.MaxDuration)
+	return fmt.Errorf("%w: who has at most %d bytes, why %d, key %d, a path %d, a version %d, a plan %v for each time, and "+
+		"all is UTF-8", errMalformed, state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath, state.MaxProgram,
+		state.MaxDuration)
 }
+
+// errMalformed says that a command is none that the log takes.
+var errMalformed = errors.New("configsync: the log does not take this")
 
 // end waits for the end of a rollout, and for this node to use what is in force then.
 func (m *Manager) end(ctx context.Context, done Result) (Result, error) {

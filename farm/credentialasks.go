@@ -25,6 +25,9 @@ func (f *Farm) answerCredential(ctx context.Context, ask, details string) (answe
 	default:
 		return nil, false, nil
 	}
+	if err != nil {
+		err = &asSaid{err}
+	}
 	return answer, true, err
 }
 

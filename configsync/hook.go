@@ -131,7 +131,7 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 			u.commit, u.abort, err = h.run(ctx, old.base.value, next.base.value)
 			u.what = what
 			return u, err
-		}, func(u undo) { m.guard("abort", u.abort) })
+		}, func(u undo) { m.unbounded("abort", u.abort) })
 		if err != nil {
 			m.sayPanic("prepare of "+h.d.name, err)
 			m.mu.Lock()
@@ -165,25 +165,29 @@ func (m *Manager) bounded(what string, e errand, f func()) {
 	if f == nil {
 		return
 	}
-	_, err := call(context.Background(), &m.strays, e, func(context.Context) (struct{}, error) {
-		f()
-		return struct{}{}, nil
-	}, nil)
-	if err != nil {
-		m.sayPanic(what, err)
-		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
-	}
+	_, err := call(context.Background(), &m.strays, e, resultless(f), nil)
+	m.sayFailed(what, err)
 }
 
-// guard is bounded without a limit.
-func (m *Manager) guard(what string, f func()) {
+// unbounded is bounded without a limit, for what already runs in a goroutine that nobody waits for.
+func (m *Manager) unbounded(what string, f func()) {
 	if f == nil {
 		return
 	}
-	_, err := guarded(context.Background(), func(context.Context) (struct{}, error) {
+	_, err := guarded(context.Background(), resultless(f))
+	m.sayFailed(what, err)
+}
+
+// resultless returns code of the program that cannot fail as call and guarded take it.
+func resultless(f func()) func(context.Context) (struct{}, error) {
+	return func(context.Context) (struct{}, error) {
 		f()
 		return struct{}{}, nil
-	})
+	}
+}
+
+// sayFailed tells the logger of a commit or an abort that has panicked or hangs; nothing if err is nil.
+func (m *Manager) sayFailed(what string, err error) {
 	if err != nil {
 		m.sayPanic(what, err)
 		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)

@@ -122,14 +122,14 @@ func (v *value) same(o *value) bool {
 func (d *declaration) value(s layer.Stack) (*value, tree.Problems) {
 	v := &value{d: d}
 	ps := s.Locked()
-	make := func(path string) part {
+	holds := func(path string) part {
 		p, wrong := d.part(s, path)
 		ps = append(ps, wrong...)
 		return p
 	}
-	v.base = make("")
+	v.base = holds("")
 	for _, path := range s.Sections() {
-		v.sections = append(v.sections, make(path))
+		v.sections = append(v.sections, holds(path))
 	}
 	slices.SortFunc(v.sections, func(a, b part) int { return cmp.Compare(len(b.path), len(a.path)) })
 	return v, ps

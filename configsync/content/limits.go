@@ -1,5 +1,7 @@
 package content
 
+import "github.com/seed48eb2e21/webfarm/configsync/blob"
+
 // Limits are how large a release may be. A zero field is the default that its comment says.
 type Limits struct {
 	Files     int   // files and empty folders; 50 000
@@ -33,5 +35,5 @@ func orDefault[N int | int64](n, def N) N {
 	return n
 }
 
-// maxManifest is what a blob may have, because a manifest is one.
-const maxManifest = 16 << 20
+// maxManifest is in bytes. A manifest is a blob.
+const maxManifest = blob.MaxSize

@@ -76,7 +76,7 @@ func (s *Server) takeOne(ctx context.Context, h blob.Hash, size int64, body io.R
 	return err
 }
 
-// exact reads so many bytes, and no fewer.
+// exact reads so many bytes, and no fewer: an end before that is a cutError.
 type exact struct {
 	r    io.Reader
 	left int64
@@ -93,30 +93,32 @@ func (e *exact) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// add puts a blob that is in memory into the store.
 func (s *Server) add(ctx context.Context, h blob.Hash, b []byte) error {
 	_, err := s.c.Store.Add(ctx, h, bytes.NewReader(b))
 	return err
 }
 
-// patient is a body that ends with an error when nothing comes for a while. Little by little is nothing: time
-// is won back by enough only.
-type patient struct {
+// unstalled is a body that ends with an error when nothing comes for stall. Little by little is nothing: only enough
+// bytes win the time back.
+type unstalled struct {
 	body  io.ReadCloser
 	ctl   *http.ResponseController
 	stall time.Duration
-	until time.Time
-	since int
+	until time.Time // the deadline that is set; zero = none yet
+	came  int       // bytes since it was set
 }
 
-const enough = 16 << 10 // bytes
+// enough is how many bytes have to come before the deadline is set anew.
+const enough = 16 << 10
 
-func (p *patient) Read(b []byte) (n int, err error) {
-	if now := time.Now(); p.until.IsZero() || p.since >= enough && p.until.Sub(now) < p.stall*9/10 {
-		p.until, p.since = now.Add(p.stall), 0
+func (p *unstalled) Read(b []byte) (n int, err error) {
+	if now := time.Now(); p.until.IsZero() || p.came >= enough && p.until.Sub(now) < p.stall*9/10 {
+		p.until, p.came = now.Add(p.stall), 0
 		p.ctl.SetReadDeadline(p.until) // where there are no deadlines, whoever serves has to bound bodies
 	}
 	n, err = p.body.Read(b)
-	p.since += n
+	p.came += n
 	if err != nil && err != io.EOF {
 		p.ctl.SetReadDeadline(time.Time{})
 		err = &cutError{fmt.Errorf("the upload was cut off, or nothing came for %v: %w", p.stall, err)}
@@ -127,7 +129,7 @@ func (p *patient) Read(b []byte) (n int, err error) {
 	return n, err
 }
 
-func (p *patient) Close() error { return p.body.Close() }
+func (p *unstalled) Close() error { return p.body.Close() }
 
 // cutError is an error of the connection, and none of what came.
 type cutError struct{ error }

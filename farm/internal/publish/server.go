@@ -119,7 +119,7 @@ func (s *Server) Keeps(h blob.Hash) bool { return s.uploads.keeps(h) }
 // handle makes a handler of a function that answers with a value or an error.
 func (s *Server) handle(f func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = &patient{body: r.Body, ctl: http.NewResponseController(w), stall: s.c.Stall}
+		r.Body = &unstalled{body: r.Body, ctl: http.NewResponseController(w), stall: s.c.Stall}
 		v, err := f(r)
 		if err != nil {
 			s.refuse(w, r, err)
@@ -232,7 +232,7 @@ func (s *Server) manifest(r *http.Request) (any, error) {
 	if u.signed.Root.IsZero() {
 		return nil, fmt.Errorf("%w: the order is about no content", credential.ErrOrder)
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxManifest))
+	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, blob.MaxSize))
 	if err != nil {
 		return nil, unread(err)
 	}
@@ -254,8 +254,6 @@ func (s *Server) manifest(r *http.Request) (any, error) {
 	}
 	return missing, s.c.Store.Sync()
 }
-
-const maxManifest = 16 << 20 // what a blob may have
 
 // lacks returns what this node lacks.
 func (s *Server) lacks(u *upload) Missing {

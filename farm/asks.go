@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/seed48eb2e21/webfarm/farm/internal/program"
-	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
-// answer answers what an operator asks about the configuration, jobs and locks, and has jobs run, paused and
-// forgotten, and migrations forgotten: any node may.
+// answer answers what an operator asks by a question of one line, or has done: any node may. What is large or takes
+// long, as a rollout does, he asks over HTTP: operatorMux.
 func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if f.gateNow.Load() == nil {
 		return nil, errors.New("this node is just starting; ask again in a moment")
@@ -25,25 +22,8 @@ func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if v, ok, err := f.answerCredential(ctx, verb, about); ok {
 		return v, err
 	}
-	switch verb {
-	case program.Jobs, program.Job, program.Locks, program.Migrations:
-		if level := f.node.State().Level; level < once.CommandLevel(nil) {
-			return nil, errJobsLevel(level)
-		}
-	}
-	switch verb {
-	case program.Jobs:
-		return f.jobList(ctx, about), nil
-	case program.Job:
-		return f.oneJob(ctx, about)
-	case program.Locks:
-		return f.lockList(ctx, about), nil
-	case program.Migrations:
-		return f.migrationList(ctx, about), nil
-	case program.ForgetMigration:
-		return struct{}{}, f.forgetMigration(ctx, about)
-	case program.RunJob, program.PauseJob, program.ResumeJob, program.ForgetJob:
-		return struct{}{}, f.orderJob(ctx, verb, about)
+	if v, ok, err := f.answerJobs(ctx, verb, about); ok {
+		return v, err
 	}
 	return nil, fmt.Errorf("this program does not know the question %q: its version is another", verb)
 }

@@ -11,6 +11,34 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/once"
 )
 
+// answerJobs answers what an operator asks about jobs, locks and migrations, and has jobs run, paused and forgotten, and
+// migrations forgotten; false if it is about something else.
+func (f *Farm) answerJobs(ctx context.Context, ask, about string) (answer any, ok bool, err error) {
+	switch ask {
+	case program.Jobs, program.Job, program.Locks, program.Migrations:
+		if level := f.node.State().Level; level < once.CommandLevel(nil) {
+			return nil, true, errJobsLevel(level)
+		}
+	}
+	switch ask {
+	case program.Jobs:
+		answer = f.jobList(ctx, about)
+	case program.Job:
+		answer, err = f.oneJob(ctx, about)
+	case program.Locks:
+		answer = f.lockList(ctx, about)
+	case program.Migrations:
+		answer = f.migrationList(ctx, about)
+	case program.ForgetMigration:
+		answer, err = struct{}{}, f.forgetMigration(ctx, about)
+	case program.RunJob, program.PauseJob, program.ResumeJob, program.ForgetJob:
+		answer, err = struct{}{}, f.orderJob(ctx, ask, about)
+	default:
+		return nil, false, nil
+	}
+	return answer, true, err
+}
+
 // errJobsLevel says what to do about a farm in which there can be no jobs yet.
 func errJobsLevel(level int) error {
 	return fmt.Errorf("the farm works at protocol level %d, and jobs and locks need %d: once all nodes run "+
@@ -49,19 +77,19 @@ func (f *Farm) orderJob(ctx context.Context, verb, job string) (err error) {
 
 const (
 	listBytes = 1 << 20         // of one answer to an operator, somewhat more or less
-	freshen   = 2 * time.Second // for a leader's word, before a list is of what this node knows
+	catchTime = 2 * time.Second // for a leader's word, before a list is of what this node knows
 )
 
-// fresh has this node's copy catch up with everything that was acknowledged before, and reports whether it
-// has.
-func (f *Farm) fresh(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, freshen)
+// catchUp has this node's copy of jobs and locks catch up with everything that was acknowledged before, and reports
+// whether it has.
+func (f *Farm) catchUp(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, catchTime)
 	defer cancel()
 	return f.node.Handle(machineOnce).Barrier(ctx) == nil
 }
 
 func (f *Farm) jobList(ctx context.Context, after string) program.JobList {
-	l := program.JobList{Stale: !f.fresh(ctx), At: time.Now().UTC()}
+	l := program.JobList{Stale: !f.catchUp(ctx), At: time.Now().UTC()}
 	left := listBytes
 	for _, j := range f.jobs.Jobs() {
 		if j.Name <= after {
@@ -80,7 +108,7 @@ func (f *Farm) jobList(ctx context.Context, after string) program.JobList {
 }
 
 func (f *Farm) oneJob(ctx context.Context, name string) (program.JobList, error) {
-	l := program.JobList{Stale: !f.fresh(ctx), At: time.Now().UTC()}
+	l := program.JobList{Stale: !f.catchUp(ctx), At: time.Now().UTC()}
 	j, ok := f.jobs.Job(name)
 	if !ok {
 		return l, fmt.Errorf("the farm has no job %q", name)
@@ -90,7 +118,7 @@ func (f *Farm) oneJob(ctx context.Context, name string) (program.JobList, error)
 }
 
 func (f *Farm) lockList(ctx context.Context, after string) program.LockList {
-	l := program.LockList{Stale: !f.fresh(ctx), At: time.Now().UTC()}
+	l := program.LockList{Stale: !f.catchUp(ctx), At: time.Now().UTC()}
 	left := listBytes
 	for _, h := range f.jobs.Locks() {
 		if h.Kind+"/"+h.Name <= after {
@@ -106,7 +134,7 @@ func (f *Farm) lockList(ctx context.Context, after string) program.LockList {
 }
 
 func (f *Farm) migrationList(ctx context.Context, after string) program.MigrationList {
-	l := program.MigrationList{Stale: !f.fresh(ctx), At: time.Now().UTC()}
+	l := program.MigrationList{Stale: !f.catchUp(ctx), At: time.Now().UTC()}
 	left := listBytes
 	for _, m := range f.jobs.Migrations() {
 		if m.Name <= after {

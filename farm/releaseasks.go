@@ -43,7 +43,7 @@ func asked[Q any](f func(http.ResponseWriter, *http.Request, Q)) http.HandlerFun
 	}
 }
 
-// writeError answers with an error.
+// writeError answers with an error about releases, with the status of its kind.
 func writeError(w http.ResponseWriter, e *order.ReleaseError) {
 	status, ok := map[string]int{order.KindInvalid: http.StatusBadRequest, order.KindConflict: http.StatusPreconditionFailed,
 		order.KindOverwrite: http.StatusPreconditionFailed,
@@ -53,11 +53,17 @@ func writeError(w http.ResponseWriter, e *order.ReleaseError) {
 	if !ok {
 		status = http.StatusUnprocessableEntity
 	}
+	writeErrorAs(w, status, e)
+}
+
+// writeErrorAs answers with an error and a status.
+func writeErrorAs(w http.ResponseWriter, status int, e *order.ReleaseError) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(order.RolloutLine{Error: e})
 }
 
+// listReleases answers with all that this node knows of releases.
 func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
 	st := f.node.State()
 	self, _ := st.Member(st.Self)

@@ -122,7 +122,7 @@ func (f *Farm) uploadPath(mux *http.ServeMux) {
 // serveUpload answers a publisher whose upload this node has.
 func (f *Farm) serveUpload(w http.ResponseWriter, r *http.Request) {
 	if f.uploads == nil {
-		refuseUpload(w, http.StatusNotImplemented, &order.ReleaseError{Kind: order.KindRefused,
+		writeErrorAs(w, http.StatusNotImplemented, &order.ReleaseError{Kind: order.KindRefused,
 			Text: "this node takes no content"})
 		return
 	}

@@ -2,7 +2,6 @@ package farm
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
@@ -43,7 +42,7 @@ func (f *Farm) door(site http.Handler) http.Handler {
 // publicUpload has a request of a publisher's answered by the node that has its upload.
 func (f *Farm) publicUpload(w http.ResponseWriter, r *http.Request) {
 	if !private(r) {
-		refuseUpload(w, http.StatusForbidden, &order.ReleaseError{Kind: order.KindRefused,
+		writeErrorAs(w, http.StatusForbidden, &order.ReleaseError{Kind: order.KindRefused,
 			Text: "publishing goes over HTTPS, so that nobody reads what is not public yet: use an https URL. If a " +
 				"proxy in front takes off the TLS, the farm has to trust it: -trusted-proxies"})
 		return
@@ -73,7 +72,7 @@ func private(r *http.Request) bool {
 func (f *Farm) passUpload(w http.ResponseWriter, r *http.Request, node string) {
 	to, err := url.Parse(urlOf(node, order.PathPublish))
 	if err != nil {
-		refuseUpload(w, http.StatusBadGateway, &order.ReleaseError{Kind: order.KindFailed, Text: err.Error()})
+		writeErrorAs(w, http.StatusBadGateway, &order.ReleaseError{Kind: order.KindFailed, Text: err.Error()})
 		return
 	}
 	proxy := &httputil.ReverseProxy{Transport: f.peerHTTP.client.Transport, FlushInterval: -1,
@@ -84,14 +83,8 @@ func (f *Farm) passUpload(w http.ResponseWriter, r *http.Request, node string) {
 			if r.Method == http.MethodPost { // the order was given, perhaps
 				kind = order.KindUncertain
 			}
-			refuseUpload(w, http.StatusBadGateway, &order.ReleaseError{Kind: kind,
+			writeErrorAs(w, http.StatusBadGateway, &order.ReleaseError{Kind: kind,
 				Text: fmt.Sprintf("the node that has this upload does not answer (%v): try again", err)})
 		}}
 	proxy.ServeHTTP(w, r)
-}
-
-func refuseUpload(w http.ResponseWriter, status int, e *order.ReleaseError) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(order.RolloutLine{Error: e})
 }

@@ -58,7 +58,7 @@ func (c *releaseCall) drift(ctx context.Context) error {
 		if m.Status == admin.Left {
 			continue
 		}
-		n := c.standsTo(ctx, m, now)
+		n := c.driftOf(ctx, m, now)
 		if slices.Contains(canary, n.Name) {
 			n.Drift = append(n.Drift, fmt.Sprintf("it shows the canary, release %d", all.Canary.Release))
 		}
@@ -77,8 +77,8 @@ func (c *releaseCall) drift(ctx context.Context) error {
 	return nil
 }
 
-// standsTo asks a member how it stands to the epoch in force.
-func (c *releaseCall) standsTo(ctx context.Context, m admin.Member, now uint64) driftNode {
+// driftOf asks a member how it stands, and says in what it is not in step with the epoch in force, now.
+func (c *releaseCall) driftOf(ctx context.Context, m admin.Member, now uint64) driftNode {
 	n := driftNode{Name: nameOf(m), Role: m.Role, Program: m.Version, Drift: []string{}}
 	st, notAsked := standing(ctx, c.client, m)
 	if n.NotAsked = notAsked; notAsked != "" {

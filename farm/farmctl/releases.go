@@ -278,14 +278,14 @@ func (c *releaseCall) list(ctx context.Context) error {
 	sayDrafts(c.out, all.Drafts)
 	var rows [][]string
 	for _, r := range slices.Backward(all.Releases) {
-		rows = append(rows, []string{strconv.FormatUint(r.ID, 10), stands(r, now, all.Canary), contentOf(r),
+		rows = append(rows, []string{strconv.FormatUint(r.ID, 10), releaseState(r, now, all.Canary), contentOf(r),
 			r.Time.UTC().Format(time.DateTime), dash(r.Who), dash(cmp.Or(r.Why, "")), printable(r.Rejected)})
 	}
 	return table(c.out, []string{"RELEASE", "", "CONTENT", "TIME (UTC)", "WHO", "WHY", "REJECTED"}, rows)
 }
 
-// stands says what a release is at the moment.
-func stands(r order.Release, now uint64, canary *order.Canary) string {
+// releaseState says what a release is at the moment: now is the one in force, canary the farm's; nil = there is none.
+func releaseState(r order.Release, now uint64, canary *order.Canary) string {
 	switch {
 	case r.ID == now:
 		return "IN FORCE"

@@ -3,8 +3,6 @@ package farmctl
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"os/user"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
@@ -25,14 +23,4 @@ func standing(ctx context.Context, client *admin.Client, m admin.Member) (st ord
 		return st, "its program is older"
 	}
 	return *p.Config, ""
-}
-
-// whoDoes returns who does something: the name that is given, or else the user of this machine.
-func whoDoes(name string) string {
-	u, err := user.Current()
-	if name != "" || err != nil {
-		return name
-	}
-	host, _ := os.Hostname()
-	return u.Username + "@" + host
 }

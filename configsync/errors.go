@@ -54,6 +54,16 @@ var (
 	// ErrUncertain says that a write may or may not have happened. With the same Key it can be repeated safely.
 	ErrUncertain = fault.ErrUncertain
 
+	// ErrNoLeader says that nothing was done for want of a leader. It can be repeated.
+	ErrNoLeader = fault.ErrNoLeader
+
+	// ErrOverloaded says that more is asked of the farm than it can do in time, and that this was not done.
+	ErrOverloaded = fault.ErrOverloaded
+
+	// ErrLevel says that not all nodes run a program yet that knows what is asked, or that farmctl finalize has not
+	// put that in force.
+	ErrLevel = fault.ErrLevel
+
 	// ErrClosed says that the Manager was closed.
 	ErrClosed = fault.ErrClosed
 )

@@ -68,8 +68,8 @@ func carriesOn(st cluster.State) bool {
 	return true
 }
 
-// line is one line of the answer to pathStage: how far the node is, or its vote, or why there is none.
-type line struct {
+// stageLine is one line of the answer to pathStage: how far the node is, or its vote, or why there is none.
+type stageLine struct {
 	Progress *configsync.NodeProgress `json:"progress,omitempty"`
 	Vote     *configsync.Vote         `json:"vote,omitempty"`
 	Error    string                   `json:"error,omitempty"`
@@ -87,7 +87,7 @@ func (p peers) Stage(ctx context.Context, member string, rollout uint64,
 	}
 	defer res.Body.Close()
 	err = eachLine(res.Body, func(text []byte) (voted bool, err error) {
-		var l line
+		var l stageLine
 		switch err := json.Unmarshal(text, &l); {
 		case err != nil:
 			return false, fmt.Errorf("not understood: %w", err)
@@ -175,12 +175,12 @@ func (f *Farm) serveStage(w http.ResponseWriter, r *http.Request) {
 	}
 	out := newLines(w)
 	defer out.stillHere()()
-	vote, err := f.configs.Stage(r.Context(), id, func(p configsync.NodeProgress) { out.write(line{Progress: &p}) })
+	vote, err := f.configs.Stage(r.Context(), id, func(p configsync.NodeProgress) { out.write(stageLine{Progress: &p}) })
 	if err != nil {
-		out.write(line{Error: err.Error()})
+		out.write(stageLine{Error: err.Error()})
 		return
 	}
-	out.write(line{Vote: &vote})
+	out.write(stageLine{Vote: &vote})
 }
 
 // serveConfirm answers pathConfirm.

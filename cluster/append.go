@@ -49,13 +49,21 @@ func boundCommit(req *raft.AppendEntriesRequest) {
 
 var errDeposed = errors.New("the heartbeat was answered with a later term")
 
-// AppendEntries sends one request and waits for the answer. An answer to a heartbeat that has a later term is
-// an error: raft looks at the term in the answers to other appends only, and would take this one for a sign
-// that the follower still follows, and so renew the lease of a leader that has been deposed.
-func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
-	args *raft.AppendEntriesRequest,
-	resp *raft.AppendEntriesResponse) error {
-	heartbeat := isHeartbeat(args)
+// sendHeartbeat sends a heartbeat and waits for the answer. One that has a later term is an error: raft looks
+// at the term in the answers to other appends only, and would take this one for a sign that the follower
+// still follows, and so renew the lease of a leader that has been deposed.
+func (t *transport) sendHeartbeat(id raft.ServerID, target raft.ServerAddress,
+	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := t.sendAppend(id, target, args, resp)
+	if err == nil && resp.Term > args.Term {
+		return errDeposed
+	}
+	return err
+}
+
+// sendAppend sends a request once, shortened to what the line carries.
+func (t *transport) sendAppend(id raft.ServerID, target raft.ServerAddress,
+	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	f := t.layer.followers.of(string(target))
 	fit(args, f.line.Limit())
 	args.LeaderCommitIndex = t.unison.bound(args.LeaderCommitIndex)
@@ -66,9 +74,6 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	f.answered(args, resp, time.Since(sent))
 	if resp.Term > args.Term {
 		t.seen.sawTerm(resp.Term, []byte(id))
-	}
-	if heartbeat && resp.Term > args.Term {
-		return errDeposed
 	}
 	t.told.raise(string(id), args.LeaderCommitIndex)
 	return nil

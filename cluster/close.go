@@ -152,12 +152,7 @@ func (sp *stopping) handOver() {
 	if in.raft.State() != raft.Leader || !sp.othersStay() || len(in.voters()) < 2 {
 		return
 	}
-	// Raft may never answer (raft issue 696), and does not if it is shut down first: nobody waits for that.
-	if heir := raft.ServerID(sp.heir()); heir != "" {
-		in.raft.LeadershipTransferToServer(heir, raft.ServerAddress(heir))
-	} else {
-		in.raft.LeadershipTransfer()
-	}
+	in.transfer(sp.heir()) // nobody waits for the future
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
 	for in.raft.State() == raft.Leader && sp.othersStay() && sleep.For(ctx, 10*time.Millisecond) {

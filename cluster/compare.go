@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/roster"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -299,8 +297,7 @@ func (c *comparison) handOver(right []string) {
 		if !slices.Contains(in.voters(), id) {
 			continue
 		}
-		// it may never answer (raft issue 696)
-		in.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
+		in.transfer(id) // nobody waits for the future
 		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
 			if !sleep.For(c.l.ctx, 10*time.Millisecond) {
 				return

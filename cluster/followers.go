@@ -18,7 +18,8 @@ type followers struct {
 
 // follower is one of them.
 type follower struct {
-	line line.Line
+	line  line.Line
+	heard broadcast // it has answered something; line says so already
 
 	mu sync.Mutex
 	// the last entry that it is known to have, or what the snapshot that it is sent reaches to; 0 = not known
@@ -61,6 +62,7 @@ func (f *follower) standing() (at uint64, heard time.Time, fed bool) {
 // answered notes how a follower answered an append, and after which time.
 func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 	took time.Duration) {
+	defer f.heard.notify()
 	if isHeartbeat(req) || !resp.Success {
 		f.line.Heard()
 		return

@@ -22,6 +22,7 @@ type pipeline struct {
 	to      *follower
 	log     *growth
 	unison  *unison             // nil = nothing is held back
+	handing *handover           // nil = no leadership is ever handed over
 	longest time.Duration       // that an append which says nothing new is held back
 	ended   <-chan struct{}     // nothing is held back any more
 	told    uint64              // the commit index that the last append told
@@ -57,7 +58,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	}
 	deposed := func(term uint64) { t.seen.sawTerm(term, []byte(id)) }
 	p := newPipeline(inner, t.layer.followers.of(string(target)), t.log, t.quietFor, t.done, deposed)
-	p.unison = t.unison
+	p.unison, p.handing = t.unison, t.handing
 	p.tells = func(commit uint64) { t.told.raise(string(id), commit) }
 	return p, nil
 }
@@ -103,13 +104,15 @@ func (p *pipeline) saysNothing(req *raft.AppendEntriesRequest) bool {
 // which it looks for between two appends.
 func (p *pipeline) rest(last uint64) {
 	more := p.log.more.next() // before last is looked at, so that nothing falls in between
-	if p.log.last.Load() > last {
+	handing := p.handing.next()
+	if p.log.last.Load() > last || p.handing.underWay() {
 		return
 	}
 	t := time.NewTimer(p.longest)
 	defer t.Stop()
 	select {
 	case <-more:
+	case <-handing:
 	case <-t.C:
 	case <-p.failed:
 	case <-p.ended:

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing/synctest"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // scriptVerbs are the first words of the lines; see testdata/script/README.md for what they do.
@@ -364,8 +362,7 @@ func flipBit(file string) error {
 func (s *script) doTransfer(rest string) {
 	a := s.subject(s.after("leadership to ", rest))[0]
 	leader, id := s.theLeader(), a.instance().server
-	f := leader.instance().raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
-	if err := f.Error(); err != nil {
+	if err := leader.instance().transfer(id).Error(); err != nil {
 		s.fatalf("%v", err)
 	}
 }

@@ -19,19 +19,23 @@ type transport struct {
 	seen     *reigns
 	consumer chan raft.RPC
 	done     chan struct{}
+	held     atomic.Int32   // appends that wait for their follower
 	inbound  atomic.Int32   // reads of snapshots under way
 	log      *growth        // of the local log
 	unison   *unison        // what is held back of what is committed
 	quietFor time.Duration  // that an append which says nothing new is held back
 	wg       sync.WaitGroup // of forward
 	told     tellings
+	handing  *handover
+	changed  *broadcast // of the node: who leads, and the configuration, among others
 
 	applied  func() uint64              // the index of the last entry applied here
 	reached  func(server string) uint64 // what a server was heard to have applied
 	takesIn  func(server string) bool   // whether a server may be taking in a snapshot; it is asked
 	term     func() uint64              // of the local raft, once it has taken a request
 	elects   elector
-	patience time.Duration // with raft, before a heartbeat is answered in its place
+	feeds    func(server string, term uint64) bool // whether there is sense in sending it log in a term
+	patience time.Duration                         // with raft, before a heartbeat is answered in its place
 	// for tests: heartbeats take raft's own way, beside its main goroutine
 	beside bool
 	// the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
@@ -51,6 +55,7 @@ func newTransport(in *instance) *transport {
 		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
 		reached: in.node.directory.Reached,
 		takesIn: in.mayTakeIn, refused: in.refused, elects: in,
+		handing: new(handover), changed: &in.node.changed, feeds: in.feeds,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
 		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2,
 		beside: in.node.hooks.heartbeatsBeside}

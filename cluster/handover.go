@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// handover is the latest transfer of leadership that this node has asked its raft for. What raft sends to a
+// follower is not held back meanwhile: raft sees to it first that the heir has the whole log, and waits for
+// its sender to return. The zero value has had none, and nil never has.
+type handover struct {
+	mu    sync.Mutex
+	until time.Time // raft gives up by then
+	begun broadcast
+}
+
+func (h *handover) begin(patience time.Duration) {
+	h.mu.Lock()
+	h.until = time.Now().Add(patience)
+	h.mu.Unlock()
+	h.begun.notify()
+}
+
+// underWay reports whether raft may be at it.
+func (h *handover) underWay() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Before(h.until)
+}
+
+// next returns a channel that is closed when another one begins.
+func (h *handover) next() <-chan struct{} {
+	if h == nil {
+		return nil
+	}
+	return h.begun.next()
+}
+
+// transfer has raft hand leadership over to a voter; "" leaves the choice to raft. The future may never be
+// answered (raft issue 696), and is not if raft is shut down first.
+func (in *instance) transfer(heir string) raft.Future {
+	in.transport.handing.begin(in.node.cfg.Tuning.Heartbeat) // raft's election timeout
+	if heir == "" {
+		return in.raft.LeadershipTransfer()
+	}
+	return in.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir))
+}

@@ -34,7 +34,7 @@ func (s strictStore) StoreLog(l *raft.Log) error {
 func (s strictStore) StoreLogs(l []*raft.Log) error {
 	return s.check(func() error {
 		defer s.in.node.meters.store.Since(time.Now())
-		err := s.in.transport.store(l, func() error { return s.Store.StoreLogs(l) })
+		err := s.Store.StoreLogs(l)
 		if len(l) > 0 {
 			err = s.gap(l[0].Index, err)
 		}

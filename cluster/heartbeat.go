@@ -1,21 +1,23 @@
 package cluster
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// Heartbeats take the same way into raft as all other requests, to its main goroutine. That may be inside a
-// write to a slow disk, or restoring a snapshot, for longer than the leader's lease; then the transport
-// answers in its place. See DESIGN.md, Heartbeats.
+// Heartbeats take the same way into raft as all other requests, to its main goroutine. That may be inside
+// a write to a slow disk, restoring a snapshot, or waiting for slow state machines, for longer than the
+// leader's lease; then the transport answers in its place. See DESIGN.md, Heartbeats.
 
-// task is a request that keeps raft's main goroutine busy for longer than a heartbeat may wait.
+// task is a request that keeps raft's main goroutine busy, for longer than a heartbeat may wait perhaps.
 type task struct {
 	term   uint64
-	leader string    // server ID
-	last   *raft.Log // the last entry of an append; nil for a snapshot
+	leader string // server ID
 }
+
+func taskOf(term uint64, leader []byte) *task { return &task{term, string(leader)} }
 
 // SetHeartbeatHandler ignores the handler, as a transport may. With it raft would change its term and state
 // on a goroutine of the transport, beside its main goroutine: an old leader that takes a write just then
@@ -51,54 +53,43 @@ func (t *transport) heartbeat(rpc raft.RPC) {
 	}
 }
 
-// busyFor reports whether raft's main goroutine is, at this moment, storing an append or installing a
-// snapshot of the very leader that sent the heartbeat, in the same term. Then raft would answer as we do: it
-// has accepted this leader in this term, and nothing but the main goroutine can change that. Once the
-// instance is cut off, nothing is answered.
+// busyFor reports whether raft's main goroutine is, at this moment, at an append or a snapshot of the very
+// leader that sent the heartbeat, in the same term: it stores entries, waits for room in the queue to the
+// state machines, or installs. Then raft would answer as we do: it has accepted this leader in this term,
+// and nothing but the main goroutine can change that. Once the instance is cut off, nothing is answered.
 func (t *transport) busyFor(req *raft.AppendEntriesRequest) bool {
 	doing := t.installing.Load()
-	if stored := t.storing.Load(); stored != nil {
-		if doing = t.appending.Load(); doing != nil && doing.last != stored {
-			return false
-		}
+	if doing == nil {
+		doing = t.appending.Load()
 	}
 	return doing != nil && doing.term == req.Term && doing.leader == string(req.ID) &&
 		t.term() == req.Term && t.layer.ctx.Err() == nil
 }
 
-// store has it known that a write of these entries is under way. Their addresses tell whose append it is.
-func (t *transport) store(entries []*raft.Log, write func() error) error {
-	if n := len(entries); n > 0 {
-		t.storing.Store(entries[n-1])
-		defer t.storing.Store(nil)
-	}
-	return write()
+// untilAppended does what until does, and looks whether raft refuses what follows a snapshot.
+func (t *transport) untilAppended(rpc raft.RPC, req *raft.AppendEntriesRequest) (_ raft.RPC, taken func()) {
+	restoredTo := t.restoredTo.Load()
+	return t.until(rpc, &t.appending, taskOf(req.Term, req.ID),
+		func(a raft.RPCResponse) { t.lookAt(a, req, restoredTo) })
 }
 
-// took notes what raft's main goroutine has just taken, if it may take long. A new request is taken only when
-// the one before has been answered, by the same goroutine.
-func (t *transport) took(rpc raft.RPC) {
-	switch req := rpc.Command.(type) {
-	case *raft.AppendEntriesRequest:
-		if n := len(req.Entries); n > 0 {
-			t.appending.Store(&task{req.Term, string(req.ID), req.Entries[n-1]})
-		}
-	case *raft.InstallSnapshotRequest:
-		t.installing.Store(&task{term: req.Term, leader: string(req.ID)})
-	}
-}
-
-// untilInstalled returns the request with a channel of its own for the answer, and what waits for that and
-// passes it on.
-func (t *transport) untilInstalled(rpc raft.RPC) (_ raft.RPC, wait func()) {
+// until returns a request with a channel of its own for the answer, and what to do when raft has taken it: it
+// is noted that raft is at it, until the answer, which is passed on after a look.
+func (t *transport) until(rpc raft.RPC, at *atomic.Pointer[task], doing *task,
+	look func(raft.RPCResponse)) (_ raft.RPC, taken func()) {
 	answer, asker := make(chan raft.RPCResponse, 1), rpc.RespChan
 	rpc.RespChan = answer
-	return rpc, func() {
-		defer t.installing.Store(nil)
+	pass := func() {
+		defer at.CompareAndSwap(doing, nil) // raft may be at the next one by now
 		select {
 		case a := <-answer:
+			look(a)
 			asker <- a
 		case <-t.done:
 		}
+	}
+	return rpc, func() {
+		at.Store(doing)
+		t.wg.Go(pass)
 	}
 }

@@ -28,11 +28,9 @@ func TestRefusalBehindASnapshot(t *testing.T) {
 			tr.restoredTo.Store(c.restoredTo)
 			asked := make(chan raft.RPCResponse, 1)
 			req := &raft.AppendEntriesRequest{Term: 2, PrevLogEntry: c.prev}
-			rpc, look := tr.untilTaken(raft.RPC{Command: req, RespChan: asked}, req)
+			rpc, taken := tr.untilAppended(raft.RPC{Command: req, RespChan: asked}, req)
 			rpc.Respond(&raft.AppendEntriesResponse{Term: c.term, Success: c.success}, nil)
-			if look != nil {
-				look()
-			}
+			taken()
 			if r := (<-asked).Response.(*raft.AppendEntriesResponse); r.Success != c.success {
 				t.Errorf("%s: another answer than raft's: %+v", name, r)
 			}

@@ -54,7 +54,8 @@ func inSlowLab(t *testing.T, f func(l *lab, of map[*labNode]*slowness)) {
 					&s.write}
 			}
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
-				return &kv{M: map[string]string{}, Restoring: s.restoring}
+				return &kv{M: map[string]string{}, Restoring: s.restoring,
+					Applying: s.applying}
 			}}
 			n.conf.Tuning.SnapshotBytes = 1 << 20
 			if i > 0 {
@@ -67,6 +68,7 @@ func inSlowLab(t *testing.T, f func(l *lab, of map[*labNode]*slowness)) {
 		for _, s := range of {
 			s.write.Store(0)
 			s.restore.Store(0)
+			s.apply.Store(0)
 		}
 	})
 }
@@ -103,6 +105,18 @@ func TestSlowDisksKeepTheirLeader(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Followers whose state machines are slower than the leader's count for it: their raft waits for room in its
+// queue to them, for as long as a command takes. The farm goes on at their pace.
+func TestSlowMachinesKeepTheLeader(t *testing.T) {
+	inSlowLab(t, func(l *lab, of map[*labNode]*slowness) {
+		leader, others := l.leader()
+		for _, o := range others {
+			of[o].apply.Store(int64(time.Second))
+		}
+		keepsLeader(l, leader, 5*time.Minute)
+	})
 }
 
 // A follower that is restoring a snapshot counts for its leader, which has nobody else.

@@ -41,9 +41,7 @@ type transport struct {
 	// the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
 	restoredTo atomic.Uint64
 	refused    func()               // is told when what follows that is refused
-	appending  atomic.Pointer[task] // the append with entries that raft took last
-	// the last entry of the write under way to a log on disk; nil = there is none
-	storing    atomic.Pointer[raft.Log]
+	appending  atomic.Pointer[task] // the append that raft is at; nil = there is none
 	installing atomic.Pointer[task] // the snapshot that raft is installing; nil = there is none
 }
 
@@ -94,14 +92,14 @@ func (t *transport) pass(rpc raft.RPC) bool {
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		boundCommit(req) // the sender may be an older program
-		rpc, then = t.untilTaken(rpc, req)
+		rpc, then = t.untilAppended(rpc, req)
 	case *raft.InstallSnapshotRequest:
 		rpc.Reader = &snapshotStream{rpc.Reader, t}
 		if req.LastLogIndex <= t.applied() {
 			t.wg.Go(func() { t.passOver(rpc, req) })
 			return true
 		}
-		rpc, then = t.untilInstalled(rpc)
+		rpc, then = t.until(rpc, &t.installing, taskOf(req.Term, req.ID), func(raft.RPCResponse) {})
 	}
 	select {
 	case t.consumer <- rpc:
@@ -109,9 +107,8 @@ func (t *transport) pass(rpc raft.RPC) bool {
 		return false
 	}
 	t.seen.taken(rpc.Command)
-	t.took(rpc)
 	if then != nil {
-		t.wg.Go(then)
+		then()
 	}
 	return true
 }
@@ -125,23 +122,13 @@ func (t *transport) passOver(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
 		err)
 }
 
-// untilTaken returns an append that follows a snapshot with a channel of its own for the answer, and what
-// looks at that and passes it on.
-func (t *transport) untilTaken(rpc raft.RPC, req *raft.AppendEntriesRequest) (_ raft.RPC, look func()) {
-	if at := t.restoredTo.Load(); at == 0 || req.PrevLogEntry != at {
-		return rpc, nil
+// lookAt looks whether raft has refused what follows a snapshot that it has restored.
+func (t *transport) lookAt(a raft.RPCResponse, req *raft.AppendEntriesRequest, restoredTo uint64) {
+	if restoredTo == 0 || req.PrevLogEntry != restoredTo {
+		return
 	}
-	answer, asker := make(chan raft.RPCResponse, 1), rpc.RespChan
-	rpc.RespChan = answer
-	return rpc, func() {
-		select {
-		case a := <-answer:
-			if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && !r.Success && r.Term == req.Term {
-				t.refused()
-			}
-			asker <- a
-		case <-t.done:
-		}
+	if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && !r.Success && r.Term == req.Term {
+		t.refused()
 	}
 }
 
@@ -156,6 +143,9 @@ func (t *transport) tell(ctx context.Context, req *raft.AppendEntriesRequest) *r
 	ch := make(chan raft.RPCResponse, 1)
 	select {
 	case t.consumer <- raft.RPC{Command: req, RespChan: ch}:
+		doing := taskOf(req.Term, req.ID)
+		t.appending.Store(doing)
+		defer t.appending.CompareAndSwap(doing, nil)
 	case <-t.done:
 		return nil
 	case <-ctx.Done():

@@ -94,7 +94,8 @@ func TestPreview(t *testing.T) {
 		}
 		config := configsync.Files{"site.yaml": "banner: Two\n"}
 		signed, err := key.Sign(credential.Order{Key: "1", Made: time.Now().UnixMilli(), Root: m.Root(), Hold: true,
-			Config: credential.FilesHash(config), Preview: time.Minute.Milliseconds()})
+			Overwrite: true, // a.txt goes, which another publisher has brought
+			Config:    credential.FilesHash(config), Preview: time.Minute.Milliseconds()})
 		if err != nil {
 			t.Fatal(err)
 		}

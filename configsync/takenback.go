@@ -38,7 +38,9 @@ func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
 	if next.Content.Root.IsZero() || len(past) == 0 || source(past[0].Content) == source(next.Content) || m.s.Content == nil {
 		return nil
 	}
-	last := slices.IndexFunc(past, func(r Release) bool { return sameAuthor(s, r, next) })
+	last := slices.IndexFunc(past, func(r Release) bool { // what came after a release that was kept, it cannot have known
+		return sameAuthor(s, r, next) && (next.ID == 0 || r.ID < next.ID)
+	})
 	if last == 0 {
 		return nil
 	}
@@ -63,7 +65,7 @@ func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
 		}
 		open.against(older, past[i+1])
 	}
-	return open.lost()
+	return open.lost(func(r Release) bool { return !sameAuthor(s, r, next) })
 }
 
 // comparison finds the files of mine that are other ones in now, and as they were in something older.
@@ -98,10 +100,10 @@ func (c *comparison) against(older *content.Manifest, r Release) {
 	}
 }
 
-// lost returns what would be taken back, by path.
-func (c *comparison) lost() (out []FileChange) {
+// lost returns what would be taken back of the releases of others, by path.
+func (c *comparison) lost(others func(Release) bool) (out []FileChange) {
 	for path, r := range c.since {
-		if c.back[path] && len(out) < mostTakenBack {
+		if c.back[path] && others(r) && len(out) < mostTakenBack {
 			out = append(out, FileChange{path, r.ID, r.Who})
 		}
 	}

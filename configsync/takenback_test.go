@@ -181,6 +181,12 @@ func TestTakenBackLater(t *testing.T) {
 		if err != nil || lost == nil || len(lost.Files) != 1 || lost.Files[0].Path != "public/b" || lost.Files[0].Who != "bob" {
 			t.Errorf("%+v, %v", lost, err)
 		}
+		// What she publishes later has taken over what Bob did, and the one that is kept has not.
+		ann.must(nil, "public/a", "1", "public/b", "2", "public/e", "3")
+		if lost, err := m.Overwritten(held.Release); err != nil || lost == nil || len(lost.Files) != 1 ||
+			lost.Files[0].Path != "public/b" {
+			t.Errorf("%+v, %v", lost, err)
+		}
 		// Ann goes back from what Bob has published: he may publish that again, mended.
 		if _, err := m.Rollback(t.Context(), configsync.Write{Epoch: m.Status().Epoch, Who: "ann"}, 2); err != nil {
 			t.Fatal(err)

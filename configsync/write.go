@@ -113,7 +113,8 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 		return Result{}, err
 	}
 	s := m.s.Local().State()
-	if now := s.Current().Number; now == w.Epoch { // else the answer says why not, or that it was done before
+	_, done := s.Written(w.Key)
+	if now := s.Current().Number; now == w.Epoch && !done { // else the answer says why not, or that it was done before
 		files, err := result(s)
 		if err == nil {
 			err = m.check(s, files)

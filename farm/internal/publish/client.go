@@ -70,18 +70,19 @@ func (c *Client) Publish(ctx context.Context, s credential.Signed, config map[st
 
 func (c *Client) publishOnce(ctx context.Context, s credential.Signed, config map[string]string, src Source,
 	tell func(*order.Rollout), t *trial) (order.ReleaseResult, error) {
+	t.took = false
 	id, missing, err := c.upload(ctx, s, config, src)
 	t.uploading(missing)
 	if err != nil {
 		return order.ReleaseResult{}, err
 	}
-	res, err := c.finish(ctx, id, func(r *order.Rollout) {
+	res, took, err := c.finish(ctx, id, func(r *order.Rollout) {
 		t.progress()
 		if tell != nil {
 			tell(r)
 		}
 	})
-	t.given = t.given || isUncertain(err)
+	t.given, t.took = t.given || isUncertain(err), took
 	return res, err
 }
 
@@ -191,15 +192,15 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 		"(Config.PublishPath), and the path right?", c.URL, res.Status)
 }
 
-// finish has the order carried out.
-func (c *Client) finish(ctx context.Context, id string, tell func(*order.Rollout)) (order.ReleaseResult,
-	error) {
+// finish has the order carried out. took says that the node has taken it, so that its error is of the order.
+func (c *Client) finish(ctx context.Context, id string, tell func(*order.Rollout)) (out order.ReleaseResult, took bool,
+	err error) {
 	res, err := c.send(ctx, http.MethodPost, "/"+id, nil)
 	if _, said := errors.AsType[*order.ReleaseError](err); said {
-		return order.ReleaseResult{}, err
+		return out, false, err
 	}
 	if err != nil {
-		return order.ReleaseResult{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+		return out, false, fmt.Errorf("%w: %w", ErrInterrupted, err)
 	}
 	defer res.Body.Close()
 	sc := bufio.NewScanner(res.Body)
@@ -208,20 +209,19 @@ func (c *Client) finish(ctx context.Context, id string, tell func(*order.Rollout
 		var l order.RolloutLine
 		switch err := json.Unmarshal(sc.Bytes(), &l); {
 		case err != nil:
-			return order.ReleaseResult{}, fmt.Errorf("%w: the answer is not understood: %w", ErrInterrupted, err)
+			return out, true, fmt.Errorf("%w: the answer is not understood: %w", ErrInterrupted, err)
 		case l.Error != nil:
-			return order.ReleaseResult{}, l.Error
+			return out, true, l.Error
 		case l.Result != nil:
-			return *l.Result, nil
+			return *l.Result, true, nil
 		case tell != nil && l.Progress != nil:
 			tell(l.Progress)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return order.ReleaseResult{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+		return out, true, fmt.Errorf("%w: %w", ErrInterrupted, err)
 	}
-	return order.ReleaseResult{}, fmt.Errorf("%w: %w", ErrInterrupted, errors.Join(sc.Err(),
-		io.ErrUnexpectedEOF))
+	return out, true, fmt.Errorf("%w: %w", ErrInterrupted, errors.Join(sc.Err(), io.ErrUnexpectedEOF))
 }
 
 // stream is the body with the blobs.

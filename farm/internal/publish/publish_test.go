@@ -286,7 +286,7 @@ func TestRevokedHalfWay(t *testing.T) {
 	rec.Revoked, rec.RevokedBy = time.Now(), "bob"
 	r.farm.records[r.key.Public()] = rec
 	r.farm.mu.Unlock()
-	_, err = r.client.finish(t.Context(), id, nil)
+	_, _, err = r.client.finish(t.Context(), id, nil)
 	r.want(order.KindUnauthorized, err, "by bob")
 	_, err = r.publish(s, nil)
 	r.want(order.KindUnauthorized, err, "by bob")
@@ -393,6 +393,22 @@ func TestOrderIsGivenAgain(t *testing.T) {
 	}
 }
 
+// TestInvalidOrder: what a node has against the whole of an order is said once, and not asked for again.
+func TestInvalidOrder(t *testing.T) {
+	r := newRig(t, nil)
+	says := func(w http.ResponseWriter) {
+		json.NewEncoder(w).Encode(order.RolloutLine{Error: errorf(order.KindInvalid, "banner: is too long")})
+	}
+	r.farm.trouble = []func(http.ResponseWriter){says, says}
+	r.client.Trouble = func(err error) { t.Errorf("asked again: %v", err) }
+	m := r.manifest("one")
+	_, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	r.want(order.KindInvalid, err, "banner: is too long")
+	if len(r.farm.trouble) != 1 {
+		t.Errorf("%d of two answers are left", len(r.farm.trouble))
+	}
+}
+
 // TestUnknownOutcome: an order that may have been carried out is not said to be none, whatever comes after that.
 func TestUnknownOutcome(t *testing.T) {
 	r := newRig(t, nil)
@@ -451,7 +467,7 @@ func TestBlobsThatAreNone(t *testing.T) {
 	if r.blobs() != before {
 		t.Errorf("%d blobs were taken", r.blobs()-before)
 	}
-	_, err = r.client.finish(t.Context(), id, nil)
+	_, _, err = r.client.finish(t.Context(), id, nil)
 	r.want(order.KindInvalid, err, "2 blobs are missing")
 	if err := send(h, 3, "one"); err != nil {
 		t.Error(err)

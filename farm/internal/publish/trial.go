@@ -18,6 +18,7 @@ type trial struct {
 	tries int       // that have failed in a row without any news
 	heard bool      // a node has answered
 	given bool      // the order was given, and nobody knows what has come of it
+	took  bool      // the last node has taken the order: what it says then is invalid was not cut off
 	left  int64     // bytes that were missing at least; -1 = unknown
 	news  time.Time // when something was heard last that was not known before
 }
@@ -64,6 +65,9 @@ func (t *trial) again(ctx context.Context, err error) bool {
 		return false
 	}
 	e, said := errors.AsType[*order.ReleaseError](err)
+	if said && e.Kind == order.KindInvalid && t.took {
+		return false
+	}
 	t.heard = t.heard || said
 	t.tries++
 	counts := !t.heard || said && e.Kind == order.KindInvalid

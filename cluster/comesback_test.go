@@ -100,6 +100,34 @@ func TestSenderToTheLostEnds(t *testing.T) {
 	})
 }
 
+// A second transfer to an heir of which nothing is heard, while raft's sender is still at the first one's
+// append, does not hold writes up. Raft chooses by chance what its sender does, so it is tried often.
+func TestTransfersToTheUnheard(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		for i := range 10 {
+			leader, others := l.leader()
+			heir, in := others[0], leader.instance()
+			leader.must("set x %d", i)
+			l.net.Cut(leader.ip, heir.ip)
+			for j := range 2 {
+				in.transfer(heir.instance().server)
+				leader.must("set y %d", j)
+				time.Sleep(2 * time.Second)
+			}
+			time.Sleep(3 * time.Second)
+			began := time.Now()
+			if leader, _ = l.leader(); leader != nil {
+				leader.must("set z %d", i)
+			}
+			if took := time.Since(began); took > time.Second {
+				l.t.Errorf("%d: a write took %v", i, took)
+			}
+			l.net.Heal()
+			l.ready(l.nodes...)
+		}
+	})
+}
+
 // A leader that hands over sends its heir what it lacks, and nothing more: an append that says nothing new is
 // held back for 250 ms, and no write is taken meanwhile.
 func TestHandOverIsNotHeldBack(t *testing.T) {

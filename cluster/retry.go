@@ -25,10 +25,11 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	if isHeartbeat(args) {
 		return t.sendHeartbeat(id, target, args, resp)
 	}
-	f := t.layer.followers.of(string(target))
+	f, transfers := t.layer.followers.of(string(target)), t.handing.count()
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
 		err := t.sendAppend(id, target, args, resp)
-		if err == nil || !t.awaitFollower(f, string(id), args.Term, pause) {
+		// Raft may wait for the sender since a transfer began, and for longer than it takes: it is let go then.
+		if err == nil || t.handing.count() != transfers || !t.awaitFollower(f, string(id), args.Term, pause) {
 			return err
 		}
 		args.Entries, *resp = nil, raft.AppendEntriesResponse{}

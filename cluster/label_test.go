@@ -97,7 +97,7 @@ func TestDirOfAnotherFarm(t *testing.T) {
 
 // A copied directory is refused as long as the original runs, and is then as good as it was.
 func TestCopiedDirIsNotTouched(t *testing.T) {
-	t.Parallel()
+	inRealTime(t)
 	dir, copied := durableNode(t, ""), t.TempDir()
 	original := openTest(t, Config{Dir: dir})
 	ready(t, original)

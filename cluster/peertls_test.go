@@ -103,7 +103,7 @@ func (a *authority) config(r request) *tls.Config {
 // Two nodes whose certificates come from the operator's authority are a farm, and are called what those say.
 // Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLS(t *testing.T) {
-	t.Parallel()
+	inRealTime(t)
 	ca := newAuthority(t)
 	dir := t.TempDir()
 	a := openTest(t, Config{Dir: dir, PeerTLS: ca.node("a")})

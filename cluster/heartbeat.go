@@ -58,12 +58,11 @@ func (t *transport) heartbeat(rpc raft.RPC) {
 // state machines, or installs. Then raft would answer as we do: it has accepted this leader in this term,
 // and nothing but the main goroutine can change that. Once the instance is cut off, nothing is answered.
 func (t *transport) busyFor(req *raft.AppendEntriesRequest) bool {
-	doing := t.installing.Load()
-	if doing == nil {
-		doing = t.appending.Load()
+	by := func(doing *task) bool {
+		return doing != nil && doing.term == req.Term && doing.leader == string(req.ID)
 	}
-	return doing != nil && doing.term == req.Term && doing.leader == string(req.ID) &&
-		t.term() == req.Term && t.layer.ctx.Err() == nil
+	at := by(t.installing.Load()) || by(t.appending.Load()) || by(t.nudging.Load())
+	return at && t.term() == req.Term && t.layer.ctx.Err() == nil
 }
 
 // untilAppended does what until does, and looks whether raft refuses what follows a snapshot.

@@ -42,6 +42,7 @@ type transport struct {
 	restoredTo atomic.Uint64
 	refused    func()               // is told when what follows that is refused
 	appending  atomic.Pointer[task] // the append that raft is at; nil = there is none
+	nudging    atomic.Pointer[task] // the nudge that raft is at, given by another goroutine; nil = there is none
 	installing atomic.Pointer[task] // the snapshot that raft is installing; nil = there is none
 }
 
@@ -144,8 +145,8 @@ func (t *transport) tell(ctx context.Context, req *raft.AppendEntriesRequest) *r
 	select {
 	case t.consumer <- raft.RPC{Command: req, RespChan: ch}:
 		doing := taskOf(req.Term, req.ID)
-		t.appending.Store(doing)
-		defer t.appending.CompareAndSwap(doing, nil)
+		t.nudging.Store(doing)
+		defer t.nudging.CompareAndSwap(doing, nil)
 	case <-t.done:
 		return nil
 	case <-ctx.Done():

@@ -160,7 +160,7 @@ func TestStatsOfCredit(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		share := queueOfLoad(load{allCredit.commands / len(others), allCredit.bytes / len(others)})
 		for _, n := range others { // now and then a batch was just answered, and its place is not taken yet
-			l.until(10*time.Second, "a follower uses all of its credit", func() bool {
+			l.until(time.Second, "a follower uses all of its credit", func() bool {
 				return n.Stats().Proposals.Credit.Used.Bytes >= share.Bytes-2*size
 			})
 		}
@@ -183,7 +183,7 @@ func TestStatsOfCredit(t *testing.T) {
 			d := used - lead.Waiting.Count // what is just on the line counts here or there
 			return ok && d >= -4 && d <= 4
 		}
-		for end := time.Now().Add(10 * time.Second); !agree(); sleep.For(ctx, time.Millisecond) {
+		for end := time.Now().Add(time.Second); !agree(); sleep.For(ctx, time.Millisecond) {
 			if time.Now().After(end) {
 				l.t.Fatalf("%s; want an equal credit of %+v, and that they agree", said, share)
 			}

@@ -3,7 +3,6 @@ package configsync
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -35,7 +34,8 @@ const mostTakenBack = 1000
 // that nobody else has changed is no business of others. Contents of which this node has no manifest do not count.
 func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
 	past := contentLineage(s)
-	if next.Content.Root.IsZero() || len(past) == 0 || source(past[0].Content) == source(next.Content) || m.s.Content == nil {
+	if m.s.Content == nil || next.Content.Root.IsZero() || len(past) == 0 ||
+		source(past[0].Content) == source(next.Content) {
 		return nil
 	}
 	last := slices.IndexFunc(past, func(r Release) bool { // what came after a release that was kept, it cannot have known
@@ -71,13 +71,14 @@ func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
 // comparison finds the files of mine that are other ones in now, and as they were in something older.
 type comparison struct {
 	mine, now *content.Manifest
-	since     map[string]Release // of each file that differs: what has brought the form that is in force, as far as is known
+	since     map[string]Release // of each file that differs: what has brought its form in force, as far as is known
 	settled   map[string]bool    // since is certain
 	back      map[string]bool    // it is as it was in something older
 }
 
 func newComparison(mine, now *content.Manifest, newest Release) *comparison {
-	c := &comparison{mine: mine, now: now, since: map[string]Release{}, settled: map[string]bool{}, back: map[string]bool{}}
+	c := &comparison{mine: mine, now: now, since: map[string]Release{}, settled: map[string]bool{},
+		back: map[string]bool{}}
 	for _, m := range []*content.Manifest{mine, now} {
 		for _, f := range m.Files {
 			if hashIn(mine, f.Path) != hashIn(now, f.Path) {
@@ -124,16 +125,7 @@ func (m *Manager) manifestHere(c Content) (*content.Manifest, error) {
 	if c.Root.IsZero() {
 		return &content.Manifest{}, nil
 	}
-	f, size, err := m.s.Content.Open(c.Root)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, size)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, err
-	}
-	return content.Parse(b, content.Limits{})
+	return content.Stored(m.s.Content.Open, c.Root)
 }
 
 // sameAuthor reports whether two releases are, as far as can be told, of the same publisher: by the same credential, by

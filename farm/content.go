@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"time"
@@ -132,16 +131,7 @@ func (c *contents) fetch(ctx context.Context, refs []blob.Ref, progress func(hav
 
 // manifest returns the manifest that the store has.
 func (c *contents) manifest(root blob.Hash) (*content.Manifest, error) {
-	f, size, err := c.store.Open(root)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, size)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, err
-	}
-	return content.Parse(b, content.Limits{})
+	return content.Stored(c.store.Open, root)
 }
 
 // Open opens a blob.

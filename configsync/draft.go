@@ -17,7 +17,8 @@ func (m *Manager) Draft(ctx context.Context, files Files, manifest *content.Mani
 	} else if err := m.Check(files); err != nil {
 		return err
 	}
-	values, err := call(ctx, &m.strays, errand{what: "values", limit: codeTime}, func(context.Context) ([]*value, error) { return m.values(files) }, nil)
+	values, err := call(ctx, &m.strays, errand{what: "values", limit: codeTime},
+		func(context.Context) ([]*value, error) { return m.values(files) }, nil)
 	if err != nil {
 		m.sayPanic("checking the configuration", err)
 		return err

@@ -74,7 +74,8 @@ func (f *Farm) nodeURLs(roles ...cluster.Role) (out []string) {
 		scheme = "https://"
 	}
 	for _, m := range f.node.State().Members {
-		if at := m.Tags[tagHTTP]; at != "" && (len(roles) == 0 || slices.Contains(roles, m.Role)) && m.Status == cluster.Alive && m.Tags[forward.TagApp] == f.cfg.App {
+		if at := m.Tags[tagHTTP]; at != "" && (len(roles) == 0 || slices.Contains(roles, m.Role)) &&
+			m.Status == cluster.Alive && m.Tags[forward.TagApp] == f.cfg.App {
 			out = append(out, scheme+at+"/")
 		}
 	}

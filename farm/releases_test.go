@@ -89,12 +89,14 @@ func TestReleases_LastWord(t *testing.T) {
 			change := configsync.Change{Write: configsync.Write{Epoch: m.Status().Epoch, Who: "test", Key: fmt.Sprint("k", i)},
 				Set: configsync.Files{"site.yaml": fmt.Sprintf("banner: B%d\n", i)}}
 			w := httptest.NewRecorder()
-			farm.TellRollout(t.Context(), f.Nodes[i%2].Farm(), w, change.Key, func(ctx context.Context) (configsync.Result, error) {
+			put := func(ctx context.Context) (configsync.Result, error) {
 				epoch, err := m.Put(ctx, change)
 				return configsync.Result{Epoch: epoch}, err
-			})
+			}
+			farm.TellRollout(t.Context(), f.Nodes[i%2].Farm(), w, change.Key, put)
 			lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
-			if n := len(lines); n < 2 || !strings.Contains(lines[n-1], `"result"`) || !strings.Contains(lines[n-2], `"phase":"done"`) {
+			if n := len(lines); n < 2 || !strings.Contains(lines[n-1], `"result"`) ||
+				!strings.Contains(lines[n-2], `"phase":"done"`) {
 				t.Fatalf("by %s, change %d:\n%s", f.Nodes[i%2], i, w.Body)
 			}
 		}

@@ -141,12 +141,13 @@ func TestAskedAgain(t *testing.T) {
 		want    error
 		asked   int
 	}{
-		"no quorum for a moment":    {time.Minute, []error{admin.ErrNoQuorum, admin.ErrInterrupted, nil}, nil, 3},
-		"refused":                   {time.Minute, []error{other}, other, 1},
-		"nobody there":              {time.Minute, []error{admin.ErrUnreachable}, admin.ErrUnreachable, 1},
-		"gone for a moment":         {time.Minute, []error{admin.ErrNoQuorum, admin.ErrUnreachable, nil}, nil, 3},
-		"no quorum":                 {0, []error{admin.ErrNoQuorum}, admin.ErrNoQuorum, 1},
-		"gone after it was asked":   {3 * time.Second / 2, []error{admin.ErrInterrupted, admin.ErrUnreachable, admin.ErrUnreachable}, admin.ErrInterrupted, 3},
+		"no quorum for a moment": {time.Minute, []error{admin.ErrNoQuorum, admin.ErrInterrupted, nil}, nil, 3},
+		"refused":                {time.Minute, []error{other}, other, 1},
+		"nobody there":           {time.Minute, []error{admin.ErrUnreachable}, admin.ErrUnreachable, 1},
+		"gone for a moment":      {time.Minute, []error{admin.ErrNoQuorum, admin.ErrUnreachable, nil}, nil, 3},
+		"no quorum":              {0, []error{admin.ErrNoQuorum}, admin.ErrNoQuorum, 1},
+		"gone after it was asked": {3 * time.Second / 2,
+			[]error{admin.ErrInterrupted, admin.ErrUnreachable, admin.ErrUnreachable}, admin.ErrInterrupted, 3},
 		"refused after it was lost": {time.Minute, []error{admin.ErrInterrupted, other}, other, 2},
 	} {
 		bubble.Test(t, func(t *testing.T) {

@@ -75,8 +75,8 @@ func Enabled() bool {
 // Torture reports whether tests take their long form, by `make torture`: the same code, for longer.
 func Torture() bool { return os.Getenv("WEBFARM_TORTURE") != "" }
 
-// LessGC has garbage be collected less often, until the program has a GiB, if the environment does not say how often. Call it in
-// TestMain of tests whose farms live for moments: nearly all that they allocate is garbage.
+// LessGC has garbage be collected less often, until the program has a GiB, if the environment does not say how
+// often. Call it in TestMain of tests whose farms live for moments: nearly all that they allocate is garbage.
 func LessGC() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(400)

@@ -85,16 +85,16 @@ func ceiling() int {
 	return min(highest, low-1)
 }
 
-// forkOnce has package os find out now what the system can. It does that for the first process that it starts or looks for, by a
-// fork of its own, which takes no lock that free could wait for.
+// forkOnce has package os find out now what the system can. It does that for the first process that it starts or
+// looks for, by a fork of its own, which takes no lock that free could wait for.
 func forkOnce() {
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
 		p.Release()
 	}
 }
 
-// free tries a port. A process that is started in that moment would hold what is open here until it runs its program, and the
-// port would be in use for as long, by nobody who can be found.
+// free tries a port. A process that is started in that moment would hold what is open here until it runs its
+// program, and the port would be in use for as long, by nobody who can be found.
 func free(addr string) bool {
 	if runtime.GOOS == "linux" { // elsewhere package net takes this lock itself, and would wait for us
 		syscall.ForkLock.RLock()

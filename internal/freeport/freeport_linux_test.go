@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A port can be used as soon as it is given out, also while processes are started: those have, until they run their program, all
-// that was open in this one.
+// A port can be used as soon as it is given out, also while processes are started: those have, until they run
+// their program, all that was open in this one.
 func TestAddrWhileProcessesStart(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {

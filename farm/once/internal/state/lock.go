@@ -1,7 +1,7 @@
 package state
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 )
 
@@ -132,22 +132,38 @@ func (s *step) drop(o *owner, n uint64) {
 
 // dropAll removes all tickets of an owner that has ended.
 func (s *step) dropAll(o *owner) {
-	numbers := slices.Sorted(maps.Keys(o.tickets))
-	cleared := map[string]bool{}
-	for _, n := range numbers {
-		s.tellTicket(o.ID, n)
-		name := o.tickets[n]
-		l := s.locks[name]
-		if len(l.queue) > 0 && !cleared[name] { // once for each lock, however many tickets wait for it
-			cleared[name] = true
-			l.queue = slices.DeleteFunc(l.queue, func(t ticket) bool { return t.owner == o.ID })
+	stands := s.standsOf(o)
+	s.events = slices.Grow(s.events, 2*len(stands))
+	cleared := map[*lock]bool{}
+	for _, at := range stands {
+		s.tellTicket(o.ID, at.n)
+		if len(at.queue) > 0 && !cleared[at.lock] { // once for each lock, however many tickets wait for it
+			cleared[at.lock] = true
+			at.queue = slices.DeleteFunc(at.queue, func(t ticket) bool { return t.owner == o.ID })
 		}
 	}
-	for _, n := range numbers {
-		if l := s.locks[o.tickets[n]]; l != nil && l.holder.is(o.ID, n) {
-			s.pass(o.tickets[n], l)
+	for _, at := range stands {
+		if at.holder.is(o.ID, at.n) {
+			s.pass(at.name, at.lock)
 		}
 	}
+}
+
+// stand is where a ticket stands: at this lock, which it holds or waits for.
+type stand struct {
+	n    uint64
+	name string
+	*lock
+}
+
+// standsOf returns where an owner's tickets stand, by their numbers.
+func (s *step) standsOf(o *owner) []stand {
+	stands := make([]stand, 0, len(o.tickets))
+	for n, name := range o.tickets {
+		stands = append(stands, stand{n, name, s.locks[name]})
+	}
+	slices.SortFunc(stands, func(a, b stand) int { return cmp.Compare(a.n, b.n) })
+	return stands
 }
 
 // pass gives a lock to the next, or removes it.

@@ -48,7 +48,7 @@ func TestNothingStallsApply(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	longest, limit := map[string]time.Duration{}, time.Duration(0)
 	limits := map[string]time.Duration{"take a snapshot": 4} // it is no command, and rare
-	for range 3 {
+	for range 6 {
 		began := threadTime()
 		r := crowd(t)
 		limit = max(limit, maxStall, (threadTime()-began)/(MaxLocks+MaxTickets)*maxStallGrants)
@@ -80,8 +80,10 @@ func TestNothingStallsApply(t *testing.T) {
 	}
 	for name, took := range longest {
 		t.Logf("%-20s %v", name, took)
+	}
+	for name, took := range longest {
 		if took > limit*max(1, limits[name]) {
-			t.Errorf("to %s took %v, of %v that it may take here", name, took, limit*max(1, limits[name]))
+			ci.Latef(t, "to %s took %v, of %v that it may take here", name, took, limit*max(1, limits[name]))
 		}
 	}
 }

@@ -100,8 +100,12 @@ func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
 // busyTime is how long a node that has too much to do wants to be left alone.
 const busyTime = 100 * time.Millisecond
 
-// peerPass returns the pass of a request that a peer forwarded.
+// peerPass returns the pass of a request that a peer forwarded. The peer may be an older program, or one with other
+// Config.Upgrades: what this node's handlers may switch to is decided here.
 func (g *Gate) peerPass(r *http.Request, f *lane.Facts) *pass {
+	if lines, ok := r.Header["Upgrade"]; ok {
+		g.keepUpgrades(r.Header, lines)
+	}
 	info := Info{ID: f.ID, Node: g.cfg.Node, Via: f.Via, Scheme: f.Scheme, Trace: settleTrace(r.Header)}
 	return &pass{gate: g, Info: info}
 }

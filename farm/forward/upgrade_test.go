@@ -91,6 +91,60 @@ func TestForward_OtherUpgrades(t *testing.T) {
 	}
 }
 
+// What another node passes on, which may be an older program or have other Config.Upgrades, is looked at again: the
+// handlers of this one switch to nothing else than here, whoever has taken the request.
+func TestForward_UpgradesOfPeers(t *testing.T) {
+	f := newFakeFarm(t)
+	front := f.add("a", Config{Upgrades: []string{"h2c", "chat"}}, never(t))
+	node := f.add("b", Config{Upgrades: []string{"chat/2"}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%q", r.Header["Upgrade"])
+	}))
+	node.gate.Admit()
+	front.sees("b")
+	for sent, want := range map[string]string{
+		"h2c": `[]`, "h2c, websocket": `["websocket"]`, "websocket": `["websocket"]`,
+		"chat/1": `[]`, "h2c, chat/2": `["chat/2"]`,
+	} {
+		req := request(t, "GET", front.public.URL, nil)
+		req.Header.Set("Upgrade", sent)
+		req.Header.Set("Connection", "Upgrade, HTTP2-Settings")
+		if res, body := fetch(t, req); res.StatusCode != 200 || body != want {
+			t.Errorf("%q: got %d %s, want %s", sent, res.StatusCode, body, want)
+		}
+	}
+}
+
+// A front that lets h2c through, and a handler that switches to whatever is asked for: the node answers by HTTP.
+func TestForward_NoTunnelForPeers(t *testing.T) {
+	f := newFakeFarm(t)
+	front := f.add("a", Config{Upgrades: []string{"h2c"}}, never(t))
+	node := f.add("b", Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			upgrade(w, r)
+			return
+		}
+		io.WriteString(w, "by HTTP")
+	}))
+	node.gate.Admit()
+	front.sees("b")
+	conn, err := net.Dial("tcp", front.public.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for range 2 { // the connection goes on as one of HTTP/1.1
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatal(res, err)
+		}
+		if body, err := io.ReadAll(res.Body); string(body) != "by HTTP" {
+			t.Fatalf("%q %v", body, err)
+		}
+	}
+}
+
 // upgraders returns what pair does, of nodes whose handlers may switch to a protocol of their own, if there is one.
 func upgraders(t *testing.T, own string, h http.HandlerFunc) (starting, serving *fakeNode) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
@@ -89,7 +90,7 @@ func TestReadTokenAllocatesNothing(t *testing.T) {
 	text, _ := s.mintToken(newSecret(), time.Now(), 1)
 	forged := text[:20] + "AAAA" + text[24:]
 	for name, text := range map[string]string{"genuine": text, "forged": forged, "short": text[1:]} {
-		if n := testing.AllocsPerRun(100, func() { s.readToken(text) }); n > 0.5 && !race.Enabled {
+		if n := ci.Allocs(100, 0, func() { s.readToken(text) }); n > 0.5 && !race.Enabled {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

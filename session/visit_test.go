@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
 	"github.com/seed48eb2e21/webfarm/session"
 )
@@ -114,7 +115,7 @@ func TestSessionOnDemand_Allocations(t *testing.T) {
 	r := newRequest().WithContext(ctx)
 	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) }))
 	w := &blank{http.Header{}}
-	got := testing.AllocsPerRun(100, func() {
+	got := ci.Allocs(100, 1, func() {
 		*ctx = taker{Context: t.Context()}
 		clear(w.h)
 		h.ServeHTTP(w, r)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // apps returns two nodes of a farm that has a key for "app".
@@ -218,7 +220,7 @@ func TestPurpose(t *testing.T) {
 	if old, ok := here.Key(1); id != 2 || bytes.Equal(first, second) || !ok || !bytes.Equal(old, first) {
 		t.Errorf("after a rotation: %d", id)
 	}
-	if n := testing.AllocsPerRun(100, func() { here.Current(); here.Key(1) }); n != 0 {
+	if n := ci.Allocs(100, 0, func() { here.Current(); here.Key(1) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if _, err := a.Revoke(ctx, "app", 1, 1); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -101,7 +102,7 @@ func TestReadsDoNotAllocate(t *testing.T) {
 	if err := r.Ensure(t.Context(), "a", "b", "session"); err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(100, func() {
+	if n := ci.Allocs(100, 0, func() {
 		id, _, _ := r.Current("session")
 		r.Key("session", id)
 	}); n != 0 {

@@ -13,6 +13,29 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
+// What others allocate once is not held against who allocates nothing; what is allocated each time is.
+func TestAllocs(t *testing.T) {
+	const runs = 10
+	calls := 0
+	others := func() {
+		if calls++; calls <= 2*runs { // AllocsPerRun begins with a call that does not count
+			kept = make([]byte, 100)
+		}
+	}
+	if n := Allocs(runs, 0, others); n != 0 || calls < 2*runs {
+		t.Errorf("%v allocations, of %d calls", n, calls)
+	}
+	calls = 0
+	if n := Allocs(runs, 1, others); n != 1 || calls > runs+1 {
+		t.Errorf("%v allocations, of %d calls", n, calls)
+	}
+	if n := Allocs(runs, 0, func() { kept = make([]byte, 100) }); n != 1 {
+		t.Errorf("%v allocations, each time", n)
+	}
+}
+
+var kept []byte
+
 // fake takes down how a test ends.
 type fake struct {
 	testing.TB

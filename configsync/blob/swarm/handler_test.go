@@ -16,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // asker is somebody who speaks to a Handler as he likes.
@@ -320,7 +321,7 @@ func TestRoster(t *testing.T) {
 	if got := r.Present(); len(got) != 2 || got[0] != "a" {
 		t.Errorf("%v", got)
 	}
-	if n := testing.AllocsPerRun(100, func() { r.Present() }); n != 0 {
+	if n := ci.Allocs(100, 0, func() { r.Present() }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // fill takes all the places of l.
@@ -281,7 +282,7 @@ func TestTogether(t *testing.T) {
 func TestEnterAllocatesNothing(t *testing.T) {
 	l := New(0, 100)
 	var s Slot
-	if a := testing.AllocsPerRun(100, func() {
+	if a := ci.Allocs(100, 0, func() {
 		l.Enter(context.Background(), Normal, &s)
 		s.Leave()
 	}); a != 0 {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // even fails unless all have got about the same.
@@ -257,7 +259,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 	for _, n := range []int{2, 20} {
 		k := newKit(t, n)
 		tried := k.peers[:1]
-		if a := testing.AllocsPerRun(100, func() {
+		if a := ci.Allocs(100, 0, func() {
 			p := k.Pick(Want{Tried: tried})
 			p.Report(3, 100)
 			p.Done(Result{Outcome: Good, Latency: time.Millisecond})

@@ -8,6 +8,7 @@ import (
 	_ "time/tzdata" // the tests need the zones on every machine
 
 	"github.com/seed48eb2e21/webfarm/farm/once/internal/cron"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // What the clocks of the world do to schedules. The ticks are those after the first moment up to the second
@@ -174,7 +175,7 @@ func TestLast_Jumps(t *testing.T) {
 			t.Fatal(err)
 		}
 		until := at("2026-12-01T12:00:00Z")
-		allocs := testing.AllocsPerRun(10, func() {
+		allocs := ci.Allocs(10, 10, func() {
 			got, more := s.Last(until.AddDate(-1000, 0, 0), until, 3)
 			if len(got) != 3 || !more || !got[2].Equal(until) || !got[0].Equal(until.Add(-2*time.Second)) {
 				t.Fatalf("%s: %v, more: %v", expr, got, more)

@@ -469,6 +469,7 @@ func TestConnectionsAreWhatTheyWere(t *testing.T) {
 	b := &bounded{t: t, l: f.clients}
 	b.connect().mustGet("/")
 	b.idle(1)
+	b.until("the template is told as well", func() bool { return states.Load() >= 3 })
 	if states.Load() != 3 || contexts.Load() != 1 {
 		t.Errorf("the template's functions saw TCP connections %d and %d times", states.Load(), contexts.Load())
 	}

@@ -150,6 +150,7 @@ func TestServe_GarbageOnTLSPort(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- f.Serve(ctx, http.NotFoundHandler()) }()
+	began := time.Now()
 	garbage := []string{"GET / HTTP/1.1\r\n\r\n", "", "\x00\x00\x00\x00\x00\x00\x00\x00", "\x16\x03\x01\x00\x05hello", "SSH-2.0-x\r\n"}
 	for i := range many {
 		c, err := net.Dial("tcp", f.Addr())
@@ -173,7 +174,8 @@ func TestServe_GarbageOnTLSPort(t *testing.T) {
 		fmt.Sscan(count, &n)
 		total += n
 	}
-	if len(said) > 2 || total != many { // two on a machine that takes more than five seconds
+	most := 2 + int(time.Since(began)/time.Minute) // more than one on a machine that takes more than five seconds
+	if len(said) > most || total != many {
 		t.Errorf("%d of %d in %d lines: %s", total, many, len(said), said)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // A flood of requests that are forwarded and given up costs the farm neither its leader nor the other clients
@@ -56,7 +57,7 @@ func TestFarm_FloodOfAborts(t *testing.T) {
 		t.Log("this machine is too busy to tell; the tests of the pool show the same in a bubble")
 		return
 	}
-	t.Errorf("%d times there were less than two fifths of the answers, or another leader", tries)
+	ci.Latef(t, "%d times there were less than two fifths of the answers, or another leader", tries)
 }
 
 // answers returns how many answers a second some clients get who keep their connections.

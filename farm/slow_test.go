@@ -455,6 +455,9 @@ func steadily(t *testing.T, v *visitor, path string, ends <-chan error) {
 			return
 		}
 		if _, err := io.ReadFull(v.in, buf); err != nil {
+			if took := time.Since(last); took > 150*time.Millisecond {
+				ci.Latef(t, "%s: cut off when nothing was read for %v: %v", path, took, err)
+			}
 			t.Fatalf("%s: cut off in the middle: %v", path, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/peertest"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // fakeFarm is a cluster whose members have gates.
@@ -87,7 +88,7 @@ func eventually(t testing.TB, ok func() bool) {
 	defer tick.Stop()
 	for end := time.Now().Add(time.Minute); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatal("waited a minute in vain")
+			ci.Latef(t, "waited a minute in vain")
 		}
 	}
 }

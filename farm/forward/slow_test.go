@@ -33,11 +33,11 @@ func TestTryTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const limit = time.Second / 2
+			const limit = time.Second
 			var l ledger
 			gone := make(chan struct{}, 9)
 			late := func(w http.ResponseWriter) {
-				<-time.After(3 * limit)
+				<-time.After(limit * 3 / 2)
 				io.WriteString(w, "late")
 			}
 			h := func(w http.ResponseWriter, r *http.Request) {

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // frame returns a frame of RFC 6455.
@@ -232,7 +234,7 @@ func TestDrain_TellsForwardedWebSockets(t *testing.T) {
 // A WebSocket that ends before the drain, or during its grace, is not waited for.
 func TestDrain_WebSocketHasEnded(t *testing.T) {
 	f := newFakeFarm(t)
-	a := f.add("a", Config{CloseSpread: 20 * time.Second, DrainTimeout: time.Hour}, speak(t, "", true))
+	a := f.add("a", Config{CloseSpread: time.Hour, DrainTimeout: 3 * time.Hour}, speak(t, "", true))
 	a.gate.Admit()
 	conn, _ := opens(t, a, "")
 	conn.Close()
@@ -241,7 +243,10 @@ func TestDrain_WebSocketHasEnded(t *testing.T) {
 	a.gate.Drain()
 	conn.Close()
 	began := time.Now()
-	if n := a.gate.Idle(t.Context()); n != 0 || time.Since(began) > 3*time.Second {
-		t.Errorf("%d, waited %v", n, time.Since(began))
+	if n := a.gate.Idle(t.Context()); n != 0 {
+		t.Errorf("%d still run", n)
+	}
+	if took := time.Since(began); took > time.Minute { // it would be the fifth of an hour
+		ci.Latef(t, "waited %v", took)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster"
 	"github.com/seed48eb2e21/webfarm/farm/forward"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/peertest"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // TestMain has many cases run at a time: they wait for one another's ends of connections more than for
@@ -49,7 +50,7 @@ type servers struct {
 }
 
 // soon is how long a hasty server reads a body and writes an answer.
-const soon = 50 * time.Millisecond
+const soon = 300 * time.Millisecond
 
 // add starts a member of a farm. Its public handler is what around makes of its gate's.
 func add(t testing.TB, farm *peertest.Farm, id string, role cluster.Role, app http.Handler,
@@ -123,7 +124,7 @@ func until(t testing.TB, otherwise string, ok func() bool) {
 	defer tick.Stop()
 	for end := time.Now().Add(time.Minute); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatal(otherwise)
+			ci.Latef(t, "%s", otherwise)
 		}
 	}
 }

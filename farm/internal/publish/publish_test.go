@@ -135,7 +135,7 @@ func newRig(t *testing.T, edit func(*Config)) *rig {
 	r.http = httptest.NewServer(http.StripPrefix("/publish", r.server))
 	t.Cleanup(r.http.Close)
 	r.client = &Client{HTTP: r.http.Client(), URL: r.http.URL + "/publish", Again: time.Millisecond,
-		Patience: 20 * time.Millisecond}
+		Patience: time.Minute}
 	return r
 }
 
@@ -382,7 +382,6 @@ func TestOrderIsGivenAgain(t *testing.T) {
 	} {
 		r := newRig(t, nil)
 		r.farm.trouble = c.trouble
-		r.client.Patience = time.Minute
 		again := 0
 		r.client.Trouble = func(error) { again++ }
 		m := r.manifest("one")
@@ -419,6 +418,7 @@ func TestUnknownOutcome(t *testing.T) {
 		if !gone {
 			gone = true
 			r.http.Close()
+			r.client.Patience = 20 * time.Millisecond
 		}
 	}
 	_, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
@@ -429,7 +429,6 @@ func TestUnknownOutcome(t *testing.T) {
 	r = newRig(t, nil)
 	m = r.manifest("one")
 	r.farm.trouble = []func(http.ResponseWriter){func(http.ResponseWriter) { panic(http.ErrAbortHandler) }}
-	r.client.Patience = time.Minute
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root(), Plan: credential.Plan{Dry: true}}), nil)
 	if !errors.Is(err, ErrInterrupted) {
 		t.Errorf("%v", err)
@@ -437,7 +436,6 @@ func TestUnknownOutcome(t *testing.T) {
 	// What a node has refused is refused.
 	r = newRig(t, nil)
 	m = r.manifest("one")
-	r.client.Patience = time.Minute
 	r.farm.err = errorf(order.KindBusy, "another one")
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
 	r.want(order.KindBusy, err, "another one")
@@ -494,6 +492,7 @@ func TestConflict(t *testing.T) {
 		t.Errorf("%d blobs were taken", r.blobs())
 	}
 	r.farm.err = errorf(order.KindNoQuorum, "no leader")
+	r.client.Patience = 20 * time.Millisecond
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
 	r.want(order.KindNoQuorum, err, "no leader")
 }
@@ -549,13 +548,14 @@ func TestBounds(t *testing.T) {
 
 // TestStall: a publisher who sends nothing is cut off, and one who sends little by little is too.
 func TestStall(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Stall = 50 * time.Millisecond })
+	r := newRig(t, nil)
 	m := r.manifest("one")
 	s := r.sign(credential.Order{Root: m.Root()})
 	id, err := r.client.uploadWith(t.Context(), s, m.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.server.c.Stall = 50 * time.Millisecond // which is no time for what has to succeed, on a busy machine
 	for name, drip := range map[string]time.Duration{"nothing": time.Hour, "drips": 5 * time.Millisecond} {
 		body, w := io.Pipe()
 		stop := make(chan struct{})

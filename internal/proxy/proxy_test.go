@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	patience = 10 * time.Second
+	patience = time.Minute
 	silence  = 200 * time.Millisecond // in which something would have come that must not
 )
 
@@ -292,9 +292,11 @@ func TestRate(t *testing.T) {
 	if d, err := c.echo(strings.Repeat("x", 30<<10)); err != nil || d < 290*time.Millisecond {
 		t.Errorf("30 KiB at 100 KiB/s after %v: %v", d, err)
 	}
+	began := time.Now()
 	for range 300 { // 300 KiB, of which one second's may wait
 		l.udp["a"].WriteToUDPAddrPort(make([]byte, 1<<10), netip.MustParseAddrPort(l.addr["b"]))
 	}
+	most := 150 + int(100*time.Since(began).Seconds())
 	l.udp["b"].SetReadDeadline(time.Now().Add(2 * time.Second)) // by then all that waited has come
 	arrived, buf := 0, make([]byte, 2<<10)
 	for ; ; arrived++ {
@@ -302,8 +304,8 @@ func TestRate(t *testing.T) {
 			break
 		}
 	}
-	if arrived == 0 || arrived > 150 {
-		t.Errorf("%d packets arrived", arrived)
+	if arrived == 0 || arrived > most {
+		t.Errorf("%d packets arrived, of which %d may", arrived, most)
 	}
 	l.Heal()
 	if d, err := c.echo(strings.Repeat("x", 30<<10)); err != nil || d > patience/2 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // What a node does once a second for all configured servers costs ten times as much in ten times the farm,
@@ -33,7 +34,7 @@ func TestDirectoryIsLinear(t *testing.T) {
 	}
 	small, large := fastest(40), fastest(400)
 	if large > 40*small {
-		t.Errorf("40 nodes take %v, 400 take %v", small, large)
+		ci.Latef(t, "40 nodes take %v, 400 take %v", small, large)
 	}
 }
 

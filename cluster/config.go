@@ -153,6 +153,17 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate(maxLevel byte) error {
+	for _, check := range []func() error{c.validFacts, c.validMachines,
+		func() error { return c.validLevels(maxLevel) }, c.Tuning.validate, c.validAddrs, c.validSecrets} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validFacts checks what a node says of itself.
+func (c Config) validFacts() error {
 	switch {
 	case len(c.Farm) > roster.MaxName:
 		return fmt.Errorf("Farm has %d bytes; at most %d are allowed", len(c.Farm), roster.MaxName)
@@ -169,6 +180,10 @@ func (c Config) validate(maxLevel byte) error {
 	case !c.Role.valid():
 		return fmt.Errorf("Role %q is none of \"\", %q, %q", c.Role, Front, Staging)
 	}
+	return nil
+}
+
+func (c Config) validMachines() error {
 	for name, factory := range c.Machines {
 		if name == "" || len(name) > 255 {
 			return fmt.Errorf("a state machine's name must have 1 to 255 bytes, %q has not", name)
@@ -177,12 +192,10 @@ func (c Config) validate(maxLevel byte) error {
 			return fmt.Errorf("Machines[%q] is nil; it must make a state machine", name)
 		}
 	}
-	if err := c.validLevels(maxLevel); err != nil {
-		return err
-	}
-	if err := c.Tuning.validate(); err != nil {
-		return err
-	}
+	return nil
+}
+
+func (c Config) validAddrs() error {
 	if err := validAddr("Listen", c.Listen); err != nil {
 		return err
 	}
@@ -199,10 +212,10 @@ func (c Config) validate(maxLevel byte) error {
 				maxPort)
 		}
 	}
-	if c.Advertise != "" {
-		return validAddr("Advertise", c.Advertise)
+	if c.Advertise == "" {
+		return nil
 	}
-	return c.validSecrets()
+	return validAddr("Advertise", c.Advertise)
 }
 
 // printable reports whether s can be shown to people as it is.

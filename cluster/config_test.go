@@ -1,0 +1,29 @@
+package cluster
+
+import (
+	"strings"
+	"testing"
+)
+
+// A node that others can reach has a secret: whatever says so, Listen or Advertise, and whether the other of
+// the two is given as well.
+func TestReachableNodeNeedsSecret(t *testing.T) {
+	for _, c := range []Config{
+		{Listen: "0.0.0.0:0"},
+		{Listen: ":0"},
+		{Advertise: "10.0.0.1:7946"},
+		{Listen: "0.0.0.0:0", Advertise: "10.0.0.1:7946"},
+		{Listen: "0.0.0.0:0", Advertise: "127.0.0.1:7946"},
+		{Advertise: "node.example:7946"},
+	} {
+		n, err := Open(t.Context(), c)
+		if err == nil {
+			n.Close()
+			t.Errorf("Listen %q, Advertise %q: opened without a secret", c.Listen, c.Advertise)
+			continue
+		}
+		if !strings.Contains(err.Error(), "needs a secret") {
+			t.Errorf("Listen %q, Advertise %q: %v; want that it needs a secret", c.Listen, c.Advertise, err)
+		}
+	}
+}

@@ -245,7 +245,8 @@ func (o *operators) passOn(ctx context.Context, node string, req adminwire.Reque
 		return adminwire.Failed(admin.ErrRefused, "node %s cannot be reached from %s: %v", name, o.cfg.Name,
 			err)
 	case err != nil:
-		return fmt.Errorf("node %s did not answer, so it may or may not have done it: %w", name, err)
+		return adminwire.Failed(admin.ErrInterrupted,
+			"node %s did not answer, so it may or may not have done it: %v", name, err)
 	}
 	return adminwire.Unpack(out, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -567,10 +568,10 @@ func TestOnOrder(t *testing.T) {
 	unformed(t, 2, false, func(l *lab) {
 		got := make(chan string, 9)
 		l.nodes[1].conf.OnOrder = func(_ context.Context, order string) error {
-			if got <- order; order == "dance" {
-				return errors.New("not today")
-			}
-			return nil
+			got <- order
+			return map[string]error{"dance": errors.New("not today"),
+				"wait": fmt.Errorf("drain: %w", ErrUncertain),
+				"vote": fmt.Errorf("drain: %w: %w", ErrNoLeader, context.DeadlineExceeded)}[order]
 		}
 		l.nodes[0].start()
 		l.nodes[1].conf.Join = []string{l.nodes[0].conf.Listen}
@@ -585,6 +586,12 @@ func TestOnOrder(t *testing.T) {
 			if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "not today") ||
 				<-got != "dance" {
 				t.Errorf("by %s: %v", by.conf.Name, err)
+			}
+			for word, want := range map[string]error{"wait": admin.ErrInterrupted, "vote": admin.ErrNoQuorum} {
+				err := op.Order(l.ctx(time.Minute), l.nodes[1].ID(), word)
+				if !errors.Is(err, want) || <-got != word {
+					t.Errorf("%s by %s: %v, want %v", word, by.conf.Name, err, want)
+				}
 			}
 			err = op.Order(l.ctx(time.Minute), l.nodes[0].ID(), "drain")
 			if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "takes no orders") {
@@ -606,4 +613,25 @@ func TestOnOrder(t *testing.T) {
 		}
 		l.restart()
 	})
+}
+
+// What is certain is told as certain, also when the operator's time is over by then.
+func TestProgramFailed(t *testing.T) {
+	o := &operators{base: &base{cfg: Config{Name: "n1"}}}
+	over, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	for err, want := range map[error]error{
+		errors.New("no such job"):                      admin.ErrRefused,
+		ErrUncertain:                                   admin.ErrInterrupted,
+		ErrClosed:                                      admin.ErrInterrupted,
+		errors.Join(ErrUncertain, ErrNoLeader):         admin.ErrInterrupted,
+		errors.Join(ErrNoLeader, over.Err()):           admin.ErrNoQuorum,
+		errors.Join(ErrOverloaded, over.Err()):         admin.ErrRefused,
+		errors.Join(errors.New("a query"), over.Err()): admin.ErrInterrupted,
+		errors.Join(errors.New("a"), context.Canceled): admin.ErrRefused, // by the program's own context
+	} {
+		if got := o.programFailed(over, err); !errors.Is(got, want) {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
 }

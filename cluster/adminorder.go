@@ -31,16 +31,10 @@ func (o *operators) giveOrder(ctx context.Context, order string) error {
 	if o.cfg.OnOrder == nil {
 		return adminwire.Failed(admin.ErrRefused, "the program on %s takes no orders", o.cfg.Name)
 	}
-	err := o.cfg.OnOrder(ctx, order)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrUncertain):
-		return fmt.Errorf("%s: %w", o.cfg.Name, err)
-	case errors.Is(err, ErrNoLeader):
-		return adminwire.Failed(admin.ErrNoQuorum, "%s: %v", o.cfg.Name, err)
+	if err := o.cfg.OnOrder(ctx, order); err != nil {
+		return o.programFailed(ctx, err)
 	}
-	return adminwire.Failed(admin.ErrRefused, "%s: %v", o.cfg.Name, err)
+	return nil
 }
 
 // askProgram has the program on this node answer what an operator asks.
@@ -49,17 +43,28 @@ func (o *operators) askProgram(ctx context.Context, words []string) (any, error)
 		return nil, adminwire.Failed(admin.ErrRefused, "the program on %s answers no questions", o.cfg.Name)
 	}
 	v, err := o.cfg.OnAsk(ctx, words)
-	switch {
-	case errors.Is(err, ErrUncertain), errors.Is(err, ErrClosed), ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return nil, adminwire.Failed(admin.ErrInterrupted, "%s: %v", o.cfg.Name, err)
-	case errors.Is(err, ErrNoLeader):
-		return nil, adminwire.Failed(admin.ErrNoQuorum, "%s: %v", o.cfg.Name, err)
-	case err != nil:
-		return nil, adminwire.Failed(admin.ErrRefused, "%s: %v", o.cfg.Name, err)
+	if err != nil {
+		return nil, o.programFailed(ctx, err)
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: Config.OnAsk returned what is no JSON: %w", err)
 	}
 	return json.RawMessage(b), nil
+}
+
+// programFailed says what an error of the program on this node means to an operator: that nothing was done, and
+// why, or that nobody knows. What is certain goes first: such an error may have the context's in it as well.
+func (o *operators) programFailed(ctx context.Context, err error) error {
+	is := admin.ErrRefused
+	switch {
+	case errors.Is(err, ErrUncertain), errors.Is(err, ErrClosed):
+		is = admin.ErrInterrupted
+	case errors.Is(err, ErrNoLeader):
+		is = admin.ErrNoQuorum
+	case errors.Is(err, ErrOverloaded):
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		is = admin.ErrInterrupted
+	}
+	return adminwire.Failed(is, "%s: %v", o.cfg.Name, err)
 }

@@ -85,14 +85,27 @@ func crash(n int, dir string) {
 		added = append(added, h)
 		exitOn(err)
 	}
+	s.loose = 0 // and now in a pack
+	for i := range 4 {
+		h, err := s.AddBytes(Hash{}, blobtest.Random(uint64(i)+20, 1000))
+		added = append(added, h)
+		exitOn(err)
+	}
 	exitOn(s.Sync())
 	for _, h := range added {
 		fmt.Println(h)
 	}
-	for _, h := range added[1:] {
+	unwanted := map[Hash]bool{added[1]: true, added[2]: true, added[3]: true}
+	for h := range unwanted {
 		fmt.Println("-" + h.String())
 	}
-	_, err = s.Sweep(context.Background(), func(h Hash) bool { return h != added[1] && h != added[2] }, 0)
+	_, err = s.Sweep(context.Background(), func(h Hash) bool { return !unwanted[h] }, 0)
+	exitOn(err)
+	for _, h := range added[4:] { // and the pack that was written anew goes, too
+		fmt.Println("-" + h.String())
+		unwanted[h] = true
+	}
+	_, err = s.Sweep(context.Background(), func(h Hash) bool { return !unwanted[h] }, 0)
 	exitOn(err)
 }
 

@@ -29,15 +29,19 @@ func TestDiskRefuses(t *testing.T) {
 	} {
 		for _, step := range []string{"create", "write", "sync", "rename", "sync folder"} {
 			t.Run(step+" "+why.errno.Error(), func(t *testing.T) {
-				diskRefuses(t, step, why.errno, why.err, why.says)
+				diskRefuses(t, looseFirst, step, why.errno, why.err, why.says)
+			})
+			t.Run("in a pack "+step+" "+why.errno.Error(), func(t *testing.T) {
+				diskRefuses(t, 0, step, why.errno, why.err, why.says)
 			})
 		}
 	}
 }
 
-func diskRefuses(t *testing.T, step string, errno syscall.Errno, want error, says string) {
+func diskRefuses(t *testing.T, loose int, step string, errno syscall.Errno, want error, says string) {
 	dir := t.TempDir()
 	s := openStore(t, StoreConfig{Dir: dir})
+	s.loose = loose
 	refs := fill(t, s, 3, 1000)
 	s.step = func(at string) error {
 		if at == step {

@@ -8,9 +8,10 @@ import (
 )
 
 // The folders of a store. A blob is sha256/ab/cdef..., without an ending; the first two digits are the
-// folder's name.
+// folder's name. Or it is in a pack.
 const (
 	blobDir       = "sha256"
+	packDir       = "packs"
 	tempDir       = "tmp"        // blobs that are being written, and those that are not yet durable
 	quarantineDir = "quarantine" // damaged blobs, for people to look at
 )
@@ -54,7 +55,7 @@ func (s *Store) load() error {
 			s.loadBlob(folder.Name(), info)
 		}
 	}
-	return nil
+	return s.loadPacks()
 }
 
 func (s *Store) list(dir string) ([]os.FileInfo, error) {

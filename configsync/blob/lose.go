@@ -39,23 +39,53 @@ func (s *Store) setAside(h Hash, e *entry) bool {
 		s.mu.Unlock()
 		return false
 	}
-	name := e.temp
-	if name == "" {
-		name = pathOf(h)
-	}
-	delete(s.index, h)
-	s.used -= e.size
+	at := s.placeLocked(h, e)
+	s.takeLocked(h, e)
 	s.counts.Corrupt++
 	if len(s.lost) < mostLost {
 		s.lost[h] = e.size
 	}
 	s.mu.Unlock()
-	s.quarantine(h, name)
+	if at.pack == nil {
+		s.quarantine(h, at.name)
+	} else {
+		s.copyAside(h, at)
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 	return true
+}
+
+// takeLocked takes a damaged blob out of the index. In a pack it still takes its room, until that is written anew.
+func (s *Store) takeLocked(h Hash, e *entry) {
+	delete(s.index, h)
+	if e.pack == nil {
+		s.used -= e.size
+		return
+	}
+	e.pack.dead += e.size
+	e.pack.live--
+	e.pack.damaged = true
+}
+
+// copyAside copies what is at the place of a damaged blob in a pack, as far as it can be read.
+func (s *Store) copyAside(h Hash, at place) {
+	f, err := s.openAt(at)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	name, err := s.tempName()
+	if err != nil {
+		return
+	}
+	b := make([]byte, at.size)
+	n, _ := f.ReadAt(b, 0)
+	if s.root.WriteFile(name, b[:n], 0o600) == nil {
+		s.quarantine(h, name)
+	}
 }
 
 // quarantine moves a file aside, or removes it where that is not possible. The oldest give way.

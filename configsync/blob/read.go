@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 )
 
@@ -22,12 +21,12 @@ func (s *Store) Open(h Hash) (File, int64, error) {
 }
 
 // open also says whether the blob is wanted, or only to be looked at.
-func (s *Store) open(h Hash, wanted bool) (*os.File, int64, error) {
-	e, name, err := s.find(h, wanted)
+func (s *Store) open(h Hash, wanted bool) (File, int64, error) {
+	e, at, err := s.find(h, wanted)
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err := s.root.Open(name)
+	f, err := s.openAt(at)
 	if isGone(err) { // it has just got its name, or was swept, or somebody has removed it
 		e, f, err = s.openStill(h, wanted)
 		if e == nil {
@@ -49,34 +48,71 @@ func (s *Store) open(h Hash, wanted bool) (*os.File, int64, error) {
 
 // openStill opens a blob while no name changes: between a rename and the index that says so, a file is not where it
 // is looked for. The entry is nil if the store does not have the blob; otherwise an error is the file's.
-func (s *Store) openStill(h Hash, wanted bool) (*entry, *os.File, error) {
+func (s *Store) openStill(h Hash, wanted bool) (*entry, File, error) {
 	s.moving.Lock()
 	defer s.moving.Unlock()
-	e, name, err := s.find(h, wanted)
+	e, at, err := s.find(h, wanted)
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := s.root.Open(name)
+	f, err := s.openAt(at)
 	return e, f, err
 }
 
-func (s *Store) find(h Hash, wanted bool) (e *entry, name string, err error) {
+// place is where the bytes of a blob are.
+type place struct {
+	name     string      // of the file
+	pack     *pack       // nil = the file is of the blob alone
+	in       *sharedFile // of the pack, held; nil = it has to be opened
+	at, size int64       // in the pack
+}
+
+// find returns where a blob is.
+func (s *Store) find(h Hash, wanted bool) (*entry, place, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch e = s.index[h]; {
+	e := s.index[h]
+	switch {
 	case s.closed:
-		return nil, "", ErrClosed
+		return nil, place{}, ErrClosed
 	case e == nil:
-		return nil, "", fmt.Errorf("%w: %v", ErrMissing, h)
-	case e.temp != "":
-		name = e.temp
-	default:
-		name = pathOf(h)
+		return nil, place{}, fmt.Errorf("%w: %v", ErrMissing, h)
 	}
 	if wanted {
 		e.used = s.now()
 	}
-	return e, name, nil
+	return e, s.placeLocked(h, e), nil
+}
+
+func (s *Store) placeLocked(h Hash, e *entry) place {
+	switch {
+	case e.pack == nil && e.temp == "":
+		return place{name: pathOf(h)}
+	case e.pack == nil:
+		return place{name: e.temp}
+	}
+	at := place{name: e.pack.name, pack: e.pack, at: e.at, size: e.size}
+	if e.pack.open != nil {
+		at.in = e.pack.open.hold()
+	}
+	return at
+}
+
+func (s *Store) openAt(at place) (File, error) {
+	if at.pack == nil {
+		f, err := s.root.Open(at.name)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}
+	if at.in == nil {
+		var err error
+		if at.in, err = s.openPack(at.pack, at.name); err != nil {
+			return nil, err
+		}
+	}
+	return &packedFile{SectionReader: io.NewSectionReader(at.in, at.at, at.size), in: at.in}, nil
 }
 
 // check is one verification, for which all wait who want the blob.
@@ -86,7 +122,7 @@ type check struct {
 }
 
 // verify reads the blob, unless that was done since the store was opened.
-func (s *Store) verify(h Hash, e *entry, f *os.File) error {
+func (s *Store) verify(h Hash, e *entry, f io.ReaderAt) error {
 	s.mu.Lock()
 	if e.verified {
 		s.mu.Unlock()
@@ -110,7 +146,7 @@ func (s *Store) verify(h Hash, e *entry, f *os.File) error {
 }
 
 // examine compares the bytes of a blob with its name, and moves it aside if they differ.
-func (s *Store) examine(h Hash, e *entry, f *os.File) error {
+func (s *Store) examine(h Hash, e *entry, f io.ReaderAt) error {
 	n, err := sumOf(f, h)
 	if err == nil {
 		s.mu.Lock()

@@ -47,18 +47,24 @@ type Store struct {
 	group     int      // files that are synced by syncDisk, at least: groupFrom, but for tests
 	temporary bool     // nothing has to outlast the process
 
-	syncing sync.Mutex // one Sync at a time
-	moving  sync.Mutex // names of blobs change one at a time, with the index
+	syncing   sync.Mutex // one Sync at a time
+	moving    sync.Mutex // names of blobs change one at a time, with the index
+	packing   packing    // after syncing, and before mu
+	repacking sync.Mutex // packs are written anew by one goroutine at a time; before all others
+	loose     int        // looseFirst, but for tests
 
 	mu       sync.Mutex
 	index    map[Hash]*entry         // guarded by mu
 	lost     map[Hash]int64          // sizes of blobs that were damaged or vanished; guarded by mu
 	wake     chan struct{}           // has room for one: something was lost
 	checking map[Hash]*check         // guarded by mu
-	pending  []Hash                  // not yet durable; guarded by mu
+	pending  []Hash                  // not yet durable, and not in a pack; guarded by mu
+	small    int                     // small blobs that were added since the last Sync began; guarded by mu
+	known    map[*pack]struct{}      // guarded by mu
+	warm     []*pack                 // that stay open, those of longest ago first; guarded by mu
 	dirty    map[string]struct{}     // folders with new names; guarded by mu
-	unsynced int64                   // bytes of pending; guarded by mu
-	used     int64                   // bytes of all blobs, and of those that are being written; guarded by mu
+	unsynced int64                   // bytes that are not yet durable; guarded by mu
+	used     int64                   // bytes of all blobs on the disk, and of those that are being written; guarded by mu
 	temps    uint64                  // names given; guarded by mu
 	counts   Stats                   // Blobs and Bytes apart; guarded by mu
 	syncErr  error                   // the last one of Sync; guarded by mu
@@ -73,9 +79,14 @@ type Store struct {
 type entry struct {
 	size     int64
 	used     time.Time // when it was last put, opened or asked for
-	temp     string    // its name while it is not durable; "" = it is
+	temp     string    // its name while it is not durable; "" = it is, or it is in a pack
+	pack     *pack     // nil = it has a file of its own
+	at       int64     // where it begins in the pack
 	verified bool      // since the store was opened
 }
+
+// durable reports whether a blob has its name on the disk. The Store's mu is held.
+func (e *entry) durable() bool { return e.temp == "" && (e.pack == nil || !e.pack.temp) }
 
 // Stats are figures of a Store since it was opened.
 type Stats struct {
@@ -93,9 +104,9 @@ type Stats struct {
 func OpenStore(config StoreConfig) (s *Store, err error) {
 	config.Quota = cmp.Or(config.Quota, defaultQuota)
 	config.Reserve = cmp.Or(config.Reserve, defaultReserve)
-	s = &Store{config: config, temporary: config.Dir == "", now: time.Now, group: groupFrom,
+	s = &Store{config: config, temporary: config.Dir == "", now: time.Now, group: groupFrom, loose: looseFirst,
 		index: make(map[Hash]*entry), lost: make(map[Hash]int64), wake: make(chan struct{}, 1),
-		checking: make(map[Hash]*check), dirty: make(map[string]struct{})}
+		checking: make(map[Hash]*check), dirty: make(map[string]struct{}), known: make(map[*pack]struct{})}
 	s.free, s.waiting = s.freeOnDisk, waiting
 	if err := s.openDir(); err != nil {
 		s.release()
@@ -140,6 +151,12 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) release() (err error) {
+	s.mu.Lock()
+	for p := range s.known {
+		p.open.letGo()
+		p.open = nil
+	}
+	s.mu.Unlock()
 	if s.disk != nil {
 		err = s.disk.Close()
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // Sweep removes the blobs that keep does not keep and that were not put, opened or asked for (Missing) for
-// grace; since the store was opened, for those of an earlier process. It returns how many bytes became free.
+// grace; since the store was opened, for those of an earlier process. It returns how many bytes became free: those of a
+// small blob may do so later, together with others.
 // keep is called without locks, at most once for each blob. What is damaged or gone and not kept is
 // forgotten, too.
 func (s *Store) Sweep(
@@ -30,6 +31,11 @@ func (s *Store) Sweep(
 		if len(errs) == 3 {
 			break
 		}
+	}
+	n, err := s.reclaim(ctx)
+	freed += n
+	if err != nil {
+		errs = append(errs, err)
 	}
 	for _, r := range s.Lost() {
 		if !keep(r.Hash) {
@@ -63,11 +69,19 @@ func (s *Store) sweep(h Hash, grace time.Duration) (freed int64, err error) {
 	defer s.moving.Unlock()
 	s.mu.Lock()
 	e := s.index[h]
-	if e == nil || s.closed || e.temp != "" || !s.idleLocked(e, grace) {
+	if e == nil || s.closed || !e.durable() || !s.idleLocked(e, grace) {
 		s.mu.Unlock()
 		return 0, nil
 	}
 	delete(s.index, h)
+	if e.pack != nil {
+		e.pack.dead += e.size
+		e.pack.live--
+		s.counts.Swept++
+		s.counts.SweptBytes += e.size
+		s.mu.Unlock()
+		return 0, nil
+	}
 	s.mu.Unlock()
 	err = s.before("sweep")
 	if err == nil {

@@ -36,7 +36,7 @@ func (s *Store) Durable(hashes ...Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range hashes {
-		if e := s.index[h]; e != nil && e.temp == "" && !s.looseLocked(h) {
+		if e := s.index[h]; e != nil && e.durable() && !s.looseLocked(h, e) {
 			continue
 		}
 		if err == nil { // it was another Sync that failed for this blob
@@ -48,12 +48,16 @@ func (s *Store) Durable(hashes ...Hash) error {
 }
 
 // looseLocked reports whether the name of a blob could not be made to last.
-func (s *Store) looseLocked(h Hash) bool {
+func (s *Store) looseLocked(h Hash, e *entry) bool {
 	if len(s.dirty) == 0 {
 		return false
 	}
-	_, folder := s.dirty[path.Dir(pathOf(h))]
-	_, folders := s.dirty[blobDir]
+	dir, above := path.Dir(pathOf(h)), blobDir
+	if e.pack != nil {
+		dir, above = packDir, "."
+	}
+	_, folder := s.dirty[dir]
+	_, folders := s.dirty[above]
 	return folder || folders
 }
 
@@ -61,13 +65,20 @@ func (s *Store) looseLocked(h Hash) bool {
 func (s *Store) syncAll() error {
 	s.mu.Lock()
 	hashes := s.pending
-	s.pending, s.unsynced = nil, 0
+	s.pending, s.unsynced, s.small = nil, 0, 0
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
 		return ErrClosed
 	}
+	var sealed error
+	var sealing sync.WaitGroup
+	if w, p := s.takePack(); w != nil {
+		sealing.Go(func() { sealed = s.seal(w, p) })
+	}
 	err := s.settleAll(hashes)
+	sealing.Wait()
+	err = errors.Join(err, sealed)
 	if e := s.syncDirs(); e != nil {
 		err = errors.Join(err, e)
 	}
@@ -146,19 +157,11 @@ func (s *Store) syncFile(name string) error {
 func (s *Store) rename(h Hash, e *entry) error {
 	s.moving.Lock()
 	defer s.moving.Unlock()
-	if err := s.before("rename"); err != nil {
-		return err
-	}
-	name, made := pathOf(h), false
-	err := s.root.Rename(e.temp, name)
-	if isGone(err) { // the folder is not there yet
-		made = s.root.Mkdir(path.Dir(name), 0o700) == nil
-		err = s.root.Rename(e.temp, name)
-	}
+	name := pathOf(h)
+	made, err := s.giveName(e.temp, name)
 	if err != nil {
 		return err
 	}
-	s.before("renamed") // it is too late for an error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.temp = ""
@@ -167,6 +170,21 @@ func (s *Store) rename(h Hash, e *entry) error {
 		s.dirty[blobDir] = struct{}{}
 	}
 	return nil
+}
+
+// giveName gives a file its name, and reports whether the folder had to be made.
+func (s *Store) giveName(temp, name string) (made bool, err error) {
+	if err := s.before("rename"); err != nil {
+		return false, err
+	}
+	if err = s.root.Rename(temp, name); isGone(err) { // the folder is not there yet
+		made = s.root.Mkdir(path.Dir(name), 0o700) == nil
+		err = s.root.Rename(temp, name)
+	}
+	if err == nil {
+		s.before("renamed") // it is too late for an error
+	}
+	return made, err
 }
 
 // drop takes a blob out that could not be made durable.

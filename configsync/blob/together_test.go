@@ -27,6 +27,7 @@ func TestSyncTogether(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := openStore(t, StoreConfig{Dir: dir})
+			s.loose = 1 << 20 // no packs
 			whole := s.disk != nil
 			s.waiting = func() int64 { return test.waiting }
 			var mu sync.Mutex
@@ -80,6 +81,7 @@ func TestSyncTogether(t *testing.T) {
 // A blob that is lost while the disk is synced, and comes again, is synced by itself: its file is another one.
 func TestSyncTogether_Replaced(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: t.TempDir()})
+	s.loose = 1 << 20 // no packs
 	var hashes []Hash
 	add := func(i int) Hash {
 		h, err := s.AddBytes(Hash{}, blobtest.Random(uint64(i), 100))

@@ -7,8 +7,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path"
-	"strconv"
 )
 
 // Put stores what r has as one blob, and returns its hash when it is durable. want is the hash that it must
@@ -31,17 +29,43 @@ func (s *Store) Add(ctx context.Context, want Hash, r io.Reader) (Hash, error) {
 	if !want.IsZero() && s.touch(want) {
 		return want, nil
 	}
+	buf := buffers.Get().(*[256 << 10]byte)
+	defer buffers.Put(buf)
+	from := &reader{ctx, r}
+	n, ended, err := readUpTo(from, buf[:mostPacked+1])
+	switch {
+	case err != nil:
+		return Hash{}, err
+	case ended:
+		return s.AddBytes(want, buf[:n])
+	}
 	w, err := s.Create()
 	if err != nil {
 		return Hash{}, err
 	}
 	defer w.Discard()
-	buf := buffers.Get().(*[256 << 10]byte)
-	defer buffers.Put(buf)
-	if _, err := io.CopyBuffer(w, &reader{ctx, r}, buf[:]); err != nil {
+	if _, err := w.Write(buf[:n]); err != nil {
+		return Hash{}, err
+	}
+	if _, err := io.CopyBuffer(w, from, buf[:]); err != nil {
 		return Hash{}, err
 	}
 	return w.Finish(want)
+}
+
+// readUpTo reads until b is full, or r has ended. What r calls io.ErrUnexpectedEOF is no end.
+func readUpTo(r io.Reader, b []byte) (n int, ended bool, err error) {
+	for n < len(b) {
+		m, err := r.Read(b[n:])
+		n += m
+		if err == io.EOF {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
 }
 
 // AddBytes is Add for a blob that is in memory. Of one that has another hash nothing gets to the disk.
@@ -52,6 +76,8 @@ func (s *Store) AddBytes(want Hash, b []byte) (Hash, error) {
 		return Hash{}, fmt.Errorf("%w: %v is wanted, and %v came, of %d bytes", ErrCorrupt, want, h, len(b))
 	case s.touch(h):
 		return h, nil
+	case s.packs(len(b)):
+		return h, s.addPacked(h, b)
 	}
 	w, err := s.Create()
 	if err != nil {
@@ -104,19 +130,13 @@ func (s *Store) Create() (*Writer, error) {
 	if err := s.Room(0); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.temps++
-	name, closed := path.Join(tempDir, strconv.FormatUint(s.temps, 10)), s.closed
-	s.mu.Unlock()
-	if closed {
-		return nil, ErrClosed
-	}
-	if err := s.before("create"); err != nil {
-		return nil, fmt.Errorf("blob: %w", explain(err))
-	}
-	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	name, err := s.tempName()
 	if err != nil {
-		return nil, fmt.Errorf("blob: %w", explain(err))
+		return nil, err
+	}
+	f, err := s.createTemp(name)
+	if err != nil {
+		return nil, err
 	}
 	return &Writer{s: s, f: f, name: name, sum: sha256.New()}, nil
 }

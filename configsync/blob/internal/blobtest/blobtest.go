@@ -5,7 +5,12 @@ package blobtest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -67,18 +72,50 @@ func Read(f interface {
 	return b, err
 }
 
-// Damage changes a byte of a blob's file in the folder of a store, behind the store's back, and returns its
-// name. hash is in hexadecimal digits.
+// Damage changes a byte of a blob on the disk, in the folder of a store and behind the store's back, and returns the
+// name of the file: the blob's, or that of the pack which has it. hash is in hexadecimal digits.
 func Damage(t testing.TB, dir, hash string) string {
 	t.Helper()
 	name := filepath.Join(dir, "sha256", hash[:2], hash[2:])
 	b, err := os.ReadFile(name)
+	from, size := 0, len(b)
+	if errors.Is(err, fs.ErrNotExist) {
+		name, b, from, size, err = inPack(dir, hash)
+	}
 	if err == nil {
-		b[len(b)/2] ^= 0x10
+		b[from+size/2] ^= 0x10
 		err = os.WriteFile(name, b, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// inPack finds a blob in the packs of a store: the file's name, all of its bytes, and where the blob is in them.
+func inPack(dir, hash string) (name string, b []byte, from, size int, err error) {
+	want, err := hex.DecodeString(hash)
+	if err != nil {
+		return "", nil, 0, 0, err
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "packs", "*"))
+	if err != nil {
+		return "", nil, 0, 0, err
+	}
+	const row, foot = 32 + 4, 16 + 4
+	for _, name := range names {
+		if b, err = os.ReadFile(name); err != nil {
+			return "", nil, 0, 0, err
+		}
+		rows := int(binary.BigEndian.Uint32(b[len(b)-4:]))
+		from := 16
+		for table := b[len(b)-foot-rows*row : len(b)-foot]; len(table) > 0; table = table[row:] {
+			size := int(binary.BigEndian.Uint32(table[32:]))
+			if bytes.Equal(table[:32], want) {
+				return name, b, from, size, nil
+			}
+			from += size
+		}
+	}
+	return "", nil, 0, 0, fmt.Errorf("%s is neither a file nor in a pack", hash)
 }

@@ -22,7 +22,8 @@ func pathOf(h Hash) string {
 	return path.Join(blobDir, s[:2], s[2:])
 }
 
-// prepare removes what is unfinished, and makes the folders. Those of blobs are made when they are needed.
+// prepare removes what is unfinished, and makes the folders. Those in blobDir are made when they are needed. The names
+// are made to last also where the folders are there already: an earlier process may have ended before it did that.
 func (s *Store) prepare() error {
 	if err := s.root.RemoveAll(tempDir); err != nil {
 		return err
@@ -30,11 +31,12 @@ func (s *Store) prepare() error {
 	if err := s.root.Mkdir(tempDir, 0o700); err != nil {
 		return err
 	}
-	err := s.root.Mkdir(blobDir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	for _, dir := range []string{blobDir, packDir} {
+		if err := s.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
-	return errors.Join(err, s.syncDir("."))
+	return s.syncDir(".")
 }
 
 // load reads the names of all blobs. What is no blob is left alone: it is not of the store.

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -81,17 +83,20 @@ func (w *packWriter) finish() (name Hash, err error) {
 	return Sum(foot), w.f.Truncate(w.end + int64(len(foot)))
 }
 
-// readTable returns what a pack has, in the order in which it has it. The error is errTable if that is not to be
-// known.
+// readTable returns what a pack has, in the order in which it has it. The error is errTable if the pack is damaged, so
+// that this is not to be known. Any other error is one of reading, and says nothing of what is in the pack.
 func readTable(f *os.File, name Hash) ([]Ref, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	foot := make([]byte, footSize)
 	size := info.Size()
-	if _, err := f.ReadAt(foot, size-int64(len(foot))); err != nil {
-		return nil, fmt.Errorf("%w: %w", errTable, err)
+	if size < footSize {
+		return nil, fmt.Errorf("%w: the file has %d bytes", errTable, size)
+	}
+	foot := make([]byte, footSize)
+	if err := readEnd(f, foot, size); err != nil {
+		return nil, err
 	}
 	rows := int64(binary.BigEndian.Uint32(foot[saltSize:]))
 	blobs := size - int64(len(packMagic)) - rows*int64(rowSize) - footSize
@@ -99,8 +104,8 @@ func readTable(f *os.File, name Hash) ([]Ref, error) {
 		return nil, fmt.Errorf("%w: %d rows in %d bytes", errTable, rows, size)
 	}
 	table := make([]byte, rows*int64(rowSize)+footSize)
-	if _, err := f.ReadAt(table, size-int64(len(table))); err != nil {
-		return nil, fmt.Errorf("%w: %w", errTable, err)
+	if err := readEnd(f, table, size); err != nil {
+		return nil, err
 	}
 	if Hash(sha256.Sum256(table)) != name {
 		return nil, fmt.Errorf("%w has other bytes than its name says", errTable)
@@ -115,4 +120,16 @@ func readTable(f *os.File, name Hash) ([]Ref, error) {
 		return nil, fmt.Errorf("%w: its blobs have %d bytes more than it says", errTable, blobs)
 	}
 	return refs, nil
+}
+
+// readEnd reads the last bytes of a pack of so many. The error is errTable if it has fewer.
+func readEnd(f *os.File, b []byte, size int64) error {
+	n, err := f.ReadAt(b, size-int64(len(b)))
+	switch {
+	case n == len(b):
+		return nil
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: the file ends within it", errTable)
+	}
+	return err
 }

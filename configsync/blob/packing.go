@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 const (
@@ -24,13 +26,17 @@ type packing struct {
 }
 
 // packs reports whether a blob of so many bytes is to get into a pack. So few that are small between two syncs get a
-// file each that no pack is made for them.
-func (s *Store) packs(size int) bool {
+// file each that no pack is made for them. One that was lost always gets a file: a pack may still have a row of it that
+// leads to the damaged bytes, and load prefers a file to that.
+func (s *Store) packs(h Hash, size int) bool {
 	if size > mostPacked {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, lost := s.lost[h]; lost {
+		return false
+	}
 	s.small++
 	return s.small > s.loose
 }
@@ -265,8 +271,8 @@ func (s *Store) openPack(p *pack, name string) (*sharedFile, error) {
 	return in, nil
 }
 
-// loadPacks reads what is in the packs. A pack whose table is damaged is moved aside: nobody knows what was in it, and
-// what is needed of that is found to be missing.
+// loadPacks reads what is in the packs, the last written first: of a blob that several packs have it prefers the one
+// that came when the others' was of no use any more.
 func (s *Store) loadPacks() error {
 	infos, err := s.list(packDir)
 	if isGone(err) {
@@ -275,6 +281,7 @@ func (s *Store) loadPacks() error {
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(infos, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
 	for _, info := range infos {
 		name, err := ParseHash(info.Name())
 		if err != nil || !info.Mode().IsRegular() {
@@ -287,37 +294,65 @@ func (s *Store) loadPacks() error {
 	return nil
 }
 
+// loadPack reads what is in a pack. One whose table is damaged is moved aside: nobody knows what was in it, and what is
+// needed of that is found to be missing. One that cannot be read now stays where it is, for the next OpenStore: until
+// then what was in it is missing as well.
 func (s *Store) loadPack(name Hash) error {
 	p := &pack{name: path.Join(packDir, name.String())}
+	refs, err := s.tableOf(p, name)
+	switch {
+	case err == nil:
+		s.loadTable(p, refs)
+		return nil
+	case isGone(err):
+		return nil
+	case descriptors.Exhausted(err):
+		return err
+	case errors.Is(err, ErrCorrupt):
+		s.quarantine(name, p.name)
+	default:
+		err = fmt.Errorf("blob: the pack %s cannot be read, and is left where it is: %w", p.name, explain(err))
+	}
+	s.counts.Corrupt++
+	if s.config.Corrupt != nil {
+		s.config.Corrupt(name, err)
+	}
+	return nil
+}
+
+func (s *Store) tableOf(p *pack, name Hash) ([]Ref, error) {
+	if err := s.before("open pack"); err != nil {
+		return nil, err
+	}
 	f, err := s.root.Open(p.name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	refs, err := readTable(f, name)
-	if errors.Is(err, ErrCorrupt) {
-		s.counts.Corrupt++
-		s.quarantine(name, p.name)
-		if s.config.Corrupt != nil {
-			s.config.Corrupt(name, err)
-		}
-		return nil
+	if err := s.before("read pack"); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return err
-	}
+	return readTable(f, name)
+}
+
+// loadTable has the index have the blobs of a pack, unless they are in it already: a file counts, and a pack that was
+// written later. Of two rows of one blob in a pack the last one counts.
+func (s *Store) loadTable(p *pack, refs []Ref) {
 	at := int64(len(packMagic))
 	for _, r := range refs {
 		p.bytes += r.Size
-		if s.index[r.Hash] == nil {
-			s.index[r.Hash] = &entry{size: r.Size, used: s.now(), pack: p, at: at}
+		switch e := s.index[r.Hash]; {
+		case e == nil:
 			p.live++
-		} else { // what was damaged in a pack comes again as a file
+			s.index[r.Hash] = &entry{size: r.Size, used: s.now(), pack: p, at: at}
+		case e.pack == p:
+			p.dead += e.size
+			e.size, e.at = r.Size, at
+		default:
 			p.dead += r.Size
 		}
 		at += r.Size
 	}
 	s.used += p.bytes
 	s.known[p] = struct{}{}
-	return nil
 }

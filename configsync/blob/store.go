@@ -33,8 +33,9 @@ type StoreConfig struct {
 	// = none. Systems other than Linux are not asked for what is free: there the quota alone counts.
 	Reserve int64
 
-	// Corrupt, if any, is told of each blob that was found to be damaged or gone. It is called by the goroutine
-	// that found it, and must not wait.
+	// Corrupt, if any, is told of each blob that was found to be damaged or gone, and by OpenStore of each pack, a
+	// file of many blobs, whose table is damaged or cannot be read. It is called by the goroutine that found it,
+	// and must not wait.
 	Corrupt func(Hash, error)
 }
 
@@ -50,7 +51,7 @@ type Store struct {
 	syncing   sync.Mutex // one Sync at a time
 	moving    sync.Mutex // names of blobs change one at a time, with the index
 	packing   packing    // after syncing, and before mu
-	repacking sync.Mutex // packs are written anew by one goroutine at a time; before all others
+	repacking sync.Mutex // packs are written anew by one goroutine at a time; before all others, syncing too
 	loose     int        // looseFirst, but for tests
 
 	mu       sync.Mutex
@@ -94,7 +95,7 @@ type Stats struct {
 	Quota        int64 // bytes; 0 = none
 
 	Written, WrittenBytes   int64 // blobs put that were not there before
-	Corrupt                 int64 // found damaged, or gone from the disk
+	Corrupt                 int64 // what Corrupt was told of: found damaged, gone, or a pack that could not be read
 	Swept, SweptBytes       int64
 	Scrubbed, ScrubbedBytes int64
 }

@@ -76,7 +76,7 @@ func (s *Store) AddBytes(want Hash, b []byte) (Hash, error) {
 		return Hash{}, fmt.Errorf("%w: %v is wanted, and %v came, of %d bytes", ErrCorrupt, want, h, len(b))
 	case s.touch(h):
 		return h, nil
-	case s.packs(len(b)):
+	case s.packs(h, len(b)):
 		return h, s.addPacked(h, b)
 	}
 	w, err := s.Create()

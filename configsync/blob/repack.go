@@ -1,57 +1,77 @@
 package blob
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"path"
+	"slices"
 )
 
 // deadShare is the share of a pack's bytes that may be of no use before it is written anew: one in so many.
 const deadShare = 4
 
 // reclaim removes the packs of which nothing is left, and writes those anew that waste much. It returns how many bytes
-// became free.
+// became free. The error is of the disk, or of ctx if that ended before all was done.
 func (s *Store) reclaim(ctx context.Context) (freed int64, err error) {
 	s.repacking.Lock()
 	defer s.repacking.Unlock()
 	var errs []error
-	for p, blobs := range s.wasteful() {
-		if context.Cause(ctx) != nil || len(errs) == 3 {
+	for _, w := range s.wasteful() {
+		if err := context.Cause(ctx); err != nil {
+			errs = append(errs, err)
 			break
 		}
-		n, err := s.repack(p, blobs)
+		n, err := s.repack(w.pack, w.blobs)
 		freed += n
 		if err != nil {
 			errs = append(errs, err)
+		}
+		if len(errs) == 3 {
+			break
 		}
 	}
 	return freed, errors.Join(errs...)
 }
 
-// wasteful returns the packs that are to be removed or written anew, with what they have of use.
-func (s *Store) wasteful() map[*pack][]Hash {
+// waste is a pack that is to be removed or written anew.
+type waste struct {
+	pack  *pack
+	blobs []Hash // of use
+	bytes int64  // of those
+}
+
+// wasteful returns what is to be removed or written anew. That of which the least is left comes first: on a full disk
+// it makes room for what has to be copied of the others.
+func (s *Store) wasteful() (all []*waste) {
+	full := errors.Is(s.diskFor(mostUnsynced, 1), ErrNoRoom) // for a pack more
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	packs := map[*pack][]Hash{}
-	tight := s.config.Quota > 0 && s.used > s.config.Quota-s.config.Quota/deadShare
+	tight := full || s.config.Quota > 0 && s.used > s.config.Quota-s.config.Quota/deadShare
+	of := map[*pack]*waste{}
 	for p := range s.known {
 		some := p.dead > 0 && (tight || p.dead >= p.bytes/deadShare)
 		if !p.temp && (p.live == 0 || p.damaged || some) {
-			packs[p] = nil
+			of[p] = &waste{pack: p, bytes: p.bytes - p.dead}
+			all = append(all, of[p])
 		}
 	}
-	if len(packs) == 0 {
+	if len(all) == 0 {
 		return nil
 	}
 	for h, e := range s.index {
-		if blobs, found := packs[e.pack]; found {
-			packs[e.pack] = append(blobs, h)
+		if w := of[e.pack]; w != nil {
+			w.blobs = append(w.blobs, h)
 		}
 	}
-	return packs
+	slices.SortFunc(all, func(a, b *waste) int { return cmp.Compare(a.bytes, b.bytes) })
+	return all
 }
 
-// repack writes what is of use in a pack into another one, if there is any, and removes the pack.
+// repack writes what is of use in a pack into another one, if there is any, and removes the pack. It returns how many
+// bytes became free, which are none if the pack has to stay.
 func (s *Store) repack(p *pack, blobs []Hash) (freed int64, err error) {
 	written := int64(0)
 	if len(blobs) > 0 {
@@ -60,7 +80,7 @@ func (s *Store) repack(p *pack, blobs []Hash) (freed int64, err error) {
 		}
 	}
 	removed, err := s.removePack(p)
-	return removed - written, err
+	return max(removed-written, 0), err
 }
 
 // copyPack copies blobs of a pack to another one, durably, and returns how many bytes they have.
@@ -69,22 +89,30 @@ func (s *Store) copyPack(p *pack, blobs []Hash) (written int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	copied, err := s.copyBlobs(w, blobs)
-	var name Hash
-	if err == nil {
-		name, err = s.lastPack(w)
+	copied, err := s.copyBlobs(w, p, blobs)
+	if err == nil && len(copied) > 0 {
+		err = s.nameCopy(w, to)
 	}
-	if err == nil {
-		err = s.namePack(to, path.Join(packDir, name.String()))
-	}
-	if err == nil {
-		err = s.syncDir(packDir)
-	}
-	if err != nil {
+	if err != nil || len(copied) == 0 {
 		s.dropPack(to)
 		return 0, err
 	}
 	return s.move(p, to, copied), nil
+}
+
+// nameCopy makes a pack last, and then its name. No Sync happens between that name and its folder's sync: Durable would
+// find the folder not synced, though nothing was wrong, and call what is in other packs not durable.
+func (s *Store) nameCopy(w *packWriter, to *pack) error {
+	name, err := s.lastPack(w)
+	if err != nil {
+		return err
+	}
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	if err := s.namePack(to, path.Join(packDir, name.String())); err != nil {
+		return err
+	}
+	return s.syncDirs()
 }
 
 // copied is a blob, and where it was copied to.
@@ -93,10 +121,11 @@ type copied struct {
 	at int64
 }
 
-// copyBlobs copies blobs, each of which is read and verified. What is damaged is not copied.
-func (s *Store) copyBlobs(w *packWriter, blobs []Hash) (all []copied, err error) {
+// copyBlobs copies blobs of a pack, each of which is verified. What is damaged is not copied. If one cannot be read,
+// that is an error: it may be read later, as long as the pack stays.
+func (s *Store) copyBlobs(w *packWriter, p *pack, blobs []Hash) (all []copied, err error) {
 	for _, h := range blobs {
-		b, err := s.readAgain(h)
+		b, err := s.readAgain(h, p)
 		if errors.Is(err, ErrMissing) || errors.Is(err, ErrCorrupt) {
 			continue
 		}
@@ -115,22 +144,46 @@ func (s *Store) copyBlobs(w *packWriter, blobs []Hash) (all []copied, err error)
 	return all, nil
 }
 
-// readAgain reads a blob and verifies it, whether that was done before or not.
-func (s *Store) readAgain(h Hash) ([]byte, error) {
-	if err := s.Verify(h); err != nil {
+// readAgain reads a blob that is in a pack, and verifies the bytes that it returns, whether that was done before or
+// not. A damaged one is moved aside, and the error is ErrCorrupt. If it is not in the pack any more, it is ErrMissing.
+func (s *Store) readAgain(h Hash, p *pack) ([]byte, error) {
+	e, at, err := s.findIn(h, p)
+	if err != nil {
 		return nil, err
 	}
-	f, size, err := s.open(h, false)
+	f, err := s.openAt(at)
+	if isGone(err) {
+		return nil, s.lose(h, e, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
-	if n == len(b) {
-		return b, nil
+	b := make([]byte, e.size)
+	if err := s.before("read"); err != nil {
+		return nil, err
 	}
-	return nil, err
+	if n, err := f.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if Sum(b) != h { // also when the pack was cut off
+		return nil, s.lose(h, e, fmt.Errorf("%w: %v has other bytes, %d of them", ErrCorrupt, h, len(b)))
+	}
+	return b, nil
+}
+
+// findIn is find for a blob that has to be in a pack.
+func (s *Store) findIn(h Hash, p *pack) (*entry, place, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.index[h]
+	switch {
+	case s.closed:
+		return nil, place{}, ErrClosed
+	case e == nil || e.pack != p:
+		return nil, place{}, fmt.Errorf("%w in a pack: %v", ErrMissing, h)
+	}
+	return e, s.placeLocked(h, e), nil
 }
 
 // move has the index have blobs where they were copied to, and returns how many bytes were copied. Those that are not

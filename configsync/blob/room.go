@@ -33,8 +33,16 @@ func (s *Store) roomFor(bytes, files int64) error {
 		err = s.overQuotaLocked(bytes)
 	}
 	s.mu.Unlock()
-	if err != nil || s.config.Reserve < 0 {
+	if err != nil {
 		return err
+	}
+	return s.diskFor(bytes, files)
+}
+
+// diskFor is roomFor of the disk alone.
+func (s *Store) diskFor(bytes, files int64) error {
+	if s.config.Reserve < 0 {
+		return nil
 	}
 	d, err := s.free()
 	if err != nil {

@@ -121,6 +121,7 @@ type slot struct {
 	bit       uint64
 	present   bool
 	asking    bool
+	heard     bool      // it has answered a question, or failed to
 	last      time.Time // when it was asked last
 	interval  time.Duration
 	askedDone int  // what job.done was when it was asked; -1 = it was not
@@ -233,6 +234,8 @@ func (j *job) verdict() error {
 		return j.failed
 	case j.streams > 0 || time.Since(j.moved) < patience && time.Since(j.came) < longestWait*patience:
 		return nil
+	case slices.ContainsFunc(j.slots, func(s *slot) bool { return s.asking && !s.heard }):
+		return nil // so that what is said of nobody having it is what they have said: Stall bounds it
 	case j.starved != nil:
 		return fmt.Errorf("swarm: fetch: %w", descriptors.Explain(j.starved))
 	}

@@ -131,7 +131,7 @@ func (j *job) forget(it *item) {
 // learn takes in what a peer has.
 func (j *job) learn(e event) {
 	s := e.slot
-	s.asking = false
+	s.asking, s.heard = false, true
 	if e.err != nil {
 		s.said = e.err
 		s.interval = min(2*s.interval, latest)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
@@ -51,4 +52,51 @@ func TestFetchWithoutDescriptors(t *testing.T) {
 	if !errors.Is(err, syscall.EMFILE) || !strings.Contains(err.Error(), "raise the limit") {
 		t.Errorf("for ever: %v", err)
 	}
+}
+
+// What a peer says counts also if it takes longer to say it than Fetch has patience, as on a machine that is busy:
+// nobody is called to have nothing who is just being asked for the first time.
+func TestFetchWithoutDescriptors_Late(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		f := NewFetcher(FetcherConfig{Store: openStore(t, blob.StoreConfig{}),
+			Peers: func() []string { return []string{"seed", "n1"} },
+			Dial: func(context.Context, string) (net.Conn, error) {
+				time.Sleep(time.Second)
+				return nil, os.NewSyscallError("socket", syscall.EMFILE)
+			},
+			Patience: 100 * time.Millisecond})
+		defer f.Close()
+		begin := time.Now()
+		err := f.Fetch(t.Context(), []blob.Ref{{Hash: blob.Sum([]byte("abc")), Size: 3}}, nil)
+		if !errors.Is(err, syscall.EMFILE) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		time.Sleep(time.Second) // for connections that nobody waits for any more
+	})
+}
+
+// A peer that never answers is not waited for longer than Stall.
+func TestFetchWithoutAnswers(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		defer close(ended)
+		f := NewFetcher(FetcherConfig{Store: openStore(t, blob.StoreConfig{}), Peers: func() []string { return []string{"n1"} },
+			Dial: func(context.Context, string) (net.Conn, error) {
+				<-ended
+				return nil, net.ErrClosed
+			},
+			Patience: 100 * time.Millisecond, Stall: 2 * time.Second})
+		defer f.Close()
+		begin := time.Now()
+		err := f.Fetch(t.Context(), []blob.Ref{{Hash: blob.Sum([]byte("abc")), Size: 3}}, nil)
+		if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), errStalled.Error()) {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
 }

@@ -257,10 +257,10 @@ func (c *contents) needed(roots []blob.Hash) (keep map[blob.Hash]bool, ok bool) 
 	keep = map[blob.Hash]bool{}
 	for _, root := range roots {
 		keep[root] = true
-		if !c.store.Has(root) {
+		m, err := c.manifest(root)
+		if errors.Is(err, blob.ErrMissing) {
 			continue // then what it consists of is not here for its sake
 		}
-		m, err := c.manifest(root)
 		if err != nil {
 			c.f.log.Warn("old content is not removed: a manifest cannot be read", "root", root, "err", err)
 			return nil, false

@@ -158,8 +158,54 @@ func afterCrash(t *testing.T, step int, dir string, said []string) {
 	if left, err := os.ReadDir(filepath.Join(dir, "tmp")); len(left) > 0 || err != nil {
 		t.Errorf("killed before step %d: left: %v, %v", step, left, err)
 	}
+	balanced(t, s, fmt.Sprintf("killed before step %d", step))
+	for range 2 { // what is twice there goes
+		if _, err := s.Sweep(blobtest.Context(t), func(Hash) bool { return true }, 0); err != nil {
+			t.Error(err)
+		}
+		balanced(t, s, fmt.Sprintf("killed before step %d and swept", step))
+	}
+	if report, err := s.Scrub(blobtest.Context(t), 0); err != nil || len(report.Lost) > 0 {
+		t.Errorf("killed before step %d and swept: %+v, %v", step, report, err)
+	}
+	if st := s.Stats(); s.used != st.Bytes {
+		t.Errorf("killed before step %d and swept: %d bytes are taken for %d", step, s.used, st.Bytes)
+	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// balanced fails the test if the store counts other bytes than its files and packs have.
+func balanced(t *testing.T, s *Store, when string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum, dead, live := int64(0), int64(0), 0
+	for _, e := range s.index {
+		sum += e.size
+		if e.pack != nil {
+			live++
+		}
+	}
+	for p := range s.known {
+		dead += p.dead
+		live -= p.live
+	}
+	onDisk := int64(0)
+	for _, file := range files(t, s.config.Dir, blobDir) {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		onDisk += info.Size()
+	}
+	for p := range s.known {
+		onDisk += p.bytes
+	}
+	if s.used != sum+dead || s.used != onDisk || live != 0 {
+		t.Errorf("%s: %d bytes are taken; there are %d of blobs, %d of no use, %d on the disk, %d blobs too few",
+			when, s.used, sum, dead, onDisk, live)
 	}
 }
 

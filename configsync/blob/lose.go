@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 const (
@@ -51,11 +53,52 @@ func (s *Store) setAside(h Hash, e *entry) bool {
 	} else {
 		s.copyAside(h, at)
 	}
+	s.wakeUp()
+	return true
+}
+
+// cannotRead notes that the disk failed to read a blob. That says nothing of its bytes, so they stay where they are,
+// and whoever opens the blob has the disk try again. Until that succeeds it is fetched anew as if it was lost. It
+// returns the error for who wanted it now.
+func (s *Store) cannotRead(h Hash, e *entry, why error) error {
+	why = fmt.Errorf("blob: %v cannot be read, and is left where it is: %w", h, explain(why))
+	s.mu.Lock()
+	if s.index[h] != e || s.closed || descriptors.Exhausted(why) {
+		s.mu.Unlock()
+		return why
+	}
+	first := e.failed == nil
+	e.failed, e.verified = why, false
+	if len(s.lost) < mostLost {
+		s.lost[h] = e.size
+	}
+	if first {
+		s.counts.Corrupt++
+	}
+	s.mu.Unlock()
+	if first {
+		s.wakeUp()
+		if s.config.Corrupt != nil {
+			s.config.Corrupt(h, why)
+		}
+	}
+	return why
+}
+
+// giveWayLocked has a blob that the disk failed to read make way for one that was written anew. In tempDir it
+// stays where it is until the next start.
+func (s *Store) giveWayLocked(h Hash) {
+	e := s.index[h]
+	if e != nil && e.temp == "" { // a file is replaced when the new one gets its name
+		s.takeLocked(h, e)
+	}
+}
+
+func (s *Store) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // takeLocked takes a damaged blob out of the index. In a pack it still takes its room, until that is written anew.
@@ -134,7 +177,8 @@ func serial(name string) uint64 {
 }
 
 // Lost returns the blobs that were in the store and turned out to be damaged or gone, as far as they were
-// neither put again nor forgotten. Package swarm brings them back.
+// neither put again nor forgotten, and those that the disk failed to read when it was last tried. Package swarm brings
+// them back.
 func (s *Store) Lost() []Ref {
 	s.mu.Lock()
 	defer s.mu.Unlock()

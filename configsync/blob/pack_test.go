@@ -120,6 +120,8 @@ func TestPackTable(t *testing.T) {
 		"the salt":  func(b []byte) []byte { b[len(b)-5] ^= 1; return b },
 		"cut off":   func(b []byte) []byte { return b[:len(b)-1] },
 		"cut short": func(b []byte) []byte { return b[:footSize-1] },
+		"no end":    func(b []byte) []byte { clear(b[len(b)-footSize-2*rowSize:]); return b },
+		"no bytes":  func(b []byte) []byte { clear(b); return b },
 		"empty":     func([]byte) []byte { return nil },
 		"a blob":    func(b []byte) []byte { return append(b[:len(packMagic)], b[len(packMagic)+1:]...) },
 	} {

@@ -81,10 +81,11 @@ func (s *Store) intoPack(h Hash, b []byte) (added, full bool, err error) {
 	if s.closed {
 		return false, false, ErrClosed
 	}
-	if e := s.index[h]; e != nil {
+	if e := s.hereLocked(h); e != nil {
 		e.used = s.now()
 		return false, false, nil
 	}
+	s.giveWayLocked(h)
 	size := int64(len(b))
 	w, p := s.packing.w, s.packing.pack
 	s.index[h] = &entry{size: size, used: s.now(), pack: p, at: w.add(h, size), verified: true}

@@ -11,7 +11,7 @@ import (
 // Open returns the blob, and its size in bytes. The caller closes it. It stays readable if it is swept
 // meanwhile. When it is opened for the first time since the store was, its bytes are verified; that takes
 // some ten milliseconds for the largest. Errors: ErrMissing, ErrCorrupt for a blob that turned out to be
-// damaged, which is now moved aside and missing, and those of the disk.
+// damaged, which is now moved aside and missing, and those of the disk, which leave the blob where it is.
 func (s *Store) Open(h Hash) (File, int64, error) {
 	f, size, err := s.open(h, true)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) open(h Hash, wanted bool) (File, int64, error) {
 		}
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("blob: %w", explain(err))
+		return nil, 0, s.cannotRead(h, e, err)
 	}
 	if err := s.verify(h, e, f); err != nil {
 		f.Close()
@@ -99,6 +99,10 @@ func (s *Store) placeLocked(h Hash, e *entry) place {
 }
 
 func (s *Store) openAt(at place) (File, error) {
+	if err := s.before("open"); err != nil {
+		at.in.letGo()
+		return nil, err
+	}
 	if at.pack == nil {
 		f, err := s.root.Open(at.name)
 		if err != nil {
@@ -147,30 +151,41 @@ func (s *Store) verify(h Hash, e *entry, f io.ReaderAt) error {
 
 // examine compares the bytes of a blob with its name, and moves it aside if they differ.
 func (s *Store) examine(h Hash, e *entry, f io.ReaderAt) error {
-	n, err := sumOf(f, h)
+	err := s.before("read")
 	if err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		e.verified = true
-		return nil
+		err = sumOf(f, h)
 	}
-	if n >= 0 && !errors.Is(err, ErrCorrupt) {
-		err = fmt.Errorf("%w: it cannot be read after %d bytes: %w", ErrCorrupt, n, err)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return s.lose(h, e, err)
+	case err != nil:
+		return s.cannotRead(h, e, err)
 	}
-	return s.lose(h, e, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verifiedLocked(h, e)
+	return nil
+}
+
+// verifiedLocked notes that a blob was read, and has the bytes that its name says.
+func (s *Store) verifiedLocked(h Hash, e *entry) {
+	if e.failed != nil && s.index[h] == e { // the disk can read it again
+		delete(s.lost, h)
+	}
+	e.verified, e.failed = true, nil
 }
 
 // buffers are for reading blobs.
 var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// sumOf returns ErrCorrupt if the bytes of f are not those of h, and how many there are.
-func sumOf(f io.ReaderAt, h Hash) (n int64, err error) {
+// sumOf returns ErrCorrupt if the bytes of f are not those of h. Any other error is one of reading.
+func sumOf(f io.ReaderAt, h Hash) error {
 	buf := buffers.Get().(*[256 << 10]byte)
 	defer buffers.Put(buf)
 	sum := sha256.New()
-	n, err = io.CopyBuffer(struct{ io.Writer }{sum}, io.NewSectionReader(f, 0, MaxSize+1), buf[:])
+	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, io.NewSectionReader(f, 0, MaxSize+1), buf[:])
 	if err == nil && Hash(sum.Sum(nil)) != h {
 		err = fmt.Errorf("%w: %v has other bytes, %d of them", ErrCorrupt, h, n)
 	}
-	return n, err
+	return err
 }

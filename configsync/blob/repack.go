@@ -49,7 +49,8 @@ func (s *Store) wasteful() (all []*waste) {
 	full := errors.Is(s.diskFor(mostUnsynced, 1), ErrNoRoom) // for a pack more
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tight := full || s.config.Quota > 0 && s.used > s.config.Quota-s.config.Quota/deadShare
+	tight := full || s.cramped || s.config.Quota > 0 && s.used > s.config.Quota-s.config.Quota/deadShare
+	s.cramped = false
 	of := map[*pack]*waste{}
 	for p := range s.known {
 		some := p.dead > 0 && (tight || p.dead >= p.bytes/deadShare)
@@ -156,15 +157,16 @@ func (s *Store) readAgain(h Hash, p *pack) ([]byte, error) {
 		return nil, s.lose(h, e, err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.cannotRead(h, e, err)
 	}
 	defer f.Close()
 	b := make([]byte, e.size)
-	if err := s.before("read"); err != nil {
-		return nil, err
+	n, err := 0, s.before("read")
+	if err == nil {
+		n, err = f.ReadAt(b, 0)
 	}
-	if n, err := f.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) {
-		return nil, err
+	if n < len(b) && err != nil && !errors.Is(err, io.EOF) {
+		return nil, s.cannotRead(h, e, err)
 	}
 	if Sum(b) != h { // also when the pack was cut off
 		return nil, s.lose(h, e, fmt.Errorf("%w: %v has other bytes, %d of them", ErrCorrupt, h, len(b)))
@@ -198,6 +200,7 @@ func (s *Store) move(from, to *pack, all []copied) (bytes int64) {
 			to.dead += c.Size
 			continue
 		}
+		s.verifiedLocked(c.Hash, e)
 		moved := *e
 		moved.pack, moved.at = to, c.at
 		s.index[c.Hash] = &moved

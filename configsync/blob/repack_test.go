@@ -19,7 +19,8 @@ func without(refs []Ref) func(Hash) bool {
 	return func(h Hash) bool { return !drop[h] }
 }
 
-// A blob that cannot be read for a moment is not lost when its pack is written anew: the pack stays until it can be.
+// A blob that cannot be read for a moment is not lost when its pack is written anew: the pack stays until it can be. The
+// blob is wanted meanwhile.
 func TestRepack_Unreadable(t *testing.T) {
 	dir := t.TempDir()
 	s, refs := packed(t, dir, 8, 1000)
@@ -33,10 +34,9 @@ func TestRepack_Unreadable(t *testing.T) {
 		return nil
 	}
 	freed, err := s.Sweep(blobtest.Context(t), without(refs[:2]), 0)
-	if freed != 0 || !errors.Is(err, syscall.EIO) || len(s.Lost()) > 0 {
+	if freed != 0 || !errors.Is(err, syscall.EIO) || len(s.Lost()) != 1 || len(s.quarantined()) > 0 {
 		t.Errorf("%d bytes are free, %v; %d are lost", freed, err, len(s.Lost()))
 	}
-	holds(t, s, refs[2:])
 	freed, err = s.Sweep(blobtest.Context(t), without(nil), 0)
 	if freed != 2000 || err != nil {
 		t.Errorf("%d bytes are free, %v", freed, err)
@@ -141,6 +141,41 @@ func TestRepack_BesideDurable(t *testing.T) {
 		t.Errorf("not synced: %v", s.dirty)
 	}
 	holds(t, s, refs[2:])
+}
+
+// Where there was no room for something, the next sweep gives back all that is of no use, though the quota is far.
+func TestRepack_Cramped(t *testing.T) {
+	for name, quota := range map[string]int64{"quota": 100_000, "disk": -1} {
+		t.Run(name, func(t *testing.T) {
+			s, refs := packed(t, t.TempDir(), 20, 1000)
+			s.config.Quota = quota
+			if quota < 0 {
+				s.config.Reserve = 1 << 20
+				s.free = func() (disk, error) { return disk{bytes: 100 << 20, files: -1}, nil }
+			}
+			for range 2 {
+				freed, err := s.Sweep(blobtest.Context(t), without(refs[:4]), 0)
+				if freed != 0 || err != nil {
+					t.Errorf("with room: %d bytes are free, %v", freed, err)
+				}
+			}
+			if err := s.Room(99 << 20); quota < 0 && err != nil {
+				t.Error(err)
+			}
+			if err := s.Room(100 << 20); !errors.Is(err, ErrNoRoom) {
+				t.Errorf("%v", err)
+			}
+			freed, err := s.Sweep(blobtest.Context(t), without(refs[:4]), 0)
+			if freed != 4000 || err != nil || s.used != 16_000 {
+				t.Errorf("without room: %d bytes are free, %v", freed, err)
+			}
+			holds(t, s, refs[4:])
+			freed, err = s.Sweep(blobtest.Context(t), without(refs[:5]), 0)
+			if freed != 0 || err != nil {
+				t.Errorf("with room again: %d bytes are free, %v", freed, err)
+			}
+		})
+	}
 }
 
 // On a disk that has no room for a pack more, little waste is enough for a pack to be written anew, and what is quite

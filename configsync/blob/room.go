@@ -1,6 +1,9 @@
 package blob
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // disk is what a disk has left for us.
 type disk struct {
@@ -36,7 +39,12 @@ func (s *Store) roomFor(bytes, files int64) error {
 	if err != nil {
 		return err
 	}
-	return s.diskFor(bytes, files)
+	if err = s.diskFor(bytes, files); errors.Is(err, ErrNoRoom) {
+		s.mu.Lock()
+		s.cramped = true
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // diskFor is roomFor of the disk alone.

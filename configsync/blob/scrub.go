@@ -1,8 +1,10 @@
 package blob
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
@@ -12,13 +14,16 @@ import (
 type ScrubReport struct {
 	Blobs, Bytes int64 // that were read
 	Lost         []Ref // that were damaged or gone; damaged ones are moved aside
+	Unreadable   []Ref // that the disk failed to read; they are left where they are
 }
 
 // Scrub reads all blobs that the store has now and compares them with their names. It takes its time, so that
 // others have the disk: about over, in which 24 hours are usual; 0 = as fast as it can. It returns early with
-// the error of ctx, and what it has found until then.
+// the error of ctx, and what it has found until then. If the disk fails to read some blobs, the others are read all
+// the same, and the error says why it could not read the first of them.
 func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, error) {
 	var report ScrubReport
+	var failed error
 	refs, total := s.all()
 	for _, r := range refs {
 		if err := pause(ctx, over, r.Size, total); err != nil {
@@ -31,6 +36,9 @@ func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, err
 			report.Lost = append(report.Lost, r)
 		case errors.Is(err, ErrMissing): // swept meanwhile
 			continue
+		case s.isUnreadable(r.Hash):
+			report.Unreadable = append(report.Unreadable, r)
+			failed = cmp.Or(failed, err)
 		default:
 			return report, err
 		}
@@ -41,7 +49,10 @@ func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, err
 		s.counts.ScrubbedBytes += r.Size
 		s.mu.Unlock()
 	}
-	return report, nil
+	if n := len(report.Unreadable); n > 1 {
+		failed = fmt.Errorf("%w; nor can %d others", failed, n-1)
+	}
+	return report, failed
 }
 
 // pause waits for a blob's share of the time that a scrub is to take.
@@ -69,7 +80,8 @@ func (s *Store) all() (refs []Ref, total int64) {
 }
 
 // Verify reads a blob and compares it with its name, whether that was done before or not. If it is damaged,
-// it is moved aside, and the error is ErrCorrupt. If it is not there, it is ErrMissing.
+// it is moved aside, and the error is ErrCorrupt. If it is not there, it is ErrMissing. Any other error is of the disk,
+// and leaves the blob where it is.
 func (s *Store) Verify(h Hash) error {
 	s.mu.Lock()
 	if e := s.index[h]; e != nil {
@@ -81,6 +93,13 @@ func (s *Store) Verify(h Hash) error {
 		return err
 	}
 	return f.Close()
+}
+
+func (s *Store) isUnreadable(h Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.index[h]
+	return e != nil && e.failed != nil
 }
 
 func (s *Store) isLost(h Hash) bool {

@@ -33,9 +33,9 @@ type StoreConfig struct {
 	// = none. Systems other than Linux are not asked for what is free: there the quota alone counts.
 	Reserve int64
 
-	// Corrupt, if any, is told of each blob that was found to be damaged or gone, and by OpenStore of each pack, a
-	// file of many blobs, whose table is damaged or cannot be read. It is called by the goroutine that found it,
-	// and must not wait.
+	// Corrupt, if any, is told of each blob that was found to be damaged or gone, or that the disk fails to read, and
+	// by OpenStore of each pack, a file of many blobs, whose table is damaged or cannot be read. It is called by the
+	// goroutine that found it, and must not wait.
 	Corrupt func(Hash, error)
 }
 
@@ -56,7 +56,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	index    map[Hash]*entry         // guarded by mu
-	lost     map[Hash]int64          // sizes of blobs that were damaged or vanished; guarded by mu
+	lost     map[Hash]int64          // sizes of blobs that are damaged, gone or unreadable; guarded by mu
 	wake     chan struct{}           // has room for one: something was lost
 	checking map[Hash]*check         // guarded by mu
 	pending  []Hash                  // not yet durable, and not in a pack; guarded by mu
@@ -66,6 +66,7 @@ type Store struct {
 	dirty    map[string]struct{}     // folders with new names; guarded by mu
 	unsynced int64                   // bytes that are not yet durable; guarded by mu
 	used     int64                   // bytes of all blobs on the disk, and of those that are being written; guarded by mu
+	cramped  bool                    // there was no room for something since packs were last reclaimed; guarded by mu
 	temps    uint64                  // names given; guarded by mu
 	counts   Stats                   // Blobs and Bytes apart; guarded by mu
 	syncErr  error                   // the last one of Sync; guarded by mu
@@ -84,6 +85,7 @@ type entry struct {
 	pack     *pack     // nil = it has a file of its own
 	at       int64     // where it begins in the pack
 	verified bool      // since the store was opened
+	failed   error     // of the disk, which could not read it when it was last tried; nil = it could, or was not
 }
 
 // durable reports whether a blob has its name on the disk. The Store's mu is held.
@@ -95,7 +97,7 @@ type Stats struct {
 	Quota        int64 // bytes; 0 = none
 
 	Written, WrittenBytes   int64 // blobs put that were not there before
-	Corrupt                 int64 // what Corrupt was told of: found damaged, gone, or a pack that could not be read
+	Corrupt                 int64 // what Corrupt was told of: damaged, gone, or not to be read
 	Swept, SweptBytes       int64
 	Scrubbed, ScrubbedBytes int64
 }
@@ -173,15 +175,24 @@ func (s *Store) release() (err error) {
 	return err
 }
 
-// Has reports whether the blob is there.
+// Has reports whether the blob is there. One that the disk failed to read when it was last tried is not.
 func (s *Store) Has(h Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index[h] != nil && !s.closed
+	return s.hereLocked(h) != nil && !s.closed
+}
+
+// hereLocked returns the entry of a blob that is there, as far as is known; nil if it is not.
+func (s *Store) hereLocked(h Hash) *entry {
+	if e := s.index[h]; e != nil && e.failed == nil {
+		return e
+	}
+	return nil
 }
 
 // Missing returns those of refs that the store does not have, each once. What it has is safe from Sweep for
-// the time that Sweep is given, counted from now. A blob of another size than its ref says is missing.
+// the time that Sweep is given, counted from now. A blob of another size than its ref says is missing, and so is one
+// that the disk failed to read when it was last tried.
 func (s *Store) Missing(refs []Ref) []Ref {
 	var missing []Ref
 	seen := make(map[Hash]bool)
@@ -189,7 +200,7 @@ func (s *Store) Missing(refs []Ref) []Ref {
 	defer s.mu.Unlock()
 	now := s.now()
 	for _, r := range refs {
-		switch e := s.index[r.Hash]; {
+		switch e := s.hereLocked(r.Hash); {
 		case e != nil && e.size == r.Size:
 			e.used = now
 		case !seen[r.Hash]:

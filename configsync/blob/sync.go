@@ -36,8 +36,12 @@ func (s *Store) Durable(hashes ...Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range hashes {
-		if e := s.index[h]; e != nil && e.durable() && !s.looseLocked(h, e) {
+		e := s.index[h]
+		if e != nil && e.failed == nil && e.durable() && !s.looseLocked(h, e) {
 			continue
+		}
+		if err == nil && e != nil {
+			err = e.failed
 		}
 		if err == nil { // it was another Sync that failed for this blob
 			err = cmp.Or(s.syncErr, ErrMissing)

@@ -107,7 +107,7 @@ func (r *reader) Read(p []byte) (int, error) {
 func (s *Store) touch(h Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.index[h]
+	e := s.hereLocked(h)
 	if e == nil || s.closed {
 		return false
 	}
@@ -197,11 +197,12 @@ func (s *Store) publish(w *Writer, h Hash) error {
 		s.mu.Unlock()
 		return ErrClosed
 	}
-	if s.index[h] != nil { // somebody else was faster
-		s.index[h].used = s.now()
+	if e := s.hereLocked(h); e != nil { // somebody else was faster
+		e.used = s.now()
 		s.mu.Unlock()
 		return nil
 	}
+	s.giveWayLocked(h)
 	s.index[h] = &entry{size: w.n, used: s.now(), temp: w.name, verified: true}
 	delete(s.lost, h)
 	s.counts.Written++
@@ -244,6 +245,7 @@ func (s *Store) charge(n int64) error {
 }
 
 func (s *Store) overQuotaLocked(n int64) error {
+	s.cramped = true
 	return fmt.Errorf("%w: %d bytes more would be over the quota of %d, of which %d are used; "+
 		"sweep old releases, or raise it", ErrNoRoom, n, s.config.Quota, s.used)
 }

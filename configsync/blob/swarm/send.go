@@ -104,8 +104,12 @@ func (h *Handler) send(
 	sum := sha256.New()
 	for from+sent < size {
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-from-sent)], from+sent)
-		if n == 0 || err != nil && err != io.EOF || h.rate.wait(r.Context(), n) != nil {
+		if n == 0 || err != nil && err != io.EOF {
+			h.store.Verify(hash)
 			return sent // the connection is closed, since bytes are lacking
+		}
+		if h.rate.wait(r.Context(), n) != nil {
+			return sent
 		}
 		sum.Write(buf[:n])
 		n, err = w.Write(buf[:n])

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -57,6 +58,37 @@ func TestScrubAndRepair(t *testing.T) {
 	}
 	stop()
 	<-ended
+}
+
+// What the disk cannot read is brought back, too: the new file takes the place of the old one.
+func TestRepair_Unreadable(t *testing.T) {
+	var sw swarm
+	other := openStore(t, blob.StoreConfig{})
+	refs := fill(t, other, 3, 1000)
+	sw.serve(t, "n2", other, HandlerConfig{})
+	dir := t.TempDir()
+	s := openStore(t, blob.StoreConfig{Dir: dir})
+	fill(t, s, 3, 1000)
+	name := blobtest.Damage(t, dir, refs[1].Hash.String())
+	if err := errors.Join(os.Remove(name), os.Symlink(filepath.Base(name), name)); err != nil { // a loop of links
+		t.Fatal(err)
+	}
+	if _, _, err := s.Open(refs[1].Hash); err == nil || errors.Is(err, blob.ErrMissing) {
+		t.Errorf("%v", err)
+	}
+	f := sw.fetcher(t, "n1", s, FetcherConfig{Patience: blobtest.Patience})
+	ctx, stop := context.WithCancel(blobtest.Context(t))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Repair(ctx, func(err error) { t.Errorf("repair: %v", err) })
+	}()
+	await(t, "the repair", func() bool { return len(s.Lost()) == 0 })
+	stop()
+	<-ended
+	holds(t, s, refs)
+	s.Close()
+	holds(t, openStore(t, blob.StoreConfig{Dir: dir}), refs)
 }
 
 // The store is full before all of a release has come: Fetch ends at once with what to do, blames nobody, and

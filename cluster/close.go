@@ -238,6 +238,7 @@ func (sp *stopping) giveNotice(in *instance) {
 		sp.departure.step(func(g *goodbye) { g.over = true })
 		patience *= 2 // the news that this node is leaving comes first
 	}
+	sp.departure.step(func(g *goodbye) { g.last = true })
 	end := time.After(patience)
 	told := make(chan struct{})
 	select {

@@ -27,6 +27,7 @@ type goodbye struct {
 	removed   bool
 	dismissed bool // the others go on without its vote
 	over      bool // a member's Raft has ended, and its memory with it
+	last      bool // this is the last that it says
 }
 
 // now returns what there is to say.

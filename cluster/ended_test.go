@@ -36,6 +36,12 @@ func TestAwaitEnd(t *testing.T) {
 					if err := <-ended; err != nil {
 						t.Error(err)
 					}
+					if name == "stopped" { // it has said so: nobody there has to refuse connections
+						l.cut(l.nodes[2])
+						if err := l.nodes[0].AwaitEnd(l.ctx(time.Second), run); err != nil {
+							t.Errorf("its machine is switched off: %v", err)
+						}
+					}
 					if name == "restarted" && durable {
 						if err := l.nodes[2].AwaitEnd(l.ctx(time.Second), run); err != nil {
 							t.Errorf("its own earlier run: %v", err)
@@ -57,5 +63,28 @@ func TestAwaitEndOfOneCutOff(t *testing.T) {
 		if err := l.nodes[0].AwaitEnd(l.ctx(10*time.Minute), n.Run()); err == nil || l.nodes[0].Running(n.Run()) {
 			t.Errorf("%v; running %v", err, l.nodes[0].Running(n.Run()))
 		}
+	})
+}
+
+// Nor has one that has said that it is stopping, and is cut off before it says goodbye. When it is back, it
+// counts as before.
+func TestAwaitEndOfOneCutOffWhileItStops(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, false, func(l *lab) {
+		n := l.nodes[2]
+		run := n.Run()
+		n.stopping.sayLeaving()
+		l.until(time.Minute, "all know that it stops", func() bool {
+			return l.nodes[0].directory.Run(run).Leaving && l.nodes[1].directory.Run(run).Leaving
+		})
+		l.cut(n)
+		if err := l.nodes[0].AwaitEnd(l.ctx(time.Minute), run); err == nil || l.nodes[0].Running(run) {
+			t.Errorf("%v; running %v", err, l.nodes[0].Running(run))
+		}
+		l.net.Heal()
+		l.until(time.Minute, "it is heard again", func() bool { return l.nodes[0].Running(run) })
+		ended := l.awaited(l.nodes[0], run)
+		n.stop()
+		l.until(10*time.Second, "its end is known", func() bool { return len(ended) > 0 })
 	})
 }

@@ -119,8 +119,8 @@ func (g *gossip) MergeRemoteState(buf []byte, join bool)     {}
 func (g *gossip) NotifyJoin(m *memberlist.Node)   { g.hear(m, roster.Alive) }
 func (g *gossip) NotifyUpdate(m *memberlist.Node) { g.hear(m, roster.Alive) }
 
-// NotifyLeave comes for the dead and for those who said goodbye; memberlist does not tell which, their
-// metadata does.
+// NotifyLeave comes for the dead and for those who left memberlist; it does not tell which, their metadata
+// does.
 func (g *gossip) NotifyLeave(m *memberlist.Node) { g.hear(m, roster.Dead) }
 
 func (g *gossip) hear(m *memberlist.Node, status string) {

@@ -42,6 +42,7 @@ func (p *profile) withTags(tags map[string]string) roster.Meta {
 	return roster.Meta{MinProtocol: in.fsm.Level(), MaxProtocol: p.hooks.maxLevel, Durable: p.durable(),
 		Second:   second,
 		Retiring: bye.retires, Leaving: bye.leaves, Stopped: bye.over, ForGood: bye.removed,
+		Goodbye: bye.last,
 		Role:    string(p.cfg.Role),
 		Cluster: id.ClusterID, Incarnation: id.Incarnation, Boot: id.Boot, Start: p.started, Name: p.cfg.Name,
 		Version: p.cfg.Version, Tags: tags}

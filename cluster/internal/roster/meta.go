@@ -19,6 +19,7 @@ type Meta struct {
 	Leaving                  bool   // it is stopping
 	ForGood                  bool   // it is no member any more, and does not come back
 	Stopped                  bool   // its Raft has ended, as a member
+	Goodbye                  bool   // its part in the farm has ended, and its process is about to
 	Second                   bool   // its farm has had a second member
 	Role                     string // a Role of cluster; "" may vote
 	Cluster                  string // cluster ID, "" if none yet
@@ -47,6 +48,7 @@ const (
 	flagStopped
 	flagForGood  // programs that do not know it take the node for one that stops
 	flagRetiring // programs that do not know it learn of the stop when it comes
+	flagGoodbye  // programs that do not know it take the end of one that stops for certain
 )
 
 // Append appends the metadata in the form that ReadMeta reads.
@@ -70,6 +72,9 @@ func (m *Meta) Append(dst []byte) []byte {
 	if m.Retiring {
 		flags |= flagRetiring
 	}
+	if m.Goodbye {
+		flags |= flagGoodbye
+	}
 	dst = append(dst, metaFormat, m.MinProtocol, m.MaxProtocol, flags)
 	dst = wire.AppendString(wire.AppendString(wire.AppendString(dst, m.Role), m.Cluster), m.Incarnation)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, m.Boot), m.Start)
@@ -91,6 +96,7 @@ func ReadMeta(b []byte) (Meta, error) {
 	flags := r.Byte()
 	m.Durable, m.Leaving, m.Second = flags&flagDurable != 0, flags&flagLeaving != 0, flags&flagSecond != 0
 	m.Stopped, m.ForGood, m.Retiring = flags&flagStopped != 0, flags&flagForGood != 0, flags&flagRetiring != 0
+	m.Goodbye = flags&flagGoodbye != 0
 	m.Role, m.Cluster, m.Incarnation = r.Text(), r.Text(), r.Text()
 	m.Boot, m.Start = r.Uvarint(), r.Uvarint()
 	m.Name, m.Version = r.Text(), r.Text()

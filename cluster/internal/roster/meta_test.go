@@ -16,6 +16,8 @@ func TestCorpus(t *testing.T) {
 			"retiring": (&Meta{MinProtocol: 3, MaxProtocol: 3, Durable: true, Retiring: true, Second: true,
 				Cluster:     "c",
 				Incarnation: "i", Boot: 3, Start: 4, Name: "n"}).Append(nil),
+			"goodbye": (&Meta{MinProtocol: 4, MaxProtocol: 4, Durable: true, Leaving: true, Goodbye: true,
+				Second: true, Cluster: "c", Incarnation: "i", Boot: 3, Start: 4, Name: "n"}).Append(nil),
 			"member": (&Meta{MinProtocol: 1, MaxProtocol: 2, Durable: true, Leaving: true, Second: true,
 				Role: "front", Cluster: "c",
 				Incarnation: "i", Boot: 3, Start: 4, Name: "n", Version: "v",

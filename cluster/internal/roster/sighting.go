@@ -21,8 +21,9 @@ type Sighting struct {
 // Server returns the server ID of the incarnation that the run is of.
 func (s *Sighting) Server() string { return wire.ServerID(s.Node, s.Incarnation) }
 
-// SaidGoodbye reports whether a run said that it ends, and did.
-func (s *Sighting) SaidGoodbye() bool { return s.Status == Stopped || s.Status == Left }
+// SaidGoodbye reports whether a run said as its last word that it ends, and is gone. One that is Stopped or
+// Left may have been cut off before it did, while it was stopping, and be at that still.
+func (s *Sighting) SaidGoodbye() bool { return s.Goodbye && s.Status != Alive }
 
 // The statuses of a run. cluster exports them.
 const (

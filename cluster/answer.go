@@ -42,6 +42,8 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 		return nil, in.answerFarewell(ctx, from, voting.Demote, string(payload))
 	case wire.MethodTakesIn:
 		return in.answerTakesIn(), nil
+	case wire.MethodHeartbeat:
+		return in.answerHeartbeat(), nil
 	case wire.MethodVoteComes:
 		return in.answerVoteComes(from, string(payload))
 	case wire.MethodFinalize:

@@ -39,6 +39,7 @@ type instance struct {
 	lead       atomic.Pointer[leadership]
 	leader     leaderCell
 	suspected  suspicion // that the leader is gone
+	pace       pace      // of the leader's heartbeats
 	reigns     reigns
 	sighted    chan struct{}         // holds one: gossip had news
 	broken     atomic.Pointer[error] // by which a write to the log failed
@@ -87,6 +88,7 @@ func (in *instance) start(notify <-chan bool) {
 	if leader != "" {
 		in.reigns.change(string(leader), in.raft.CurrentTerm())
 		lines = append(lines, in.leaderChanged(string(leader)))
+		in.followPace()
 	}
 	in.wg.Go(func() { in.watchLeadership(notify) })
 	in.wg.Go(func() { in.watchLeader(observed, lines) })
@@ -206,6 +208,7 @@ func (in *instance) changeHeartbeat(d time.Duration) error {
 		return nil
 	}
 	c.HeartbeatTimeout = d
+	c.ElectionTimeout = max(in.node.cfg.Tuning.Heartbeat, d) // raft wants no shorter one
 	return in.raft.ReloadConfig(c)
 }
 

@@ -74,7 +74,7 @@ func (in *instance) suspectLeader(node string) {
 	if wire.NodeOf(leader) != node || leader == in.server {
 		return
 	}
-	half := in.node.cfg.Tuning.Heartbeat / 2 // not less than the leader's lease
+	half := in.heartbeatTimeout() / 2 // not less than the leader's lease
 	shorten := func() { in.setHeartbeat(half) }
 	if in.suspected.begin(leader, time.Now().Add(half), in.rankBeside(leader), shorten) {
 		// not one of in.wg: who tells of it is none of the instance's, which may be at its end
@@ -111,7 +111,7 @@ func (in *instance) giveLeaderUp(leader string, after time.Duration) {
 
 // believeLeader ends the suspicion: there is a leader.
 func (in *instance) believeLeader() {
-	in.suspected.end(func() { in.setHeartbeat(in.node.cfg.Tuning.Heartbeat) })
+	in.suspected.end(func() { in.setHeartbeat(in.heartbeatTimeout()) })
 }
 
 // awaitTurn waits until this node may ask for votes of that term, and reports whether it still wants them.

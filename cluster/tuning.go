@@ -17,7 +17,8 @@ type Tuning struct {
 	DeadAfter time.Duration
 
 	// Heartbeat is Raft's heartbeat timeout, the same on all nodes: a lost leader is replaced in about twice
-	// that. 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas.
+	// that. 0 means 500 ms, the least is 150 ms; use 1 s across data centres or under CPU quotas. It may be
+	// changed by a rolling restart: no node gives up a leader before that leader's own timeout has passed.
 	Heartbeat time.Duration
 
 	// SnapshotBytes is how many bytes go through the log before a snapshot is taken and the log cut; 0 means

@@ -42,6 +42,7 @@ func (in *instance) watchLeader(observed <-chan raft.Observation, lines []leader
 			}
 			if in.leader.set(in.ctx, string(id)) {
 				lines = append(lines, in.leaderChanged(string(id)))
+				in.followPace()
 			}
 		case <-in.sighted:
 		case <-due:

@@ -42,6 +42,8 @@ const (
 	// batch that may be refused -> credit, answer. A program that does not know it says ErrVersion
 	MethodOffer   Method = 20
 	MethodTakesIn Method = 21 // -> whether the node takes in a snapshot; older programs: ErrVersion
+	// -> the node's heartbeat timeout, in ms; older programs: ErrVersion
+	MethodHeartbeat Method = 22
 
 	// server ID, term, index ->; what is committed. There is no answer, but of a program that does not know
 	// it

@@ -1,0 +1,103 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
+)
+
+// While Tuning.Heartbeat is changed by a rolling restart, nodes differ. A leader sends a heartbeat after a
+// tenth to a fifth of its own timeout; a follower whose timeout is a fifth of that, or less, would give it up
+// again and again. So a follower asks its leader, and waits for as long as that expects if it would wait for
+// less itself.
+
+// pace is the leader's heartbeat timeout.
+type pace struct {
+	mu     sync.Mutex
+	leader string // server ID of who told it
+	told   time.Duration
+}
+
+// of returns what a leader has told; 0 = nothing.
+func (p *pace) of(leader string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leader != leader {
+		return 0
+	}
+	return p.told
+}
+
+func (p *pace) set(leader string, told time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leader, p.told = leader, told
+}
+
+const (
+	paceRetry    = 100 * time.Millisecond
+	pacePatience = 5 * time.Minute // for a rolling restart
+	longestPace  = time.Hour       // that is believed
+)
+
+// heartbeatTimeout is for how long this node waits for a heartbeat of the present leader.
+func (in *instance) heartbeatTimeout() time.Duration {
+	leader, _ := in.leader.get()
+	return max(in.node.cfg.Tuning.Heartbeat, in.pace.of(leader))
+}
+
+// keepPace has raft wait for as long as is right for the present leader, unless that is suspected.
+func (in *instance) keepPace() {
+	in.suspected.during("", func() { in.setHeartbeat(in.heartbeatTimeout()) })
+}
+
+// followPace is called when the leader has changed.
+func (in *instance) followPace() {
+	in.keepPace()
+	if leader, ctx := in.leader.get(); leader != "" && leader != in.server {
+		in.wg.Go(func() { in.askPace(ctx, leader) })
+	}
+}
+
+// askPace asks the leader for its heartbeat timeout, until it has told, leads no more, or says that its
+// program does not know the question.
+func (in *instance) askPace(ctx context.Context, leader string) {
+	for {
+		out, _, err := in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodHeartbeat, nil)
+		if err == nil {
+			r := wire.NewReader(out)
+			ms := r.Uvarint()
+			if err = r.End(); err == nil {
+				in.pace.set(leader, time.Duration(min(ms, uint64(longestPace.Milliseconds())))*time.Millisecond)
+				in.keepPace()
+				in.watchPace(ctx, leader)
+				return
+			}
+		}
+		if errors.Is(err, ErrVersion) || !sleep.For(ctx, paceRetry) {
+			return
+		}
+	}
+}
+
+// watchPace says so if the leader's timeout is another one for long.
+func (in *instance) watchPace(ctx context.Context, leader string) {
+	n := in.node
+	own, told := n.cfg.Tuning.Heartbeat.Truncate(time.Millisecond), in.pace.of(leader)
+	for own != told && sleep.For(ctx, pacePatience) {
+		n.warnOnce("heartbeat", "the leader has another heartbeat timeout than this node. Give all nodes the "+
+			"same Tuning.Heartbeat.", fmt.Errorf("%v on %s, which leads, and %v here", told,
+			n.members.nameOf(leader), own))
+	}
+}
+
+// answerHeartbeat tells this node's heartbeat timeout.
+func (in *instance) answerHeartbeat() []byte {
+	return binary.AppendUvarint(nil, uint64(in.node.cfg.Tuning.Heartbeat.Milliseconds()))
+}

@@ -48,10 +48,11 @@ type noticingFSM struct {
 func (f noticingFSM) ApplyBatch(logs []*raft.Log) []any {
 	last := logs[len(logs)-1]
 	if l := f.in.lead.Load(); l != nil && last.Term == l.term {
-		l.awaitFollowers(logs[0].Index, last.Index)
+		l.awaitFollowers(last.Index)
 		l.notices.newest.Store(last.Index) // only this goroutine does
 		signal(l.notices.wake)
 	}
+	f.in.node.unison.released.Store(last.Index)
 	defer f.in.node.meters.apply.Since(time.Now())
 	return f.State.ApplyBatch(logs)
 }

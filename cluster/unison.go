@@ -13,8 +13,9 @@ import (
 // moment, the node that leads waits for them before it applies the entry itself and tells anybody that it is
 // committed.
 type unison struct {
-	wanted atomic.Int32  // proposals of this node that ask for it
-	from   atomic.Uint64 // followers are not told that this index, or a later one, is committed; 0 = they are
+	wanted atomic.Int32 // proposals of this node that ask for it
+	// up to where this node has begun to apply; while it is wanted, followers are told of no commit beyond
+	released atomic.Uint64
 }
 
 const (
@@ -32,15 +33,12 @@ func (h *Handle) ProposeTogether(ctx context.Context, cmd []byte) (index uint64,
 	return h.Propose(ctx, cmd)
 }
 
-// awaitFollowers waits until those that follow have the log up to last, if that is wanted. first is what is
-// applied next.
-func (l *leadership) awaitFollowers(first, last uint64) {
-	t := &l.in.node.unison
-	if t.wanted.Load() == 0 {
+// awaitFollowers waits until those that follow have the log up to last, which is applied next, if that is
+// wanted.
+func (l *leadership) awaitFollowers(last uint64) {
+	if l.in.node.unison.wanted.Load() == 0 {
 		return
 	}
-	t.from.Store(first)
-	defer t.from.Store(0)
 	for end := time.Now().Add(unisonPatience); !l.allHave(last) && time.Now().Before(end); {
 		if !sleep.For(l.ctx, unisonLook) {
 			return
@@ -65,13 +63,11 @@ func (l *leadership) allHave(index uint64) bool {
 	return true
 }
 
-// bound lowers a commit index that a follower is told to what it may know by now.
+// bound lowers a commit index that a follower is told to what it may know by now: raft knows of a commit
+// while this node still applies what comes before.
 func (t *unison) bound(commit uint64) uint64 {
-	if t == nil {
+	if t == nil || t.wanted.Load() == 0 {
 		return commit
 	}
-	if from := t.from.Load(); from > 0 {
-		return min(commit, from-1)
-	}
-	return commit
+	return min(commit, t.released.Load())
 }

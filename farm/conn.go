@@ -19,6 +19,7 @@ type client struct {
 	conn  net.Conn      // to be closed
 	since time.Time     // when it was accepted
 	host  string        // see hostOf
+	proxy *net.TCPConn  // conn, if it is a trusted proxy's; else nil
 	place *list.Element // in fresh or idle; nil within a request, or while idle is not kept; guarded by mu
 	in    *list.List    // which of them; guarded by mu
 	gone  bool          // not counted any more; guarded by mu

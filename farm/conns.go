@@ -165,7 +165,11 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 	if told != nil {
 		tcp, wrapped = told.Conn.(*net.TCPConn)
 	}
-	bounded := c.share > 0 && !c.exempt(conn)
+	exempt := c.exempt != nil && c.exempt(conn)
+	if exempt {
+		cl.proxy = tcp
+	}
+	bounded := c.share > 0 && !exempt
 	c.mu.Lock()
 	var own *client // another one of the same client's, which gives way
 	if bounded {
@@ -245,7 +249,7 @@ func (c *clients) close(v *client) {
 	if v == nil {
 		return
 	}
-	v.conn.Close()
+	v.end()
 	if c.limit == 0 || !c.full.Due() {
 		return
 	}

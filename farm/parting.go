@@ -35,14 +35,25 @@ func (c *clients) partNow() (left int) {
 	for e := c.all.Front(); e != nil; e = e.Next() {
 		switch cl := e.Value.(*client); {
 		case !cl.waits.Load() || cl.in == &c.fresh || cl.http2 || cl.parted:
-		case cl.heard.Load() != 0 || hasSent(cl.conn):
+		case hasSent(cl.conn) || cl.heard.Load() != 0: // in this order: what has come may be read meanwhile
 			left++
 		default:
 			cl.parted = true
-			cl.conn.Close()
+			cl.end()
 		}
 	}
 	return left
+}
+
+// end closes a connection that waits for its next request. That of a proxy is reset, if it has all answers. A proxy that
+// is busy may send a request before it notices the close; it finds out when the answer does not come, and cannot know then
+// whether the request was begun. By a reset it knows before it sends the request, and it takes another node for that, be
+// it a POST or not (nginx: test_connect of ngx_http_upstream.c).
+func (cl *client) end() {
+	if cl.proxy != nil && !undelivered(cl.proxy) {
+		cl.proxy.SetLinger(0)
+	}
+	cl.conn.Close()
 }
 
 // hasSent reports whether something has come that nobody has read yet.

@@ -8,11 +8,68 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
+
+// That of a trusted proxy is reset, so that the proxy knows before it sends a request that nobody will read it;
+// unless it may not have the last answer yet.
+func TestPart_Proxy(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		ci.Missingf(t, "Linux, which tells whether an answer has arrived")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClients(l, 0, slog.New(slog.DiscardHandler))
+	defer c.Close()
+	c.exempt = func(net.Conn) bool { return true }
+	for _, answer := range []int{0, 100, 4 << 20} { // the last one is more than the system takes at once
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		server, err := c.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.note(server, http.StateActive)
+		written := make(chan error, 1)
+		go func() {
+			_, err := server.Write(make([]byte, answer))
+			written <- err
+		}()
+		if answer < 1<<20 {
+			if err := <-written; err != nil {
+				t.Fatal(err)
+			}
+			end := time.Now().Add(time.Minute)
+			for ; undelivered(server.(*tcpConn).TCPConn); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("a short answer is not delivered")
+				}
+			}
+		} else {
+			for !undelivered(server.(*tcpConn).TCPConn) {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		c.note(server, http.StateIdle)
+		c.partNow()
+		got, err := io.ReadAll(conn)
+		if answer < 1<<20 && (len(got) != answer || !errors.Is(err, syscall.ECONNRESET)) {
+			t.Errorf("behind an answer of %d bytes: %d, and %v", answer, len(got), err)
+		}
+		if answer >= 1<<20 && (len(got) == 0 || err != nil) {
+			t.Errorf("within an answer: %d bytes, and %v", len(got), err)
+		}
+	}
+}
 
 // A stop closes the connections on which nothing is on its way, at once, and waits for the others: what has
 // come and is not read yet, and what is read and not known to be a request yet.

@@ -96,9 +96,8 @@ func TestForward_OtherUpgrades(t *testing.T) {
 func TestForward_UpgradesOfPeers(t *testing.T) {
 	f := newFakeFarm(t)
 	front := f.add("a", Config{Upgrades: []string{"h2c", "chat"}}, never(t))
-	node := f.add("b", Config{Upgrades: []string{"chat/2"}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%q", r.Header["Upgrade"])
-	}))
+	sees := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", r.Header["Upgrade"]) })
+	node := f.add("b", Config{Upgrades: []string{"chat/2"}}, sees)
 	node.gate.Admit()
 	front.sees("b")
 	for sent, want := range map[string]string{

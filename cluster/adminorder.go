@@ -53,8 +53,9 @@ func (o *operators) askProgram(ctx context.Context, words []string) (any, error)
 	return json.RawMessage(b), nil
 }
 
-// programFailed says what an error of the program on this node means to an operator: that nothing was done, and
-// why, or that nobody knows. What is certain goes first: such an error may have the context's in it as well.
+// programFailed says what an error of the program on this node means to an operator: that nothing was done,
+// and why, or that nobody knows. What is certain goes first: such an error may have the context's in it as
+// well.
 func (o *operators) programFailed(ctx context.Context, err error) error {
 	is := admin.ErrRefused
 	switch {

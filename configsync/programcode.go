@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -26,43 +25,13 @@ type errand struct {
 	always bool // it has to be run, however many have not come back
 }
 
-// maxStrays is how many calls of one piece of the program's code may not have come back before it is not
-// called again: each keeps a goroutine, and what that holds.
-const maxStrays = 8
-
-// strays counts the calls that have not come back, by what they are for. Those that still have time count as
-// well: else several at once would each find room for the last one.
-type strays struct {
-	mu sync.Mutex
-	of map[string]int // guarded by mu
-}
-
-// admit counts a call, or returns why the code is not called now.
-func (s *strays) admit(e errand) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.of[e.what]; n >= maxStrays && !e.always {
-		return fmt.Errorf("it is not called again: %d calls of it have not come back", n)
-	}
-	if s.of == nil {
-		s.of = map[string]int{}
-	}
-	s.of[e.what]++
-	return nil
-}
-
-// back says that a call has come back.
-func (s *strays) back(what string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.of[what]--
-}
-
 // call runs code of the program, which may panic, and may not come back. The error says so if it has not come
-// back in time; if ctx ends, it is ctx's. late gets what comes then, and may be nil.
+// back in time; if ctx ends, it is ctx's. Where as many calls are under way as may be, it waits for one of them as long
+// as they may take themselves. late gets what comes when nobody waits any more, and may be nil.
 func call[T any](ctx context.Context, s *strays, e errand, f func(context.Context) (T, error), late func(T)) (
 	got T, err error) {
-	if err := s.admit(e); err != nil {
+	back, err := s.admit(ctx, e)
+	if err != nil {
 		return got, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.limit)
@@ -70,14 +39,14 @@ func call[T any](ctx context.Context, s *strays, e errand, f func(context.Contex
 		got T
 		err error
 	}
-	back, gone := make(chan result), make(chan struct{})
+	done, gone := make(chan result), make(chan struct{})
 	go func() {
 		defer cancel()
 		var r result
 		r.got, r.err = guarded(ctx, f)
-		s.back(e.what)
+		back()
 		select {
-		case back <- r:
+		case done <- r:
 		case <-gone:
 			if r.err == nil && late != nil {
 				late(r.got)
@@ -85,7 +54,7 @@ func call[T any](ctx context.Context, s *strays, e errand, f func(context.Contex
 		}
 	}()
 	select {
-	case r := <-back:
+	case r := <-done:
 		return r.got, r.err
 	case <-ctx.Done():
 		close(gone)

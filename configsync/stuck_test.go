@@ -171,3 +171,56 @@ func putBanner(l *lab, i int) error {
 	_, err := l.nodes[0].publish(configsync.Plan{}, "site.yaml", fmt.Sprintf("banner: b%d\n", i))
 	return err
 }
+
+// slowly is a config whose Validate takes its time.
+type slowly struct{ Text string }
+
+var slowlyOf = configsync.NewConfig("slowly", slowly{})
+
+func (s slowly) Validate() error {
+	if s.Text != "" {
+		d, err := time.ParseDuration(s.Text)
+		time.Sleep(d)
+		return err
+	}
+	return nil
+}
+
+// TestManyChecks: of many who have configuration checked at once nobody is told that his is wrong because of the others:
+// he waits for them, or is told to try again where their checks have hung.
+func TestManyChecks(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m, err := configsync.New(configsync.Settings{Configs: []configsync.Declared{slowlyOf}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		checks := func(n int, takes string) (errs []error) {
+			var all sync.WaitGroup
+			errs = make([]error, n)
+			for i := range errs {
+				all.Go(func() { errs[i] = m.Check(configsync.Files{"slowly.yaml": "text: " + takes + "\n"}) })
+			}
+			all.Wait()
+			return errs
+		}
+		for _, err := range checks(20, "100ms") {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		overloaded := 0
+		for _, err := range checks(9, "60s") { // more than a check may take, for each kind of node
+			if _, wrong := errors.AsType[configsync.Problems](err); !wrong && errors.Is(err, configsync.ErrOverloaded) {
+				overloaded++
+			}
+		}
+		if overloaded != 1 {
+			t.Errorf("%d of nine were told to try again", overloaded)
+		}
+		time.Sleep(5 * time.Minute)
+		if err := m.Check(configsync.Files{"slowly.yaml": "text: 0s\n"}); err != nil {
+			t.Error(err)
+		}
+	})
+}

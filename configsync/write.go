@@ -259,8 +259,13 @@ func (m *Manager) check(s *state.State, files Files) error {
 			return !there || text != files[path]
 		})
 	}, nil)
-	if ps := (Problems)(nil); err == nil || errors.As(err, &ps) {
+	switch ps := (Problems)(nil); {
+	case err == nil || errors.As(err, &ps):
 		return err
+	case m.ctx.Err() != nil:
+		return ErrClosed
+	case errors.Is(err, ErrOverloaded): // which is no fault of the files
+		return fmt.Errorf("%w: the configuration cannot be checked at the moment: %w; try again", ErrOverloaded, err)
 	}
 	m.sayPanic("checking the configuration", err)
 	return Problems{{Text: "checking the configuration: " + err.Error()}}

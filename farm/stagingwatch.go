@@ -45,8 +45,9 @@ type siteWatch struct {
 	dealt bool
 	later bool // it was dealt with before, since this node was started
 
-	again  time.Time // before which it is not dealt with again after failed
-	failed error     // of the last time it was dealt with; nil = none
+	again    time.Time // before which it is not dealt with again after failed
+	failed   error     // of the last time it was dealt with; nil = none
+	failedIn uint64    // the epoch in force after that
 
 	shown *siteRead // the draft; nil = none
 	made  time.Time // when it was; zero = never
@@ -120,13 +121,14 @@ func (w *siteWatch) look(now time.Time) error {
 	switch {
 	case now.Sub(w.since) < watchQuiet:
 		return nil
-	case w.dealt && slices.Equal(files, w.done):
+	case w.dealt && slices.Equal(files, w.done) && !w.mayBeMended():
 		return w.follow()
 	case now.Before(w.again):
 		return w.failed
 	}
 	w.done, w.dealt = files, true
 	err = w.deal(root.FS(), files)
+	w.failedIn = w.f.configs.Status().Epoch
 	if w.failed = err; err != nil && passes(err) {
 		w.dealt, w.again = false, now.Add(watchAgain)
 		return err
@@ -135,8 +137,32 @@ func (w *siteWatch) look(now time.Time) error {
 	return err
 }
 
+// errPublishing says that the folder is shown, and could not be published.
+var errPublishing = errors.New("publishing")
+
+// mayBeMended reports whether what was wrong with the folder may not be any more, although the folder is as it was: another
+// epoch is in force. What could not be published is not published for that: nobody has touched the folder, and it may be
+// older by now than what somebody else has published. It is wrong until what is in force is what the folder has.
+func (w *siteWatch) mayBeMended() bool {
+	now := w.f.configs.Status().Epoch
+	if w.failed == nil || w.failedIn == now {
+		return false
+	}
+	w.failedIn = now
+	if !errors.Is(w.failed, errPublishing) {
+		return true
+	}
+	if epoch, was := w.f.wasInForce(*w.shown); was && epoch == now {
+		w.failed = nil
+	}
+	return false
+}
+
 // passes reports whether something may go better another time, with the same folder.
 func passes(err error) bool {
+	if _, reading := errors.AsType[*fs.PathError](err); reading { // who may read it does not show in a file's mode
+		return true
+	}
 	return slices.ContainsFunc([]error{configsync.ErrBusy, configsync.ErrConflict, configsync.ErrUncertain,
 		configsync.ErrUnavailable, configsync.ErrManyCredentials, cluster.ErrNoLeader, cluster.ErrOverloaded, cluster.ErrLevel,
 		keyring.ErrNotYet, blob.ErrNoRoom, content.ErrChanged, context.DeadlineExceeded},
@@ -171,7 +197,7 @@ func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
 	}
 	res, err := w.f.publishRead(w.f.done, s, Publication{})
 	if err != nil {
-		return fmt.Errorf("publishing: %w", err)
+		return fmt.Errorf("%w: %w", errPublishing, err)
 	}
 	w.f.log.Info("the folder of the site is published", "epoch", res.Epoch, "release", res.Release)
 	return nil

@@ -49,10 +49,14 @@ func TestWatchSite(t *testing.T) {
 	}
 	defer first.Close()
 	var during atomic.Pointer[func()] // while the folder is checked, after it was read
+	var unfit atomic.Bool             // what is checked then
 	f, err := Open(Config{HTTP: None, Admin: None, Configs: []configsync.Declared{siteOf}, Role: cluster.Staging, Name: "s",
 		Join: []string{first.Cluster().Addr()}, ContentQuota: 4 << 20, CheckContent: func(context.Context, fs.FS) error {
 			if do := during.Load(); do != nil {
 				(*do)()
+			}
+			if unfit.Load() {
+				return errors.New("it does not fit")
 			}
 			return nil
 		}})
@@ -208,13 +212,55 @@ func TestWatchSite(t *testing.T) {
 	look(watchAgain/2, false)
 	published(4, "Winter")
 
+	// A fault that is mended elsewhere is shown no longer: the folder would undo what was set by hand, until somebody
+	// puts in force what it has. That the fault may be mended is no reason to publish what nobody has touched.
+	put := func(epoch uint64, banner string) {
+		t.Helper()
+		if _, err := f.configs.Put(ctx, configsync.Change{Write: configsync.Write{Epoch: epoch},
+			Set: configsync.Files{"site.yaml": "banner: " + banner + "\n"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(4, "By hand")
+	write("config/site.yaml", "banner: Spring again\n")
+	look(0, false)
+	look(watchQuiet, true)
+	wrong := func(want string) {
+		t.Helper()
+		if d := w.draft(nil); (want == "") != (d.Problem == "") || !strings.Contains(d.Problem, want) {
+			t.Errorf("%+v; want %q", d, want)
+		}
+	}
+	wrong("By hand")
+	put(5, "By another hand")
+	look(watchQuiet, false)
+	wrong("By hand")
+	published(6, "By another hand")
+	put(6, "Spring again")
+	look(watchQuiet, false)
+	wrong("")
+
+	// So is one of the folder together with what is in force.
+	unfit.Store(true)
+	write("public/a.txt", "two")
+	look(0, false)
+	look(watchQuiet, true)
+	unfit.Store(false)
+	look(watchQuiet, false)
+	wrong("does not fit")
+	put(7, "By hand")
+	put(8, "Spring again")
+	look(watchQuiet, false)
+	wrong("")
+	published(10, "Spring again")
+
 	// What the folder lacks is that in force.
 	if err := os.RemoveAll(filepath.Join(dir, "config")); err != nil {
 		t.Fatal(err)
 	}
 	look(0, false)
 	look(watchQuiet, false)
-	if _, err := f.configs.Put(ctx, configsync.Change{Write: configsync.Write{Epoch: 4},
+	if _, err := f.configs.Put(ctx, configsync.Change{Write: configsync.Write{Epoch: 10},
 		Set: configsync.Files{"site.yaml": "banner: By hand\n"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -626,7 +626,7 @@ func TestProgramFailed(t *testing.T) {
 		ErrClosed:                                      admin.ErrInterrupted,
 		errors.Join(ErrUncertain, ErrNoLeader):         admin.ErrInterrupted,
 		errors.Join(ErrNoLeader, over.Err()):           admin.ErrNoQuorum,
-		errors.Join(ErrOverloaded, over.Err()):         admin.ErrRefused,
+		errors.Join(ErrOverloaded, over.Err()):         admin.ErrNotNow,
 		errors.Join(errors.New("a query"), over.Err()): admin.ErrInterrupted,
 		errors.Join(errors.New("a"), context.Canceled): admin.ErrRefused, // by the program's own context
 	} {

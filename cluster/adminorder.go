@@ -63,7 +63,8 @@ func (o *operators) programFailed(ctx context.Context, err error) error {
 		is = admin.ErrInterrupted
 	case errors.Is(err, ErrNoLeader):
 		is = admin.ErrNoQuorum
-	case errors.Is(err, ErrOverloaded):
+	case errors.Is(err, ErrOverloaded), errors.Is(err, admin.ErrNotNow):
+		is = admin.ErrNotNow
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		is = admin.ErrInterrupted
 	}

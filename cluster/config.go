@@ -106,15 +106,15 @@ type Config struct {
 
 	// OnOrder is called when an operator wants the program on this node to do something that is no business
 	// of the cluster, by a word that the program knows (admin.Client.Order). It returns soon; its error is
-	// told to the operator as the reason why it was refused, unless it is ErrUncertain or ErrNoLeader. It may
-	// be called by several goroutines. nil: every order is refused.
+	// told to the operator as the reason why it was refused, unless it is ErrUncertain, ErrNoLeader,
+	// ErrOverloaded or admin.ErrNotNow. It may be called by several goroutines. nil: every order is refused.
 	OnOrder func(ctx context.Context, order string) error
 
 	// OnAsk answers a question of an operator to the program on this node that is no business of the
 	// cluster, or does what it asks for in the whole farm (admin.Client.Ask). The first word says what it is
 	// about. The answer is written as JSON, of at most 4 MiB. An error is told to the operator as the reason
-	// why it was refused; ErrNoLeader and ErrUncertain keep their meaning. It may be called by several
-	// goroutines. nil: every question is refused.
+	// why it was refused; ErrNoLeader, ErrUncertain, ErrOverloaded and admin.ErrNotNow keep their meaning. It
+	// may be called by several goroutines. nil: every question is refused.
 	OnAsk func(ctx context.Context, words []string) (any, error)
 
 	// OnStats returns what the program on this node adds to what operators read of it (admin.Client.Stats),

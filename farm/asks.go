@@ -2,15 +2,19 @@ package farm
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"github.com/seed48eb2e21/webfarm/cluster/admin"
 )
+
+// errStarting says that this node cannot answer yet.
+var errStarting = fmt.Errorf("%w: this node is just starting; ask again in a moment", admin.ErrNotNow)
 
 // answer answers what an operator asks by a question of one line, or has done: any node may. What is large or takes
 // long, as a rollout does, he asks over HTTP: operatorMux.
 func (f *Farm) answer(ctx context.Context, words []string) (any, error) {
 	if f.gateNow.Load() == nil {
-		return nil, errors.New("this node is just starting; ask again in a moment")
+		return nil, errStarting
 	}
 	if len(words) != 2 {
 		return nil, fmt.Errorf("this program does not understand the question %q: its version is another", words)

@@ -125,11 +125,21 @@ func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.Confi
 	done, err := f.tryChange(c.ConfigWrite, func(files configsync.Files) (configsync.Files, error) {
 		return files.With(change), nil
 	})
-	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) {
+	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) && !f.written(ctx, c.Key) {
 		return done, err
 	}
 	done.Epoch, err = f.configs.Put(ctx, change)
 	return f.doneBefore(done, c.Key), err
+}
+
+// written reports whether a write with this key was carried out when it was asked for before, on any node. By what is in
+// force then, what it asks for may well be wrong.
+func (f *Farm) written(ctx context.Context, key string) bool {
+	if f.node.Handle(machineConfig).Barrier(ctx) != nil {
+		return false
+	}
+	_, done := f.configs.Written(key)
+	return done
 }
 
 // doneBefore fills in what a write with this key has changed, if it was carried out when it was asked for before: what is

@@ -54,8 +54,14 @@ const (
 	goneSilent = 15 * time.Second
 )
 
-// stillHere sends empty lines until stop is called.
-func (l *lines) stillHere() (stop func()) {
+// What shows it, to other nodes and to operators. Tools of before do not understand empty lines.
+const (
+	peerSign     = "\n"
+	operatorSign = "{}\n" // an order.RolloutLine
+)
+
+// stillHere sends a sign every few seconds until stop is called.
+func (l *lines) stillHere(sign string) (stop func()) {
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -64,7 +70,7 @@ func (l *lines) stillHere() (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				l.send([]byte("\n"))
+				l.send([]byte(sign))
 			case <-over:
 				return
 			}

@@ -18,7 +18,7 @@ var ErrRestart = errors.New("farm: this program is to be started again")
 // obey does what an operator wants of this node. It returns when that has begun.
 func (f *Farm) obey(ctx context.Context, word string) error {
 	if f.gateNow.Load() == nil {
-		return errors.New("this node is just starting; ask again in a moment")
+		return errStarting
 	}
 	if k, ok := order.ParseKeys(word); ok {
 		return f.obeyKeys(ctx, k)

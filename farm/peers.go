@@ -174,7 +174,7 @@ func (f *Farm) serveStage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newLines(w)
-	defer out.stillHere()()
+	defer out.stillHere(peerSign)()
 	vote, err := f.configs.Stage(r.Context(), id, func(p configsync.NodeProgress) { out.write(stageLine{Progress: &p}) })
 	if err != nil {
 		out.write(stageLine{Error: err.Error()})
@@ -220,7 +220,7 @@ func (f *Farm) serveFollow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newLines(w)
-	defer out.stillHere()()
+	defer out.stillHere(peerSign)()
 	for p := range f.configs.FollowRollout(r.Context(), id) {
 		out.write(rolloutOrder(p))
 	}

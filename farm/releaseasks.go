@@ -216,6 +216,7 @@ func (f *Farm) followRollout(w http.ResponseWriter, r *http.Request, q order.Rol
 		return
 	}
 	out := newLines(w)
+	defer out.stillHere(operatorSign)()
 	f.followLeader(r.Context(), p.Rollout.ID, func(r *order.Rollout) { out.write(order.RolloutLine{Progress: r}) })
 	if p, err = f.configs.Rollout(p.Rollout.ID); err != nil {
 		out.write(order.RolloutLine{Error: releaseError(err)})

@@ -39,6 +39,7 @@ func (f *Farm) resultOf(res configsync.Result) *order.ReleaseResult {
 func (f *Farm) tell(ctx context.Context, w http.ResponseWriter, key string,
 	do func(context.Context) (*order.ReleaseResult, error)) error {
 	out := newLines(w)
+	defer out.stillHere(operatorSign)()
 	ctx, cancel := context.WithCancel(ctx)
 	told := make(chan struct{})
 	go func() {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/backup"
@@ -23,6 +22,7 @@ type Config struct {
 	// of the farm, as its nodes have them; empty only for a farm on loopback that has none
 	Secrets []string
 	Nodes   []string      // peer addresses of members, host:port; one that answers is enough
+	Spread  string        // whose client it is: clients of others begin with other Nodes; "" = with the first
 	Timeout time.Duration // for one answer, and between two pieces of a backup; 0 = 30 s
 	Network Network       // how to reach them; nil = the operating system's
 }
@@ -35,8 +35,7 @@ type Client struct {
 	cfg Config
 	id  *trust.Admin
 
-	mu    sync.Mutex
-	heard []string // addresses of members that nodes told of
+	nodes nodes
 }
 
 // New returns a client. It does not connect yet: an error says that the secrets or the addresses cannot be
@@ -68,7 +67,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	cfg.Nodes = slices.Clone(cfg.Nodes)
-	return &Client{cfg: cfg, id: id}, nil
+	return &Client{cfg: cfg, id: id, nodes: nodes{given: spread(cfg.Spread, cfg.Nodes)}}, nil
 }
 
 // NewSecret returns a new secret for a farm: 256 random bits.
@@ -78,14 +77,18 @@ func NewSecret() string { return trust.NewSecret() }
 func (c *Client) At(addr string) *Client {
 	one := c.cfg
 	one.Nodes = []string{addr}
-	return &Client{cfg: one, id: c.id}
+	return &Client{cfg: one, id: c.id, nodes: nodes{given: one.Nodes}}
 }
+
+// PassOver has the node that was connected to last be asked after the others from now on: it is slow, or does not do what
+// is asked. Without others it changes nothing.
+func (c *Client) PassOver() { c.nodes.passOver() }
 
 // Farm returns the farm as the first node that answers sees it.
 func (c *Client) Farm(ctx context.Context) (f Farm, err error) {
 	err = c.ask(ctx, adminwire.Request{Verb: adminwire.VerbFarm}, &f)
 	if err == nil {
-		c.learn(f)
+		c.nodes.learn(f)
 	}
 	// never null for scripts
 	f.HeldBack, f.Members = append([]string{}, f.HeldBack...), append([]Member{}, f.Members...)
@@ -296,21 +299,17 @@ func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 	return c.dialFor(ctx, port.ProtoProgram)
 }
 
-// dialFor connects to the first node that can be reached: of those given, then of those heard of.
+// dialFor connects to the first node that can be reached: of those given, then of those heard of. It does not wait for
+// one that is slow before it tries the next.
 func (c *Client) dialFor(ctx context.Context, proto string) (net.Conn, error) {
-	var errs []error
-	for _, addr := range c.addrs() {
-		conn, err := c.dialOne(ctx, addr, proto)
-		if err == nil {
-			return conn, nil
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
-		}
-		errs = append(errs, err)
+	conn, err := dialFirst(ctx, c.nodes.addrs(), func(ctx context.Context, addr string) (net.Conn, error) {
+		return c.dialOne(ctx, addr, proto)
+	})
+	if err == nil {
+		c.nodes.connected(conn.addr)
+		return conn.Conn, nil
 	}
-	err := errors.Join(errs...)
-	if errors.Is(err, ErrNotAuthorized) {
+	if ctx.Err() == nil && errors.Is(err, ErrNotAuthorized) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -341,28 +340,4 @@ func (c *Client) dialOne(ctx context.Context, addr, proto string) (net.Conn, err
 		return nil, fmt.Errorf("%w: the node at %s: %w", ErrNotAuthorized, addr, err)
 	}
 	return nil, err
-}
-
-func (c *Client) addrs() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := slices.Clone(c.cfg.Nodes)
-	for _, addr := range c.heard {
-		if !slices.Contains(out, addr) {
-			out = append(out, addr)
-		}
-	}
-	return out
-}
-
-// learn keeps where other members are: those given may leave.
-func (c *Client) learn(f Farm) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.heard = nil
-	for _, m := range f.Members {
-		if m.Status == Alive && m.Addr != "" {
-			c.heard = append(c.heard, m.Addr)
-		}
-	}
 }

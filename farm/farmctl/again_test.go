@@ -14,6 +14,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm"
+	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
@@ -132,9 +133,10 @@ func othersFiles(t *testing.T, site string) {
 }
 
 // TestAskedAgain: what may be done again is, while a majority is missing or a node stops; not where the first contact
-// fails, and what was perhaps done is never said to be undone.
+// fails. What was perhaps done is not said to be undone by a node that does not know, and is asked for until one does.
 func TestAskedAgain(t *testing.T) {
 	other := errors.New("refused for what it is")
+	said := func(kind string) error { return asSaid(&order.ReleaseError{Kind: kind, Text: kind}) }
 	for name, c := range map[string]struct {
 		timeout time.Duration
 		answers []error
@@ -144,22 +146,63 @@ func TestAskedAgain(t *testing.T) {
 		"no quorum for a moment": {time.Minute, []error{admin.ErrNoQuorum, admin.ErrInterrupted, nil}, nil, 3},
 		"refused":                {time.Minute, []error{other}, other, 1},
 		"nobody there":           {time.Minute, []error{admin.ErrUnreachable}, admin.ErrUnreachable, 1},
+		"not authorized":         {time.Minute, []error{admin.ErrNotAuthorized}, admin.ErrNotAuthorized, 1},
+		"failed":                 {time.Minute, []error{said(order.KindFailed)}, admin.ErrRefused, 1},
 		"gone for a moment":      {time.Minute, []error{admin.ErrNoQuorum, admin.ErrUnreachable, nil}, nil, 3},
+		"just starting":          {time.Minute, []error{admin.ErrNotNow, nil}, nil, 2},
+		"stops":                  {time.Minute, []error{said(order.KindStopping), said(order.KindOverloaded), nil}, nil, 3},
 		"no quorum":              {0, []error{admin.ErrNoQuorum}, admin.ErrNoQuorum, 1},
 		"gone after it was asked": {3 * time.Second / 2,
 			[]error{admin.ErrInterrupted, admin.ErrUnreachable, admin.ErrUnreachable}, admin.ErrInterrupted, 3},
 		"refused after it was lost": {time.Minute, []error{admin.ErrInterrupted, other}, other, 2},
+		"busy after it was lost": {time.Minute, []error{admin.ErrInterrupted, said(order.KindBusy)},
+			admin.ErrRefused, 2},
+		"nodes that do not know": {time.Minute, []error{admin.ErrInterrupted, admin.ErrNotNow, said(order.KindOverloaded),
+			admin.ErrNotAuthorized, admin.ErrUnsupported, said(order.KindFailed), said(order.KindUnauthorized), nil}, nil, 8},
+		"nobody knows": {3 * time.Second / 2, []error{admin.ErrInterrupted, admin.ErrNotNow, said(order.KindFailed)},
+			admin.ErrInterrupted, 3},
 	} {
 		bubble.Test(t, func(t *testing.T) {
-			k := &call{console: console{err: io.Discard}, timeout: c.timeout}
+			k := &call{console: console{name: "farmctl", err: io.Discard}, timeout: c.timeout}
 			asked := 0
-			err := k.repeated(t.Context(), func(context.Context, func()) error {
+			err := k.repeated(t.Context(), "releases", func(context.Context, func()) error {
 				asked++
 				return c.answers[asked-1]
 			})
 			if !errors.Is(err, c.want) || asked != c.asked {
 				t.Errorf("%s: %v, asked %d times", name, err, asked)
 			}
+			if unknown := c.want == admin.ErrInterrupted; unknown && (codeOf(err) != codeInterrupted ||
+				!strings.Contains(err.Error(), "look before you give the command again: farmctl releases")) {
+				t.Errorf("%s: %v", name, err)
+			}
 		})
 	}
+}
+
+// TestSlowNode: where there are several nodes, one that does not answer has another one asked, long before patience ends;
+// one that shows that it is at work is not given up.
+func TestSlowNode(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		left := 0
+		k := &call{console: console{err: io.Discard}, timeout: 30 * time.Second, nodes: []string{"a:1", "b:1"},
+			leaves: []func(){func() { left++ }}}
+		began, asked := time.Now(), 0
+		err := k.repeated(t.Context(), "", func(ctx context.Context, news func()) error {
+			if asked++; asked == 1 {
+				<-ctx.Done()
+				return interruptedHTTP(ctx, ctx.Err())
+			}
+			news()
+			select {
+			case <-time.After(5 * time.Minute):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if took := time.Since(began); err != nil || asked != 2 || left != 1 || took > 6*time.Minute {
+			t.Errorf("%v; asked %d times, left %d nodes, %v", err, asked, left, took)
+		}
+	})
 }

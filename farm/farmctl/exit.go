@@ -51,6 +51,7 @@ func codeOf(err error) int {
 		{admin.ErrRefused, codeRefused},
 		{errWrong, codeRefused},
 		{admin.ErrNoMember, codeRefused},
+		{admin.ErrNotNow, codeRefused},
 		{admin.ErrUnsupported, codeRefused},
 		{admin.ErrInterrupted, codeInterrupted},
 	} {

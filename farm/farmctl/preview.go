@@ -49,7 +49,7 @@ func (c *publishCall) preview(ctx context.Context) error {
 	if c.client, err = c.call.client(); err != nil {
 		return err
 	}
-	c.program = programOf(c.client)
+	c.program = c.programOf(c.client)
 	defer c.program.close()
 	w, _, err := c.write(ctx)
 	if err != nil {

@@ -1,7 +1,6 @@
 package farmctl
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -20,10 +19,12 @@ import (
 // programClient asks the program of a node over HTTP: what is large, or takes long.
 type programClient struct{ http http.Client }
 
-// program returns a client for the program of the first node that can be reached.
-func programOf(c *admin.Client) *programClient {
-	return &programClient{http.Client{Transport: &http.Transport{DisableCompression: true, IdleConnTimeout: time.Minute,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Dial(ctx) }}}}
+// programOf returns a client for the program of the first node that can be reached.
+func (c *call) programOf(client *admin.Client) *programClient {
+	p := &programClient{http.Client{Transport: &http.Transport{DisableCompression: true, IdleConnTimeout: time.Minute,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return client.Dial(ctx) }}}}
+	c.leaves = append(c.leaves, p.close) // a connection that is kept leads to the same node
+	return p
 }
 
 // close closes its connections.
@@ -49,7 +50,7 @@ func (p *programClient) do(ctx context.Context, method, path string, body io.Rea
 	}
 	var l order.RolloutLine
 	if json.Unmarshal(text, &l) == nil && l.Error != nil {
-		return nil, said(l.Error)
+		return nil, asSaid(l.Error)
 	}
 	if res.StatusCode == http.StatusNotFound {
 		return nil, fmt.Errorf("%w: the program of that node is older", admin.ErrUnsupported)
@@ -70,8 +71,8 @@ func interruptedHTTP(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", admin.ErrInterrupted, err)
 }
 
-// said is an error of a program's, with the exit code that goes with it.
-func said(e *order.ReleaseError) error {
+// asSaid is an error of a program's, with the exit code that goes with it.
+func asSaid(e *order.ReleaseError) error {
 	as := admin.ErrRefused
 	switch e.Kind {
 	case order.KindNoQuorum:
@@ -82,21 +83,26 @@ func said(e *order.ReleaseError) error {
 		as = admin.ErrInterrupted
 	case order.KindStopping:
 		as = admin.ErrUnreachable
-	case order.KindOverwrite:
-		return fmt.Errorf("%w: %s; -overwrite does it all the same", as, e.Text)
+	case order.KindOverloaded:
+		as = admin.ErrNotNow
 	case order.KindInvalid:
-		return usage("%s", e.Text)
+		return &saidError{e.Text, errUsage, true}
 	}
-	if e.Kind == order.KindReturned || strings.HasPrefix(e.Text, "refused") { // it says so itself
-		return &saidError{e.Text, as}
+	text := fmt.Sprintf("%v: %s", as, e.Text)
+	switch {
+	case e.Kind == order.KindReturned || strings.HasPrefix(e.Text, "refused"): // it says so itself
+		text = e.Text
+	case e.Kind == order.KindOverwrite:
+		text += "; -overwrite does it all the same"
 	}
-	return fmt.Errorf("%w: %s", as, e.Text)
+	return &saidError{text, as, e.Final()}
 }
 
-// saidError is an error whose text says all, and what it is.
+// saidError is what a program has said: a text that says all, and which error it is.
 type saidError struct {
-	text string
-	is   error
+	text  string
+	is    error
+	final bool // it says what has become of what was asked for
 }
 
 func (e *saidError) Error() string { return e.text }
@@ -115,7 +121,8 @@ func (p *programClient) get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// post sends q. What comes back, if anything, goes line by line to each, which is nil if nothing is to come.
+// post sends q. What comes back, if anything, goes line by line to each, which is nil if nothing is to come: first a zero
+// one when the node has begun to answer, last the result.
 func (p *programClient) post(ctx context.Context, path string, q any, each func(order.RolloutLine) error) error {
 	b, err := json.Marshal(q)
 	if err != nil {
@@ -129,28 +136,15 @@ func (p *programClient) post(ctx context.Context, path string, q any, each func(
 	if each == nil {
 		return nil
 	}
-	return eachLine(ctx, res.Body, each)
-}
-
-// eachLine reads lines until the one that is the result, or an error.
-func eachLine(ctx context.Context, r io.Reader, each func(order.RolloutLine) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var l order.RolloutLine
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return interruptedHTTP(ctx, err)
-		}
-		if l.Error != nil {
-			return said(l.Error)
-		}
-		if err := each(l); err != nil || l.Result != nil {
-			return err
-		}
+	if err := each(order.RolloutLine{}); err != nil {
+		return err
 	}
-	err := lines.Err()
-	if err == nil {
-		err = io.ErrUnexpectedEOF
+	result, err := order.ReadLines(res.Body, func(l order.RolloutLine) { each(l) })
+	if e, ok := errors.AsType[*order.ReleaseError](err); ok {
+		return asSaid(e)
 	}
-	return interruptedHTTP(ctx, err)
+	if err != nil {
+		return interruptedHTTP(ctx, err)
+	}
+	return each(order.RolloutLine{Result: result})
 }

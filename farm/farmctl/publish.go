@@ -170,7 +170,7 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 		c.kept = e.Kind == order.KindBusy || e.Kind == order.KindNoQuorum
 	}
 	if err != nil {
-		return publishError(err)
+		return c.failed(err)
 	}
 	c.sayStrangers(ctx, c.client, s.config)
 	return c.tell(done)
@@ -218,8 +218,9 @@ func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.client, c.program = client, programOf(client)
-		return &publish.Client{HTTP: &c.program.http, URL: "http://program" + order.PathPublish}, nil
+		c.client, c.program = client, c.programOf(client)
+		return &publish.Client{HTTP: &c.program.http, URL: "http://program" + order.PathPublish,
+			Elsewhere: c.elsewhere}, nil
 	}
 	u, err := url.Parse(c.url)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -231,7 +232,7 @@ func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression, t.ResponseHeaderTimeout = true, 5*time.Minute
-	return &publish.Client{URL: c.url, HTTP: &http.Client{Transport: t,
+	return &publish.Client{URL: c.url, Elsewhere: t.CloseIdleConnections, HTTP: &http.Client{Transport: t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
@@ -325,36 +326,36 @@ func (c *call) mintKey(ctx context.Context, client *admin.Client, k *credential.
 	b, err := json.Marshal(order.CredentialNew{Public: public[:], Name: k.Name, NotAfter: k.NotAfter,
 		Who: who, Why: why})
 	if err == nil {
-		err = c.repeated(ctx, func(ctx context.Context, _ func()) error {
+		err = c.repeated(ctx, "credential list", func(ctx context.Context, _ func()) error {
 			return client.Ask(ctx, &done, order.CredentialMint, string(b))
 		})
 	}
 	return done, err
 }
 
-// publishError gives an error of a publication its exit code.
-func publishError(err error) error {
-	if e, ok := errors.AsType[*order.ReleaseError](err); ok {
-		if e.Kind == order.KindOverwrite {
-			return fmt.Errorf("%w: %s; take them over into the folder, or give -overwrite", admin.ErrRefused, e.Text)
-		}
-		if e.Kind == order.KindInvalid { // what was published, and not the command line
-			return fmt.Errorf("%w: %s", admin.ErrRefused, e.Text)
-		}
-		return said(e)
+// failed gives an error of a publication its exit code.
+func (c *publishCall) failed(err error) error {
+	e, said := errors.AsType[*order.ReleaseError](err)
+	switch {
+	case errors.Is(err, publish.ErrInterrupted) || said && e.Kind == order.KindUncertain: // whatever else it is
+		return &saidError{text: fmt.Sprintf("%s; it may or may not have been published, which %s releases shows; to give "+
+			"the command again does no harm: what is in force already is not published twice", sentence(err), c.name),
+			is: admin.ErrInterrupted}
+	case said && e.Kind == order.KindOverwrite:
+		return fmt.Errorf("%w: %s; take them over into the folder, or give -overwrite", admin.ErrRefused, e.Text)
+	case said && e.Kind == order.KindInvalid: // what was published, and not the command line
+		return fmt.Errorf("%w: %s", admin.ErrRefused, e.Text)
+	case said:
+		return asSaid(e)
 	}
 	for _, known := range []error{admin.ErrUnreachable, admin.ErrNotAuthorized, admin.ErrUnsupported} {
 		if errors.Is(err, known) {
 			return err
 		}
 	}
-	switch {
-	case errors.Is(err, publish.ErrUnreachable):
+	if errors.Is(err, publish.ErrUnreachable) {
 		return fmt.Errorf("%w: %w; nothing was published: give the command again, and it goes on where it was",
 			admin.ErrUnreachable, err)
-	case errors.Is(err, publish.ErrInterrupted):
-		return fmt.Errorf("%w: %w; give the command again: what is in force already is not published twice",
-			admin.ErrInterrupted, err)
 	}
 	return err
 }

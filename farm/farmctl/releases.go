@@ -41,7 +41,7 @@ func defineRelease(flags func(*releaseCall), do func(*releaseCall, context.Conte
 			if k.client, err = c.client(); err != nil {
 				return err
 			}
-			k.program = programOf(k.client)
+			k.program = k.programOf(k.client)
 			defer k.program.close()
 			return do(k, ctx)
 		}
@@ -159,7 +159,7 @@ func (c *releaseCall) by() string { return whoDoes(c.who) }
 
 // write returns what a change says of itself; it is about what is in force now.
 func (c *releaseCall) write(ctx context.Context) (w order.ConfigWrite, all order.Releases, err error) {
-	if err = c.repeated(ctx, func(ctx context.Context, _ func()) error {
+	if err = c.repeated(ctx, "", func(ctx context.Context, _ func()) error {
 		return c.program.get(ctx, order.PathReleases, &all)
 	}); err != nil {
 		return w, all, err
@@ -196,7 +196,7 @@ func (c *releaseCall) follow(ctx context.Context, path string, q any, tell func(
 	if path == order.PathPreview { // a dry run is a question: asked again, it is another one
 		return post(ctx, func() {})
 	}
-	return c.repeated(ctx, post)
+	return c.repeated(ctx, "releases", post)
 }
 
 // inForce says what is in force now.
@@ -250,7 +250,9 @@ func restarted(fields []string, how, name string) string {
 
 func (c *releaseCall) list(ctx context.Context) error {
 	var all order.Releases
-	if err := c.program.get(ctx, order.PathReleases, &all); err != nil {
+	if err := c.repeated(ctx, "", func(ctx context.Context, _ func()) error {
+		return c.program.get(ctx, order.PathReleases, &all)
+	}); err != nil {
 		return err
 	}
 	all.Drafts = c.drafts(ctx)

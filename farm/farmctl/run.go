@@ -49,8 +49,9 @@ type call struct {
 	nodes   []string
 	timeout time.Duration
 
-	heard    bool   // a node has answered
-	troubled string // why something was asked again
+	heard    bool     // a node has answered
+	troubled string   // why something was asked again
+	leaves   []func() // have the next question go to another node
 }
 
 // run carries out one command line and returns the exit code.
@@ -138,6 +139,15 @@ func (c *call) defineFarm() {
 
 // client returns a client of the farm that is meant.
 func (c *call) client() (*admin.Client, error) {
+	client, err := c.newClient()
+	if err == nil {
+		c.leaves = append(c.leaves, client.PassOver)
+	}
+	return client, err
+}
+
+// newClient is client for what goes on beside a verb.
+func (c *call) newClient() (*admin.Client, error) {
 	if len(c.nodes) == 0 {
 		return nil, usage("say where a member of the farm is: -node 10.0.0.1:7946, or FARM_JOIN")
 	}
@@ -148,7 +158,8 @@ func (c *call) client() (*admin.Client, error) {
 	if err != nil {
 		return nil, usage("%v", err)
 	}
-	client, err := admin.New(admin.Config{Farm: c.farm, Secrets: secrets, Nodes: c.nodes, Timeout: c.timeout})
+	client, err := admin.New(admin.Config{Farm: c.farm, Secrets: secrets, Nodes: c.nodes, Timeout: c.timeout,
+		Spread: whoDoes("")}) // one user has his commands done by one node, which knows what it has just done
 	if err != nil {
 		return nil, usage("%s", sentence(err))
 	}

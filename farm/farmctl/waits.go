@@ -39,7 +39,7 @@ func (c *call) sayWaits(ctx context.Context) (stop func()) {
 		case <-ctx.Done():
 			return
 		}
-		client, err := c.client() // by its own connection: the other one waits
+		client, err := c.newClient() // by its own connection: the other one waits
 		if err != nil {
 			return
 		}

@@ -15,6 +15,7 @@ var (
 	ErrNoMember    = errors.New("no such member")
 	ErrUnsupported = errors.New("not supported by this version")
 	ErrInterrupted = errors.New("the connection ended before the answer")
+	ErrNotNow      = errors.New("not at the moment")
 )
 
 // Failure is an error on its way to an operator.
@@ -32,6 +33,7 @@ var codes = map[string]error{
 	"no-member":   ErrNoMember,
 	"unsupported": ErrUnsupported,
 	"interrupted": ErrInterrupted,
+	"not-now":     ErrNotNow,
 	"damaged":     backup.ErrDamaged,
 	"no-backup":   backup.ErrFormat,
 }

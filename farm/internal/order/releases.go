@@ -61,7 +61,7 @@ type RolloutEnd struct {
 	Why string `json:"why"`
 }
 
-// RolloutLine is how far a rollout is, or its end.
+// RolloutLine is how far a rollout is, or its end; the zero value says that whoever answers is still there.
 type RolloutLine struct {
 	Progress *Rollout       `json:"progress,omitempty"`
 	Result   *ReleaseResult `json:"result,omitempty"`

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -40,6 +39,11 @@ type Client struct {
 
 	// Trouble, if any, is told why something is tried again.
 	Trouble func(error)
+
+	// Elsewhere, if any, has the next request go to another node: the one that answered last cannot do what is asked, or
+	// is slow. A connection that broke has the next one go to the same node, which has a part of the upload, unless that
+	// cannot be reached.
+	Elsewhere func()
 }
 
 // ErrUnreachable says that the node could not be reached, or the connection ended before anything was
@@ -50,13 +54,17 @@ var ErrUnreachable = errors.New("the node cannot be reached")
 // carried out. To publish again is safe: what is in force already is not published twice.
 var ErrInterrupted = errors.New("the connection ended before the answer")
 
+// ErrUnknown is ErrInterrupted where nodes were asked again, and none could say what had come of the order.
+var ErrUnknown = fmt.Errorf("%w, and no node could say since what has come of the order", ErrInterrupted)
+
 const maxAnswer = 8 << 20 // bytes, for 50 000 files and more
 
 // Publish has an order carried out: it sends what the node lacks, goes on when it is cut off, and tells how
 // far the nodes are. Where it is not known what has become of the order it gives the same one again, to whatever node
-// answers: its key sees to it that it is carried out once.
+// answers, until one can say: its key sees to it that it is carried out once.
 //
-// An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, and those of the source and of ctx.
+// An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, ErrUnknown, and those of the source and
+// of ctx.
 func (c *Client) Publish(ctx context.Context, s credential.Signed, config map[string]string, src Source,
 	tell func(*order.Rollout)) (order.ReleaseResult, error) {
 	t := trial{c: c, left: -1, news: time.Now(), once: s.Plan.Dry || s.Preview > 0}
@@ -76,10 +84,10 @@ func (c *Client) publishOnce(ctx context.Context, s credential.Signed, config ma
 	if err != nil {
 		return order.ReleaseResult{}, err
 	}
-	res, took, err := c.finish(ctx, id, func(r *order.Rollout) {
+	res, took, err := c.finish(ctx, id, func(l order.RolloutLine) {
 		t.progress()
-		if tell != nil {
-			tell(r)
+		if tell != nil && l.Progress != nil {
+			tell(l.Progress)
 		}
 	})
 	t.given, t.took = t.given || isUncertain(err), took
@@ -192,36 +200,42 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 		"(Config.PublishPath), and the path right?", c.URL, res.Status)
 }
 
-// finish has the order carried out. took says that the node has taken it, so that its error is of the order.
-func (c *Client) finish(ctx context.Context, id string, tell func(*order.Rollout)) (out order.ReleaseResult, took bool,
+// finish has the order carried out. took says that the node has taken it, so that its error is of the order. each gets
+// what the node says meanwhile: first that it has taken it.
+func (c *Client) finish(ctx context.Context, id string, each func(order.RolloutLine)) (out order.ReleaseResult, took bool,
 	err error) {
-	res, err := c.send(ctx, http.MethodPost, "/"+id, nil)
+	within, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slow := time.AfterFunc(order.SilentAfter, func() { cancel(order.ErrSilent) })
+	defer slow.Stop()
+	res, err := c.send(within, http.MethodPost, "/"+id, nil)
 	if _, said := errors.AsType[*order.ReleaseError](err); said {
 		return out, false, err
 	}
+	if err == nil && !slow.Stop() {
+		res.Body.Close()
+		err = order.ErrSilent
+	}
 	if err != nil {
-		return out, false, fmt.Errorf("%w: %w", ErrInterrupted, err)
+		return out, false, interrupted(within, err)
 	}
-	defer res.Body.Close()
-	sc := bufio.NewScanner(res.Body)
-	sc.Buffer(nil, maxAnswer)
-	for sc.Scan() {
-		var l order.RolloutLine
-		switch err := json.Unmarshal(sc.Bytes(), &l); {
-		case err != nil:
-			return out, true, fmt.Errorf("%w: the answer is not understood: %w", ErrInterrupted, err)
-		case l.Error != nil:
-			return out, true, l.Error
-		case l.Result != nil:
-			return *l.Result, true, nil
-		case tell != nil && l.Progress != nil:
-			tell(l.Progress)
-		}
+	each(order.RolloutLine{})
+	result, err := order.ReadLines(res.Body, each)
+	if err != nil {
+		return out, true, interrupted(within, err)
 	}
-	if err := ctx.Err(); err != nil {
-		return out, true, fmt.Errorf("%w: %w", ErrInterrupted, err)
+	return *result, true, nil
+}
+
+// interrupted says what an error means after an order was given; the node's own word is as it is.
+func interrupted(ctx context.Context, err error) error {
+	if _, said := errors.AsType[*order.ReleaseError](err); said {
+		return err
 	}
-	return out, true, fmt.Errorf("%w: %w", ErrInterrupted, errors.Join(sc.Err(), io.ErrUnexpectedEOF))
+	if why := context.Cause(ctx); why != nil {
+		err = why
+	}
+	return fmt.Errorf("%w: %w", ErrInterrupted, err)
 }
 
 // stream is the body with the blobs.

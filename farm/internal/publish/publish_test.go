@@ -24,12 +24,15 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // farmOf is a farm of which only the log is not real.
 type farmOf struct {
 	lingers bool                        // Publish returns when its client has gone
 	trouble []func(http.ResponseWriter) // what comes in place of the answers, one after the other
+
+	unlocked bool // trouble takes long, and others are answered meanwhile
 
 	mu        sync.Mutex
 	records   map[credential.Public]credential.Record
@@ -75,6 +78,10 @@ func (f *farmOf) Publish(w http.ResponseWriter, r *http.Request, o Order) (ended
 	if len(f.trouble) > 0 {
 		next := f.trouble[0]
 		f.trouble = f.trouble[1:]
+		if f.unlocked {
+			f.mu.Unlock()
+			defer f.mu.Lock()
+		}
 		next(w)
 		return false
 	}
@@ -116,6 +123,17 @@ func storeOf(t *testing.T, quota int64) *blob.Store {
 
 func newRig(t *testing.T, edit func(*Config)) *rig {
 	t.Helper()
+	r := newDeafRig(t, edit)
+	r.http = httptest.NewServer(http.StripPrefix("/publish", r.server))
+	t.Cleanup(r.http.Close)
+	r.client = &Client{HTTP: r.http.Client(), URL: r.http.URL + "/publish", Again: time.Millisecond,
+		Patience: time.Minute}
+	return r
+}
+
+// newDeafRig returns a rig whose server is not reached over TCP, and without a client.
+func newDeafRig(t *testing.T, edit func(*Config)) *rig {
+	t.Helper()
 	key, err := credential.NewKey("shop", "ci", time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
@@ -132,10 +150,6 @@ func newRig(t *testing.T, edit func(*Config)) *rig {
 		c.Store = r.store
 	}
 	r.server = NewServer(c)
-	r.http = httptest.NewServer(http.StripPrefix("/publish", r.server))
-	t.Cleanup(r.http.Close)
-	r.client = &Client{HTTP: r.http.Client(), URL: r.http.URL + "/publish", Again: time.Millisecond,
-		Patience: time.Minute}
 	return r
 }
 
@@ -439,6 +453,128 @@ func TestUnknownOutcome(t *testing.T) {
 	r.farm.err = errorf(order.KindBusy, "another one")
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
 	r.want(order.KindBusy, err, "another one")
+}
+
+// TestNodesThatDoNotKnow: when the outcome of an order is unknown, a node that says why it does not look at it has no say:
+// the order is given again, to others, until one knows what has come of it, or patience ends.
+func TestNodesThatDoNotKnow(t *testing.T) {
+	cut := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	says := func(kind string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			json.NewEncoder(w).Encode(order.RolloutLine{Error: errorf(kind, "%s", kind)})
+		}
+	}
+	for _, kind := range []string{order.KindUnauthorized, order.KindFailed, order.KindNoRoom, order.KindOverloaded} {
+		r := newRig(t, nil)
+		r.farm.trouble = []func(http.ResponseWriter){cut, says(kind)}
+		left := 0
+		r.client.Elsewhere = func() { left++ }
+		m := r.manifest("one")
+		res, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+		if err != nil || res.Epoch != 8 || len(r.farm.published) != 1 || left != 1 {
+			t.Errorf("%s: %+v, %v, published %d times, left %d nodes", kind, res, err, len(r.farm.published), left)
+		}
+	}
+	// Nor has one that does not take the credential any more. What is known is said when patience ends.
+	r := newRig(t, nil)
+	r.farm.trouble = []func(http.ResponseWriter){cut}
+	r.client.Trouble = func(error) {
+		r.farm.mu.Lock()
+		defer r.farm.mu.Unlock()
+		r.farm.records = nil
+		r.client.Patience = 20 * time.Millisecond
+	}
+	m := r.manifest("one")
+	_, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "does not know the credential") {
+		t.Errorf("%v", err)
+	}
+	// One that has taken the order knows.
+	r = newRig(t, nil)
+	r.farm.trouble = []func(http.ResponseWriter){cut, says(order.KindReturned)}
+	m = r.manifest("one")
+	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+	r.want(order.KindReturned, err, order.KindReturned)
+}
+
+// within has a handler answer in this process, so that the time of a bubble passes.
+type within struct{ h http.Handler }
+
+func (in within) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, to := io.Pipe()
+	w := &piped{ResponseRecorder: httptest.NewRecorder(), to: to, head: make(chan struct{})}
+	if req = req.Clone(req.Context()); req.Body == nil {
+		req.Body = http.NoBody
+	}
+	go func() {
+		defer func() {
+			if recover() != nil {
+				to.CloseWithError(errors.New("cut"))
+			}
+		}()
+		in.h.ServeHTTP(w, req)
+		w.WriteHeader(http.StatusOK)
+		to.Close()
+	}()
+	select {
+	case <-w.head:
+		return &http.Response{StatusCode: w.Code, Header: w.Header(), Body: body, Request: req}, nil
+	case <-req.Context().Done():
+		body.Close()
+		return nil, req.Context().Err()
+	}
+}
+
+// piped is the answer of such a handler.
+type piped struct {
+	*httptest.ResponseRecorder
+	to   *io.PipeWriter
+	head chan struct{}
+	once sync.Once
+}
+
+func (p *piped) WriteHeader(status int) {
+	p.once.Do(func() {
+		p.Code = status
+		close(p.head)
+	})
+}
+
+func (p *piped) Write(b []byte) (int, error) {
+	p.WriteHeader(http.StatusOK)
+	return p.to.Write(b)
+}
+
+// TestLongWindow: a node that shows for a long time that it is still at work, as when nodes have to stay well for minutes,
+// does not use up the patience that there is when the connection breaks then. One that takes an order and shows nothing is
+// left for another one.
+func TestLongWindow(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		sign := func(w http.ResponseWriter) { json.NewEncoder(w).Encode(order.RolloutLine{}) }
+		window := func(w http.ResponseWriter) {
+			for range 100 {
+				sign(w)
+				time.Sleep(3 * time.Second)
+			}
+			panic(http.ErrAbortHandler)
+		}
+		silent := func(w http.ResponseWriter) { time.Sleep(time.Hour); sign(w) }
+		stops := func(w http.ResponseWriter) { sign(w); time.Sleep(time.Hour); sign(w) }
+		r := newDeafRig(t, nil)
+		r.farm.trouble = []func(http.ResponseWriter){window, silent, stops}
+		r.farm.unlocked = true
+		left := 0
+		r.client = &Client{HTTP: &http.Client{Transport: within{http.StripPrefix("/publish", r.server)}},
+			URL: "http://farm/publish", Elsewhere: func() { left++ }}
+		began := time.Now()
+		m := r.manifest("one")
+		res, err := r.publish(r.sign(credential.Order{Root: m.Root()}), nil)
+		if took := time.Since(began); err != nil || res.Epoch != 8 || len(r.farm.published) != 1 || left != 2 ||
+			took > 7*time.Minute {
+			t.Errorf("%+v, %v, published %d times, left %d nodes, %v", res, err, len(r.farm.published), left, took)
+		}
+		time.Sleep(2 * time.Hour) // what still sleeps
+	})
 }
 
 // TestBlobsThatAreNone: every blob is one of the manifest's, and is what its hash says.

@@ -41,6 +41,13 @@ func passes(err error) bool {
 	return !errors.Is(err, errSource)
 }
 
+// settled reports whether an error is a node's word of what has become of the order: one that has taken it. That another
+// epoch is in force a node says before that, when it has looked for the key.
+func (t *trial) settled(err error) bool {
+	e, said := errors.AsType[*order.ReleaseError](err)
+	return said && (e.Kind == order.KindConflict || t.took && e.Final())
+}
+
 // isUncertain reports whether an order that was given may have been carried out all the same.
 func isUncertain(err error) bool {
 	e, ok := errors.AsType[*order.ReleaseError](err)
@@ -61,13 +68,13 @@ func (t *trial) progress() { t.news, t.tries = time.Now(), 0 }
 
 // again waits a moment after an error, and reports whether to try again.
 func (t *trial) again(ctx context.Context, err error) bool {
-	if !passes(err) || ctx.Err() != nil || t.given && t.once {
+	if t.settled(err) || errors.Is(err, errSource) || ctx.Err() != nil || t.given && t.once {
+		return false
+	}
+	if !t.given && !passes(err) {
 		return false
 	}
 	e, said := errors.AsType[*order.ReleaseError](err)
-	if said && e.Kind == order.KindInvalid && t.took {
-		return false
-	}
 	t.heard = t.heard || said
 	t.tries++
 	counts := !t.heard || said && e.Kind == order.KindInvalid
@@ -76,6 +83,10 @@ func (t *trial) again(ctx context.Context, err error) bool {
 	}
 	if t.c.Trouble != nil {
 		t.c.Trouble(err)
+	}
+	partly := said && (e.Kind == order.KindNoUpload || e.Kind == order.KindInvalid) // that node goes on with what it has
+	if t.c.Elsewhere != nil && (said && !partly || errors.Is(err, order.ErrSilent)) {
+		t.c.Elsewhere()
 	}
 	select {
 	case <-time.After(cmp.Or(t.c.Again, time.Second)):
@@ -86,10 +97,10 @@ func (t *trial) again(ctx context.Context, err error) bool {
 }
 
 // verdict returns the error that a publication ends with: what was said last does not count if the order may have been
-// carried out before.
+// carried out before, and whoever said it does not know.
 func (t *trial) verdict(err error) error {
-	if err == nil || !t.given || !passes(err) || isUncertain(err) {
+	if err == nil || !t.given || t.settled(err) || isUncertain(err) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrInterrupted, err)
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
 }

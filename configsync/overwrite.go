@@ -21,13 +21,18 @@ var ErrOverwrites = errors.New("configsync: changes of others would be lost")
 // OverwriteError says that a publication would undo what others have changed in the farm: its folder is of an earlier
 // state.
 type OverwriteError struct {
-	// Fields are what was changed since, and would be changed again: from Old, which is in force, to New. One without
-	// Field is a whole file, whose path is Config: of another program, or one that this program cannot read.
+	// Fields are what was changed since, and would be changed again: from Old, which is in force, to New. What was
+	// published by others counts if the folder has it as it was before. One without Field is a whole file, whose path is
+	// Config: of another program, or one that this program cannot read.
 	Fields []Difference
 
 	// Files are those of the content that others have changed since its publisher has published last, and that the
 	// folder has as they were before.
 	Files []FileChange
+
+	// Stranger is the publisher's name, if none of the releases that are kept is his, so that Files may be of all of
+	// them; "" = he has published before.
+	Stranger string
 }
 
 // mostNamed is how many fields, and how many files, an error names.
@@ -36,7 +41,12 @@ const mostNamed = 10
 // Error names the fields and the files.
 func (e *OverwriteError) Error() string {
 	names := append(named(e.Fields), named(e.Files)...)
-	return fmt.Sprintf("%v, which were made since the last publication: %s", ErrOverwrites, strings.Join(names, "; "))
+	text := fmt.Sprintf("%v, which were made since the last publication: %s", ErrOverwrites, strings.Join(names, "; "))
+	if e.Stranger != "" {
+		text += fmt.Sprintf("; nothing that is kept was published by %q: who has published under another name before gives "+
+			"that (farmctl publish -as)", e.Stranger)
+	}
+	return text
 }
 
 // named returns what an error says of changes.
@@ -94,9 +104,18 @@ func (m *Manager) Overwritten(release uint64) (*OverwriteError, error) {
 // wouldUndo returns what a release with these files of configuration would undo of what others have changed; nil for
 // nothing. What of it stays as it is may be zero.
 func (m *Manager) wouldUndo(s *state.State, files Files, r Release) *OverwriteError {
-	e := &OverwriteError{Files: m.takenBack(s, r)}
+	e := &OverwriteError{}
+	var stranger bool
+	if e.Files, stranger = m.takenBack(s, r); stranger && len(e.Files) > 0 {
+		e.Stranger = cmp.Or(publisherOf(s, r), r.Who)
+	}
 	if files != nil {
 		e.Fields = m.overwritten(s, files)
+		for _, d := range m.fieldsTakenBack(s, files, r) {
+			if !slices.ContainsFunc(e.Fields, d.named) {
+				e.Fields = append(e.Fields, d)
+			}
+		}
 	}
 	if len(e.Fields)+len(e.Files) == 0 {
 		return nil
@@ -208,18 +227,22 @@ func wholeFiles(base, now, next Files, of func(path string) bool) (out []Differe
 func (m *Manager) lastPublished(s *state.State) Files {
 	past := lineage(s)
 	for i, r := range past {
-		before := Release{}
-		if i+1 < len(past) {
-			before = past[i+1]
-		}
-		files := filesOf(s, r.Revision)
-		// What was in force when the release was made is known only if that epoch is kept still.
-		changed := r.Revision != before.Revision && (begins(s) || r.ID > s.Epochs()[0].Release)
-		if r.Publisher != "" && (changed || m.cameWith(r, files)) {
-			return files
+		if m.withConfig(s, past, i) {
+			return filesOf(s, r.Revision)
 		}
 	}
 	return Files{}
+}
+
+// withConfig reports whether a release of a lineage was published, and its files of configuration with it.
+func (m *Manager) withConfig(s *state.State, past []Release, i int) bool {
+	r, before := past[i], Release{}
+	if i+1 < len(past) {
+		before = past[i+1]
+	}
+	// What was in force when the release was made is known only if that epoch is kept still.
+	changed := r.Revision != before.Revision && (begins(s) || r.ID > s.Epochs()[0].Release)
+	return r.Publisher != "" && (changed || m.cameWith(r, filesOf(s, r.Revision)))
 }
 
 // cameWith reports whether the content of a release was published together with these files.

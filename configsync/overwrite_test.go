@@ -262,3 +262,49 @@ func TestForgottenEpochsHideNoChange(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodysFieldsAreTakenBack: a folder whose configuration is of before what another publisher has published since is
+// refused by the names of the fields; what is in it in a third form is its publisher's own work, and he may take back his
+// own.
+func TestNobodysFieldsAreTakenBack(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n, _, s := published(t, 2)
+		key := func(name string) *credential.Key {
+			t.Helper()
+			k, err := credential.NewKey("shop", name, time.Now().Add(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mint(t, n.manager, k)
+			return k
+		}
+		ann, bob := key("ann"), key("bob")
+		publish := func(by *credential.Key, banner string, tea int, want string) {
+			t.Helper()
+			files := configsync.Files{"site.yaml": fmt.Sprintf("banner: %s\nprices: {tea: %d}\n", banner, tea)}
+			_, err := n.folder(t, by, s, nil, files)
+			got := ""
+			if e, is := errors.AsType[*configsync.OverwriteError](err); is {
+				for _, d := range e.Fields {
+					got += d.String() + "; "
+				}
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if got != want {
+				t.Errorf("%s, %d: refused for %q; want %q", banner, tea, got, want)
+			}
+		}
+		publish(ann, "A", 3, "")
+		publish(bob, "A", 4, "")
+		publish(ann, "B", 3, "site: prices.tea: 4 -> 3; ") // her folder has not taken it over
+		publish(ann, "B", 4, "")
+		publish(ann, "B", 3, "") // and now she means it
+		publish(bob, "A", 4, `site: banner: "B" -> "A"; site: prices.tea: 3 -> 4; `)
+		publish(bob, "B", 5, "")
+		publish(bob, "B", 3, "") // what he has changed himself
+		publish(ann, "C", 3, "")
+		publish(key("eve"), "A", 3, `site: banner: "C" -> "A"; `) // who has published nothing is compared with all
+		publish(key("new"), "D", 3, "")
+	})
+}

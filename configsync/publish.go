@@ -30,7 +30,8 @@ type Publication struct {
 	Publisher string
 
 	// Overwrite has Config count also where it undoes what was changed in the farm since the last publication with
-	// a Publisher, and Content where it takes back files that others have changed since this Publisher's last one.
+	// a Publisher, and both where they take back fields or files that other Publishers have changed since this one's
+	// last. Publishers are told apart by the names of their credentials.
 	// Otherwise such a publication is refused, by an OverwriteError. Without a Publisher nobody asks: Write.Epoch says
 	// what the writer has looked at.
 	Overwrite bool

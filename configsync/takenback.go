@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
+	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -32,17 +33,19 @@ const mostTakenBack = 1000
 // takenBack returns the files that a release would take back: others have changed them since its publisher has published
 // last, and it has them as they were before that. A file that it has in a third form is its publisher's own work, and one
 // that nobody else has changed is no business of others. Contents of which this node has no manifest do not count.
-func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
+//
+// stranger reports whether the publisher has published none of what is kept, so that it is compared with all of that.
+func (m *Manager) takenBack(s *state.State, next Release) (lost []FileChange, stranger bool) {
 	past := contentLineage(s)
 	if m.s.Content == nil || next.Content.Root.IsZero() || len(past) == 0 ||
 		source(past[0].Content) == source(next.Content) {
-		return nil
+		return nil, false
 	}
 	last := slices.IndexFunc(past, func(r Release) bool { // what came after a release that was kept, it cannot have known
-		return sameAuthor(s, r, next) && (next.ID == 0 || r.ID < next.ID)
+		return samePublisher(s, r, next) && (next.ID == 0 || r.ID < next.ID)
 	})
 	if last == 0 {
-		return nil
+		return nil, false
 	}
 	if last < 0 && begins(s) { // before the first release there was nothing
 		past = append(past, Release{})
@@ -54,7 +57,7 @@ func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
 	now, err2 := m.manifestHere(past[0].Content)
 	if err != nil || err2 != nil {
 		m.log.Debug("contents cannot be compared here", "release", past[0].ID, "err", cmp.Or(err, err2))
-		return nil
+		return nil, false
 	}
 	open := newComparison(mine, now, past[0])
 	for i, r := range past[1:] {
@@ -65,7 +68,7 @@ func (m *Manager) takenBack(s *state.State, next Release) []FileChange {
 		}
 		open.against(older, past[i+1])
 	}
-	return open.lost(func(r Release) bool { return !sameAuthor(s, r, next) })
+	return open.lost(func(r Release) bool { return !samePublisher(s, r, next) }), last < 0
 }
 
 // comparison finds the files of mine that are other ones in now, and as they were in something older.
@@ -128,16 +131,26 @@ func (m *Manager) manifestHere(c Content) (*content.Manifest, error) {
 	return content.Stored(m.s.Content.Open, c.Root)
 }
 
-// sameAuthor reports whether two releases are, as far as can be told, of the same publisher: by the same credential, by
-// another one of the same name, or by the same person.
-func sameAuthor(s *state.State, a, b Release) bool {
-	if a.Publisher == b.Publisher && a.Publisher != "" || a.Who == b.Who && a.Who != "" {
+// publisherOf returns the name of who has published a release: that of its credential, as long as the farm knows it; else
+// "".
+func publisherOf(s *state.State, r Release) string {
+	all := s.Credentials().All()
+	i := slices.IndexFunc(all, func(c credential.Record) bool { return c.ID() == r.Publisher })
+	if i < 0 {
+		return ""
+	}
+	return all[i].Name
+}
+
+// samePublisher reports whether two releases are of the same publisher: of credentials of one name. Where the farm has
+// forgotten one of those, the same person counts.
+func samePublisher(s *state.State, a, b Release) bool {
+	if a.Publisher == b.Publisher && a.Publisher != "" {
 		return true
 	}
-	names := map[string]string{}
-	for _, r := range s.Credentials().All() {
-		names[r.ID()] = r.Name
+	first, second := publisherOf(s, a), publisherOf(s, b)
+	if first == "" || second == "" {
+		return a.Who == b.Who && a.Who != ""
 	}
-	name := names[a.Publisher]
-	return name != "" && name == names[b.Publisher]
+	return first == second
 }

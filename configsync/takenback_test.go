@@ -2,6 +2,7 @@ package configsync_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,59 @@ func TestNobodysFilesAreTakenBack(t *testing.T) {
 		if len(bob.d.known) != 5 || len(bob.d.keep) != 3 {
 			t.Errorf("%d manifests and %d contents are kept", len(bob.d.known), len(bob.d.keep))
 		}
+	})
+}
+
+// TestWhoIsThePublisher: the name of a credential says whose a release is, and not who it is said to be of; a publisher of
+// whom the farm has nothing is told so; and when a credential is forgotten, who has published says it.
+func TestWhoIsThePublisher(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		ann, bob := publishers(t)
+		ann.who, bob.who = "root@build", "root@build" // two pipelines, in containers
+		ann.must(nil, "public/a", "1")
+		bob.must(nil, "public/a", "1", "public/b", "1")
+		ann.refused("public/b (release 2 by root@build)", "public/a", "1")
+		bob.must(nil, "public/a", "1")
+		bob.must(nil, "public/a", "1", "public/b", "1")
+
+		key := func(name string) *credential.Key {
+			t.Helper()
+			k, err := credential.NewKey("shop", name, time.Now().Add(24*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mint(t, bob.n.manager, k)
+			return k
+		}
+		eve := &publisher{t, bob.n, bob.d, key("key of eve"), "root@eve"}
+		_, err := eve.publish(nil, "public/a", "1")
+		e, is := errors.AsType[*configsync.OverwriteError](err)
+		if !is || e.Stranger != "key of eve" || !strings.Contains(err.Error(), `published by "key of eve"`) {
+			t.Errorf("%v", err)
+		}
+		if _, err = ann.publish(nil, "public/a", "1"); !errors.As(err, &e) || e.Stranger != "" {
+			t.Errorf("%v", err)
+		}
+		// Keys for one publication each, of one name.
+		for i, files := range [][]string{{"public/a", "1", "public/b", "1", "public/c", "1"}, {"public/a", "1", "public/b", "1"}} {
+			once := &publisher{t, bob.n, bob.d, key("ci"), fmt.Sprintf("root@runner-%d", i)}
+			once.must(nil, files...)
+			if err := bob.n.manager.Revoke(t.Context(), once.key.ID(), "", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bob.must(nil, "public/a", "1", "public/b", "1", "public/d", "1")
+		if err := bob.n.manager.Revoke(t.Context(), bob.key.ID(), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		for range configsync.MaxCredentials {
+			k := key("many")
+			if err := bob.n.manager.Revoke(t.Context(), k.ID(), "", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bob.key = key("another key of bob")
+		bob.must(nil, "public/a", "1", "public/b", "1")
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,10 +128,25 @@ func othersFiles(t *testing.T, site string) {
 	_, id, _ := strings.Cut(got.out, "Release ")
 	id, _, _ = strings.Cut(id, " ")
 	write(t, site, "public/index.html", "two")
-	named := "public/bob.html (release " + id + " by bob); take them over into the folder, or give -overwrite"
-	want(t, codeRefused, named, "publish", site, "-who", "ann")
+	named := "public/bob.html (release " + id + " by bob); nothing that is kept was published by \"farmctl ann\""
+	got = want(t, codeRefused, named, "publish", site, "-who", "ann")
+	if !strings.Contains(got.err, "take them over into the folder, or give -overwrite") {
+		t.Error(got.err)
+	}
 	want(t, codeDone, "is kept for later", "publish", site, "-who", "ann", "-hold", "-overwrite")
 	want(t, codeDone, "is in force", "publish", site, "-who", "ann", "-overwrite")
+	// Runners of CI, of which each is another machine, are one publisher: what one has added the next one may take away.
+	write(t, site, "public/ci.html", "x")
+	want(t, codeDone, "is in force", "publish", site, "-as", "ci", "-who", "ann@runner-1")
+	os.Remove(filepath.Join(site, "public", "ci.html"))
+	want(t, codeRefused, "public/ci.html", "publish", site, "-who", "ann@runner-2")
+	t.Setenv("FARM_AS", "ci")
+	want(t, codeDone, "is in force", "publish", site, "-who", "ann@runner-2")
+	write(t, site, "public/ci.html", "again")
+	want(t, codeDone, "is in force", "publish", site)
+	if got := want(t, codeDone, "", "releases"); !strings.Contains(got.out, " ci ") {
+		t.Errorf("the history does not name the publisher:\n%s", got.out)
+	}
 }
 
 // TestAskedAgain: what may be done again is, while a majority is missing or a node stops; not where the first contact

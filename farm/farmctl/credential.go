@@ -211,16 +211,26 @@ func (c *credentialCall) revoke(ctx context.Context, which string) error {
 	return err
 }
 
-// find returns the credential of an ID, or the one of a name that is not revoked.
+// find returns the credential of an ID, or the one of a name that is good: not one that was made for one publication, if
+// there is another.
 func (c *credentialCall) find(all []order.Credential, which string) (found order.Credential, err error) {
-	var ids []string
+	var kept, once []order.Credential
 	for _, r := range all {
-		if r.ID == which {
+		switch good := r.Revoked.IsZero() && time.Now().Before(r.NotAfter); {
+		case r.ID == which:
 			return r, nil
+		case r.Name == which && good && r.Why == ownWhy:
+			once = append(once, r)
+		case r.Name == which && good:
+			kept = append(kept, r)
 		}
-		if r.Name == which && r.Revoked.IsZero() && time.Now().Before(r.NotAfter) {
-			found, ids = r, append(ids, r.ID)
-		}
+	}
+	if len(kept) == 0 {
+		kept = once
+	}
+	var ids []string
+	for _, r := range kept {
+		found, ids = r, append(ids, r.ID)
 	}
 	switch len(ids) {
 	case 1:

@@ -46,9 +46,11 @@ Files that look as if nobody wanted to publish them (.env, .git, *.pem, *.key, b
 node_modules, web.config) are left out, and named; -include takes them.
 
 If the folder's config/ would undo what was changed in the farm since the last publication (farmctl config
-set), nothing is published: the fields are named. The same holds for files that somebody else has published since
-you last did (the same credential, or the same -who), and that the folder has as they were before that. Take them
-over into the folder, or give -overwrite.
+set), nothing is published: the fields are named. The same holds for fields, and files, that another publisher has
+changed since you last published, and that the folder has as they were before that. Take them over into the folder,
+or give -overwrite.
+A publisher is the name of a credential, or what -as says; without either, you on this machine. So CI that has the
+farm's secret, and runs on another machine each time, gives -as NAME, or sets FARM_AS.
 
 A node that stops, a connection that breaks, or a change of the leader does not end it: the same order is given
 again, to any node of -node, until nothing was heard for -timeout. It is carried out once.
@@ -75,6 +77,8 @@ func (c *publishCall) siteFlags() {
 	fs := c.flags
 	fs.BoolVar(&c.overwrite, "overwrite", false, "also undo what others have changed since the last publication: "+
 		"by config set, or in files of the content")
+	fs.StringVar(&c.as, "as", os.Getenv("FARM_AS"), "`name` of the publisher whose earlier releases this one goes on from, such "+
+		"as ci; default that of the credential, or the user and this machine [FARM_AS]")
 	fs.StringVar(&c.epoch, "epoch", "", "the `epoch` that must be in force; default the one that is")
 	fs.StringVar(&c.file, "credential", os.Getenv("FARM_CREDENTIAL_FILE"),
 		"`file` of the credential to sign with [FARM_CREDENTIAL_FILE]")
@@ -93,6 +97,7 @@ type publishCall struct {
 	seen             time.Duration // for how long a preview is good; 0 = there is none
 	kept             bool          // the release may be, although it could not be previewed yet
 	canary           []string
+	as               string // the publisher's name; "" = there is none but who does it
 	epoch            string
 	file, url        string
 	include, exclude []string
@@ -117,6 +122,9 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 		return err
 	}
 	key, err := c.key()
+	if err == nil {
+		err = c.publishAs(key)
+	}
 	if err != nil {
 		return err
 	}
@@ -204,6 +212,24 @@ func (c *publishCall) key() (*credential.Key, error) {
 	return k, nil
 }
 
+// publishAs settles the publisher's name, and who does it if that is not said: key is the credential that is given.
+func (c *publishCall) publishAs(key *credential.Key) error {
+	if key != nil {
+		if c.as != "" && c.as != key.Name {
+			return usage("the credential is for the publisher %q, and -as (FARM_AS) says %q; to publish by another name, have a "+
+				"credential minted for it: %s credential mint %s", key.Name, c.as, c.name, c.as)
+		}
+		c.as = key.Name
+	}
+	if c.as != "" {
+		if err := credential.CheckName(c.as); err != nil {
+			return usage("-as %.80q: %v", c.as, err)
+		}
+	}
+	c.who = cmp.Or(c.who, c.as)
+	return nil
+}
+
 // target returns where to publish: a URL, or a member's peer port.
 func (c *publishCall) target(key *credential.Key) (*publish.Client, error) {
 	if c.url == "" && len(c.nodes) == 0 && key != nil && len(key.URLs) > 0 {
@@ -281,7 +307,9 @@ const ownWhy = "to publish once"
 // mintOwn has the farm take a key that is made for this one time.
 func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*credential.Key, error) {
 	name := "farmctl"
-	if said := strings.TrimSpace(name + " " + o.Who); credential.CheckName(said) == nil {
+	if said := strings.TrimSpace(name + " " + o.Who); c.as != "" {
+		name = c.as
+	} else if credential.CheckName(said) == nil {
 		name = said // whose it is: by that two publishers are told apart
 	}
 	k, err := credential.NewKey(cmp.Or(c.farm, "webfarm"), name, time.Now().Add(ownLife))

@@ -64,6 +64,7 @@ func TestPublishUsage(t *testing.T) {
 		`and "index.html" would be shown`:   write(t, t.TempDir(), "index.html", "x", "assets/a.js", "x"),
 		"-unreachable \"never\" is nothing": site + " -unreachable never",
 		"say where to publish to: -url":     site + " -node= -credential " + keyFile(t),
+		`the publisher "ci", and -as`:       site + " -as web -credential " + keyFile(t),
 	} {
 		line := append([]string{"publish"}, strings.Fields(args)...)
 		if rest, ok := strings.CutPrefix(args, "!"); ok {

@@ -64,7 +64,7 @@ func ctlAs(t *testing.T, con console, args ...string) result {
 // clean takes what the environment of the test says of a farm away.
 func clean(t *testing.T) {
 	for _, name := range []string{"FARM_FARM", "FARM_JOIN", "FARM_SECRET", "FARM_SECRET_FILE", "FARM_CONFIG_KEY_FILE",
-		"FARM_CREDENTIAL", "FARM_CREDENTIAL_FILE"} {
+		"FARM_CREDENTIAL", "FARM_CREDENTIAL_FILE", "FARM_AS"} {
 		t.Setenv(name, "")
 	}
 }

@@ -44,17 +44,7 @@ func asked[Q any](f func(http.ResponseWriter, *http.Request, Q)) http.HandlerFun
 }
 
 // writeError answers with an error about releases, with the status of its kind.
-func writeError(w http.ResponseWriter, e *order.ReleaseError) {
-	status, ok := map[string]int{order.KindInvalid: http.StatusBadRequest, order.KindConflict: http.StatusPreconditionFailed,
-		order.KindOverwrite: http.StatusPreconditionFailed,
-		order.KindBusy:      http.StatusConflict, order.KindMissing: http.StatusNotFound,
-		order.KindNoQuorum: http.StatusServiceUnavailable, order.KindStopping: http.StatusServiceUnavailable,
-		order.KindOverloaded: http.StatusServiceUnavailable, order.KindUncertain: http.StatusServiceUnavailable}[e.Kind]
-	if !ok {
-		status = http.StatusUnprocessableEntity
-	}
-	writeErrorAs(w, status, e)
-}
+func writeError(w http.ResponseWriter, e *order.ReleaseError) { writeErrorAs(w, e.Status(), e) }
 
 // writeErrorAs answers with an error and a status.
 func writeErrorAs(w http.ResponseWriter, status int, e *order.ReleaseError) {

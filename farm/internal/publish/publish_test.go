@@ -627,6 +627,14 @@ func TestConflict(t *testing.T) {
 	if r.blobs() != 0 {
 		t.Errorf("%d blobs were taken", r.blobs())
 	}
+	res, err := http.Post(r.http.URL+"/publish/", "application/json", beginning(r.sign(credential.Order{Root: m.Root(), Epoch: &epoch})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if want := (&order.ReleaseError{Kind: order.KindConflict}).Status(); res.StatusCode != want || want != http.StatusPreconditionFailed {
+		t.Errorf("%s; want %d, as everywhere", res.Status, want)
+	}
 	r.farm.err = errorf(order.KindNoQuorum, "no leader")
 	r.client.Patience = 20 * time.Millisecond
 	_, err = r.publish(r.sign(credential.Order{Root: m.Root()}), nil)

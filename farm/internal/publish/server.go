@@ -140,7 +140,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "10")
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(statusOf(e))
+	w.WriteHeader(e.Status())
 	json.NewEncoder(w).Encode(order.RolloutLine{Error: e})
 }
 

@@ -13,7 +13,6 @@ package publish
 
 import (
 	"fmt"
-	"net/http"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
@@ -41,21 +40,6 @@ type Missing struct {
 	Bytes int64       `json:"bytes"` // of those
 }
 
-var statuses = map[string]int{order.KindInvalid: http.StatusBadRequest,
-	order.KindUnauthorized: http.StatusForbidden,
-	order.KindRefused:      http.StatusUnprocessableEntity, order.KindConflict: http.StatusConflict, order.KindOverwrite: http.StatusConflict,
-	order.KindNoRoom: http.StatusInsufficientStorage, order.KindOverloaded: http.StatusTooManyRequests,
-	order.KindNoUpload: http.StatusNotFound, order.KindNoQuorum: http.StatusServiceUnavailable,
-	order.KindStopping: http.StatusServiceUnavailable, order.KindUncertain: http.StatusServiceUnavailable}
-
 func errorf(kind, format string, args ...any) *order.ReleaseError {
 	return &order.ReleaseError{Kind: kind, Text: fmt.Sprintf(format, args...)}
-}
-
-// statusOf returns the status of HTTP for an error.
-func statusOf(e *order.ReleaseError) int {
-	if s, ok := statuses[e.Kind]; ok {
-		return s
-	}
-	return http.StatusInternalServerError
 }

@@ -205,9 +205,9 @@ func TestViewDoesNotStraddle(t *testing.T) {
 	next.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 }
 
-// TestFlipIsAtOneIndex: a request that begins after a node has applied a switch sees it, though nobody has
+// TestSwitchIsAtOneIndex: a request that begins after a node has applied a switch sees it, though nobody has
 // made the values yet.
-func TestFlipIsAtOneIndex(t *testing.T) {
+func TestSwitchIsAtOneIndex(t *testing.T) {
 	f := newFarm(3)
 	var nodes []*configsync.Manager
 	for i := range 3 {

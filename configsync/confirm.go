@@ -111,7 +111,7 @@ func (m *Manager) confirmOrReturn(ctx context.Context, r Rollout) {
 	answers := make(chan healthAnswer)
 	for _, node := range r.Ready {
 		w.nodes[node] = &nodeHealth{}
-		m.note(r.ID, node, func(p *NodeProgress) { p.Step = max(p.Step, StepFlipped) })
+		m.note(r.ID, node, func(p *NodeProgress) { p.Step = max(p.Step, StepSwitched) })
 		go m.askHealth(ctx, r.ID, node, answers)
 	}
 	over := time.NewTimer(r.Plan.Confirm)

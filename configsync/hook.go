@@ -93,7 +93,7 @@ func (m *Manager) keep(p *prepared) (done bool, err error) {
 	m.settlePreparedLocked(source, source.Digest(release))
 	switch {
 	case m.prepared == p:
-		m.flipLocked(true)
+		m.switchLocked(true)
 		return true, nil
 	case p.from != m.now.Load().staged:
 		return false, nil

@@ -18,13 +18,13 @@ const (
 	StepFetched               // it has all of the content
 	StepValidated             // it has read the configuration, and would use it
 	StepReady                 // the hooks have run: the switch is the swap of a pointer
-	StepFlipped
+	StepSwitched
 	StepConfirmed
 )
 
 // String returns the step as a word.
 func (s Step) String() string {
-	words := []string{"missing", "fetched", "validated", "ready", "flipped", "confirmed"}
+	words := []string{"missing", "fetched", "validated", "ready", "switched", "confirmed"}
 	return words[min(int(s), len(words)-1)]
 }
 

@@ -77,6 +77,6 @@ func (m *Manager) makeQuietly(r Release) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.flipLocked(true) // whoever shows it learns of it
+	m.switchLocked(true) // whoever shows it learns of it
 	return nil
 }

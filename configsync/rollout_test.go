@@ -211,12 +211,12 @@ func TestConfirmWindow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				var l *lab
-				var flipped time.Time
+				var switched time.Time
 				l = newLab(t, 3, func(s *configsync.Settings) {
 					node := s.Node
 					s.SelfCheck = func(context.Context) error {
 						l.mu.Lock()
-						m, since := l.node(node).manager, time.Since(flipped)
+						m, since := l.node(node).manager, time.Since(switched)
 						l.mu.Unlock()
 						banner := site.Get(m.Context(context.Background())).Banner
 						if banner != "b" {
@@ -227,8 +227,8 @@ func TestConfirmWindow(t *testing.T) {
 				})
 				l.mustPublish("banner: a\n")
 				watch := func(n *labNode) {
-					if n.machine.State().Current().Number == 2 && flipped.IsZero() {
-						flipped = time.Now()
+					if n.machine.State().Current().Number == 2 && switched.IsZero() {
+						switched = time.Now()
 						for _, o := range l.nodes[1:] {
 							o.cut = c.cut
 						}
@@ -236,7 +236,7 @@ func TestConfirmWindow(t *testing.T) {
 				}
 				l.set(func() { l.watch = watch })
 				r, err := l.nodes[0].publish(c.plan, "site.yaml", "banner: b\n")
-				if took := time.Since(flipped); took < c.takes || took > c.takes+3*time.Second {
+				if took := time.Since(switched); took < c.takes || took > c.takes+3*time.Second {
 					t.Errorf("it took %v", took)
 				}
 				for _, n := range l.nodes {

@@ -311,6 +311,6 @@ func (m *Manager) catchUpOnce() bool {
 		m.failed = &failure{want, source.Current().Number, r.ID, err}
 		m.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
 	}
-	m.flipLocked(true)
+	m.switchLocked(true)
 	return err == nil || never
 }

@@ -27,7 +27,7 @@ func useOf(s *state.State, node string) use {
 	u := use{epoch: s.Current().Number, since: s.Current().Time}
 	if u.release, u.canary = s.For(node); u.canary {
 		r, _ := s.Rollout(s.Canary().Rollout)
-		u.since = r.Flipped
+		u.since = r.Switched
 	}
 	return u
 }

@@ -75,15 +75,15 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// After a flip, what has changed is sent, what has not is not, and a date of before is of before.
-func TestConditionsAfterFlip(t *testing.T) {
+// After a switch, what has changed is sent, what has not is not, and a date of before is of before.
+func TestConditionsAfterSwitch(t *testing.T) {
 	store := newFolder(t)
 	first := pack(t, store, files(map[string]string{"public/a.txt": "one", "public/b.txt": "same"}),
 		PackConfig{})
 	second := pack(t, store, files(map[string]string{"public/a.txt": "two", "public/b.txt": "same"}),
 		PackConfig{})
 	old := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 1, Activated: activated})
-	flipped := NewSite(second, store, SiteConfig{}).As(Release{ID: "r2", Epoch: 2,
+	switched := NewSite(second, store, SiteConfig{}).As(Release{ID: "r2", Epoch: 2,
 		Activated: activated.Add(time.Second)})
 	back := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 3,
 		Activated: activated.Add(2 * time.Second)})
@@ -94,11 +94,11 @@ func TestConditionsAfterFlip(t *testing.T) {
 		field  string
 		status int
 	}{
-		{flipped, "/a.txt", "If-None-Match: " + a.Header.Get("Etag"), 200},
-		{flipped, "/b.txt", "If-None-Match: " + b.Header.Get("Etag"), 304},
-		{flipped, "/a.txt", "If-Modified-Since: " + a.Header.Get("Last-Modified"), 200},
+		{switched, "/a.txt", "If-None-Match: " + a.Header.Get("Etag"), 200},
+		{switched, "/b.txt", "If-None-Match: " + b.Header.Get("Etag"), 304},
+		{switched, "/a.txt", "If-Modified-Since: " + a.Header.Get("Last-Modified"), 200},
 		{back, "/a.txt", "If-None-Match: " + a.Header.Get("Etag"), 304},
-		{back, "/a.txt", "If-Modified-Since: " + ask(flipped, "GET", "/a.txt").Header.Get("Last-Modified"), 200},
+		{back, "/a.txt", "If-Modified-Since: " + ask(switched, "GET", "/a.txt").Header.Get("Last-Modified"), 200},
 	} {
 		if r := ask(c.site, "GET", c.target, c.field); r.StatusCode != c.status {
 			t.Errorf("%s %s: %d", c.target, c.field, r.StatusCode)

@@ -75,7 +75,7 @@ const (
 	fetched    = "fetched"    // it has all
 	preparing  = "preparing"  // its hook runs
 	voted      = "voted"      // it has said that it is ready, and another node has not
-	flipped    = "flipped"    // it switches
+	switched   = "switched"   // it switches
 	confirming = "confirming" // it looks whether it is well
 	returned   = "returned"   // it switches back
 )
@@ -156,7 +156,7 @@ func (n *node) prepare(ctx context.Context, old, next *siteConfig) (commit, abor
 		time.AfterFunc(votedAfter, func() { n.at(voted) })
 	}
 	return func() {
-		if n.at(flipped); next.Number < old.Number {
+		if n.at(switched); next.Number < old.Number {
 			n.at(returned)
 		}
 	}, nil, nil

@@ -98,10 +98,10 @@ func TestKill(t *testing.T) {
 	if race.Enabled {
 		t.Skip("its processes have no race detector in them; the packages have the same in fake time")
 	}
-	kills := []kill{{step: flipped, lead: true}, {step: voted}}
+	kills := []kill{{step: switched, lead: true}, {step: voted}}
 	if ci.Torture() {
 		kills = nil
-		for _, step := range []string{proposed, fetching, fetched, preparing, voted, flipped, confirming, returned} {
+		for _, step := range []string{proposed, fetching, fetched, preparing, voted, switched, confirming, returned} {
 			kills = append(kills, kill{step: step, lead: true}, kill{step: step}, kill{step: step, refuse: true})
 		}
 	}
@@ -201,7 +201,7 @@ func (k kill) ends() configsync.Phase {
 	switch k.step {
 	case returned:
 		return configsync.PhaseReturned
-	case voted, flipped, confirming: // the node was ready
+	case voted, switched, confirming: // the node was ready
 		return configsync.PhaseDone
 	}
 	if k.refuse {

@@ -101,7 +101,7 @@ func (d *decoder) rollouts(s *State) bool {
 	for i, n := 0, d.Count(Kept, 24); i < n; i++ {
 		r := Rollout{ID: d.Uint(), Release: d.Uint(), Was: d.Uint(), Epoch: d.Uint(),
 			Phase: Phase(d.Below(byte(Returned) + 1)), Plan: d.plan(), Who: d.text(MaxWho), Why: d.text(MaxWhy),
-			Key: d.text(MaxKey), Index: d.Uint(), Begun: d.time(), Flipped: d.maybe(), Ended: d.maybe(),
+			Key: d.text(MaxKey), Index: d.Uint(), Begun: d.time(), Switched: d.maybe(), Ended: d.maybe(),
 			Ready: d.nodes(), Unconfirmed: d.nodes(), By: d.text(MaxWho), Reason: d.text(MaxReason)}
 		last := uint64(0)
 		if i > 0 {
@@ -121,10 +121,10 @@ func (d *decoder) rollouts(s *State) bool {
 func (s *State) sound(r Rollout) bool {
 	_, known := s.Release(r.Release)
 	_, before := s.Epoch(r.Was)
-	flipped, now := r.Phase == Confirming, s.Current().Number
-	if flipped && len(r.Plan.Nodes) == 0 {
+	switched, now := r.Phase == Confirming, s.Current().Number
+	if switched && len(r.Plan.Nodes) == 0 {
 		now--
 	}
-	return known && r.Release != 0 && (before || r.Was == 0) && r.Was == now && flipped == !r.Flipped.IsZero() &&
-		(!flipped || !r.Plan.Dry)
+	return known && r.Release != 0 && (before || r.Was == 0) && r.Was == now && switched == !r.Switched.IsZero() &&
+		(!switched || !r.Plan.Dry)
 }

@@ -27,11 +27,11 @@ func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
 	}
 	next := s.clone()
 	at.time = s.later(at.time)
-	r.Ready, r.Unconfirmed, r.Flipped, r.Phase = c.Ready, c.Unconfirmed, at.time, Confirming
+	r.Ready, r.Unconfirmed, r.Switched, r.Phase = c.Ready, c.Unconfirmed, at.time, Confirming
 	if len(r.Plan.Nodes) > 0 {
 		next.canary = Canary{r.ID, r.Release, r.Plan.Nodes}
 	} else {
-		r.Epoch = next.flip(r.Release, r, r.Who, r.Why, at)
+		r.Epoch = next.putInForce(r.Release, r, r.Who, r.Why, at)
 		next.canary = Canary{}
 	}
 	if r.Plan.Confirm == 0 {
@@ -55,8 +55,8 @@ func (s *State) later(now time.Time) time.Time {
 	return now
 }
 
-// flip puts a release in force, and returns the number of the epoch.
-func (s *State) flip(release uint64, by Rollout, who, why string, at moment) uint64 {
+// putInForce puts a release in force, and returns the number of the epoch.
+func (s *State) putInForce(release uint64, by Rollout, who, why string, at moment) uint64 {
 	r, _ := s.Release(release)
 	e := Epoch{Number: s.Current().Number + 1, Release: r.ID, Revision: r.Revision, Rollout: by.ID,
 		Index: at.index, Time: at.time, Who: who, Why: why}
@@ -129,7 +129,7 @@ func (s *State) goBack(r Rollout, c Step, at moment) {
 	}
 	s.epochs[len(s.epochs)-1].Failed = true
 	was, _ := s.Epoch(r.Was)
-	s.flip(was.Release, r, c.Who, c.Why, at)
+	s.putInForce(was.Release, r, c.Who, c.Why, at)
 }
 
 func (s *State) endCanary(c Step, at moment) (*State, Answer) {

@@ -29,7 +29,7 @@ import (
 //	number of epochs, and for each, in ascending order: number, release, rollout, index, time, who, why,
 //	whether it failed
 //	number of rollouts, and for each, in ascending order: number, release, epochs before and after, phase,
-//	plan, who, why, key, index, begun, flipped, ended, ready nodes, unconfirmed nodes, by, reason
+//	plan, who, why, key, index, begun, switched, ended, ready nodes, unconfirmed nodes, by, reason
 //	of the canary: rollout, release, nodes
 //	credentials
 //
@@ -117,7 +117,7 @@ func (r Rollout) append(b []byte) []byte {
 	b = append(appendNumbers(b, r.ID, r.Release, r.Was, r.Epoch), byte(r.Phase))
 	b = appendStrings(r.Plan.append(b), r.Who, r.Why, r.Key)
 	b = appendNumbers(b, r.Index, uint64(r.Begun.UnixMilli()))
-	for _, t := range []time.Time{r.Flipped, r.Ended} {
+	for _, t := range []time.Time{r.Switched, r.Ended} {
 		if t.IsZero() {
 			b = append(b, 0)
 		} else {

@@ -135,19 +135,19 @@ func (p Phase) String() string {
 
 // Rollout is one attempt to put a release in force.
 type Rollout struct {
-	ID      uint64
-	Release uint64
-	Was     uint64 // the epoch in force when it began
-	Epoch   uint64 // the epoch that it has put in force; 0 = none
-	Phase   Phase
-	Plan    Plan
-	Who     string
-	Why     string
-	Key     string
-	Index   uint64 // of the log, of its beginning
-	Begun   time.Time
-	Flipped time.Time // zero if it was not
-	Ended   time.Time // zero while it is in progress
+	ID       uint64
+	Release  uint64
+	Was      uint64 // the epoch in force when it began
+	Epoch    uint64 // the epoch that it has put in force; 0 = none
+	Phase    Phase
+	Plan     Plan
+	Who      string
+	Why      string
+	Key      string
+	Index    uint64 // of the log, of its beginning
+	Begun    time.Time
+	Switched time.Time // zero if it was not
+	Ended    time.Time // zero while it is in progress
 
 	// Ready and Unconfirmed are the nodes that were ready when it was activated, and those that were not heard.
 	Ready, Unconfirmed []string

@@ -77,7 +77,7 @@ type Rollout struct {
 	Who         string        `json:"who"`
 	Why         string        `json:"why"`
 	Begun       time.Time     `json:"begun"`
-	Flipped     time.Time     `json:"flipped,omitzero"`
+	Switched    time.Time     `json:"switched,omitzero"`
 	Ended       time.Time     `json:"ended,omitzero"`
 	Unconfirmed []string      `json:"unconfirmed,omitempty"` // nodes that were not heard before the switch
 	By          string        `json:"by,omitempty"`          // who has ended it before it was done

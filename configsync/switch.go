@@ -75,12 +75,12 @@ func (m *Manager) refresh() *snapshot {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.flipLocked(false)
+	return m.switchLocked(false)
 }
 
-// flipLocked makes the snapshot for what is in force. again says that something has become ready, or has
+// switchLocked makes the snapshot for what is in force. again says that something has become ready, or has
 // failed to.
-func (m *Manager) flipLocked(again bool) *snapshot {
+func (m *Manager) switchLocked(again bool) *snapshot {
 	source, old := m.s.Local().State(), m.now.Load() // there may be a newer one by now
 	if old.source == source && !again {
 		return old

@@ -41,7 +41,7 @@ func contentOf(root string) (http.Handler, error) {
 		return nil, err
 	}
 	return content.NewSite(m, store, content.SiteConfig{Cache: content.NewCache(0)}).
-		As(content.Release{ID: "1", Epoch: 1, Activated: time.Now()}), nil
+		As(content.Activation{ID: "1", Epoch: 1, Activated: time.Now()}), nil
 }
 
 // zipping compresses what clients take compressed, at the default level, as middleware does.

@@ -160,7 +160,7 @@ func (m *Manager) setLocked(source *state.State, s *snapshot) *content.Set {
 
 // as returns the site as what a switch made of it.
 func (s *shown) as(u use) *content.Site {
-	return s.site.As(content.Release{ID: strconv.FormatUint(u.release.ID, 10), Epoch: u.epoch, Activated: u.since})
+	return s.site.As(content.Activation{ID: strconv.FormatUint(u.release.ID, 10), Epoch: u.epoch, Activated: u.since})
 }
 
 // seen returns the snapshot that a context has; the newest, if it has none.

@@ -21,7 +21,7 @@ func ownSite(site fs.FS) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return content.NewSite(m, blobs, content.SiteConfig{}).As(content.Release{ID: "own"}), nil
+	return content.NewSite(m, blobs, content.SiteConfig{}).As(content.Activation{ID: "own"}), nil
 }
 
 // memory keeps blobs in memory, those of one site. It is a content.Sink and a content.Blobs.

@@ -48,7 +48,7 @@ func onDisk(b *testing.B, size int) (dir string, site *Site) {
 	}
 	s := newFolder(b)
 	m := pack(b, s, os.DirFS(dir), PackConfig{})
-	return filepath.Join(dir, "public"), NewSite(m, s, SiteConfig{Cache: NewCache(0)}).As(Release{ID: "r",
+	return filepath.Join(dir, "public"), NewSite(m, s, SiteConfig{Cache: NewCache(0)}).As(Activation{ID: "r",
 		Epoch: 1, Activated: activated})
 }
 

@@ -82,10 +82,10 @@ func TestConditionsAfterSwitch(t *testing.T) {
 		PackConfig{})
 	second := pack(t, store, files(map[string]string{"public/a.txt": "two", "public/b.txt": "same"}),
 		PackConfig{})
-	old := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 1, Activated: activated})
-	switched := NewSite(second, store, SiteConfig{}).As(Release{ID: "r2", Epoch: 2,
+	old := NewSite(first, store, SiteConfig{}).As(Activation{ID: "r1", Epoch: 1, Activated: activated})
+	switched := NewSite(second, store, SiteConfig{}).As(Activation{ID: "r2", Epoch: 2,
 		Activated: activated.Add(time.Second)})
-	back := NewSite(first, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 3,
+	back := NewSite(first, store, SiteConfig{}).As(Activation{ID: "r1", Epoch: 3,
 		Activated: activated.Add(2 * time.Second)})
 	a, b := ask(old, "GET", "/a.txt"), ask(old, "GET", "/b.txt")
 	for _, c := range []struct {

@@ -95,7 +95,7 @@ func ExampleNewSite() {
 	}
 	defer os.RemoveAll(string(blobs))
 	staged := content.NewSite(m, blobs, content.SiteConfig{Cache: content.NewCache(0)})
-	site := staged.As(content.Release{ID: "spring", Epoch: 7, Activated: time.Date(2026, 3, 20, 9, 0, 0, 0,
+	site := staged.As(content.Activation{ID: "spring", Epoch: 7, Activated: time.Date(2026, 3, 20, 9, 0, 0, 0,
 		time.UTC)})
 
 	w := httptest.NewRecorder()

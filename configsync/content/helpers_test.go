@@ -93,7 +93,7 @@ func newSite(t testing.TB, texts map[string]string, cfg SiteConfig) (*Site, *Man
 	if cfg.Failed == nil {
 		cfg.Failed = func(path string, err error) { t.Errorf("%s: %v", path, err) }
 	}
-	return NewSite(m, s, cfg).As(Release{ID: "r1", Epoch: 1, Activated: activated}), m
+	return NewSite(m, s, cfg).As(Activation{ID: "r1", Epoch: 1, Activated: activated}), m
 }
 
 // ask asks a handler for a path, with header fields as "Name: value".

@@ -102,7 +102,7 @@ func (p *Pins) decode(s string) (Pin, bool) {
 }
 
 // refresh pins a client to a release, unless it is that already for more than half of the time.
-func (p *Pins) refresh(w http.ResponseWriter, to Release, had Pin, ok bool) {
+func (p *Pins) refresh(w http.ResponseWriter, to Activation, had Pin, ok bool) {
 	life, now := p.life(), p.now()
 	if ok && had.Release == to.ID && had.Epoch == to.Epoch && had.Until.Sub(now) > life/2 {
 		return

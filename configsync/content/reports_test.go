@@ -126,7 +126,7 @@ func TestCompressedAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sites = append(sites, NewSite(m, store, SiteConfig{}).As(Release{ID: "r1", Epoch: 1, Activated: activated}))
+		sites = append(sites, NewSite(m, store, SiteConfig{}).As(Activation{ID: "r1", Epoch: 1, Activated: activated}))
 	}
 	for encoding, status := range map[string]int{"gzip": 200, "identity": 206} {
 		accepts := "Accept-Encoding: " + encoding

@@ -38,7 +38,7 @@ func three(t *testing.T) [3]*Site {
 				".js": "app " + n,
 			"public/only" + n + ".css": "only", "public/new" + n + "/index.html": "new",
 		}), PackConfig{})
-		sites[i] = NewSite(m, s, SiteConfig{}).As(Release{ID: "r" + n, Epoch: uint64(i + 1), Activated: activated})
+		sites[i] = NewSite(m, s, SiteConfig{}).As(Activation{ID: "r" + n, Epoch: uint64(i + 1), Activated: activated})
 	}
 	return sites
 }
@@ -50,7 +50,7 @@ func TestSet(t *testing.T) {
 	pin := func(release string, epoch uint64) string {
 		return "Cookie: __Host-rel=" + pins.Encode(Pin{release, epoch, now.Add(10 * time.Hour)})
 	}
-	staged := r[2].As(Release{ID: "r3"})
+	staged := r[2].As(Activation{ID: "r3"})
 	set := &Set{Active: r[1], Others: []*Site{staged, r[0]}, Pins: pins}
 	document, script, navigate := "Sec-Fetch-Dest: document", "Sec-Fetch-Dest: script",
 		"Sec-Fetch-Mode: navigate"
@@ -192,7 +192,7 @@ func TestRepin(t *testing.T) {
 		}
 		r := httptest.NewRequest("GET", "/", nil)
 		r.AddCookie(got[0])
-		if pin, ok := pins.Read(r); !ok || pin.Release != sites[1].Release().ID {
+		if pin, ok := pins.Read(r); !ok || pin.Release != sites[1].Activation().ID {
 			t.Errorf("%s: pinned to %+v, %v", c.path, pin, ok)
 		}
 	}

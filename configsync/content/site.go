@@ -31,13 +31,13 @@ type Site struct {
 	notFound *entry
 	blobs    Blobs
 	cfg      SiteConfig
-	release  Release
+	release  Activation
 	modified []string
 }
 
-// Release says when and as what a site is in force.
-type Release struct {
-	ID    string
+// Activation says when and as what a site is in force.
+type Activation struct {
+	ID    string // of the release
 	Epoch uint64 // the switch that brought it into force
 
 	// Activated is when that was, from the log, so that all nodes say the same in Last-Modified. It has to be
@@ -71,7 +71,7 @@ func NewSite(m *Manifest, blobs Blobs, cfg SiteConfig) *Site {
 }
 
 // As returns the same site as what a switch made of it. It does no work.
-func (s *Site) As(r Release) *Site {
+func (s *Site) As(r Activation) *Site {
 	as := *s
 	as.release, as.modified = r, nil
 	as.release.Activated = r.Activated.UTC().Truncate(time.Second)
@@ -81,8 +81,8 @@ func (s *Site) As(r Release) *Site {
 	return &as
 }
 
-// Release returns what As was given.
-func (s *Site) Release() Release { return s.release }
+// Activation returns what As was given.
+func (s *Site) Activation() Activation { return s.release }
 
 // ServeHTTP serves a request for a file.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -46,7 +46,7 @@ func TestStore(t *testing.T) {
 	if missing := s.Missing(m.Refs()); len(missing) > 0 {
 		t.Errorf("%v are not there", missing)
 	}
-	site := NewSite(m, s, SiteConfig{Cache: NewCache(0)}).As(Release{ID: "r1", Epoch: 1, Activated: activated})
+	site := NewSite(m, s, SiteConfig{Cache: NewCache(0)}).As(Activation{ID: "r1", Epoch: 1, Activated: activated})
 	for target, want := range map[string]string{"/": long, "/big.bin": big} {
 		if r := ask(site, "GET", target); r.StatusCode != 200 || body(t, r) != want {
 			t.Errorf("%s: %d", target, r.StatusCode)

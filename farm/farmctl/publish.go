@@ -117,22 +117,8 @@ type published struct {
 	order.ReleaseResult
 }
 
-func (c *publishCall) run(ctx context.Context) (err error) {
-	if err := c.checkUnreachable(); err != nil {
-		return err
-	}
-	key, err := c.key()
-	if err == nil {
-		err = c.publishAs(key)
-	}
-	if err != nil {
-		return err
-	}
-	to, err := c.target(key)
-	if err != nil {
-		return err
-	}
-	o, err := c.order()
+func (c *publishCall) run(ctx context.Context) error {
+	to, key, o, err := c.commandLine()
 	if err != nil {
 		return err
 	}
@@ -142,12 +128,52 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 	}
 	defer s.Close()
 	c.sayExcluded(s)
-	own := key == nil
-	if own {
-		if key, err = c.mintOwn(ctx, &o); err != nil {
-			return err
-		}
+	var done published
+	if key != nil {
+		done, err = c.publish(ctx, to, key, o, s)
+	} else {
+		done, err = c.publishOnce(ctx, to, o, s)
 	}
+	if err != nil {
+		return err
+	}
+	c.sayStrangers(ctx, c.client, s.config)
+	return c.tell(done)
+}
+
+// commandLine returns what the command line and the environment say: where to publish to, the credential to sign with, nil
+// if there is none, and the order without what is published.
+func (c *publishCall) commandLine() (to *publish.Client, key *credential.Key, o credential.Order, err error) {
+	if err = c.checkUnreachable(); err != nil {
+		return nil, nil, o, err
+	}
+	if key, err = c.key(); err != nil {
+		return nil, nil, o, err
+	}
+	if err = c.publishAs(key); err != nil {
+		return nil, nil, o, err
+	}
+	if to, err = c.target(key); err != nil {
+		return nil, nil, o, err
+	}
+	o, err = c.order()
+	return to, key, o, err
+}
+
+// publishOnce publishes by a key that is made for this one time.
+func (c *publishCall) publishOnce(ctx context.Context, to *publish.Client, o credential.Order, s *site) (published, error) {
+	key, err := c.mintOwn(ctx, &o)
+	if err != nil {
+		return published{}, err
+	}
+	done, err := c.publish(ctx, to, key, o, s)
+	c.endOwn(ctx, key, done, err)
+	return done, err
+}
+
+// publish signs an order about a site, has it carried out, and shows how far that is.
+func (c *publishCall) publish(ctx context.Context, to *publish.Client, key *credential.Key, o credential.Order,
+	s *site) (published, error) {
 	done := published{Excluded: append([]excluded{}, s.excluded...), Dry: c.dry, Hold: c.hold}
 	o.Program, o.Why = s.program, cmp.Or(o.Why, s.note)
 	if s.config != nil {
@@ -159,14 +185,10 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 	}
 	signed, err := key.Sign(o)
 	if err != nil {
-		return usage("%v", err)
+		return done, usage("%v", err)
 	}
-	if own {
-		defer func() { c.endOwn(ctx, key, done, err) }()
-	}
-	up := c.uploadView()
+	up, view := c.uploadView(), c.rolloutView()
 	to.Sent, to.Patience, to.Trouble, to.Again = up.sent, c.timeout, c.trouble, c.againAfter
-	view := c.rolloutView()
 	done.ReleaseResult, err = to.Publish(ctx, signed, s.config, s, func(r *order.Rollout) {
 		up.end()
 		view.progress(r)
@@ -174,14 +196,18 @@ func (c *publishCall) run(ctx context.Context) (err error) {
 	up.end()
 	done.Sent = up.total
 	done.Same = err == nil && done.Rollout == 0 && !c.hold
+	if err != nil {
+		c.noteKept(err)
+		return done, c.failed(err)
+	}
+	return done, nil
+}
+
+// noteKept notes whether a release is kept that could not be previewed.
+func (c *publishCall) noteKept(err error) {
 	if e, ok := errors.AsType[*order.ReleaseError](err); ok && c.seen > 0 {
 		c.kept = e.Kind == order.KindBusy || e.Kind == order.KindNoQuorum
 	}
-	if err != nil {
-		return c.failed(err)
-	}
-	c.sayStrangers(ctx, c.client, s.config)
-	return c.tell(done)
 }
 
 // key returns the credential that is given; nil if none is.

@@ -112,9 +112,7 @@ type Manager struct {
 
 	committing atomic.Bool // hooks commit, under mu: they may look at what is in use, and not wait for mu
 
-	newsMu sync.Mutex
-	news   chan struct{} // closed and replaced at whatever happens; guarded by newsMu
-
+	news    news          // of whatever happens
 	staging chan struct{} // has room for one: who stages
 	late    chan struct{} // has room for one: something in force is not ready here
 	rollout board         // what this node knows of a rollout
@@ -169,7 +167,7 @@ func newManager(s Settings) (*Manager, error) {
 	}
 	s.Role = cmp.Or(s.Role, ordinary)
 	m := &Manager{s: s, log: cmp.Or(s.Logger, slog.Default()), declared: ds, ready: map[digest]*staged{},
-		news: make(chan struct{}), staging: make(chan struct{}, 1), late: make(chan struct{}, 1)}
+		staging: make(chan struct{}, 1), late: make(chan struct{}, 1)}
 	m.undone = make(chan struct{})
 	close(m.undone)
 	if m.keys, err = secret.NewKeys(s.Keys, s.ConfigKeys); err != nil {
@@ -239,20 +237,11 @@ func (m *Manager) follow() {
 }
 
 // tell says to all who wait for news that there is some.
-func (m *Manager) tell() {
-	m.newsMu.Lock()
-	defer m.newsMu.Unlock()
-	close(m.news)
-	m.news = make(chan struct{})
-}
+func (m *Manager) tell() { m.news.tell() }
 
 // Changed returns a channel that is closed when something has happened: another state of the log, a release
 // that is ready here, progress of a rollout. Take it before you look.
-func (m *Manager) Changed() <-chan struct{} {
-	m.newsMu.Lock()
-	defer m.newsMu.Unlock()
-	return m.news
-}
+func (m *Manager) Changed() <-chan struct{} { return m.news.wait() }
 
 // values makes the values of files, for this node.
 func (m *Manager) values(files Files) ([]*value, error) {

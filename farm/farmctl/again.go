@@ -16,15 +16,24 @@ const againAfter = time.Second
 // repeated does what may be done again: a question, or a change with a key of its own, which is not made twice. It asks
 // again while a node is slow, full, starts or stops, or the farm changes its leader, until there was no news for -timeout.
 // Of several nodes it asks another one then. An error of the first contact is final: the address may be wrong. do calls
-// news whenever there is some.
+// heard whenever there is news, and whenever a node shows that it is at work: that is news if the outcome is not known then,
+// and none if the node says in the end that it could do nothing. Else a farm without a leader would be asked for ever.
 //
 // When the connection of a change broke, its outcome is unknown. It stays so, whatever is answered then, until a node says
 // that knows. look is the verb that shows to a person what has come of it; "" = nothing is changed.
-func (c *call) repeated(ctx context.Context, look string, do func(ctx context.Context, news func()) error) error {
+func (c *call) repeated(ctx context.Context, look string, do func(ctx context.Context, heard func(news bool)) error) error {
 	unknown, since := false, time.Now()
 	for {
-		err := c.once(ctx, do, func() { since = time.Now() })
+		shown := since
+		err := c.once(ctx, do, func(news bool) {
+			if shown = time.Now(); news {
+				since = shown
+			}
+		})
 		how := outcomeOf(err)
+		if how == lost {
+			since = shown
+		}
 		c.heard = c.heard || how != away
 		again := how == passes || how == lost || how == away || unknown && how == blind
 		unknown = unknown || how == lost
@@ -77,17 +86,17 @@ func outcomeOf(err error) outcome {
 // slowAfter returns after which part of -timeout a node that has not answered is slow, where there are others.
 func (c *call) slowAfter() time.Duration { return c.timeout / 3 }
 
-// once does something once, and gives it up if there are other nodes and this one is slow to show any news.
-func (c *call) once(ctx context.Context, do func(ctx context.Context, news func()) error, news func()) error {
+// once does something once, and gives it up if there are other nodes and this one is slow to show anything.
+func (c *call) once(ctx context.Context, do func(context.Context, func(bool)) error, heard func(news bool)) error {
 	if len(c.nodes) < 2 {
-		return do(ctx, news)
+		return do(ctx, heard)
 	}
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	slow := time.AfterFunc(c.slowAfter(), cancel)
-	err := do(within, func() {
+	err := do(within, func(news bool) {
 		slow.Stop()
-		news()
+		heard(news)
 	})
 	slow.Stop()
 	if errors.Is(err, admin.ErrInterrupted) && within.Err() != nil && ctx.Err() == nil {

@@ -182,7 +182,7 @@ func TestAskedAgain(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
 			k := &call{console: console{name: "farmctl", err: io.Discard}, timeout: c.timeout}
 			asked := 0
-			err := k.repeated(t.Context(), "releases", func(context.Context, func()) error {
+			err := k.repeated(t.Context(), "releases", func(context.Context, func(bool)) error {
 				asked++
 				return c.answers[asked-1]
 			})
@@ -197,6 +197,30 @@ func TestAskedAgain(t *testing.T) {
 	}
 }
 
+// TestLongAnswer: a node that shows for minutes that it is at work does not use up the patience that there is when its
+// connection breaks. One that says after that that there is no leader does.
+func TestLongAnswer(t *testing.T) {
+	for end, asks := range map[error]int{admin.ErrInterrupted: 2, admin.ErrNoQuorum: 1} {
+		bubble.Test(t, func(t *testing.T) {
+			k := &call{console: console{err: io.Discard}, timeout: 30 * time.Second}
+			asked := 0
+			err := k.repeated(t.Context(), "releases", func(_ context.Context, heard func(bool)) error {
+				if asked++; asked > 1 {
+					return nil
+				}
+				for range 20 {
+					heard(false)
+					time.Sleep(3 * time.Second)
+				}
+				return end
+			})
+			if asked != asks || (err == nil) != (asks > 1) {
+				t.Errorf("%v: %v, asked %d times", end, err, asked)
+			}
+		})
+	}
+}
+
 // TestSlowNode: where there are several nodes, one that does not answer has another one asked, long before patience ends;
 // one that shows that it is at work is not given up.
 func TestSlowNode(t *testing.T) {
@@ -205,12 +229,12 @@ func TestSlowNode(t *testing.T) {
 		k := &call{console: console{err: io.Discard}, timeout: 30 * time.Second, nodes: []string{"a:1", "b:1"},
 			leaves: []func(){func() { left++ }}}
 		began, asked := time.Now(), 0
-		err := k.repeated(t.Context(), "", func(ctx context.Context, news func()) error {
+		err := k.repeated(t.Context(), "", func(ctx context.Context, heard func(bool)) error {
 			if asked++; asked == 1 {
 				<-ctx.Done()
 				return interruptedHTTP(ctx, ctx.Err())
 			}
-			news()
+			heard(false)
 			select {
 			case <-time.After(5 * time.Minute):
 				return nil

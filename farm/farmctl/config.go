@@ -132,7 +132,7 @@ func (c *configCall) asked(ctx context.Context, ask string, details, v any) erro
 	if changes := ask == order.ConfigPut || ask == order.ConfigRollback; changes && !c.dry {
 		look = "config history"
 	}
-	return c.repeated(ctx, look, func(ctx context.Context, _ func()) error { return c.client.Ask(ctx, v, ask, string(b)) })
+	return c.repeated(ctx, look, func(ctx context.Context, _ func(bool)) error { return c.client.Ask(ctx, v, ask, string(b)) })
 }
 
 // files returns the files of an epoch; 0 = the one in force.

@@ -144,7 +144,7 @@ func lifetime(s string) (time.Duration, error) {
 }
 
 func (c *credentialCall) all(ctx context.Context) (all []order.Credential, err error) {
-	return all, c.repeated(ctx, "", func(ctx context.Context, _ func()) error {
+	return all, c.repeated(ctx, "", func(ctx context.Context, _ func(bool)) error {
 		return c.client.Ask(ctx, &all, order.CredentialList, "")
 	})
 }
@@ -194,7 +194,7 @@ func (c *credentialCall) revoke(ctx context.Context, which string) error {
 		return err
 	}
 	var done order.CredentialDone
-	if err := c.repeated(ctx, "credential list", func(ctx context.Context, _ func()) error {
+	if err := c.repeated(ctx, "credential list", func(ctx context.Context, _ func(bool)) error {
 		return c.client.Ask(ctx, &done, order.CredentialRevoke, string(b))
 	}); err != nil {
 		return err

@@ -129,7 +129,7 @@ func (c *call) mintKey(ctx context.Context, client *admin.Client, k *credential.
 	b, err := json.Marshal(order.CredentialNew{Public: public[:], Name: k.Name, NotAfter: k.NotAfter,
 		Who: who, Why: why})
 	if err == nil {
-		err = c.repeated(ctx, "credential list", func(ctx context.Context, _ func()) error {
+		err = c.repeated(ctx, "credential list", func(ctx context.Context, _ func(bool)) error {
 			return client.Ask(ctx, &done, order.CredentialMint, string(b))
 		})
 	}

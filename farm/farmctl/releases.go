@@ -159,7 +159,7 @@ func (c *releaseCall) by() string { return whoDoes(c.who) }
 
 // write returns what a change says of itself; it is about what is in force now.
 func (c *releaseCall) write(ctx context.Context) (w order.ConfigWrite, all order.Releases, err error) {
-	if err = c.repeated(ctx, "", func(ctx context.Context, _ func()) error {
+	if err = c.repeated(ctx, "", func(ctx context.Context, _ func(bool)) error {
 		return c.program.get(ctx, order.PathReleases, &all)
 	}); err != nil {
 		return w, all, err
@@ -179,9 +179,9 @@ func (c *releaseCall) rollout(ctx context.Context, path string, q any) error {
 // follow asks for something that nodes have to do, shows how far that is, and has tell say what has come of it.
 func (c *releaseCall) follow(ctx context.Context, path string, q any, tell func(order.ReleaseResult) error) error {
 	view := c.rolloutView()
-	post := func(ctx context.Context, news func()) error {
+	post := func(ctx context.Context, heard func(news bool)) error {
 		return c.program.post(ctx, path, q, func(l order.RolloutLine) error {
-			news()
+			heard(l.Progress != nil)
 			switch {
 			case l.Progress != nil:
 				view.progress(l.Progress)
@@ -194,7 +194,7 @@ func (c *releaseCall) follow(ctx context.Context, path string, q any, tell func(
 		})
 	}
 	if path == order.PathPreview { // a dry run is a question: asked again, it is another one
-		return post(ctx, func() {})
+		return post(ctx, func(bool) {})
 	}
 	return c.repeated(ctx, "releases", post)
 }
@@ -250,7 +250,7 @@ func restarted(fields []string, how, name string) string {
 
 func (c *releaseCall) list(ctx context.Context) error {
 	var all order.Releases
-	if err := c.repeated(ctx, "", func(ctx context.Context, _ func()) error {
+	if err := c.repeated(ctx, "", func(ctx context.Context, _ func(bool)) error {
 		return c.program.get(ctx, order.PathReleases, &all)
 	}); err != nil {
 		return err

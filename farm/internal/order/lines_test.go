@@ -48,6 +48,7 @@ func TestReadLines(t *testing.T) {
 			if is && !said.Final() {
 				t.Errorf("%s: %v", name, said)
 			}
+			time.Sleep(2 * hour) // until nothing is written any more
 		})
 	}
 }

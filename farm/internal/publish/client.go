@@ -85,7 +85,7 @@ func (c *Client) publishOnce(ctx context.Context, s credential.Signed, config ma
 		return order.ReleaseResult{}, err
 	}
 	res, took, err := c.finish(ctx, id, func(l order.RolloutLine) {
-		t.progress()
+		t.line(l)
 		if tell != nil && l.Progress != nil {
 			tell(l.Progress)
 		}

@@ -21,6 +21,7 @@ type trial struct {
 	took  bool      // the last node has taken the order: what it says then is invalid was not cut off
 	left  int64     // bytes that were missing at least; -1 = unknown
 	news  time.Time // when something was heard last that was not known before
+	shown time.Time // when a node has shown last that it is at work on the order
 }
 
 const (
@@ -66,6 +67,14 @@ func (t *trial) uploading(missing int64) {
 // progress notes that there is news.
 func (t *trial) progress() { t.news, t.tries = time.Now(), 0 }
 
+// line notes what a node says while it carries the order out. That it has begun, or is still there, is news only if it does
+// not say in the end that it could do nothing: a farm without a leader would be asked for ever.
+func (t *trial) line(l order.RolloutLine) {
+	if t.shown = time.Now(); l.Progress != nil {
+		t.progress()
+	}
+}
+
 // again waits a moment after an error, and reports whether to try again.
 func (t *trial) again(ctx context.Context, err error) bool {
 	if t.settled(err) || errors.Is(err, errSource) || ctx.Err() != nil || t.given && t.once {
@@ -76,7 +85,10 @@ func (t *trial) again(ctx context.Context, err error) bool {
 	}
 	e, said := errors.AsType[*order.ReleaseError](err)
 	t.heard = t.heard || said
-	t.tries++
+	if t.tries++; isUncertain(err) && t.shown.After(t.news) {
+		t.progress()
+		t.news = t.shown
+	}
 	counts := !t.heard || said && e.Kind == order.KindInvalid
 	if counts && t.tries >= firstTries || time.Since(t.news) >= cmp.Or(t.c.Patience, patience) {
 		return false

@@ -53,7 +53,7 @@ func (f *forming) form() {
 	}
 	for !f.standing.Belongs() {
 		expect := f.joining.seeds.founders()
-		if here := f.members.foundersHere(); here < expect {
+		if here := f.members.foundersHere(); here < expect && !f.members.seesFarm() {
 			f.sayNotFounded(&said, expect, here)
 		}
 		if f.askToFound(expect) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
@@ -26,7 +27,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		case <-n.stopped:
 			return fmt.Errorf("cluster: ready: %w", ErrClosed)
 		case <-ctx.Done():
-			return fmt.Errorf("cluster: not a caught-up member yet: %w", ctx.Err())
+			return fmt.Errorf("cluster: not a caught-up member yet: %s: %w", n.readiness.waitsFor(), ctx.Err())
 		}
 	}
 }
@@ -47,6 +48,15 @@ type readiness struct {
 	joining  *joining
 	resets   *resets
 	stopping *stopping
+
+	way atomic.Pointer[stage] // how far this node was at the last look; nil = nobody has looked
+}
+
+// stage is how far a node is on the way to being a caught-up member. Each step has those before it.
+type stage struct {
+	configured bool // it is in the configuration
+	caughtUp   bool // everything is applied that was acknowledged before
+	placed     bool // it has the vote that it is to have, if any
 }
 
 // keep opens the gate once this node is a caught-up member, and again whenever it was closed.
@@ -69,27 +79,28 @@ func (rd *readiness) becomeReady() bool {
 	var seat seat
 	began := time.Now()
 	for {
-		configured := rd.instance().configured()
-		caughtUp := configured && rd.caughtUpNow()
-		placed, told := false, false
-		if caughtUp {
-			placed, told = rd.placed(&seat)
+		now := stage{configured: rd.instance().configured()}
+		now.caughtUp = now.configured && rd.caughtUpNow()
+		told := false
+		if now.caughtUp {
+			now.placed, told = rd.placed(&seat)
 		}
+		rd.way.Store(&now)
 		if told {
 			passed = time.Time{}
 		}
 		switch {
-		case caughtUp && placed, caughtUp && !passed.IsZero() && time.Since(passed) > votePatience:
+		case now.placed, now.caughtUp && !passed.IsZero() && time.Since(passed) > votePatience:
 			if rd.openGate() {
 				rd.sayCaughtUp(began)
 				return true
 			}
-		case !caughtUp:
+		case !now.caughtUp:
 			passed = time.Time{}
 		case passed.IsZero():
 			passed = time.Now()
 		}
-		rd.sayUnready(&said, began, placed, configured, caughtUp)
+		rd.sayUnready(&said, began, now)
 		if !sleep.For(rd.ctx, readyEvery) {
 			return false
 		}

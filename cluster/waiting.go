@@ -152,17 +152,39 @@ func (rd *readiness) sayCaughtUp(began time.Time) {
 const unreadyAfter = 5 * time.Second
 
 // sayUnready says what a node that belongs to a farm still waits for.
-func (rd *readiness) sayUnready(said *complaint, since time.Time, placed, configured, caughtUp bool) {
+func (rd *readiness) sayUnready(said *complaint, since time.Time, now stage) {
 	if time.Since(since) < unreadyAfter || rd.self().cluster == "" {
 		return // what it waits for before that, join and form say
 	}
-	why, args := rd.whyUnready(placed, configured, caughtUp)
+	why, args := rd.whyUnready(now)
 	if said.sayNow(why, time.Now()) {
 		rd.log.Warn("this node is not ready yet: "+why, args...)
 	}
 }
 
-func (rd *readiness) whyUnready(placed, configured, caughtUp bool) (why string, args []any) {
+// waitsFor says for whom or what this node waits, in words for whoever has given up waiting for it.
+func (rd *readiness) waitsFor() string {
+	if rd.self().cluster == "" {
+		if silent := rd.joining.unanswered(); silent != "" {
+			return "it belongs to no farm yet (" + silent + ")"
+		}
+		return "it belongs to no farm yet"
+	}
+	now := rd.way.Load()
+	if now == nil {
+		now = &stage{}
+	}
+	why, args := rd.whyUnready(*now)
+	var facts []string
+	for i := 0; i+1 < len(args); i += 2 {
+		facts = append(facts, fmt.Sprint(args[i], " ", args[i+1]))
+	}
+	return why + " (" + strings.Join(facts, ", ") + ")"
+}
+
+// whyUnready says what keeps a node that belongs to a farm from being ready, with facts for a line in the
+// log.
+func (rd *readiness) whyUnready(now stage) (why string, args []any) {
 	in := rd.instance()
 	leader, _ := in.leader.get()
 	switch f := in.fsm; {
@@ -174,12 +196,12 @@ func (rd *readiness) whyUnready(placed, configured, caughtUp bool) (why string, 
 			[]any{"voters", len(in.voters()), "missing", rd.members.absent(in)}
 	case leader == "":
 		return "no member of its farm has called it yet", []any{"missing", rd.joining.unanswered()}
-	case !configured:
+	case !now.configured:
 		return "the leader has not taken it in yet", []any{keyLeader, rd.members.nameOf(leader)}
 	case !f.Usable():
 		return "too few of the founders vote so far",
 			[]any{"founders", f.Founders(), "voters", len(in.voters()), "missing", rd.joining.unanswered()}
-	case caughtUp && !placed:
+	case now.caughtUp && !now.placed:
 		return "it waits for its vote", []any{keyLeader, rd.members.nameOf(leader)}
 	}
 	applied, _ := in.fsm.View()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -50,4 +51,37 @@ func TestJoinPort(t *testing.T) {
 			t.Errorf("Join %q: %v", addr, err)
 		}
 	}
+}
+
+// Whoever has given up waiting for a node to be ready is told for whom it waits, and why that one does not
+// come.
+func TestReadySaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	unformed(t, 3, true, func(l *lab) {
+		said := func(n *labNode, want ...string) {
+			l.t.Helper()
+			err := n.Ready(l.ctx(10 * time.Second))
+			for _, text := range append(want, "not a caught-up member yet", context.DeadlineExceeded.Error()) {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					l.t.Errorf("%s: %v; want that it says %q", n.conf.Name, err, text)
+				}
+			}
+		}
+		for _, n := range l.nodes[1:] {
+			n.conf.Join = []string{l.nodes[0].conf.Listen}
+		}
+		l.nodes[1].start()
+		said(l.nodes[1], "no farm yet", l.nodes[0].conf.Listen)
+		l.nodes[0].start()
+		l.nodes[2].start()
+		l.ready(l.nodes...)
+		for _, n := range l.nodes {
+			n.stop()
+		}
+		l.nodes[1].start() // alone of three
+		said(l.nodes[1], "no leader", "missing")
+		l.nodes[2].start()
+		l.nodes[0].start()
+		l.ready(l.nodes...)
+	})
 }

@@ -239,8 +239,8 @@ func validAddr(field, addr string) error {
 func (c Config) validSecrets() error {
 	if addr := c.exposed(); len(c.Secrets) == 0 && addr != "" {
 		return fmt.Errorf("the peer address %s is not on loopback, so the farm needs a secret: "+
-			"give every node the same one, 128 random bits or more, such as `farmctl secret` or "+
-			"`openssl rand -base64 32` makes", addr)
+			"give every node the same one by Secrets (FARM_SECRET), 128 random bits or more, such as "+
+			"`farmctl secret` or `openssl rand -base64 32` makes", addr)
 	}
 	return nil
 }

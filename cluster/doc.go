@@ -7,7 +7,12 @@
 // [Open] starts a node and returns; [Node.Ready] waits until it is a caught-up member. Nodes that are given
 // one common Join list found a cluster together, once all of them are there; a node without Join addresses
 // founds one alone; one whose Join names others only waits to be taken in, for ever; and one that has state
-// in its data directory carries on with it. [Node.Close] means "back soon", [Node.Leave] "for good".
+// in its data directory carries on with it.
+//
+// A program calls [Node.PrepareStop] when it begins to stop, finishes its work, and calls [Node.Close], which
+// means "back soon", or [Node.Leave], "for good". [Node.Failed] is closed when the node can never be a member
+// as it is, for a name that is taken, or a disk that fails: the program then ends with [Node.Err], which says
+// what to do. Until then it needs to do nothing about nodes and leaders that come and go.
 //
 // # State machines
 //
@@ -20,10 +25,10 @@
 //
 // example_test.go has a whole machine, on two nodes of one process. A test of your own can begin like that.
 //
-// What Propose acknowledged is on a majority of the voters, on disk there if the farm is durable. After
-// ErrUncertain the write may or may not have happened. A farm that is asked for more than it can do refuses
-// what would have to wait for too long: at once, and by ErrOverloaded, after which the write has certainly
-// not happened.
+// Calls wait for a leader until their context ends, so give each a deadline. What Propose acknowledged is on
+// a majority of the voters, on disk there if the farm is durable. After ErrUncertain the write may or may not
+// have happened. A farm that is asked for more than it can do refuses what would have to wait for too long:
+// at once, and by ErrOverloaded, after which the write has certainly not happened.
 //
 // # The peer port
 //
@@ -58,6 +63,7 @@
 //     and its *epoch*, which counts how often the farm was re-formed.
 //   - A farm whose quorum is gone for good is *re-formed* by one of those that are left, the *successor*. The
 //     others *stand down* first, which ends their Raft, and give a *promise* to follow the successor.
+//   - An *heir* is the voter to which a leader hands over.
 //   - A *pledge* is a word to one founder, for ten seconds; a *claim* is the right to restore a backup.
 //   - A *level* is what nodes may say to each other, and what may stand in the log. It only rises.
 //
@@ -80,8 +86,9 @@
 // nudge.go tells it to the local Raft. applied.go has how far this node has applied, and spread.go waits
 // until others have. A read that must be new goes read.go, rounds.go and confirm.go.
 //
-// What raft gets of us is transport.go, with append.go, pipeline.go, heartbeat.go and feed.go (what it
-// sends; internal/line fits it to the speed of the line), streamlayer.go (its connections), broken.go and
+// What raft gets of us is transport.go, with append.go, retry.go, pipeline.go, heartbeat.go, handover.go and
+// feed.go (what it sends; internal/line fits it to the speed of the line), streamlayer.go and trackedconn.go
+// (its connections), broken.go and
 // watchdog.go (writes to its log that fail, or do not end), and internal/raftlog (its log and its snapshots,
 // on disk or in memory). followers.go has what the leader knows of those it sends to; leadercell.go has who
 // leads, suspicion.go finds a successor for a leader whose process is gone, reigns.go and whyled.go tell why
@@ -108,6 +115,11 @@
 // keeps two restores apart, and epoch.go names what comes of it; internal/succession decides who re-forms it.
 // admin.go, and the files whose names begin with that, answer operators by internal/adminwire; stats.go,
 // meters.go and internal/gauge have what they read.
+//
+// What many use: atonce.go asks several nodes, pause.go waits between attempts, warnings.go and slog.go log,
+// failure.go has why a node can never be a member, workers.go what Close waits for; names.go and sorted.go
+// are small. contacts.go has where others may be, advertise.go tries this node's own address, tags.go and
+// version.go have what a node says of itself; hooks.go is what tests change.
 //
 // The peer port is internal/port, which protocol.go and connections.go use; internal/trust has its
 // certificates, internal/disk the small files of a data directory, and internal/frame reads lengths that

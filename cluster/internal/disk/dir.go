@@ -64,7 +64,7 @@ func Open(path string) (*Dir, error) {
 	}
 	lock, err := dirlock.Take(filepath.Join(path, lockFile))
 	if errors.Is(err, ErrInUse) {
-		return nil, fmt.Errorf("%w: %s", err, path)
+		return nil, fmt.Errorf("%w: %s; end that process, or give this node a directory of its own", err, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", path, explain(err))

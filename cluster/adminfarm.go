@@ -24,8 +24,7 @@ func (o *operators) farm(ctx context.Context) admin.Farm {
 	quorum, applied := o.askAround(ctx)
 	s := o.node.State()
 	f := admin.Farm{Name: s.Farm, ClusterID: s.ClusterID, Answered: s.Self, Leader: s.Leader, Term: s.Term,
-		Quorum:  quorum,
-		Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack,
+		Quorum: quorum, Durable: s.Durable, Level: s.Level, CommonLevel: s.CommonLevel, HeldBack: s.HeldBack,
 		Divergence: s.Divergence, Undecided: s.Undecided,
 		Awaits: s.Awaits, Members: o.listed(s)}
 	if err := o.failure.get(); err != nil {
@@ -37,7 +36,7 @@ func (o *operators) farm(ctx context.Context) admin.Farm {
 		m := &f.Members[i]
 		m.Applied = max(m.Applied, applied[m.ID])
 	}
-	note(f.Members)
+	fillInLag(f.Members)
 	return f
 }
 
@@ -94,14 +93,13 @@ func (o *operators) listed(s State) (out []admin.Member) {
 			Applied: o.directory.Reached(string(srv.ID))})
 	}
 	slices.SortFunc(out, func(a, b admin.Member) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name),
-			cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return out
 }
 
-// note fills in how far the members are behind the foremost.
-func note(members []admin.Member) {
+// fillInLag says how far the members are behind the foremost.
+func fillInLag(members []admin.Member) {
 	most := uint64(0)
 	for _, m := range members {
 		most = max(most, m.Applied)

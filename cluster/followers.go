@@ -50,9 +50,9 @@ func (f *followers) known(server string) *follower {
 	return f.byID[server]
 }
 
-// standing returns the last entry that a follower is known to have, 0 if none is, when it has answered last,
-// and whether it is sent a snapshot.
-func (f *follower) standing() (at uint64, heard time.Time, fed bool) {
+// known returns the last entry that a follower is known to have, 0 if none is, when it has answered last, and
+// whether it is sent a snapshot.
+func (f *follower) known() (at uint64, heard time.Time, fed bool) {
 	heard = f.line.LastHeard()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,9 +90,9 @@ func (f *follower) feed(index uint64, size int64) (done func()) {
 	}
 }
 
-// fed returns the entry from which on a follower that can be reached needs the log, and the size of the
+// needs returns the entry from which on a follower that can be reached needs the log, and the size of the
 // snapshot that it was sent last; 0 if it needs none of the log.
-func (f *follower) fed() (from uint64, weighs int64) {
+func (f *follower) needs() (from uint64, weighs int64) {
 	alive := f.line.Alive()
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -101,8 +101,7 @@ func (n *Node) State() State {
 	leader, _ := in.leader.get()
 	me := n.self()
 	s := State{Farm: n.cfg.Farm, ClusterID: me.cluster, Self: n.id, Leader: wire.NodeOf(leader),
-		Term:    in.raft.CurrentTerm(),
-		Applied: n.progress.load(), Ready: n.fit.ready(), Durable: n.durable()}
+		Term: in.raft.CurrentTerm(), Applied: n.progress.load(), Ready: n.fit.ready(), Durable: n.durable()}
 	v := n.leveling.look()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
 	d := in.divergence()
@@ -115,8 +114,7 @@ func (n *Node) State() State {
 	for _, seen := range n.members.all() {
 		s.Members = append(s.Members, n.members.member(seen, votes))
 	}
-	slices.SortFunc(s.Members, func(a,
-		b Member) int {
+	slices.SortFunc(s.Members, func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return s

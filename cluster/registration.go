@@ -98,8 +98,7 @@ func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) er
 	done := make(chan error, 1)
 	ok := l.enter(func() bool {
 		entry := func() []byte {
-			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister,
-				l.stamp()), g)
+			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, l.stamp()), g)
 		}
 		return l.fly(entry, func(resp any, err error) { done <- registrationCode(resp, err) })
 	})

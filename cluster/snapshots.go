@@ -134,7 +134,7 @@ func (in *instance) setTrailing(entries uint64) error {
 // snapshot.
 func (in *instance) needed(size func(from uint64) int64) (first uint64) {
 	for _, f := range in.layer.followers.all() {
-		from, weighs := f.fed()
+		from, weighs := f.needs()
 		if from == 0 || size(from) > max(keepFactor*in.node.cfg.Tuning.SnapshotBytes, keepSnapshots*weighs) {
 			continue
 		}

@@ -152,7 +152,7 @@ func (in *instance) peerStats(seen *roster.Sighting, conf raft.Configuration, la
 	if p.Follows = in.raft.State() == raft.Leader && p.Vote != ""; !p.Follows || f == nil {
 		return p
 	}
-	at, heard, fed := f.standing()
+	at, heard, fed := f.known()
 	p.Heard, p.Fed = heard, fed
 	if p.LagKnown = at > 0; p.LagKnown {
 		p.Lag = in.lag(last, at)

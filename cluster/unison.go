@@ -56,7 +56,7 @@ func (l *leadership) allHave(index uint64) bool {
 		if f == nil || !f.line.Alive() {
 			continue
 		}
-		if at, _, fed := f.standing(); at < index && !fed {
+		if at, _, fed := f.known(); at < index && !fed {
 			return false
 		}
 	}

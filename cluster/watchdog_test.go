@@ -17,7 +17,7 @@ func TestStuckTransfer(t *testing.T) {
 		leader, _ := l.leader()
 		in := leader.instance()
 		lead := in.lead.Load()
-		for range 10 { // as settle would see it
+		for range 10 { // as answerAll would see it
 			lead.noteTransfer(raft.ErrLeadershipTransferInProgress)
 			time.Sleep(300 * time.Millisecond)
 		}
@@ -51,6 +51,28 @@ func TestRestoreLoop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was applied between shows that raft takes what follows a snapshot: the refusals of before count no more.
+func TestRefusalsOfOneSnapshot(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, true, func(l *lab) {
+		_, others := l.leader()
+		n := others[0]
+		in := n.instance()
+		for range 3 {
+			for range refusalsInRow - 1 {
+				in.restored(time.Second)
+				in.refused()
+			}
+			in.applied()
+		}
+		n.must("append x 1")
+		time.Sleep(time.Minute)
+		if n.instance() != in {
+			l.t.Error("it has another Raft instance")
+		}
+	})
 }
 
 // A write to memory takes long if the process stands still in the middle of it. That is no reason to forget

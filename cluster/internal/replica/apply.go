@@ -14,10 +14,8 @@ import (
 
 var _ raft.BatchingFSM = (*State)(nil)
 
-var (
-	// ErrStopped says that a copy of the state applies nothing any more, and cannot be frozen.
-	ErrStopped = errors.New("this copy of the state has stopped")
-)
+// ErrStopped says that a copy of the state applies nothing any more, and cannot be frozen.
+var ErrStopped = errors.New("this copy of the state has stopped")
 
 // Apply is there for the interface; raft calls ApplyBatch.
 func (st *State) Apply(l *raft.Log) any { return st.ApplyBatch([]*raft.Log{l})[0] }

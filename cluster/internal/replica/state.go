@@ -103,7 +103,7 @@ func (st *State) Machine(name string) Machine { return (*st.machines.Load())[nam
 // Stopped reports whether this copy of the state has stopped: it applies nothing any more.
 func (st *State) Stopped() bool { return st.halted.Load() }
 
-// stop has this copy apply nothing any more. Nobody is told.
+// Stop has this copy apply nothing any more. Nobody is told.
 func (st *State) Stop() { st.halted.Store(true) }
 
 // Usable reports whether users may write: enough of the founders vote, or did once.

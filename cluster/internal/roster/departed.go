@@ -18,10 +18,11 @@ import "errors"
 // packet keeps; a new secret ends all packets of before.
 const departedKept = 4096
 
+// ErrDeparted is why gossip does not take in an old packet of a run that is over.
 var ErrDeparted = errors.New("this run of the node has said goodbye, and a run does not come back; these " +
 	"are old news of it")
 
-// Departed is a set of gossip names that forgets the oldest when it is full.
+// departed is a set of gossip names that forgets the oldest when it is full.
 type departed struct {
 	runs map[string]bool
 	ring []string

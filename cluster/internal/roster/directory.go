@@ -95,7 +95,7 @@ func (d *Directory) dropLocked(s *Sighting) {
 	}
 }
 
-// applied notes how far a run was heard to be, as the server that it says to be.
+// Applied notes how far a run was heard to be, as the server that it says to be.
 func (d *Directory) Applied(gossip, server string, index uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,7 +140,7 @@ func (d *Directory) Forgot(h wire.Hello, after time.Time) error {
 	return nil
 }
 
-// forget drops what is known of nodes that are neither alive nor configured, an hour after the last news of
+// Forget drops what is known of nodes that are neither alive nor configured, an hour after the last news of
 // them.
 func (d *Directory) Forget(configured map[string]bool, now time.Time) {
 	d.mu.Lock()
@@ -257,7 +257,7 @@ func (d *Directory) Addr(node string) string {
 	return d.saved[node]
 }
 
-// keep remembers the address of a configured server's node, so that it is known whatever gossip says later,
+// Keep remembers the address of a configured server's node, so that it is known whatever gossip says later,
 // and returns it, "" if it never was known.
 func (d *Directory) Keep(node string) string {
 	addr := d.Addr(node)
@@ -267,7 +267,7 @@ func (d *Directory) Keep(node string) string {
 	return addr
 }
 
-// keepAt remembers an address of a node as keep does.
+// KeepAt remembers an address of a node as Keep does.
 func (d *Directory) KeepAt(node, addr string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -104,8 +104,7 @@ func (s *Standing) Succeed(cluster, inc string, successor bool) error {
 		return wire.ErrWordGiven
 	}
 	err := s.changeLocked(func(id *disk.Identity) {
-		id.ClusterID, id.Incarnation, id.Founding = cluster, inc,
-			false
+		id.ClusterID, id.Incarnation, id.Founding = cluster, inc, false
 	})
 	if err != nil {
 		return err

@@ -122,8 +122,7 @@ func (s *Standing) Anew() error { return s.again(func(id *disk.Identity) { id.In
 // GiveUp is Anew, and gives up the farm for another one; "" is whichever takes the node in.
 func (s *Standing) GiveUp(farm string) error {
 	return s.again(func(id *disk.Identity) {
-		id.Incarnation, id.ClusterID, id.Founding = NewID(), farm,
-			false
+		id.Incarnation, id.ClusterID, id.Founding = NewID(), farm, false
 	})
 }
 
@@ -152,8 +151,7 @@ func (s *Standing) Leave() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changeLocked(func(id *disk.Identity) {
-		id.Incarnation, id.ClusterID, id.Founding = NewID(), "",
-			false
+		id.Incarnation, id.ClusterID, id.Founding = NewID(), "", false
 	})
 }
 

@@ -86,10 +86,9 @@ func EntryHeader(kind byte, stamp uint64) []byte {
 	return binary.AppendUvarint([]byte{EntryFormat, kind}, stamp)
 }
 
-// Registration is the command that makes an origin known. An origin is one run of one incarnation of one
-// node.
+// Registration is the command that makes an origin known. An origin is one Raft instance of a server.
 type Registration struct {
-	Origin uint64 // random
+	Origin uint64 // random, of that instance
 	Server string // Raft server ID
 	Boot   uint64 // boot counter of the incarnation
 	Floor  uint64 // batches below it are refused: those of before, if the origin was known once

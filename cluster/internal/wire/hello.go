@@ -27,7 +27,7 @@ type Hello struct {
 	Cluster string // cluster ID, "" if none is known yet
 	Source  string // Raft server ID of the speaker
 	Boot    uint64 // boot counter of the speaker's incarnation
-	Origin  uint64 // this run of it
+	Origin  uint64 // of the speaker's present Raft instance; 0 = it has none
 	Last    uint64 // index of the last entry that its log holds, or its state covers
 	Dest    string // Raft server ID spoken to; "" = whatever runs at that node
 }

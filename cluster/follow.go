@@ -16,7 +16,7 @@ import (
 // answerFollow promises to follow one successor, as long as that may re-form the farm.
 func (rc *recovery) answerFollow(payload []byte) error {
 	r := wire.NewReader(payload)
-	cluster, heir, lost := r.Text(), r.Text(), r.Texts()
+	cluster, successor, lost := r.Text(), r.Text(), r.Texts()
 	if err := r.End(); err != nil {
 		return err
 	}
@@ -25,30 +25,30 @@ func (rc *recovery) answerFollow(payload []byte) error {
 		!in.quiet.ended() {
 		return wire.ErrNotReformed
 	}
-	if by := rc.claims.held(); by != "" && by != wire.NodeOf(heir) {
+	if by := rc.claims.held(); by != "" && by != wire.NodeOf(successor) {
 		return wire.ErrWordGiven // which replaces the farm's state by a backup
 	}
 	rc.standing.StandDown()
 	before := rc.standing.Word().Successor
-	free := before == "" || before == heir || slices.Contains(lost, before) ||
-		rc.released(cluster, before, heir)
+	free := before == "" || before == successor || slices.Contains(lost, before) ||
+		rc.released(cluster, before, successor)
 	if !free {
 		return wire.ErrWordGiven
 	}
-	return rc.standing.Promise(id, heir, before, rc.members.here)
+	return rc.standing.Promise(id, successor, before, rc.members.here)
 }
 
 // released reports whether this node may promise to follow another successor than before. A successor
 // promises to follow itself, and re-forms nothing without that promise. Two successors, each followed by some
 // nodes, could block each other for ever. So the one that holds less promises to follow the other one, and
 // the promises that it got are void.
-func (rc *recovery) released(cluster, before, heir string) bool {
+func (rc *recovery) released(cluster, before, successor string) bool {
 	ctx, cancel := context.WithTimeout(rc.ctx, dialTimeout)
 	defer cancel()
 	in := rc.instance()
 	if before == in.server {
 		mine, err := rc.surveys.holdings(in)
-		other, asked := rc.surveys.askReport(ctx, cluster, heir, false)
+		other, asked := rc.surveys.askReport(ctx, cluster, successor, false)
 		return err == nil && asked == nil && other.Down && succession.Richer(&mine, other) < 0
 	}
 	if r, err := rc.surveys.askReport(ctx, cluster, before, false); err == nil {
@@ -82,9 +82,9 @@ func (rc *recovery) resumeIfAbandoned(in *instance, look func() *succession.Surv
 
 // gaveUp reports whether a successor re-forms nothing any more: it takes part in the farm again, or follows
 // another one.
-func (rc *recovery) gaveUp(heir string) bool {
+func (rc *recovery) gaveUp(successor string) bool {
 	ctx, cancel := context.WithTimeout(rc.ctx, dialTimeout)
 	defer cancel()
-	r, err := rc.surveys.askReport(ctx, rc.self().cluster, heir, false)
-	return err == nil && (!r.Down || r.Successor != "" && r.Successor != heir)
+	r, err := rc.surveys.askReport(ctx, rc.self().cluster, successor, false)
+	return err == nil && (!r.Down || r.Successor != "" && r.Successor != successor)
 }

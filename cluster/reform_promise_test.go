@@ -31,8 +31,8 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 	if err := s.Verdict(); err != nil {
 		l.t.Fatal(err)
 	}
-	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.Heir() })
-	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.Heir()),
+	i := slices.IndexFunc(left, func(n *labNode) bool { return n.instance().server == s.Successor() })
+	follow = wire.AppendStrings(wire.AppendString(wire.AppendString(nil, left[i].self().cluster), s.Successor()),
 		sortedKeys(words))
 	return left[i], left[1-i], away, follow
 }

@@ -51,7 +51,7 @@ func TestTwoSuccessors(t *testing.T) {
 			t.Fatal(err)
 		}
 		heir, other := left[0], left[1]
-		if s.Heir() != heir.instance().server {
+		if s.Successor() != heir.instance().server {
 			heir, other = other, heir
 		}
 		follow := func(n *labNode) []byte {

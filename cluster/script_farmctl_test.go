@@ -211,9 +211,9 @@ func (s *script) doInterrupt(rest string) {
 	if step == "stand-down" {
 		return
 	}
-	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.Heir()),
+	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, asked.self().cluster), v.Successor()),
 		sortedKeys(lost))
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.Left(), v.Heir())))) {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(v.Left(), v.Successor())))) {
 		if _, err := asked.surveys.askServer(s.ctx(time.Minute), id, wire.MethodFollow, follow); err != nil {
 			s.fatalf("%s: %v", id, err)
 		}

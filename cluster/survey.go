@@ -187,18 +187,18 @@ func (rc *recovery) standAndFollow(ctx context.Context, cluster string, lost map
 			return fmt.Errorf("%w: %s has not stood down", wire.ErrNotReformed, id)
 		}
 	}
-	heir := s.Heir()
-	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, cluster), heir), sortedKeys(lost))
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, heir)))) {
+	successor := s.Successor()
+	follow := wire.AppendStrings(wire.AppendString(wire.AppendString(nil, cluster), successor), sortedKeys(lost))
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(append(left, successor)))) {
 		if _, err := rc.surveys.askServer(ctx, id, wire.MethodFollow, follow); err != nil {
-			return fmt.Errorf("%w: %s does not promise to follow %s: %w", wire.ErrNotReformed, id, heir, err)
+			return fmt.Errorf("%w: %s does not promise to follow %s: %w", wire.ErrNotReformed, id, successor, err)
 		}
 	}
 	// those who promised first may soon look whether it has come to nothing
 	if time.Since(began) > reformPatience/2 {
 		return fmt.Errorf("%w: the promises took too long", wire.ErrNotReformed)
 	}
-	_, err := rc.surveys.askServer(ctx, heir, wire.MethodReform, wire.AppendString(nil, cluster))
+	_, err := rc.surveys.askServer(ctx, successor, wire.MethodReform, wire.AppendString(nil, cluster))
 	return err
 }
 

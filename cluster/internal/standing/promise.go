@@ -32,34 +32,34 @@ func (s *Standing) StandDown() {
 	s.stoodDown = time.Now()
 }
 
-// Promise gives the node's word to follow heir as the successor of its farm. It fails with wire.ErrWordGiven
-// if the promise so far is not to before ("": none), if the node of another server than heir has the claim
-// and is alive, and if the node is not id any more. That is the identity, with its boot counter, of the Raft
-// instance that votes no more. So a promise binds every instance that is started later. It is on disk before
-// it is given.
-func (s *Standing) Promise(id disk.Identity, heir, before string, alive func(node string) bool) error {
-	claimed := s.lockClaim(wire.NodeOf(heir), alive)
+// Promise gives the node's word to follow a server as the successor of its farm. It fails with
+// wire.ErrWordGiven if the promise so far is not to before ("": none), if the node of another server than to
+// has the claim and is alive, and if the node is not id any more. That is the identity, with its boot
+// counter, of the Raft instance that votes no more. So a promise binds every instance that is started later.
+// It is on disk before it is given.
+func (s *Standing) Promise(id disk.Identity, to, before string, alive func(node string) bool) error {
+	claimed := s.lockClaim(wire.NodeOf(to), alive)
 	defer s.mu.Unlock()
 	if claimed || s.successor != before || s.id != id || s.resuming {
 		return wire.ErrWordGiven
 	}
 	if s.disk != nil {
-		if err := s.disk.SavePromise(s.promiseLocked(heir)); err != nil {
+		if err := s.disk.SavePromise(s.promiseLocked(to)); err != nil {
 			return err
 		}
 	}
-	s.successor = heir
+	s.successor = to
 	return nil
 }
 
 // promiseLocked returns what is to be on disk. What a node promises itself need not be: if it is started
 // again, its Raft runs, and then it re-forms nothing.
-func (s *Standing) promiseLocked(heir string) disk.Promise {
+func (s *Standing) promiseLocked(to string) disk.Promise {
 	me := serverOf(s.id)
-	if heir == "" || heir == me {
+	if to == "" || to == me {
 		return disk.Promise{}
 	}
-	return disk.Promise{ClusterID: s.id.ClusterID, Server: me, To: heir}
+	return disk.Promise{ClusterID: s.id.ClusterID, Server: me, To: to}
 }
 
 // Bound reports whether a server of this node may not vote, because it has promised to follow another one.
@@ -113,12 +113,12 @@ func (s *Standing) Succeed(cluster, inc string, successor bool) error {
 	return nil
 }
 
-// Resume has the node take part again, from the log. It does nothing if the promise is not to heir any more,
-// or if the node was asked to stand down less than idle ago. It reports whether the node takes part. If so,
+// Resume has the node take part again, from the log. It does nothing if its promise is another one by now, or
+// if the node was asked to stand down less than idle ago. It reports whether the node takes part. If so,
 // nothing can be promised until Restart.
-func (s *Standing) Resume(heir string, idle time.Duration) bool {
+func (s *Standing) Resume(to string, idle time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.resuming = !s.reforming && s.successor == heir && time.Since(s.stoodDown) >= idle
+	s.resuming = !s.reforming && s.successor == to && time.Since(s.stoodDown) >= idle
 	return s.resuming
 }

@@ -25,11 +25,11 @@ func TestVerdict(t *testing.T) {
 		return r
 	}
 	for _, c := range []struct {
-		name    string
-		reports []*Report
-		gone    string
-		err     error
-		heir    string
+		name      string
+		reports   []*Report
+		gone      string
+		err       error
+		successor string
 	}{
 		{"nobody has anything", nil, "a b", wire.ErrNotReformed, ""},
 		{"a quorum may be left", []*Report{running(rep("c", 1, 5, "a b c", ""))}, "a", wire.ErrHasQuorum, ""},
@@ -68,8 +68,8 @@ func TestVerdict(t *testing.T) {
 			s.Gone[id] = true
 		}
 		err := s.Verdict()
-		if !errors.Is(err, c.err) || err == nil && s.Heir() != c.heir {
-			t.Errorf("%s: %v, %q; want %v, %q", c.name, err, s.Heir(), c.err, c.heir)
+		if !errors.Is(err, c.err) || err == nil && s.Successor() != c.successor {
+			t.Errorf("%s: %v, %q; want %v, %q", c.name, err, s.Successor(), c.err, c.successor)
 		}
 	}
 }

@@ -53,7 +53,8 @@ func TestRestoreLoop(t *testing.T) {
 	}
 }
 
-// What was applied between shows that raft takes what follows a snapshot: the refusals of before count no more.
+// What was applied between shows that raft takes what follows a snapshot: the refusals of before count no
+// more.
 func TestRefusalsOfOneSnapshot(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {

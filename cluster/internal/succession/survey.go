@@ -103,8 +103,8 @@ func (s *Survey) survivors() (out []*Report) {
 	return out
 }
 
-// Successor returns the server that is to re-form the farm: whoever was promised to be, if it is not gone, else
-// the best; if two were, the one that holds more.
+// Successor returns the server that is to re-form the farm: whoever was promised to be, if it is not gone,
+// else the best; if two were, the one that holds more.
 func (s *Survey) Successor() string {
 	promised := map[string]bool{}
 	for _, r := range s.Reports {

@@ -30,7 +30,7 @@ type caller struct {
 // an error is a request that was lost.
 func (v *caller) call() (closed bool, err error) {
 	if v.conn == nil {
-		c, err := net.DialTimeout("tcp", v.addr, 5*time.Second)
+		c, err := net.DialTimeout("tcp", v.addr, patience)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return true, nil
 		} else if err != nil {

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/farm"
 	"github.com/seed48eb2e21/webfarm/internal/ci"
@@ -67,7 +66,7 @@ func TestServe_BehindHAProxyInTCPMode(t *testing.T) {
 			}
 			return c, err
 		}}
-		client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+		client := &http.Client{Transport: transport, Timeout: patience}
 		eventually(t, func() bool {
 			res, err := client.Get("http://" + addr)
 			if err != nil {

@@ -111,8 +111,9 @@
 // copy counts. orders.go, resets.go and logs.go have Raft instances end and begin; begun.go tells a log that
 // is gone from one that has never begun. starved.go waits where there is no file descriptor.
 //
-// A farm that has lost its quorum for good goes by quorum.go, survey.go, follow.go and reform.go, claim.go
-// keeps two restores apart, and epoch.go names what comes of it; internal/succession decides who re-forms it.
+// A farm that has lost its quorum for good goes by quorum.go, survey.go, succeed.go, follow.go and reform.go;
+// restore.go begins it anew from a backup, and claim.go keeps two restores apart. epoch.go names what comes
+// of it; internal/succession decides who re-forms it.
 // admin.go, and the files whose names begin with that, answer operators by internal/adminwire; stats.go,
 // meters.go and internal/gauge have what they read.
 //

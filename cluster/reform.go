@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/hashicorp/raft"
 
@@ -24,59 +21,6 @@ import (
 type reforming struct {
 	state *replica.State // nil = what this node's own log holds
 	done  chan error
-}
-
-// Restore replaces the replicated state of the whole farm by one that WriteSnapshot wrote, on this farm or
-// another. r is read and checked to its end before anything changes. This node goes on alone under a new
-// cluster ID, a new epoch of the farm; the other members give up their state - it is moved aside where there
-// is a data directory - and join it.
-//
-// It returns once this node has the new state. An error before that leaves everything as it was. What is
-// acknowledged while the farm changes over may be lost, like everything since the backup: stop writing
-// before.
-//
-// A state that works at a higher protocol level than some member speaks is refused by an error that wraps
-// ErrHeldBack: that member could not join any more.
-func (n *Node) Restore(ctx context.Context, r io.Reader) error {
-	if err := n.recovery.restore(ctx, "", r); err != nil {
-		return fmt.Errorf("cluster: restore: %w", err)
-	}
-	return nil
-}
-
-// restore is Restore if the farm's cluster ID, once all of r is there, is cluster; "" is any.
-func (rc *recovery) restore(ctx context.Context, cluster string, r io.Reader) error {
-	if rc.cfg.Role != Ordinary {
-		return fmt.Errorf("%w: a node with the role %q never votes", wire.ErrNotReformed, rc.cfg.Role)
-	}
-	state, _ := rc.detachedState()
-	if err := state.Restore(io.NopCloser(r)); err != nil {
-		return err
-	}
-	if level := state.Level(); level > rc.fsm().Level() {
-		if behind := rc.leveling.below(level); len(behind) > 0 {
-			return fmt.Errorf("%w: the state is of protocol level %d, and there are: %s; start the newer "+
-				"program there first",
-				ErrHeldBack, level, strings.Join(behind, "; "))
-		}
-	}
-	if rc.claims.restoring.Swap(true) {
-		return fmt.Errorf("%w: on this node", errBusy)
-	}
-	defer rc.claims.restoring.Store(false)
-	claimed, err := rc.claims.claim(ctx)
-	if err != nil {
-		return err
-	}
-	if cluster == "" {
-		cluster = claimed
-	}
-	err = rc.resets.orderReform(ctx, cluster, state)
-	// else it may still be done; and what is done ends the claim
-	if err != nil && !errors.Is(err, ErrUncertain) {
-		rc.claims.giveBack(claimed)
-	}
-	return err
 }
 
 // detachedState returns a state that no Raft instance works with, and where the error is put that it halts

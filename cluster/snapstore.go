@@ -186,17 +186,3 @@ func (in *instance) readNewest() error {
 	}
 	return r.Close()
 }
-
-// WriteSnapshot writes the whole replicated state as this node has it - every state machine, and what makes
-// proposals happen once - to w, and returns the index of the last entry in it. The state is frozen at one
-// moment and written while the log goes on. Nodes that have applied the same entries write the same bytes.
-func (n *Node) WriteSnapshot(w io.Writer) (index uint64, err error) {
-	s, index, err := n.local.Load().Freeze()
-	if err == nil {
-		err = s.Write(w)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("cluster: snapshot: %w", err)
-	}
-	return index, nil
-}

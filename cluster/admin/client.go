@@ -80,8 +80,8 @@ func (c *Client) At(addr string) *Client {
 	return &Client{cfg: one, id: c.id, nodes: nodes{given: one.Nodes}}
 }
 
-// PassOver has the node that was connected to last be asked after the others from now on: it is slow, or does not do what
-// is asked. Without others it changes nothing.
+// PassOver has the node that was connected to last be asked after the others from now on: it is slow, or does
+// not do what is asked. Without others it changes nothing.
 func (c *Client) PassOver() { c.nodes.passOver() }
 
 // Farm returns the farm as the first node that answers sees it.
@@ -299,8 +299,8 @@ func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 	return c.dialFor(ctx, port.ProtoProgram)
 }
 
-// dialFor connects to the first node that can be reached: of those given, then of those heard of. It does not wait for
-// one that is slow before it tries the next.
+// dialFor connects to the first node that can be reached: of those given, then of those heard of. It does not
+// wait for one that is slow before it tries the next.
 func (c *Client) dialFor(ctx context.Context, proto string) (net.Conn, error) {
 	conn, err := dialFirst(ctx, c.nodes.addrs(), func(ctx context.Context, addr string) (net.Conn, error) {
 		return c.dialOne(ctx, addr, proto)

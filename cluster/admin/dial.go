@@ -16,9 +16,10 @@ type dialed struct {
 	addr string
 }
 
-// dialFirst connects to the first address that answers. The next one is tried when the one before has failed, or is slow.
-// The error is that of all, or ctx's.
-func dialFirst(ctx context.Context, addrs []string, dial func(context.Context, string) (net.Conn, error)) (dialed, error) {
+// dialFirst connects to the first address that answers. The next one is tried when the one before has failed,
+// or is slow. The error is that of all, or ctx's.
+func dialFirst(ctx context.Context, addrs []string,
+	dial func(context.Context, string) (net.Conn, error)) (dialed, error) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {

@@ -14,8 +14,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// TestDialFirst: a node that is slow to connect does not hold up the next one, and a connection that comes when it is not
-// needed any more is closed.
+// TestDialFirst: a node that is slow to connect does not hold up the next one, and a connection that comes
+// when it is not needed any more is closed.
 func TestDialFirst(t *testing.T) {
 	gone := errors.New("gone")
 	never := time.Hour
@@ -24,14 +24,15 @@ func TestDialFirst(t *testing.T) {
 		want  string          // "" = none
 		after time.Duration
 	}{
-		"the first":             {[]time.Duration{0, 0}, "0", 0},
-		"the first, if slow":    {[]time.Duration{400 * time.Millisecond, 0}, "0", 400 * time.Millisecond},
-		"the next":              {[]time.Duration{never, 0}, "1", nextAfter},
-		"the next at once":      {[]time.Duration{-1, 0}, "1", 1},
-		"the first after all":   {[]time.Duration{2 * time.Second, never}, "0", 2 * time.Second},
-		"the third":             {[]time.Duration{never, -1, 0}, "2", nextAfter + 1},
-		"none":                  {[]time.Duration{-1, -1}, "", 2},
-		"both, and one is late": {[]time.Duration{time.Second, 100 * time.Millisecond}, "1", nextAfter + 100*time.Millisecond},
+		"the first":           {[]time.Duration{0, 0}, "0", 0},
+		"the first, if slow":  {[]time.Duration{400 * time.Millisecond, 0}, "0", 400 * time.Millisecond},
+		"the next":            {[]time.Duration{never, 0}, "1", nextAfter},
+		"the next at once":    {[]time.Duration{-1, 0}, "1", 1},
+		"the first after all": {[]time.Duration{2 * time.Second, never}, "0", 2 * time.Second},
+		"the third":           {[]time.Duration{never, -1, 0}, "2", nextAfter + 1},
+		"none":                {[]time.Duration{-1, -1}, "", 2},
+		"both, and one is late": {[]time.Duration{time.Second, 100 * time.Millisecond}, "1",
+			nextAfter + 100*time.Millisecond},
 	} {
 		bubble.Test(t, func(t *testing.T) {
 			began := time.Now()
@@ -77,7 +78,8 @@ func TestDialFirst(t *testing.T) {
 	}
 }
 
-// TestSpread: clients begin with different nodes, each always with the same; one that was passed over comes last.
+// TestSpread: clients begin with different nodes, each always with the same; one that was passed over comes
+// last.
 func TestSpread(t *testing.T) {
 	addrs := []string{"10.0.0.1:7946", "10.0.0.2:7946", "10.0.0.3:7946"}
 	first := map[string]int{}
@@ -94,7 +96,8 @@ func TestSpread(t *testing.T) {
 		}
 	}
 	n := nodes{given: spread("", addrs)}
-	n.learn(Farm{Members: []Member{{Addr: "10.0.0.4:7946", Status: Alive}, {Addr: "10.0.0.5:7946", Status: Dead}}})
+	n.learn(Farm{Members: []Member{{Addr: "10.0.0.4:7946", Status: Alive},
+		{Addr: "10.0.0.5:7946", Status: Dead}}})
 	n.passOver() // there is none yet
 	for range 2 {
 		for _, want := range append(slices.Clone(addrs), "10.0.0.4:7946") {

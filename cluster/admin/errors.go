@@ -30,7 +30,8 @@ var (
 	// was asked may or may not have happened.
 	ErrInterrupted = adminwire.ErrInterrupted
 
-	// ErrNotNow says that a node does not do it at the moment, because it is just starting, or because more is asked
-	// of it than it can do in time. It has done nothing; a moment later it may do it, or another node at once.
+	// ErrNotNow says that a node does not do it at the moment, because it is just starting, or because more is
+	// asked of it than it can do in time. It has done nothing; a moment later it may do it, or another node at
+	// once.
 	ErrNotNow = adminwire.ErrNotNow
 )

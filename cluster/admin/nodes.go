@@ -17,8 +17,9 @@ type nodes struct {
 	passed map[string]int // how often each was passed over
 }
 
-// spread returns addresses in an order that is always the same for one client, and another one for others: so not all
-// ask the same node, and one finds again what he has just left at a node, such as a part of an upload.
+// spread returns addresses in an order that is always the same for one client, and another one for others: so
+// not all ask the same node, and one finds again what he has just left at a node, such as a part of an
+// upload.
 func spread(of string, addrs []string) []string {
 	out := slices.Clone(addrs)
 	if of == "" {
@@ -28,7 +29,8 @@ func spread(of string, addrs []string) []string {
 	return out
 }
 
-// rank is highest random weight hashing: an address that comes or goes leaves the order of the others as it is.
+// rank is highest random weight hashing: an address that comes or goes leaves the order of the others as it
+// is.
 func rank(of, addr string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(of + "\x00" + addr))

@@ -33,22 +33,22 @@ type client struct {
 	plain atomic.Bool   // it spoke, and not HTTP/2
 	waits atomic.Bool   // for its first request, or for the next one
 	rank  atomic.Uint64 // among those that wait for the next one: who has waited for longest has the least
-	heard atomic.Int64  // when something was read while it waited, Unix nanoseconds; 0 = nothing was
+	heard atomic.Int64  // when something was read while it waited, see moment; 0 = nothing was
 	chats atomic.Int64  // since when it goes on like that
 }
 
 // listen takes note of something that was read while the connection waited.
 func (cl *client) listen() {
-	now := time.Now().UnixNano()
+	now := moment()
 	if now-cl.heard.Swap(now) >= int64(hearTime) {
 		cl.chats.Store(now)
 	}
 }
 
-// heardLately reports whether the next request may be on its way. What comes in for longer than one would is none: HTTP/2 has
-// frames that keep a connection busy without.
-func (cl *client) heardLately(now time.Time) bool {
-	return now.UnixNano()-cl.heard.Load() < int64(hearTime) && now.UnixNano()-cl.chats.Load() < int64(chatTime)
+// heardLately reports whether the next request may be on its way at a moment. What comes in for longer than one would is
+// none: HTTP/2 has frames that keep a connection busy without.
+func (cl *client) heardLately(now int64) bool {
+	return now-cl.heard.Load() < int64(hearTime) && now-cl.chats.Load() < int64(chatTime)
 }
 
 // hostOf returns the address that a client's connections count by: of IPv6 the network of 64 bits, since one

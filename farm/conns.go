@@ -264,7 +264,7 @@ func (c *clients) close(v *client) {
 // victimLocked returns the connection that gives way next; nil if none may.
 func (c *clients) victimLocked() *client {
 	c.orderLocked()
-	now := time.Now()
+	now := moment()
 	if v := c.freshVictimLocked(now); v != nil {
 		return v
 	}
@@ -304,12 +304,12 @@ func (c *clients) greediestLocked() (most string) {
 // freshVictimLocked returns the oldest connection without a request, as far as it can be told that there is
 // none on its way: its time is over, or there is a flood of them. Of these, those that have said nothing go
 // first, but for the newer half, which nobody has looked at yet.
-func (c *clients) freshVictimLocked(now time.Time) *client {
+func (c *clients) freshVictimLocked(now int64) *client {
 	flood := c.fresh.Len() > max(c.total/4, 1)
 	e := c.fresh.Front()
 	for range min((c.fresh.Len()+1)/2, mostSteps) {
 		cl := e.Value.(*client)
-		if flood && cl.heard.Load() == 0 || now.Sub(cl.since) >= hearTime && !cl.heardLately(now) {
+		if flood && cl.heard.Load() == 0 || time.Since(cl.since) >= hearTime && !cl.heardLately(now) {
 			return cl
 		}
 		e = e.Next()

@@ -20,7 +20,7 @@ type meter struct {
 	mu    sync.Mutex
 	spent time.Duration // guarded by mu
 	waits int           // how many wait; guarded by mu
-	since time.Time     // when the first of them began; guarded by mu
+	since int64         // when the first of them began, see moment; guarded by mu
 	timer *time.Timer   // guarded by mu
 	armed bool          // it runs, and fires when the time is over or before; guarded by mu
 	over  bool          // guarded by mu
@@ -33,7 +33,7 @@ func (m *meter) begin() {
 	if m.waits++; m.waits > 1 || m.over {
 		return
 	}
-	m.since = time.Now()
+	m.since = moment()
 	if m.timer == nil {
 		m.armed = true
 		m.timer = time.AfterFunc(m.stall-m.spent, m.look)
@@ -51,8 +51,8 @@ func (m *meter) end(n int) {
 	if m.over {
 		return
 	}
-	now := time.Now()
-	m.spent = min(m.spent+now.Sub(m.since), m.stall)
+	now := moment()
+	m.spent = min(m.spent+time.Duration(now-m.since), m.stall)
 	m.since = now
 	m.waits--
 	if float64(n) >= float64(m.rate)*m.stall.Seconds() {
@@ -70,7 +70,7 @@ func (m *meter) look() {
 	if m.over || m.waits == 0 {
 		return
 	}
-	if left := m.stall - m.spent - time.Since(m.since); left > 0 {
+	if left := m.stall - m.spent - time.Duration(moment()-m.since); left > 0 {
 		m.armed = true
 		m.timer.Reset(left)
 		return

@@ -1,7 +1,5 @@
 package farm
 
-import "time"
-
 // siblings are the connections of one client: of one address, or of one network of IPv6.
 type siblings map[*client]struct{}
 
@@ -38,7 +36,7 @@ func (c *clients) partLocked(cl *client) {
 // victim returns one of the oldest connections that wait for a request; nil if there are none, as far as some
 // looks tell.
 func (s siblings) victim() (oldest *client) {
-	now, looks := time.Now(), mostSteps
+	now, looks := moment(), mostSteps
 	for cl := range s { // in random order
 		if cl.waits.Load() && !cl.heardLately(now) && (oldest == nil || cl.since.Before(oldest.since)) {
 			oldest = cl

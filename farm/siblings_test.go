@@ -107,21 +107,21 @@ func TestMaxPerClient(t *testing.T) {
 func TestChatterIsNoRequest(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var cl client
-		if cl.heardLately(time.Now()) {
+		if cl.heardLately(moment()) {
 			t.Error("heard of before anything came")
 		}
 		for i := range 50 {
 			cl.listen()
-			if got, want := cl.heardLately(time.Now()), i < 20; got != want {
+			if got, want := cl.heardLately(moment()), i < 20; got != want {
 				t.Fatalf("after %d tenths of a second: %v", i, got)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(hearTime)
-		if cl.heardLately(time.Now()) {
+		if cl.heardLately(moment()) {
 			t.Error("heard of long afterwards")
 		}
-		if cl.listen(); !cl.heardLately(time.Now()) {
+		if cl.listen(); !cl.heardLately(moment()) {
 			t.Error("not heard of after a rest")
 		}
 	})

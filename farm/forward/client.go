@@ -124,16 +124,14 @@ var punctuations = func() (of [256]bool) {
 	return of
 }()
 
-// vendors are what proxies of single vendors call the client's address or scheme.
-var vendors = map[string]bool{
-	"Cf-Connecting-Ip":         true,
-	"Cf-Connecting-Ipv6":       true,
-	"Fastly-Client-Ip":         true,
-	"Front-End-Https":          true,
-	"True-Client-Ip":           true,
-	"X-Client-Ip":              true,
-	"X-Cluster-Client-Ip":      true,
-	"X-Original-Forwarded-For": true,
+// isVendors reports whether a name is what proxies of single vendors call the client's address or scheme.
+func isVendors(name string) bool {
+	switch name {
+	case "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip", "Front-End-Https", "True-Client-Ip",
+		"X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For":
+		return true
+	}
+	return false
 }
 
 // claimants are the bytes with which the names of claims begin, in either case of letters.
@@ -146,7 +144,7 @@ var claimants = func() (of [256]bool) {
 
 func isClaim(name string) bool {
 	return name == "Forwarded" || name == "X-Real-Ip" || name == idHeader ||
-		strings.HasPrefix(name, "X-Forwarded-") || isHop(name) || vendors[name]
+		strings.HasPrefix(name, "X-Forwarded-") || isHop(name) || isVendors(name)
 }
 
 func isHop(name string) bool { return strings.HasPrefix(name, "Webfarm-") }

@@ -227,7 +227,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, outermost bool) {
 		http.Error(w, "no HTTP/2 without TLS", http.StatusHTTPVersionNotSupported)
 		return
 	}
-	p := &pass{gate: g, Info: Info{Node: g.cfg.Node, Via: g.cfg.Node}}
+	p := &pass{gate: g, outermost: outermost, Info: Info{Node: g.cfg.Node, Via: g.cfg.Node}}
 	g.arrive(r, p)
 	p.lines[2] = p.ID
 	w.Header()[idHeader] = p.lines[2:3:3]

@@ -25,7 +25,7 @@ func (g *Gate) serveHere(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.slot.Leave()
 	p.run.movable = !lasts
-	p.sent = sentIn(r)
+	p.sent = sentIn(r, p.outermost)
 	if e, ok := g.routes.Match(r); ok && e.Value.Failover && !lasts {
 		g.serveFailover(w, r, p)
 		return

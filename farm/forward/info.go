@@ -35,6 +35,8 @@ type pass struct {
 	values reqcopy.Values // of the middlewares further in
 	sent   sent           // what the client's request was before anybody further in had it
 
+	outermost bool // nobody but a server has had the request before
+
 	lines  [3]string // of headers: of the request and of the answer
 	place  place     // in Gate.passes
 	asksNo asksNo    // the zero one says nothing

@@ -29,17 +29,17 @@ func TestDecline_ChangedRequest(t *testing.T) {
 		t.Helper()
 		srv := httptest.NewServer(h)
 		defer srv.Close()
-		req := request(t, "GET", srv.URL+"/path?q=1", nil)
+		req := request(t, "GET", srv.URL+"/pa%2Fth?q=1", nil)
 		req.Host = "site.example"
 		req.Header.Set("X-Sent", "yes")
-		expect(t, req, 200, "GET site.example /path?q=1 /path?q=1 yes")
+		expect(t, req, 200, "GET site.example /pa%2Fth?q=1 /pa%2Fth?q=1 yes")
 	}
 	h := stack{gate: a.gate}
 	ask(Outermost(h))
 	ask(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		h.ServeHTTP(w, r)
-		if r.Method != "GET" || r.Host != "site.example" || r.RequestURI != "/path?q=1" || r.Context() != ctx {
+		if r.Method != "GET" || r.Host != "site.example" || r.RequestURI != "/pa%2Fth?q=1" || r.Context() != ctx {
 			t.Errorf("a middleware further out sees %s %s %s", r.Method, r.Host, r.URL)
 		}
 	}))

@@ -39,7 +39,8 @@ func (s *Store) prepare() error {
 	return s.syncDir(".")
 }
 
-// load reads the names of all blobs. What is no blob is left alone: it is not of the store.
+// load reads the names of all blobs. What is no blob is left alone: it is not of the store. The next Sync makes the names
+// last: an earlier process may have ended before it did that.
 func (s *Store) load() error {
 	folders, err := s.list(blobDir)
 	if err != nil {
@@ -56,6 +57,8 @@ func (s *Store) load() error {
 		for _, info := range blobs {
 			s.loadBlob(folder.Name(), info)
 		}
+		s.dirty[blobDir] = struct{}{}
+		s.dirty[path.Join(blobDir, folder.Name())] = struct{}{}
 	}
 	return s.loadPacks()
 }

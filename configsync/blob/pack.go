@@ -38,7 +38,7 @@ type pack struct {
 	bytes   int64       // of all its blobs
 	dead    int64       // of those of them that the index has elsewhere, or not at all
 	live    int         // blobs that the index has here
-	damaged bool        // a blob of it is, so that it is best written anew
+	damaged bool        // a blob of it is, or its table, so that it is best written anew
 	gone    bool        // it is not in the store any more
 	open    *sharedFile // nil = it is opened when it is needed
 }

@@ -215,3 +215,85 @@ func TestFolders(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A process that ended between a rename and the sync of its folder left a name that nobody has made to last. The next
+// one finds the blob, and says that it is durable once it has synced the folder.
+func TestLoad_Names(t *testing.T) {
+	for name, loose := range map[string]int{"in files": looseFirst, "in a pack": 0} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, StoreConfig{Dir: dir})
+			s.loose = loose
+			refs := fill(t, s, 2, 1000)
+			s.Close()
+			s = openStore(t, StoreConfig{Dir: dir})
+			s.step = func(step string) error {
+				if step == "sync folder" {
+					return syscall.EIO
+				}
+				return nil
+			}
+			if _, err := s.AddBytes(refs[0].Hash, blobtest.Random(1, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Durable(refs[0].Hash); !errors.Is(err, syscall.EIO) {
+				t.Errorf("not synced, and said to be durable: %v", err)
+			}
+			s.step = nil
+			if err := s.Durable(refs[0].Hash, refs[1].Hash); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The table of a pack is read at a start alone. A scrub finds that it is damaged, or cannot be read, while the store
+// knows what is in the pack, and the next sweep writes the pack anew.
+func TestScrub_Table(t *testing.T) {
+	for _, fault := range []string{"damaged", "read pack", "open pack"} {
+		t.Run(fault, func(t *testing.T) {
+			dir := t.TempDir()
+			s, refs := packed(t, dir, 5, 1000)
+			old := files(t, dir, packDir)
+			var told []error
+			s.config.Corrupt = func(_ Hash, err error) { told = append(told, err) }
+			if fault == "damaged" {
+				b, err := os.ReadFile(old[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				b[len(b)-footSize-1] ^= 1
+				if err := os.WriteFile(old[0], b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.step = func(step string) error {
+				if step == fault {
+					return syscall.EIO
+				}
+				return nil
+			}
+			for range 2 {
+				if report, err := s.Scrub(blobtest.Context(t), 0); err != nil || report.Blobs != 5 || len(report.Lost) > 0 {
+					t.Errorf("%+v, %v", report, err)
+				}
+			}
+			if len(told) != 1 || s.Stats().Corrupt != 1 {
+				t.Errorf("told of %v", told)
+			}
+			if _, err := s.Sweep(blobtest.Context(t), without(nil), 0); err != nil {
+				t.Error(err)
+			}
+			if now := files(t, dir, packDir); len(now) != 1 || now[0] == old[0] {
+				t.Errorf("%v, and now %v", old, now)
+			}
+			balanced(t, s, "swept")
+			s.Close()
+			s = openStore(t, StoreConfig{Dir: dir})
+			holds(t, s, refs)
+			if s.Stats().Corrupt > 0 {
+				t.Error("it is damaged still")
+			}
+		})
+	}
+}

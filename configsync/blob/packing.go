@@ -26,15 +26,15 @@ type packing struct {
 }
 
 // packs reports whether a blob of so many bytes is to get into a pack. So few that are small between two syncs get a
-// file each that no pack is made for them. One that was lost always gets a file: a pack may still have a row of it that
-// leads to the damaged bytes, and load prefers a file to that.
+// file each that no pack is made for them. One that was lost, or that is there and cannot be read, always gets a file: load
+// prefers a file, so it does not find the damaged bytes to which a pack may still have a row, nor an old file.
 func (s *Store) packs(h Hash, size int) bool {
 	if size > mostPacked {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, lost := s.lost[h]; lost {
+	if _, lost := s.lost[h]; lost || s.index[h] != nil {
 		return false
 	}
 	s.small++
@@ -291,6 +291,7 @@ func (s *Store) loadPacks() error {
 		if err := s.loadPack(name); err != nil {
 			return err
 		}
+		s.dirty[packDir] = struct{}{}
 	}
 	return nil
 }
@@ -300,7 +301,7 @@ func (s *Store) loadPacks() error {
 // then what was in it is missing as well.
 func (s *Store) loadPack(name Hash) error {
 	p := &pack{name: path.Join(packDir, name.String())}
-	refs, err := s.tableOf(p, name)
+	refs, err := s.tableOf(p.name, name)
 	switch {
 	case err == nil:
 		s.loadTable(p, refs)
@@ -321,11 +322,12 @@ func (s *Store) loadPack(name Hash) error {
 	return nil
 }
 
-func (s *Store) tableOf(p *pack, name Hash) ([]Ref, error) {
+// tableOf returns what the file of a pack says that is in it.
+func (s *Store) tableOf(file string, name Hash) ([]Ref, error) {
 	if err := s.before("open pack"); err != nil {
 		return nil, err
 	}
-	f, err := s.root.Open(p.name)
+	f, err := s.root.Open(file)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
@@ -20,7 +22,8 @@ type ScrubReport struct {
 // Scrub reads all blobs that the store has now and compares them with their names. It takes its time, so that
 // others have the disk: about over, in which 24 hours are usual; 0 = as fast as it can. It returns early with
 // the error of ctx, and what it has found until then. If the disk fails to read some blobs, the others are read all
-// the same, and the error says why it could not read the first of them.
+// the same, and the error says why it could not read the first of them. A pack, a file of many blobs, whose table is
+// damaged is told of, and the next Sweep writes it anew.
 func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, error) {
 	var report ScrubReport
 	var failed error
@@ -52,7 +55,44 @@ func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, err
 	if n := len(report.Unreadable); n > 1 {
 		failed = fmt.Errorf("%w; nor can %d others", failed, n-1)
 	}
+	s.scrubTables()
 	return report, failed
+}
+
+// scrubTables reads the tables of packs, which otherwise a start alone does: then it is too late to find that one is
+// damaged. Now the store knows what is in the pack, and the next Sweep writes it anew.
+func (s *Store) scrubTables() {
+	s.mu.Lock()
+	named := make(map[string]*pack)
+	for p := range s.known {
+		if !p.temp && !p.damaged {
+			named[p.name] = p
+		}
+	}
+	s.mu.Unlock()
+	for at, p := range named {
+		name, err := ParseHash(path.Base(at))
+		if err == nil {
+			_, err = s.tableOf(at, name)
+		}
+		if err != nil && !isGone(err) && !descriptors.Exhausted(err) {
+			s.spoilt(p, name, err)
+		}
+	}
+}
+
+// spoilt has the next Sweep write a pack anew whose table is damaged or cannot be read.
+func (s *Store) spoilt(p *pack, name Hash, why error) {
+	s.mu.Lock()
+	told := p.damaged || p.gone || s.closed
+	if !told {
+		p.damaged = true
+		s.counts.Corrupt++
+	}
+	s.mu.Unlock()
+	if !told && s.config.Corrupt != nil {
+		s.config.Corrupt(name, fmt.Errorf("blob: the next sweep writes the pack %s anew: %w", p.name, explain(why)))
+	}
 }
 
 // pause waits for a blob's share of the time that a scrub is to take.

@@ -34,8 +34,8 @@ type StoreConfig struct {
 	Reserve int64
 
 	// Corrupt, if any, is told of each blob that was found to be damaged or gone, or that the disk fails to read, and
-	// by OpenStore of each pack, a file of many blobs, whose table is damaged or cannot be read. It is called by the
-	// goroutine that found it, and must not wait.
+	// by OpenStore and Scrub of each pack, a file of many blobs, whose table is damaged or cannot be read. It is called by
+	// the goroutine that found it, and must not wait.
 	Corrupt func(Hash, error)
 }
 
@@ -85,6 +85,7 @@ type entry struct {
 	pack     *pack     // nil = it has a file of its own
 	at       int64     // where it begins in the pack
 	verified bool      // since the store was opened
+	wanted   bool      // it was lost, and is wanted again if it cannot be made durable
 	failed   error     // of the disk, which could not read it when it was last tried; nil = it could, or was not
 }
 

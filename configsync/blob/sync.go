@@ -191,7 +191,7 @@ func (s *Store) giveName(temp, name string) (made bool, err error) {
 	return made, err
 }
 
-// drop takes a blob out that could not be made durable.
+// drop takes a blob out that could not be made durable. If it was lost before, it is so again: Repair tries later.
 func (s *Store) drop(h Hash, e *entry) {
 	s.moving.Lock()
 	defer s.moving.Unlock()
@@ -199,6 +199,9 @@ func (s *Store) drop(h Hash, e *entry) {
 	if s.index[h] == e {
 		delete(s.index, h)
 		s.used -= e.size
+		if e.wanted && len(s.lost) < mostLost {
+			s.lost[h] = e.size
+		}
 	}
 	s.mu.Unlock()
 	s.root.Remove(e.temp)
@@ -215,7 +218,12 @@ func (s *Store) syncDirs() error {
 	if s.syncTogether(len(dirs)) {
 		return nil
 	}
-	err := each(dirs, s.syncDir)
+	err := each(dirs, func(dir string) error {
+		if err := s.syncDir(dir); !isGone(err) {
+			return err
+		}
+		return nil // somebody has removed it, with the names
+	})
 	if err != nil { // all of them again, next time
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -138,3 +138,54 @@ func TestUnreadable_Exhausted(t *testing.T) {
 	}
 	holds(t, s, refs)
 }
+
+// What the disk cannot read, and nobody needed for a while, comes again in a file of its own, however many come with it:
+// the one that the disk cannot read would count at the next start, and the one in a pack would not.
+func TestUnreadable_ForgottenAndPutAgain(t *testing.T) {
+	eachUnreadable(t, func(t *testing.T, loose int, step string) {
+		dir := t.TempDir()
+		s, refs, _ := failing(t, dir, loose, step)
+		s.Verify(refs[0].Hash)
+		s.Forget(refs[0].Hash)
+		s.step = nil
+		s.loose = 0
+		if _, err := s.Put(blobtest.Context(t), refs[0].Hash, bytes.NewReader(blobtest.Random(1, 1000))); err != nil {
+			t.Fatal(err)
+		}
+		balanced(t, s, "put again")
+		if s.index[refs[0].Hash].pack != nil {
+			t.Error("it is in a pack")
+		}
+		holds(t, s, refs)
+	})
+}
+
+// What is lost, and comes again, and cannot be made to last, is still wanted.
+func TestLost_NotDurable(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir})
+	refs := fill(t, s, 1, 1000)
+	blobtest.Damage(t, dir, refs[0].Hash.String())
+	if err := s.Verify(refs[0].Hash); !errors.Is(err, ErrCorrupt) {
+		t.Fatal(err)
+	}
+	<-s.Loss()
+	s.step = func(step string) error {
+		if step == "sync" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	b := blobtest.Random(1, 1000)
+	if _, err := s.Put(blobtest.Context(t), refs[0].Hash, bytes.NewReader(b)); !errors.Is(err, ErrNoRoom) {
+		t.Fatal(err)
+	}
+	if lost := s.Lost(); len(lost) != 1 || lost[0] != refs[0] {
+		t.Errorf("%v are wanted", lost)
+	}
+	s.step = nil
+	if _, err := s.Put(blobtest.Context(t), refs[0].Hash, bytes.NewReader(b)); err != nil || len(s.Lost()) > 0 {
+		t.Errorf("%v, %v are wanted", err, s.Lost())
+	}
+	holds(t, s, refs)
+}

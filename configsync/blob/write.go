@@ -203,7 +203,8 @@ func (s *Store) publish(w *Writer, h Hash) error {
 		return nil
 	}
 	s.giveWayLocked(h)
-	s.index[h] = &entry{size: w.n, used: s.now(), temp: w.name, verified: true}
+	_, wanted := s.lost[h]
+	s.index[h] = &entry{size: w.n, used: s.now(), temp: w.name, verified: true, wanted: wanted}
 	delete(s.lost, h)
 	s.counts.Written++
 	s.counts.WrittenBytes += w.n

@@ -144,3 +144,32 @@ func TestHandOverIsNotHeldBack(t *testing.T) {
 		}
 	})
 }
+
+// A transfer in the first moments after its heir has vanished holds up writes until the loss is noticed, and
+// no longer: whether the heir has all of the log or lacks some, and whoever has chosen it.
+func TestTransferToOneThatHasVanished(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, false, func(l *lab) {
+		for i := range 40 {
+			leader, others := l.leader()
+			heir, in := others[i%2], leader.instance()
+			l.until(20*time.Second, "all vote", func() bool { return len(in.voters()) == len(l.nodes) })
+			to := heir.instance().server
+			l.cut(heir)
+			time.Sleep(time.Duration(i*11) * time.Millisecond)
+			if i%4 >= 2 {
+				leader.must("set x %d", i) // which the heir lacks
+			}
+			began := time.Now()
+			if in.transfer(to); i%8 >= 4 {
+				in.transfer("") // one more, while the first is under way
+			}
+			leader.must("set y %d", i)
+			if took, most := time.Since(began), in.node.cfg.Tuning.Heartbeat+200*time.Millisecond; took > most {
+				l.t.Errorf("%d: a write took %v", i, took)
+			}
+			l.net.Heal()
+			time.Sleep(2 * time.Second)
+		}
+	})
+}

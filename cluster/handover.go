@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 // handover is the latest transfer of leadership that this node has asked its raft for. What raft sends to a
@@ -59,19 +61,60 @@ type refusedTransfer struct{ err error }
 
 func (f refusedTransfer) Error() error { return f.err }
 
-// transfer has raft hand leadership over to a voter; "" leaves the choice to raft. The future may never be
-// answered (raft issue 696), and is not if raft is shut down first. An heir of which nothing was heard is
-// refused: raft's sender to it is in an earlier call, perhaps, and raft would wait for that, with all writes.
+// transfer has raft hand leadership over to a voter; "" = whichever that is heard has most of the log. The
+// future may never be answered (raft issue 696), and is not if raft is shut down first. An heir of which
+// nothing was heard is refused: raft's sender to it is in an earlier call, perhaps, and raft would wait for
+// that, with all writes.
 func (in *instance) transfer(heir string) raft.Future {
-	if patience := in.node.cfg.Tuning.Heartbeat; heir != "" {
-		heard := in.transport.layer.followers.of(heir).line.LastHeard()
-		if ago := time.Since(heard); ago > patience {
-			return refusedTransfer{fmt.Errorf("%s was not heard for %v", heir, ago.Round(time.Millisecond))}
+	patience := in.node.cfg.Tuning.Heartbeat
+	if heir == "" {
+		heir = in.anyHeir(patience)
+	} else if ago := time.Since(in.heard(heir)); ago > patience {
+		return refusedTransfer{fmt.Errorf("%s was not heard for %v", heir, ago.Round(time.Millisecond))}
+	}
+	in.transport.handing.begin(patience) // raft's election timeout
+	if heir == "" {
+		return in.raft.LeadershipTransfer() // nobody is heard, so no writes wait
+	}
+	f := in.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir))
+	in.node.spawn(func() { in.letGo(heir, patience) })
+	return f
+}
+
+// heard returns when a server has answered this node last; zero if it never did.
+func (in *instance) heard(server string) (at time.Time) {
+	if f := in.layer.followers.known(server); f != nil {
+		at = f.line.LastHeard()
+	}
+	return at
+}
+
+// anyHeir returns, of the voters that were heard within patience, one that is known to have most of the log;
+// "" if none was heard.
+func (in *instance) anyHeir(patience time.Duration) (heir string) {
+	var most uint64
+	for _, id := range in.voters() {
+		if id == in.server || time.Since(in.heard(id)) > patience {
+			continue
+		}
+		if at, _, _ := in.layer.followers.of(id).known(); heir == "" || at > most {
+			heir, most = id, at
 		}
 	}
-	in.transport.handing.begin(in.node.cfg.Tuning.Heartbeat) // raft's election timeout
-	if heir == "" {
-		return in.raft.LeadershipTransfer()
+	return heir
+}
+
+// letGo ends calls to an heir that is not heard any more, for as long as a transfer may hang on one: raft
+// waits until they have failed, by themselves after seconds, and takes no write meanwhile.
+func (in *instance) letGo(heir string, patience time.Duration) {
+	pause := patience / 20
+	for end := time.Now().Add(2 * patience); time.Now().Before(end) && in.raft.State() == raft.Leader; {
+		if time.Since(in.heard(heir)) > patience {
+			in.layer.hangUpOn(heir)
+			pause = patience / 4 // it may come back, and has to be called for that
+		}
+		if !sleep.For(in.ctx, pause) {
+			return
+		}
 	}
-	return in.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir))
 }

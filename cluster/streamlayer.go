@@ -24,14 +24,22 @@ type streamLayer struct {
 
 	followers followers
 
-	mu   sync.Mutex
-	open map[net.Conn]struct{} // nil once closed
+	mu    sync.Mutex
+	open  map[*trackedConn]struct{} // nil once closed
+	dials map[*dialing]struct{}     // under way
+}
+
+// dialing is a connection that is being opened.
+type dialing struct {
+	to     string // server ID
+	cancel context.CancelFunc
 }
 
 var _ raft.StreamLayer = (*streamLayer)(nil)
 
 func newStreamLayer(cs *connections, server string) *streamLayer {
-	l := &streamLayer{peers: cs, server: server, conns: make(chan net.Conn), open: map[net.Conn]struct{}{}}
+	l := &streamLayer{peers: cs, server: server, conns: make(chan net.Conn),
+		open: map[*trackedConn]struct{}{}, dials: map[*dialing]struct{}{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -73,16 +81,30 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	ctx, cancel := context.WithTimeout(l.peers.ctx, min(timeout, dialTimeout))
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
+	defer l.dialing(string(address), cancel)()
 	c, err := l.peers.dialRaft(ctx, string(address))
 	if err != nil {
 		return nil, err
 	}
-	return l.track(line.NewConn(c, &l.followers.of(string(address)).line))
+	return l.track(line.NewConn(c, &l.followers.of(string(address)).line), string(address))
+}
+
+// dialing notes that a connection is being opened, until the returned function is called.
+func (l *streamLayer) dialing(to string, cancel context.CancelFunc) (done func()) {
+	d := &dialing{to, cancel}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dials[d] = struct{}{}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.dials, d)
+	}
 }
 
 // offer hands an accepted connection to raft.
 func (l *streamLayer) offer(c net.Conn) {
-	t, err := l.track(line.NewConn(c, nil))
+	t, err := l.track(line.NewConn(c, nil), "")
 	if err != nil {
 		return
 	}
@@ -93,14 +115,16 @@ func (l *streamLayer) offer(c net.Conn) {
 	}
 }
 
-func (l *streamLayer) track(c net.Conn) (net.Conn, error) {
+// track has a connection closed with the layer. to is the server that it was opened to; "" if that one opened
+// it.
+func (l *streamLayer) track(c net.Conn, to string) (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open == nil {
 		c.Close()
 		return nil, net.ErrClosed
 	}
-	t := &trackedConn{Conn: c, layer: l}
+	t := &trackedConn{Conn: c, layer: l, to: to}
 	l.open[t] = struct{}{}
 	return t, nil
 }
@@ -109,6 +133,27 @@ func (l *streamLayer) track(c net.Conn) (net.Conn, error) {
 func (l *streamLayer) hangUp() {
 	l.mu.Lock()
 	open := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
+}
+
+// hangUpOn ends every connection that this node has opened to a server, or is opening: whoever is in a call
+// over one gets an error at once.
+func (l *streamLayer) hangUpOn(server string) {
+	l.mu.Lock()
+	var open []*trackedConn
+	for c := range l.open {
+		if c.to == server {
+			open = append(open, c)
+		}
+	}
+	for d := range l.dials {
+		if d.to == server {
+			d.cancel()
+		}
+	}
 	l.mu.Unlock()
 	for _, c := range open {
 		c.Close()

@@ -6,6 +6,7 @@ import "net"
 type trackedConn struct {
 	net.Conn
 	layer *streamLayer
+	to    string // server ID of the other end, if this node has opened it
 }
 
 func (t *trackedConn) Close() error {

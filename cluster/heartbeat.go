@@ -34,6 +34,8 @@ func (t *transport) SetHeartbeatHandler(handler func(raft.RPC)) {
 func (t *transport) heartbeat(rpc raft.RPC) {
 	req := rpc.Command.(*raft.AppendEntriesRequest)
 	t.seen.saw(req)
+	late, done := t.beats.begin(senderOf(rpc))
+	defer done()
 	look := time.NewTicker(t.patience)
 	defer look.Stop()
 	for {
@@ -47,6 +49,9 @@ func (t *transport) heartbeat(rpc raft.RPC) {
 					nil)
 				return
 			}
+		case <-late:
+			t.refuse(rpc)
+			return
 		case <-t.done:
 			return
 		}

@@ -42,6 +42,7 @@ type transport struct {
 	restoredTo atomic.Uint64
 	refused    func()               // is told when what follows that is refused
 	appending  atomic.Pointer[task] // the append that raft is at; nil = there is none
+	beats      latestBeat
 	nudging    atomic.Pointer[task] // the nudge that raft is at, given by another goroutine; nil = there is none
 	installing atomic.Pointer[task] // the snapshot that raft is installing; nil = there is none
 }
@@ -74,22 +75,55 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 // forward passes on what came over the network, until stop.
 func (t *transport) forward() {
 	defer t.wg.Wait()
+	var waits backlog
+	var head *passing // what raft is to take next; nil = nothing waits
 	for {
-		select {
-		case rpc := <-t.NetworkTransport.Consumer():
-			if !t.pass(rpc) {
-				return
+		for head == nil {
+			rpc, ok := waits.next()
+			if !ok {
+				break
 			}
-		case <-t.done:
+			head = t.prepare(rpc)
+		}
+		if !t.passOne(&head, &waits) {
 			return
 		}
 	}
 }
 
-// pass hands raft one request, and reports false after stop.
-func (t *transport) pass(rpc raft.RPC) bool {
-	var then func()
-	t.seen.saw(rpc.Command)
+// passing is a request that is about to be passed on, with what to do when raft has taken it.
+type passing struct {
+	rpc   raft.RPC
+	taken func()
+}
+
+// passOne hands raft a request, if there is one, or takes in another one, whichever can be done first. It
+// reports false after stop.
+func (t *transport) passOne(head **passing, waits *backlog) bool {
+	var to chan<- raft.RPC // nil as long as there is nothing to pass on
+	var rpc raft.RPC
+	if *head != nil {
+		to, rpc = t.consumer, (*head).rpc
+	}
+	select {
+	case came := <-t.NetworkTransport.Consumer():
+		t.seen.saw(came.Command)
+		if old, replaced := waits.add(came); replaced {
+			t.refuse(old)
+		}
+	case to <- rpc:
+		t.seen.taken(rpc.Command)
+		(*head).taken()
+		*head = nil
+	case <-t.done:
+		return false
+	}
+	return true
+}
+
+// prepare makes a request ready for raft; nil if raft is not to see it.
+func (t *transport) prepare(rpc raft.RPC) *passing {
+	then := func() {}
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		boundCommit(req) // the sender may be an older program
@@ -98,20 +132,11 @@ func (t *transport) pass(rpc raft.RPC) bool {
 		rpc.Reader = &snapshotStream{rpc.Reader, t}
 		if req.LastLogIndex <= t.applied() {
 			t.wg.Go(func() { t.passOver(rpc, req) })
-			return true
+			return nil
 		}
 		rpc, then = t.until(rpc, &t.installing, taskOf(req.Term, req.ID), func(raft.RPCResponse) {})
 	}
-	select {
-	case t.consumer <- rpc:
-	case <-t.done:
-		return false
-	}
-	t.seen.taken(rpc.Command)
-	if then != nil {
-		then()
-	}
-	return true
+	return &passing{rpc, then}
 }
 
 // passOver answers a snapshot that brings nothing new. It is a late one: its sender has given up the

@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+)
+
+// opened returns how many connections of the others a node's Raft has.
+func (n *labNode) opened() (count int) {
+	l := n.instance().layer
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if c.to == "" {
+			count++
+		}
+	}
+	return count
+}
+
+// A follower whose state machine hangs keeps a few connections of those that try to tell it something, and
+// not one for each attempt: neither of a leader that sends the log, nor, when that is gone, of the next one.
+func TestHangingMachineKeepsFewConnections(t *testing.T) {
+	t.Parallel()
+	unformed(t, 4, false, func(l *lab) {
+		hangs := make(chan struct{})
+		for i, n := range l.nodes {
+			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+				m := &kv{M: map[string]string{}}
+				if i == 3 {
+					m.Applying = func() { <-hangs }
+				}
+				return m
+			}}
+			if i > 0 {
+				n.conf.Join = []string{"10.0.0.1:7946"}
+			}
+			if i < 3 {
+				n.start()
+			}
+		}
+		l.ready(l.nodes[:3]...)
+		follower := l.nodes[3]
+		follower.start()
+		leader, _ := l.leader(l.nodes[:3]...)
+		watch := func(why string) {
+			most := 0
+			for range 30 {
+				leader.must("set x 1")
+				time.Sleep(3 * time.Second)
+				most = max(most, follower.opened())
+			}
+			if t.Logf("%s: %d connections", why, most); most > 10 {
+				l.t.Errorf("%s: %d connections", why, most)
+			}
+		}
+		for i := range 400 { // more than raft's queue to the machines holds
+			leader.must("set x %d", i)
+		}
+		watch("the log")
+		leader.stop()
+		leader, _ = l.leader(l.nodes[:3]...)
+		watch("another leader")
+		close(hangs)
+		l.ready(follower)
+	})
+}

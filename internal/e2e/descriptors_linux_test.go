@@ -43,7 +43,7 @@ func TestFewDescriptors(t *testing.T) { // not in parallel: its clients leave th
 	}
 	f.settle()
 	l := f.load()
-	leader, changes, term := f.leader(), f.leaderChanges(), f.term()
+	leader, changes, term := f.leader(), f.settledChanges(), f.term()
 	attacked := func(what string, attack func(hold *held)) {
 		t.Helper()
 		var hold held
@@ -82,12 +82,15 @@ func TestFewDescriptors(t *testing.T) { // not in parallel: its clients leave th
 	attacked("silent peers", func(hold *held) {
 		hold.open(t, silentPeers, func(int) string { return leader.peer }, func(int, net.Conn) error { return nil })
 	})
-	if now := f.leader(); now != leader || f.leaderChanges() != changes {
-		t.Errorf("%s leads after %d changes; before it was %s after %d", now.name, f.leaderChanges(), leader.name,
-			changes)
+	if now := f.leader(); now != leader {
+		t.Errorf("%s leads; before it was %s", now.name, leader.name)
 	}
 	if now := f.term(); now != term {
 		t.Errorf("term %d; before it was %d", now, term)
+	}
+	if now := f.leaderChanges(); now != changes && !t.Failed() {
+		ci.Latef(t, "a follower did not hear the leader for a moment: %d lines say that the leader changed; before "+
+			"it was %d", now, changes)
 	}
 	l.finish()
 	f.end()
@@ -151,6 +154,13 @@ func (f *farm) leaderChanges() (n int) {
 		n += strings.Count(node.out.String(), `"msg":"leader changed"`)
 	}
 	return n
+}
+
+// settledChanges is leaderChanges when the lines about what was before this call are written: a node waits half a second
+// for the reason. A follower may lose a new leader of which it has heard, but from which it has no entry yet.
+func (f *farm) settledChanges() int {
+	time.Sleep(2 * time.Second)
+	return f.leaderChanges()
 }
 
 // held are connections that stay open until close.

@@ -13,7 +13,7 @@ import (
 // begun or its handler has announced a change. Whoever is given up first cannot announce one.
 func TestGiveUp(t *testing.T) {
 	why := errors.New("too slow")
-	at, goOn, marked := make(chan string), make(chan struct{}), make(chan error, 9)
+	at, goOn, marked, returned := make(chan string), make(chan struct{}), make(chan error, 9), make(chan struct{}, 9)
 	r, attempts, _ := leaver(t, func(w *Writer, req *http.Request) {
 		switch req.URL.Path {
 		case "/begun":
@@ -26,6 +26,7 @@ func TestGiveUp(t *testing.T) {
 		default:
 			return
 		}
+		defer func() { returned <- struct{}{} }()
 		at <- req.URL.Path
 		if req.URL.Path == "/late" {
 			<-req.Context().Done()
@@ -73,6 +74,7 @@ func TestGiveUp(t *testing.T) {
 					t.Error("a change was announced by one that is given up")
 				}
 			}
+			<-returned // else it could take the next one's word to go on
 		}
 	}
 }

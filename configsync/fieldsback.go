@@ -6,9 +6,10 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
-// fieldsTakenBack returns the fields of configuration that files would take back: others have changed them since their
-// publisher, that of next, has published configuration last, and the files have them as they were before that. As of files
-// of the content, a third form is the publisher's own work. Files that this program cannot read do not count.
+// fieldsTakenBack returns the fields of configuration that files would take back: others have changed them since
+// their publisher, that of next, has published configuration last, and the files have them as they were before that.
+// As of files of the content, a third form is the publisher's own work. Files that this program cannot read do not
+// count.
 func (m *Manager) fieldsTakenBack(s *state.State, files Files, next Release) (out []Difference) {
 	past := lineage(s)
 	mine := func(r Release) bool { return r.Publisher != "" && samePublisher(s, r, next) }

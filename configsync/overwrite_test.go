@@ -263,9 +263,9 @@ func TestForgottenEpochsHideNoChange(t *testing.T) {
 	})
 }
 
-// TestNobodysFieldsAreTakenBack: a folder whose configuration is of before what another publisher has published since is
-// refused by the names of the fields; what is in it in a third form is its publisher's own work, and he may take back his
-// own.
+// TestNobodysFieldsAreTakenBack: a folder whose configuration is of before what another publisher has published since
+// is refused by the names of the fields; what is in it in a third form is its publisher's own work, and he may take
+// back his own.
 func TestNobodysFieldsAreTakenBack(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		n, _, s := published(t, 2)

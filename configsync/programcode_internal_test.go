@@ -46,8 +46,8 @@ func TestStraysAtOnce(t *testing.T) {
 	})
 }
 
-// TestStraysThatComeBack: who finds as many calls under way as may be waits for one of them, as long as one still has time.
-// Only when all are late is the code not called again, and that is no fault of what was to be looked at.
+// TestStraysThatComeBack: who finds as many calls under way as may be waits for one of them, as long as one still has
+// time. Only when all are late is the code not called again, and that is no fault of what was to be looked at.
 func TestStraysThatComeBack(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var s strays

@@ -25,8 +25,8 @@ type away struct {
 	news   chan struct{} // closed and replaced when one has come back, or has no time any more
 }
 
-// straysError says why code is not called: calls of it have not come back. It is ErrOverloaded: what was to be looked at
-// is not to blame.
+// straysError says why code is not called: calls of it have not come back. It is ErrOverloaded: what was to be looked
+// at is not to blame.
 type straysError int
 
 func (n straysError) Error() string {
@@ -36,8 +36,8 @@ func (n straysError) Error() string {
 // Is reports whether the error is ErrOverloaded.
 func (n straysError) Is(target error) bool { return target == ErrOverloaded }
 
-// admit counts a call, and returns what says that it has come back. Where there is no room it waits for a call that still
-// has time, for the limit of the errand at most; without such a one, the error is a straysError.
+// admit counts a call, and returns what says that it has come back. Where there is no room it waits for a call that
+// still has time, for the limit of the errand at most; without such a one, the error is a straysError.
 func (s *strays) admit(ctx context.Context, e errand) (back func(), err error) {
 	patience := time.NewTimer(e.limit)
 	defer patience.Stop()

@@ -186,8 +186,8 @@ func (s slowly) Validate() error {
 	return nil
 }
 
-// TestManyChecks: of many who have configuration checked at once nobody is told that his is wrong because of the others:
-// he waits for them, or is told to try again where their checks have hung.
+// TestManyChecks: of many who have configuration checked at once nobody is told that his is wrong because of the
+// others: he waits for them, or is told to try again where their checks have hung.
 func TestManyChecks(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		m, err := configsync.New(configsync.Settings{Configs: []configsync.Declared{slowlyOf}})

@@ -131,8 +131,8 @@ func (m *Manager) manifestHere(c Content) (*content.Manifest, error) {
 	return content.Stored(m.s.Content.Open, c.Root)
 }
 
-// publisherOf returns the name of who has published a release: that of its credential, as long as the farm knows it; else
-// "".
+// publisherOf returns the name of who has published a release: that of its credential, as long as the farm knows it;
+// else "".
 func publisherOf(s *state.State, r Release) string {
 	all := s.Credentials().All()
 	i := slices.IndexFunc(all, func(c credential.Record) bool { return c.ID() == r.Publisher })

@@ -127,8 +127,8 @@ func TestNobodysFilesAreTakenBack(t *testing.T) {
 	})
 }
 
-// TestWhoIsThePublisher: the name of a credential says whose a release is, and not who it is said to be of; a publisher of
-// whom the farm has nothing is told so; and when a credential is forgotten, who has published says it.
+// TestWhoIsThePublisher: the name of a credential says whose a release is, and not who it is said to be of; a
+// publisher of whom the farm has nothing is told so; and when a credential is forgotten, who has published says it.
 func TestWhoIsThePublisher(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		ann, bob := publishers(t)

@@ -132,8 +132,8 @@ func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.Confi
 	return f.doneBefore(done, c.Key), err
 }
 
-// written reports whether a write with this key was carried out when it was asked for before, on any node. By what is in
-// force then, what it asks for may well be wrong.
+// written reports whether a write with this key was carried out when it was asked for before, on any node. By what is
+// in force then, what it asks for may well be wrong.
 func (f *Farm) written(ctx context.Context, key string) bool {
 	if f.node.Handle(machineConfig).Barrier(ctx) != nil {
 		return false

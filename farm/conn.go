@@ -45,8 +45,8 @@ func (cl *client) listen() {
 	}
 }
 
-// heardLately reports whether the next request may be on its way at a moment. What comes in for longer than one would is
-// none: HTTP/2 has frames that keep a connection busy without.
+// heardLately reports whether the next request may be on its way at a moment. What comes in for longer than one would
+// is none: HTTP/2 has frames that keep a connection busy without.
 func (cl *client) heardLately(now int64) bool {
 	return now-cl.heard.Load() < int64(hearTime) && now-cl.chats.Load() < int64(chatTime)
 }

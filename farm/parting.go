@@ -45,10 +45,10 @@ func (c *clients) partNow() (left int) {
 	return left
 }
 
-// end closes a connection that waits for its next request. That of a proxy is reset, if it has all answers. A proxy that
-// is busy may send a request before it notices the close; it finds out when the answer does not come, and cannot know then
-// whether the request was begun. By a reset it knows before it sends the request, and it takes another node for that, be
-// it a POST or not (nginx: test_connect of ngx_http_upstream.c).
+// end closes a connection that waits for its next request. That of a proxy is reset, if it has all answers. A proxy
+// that is busy may send a request before it notices the close; it finds out when the answer does not come, and cannot
+// know then whether the request was begun. By a reset it knows before it sends the request, and it takes another node
+// for that, be it a POST or not (nginx: test_connect of ngx_http_upstream.c).
 func (cl *client) end() {
 	if cl.proxy != nil && !undelivered(cl.proxy) {
 		cl.proxy.SetLinger(0)

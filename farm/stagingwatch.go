@@ -140,9 +140,10 @@ func (w *siteWatch) look(now time.Time) error {
 // errPublishing says that the folder is shown, and could not be published.
 var errPublishing = errors.New("publishing")
 
-// mayBeMended reports whether what was wrong with the folder may not be any more, although the folder is as it was: another
-// epoch is in force. What could not be published is not published for that: nobody has touched the folder, and it may be
-// older by now than what somebody else has published. It is wrong until what is in force is what the folder has.
+// mayBeMended reports whether what was wrong with the folder may not be any more, although the folder is as it was:
+// another epoch is in force. What could not be published is not published for that: nobody has touched the folder,
+// and it may be older by now than what somebody else has published. It is wrong until what is in force is what the
+// folder has.
 func (w *siteWatch) mayBeMended() bool {
 	now := w.f.configs.Status().Epoch
 	if w.failed == nil || w.failedIn == now {

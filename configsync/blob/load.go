@@ -39,8 +39,8 @@ func (s *Store) prepare() error {
 	return s.syncDir(".")
 }
 
-// load reads the names of all blobs. What is no blob is left alone: it is not of the store. The next Sync makes the names
-// last: an earlier process may have ended before it did that.
+// load reads the names of all blobs. What is no blob is left alone: it is not of the store. The next Sync makes the
+// names last: an earlier process may have ended before it did that.
 func (s *Store) load() error {
 	folders, err := s.list(blobDir)
 	if err != nil {

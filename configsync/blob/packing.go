@@ -26,8 +26,9 @@ type packing struct {
 }
 
 // packs reports whether a blob of so many bytes is to get into a pack. So few that are small between two syncs get a
-// file each that no pack is made for them. One that was lost, or that is there and cannot be read, always gets a file: load
-// prefers a file, so it does not find the damaged bytes to which a pack may still have a row, nor an old file.
+// file each that no pack is made for them. One that was lost, or that is there and cannot be read, always gets a
+// file: load prefers a file, so it does not find the damaged bytes to which a pack may still have a row, nor an old
+// file.
 func (s *Store) packs(h Hash, size int) bool {
 	if size > mostPacked {
 		return false

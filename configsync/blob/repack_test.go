@@ -19,8 +19,8 @@ func without(refs []Ref) func(Hash) bool {
 	return func(h Hash) bool { return !drop[h] }
 }
 
-// A blob that cannot be read for a moment is not lost when its pack is written anew: the pack stays until it can be. The
-// blob is wanted meanwhile.
+// A blob that cannot be read for a moment is not lost when its pack is written anew: the pack stays until it can be.
+// The blob is wanted meanwhile.
 func TestRepack_Unreadable(t *testing.T) {
 	dir := t.TempDir()
 	s, refs := packed(t, dir, 8, 1000)

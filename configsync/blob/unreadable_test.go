@@ -139,8 +139,8 @@ func TestUnreadable_Exhausted(t *testing.T) {
 	holds(t, s, refs)
 }
 
-// What the disk cannot read, and nobody needed for a while, comes again in a file of its own, however many come with it:
-// the one that the disk cannot read would count at the next start, and the one in a pack would not.
+// What the disk cannot read, and nobody needed for a while, comes again in a file of its own, however many come with
+// it: the one that the disk cannot read would count at the next start, and the one in a pack would not.
 func TestUnreadable_ForgottenAndPutAgain(t *testing.T) {
 	eachUnreadable(t, func(t *testing.T, loose int, step string) {
 		dir := t.TempDir()

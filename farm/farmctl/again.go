@@ -13,14 +13,15 @@ import (
 // againAfter is how long to wait before a node is asked again.
 const againAfter = time.Second
 
-// repeated does what may be done again: a question, or a change with a key of its own, which is not made twice. It asks
-// again while a node is slow, full, starts or stops, or the farm changes its leader, until there was no news for -timeout.
-// Of several nodes it asks another one then. An error of the first contact is final: the address may be wrong. do calls
-// heard whenever there is news, and whenever a node shows that it is at work: that is news if the outcome is not known then,
-// and none if the node says in the end that it could do nothing. Else a farm without a leader would be asked for ever.
+// repeated does what may be done again: a question, or a change with a key of its own, which is not made twice. It
+// asks again while a node is slow, full, starts or stops, or the farm changes its leader, until there was no news for
+// -timeout. Of several nodes it asks another one then. An error of the first contact is final: the address may be
+// wrong. do calls heard whenever there is news, and whenever a node shows that it is at work: that is news if the
+// outcome is not known then, and none if the node says in the end that it could do nothing. Else a farm without a
+// leader would be asked for ever.
 //
-// When the connection of a change broke, its outcome is unknown. It stays so, whatever is answered then, until a node says
-// that knows. look is the verb that shows to a person what has come of it; "" = nothing is changed.
+// When the connection of a change broke, its outcome is unknown. It stays so, whatever is answered then, until a node
+// says that knows. look is the verb that shows to a person what has come of it; "" = nothing is changed.
 func (c *call) repeated(ctx context.Context, look string, do func(ctx context.Context, heard func(news bool)) error) error {
 	unknown, since := false, time.Now()
 	for {

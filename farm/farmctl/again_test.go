@@ -221,8 +221,8 @@ func TestLongAnswer(t *testing.T) {
 	}
 }
 
-// TestSlowNode: where there are several nodes, one that does not answer has another one asked, long before patience ends;
-// one that shows that it is at work is not given up.
+// TestSlowNode: where there are several nodes, one that does not answer has another one asked, long before patience
+// ends; one that shows that it is at work is not given up.
 func TestSlowNode(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		left := 0

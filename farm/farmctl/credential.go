@@ -211,8 +211,8 @@ func (c *credentialCall) revoke(ctx context.Context, which string) error {
 	return err
 }
 
-// find returns the credential of an ID, or the one of a name that is good: not one that was made for one publication, if
-// there is another.
+// find returns the credential of an ID, or the one of a name that is good: not one that was made for one publication,
+// if there is another.
 func (c *credentialCall) find(all []order.Credential, which string) (found order.Credential, err error) {
 	var kept, once []order.Credential
 	for _, r := range all {

@@ -121,8 +121,8 @@ func (p *programClient) get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// post sends q. What comes back, if anything, goes line by line to each, which is nil if nothing is to come: first a zero
-// one when the node has begun to answer, last the result.
+// post sends q. What comes back, if anything, goes line by line to each, which is nil if nothing is to come: first a
+// zero one when the node has begun to answer, last the result.
 func (p *programClient) post(ctx context.Context, path string, q any, each func(order.RolloutLine) error) error {
 	b, err := json.Marshal(q)
 	if err != nil {

@@ -139,8 +139,8 @@ func (c *publishCall) run(ctx context.Context) error {
 	return c.tell(done)
 }
 
-// commandLine returns what the command line and the environment say: where to publish to, the credential to sign with, nil
-// if there is none, and the order without what is published.
+// commandLine returns what the command line and the environment say: where to publish to, the credential to sign
+// with, nil if there is none, and the order without what is published.
 func (c *publishCall) commandLine() (to *publish.Client, key *credential.Key, o credential.Order, err error) {
 	if err = c.checkUnreachable(); err != nil {
 		return nil, nil, o, err

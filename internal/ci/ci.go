@@ -49,8 +49,9 @@ func Awaited(t testing.TB, what string, err error) {
 	}
 }
 
-// Allocs returns how often f allocates memory, on average over so many runs. testing.AllocsPerRun counts what others in the
-// process allocate meanwhile as well: where that is more than most, it is asked again, up to four times, and the least counts.
+// Allocs returns how often f allocates memory, on average over so many runs. testing.AllocsPerRun counts what others
+// in the process allocate meanwhile as well: where that is more than most, it is asked again, up to four times, and
+// the least counts.
 func Allocs(runs int, most float64, f func()) float64 {
 	least := testing.AllocsPerRun(runs, f)
 	for range 4 {

@@ -156,8 +156,8 @@ func (f *farm) leaderChanges() (n int) {
 	return n
 }
 
-// settledChanges is leaderChanges when the lines about what was before this call are written: a node waits half a second
-// for the reason. A follower may lose a new leader of which it has heard, but from which it has no entry yet.
+// settledChanges is leaderChanges when the lines about what was before this call are written: a node waits half a
+// second for the reason. A follower may lose a new leader of which it has heard, but from which it has no entry yet.
 func (f *farm) settledChanges() int {
 	time.Sleep(2 * time.Second)
 	return f.leaderChanges()

@@ -21,11 +21,11 @@
 // memory and its log. A full disk is a limit on the size of files, which needs no rights, and a small file system where a
 // process may mount one. What a node is refused for is told by its exit code and by what it prints, sentences included.
 //
-// Twice as many scenarios run beside each other as there are processors, each with farms of its own: mostly, they wait. With
-// -race, where they work for many times as long, it is as many as there are processors. They assert what holds, not how fast it
-// does. How long a farm accepted no writes is logged, and means most when one scenario runs alone: go test -v -parallel 1 -run
-// Leader ./internal/e2e. With -race the shop is built with the race detector too, and
-// what plain names is left out. With -short only one test runs.
+// Twice as many scenarios run beside each other as there are processors, each with farms of its own: mostly, they
+// wait. With -race, where they work for many times as long, it is as many as there are processors. They assert what
+// holds, not how fast it does. How long a farm accepted no writes is logged, and means most when one scenario runs
+// alone: go test -v -parallel 1 -run Leader ./internal/e2e. With -race the shop is built with the race detector too,
+// and what plain names is left out. With -short only one test runs.
 //
 // Slow: nodes listen for three seconds before they found a farm, and wait for as long as networks and disks are waited for.
 package e2e

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A node that works on an answer of lines sends the zero RolloutLine every few seconds: it is still there. SilentAfter is
-// how long one that does so may send nothing before it is taken for gone: a machine that has vanished closes no
-// connection.
+// A node that works on an answer of lines sends the zero RolloutLine every few seconds: it is still there.
+// SilentAfter is how long one that does so may send nothing before it is taken for gone: a machine that has vanished
+// closes no connection.
 const SilentAfter = 15 * time.Second
 
 // ErrSilent says that a node has shown nothing for SilentAfter.
@@ -69,7 +69,7 @@ func ReadLines(answer io.ReadCloser, each func(RolloutLine)) (*ReleaseResult, er
 // order, and has looked for its key in a log that had all that was acknowledged before.
 var final = []string{KindInvalid, KindConflict, KindOverwrite, KindBusy, KindRefused, KindReturned, KindMissing}
 
-// Final reports whether an error of a node that has taken an order says what has become of it, so that to give the order
-// again to another one leads to nothing else. Of an order that was given before, and may have been carried out then, any
-// other kind says nothing: that node is full, stops, has no leader, or does not even look at who asks.
+// Final reports whether an error of a node that has taken an order says what has become of it, so that to give the
+// order again to another one leads to nothing else. Of an order that was given before, and may have been carried out
+// then, any other kind says nothing: that node is full, stops, has no leader, or does not even look at who asks.
 func (e *ReleaseError) Final() bool { return slices.Contains(final, e.Kind) }

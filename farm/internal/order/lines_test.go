@@ -9,8 +9,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// TestReadLines: an answer is read up to its result, or the node's word; one of a node that has shown that it is there, and
-// then shows nothing, is given up, and one of a node that never does may take as long as it likes.
+// TestReadLines: an answer is read up to its result, or the node's word; one of a node that has shown that it is
+// there, and then shows nothing, is given up, and one of a node that never does may take as long as it likes.
 func TestReadLines(t *testing.T) {
 	const hour = time.Hour
 	type step struct {

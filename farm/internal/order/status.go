@@ -21,7 +21,8 @@ var statuses = map[string]int{
 	KindFailed:       http.StatusInternalServerError,
 }
 
-// Status returns the status of HTTP for an error, which is for those who look at nothing else: farmctl goes by the kind.
+// Status returns the status of HTTP for an error, which is for those who look at nothing else: farmctl goes by the
+// kind.
 func (e *ReleaseError) Status() int {
 	if s, ok := statuses[e.Kind]; ok {
 		return s

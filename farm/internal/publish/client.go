@@ -63,8 +63,8 @@ const maxAnswer = 8 << 20 // bytes, for 50 000 files and more
 // far the nodes are. Where it is not known what has become of the order it gives the same one again, to whatever node
 // answers, until one can say: its key sees to it that it is carried out once.
 //
-// An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, ErrUnknown, and those of the source and
-// of ctx.
+// An *order.ReleaseError is the node's; others are ErrUnreachable, ErrInterrupted, ErrUnknown, and those of the
+// source and of ctx.
 func (c *Client) Publish(ctx context.Context, s credential.Signed, config map[string]string, src Source,
 	tell func(*order.Rollout)) (order.ReleaseResult, error) {
 	t := trial{c: c, left: -1, news: time.Now(), once: s.Plan.Dry || s.Preview > 0}

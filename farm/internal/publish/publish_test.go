@@ -455,8 +455,8 @@ func TestUnknownOutcome(t *testing.T) {
 	r.want(order.KindBusy, err, "another one")
 }
 
-// TestNodesThatDoNotKnow: when the outcome of an order is unknown, a node that says why it does not look at it has no say:
-// the order is given again, to others, until one knows what has come of it, or patience ends.
+// TestNodesThatDoNotKnow: when the outcome of an order is unknown, a node that says why it does not look at it has no
+// say: the order is given again, to others, until one knows what has come of it, or patience ends.
 func TestNodesThatDoNotKnow(t *testing.T) {
 	cut := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 	says := func(kind string) func(http.ResponseWriter) {
@@ -545,9 +545,9 @@ func (p *piped) Write(b []byte) (int, error) {
 	return p.to.Write(b)
 }
 
-// TestLongWindow: a node that shows for a long time that it is still at work, as when nodes have to stay well for minutes,
-// does not use up the patience that there is when the connection breaks then. One that takes an order and shows nothing is
-// left for another one.
+// TestLongWindow: a node that shows for a long time that it is still at work, as when nodes have to stay well for
+// minutes, does not use up the patience that there is when the connection breaks then. One that takes an order and
+// shows nothing is left for another one.
 func TestLongWindow(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		sign := func(w http.ResponseWriter) { json.NewEncoder(w).Encode(order.RolloutLine{}) }

@@ -42,8 +42,8 @@ func passes(err error) bool {
 	return !errors.Is(err, errSource)
 }
 
-// settled reports whether an error is a node's word of what has become of the order: one that has taken it. That another
-// epoch is in force a node says before that, when it has looked for the key.
+// settled reports whether an error is a node's word of what has become of the order: one that has taken it. That
+// another epoch is in force a node says before that, when it has looked for the key.
 func (t *trial) settled(err error) bool {
 	e, said := errors.AsType[*order.ReleaseError](err)
 	return said && (e.Kind == order.KindConflict || t.took && e.Final())
@@ -67,8 +67,8 @@ func (t *trial) uploading(missing int64) {
 // progress notes that there is news.
 func (t *trial) progress() { t.news, t.tries = time.Now(), 0 }
 
-// line notes what a node says while it carries the order out. That it has begun, or is still there, is news only if it does
-// not say in the end that it could do nothing: a farm without a leader would be asked for ever.
+// line notes what a node says while it carries the order out. That it has begun, or is still there, is news only if
+// it does not say in the end that it could do nothing: a farm without a leader would be asked for ever.
 func (t *trial) line(l order.RolloutLine) {
 	if t.shown = time.Now(); l.Progress != nil {
 		t.progress()

@@ -233,7 +233,7 @@ func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 	ca := newAuthority(t)
 	asked := make(chan struct{}, 2)
 	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1"),
-		OnLeave: func() { asked <- struct{}{} }})
+		Program: Program{Leave: func() { asked <- struct{}{} }}})
 	ready(t, n)
 	tr, err := trust.New("webfarm", []string{admin.NewSecret()})
 	if err != nil {
@@ -280,7 +280,7 @@ func TestOnLeave(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
 		asked := make(chan struct{}, 2)
-		l.nodes[1].conf.OnLeave = func() { asked <- struct{}{} }
+		l.nodes[1].conf.Program.Leave = func() { asked <- struct{}{} }
 		l.nodes[0].start()
 		l.nodes[1].conf.Join = []string{l.nodes[0].conf.Listen}
 		l.nodes[1].start()
@@ -567,7 +567,7 @@ func TestOnOrder(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
 		got := make(chan string, 9)
-		l.nodes[1].conf.OnOrder = func(_ context.Context, order string) error {
+		l.nodes[1].conf.Program.Order = func(_ context.Context, order string) error {
 			got <- order
 			return map[string]error{"dance": errors.New("not today"),
 				"wait": fmt.Errorf("drain: %w", ErrUncertain),

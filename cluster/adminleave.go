@@ -64,7 +64,7 @@ func (o *operators) beginLeave() {
 	if o.askedToLeave.Swap(true) {
 		return
 	}
-	leave := o.cfg.OnLeave
+	leave := o.cfg.Program.Leave
 	if leave == nil {
 		leave = o.leaveAtOnce
 	}

@@ -28,10 +28,10 @@ func (o *operators) operateOrder(ctx context.Context, req adminwire.Request) err
 
 // giveOrder gives an order to the program on this node.
 func (o *operators) giveOrder(ctx context.Context, order string) error {
-	if o.cfg.OnOrder == nil {
+	if o.cfg.Program.Order == nil {
 		return adminwire.Failed(admin.ErrRefused, "the program on %s takes no orders", o.cfg.Name)
 	}
-	if err := o.cfg.OnOrder(ctx, order); err != nil {
+	if err := o.cfg.Program.Order(ctx, order); err != nil {
 		return o.programFailed(ctx, err)
 	}
 	return nil
@@ -39,16 +39,16 @@ func (o *operators) giveOrder(ctx context.Context, order string) error {
 
 // askProgram has the program on this node answer what an operator asks.
 func (o *operators) askProgram(ctx context.Context, words []string) (any, error) {
-	if o.cfg.OnAsk == nil || len(words) == 0 {
+	if o.cfg.Program.Ask == nil || len(words) == 0 {
 		return nil, adminwire.Failed(admin.ErrRefused, "the program on %s answers no questions", o.cfg.Name)
 	}
-	v, err := o.cfg.OnAsk(ctx, words)
+	v, err := o.cfg.Program.Ask(ctx, words)
 	if err != nil {
 		return nil, o.programFailed(ctx, err)
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: Config.OnAsk returned what is no JSON: %w", err)
+		return nil, fmt.Errorf("cluster: Config.Program.Ask returned what is no JSON: %w", err)
 	}
 	return json.RawMessage(b), nil
 }

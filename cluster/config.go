@@ -99,27 +99,8 @@ type Config struct {
 	// Tuning holds what few farms change; its zero value is right for most.
 	Tuning Tuning
 
-	// OnLeave is called when an operator asks this node to leave the farm for good, once at most, on a
-	// goroutine of its own. It finishes what the program does and then calls Leave. nil: the node leaves, and
-	// is closed, at once.
-	OnLeave func()
-
-	// OnOrder is called when an operator wants the program on this node to do something that is no business
-	// of the cluster, by a word that the program knows (admin.Client.Order). It returns soon; its error is
-	// told to the operator as the reason why it was refused, unless it is ErrUncertain, ErrNoLeader,
-	// ErrOverloaded or admin.ErrNotNow. It may be called by several goroutines. nil: every order is refused.
-	OnOrder func(ctx context.Context, order string) error
-
-	// OnAsk answers a question of an operator to the program on this node that is no business of the
-	// cluster, or does what it asks for in the whole farm (admin.Client.Ask). The first word says what it is
-	// about. The answer is written as JSON, of at most 4 MiB. An error is told to the operator as the reason
-	// why it was refused; ErrNoLeader, ErrUncertain, ErrOverloaded and admin.ErrNotNow keep their meaning. It
-	// may be called by several goroutines. nil: every question is refused.
-	OnAsk func(ctx context.Context, words []string) (any, error)
-
-	// OnStats returns what the program on this node adds to what operators read of it (admin.Client.Stats),
-	// to be written as JSON. It returns soon, and may be called by several goroutines. nil: nothing.
-	OnStats func() any
+	// Program holds what operators have the program on this node do, or tell; the zero value does nothing.
+	Program Program
 
 	// Network is how the node reaches the network; nil means the operating system's.
 	Network Network

@@ -75,8 +75,9 @@
 // a node does while it leads. DESIGN.md says why. It begins with a list of questions and where their answers
 // are, and it has a table of the parts.
 //
-// What a program sees is config.go, tuning.go, machine.go (the contract of a state machine), propose.go and
-// read.go (its client), member.go and watch.go (who is there), errors.go, and stats.go.
+// What a program sees is config.go, tuning.go, program.go (what operators have it do), machine.go (the
+// contract of a state machine), propose.go and read.go (its client), member.go and watch.go (who is there),
+// errors.go, and stats.go.
 //
 // A write goes propose.go, origin.go, outgoing.go and offer.go (this node's side), package internal/link
 // (the two ends of a call), leader.go and taken.go (the leader's side), and internal/replica (every node);
@@ -91,8 +92,9 @@
 // (its connections), broken.go and
 // watchdog.go (writes to its log that fail, or do not end), and internal/raftlog (its log and its snapshots,
 // on disk or in memory). followers.go has what the leader knows of those it sends to; leadercell.go has who
-// leads, suspicion.go finds a successor for a leader whose process is gone, reigns.go and whyled.go tell why
-// the leader changed.
+// leads, pace.go for how long to wait for it, and handover.go makes another one lead; suspicion.go finds a
+// successor for a leader whose process is gone, reigns.go and whyled.go tell why the leader changed.
+// backlog.go has what waits for a Raft that is busy.
 //
 // A snapshot is taken, and after a failure taken again, by snapshots.go; frozen, written and restored by
 // internal/replica; sent by feed.go; kept and checked by snapstore.go and internal/raftlog.

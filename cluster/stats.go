@@ -119,12 +119,12 @@ func queueOfLoad(l load) admin.Queue {
 // programStats is Stats, with what the program adds.
 func (o *operators) programStats() (admin.Stats, error) {
 	s := o.node.Stats()
-	if o.cfg.OnStats == nil {
+	if o.cfg.Program.Stats == nil {
 		return s, nil
 	}
-	b, err := json.Marshal(o.cfg.OnStats())
+	b, err := json.Marshal(o.cfg.Program.Stats())
 	if err != nil {
-		return s, fmt.Errorf("cluster: Config.OnStats returned what is no JSON: %w", err)
+		return s, fmt.Errorf("cluster: Config.Program.Stats returned what is no JSON: %w", err)
 	}
 	s.Program = b
 	return s, nil

@@ -316,17 +316,8 @@ func (c Config) validateTwice() error {
 		"Dir":       c.Cluster.Dir != "",
 		"Role":      c.Cluster.Role != "" || c.Forward.Role != "",
 	}
-	if c.Cluster.OnLeave != nil {
-		return errors.New("Config.Cluster.OnLeave must be nil: the farm drains and leaves when it is asked to; see Farm.Left")
-	}
-	if c.Cluster.OnStats != nil {
-		return errors.New("Config.Cluster.OnStats must be nil: the farm tells of its gate there")
-	}
-	if c.Cluster.OnOrder != nil {
-		return errors.New("Config.Cluster.OnOrder must be nil: the farm drains and restarts when it is asked to")
-	}
-	if c.Cluster.OnAsk != nil {
-		return errors.New("Config.Cluster.OnAsk must be nil: the farm answers for its configuration, jobs and locks there")
+	if p := c.Cluster.Program; p.Leave != nil || p.Order != nil || p.Ask != nil || p.Stats != nil {
+		return errors.New("Config.Cluster.Program must be empty: the farm itself does what operators ask for; see Farm.Left")
 	}
 	for field, set := range twice {
 		if set {

@@ -154,10 +154,8 @@ func (f *Farm) open() (err error) {
 		machineOnce:    func() cluster.StateMachine { return once.NewMachine(&f.onceNews) },
 	}
 	cc := f.cfg.clusterConfig(f.publicURLHost(), machines)
-	cc.OnLeave = func() { close(f.asked) }
-	cc.OnOrder = f.obey
-	cc.OnAsk = f.answer
-	cc.OnStats = func() any { return f.programStats() }
+	cc.Program = cluster.Program{Leave: func() { close(f.asked) }, Order: f.obey, Ask: f.answer,
+		Stats: func() any { return f.programStats() }}
 	if f.node, err = cluster.Open(f.done, cc); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type Stats struct {
 	Ready    bool     `json:"ready"`     // it has been a caught-up member
 	Failure  string   `json:"failure"`   // why it can never be a member as it is; "" = it can
 
-	// Program is what the program adds (cluster.Config.OnStats); nil = nothing.
+	// Program is what the program adds (cluster.Config.Program.Stats); nil = nothing.
 	Program json.RawMessage `json:"program,omitempty"`
 
 	Proposals Proposals `json:"proposals"` // made here

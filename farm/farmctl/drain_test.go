@@ -20,8 +20,7 @@ func TestDrainAndRestart(t *testing.T) {
 	clean(t)
 	n1 := open(t, cluster.Config{Name: "n1"}) // takes no orders
 	var n2 *cluster.Node
-	n2 = open(t, cluster.Config{Name: "n2", Join: []string{n1.Addr()}, OnOrder: func(_ context.Context,
-		word string) error {
+	obey := func(_ context.Context, word string) error {
 		switch word {
 		case order.Drain:
 			return n2.SetTag(order.Gate, order.Drained)
@@ -29,7 +28,8 @@ func TestDrainAndRestart(t *testing.T) {
 			return n2.SetTag(order.Gate, order.Ready)
 		}
 		return errors.New("not today")
-	}})
+	}
+	n2 = open(t, cluster.Config{Name: "n2", Join: []string{n1.Addr()}, Program: cluster.Program{Order: obey}})
 	want(t, codeRefused, "n1 takes no orders", "drain", "n1")
 	want(t, codeRefused, "no such member", "drain", "n9")
 	want(t, codeDone, "n2 drains", "drain", "n2", "-wait", "0")

@@ -143,7 +143,7 @@ func TestJobs(t *testing.T) {
 func TestJobs_Many(t *testing.T) {
 	clean(t)
 	var asked []string
-	open(t, cluster.Config{Name: "n1", OnAsk: func(_ context.Context, words []string) (any, error) {
+	answer := func(_ context.Context, words []string) (any, error) {
 		asked = append(asked, strings.Join(words, " "))
 		switch words[1] {
 		case "":
@@ -156,7 +156,8 @@ func TestJobs_Many(t *testing.T) {
 			return nil, fmt.Errorf("who knows: %w", cluster.ErrUncertain)
 		}
 		return nil, errors.New("not today")
-	}})
+	}
+	open(t, cluster.Config{Name: "n1", Program: cluster.Program{Ask: answer}})
 	got := want(t, codeDone, "", "jobs", "-json")
 	var shown jobsShown
 	if err := json.Unmarshal([]byte(got.out), &shown); err != nil || len(shown.Jobs) != 3 ||

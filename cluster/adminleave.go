@@ -123,7 +123,7 @@ func (o *operators) bury(ctx context.Context, node string) error {
 			return err
 		}
 		o.log.Warn("an operator had a dead member removed", keyPeer, m.Name, keyServer, srv.ID)
-		o.changed.notify()
+		o.changed.Notify()
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/standing"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/trust"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // base is what the parts of a node have in common: how it is set up, who it is, and what is known of it and
@@ -41,7 +42,7 @@ type base struct {
 	peers     *link.Set
 	fit       fitness
 	progress  progress
-	changed   broadcast
+	changed   broadcast.Signal
 	failure   failure
 	departure departure
 	warned    warnings

@@ -34,7 +34,7 @@ func (in *instance) setDivergence(d divergence) {
 	default:
 		in.log.Warn("copies of the farm's state differ", keyError, d.err())
 	}
-	in.node.changed.notify()
+	in.node.changed.Notify()
 }
 
 func (d divergence) err() error { return fmt.Errorf("%w; %s", ErrDiverged, d.text) }

@@ -55,7 +55,7 @@ func (r *runs) awaitEnd(ctx context.Context, run string) error {
 	}
 	var s *roster.Sighting // the last that was heard of it: it is forgotten when the node runs again
 	for {
-		changed := r.changed.next() // before it is looked at, so that nothing falls in between
+		changed := r.changed.Next() // before it is looked at, so that nothing falls in between
 		if now := r.directory.Run(run); now != nil {
 			s = now
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/line"
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // followers is what a leader knows of those that it sends the log to, by server ID. The zero value knows of
@@ -19,7 +20,7 @@ type followers struct {
 // follower is one of them.
 type follower struct {
 	line  line.Line
-	heard broadcast // it has answered something; line says so already
+	heard broadcast.Signal // it has answered something; line says so already
 
 	mu sync.Mutex
 	// the last entry that it is known to have, or what the snapshot that it is sent reaches to; 0 = not known
@@ -62,7 +63,7 @@ func (f *follower) known() (at uint64, heard time.Time, fed bool) {
 // answered notes how a follower answered an append, and after which time.
 func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 	took time.Duration) {
-	defer f.heard.notify()
+	defer f.heard.Notify()
 	if isHeartbeat(req) || !resp.Success {
 		f.line.Heard()
 		return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
@@ -17,7 +18,7 @@ type handover struct {
 	mu    sync.Mutex
 	until time.Time // raft gives up by then
 	times int       // that there was one
-	begun broadcast
+	begun broadcast.Signal
 }
 
 func (h *handover) begin(patience time.Duration) {
@@ -25,7 +26,7 @@ func (h *handover) begin(patience time.Duration) {
 	h.until = time.Now().Add(patience)
 	h.times++
 	h.mu.Unlock()
-	h.begun.notify()
+	h.begun.Notify()
 }
 
 // underWay reports whether raft may be at it.
@@ -53,7 +54,7 @@ func (h *handover) next() <-chan struct{} {
 	if h == nil {
 		return nil
 	}
-	return h.begun.next()
+	return h.begun.Next()
 }
 
 // refusedTransfer is one that was not begun.

@@ -161,14 +161,14 @@ func (in *instance) beginLeadership() {
 		l.run()
 		in.lead.CompareAndSwap(l, nil)
 	})
-	in.node.changed.notify()
+	in.node.changed.Notify()
 }
 
 func (in *instance) endLeadership() {
 	if l := in.lead.Swap(nil); l != nil {
 		l.cancel()
 	}
-	in.node.changed.notify()
+	in.node.changed.Notify()
 }
 
 // observe is raft's observer: it takes note of heartbeats at once, and lets changes of the leader through to

@@ -39,7 +39,7 @@ func (nw *news) giveUpFarm(s *roster.Sighting) {
 	}
 	nw.resets.orders.give(o)
 	nw.fit.close() // at once, and it stays so until that is done
-	nw.changed.notify()
+	nw.changed.Notify()
 }
 
 // farmMeanwhile returns the cluster ID of a node that has given up its state for a later epoch, until it is

@@ -33,7 +33,7 @@ const mostStrangers = 1000
 // estrange notes that an incarnation, of which gossip here may know no better, has joined another farm.
 func (m *members) estrange(server string) {
 	if m.strangers.add(server, mostStrangers) {
-		m.changed.notify()
+		m.changed.Notify()
 	}
 }
 

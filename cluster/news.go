@@ -28,7 +28,7 @@ func (nw *news) hear(s *roster.Sighting) {
 		}
 		nw.endIfOtherKind(s)
 	}
-	nw.changed.notify()
+	nw.changed.Notify()
 	if in := nw.inst.Load(); in != nil {
 		signal(in.sighted)
 		if l := in.lead.Load(); l != nil {

@@ -52,7 +52,7 @@ func (n *nudger) nudge(w nudge) {
 // more than that has; so the first wish stays until it is met, and then the newest is next.
 func (n *nudger) run(ctx context.Context) {
 	for {
-		more := n.in.grown.more.next() // before last is looked at, so that nothing falls in between
+		more := n.in.grown.more.Next() // before last is looked at, so that nothing falls in between
 		w := n.wanted()
 		if w.term > 0 && n.in.grown.last.Load() >= w.index {
 			if n.in.node.progress.load() < w.index {

@@ -69,7 +69,7 @@ func TestGateOpensAgain(t *testing.T) {
 		n.resets.orders.waiting[forgetFarm] = &resetOrder{server: "gone.1", kind: forgetFarm}
 		n.resets.orders.mu.Unlock()
 		n.fit.close()
-		n.changed.notify()
+		n.changed.Notify()
 		time.Sleep(10 * time.Second)
 		if n.fit.ready() {
 			t.Error("the gate opens before the order is carried out")

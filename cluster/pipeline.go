@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // pipeline is raft's pipeline of appends to one follower, with a reader that does not go away. Without one,
@@ -38,13 +40,13 @@ type pipeline struct {
 // growth tells how far the log of this node goes.
 type growth struct {
 	last atomic.Uint64
-	more broadcast // entries were appended; last says so already
+	more broadcast.Signal // entries were appended; last says so already
 }
 
 // to is called by the log store with its last index.
 func (g *growth) to(last uint64) {
 	g.last.Store(last)
-	g.more.notify()
+	g.more.Notify()
 }
 
 var errPipelineFailed = errors.New("an earlier append of the pipeline failed")
@@ -103,7 +105,7 @@ func (p *pipeline) saysNothing(req *raft.AppendEntriesRequest) bool {
 // rest waits until the log has grown beyond last, but not for ever: raft may have other reasons to go on,
 // which it looks for between two appends.
 func (p *pipeline) rest(last uint64) {
-	more := p.log.more.next() // before last is looked at, so that nothing falls in between
+	more := p.log.more.Next() // before last is looked at, so that nothing falls in between
 	handing := p.handing.next()
 	if p.log.last.Load() > last || p.handing.underWay() {
 		return

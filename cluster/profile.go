@@ -57,7 +57,7 @@ func (p *profile) follow(f *replica.State) {
 	if level := uint32(f.Level()); p.toldLevel.Load() != level {
 		p.toldLevel.Store(level)
 		p.change()
-		p.changed.notify()
+		p.changed.Notify()
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // ends the wait with Err's error, Close with ErrClosed.
 func (n *Node) Ready(ctx context.Context) error {
 	for {
-		changed := n.changed.next()
+		changed := n.changed.Next()
 		if n.fit.ready() {
 			return nil
 		}
@@ -62,7 +62,7 @@ type stage struct {
 // keep opens the gate once this node is a caught-up member, and again whenever it was closed.
 func (rd *readiness) keep() {
 	for rd.becomeReady() {
-		for changed := rd.changed.next(); rd.fit.ready(); changed = rd.changed.next() {
+		for changed := rd.changed.Next(); rd.fit.ready(); changed = rd.changed.Next() {
 			select {
 			case <-changed:
 			case <-rd.ctx.Done():
@@ -113,7 +113,7 @@ func (rd *readiness) openGate() bool {
 	if !rd.fit.open(rd.resets.orders.hiding) {
 		return false
 	}
-	rd.changed.notify()
+	rd.changed.Notify()
 	return true
 }
 

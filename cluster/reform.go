@@ -105,7 +105,7 @@ func (rs *resets) switchOver(old *instance) error {
 		return err
 	}
 	rs.renamed()
-	rs.changed.notify()
+	rs.changed.Notify()
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (rs *resets) run() {
 			for o := rs.orders.next(); o != nil && rs.ctx.Err() == nil; o = rs.orders.next() {
 				rs.obey(*o)
 			}
-			rs.changed.notify()
+			rs.changed.Notify()
 		case <-rs.ctx.Done():
 			return
 		}
@@ -141,7 +141,7 @@ func (rs *resets) replace(o resetOrder) error {
 		rs.farmless()
 	}
 	rs.renamed()
-	rs.changed.notify()
+	rs.changed.Notify()
 	return nil
 }
 

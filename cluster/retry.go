@@ -47,7 +47,7 @@ func (t *transport) awaitFollower(f *follower, server string, term uint64, pause
 	look := time.NewTicker(retryLook)
 	defer look.Stop()
 	for paused := false; ; {
-		heard, changed, handing := f.heard.next(), t.changed.next(), t.handing.next() // before what they tell
+		heard, changed, handing := f.heard.Next(), t.changed.Next(), t.handing.next() // before what they tell
 		if t.handing.underWay() || !t.feeds(server, term) {
 			return false
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // transport is raft's network transport with a second way in, for what the nudger has to say, and with its
@@ -27,7 +29,7 @@ type transport struct {
 	wg       sync.WaitGroup // of forward
 	told     tellings
 	handing  *handover
-	changed  *broadcast // of the node: who leads, and the configuration, among others
+	changed  *broadcast.Signal // of the node: who leads, and the configuration, among others
 
 	applied  func() uint64              // the index of the last entry applied here
 	reached  func(server string) uint64 // what a server was heard to have applied

@@ -41,7 +41,7 @@ func (md *mending) withdraw(in *instance, u unfit) bool {
 	if !md.fit.withdraw(u, still) {
 		return false
 	}
-	md.changed.notify()
+	md.changed.Notify()
 	return true
 }
 

@@ -35,7 +35,7 @@ func (l *leadership) control() {
 			if err := l.carryOut(c); err != nil {
 				l.in.log.Debug("change of the configuration failed", keyServer, c.Server, keyError, err)
 			} else {
-				l.in.node.changed.notify()
+				l.in.node.changed.Notify()
 				continue
 			}
 		}

@@ -74,7 +74,7 @@ func (l *lastLed) swap(server string) (before string) {
 func (in *instance) leaderChanged(server string) leaderChange {
 	n := in.node
 	before := n.lastLed.swap(server)
-	n.changed.notify()
+	n.changed.Notify()
 	return leaderChange{before, server, in.raft.CurrentTerm(), in.reigns.end(before)}
 }
 

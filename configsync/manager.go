@@ -17,6 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
@@ -112,11 +113,11 @@ type Manager struct {
 
 	committing atomic.Bool // hooks commit, under mu: they may look at what is in use, and not wait for mu
 
-	news    news          // of whatever happens
-	staging chan struct{} // has room for one: who stages
-	late    chan struct{} // has room for one: something in force is not ready here
-	rollout board         // what this node knows of a rollout
-	kept    []blob.Hash   // what Contents was told to keep; follow's own
+	news    broadcast.Signal // of whatever happens
+	staging chan struct{}    // has room for one: who stages
+	late    chan struct{}    // has room for one: something in force is not ready here
+	rollout board            // what this node knows of a rollout
+	kept    []blob.Hash      // what Contents was told to keep; follow's own
 	cache   *content.Cache
 	nothing fs.FS // without files
 
@@ -237,11 +238,11 @@ func (m *Manager) follow() {
 }
 
 // tell says to all who wait for news that there is some.
-func (m *Manager) tell() { m.news.tell() }
+func (m *Manager) tell() { m.news.Notify() }
 
 // Changed returns a channel that is closed when something has happened: another state of the log, a release
 // that is ready here, progress of a rollout. Take it before you look.
-func (m *Manager) Changed() <-chan struct{} { return m.news.wait() }
+func (m *Manager) Changed() <-chan struct{} { return m.news.Next() }
 
 // values makes the values of files, for this node.
 func (m *Manager) values(files Files) ([]*value, error) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // maxStrays is how many calls of one piece of the program's code may not have come back before it is not
@@ -20,9 +22,9 @@ type strays struct {
 
 // away are the calls of one piece of code that have not come back.
 type away struct {
-	timely int           // that still have time
-	late   int           // that have none any more
-	news   chan struct{} // closed and replaced when one has come back, or has no time any more
+	timely int              // that still have time
+	late   int              // that have none any more
+	news   broadcast.Signal // one has come back, or has no time any more
 }
 
 // straysError says why code is not called: calls of it have not come back. It is ErrOverloaded: what was to be looked
@@ -42,26 +44,26 @@ func (s *strays) admit(ctx context.Context, e errand) (back func(), err error) {
 	patience := time.NewTimer(e.limit)
 	defer patience.Stop()
 	for {
-		back, a, news := s.try(e)
+		back, timely, late, news := s.try(e)
 		if back != nil {
 			return back, nil
 		}
-		if a.timely == 0 {
-			return nil, straysError(a.late)
+		if timely == 0 {
+			return nil, straysError(late)
 		}
 		select {
 		case <-news:
 		case <-patience.C:
-			return nil, straysError(a.timely + a.late)
+			return nil, straysError(timely + late)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// try counts a call if there is room for it. Else back is nil, and it returns who is away, and what is closed when that
-// changes.
-func (s *strays) try(e errand) (back func(), was away, news <-chan struct{}) {
+// try counts a call if there is room for it. Else back is nil, and it returns how many are away, and what is closed
+// when that changes.
+func (s *strays) try(e errand) (back func(), timely, late int, news <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.of == nil {
@@ -69,14 +71,14 @@ func (s *strays) try(e errand) (back func(), was away, news <-chan struct{}) {
 	}
 	a := s.of[e.what]
 	if a == nil {
-		a = &away{news: make(chan struct{})}
+		a = new(away)
 		s.of[e.what] = a
 	}
 	if a.timely+a.late >= maxStrays && !e.always {
-		return nil, *a, a.news
+		return nil, a.timely, a.late, a.news.Next()
 	}
 	a.timely++
-	return s.begin(a, e.limit), away{}, nil
+	return s.begin(a, e.limit), 0, 0, nil
 }
 
 // begin gives a call its time, and returns what says that it has come back.
@@ -101,6 +103,5 @@ func (s *strays) change(a *away, do func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	do()
-	close(a.news)
-	a.news = make(chan struct{})
+	a.news.Notify()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/lane"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/pick"
 	"github.com/seed48eb2e21/webfarm/farm/forward/internal/retry"
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // hop knows the peers and sends requests to them.
@@ -30,7 +31,7 @@ type hop struct {
 	eligible atomic.Pointer[[]*peer] // who may be chosen now
 
 	mu     sync.Mutex
-	fresh  chan struct{}    // closed, and replaced, when eligible changes; guarded by mu
+	fresh  broadcast.Signal // eligible has changed
 	peers  map[string]*peer // by NodeID; guarded by mu
 	closed bool             // guarded by mu
 	ends   sync.WaitGroup   // of peers that have gone
@@ -45,7 +46,6 @@ func newHop(source Peers, cfg Config, hold func(context.Context, <-chan struct{}
 		budget:   retry.NewBudget(cfg.now),
 		suspects: retry.NewSuspects(cfg.now),
 		hold:     hold,
-		fresh:    make(chan struct{}),
 		peers:    make(map[string]*peer),
 	}
 	h.eligible.Store(new([]*peer))
@@ -102,8 +102,7 @@ func (h *hop) update(st cluster.State) {
 	}
 	h.offer(eligible)
 	if !slices.Equal(*h.eligible.Swap(&eligible), eligible) {
-		close(h.fresh)
-		h.fresh = make(chan struct{})
+		h.fresh.Notify()
 	}
 	for id, p := range h.peers {
 		if !present[id] {
@@ -141,5 +140,5 @@ func (h *hop) anyPeer() bool { return len(*h.eligible.Load()) > 0 }
 func (h *hop) news() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.fresh
+	return h.fresh.Next()
 }

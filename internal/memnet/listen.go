@@ -128,7 +128,7 @@ func (h *Host) connect(ctx context.Context, to addrPort) (*conn, error) {
 	for {
 		h.network.mu.Lock()
 		c, err := h.connectLocked(to)
-		changed := h.network.changed
+		changed := h.network.changed.Next()
 		h.network.mu.Unlock()
 		if c != nil || err != nil {
 			return c, err

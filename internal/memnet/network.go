@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // Network is a network without hosts at first. Its methods may be called by many goroutines. Hosts are named by their IP
@@ -32,8 +34,8 @@ type Network struct {
 	rates   map[path]int
 	losses  map[path]float64
 	stalls  map[path]stall
-	groups  map[string]int // by Partition; nil = none
-	changed chan struct{}  // closed and replaced when a waiting Dial may have its chance
+	groups  map[string]int   // by Partition; nil = none
+	changed broadcast.Signal // a waiting Dial may have its chance
 }
 
 // stall is how often streams stand still, and for how long at most.
@@ -57,14 +59,13 @@ type host struct {
 // New returns an empty network.
 func New() *Network {
 	return &Network{
-		hosts:   make(map[string]*host),
-		links:   make(map[*link]struct{}),
-		cuts:    make(map[path]bool),
-		delays:  make(map[path]time.Duration),
-		rates:   make(map[path]int),
-		losses:  make(map[path]float64),
-		stalls:  make(map[path]stall),
-		changed: make(chan struct{}),
+		hosts:  make(map[string]*host),
+		links:  make(map[*link]struct{}),
+		cuts:   make(map[path]bool),
+		delays: make(map[path]time.Duration),
+		rates:  make(map[path]int),
+		losses: make(map[path]float64),
+		stalls: make(map[path]stall),
 	}
 }
 
@@ -215,8 +216,7 @@ func (n *Network) change(alter func()) {
 
 // wakeLocked lets waiting Dials look again.
 func (n *Network) wakeLocked() {
-	close(n.changed)
-	n.changed = make(chan struct{})
+	n.changed.Notify()
 }
 
 func (n *Network) refreshLocked(l *link) {

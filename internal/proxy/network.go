@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 	"github.com/seed48eb2e21/webfarm/internal/freeport"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
@@ -43,7 +44,7 @@ type Network struct {
 	doors   map[string]*door
 	links   map[[2]string]Link // by sender and receiver
 	packets map[[2]string]*thinLine
-	changed chan struct{} // closed, and replaced, when links change
+	changed broadcast.Signal // links have changed
 	tap     func(from, to string, packet []byte)
 }
 
@@ -58,7 +59,7 @@ type door struct {
 
 // New returns a network without nodes. Close it.
 func New(owner Owner) *Network {
-	n := &Network{owner: owner, doors: map[string]*door{}, links: map[[2]string]Link{}, packets: map[[2]string]*thinLine{}, changed: make(chan struct{})}
+	n := &Network{owner: owner, doors: map[string]*door{}, links: map[[2]string]Link{}, packets: map[[2]string]*thinLine{}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }
@@ -114,8 +115,7 @@ func (n *Network) Heal() {
 }
 
 func (n *Network) changedLocked() {
-	close(n.changed)
-	n.changed = make(chan struct{})
+	n.changed.Notify()
 }
 
 // Tap has f called with a copy of each packet that arrives; nil ends that. f must be quick.
@@ -144,7 +144,7 @@ func (n *Network) Close() {
 func (n *Network) link(from, to string) (Link, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.links[[2]string{from, to}], n.changed
+	return n.links[[2]string{from, to}], n.changed.Next()
 }
 
 // open waits until a link is not cut; false if the network was closed before.

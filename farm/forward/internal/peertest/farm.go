@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/cluster"
+	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 )
 
 // Farm is the cluster. New makes one; it is safe for concurrent use.
@@ -25,7 +26,7 @@ type Farm struct {
 
 	mu      sync.Mutex
 	members map[string]*Member // by ID; guarded by mu
-	changed chan struct{}      // closed and replaced at each change; guarded by mu
+	changed broadcast.Signal   // of members
 }
 
 // Member is one node as its own gate sees the cluster: a forward.Peers. Its fields are changed within
@@ -43,7 +44,7 @@ type Member struct {
 
 // New returns a Farm without members.
 func New(t testing.TB) *Farm {
-	return &Farm{t: t, members: make(map[string]*Member), changed: make(chan struct{})}
+	return &Farm{t: t, members: make(map[string]*Member)}
 }
 
 // Join adds a member, which is alive; its name is the ID in capitals. It has what is in tags.
@@ -59,8 +60,7 @@ func (f *Farm) Change(what func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	what()
-	close(f.changed)
-	f.changed = make(chan struct{})
+	f.changed.Notify()
 }
 
 func (f *Farm) state() (cluster.State, <-chan struct{}) {
@@ -76,7 +76,7 @@ func (f *Farm) state() (cluster.State, <-chan struct{}) {
 			Tags:   maps.Clone(m.Tags),
 		})
 	}
-	return st, f.changed
+	return st, f.changed.Next()
 }
 
 // Watch yields the present state, and the newest one after changes.

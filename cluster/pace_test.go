@@ -11,6 +11,8 @@ import (
 
 // A rolling restart changes Tuning.Heartbeat tenfold. Nobody loses the leader between the restarts, and no
 // write is lost.
+//
+// Slow: two rolling restarts under writes, with seconds of rest after each node, in fake time.
 func TestHeartbeatsDiffer(t *testing.T) {
 	t.Parallel()
 	const long = 10 * leastHeartbeat

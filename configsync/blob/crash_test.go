@@ -118,6 +118,8 @@ func exitOn(err error) {
 
 // A process is killed before each thing that it has its disk do. Afterwards there is no blob with other bytes
 // than its name says, all that was said to be durable is there, and nothing is left over.
+//
+// Slow: a process for each thing that a disk is asked to do.
 func TestKill(t *testing.T) {
 	step := 1
 	for ; step < 100; step++ {

@@ -98,23 +98,6 @@ func (in *instance) start(notify <-chan bool) {
 	in.wg.Go(in.hashMarked)
 }
 
-func (in *instance) config(notify chan<- bool) *raft.Config {
-	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(in.server)
-	c.HeartbeatTimeout, c.ElectionTimeout = in.node.cfg.Tuning.Heartbeat, in.node.cfg.Tuning.Heartbeat
-	c.LeaderLeaseTimeout = in.node.cfg.Tuning.Heartbeat / 2
-	c.CommitTimeout = commitTimeout
-	c.MaxAppendEntries = maxAppendEntries
-	c.SnapshotInterval = 24 * time.Hour // snapshots are taken by bytes and by time; see snapshots
-	c.SnapshotThreshold = 1 << 62
-	c.TrailingLogs = leastTrailing // see takeSnapshot
-	c.ShutdownOnRemove = false
-	c.NoLegacyTelemetry = true
-	c.NotifyCh = notify
-	c.Logger = raftLogger(in.node.log)
-	return c
-}
-
 // halted ends this node's part in the farm: its state machines met something that they must not skip.
 func (in *instance) halted(err error) {
 	in.node.fail(err)
@@ -123,52 +106,6 @@ func (in *instance) halted(err error) {
 		<-in.made
 		in.stop()
 	})
-}
-
-// appliedIndex returns the index of the last entry that is applied.
-func (in *instance) appliedIndex() uint64 {
-	index, _ := in.fsm.View()
-	return index
-}
-
-// last returns the index up to which this node has the log, or the state that the log led to.
-func (in *instance) last() uint64 {
-	index, _ := in.fsm.View()
-	return max(index, in.grown.last.Load())
-}
-
-// watchLeadership starts and ends leaderships. raft waits for this channel to be read, so it does nothing
-// slow here.
-func (in *instance) watchLeadership(notify <-chan bool) {
-	for {
-		select {
-		case leads := <-notify:
-			in.endLeadership()
-			if leads {
-				in.beginLeadership()
-			}
-		case <-in.ctx.Done():
-			in.endLeadership()
-			return
-		}
-	}
-}
-
-func (in *instance) beginLeadership() {
-	l := newLeadership(in, in.raft.CurrentTerm())
-	in.lead.Store(l)
-	in.wg.Go(func() {
-		l.run()
-		in.lead.CompareAndSwap(l, nil)
-	})
-	in.node.changed.Notify()
-}
-
-func (in *instance) endLeadership() {
-	if l := in.lead.Swap(nil); l != nil {
-		l.cancel()
-	}
-	in.node.changed.Notify()
 }
 
 // observe is raft's observer: it takes note of heartbeats at once, and lets changes of the leader through to
@@ -191,56 +128,6 @@ func (in *instance) observe(o *raft.Observation) bool {
 func (in *instance) electSole() {
 	if voters := in.voters(); len(voters) == 1 && voters[0] == in.server {
 		in.setHeartbeat(in.node.cfg.Tuning.Heartbeat / 2)
-	}
-}
-
-func (in *instance) setHeartbeat(d time.Duration) {
-	if err := in.changeHeartbeat(d); err != nil {
-		in.log.Debug("heartbeat timeout not changed", keyError, err)
-	}
-}
-
-func (in *instance) changeHeartbeat(d time.Duration) error {
-	in.reloadMu.Lock()
-	defer in.reloadMu.Unlock()
-	c := in.raft.ReloadableConfig()
-	if c.HeartbeatTimeout == d {
-		return nil
-	}
-	c.HeartbeatTimeout = d
-	c.ElectionTimeout = max(in.node.cfg.Tuning.Heartbeat, d) // raft wants no shorter one
-	return in.raft.ReloadConfig(c)
-}
-
-// voters returns the server IDs of those who vote, by the latest configuration.
-func (in *instance) voters() (out []string) {
-	for _, s := range in.configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			out = append(out, string(s.ID))
-		}
-	}
-	return out
-}
-
-// configuration returns the latest configuration; raft answers at once.
-func (in *instance) configuration() raft.Configuration {
-	f := in.raft.GetConfiguration()
-	if f.Error() != nil {
-		return raft.Configuration{}
-	}
-	return f.Configuration()
-}
-
-// guard waits for a future, but not longer than the instance lives: raft may leave futures unanswered at its
-// end.
-func (in *instance) guard(f raft.Future) error {
-	ch := make(chan error, 1)
-	go func() { ch <- f.Error() }()
-	select {
-	case err := <-ch:
-		return err
-	case <-in.ctx.Done():
-		return ErrClosed
 	}
 }
 

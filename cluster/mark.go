@@ -22,36 +22,6 @@ const (
 	hashShare = 4       // then it pauses for so many times as long
 )
 
-// marked is told by the state, while it is locked, that it was frozen at a mark. One frozen state waits at a
-// time: the newest.
-func (in *instance) marked(index uint64, s *replica.Snapshot) {
-	select {
-	case <-in.marks:
-	default:
-	}
-	in.marks <- replica.Marked{Index: index, State: s}
-}
-
-// hashMarked hashes the states that are frozen at marks.
-func (in *instance) hashMarked() {
-	for {
-		select {
-		case m := <-in.marks:
-			w := &slowHash{ctx: in.ctx, since: time.Now()}
-			if err := m.State.Write(w); err != nil {
-				if in.ctx.Err() == nil {
-					in.log.Warn("the state cannot be hashed, so it is not compared with that of others",
-						"index", m.Index, keyError, err)
-				}
-				continue
-			}
-			in.hashed.Store(&replica.Point{Index: m.Index, Sum: w.Sum()})
-		case <-in.ctx.Done():
-			return
-		}
-	}
-}
-
 // slowHash takes a fifth of a processor at most: nobody waits for it.
 type slowHash struct {
 	replica.Digest

@@ -128,11 +128,6 @@ func (rd *readiness) caughtUpNow() bool {
 	return rd.reads.barrier(ctx) == nil
 }
 
-// configured reports whether this server is in the configuration.
-func (in *instance) configured() bool {
-	return in.node.members.situation().Server(in.server) != nil
-}
-
 // placed reports whether this node, which has caught up, has the place in the configuration that it is to
 // have: a vote, or none, if the leader would give none to any stand-by now. told is false if the leader could
 // not be asked, or its program does not know the question; then this node judges as it would if it led.

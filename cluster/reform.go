@@ -109,59 +109,6 @@ func (rs *resets) switchOver(old *instance) error {
 	return nil
 }
 
-// lastEntry returns the last entry that the log, or the newest snapshot, holds.
-func (in *instance) lastEntry() (term, index uint64, err error) {
-	snaps, err := in.snaps.List()
-	if err != nil {
-		return 0, 0, err
-	}
-	if len(snaps) > 0 {
-		term, index = snaps[0].Term, snaps[0].Index
-	}
-	last, err := in.store.LastIndex()
-	if err != nil || last <= index {
-		return term, index, err
-	}
-	var l raft.Log
-	if err = in.store.GetLog(last, &l); err != nil || l.Term < term {
-		return term, index, err // what lies behind the snapshot was to be replaced by it
-	}
-	return l.Term, last, nil
-}
-
-// replay returns the state that the newest snapshot and the whole log lead to, beyond what this node knew to
-// be committed: with the quorum gone, nobody can tell which of it was, and what was acknowledged must not be
-// lost. Raft has stopped, perhaps between a snapshot and its being restored, so the state it has worked with
-// is left alone.
-func (in *instance) replay(last uint64) (*replica.State, error) {
-	f, halted := in.node.detachedState()
-	snaps, err := in.snaps.List()
-	if err != nil {
-		return nil, err
-	}
-	from := uint64(0)
-	if len(snaps) > 0 {
-		meta, r, err := in.snaps.Open(snaps[0].ID)
-		if err != nil {
-			return nil, err
-		}
-		from = meta.Index
-		if err := f.Restore(r); err != nil { // which closes r
-			return nil, err
-		}
-	}
-	for i := from + 1; i <= last; i++ {
-		var l raft.Log
-		if err := in.store.GetLog(i, &l); err != nil {
-			return nil, fmt.Errorf("log entry %d: %w", i, err)
-		}
-		if l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
-			f.ApplyBatch([]*raft.Log{&l})
-		}
-	}
-	return f, *halted
-}
-
 // seed makes l the log of a farm whose only voter is server, and whose state is s.
 func (l openLog) seed(s *replica.Snapshot, term, index uint64, server string, t raft.Transport) error {
 	sink, err := l.snaps.Create(raft.SnapshotVersionMax, index, term, replica.SoleVoter(server), index, t)

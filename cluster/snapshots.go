@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
@@ -20,6 +22,13 @@ const (
 	leastBytes    = 1 << 20 // or than these
 	keepFactor    = 4       // times SnapshotBytes of the log are kept for a follower
 	keepSnapshots = 2       // times the size of the snapshot that it was sent, if that is more
+)
+
+// A node may be without a snapshot that it can read for so long, and for so many tries: one of a large state
+// takes its time.
+const (
+	unreadablePatience = 30 * time.Second
+	unreadableTries    = 3
 )
 
 // snapshotSchedule says when a node takes a snapshot: when as many bytes have gone through the log as
@@ -121,14 +130,6 @@ func staying(snapshotBytes, bytes, entries int64) uint64 {
 	return uint64(max(snapshotBytes/4*entries/max(bytes, 1), min(leastTrailing, few), 1))
 }
 
-func (in *instance) setTrailing(entries uint64) error {
-	in.reloadMu.Lock()
-	defer in.reloadMu.Unlock()
-	c := in.raft.ReloadableConfig()
-	c.TrailingLogs = entries
-	return in.raft.ReloadConfig(c)
-}
-
 // needed returns the first entry that a follower which can be reached has yet to be sent: one that is sent a
 // snapshot needs all behind it. Who would need more of the log than is kept for anybody gets another
 // snapshot.
@@ -143,4 +144,64 @@ func (in *instance) needed(size func(from uint64) int64) (first uint64) {
 		}
 	}
 	return first
+}
+
+// unreadable is called when the newest snapshot, or one that was to be restored, cannot be read.
+func (in *instance) unreadable(err error) {
+	in.watchMu.Lock()
+	first := in.unreadableSince.IsZero()
+	if first {
+		in.unreadableSince = time.Now()
+	}
+	in.watchMu.Unlock()
+	if first {
+		in.log.Error("a snapshot cannot be read; another one is made", keyError, err)
+	}
+	signal(in.snapshotNow)
+}
+
+// replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can
+// be, the disk is of no use, and somebody else has to lead.
+func (in *instance) replaceSnapshot() {
+	err := in.takeSnapshot(in.fsm.Pending())
+	if err == nil {
+		err = in.readNewest()
+	}
+	in.watchMu.Lock()
+	since := in.unreadableSince
+	in.tries++
+	tries := in.tries
+	if err == nil {
+		in.unreadableSince, in.tries = time.Time{}, 0
+	}
+	in.watchMu.Unlock()
+	switch {
+	case err == nil:
+		in.log.Info("there is a snapshot again that can be read")
+	case tries >= unreadableTries && time.Since(since) > unreadablePatience && !descriptors.Exhausted(err):
+		in.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
+	default:
+		signal(in.snapshotNow)
+	}
+}
+
+// findStateSize notes how large the newest snapshot on disk is.
+func (in *instance) findStateSize() error {
+	listed, err := in.snaps.List()
+	if err == nil && len(listed) > 0 && in.node.durable() {
+		in.stateSize.Store(listed[0].Size)
+	}
+	return err
+}
+
+func (in *instance) readNewest() error {
+	listed, err := in.snaps.List()
+	if err != nil || len(listed) == 0 {
+		return errors.Join(err, errors.New("there is no snapshot"))
+	}
+	_, r, err := in.snaps.Open(listed[0].ID)
+	if err != nil {
+		return err
+	}
+	return r.Close()
 }

@@ -3,11 +3,9 @@ package cluster
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -16,13 +14,6 @@ import (
 )
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
-
-// A node may be without a snapshot that it can read for so long, and for so many tries: one of a large state
-// takes its time.
-const (
-	unreadablePatience = 30 * time.Second
-	unreadableTries    = 3
-)
 
 // checkedSnapshots watches over an instance's snapshots. raft, as the leader, tries for ever to send the
 // newest one, whether that can be read or not (raft issue 522); and it restores what came from a leader
@@ -108,81 +99,4 @@ func (s *checkedSink) Close() error {
 		s.in.stateSize.Store(s.size)
 	}
 	return err
-}
-
-// unreadable is called when the newest snapshot, or one that was to be restored, cannot be read.
-func (in *instance) unreadable(err error) {
-	in.watchMu.Lock()
-	first := in.unreadableSince.IsZero()
-	if first {
-		in.unreadableSince = time.Now()
-	}
-	in.watchMu.Unlock()
-	if first {
-		in.log.Error("a snapshot cannot be read; another one is made", keyError, err)
-	}
-	signal(in.snapshotNow)
-}
-
-// replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can
-// be, the disk is of no use, and somebody else has to lead.
-func (in *instance) replaceSnapshot() {
-	err := in.takeSnapshot(in.fsm.Pending())
-	if err == nil {
-		err = in.readNewest()
-	}
-	in.watchMu.Lock()
-	since := in.unreadableSince
-	in.tries++
-	tries := in.tries
-	if err == nil {
-		in.unreadableSince, in.tries = time.Time{}, 0
-	}
-	in.watchMu.Unlock()
-	switch {
-	case err == nil:
-		in.log.Info("there is a snapshot again that can be read")
-	case tries >= unreadableTries && time.Since(since) > unreadablePatience && !descriptors.Exhausted(err):
-		in.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
-	default:
-		signal(in.snapshotNow)
-	}
-}
-
-// frozen returns the state as it is now, for a snapshot that is sent from memory.
-func (in *instance) frozen() (raftlog.Frozen, error) {
-	s, index, err := in.fsm.Freeze()
-	if err != nil {
-		return raftlog.Frozen{}, err
-	}
-	f := raftlog.Frozen{Index: index, Configuration: s.Configuration, ConfigurationIndex: s.ConfiguredAt,
-		Write: s.Write}
-	var last raft.Log
-	if err := in.store.GetLog(index, &last); err == nil {
-		f.Term = last.Term
-	} else if !errors.Is(err, raft.ErrLogNotFound) {
-		return f, err
-	}
-	return f, nil
-}
-
-// findStateSize notes how large the newest snapshot on disk is.
-func (in *instance) findStateSize() error {
-	listed, err := in.snaps.List()
-	if err == nil && len(listed) > 0 && in.node.durable() {
-		in.stateSize.Store(listed[0].Size)
-	}
-	return err
-}
-
-func (in *instance) readNewest() error {
-	listed, err := in.snaps.List()
-	if err != nil || len(listed) == 0 {
-		return errors.Join(err, errors.New("there is no snapshot"))
-	}
-	_, r, err := in.snaps.Open(listed[0].ID)
-	if err != nil {
-		return err
-	}
-	return r.Close()
 }

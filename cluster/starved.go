@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
@@ -28,6 +27,3 @@ func (b *base) untilFiles(ctx context.Context, what string, step func() error) e
 		}
 	}
 }
-
-// starved reports whether a write to the log waits for a descriptor.
-func (in *instance) starved() bool { return raftlog.Starved(in.files) }

@@ -41,35 +41,3 @@ func parseQuestion(b []byte) (question, error) {
 		divergence: divergence{text: r.Text(), stop: r.Byte() != 0}}
 	return q, r.End()
 }
-
-// answerCompare is the side of a copy that is asked.
-func (in *instance) answerCompare(from wire.Hello, payload []byte) ([]byte, error) {
-	q, err := parseQuestion(payload)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case in.node.failure.get() != nil:
-		return nil, ErrClosed
-	case q.server != in.server || in.ctx.Err() != nil:
-		return nil, wire.ErrNotMe
-	}
-	if in.follows(from) {
-		in.setDivergence(q.divergence)
-	}
-	return in.testify(q.index).append(nil), nil
-}
-
-// follows reports whether a speaker is the leader that this node knows.
-func (in *instance) follows(from wire.Hello) bool {
-	leader, _ := in.leader.get()
-	return leader != "" && wire.NodeOf(leader) == wire.NodeOf(from.Source)
-}
-
-func (in *instance) testify(index uint64) testimony {
-	t := testimony{chain: in.fsm.PointAt(index)}
-	if p := in.hashed.Load(); p != nil {
-		t.state = *p
-	}
-	return t
-}

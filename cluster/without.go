@@ -91,24 +91,3 @@ func (l *leadership) askStored(ctx context.Context, voter string) (stored, error
 	}
 	return parseStored(out)
 }
-
-// answerStored is the voter's side of askStored.
-func (in *instance) answerStored(server []byte) ([]byte, error) {
-	if string(server) != in.server {
-		return nil, wire.ErrNotMe
-	}
-	s, err := in.stored()
-	return s.append(nil), err
-}
-
-// stored says how far the log goes. That of a node which takes no part does not count: it may be damaged, or
-// about to be given up.
-func (in *instance) stored() (s stored, err error) {
-	switch {
-	case in.ctx.Err() != nil, in.broken.Load() != nil, in.node.failure.get() != nil, in.node.fit.err() != nil:
-		return stored{}, wire.ErrNotMe
-	}
-	s.term = in.raft.CurrentTerm()
-	s.lastTerm, s.last, err = in.lastEntry()
-	return s, err
-}

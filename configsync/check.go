@@ -1,10 +1,8 @@
 package configsync
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -20,57 +18,6 @@ type Problem = tree.Problem
 
 // Problems is an error: all that is wrong with a set of files, the first 50 of it.
 type Problems = tree.Problems
-
-// Files are the files of a revision, from path to text. The paths are relative and have slashes:
-// nodes/n1/site.yaml.
-type Files map[string]string
-
-// ReadFolder returns the files of a folder. Those whose names begin with a dot or end with ~ are left out.
-//
-// Errors: those of reading; Problems, if there are more files or bytes than a revision can have, or what is
-// no file.
-func ReadFolder(folder fs.FS) (Files, error) { return readFolder(folder, false) }
-
-// readFolder is ReadFolder. Links to files are read if they are to be followed, as where Kubernetes mounts a
-// ConfigMap.
-func readFolder(folder fs.FS, follow bool) (Files, error) {
-	files, size := Files{}, 0
-	err := fs.WalkDir(folder, ".", func(path string, e fs.DirEntry, err error) error {
-		hidden := path != "." && (strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~"))
-		switch {
-		case err != nil:
-			return err
-		case hidden && e.IsDir():
-			return fs.SkipDir
-		case hidden || e.IsDir():
-			return nil
-		case !e.Type().IsRegular() && !(follow && linksToFile(folder, path)):
-			return Problems{{File: path, Text: "is no regular file"}}
-		case len(files) == state.MaxFiles:
-			return Problems{{File: path, Text: fmt.Sprintf("is one file too many: %d are possible", state.MaxFiles)}}
-		}
-		info, err := fs.Stat(folder, path)
-		if err != nil {
-			return err
-		}
-		if size += int(min(info.Size(), state.MaxBytes+1)); size > state.MaxBytes {
-			return Problems{{File: path, Text: fmt.Sprintf("makes more than %d bytes of all files", state.MaxBytes)}}
-		}
-		b, err := fs.ReadFile(folder, path)
-		files[path] = string(b)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return files, nil
-}
-
-// linksToFile reports whether a link leads to a file.
-func linksToFile(folder fs.FS, path string) bool {
-	info, err := fs.Stat(folder, path)
-	return err == nil && info.Mode().IsRegular()
-}
 
 // Check reports what is wrong with files, for every node that they could be for: a node that one of them is
 // about, and one of each role that one is about. Each config is listed; a file of another one is wrong.
@@ -170,12 +117,6 @@ func readAll(ds []*declaration, files Files, o secret.Opener, mine func(string) 
 	return docs, unread, ps
 }
 
-// readOwn reads the files of this program's configs. Those of other programs' configs do not matter.
-func (m *Manager) readOwn(files Files, o secret.Opener) (documents, Problems) {
-	docs, _, ps := readAll(m.declared, files, o, func(string) bool { return false })
-	return docs, ps
-}
-
 func noConfig(name string, ds []*declaration) string {
 	names := make([]string, len(ds))
 	for i, d := range ds {
@@ -188,52 +129,6 @@ func noConfig(name string, ds []*declaration) string {
 		return fmt.Sprintf("this program has no config %q, nor any other", name)
 	}
 	return fmt.Sprintf("this program has no config %q; it has: %s", name, strings.Join(names, ", "))
-}
-
-// target is a node as files know it.
-type target struct{ node, role string }
-
-// String returns "", "role front", "node n1" or "node n1 of role front".
-func (t target) String() string {
-	switch {
-	case t.node != "" && t.role != ordinary:
-		return "node " + t.node + " of role " + t.role
-	case t.node != "":
-		return "node " + t.node
-	case t.role != ordinary:
-		return "role " + t.role
-	}
-	return ""
-}
-
-// ordinary is the role of a node that has none.
-const ordinary = "ordinary"
-
-// targets returns every kind of node that documents are about, those of no name first.
-func targets(docs []*layer.Document, roles map[string]string) []target {
-	nodes, kinds := []string{""}, []string{ordinary}
-	for _, d := range docs {
-		switch d.Rank {
-		case layer.Node:
-			nodes = append(nodes, d.Name)
-		case layer.Role:
-			kinds = append(kinds, d.Name)
-		}
-	}
-	var out []target
-	for _, node := range nodes {
-		for _, role := range kinds {
-			if known, ok := roles[node]; ok && node != "" {
-				role = known
-			}
-			out = append(out, target{node, role})
-		}
-	}
-	slices.SortFunc(out, func(a, b target) int {
-		// roles backwards: "ordinary" before "front"
-		return cmp.Or(cmp.Compare(a.node, b.node), -cmp.Compare(a.role, b.role))
-	})
-	return slices.Compact(out)
 }
 
 // checkAll checks what every kind of node would get.

@@ -71,20 +71,3 @@ func (m *Manager) Verify(ctx context.Context, seal []byte) (credential.Signed, e
 	s, _, err := credential.Verify(m.s.Farm, seal, m.s.Local().State().Credentials().Find, time.Now())
 	return s, err
 }
-
-// signed returns nil if the publisher of a content has signed it for this farm. It is asked before anything
-// is fetched. Whether the credential may publish is decided by the log, when it is published: a node that
-// comes later has to be able to use what is in force.
-func (m *Manager) signed(c Content) error {
-	if m.s.Farm == "" || c.Root.IsZero() {
-		return nil
-	}
-	if c.Seal == "" {
-		return fmt.Errorf("%w: nobody has signed it", credential.ErrSignature)
-	}
-	s, err := credential.Open(m.s.Farm, []byte(c.Seal))
-	if err != nil {
-		return err
-	}
-	return s.FitsContent(c.Root)
-}

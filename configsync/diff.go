@@ -36,20 +36,6 @@ func (m *Manager) Diff(from, to uint64) ([]Difference, error) {
 	return m.DiffFiles(old, files)
 }
 
-// DiffFiles is Diff of files.
-func (m *Manager) DiffFiles(old, files Files) ([]Difference, error) {
-	was, wrong := m.readOwn(old, m.opener().Lenient())
-	is, ps := m.readOwn(files, m.opener().Lenient())
-	if err := append(ps, wrong...).Err(); err != nil {
-		return nil, err
-	}
-	var out []Difference
-	for _, d := range m.declared {
-		out = append(out, d.diff(was[d], is[d], m.roles())...)
-	}
-	return out, nil
-}
-
 // diff returns what differs for each kind of node, and not already for all.
 func (d *declaration) diff(was, is []*layer.Document, roles map[string]string) (out []Difference) {
 	for _, t := range targets(append(slices.Clone(was), is...), roles) {

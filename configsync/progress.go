@@ -137,12 +137,3 @@ func (m *Manager) FollowRollout(ctx context.Context, id uint64) iter.Seq[Progres
 		}
 	}
 }
-
-// Rollouts returns the rollouts that are kept, up to 50, the newest last.
-func (m *Manager) Rollouts() []Rollout { return m.s.Local().State().Rollouts() }
-
-// Releases returns the releases that are kept, the newest last: 50, and more if they are needed.
-func (m *Manager) Releases() []Release { return m.s.Local().State().Releases() }
-
-// Canary returns the canary; the zero Canary if there is none.
-func (m *Manager) Canary() Canary { return m.s.Local().State().Canary() }

@@ -2,11 +2,9 @@ package configsync
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
@@ -129,138 +127,12 @@ func (f Files) to(files Files) Change {
 	return c
 }
 
-// Activate puts a release in force that is kept, as Publish does a new one. That of the canary is so promoted
-// to all nodes. Errors: those of Put, ErrNoRelease, and ErrUnavailable for a release whose content is not kept any more
-// and is to be had from nobody.
-func (m *Manager) Activate(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
-	if p.Dry {
-		return only(m.DryRunRelease(ctx, w, release, p))
-	}
-	r, err := m.begin(ctx, w, release, p)
-	if err == nil {
-		r, err = m.end(ctx, r)
-	}
-	return r, err
-}
-
-func (m *Manager) begin(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
-	if err := m.areMembers(p.Nodes); err != nil {
-		return Result{}, err
-	}
-	p = withDefaults(p)
-	if err := m.haveAgain(ctx, release, p); err != nil {
-		return Result{}, err
-	}
-	cmd := state.Begin{Write: state.Write(w), Release: release, Plan: p}.Append(nil)
-	return m.write(ctx, w, cmd, func(s *state.State) (Files, error) {
-		r, ok := s.Release(release)
-		if !ok || release == 0 {
-			return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
-		}
-		return filesOf(s, r.Revision), nil
-	})
-}
-
-// haveAgain brings the content of a release here that is not kept any more. If nobody has it, a rollout would wait
-// for it until its time is over, and keep every other one waiting.
-func (m *Manager) haveAgain(ctx context.Context, release uint64, p Plan) error {
-	s := m.s.Local().State()
-	r, ok := s.Release(release)
-	if !ok || r.Content.Root.IsZero() || m.s.Content == nil || m.s.Log == nil || slices.Contains(s.Roots(), r.Content.Root) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.Stage)
-	defer cancel()
-	_, err := m.fetch(ctx, r.Content, func(NodeProgress) {})
-	if errors.Is(err, ErrUnavailable) {
-		return fmt.Errorf("%w: that of release %d is not kept any more, and no node that can be reached has all of it: publish "+
-			"it again", ErrUnavailable, release)
-	}
-	if err != nil {
-		err = fmt.Errorf("configsync: the content of release %d, which is not kept any more, cannot be had again: %w", release, err)
-	}
-	return err
-}
-
-// Rollback puts the release of an earlier epoch in force again, as a new epoch. It goes the same way as a new
-// release: what was valid once need not be any more. Errors: those of Put, and ErrNoEpoch.
-func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint64, err error) {
-	if err := m.barrier(ctx); err != nil {
-		return 0, err
-	}
-	e, ok := m.s.Local().State().Epoch(to)
-	if !ok || e.Release == 0 {
-		return 0, fmt.Errorf("%w: %d", ErrNoEpoch, to)
-	}
-	r, err := m.Activate(ctx, w, e.Release, Plan{})
-	return r.Epoch, err
-}
-
-// StartCanary has some nodes show a release that is kept, before the others, until it is given up by EndCanary or
-// promoted by Activate. There is one canary at a time, and while there is, no other release can be put in
-// force. All of the nodes have to be ready. Errors: those of Activate.
-func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, nodes []string, p Plan) (Result, error) {
-	if len(nodes) == 0 {
-		return Result{}, errors.New("configsync: a canary is for at least one node: say which are to show it")
-	}
-	if m.s.Log != nil && m.s.Local().State().Current().Release == release {
-		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes", release)
-	}
-	p.Nodes = nodes
-	return m.Activate(ctx, w, release, p)
-}
-
-// namesOf returns the names of members as people read them, sorted.
-func namesOf(members []Member) string {
-	var names []string
-	for _, m := range members {
-		names = append(names, m.Name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
-
-// areMembers returns an error if a name is no member's.
-func (m *Manager) areMembers(nodes []string) error {
-	members := m.s.Peers.Members()
-	for _, node := range nodes {
-		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == node }) {
-			return fmt.Errorf("configsync: %q is no member that serves with this program; there are: %s", node,
-				namesOf(members))
-		}
-	}
-	return nil
-}
-
-// EndCanary has the nodes of the canary show what is in force again. rollout is Canary.Rollout. Errors:
-// ErrEnded, ErrBusy, and those of the log.
-func (m *Manager) EndCanary(ctx context.Context, rollout uint64, who, why string) error {
-	return m.take(ctx, state.EndCanary{Rollout: rollout, Who: who, Why: why}.Append(nil))
-}
-
 // Abort ends a rollout: before the switch nothing has changed anywhere, and after it, while the nodes look
 // whether they are well, the farm goes back to the release before. Errors: ErrEnded, and those of the log.
 func (m *Manager) Abort(ctx context.Context, rollout uint64, who, why string) error {
 	err := m.take(ctx, state.Abort{Rollout: rollout, Who: who, Why: why}.Append(nil))
 	if r, _ := m.s.Local().State().Rollout(rollout); err != nil && r.Phase == PhaseConfirming {
 		return m.take(ctx, state.Return{Rollout: rollout, Who: who, Why: why}.Append(nil))
-	}
-	return err
-}
-
-// take has the log take a step that somebody has asked for.
-func (m *Manager) take(ctx context.Context, cmd []byte) error {
-	if m.s.Log == nil {
-		return ErrLocal
-	}
-	index, value, err := m.s.Log.Propose(ctx, cmd)
-	if err != nil && index == 0 {
-		return err
-	}
-	m.refresh()
-	a, err := state.DecodeAnswer(value)
-	if err == nil {
-		err = outcome(a, Write{})
 	}
 	return err
 }

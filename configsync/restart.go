@@ -3,8 +3,6 @@ package configsync
 import (
 	"slices"
 
-	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
-	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
 
@@ -133,23 +131,4 @@ func touches(a, b map[*declaration]*tree.Node, fields []string) bool {
 		}
 	}
 	return false
-}
-
-// trees returns the values outside of sections.
-func (s *staged) trees() map[*declaration]*tree.Node {
-	out := map[*declaration]*tree.Node{}
-	for _, v := range s.values {
-		out[v.d] = v.base.tree
-	}
-	return out
-}
-
-// treesOf returns what a revision has for this node outside of sections, as far as this program can read it.
-func (m *Manager) treesOf(s *state.State, revision uint64) map[*declaration]*tree.Node {
-	docs, _ := m.readOwn(filesOf(s, revision), m.opener().Lenient())
-	out := map[*declaration]*tree.Node{}
-	for _, d := range m.declared {
-		out[d] = d.effective(layer.For(docs[d], m.s.Node, m.s.Role), "")
-	}
-	return out
 }

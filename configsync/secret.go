@@ -9,7 +9,6 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
-	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 )
 
 // Secret is the type of a field that the program alone reads, by Reveal: a password, a key of somebody's API.
@@ -117,15 +116,4 @@ func (m *Manager) KeysInUse() []uint32 {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)
-}
-
-// opener returns what becomes of secrets in files on this node.
-func (m *Manager) opener() secret.Opener {
-	return secret.Opener{Plain: m.s.Path != "", Open: func(at secret.Place, token string) (Secret, error) {
-		s, err := m.keys.Open(at, token)
-		if errors.Is(err, keyring.ErrNotYet) {
-			m.tryAgain.Store(true)
-		}
-		return s, err
-	}}
 }

@@ -102,35 +102,6 @@ func (m *Manager) whileStaging(ctx context.Context, id uint64) (context.Context,
 	})
 }
 
-// while returns a context that ends when something is no longer so, or the Manager is closed. stop has to be
-// called.
-func (m *Manager) while(parent context.Context, so func() bool) (ctx context.Context, stop context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		tick := time.NewTicker(lookEvery)
-		defer tick.Stop()
-		for {
-			news := m.Changed()
-			if !so() {
-				cancel(ErrEnded)
-				return
-			}
-			select {
-			case <-news:
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			case <-m.ctx.Done():
-				cancel(ErrClosed)
-				return
-			}
-		}
-	}()
-	return ctx, func() { cancel(context.Canceled); <-over }
-}
-
 func (m *Manager) lockStaging(ctx context.Context) error {
 	select {
 	case m.staging <- struct{}{}:
@@ -214,26 +185,6 @@ func (m *Manager) make(ctx context.Context, source *state.State, r Release, mani
 // errKeyToCome says that a key which the files need has not come yet.
 var errKeyToCome = errors.New("a key for secrets has not come to this node yet")
 
-// remember keeps what is ready. Values that other releases have too are the same objects.
-func (m *Manager) remember(st *staged) (*staged, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	others := []*staged{m.now.Load().staged}
-	for _, o := range m.ready {
-		others = append(others, o)
-	}
-	for i, v := range st.values {
-		for _, o := range others {
-			if o.wrong == nil && v.same(o.values[i]) {
-				st.values[i] = o.values[i]
-				break
-			}
-		}
-	}
-	m.ready[st.digest] = st
-	return st, st.wrong
-}
-
 // meets says why this program cannot use a release; nil if it can.
 func (m *Manager) meets(n Needs) error {
 	if err := CheckProgram(m.s.Program, n.Program); err != nil {
@@ -243,74 +194,4 @@ func (m *Manager) meets(n Needs) error {
 		return fmt.Errorf("the release needs protocol level %d; this program speaks %d", n.Level, m.s.Level)
 	}
 	return nil
-}
-
-// How long after a failure this node tries again to become ready for what is in force.
-const (
-	againFirst = time.Second
-	againLast  = 10 * time.Second
-)
-
-// catchUp makes this node ready for what is in force whenever it is not.
-func (m *Manager) catchUp() {
-	again := againFirst
-	for {
-		select {
-		case <-m.late:
-		case <-m.ctx.Done():
-			return
-		}
-		if m.catchUpOnce() {
-			again = againFirst
-			continue
-		}
-		select {
-		case <-time.After(again):
-		case <-m.ctx.Done():
-			return
-		}
-		again = min(2*again, againLast)
-		select {
-		case m.late <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// catchUpOnce reports whether there is nothing more to be done.
-func (m *Manager) catchUpOnce() bool {
-	source := m.s.Local().State()
-	r, canary := source.For(m.s.Node)
-	want := source.Digest(r)
-	ctx, cancel := m.while(m.ctx, func() bool {
-		now := m.s.Local().State()
-		r, c := now.For(m.s.Node)
-		return c == canary && now.Digest(r) == want
-	})
-	defer cancel()
-	quiet := func(NodeProgress) {}
-	st := (*staged)(nil)
-	manifest, err := m.bring(ctx, source, r, quiet)
-	if err == nil {
-		if m.lockStaging(ctx) != nil {
-			return true
-		}
-		defer m.unlockStaging()
-		st, err = m.make(ctx, source, r, manifest, quiet)
-	}
-	if err == nil {
-		err = m.prepare(ctx, st, 0)
-	}
-	if ctx.Err() != nil || errors.Is(err, ErrEnded) {
-		return true // something else is in force by now, and has been said so
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	never := st != nil && st.wrong != nil
-	if m.failed = nil; err != nil && !never {
-		m.failed = &failure{want, source.Current().Number, r.ID, err}
-		m.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
-	}
-	m.switchLocked(true)
-	return err == nil || never
 }

@@ -1,23 +1,11 @@
 package configsync
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
-
-// digest names all that a release consists of, but for its number: state.State.Digest.
-type digest = [sha256.Size]byte
-
-// staged is a release that is ready on this node, or cannot be. It never changes.
-type staged struct {
-	digest digest
-	values []*value // in the order of Manager.declared
-	shown  *shown   // the content; nil = there is none
-	wrong  error    // why it can never be used here; nil = it can
-}
 
 // look returns the snapshot of what is in force, for a request.
 func (m *Manager) look() *snapshot { return m.used(m.settled()) }
@@ -145,23 +133,6 @@ func (m *Manager) unusableLocked(old *snapshot, source *state.State, st *staged)
 	return next
 }
 
-// pruneLocked forgets what is ready and needed no more.
-func (m *Manager) pruneLocked(source *state.State, now *snapshot) {
-	needed := map[digest]bool{now.staged.digest: true, m.defaults.digest: true}
-	for _, r := range source.Retained() {
-		needed[source.Digest(r)] = true
-	}
-	m.prunePreviewsLocked(source)
-	for d := range m.ready {
-		if !needed[d] {
-			delete(m.ready, d)
-		}
-	}
-}
-
-// pending reports whether this node is making itself ready, for the first time, for what is in force.
-func (s *snapshot) pending() bool { return s.problem == ErrBehind }
-
 // unusable says that this program can never use what is in force.
 type unusable struct {
 	epoch, release uint64
@@ -174,15 +145,3 @@ func (u *unusable) Error() string {
 }
 
 func (u *unusable) Unwrap() error { return u.err }
-
-// failure is an attempt to become ready that did not succeed; another follows.
-type failure struct {
-	want           digest
-	epoch, release uint64
-	err            error
-}
-
-func (f *failure) Error() string {
-	return fmt.Sprintf("%v, which is release %d of epoch %d: %v", ErrBehind, f.release, f.epoch, f.err)
-}
-func (f *failure) Unwrap() []error { return []error{ErrBehind, f.err} }

@@ -123,14 +123,6 @@ func hashIn(m *content.Manifest, path string) blob.Hash {
 	return blob.Hash{}
 }
 
-// manifestHere returns the manifest of a content, if this node has it; that of none is empty.
-func (m *Manager) manifestHere(c Content) (*content.Manifest, error) {
-	if c.Root.IsZero() {
-		return &content.Manifest{}, nil
-	}
-	return content.Stored(m.s.Content.Open, c.Root)
-}
-
 // publisherOf returns the name of who has published a release: that of its credential, as long as the farm knows it;
 // else "".
 func publisherOf(s *state.State, r Release) string {

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -148,57 +146,6 @@ func (m *Manager) Written(key string) (release uint64, done bool) {
 	return m.s.Local().State().Written(key)
 }
 
-// barrier returns when this node knows all that was acknowledged before, on any node. Errors: ErrLocal, and those of
-// the log.
-func (m *Manager) barrier(ctx context.Context) error {
-	if m.s.Log == nil {
-		return ErrLocal
-	}
-	return m.s.Log.Barrier(ctx)
-}
-
-// busy is ErrBusy, and says what by.
-func (m *Manager) busy(rollout uint64) error {
-	if c := m.Canary(); c.Release != 0 && c.Rollout == rollout {
-		return fmt.Errorf("%w: release %d is a canary on %s, and has to be activated or given up first", ErrBusy,
-			c.Release, strings.Join(c.Nodes, ", "))
-	}
-	return fmt.Errorf("%w: rollout %d is in progress: wait for its end, or end it (farmctl abort)", ErrBusy, rollout)
-}
-
-func outcome(a state.Answer, w Write) error {
-	switch a.Status {
-	case state.OK, state.Same:
-		return nil
-	case state.Conflict:
-		return fmt.Errorf("%w: that was epoch %d, and %d is in force", ErrConflict, w.Epoch, a.Epoch)
-	case state.Busy:
-		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it", ErrBusy, a.Rollout)
-	case state.NoRelease:
-		return ErrNoRelease
-	case state.Ended:
-		return ErrEnded
-	case state.UnknownCredential:
-		return credential.ErrUnknown
-	case state.ExpiredCredential:
-		return credential.ErrExpired
-	case state.RevokedCredential:
-		return credential.ErrRevoked
-	case state.TooManyCredentials:
-		return fmt.Errorf("%w: %d; revoke one that nobody needs (farmctl credential revoke)", ErrManyCredentials,
-			state.MaxCredentials)
-	case state.TooLarge:
-		return fmt.Errorf("configsync: a revision has at most %d files with %d bytes: %w", state.MaxFiles,
-			state.MaxBytes, ErrTooLarge)
-	}
-	return fmt.Errorf("%w: who has at most %d bytes, why %d, key %d, a path %d, a version %d, a plan %v for each time, and "+
-		"all is UTF-8", errMalformed, state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath, state.MaxProgram,
-		state.MaxDuration)
-}
-
-// errMalformed says that a command is none that the log takes.
-var errMalformed = errors.New("configsync: the log does not take this")
-
 // end waits for the end of a rollout, and for this node to use what is in force then.
 func (m *Manager) end(ctx context.Context, done Result) (Result, error) {
 	if done.Rollout == 0 {
@@ -247,67 +194,4 @@ func (m *Manager) restartOf(r Rollout) (out []string) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// check checks files that would follow a state. Those that stay as they are may be of configs that this
-// program does not know: several programs can share a farm.
-func (m *Manager) check(s *state.State, files Files) error {
-	old := inForce(s)
-	_, err := call(m.ctx, &m.strays, errand{what: "check", limit: codeTime}, func(context.Context) (struct{}, error) {
-		return struct{}{}, check(m.declared, files, m.opener(), m.roles(), func(path string) bool {
-			text, there := old[path]
-			return !there || text != files[path]
-		})
-	}, nil)
-	switch ps := (Problems)(nil); {
-	case err == nil || errors.As(err, &ps):
-		return err
-	case m.ctx.Err() != nil:
-		return ErrClosed
-	case errors.Is(err, ErrOverloaded): // which is no fault of the files
-		return fmt.Errorf("%w: the configuration cannot be checked at the moment: %w; try again", ErrOverloaded, err)
-	}
-	m.sayPanic("checking the configuration", err)
-	return Problems{{Text: "checking the configuration: " + err.Error()}}
-}
-
-func (m *Manager) roles() map[string]string {
-	out := map[string]string{}
-	if m.s.Roles != nil {
-		for node, role := range m.s.Roles() {
-			out[node] = cmp.Or(role, ordinary)
-		}
-	}
-	out[m.s.Node] = m.s.Role
-	return out
-}
-
-// Check reports what is wrong with files as what follows in this farm, as Put does. The error is a Problems.
-func (m *Manager) Check(files Files) error { return m.check(m.s.Local().State(), files) }
-
-func inForce(s *state.State) Files { return filesOf(s, s.Current().Revision) }
-
-func filesOf(s *state.State, revision uint64) Files {
-	files := Files{}
-	for _, f := range s.Files(revision) {
-		files[f.Path] = f.Text
-	}
-	return files
-}
-
-// Epochs returns the epochs that are kept, up to 50, the newest last.
-func (m *Manager) Epochs() []Epoch { return m.s.Local().State().Epochs() }
-
-// Files returns the files of an epoch that is kept, and the epoch; 0 = the one in force. The error is
-// ErrNoEpoch.
-func (m *Manager) Files(number uint64) (Files, Epoch, error) {
-	s := m.s.Local().State()
-	e, ok := s.Epoch(number)
-	if number == 0 {
-		e, ok = s.Current(), true
-	}
-	if !ok {
-		return nil, Epoch{}, fmt.Errorf("%w: %d", ErrNoEpoch, number)
-	}
-	return filesOf(s, e.Revision), e, nil
 }

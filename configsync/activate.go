@@ -1,0 +1,77 @@
+package configsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+)
+
+// Activate puts a release in force that is kept, as Publish does a new one. That of the canary is so promoted
+// to all nodes. Errors: those of Put, ErrNoRelease, and ErrUnavailable for a release whose content is not kept any more
+// and is to be had from nobody.
+func (m *Manager) Activate(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
+	if p.Dry {
+		return only(m.DryRunRelease(ctx, w, release, p))
+	}
+	r, err := m.begin(ctx, w, release, p)
+	if err == nil {
+		r, err = m.end(ctx, r)
+	}
+	return r, err
+}
+
+func (m *Manager) begin(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
+	if err := m.areMembers(p.Nodes); err != nil {
+		return Result{}, err
+	}
+	p = withDefaults(p)
+	if err := m.haveAgain(ctx, release, p); err != nil {
+		return Result{}, err
+	}
+	cmd := state.Begin{Write: state.Write(w), Release: release, Plan: p}.Append(nil)
+	return m.write(ctx, w, cmd, func(s *state.State) (Files, error) {
+		r, ok := s.Release(release)
+		if !ok || release == 0 {
+			return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
+		}
+		return filesOf(s, r.Revision), nil
+	})
+}
+
+// haveAgain brings the content of a release here that is not kept any more. If nobody has it, a rollout would wait
+// for it until its time is over, and keep every other one waiting.
+func (m *Manager) haveAgain(ctx context.Context, release uint64, p Plan) error {
+	s := m.s.Local().State()
+	r, ok := s.Release(release)
+	if !ok || r.Content.Root.IsZero() || m.s.Content == nil || m.s.Log == nil || slices.Contains(s.Roots(), r.Content.Root) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.Stage)
+	defer cancel()
+	_, err := m.fetch(ctx, r.Content, func(NodeProgress) {})
+	if errors.Is(err, ErrUnavailable) {
+		return fmt.Errorf("%w: that of release %d is not kept any more, and no node that can be reached has all of it: publish "+
+			"it again", ErrUnavailable, release)
+	}
+	if err != nil {
+		err = fmt.Errorf("configsync: the content of release %d, which is not kept any more, cannot be had again: %w", release, err)
+	}
+	return err
+}
+
+// Rollback puts the release of an earlier epoch in force again, as a new epoch. It goes the same way as a new
+// release: what was valid once need not be any more. Errors: those of Put, and ErrNoEpoch.
+func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint64, err error) {
+	if err := m.barrier(ctx); err != nil {
+		return 0, err
+	}
+	e, ok := m.s.Local().State().Epoch(to)
+	if !ok || e.Release == 0 {
+		return 0, fmt.Errorf("%w: %d", ErrNoEpoch, to)
+	}
+	r, err := m.Activate(ctx, w, e.Release, Plan{})
+	return r.Epoch, err
+}

@@ -1,0 +1,48 @@
+package configsync
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Usable returns nil if this node uses what is in force for it, and else why not, or not yet. A node that does
+// not must not answer anybody: it would show what is no longer in force. It comes after by itself. Usable does
+// not wait.
+func (m *Manager) Usable() error {
+	s := m.now.Load()
+	if !m.committing.Load() {
+		s = m.refresh()
+	}
+	if e := m.saw.Load(); e != nil && e.epoch > s.source.Current().Number && time.Since(e.at) < evidenceTime {
+		return fmt.Errorf("%w: another node has shown epoch %d", ErrBehind, e.epoch)
+	}
+	return s.problem
+}
+
+// evidence is an epoch that somebody has shown to be in force.
+type evidence struct {
+	epoch uint64
+	at    time.Time
+}
+
+// evidenceTime is how long what was seen counts: who is in touch with others sees it again and again. If the
+// farm was put back to a backup, its epochs may be lower than they were.
+const evidenceTime = 10 * time.Second
+
+// Saw tells that another node, or a cookie that a node has signed, says that an epoch is in force. Until this
+// node knows of it, it is not Usable, unless nobody speaks of it any more for 10 s.
+func (m *Manager) Saw(epoch uint64) {
+	e := m.saw.Load()
+	if e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime || epoch <= m.now.Load().source.Current().Number {
+		return
+	}
+	m.saw.Store(&evidence{epoch, time.Now()})
+	m.tell()
+	time.AfterFunc(evidenceTime, m.tell) // who waits looks again
+}
+
+// AwaitUsable returns nil when this node uses what is in force, or ctx's error.
+func (m *Manager) AwaitUsable(ctx context.Context) error {
+	return m.await(ctx, func() bool { return m.Usable() == nil })
+}

@@ -82,7 +82,7 @@ func (s *Store) loadBlob(folder string, info os.FileInfo) {
 }
 
 func (s *Store) syncDir(name string) error {
-	if s.temporary {
+	if s.temporary() {
 		return nil
 	}
 	if err := s.before("sync folder"); err != nil {

@@ -192,7 +192,7 @@ func (s *Store) lastPack(w *packWriter) (name Hash, err error) {
 	if err := s.before("table"); err != nil {
 		return Hash{}, err
 	}
-	if name, err = w.finish(); err != nil || s.temporary {
+	if name, err = w.finish(); err != nil || s.temporary() {
 		return name, err
 	}
 	if err := s.before("sync"); err != nil {

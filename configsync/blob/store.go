@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/internal/dirlock"
+	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
 // MaxSize is the size of the largest blob, in bytes. What is larger is cut into several.
@@ -23,7 +24,7 @@ const (
 // StoreConfig says where a Store keeps its blobs. The zero StoreConfig is for a farm in memory.
 type StoreConfig struct {
 	// Dir is the folder, which is made if need be. It belongs to the store alone. "" = a temporary one, which
-	// Close removes.
+	// Close removes; and if the process is killed, the next one that opens such a store.
 	Dir string
 
 	// Quota is how many bytes all blobs together may have; 0 = 16 GiB, negative = any number.
@@ -41,12 +42,12 @@ type StoreConfig struct {
 
 // Store is blobs in a folder. All methods may be called by several goroutines at once.
 type Store struct {
-	config    StoreConfig
-	root      *os.Root
-	lock      *os.File // nil: a temporary folder
-	disk      *os.File // what syncDisk takes; nil = each file is synced by itself
-	group     int      // files that are synced by syncDisk, at least: groupFrom, but for tests
-	temporary bool     // nothing has to outlast the process
+	config StoreConfig
+	root   *os.Root
+	lock   *os.File     // nil: a temporary folder
+	temp   *tempdir.Dir // nil: the folder of config, which has to outlast the process
+	disk   *os.File     // what syncDisk takes; nil = each file is synced by itself
+	group  int          // files that are synced by syncDisk, at least: groupFrom, but for tests
 
 	syncing   sync.Mutex // one Sync at a time
 	moving    sync.Mutex // names of blobs change one at a time, with the index
@@ -108,7 +109,7 @@ type Stats struct {
 func OpenStore(config StoreConfig) (s *Store, err error) {
 	config.Quota = cmp.Or(config.Quota, defaultQuota)
 	config.Reserve = cmp.Or(config.Reserve, defaultReserve)
-	s = &Store{config: config, temporary: config.Dir == "", now: time.Now, group: groupFrom, loose: looseFirst,
+	s = &Store{config: config, now: time.Now, group: groupFrom, loose: looseFirst,
 		index: make(map[Hash]*entry), lost: make(map[Hash]int64), wake: make(chan struct{}, 1),
 		checking: make(map[Hash]*check), dirty: make(map[string]struct{}), known: make(map[*pack]struct{})}
 	s.free, s.waiting = s.freeOnDisk, waiting
@@ -120,10 +121,11 @@ func OpenStore(config StoreConfig) (s *Store, err error) {
 }
 
 func (s *Store) openDir() (err error) {
-	if s.temporary {
-		if s.config.Dir, err = os.MkdirTemp("", "webfarm-blobs-"); err != nil {
+	if s.config.Dir == "" {
+		if s.temp, err = tempdir.Make("webfarm-blobs"); err != nil {
 			return err
 		}
+		s.config.Dir = s.temp.Path()
 	} else if err := os.MkdirAll(s.config.Dir, 0o700); err != nil {
 		return err
 	} else if s.lock, err = dirlock.Take(filepath.Join(s.config.Dir, "lock")); err != nil {
@@ -132,7 +134,7 @@ func (s *Store) openDir() (err error) {
 	if s.root, err = os.OpenRoot(s.config.Dir); err != nil {
 		return err
 	}
-	if !s.temporary {
+	if !s.temporary() {
 		s.disk = openDisk(s.root)
 	}
 	if err := s.prepare(); err != nil {
@@ -140,6 +142,9 @@ func (s *Store) openDir() (err error) {
 	}
 	return s.load()
 }
+
+// temporary reports whether nothing has to outlast the process.
+func (s *Store) temporary() bool { return s.temp != nil }
 
 // Close makes what is there durable and lets go of the folder. Open files stay readable.
 func (s *Store) Close() error {
@@ -167,8 +172,8 @@ func (s *Store) release() (err error) {
 	if s.root != nil {
 		err = errors.Join(err, s.root.Close())
 	}
-	if s.temporary && s.config.Dir != "" {
-		err = errors.Join(err, os.RemoveAll(s.config.Dir))
+	if s.temp != nil {
+		err = errors.Join(err, s.temp.Remove())
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())

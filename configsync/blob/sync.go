@@ -145,7 +145,7 @@ func (s *Store) syncTogether(files int) bool {
 }
 
 func (s *Store) syncFile(name string) error {
-	if s.temporary {
+	if s.temporary() {
 		return nil
 	}
 	if err := s.before("sync"); err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
 // ErrArchive says that what should be a tar archive is none, or ends too early.
@@ -32,7 +33,7 @@ type Tar struct {
 
 // Close removes what was read.
 func (t *Tar) Close() error {
-	return errors.Join(t.spool.Close(), os.Remove(t.spool.Name()))
+	return tempdir.Discard(t.spool)
 }
 
 // ReadTar reads a tar archive, compressed by gzip or not, such as `tar c site` writes. It spools the files to
@@ -46,7 +47,7 @@ func (t *Tar) Close() error {
 // what a header says. An archive without its end mark, two empty blocks, is ErrArchive: part of it may have got
 // lost on its way. Other errors are those of r and of the temporary file. The caller closes the Tar.
 func ReadTar(ctx context.Context, r io.Reader, dir string, limits Limits) (*Tar, error) {
-	spool, err := os.CreateTemp(dir, "webfarm-tar-*")
+	spool, err := tempdir.FileIn(dir, "webfarm-tar")
 	if err != nil {
 		return nil, err
 	}

@@ -134,13 +134,31 @@ func TestConfigOfAFarm(t *testing.T) {
 	want(t, codeDone, "rollback to epoch 1", "config", "history")
 
 	editor := filepath.Join(dir, "editor")
+	kept := t.TempDir() // what nobody has written anything in is not kept
+	t.Setenv("TMPDIR", kept)
+	keeps := func(files int) {
+		t.Helper()
+		if all, err := os.ReadDir(kept); err != nil || len(all) != files {
+			t.Errorf("%d are kept, not %d; %v", len(all), files, err)
+		}
+	}
+	t.Setenv("VISUAL", "")
+	t.Setenv("EDITOR", "")
+	want(t, codeUsage, "say in EDITOR", "config", "edit", "site.yaml")
+	os.WriteFile(editor, []byte("#!/bin/sh\nexit 1\n"), 0o755)
+	t.Setenv("VISUAL", editor)
+	want(t, codeFailed, "exit status 1", "config", "edit", "site.yaml")
+	keeps(0)
 	os.WriteFile(editor, []byte("#!/bin/sh\necho 'banner: Edited' >> \"$1\"\n"), 0o755)
 	t.Setenv("VISUAL", editor)
 	want(t, codeDone, `"Edited"`, "config", "edit", "site.yaml")
+	keeps(0)
 	os.WriteFile(editor, []byte("#!/bin/sh\necho 'baner: x' >> \"$1\"\n"), 0o755)
 	want(t, codeRefused, "what you have written is kept", "config", "edit", "site.yaml")
+	keeps(1)
 	os.WriteFile(editor, []byte("#!/bin/sh\n"), 0o755)
 	want(t, codeDone, "Nothing was changed.", "config", "edit", "site.yaml")
+	keeps(1)
 
 	var v configView
 	got := want(t, codeDone, `"uses":6`, "config", "-json")

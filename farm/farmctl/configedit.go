@@ -19,26 +19,33 @@ func (c *configCall) edit(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	editor, err := c.editor()
+	if err != nil {
+		return err
+	}
 	name, text := args[0], f.Files[args[0]]
-	dir, err := os.MkdirTemp("", "farmctl-config-")
+	dir, err := os.MkdirTemp("", "farmctl-config-") // it outlasts the process where somebody has written something
 	if err != nil {
 		return err
 	}
 	local := filepath.Join(dir, path.Base(name)) // the editor sees by the name what it is
 	if err := os.WriteFile(local, []byte(text), 0o600); err != nil {
+		os.RemoveAll(dir)
 		return err
 	}
 	for {
-		if err := c.editor(ctx, local); err != nil {
-			return fmt.Errorf("%w; the file is kept: %s", err, local)
-		}
+		failed := c.open(ctx, editor, local)
 		b, err := os.ReadFile(local)
-		if err != nil {
-			return err
-		}
-		if string(b) == text {
+		switch {
+		case err == nil && string(b) == text:
 			os.RemoveAll(dir)
-			_, err := fmt.Fprintln(c.out, "Nothing was changed.")
+			if failed == nil {
+				_, failed = fmt.Fprintln(c.out, "Nothing was changed.")
+			}
+			return failed
+		case failed != nil:
+			return fmt.Errorf("%w; the file is kept: %s", failed, local)
+		case err != nil:
 			return err
 		}
 		err = c.change(ctx, f.Epoch, map[string]string{name: string(b)}, nil)
@@ -57,19 +64,22 @@ func (c *configCall) edit(ctx context.Context, args []string) error {
 	}
 }
 
-// editor opens a file in the editor of the person.
-func (c *configCall) editor(ctx context.Context, file string) error {
-	words := strings.Fields(os.Getenv("VISUAL"))
-	if len(words) == 0 {
-		words = strings.Fields(os.Getenv("EDITOR"))
+// editor returns the command of the person's editor.
+func (c *configCall) editor() ([]string, error) {
+	for _, name := range []string{"VISUAL", "EDITOR"} {
+		if words := strings.Fields(os.Getenv(name)); len(words) > 0 {
+			return words, nil
+		}
 	}
-	if len(words) == 0 {
-		return usage("say in EDITOR which editor you use; or take %s config get, and then put", c.name)
-	}
-	cmd := exec.CommandContext(ctx, words[0], append(words[1:], file)...)
+	return nil, usage("say in EDITOR which editor you use; or take %s config get, and then put", c.name)
+}
+
+// open has the person edit a file, by the command of an editor.
+func (c *configCall) open(ctx context.Context, editor []string, file string) error {
+	cmd := exec.CommandContext(ctx, editor[0], append(editor[1:], file)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, c.err
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", words[0], err)
+		return fmt.Errorf("%s: %w", editor[0], err)
 	}
 	return nil
 }

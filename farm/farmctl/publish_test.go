@@ -164,7 +164,7 @@ func TestSpool(t *testing.T) {
 		t.Errorf("%q, %v, %d bytes are kept", b, err, s.end)
 	}
 	name := s.f.Name()
-	if _, err := os.Stat(name); s.Close() != nil || err != nil {
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {

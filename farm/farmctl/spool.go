@@ -2,13 +2,13 @@ package farmctl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
 // spool keeps what is to be published, each blob once, in one temporary file. It is a content.Sink, and a
@@ -25,7 +25,7 @@ type spool struct {
 type span struct{ at, size int64 }
 
 func newSpool() (*spool, error) {
-	f, err := os.CreateTemp("", "webfarm-publish-*")
+	f, err := tempdir.File("webfarm-publish")
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func newSpool() (*spool, error) {
 }
 
 // Close removes the file.
-func (s *spool) Close() error { return errors.Join(s.f.Close(), os.Remove(s.f.Name())) }
+func (s *spool) Close() error { return tempdir.Discard(s.f) }
 
 // Put implements content.Sink.
 func (s *spool) Put(ctx context.Context, want blob.Hash, r io.Reader) (blob.Hash, error) {

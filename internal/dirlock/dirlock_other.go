@@ -13,5 +13,8 @@ func Take(string) (*os.File, error) {
 	return nil, fmt.Errorf("data directories are not supported on %s", runtime.GOOS)
 }
 
+// TakeOld refuses, as Take does.
+func TakeOld(*os.Root, string) (*os.File, error) { return Take("") }
+
 // Sync does nothing.
 func Sync(string) error { return nil }

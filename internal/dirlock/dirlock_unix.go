@@ -31,6 +31,23 @@ func Take(path string) (*os.File, error) {
 	return f, nil
 }
 
+// TakeOld is Take for a file that is there, in a folder that is open already. It creates nothing, writes nothing, and
+// follows nothing out of the folder. The error is fs.ErrNotExist if there is no such file.
+func TakeOld(dir *os.Root, name string) (*os.File, error) {
+	f, err := dir.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err = flock(f); errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("%w by %s", ErrInUse, owner(f))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 func flock(f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
 // ReleaseFile says what a release is, in a site's folder.
@@ -55,12 +56,12 @@ func ReadAbout(site fs.FS) (a About, err error) {
 	if err != nil {
 		return a, err
 	}
-	dir, err := os.MkdirTemp("", "webfarm-release-*")
+	dir, err := tempdir.Make("webfarm-release")
 	if err != nil {
 		return a, err
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, ReleaseFile)
+	defer dir.Remove()
+	path := filepath.Join(dir.Path(), ReleaseFile)
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		return a, err
 	}

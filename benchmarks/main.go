@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
 // bench is what to measure, and how.
@@ -133,17 +135,30 @@ var takesPart = map[string][]string{
 	modeLocks:    {"webfarm", "etcd"},
 }
 
+// folder makes the folder of all data directories, and returns what removes it.
+func (b *bench) folder() (dir string, remove func() error, err error) {
+	if b.dir == "" {
+		d, err := tempdir.Make("webfarm-benchmarks")
+		if err != nil {
+			return "", nil, err
+		}
+		return d.Path(), d.Remove, nil
+	}
+	dir, err = os.MkdirTemp(b.dir, "webfarm-benchmarks-")
+	return dir, func() error { return os.RemoveAll(dir) }, err
+}
+
 func (b *bench) run(ctx context.Context) error {
 	procCtx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	procs := newProcesses(procCtx, b.verbose)
 	defer procs.stop()
 	defer context.AfterFunc(ctx, procs.stop)() // a report that is waited for must not hold up an interrupt
-	dir, err := os.MkdirTemp(b.dir, "webfarm-benchmarks-")
+	dir, remove, err := b.folder()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	var loads []*workload
 	var failures []*crashes
 	for _, mode := range b.modes {

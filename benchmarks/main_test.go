@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // TestMain lets the test be its own worker and web server.
@@ -15,7 +17,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(ci.Main(m))
 }
 
 // Webfarm alone, for a second in all.

@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	ci.Beside(2) // they wait, for what nodes do in real time, for each other, and for the disk
 	ci.LessGC()
-	os.Exit(m.Run())
+	os.Exit(ci.Main(m))
 }
 
 // inRealTime has a test in real time run beside others, unless the race detector is on: then simulated farms

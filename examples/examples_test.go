@@ -32,9 +32,7 @@ const patience = 2 * time.Minute // longer than the launcher has for its nodes
 
 func TestMain(m *testing.M) {
 	ci.Beside(2) // they wait for processes
-	code := m.Run()
-	os.RemoveAll(programs.dir)
-	os.Exit(code)
+	os.Exit(ci.Main(m))
 }
 
 // programs are all examples, built once.

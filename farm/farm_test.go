@@ -31,7 +31,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func TestMain(m *testing.M) {
 	ci.Beside(2) // they wait for nodes, which do so themselves
 	ci.LessGC()
-	os.Exit(m.Run())
+	os.Exit(ci.Main(m))
 }
 
 const patience = time.Minute

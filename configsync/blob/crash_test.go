@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob/internal/blobtest"
+	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
 // childEnv has the test program do something else: "crash <step> <dir>" or "starve <dir>".
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	case "starve":
 		starve(what[1])
 	default:
-		os.Exit(m.Run())
+		os.Exit(ci.Main(m))
 	}
 }
 
@@ -208,6 +209,24 @@ func balanced(t *testing.T, s *Store, when string) {
 	if s.used != sum+dead || s.used != onDisk || live != 0 {
 		t.Errorf("%s: %d bytes are taken; there are %d of blobs, %d of no use, %d on the disk, %d blobs too few",
 			when, s.used, sum, dead, onDisk, live)
+	}
+}
+
+// A process that had a store without a folder of its own was killed, with blobs in it. The next one that opens such a
+// store removes what was left.
+func TestTemporary_Killed(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // of Windows
+	_, killed := runChild(t, "crash 4 ")
+	left, err := os.ReadDir(dir)
+	if err != nil || !killed || len(left) != 1 {
+		t.Fatalf("killed: %v; %v, %v", killed, left, err)
+	}
+	s := openStore(t, StoreConfig{})
+	now, err := os.ReadDir(dir)
+	if err != nil || len(now) != 1 || now[0].Name() != filepath.Base(s.config.Dir) || now[0].Name() == left[0].Name() {
+		t.Errorf("%v; there was %v; %v", now, left, err)
 	}
 }
 

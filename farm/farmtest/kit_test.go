@@ -34,7 +34,7 @@ func bubble(t *testing.T, c farmtest.Config, body func(t *testing.T, f *farmtest
 func TestMain(m *testing.M) {
 	ci.Beside(2) // those in real time wait
 	ci.LessGC()
-	os.Exit(m.Run())
+	os.Exit(ci.Main(m))
 }
 
 // both runs body in a bubble and, unless -short is given, outside of one.

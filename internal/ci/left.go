@@ -12,10 +12,10 @@ import (
 // leftTime is how long goroutines may take to end when the tests have.
 const leftTime = time.Minute
 
-// Run runs the tests of a package for its TestMain, and returns the exit code. When they have passed, no
+// Run is Main for tests that leave nothing running: when they have passed, no
 // goroutine may be left that runs code of the packages below path, an import path: one that is has leaked.
 func Run(m *testing.M, path string) int {
-	code := m.Run()
+	code := Main(m)
 	if code != 0 {
 		return code
 	}

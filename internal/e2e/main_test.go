@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 	"github.com/seed48eb2e21/webfarm/internal/race"
+	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
 // shop returns the path of the program that all tests run, which is built once.
@@ -45,14 +46,15 @@ func run(m *testing.M) int {
 		beside = 1 // their nodes work for many times as long, and a farm whose nodes starve keeps no leader
 	}
 	ci.Beside(beside)
-	var err error
-	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+	d, err := tempdir.Make("webfarm-e2e")
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(folder)
+	defer d.Remove()
+	folder = d.Path()
 	go starter()
-	return m.Run()
+	return ci.Main(m)
 }
 
 // starts are the processes to be started by starter.

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	if !chosen {
 		flag.Set("test.parallel", "32")
 	}
-	os.Exit(m.Run())
+	os.Exit(ci.Main(m))
 }
 
 // member is one node of a farm whose members all have the same application.

@@ -100,7 +100,7 @@ func (o *operators) operateRemove(ctx context.Context, req adminwire.Request) er
 
 // bury takes a dead node out of the configuration, as the leader.
 func (o *operators) bury(ctx context.Context, node string) error {
-	l := o.instance().lead.Load()
+	l := o.instance().leading.now()
 	if l == nil {
 		return adminwire.Failed(admin.ErrNoQuorum, "the leader changed meanwhile; try again")
 	}

@@ -44,7 +44,7 @@ func (o *operators) operateRecover(ctx context.Context, req adminwire.Request) (
 	}
 	if errors.Is(err, wire.ErrHasQuorum) || errors.Is(err, wire.ErrNotReformed) ||
 		errors.Is(err, wire.ErrWordGiven) {
-		if d := o.instance().divergence(); d.stop {
+		if d := o.instance().witness.divergence(); d.stop {
 			err = fmt.Errorf("%w; %s", err, d.text)
 		}
 		return nil, adminwire.Failed(admin.ErrRefused, "%v", err)

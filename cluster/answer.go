@@ -17,19 +17,19 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodTerm:
 		return n.reads.answerTerm(payload)
 	case wire.MethodPropose:
-		return in.answerPropose(ctx, payload)
+		return in.leading.answerPropose(ctx, payload)
 	case wire.MethodOffer:
-		return in.answerOffer(ctx, payload)
+		return in.leading.answerOffer(ctx, payload)
 	case wire.MethodBarrier:
 		return n.reads.answerBarrier(ctx, payload)
 	case wire.MethodQuery:
 		return n.reads.answerQuery(ctx, payload)
 	case wire.MethodRegister:
-		return nil, in.answerRegister(ctx, from, payload)
+		return nil, in.leading.answerRegister(ctx, from, payload)
 	case wire.MethodPledge:
 		return nil, n.forming.answerPledge(from, payload)
 	case wire.MethodRemove:
-		return nil, in.answerFarewell(ctx, from, voting.Remove, string(payload))
+		return nil, in.leading.answerFarewell(ctx, from, voting.Remove, string(payload))
 	case wire.MethodSurvey:
 		return n.surveys.answerSurvey(payload)
 	case wire.MethodFollow:
@@ -39,25 +39,25 @@ func (n *Node) answer(ctx context.Context, from wire.Hello, m wire.Method, paylo
 	case wire.MethodClaim:
 		return nil, n.claims.answer(from, payload)
 	case wire.MethodDemote:
-		return nil, in.answerFarewell(ctx, from, voting.Demote, string(payload))
+		return nil, in.leading.answerFarewell(ctx, from, voting.Demote, string(payload))
 	case wire.MethodTakesIn:
-		return in.answerTakesIn(), nil
+		return in.transport.answerTakesIn(), nil
 	case wire.MethodHeartbeat:
-		return in.answerHeartbeat(), nil
+		return in.pacing.answerHeartbeat(), nil
 	case wire.MethodVoteComes:
-		return in.answerVoteComes(from, string(payload))
+		return in.leading.answerVoteComes(from, string(payload))
 	case wire.MethodFinalize:
 		return n.leveling.answerFinalize(ctx)
 	case wire.MethodCompare:
-		return in.answerCompare(from, payload)
+		return in.witness.answerCompare(from, payload)
 	case wire.MethodResync:
 		return nil, n.mending.answerResync(from, payload)
 	case wire.MethodWithout:
 		return nil, n.mending.answerWithout(ctx, from, string(payload))
 	case wire.MethodStored:
-		return in.answerStored(payload)
+		return in.storage.answerStored(payload)
 	case wire.MethodCommitted:
-		return nil, in.hearNotice(from, payload)
+		return nil, in.nudger.hear(from, payload)
 	case wire.MethodOperate:
 		return n.operators.answer(ctx, from, payload)
 	}

@@ -139,7 +139,7 @@ func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labN
 	write func(to *labNode)) {
 	ms := func(low, high int) time.Duration { return time.Duration(low+rnd.IntN(high-low)) * time.Millisecond }
 	for _, o := range others {
-		o.instance().suspectLeader(leader.id) // a false hint: they wait half as long
+		o.instance().suspecting.suspectLeader(leader.id) // a false hint: they wait half as long
 		l.net.Delay(o.ip, leader.ip, ms(150, 230))
 	}
 	time.Sleep(ms(1, 40))
@@ -201,7 +201,7 @@ func logsApart(first, second *labNode, last uint64) string {
 	end := min(a.raft.CommitIndex(), b.raft.CommitIndex())
 	for i := end - min(end, last) + 1; i <= end; i++ {
 		var x, y raft.Log
-		if a.store.GetLog(i, &x) == nil && b.store.GetLog(i, &y) == nil &&
+		if a.storage.store.GetLog(i, &x) == nil && b.storage.store.GetLog(i, &y) == nil &&
 			(x.Term != y.Term || string(x.Data) != string(y.Data)) {
 			return fmt.Sprintf("replicas differ at entry %d: term %d %q, term %d %q", i, x.Term, x.Data,
 				y.Term, y.Data)

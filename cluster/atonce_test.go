@@ -22,7 +22,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 		}
 		l.ready(l.nodes...)
 		leader, _ := l.leader()
-		lead, cluster := leader.instance().lead.Load(), leader.self().cluster
+		lead, cluster := leader.instance().leading.now(), leader.self().cluster
 		var silent []*labNode
 		var servers []string
 		for _, n := range l.nodes {

@@ -24,7 +24,14 @@ var ErrGap = errors.New("the log in the data directory has a gap")
 // the files beneath are then in a state that only opening them anew puts right.
 type strictStore struct {
 	raftlog.Store
-	in *instance
+	breakage *breakage
+}
+
+// breakage ends this node's part in the farm when its log cannot be written, or is damaged. By which write
+// that came is in core.broken.
+type breakage struct {
+	*core
+	storage *storage
 }
 
 func (s strictStore) StoreLog(l *raft.Log) error {
@@ -33,7 +40,7 @@ func (s strictStore) StoreLog(l *raft.Log) error {
 
 func (s strictStore) StoreLogs(l []*raft.Log) error {
 	return s.check(func() error {
-		defer s.in.node.meters.store.Since(time.Now())
+		defer s.breakage.node.meters.store.Since(time.Now())
 		err := s.Store.StoreLogs(l)
 		if len(l) > 0 {
 			err = s.gap(l[0].Index, err)
@@ -56,7 +63,7 @@ func (s strictStore) gap(index uint64, err error) error {
 
 // GetLog never returns an entry that is damaged, nor an error that says so.
 func (s strictStore) GetLog(index uint64, l *raft.Log) error {
-	return s.in.readEntry(s.Store, index, l)
+	return s.breakage.readEntry(s.Store, index, l)
 }
 
 func (s strictStore) DeleteRange(first, last uint64) error {
@@ -77,30 +84,30 @@ func (s strictStore) SetUint64(k []byte, v uint64) error {
 
 // check runs a write, unless one has failed before.
 func (s strictStore) check(write func() error) error {
-	if broken := s.in.broken.Load(); broken != nil {
+	if broken := s.breakage.broken.Load(); broken != nil {
 		return *broken
 	}
 	err := write()
 	var bad *raftlog.CorruptError
 	if errors.As(err, &bad) { // it came like that; raft refuses it, and the leader sends it again
-		s.in.node.warnOnce("damaged entry", "an entry came damaged; it is refused", bad)
+		s.breakage.node.warnOnce("damaged entry", "an entry came damaged; it is refused", bad)
 		return err
 	}
 	if err != nil {
-		s.in.breakDown(err)
+		s.breakage.breakDown(err)
 	}
 	return err
 }
 
 // breakDown ends the instance and the node's part in the farm, because of a write that failed.
-func (in *instance) breakDown(err error) {
-	in.broken.Store(&err)
-	in.layer.Close()
-	if in.ctx.Err() != nil {
+func (b *breakage) breakDown(err error) {
+	b.broken.Store(&err)
+	b.layer.Close()
+	if b.ctx.Err() != nil {
 		return
 	}
 	if !errors.Is(err, ErrGap) {
 		err = fmt.Errorf("%w: %w", ErrDisk, err)
 	}
-	in.halted(err)
+	b.halted(err)
 }

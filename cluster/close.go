@@ -122,7 +122,7 @@ func (sp *stopping) sayFarewell(ctx context.Context) {
 	case sp.departure.now().removed || !sp.othersStay() || sp.instance().ctx.Err() != nil:
 	case !sp.durable():
 		err = sp.ask(ctx, wire.MethodRemove, sp.othersStay)
-	case sp.instance().divergence().stop: // whose copy is right is not for a restart to decide
+	case sp.instance().witness.divergence().stop: // whose copy is right is not for a restart to decide
 	case len(sp.instance().voters()) == 2:
 		err = sp.ask(ctx, wire.MethodDemote, sp.othersStay)
 	}
@@ -152,7 +152,7 @@ func (sp *stopping) handOver() {
 	if in.raft.State() != raft.Leader || !sp.othersStay() || len(in.voters()) < 2 {
 		return
 	}
-	in.transfer(sp.heir()) // nobody waits for the future
+	in.handing.transfer(sp.heir()) // nobody waits for the future
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
 	for in.raft.State() == raft.Leader && sp.othersStay() && sleep.For(ctx, 10*time.Millisecond) {

@@ -75,7 +75,7 @@ func TestSenderToTheLostEnds(t *testing.T) {
 			l.t.Error("no append is held back")
 		}
 		for range 3 { // the heir is away: it does not come to that, and raft must not hang on it (issue 696)
-			if err := in.transfer(id).Error(); err == nil {
+			if err := in.handing.transfer(id).Error(); err == nil {
 				l.t.Error("a node that is away leads")
 			}
 		}
@@ -92,7 +92,7 @@ func TestSenderToTheLostEnds(t *testing.T) {
 		if !held() {
 			l.t.Error("no append is held back")
 		}
-		if err := in.transfer(heir.instance().server).Error(); err != nil {
+		if err := in.handing.transfer(heir.instance().server).Error(); err != nil {
 			l.t.Error(err)
 		}
 		l.until(time.Second, "an append of an earlier term is held back", func() bool { return !held() })
@@ -111,7 +111,7 @@ func TestTransferToTheUnheard(t *testing.T) {
 		leader.must("set x 1")
 		time.Sleep(2 * time.Second)
 		began := time.Now()
-		err := leader.instance().transfer(heir.instance().server).Error()
+		err := leader.instance().handing.transfer(heir.instance().server).Error()
 		if err == nil || !strings.Contains(err.Error(), "was not heard for") {
 			l.t.Errorf("a node that is not heard was to lead: %v", err)
 		}
@@ -134,7 +134,7 @@ func TestHandOverIsNotHeldBack(t *testing.T) {
 			time.Sleep(time.Duration(1000+17*i) * time.Millisecond)
 			leader.must("set x %d", i)
 			began := time.Now()
-			if err := leader.instance().transfer(heir.instance().server).Error(); err != nil {
+			if err := leader.instance().handing.transfer(heir.instance().server).Error(); err != nil {
 				l.t.Error(err)
 			}
 			if took := time.Since(began); took > 150*time.Millisecond {
@@ -161,8 +161,8 @@ func TestTransferToOneThatHasVanished(t *testing.T) {
 				leader.must("set x %d", i) // which the heir lacks
 			}
 			began := time.Now()
-			if in.transfer(to); i%8 >= 4 {
-				in.transfer("") // one more, while the first is under way
+			if in.handing.transfer(to); i%8 >= 4 {
+				in.handing.transfer("") // one more, while the first is under way
 			}
 			leader.must("set y %d", i)
 			if took, most := time.Since(began), in.node.cfg.Tuning.Heartbeat+200*time.Millisecond; took > most {

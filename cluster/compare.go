@@ -66,7 +66,7 @@ func (l *leadership) compare() {
 			c.round()
 			l.mark(&marked)
 		}
-		if l.in.divergence() != (divergence{}) {
+		if l.in.witness.divergence() != (divergence{}) {
 			pause = compareSoon
 		}
 	}
@@ -77,7 +77,7 @@ func (c *comparison) round() {
 	in := c.l.in
 	c.prune()
 	defer c.publish()
-	mine, known := in.testify(math.MaxUint64), in.divergence()
+	mine, known := in.witness.testify(math.MaxUint64), in.witness.divergence()
 	if mine.state != c.state {
 		c.state, c.since = mine.state, time.Now()
 	}
@@ -183,7 +183,7 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 			"the other nodes leave by farmctl leave, or stop them and use farmctl recover")
 		if time.Since(c.found) > time.Minute {
 			in.node.warnOnce("undecided", "the farm takes no writes until people decide which copy of its "+
-				"state is right", in.divergence().err())
+				"state is right", in.witness.divergence().err())
 		}
 	case b.has[in.server] != sum:
 		c.find(b, true, "the leader's copy is wrong, so it hands over")
@@ -193,8 +193,8 @@ func (c *comparison) conclude(b *ballot, said map[string]testimony) {
 		c.tellToResync(wrong[0], b.having(sum, false), said)
 	case c.allHeard(said):
 		c.sides = ""
-		in.setDivergence(divergence{})
-	case in.divergence().stop:
+		in.witness.setDivergence(divergence{})
+	case in.witness.divergence().stop:
 		c.find(b, false, "it is decided; somebody has still to join")
 	}
 }
@@ -208,7 +208,7 @@ func (c *comparison) find(b *ballot, stop bool, then string) {
 	sides := fmt.Sprint(stop, then, slices.Compact(slices.Sorted(slices.Values(camps))))
 	if sides != c.sides {
 		c.sides, c.found = sides, time.Now()
-		c.l.in.setDivergence(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
+		c.l.in.witness.setDivergence(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
 	}
 }
 
@@ -217,7 +217,7 @@ func (c *comparison) ask(index uint64, chosen func(server string) bool) map[stri
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
 	said := map[string]testimony{}
-	now := c.l.in.divergence()
+	now := c.l.in.witness.divergence()
 	var mu sync.Mutex // of what is written by those who ask
 	atOnce(slices.DeleteFunc(c.live(), func(id string) bool { return !chosen(id) }), func(id string) {
 		t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
@@ -282,7 +282,7 @@ func (c *comparison) tellToResync(server string, right []string, said map[string
 	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
 	defer cancel()
 	c.ordered = time.Now()
-	order := wire.AppendString(wire.AppendString(nil, server), c.l.in.divergence().text)
+	order := wire.AppendString(wire.AppendString(nil, server), c.l.in.witness.divergence().text)
 	if _, _, err := c.l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
 		c.l.in.node.warnOnce("resync "+server,
 			"a copy of the state that differs could not be told to begin anew; trying again",
@@ -297,7 +297,7 @@ func (c *comparison) handOver(right []string) {
 		if !slices.Contains(in.voters(), id) {
 			continue
 		}
-		in.transfer(id) // nobody waits for the future
+		in.handing.transfer(id) // nobody waits for the future
 		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
 			if !sleep.For(c.l.ctx, 10*time.Millisecond) {
 				return

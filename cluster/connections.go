@@ -47,7 +47,7 @@ func (cs *connections) forCalls() *link.Set {
 func (cs *connections) dialRPC(ctx context.Context, id string) (net.Conn, error) {
 	c, err := cs.dial(ctx, id, protoRPC)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		cs.instance().suspectLeader(id)
+		cs.instance().suspecting.suspectLeader(id)
 	}
 	return c, err
 }

@@ -48,20 +48,20 @@ func (lg *logs) sayMended(m raftlog.Mended) {
 // readEntry reads an entry for raft. raft panics on some errors, and sends to others what it reads; so from
 // an entry that is damaged on, nothing more is sent or heard, applied or written, before raft gets something
 // in its place.
-func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) error {
+func (b *breakage) readEntry(store raft.LogStore, index uint64, l *raft.Log) error {
 	err := store.GetLog(index, l)
 	var bad *raftlog.CorruptError
-	if !errors.As(err, &bad) || in.quiet.ended() {
+	if !errors.As(err, &bad) || b.quiet.ended() {
 		return err
 	}
-	in.fsm.Stop()
-	in.layer.Close()
+	b.fsm.Stop()
+	b.layer.Close()
 	// which no store takes
 	*l = raft.Log{Index: index, Type: raft.LogNoop, Extensions: []byte("in the place of a damaged entry")}
-	if in.broken.CompareAndSwap(nil, &err) {
-		in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
-			if <-in.made; in.raft != nil {
-				in.readDamaged(bad)
+	if b.broken.CompareAndSwap(nil, &err) {
+		b.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
+			if <-b.made; b.raft != nil {
+				b.readDamaged(bad)
 			}
 		})
 	}
@@ -70,13 +70,13 @@ func (in *instance) readEntry(store raft.LogStore, index uint64, l *raft.Log) er
 
 // readDamaged decides what becomes of a log with a damaged entry. If a snapshot has what it led to, the entry
 // is dropped at the next opening, and nothing is lost.
-func (in *instance) readDamaged(bad *raftlog.CorruptError) {
-	snaps, err := in.snaps.List()
-	if err == nil && len(snaps) > 0 && bad.Index <= snaps[0].Index && in.node.durable() {
-		in.node.resets.restart(in.server, bad)
+func (b *breakage) readDamaged(bad *raftlog.CorruptError) {
+	snaps, err := b.storage.snaps.List()
+	if err == nil && len(snaps) > 0 && bad.Index <= snaps[0].Index && b.node.durable() {
+		b.node.resets.restart(b.server, bad)
 		return
 	}
-	in.corrupted(bad)
+	b.corrupted(bad)
 }
 
 // placeholder returns an empty log for a node that cannot open its own, or the error if there is nobody who
@@ -94,14 +94,14 @@ func (lg *logs) placeholder(err error) (openLog, error) {
 
 // corrupted is called when damage is found while the instance runs. Its connections are closed by then, or
 // before anything that is damaged could leave this node.
-func (in *instance) corrupted(err error) {
-	n := in.node
-	in.layer.Close()
-	if len(in.configuration().Servers) < 2 {
-		in.halted(unusable(err))
+func (b *breakage) corrupted(err error) {
+	n := b.node
+	b.layer.Close()
+	if len(b.configuration().Servers) < 2 {
+		b.halted(unusable(err))
 		return
 	}
-	if n.mending.withdraw(in, unfit{err: err, kind: forgetLog}) {
+	if n.mending.withdraw(b.core, unfit{err: err, kind: forgetLog}) {
 		n.log.Error("damage was found in the log of this node; it takes no part any more, and asks the "+
 			"others whether they have a quorum "+
 			"without it", keyError, err)

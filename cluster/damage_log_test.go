@@ -94,12 +94,12 @@ func TestEntryDamagedBehindASnapshot(t *testing.T) {
 		hurt := others[0]
 		l.until(time.Minute, "it has the write", func() bool { return hurt.get("k") == "v" })
 		in := hurt.instance()
-		if err := in.takeSnapshot(in.fsm.Pending()); err != nil {
+		if err := in.snapshotting.take(in.fsm.Pending()); err != nil {
 			l.t.Fatal(err)
 		}
 		spoil[hurt].Store(1)
 		var got raft.Log
-		if err := in.store.GetLog(2, &got); err != nil || got.Type != raft.LogNoop || got.Term != 0 {
+		if err := in.storage.store.GetLog(2, &got); err != nil || got.Type != raft.LogNoop || got.Term != 0 {
 			l.t.Errorf("raft got %v, %v", &got, err)
 		}
 		spoil[hurt].Store(0)
@@ -116,10 +116,10 @@ func shortened(l *lab, n *labNode) {
 	l.t.Helper()
 	time.Sleep(line.Silence) // for so long the log is kept for whoever has stopped
 	in := n.instance()
-	if err := errors.Join(in.setTrailing(leastTrailing), in.guard(in.raft.Snapshot())); err != nil {
+	if err := errors.Join(in.tuner.setTrailing(leastTrailing), in.guard(in.raft.Snapshot())); err != nil {
 		l.t.Fatal(err)
 	}
-	if first, err := in.store.FirstIndex(); err != nil || first < 20 {
+	if first, err := in.storage.store.FirstIndex(); err != nil || first < 20 {
 		l.t.Fatalf("the log begins with entry %d, %v", first, err)
 	}
 }
@@ -176,7 +176,7 @@ func TestLeaderCannotReadItsSnapshot(t *testing.T) {
 		late.start()
 		l.until(2*time.Minute, "it has the state",
 			func() bool { return len(late.get("x")) == len(leader.get("x")) })
-		if err := in.readNewest(); err != nil {
+		if err := in.snapshotting.readNewest(); err != nil {
 			l.t.Error(err)
 		}
 	})
@@ -192,7 +192,7 @@ func TestSnapshotComesDamaged(t *testing.T) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		sink, err := in.snaps.Create(raft.SnapshotVersionMax, 1000, 5, in.configuration(), 1, in.transport)
+		sink, err := in.storage.snaps.Create(raft.SnapshotVersionMax, 1000, 5, in.configuration(), 1, in.transport)
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestSnapshotComesDamaged(t *testing.T) {
 		if err := sink.Close(); !errors.As(err, &bad) || bad.Index != 1000 {
 			l.t.Errorf("it was taken: %v", err)
 		}
-		if listed, err := in.snaps.List(); err != nil || len(listed) != 0 {
+		if listed, err := in.storage.snaps.List(); err != nil || len(listed) != 0 {
 			l.t.Errorf("%v are listed, %v", listed, err)
 		}
 	})

@@ -25,7 +25,7 @@ func TestDamageFoundLater(t *testing.T) {
 				leader.must("set k v")
 				before := hurt.instance().server
 				l.cut(third)
-				hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
+				hurt.instance().breakage.corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
 				time.Sleep(time.Minute)
 				if now := hurt.instance().server; now != before {
 					t.Fatalf("without a quorum of the others it became %s", now)
@@ -57,7 +57,7 @@ func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 		leader.must("set last w")
 		acknowledged := leader.Handle("kv").Applied()
 		before := hurt.instance().server
-		hurt.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
+		hurt.instance().breakage.corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
 		for hurt.instance().server == before && third.instance().grown.last.Load() < acknowledged {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -79,7 +79,7 @@ func TestQuorumWithout(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		first, others := l.leader()
 		first.must("set k v")
-		lead := first.instance().lead.Load()
+		lead := first.instance().leading.now()
 		for _, c := range []struct {
 			s    stored
 			want error
@@ -117,7 +117,7 @@ func TestQuorumWithoutOfAnOlderProgram(t *testing.T) {
 
 // without asks the leader whether there is a quorum without another node.
 func (n *labNode) without(other *labNode, meant func(voter string) bool) error {
-	err, lead := wire.ErrNotLeader, n.instance().lead.Load()
+	err, lead := wire.ErrNotLeader, n.instance().leading.now()
 	lead.enter(func() bool {
 		err = lead.quorumWithout(other.instance().server, meant)
 		return true
@@ -131,7 +131,7 @@ func TestDamageFoundLaterAlone(t *testing.T) {
 	inLab(t, 1, true, func(l *lab) {
 		n := l.nodes[0]
 		before := n.instance().server
-		n.instance().corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
+		n.instance().breakage.corrupted(fmt.Errorf("%w: entry 7", raftlog.ErrNoSnapshot))
 		l.until(time.Minute, "it ends", func() bool { return damaging(n.Err()) })
 		n.stop()
 		n.start()

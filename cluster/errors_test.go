@@ -14,11 +14,11 @@ func TestGapInTheLogIsNoFullDisk(t *testing.T) {
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0]
 		in := n.instance()
-		last, err := in.store.LastIndex()
+		last, err := in.storage.store.LastIndex()
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if err := in.store.StoreLogs([]*raft.Log{{Index: last + 5, Term: 1}}); !errors.Is(err, ErrGap) {
+		if err := in.storage.store.StoreLogs([]*raft.Log{{Index: last + 5, Term: 1}}); !errors.Is(err, ErrGap) {
 			l.t.Errorf("a gap: %v", err)
 		}
 		if err := n.Err(); !errors.Is(err, ErrGap) || errors.Is(err, ErrDisk) {

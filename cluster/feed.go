@@ -45,12 +45,17 @@ func (t *transport) restores(l *line.Line, server string, index uint64) func() b
 	}
 }
 
+// feeding knows whether there is sense in sending a server more.
+type feeding struct {
+	*core
+}
+
 // mayTakeIn asks a server whether it takes in a snapshot. One that does not answer may; so may an old
 // program.
-func (in *instance) mayTakeIn(server string) bool {
-	ctx, cancel := context.WithTimeout(in.node.ctx, appliedPatience)
+func (f *feeding) mayTakeIn(server string) bool {
+	ctx, cancel := context.WithTimeout(f.node.ctx, appliedPatience)
 	defer cancel()
-	out, _, err := in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTakesIn, nil)
+	out, _, err := f.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTakesIn, nil)
 	if err != nil {
 		return true
 	}
@@ -60,7 +65,6 @@ func (in *instance) mayTakeIn(server string) bool {
 }
 
 // answerTakesIn says whether this node takes in a snapshot: it comes, or is being restored.
-func (in *instance) answerTakesIn() []byte {
-	t := in.transport
+func (t *transport) answerTakesIn() []byte {
 	return []byte{wire.BoolByte(t.inbound.Load() > 0 || t.installing.Load() != nil)}
 }

@@ -66,7 +66,7 @@ func TestRoomToWait(t *testing.T) {
 // Who would have to wait for too long is refused at once, and so are those who came last when the leader
 // becomes slower. Nothing of them has left the node.
 func TestRefusedAtOnce(t *testing.T) {
-	o := newOriginator(nil)
+	o := newOriginator(nil, nil, nil)
 	submit := func(patience time.Duration) *proposal {
 		p := &proposal{cmd: make([]byte, 10), done: make(chan outcome, 1)}
 		if patience > 0 {
@@ -174,7 +174,7 @@ func TestLessForThoseWhoGiveUp(t *testing.T) {
 // A program that knows no credits says so, certainly; it gets all by the call that it knows, as much as ever,
 // and is asked once.
 func TestLeaderThatGivesNoCredits(t *testing.T) {
-	o := newOriginator(nil)
+	o := newOriginator(nil, nil, nil)
 	offers, proposes := 0, 0
 	old := way{
 		via: "old",

@@ -179,7 +179,7 @@ func (f *forming) found() error {
 		if err := f.untilFiles(f.ctx, "the beginning of the log", begun); err != nil {
 			return err
 		}
-		in.electSole()
+		in.tuner.electSole()
 	}
 	if errors.Is(err, raft.ErrCantBootstrap) || errors.Is(err, ErrClosed) {
 		return nil // a farm took this node in meanwhile, or it ends

@@ -27,7 +27,7 @@ func TestEnough(t *testing.T) {
 		{wire.MaxEntryCommands, 20, 5000, true},
 		{2, wire.MaxEntryBytes / 2, 100, true},
 	} {
-		o := newOriginator(nil)
+		o := newOriginator(nil, nil, nil)
 		for range c.queued {
 			o.submit(&proposal{cmd: make([]byte, c.size)})
 		}
@@ -41,7 +41,7 @@ func TestEnough(t *testing.T) {
 
 // What is under way, and what is queued, comes out even, whatever happens to the proposals.
 func TestEnoughIsCounted(t *testing.T) {
-	o := newOriginator(nil)
+	o := newOriginator(nil, nil, nil)
 	submit := func() *proposal {
 		p := &proposal{cmd: make([]byte, 10), done: make(chan outcome, 1)}
 		o.submit(p)
@@ -82,7 +82,7 @@ func TestEnoughIsCounted(t *testing.T) {
 // A caller that gives up while its batch is put together leaves the batch to those who join it after.
 func TestDesertedWhileItFills(t *testing.T) {
 	for range 200 {
-		o := newOriginator(nil)
+		o := newOriginator(nil, nil, nil)
 		var ps []*proposal
 		for range wire.MaxEntryCommands {
 			p := &proposal{cmd: make([]byte, 10), done: make(chan outcome, 1)}
@@ -158,7 +158,7 @@ func TestGather(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				none := func() map[string]replica.Machine { return nil }
-				l := &leadership{in: &instance{fsm: replica.New(replica.Config{Machines: none})}, ctx: ctx,
+				l := &leadership{in: &instance{core: &core{fsm: replica.New(replica.Config{Machines: none})}}, ctx: ctx,
 					queue: make(chan *leaderBatch), landed: make(chan struct{}, 1)}
 				l.aloft.Store(3)
 				var c cargo

@@ -206,7 +206,7 @@ func TestPanicInWriteTo(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			in.marked(index, s)
+			in.witness.marked(index, s)
 			select {
 			case <-n.Failed():
 			case <-l.ctx(time.Minute).Done():
@@ -214,7 +214,7 @@ func TestPanicInWriteTo(t *testing.T) {
 			return n.Err()
 		},
 		"snapshot": func(_ *lab, n *labNode) error {
-			n.instance().takeSnapshot(1, 1)
+			n.instance().snapshotting.take(1, 1)
 			return n.Err()
 		},
 		"backup": func(_ *lab, n *labNode) error {
@@ -246,7 +246,7 @@ func TestNoBarrierFromAHaltedLeader(t *testing.T) {
 		n := l.nodes[0]
 		n.must("append x 1")
 		n.instance().fsm.Stop()
-		if _, err := n.instance().lead.Load().barrier(l.ctx(time.Second)); !errors.Is(err, wire.ErrNotLeader) {
+		if _, err := n.instance().leading.now().barrier(l.ctx(time.Second)); !errors.Is(err, wire.ErrNotLeader) {
 			l.t.Errorf("barrier: %v", err)
 		}
 		n.stop()

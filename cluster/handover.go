@@ -57,6 +57,12 @@ func (h *handover) next() <-chan struct{} {
 	return h.begun.Next()
 }
 
+// handingOver has another voter lead.
+type handingOver struct {
+	*core
+	latest *handover
+}
+
 // refusedTransfer is one that was not begun.
 type refusedTransfer struct{ err error }
 
@@ -66,25 +72,25 @@ func (f refusedTransfer) Error() error { return f.err }
 // future may never be answered (raft issue 696), and is not if raft is shut down first. An heir of which
 // nothing was heard is refused: raft's sender to it is in an earlier call, perhaps, and raft would wait for
 // that, with all writes.
-func (in *instance) transfer(heir string) raft.Future {
-	patience := in.node.cfg.Tuning.Heartbeat
+func (h *handingOver) transfer(heir string) raft.Future {
+	patience := h.node.cfg.Tuning.Heartbeat
 	if heir == "" {
-		heir = in.anyHeir(patience)
-	} else if ago := time.Since(in.heard(heir)); ago > patience {
+		heir = h.anyHeir(patience)
+	} else if ago := time.Since(h.heard(heir)); ago > patience {
 		return refusedTransfer{fmt.Errorf("%s was not heard for %v", heir, ago.Round(time.Millisecond))}
 	}
-	in.transport.handing.begin(patience) // raft's election timeout
+	h.latest.begin(patience) // raft's election timeout
 	if heir == "" {
-		return in.raft.LeadershipTransfer() // nobody is heard, so no writes wait
+		return h.raft.LeadershipTransfer() // nobody is heard, so no writes wait
 	}
-	f := in.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir))
-	in.node.spawn(func() { in.letGo(heir, patience) })
+	f := h.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir))
+	h.node.spawn(func() { h.dropSilent(heir, patience) })
 	return f
 }
 
 // heard returns when a server has answered this node last; zero if it never did.
-func (in *instance) heard(server string) (at time.Time) {
-	if f := in.layer.followers.known(server); f != nil {
+func (h *handingOver) heard(server string) (at time.Time) {
+	if f := h.layer.followers.known(server); f != nil {
 		at = f.line.LastHeard()
 	}
 	return at
@@ -92,29 +98,29 @@ func (in *instance) heard(server string) (at time.Time) {
 
 // anyHeir returns, of the voters that were heard within patience, one that is known to have most of the log;
 // "" if none was heard.
-func (in *instance) anyHeir(patience time.Duration) (heir string) {
+func (h *handingOver) anyHeir(patience time.Duration) (heir string) {
 	var most uint64
-	for _, id := range in.voters() {
-		if id == in.server || time.Since(in.heard(id)) > patience {
+	for _, id := range h.voters() {
+		if id == h.server || time.Since(h.heard(id)) > patience {
 			continue
 		}
-		if at, _, _ := in.layer.followers.of(id).known(); heir == "" || at > most {
+		if at, _, _ := h.layer.followers.of(id).known(); heir == "" || at > most {
 			heir, most = id, at
 		}
 	}
 	return heir
 }
 
-// letGo ends calls to an heir that is not heard any more, for as long as a transfer may hang on one: raft
+// dropSilent ends calls to an heir that is not heard any more, as long as a transfer may hang on one: raft
 // waits until they have failed, by themselves after seconds, and takes no write meanwhile.
-func (in *instance) letGo(heir string, patience time.Duration) {
+func (h *handingOver) dropSilent(heir string, patience time.Duration) {
 	pause := patience / 20
-	for end := time.Now().Add(2 * patience); time.Now().Before(end) && in.raft.State() == raft.Leader; {
-		if time.Since(in.heard(heir)) > patience {
-			in.layer.hangUpOn(heir)
+	for end := time.Now().Add(2 * patience); time.Now().Before(end) && h.raft.State() == raft.Leader; {
+		if time.Since(h.heard(heir)) > patience {
+			h.layer.hangUpOn(heir)
 			pause = patience / 4 // it may come back, and has to be called for that
 		}
-		if !sleep.For(in.ctx, pause) {
+		if !sleep.For(h.ctx, pause) {
 			return
 		}
 	}

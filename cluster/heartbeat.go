@@ -72,7 +72,7 @@ func (t *transport) busyFor(req *raft.AppendEntriesRequest) bool {
 
 // untilAppended does what until does, and looks whether raft refuses what follows a snapshot.
 func (t *transport) untilAppended(rpc raft.RPC, req *raft.AppendEntriesRequest) (_ raft.RPC, taken func()) {
-	restoredTo := t.restoredTo.Load()
+	restoredTo := t.restoring.to.Load()
 	return t.until(rpc, &t.appending, taskOf(req.Term, req.ID),
 		func(a raft.RPCResponse) { t.lookAt(a, req, restoredTo) })
 }

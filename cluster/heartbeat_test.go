@@ -60,7 +60,7 @@ func staleWriteKept(l *lab) bool {
 	ask(&raft.AppendEntriesRequest{PrevLogEntry: last, PrevLogTerm: term,
 		Entries: []*raft.Log{{Index: last + 1, Term: term + 1, Type: raft.LogNoop}}})
 	var got raft.Log
-	if err := in.store.GetLog(last+1, &got); err != nil || got.Term != term+1 {
+	if err := in.storage.store.GetLog(last+1, &got); err != nil || got.Term != term+1 {
 		l.t.Fatalf("%+v, %v", got, err)
 	}
 	return got.Type != raft.LogNoop

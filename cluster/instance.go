@@ -3,9 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,59 +14,31 @@ import (
 
 // instance is one Raft instance with everything that belongs to it: its log, its state machines, its
 // connections, its origin. A node has one at a time; it gets a new one when it must forget its state (see
-// resets).
+// resets). It puts its parts together, starts them and ends them; what a part does, and under which lock,
+// stands with the part.
 type instance struct {
-	node      *instances
-	server    string // Raft server ID
-	boot      uint64
-	log       *slog.Logger
-	fsm       *replica.State
-	store     raftlog.Store
-	kept      *raftlog.Keeping // beneath store
-	files     raftlog.Store    // store, beneath what watches over it
-	snaps     raft.SnapshotStore
-	memory    *raftlog.MemorySnapshots // beneath snaps; nil = they are on disk
-	layer     *streamLayer
-	transport *transport
-	raft      *raft.Raft
-	origin    *originator
-	nudger    *nudger
+	*core
 
-	grown      growth
-	unanswered names // server IDs of followers whose heartbeats fail, as the leader
-	lead       atomic.Pointer[leadership]
-	leader     leaderCell
-	suspected  suspicion // that the leader is gone
-	pace       pace      // of the leader's heartbeats
-	reigns     reigns
-	sighted    chan struct{}         // holds one: gossip had news
-	broken     atomic.Pointer[error] // by which a write to the log failed
-	diverged   atomic.Pointer[divergence]
-	marks      chan replica.Marked           // holds one
-	hashed     atomic.Pointer[replica.Point] // the last state that was hashed as a whole
-
-	ctx    context.Context // ends when the instance begins to stop
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	storage      *storage
+	tuner        *tuner
+	pacing       *pacing
+	suspecting   *suspecting
+	leading      *leading
+	feeding      *feeding
+	handing      *handingOver
+	chronicle    *chronicle
+	breakage     *breakage
+	stalls       *stalls
+	restoring    *restoring
+	snapshotting *snapshotting
+	witness      *witness
+	figures      *figures
+	transport    *transport
+	nudger       *nudger
+	origin       *originator
 
 	forwarding sync.WaitGroup // apart, because it ends last
-
-	reloadMu sync.Mutex // held while raft's configuration is changed
-
-	watchMu  sync.Mutex
-	stalled  *time.Timer // runs while a write to the log takes too long
-	refusals int         // of what follows a restored snapshot, since something was applied; see refused
-
-	stateSize       atomic.Int64  // of the newest snapshot on disk, in bytes; 0 = not known
-	unreadableSince time.Time     // of the newest snapshot; zero = it can be read, as far as known
-	tries           int           // to replace that one
-	snapshotNow     chan struct{} // holds one: a snapshot is to take the place of one that cannot be read
-
-	notTakenUp atomic.Int32 // snapshots in a row that a machine refused; see restoreRefused
-
-	made  chan struct{} // closed when there is a raft, or never will be
-	quiet ending        // of everything but the log
-	end   ending
+	end        ending
 }
 
 const (
@@ -76,6 +46,41 @@ const (
 	drainPatience    = 500 * time.Millisecond
 	shutdownPatience = 5 * time.Second
 )
+
+// newInstance makes an instance of a node whose parts are put together. What it has of a log, of connections
+// and of raft is still missing.
+func newInstance(is *instances, server string, boot uint64) *instance {
+	in := &instance{core: &core{node: is, server: server, boot: boot, log: is.log, made: make(chan struct{}),
+		quiet: newEnding()}, end: newEnding()}
+	in.ctx, in.cancel = context.WithCancel(is.ctx)
+	in.halted = in.halt
+	in.assemble()
+	return in
+}
+
+// assemble makes the parts. What one has of another is its field; there is nothing else between them.
+func (in *instance) assemble() {
+	c, suspected := in.core, new(suspicion)
+	in.storage = &storage{core: c}
+	in.tuner = &tuner{core: c}
+	in.pacing = &pacing{core: c, tuner: in.tuner, suspected: suspected}
+	in.suspecting = &suspecting{core: c, tuner: in.tuner, pacing: in.pacing, suspected: suspected}
+	in.chronicle = &chronicle{core: c, pacing: in.pacing, suspecting: in.suspecting,
+		sighted: make(chan struct{}, 1)}
+	in.handing = &handingOver{core: c, latest: new(handover)}
+	in.feeding = &feeding{core: c}
+	in.breakage = &breakage{core: c, storage: in.storage}
+	in.stalls = &stalls{core: c, storage: in.storage}
+	in.restoring = &restoring{core: c, storage: in.storage}
+	in.witness = &witness{core: c, marks: make(chan replica.Marked, 1)}
+	in.leading = &leading{core: c, witness: in.witness, newTerm: in.newLeadership}
+	in.snapshotting = &snapshotting{core: c, storage: in.storage, tuner: in.tuner, leading: in.leading,
+		breakage: in.breakage, now: make(chan struct{}, 1)}
+	in.figures = &figures{core: c, storage: in.storage}
+}
+
+// newLeadership makes the leadership of a term.
+func (in *instance) newLeadership(term uint64) *leadership { return newLeadership(in, term) }
 
 // start starts every goroutine of the instance.
 func (in *instance) start(notify <-chan bool) {
@@ -86,20 +91,20 @@ func (in *instance) start(notify <-chan bool) {
 	in.leader.set(in.ctx, string(leader))
 	var lines []leaderChange
 	if leader != "" {
-		in.reigns.change(string(leader), in.raft.CurrentTerm())
-		lines = append(lines, in.leaderChanged(string(leader)))
-		in.followPace()
+		in.chronicle.reigns.change(string(leader), in.raft.CurrentTerm())
+		lines = append(lines, in.chronicle.leaderChanged(string(leader)))
+		in.pacing.follow()
 	}
-	in.wg.Go(func() { in.watchLeadership(notify) })
-	in.wg.Go(func() { in.watchLeader(observed, lines) })
+	in.wg.Go(func() { in.leading.watch(notify) })
+	in.wg.Go(func() { in.chronicle.watch(observed, lines) })
 	in.wg.Go(func() { in.nudger.run(in.ctx) })
 	in.wg.Go(in.origin.run)
-	in.wg.Go(in.snapshots)
-	in.wg.Go(in.hashMarked)
+	in.wg.Go(in.snapshotting.run)
+	in.wg.Go(in.witness.hashMarked)
 }
 
-// halted ends this node's part in the farm: its state machines met something that they must not skip.
-func (in *instance) halted(err error) {
+// halt ends this node's part in the farm: its state machines met something that they must not skip.
+func (in *instance) halt(err error) {
 	in.node.fail(err)
 	in.node.progress.end(in.node.failure.get())
 	in.node.spawn(func() { // not here: this is raft's own goroutine, perhaps before NewRaft has returned
@@ -109,26 +114,18 @@ func (in *instance) halted(err error) {
 }
 
 // observe is raft's observer: it takes note of heartbeats at once, and lets changes of the leader through to
-// watchLeader, which reads the newest state anyway.
+// chronicle.watch, which reads the newest state anyway.
 func (in *instance) observe(o *raft.Observation) bool {
 	switch d := o.Data.(type) {
 	case raft.LeaderObservation:
-		in.reigns.change(string(d.LeaderID), in.raft.CurrentTerm())
+		in.chronicle.reigns.change(string(d.LeaderID), in.raft.CurrentTerm())
 		return true
 	case raft.FailedHeartbeatObservation:
-		in.unanswered.set(string(d.PeerID), true)
+		in.leading.unanswered.set(string(d.PeerID), true)
 	case raft.ResumedHeartbeatObservation:
-		in.unanswered.set(string(d.PeerID), false)
+		in.leading.unanswered.set(string(d.PeerID), false)
 	}
 	return false
-}
-
-// electSole has a node that is the only voter elect itself at once: there is no leader whose heartbeat it
-// could wait for. A change of the timeout has Raft look for a heartbeat at once; watchLeader changes it back.
-func (in *instance) electSole() {
-	if voters := in.voters(); len(voters) == 1 && voters[0] == in.server {
-		in.setHeartbeat(in.node.cfg.Tuning.Heartbeat / 2)
-	}
 }
 
 // stop ends the instance. The order matters: first whoever works with raft, so that entries in flight are
@@ -139,7 +136,7 @@ func (in *instance) stop() error {
 		if err := in.standDown(); err != nil {
 			return err
 		}
-		return in.store.Close()
+		return in.storage.store.Close()
 	})
 	return in.end.err
 }
@@ -152,7 +149,7 @@ func (in *instance) standDown() error {
 
 func (in *instance) shutDown() error {
 	in.cancel()
-	raftlog.Abandon(in.files) // a write that waits for a file descriptor may wait for ever
+	raftlog.Abandon(in.storage.files) // a write that waits for a file descriptor may wait for ever
 	if !waited(&in.wg, drainPatience) {
 		in.layer.Close() // now a leader steps down, and raft gives up what it has in flight
 		if !waited(&in.wg, shutdownPatience) {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -43,44 +42,41 @@ func (is *instances) advance(f *replica.State, index uint64) {
 func (is *instances) start(log openLog) (*instance, error) {
 	id := is.standing.Identity()
 	server := wire.ServerID(id.NodeID, id.Incarnation)
-	in := &instance{node: is, server: server, boot: id.Boot, log: is.log, files: log.store,
-		made: make(chan struct{}), marks: make(chan replica.Marked, 1), quiet: newEnding(), end: newEnding()}
-	in.snapshotNow, in.sighted = make(chan struct{}, 1), make(chan struct{}, 1)
-	in.snaps = checkedSnapshots{log.snaps, in}
-	in.ctx, in.cancel = context.WithCancel(is.ctx)
+	in := newInstance(is, server, id.Boot)
+	in.storage.files, in.storage.snaps = log.store, checkedSnapshots{log.snaps, in.snapshotting}
 	store := is.hooks.wrapStore(raftlog.OnAppend(log.store, in.grown.to))
 	if is.durable() {
-		store = watchedStore{store, in}
+		store = watchedStore{store, in.stalls}
 	}
-	in.kept = raftlog.Keep(store, in.needed)
-	store = strictStore{in.kept, in}
-	in.store = store
+	in.storage.kept = raftlog.Keep(store, in.snapshotting.needed)
+	store = strictStore{in.storage.kept, in.breakage}
+	in.storage.store = store
 	last, err := store.LastIndex()
 	if err == nil {
-		err = in.findStateSize()
+		err = in.snapshotting.findStateSize()
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	in.grown.to(last)
 	in.fsm = replica.New(replica.Config{Machines: is.cfg.newMachines, Since: is.cfg.machineLevels(),
-		MaxLevel: is.hooks.maxLevel, Applied: in.applied,
-		Advanced: func(index uint64) { is.advance(in.fsm, index) }, Restored: in.restored,
-		Refused: in.restoreRefused, Marked: in.marked, Halt: in.halted})
-	if in.memory, _ = log.snaps.(*raftlog.MemorySnapshots); in.memory != nil {
-		in.memory.Serve(in.frozen)
+		MaxLevel: is.hooks.maxLevel, Applied: in.restoring.applied,
+		Advanced: func(index uint64) { is.advance(in.fsm, index) }, Restored: in.restoring.restored,
+		Refused: in.restoring.refusedState, Marked: in.witness.marked, Halt: in.halt})
+	if in.storage.memory, _ = log.snaps.(*raftlog.MemorySnapshots); in.storage.memory != nil {
+		in.storage.memory.Serve(in.storage.frozen)
 	}
 	in.layer = newStreamLayer(is.connections, server)
 	in.transport = newTransport(in)
-	in.nudger = newNudger(in)
-	in.origin = newOriginator(in)
+	in.nudger = newNudger(in.core, in.transport)
+	in.origin = newOriginator(in.core, in.leading, in.nudger)
 	bound := is.standing.Bound(server) || is.fit.err() != nil
 	if bound {
 		in.layer.Close() // before Raft could vote
 	}
 	notify := make(chan bool, 16)
-	in.raft, err = raft.NewRaft(in.config(notify), noticingFSM{in.fsm, in}, store, store, in.snaps,
-		in.transport)
+	in.raft, err = raft.NewRaft(in.tuner.config(notify), noticingFSM{in.fsm, in.leading}, store, store,
+		in.storage.snaps, in.transport)
 	close(in.made)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raft: %w", err), is.failure.get(), in.stop())
@@ -92,6 +88,6 @@ func (is *instances) start(log openLog) (*instance, error) {
 		}
 		return in, nil
 	}
-	in.electSole()
+	in.tuner.electSole()
 	return in, nil
 }

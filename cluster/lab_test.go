@@ -167,7 +167,7 @@ func (l *lab) leader(among ...*labNode) (leader *labNode, others []*labNode) {
 }
 
 func (n *labNode) leads() bool {
-	lead := n.instance().lead.Load()
+	lead := n.instance().leading.now()
 	if lead == nil {
 		return false
 	}

@@ -27,12 +27,12 @@ func TestLateSnapshot(t *testing.T) {
 			leader.must("noop %s", strings.Repeat("x", 20<<10))
 		}
 		in := leader.instance()
-		l.until(time.Minute, "a snapshot", func() bool { list, _ := in.snaps.List(); return len(list) > 0 })
-		list, err := in.snaps.List()
+		l.until(time.Minute, "a snapshot", func() bool { list, _ := in.storage.snaps.List(); return len(list) > 0 })
+		list, err := in.storage.snaps.List()
 		if err != nil {
 			t.Fatal(err)
 		}
-		meta, state, err := in.snaps.Open(list[0].ID)
+		meta, state, err := in.storage.snaps.Open(list[0].ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,22 +27,22 @@ type leadership struct {
 	cancel context.CancelFunc
 	formed chan struct{} // closed once users may write
 	// closed once an entry of this term is applied here: then everything before it is, too
-	opened       chan struct{}
-	queue        chan *leaderBatch
-	slots        chan struct{} // one for each entry in flight
-	flown        chan flight
-	aloft        atomic.Int64 // commands in entries in flight
-	taken        takenBatches
-	intake       intake
-	landed       chan struct{} // holds one: aloft has fallen
-	clock        *voting.Clock
-	barr         rounds[uint64]
-	leisure      rounds[uint64]   // of barriers for those who can wait for others
-	transferring time.Time        // since when raft refuses entries for a transfer; see noteTransfer
-	formOnce     sync.Once        // closes formed
-	kick         chan struct{}    // wakes the voters' controller
-	finals       chan chan raised // orders to raise the protocol level, for the controller
-	wg           sync.WaitGroup
+	opened    chan struct{}
+	queue     chan *leaderBatch
+	slots     chan struct{} // one for each entry in flight
+	flown     chan flight
+	aloft     atomic.Int64 // commands in entries in flight
+	taken     takenBatches
+	intake    intake
+	landed    chan struct{} // holds one: aloft has fallen
+	clock     *voting.Clock
+	barr      rounds[uint64]
+	leisure   rounds[uint64] // of barriers for those who can wait for others
+	transfers transfers
+	formOnce  sync.Once        // closes formed
+	kick      chan struct{}    // wakes the voters' controller
+	finals    chan chan raised // orders to raise the protocol level, for the controller
+	wg        sync.WaitGroup
 
 	// read-locked by callers from outside while they take part, which takes time; see enter
 	inside sync.RWMutex
@@ -187,7 +187,7 @@ func (l *leadership) await(ctx context.Context) error {
 // commitBatch has a batch committed and returns its answer, or wire.ErrNotLeader if nothing was done, or
 // ErrUncertain.
 func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer {
-	if d := l.in.divergence(); d.stop {
+	if d := l.in.witness.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
 	lb := &leaderBatch{Batch: b, done: make(chan leaderAnswer, 1)}

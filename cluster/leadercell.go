@@ -50,8 +50,8 @@ func (c *leaderCell) changes() <-chan struct{} {
 const attemptTimeout = 5 * time.Second
 
 // askLeader calls f with the present leader, within a time that allows for another attempt elsewhere.
-func (in *instance) askLeader(ctx context.Context, f func(ctx context.Context, leader string) error) error {
-	leader, lctx := in.leader.get()
+func (c *core) askLeader(ctx context.Context, f func(ctx context.Context, leader string) error) error {
+	leader, lctx := c.leader.get()
 	if leader == "" {
 		return ErrNoLeader
 	}

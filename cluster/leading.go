@@ -1,35 +1,49 @@
 package cluster
 
-// watchLeadership starts and ends leaderships. raft waits for this channel to be read, so it does nothing
+import "sync/atomic"
+
+// leading begins and ends leaderships, and is the leader's side of what others ask.
+type leading struct {
+	*core
+	witness    *witness
+	newTerm    func(term uint64) *leadership
+	unanswered names // server IDs of followers whose heartbeats fail, as the leader
+	lead       atomic.Pointer[leadership]
+}
+
+// now returns the present leadership; nil if this node does not lead.
+func (ld *leading) now() *leadership { return ld.lead.Load() }
+
+// watch starts and ends leaderships. raft waits for this channel to be read, so it does nothing
 // slow here.
-func (in *instance) watchLeadership(notify <-chan bool) {
+func (ld *leading) watch(notify <-chan bool) {
 	for {
 		select {
 		case leads := <-notify:
-			in.endLeadership()
+			ld.end()
 			if leads {
-				in.beginLeadership()
+				ld.begin()
 			}
-		case <-in.ctx.Done():
-			in.endLeadership()
+		case <-ld.ctx.Done():
+			ld.end()
 			return
 		}
 	}
 }
 
-func (in *instance) beginLeadership() {
-	l := newLeadership(in, in.raft.CurrentTerm())
-	in.lead.Store(l)
-	in.wg.Go(func() {
+func (ld *leading) begin() {
+	l := ld.newTerm(ld.raft.CurrentTerm())
+	ld.lead.Store(l)
+	ld.wg.Go(func() {
 		l.run()
-		in.lead.CompareAndSwap(l, nil)
+		ld.lead.CompareAndSwap(l, nil)
 	})
-	in.node.changed.Notify()
+	ld.node.changed.Notify()
 }
 
-func (in *instance) endLeadership() {
-	if l := in.lead.Swap(nil); l != nil {
+func (ld *leading) end() {
+	if l := ld.lead.Swap(nil); l != nil {
 		l.cancel()
 	}
-	in.node.changed.Notify()
+	ld.node.changed.Notify()
 }

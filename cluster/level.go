@@ -158,7 +158,7 @@ func (lv *leveling) askFinalize(ctx context.Context, leader string) (int, error)
 
 // answerFinalize is the leader's side of Finalize.
 func (lv *leveling) answerFinalize(ctx context.Context) ([]byte, error) {
-	l := lv.instance().lead.Load()
+	l := lv.instance().leading.now()
 	if l == nil {
 		return nil, wire.ErrNotLeader
 	}

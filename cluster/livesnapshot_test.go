@@ -20,7 +20,7 @@ func TestJoinerIsSentTheStateItself(t *testing.T) {
 		if err := in.guard(in.raft.Snapshot()); err != nil {
 			t.Fatal(err)
 		}
-		listed, err := in.snaps.List()
+		listed, err := in.storage.snaps.List()
 		if err != nil || len(listed) != 1 || listed[0].Size != 0 {
 			t.Fatalf("the snapshot in memory: %+v, %v", listed, err)
 		}
@@ -30,7 +30,7 @@ func TestJoinerIsSentTheStateItself(t *testing.T) {
 			n := l.joiner(fmt.Sprintf("10.0.0.%d", 10+i), c)
 			l.ready(n)
 			leader.must("set k%d %d", i, i)
-			if err := in.setTrailing(1); err != nil {
+			if err := in.tuner.setTrailing(1); err != nil {
 				t.Fatal(err)
 			}
 			if err := in.guard(in.raft.Snapshot()); err != nil {
@@ -41,7 +41,7 @@ func TestJoinerIsSentTheStateItself(t *testing.T) {
 			leader.must("set k new%d", i)
 			l.until(time.Minute, "it has all", func() bool { return n.get("k") == fmt.Sprintf("new%d", i) })
 			joined := n.instance()
-			listed, err := joined.snaps.List()
+			listed, err := joined.storage.snaps.List()
 			if err != nil || i > 0 && (len(listed) != 1 || listed[0].Index <= old) {
 				t.Errorf("joiner %d was sent %+v, %v", i, listed, err)
 			}

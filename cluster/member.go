@@ -104,7 +104,7 @@ func (n *Node) State() State {
 		Term: in.raft.CurrentTerm(), Applied: n.progress.load(), Ready: n.fit.ready(), Durable: n.durable()}
 	v := n.leveling.look()
 	s.Level, s.CommonLevel, s.HeldBack = int(v.force), int(v.common), v.behind
-	d := in.divergence()
+	d := in.witness.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop
 	s.Awaits = n.departure.awaited()
 	votes := map[string]Vote{}

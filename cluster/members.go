@@ -126,7 +126,7 @@ func (m *members) situation() *voting.Situation {
 	in := m.instance()
 	s := &voting.Situation{Self: in.server, Servers: serversOf(in.configuration()),
 		MaxVoters: m.cfg.Tuning.MaxVoters,
-		Level:     in.fsm.Level(), Undecided: in.divergence().stop, Strange: m.strangers.has}
+		Level:     in.fsm.Level(), Undecided: in.witness.divergence().stop, Strange: m.strangers.has}
 	contested := m.directory.Contested()
 	for _, seen := range m.all() {
 		if seen.Durable == m.durable() && !contested[seen.Gossip] {

@@ -30,8 +30,8 @@ func (nw *news) hear(s *roster.Sighting) {
 	}
 	nw.changed.Notify()
 	if in := nw.inst.Load(); in != nil {
-		signal(in.sighted)
-		if l := in.lead.Load(); l != nil {
+		signal(in.chronicle.sighted)
+		if l := in.leading.now(); l != nil {
 			signal(l.kick)
 		}
 	}
@@ -50,7 +50,7 @@ func (nw *news) report(before, s *roster.Sighting) {
 		nw.reportGone(s)
 		nw.spawn(func() {
 			nw.peers.Drop(s.Node)
-			nw.instance().suspectLeader(s.Node)
+			nw.instance().suspecting.suspectLeader(s.Node)
 		})
 	}
 }

@@ -41,19 +41,19 @@ func newNotices(l *leadership) *notices {
 // noticingFSM is the state as raft is given it: what is to be applied is committed.
 type noticingFSM struct {
 	*replica.State
-	in *instance
+	leading *leading
 }
 
 // ApplyBatch takes note of what is committed, and applies it.
 func (f noticingFSM) ApplyBatch(logs []*raft.Log) []any {
 	last := logs[len(logs)-1]
-	if l := f.in.lead.Load(); l != nil && last.Term == l.term {
+	if l := f.leading.now(); l != nil && last.Term == l.term {
 		l.awaitFollowers(last.Index)
 		l.notices.newest.Store(last.Index) // only this goroutine does
 		signal(l.notices.wake)
 	}
-	f.in.node.unison.released.Store(last.Index)
-	defer f.in.node.meters.apply.Since(time.Now())
+	f.leading.node.unison.released.Store(last.Index)
+	defer f.leading.node.meters.apply.Since(time.Now())
 	return f.State.ApplyBatch(logs)
 }
 
@@ -175,16 +175,16 @@ func parseNotice(b []byte) (notice, error) {
 	return n, r.End()
 }
 
-// hearNotice is the side of a node that is told. It does not wait.
-func (in *instance) hearNotice(from wire.Hello, payload []byte) error {
+// hear is the side of a node that is told. It does not wait.
+func (n *nudger) hear(from wire.Hello, payload []byte) error {
 	said, err := parseNotice(payload)
 	if err != nil {
 		return err
 	}
-	if said.server != in.server || in.ctx.Err() != nil || !in.follows(from) {
+	if said.server != n.server || n.ctx.Err() != nil || !n.follows(from) {
 		return wire.ErrNotMe // another log than that of which the sender speaks, or it does not lead here
 	}
-	in.nudger.nudge(nudge{index: said.index, term: said.term, leader: from.Source})
+	n.nudge(nudge{index: said.index, term: said.term, leader: from.Source})
 	return nil
 }
 

@@ -13,8 +13,9 @@ import (
 // own raft exactly this, as the empty append the leader would have sent. raft checks it like any other: an
 // older term is ignored, and a log that has not this very entry refuses.
 type nudger struct {
-	in   *instance
-	wake chan struct{} // holds one: something was wanted
+	*core
+	transport *transport
+	wake      chan struct{} // holds one: something was wanted
 
 	mu     sync.Mutex
 	next   nudge // the first that raft is to be told, when the log goes that far; zero = none
@@ -26,8 +27,8 @@ type nudge struct {
 	leader      string // server ID
 }
 
-func newNudger(in *instance) *nudger {
-	return &nudger{in: in, wake: make(chan struct{}, 1)}
+func newNudger(c *core, t *transport) *nudger {
+	return &nudger{core: c, transport: t, wake: make(chan struct{}, 1)}
 }
 
 // after reports whether w says more than other.
@@ -37,7 +38,7 @@ func (w nudge) after(other nudge) bool {
 
 // nudge asks for index to be applied here as soon as the log has it. It does not wait.
 func (n *nudger) nudge(w nudge) {
-	if w.term == 0 || n.in.node.progress.load() >= w.index {
+	if w.term == 0 || n.node.progress.load() >= w.index {
 		return
 	}
 	n.mu.Lock()
@@ -52,11 +53,11 @@ func (n *nudger) nudge(w nudge) {
 // more than that has; so the first wish stays until it is met, and then the newest is next.
 func (n *nudger) run(ctx context.Context) {
 	for {
-		more := n.in.grown.more.Next() // before last is looked at, so that nothing falls in between
+		more := n.grown.more.Next() // before last is looked at, so that nothing falls in between
 		w := n.wanted()
-		if w.term > 0 && n.in.grown.last.Load() >= w.index {
-			if n.in.node.progress.load() < w.index {
-				n.in.transport.tell(ctx, w.request())
+		if w.term > 0 && n.grown.last.Load() >= w.index {
+			if n.node.progress.load() < w.index {
+				n.transport.tell(ctx, w.request())
 			}
 			n.met(w)
 			continue

@@ -24,14 +24,14 @@ type way struct {
 
 // route returns the way to the leader, once it is open.
 func (o *originator) route(ctx context.Context, leader string) (way, error) {
-	if leader == o.in.server {
-		l := o.in.lead.Load()
+	if leader == o.server {
+		l := o.leading.now()
 		if l == nil {
 			return way{}, wire.ErrNotLeader
 		}
 		return l.way(), nil
 	}
-	conn, err := o.in.node.peers.Get(ctx, wire.NodeOf(leader))
+	conn, err := o.node.peers.Get(ctx, wire.NodeOf(leader))
 	if err != nil {
 		return way{}, err
 	}
@@ -111,7 +111,7 @@ func (o *originator) begin(w way) (plain bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.flow.begin(w.via)
-	o.leader = w.leader
+	o.sentTo = w.leader
 	return o.flow.plain
 }
 
@@ -147,8 +147,8 @@ func (o *originator) lost() {
 }
 
 // answerPropose is the leader's side of proposing a batch.
-func (in *instance) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
-	a, _, err := in.answerBatch(ctx, payload, false)
+func (ld *leading) answerPropose(ctx context.Context, payload []byte) ([]byte, error) {
+	a, _, err := ld.answerBatch(ctx, payload, false)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +156,8 @@ func (in *instance) answerPropose(ctx context.Context, payload []byte) ([]byte, 
 }
 
 // answerOffer is the leader's side of offering one.
-func (in *instance) answerOffer(ctx context.Context, payload []byte) ([]byte, error) {
-	a, credit, err := in.answerBatch(ctx, payload, true)
+func (ld *leading) answerOffer(ctx context.Context, payload []byte) ([]byte, error) {
+	a, credit, err := ld.answerBatch(ctx, payload, true)
 	if err != nil {
 		return nil, err
 	}
@@ -168,17 +168,17 @@ func appendProposeAnswer(dst []byte, a leaderAnswer) []byte {
 	return wire.AppendAnswer(binary.AppendUvarint(dst, a.term), a.Answer)
 }
 
-func (in *instance) answerBatch(ctx context.Context, payload []byte, refusable bool) (leaderAnswer,
+func (ld *leading) answerBatch(ctx context.Context, payload []byte, refusable bool) (leaderAnswer,
 	wire.Credit, error) {
 	r := wire.NewReader(payload)
 	b := wire.ReadBatch(r)
 	if err := r.End(); err != nil {
 		return leaderAnswer{}, wire.Credit{}, err
 	}
-	if err := in.acceptable(&b); err != nil {
+	if err := ld.acceptable(&b); err != nil {
 		return leaderAnswer{}, wire.Credit{}, err // before it can reach the log
 	}
-	l := in.lead.Load()
+	l := ld.now()
 	if l == nil {
 		return leaderAnswer{}, wire.Credit{}, wire.ErrNotLeader
 	}
@@ -191,10 +191,10 @@ func (in *instance) answerBatch(ctx context.Context, payload []byte, refusable b
 
 // acceptable reports what is wrong with a batch that every node will have to apply. The machine of a newer
 // program than this one, on its way to all, would stop the older ones.
-func (in *instance) acceptable(b *wire.Batch) error {
+func (ld *leading) acceptable(b *wire.Batch) error {
 	var unknown error
 	err := b.Each(func(machine, _ []byte) {
-		if in.node.cfg.Machines[string(machine)] == nil {
+		if ld.node.cfg.Machines[string(machine)] == nil {
 			unknown = fmt.Errorf("%w: %q", wire.ErrNoMachine, machine)
 		}
 	})

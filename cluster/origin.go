@@ -18,17 +18,19 @@ import (
 // a new connection, until it is answered or nobody waits for it any more. The leader's state machine layer
 // sees to it that it is applied once.
 type originator struct {
-	in     *instance
-	id     uint64        // random, of this Raft instance
-	wake   chan struct{} // holds one: something is queued
-	window chan struct{} // one for each batch under way
+	*core
+	leading *leading
+	nudger  *nudger
+	id      uint64        // random, of this Raft instance
+	wake    chan struct{} // holds one: something is queued
+	window  chan struct{} // one for each batch under way
 
 	mu     sync.Mutex
 	queue  []*proposal
 	gone   int // in queue, and nobody waits for them
 	closed bool
 	flow   flow
-	leader string // NodeID of the one that was sent something last
+	sentTo string // NodeID of the leader that was sent something last
 
 	introduced bool
 
@@ -45,8 +47,8 @@ const (
 // errMoved says that the instance ended before the proposal was sent: the next one can take it.
 var errMoved = errors.New("the raft instance was replaced")
 
-func newOriginator(in *instance) *originator {
-	return &originator{in: in, id: randomUint64(), wake: make(chan struct{}, 1),
+func newOriginator(c *core, ld *leading, n *nudger) *originator {
+	return &originator{core: c, leading: ld, nudger: n, id: randomUint64(), wake: make(chan struct{}, 1),
 		window: make(chan struct{}, batchesInFlight),
 		flying: map[uint64]bool{}, flow: flow{credit: firstCredit}}
 }
@@ -157,13 +159,13 @@ func (o *originator) run() {
 func (o *originator) waitForWork() bool {
 	select {
 	case o.window <- struct{}{}:
-	case <-o.in.ctx.Done():
+	case <-o.ctx.Done():
 		return false
 	}
 	for o.idle() {
 		select {
 		case <-o.wake:
-		case <-o.in.ctx.Done():
+		case <-o.ctx.Done():
 			return false
 		}
 	}
@@ -264,7 +266,7 @@ func (o *originator) carry(out *outgoing) {
 		if out.ctx.Err() != nil {
 			return // nobody wants its answer, and the floor refuses the batch if it still arrives
 		}
-		other := o.in.leader.changes()
+		other := o.leader.changes()
 		a, leader, err := o.attempt(out)
 		switch {
 		case err == nil:
@@ -286,12 +288,12 @@ func (o *originator) carry(out *outgoing) {
 			out.fail(out.outcomeOf(err))
 			return
 		}
-		if !pause.waitFor(o.in.ctx, other) {
+		if !pause.waitFor(o.ctx, other) {
 			out.fail(out.overtaken())
 			return
 		}
 		if !errors.Is(err, ErrNoLeader) {
-			o.in.node.meters.retries.Add(1)
+			o.node.meters.retries.Add(1)
 		}
 	}
 }
@@ -302,7 +304,7 @@ func (o *originator) tell(out *outgoing, a leaderAnswer, leader string) {
 		out.fail(ErrUncertain)
 		return
 	}
-	o.in.nudger.nudge(nudge{index: a.Index, term: a.term, leader: leader})
+	o.nudger.nudge(nudge{index: a.Index, term: a.term, leader: leader})
 	for i, p := range out.ps {
 		p.done <- outcome{index: a.Index, value: a.Value[i]}
 	}
@@ -315,7 +317,7 @@ var errNobody = errors.New("nobody waits")
 // connection to it lives, and somebody wants the answer: to send a batch again while the first one waits
 // would help nobody.
 func (o *originator) attempt(out *outgoing) (leaderAnswer, string, error) {
-	leader, ctx := o.in.leader.get()
+	leader, ctx := o.leader.get()
 	if leader == "" {
 		o.lost()
 		return leaderAnswer{}, "", ErrNoLeader

@@ -148,7 +148,7 @@ func TestAnswerBesideTheEndOfTheContext(t *testing.T) {
 	for range 100 { // a select of two that are ready takes either
 		p := &proposal{machine: "kv", done: make(chan outcome, 1)}
 		p.done <- outcome{index: 7, value: []byte("v")}
-		if out := (&Handle{}).await(ctx, newOriginator(nil), p); out.index != 7 || out.err != nil {
+		if out := (&Handle{}).await(ctx, newOriginator(nil, nil, nil), p); out.index != 7 || out.err != nil {
 			t.Fatalf("%+v", out)
 		}
 	}

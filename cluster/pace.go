@@ -17,7 +17,7 @@ import (
 // again and again. So a follower asks its leader, and waits for as long as that expects if it would wait for
 // less itself.
 
-// pace is the leader's heartbeat timeout.
+// pace is the leader's heartbeat timeout, as that leader has told it.
 type pace struct {
 	mu     sync.Mutex
 	leader string // server ID of who told it
@@ -46,37 +46,45 @@ const (
 	longestPace  = time.Hour       // that is believed
 )
 
+// pacing has this node wait for as long for a heartbeat as its leader expects.
+type pacing struct {
+	*core
+	tuner     *tuner
+	suspected *suspicion
+	told      pace
+}
+
 // heartbeatTimeout is for how long this node waits for a heartbeat of the present leader.
-func (in *instance) heartbeatTimeout() time.Duration {
-	leader, _ := in.leader.get()
-	return max(in.node.cfg.Tuning.Heartbeat, in.pace.of(leader))
+func (p *pacing) heartbeatTimeout() time.Duration {
+	leader, _ := p.leader.get()
+	return max(p.node.cfg.Tuning.Heartbeat, p.told.of(leader))
 }
 
-// keepPace has raft wait for as long as is right for the present leader, unless that is suspected.
-func (in *instance) keepPace() {
-	in.suspected.during("", func() { in.setHeartbeat(in.heartbeatTimeout()) })
+// keep has raft wait for as long as is right for the present leader, unless that is suspected.
+func (p *pacing) keep() {
+	p.suspected.during("", func() { p.tuner.setHeartbeat(p.heartbeatTimeout()) })
 }
 
-// followPace is called when the leader has changed.
-func (in *instance) followPace() {
-	in.keepPace()
-	if leader, ctx := in.leader.get(); leader != "" && leader != in.server {
-		in.wg.Go(func() { in.askPace(ctx, leader) })
+// follow is called when the leader has changed.
+func (p *pacing) follow() {
+	p.keep()
+	if leader, ctx := p.leader.get(); leader != "" && leader != p.server {
+		p.wg.Go(func() { p.ask(ctx, leader) })
 	}
 }
 
-// askPace asks the leader for its heartbeat timeout, until it has told, leads no more, or says that its
+// ask asks the leader for its heartbeat timeout, until it has told, leads no more, or says that its
 // program does not know the question.
-func (in *instance) askPace(ctx context.Context, leader string) {
+func (p *pacing) ask(ctx context.Context, leader string) {
 	for {
-		out, _, err := in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodHeartbeat, nil)
+		out, _, err := p.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodHeartbeat, nil)
 		if err == nil {
 			r := wire.NewReader(out)
 			ms := r.Uvarint()
 			if err = r.End(); err == nil {
-				in.pace.set(leader, time.Duration(min(ms, uint64(longestPace.Milliseconds())))*time.Millisecond)
-				in.keepPace()
-				in.watchPace(ctx, leader)
+				p.told.set(leader, time.Duration(min(ms, uint64(longestPace.Milliseconds())))*time.Millisecond)
+				p.keep()
+				p.watch(ctx, leader)
 				return
 			}
 		}
@@ -86,10 +94,10 @@ func (in *instance) askPace(ctx context.Context, leader string) {
 	}
 }
 
-// watchPace says so if the leader's timeout is another one for long.
-func (in *instance) watchPace(ctx context.Context, leader string) {
-	n := in.node
-	own, told := n.cfg.Tuning.Heartbeat.Truncate(time.Millisecond), in.pace.of(leader)
+// watch says so if the leader's timeout is another one for long.
+func (p *pacing) watch(ctx context.Context, leader string) {
+	n := p.node
+	own, told := n.cfg.Tuning.Heartbeat.Truncate(time.Millisecond), p.told.of(leader)
 	for own != told && sleep.For(ctx, pacePatience) {
 		n.warnOnce("heartbeat", "the leader has another heartbeat timeout than this node. Give all nodes the "+
 			"same Tuning.Heartbeat.", fmt.Errorf("%v on %s, which leads, and %v here", told,
@@ -97,7 +105,7 @@ func (in *instance) watchPace(ctx context.Context, leader string) {
 	}
 }
 
-// answerHeartbeat tells this node's heartbeat timeout.
-func (in *instance) answerHeartbeat() []byte {
-	return binary.AppendUvarint(nil, uint64(in.node.cfg.Tuning.Heartbeat.Milliseconds()))
+// answer tells this node's heartbeat timeout.
+func (p *pacing) answerHeartbeat() []byte {
+	return binary.AppendUvarint(nil, uint64(p.node.cfg.Tuning.Heartbeat.Milliseconds()))
 }

@@ -11,54 +11,79 @@ import (
 	"testing"
 )
 
-// A part of a node has what it needs as fields, and not the Node. Nothing hides what is in the base: a field
-// that a part, or Node, had once more would stay empty, and a method would be called by that part alone,
+// whole is a type that is put together of parts, which have a base in common.
+type whole struct {
+	of, base reflect.Type
+	does     []string // its methods that are not exported
+	parts    int      // at least so many
+}
+
+var wholes = []whole{
+	{reflect.TypeFor[Node](), reflect.TypeFor[base](),
+		[]string{"assemble", "open", "start", "gossip", "answer", "shutDown", "release"}, 15},
+	{reflect.TypeFor[instance](), reflect.TypeFor[core](),
+		[]string{"assemble", "newLeadership", "start", "observe", "halt", "stop", "standDown", "shutDown"}, 15},
+}
+
+// A part has what it needs as fields, and not the whole. Nothing hides what is in the base: a field that a
+// part, or the whole, had once more would stay empty, and a method would be called by that part alone,
 // without any complaint.
 func TestPartsStandOnTheBase(t *testing.T) {
-	node, base := reflect.TypeFor[Node](), reflect.TypeFor[base]()
-	parts := []reflect.Type{node}
-	for _, f := range partFields() {
-		parts = append(parts, f.Type.Elem())
-	}
-	if len(parts) < 15 {
-		t.Fatalf("only %d parts were found", len(parts)-1)
-	}
 	methods := methodsOf(t)
-	taken := slices.Concat(fieldsOf(base), methods[base.Name()])
-	for _, part := range parts {
-		for i := range part.NumField() {
-			if f := part.Field(i); f.Type == reflect.PointerTo(node) {
-				t.Errorf("%s.%s is the Node", part.Name(), f.Name)
-			}
+	for _, w := range wholes {
+		parts := []reflect.Type{w.of}
+		for _, f := range w.partFields() {
+			parts = append(parts, f.Type.Elem())
 		}
-		for _, name := range slices.Concat(fieldsOf(part), methods[part.Name()]) {
-			if slices.Contains(taken, name) {
-				t.Errorf("%s.%s hides what the base has by that name", part.Name(), name)
+		if len(parts) < w.parts {
+			t.Fatalf("only %d parts of %s were found", len(parts)-1, w.of.Name())
+		}
+		taken := slices.Concat(fieldsOf(w.base), methods[w.base.Name()])
+		for _, part := range parts {
+			for i := range part.NumField() {
+				if f := part.Field(i); f.Type == reflect.PointerTo(w.of) {
+					t.Errorf("%s.%s is the %s", part.Name(), f.Name, w.of.Name())
+				}
+			}
+			for _, name := range slices.Concat(fieldsOf(part), methods[part.Name()]) {
+				if slices.Contains(taken, name) {
+					t.Errorf("%s.%s hides what the %s has by that name", part.Name(), name, w.base.Name())
+				}
 			}
 		}
 	}
 }
 
-// Node opens its parts, passes to them what others ask, and closes them. What is done beyond that belongs to
-// a part, and nobody but a program's handle has the Node.
+// A Node opens its parts, passes to them what others ask, and closes them. A Raft instance and a leadership
+// start their parts and end them. What is done beyond that belongs to a part.
 func TestNodeOnlyPutsTogether(t *testing.T) {
-	opens := []string{"assemble", "open", "start", "gossip", "answer", "shutDown", "release"}
-	for _, name := range methodsOf(t)["Node"] {
-		if !ast.IsExported(name) && !slices.Contains(opens, name) {
-			t.Errorf("Node.%s should be a method of a part", name)
+	methods := methodsOf(t)
+	for _, w := range wholes {
+		for _, name := range methods[w.of.Name()] {
+			if !ast.IsExported(name) && !slices.Contains(w.does, name) {
+				t.Errorf("%s.%s should be a method of a part", w.of.Name(), name)
+			}
 		}
+	}
+}
+
+// Nobody but a program's handle has the Node. The Raft instance is in the base of a Node, and two note which
+// one they have looked at, and a leadership has the one that it belongs to.
+func TestNobodyHasTheWhole(t *testing.T) {
+	may := map[string][]string{
+		"Node":     {"Handle"},
+		"instance": {"base", "resets", "seat", "leadership"},
 	}
 	for _, f := range sources(t) {
 		ast.Inspect(f, func(n ast.Node) bool {
 			spec, ok := n.(*ast.TypeSpec)
-			if !ok || spec.Name.Name == "Handle" {
-				return !ok
+			if !ok {
+				return true
 			}
 			ast.Inspect(spec.Type, func(n ast.Node) bool {
-				if p, ok := n.(*ast.StarExpr); ok {
-					if to, ok := p.X.(*ast.Ident); ok && to.Name == "Node" {
-						t.Errorf("%s has the Node", spec.Name.Name)
-					}
+				to := pointedTo(n)
+				if who, ok := may[to]; ok && !slices.Contains(who, spec.Name.Name) {
+					t.Errorf("%s has the %s", spec.Name.Name, to)
 				}
 				return true
 			})
@@ -67,17 +92,42 @@ func TestNodeOnlyPutsTogether(t *testing.T) {
 	}
 }
 
-// No part is put together before another one that it has. What only open can fill in is excepted.
+// pointedTo returns the name of the type that a pointer in the source leads to; "" if n is none.
+func pointedTo(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.StarExpr:
+		if to, ok := n.X.(*ast.Ident); ok {
+			return to.Name
+		}
+	case *ast.IndexExpr: // atomic.Pointer[T]
+		if to, ok := n.Index.(*ast.Ident); ok {
+			return to.Name
+		}
+	}
+	return ""
+}
+
+// No part is put together before another one that it has. What only open, or start, can fill in is excepted.
 func TestPartsAreWhole(t *testing.T) {
 	n := &Node{base: newBase(Config{}, hooks{})}
 	n.assemble()
-	later := []string{"connections.rpc", "connections.raft", "identifying.certificate", "joining.seeds",
-		"operators.calls", "operators.identity"}
-	for _, f := range partFields() {
-		part := reflect.ValueOf(n).Elem().FieldByIndex(f.Index).Elem()
-		for i := range part.NumField() {
-			name := f.Name + "." + part.Type().Field(i).Name
-			switch v := part.Field(i); v.Kind() {
+	wholes[0].lacksOnly(t, n, "connections.rpc", "connections.raft", "identifying.certificate",
+		"joining.seeds", "operators.calls", "operators.identity")
+	n.ctx = t.Context()
+	wholes[1].lacksOnly(t, newInstance(n.instances, "n1.1", 1), "storage.store", "storage.kept",
+		"storage.files", "storage.snaps", "storage.memory", "stalls.timer")
+}
+
+// lacksOnly fails if the parts of a whole lack something else than what is named, or do not lack that.
+func (w *whole) lacksOnly(t *testing.T, of any, later ...string) {
+	for _, f := range w.partFields() {
+		part := reflect.ValueOf(of).Elem().FieldByIndex(f.Index)
+		if part.IsNil() {
+			continue // start makes it
+		}
+		for i := range part.Elem().NumField() {
+			name := f.Name + "." + part.Elem().Type().Field(i).Name
+			switch v := part.Elem().Field(i); v.Kind() {
 			case reflect.Pointer, reflect.Func, reflect.Interface, reflect.Chan:
 				if v.IsNil() != slices.Contains(later, name) {
 					t.Errorf("%s is nil: %v", name, v.IsNil())
@@ -87,15 +137,15 @@ func TestPartsAreWhole(t *testing.T) {
 	}
 }
 
-// partFields returns the fields of Node that are parts.
-func partFields() (out []reflect.StructField) {
-	node, base := reflect.TypeFor[Node](), reflect.TypeFor[*base]()
-	for i := range node.NumField() {
-		f := node.Field(i)
+// partFields returns the fields that are parts.
+func (w *whole) partFields() (out []reflect.StructField) {
+	base := reflect.PointerTo(w.base)
+	for i := range w.of.NumField() {
+		f := w.of.Field(i)
 		if f.Type.Kind() != reflect.Pointer || f.Type.Elem().Kind() != reflect.Struct || f.Type == base {
 			continue
 		}
-		if b, ok := f.Type.Elem().FieldByName("base"); ok && b.Type == base {
+		if b, ok := f.Type.Elem().FieldByName(w.base.Name()); ok && b.Type == base {
 			out = append(out, f)
 		}
 	}

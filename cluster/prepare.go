@@ -158,16 +158,16 @@ func (sp *stopping) voteComes(ctx context.Context) (comes bool, err error) {
 }
 
 // answerVoteComes is the leader's side of voteComes. A node can ask for itself only.
-func (in *instance) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
-	l := in.lead.Load()
+func (ld *leading) answerVoteComes(from wire.Hello, server string) ([]byte, error) {
+	l := ld.now()
 	switch {
 	case from.Source != server:
 		return nil, wire.ErrNotMe
 	case l == nil:
 		return nil, wire.ErrNotLeader
 	}
-	s := in.node.members.situation()
-	s.Left, s.DeadAfter = l.letGoSoFar(), in.node.cfg.Tuning.DeadAfter
+	s := ld.node.members.situation()
+	s.Left, s.DeadAfter = l.letGoSoFar(), ld.node.cfg.Tuning.DeadAfter
 	if silent := l.silent.Load(); silent != nil {
 		s.Silent = *silent
 	}

@@ -85,7 +85,7 @@ func (rs *reads) askIndex(ctx context.Context, mayWait bool) (indexAnswer, error
 }
 
 func (rs *reads) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error) {
-	l := rs.instance().lead.Load()
+	l := rs.instance().leading.now()
 	if l == nil {
 		return 0, wire.ErrNotLeader
 	}
@@ -147,7 +147,7 @@ func (rs *reads) queryHere(ctx context.Context, machine string, q []byte) ([]byt
 	if m == nil {
 		return nil, wire.ErrNoMachine
 	}
-	l := in.lead.Load()
+	l := in.leading.now()
 	if l == nil {
 		return nil, wire.ErrNotLeader
 	}

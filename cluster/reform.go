@@ -78,12 +78,12 @@ func (rs *resets) undoReform(inc string) error {
 
 // prepareLog makes the log that the next epoch begins with.
 func (rs *resets) prepareLog(old *instance, state *replica.State, server, inc string) error {
-	term, index, err := old.lastEntry()
+	term, index, err := old.storage.lastEntry()
 	if err != nil {
 		return err
 	}
 	if state == nil {
-		if state, err = old.replay(index); err != nil {
+		if state, err = old.storage.replay(index); err != nil {
 			return err
 		}
 	}

@@ -74,7 +74,7 @@ func TestSnapshotNotYetRestored(t *testing.T) {
 		if err := b.standDown(); err != nil {
 			t.Fatal(err)
 		}
-		sink, err := b.snaps.Create(raft.SnapshotVersionMax, index, term, configuration, 1, b.transport)
+		sink, err := b.storage.snaps.Create(raft.SnapshotVersionMax, index, term, configuration, 1, b.transport)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,9 +23,8 @@ func TestRefusalBehindASnapshot(t *testing.T) {
 		"by a later term":       {10, 10, 3, false, false},
 	} {
 		bubble.Test(t, func(t *testing.T) {
-			counted := false
-			tr := &transport{done: make(chan struct{}), refused: func() { counted = true }}
-			tr.restoredTo.Store(c.restoredTo)
+			tr := &transport{done: make(chan struct{}), restoring: new(restoring)}
+			tr.restoring.to.Store(c.restoredTo)
 			asked := make(chan raft.RPCResponse, 1)
 			req := &raft.AppendEntriesRequest{Term: 2, PrevLogEntry: c.prev}
 			rpc, taken := tr.untilAppended(raft.RPC{Command: req, RespChan: asked}, req)
@@ -34,7 +33,7 @@ func TestRefusalBehindASnapshot(t *testing.T) {
 			if r := (<-asked).Response.(*raft.AppendEntriesResponse); r.Success != c.success {
 				t.Errorf("%s: another answer than raft's: %+v", name, r)
 			}
-			if counted != c.counts {
+			if counted := tr.restoring.refusals > 0; counted != c.counts {
 				t.Errorf("%s: counted: %v", name, counted)
 			}
 		})

@@ -22,8 +22,8 @@ func (o *originator) introduce() {
 func (o *originator) register() bool {
 	var pause backoff
 	for !o.isKnown() {
-		g := wire.Registration{Origin: o.id, Server: o.in.server, Boot: o.in.boot, Floor: o.following()}
-		err := o.in.askLeader(o.in.ctx, func(ctx context.Context, leader string) error {
+		g := wire.Registration{Origin: o.id, Server: o.server, Boot: o.boot, Floor: o.following()}
+		err := o.askLeader(o.ctx, func(ctx context.Context, leader string) error {
 			return o.registerAt(ctx, leader, g)
 		})
 		switch {
@@ -31,9 +31,9 @@ func (o *originator) register() bool {
 			o.setKnown(true)
 			return true
 		case errors.Is(err, wire.ErrSetBack):
-			o.in.node.resets.reset(o.in.server, wire.ErrSetBack)
+			o.node.resets.reset(o.server, wire.ErrSetBack)
 		}
-		if !pause.wait(o.in.ctx) {
+		if !pause.wait(o.ctx) {
 			return false
 		}
 	}
@@ -54,12 +54,12 @@ func (o *originator) setKnown(known bool) {
 
 // registerAt asks a node that may lead, which may be this one.
 func (o *originator) registerAt(ctx context.Context, leader string, g wire.Registration) error {
-	if leader != o.in.server {
-		_, _, err := o.in.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodRegister,
+	if leader != o.server {
+		_, _, err := o.node.peers.Call(ctx, wire.NodeOf(leader), wire.MethodRegister,
 			wire.AppendRegistration(nil, g))
 		return err
 	}
-	if l := o.in.lead.Load(); l != nil {
+	if l := o.leading.now(); l != nil {
 		return l.registerOrigin(ctx, g)
 	}
 	return wire.ErrNotLeader
@@ -74,13 +74,13 @@ func (o *originator) following() uint64 {
 }
 
 // answerRegister is the leader's side of registerAt.
-func (in *instance) answerRegister(ctx context.Context, from wire.Hello, payload []byte) error {
+func (ld *leading) answerRegister(ctx context.Context, from wire.Hello, payload []byte) error {
 	r := wire.NewReader(payload)
 	g := wire.ReadRegistration(r)
 	if err := r.End(); err != nil {
 		return err
 	}
-	l := in.lead.Load()
+	l := ld.now()
 	switch {
 	case g.Server != from.Source:
 		return wire.ErrNotMe

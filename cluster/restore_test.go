@@ -25,7 +25,7 @@ func TestOpenWithSnapshotOfUnknownMachine(t *testing.T) {
 	}
 	ready(t, n)
 	propose(t, n, "append x 1")
-	if err := n.instance().takeSnapshot(1, 1); err != nil {
+	if err := n.instance().snapshotting.take(1, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Close(); err != nil {

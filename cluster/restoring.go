@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
@@ -11,47 +13,60 @@ import (
 // once.
 const mostRestores = 3
 
-// restoreRefused says that a state machine did not take up a snapshot that is whole, and ends the node when
+// restoring watches over the snapshots of others that raft restores: whether state machines take them up, and
+// whether raft goes on from there.
+type restoring struct {
+	*core
+	storage *storage
+	// the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
+	to         atomic.Uint64
+	notTakenUp atomic.Int32 // snapshots in a row that a machine refused
+
+	mu       sync.Mutex
+	refusals int // of what follows a restored snapshot, since something was applied
+}
+
+// refusedState says that a state machine did not take up a snapshot that is whole, and ends the node when
 // that goes on: nothing that the others can send would help.
-func (in *instance) restoreRefused(err error) {
-	in.node.warnOnce("restore", "a state machine does not take up a snapshot of the others; see to its "+
+func (r *restoring) refusedState(err error) {
+	r.node.warnOnce("restore", "a state machine does not take up a snapshot of the others; see to its "+
 		"Restore", err)
-	if in.notTakenUp.Add(1) >= mostRestores {
-		in.halted(fmt.Errorf("%w: %d snapshots in a row: %w", wire.ErrMachine, mostRestores, err))
+	if r.notTakenUp.Add(1) >= mostRestores {
+		r.halted(fmt.Errorf("%w: %d snapshots in a row: %w", wire.ErrMachine, mostRestores, err))
 	}
 }
 
 // restored notes that raft has restored a snapshot, and how long that took.
-func (in *instance) restored(took time.Duration) {
-	in.node.meters.snapshots.restored(took)
-	in.notTakenUp.Store(0)
-	index, _ := in.fsm.View()
-	in.transport.restoredTo.Store(index)
-	if in.memory != nil {
-		in.memory.Restored(index)
+func (r *restoring) restored(took time.Duration) {
+	r.node.meters.snapshots.restored(took)
+	r.notTakenUp.Store(0)
+	index, _ := r.fsm.View()
+	r.to.Store(index)
+	if r.storage.memory != nil {
+		r.storage.memory.Restored(index)
 	}
 }
 
 // applied notes that a restored snapshot led on.
-func (in *instance) applied() {
-	if in.transport.restoredTo.Swap(0) == 0 {
+func (r *restoring) applied() {
+	if r.to.Swap(0) == 0 {
 		return
 	}
-	in.watchMu.Lock()
-	defer in.watchMu.Unlock()
-	in.refusals = 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusals = 0
 }
 
 // refused notes that raft has refused an append which begins right behind the snapshot that it has just
 // restored. Several of these, with nothing applied between, mean that it refuses every append (raft issue
 // 697), and is sent one snapshot after the other: a new instance on the same log is not. Snapshots alone mean
 // nothing: who restores slowly may be sent many.
-func (in *instance) refused() {
-	in.watchMu.Lock()
-	defer in.watchMu.Unlock()
-	if in.refusals++; in.refusals == refusalsInRow {
-		in.refusals = 0
-		in.node.resets.restart(in.server, fmt.Errorf("what follows a restored snapshot was refused %d times",
+func (r *restoring) refused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refusals++; r.refusals == refusalsInRow {
+		r.refusals = 0
+		r.node.resets.restart(r.server, fmt.Errorf("what follows a restored snapshot was refused %d times",
 			refusalsInRow))
 	}
 }

@@ -47,7 +47,7 @@ func (md *mending) resync(in *instance, why string) error {
 	} else if err := md.noteResync(disk.Resync{Server: in.server, At: time.Now()}); err != nil {
 		return err
 	}
-	if md.withdraw(in, u) {
+	if md.withdraw(in.core, u) {
 		md.log.Warn("this node's copy of the state is wrong; it takes no part any more, and asks the others "+
 			"whether they have a quorum "+
 			"without it", keyError, u.err)

@@ -69,12 +69,12 @@ func (t *transport) awaitFollower(f *follower, server string, term uint64, pause
 
 // feeds reports whether this node leads in a term, and a server is in the configuration. Else raft's sender
 // to that server has to end.
-func (in *instance) feeds(server string, term uint64) bool {
-	<-in.made
-	if in.raft == nil || in.raft.State() != raft.Leader || in.raft.CurrentTerm() != term {
+func (f *feeding) feeds(server string, term uint64) bool {
+	<-f.made
+	if f.raft == nil || f.raft.State() != raft.Leader || f.raft.CurrentTerm() != term {
 		return false
 	}
-	for _, s := range in.configuration().Servers {
+	for _, s := range f.configuration().Servers {
 		if string(s.ID) == server {
 			return true
 		}

@@ -362,7 +362,7 @@ func flipBit(file string) error {
 func (s *script) doTransfer(rest string) {
 	a := s.subject(s.after("leadership to ", rest))[0]
 	leader, id := s.theLeader(), a.instance().server
-	if err := leader.instance().transfer(id).Error(); err != nil {
+	if err := leader.instance().handing.transfer(id).Error(); err != nil {
 		s.fatalf("%v", err)
 	}
 }

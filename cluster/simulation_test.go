@@ -431,9 +431,9 @@ func (s *simulation) nobodyDiffers() {
 		if leader == nil {
 			return false
 		}
-		want := leader.instance().testify(math.MaxUint64)
+		want := leader.instance().witness.testify(math.MaxUint64)
 		for _, a := range s.live() {
-			if a.instance().testify(want.chain.Index).chain != want.chain {
+			if a.instance().witness.testify(want.chain.Index).chain != want.chain {
 				return false
 			}
 		}

@@ -84,7 +84,7 @@ func TestJoinerRestoresSlowly(t *testing.T) {
 				if n := restores.Load(); n != 1 {
 					t.Errorf("%d snapshots were restored, want 1", n)
 				}
-				kept := leader.instance().kept
+				kept := leader.instance().storage.kept
 				l.until(time.Minute, "what was kept is dropped", func() bool {
 					first, _ := kept.FirstIndex()
 					return kept.Size(first) < 2*2<<20

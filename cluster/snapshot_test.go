@@ -11,7 +11,7 @@ import (
 
 // firstIndex returns the first index that the node's log still has.
 func (n *labNode) firstIndex() uint64 {
-	first, err := n.instance().store.FirstIndex()
+	first, err := n.instance().storage.store.FirstIndex()
 	if err != nil {
 		n.lab.t.Fatal(err)
 	}

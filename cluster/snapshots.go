@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -83,44 +85,59 @@ func (s *snapshotSchedule) done(now time.Time, bytes int64, err error) (wait tim
 	return wait
 }
 
-// snapshots takes snapshots, and drops what is left of the log when nobody needs it any more.
-func (in *instance) snapshots() {
-	s := &snapshotSchedule{server: in.server, least: in.node.cfg.Tuning.SnapshotBytes, last: time.Now()}
-	for sleep.For(in.ctx, snapshotCheck) {
+// snapshotting takes snapshots, and makes another one where one cannot be read.
+type snapshotting struct {
+	*core
+	storage   *storage
+	tuner     *tuner
+	leading   *leading
+	breakage  *breakage
+	stateSize atomic.Int64  // of the newest snapshot on disk, in bytes; 0 = not known
+	now       chan struct{} // holds one: a snapshot is to take the place of one that cannot be read
+
+	mu              sync.Mutex
+	unreadableSince time.Time // of the newest snapshot; zero = it can be read, as far as known
+	tries           int       // to replace that one
+}
+
+// run takes snapshots, and drops what is left of the log when nobody needs it any more.
+func (sn *snapshotting) run() {
+	s := &snapshotSchedule{server: sn.server, least: sn.node.cfg.Tuning.SnapshotBytes, last: time.Now()}
+	for sleep.For(sn.ctx, snapshotCheck) {
 		select {
-		case <-in.snapshotNow:
-			in.replaceSnapshot()
+		case <-sn.now:
+			sn.replace()
 			continue
 		default:
 		}
-		if err := in.kept.Drop(); err != nil {
-			in.log.Warn("the beginning of the log cannot be dropped", keyError, err)
+		if err := sn.storage.kept.Drop(); err != nil {
+			sn.log.Warn("the beginning of the log cannot be dropped", keyError, err)
 		}
-		bytes, entries := in.fsm.Pending()
-		if !s.due(time.Now(), bytes, in.stateSize.Load(), in.lead.Load() != nil) {
+		bytes, entries := sn.fsm.Pending()
+		if !s.due(time.Now(), bytes, sn.stateSize.Load(), sn.leading.now() != nil) {
 			continue
 		}
 		begun := time.Now()
-		err := in.takeSnapshot(bytes, entries)
+		err := sn.take(bytes, entries)
 		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			err = nil
 		} else {
-			in.node.meters.snapshots.taken(begun, err)
+			sn.node.meters.snapshots.taken(begun, err)
 		}
-		if wait := s.done(time.Now(), bytes, err); err != nil && in.ctx.Err() == nil {
-			in.log.Warn("no snapshot could be taken, so the log grows; there is another try", keyError, err,
+		if wait := s.done(time.Now(), bytes, err); err != nil && sn.ctx.Err() == nil {
+			sn.log.Warn("no snapshot could be taken, so the log grows; there is another try", keyError, err,
 				"in", wait)
 		}
 	}
 }
 
-// takeSnapshot takes one, and keeps some of the log behind it: a follower that was away for a moment shall
+// take takes one, and keeps some of the log behind it: a follower that was away for a moment shall
 // not need a snapshot.
-func (in *instance) takeSnapshot(bytes, entries int64) error {
-	if err := in.setTrailing(staying(in.node.cfg.Tuning.SnapshotBytes, bytes, entries)); err != nil {
+func (sn *snapshotting) take(bytes, entries int64) error {
+	if err := sn.tuner.setTrailing(staying(sn.node.cfg.Tuning.SnapshotBytes, bytes, entries)); err != nil {
 		return err
 	}
-	return in.guard(in.raft.Snapshot())
+	return sn.guard(sn.raft.Snapshot())
 }
 
 // staying returns how many entries stay behind a snapshot, if so many had so many bytes: as many as take a
@@ -133,10 +150,10 @@ func staying(snapshotBytes, bytes, entries int64) uint64 {
 // needed returns the first entry that a follower which can be reached has yet to be sent: one that is sent a
 // snapshot needs all behind it. Who would need more of the log than is kept for anybody gets another
 // snapshot.
-func (in *instance) needed(size func(from uint64) int64) (first uint64) {
-	for _, f := range in.layer.followers.all() {
+func (sn *snapshotting) needed(size func(from uint64) int64) (first uint64) {
+	for _, f := range sn.layer.followers.all() {
 		from, weighs := f.needs()
-		if from == 0 || size(from) > max(keepFactor*in.node.cfg.Tuning.SnapshotBytes, keepSnapshots*weighs) {
+		if from == 0 || size(from) > max(keepFactor*sn.node.cfg.Tuning.SnapshotBytes, keepSnapshots*weighs) {
 			continue
 		}
 		if first == 0 || from < first {
@@ -147,59 +164,59 @@ func (in *instance) needed(size func(from uint64) int64) (first uint64) {
 }
 
 // unreadable is called when the newest snapshot, or one that was to be restored, cannot be read.
-func (in *instance) unreadable(err error) {
-	in.watchMu.Lock()
-	first := in.unreadableSince.IsZero()
+func (sn *snapshotting) unreadable(err error) {
+	sn.mu.Lock()
+	first := sn.unreadableSince.IsZero()
 	if first {
-		in.unreadableSince = time.Now()
+		sn.unreadableSince = time.Now()
 	}
-	in.watchMu.Unlock()
+	sn.mu.Unlock()
 	if first {
-		in.log.Error("a snapshot cannot be read; another one is made", keyError, err)
+		sn.log.Error("a snapshot cannot be read; another one is made", keyError, err)
 	}
-	signal(in.snapshotNow)
+	signal(sn.now)
 }
 
-// replaceSnapshot makes a snapshot in the place of one that cannot be read. When none comes about that can
+// replace makes a snapshot in the place of one that cannot be read. When none comes about that can
 // be, the disk is of no use, and somebody else has to lead.
-func (in *instance) replaceSnapshot() {
-	err := in.takeSnapshot(in.fsm.Pending())
+func (sn *snapshotting) replace() {
+	err := sn.take(sn.fsm.Pending())
 	if err == nil {
-		err = in.readNewest()
+		err = sn.readNewest()
 	}
-	in.watchMu.Lock()
-	since := in.unreadableSince
-	in.tries++
-	tries := in.tries
+	sn.mu.Lock()
+	since := sn.unreadableSince
+	sn.tries++
+	tries := sn.tries
 	if err == nil {
-		in.unreadableSince, in.tries = time.Time{}, 0
+		sn.unreadableSince, sn.tries = time.Time{}, 0
 	}
-	in.watchMu.Unlock()
+	sn.mu.Unlock()
 	switch {
 	case err == nil:
-		in.log.Info("there is a snapshot again that can be read")
+		sn.log.Info("there is a snapshot again that can be read")
 	case tries >= unreadableTries && time.Since(since) > unreadablePatience && !descriptors.Exhausted(err):
-		in.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
+		sn.breakage.breakDown(fmt.Errorf("no snapshot can be made in the place of a damaged one: %w", err))
 	default:
-		signal(in.snapshotNow)
+		signal(sn.now)
 	}
 }
 
 // findStateSize notes how large the newest snapshot on disk is.
-func (in *instance) findStateSize() error {
-	listed, err := in.snaps.List()
-	if err == nil && len(listed) > 0 && in.node.durable() {
-		in.stateSize.Store(listed[0].Size)
+func (sn *snapshotting) findStateSize() error {
+	listed, err := sn.storage.snaps.List()
+	if err == nil && len(listed) > 0 && sn.node.durable() {
+		sn.stateSize.Store(listed[0].Size)
 	}
 	return err
 }
 
-func (in *instance) readNewest() error {
-	listed, err := in.snaps.List()
+func (sn *snapshotting) readNewest() error {
+	listed, err := sn.storage.snaps.List()
 	if err != nil || len(listed) == 0 {
 		return errors.Join(err, errors.New("there is no snapshot"))
 	}
-	_, r, err := in.snaps.Open(listed[0].ID)
+	_, r, err := sn.storage.snaps.Open(listed[0].ID)
 	if err != nil {
 		return err
 	}

@@ -20,25 +20,25 @@ var crcTable = crc32.MakeTable(crc32.Castagnoli)
 // without a look at it.
 type checkedSnapshots struct {
 	raft.SnapshotStore
-	in *instance
+	of *snapshotting
 }
 
 // Open reports a snapshot that cannot be read, so that another one is made from the state itself. For want of
 // a file descriptor it waits: raft would take an older snapshot.
 func (s checkedSnapshots) Open(id string) (meta *raft.SnapshotMeta, r io.ReadCloser, err error) {
-	err = s.in.node.untilFiles(s.in.ctx, "a snapshot", func() error {
+	err = s.of.node.untilFiles(s.of.ctx, "a snapshot", func() error {
 		meta, r, err = s.SnapshotStore.Open(id)
 		return err
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !descriptors.Exhausted(err) {
-		s.in.unreadable(err)
+		s.of.unreadable(err)
 	}
 	return meta, r, err
 }
 
 // List waits for a file descriptor as Open does.
 func (s checkedSnapshots) List() (found []*raft.SnapshotMeta, err error) {
-	err = s.in.node.untilFiles(s.in.ctx, "the list of snapshots", func() error {
+	err = s.of.node.untilFiles(s.of.ctx, "the list of snapshots", func() error {
 		found, err = s.SnapshotStore.List()
 		return err
 	})
@@ -52,14 +52,14 @@ func (s checkedSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 	if err != nil {
 		return nil, err
 	}
-	return &checkedSink{SnapshotSink: sink, in: s.in, index: index}, nil
+	return &checkedSink{SnapshotSink: sink, of: s.of, index: index}, nil
 }
 
 // checkedSink refuses a snapshot whose last four bytes are not the checksum of all before them, before
 // anything counts on it.
 type checkedSink struct {
 	raft.SnapshotSink
-	in    *instance
+	of    *snapshotting
 	live  bool
 	index uint64
 	size  int64
@@ -95,8 +95,8 @@ func (s *checkedSink) Close() error {
 		return errors.Join(bad, s.Cancel())
 	}
 	err := s.SnapshotSink.Close()
-	if err == nil && s.in.node.durable() {
-		s.in.stateSize.Store(s.size)
+	if err == nil && s.of.node.durable() {
+		s.of.stateSize.Store(s.size)
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -30,10 +29,8 @@ func (s *starvingStore) Starved() bool { return s.starves.Load() }
 // bareInstance is an instance without Raft, of a node that does nothing.
 func bareInstance(t *testing.T) *instance {
 	b := newBase(Config{Logger: slog.New(slog.DiscardHandler)}, hooks{})
-	ctx, cancel := context.WithCancel(t.Context())
-	b.ctx = ctx
-	return &instance{node: &instances{base: b}, log: b.log, ctx: ctx, cancel: cancel,
-		snapshotNow: make(chan struct{}, 1)}
+	b.ctx = t.Context()
+	return newInstance(&instances{base: b}, "n1.1", 1)
 }
 
 // A write that waits for a descriptor never ends the node, however long. One that the disk does not answer
@@ -43,9 +40,9 @@ func TestStarvedWriteEndsNoNode(t *testing.T) {
 		in := bareInstance(t)
 		store := &starvingStore{}
 		store.starves.Store(true)
-		in.files = store
+		in.storage.files = store
 		var w logWrite
-		if !in.notePoisoned(&w, time.Second) {
+		if !in.stalls.notePoisoned(&w, time.Second) {
 			t.Fatal("the write has not returned, and the instance goes on")
 		}
 		time.Sleep(time.Hour)
@@ -94,7 +91,7 @@ func TestSnapshotWaitsForDescriptor(t *testing.T) {
 			t.Fatal(err)
 		}
 		poor := &emptyHanded{SnapshotStore: snaps, opens: 20, lists: 20}
-		s := checkedSnapshots{poor, in}
+		s := checkedSnapshots{poor, in.snapshotting}
 		begin := time.Now()
 		listed, err := s.List()
 		if err != nil || len(listed) != 1 || time.Since(begin) < 10*time.Second {
@@ -105,12 +102,12 @@ func TestSnapshotWaitsForDescriptor(t *testing.T) {
 			t.Fatalf("opened %v, %v", meta, err)
 		}
 		r.Close()
-		if len(in.snapshotNow) > 0 || !in.unreadableSince.IsZero() {
+		if len(in.snapshotting.now) > 0 || !in.snapshotting.unreadableSince.IsZero() {
 			t.Error("the snapshot counts as one that cannot be read")
 		}
 		poor.opens = 1 << 30
 		time.AfterFunc(time.Minute, in.cancel)
-		if _, _, err := s.Open(listed[0].ID); !errors.Is(err, syscall.EMFILE) || len(in.snapshotNow) > 0 {
+		if _, _, err := s.Open(listed[0].ID); !errors.Is(err, syscall.EMFILE) || len(in.snapshotting.now) > 0 {
 			t.Errorf("when the node ends: %v", err)
 		}
 	})

@@ -27,7 +27,7 @@ func (n *Node) Stats() Stats {
 	leader, _ := in.leader.get()
 	conf := in.configuration()
 	s := Stats{Node: n.id, Name: n.cfg.Name, At: time.Now(), Role: cmp.Or(string(n.cfg.Role), "ordinary"),
-		Vote: voteIn(conf, in.server), RaftRole: in.raftRole(), Leader: wire.NodeOf(leader),
+		Vote: voteIn(conf, in.server), RaftRole: in.figures.raftRole(), Leader: wire.NodeOf(leader),
 		Term:  in.raft.CurrentTerm(),
 		Ready: n.fit.ready()}
 	if err := cmp.Or(n.Err(), n.fit.err()); err != nil {
@@ -37,17 +37,17 @@ func (n *Node) Stats() Stats {
 	s.Proposals = admin.Proposals{Waiting: queueOf(&m.waiting),
 		Done: latencyOf(&m.done), Failed: m.failed.Load(),
 		Retries: m.retries.Load(), Credit: in.origin.creditStats()}
-	if l := in.lead.Load(); l != nil {
+	if l := in.leading.now(); l != nil {
 		s.Leading = l.intake.stats(s.At)
 	}
 	s.Commit, s.Store, s.Apply = latencyOf(&m.commit), latencyOf(&m.store), latencyOf(&m.apply)
-	s.Log = in.logStats()
-	s.Snapshot = m.snapshots.read(in.stateSize.Load())
+	s.Log = in.figures.logStats()
+	s.Snapshot = m.snapshots.read(in.snapshotting.stateSize.Load())
 	s.Restarted, s.Restarts = m.restarts.read()
 	s.Peers = []admin.Peer{} // never null for scripts
 	for _, seen := range n.members.all() {
 		if seen.Node != n.id {
-			s.Peers = append(s.Peers, in.peerStats(seen, conf, s.Log.Last))
+			s.Peers = append(s.Peers, in.figures.peerStats(seen, conf, s.Log.Last))
 		}
 	}
 	slices.SortFunc(s.Peers, func(a, b admin.Peer) int {
@@ -65,11 +65,17 @@ func voteIn(conf raft.Configuration, server string) string {
 	return string(voteOf(conf.Servers[i].Suffrage))
 }
 
-func (in *instance) raftRole() admin.RaftRole {
-	if in.ctx.Err() != nil || in.layer.ctx.Err() != nil {
+// figures says how Raft fares here, for operators.
+type figures struct {
+	*core
+	storage *storage
+}
+
+func (f *figures) raftRole() admin.RaftRole {
+	if f.ctx.Err() != nil || f.layer.ctx.Err() != nil {
 		return admin.RaftStopped
 	}
-	switch in.raft.State() {
+	switch f.raft.State() {
 	case raft.Leader:
 		return admin.RaftLeader
 	case raft.Candidate:
@@ -80,10 +86,10 @@ func (in *instance) raftRole() admin.RaftRole {
 	return admin.RaftStopped
 }
 
-func (in *instance) logStats() admin.Log {
-	applied, _ := in.fsm.View()
-	s := admin.Log{Last: in.last(), Committed: max(in.raft.CommitIndex(), applied), Applied: applied}
-	s.Lag = in.lag(s.Committed, applied)
+func (f *figures) logStats() admin.Log {
+	applied, _ := f.fsm.View()
+	s := admin.Log{Last: f.last(), Committed: max(f.raft.CommitIndex(), applied), Applied: applied}
+	s.Lag = f.lag(s.Committed, applied)
 	return s
 }
 
@@ -92,7 +98,7 @@ func (o *originator) creditStats() admin.Credit {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f := &o.flow
-	return admin.Credit{Leader: o.leader, Given: queueOfLoad(f.credit), Used: queueOfLoad(f.aloft),
+	return admin.Credit{Leader: o.sentTo, Given: queueOfLoad(f.credit), Used: queueOfLoad(f.aloft),
 		Plain: f.plain}
 }
 
@@ -131,31 +137,31 @@ func (o *operators) programStats() (admin.Stats, error) {
 }
 
 // lag returns how much there is between two entries of this node's log.
-func (in *instance) lag(to, from uint64) (l admin.Lag) {
+func (f *figures) lag(to, from uint64) (l admin.Lag) {
 	if from >= to {
 		return l
 	}
 	l.Entries = to - from
-	l.Bytes = in.kept.Size(from+1) - in.kept.Size(to+1)
+	l.Bytes = f.storage.kept.Size(from+1) - f.storage.kept.Size(to+1)
 	return l
 }
 
 // peerStats returns how another member is seen from here. The log of this node ends with last.
-func (in *instance) peerStats(seen *roster.Sighting, conf raft.Configuration, last uint64) admin.Peer {
+func (f *figures) peerStats(seen *roster.Sighting, conf raft.Configuration, last uint64) admin.Peer {
 	p := admin.Peer{Node: seen.Node, Name: seen.Name, Status: seen.Status, Vote: voteIn(conf, seen.Server())}
-	link := in.node.peers.State(seen.Node)
+	link := f.node.peers.State(seen.Node)
 	p.Link = admin.Link{Connected: link.Connected, Since: link.Since, Heard: link.Heard}
 	if link.Failure != nil {
 		p.Link.Failure = link.Failure.Error()
 	}
-	f := in.layer.followers.known(seen.Server())
-	if p.Follows = in.raft.State() == raft.Leader && p.Vote != ""; !p.Follows || f == nil {
+	to := f.layer.followers.known(seen.Server())
+	if p.Follows = f.raft.State() == raft.Leader && p.Vote != ""; !p.Follows || to == nil {
 		return p
 	}
-	at, heard, fed := f.known()
+	at, heard, fed := to.known()
 	p.Heard, p.Fed = heard, fed
 	if p.LagKnown = at > 0; p.LagKnown {
-		p.Lag = in.lag(last, at)
+		p.Lag = f.lag(last, at)
 	}
 	return p
 }

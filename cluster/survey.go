@@ -146,7 +146,7 @@ func (sv *surveys) answerSurvey(payload []byte) ([]byte, error) {
 // holdings says what this node has to offer.
 func (sv *surveys) holdings(in *instance) (r succession.Report, err error) {
 	r = succession.Report{Server: in.server, Ordinary: sv.cfg.Role == Ordinary}
-	r.Term, r.Last, err = in.lastEntry()
+	r.Term, r.Last, err = in.storage.lastEntry()
 	for _, s := range in.configuration().Servers {
 		if s.Suffrage == raft.Voter {
 			r.Voters = append(r.Voters, string(s.ID))

@@ -66,76 +66,84 @@ func (s *suspicion) turn(each time.Duration) time.Time {
 	return s.giveUp.Add(each/4 + time.Duration(s.rank)*each)
 }
 
+// suspecting gives a leader up, and has this node ask for votes in its turn.
+type suspecting struct {
+	*core
+	tuner     *tuner
+	pacing    *pacing
+	suspected *suspicion
+}
+
 // suspectLeader is told that a node's process is gone, by gossip or because its port refuses connections. If
 // that node leads, a follower waits half as long for its next heartbeat, until there is a leader again. A
 // false hint does no harm: the others, who hear the leader, refuse the pre-vote.
-func (in *instance) suspectLeader(node string) {
-	leader, _ := in.leader.get()
-	if wire.NodeOf(leader) != node || leader == in.server {
+func (s *suspecting) suspectLeader(node string) {
+	leader, _ := s.leader.get()
+	if wire.NodeOf(leader) != node || leader == s.server {
 		return
 	}
-	half := in.heartbeatTimeout() / 2 // not less than the leader's lease
-	shorten := func() { in.setHeartbeat(half) }
-	if in.suspected.begin(leader, time.Now().Add(half), in.rankBeside(leader), shorten) {
-		// not one of in.wg: who tells of it is none of the instance's, which may be at its end
-		in.node.spawn(func() { in.giveLeaderUp(leader, half) })
+	half := s.pacing.heartbeatTimeout() / 2 // not less than the leader's lease
+	shorten := func() { s.tuner.setHeartbeat(half) }
+	if s.suspected.begin(leader, time.Now().Add(half), s.rankBeside(leader), shorten) {
+		// not one of s.wg: who tells of it is none of the instance's, which may be at its end
+		s.node.spawn(func() { s.giveLeaderUp(leader, half) })
 	}
 }
 
 // rankBeside is this node's place in the order in which those who vote ask for votes, once the leader is
 // gone.
-func (in *instance) rankBeside(leader string) int {
-	return slices.Index(slices.DeleteFunc(slices.Sorted(slices.Values(in.voters())),
-		func(voter string) bool { return voter == leader }), in.server)
+func (s *suspecting) rankBeside(leader string) int {
+	return slices.Index(slices.DeleteFunc(slices.Sorted(slices.Values(s.voters())),
+		func(voter string) bool { return voter == leader }), s.server)
 }
 
 // giveLeaderUp has raft look at the end of that time whether the leader's heartbeat is still missing. By
 // itself raft would look up to twice as late, each node in its own moment, and who looks first is refused by
 // the others. If there is a leader after as long again, the hint was false, or too late: the next leader may
 // have been noted a moment before.
-func (in *instance) giveLeaderUp(leader string, after time.Duration) {
+func (s *suspecting) giveLeaderUp(leader string, after time.Duration) {
 	look := func() {
-		in.setHeartbeat(after + time.Millisecond)
-		in.setHeartbeat(after) // raft looks when the timeout gets shorter
+		s.tuner.setHeartbeat(after + time.Millisecond)
+		s.tuner.setHeartbeat(after) // raft looks when the timeout gets shorter
 	}
-	if !sleep.For(in.ctx, after) || !in.suspected.during(leader, look) {
+	if !sleep.For(s.ctx, after) || !s.suspected.during(leader, look) {
 		return
 	}
-	if !sleep.For(in.ctx, after) || !in.suspected.of(leader) {
+	if !sleep.For(s.ctx, after) || !s.suspected.of(leader) {
 		return
 	}
-	if now, _ := in.leader.get(); now != "" {
-		in.believeLeader()
+	if now, _ := s.leader.get(); now != "" {
+		s.believeLeader()
 	}
 }
 
 // believeLeader ends the suspicion: there is a leader.
-func (in *instance) believeLeader() {
-	in.suspected.end(func() { in.setHeartbeat(in.heartbeatTimeout()) })
+func (s *suspecting) believeLeader() {
+	s.suspected.end(func() { s.tuner.setHeartbeat(s.pacing.heartbeatTimeout()) })
 }
 
 // awaitTurn waits until this node may ask for votes of that term, and reports whether it still wants them.
-func (in *instance) awaitTurn(term uint64) bool {
-	wait := time.Until(in.suspected.turn(in.turnLength()))
-	return wait <= 0 || sleep.For(in.ctx, wait) && in.stands(term)
+func (s *suspecting) awaitTurn(term uint64) bool {
+	wait := time.Until(s.suspected.turn(s.turnLength()))
+	return wait <= 0 || sleep.For(s.ctx, wait) && s.stands(term)
 }
 
 // awaitAnother waits until a voter that has refused may be asked again, and reports whether it is to be. It
 // may have the hint later than this node, and refuse because it still believes the leader.
-func (in *instance) awaitAnother(term uint64) bool {
-	turn, each := in.suspected.turn(in.turnLength()), in.turnLength()
-	if turn.IsZero() || time.Since(turn) > in.node.cfg.Tuning.Heartbeat {
+func (s *suspecting) awaitAnother(term uint64) bool {
+	turn, each := s.suspected.turn(s.turnLength()), s.turnLength()
+	if turn.IsZero() || time.Since(turn) > s.node.cfg.Tuning.Heartbeat {
 		return false
 	}
-	return sleep.For(in.ctx, each/2+rand.N(each/2)) && in.stands(term)
+	return sleep.For(s.ctx, each/2+rand.N(each/2)) && s.stands(term)
 }
 
 // turnLength is the time that a candidate has until the next one asks.
-func (in *instance) turnLength() time.Duration { return in.node.cfg.Tuning.Heartbeat / 10 }
+func (s *suspecting) turnLength() time.Duration { return s.node.cfg.Tuning.Heartbeat / 10 }
 
 // stands reports whether this node is still a candidate for that term.
-func (in *instance) stands(term uint64) bool {
-	return in.raft.State() == raft.Candidate && in.raft.CurrentTerm() < term
+func (s *suspecting) stands(term uint64) bool {
+	return s.raft.State() == raft.Candidate && s.raft.CurrentTerm() < term
 }
 
 // elector tells when votes of a term are asked for. Both calls wait, and report false if it is no longer

@@ -42,7 +42,7 @@ func TestSuccessorHasAll(t *testing.T) {
 		leader, others := l.leader()
 		first, second := others[0], others[1]
 		server := leader.self().server
-		if first.instance().rankBeside(server) > second.instance().rankBeside(server) {
+		if first.instance().suspecting.rankBeside(server) > second.instance().suspecting.rankBeside(server) {
 			first, second = second, first
 		}
 		l.net.Delay(leader.ip, first.ip, 100*time.Millisecond)
@@ -71,8 +71,8 @@ func TestFalseHint(t *testing.T) {
 		term := leader.instance().raft.CurrentTerm()
 		for range 3 {
 			for _, o := range others {
-				o.instance().suspectLeader(leader.id)
-				o.instance().suspectLeader(leader.id)
+				o.instance().suspecting.suspectLeader(leader.id)
+				o.instance().suspecting.suspectLeader(leader.id)
 			}
 			time.Sleep(2 * time.Second)
 			for _, o := range others {
@@ -80,7 +80,7 @@ func TestFalseHint(t *testing.T) {
 				if d := in.raft.ReloadableConfig().HeartbeatTimeout; d != o.cfg.Tuning.Heartbeat {
 					t.Errorf("%s still waits for %v only", o.conf.Name, d)
 				}
-				if in.suspected.of(leader.self().server) {
+				if in.suspecting.suspected.of(leader.self().server) {
 					t.Errorf("%s still suspects the leader", o.conf.Name)
 				}
 			}
@@ -99,9 +99,10 @@ func TestLateHint(t *testing.T) {
 		_, others := l.leader()
 		in := others[0].instance()
 		half := in.node.cfg.Tuning.Heartbeat / 2
-		in.suspected.begin("who led before", time.Now().Add(half), 0, func() { in.setHeartbeat(half) })
-		in.giveLeaderUp("who led before", half)
-		if d := in.raft.ReloadableConfig().HeartbeatTimeout; d != 2*half || in.suspected.of("who led before") {
+		hint := in.suspecting.suspected
+		hint.begin("who led before", time.Now().Add(half), 0, func() { in.tuner.setHeartbeat(half) })
+		in.suspecting.giveLeaderUp("who led before", half)
+		if d := in.raft.ReloadableConfig().HeartbeatTimeout; d != 2*half || hint.of("who led before") {
 			t.Errorf("the node waits for %v only, with a leader", d)
 		}
 	})

@@ -39,10 +39,8 @@ type transport struct {
 	feeds    func(server string, term uint64) bool // whether there is sense in sending it log in a term
 	patience time.Duration                         // with raft, before a heartbeat is answered in its place
 	// for tests: heartbeats take raft's own way, beside its main goroutine
-	beside bool
-	// the last entry of a snapshot behind which nothing was applied yet; 0 = there is none
-	restoredTo atomic.Uint64
-	refused    func()               // is told when what follows that is refused
+	beside     bool
+	restoring  *restoring           // is told when what follows a snapshot is refused
 	appending  atomic.Pointer[task] // the append that raft is at; nil = there is none
 	beats      latestBeat
 	nudging    atomic.Pointer[task] // the nudge that raft is at, given by another goroutine; nil = there is none
@@ -53,11 +51,11 @@ func newTransport(in *instance) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: in.layer,
 		Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
-	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.reigns,
+	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.chronicle.reigns,
 		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
 		reached: in.node.directory.Reached,
-		takesIn: in.mayTakeIn, refused: in.refused, elects: in,
-		handing: new(handover), changed: &in.node.changed, feeds: in.feeds,
+		takesIn: in.feeding.mayTakeIn, restoring: in.restoring, elects: in.suspecting,
+		handing: in.handing.latest, changed: &in.node.changed, feeds: in.feeding.feeds,
 		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
 		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2,
 		beside: in.node.hooks.heartbeatsBeside}
@@ -156,7 +154,7 @@ func (t *transport) lookAt(a raft.RPCResponse, req *raft.AppendEntriesRequest, r
 		return
 	}
 	if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && !r.Success && r.Term == req.Term {
-		t.refused()
+		t.restoring.refused()
 	}
 }
 

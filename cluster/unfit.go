@@ -32,7 +32,7 @@ type mending struct {
 // withdraw ends an incarnation's part in Raft at once: when it returns, this node gives no vote and
 // acknowledges no entry any more. It reports false if that has been done already, or if another incarnation
 // has taken its place. run does the rest.
-func (md *mending) withdraw(in *instance, u unfit) bool {
+func (md *mending) withdraw(in *core, u unfit) bool {
 	in.layer.Close()
 	still := func() bool { // else another one takes its place
 		id := md.standing.Identity()
@@ -160,7 +160,7 @@ func (md *mending) othersLed() bool {
 // majority has equal copies, every copy may be needed, also one whose log is damaged, and the answer is an
 // error. Only those count whose copy is known to be right.
 func (md *mending) answerWithout(ctx context.Context, from wire.Hello, server string) error {
-	l := md.instance().lead.Load()
+	l := md.instance().leading.now()
 	switch {
 	case server != from.Source:
 		return wire.ErrNotMe
@@ -170,7 +170,7 @@ func (md *mending) answerWithout(ctx context.Context, from wire.Hello, server st
 	if err := l.await(ctx); err != nil {
 		return err
 	}
-	if d := l.in.divergence(); d.stop {
+	if d := l.in.witness.divergence(); d.stop {
 		return d.err()
 	}
 	err := wire.ErrNotLeader

@@ -44,7 +44,7 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 				if _, err := odd.reads.answerTerm([]byte(in.server)); !errors.Is(err, wire.ErrNotMe) {
 					t.Errorf("it still confirms its leader's term: %v", err)
 				}
-				if _, err := in.stored(); !errors.Is(err, wire.ErrNotMe) {
+				if _, err := in.storage.stored(); !errors.Is(err, wire.ErrNotMe) {
 					t.Errorf("its log still counts: %v", err)
 				}
 				if err := leader.propose(time.Second, "set k w"); err == nil {
@@ -132,7 +132,7 @@ func TestOnlyRightCopiesCount(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		odd, third := others[0].instance().server, others[1].instance().server
-		lead := leader.instance().lead.Load()
+		lead := leader.instance().leading.now()
 		l.until(time.Minute, "the copies are compared",
 			func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
 		ask := func() error {
@@ -154,7 +154,7 @@ func TestComparisonForgets(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		here := others[0].instance().server
-		c := &comparison{l: leader.instance().lead.Load(),
+		c := &comparison{l: leader.instance().leading.now(),
 			agreed: map[string]testimony{"gone.1": {}, here: {}},
 			told:   map[string]divergence{"gone.1": {}, here: {}},
 			over:   map[string]bool{"gone.1": true, here: true, others[1].instance().server: false}}

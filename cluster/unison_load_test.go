@@ -23,7 +23,7 @@ func TestProposeTogetherUnderLoad(t *testing.T) {
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
 				m := testkv.New()
 				m.Note = func(_ int, _, _ uint64, cmd []byte) {
-					switch leads := n.live.Load().instance().lead.Load() != nil; {
+					switch leads := n.live.Load().instance().leading.now() != nil; {
 					case strings.HasPrefix(string(cmd), "set"):
 						mu.Lock()
 						at[string(cmd)] = append(at[string(cmd)], time.Now())

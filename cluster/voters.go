@@ -116,7 +116,7 @@ func (l *leadership) silence(s *voting.Situation, since map[string]time.Time) ma
 	now := time.Now()
 	for _, srv := range s.Servers {
 		id := srv.ID
-		if s.Lives(srv) || !l.in.unanswered.has(id) {
+		if s.Lives(srv) || !l.in.leading.unanswered.has(id) {
 			delete(since, id)
 			continue
 		}
@@ -158,12 +158,12 @@ func (l *leadership) farewell(ctx context.Context, kind voting.Kind, server stri
 }
 
 // answerFarewell is the leader's side of a node's request to be let go. A node can ask for itself only.
-func (in *instance) answerFarewell(ctx context.Context, from wire.Hello, kind voting.Kind,
+func (ld *leading) answerFarewell(ctx context.Context, from wire.Hello, kind voting.Kind,
 	server string) error {
 	if wire.NodeOf(from.Source) != wire.NodeOf(server) {
 		return wire.ErrNotMe
 	}
-	l := in.lead.Load()
+	l := ld.now()
 	if l == nil {
 		return wire.ErrNotLeader
 	}

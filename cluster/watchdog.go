@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -32,7 +33,7 @@ var ErrStalled = errors.New("the disk does not answer")
 // instance the node would lose all that it holds.
 type watchedStore struct {
 	raftlog.Store
-	in *instance
+	stalls *stalls
 }
 
 func (s watchedStore) StoreLog(l *raft.Log) error {
@@ -52,76 +53,85 @@ func (s watchedStore) SetUint64(k []byte, v uint64) error {
 // heard, so the others go on without it. An error would not do: the write may still reach the disk. When it
 // has returned at last, the node begins anew with what is on the disk; if it does not, the node fails.
 func (s watchedStore) watch(bytes int, write func() error) error {
-	limit := stallHeartbeats*s.in.node.cfg.Tuning.Heartbeat + time.Duration(bytes)*time.Second/slowestDisk
+	limit := stallHeartbeats*s.stalls.node.cfg.Tuning.Heartbeat + time.Duration(bytes)*time.Second/slowestDisk
 	var w logWrite
-	t := time.AfterFunc(limit, func() { s.in.poison(&w, limit) })
+	t := time.AfterFunc(limit, func() { s.stalls.poison(&w, limit) })
 	err := write()
 	if !t.Stop() {
-		s.in.recovered(&w)
+		s.stalls.recovered(&w)
 	}
 	return err
 }
 
+// stalls are the writes to the log that take too long.
+type stalls struct {
+	*core
+	storage *storage
+
+	mu    sync.Mutex
+	timer *time.Timer // runs while one does, until the node gives up; nil if none ever did
+}
+
 // logWrite is a write to the log that has taken too long. It may still return before anybody acts on that.
 type logWrite struct {
-	returned, poisoned bool // guarded by instance.watchMu
+	returned, poisoned bool // guarded by stalls.mu
 }
 
 // poison cuts the instance off, unless the write has returned.
-func (in *instance) poison(w *logWrite, after time.Duration) {
-	if !in.notePoisoned(w, after) {
+func (s *stalls) poison(w *logWrite, after time.Duration) {
+	if !s.notePoisoned(w, after) {
 		return
 	}
-	in.layer.Close()
-	if in.starved() {
-		in.log.Error("the log has had no file descriptor for too long; this node takes no part until it has",
+	s.layer.Close()
+	if s.storage.starved() {
+		s.log.Error("the log has had no file descriptor for too long; this node takes no part until it has",
 			"after", after)
 		return
 	}
-	in.log.Error("the disk has not answered for too long; this node takes no part until it does", "after",
+	s.log.Error("the disk has not answered for too long; this node takes no part until it does", "after",
 		after)
 }
 
 // notePoisoned notes that the instance has not waited for a write. It reports false if the write has
 // returned.
-func (in *instance) notePoisoned(w *logWrite, after time.Duration) bool {
-	in.watchMu.Lock()
-	defer in.watchMu.Unlock()
+func (s *stalls) notePoisoned(w *logWrite, after time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if w.returned {
 		return false
 	}
 	w.poisoned = true
-	if in.stalled == nil {
-		in.stalled = time.AfterFunc(stallPatience, func() { in.giveUp(w, after+stallPatience) })
+	if s.timer == nil {
+		s.timer = time.AfterFunc(stallPatience, func() { s.giveUp(w, after+stallPatience) })
 	}
 	return true
 }
 
 // giveUp ends the node's part in the farm because of a write that has not returned, unless it waits for a
 // file descriptor: there may be one at any time, and a new process might get none either.
-func (in *instance) giveUp(w *logWrite, after time.Duration) {
-	in.watchMu.Lock()
-	defer in.watchMu.Unlock()
+func (s *stalls) giveUp(w *logWrite, after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case w.returned:
-	case !in.starved():
-		in.node.fail(fmt.Errorf("%w for %v", ErrStalled, after))
+	case !s.storage.starved():
+		s.node.fail(fmt.Errorf("%w for %v", ErrStalled, after))
 	default:
-		in.stalled = time.AfterFunc(stallPatience, func() { in.giveUp(w, after+stallPatience) })
+		s.timer = time.AfterFunc(stallPatience, func() { s.giveUp(w, after+stallPatience) })
 	}
 }
 
 // recovered is called when a write that took too long has returned.
-func (in *instance) recovered(w *logWrite) {
-	in.watchMu.Lock()
-	defer in.watchMu.Unlock()
+func (s *stalls) recovered(w *logWrite) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if w.returned = true; !w.poisoned {
 		return
 	}
-	if in.stalled != nil {
-		in.stalled.Stop()
+	if s.timer != nil {
+		s.timer.Stop()
 	}
-	in.node.resets.restart(in.server, ErrStalled)
+	s.node.resets.restart(s.server, ErrStalled)
 }
 
 // snapshotStream is a snapshot on its way in. raft reads it on its main goroutine and without a deadline, so
@@ -140,19 +150,32 @@ func (s *snapshotStream) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-// noteTransfer notes how an entry fared. raft can forget to end a transfer of leadership, and then refuses
-// everything, as the leader, for ever (raft issue 696): a new instance takes its place.
-func (l *leadership) noteTransfer(err error) {
-	l.in.watchMu.Lock()
-	defer l.in.watchMu.Unlock()
-	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
-		l.transferring = time.Time{}
-		return
+// transfers notices a transfer of leadership that does not end: raft can forget to end one, and then refuses
+// everything, as the leader, for ever (raft issue 696).
+type transfers struct {
+	mu    sync.Mutex
+	since time.Time // since when raft has refused entries for one; zero = it takes them
+}
+
+// note notes how an entry fared. It reports whether raft has refused entries for a transfer for longer than
+// that may take.
+func (t *transfers) note(err error, patience time.Duration) (stuck bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case !errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		t.since = time.Time{}
+	case t.since.IsZero():
+		t.since = time.Now()
+	default:
+		return time.Since(t.since) > patience
 	}
-	switch now := time.Now(); {
-	case l.transferring.IsZero():
-		l.transferring = now
-	case now.Sub(l.transferring) > 4*l.in.node.cfg.Tuning.Heartbeat:
+	return false
+}
+
+// noteTransfer has a new instance take the place of one whose transfer of leadership does not end.
+func (l *leadership) noteTransfer(err error) {
+	if l.transfers.note(err, 4*l.in.node.cfg.Tuning.Heartbeat) {
 		l.in.node.resets.restart(l.in.server, errors.New("a transfer of leadership does not end"))
 	}
 }

@@ -16,7 +16,7 @@ func TestStuckTransfer(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, _ := l.leader()
 		in := leader.instance()
-		lead := in.lead.Load()
+		lead := in.leading.now()
 		for range 10 { // as answerAll would see it
 			lead.noteTransfer(raft.ErrLeadershipTransferInProgress)
 			time.Sleep(300 * time.Millisecond)
@@ -39,8 +39,8 @@ func TestRestoreLoop(t *testing.T) {
 				n := others[0]
 				in := n.instance()
 				for range refusalsInRow {
-					in.restored(time.Second)
-					in.refused()
+					in.restoring.restored(time.Second)
+					in.restoring.refused()
 				}
 				l.until(time.Minute, "it has another Raft instance",
 					func() bool { return n.instance() != in })
@@ -63,10 +63,10 @@ func TestRefusalsOfOneSnapshot(t *testing.T) {
 		in := n.instance()
 		for range 3 {
 			for range refusalsInRow - 1 {
-				in.restored(time.Second)
-				in.refused()
+				in.restoring.restored(time.Second)
+				in.restoring.refused()
 			}
-			in.applied()
+			in.restoring.applied()
 		}
 		n.must("append x 1")
 		time.Sleep(time.Minute)
@@ -106,8 +106,8 @@ func TestDiskAnswersAtTheLastMoment(t *testing.T) {
 		n := l.nodes[0]
 		in := n.instance()
 		var w logWrite
-		in.recovered(&w)
-		in.poison(&w, time.Second)
+		in.stalls.recovered(&w)
+		in.stalls.poison(&w, time.Second)
 		time.Sleep(stallPatience + 10*time.Second)
 		if err := n.Err(); err != nil {
 			t.Errorf("the node has given up: %v", err)

@@ -25,29 +25,38 @@ type leaderChange struct {
 	end         *reign // of before; nil if this instance did not see it
 }
 
-// watchLeader keeps the leader that raft knows, and logs its changes after the lines there are.
-func (in *instance) watchLeader(observed <-chan raft.Observation, lines []leaderChange) {
+// chronicle logs who leads, and why that is so.
+type chronicle struct {
+	*core
+	pacing     *pacing
+	suspecting *suspecting
+	reigns     reigns
+	sighted    chan struct{} // holds one: gossip had news
+}
+
+// watch keeps the leader that raft knows, and logs its changes after the lines there are.
+func (ch *chronicle) watch(observed <-chan raft.Observation, lines []leaderChange) {
 	for {
-		lines = in.logLeaders(lines, false)
+		lines = ch.logLeaders(lines, false)
 		var due <-chan time.Time
 		if len(lines) > 0 {
-			_, wait := in.whyLed(lines[0])
+			_, wait := ch.whyLed(lines[0])
 			due = time.After(wait)
 		}
 		select {
 		case <-observed:
-			_, id := in.raft.LeaderWithID()
+			_, id := ch.raft.LeaderWithID()
 			if id != "" {
-				in.believeLeader()
+				ch.suspecting.believeLeader()
 			}
-			if in.leader.set(in.ctx, string(id)) {
-				lines = append(lines, in.leaderChanged(string(id)))
-				in.followPace()
+			if ch.leader.set(ch.ctx, string(id)) {
+				lines = append(lines, ch.leaderChanged(string(id)))
+				ch.pacing.follow()
 			}
-		case <-in.sighted:
+		case <-ch.sighted:
 		case <-due:
-		case <-in.ctx.Done():
-			in.logLeaders(lines, true)
+		case <-ch.ctx.Done():
+			ch.logLeaders(lines, true)
 			return
 		}
 	}
@@ -71,26 +80,26 @@ func (l *lastLed) swap(server string) (before string) {
 }
 
 // leaderChanged notes who leads now.
-func (in *instance) leaderChanged(server string) leaderChange {
-	n := in.node
+func (ch *chronicle) leaderChanged(server string) leaderChange {
+	n := ch.node
 	before := n.lastLed.swap(server)
 	n.changed.Notify()
-	return leaderChange{before, server, in.raft.CurrentTerm(), in.reigns.end(before)}
+	return leaderChange{before, server, ch.raft.CurrentTerm(), ch.reigns.end(before)}
 }
 
 // logLeaders logs who leads and why that is so, in order, up to the first line whose reason is not known yet;
 // at the end all. It returns the others.
-func (in *instance) logLeaders(lines []leaderChange, atEnd bool) []leaderChange {
+func (ch *chronicle) logLeaders(lines []leaderChange, atEnd bool) []leaderChange {
 	for len(lines) > 0 {
 		c := lines[0]
-		reason, wait := in.whyLed(c)
+		reason, wait := ch.whyLed(c)
 		if wait > 0 && !atEnd {
 			break
 		}
 		if c.end != nil && c.before != c.now {
 			c.end.reason = reason // the next line is about the end of the same reign
 		}
-		in.log.Info("leader changed", keyLeader, in.node.members.nameOf(c.now), keyTerm, c.term, "reason", reason)
+		ch.log.Info("leader changed", keyLeader, ch.node.members.nameOf(c.now), keyTerm, c.term, "reason", reason)
 		lines = lines[1:]
 	}
 	return lines
@@ -98,8 +107,8 @@ func (in *instance) logLeaders(lines []leaderChange, atEnd bool) []leaderChange 
 
 // whyLed says why who led before leads no more, as far as this node can tell, and how long to wait for news
 // that may tell more.
-func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
-	n := in.node
+func (ch *chronicle) whyLed(c leaderChange) (reason string, wait time.Duration) {
+	n := ch.node
 	switch {
 	case c.before == "" && c.now == "":
 		return "none has been elected yet", 0
@@ -112,38 +121,38 @@ func (in *instance) whyLed(c leaderChange) (reason string, wait time.Duration) {
 	case c.end.reason != "":
 		return c.end.reason, 0
 	case wire.NodeOf(c.before) == n.id:
-		return in.whyLedHere(c.end)
+		return ch.whyLedHere(c.end)
 	}
-	return in.whyLedThere(c.end)
+	return ch.whyLedThere(c.end)
 }
 
 // whyLedHere is whyLed if it was this node that led.
-func (in *instance) whyLedHere(r *reign) (reason string, wait time.Duration) {
-	n := in.node
+func (ch *chronicle) whyLedHere(r *reign) (reason string, wait time.Duration) {
+	n := ch.node
 	going, _ := n.departure.going()
-	switch newer := in.reigns.outdone(r); {
+	switch newer := ch.reigns.outdone(r); {
 	case going != "":
 		return going, 0
-	case in.reigns.handedOver(r):
+	case ch.reigns.handedOver(r):
 		return "this node handed over", 0
 	case newer != "": // the heir's request for this node's vote may come yet
 		return "a newer term was seen from " + n.members.nameOf(newer), untilAfter(r, reasonPatience)
-	case in.broken.Load() != nil:
+	case ch.broken.Load() != nil:
 		return "this node could not write its log", 0
 	}
 	return "this node lost contact with a majority", 0
 }
 
 // whyLedThere is whyLed if it was another node that led.
-func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
-	n := in.node
+func (ch *chronicle) whyLedThere(r *reign) (reason string, wait time.Duration) {
+	n := ch.node
 	name, wait := n.members.nameOf(r.server), untilAfter(r, reasonPatience)
 	s := n.directory.Get(wire.NodeOf(r.server))
 	if s == nil {
 		s = &roster.Sighting{}
 	}
 	going, dismissed := n.departure.going()
-	switch newer := in.reigns.outdone(r); {
+	switch newer := ch.reigns.outdone(r); {
 	case dismissed: // the leader does not speak to this node any more
 		return going, 0
 	case s.ForGood || s.Status == roster.Left:
@@ -152,7 +161,7 @@ func (in *instance) whyLedThere(r *reign) (reason string, wait time.Duration) {
 		return name + " stops", 0
 	case s.Leaving:
 		return name + " stops", untilAfter(r, farewellPatience)
-	case in.reigns.handedOver(r):
+	case ch.reigns.handedOver(r):
 		return name + " handed over", wait
 	// so long a follower waits that was told that the leader's process is gone
 	case r.silent >= n.cfg.Tuning.Heartbeat/2:

@@ -202,18 +202,18 @@ func TestWhyLedByWhatWasSeen(t *testing.T) {
 			"first":  {"", "x.1", func(s *reigns) {}, "it is the first that this node knows of"},
 			"nobody": {"", "", func(s *reigns) {}, "none has been elected yet"},
 		} {
-			in := &instance{node: n.instances}
-			in.reigns.change(c.before, 7)
+			in := newInstance(n.instances, "n1.1", 1)
+			in.chronicle.reigns.change(c.before, 7)
 			time.Sleep(n.cfg.Tuning.Heartbeat)
-			c.see(&in.reigns)
-			in.reigns.change(c.now, 8)
-			line := leaderChange{c.before, c.now, 8, in.reigns.end(c.before)}
-			if got, wait := in.whyLed(line); got != c.want || wait > reasonPatience {
+			c.see(&in.chronicle.reigns)
+			in.chronicle.reigns.change(c.now, 8)
+			line := leaderChange{c.before, c.now, 8, in.chronicle.reigns.end(c.before)}
+			if got, wait := in.chronicle.whyLed(line); got != c.want || wait > reasonPatience {
 				t.Errorf("%s: %q after %v, want %q", name, got, wait, c.want)
 			}
 		}
-		in := &instance{node: n.instances}
-		if got, _ := in.whyLed(leaderChange{"x.1", "y.1", 8, nil}); got != "this node began anew" {
+		in := newInstance(n.instances, "n1.1", 1)
+		if got, _ := in.chronicle.whyLed(leaderChange{"x.1", "y.1", 8, nil}); got != "this node began anew" {
 			t.Errorf("without a reign: %q", got)
 		}
 	})

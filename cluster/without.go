@@ -40,7 +40,7 @@ var errBehind = errors.New("its log does not go that far")
 // are not committed yet belong to the log too: the server may have stored them, and said so, and its answer
 // may be on its way.
 func (l *leadership) quorumWithout(server string, counts func(voter string) bool) error {
-	_, last, err := l.in.lastEntry()
+	_, last, err := l.in.storage.lastEntry()
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (l *leadership) holds(s stored, index uint64) error {
 func (l *leadership) askStored(ctx context.Context, voter string) (stored, error) {
 	n := l.in.node
 	if voter == l.in.server {
-		return l.in.stored()
+		return l.in.storage.stored()
 	}
 	if s := n.directory.Get(wire.NodeOf(voter)); s == nil || s.MaxProtocol < wire.LevelSafety {
 		return stored{}, fmt.Errorf("%w: it cannot be asked how far its log goes", ErrVersion)

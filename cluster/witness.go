@@ -1,90 +1,99 @@
 package cluster
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
+// witness says what this copy of the state is, and knows what was found out about the copies.
+type witness struct {
+	*core
+	diverged atomic.Pointer[divergence]
+	marks    chan replica.Marked           // holds one
+	hashed   atomic.Pointer[replica.Point] // the last state that was hashed as a whole
+}
+
 // divergence returns what this node was told, or found out, last.
-func (in *instance) divergence() divergence {
-	if d := in.diverged.Load(); d != nil {
+func (w *witness) divergence() divergence {
+	if d := w.diverged.Load(); d != nil {
 		return *d
 	}
 	return divergence{}
 }
 
 // setDivergence notes what is known, and says so if it is news.
-func (in *instance) setDivergence(d divergence) {
-	before := in.divergence()
+func (w *witness) setDivergence(d divergence) {
+	before := w.divergence()
 	if before == d {
 		return
 	}
-	in.diverged.Store(&d)
+	w.diverged.Store(&d)
 	switch {
 	case d.text == "":
-		in.log.Info("all copies of the farm's state are the same again")
+		w.log.Info("all copies of the farm's state are the same again")
 	case d.stop && !before.stop:
-		in.log.Error("copies of the farm's state differ, and no majority has the same: the farm takes no "+
+		w.log.Error("copies of the farm's state differ, and no majority has the same: the farm takes no "+
 			"writes", keyError, d.err())
 	default:
-		in.log.Warn("copies of the farm's state differ", keyError, d.err())
+		w.log.Warn("copies of the farm's state differ", keyError, d.err())
 	}
-	in.node.changed.Notify()
+	w.node.changed.Notify()
 }
 
 // marked is told by the state, while it is locked, that it was frozen at a mark. One frozen state waits at a
 // time: the newest.
-func (in *instance) marked(index uint64, s *replica.Snapshot) {
+func (w *witness) marked(index uint64, s *replica.Snapshot) {
 	select {
-	case <-in.marks:
+	case <-w.marks:
 	default:
 	}
-	in.marks <- replica.Marked{Index: index, State: s}
+	w.marks <- replica.Marked{Index: index, State: s}
 }
 
 // hashMarked hashes the states that are frozen at marks.
-func (in *instance) hashMarked() {
+func (w *witness) hashMarked() {
 	for {
 		select {
-		case m := <-in.marks:
-			w := &slowHash{ctx: in.ctx, since: time.Now()}
-			if err := m.State.Write(w); err != nil {
-				if in.ctx.Err() == nil {
-					in.log.Warn("the state cannot be hashed, so it is not compared with that of others",
+		case m := <-w.marks:
+			h := &slowHash{ctx: w.ctx, since: time.Now()}
+			if err := m.State.Write(h); err != nil {
+				if w.ctx.Err() == nil {
+					w.log.Warn("the state cannot be hashed, so it is not compared with that of others",
 						"index", m.Index, keyError, err)
 				}
 				continue
 			}
-			in.hashed.Store(&replica.Point{Index: m.Index, Sum: w.Sum()})
-		case <-in.ctx.Done():
+			w.hashed.Store(&replica.Point{Index: m.Index, Sum: h.Sum()})
+		case <-w.ctx.Done():
 			return
 		}
 	}
 }
 
 // answerCompare is the side of a copy that is asked.
-func (in *instance) answerCompare(from wire.Hello, payload []byte) ([]byte, error) {
+func (w *witness) answerCompare(from wire.Hello, payload []byte) ([]byte, error) {
 	q, err := parseQuestion(payload)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case in.node.failure.get() != nil:
+	case w.node.failure.get() != nil:
 		return nil, ErrClosed
-	case q.server != in.server || in.ctx.Err() != nil:
+	case q.server != w.server || w.ctx.Err() != nil:
 		return nil, wire.ErrNotMe
 	}
-	if in.follows(from) {
-		in.setDivergence(q.divergence)
+	if w.follows(from) {
+		w.setDivergence(q.divergence)
 	}
-	return in.testify(q.index).append(nil), nil
+	return w.testify(q.index).append(nil), nil
 }
 
-func (in *instance) testify(index uint64) testimony {
-	t := testimony{chain: in.fsm.PointAt(index)}
-	if p := in.hashed.Load(); p != nil {
+func (w *witness) testify(index uint64) testimony {
+	t := testimony{chain: w.fsm.PointAt(index)}
+	if p := w.hashed.Load(); p != nil {
 		t.state = *p
 	}
 	return t

@@ -95,13 +95,6 @@ func (l *leadership) majority(ask func(ctx context.Context, voter string) error)
 	return fmt.Errorf("no majority of voters agrees: %w", errors.Join(wire.ErrNotLeader, last))
 }
 
-func (l *leadership) stillMine(term uint64) error {
-	if term != l.term {
-		return wire.ErrNotLeader
-	}
-	return nil
-}
-
 func (l *leadership) askVoter(ctx context.Context, server string) error {
 	out, _, err := l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTerm, []byte(server))
 	if err != nil {

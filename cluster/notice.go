@@ -84,14 +84,6 @@ func (n *notices) run() {
 // slowed down by that.
 func lone(index, last uint64, rest time.Duration) bool { return last <= index && rest > noticeDelay }
 
-// leads reports whether raft led the term of this leadership at some moment of the call. The leadership may
-// have heard of it when raft had lost that term, and take a later one for it.
-func (l *leadership) leads() bool {
-	r := l.in.raft
-	// terms only rise
-	return r.CurrentTerm() == l.term && r.State() == raft.Leader && r.CurrentTerm() == l.term
-}
-
 // send has everybody told who has something to be told, and to whom no notice is under way.
 func (n *notices) send() {
 	in := n.l.in

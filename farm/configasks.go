@@ -60,14 +60,14 @@ func answered[Q, A any](details string, f func(Q) (A, error)) (any, error) {
 	return f(q)
 }
 
-func epochOf(e configsync.Epoch) order.ConfigEpoch {
+func (f *Farm) epochOf(e configsync.Epoch) order.ConfigEpoch {
 	return order.ConfigEpoch{Epoch: e.Number, Release: e.Release, Revision: e.Revision, Index: e.Index, Time: e.Time, Who: e.Who,
-		Why: e.Why}
+		Credential: f.configs.EpochCredential(e), Why: e.Why}
 }
 
 func (f *Farm) configFiles(q order.ConfigOf) (order.ConfigFiles, error) {
 	files, e, err := f.configs.Files(q.Epoch)
-	return order.ConfigFiles{ConfigEpoch: epochOf(e), Files: files}, err
+	return order.ConfigFiles{ConfigEpoch: f.epochOf(e), Files: files}, err
 }
 
 func (f *Farm) configSeal(p order.ConfigPlain) (order.ConfigSealed, error) {
@@ -80,13 +80,13 @@ func (f *Farm) configReseal(order.ConfigOf) (order.ConfigFiles, error) {
 	if err == nil {
 		files, err = f.configs.Reseal(files)
 	}
-	return order.ConfigFiles{ConfigEpoch: epochOf(e), Files: files}, err
+	return order.ConfigFiles{ConfigEpoch: f.epochOf(e), Files: files}, err
 }
 
 func (f *Farm) configHistory() order.ConfigPast {
 	past := order.ConfigPast{Epochs: []order.ConfigEpoch{}}
 	for _, e := range f.configs.Epochs() {
-		past.Epochs = append(past.Epochs, epochOf(e))
+		past.Epochs = append(past.Epochs, f.epochOf(e))
 	}
 	return past
 }

@@ -60,10 +60,10 @@ func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
 	out := order.Releases{Node: self.Name, Epochs: []order.ConfigEpoch{}, Releases: []order.Release{},
 		Rollouts: []order.Rollout{}}
 	for _, e := range f.configs.Epochs() {
-		out.Epochs = append(out.Epochs, epochOf(e))
+		out.Epochs = append(out.Epochs, f.epochOf(e))
 	}
 	for _, r := range f.configs.Releases() {
-		out.Releases = append(out.Releases, releaseOrder(r))
+		out.Releases = append(out.Releases, f.releaseOrder(r))
 	}
 	for _, r := range f.configs.Rollouts() {
 		if p, err := f.configs.Rollout(r.ID); err == nil {
@@ -79,9 +79,9 @@ func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
 }
 
 // releaseOrder is a release as operators read it.
-func releaseOrder(r configsync.Release) order.Release {
+func (f *Farm) releaseOrder(r configsync.Release) order.Release {
 	out := order.Release{ID: r.ID, Revision: r.Revision, Files: r.Content.Files, Size: r.Content.Size,
-		Program: r.Program, Publisher: r.Publisher, Who: r.Who, Why: r.Why, Time: r.Time, Rejected: r.Rejected}
+		Program: r.Program, Publisher: r.Publisher, Credential: f.configs.ReleaseCredential(r), Who: r.Who, Why: r.Why, Time: r.Time, Rejected: r.Rejected}
 	if !r.Content.Root.IsZero() {
 		out.Root = r.Content.Root.String()
 	}

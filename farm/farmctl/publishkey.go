@@ -82,10 +82,10 @@ const ownWhy = "to publish once"
 // mintOwn has the farm take a key that is made for this one time.
 func (c *publishCall) mintOwn(ctx context.Context, o *credential.Order) (*credential.Key, error) {
 	name := "farmctl"
-	if said := strings.TrimSpace(name + " " + o.Who); c.as != "" {
+	if own := strings.TrimSpace(name + " " + whoDoes("")); c.as != "" {
 		name = c.as
-	} else if credential.CheckName(said) == nil {
-		name = said // whose it is: by that two publishers are told apart
+	} else if credential.CheckName(own) == nil {
+		name = own // whose it is, whatever -who says: by that two publishers are told apart
 	}
 	k, err := credential.NewKey(cmp.Or(c.farm, "webfarm"), name, time.Now().Add(ownLife))
 	if err != nil {

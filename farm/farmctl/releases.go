@@ -264,7 +264,7 @@ func (c *releaseCall) list(ctx context.Context) error {
 		e := all.Epochs[n-1]
 		now = e.Release
 		fmt.Fprintf(c.out, "Epoch %d, release %d, since %s by %s: %s\n", e.Epoch, e.Release,
-			e.Time.UTC().Format("2006-01-02 15:04:05 UTC"), dash(e.Who), dash(e.Why))
+			e.Time.UTC().Format("2006-01-02 15:04:05 UTC"), saidAndShown(e.Who, e.Credential), dash(e.Why))
 	} else {
 		fmt.Fprintln(c.out, "No release was ever put in force.")
 	}
@@ -281,9 +281,9 @@ func (c *releaseCall) list(ctx context.Context) error {
 	var rows [][]string
 	for _, r := range slices.Backward(all.Releases) {
 		rows = append(rows, []string{strconv.FormatUint(r.ID, 10), releaseState(r, now, all.Canary), contentOf(r),
-			r.Time.UTC().Format(time.DateTime), dash(r.Who), dash(cmp.Or(r.Why, "")), printable(r.Rejected)})
+			r.Time.UTC().Format(time.DateTime), dash(r.Who), dash(r.Credential), dash(r.Why), printable(r.Rejected)})
 	}
-	return table(c.out, []string{"RELEASE", "", "CONTENT", "TIME (UTC)", "WHO", "WHY", "REJECTED"}, rows)
+	return table(c.out, []string{"RELEASE", "", "CONTENT", "TIME (UTC)", "WHO", "CREDENTIAL", "WHY", "REJECTED"}, rows)
 }
 
 // releaseState says what a release is at the moment: now is the one in force, canary the farm's; nil = there is none.

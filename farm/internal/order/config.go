@@ -33,8 +33,11 @@ type ConfigEpoch struct {
 	Revision uint64    `json:"revision"`
 	Index    uint64    `json:"index"`
 	Time     time.Time `json:"time"`
-	Who      string    `json:"who"`
+	Who      string    `json:"who"` // as he said himself
 	Why      string    `json:"why"`
+
+	// Credential is the name of that by which it was put in force; "" = by somebody with the farm's secret.
+	Credential string `json:"credential,omitempty"`
 }
 
 // ConfigFiles are the files of an epoch.

@@ -186,12 +186,15 @@ type Release struct {
 	Root      string    `json:"root"` // of the content; "" = none
 	Files     uint64    `json:"files"`
 	Size      uint64    `json:"size"`
-	Program   string    `json:"program"` // lowest version of the program; "" = any
-	Publisher string    `json:"publisher"`
-	Who       string    `json:"who"`
+	Program   string    `json:"program"`   // lowest version of the program; "" = any
+	Publisher string    `json:"publisher"` // the ID of the credential
+	Who       string    `json:"who"`       // as he said himself
 	Why       string    `json:"why"`
 	Time      time.Time `json:"time"`
 	Rejected  string    `json:"rejected"` // why its last rollout failed; "" = it did not
+
+	// Credential is the name of that by which it was published; "" = it was made by somebody with the farm's secret.
+	Credential string `json:"credential,omitempty"`
 }
 
 // Canary is a release that some nodes show before the others.

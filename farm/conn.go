@@ -75,6 +75,7 @@ type tcpConn struct {
 	of     *clients
 	turn   turn
 	limits deadlines
+	watch  endWatch
 	out    meter
 }
 
@@ -132,6 +133,11 @@ func (t *tcpConn) cutOff() {
 }
 
 func (t *tcpConn) Read(b []byte) (int, error) {
+	if len(b) == 1 && t.client.plain.Load() && !t.client.waits.Load() && t.awaitEnd() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	t.limits.begin(t.TCPConn)
+	defer t.limits.end()
 	n, err := t.TCPConn.Read(b)
 	for err != nil && n == 0 && t.limits.early(t.TCPConn, err) {
 		n, err = t.TCPConn.Read(b)
@@ -148,6 +154,20 @@ func (t *tcpConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// awaitEnd waits in the place of a read by which net/http watches a client, see endWatch. It reports whether the read is to
+// stop.
+func (t *tcpConn) awaitEnd() (stop bool) {
+	d := &t.limits
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.exact && !d.stops && t.of.watches.begin(&t.watch) {
+		d.mu.Unlock()
+		<-t.watch.over
+		d.mu.Lock()
+	}
+	return d.stops && !d.exact
+}
+
 func (t *tcpConn) Close() error {
 	t.out.stop()
 	return t.close()
@@ -157,7 +177,9 @@ func (t *tcpConn) close() error {
 	t.of.mu.Lock()
 	t.of.goneLocked(t.client)
 	t.of.mu.Unlock()
-	return t.TCPConn.Close()
+	err := t.TCPConn.Close()
+	t.of.watches.end(&t.watch)
+	return err
 }
 
 // RemoteAddr returns the client's address, as far as it is known.

@@ -48,6 +48,7 @@ type clients struct {
 	changed chan struct{}       // holds one: a connection may be closed now that could not, or is gone
 	closed  chan struct{}
 	once    sync.Once
+	watches endWatches
 
 	mu    sync.Mutex
 	total int                  // connections that are open; guarded by mu

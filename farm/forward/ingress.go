@@ -37,8 +37,8 @@ func (g *Gate) newIngress() *ingress {
 		BaseContext: g.cfg.BaseContext, ConnContext: g.cfg.ConnContext, Logger: g.cfg.Logger,
 	}
 	in := &ingress{text: text.HTTP(), textFrom: g.peers.Listener(ProtoText), lanesFrom: g.peers.Listener(Proto)}
-	in.lanes = &lane.Server{Handle: g.handlePeer, Load: g.load, Logger: g.cfg.Logger, PeerID: cluster.PeerID,
-		Context: func(c net.Conn) context.Context { return g.peerContext(in, c) }}
+	in.lanes = &lane.Server{Handle: g.handlePeer, Ended: g.handlers.leave, Load: g.load, Logger: g.cfg.Logger,
+		PeerID: cluster.PeerID, Context: func(c net.Conn) context.Context { return g.peerContext(in, c) }}
 	return in
 }
 
@@ -48,7 +48,13 @@ func (in *ingress) serve(run func(func())) {
 	run(func() { in.lanes.Serve(in.lanesFrom) })
 }
 
+// textTime is how long close waits for answers that net/http has yet to send, of handlers that have returned.
+const textTime = 100 * time.Millisecond
+
 func (in *ingress) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), textTime)
+	defer cancel()
+	in.text.Shutdown(ctx)
 	err := in.text.Close()
 	in.lanesFrom.Close()
 	in.lanes.Close()
@@ -75,10 +81,9 @@ func (g *Gate) load() lane.Load {
 }
 
 // handlePeer answers one request that a peer forwarded: it is served here or refused, and never forwarded
-// again.
+// again. A drain waits for whatever is not refused, until its answer has left: see lane.Server.Ended.
 func (g *Gate) handlePeer(w *lane.Writer, r *http.Request, f *lane.Facts) {
-	g.handlers.enter() // before asking for the stage: a drain waits for whatever is not refused
-	defer g.handlers.leave()
+	g.handlers.enter() // before asking for the stage
 	if why := g.refusal(f.Origin); why != "" {
 		w.Refuse(lane.Refusal{Reason: why})
 		return

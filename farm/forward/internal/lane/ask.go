@@ -11,6 +11,7 @@ type asking struct {
 	kind  kind
 	flags uint8
 	b     []byte
+	then  func() // called when the frame has left, or cannot; nil = nobody
 	sent  bool
 	err   error
 }
@@ -23,18 +24,28 @@ type asking struct {
 //
 // What the other end has sent or closed before is noticed all the same: it answers a frame for a connection that it has
 // closed by a reset.
-func (c *lane) ask(k kind, flags uint8, b []byte) error {
-	if c.raw == nil || c.br.Buffered() > 0 {
-		return c.send(k, flags, b)
-	}
+//
+// then is called once the frame has left, or cannot; nil = nobody. From then on b is the caller's again.
+func (c *lane) ask(k kind, flags uint8, b []byte, then func()) error {
 	o := &c.out
-	o.kind, o.flags, o.b, o.sent, o.err = k, flags, b, false, nil
-	c.raw.Read(o.once) // what ends the wait is met again by the next read
-	o.b = nil
-	if !o.sent { // the wait was over before
-		return c.send(k, flags, b)
+	o.kind, o.flags, o.b, o.then, o.sent, o.err = k, flags, b, then, false, nil
+	if c.raw != nil && c.br.Buffered() == 0 {
+		c.raw.Read(o.once) // what ends the wait is met again by the next read
+	}
+	if !o.sent { // there was no wait, or it was over before
+		o.send(c)
 	}
 	return o.err
+}
+
+// send sends the frame.
+func (o *asking) send(c *lane) {
+	b, then := o.b, o.then
+	o.b, o.then, o.sent = nil, nil, true // whoever waits for long keeps nothing
+	o.err = c.send(o.kind, o.flags, b)
+	if then != nil {
+		then()
+	}
 }
 
 // sendOnce sends the frame, and reports the second time that it need not wait any more.
@@ -43,8 +54,7 @@ func (c *lane) sendOnce(uintptr) bool {
 	if o.sent {
 		return true
 	}
-	o.sent = true
-	o.err = c.send(o.kind, o.flags, o.b)
+	o.send(c)
 	return o.err != nil
 }
 

@@ -30,7 +30,7 @@ func tcpPair(t *testing.T) (a, b net.Conn) {
 // asked begins to ask over a lane for an answer, and returns what is told when that is over.
 func asked(l *lane) <-chan error {
 	over := make(chan error, 1)
-	go func() { over <- l.ask(kPing, 0, newFrame(nil)) }()
+	go func() { over <- l.ask(kPing, 0, newFrame(nil), nil) }()
 	return over
 }
 

@@ -40,6 +40,10 @@ func (s *Server) serveTrunk(c net.Conn, key bundleKey, v uint8) {
 		return
 	}
 	defer s.end(key, bd)
+	s.cutBy(c, func() {
+		t.sendOut(closeTime)
+		c.Close()
+	})
 	if _, err := c.Write(welcome(v, "")); err != nil {
 		return
 	}
@@ -214,6 +218,7 @@ func (s *Server) serveStream(ctx context.Context, bd *bundle, st *stream) {
 	defer bd.running.Add(-1)
 	defer bd.trunk.forget(st)
 	x := &exchange{server: s, c: st}
+	defer x.ended()
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	defer x.cancel(errFinished)
 	f, err := st.next()

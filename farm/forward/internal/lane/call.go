@@ -249,7 +249,7 @@ func (x *call) request() error {
 
 func (x *call) sendRequest(flags uint8, b []byte) error {
 	if x.lane != nil {
-		return x.lane.ask(kReq, flags, b)
+		return x.lane.ask(kReq, flags, b, nil)
 	}
 	return x.c.send(kReq, flags, b)
 }

@@ -21,6 +21,7 @@ type exchange struct {
 	url      url.URL            // of came
 	unwanted bool               // it was given up before it came
 	whole    bool               // it came with its body
+	runs     bool               // Handle was called, and Server.Ended was not
 	req      *http.Request      // came, or a copy with a deadline
 	unlimit  context.CancelFunc // ends the limit of the request's time; nil = there is none
 
@@ -79,6 +80,7 @@ func (x *exchange) run(f frame) bool {
 func (x *exchange) end(panicked any) bool {
 	switch {
 	case x.w.tunnel() != nil:
+		x.ended()
 		<-x.w.tunnel().closed // net/http lets a handler return before it has done with such a connection
 		return false
 	case panicked == nil:
@@ -127,11 +129,20 @@ func (x *exchange) call() (panicked any) {
 		x.server.logger().Error("handler panicked", "request", x.facts.ID, "method", x.req.Method,
 			"path", x.req.URL.Path, "from", x.facts.Via, "panic", fmt.Sprint(panicked), "stack", string(stack))
 	}()
+	x.runs = true
 	x.server.Handle(&x.w, x.req, &x.facts)
 	if form := x.req.MultipartForm; form != nil {
 		form.RemoveAll()
 	}
 	return nil
+}
+
+// ended says that nothing more is sent for the handler, which has returned.
+func (x *exchange) ended() {
+	if runs := x.runs; runs && x.server.Ended != nil {
+		x.runs = false
+		x.server.Ended()
+	}
 }
 
 // giveUp ends the exchange from outside: its context, and whatever the handler waits for.
@@ -199,7 +210,7 @@ func (x *exchange) answer(b *[]byte) error {
 	over := x.over
 	x.over = true
 	if l, ok := x.c.(*serverLane); ok && x.whole && !over {
-		l.tail = b
+		l.tail, x.runs = b, false // nextRequest sends it, and says so
 		return nil
 	}
 	defer putBuffer(b)

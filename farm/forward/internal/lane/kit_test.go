@@ -160,7 +160,6 @@ func (r *rig) oneLane() *lane {
 	return l
 }
 
-// quiet reports whether nothing is under way at either end.
 // eventually waits for ok.
 func (r *rig) eventually(ok func() bool) {
 	r.t.Helper()
@@ -173,6 +172,7 @@ func (r *rig) eventually(ok func() bool) {
 	}
 }
 
+// quiet reports whether nothing is under way at either end.
 func (r *rig) quiet() bool {
 	r.client.mu.Lock()
 	lanes, idle, trunk := len(r.client.lanes), len(r.client.idle), r.client.trunk

@@ -18,6 +18,12 @@ type Server struct {
 	// instead, before it begins with the request.
 	Handle func(w *Writer, r *http.Request, f *Facts)
 
+	// Ended is called once for each call of Handle, when that has returned and the last frame of its answer has
+	// left, or cannot any more, or leaves before Close has closed its connection; of a connection that was taken
+	// over, when Handle has returned. A node that stops waits for it, and not for Handle: it must not cut off the
+	// answer. nil = nobody.
+	Ended func()
+
 	// Load returns how busy this node is; it travels with each answer. nil = idle.
 	Load func() Load
 
@@ -93,15 +99,21 @@ func (s *Server) Drain(on bool) {
 	}
 }
 
-// Close cuts all connections. The contexts of all requests end. It does not wait for their handlers.
+// closeTime is how long Close waits for frames to leave whose exchanges have ended.
+const closeTime = time.Second
+
+// Close cuts all connections. The contexts of all requests end. It does not wait for their handlers; but what
+// was answered leaves first, if its connection takes it within closeTime.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	cut := slices.Collect(maps.Values(s.conns))
 	s.mu.Unlock()
+	var ends sync.WaitGroup
 	for _, f := range cut {
-		f()
+		ends.Go(f)
 	}
+	ends.Wait()
 	s.wg.Wait()
 }
 

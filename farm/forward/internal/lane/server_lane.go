@@ -19,6 +19,7 @@ type serverLane struct {
 	shut   chan struct{} // closed by close
 
 	tail *[]byte // the last answer, until it is sent; of the goroutine that has the lane; nil = none
+	left func()  // tailLeft
 
 	mu     sync.Mutex
 	cur    *exchange // whose handler runs in the goroutine that has the lane; nil = none; guarded by mu
@@ -42,6 +43,7 @@ func (s *Server) serveLane(c net.Conn, key bundleKey, number uint32, v uint8) {
 	}
 	l := &serverLane{lane: newLane(c, number), server: s, bd: bd, ctx: s.context(c), done: make(chan struct{}),
 		shut: make(chan struct{})}
+	l.left = l.tailLeft
 	if !bd.add(l) {
 		c.Write(welcome(0, "there is such a lane already, or there are too many"))
 		return
@@ -88,6 +90,7 @@ func (l *serverLane) serveNext() bool {
 	}
 	returned := false
 	defer func() {
+		x.ended()
 		if !returned && l.finish(x, true) { // the handler has ended this goroutine
 			go l.serve()
 		}
@@ -99,14 +102,21 @@ func (l *serverLane) serveNext() bool {
 
 // nextRequest sends the answer that is still to be sent, and waits for the next frame.
 func (l *serverLane) nextRequest() (frame, error) {
-	if b := l.tail; b != nil {
-		l.tail = nil
-		err := l.ask(kRes, fEnd, *b)
-		if putBuffer(b); err != nil {
+	if l.tail != nil {
+		if err := l.ask(kRes, fEnd, *l.tail, l.left); err != nil {
 			return frame{}, err
 		}
 	}
 	return l.next()
+}
+
+// tailLeft is called when the answer that nextRequest sends has left.
+func (l *serverLane) tailLeft() {
+	putBuffer(l.tail)
+	l.tail = nil
+	if l.server.Ended != nil {
+		l.server.Ended()
+	}
 }
 
 // start notes that a request has come. It reports false if it must not be started: it counts as lost.

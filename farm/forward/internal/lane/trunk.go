@@ -130,6 +130,18 @@ func (t *trunk) close(err error) {
 	t.endLocked(err)
 }
 
+// sendOut waits until all that was given to send has left, for as long as the limit says: then the connection is
+// closed, since the other end takes nothing.
+func (t *trunk) sendOut(limit time.Duration) {
+	late := time.AfterFunc(limit, func() { t.conn.Close() })
+	defer late.Stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.err == nil && (t.writing || len(t.pending) > 0) {
+		t.room.Wait()
+	}
+}
+
 func (t *trunk) alive() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

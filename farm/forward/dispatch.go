@@ -26,8 +26,9 @@ type dispatch struct {
 	kind  string // its route's pattern or its path: by which one that brings nodes down is known
 	c     retry.Case
 	tried []*pick.Peer
-	three [retry.MaxAttempts]*pick.Peer // what tried uses
-	kept  *keeper                       // the first answer, kept in case there is none better; nil = none
+	three [retry.MaxAttempts]*pick.Peer    // what tried uses
+	came  [retry.MaxAttempts]attempt.State // how far the attempts at tried have come
+	kept  *keeper                          // the first answer, kept in case there is none better; nil = none
 	last  lane.Outcome
 	hints interims
 
@@ -117,6 +118,7 @@ func (h *hop) attempt(d *dispatch, p *peer) *keeper {
 	stop := h.limit(d)
 	d.last = p.do(w, d.r, &d.a)
 	stop()
+	d.came[len(d.tried)-1] = d.last.State
 	d.report()
 	return keep
 }

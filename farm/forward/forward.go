@@ -3,6 +3,7 @@ package forward
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,7 @@ func (g *Gate) finish(d *dispatch, v retry.Verdict) {
 	if v.Do == retry.Deliver && out.Err == nil {
 		if n := d.a.Facts.Attempt; n > 1 {
 			g.cfg.Logger.Debug("request answered by a later peer", "request", d.a.Facts.ID, "attempts", n,
-				"status", out.Status)
+				"status", out.Status, "tried", trail{d})
 		}
 		return
 	}
@@ -58,7 +59,23 @@ func (g *Gate) tellFailure(d *dispatch) {
 	}
 	g.cfg.Logger.Log(d.r.Context(), level, "request not answered by the node that had it",
 		"request", d.a.Facts.ID, "peer", peer, "method", d.r.Method, "path", d.r.URL.Path,
-		"attempts", d.a.Facts.Attempt, "state", out.State, "err", out.Err)
+		"attempts", d.a.Facts.Attempt, "state", out.State, "tried", trail{d}, "err", out.Err)
+}
+
+// trail says in the log which nodes have had a request, and how far each attempt came: "N2 refused, N3 started".
+// Of a request that was held it is those since the last look at the peers.
+type trail struct{ d *dispatch }
+
+// LogValue is called where the line is written.
+func (t trail) LogValue() slog.Value {
+	var b strings.Builder
+	for i, p := range t.d.tried {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.Of().(*peer).name + " " + t.d.came[i].String())
+	}
+	return slog.StringValue(b.String())
 }
 
 // seldom is true at most once in a second.

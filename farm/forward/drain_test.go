@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -57,6 +58,56 @@ func TestGate_Reopen(t *testing.T) {
 	if a.gate.Reopen() {
 		t.Error("reopened after Close")
 	}
+}
+
+// Drains that begin and are taken back again and again, while clients come to both nodes, lose no request, and none
+// is carried out twice.
+func TestGate_ReopenUnderLoad(t *testing.T) {
+	var runs ledger
+	f := newFakeFarm(t)
+	var nodes []*fakeNode
+	for _, id := range []string{"a", "b"} {
+		h := func(w http.ResponseWriter, r *http.Request) {
+			runs.begin(r.URL.Path, id)
+			io.Copy(w, r.Body)
+		}
+		n := f.add(id, Config{CloseSpread: 10 * time.Millisecond}, http.HandlerFunc(h))
+		n.gate.Admit()
+		nodes = append(nodes, n)
+	}
+	nodes[0].sees("b")
+	nodes[1].sees("a")
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			tr := &http.Transport{}
+			defer tr.CloseIdleConnections()
+			for j := 0; ctx.Err() == nil; j++ {
+				path := fmt.Sprintf("/%d-%d", i, j)
+				res, err := tr.RoundTrip(request(t, "POST", nodes[i%2].public.URL+path, strings.NewReader(path)))
+				if err != nil {
+					t.Error(path, err)
+					return
+				}
+				body, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if on := runs.of(path); res.StatusCode != 200 || string(body) != path || err != nil || len(on) != 1 {
+					t.Errorf("%s: %s %q %v, and it ran on %q", path, res.Status, body, err, on)
+				}
+			}
+		})
+	}
+	for i := range 40 {
+		n := nodes[i%2]
+		n.gate.Drain()
+		time.Sleep(time.Duration(i%4) * time.Millisecond)
+		if !n.gate.Reopen() {
+			t.Error("not taken back")
+		}
+	}
+	stop()
+	wg.Wait()
 }
 
 // A node that was not ready before the drain is not ready after it, but for what has come meanwhile.

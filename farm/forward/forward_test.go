@@ -177,6 +177,20 @@ func TestForward_Loop(t *testing.T) {
 	}
 }
 
+// A node that meets itself under another name, as a copied machine may, says so, and sends nothing round.
+func TestForward_LoopByAnotherName(t *testing.T) {
+	f := newFakeFarm(t)
+	a := f.add("a", Config{}, never(t))
+	copied := f.add("b", Config{}, never(t))
+	copied.gate.Admit()
+	copied.gate.cfg.ID = "a"
+	a.sees("b")
+	res, body := fetch(t, request(t, "POST", a.public.URL, strings.NewReader("body")))
+	if res.StatusCode != http.StatusLoopDetected || !strings.Contains(body, "circle") {
+		t.Errorf("%s %q", res.Status, body)
+	}
+}
+
 func TestForward_HandlerCannotRefuse(t *testing.T) {
 	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Webfarm-Refused", "anything")
@@ -195,24 +209,35 @@ func TestForward_PeerPortWantsFacts(t *testing.T) {
 	}
 }
 
+// The handler learns that its client has gone. That is not held against the node, however many go.
 func TestForward_ClientGone(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	a, _ := pair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(begun)
+		begun <- struct{}{}
 		<-r.Context().Done()
-		close(ended)
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 64<<10)) // nobody reads it
+		}
+		ended <- struct{}{}
 	}))
-	ctx, cancel := context.WithCancel(t.Context())
-	failed := make(chan error)
-	go func() {
-		_, err := http.DefaultClient.Do(request(t, "GET", a.public.URL, nil).WithContext(ctx))
-		failed <- err
-	}()
-	<-begun
-	cancel()
-	<-ended
-	if err := <-failed; !errors.Is(err, context.Canceled) {
-		t.Error(err)
+	for range 6 { // five failures in a row eject a node
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error)
+		go func() {
+			_, err := http.DefaultClient.Do(request(t, "GET", a.public.URL, nil).WithContext(ctx))
+			failed <- err
+		}()
+		<-begun
+		cancel()
+		<-ended
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	p := (*a.gate.hop.eligible.Load())[0].pick
+	eventually(t, func() bool { return p.Status().InFlight == 0 })
+	if s := p.Status(); s.Latency != 0 || s.Ejected != 0 { // a failure would seem to be latency
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -119,6 +119,35 @@ func TestFastFailingNode(t *testing.T) {
 	}
 }
 
+// A request that brings its node down, whichever has it, costs two nodes at most, and one if it must not be done
+// twice. Its like, sent again by a client, costs the node that gets it and no other.
+func TestDeadlyRequest(t *testing.T) {
+	var runs ledger
+	wires := &wires{}
+	f := newFakeFarm(t)
+	f.Wire = wires.add
+	front := f.add("f", Config{Role: "front"}, never(t))
+	ids := []string{"a", "b", "c", "d", "e"}
+	for _, id := range ids {
+		f.add(id, Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			runs.begin(r.URL.Path, id)
+			wires.kill(id)
+			<-r.Context().Done()
+		})).gate.Admit()
+	}
+	front.gate.Admit()
+	front.sees(ids...)
+	for i, c := range []struct {
+		method, path string
+		most         int // runs of all requests of this path
+	}{{"GET", "/get", 2}, {"GET", "/get", 3}, {"POST", "/post", 1}} {
+		res, _ := fetch(t, request(t, c.method, front.public.URL+c.path, nil))
+		if on := runs.of(c.path); res.StatusCode != http.StatusBadGateway || len(on) != c.most {
+			t.Errorf("%d, %s %s: %s, and it ran on %q", i, c.method, c.path, res.Status, on)
+		}
+	}
+}
+
 // Where all nodes refuse, a request is refused, once, and nobody passes it round.
 func TestEverybodyRefuses(t *testing.T) {
 	f := newFakeFarm(t)

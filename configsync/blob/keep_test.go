@@ -258,6 +258,46 @@ func TestQuarantineIsBounded(t *testing.T) {
 	}
 }
 
+// What is kept aside has a size that is bounded, too, but for the last one; and it makes room on a full disk.
+func TestQuarantineIsBounded_Bytes(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir})
+	s.aside = 250
+	lose := func(from, count, size int) {
+		t.Helper()
+		for i := range count {
+			h, err := s.Put(blobtest.Context(t), Hash{}, bytes.NewReader(blobtest.Random(uint64(from+i), size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			blobtest.Damage(t, dir, h.String())
+			if err := s.Verify(h); !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+		}
+	}
+	aside := func(want int) {
+		t.Helper()
+		if got := len(files(t, dir, quarantineDir)); got != want {
+			t.Errorf("%d are kept aside, not %d", got, want)
+		}
+	}
+	lose(0, 5, 100)
+	aside(2)
+	lose(10, 1, 1000)
+	aside(1)
+	if _, err := s.Sweep(blobtest.Context(t), func(Hash) bool { return true }, 0); err != nil {
+		t.Error(err)
+	}
+	aside(1)
+	s.config.Reserve = 1 << 20
+	s.free = func() (disk, error) { return disk{bytes: 0, files: -1}, nil }
+	if freed, err := s.Sweep(blobtest.Context(t), func(Hash) bool { return true }, 0); freed < 1000 || err != nil {
+		t.Errorf("%d bytes are free, %v", freed, err)
+	}
+	aside(0)
+}
+
 // A scrub takes the time that it is to take, whatever there is.
 func TestScrubTakesItsTime(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	mostQuarantined = 8       // damaged blobs that are kept for people to look at
-	mostLost        = 100_000 // refs that are remembered
+	mostQuarantined = 8            // damaged blobs that are kept for people to look at
+	mostAside       = mostUnsynced // bytes of those, but for the last one
+	mostLost        = 100_000      // refs that are remembered
 )
 
 // lose takes a blob out of the store that is damaged or gone, and remembers that it is wanted. It returns the
@@ -134,9 +135,8 @@ func (s *Store) copyAside(h Hash, at place) {
 // quarantine moves a file aside, or removes it where that is not possible. The oldest give way.
 func (s *Store) quarantine(h Hash, name string) {
 	last := uint64(0)
-	old := s.quarantined()
-	if n := len(old); n > 0 {
-		last = serial(old[n-1])
+	if old := s.quarantined(); len(old) > 0 {
+		last = serial(old[len(old)-1].Name())
 	}
 	aside := path.Join(quarantineDir, fmt.Sprintf("%020d-%v", last+1, h))
 	s.root.Mkdir(quarantineDir, 0o700)
@@ -144,26 +144,36 @@ func (s *Store) quarantine(h Hash, name string) {
 		s.root.Remove(name)
 		return
 	}
-	for len(old) >= mostQuarantined {
-		s.root.Remove(path.Join(quarantineDir, old[0]))
-		old = old[1:]
-	}
+	s.keepAside(mostQuarantined, s.aside)
 }
 
-// quarantined returns the names of what was moved aside, the oldest first.
-func (s *Store) quarantined() []string {
-	f, err := s.root.Open(quarantineDir)
-	if err != nil {
-		return nil
+// keepAside removes the oldest of what was moved aside, until it is so few files, with so many bytes or only one. It
+// returns how many bytes became free.
+func (s *Store) keepAside(files int, bytes int64) (freed int64) {
+	old := s.quarantined()
+	total := int64(0)
+	for _, info := range old {
+		total += info.Size()
 	}
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
+	for len(old) > files || total > bytes && len(old) > 1 {
+		total -= old[0].Size()
+		if s.root.Remove(path.Join(quarantineDir, old[0].Name())) == nil {
+			freed += old[0].Size()
+		}
+		old = old[1:]
+	}
+	return freed
+}
+
+// quarantined returns what was moved aside, the oldest first.
+func (s *Store) quarantined() []os.FileInfo {
+	infos, err := s.list(quarantineDir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return serial(n) == 0 })
-	slices.Sort(names)
-	return names
+	infos = slices.DeleteFunc(infos, func(i os.FileInfo) bool { return serial(i.Name()) == 0 })
+	slices.SortFunc(infos, func(a, b os.FileInfo) int { return strings.Compare(a.Name(), b.Name()) })
+	return infos
 }
 
 // serial returns the number that such a name begins with; 0 = it is no such name.

@@ -186,6 +186,55 @@ func TestPackUnreadable(t *testing.T) {
 	}
 }
 
+// A pack that could not be read at the start is read by the next sweep or scrub, once the disk can. It is told of once.
+func TestPackUnreadable_Later(t *testing.T) {
+	for name, look := range map[string]func(s *Store) error{
+		"sweep": func(s *Store) error {
+			_, err := s.Sweep(blobtest.Context(t), func(Hash) bool { return false }, time.Hour)
+			return err
+		},
+		"scrub": func(s *Store) error {
+			_, err := s.Scrub(blobtest.Context(t), 0)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from := t.TempDir()
+			other, refs := packed(t, from, 5, 100)
+			other.Close()
+			dir, told := t.TempDir(), 0
+			s := openStore(t, StoreConfig{Dir: dir, Corrupt: func(Hash, error) { told++ }})
+			if err := os.CopyFS(filepath.Join(dir, packDir), os.DirFS(filepath.Join(from, packDir))); err != nil {
+				t.Fatal(err)
+			}
+			bad := true
+			s.step = func(step string) error {
+				if step == "read pack" && bad {
+					return syscall.EIO
+				}
+				return nil
+			}
+			if err := s.loadPacks(); err != nil {
+				t.Fatal(err)
+			}
+			if err := look(s); err != nil || told != 1 || s.Has(refs[0].Hash) {
+				t.Errorf("%v, told %d times", err, told)
+			}
+			bad = false
+			if err := look(s); err != nil || told != 1 {
+				t.Errorf("%v, told %d times", err, told)
+			}
+			holds(t, s, refs)
+			if s.used != 500 || len(s.known) != 1 || len(s.unread) != 0 {
+				t.Errorf("%d bytes are taken, of %d packs", s.used, len(s.known))
+			}
+			if err := look(s); err != nil || s.used != 500 {
+				t.Errorf("%v, %d bytes are taken", err, s.used)
+			}
+		})
+	}
+}
+
 // A table that cannot be read is not a damaged one.
 func TestReadTable_Unreadable(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pack")

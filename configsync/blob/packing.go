@@ -3,6 +3,7 @@ package blob
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -298,27 +299,69 @@ func (s *Store) loadPacks() error {
 }
 
 // loadPack reads what is in a pack. One whose table is damaged is moved aside: nobody knows what was in it, and what is
-// needed of that is found to be missing. One that cannot be read now stays where it is, for the next OpenStore: until
-// then what was in it is missing as well.
+// needed of that is found to be missing. One that cannot be read now stays where it is, and is tried again by Sweep and
+// Scrub: until then what was in it is missing as well.
 func (s *Store) loadPack(name Hash) error {
 	p := &pack{name: path.Join(packDir, name.String())}
 	refs, err := s.tableOf(p.name, name)
-	switch {
-	case err == nil:
-		s.loadTable(p, refs)
-		return nil
-	case isGone(err):
-		return nil
-	case descriptors.Exhausted(err):
+	if descriptors.Exhausted(err) {
 		return err
-	case errors.Is(err, ErrCorrupt):
-		s.quarantine(name, p.name)
-	default:
-		err = fmt.Errorf("blob: the pack %s cannot be read, and is left where it is: %w", p.name, explain(err))
 	}
+	if s.loaded(name, p, refs, err) {
+		return nil
+	}
+	s.mu.Lock()
+	_, again := s.unread[name]
+	s.unread[name] = struct{}{}
+	s.mu.Unlock()
+	if !again {
+		err = fmt.Errorf("blob: the pack %s cannot be read, and is left where it is: %w", p.name, explain(err))
+		s.tellOfPack(name, err)
+	}
+	return nil
+}
+
+// loaded takes in what a pack has, of which err says how reading it has ended. It reports false if the pack cannot be
+// read now.
+func (s *Store) loaded(name Hash, p *pack, refs []Ref, err error) bool {
+	if err != nil && !isGone(err) && !errors.Is(err, ErrCorrupt) {
+		return false
+	}
+	if errors.Is(err, ErrCorrupt) {
+		s.moving.Lock()
+		s.quarantine(name, p.name)
+		s.moving.Unlock()
+		s.tellOfPack(name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.unread, name)
+	if err == nil && !s.closed {
+		s.loadTableLocked(p, refs)
+	}
+	return true
+}
+
+func (s *Store) tellOfPack(name Hash, err error) {
+	s.mu.Lock()
 	s.counts.Corrupt++
+	s.mu.Unlock()
 	if s.config.Corrupt != nil {
 		s.config.Corrupt(name, err)
+	}
+}
+
+// retryPacks reads the packs that could not be read until now.
+func (s *Store) retryPacks() error {
+	s.retrying.Lock()
+	defer s.retrying.Unlock()
+	s.mu.Lock()
+	names := slices.Collect(maps.Keys(s.unread))
+	s.mu.Unlock()
+	for _, name := range names {
+		if err := s.loadPack(name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -339,9 +382,9 @@ func (s *Store) tableOf(file string, name Hash) ([]Ref, error) {
 	return readTable(f, name)
 }
 
-// loadTable has the index have the blobs of a pack, unless they are in it already: a file counts, and a pack that was
-// written later. Of two rows of one blob in a pack the last one counts.
-func (s *Store) loadTable(p *pack, refs []Ref) {
+// loadTableLocked has the index have the blobs of a pack, unless they are in it already: a file counts, and a pack that
+// was written later. Of two rows of one blob in a pack the last one counts.
+func (s *Store) loadTableLocked(p *pack, refs []Ref) {
 	at := int64(len(packMagic))
 	for _, r := range refs {
 		p.bytes += r.Size
@@ -349,6 +392,7 @@ func (s *Store) loadTable(p *pack, refs []Ref) {
 		case e == nil:
 			p.live++
 			s.index[r.Hash] = &entry{size: r.Size, used: s.now(), pack: p, at: at}
+			delete(s.lost, r.Hash)
 		case e.pack == p:
 			p.dead += e.size
 			e.size, e.at = r.Size, at

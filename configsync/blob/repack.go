@@ -10,21 +10,30 @@ import (
 	"slices"
 )
 
-// deadShare is the share of a pack's bytes that may be of no use before it is written anew: one in so many.
-const deadShare = 4
+const (
+	deadShare  = 4       // of a pack's bytes may be of no use before it is written anew: one in so many
+	smallPack  = 1 << 20 // bytes of use, below which a pack is a small one
+	mostSmalls = 16      // small packs that stay apart
+)
 
-// reclaim removes the packs of which nothing is left, and writes those anew that waste much. It returns how many bytes
-// became free. The error is of the disk, or of ctx if that ended before all was done.
+// reclaim removes the packs of which nothing is left, and writes those anew that waste much, or are small and many. It
+// returns how many bytes became free. The error is of the disk, or of ctx if that ended before all was done.
 func (s *Store) reclaim(ctx context.Context) (freed int64, err error) {
 	s.repacking.Lock()
 	defer s.repacking.Unlock()
+	full := errors.Is(s.diskFor(mostUnsynced, 1), ErrNoRoom) // for a pack more
+	if full {
+		s.moving.Lock()
+		freed = s.keepAside(0, 0)
+		s.moving.Unlock()
+	}
 	var errs []error
-	for _, w := range s.wasteful() {
+	for _, g := range together(s.wasteful(full), full) {
 		if err := context.Cause(ctx); err != nil {
 			errs = append(errs, err)
 			break
 		}
-		n, err := s.repack(w.pack, w.blobs)
+		n, err := s.repackAll(g)
 		freed += n
 		if err != nil {
 			errs = append(errs, err)
@@ -41,23 +50,35 @@ type waste struct {
 	pack  *pack
 	blobs []Hash // of use
 	bytes int64  // of those
+	merge bool   // it wastes nothing but is small, so that it is worth nothing to write it anew alone
 }
 
 // wasteful returns what is to be removed or written anew. That of which the least is left comes first: on a full disk
 // it makes room for what has to be copied of the others.
-func (s *Store) wasteful() (all []*waste) {
-	full := errors.Is(s.diskFor(mostUnsynced, 1), ErrNoRoom) // for a pack more
+func (s *Store) wasteful(full bool) (all []*waste) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tight := full || s.cramped || s.config.Quota > 0 && s.used > s.config.Quota-s.config.Quota/deadShare
 	s.cramped = false
 	of := map[*pack]*waste{}
+	var smalls []*waste
 	for p := range s.known {
+		w := &waste{pack: p, bytes: p.bytes - p.dead}
 		some := p.dead > 0 && (tight || p.dead >= p.bytes/deadShare)
-		if !p.temp && (p.live == 0 || p.damaged || some) {
-			of[p] = &waste{pack: p, bytes: p.bytes - p.dead}
-			all = append(all, of[p])
+		switch {
+		case p.temp:
+		case p.live == 0 || p.damaged || some:
+			all = append(all, w)
+		case w.bytes < smallPack:
+			w.merge = true
+			smalls = append(smalls, w)
 		}
+	}
+	if len(smalls) > mostSmalls && !tight {
+		all = append(all, smalls...)
+	}
+	for _, w := range all {
+		of[w.pack] = w
 	}
 	if len(all) == 0 {
 		return nil
@@ -71,34 +92,85 @@ func (s *Store) wasteful() (all []*waste) {
 	return all
 }
 
-// repack writes what is of use in a pack into another one, if there is any, and removes the pack. It returns how many
-// bytes became free, which are none if the pack has to stay.
-func (s *Store) repack(p *pack, blobs []Hash) (freed int64, err error) {
+// together groups packs whose rest fits into one. On a full disk each is by itself, since it needs the least room so.
+func together(all []*waste, full bool) (groups [][]*waste) {
+	var g []*waste
+	blobs, bytes := 0, int64(0)
+	end := func() {
+		if len(g) > 1 || len(g) == 1 && !g[0].merge {
+			groups = append(groups, g)
+		}
+		g, blobs, bytes = nil, 0, 0
+	}
+	for _, w := range all {
+		if full || blobs+len(w.blobs) > mostGrouped || bytes+w.bytes > mostUnsynced {
+			end()
+		}
+		g, blobs, bytes = append(g, w), blobs+len(w.blobs), bytes+w.bytes
+	}
+	end()
+	return groups
+}
+
+// repackAll writes what is of use in some packs into one, and removes them. If that fails because of one of them, the
+// others are written anew all the same.
+func (s *Store) repackAll(g []*waste) (freed int64, err error) {
+	if freed, err = s.repack(g); err == nil || len(g) == 1 {
+		return freed, err
+	}
+	var errs []error
+	for _, w := range g {
+		if w.merge {
+			continue
+		}
+		n, err := s.repack([]*waste{w})
+		freed += n
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return freed, errors.Join(errs...)
+}
+
+// repack writes what is of use in some packs into another one, if there is any, and removes them. It returns how many
+// bytes became free, which are none if they have to stay.
+func (s *Store) repack(g []*waste) (freed int64, err error) {
 	written := int64(0)
-	if len(blobs) > 0 {
-		if written, err = s.copyPack(p, blobs); err != nil {
+	if slices.ContainsFunc(g, func(w *waste) bool { return len(w.blobs) > 0 }) {
+		if written, err = s.copyPacks(g); err != nil {
 			return 0, err
 		}
 	}
-	removed, err := s.removePack(p)
-	return max(removed-written, 0), err
+	for _, w := range g {
+		removed, e := s.removePack(w.pack)
+		freed += removed
+		err = errors.Join(err, e)
+	}
+	return max(freed-written, 0), err
 }
 
-// copyPack copies blobs of a pack to another one, durably, and returns how many bytes they have.
-func (s *Store) copyPack(p *pack, blobs []Hash) (written int64, err error) {
+// copyPacks copies blobs of packs to another one, durably, and returns how many bytes they have.
+func (s *Store) copyPacks(g []*waste) (written int64, err error) {
 	w, to, err := s.beginPack()
 	if err != nil {
 		return 0, err
 	}
-	copied, err := s.copyBlobs(w, p, blobs)
-	if err == nil && len(copied) > 0 {
+	all, rows := make([][]copied, len(g)), 0
+	for i := 0; i < len(g) && err == nil; i++ {
+		all[i], err = s.copyBlobs(w, g[i].pack, g[i].blobs)
+		rows += len(all[i])
+	}
+	if err == nil && rows > 0 {
 		err = s.nameCopy(w, to)
 	}
-	if err != nil || len(copied) == 0 {
+	if err != nil || rows == 0 {
 		s.dropPack(to)
 		return 0, err
 	}
-	return s.move(p, to, copied), nil
+	for i := range g {
+		written += s.move(g[i].pack, to, all[i])
+	}
+	return written, nil
 }
 
 // nameCopy makes a pack last, and then its name. No Sync happens between that name and its folder's sync: Durable would
@@ -194,7 +266,7 @@ func (s *Store) move(from, to *pack, all []copied) (bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range all {
-		to.bytes += c.Size
+		bytes += c.Size
 		e := s.index[c.Hash]
 		if e == nil || e.pack != from {
 			to.dead += c.Size
@@ -208,8 +280,9 @@ func (s *Store) move(from, to *pack, all []copied) (bytes int64) {
 		from.live--
 		from.dead += c.Size
 	}
-	s.used += to.bytes
-	return to.bytes
+	to.bytes += bytes
+	s.used += bytes
+	return bytes
 }
 
 // removePack removes a pack of which nothing is of use, and returns how many bytes it had.

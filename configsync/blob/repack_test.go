@@ -226,3 +226,83 @@ func TestRepack_Ends(t *testing.T) {
 		t.Errorf("%d bytes are free, %v", freed, err)
 	}
 }
+
+// Small packs that are many become one, with all that is of use in them; few stay as they are, and so does a large one.
+func TestRepack_Merged(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir})
+	s.loose = 0
+	var refs []Ref
+	add := func(packs, blobs, size int) {
+		t.Helper()
+		for range packs {
+			for range blobs {
+				h, err := s.AddBytes(Hash{}, blobtest.Random(uint64(len(refs)), size))
+				if err != nil {
+					t.Fatal(err)
+				}
+				refs = append(refs, Ref{Hash: h, Size: int64(size)})
+			}
+			if err := s.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	sweep := func(packs int) {
+		t.Helper()
+		if freed, err := s.Sweep(blobtest.Context(t), without(nil), time.Hour); freed != 0 || err != nil {
+			t.Errorf("%d bytes are free, %v", freed, err)
+		}
+		if n := len(files(t, dir, packDir)); n != packs || len(s.known) != packs {
+			t.Errorf("%d packs, and %d known, not %d", n, len(s.known), packs)
+		}
+	}
+	add(1, 20, 60_000)
+	add(mostSmalls, 3, 100)
+	sweep(1 + mostSmalls)
+	add(1, 3, 100)
+	sweep(2)
+	sweep(2)
+	holds(t, s, refs)
+	used := s.used
+	s.Close()
+	s = openStore(t, StoreConfig{Dir: dir})
+	holds(t, s, refs)
+	if s.used != used || used != 20*60_000+3*100*(mostSmalls+1) {
+		t.Errorf("%d bytes are taken, and were %d", s.used, used)
+	}
+}
+
+// A pack that cannot be read does not keep others, with which it would be written anew, from that.
+func TestRepack_UnreadableAmongOthers(t *testing.T) {
+	dir := t.TempDir()
+	s, refs := packed(t, dir, 4, 1000)
+	for i := range 4 {
+		h, err := s.AddBytes(Hash{}, blobtest.Random(uint64(i)+100, 500))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, Ref{Hash: h, Size: 500})
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	s.step = func(step string) error {
+		if step == "read" { // of the smaller pack, which comes first: with the other, and then alone
+			if reads++; reads <= 2 {
+				return syscall.EIO
+			}
+		}
+		return nil
+	}
+	freed, err := s.Sweep(blobtest.Context(t), without([]Ref{refs[0], refs[7]}), 0)
+	if freed != 1000 || !errors.Is(err, syscall.EIO) {
+		t.Errorf("%d bytes are free, %v", freed, err)
+	}
+	s.step = nil
+	if freed, err = s.Sweep(blobtest.Context(t), without(nil), 0); freed != 500 || err != nil {
+		t.Errorf("%d bytes are free, %v", freed, err)
+	}
+	holds(t, s, refs[1:7])
+}

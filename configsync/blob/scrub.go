@@ -26,7 +26,7 @@ type ScrubReport struct {
 // damaged is told of, and the next Sweep writes it anew.
 func (s *Store) Scrub(ctx context.Context, over time.Duration) (ScrubReport, error) {
 	var report ScrubReport
-	var failed error
+	failed := s.retryPacks()
 	refs, total := s.all()
 	for _, r := range refs {
 		if err := pause(ctx, over, r.Size, total); err != nil {

@@ -52,8 +52,10 @@ type Store struct {
 	syncing   sync.Mutex // one Sync at a time
 	moving    sync.Mutex // names of blobs change one at a time, with the index
 	packing   packing    // after syncing, and before mu
+	retrying  sync.Mutex // packs that could not be read are tried by one goroutine at a time; before all but repacking
 	repacking sync.Mutex // packs are written anew by one goroutine at a time; before all others, syncing too
 	loose     int        // looseFirst, but for tests
+	aside     int64      // mostAside, but for tests
 
 	mu       sync.Mutex
 	index    map[Hash]*entry         // guarded by mu
@@ -63,6 +65,7 @@ type Store struct {
 	pending  []Hash                  // not yet durable, and not in a pack; guarded by mu
 	small    int                     // small blobs that were added since the last Sync began; guarded by mu
 	known    map[*pack]struct{}      // guarded by mu
+	unread   map[Hash]struct{}       // names of packs whose tables the disk failed to read; guarded by mu
 	warm     []*pack                 // that stay open, those of longest ago first; guarded by mu
 	dirty    map[string]struct{}     // folders with new names; guarded by mu
 	unsynced int64                   // bytes that are not yet durable; guarded by mu
@@ -109,9 +112,10 @@ type Stats struct {
 func OpenStore(config StoreConfig) (s *Store, err error) {
 	config.Quota = cmp.Or(config.Quota, defaultQuota)
 	config.Reserve = cmp.Or(config.Reserve, defaultReserve)
-	s = &Store{config: config, now: time.Now, group: groupFrom, loose: looseFirst,
+	s = &Store{config: config, now: time.Now, group: groupFrom, loose: looseFirst, aside: mostAside,
 		index: make(map[Hash]*entry), lost: make(map[Hash]int64), wake: make(chan struct{}, 1),
-		checking: make(map[Hash]*check), dirty: make(map[string]struct{}), known: make(map[*pack]struct{})}
+		checking: make(map[Hash]*check), dirty: make(map[string]struct{}), known: make(map[*pack]struct{}),
+		unread: make(map[Hash]struct{})}
 	s.free, s.waiting = s.freeOnDisk, waiting
 	if err := s.openDir(); err != nil {
 		s.release()

@@ -16,6 +16,9 @@ func (s *Store) Sweep(
 	ctx context.Context, keep func(Hash) bool, grace time.Duration,
 ) (freed int64, err error) {
 	var errs []error
+	if err := s.retryPacks(); err != nil {
+		errs = append(errs, err)
+	}
 	for _, h := range s.unused(grace) {
 		if err := context.Cause(ctx); err != nil {
 			return freed, err

@@ -1,15 +1,17 @@
 package configsync
 
 import (
+	"maps"
 	"slices"
 
+	"github.com/seed48eb2e21/webfarm/configsync/internal/layer"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
 // fieldsTakenBack returns the fields of configuration that files would take back: others have changed them since
 // their publisher, that of next, has published configuration last, and the files have them as they were before that.
-// As of files of the content, a third form is the publisher's own work. Files that this program cannot read do not
-// count.
+// As of files of the content, a third form is the publisher's own work. Of files that this program cannot read, and of
+// other programs' configs, it says only that they differ, as of files of the content.
 func (m *Manager) fieldsTakenBack(s *state.State, files Files, next Release) (out []Difference) {
 	past := lineage(s)
 	mine := func(r Release) bool { return r.Publisher != "" && samePublisher(s, r, next) }
@@ -28,19 +30,42 @@ func (m *Manager) fieldsTakenBack(s *state.State, files Files, next Release) (ou
 	if len(past) < 2 {
 		return nil
 	}
-	c, err := m.compareFields(filesOf(s, past[0].Revision), files, past[0])
-	if err != nil {
-		return nil
+	now := filesOf(s, past[0].Revision)
+	c, err := m.compareFields(now, files, past[0])
+	paths := slices.AppendSeq(slices.Collect(maps.Keys(files)), maps.Keys(now))
+	if err == nil {
+		paths = slices.DeleteFunc(paths, m.declares)
 	}
+	whole := newComparison(paths, inFiles(files), inFiles(now), past[0])
 	for _, r := range past[1:] {
-		c.against(filesOf(s, r.Revision), r)
+		older := filesOf(s, r.Revision)
+		c.against(older, r)
+		whole.against(inFiles(older), r)
 	}
 	for i, d := range c.changes {
 		if c.back[i] && !mine(c.since[i]) {
 			out = append(out, d)
 		}
 	}
+	for _, f := range whole.lost(func(r Release) bool { return !mine(r) }) {
+		out = append(out, Difference{Config: f.Path})
+	}
 	return out
+}
+
+func inFiles(files Files) forms {
+	return func(path string) string {
+		if text, ok := files[path]; ok {
+			return "has " + text
+		}
+		return ""
+	}
+}
+
+// declares reports whether this program says what is in a file of configuration.
+func (m *Manager) declares(path string) bool {
+	place, err := layer.Locate(path)
+	return err == nil && slices.ContainsFunc(m.declared, func(d *declaration) bool { return d.name == place.Config })
 }
 
 // fieldComparison is what a comparison is for files of the content, for fields.

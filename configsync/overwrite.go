@@ -126,14 +126,10 @@ func (m *Manager) wouldUndo(s *state.State, files Files, r Release) *OverwriteEr
 // overwritten returns what files would undo of what was changed since the last publication.
 func (m *Manager) overwritten(s *state.State, files Files) []Difference {
 	base, now := m.lastPublished(s), inForce(s)
-	known := func(path string) bool { // this program says what is in it
-		place, err := layer.Locate(path)
-		return err == nil && slices.ContainsFunc(m.declared, func(d *declaration) bool { return d.name == place.Config })
-	}
 	since, err := m.DiffFiles(base, now)
 	next, err2 := m.DiffFiles(now, files)
 	readable := err == nil && err2 == nil
-	out := wholeFiles(base, now, files, func(path string) bool { return !readable || !known(path) })
+	out := wholeFiles(base, now, files, func(path string) bool { return !readable || !m.declares(path) })
 	if !readable {
 		return out
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -306,5 +307,40 @@ func TestNobodysFieldsAreTakenBack(t *testing.T) {
 		publish(ann, "C", 3, "")
 		publish(key("eve"), "A", 3, `site: banner: "C" -> "A"; `) // who has published nothing is compared with all
 		publish(key("new"), "D", 3, "")
+	})
+}
+
+// TestNobodysFilesOfConfigAreTakenBack: two programs share a farm. A folder published by way of the one lacks the
+// other's configuration, which somebody else has published since: it is refused by the name of the file, since this program
+// knows of nothing in it.
+func TestNobodysFilesOfConfigAreTakenBack(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		l := newLab(t, 2, func(set *configsync.Settings) {
+			if s.settings(set); set.Node == "n2" {
+				set.Configs = []configsync.Declared{site}
+			}
+		})
+		ann, bob := newKey(t, "shop"), newKey(t, "shop")
+		bob.Name = "bob"
+		mint(t, l.nodes[0].manager, ann)
+		mint(t, l.nodes[0].manager, bob)
+		publish := func(node int, by *credential.Key, want string, files ...string) {
+			t.Helper()
+			folder := configsync.Files{}
+			for i := 0; i < len(files); i += 2 {
+				folder[files[i]] = files[i+1]
+			}
+			_, err := l.nodes[node].folder(t, by, s, nil, folder)
+			if want == "" && err != nil || want != "" && (!errors.Is(err, configsync.ErrOverwrites) ||
+				!strings.HasSuffix(err.Error(), "since the last publication: "+want)) {
+				t.Errorf("%v; want %q", err, want)
+			}
+		}
+		publish(1, ann, "", "site.yaml", "banner: A\n")
+		publish(0, bob, "", "site.yaml", "banner: A\n", "other.yaml", "n: 2\n", "nodes/n1/other.yaml", "n: 3\n")
+		publish(1, ann, "nodes/n1/other.yaml; other.yaml", "site.yaml", "banner: B\n")
+		publish(1, ann, "", "site.yaml", "banner: B\n", "other.yaml", "n: 2\n", "nodes/n1/other.yaml", "n: 3\n")
+		publish(1, ann, "", "site.yaml", "banner: C\n", "other.yaml", "n: 2\n") // and now she means it
 	})
 }

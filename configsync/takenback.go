@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/seed48eb2e21/webfarm/configsync/blob"
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
@@ -59,45 +58,64 @@ func (m *Manager) takenBack(s *state.State, next Release) (lost []FileChange, st
 		m.log.Debug("contents cannot be compared here", "release", past[0].ID, "err", cmp.Or(err, err2))
 		return nil, false
 	}
-	open := newComparison(mine, now, past[0])
+	open := newComparison(append(pathsOf(mine), pathsOf(now)...), inContent(mine), inContent(now), past[0])
 	for i, r := range past[1:] {
 		older, err := m.manifestHere(r.Content)
 		if err != nil {
 			m.log.Debug("a release that is not kept any more cannot be compared", "release", r.ID, "err", err)
 			continue
 		}
-		open.against(older, past[i+1])
+		open.against(inContent(older), past[i+1])
 	}
 	return open.lost(func(r Release) bool { return !samePublisher(s, r, next) }), last < 0
 }
 
+// forms says what a file is in one state of all files: anything that is equal for files with the same bytes; "" = it is
+// not there.
+type forms func(path string) string
+
+func pathsOf(m *content.Manifest) (paths []string) {
+	for _, f := range m.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+func inContent(m *content.Manifest) forms {
+	return func(path string) string {
+		if f, ok := m.Lookup(path); ok {
+			return f.Hash.String()
+		}
+		return ""
+	}
+}
+
 // comparison finds the files of mine that are other ones in now, and as they were in something older.
 type comparison struct {
-	mine, now *content.Manifest
+	mine, now forms
 	since     map[string]Release // of each file that differs: what has brought its form in force, as far as is known
 	settled   map[string]bool    // since is certain
 	back      map[string]bool    // it is as it was in something older
 }
 
-func newComparison(mine, now *content.Manifest, newest Release) *comparison {
+// newComparison compares the files of paths, which may name a file twice.
+func newComparison(paths []string, mine, now forms, newest Release) *comparison {
 	c := &comparison{mine: mine, now: now, since: map[string]Release{}, settled: map[string]bool{},
 		back: map[string]bool{}}
-	for _, m := range []*content.Manifest{mine, now} {
-		for _, f := range m.Files {
-			if hashIn(mine, f.Path) != hashIn(now, f.Path) {
-				c.since[f.Path] = newest
-			}
+	for _, path := range paths {
+		if mine(path) != now(path) {
+			c.since[path] = newest
 		}
 	}
 	return c
 }
 
 // against compares with something older, which is called with one after the other, the newest first.
-func (c *comparison) against(older *content.Manifest, r Release) {
+func (c *comparison) against(older forms, r Release) {
 	for path := range c.since {
-		was := hashIn(older, path)
-		c.back[path] = c.back[path] || was == hashIn(c.mine, path)
-		c.settled[path] = c.settled[path] || was != hashIn(c.now, path)
+		was := older(path)
+		c.back[path] = c.back[path] || was == c.mine(path)
+		c.settled[path] = c.settled[path] || was != c.now(path)
 		if !c.settled[path] {
 			c.since[path] = r
 		}
@@ -113,14 +131,6 @@ func (c *comparison) lost(others func(Release) bool) (out []FileChange) {
 	}
 	slices.SortFunc(out, func(a, b FileChange) int { return strings.Compare(a.Path, b.Path) })
 	return out
-}
-
-// hashIn returns the hash of a file; zero if there is none.
-func hashIn(m *content.Manifest, path string) blob.Hash {
-	if f, ok := m.Lookup(path); ok {
-		return f.Hash
-	}
-	return blob.Hash{}
 }
 
 // publisherOf returns the name of who has published a release: that of its credential, as long as the farm knows it;

@@ -78,6 +78,12 @@ func TestHooksCommit(t *testing.T) {
 		j := &journal{}
 		l := newLab(t, 2, func(s *configsync.Settings) { s.Prepare = []configsync.Hook{j.hook(s.Node, nil)} })
 		l.mustPublish("banner: a\n")
+		j.mu.Lock()
+		order := strings.Join(j.lines, ", ")
+		j.mu.Unlock()
+		if strings.LastIndex(order, "prepare") > strings.Index(order, "commit") { // the new is there before the old goes
+			t.Errorf("committed before all were prepared: %s", order)
+		}
 		if got := j.take(); got != "commit n1 Welcome-a, commit n2 Welcome-a, prepare n1 Welcome-a, "+
 			"prepare n2 Welcome-a" {
 			t.Error(got)

@@ -119,7 +119,7 @@ func (o *operators) bury(ctx context.Context, node string) error {
 		if srv.Node != node {
 			continue
 		}
-		if err := l.carryOut(voting.Change{Kind: voting.Remove, Server: srv.ID}); err != nil {
+		if err := l.controlling.carryOut(voting.Change{Kind: voting.Remove, Server: srv.ID}); err != nil {
 			return err
 		}
 		o.log.Warn("an operator had a dead member removed", keyPeer, m.Name, keyServer, srv.ID)

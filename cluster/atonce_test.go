@@ -23,6 +23,7 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 		l.ready(l.nodes...)
 		leader, _ := l.leader()
 		lead, cluster := leader.instance().leading.now(), leader.self().cluster
+		compared := newComparison(lead.tenure, lead.flights, lead.proving)
 		var silent []*labNode
 		var servers []string
 		for _, n := range l.nodes {
@@ -39,8 +40,8 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			"askAround":      func() { leader.operators.askAround(l.ctx(time.Minute)) },
 			"introduce":      func() { leader.recovery.introduce() },
 			"look":           func() { leader.surveys.look(l.ctx(time.Minute), cluster, nil, false) },
-			"applied":        func() { lead.applied(servers) },
-			"compare":        func() { newComparison(lead).ask(1, func(string) bool { return true }) },
+			"applied":        func() { lead.controlling.applied(servers) },
+			"compare":        func() { compared.ask(1, func(string) bool { return true }) },
 		} {
 			l.cut(silent...)
 			if alive := len(leader.members.others()); alive != 6 {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
@@ -34,10 +35,15 @@ const (
 
 // comparison is the leader's part.
 type comparison struct {
-	l       *leadership
+	*tenure
+	flights *flights
+	proving *proving
+	marked  time.Time // when there was the last mark
+	// server IDs of those whose copy was last the same as here; see right
+	same    atomic.Pointer[map[string]bool]
 	agreed  map[string]testimony  // by server ID: what was last the same as here
 	told    map[string]divergence // by server ID
-	over    map[string]bool       // server IDs of those who have failed for good
+	failed  map[string]bool       // server IDs of those who have failed for good
 	sides   string                // who is known to differ from whom
 	ordered time.Time             // when a copy was told to begin anew
 	state   replica.Point         // the newest hash of a whole state here,
@@ -52,21 +58,19 @@ const (
 	statePatience = 10 * time.Minute // before they are not asked any more
 )
 
-func newComparison(l *leadership) *comparison {
-	return &comparison{l: l, agreed: map[string]testimony{}, told: map[string]divergence{},
-		over: map[string]bool{}}
+func newComparison(t *tenure, f *flights, p *proving) *comparison {
+	return &comparison{tenure: t, flights: f, proving: p, agreed: map[string]testimony{},
+		told: map[string]divergence{}, failed: map[string]bool{}}
 }
 
-// compare compares the copies for as long as this node leads.
-func (l *leadership) compare() {
-	c := newComparison(l)
-	var marked time.Time
-	for pause := compareSoon; sleep.For(l.ctx, pause); {
-		if pause = compareEvery; l.in.fsm.Level() >= wire.LevelSafety {
+// run compares the copies for as long as this node leads.
+func (c *comparison) run() {
+	for pause := compareSoon; sleep.For(c.ctx, pause); {
+		if pause = compareEvery; c.in.fsm.Level() >= wire.LevelSafety {
 			c.round()
-			l.mark(&marked)
+			c.mark()
 		}
-		if l.in.witness.divergence() != (divergence{}) {
+		if c.in.witness.divergence() != (divergence{}) {
 			pause = compareSoon
 		}
 	}
@@ -74,7 +78,7 @@ func (l *leadership) compare() {
 
 // round compares once. A copy that was the same is not asked again before something has happened.
 func (c *comparison) round() {
-	in := c.l.in
+	in := c.in
 	c.prune()
 	defer c.publish()
 	mine, known := in.witness.testify(math.MaxUint64), in.witness.divergence()
@@ -121,15 +125,15 @@ func (c *comparison) round() {
 // prune forgets servers that are neither configured nor a member's present incarnation.
 func (c *comparison) prune() {
 	keep := map[string]bool{}
-	for _, srv := range c.l.in.configuration().Servers {
+	for _, srv := range c.in.configuration().Servers {
 		keep[string(srv.ID)] = true
 	}
-	for _, s := range c.l.in.node.members.all() {
+	for _, s := range c.in.node.members.all() {
 		keep[s.Server()] = true
 	}
 	maps.DeleteFunc(c.agreed, func(id string, _ testimony) bool { return !keep[id] })
 	maps.DeleteFunc(c.told, func(id string, _ divergence) bool { return !keep[id] })
-	maps.DeleteFunc(c.over, func(id string, failed bool) bool { return !keep[id] || !failed })
+	maps.DeleteFunc(c.failed, func(id string, failed bool) bool { return !keep[id] || !failed })
 }
 
 // publish says whose copy is the same as here; see right.
@@ -138,7 +142,7 @@ func (c *comparison) publish() {
 	for id := range c.agreed {
 		same[id] = true
 	}
-	c.l.same.Store(&same)
+	c.same.Store(&same)
 }
 
 // hashing reports whether somebody may still be about to hash the state that this node has hashed.
@@ -151,11 +155,11 @@ func (c *comparison) hashing(said map[string]testimony) bool {
 // ballot sets what others said beside what this copy has at the same index.
 func (c *comparison) ballot(about string, own replica.Point, said map[string]testimony,
 	of func(testimony) replica.Point) *ballot {
-	b := &ballot{about: about, index: own.Index, voters: c.l.in.voters(), has: map[string]uint64{}}
+	b := &ballot{about: about, index: own.Index, voters: c.in.voters(), has: map[string]uint64{}}
 	if own.Index == 0 {
 		return b
 	}
-	b.has[c.l.in.server] = own.Sum
+	b.has[c.in.server] = own.Sum
 	for id, t := range said {
 		if p := of(t); p.Index == own.Index {
 			b.has[id] = p.Sum
@@ -166,7 +170,7 @@ func (c *comparison) ballot(about string, own replica.Point, said map[string]tes
 
 // conclude does what follows from a ballot.
 func (c *comparison) conclude(b *ballot, said map[string]testimony) {
-	in := c.l.in
+	in := c.in
 	sum, decided := b.right()
 	wrong := b.having(sum, true)
 	if decided {
@@ -208,22 +212,22 @@ func (c *comparison) find(b *ballot, stop bool, then string) {
 	sides := fmt.Sprint(stop, then, slices.Compact(slices.Sorted(slices.Values(camps))))
 	if sides != c.sides {
 		c.sides, c.found = sides, time.Now()
-		c.l.in.witness.setDivergence(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
+		c.in.witness.setDivergence(divergence{stop: stop, text: b.sides(c.name) + "; " + then})
 	}
 }
 
 // ask puts the question to the live servers that are chosen.
 func (c *comparison) ask(index uint64, chosen func(server string) bool) map[string]testimony {
-	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
 	defer cancel()
 	said := map[string]testimony{}
-	now := c.l.in.witness.divergence()
+	now := c.in.witness.divergence()
 	var mu sync.Mutex // of what is written by those who ask
 	atOnce(slices.DeleteFunc(c.live(), func(id string) bool { return !chosen(id) }), func(id string) {
 		t, err := c.askOne(ctx, question{server: id, index: index, divergence: now})
 		mu.Lock()
 		defer mu.Unlock()
-		if c.over[id] = errors.Is(err, ErrClosed); err == nil {
+		if c.failed[id] = errors.Is(err, ErrClosed); err == nil {
 			said[id], c.told[id] = t, now
 		}
 	})
@@ -231,7 +235,7 @@ func (c *comparison) ask(index uint64, chosen func(server string) bool) map[stri
 }
 
 func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) {
-	out, _, err := c.l.in.node.peers.Call(ctx, wire.NodeOf(q.server), wire.MethodCompare, q.append(nil))
+	out, _, err := c.in.node.peers.Call(ctx, wire.NodeOf(q.server), wire.MethodCompare, q.append(nil))
 	if err != nil {
 		return testimony{}, err
 	}
@@ -240,9 +244,9 @@ func (c *comparison) askOne(ctx context.Context, q question) (testimony, error) 
 
 // live returns the other configured servers that gossip takes for alive.
 func (c *comparison) live() (out []string) {
-	for _, srv := range c.l.in.configuration().Servers {
+	for _, srv := range c.in.configuration().Servers {
 		id := string(srv.ID)
-		if s := c.l.in.node.directory.Get(wire.NodeOf(id)); id != c.l.in.server && s != nil &&
+		if s := c.in.node.directory.Get(wire.NodeOf(id)); id != c.in.server && s != nil &&
 			s.Status == roster.Alive && s.Server() == id {
 			out = append(out, id)
 		}
@@ -253,10 +257,10 @@ func (c *comparison) live() (out []string) {
 // allHeard reports whether every member that is alive has said what its copy is. One that begins anew has
 // not, until it has joined again.
 func (c *comparison) allHeard(said map[string]testimony) bool {
-	in := c.l.in
+	in := c.in
 	for _, s := range in.node.members.all() {
 		id := s.Server()
-		if s.Status == roster.Alive && !s.Leaving && id != in.server && !c.over[id] &&
+		if s.Status == roster.Alive && !s.Leaving && id != in.server && !c.failed[id] &&
 			said[id].chain.Index == 0 {
 			return false
 		}
@@ -272,19 +276,19 @@ func (c *comparison) tellToResync(server string, right []string, said map[string
 	if !c.allHeard(said) && time.Since(c.found) < joinPatience || time.Since(c.ordered) < comparePause {
 		return
 	}
-	if err := c.l.quorumWithout(server,
+	if err := c.proving.quorumWithout(server,
 		func(id string) bool { return slices.Contains(right, id) }); err != nil {
-		c.l.in.node.warnOnce("without "+server,
+		c.in.node.warnOnce("without "+server,
 			"a copy of the state that differs does not begin anew: the others have no quorum without "+
 				"it, of nodes that have all of the log", fmt.Errorf("%s: %w", c.name(server), err))
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.l.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
 	defer cancel()
 	c.ordered = time.Now()
-	order := wire.AppendString(wire.AppendString(nil, server), c.l.in.witness.divergence().text)
-	if _, _, err := c.l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
-		c.l.in.node.warnOnce("resync "+server,
+	order := wire.AppendString(wire.AppendString(nil, server), c.in.witness.divergence().text)
+	if _, _, err := c.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodResync, order); err != nil {
+		c.in.node.warnOnce("resync "+server,
 			"a copy of the state that differs could not be told to begin anew; trying again",
 			fmt.Errorf("%s: %w", c.name(server), err))
 	}
@@ -292,14 +296,14 @@ func (c *comparison) tellToResync(server string, right []string, said map[string
 
 // handOver has one of those lead whose copy is right.
 func (c *comparison) handOver(right []string) {
-	in := c.l.in
+	in := c.in
 	for _, id := range right {
 		if !slices.Contains(in.voters(), id) {
 			continue
 		}
 		in.handing.transfer(id) // nobody waits for the future
 		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
-			if !sleep.For(c.l.ctx, 10*time.Millisecond) {
+			if !sleep.For(c.ctx, 10*time.Millisecond) {
 				return
 			}
 		}
@@ -307,7 +311,7 @@ func (c *comparison) handOver(right []string) {
 }
 
 func (c *comparison) name(server string) string {
-	if s := c.l.in.node.directory.Get(wire.NodeOf(server)); s != nil {
+	if s := c.in.node.directory.Get(wire.NodeOf(server)); s != nil {
 		return s.Name
 	}
 	return server

@@ -12,18 +12,37 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
-// barrier returns the index that a reader must have applied to be as new as anything acknowledged before the
-// call.
-func (l *leadership) barrier(ctx context.Context) (index uint64, err error) {
-	return l.barrierAmong(ctx, &l.barr)
+// confirming finds out whether this node still leads, by asking the voters.
+type confirming struct {
+	*tenure
+	barr    rounds[uint64]
+	leisure rounds[uint64] // of barriers for those who can wait for others
 }
 
-func (l *leadership) barrierAmong(ctx context.Context, those *rounds[uint64]) (index uint64, err error) {
-	if err := l.await(ctx); err != nil {
+func newConfirming(t *tenure) *confirming {
+	c := &confirming{tenure: t}
+	spawn := func(f func()) bool {
+		t.wg.Go(f) // callers are guests
+		return true
+	}
+	c.barr = rounds[uint64]{do: c.confirm, spawn: spawn}
+	c.leisure = rounds[uint64]{do: func() (uint64, error) { return c.barr.join(c.ctx) },
+		pause: c.leisurely(), spawn: spawn}
+	return c
+}
+
+// barrier returns the index that a reader must have applied to be as new as anything acknowledged before the
+// call.
+func (c *confirming) barrier(ctx context.Context) (index uint64, err error) {
+	return c.barrierAmong(ctx, &c.barr)
+}
+
+func (c *confirming) barrierAmong(ctx context.Context, those *rounds[uint64]) (index uint64, err error) {
+	if err := c.await(ctx); err != nil {
 		return 0, err
 	}
 	err = wire.ErrNotLeader
-	l.enter(func() bool {
+	c.enter(func() bool {
 		index, err = those.join(ctx)
 		return true
 	})
@@ -35,24 +54,24 @@ func (l *leadership) barrierAmong(ctx context.Context, those *rounds[uint64]) (i
 const leisure = 500 * time.Millisecond
 
 // leisurely returns what lets that time pass between its calls.
-func (l *leadership) leisurely() func() {
+func (c *confirming) leisurely() func() {
 	var last time.Time
 	return func() {
 		if wait := time.Until(last.Add(leisure)); wait > 0 {
-			sleep.For(l.ctx, wait)
+			sleep.For(c.ctx, wait)
 		}
 		last = time.Now()
 	}
 }
 
 // confirm is one round: first the index, then the proof that no later term had begun when it was read.
-func (l *leadership) confirm() (uint64, error) {
-	index, _ := l.in.fsm.View()
+func (c *confirming) confirm() (uint64, error) {
+	index, _ := c.in.fsm.View()
 	// the entries after that were not applied here, but perhaps acknowledged elsewhere
-	if l.in.fsm.Stopped() {
+	if c.in.fsm.Stopped() {
 		return 0, fmt.Errorf("%w: %w", wire.ErrNotLeader, replica.ErrStopped)
 	}
-	if err := l.askVoters(); err != nil {
+	if err := c.askVoters(); err != nil {
 		return 0, err
 	}
 	return index, nil
@@ -61,23 +80,23 @@ func (l *leadership) confirm() (uint64, error) {
 // askVoters asks every voter whether its term is still this one, and returns nil when a majority said so,
 // this node included. raft's own VerifyLeader will not do: it counts non-voters, and answers to questions put
 // before the call. The answers bring the voters' clocks along.
-func (l *leadership) askVoters() error {
-	return l.majority(func(ctx context.Context, voter string) error {
-		if voter == l.in.server {
-			return l.stillMine(l.in.raft.CurrentTerm())
+func (c *confirming) askVoters() error {
+	return c.majority(func(ctx context.Context, voter string) error {
+		if voter == c.in.server {
+			return c.stillMine(c.in.raft.CurrentTerm())
 		}
-		return l.askVoter(ctx, voter)
+		return c.askVoter(ctx, voter)
 	})
 }
 
 // majority asks every voter at once, for a second, and returns nil when more than half of all have no error.
-func (l *leadership) majority(ask func(ctx context.Context, voter string) error) error {
-	voters := l.in.voters()
-	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
+func (c *confirming) majority(ask func(ctx context.Context, voter string) error) error {
+	voters := c.in.voters()
+	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
 	defer cancel()
 	answers := make(chan error, len(voters))
 	for _, v := range voters {
-		l.wg.Go(func() { answers <- ask(ctx, v) })
+		c.wg.Go(func() { answers <- ask(ctx, v) })
 	}
 	var last error
 	for yes, left := 0, len(voters); left > 0; left-- {
@@ -95,8 +114,8 @@ func (l *leadership) majority(ask func(ctx context.Context, voter string) error)
 	return fmt.Errorf("no majority of voters agrees: %w", errors.Join(wire.ErrNotLeader, last))
 }
 
-func (l *leadership) askVoter(ctx context.Context, server string) error {
-	out, _, err := l.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTerm, []byte(server))
+func (c *confirming) askVoter(ctx context.Context, server string) error {
+	out, _, err := c.in.node.peers.Call(ctx, wire.NodeOf(server), wire.MethodTerm, []byte(server))
 	if err != nil {
 		return err
 	}
@@ -105,8 +124,8 @@ func (l *leadership) askVoter(ctx context.Context, server string) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	l.clock.Sample(server, clock, time.Now())
-	return l.stillMine(term)
+	c.clock.Sample(server, clock, time.Now())
+	return c.stillMine(term)
 }
 
 // answerTerm is the voter's side of askVoter.

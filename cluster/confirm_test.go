@@ -13,18 +13,18 @@ import (
 func TestBarriersAtLeisure(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const secs, askers = 10, 100
-		l := &leadership{ctx: t.Context()}
+		c := &confirming{tenure: &tenure{ctx: t.Context()}}
 		rounds, wg := 0, sync.WaitGroup{}
-		l.leisure.do = func() (uint64, error) { rounds++; return 0, nil }
-		l.leisure.pause = l.leisurely()
-		l.leisure.spawn = func(f func()) bool { wg.Go(f); return true }
+		c.leisure.do = func() (uint64, error) { rounds++; return 0, nil }
+		c.leisure.pause = c.leisurely()
+		c.leisure.spawn = func(f func()) bool { wg.Go(f); return true }
 		end := time.Now().Add(secs * time.Second)
 		for i := range askers {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * freshenEvery / askers)
 				for time.Now().Before(end) {
 					began := time.Now()
-					if l.leisure.join(t.Context()); time.Since(began) > leisure {
+					if c.leisure.join(t.Context()); time.Since(began) > leisure {
 						t.Errorf("an answer took %v", time.Since(began))
 					}
 					time.Sleep(freshenEvery)

@@ -113,10 +113,10 @@ func creditOf(c wire.Credit) load {
 
 // offer has a batch committed, if the leader has room for it, and returns the credit of its
 // origin from now on.
-func (l *leadership) offer(ctx context.Context, b wire.Batch, refusable bool) (leaderAnswer, wire.Credit) {
-	if err := l.intake.take(&b, refusable); err != nil {
+func (s *sequencer) offer(ctx context.Context, b wire.Batch, refusable bool) (leaderAnswer, wire.Credit) {
+	if err := s.intake.take(&b, refusable); err != nil {
 		return leaderAnswer{err: err}, wire.Credit{}
 	}
-	a := l.commitBatch(ctx, b)
-	return a, l.intake.done(&b)
+	a := s.commitBatch(ctx, b)
+	return a, s.intake.done(&b)
 }

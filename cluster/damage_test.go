@@ -90,7 +90,7 @@ func TestQuorumWithout(t *testing.T) {
 			{stored{lead.term, 12, lead.term - 1}, errBehind},
 			{stored{lead.term + 1, 12, lead.term}, wire.ErrNotLeader},
 		} {
-			if err := lead.holds(c.s, 9); !errors.Is(err, c.want) {
+			if err := lead.proving.holds(c.s, 9); !errors.Is(err, c.want) {
 				t.Errorf("%+v: %v, want %v", c.s, err, c.want)
 			}
 		}
@@ -119,7 +119,7 @@ func TestQuorumWithoutOfAnOlderProgram(t *testing.T) {
 func (n *labNode) without(other *labNode, meant func(voter string) bool) error {
 	err, lead := wire.ErrNotLeader, n.instance().leading.now()
 	lead.enter(func() bool {
-		err = lead.quorumWithout(other.instance().server, meant)
+		err = lead.proving.quorumWithout(other.instance().server, meant)
 		return true
 	})
 	return err

@@ -57,7 +57,9 @@
 //   - A *copy* is the state on one node. The *gate* opens when a node is a caught-up member; from then on its
 //     copy may be read.
 //   - A *part* of a node is a type of this package that does one thing for it; the *base* is what parts have
-//     in common. To *take part* is something else: a node does if its Raft runs, so that it stores and votes.
+//     in common. A Raft instance and a leadership have parts too; what those have in common is the *core* and
+//     the *tenure*. To *take part* is something else: a node does if its Raft runs, so that it stores and
+//     votes.
 //   - The *farm* is all nodes of one name; *cluster* is the same, where no web is meant.
 //   - The *cluster ID* tells two farms of one name apart. It has the farm's *lineage*, which stays for life,
 //     and its *epoch*, which counts how often the farm was re-formed.
@@ -71,30 +73,32 @@
 //
 // node.go puts the parts of a node together, answer.go passes to them what other members ask, and base.go has
 // what they have in common; the type at the head of a file says what its part does and what guards it.
-// instance.go is one Raft instance with all that belongs to it, instances.go starts it, and leader.go is what
-// a node does while it leads. DESIGN.md says why. It begins with a list of questions and where their answers
-// are, and it has a table of the parts.
+// instance.go puts the parts of one Raft instance together, core.go has what they have in common, and
+// instances.go starts it. leader.go does the same for what a node does while it leads one term, with
+// tenure.go; leading.go begins and ends it. DESIGN.md says why. It begins with a list of questions and where
+// their answers are, and it has tables of the parts.
 //
 // What a program sees is config.go, tuning.go, program.go (what operators have it do), machine.go (the
 // contract of a state machine), propose.go and read.go (its client), member.go and watch.go (who is there),
 // errors.go, and stats.go.
 //
-// A write goes propose.go, origin.go, outgoing.go and offer.go (this node's side), package internal/link
-// (the two ends of a call), leader.go and taken.go (the leader's side), and internal/replica (every node);
-// internal/wire has the bytes. flow.go, credit.go and fair.go bound how much is under way, needs.go keeps
-// out of the log what some program does not know, and registration.go makes the node known as an origin.
-// Nodes that did not propose hear of a commit by notice.go, all at once if unison.go is asked for it;
+// A write goes propose.go, origin.go, outgoing.go and offer.go (this node's side), package internal/link (the
+// two ends of a call), sequence.go, taken.go and flight.go (the leader's side), and internal/replica (every
+// node); internal/wire has the bytes. flow.go, credit.go and fair.go bound how much is under way, needs.go
+// keeps out of the log what some program does not know, and registration.go makes the node known as an
+// origin. Nodes that did not propose hear of a commit by notice.go, all at once if unison.go is asked for it;
 // nudge.go tells it to the local Raft. applied.go has how far this node has applied, and spread.go waits
 // until others have. A read that must be new goes read.go, rounds.go and confirm.go.
 //
-// What raft gets of us is transport.go, with append.go, retry.go, pipeline.go, heartbeat.go, handover.go and
-// feed.go (what it sends; internal/line fits it to the speed of the line), streamlayer.go and trackedconn.go
-// (its connections), broken.go and
-// watchdog.go (writes to its log that fail, or do not end), and internal/raftlog (its log and its snapshots,
-// on disk or in memory). followers.go has what the leader knows of those it sends to; leadercell.go has who
-// leads, pace.go for how long to wait for it, and handover.go makes another one lead; suspicion.go finds a
-// successor for a leader whose process is gone, reigns.go and whyled.go tell why the leader changed.
-// backlog.go has what waits for a Raft that is busy.
+// What raft gets of us is tuner.go (its settings) and transport.go, with append.go, retry.go, pipeline.go,
+// heartbeat.go, handover.go and feed.go (what it sends; internal/line fits it to the speed of the line). Its
+// connections are in streamlayer.go and trackedconn.go, and backlog.go has what waits for a Raft that is
+// busy. broken.go and watchdog.go look at writes to its log, which fail or do not end; restoring.go looks at
+// what it restores. Its log and its snapshots, on disk or in memory, are in internal/raftlog, and storage.go
+// reads them for others. followers.go has what the leader knows of those it sends to.
+//
+// leadercell.go has who leads, pace.go for how long to wait for it, and handover.go makes another one lead.
+// suspicion.go gives up a leader whose process is gone. reigns.go and whyled.go tell why the leader changed.
 //
 // A snapshot is taken, and after a failure taken again, by snapshots.go; frozen, written and restored by
 // internal/replica; sent by feed.go; kept and checked by snapstore.go and internal/raftlog.
@@ -108,16 +112,16 @@
 // waiting.go says for whom it waits, prepare.go and close.go are the way out, and departure.go has how far a
 // node is on it; ended.go tells whether a run is certainly over.
 //
-// compare.go finds copies that differ, with mark.go, ballot.go, testimony.go and divergence.go; damage.go
-// finds logs that are damaged; unfit.go, resync.go and without.go mend both, and fitness.go has whether a
-// copy counts. orders.go, resets.go and logs.go have Raft instances end and begin; begun.go tells a log that
-// is gone from one that has never begun. starved.go waits where there is no file descriptor.
+// compare.go finds copies that differ, with mark.go, ballot.go, testimony.go and divergence.go; witness.go is
+// the side of a copy that is asked. damage.go finds logs that are damaged; unfit.go, resync.go and without.go
+// mend both, and fitness.go has whether a copy counts. orders.go, resets.go and logs.go have Raft instances
+// end and begin; begun.go tells a log that is gone from one that has never begun. starved.go waits where
+// there is no file descriptor.
 //
 // A farm that has lost its quorum for good goes by quorum.go, survey.go, succeed.go, follow.go and reform.go;
 // restore.go begins it anew from a backup, and claim.go keeps two restores apart. epoch.go names what comes
-// of it; internal/succession decides who re-forms it.
-// admin.go, and the files whose names begin with that, answer operators by internal/adminwire; stats.go,
-// meters.go and internal/gauge have what they read.
+// of it; internal/succession decides who re-forms it. admin.go, and the files whose names begin with that,
+// answer operators by internal/adminwire; stats.go, meters.go and internal/gauge have what they read.
 //
 // What many use: atonce.go asks several nodes, pause.go waits between attempts, warnings.go and slog.go log,
 // failure.go has why a node can never be a member, workers.go what Close waits for; names.go and sorted.go

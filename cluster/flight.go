@@ -15,6 +15,19 @@ const (
 	enqueueTimeout  = time.Second
 )
 
+// flights has entries committed, a few at a time.
+type flights struct {
+	*tenure
+	slots     chan struct{} // one for each entry in flight
+	flown     chan flight
+	transfers transfers
+}
+
+func newFlights(t *tenure) *flights {
+	return &flights{tenure: t, slots: make(chan struct{}, entriesInFlight),
+		flown: make(chan flight, entriesInFlight)}
+}
+
 // flight is an entry that raft has taken.
 type flight struct {
 	future raft.ApplyFuture
@@ -24,40 +37,40 @@ type flight struct {
 
 // fly hands an entry to raft, made when its turn has come; done is called with the outcome. It reports false
 // if this node leads no more.
-func (l *leadership) fly(entry func() []byte, done func(any, error)) bool {
+func (fl *flights) fly(entry func() []byte, done func(any, error)) bool {
 	select {
-	case l.slots <- struct{}{}:
-	case <-l.ctx.Done():
+	case fl.slots <- struct{}{}:
+	case <-fl.ctx.Done():
 		return false
 	}
 	e := entry()
 	began := time.Now()
-	l.flown <- flight{l.in.raft.Apply(e, enqueueTimeout), done, began}
+	fl.flown <- flight{fl.in.raft.Apply(e, enqueueTimeout), done, began}
 	return true
 }
 
 // commit has an entry committed that nobody waits for but the leadership itself.
-func (l *leadership) commit(entry func() []byte) error {
+func (fl *flights) commit(entry func() []byte) error {
 	done := make(chan error, 1)
-	if !l.fly(entry, func(_ any, err error) { done <- err }) {
+	if !fl.fly(entry, func(_ any, err error) { done <- err }) {
 		return wire.ErrNotLeader
 	}
 	return <-done
 }
 
-// answerAll waits for the entries in flight, in their order, until the leadership has ended and all are
+// run waits for the entries in flight, in their order, until the leadership has ended and all are
 // answered: raft answers what is open when it steps down.
-func (l *leadership) answerAll() {
-	for f := range l.flown {
+func (fl *flights) run() {
+	for f := range fl.flown {
 		err := f.future.Error()
-		l.noteTransfer(err)
+		fl.noteTransfer(err)
 		err = applyError(err)
-		<-l.slots
+		<-fl.slots
 		if err != nil {
 			f.done(nil, err)
 			continue
 		}
-		l.in.node.meters.commit.Since(f.began)
+		fl.in.node.meters.commit.Since(f.began)
 		f.done(f.future.Response(), nil)
 	}
 }

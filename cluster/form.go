@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -187,28 +188,37 @@ func (f *forming) found() error {
 	return err
 }
 
-// recordForming is the leader's part of forming: it says in the log how many founders there are to be, and,
+// founding is the leader's part of forming.
+type founding struct {
+	*tenure
+	flights *flights
+	raising *raising
+	once    sync.Once
+	formed  chan struct{} // closed, once, when users may write
+}
+
+// record is the leader's part of forming: it says in the log how many founders there are to be, and,
 // once enough of them vote, that users may write. Both happen once in the life of a farm. The level is
 // raised before that, so that nobody who may write meets the farm at a lower one, and the next leader sees
 // to it if this one ends.
-func (l *leadership) recordForming() {
-	f := l.in.fsm
+func (fo *founding) record() {
+	f := fo.in.fsm
 	if !f.Usable() && f.Founders() == 0 {
-		expect := max(l.in.node.joining.seeds.founders(), 1)
+		expect := max(fo.in.node.joining.seeds.founders(), 1)
 		if expect == 1 {
-			l.raiseAtForming()
+			fo.raising.atForming()
 		}
-		l.commit(func() []byte {
-			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, l.stamp()), uint64(expect))
+		fo.flights.commit(func() []byte {
+			return binary.AppendUvarint(wire.EntryHeader(wire.EntryFound, fo.stamp()), uint64(expect))
 		})
 	}
 	if !f.Usable() && f.Founders() > 0 &&
-		len(l.in.voters()) >= voting.OddVoters(f.Founders(), l.in.node.cfg.Tuning.MaxVoters) {
-		l.raiseAtForming()
-		l.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, l.stamp()) })
+		len(fo.in.voters()) >= voting.OddVoters(f.Founders(), fo.in.node.cfg.Tuning.MaxVoters) {
+		fo.raising.atForming()
+		fo.flights.commit(func() []byte { return wire.EntryHeader(wire.EntryFormed, fo.stamp()) })
 	}
 	if f.Usable() {
-		l.formOnce.Do(func() { close(l.formed) })
+		fo.once.Do(func() { close(fo.formed) })
 	}
 }
 

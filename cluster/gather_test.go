@@ -142,35 +142,35 @@ func TestFullEntry(t *testing.T) {
 
 // An entry gathers until it holds as much as those in flight, or these have landed, or the leadership ends.
 func TestGather(t *testing.T) {
-	for name, end := range map[string]func(l *leadership, cancel func()){
-		"enough": func(l *leadership, _ func()) {
-			l.queue <- &leaderBatch{Batch: wire.Batch{Seq: 2,
+	for name, end := range map[string]func(s *sequencer, cancel func()){
+		"enough": func(s *sequencer, _ func()) {
+			s.queue <- &leaderBatch{Batch: wire.Batch{Seq: 2,
 				Count: 1}}
 		},
-		"landed": func(l *leadership, _ func()) {
-			l.aloft.Store(0)
-			signal(l.landed)
+		"landed": func(s *sequencer, _ func()) {
+			s.aloft.Store(0)
+			signal(s.landed)
 		},
-		"over": func(_ *leadership, cancel func()) { cancel() },
+		"over": func(_ *sequencer, cancel func()) { cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				none := func() map[string]replica.Machine { return nil }
-				l := &leadership{in: &instance{core: &core{fsm: replica.New(replica.Config{Machines: none})}}, ctx: ctx,
-					queue: make(chan *leaderBatch), landed: make(chan struct{}, 1)}
-				l.aloft.Store(3)
+				in := &instance{core: &core{fsm: replica.New(replica.Config{Machines: none})}}
+				s := newSequencer(&tenure{in: in, ctx: ctx}, nil, nil)
+				s.aloft.Store(3)
 				var c cargo
 				gathered := make(chan bool, 1)
-				go func() { gathered <- l.gather(&c) }()
-				l.queue <- &leaderBatch{Batch: wire.Batch{Count: 2}}
-				signal(l.landed) // others have landed, but these three have not
+				go func() { gathered <- s.gather(&c) }()
+				s.queue <- &leaderBatch{Batch: wire.Batch{Count: 2}}
+				signal(s.landed) // others have landed, but these three have not
 				synctest.Wait()
 				if len(gathered) > 0 {
 					t.Fatal("two commands left behind three")
 				}
-				end(l, cancel)
+				end(s, cancel)
 				if got := <-gathered; got != (name != "over") || c.commands < 2 {
 					t.Errorf("%v, %d commands", got, c.commands)
 				}

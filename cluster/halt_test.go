@@ -246,7 +246,8 @@ func TestNoBarrierFromAHaltedLeader(t *testing.T) {
 		n := l.nodes[0]
 		n.must("append x 1")
 		n.instance().fsm.Stop()
-		if _, err := n.instance().leading.now().barrier(l.ctx(time.Second)); !errors.Is(err, wire.ErrNotLeader) {
+		lead := n.instance().leading.now()
+		if _, err := lead.confirming.barrier(l.ctx(time.Second)); !errors.Is(err, wire.ErrNotLeader) {
 			l.t.Errorf("barrier: %v", err)
 		}
 		n.stop()

@@ -173,7 +173,7 @@ func (n *labNode) leads() bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, err := lead.barrier(ctx)
+	_, err := lead.confirming.barrier(ctx)
 	return err == nil
 }
 

@@ -1,79 +1,41 @@
 package cluster
 
 import (
-	"context"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
-// leadership is what a node does while it leads one term: it puts waiting batches into entries (sequence),
+// leadership is what a node does while it leads one term: it puts waiting batches into entries (sequence.go),
 // has the others hear of commits (notice.go), answers barriers (confirm.go), keeps the voters (voters.go) and
 // compares the copies (compare.go). DESIGN.md lists all of it, with how often. A leadership is made when raft
 // says that this node leads, and ends when it does not any more.
 type leadership struct {
-	in     *instance
-	term   uint64
-	ctx    context.Context
-	cancel context.CancelFunc
-	formed chan struct{} // closed once users may write
-	// closed once an entry of this term is applied here: then everything before it is, too
-	opened    chan struct{}
-	queue     chan *leaderBatch
-	slots     chan struct{} // one for each entry in flight
-	flown     chan flight
-	aloft     atomic.Int64 // commands in entries in flight
-	taken     takenBatches
-	intake    intake
-	landed    chan struct{} // holds one: aloft has fallen
-	clock     *voting.Clock
-	barr      rounds[uint64]
-	leisure   rounds[uint64] // of barriers for those who can wait for others
-	transfers transfers
-	formOnce  sync.Once        // closes formed
-	kick      chan struct{}    // wakes the voters' controller
-	finals    chan chan raised // orders to raise the protocol level, for the controller
-	wg        sync.WaitGroup
+	*tenure
 
-	// read-locked by callers from outside while they take part, which takes time; see enter
-	inside sync.RWMutex
-	over   bool // nobody enters any more
-
-	notices *notices
-
-	// server IDs of those whose copy was last the same as here; see compare
-	same atomic.Pointer[map[string]bool]
-
-	// for how long each server was silent at the last look of control
-	silent atomic.Pointer[map[string]time.Duration]
-
-	changing atomic.Bool // a change of the configuration is under way, and may come to nothing
-
-	leftMu sync.Mutex
-	left   map[string]uint64 // servers removed at their own request in this term, with their boot counters
+	flights     *flights
+	founding    *founding
+	sequencer   *sequencer
+	confirming  *confirming
+	proving     *proving
+	raising     *raising
+	controlling *controlling
+	comparison  *comparison
+	awaiting    *awaiting
+	notices     *notices
 }
 
 func newLeadership(in *instance, term uint64) *leadership {
-	l := &leadership{in: in, term: term, opened: make(chan struct{}), formed: make(chan struct{}),
-		queue: make(chan *leaderBatch),
-		slots: make(chan struct{}, entriesInFlight), flown: make(chan flight, entriesInFlight),
-		landed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		finals: make(chan chan raised), left: map[string]uint64{}}
-	l.notices = newNotices(l)
-	l.ctx, l.cancel = context.WithCancel(in.ctx)
-	_, stamp := in.fsm.View()
-	l.clock = voting.NewClock(in.server, stamp, time.Now())
-	spawn := func(f func()) bool {
-		l.wg.Go(f) // callers are inside; see enter
-		return true
-	}
-	l.barr = rounds[uint64]{do: l.confirm, spawn: spawn}
-	l.leisure = rounds[uint64]{do: func() (uint64, error) { return l.barr.join(l.ctx) }, pause: l.leisurely(),
-		spawn: spawn}
+	t := newTenure(in, term)
+	l := &leadership{tenure: t, flights: newFlights(t), confirming: newConfirming(t),
+		awaiting: &awaiting{tenure: t}, notices: newNotices(t)}
+	l.raising = &raising{tenure: t, flights: l.flights, orders: make(chan chan raised)}
+	l.founding = &founding{tenure: t, flights: l.flights, raising: l.raising, formed: make(chan struct{})}
+	l.sequencer = newSequencer(t, l.flights, l.founding)
+	l.proving = &proving{tenure: t, confirming: l.confirming}
+	l.controlling = newControlling(t, l.founding, l.raising)
+	l.comparison = newComparison(t, l.flights, l.proving)
 	return l
 }
 
@@ -82,25 +44,25 @@ func (l *leadership) run() {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		l.answerAll()
+		l.flights.run()
 	}()
 	l.wg.Go(l.notices.run)
 	if l.open() {
-		l.wg.Go(l.sequence)
-		l.wg.Go(l.control)
-		l.wg.Go(l.compare)
+		l.wg.Go(l.sequencer.run)
+		l.wg.Go(l.controlling.run)
+		l.wg.Go(l.comparison.run)
 	}
 	<-l.ctx.Done()
-	l.shut()
+	l.guests.shut()
 	l.wg.Wait()
-	close(l.flown)
+	close(l.flights.flown)
 	<-answered
 }
 
 // open puts the first entry of the term into the log and waits until it is applied here.
 func (l *leadership) open() bool {
 	for l.ctx.Err() == nil {
-		if err := l.askVoters(); err != nil {
+		if err := l.confirming.askVoters(); err != nil {
 			l.in.node.log.Debug("the voters do not answer their new leader yet", keyTerm, l.term, keyError,
 				err)
 		} else if err := l.openEntry(); err == nil {
@@ -116,5 +78,5 @@ func (l *leadership) open() bool {
 }
 
 func (l *leadership) openEntry() error {
-	return l.commit(func() []byte { return wire.EntryHeader(wire.EntryOpen, l.stamp()) })
+	return l.flights.commit(func() []byte { return wire.EntryHeader(wire.EntryOpen, l.stamp()) })
 }

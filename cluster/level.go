@@ -162,19 +162,26 @@ func (lv *leveling) answerFinalize(ctx context.Context) ([]byte, error) {
 	if l == nil {
 		return nil, wire.ErrNotLeader
 	}
-	v, err := l.finalize(ctx)
+	v, err := l.raising.finalize(ctx)
 	if err != nil && !errors.Is(err, ErrHeldBack) {
 		return nil, err
 	}
 	return wire.AppendString(binary.AppendUvarint(nil, uint64(v.force)), strings.Join(v.behind, "; ")), err
 }
 
+// raising raises the protocol level.
+type raising struct {
+	*tenure
+	flights *flights
+	orders  chan chan raised // for the goroutine that changes the configuration
+}
+
 // finalize has the controller raise the level, between two changes of the configuration.
-func (l *leadership) finalize(ctx context.Context) (levels, error) {
+func (ra *raising) finalize(ctx context.Context) (levels, error) {
 	order := make(chan raised, 1)
 	select {
-	case l.finals <- order:
-	case <-l.ctx.Done():
+	case ra.orders <- order:
+	case <-ra.ctx.Done():
 		return levels{}, wire.ErrNotLeader
 	case <-ctx.Done():
 		return levels{}, ctx.Err()
@@ -191,18 +198,18 @@ type raised struct {
 }
 
 // raiseLevel puts the highest level in force that all members speak, and says so.
-func (l *leadership) raiseLevel() raised {
-	r := l.raise()
+func (ra *raising) raiseLevel() raised {
+	r := ra.raise()
 	if r.err == nil && r.from < r.force {
-		l.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak "+
+		ra.in.log.Info("the protocol level was raised; no node can go back to a program that does not speak "+
 			"it",
 			"from", r.from, "to", r.force)
 	}
 	return r
 }
 
-func (l *leadership) raise() raised {
-	v := l.in.node.leveling.look()
+func (ra *raising) raise() raised {
+	v := ra.in.node.leveling.look()
 	from := v.force
 	if v.common == v.force {
 		if len(v.behind) > 0 && v.most > v.force {
@@ -210,8 +217,8 @@ func (l *leadership) raise() raised {
 		}
 		return raised{v, from, nil}
 	}
-	err := l.commit(func() []byte {
-		return binary.AppendUvarint(wire.EntryHeader(wire.EntryLevel, l.stamp()), uint64(v.common))
+	err := ra.flights.commit(func() []byte {
+		return binary.AppendUvarint(wire.EntryHeader(wire.EntryLevel, ra.stamp()), uint64(v.common))
 	})
 	if err == nil {
 		v.force = v.common
@@ -219,21 +226,21 @@ func (l *leadership) raise() raised {
 	return raised{v, from, err}
 }
 
-// raiseOverdue raises the level by itself, a day after all members began to speak the new one, if all are
+// overdue raises the level by itself, a day after all members began to speak the new one, if all are
 // there.
-func (l *leadership) raiseOverdue() {
-	v := l.in.node.leveling.look()
-	since := l.in.node.leveling.spoken.note(v.common, time.Now())
-	if v.common > v.force && !v.absent && time.Since(since) >= l.in.node.hooks.raiseAfter {
-		l.raiseLevel() // if it fails it is tried again
+func (ra *raising) overdue() {
+	v := ra.in.node.leveling.look()
+	since := ra.in.node.leveling.spoken.note(v.common, time.Now())
+	if v.common > v.force && !v.absent && time.Since(since) >= ra.in.node.hooks.raiseAfter {
+		ra.raiseLevel() // if it fails it is tried again
 	}
 }
 
-// raiseAtForming puts the highest level in force that the founders speak, in the moment before the farm has
+// atForming puts the highest level in force that the founders speak, in the moment before the farm has
 // formed: there is no program before it to go back to.
-func (l *leadership) raiseAtForming() {
-	if v := l.in.node.leveling.look(); v.common > v.force && !v.absent {
-		l.raise() // if it fails, it is as with any other rise: an operator's word, or a day
+func (ra *raising) atForming() {
+	if v := ra.in.node.leveling.look(); v.common > v.force && !v.absent {
+		ra.raise() // if it fails, it is as with any other rise: an operator's word, or a day
 	}
 }
 

@@ -41,16 +41,17 @@ func (h *slowHash) Write(p []byte) (int, error) {
 
 // mark puts a mark into the log if there is somebody to compare with, and something has happened since the
 // last one.
-func (l *leadership) mark(last *time.Time) {
-	every := l.in.node.hooks.markEvery
-	if last.IsZero() {
-		*last = time.Now().Add(min(every, markFirst) - every)
+func (c *comparison) mark() {
+	every := c.in.node.hooks.markEvery
+	if c.marked.IsZero() {
+		c.marked = time.Now().Add(min(every, markFirst) - every)
 	}
-	if time.Since(*last) < every || len(l.in.configuration().Servers) < 2 || !l.in.fsm.Unmarked() {
+	if time.Since(c.marked) < every || len(c.in.configuration().Servers) < 2 || !c.in.fsm.Unmarked() {
 		return
 	}
-	*last = time.Now()
-	if err := l.commit(func() []byte { return wire.EntryHeader(wire.EntryMark, l.stamp()) }); err != nil {
-		l.in.log.Debug("no mark was put into the log", keyError, err)
+	c.marked = time.Now()
+	entry := func() []byte { return wire.EntryHeader(wire.EntryMark, c.stamp()) }
+	if err := c.flights.commit(entry); err != nil {
+		c.in.log.Debug("no mark was put into the log", keyError, err)
 	}
 }

@@ -75,17 +75,17 @@ func (rs *reads) atLevel(ctx context.Context, need int) (*instance, error) {
 }
 
 // admit is the leader's look at a batch of another node.
-func (l *leadership) admit(ctx context.Context, b *wire.Batch) error {
+func (s *sequencer) admit(ctx context.Context, b *wire.Batch) error {
 	need := wire.LevelFirst
-	err := b.Each(func(machine, cmd []byte) { need = max(need, l.in.node.cfg.needs(string(machine), cmd)) })
-	if err != nil || need <= int(l.in.fsm.Level()) {
+	err := b.Each(func(machine, cmd []byte) { need = max(need, s.in.node.cfg.needs(string(machine), cmd)) })
+	if err != nil || need <= int(s.in.fsm.Level()) {
 		return err
 	}
-	if err := l.await(ctx); err != nil { // before that it may lack what was committed in earlier terms
+	if err := s.await(ctx); err != nil { // before that it may lack what was committed in earlier terms
 		return err
 	}
-	if need > int(l.in.fsm.Level()) {
-		return errNeeds(need, l.in.fsm)
+	if need > int(s.in.fsm.Level()) {
+		return errNeeds(need, s.in.fsm)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (nw *news) hear(s *roster.Sighting) {
 	if in := nw.inst.Load(); in != nil {
 		signal(in.chronicle.sighted)
 		if l := in.leading.now(); l != nil {
-			signal(l.kick)
+			signal(l.controlling.kick)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // notices is the leader's part.
 type notices struct {
-	l      *leadership
+	*tenure
 	newest atomic.Uint64 // index of the last entry of this term that is known to be committed
 	due    atomic.Uint64 // index up to which everybody should have been told by now
 	wake   chan struct{} // holds one: newest has risen
@@ -34,8 +34,8 @@ const (
 	noticePause = time.Second          // after one that could not be sent
 )
 
-func newNotices(l *leadership) *notices {
-	return &notices{l: l, wake: make(chan struct{}, 1), busy: map[string]bool{}}
+func newNotices(t *tenure) *notices {
+	return &notices{tenure: t, wake: make(chan struct{}, 1), busy: map[string]bool{}}
 }
 
 // noticingFSM is the state as raft is given it: what is to be applied is committed.
@@ -48,7 +48,7 @@ type noticingFSM struct {
 func (f noticingFSM) ApplyBatch(logs []*raft.Log) []any {
 	last := logs[len(logs)-1]
 	if l := f.leading.now(); l != nil && last.Term == l.term {
-		l.awaitFollowers(last.Index)
+		l.awaiting.followers(last.Index)
 		l.notices.newest.Store(last.Index) // only this goroutine does
 		signal(l.notices.wake)
 	}
@@ -63,16 +63,16 @@ func (n *notices) run() {
 	for {
 		select {
 		case <-n.wake:
-		case <-n.l.ctx.Done():
+		case <-n.ctx.Done():
 			return
 		}
 		index, now := n.newest.Load(), time.Now()
-		alone := lone(index, n.l.in.grown.last.Load(), now.Sub(before))
+		alone := lone(index, n.in.grown.last.Load(), now.Sub(before))
 		before = now
-		if !alone && !sleep.For(n.l.ctx, noticeDelay) {
+		if !alone && !sleep.For(n.ctx, noticeDelay) {
 			return
 		}
-		if n.l.leads() {
+		if n.leads() {
 			n.due.Store(index)
 			n.send()
 		}
@@ -86,12 +86,12 @@ func lone(index, last uint64, rest time.Duration) bool { return last <= index &&
 
 // send has everybody told who has something to be told, and to whom no notice is under way.
 func (n *notices) send() {
-	in := n.l.in
+	in := n.in
 	servers := in.configuration().Servers
 	in.transport.told.bound(2 * len(servers))
 	for _, srv := range servers {
 		if id := string(srv.ID); id != in.server && n.begin(id) {
-			n.l.wg.Go(func() { n.tell(id) })
+			n.wg.Go(func() { n.tell(id) })
 		}
 	}
 }
@@ -112,11 +112,11 @@ func (n *notices) tell(server string) {
 	for n.moreOrEnd(server) {
 		index := n.newest.Load()
 		if err := n.sendOne(server, index); err != nil {
-			sleep.For(n.l.ctx, noticePause)
+			sleep.For(n.ctx, noticePause)
 			n.end(server)
 			return
 		}
-		n.l.in.transport.told.raise(server, index)
+		n.in.transport.told.raise(server, index)
 	}
 }
 
@@ -140,15 +140,15 @@ func (n *notices) end(server string) {
 
 // lags reports whether neither an append nor a notice has told a server what is due.
 func (n *notices) lags(server string) bool {
-	return n.l.in.transport.told.of(server) < n.due.Load()
+	return n.in.transport.told.of(server) < n.due.Load()
 }
 
 func (n *notices) sendOne(server string, index uint64) error {
-	conn, err := n.l.in.node.peers.Get(n.l.ctx, wire.NodeOf(server))
+	conn, err := n.in.node.peers.Get(n.ctx, wire.NodeOf(server))
 	if err != nil {
 		return err
 	}
-	return conn.Tell(n.l.ctx, wire.MethodCommitted, notice{server, n.l.term, index}.append(nil))
+	return conn.Tell(n.ctx, wire.MethodCommitted, notice{server, n.term, index}.append(nil))
 }
 
 // notice says that the leader of a term has committed an entry of that term.

@@ -29,7 +29,7 @@ func (o *originator) route(ctx context.Context, leader string) (way, error) {
 		if l == nil {
 			return way{}, wire.ErrNotLeader
 		}
-		return l.way(), nil
+		return l.sequencer.way(), nil
 	}
 	conn, err := o.node.peers.Get(ctx, wire.NodeOf(leader))
 	if err != nil {
@@ -56,16 +56,16 @@ func (o *originator) route(ctx context.Context, leader string) (way, error) {
 }
 
 // way returns the way of the origin on the leader's own node.
-func (l *leadership) way() way {
+func (s *sequencer) way() way {
 	return way{
-		leader: l.in.node.id,
-		via:    l,
+		leader: s.in.node.id,
+		via:    s,
 		offer: func(ctx context.Context, b *wire.Batch) (leaderAnswer, wire.Credit, error) {
-			a, credit := l.offer(ctx, *b, true)
+			a, credit := s.offer(ctx, *b, true)
 			return a.copied(), credit, nil
 		},
 		propose: func(ctx context.Context, b *wire.Batch) (leaderAnswer, error) {
-			a, _ := l.offer(ctx, *b, false)
+			a, _ := s.offer(ctx, *b, false)
 			return a.copied(), nil
 		},
 	}
@@ -182,10 +182,10 @@ func (ld *leading) answerBatch(ctx context.Context, payload []byte, refusable bo
 	if l == nil {
 		return leaderAnswer{}, wire.Credit{}, wire.ErrNotLeader
 	}
-	if err := l.admit(ctx, &b); err != nil {
+	if err := l.sequencer.admit(ctx, &b); err != nil {
 		return leaderAnswer{}, wire.Credit{}, err
 	}
-	a, credit := l.offer(ctx, b, refusable)
+	a, credit := l.sequencer.offer(ctx, b, refusable)
 	return a, credit, a.err
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/replica"
 )
 
 // whole is a type that is put together of parts, which have a base in common.
@@ -23,6 +25,7 @@ var wholes = []whole{
 		[]string{"assemble", "open", "start", "gossip", "answer", "shutDown", "release"}, 15},
 	{reflect.TypeFor[instance](), reflect.TypeFor[core](),
 		[]string{"assemble", "newLeadership", "start", "observe", "halt", "stop", "standDown", "shutDown"}, 15},
+	{reflect.TypeFor[leadership](), reflect.TypeFor[tenure](), []string{"run", "open", "openEntry"}, 9},
 }
 
 // A part has what it needs as fields, and not the whole. Nothing hides what is in the base: a field that a
@@ -68,11 +71,13 @@ func TestNodeOnlyPutsTogether(t *testing.T) {
 }
 
 // Nobody but a program's handle has the Node. The Raft instance is in the base of a Node, and two note which
-// one they have looked at, and a leadership has the one that it belongs to.
+// one they have looked at, a tenure has the
+// one that it belongs to, and leading the present leadership.
 func TestNobodyHasTheWhole(t *testing.T) {
 	may := map[string][]string{
-		"Node":     {"Handle"},
-		"instance": {"base", "resets", "seat", "leadership"},
+		"Node":       {"Handle"},
+		"instance":   {"base", "resets", "seat", "tenure"},
+		"leadership": {"leading"},
 	}
 	for _, f := range sources(t) {
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -114,8 +119,11 @@ func TestPartsAreWhole(t *testing.T) {
 	wholes[0].lacksOnly(t, n, "connections.rpc", "connections.raft", "identifying.certificate",
 		"joining.seeds", "operators.calls", "operators.identity")
 	n.ctx = t.Context()
-	wholes[1].lacksOnly(t, newInstance(n.instances, "n1.1", 1), "storage.store", "storage.kept",
-		"storage.files", "storage.snaps", "storage.memory", "stalls.timer")
+	in := newInstance(n.instances, "n1.1", 1)
+	wholes[1].lacksOnly(t, in, "storage.store", "storage.kept", "storage.files", "storage.snaps",
+		"storage.memory", "stalls.timer")
+	in.fsm = replica.New(replica.Config{Machines: func() map[string]replica.Machine { return nil }})
+	wholes[2].lacksOnly(t, in.newLeadership(1))
 }
 
 // lacksOnly fails if the parts of a whole lack something else than what is named, or do not lack that.

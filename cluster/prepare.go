@@ -167,8 +167,8 @@ func (ld *leading) answerVoteComes(from wire.Hello, server string) ([]byte, erro
 		return nil, wire.ErrNotLeader
 	}
 	s := ld.node.members.situation()
-	s.Left, s.DeadAfter = l.letGoSoFar(), ld.node.cfg.Tuning.DeadAfter
-	if silent := l.silent.Load(); silent != nil {
+	s.Left, s.DeadAfter = l.controlling.letGoSoFar(), ld.node.cfg.Tuning.DeadAfter
+	if silent := l.controlling.silent.Load(); silent != nil {
 		s.Silent = *silent
 	}
 	comes := s.VoteComes(server)
@@ -177,5 +177,5 @@ func (ld *leading) answerVoteComes(from wire.Hello, server string) ([]byte, erro
 	}
 	// The configuration that s has may be one that is not committed yet. It is asked after s was made, so
 	// that no change begins unseen.
-	return []byte{wire.BoolByte(comes || l.changing.Load())}, nil
+	return []byte{wire.BoolByte(comes || l.controlling.changing.Load())}, nil
 }

@@ -90,9 +90,9 @@ func (rs *reads) leaderBarrier(ctx context.Context, mayWait bool) (uint64, error
 		return 0, wire.ErrNotLeader
 	}
 	if mayWait {
-		return l.barrierAmong(ctx, &l.leisure)
+		return l.confirming.barrierAmong(ctx, &l.confirming.leisure)
 	}
-	return l.barrier(ctx)
+	return l.confirming.barrier(ctx)
 }
 
 // answerBarrier is the leader's side of askIndex. An older program says nothing with its question, which may
@@ -151,7 +151,7 @@ func (rs *reads) queryHere(ctx context.Context, machine string, q []byte) ([]byt
 	if l == nil {
 		return nil, wire.ErrNotLeader
 	}
-	if _, err := l.barrier(ctx); err != nil {
+	if _, err := l.confirming.barrier(ctx); err != nil {
 		return nil, err
 	}
 	return replica.Ask(m, q)

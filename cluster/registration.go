@@ -60,7 +60,7 @@ func (o *originator) registerAt(ctx context.Context, leader string, g wire.Regis
 		return err
 	}
 	if l := o.leading.now(); l != nil {
-		return l.registerOrigin(ctx, g)
+		return l.sequencer.registerOrigin(ctx, g)
 	}
 	return wire.ErrNotLeader
 }
@@ -87,20 +87,20 @@ func (ld *leading) answerRegister(ctx context.Context, from wire.Hello, payload 
 	case l == nil:
 		return wire.ErrNotLeader
 	}
-	return l.registerOrigin(ctx, g)
+	return l.sequencer.registerOrigin(ctx, g)
 }
 
 // registerOrigin makes an origin known.
-func (l *leadership) registerOrigin(ctx context.Context, g wire.Registration) error {
-	if err := l.await(ctx); err != nil {
+func (s *sequencer) registerOrigin(ctx context.Context, g wire.Registration) error {
+	if err := s.await(ctx); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	ok := l.enter(func() bool {
+	ok := s.enter(func() bool {
 		entry := func() []byte {
-			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, l.stamp()), g)
+			return wire.AppendRegistration(wire.EntryHeader(wire.EntryRegister, s.stamp()), g)
 		}
-		return l.fly(entry, func(resp any, err error) { done <- registrationCode(resp, err) })
+		return s.flights.fly(entry, func(resp any, err error) { done <- registrationCode(resp, err) })
 	})
 	if !ok {
 		return wire.ErrNotLeader

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
@@ -10,13 +11,31 @@ import (
 // largeCommands is how many commands an entry holds, if it has no more than MaxEntryBytes for each.
 const largeCommands = 3
 
+// sequencer lets origins and their batches in, and makes entries of what waits.
+type sequencer struct {
+	*tenure
+	flights  *flights
+	founding *founding
+	queue    chan *leaderBatch
+	aloft    atomic.Int64  // commands in entries in flight
+	landed   chan struct{} // holds one: aloft has fallen
+	taken    takenBatches
+	intake   intake
+}
+
+func newSequencer(t *tenure, f *flights, fo *founding) *sequencer {
+	return &sequencer{tenure: t, flights: f, founding: fo, queue: make(chan *leaderBatch),
+		landed: make(chan struct{}, 1)}
+}
+
+// leaderAnswer is the answer of a batch.
 type leaderAnswer struct {
 	wire.Answer
 	term uint64 // of the entry, 0 if it is not known
 	err  error
 }
 
-// copied returns a with values of their own: those that l.commitBatch returns stand in the exactly-once
+// copied returns a with values of their own: those that commitBatch returns stand in the exactly-once
 // table, which is replicated state, and callers do with theirs as they like.
 func (a leaderAnswer) copied() leaderAnswer {
 	own := make([][]byte, len(a.Value))
@@ -29,14 +48,14 @@ func (a leaderAnswer) copied() leaderAnswer {
 
 // commitBatch has a batch committed and returns its answer, or wire.ErrNotLeader if nothing was done, or
 // ErrUncertain.
-func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer {
-	if d := l.in.witness.divergence(); d.stop {
+func (s *sequencer) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer {
+	if d := s.in.witness.divergence(); d.stop {
 		return leaderAnswer{err: d.err()}
 	}
 	lb := &leaderBatch{Batch: b, done: make(chan leaderAnswer, 1)}
 	select {
-	case l.queue <- lb:
-	case <-l.ctx.Done():
+	case s.queue <- lb:
+	case <-s.ctx.Done():
 		return leaderAnswer{err: wire.ErrNotLeader}
 	case <-ctx.Done():
 		return leaderAnswer{err: wire.ErrNotLeader}
@@ -49,33 +68,33 @@ func (l *leadership) commitBatch(ctx context.Context, b wire.Batch) leaderAnswer
 	}
 }
 
-// sequence puts what is waiting into one entry after the other. While entries are in flight, the next one
+// run puts what is waiting into one entry after the other. While entries are in flight, the next one
 // gathers until it holds as many commands as they do, or they have landed: an entry costs every voter a write
 // to its log, whatever is in it. A lone writer waits for nobody.
-func (l *leadership) sequence() {
+func (s *sequencer) run() {
 	select {
-	case <-l.formed:
-	case <-l.ctx.Done():
+	case <-s.founding.formed:
+	case <-s.ctx.Done():
 		return
 	}
 	for {
 		c := &cargo{}
-		if !l.gather(c) {
-			l.answer(c.batches, 0, nil, wire.ErrNotLeader)
+		if !s.gather(c) {
+			s.answer(c.batches, 0, nil, wire.ErrNotLeader)
 			return
 		}
 		entry := func() []byte {
-			l.top(c)
-			l.aloft.Add(int64(c.commands))
-			return l.commands(c)
+			s.top(c)
+			s.aloft.Add(int64(c.commands))
+			return s.commands(c)
 		}
 		done := func(resp any, err error) {
-			l.aloft.Add(-int64(c.commands))
-			signal(l.landed)
-			l.answer(c.batches, l.provenTerm(), resp, err)
+			s.aloft.Add(-int64(c.commands))
+			signal(s.landed)
+			s.answer(c.batches, s.provenTerm(), resp, err)
 		}
-		if !l.fly(entry, done) {
-			l.answer(c.batches, 0, nil, wire.ErrNotLeader)
+		if !s.flights.fly(entry, done) {
+			s.answer(c.batches, 0, nil, wire.ErrNotLeader)
 		}
 	}
 }
@@ -98,13 +117,13 @@ func (c *cargo) full() bool {
 }
 
 // gather waits for enough to make an entry of. It reports false if the leadership ends before.
-func (l *leadership) gather(c *cargo) bool {
-	for c.commands == 0 || !c.full() && c.commands < int(l.aloft.Load()) {
+func (s *sequencer) gather(c *cargo) bool {
+	for c.commands == 0 || !c.full() && c.commands < int(s.aloft.Load()) {
 		select {
-		case b := <-l.queue:
-			l.take(c, b)
-		case <-l.landed:
-		case <-l.ctx.Done():
+		case b := <-s.queue:
+			s.take(c, b)
+		case <-s.landed:
+		case <-s.ctx.Done():
 			return false
 		}
 	}
@@ -112,19 +131,19 @@ func (l *leadership) gather(c *cargo) bool {
 }
 
 // top takes what else is waiting, as far as one entry goes.
-func (l *leadership) top(c *cargo) {
+func (s *sequencer) top(c *cargo) {
 	for !c.full() {
 		select {
-		case b := <-l.queue:
-			l.take(c, b)
+		case b := <-s.queue:
+			s.take(c, b)
 		default:
 			return
 		}
 	}
 }
 
-func (l *leadership) commands(c *cargo) []byte {
-	entry := append(make([]byte, 0, c.size+16), wire.EntryHeader(wire.EntryCommands, l.stamp())...)
+func (s *sequencer) commands(c *cargo) []byte {
+	entry := append(make([]byte, 0, c.size+16), wire.EntryHeader(wire.EntryCommands, s.stamp())...)
 	for _, b := range c.batches {
 		entry = wire.AppendBatch(entry, &b.Batch)
 	}
@@ -132,16 +151,16 @@ func (l *leadership) commands(c *cargo) []byte {
 }
 
 // answer answers the batches of one entry.
-func (l *leadership) answer(bs []*leaderBatch, term uint64, resp any, err error) {
+func (s *sequencer) answer(bs []*leaderBatch, term uint64, resp any, err error) {
 	answers, _ := resp.([]wire.Answer)
 	if err == nil && len(answers) != len(bs) {
 		err = ErrUncertain // the state has stopped
 	}
 	for i, b := range bs {
 		if err != nil {
-			l.taken.end(b, leaderAnswer{err: err})
+			s.taken.end(b, leaderAnswer{err: err})
 			continue
 		}
-		l.taken.end(b, leaderAnswer{Answer: answers[i], term: term})
+		s.taken.end(b, leaderAnswer{Answer: answers[i], term: term})
 	}
 }

@@ -38,7 +38,7 @@ func (n *Node) Stats() Stats {
 		Done: latencyOf(&m.done), Failed: m.failed.Load(),
 		Retries: m.retries.Load(), Credit: in.origin.creditStats()}
 	if l := in.leading.now(); l != nil {
-		s.Leading = l.intake.stats(s.At)
+		s.Leading = l.sequencer.intake.stats(s.At)
 	}
 	s.Commit, s.Store, s.Apply = latencyOf(&m.commit), latencyOf(&m.store), latencyOf(&m.apply)
 	s.Log = in.figures.logStats()

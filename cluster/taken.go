@@ -52,12 +52,12 @@ func (t *takenBatches) end(b *leaderBatch, a leaderAnswer) {
 
 // take puts a batch into the entry that is being put together, unless it is known what becomes of it without
 // that.
-func (l *leadership) take(c *cargo, b *leaderBatch) {
-	if a, known := l.in.fsm.Given(&b.Batch); known {
+func (s *sequencer) take(c *cargo, b *leaderBatch) {
+	if a, known := s.in.fsm.Given(&b.Batch); known {
 		b.done <- leaderAnswer{Answer: a}
 		return
 	}
-	if l.taken.add(b) {
+	if s.taken.add(b) {
 		c.add(b)
 	}
 }

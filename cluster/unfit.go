@@ -175,7 +175,7 @@ func (md *mending) answerWithout(ctx context.Context, from wire.Hello, server st
 	}
 	err := wire.ErrNotLeader
 	l.enter(func() bool {
-		err = l.quorumWithout(server, l.right())
+		err = l.proving.quorumWithout(server, l.comparison.right())
 		return true
 	})
 	return err
@@ -183,10 +183,10 @@ func (md *mending) answerWithout(ctx context.Context, from wire.Hello, server st
 
 // right returns who counts as having the right copy: this leader, and whoever had the same when it was
 // compared last. It returns nil, everybody, below the level at which copies are compared.
-func (l *leadership) right() func(voter string) bool {
-	if l.in.fsm.Level() < wire.LevelSafety {
+func (c *comparison) right() func(voter string) bool {
+	if c.in.fsm.Level() < wire.LevelSafety {
 		return nil
 	}
-	same := l.same.Load()
-	return func(voter string) bool { return voter == l.in.server || same != nil && (*same)[voter] }
+	same := c.same.Load()
+	return func(voter string) bool { return voter == c.in.server || same != nil && (*same)[voter] }
 }

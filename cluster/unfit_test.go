@@ -134,14 +134,14 @@ func TestOnlyRightCopiesCount(t *testing.T) {
 		odd, third := others[0].instance().server, others[1].instance().server
 		lead := leader.instance().leading.now()
 		l.until(time.Minute, "the copies are compared",
-			func() bool { s := lead.same.Load(); return s != nil && (*s)[third] })
+			func() bool { s := lead.comparison.same.Load(); return s != nil && (*s)[third] })
 		ask := func() error {
 			return leader.mending.answerWithout(l.ctx(time.Minute), wire.Hello{Source: odd}, odd)
 		}
 		if err := ask(); err != nil {
 			t.Error(err)
 		}
-		lead.same.Store(&map[string]bool{odd: true}) // until the next comparison
+		lead.comparison.same.Store(&map[string]bool{odd: true}) // until the next comparison
 		if err := ask(); err == nil {
 			t.Error("a copy that is not known to be right counted")
 		}
@@ -154,13 +154,13 @@ func TestComparisonForgets(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
 		here := others[0].instance().server
-		c := &comparison{l: leader.instance().leading.now(),
+		c := &comparison{tenure: leader.instance().leading.now().tenure,
 			agreed: map[string]testimony{"gone.1": {}, here: {}},
 			told:   map[string]divergence{"gone.1": {}, here: {}},
-			over:   map[string]bool{"gone.1": true, here: true, others[1].instance().server: false}}
+			failed: map[string]bool{"gone.1": true, here: true, others[1].instance().server: false}}
 		c.prune()
-		if len(c.agreed) != 1 || len(c.told) != 1 || len(c.over) != 1 || !c.over[here] {
-			t.Errorf("it keeps %v, %v, %v", c.agreed, c.told, c.over)
+		if len(c.agreed) != 1 || len(c.told) != 1 || len(c.failed) != 1 || !c.failed[here] {
+			t.Errorf("it keeps %v, %v, %v", c.agreed, c.told, c.failed)
 		}
 	})
 }

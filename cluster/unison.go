@@ -33,26 +33,31 @@ func (h *Handle) ProposeTogether(ctx context.Context, cmd []byte) (index uint64,
 	return h.Propose(ctx, cmd)
 }
 
-// awaitFollowers waits until those that follow have the log up to last, which is applied next, if that is
+// awaiting waits, before an entry is applied here, for those who follow to have it.
+type awaiting struct {
+	*tenure
+}
+
+// followers waits until those that follow have the log up to last, which is applied next, if that is
 // wanted.
-func (l *leadership) awaitFollowers(last uint64) {
-	if l.in.node.unison.wanted.Load() == 0 {
+func (a *awaiting) followers(last uint64) {
+	if a.in.node.unison.wanted.Load() == 0 {
 		return
 	}
-	for end := time.Now().Add(unisonPatience); !l.allHave(last) && time.Now().Before(end); {
-		if !sleep.For(l.ctx, unisonLook) {
+	for end := time.Now().Add(unisonPatience); !a.allHave(last) && time.Now().Before(end); {
+		if !sleep.For(a.ctx, unisonLook) {
 			return
 		}
 	}
 }
 
 // allHave reports whether all that follow and answer have an entry.
-func (l *leadership) allHave(index uint64) bool {
-	for _, srv := range l.in.configuration().Servers {
-		if string(srv.ID) == l.in.server {
+func (a *awaiting) allHave(index uint64) bool {
+	for _, srv := range a.in.configuration().Servers {
+		if string(srv.ID) == a.in.server {
 			continue
 		}
-		f := l.in.transport.layer.followers.known(string(srv.Address))
+		f := a.in.transport.layer.followers.known(string(srv.Address))
 		if f == nil || !f.line.Alive() {
 			continue
 		}

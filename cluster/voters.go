@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,32 +20,51 @@ const (
 	changeTimeout = 5 * time.Second
 )
 
-// control brings the configuration, one change at a time, to what it should be, for as long as this node
+// controlling keeps the voters.
+type controlling struct {
+	*tenure
+	founding *founding
+	raising  *raising
+	kick     chan struct{} // holds one: somebody has come or gone
+	changing atomic.Bool   // a change of the configuration is under way, and may come to nothing
+	// for how long each server was silent at the last look
+	silent atomic.Pointer[map[string]time.Duration]
+
+	mu   sync.Mutex
+	left map[string]uint64 // servers removed at their own request in this term, with their boot counters
+}
+
+func newControlling(t *tenure, fo *founding, r *raising) *controlling {
+	return &controlling{tenure: t, founding: fo, raising: r, kick: make(chan struct{}, 1),
+		left: map[string]uint64{}}
+}
+
+// run brings the configuration, one change at a time, to what it should be, for as long as this node
 // leads.
-func (l *leadership) control() {
+func (ct *controlling) run() {
 	seen := map[string]uint64{}      // what this node had at its last look, for each non-voter that answered
 	silent := map[string]time.Time{} // since when nobody has had contact to a server
 	for {
-		l.recordForming()
-		l.raiseOverdue()
-		s := l.in.node.members.situation()
-		s.Left, s.Silent, s.DeadAfter = l.letGoSoFar(), l.silence(s, silent), l.in.node.cfg.Tuning.DeadAfter
-		l.silent.Store(&s.Silent)
-		s.CaughtUp = l.caughtUp(s, seen)
+		ct.founding.record()
+		ct.raising.overdue()
+		s := ct.in.node.members.situation()
+		s.Left, s.Silent, s.DeadAfter = ct.letGoSoFar(), ct.silence(s, silent), ct.in.node.cfg.Tuning.DeadAfter
+		ct.silent.Store(&s.Silent)
+		s.CaughtUp = ct.caughtUp(s, seen)
 		if c := s.Plan(); c.Kind != voting.Keep {
-			if err := l.carryOut(c); err != nil {
-				l.in.log.Debug("change of the configuration failed", keyServer, c.Server, keyError, err)
+			if err := ct.carryOut(c); err != nil {
+				ct.in.log.Debug("change of the configuration failed", keyServer, c.Server, keyError, err)
 			} else {
-				l.in.node.changed.Notify()
+				ct.in.node.changed.Notify()
 				continue
 			}
 		}
 		select {
 		case <-time.After(controlEvery):
-		case <-l.kick:
-		case order := <-l.finals:
-			order <- l.raiseLevel()
-		case <-l.ctx.Done():
+		case <-ct.kick:
+		case order := <-ct.raising.orders:
+			order <- ct.raising.raiseLevel()
+		case <-ct.ctx.Done():
 			return
 		}
 	}
@@ -54,14 +74,14 @@ func (l *leadership) control() {
 // it has now. To ask for what it has now would be too much: a follower learns with the next append that an
 // entry is committed, so under load it is always behind by some, and would never get its vote. As long as
 // nobody has to take a vote or a seat, nobody is asked.
-func (l *leadership) caughtUp(s *voting.Situation, seen map[string]uint64) map[string]bool {
+func (ct *controlling) caughtUp(s *voting.Situation, seen map[string]uint64) map[string]bool {
 	out := map[string]bool{}
-	index, _ := l.in.fsm.View()
+	index, _ := ct.in.fsm.View()
 	if !s.LacksVoter() && !s.AnyDead() && !s.AnyRelief() {
 		clear(seen)
 		return out
 	}
-	applied := l.applied(s.Standbys())
+	applied := ct.applied(s.Standbys())
 	maps.DeleteFunc(seen, func(id string, _ uint64) bool { _, ok := applied[id]; return !ok })
 	for id, now := range applied {
 		before, looked := seen[id]
@@ -76,13 +96,13 @@ const appliedPatience = time.Second
 
 // applied asks servers, all at once, how far they are. Who does not say is not in the answer: it costs the
 // others nothing.
-func (l *leadership) applied(servers []string) map[string]uint64 {
-	ctx, cancel := context.WithTimeout(l.ctx, appliedPatience)
+func (ct *controlling) applied(servers []string) map[string]uint64 {
+	ctx, cancel := context.WithTimeout(ct.ctx, appliedPatience)
 	defer cancel()
 	var mu sync.Mutex
 	out := map[string]uint64{}
 	atOnce(servers, func(id string) {
-		if st, err := l.in.node.members.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
+		if st, err := ct.in.node.members.statusOf(ctx, wire.NodeOf(id)); err == nil && st.server == id {
 			mu.Lock()
 			defer mu.Unlock()
 			out[id] = st.applied
@@ -91,10 +111,10 @@ func (l *leadership) applied(servers []string) map[string]uint64 {
 	return out
 }
 
-func (l *leadership) carryOut(c voting.Change) error {
-	l.changing.Store(true)
-	defer l.changing.Store(false)
-	r, id := l.in.raft, raft.ServerID(c.Server)
+func (ct *controlling) carryOut(c voting.Change) error {
+	ct.changing.Store(true)
+	defer ct.changing.Store(false)
+	r, id := ct.in.raft, raft.ServerID(c.Server)
 	var f raft.IndexFuture
 	switch c.Kind {
 	case voting.AddNonvoter:
@@ -106,17 +126,17 @@ func (l *leadership) carryOut(c voting.Change) error {
 	case voting.Remove:
 		f = r.RemoveServer(id, 0, changeTimeout)
 	}
-	return l.in.guard(f)
+	return ct.in.guard(f)
 }
 
 // silence returns for how long neither gossip nor Raft has had contact to each server, as far as this leader
 // can say.
-func (l *leadership) silence(s *voting.Situation, since map[string]time.Time) map[string]time.Duration {
+func (ct *controlling) silence(s *voting.Situation, since map[string]time.Time) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	now := time.Now()
 	for _, srv := range s.Servers {
 		id := srv.ID
-		if s.Lives(srv) || !l.in.leading.unanswered.has(id) {
+		if s.Lives(srv) || !ct.in.leading.unanswered.has(id) {
 			delete(since, id)
 			continue
 		}
@@ -128,33 +148,33 @@ func (l *leadership) silence(s *voting.Situation, since map[string]time.Time) ma
 	return out
 }
 
-func (l *leadership) letGoSoFar() map[string]uint64 {
-	l.leftMu.Lock()
-	defer l.leftMu.Unlock()
-	return maps.Clone(l.left)
+func (ct *controlling) letGoSoFar() map[string]uint64 {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	return maps.Clone(ct.left)
 }
 
 // letGo notes that a run of a node is stopping, so that it is not taken in again; the next run may be.
-func (l *leadership) letGo(server string, boot uint64) {
-	l.leftMu.Lock()
-	defer l.leftMu.Unlock()
-	l.left[server] = boot
+func (ct *controlling) letGo(server string, boot uint64) {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	ct.left[server] = boot
 }
 
 // farewell takes a stopping node out of the configuration, or takes its vote; boot is the counter of the run
 // that stops.
-func (l *leadership) farewell(ctx context.Context, kind voting.Kind, server string, boot uint64) error {
-	if err := l.await(ctx); err != nil {
+func (ct *controlling) farewell(ctx context.Context, kind voting.Kind, server string, boot uint64) error {
+	if err := ct.await(ctx); err != nil {
 		return err
 	}
-	l.letGo(server, boot)
-	switch srv := l.in.node.members.situation().Server(server); {
+	ct.letGo(server, boot)
+	switch srv := ct.in.node.members.situation().Server(server); {
 	case srv == nil || !srv.Votes && kind == voting.Demote:
 		return nil
-	case srv.Votes && len(l.in.voters()) == 1:
+	case srv.Votes && len(ct.in.voters()) == 1:
 		return fmt.Errorf("%s is the only voter: %w", server, wire.ErrInternal)
 	}
-	return l.carryOut(voting.Change{Kind: kind, Server: server})
+	return ct.carryOut(voting.Change{Kind: kind, Server: server})
 }
 
 // answerFarewell is the leader's side of a node's request to be let go. A node can ask for itself only.
@@ -167,7 +187,7 @@ func (ld *leading) answerFarewell(ctx context.Context, from wire.Hello, kind vot
 	if l == nil {
 		return wire.ErrNotLeader
 	}
-	return l.farewell(ctx, kind, server, from.Boot)
+	return l.controlling.farewell(ctx, kind, server, from.Boot)
 }
 
 const (

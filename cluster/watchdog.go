@@ -174,8 +174,8 @@ func (t *transfers) note(err error, patience time.Duration) (stuck bool) {
 }
 
 // noteTransfer has a new instance take the place of one whose transfer of leadership does not end.
-func (l *leadership) noteTransfer(err error) {
-	if l.transfers.note(err, 4*l.in.node.cfg.Tuning.Heartbeat) {
-		l.in.node.resets.restart(l.in.server, errors.New("a transfer of leadership does not end"))
+func (fl *flights) noteTransfer(err error) {
+	if fl.transfers.note(err, 4*fl.in.node.cfg.Tuning.Heartbeat) {
+		fl.in.node.resets.restart(fl.in.server, errors.New("a transfer of leadership does not end"))
 	}
 }

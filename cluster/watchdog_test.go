@@ -18,7 +18,7 @@ func TestStuckTransfer(t *testing.T) {
 		in := leader.instance()
 		lead := in.leading.now()
 		for range 10 { // as answerAll would see it
-			lead.noteTransfer(raft.ErrLeadershipTransferInProgress)
+			lead.flights.noteTransfer(raft.ErrLeadershipTransferInProgress)
 			time.Sleep(300 * time.Millisecond)
 		}
 		l.until(time.Minute, "it has another Raft instance", func() bool { return leader.instance() != in })

@@ -35,23 +35,29 @@ func parseStored(b []byte) (stored, error) {
 
 var errBehind = errors.New("its log does not go that far")
 
+// proving shows that nothing is lost with a log.
+type proving struct {
+	*tenure
+	confirming *confirming
+}
+
 // quorumWithout returns nil if a majority of all voters has stored this leader's log, as it is now, and is in
 // its term. The server is not counted. If counts is not nil, nor is a voter of which it says no. Entries that
 // are not committed yet belong to the log too: the server may have stored them, and said so, and its answer
 // may be on its way.
-func (l *leadership) quorumWithout(server string, counts func(voter string) bool) error {
-	_, last, err := l.in.storage.lastEntry()
+func (p *proving) quorumWithout(server string, counts func(voter string) bool) error {
+	_, last, err := p.in.storage.lastEntry()
 	if err != nil {
 		return err
 	}
-	return l.majority(func(ctx context.Context, voter string) error {
+	return p.confirming.majority(func(ctx context.Context, voter string) error {
 		if voter == server || counts != nil && !counts(voter) {
 			return wire.ErrNotMe
 		}
 		for {
-			s, err := l.askStored(ctx, voter)
+			s, err := p.askStored(ctx, voter)
 			if err == nil {
-				err = l.holds(s, last)
+				err = p.holds(s, last)
 			}
 			if !errors.Is(err, errBehind) || !sleep.For(ctx, 20*time.Millisecond) { // entries may be on their way
 				return err
@@ -63,24 +69,24 @@ func (l *leadership) quorumWithout(server string, counts func(voter string) bool
 // holds returns nil if a voter has the leader's log up to an index. If its last entry is of this term, it got
 // that from this leader, with everything before. An entry of an earlier term says nothing about those before
 // it.
-func (l *leadership) holds(s stored, index uint64) error {
-	if err := l.stillMine(s.term); err != nil {
+func (p *proving) holds(s stored, index uint64) error {
+	if err := p.stillMine(s.term); err != nil {
 		return err
 	}
-	if s.lastTerm != l.term || s.last < index {
+	if s.lastTerm != p.term || s.last < index {
 		return fmt.Errorf("%w: it ends with entry %d of term %d, and entry %d of term %d is needed",
 			errBehind, s.last, s.lastTerm,
-			index, l.term)
+			index, p.term)
 	}
 	return nil
 }
 
 // askStored asks a voter how far its log goes. A program that does not know the question counts as one that
 // has nothing.
-func (l *leadership) askStored(ctx context.Context, voter string) (stored, error) {
-	n := l.in.node
-	if voter == l.in.server {
-		return l.in.storage.stored()
+func (p *proving) askStored(ctx context.Context, voter string) (stored, error) {
+	n := p.in.node
+	if voter == p.in.server {
+		return p.in.storage.stored()
 	}
 	if s := n.directory.Get(wire.NodeOf(voter)); s == nil || s.MaxProtocol < wire.LevelSafety {
 		return stored{}, fmt.Errorf("%w: it cannot be asked how far its log goes", ErrVersion)

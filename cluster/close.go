@@ -82,7 +82,7 @@ type stopping struct {
 // depart takes this node out of the configuration and forgets its state.
 func (sp *stopping) depart(ctx context.Context) error {
 	sp.departure.step(func(g *goodbye) { g.forGood = true })
-	sp.awaitSuccessor(ctx, func() bool { return false })
+	sp.awaitRelief(ctx, func() bool { return false })
 	sp.sayLeaving()
 	if len(sp.instance().configuration().Servers) > 1 {
 		if err := sp.ask(ctx, wire.MethodRemove, func() bool { return true }); err != nil {
@@ -104,7 +104,7 @@ func (n *Node) shutDown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 	defer cancel()
 	n.stopping.sayLeaving()
-	n.stopping.awaitSuccessor(ctx, func() bool { return false })
+	n.stopping.awaitRelief(ctx, func() bool { return false })
 	n.stopping.sayFarewell(ctx)
 	n.stopping.handOver()
 	err := n.release()
@@ -113,7 +113,7 @@ func (n *Node) shutDown() error {
 }
 
 // sayFarewell sees to it that the others keep a majority without this node. A memory node, which comes back
-// without its votes, leaves the configuration; the last voter waits for a successor. Of two durable voters
+// without its votes, leaves the configuration; the last voter waits for a relief. Of two durable voters
 // one gives up its vote, unless the other stops as well.
 func (sp *stopping) sayFarewell(ctx context.Context) {
 	var err error

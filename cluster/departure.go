@@ -14,7 +14,7 @@ type departure struct {
 	facts  goodbye
 	awaits string // what the stop waits for; "" = nothing
 
-	inVain   bool // this node has waited for a successor, and none came
+	inVain   bool // this node has waited for a relief, and none came
 	saidLost bool // it has said that the farm has no majority without it
 }
 
@@ -58,14 +58,14 @@ func (d *departure) stayOn() (news bool) {
 	return news
 }
 
-// waitForSuccessor notes whether the stop waits for a successor, and which voters stay, for people. It
+// waitForRelief notes whether the stop waits for a relief, and which voters stay, for people. It
 // reports whether it waited before.
-func (d *departure) waitForSuccessor(text string, waits bool) (before bool) {
+func (d *departure) waitForRelief(text string, waits bool) (before bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before, d.awaits = d.awaits != "", ""
 	if waits {
-		d.awaits = "a successor, since without this node the farm has no majority (" + text + ")"
+		d.awaits = "a relief, since without this node the farm has no majority (" + text + ")"
 	}
 	return before
 }
@@ -77,14 +77,14 @@ func (d *departure) awaited() string {
 	return d.awaits
 }
 
-// giveUp notes that no successor came.
+// giveUp notes that no relief came.
 func (d *departure) giveUp() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.inVain = true
 }
 
-// gaveUp reports whether the node has waited for a successor, and none came.
+// gaveUp reports whether the node has waited for a relief, and none came.
 func (d *departure) gaveUp() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

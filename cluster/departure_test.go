@@ -15,7 +15,7 @@ func TestDeparture(t *testing.T) {
 	if !d.step(retire) || d.step(retire) || !d.now().retires {
 		t.Error("what is said twice is news once")
 	}
-	if d.waitForSuccessor("1 of 2", true) || !d.waitForSuccessor("", false) {
+	if d.waitForRelief("1 of 2", true) || !d.waitForRelief("", false) {
 		t.Error("whether it waited is forgotten")
 	}
 	if !d.noteLoss() || d.noteLoss() {

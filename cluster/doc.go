@@ -65,7 +65,8 @@
 //     and its *epoch*, which counts how often the farm was re-formed.
 //   - A farm whose quorum is gone for good is *re-formed* by one of those that are left, the *successor*. The
 //     others *stand down* first, which ends their Raft, and give a *promise* to follow the successor.
-//   - An *heir* is the voter to which a leader hands over.
+//   - An *heir* is the voter to which a leader hands over. The *relief* of a voter that stops is the stand-by
+//     that takes its seat.
 //   - A *pledge* is a word to one founder, for ten seconds; a *claim* is the right to restore a backup.
 //   - A *level* is what nodes may say to each other, and what may stand in the log. It only rises.
 //

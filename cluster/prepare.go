@@ -16,7 +16,7 @@ import (
 
 const (
 	prepareEvery    = 50 * time.Millisecond
-	preparePatience = 3 * time.Second // for a leader to say that a successor comes
+	preparePatience = 3 * time.Second // for a leader to say that a relief comes
 )
 
 // PrepareStop announces that this node will stop soon, and sees to it that the farm keeps a majority then. A
@@ -34,7 +34,7 @@ func (n *Node) PrepareStop(ctx context.Context) {
 	if s := n.members.situation(); len(s.Standbys()) > 0 {
 		n.stopping.giveUpLead(s) // a leader cannot move its own seat
 	}
-	n.stopping.awaitSuccessor(ctx, n.end.begun.Load)
+	n.stopping.awaitRelief(ctx, n.end.begun.Load)
 }
 
 // StayOn takes PrepareStop back: this node is not about to stop any more. A vote that it has given away it
@@ -45,16 +45,16 @@ func (n *Node) StayOn() {
 	}
 }
 
-// awaitSuccessor waits until the farm has a majority without this node, or there is no sense in waiting. Who
+// awaitRelief waits until the farm has a majority without this node, or there is no sense in waiting. Who
 // has waited in vain does not wait again.
-func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
+func (sp *stopping) awaitRelief(ctx context.Context, closing func() bool) {
 	began := time.Now()
-	assured := began // when a leader said last that a successor comes
+	assured := began // when a leader said last that a relief comes
 	for {
 		lost := sp.lostWithout()
-		sense := lost.text != "" && lost.successor && !closing() && !sp.departure.gaveUp() &&
+		sense := lost.text != "" && lost.relief && !closing() && !sp.departure.gaveUp() &&
 			time.Since(assured) < preparePatience
-		before := sp.departure.waitForSuccessor(lost.text, sense)
+		before := sp.departure.waitForRelief(lost.text, sense)
 		switch {
 		case lost.text == "" && before:
 			sp.log.Info("the farm has a majority without this node now", "after",
@@ -63,7 +63,7 @@ func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 		case lost.text == "" || closing():
 			return
 		case !sense || ctx.Err() != nil:
-			sp.departure.waitForSuccessor("", false)
+			sp.departure.waitForRelief("", false)
 			if ctx.Err() != nil {
 				sp.departure.giveUp()
 			}
@@ -72,7 +72,7 @@ func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 			}
 			return
 		case !before:
-			sp.log.Warn("the farm has no majority without this node, so its stop waits for a successor",
+			sp.log.Warn("the farm has no majority without this node, so its stop waits for a relief",
 				"voters", lost.text)
 		}
 		switch comes, err := sp.moveVotes(ctx); {
@@ -89,7 +89,7 @@ func (sp *stopping) awaitSuccessor(ctx context.Context, closing func() bool) {
 type loss struct {
 	text       string // which voters stay, if they are no majority; "" if they are
 	othersStay bool   // some member does
-	successor  bool   // and there would be a majority, once everybody votes who could
+	relief     bool   // and there would be a majority, once everybody votes who could
 }
 
 func (sp *stopping) lostWithout() (l loss) {
@@ -116,17 +116,17 @@ func (sp *stopping) lostWithout() (l loss) {
 	if len(stay) == 0 {
 		l.text = fmt.Sprintf("none of %d stays", voters)
 	}
-	l.successor = s.SuccessorComes(s.Self)
+	l.relief = s.ReliefComes(s.Self)
 	return l
 }
 
-// moveVotes has a leader that stays move the votes. It reports whether that one says that a successor comes.
+// moveVotes has a leader that stays move the votes. It reports whether that one says that a relief comes.
 func (sp *stopping) moveVotes(ctx context.Context) (comes bool, err error) {
 	in := sp.instance()
 	if in.raft.State() != raft.Leader {
 		return sp.voteComes(ctx)
 	}
-	return !sp.giveUpLead(sp.members.situation()), nil // the only voter promotes its successor itself
+	return !sp.giveUpLead(sp.members.situation()), nil // the only voter promotes its relief itself
 }
 
 // giveUpLead hands over leadership if some other voter stays. It reports whether one does.
@@ -173,7 +173,7 @@ func (ld *leading) answerVoteComes(from wire.Hello, server string) ([]byte, erro
 	}
 	comes := s.VoteComes(server)
 	if s.Votes(server) {
-		comes = s.SuccessorComes(server)
+		comes = s.ReliefComes(server)
 	}
 	// The configuration that s has may be one that is not committed yet. It is asked after s was made, so
 	// that no change begins unseen.

@@ -44,7 +44,7 @@ func (l *lab) joinerOf(seed *labNode, ip string, c Config) *labNode {
 }
 
 // A node whose stop the farm cannot afford says what it waits for, as long as it waits.
-func TestStopWaitsForSuccessor(t *testing.T) {
+func TestStopWaitsForRelief(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
 		leader, follower := l.oneOfThreeDies()
@@ -60,7 +60,7 @@ func TestStopWaitsForSuccessor(t *testing.T) {
 		})
 		<-done
 		if a := follower.State().Awaits; a != "" {
-			t.Errorf("it has a successor and says that it waits for %s", a)
+			t.Errorf("it has a relief and says that it waits for %s", a)
 		}
 		follower.stop()
 		leader.must("set a 1")
@@ -69,7 +69,7 @@ func TestStopWaitsForSuccessor(t *testing.T) {
 	})
 }
 
-// A successor that never comes is waited for as long as there is time, and not again.
+// A relief that never comes is waited for as long as there is time, and not again.
 func TestStopWaitsInVain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() // made outside, because a bubble's clock is years off the file system's

@@ -19,7 +19,7 @@ import (
 // stoodDown cuts two of five off and has both stand down, as in a recovery that is to go on without the other
 // three. It returns the one that is to go on with the farm, the other one, those away, and the promise to be
 // given.
-func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte) {
+func (l *lab) stoodDown() (successor, other *labNode, away []*labNode, follow []byte) {
 	l.t.Helper()
 	leader, others := l.leader()
 	l.fill(leader, "k", l.nodes...)
@@ -38,15 +38,15 @@ func (l *lab) stoodDown() (heir, other *labNode, away []*labNode, follow []byte)
 }
 
 // promised is stoodDown, and both have given the promise.
-func (l *lab) promised() (heir, other *labNode, away []*labNode) {
+func (l *lab) promised() (successor, other *labNode, away []*labNode) {
 	l.t.Helper()
-	heir, other, away, follow := l.stoodDown()
-	for _, n := range []*labNode{heir, other} {
+	successor, other, away, follow := l.stoodDown()
+	for _, n := range []*labNode{successor, other} {
 		if err := n.recovery.answerFollow(follow); err != nil {
 			l.t.Fatal(err)
 		}
 	}
-	return heir, other, away
+	return successor, other, away
 }
 
 // A node that has promised not to vote is killed and started again, and some of those given up are there
@@ -57,8 +57,8 @@ func (l *lab) promised() (heir, other *labNode, away []*labNode) {
 func TestPromiseOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	together(t, 5, true, func(l *lab) {
-		heir, other, away := l.promised()
-		before := heir.State().ClusterID
+		successor, other, away := l.promised()
+		before := successor.State().ClusterID
 		away[0].kill()
 		other.kill()
 		other.start()
@@ -72,7 +72,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 				}
 			}
 		}
-		if err := heir.recovery.answerReform(l.ctx(time.Minute), wire.AppendString(nil, before)); err != nil {
+		if err := successor.recovery.answerReform(l.ctx(time.Minute), wire.AppendString(nil, before)); err != nil {
 			t.Fatal(err)
 		}
 		away[0].start()
@@ -83,7 +83,7 @@ func TestPromiseOutlivesRestart(t *testing.T) {
 				t.Errorf("%s: cluster ID %s, was %s", n.conf.Name, id, before)
 			}
 		}
-		l.until(time.Minute, "all vote again", func() bool { return len(heir.instance().voters()) == 5 })
+		l.until(time.Minute, "all vote again", func() bool { return len(successor.instance().voters()) == 5 })
 		other.kill() // with what is left of the promise
 		other.start()
 		l.ready(other)
@@ -100,9 +100,9 @@ func TestPromiseEnds(t *testing.T) {
 	}
 	for _, quorum := range []bool{false, true} {
 		together(t, 5, true, func(l *lab) {
-			heir, other, away := l.promised()
-			before := heir.State().ClusterID
-			heir.kill()
+			successor, other, away := l.promised()
+			before := successor.State().ClusterID
+			successor.kill()
 			other.kill()
 			other.start()
 			if quorum { // and nobody will ever be able to ask the successor
@@ -116,7 +116,7 @@ func TestPromiseEnds(t *testing.T) {
 					t.Fatal("it votes again, though the one that it has promised to follow may go on with " +
 						"the farm")
 				}
-				heir.start()
+				successor.start()
 			}
 			l.ready(other)
 			other.must("set meanwhile 1")
@@ -124,7 +124,7 @@ func TestPromiseEnds(t *testing.T) {
 				t.Errorf("cluster ID %s, was %s", id, before)
 			}
 			for _, n := range l.nodes {
-				if !n.up || quorum && n == heir {
+				if !n.up || quorum && n == successor {
 					n.start()
 				}
 			}
@@ -216,22 +216,22 @@ func TestReformingTakesLong(t *testing.T) {
 			n.start()
 		}
 		l.ready(l.nodes...)
-		heir, other, away := l.promised()
-		before := heir.State().ClusterID
+		successor, other, away := l.promised()
+		before := successor.State().ClusterID
 		for _, n := range away {
 			n.kill()
 		}
 		l.net.Heal()
-		slow[heir].Store(true)
+		slow[successor].Store(true)
 		done := make(chan error, 1)
-		go func() { done <- heir.recovery.answerReform(l.ctx(time.Hour), wire.AppendString(nil, before)) }()
+		go func() { done <- successor.recovery.answerReform(l.ctx(time.Hour), wire.AppendString(nil, before)) }()
 		for range 20 {
 			time.Sleep(5 * time.Second)
-			if !heir.instance().quiet.ended() || !other.instance().quiet.ended() {
+			if !successor.instance().quiet.ended() || !other.instance().quiet.ended() {
 				t.Fatal("somebody votes again while the farm is re-formed")
 			}
 		}
-		slow[heir].Store(false)
+		slow[successor].Store(false)
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}

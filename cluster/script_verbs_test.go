@@ -101,7 +101,7 @@ func (s *script) doStart(rest string) {
 }
 
 // doStop stops machines in good order, one after the other or "at once". "within D" is the time that a
-// program has to finish its work, and to wait for a successor.
+// program has to finish its work, and to wait for a relief.
 func (s *script) doStop(rest string) {
 	rest, _, d := s.patience(rest)
 	who, together := strings.CutSuffix(rest, " at once")

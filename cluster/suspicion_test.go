@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A leader whose process is gone has a successor as soon as its lease may be over, whatever the number of
-// voters: they give it up at one moment, and the first of them gets all votes.
+// A leader whose process is gone is followed by another as soon as its lease may be over, whatever the
+// number of voters: they give it up at one moment, and the first of them gets all votes.
 // Slow: farms of up to seven nodes lose their leader three times each.
-func TestSuccessorWithoutSplitVotes(t *testing.T) {
+func TestElectionWithoutSplitVotes(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{3, 5, 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestSuccessorWithoutSplitVotes(t *testing.T) {
 }
 
 // Who comes first and lacks entries is refused by the others; the next asks after it.
-func TestSuccessorHasAll(t *testing.T) {
+func TestNextLeaderHasAll(t *testing.T) {
 	t.Parallel()
 	together(t, 3, false, func(l *lab) {
 		l.ready(l.nodes...)

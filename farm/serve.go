@@ -129,7 +129,7 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan 
 	ctx, cancel := context.WithTimeout(f.done, limit)
 	defer cancel()
 	drained := f.logDrain(why, limit)
-	_, succeeded := f.prepareStop(ctx)
+	_, relieved := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	f.closePort(ctx)
 	select {
@@ -145,7 +145,7 @@ func (f *Farm) stopServing(srv *http.Server, fresh *freshConns, accepted <-chan 
 	srv.Shutdown(ctx)
 	drained(f.gate.Idle(ctx))
 	f.awaitJobs(ctx)
-	succeeded()
+	relieved()
 }
 
 // quietWait is how long a stop waits for connections that the system has taken to be accepted.

@@ -31,7 +31,7 @@ func (f *Farm) Drain(ctx context.Context) error {
 	ctx, cancel = until(ctx, undone)
 	defer cancel()
 	drained := f.logDrain("the program says so", f.gate.Timeout())
-	prepared, succeeded := f.prepareStop(ctx)
+	prepared, relieved := f.prepareStop(ctx)
 	f.gate.Retire(ctx)
 	n := f.gate.Finish(ctx)
 	late := f.jobs.Idle(ctx)
@@ -40,7 +40,7 @@ func (f *Farm) Drain(ctx context.Context) error {
 		return fmt.Errorf("farm: drain: %w", ErrUndrained)
 	}
 	drained(n)
-	succeeded()
+	relieved()
 	if n > 0 {
 		return fmt.Errorf("farm: %d handlers are still running: %w", n, ctx.Err())
 	}
@@ -124,9 +124,9 @@ func (d *drains) undo(reopen func() bool, stay func()) (undone bool, err error) 
 	return true, nil
 }
 
-// prepareStop has the farm find a successor for this node while that drains. prepared waits until that is
-// done, and succeeded until there is one, if the farm needs one and can have one; the end of ctx ends both.
-func (f *Farm) prepareStop(ctx context.Context) (prepared, succeeded func()) {
+// prepareStop has the farm find a relief for this node while that drains. prepared waits until that is
+// done, and relieved until there is one, if the farm needs one and can have one; the end of ctx ends both.
+func (f *Farm) prepareStop(ctx context.Context) (prepared, relieved func()) {
 	var preparing sync.WaitGroup
 	preparing.Go(func() { f.node.PrepareStop(ctx) })
 	return preparing.Wait, func() {

@@ -168,12 +168,12 @@ func TestGate_Health(t *testing.T) {
 	if res, _ := fetch(t, request(t, "POST", a.public.URL+"/readyz", nil)); res.StatusCode != 405 {
 		t.Errorf("POST: %d", res.StatusCode)
 	}
-	awaits = "a successor" // of no interest to anybody before the drain
+	awaits = "a relief" // of no interest to anybody before the drain
 	check("/readyz", 200)
 	a.gate.Retire(t.Context())
 	admin := httptest.NewServer(a.gate.Health())
 	defer admin.Close()
-	const waits = "draining: its stop waits for a successor\n"
+	const waits = "draining: its stop waits for a relief\n"
 	if res, body := get(t, admin.URL+"/readyz"); res.StatusCode != 503 || body != waits {
 		t.Errorf("it drains and waits: %d, %q", res.StatusCode, body)
 	}

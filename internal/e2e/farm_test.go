@@ -212,7 +212,7 @@ func (f *farm) stop() {
 	}
 }
 
-// end stops all nodes of a durable farm, to see that they still can. Nodes in memory would wait for successors; that they
+// end stops all nodes of a durable farm, to see that they still can. Nodes in memory would wait for a relief; that they
 // stop is seen elsewhere.
 func (f *farm) end() {
 	f.t.Helper()

@@ -42,10 +42,10 @@ func TestReplace(t *testing.T) {
 
 // Of three nodes one is killed, a new one comes, and at once another one is stopped: the last of the old ones could write nothing
 // alone. The stop waits for the new one's vote, within the time that there is to drain.
-func TestStopWaitsForSuccessor(t *testing.T) {
+func TestStopWaitsForRelief(t *testing.T) {
 	scenario(t)
 	if !ci.Torture() {
-		t.Skip("by make torture; the script stop_waits_for_successor shows the same")
+		t.Skip("by make torture; the script stop_waits_for_relief shows the same")
 	}
 	f := newFarm(t, 4, true)
 	old, fresh := f.nodes[:3], f.nodes[3]

@@ -71,7 +71,7 @@ func New() *Network {
 
 // Host is what a process on one machine sees of the network, for one life of it: after the machine went down, the Host of
 // that life is good for nothing any more, even when the machine is up again. So what is left of a killed process cannot
-// interfere with its successor. Ask the Network for a new one.
+// interfere with the process of the next life. Ask the Network for a new one.
 type Host struct {
 	network *Network
 	ip      string

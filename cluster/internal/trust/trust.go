@@ -14,7 +14,7 @@
 // Certificates never expire, and clocks are not asked: the chain is verified as of a fixed moment. A farm
 // whose clocks are years off (a machine without a battery, a restored image) must still come up, and an
 // expiry date would protect nothing here, since a stolen secret can sign a new certificate at any time. What
-// ends trust is taking a secret out of the list, one rolling restart after its successor began to sign.
+// ends trust is taking a secret out of the list, one rolling restart after the next one began to sign.
 //
 // Certificates of an authority outside are another matter: see Own.
 package trust

@@ -23,7 +23,7 @@ const (
 // Plan returns the next single change, or Keep. It is pure: everything it knows is in s. The order matters:
 // an old incarnation goes before the new one comes, and a dead voter before a stand-by takes its place, so
 // that a vote is never counted twice. The number of voters rises over what it should be only for the moment
-// in which a successor votes beside a voter that stops (planRelief).
+// in which a relief votes beside a voter that stops (planRelief).
 func (s *Situation) Plan() Change {
 	steps := []func() Change{s.planRemoval, s.planAddition, s.planRelief, s.planPromotion, s.planBurial,
 		s.planDemotion}

@@ -98,10 +98,10 @@ func (s *Situation) Needed(server string, leaves bool) bool {
 	return staying <= others/2
 }
 
-// SuccessorComes reports whether the farm would have a majority without a server that stops, once those that
+// ReliefComes reports whether the farm would have a majority without a server that stops, once those that
 // could vote do: they take the seats that are free, and then the seats of voters that stop. The node that
 // looks may itself be the one.
-func (s *Situation) SuccessorComes(server string) bool {
+func (s *Situation) ReliefComes(server string) bool {
 	if s.Undecided {
 		return false
 	}

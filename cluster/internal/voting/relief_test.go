@@ -111,7 +111,7 @@ func TestPlanReliefUndecided(t *testing.T) {
 	if got := s.Plan(); got.Kind != Keep {
 		t.Errorf("plan: %+v", got)
 	}
-	if s.VoteComes("d.1") || s.SuccessorComes("b.1") {
+	if s.VoteComes("d.1") || s.ReliefComes("b.1") {
 		t.Error("a vote is promised that is not moved")
 	}
 }
@@ -228,11 +228,11 @@ func TestVoteComesOfTheDead(t *testing.T) {
 // The node a stops. Whether the others need it, and whether somebody could take its place.
 func TestNeeded(t *testing.T) {
 	tests := map[string]struct {
-		servers   []Server
-		nodes     []Node
-		leaves    bool
-		needed    bool
-		successor bool
+		servers []Server
+		nodes   []Node
+		leaves  bool
+		needed  bool
+		relief  bool
 	}{
 		"alone": {servers("+a.1"), how("a"), false, true, false},
 		"two, which become one": {servers("+a.1", "+b.1"), how("a", "b"), false, false,
@@ -279,8 +279,8 @@ func TestNeeded(t *testing.T) {
 			if got := s.Needed("a.1", tt.leaves); got != tt.needed {
 				t.Errorf("needed: %v", got)
 			}
-			if got := s.SuccessorComes("a.1"); tt.needed && got != tt.successor {
-				t.Errorf("a successor comes: %v", got)
+			if got := s.ReliefComes("a.1"); tt.needed && got != tt.relief {
+				t.Errorf("a relief comes: %v", got)
 			}
 		})
 	}

@@ -128,7 +128,7 @@ func TestCAS(t *testing.T) {
 	r.apply(Write{Key: key, Deletes: []string{"n"}})
 	r.apply(Write{Key: key, Sets: entries("n", "")})
 	if answer := r.apply(CAS{key, "n", 8, []byte("4")}); answer.Status != Conflict {
-		t.Errorf("the version of a deleted value was good for its successor: %+v", answer)
+		t.Errorf("the version of a deleted value was good for the next one: %+v", answer)
 	}
 }
 

@@ -8,8 +8,9 @@ import (
 )
 
 // raft limits an append by the number of its entries, and here an entry holds up to 896 KiB. A follower that
-// is far behind would get all it lacks in one request, and again from the beginning if the line is too thin
-// for that. raft reads so many from the log, whatever their size, before fit drops what is too much
+// is far behind would get all that it lacks in one request; if the line is too thin for that, it would get it
+// again from the beginning. raft reads so many from the log, whatever their size, before fit drops what is
+// too much
 const maxAppendEntries = 64
 
 // fit shortens a request to entries of so many bytes, or to one entry: a prefix of its entries is as good an

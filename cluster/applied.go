@@ -61,8 +61,8 @@ func (p *progress) failure() error {
 	return p.ended
 }
 
-// wait returns nil when index was applied, ErrClosed when stopped was closed before, the reason if it never
-// will be, or the context's error.
+// wait returns nil when index was applied. Else it returns ErrClosed if stopped was closed before, the reason
+// if index never will be applied, or the context's error.
 func (p *progress) wait(ctx context.Context, stopped <-chan struct{}, index uint64) error {
 	if p.index.Load() >= index {
 		return nil

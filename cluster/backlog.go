@@ -10,11 +10,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// backlog is the requests that came over the network and wait for raft, in their order. Raft may be at one of
-// them for as long as a state machine hangs, while the others try again and again, each time over another
-// connection, which stays open until its request is answered. Nobody waits for an answer to what it has sent
-// again: so of each kind of request, and of each server, the latest waits, and an earlier one is refused. The
-// zero value holds none. One goroutine uses it.
+// backlog is the requests that came over the network and wait for raft, in their order. Raft may be busy with
+// one of them for as long as a state machine hangs. Meanwhile the others try again and again, each time over
+// another connection, which stays open until its request is answered. Nobody waits for an answer to what it
+// has sent again. So of each kind of request, and of each server, the latest waits, and an earlier one is
+// refused. The zero value holds none. One goroutine uses it.
 type backlog struct{ waits []waitingRequest }
 
 type waitingRequest struct {

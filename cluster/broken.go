@@ -49,7 +49,7 @@ func (s strictStore) StoreLogs(l []*raft.Log) error {
 	})
 }
 
-// gap says of a write that failed whether its entries followed those in the log at all.
+// gap adds ErrGap to the error of a write whose entries did not follow those in the log.
 func (s strictStore) gap(index uint64, err error) error {
 	if err == nil {
 		return nil
@@ -61,7 +61,7 @@ func (s strictStore) gap(index uint64, err error) error {
 	return err
 }
 
-// GetLog never returns an entry that is damaged, nor an error that says so.
+// GetLog never returns a damaged entry, nor an error that says that one is.
 func (s strictStore) GetLog(index uint64, l *raft.Log) error {
 	return s.breakage.readEntry(s.Store, index, l)
 }

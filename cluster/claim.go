@@ -12,8 +12,8 @@ import (
 
 // A restore asks nobody for the farm's state, so two at once would make two farms of it. Whoever restores
 // claims the farm from every member that it reaches, itself among them; a member gives one claim at a time.
-// Two who can reach each other, in one direction at least, cannot both have it; two in the halves of a
-// partition can, and their farms refuse each other.
+// Two who can reach each other, in one direction at least, cannot both have it. Two in the halves of a
+// partition can, and then their farms refuse each other.
 
 const claimFor = restorePatience
 
@@ -25,9 +25,9 @@ type claims struct {
 	restoring atomic.Bool // a restore is under way on this node
 }
 
-// claim asks everybody who is there to let this node replace the state of the farm that it returns. The
-// members are asked in one order by all who claim, so that one of two has it; but first it is found out, of
-// all at once, who answers. A member that does not answer, or knows of no claims, does not stand in the way.
+// claim asks everybody who is there to let this node replace the state of the farm that it returns. All who
+// claim ask the members in the same order, so that one of two gets it. Before that, all are asked at once
+// whether they answer. A member that does not answer, or knows of no claims, does not stand in the way.
 func (c *claims) claim(ctx context.Context) (cluster string, err error) {
 	defer func() {
 		if err != nil {

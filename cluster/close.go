@@ -177,7 +177,7 @@ func (sp *stopping) heir() (server string) {
 }
 
 // ask has the leader take this node out of the configuration, or its vote. It tries until ctx ends, or there
-// is no sense in it.
+// is no reason to.
 func (sp *stopping) ask(ctx context.Context, m wire.Method, sense func() bool) error {
 	var pause backoff
 	for {

@@ -19,11 +19,11 @@ import (
 )
 
 // Every copy of the state should be the same: the log is, and state machines are deterministic. The leader
-// sees whether it is so. It asks the other copies for their hash (internal/replica) at an index that all
-// have passed; what most voters have is right. A copy that has something else is told to begin anew from the
+// sees whether it is so. It asks the other copies for their hash (internal/replica) at an index that all have
+// passed. What most voters have is right. A copy that has something else is told to begin anew from the
 // others (resync.go), one at a time. If the leader's own is wrong, it hands over first. If no hash has a
-// majority, nobody can tell which copy is right: nothing is given up, the farm takes no writes, and people
-// decide.
+// majority, nobody can tell which copy is right. Then nothing is given up, the farm takes no writes, and
+// people decide.
 
 const (
 	compareEvery = 2 * time.Second
@@ -51,8 +51,8 @@ type comparison struct {
 	found   time.Time             // when the present difference was found
 }
 
-// How long others may take to hash their states, after the leader has. Who has restarted meanwhile never
-// does.
+// How long others may take to hash their states, once the leader has hashed its own. A node that has
+// restarted meanwhile never does.
 const (
 	hashPatience  = time.Minute      // before a difference that they could decide counts as undecided
 	statePatience = 10 * time.Minute // before they are not asked any more

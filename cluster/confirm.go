@@ -50,7 +50,7 @@ func (c *confirming) barrierAmong(ctx context.Context, those *rounds[uint64]) (i
 }
 
 // leisure is the time between two barriers for nodes that only want to know how fresh they are. Each node
-// asks every two seconds, and each barrier asks all voters: of a large farm they would hear of little else.
+// asks every two seconds, and each barrier asks all voters. In a large farm the voters would do little else.
 const leisure = 500 * time.Millisecond
 
 // leisurely returns what lets that time pass between its calls.

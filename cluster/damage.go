@@ -10,9 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
-// A node whose log, or the snapshot before it, is damaged cannot tell what it has lost: votes, perhaps, and
-// entries that were acknowledged because it has them. So it takes no part until a leader says that the others
-// do not need that log (unfit.go). A farm of one has nobody to ask: its node does not start.
+// A node may find its log damaged, or the snapshot before it. Then it cannot tell what it has lost: perhaps
+// votes, and entries that were acknowledged because it had them. So it takes no part until a leader says that
+// the others do not need that log (unfit.go). A farm of one has nobody to ask: its node does not start.
 
 // damaging reports whether an error says that the log or its snapshots are not what was written.
 func damaging(err error) bool {
@@ -28,7 +28,7 @@ func unusable(err error) error {
 	return err
 }
 
-// sayMended says what was wrong with a log, and put right before raft saw it.
+// sayMended logs what was wrong with a log, and was put right before raft saw it.
 func (lg *logs) sayMended(m raftlog.Mended) {
 	if len(m.Damaged) > 0 {
 		lg.log.Warn("a snapshot is damaged; another one and the log make up for it", "damaged", m.Damaged)
@@ -45,9 +45,9 @@ func (lg *logs) sayMended(m raftlog.Mended) {
 	}
 }
 
-// readEntry reads an entry for raft. raft panics on some errors, and sends to others what it reads; so from
-// an entry that is damaged on, nothing more is sent or heard, applied or written, before raft gets something
-// in its place.
+// readEntry reads an entry for raft. raft panics on some errors, and sends to others what it reads. So if an
+// entry is damaged, the node first stops: it sends, hears, applies and writes nothing more. Then raft gets
+// something in the place of the entry.
 func (b *breakage) readEntry(store raft.LogStore, index uint64, l *raft.Log) error {
 	err := store.GetLog(index, l)
 	var bad *raftlog.CorruptError

@@ -18,8 +18,8 @@ import (
 //   - The run said goodbye, which it does when its part in the farm has ended.
 //   - A later run of the node has its data directory, which it locks, or its address. With a data directory
 //     each run knows by itself that the earlier ones of its node are over.
-//   - The system at its address refuses connections: no process has the port. A firewall that answers in the
-//     name of a host, by a reset, forges that.
+//   - The system at its address refuses connections: no process has the port. (A firewall that resets
+//     connections in the name of a host forges that.)
 //
 // A connection is kept to the process, so that its end is noticed at once.
 

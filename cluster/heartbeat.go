@@ -77,8 +77,9 @@ func (t *transport) untilAppended(rpc raft.RPC, req *raft.AppendEntriesRequest) 
 		func(a raft.RPCResponse) { t.lookAt(a, req, restoredTo) })
 }
 
-// until returns a request with a channel of its own for the answer, and what to do when raft has taken it: it
-// is noted that raft is at it, until the answer, which is passed on after a look.
+// until returns a request with a channel of its own for the answer, and what to do when raft has taken it:
+// until raft answers, it is noted that raft is busy with this request. The answer is passed on after a look
+// at it.
 func (t *transport) until(rpc raft.RPC, at *atomic.Pointer[task], doing *task,
 	look func(raft.RPCResponse)) (_ raft.RPC, taken func()) {
 	answer, asker := make(chan raft.RPCResponse, 1), rpc.RespChan

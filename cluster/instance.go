@@ -103,7 +103,7 @@ func (in *instance) start(notify <-chan bool) {
 	in.wg.Go(in.witness.hashMarked)
 }
 
-// halt ends this node's part in the farm: its state machines met something that they must not skip.
+// halt ends this node's part in the farm for good: its state machines, or its log, cannot go on.
 func (in *instance) halt(err error) {
 	in.node.fail(err)
 	in.node.progress.end(in.node.failure.get())

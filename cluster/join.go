@@ -21,8 +21,8 @@ const (
 	sayPause     = 10 * time.Second // between two lines that say why, at least
 )
 
-// joining keeps this node in touch with the others, and says of those in Join who do not answer what is the
-// matter with them. What it remembers has locks of its own.
+// joining keeps this node in touch with the others. Of those in Join who do not answer it says why. What it
+// remembers has locks of its own.
 type joining struct {
 	*base
 	members  *members
@@ -63,9 +63,9 @@ func (j *joining) join() {
 	}
 }
 
-// call exchanges member lists with whoever answers at the addresses. It does not wait: one that does not
-// answer takes seconds, in which the others would not be called again, and a founder that comes back listens
-// for three only.
+// call exchanges member lists with whoever answers at the addresses. It does not wait. An address that does
+// not answer takes seconds, in which the others would not be called again; and a founder that comes back
+// listens for three seconds only.
 func (j *joining) call(addrs []string) {
 	for _, addr := range addrs {
 		if j.calling.has(addr) {
@@ -142,8 +142,8 @@ func (j *joining) hearsay() []string {
 	return j.contacts.all()
 }
 
-// noteRefusal notes what became of a call, nil if somebody answered, and warns of a node that is there and
-// has nothing in common with this one: it will be so until somebody changes a setting.
+// noteRefusal notes what became of a call; nil if somebody answered. It warns of a node that is there and has
+// nothing in common with this one, since that lasts until somebody changes a setting.
 func (j *joining) noteRefusal(addr string, err error) {
 	j.contacts.called(addr, err)
 	for _, reason := range []error{trust.ErrWrongSecret, trust.ErrWrongFarm, trust.ErrWrongAuthority,

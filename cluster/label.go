@@ -45,9 +45,9 @@ func (iy *identifying) checkLabel(l disk.Label) error {
 const copyPatience = time.Second
 
 // checkCopy refuses a data directory that is the copy of another one, in use where this one's node was
-// reached last. Only that node has the certificate of its NodeID, so whoever answers as it is it. That must
-// not be this process: the address may lead here, by a forwarded port, also when Advertise says something
-// else by now. So it is called before the peer port is open.
+// reached last. Only that node has the certificate of its NodeID, so no other one can answer as it. But the
+// address may lead to this very process, by a forwarded port, even if Advertise says something else by now.
+// So checkCopy is called before the peer port is open.
 func (iy *identifying) checkCopy(ctx context.Context, l disk.Label) error {
 	if l.Addr == "" || l.Addr == iy.cfg.Listen || l.Addr == iy.cfg.Advertise {
 		return nil

@@ -14,8 +14,7 @@ type leading struct {
 // now returns the present leadership; nil if this node does not lead.
 func (ld *leading) now() *leadership { return ld.lead.Load() }
 
-// watch starts and ends leaderships. raft waits for this channel to be read, so it does nothing
-// slow here.
+// watch starts and ends leaderships. raft waits for this channel to be read, so nothing slow is done here.
 func (ld *leading) watch(notify <-chan bool) {
 	for {
 		select {

@@ -17,9 +17,9 @@ import (
 )
 
 // raiseAfter is for how long every member must have spoken a level before the leader raises it to that by
-// itself. It is measured by the monotonic clock of the node that leads, since it saw that for the first time
-// in its life: a restart or an old member that shows up begins the day anew, a wrong date does not shorten
-// it.
+// itself. The time is measured by the monotonic clock of the node that leads, from the moment when that node
+// first saw it. A restart of the leader begins the day anew, and so does an old member that shows up. A wrong
+// date does not shorten it.
 const raiseAfter = 24 * time.Hour
 
 // levels is what the members speak, as one node sees it.
@@ -40,8 +40,8 @@ type leveling struct {
 	spoken  spoken
 }
 
-// look collects what the members speak: all of the configuration, also those that are down now, as they
-// were seen last, and all live ones that are about to come into it.
+// look collects what the members speak. These are all of the configuration, and all live ones that are about
+// to come into it. Of those that are down it is what they spoke when they were seen last.
 func (lv *leveling) look() levels {
 	in := lv.instance()
 	v := levels{force: in.fsm.Level(), common: lv.hooks.maxLevel, most: lv.hooks.maxLevel}

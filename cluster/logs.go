@@ -10,9 +10,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
-// logs opens this node's log, on disk or in memory, and puts another one in its place. There is no lock: open
-// and placeholder set hadState before the node's goroutines start, and next is changed by resets alone, which
-// does one thing at a time.
+// logs opens this node's log, on disk or in memory, and puts another one in its place. There is no lock. open
+// and placeholder set hadState before the node's goroutines start. resets alone changes next, and it does one
+// thing at a time.
 type logs struct {
 	*base
 	knowsOthers func() bool // whether this node knows where others may be

@@ -11,8 +11,8 @@ import (
 
 // The chained hash (internal/replica/chain.go) shows what copies applied and answered, not what they have
 // become: memory fails, and a state machine can go wrong without an answer that shows it. So the log has a
-// mark now and then, an entry at which each copy freezes its state; it hashes that beside its work, slowly,
-// and the leader compares what came out (compare.go).
+// mark now and then, which is an entry at which each copy freezes its state. It hashes the frozen state
+// slowly, beside its work, and the leader compares the hashes (compare.go).
 
 const (
 	markEvery = 10 * time.Minute // if anything was written

@@ -8,8 +8,9 @@ import (
 
 // Two farms of one name meet when a node that was cut off founded its own, or when a machine was started
 // before it could see the others. Nothing can merge two logs. The side that never had a second member gives
-// up, whatever its age; if neither had one, that with the greater cluster ID. A node of an earlier epoch of
-// one farm gives up whatever it has had (reform.go). Any other meeting is refused, by an error on both sides.
+// up, whatever its age; if neither had one, it is the side with the greater cluster ID. A node of an earlier
+// epoch of one farm gives up whatever it has had (reform.go). Any other meeting is refused, by an error on
+// both sides.
 
 // givesWay reports whether this node's farm gives up in favour of that of s.
 func (nw *news) givesWay(s *roster.Sighting, cluster string) bool {

@@ -11,8 +11,8 @@ import (
 )
 
 // A node must never meet a state machine or a command that its program does not know: it would have to end.
-// So each of them declares the protocol level that it needs (Config.Levels), and what needs a level that is
-// not in force does not get into the log.
+// So each of them declares the protocol level that it needs (Config.Levels). What needs a level that is not
+// in force does not get into the log.
 //
 // Two look at it. The node that proposes does so by what it has applied of the very log that it then sends
 // to: if the level is in force there, the entry that raised it stands before everything that is still to

@@ -138,8 +138,8 @@ func (sp *stopping) giveUpLead(s *voting.Situation) bool {
 	return staying > 0
 }
 
-// voteComes asks the leader whether a change that concerns this node's vote is due: that it gets one, or, if
-// it stops, that it is not needed any more. An old program answers with ErrVersion.
+// voteComes asks the leader whether a change is due that concerns this node's vote: it gets one, or it stops
+// and its vote is not needed any more. An old program answers with ErrVersion.
 func (sp *stopping) voteComes(ctx context.Context) (comes bool, err error) {
 	in := sp.instance()
 	err = in.askLeader(ctx, func(ctx context.Context, leader string) error {

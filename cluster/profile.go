@@ -9,8 +9,8 @@ import (
 )
 
 // profile is what this node says of itself by gossip. All that changes in it has a lock of its own, or is
-// atomic; spread alone has gossip send it: two updates at once replace each other, and neither waits to be
-// sent.
+// atomic. Only spread has gossip send it, because two updates at once replace each other, and neither waits
+// to be sent.
 type profile struct {
 	*base
 	gossip      func() *gossip

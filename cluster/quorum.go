@@ -73,9 +73,9 @@ func (rc *recovery) watchQuorum() {
 	}
 }
 
-// introduce calls every member that is alive, for what they may have to say at the handshake: a non-voter
-// whose disk was set back is refused by the leader's calls, without being told, and has no reason to call
-// anybody itself.
+// introduce calls every member that is alive, because of what they may say at the handshake. A non-voter
+// whose disk was set back needs that: the leader's calls refuse it without telling it, and it has no reason
+// to call anybody itself.
 func (rc *recovery) introduce() {
 	ctx, cancel := context.WithTimeout(rc.ctx, dialTimeout)
 	defer cancel()
@@ -83,8 +83,8 @@ func (rc *recovery) introduce() {
 }
 
 // reformItself re-forms a memory farm whose lost voters are proven gone; without is for how long there has
-// been no leader. Those who are left take turns, so that they do not stand in each other's way; whatever one
-// begins, another one can end, and one of them may see what another one cannot.
+// been no leader. Those who are left take turns, so that they do not stand in each other's way. What one
+// begins, another one can end. One of them may see what another one cannot.
 func (rc *recovery) reformItself(in *instance, without time.Duration) {
 	ctx, cancel := context.WithTimeout(rc.ctx, reformPatience)
 	defer cancel()
@@ -149,9 +149,9 @@ func (n *Node) Survey(ctx context.Context) (Survey, error) {
 }
 
 // Recover re-forms a farm that has lost its quorum from the servers that answer. lost holds the NodeIDs of
-// those that are gone, by the word of the caller: what was acknowledged by them alone is given up, and should
-// one of them run after all, it gives up its state when it meets the others again, moved aside if it has a
-// data directory. Everybody who has a vote must answer or be lost. Look at Survey before.
+// those that are gone, by the word of the caller: what was acknowledged by them alone is given up. Should one
+// of them run after all, it gives up its state when it meets the others again; with a data directory that is
+// moved aside. Everybody who has a vote must answer or be lost. Look at Survey before.
 //
 // It fails, and changes nothing, if there is a quorum or somebody is missing. Should it fail half way, nodes
 // may no longer vote: try again. If a quorum turns up after all, they vote again by themselves. With data

@@ -149,8 +149,8 @@ func (rd *readiness) placed(own *seat) (right, told bool) {
 	return !comes, true
 }
 
-// seat is what a node has seen of its own vote. A configuration counts for Raft when it is in the log,
-// committed or not, and goes with its leader if it is not.
+// seat is what a node has seen of its own vote. For Raft a configuration counts as soon as it is in the log.
+// If it was not committed, it may go again with its leader.
 type seat struct {
 	in *instance
 	at uint64 // the end of the log when it was seen

@@ -14,7 +14,7 @@ import (
 // Re-forming makes one node the only voter of the farm's next epoch, with a state of its choice: what its own
 // log holds, if the farm has lost its quorum for good (survey.go), or a backup. Everybody else gives up what
 // they have, by the rule of epochs, and joins. The new log begins with a snapshot; on disk it is made beside
-// the old one, and the identity that is saved then names which of the two counts, so a crash leaves the old
+// the old one. The identity that is saved after that names which of the two counts. So a crash leaves the old
 // farm or the new one.
 
 // reforming is an order to re-form the farm on this node.
@@ -23,8 +23,8 @@ type reforming struct {
 	done  chan error
 }
 
-// detachedState returns a state that no Raft instance works with, and where the error is put that it halts
-// for.
+// detachedState returns a state that no Raft instance works with. If that halts, the error is put where
+// halted points to.
 func (b *base) detachedState() (f *replica.State, halted *error) {
 	halted = new(error)
 	f = replica.New(replica.Config{Machines: b.cfg.newMachines, Since: b.cfg.machineLevels(),

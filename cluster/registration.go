@@ -65,8 +65,9 @@ func (o *originator) registerAt(ctx context.Context, leader string, g wire.Regis
 	return wire.ErrNotLeader
 }
 
-// following returns the number of the next batch. A registration begins with it: what became of those before,
-// if the farm knew this origin once, went with the registration of then, and they must not be applied again.
+// following returns the number of the next batch. A registration begins with it. If the farm knew this origin
+// once, it has forgotten with that registration what became of the batches before, and they must not be
+// applied again.
 func (o *originator) following() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()

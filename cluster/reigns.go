@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// reigns keeps what this node's raft was sent, and what it made of that, as far as it tells why a leader
-// leads no more.
+// reigns keeps what tells why a leader leads no more: what this node's raft was sent, and when it changed the
+// leader.
 type reigns struct {
 	mu     sync.Mutex
 	leader string    // server ID of the one that raft knows; "" = none
@@ -32,8 +32,8 @@ type reign struct {
 	reason string
 }
 
-// askedRecently bounds how old a hand-over may be that ended a reign: the heir may have failed, and another
-// thing happened.
+// askedRecently is how old a hand-over may be that counts as the end of a reign. After an earlier one the
+// heir may have failed, and something else ended the reign.
 const askedRecently = 5 * time.Second
 
 // raft's requests and answers come here before raft gets them.

@@ -107,8 +107,8 @@ func (rs *resets) beginAs(kind resetKind, farm string) error {
 }
 
 // replace starts over: with the log, as the next boot of the same incarnation; or without votes and log; or
-// without the farm, too, if it is given up for another one, farm. What was found not to count while the
-// instance stopped is left to mending, with the instance as it is: stopped.
+// without the farm, too, if it is given up for another one, farm. If it was found, while the instance
+// stopped, that its log does not count, the instance stays stopped, and mending sees to it.
 func (rs *resets) replace(o resetOrder) error {
 	kind, farm := o.kind, o.farm
 	if err := rs.instance().stop(); err != nil {

@@ -14,8 +14,8 @@ import (
 // has stopped, a leader has to say that again (unfit.go), since until then the node took entries, and its
 // word for them counted.
 
-// resyncAgain is how soon after one re-sync another one means that there is no use in it: the copy came out
-// wrong again.
+// resyncAgain is the time within which a second re-sync shows that it is of no use: the copy came out wrong
+// again.
 const resyncAgain = time.Hour
 
 // answerResync is the side of the node whose copy is wrong.
@@ -33,8 +33,8 @@ func (md *mending) answerResync(from wire.Hello, payload []byte) error {
 }
 
 // resync has this node take no part any more, at once, and then begin anew with the state of the others
-// (unfit.go). The second time within an hour it ends the node's part in the farm. To be told twice by one
-// incarnation is to be told once.
+// (unfit.go). If that comes twice within an hour, it ends the node's part in the farm. One incarnation that
+// is told twice counts as told once.
 func (md *mending) resync(in *instance, why string) error {
 	before := md.fit.lastResync()
 	u := unfit{err: fmt.Errorf("%w; %s", ErrDiverged, why), kind: forgetState}

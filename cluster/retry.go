@@ -17,9 +17,9 @@ const (
 	retryLook  = time.Second // how often it is looked whether there is still sense in it
 )
 
-// AppendEntries sends one request and waits for the answer. One that is no heartbeat is sent again until
-// it is answered, without its entries, since a follower may be away for long: raft sends them once it has
-// the answer. It fails when there is no sense in it any more.
+// AppendEntries sends one request and waits for the answer. One that is no heartbeat is sent again until it
+// is answered, without its entries, since a follower may be away for long: raft sends them once it has the
+// answer. It fails when there is no reason to send it any more.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if isHeartbeat(args) {

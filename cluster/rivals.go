@@ -17,9 +17,9 @@ type rivals struct {
 	wake       chan struct{} // holds one: there may be one
 }
 
-// watch looks after another node that carries this one's name, or runs on a copy of its data directory.
-// The one that started first goes on; but gossip may speak of a process that is long gone, so this node gives
-// up only to one that answers. It asks again, since the line between the two may be cut just now.
+// watch looks after another node that carries this one's name, or runs on a copy of its data directory. The
+// one that started first goes on. But gossip may speak of a process that is long gone, so this node gives up
+// only if the other one answers. It asks again, since the line between the two may be cut just now.
 func (rv *rivals) watch() {
 	for {
 		select {

@@ -21,8 +21,8 @@ type suspicion struct {
 	rank   int       // this node's turn among those who ask for votes
 }
 
-// begin notes whom a node suspects, and reports whether that is news. then is called with the lock held: a
-// begin and an end at one moment must leave the heartbeat timeout as the later one wants it.
+// begin notes whom a node suspects, and reports whether that is news. then is called with the lock held, so
+// that after a begin and an end at one moment the heartbeat timeout is what the later one wants.
 func (s *suspicion) begin(leader string, giveUp time.Time, rank int, then func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,10 +27,10 @@ const (
 // Look at the disk and start the node again.
 var ErrStalled = errors.New("the disk does not answer")
 
-// watchedStore has an eye on how long writes to a disk take. A leader whose disk hangs goes on with its
-// heartbeats, so nobody would take its place while every write hangs (raft issues 503, 614, 666). A log in
-// memory is not watched: a write to it takes long only if the whole process stands still, and with a new
-// instance the node would lose all that it holds.
+// watchedStore watches how long writes to a disk take. A leader whose disk hangs goes on with its heartbeats,
+// so nobody would take its place while every write hangs (raft issues 503, 614, 666). A log in memory is not
+// watched: a write to it takes long only if the whole process stands still, and with a new instance the node
+// would lose all that it holds.
 type watchedStore struct {
 	raftlog.Store
 	stalls *stalls

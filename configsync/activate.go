@@ -16,23 +16,23 @@ func (m *Manager) Activate(ctx context.Context, w Write, release uint64, p Plan)
 	if p.Dry {
 		return only(m.DryRunRelease(ctx, w, release, p))
 	}
-	r, err := m.begin(ctx, w, release, p)
+	r, err := m.publishing.begin(ctx, w, release, p)
 	if err == nil {
-		r, err = m.end(ctx, r)
+		r, err = m.writing.end(ctx, r)
 	}
 	return r, err
 }
 
-func (m *Manager) begin(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
-	if err := m.areMembers(p.Nodes); err != nil {
+func (pb *publishing) begin(ctx context.Context, w Write, release uint64, p Plan) (Result, error) {
+	if err := pb.areMembers(p.Nodes); err != nil {
 		return Result{}, err
 	}
 	p = withDefaults(p)
-	if err := m.haveAgain(ctx, release, p); err != nil {
+	if err := pb.haveAgain(ctx, release, p); err != nil {
 		return Result{}, err
 	}
 	cmd := state.Begin{Write: state.Write(w), Release: release, Plan: p}.Append(nil)
-	return m.write(ctx, w, cmd, func(s *state.State) (Files, error) {
+	return pb.writing.write(ctx, w, cmd, func(s *state.State) (Files, error) {
 		r, ok := s.Release(release)
 		if !ok || release == 0 {
 			return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
@@ -43,15 +43,15 @@ func (m *Manager) begin(ctx context.Context, w Write, release uint64, p Plan) (R
 
 // haveAgain brings the content of a release here that is not kept any more. If nobody has it, a rollout would wait
 // for it until its time is over, and keep every other one waiting.
-func (m *Manager) haveAgain(ctx context.Context, release uint64, p Plan) error {
-	s := m.s.Local().State()
+func (pb *publishing) haveAgain(ctx context.Context, release uint64, p Plan) error {
+	s := pb.state()
 	r, ok := s.Release(release)
-	if !ok || r.Content.Root.IsZero() || m.s.Content == nil || m.s.Log == nil || slices.Contains(s.Roots(), r.Content.Root) {
+	if !ok || r.Content.Root.IsZero() || pb.settings.Content == nil || pb.settings.Log == nil || slices.Contains(s.Roots(), r.Content.Root) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Stage)
 	defer cancel()
-	_, err := m.fetch(ctx, r.Content, func(NodeProgress) {})
+	_, err := pb.supply.fetch(ctx, r.Content, func(NodeProgress) {})
 	if errors.Is(err, ErrUnavailable) {
 		return fmt.Errorf("%w: that of release %d is not kept any more, and no node that can be reached has all of it: publish "+
 			"it again", ErrUnavailable, release)
@@ -65,10 +65,10 @@ func (m *Manager) haveAgain(ctx context.Context, release uint64, p Plan) error {
 // Rollback puts the release of an earlier epoch in force again, as a new epoch. It goes the same way as a new
 // release: what was valid once need not be any more. Errors: those of Put, and ErrNoEpoch.
 func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint64, err error) {
-	if err := m.barrier(ctx); err != nil {
+	if err := m.proposing.barrier(ctx); err != nil {
 		return 0, err
 	}
-	e, ok := m.s.Local().State().Epoch(to)
+	e, ok := m.state().Epoch(to)
 	if !ok || e.Release == 0 {
 		return 0, fmt.Errorf("%w: %d", ErrNoEpoch, to)
 	}

@@ -14,7 +14,8 @@ import (
 
 // ballot asks the members to make a release ready, and decides.
 type ballot struct {
-	m       *Manager
+	*base
+	board   *board
 	r       Rollout
 	digest  digest
 	begun   time.Time
@@ -26,10 +27,10 @@ type ballot struct {
 	first   time.Time // of the first refusal
 }
 
-func newBallot(m *Manager, r Rollout) *ballot {
-	s := m.s.Local().State()
+func newBallot(b *base, board *board, r Rollout) *ballot {
+	s := b.state()
 	release, _ := s.Release(r.Release)
-	return &ballot{m: m, r: r, digest: s.Digest(release), begun: time.Now(), asked: map[string]bool{},
+	return &ballot{base: b, board: board, r: r, digest: s.Digest(release), begun: time.Now(), asked: map[string]bool{},
 		ready: map[string]bool{}, refused: map[string]string{}, away: map[string]time.Time{},
 		votes: make(chan Vote)}
 }
@@ -63,7 +64,7 @@ func (b *ballot) gather(ctx context.Context) (ready, absent []string, why string
 
 // members returns those who are asked.
 func (b *ballot) members() []Member {
-	members := b.m.s.Peers.Members()
+	members := b.settings.Peers.Members()
 	if nodes := b.r.Plan.Nodes; len(nodes) > 0 {
 		members = slices.DeleteFunc(members, func(m Member) bool { return !slices.Contains(nodes, m.Name) })
 	}
@@ -73,8 +74,8 @@ func (b *ballot) members() []Member {
 // ask asks a member until it gives a vote.
 func (b *ballot) ask(ctx context.Context, node string) {
 	for {
-		v, err := b.m.s.Peers.Stage(ctx, node, b.r.ID, func(p NodeProgress) {
-			b.m.note(b.r.ID, node, func(n *NodeProgress) { p.Node = node; *n = p })
+		v, err := b.settings.Peers.Stage(ctx, node, b.r.ID, func(p NodeProgress) {
+			b.board.note(b.r.ID, node, func(n *NodeProgress) { p.Node = node; *n = p })
 		})
 		if err == nil {
 			v.Node = node
@@ -103,7 +104,7 @@ func (b *ballot) take(v Vote) {
 			b.first = time.Now()
 		}
 	}
-	b.m.note(b.r.ID, v.Node, func(n *NodeProgress) {
+	b.board.note(b.r.ID, v.Node, func(n *NodeProgress) {
 		if n.Refused = why; why == "" {
 			n.Step = max(n.Step, StepReady)
 		}
@@ -115,7 +116,7 @@ func (b *ballot) decide(members []Member) (decided bool, ready, absent []string,
 	waiting := map[string]string{} // for whom, that can be reached
 	for _, m := range members {
 		reachable := m.Reachable
-		b.m.note(b.r.ID, m.Name, func(n *NodeProgress) { n.Unreachable = !reachable })
+		b.board.note(b.r.ID, m.Name, func(n *NodeProgress) { n.Unreachable = !reachable })
 		if _, was := b.away[m.Name]; m.Reachable {
 			delete(b.away, m.Name)
 		} else if !was {

@@ -17,7 +17,7 @@ func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, node
 	if len(nodes) == 0 {
 		return Result{}, errors.New("configsync: a canary is for at least one node: say which are to show it")
 	}
-	if m.s.Log != nil && m.s.Local().State().Current().Release == release {
+	if m.settings.Log != nil && m.state().Current().Release == release {
 		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes", release)
 	}
 	p.Nodes = nodes
@@ -27,11 +27,11 @@ func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, node
 // EndCanary has the nodes of the canary show what is in force again. rollout is Canary.Rollout. Errors:
 // ErrEnded, ErrBusy, and those of the log.
 func (m *Manager) EndCanary(ctx context.Context, rollout uint64, who, why string) error {
-	return m.take(ctx, state.EndCanary{Rollout: rollout, Who: who, Why: why}.Append(nil))
+	return m.proposing.take(ctx, state.EndCanary{Rollout: rollout, Who: who, Why: why}.Append(nil))
 }
 
 // Canary returns the canary; the zero Canary if there is none.
-func (m *Manager) Canary() Canary { return m.s.Local().State().Canary() }
+func (m *Manager) Canary() Canary { return m.state().Canary() }
 
 // namesOf returns the names of members as people read them, sorted.
 func namesOf(members []Member) string {
@@ -44,8 +44,8 @@ func namesOf(members []Member) string {
 }
 
 // areMembers returns an error if a name is no member's.
-func (m *Manager) areMembers(nodes []string) error {
-	members := m.s.Peers.Members()
+func (pb *publishing) areMembers(nodes []string) error {
+	members := pb.settings.Peers.Members()
 	for _, node := range nodes {
 		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == node }) {
 			return fmt.Errorf("configsync: %q is no member that serves with this program; there are: %s", node,

@@ -12,68 +12,66 @@ const (
 	againLast  = 10 * time.Second
 )
 
-// catchUp makes this node ready for what is in force whenever it is not.
-func (m *Manager) catchUp() {
+// catchingUp makes this node ready for what is in force whenever it is not.
+type catchingUp struct {
+	*base
+	switching *switching
+	staging   *staging
+}
+
+// run does so until the Manager is closed.
+func (cu *catchingUp) run() {
 	again := againFirst
 	for {
 		select {
-		case <-m.late:
-		case <-m.ctx.Done():
+		case <-cu.switching.late:
+		case <-cu.ctx.Done():
 			return
 		}
-		if m.catchUpOnce() {
+		if cu.once() {
 			again = againFirst
 			continue
 		}
 		select {
 		case <-time.After(again):
-		case <-m.ctx.Done():
+		case <-cu.ctx.Done():
 			return
 		}
 		again = min(2*again, againLast)
 		select {
-		case m.late <- struct{}{}:
+		case cu.switching.late <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// catchUpOnce reports whether there is nothing more to be done.
-func (m *Manager) catchUpOnce() bool {
-	source := m.s.Local().State()
-	r, canary := source.For(m.s.Node)
+// once makes this node ready, and reports whether there is nothing more to be done.
+func (cu *catchingUp) once() bool {
+	source := cu.state()
+	r, canary := source.For(cu.settings.Node)
 	want := source.Digest(r)
-	ctx, cancel := m.while(m.ctx, func() bool {
-		now := m.s.Local().State()
-		r, c := now.For(m.s.Node)
+	ctx, cancel := cu.while(cu.ctx, func() bool {
+		now := cu.state()
+		r, c := now.For(cu.settings.Node)
 		return c == canary && now.Digest(r) == want
 	})
 	defer cancel()
-	quiet := func(NodeProgress) {}
-	st := (*staged)(nil)
-	manifest, err := m.bring(ctx, source, r, quiet)
+	st, done, err := cu.staging.unasked(ctx, source, r)
+	defer done()
 	if err == nil {
-		if m.lockStaging(ctx) != nil {
-			return true
-		}
-		defer m.unlockStaging()
-		st, err = m.make(ctx, source, r, manifest, quiet)
-	}
-	if err == nil {
-		err = m.prepare(ctx, st, 0)
+		err = cu.switching.prepare(ctx, st, 0)
 	}
 	if ctx.Err() != nil || errors.Is(err, ErrEnded) {
 		return true // something else is in force by now, and has been said so
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	never := st != nil && st.wrong != nil
-	if m.failed = nil; err != nil && !never {
-		m.failed = &failure{want, source.Current().Number, r.ID, err}
-		m.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
+	if err == nil || never {
+		cu.switching.tried(nil)
+		return true
 	}
-	m.switchLocked(true)
-	return err == nil || never
+	cu.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
+	cu.switching.tried(&failure{want, source.Current().Number, r.ID, err})
+	return false
 }
 
 // failure is an attempt to become ready that did not succeed; another follows.

@@ -107,7 +107,7 @@ func (c Config[T]) get(ctx context.Context) *T {
 // a request should see the same. In a preview it is the value of that.
 func (c Config[T]) Load(ctx context.Context) *T {
 	if v, ok := ctx.(*view); ok && c.d != nil && !v.preview {
-		n := &v.manager.now.Load().near[c.d.hint.Load()%nearby]
+		n := &v.in.now.Load().near[c.d.hint.Load()%nearby]
 		if t, ok := n.value.(*T); ok && n.d == c.d {
 			return t
 		}
@@ -123,7 +123,7 @@ func (c Config[T]) load(ctx context.Context) *T {
 	if v.preview {
 		return c.in(v.snapshot, v.path)
 	}
-	return c.in(v.manager.now.Load(), v.path)
+	return c.in(v.in.now.Load(), v.path)
 }
 
 // view returns what the context knows.

@@ -9,7 +9,7 @@ import (
 
 // confirmWindow decides how a rollout ends that was switched: whether it is confirmed, or taken back.
 type confirmWindow struct {
-	m     *Manager
+	board *board
 	r     Rollout
 	begun time.Time
 	nodes map[string]*nodeHealth // by name: those that were ready at the switch
@@ -34,15 +34,15 @@ type healthAnswer struct {
 
 // confirmOrReturn asks the nodes of a rollout whether they are well until it is decided, and has the log take the
 // decision.
-func (m *Manager) confirmOrReturn(ctx context.Context, r Rollout) {
+func (dv *driver) confirmOrReturn(ctx context.Context, r Rollout) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &confirmWindow{m: m, r: r, begun: time.Now(), nodes: map[string]*nodeHealth{}}
+	w := &confirmWindow{board: dv.board, r: r, begun: time.Now(), nodes: map[string]*nodeHealth{}}
 	answers := make(chan healthAnswer)
 	for _, node := range r.Ready {
 		w.nodes[node] = &nodeHealth{}
-		m.note(r.ID, node, func(p *NodeProgress) { p.Step = max(p.Step, StepSwitched) })
-		go m.askHealth(ctx, r.ID, node, answers)
+		dv.board.note(r.ID, node, func(p *NodeProgress) { p.Step = max(p.Step, StepSwitched) })
+		go dv.askHealth(ctx, r.ID, node, answers)
 	}
 	over := time.NewTimer(r.Plan.Confirm)
 	defer over.Stop()
@@ -50,11 +50,11 @@ func (m *Manager) confirmOrReturn(ctx context.Context, r Rollout) {
 	defer bake.Stop()
 	for {
 		if why := w.failing(); why != "" {
-			m.giveBack(ctx, r, why)
+			dv.giveBack(ctx, r, why)
 			return
 		}
 		if time.Since(w.begun) >= r.Plan.Bake && w.allWell() {
-			m.confirm(ctx, r)
+			dv.confirm(ctx, r)
 			return
 		}
 		select {
@@ -63,9 +63,9 @@ func (m *Manager) confirmOrReturn(ctx context.Context, r Rollout) {
 		case <-bake.C:
 		case <-over.C:
 			if why := w.verdict(); why != "" {
-				m.giveBack(ctx, r, why)
+				dv.giveBack(ctx, r, why)
 			} else {
-				m.confirm(ctx, r)
+				dv.confirm(ctx, r)
 			}
 			return
 		case <-ctx.Done():
@@ -75,9 +75,9 @@ func (m *Manager) confirmOrReturn(ctx context.Context, r Rollout) {
 }
 
 // askHealth asks a node again and again.
-func (m *Manager) askHealth(ctx context.Context, rollout uint64, node string, to chan<- healthAnswer) {
+func (dv *driver) askHealth(ctx context.Context, rollout uint64, node string, to chan<- healthAnswer) {
 	for {
-		h, err := m.s.Peers.Confirm(ctx, node, rollout)
+		h, err := dv.settings.Peers.Confirm(ctx, node, rollout)
 		select {
 		case to <- healthAnswer{node, h, err}:
 		case <-ctx.Done():
@@ -100,7 +100,7 @@ func (w *confirmWindow) take(a healthAnswer) {
 	default:
 		p.well, p.unwell, p.failing = true, "", 0
 	}
-	w.m.note(w.r.ID, a.node, func(n *NodeProgress) {
+	w.board.note(w.r.ID, a.node, func(n *NodeProgress) {
 		n.Refused, n.Unreachable = p.unwell, a.err != nil
 		if p.well {
 			n.Step = StepConfirmed

@@ -23,16 +23,16 @@ const (
 // those of the log; or what is wrong with it: a name, a time that has passed or is too far, a key that the farm has
 // already with another name or time.
 func (m *Manager) Mint(ctx context.Context, c Mint) error {
-	err := m.take(ctx, c.Append(nil))
+	err := m.proposing.take(ctx, c.Append(nil))
 	if errors.Is(err, errMalformed) {
-		return m.whyNotMinted(c, err)
+		return whyNotMinted(m.state(), c, err)
 	}
 	return err
 }
 
 // whyNotMinted says what the log had against a Mint, which itself says only that it does not take it.
-func (m *Manager) whyNotMinted(c Mint, err error) error {
-	if old, known := m.s.Local().State().Credentials().Find(c.Public); known {
+func whyNotMinted(s *state.State, c Mint, err error) error {
+	if old, known := s.Credentials().Find(c.Public); known {
 		return fmt.Errorf("configsync: the farm has this key already, as the credential %q until %s: make another key",
 			old.Name, timeText(old.NotAfter))
 	}
@@ -55,19 +55,19 @@ func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 U
 // yet. What is in force stays in force. It may be repeated. Errors: credential.ErrUnknown, and those of the
 // log.
 func (m *Manager) Revoke(ctx context.Context, id, who, why string) error {
-	return m.take(ctx, state.Revoke{ID: id, Who: who, Why: why}.Append(nil))
+	return m.proposing.take(ctx, state.Revoke{ID: id, Who: who, Why: why}.Append(nil))
 }
 
 // Credentials returns the credentials that this node knows, as they were minted; those that are over are kept
 // for a while.
-func (m *Manager) Credentials() []credential.Record { return m.s.Local().State().Credentials().All() }
+func (m *Manager) Credentials() []credential.Record { return m.state().Credentials().All() }
 
 // Verify returns what a publisher has signed, if the credential is one of the farm's that may publish now: by
 // all that was acknowledged before, on any node. Errors: those of credential.Verify, and of the log.
 func (m *Manager) Verify(ctx context.Context, seal []byte) (credential.Signed, error) {
-	if err := m.barrier(ctx); err != nil {
+	if err := m.proposing.barrier(ctx); err != nil {
 		return credential.Signed{}, err
 	}
-	s, _, err := credential.Verify(m.s.Farm, seal, m.s.Local().State().Credentials().Find, time.Now())
+	s, _, err := credential.Verify(m.settings.Farm, seal, m.state().Credentials().Find, time.Now())
 	return s, err
 }

@@ -18,64 +18,71 @@ const (
 	silence = 10*time.Second + 100*time.Millisecond
 )
 
-// drive carries on rollouts, as long as it is for this node to do so. Every node runs it.
-func (m *Manager) drive() {
+// driver carries on rollouts, as long as it is for this node to do so. Every node has it.
+type driver struct {
+	*base
+	board     *board
+	proposing *proposing
+}
+
+// run does so until the Manager is closed.
+func (dv *driver) run() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	seen := sight{}
 	for {
-		news := m.Changed()
-		r, ok := m.s.Local().State().InProgress()
-		if ok && (!r.Plan.Dry || seen.forgotten(r)) && m.s.Peers.Leads() {
-			m.carryOn(r)
+		news := dv.changed()
+		r, ok := dv.state().InProgress()
+		if ok && (!r.Plan.Dry || seen.forgotten(r)) && dv.settings.Peers.Leads() {
+			dv.carryOn(r)
 		}
 		select {
 		case <-news:
 		case <-tick.C:
-		case <-m.ctx.Done():
+		case <-dv.ctx.Done():
 			return
 		}
 	}
 }
 
 // carryOn does one step of a rollout. It returns when that is done, or when it is not for this node to do it.
-func (m *Manager) carryOn(r Rollout) {
-	ctx, stop := m.while(m.ctx, func() bool {
-		now, ok := m.s.Local().State().InProgress()
-		return ok && now.ID == r.ID && now.Phase == r.Phase && m.s.Peers.Leads()
+func (dv *driver) carryOn(r Rollout) {
+	ctx, stop := dv.while(dv.ctx, func() bool {
+		now, ok := dv.state().InProgress()
+		return ok && now.ID == r.ID && now.Phase == r.Phase && dv.settings.Peers.Leads()
 	})
 	defer stop()
 	if r.Phase == PhaseConfirming {
-		m.confirmOrReturn(ctx, r)
+		dv.confirmOrReturn(ctx, r)
 		return
 	}
 	if r.Plan.Dry {
-		m.abort(ctx, r, "dry run: who has begun it has not ended it")
+		dv.abort(ctx, r, "dry run: who has begun it has not ended it")
 		return
 	}
-	switch ready, absent, why := newBallot(m, r).gather(ctx); {
+	switch ready, absent, why := newBallot(dv.base, dv.board, r).gather(ctx); {
 	case ctx.Err() != nil:
 	case why != "":
-		m.abort(ctx, r, why)
+		dv.abort(ctx, r, why)
 	default:
-		m.activate(ctx, r, ready, absent)
+		dv.activate(ctx, r, ready, absent)
 	}
 }
 
-func (m *Manager) activate(ctx context.Context, r Rollout, ready, absent []string) {
-	m.step(ctx, true, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil))
+func (dv *driver) activate(ctx context.Context, r Rollout, ready, absent []string) {
+	dv.proposing.step(ctx, true, state.Activate{Rollout: r.ID, Ready: ready, Unconfirmed: absent}.Append(nil))
 }
 
-func (m *Manager) abort(ctx context.Context, r Rollout, why string) {
-	m.step(ctx, false, state.Abort{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+func (dv *driver) abort(ctx context.Context, r Rollout, why string) {
+	dv.proposing.step(ctx, false, state.Abort{Rollout: r.ID, Who: dv.settings.Node, Why: cut(why, state.MaxReason)}.Append(nil))
 }
 
-func (m *Manager) confirm(ctx context.Context, r Rollout) {
-	m.step(ctx, false, state.Confirm{Rollout: r.ID, Who: m.s.Node}.Append(nil))
+func (dv *driver) confirm(ctx context.Context, r Rollout) {
+	dv.proposing.step(ctx, false, state.Confirm{Rollout: r.ID, Who: dv.settings.Node}.Append(nil))
 }
 
-func (m *Manager) giveBack(ctx context.Context, r Rollout, why string) {
-	m.step(ctx, true, state.Return{Rollout: r.ID, Who: m.s.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+func (dv *driver) giveBack(ctx context.Context, r Rollout, why string) {
+	dv.proposing.step(ctx, true, state.Return{Rollout: r.ID, Who: dv.settings.Node, Why: cut(why, state.MaxReason)}.Append(nil))
 }
 
 // cut returns text that the log takes: so many bytes at most, of UTF-8.

@@ -23,55 +23,64 @@ type Report struct {
 // another write.
 func (m *Manager) DryRun(ctx context.Context, p Publication) (Report, error) {
 	p.Plan.Dry, p.Hold = true, false
-	r, err := m.propose(ctx, p)
+	r, err := m.publishing.propose(ctx, p)
 	if err != nil {
 		return Report{Result: r}, err
 	}
-	return m.tryOut(ctx, r)
+	return m.dryRuns.tryOut(ctx, r)
 }
 
 // DryRunRelease is DryRun of what Activate, or StartCanary for p.Nodes, does. Errors: those of DryRun, and
 // ErrNoRelease.
 func (m *Manager) DryRunRelease(ctx context.Context, w Write, release uint64, p Plan) (Report, error) {
 	p.Dry = true
-	r, err := m.begin(ctx, w, release, p)
+	r, err := m.publishing.begin(ctx, w, release, p)
 	if err != nil {
 		return Report{Result: r}, err
 	}
-	return m.tryOut(ctx, r)
+	return m.dryRuns.tryOut(ctx, r)
+}
+
+// dryRuns carry on what is only tried out.
+type dryRuns struct {
+	*base
+	reading  *reading
+	restarts *restarts
+	board    *board
+	driver   *driver
 }
 
 // tryOut carries on a dry run, and ends it. Unlike other rollouts, that is for who has begun it to do: the votes
 // are what he wants.
-func (m *Manager) tryOut(ctx context.Context, done Result) (Report, error) {
+func (dy *dryRuns) tryOut(ctx context.Context, done Result) (Report, error) {
 	if done.Rollout == 0 {
 		return Report{Result: done}, nil
 	}
-	s := m.s.Local().State()
+	s := dy.state()
 	r, known := s.Rollout(done.Rollout)
 	if !known || !r.Plan.Dry { // or its key was that of another write
 		return Report{Result: done}, ErrEnded
 	}
-	staging, stop := m.whileStaging(ctx, r.ID)
+	staging, stop := dy.whileStaging(ctx, r.ID)
 	defer stop()
-	_, _, why := newBallot(m, r).gather(staging)
+	_, _, why := newBallot(dy.base, dy.board, r).gather(staging)
 	if cause := context.Cause(staging); cause != nil {
 		if errors.Is(cause, ErrEnded) {
 			return Report{Result: done}, cause
 		}
 		why = "dry run: given up"
 	}
-	out := Report{Result: done, Refused: why, Nodes: m.rollout.of(keyOf(r))}
-	out.Restart = m.restartOf(r)
+	out := Report{Result: done, Refused: why, Nodes: dy.board.of(keyOf(r))}
+	out.Restart = dy.restarts.restartOf(r)
 	was, _ := s.Epoch(r.Was)
 	release, _ := s.Release(r.Release)
-	out.Differences, _ = m.DiffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision)) // Nodes say what is wrong
+	out.Differences, _ = dy.reading.diffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision)) // Nodes say what is wrong
 	if why == "" {
 		why = "dry run: all would be ready"
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTime)
 	defer cancel()
-	m.abort(end, r, why)
+	dy.driver.abort(end, r, why)
 	return out, ctx.Err()
 }
 

@@ -46,16 +46,16 @@ func (m *Manager) Explain(q Question) ([]Explained, error) {
 		return nil, fmt.Errorf("configsync: %s", noConfig(q.Config, m.declared))
 	}
 	files, _, _ := m.Files(0)
-	docs, ps := m.readOwn(files, m.opener().Lenient())
+	docs, ps := m.reading.readOwn(files, m.reading.opener().Lenient())
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}
 	if q.Node == "" {
-		q.Node, q.Role = m.s.Node, m.s.Role
+		q.Node, q.Role = m.settings.Node, m.settings.Role
 	}
 	if q.Role == "" {
 		q.Role = ordinary
-		if known, ok := m.roles()[q.Node]; ok {
+		if known, ok := m.reading.roles()[q.Node]; ok {
 			q.Role = known
 		}
 	}

@@ -12,12 +12,12 @@ import (
 // their publisher, that of next, has published configuration last, and the files have them as they were before that.
 // As of files of the content, a third form is the publisher's own work. Of files that this program cannot read, and of
 // other programs' configs, it says only that they differ, as of files of the content.
-func (m *Manager) fieldsTakenBack(s *state.State, files Files, next Release) (out []Difference) {
+func (ow *overwrites) fieldsTakenBack(s *state.State, files Files, next Release) (out []Difference) {
 	past := lineage(s)
 	mine := func(r Release) bool { return r.Publisher != "" && samePublisher(s, r, next) }
 	last := -1
 	for i, r := range past {
-		if mine(r) && (next.ID == 0 || r.ID < next.ID) && m.withConfig(s, past, i) {
+		if mine(r) && (next.ID == 0 || r.ID < next.ID) && ow.withConfig(s, past, i) {
 			last = i
 			break
 		}
@@ -31,10 +31,10 @@ func (m *Manager) fieldsTakenBack(s *state.State, files Files, next Release) (ou
 		return nil
 	}
 	now := filesOf(s, past[0].Revision)
-	c, err := m.compareFields(now, files, past[0])
+	c, err := ow.compareFields(now, files, past[0])
 	paths := slices.AppendSeq(slices.Collect(maps.Keys(files)), maps.Keys(now))
 	if err == nil {
-		paths = slices.DeleteFunc(paths, m.declares)
+		paths = slices.DeleteFunc(paths, ow.declares)
 	}
 	whole := newComparison(paths, inFiles(files), inFiles(now), past[0])
 	for _, r := range past[1:] {
@@ -63,14 +63,14 @@ func inFiles(files Files) forms {
 }
 
 // declares reports whether this program says what is in a file of configuration.
-func (m *Manager) declares(path string) bool {
+func (ow *overwrites) declares(path string) bool {
 	place, err := layer.Locate(path)
-	return err == nil && slices.ContainsFunc(m.declared, func(d *declaration) bool { return d.name == place.Config })
+	return err == nil && slices.ContainsFunc(ow.declared, func(d *declaration) bool { return d.name == place.Config })
 }
 
 // fieldComparison is what a comparison is for files of the content, for fields.
 type fieldComparison struct {
-	m         *Manager
+	reading   *reading
 	now, mine Files
 	changes   []Difference // from now to mine; what follows is of each of them
 	since     []Release
@@ -78,16 +78,16 @@ type fieldComparison struct {
 	back      []bool
 }
 
-func (m *Manager) compareFields(now, mine Files, newest Release) (*fieldComparison, error) {
-	changes, err := m.DiffFiles(now, mine)
+func (ow *overwrites) compareFields(now, mine Files, newest Release) (*fieldComparison, error) {
+	changes, err := ow.reading.diffFiles(now, mine)
 	n := len(changes)
-	return &fieldComparison{m, now, mine, changes, slices.Repeat([]Release{newest}, n), make([]bool, n), make([]bool, n)}, err
+	return &fieldComparison{ow.reading, now, mine, changes, slices.Repeat([]Release{newest}, n), make([]bool, n), make([]bool, n)}, err
 }
 
 // against compares with something older, which is called with one after the other, the newest first.
 func (c *fieldComparison) against(older Files, r Release) {
-	toMine, err := c.m.DiffFiles(older, c.mine)
-	toNow, err2 := c.m.DiffFiles(older, c.now)
+	toMine, err := c.reading.diffFiles(older, c.mine)
+	toNow, err2 := c.reading.diffFiles(older, c.now)
 	if err != nil || err2 != nil {
 		return
 	}

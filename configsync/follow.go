@@ -19,12 +19,12 @@ type Version[T any] struct {
 //		pool.Resize(v.Value.Workers)
 //	}
 func (c Config[T]) Follow(ctx context.Context) iter.Seq[Version[T]] {
-	m := c.view(ctx).manager
+	in := c.view(ctx).in
 	return func(yield func(Version[T]) bool) {
-		m.used(m.glance())
+		in.used(in.glance())
 		var last *T
 		for {
-			s := m.now.Load()
+			s := in.now.Load()
 			if v := c.in(s, ""); v != last {
 				if last = v; !yield(Version[T]{v, s.epoch}) {
 					return

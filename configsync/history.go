@@ -17,12 +17,12 @@ func filesOf(s *state.State, revision uint64) Files {
 }
 
 // Epochs returns the epochs that are kept, up to 50, the newest last.
-func (m *Manager) Epochs() []Epoch { return m.s.Local().State().Epochs() }
+func (m *Manager) Epochs() []Epoch { return m.state().Epochs() }
 
 // Files returns the files of an epoch that is kept, and the epoch; 0 = the one in force. The error is
 // ErrNoEpoch.
 func (m *Manager) Files(number uint64) (Files, Epoch, error) {
-	s := m.s.Local().State()
+	s := m.state()
 	e, ok := s.Epoch(number)
 	if number == 0 {
 		e, ok = s.Current(), true
@@ -34,7 +34,7 @@ func (m *Manager) Files(number uint64) (Files, Epoch, error) {
 }
 
 // Rollouts returns the rollouts that are kept, up to 50, the newest last.
-func (m *Manager) Rollouts() []Rollout { return m.s.Local().State().Rollouts() }
+func (m *Manager) Rollouts() []Rollout { return m.state().Rollouts() }
 
 // Releases returns the releases that are kept, the newest last: 50, and more if they are needed.
-func (m *Manager) Releases() []Release { return m.s.Local().State().Releases() }
+func (m *Manager) Releases() []Release { return m.state().Releases() }

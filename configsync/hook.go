@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
 )
@@ -36,25 +37,53 @@ type undo struct {
 	commit, abort func()
 }
 
+// hooks runs those of the program around a switch.
+type hooks struct {
+	*base
+	mu     sync.Mutex
+	undone chan struct{} // closed when those that were given up last are undone; guarded by mu
+}
+
+func newHooks(b *base) *hooks {
+	none := make(chan struct{})
+	close(none)
+	return &hooks{base: b, undone: none}
+}
+
+// concerned reports whether a hook has to run for a switch from one release to another.
+func (h Hook) concerned(from, to *staged) bool {
+	return !schema.Equal(from.get(h.d).base.tree, to.get(h.d).base.tree)
+}
+
+// change reports whether some hook has to run for a switch from one release to another.
+func (hk *hooks) change(from, to *staged) bool {
+	return slices.ContainsFunc(hk.settings.Prepare, func(h Hook) bool { return h.concerned(from, to) })
+}
+
+// commit has what the hooks made ready used.
+func (hk *hooks) commit(p *prepared) {
+	for _, u := range p.hooks {
+		hk.bounded("commit", errand{u.what, commitTime, true}, u.commit)
+	}
+}
+
 // run runs the hooks whose configs change.
-func (m *Manager) run(ctx context.Context, p *prepared) error {
-	for _, h := range m.s.Prepare {
-		old, next := p.from.get(h.d), p.to.get(h.d)
-		if schema.Equal(old.base.tree, next.base.tree) {
+func (hk *hooks) run(ctx context.Context, p *prepared) error {
+	for _, h := range hk.settings.Prepare {
+		if !h.concerned(p.from, p.to) {
 			continue
 		}
+		old, next := p.from.get(h.d), p.to.get(h.d)
 		what := "hook of " + h.d.name
 		e := errand{what: what, limit: codeTime}
-		u, err := call(ctx, &m.strays, e, func(ctx context.Context) (u undo, err error) {
+		u, err := call(ctx, &hk.strays, e, func(ctx context.Context) (u undo, err error) {
 			u.commit, u.abort, err = h.run(ctx, old.base.value, next.base.value)
 			u.what = what
 			return u, err
-		}, func(u undo) { m.unbounded("abort", u.abort) })
+		}, func(u undo) { hk.unbounded("abort", u.abort) })
 		if err != nil {
-			m.sayPanic("prepare of "+h.d.name, err)
-			m.mu.Lock()
-			m.undoLocked(p)
-			m.mu.Unlock()
+			hk.sayPanic("prepare of "+h.d.name, err)
+			hk.undo(p)
 			return fmt.Errorf("%s: prepare: %w", h.d.name, err)
 		}
 		p.hooks = append(p.hooks, u)
@@ -62,25 +91,27 @@ func (m *Manager) run(ctx context.Context, p *prepared) error {
 	return nil
 }
 
-// undoLocked has hooks undone, in reverse order, after those that are being undone. One that hangs is not waited
+// undo has hooks undone, in reverse order, after those that are being undone. One that hangs is not waited
 // for longer than codeTime: it must not keep all releases to come from this node.
-func (m *Manager) undoLocked(p *prepared) {
-	before, done := m.undone, make(chan struct{})
-	m.undone = done
+func (hk *hooks) undo(p *prepared) {
+	hk.mu.Lock()
+	defer hk.mu.Unlock()
+	before, done := hk.undone, make(chan struct{})
+	hk.undone = done
 	go func() {
 		defer close(done)
 		<-before
 		for _, u := range slices.Backward(p.hooks) {
-			m.bounded("abort", errand{u.what, codeTime, true}, u.abort)
+			hk.bounded("abort", errand{u.what, codeTime, true}, u.abort)
 		}
 	}()
 }
 
 // awaitUndone waits for hooks that are being undone: what they release may be needed again.
-func (m *Manager) awaitUndone(ctx context.Context) error {
-	m.mu.Lock()
-	undone := m.undone
-	m.mu.Unlock()
+func (hk *hooks) awaitUndone(ctx context.Context) error {
+	hk.mu.Lock()
+	undone := hk.undone
+	hk.mu.Unlock()
 	select {
 	case <-undone:
 		return nil

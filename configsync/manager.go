@@ -1,59 +1,42 @@
 package configsync
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/seed48eb2e21/webfarm/configsync/blob"
-	"github.com/seed48eb2e21/webfarm/configsync/content"
-	"github.com/seed48eb2e21/webfarm/configsync/internal/secret"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
-	"github.com/seed48eb2e21/webfarm/internal/broadcast"
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
 
-// Manager is one node's share in the releases of a farm. Its methods are safe for concurrent use.
+// Manager is one node's share in the releases of a farm. Its methods are safe for concurrent use. It puts its parts
+// together, and its methods are what a program asks of them; what a part does, and under which lock, stands with the
+// part.
 type Manager struct {
-	s        Settings
-	log      *slog.Logger
-	declared []*declaration
-	defaults *staged // of the release 0
-	keys     *secret.Keys
-	tryAgain atomic.Bool // a key was missing that may come in a moment
+	*base
 
-	now      atomic.Pointer[snapshot] // the newest; replaced under mu
-	mu       sync.Mutex
-	draft    atomic.Pointer[staged] // what somebody works on; nil = nothing
-	previews map[digest]*snapshot   // of releases that are not in force; guarded by mu
-	ready    map[digest]*staged     // releases made ready; guarded by mu
-	prepared *prepared              // hooks that have run for one of them; guarded by mu
-	failed   *failure               // the last attempt to become ready for what is in force; guarded by mu
-	undone   chan struct{}          // closed when the hooks that were given up last are undone; guarded by mu
-	begun    atomic.Pointer[start]  // nil until Begun, or until somebody looks
-	due      atomic.Pointer[knownDue]
-	saw      atomic.Pointer[evidence]
-	strays   strays
-	unwell   atomic.Uint64 // the rollout before whose switch this node was found unwell; 0 = none
+	reading    *reading
+	stock      *stock
+	supply     *supply
+	hooks      *hooks
+	switching  *switching
+	previewing *previewing
+	drafts     *drafts
+	restarts   *restarts
+	usability  *usability
+	board      *board
+	selfChecks *selfChecks
+	staging    *staging
+	catchingUp *catchingUp
+	retaining  *retaining
+	proposing  *proposing
+	driver     *driver
+	overwrites *overwrites
+	writing    *writing
+	publishing *publishing
+	dryRuns    *dryRuns
 
-	committing atomic.Bool // hooks commit, under mu: they may look at what is in use, and not wait for mu
-
-	news    broadcast.Signal // of whatever happens
-	staging chan struct{}    // has room for one: who stages
-	late    chan struct{}    // has room for one: something in force is not ready here
-	rollout board            // what this node knows of a rollout
-	kept    []blob.Hash      // what Contents was told to keep; follow's own
-	cache   *content.Cache
-	nothing fs.FS // without files
-
-	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
@@ -67,71 +50,87 @@ func New(s Settings) (*Manager, error) {
 	if err != nil {
 		return nil, fault.Config(err)
 	}
-	m.wg.Go(m.catchUp)
+	m.wg.Go(m.catchingUp.run)
 	if s.Path != "" {
-		w := newWatched(m, s.Path)
-		m.s.Log, m.s.Local = nil, w.local
+		w := newWatched(m.reading, m.switching, s.Path)
+		m.settings.Log, m.settings.Local = nil, w.local
 		if err := w.read(); err != nil {
 			m.Close()
 			return nil, fault.Config(fmt.Errorf("configsync: %w", err))
 		}
 		m.wg.Go(w.run)
 	}
-	m.settled()
-	m.wg.Go(m.follow)
-	if m.s.Content != nil {
-		m.wg.Go(m.readyRetained)
-	}
-	if m.s.Log != nil {
-		m.wg.Go(m.drive)
-	}
+	m.switching.settled()
+	m.start()
 	return m, nil
 }
 
+// newManager returns a Manager that does nothing in the background.
 func newManager(s Settings) (*Manager, error) {
-	ds, err := declarations(s.Configs)
+	b, err := newBase(s)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range s.Prepare {
-		if h.d == nil || !slices.Contains(ds, h.d) {
-			return nil, errors.New("configsync: a hook in Settings.Prepare is of no config that is listed")
-		}
+	m := &Manager{base: b}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	if m.reading, err = newReading(b); err != nil {
+		return nil, err
 	}
-	s.Role = cmp.Or(s.Role, ordinary)
-	m := &Manager{s: s, log: cmp.Or(s.Logger, slog.Default()), declared: ds, ready: map[digest]*staged{},
-		staging: make(chan struct{}, 1), late: make(chan struct{}, 1)}
-	m.undone = make(chan struct{})
-	close(m.undone)
-	if m.keys, err = secret.NewKeys(s.Keys, s.ConfigKeys); err != nil {
-		return nil, fmt.Errorf("configsync: %w", err)
+	if m.supply, err = newSupply(b); err != nil {
+		return nil, err
 	}
-	m.cache = content.NewCache(0)
-	none, err := content.New(nil, nil, content.Limits{})
-	if err != nil {
-		return nil, fmt.Errorf("configsync: no content: %w", err)
-	}
-	m.nothing = content.NewFS(none, m.s.Content)
-	empty := state.NewMachine(nil)
-	if s.Local == nil {
-		m.s.Local = func() *Machine { return empty }
-	}
-	if m.s.Peers == nil {
-		m.s.Peers = newAlone(m)
-	}
-	values, err := m.values(nil)
+	values, err := m.reading.values(nil)
 	if err != nil {
 		return nil, fmt.Errorf("configsync: the defaults: %w", err)
 	}
-	for i, d := range ds {
+	for i, d := range b.declared {
 		d.hint.Store(uint32(i))
 	}
-	nothing := &state.State{}
-	m.defaults = &staged{digest: nothing.Digest(Release{}), values: values}
-	m.ready[m.defaults.digest] = m.defaults
-	m.now.Store(newSnapshot(nothing, m.defaults, use{}, nil))
-	m.ctx, m.stop = context.WithCancel(context.Background())
+	m.assemble(values)
 	return m, nil
+}
+
+// assemble makes the other parts. What one has of another is its field; there is nothing else between them. defaults
+// are the values without any files.
+func (m *Manager) assemble(defaults []*value) {
+	b, previews := m.base, &previews{}
+	none := &staged{digest: new(state.State).Digest(Release{}), values: defaults}
+	m.stock = newStock(none)
+	m.hooks = newHooks(b)
+	m.switching = newSwitching(b, m.hooks, m.stock, previews, none)
+	m.previewing = &previewing{base: b, switching: m.switching, stock: m.stock, previews: previews}
+	m.drafts = &drafts{base: b, reading: m.reading, supply: m.supply, switching: m.switching}
+	m.restarts = &restarts{base: b, reading: m.reading, switching: m.switching}
+	m.usability = &usability{base: b, switching: m.switching}
+	m.board = &board{base: b}
+	m.selfChecks = &selfChecks{base: b, switching: m.switching, usability: m.usability}
+	m.staging = &staging{base: b, reading: m.reading, supply: m.supply, stock: m.stock, switching: m.switching,
+		board: m.board, selfChecks: m.selfChecks, turn: make(chan struct{}, 1)}
+	if b.settings.Peers == nil {
+		b.settings.Peers = newAlone(b, m.staging, m.selfChecks)
+	}
+	m.catchingUp = &catchingUp{base: b, switching: m.switching, staging: m.staging}
+	m.retaining = &retaining{base: b, stock: m.stock, switching: m.switching, usability: m.usability,
+		staging: m.staging}
+	m.proposing = &proposing{base: b, switching: m.switching}
+	m.driver = &driver{base: b, board: m.board, proposing: m.proposing}
+	m.overwrites = &overwrites{base: b, reading: m.reading, supply: m.supply}
+	m.writing = &writing{base: b, reading: m.reading, switching: m.switching, usability: m.usability,
+		restarts: m.restarts, proposing: m.proposing}
+	m.publishing = &publishing{base: b, supply: m.supply, proposing: m.proposing, overwrites: m.overwrites,
+		writing: m.writing}
+	m.dryRuns = &dryRuns{base: b, reading: m.reading, restarts: m.restarts, board: m.board, driver: m.driver}
+}
+
+// start starts what goes on in the background; all of it ends with m.ctx.
+func (m *Manager) start() {
+	m.wg.Go(m.follow)
+	if m.settings.Content != nil {
+		m.wg.Go(m.retaining.run)
+	}
+	if m.settings.Log != nil {
+		m.wg.Go(m.driver.run)
+	}
 }
 
 // Close ends what the Manager does in the background, and gives up what was prepared. Values can still be
@@ -139,14 +138,10 @@ func newManager(s Settings) (*Manager, error) {
 func (m *Manager) Close() error {
 	m.stop()
 	m.wg.Wait()
-	m.mu.Lock()
-	m.giveUpLocked()
-	undone := m.undone
-	m.mu.Unlock()
-	select {
-	case <-undone:
-	case <-time.After(codeTime):
-	}
+	m.switching.giveUp()
+	ctx, cancel := context.WithTimeout(context.Background(), codeTime)
+	defer cancel()
+	m.hooks.awaitUndone(ctx)
 	return nil
 }
 
@@ -159,12 +154,16 @@ func (m *Manager) follow() {
 	defer tick.Stop()
 	for {
 		select {
-		case <-m.s.Changed:
+		case <-m.settings.Changed:
 		case <-tick.C:
 		case <-m.ctx.Done():
 			return
 		}
-		m.refresh()
-		m.keepContent()
+		m.switching.refresh()
+		m.supply.keep(m.drafts.now.Load())
 	}
 }
+
+// Changed returns a channel that is closed when something has happened: another state of the log, a release
+// that is ready here, progress of a rollout. Take it before you look.
+func (m *Manager) Changed() <-chan struct{} { return m.changed() }

@@ -89,7 +89,7 @@ func (d Difference) String() string {
 // force again means to go back. Nor is it of the canary, since nothing is changed while there is one. Errors:
 // ErrNoRelease.
 func (m *Manager) Overwritten(release uint64) (*OverwriteError, error) {
-	s := m.s.Local().State()
+	s := m.state()
 	r, ok := s.Release(release)
 	if !ok || release == 0 {
 		return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
@@ -98,20 +98,27 @@ func (m *Manager) Overwritten(release uint64) (*OverwriteError, error) {
 	if was || s.Canary().Release == release {
 		return nil, nil
 	}
-	return m.wouldUndo(s, filesOf(s, r.Revision), r), nil
+	return m.overwrites.wouldUndo(s, filesOf(s, r.Revision), r), nil
+}
+
+// overwrites finds what a release would undo of what others have changed.
+type overwrites struct {
+	*base
+	reading *reading
+	supply  *supply
 }
 
 // wouldUndo returns what a release with these files of configuration would undo of what others have changed; nil for
 // nothing. What of it stays as it is may be zero.
-func (m *Manager) wouldUndo(s *state.State, files Files, r Release) *OverwriteError {
+func (ow *overwrites) wouldUndo(s *state.State, files Files, r Release) *OverwriteError {
 	e := &OverwriteError{}
 	var stranger bool
-	if e.Files, stranger = m.takenBack(s, r); stranger && len(e.Files) > 0 {
+	if e.Files, stranger = ow.takenBack(s, r); stranger && len(e.Files) > 0 {
 		e.Stranger = cmp.Or(publisherOf(s, r), r.Who)
 	}
 	if files != nil {
-		e.Fields = m.overwritten(s, files)
-		for _, d := range m.fieldsTakenBack(s, files, r) {
+		e.Fields = ow.overwritten(s, files)
+		for _, d := range ow.fieldsTakenBack(s, files, r) {
 			if !slices.ContainsFunc(e.Fields, d.named) {
 				e.Fields = append(e.Fields, d)
 			}
@@ -124,12 +131,12 @@ func (m *Manager) wouldUndo(s *state.State, files Files, r Release) *OverwriteEr
 }
 
 // overwritten returns what files would undo of what was changed since the last publication.
-func (m *Manager) overwritten(s *state.State, files Files) []Difference {
-	base, now := m.lastPublished(s), inForce(s)
-	since, err := m.DiffFiles(base, now)
-	next, err2 := m.DiffFiles(now, files)
+func (ow *overwrites) overwritten(s *state.State, files Files) []Difference {
+	published, now := ow.lastPublished(s), inForce(s)
+	since, err := ow.reading.diffFiles(published, now)
+	next, err2 := ow.reading.diffFiles(now, files)
 	readable := err == nil && err2 == nil
-	out := wholeFiles(base, now, files, func(path string) bool { return !readable || !m.declares(path) })
+	out := wholeFiles(published, now, files, func(path string) bool { return !readable || !ow.declares(path) })
 	if !readable {
 		return out
 	}
@@ -138,7 +145,7 @@ func (m *Manager) overwritten(s *state.State, files Files) []Difference {
 			out = append(out, d)
 		}
 	}
-	for _, d := range m.unsaid(base, now, files) {
+	for _, d := range ow.unsaid(published, now, files) {
 		if !slices.ContainsFunc(out, d.named) {
 			out = append(out, d)
 		}
@@ -155,8 +162,8 @@ type place struct {
 
 // unsaid returns what files say alone that was changed from base to now, and again to next. It also finds what makes no
 // difference for now, since another file says the same; and locks.
-func (m *Manager) unsaid(base, now, next Files) (out []Difference) {
-	was, is, will := m.said(base), m.said(now), m.said(next)
+func (ow *overwrites) unsaid(base, now, next Files) (out []Difference) {
+	was, is, will := ow.said(base), ow.said(now), ow.said(next)
 	all := maps.Clone(was)
 	maps.Copy(all, is)
 	for p := range all {
@@ -177,10 +184,10 @@ func (m *Manager) unsaid(base, now, next Files) (out []Difference) {
 }
 
 // said returns all that files say of the configs of this program.
-func (m *Manager) said(files Files) map[place]*tree.Node {
+func (ow *overwrites) said(files Files) map[place]*tree.Node {
 	out := map[place]*tree.Node{}
-	docs, _ := m.readOwn(files, m.opener().Lenient())
-	for _, d := range m.declared {
+	docs, _ := ow.reading.readOwn(files, ow.reading.opener().Lenient())
+	for _, d := range ow.declared {
 		for _, doc := range docs[d] {
 			doc.Said(func(section string, in tree.Path, v *tree.Node) {
 				out[place{doc.Place, section, in.String(), false}] = v
@@ -220,10 +227,10 @@ func wholeFiles(base, now, next Files, of func(path string) bool) (out []Differe
 
 // lastPublished returns the files of configuration that were published last, of what has led to the epoch in force;
 // none, if nobody knows of such.
-func (m *Manager) lastPublished(s *state.State) Files {
+func (ow *overwrites) lastPublished(s *state.State) Files {
 	past := lineage(s)
 	for i, r := range past {
-		if m.withConfig(s, past, i) {
+		if ow.withConfig(s, past, i) {
 			return filesOf(s, r.Revision)
 		}
 	}
@@ -231,18 +238,18 @@ func (m *Manager) lastPublished(s *state.State) Files {
 }
 
 // withConfig reports whether a release of a lineage was published, and its files of configuration with it.
-func (m *Manager) withConfig(s *state.State, past []Release, i int) bool {
+func (ow *overwrites) withConfig(s *state.State, past []Release, i int) bool {
 	r, before := past[i], Release{}
 	if i+1 < len(past) {
 		before = past[i+1]
 	}
 	// What was in force when the release was made is known only if that epoch is kept still.
 	changed := r.Revision != before.Revision && (begins(s) || r.ID > s.Epochs()[0].Release)
-	return r.Publisher != "" && (changed || m.cameWith(r, filesOf(s, r.Revision)))
+	return r.Publisher != "" && (changed || ow.cameWith(r, filesOf(s, r.Revision)))
 }
 
 // cameWith reports whether the content of a release was published together with these files.
-func (m *Manager) cameWith(r Release, files Files) bool {
-	signed, err := credential.Open(m.s.Farm, []byte(r.Content.Seal))
+func (ow *overwrites) cameWith(r Release, files Files) bool {
+	signed, err := credential.Open(ow.settings.Farm, []byte(r.Content.Seal))
 	return err == nil && signed.Config == credential.FilesHash(files)
 }

@@ -33,14 +33,17 @@ type Peers interface {
 
 // alone stands for the peers of a Manager that has none.
 type alone struct {
-	m    *Manager
+	*base
+	staging    *staging
+	selfChecks *selfChecks
+
 	mu   sync.Mutex
 	mine map[uint64]bool      // rollouts that this Manager has begun; guarded by mu
 	seen map[uint64]time.Time // when others were seen first; guarded by mu
 }
 
-func newAlone(m *Manager) *alone {
-	return &alone{m: m, mine: map[uint64]bool{}, seen: map[uint64]time.Time{}}
+func newAlone(b *base, sg *staging, sc *selfChecks) *alone {
+	return &alone{base: b, staging: sg, selfChecks: sc, mine: map[uint64]bool{}, seen: map[uint64]time.Time{}}
 }
 
 // orphan is how long a rollout that somebody else has begun is left to him.
@@ -53,13 +56,13 @@ func (a *alone) began(rollout uint64) {
 }
 
 func (a *alone) Members() []Member {
-	return []Member{{Name: cmp.Or(a.m.s.Node, "this"), Role: a.m.s.Role, Reachable: true}}
+	return []Member{{Name: cmp.Or(a.settings.Node, "this"), Role: a.settings.Role, Reachable: true}}
 }
 
 func (a *alone) Leads() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r, ok := a.m.s.Local().State().InProgress()
+	r, ok := a.state().InProgress()
 	if !ok {
 		clear(a.mine)
 		clear(a.seen)
@@ -72,9 +75,9 @@ func (a *alone) Leads() bool {
 }
 
 func (a *alone) Stage(ctx context.Context, _ string, rollout uint64, progress func(NodeProgress)) (Vote, error) {
-	return a.m.Stage(ctx, rollout, progress)
+	return a.staging.stage(ctx, rollout, progress)
 }
 
 func (a *alone) Confirm(ctx context.Context, _ string, rollout uint64) (Health, error) {
-	return a.m.Confirm(ctx, rollout)
+	return a.selfChecks.confirm(ctx, rollout)
 }

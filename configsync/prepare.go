@@ -2,9 +2,7 @@ package configsync
 
 import (
 	"context"
-	"slices"
 
-	"github.com/seed48eb2e21/webfarm/configsync/internal/schema"
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -17,19 +15,19 @@ type prepared struct {
 
 // prepare runs the hooks for a switch to st, for a rollout, or for what is in force if that is 0. The error is
 // ErrEnded if nobody needs it by then.
-func (m *Manager) prepare(ctx context.Context, st *staged, rollout uint64) error {
+func (sw *switching) prepare(ctx context.Context, st *staged, rollout uint64) error {
 	for ctx.Err() == nil {
-		p, already := m.preparation(st, rollout)
+		p, already := sw.preparation(st, rollout)
 		if already {
 			return nil
 		}
-		if err := m.awaitUndone(ctx); err != nil {
+		if err := sw.hooks.awaitUndone(ctx); err != nil {
 			return err
 		}
-		if err := m.run(ctx, p); err != nil {
+		if err := sw.hooks.run(ctx, p); err != nil {
 			return err
 		}
-		if done, err := m.keep(p); done {
+		if done, err := sw.keep(p); done {
 			return err
 		}
 	}
@@ -38,35 +36,35 @@ func (m *Manager) prepare(ctx context.Context, st *staged, rollout uint64) error
 
 // preparation returns what the hooks are to run for, unless they have, or st is in use; and gives up what they
 // have run for else.
-func (m *Manager) preparation(st *staged, rollout uint64) (p *prepared, already bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p = &prepared{from: m.now.Load().staged, to: st, rollout: rollout}
+func (sw *switching) preparation(st *staged, rollout uint64) (p *prepared, already bool) {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	p = &prepared{from: sw.now.Load().staged, to: st, rollout: rollout}
 	if p.from.digest == st.digest {
 		return p, true
 	}
-	if has := m.prepared; has != nil && has.from == p.from && has.to == p.to {
+	if has := sw.prepared; has != nil && has.from == p.from && has.to == p.to {
 		has.rollout = max(has.rollout, rollout)
 		return has, true
 	}
-	m.giveUpLocked()
+	sw.giveUpLocked()
 	return p, false
 }
 
 // keep keeps what was prepared, for the switch. done is false if it was prepared from something that is not in
 // use any more.
-func (m *Manager) keep(p *prepared) (done bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.prepared = p
-	source := m.s.Local().State()
-	release, _ := source.For(m.s.Node)
-	m.settlePreparedLocked(source, source.Digest(release))
+func (sw *switching) keep(p *prepared) (done bool, err error) {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	sw.prepared = p
+	source := sw.state()
+	release, _ := source.For(sw.settings.Node)
+	sw.settlePreparedLocked(source, source.Digest(release))
 	switch {
-	case m.prepared == p:
-		m.switchLocked(true)
+	case sw.prepared == p:
+		sw.switchLocked(true)
 		return true, nil
-	case p.from != m.now.Load().staged:
+	case p.from != sw.now.Load().staged:
 		return false, nil
 	}
 	return true, ErrEnded
@@ -74,41 +72,44 @@ func (m *Manager) keep(p *prepared) (done bool, err error) {
 
 // settlePreparedLocked gives up what was prepared if it is of no use any more: its rollout has ended other than by
 // the switch, or is not there any more, since the machine was replaced; or another switch has come between.
-func (m *Manager) settlePreparedLocked(source *state.State, inForce digest) {
-	p := m.prepared
-	if p == nil || p.to.digest == inForce && p.from == m.now.Load().staged {
+func (sw *switching) settlePreparedLocked(source *state.State, inForce digest) {
+	p := sw.prepared
+	if p == nil || p.to.digest == inForce && p.from == sw.now.Load().staged {
 		return
 	}
 	r, ok := source.InProgress()
-	if !ok || r.ID != p.rollout || r.Phase != PhaseStaging || p.from != m.now.Load().staged || m.ctx.Err() != nil {
-		m.giveUpLocked()
+	if !ok || r.ID != p.rollout || r.Phase != PhaseStaging || p.from != sw.now.Load().staged || sw.ctx.Err() != nil {
+		sw.giveUpLocked()
 		return
 	}
 	if release, _ := source.Release(r.Release); source.Digest(release) != p.to.digest {
-		m.giveUpLocked()
+		sw.giveUpLocked()
 	}
 }
 
 // commitLocked commits what was prepared for a switch. It reports false if that is still to be done.
-func (m *Manager) commitLocked(old *snapshot, st *staged) bool {
-	if p := m.prepared; p != nil && p.from == old.staged && p.to == st {
-		m.prepared = nil
-		m.committing.Store(true)
-		for _, u := range p.hooks {
-			m.bounded("commit", errand{u.what, commitTime, true}, u.commit)
-		}
-		m.committing.Store(false)
+func (sw *switching) commitLocked(old *snapshot, st *staged) bool {
+	if p := sw.prepared; p != nil && p.from == old.staged && p.to == st {
+		sw.prepared = nil
+		sw.committing.Store(true)
+		sw.hooks.commit(p)
+		sw.committing.Store(false)
 		return true
 	}
-	return !slices.ContainsFunc(m.s.Prepare, func(h Hook) bool {
-		return !schema.Equal(old.staged.get(h.d).base.tree, st.get(h.d).base.tree)
-	})
+	return !sw.hooks.change(old.staged, st)
+}
+
+// giveUp has what was prepared undone.
+func (sw *switching) giveUp() {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	sw.giveUpLocked()
 }
 
 // giveUpLocked has what was prepared undone.
-func (m *Manager) giveUpLocked() {
-	if m.prepared != nil {
-		m.undoLocked(m.prepared)
-		m.prepared = nil
+func (sw *switching) giveUpLocked() {
+	if sw.prepared != nil {
+		sw.hooks.undo(sw.prepared)
+		sw.prepared = nil
 	}
 }

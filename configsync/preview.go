@@ -2,8 +2,10 @@ package configsync
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
@@ -15,7 +17,7 @@ import (
 //
 // Errors: ErrNoRelease; credential.ErrRevoked, for one that was never in force.
 func (m *Manager) Digest(release uint64) (digest [32]byte, err error) {
-	s := m.s.Local().State()
+	s := m.state()
 	r, err := kept(s, release)
 	if err != nil {
 		return digest, err
@@ -45,46 +47,50 @@ func kept(s *state.State, release uint64) (Release, error) {
 // a credential that was revoked, and was never in force; ErrBehind, if this node is not ready for it yet; or why this
 // program cannot use it.
 func (m *Manager) WithPreview(r *http.Request, release uint64, digest [32]byte) (*http.Request, error) {
-	s, err := m.previewed(release, digest)
+	s, err := m.previewing.snapshot(release, digest)
 	if err != nil || s == nil {
 		return r, err
 	}
-	return r.WithContext(&view{Context: r.Context(), manager: m, snapshot: s, path: clean(r.URL.Path), preview: true}), nil
+	return m.switching.preview(r, s), nil
 }
 
-// previewed returns the snapshot of a release that is not in force; nil if it is.
-func (m *Manager) previewed(release uint64, want digest) (*snapshot, error) {
-	now := m.refresh()
+// previewing has requests see a release that is not in force.
+type previewing struct {
+	*base
+	switching *switching
+	stock     *stock
+	previews  *previews
+}
+
+// snapshot returns the snapshot of a release that is not in force; nil if it is.
+func (pv *previewing) snapshot(release uint64, want digest) (*snapshot, error) {
+	now := pv.switching.refresh()
 	source := now.source
 	r, ok := source.Release(release)
 	if !ok || source.Digest(r) != want {
 		return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
 	}
-	if in, _ := source.For(m.s.Node); in.ID == r.ID {
+	if in, _ := source.For(pv.settings.Node); in.ID == r.ID {
 		return nil, nil
 	}
 	if _, err := kept(source, release); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	st := m.ready[want]
+	st := pv.stock.get(want)
 	switch {
 	case st == nil:
 		return nil, fmt.Errorf("%w: release %d is to be previewed", ErrBehind, release)
 	case st.wrong != nil:
 		return nil, st.wrong
 	}
-	if s := m.previews[want]; s != nil && s.source == source {
-		return s, nil
-	}
+	return pv.previews.get(st, source, r), nil
+}
+
+// previewOf returns a snapshot of what is ready and not in force.
+func previewOf(st *staged, source *state.State, r Release) *snapshot {
 	s := newSnapshot(source, st, use{epoch: source.Current().Number, release: r, preview: true}, nil)
 	s.set = previewSet(st, r)
-	if m.previews == nil {
-		m.previews = map[digest]*snapshot{}
-	}
-	m.previews[want] = s
-	return s, nil
+	return s
 }
 
 // previewSet serves the content of a preview alone: nobody is pinned to it, and nothing comes from another release.
@@ -95,11 +101,31 @@ func previewSet(st *staged, r Release) *content.Set {
 	return &content.Set{Active: st.shown.as(use{release: r}), Private: true}
 }
 
-// prunePreviewsLocked forgets the snapshots of a state that is not the newest.
-func (m *Manager) prunePreviewsLocked(source *state.State) {
-	for d, s := range m.previews {
-		if s.source != source {
-			delete(m.previews, d)
-		}
+// previews are the snapshots of releases that somebody looks at and that are not in force, of one state of the log: who
+// looks twice has the same. The zero previews has none.
+type previews struct {
+	mu sync.Mutex
+	of map[digest]*snapshot // guarded by mu
+}
+
+// get returns the snapshot of a release, and makes it if there is none of this state.
+func (p *previews) get(st *staged, source *state.State, r Release) *snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.of[st.digest]; s != nil && s.source == source {
+		return s
 	}
+	if p.of == nil {
+		p.of = map[digest]*snapshot{}
+	}
+	s := previewOf(st, source, r)
+	p.of[st.digest] = s
+	return s
+}
+
+// keepOf forgets the snapshots of other states.
+func (p *previews) keepOf(source *state.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.of, func(_ digest, s *snapshot) bool { return s.source != source })
 }

@@ -101,28 +101,28 @@ func panicPlace() string {
 }
 
 // sayPanic gives the stack of a panic to the logger, if err is one.
-func (m *Manager) sayPanic(what string, err error) {
+func (b *base) sayPanic(what string, err error) {
 	if p, ok := errors.AsType[*panicError](err); ok {
-		m.log.Error("the program's code has panicked", "what", what, "panic", p.value, "stack", string(p.stack))
+		b.log.Error("the program's code has panicked", "what", what, "panic", p.value, "stack", string(p.stack))
 	}
 }
 
 // bounded runs code of the program that cannot fail, and does not wait longer than its limit.
-func (m *Manager) bounded(what string, e errand, f func()) {
+func (b *base) bounded(what string, e errand, f func()) {
 	if f == nil {
 		return
 	}
-	_, err := call(context.Background(), &m.strays, e, resultless(f), nil)
-	m.sayFailed(what, err)
+	_, err := call(context.Background(), &b.strays, e, resultless(f), nil)
+	b.sayFailed(what, err)
 }
 
 // unbounded is bounded without a limit, for what already runs in a goroutine that nobody waits for.
-func (m *Manager) unbounded(what string, f func()) {
+func (b *base) unbounded(what string, f func()) {
 	if f == nil {
 		return
 	}
 	_, err := guarded(context.Background(), resultless(f))
-	m.sayFailed(what, err)
+	b.sayFailed(what, err)
 }
 
 // resultless returns code of the program that cannot fail as call and guarded take it.
@@ -134,9 +134,9 @@ func resultless(f func()) func(context.Context) (struct{}, error) {
 }
 
 // sayFailed tells the logger of a commit or an abort that has panicked or hangs; nothing if err is nil.
-func (m *Manager) sayFailed(what string, err error) {
+func (b *base) sayFailed(what string, err error) {
 	if err != nil {
-		m.sayPanic(what, err)
-		m.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
+		b.sayPanic(what, err)
+		b.log.Error("a hook of the program did not do what it must", "what", what, "err", err)
 	}
 }

@@ -45,9 +45,10 @@ type Progress struct {
 
 // board is what this node knows of the progress of the newest rollout.
 type board struct {
+	*base
 	mu      sync.Mutex
-	rollout rolloutKey
-	nodes   map[string]NodeProgress
+	rollout rolloutKey              // guarded by mu
+	nodes   map[string]NodeProgress // guarded by mu
 }
 
 // rolloutKey names a rollout. After the farm was put back to a backup, numbers are given again.
@@ -83,22 +84,22 @@ func (b *board) of(rollout rolloutKey) []NodeProgress {
 }
 
 // note notes what is known of a node, if that is about the newest rollout.
-func (m *Manager) note(rollout uint64, node string, edit func(*NodeProgress)) {
-	if r := m.s.Local().State().Newest(); r.ID == rollout && m.rollout.set(keyOf(r), edit, node) {
-		m.tell()
+func (b *board) note(rollout uint64, node string, edit func(*NodeProgress)) {
+	if r := b.state().Newest(); r.ID == rollout && b.set(keyOf(r), edit, node) {
+		b.tell()
 	}
 }
 
 // teller returns what is told how far this node is.
-func (m *Manager) teller(r Rollout, progress func(NodeProgress)) func(NodeProgress) {
-	last := NodeProgress{Node: m.s.Node}
+func (b *board) teller(r Rollout, progress func(NodeProgress)) func(NodeProgress) {
+	last := NodeProgress{Node: b.settings.Node}
 	var mu sync.Mutex
 	return func(p NodeProgress) {
 		mu.Lock()
 		defer mu.Unlock()
-		p.Node, p.Step, p.Have, p.Size = m.s.Node, max(p.Step, last.Step), max(p.Have, last.Have), max(p.Size, last.Size)
+		p.Node, p.Step, p.Have, p.Size = b.settings.Node, max(p.Step, last.Step), max(p.Have, last.Have), max(p.Size, last.Size)
 		last = p
-		m.note(r.ID, m.s.Node, func(n *NodeProgress) { *n = p })
+		b.note(r.ID, b.settings.Node, func(n *NodeProgress) { *n = p })
 		if progress != nil {
 			progress(p)
 		}
@@ -108,13 +109,13 @@ func (m *Manager) teller(r Rollout, progress func(NodeProgress)) func(NodeProgre
 // Rollout returns how far a rollout is, or how it ended; 0 = the newest. The error is ErrEnded if it is not
 // kept, or there never was one.
 func (m *Manager) Rollout(id uint64) (Progress, error) {
-	s := m.s.Local().State()
+	s := m.state()
 	id = cmp.Or(id, s.Newest().ID)
 	r, ok := s.Rollout(id)
 	if !ok {
 		return Progress{}, ErrEnded
 	}
-	return Progress{r, m.rollout.of(keyOf(r))}, nil
+	return Progress{r, m.board.of(keyOf(r))}, nil
 }
 
 // FollowRollout yields how far a rollout is, and again whenever that has changed, until it has ended, which is

@@ -10,25 +10,31 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
+// proposing has the log take commands, and this node use what has come of them.
+type proposing struct {
+	*base
+	switching *switching
+}
+
 // barrier returns when this node knows all that was acknowledged before, on any node. Errors: ErrLocal, and those of
 // the log.
-func (m *Manager) barrier(ctx context.Context) error {
-	if m.s.Log == nil {
+func (pp *proposing) barrier(ctx context.Context) error {
+	if pp.settings.Log == nil {
 		return ErrLocal
 	}
-	return m.s.Log.Barrier(ctx)
+	return pp.settings.Log.Barrier(ctx)
 }
 
 // take has the log take a step that somebody has asked for.
-func (m *Manager) take(ctx context.Context, cmd []byte) error {
-	if m.s.Log == nil {
+func (pp *proposing) take(ctx context.Context, cmd []byte) error {
+	if pp.settings.Log == nil {
 		return ErrLocal
 	}
-	index, value, err := m.s.Log.Propose(ctx, cmd)
+	index, value, err := pp.settings.Log.Propose(ctx, cmd)
 	if err != nil && index == 0 {
 		return err
 	}
-	m.refresh()
+	pp.switching.refresh()
 	a, err := state.DecodeAnswer(value)
 	if err == nil {
 		err = outcome(a, Write{})
@@ -44,32 +50,32 @@ type togetherLog interface {
 
 // step has the log take a step, by which nodes switch or not. What went wrong is tried again from the beginning, if
 // it is still due.
-func (m *Manager) step(ctx context.Context, switches bool, cmd []byte) error {
+func (pp *proposing) step(ctx context.Context, switches bool, cmd []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
-	propose := m.s.Log.Propose
-	if l, ok := m.s.Log.(togetherLog); ok && switches {
+	propose := pp.settings.Log.Propose
+	if l, ok := pp.settings.Log.(togetherLog); ok && switches {
 		propose = l.ProposeTogether
 	}
 	index, value, err := propose(ctx, cmd)
 	if index == 0 && err != nil {
-		m.log.Debug("a step of a rollout was not taken", "err", err)
+		pp.log.Debug("a step of a rollout was not taken", "err", err)
 		return err
 	}
-	m.refresh()
+	pp.switching.refresh()
 	a, err := state.DecodeAnswer(value)
 	if err == nil {
 		err = outcome(a, Write{})
 	}
 	if err != nil && !errors.Is(err, ErrEnded) { // somebody else has taken it
-		m.log.Error("the log refuses a step of a rollout", "err", err)
+		pp.log.Error("the log refuses a step of a rollout", "err", err)
 	}
 	return err
 }
 
 // busy is ErrBusy, and says what by.
-func (m *Manager) busy(rollout uint64) error {
-	if c := m.Canary(); c.Release != 0 && c.Rollout == rollout {
+func (pp *proposing) busy(rollout uint64) error {
+	if c := pp.state().Canary(); c.Release != 0 && c.Rollout == rollout {
 		return fmt.Errorf("%w: release %d is a canary on %s, and has to be activated or given up first", ErrBusy,
 			c.Release, strings.Join(c.Nodes, ", "))
 	}

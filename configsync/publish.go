@@ -54,19 +54,28 @@ func (m *Manager) Publish(ctx context.Context, p Publication) (Result, error) {
 	if p.Plan.Dry {
 		return only(m.DryRun(ctx, p))
 	}
-	r, err := m.propose(ctx, p)
+	r, err := m.publishing.propose(ctx, p)
 	if err == nil {
-		r, err = m.end(ctx, r)
+		r, err = m.writing.end(ctx, r)
 	}
 	return r, err
 }
 
+// publishing makes releases, and begins rollouts of those that are there.
+type publishing struct {
+	*base
+	supply     *supply
+	proposing  *proposing
+	overwrites *overwrites
+	writing    *writing
+}
+
 // propose begins what Publish does.
-func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
+func (pb *publishing) propose(ctx context.Context, p Publication) (Result, error) {
 	if p.Content != nil && p.Content.Root.IsZero() {
 		p.Content = &Content{}
 	}
-	if err := m.areMembers(p.Plan.Nodes); err != nil {
+	if err := pb.areMembers(p.Plan.Nodes); err != nil {
 		return Result{}, err
 	}
 	if _, err := olderVersion(p.Program, p.Program); p.Program != "" && err != nil {
@@ -77,16 +86,16 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 	if p.Content != nil {
 		cmd.Content = *p.Content
 	}
-	if err := m.barrier(ctx); err != nil { // before what is in force is compared
+	if err := pb.proposing.barrier(ctx); err != nil { // before what is in force is compared
 		return Result{}, err
 	}
 	if p.Config != nil {
-		cmd.Changes = m.changesTo(p)
+		cmd.Changes = pb.changesTo(p)
 	}
-	return m.write(ctx, p.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
+	return pb.writing.write(ctx, p.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
 		if p.Publisher != "" && !p.Overwrite {
 			next := Release{Content: cmd.Content, Publisher: p.Publisher, Who: p.Who}
-			if lost := m.wouldUndo(s, p.Config, next); lost != nil {
+			if lost := pb.overwrites.wouldUndo(s, p.Config, next); lost != nil {
 				return nil, lost
 			}
 		}
@@ -99,12 +108,12 @@ func (m *Manager) propose(ctx context.Context, p Publication) (Result, error) {
 
 // changesTo returns what a publication changes in the configuration. If that is nothing, and yet is news of the
 // publisher, it sets all files to what they are: he has taken over what was changed by hand, and the log has to know.
-func (m *Manager) changesTo(p Publication) []state.Change {
-	s := m.s.Local().State()
+func (pb *publishing) changesTo(p Publication) []state.Change {
+	s := pb.state()
 	if out := inForce(s).to(p.Config).changes(); len(out) > 0 {
 		return out
 	}
-	if p.Publisher == "" || p.Hold || p.Plan.Dry || maps.Equal(m.lastPublished(s), p.Config) {
+	if p.Publisher == "" || p.Hold || p.Plan.Dry || maps.Equal(pb.overwrites.lastPublished(s), p.Config) {
 		return nil
 	}
 	return Change{Set: p.Config}.changes()
@@ -130,9 +139,9 @@ func (f Files) to(files Files) Change {
 // Abort ends a rollout: before the switch nothing has changed anywhere, and after it, while the nodes look
 // whether they are well, the farm goes back to the release before. Errors: ErrEnded, and those of the log.
 func (m *Manager) Abort(ctx context.Context, rollout uint64, who, why string) error {
-	err := m.take(ctx, state.Abort{Rollout: rollout, Who: who, Why: why}.Append(nil))
-	if r, _ := m.s.Local().State().Rollout(rollout); err != nil && r.Phase == PhaseConfirming {
-		return m.take(ctx, state.Return{Rollout: rollout, Who: who, Why: why}.Append(nil))
+	err := m.proposing.take(ctx, state.Abort{Rollout: rollout, Who: who, Why: why}.Append(nil))
+	if r, _ := m.state().Rollout(rollout); err != nil && r.Phase == PhaseConfirming {
+		return m.proposing.take(ctx, state.Return{Rollout: rollout, Who: who, Why: why}.Append(nil))
 	}
 	return err
 }

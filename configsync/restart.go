@@ -2,6 +2,7 @@ package configsync
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/tree"
 )
@@ -26,22 +27,36 @@ type RestartDue struct {
 //
 // A node that only joins its farm has the defaults until it has caught up. So package farm calls this when the
 // node is ready to serve, and a program reads fields of the class restart after Farm.Ready.
-func (m *Manager) Begun() {
-	s := m.settled()
-	m.begun.Store(&start{s.use, s.staged.values, true})
-	m.tell()
+func (m *Manager) Begun() { m.restarts.begun() }
+
+// restarts says for what this process has to be started again.
+type restarts struct {
+	*base
+	reading   *reading
+	switching *switching
+	found     atomic.Pointer[knownDue]
+}
+
+// begun is Manager.Begun.
+func (rs *restarts) begun() {
+	s := rs.switching.settled()
+	rs.switching.begun.Store(&start{s.use, s.staged.values, true})
+	rs.tell()
 }
 
 // RestartDue returns what this process has to be started again for; without Fields, it need not be. Nothing is due
 // before Begun, nor for a release that is looked at after its switch: it may be taken back.
-func (m *Manager) RestartDue() RestartDue {
-	s := m.glance()
-	begun := m.begun.Load()
-	if k := m.due.Load(); k != nil && k.now == s && k.begun == begun {
+func (m *Manager) RestartDue() RestartDue { return m.restarts.due() }
+
+// due is Manager.RestartDue.
+func (rs *restarts) due() RestartDue {
+	s := rs.switching.glance()
+	begun := rs.switching.begun.Load()
+	if k := rs.found.Load(); k != nil && k.now == s && k.begun == begun {
 		return k.due
 	}
-	due := m.dueSince(begun, s)
-	m.due.Store(&knownDue{s, begun, due})
+	due := rs.dueSince(begun, s)
+	rs.found.Store(&knownDue{s, begun, due})
 	return due
 }
 
@@ -52,7 +67,8 @@ type knownDue struct {
 	due   RestartDue
 }
 
-func (m *Manager) dueSince(begun *start, s *snapshot) RestartDue {
+// dueSince returns what is due in a snapshot for a process that has begun with another one.
+func (rs *restarts) dueSince(begun *start, s *snapshot) RestartDue {
 	due := RestartDue{How: Manual}
 	if begun == nil || !begun.told || s.use == begun.use || s.problem != nil {
 		return due
@@ -61,7 +77,7 @@ func (m *Manager) dueSince(begun *start, s *snapshot) RestartDue {
 	if len(due.Fields) == 0 {
 		return due
 	}
-	due.Rollout = m.restartBy(begun, s, due.Fields)
+	due.Rollout = rs.causedBy(begun, s, due.Fields)
 	if r, ok := s.source.Rollout(due.Rollout); ok {
 		if r.Phase == PhaseConfirming {
 			return RestartDue{How: Manual}
@@ -80,13 +96,13 @@ func (b *start) changedIn(s *staged) (fields []string) {
 	return fields
 }
 
-// restartBy returns the newest rollout since the beginning that has changed one of the fields on this node; 0 = it
+// causedBy returns the newest rollout since the beginning that has changed one of the fields on this node; 0 = it
 // is not known any more.
-func (m *Manager) restartBy(begun *start, s *snapshot, fields []string) uint64 {
+func (rs *restarts) causedBy(begun *start, s *snapshot, fields []string) uint64 {
 	source, now := s.source, s.source.Current()
 	seen := s.staged.trees()
 	if s.canary {
-		older := m.treesOf(source, now.Revision)
+		older := rs.reading.treesOf(source, now.Revision)
 		if touches(seen, older, fields) {
 			return source.Canary().Rollout
 		}
@@ -97,11 +113,11 @@ func (m *Manager) restartBy(begun *start, s *snapshot, fields []string) uint64 {
 		var older map[*declaration]*tree.Node
 		switch {
 		case epochs[i].Number == 1:
-			older = m.treesOf(source, 0)
+			older = rs.reading.treesOf(source, 0)
 		case i == 0:
 			return 0
 		default:
-			older = m.treesOf(source, epochs[i-1].Revision)
+			older = rs.reading.treesOf(source, epochs[i-1].Revision)
 		}
 		if touches(seen, older, fields) {
 			return epochs[i].Rollout

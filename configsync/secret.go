@@ -39,21 +39,21 @@ const KeyPurpose = secret.KeyPurpose
 //
 // Errors: no such config or field, or one that is no Secret; keyring.ErrNotYet on a node that has no key yet.
 func (m *Manager) Seal(config, field, text string) (string, error) {
-	at, err := m.secretAt(config, field)
+	at, err := m.reading.secretAt(config, field)
 	if err != nil {
 		return "", fmt.Errorf("configsync: %w", err)
 	}
-	token, err := m.keys.Seal(at, text)
+	token, err := m.reading.keys.Seal(at, text)
 	if err != nil {
 		return "", fmt.Errorf("configsync: %s.%s: %w", config, field, err)
 	}
 	return token, nil
 }
 
-func (m *Manager) secretAt(config, field string) (at secret.Place, err error) {
-	d := find(m.declared, config)
+func (rd *reading) secretAt(config, field string) (at secret.Place, err error) {
+	d := find(rd.declared, config)
 	if d == nil {
-		return at, errors.New(noConfig(config, m.declared))
+		return at, errors.New(noConfig(config, rd.declared))
 	}
 	in, err := tree.ParsePath(field)
 	if err != nil {
@@ -80,11 +80,11 @@ func (m *Manager) Reseal(files Files) (Files, error) {
 			continue // another program's
 		}
 		again := secret.Opener{Open: func(at secret.Place, token string) (Secret, error) {
-			s, err := m.keys.Open(at, token)
+			s, err := m.reading.keys.Open(at, token)
 			if err != nil {
 				return s, err
 			}
-			next, err := m.keys.Seal(at, s.Reveal())
+			next, err := m.reading.keys.Seal(at, s.Reveal())
 			if err == nil {
 				out[path] = strings.ReplaceAll(out[path], token, next)
 			}
@@ -102,7 +102,7 @@ func (m *Manager) Reseal(files Files) (Files, error) {
 // of them loses secrets: Reseal first.
 func (m *Manager) KeysInUse() []uint32 {
 	var ids []uint32
-	s := m.s.Local().State()
+	s := m.state()
 	releases := []uint64{s.Current().Release, s.Canary().Release}
 	if r, ok := s.InProgress(); ok {
 		was, _ := s.Epoch(r.Was)

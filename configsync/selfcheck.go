@@ -3,6 +3,7 @@ package configsync
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
@@ -17,60 +18,73 @@ type Health struct {
 // Settings.SelfCheck has nothing against it. That it is not well is a Health. Errors, which say that there is
 // no answer: ErrClosed, or ctx's own.
 func (m *Manager) Confirm(ctx context.Context, rollout uint64) (Health, error) {
-	h := Health{Node: m.s.Node}
+	return m.selfChecks.confirm(ctx, rollout)
+}
+
+// selfChecks look whether this node is well.
+type selfChecks struct {
+	*base
+	switching *switching
+	usability *usability
+	unwell    atomic.Uint64 // the rollout before whose switch this node was found unwell; 0 = none
+}
+
+// confirm is Manager.Confirm.
+func (sc *selfChecks) confirm(ctx context.Context, rollout uint64) (Health, error) {
+	h := Health{Node: sc.settings.Node}
 	short, cancel := context.WithTimeout(ctx, selfCheckTime)
 	defer cancel()
-	err := m.await(short, func() bool {
-		if m.Usable() != nil {
+	err := sc.await(short, func() bool {
+		if sc.usability.problem() != nil {
 			return false
 		}
-		r, ok := m.now.Load().source.Rollout(rollout)
+		r, ok := sc.switching.now.Load().source.Rollout(rollout)
 		return ok && r.Phase != PhaseStaging
 	})
 	switch {
-	case ctx.Err() != nil || m.ctx.Err() != nil:
+	case ctx.Err() != nil || sc.ctx.Err() != nil:
 		return h, err
 	case err != nil:
-		if err = m.Usable(); err == nil {
+		if err = sc.usability.problem(); err == nil {
 			err = errors.New("it has not heard of the switch")
 		}
 		h.Unwell = cut(err.Error(), state.MaxReason)
 		return h, nil
 	}
-	err = m.selfCheck(ctx)
+	err = sc.run(ctx)
 	if ctx.Err() != nil {
 		return h, ctx.Err()
 	}
-	if err != nil && m.unwell.Load() == rollout {
-		m.log.Warn("the self-check fails, as it did before the switch: that says nothing of a release for which this "+
+	if err != nil && sc.unwell.Load() == rollout {
+		sc.log.Warn("the self-check fails, as it did before the switch: that says nothing of a release for which this "+
 			"node has to be started again", "rollout", rollout, "err", err)
 		return h, nil
 	}
 	if err != nil {
-		m.sayPanic("self-check", err)
+		sc.sayPanic("self-check", err)
 		h.Unwell = cut("self-check: "+err.Error(), state.MaxReason)
 	}
 	return h, nil
 }
 
-// selfCheck asks the program whether this node is well.
-func (m *Manager) selfCheck(ctx context.Context) error {
-	if m.s.SelfCheck == nil {
+// run asks the program whether this node is well.
+func (sc *selfChecks) run(ctx context.Context) error {
+	if sc.settings.SelfCheck == nil {
 		return nil
 	}
-	_, err := call(ctx, &m.strays, errand{what: "self-check", limit: selfCheckTime}, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, m.s.SelfCheck(ctx)
+	_, err := call(ctx, &sc.strays, errand{what: "self-check", limit: selfCheckTime}, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, sc.settings.SelfCheck(ctx)
 	}, nil)
 	return err
 }
 
 // checkBefore looks whether this node is unwell already before the switch of a rollout, if it has to be started again
 // for that. It may be so by what it has begun with, and get well by nothing else.
-func (m *Manager) checkBefore(ctx context.Context, st *staged, rollout uint64) {
-	begun := m.begun.Load()
-	if begun == nil || !begun.told || len(begun.changedIn(st)) == 0 || m.selfCheck(ctx) == nil {
-		m.unwell.CompareAndSwap(rollout, 0)
+func (sc *selfChecks) checkBefore(ctx context.Context, st *staged, rollout uint64) {
+	begun := sc.switching.begun.Load()
+	if begun == nil || !begun.told || len(begun.changedIn(st)) == 0 || sc.run(ctx) == nil {
+		sc.unwell.CompareAndSwap(rollout, 0)
 		return
 	}
-	m.unwell.Store(rollout)
+	sc.unwell.Store(rollout)
 }

@@ -14,17 +14,17 @@ import (
 // FS returns all files of the content as a context sees it, also those that are not served, such as templates: of
 // a request, that in force when it came in. Without content there are none.
 func (m *Manager) FS(ctx context.Context) fs.FS {
-	if s := m.seen(ctx); s.staged.shown != nil {
+	if s := m.switching.seen(ctx); s.staged.shown != nil {
 		return s.staged.shown.files
 	}
-	return m.nothing
+	return m.supply.nothing
 }
 
 // Content returns the handler that serves the folder public of the content, as the request sees it: put it inside
 // of Handler. With Settings.Pins, what a page needs comes from the release that the page is of.
 func (m *Manager) Content() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s := m.seen(r.Context()); s.set != nil {
+		if s := m.switching.seen(r.Context()); s.set != nil {
 			s.set.ServeHTTP(w, r)
 			return
 		}
@@ -35,11 +35,11 @@ func (m *Manager) Content() http.Handler {
 // Repin returns next with the pins of clients kept for pages that the program writes itself; see content.Set. Put it
 // inside of Handler.
 func (m *Manager) Repin(next http.Handler) http.Handler {
-	if m.s.Pins == nil {
+	if m.settings.Pins == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s := m.seen(r.Context()); s.set != nil {
+		if s := m.switching.seen(r.Context()); s.set != nil {
 			s.set.Repin(w, r)
 		}
 		next.ServeHTTP(w, r)
@@ -49,19 +49,19 @@ func (m *Manager) Repin(next http.Handler) http.Handler {
 // Behind reports whether the client of a request has seen a release that some node had in force later than what this
 // one has, and that is not ready here: another node has to answer it. It is for Settings.Pins.
 func (m *Manager) Behind(r *http.Request) bool {
-	s := m.now.Load()
+	s := m.switching.now.Load()
 	return s.set != nil && s.set.Behind(r)
 }
 
-// setLocked returns what serves the content of a snapshot, and what pages of other releases need that are ready
+// setOf returns what serves the content of a snapshot, and what pages of other releases need that are ready
 // here; nil if it has no content.
-func (m *Manager) setLocked(source *state.State, s *snapshot) *content.Set {
+func (sw *switching) setOf(source *state.State, s *snapshot) *content.Set {
 	if s.staged.shown == nil {
 		return nil
 	}
-	out := &content.Set{Active: s.staged.shown.as(s.use), Pins: m.s.Pins, Private: source.Canary().Rollout != 0}
+	out := &content.Set{Active: s.staged.shown.as(s.use), Pins: sw.settings.Pins, Private: source.Canary().Rollout != 0}
 	for _, r := range source.Retained() {
-		st := m.ready[source.Digest(r)]
+		st := sw.stock.get(source.Digest(r))
 		if r.ID == s.release.ID || st == nil || st.shown == nil || source.Disowned(r) {
 			continue
 		}
@@ -82,11 +82,11 @@ func (s *shown) as(u use) *content.Site {
 }
 
 // seen returns the snapshot that a context has; the newest, if it has none.
-func (m *Manager) seen(ctx context.Context) *snapshot {
-	if v, ok := ctx.Value(viewKey{}).(*view); ok && v.manager == m {
+func (sw *switching) seen(ctx context.Context) *snapshot {
+	if v, ok := ctx.Value(viewKey{}).(*view); ok && v.in == sw {
 		return v.snapshot
 	}
-	return m.now.Load()
+	return sw.now.Load()
 }
 
 // View is what a request, or a job, sees of the release.
@@ -102,7 +102,7 @@ type View struct {
 // View returns what a context sees: a request what was in force when it came in. A context without a view has
 // the newest.
 func (m *Manager) View(ctx context.Context) View {
-	s := m.seen(ctx)
+	s := m.switching.seen(ctx)
 	v := View{Epoch: s.epoch, Release: s.release, Canary: s.canary, Preview: s.preview, Since: s.since}
 	if s.staged.shown != nil {
 		v.Manifest = s.staged.shown.manifest

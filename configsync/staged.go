@@ -13,7 +13,7 @@ type digest = [sha256.Size]byte
 // staged is a release that is ready on this node, or cannot be. It never changes.
 type staged struct {
 	digest digest
-	values []*value // in the order of Manager.declared
+	values []*value // in the order of base.declared
 	shown  *shown   // the content; nil = there is none
 	wrong  error    // why it can never be used here; nil = it can
 }

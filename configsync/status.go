@@ -13,14 +13,14 @@ type Status struct {
 
 // Status returns how this node stands.
 func (m *Manager) Status() Status {
-	s := m.glance()
+	s := m.switching.glance()
 	e := s.source.Current()
-	r, canary := s.source.For(m.s.Node)
+	r, canary := s.source.For(m.settings.Node)
 	st := Status{Epoch: e.Number, Revision: r.Revision, Release: r.ID, Canary: canary, Uses: s.epoch}
 	if s.problem != nil {
 		st.Problem = s.problem.Error()
 	}
-	if begun := m.begun.Load(); begun != nil {
+	if begun := m.switching.begun.Load(); begun != nil {
 		st.Restart = begun.changedIn(s.staged)
 	}
 	return st

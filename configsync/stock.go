@@ -1,39 +1,47 @@
 package configsync
 
 import (
-	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
+	"maps"
+	"sync"
 )
 
-// remember keeps what is ready. Values that other releases have too are the same objects.
-func (m *Manager) remember(st *staged) (*staged, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	others := []*staged{m.now.Load().staged}
-	for _, o := range m.ready {
-		others = append(others, o)
-	}
+// stock has the releases that are ready on this node, or can never be: always the one in use too.
+type stock struct {
+	mu    sync.Mutex
+	ready map[digest]*staged // guarded by mu
+}
+
+func newStock(defaults *staged) *stock {
+	return &stock{ready: map[digest]*staged{defaults.digest: defaults}}
+}
+
+// get returns a release; nil if it is not ready.
+func (sk *stock) get(d digest) *staged {
+	sk.mu.Lock()
+	defer sk.mu.Unlock()
+	return sk.ready[d]
+}
+
+// add keeps a release, and returns why it can never be used. Values that other releases have too are the same
+// objects.
+func (sk *stock) add(st *staged) (*staged, error) {
+	sk.mu.Lock()
+	defer sk.mu.Unlock()
 	for i, v := range st.values {
-		for _, o := range others {
+		for _, o := range sk.ready {
 			if o.wrong == nil && v.same(o.values[i]) {
 				st.values[i] = o.values[i]
 				break
 			}
 		}
 	}
-	m.ready[st.digest] = st
+	sk.ready[st.digest] = st
 	return st, st.wrong
 }
 
-// pruneLocked forgets what is ready and needed no more.
-func (m *Manager) pruneLocked(source *state.State, now *snapshot) {
-	needed := map[digest]bool{now.staged.digest: true, m.defaults.digest: true}
-	for _, r := range source.Retained() {
-		needed[source.Digest(r)] = true
-	}
-	m.prunePreviewsLocked(source)
-	for d := range m.ready {
-		if !needed[d] {
-			delete(m.ready, d)
-		}
-	}
+// keepOnly forgets all others.
+func (sk *stock) keepOnly(needed map[digest]bool) {
+	sk.mu.Lock()
+	defer sk.mu.Unlock()
+	maps.DeleteFunc(sk.ready, func(d digest, _ *staged) bool { return !needed[d] })
 }

@@ -12,15 +12,31 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/credential"
 )
 
+// supply brings content to this node, says which of it has to stay, and makes what serves it.
+type supply struct {
+	*base
+	cache   *content.Cache
+	nothing fs.FS       // without files
+	kept    []blob.Hash // what Contents was told to keep: of the goroutine that calls keep
+}
+
+func newSupply(b *base) (*supply, error) {
+	none, err := content.New(nil, nil, content.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("configsync: no content: %w", err)
+	}
+	return &supply{base: b, cache: content.NewCache(0), nothing: content.NewFS(none, b.settings.Content)}, nil
+}
+
 // fetch returns the manifest of a content when all of it is here; nil for none.
-func (m *Manager) fetch(ctx context.Context, c Content, tell func(NodeProgress)) (*content.Manifest, error) {
+func (su *supply) fetch(ctx context.Context, c Content, tell func(NodeProgress)) (*content.Manifest, error) {
 	switch {
 	case c.Root.IsZero():
 		return nil, nil
-	case m.s.Content == nil:
+	case su.settings.Content == nil:
 		return nil, errors.New("this program takes none")
 	}
-	manifest, err := m.s.Content.Fetch(ctx, c, func(have, size uint64) {
+	manifest, err := su.settings.Content.Fetch(ctx, c, func(have, size uint64) {
 		tell(NodeProgress{Have: have, Size: size})
 	})
 	if err == nil && (manifest == nil || manifest.Root() != c.Root) {
@@ -29,19 +45,19 @@ func (m *Manager) fetch(ctx context.Context, c Content, tell func(NodeProgress))
 	return manifest, err
 }
 
-// keepContent says which content has to stay, if that has changed: of releases, and of what somebody works on here.
-func (m *Manager) keepContent() {
-	if m.s.Content == nil {
+// keep says which content has to stay, if that has changed: of releases, and of a draft; nil = there is none.
+func (su *supply) keep(draft *staged) {
+	if su.settings.Content == nil {
 		return
 	}
-	roots := m.s.Local().State().Roots()
-	if st := m.draft.Load(); st != nil && st.shown != nil && !slices.Contains(roots, st.shown.manifest.Root()) {
-		roots = append(roots, st.shown.manifest.Root())
+	roots := su.state().Roots()
+	if draft != nil && draft.shown != nil && !slices.Contains(roots, draft.shown.manifest.Root()) {
+		roots = append(roots, draft.shown.manifest.Root())
 	}
-	manifests := manifestsOf(m.s.Local().State())
-	if all := slices.Concat(roots, []blob.Hash{{}}, manifests); !slices.Equal(all, m.kept) {
-		m.kept = all
-		m.s.Content.Keep(roots, manifests)
+	manifests := manifestsOf(su.state())
+	if all := slices.Concat(roots, []blob.Hash{{}}, manifests); !slices.Equal(all, su.kept) {
+		su.kept = all
+		su.settings.Content.Keep(roots, manifests)
 	}
 }
 
@@ -53,47 +69,47 @@ type shown struct {
 }
 
 // show makes what serves a content; nil for none.
-func (m *Manager) show(manifest *content.Manifest) *shown {
+func (su *supply) show(manifest *content.Manifest) *shown {
 	if manifest == nil {
 		return nil
 	}
-	site := content.NewSite(manifest, m.s.Content, content.SiteConfig{Cache: m.cache, Failed: func(path string, err error) {
-		m.log.Error("a file of the content cannot be read", "path", path, "err", err)
+	site := content.NewSite(manifest, su.settings.Content, content.SiteConfig{Cache: su.cache, Failed: func(path string, err error) {
+		su.log.Error("a file of the content cannot be read", "path", path, "err", err)
 	}})
-	return &shown{manifest, site, content.NewFS(manifest, m.s.Content)}
+	return &shown{manifest, site, content.NewFS(manifest, su.settings.Content)}
 }
 
 // checkContent has the program look at a content; of is what it is of, whose calls that hang are counted.
-func (m *Manager) checkContent(ctx context.Context, of string, s *shown) error {
-	if s == nil || m.s.CheckContent == nil {
+func (su *supply) checkContent(ctx context.Context, of string, s *shown) error {
+	if s == nil || su.settings.CheckContent == nil {
 		return nil
 	}
-	_, err := call(ctx, &m.strays, errand{what: of, limit: codeTime}, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, m.s.CheckContent(ctx, s.files)
+	_, err := call(ctx, &su.strays, errand{what: of, limit: codeTime}, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, su.settings.CheckContent(ctx, s.files)
 	}, nil)
-	m.sayPanic("checking the content", err)
+	su.sayPanic("checking the content", err)
 	return err
 }
 
 // manifestHere returns the manifest of a content, if this node has it; that of none is empty.
-func (m *Manager) manifestHere(c Content) (*content.Manifest, error) {
+func (su *supply) manifestHere(c Content) (*content.Manifest, error) {
 	if c.Root.IsZero() {
 		return &content.Manifest{}, nil
 	}
-	return content.Stored(m.s.Content.Open, c.Root)
+	return content.Stored(su.settings.Content.Open, c.Root)
 }
 
 // signed returns nil if the publisher of a content has signed it for this farm. It is asked before anything
 // is fetched. Whether the credential may publish is decided by the log, when it is published: a node that
 // comes later has to be able to use what is in force.
-func (m *Manager) signed(c Content) error {
-	if m.s.Farm == "" || c.Root.IsZero() {
+func (su *supply) signed(c Content) error {
+	if su.settings.Farm == "" || c.Root.IsZero() {
 		return nil
 	}
 	if c.Seal == "" {
 		return fmt.Errorf("%w: nobody has signed it", credential.ErrSignature)
 	}
-	s, err := credential.Open(m.s.Farm, []byte(c.Seal))
+	s, err := credential.Open(su.settings.Farm, []byte(c.Seal))
 	if err != nil {
 		return err
 	}

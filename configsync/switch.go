@@ -2,33 +2,62 @@ package configsync
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
+// switching goes from what is in force in the log to what this node uses. The snapshot that is in use, and what the
+// program's hooks have prepared for the next one, change together. So they are under one lock, while which hooks commit,
+// and under which those of hooks, stock and previews are taken.
+type switching struct {
+	*base
+	hooks    *hooks
+	stock    *stock
+	previews *previews
+	defaults *staged               // of the release 0
+	begun    atomic.Pointer[start] // nil until Begun, or until somebody looks
+	late     chan struct{}         // has room for one: something in force is not ready here
+
+	now        atomic.Pointer[snapshot] // the newest; replaced under mu
+	committing atomic.Bool              // hooks commit, under mu: they may look at what is in use, and not wait for mu
+
+	mu       sync.Mutex
+	prepared *prepared // hooks that have run for a release that is ready; guarded by mu
+	failed   *failure  // the last attempt to become ready for what is in force; guarded by mu
+}
+
+func newSwitching(b *base, hooks *hooks, stock *stock, previews *previews, defaults *staged) *switching {
+	sw := &switching{base: b, hooks: hooks, stock: stock, previews: previews, defaults: defaults,
+		late: make(chan struct{}, 1)}
+	sw.now.Store(newSnapshot(new(state.State), defaults, use{}, nil))
+	return sw
+}
+
 // look returns the snapshot of what is in force, for a request.
-func (m *Manager) look() *snapshot { return m.used(m.settled()) }
+func (sw *switching) look() *snapshot { return sw.used(sw.settled()) }
 
 // glance is look for what is no request: a hook that commits, which is waited for, sees what is in use until then.
-func (m *Manager) glance() *snapshot {
-	if m.committing.Load() {
-		return m.now.Load()
+func (sw *switching) glance() *snapshot {
+	if sw.committing.Load() {
+		return sw.now.Load()
 	}
-	return m.settled()
+	return sw.settled()
 }
 
 // used returns a snapshot that somebody uses.
-func (m *Manager) used(s *snapshot) *snapshot {
-	if m.begun.Load() == nil {
-		m.begun.CompareAndSwap(nil, &start{s.use, s.staged.values, false})
+func (sw *switching) used(s *snapshot) *snapshot {
+	if sw.begun.Load() == nil {
+		sw.begun.CompareAndSwap(nil, &start{s.use, s.staged.values, false})
 	}
 	return s
 }
 
 // settled is refresh, and waits a while if this node is only just making itself ready for what is in force.
-func (m *Manager) settled() *snapshot {
-	s := m.refresh()
+func (sw *switching) settled() *snapshot {
+	s := sw.refresh()
 	if !s.pending() {
 		return s
 	}
@@ -39,10 +68,10 @@ func (m *Manager) settled() *snapshot {
 		case <-s.replaced:
 		case <-over.C:
 			return s
-		case <-m.ctx.Done():
+		case <-sw.ctx.Done():
 			return s
 		}
-		s = m.refresh()
+		s = sw.refresh()
 	}
 	return s
 }
@@ -56,53 +85,71 @@ const (
 
 // refresh returns the snapshot of what is in force. If that is ready here it is switched to, which is all that
 // is done: nobody waits for more than a pointer, and hooks that commit.
-func (m *Manager) refresh() *snapshot {
-	source := m.s.Local().State()
-	if s := m.now.Load(); s.source == source {
+func (sw *switching) refresh() *snapshot {
+	source := sw.state()
+	if s := sw.now.Load(); s.source == source {
 		return s
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.switchLocked(false)
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	return sw.switchLocked(false)
+}
+
+// becameReady takes in that a release is ready that is not in force.
+func (sw *switching) becameReady() {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	sw.switchLocked(true)
+}
+
+// tried takes in how an attempt to become ready for what is in force has ended; nil = it need not be made again.
+func (sw *switching) tried(failed *failure) {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	sw.failed = failed
+	sw.switchLocked(true)
 }
 
 // switchLocked makes the snapshot for what is in force. again says that something has become ready, or has
 // failed to.
-func (m *Manager) switchLocked(again bool) *snapshot {
-	source, old := m.s.Local().State(), m.now.Load() // there may be a newer one by now
+func (sw *switching) switchLocked(again bool) *snapshot {
+	source, old := sw.state(), sw.now.Load() // there may be a newer one by now
 	if old.source == source && !again {
 		return old
 	}
-	to := useOf(source, m.s.Node)
+	to := useOf(source, sw.settings.Node)
 	want := source.Digest(to.release)
-	m.settlePreparedLocked(source, want)
-	next := (*snapshot)(nil)
-	st := m.ready[want]
-	switch {
-	case want == old.staged.digest:
-		next = newSnapshot(source, old.staged, to, nil) // the same under another number, or no change at all
-	case st != nil && st.wrong != nil:
-		next = m.unusableLocked(old, source, st)
-	case st == nil || !m.commitLocked(old, st):
-		next = m.behindLocked(old, source, want, !to.release.Content.Root.IsZero())
-	default:
-		next = newSnapshot(source, st, to, nil)
-	}
+	sw.settlePreparedLocked(source, want)
+	next := sw.nextLocked(old, source, to, want)
 	if next.problem == nil && to != old.use {
-		m.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", to.canary,
+		sw.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", to.canary,
 			"who", source.Current().Who, "why", source.Current().Why)
 	}
-	next.set = m.setLocked(source, next)
-	m.now.Store(next)
-	m.settlePreparedLocked(source, want)
-	m.pruneLocked(source, next)
+	next.set = sw.setOf(source, next)
+	sw.now.Store(next)
+	sw.settlePreparedLocked(source, want)
+	sw.prune(source, next)
 	close(old.replaced)
-	m.tell()
+	sw.tell()
 	return next
 }
 
+// nextLocked returns the snapshot that follows old, when a state of the log has put to in force.
+func (sw *switching) nextLocked(old *snapshot, source *state.State, to use, want digest) *snapshot {
+	st := sw.stock.get(want)
+	switch {
+	case want == old.staged.digest:
+		return newSnapshot(source, old.staged, to, nil) // the same under another number, or no change at all
+	case st != nil && st.wrong != nil:
+		return sw.unusable(old, source, st)
+	case st == nil || !sw.commitLocked(old, st):
+		return sw.behindLocked(old, source, want, !to.release.Content.Root.IsZero())
+	}
+	return newSnapshot(source, st, to, nil)
+}
+
 // behindLocked returns the snapshot for as long as what is in force is not ready, and has it made so.
-func (m *Manager) behindLocked(old *snapshot, source *state.State, want digest, fetches bool) *snapshot {
+func (sw *switching) behindLocked(old *snapshot, source *state.State, want digest, fetches bool) *snapshot {
 	next := newSnapshot(source, old.staged, old.use, ErrBehind)
 	next.wants, next.patience = want, time.Now().Add(patienceHere)
 	if fetches {
@@ -111,37 +158,47 @@ func (m *Manager) behindLocked(old *snapshot, source *state.State, want digest, 
 	if old.problem != nil && old.wants == want { // that has been going on for a while
 		next.patience = old.patience
 	}
-	if m.failed != nil && m.failed.want == want {
-		next.problem = m.failed
+	if sw.failed != nil && sw.failed.want == want {
+		next.problem = sw.failed
 	}
 	select {
-	case m.late <- struct{}{}:
+	case sw.late <- struct{}{}:
 	default:
 	}
 	return next
 }
 
-// unusableLocked returns the snapshot for as long as what is in force is nothing that this program can use.
-func (m *Manager) unusableLocked(old *snapshot, source *state.State, st *staged) *snapshot {
-	release, _ := source.For(m.s.Node)
-	next := newSnapshot(source, old.staged, old.use, &unusable{source.Current().Number, release.ID, st.wrong})
+// unusable returns the snapshot for as long as what is in force is nothing that this program can use.
+func (sw *switching) unusable(old *snapshot, source *state.State, st *staged) *snapshot {
+	release, _ := source.For(sw.settings.Node)
+	next := newSnapshot(source, old.staged, old.use, &unusableError{source.Current().Number, release.ID, st.wrong})
 	next.wants = st.digest
 	if old.problem == nil || old.wants != st.digest {
-		m.log.Error("this program cannot use what is in force, and is not ready; is it older than that?",
+		sw.log.Error("this program cannot use what is in force, and is not ready; is it older than that?",
 			"epoch", source.Current().Number, "keeps", old.epoch, "err", st.wrong)
 	}
 	return next
 }
 
-// unusable says that this program can never use what is in force.
-type unusable struct {
+// prune forgets what is ready and needed no more.
+func (sw *switching) prune(source *state.State, now *snapshot) {
+	needed := map[digest]bool{now.staged.digest: true, sw.defaults.digest: true}
+	for _, r := range source.Retained() {
+		needed[source.Digest(r)] = true
+	}
+	sw.previews.keepOf(source)
+	sw.stock.keepOnly(needed)
+}
+
+// unusableError says that this program can never use what is in force.
+type unusableError struct {
 	epoch, release uint64
 	err            error
 }
 
-func (u *unusable) Error() string {
+func (u *unusableError) Error() string {
 	return fmt.Sprintf("this program cannot use release %d, which is in force since epoch %d: %v", u.release, u.epoch,
 		u.err)
 }
 
-func (u *unusable) Unwrap() error { return u.err }
+func (u *unusableError) Unwrap() error { return u.err }

@@ -34,9 +34,9 @@ const mostTakenBack = 1000
 // that nobody else has changed is no business of others. Contents of which this node has no manifest do not count.
 //
 // stranger reports whether the publisher has published none of what is kept, so that it is compared with all of that.
-func (m *Manager) takenBack(s *state.State, next Release) (lost []FileChange, stranger bool) {
+func (ow *overwrites) takenBack(s *state.State, next Release) (lost []FileChange, stranger bool) {
 	past := contentLineage(s)
-	if m.s.Content == nil || next.Content.Root.IsZero() || len(past) == 0 ||
+	if ow.settings.Content == nil || next.Content.Root.IsZero() || len(past) == 0 ||
 		source(past[0].Content) == source(next.Content) {
 		return nil, false
 	}
@@ -52,17 +52,17 @@ func (m *Manager) takenBack(s *state.State, next Release) (lost []FileChange, st
 	if last > 0 {
 		past = past[:last+1]
 	}
-	mine, err := m.manifestHere(next.Content)
-	now, err2 := m.manifestHere(past[0].Content)
+	mine, err := ow.supply.manifestHere(next.Content)
+	now, err2 := ow.supply.manifestHere(past[0].Content)
 	if err != nil || err2 != nil {
-		m.log.Debug("contents cannot be compared here", "release", past[0].ID, "err", cmp.Or(err, err2))
+		ow.log.Debug("contents cannot be compared here", "release", past[0].ID, "err", cmp.Or(err, err2))
 		return nil, false
 	}
 	open := newComparison(append(pathsOf(mine), pathsOf(now)...), inContent(mine), inContent(now), past[0])
 	for i, r := range past[1:] {
-		older, err := m.manifestHere(r.Content)
+		older, err := ow.supply.manifestHere(r.Content)
 		if err != nil {
-			m.log.Debug("a release that is not kept any more cannot be compared", "release", r.ID, "err", err)
+			ow.log.Debug("a release that is not kept any more cannot be compared", "release", r.ID, "err", err)
 			continue
 		}
 		open.against(inContent(older), past[i+1])

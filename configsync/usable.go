@@ -3,18 +3,29 @@ package configsync
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
 // Usable returns nil if this node uses what is in force for it, and else why not, or not yet. A node that does
 // not must not answer anybody: it would show what is no longer in force. It comes after by itself. Usable does
 // not wait.
-func (m *Manager) Usable() error {
-	s := m.now.Load()
-	if !m.committing.Load() {
-		s = m.refresh()
+func (m *Manager) Usable() error { return m.usability.problem() }
+
+// usability says whether this node uses what is in force.
+type usability struct {
+	*base
+	switching *switching
+	seen      atomic.Pointer[evidence]
+}
+
+// problem is Manager.Usable.
+func (us *usability) problem() error {
+	s := us.switching.now.Load()
+	if !us.switching.committing.Load() {
+		s = us.switching.refresh()
 	}
-	if e := m.saw.Load(); e != nil && e.epoch > s.source.Current().Number && time.Since(e.at) < evidenceTime {
+	if e := us.seen.Load(); e != nil && e.epoch > s.source.Current().Number && time.Since(e.at) < evidenceTime {
 		return fmt.Errorf("%w: another node has shown epoch %d", ErrBehind, e.epoch)
 	}
 	return s.problem
@@ -32,17 +43,23 @@ const evidenceTime = 10 * time.Second
 
 // Saw tells that another node, or a cookie that a node has signed, says that an epoch is in force. Until this
 // node knows of it, it is not Usable, unless nobody speaks of it any more for 10 s.
-func (m *Manager) Saw(epoch uint64) {
-	e := m.saw.Load()
-	if e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime || epoch <= m.now.Load().source.Current().Number {
+func (m *Manager) Saw(epoch uint64) { m.usability.saw(epoch) }
+
+// saw is Manager.Saw.
+func (us *usability) saw(epoch uint64) {
+	e := us.seen.Load()
+	if e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime || epoch <= us.switching.now.Load().source.Current().Number {
 		return
 	}
-	m.saw.Store(&evidence{epoch, time.Now()})
-	m.tell()
-	time.AfterFunc(evidenceTime, m.tell) // who waits looks again
+	us.seen.Store(&evidence{epoch, time.Now()})
+	us.tell()
+	time.AfterFunc(evidenceTime, us.tell) // who waits looks again
 }
 
 // AwaitUsable returns nil when this node uses what is in force, or ctx's error.
-func (m *Manager) AwaitUsable(ctx context.Context) error {
-	return m.await(ctx, func() bool { return m.Usable() == nil })
+func (m *Manager) AwaitUsable(ctx context.Context) error { return m.usability.awaitUse(ctx) }
+
+// awaitUse is Manager.AwaitUsable.
+func (us *usability) awaitUse(ctx context.Context) error {
+	return us.await(ctx, func() bool { return us.problem() == nil })
 }

@@ -14,8 +14,8 @@ import (
 
 // view is a context that knows what is in force for it, or a value in such a context.
 type view struct {
-	context.Context // nil in a value
-	manager         *Manager
+	context.Context            // nil in a value
+	in              *switching // of the Manager that has made it
 	snapshot        *snapshot
 	path            string // of the request, clean; "" outside of requests
 	preview         bool   // snapshot is not what is in force, also for Load
@@ -43,7 +43,7 @@ func (v *view) LogValue() slog.Value { return slog.StringValue(v.String()) }
 // Context returns a context for what runs outside of requests, such as a job: Get returns what is in force
 // now, for as long as the context is used, and Load the newest. Values for paths of URLs have no part in it.
 func (m *Manager) Context(parent context.Context) context.Context {
-	return &view{Context: parent, manager: m, snapshot: m.used(m.glance())}
+	return &view{Context: parent, in: m.switching, snapshot: m.switching.used(m.switching.glance())}
 }
 
 // exchange is one request on its way through Handler whose context takes no view: all that it allocates, in one
@@ -57,15 +57,15 @@ type exchange struct {
 // configs what holds for its path. It is a middleware. Inside another Handler of the same Manager it does
 // nothing; without configs and content it is next.
 func (m *Manager) Handler(next http.Handler) http.Handler {
-	if len(m.declared) == 0 && m.s.Content == nil {
+	if len(m.declared) == 0 && m.settings.Content == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if outer, ok := r.Context().Value(viewKey{}).(*view); ok && outer.manager == m {
+		if outer, ok := r.Context().Value(viewKey{}).(*view); ok && outer.in == m.switching {
 			next.ServeHTTP(w, r)
 			return
 		}
-		v := view{manager: m, snapshot: m.look(), path: clean(r.URL.Path)}
+		v := view{in: m.switching, snapshot: m.switching.look(), path: clean(r.URL.Path)}
 		if reqcopy.Takes(r) {
 			if added := v; reqcopy.Add(r, viewKey{}, &added) {
 				next.ServeHTTP(w, r)
@@ -79,6 +79,12 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		defer reqcopy.Return(r, &x.request)
 		next.ServeHTTP(w, &x.request)
 	})
+}
+
+// preview returns a request that sees a snapshot which is not in force.
+func (sw *switching) preview(r *http.Request, s *snapshot) *http.Request {
+	v := &view{Context: r.Context(), in: sw, snapshot: s, path: clean(r.URL.Path), preview: true}
+	return r.WithContext(v)
 }
 
 // clean returns a path without what could lead around a section: empty parts, . and .. in it. The slash at

@@ -18,15 +18,16 @@ const watchEvery = 300 * time.Millisecond
 
 // watched is a file or a folder that is used as if it had been put into a log.
 type watched struct {
-	m       *Manager
-	path    string
-	machine *Machine
-	index   uint64
-	said    string // the last problem, which is said once
+	reading   *reading
+	switching *switching
+	path      string
+	machine   *Machine
+	index     uint64
+	said      string // the last problem, which is said once
 }
 
-func newWatched(m *Manager, path string) *watched {
-	return &watched{m: m, path: path, machine: state.NewMachine(nil)}
+func newWatched(r *reading, sw *switching, path string) *watched {
+	return &watched{reading: r, switching: sw, path: path, machine: state.NewMachine(nil)}
 }
 
 func (w *watched) local() *Machine { return w.machine }
@@ -60,7 +61,7 @@ func (w *watched) read() error {
 	if maps.Equal(old, files) && s.Current().Number > 0 {
 		return nil
 	}
-	if err := check(w.m.declared, files, w.m.opener(), w.m.roles(), func(string) bool { return true }); err != nil {
+	if err := check(w.reading.declared, files, w.reading.opener(), w.reading.roles(), func(string) bool { return true }); err != nil {
 		return err
 	}
 	now := s.Current().Number
@@ -92,7 +93,7 @@ func (w *watched) run() {
 	for {
 		select {
 		case <-tick.C:
-		case <-w.m.ctx.Done():
+		case <-w.reading.ctx.Done():
 			return
 		}
 		err := w.read()
@@ -100,7 +101,7 @@ func (w *watched) run() {
 			continue
 		}
 		w.say(err)
-		w.m.refresh()
+		w.switching.refresh()
 	}
 }
 
@@ -110,7 +111,7 @@ func (w *watched) say(err error) {
 		text = fmt.Sprint(err)
 	}
 	if text != "" && text != w.said {
-		w.m.log.Error("the configuration stays as it was, because the new one is wrong", "path", w.path, "err",
+		w.reading.log.Error("the configuration stays as it was, because the new one is wrong", "path", w.path, "err",
 			text)
 	}
 	w.said = text

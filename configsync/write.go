@@ -50,11 +50,11 @@ type Change struct {
 func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
 	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true,
 		Plan: withDefaults(Plan{Restart: c.Restart})}
-	r, err := m.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
+	r, err := m.writing.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
 		return inForce(s).With(c), nil
 	})
 	if err == nil {
-		r, err = m.end(ctx, r)
+		r, err = m.writing.end(ctx, r)
 	}
 	return r.Epoch, err
 }
@@ -104,24 +104,34 @@ type Result struct {
 	Restart []string // fields, such as site.listen, for which programs have to be started again
 }
 
+// writing puts changes and releases into the log, and waits for the end of the rollouts that they begin.
+type writing struct {
+	*base
+	reading   *reading
+	switching *switching
+	usability *usability
+	restarts  *restarts
+	proposing *proposing
+}
+
 // write checks what a command would lead to and has it carried out.
-func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
+func (wr *writing) write(ctx context.Context, w Write, cmd []byte,
 	result func(*state.State) (Files, error)) (Result, error) {
-	if err := m.barrier(ctx); err != nil {
+	if err := wr.proposing.barrier(ctx); err != nil {
 		return Result{}, err
 	}
-	s := m.s.Local().State()
+	s := wr.state()
 	_, done := s.Written(w.Key)
 	if now := s.Current().Number; now == w.Epoch && !done { // else the answer says why not, or that it was done before
 		files, err := result(s)
 		if err == nil {
-			err = m.check(s, files)
+			err = wr.reading.check(s, files)
 		}
 		if err != nil {
 			return Result{Epoch: now}, err
 		}
 	}
-	index, value, err := m.s.Log.Propose(ctx, cmd)
+	index, value, err := wr.settings.Log.Propose(ctx, cmd)
 	if err != nil && index == 0 {
 		return Result{}, err
 	}
@@ -129,13 +139,13 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 	if err != nil {
 		return Result{}, err
 	}
-	if lonely, ok := m.s.Peers.(*alone); ok && a.Status == state.OK {
+	if lonely, ok := wr.settings.Peers.(*alone); ok && a.Status == state.OK {
 		lonely.began(a.Rollout)
-		m.tell()
+		wr.tell()
 	}
-	m.refresh()
+	wr.switching.refresh()
 	if err = outcome(a, w); a.Status == state.Busy {
-		err = m.busy(a.Rollout)
+		err = wr.proposing.busy(a.Rollout)
 	}
 	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, err
 }
@@ -143,19 +153,19 @@ func (m *Manager) write(ctx context.Context, w Write, cmd []byte,
 // Written returns what has come of a write with this key, on this node's knowledge: the release that it is about, and
 // whether it was carried out, or has begun a rollout.
 func (m *Manager) Written(key string) (release uint64, done bool) {
-	return m.s.Local().State().Written(key)
+	return m.state().Written(key)
 }
 
 // end waits for the end of a rollout, and for this node to use what is in force then.
-func (m *Manager) end(ctx context.Context, done Result) (Result, error) {
+func (wr *writing) end(ctx context.Context, done Result) (Result, error) {
 	if done.Rollout == 0 {
 		return done, nil
 	}
 	var r Rollout
 	known := true
-	err := m.await(ctx, func() bool {
-		m.refresh()
-		s := m.s.Local().State()
+	err := wr.await(ctx, func() bool {
+		wr.switching.refresh()
+		s := wr.state()
 		r, known = s.Rollout(done.Rollout)
 		done.Epoch = s.Current().Number
 		return !known || r.Phase >= PhaseDone
@@ -171,19 +181,19 @@ func (m *Manager) end(ctx context.Context, done Result) (Result, error) {
 	case r.Phase == PhaseReturned:
 		return done, fmt.Errorf("%w: %s", ErrReturned, r.Reason)
 	}
-	if err := m.AwaitUsable(ctx); err != nil && !errors.Is(err, ErrClosed) {
+	if err := wr.usability.awaitUse(ctx); err != nil && !errors.Is(err, ErrClosed) {
 		return done, fmt.Errorf("epoch %d is in force, and this node is not ready for it: %w", done.Epoch, err)
 	}
-	done.Restart = m.restartOf(r)
+	done.Restart = wr.restarts.restartOf(r)
 	return done, nil
 }
 
 // restartOf returns the fields for which a rollout needs programs to be started again.
-func (m *Manager) restartOf(r Rollout) (out []string) {
-	s := m.s.Local().State()
+func (rs *restarts) restartOf(r Rollout) (out []string) {
+	s := rs.state()
 	was, _ := s.Epoch(r.Was)
 	release, _ := s.Release(r.Release)
-	ds, err := m.DiffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision))
+	ds, err := rs.reading.diffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision))
 	if err != nil {
 		return nil // files of other programs; ours were read before
 	}

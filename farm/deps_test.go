@@ -127,7 +127,7 @@ var rules = []rule{
 // testKits are the packages that exist for tests.
 var testKits = []string{
 	"farm/farmtest", "session/sessiontest", "internal/bubble", "internal/ci", "internal/corpus",
-	"cluster/internal/testkv", "farm/forward/internal/peertest", "internal/memnet",
+	"cluster/internal/testkv", "farm/forward/internal/peertest", "internal/memnet", "internal/parts",
 	"configsync/blob/internal/blobtest",
 }
 

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -13,17 +14,10 @@ import (
 )
 
 // FuzzRequest: whatever comes as the head of a request is an error or a request, and what it is survives the
-// way back.
+// way back. Its seeds are in testdata: see TestCorpus.
 func FuzzRequest(f *testing.F) {
-	r := typical(context.Background())
-	r.Trailer = http.Header{"Sum": nil}
-	r.TransferEncoding = []string{"chunked"}
-	facts := &Facts{Origin: "n", Via: "N", ID: "i", Scheme: "https", Attempt: 1, Marks: true}
-	f.Add(string(putRequest(nil, r, facts)))
-	f.Add("\x00\x00\x00\x00\x01\x00\x03GET")
-	f.Add(string(putHeader(nil, http.Header{"A": {"b", "c"}, "Date": nil})))
-	f.Fuzz(func(t *testing.T, s string) {
-		d := decoder{s: s}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := decoder{s: string(b)}
 		var facts, facts2 Facts
 		got := new(http.Request)
 		d.request(context.Background(), got, new(url.URL), &facts)
@@ -46,25 +40,30 @@ func sameRequest(a, b *http.Request) bool {
 		a.ContentLength == b.ContentLength && a.Close == b.Close && reflect.DeepEqual(a.TLS, b.TLS)
 }
 
-// FuzzAcceptor: a peer that says whatever it likes, as a trunk or as a lane, does no harm.
+// FuzzHello: whatever comes first on a connection, at either end, is an error, or what we write ourselves.
+func FuzzHello(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := readHello(bytes.NewReader(b))
+		if err == nil {
+			if again, err := readHello(bytes.NewReader(h.frame())); err != nil || again != h {
+				t.Errorf("%+v became %+v, %v", h, again, err)
+			}
+			if v, err := h.version(); err == nil && (v < h.oldest || v > h.newest || v > newest) {
+				t.Errorf("%+v: version %d", h, v)
+			}
+		}
+		readWelcome(bytes.NewReader(b))
+	})
+}
+
+// FuzzAcceptor: a peer that says whatever it likes, as a trunk or as a lane, does no harm. The first byte says which
+// of the two. Its seeds are in testdata: see TestCorpus.
 func FuzzAcceptor(f *testing.F) {
-	req := putRequest(newHead(nil), typical(context.Background()), &Facts{ID: "i"})
-	req = putBodyError(req, nil)
-	endHead(req)
-	frame{kind: kReq, flags: fEnd, id: 1, n: len(req) - headerSize}.put(req)
-	f.Add(true, req)
-	f.Add(false, req)
-	status := putPair(1, 1)
-	frame{kind: kStatus, n: 8}.put(status)
-	f.Add(true, status)
-	window := append(newFrame(nil), 0xff, 0xff, 0xff, 0xff)
-	frame{kind: kWindow, id: 1, n: 4}.put(window)
-	f.Add(true, append(req, window...))
-	leave := putPair(0, 1)
-	frame{kind: kLeave, n: 8}.put(leave)
-	f.Add(true, append(req[:len(req):len(req)], leave...))
-	f.Add(true, append(leave[:len(leave):len(leave)], req...))
-	f.Fuzz(func(t *testing.T, trunk bool, said []byte) {
+	f.Fuzz(func(t *testing.T, said []byte) {
+		if len(said) == 0 {
+			return
+		}
+		trunk := said[0] == isTrunk
 		srv := &Server{Logger: slog.New(slog.DiscardHandler)}
 		srv.Handle = func(w *Writer, r *http.Request, _ *Facts) { io.Copy(w, r.Body) }
 		ours, peer := net.Pipe()
@@ -87,7 +86,7 @@ func FuzzAcceptor(f *testing.F) {
 		}()
 		peer.SetWriteDeadline(time.Now().Add(time.Second))
 		peer.Write(hello{oldest: 1, newest: newest, use: use, bundle: 1, lane: 1}.frame())
-		peer.Write(said)
+		peer.Write(said[1:])
 		peer.Close()
 		<-done
 		silent.Close()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,23 +98,24 @@ func unknown(flags uint8) []byte {
 }
 
 // FuzzDialler: a peer that answers whatever it likes, over a stream or a lane, does no harm, and what is no
-// whole answer is an error.
+// whole answer is an error. The first byte says which of the two. Its other seeds are in testdata: see TestCorpus.
 func FuzzDialler(f *testing.F) {
 	whole := answerFrame(200, "")
-	for _, overLane := range []bool{true, false} {
-		f.Add(overLane, whole)
-		f.Add(overLane, whole[:len(whole)-1])
-		f.Add(overLane, answerFrame(100, ""))
-		f.Add(overLane, append(unknown(0), whole...))
-		f.Add(overLane, append(answerFrame(200, "new"), whole...))
+	for _, use := range []byte{isTrunk, isLane} {
+		f.Add(slices.Concat([]byte{use}, answerFrame(100, "")))
+		f.Add(slices.Concat([]byte{use}, unknown(0), whole))
+		f.Add(slices.Concat([]byte{use}, answerFrame(200, "new"), whole))
 		for k := kAccept; k < kLast; k++ {
 			b := append(newFrame(nil), 0, 0, 0, 1, 0, 0, 0, 1)
 			frame{kind: k, id: 1, n: 8}.put(b)
-			f.Add(overLane, b)
+			f.Add(slices.Concat([]byte{use}, b))
 		}
 	}
-	f.Fuzz(func(t *testing.T, overLane bool, said []byte) {
-		out, w := told(t, overLane, said)
+	f.Fuzz(func(t *testing.T, said []byte) {
+		if len(said) == 0 {
+			return
+		}
+		out, w := told(t, said[0] == isLane, said[1:])
 		if out.Err == nil && (out.State != attempt.Committed || out.Status != w.Code && out.Status != 101) {
 			t.Errorf("%+v, status %d", out, w.Code)
 		}

@@ -190,22 +190,3 @@ func (t *transfer) finish() error {
 	t.part = nil
 	return nil
 }
-
-func (f *Fetcher) resumed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.counts.Resumed++
-}
-
-func (f *Fetcher) wasted(n int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.counts.Wasted += n
-}
-
-func (f *Fetcher) arrived(n int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.counts.Received += n
-	f.counts.Blobs++
-}

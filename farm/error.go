@@ -135,10 +135,11 @@ func answerTo(ctx context.Context, err error) (p Problem, serious bool) {
 // What any other error says is not for visitors: it goes to the log, once, with the request's id. So does the cause of a
 // Problem whose status is 500 or more.
 //
-// If the response has begun there is no room for another status, and what was sent is no whole answer. Then Error logs err,
-// unless the client has gone, and breaks the connection off, so that no client takes a part for the whole: nothing more can be
-// written, and it panics with http.ErrAbortHandler, which net/http has for this. It learns from the ResponseWriter that the response has begun, through those of middleware that have an
-// Unwrap method as http.ResponseController wants it.
+// If the response has begun there is no room for another status, and what was sent is no whole answer. Then Error logs
+// err, unless the client has gone, and breaks the connection off, so that no client takes a part for the whole: nothing
+// more can be written, and it panics with http.ErrAbortHandler, which net/http has for this. It learns from the
+// ResponseWriter that the response has begun, through those of middleware that have an Unwrap method as
+// http.ResponseController wants it.
 //
 // Changes of the session that were made before are committed as with any other answer.
 func Error(w http.ResponseWriter, r *http.Request, err error) {

@@ -37,7 +37,8 @@ func Flags(fs *flag.FlagSet) *Config {
 	text(&c.Name, "name", "`name` of this node; default hostname-port")
 	text(&c.Farm, "farm", "`name` of the farm, the same on all nodes; default webfarm")
 
-	fs.Var(&environ.List{Items: &c.Join}, "join", "peer `addresses` of the nodes, this one's own among them or not, by commas or by repeating the flag [FARM_JOIN]")
+	fs.Var(&environ.List{Items: &c.Join}, "join", "peer `addresses` of the nodes, this one's own among them or not, "+
+		"by commas or by repeating the flag [FARM_JOIN]")
 	fs.IntVar(&c.Cluster.Expect, "expect", 0, "`number` of nodes that found the farm together; default the length of -join "+
 		"if that holds this node's own address [FARM_EXPECT]")
 	fs.Var((*roleFlag)(&c.Role), "role", "`role` of this node: ordinary, front or staging [FARM_ROLE]")

@@ -34,7 +34,8 @@ func parse(t *testing.T, env map[string]string, args ...string) (*Config, error)
 }
 
 func TestFlags(t *testing.T) {
-	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1", "FARM_LEAVE": "true", "FARM_SUPERVISED": "true", "FARM_EXPECT": "5",
+	c, err := parse(t, map[string]string{"FARM_HTTP": ":1", "FARM_NAME": "env", "FARM_JOIN": "a:1,b:1",
+		"FARM_LEAVE": "true", "FARM_SUPERVISED": "true", "FARM_EXPECT": "5",
 		"FARM_DRAIN": "1m"},
 		"-name", "n1", "-peer", ":2", "-advertise", "h:2", "-admin", "none", "-dir", "d", "-farm", "f", "-role", "front",
 		"-join", "x:1, y:1", "-join", "z:1", "-trusted-proxies", "10.1.2.3/8,unix,::1", "-expect", "3", "-show-nodes",

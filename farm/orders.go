@@ -9,10 +9,11 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
-// ErrRestart is what Serve returns when this program is to be started again: an operator wants it (farmctl
-// restart), or a change of the configuration does, of a field with the tag reload:"restart". By then it has drained. The program ends with ExitCode, which is 75, and its supervisor starts it: systemd
-// with Restart=on-failure, Docker with a restart policy, Kubernetes by itself. A program that has no
-// supervisor calls Close and replaces itself, such as by syscall.Exec.
+// ErrRestart is what Serve returns when this program is to be started again: an operator wants it (farmctl restart), or
+// a change of the configuration does, of a field with the tag reload:"restart". By then it has drained. The program
+// ends with ExitCode, which is 75, and its supervisor starts it: systemd with Restart=on-failure, Docker with a restart
+// policy, Kubernetes by itself. A program that has no supervisor calls Close and replaces itself, such as by
+// syscall.Exec.
 var ErrRestart = errors.New("farm: this program is to be started again")
 
 // obey does what an operator wants of this node. It returns when that has begun.

@@ -13,12 +13,12 @@ import (
 // ErrUndrained is what Drain returns when Undrain has taken the drain back.
 var ErrUndrained = forward.ErrUndrained
 
-// Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new
-// requests are forwarded and their connections closed, streams are told to go, singletons go to other nodes,
-// and running handlers and jobs finish. It returns when the server can be shut down, at the latest when ctx or
-// Config.Forward.DrainTimeout ends; handlers, jobs and singletons that still run then are an error. The node stays a member, and goes on forwarding. If the farm
-// would have no majority without this node, and another one could take its place, Drain waits for that as
-// well.
+// Drain prepares this node for stopping: the readiness path says 503, peers choose others, clients' new requests are
+// forwarded and their connections closed, streams are told to go, singletons go to other nodes, and running handlers
+// and jobs finish. It returns when the server can be shut down, at the latest when ctx or Config.Forward.DrainTimeout
+// ends; handlers, jobs and singletons that still run then are an error. The node stays a member, and goes on
+// forwarding. If the farm would have no majority without this node, and another one could take its place, Drain waits
+// for that as well.
 //
 // Undrain takes it back; Drain returns ErrUndrained then, if it has not returned before.
 //

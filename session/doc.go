@@ -25,7 +25,8 @@
 // by side, never waiting for each other, and never undo each other's changes to different keys.
 //
 // Values are stored as msgpack: exported fields, with the tag `msgpack:"name"`. NewKey panics for types that would not
-// come back as they went in. A time.Time comes back in UTC. A stored value that does not fit the type any more, after a new version of the program changed it, counts as absent.
+// come back as they went in. A time.Time comes back in UTC. A stored value that does not fit the type any more, after a
+// new version of the program changed it, counts as absent.
 //
 // # When changes are committed
 //

@@ -125,9 +125,11 @@ func TestLateChangeIsReadElsewhere(t *testing.T) {
 		change func(ctx context.Context) error
 		done   func(ctx context.Context) bool
 	}{
-		"set":    {setNote("late"), func(ctx context.Context) bool { return note.Or(ctx, "") == "late" }},
-		"update": {func(ctx context.Context) error { _, err := count.Update(ctx, inc); return err }, func(ctx context.Context) bool { return count.Or(ctx, 0) == 1 }},
-		"take":   {func(ctx context.Context) error { _, _, err := note.Take(ctx); return err }, func(ctx context.Context) bool { _, ok := note.Get(ctx); return !ok }},
+		"set": {setNote("late"), func(ctx context.Context) bool { return note.Or(ctx, "") == "late" }},
+		"update": {func(ctx context.Context) error { _, err := count.Update(ctx, inc); return err },
+			func(ctx context.Context) bool { return count.Or(ctx, 0) == 1 }},
+		"take": {func(ctx context.Context) error { _, _, err := note.Take(ctx); return err },
+			func(ctx context.Context) bool { _, ok := note.Get(ctx); return !ok }},
 		"save": {func(ctx context.Context) error { note.Delete(ctx); return session.From(ctx).Save(ctx) },
 			func(ctx context.Context) bool { _, ok := note.Get(ctx); return !ok }},
 	}

@@ -15,9 +15,9 @@ import (
 //	user.Set(ctx, name)
 //	err := session.From(ctx).Renew(ctx)
 //
-// Values, and the time at which the session ends for good, stay. Other requests of the session that are on their way read what
-// they found; what they change is dropped, they send no cookie, and their Done is closed. A session that this request has created, or will create, has a
-// new token anyway: then Renew is a Save.
+// Values, and the time at which the session ends for good, stay. Other requests of the session that are on their way
+// read what they found; what they change is dropped, they send no cookie, and their Done is closed. A session that this
+// request has created, or will create, has a new token anyway: then Renew is a Save.
 //
 // Errors are those of Store.Do, ErrEnded, and ErrHeadersSent if the response has begun: then it cannot carry a token, and
 // nothing has been done. After ErrUncertain either token may be the one that lives: destroy the session, or have the visitor

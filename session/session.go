@@ -166,9 +166,10 @@ func (s *Session) save(ctx context.Context) error {
 	return err
 }
 
-// Destroy ends the session, now and on all nodes, which closes Done of other requests that still run, and drops what has not been committed. The response has the client
-// forget its token. Without a session it only does the latter. What the request sets afterwards, such as a flash message
-// for the page that says goodbye, begins a new session, with a new token.
+// Destroy ends the session, now and on all nodes, which closes Done of other requests that still run, and drops what
+// has not been committed. The response has the client forget its token. Without a session it only does the latter. What
+// the request sets afterwards, such as a flash message for the page that says goodbye, begins a new session, with a new
+// token.
 //
 // Errors are those of Store.Do, and ErrHeadersSent, with which nothing has been done.
 func (s *Session) Destroy(ctx context.Context) error {

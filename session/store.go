@@ -18,11 +18,12 @@ type Store interface {
 	// it counts everything acknowledged, anywhere, before the call. What cannot be known is an ErrStale.
 	Load(ctx context.Context, key StoreKey, f Freshness) (Record, bool, error)
 
-	// Do carries out one command, once, and returns when a Load on this node sees it, or, if this node is late, when one with
-	// the Answer's Index does. The Answer means something with a nil
-	// error and with ErrConflict. Errors: ErrEnded (there is no such session), ErrConflict (CAS: the value has changed, and
-	// the Answer holds the present one; Create: there is, or lately was, a session of that key), ErrTooLarge (a limit; ErrFull if it is one of all sessions together), in
-	// which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrOverloaded, ErrClosed; or ctx's own.
+	// Do carries out one command, once, and returns when a Load on this node sees it, or, if this node is late, when
+	// one with the Answer's Index does. The Answer means something with a nil error and with ErrConflict. Errors:
+	// ErrEnded (there is no such session), ErrConflict (CAS: the value has changed, and the Answer holds the present
+	// one; Create: there is, or lately was, a session of that key), ErrTooLarge (a limit; ErrFull if it is one of all
+	// sessions together), in which cases nothing has been changed; ErrUncertain, ErrNoLeader, ErrOverloaded, ErrClosed;
+	// or ctx's own.
 	Do(ctx context.Context, cmd Command) (Answer, error)
 
 	// Spread returns nil if a Load on any node, with an Index of 0, sees what was done up to the Answer.Index given. A store

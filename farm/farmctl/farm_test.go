@@ -118,7 +118,8 @@ func TestFarm(t *testing.T) {
 	t.Setenv("FARM_FARM", "shop")
 	want(t, codeDone, "n2", "members")
 	var f admin.Farm
-	if err := json.Unmarshal([]byte(wantSoon(t, codeDone, `"quorum":true`, "members", "-json").out), &f); err != nil || len(f.Members) != 2 || !f.Quorum {
+	shown := wantSoon(t, codeDone, `"quorum":true`, "members", "-json").out
+	if err := json.Unmarshal([]byte(shown), &f); err != nil || len(f.Members) != 2 || !f.Quorum {
 		t.Errorf("%+v, %v", f, err)
 	}
 	t.Setenv("FARM_SECRET", admin.NewSecret())

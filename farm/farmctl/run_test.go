@@ -210,7 +210,8 @@ func TestSecret(t *testing.T) {
 }
 
 func TestConfirm(t *testing.T) {
-	for typed, want := range map[string]error{"shop\n": nil, "  shop  \n": nil, "shop": nil, "shopping\n": errDeclined, "yes\n": errDeclined, "": errDeclined} {
+	for typed, want := range map[string]error{"shop\n": nil, "  shop  \n": nil, "shop": nil,
+		"shopping\n": errDeclined, "yes\n": errDeclined, "": errDeclined} {
 		var shown bytes.Buffer
 		c := &call{console: console{in: strings.NewReader(typed), err: &shown, asks: true}}
 		if err := c.confirm(t.Context(), false, "shop"); err != want {

@@ -86,7 +86,8 @@ func reply(w http.ResponseWriter, all []string, err error) {
 	case err == nil:
 		json.NewEncoder(w).Encode(all)
 		return
-	case errors.Is(err, session.ErrNoLeader), errors.Is(err, session.ErrOverloaded), errors.Is(err, session.ErrEnded), errors.Is(err, session.ErrConflict):
+	case errors.Is(err, session.ErrNoLeader), errors.Is(err, session.ErrOverloaded),
+		errors.Is(err, session.ErrEnded), errors.Is(err, session.ErrConflict):
 		w.Header().Set("Outcome", "none")
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)

@@ -407,7 +407,8 @@ func TestOldBackup(t *testing.T) {
 		backup = w
 		old.Unlock()
 		fn := func(context.Context, Tick) error { return nil }
-		if err := errors.Join(a.Every("j", Schedule{Cron: "* * * * * *", Zone: "UTC"}, fn), b.Every("j", Schedule{Cron: "* * * * * *", Zone: "UTC"}, fn)); err != nil {
+		if err := errors.Join(a.Every("j", Schedule{Cron: "* * * * * *", Zone: "UTC"}, fn),
+			b.Every("j", Schedule{Cron: "* * * * * *", Zone: "UTC"}, fn)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)

@@ -251,7 +251,8 @@ func TestUnknownCommand(t *testing.T) {
 	defer func() {
 		err, _ := recover().(error)
 		var unknown fault.UnknownCommandError
-		if !errors.As(err, &unknown) || unknown.Index != 99 || !errors.Is(err, fault.ErrVersion) || err.Error() == "" || string(snapshotOf(t, r.Machine)) != string(before) {
+		if !errors.As(err, &unknown) || unknown.Index != 99 || !errors.Is(err, fault.ErrVersion) ||
+			err.Error() == "" || string(snapshotOf(t, r.Machine)) != string(before) {
 			t.Errorf("%v", err)
 		}
 	}()

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -42,6 +43,9 @@ func newPeer(id, name string, h *hop) *peer {
 // do makes one attempt.
 func (p *peer) do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) lane.Outcome {
 	if p.old.Load() {
+		if word, rest := token(r.Method); word == "" || rest != "" { // HTTP/2 lets it through
+			return lane.Outcome{Unreadable: true, Err: errors.New("HTTP/1.1 has no such method")}
+		}
 		return p.text.Do(w, r, a)
 	}
 	return p.lanes.Do(w, r, a)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -21,13 +22,17 @@ type waitingRequest struct {
 	rpc  raft.RPC
 	kind reflect.Type
 	from string // server ID
+	came time.Time
 }
 
-var errSentAgain = errors.New("a later request of the same kind has come")
+var (
+	errSentAgain = errors.New("a later request of the same kind has come")
+	errTooLate   = errors.New("an order to stand for election has come too late")
+)
 
 // add has a request wait, and returns the one whose place it takes.
-func (q *backlog) add(rpc raft.RPC) (old raft.RPC, replaced bool) {
-	r := waitingRequest{rpc, reflect.TypeOf(rpc.Command), senderOf(rpc)}
+func (q *backlog) add(rpc raft.RPC, came time.Time) (old raft.RPC, replaced bool) {
+	r := waitingRequest{rpc, reflect.TypeOf(rpc.Command), senderOf(rpc), came}
 	i := slices.IndexFunc(q.waits, func(o waitingRequest) bool { return o.kind == r.kind && o.from == r.from })
 	if i >= 0 {
 		old, replaced = q.waits[i].rpc, true
@@ -38,13 +43,13 @@ func (q *backlog) add(rpc raft.RPC) (old raft.RPC, replaced bool) {
 }
 
 // next takes out the first.
-func (q *backlog) next() (rpc raft.RPC, ok bool) {
+func (q *backlog) next() (r waitingRequest, ok bool) {
 	if len(q.waits) == 0 {
-		return raft.RPC{}, false
+		return r, false
 	}
-	rpc = q.waits[0].rpc
+	r = q.waits[0]
 	q.waits = slices.Delete(q.waits, 0, 1)
-	return rpc, true
+	return r, true
 }
 
 func senderOf(rpc raft.RPC) string {
@@ -54,16 +59,16 @@ func senderOf(rpc raft.RPC) string {
 	return ""
 }
 
-// refuse answers a request that was sent again. What is left of a snapshot is read: the connection would take
-// it for requests.
-func (t *transport) refuse(rpc raft.RPC) {
+// refuse answers a request that raft does not get. What is left of a snapshot is read: the connection would
+// take it for requests.
+func (t *transport) refuse(rpc raft.RPC, why error) {
 	if rpc.Reader == nil {
-		rpc.Respond(nil, errSentAgain)
+		rpc.Respond(nil, why)
 		return
 	}
 	t.wg.Go(func() {
 		io.Copy(io.Discard, &snapshotStream{rpc.Reader, t})
-		rpc.Respond(nil, errSentAgain)
+		rpc.Respond(nil, why)
 	})
 }
 

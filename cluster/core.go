@@ -48,6 +48,12 @@ func (c *core) last() uint64 {
 	return max(index, c.grown.last.Load())
 }
 
+// raftLeader returns the server ID of the leader that raft knows, "" for none.
+func (c *core) raftLeader() string {
+	_, id := c.raft.LeaderWithID()
+	return string(id)
+}
+
 // voters returns the server IDs of those who vote, by the latest configuration.
 func (c *core) voters() (out []string) {
 	for _, s := range c.configuration().Servers {

@@ -50,7 +50,7 @@ func (t *transport) heartbeat(rpc raft.RPC) {
 				return
 			}
 		case <-late:
-			t.refuse(rpc)
+			t.refuse(rpc, errSentAgain)
 			return
 		case <-t.done:
 			return

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,13 +30,16 @@ type transport struct {
 	handing  *handover
 	changed  *broadcast.Signal // of the node: who leads, and the configuration, among others
 
-	applied  func() uint64              // the index of the last entry applied here
+	ahead    func(index uint64) bool    // whether the local raft is as far as an index
+	leader   func() string              // server ID of the leader that the local raft knows; "" = none
 	reached  func(server string) uint64 // what a server was heard to have applied
 	takesIn  func(server string) bool   // whether a server may be taking in a snapshot; it is asked
 	term     func() uint64              // of the local raft, once it has taken a request
 	elects   elector
 	feeds    func(server string, term uint64) bool // whether there is sense in sending it log in a term
 	patience time.Duration                         // with raft, before a heartbeat is answered in its place
+	// for how long an order to stand for election may wait for raft
+	orders time.Duration
 	// for tests: heartbeats take raft's own way, beside its main goroutine
 	beside     bool
 	restoring  *restoring           // is told when what follows a snapshot is refused
@@ -52,7 +54,8 @@ func newTransport(in *instance) *transport {
 		Logger: raftLogger(in.log), MaxPool: 3,
 		MaxRPCsInFlight: 2, Timeout: 3 * time.Second, MsgpackUseNewTimeFormat: true})
 	t := &transport{NetworkTransport: inner, layer: in.layer, seen: &in.chronicle.reigns,
-		consumer: make(chan raft.RPC), done: make(chan struct{}), applied: in.appliedIndex,
+		consumer: make(chan raft.RPC), done: make(chan struct{}),
+		ahead: in.ahead, leader: in.raftLeader, orders: in.node.cfg.Tuning.Heartbeat,
 		reached: in.node.directory.Reached,
 		takesIn: in.feeding.mayTakeIn, restoring: in.restoring, elects: in.suspecting,
 		handing: in.handing.latest, changed: &in.node.changed, feeds: in.feeding.feeds,
@@ -79,11 +82,11 @@ func (t *transport) forward() {
 	var head *passing // what raft is to take next; nil = nothing waits
 	for {
 		for head == nil {
-			rpc, ok := waits.next()
+			r, ok := waits.next()
 			if !ok {
 				break
 			}
-			head = t.prepare(rpc)
+			head = t.prepare(r.rpc, r.came)
 		}
 		if !t.passOne(&head, &waits) {
 			return
@@ -95,6 +98,7 @@ func (t *transport) forward() {
 type passing struct {
 	rpc   raft.RPC
 	taken func()
+	late  <-chan time.Time // when raft is not to get it any more; nil = never
 }
 
 // passOne hands raft a request, if there is one, or takes in another one, whichever can be done first. It
@@ -102,15 +106,19 @@ type passing struct {
 func (t *transport) passOne(head **passing, waits *backlog) bool {
 	var to chan<- raft.RPC // nil as long as there is nothing to pass on
 	var rpc raft.RPC
+	var late <-chan time.Time
 	if *head != nil {
-		to, rpc = t.consumer, (*head).rpc
+		to, rpc, late = t.consumer, (*head).rpc, (*head).late
 	}
 	select {
 	case came := <-t.NetworkTransport.Consumer():
 		t.seen.saw(came.Command)
-		if old, replaced := waits.add(came); replaced {
-			t.refuse(old)
+		if old, replaced := waits.add(came, time.Now()); replaced {
+			t.refuse(old, errSentAgain)
 		}
+	case <-late:
+		t.refuse(rpc, errTooLate)
+		*head = nil
 	case to <- rpc:
 		t.seen.taken(rpc.Command)
 		(*head).taken()
@@ -121,31 +129,31 @@ func (t *transport) passOne(head **passing, waits *backlog) bool {
 	return true
 }
 
-// prepare makes a request ready for raft; nil if raft is not to see it.
-func (t *transport) prepare(rpc raft.RPC) *passing {
+// prepare makes a request ready for raft that came at some moment; nil if raft is not to see it.
+func (t *transport) prepare(rpc raft.RPC, came time.Time) *passing {
 	then := func() {}
+	var late <-chan time.Time
 	switch req := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		boundCommit(req) // the sender may be an older program
 		rpc, then = t.untilAppended(rpc, req)
 	case *raft.InstallSnapshotRequest:
 		rpc.Reader = &snapshotStream{rpc.Reader, t}
-		if req.LastLogIndex <= t.applied() {
+		if t.ahead(req.LastLogIndex) {
 			t.wg.Go(func() { t.passOver(rpc, req) })
 			return nil
 		}
+		rpc.Reader = &firstLook{Reader: rpc.Reader, ahead: func() bool { return t.ahead(req.LastLogIndex) }}
 		rpc, then = t.until(rpc, &t.installing, taskOf(req.Term, req.ID), func(raft.RPCResponse) {})
+	case *raft.TimeoutNowRequest:
+		left := t.orders - time.Since(came)
+		if left <= 0 || string(req.ID) != t.leader() {
+			t.refuse(rpc, errTooLate)
+			return nil
+		}
+		late = time.After(left)
 	}
-	return &passing{rpc, then}
-}
-
-// passOver answers a snapshot that brings nothing new. It is a late one: its sender has given up the
-// connection, and has fed this node since. raft would put the state back to it and drop the log behind it,
-// entries that were acknowledged here among them.
-func (t *transport) passOver(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
-	_, err := io.Copy(io.Discard, rpc.Reader)
-	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: t.header(), Term: req.Term, Success: err == nil},
-		err)
+	return &passing{rpc, then, late}
 }
 
 // lookAt looks whether raft has refused what follows a snapshot that it has restored.

@@ -146,31 +146,45 @@ func (sp *stopping) othersStay() bool {
 }
 
 // handOver gives leadership to another voter, if there is one, and waits until that leads. When the others
-// turn out to stop as well, nobody will.
+// turn out to stop as well, nobody will. Nor does it wait for more than a heartbeat timeout for somebody who
+// can take over; this node may have been elected a moment ago, and not have heard of anybody yet.
 func (sp *stopping) handOver() {
-	in := sp.instance()
-	if in.raft.State() != raft.Leader || !sp.othersStay() || len(in.voters()) < 2 {
-		return
-	}
-	in.handing.transfer(sp.heir()) // nobody waits for the future
+	in, patience := sp.instance(), sp.cfg.Tuning.Heartbeat
 	ctx, cancel := context.WithTimeout(context.Background(), transferPatience)
 	defer cancel()
-	for in.raft.State() == raft.Leader && sp.othersStay() && sleep.For(ctx, 10*time.Millisecond) {
+	began, asked := time.Now(), time.Time{}
+	for in.raft.State() == raft.Leader && sp.othersStay() && len(in.voters()) >= 2 {
+		switch {
+		case time.Since(asked) < patience: // raft is at it
+		case begun(in.handing.transfer(sp.heir())):
+			asked = time.Now()
+		case time.Since(began) > patience:
+			return
+		}
+		if !sleep.For(ctx, 10*time.Millisecond) {
+			return
+		}
 	}
 }
 
 // heir returns the voter that should lead next if some other voter stops as well, which raft does not know:
-// of those that stay, one that was heard to have applied most. "" leaves the choice to raft.
+// of those that stay and can take over, one that was heard to have applied most. "" leaves the choice to
+// transfer.
 func (sp *stopping) heir() (server string) {
-	s := sp.members.situation()
+	in, s := sp.instance(), sp.members.situation()
 	voters, staying := s.Majority(sp.id, s.Stays)
 	if staying == voters {
 		return ""
 	}
+	fits := false // server can take over
 	for _, srv := range s.Servers {
-		if srv.Votes && srv.ID != s.Self && s.Stays(srv) &&
-			(server == "" || sp.directory.Reached(srv.ID) > sp.directory.Reached(server)) {
-			server = srv.ID
+		if !srv.Votes || srv.ID == s.Self || !s.Stays(srv) {
+			continue
+		}
+		fit := in.handing.unfitHeir(srv.ID, sp.cfg.Tuning.Heartbeat) == nil
+		further := server == "" || sp.directory.Reached(srv.ID) > sp.directory.Reached(server)
+		if fit && !fits || fit == fits && further {
+			server, fits = srv.ID, fit
 		}
 	}
 	return server

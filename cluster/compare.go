@@ -301,7 +301,9 @@ func (c *comparison) handOver(right []string) {
 		if !slices.Contains(in.voters(), id) {
 			continue
 		}
-		in.handing.transfer(id) // nobody waits for the future
+		if !begun(in.handing.transfer(id)) {
+			continue
+		}
 		for end := time.Now().Add(transferPatience); time.Now().Before(end); {
 			if !sleep.For(c.ctx, 10*time.Millisecond) {
 				return

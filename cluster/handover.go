@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -68,24 +69,81 @@ type refusedTransfer struct{ err error }
 
 func (f refusedTransfer) Error() error { return f.err }
 
-// transfer has raft hand leadership over to a voter; "" = whichever that is heard has most of the log. The
-// future may never be answered (raft issue 696), and is not if raft is shut down first. An heir of which
-// nothing was heard is refused: raft's sender to it is in an earlier call, perhaps, and raft would wait for
-// that, with all writes.
+// begunTransfer is one that raft was asked for. raft's own future may be asked by one goroutine only.
+type begunTransfer struct {
+	done chan struct{}
+	err  error
+	at   time.Time // of the answer
+}
+
+func watchTransfer(f raft.Future) *begunTransfer {
+	t := &begunTransfer{done: make(chan struct{})}
+	go func() {
+		t.err = f.Error()
+		t.at = time.Now()
+		close(t.done)
+	}()
+	return t
+}
+
+func (t *begunTransfer) Error() error {
+	<-t.done
+	return t.err
+}
+
+// endedBefore reports whether raft has answered before some moment.
+func (t *begunTransfer) endedBefore(at time.Time) bool {
+	select {
+	case <-t.done:
+		return t.at.Before(at)
+	default:
+		return false
+	}
+}
+
+// begun reports whether raft was asked for a transfer.
+func begun(transfer raft.Future) bool {
+	_, refused := transfer.(refusedTransfer)
+	return !refused
+}
+
+var errNoHeir = errors.New("no voter can take over: none was heard that has the log")
+
+// transfer has raft hand leadership over to a voter; "" = whichever that can take over has most of the log.
+// The future may never be answered (raft issue 696), and is not if raft is shut down first. An heir that
+// cannot take over is refused: raft would wait for it, with all writes.
 func (h *handingOver) transfer(heir string) raft.Future {
 	patience := h.node.cfg.Tuning.Heartbeat
 	if heir == "" {
 		heir = h.anyHeir(patience)
-	} else if ago := time.Since(h.heard(heir)); ago > patience {
-		return refusedTransfer{fmt.Errorf("%s was not heard for %v", heir, ago.Round(time.Millisecond))}
+	}
+	if heir == "" {
+		return refusedTransfer{errNoHeir}
+	}
+	if err := h.unfitHeir(heir, patience); err != nil {
+		return refusedTransfer{err}
 	}
 	h.latest.begin(patience) // raft's election timeout
-	if heir == "" {
-		return h.raft.LeadershipTransfer() // nobody is heard, so no writes wait
+	t := watchTransfer(h.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir)))
+	h.node.spawn(func() { h.dropHeir(t, heir, patience) })
+	return t
+}
+
+// unfitHeir says why a server cannot take over: it was not heard within patience, so that raft's sender is in
+// an earlier call to it, perhaps, and does not return for seconds; or it is sent a snapshot, which may take
+// minutes.
+func (h *handingOver) unfitHeir(server string, patience time.Duration) error {
+	f := h.layer.followers.of(server)
+	_, heard, fed := f.known()
+	switch ago := time.Since(heard); {
+	case heard.IsZero():
+		return fmt.Errorf("%s was not heard yet", server)
+	case ago > patience:
+		return fmt.Errorf("%s was not heard for %v", server, ago.Round(time.Millisecond))
+	case fed:
+		return fmt.Errorf("%s is being sent a snapshot", server)
 	}
-	f := h.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir))
-	h.node.spawn(func() { h.dropSilent(heir, patience) })
-	return f
+	return nil
 }
 
 // heard returns when a server has answered this node last; zero if it never did.
@@ -96,12 +154,12 @@ func (h *handingOver) heard(server string) (at time.Time) {
 	return at
 }
 
-// anyHeir returns, of the voters that were heard within patience, one that is known to have most of the log;
-// "" if none was heard.
+// anyHeir returns, of the voters that can take over, one that is known to have most of the log; "" if none
+// can.
 func (h *handingOver) anyHeir(patience time.Duration) (heir string) {
 	var most uint64
 	for _, id := range h.voters() {
-		if id == h.server || time.Since(h.heard(id)) > patience {
+		if id == h.server || h.unfitHeir(id, patience) != nil {
 			continue
 		}
 		if at, _, _ := h.layer.followers.of(id).known(); heir == "" || at > most {
@@ -111,12 +169,14 @@ func (h *handingOver) anyHeir(patience time.Duration) (heir string) {
 	return heir
 }
 
-// dropSilent ends calls to an heir that is not heard any more, as long as a transfer may hang on one: raft
-// waits until they have failed, by themselves after seconds, and takes no write meanwhile.
-func (h *handingOver) dropSilent(heir string, patience time.Duration) {
-	pause := patience / 20
-	for end := time.Now().Add(2 * patience); time.Now().Before(end) && h.raft.State() == raft.Leader; {
-		if time.Since(h.heard(heir)) > patience {
+// dropHeir ends calls to an heir for as long as a transfer may hang on one: when the heir is not heard any
+// more, or has not taken over in the time that raft gives it. Raft waits until they have failed, by
+// themselves after seconds, and takes no write meanwhile. An heir may be heard whose Raft is busy: its
+// transport answers heartbeats.
+func (h *handingOver) dropHeir(t *begunTransfer, heir string, patience time.Duration) {
+	pause, over := patience/20, time.Now().Add(patience)
+	for time.Since(over) < patience && h.raft.State() == raft.Leader && !t.endedBefore(over) {
+		if time.Since(h.heard(heir)) > patience || time.Since(over) > 0 {
 			h.layer.hangUpOn(heir)
 			pause = patience / 4 // it may come back, and has to be called for that
 		}

@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// atWork reports whether a node's Raft is at something that its leader has sent.
+func (n *labNode) atWork() bool {
+	t := n.instance().transport
+	return t.appending.Load() != nil || t.nudging.Load() != nil
+}
+
+// A follower whose state machines hang is heard all the time, since its transport answers heartbeats, and has
+// all of the log. A transfer to it holds up writes for as long as raft gives it, and no longer; and the order
+// to stand for election is over when its Raft is free.
+func TestTransferToOneThatIsBusy(t *testing.T) {
+	t.Parallel()
+	unformed(t, 3, false, func(l *lab) {
+		hangs := make(chan struct{})
+		free := sync.OnceFunc(func() { close(hangs) })
+		defer free()
+		for i, n := range l.nodes {
+			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+				m := &kv{M: map[string]string{}}
+				if i == 2 {
+					m.Applying = func() { <-hangs }
+				}
+				return m
+			}}
+			if i > 0 {
+				n.conf.Join = []string{"10.0.0.1:7946"}
+			}
+			n.start()
+		}
+		heir := l.nodes[2]
+		l.ready(l.nodes[:2]...)
+		leader, _ := l.leader(l.nodes[:2]...)
+		in := leader.instance()
+		l.until(20*time.Second, "all vote", func() bool { return len(in.voters()) == len(l.nodes) })
+		for writes := 0; !heir.atWork(); writes++ { // its queue to the machines is full then
+			if writes > 1000 {
+				l.t.Fatal("its Raft is not busy")
+			}
+			leader.must("set x %d", writes)
+			time.Sleep(20 * time.Millisecond) // it has heard of the commit then
+			for wait := 0; heir.atWork() && wait < 20; wait++ {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		term, began := in.raft.CurrentTerm(), time.Now()
+		if f := in.handing.transfer(heir.instance().server); !begun(f) {
+			l.t.Fatal(f.Error())
+		}
+		leader.must("set y 1")
+		if took, most := time.Since(began), in.node.cfg.Tuning.Heartbeat+200*time.Millisecond; took > most {
+			l.t.Errorf("a write took %v", took)
+		}
+		time.Sleep(10 * time.Second)
+		free()
+		time.Sleep(5 * time.Second)
+		if now := leader.State(); now.Leader != leader.ID() || now.Term != term {
+			l.t.Errorf("in term %d %s leads, and not %s, of term %d", now.Term, now.Leader, leader.ID(), term)
+		}
+		if s := leader.Stats(); s.Restarted != 0 {
+			l.t.Errorf("Raft was started anew: %+v", s.Restarts)
+		}
+	})
+}
+
+// Who does not lead has nobody stand for election.
+func TestOrderOfOneThatDoesNotLead(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		term := leader.State().Term
+		tr, to := others[0].instance().transport, others[1].instance().server
+		err := tr.NetworkTransport.TimeoutNow(raft.ServerID(to), raft.ServerAddress(to),
+			&raft.TimeoutNowRequest{RPCHeader: tr.header()}, new(raft.TimeoutNowResponse))
+		if err == nil || !strings.Contains(err.Error(), errTooLate.Error()) {
+			l.t.Errorf("it was answered by %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		if now := leader.State(); now.Leader != leader.ID() || now.Term != term {
+			l.t.Errorf("in term %d %s leads, and not %s, of term %d", now.Term, now.Leader, leader.ID(), term)
+		}
+	})
+}
+
+// Raft would wait until a snapshot has arrived, which may take minutes.
+func TestTransferToOneThatIsSentASnapshot(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		in := leader.instance()
+		for _, o := range others {
+			defer in.layer.followers.of(o.instance().server).feed(1, 1)()
+		}
+		for _, heir := range []string{"", others[0].instance().server} {
+			if f := in.handing.transfer(heir); begun(f) {
+				l.t.Errorf("a transfer to %q was begun", heir)
+			}
+		}
+		leader.must("set x 1")
+	})
+}
+
+// A node that stops while another voter stops hands over to one that it hears, and does not wait for the one
+// that it would have chosen.
+func TestHandOverToOneThatIsHeard(t *testing.T) {
+	t.Parallel()
+	inLab(t, 5, true, func(l *lab) {
+		leader, others := l.leader()
+		in := leader.instance()
+		l.until(20*time.Second, "all vote", func() bool { return len(in.voters()) == len(l.nodes) })
+		var order []*labNode // as the configuration has them
+		for _, srv := range in.configuration().Servers {
+			for _, o := range others {
+				if o.instance().server == string(srv.ID) {
+					order = append(order, o)
+				}
+			}
+		}
+		stops := order[3]
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		stops.PrepareStop(ctx)
+		time.Sleep(3 * time.Second) // until all have heard of it, and have applied the same
+		for _, silent := range order[:2] {
+			l.net.Cut(leader.ip, silent.ip)
+		}
+		time.Sleep(2 * in.node.cfg.Tuning.Heartbeat)
+		began := time.Now()
+		leader.stopping.handOver()
+		if took := time.Since(began); took > 300*time.Millisecond || in.raft.State() == raft.Leader {
+			l.t.Errorf("after %v it is %v", took, in.raft.State())
+		}
+		l.net.Heal()
+		if now, _ := l.leader(); now != order[2] {
+			l.t.Errorf("%s leads, and not %s", now.conf.Name, order[2].conf.Name)
+		}
+		stops.StayOn()
+	})
+}
+
+// If nobody can take over, a node that stops does not wait for longer than a heartbeat timeout.
+func TestHandOverToNobody(t *testing.T) {
+	inLab(t, 3, true, func(l *lab) {
+		leader, others := l.leader()
+		in := leader.instance()
+		for _, o := range others {
+			defer in.layer.followers.of(o.instance().server).feed(1, 1)()
+		}
+		began := time.Now()
+		leader.stopping.handOver()
+		if took := time.Since(began); took > in.node.cfg.Tuning.Heartbeat+50*time.Millisecond {
+			l.t.Errorf("it took %v", took)
+		}
+	})
+}

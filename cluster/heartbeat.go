@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,11 @@ import (
 // Heartbeats take the same way into raft as all other requests, to its main goroutine. That may be inside
 // a write to a slow disk, restoring a snapshot, or waiting for slow state machines, for longer than the
 // leader's lease; then the transport answers in its place. See DESIGN.md, Heartbeats.
+
+// beatPatience is for how long a heartbeat waits for raft, before it is looked whether it can be answered in
+// its place. It goes by the shortest lease that a leader may have, half of leastHeartbeat: this node's own
+// timeout says nothing about its leader's.
+const beatPatience = leastHeartbeat / 20
 
 // task is a request that keeps raft's main goroutine busy, for longer than a heartbeat may wait perhaps.
 type task struct {
@@ -70,11 +76,23 @@ func (t *transport) busyFor(req *raft.AppendEntriesRequest) bool {
 	return at && t.term() == req.Term && t.layer.ctx.Err() == nil
 }
 
-// untilAppended does what until does, and looks whether raft refuses what follows a snapshot.
+// untilAppended does what until does, and looks at what raft refuses.
 func (t *transport) untilAppended(rpc raft.RPC, req *raft.AppendEntriesRequest) (_ raft.RPC, taken func()) {
 	restoredTo := t.restoring.to.Load()
-	return t.until(rpc, &t.appending, taskOf(req.Term, req.ID),
-		func(a raft.RPCResponse) { t.lookAt(a, req, restoredTo) })
+	return t.until(rpc, &t.appending, taskOf(req.Term, req.ID), func(a raft.RPCResponse) {
+		if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && !r.Success && r.Term == req.Term {
+			t.lookAt(req, restoredTo)
+			t.vouchFor(req)
+		}
+	})
+}
+
+// vouchFor has raft hear a leader whose append it has just refused, because its log lacks what comes before.
+// By such an append raft knows the leader, but does not count it as heard, and in the next moment might give
+// it up for that. What raft is told here is what the leader's next heartbeat will say.
+func (t *transport) vouchFor(req *raft.AppendEntriesRequest) {
+	beat := &raft.AppendEntriesRequest{RPCHeader: req.RPCHeader, Term: req.Term}
+	t.wg.Go(func() { t.tell(context.Background(), beat) })
 }
 
 // until returns a request with a channel of its own for the answer, and what to do when raft has taken it:

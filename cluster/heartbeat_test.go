@@ -65,3 +65,28 @@ func staleWriteKept(l *lab) bool {
 	}
 	return got.Type != raft.LogNoop
 }
+
+// By an append that raft refuses, since its log lacks what comes before, it knows its leader, and keeps it.
+func TestRefusedAppendIsHeard(t *testing.T) {
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		node, other := others[0].instance(), others[1].instance()
+		req := &raft.AppendEntriesRequest{RPCHeader: leader.instance().transport.header(),
+			Term: leader.instance().raft.CurrentTerm(), PrevLogEntry: node.raft.LastIndex() + 1000, PrevLogTerm: 1}
+		l.net.Cut(leader.ip, others[0].ip)
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+			var resp raft.AppendEntriesResponse
+			err := other.transport.NetworkTransport.AppendEntries(raft.ServerID(node.server),
+				raft.ServerAddress(node.server), req, &resp)
+			if err != nil || resp.Success {
+				l.t.Fatalf("%+v, %v", resp, err)
+			}
+			for range 10 {
+				time.Sleep(5 * time.Millisecond)
+				if node.raftLeader() == "" {
+					l.t.Fatalf("%v before the end it has no leader", time.Until(end))
+				}
+			}
+		}
+	})
+}

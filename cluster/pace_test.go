@@ -5,8 +5,11 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/raftlog"
 )
 
 // A rolling restart changes Tuning.Heartbeat tenfold. Nobody loses the leader between the restarts, and no
@@ -122,5 +125,34 @@ func TestHeartbeatsDifferForLong(t *testing.T) {
 				t.Errorf("%s differs from the leader: %v; it says so: %v", n.conf.Name, differs, said)
 			}
 		}
+	})
+}
+
+// A leader has a short timeout, and so a short lease, and the followers' Raft is at a write for longer. They
+// have a long timeout, and answer its heartbeats in time all the same.
+func TestSlowDisksOfThePatient(t *testing.T) {
+	t.Parallel()
+	unformed(t, 3, true, func(l *lab) {
+		l.symmetric()
+		var write atomic.Int64 // nanoseconds
+		for i, n := range l.nodes {
+			n.conf.Tuning.Heartbeat = leastHeartbeat
+			if i > 0 {
+				n.conf.Tuning.Heartbeat = 10 * leastHeartbeat
+				n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store { return delayedStore{inner, &write} }
+			}
+			n.start()
+		}
+		l.ready(l.nodes...)
+		impatient := l.nodes[0]
+		if leader, _ := l.leader(); leader != impatient {
+			if err := leader.instance().handing.transfer(impatient.instance().server).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.leader(impatient)
+		write.Store(int64(100 * time.Millisecond))
+		keepsLeader(l, impatient, 20*time.Second)
+		write.Store(0)
 	})
 }

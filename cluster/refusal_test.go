@@ -25,6 +25,7 @@ func TestRefusalBehindASnapshot(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
 			tr := &transport{done: make(chan struct{}), restoring: new(restoring)}
 			tr.restoring.to.Store(c.restoredTo)
+			defer close(tr.done)
 			asked := make(chan raft.RPCResponse, 1)
 			req := &raft.AppendEntriesRequest{Term: 2, PrevLogEntry: c.prev}
 			rpc, taken := tr.untilAppended(raft.RPC{Command: req, RespChan: asked}, req)

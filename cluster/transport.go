@@ -59,7 +59,7 @@ func newTransport(in *instance) *transport {
 		reached: in.node.directory.Reached,
 		takesIn: in.feeding.mayTakeIn, restoring: in.restoring, elects: in.suspecting,
 		handing: in.handing.latest, changed: &in.node.changed, feeds: in.feeding.feeds,
-		term: func() uint64 { return in.raft.CurrentTerm() }, patience: in.node.cfg.Tuning.Heartbeat / 20,
+		term: func() uint64 { return in.raft.CurrentTerm() }, patience: beatPatience,
 		log: &in.grown, unison: &in.node.unison, quietFor: in.node.cfg.Tuning.Heartbeat / 2,
 		beside: in.node.hooks.heartbeatsBeside}
 	inner.SetHeartbeatHandler(t.heartbeat)
@@ -156,12 +156,9 @@ func (t *transport) prepare(rpc raft.RPC, came time.Time) *passing {
 	return &passing{rpc, then, late}
 }
 
-// lookAt looks whether raft has refused what follows a snapshot that it has restored.
-func (t *transport) lookAt(a raft.RPCResponse, req *raft.AppendEntriesRequest, restoredTo uint64) {
-	if restoredTo == 0 || req.PrevLogEntry != restoredTo {
-		return
-	}
-	if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && !r.Success && r.Term == req.Term {
+// lookAt looks whether what raft has refused follows a snapshot that it has restored.
+func (t *transport) lookAt(req *raft.AppendEntriesRequest, restoredTo uint64) {
+	if restoredTo != 0 && req.PrevLogEntry == restoredTo {
 		t.restoring.refused()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -150,5 +151,36 @@ func TestReleasingGuide(t *testing.T) {
 	}
 	if commands < 20 {
 		t.Errorf("the guide has %d commands: are they still found?", commands)
+	}
+}
+
+// TestEveryVerbIsInAGuide: a person finds each verb in a guide, with what it is for.
+func TestEveryVerbIsInAGuide(t *testing.T) {
+	help, err := exec.Command(program(t, "shop"), "farm", "help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, help)
+	}
+	var guides []byte
+	names, err := filepath.Glob(filepath.Join("..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, filepath.Join("..", "README.md")) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guides = append(guides, b...)
+	}
+	_, list, _ := bytes.Cut(help, []byte("VERB"))
+	verbs := regexp.MustCompile(`(?m)^    ([a-z]+) `).FindAllSubmatch(list, -1)
+	for _, m := range verbs {
+		verb := string(m[1])
+		if !regexp.MustCompile(`(farmctl|shop farm) ` + verb + `\b`).Match(guides) {
+			t.Errorf("no guide shows %s", verb)
+		}
+	}
+	if len(verbs) < 20 {
+		t.Errorf("%d verbs are found in\n%s", len(verbs), help)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 )
 
 // TellRollout has do put a release in force, and tells w how far that is. key is that of the write.
@@ -19,3 +20,6 @@ func Pause(f *Farm, d time.Duration) {
 	last := time.Now().Add(-d)
 	f.pulse.last.Store(&last)
 }
+
+// PinSigner returns what signs that a visitor has seen a release.
+func PinSigner(f *Farm) content.Signer { return f.pins().Signer }

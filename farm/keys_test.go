@@ -200,6 +200,19 @@ func TestKeysAndACutOffNode(t *testing.T) {
 // Revocation is at once, on every node. A new key signs at once as well.
 func TestKeysRevoked(t *testing.T) {
 	rotating(3, false).Run(t, func(t *testing.T, f *farmtest.Farm) {
+		page := []byte("release 7 of epoch 3")
+		pin := farm.PinSigner(f.Nodes[0].Farm()).Sign(page)
+		pinned := func(want bool) { // what keeps a visitor in a release is signed by the ring, and known everywhere
+			t.Helper()
+			for _, n := range f.Nodes {
+				s := farm.PinSigner(n.Farm())
+				if s.Verify(page, pin) != want || s.Verify([]byte("release 8"), pin) || !s.Verify(page, s.Sign(page)) {
+					t.Errorf("%s does not say %v of a release pin", n, want)
+				}
+			}
+		}
+		pinned(true)
+		defer pinned(false)
 		g := newGuest(t, f, f.Nodes[0])
 		secret, err := f.Nodes[0].Farm().Protect("note", []byte("for later"), nil)
 		if err != nil {

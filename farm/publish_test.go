@@ -1,9 +1,15 @@
 package farm_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -32,7 +38,9 @@ func TestPublish_Staging(t *testing.T) {
 		r.Handle("/*", f.Content())
 		return r
 	}
+	dirs := map[string]string{}
 	farmtest.Config{Nodes: 3, Durable: true, Handler: handler, Configure: func(n *farmtest.Node, c *farm.Config) {
+		dirs[n.Name()] = c.Dir
 		c.Configs = []configsync.Declared{siteOf}
 		c.Site = siteFS("public/a.txt", "own", "public/404.html", "lost", "public/d/x.txt", "x")
 		if n.Name() == "n3" {
@@ -99,12 +107,77 @@ func TestPublish_Staging(t *testing.T) {
 		show("One", "2")
 		staging.Restart() // its key is in its folder
 		f.Settle()
-		if _, err := publish(staging, "public/a.txt", "3"); err != nil {
+		if _, err := publish(staging, "public/a.txt", "3", "public/needle.txt", "a needle in a haystack"); err != nil {
 			t.Fatal(err)
 		}
 		show("One", "3")
+		for _, dir := range dirs { // what is published is not in the log, and its hash is
+			if n := holding(t, dir, "a needle in a haystack", "content"); n != 1 {
+				t.Errorf("%d files of the content in %s have what is published", n, dir)
+			}
+			if n := holding(t, dir, "a needle in a haystack", "raft"); n != 0 {
+				t.Errorf("%d files of the log in %s have what is published", n, dir)
+			}
+			if n := holding(t, dir, "banner: One", "raft"); n == 0 {
+				t.Errorf("the configuration is in no file of the log in %s: was it searched?", dir)
+			}
+		}
 		if all := f.Nodes[0].Farm().Configs().Credentials(); len(all) != 1 {
 			t.Errorf("the farm knows %d credentials", len(all))
+		}
+	})
+}
+
+// holding returns how many files of a part of a data directory have a text in them.
+func holding(t *testing.T, dir, text, part string) (files int) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(dir, part), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(text)) {
+			files++
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return files
+}
+
+// A node that has no room for a release refuses it before anything is moved to it, and says what to do; nothing changes.
+func TestPublish_NoRoom(t *testing.T) {
+	t.Parallel()
+	handler := func(f *farm.Farm) http.Handler { return f.Content() }
+	farmtest.Config{Nodes: 3, Durable: true, Handler: handler, Configure: func(n *farmtest.Node, c *farm.Config) {
+		c.Configs = []configsync.Declared{siteOf}
+		c.Site = siteFS("public/a.txt", "own")
+		switch n.Name() {
+		case "n2":
+			c.ContentQuota = 10_000
+		case "n3":
+			c.Role = cluster.Staging
+		}
+	}}.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		small := strings.Repeat("a small page. ", 10)
+		if _, err := f.Nodes[2].Farm().Publish(t.Context(), siteFS("public/a.txt", small), farm.Publication{}); err != nil {
+			t.Fatal(err)
+		}
+		random := make([]byte, 20_000)
+		rand.NewChaCha8([32]byte{}).Read(random)
+		_, err := f.Nodes[2].Farm().Publish(t.Context(), siteFS("public/a.txt", "new", "public/b.bin", string(random)),
+			farm.Publication{})
+		if !errors.Is(err, configsync.ErrRefused) || !strings.Contains(err.Error(), "nothing has changed: n2: content: ") ||
+			!strings.Contains(err.Error(), "quota of 10000") {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		for _, n := range f.Nodes[:2] {
+			if got := said(t, n, "/a.txt"); got != small {
+				t.Errorf("%s shows %q", n, got)
+			}
 		}
 	})
 }

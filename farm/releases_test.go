@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -135,11 +137,13 @@ func TestReleases_TakenBack(t *testing.T) {
 	})
 }
 
-// A node that missed a switch, because it was cut off or down, shows what it had until it is in touch again, and
-// from then on never.
+// A node that missed a switch, because it was cut off or down, or its disk is put back to what it was, shows what it had
+// until it is in touch again, and from then on never.
 func TestReleases_LateNode(t *testing.T) {
 	t.Parallel()
+	dirs := map[string]string{}
 	farmtest.Config{Nodes: 3, Durable: true, Handler: banner, Configure: func(n *farmtest.Node, c *farm.Config) {
+		dirs[n.Name()] = c.Dir
 		c.Configs = []configsync.Declared{siteOf}
 	}}.Run(t, func(t *testing.T, f *farmtest.Farm) {
 		put := func(by *farmtest.Node, text string) {
@@ -157,6 +161,23 @@ func TestReleases_LateNode(t *testing.T) {
 			func(n *farmtest.Node) func() {
 				n.Kill()
 				return n.Restart
+			},
+			func(n *farmtest.Node) func() {
+				n.Stop()
+				dir, old := dirs[n.Name()], filepath.Join(t.TempDir(), "old")
+				if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+					t.Fatal(err)
+				}
+				n.Restart()
+				f.Settle()
+				put(n, "since")
+				n.Stop()
+				return func() {
+					if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(old))); err != nil {
+						t.Fatal(err)
+					}
+					n.Restart()
+				}
 			},
 		} {
 			n := f.Leader()

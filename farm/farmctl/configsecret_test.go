@@ -185,6 +185,11 @@ func TestSecretsAreFoundNowhere(t *testing.T) {
 			f.want("", codeDone, "", append([]string{"config"}, strings.Fields(verb+" "+json)...)...)
 		}
 	}
+	for _, verb := range []string{"releases", "stats", "drift", "keys", "members", "credential list"} {
+		for _, json := range []string{"", "-json"} {
+			f.want("", codeDone, "", strings.Fields(verb+" "+json)...)
+		}
+	}
 	f.want("", codeDone, "", "backup", filepath.Join(f.dirs[0], "backup"))
 	f.fails(f.nodes[1])
 	f.search("finch", "not-a-finch", fmt.Sprintf("%x", "finch"), "ZmluY2g")

@@ -92,7 +92,7 @@ type kill struct {
 
 // TestKill: a process is killed at a step of a release. It is then in force on all nodes, or on none, and so it is on the
 // one that was killed when it is back; the states are the same bytes; nobody was shown anything else meanwhile, nor
-// parts of two releases; and later releases go on.
+// parts of two releases; and later releases go on. So do two publishers at once, of whom one is told that he was not first.
 // Slow: three processes, one of which is killed and started again at each step.
 func TestKill(t *testing.T) {
 	if race.Enabled {
@@ -115,6 +115,7 @@ func TestKill(t *testing.T) {
 	defer watching.Wait()
 	defer stop()
 	tr.plain()
+	tr.together()
 	for _, k := range kills {
 		tr.kill(k)
 	}
@@ -137,6 +138,37 @@ func (tr *trial) plain() {
 		tr.t.Fatalf("release %d: exit code %d\n%s", tr.next, code, out)
 	}
 	tr.number = tr.next
+	tr.agree()
+}
+
+// together has two publish at once, by two nodes. What is in force then, on all nodes, is of one who is told so.
+func (tr *trial) together() {
+	t := tr.t
+	t.Helper()
+	leads, others := leader(t, tr.all)
+	numbers := [2]int{tr.next + 1, tr.next + 2}
+	tr.next += 2
+	tr.watcher.allow(tr.number, numbers[0], numbers[1])
+	pubs := [2]*publishing{leads.publish(write(t, numbers[0])), others[0].publish(write(t, numbers[1]))}
+	const done, refused = 0, 5 // exit codes
+	won := []int{}
+	for i, pub := range pubs {
+		switch out, code := pub.wait(); code {
+		case done:
+			won = append(won, numbers[i])
+		case refused:
+			t.Logf("number %d: %s", numbers[i], lastLine(out))
+		default:
+			t.Errorf("number %d: exit code %d\n%s", numbers[i], code, out)
+		}
+	}
+	if len(won) == 0 {
+		t.Fatal("both are refused")
+	}
+	tr.number = won[0]
+	if got := others[1].look(t.Context()); got == fmt.Sprintf("%d %d", won[len(won)-1], won[len(won)-1]) {
+		tr.number = won[len(won)-1] // on a busy machine one may have begun when the other one had ended
+	}
 	tr.agree()
 }
 

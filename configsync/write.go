@@ -21,7 +21,7 @@ type Write struct {
 	// Who and Why are kept with the epoch: up to 256 and 1024 bytes of text.
 	Who, Why string
 
-	// Key is random text of up to 64 bytes, the same whenever one write is repeated: a write that has been done
+	// Key is the idempotency key: random text of up to 64 bytes, the same whenever one write is repeated: a write that has been done
 	// is not done again. "" = it will not be repeated.
 	Key string
 }
@@ -150,8 +150,8 @@ func (wr *writing) write(ctx context.Context, w Write, cmd []byte,
 	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, err
 }
 
-// Written returns what has come of a write with this key, on this node's knowledge: the release that it is about, and
-// whether it was carried out, or has begun a rollout.
+// Written returns what has come of a write with this idempotency key, on this node's knowledge: the release that it is
+// about, and whether it was carried out, or has begun a rollout.
 func (m *Manager) Written(key string) (release uint64, done bool) {
 	return m.state().Written(key)
 }

@@ -94,7 +94,7 @@ func (f *Farm) dryRun(ctx context.Context, pub configsync.Publication, content *
 	return out, err
 }
 
-// keyOf returns the key of the write of an order. No publisher can take that of another one.
+// keyOf returns the idempotency key of the write of an order. No publisher can take that of another one.
 func keyOf(s credential.Signed) string {
 	sum := sha256.Sum256(append(s.By[:], s.Key...))
 	return "publish " + hex.EncodeToString(sum[:16])

@@ -3,4 +3,4 @@
 package blob
 
 // freeOnDisk knows nothing: the quota alone counts.
-func (s *Store) freeOnDisk() (disk, error) { return disk{bytes: -1, files: -1}, nil }
+func (s *Store) freeOnDisk() (space, error) { return space{bytes: -1, files: -1}, nil }

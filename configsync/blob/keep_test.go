@@ -291,7 +291,7 @@ func TestQuarantineIsBounded_Bytes(t *testing.T) {
 	}
 	aside(1)
 	s.config.Reserve = 1 << 20
-	s.free = func() (disk, error) { return disk{bytes: 0, files: -1}, nil }
+	s.free = func() (space, error) { return space{bytes: 0, files: -1}, nil }
 	if freed, err := s.Sweep(blobtest.Context(t), func(Hash) bool { return true }, 0); freed < 1000 || err != nil {
 		t.Errorf("%d bytes are free, %v", freed, err)
 	}

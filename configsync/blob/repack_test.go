@@ -151,7 +151,7 @@ func TestRepack_Cramped(t *testing.T) {
 			s.config.Quota = quota
 			if quota < 0 {
 				s.config.Reserve = 1 << 20
-				s.free = func() (disk, error) { return disk{bytes: 100 << 20, files: -1}, nil }
+				s.free = func() (space, error) { return space{bytes: 100 << 20, files: -1}, nil }
 			}
 			for range 2 {
 				freed, err := s.Sweep(blobtest.Context(t), without(refs[:4]), 0)
@@ -194,7 +194,7 @@ func TestRepack_DiskFull(t *testing.T) {
 	}
 	s.config.Reserve = reserve
 	free := int64(reserve + mostUnsynced + blockSize)
-	s.free = func() (disk, error) { return disk{bytes: free, files: -1}, nil }
+	s.free = func() (space, error) { return space{bytes: free, files: -1}, nil }
 	if freed, err := s.Sweep(blobtest.Context(t), without(refs[:1]), 0); freed != 0 || err != nil {
 		t.Errorf("with room: %d bytes are free, %v", freed, err)
 	}

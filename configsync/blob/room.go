@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// disk is what a disk has left for us.
-type disk struct {
+// space is what a disk has left for us.
+type space struct {
 	bytes int64 // negative = unknown
 	files int64 // negative = unknown, or as many as one likes
 }

@@ -46,7 +46,7 @@ type Store struct {
 	root   *os.Root
 	lock   *os.File     // nil: a temporary folder
 	temp   *tempdir.Dir // nil: the folder of config, which has to outlast the process
-	disk   *os.File     // what syncDisk takes; nil = each file is synced by itself
+	device *os.File     // what syncDisk takes; nil = each file is synced by itself
 	group  int          // files that are synced by syncDisk, at least: groupFrom, but for tests
 
 	syncing   sync.Mutex // one Sync at a time
@@ -76,7 +76,7 @@ type Store struct {
 	syncErr  error                   // the last one of Sync; guarded by mu
 	closed   bool                    // guarded by mu
 	now      func() time.Time        // for tests
-	free     func() (disk, error)    // for tests
+	free     func() (space, error)   // for tests
 	waiting  func() int64            // for tests
 	step     func(step string) error // for tests: called before each thing that the disk does; nil = nothing
 }
@@ -139,7 +139,7 @@ func (s *Store) openDir() (err error) {
 		return err
 	}
 	if !s.temporary() {
-		s.disk = openDisk(s.root)
+		s.device = openDisk(s.root)
 	}
 	if err := s.prepare(); err != nil {
 		return err
@@ -170,8 +170,8 @@ func (s *Store) release() (err error) {
 		p.open = nil
 	}
 	s.mu.Unlock()
-	if s.disk != nil {
-		err = s.disk.Close()
+	if s.device != nil {
+		err = s.device.Close()
 	}
 	if s.root != nil {
 		err = errors.Join(err, s.root.Close())

@@ -172,7 +172,7 @@ func TestQuota(t *testing.T) {
 // A disk that is nearly full is left to others.
 func TestReserve(t *testing.T) {
 	s := openStore(t, StoreConfig{Dir: t.TempDir(), Reserve: 1 << 20})
-	s.free = func() (disk, error) { return disk{bytes: 3 << 20, files: 100}, nil }
+	s.free = func() (space, error) { return space{bytes: 3 << 20, files: 100}, nil }
 	if err := s.Room(2 << 20); err != nil {
 		t.Errorf("what fits: %v", err)
 	}
@@ -183,7 +183,7 @@ func TestReserve(t *testing.T) {
 	if err := s.roomFor(0, 101); !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "inodes") {
 		t.Errorf("inodes: %v", err)
 	}
-	s.free = func() (disk, error) { return disk{bytes: 1<<20 - 1, files: -1}, nil }
+	s.free = func() (space, error) { return space{bytes: 1<<20 - 1, files: -1}, nil }
 	if _, err := s.Put(blobtest.Context(t), Hash{}, strings.NewReader("abc")); !errors.Is(err, ErrNoRoom) {
 		t.Errorf("put: %v", err)
 	}

@@ -140,8 +140,8 @@ func (s *Store) settle(h Hash, synced *entry) (err error) {
 // by itself, and others have not so much waiting that it takes more. If it returns false, each has to be synced:
 // also after an error, so that it is known of which it is.
 func (s *Store) syncTogether(files int) bool {
-	return s.disk != nil && files >= s.group && s.waiting() <= mostWaiting &&
-		s.before("sync disk") == nil && syncDisk(s.disk) == nil
+	return s.device != nil && files >= s.group && s.waiting() <= mostWaiting &&
+		s.before("sync disk") == nil && syncDisk(s.device) == nil
 }
 
 func (s *Store) syncFile(name string) error {

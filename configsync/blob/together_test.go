@@ -28,7 +28,7 @@ func TestSyncTogether(t *testing.T) {
 			dir := t.TempDir()
 			s := openStore(t, StoreConfig{Dir: dir})
 			s.loose = 1 << 20 // no packs
-			whole := s.disk != nil
+			whole := s.device != nil
 			s.waiting = func() int64 { return test.waiting }
 			var mu sync.Mutex
 			steps := map[string]int{}
@@ -94,7 +94,7 @@ func TestSyncTogether_Replaced(t *testing.T) {
 		hashes = append(hashes, add(i))
 	}
 	want := groupFrom
-	if s.disk != nil {
+	if s.device != nil {
 		want = 1
 	}
 	s.waiting = func() int64 { return 0 }

@@ -211,7 +211,7 @@ func (s *Store) publish(w *Writer, h Hash) error {
 	s.pending = append(s.pending, h)
 	s.unsynced += w.n
 	most := mostPending
-	if s.disk != nil {
+	if s.device != nil {
 		most = mostGrouped
 	}
 	full := len(s.pending) >= most || s.unsynced >= mostUnsynced

@@ -24,7 +24,7 @@ func (m *Manifest) check(limits Limits) error {
 	}
 	for i, d := range m.Dirs {
 		if i > 0 {
-			c.order(m.Dirs[i-1], d)
+			c.ascending(m.Dirs[i-1], d)
 		}
 		if c.path(d) {
 			c.name(d, emptyDir)
@@ -61,7 +61,7 @@ const (
 
 func (c *checker) file(before string, f *File) {
 	if before != "" {
-		c.order(before, f.Path)
+		c.ascending(before, f.Path)
 	}
 	if !c.path(f.Path) {
 		return
@@ -95,7 +95,8 @@ func (c *checker) validType(t string) bool {
 	return valid
 }
 
-func (c *checker) order(before, path string) {
+// ascending notes a path that does not come after the one before.
+func (c *checker) ascending(before, path string) {
 	switch {
 	case before == path:
 		c.problems.add(path, "a path is in a manifest once")

@@ -103,7 +103,7 @@ type EndCanary Step
 
 // A command is the op code and then, with numbers as uvarints and strings after their length:
 //
-//	write:    epoch, key, who, why
+//	write:    epoch, idempotency key, who, why
 //	plan:     unreachable, wait, min ready, stage, confirm, bake (durations in ms), dry, nodes, restart
 //	nodes:    their number, then their names, ascending
 //

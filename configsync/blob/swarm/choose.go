@@ -8,12 +8,12 @@ import (
 
 // assign begins transfers: in turn from each peer that has something, as many as may be.
 func (j *job) assign(ctx context.Context) {
-	if time.Now().Before(j.rest) || j.failed != nil {
+	if j.patience.rests() {
 		return
 	}
 	for again := true; again; {
 		again = false
-		for _, s := range j.slots {
+		for _, s := range j.slots.all {
 			if !s.present || s.idle || !j.f.room(s.id, false) {
 				continue
 			}
@@ -38,8 +38,8 @@ func (j *job) assign(ctx context.Context) {
 
 // next returns what is to be taken from a peer now.
 func (j *job) next(s *slot) *item {
-	for ; s.cursor < len(j.order); s.cursor++ {
-		it := j.order[s.cursor]
+	for ; s.cursor < len(j.lacking.order); s.cursor++ {
+		it := j.lacking.order[s.cursor]
 		if it.done || it.active || it.holders&s.bit == 0 || (it.wrong|it.busy)&s.bit != 0 {
 			continue
 		}
@@ -60,7 +60,7 @@ func (j *job) more(s *slot, first *item) []*item {
 	}
 	items, bytes := []*item{first}, first.ref.Size
 	first.active = true
-	most, skipped := min(mostMany, 1+(len(j.refs)-j.done)/16), -1
+	most, skipped := min(mostMany, 1+j.lacking.count()/16), -1
 	for len(items) < most {
 		it := j.next(s)
 		if it == nil {
@@ -88,6 +88,10 @@ func (j *job) together(it *item) bool {
 	return it.ref.Size <= smallBlob && it.part == nil && !j.insists(it)
 }
 
+// longestHope is for how many times insist a peer is waited for that promises a blob: longer than a peer can be busy
+// (turnSlow).
+const longestHope = 20
+
 // insists reports whether all who are present and could send a blob have sent it often enough, for so long that
 // one has to send it all the same: those to whom they have sent it are gone. Whoever says that it has the blob,
 // and neither sends it nor says that it was spent, is waited for no longer than longestHope.
@@ -96,8 +100,9 @@ func (j *job) insists(it *item) bool {
 		return false
 	}
 	hopes := it.since.IsZero() || time.Since(it.since) <= j.f.insist ||
-		it.holders&j.here&^it.wrong&^it.spent&^it.failed != 0
+		it.holders&j.slots.here&^it.wrong&^it.spent&^it.failed != 0
 	return !hopes || time.Since(it.first) > longestHope*j.f.insist
 }
 
+// ones returns how many peers there are in a set.
 func ones(x uint64) int { return bits.OnesCount64(x) }

@@ -3,7 +3,6 @@ package swarm
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
@@ -22,14 +21,14 @@ func (f *Fetcher) Fetch(ctx context.Context, refs []blob.Ref, progress func(Prog
 		return err
 	}
 	j := newJob(f, refs, progress)
-	if err := j.room(); err != nil {
+	if err := j.lacking.room(); err != nil {
 		return err
 	}
 	err := j.run(ctx)
-	if e := f.config.Store.Durable(j.present()...); e != nil && (err == nil || !isLocal(err)) {
+	if e := f.config.Store.Durable(j.lacking.present()...); e != nil && (err == nil || !isLocal(err)) {
 		err = e
 	}
-	j.report(true)
+	j.meter.report(&j.lacking, true)
 	return err
 }
 
@@ -47,17 +46,3 @@ func checkRefs(refs []blob.Ref) error {
 	}
 	return nil
 }
-
-const (
-	window      = 4096 // blobs about which the peers are asked at once
-	mostSlots   = 64   // peers of one Fetch
-	mostParts   = 32   // blobs of which a part is kept until another peer goes on
-	insistAfter = 2 * time.Second
-	tick        = 25 * time.Millisecond
-	soonest     = 50 * time.Millisecond // between two questions to a peer
-	latest      = time.Second
-	reportEvery = 100 * time.Millisecond
-	longestWait = 20       // times the patience, for peers that say that they will send it
-	longestHope = 20       // times what one waits before one insists: longer than a peer can be busy (turnSlow)
-	worthwhile  = 64 << 10 // bytes of a part that count as something that has come
-)

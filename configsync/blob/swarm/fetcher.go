@@ -50,6 +50,9 @@ type Fetcher struct {
 	counts FetcherStats     // Peers apart; guarded by mu
 }
 
+// insistAfter is how long nobody may have had a turn for a blob before one insists on it.
+const insistAfter = 2 * time.Second
+
 // NewFetcher returns a Fetcher. Close it.
 func NewFetcher(config FetcherConfig) *Fetcher {
 	config.Streams = cmp.Or(max(config.Streams, 0), 16)

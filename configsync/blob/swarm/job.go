@@ -4,37 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
 )
 
-// job is one Fetch. Everything in it belongs to the goroutine of run.
+// job is one Fetch. Everything in it belongs to the goroutine of run, so that nothing needs a lock: transfers and
+// questions have goroutines of their own, and send how they ended. They only count bytes themselves.
 type job struct {
 	f        *Fetcher
-	progress func(Progress)
-	refs     []blob.Ref // all, each once
-	items    []*item    // that are lacking, in random order
-	asked    []*item    // the first of items: those that peers are asked about
-	order    []*item    // of asked those that somebody has, the rarest first
-	slots    []*slot
+	lacking  lacking
+	slots    slots
+	parts    parts
+	patience patience
+	meter    meter
 	events   chan event
-	running  int          // transfers and questions, each of which ends with an event
-	streams  int          // transfers
-	parts    int          // items with a part
-	total    int64        // bytes of refs
-	here     uint64       // bits of the peers that are present
-	done     int          // items that have come
-	before   int64        // bytes that were there
-	come     atomic.Int64 // bytes that have come
-	moved    time.Time    // when something came last
-	came     time.Time    // when bytes of a blob came last
-	told     time.Time
-	failed   error // of our own disk, for which it is of no use to go on
-	starved  error // no descriptors: it may get better
-	rest     time.Time
+	running  int // transfers and questions, each of which ends with an event
+	streams  int // transfers
 }
 
 // event is how a transfer, a batch or a question ended.
@@ -50,36 +36,30 @@ type event struct {
 }
 
 func newJob(f *Fetcher, refs []blob.Ref, progress func(Progress)) *job {
-	j := &job{f: f, progress: progress, events: make(chan event), moved: time.Now(), came: time.Now()}
-	seen := make(map[blob.Hash]bool, len(refs))
-	for _, r := range refs {
-		if !seen[r.Hash] {
-			seen[r.Hash] = true
-			j.refs = append(j.refs, r)
-			j.total += r.Size
-		}
+	j := &job{f: f, lacking: newLacking(f.config.Store, refs), patience: newPatience(f.config.Patience),
+		meter: meter{progress: progress}, events: make(chan event)}
+	j.parts.lost = func(bytes int64) {
+		f.wasted(bytes)
+		j.meter.count(-bytes)
 	}
-	j.before = j.total
-	for _, r := range f.config.Store.Missing(j.refs) {
-		j.items = append(j.items, &item{ref: r})
-		j.before -= r.Size
-	}
-	j.done = len(j.refs) - len(j.items)
-	rand.Shuffle(len(j.items), func(a, b int) { j.items[a], j.items[b] = j.items[b], j.items[a] })
 	return j
 }
 
+// tick is how often a Fetch looks around while nothing ends.
+const tick = 25 * time.Millisecond
+
+// run returns nil when all has come.
 func (j *job) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer j.drain(cancel)
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
-	j.window()
-	for len(j.items) > 0 {
-		j.meet()
+	j.arrange()
+	for len(j.lacking.items) > 0 {
+		j.slots.meet(j.f.config.Peers())
 		j.assign(ctx)
 		j.ask(ctx)
-		j.report(false)
+		j.meter.report(&j.lacking, false)
 		if err := j.verdict(); err != nil {
 			return err
 		}
@@ -89,7 +69,7 @@ func (j *job) run(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			return fmt.Errorf("swarm: fetch: %d of %d blobs are lacking: %w",
-				len(j.refs)-j.done, len(j.refs), context.Cause(ctx))
+				j.lacking.count(), len(j.lacking.refs), context.Cause(ctx))
 		}
 	}
 	return nil
@@ -101,8 +81,8 @@ func (j *job) drain(cancel func()) {
 	for j.running > 0 {
 		j.handle(<-j.events)
 	}
-	for _, it := range j.items {
-		j.forget(it)
+	for _, it := range j.lacking.items {
+		j.parts.forget(it)
 	}
 }
 

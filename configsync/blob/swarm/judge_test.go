@@ -75,30 +75,30 @@ func TestRarestFirst(t *testing.T) {
 		refs = append(refs, blob.Ref{Hash: blob.Sum(fmt.Append(nil, i)), Size: 10})
 	}
 	j := newJob(f, refs, nil)
-	for _, it := range j.items {
+	for _, it := range j.lacking.items {
 		n := int(it.ref.Hash[0]) % 5
 		it.holders = 1<<n - 1 // n peers
 		if n == 4 {
 			it.wrong = 1 // of which one has something else
 		}
 	}
-	j.window()
+	j.arrange()
 	lacking := 0
-	for _, it := range j.items {
+	for _, it := range j.lacking.items {
 		if it.holders == 0 {
 			lacking++
 		}
 	}
-	if len(j.order) != 500-lacking || lacking == 0 {
-		t.Fatalf("%d of 500 are in order, and nobody has %d", len(j.order), lacking)
+	if len(j.lacking.order) != 500-lacking || lacking == 0 {
+		t.Fatalf("%d of 500 are in order, and nobody has %d", len(j.lacking.order), lacking)
 	}
-	if !slices.IsSortedFunc(j.order, func(a, b *item) int {
+	if !slices.IsSortedFunc(j.lacking.order, func(a, b *item) int {
 		return ones(a.holders&^a.wrong) - ones(b.holders&^b.wrong)
 	}) {
 		t.Error("the rarest are not the first")
 	}
 	other := newJob(f, refs, nil)
-	if slices.EqualFunc(j.items, other.items, func(a, b *item) bool { return a.ref == b.ref }) {
+	if slices.EqualFunc(j.lacking.items, other.lacking.items, func(a, b *item) bool { return a.ref == b.ref }) {
 		t.Error("two nodes begin with the same blobs")
 	}
 }

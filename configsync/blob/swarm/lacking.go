@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -25,54 +26,86 @@ type item struct {
 	whole   bool   // parts of several peers did not fit, nobody knows why: all of it from one
 }
 
+// window is about how many blobs the peers are asked at once.
+const window = 4096
+
+// lacking is what a Fetch is to bring, and what of it has not come.
+type lacking struct {
+	store  *blob.Store
+	refs   []blob.Ref // all, each once
+	items  []*item    // that had not come when they were arranged, in random order
+	asked  []*item    // the first of items: those that peers are asked about
+	order  []*item    // of asked those that somebody has, the rarest first
+	done   int        // of refs, that have come, or were there
+	total  int64      // bytes of refs
+	before int64      // bytes that were there
+}
+
+func newLacking(store *blob.Store, refs []blob.Ref) lacking {
+	l := lacking{store: store}
+	seen := make(map[blob.Hash]bool, len(refs))
+	for _, r := range refs {
+		if !seen[r.Hash] {
+			seen[r.Hash] = true
+			l.refs = append(l.refs, r)
+			l.total += r.Size
+		}
+	}
+	l.before = l.total
+	for _, r := range store.Missing(l.refs) {
+		l.items = append(l.items, &item{ref: r})
+		l.before -= r.Size
+	}
+	l.done = len(l.refs) - len(l.items)
+	rand.Shuffle(len(l.items), func(a, b int) { l.items[a], l.items[b] = l.items[b], l.items[a] })
+	return l
+}
+
+// count returns how many blobs have not come.
+func (l *lacking) count() int { return len(l.refs) - l.done }
+
 // room looks whether all that is lacking fits.
-func (j *job) room() error {
-	if len(j.items) == 0 {
+func (l *lacking) room() error {
+	if len(l.items) == 0 {
 		return nil
 	}
-	lacking := make([]blob.Ref, len(j.items))
-	for i, it := range j.items {
-		lacking[i] = it.ref
-		if j.f.config.Store.Has(it.ref.Hash) {
+	refs := make([]blob.Ref, len(l.items))
+	for i, it := range l.items {
+		refs[i] = it.ref
+		if l.store.Has(it.ref.Hash) {
 			return fmt.Errorf("swarm: fetch %v: it is in the store, and has not %d bytes", it.ref.Hash, it.ref.Size)
 		}
 	}
-	return j.f.config.Store.RoomFor(lacking)
+	return l.store.RoomFor(refs)
 }
 
 // present returns what the store has of what is wanted.
-func (j *job) present() []blob.Hash {
+func (l *lacking) present() []blob.Hash {
 	var hashes []blob.Hash
-	for _, r := range j.refs {
-		if j.f.config.Store.Has(r.Hash) {
+	for _, r := range l.refs {
+		if l.store.Has(r.Hash) {
 			hashes = append(hashes, r.Hash)
 		}
 	}
 	return hashes
 }
 
-// window picks about which blobs the peers are asked, and puts those that somebody has in order: the rarest
+// arrange picks about which blobs the peers are asked, and puts those that somebody has in order: the rarest
 // first, as far as is known.
-func (j *job) window() {
-	j.items = slices.DeleteFunc(j.items, func(it *item) bool { return it.done })
-	j.asked = j.items[:min(window, len(j.items))]
+func (l *lacking) arrange() {
+	l.items = slices.DeleteFunc(l.items, func(it *item) bool { return it.done })
+	l.asked = l.items[:min(window, len(l.items))]
 	var byHolders [mostSlots + 1][]*item
-	for _, it := range j.items {
+	for _, it := range l.items {
 		n := ones(it.holders &^ it.wrong)
 		byHolders[n] = append(byHolders[n], it)
 	}
-	j.order = slices.Concat(byHolders[1:]...)
-	for _, s := range j.slots {
-		s.cursor, s.idle = 0, false
-	}
+	l.order = slices.Concat(byHolders[1:]...)
 }
 
-func (j *job) finished(it *item) {
+// came notes that a blob has come. It reports whether it is time to arrange the rest.
+func (l *lacking) came(it *item) bool {
 	it.done = true
-	j.done++
-	j.forget(it)
-	j.starved = nil
-	if j.done%(window/4) == 0 || j.done == len(j.refs) {
-		j.window()
-	}
+	l.done++
+	return l.done%(window/4) == 0 || l.count() == 0
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
-	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 // settle takes in how it went with one blob.
@@ -13,8 +12,7 @@ func (j *job) settle(e event) {
 	it := e.item
 	it.active = false
 	if e.got >= worthwhile || e.err == nil {
-		j.moved = time.Now()
-		j.came = j.moved
+		j.patience.something()
 		e.slot.interval = soonest
 	}
 	switch {
@@ -27,19 +25,33 @@ func (j *job) settle(e event) {
 		it.wrong |= e.slot.bit
 	case errors.Is(e.err, errRefused):
 		j.later(it, e)
-		j.hurry()
-	case descriptors.Exhausted(e.err):
-		j.starved, j.rest = e.err, time.Now().Add(latest/4)
-	case isLocal(e.err):
-		j.failed = e.err
+		j.slots.hurry()
+	case j.patience.localFault(e.err):
 	default:
 		it.failed |= e.slot.bit
 	}
 	e.slot.said = e.err
-	j.keep(it, e)
-	for _, s := range j.slots { // any of them may go on with it
-		s.cursor, s.idle = 0, false
+	j.parts.keep(it, e.part)
+	if j.patience.failed != nil {
+		j.parts.forget(it)
 	}
+	j.slots.rewind() // any of them may go on with it
+}
+
+// finished takes in that a blob has come.
+func (j *job) finished(it *item) {
+	due := j.lacking.came(it)
+	j.parts.forget(it)
+	j.patience.starved = nil
+	if due {
+		j.arrange()
+	}
+}
+
+// arrange looks again at what is lacking, for all peers.
+func (j *job) arrange() {
+	j.lacking.arrange()
+	j.slots.rewind()
 }
 
 // later notes that a peer which has the blob does not send it now. It lives, so that there is something to
@@ -65,5 +77,5 @@ func (j *job) later(it *item, e event) {
 		it.busy |= e.slot.bit
 		return
 	}
-	j.moved = now
+	j.patience.moved = now
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 )
 
+// start begins the transfer of one blob.
 func (j *job) start(ctx context.Context, s *slot, it *item) {
-	t := &transfer{f: j.f, peer: s.id, ref: it.ref, insist: j.insists(it), count: j.count}
-	if it.part != nil {
-		t.part, it.part = it.part, nil
-		j.parts--
-	}
+	t := &transfer{f: j.f, peer: s.id, ref: it.ref, insist: j.insists(it), count: j.meter.count}
+	t.part = j.parts.take(it)
 	it.from |= s.bit
 	t.mixed = ones(it.from) > 1
 	it.active = true
@@ -22,8 +20,9 @@ func (j *job) start(ctx context.Context, s *slot, it *item) {
 	}()
 }
 
+// startBatch begins the transfer of several small blobs.
 func (j *job) startBatch(ctx context.Context, s *slot, items []*item) {
-	b := &batch{f: j.f, peer: s.id, count: j.count}
+	b := &batch{f: j.f, peer: s.id, count: j.meter.count}
 	for _, it := range items {
 		b.refs = append(b.refs, it.ref)
 	}

@@ -2,9 +2,11 @@ package swarm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
 // UnavailableError names a blob that no peer has, and whom Fetch has asked. It is ErrUnavailable.
@@ -43,10 +45,25 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns ErrUnavailable.
 func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
 
+// verdict says whether it is time to give up.
+func (j *job) verdict() error {
+	switch p := &j.patience; {
+	case p.failed != nil:
+		return p.failed
+	case j.streams > 0 || p.lasts():
+		return nil
+	case slices.ContainsFunc(j.slots.all, func(s *slot) bool { return s.asking && !s.heard }):
+		return nil // so that what is said of nobody having it is what they have said: Stall bounds it
+	case p.starved != nil:
+		return fmt.Errorf("swarm: fetch: %w", descriptors.Explain(p.starved))
+	}
+	return j.unavailable()
+}
+
 // unavailable is about the first blob that is lacking.
 func (j *job) unavailable() error {
-	e := &UnavailableError{Missing: len(j.refs) - j.done}
-	for _, it := range j.items {
+	e := &UnavailableError{Missing: j.lacking.count()}
+	for _, it := range j.lacking.items {
 		if !it.done && (e.Hash.IsZero() || it.holders&^it.wrong == 0) {
 			e.Hash, e.Asked = it.ref.Hash, j.answers(it)
 			if it.holders&^it.wrong == 0 {
@@ -57,9 +74,10 @@ func (j *job) unavailable() error {
 	return e
 }
 
+// answers returns what each peer has said of a blob.
 func (j *job) answers(it *item) []Asked {
 	var asked []Asked
-	for _, s := range j.slots {
+	for _, s := range j.slots.all {
 		said := "has not got it"
 		switch {
 		case it.wrong&s.bit != 0:

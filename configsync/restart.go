@@ -148,3 +148,21 @@ func touches(a, b map[*declaration]*tree.Node, fields []string) bool {
 	}
 	return false
 }
+
+// restartOf returns the fields for which a rollout needs programs to be started again.
+func (rs *restarts) restartOf(r Rollout) (out []string) {
+	s := rs.state()
+	was, _ := s.Epoch(r.Was)
+	release, _ := s.Release(r.Release)
+	ds, err := rs.reading.diffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision))
+	if err != nil {
+		return nil // files of other programs; ours were read before
+	}
+	for _, d := range ds {
+		if d.Restart {
+			out = append(out, d.Config+"."+d.Field)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

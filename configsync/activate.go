@@ -46,18 +46,20 @@ func (pb *publishing) begin(ctx context.Context, w Write, release uint64, p Plan
 func (pb *publishing) haveAgain(ctx context.Context, release uint64, p Plan) error {
 	s := pb.state()
 	r, ok := s.Release(release)
-	if !ok || r.Content.Root.IsZero() || pb.settings.Content == nil || pb.settings.Log == nil || slices.Contains(s.Roots(), r.Content.Root) {
+	if !ok || r.Content.Root.IsZero() || pb.settings.Content == nil || pb.settings.Log == nil ||
+		slices.Contains(s.Roots(), r.Content.Root) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Stage)
 	defer cancel()
 	_, err := pb.supply.fetch(ctx, r.Content, func(NodeProgress) {})
 	if errors.Is(err, ErrUnavailable) {
-		return fmt.Errorf("%w: that of release %d is not kept any more, and no node that can be reached has all of it: publish "+
-			"it again", ErrUnavailable, release)
+		return fmt.Errorf("%w: that of release %d is not kept any more, and no node that can be reached has all of it: "+
+			"publish it again", ErrUnavailable, release)
 	}
 	if err != nil {
-		err = fmt.Errorf("configsync: the content of release %d, which is not kept any more, cannot be had again: %w", release, err)
+		err = fmt.Errorf("configsync: the content of release %d, which is not kept any more, cannot be had again: %w",
+			release, err)
 	}
 	return err
 }

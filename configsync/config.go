@@ -157,7 +157,8 @@ func (c Config[T]) noView() string {
 		return "configsync: a Config was used that NewConfig has not made"
 	}
 	return fmt.Sprintf("configsync: config %q was used with a context that no Manager has seen: put the "+
-		"Handler around this handler, and pass the request's context; outside of requests, take one of Manager.Context", c.d.name)
+		"Handler around this handler, and pass the request's context; outside of requests, take one of Manager.Context",
+		c.d.name)
 }
 
 func (c Config[T]) notListed() string {

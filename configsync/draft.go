@@ -8,9 +8,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 )
 
-// Draft makes files of configuration and a content ready on this node alone, for WithDraft: what somebody works on. nil
-// files, or a nil manifest, are those in force; the blobs of the content are here already. Nothing gets into the log, and
-// no hook runs. What is wrong is returned, as for a release, and the draft before stays.
+// Draft makes ready what somebody works on: files of configuration and a content, on this node alone, for WithDraft.
+// nil files, or a nil manifest, are those in force. The blobs of the content are here already. Nothing gets into the
+// log, and no hook runs. What is wrong is returned, as for a release, and the draft before stays.
 func (m *Manager) Draft(ctx context.Context, files Files, manifest *content.Manifest) error {
 	return m.drafts.draw(ctx, files, manifest)
 }

@@ -74,7 +74,8 @@ func (dv *driver) activate(ctx context.Context, r Rollout, ready, absent []strin
 }
 
 func (dv *driver) abort(ctx context.Context, r Rollout, why string) {
-	dv.proposing.step(ctx, false, state.Abort{Rollout: r.ID, Who: dv.settings.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+	cmd := state.Abort{Rollout: r.ID, Who: dv.settings.Node, Why: cut(why, state.MaxReason)}
+	dv.proposing.step(ctx, false, cmd.Append(nil))
 }
 
 func (dv *driver) confirm(ctx context.Context, r Rollout) {
@@ -82,7 +83,8 @@ func (dv *driver) confirm(ctx context.Context, r Rollout) {
 }
 
 func (dv *driver) giveBack(ctx context.Context, r Rollout, why string) {
-	dv.proposing.step(ctx, true, state.Return{Rollout: r.ID, Who: dv.settings.Node, Why: cut(why, state.MaxReason)}.Append(nil))
+	cmd := state.Return{Rollout: r.ID, Who: dv.settings.Node, Why: cut(why, state.MaxReason)}
+	dv.proposing.step(ctx, true, cmd.Append(nil))
 }
 
 // cut returns text that the log takes: so many bytes at most, of UTF-8.

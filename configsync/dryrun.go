@@ -74,7 +74,8 @@ func (dy *dryRuns) tryOut(ctx context.Context, done Result) (Report, error) {
 	out.Restart = dy.restarts.restartOf(r)
 	was, _ := s.Epoch(r.Was)
 	release, _ := s.Release(r.Release)
-	out.Differences, _ = dy.reading.diffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision)) // Nodes say what is wrong
+	out.Differences, _ = dy.reading.diffFiles(filesOf(s, was.Revision), filesOf(s, release.Revision))
+	// what is wrong with the files the nodes have said
 	if why == "" {
 		why = "dry run: all would be ready"
 	}

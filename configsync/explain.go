@@ -46,7 +46,7 @@ func (m *Manager) Explain(q Question) ([]Explained, error) {
 		return nil, fmt.Errorf("configsync: %s", noConfig(q.Config, m.declared))
 	}
 	files, _, _ := m.Files(0)
-	docs, ps := m.reading.readOwn(files, m.reading.opener().Lenient())
+	docs, ps := m.reading.readLenient(files)
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}

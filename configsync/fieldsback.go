@@ -81,7 +81,8 @@ type fieldComparison struct {
 func (ow *overwrites) compareFields(now, mine Files, newest Release) (*fieldComparison, error) {
 	changes, err := ow.reading.diffFiles(now, mine)
 	n := len(changes)
-	return &fieldComparison{ow.reading, now, mine, changes, slices.Repeat([]Release{newest}, n), make([]bool, n), make([]bool, n)}, err
+	return &fieldComparison{reading: ow.reading, now: now, mine: mine, changes: changes,
+		since: slices.Repeat([]Release{newest}, n), settled: make([]bool, n), back: make([]bool, n)}, err
 }
 
 // against compares with something older, which is called with one after the other, the newest first.

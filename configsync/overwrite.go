@@ -186,7 +186,7 @@ func (ow *overwrites) unsaid(base, now, next Files) (out []Difference) {
 // said returns all that files say of the configs of this program.
 func (ow *overwrites) said(files Files) map[place]*tree.Node {
 	out := map[place]*tree.Node{}
-	docs, _ := ow.reading.readOwn(files, ow.reading.opener().Lenient())
+	docs, _ := ow.reading.readLenient(files)
 	for _, d := range ow.declared {
 		for _, doc := range docs[d] {
 			doc.Said(func(section string, in tree.Path, v *tree.Node) {

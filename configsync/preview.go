@@ -12,8 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
-// Digest names what a release consists of that every node keeps, so that it can be previewed: equal only for releases of
-// equal files, content and needs.
+// Digest names what a release consists of. Every node has to keep the release still, so that it can be previewed.
+// Digests are equal only for releases of equal files, content and needs.
 //
 // Errors: ErrNoRelease; credential.ErrRevoked, for one that was never in force.
 func (m *Manager) Digest(release uint64) (digest [32]byte, err error) {
@@ -39,9 +39,9 @@ func kept(s *state.State, release uint64) (Release, error) {
 }
 
 // WithPreview returns a request that sees a release which is kept and not in force, as if it were: its content, and
-// its values of all configs, for Get and for Load. Handler leaves it as it is. Who asks has made sure that the client may see it;
-// the digest is that of Digest, so that a number of another log is not taken for this one's. What hooks have prepared
-// is not switched to for it. If the release is in force by now, the request is returned as it is.
+// its values of all configs, for Get and for Load. Handler leaves the request as it is. The caller has made sure that
+// the client may see it. The digest is that of Digest: a number of another log is not taken for this one's. The
+// program's hooks have no part in it. If the release is in force by now, the request is returned as it is.
 //
 // Errors: ErrNoRelease, if the nodes do not keep the release any more; credential.ErrRevoked, if it was published with
 // a credential that was revoked, and was never in force; ErrBehind, if this node is not ready for it yet; or why this

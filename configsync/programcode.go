@@ -65,6 +65,12 @@ func call[T any](ctx context.Context, s *strays, e errand, f func(context.Contex
 	}
 }
 
+// askProgram is call for code that returns nothing but an error.
+func (b *base) askProgram(ctx context.Context, e errand, f func(context.Context) error) error {
+	_, err := call(ctx, &b.strays, e, resultless(f), nil)
+	return err
+}
+
 // guarded turns a panic into an error, a *panicError.
 func guarded[T any](ctx context.Context, f func(context.Context) (T, error)) (got T, err error) {
 	defer func() {
@@ -112,8 +118,7 @@ func (b *base) bounded(what string, e errand, f func()) {
 	if f == nil {
 		return
 	}
-	_, err := call(context.Background(), &b.strays, e, resultless(f), nil)
-	b.sayFailed(what, err)
+	b.sayFailed(what, b.askProgram(context.Background(), e, unfailing(f)))
 }
 
 // unbounded is bounded without a limit, for what already runs in a goroutine that nobody waits for.
@@ -121,15 +126,20 @@ func (b *base) unbounded(what string, f func()) {
 	if f == nil {
 		return
 	}
-	_, err := guarded(context.Background(), resultless(f))
+	_, err := guarded(context.Background(), resultless(unfailing(f)))
 	b.sayFailed(what, err)
 }
 
-// resultless returns code of the program that cannot fail as call and guarded take it.
-func resultless(f func()) func(context.Context) (struct{}, error) {
-	return func(context.Context) (struct{}, error) {
+// resultless returns code that returns nothing but an error as call and guarded take it.
+func resultless(f func(context.Context) error) func(context.Context) (struct{}, error) {
+	return func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }
+}
+
+// unfailing returns code that cannot fail as askProgram takes it.
+func unfailing(f func()) func(context.Context) error {
+	return func(context.Context) error {
 		f()
-		return struct{}{}, nil
+		return nil
 	}
 }
 

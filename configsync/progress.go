@@ -97,7 +97,8 @@ func (b *board) teller(r Rollout, progress func(NodeProgress)) func(NodeProgress
 	return func(p NodeProgress) {
 		mu.Lock()
 		defer mu.Unlock()
-		p.Node, p.Step, p.Have, p.Size = b.settings.Node, max(p.Step, last.Step), max(p.Have, last.Have), max(p.Size, last.Size)
+		p.Node, p.Step = b.settings.Node, max(p.Step, last.Step)
+		p.Have, p.Size = max(p.Have, last.Have), max(p.Size, last.Size)
 		last = p
 		b.note(r.ID, b.settings.Node, func(n *NodeProgress) { *n = p })
 		if progress != nil {

@@ -107,8 +107,8 @@ func outcome(a state.Answer, w Write) error {
 		return fmt.Errorf("configsync: a revision has at most %d files with %d bytes: %w", state.MaxFiles,
 			state.MaxBytes, ErrTooLarge)
 	}
-	return fmt.Errorf("%w: who has at most %d bytes, why %d, key %d, a path %d, a version %d, a plan %v for each time, and "+
-		"all is UTF-8", errMalformed, state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath, state.MaxProgram,
+	return fmt.Errorf("%w: who has at most %d bytes, why %d, key %d, a path %d, a version %d, a plan %v for each time, "+
+		"and all is UTF-8", errMalformed, state.MaxWho, state.MaxWhy, state.MaxKey, state.MaxPath, state.MaxProgram,
 		state.MaxDuration)
 }
 

@@ -13,9 +13,9 @@ import (
 // forgotten it; "" = it was made by somebody who has the farm's secret.
 func (m *Manager) ReleaseCredential(r Release) string { return credentialOf(m.state(), r) }
 
-// EpochCredential returns the name of the credential by which an epoch was put in force, as ReleaseCredential does; "" =
-// somebody who has the farm's secret has done so, or the farm has, when it went back by itself, or what is kept does not
-// say it any more.
+// EpochCredential returns the name of the credential by which an epoch was put in force, as ReleaseCredential does.
+// "" = somebody who has the farm's secret has done so, or the farm has, when it went back by itself; or what is kept
+// does not say it any more.
 func (m *Manager) EpochCredential(e Epoch) string {
 	s := m.state()
 	release, ok := s.Release(e.Release)

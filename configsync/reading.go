@@ -29,6 +29,28 @@ func newReading(b *base) (*reading, error) {
 	return &reading{base: b, keys: keys}, nil
 }
 
+// errKeyToCome says that a key which the files need has not come yet.
+var errKeyToCome = errors.New("a key for secrets has not come to this node yet")
+
+// judge makes the values of files. wrong is what is wrong with the files, for good. err is why nobody can tell: it may
+// go better another time.
+func (rd *reading) judge(ctx context.Context, files Files) (values []*value, wrong, err error) {
+	rd.tryAgain.Store(false)
+	values, wrong = rd.valuesInTime(ctx, files)
+	switch ps := (Problems)(nil); {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case wrong == nil:
+		return values, nil, nil
+	case rd.tryAgain.Load():
+		return nil, nil, fmt.Errorf("%w: %w", errKeyToCome, wrong)
+	case !errors.As(wrong, &ps):
+		rd.sayPanic("checking the configuration", wrong)
+		return nil, nil, fmt.Errorf("checking the configuration: %w", wrong)
+	}
+	return values, wrong, nil
+}
+
 // valuesInTime is values, for as long as the program's code may take.
 func (rd *reading) valuesInTime(ctx context.Context, files Files) ([]*value, error) {
 	return call(ctx, &rd.strays, errand{what: "values", limit: codeTime},
@@ -47,6 +69,11 @@ func (rd *reading) readOwn(files Files, o secret.Opener) (documents, Problems) {
 	return docs, ps
 }
 
+// readLenient is readOwn for those who only show what is in the files: what cannot be opened stays sealed.
+func (rd *reading) readLenient(files Files) (documents, Problems) {
+	return rd.readOwn(files, rd.opener().Lenient())
+}
+
 // valuesOf makes the values of documents, for this node. ps is what was wrong with them before.
 func (rd *reading) valuesOf(docs documents, ps Problems) ([]*value, error) {
 	out := make([]*value, len(rd.declared))
@@ -59,7 +86,7 @@ func (rd *reading) valuesOf(docs documents, ps Problems) ([]*value, error) {
 
 // treesOf returns what a revision has for this node outside of sections, as far as this program can read it.
 func (rd *reading) treesOf(s *state.State, revision uint64) map[*declaration]*tree.Node {
-	docs, _ := rd.readOwn(filesOf(s, revision), rd.opener().Lenient())
+	docs, _ := rd.readLenient(filesOf(s, revision))
 	out := map[*declaration]*tree.Node{}
 	for _, d := range rd.declared {
 		out[d] = d.effective(layer.For(docs[d], rd.settings.Node, rd.settings.Role), "")
@@ -74,8 +101,8 @@ func (m *Manager) DiffFiles(old, files Files) ([]Difference, error) {
 
 // diffFiles is Manager.DiffFiles.
 func (rd *reading) diffFiles(old, files Files) ([]Difference, error) {
-	was, wrong := rd.readOwn(old, rd.opener().Lenient())
-	is, ps := rd.readOwn(files, rd.opener().Lenient())
+	was, wrong := rd.readLenient(old)
+	is, ps := rd.readLenient(files)
 	if err := append(ps, wrong...).Err(); err != nil {
 		return nil, err
 	}
@@ -93,12 +120,12 @@ func (m *Manager) Check(files Files) error { return m.reading.check(m.state(), f
 // program does not know: several programs can share a farm.
 func (rd *reading) check(s *state.State, files Files) error {
 	old := inForce(s)
-	_, err := call(rd.ctx, &rd.strays, errand{what: "check", limit: codeTime}, func(context.Context) (struct{}, error) {
-		return struct{}{}, check(rd.declared, files, rd.opener(), rd.roles(), func(path string) bool {
+	err := rd.askProgram(rd.ctx, errand{what: "check", limit: codeTime}, func(context.Context) error {
+		return check(rd.declared, files, rd.opener(), rd.roles(), func(path string) bool {
 			text, there := old[path]
 			return !there || text != files[path]
 		})
-	}, nil)
+	})
 	switch ps := (Problems)(nil); {
 	case err == nil || errors.As(err, &ps):
 		return err

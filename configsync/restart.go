@@ -134,7 +134,8 @@ func (rs *restarts) causedBy(begun *start, s *snapshot, fields []string) uint64 
 	return 0
 }
 
-// before reports whether an epoch has come after the beginning. A log that was put back to a backup gives numbers again.
+// before reports whether an epoch has come after the beginning. A log that was put back to a backup gives numbers
+// again.
 func (b *start) before(e Epoch) bool { return e.Number > b.epoch || e.Time.After(b.since) }
 
 // touches reports whether one of the fields differs.

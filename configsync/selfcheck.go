@@ -72,10 +72,7 @@ func (sc *selfChecks) run(ctx context.Context) error {
 	if sc.settings.SelfCheck == nil {
 		return nil
 	}
-	_, err := call(ctx, &sc.strays, errand{what: "self-check", limit: selfCheckTime}, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, sc.settings.SelfCheck(ctx)
-	}, nil)
-	return err
+	return sc.askProgram(ctx, errand{what: "self-check", limit: selfCheckTime}, sc.settings.SelfCheck)
 }
 
 // checkBefore looks whether this node is unwell already before the switch of a rollout, if it has to be started again

@@ -84,10 +84,10 @@ func (sg *staging) makeReady(ctx context.Context, source *state.State, r Release
 		return err
 	}
 	defer sg.giveTurn()
-	st, err := sg.make(ctx, source, r, manifest, tell)
+	st, err := sg.build(ctx, source, r, manifest, tell)
 	for again := 0; errors.Is(err, errKeyToCome) && again < 10 && ctx.Err() == nil; again++ {
 		sleep.For(ctx, time.Second)
-		st, err = sg.make(ctx, source, r, manifest, tell)
+		st, err = sg.build(ctx, source, r, manifest, tell)
 	}
 	if err != nil {
 		return err
@@ -134,11 +134,11 @@ func (sg *staging) unasked(ctx context.Context, source *state.State, r Release) 
 	if err != nil {
 		return nil, func() {}, err
 	}
-	st, err = sg.make(ctx, source, r, manifest, quiet)
+	st, err = sg.build(ctx, source, r, manifest, quiet)
 	return st, sg.giveTurn, err
 }
 
-// bring brings the content of a release here, and returns its manifest; nil for none, and if make has something
+// bring brings the content of a release here, and returns its manifest; nil for none, and if build has something
 // against the release, or needs nothing any more. It is called before takeTurn: content that is not to be had, or
 // comes slowly, must not keep another release from being made ready, since that may be the one that mends it.
 func (sg *staging) bring(ctx context.Context, source *state.State, r Release, tell func(NodeProgress)) (
@@ -156,9 +156,9 @@ func (sg *staging) bring(ctx context.Context, source *state.State, r Release, te
 	return manifest, nil
 }
 
-// make makes a release ready, but for the hooks. What can never be used is remembered as such. manifest is what
+// build makes a release ready, but for the hooks. What can never be used is remembered as such. manifest is what
 // bring has returned.
-func (sg *staging) make(ctx context.Context, source *state.State, r Release, manifest *content.Manifest,
+func (sg *staging) build(ctx context.Context, source *state.State, r Release, manifest *content.Manifest,
 	tell func(NodeProgress)) (*staged, error) {
 	if err := sg.supply.signed(r.Content); err != nil { // the digest does not say whether it is
 		return nil, fmt.Errorf("content: %w", err)
@@ -177,31 +177,18 @@ func (sg *staging) make(ctx context.Context, source *state.State, r Release, man
 		}
 	}
 	tell(NodeProgress{Step: StepFetched})
-	files := filesOf(source, r.Revision)
-	sg.reading.tryAgain.Store(false)
-	values, err := sg.reading.valuesInTime(ctx, files)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	switch ps := (Problems)(nil); {
-	case err == nil:
-	case sg.reading.tryAgain.Load():
-		return nil, fmt.Errorf("%w: %w", errKeyToCome, err)
-	case !errors.As(err, &ps):
-		sg.sayPanic("checking the configuration", err)
-		return nil, fmt.Errorf("checking the configuration: %w", err) // it may go better another time
+	values, wrong, err := sg.reading.judge(ctx, filesOf(source, r.Revision))
+	if err != nil {
+		return nil, err
 	}
 	shown := sg.supply.show(manifest)
-	if err == nil {
+	if wrong == nil {
 		if err := sg.supply.checkContent(ctx, "content", shown); err != nil {
 			return nil, fmt.Errorf("content: %w", err)
 		}
 	}
-	return sg.stock.add(&staged{digest: d, values: values, shown: shown, wrong: err})
+	return sg.stock.add(&staged{digest: d, values: values, shown: shown, wrong: wrong})
 }
-
-// errKeyToCome says that a key which the files need has not come yet.
-var errKeyToCome = errors.New("a key for secrets has not come to this node yet")
 
 // meets says why this program cannot use a release; nil if it can.
 func (sg *staging) meets(n Needs) error {

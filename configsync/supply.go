@@ -73,9 +73,10 @@ func (su *supply) show(manifest *content.Manifest) *shown {
 	if manifest == nil {
 		return nil
 	}
-	site := content.NewSite(manifest, su.settings.Content, content.SiteConfig{Cache: su.cache, Failed: func(path string, err error) {
+	failed := func(path string, err error) {
 		su.log.Error("a file of the content cannot be read", "path", path, "err", err)
-	}})
+	}
+	site := content.NewSite(manifest, su.settings.Content, content.SiteConfig{Cache: su.cache, Failed: failed})
 	return &shown{manifest, site, content.NewFS(manifest, su.settings.Content)}
 }
 
@@ -84,9 +85,9 @@ func (su *supply) checkContent(ctx context.Context, of string, s *shown) error {
 	if s == nil || su.settings.CheckContent == nil {
 		return nil
 	}
-	_, err := call(ctx, &su.strays, errand{what: of, limit: codeTime}, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, su.settings.CheckContent(ctx, s.files)
-	}, nil)
+	err := su.askProgram(ctx, errand{what: of, limit: codeTime}, func(ctx context.Context) error {
+		return su.settings.CheckContent(ctx, s.files)
+	})
 	su.sayPanic("checking the content", err)
 	return err
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // switching goes from what is in force in the log to what this node uses. The snapshot that is in use, and what the
-// program's hooks have prepared for the next one, change together. So they are under one lock, while which hooks commit,
-// and under which those of hooks, stock and previews are taken.
+// program's hooks have prepared for the next one, change together: they are under one lock. Hooks commit while it is
+// held, and the locks of hooks, stock and previews are taken under it.
 type switching struct {
 	*base
 	hooks    *hooks

@@ -29,9 +29,10 @@ func (c FileChange) String() string {
 // mostTakenBack is how many files are found at most.
 const mostTakenBack = 1000
 
-// takenBack returns the files that a release would take back: others have changed them since its publisher has published
-// last, and it has them as they were before that. A file that it has in a third form is its publisher's own work, and one
-// that nobody else has changed is no business of others. Contents of which this node has no manifest do not count.
+// takenBack returns the files that a release would take back: others have changed them since its publisher has
+// published last, and it has them as they were before that. A file that it has in a third form is its publisher's own
+// work. One that nobody else has changed is no business of others. Contents of which this node has no manifest do not
+// count.
 //
 // stranger reports whether the publisher has published none of what is kept, so that it is compared with all of that.
 func (ow *overwrites) takenBack(s *state.State, next Release) (lost []FileChange, stranger bool) {

@@ -48,7 +48,8 @@ func (m *Manager) Saw(epoch uint64) { m.usability.saw(epoch) }
 // saw is Manager.Saw.
 func (us *usability) saw(epoch uint64) {
 	e := us.seen.Load()
-	if e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime || epoch <= us.switching.now.Load().source.Current().Number {
+	newer := e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime
+	if newer || epoch <= us.switching.now.Load().source.Current().Number {
 		return
 	}
 	us.seen.Store(&evidence{epoch, time.Now()})

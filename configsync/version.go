@@ -25,8 +25,8 @@ func olderVersion(has, needs string) (bool, error) {
 	return h.compare(n) < 0, nil
 }
 
-// CheckProgram returns nil if a program of one version can use a release that needs another one, at least; else why not.
-// A needs of "" needs none.
+// CheckProgram returns nil if a program of version has can use a release that needs version needs, or a newer one; else
+// why not. A needs of "" needs none.
 func CheckProgram(has, needs string) error {
 	older, err := olderVersion(has, needs)
 	switch {

@@ -61,7 +61,8 @@ func (w *watched) read() error {
 	if maps.Equal(old, files) && s.Current().Number > 0 {
 		return nil
 	}
-	if err := check(w.reading.declared, files, w.reading.opener(), w.reading.roles(), func(string) bool { return true }); err != nil {
+	rd, all := w.reading, func(string) bool { return true }
+	if err := check(rd.declared, files, rd.opener(), rd.roles(), all); err != nil {
 		return err
 	}
 	now := s.Current().Number

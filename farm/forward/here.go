@@ -14,8 +14,12 @@ func (g *Gate) serveHere(w http.ResponseWriter, r *http.Request) {
 	p := passOf(r.Context())
 	lasts := !p.asksNo.upgrade && asksForTunnel(r) || !p.asksNo.events && asksForEvents(r)
 	if !g.limit.TryEnter(limit.Normal, &p.slot) {
-		if !lasts && g.spill(w, r) {
-			return
+		if !lasts {
+			kept, served := g.spill(w, r)
+			defer kept.Release()
+			if served {
+				return
+			}
 		}
 		if err := g.limit.Enter(r.Context(), limit.Normal, &p.slot); err != nil {
 			leaveUnread(w, r)
@@ -39,24 +43,27 @@ func (g *Gate) serveHere(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// spill gives a request to a peer that has room to spare, if there is one that takes it.
-func (g *Gate) spill(w http.ResponseWriter, r *http.Request) bool {
+// spill gives a request to a peer that has room to spare, if there is one that takes it. If none does, r has the body
+// that was read to be sent, and kept is to be released when it was read again; nil = nothing was read.
+func (g *Gate) spill(w http.ResponseWriter, r *http.Request) (kept *lane.Upload, served bool) {
 	if !g.hop.set.Spare() {
-		return false
+		return nil, false
 	}
 	defer g.elsewhere(passOf(r.Context()), r)()
 	up := g.bodies.Upload(r)
-	defer up.Release()
+	over := up
+	defer func() { over.Release() }()
 	d := g.newDispatch(w, r, up)
 	d.idle = true
 	v := g.hop.send(d)
 	if v.Do == retry.Fail && v.Status == http.StatusServiceUnavailable && d.a.Upload.Whole() {
 		restore(r, d.a.Upload)
 		w.Header().Set(idHeader, d.a.Facts.ID)
-		return false
+		over = nil
+		return up, false
 	}
 	g.finish(d, v)
-	return true
+	return nil, true
 }
 
 // restore gives r the body back that was read to be sent.

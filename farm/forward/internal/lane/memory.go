@@ -37,15 +37,16 @@ func (m *Memory) Upload(r *http.Request) *Upload {
 	if n <= shortMost || n > keptMost || !keepable(r) || !m.take(n) {
 		return NewUpload(r)
 	}
-	u := &Upload{r: r, body: r.Body, memory: m}
+	u := &Upload{r: r, body: r.Body, memory: m, took: n}
 	u.readShort()
 	return u
 }
 
-// Release says that the request is over.
+// Release says that the request is over, and nobody reads the body any more. Of a nil Upload it does nothing.
 func (u *Upload) Release() {
-	if m := u.memory; m != nil {
-		u.memory = nil
-		m.left.Add(u.r.ContentLength)
+	if u == nil || u.memory == nil {
+		return
 	}
+	u.memory.left.Add(u.took)
+	u.memory = nil
 }

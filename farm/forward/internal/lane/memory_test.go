@@ -47,6 +47,10 @@ func TestMemory(t *testing.T) {
 		third.Release()
 	}
 	second.Release()
+	changed := httptest.NewRequest("PUT", "/", strings.NewReader(strings.Repeat("x", 20<<10)))
+	third := m.Upload(changed)
+	changed.ContentLength = 1 // as a handler may have it
+	third.Release()
 	if left := m.left.Load(); left != 100<<10 {
 		t.Errorf("%d bytes are left", left)
 	}

@@ -14,7 +14,8 @@ type Upload struct {
 	body  io.ReadCloser // of r, at first; nil = none
 	short *short        // nil = it is none, or a longer one
 
-	memory *Memory // that it has taken; nil = none
+	memory *Memory // of which it has taken some; nil = none
+	took   int64   // of memory
 
 	mu      sync.Mutex
 	touched bool  // some of a longer body was read; guarded by mu

@@ -51,8 +51,8 @@ func reqFrame(r *http.Request, short bool, body string) []byte {
 	return b
 }
 
-// TestCorpus: what two nodes say to each other is what earlier programs of this version of the protocol understand, byte
-// for byte; and it seeds the fuzz targets, with what somebody could make of it.
+// TestCorpus: what two nodes say to each other is what earlier programs of this version of the protocol understand,
+// byte for byte; and it seeds the fuzz targets, with what somebody could make of it.
 func TestCorpus(t *testing.T) {
 	request := func(r *http.Request) []byte { return reqFrame(r, false, "")[headerSize+headLength:] }
 	body := framed(kData, 0, 1, []byte("body"))

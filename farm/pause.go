@@ -2,6 +2,7 @@ package farm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -86,7 +87,7 @@ func (f *Farm) provePresent(ctx context.Context) error {
 }
 
 // present is the middleware that lets no request through to the application on a node that may have been left
-// behind: another one has to answer then.
+// behind, nor one of a strict route on a node that is isolated: another one has to answer then.
 func (f *Farm) present(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !f.pulse.ran(time.Now()) {
@@ -104,6 +105,10 @@ func (f *Farm) present(next http.Handler) http.Handler {
 				f.elsewhere(w, r, fmt.Errorf("this node cannot use what is in force: %w", f.configs.Usable()))
 				return
 			}
+		}
+		if f.isolated() && f.gate.Strict(r) {
+			f.elsewhere(w, r, errors.New("this node has no contact to a majority of the farm, and the route is strict"))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -49,6 +49,37 @@ func TestFarm_Isolated(t *testing.T) {
 	})
 }
 
+// A node that has lost the majority carries out no request of a strict route. Those of
+// other routes it does.
+func TestFarm_IsolatedStrict(t *testing.T) {
+	t.Parallel()
+	c := farmtest.Config{Nodes: 3, Handler: func(f *farm.Farm) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	}, Configure: func(n *farmtest.Node, cfg *farm.Config) {
+		cfg.Routes = []farm.Route{{Pattern: "/price/", Strict: true}}
+		cfg.ReadyWithoutQuorum = true
+	}}
+	c.Run(t, func(t *testing.T, f *farmtest.Farm) {
+		alone, other := f.Nodes[0], f.Nodes[1]
+		check := func(when string, n *farmtest.Node, path string, want int) {
+			t.Helper()
+			if got, _ := n.Get(path); got != want {
+				t.Errorf("%s: %s of %s is %d, not %d", when, path, n, got, want)
+			}
+		}
+		check("in calm", alone, "/price/tea", http.StatusNoContent)
+		f.Partition([]*farmtest.Node{alone})
+		time.Sleep(15 * time.Second)
+		check("alone", alone, "/price/tea", http.StatusServiceUnavailable)
+		check("alone", alone, "/about", http.StatusNoContent)
+		check("with the majority", other, "/price/tea", http.StatusNoContent)
+		f.Heal()
+		f.Settle()
+		time.Sleep(5 * time.Second)
+		check("in touch again", alone, "/price/tea", http.StatusNoContent)
+	})
+}
+
 // A node that was alone already when it was paused goes on as it was: nobody could tell it more. One that was in touch
 // until then answers nobody before it has heard what it missed.
 func TestFarm_PausedAlone(t *testing.T) {

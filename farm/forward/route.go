@@ -46,6 +46,12 @@ type Route struct {
 	// deadline that the context has already, which is none where the application sets none in front of the
 	// farm's handler.
 	Timeout time.Duration
+
+	// Strict keeps the route's requests from a node that has had no contact to a majority of the farm for ten
+	// seconds: what it has may be older than what the others have by now, as a price of a release that it has
+	// not heard of. Another node answers, or the client gets 503 with Retry-After. Requests of other routes are
+	// answered as long as the node runs.
+	Strict bool
 }
 
 // routes are those of a Config, by pattern.
@@ -65,11 +71,17 @@ func newRoutes(list []Route) (*routes, error) {
 		}
 		entries = append(entries, route.Entry[retry.Route]{Pattern: r.Pattern, Value: retry.Route{
 			Idempotent: r.Idempotent, Failover: r.Failover, RetryOn: slices.Clone(r.RetryOn),
-			TryTimeout: r.TryTimeout, Tail: &retry.Tail{}, Timeout: r.Timeout}})
+			TryTimeout: r.TryTimeout, Tail: &retry.Tail{}, Timeout: r.Timeout, Strict: r.Strict}})
 	}
 	t, err := route.New(entries)
 	if err != nil {
 		return nil, fmt.Errorf("forward: Routes: %w", err)
 	}
 	return t, nil
+}
+
+// Strict reports whether a request is of a route that is marked so.
+func (g *Gate) Strict(r *http.Request) bool {
+	e, ok := g.routes.Match(r)
+	return ok && e.Value.Strict
 }

@@ -96,6 +96,8 @@ type Route struct {
 	Tail *Tail
 	// Timeout is how much time there is for a request in all; 0 = no limit but its own.
 	Timeout time.Duration
+	// Strict: a node without contact to a majority answers none. It decides nothing here.
+	Strict bool
 }
 
 // Action is what to do.

@@ -57,13 +57,15 @@ func (w Whole) Check(t *testing.T, least int) {
 	}
 }
 
-// Lacks reports parts of a whole, a pointer to a Type, that lack something else than later names, such as
-// "joining.seeds"; or do not lack that.
+// Lacks reports what is missing in a whole, a pointer to a Type, and its parts, other than what later names: a part, or
+// what a part has, such as "joining.seeds". It also reports what later names and is there.
 func (w Whole) Lacks(t *testing.T, whole any, later ...string) {
 	for _, f := range w.fields() {
 		part := reflect.ValueOf(whole).Elem().FieldByIndex(f.Index)
+		if part.IsNil() != slices.Contains(later, f.Name) {
+			t.Errorf("%s is nil: %v", f.Name, part.IsNil())
+		}
 		if part.IsNil() {
-			t.Errorf("there is no %s", f.Name)
 			continue
 		}
 		for i := range part.Elem().NumField() {

@@ -13,12 +13,13 @@ import (
 // A leader gives each origin credit for what it may have under way: waiting at the leader, or in an entry in
 // flight. It divides what the farm can make use of, by max-min fairness, among the origins that have sent
 // something of late (see fair.go). An entry in flight, and another one that gathers for each, keeps the disks
-// busy; what waits beyond that waits where it came from, and can be refused there.
+// busy; what waits beyond that waits where it came from, and can be refused there. It is less where entries
+// take long (see landing.go).
 var allCredit = load{2 * entriesInFlight * wire.MaxEntryCommands, 2*entriesInFlight*wire.MaxEntryBytes +
 	2*wire.MaxEntryBytes}
 
 // maxTaken is what a leader takes in at most. Origins that were idle may begin at one time, each with its
-// first credit.
+// first credit. It is less where entries take long.
 var maxTaken = load{4 * allCredit.commands, 4 * allCredit.bytes}
 
 // activeFor is for how long an origin counts as active after it has sent something, or was answered at last.
@@ -34,8 +35,11 @@ type intake struct {
 	taken   load
 	origins map[uint64]*activity
 	turned  time.Time // when the present span began
+	all     load      // what is divided in the present span; zero: allCredit
 	level   load      // the most that an origin may have; valid unless dated
 	dated   bool      // what level follows from has changed
+
+	landings *landings // nil: it divides allCredit
 }
 
 // activity is what a leader knows of an origin.
@@ -56,7 +60,7 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	sum := i.taken.plus(loadOf(b))
-	if refusable && i.taken.commands > 0 && !sum.within(maxTaken) {
+	if refusable && i.taken.commands > 0 && !sum.within(i.boundLocked()) {
 		return fmt.Errorf("%w: %d commands of %d bytes wait at the leader", ErrOverloaded, i.taken.commands,
 			i.taken.bytes)
 	}
@@ -71,8 +75,9 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 	}
 	o.batches++
 	o.last, o.taken = now, o.taken.plus(loadOf(b))
-	i.dated = i.dated || !o.demand().within(o.wants())
-	o.most = o.most.max(o.demand())
+	wants := o.demand(i.amountLocked())
+	i.dated = i.dated || !wants.within(o.wants())
+	o.most = o.most.max(wants)
 	return nil
 }
 
@@ -82,22 +87,22 @@ func (i *intake) done(b *wire.Batch) wire.Credit {
 	now := time.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if now.Sub(i.turned) >= span {
+		i.turnLocked(now)
+	}
 	i.taken = i.taken.minus(loadOf(b))
 	o := i.origins[b.Origin]
 	o.batches--
 	o.last, o.taken = now, o.taken.minus(loadOf(b))
-	if now.Sub(i.turned) >= span {
-		i.turnLocked(now)
-	}
 	o.given = i.creditLocked(o)
 	return wire.Credit{Commands: uint64(o.given.commands), Bytes: uint64(o.given.bytes)}
 }
 
 // turnLocked begins a new span, and forgets the origins that are not active any more.
 func (i *intake) turnLocked(now time.Time) {
-	i.turned, i.dated = now, true
+	i.turned, i.dated, i.all = now, true, i.dividedLocked()
 	maps.DeleteFunc(i.origins, func(_ uint64, o *activity) bool {
-		o.before, o.most = o.most, o.demand()
+		o.before, o.most = o.most, o.demand(i.all)
 		return !o.active(now)
 	})
 }

@@ -8,10 +8,10 @@ import "slices"
 // much has that at once. What is given is twice the divided amount at most, and that only while hardly
 // anybody uses the equal share.
 
-// demand returns how much an origin could make use of, as it is now.
-func (o *activity) demand() load {
-	return load{demand(o.taken.commands, o.given.commands, allCredit.commands),
-		demand(o.taken.bytes, o.given.bytes, allCredit.bytes)}
+// demand returns how much of all an origin could make use of, as it is now.
+func (o *activity) demand(all load) load {
+	return load{demand(o.taken.commands, o.given.commands, all.commands),
+		demand(o.taken.bytes, o.given.bytes, all.bytes)}
 }
 
 func demand(taken, given, all int) int {
@@ -26,8 +26,8 @@ func (o *activity) wants() load { return o.most.max(o.before) }
 
 // creditLocked returns what an origin may have under way.
 func (i *intake) creditLocked(o *activity) load {
-	n := len(i.origins)
-	share := load{max(1, allCredit.commands/n), max(1, allCredit.bytes/n)}
+	n, all := len(i.origins), i.amountLocked()
+	share := load{max(1, all.commands/n), max(1, all.bytes/n)}
 	return share.max(o.wants().min(i.levelLocked()))
 }
 
@@ -40,7 +40,8 @@ func (i *intake) levelLocked() load {
 			w := o.wants()
 			commands, bytes = append(commands, w.commands), append(bytes, w.bytes)
 		}
-		i.level = load{fairLevel(allCredit.commands, commands), fairLevel(allCredit.bytes, bytes)}
+		all := i.amountLocked()
+		i.level = load{fairLevel(all.commands, commands), fairLevel(all.bytes, bytes)}
 	}
 	return i.level
 }

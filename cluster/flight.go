@@ -21,6 +21,7 @@ type flights struct {
 	slots     chan struct{} // one for each entry in flight
 	flown     chan flight
 	transfers transfers
+	landings  landings
 }
 
 func newFlights(t *tenure) *flights {
@@ -71,6 +72,7 @@ func (fl *flights) run() {
 			continue
 		}
 		fl.in.node.meters.commit.Since(f.began)
+		fl.landings.note(f.began, time.Now())
 		f.done(f.future.Response(), nil)
 	}
 }

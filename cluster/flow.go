@@ -30,9 +30,13 @@ var plainCredit = load{batchesInFlight * wire.MaxEntryCommands, batchesInFlight 
 var maxQueued = load{64 << 10, 64 << 20}
 
 const (
-	// queuePatience is for how long a command may have to wait for credit. It may be half a turn where that
-	// takes longer.
+	// queuePatience is for how long a command may have to wait for credit, and doneWithin for its answer as
+	// well. It is a mean: one in a hundred takes up to twice as long.
 	queuePatience = 400 * time.Millisecond
+	doneWithin    = 500 * time.Millisecond
+
+	// longTurn is from when on what waits would lose more time by gathering here than it costs to send it.
+	longTurn = 100 * time.Millisecond
 
 	// creditLasts is for how long the leader's word holds when nothing is under way that could bring another
 	// one.
@@ -53,6 +57,8 @@ type flow struct {
 	cut    time.Time     // when limit was lowered at last
 	turn   time.Duration // of late; 0 if there was no answer yet
 	heard  time.Time     // when the last answer came
+	opened time.Time     // when the first one of this window came
+	shut   time.Time     // the leader has refused a batch: until then newcomers are refused here
 	via    any           // the connection, or the leadership on this node, that the credit is from
 	plain  bool          // the program at its other end gives none
 }
@@ -60,7 +66,7 @@ type flow struct {
 // begin opens a new window if via is another one than before.
 func (f *flow) begin(via any) {
 	if f.via != via {
-		f.via, f.plain, f.credit, f.limit, f.turn = via, false, firstCredit, 0, 0
+		f.via, f.plain, f.credit, f.limit, f.turn, f.shut = via, false, firstCredit, 0, 0, time.Time{}
 	}
 }
 
@@ -77,6 +83,9 @@ func (f *flow) answered(via any, credit load, n int, took time.Duration, now tim
 		return
 	}
 	f.credit, f.heard = credit, now
+	if f.turn == 0 {
+		f.opened = now
+	}
 	f.took(took, n)
 	if f.limit > 0 {
 		f.limit += float64(n) / 10
@@ -93,6 +102,12 @@ func (f *flow) took(d time.Duration, n int) {
 		weight = 1
 	}
 	f.turn = max(f.turn+time.Duration(weight*float64(d-f.turn)), time.Nanosecond)
+}
+
+// refused takes note of a batch that the leader had no room for. By the time in which an entry lands it may
+// have: a turn takes four of those, or more. Until then what it would refuse need not cross the network.
+func (f *flow) refused(now time.Time) {
+	f.shut = now.Add(min(max(f.turn/4, 10*time.Millisecond), time.Second))
 }
 
 // missed takes note of a batch of n commands that nobody waited for to the end, though the leader answers:
@@ -121,20 +136,24 @@ func (f *flow) most() int {
 // mean returns the mean size of a command that waits.
 func (f *flow) mean() int { return max(1, f.queued.bytes/max(1, f.queued.commands)) }
 
-// next returns how many of the commands that wait may leave now, in one batch. The last byte of credit is
-// good for a whole command, so that a large one gets through.
-func (f *flow) next() int {
+// free returns for how many commands, of the size of those that wait, there is credit now. The last byte of
+// it is good for a whole command, so that a large one gets through.
+func (f *flow) free() int {
 	bytes, size := f.credit.bytes-f.aloft.bytes, f.mean()
-	return max(0, min(f.queued.commands, f.most()-f.aloft.commands, (bytes+size-1)/size,
-		wire.MaxEntryCommands))
+	return max(0, min(f.most()-f.aloft.commands, (bytes+size-1)/size))
 }
 
+// next returns how many of the commands that wait may leave now, in one batch.
+func (f *flow) next() int { return min(f.queued.commands, f.free(), wire.MaxEntryCommands) }
+
 // ready reports whether what may leave makes a batch: it is not less than what is under way, or as large as
-// one may be. So a lone proposal leaves at once, and many gather, as at the leader (see sequence).
+// one may be. So a lone proposal leaves at once, and many gather, as at the leader (see sequencer). Where
+// turns are long, a part of an entry leaves too: else it would wait for a turn, and then for another one.
 func (f *flow) ready() bool {
 	k := f.next()
 	return k > 0 && (k >= f.aloft.commands || k == wire.MaxEntryCommands ||
-		(k+1)*f.mean() > wire.MaxEntryBytes)
+		(k+1)*f.mean() > wire.MaxEntryBytes ||
+		f.turn >= longTurn && k*f.mean() >= wire.MaxEntryBytes/batchesInFlight)
 }
 
 // window returns how many commands, of the size of those that wait, can be under way.
@@ -144,22 +163,29 @@ func (f *flow) window() int {
 	return max(1, min(f.most(), (f.credit.bytes+size-1)/size, batchesInFlight*batch))
 }
 
-// room returns how many commands may wait.
+// room returns how many commands may wait: those that have credit, and as many as are sent soon enough to be
+// answered in time. If a turn takes as long as an answer may, none but the former.
 func (f *flow) room() int {
 	if f.turn == 0 {
 		return maxQueued.commands
 	}
-	turns := max(0.5, float64(queuePatience)/float64(f.turn))
-	return min(maxQueued.commands, max(1, int(float64(f.window())*turns)))
+	turn := f.turn
+	if f.heard.Sub(f.opened) < 4*turn {
+		turn *= 2 // the first answers are of a leader that had nothing else to do
+	}
+	turns := float64(min(queuePatience, max(0, doneWithin-turn))) / float64(turn)
+	return min(maxQueued.commands, f.free()+int(float64(f.window())*turns))
 }
 
 // takes reports whether a command of a size may wait, whose caller has time for it (0: without end). One that
-// can leave at once always may.
-func (f *flow) takes(size int, patience time.Duration) bool {
-	if f.queued.commands == 0 {
+// can leave at once always may, unless the leader has just refused another one.
+func (f *flow) takes(size int, patience time.Duration, now time.Time) bool {
+	switch {
+	case now.Before(f.shut):
+		return false
+	case f.queued.commands == 0 && f.free() > 0:
 		return true
-	}
-	if !f.queued.plus(load{1, size}).within(maxQueued) || f.queued.commands >= f.room() {
+	case !f.queued.plus(load{1, size}).within(maxQueued) || f.queued.commands >= f.room():
 		return false
 	}
 	return patience == 0 || f.turn == 0 || f.wait()+f.turn <= patience

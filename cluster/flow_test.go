@@ -37,29 +37,70 @@ func TestCreditBoundsABatch(t *testing.T) {
 	}
 }
 
-// What may wait is what is sent within a moment, or within half a turn where one takes longer.
+// What may wait is what has credit, and what is sent soon enough to be answered within a second. Where a turn
+// takes as long as that, nothing waits for credit.
 func TestRoomToWait(t *testing.T) {
 	for _, c := range []struct {
-		credit load
-		size   int
-		turn   time.Duration
-		room   int
+		credit, aloft load
+		size          int
+		turn          time.Duration
+		room          int
 	}{
-		{load{100, 1 << 20}, 200, 0, maxQueued.commands}, // nobody knows yet
-		{load{100, 1 << 20}, 200, 40 * time.Millisecond, 1000},
-		{load{100, 1 << 20}, 200, 400 * time.Millisecond, 100},
-		{load{100, 1 << 20}, 200, 4 * time.Second, 50},
-		{load{100, 1 << 20}, 200, time.Microsecond, maxQueued.commands},
-		{load{100, 400 << 10}, 100 << 10, 400 * time.Millisecond, 4}, // four at a time
-		{load{100, 400 << 10}, 100 << 10, 4 * time.Second, 2},
-		{load{100, 1}, 100 << 10, 4 * time.Second, 1}, // one may always wait
-		{load{1e6, 1 << 30}, 100 << 10, 400 * time.Millisecond, batchesInFlight},
+		{load{100, 1 << 20}, load{}, 200, 0, maxQueued.commands}, // nobody knows yet
+		{load{100, 1 << 20}, load{100, 20000}, 200, 40 * time.Millisecond, 1000},
+		{load{100, 1 << 20}, load{60, 12000}, 200, 40 * time.Millisecond, 1040},
+		{load{100, 1 << 20}, load{100, 20000}, 200, 200 * time.Millisecond, 150},
+		{load{100, 1 << 20}, load{100, 20000}, 200, 400 * time.Millisecond, 25}, // 100 ms are left
+		{load{100, 1 << 20}, load{100, 20000}, 200, 500 * time.Millisecond, 0},
+		{load{100, 1 << 20}, load{99, 19800}, 200, 4 * time.Second, 1},
+		{load{100, 1 << 20}, load{100, 20000}, 200, time.Microsecond, maxQueued.commands},
+		{load{100, 400 << 10}, load{4, 400 << 10}, 100 << 10, 100 * time.Millisecond, 16}, // four turns of four
+		{load{100, 400 << 10}, load{3, 300 << 10}, 100 << 10, 4 * time.Second, 1},
+		{load{100, 1}, load{}, 100 << 10, 4 * time.Second, 1}, // a large one gets through
+		{load{100, 1}, load{1, 100 << 10}, 100 << 10, 4 * time.Second, 0},
+		{load{1e6, 1 << 30}, load{1e6, 1 << 30}, 100 << 10, 250 * time.Millisecond, batchesInFlight},
 	} {
-		f := flow{credit: c.credit, queued: load{10, 10 * c.size}, turn: c.turn}
+		f := flow{credit: c.credit, aloft: c.aloft, queued: load{10, 10 * c.size}, turn: c.turn,
+			heard: time.Now()}
 		if got := f.room(); got != c.room {
-			t.Errorf("credit %+v, %d B each, a turn of %v: room for %d, want %d", c.credit, c.size, c.turn,
-				got, c.room)
+			t.Errorf("credit %+v, %+v under way, %d B each, a turn of %v: room for %d, want %d", c.credit,
+				c.aloft, c.size, c.turn, got, c.room)
 		}
+	}
+	// the first answers come sooner than the later ones will
+	now := time.Now()
+	f := flow{credit: load{100, 1 << 20}, aloft: load{100, 20000}, queued: load{10, 2000},
+		turn: 100 * time.Millisecond, opened: now, heard: now.Add(399 * time.Millisecond)}
+	if got := f.room(); got != 150 {
+		t.Errorf("after the first answers, in 100 ms, there is room for %d, want 150", got)
+	}
+	if f.heard = now.Add(400 * time.Millisecond); f.room() != 400 {
+		t.Errorf("then there is room for %d, want 400", f.room())
+	}
+}
+
+// After the leader has refused one, newcomers are refused where they are, for as long as an entry takes, and
+// then they are sent again.
+func TestShutAfterARefusal(t *testing.T) {
+	now := time.Now()
+	var f flow
+	f.begin("leader")
+	f.answered("leader", load{10, 1000}, 1, 2*time.Second, now)
+	if !f.takes(10, 0, now) {
+		t.Error("one that can leave at once was refused")
+	}
+	f.refused(now)
+	for _, c := range []struct {
+		after time.Duration
+		takes bool
+	}{{0, false}, {499 * time.Millisecond, false}, {500 * time.Millisecond, true}} {
+		if got := f.takes(10, 0, now.Add(c.after)); got != c.takes {
+			t.Errorf("%v after a refusal, turns of 2 s: it takes one: %v", c.after, got)
+		}
+	}
+	f.refused(now)
+	if f.begin("another"); !f.takes(10, 0, now) {
+		t.Error("another leader, and one was refused")
 	}
 }
 
@@ -77,6 +118,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 	o.flow.begin("leader")
 	o.flow.answered("leader", load{10, 1000}, 1, 40*time.Millisecond, time.Now())
+	o.flow.opened = time.Time{} // some turns ago
 	var ps []*proposal
 	for range 10 {
 		ps = append(ps, submit(0))
@@ -96,23 +138,30 @@ func TestRefusedAtOnce(t *testing.T) {
 	if len(out.ps) != 10 || o.flow.queued.commands != 100 {
 		t.Fatalf("%d are under way, %d wait; want 10, 100", len(out.ps), o.flow.queued.commands)
 	}
-	o.flow.turn = 400 * time.Millisecond // the leader has become slower
+	o.flow.turn = 250 * time.Millisecond // the leader has become slower
 	o.landed(out)
-	if o.flow.queued.commands != 10 {
-		t.Errorf("%d wait, want the 10 of one turn", o.flow.queued.commands)
+	if o.flow.queued.commands != 20 {
+		t.Errorf("%d wait, want the 10 that have credit, and the 10 of one turn", o.flow.queued.commands)
 	}
 	for i, p := range ps[10:] {
-		if refused := len(p.done) > 0; refused != (i >= 10) {
+		if refused := len(p.done) > 0; refused != (i >= 20) {
 			t.Errorf("proposal %d of those that wait: refused %v", i, refused)
 		} else if refused && !errors.Is((<-p.done).err, ErrOverloaded) {
 			t.Errorf("proposal %d: another error", i)
 		}
 	}
-	out = o.next()
-	if p := submit(300 * time.Millisecond); len(out.ps) != 10 || len(p.done) > 0 {
-		t.Error("one that comes to an empty queue was refused")
-	}
+	o.landed(o.next())
 	if p := submit(300 * time.Millisecond); len(p.done) == 0 {
+		t.Error("one was taken that waits for a turn, and has less time than it takes")
+	}
+	if out = o.next(); len(out.ps) != 10 || o.flow.queued.commands != 0 {
+		t.Fatalf("%d are under way, %d wait; want 10, 0", len(out.ps), o.flow.queued.commands)
+	}
+	o.landed(out)
+	if p := submit(300 * time.Millisecond); len(p.done) > 0 {
+		t.Error("one that can leave at once was refused")
+	}
+	if p := submit(200 * time.Millisecond); len(p.done) == 0 {
 		t.Error("one that cannot be answered in time was taken")
 	}
 	if p := submit(time.Minute); len(p.done) > 0 {

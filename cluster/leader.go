@@ -33,6 +33,7 @@ func newLeadership(in *instance, term uint64) *leadership {
 	l.raising = &raising{tenure: t, flights: l.flights, orders: make(chan chan raised)}
 	l.founding = &founding{tenure: t, flights: l.flights, raising: l.raising, formed: make(chan struct{})}
 	l.sequencer = newSequencer(t, l.flights, l.founding)
+	l.sequencer.intake.landings = &l.flights.landings
 	l.proving = &proving{tenure: t, confirming: l.confirming}
 	l.controlling = newControlling(t, l.founding, l.raising)
 	l.comparison = newComparison(t, l.flights, l.proving)

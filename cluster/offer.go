@@ -134,6 +134,8 @@ func (o *originator) answered(ctx context.Context, via any, credit load, count i
 	switch {
 	case err == nil:
 		o.flow.answered(via, credit, count, now.Sub(began), now)
+	case errors.Is(err, ErrOverloaded):
+		o.flow.refused(now)
 	case ctx.Err() != nil:
 		o.flow.missed(count, now.Sub(began), now)
 	}

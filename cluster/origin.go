@@ -57,9 +57,10 @@ func newOriginator(c *core, ld *leading, n *nudger) *originator {
 // for too long.
 func (o *originator) submit(p *proposal) {
 	p.size = len(p.machine) + len(p.cmd)
+	now := time.Now()
 	var patience time.Duration
 	if !p.until.IsZero() {
-		p.since = time.Now()
+		p.since = now
 		patience = max(p.until.Sub(p.since), 1)
 	}
 	o.mu.Lock()
@@ -68,7 +69,7 @@ func (o *originator) submit(p *proposal) {
 	case o.closed:
 		p.done <- outcome{err: errMoved}
 		return
-	case !o.flow.takes(p.size, patience):
+	case !o.flow.takes(p.size, patience, now):
 		p.done <- outcome{err: o.overloadedLocked()}
 		return
 	}
@@ -272,8 +273,6 @@ func (o *originator) carry(out *outgoing) {
 		case err == nil:
 			o.tell(out, a, leader)
 			return
-		case errors.Is(err, errNobody):
-			return
 		case errors.Is(err, wire.ErrUnregistered), errors.Is(err, wire.ErrStale):
 			// Nobody can know what became of it: the answers went with the registration.
 			if errors.Is(err, wire.ErrUnregistered) {
@@ -281,6 +280,8 @@ func (o *originator) carry(out *outgoing) {
 			}
 			out.fail(ErrUncertain)
 			return
+		case errors.Is(err, errNobody), out.ctx.Err() != nil:
+			return // nobody wants its answer: that ended the attempt, and no line
 		case errors.Is(err, ErrTooLarge): // the answers, at the leader: it was applied
 			out.fail(fmt.Errorf("%w: its answer: %w", ErrUncertain, err))
 			return

@@ -158,7 +158,11 @@ func TestStatsOfCredit(t *testing.T) {
 			}
 		}
 		time.Sleep(10 * time.Second)
-		share := queueOfLoad(load{allCredit.commands / len(others), allCredit.bytes / len(others)})
+		i := &leader.instance().leading.now().sequencer.intake
+		i.mu.Lock()
+		all := i.amountLocked()
+		i.mu.Unlock()
+		share := queueOfLoad(load{all.commands / len(others), all.bytes / len(others)})
 		for _, n := range others { // now and then a batch was just answered, and its place is not taken yet
 			l.until(time.Second, "a follower uses all of its credit", func() bool {
 				return n.Stats().Proposals.Credit.Used.Bytes >= share.Bytes-2*size

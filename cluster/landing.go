@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+)
+
+// What is taken in is to be done within a second. So how much may be under way follows from how fast entries
+// land. It counts entries, and not bytes: a slow disk takes as long for each write whatever is in it, and if
+// less were allowed because less was stored, still less would be stored.
+
+const (
+	creditFor = 400 * time.Millisecond // all that has credit is to have landed in this time
+	takenFor  = 900 * time.Millisecond // and all that the leader has taken in, in this
+
+	// The leader's disk writes one entry while those of the followers write the one before, and the next one
+	// gathers. With less than that under way the disks would rest.
+	leastEntries = 3
+)
+
+// landings measures how long an entry takes where others are before and behind it. The zero value knows
+// nothing yet, and nil never does. One goroutine notes what lands.
+type landings struct {
+	last time.Time
+	each atomic.Int64 // ns, of late; 0: not known
+}
+
+// note takes note of an entry that has landed, and was given to raft at a time.
+func (l *landings) note(began, now time.Time) {
+	if l.last.After(began) {
+		began = l.last // it was behind that one
+	}
+	l.last = now
+	took, each := max(int64(now.Sub(began)), 1), l.each.Load()
+	if each == 0 {
+		each = took
+	}
+	l.each.Store(max(each+(took-each)/4, 1))
+}
+
+// within returns how many entries land in a time, as far as that is between two bounds.
+func (l *landings) within(d time.Duration, least, most int) int {
+	if l == nil || l.each.Load() == 0 {
+		return most
+	}
+	return int(min(max(int64(d)/l.each.Load(), int64(least)), int64(most)))
+}
+
+// entries returns what a number of entries hold, of commands of the mean size of some work; see cargo.full.
+// It is half a command less, since the last byte of a credit is good for a whole one.
+func entries(n int, of load) load {
+	mean := of.bytes / max(1, of.commands)
+	each := min(max(largeCommands*mean, wire.MaxEntryBytes), largeCommands*wire.MaxEntryBytes)
+	return load{n * wire.MaxEntryCommands, n*each - min(mean, each)/2}
+}
+
+// amountLocked returns what is divided in the present span.
+func (i *intake) amountLocked() load {
+	if i.all == (load{}) {
+		return allCredit
+	}
+	return i.all
+}
+
+// dividedLocked returns how much may be under way of all origins together, as entries land now.
+func (i *intake) dividedLocked() load {
+	const most = 2*entriesInFlight + 2 // which is allCredit
+	n := i.landings.within(creditFor, leastEntries, most)
+	if n == most {
+		return allCredit
+	}
+	return entries(n, i.taken).min(allCredit)
+}
+
+// boundLocked returns how much the leader takes in at most, of what it may refuse.
+func (i *intake) boundLocked() load {
+	n := i.landings.within(takenFor, leastEntries+1, maxTaken.bytes/wire.MaxEntryBytes)
+	return entries(n, i.taken).min(maxTaken)
+}

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
+)
+
+// How long an entry takes is told by those that come behind each other, and is forgotten soon.
+func TestLandings(t *testing.T) {
+	var l landings
+	if got := l.within(time.Second, 3, 10); got != 10 {
+		t.Errorf("when nothing has landed yet: %d", got)
+	}
+	now := time.Now()
+	began := now
+	for range 20 { // four of them are under way all the time
+		now = now.Add(100 * time.Millisecond)
+		l.note(began, now)
+		began = now.Add(-300 * time.Millisecond)
+	}
+	if l.each.Load() != int64(100*time.Millisecond) {
+		t.Errorf("one each 100 ms: %v", time.Duration(l.each.Load()))
+	}
+	for _, c := range []struct{ within, least, most, want int }{
+		{1000, 3, 20, 10}, {1000, 3, 8, 8}, {200, 3, 20, 3},
+	} {
+		if got := l.within(time.Duration(c.within)*time.Millisecond, c.least, c.most); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+	now = now.Add(time.Hour) // and the next one comes alone
+	for range 20 {
+		l.note(now, now.Add(time.Millisecond))
+		now = now.Add(time.Minute)
+	}
+	if l.each.Load() > int64(2*time.Millisecond) {
+		t.Errorf("many that take 1 ms, an hour later: %v", time.Duration(l.each.Load()))
+	}
+}
+
+// An entry holds its bytes, or three large commands. Of what is divided by the byte the last command is left
+// out: it gets through with the last byte.
+func TestEntries(t *testing.T) {
+	const kib = 1 << 10
+	for _, c := range []struct {
+		n    int
+		of   load
+		want int // bytes
+	}{
+		{4, load{}, 4 * wire.MaxEntryBytes},
+		{4, load{10, 2000}, 4*wire.MaxEntryBytes - 100},
+		{3, load{2, 200 * kib}, 3*300*kib - 50*kib},
+		{3, load{1, 800 * kib}, 3*384*kib - 192*kib},
+	} {
+		if got := entries(c.n, c.of); got != (load{c.n * wire.MaxEntryCommands, c.want}) {
+			t.Errorf("%d of %+v: %+v, want %d bytes", c.n, c.of, got, c.want)
+		}
+	}
+}
+
+// The slower the disks, the less may be under way, and the less the leader takes in; but never less than
+// keeps them busy.
+func TestCreditGoesByTheDisks(t *testing.T) {
+	const mean = 100 << 10
+	for _, c := range []struct {
+		each                         time.Duration // of an entry
+		commands, bytes, taken, none int           // credit; how many commands are taken in, and how many not
+	}{
+		{0, allCredit.commands, allCredit.bytes, 50, 60},
+		{10 * time.Millisecond, allCredit.commands, allCredit.bytes, 50, 60},
+		{100 * time.Millisecond, 4 * wire.MaxEntryCommands, 12*mean - mean/2, 26, 27},
+		{time.Second, 3 * wire.MaxEntryCommands, 9*mean - mean/2, 11, 12},
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			i := intake{landings: &landings{}}
+			if c.each > 0 {
+				began := time.Now()
+				time.Sleep(c.each)
+				i.landings.note(began, time.Now())
+			}
+			b := &wire.Batch{Origin: 1, Count: 1, Body: make([]byte, mean-16)}
+			b.Body = b.Body[:mean-(b.Size()-len(b.Body))] // which is mean bytes in all
+			n := 0
+			for ; n < 100 && i.take(b, true) == nil; n++ {
+			}
+			if n < c.taken || n >= c.none {
+				t.Errorf("an entry in %v: %d are taken in, want %d and not %d", c.each, n, c.taken, c.none)
+			}
+			time.Sleep(2 * span)
+			if got := creditOf(i.done(b)); got != (load{c.commands, c.bytes}) {
+				t.Errorf("an entry in %v: a credit of %+v, want %d and %d", c.each, got, c.commands, c.bytes)
+			}
+		})
+	}
+}

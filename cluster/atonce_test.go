@@ -59,3 +59,38 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 		}
 	})
 }
+
+// Voters fall silent, and gossip has not noticed. Where the others are a majority, whoever asks the voters
+// waits for no silent one; where they are none, for all of them as long as for one.
+func TestSilentVoters(t *testing.T) {
+	t.Parallel()
+	inLab(t, 5, false, func(l *lab) {
+		for what, ask := range map[string]func(lead *leadership, other string) error{
+			"askVoters": func(lead *leadership, _ string) error { return lead.confirming.askVoters() },
+			"quorumWithout": func(lead *leadership, other string) error {
+				return lead.proving.quorumWithout(other, nil)
+			},
+		} {
+			for silent := 2; silent <= 3; silent++ {
+				var leader *labNode
+				var others []*labNode
+				l.until(time.Minute, "all vote and are seen", func() bool {
+					leader, others = l.leader()
+					return len(leader.instance().voters()) == 5 && len(leader.members.others()) == 4
+				})
+				lead, other := leader.instance().leading.now(), others[0].instance().server
+				l.cut(others[:silent]...)
+				began := time.Now()
+				err := ask(lead, other)
+				took := time.Since(began)
+				l.net.Heal()
+				if silent == 2 && (err != nil || took > 100*time.Millisecond) {
+					t.Errorf("%s, with two of five silent: %v after %v", what, err, took)
+				}
+				if silent == 3 && (err == nil || took > time.Second+100*time.Millisecond) {
+					t.Errorf("%s, with three of five silent: %v after %v", what, err, took)
+				}
+			}
+		}
+	})
+}

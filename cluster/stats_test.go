@@ -260,3 +260,46 @@ func TestStatsOfSnapshotsAndRestarts(t *testing.T) {
 		l.ready(n)
 	})
 }
+
+// slowApply is a machine that takes its time for each command.
+type slowApply struct {
+	StateMachine
+	takes time.Duration
+}
+
+func (s slowApply) Apply(index uint64, at time.Time, cmd []byte) []byte {
+	time.Sleep(s.takes)
+	return s.StateMachine.Apply(index, at, cmd)
+}
+
+func (s slowApply) State() []byte { return s.StateMachine.(stated).State() }
+
+// What it takes to apply a write is a part of what it takes to commit and answer it, and of no other write.
+func TestStatsOfApply(t *testing.T) {
+	const takes, writes = 30 * time.Millisecond, 10
+	unformed(t, 1, false, func(l *lab) {
+		n := l.nodes[0]
+		n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
+			return slowApply{newKV(), takes}
+		}}
+		n.start()
+		l.ready(n)
+		before := n.Stats()
+		for i := range writes {
+			n.must("set k%d v", i)
+		}
+		now := n.Stats()
+		for what, d := range map[string]time.Duration{
+			"apply":  now.Apply.Total - before.Apply.Total,
+			"commit": now.Commit.Total - before.Commit.Total,
+			"answer": now.Proposals.Done.Total - before.Proposals.Done.Total,
+		} {
+			if d < writes*takes || d > writes*takes+takes {
+				l.t.Errorf("to %s %d writes took %v, want %v", what, writes, d, writes*takes)
+			}
+		}
+		if a := now.Apply; a.Count-before.Apply.Count != writes || a.Most != takes || a.Quantile(0.9) < takes {
+			l.t.Errorf("of applying it says %+v", a)
+		}
+	})
+}

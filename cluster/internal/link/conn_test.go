@@ -73,6 +73,41 @@ func TestRequestsGivenUp(t *testing.T) {
 	})
 }
 
+// A deadline travels: at that moment the work ends at both ends, and not before.
+func TestDeadlineTravels(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const each = time.Millisecond
+		began := time.Now()
+		ended := make(chan time.Duration, 2*maxCalls)
+		c := pair(t, func(ctx context.Context, _ wire.Method, _ []byte) ([]byte, error) {
+			<-ctx.Done()
+			ended <- time.Since(began)
+			return nil, ctx.Err()
+		})
+		var wg sync.WaitGroup
+		for i := range maxCalls {
+			ctx, cancel := context.WithDeadline(t.Context(), began.Add(time.Second+time.Duration(i)*each))
+			defer cancel()
+			wg.Go(func() {
+				_, err := c.Call(ctx, wire.MethodBarrier, nil)
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		if len(ended) != maxCalls {
+			t.Fatalf("the work on %d of %d requests has ended with their deadlines", len(ended), maxCalls)
+		}
+		for i := range maxCalls {
+			if at := <-ended; at != time.Second+time.Duration(i)*each {
+				t.Errorf("the work on request %d ended after %v", i, at)
+			}
+		}
+	})
+}
+
 // Whoever sends more than there is room for is refused, asks for signs of life in vain at the worst, and
 // leaves nothing behind.
 func TestMoreThanThereIsRoomFor(t *testing.T) {

@@ -70,7 +70,6 @@ func hostOf(conn net.Conn) string {
 // tcpConn is a connection that says when it is closed: a hijacked one counts until then.
 type tcpConn struct {
 	*net.TCPConn
-	io     io.ReadWriter    // reads and writes as TCPConn does
 	told   *proxyproto.Conn // what its proxy says of it; nil without the PROXY protocol
 	client *client
 	of     *clients
@@ -83,12 +82,12 @@ type tcpConn struct {
 // Write writes b. A client that does not take it is cut off: see pace.
 func (t *tcpConn) Write(b []byte) (n int, err error) {
 	if t.out.stall <= 0 {
-		return t.io.Write(b)
+		return t.TCPConn.Write(b)
 	}
 	for first := true; first || len(b) > 0 && err == nil; first = false {
 		var some int
 		t.out.begin()
-		some, err = t.io.Write(b[:min(len(b), mostAtOnce)])
+		some, err = t.TCPConn.Write(b[:min(len(b), mostAtOnce)])
 		t.out.end(some)
 		n, b = n+some, b[some:]
 	}
@@ -139,9 +138,9 @@ func (t *tcpConn) Read(b []byte) (int, error) {
 	}
 	t.limits.begin(t.TCPConn)
 	defer t.limits.end()
-	n, err := t.io.Read(b)
+	n, err := t.TCPConn.Read(b)
 	for err != nil && n == 0 && t.limits.early(t.TCPConn, err) {
-		n, err = t.io.Read(b)
+		n, err = t.TCPConn.Read(b)
 	}
 	if n > 0 && t.client.waits.Load() {
 		t.client.listen()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/farm/internal/proxyproto"
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
-	"github.com/seed48eb2e21/webfarm/internal/tcpio"
 )
 
 const (
@@ -196,7 +195,7 @@ func (c *clients) admit(conn net.Conn) net.Conn {
 		c.shedDown()
 	}
 	if wrapped {
-		t := &tcpConn{TCPConn: tcp, io: tcpio.Of(tcp), told: told, client: cl, of: c}
+		t := &tcpConn{TCPConn: tcp, told: told, client: cl, of: c}
 		if c.pace.stall > 0 {
 			t.out.pace, t.out.cut = c.pace, t.cutOff
 			boundUnsent(tcp)

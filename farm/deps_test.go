@@ -118,7 +118,6 @@ var rules = []rule{
 	},
 	{
 		of:      []string{"."},
-		but:     []string{"internal/tcpio"}, // which is also there without
 		imports: []string{"github.com/stretchr/testify", "unsafe", "C"},
 		direct:  true,
 		why:     "plain testing, portable code",

@@ -2,26 +2,19 @@ package port
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync"
 	"time"
-
-	"github.com/seed48eb2e21/webfarm/internal/tcpio"
 )
 
 // conn is a connection beneath its TLS. The port knows it until it is closed.
 type conn struct {
 	net.Conn
-	io      io.ReadWriter // reads and writes as Conn does
 	port    *Port
 	counted bool                    // of an application's protocol, and accepted; guarded by the port's mu
 	peer    string                  // NodeID of the one that dialled, if counted; guarded by the port's mu
 	gone    context.CancelCauseFunc // of an accepted one: ends its handshake at once
 }
-
-func (c *conn) Read(b []byte) (int, error)  { return c.io.Read(b) }
-func (c *conn) Write(b []byte) (int, error) { return c.io.Write(b) }
 
 // Close closes the connection and lets the port forget it.
 func (c *conn) Close() error {
@@ -62,7 +55,7 @@ func (p *Port) admit(c *conn, peer string) bool {
 
 // track takes raw into the port's keeping; if the port is closed, it closes raw and returns false.
 func (p *Port) track(raw net.Conn) (*conn, bool) {
-	c := &conn{Conn: raw, io: tcpio.Of(raw), port: p}
+	c := &conn{Conn: raw, port: p}
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {

@@ -33,6 +33,7 @@ const span = activeFor / 4
 type intake struct {
 	mu      sync.Mutex
 	taken   load
+	weight  int64 // of that, in entries; see load.weight
 	origins map[uint64]*activity
 	turned  time.Time // when the present span began
 	all     load      // what is divided in the present span; zero: allCredit
@@ -59,12 +60,11 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 	now := time.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	sum := i.taken.plus(loadOf(b))
-	if refusable && i.taken.commands > 0 && !sum.within(i.boundLocked()) {
+	if refusable && i.taken.commands > 0 && !i.roomLocked(loadOf(b)) {
 		return fmt.Errorf("%w: %d commands of %d bytes wait at the leader", ErrOverloaded, i.taken.commands,
 			i.taken.bytes)
 	}
-	i.taken = sum
+	i.taken, i.weight = i.taken.plus(loadOf(b)), i.weight+loadOf(b).weight(0)
 	o := i.origins[b.Origin]
 	if o == nil {
 		if i.origins == nil {
@@ -90,7 +90,7 @@ func (i *intake) done(b *wire.Batch) wire.Credit {
 	if now.Sub(i.turned) >= span {
 		i.turnLocked(now)
 	}
-	i.taken = i.taken.minus(loadOf(b))
+	i.taken, i.weight = i.taken.minus(loadOf(b)), i.weight-loadOf(b).weight(0)
 	o := i.origins[b.Origin]
 	o.batches--
 	o.last, o.taken = now, o.taken.minus(loadOf(b))

@@ -48,12 +48,28 @@ func (l *landings) within(d time.Duration, least, most int) int {
 	return int(min(max(int64(d)/l.each.Load(), int64(least)), int64(most)))
 }
 
-// entries returns what a number of entries hold, of commands of the mean size of some work; see cargo.full.
-// It is half a command less, since the last byte of a credit is good for a whole one.
-func entries(n int, of load) load {
+// entryBytes returns how many bytes an entry holds of commands of the mean size of some work; see cargo.full.
+func entryBytes(of load) int {
 	mean := of.bytes / max(1, of.commands)
-	each := min(max(largeCommands*mean, wire.MaxEntryBytes), largeCommands*wire.MaxEntryBytes)
+	return min(max(largeCommands*mean, wire.MaxEntryBytes), largeCommands*wire.MaxEntryBytes)
+}
+
+// entries returns what a number of entries hold, of commands of the mean size of some work. It is half a
+// command less, since the last byte of a credit is good for a whole one.
+func entries(n int, of load) load {
+	mean, each := of.bytes/max(1, of.commands), entryBytes(of)
 	return load{n * wire.MaxEntryCommands, n*each - min(mean, each)/2}
+}
+
+// wholeEntry is the weight of an entry that is full.
+const wholeEntry = 1_000_000
+
+// weight returns how much of an entry a batch would take, if it had some more bytes. Each batch has its own
+// weight: by the mean size of all that is taken in, a few large commands would be too much as soon as there
+// are small ones beside them.
+func (b load) weight(more int) int64 {
+	return max(wholeEntry*int64(b.commands)/wire.MaxEntryCommands,
+		wholeEntry*int64(b.bytes+more)/int64(entryBytes(b)))
 }
 
 // amountLocked returns what is divided in the present span.
@@ -74,8 +90,14 @@ func (i *intake) dividedLocked() load {
 	return entries(n, i.taken).min(allCredit)
 }
 
-// boundLocked returns how much the leader takes in at most, of what it may refuse.
-func (i *intake) boundLocked() load {
-	n := i.landings.within(takenFor, leastEntries+1, maxTaken.bytes/wire.MaxEntryBytes)
-	return entries(n, i.taken).min(maxTaken)
+// roomLocked reports whether the leader takes in a batch that it may refuse, beside what it has taken in. It
+// keeps room for half a command more, as entries does.
+func (i *intake) roomLocked(b load) bool {
+	if !i.taken.plus(b).within(maxTaken) {
+		return false
+	}
+	most := maxTaken.bytes / wire.MaxEntryBytes
+	n := i.landings.within(takenFor, leastEntries+1, most)
+	half := min(b.bytes/max(1, b.commands), entryBytes(b)) / 2
+	return n == most || i.weight+b.weight(half) <= int64(n)*wholeEntry
 }

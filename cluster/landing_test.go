@@ -96,3 +96,58 @@ func TestCreditGoesByTheDisks(t *testing.T) {
 		})
 	}
 }
+
+// On slow disks small commands are taken in beside large ones, and a large one beside small ones. What each
+// takes of an entry counts.
+func TestSmallAndLargeBesideEachOther(t *testing.T) {
+	const slow = int64(time.Second)
+	batch := func(origin uint64, count, size int) *wire.Batch {
+		b := &wire.Batch{Origin: origin, Count: count, Body: make([]byte, size)}
+		b.Body = b.Body[:size-(b.Size()-size)]
+		return b
+	}
+	t.Run("small beside large", func(t *testing.T) {
+		i := intake{landings: &landings{}}
+		i.landings.each.Store(slow)
+		for range 2 {
+			if err := i.take(batch(1, 1, 450<<10), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for ; n < 2000 && i.take(batch(2, 1, 200), true) == nil; n++ {
+		}
+		if n < wire.MaxEntryCommands || n > 2*wire.MaxEntryCommands {
+			t.Errorf("%d small ones are taken in beside two large ones, want one entry of them, or two", n)
+		}
+	})
+	t.Run("full batches of small ones", func(t *testing.T) {
+		i := intake{landings: &landings{}}
+		i.landings.each.Store(slow)
+		n := 0
+		for ; n < 9 && i.take(batch(1, wire.MaxEntryCommands, 50<<10), true) == nil; n++ {
+		}
+		if n != leastEntries+1 {
+			t.Errorf("%d entries of small commands are taken in, want %d", n, leastEntries+1)
+		}
+	})
+	t.Run("large beside small", func(t *testing.T) {
+		i := intake{landings: &landings{}}
+		i.landings.each.Store(slow)
+		small, large := batch(1, 100, 20<<10), batch(2, 1, wire.MaxCommandBytes)
+		for range 3 {
+			if err := i.take(small, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := i.take(large, true); err != nil {
+			t.Fatalf("the largest command beside 60 KiB of small ones: %v", err)
+		}
+		for _, b := range []*wire.Batch{small, large, small, small} {
+			i.done(b)
+		}
+		if i.weight != 0 || i.taken != (load{}) {
+			t.Errorf("when all is answered, %d and %+v are left", i.weight, i.taken)
+		}
+	})
+}

@@ -43,12 +43,32 @@ func newPeer(id, name string, h *hop) *peer {
 // do makes one attempt.
 func (p *peer) do(w http.ResponseWriter, r *http.Request, a *lane.Attempt) lane.Outcome {
 	if p.old.Load() {
-		if word, rest := token(r.Method); word == "" || rest != "" { // HTTP/2 lets it through
-			return lane.Outcome{Unreadable: true, Err: errors.New("HTTP/1.1 has no such method")}
+		if err := sayable(r); err != nil {
+			return lane.Outcome{Unreadable: true, Err: err}
 		}
 		return p.text.Do(w, r, a)
 	}
 	return p.lanes.Do(w, r, a)
+}
+
+// sayable returns nil if a request can be sent as HTTP/1.1, as older programs take it. net/http lets more through: any
+// method by HTTP/2, and trailers that are announced by any name.
+func sayable(r *http.Request) error {
+	if !isWord(r.Method) {
+		return errors.New("HTTP/1.1 has no such method")
+	}
+	for name := range r.Trailer {
+		if !isWord(name) {
+			return errors.New("HTTP/1.1 has no trailer of such a name")
+		}
+	}
+	return nil
+}
+
+// isWord reports whether s is a token of HTTP.
+func isWord(s string) bool {
+	word, rest := token(s)
+	return word != "" && rest == ""
 }
 
 // close cuts every connection.

@@ -33,7 +33,8 @@ const span = activeFor / 4
 type intake struct {
 	mu      sync.Mutex
 	taken   load
-	weight  int64 // of that, in entries; see load.weight
+	weight  int64 // the sum of load.weight of the batches
+	bulk    int64 // and of load.bulk
 	origins map[uint64]*activity
 	turned  time.Time // when the present span began
 	all     load      // what is divided in the present span; zero: allCredit
@@ -64,7 +65,7 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 		return fmt.Errorf("%w: %d commands of %d bytes wait at the leader", ErrOverloaded, i.taken.commands,
 			i.taken.bytes)
 	}
-	i.taken, i.weight = i.taken.plus(loadOf(b)), i.weight+loadOf(b).weight(0)
+	i.addLocked(loadOf(b), 1)
 	o := i.origins[b.Origin]
 	if o == nil {
 		if i.origins == nil {
@@ -81,6 +82,13 @@ func (i *intake) take(b *wire.Batch, refusable bool) error {
 	return nil
 }
 
+// addLocked counts a batch as taken in, or as answered if sign is -1.
+func (i *intake) addLocked(b load, sign int) {
+	i.taken = i.taken.plus(load{sign * b.commands, sign * b.bytes})
+	i.weight += int64(sign) * b.weight(0)
+	i.bulk += int64(sign) * b.bulk()
+}
+
 // done takes a batch out that is answered, or that nobody waits for any more. It returns what its origin may
 // have under way.
 func (i *intake) done(b *wire.Batch) wire.Credit {
@@ -90,7 +98,7 @@ func (i *intake) done(b *wire.Batch) wire.Credit {
 	if now.Sub(i.turned) >= span {
 		i.turnLocked(now)
 	}
-	i.taken, i.weight = i.taken.minus(loadOf(b)), i.weight-loadOf(b).weight(0)
+	i.addLocked(loadOf(b), -1)
 	o := i.origins[b.Origin]
 	o.batches--
 	o.last, o.taken = now, o.taken.minus(loadOf(b))

@@ -48,17 +48,19 @@ func (l *landings) within(d time.Duration, least, most int) int {
 	return int(min(max(int64(d)/l.each.Load(), int64(least)), int64(most)))
 }
 
-// entryBytes returns how many bytes an entry holds of commands of the mean size of some work; see cargo.full.
-func entryBytes(of load) int {
-	mean := of.bytes / max(1, of.commands)
-	return min(max(largeCommands*mean, wire.MaxEntryBytes), largeCommands*wire.MaxEntryBytes)
+// mean returns the mean size of a command.
+func (b load) mean() int { return b.bytes / max(1, b.commands) }
+
+// entryBytes returns how many bytes an entry holds of commands of a size; see cargo.full.
+func entryBytes(size int) int {
+	return min(max(largeCommands*size, wire.MaxEntryBytes), largeCommands*wire.MaxEntryBytes)
 }
 
-// entries returns what a number of entries hold, of commands of the mean size of some work. It is half a
-// command less, since the last byte of a credit is good for a whole one.
-func entries(n int, of load) load {
-	mean, each := of.bytes/max(1, of.commands), entryBytes(of)
-	return load{n * wire.MaxEntryCommands, n*each - min(mean, each)/2}
+// entries returns what a number of entries hold, of commands of a size. It is half a command less, since the
+// last byte of a credit is good for a whole one.
+func entries(n, size int) load {
+	each := entryBytes(size)
+	return load{n * wire.MaxEntryCommands, n*each - min(size, each)/2}
 }
 
 // wholeEntry is the weight of an entry that is full.
@@ -69,8 +71,16 @@ const wholeEntry = 1_000_000
 // are small ones beside them.
 func (b load) weight(more int) int64 {
 	return max(wholeEntry*int64(b.commands)/wire.MaxEntryCommands,
-		wholeEntry*int64(b.bytes+more)/int64(entryBytes(b)))
+		wholeEntry*int64(b.bytes+more)/int64(entryBytes(b.mean())))
 }
+
+// bulk is the bytes of a batch, each times the size of the command that it belongs to.
+func (b load) bulk() int64 { return int64(b.bytes) * int64(b.mean()) }
+
+// sizeLocked returns the size of the command that a byte of what is taken in belongs to, in the mean. Small
+// commands beside large ones hardly change it: they must not take the credit for the next large one, which
+// would then take all that its node has.
+func (i *intake) sizeLocked() int { return int(i.bulk / int64(max(1, i.taken.bytes))) }
 
 // amountLocked returns what is divided in the present span.
 func (i *intake) amountLocked() load {
@@ -87,7 +97,7 @@ func (i *intake) dividedLocked() load {
 	if n == most {
 		return allCredit
 	}
-	return entries(n, i.taken).min(allCredit)
+	return entries(n, i.sizeLocked()).min(allCredit)
 }
 
 // roomLocked reports whether the leader takes in a batch that it may refuse, beside what it has taken in. It
@@ -98,6 +108,6 @@ func (i *intake) roomLocked(b load) bool {
 	}
 	most := maxTaken.bytes / wire.MaxEntryBytes
 	n := i.landings.within(takenFor, leastEntries+1, most)
-	half := min(b.bytes/max(1, b.commands), entryBytes(b)) / 2
+	half := min(b.mean(), entryBytes(b.mean())) / 2
 	return n == most || i.weight+b.weight(half) <= int64(n)*wholeEntry
 }

@@ -46,17 +46,15 @@ func TestLandings(t *testing.T) {
 func TestEntries(t *testing.T) {
 	const kib = 1 << 10
 	for _, c := range []struct {
-		n    int
-		of   load
-		want int // bytes
+		n, size, want int // bytes
 	}{
-		{4, load{}, 4 * wire.MaxEntryBytes},
-		{4, load{10, 2000}, 4*wire.MaxEntryBytes - 100},
-		{3, load{2, 200 * kib}, 3*300*kib - 50*kib},
-		{3, load{1, 800 * kib}, 3*384*kib - 192*kib},
+		{4, 0, 4 * wire.MaxEntryBytes},
+		{4, 200, 4*wire.MaxEntryBytes - 100},
+		{3, 100 * kib, 3*300*kib - 50*kib},
+		{3, 800 * kib, 3*384*kib - 192*kib},
 	} {
-		if got := entries(c.n, c.of); got != (load{c.n * wire.MaxEntryCommands, c.want}) {
-			t.Errorf("%d of %+v: %+v, want %d bytes", c.n, c.of, got, c.want)
+		if got := entries(c.n, c.size); got != (load{c.n * wire.MaxEntryCommands, c.want}) {
+			t.Errorf("%d of %d bytes: %+v, want %d bytes", c.n, c.size, got, c.want)
 		}
 	}
 }
@@ -121,6 +119,16 @@ func TestSmallAndLargeBesideEachOther(t *testing.T) {
 			t.Errorf("%d small ones are taken in beside two large ones, want one entry of them, or two", n)
 		}
 	})
+	t.Run("credit for large beside small", func(t *testing.T) {
+		i := intake{landings: &landings{}}
+		i.landings.each.Store(slow)
+		small, large := batch(1, 100, 20<<10), batch(2, 1, 450<<10)
+		i.take(small, true)
+		i.take(large, true)
+		if got := creditOf(i.done(large)).bytes; got <= 2*450<<10 {
+			t.Errorf("who sends large ones has a credit of %d bytes, want more than two of them", got)
+		}
+	})
 	t.Run("full batches of small ones", func(t *testing.T) {
 		i := intake{landings: &landings{}}
 		i.landings.each.Store(slow)
@@ -146,8 +154,8 @@ func TestSmallAndLargeBesideEachOther(t *testing.T) {
 		for _, b := range []*wire.Batch{small, large, small, small} {
 			i.done(b)
 		}
-		if i.weight != 0 || i.taken != (load{}) {
-			t.Errorf("when all is answered, %d and %+v are left", i.weight, i.taken)
+		if i.weight != 0 || i.bulk != 0 || i.taken != (load{}) {
+			t.Errorf("when all is answered, %d, %d and %+v are left", i.weight, i.bulk, i.taken)
 		}
 	})
 }

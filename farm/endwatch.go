@@ -66,7 +66,10 @@ func (ws *endWatches) endLocked(w *endWatch) {
 	}
 	w.prev.next, w.next.prev = w.next, w.prev
 	w.prev, w.next = nil, nil
-	w.over <- struct{}{}
+	select {
+	case w.over <- struct{}{}:
+	default: // it is told already
+	}
 }
 
 // look ends the waits that a look before this one has seen. Nobody looks while nobody waits.

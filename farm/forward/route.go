@@ -50,7 +50,7 @@ type Route struct {
 	// Strict keeps the route's requests from a node that has had no contact to a majority of the farm for ten
 	// seconds: what it has may be older than what the others have by now, as a price of a release that it has
 	// not heard of. Another node answers, or the client gets 503 with Retry-After. Requests of other routes are
-	// answered as long as the node runs.
+	// answered as long as the node runs. What has begun before, as a stream of events, goes on.
 	Strict bool
 }
 

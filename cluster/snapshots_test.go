@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -35,6 +36,54 @@ func TestSnapshotsSpread(t *testing.T) {
 			t.Errorf("%d nodes take one after %v bytes, the leader after %d", nodes, at, leader)
 		}
 	}
+}
+
+// Nodes that are written to do not snapshot in one moment: the followers do so apart from each other, and the
+// leader after all of them.
+func TestNodesSnapshotApart(t *testing.T) {
+	const bytes, each = 1 << 20, 20 << 10 // one write a second: a snapshot every 50 to 75 s
+	unformed(t, 5, false, func(l *lab) {
+		for i, n := range l.nodes {
+			if i > 0 {
+				n.conf.Join = []string{"10.0.0.1:7946"}
+			}
+			n.conf.Tuning.SnapshotBytes = bytes
+			n.start()
+		}
+		l.ready(l.nodes...)
+		leader, others := l.leader()
+		at := map[*labNode][]time.Time{}
+		apart := func(round int) time.Duration { // the first follower from the last
+			first, last := at[others[0]][round], at[others[0]][round]
+			for _, n := range others {
+				if now := at[n][round]; now.Before(first) {
+					first = now
+				} else if now.After(last) {
+					last = now
+				}
+			}
+			return last.Sub(first)
+		}
+		for cmd := "noop " + strings.Repeat("x", each); len(at[leader]) < 2; time.Sleep(time.Second) {
+			leader.must("%s", cmd)
+			for _, n := range l.nodes {
+				if s := n.Stats().Snapshot; s.Taken > uint64(len(at[n])) {
+					at[n] = append(at[n], s.Last)
+				}
+			}
+		}
+		for _, n := range others { // each has taken two before the leader's second
+			if len(at[n]) < 2 {
+				l.t.Fatalf("%s took %v, the leader %v", n.conf.Name, at[n], at[leader])
+			}
+			if d := at[leader][0].Sub(at[n][0]); d < 2*snapshotCheck {
+				l.t.Errorf("the leader took its first snapshot %v after %s", d, n.conf.Name)
+			}
+		}
+		if a, b := apart(0), apart(1); max(a, b) < 3*snapshotCheck {
+			l.t.Errorf("all followers took a snapshot within %v, and the next within %v", a, b)
+		}
+	})
 }
 
 // A large state is written less often.

@@ -4,7 +4,9 @@ package tempdir
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -19,6 +21,32 @@ func dead(t *testing.T, kind string) string {
 		t.Fatal(err)
 	}
 	return d.path
+}
+
+func init() {
+	limitFiles = func() (restore func()) {
+		signal.Ignore(syscall.SIGXFSZ)
+		var was syscall.Rlimit
+		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+			panic(err)
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 0, Max: was.Max}); err != nil {
+			panic(err)
+		}
+		return func() { syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was) }
+	}
+}
+
+// A process that cannot write its lock, as on a full disk, keeps its folder while it lives all the same.
+func TestMake_Full(t *testing.T) {
+	temp(t)
+	t.Setenv(fullEnv, "1")
+	path, _, _ := child(t, "test")
+	os.Unsetenv(fullEnv)
+	mine(t, "test")
+	if !is(filepath.Join(path, "a", "b", "c")) {
+		t.Error("what a process has in its folder is gone, and the process runs")
+	}
 }
 
 // What is no folder that this package has made for this user stays, and nothing outside is touched.

@@ -65,10 +65,20 @@ func try(prefix string) (*Dir, error) {
 	case errors.Is(err, dirlock.ErrInUse), errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	}
+	return unlocked(path, err)
+}
+
+// unlocked returns a folder that could not be locked because of err: it serves without a lock. A lock that nobody
+// holds must not be in it, as after a write to it that failed: a sweep would take the folder for one of a process that
+// has ended.
+func unlocked(path string, err error) (*Dir, error) {
+	if gone := os.Remove(filepath.Join(path, lockName)); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
 	if _, gone := os.Lstat(path); gone != nil {
 		return nil, err
 	}
-	return &Dir{path: path}, nil // it serves without a lock
+	return &Dir{path: path}, nil
 }
 
 // kernel names this start of this kernel; containers on it have the same.

@@ -18,12 +18,23 @@ import (
 // childEnv has the test's program make a folder of that kind, write its path, and wait until it is killed.
 const childEnv = "WEBFARM_TEMPDIR_CHILD"
 
+// fullEnv has it make the folder while no file can be written.
+const fullEnv = "WEBFARM_TEMPDIR_FULL"
+
+// limitFiles has the process write to no file until restore is called.
+var limitFiles func() (restore func())
+
 func TestMain(m *testing.M) {
 	kind := os.Getenv(childEnv)
 	if kind == "" {
 		os.Exit(m.Run())
 	}
+	restore := func() {}
+	if os.Getenv(fullEnv) != "" {
+		restore = limitFiles()
+	}
 	d, err := Make(kind)
+	restore()
 	if err == nil {
 		err = os.MkdirAll(filepath.Join(d.Path(), "a", "b"), 0o700)
 	}

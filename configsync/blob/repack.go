@@ -113,21 +113,35 @@ func together(all []*waste, full bool) (groups [][]*waste) {
 }
 
 // repackAll writes what is of use in some packs into one, and removes them. If that fails because of one of them, the
-// others are written anew all the same.
+// others are written anew all the same: each by itself, and those that are only small by halves.
 func (s *Store) repackAll(g []*waste) (freed int64, err error) {
 	if freed, err = s.repack(g); err == nil || len(g) == 1 {
 		return freed, err
 	}
-	var errs []error
+	var parts [][]*waste
+	var small []*waste
 	for _, w := range g {
 		if w.merge {
+			small = append(small, w)
+		} else {
+			parts = append(parts, []*waste{w})
+		}
+	}
+	if len(small) == len(g) {
+		parts, small = append(parts, small[:len(small)/2]), small[len(small)/2:]
+	}
+	if len(small) > 0 {
+		parts = append(parts, small)
+	}
+	var errs []error
+	for _, part := range parts {
+		if len(part) == 1 && part[0].merge {
+			errs = append(errs, err) // it has nobody to be merged with, and may be the one that fails
 			continue
 		}
-		n, err := s.repack([]*waste{w})
+		n, err := s.repackAll(part)
 		freed += n
-		if err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 	}
 	return freed, errors.Join(errs...)
 }

@@ -273,6 +273,40 @@ func TestRepack_Merged(t *testing.T) {
 	}
 }
 
+// A small pack that cannot be read does not keep the others from becoming one, and the sweep says so.
+func TestRepack_MergedBesideUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, StoreConfig{Dir: dir})
+	s.loose = 0
+	var refs []Ref
+	for i := range mostSmalls + 1 {
+		h, err := s.AddBytes(Hash{}, blobtest.Random(uint64(i), 100+i))
+		if err = errors.Join(err, s.Sync()); err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, Ref{Hash: h, Size: int64(100 + i)})
+	}
+	fails := 0
+	for n := mostSmalls + 1; n > 1; n /= 2 { // as often as the smallest one is the first of those that are merged
+		fails++
+	}
+	s.step = func(step string) error {
+		if step == "read" && fails > 0 {
+			fails--
+			return syscall.EIO
+		}
+		return nil
+	}
+	if _, err := s.Sweep(blobtest.Context(t), without(nil), 0); !errors.Is(err, syscall.EIO) {
+		t.Errorf("nobody is told: %v", err)
+	}
+	if n := len(files(t, dir, packDir)); n > 5 || fails > 0 {
+		t.Errorf("%d small packs are left; %d reads would fail still", n, fails)
+	}
+	s.step = nil
+	holds(t, s, refs[1:]) // the smallest is fetched from another node, or read again
+}
+
 // A pack that cannot be read does not keep others, with which it would be written anew, from that.
 func TestRepack_UnreadableAmongOthers(t *testing.T) {
 	dir := t.TempDir()

@@ -26,6 +26,7 @@ type follower struct {
 	// the last entry that it is known to have, or what the snapshot that it is sent reaches to; 0 = not known
 	at     uint64
 	feeds  int   // snapshots on their way to it
+	fed    int   // snapshots that it was sent since it needed little of the log at last
 	weighs int64 // bytes of the latest snapshot that it was sent
 }
 
@@ -84,6 +85,7 @@ func (f *follower) feed(index uint64, size int64) (done func()) {
 	defer f.mu.Unlock()
 	f.at, f.weighs = index, size
 	f.feeds++
+	f.fed++
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -91,16 +93,26 @@ func (f *follower) feed(index uint64, size int64) (done func()) {
 	}
 }
 
-// needs returns the entry from which on a follower that can be reached needs the log, and the size of the
-// snapshot that it was sent last; 0 if it needs none of the log.
-func (f *follower) needs() (from uint64, weighs int64) {
+// needs returns the entry from which on a follower that can be reached needs the log, 0 if it needs none. And
+// it returns the size of the snapshot that it was sent last, and how many snapshots before that one were too
+// old when it had them.
+func (f *follower) needs() (from uint64, weighs int64, late int) {
 	alive := f.line.Alive()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.feeds == 0 && !alive {
-		return 0, 0
+		return 0, 0, 0
 	}
-	return f.at, f.weighs
+	return f.at, f.weighs, max(f.fed-1, 0)
+}
+
+// caughtUp notes that a follower needs little of the log, unless that is because it is sent a snapshot.
+func (f *follower) caughtUp() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.feeds == 0 {
+		f.fed = 0
+	}
 }
 
 // all returns every follower.

@@ -24,6 +24,7 @@ const (
 	leastBytes    = 1 << 20 // or than these
 	keepFactor    = 4       // times SnapshotBytes of the log are kept for a follower
 	keepSnapshots = 2       // times the size of the snapshot that it was sent, if that is more
+	keepDoublings = 2       // twice as much for each snapshot that was too old when it had it, so many times
 )
 
 // A node may be without a snapshot that it can read for so long, and for so many tries: one of a large state
@@ -149,11 +150,19 @@ func staying(snapshotBytes, bytes, entries int64) uint64 {
 
 // needed returns the first entry that a follower which can be reached has yet to be sent: one that is sent a
 // snapshot needs all behind it. Who would need more of the log than is kept for anybody gets another
-// snapshot.
+// snapshot, and more is kept behind that.
 func (sn *snapshotting) needed(size func(from uint64) int64) (first uint64) {
+	threshold := sn.node.cfg.Tuning.SnapshotBytes
 	for _, f := range sn.layer.followers.all() {
-		from, weighs := f.needs()
-		if from == 0 || size(from) > max(keepFactor*sn.node.cfg.Tuning.SnapshotBytes, keepSnapshots*weighs) {
+		from, weighs, late := f.needs()
+		if from == 0 {
+			continue
+		}
+		behind := size(from)
+		if behind <= threshold {
+			f.caughtUp()
+		}
+		if behind > max(keepFactor*threshold, keepSnapshots*weighs)<<min(late, keepDoublings) {
 			continue
 		}
 		if first == 0 || from < first {

@@ -91,9 +91,11 @@ func (sw *switching) settlePreparedLocked(source *state.State, inForce digest) {
 func (sw *switching) commitLocked(old *snapshot, st *staged) bool {
 	if p := sw.prepared; p != nil && p.from == old.staged && p.to == st {
 		sw.prepared = nil
-		sw.committing.Store(true)
-		sw.hooks.commit(p)
-		sw.committing.Store(false)
+		if len(p.hooks) > 0 { // else nobody is waited for, and none may see what was in use before
+			sw.committing.Store(true)
+			defer sw.committing.Store(false)
+			sw.hooks.commit(p)
+		}
 		return true
 	}
 	return !sw.hooks.change(old.staged, st)

@@ -163,7 +163,8 @@ func TestStatsOfCredit(t *testing.T) {
 		all := i.amountLocked()
 		i.mu.Unlock()
 		share := queueOfLoad(load{all.commands / len(others), all.bytes / len(others)})
-		for _, n := range others { // now and then a batch was just answered, and its place is not taken yet
+		share.Bytes -= share.Bytes / 100 // of the mean size of what comes, which changes a little
+		for _, n := range others {       // now and then a batch was just answered, and its place is not taken yet
 			l.until(time.Second, "a follower uses all of its credit", func() bool {
 				return n.Stats().Proposals.Credit.Used.Bytes >= share.Bytes-2*size
 			})

@@ -312,7 +312,10 @@ func TestFarm_DrainUnderLoad(t *testing.T) {
 			defer c.CloseIdleConnections()
 			for want := 1; want <= requests; want++ {
 				var n int
-				if _, err := try(c, "POST", "http://"+b.Addr()+"/count", &n); err != nil || n != want {
+				if res, err := try(c, "POST", "http://"+b.Addr()+"/count", &n); err != nil || n != want {
+					if err == nil {
+						err = errors.New(res.Status)
+					}
 					t.Errorf("count %d, %v; want %d", n, err, want)
 					return
 				}

@@ -48,7 +48,7 @@ func (ws *wires) kill(to string) {
 func (ws *wires) killLocked(to string) {
 	for w, node := range ws.conns {
 		if node == to {
-			w.Conn.Close()
+			go w.Conn.Close() // see sever
 			delete(ws.conns, w)
 		}
 	}

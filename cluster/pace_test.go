@@ -130,6 +130,8 @@ func TestHeartbeatsDifferForLong(t *testing.T) {
 
 // A leader has a short timeout, and so a short lease, and the followers' Raft is at a write for longer. They
 // have a long timeout, and answer its heartbeats in time all the same.
+//
+// Slow: half a minute of writes on slow disks, in fake time.
 func TestSlowDisksOfThePatient(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {

@@ -109,6 +109,8 @@ func TestSlowDisksKeepTheirLeader(t *testing.T) {
 
 // Followers whose state machines are slower than the leader's count for it: their raft waits for room in its
 // queue to them, for as long as a command takes. The farm goes on at their pace.
+//
+// Slow: five minutes of writes, in fake time.
 func TestSlowMachinesKeepTheLeader(t *testing.T) {
 	inSlowLab(t, func(l *lab, of map[*labNode]*slowness) {
 		leader, others := l.leader()

@@ -311,8 +311,8 @@ func TestNobodysFieldsAreTakenBack(t *testing.T) {
 }
 
 // TestNobodysFilesOfConfigAreTakenBack: two programs share a farm. A folder published by way of the one lacks the
-// other's configuration, which somebody else has published since: it is refused by the name of the file, since this program
-// knows of nothing in it.
+// other's configuration, which somebody else has published since: it is refused by the name of the file, since this
+// program knows of nothing in it.
 func TestNobodysFilesOfConfigAreTakenBack(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s := newShelf(t)

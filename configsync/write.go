@@ -21,8 +21,8 @@ type Write struct {
 	// Who and Why are kept with the epoch: up to 256 and 1024 bytes of text.
 	Who, Why string
 
-	// Key is the idempotency key: random text of up to 64 bytes, the same whenever one write is repeated: a write that has been done
-	// is not done again. "" = it will not be repeated.
+	// Key is the idempotency key: random text of up to 64 bytes, the same whenever one write is repeated: a write
+	// that has been done is not done again. "" = it will not be repeated.
 	Key string
 }
 

@@ -154,8 +154,8 @@ func (t *tcpConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// awaitEnd waits in the place of a read by which net/http watches a client, see endWatch. It reports whether the read is to
-// stop.
+// awaitEnd waits in the place of a read by which net/http watches a client, see endWatch. It reports whether the read
+// is to stop.
 func (t *tcpConn) awaitEnd() (stop bool) {
 	d := &t.limits
 	d.mu.Lock()

@@ -8,9 +8,9 @@ import (
 // endLook is how often it is looked for watches that have lasted for a while.
 const endLook = 10 * time.Millisecond
 
-// endWatch is the read by which net/http waits for the end of a client while its handler runs. Most handlers have returned
-// before that could matter, and a read that begins in vain and is taken back costs a system call and two timers. So one
-// waits here first, and reads when it has been seen by two looks: after 10 to 20 milliseconds.
+// endWatch is the read by which net/http waits for the end of a client while its handler runs. Most handlers have
+// returned before that could matter, and a read that begins in vain and is taken back costs a system call and two
+// timers. So one waits here first, and reads when it has been seen by two looks: after 10 to 20 milliseconds.
 type endWatch struct {
 	over       chan struct{} // holds one: that it waits no more; made for the first wait
 	since      uint64        // endWatches.looks when it began; guarded by endWatches.mu

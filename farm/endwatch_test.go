@@ -53,8 +53,8 @@ func wantEnd(t *testing.T, end <-chan error, want error) {
 	}
 }
 
-// A watch that is taken back soon has not read, and the runtime has set no timer for it. What has come meanwhile is read
-// by the next one.
+// A watch that is taken back soon has not read, and the runtime has set no timer for it. What has come meanwhile is
+// read by the next one.
 func TestEndWatch_TakenBack(t *testing.T) {
 	near, far := inRequest(t, false)
 	for range 3 {

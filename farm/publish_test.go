@@ -147,7 +147,8 @@ func holding(t *testing.T, dir, text, part string) (files int) {
 	return files
 }
 
-// A node that has no room for a release refuses it before anything is moved to it, and says what to do; nothing changes.
+// A node that has no room for a release refuses it before anything is moved to it, and says what to do; nothing
+// changes.
 func TestPublish_NoRoom(t *testing.T) {
 	t.Parallel()
 	handler := func(f *farm.Farm) http.Handler { return f.Content() }

@@ -81,7 +81,8 @@ func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
 // releaseOrder is a release as operators read it.
 func (f *Farm) releaseOrder(r configsync.Release) order.Release {
 	out := order.Release{ID: r.ID, Revision: r.Revision, Files: r.Content.Files, Size: r.Content.Size,
-		Program: r.Program, Publisher: r.Publisher, Credential: f.configs.ReleaseCredential(r), Who: r.Who, Why: r.Why, Time: r.Time, Rejected: r.Rejected}
+		Program: r.Program, Publisher: r.Publisher, Credential: f.configs.ReleaseCredential(r),
+		Who: r.Who, Why: r.Why, Time: r.Time, Rejected: r.Rejected}
 	if !r.Content.Root.IsZero() {
 		out.Root = r.Content.Root.String()
 	}

@@ -137,8 +137,8 @@ func TestReleases_TakenBack(t *testing.T) {
 	})
 }
 
-// A node that missed a switch, because it was cut off or down, or its disk is put back to what it was, shows what it had
-// until it is in touch again, and from then on never.
+// A node that missed a switch, because it was cut off or down, or its disk is put back to what it was, shows what it
+// had until it is in touch again, and from then on never.
 func TestReleases_LateNode(t *testing.T) {
 	t.Parallel()
 	dirs := map[string]string{}

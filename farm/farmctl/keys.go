@@ -237,20 +237,20 @@ func (k *keysCall) proceed(ctx context.Context, purposes []string, all bool) err
 }
 
 func (k *keysCall) revoke(ctx context.Context, what []string) error {
-	var todo []order.Keys
+	var orders []order.Keys
 	for _, w := range what {
 		o, err := k.toRevoke(w)
 		if err != nil {
 			return err
 		}
-		todo = append(todo, o)
+		orders = append(orders, o)
 		k.sayWhatEnds(o)
 	}
 	fmt.Fprintln(k.err, "This cannot be taken back.")
 	if err := k.confirm(ctx, k.yes, k.farm.Name); err != nil {
 		return err
 	}
-	for _, o := range todo {
+	for _, o := range orders {
 		if err := k.give(ctx, o); err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (k *keysCall) revoke(ctx context.Context, what []string) error {
 	if list, _, err := k.keyList(ctx, k.client); err == nil {
 		k.list = list
 	}
-	for _, o := range todo {
+	for _, o := range orders {
 		now := k.signing(o.Purpose)
 		if err := k.say(keyChange{Done: order.Revoke, Purpose: o.Purpose, Signing: now},
 			"Revoked. Key %d of %s signs.\n", now, printable(o.Purpose)); err != nil {

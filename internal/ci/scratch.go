@@ -8,9 +8,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/tempdir"
 )
 
-// Main runs the tests of a package for its TestMain, and returns the exit code. Temporary files are in a folder of their
-// own meanwhile, also those of processes that the tests start: it is removed in the end, with what killed processes have
-// left in it. Where the tests themselves are killed, the next ones do that.
+// Main runs the tests of a package for its TestMain, and returns the exit code. Temporary files are in a folder of
+// their own meanwhile, also those of processes that the tests start: it is removed in the end, with what killed
+// processes have left in it. Where the tests themselves are killed, the next ones do that.
 func Main(m *testing.M) int {
 	d, err := tempdir.Make("webfarm-test")
 	if err == nil {

@@ -90,9 +90,10 @@ type kill struct {
 	lead, refuse bool
 }
 
-// TestKill: a process is killed at a step of a release. It is then in force on all nodes, or on none, and so it is on the
-// one that was killed when it is back; the states are the same bytes; nobody was shown anything else meanwhile, nor
-// parts of two releases; and later releases go on. So do two publishers at once, of whom one is told that he was not first.
+// TestKill: a process is killed at a step of a release. It is then in force on all nodes, or on none, and so it is on
+// the one that was killed when it is back; the states are the same bytes; nobody was shown anything else meanwhile,
+// nor parts of two releases; and later releases go on. So do two publishers at once, of whom one is told that he was
+// not first.
 // Slow: three processes, one of which is killed and started again at each step.
 func TestKill(t *testing.T) {
 	if race.Enabled {

@@ -1,12 +1,13 @@
-// Package tempdir makes temporary folders and files that a killed process does not leave for ever. A folder is held by
-// the lock of a file in it, which ends with its process, however that ends. Who makes a folder removes those of the same
-// kind that nobody holds any more. A file has no name, where a system allows that.
+// Package tempdir makes temporary folders and files that a killed process does not leave for ever. A folder is held
+// by the lock of a file in it, which ends with its process, however that ends. Who makes a folder removes those of
+// the same kind that nobody holds any more. A file has no name, where a system allows that.
 //
-// What is removed is a folder of the same user's, writable for him alone, with that file in it; nothing is followed out
-// of it. So in a folder that all users share, such as /tmp, nobody can have anything removed that is not his. Containers
-// that share such a folder see each other's locks, as they have one kernel. Virtual machines that do may not: so a
-// folder's name says which start of which kernel it is of, and those of others stay. Where there are no such locks
-// (package dirlock has the systems; of a file system its errors tell), folders are made all the same, and none is removed.
+// What is removed is a folder of the same user's, writable for him alone, with that file in it; nothing is followed
+// out of it. So in a folder that all users share, such as /tmp, nobody can have anything removed that is not his.
+// Containers that share such a folder see each other's locks, as they have one kernel. Virtual machines that do may
+// not: so a folder's name says which start of which kernel it is of, and those of others stay. Where there are no
+// such locks (package dirlock has the systems; of a file system its errors tell), folders are made all the same, and
+// none is removed.
 package tempdir
 
 import (

@@ -34,7 +34,8 @@ func (s *State) repeated(w Write) (Answer, bool) {
 	return Answer{}, false
 }
 
-// Written returns the release that a write with this idempotency key is about, if it was carried out, or has begun a rollout.
+// Written returns the release that a write with this idempotency key is about, if it was carried out, or has begun a
+// rollout.
 func (s *State) Written(key string) (release uint64, done bool) {
 	a, done := s.repeated(Write{Key: key})
 	return a.Release, done

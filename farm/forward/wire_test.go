@@ -38,20 +38,27 @@ func (ws *wires) add(to string, c net.Conn) net.Conn {
 	return w
 }
 
-// kill cuts all connections to a node, as its death does.
+// kill cuts all connections to a node, as its death does. They are cut when it returns: whoever calls it to
+// lose an answer answers next. A Close can wait for a reader that waits for mu, so it is not held meanwhile.
 func (ws *wires) kill(to string) {
 	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	ws.killLocked(to)
+	cut := ws.takeLocked(to)
+	ws.mu.Unlock()
+	for _, w := range cut {
+		w.Conn.Close()
+	}
 }
 
-func (ws *wires) killLocked(to string) {
+// takeLocked forgets the connections to a node, and returns them.
+func (ws *wires) takeLocked(to string) []*wire {
+	var cut []*wire
 	for w, node := range ws.conns {
 		if node == to {
-			go w.Conn.Close() // see sever
+			cut = append(cut, w)
 			delete(ws.conns, w)
 		}
 	}
+	return cut
 }
 
 // arm has connections cut at a place from now on.
@@ -76,16 +83,20 @@ func (w *wire) pass(n int, sent bool) (int, bool) {
 	return c.after, true
 }
 
-// sever cuts the wire, or all of the node.
+// sever cuts the wire, or all of the node. A Close waits for whoever waits for something to read, such as the
+// caller.
 func (w *wire) sever() {
 	w.of.mu.Lock()
 	defer w.of.mu.Unlock()
 	c := w.of.armed
 	w.of.armed = nil
-	go w.Conn.Close() // which waits for whoever waits for something to read, such as the caller
+	go w.Conn.Close()
 	delete(w.of.conns, w)
-	if c != nil && c.all {
-		w.of.killLocked(w.to)
+	if c == nil || !c.all {
+		return
+	}
+	for _, other := range w.of.takeLocked(w.to) {
+		go other.Conn.Close()
 	}
 }
 

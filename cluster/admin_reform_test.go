@@ -17,7 +17,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// saved returns a backup of the farm, by way of an operator.
+// saved returns a backup of the farm, as an operator gets it.
 func (l *lab) saved() []byte {
 	l.t.Helper()
 	var b bytes.Buffer
@@ -27,7 +27,7 @@ func (l *lab) saved() []byte {
 	return b.Bytes()
 }
 
-// A backup comes back as it was, and what is no whole backup changes nothing.
+// A restore gives the state that was saved. A backup that is not whole changes nothing.
 // Slow: a farm is saved, changed and restored, on disks.
 func TestOperatorRestores(t *testing.T) {
 	t.Parallel()
@@ -90,7 +90,7 @@ func TestOperatorRestores(t *testing.T) {
 	}
 }
 
-// made returns a whole backup that holds some text for a state.
+// made returns a whole backup whose state is some text.
 func made(t *testing.T, text string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -105,7 +105,7 @@ func made(t *testing.T, text string) []byte {
 	return b.Bytes()
 }
 
-// What the programs of the farm do not know is not restored.
+// A backup that holds what the programs of the farm do not know is not restored.
 func TestRestoreOfAnotherProgram(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {
@@ -179,7 +179,7 @@ func TestOperatorRecovers(t *testing.T) {
 	})
 }
 
-// A backup takes its time to come. A farm that becomes another one meanwhile keeps what it has.
+// A backup arrives slowly. If the farm gets another cluster ID meanwhile, it keeps what it has.
 func TestRestoreOfAFarmThatChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	together(t, 1, true, func(l *lab) {
@@ -222,7 +222,7 @@ func snapshotOf(t *testing.T, n *labNode) []byte {
 	return b.Bytes()
 }
 
-// A recovery that fails after nodes have stood down is not called a refusal, which would say that nothing has
+// A recovery that fails after nodes have stood down is not called a refusal: that would say that nothing has
 // changed.
 // Slow: a farm waits until its majority counts as lost, and its recovery fails.
 func TestRecoveryHalfWay(t *testing.T) {

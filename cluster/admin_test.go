@@ -37,7 +37,7 @@ func (l *lab) operator() *admin.Client {
 	return c
 }
 
-// farm returns the farm as the node says it to an operator.
+// farm returns what the node tells an operator of the farm.
 func (l *lab) farm(n *labNode) admin.Farm {
 	l.t.Helper()
 	f, err := l.operator().At(n.conf.Listen).Farm(l.ctx(20 * time.Second))
@@ -164,7 +164,7 @@ func TestOperatorFinalizes(t *testing.T) {
 	})
 }
 
-// Who leaves must not take the majority along.
+// A node may not leave if the farm would lose its majority by that.
 func TestOperatorCannotCostQuorum(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -209,7 +209,7 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 	})
 }
 
-// One after the other: two that leave at once could each count on the other.
+// Nodes leave one after the other: two that leave at once could each count on the other one.
 func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -228,7 +228,8 @@ func TestNobodyLeavesWhileAnotherOneDoes(t *testing.T) {
 	})
 }
 
-// A certificate for the peer port makes no operator by way of what nodes pass on to each other.
+// Nodes pass on to each other what operators ask. Whoever has only a certificate of a node, and is no member,
+// cannot operate the farm by that way.
 func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 	ca := newAuthority(t)
 	asked := make(chan struct{}, 2)
@@ -275,7 +276,7 @@ func TestPeerWithoutSecretDoesNotOperate(t *testing.T) {
 	}
 }
 
-// The program decides what leaving takes.
+// The program decides what is done before its node leaves.
 func TestOnLeave(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
@@ -334,7 +335,7 @@ func TestBackup(t *testing.T) {
 	})
 }
 
-// A disk that is full is no connection that was lost.
+// The error of a full disk does not say that a connection was lost.
 func TestBackupToAFullDisk(t *testing.T) {
 	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
 	ready(t, n)
@@ -481,7 +482,8 @@ func TestTooManyOperators(t *testing.T) {
 	}
 }
 
-// A node that goes away, or takes no operators, has said nothing about who may operate.
+// A node ends the connection in the middle, or takes no operators. The error does not say that the operator
+// is not authorized.
 func TestGoneIsNotUnauthorized(t *testing.T) {
 	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
 	id, err := n.trust.AdminServer("n1")
@@ -511,8 +513,8 @@ func TestGoneIsNotUnauthorized(t *testing.T) {
 	}
 }
 
-// A node with certificates of another PKI answers who knows the farm's secret, and that PKI makes no
-// operators.
+// A node with certificates of another PKI answers an operator who knows the farm's secret. A certificate of
+// that PKI makes nobody an operator.
 func TestOperatorOfPeerTLS(t *testing.T) {
 	ca := newAuthority(t)
 	n := openTest(t, Config{Secrets: []string{testSecret}, PeerTLS: ca.node("n1")})
@@ -526,8 +528,8 @@ func TestOperatorOfPeerTLS(t *testing.T) {
 	}
 }
 
-// What an operator's connection carries is judged like anything from outside: no bytes do harm, and a silent
-// one ends.
+// An operator's connection is trusted no more than any other one: no bytes on it do harm, and it ends if it
+// is silent.
 func TestHostileOperator(t *testing.T) {
 	n := openTest(t, Config{Name: "n1", Secrets: []string{testSecret}})
 	id, err := n.trust.AdminClient()
@@ -562,7 +564,8 @@ func TestHostileOperator(t *testing.T) {
 	}
 }
 
-// An order is for the program on the node that is named, by way of any node, and its refusal comes back.
+// An order reaches the program on the node that is named, whichever node is asked. If the program refuses,
+// the operator is told.
 func TestOnOrder(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
@@ -615,7 +618,7 @@ func TestOnOrder(t *testing.T) {
 	})
 }
 
-// What is certain is told as certain, also when the operator's time is over by then.
+// An outcome that is certain is told as certain, also if the operator's deadline has passed by then.
 func TestProgramFailed(t *testing.T) {
 	o := &operators{base: &base{cfg: Config{Name: "n1"}}}
 	over, cancel := context.WithTimeout(t.Context(), 0)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A joiner whose disk fails when it is taken in says so, and is taken in once the disk is mended.
+// A joiner's disk fails when the farm takes the joiner in. The joiner says so, and is taken in once the disk
+// works again.
 func TestJoinerCannotWrite(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, true, func(l *lab) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A node that looks for a farm of another name than all that it is told to join has, ends and says so.
+// All whom a node is told to join belong to a farm of another name. The node ends, and says so.
 func TestFarmOfAnotherName(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, true, func(l *lab) {
@@ -59,9 +59,9 @@ func TestOneFounderIsOfAnotherName(t *testing.T) {
 	})
 }
 
-// What somebody says who does not have the secret ends nobody, and neither does a member end because there is
-// another farm where it once found its own.
-// Slow: that a member does not end is seen over minutes.
+// No node ends because of somebody who does not know the secret. A member does not end either when it finds
+// another farm where its own farm was.
+// Slow: a test that a member does not end takes minutes.
 func TestAnotherNameProvesNothing(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {

@@ -8,8 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// Several nodes fall silent at once, and gossip has not noticed. Whoever asks all of them something waits no
-// longer than for one.
+// Several nodes fall silent at once, and gossip has not noticed. To ask all of them takes no longer than to
+// ask one.
 func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 	t.Parallel()
 	unformed(t, 7, false, func(l *lab) {
@@ -49,7 +49,8 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 			}
 			began := time.Now()
 			ask()
-			// Less than a whole wait is right too: who comes while somebody dials shares what is left of that.
+			// Less than a whole wait is right too: a caller that comes while another one dials waits for the
+			// rest of that dial.
 			if took := time.Since(began); took == 0 ||
 				took > 2*dialTimeout+100*time.Millisecond {
 				t.Errorf("%s took %v", what, took)
@@ -60,8 +61,8 @@ func TestSilentNodesCostAsMuchAsOne(t *testing.T) {
 	})
 }
 
-// Voters fall silent, and gossip has not noticed. Where the others are a majority, whoever asks the voters
-// waits for no silent one; where they are none, for all of them as long as for one.
+// Voters fall silent, and gossip has not noticed. If the others are a majority, whoever asks the voters waits
+// for no silent one. If they are not, all silent ones together take no longer than one.
 func TestSilentVoters(t *testing.T) {
 	t.Parallel()
 	inLab(t, 5, false, func(l *lab) {

@@ -55,7 +55,7 @@ func TestAttackStaleRead(t *testing.T) {
 
 // Stock raft: a second Raft instance in one process over the same state machine, such as RecoverCluster or a
 // restart makes, applies the whole log to it again. Here an instance has machines of its own, from the
-// factories, and local reads stay with the old ones until the new ones are as far.
+// factories, and local reads stay with the old ones until the new ones have applied as much.
 func TestAttackAppliedTwice(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// opened returns how many connections of the others a node's Raft has.
+// opened returns how many connections from other nodes a node's Raft has.
 func (n *labNode) opened() (count int) {
 	l := n.instance().layer
 	l.mu.Lock()
@@ -18,8 +18,9 @@ func (n *labNode) opened() (count int) {
 	return count
 }
 
-// A follower whose state machine hangs keeps a few connections of those that try to tell it something, and
-// not one for each attempt: neither of a leader that sends the log, nor, when that is gone, of the next one.
+// The state machine of a follower hangs, and the leader tries again and again to send it the log. The
+// follower keeps a few of these connections, and not one for each attempt. When that leader is gone, the same
+// is so with the next one.
 func TestHangingMachineKeepsFewConnections(t *testing.T) {
 	t.Parallel()
 	unformed(t, 4, false, func(l *lab) {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The only node of a farm loses its log. It does not found the farm anew, with nothing in it, whatever it is
-// told of others; it says what is missing and what to do.
+// The only node of a farm loses its log. It does not found the farm anew with an empty state, whether its
+// Join names others or not. It says what is missing and what to do.
 func TestLoneFarmWithoutLog(t *testing.T) {
 	for _, tt := range []struct {
 		name string

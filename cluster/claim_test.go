@@ -48,7 +48,7 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 	}
 }
 
-// A claim holds up nobody once it is given back, or the one who has it is gone; and neither does a restore
+// A claim that was given back holds up nobody. Neither does the claim of a node that is gone, nor a restore
 // that failed.
 func TestClaimEnds(t *testing.T) {
 	t.Parallel()
@@ -89,8 +89,8 @@ func TestClaimEnds(t *testing.T) {
 	})
 }
 
-// In the halves of a partition nobody can know of the other restore. The two farms refuse each other, and say
-// what to do.
+// A farm is restored in both halves of a partition, where neither can know of the other. The two farms refuse
+// each other, and say what to do.
 // Slow: both halves of a farm are restored, and meet.
 func TestRestoredInBothHalves(t *testing.T) {
 	t.Parallel()

@@ -60,8 +60,8 @@ func TestComesBackWithTheFirstHeartbeat(t *testing.T) {
 	}
 }
 
-// Raft's sender to a node that is away ends when that leaves the configuration, when its term ends, and when
-// leadership is to be handed over.
+// Raft's sender to a node that is away ends when that node leaves the configuration, when the leader's term
+// ends, and when leadership is to be handed over.
 func TestSenderToTheLostEnds(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()
@@ -145,8 +145,8 @@ func TestHandOverIsNotHeldBack(t *testing.T) {
 	})
 }
 
-// A transfer in the first moments after its heir has vanished holds up writes until the loss is noticed, and
-// no longer: whether the heir has all of the log or lacks some, and whoever has chosen it.
+// Leadership is handed to a node that has vanished a moment ago. Writes wait until that is noticed, and no
+// longer. That is so whether the heir had all of the log or not, and whoever chose it.
 func TestTransferToOneThatHasVanished(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A node that others can reach has a secret: whatever says so, Listen or Advertise, and whether the other of
-// the two is given as well.
+// A node that others can reach needs a secret. Either Listen or Advertise can say that they can, whatever the
+// other one says.
 func TestReachableNodeNeedsSecret(t *testing.T) {
 	for _, c := range []Config{
 		{Listen: "0.0.0.0:0"},

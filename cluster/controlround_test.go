@@ -10,8 +10,8 @@ import (
 )
 
 // TestControlRoundIsLinear counts what one round of the leader's control of the voters allocates: what is
-// looked up, copied and indexed once for each node grows as the farm does, and what is so for each pair of
-// nodes as its square.
+// done once for each node grows with the number of nodes, and what is done for each pair of nodes grows with
+// its square.
 func TestControlRoundIsLinear(t *testing.T) {
 	const few, times = 40, 10
 	var objects, bytes [2]float64

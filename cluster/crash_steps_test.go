@@ -72,8 +72,8 @@ func inDir(l *lab, n *labNode, f func(d *disk.Dir, id *disk.Identity)) {
 	}
 }
 
-// A re-formed farm: the new log is made beside the old one, the identity that is saved decides, and then the
-// one is moved aside and the other gets its name.
+// A farm is re-formed: the new log is made beside the old one. The saved identity decides which of them
+// counts. Then the old one is moved aside, and the new one gets its name.
 func TestCrashWhileReforming(t *testing.T) {
 	for _, tt := range []struct {
 		name                    string

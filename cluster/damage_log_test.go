@@ -68,7 +68,8 @@ func TestEntryDamagedBeforeItIsApplied(t *testing.T) {
 	})
 }
 
-// A leader that cannot read what a follower needs sends nothing in its place, and somebody else leads.
+// A leader cannot read an entry that a follower needs. It sends nothing in its place, and another node
+// becomes the leader.
 func TestEntryDamagedOnTheLeader(t *testing.T) {
 	inSpoiltLab(t, func(l *lab, spoil map[*labNode]*atomic.Uint64) {
 		leader, others := l.leader()
@@ -86,7 +87,8 @@ func TestEntryDamagedOnTheLeader(t *testing.T) {
 	})
 }
 
-// What a snapshot has need not be read: the same incarnation goes on without the damaged entries.
+// Entries that a snapshot covers need not be read: the same incarnation goes on without those that are
+// damaged.
 func TestEntryDamagedBehindASnapshot(t *testing.T) {
 	inSpoiltLab(t, func(l *lab, spoil map[*labNode]*atomic.Uint64) {
 		leader, others := l.leader()
@@ -111,7 +113,7 @@ func TestEntryDamagedBehindASnapshot(t *testing.T) {
 	})
 }
 
-// shortened takes a snapshot, after which a node that was away needs it.
+// shortened takes a snapshot and cuts the log, so that a node that was away needs the snapshot.
 func shortened(l *lab, n *labNode) {
 	l.t.Helper()
 	time.Sleep(line.Silence) // for so long the log is kept for whoever has stopped
@@ -124,8 +126,8 @@ func shortened(l *lab, n *labNode) {
 	}
 }
 
-// A process dies between a snapshot from the leader that is in its place and the end of the log that it
-// replaces. The next start finishes that.
+// A follower gets a snapshot from the leader, which replaces its log. Its process dies when the snapshot is
+// in place and the log is not removed yet. The next start finishes that.
 func TestCrashBetweenSnapshotAndLog(t *testing.T) {
 	inLab(t, 3, true, func(l *lab) {
 		leader, others := l.leader()

@@ -13,8 +13,7 @@ import (
 
 // Damage that is found while a node runs ends its part at once. It joins anew when a leader says that the
 // others are a quorum, and not before.
-// Slow: that nothing happens without a quorum is seen over a minute, in
-// memory and with disks.
+// Slow: a test that nothing happens without a quorum takes a minute, in memory and with disks.
 func TestDamageFoundLater(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -40,10 +39,9 @@ func TestDamageFoundLater(t *testing.T) {
 	}
 }
 
-// What was acknowledged is on the leader, and in the log that is damaged: the third node is far behind, on a
-// thin line. It follows the leader, but the damaged log may be needed until it has caught up.
-// Slow: 8 MB go
-// over a thin line.
+// Acknowledged writes are only on the leader and in the log that is damaged: the third node is far behind, on
+// a thin line. Until it has caught up the damaged log may be needed, although that node follows the leader.
+// Slow: 8 MB go over a thin line.
 func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -72,8 +70,9 @@ func TestDamageFoundWhileAnotherIsBehind(t *testing.T) {
 	})
 }
 
-// A voter counts for one without whom the farm goes on if its log holds all of the leader's: as far, and of
-// the leader's term. Its entries of an earlier term may be others.
+// A voter counts for a quorum without the damaged node only if its log holds all that the leader's log holds:
+// it ends at the same index, or behind it, in the leader's term. Entries of an earlier term may be other
+// ones.
 func TestQuorumWithout(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -125,7 +124,7 @@ func (n *labNode) without(other *labNode, meant func(voter string) bool) error {
 	return err
 }
 
-// The only node of a farm ends, and keeps what it has.
+// The only node of a farm finds damage. It ends, and keeps its data.
 func TestDamageFoundLaterAlone(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {

@@ -29,7 +29,7 @@ func TestDeparture(t *testing.T) {
 	}
 }
 
-// Nothing is started once the end has come, and the end waits for what was.
+// After the end nothing is started any more, and the end waits for what was started before.
 func TestWorkers(t *testing.T) {
 	var w workers
 	var mu sync.Mutex

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A hello may be read late, on a busy machine, when gossip has told of what its speaker has applied since.
+// On a busy machine a hello may be read late. By then gossip may have told that its sender has applied more.
 func TestNewsOvertakeHello(t *testing.T) {
 	t.Parallel()
 	inLab(t, 2, true, func(l *lab) {

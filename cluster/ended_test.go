@@ -66,8 +66,8 @@ func TestAwaitEndOfOneCutOff(t *testing.T) {
 	})
 }
 
-// Nor has one that has said that it is stopping, and is cut off before it says goodbye. When it is back, it
-// counts as before.
+// A node has said that it is stopping, and is cut off before it says goodbye. It has not ended either. When
+// it is back, it counts as before.
 func TestAwaitEndOfOneCutOffWhileItStops(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// An entry that does not follow the log is no disk that is full.
+// The error of an entry that does not follow the log does not say that the disk is full.
 func TestGapInTheLogIsNoFullDisk(t *testing.T) {
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0]

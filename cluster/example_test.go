@@ -36,7 +36,7 @@ func (i image) WriteTo(w io.Writer) (int64, error) {
 	return 8, binary.Write(w, binary.BigEndian, uint64(i))
 }
 
-// node is one whose data directory goes with it.
+// node is a Node whose data directory is removed when it is closed.
 type node struct {
 	*cluster.Node
 	dir string

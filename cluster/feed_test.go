@@ -8,8 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// The answer to a snapshot is waited for while the follower answers heartbeats and takes the snapshot in, and
-// not for long once it is known to be ready, or to have got nothing.
+// A leader waits for the answer to a snapshot while the follower answers heartbeats and takes the snapshot
+// in. It waits only briefly once it knows that the follower is ready, or has got nothing.
 func TestAnswerToASnapshot(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var l line.Line

@@ -11,7 +11,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// A batch leaves when it is not less than what is under way, or as large as one may be.
+// A batch leaves when it is at least as large as what is under way, or as large as a batch may be.
 func TestEnough(t *testing.T) {
 	for _, c := range []struct {
 		queued, size, aloft int
@@ -39,7 +39,7 @@ func TestEnough(t *testing.T) {
 	}
 }
 
-// What is under way, and what is queued, comes out even, whatever happens to the proposals.
+// The counts of what is under way and of what is queued return to zero, whatever happens to the proposals.
 func TestEnoughIsCounted(t *testing.T) {
 	o := newOriginator(nil, nil, nil)
 	submit := func() *proposal {
@@ -64,7 +64,7 @@ func TestEnoughIsCounted(t *testing.T) {
 	if o.flow.aloft != (load{}) || o.flow.queued != (load{}) {
 		t.Errorf("%+v under way, %+v queued", o.flow.aloft, o.flow.queued)
 	}
-	// and the queue does not keep those who have gone, however long there is no leader
+	// and the queue does not keep proposals whose callers are gone, however long there is no leader
 	for range 3 * tidyFrom {
 		p := submit()
 		p.giveUp()
@@ -110,8 +110,8 @@ func TestDesertedWhileItFills(t *testing.T) {
 	}
 }
 
-// An entry is closed when it has its commands or its bytes. Large commands share it with others, since each
-// entry costs a slow disk the same, but not all that there are.
+// An entry is full by its commands or by its bytes. Some large commands share an entry, since each entry
+// costs a slow disk the same; but it does not take all that wait.
 func TestFullEntry(t *testing.T) {
 	const most = wire.MaxEntryBytes
 	for _, c := range []struct {

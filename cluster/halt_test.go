@@ -12,8 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// A command that a state machine does not bear stops every copy that meets it, says so, and answers whoever
-// waits.
+// A state machine panics over a command. Every copy that meets the command stops, and says so, and whoever
+// waits gets an answer.
 func TestPanicInApply(t *testing.T) {
 	t.Parallel()
 	for _, onLeader := range []bool{true, false} {
@@ -168,7 +168,7 @@ func TestNodeAnswersWhileACopyHalts(t *testing.T) {
 	}
 }
 
-// A panic over a question is the answer to it, on every node, and ends nobody.
+// If a state machine panics over a question, that is the answer to it, on every node, and no node ends.
 func TestPanicInQuery(t *testing.T) {
 	unformed(t, 2, false, func(l *lab) {
 		for _, n := range l.nodes {

@@ -10,15 +10,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// atWork reports whether a node's Raft is at something that its leader has sent.
+// atWork reports whether a node's Raft is busy with something that its leader has sent.
 func (n *labNode) atWork() bool {
 	t := n.instance().transport
 	return t.appending.Load() != nil || t.nudging.Load() != nil
 }
 
 // A follower whose state machines hang is heard all the time, since its transport answers heartbeats, and has
-// all of the log. A transfer to it holds up writes for as long as raft gives it, and no longer; and the order
-// to stand for election is over when its Raft is free.
+// all of the log. A transfer to it holds up writes only for the time that raft gives it. When its Raft is
+// free, the order to stand for election does not count any more.
 func TestTransferToOneThatIsBusy(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
@@ -73,7 +73,7 @@ func TestTransferToOneThatIsBusy(t *testing.T) {
 	})
 }
 
-// Who does not lead has nobody stand for election.
+// An order to stand for election is refused if it comes from a node that does not lead.
 func TestOrderOfOneThatDoesNotLead(t *testing.T) {
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()

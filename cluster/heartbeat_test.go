@@ -66,7 +66,8 @@ func staleWriteKept(l *lab) bool {
 	return got.Type != raft.LogNoop
 }
 
-// By an append that raft refuses, since its log lacks what comes before, it knows its leader, and keeps it.
+// Raft refuses an append because its log lacks what comes before. By that append it knows its leader, and
+// does not give it up in the next moment.
 func TestRefusedAppendIsHeard(t *testing.T) {
 	inLab(t, 3, false, func(l *lab) {
 		leader, others := l.leader()

@@ -17,7 +17,7 @@ type meter struct {
 	packets int
 }
 
-// attach has a lab counted.
+// attach counts what the nodes of a lab write.
 func (m *meter) attach(l *lab) {
 	m.reset()
 	l.tap = func(n *labNode, net Network) Network { return meteredNetwork{net, n.ip, m} }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What most of all voters have is right, whoever else has something else; if no more than half have the same,
-// nothing is.
+// What more than half of all voters have is right, whatever others have. If no more than half have the same,
+// no copy is known to be right.
 func TestBallot(t *testing.T) {
 	for _, c := range []struct {
 		voters, has string // one letter for each server; has: the same letters with what they have

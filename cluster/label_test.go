@@ -95,7 +95,7 @@ func TestDirOfAnotherFarm(t *testing.T) {
 	ready(t, n)
 }
 
-// A copied directory is refused as long as the original runs, and is then as good as it was.
+// A copied directory is refused as long as the original runs. Then it is as good as the original.
 func TestCopiedDirIsNotTouched(t *testing.T) {
 	inRealTime(t)
 	dir, copied := durableNode(t, ""), t.TempDir()
@@ -119,8 +119,9 @@ func TestCopiedDirIsNotTouched(t *testing.T) {
 	ready(t, moved)
 }
 
-// A node whose Advertise changes, while the old address still leads to it, does not take itself for the
-// original of its directory: by a port that is forwarded, whether or not whoever forwards waits for it.
+// The Advertise of a node changes, while the old address still leads to it, by a port that is forwarded. The
+// node does not take itself for the original of its directory. That is so whether or not the forwarder waits
+// for the node.
 // Slow: real nodes start on real disks, one after the other.
 func TestDirIsNoCopyOfItself(t *testing.T) {
 	t.Parallel()

@@ -81,7 +81,7 @@ func TestLateSnapshot(t *testing.T) {
 	})
 }
 
-// The same one arrives while raft is at a later one, which the node does not have yet.
+// The same snapshot arrives while raft takes in a later one, which the node does not have yet.
 // Slow: two durable followers are fed snapshots.
 func TestLateSnapshotBehindAnother(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Who waits for another leader is told of it, and of the end; behind that there is nothing to wait for.
+// Whoever waits for another leader is told of it, and of the end. After the end there is nothing to wait for.
 func TestLeaderChanges(t *testing.T) {
 	t.Parallel()
 	var c leaderCell

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// What people read here has lines of at most 110 characters, but for rows of tables.
+// The files that people read here have lines of at most 110 characters. Rows of tables may be longer.
 func TestLines(t *testing.T) {
 	const most, fewest = 110, 300
 	var read int

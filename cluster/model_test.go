@@ -80,8 +80,8 @@ func (t *told) copied() *told {
 		unknown: maps.Clone(t.unknown)}
 }
 
-// wentBack has the farm hold what it held when callers had been told before, and nothing of what they were
-// told since.
+// wentBack is for a farm that was set back: it must hold what callers had been told at that earlier time, and
+// nothing of what they were told since.
 func (m *model) wentBack(before map[string]*told) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

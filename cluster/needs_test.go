@@ -55,10 +55,9 @@ func (n *labNode) written() []byte {
 	return b.Bytes()
 }
 
-// A new state machine and a new kind of command do no harm to a node of the release before: they are refused
-// while it is there, snapshots are such that it can read them, and afterwards they work everywhere.
-// Slow: a
-// farm goes through its levels, in memory and with disks.
+// A new state machine and a new kind of command do no harm to a node of the release before. While that node
+// is there they are refused, and it can read all snapshots. Afterwards they work everywhere.
+// Slow: a farm goes through its levels, in memory and with disks.
 func TestNewMachinesBesideAnOldProgram(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -124,8 +123,7 @@ func (n *labNode) accepts(machine, cmd string) {
 	}
 }
 
-// The leader has the last word: a node that sends what it should not have sent is told so, and nothing is
-// done.
+// The leader decides: a node that sends what it may not send yet is told so, and nothing is done.
 func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
 	t.Parallel()
 	unformed(t, 2, false, func(l *lab) {
@@ -155,7 +153,8 @@ func TestLeaderRefusesWhatNeedsALevel(t *testing.T) {
 	})
 }
 
-// A refusal that comes after an attempt whose answer was lost says nothing about that one.
+// The answer to a first attempt was lost, and the second attempt is refused. The refusal says nothing about
+// the first one.
 func TestRefusalAfterALostAnswer(t *testing.T) {
 	p := &proposal{machine: "kv", cmd: []byte("push x 1"), done: make(chan outcome, 1)}
 	out := newOutgoing()

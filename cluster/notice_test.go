@@ -31,7 +31,7 @@ func inSlowNet(t *testing.T, n int, f func(l *lab, leader *labNode, others []*la
 	})
 }
 
-// late writes by one node and returns how long after that the others have applied it, the last of them.
+// late writes by one node, and returns after how long the last of the others has applied it.
 func (l *lab) late(by *labNode, others []*labNode) time.Duration {
 	l.t.Helper()
 	index, _, err := by.Handle("kv").Propose(l.ctx(20*time.Second), []byte("set k v"))
@@ -100,8 +100,8 @@ func TestBystandersWithoutNotices(t *testing.T) {
 	})
 }
 
-// A commit is told at once where the farm rests; an append tells of it in a run of writes, also if each waits
-// for the one before.
+// If the farm rests, a commit is told at once. In a run of writes the next append tells of it, also if each
+// write waits for the one before.
 func TestLoneCommits(t *testing.T) {
 	for _, c := range []struct {
 		index, last uint64

@@ -6,8 +6,8 @@ import (
 )
 
 // A write through a follower is applied there as soon as it is acknowledged, and not only when the leader
-// next appends. In fake time, over a network that takes none, that takes no time at all; without the nudge,
-// now and then, by chance.
+// next appends. In fake time, over a network without delay, that takes no time at all. Without the nudge it
+// would do so only now and then, by chance.
 func TestNudge(t *testing.T) {
 	t.Parallel()
 	together(t, 3, false, func(l *lab) {

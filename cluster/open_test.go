@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(ci.Main(m))
 }
 
-// inRealTime has a test in real time run beside others, unless the race detector is on: then simulated farms
-// beside it take the only processor that a bubble leaves for seconds, and no leader lasts.
+// inRealTime lets a test in real time run beside others, unless the race detector is on. With it, simulated
+// farms beside the test take all processor time for seconds, and no leader lasts.
 func inRealTime(t *testing.T) {
 	if !race.Enabled {
 		t.Parallel()
@@ -36,8 +36,8 @@ func testLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// openTest opens a node on loopback, with the machine "kv". Unless it joins others it founds a farm, without
-// the three seconds for which a node listens that is not told to, or has no data directory.
+// openTest opens a node on loopback, with the machine "kv". Unless it joins others it founds a farm at once.
+// Otherwise it would listen for three seconds first.
 func openTest(t *testing.T, c Config) *Node {
 	t.Helper()
 	if c.Dir == "" {

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// operatorsPage is what those read who operate a farm.
+// operatorsPage is the page for those who operate a farm.
 const operatorsPage = "../docs/operating.md"
 
-// warned returns what the package logs as a warning or an error, by where it does.
+// warned returns what the package logs as a warning or an error, by the place in its source.
 func warned(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -71,7 +71,7 @@ func literals(e ast.Expr) string {
 	return ""
 }
 
-// Whatever a node warns of stands on the operators' page, with what to do.
+// The operators' page has everything that a node warns of, and says what to do.
 func TestWarningsAreExplained(t *testing.T) {
 	page, err := os.ReadFile(operatorsPage)
 	if err != nil {

@@ -35,8 +35,8 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// Orders that come while another one is carried out are carried out as well, in whichever moment of it they
-// come: the leader's, which finds its node between two boots, is refused or is not lost.
+// Orders that come while another one is carried out are carried out as well, at whatever moment they come. An
+// order of the leader's that finds its node between two boots is refused, or is not lost.
 func TestOrdersComeAtOnce(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -58,7 +58,7 @@ func TestOrdersComeAtOnce(t *testing.T) {
 	})
 }
 
-// A gate that was closed for an order that comes to nothing opens again, but not before.
+// A gate is closed for an order. If the order comes to nothing the gate opens again, and not before that.
 func TestGateOpensAgain(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, true, func(l *lab) {

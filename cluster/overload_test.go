@@ -294,8 +294,7 @@ const large, medium = 100 << 10, 20 << 10
 
 // However much more is asked of a farm than its disks can do, they do as much as at the best load, nothing
 // twice, and in time.
-// Slow: eight farms of three and nine nodes write for seconds, or for a minute on slow
-// disks.
+// Slow: eight farms of three and nine nodes write for seconds, or for a minute on slow disks.
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]strain{

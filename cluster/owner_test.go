@@ -11,8 +11,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/testkv"
 )
 
-// A caller that gives up gets its buffer back, in whatever moment: what is sent holds the whole command, or
-// nothing of it.
+// A caller that gives up may use its buffer again at once. At whatever moment that is, what is sent holds the
+// whole command, or nothing of it.
 func TestNoCommandIsTorn(t *testing.T) {
 	const size = 64 << 10
 	sent := 0
@@ -104,7 +104,8 @@ func (m *gated) Apply(index uint64, now time.Time, cmd []byte) []byte {
 	return m.kv.Apply(index, now, cmd)
 }
 
-// A command that was done and is only not here yet is answered by what came of it, beside the error.
+// A command was done, but the node that proposed it has not applied it in time. Its caller gets what came of
+// it, beside the error.
 func TestOutcomeOfALateNode(t *testing.T) {
 	gate := make(chan struct{}, 1)
 	unformed(t, 3, false, func(l *lab) {

@@ -103,7 +103,8 @@ func (l *lab) keepsOneLeader(d time.Duration) {
 	}
 }
 
-// If nodes differ for long, those that do not lead say it, and nobody does where all agree.
+// If nodes have different heartbeat timeouts for long, those that do not lead say it. If all agree, nobody
+// does.
 func TestHeartbeatsDifferForLong(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, false, func(l *lab) {
@@ -128,8 +129,8 @@ func TestHeartbeatsDifferForLong(t *testing.T) {
 	})
 }
 
-// A leader has a short timeout, and so a short lease, and the followers' Raft is at a write for longer. They
-// have a long timeout, and answer its heartbeats in time all the same.
+// A leader has a short heartbeat timeout, and so a short lease. Its followers have a long one, and their Raft
+// is busy with a write for longer than the lease. They answer the leader's heartbeats in time all the same.
 //
 // Slow: half a minute of writes on slow disks, in fake time.
 func TestSlowDisksOfThePatient(t *testing.T) {

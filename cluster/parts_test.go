@@ -31,7 +31,8 @@ func TestNodeOnlyPutsTogether(t *testing.T) {
 	leadershipParts.Check(t, 9)
 }
 
-// No part is put together before another one that it has. What only open, or start, can fill in is excepted.
+// A part is put together after the other parts that it has. The exception is what only open, or start, can
+// fill in.
 func TestPartsAreWhole(t *testing.T) {
 	n := &Node{base: newBase(Config{}, hooks{})}
 	n.assemble()

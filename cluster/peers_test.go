@@ -37,8 +37,8 @@ func TestCallersDoNotWaitForOthersDials(t *testing.T) {
 	})
 }
 
-// A member that takes connections, and then says nothing, costs a caller no more than its own time, and
-// nobody more than a dial may take.
+// A member takes connections, and then says nothing. A caller waits no longer than its own deadline, and
+// nobody waits longer than a dial may take.
 func TestGreetingEndsInTime(t *testing.T) {
 	t.Parallel()
 	inLab(t, 1, false, func(l *lab) {

@@ -100,7 +100,8 @@ func (a *authority) config(r request) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{a.sign(r)}, RootCAs: a.pool}
 }
 
-// Two nodes whose certificates come from the operator's authority are a farm, and are called what those say.
+// Two nodes whose certificates come from the operator's authority form a farm. Their NodeIDs are those in the
+// certificates.
 // Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLS(t *testing.T) {
 	inRealTime(t)
@@ -127,8 +128,8 @@ func TestPeerTLS(t *testing.T) {
 	}
 }
 
-// Every other certificate, also a good one of the same authority for something else, is turned away, on both
-// sides with a word about the reason.
+// Every other certificate is turned away, also a good one of the same authority for something else. Both
+// sides say why.
 // Slow: real certificates, and nodes that turn each other away.
 func TestPeerTLSRefusals(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,7 @@ func (takingPipeline) AppendEntries(*raft.AppendEntriesRequest,
 func (takingPipeline) Consumer() <-chan raft.AppendFuture { return nil }
 func (takingPipeline) Close() error                       { return nil }
 
-// What says nothing new to the follower is held back; what does is not, not for a moment.
+// An append that tells the follower nothing new is held back. One that tells it something new never is.
 func TestPipelineAtRest(t *testing.T) {
 	const longest = 250 * time.Millisecond
 	entry := []*raft.Log{{Index: 8}}
@@ -117,7 +117,7 @@ func TestPipelineAtRest(t *testing.T) {
 	}
 }
 
-// An append at rest goes when there is a reason.
+// An append that is held back is sent as soon as there is a reason.
 func TestPipelineIsWoken(t *testing.T) {
 	for name, wake := range map[string]func(log *growth, answers chan raft.AppendFuture, end func()){
 		"the log grows": func(log *growth, _ chan raft.AppendFuture, _ func()) { log.to(8) },

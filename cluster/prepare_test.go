@@ -69,7 +69,8 @@ func TestStopWaitsForRelief(t *testing.T) {
 	})
 }
 
-// A relief that never comes is waited for as long as there is time, and not again.
+// A node that stops waits for a relief as long as there is time. If none came, it does not wait a second
+// time.
 func TestStopWaitsInVain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() // made outside, because a bubble's clock is years off the file system's

@@ -52,8 +52,7 @@ func (l *lab) promised() (successor, other *labNode, away []*labNode) {
 // A node that has promised not to vote is killed and started again, and some of those given up are there
 // after all. With its vote they would be a quorum of the old farm; it keeps its word, and the recovery comes
 // to its end.
-// Slow: five durable nodes are watched for a while, of which one is given up and there all the
-// same.
+// Slow: five durable nodes are watched for a while, of which one is given up and there all the same.
 func TestPromiseOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	together(t, 5, true, func(l *lab) {
@@ -136,7 +135,7 @@ func TestPromiseEnds(t *testing.T) {
 	}
 }
 
-// What cannot be written is not promised, and what cannot be read is not taken for nothing.
+// A promise that cannot be written is not given. A promise that cannot be read does not count as none.
 // Slow: five durable nodes stand down and start again.
 func TestPromiseOnABadDisk(t *testing.T) {
 	t.Parallel()
@@ -200,10 +199,9 @@ func (s slowStore) GetLog(index uint64, l *raft.Log) error {
 	return s.Store.GetLog(index, l)
 }
 
-// To re-form a farm takes as long as its log is large. The one that does it does not lose patience with
-// itself, and neither do those who have promised to follow it.
-// Slow: five durable nodes, and a log that is
-// slow on purpose.
+// The larger the log of a farm, the longer it takes to re-form the farm. The successor does not give up
+// meanwhile, and neither do those that have promised to follow it.
+// Slow: five durable nodes, and a log that is slow on purpose.
 func TestReformingTakesLong(t *testing.T) {
 	t.Parallel()
 	unformed(t, 5, true, func(l *lab) {

@@ -34,8 +34,8 @@ func ids(nodes ...*labNode) (out []string) {
 	return out
 }
 
-// Two of those who are left have each been promised to, and by themselves, because two others saw different
-// things. One of them gives way; the other way round it does not.
+// Each of the two nodes that are left is a successor in its own view, and has promised to follow itself. The
+// one that holds less gives way to the other one, and the other one does not give way to it.
 func TestTwoSuccessors(t *testing.T) {
 	t.Parallel()
 	together(t, 5, false, func(l *lab) {
@@ -103,7 +103,8 @@ func TestSuccessorIsLostWithTheFarm(t *testing.T) {
 			n.start()
 		}
 		l.ready(l.nodes...)
-		// Restore does the same to a farm that is whole: the other two give up, and are caught at it.
+		// Restore does the same to a farm that is whole: the other two give up their state, and the successor
+		// is killed in that moment.
 		slow := 50 * time.Millisecond
 		for _, n := range lost {
 			l.net.Delay(heir.ip, n.ip, slow)
@@ -200,8 +201,7 @@ func TestReformingFailsOnDisk(t *testing.T) {
 
 // Two orders at once, and writers that do not stop: one order is carried out after the other or refused with
 // a reason, and no writer is told what is not so.
-// Slow: three writers go on through two restores, in memory
-// and with disks.
+// Slow: three writers go on through two restores, in memory and with disks.
 func TestRestoreTwiceUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

@@ -63,8 +63,8 @@ func TestRestoredFarmIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Most of a memory farm is killed and started again, and finds each other before it hears of those who are
-// left, over a slow line. As many as found a farm are there; but the farm lives, and they wait a moment
+// Most nodes of a memory farm are killed and started again. They find each other before they hear of those
+// that are left, over a slow line. They are enough to found a farm; but the farm lives, so they wait a moment
 // before they believe that there is none.
 //
 // Slow: it waits for deaths in real time.

@@ -8,8 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// What counts for raft issue 697 is a refusal of what begins right behind a restored snapshot, by the term of
-// who sends it.
+// A sign of raft issue 697 is that raft refuses an append which begins right behind a restored snapshot. Its
+// answer then has the term of the sender. Nothing else counts.
 func TestRefusalBehindASnapshot(t *testing.T) {
 	for name, c := range map[string]struct {
 		restoredTo, prev, term uint64

@@ -77,7 +77,7 @@ func TestResetOfTheLeader(t *testing.T) {
 	})
 }
 
-// Proposals that wait when the node forgets its log are acknowledged or not, but never twice there.
+// Proposals that wait when the node forgets its log are acknowledged or not, but none is in the log twice.
 func TestResetUnderLoad(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

@@ -8,7 +8,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/link"
 )
 
-// A flow that vanishes, while new ones work, keeps a node from its leader for seconds.
+// A connection carries nothing any more, while new ones work. That keeps a node from its leader for seconds
+// only.
 func TestFlowThatVanishes(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

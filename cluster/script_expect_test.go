@@ -91,7 +91,7 @@ func (s *script) doExpect(rest string) {
 	}
 }
 
-// each makes an expectation of all who are named out of one of one.
+// each makes an expectation about all who are named from an expectation about one of them.
 func each(f func(s *script, args string, a *actor) error) expectation {
 	return func(s *script, args string, who []*actor) error {
 		for _, a := range who {

@@ -103,8 +103,8 @@ func TestNamesFollowAddresses(t *testing.T) {
 	})
 }
 
-// One name stands for all nodes, as that of a headless service does. How many they are cannot be known from
-// that: nobody founds a farm, and says what is missing; with Expect they find each other.
+// One name stands for all nodes, as that of a headless service does. Nobody can know from that how many nodes
+// there are. So no node founds a farm, and each says what is missing. With Expect they form one.
 func TestOneNameForAll(t *testing.T) {
 	t.Parallel()
 	for _, expect := range []int{0, 3} {
@@ -141,7 +141,7 @@ func TestOneNameForAll(t *testing.T) {
 }
 
 // The name stands for the first machine alone when that is started, so it founds a farm; the others join it.
-// Slow: a warning that must not come would come within five minutes.
+// Slow: the warning that must not come would come within five minutes.
 func TestOneNameThatGrows(t *testing.T) {
 	if race.Enabled {
 		t.Skip(onlyWaitedFor)

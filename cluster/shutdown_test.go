@@ -46,7 +46,7 @@ func TestCloseTwice(t *testing.T) {
 	})
 }
 
-// Close at any moment of a node's beginning ends it.
+// Close ends a node at whatever moment of its start it is called.
 // Slow: sixty nodes are opened, and closed at as many moments.
 func TestCloseDuringTheBeginning(t *testing.T) {
 	t.Parallel()
@@ -68,8 +68,8 @@ func TestCloseDuringTheBeginning(t *testing.T) {
 	})
 }
 
-// A node is taken out while others ask their leader, over slow lines, for what is newest. (In a bubble,
-// whoever waits at a mutex for what takes time waits for ever.)
+// A node is taken out while others ask their leader, over slow lines, for what is newest. (In a bubble no
+// fake time passes while somebody waits for a mutex. So whoever sleeps while it holds one never wakes up.)
 func TestCloseAmongBarriers(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
@@ -97,7 +97,7 @@ func TestCloseAmongBarriers(t *testing.T) {
 	})
 }
 
-// Who stops has stopped, who leaves has left, and who is killed is dead.
+// A node that stops is seen as stopped, one that leaves as left, and one that is killed as dead.
 func TestLeftIsNotDead(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {

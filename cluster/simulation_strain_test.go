@@ -7,7 +7,8 @@ import (
 )
 
 // strains are what makes a farm slow and breaks nothing: thin lines, and state machines that take their time.
-// Chance of their own decides on them, so that a seed does what else it does whatever strains there are.
+// They have a source of chance of their own, so that the faults of a seed are the same whatever strains there
+// are.
 type strains struct {
 	off      bool // none
 	rnd      *rand.Rand

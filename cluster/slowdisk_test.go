@@ -25,7 +25,7 @@ func (s slowDisk) StoreLogs(l []*raft.Log) error {
 }
 
 // A large write may take longer than a small one: a follower whose disk is slow catches up, and does not
-// begin anew over that.
+// begin anew because of that.
 func TestSlowDiskCatchesUp(t *testing.T) {
 	t.Parallel()
 	unformed(t, 3, true, func(l *lab) {

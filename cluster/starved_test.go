@@ -57,8 +57,8 @@ func TestStarvedWriteEndsNoNode(t *testing.T) {
 	})
 }
 
-// emptyHanded is a store of snapshots that finds no descriptor a number of times, for each of the two ways to
-// get at one.
+// emptyHanded is a store of snapshots that finds no descriptor a number of times: for each of the two ways to
+// open a snapshot.
 type emptyHanded struct {
 	raft.SnapshotStore
 	opens, lists int

@@ -22,7 +22,7 @@ func (s delayedStore) StoreLogs(l []*raft.Log) error {
 	return s.Store.StoreLogs(l)
 }
 
-// slowness is what takes how long on one node.
+// slowness says how long each thing takes on one node.
 type slowness struct {
 	write, restore atomic.Int64 // nanoseconds
 	apply          atomic.Int64 // nanoseconds, for each command
@@ -107,8 +107,9 @@ func TestSlowDisksKeepTheirLeader(t *testing.T) {
 	}
 }
 
-// Followers whose state machines are slower than the leader's count for it: their raft waits for room in its
-// queue to them, for as long as a command takes. The farm goes on at their pace.
+// The state machines of the followers are slower than the leader's, so their raft waits for room in its queue
+// to them, for as long as a command takes. Meanwhile they still count for the leader's lease. The farm goes
+// on at their pace.
 //
 // Slow: five minutes of writes, in fake time.
 func TestSlowMachinesKeepTheLeader(t *testing.T) {
@@ -121,7 +122,7 @@ func TestSlowMachinesKeepTheLeader(t *testing.T) {
 	})
 }
 
-// A follower that is restoring a snapshot counts for its leader, which has nobody else.
+// A follower that is restoring a snapshot counts for the lease of its leader, which hears nobody else.
 // Slow: 5 MB of writes put a follower behind the log, and it restores for three seconds.
 func TestSlowRestoreKeepsTheLeader(t *testing.T) {
 	inSlowLab(t, func(l *lab, of map[*labNode]*slowness) {

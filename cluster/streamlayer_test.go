@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A peer that went silent without a word holds nobody up who dials it for raft when raft shall end.
+// A peer went silent without a word. Whoever dials it for raft does not hold up the end of raft.
 func TestClosedLayerDialsNoMore(t *testing.T) {
 	t.Parallel()
 	together(t, 2, false, func(l *lab) {
@@ -37,7 +37,7 @@ func TestClosedLayerDialsNoMore(t *testing.T) {
 	})
 }
 
-// The Raft of a leader that has lost sight of a follower ends as fast as any other, whenever that is.
+// The Raft of a leader that has lost sight of a follower ends as fast as any other, at whatever moment.
 func TestLeaderEndsBesideASilentFollower(t *testing.T) {
 	t.Parallel()
 	for after := 100 * time.Millisecond; after < 2*dialTimeout; after += 700 * time.Millisecond {

@@ -34,7 +34,7 @@ func TestElectionWithoutSplitVotes(t *testing.T) {
 	}
 }
 
-// Who comes first and lacks entries is refused by the others; the next asks after it.
+// A candidate that comes first but lacks entries is refused by the others. Then the next one asks.
 func TestNextLeaderHasAll(t *testing.T) {
 	t.Parallel()
 	together(t, 3, false, func(l *lab) {

@@ -10,14 +10,14 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// order is the leader's word to another node that its copy is wrong, as answerResync takes it.
+// order is what a leader sends to a node whose copy is wrong, as answerResync takes it.
 func (n *labNode) order(leader *labNode) error {
 	payload := wire.AppendString(wire.AppendString(nil, n.instance().server), "somebody says so")
 	return n.mending.answerResync(wire.Hello{Source: leader.instance().server}, payload)
 }
 
-// oddOne gives the word to one of three nodes, which alone has with the leader what is acknowledged: the
-// third is cut off.
+// oddOne sends this order to one of three nodes. Only that node and the leader have what was acknowledged:
+// the third is cut off.
 func (l *lab) oddOne() (leader, odd, third *labNode, in *instance) {
 	l.t.Helper()
 	leader, others := l.leader()
@@ -69,10 +69,9 @@ func TestWrongCopyStopsFirst(t *testing.T) {
 	}
 }
 
-// If the others come to have no leader, a durable node takes part again: what only its log has must not be
+// If the others have no leader any more, a durable node takes part again: what only its log has must not be
 // lost. In memory it cannot, and stays as it is until people decide.
-// Slow: half a minute of the nodes' time
-// goes by before one may go on, in memory and with disks.
+// Slow: half a minute of the nodes' time goes by before one may go on, in memory and with disks.
 func TestWrongCopyTakesPartAgain(t *testing.T) {
 	t.Parallel()
 	for _, durable := range []bool{false, true} {
@@ -101,8 +100,8 @@ func TestWrongCopyTakesPartAgain(t *testing.T) {
 	}
 }
 
-// A node that was told twice has been told once; and what the leader of another term says, or one that it
-// does not follow, is nothing.
+// An order that comes twice counts once. An order of another term, or of a leader that the node does not
+// follow, does not count.
 func TestWrongCopyIsToldTwice(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {
@@ -125,8 +124,8 @@ func TestWrongCopyIsToldTwice(t *testing.T) {
 	})
 }
 
-// Without whom the farm goes on is said only by a leader that knows which copies are right, and counts no
-// other.
+// A leader says that the farm goes on without a node only if it knows which copies are right. It counts no
+// others.
 func TestOnlyRightCopiesCount(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {

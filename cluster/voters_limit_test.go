@@ -9,9 +9,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// The nodes were given different MaxVoters. Whoever leads has its way, and that is stable; who would have it
-// otherwise says so.
-// Slow: what is stable shows only over minutes, with five nodes and two leaders.
+// The nodes were given different MaxVoters. The one of the leader holds, and that is stable. A node that has
+// another one says so.
+// Slow: it takes minutes to see that something is stable, with five nodes and two leaders.
 func TestMaxVotersDiffer(t *testing.T) {
 	if race.Enabled {
 		t.Skip(onlyWaitedFor)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A thing is said when it is news, and again after a while; what changes to and fro does not fill the log.
+// A warning is logged when it is new, and again after a while. One that comes and goes does not fill the log.
 func TestComplaint(t *testing.T) {
 	var c complaint
 	start := time.Unix(1.8e9, 0)

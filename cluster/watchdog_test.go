@@ -53,8 +53,8 @@ func TestRestoreLoop(t *testing.T) {
 	}
 }
 
-// What was applied between shows that raft takes what follows a snapshot: the refusals of before count no
-// more.
+// Entries that were applied in between show that raft takes what follows a snapshot. So the refusals before
+// that do not count any more.
 func TestRefusalsOfOneSnapshot(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, true, func(l *lab) {

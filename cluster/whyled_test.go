@@ -50,7 +50,7 @@ func (h *leaderLines) take() []string {
 	return lines
 }
 
-// ends are the ways in which a leader comes to lead no more. What the others say of it begins with X, its
+// ends are the ways in which a node stops being the leader. What the others say of it begins with X, its
 // name; here is what it says itself, "" if nobody asks.
 var ends = map[string]struct {
 	do          func(l *lab, old, heir *labNode)
@@ -127,8 +127,8 @@ func (l *lab) startLogged() map[*labNode]*leaderLines {
 	return logs
 }
 
-// checkReasons checks that a node says of the heir, and of the time without a leader, for that reason; one
-// that has ended may not hear of the heir.
+// checkReasons checks that a node logs the change to the heir, and the time without a leader, with that
+// reason. A node that has ended may not hear of the heir.
 func checkReasons(t *testing.T, n, heir *labNode, lines []string, reason string) {
 	t.Helper()
 	none, leads := "none: "+reason, heir.conf.Name+": "+reason
@@ -149,7 +149,7 @@ func (n *labNode) leave() {
 	}
 }
 
-// What was seen decides, also where a farm cannot easily be brought to show it.
+// The reason follows from what was seen. It is hard to have a farm show each of these cases.
 func TestWhyLedByWhatWasSeen(t *testing.T) {
 	inLab(t, 1, false, func(l *lab) {
 		n := l.nodes[0].Node

@@ -64,7 +64,8 @@ func TestBudget_Classes(t *testing.T) {
 	})
 }
 
-// A peer has so many handshakes under way, and keeps none from others: not by those that wait for it either.
+// A peer has at most so many handshakes under way. Neither these, nor those that wait, keep other peers from
+// theirs.
 func TestBudget_Peers(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		b := NewBudget(small)
@@ -114,7 +115,7 @@ func TestBudget_Turns(t *testing.T) {
 	})
 }
 
-// Who stops waiting leaves nothing behind, and takes nothing.
+// A handshake that stops waiting leaves nothing behind, and takes no place.
 func TestBudget_GivenUp(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		b := NewBudget(small)

@@ -108,8 +108,8 @@ func TestDeadlineTravels(t *testing.T) {
 	})
 }
 
-// Whoever sends more than there is room for is refused, asks for signs of life in vain at the worst, and
-// leaves nothing behind.
+// A peer that sends more than there is room for is refused, and leaves nothing behind. At the worst it asks
+// for signs of life in vain.
 func TestMoreThanThereIsRoomFor(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -255,7 +255,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// A flow that has vanished is noticed however short the calls are that go over it.
+// A connection that carries nothing any more is noticed, however short the calls on it are.
 func TestSilenceOfShortCalls(t *testing.T) {
 	for _, patience := range []time.Duration{time.Second, lifeSilence, lifeSilence + lifePatience} {
 		bubble.Test(t, func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
-// A program of before answers what it does not know, also if that is no call, and is told nothing more.
+// An older program answers each message that it does not know, even one that wants no answer. After the first
+// such answer it is sent no more of them.
 func TestTellOlderProgram(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()

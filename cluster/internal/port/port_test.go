@@ -479,8 +479,8 @@ func TestAcceptErrors(t *testing.T) {
 	}
 }
 
-// Applications get no more connections than there are descriptors for, and one peer no more than it leaves
-// for the others; what the farm itself needs gets through beside them.
+// Applications get no more connections than there are descriptors for, and one peer leaves enough for the
+// others. What the farm itself needs gets through beside them.
 func TestConnectionsOfApplicationsAreBounded(t *testing.T) {
 	a, _ := openPort(t, newID(t, "shop", secret, "a"))
 	b, _ := openPort(t, newID(t, "shop", secret, "b"))

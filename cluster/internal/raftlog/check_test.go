@@ -67,8 +67,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A log that a snapshot came in the place of is dropped, and so is damage that a snapshot makes up for.
-// Damage behind it is an error, and changes nothing.
+// A log that a snapshot has replaced is dropped, and so are damaged entries that a snapshot covers. Damage
+// behind the snapshot is an error, and nothing is changed.
 func TestCheckMends(t *testing.T) {
 	tests := []struct {
 		name        string

@@ -171,7 +171,7 @@ func onlySegment(t *testing.T, dir string) string {
 	return names[0]
 }
 
-// readAll opens a damaged log and returns what is wrong with how that is noticed.
+// readAll opens a damaged log, and returns what is wrong with the way in which the damage is noticed.
 func readAll(dir string, last uint64) error {
 	s, err := OpenDurable(dir, smallSegment, hclog.NewNullLogger())
 	var bad *CorruptError

@@ -40,8 +40,8 @@ func alone(t *testing.T) (dir string, child bool) {
 	return "", false
 }
 
-// limitFiles lets the process open no file whose descriptor would be n or more: none at all with 0, and with
-// as many as are open just as many. What is open stays open. It returns what it was.
+// limitFiles sets the limit of descriptors of the process to n, and returns what it was. No file can be
+// opened then whose descriptor would be n or more; what is open stays open.
 func limitFiles(t *testing.T, n uint64) (before uint64) {
 	t.Helper()
 	var limit syscall.Rlimit

@@ -160,7 +160,7 @@ func TestStateThatIsWrittenOnce(t *testing.T) {
 	}
 }
 
-// Who stops reading holds nobody up.
+// A reader that stops reading holds up nobody.
 func TestLiveSnapshotIsClosed(t *testing.T) {
 	l := &liveState{Frozen: Frozen{Index: 10}, text: "state"}
 	s := live(t, l)

@@ -21,8 +21,8 @@ func raisedFSM(t *testing.T, level byte) *testFSM {
 
 func (f *testFSM) sum() uint64 { return f.PointAt(f.index).Sum }
 
-// Copies that applied and answered the same have the same hash at each index, also if one of them had the
-// beginning by snapshot; and not if one entry, index, term or answer was another.
+// Copies that applied and answered the same have the same hash at each index, also if one of them got the
+// beginning by a snapshot. If one entry, index, term or answer is another one, the hashes differ.
 func TestChain(t *testing.T) {
 	apply := func(f *testFSM, from, to uint64) {
 		for seq := from; seq <= to; seq++ {

@@ -185,7 +185,7 @@ func (m *refusing) Restore(r io.Reader) error {
 	return errNotMine
 }
 
-// That a machine refuses a whole snapshot is told; that a snapshot cannot be read is another matter.
+// The error says if a machine refuses a whole snapshot. A snapshot that cannot be read is another error.
 func TestRefusedRestoreIsTold(t *testing.T) {
 	_, whole := oneWrite(t)
 	var told []error

@@ -38,7 +38,7 @@ func TestDirectoryIsLinear(t *testing.T) {
 	}
 }
 
-// Of the runs of a node the newest that lives counts, whatever was heard first; and nothing is left of a node
+// Of the runs of a node the newest that lives counts, whichever was heard first. Nothing is left of a node
 // that is forgotten.
 func TestNewestRun(t *testing.T) {
 	d, now := New(time.Second), time.Now()

@@ -241,7 +241,8 @@ func TestPromise(t *testing.T) {
 	})
 }
 
-// Who takes part again promises nothing until it does, and nobody does so while it re-forms the farm.
+// A node that is to take part again promises nothing until it does. While a node re-forms the farm it cannot
+// take part again.
 func TestResume(t *testing.T) {
 	s, _ := durable(t)
 	if err := errors.Join(s.Adopt("c"), s.Promise(s.Identity(), "n.1", "", nobody)); err != nil {
@@ -320,7 +321,7 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// Who has the claim and is alive re-forms the farm, and no other one is promised that.
+// A node that has the claim, and is alive, re-forms the farm. That is promised to no other one.
 func TestClaimBindsPromises(t *testing.T) {
 	for name, tt := range map[string]struct {
 		heir  string
@@ -350,7 +351,7 @@ func TestClaimBindsPromises(t *testing.T) {
 	}
 }
 
-// Of two who ask at once one has the claim, whatever was known when each began to ask.
+// Of two that ask at once one gets the claim, whatever each of them knew when it began to ask.
 func TestClaimOfTwoAtOnce(t *testing.T) {
 	s, _ := durable(t)
 	if err := s.Adopt("c"); err != nil {

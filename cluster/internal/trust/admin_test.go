@@ -29,8 +29,8 @@ func TestAdminDerivationIsFixed(t *testing.T) {
 	}
 }
 
-// Who may operate a farm: who knows one of its secrets, and no certificate of a peer will do, nor the other
-// way round.
+// Whoever knows one of a farm's secrets may operate it. A node's certificate is not good for that, and an
+// operator's is not good for a node.
 func TestAdminHandshake(t *testing.T) {
 	const proto = "webfarm-admin/1"
 	one, two := NewSecret(), NewSecret()

@@ -116,8 +116,8 @@ func TestPlanReliefUndecided(t *testing.T) {
 	}
 }
 
-// Whatever stops, dies and stands by: no step of a plan leaves the voters that live and stay without the
-// majority that they had, nor takes one that they need to carry the step out.
+// Whichever nodes stop, die or stand by, no step of a plan takes from the voters that live and stay the
+// majority that they had. Nor does it take a voter that they need to carry the step out.
 func TestPlanReliefKeepsTheMajority(t *testing.T) {
 	ways := []string{"", " retires", " leaves", " stopped", " died"}
 	const nodes = 6

@@ -24,7 +24,11 @@ import (
 type Config[T any] struct{ d *declaration }
 
 // Declared is a Config of any type.
-type Declared interface{ declared() *declaration }
+type Declared interface {
+	Name() string
+	JSONSchema() []byte
+	declared() *declaration
+}
 
 func (c Config[T]) declared() *declaration { return c.d }
 

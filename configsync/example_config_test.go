@@ -1,7 +1,9 @@
 package configsync_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -192,4 +194,18 @@ func ExampleManager_Explain() {
 	// global  site.yaml "Sale"
 	// global /shop/ site.yaml "Shop"
 	// <nil>
+}
+
+func ExampleConfig_JSONSchema() {
+	limits := configsync.NewConfig("limits", struct {
+		Items int8 `json:"items"`
+	}{20})
+	var schema struct{ Properties map[string]json.RawMessage }
+	if err := json.Unmarshal(limits.JSONSchema(), &schema); err != nil {
+		fmt.Println(err)
+	}
+	var items bytes.Buffer
+	json.Compact(&items, schema.Properties["items"])
+	fmt.Println(&items)
+	// Output: {"type":"integer","default":20,"minimum":-128,"maximum":127}
 }

@@ -6,6 +6,7 @@ require (
 	github.com/coder/websocket v1.8.15
 	github.com/gin-gonic/gin v1.12.0
 	github.com/labstack/echo/v4 v4.16.4
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/seed48eb2e21/webfarm v0.0.0
 )
 

@@ -263,8 +263,7 @@ func (c *call) checkFolder(done *checked, dir string) error {
 // checkConfig checks files that lie in a folder.
 func (c *call) checkConfig(done *checked, dir string, files configsync.Files, configs []configsync.Declared) error {
 	if len(files) > 0 && len(configs) == 0 {
-		return usage("this program does not say which configurations it has, so nothing can be checked: run the check of "+
-			"the site's own program, whose main hands them over (%s)", "farmctl.Program{Configs: ...}")
+		return c.noConfigs("nothing can be checked")
 	}
 	done.Files += len(files)
 	for _, text := range files {

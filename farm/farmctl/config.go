@@ -21,7 +21,7 @@ import (
 func configVerb() *verb {
 	return &verb{
 		name: "config",
-		args: "[get|set|unset|secret|reseal|put|edit|diff|history|rollback|explain] [ARGUMENT...]",
+		args: "[get|set|unset|secret|reseal|put|edit|diff|history|rollback|explain|schema] [ARGUMENT...]",
 		most: 4, remote: true,
 		short: "show the configuration, change it on all nodes at once, or take a change back",
 		long: `
@@ -39,6 +39,7 @@ Shows which epoch of the configuration is in force, its files, and which node us
     farmctl config history                   who changed it when, and why. The last 50 epochs are kept.
     farmctl config rollback 7                puts epoch 7 in force again, as a new epoch.
     farmctl config explain site prices.tea   where the value comes from; without a field, all of them.
+    farmctl config schema site               prints the JSON Schema of its files, for editors. It needs no farm.
 
 site.yaml is for all nodes, roles/front/site.yaml for those of a role, nodes/n1/site.yaml for one. For set,
 unset and secret, -layer nodes/n1 says which is meant, and -path /shop/ means the section for such URLs.
@@ -83,22 +84,24 @@ type configForm struct {
 	args        string // as help has them
 	least, most int
 	do          func(context.Context, []string) error
+	local       bool // it needs no farm
 }
 
 func (c *configCall) forms() map[string]configForm {
 	return map[string]configForm{
-		"":         {"", 0, 0, c.overview},
-		"get":      {"FILE", 1, 1, c.get},
-		"set":      {"CONFIG FIELD VALUE", 3, 3, c.set},
-		"unset":    {"CONFIG FIELD", 2, 2, c.unset},
-		"secret":   {"CONFIG FIELD", 2, 2, c.secret},
-		"reseal":   {"", 0, 0, c.reseal},
-		"put":      {"FILE | FOLDER", 1, 1, c.put},
-		"edit":     {"FILE", 1, 1, c.edit},
-		"diff":     {"[EPOCH [EPOCH]]", 0, 2, c.diff},
-		"history":  {"", 0, 0, c.history},
-		"rollback": {"EPOCH", 1, 1, c.rollback},
-		"explain":  {"CONFIG [FIELD]", 1, 2, c.explain},
+		"":         {"", 0, 0, c.overview, false},
+		"get":      {"FILE", 1, 1, c.get, false},
+		"set":      {"CONFIG FIELD VALUE", 3, 3, c.set, false},
+		"unset":    {"CONFIG FIELD", 2, 2, c.unset, false},
+		"secret":   {"CONFIG FIELD", 2, 2, c.secret, false},
+		"reseal":   {"", 0, 0, c.reseal, false},
+		"put":      {"FILE | FOLDER", 1, 1, c.put, false},
+		"edit":     {"FILE", 1, 1, c.edit, false},
+		"diff":     {"[EPOCH [EPOCH]]", 0, 2, c.diff, false},
+		"history":  {"", 0, 0, c.history, false},
+		"rollback": {"EPOCH", 1, 1, c.rollback, false},
+		"explain":  {"CONFIG [FIELD]", 1, 2, c.explain, false},
+		"schema":   {"[CONFIG]", 0, 1, c.schema, true},
 	}
 }
 
@@ -115,9 +118,11 @@ func (c *configCall) run(ctx context.Context) error {
 		return usage("it is: %s; %s help config says more",
 			strings.TrimSpace(c.name+" config "+word+" "+form.args), c.name)
 	}
-	var err error
-	if c.client, err = c.call.client(); err != nil {
-		return err
+	if !form.local {
+		var err error
+		if c.client, err = c.call.client(); err != nil {
+			return err
+		}
 	}
 	return form.do(ctx, args)
 }

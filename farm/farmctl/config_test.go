@@ -83,6 +83,29 @@ func TestConfigUsage(t *testing.T) {
 	}
 }
 
+// TestConfigSchema: the schema is that of the program's type, and is to be had without a farm and a secret.
+func TestConfigSchema(t *testing.T) {
+	clean(t)
+	other := configsync.NewConfig("mail", struct{ From string }{})
+	for args, c := range map[string]struct {
+		configs []configsync.Declared
+		want    result
+	}{
+		"":      {[]configsync.Declared{shopOf}, result{codeDone, string(shopOf.JSONSchema()), ""}},
+		" mail": {[]configsync.Declared{shopOf, other}, result{codeDone, string(other.JSONSchema()), ""}},
+		" ":     {[]configsync.Declared{shopOf, other}, result{codeUsage, "", "farmctl: say which config is meant: site, mail\n"}},
+		" male": {[]configsync.Declared{shopOf, other}, result{codeUsage, "", "farmctl: this program has no config \"male\"; " +
+			"it has: site, mail\n"}},
+		" site": {nil, result{codeUsage, "", "farmctl: this program does not say which configurations it has, so there is no " +
+			"schema: give this command to the site's own program, whose main hands them over (farmctl.Program{Configs: ...})\n"}},
+	} {
+		got := ctlAs(t, console{in: strings.NewReader(""), configs: c.configs}, strings.Fields("config schema"+args)...)
+		if got != c.want {
+			t.Errorf("config schema%s: %+v\nwant %+v", args, got, c.want)
+		}
+	}
+}
+
 func TestConfigOfAFarm(t *testing.T) {
 	clean(t)
 	t.Setenv("FARM_SECRET", testSecret)

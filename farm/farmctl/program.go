@@ -16,7 +16,8 @@ type Program struct {
 	// Name is how a person calls the verbs, such as "shop farm"; help and messages use it. "" = "farmctl".
 	Name string
 
-	// Configs are those of farm.Config.Configs: "check" checks files by their types.
+	// Configs are those of farm.Config.Configs: "check" checks files by their types, and "config schema" says them to
+	// editors.
 	Configs []configsync.Declared
 
 	// CheckContent is farm.Config.CheckContent: "check" has the content of a site checked by it. nil = it is checked

@@ -2,6 +2,7 @@ package layer
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ var Words = []string{wordPaths, wordLocked}
 
 // MaxSections is how many paths of URLs one file may have.
 const MaxSections = 64
+
+// maxSection is how long one of them may be, in bytes.
+const maxSection = 256
 
 // Document is one file, taken apart.
 type Document struct {
@@ -150,12 +154,12 @@ func badSection(p string) string {
 		return "is the whole site: write its fields at the top of the file"
 	case !strings.HasPrefix(p, "/") || !strings.HasSuffix(p, "/"):
 		return "a path begins and ends with a slash, such as /shop/"
-	case path.Clean(clean) != clean:
+	case path.Clean(clean) != clean || strings.Contains(p, "//"):
 		return "a path has no empty parts, and none that are . or .."
 	case strings.ContainsAny(p, "*?{}%#\\"):
 		return "a path is plain: no patterns, no query, and nothing escaped by %"
-	case len(p) > 256:
-		return "is longer than 256 bytes"
+	case len(p) > maxSection:
+		return fmt.Sprintf("is longer than %d bytes", maxSection)
 	}
 	return ""
 }

@@ -116,6 +116,7 @@ func TestReadRefuses(t *testing.T) {
 		"paths: {/shop: {}}":               `paths."/shop": a path begins and ends`,
 		"paths: {/a/../b/: {}}":            "no empty parts",
 		"paths: {/a//b/: {}}":              "no empty parts",
+		"paths: {//: {}}":                  "no empty parts",
 		"paths: {/a*/: {}}":                "a path is plain",
 		"paths: {/a%2f/: {}}":              "a path is plain",
 		"paths: {/a/: 1}":                  "is a number; it takes a map of fields",

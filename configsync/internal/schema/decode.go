@@ -69,7 +69,7 @@ func (d *decoder) structure(t *Type, n *tree.Node, v reflect.Value, in tree.Path
 		f := t.field(e.Name)
 		switch {
 		case f == nil:
-			d.problems.Add(e.At, in.With(e.Name).String(), "%s", unknown(e.Name, t.names()))
+			d.problems.Add(e.At, in.With(e.Name).String(), "%s", unknown(e.Name, t.Names()))
 		default:
 			d.into(f.typ, e.Value, v.FieldByIndex(f.index), in.With(e.Name))
 		}

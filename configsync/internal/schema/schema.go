@@ -234,7 +234,8 @@ func (t *Type) field(name string) *field {
 	return nil
 }
 
-func (t *Type) names() []string {
+// Names returns the names of the fields of a struct.
+func (t *Type) Names() []string {
 	out := make([]string, len(t.fields))
 	for i, f := range t.fields {
 		out[i] = f.name
@@ -261,7 +262,7 @@ func (t *Type) Look(p tree.Path) (info Info, err error) {
 		case structure:
 			f := t.field(name)
 			if f == nil {
-				return info, fmt.Errorf("%s: %s", p[:i+1], unknown(name, t.names()))
+				return info, fmt.Errorf("%s: %s", p[:i+1], unknown(name, t.Names()))
 			}
 			info.Class = max(info.Class, f.class)
 			t = f.typ

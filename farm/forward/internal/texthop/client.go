@@ -154,8 +154,8 @@ func rewrite(p *httputil.ProxyRequest) {
 	x := exchangeOf(p.In)
 	p.Out.URL.Scheme = "http"
 	p.Out.URL.Host = "peer"
-	p.Out.Host = "peer"                    // the client's is among the facts, since not every one can be sent as a header
-	p.Out.URL.RawQuery = p.In.URL.RawQuery // the peer is to see what this node's handler would have seen
+	p.Out.Host = "peer" // the client's is among the facts, since not every one can be sent as a header
+	setTarget(p.Out.URL, p.In.URL)
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if v, ok := p.In.Header[name]; ok { // they were judged on arrival
 			p.Out.Header[name] = v

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ type h2script struct {
 }
 
 func TestParityH2(t *testing.T) {
-	runAll(t, h2scripts, knownH2)
+	runAll(t, slices.Concat(h2scripts, grpcScripts), knownH2)
 }
 
 func (s h2script) title() string { return s.name }

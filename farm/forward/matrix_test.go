@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -83,6 +82,11 @@ func (m *matrix) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</a>")
 		w.WriteHeader(http.StatusEarlyHints)
 	}
+	if end == "lost in the body" {
+		io.CopyN(io.Discard, r.Body, partOfBody)
+		m.wires.kill(node)
+		return
+	}
 	n, err := io.Copy(io.Discard, r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -113,6 +117,9 @@ func (m *matrix) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	fmt.Fprint(w, n)
 }
+
+// partOfBody is how much of a long body has been read when its node is lost in it.
+const partOfBody = 1 << 20
 
 // fresh has the front forget what it knows of its peers and of requests, and prefer one of them.
 func (m *matrix) fresh(first string) {
@@ -184,13 +191,13 @@ func (m *matrix) run(i int, c trial) {
 		defer node.gate.stage.Store(int32(open))
 	}
 	path := fmt.Sprintf("/%s/%d", c.route, i)
-	var body io.Reader = bytes.NewReader(make([]byte, c.body))
-	if c.chunked {
-		body = struct{ io.Reader }{body}
-	} else if c.body == 0 {
-		body = nil
+	req := request(m.t, c.method, m.front.public.URL+path, nil)
+	if c.body > 0 || c.chunked {
+		req.Body = io.NopCloser(io.LimitReader(zeros{}, int64(c.body)))
 	}
-	req := request(m.t, c.method, m.front.public.URL+path, body)
+	if req.ContentLength = int64(c.body); c.chunked {
+		req.ContentLength = -1
+	}
 	req.Header.Set("End", c.end)
 	status, seen := 0, make(chan struct{})
 	m.seen.Store(&seen)

@@ -23,8 +23,12 @@ import (
 // does, and serves what is published. It has the flags of the shop, and as much of its interface as the tests look at.
 const holderEnv = "WEBFARM_E2E_HOLDER"
 
-// justServes, as its value, is for a node without the singleton.
-const justServes = "site"
+// justServes, as its value, is for a node without the singleton; streams for one that has event streams, WebSockets and
+// uploads besides.
+const (
+	justServes = "site"
+	streams    = "streams"
+)
 
 // holder returns the exit code of the process.
 func holder() int {
@@ -44,7 +48,7 @@ func holder() int {
 	f, err := web.Open(*cfg)
 	if err == nil {
 		defer f.Close()
-		if os.Getenv(holderEnv) != justServes {
+		if v := os.Getenv(holderEnv); v != justServes && v != streams {
 			err = f.Singleton("hold", hold)
 		}
 		if err == nil {
@@ -99,6 +103,9 @@ func holderRoutes(f *web.Farm) http.Handler {
 		}
 		json.NewEncoder(w).Encode(v)
 	})
+	if os.Getenv(holderEnv) == streams {
+		streamRoutes(mux)
+	}
 	mux.HandleFunc("GET /lock", func(w http.ResponseWriter, r *http.Request) {
 		l, err := f.Lock(r.Context(), "x")
 		if err != nil {

@@ -42,9 +42,9 @@ func TestSimulationFindsHeartbeatsBeside(t *testing.T) {
 	t.Errorf("raft issue 695 was not found in %d tries", findTries)
 }
 
-// findSeeds are some that have the leader deposed slowly early and often. How many tries of two minutes find
-// it depends on what else the machine does: one of eleven did with eight times as much to do as there are
-// processors. At that rate one search in 300 ends in vain.
-var findSeeds = []int{12, 16, 14, 17, 18, 2, 5, 3}
+// findSeeds are some that have the leader deposed slowly early and often. With them 21 of 24 tries of two
+// minutes found it, on a machine with ten times as much to do as it has processors, most by the first or the
+// second change of the leader. If only every second one did, one search in 60,000 would end in vain.
+var findSeeds = []int{12, 16, 17, 18, 2, 5, 3, 14}
 
-const findTries = 60
+const findTries = 16

@@ -26,8 +26,7 @@ import (
 // when; which goroutine runs first remains chance. `make sim SEED=7 MINUTES=30 PKG=./cluster` runs one seed
 // for as long; without SEED it is a random one. With WEBFARM_BESIDE raft has issue 695, which is found. Plain
 // `go test` takes the same few seeds each time, and one with the race detector.
-// Slow: what it finds depends
-// on how much it does.
+// Slow: what it finds depends on how much it does.
 func TestSimulation(t *testing.T) {
 	seeds, minutes := []uint64{1, 2, 3}, 2
 	if race.Enabled {
@@ -79,6 +78,8 @@ type simulation struct {
 	strains *strains
 	pace    time.Duration // between the writes of each caller
 	lost    bool          // a node has lost its log, or left, since the farm was whole: no other one may
+	deposed int           // how often a leader was deposed slowly
+	both    int           // in how many of these two led at one moment
 }
 
 func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
@@ -105,7 +106,8 @@ func simulate(t *testing.T, seed uint64, d time.Duration, dir string) {
 	for _, a := range s.cast {
 		restores += a.slow.restores.Load()
 	}
-	t.Logf("%d writes were acknowledged, %d snapshots restored", acked, restores)
+	t.Logf("%d writes were acknowledged, %d snapshots restored; %d leaders were deposed slowly, and %d of them "+
+		"led beside the next one", acked, restores, s.deposed, s.both)
 	if acked < 20*int(d.Minutes()) {
 		t.Errorf("only %d writes were acknowledged: too few to tell anything", acked)
 	}
@@ -287,13 +289,17 @@ func (s *simulation) depose() {
 		}
 	}
 	stop := s.watchLogs()
-	s.changeLeaderSlowly(s.rnd, leader.labNode, others, func(to *labNode) {
+	s.deposed++
+	both := s.changeLeaderSlowly(s.rnd, leader.labNode, others, func(to *labNode) {
 		to.instance().raft.Apply(wire.EntryHeader(wire.EntryOpen, uint64(time.Now().UnixMilli())), 0)
 	})
+	if both {
+		s.both++
+	}
 	time.Sleep(s.between(500*time.Millisecond, 2*time.Second))
-	stop()
-	s.model.begin(s.nodes, s.pace)
+	s.model.begin(s.nodes, s.pace) // what the old leader has may be committed there only now
 	time.Sleep(s.between(100*time.Millisecond, 3*time.Second))
+	stop()
 	s.allApplyTheSame()
 }
 
@@ -377,8 +383,8 @@ func (s *simulation) repair() {
 	s.lost = false
 }
 
-// placed reports whether all have the places that they should. A voter that is gone for good keeps its own if
-// all who live vote and are an even number: see planBurial.
+// placed reports whether all have the places that they should. A voter that is gone for good keeps its place
+// if all who live vote and are an even number: see planBurial.
 func (s *simulation) placed() bool {
 	leader, n := s.leads(), len(s.cast)
 	if leader == nil {

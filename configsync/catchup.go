@@ -1,9 +1,12 @@
 package configsync
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
 // How long after a failure this node tries again to become ready for what is in force.
@@ -56,11 +59,7 @@ func (cu *catchingUp) once() bool {
 		return c == canary && now.Digest(r) == want
 	})
 	defer cancel()
-	st, done, err := cu.staging.unasked(ctx, source, r)
-	defer done()
-	if err == nil {
-		err = cu.switching.prepare(ctx, st, 0)
-	}
+	st, err := cu.make(ctx, source, r)
 	if ctx.Err() != nil || errors.Is(err, ErrEnded) {
 		return true // something else is in force by now, and has been said so
 	}
@@ -72,6 +71,17 @@ func (cu *catchingUp) once() bool {
 	cu.log.Error("not ready for what is in force; trying again", "release", r.ID, "err", err)
 	cu.switching.tried(&failure{want, source.Current().Number, r.ID, err})
 	return false
+}
+
+// make makes a release ready, with its hooks. Nothing else is made ready meanwhile, but what comes of it is said after
+// that: the logger is code of the program.
+func (cu *catchingUp) make(ctx context.Context, source *state.State, r Release) (*staged, error) {
+	st, done, err := cu.staging.unasked(ctx, source, r)
+	defer done()
+	if err == nil {
+		err = cu.switching.prepare(ctx, st, 0)
+	}
+	return st, err
 }
 
 // failure is an attempt to become ready that did not succeed; another follows.

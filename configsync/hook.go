@@ -60,10 +60,12 @@ func (hk *hooks) change(from, to *staged) bool {
 	return slices.ContainsFunc(hk.settings.Prepare, func(h Hook) bool { return h.concerned(from, to) })
 }
 
-// commit has what the hooks made ready used.
-func (hk *hooks) commit(p *prepared) {
+// commit has what the hooks made ready used. later gets what is to be said of it, since a lock is held.
+func (hk *hooks) commit(p *prepared, later func(say func())) {
 	for _, u := range p.hooks {
-		hk.bounded("commit", errand{u.what, commitTime, true}, u.commit)
+		if err := hk.bounded(errand{u.what, commitTime, true}, u.commit); err != nil {
+			later(func() { hk.sayFailed("commit", err) })
+		}
 	}
 }
 
@@ -102,7 +104,7 @@ func (hk *hooks) undo(p *prepared) {
 		defer close(done)
 		<-before
 		for _, u := range slices.Backward(p.hooks) {
-			hk.bounded("abort", errand{u.what, codeTime, true}, u.abort)
+			hk.sayFailed("abort", hk.bounded(errand{u.what, codeTime, true}, u.abort))
 		}
 	}()
 }

@@ -38,7 +38,7 @@ func (sw *switching) prepare(ctx context.Context, st *staged, rollout uint64) er
 // have run for else.
 func (sw *switching) preparation(st *staged, rollout uint64) (p *prepared, already bool) {
 	sw.mu.Lock()
-	defer sw.mu.Unlock()
+	defer sw.unlock()
 	p = &prepared{from: sw.now.Load().staged, to: st, rollout: rollout}
 	if p.from.digest == st.digest {
 		return p, true
@@ -55,7 +55,7 @@ func (sw *switching) preparation(st *staged, rollout uint64) (p *prepared, alrea
 // use any more.
 func (sw *switching) keep(p *prepared) (done bool, err error) {
 	sw.mu.Lock()
-	defer sw.mu.Unlock()
+	defer sw.unlock()
 	sw.prepared = p
 	source := sw.state()
 	release, _ := source.For(sw.settings.Node)
@@ -94,7 +94,7 @@ func (sw *switching) commitLocked(old *snapshot, st *staged) bool {
 		if len(p.hooks) > 0 { // else nobody is waited for, and none may see what was in use before
 			sw.committing.Store(true)
 			defer sw.committing.Store(false)
-			sw.hooks.commit(p)
+			sw.hooks.commit(p, sw.sayLocked)
 		}
 		return true
 	}
@@ -104,7 +104,7 @@ func (sw *switching) commitLocked(old *snapshot, st *staged) bool {
 // giveUp has what was prepared undone.
 func (sw *switching) giveUp() {
 	sw.mu.Lock()
-	defer sw.mu.Unlock()
+	defer sw.unlock()
 	sw.giveUpLocked()
 }
 

@@ -25,8 +25,11 @@ type errand struct {
 	always bool // it has to be run, however many have not come back
 }
 
-// call runs code of the program, which may panic, and may not come back. The error says so if it has not come
-// back in time; if ctx ends, it is ctx's. Where as many calls are under way as may be, it waits for one of them as long
+// errGoexit says that code of the program has ended its goroutine, as testing.T.FailNow does.
+var errGoexit = errors.New("it has ended its goroutine (runtime.Goexit)")
+
+// call runs code of the program, which may panic, may end its goroutine, and may not come back. The error says so if it
+// has not come back in time; if ctx ends, it is ctx's. Where as many calls are under way as may be, it waits for one of them as long
 // as they may take themselves. late gets what comes when nobody waits any more, and may be nil.
 func call[T any](ctx context.Context, s *strays, e errand, f func(context.Context) (T, error), late func(T)) (
 	got T, err error) {
@@ -42,16 +45,18 @@ func call[T any](ctx context.Context, s *strays, e errand, f func(context.Contex
 	done, gone := make(chan result), make(chan struct{})
 	go func() {
 		defer cancel()
-		var r result
-		r.got, r.err = guarded(ctx, f)
-		back()
-		select {
-		case done <- r:
-		case <-gone:
-			if r.err == nil && late != nil {
-				late(r.got)
+		r := result{err: errGoexit}
+		defer func() {
+			back()
+			select {
+			case done <- r:
+			case <-gone:
+				if r.err == nil && late != nil {
+					late(r.got)
+				}
 			}
-		}
+		}()
+		r.got, r.err = guarded(ctx, f)
 	}()
 	select {
 	case r := <-done:
@@ -113,12 +118,13 @@ func (b *base) sayPanic(what string, err error) {
 	}
 }
 
-// bounded runs code of the program that cannot fail, and does not wait longer than its limit.
-func (b *base) bounded(what string, e errand, f func()) {
+// bounded runs code of the program that cannot fail, and does not wait longer than its limit. The error says that it
+// has panicked or hangs.
+func (b *base) bounded(e errand, f func()) error {
 	if f == nil {
-		return
+		return nil
 	}
-	b.sayFailed(what, b.askProgram(context.Background(), e, unfailing(f)))
+	return b.askProgram(context.Background(), e, unfailing(f))
 }
 
 // unbounded is bounded without a limit, for what already runs in a goroutine that nobody waits for.

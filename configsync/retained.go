@@ -67,7 +67,7 @@ func (rt *retaining) makeQuietly(r Release) error {
 	ctx, stop := rt.while(rt.ctx, rt.idle)
 	defer stop()
 	st, done, err := rt.staging.unasked(ctx, rt.state(), r)
-	defer done()
+	done() // before the logger, which is code of the program, is told
 	if st == nil && ctx.Err() == nil {
 		rt.log.Debug("a release that is not in force is not ready here; trying again later", "release", r.ID, "err", err)
 	}

@@ -34,21 +34,16 @@ func (sc *selfChecks) confirm(ctx context.Context, rollout uint64) (Health, erro
 	h := Health{Node: sc.settings.Node}
 	short, cancel := context.WithTimeout(ctx, selfCheckTime)
 	defer cancel()
+	var lacks error // as the last look has shown
 	err := sc.await(short, func() bool {
-		if sc.usability.problem() != nil {
-			return false
-		}
-		r, ok := sc.switching.now.Load().source.Rollout(rollout)
-		return ok && r.Phase != PhaseStaging
+		lacks = sc.lacks(rollout)
+		return lacks == nil
 	})
 	switch {
 	case ctx.Err() != nil || sc.ctx.Err() != nil:
 		return h, err
 	case err != nil:
-		if err = sc.usability.problem(); err == nil {
-			err = errors.New("it has not heard of the switch")
-		}
-		h.Unwell = cut(err.Error(), state.MaxReason)
+		h.Unwell = cut(lacks.Error(), state.MaxReason)
 		return h, nil
 	}
 	err = sc.run(ctx)
@@ -65,6 +60,19 @@ func (sc *selfChecks) confirm(ctx context.Context, rollout uint64) (Health, erro
 		h.Unwell = cut("self-check: "+err.Error(), state.MaxReason)
 	}
 	return h, nil
+}
+
+// lacks returns what keeps this node from using what a rollout has switched to; nil if nothing does. What it uses, and
+// whether that is of the switch, is of one snapshot.
+func (sc *selfChecks) lacks(rollout uint64) error {
+	s, err := sc.usability.look()
+	if err != nil {
+		return err
+	}
+	if r, ok := s.source.Rollout(rollout); !ok || r.Phase == PhaseStaging {
+		return errors.New("it has not heard of the switch")
+	}
+	return nil
 }
 
 // run asks the program whether this node is well.

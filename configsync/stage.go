@@ -168,7 +168,7 @@ func (sg *staging) build(ctx context.Context, source *state.State, r Release, ma
 		return st, st.wrong
 	}
 	if err := sg.meets(r.Needs); err != nil {
-		return sg.stock.add(&staged{digest: d, wrong: err})
+		return sg.switching.add(&staged{digest: d, wrong: err})
 	}
 	if manifest == nil { // it was ready when bring looked, if there is any
 		var err error
@@ -187,7 +187,7 @@ func (sg *staging) build(ctx context.Context, source *state.State, r Release, ma
 			return nil, fmt.Errorf("content: %w", err)
 		}
 	}
-	return sg.stock.add(&staged{digest: d, values: values, shown: shown, wrong: wrong})
+	return sg.switching.add(&staged{digest: d, values: values, shown: shown, wrong: wrong})
 }
 
 // meets says why this program cannot use a release; nil if it can.

@@ -1,6 +1,7 @@
 package configsync
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type switching struct {
 	mu       sync.Mutex
 	prepared *prepared // hooks that have run for a release that is ready; guarded by mu
 	failed   *failure  // the last attempt to become ready for what is in force; guarded by mu
+	toSay    []func()  // for the logger, when mu is free again; guarded by mu
 }
 
 func newSwitching(b *base, hooks *hooks, stock *stock, previews *previews, defaults *staged) *switching {
@@ -35,6 +37,20 @@ func newSwitching(b *base, hooks *hooks, stock *stock, previews *previews, defau
 	sw.now.Store(newSnapshot(new(state.State), defaults, use{}, nil))
 	return sw
 }
+
+// unlock frees mu, and then tells the logger what there is to say: the logger is code of the program, and may ask
+// for what needs the lock.
+func (sw *switching) unlock() {
+	said := sw.toSay
+	sw.toSay = nil
+	sw.mu.Unlock()
+	for _, say := range said {
+		say()
+	}
+}
+
+// sayLocked has unlock call what tells the logger something.
+func (sw *switching) sayLocked(say func()) { sw.toSay = append(sw.toSay, say) }
 
 // look returns the snapshot of what is in force, for a request.
 func (sw *switching) look() *snapshot { return sw.used(sw.settled()) }
@@ -91,21 +107,29 @@ func (sw *switching) refresh() *snapshot {
 		return s
 	}
 	sw.mu.Lock()
-	defer sw.mu.Unlock()
+	defer sw.unlock()
 	return sw.switchLocked(false)
+}
+
+// add keeps a release that is ready, or can never be, as stock.add does. It is no part of a switch: what switchLocked
+// forgets, since the state of the log that it has seen needs it no more, was added before it looked.
+func (sw *switching) add(st *staged) (*staged, error) {
+	sw.mu.Lock()
+	defer sw.unlock()
+	return sw.stock.add(st)
 }
 
 // becameReady takes in that a release is ready that is not in force.
 func (sw *switching) becameReady() {
 	sw.mu.Lock()
-	defer sw.mu.Unlock()
+	defer sw.unlock()
 	sw.switchLocked(true)
 }
 
 // tried takes in how an attempt to become ready for what is in force has ended; nil = it need not be made again.
 func (sw *switching) tried(failed *failure) {
 	sw.mu.Lock()
-	defer sw.mu.Unlock()
+	defer sw.unlock()
 	sw.failed = failed
 	sw.switchLocked(true)
 }
@@ -122,8 +146,10 @@ func (sw *switching) switchLocked(again bool) *snapshot {
 	sw.settlePreparedLocked(source, want)
 	next := sw.nextLocked(old, source, to, want)
 	if next.problem == nil && to != old.use {
-		sw.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", to.canary,
-			"who", source.Current().Who, "why", source.Current().Why)
+		sw.sayLocked(func() {
+			sw.log.Info("switched", "epoch", to.epoch, "release", to.release.ID, "canary", to.canary,
+				"who", source.Current().Who, "why", source.Current().Why)
+		})
 	}
 	next.set = sw.setOf(source, next)
 	sw.now.Store(next)
@@ -141,7 +167,7 @@ func (sw *switching) nextLocked(old *snapshot, source *state.State, to use, want
 	case want == old.staged.digest:
 		return newSnapshot(source, old.staged, to, nil) // the same under another number, or no change at all
 	case st != nil && st.wrong != nil:
-		return sw.unusable(old, source, st)
+		return sw.unusableLocked(old, source, st)
 	case st == nil || !sw.commitLocked(old, st):
 		return sw.behindLocked(old, source, want, !to.release.Content.Root.IsZero())
 	}
@@ -168,14 +194,16 @@ func (sw *switching) behindLocked(old *snapshot, source *state.State, want diges
 	return next
 }
 
-// unusable returns the snapshot for as long as what is in force is nothing that this program can use.
-func (sw *switching) unusable(old *snapshot, source *state.State, st *staged) *snapshot {
+// unusableLocked returns the snapshot for as long as what is in force is nothing that this program can use.
+func (sw *switching) unusableLocked(old *snapshot, source *state.State, st *staged) *snapshot {
 	release, _ := source.For(sw.settings.Node)
 	next := newSnapshot(source, old.staged, old.use, &unusableError{source.Current().Number, release.ID, st.wrong})
 	next.wants = st.digest
-	if old.problem == nil || old.wants != st.digest {
-		sw.log.Error("this program cannot use what is in force, and is not ready; is it older than that?",
-			"epoch", source.Current().Number, "keeps", old.epoch, "err", st.wrong)
+	if _, said := errors.AsType[*unusableError](old.problem); !said || old.wants != st.digest {
+		sw.sayLocked(func() {
+			sw.log.Error("this program cannot use what is in force, and is not ready; is it older than that?",
+				"epoch", source.Current().Number, "keeps", old.epoch, "err", st.wrong)
+		})
 	}
 	return next
 }

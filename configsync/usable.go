@@ -21,14 +21,20 @@ type usability struct {
 
 // problem is Manager.Usable.
 func (us *usability) problem() error {
+	_, err := us.look()
+	return err
+}
+
+// look is problem, and returns the snapshot that it is about: a second look may be at another one.
+func (us *usability) look() (*snapshot, error) {
 	s := us.switching.now.Load()
 	if !us.switching.committing.Load() {
 		s = us.switching.refresh()
 	}
 	if e := us.seen.Load(); e != nil && e.epoch > s.source.Current().Number && time.Since(e.at) < evidenceTime {
-		return fmt.Errorf("%w: another node has shown epoch %d", ErrBehind, e.epoch)
+		return s, fmt.Errorf("%w: another node has shown epoch %d", ErrBehind, e.epoch)
 	}
-	return s.problem
+	return s, s.problem
 }
 
 // evidence is an epoch that somebody has shown to be in force.
@@ -47,12 +53,14 @@ func (m *Manager) Saw(epoch uint64) { m.usability.saw(epoch) }
 
 // saw is Manager.Saw.
 func (us *usability) saw(epoch uint64) {
-	e := us.seen.Load()
-	newer := e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime
-	if newer || epoch <= us.switching.now.Load().source.Current().Number {
-		return
+	for noted := false; !noted; {
+		e := us.seen.Load()
+		newer := e != nil && e.epoch > epoch && time.Since(e.at) < evidenceTime
+		if newer || epoch <= us.switching.now.Load().source.Current().Number {
+			return
+		}
+		noted = us.seen.CompareAndSwap(e, &evidence{epoch, time.Now()}) // else others have noted something meanwhile
 	}
-	us.seen.Store(&evidence{epoch, time.Now()})
 	us.tell()
 	time.AfterFunc(evidenceTime, us.tell) // who waits looks again
 }

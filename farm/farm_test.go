@@ -2,6 +2,7 @@
 package farm_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -148,6 +149,7 @@ func try(c *http.Client, method, url string, v any) (*http.Response, error) {
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
+	res.Body = io.NopCloser(bytes.NewReader(b)) // for who wants to say what it was
 	if err != nil || v == nil || res.StatusCode != http.StatusOK {
 		return res, err
 	}
@@ -314,7 +316,8 @@ func TestFarm_DrainUnderLoad(t *testing.T) {
 				var n int
 				if res, err := try(c, "POST", "http://"+b.Addr()+"/count", &n); err != nil || n != want {
 					if err == nil {
-						err = errors.New(res.Status)
+						why, _ := io.ReadAll(res.Body)
+						err = fmt.Errorf("%s %s", res.Status, why)
 					}
 					t.Errorf("count %d, %v; want %d", n, err, want)
 					return

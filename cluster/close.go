@@ -128,17 +128,20 @@ func (sp *stopping) sayFarewell(ctx context.Context) {
 	}
 	dismissed := err == nil && sp.othersStay()
 	sp.departure.step(func(g *goodbye) { g.dismissed = dismissed })
-	if err != nil {
+	if err != nil && sp.othersStay() {
 		sp.log.Warn("the others were not told to go on without this node's vote", keyError, err)
 	}
 }
 
-// othersStay reports whether anybody who goes on has the state and votes, or soon will.
+// othersStay reports whether anybody who goes on has the state and votes, or soon will. Whom this node has
+// let go as the leader does not stay: gossip may say so later.
 func (sp *stopping) othersStay() bool {
-	for _, srv := range sp.instance().configuration().Servers {
+	in := sp.instance()
+	gone := in.leading.letGo()
+	for _, srv := range in.configuration().Servers {
 		s := sp.directory.Get(wire.NodeOf(string(srv.ID)))
 		if s != nil && s.Node != sp.id && s.Server() == string(srv.ID) && s.Status == roster.Alive &&
-			!s.Leaving && Role(s.Role) == Ordinary {
+			!s.Leaving && s.Boot > gone[string(srv.ID)] && Role(s.Role) == Ordinary {
 			return true
 		}
 	}
@@ -246,11 +249,11 @@ func (n *Node) release() (err error) {
 // then, and its memory with it: they may have no quorum without it, and then it counts that it is gone for
 // good.
 func (sp *stopping) giveNotice(in *instance) {
-	patience := noticePatience
+	patience := 2 * noticePatience // gossip may carry something else before
 	if !sp.durable() && !sp.departure.now().dismissed && len(in.configuration().Servers) > 1 &&
 		in.stop() == nil {
 		sp.departure.step(func(g *goodbye) { g.over = true })
-		patience *= 2 // the news that this node is leaving comes first
+		patience += noticePatience // the news that this node is leaving comes first
 	}
 	sp.departure.step(func(g *goodbye) { g.last = true })
 	end := time.After(patience)

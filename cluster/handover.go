@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,19 +16,60 @@ import (
 // handover is the latest transfer of leadership that this node has asked its raft for. What raft sends to a
 // follower is not held back meanwhile: raft sees to it first that the heir has the whole log, and waits for
 // its sender to return. The zero value has had none, and nil never has.
+//
+// Leadership is handed to nobody whose vote is being taken, and no vote is taken of whom it is handed to:
+// raft takes up both in any order. An heir without a vote cannot lead, and the farm would have no leader
+// until the next election.
 type handover struct {
 	mu    sync.Mutex
-	until time.Time // raft gives up by then
-	times int       // that there was one
+	until time.Time      // raft gives up by then
+	times int            // that there was one
+	heir  string         // to whom leadership is handed until then; "" if raft has answered
+	taken map[string]int // how many changes that take a server's vote are under way
 	begun broadcast.Signal
 }
 
-func (h *handover) begin(patience time.Duration) {
+// begin reports whether leadership may be handed to heir. If so, end is called with raft's answer.
+func (h *handover) begin(heir string, patience time.Duration) bool {
 	h.mu.Lock()
-	h.until = time.Now().Add(patience)
+	defer h.mu.Unlock()
+	if h.taken[heir] > 0 {
+		return false
+	}
+	h.heir, h.until = heir, time.Now().Add(patience)
 	h.times++
-	h.mu.Unlock()
 	h.begun.Notify()
+	return true
+}
+
+func (h *handover) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heir = ""
+}
+
+// takeVote takes the vote of a server by change, unless leadership is being handed to it.
+func (h *handover) takeVote(server string, change func() error) error {
+	h.mu.Lock()
+	if h.heir == server && time.Now().Before(h.until) {
+		h.mu.Unlock()
+		return fmt.Errorf("%s: %w", server, raft.ErrLeadershipTransferInProgress)
+	}
+	if h.taken == nil {
+		h.taken = make(map[string]int)
+	}
+	h.taken[server]++
+	h.mu.Unlock()
+	defer h.voteTaken(server)
+	return change()
+}
+
+func (h *handover) voteTaken(server string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.taken[server]--; h.taken[server] == 0 {
+		delete(h.taken, server)
+	}
 }
 
 // underWay reports whether raft may be at it.
@@ -76,11 +118,13 @@ type begunTransfer struct {
 	at   time.Time // of the answer
 }
 
-func watchTransfer(f raft.Future) *begunTransfer {
+// watchTransfer calls end when raft has answered.
+func watchTransfer(f raft.Future, end func()) *begunTransfer {
 	t := &begunTransfer{done: make(chan struct{})}
 	go func() {
 		t.err = f.Error()
 		t.at = time.Now()
+		end()
 		close(t.done)
 	}()
 	return t
@@ -123,19 +167,24 @@ func (h *handingOver) transfer(heir string) raft.Future {
 	if err := h.unfitHeir(heir, patience); err != nil {
 		return refusedTransfer{err}
 	}
-	h.latest.begin(patience) // raft's election timeout
-	t := watchTransfer(h.raft.LeadershipTransferToServer(raft.ServerID(heir), raft.ServerAddress(heir)))
+	if !h.latest.begin(heir, patience) { // raft's election timeout
+		return refusedTransfer{fmt.Errorf("the vote of %s is being taken", heir)}
+	}
+	id, addr := raft.ServerID(heir), raft.ServerAddress(heir)
+	t := watchTransfer(h.raft.LeadershipTransferToServer(id, addr), h.latest.end)
 	h.node.spawn(func() { h.dropHeir(t, heir, patience) })
 	return t
 }
 
-// unfitHeir says why a server cannot take over: it was not heard within patience, so that raft's sender is in
-// an earlier call to it, perhaps, and does not return for seconds; or it is sent a snapshot, which may take
-// minutes.
+// unfitHeir says why a server cannot take over: it has no vote; or it was not heard within patience, so that
+// raft's sender is in an earlier call to it, perhaps, and does not return for seconds; or it is sent a
+// snapshot, which may take minutes.
 func (h *handingOver) unfitHeir(server string, patience time.Duration) error {
 	f := h.layer.followers.of(server)
 	_, heard, fed := f.known()
 	switch ago := time.Since(heard); {
+	case !slices.Contains(h.voters(), server):
+		return fmt.Errorf("%s has no vote", server)
 	case heard.IsZero():
 		return fmt.Errorf("%s was not heard yet", server)
 	case ago > patience:

@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
+	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
 // atWork reports whether a node's Raft is busy with something that its leader has sent.
@@ -158,6 +162,62 @@ func TestHandOverToNobody(t *testing.T) {
 		leader.stopping.handOver()
 		if took := time.Since(began); took > in.node.cfg.Tuning.Heartbeat+50*time.Millisecond {
 			l.t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// Leadership is not handed to a server whose vote is being taken, nor to one that has none any more; and the
+// vote of an heir is not taken while it is to take over. Otherwise raft could take up both, in any order.
+func TestTransferBesideAVoteThatIsTaken(t *testing.T) {
+	t.Parallel()
+	inLab(t, 3, false, func(l *lab) {
+		leader, others := l.leader()
+		in, heir := leader.instance(), others[0].instance().server
+		latest := in.handing.latest
+		err := latest.takeVote(heir, func() error {
+			if f := in.handing.transfer(heir); begun(f) {
+				l.t.Error("leadership is handed to a server whose vote is being taken")
+			}
+			return nil
+		})
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if !latest.begin(heir, time.Second) {
+			l.t.Fatal("its vote is still being taken")
+		}
+		demote := voting.Change{Kind: voting.Demote, Server: heir}
+		err = in.leading.now().controlling.carryOut(demote)
+		if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+			l.t.Errorf("the vote of an heir is taken: %v", err)
+		}
+		time.Sleep(time.Second) // an answer of raft may never come
+		if err := in.leading.now().controlling.carryOut(demote); err != nil {
+			l.t.Error(err)
+		}
+		if f := in.handing.transfer(heir); begun(f) {
+			l.t.Error("leadership is handed to a server that has no vote")
+		}
+	})
+}
+
+// A leader that is about to stop knows of a node that it has let go that this one stops as well, before
+// gossip says so: otherwise it would wait for somebody to lead who is gone.
+func TestWhoIsLetGoDoesNotStay(t *testing.T) {
+	t.Parallel()
+	inLab(t, 2, true, func(l *lab) {
+		leader, others := l.leader()
+		if !leader.stopping.othersStay() {
+			l.t.Fatal("nobody stays")
+		}
+		in, id := others[0].instance(), others[0].standing.Identity()
+		from := wire.Hello{Source: in.server, Boot: id.Boot}
+		err := leader.instance().leading.answerFarewell(l.t.Context(), from, voting.Demote, in.server)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if leader.stopping.othersStay() {
+			l.t.Error("who has said farewell stays")
 		}
 	})
 }

@@ -14,6 +14,15 @@ type leading struct {
 // now returns the present leadership; nil if this node does not lead.
 func (ld *leading) now() *leadership { return ld.lead.Load() }
 
+// letGo returns the servers that this node has let go since it leads, each with the counter of the run that
+// stops; nil if it does not lead.
+func (ld *leading) letGo() map[string]uint64 {
+	if l := ld.now(); l != nil {
+		return l.controlling.letGoSoFar()
+	}
+	return nil
+}
+
 // watch starts and ends leaderships. raft waits for this channel to be read, so nothing slow is done here.
 func (ld *leading) watch(notify <-chan bool) {
 	for {

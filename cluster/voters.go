@@ -114,19 +114,20 @@ func (ct *controlling) applied(servers []string) map[string]uint64 {
 func (ct *controlling) carryOut(c voting.Change) error {
 	ct.changing.Store(true)
 	defer ct.changing.Store(false)
-	r, id := ct.in.raft, raft.ServerID(c.Server)
-	var f raft.IndexFuture
+	r, id, addr := ct.in.raft, raft.ServerID(c.Server), raft.ServerAddress(c.Server)
+	take := ct.in.handing.latest.takeVote
 	switch c.Kind {
 	case voting.AddNonvoter:
-		f = r.AddNonvoter(id, raft.ServerAddress(c.Server), 0, changeTimeout)
+		return ct.in.guard(r.AddNonvoter(id, addr, 0, changeTimeout))
 	case voting.Promote:
-		f = r.AddVoter(id, raft.ServerAddress(c.Server), 0, changeTimeout)
+		return ct.in.guard(r.AddVoter(id, addr, 0, changeTimeout))
 	case voting.Demote:
-		f = r.DemoteVoter(id, 0, changeTimeout)
+		return take(c.Server, func() error { return ct.in.guard(r.DemoteVoter(id, 0, changeTimeout)) })
 	case voting.Remove:
-		f = r.RemoveServer(id, 0, changeTimeout)
+		return take(c.Server, func() error { return ct.in.guard(r.RemoveServer(id, 0, changeTimeout)) })
+	default:
+		return nil
 	}
-	return ct.in.guard(f)
 }
 
 // silence returns for how long neither gossip nor Raft has had contact to each server, as far as this leader

@@ -145,9 +145,9 @@ func (l *lab) calm() {
 
 // changeLeaderSlowly has the others lose sight of the leader while what they answered last is still on its
 // way to it, so that it goes on to believe and to take writes, and lets some of what the new leader sends
-// overtake the rest. It reports whether both led at one moment. When the others give a leader up follows from
-// the failure hint, see DESIGN.md: half a heartbeat timeout after the hint, unless they have heard it since. So
-// the hint comes when they hear it for the last time.
+// overtake the rest. It reports whether both led at one moment. The others give a leader up half a heartbeat
+// timeout after the failure hint, unless they have heard it since (DESIGN.md, Failure hint). So the hint
+// comes when they hear it for the last time.
 func (l *lab) changeLeaderSlowly(rnd *rand.Rand, leader *labNode, others []*labNode,
 	write func(to *labNode)) (both bool) {
 	ms := func(low, high int) time.Duration { return time.Duration(low+rnd.IntN(high-low)) * time.Millisecond }

@@ -12,13 +12,31 @@ import (
 // leftTime is how long goroutines may take to end when the tests have.
 const leftTime = time.Minute
 
-// Run is Main for tests that leave nothing running: when they have passed, no
-// goroutine may be left that runs code of the packages below path, an import path: one that is has leaked.
+// Run is Main for tests that leave nothing running, and nothing open: when they have passed, no goroutine may be left that
+// runs code of the packages below path, an import path, and there may be no more descriptors of any kind than before (where
+// the system lists them, on Linux; elsewhere it says that they are not counted). What is left has leaked.
 func Run(m *testing.M, path string) int {
+	before, told := openNow()
 	code := Main(m)
 	if code != 0 {
 		return code
 	}
+	if code = runs(path); code != 0 {
+		return code
+	}
+	if !told {
+		fmt.Printf("descriptors are not counted on %s\n", runtime.GOOS)
+		return 0
+	}
+	if left := stillOpen(before, leftTime); left != "" {
+		fmt.Fprintf(os.Stderr, "FAIL: descriptors are left: %s\n", left)
+		return 1
+	}
+	return 0
+}
+
+// runs returns 1, and says so, if goroutines of the packages below path do not end.
+func runs(path string) int {
 	left := goroutines(path)
 	for end := time.Now().Add(leftTime); len(left) > 0 && time.Now().Before(end); left = goroutines(path) {
 		<-time.After(10 * time.Millisecond)

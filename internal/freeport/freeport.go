@@ -54,6 +54,13 @@ func Addr() (string, error) {
 	}
 }
 
+// Held returns how many sockets this process holds to claim ports, which it keeps for as long as it lives.
+func Held() int {
+	given.Lock()
+	defer given.Unlock()
+	return len(given.claims)
+}
+
 // claimLocked takes a block that no process has, at random: those that were just given up may still be in use by processes that
 // a test has left behind.
 func claimLocked() error {

@@ -108,7 +108,9 @@ func (d *doorway) end() int {
 }
 
 // The secret that all certificates of the farm's nodes come from is changed by three rolling restarts, under load: no
-// request by a front fails meanwhile. In the end the old secret opens nothing.
+// request by a front fails meanwhile.
+//
+// Slow: five nodes are started three times more each.
 func TestSecretRotatesUnderLoad(t *testing.T) {
 	old, fresh := admin.NewSecret(), admin.NewSecret()
 	secrets := []string{old}
@@ -193,8 +195,10 @@ func (a *ca) newest(node string) *tls.Certificate {
 
 // Certificates of an operator's own authority expire and are renewed under load, again and again: no request by a front
 // fails. Once the first ones have expired, each node is started anew, so that it meets all others by newer ones.
+//
+// Slow: five nodes with certificates of their own, under load.
 func TestCertificatesRenewedUnderLoad(t *testing.T) {
-	const life, renewed = 2 * time.Minute, 30 * time.Second
+	const life, renewed = 40 * time.Second, 10 * time.Second
 	var a *ca // of the bubble's time
 	c := fronted(func(n *farmtest.Node, c *farm.Config) {
 		if a == nil {

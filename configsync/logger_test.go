@@ -38,7 +38,7 @@ var inquiries = map[string]func(context.Context, *configsync.Manager){
 	"Diff":              func(_ context.Context, m *configsync.Manager) { m.Diff(0, 1) },
 	"Digest":            func(_ context.Context, m *configsync.Manager) { m.Digest(1) },
 	"Epochs":            func(_ context.Context, m *configsync.Manager) { m.Epochs() },
-	"EpochCredential":   func(_ context.Context, m *configsync.Manager) { m.EpochCredential(configsync.Epoch{Number: 1}) },
+	"EpochAuthority":    func(_ context.Context, m *configsync.Manager) { m.EpochAuthority(configsync.Epoch{Number: 1}) },
 	"Explain":           func(_ context.Context, m *configsync.Manager) { m.Explain(configsync.Question{Config: "site"}) },
 	"FS":                func(ctx context.Context, m *configsync.Manager) { m.FS(m.Context(ctx)).Open("x") },
 	"Files":             func(_ context.Context, m *configsync.Manager) { m.Files(0) },

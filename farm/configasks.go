@@ -61,8 +61,9 @@ func answered[Q, A any](details string, f func(Q) (A, error)) (any, error) {
 }
 
 func (f *Farm) epochOf(e configsync.Epoch) order.ConfigEpoch {
+	by, credential := f.configs.EpochAuthority(e)
 	return order.ConfigEpoch{Epoch: e.Number, Release: e.Release, Revision: e.Revision, Index: e.Index, Time: e.Time, Who: e.Who,
-		Credential: f.configs.EpochCredential(e), Why: e.Why}
+		By: string(by), Credential: credential, Why: e.Why}
 }
 
 func (f *Farm) configFiles(q order.ConfigOf) (order.ConfigFiles, error) {

@@ -173,7 +173,8 @@ func whoHasDone(t *testing.T, site string) {
 		t.Fatal(err)
 	}
 	n := len(past.Epochs)
-	if n < 2 || past.Epochs[n-2].Credential != "ci" || past.Epochs[n-1].Who != "eve" || past.Epochs[n-1].Credential != "" {
+	if n < 2 || past.Epochs[n-2].Credential != "ci" || past.Epochs[n-2].By != "credential" ||
+		past.Epochs[n-1].Who != "eve" || past.Epochs[n-1].Credential != "" || past.Epochs[n-1].By != "secret" {
 		t.Errorf("who has put it in force: %+v", past.Epochs[max(0, n-2):])
 	}
 	for _, r := range all.Releases {

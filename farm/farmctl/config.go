@@ -344,7 +344,7 @@ func (c *configCall) history(ctx context.Context, _ []string) error {
 	for i := len(past.Epochs) - 1; i >= 0; i-- {
 		e := past.Epochs[i]
 		rows = append(rows, []string{strconv.FormatUint(e.Epoch, 10), strconv.FormatUint(e.Revision, 10),
-			e.Time.UTC().Format(time.DateTime), dash(e.Who), dash(e.Credential), dash(e.Why)})
+			e.Time.UTC().Format(time.DateTime), dash(e.Who), shownBy(e), dash(e.Why)})
 	}
 	return table(c.out, []string{"EPOCH", "REVISION", "TIME (UTC)", "WHO", "CREDENTIAL", "WHY"}, rows)
 }

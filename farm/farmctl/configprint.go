@@ -53,7 +53,7 @@ func (v configView) print(w io.Writer) error {
 		fmt.Fprintln(w, "No configuration was ever put in force: all nodes have the defaults of their program.")
 	} else {
 		fmt.Fprintf(w, "Epoch %d, revision %d, since %s by %s: %s\n", v.Epoch, v.Revision,
-			v.Time.UTC().Format("2006-01-02 15:04:05 UTC"), saidAndShown(v.Who, v.Credential), dash(v.Why))
+			v.Time.UTC().Format("2006-01-02 15:04:05 UTC"), saidAndShown(v.ConfigEpoch), dash(v.Why))
 	}
 	for _, file := range v.Files {
 		fmt.Fprintf(w, "    %s\n", printable(file))

@@ -264,7 +264,7 @@ func (c *releaseCall) list(ctx context.Context) error {
 		e := all.Epochs[n-1]
 		now = e.Release
 		fmt.Fprintf(c.out, "Epoch %d, release %d, since %s by %s: %s\n", e.Epoch, e.Release,
-			e.Time.UTC().Format("2006-01-02 15:04:05 UTC"), saidAndShown(e.Who, e.Credential), dash(e.Why))
+			e.Time.UTC().Format("2006-01-02 15:04:05 UTC"), saidAndShown(e), dash(e.Why))
 	} else {
 		fmt.Fprintln(c.out, "No release was ever put in force.")
 	}

@@ -36,7 +36,11 @@ type ConfigEpoch struct {
 	Who      string    `json:"who"` // as he said himself
 	Why      string    `json:"why"`
 
-	// Credential is the name of that by which it was put in force; "" = by somebody with the farm's secret.
+	// By is by what right it was put in force, a configsync.Authority: credential, secret, return, unknown. "" = the node
+	// that has answered is older, and does not say it.
+	By string `json:"by,omitempty"`
+
+	// Credential is the name of that by which it was put in force; "" = By says something else.
 	Credential string `json:"credential,omitempty"`
 }
 

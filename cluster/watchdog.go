@@ -110,15 +110,23 @@ func (s *stalls) notePoisoned(w *logWrite, after time.Duration) bool {
 // giveUp ends the node's part in the farm because of a write that has not returned, unless it waits for a
 // file descriptor: there may be one at any time, and a new process might get none either.
 func (s *stalls) giveUp(w *logWrite, after time.Duration) {
+	if s.hopeless(w, after) { // said without the lock: the logger is code of the program, and may hang
+		s.node.fail(fmt.Errorf("%w for %v", ErrStalled, after))
+	}
+}
+
+// hopeless reports whether there is nothing more to wait for, and else has giveUp look again.
+func (s *stalls) hopeless(w *logWrite, after time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case w.returned:
-	case !s.storage.starved():
-		s.node.fail(fmt.Errorf("%w for %v", ErrStalled, after))
-	default:
-		s.timer = time.AfterFunc(stallPatience, func() { s.giveUp(w, after+stallPatience) })
+	if w.returned {
+		return false
 	}
+	if !s.storage.starved() {
+		return true
+	}
+	s.timer = time.AfterFunc(stallPatience, func() { s.giveUp(w, after+stallPatience) })
+	return false
 }
 
 // recovered is called when a write that took too long has returned.

@@ -80,31 +80,43 @@ func (n *noise) count(means, line string) bool {
 	h.last = strings.TrimSpace(line)
 	if h.timer == nil {
 		wait := max(noiseSoon, noiseEvery-time.Since(h.said))
-		h.timer = time.AfterFunc(wait, func() {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.sayLocked(means, h)
-		})
+		h.timer = time.AfterFunc(wait, func() { n.say(means, h) })
 	}
 	return true
 }
 
-func (n *noise) sayLocked(means string, h *heard) {
-	if h.count == 0 {
-		return
+// say makes a line of what there was of one kind.
+func (n *noise) say(means string, h *heard) {
+	if count, last := n.take(h); count > 0 { // without the lock: the logger is code of the program
+		n.log.Warn(means, "count", count, "last", last)
 	}
-	n.log.Warn(means, "count", h.count, "last", h.last)
-	h.count, h.timer, h.said = 0, nil, time.Now()
+}
+
+// take returns what there was, which begins anew.
+func (n *noise) take(h *heard) (count int, last string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if count, last = h.count, h.last; count > 0 {
+		h.count, h.timer, h.said = 0, nil, time.Now()
+	}
+	return count, last
 }
 
 func (n *noise) end() {
+	for means, h := range n.close() {
+		n.say(means, h)
+	}
+}
+
+// close has nothing counted any more, and returns what there is of each kind.
+func (n *noise) close() map[string]*heard {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.over = true
-	for means, h := range n.of {
+	for _, h := range n.of {
 		if h.timer != nil {
 			h.timer.Stop()
 		}
-		n.sayLocked(means, h)
 	}
+	return n.of
 }

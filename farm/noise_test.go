@@ -1,7 +1,9 @@
 package farm
 
 import (
+	"context"
 	"fmt"
+	"log"
 	"log/slog"
 	"strings"
 	"testing"
@@ -58,3 +60,45 @@ func TestNoise(t *testing.T) {
 		}
 	})
 }
+
+// A logger that is told of noise may make some: it is told when no lock is held.
+func TestNoise_LoggerMakesSome(t *testing.T) {
+	var l *log.Logger
+	lines := 0
+	l = newNoise(slog.New(onLine(func() {
+		lines++
+		l.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+	})))
+	done := make(chan struct{})
+	go func() {
+		l.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+		l.Writer().(*noise).say(l.Writer().(*noise).only())
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the logger waits for itself")
+	}
+	if lines != 1 {
+		t.Errorf("%d lines", lines)
+	}
+}
+
+// only returns the one kind of what was heard.
+func (n *noise) only() (means string, h *heard) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for means, h = range n.of {
+		break
+	}
+	return means, h
+}
+
+// onLine is a slog.Handler that does something at each line.
+type onLine func()
+
+func (onLine) Enabled(context.Context, slog.Level) bool    { return true }
+func (f onLine) Handle(context.Context, slog.Record) error { f(); return nil }
+func (f onLine) WithAttrs([]slog.Attr) slog.Handler        { return f }
+func (f onLine) WithGroup(string) slog.Handler             { return f }

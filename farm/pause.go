@@ -97,14 +97,9 @@ func (f *Farm) present(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if f.configs.Usable() != nil { // most often for the time that a peer's answer takes
-			ctx, cancel := context.WithTimeout(r.Context(), shortly)
-			err := f.configs.AwaitUsable(ctx)
-			cancel()
-			if err != nil {
-				f.elsewhere(w, r, fmt.Errorf("this node cannot use what is in force: %w", f.configs.Usable()))
-				return
-			}
+		if err := f.awaitUsable(r.Context()); err != nil {
+			f.elsewhere(w, r, fmt.Errorf("this node cannot use what is in force: %w", err))
+			return
 		}
 		if f.isolated() && f.gate.Strict(r) {
 			f.elsewhere(w, r, errors.New("this node has no contact to a majority of the farm, and the route is strict"))
@@ -112,6 +107,20 @@ func (f *Farm) present(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// awaitUsable returns nil if this node uses what is in force, or does so shortly: most often that takes as long as a
+// peer's answer does. The error says why not.
+func (f *Farm) awaitUsable(ctx context.Context) error {
+	if f.configs.Usable() == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, shortly)
+	defer cancel()
+	if f.configs.AwaitUsable(ctx) == nil {
+		return nil
+	}
+	return f.configs.Usable() // nil, if that has come at this moment
 }
 
 // maxSilence is for how long a node may be without proof that it has what the farm has, before it is isolated.

@@ -3,6 +3,9 @@ package farm
 import (
 	"testing"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // A pause is noticed by whoever looks first, and stays noticed until it is proved that nothing was missed.
@@ -37,4 +40,27 @@ func TestPulse(t *testing.T) {
 			t.Errorf("%s: a request that comes after it: ran = %v", c.name, got)
 		}
 	}
+}
+
+// A node that gets able to use what is in force at the very moment at which a request gives up waiting for that takes
+// the request.
+func TestAwaitUsable(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m, err := configsync.New(configsync.Settings{Node: "n1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		f := &Farm{configs: m}
+		for epoch := range uint64(100) {
+			m.Saw(epoch + 1)
+			time.Sleep(10*time.Second - shortly) // what was seen counts for 10 s
+			if m.Usable() == nil {
+				t.Fatal("it is usable already")
+			}
+			if err := f.awaitUsable(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

@@ -209,9 +209,14 @@ func (g *Gate) linger(ctx context.Context, undone <-chan struct{}) {
 // It returns how many still are. After Drain, peers and clients start none, unless there is no peer to send
 // them to.
 func (g *Gate) Finish(ctx context.Context) int {
-	g.handlers.wait(ctx)
-	g.streams.wait(ctx)
-	return max(g.handlers.wait(ctx), g.streams.count())
+	for {
+		g.handlers.wait(ctx)
+		g.streams.wait(ctx)
+		n := max(g.handlers.wait(ctx), g.streams.count())
+		if n == 0 || ctx.Err() != nil { // else there is a new one
+			return n
+		}
+	}
 }
 
 // Idle waits until no request is being answered or forwarded here and no WebSocket is open, or ctx ends. It

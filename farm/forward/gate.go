@@ -184,20 +184,25 @@ func (g *Gate) announceHop() {
 
 // announce tells the peers whether they may choose this node.
 func (g *Gate) announce() {
+	if tag, err := g.gossipStage(); err != nil { // said without the lock: the logger is code of the program
+		g.cfg.Logger.Warn("gossip of the gate's stage failed", "stage", tag, "err", err)
+	}
+}
+
+// gossipStage gossips the stage, if that is due.
+func (g *Gate) gossipStage() (tag string, err error) {
 	g.tagMu.Lock()
 	defer g.tagMu.Unlock()
 	if g.local.Load() == nil {
-		return // not yet
+		return "", nil // not yet
 	}
-	tag := g.tag()
-	if tag == g.announced {
-		return
+	if tag = g.tag(); tag == g.announced {
+		return tag, nil
 	}
-	if err := g.peers.SetTag(TagGate, tag); err != nil {
-		g.cfg.Logger.Warn("gossip of the gate's stage failed", "stage", tag, "err", err)
-		return
+	if err = g.peers.SetTag(TagGate, tag); err == nil {
+		g.announced = tag
 	}
-	g.announced = tag
+	return tag, err
 }
 
 // tag returns TagGate.

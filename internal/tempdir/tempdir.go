@@ -36,8 +36,9 @@ type Dir struct {
 }
 
 // Make makes a folder with a name that begins with kind, where the system has temporary files. Nobody but this user can
-// look into it. Before, it removes the folders of this kind that killed processes have left. The caller removes it by
-// Remove. The errors are of the disk.
+// look into it. Before, it removes the folders of this kind that killed processes have left, and waits for that: so
+// there is room for what comes, and what they have left does not add up. The caller removes it by Remove. The errors
+// are of the disk.
 func Make(kind string) (*Dir, error) {
 	prefix := kind + "-" + kernel() + "-"
 	sweep(os.TempDir(), prefix, time.Now())

@@ -35,7 +35,7 @@ func (pb *publishing) begin(ctx context.Context, w Write, release uint64, p Plan
 	return pb.writing.write(ctx, w, cmd, func(s *state.State) (Files, error) {
 		r, ok := s.Release(release)
 		if !ok || release == 0 {
-			return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
+			return nil, noRelease(release)
 		}
 		return filesOf(s, r.Revision), nil
 	})
@@ -72,7 +72,7 @@ func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint6
 	}
 	e, ok := m.state().Epoch(to)
 	if !ok || e.Release == 0 {
-		return 0, fmt.Errorf("%w: %d", ErrNoEpoch, to)
+		return 0, noEpoch(to)
 	}
 	r, err := m.Activate(ctx, w, e.Release, Plan{})
 	return r.Epoch, err

@@ -2,6 +2,7 @@ package configsync
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/seed48eb2e21/webfarm/internal/fault"
 )
@@ -67,3 +68,13 @@ var (
 	// ErrClosed says that the Manager was closed.
 	ErrClosed = fault.ErrClosed
 )
+
+// noEpoch is ErrNoEpoch, and says where those are listed that are kept.
+func noEpoch(number uint64) error {
+	return fmt.Errorf("%w: %d; farmctl config history lists those that are", ErrNoEpoch, number)
+}
+
+// noRelease is ErrNoRelease, as noEpoch is ErrNoEpoch.
+func noRelease(id uint64) error {
+	return fmt.Errorf("%w: %d; farmctl releases lists those that are", ErrNoRelease, id)
+}

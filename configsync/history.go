@@ -1,8 +1,6 @@
 package configsync
 
 import (
-	"fmt"
-
 	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
@@ -28,7 +26,7 @@ func (m *Manager) Files(number uint64) (Files, Epoch, error) {
 		e, ok = s.Current(), true
 	}
 	if !ok {
-		return nil, Epoch{}, fmt.Errorf("%w: %d", ErrNoEpoch, number)
+		return nil, Epoch{}, noEpoch(number)
 	}
 	return filesOf(s, e.Revision), e, nil
 }

@@ -92,7 +92,7 @@ func (m *Manager) Overwritten(release uint64) (*OverwriteError, error) {
 	s := m.state()
 	r, ok := s.Release(release)
 	if !ok || release == 0 {
-		return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
+		return nil, noRelease(release)
 	}
 	was := slices.ContainsFunc(s.Epochs(), func(e Epoch) bool { return e.Release == release && !e.Failed })
 	if was || s.Canary().Release == release {

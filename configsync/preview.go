@@ -31,7 +31,8 @@ func kept(s *state.State, release uint64) (Release, error) {
 	i := slices.IndexFunc(all, func(r Release) bool { return r.ID == release })
 	switch {
 	case i < 0:
-		return Release{}, fmt.Errorf("%w: the nodes do not keep release %d any more: publish it again", ErrNoRelease, release)
+		return Release{}, fmt.Errorf("%w: the nodes do not keep release %d: farmctl releases lists those that they keep; "+
+			"one that is gone has to be published again", ErrNoRelease, release)
 	case s.Disowned(all[i]):
 		return Release{}, fmt.Errorf("%w: release %d was published with it", credential.ErrRevoked, release)
 	}
@@ -68,7 +69,7 @@ func (pv *previewing) snapshot(release uint64, want digest) (*snapshot, error) {
 	source := now.source
 	r, ok := source.Release(release)
 	if !ok || source.Digest(r) != want {
-		return nil, fmt.Errorf("%w: %d", ErrNoRelease, release)
+		return nil, noRelease(release)
 	}
 	if in, _ := source.For(pv.settings.Node); in.ID == r.ID {
 		return nil, nil

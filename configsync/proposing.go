@@ -76,8 +76,8 @@ func (pp *proposing) step(ctx context.Context, switches bool, cmd []byte) error 
 // busy is ErrBusy, and says what by.
 func (pp *proposing) busy(rollout uint64) error {
 	if c := pp.state().Canary(); c.Release != 0 && c.Rollout == rollout {
-		return fmt.Errorf("%w: release %d is a canary on %s, and has to be activated or given up first", ErrBusy,
-			c.Release, strings.Join(c.Nodes, ", "))
+		return fmt.Errorf("%w: release %[2]d is a canary on %s, and has to be activated or given up first: farmctl activate %[2]d, or "+
+			"farmctl canary end", ErrBusy, c.Release, strings.Join(c.Nodes, ", "))
 	}
 	return fmt.Errorf("%w: rollout %d is in progress: wait for its end, or end it (farmctl abort)", ErrBusy, rollout)
 }
@@ -89,11 +89,11 @@ func outcome(a state.Answer, w Write) error {
 	case state.Conflict:
 		return fmt.Errorf("%w: that was epoch %d, and %d is in force", ErrConflict, w.Epoch, a.Epoch)
 	case state.Busy:
-		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it", ErrBusy, a.Rollout)
+		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it (farmctl abort)", ErrBusy, a.Rollout)
 	case state.NoRelease:
-		return ErrNoRelease
+		return fmt.Errorf("%w; farmctl releases lists those that are", ErrNoRelease)
 	case state.Ended:
-		return ErrEnded
+		return fmt.Errorf("%w; farmctl releases shows what is", ErrEnded)
 	case state.UnknownCredential:
 		return credential.ErrUnknown
 	case state.ExpiredCredential:

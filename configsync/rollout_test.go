@@ -417,7 +417,8 @@ func TestCanary(t *testing.T) {
 				t.Errorf("%+v", st)
 			}
 			if err := tryPut(m, "site.yaml", "banner: c\n"); !errors.Is(err, configsync.ErrBusy) ||
-				!strings.HasSuffix(err.Error(), "release 2 is a canary on n2, and has to be activated or given up first") {
+				!strings.HasSuffix(err.Error(), "release 2 is a canary on n2, and has to be activated or given up first: "+
+					"farmctl activate 2, or farmctl canary end") {
 				t.Error(err)
 			}
 			if err := m.EndCanary(t.Context(), m.Canary().Rollout, "me", "seen enough"); err != nil {

@@ -64,7 +64,7 @@ func (rd *reading) secretAt(config, field string) (at secret.Place, err error) {
 	case err != nil:
 		return at, fmt.Errorf("%s: %w", config, err)
 	case !info.Secret:
-		return at, fmt.Errorf("%s.%s is no secret, and is set as other fields are", config, in)
+		return at, fmt.Errorf("%s.%s is no secret, and is set as other fields are (farmctl config set)", config, in)
 	}
 	return secret.Place{Config: config, Field: in.String()}, nil
 }

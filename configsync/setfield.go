@@ -23,7 +23,8 @@ import (
 func SetField(file, text, section, field, value string) (string, error) {
 	var v yaml.Node
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil {
-		return "", fmt.Errorf("configsync: the value %q is no YAML: %w", value, err)
+		return "", fmt.Errorf("configsync: the value %q is no YAML: %w; write text in quotes, such as '%s'", value, err,
+			strconv.Quote(value))
 	}
 	if v.Kind == 0 && strings.Contains(value, "#") || v.Kind != 0 && commented(v.Content[0]) {
 		return "", fmt.Errorf("configsync: a part of the value %s is a comment (#), as YAML is read: write it in "+
@@ -56,7 +57,8 @@ func editField(file, text, section, field string, v *yaml.Node) (string, error) 
 		in = append(tree.Path{"paths", section}, in...)
 	}
 	if ext := path.Ext(file); ext != ".yaml" && ext != ".yml" {
-		return "", fmt.Errorf("configsync: %s: single fields can be set in YAML files only", file)
+		return "", fmt.Errorf("configsync: %s: single fields can be set in YAML files only: change a copy of it, and put that (farmctl config "+
+			"put)", file)
 	}
 	if _, err := tree.Parse(file, []byte(text)); err != nil {
 		return "", err
@@ -75,7 +77,7 @@ func editField(file, text, section, field string, v *yaml.Node) (string, error) 
 		}
 	}
 	if !setIn(doc.Content[0], in, v) {
-		return "", fmt.Errorf("configsync: %s does not set %s", file, in)
+		return "", fmt.Errorf("configsync: %s does not set %s; farmctl config explain shows which files do", file, in)
 	}
 	var out bytes.Buffer
 	e := yaml.NewEncoder(&out)

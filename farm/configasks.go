@@ -101,8 +101,8 @@ func (f *Farm) tryChange(w order.ConfigWrite, to func(configsync.Files) (configs
 		return done, err
 	}
 	if done.Was = e.Number; e.Number != w.Epoch {
-		return done, fmt.Errorf("%w: that was epoch %d, and %d is in force", configsync.ErrConflict,
-			w.Epoch, e.Number)
+		return done, fmt.Errorf("%w: that was epoch %d, and %d is in force: look at what has changed (farmctl config "+
+			"diff), and decide again", configsync.ErrConflict, w.Epoch, e.Number)
 	}
 	files, err := to(old)
 	if err != nil {

@@ -81,9 +81,9 @@ func (c *call) check(ctx context.Context, path string) error {
 	case err != nil || n == 0:
 		return err
 	case n == 1:
-		return fmt.Errorf("%w: 1 problem", errWrong)
+		return fmt.Errorf("%w: 1 problem; mend it, and check again", errWrong)
 	default:
-		return fmt.Errorf("%w: %d problems", errWrong, n)
+		return fmt.Errorf("%w: %d problems; mend them, and check again", errWrong, n)
 	}
 }
 
@@ -124,7 +124,7 @@ func count(n int, what string) string {
 func (c *call) checkPath(ctx context.Context, done *checked, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: say a folder, or a file, that is there", err)
 	}
 	if !info.IsDir() {
 		b, err := os.ReadFile(path)

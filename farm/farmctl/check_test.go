@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 		"config alone":     {map[string]string{"site.yaml": "banner: x\n"}, "", codeDone, "All right: 1 file ", ""},
 		"one file":         {map[string]string{"site.yaml": "banner: x\n"}, "site.yaml", codeDone, "All right: 1 file ", ""},
 		"newer program": {map[string]string{"public/index.html": "x", "release.yaml": "note: x\nprogram: 1.5.0\n"}, "",
-			codeRefused, "DIR/release.yaml:2:1: program: the release needs version 1.5.0 of the program; this is 1.4.2\n",
+			codeRefused, "DIR/release.yaml:2:1: program: the release needs version 1.5.0 of the program; this is 1.4.2: update it first\n",
 			"1 problem"},
 		"no version": {map[string]string{"public/index.html": "x", "release.yaml": "program: soon\n"}, "", codeRefused,
 			"DIR/release.yaml:1:1: program: the release needs version soon", "1 problem"},

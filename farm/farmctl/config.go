@@ -247,7 +247,7 @@ func (c *configCall) field(ctx context.Context, config string,
 func (c *configCall) put(ctx context.Context, args []string) error {
 	info, err := os.Stat(args[0])
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: say a file, or a folder, of configuration that is there", err)
 	}
 	f, err := c.files(ctx, 0)
 	if err != nil {
@@ -275,7 +275,7 @@ func (c *configCall) put(ctx context.Context, args []string) error {
 }
 
 func (c *configCall) rollback(ctx context.Context, args []string) error {
-	to, err := epochArg(args[0])
+	to, err := c.epochArg(args[0])
 	if err != nil {
 		return err
 	}
@@ -295,10 +295,10 @@ func (c *configCall) rollback(ctx context.Context, args []string) error {
 	return c.told(done)
 }
 
-func epochArg(s string) (uint64, error) {
+func (c *call) epochArg(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n == 0 {
-		return 0, usage("%q is no epoch, which is a number from 1", s)
+		return 0, usage("%q is no epoch, which is a number from 1; %s config history lists them", s, c.name)
 	}
 	return n, nil
 }
@@ -307,7 +307,7 @@ func (c *configCall) diff(ctx context.Context, args []string) (err error) {
 	var pair order.ConfigPair
 	for i, to := range []*uint64{&pair.From, &pair.To} {
 		if len(args) > i {
-			if *to, err = epochArg(args[i]); err != nil {
+			if *to, err = c.epochArg(args[i]); err != nil {
 				return err
 			}
 		}
@@ -318,7 +318,7 @@ func (c *configCall) diff(ctx context.Context, args []string) (err error) {
 			return err
 		}
 		if f.Epoch < 2 {
-			return fmt.Errorf("%w: there is no epoch before the one in force", admin.ErrRefused)
+			return fmt.Errorf("%w: there is no epoch before the one in force; %s config history lists them", admin.ErrRefused, c.name)
 		}
 		pair = order.ConfigPair{From: f.Epoch - 1, To: f.Epoch}
 	}

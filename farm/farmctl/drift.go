@@ -71,7 +71,7 @@ func (c *releaseCall) drift(ctx context.Context) error {
 	}
 	for _, n := range nodes {
 		if n.NotAsked != "" || len(n.Drift) > 0 {
-			return fmt.Errorf("%w: not all nodes are in step", admin.ErrRefused)
+			return fmt.Errorf("%w: not all nodes are in step; the list says what each of them lacks", admin.ErrRefused)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -53,13 +54,16 @@ func (p *programClient) do(ctx context.Context, method, path string, body io.Rea
 		return nil, asSaid(l.Error)
 	}
 	if res.StatusCode == http.StatusNotFound {
-		return nil, fmt.Errorf("%w: the program of that node is older", admin.ErrUnsupported)
+		return nil, fmt.Errorf("%w: the program of that node is older: update it, or ask another node (-node)", admin.ErrUnsupported)
 	}
 	return nil, fmt.Errorf("%w: %s: %s", admin.ErrRefused, res.Status, printable(string(bytes.TrimSpace(text))))
 }
 
 // interruptedHTTP says what an error on the way means; one of the dial is as it is.
 func interruptedHTTP(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok { // whose URL is none that anybody has given
+		err = e.Err
+	}
 	for _, known := range []error{admin.ErrUnreachable, admin.ErrNotAuthorized, admin.ErrUnsupported} {
 		if errors.Is(err, known) {
 			return err

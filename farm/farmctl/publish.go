@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
@@ -172,7 +173,7 @@ func (c *publishCall) publish(ctx context.Context, to *publish.Client, key *cred
 	}
 	signed, err := key.Sign(o)
 	if err != nil {
-		return done, usage("%v", err)
+		return done, usage("this cannot be signed: %s", strings.TrimPrefix(err.Error(), credential.ErrFormat.Error()+": "))
 	}
 	up, view := c.uploadView(), c.rolloutView()
 	to.Sent, to.Patience, to.Trouble, to.Again = up.sent, c.timeout, c.trouble, c.againAfter
@@ -239,7 +240,7 @@ func (c *publishCall) order() (o credential.Order, err error) {
 	if c.epoch != "" {
 		epoch, err := strconv.ParseUint(c.epoch, 10, 64)
 		if err != nil {
-			return o, usage("-epoch %q is no number", c.epoch)
+			return o, usage("-epoch %q is no epoch, which is a number; %s config history lists them", c.epoch, c.name)
 		}
 		o.Epoch = &epoch
 	}

@@ -51,7 +51,7 @@ func TestPublishUsage(t *testing.T) {
 	for text, args := range map[string]string{
 		"publish FOLDER | -":                "",
 		"no length of time":                 site + " -confirm soon",
-		"no number":                         site + " -epoch x",
+		"is no epoch":                       site + " -epoch x",
 		"no URL":                            site + " -url shop",
 		"-credential FILE":                  site + " -url https://www.example.com/publish",
 		"no such file":                      site + " -credential " + site + "/none",

@@ -31,11 +31,15 @@ func (c *publishCall) key() (*credential.Key, error) {
 	default:
 		return nil, nil
 	}
-	if err != nil {
+	if errors.Is(err, credential.ErrMode) { // it says what to do
 		return nil, usage("%v", err)
 	}
+	if err != nil {
+		return nil, usage("%v; %s credential mint makes one", err, c.name)
+	}
 	if c.farm != "" && c.farm != k.Farm {
-		return nil, usage("the credential is for the farm %q, and -farm says %q", k.Farm, c.farm)
+		return nil, usage("the credential is for the farm %q, and -farm (FARM_FARM) says %q: leave that out, or take a credential of that farm", k.Farm,
+			c.farm)
 	}
 	if !time.Now().Before(k.NotAfter) {
 		return nil, fmt.Errorf("%w: %w on %s: have another one minted: %s credential mint", admin.ErrNotAuthorized,
@@ -55,7 +59,7 @@ func (c *publishCall) publishAs(key *credential.Key) error {
 	}
 	if c.as != "" {
 		if err := credential.CheckName(c.as); err != nil {
-			return usage("-as %.80q: %v", c.as, err)
+			return usage("-as %.80q is no name of a publisher, such as ci: %v", c.as, err)
 		}
 	}
 	c.who = cmp.Or(c.who, c.as)

@@ -39,14 +39,14 @@ func (c *publishCall) readSite(ctx context.Context, from string) (_ *site, err e
 	if from == "-" {
 		archive, err := content.ReadTar(ctx, c.in, "", content.Limits{})
 		if err != nil {
-			return nil, wrongSite(err)
+			return nil, fmt.Errorf("%w; tar c -C site . makes one that is taken", wrongSite(err))
 		}
 		defer archive.Close()
 		return s, c.pack(ctx, s, archive.FS)
 	}
 	root, err := os.OpenRoot(from)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: give the folder of a site, or - for a tar archive on standard input", err)
 	}
 	defer root.Close()
 	return s, c.pack(ctx, s, root.FS())
@@ -54,8 +54,10 @@ func (c *publishCall) readSite(ctx context.Context, from string) (_ *site, err e
 
 // wrongSite is the error for a site that no farm would take.
 func wrongSite(err error) error {
-	if _, ok := errors.AsType[configsync.Problems](err); ok || errors.Is(err, content.ErrRefused) ||
-		errors.Is(err, content.ErrArchive) {
+	if ps, ok := errors.AsType[configsync.Problems](err); ok {
+		return fmt.Errorf("%w: %w", errWrong, ps)
+	}
+	if errors.Is(err, content.ErrRefused) || errors.Is(err, content.ErrArchive) {
 		return fmt.Errorf("%w: %w", errWrong, err)
 	}
 	return err

@@ -307,16 +307,16 @@ func contentOf(r order.Release) string {
 }
 
 // numberArg reads a number from 1.
-func numberArg(s, what string) (uint64, error) {
+func (c *call) numberArg(s, what string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n == 0 {
-		return 0, usage("%q is no %s, which is a number from 1", s, what)
+		return 0, usage("%q is no %s, which is a number from 1; %s releases lists them", s, what, c.name)
 	}
 	return n, nil
 }
 
 func (c *releaseCall) activate(ctx context.Context) error {
-	id, err := numberArg(c.args[0], "release")
+	id, err := c.numberArg(c.args[0], "release")
 	if err != nil {
 		return err
 	}
@@ -331,7 +331,7 @@ func (c *releaseCall) activate(ctx context.Context) error {
 func (c *releaseCall) rollback(ctx context.Context) (err error) {
 	q := order.ReleaseRollback{}
 	if len(c.args) > 0 {
-		if q.To, err = epochArg(c.args[0]); err != nil {
+		if q.To, err = c.epochArg(c.args[0]); err != nil {
 			return err
 		}
 	}
@@ -350,7 +350,7 @@ func (c *releaseCall) canary(ctx context.Context) error {
 		_, err := fmt.Fprintln(c.out, "The canary was given up: all nodes show what is in force.")
 		return err
 	}
-	id, err := numberArg(c.args[0], "release")
+	id, err := c.numberArg(c.args[0], "release")
 	if err != nil {
 		return err
 	}
@@ -368,7 +368,7 @@ func (c *releaseCall) canary(ctx context.Context) error {
 func (c *releaseCall) abort(ctx context.Context) (err error) {
 	q := order.RolloutEnd{Who: c.by(), Why: c.why}
 	if len(c.args) > 0 {
-		if q.ID, err = numberArg(c.args[0], "rollout"); err != nil {
+		if q.ID, err = c.numberArg(c.args[0], "rollout"); err != nil {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ func run(ctx context.Context, con console, args []string) int {
 	}
 	err := v.call(ctx, con, args[1:])
 	if err != nil && err != flag.ErrHelp {
-		fmt.Fprintf(con.err, "%s: %s\n", con.name, sentence(err))
+		fmt.Fprintf(con.err, "%s: %s%s\n", con.name, sentence(err), nextStep(err))
 	}
 	return codeOf(err)
 }

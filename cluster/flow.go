@@ -106,15 +106,18 @@ func (f *flow) took(d time.Duration, n int) {
 
 // refused takes note of a batch that the leader had no room for. By the time in which an entry lands it may
 // have: a turn takes four of those, or more. Until then what it would refuse need not cross the network.
-func (f *flow) refused(now time.Time) {
+func (f *flow) refused(via any, now time.Time) {
+	if f.via != via {
+		return
+	}
 	f.shut = now.Add(min(max(f.turn/4, 10*time.Millisecond), time.Second))
 }
 
 // missed takes note of a batch of n commands that nobody waited for to the end, though the leader answers:
 // its turn takes longer than they had time. Then less must be under way, or nobody is answered in time.
-func (f *flow) missed(n int, after time.Duration, now time.Time) {
-	if now.Sub(f.heard) > max(time.Second, 2*f.turn) {
-		return // it does not answer
+func (f *flow) missed(via any, n int, after time.Duration, now time.Time) {
+	if f.via != via || now.Sub(f.heard) > max(time.Second, 2*f.turn) {
+		return // it does not answer, or is another one
 	}
 	if after > f.turn {
 		f.took(after, n)

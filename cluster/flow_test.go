@@ -89,7 +89,7 @@ func TestShutAfterARefusal(t *testing.T) {
 	if !f.takes(10, 0, now) {
 		t.Error("one that can leave at once was refused")
 	}
-	f.refused(now)
+	f.refused("leader", now)
 	for _, c := range []struct {
 		after time.Duration
 		takes bool
@@ -98,7 +98,7 @@ func TestShutAfterARefusal(t *testing.T) {
 			t.Errorf("%v after a refusal, turns of 2 s: it takes one: %v", c.after, got)
 		}
 	}
-	f.refused(now)
+	f.refused("leader", now)
 	if f.begin("another"); !f.takes(10, 0, now) {
 		t.Error("another leader, and one was refused")
 	}
@@ -188,6 +188,13 @@ func TestNewWindow(t *testing.T) {
 	}
 	now := time.Now()
 	f.answered("b", load{1000, 1 << 20}, 1, time.Second, now)
+	f.aloft, f.queued = load{100, 1000}, load{100, 1000}
+	f.refused("a", now)
+	f.missed("a", 50, 3*time.Second, now)
+	if !f.takes(10, 0, now) || f.most() != 1000 || f.turn != time.Second {
+		t.Errorf("the old connection refuses, and callers give it up: %+v", f)
+	}
+	f.aloft, f.queued = load{}, load{}
 	if f.rest(now.Add(creditLasts / 2)); f.credit.commands != 1000 {
 		t.Errorf("after a short rest: %+v", f)
 	}
@@ -202,13 +209,13 @@ func TestLessForThoseWhoGiveUp(t *testing.T) {
 	f := flow{queued: load{1000, 10000}, aloft: load{100, 1000}}
 	f.begin("a")
 	f.answered("a", load{100, 1 << 20}, 50, 100*time.Millisecond, now)
-	f.missed(50, 200*time.Millisecond, now.Add(time.Second))
-	f.missed(50, 200*time.Millisecond, now.Add(time.Second)) // of the same turn
+	f.missed("a", 50, 200*time.Millisecond, now.Add(time.Second))
+	f.missed("a", 50, 200*time.Millisecond, now.Add(time.Second)) // of the same turn
 	if f.most() != 70 || f.turn <= 100*time.Millisecond {
 		t.Errorf("%d may be under way, a turn takes %v", f.most(), f.turn)
 	}
 	// nobody has answered for a minute: that is not overload
-	f.missed(50, 200*time.Millisecond, now.Add(time.Minute))
+	f.missed("a", 50, 200*time.Millisecond, now.Add(time.Minute))
 	if f.most() != 70 {
 		t.Errorf("after a minute's silence %d may be under way", f.most())
 	}

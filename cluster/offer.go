@@ -135,9 +135,9 @@ func (o *originator) answered(ctx context.Context, via any, credit load, count i
 	case err == nil:
 		o.flow.answered(via, credit, count, now.Sub(began), now)
 	case errors.Is(err, ErrOverloaded):
-		o.flow.refused(now)
+		o.flow.refused(via, now)
 	case ctx.Err() != nil:
-		o.flow.missed(count, now.Sub(began), now)
+		o.flow.missed(via, count, now.Sub(began), now)
 	}
 }
 

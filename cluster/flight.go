@@ -25,8 +25,15 @@ type flights struct {
 }
 
 func newFlights(t *tenure) *flights {
-	return &flights{tenure: t, slots: make(chan struct{}, entriesInFlight),
+	fl := &flights{tenure: t, slots: make(chan struct{}, entriesInFlight),
 		flown: make(chan flight, entriesInFlight)}
+	fl.landings.line = fl.toMajority
+	return fl
+}
+
+// toMajority returns how long it takes to a majority of the voters and back, at the least; 0: not known.
+func (fl *flights) toMajority() time.Duration {
+	return fl.in.layer.followers.roundTrip(fl.in.server, fl.in.voters())
 }
 
 // flight is an entry that raft has taken.

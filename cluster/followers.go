@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +66,11 @@ func (f *follower) known() (at uint64, heard time.Time, fed bool) {
 func (f *follower) answered(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 	took time.Duration) {
 	defer f.heard.Notify()
-	if isHeartbeat(req) || !resp.Success {
+	switch {
+	case isHeartbeat(req):
+		f.line.Beat(took)
+		return
+	case !resp.Success:
 		f.line.Heard()
 		return
 	}
@@ -113,6 +118,26 @@ func (f *follower) caughtUp() {
 	if f.feeds == 0 {
 		f.fed = 0
 	}
+}
+
+// roundTrip returns how long it takes from here to a majority of the voters and back, at the least; 0 if that
+// is not known. The way to this server itself takes no time.
+func (f *followers) roundTrip(here string, voters []string) time.Duration {
+	var trips []time.Duration // of those that answer
+	for _, id := range voters {
+		if id == here {
+			trips = append(trips, 0)
+		} else if one := f.known(id); one != nil {
+			if d, known := one.line.RoundTrip(); known {
+				trips = append(trips, d)
+			}
+		}
+	}
+	if len(trips) <= len(voters)/2 {
+		return 0
+	}
+	slices.Sort(trips)
+	return trips[len(voters)/2]
 }
 
 // all returns every follower.

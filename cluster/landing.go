@@ -7,28 +7,42 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
 )
 
-// What is taken in is to be done within a second. So how much may be under way follows from how fast entries
-// land. It counts entries, and not bytes: a slow disk takes as long for each write whatever is in it, and if
-// less were allowed because less was stored, still less would be stored.
+// What is taken in is to be done within a second, beside the time of the lines that it goes over. So how much
+// may be under way follows from how fast entries land. It counts entries, and not bytes: a slow disk takes as
+// long for each write whatever is in it, and if less were allowed because less was stored, still less would
+// be stored. The time of the lines counts for nothing, for the same reason: with less under way, each entry
+// would seem to take more of it.
 
 const (
 	creditFor = 400 * time.Millisecond // all that has credit is to have landed in this time
 	takenFor  = 900 * time.Millisecond // and all that the leader has taken in, in this
+
+	// What is under way comes to the leader and is answered from there, and an entry goes to the others and
+	// back: that is what lines take of a turn. Twice the way to a majority is allowed for it.
+	roundTrips = 2
 
 	// The leader's disk writes one entry while those of the followers write the one before, and the next one
 	// gathers. With less than that under way the disks would rest.
 	leastEntries = 3
 )
 
-// landings measures how long an entry takes where others are before and behind it. The zero value knows
-// nothing yet, and nil never does. One goroutine notes what lands.
+// landings measures how long an entry takes where others are before and behind it, but for the lines. The
+// zero value knows nothing yet, and nil never does. One goroutine notes what lands.
 type landings struct {
-	last time.Time
-	each atomic.Int64 // ns, of late; 0: not known
+	line   func() time.Duration // to a majority and back; nil: it takes no time
+	last   time.Time
+	looked time.Time    // at line
+	away   atomic.Int64 // ns, what that said
+	each   atomic.Int64 // ns, of late; 0: not known
 }
 
 // note takes note of an entry that has landed, and was given to raft at a time.
 func (l *landings) note(began, now time.Time) {
+	if l.line != nil && now.Sub(l.looked) >= span {
+		l.looked = now
+		l.away.Store(int64(l.line()))
+	}
+	began = began.Add(time.Duration(l.away.Load())) // it could not land before that
 	if l.last.After(began) {
 		began = l.last // it was behind that one
 	}
@@ -40,12 +54,13 @@ func (l *landings) note(began, now time.Time) {
 	l.each.Store(max(each+(took-each)/4, 1))
 }
 
-// within returns how many entries land in a time, as far as that is between two bounds.
+// within returns how many entries land in a time and that of the lines, as far as it is between two bounds.
 func (l *landings) within(d time.Duration, least, most int) int {
 	if l == nil || l.each.Load() == 0 {
 		return most
 	}
-	return int(min(max(int64(d)/l.each.Load(), int64(least)), int64(most)))
+	all := int64(d) + roundTrips*l.away.Load()
+	return int(min(max(all/l.each.Load(), int64(least)), int64(most)))
 }
 
 // mean returns the mean size of a command.

@@ -41,6 +41,65 @@ func TestLandings(t *testing.T) {
 	}
 }
 
+// The time of the lines is no time of the disks. However few entries are under way over a long line, as many
+// may be as would be over a short one, and those that the line holds.
+func TestLongLinesAreNoSlowDisks(t *testing.T) {
+	const trip, least, most = 200 * time.Millisecond, leastEntries, 100
+	for _, c := range []struct {
+		disk time.Duration // for each entry
+		want int
+	}{{0, most}, {25 * time.Millisecond, 32}, {75 * time.Millisecond, 10}, {800 * time.Millisecond, least}} {
+		l := landings{line: func() time.Duration { return trip }}
+		now := time.Now()
+		disk := now
+		var began []time.Time // of those under way
+		for range 50 {
+			for len(began) < leastEntries {
+				began = append(began, now)
+			}
+			if first := began[0].Add(trip); first.After(disk) {
+				disk = first
+			}
+			disk = disk.Add(c.disk)
+			now = disk
+			l.note(began[0], now)
+			began = began[1:]
+		}
+		if got := l.within(creditFor, least, most); got < c.want || got > c.want+c.want/10 {
+			t.Errorf("an entry in %v on the disk, over a line of %v: %d may be under way, want %d", c.disk, trip,
+				got, c.want)
+		}
+	}
+}
+
+// The way to a majority is that to the last one who is needed for it, whoever else is far away or silent.
+func TestWayToAMajority(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var f followers
+		for id, trip := range map[string]time.Duration{"near": 1, "far": 100, "farther": 200} {
+			f.of(id).line.Beat(trip * time.Millisecond)
+		}
+		f.of("silent").line.Heard()
+		for _, c := range []struct {
+			voters []string
+			want   time.Duration
+		}{
+			{nil, 0},
+			{[]string{"here"}, 0},
+			{[]string{"here", "near"}, 1},
+			{[]string{"far", "here", "near"}, 1},
+			{[]string{"far", "here", "silent"}, 100},
+			{[]string{"silent", "here", "unknown"}, 0},
+			{[]string{"far", "farther", "here", "near", "silent"}, 100},
+			{[]string{"near", "farther", "far"}, 100}, // it leads, and has no vote any more
+		} {
+			if got := f.roundTrip("here", c.voters); got != c.want*time.Millisecond {
+				t.Errorf("to a majority of %v: %v, want %v ms", c.voters, got, int(c.want))
+			}
+		}
+	})
+}
+
 // An entry holds its bytes, or three large commands. Of what is divided by the byte the last command is left
 // out: it gets through with the last byte.
 func TestEntries(t *testing.T) {

@@ -25,6 +25,7 @@ type strain struct {
 	nodes    int
 	write    time.Duration // for each append to the log
 	pace     int           // bytes that an append stores in a second; 0: any number
+	line     time.Duration // between two nodes, one way; then nobody writes on the one that leads
 	size     int           // of a command
 	patience time.Duration // of a caller
 	writers  int           // on each node, as many as the farm can serve
@@ -122,6 +123,9 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 				n.conf.Join = []string{"10.0.0.1:7946"}
 			}
 			n.conf.Tuning.SnapshotBytes = 1 << 40
+			if s.line > 0 {
+				n.conf.Tuning.Heartbeat = 20 * s.line
+			}
 			n.hooks.wrapStore = func(inner raftlog.Store) raftlog.Store {
 				return strainedStore{inner, &s, &on,
 					b}
@@ -129,6 +133,12 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 			n.start()
 		}
 		l.ready(l.nodes...)
+		for i, a := range l.nodes {
+			for _, b := range l.nodes[:i] {
+				l.net.Delay(a.ip, b.ip, s.line)
+				l.net.Delay(b.ip, a.ip, s.line)
+			}
+		}
 		before := l.sent()
 		on.Store(true)
 		ctx, cancel := context.WithTimeout(l.t.Context(), s.run)
@@ -138,6 +148,9 @@ func (s strain) under(t *testing.T, writers int) (o strained) {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for k, n := range l.nodes {
+			if s.line > 0 && n.leads() {
+				continue
+			}
 			idler := s.idlers != 0 && k != s.nodes/2
 			for w := range writers {
 				if idler && (w > 0 || s.idlers < 0) {
@@ -309,6 +322,10 @@ func TestOverload(t *testing.T) {
 			run: 4 * time.Second, p99: time.Second, lost: 25},
 		"slow disks": {nodes: 3, write: slowWrite, size: large, patience: time.Minute, writers: 4,
 			run: 16 * time.Second, p99: time.Second, least: 400},
+		"long lines": {nodes: 3, line: 100 * time.Millisecond, write: usualWrite, pace: usualPace, size: medium,
+			patience: time.Minute, writers: 16,
+			run: 10 * time.Second, p99: 1800 * time.Millisecond, // the lines take 0.4 s
+			least: 400}, // 303 by a pace in which the lines count
 		"slowest disks": {nodes: 3, write: slowestWrite, size: large, patience: time.Minute, writers: 4,
 			run: 30 * time.Second, p99: slowestBound, least: 80}, // 76 with two commands in an entry
 	} {

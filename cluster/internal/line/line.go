@@ -23,6 +23,9 @@ const (
 	telling    = 16 << 10         // bytes; the answer to less says nothing of the line's pace
 	worthDoubt = 1 << 10          // bytes; less that stands still says that the other end is gone
 	Silence    = 10 * time.Second // without an answer to any heartbeat; then a node counts as gone
+
+	// trips is for how long the shortest round trip is remembered at least, and for twice as long at most
+	trips = 30 * time.Second
 )
 
 // Line is what is known of the line to one other node. The zero value knows nothing. It may be used by many
@@ -35,6 +38,10 @@ type Line struct {
 	doubt   time.Duration
 	heard   time.Time   // the latest answer to anything
 	waiting func() bool // whether the answer to a snapshot may still come; nil = none is under way
+
+	trip   time.Duration // the shortest since turned; 0 = none
+	before time.Duration // and the shortest in the time before that
+	turned time.Time
 }
 
 // Limit returns how many bytes the entries of one append may have, unless a single entry has more.
@@ -76,6 +83,35 @@ func (l *Line) Heard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard = time.Now()
+}
+
+// Beat notes the answer to a heartbeat, and how long after that it came.
+func (l *Line) Beat(took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard = time.Now()
+	if l.heard.Sub(l.turned) >= trips {
+		l.before, l.trip, l.turned = l.trip, 0, l.heard
+	}
+	l.trip = shortest(l.trip, max(took, 1))
+}
+
+// RoundTrip returns how long it takes to the node at the other end and back: the shortest of late, since a
+// heartbeat may have to wait there, or behind other bytes. It reports false if that is not known, or the node
+// does not answer.
+func (l *Line) RoundTrip() (d time.Duration, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d = shortest(l.trip, l.before)
+	return d, d > 0 && time.Since(l.heard) < Silence
+}
+
+// shortest returns the lesser of two times of which 0 says that there is none.
+func shortest(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // LastHeard returns when the node at the other end has answered anything last; zero if it never did.

@@ -65,3 +65,37 @@ func TestAllow(t *testing.T) {
 		t.Errorf("over a line of 1 KiB/s: %v", got)
 	}
 }
+
+// The way there and back is as long as the shortest answer of late: others have waited for something. It is
+// not known of a node that does not answer.
+func TestRoundTrip(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const usual, waited, longer = 20 * time.Millisecond, 300 * time.Millisecond, 50 * time.Millisecond
+		var l Line
+		want := func(want time.Duration) {
+			t.Helper()
+			if got, known := l.RoundTrip(); got != want && known || known != (want > 0) {
+				t.Errorf("%v, known %v; want %v", got, known, want)
+			}
+		}
+		l.Heard()
+		want(0)
+		l.Beat(waited)
+		want(waited)
+		l.Beat(usual)
+		for range trips / time.Second {
+			l.Beat(waited)
+			want(usual)
+			time.Sleep(time.Second)
+		}
+		for range 2 * trips / time.Second { // over another way
+			l.Beat(longer)
+			time.Sleep(time.Second)
+		}
+		want(longer)
+		time.Sleep(Silence)
+		want(0)
+		l.Beat(0) // nothing is that short
+		want(1)
+	})
+}

@@ -23,6 +23,8 @@ const (
 	ExpiredCredential
 	RevokedCredential
 	TooManyCredentials // that are good
+
+	NotSharable // a share of the clients can be shown other content only
 )
 
 // Answer is what Apply returns, encoded.
@@ -46,7 +48,7 @@ func DecodeAnswer(b []byte) (a Answer, err error) {
 	if len(b) > 0 {
 		d := newDecoder(b[1:])
 		a = Answer{Status(b[0]), d.Uint(), d.Uint(), d.Uint()}
-		if d.Done() && OK <= a.Status && a.Status <= TooManyCredentials {
+		if d.Done() && OK <= a.Status && a.Status <= NotSharable {
 			return a, nil
 		}
 	}

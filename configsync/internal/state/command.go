@@ -22,6 +22,7 @@ const (
 	MaxSeal      = 4096      // bytes
 	MaxNode      = 64        // bytes of a node's name
 	MaxNodes     = 1024      // that a rollout names
+	MaxPercent   = 100       // of the clients
 	Kept         = 50        // epochs, rollouts, and releases that nothing needs
 	MaxDuration  = 24 * time.Hour
 )
@@ -36,6 +37,7 @@ const (
 	opEndCanary
 	opMint
 	opRevoke
+	opShare
 )
 
 const levelFirst = 4 // the protocol level that the machine, and all it knows, needs
@@ -114,12 +116,13 @@ type EndCanary Step
 //	begin:    write, release, plan
 //	activate: rollout, nodes that are ready, nodes that are not
 //	confirm, return, abort, end of canary: rollout, who, why
+//	share:    percent (1 byte, 1 to 100), then a propose or a begin whose plan has no nodes, with its op code
 //	mint:     public key (32 bytes), name, not after in ms since 1970, who, why
 //	revoke:   ID of the credential, who, why
 
 // Append appends the command to b.
 func (c Propose) Append(b []byte) []byte {
-	b = c.Write.append(append(b, opPropose))
+	b = c.Write.append(append(c.Plan.appendShare(b), opPropose))
 	b = binary.AppendUvarint(b, uint64(len(c.Changes)))
 	for _, ch := range c.Changes {
 		b = appendString(b, ch.Path)
@@ -136,7 +139,7 @@ func (c Propose) Append(b []byte) []byte {
 
 // Append appends the command to b.
 func (c Begin) Append(b []byte) []byte {
-	b = binary.AppendUvarint(c.Write.append(append(b, opBegin)), c.Release)
+	b = binary.AppendUvarint(c.Write.append(append(c.Plan.appendShare(b), opBegin)), c.Release)
 	return c.Plan.append(b)
 }
 
@@ -174,6 +177,15 @@ func (w Write) append(b []byte) []byte {
 		b = appendString(b, s)
 	}
 	return b
+}
+
+// appendShare appends what stands before a command whose plan is for a share of the clients: a program that knows of
+// none must not take it for one that is for all.
+func (p Plan) appendShare(b []byte) []byte {
+	if p.Percent == 0 {
+		return b
+	}
+	return append(b, opShare, byte(min(p.Percent, MaxPercent+1)))
 }
 
 func (p Plan) append(b []byte) []byte {
@@ -219,7 +231,7 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-func decodePropose(b []byte) (c Propose, ok bool) {
+func decodePropose(percent uint64, b []byte) (c Propose, ok bool) {
 	d := newDecoder(b)
 	c.Write = d.write()
 	seen := map[string]bool{}
@@ -235,13 +247,13 @@ func decodePropose(b []byte) (c Propose, ok bool) {
 		c.Content = d.content()
 	}
 	c.Needs = d.needs()
-	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.plan(), d.Bool()
-	return c, d.Done()
+	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.planFor(percent), d.Bool()
+	return c, d.Done() && (percent == 0 || !c.Hold)
 }
 
-func decodeBegin(b []byte) (c Begin, ok bool) {
+func decodeBegin(percent uint64, b []byte) (c Begin, ok bool) {
 	d := newDecoder(b)
-	c.Write, c.Release, c.Plan = d.write(), d.Uint(), d.plan()
+	c.Write, c.Release, c.Plan = d.write(), d.Uint(), d.planFor(percent)
 	return c, d.Done()
 }
 

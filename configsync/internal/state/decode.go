@@ -60,6 +60,14 @@ func (d *decoder) plan() Plan {
 	return p
 }
 
+// planFor reads a plan that is for a share of the clients, or for all if percent is 0.
+func (d *decoder) planFor(percent uint64) Plan {
+	p := d.plan()
+	p.Percent = percent
+	d.Check(percent == 0 || len(p.Nodes) == 0)
+	return p
+}
+
 func (d *decoder) nodes() (out []string) {
 	for range d.Count(MaxNodes, 2) {
 		n := d.text(MaxNode)

@@ -57,10 +57,8 @@ type moment struct {
 // carrier returns what carries out the commands of an op code: it returns the next state, or nil.
 func (s *State) carrier(op byte) func([]byte, moment) (*State, Answer) {
 	switch op {
-	case opPropose:
-		return s.propose
-	case opBegin:
-		return s.begin
+	case opPropose, opBegin:
+		return func(cmd []byte, at moment) (*State, Answer) { return s.proposeOrBegin(op, 0, cmd, at) }
 	case opActivate:
 		return s.activate
 	case opConfirm, opReturn, opAbort, opEndCanary:
@@ -69,6 +67,8 @@ func (s *State) carrier(op byte) func([]byte, moment) (*State, Answer) {
 		return s.mint
 	case opRevoke:
 		return s.revoke
+	case opShare:
+		return s.share
 	}
 	return nil
 }

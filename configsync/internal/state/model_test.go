@@ -19,7 +19,7 @@ func TestRandomCommands(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			r, twin := newRig(t), NewMachine(nil)
-			ok := map[Status]int{}
+			ok, shares := map[Status]int{}, [2]int{} // of clients: shown something, and raised
 			for i := range 2000 {
 				was := r.State()
 				cmd := randomCommand(rng, was)
@@ -35,9 +35,13 @@ func TestRandomCommands(t *testing.T) {
 					t.Fatal("the twin has become another")
 				}
 				checkPromises(t, was, r.State(), a)
+				if c, had := r.State().Canary(), was.Canary(); c.Percent > had.Percent {
+					shares[min(1, had.Percent)]++
+				}
 			}
-			if ok[OK] < 300 || ok[Busy] == 0 || ok[Conflict] == 0 || ok[Ended] == 0 || ok[Same] == 0 {
-				t.Errorf("that is no test of anything: %v", ok)
+			if ok[OK] < 300 || ok[Busy] == 0 || ok[Conflict] == 0 || ok[Ended] == 0 || ok[Same] == 0 ||
+				ok[NotSharable] == 0 || shares[0] < 5 || shares[1] < 1 {
+				t.Errorf("that is no test of anything: %v, %v", ok, shares)
 			}
 		})
 	}
@@ -55,13 +59,24 @@ func randomCommand(rng *rand.Rand, s *State) []byte {
 	switch rng.IntN(10) {
 	case 0, 1, 2:
 		c := proposal(w, fmt.Sprint("f", rng.IntN(4)), fmt.Sprint(rng.IntN(30)))
+		if rng.IntN(2) == 0 {
+			c.Changes = nil
+		}
 		if c.Plan, c.Hold, c.Keep = p, rng.IntN(6) == 0, rng.IntN(2) == 0; !c.Keep {
 			c.Content = Content{Root: blob.Sum([]byte{byte(rng.IntN(20))}), Size: 1, Files: 1}
+		}
+		if !c.Hold && rng.IntN(3) == 0 {
+			c.Plan.Percent = 1 + uint64(rng.IntN(50))
 		}
 		return c.Append(nil)
 	case 3:
 		if rng.IntN(4) == 0 {
 			p.Nodes = []string{"n1"}
+		} else if rng.IntN(2) == 0 {
+			p.Percent = 1 + uint64(rng.IntN(100))
+		}
+		if s.canary.Release != 0 && rng.IntN(2) == 0 { // to more clients, or to all
+			return Begin{w, s.canary.Release, p}.Append(nil)
 		}
 		return Begin{w, s.release - uint64(rng.IntN(60)), p}.Append(nil)
 	case 4, 5:
@@ -91,6 +106,20 @@ func checkPromises(t *testing.T, was, is *State, a Answer) {
 	}
 	if len(is.releases) > maxReleases || len(is.epochs) > Kept || len(is.rollouts) > Kept {
 		t.Fatalf("%d releases, %d epochs, %d rollouts", len(is.releases), len(is.epochs), len(is.rollouts))
+	}
+	c, had := is.Canary(), was.Canary()
+	switch {
+	case is.turn < was.turn || is.turn > was.turn+1:
+		t.Fatalf("turn %d after %d", is.turn, was.turn)
+	case is.turn == was.turn && c.Percent != had.Percent:
+		t.Fatalf("%+v after %+v, in one turn", c, had)
+	case c.Percent > 0 && had.Percent > 0 && (c.Release != had.Release || c.Percent < had.Percent):
+		t.Fatalf("%+v after %+v: clients have gone back", c, had)
+	case c.Percent > 0 && (len(c.Nodes) > 0 || is.Current().Number != was.Current().Number):
+		t.Fatalf("%+v in epoch %d", c, is.Current().Number)
+	}
+	if r, _ := is.Release(c.Release); c.Percent > 0 && !is.Sharable(r) {
+		t.Fatalf("%+v has other configuration than what is in force", c)
 	}
 	running, busy := is.InProgress()
 	for _, e := range append(is.Epochs(), Epoch{Release: is.canary.Release}, Epoch{Release: running.Release}) {

@@ -41,8 +41,9 @@ func (s *State) Written(key string) (release uint64, done bool) {
 	return a.Release, done
 }
 
-func (s *State) propose(cmd []byte, at moment) (*State, Answer) {
-	c, ok := decodePropose(cmd)
+// propose carries out a Propose, for a share of the clients; 0 = it is for all, or for some nodes.
+func (s *State) propose(percent uint64, cmd []byte, at moment) (*State, Answer) {
+	c, ok := decodePropose(percent, cmd)
 	if !ok {
 		return nil, s.refuse(Malformed)
 	}
@@ -64,6 +65,9 @@ func (s *State) propose(cmd []byte, at moment) (*State, Answer) {
 	r, a := next.releaseOf(c, at)
 	if a.Status != OK {
 		return nil, a
+	}
+	if c.Plan.Percent > 0 && !next.Sharable(r) {
+		return nil, s.refuse(NotSharable)
 	}
 	if !c.Hold {
 		a.Rollout = next.start(r.ID, c.Write, c.Plan, at)
@@ -137,8 +141,9 @@ func changed(files []File, changes []Change) []File {
 	return out
 }
 
-func (s *State) begin(cmd []byte, at moment) (*State, Answer) {
-	c, ok := decodeBegin(cmd)
+// begin carries out a Begin, for a share of the clients; 0 = it is for all, or for some nodes.
+func (s *State) begin(percent uint64, cmd []byte, at moment) (*State, Answer) {
+	c, ok := decodeBegin(percent, cmd)
 	if !ok {
 		return nil, s.refuse(Malformed)
 	}
@@ -147,7 +152,7 @@ func (s *State) begin(cmd []byte, at moment) (*State, Answer) {
 	}
 	r, known := s.Release(c.Release)
 	_, running := s.InProgress()
-	promotes := c.Release == s.canary.Release && len(c.Plan.Nodes) == 0
+	promotes := c.Release == s.canary.Release && s.widens(c.Plan)
 	switch {
 	case running || s.canary.Rollout != 0 && !promotes:
 		return nil, s.busy()
@@ -161,6 +166,8 @@ func (s *State) begin(cmd []byte, at moment) (*State, Answer) {
 		a := s.refuse(Same)
 		a.Release = r.ID
 		return nil, a
+	case c.Plan.Percent > 0 && !s.Sharable(r):
+		return nil, s.refuse(NotSharable)
 	}
 	next := s.clone()
 	id := next.start(c.Release, c.Write, c.Plan, at)

@@ -3,25 +3,53 @@ package state
 import "bytes"
 
 // decodeState takes only what append writes: the same state is the same bytes.
-func decodeState(b []byte) (*State, bool) {
+func decodeState(format byte, b []byte) (*State, bool) {
 	d := newDecoder(b)
 	s := &State{revision: d.Uint(), release: d.Uint(), rollout: d.Uint()}
 	if !d.revisions(s) || !d.releases(s) || !d.epochs(s) || !d.rollouts(s) {
 		return nil, false
 	}
-	s.canary = Canary{d.Uint(), d.Uint(), d.nodes()}
+	s.canary = Canary{Rollout: d.Uint(), Release: d.Uint(), Nodes: d.nodes()}
 	s.credentials = d.credentials()
-	return s, d.Done() && s.soundCanary() && bytes.Equal(s.append(nil), b)
+	if format == formatShares && !d.shares(s) {
+		return nil, false
+	}
+	return s, d.Done() && s.format() == format && s.sound() && bytes.Equal(s.append(nil), b)
 }
 
 func (s *State) soundCanary() bool {
 	c := s.canary
 	_, known := s.Release(c.Release)
-	if r, ok := s.InProgress(); ok && r.Phase == Confirming && len(r.Plan.Nodes) > 0 && c.Rollout != r.ID {
+	if r, ok := s.InProgress(); ok && r.Phase == Confirming && r.Plan.forSome() && c.Rollout != r.ID {
 		return false
 	}
-	return known && (c.Rollout == 0) == (len(c.Nodes) == 0) && (c.Rollout == 0) == (c.Release == 0) &&
-		c.Rollout <= s.rollout
+	return known && (c.Rollout == 0) == (len(c.Nodes) == 0 && c.Percent == 0) && (c.Rollout == 0) == (c.Release == 0) &&
+		(len(c.Nodes) == 0 || c.Percent == 0) && (s.turn > 0 || c.Percent == 0) && c.Rollout <= s.rollout
+}
+
+// sound reports whether what is in progress, and the canary, are as they can be.
+func (s *State) sound() bool {
+	r, ok := s.InProgress()
+	return s.soundCanary() && (!ok || s.soundRollout(r))
+}
+
+// shares reads what a farm with canaries for a share of the clients has besides.
+func (d *decoder) shares(s *State) bool {
+	s.turn, s.canary.Percent = d.Uint(), d.UintTo(MaxPercent)
+	at := 0
+	for range d.Count(Kept, 2) {
+		id, percent := d.Uint(), d.UintTo(MaxPercent)
+		for at < len(s.rollouts) && s.rollouts[at].ID < id {
+			at++
+		}
+		if d.Bad() || percent == 0 || at == len(s.rollouts) || s.rollouts[at].ID != id ||
+			len(s.rollouts[at].Plan.Nodes) > 0 {
+			return false
+		}
+		s.rollouts[at].Plan.Percent = percent
+		at++
+	}
+	return !d.Bad()
 }
 
 func (d *decoder) revisions(s *State) bool {
@@ -109,7 +137,7 @@ func (d *decoder) rollouts(s *State) bool {
 		}
 		running := r.Phase < Done
 		if d.Bad() || r.Phase == 0 || r.ID <= last || r.ID > s.rollout || r.Release > s.release ||
-			running != r.Ended.IsZero() || running && (i < n-1 || !s.sound(r)) {
+			running != r.Ended.IsZero() || running && i < n-1 {
 			return false
 		}
 		s.rollouts = append(s.rollouts, r)
@@ -117,12 +145,12 @@ func (d *decoder) rollouts(s *State) bool {
 	return !d.Bad()
 }
 
-// sound reports whether what a rollout in progress names is there, and is as its phase says.
-func (s *State) sound(r Rollout) bool {
+// soundRollout reports whether what a rollout in progress names is there, and is as its phase says.
+func (s *State) soundRollout(r Rollout) bool {
 	_, known := s.Release(r.Release)
 	_, before := s.Epoch(r.Was)
 	switched, now := r.Phase == Confirming, s.Current().Number
-	if switched && len(r.Plan.Nodes) == 0 {
+	if switched && !r.Plan.forSome() {
 		now--
 	}
 	return known && r.Release != 0 && (before || r.Was == 0) && r.Was == now && switched == !r.Switched.IsZero() &&

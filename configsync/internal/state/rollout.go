@@ -28,11 +28,12 @@ func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
 	next := s.clone()
 	at.time = s.later(at.time)
 	r.Ready, r.Unconfirmed, r.Switched, r.Phase = c.Ready, c.Unconfirmed, at.time, Confirming
-	if len(r.Plan.Nodes) > 0 {
-		next.canary = Canary{r.ID, r.Release, r.Plan.Nodes}
+	if r.Plan.forSome() {
+		next.canary = Canary{r.ID, r.Release, r.Plan.Nodes, r.Plan.Percent}
+		next.turn += min(1, r.Plan.Percent)
 	} else {
 		r.Epoch = next.putInForce(r.Release, r, r.Who, r.Why, at)
-		next.canary = Canary{}
+		next.noCanary()
 	}
 	if r.Plan.Confirm == 0 {
 		r.Phase, r.Ended = Done, at.time
@@ -123,8 +124,8 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 
 // goBack puts the release in force again that was before a rollout.
 func (s *State) goBack(r Rollout, c Step, at moment) {
-	if len(r.Plan.Nodes) > 0 {
-		s.canary = Canary{}
+	if r.Plan.forSome() {
+		s.noCanary()
 		return
 	}
 	s.epochs[len(s.epochs)-1].Failed = true
@@ -140,7 +141,7 @@ func (s *State) endCanary(c Step, at moment) (*State, Answer) {
 		return nil, s.refuse(Ended)
 	}
 	next := s.clone()
-	next.canary = Canary{}
+	next.noCanary()
 	next.untry(s.canary.Release)
 	for i := range next.rollouts {
 		if r := &next.rollouts[i]; r.ID == c.Rollout {

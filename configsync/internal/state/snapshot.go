@@ -33,14 +33,21 @@ import (
 //	of the canary: rollout, release, nodes
 //	credentials
 //
+// and in format 2, which is written from the first canary for a share of the clients on, behind that:
+//
+//	turn, percent of the canary
+//	number of rollouts that are for such a share, and for each, in ascending order: number, percent
+//
 // with times in ms since 1970, and what commands have as they have it. A time that may not have come is 0, or
 // one more than the time.
 const (
-	format      = 1
+	formatFirst  = 1
+	formatShares = 2
+
 	headSize    = 1 + 4
 	maxTime     = 1 << 50 // ms since 1970
 	maxReleases = Kept + 2 + keptUntried
-	maxRollout  = 3*MaxNodes*(MaxNode+2) + 2*MaxWho + MaxWhy + MaxReason + MaxKey + 256
+	maxRollout  = 16 + 3*MaxNodes*(MaxNode+2) + 2*MaxWho + MaxWhy + MaxReason + MaxKey + 256
 	maxRelease  = MaxBytes + MaxFiles*(MaxPath+16) + MaxWho + MaxWhy + MaxReason + MaxSeal + 1024
 	maxBody     = maxReleases*maxRelease + Kept*(MaxWho+MaxReason+128) + (Kept+1)*maxRollout +
 		MaxCredentials*maxRecord
@@ -54,7 +61,7 @@ var (
 // WriteTo implements io.WriterTo.
 func (s *State) WriteTo(w io.Writer) (int64, error) {
 	b := s.append(make([]byte, headSize, 4096))
-	b[0] = format
+	b[0] = s.format()
 	binary.LittleEndian.PutUint32(b[1:], uint32(len(b)-headSize))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	n, err := w.Write(b)
@@ -77,7 +84,33 @@ func (s *State) append(b []byte) []byte {
 		b = r.append(b)
 	}
 	b = appendNodes(appendNumbers(b, s.canary.Rollout, s.canary.Release), s.canary.Nodes)
-	return s.credentials.append(b)
+	b = s.credentials.append(b)
+	if s.format() == formatShares {
+		b = s.appendShares(b)
+	}
+	return b
+}
+
+// format returns the format that a state is written in: the first one, as long as it can be.
+func (s *State) format() byte {
+	if s.turn > 0 || slices.ContainsFunc(s.rollouts, forShare) {
+		return formatShares
+	}
+	return formatFirst
+}
+
+func forShare(r Rollout) bool { return r.Plan.Percent > 0 }
+
+func (s *State) appendShares(b []byte) []byte {
+	b = appendNumbers(b, s.turn, s.canary.Percent)
+	n := len(slices.DeleteFunc(slices.Clone(s.rollouts), func(r Rollout) bool { return !forShare(r) }))
+	b = binary.AppendUvarint(b, uint64(n))
+	for _, r := range s.rollouts {
+		if forShare(r) {
+			b = appendNumbers(b, r.ID, r.Plan.Percent)
+		}
+	}
+	return b
 }
 
 func (s *State) appendRevisions(b []byte) []byte {
@@ -154,9 +187,9 @@ func (s *State) texts() []string {
 }
 
 func readState(r io.Reader) (*State, error) {
-	body, err := readBody(r)
+	format, body, err := readBody(r)
 	if err == nil {
-		s, ok := decodeState(body)
+		s, ok := decodeState(format, body)
 		if ok {
 			return s, nil
 		}
@@ -165,32 +198,32 @@ func readState(r io.Reader) (*State, error) {
 	return nil, fmt.Errorf("configsync: snapshot: %w", err)
 }
 
-func readBody(r io.Reader) ([]byte, error) {
+func readBody(r io.Reader) (format byte, body []byte, err error) {
 	head := make([]byte, headSize)
 	if err := readFull(r, head[:1]); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	if head[0] != format {
-		return nil, fmt.Errorf("format %d, but this version of the program reads format %d only: %w", head[0], format,
-			fault.ErrVersion)
+	if format = head[0]; format != formatFirst && format != formatShares {
+		return 0, nil, fmt.Errorf("format %d, but this version of the program reads formats up to %d only: %w", format,
+			formatShares, fault.ErrVersion)
 	}
 	if err := readFull(r, head[1:]); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	n := binary.LittleEndian.Uint32(head[1:])
 	if n > maxBody {
-		return nil, errCorrupt
+		return 0, nil, errCorrupt
 	}
-	var body bytes.Buffer // which takes memory for what comes, and not for what was said to come
-	if _, err := io.CopyN(&body, r, int64(n)+4); err != nil {
-		return nil, early(err)
+	var all bytes.Buffer // which takes memory for what comes, and not for what was said to come
+	if _, err := io.CopyN(&all, r, int64(n)+4); err != nil {
+		return 0, nil, early(err)
 	}
-	b := body.Bytes()
+	b := all.Bytes()
 	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, b[:n])
 	if sum != binary.LittleEndian.Uint32(b[n:]) {
-		return nil, fmt.Errorf("%w: checksum mismatch", errCorrupt)
+		return 0, nil, fmt.Errorf("%w: checksum mismatch", errCorrupt)
 	}
-	return b[:n], nil
+	return format, b[:n], nil
 }
 
 func readFull(r io.Reader, b []byte) error {

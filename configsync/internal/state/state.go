@@ -21,6 +21,7 @@ type State struct {
 	epochs    []Epoch             // ascending; the last is in force
 	rollouts  []Rollout           // ascending; only the last may be in progress
 	canary    Canary
+	turn      uint64 // see Turn
 
 	credentials Credentials
 }
@@ -110,7 +111,11 @@ type Plan struct {
 	Nodes       []string      // those of a canary; empty = the release is for all
 	Dry         bool          // it ends where it would be activated
 	Restart     Restarts      // for fields that need one
+	Percent     uint64        // of the clients, who alone are shown the release; 0 = it is for all, or for Nodes
 }
+
+// forSome reports whether the release is for some nodes, or a share of the clients: it is not put in force.
+func (p Plan) forSome() bool { return len(p.Nodes) > 0 || p.Percent > 0 }
 
 // Phase is how far a rollout is.
 type Phase byte
@@ -156,10 +161,12 @@ type Rollout struct {
 	By, Reason string
 }
 
-// Canary is the release that some nodes show before the others. The zero Canary is none.
+// Canary is the release that some nodes show before the others, or all nodes to a share of the clients. The zero
+// Canary is none.
 type Canary struct {
 	Rollout, Release uint64
-	Nodes            []string // sorted
+	Nodes            []string // sorted; empty = it is for a share of the clients
+	Percent          uint64   // of the clients, 1 to 100; 0 = it is for Nodes
 }
 
 // Current returns the epoch in force; the zero Epoch if nothing ever was.
@@ -215,6 +222,11 @@ func (s *State) InProgress() (Rollout, bool) {
 
 // Canary returns the canary; the zero Canary if there is none.
 func (s *State) Canary() Canary { return s.canary }
+
+// Turn goes up by one whenever clients of some share get another release than before without a new epoch: such a
+// canary has begun, its share was raised, or it has ended. Of two states of one log the later one has neither a lower
+// epoch nor a lower turn.
+func (s *State) Turn() uint64 { return s.turn }
 
 // For returns the release in force on a node. Canary says that it is one for some nodes only.
 func (s *State) For(node string) (r Release, canary bool) {

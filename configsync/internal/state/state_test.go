@@ -320,7 +320,7 @@ func TestUnknownCommandPanicsAndChangesNothing(t *testing.T) {
 }
 
 func TestLevel(t *testing.T) {
-	for _, cmd := range [][]byte{nil, {opPropose}, {opActivate}, {99}} {
+	for _, cmd := range [][]byte{nil, {opPropose}, {opActivate}, {opShare}, {99}} {
 		if Level(cmd) != 4 {
 			t.Errorf("%v needs level %d", cmd, Level(cmd))
 		}
@@ -422,25 +422,30 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Fatalf("cut at %d: %v", i, err)
 		}
 	}
-	if err := m.Restore(bytes.NewReader([]byte{2})); err == nil || !strings.Contains(err.Error(), "format 2") {
+	if err := m.Restore(bytes.NewReader([]byte{3})); err == nil || !strings.Contains(err.Error(), "format 3") {
 		t.Error(err)
 	}
-	corpus.Frugal(t, 64, func() { m.Restore(bytes.NewReader([]byte{format, 0, 0, 0xc0, 0, 1})) })
+	corpus.Frugal(t, 64, func() { m.Restore(bytes.NewReader([]byte{formatFirst, 0, 0, 0xc0, 0, 1})) })
 }
 
 // TestDecodeTakesOneForm: what is sound but not as it would be written is refused, or equal states could
 // differ in bytes.
 func TestDecodeTakesOneForm(t *testing.T) {
 	good := filled(t).State().append(nil)
-	if _, ok := decodeState(good); !ok {
+	if _, ok := decodeState(formatFirst, good); !ok {
 		t.Fatal("the good one is refused")
 	}
-	for i := range good {
-		for _, v := range []byte{0, 1, good[i] + 1, good[i] - 1, 0xff} {
-			bad := bytes.Clone(good)
-			bad[i] = v
-			if s, ok := decodeState(bad); ok && !bytes.Equal(s.append(nil), bad) {
-				t.Fatalf("byte %d = %d is read as something else", i, v)
+	for format, good := range map[byte][]byte{formatFirst: good, formatShares: shared(t).State().append(nil)} {
+		if _, ok := decodeState(formatFirst+formatShares-format, good); ok {
+			t.Errorf("format %d is read as the other one", format)
+		}
+		for i := range good {
+			for _, v := range []byte{0, 1, good[i] + 1, good[i] - 1, 0xff} {
+				bad := bytes.Clone(good)
+				bad[i] = v
+				if s, ok := decodeState(format, bad); ok && !bytes.Equal(s.append(nil), bad) {
+					t.Fatalf("format %d: byte %d = %d is read as something else", format, i, v)
+				}
 			}
 		}
 	}
@@ -453,6 +458,8 @@ func seeds(t *testing.T) map[string]map[string][]byte {
 	whole.Needs, whole.Publisher = Needs{"1.0", 4}, publisher(0)
 	whole.Plan = Plan{Unreachable: Fence, Wait: time.Second, MinReady: 3, Stage: time.Hour, Confirm: time.Minute,
 		Bake: time.Second, Nodes: []string{"n1", "n2"}, Dry: true, Restart: Simultaneous}
+	partly := pages(w, "new")
+	partly.Plan.Percent = 100
 	held := proposal(w)
 	held.Hold, held.Changes = true, []Change{{Path: "site.yaml", Delete: true}}
 	return map[string]map[string][]byte{
@@ -467,10 +474,13 @@ func seeds(t *testing.T) map[string]map[string][]byte {
 			"end":      EndCanary{6, "me", "seen enough"}.Append(nil),
 			"mint":     mintOf(2, day).Append(nil),
 			"revoke":   Revoke{publisher(0), "bob", "leaked"}.Append(nil),
+			"share":    Begin{Write: Write{Epoch: 1}, Release: 3, Plan: Plan{Percent: 25}}.Append(nil),
+			"shown":    partly.Append(nil),
 		},
 		"FuzzRestore": {
 			"empty":  snapshotOf(NewMachine(nil)),
 			"filled": snapshotOf(filled(t).Machine),
+			"shared": snapshotOf(shared(t).Machine),
 		},
 		"FuzzAnswer": {"done": Answer{OK, 300, 7, 8}.encode()},
 	}
@@ -481,11 +491,14 @@ func TestCorpus(t *testing.T) { corpus.Check(t, seeds(t)) }
 // FuzzApply has commands carried out while a rollout is in progress, and when it is over, and what can follow.
 func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cmd []byte) {
-		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opRevoke) {
+		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opShare) {
 			return
 		}
-		for _, before := range [][]byte{nil, Confirm{6, "n1", ""}.Append(nil), Return{6, "n1", ""}.Append(nil)} {
+		for i, before := range [][]byte{nil, Confirm{6, "n1", ""}.Append(nil), Return{6, "n1", ""}.Append(nil), nil} {
 			r := filled(t)
+			if i == 3 {
+				r = shared(t)
+			}
 			if before != nil {
 				r.apply(before)
 			}
@@ -538,14 +551,16 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		body := b[headSize : len(b)-4] // no fuzzer finds a checksum
-		s, ok := decodeState(body)
-		if !ok {
-			return
+		for _, format := range []byte{formatFirst, formatShares} {
+			s, ok := decodeState(format, body)
+			if !ok {
+				continue
+			}
+			if !bytes.Equal(s.append(nil), body) {
+				t.Fatal("not what was decoded")
+			}
+			goOn(t, s)
 		}
-		if !bytes.Equal(s.append(nil), body) {
-			t.Fatal("not what was decoded")
-		}
-		goOn(t, s)
 	})
 }
 

@@ -3,8 +3,10 @@ package content
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,8 +23,23 @@ type Signer interface {
 type Pin struct {
 	Release string
 	Epoch   uint64
+	Turn    uint64    // as in an Activation: how far some node was
 	Until   time.Time // to the second
+	Draw    Draw      // of a client that comes while releases are shown to a share of them; it outlives the rest
 }
+
+// Draw says whether a client belongs to a share of all. It is drawn once, and kept with the pin, so that a client that
+// belongs to a share belongs to each greater one too. The zero Draw is none.
+type Draw uint16
+
+// draws is how many different ones there are; each is as likely as any other.
+const draws = 10_000
+
+// Within reports whether the client belongs to a share of so many percent. A client without a draw belongs to none.
+func (d Draw) Within(percent uint64) bool { return d > 0 && uint64(d-1) < percent*(draws/100) }
+
+// newDraw draws.
+func newDraw() Draw { return Draw(1 + rand.IntN(draws)) }
 
 // Pins keeps a visitor's sub-resources in the release of the page that they are of. A pin travels in a
 // cookie, and for clients without cookies in the header X-Release-Pin or in the query as rel.
@@ -38,17 +55,36 @@ type Pins struct {
 
 	// Now is what the time is; nil is time.Now.
 	Now func() time.Time
+
+	// Draw draws for a client; nil = at random.
+	Draw func() Draw
 }
 
 const (
 	pinHeader  = "X-Release-Pin"
 	pinQuery   = "rel"
-	pinVersion = 1
 	maxPin     = 512 // bytes, encoded
 	pinPurpose = "webfarm release pin\x00"
+
+	// drawLife is how long a client keeps its draw after its last page: it is to see no older release when it comes
+	// again a few days later.
+	drawLife = 30 * 24 * time.Hour
 )
 
-// Read returns the pin of a request. One that is forged or over is as good as none.
+// A pin is its version, epoch, until (in seconds since 1970), of version 2 also turn and draw, and then the release.
+// Numbers are big endian, of 8 bytes, a draw of 2. Version 2 is written where turn or draw say something.
+const (
+	pinPlain  = 1
+	pinTurned = 2
+
+	plainHead  = 1 + 8 + 8
+	turnedHead = plainHead + 8 + 2
+
+	turnedMark = "=Ag" // of a cookie, or a query, with a pin of version 2
+)
+
+// Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is left
+// for a while.
 func (p *Pins) Read(r *http.Request) (Pin, bool) {
 	if v := r.Header[pinHeader]; len(v) == 1 {
 		return p.decode(v[0])
@@ -68,10 +104,15 @@ func (p *Pins) Read(r *http.Request) (Pin, bool) {
 
 // Encode returns a pin as Read takes it, or "" if this node has no key to sign it with.
 func (p *Pins) Encode(pin Pin) string {
-	message := make([]byte, 17, 17+len(pin.Release))
-	message[0] = pinVersion
+	message := make([]byte, plainHead, turnedHead+len(pin.Release))
+	message[0] = pinPlain
 	binary.BigEndian.PutUint64(message[1:], pin.Epoch)
 	binary.BigEndian.PutUint64(message[9:], uint64(pin.Until.Unix()))
+	if pin.Turn > 0 || pin.Draw > 0 {
+		message[0] = pinTurned
+		message = binary.BigEndian.AppendUint64(message, pin.Turn)
+		message = binary.BigEndian.AppendUint16(message, uint16(pin.Draw))
+	}
 	message = append(message, pin.Release...)
 	signature := p.Signer.Sign(append([]byte(pinPurpose), message...))
 	if len(signature) == 0 {
@@ -86,7 +127,14 @@ func (p *Pins) decode(s string) (Pin, bool) {
 		return Pin{}, false
 	}
 	message, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(message) <= 17 || message[0] != pinVersion {
+	if err != nil || len(message) <= plainHead {
+		return Pin{}, false
+	}
+	head := plainHead
+	if message[0] == pinTurned {
+		head = turnedHead
+	}
+	if len(message) <= head || message[0] != pinPlain && message[0] != pinTurned {
 		return Pin{}, false
 	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(sum)
@@ -94,20 +142,46 @@ func (p *Pins) decode(s string) (Pin, bool) {
 		return Pin{}, false
 	}
 	pin := Pin{
-		Release: string(message[17:]),
+		Release: string(message[head:]),
 		Epoch:   binary.BigEndian.Uint64(message[1:]),
 		Until:   time.Unix(int64(binary.BigEndian.Uint64(message[9:])), 0),
 	}
-	return pin, p.now().Before(pin.Until)
+	if head == turnedHead {
+		pin.Turn = binary.BigEndian.Uint64(message[plainHead:])
+		pin.Draw = Draw(binary.BigEndian.Uint16(message[plainHead+8:]))
+	}
+	now := p.now()
+	if pin.Draw > 0 && !now.Before(pin.Until) {
+		return Pin{Draw: pin.Draw}, now.Before(pin.Until.Add(drawLife - p.life()))
+	}
+	return pin, now.Before(pin.Until)
 }
 
-// refresh pins a client to a release, unless it is that already for more than half of the time.
-func (p *Pins) refresh(w http.ResponseWriter, to Activation, had Pin, ok bool) {
+// Turned reports whether a request seems to have a pin with a turn or a draw. It costs little, and proves nothing: Read
+// tells.
+func (p *Pins) Turned(r *http.Request) bool {
+	for _, line := range r.Header["Cookie"] {
+		if strings.Contains(line, pinQuery+turnedMark) {
+			return true
+		}
+	}
+	v := r.Header[pinHeader]
+	return len(v) == 1 && strings.HasPrefix(v[0], turnedMark[1:]) || strings.Contains(r.URL.RawQuery, pinQuery+turnedMark)
+}
+
+// refresh pins a client to a release, with the draw that it has or gets, unless it is pinned so already for more than
+// half of the time.
+func (p *Pins) refresh(w http.ResponseWriter, to Activation, draw Draw, had Pin, ok bool) {
 	life, now := p.life(), p.now()
-	if ok && had.Release == to.ID && had.Epoch == to.Epoch && had.Until.Sub(now) > life/2 {
+	want := Pin{Release: to.ID, Epoch: to.Epoch, Turn: to.Turn, Until: now.Add(life), Draw: draw}
+	left := had.Until.Sub(now)
+	if had.Until = want.Until; ok && had == want && left > life/2 {
 		return
 	}
-	value := p.Encode(Pin{to.ID, to.Epoch, now.Add(life)})
+	value := p.Encode(want)
+	if draw > 0 {
+		life = max(life, drawLife)
+	}
 	if value == "" {
 		return
 	}
@@ -116,13 +190,27 @@ func (p *Pins) refresh(w http.ResponseWriter, to Activation, had Pin, ok bool) {
 		Secure: !p.Insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 	set := w.Header()["Set-Cookie"]
-	for i, v := range set { // Repin may have set it already
-		if strings.HasPrefix(v, c.Name+"=") {
-			set[i] = c.String()
-			return
-		}
+	if i := p.cookieIn(set); i >= 0 { // Repin has set it already
+		set[i] = c.String()
+		return
 	}
 	http.SetCookie(w, c)
+}
+
+// cookieIn returns which of the cookies of a response is a pin; -1 = none.
+func (p *Pins) cookieIn(set []string) int {
+	return slices.IndexFunc(set, func(v string) bool { return strings.HasPrefix(v, p.cookieName()+"=") })
+}
+
+// draw returns the draw of a client, which is new if it has none.
+func (p *Pins) draw(had Pin) Draw {
+	switch {
+	case had.Draw > 0:
+		return had.Draw
+	case p.Draw != nil:
+		return p.Draw()
+	}
+	return newDraw()
 }
 
 func (p *Pins) life() time.Duration {

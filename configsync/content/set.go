@@ -1,6 +1,9 @@
 package content
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Set serves the release in force, and for whoever is of another one, that. It is made anew at each switch,
 // which is then a swap of one pointer; a request is served by the set that it found. Its fields are not
@@ -18,6 +21,43 @@ type Set struct {
 	// Private says that not everybody gets the same documents, as with a canary. No cache that is shared may
 	// keep them then.
 	Private bool
+
+	// Share is the release that a share of the clients is shown. All have a draw then, which says who belongs to it.
+	Share Share
+}
+
+// Share is a release that is shown to a share of the clients. The zero Share is none.
+type Share struct {
+	Release string
+	Percent uint64 // of the clients, up to 100
+
+	// Coming says that this node is only just making it ready: who has a page of it is answered by another node.
+	Coming bool
+}
+
+// For returns which release the client of a request sees: that in force; or that of the Share, if its draw says so;
+// or, where it has seen a later state of the farm than this one, that which it has a page of. What a page needs is of
+// the page's release. A client that has no draw yet sees the one in force: only one that keeps its cookie can be shown
+// the same again.
+func (s *Set) For(r *http.Request) (release string) {
+	if s.Pins == nil {
+		return s.Active.release.ID
+	}
+	pin, ok := s.Pins.Read(r)
+	switch {
+	case !ok:
+	case s.ahead(pin):
+		return pin.Release
+	case s.Share.Percent == 0:
+	case !isSubresource(r) && pin.Draw.Within(s.Share.Percent), isSubresource(r) && pin.Release == s.Share.Release:
+		return s.Share.Release
+	}
+	return s.Active.release.ID
+}
+
+// ahead reports whether a client has seen a later state of the farm than this one.
+func (s *Set) ahead(pin Pin) bool {
+	return pin.Epoch > s.Active.release.Epoch || pin.Turn > s.Active.release.Turn
 }
 
 // ServeHTTP serves a request for a file: a document from the release in force, to which it pins the client,
@@ -50,31 +90,40 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Repin is for a page that the program writes itself: a client that is pinned to another release gets what that page
-// needs from the release in force, like the page. One that is not pinned stays so. It is called before the page is
-// written.
+// needs from the release in force, like the page. One that is not pinned stays so; unless there is a Share, for which
+// each client gets a draw. It is called before the page is written.
 func (s *Set) Repin(w http.ResponseWriter, r *http.Request) {
-	if s.Pins == nil || !isDocument(r) {
+	if s.Pins == nil || !navigates(r) {
 		return
 	}
 	pin, pinned := s.Pins.Read(r)
-	if to := s.Active.release; pinned && pin.Release != to.ID && pin.Epoch <= to.Epoch {
-		s.Pins.refresh(w, to, pin, true)
+	ahead, shares := pinned && s.ahead(pin), s.Share.Percent > 0
+	if (shares || ahead) && w.Header()["Cache-Control"] == nil {
+		w.Header()["Cache-Control"] = private
+	}
+	switch to := s.Active.release; {
+	case ahead: // it is told no more than it knows
+	case shares:
+		s.Pins.refresh(w, to, s.Pins.draw(pin), pin, pinned)
+	case pinned && pin.Release != to.ID:
+		s.Pins.refresh(w, to, 0, pin, true)
 	}
 }
 
 // Behind reports whether the client of a request has seen a release which this node has neither in force nor
-// staged, but some node had later than what is in force here: another node has to serve it.
+// staged, but some node had later than what is in force here, or has for the Share: another node has to serve it.
 func (s *Set) Behind(r *http.Request) bool {
 	if s.Pins == nil {
 		return false
 	}
 	pin, ok := s.Pins.Read(r)
-	return ok && pin.Epoch > s.Active.release.Epoch && s.site(pin, true, true).release.ID != pin.Release
+	return ok && (s.ahead(pin) && s.site(pin, true, true).release.ID != pin.Release ||
+		s.Share.Coming && pin.Release == s.Share.Release)
 }
 
 // site returns the release that a request is about.
 func (s *Set) site(pin Pin, pinned, document bool) *Site {
-	if !pinned || pin.Release == s.Active.release.ID || document && pin.Epoch <= s.Active.release.Epoch {
+	if !pinned || pin.Release == s.Active.release.ID || document && !s.ahead(pin) {
 		return s.Active
 	}
 	for _, o := range s.Others {
@@ -102,16 +151,24 @@ func (s *Set) elsewhere(site *Site, path string) (*Site, *entry, bool) {
 var private = []string{"private, no-cache"}
 
 func (s *Set) prepareDocument(w http.ResponseWriter, site *Site, pin Pin, pinned bool) {
-	if s.Private {
+	if s.Private || pinned && s.ahead(pin) {
 		w.Header()["Cache-Control"] = private
 	}
-	if s.Pins != nil {
-		to := site.release
-		if pinned && pin.Release == to.ID {
-			to.Epoch = max(to.Epoch, pin.Epoch) // it is in force elsewhere, and staged here
-		}
-		s.Pins.refresh(w, to, pin, pinned)
+	if s.Pins == nil {
+		return
 	}
+	to, draw := site.release, Draw(0)
+	to.Turn = s.Active.release.Turn
+	if pinned && pin.Release == to.ID { // it may be in force elsewhere, and staged here
+		to.Epoch, to.Turn = max(to.Epoch, pin.Epoch), max(to.Turn, pin.Turn)
+	}
+	switch {
+	case s.Share.Percent > 0:
+		draw = s.Pins.draw(pin)
+	case pinned && s.ahead(pin):
+		draw = pin.Draw
+	}
+	s.Pins.refresh(w, to, draw, pin, pinned)
 }
 
 // isDocument reports whether a browser says that it goes to a page.
@@ -121,6 +178,12 @@ func isDocument(r *http.Request) bool {
 		return true
 	}
 	return first(r.Header["Sec-Fetch-Mode"]) == "navigate"
+}
+
+// navigates reports whether a client goes to a page, as far as it says so: browsers say where they go over TLS alone.
+func navigates(r *http.Request) bool {
+	plain := len(r.Header["Sec-Fetch-Dest"]) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+	return isDocument(r) || plain && strings.Contains(first(r.Header["Accept"]), "text/html")
 }
 
 // isSubresource reports whether a browser says that it does not go to a page.

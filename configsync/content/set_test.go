@@ -48,7 +48,7 @@ func TestSet(t *testing.T) {
 	now := time.Unix(2e9, 0)
 	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }}
 	pin := func(release string, epoch uint64) string {
-		return "Cookie: __Host-rel=" + pins.Encode(Pin{release, epoch, now.Add(10 * time.Hour)})
+		return "Cookie: __Host-rel=" + pins.Encode(Pin{Release: release, Epoch: epoch, Until: now.Add(10 * time.Hour)})
 	}
 	staged := r[2].As(Activation{ID: "r3"})
 	set := &Set{Active: r[1], Others: []*Site{staged, r[0]}, Pins: pins}
@@ -88,18 +88,21 @@ func TestSet(t *testing.T) {
 		// Behind is about that one
 		{"/", document + "|" + pin("r9", 9), "page 2", "r2@2"},
 		// and the pin neither
-		{"/", document + "|Cookie: __Host-rel=" + pins.Encode(Pin{"r3", 3, now.Add(time.Hour)}), "page 3", "r3@3"},
+		{"/", document + "|Cookie: __Host-rel=" + pins.Encode(Pin{Release: "r3", Epoch: 3,
+			Until: now.Add(time.Hour)}), "page 3", "r3@3"},
 		// what was rolled back to is the same release in a newer epoch
 		{"/", document + "|" + pin("r2", 1), "page 2", "r2@2"},
 		{"/", document + "|" + pin("r2", 2), "page 2", ""},
 		// no pins
 		{"/style.css", script + "|Cookie: __Host-rel=AAAA.BBBB", "style 2", ""},
 		{"/style.css", script + "|Cookie: rel=" + pin("r1", 1)[len("Cookie: __Host-rel="):], "style 2", ""},
-		{"/style.css", script + "|X-Release-Pin: " + pins.Encode(Pin{"r1", 1, now.Add(time.Hour)}), "style 1", ""},
-		{"/style.css?rel=" + pins.Encode(Pin{"r1", 1, now.Add(time.Hour)}), script, "style 1", ""},
-		{"/style.css", script + "|X-Release-Pin: " + pins.Encode(Pin{"r1", 1, now}), "style 2", ""}, // it is over
-		{"/style.css", script + "|X-Release-Pin: " + (&Pins{Signer: ring("other")}).Encode(Pin{"r1", 1,
-			now.Add(time.Hour)}), "style 2", ""},
+		{"/style.css", script + "|X-Release-Pin: " + pins.Encode(Pin{Release: "r1", Epoch: 1,
+			Until: now.Add(time.Hour)}), "style 1", ""},
+		{"/style.css?rel=" + pins.Encode(Pin{Release: "r1", Epoch: 1, Until: now.Add(time.Hour)}), script, "style 1", ""},
+		{"/style.css", script + "|X-Release-Pin: " + pins.Encode(Pin{Release: "r1", Epoch: 1,
+			Until: now}), "style 2", ""}, // it is over
+		{"/style.css", script + "|X-Release-Pin: " + (&Pins{Signer: ring("other")}).Encode(Pin{Release: "r1", Epoch: 1,
+			Until: now.Add(time.Hour)}), "style 2", ""},
 	} {
 		r := ask(set, "GET", c.target, strings.Split(c.fields, "|")...)
 		got, pinned := body(t, r), ""
@@ -198,6 +201,147 @@ func TestRepin(t *testing.T) {
 	}
 }
 
+// TestSetOfShare has clients of every kind ask a node that shows the release r2 to a quarter of them since turn 3.
+func TestSetOfShare(t *testing.T) {
+	r := three(t)
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }, Draw: func() Draw { return 77 }}
+	at := func(s *Site, id string, turn uint64) *Site { return s.As(Activation{ID: id, Epoch: 1, Turn: turn}) }
+	one, two := at(r[0], "r1", 3), at(r[1], "r2", 3)
+	share := Share{Release: "r2", Percent: 25}
+	inForce := &Set{Active: one, Others: []*Site{two}, Pins: pins, Share: share, Private: true}
+	shown := &Set{Active: two, Others: []*Site{one}, Pins: pins, Share: share, Private: true}
+	document, script, plain := "Sec-Fetch-Dest: document", "Sec-Fetch-Dest: script", "Accept: text/html,*/*"
+	for _, c := range []struct {
+		pin    Pin // Release "" = none
+		fields string
+		want   string // what For says
+		pinned Pin    // what the answer of / pins to; Until aside
+	}{
+		{Pin{}, document, "r1", Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 77}},
+		{Pin{}, plain, "r1", Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 77}},
+		{Pin{Release: "r1", Epoch: 1}, document, "r1", Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 77}}, // of before
+		{Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 2500}, document, "r2",
+			Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 2500}},
+		{Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 2501}, document, "r1", Pin{}},
+		{Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 1}, plain, "r2", Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 1}},
+		{Pin{Release: "r2", Epoch: 1, Turn: 2, Draw: 9}, document, "r2", Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 9}},
+		{Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 9}, script, "r2", Pin{}},
+		{Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 9}, script, "r1", Pin{}}, // its page is of the release in force still
+		// who knows more than this node: that the share has ended, was raised, or all have it
+		{Pin{Release: "r1", Epoch: 1, Turn: 4, Draw: 9}, document, "r1", Pin{}},
+		{Pin{Release: "r2", Epoch: 1, Turn: 4, Draw: 9000}, document, "r2", Pin{}},
+		{Pin{Release: "r2", Epoch: 2, Turn: 4}, document, "r2", Pin{Release: "r2", Epoch: 2, Turn: 4, Draw: 77}},
+	} {
+		fields := []string{c.fields}
+		if c.pin.Release != "" {
+			c.pin.Until = now.Add(10 * time.Hour)
+			fields = append(fields, "Cookie: __Host-rel="+pins.Encode(c.pin))
+		}
+		q := httptest.NewRequest("GET", "/", nil)
+		for _, f := range fields {
+			name, value, _ := strings.Cut(f, ": ")
+			q.Header.Set(name, value)
+		}
+		if got := inForce.For(q); got != c.want || shown.Behind(q) || inForce.Behind(q) {
+			t.Errorf("%+v, %s: %s, and not %s", c.pin, c.fields, got, c.want)
+		}
+		if turned := c.pin.Turn > 0; pins.Turned(q) != turned {
+			t.Errorf("%+v is turned: %v", c.pin, !turned)
+		}
+		set := map[string]*Set{"r1": inForce, "r2": shown}[c.want]
+		if c.fields == script {
+			continue
+		}
+		w := httptest.NewRecorder()
+		set.Repin(w, q) // as for a page of the program's own, and then for one of the content
+		set.ServeHTTP(w, q)
+		var got Pin
+		if n := len(w.Result().Cookies()); n > 1 {
+			t.Errorf("%d cookies", n)
+		}
+		for _, k := range w.Result().Cookies() {
+			q := httptest.NewRequest("GET", "/", nil)
+			q.AddCookie(k)
+			got, _ = pins.Read(q)
+			if k.MaxAge != 30*24*3600 || !got.Until.Equal(now.Add(12*time.Hour)) {
+				t.Errorf("%+v until %v", k, got.Until)
+			}
+			got.Until = time.Time{}
+		}
+		if want := map[string]string{"r1": "page 1", "r2": "page 2"}[c.want]; w.Body.String() != want || got != c.pinned {
+			t.Errorf("%+v, %s: %q pinned to %+v, and not %q to %+v", c.pin, c.fields, w.Body, got, want, c.pinned)
+		}
+		if got := w.Header().Get("Cache-Control"); got != "private, no-cache" {
+			t.Errorf("%+v, %s: %s", c.pin, c.fields, got)
+		}
+	}
+	coming := &Set{Active: one, Pins: pins, Share: Share{Release: "r2", Percent: 25, Coming: true}}
+	for release, want := range map[string]bool{"r1": false, "r2": true} {
+		q := httptest.NewRequest("GET", "/", nil)
+		q.Header.Set(pinHeader, pins.Encode(Pin{Release: release, Epoch: 1, Turn: 3, Draw: 1, Until: now.Add(time.Hour)}))
+		if coming.Behind(q) != want {
+			t.Errorf("behind who has a page of %s: %v", release, !want)
+		}
+	}
+}
+
+// A draw outlives the rest of its pin, and not for ever.
+func TestDrawOutlivesPin(t *testing.T) {
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }}
+	q := httptest.NewRequest("GET", "/", nil)
+	q.Header.Set(pinHeader, pins.Encode(Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 9, Until: now.Add(12 * time.Hour)}))
+	for _, c := range []struct {
+		at   time.Duration
+		want Pin
+		ok   bool
+	}{
+		{11 * time.Hour, Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 9, Until: now.Add(12 * time.Hour)}, true},
+		{12 * time.Hour, Pin{Draw: 9}, true},
+		{30*24*time.Hour - time.Second, Pin{Draw: 9}, true},
+		{30 * 24 * time.Hour, Pin{Draw: 9}, false},
+	} {
+		pins.Now = func() time.Time { return now.Add(c.at) }
+		if got, ok := pins.Read(q); ok != c.ok || got != c.want {
+			t.Errorf("after %v: %+v, %v", c.at, got, ok)
+		}
+	}
+}
+
+// A greater share has all clients of a smaller one, and draws are as many as they should be.
+func TestDraw(t *testing.T) {
+	if Draw(0).Within(100) {
+		t.Error("a client without a draw belongs to a share")
+	}
+	for percent := range uint64(101) {
+		n := uint64(0)
+		for d := range draws {
+			if d := Draw(d + 1); d.Within(percent) {
+				n++
+			} else if percent > 0 && d.Within(percent-1) {
+				t.Fatalf("%d is in %d %%, and not in %d %%", d, percent-1, percent)
+			}
+		}
+		if n != percent*draws/100 {
+			t.Errorf("%d draws of %d are %d %%", n, draws, percent)
+		}
+	}
+	in := 0
+	for range 10_000 {
+		d := newDraw()
+		if d < 1 || d > draws {
+			t.Fatalf("drawn: %d", d)
+		}
+		if d.Within(10) {
+			in++
+		}
+	}
+	if in < 1000-8*30 || in > 1000+8*30 { // eight standard deviations
+		t.Errorf("%d of 10 000 are a tenth", in)
+	}
+}
+
 func TestSetPrivate(t *testing.T) {
 	sites := three(t)
 	set := &Set{Active: sites[0], Private: true}
@@ -220,14 +364,16 @@ func TestSetPrivate(t *testing.T) {
 func FuzzPin(f *testing.F) {
 	now := time.Unix(2e9, 0)
 	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }}
-	good := pins.Encode(Pin{"r1", 1, now.Add(time.Hour)})
+	good := pins.Encode(Pin{Release: "r1", Epoch: 1, Until: now.Add(time.Hour)})
+	turned := pins.Encode(Pin{Release: "r1", Epoch: 1, Turn: 2, Draw: 3, Until: now.Add(time.Hour)})
 	f.Add(good)
+	f.Add(turned)
 	f.Add(good[1:])
 	f.Add(good + "A")
 	f.Add(strings.ReplaceAll(good, ".", ""))
 	f.Add(".")
 	f.Fuzz(func(t *testing.T, s string) {
-		if p, ok := pins.decode(s); ok && (s != good || p.Release != "r1" || p.Epoch != 1) {
+		if p, ok := pins.decode(s); ok && (s != good && s != turned || p.Release != "r1" || p.Epoch != 1) {
 			t.Fatalf("%q is %+v", s, p)
 		}
 	})

@@ -40,6 +40,10 @@ type Activation struct {
 	ID    string // of the release
 	Epoch uint64 // the switch that brought it into force
 
+	// Turn is how often clients of some share have been given another release without a new epoch: of two states of
+	// a farm the later one has neither a lower Epoch nor a lower Turn.
+	Turn uint64
+
 	// Activated is when that was, from the log, so that all nodes say the same in Last-Modified. It has to be
 	// of a later second than that of the epoch before. The zero time leaves Last-Modified away.
 	Activated time.Time

@@ -37,6 +37,11 @@ func (pb *publishing) begin(ctx context.Context, w Write, release uint64, p Plan
 		if !ok || release == 0 {
 			return nil, noRelease(release)
 		}
+		if p.Percent > 0 {
+			if err := pb.sharable(s, r); err != nil {
+				return nil, err
+			}
+		}
 		return filesOf(s, r.Revision), nil
 	})
 }

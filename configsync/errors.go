@@ -41,6 +41,10 @@ var (
 	// of it.
 	ErrUnavailable = errors.New("configsync: content is not to be had for the time being")
 
+	// ErrContentOnly says that a release cannot be shown to a share of the clients, since more of it differs from what is
+	// in force than its content. Some nodes can show it.
+	ErrContentOnly = errors.New("configsync: a share of the clients can be shown other content, and nothing else")
+
 	// ErrLocal says that the configuration comes from files of this machine (development), or that there is no
 	// log.
 	ErrLocal = errors.New("configsync: the configuration of this node comes from its own files: change those")

@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/configsync/content"
 )
 
 // A farm opens the Manager, over its log; this one is a farm of one node.
@@ -147,6 +149,37 @@ func ExampleManager_StartCanary() {
 	// Output:
 	// Sale! 0 true <nil>
 	// Welcome 0 false <nil>
+}
+
+// A share of the clients is shown other content before all are. A client draws on its first page, and keeps what it has
+// drawn in a cookie.
+func ExampleManager_StartPercentCanary() {
+	store := newDepot()
+	first := func() content.Draw { return 1 } // of 10 000; otherwise it is by chance
+	m := exampleManagerOf(configsync.Settings{Content: store, Pins: &content.Pins{Signer: testSigner{}, Draw: first}})
+	defer m.Close()
+	ctx := context.Background()
+	m.Publish(ctx, configsync.Publication{Content: store.add(noT{}, "public/index.html", "Hello!")})
+	w := configsync.Write{Epoch: 1, Who: "me"}
+	held, _ := m.Publish(ctx, configsync.Publication{Write: w, Hold: true,
+		Content: store.add(noT{}, "public/index.html", "Good morning!")})
+	_, err := m.StartPercentCanary(ctx, w, held.Release, 10, configsync.Plan{})
+	fmt.Println(m.Canary().Percent, err)
+
+	var cookies []*http.Cookie
+	for range 2 {
+		r, a := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		m.Handler(m.Content()).ServeHTTP(a, r)
+		cookies = a.Result().Cookies()
+		fmt.Println(a.Body)
+	}
+	// Output:
+	// 10 <nil>
+	// Hello!
+	// Good morning!
 }
 
 // What became of a rollout, and on which nodes.

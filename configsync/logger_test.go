@@ -30,6 +30,7 @@ type inquirer struct {
 var inquiries = map[string]func(context.Context, *configsync.Manager){
 	"AwaitUsable":       func(ctx context.Context, m *configsync.Manager) { m.AwaitUsable(ctx) },
 	"Behind":            func(_ context.Context, m *configsync.Manager) { m.Behind(getRoot()) },
+	"BehindShare":       func(_ context.Context, m *configsync.Manager) { m.BehindShare(getRoot()) },
 	"Canary":            func(_ context.Context, m *configsync.Manager) { m.Canary() },
 	"Changed":           func(_ context.Context, m *configsync.Manager) { m.Changed() },
 	"Confirm":           func(ctx context.Context, m *configsync.Manager) { m.Confirm(ctx, 1) },
@@ -66,7 +67,7 @@ var inquiries = map[string]func(context.Context, *configsync.Manager){
 // notAsked are the other methods: what waits for a release, or has the program's own code run, which may log. begun and
 // closed are for once.
 const notAsked = "Abort Activate Begun Check Close DiffFiles Draft DryRun DryRunRelease EndCanary FollowRollout Mint " +
-	"Publish Put Revoke Rollback Seal Stage StartCanary"
+	"Publish Put Revoke Rollback Seal Stage StartCanary StartPercentCanary"
 
 func getRoot() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
 

@@ -61,7 +61,8 @@ const (
 	PhaseReturned   = state.Returned // it was switched, and then back to the release before
 )
 
-// Canary is the release that some nodes show before the others. The zero Canary is none.
+// Canary is the release that some nodes show before the others, or all nodes to a share of the clients. The zero Canary
+// is none.
 type Canary = state.Canary
 
 // Plan says how a rollout goes. In the plan of a Rollout the defaults are filled in, and 0 is 0.
@@ -73,7 +74,8 @@ type Canary = state.Canary
 //   - Confirm is how long they may take after the switch to find themselves well; 0 = 10 s; negative = they are
 //     not asked.
 //   - Bake is how long they have to stay well, up to Confirm; 0 = until each was well once.
-//   - Nodes are those of a canary, which StartCanary sets; Dry is set by DryRun.
+//   - Nodes are those of a canary, which StartCanary sets, and Percent is its share of the clients, which
+//     StartPercentCanary sets; Dry is set by DryRun.
 //   - Restart says how programs are started again if fields of the class restart have other values: Rolling,
 //     Simultaneous or Manual. The Manager says what is due (RestartDue); whoever runs the program does it.
 type Plan = state.Plan

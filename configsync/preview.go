@@ -99,7 +99,7 @@ func previewSet(st *staged, r Release) *content.Set {
 	if st.shown == nil {
 		return nil
 	}
-	return &content.Set{Active: st.shown.as(use{release: r}), Private: true}
+	return &content.Set{Active: st.shown.as(use{release: r}, 0), Private: true}
 }
 
 // previews are the snapshots of releases that somebody looks at and that are not in force, of one state of the log: who

@@ -75,9 +75,15 @@ func (pp *proposing) step(ctx context.Context, switches bool, cmd []byte) error 
 
 // busy is ErrBusy, and says what by.
 func (pp *proposing) busy(rollout uint64) error {
-	if c := pp.state().Canary(); c.Release != 0 && c.Rollout == rollout {
-		return fmt.Errorf("%w: release %[2]d is a canary on %s, and has to be activated or given up first: farmctl activate %[2]d, or "+
-			"farmctl canary end", ErrBusy, c.Release, strings.Join(c.Nodes, ", "))
+	c := pp.state().Canary()
+	if c.Percent > 0 && c.Rollout == rollout {
+		return fmt.Errorf("%w: release %[2]d is a canary for %[3]d %% of the clients, and has to be activated or given "+
+			"up first: farmctl activate %[2]d, or farmctl canary end. Its share can also be raised; fewer clients "+
+			"would go back", ErrBusy, c.Release, c.Percent)
+	}
+	if c.Release != 0 && c.Rollout == rollout {
+		return fmt.Errorf("%w: release %[2]d is a canary on %[3]s, and has to be activated or given up first: "+
+			"farmctl activate %[2]d, or farmctl canary end", ErrBusy, c.Release, strings.Join(c.Nodes, ", "))
 	}
 	return fmt.Errorf("%w: rollout %d is in progress: wait for its end, or end it (farmctl abort)", ErrBusy, rollout)
 }
@@ -94,6 +100,8 @@ func outcome(a state.Answer, w Write) error {
 		return fmt.Errorf("%w; farmctl releases lists those that are", ErrNoRelease)
 	case state.Ended:
 		return fmt.Errorf("%w; farmctl releases shows what is", ErrEnded)
+	case state.NotSharable:
+		return ErrContentOnly
 	case state.UnknownCredential:
 		return credential.ErrUnknown
 	case state.ExpiredCredential:

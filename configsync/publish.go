@@ -75,6 +75,9 @@ func (pb *publishing) propose(ctx context.Context, p Publication) (Result, error
 	if p.Content != nil && p.Content.Root.IsZero() {
 		p.Content = &Content{}
 	}
+	if p.Hold {
+		p.Plan.Percent = 0 // whoever begins its rollout says for whom
+	}
 	if err := pb.areMembers(p.Plan.Nodes); err != nil {
 		return Result{}, err
 	}

@@ -7,6 +7,9 @@ import (
 // retryRetained is how long after a failure another attempt is made to have a release ready that is not in force.
 const retryRetained = time.Minute
 
+// retryCanary is the same for what a share of the clients is shown by the other nodes.
+const retryCanary = retryRetained / 12
+
 // retaining makes ready, in the background, the releases that are kept besides the one in force: so that
 // clients get what their pages of those need, and a switch to one fetches nothing. What is in force, and a rollout,
 // go first.
@@ -53,7 +56,11 @@ func (rt *retaining) lacking(failed map[digest]time.Time) (Release, bool) {
 	}
 	for _, r := range s.Retained() {
 		d := s.Digest(r)
-		if at, ok := failed[d]; ok && time.Since(at) < retryRetained || rt.stock.get(d) != nil {
+		again := retryRetained
+		if r.ID == s.Canary().Release {
+			again = retryCanary
+		}
+		if at, ok := failed[d]; ok && time.Since(at) < again || rt.stock.get(d) != nil {
 			continue
 		}
 		delete(failed, d)
@@ -70,6 +77,7 @@ func (rt *retaining) makeQuietly(r Release) error {
 	done() // before the logger, which is code of the program, is told
 	if st == nil && ctx.Err() == nil {
 		rt.log.Debug("a release that is not in force is not ready here; trying again later", "release", r.ID, "err", err)
+		rt.switching.cannotHave(rt.state().Digest(r))
 	}
 	if st == nil {
 		return err

@@ -46,7 +46,12 @@ func (sc *selfChecks) confirm(ctx context.Context, rollout uint64) (Health, erro
 		h.Unwell = cut(lacks.Error(), state.MaxReason)
 		return h, nil
 	}
-	err = sc.run(ctx)
+	check, ready := sc.forShare(ctx, rollout)
+	if !ready {
+		h.Unwell = "it is not ready to show the release to its share of the clients"
+		return h, nil
+	}
+	err = sc.run(check)
 	if ctx.Err() != nil {
 		return h, ctx.Err()
 	}

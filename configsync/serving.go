@@ -47,7 +47,8 @@ func (m *Manager) Repin(next http.Handler) http.Handler {
 }
 
 // Behind reports whether the client of a request has seen a release that some node had in force later than what this
-// one has, and that is not ready here: another node has to answer it. It is for Settings.Pins.
+// one has, or showed to its share of the clients, and that is not ready here: another node has to answer it. It is for
+// Settings.Pins.
 func (m *Manager) Behind(r *http.Request) bool {
 	s := m.switching.now.Load()
 	return s.set != nil && s.set.Behind(r)
@@ -59,10 +60,12 @@ func (sw *switching) setOf(source *state.State, s *snapshot) *content.Set {
 	if s.staged.shown == nil {
 		return nil
 	}
-	out := &content.Set{Active: s.staged.shown.as(s.use), Pins: sw.settings.Pins, Private: source.Canary().Rollout != 0}
+	out := &content.Set{Active: s.staged.shown.as(s.use, source.Turn()), Pins: sw.settings.Pins,
+		Private: source.Canary().Rollout != 0, Share: sw.shareOf(source)}
 	for _, r := range source.Retained() {
 		st := sw.stock.get(source.Digest(r))
-		if r.ID == s.release.ID || st == nil || st.shown == nil || source.Disowned(r) {
+		if r.ID == s.release.ID || st == nil || st.shown == nil ||
+			source.Disowned(r) && r.ID != source.Canary().Release {
 			continue
 		}
 		u := use{release: r}
@@ -71,15 +74,18 @@ func (sw *switching) setOf(source *state.State, s *snapshot) *content.Set {
 				u.epoch, u.since = e.Number, e.Time
 			}
 		}
-		out.Others = append(out.Others, st.shown.as(u))
+		out.Others = append(out.Others, st.shown.as(u, source.Turn()))
 	}
 	return out
 }
 
 // as returns the site as what a switch made of it.
-func (s *shown) as(u use) *content.Site {
-	return s.site.As(content.Activation{ID: strconv.FormatUint(u.release.ID, 10), Epoch: u.epoch, Activated: u.since})
+func (s *shown) as(u use, turn uint64) *content.Site {
+	return s.site.As(content.Activation{ID: nameOf(u.release.ID), Epoch: u.epoch, Turn: turn, Activated: u.since})
 }
+
+// nameOf returns the number of a release as pins have it.
+func nameOf(release uint64) string { return strconv.FormatUint(release, 10) }
 
 // seen returns the snapshot that a context has; the newest, if it has none.
 func (sw *switching) seen(ctx context.Context) *snapshot {
@@ -93,7 +99,7 @@ func (sw *switching) seen(ctx context.Context) *snapshot {
 type View struct {
 	Epoch    uint64 // 0 = nothing was in force
 	Release  Release
-	Canary   bool              // Release is that of the canary, and not that of Epoch
+	Canary   bool              // Release is that of the canary, of this node or of a share of clients, and not that of Epoch
 	Preview  bool              // Release is not in force: see WithPreview
 	Since    time.Time         // when it was switched to, from the log
 	Manifest *content.Manifest // of the content; nil = the release has none

@@ -37,6 +37,7 @@ type snapshot struct {
 	staged *staged
 	use                 // what staged is of: what source has in force, or something older while that is not ready here
 	set    *content.Set // serves the content; nil = there is none
+	shared *snapshot    // what a share of the clients is shown; nil = there is none, or it is not ready here
 
 	problem  error         // why this is not what source has in force
 	wants    digest        // what that would be, with a problem

@@ -80,6 +80,9 @@ func (sg *staging) stage(ctx context.Context, rollout uint64, progress func(Node
 // makeReady does what Stage does once the content is here.
 func (sg *staging) makeReady(ctx context.Context, source *state.State, r Release, manifest *content.Manifest,
 	tell func(NodeProgress), rollout uint64) error {
+	if by, _ := source.Rollout(rollout); by.Plan.Percent > 0 && sg.settings.Pins == nil {
+		return errors.New("this node pins no clients to releases, and cannot tell those of a share from others")
+	}
 	if err := sg.takeTurn(ctx); err != nil {
 		return err
 	}

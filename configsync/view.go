@@ -53,8 +53,8 @@ type exchange struct {
 	request http.Request // what the handler gets
 }
 
-// Handler returns next with a view of the release for each request: what is in force when it comes in, and of
-// configs what holds for its path. It is a middleware. Inside another Handler of the same Manager it does
+// Handler returns next with a view of the release for each request: what is in force when it comes in, or the release
+// that its client's share is shown, and of configs what holds for its path. It is a middleware. Inside another Handler of the same Manager it does
 // nothing; without configs and content it is next.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	if len(m.declared) == 0 && m.settings.Content == nil {
@@ -65,7 +65,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		v := view{in: m.switching, snapshot: m.switching.look(), path: clean(r.URL.Path)}
+		v := view{in: m.switching, snapshot: m.switching.lookFor(r), path: clean(r.URL.Path)}
 		if reqcopy.Takes(r) {
 			if added := v; reqcopy.Add(r, viewKey{}, &added) {
 				next.ServeHTTP(w, r)

@@ -3,6 +3,7 @@ package farm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -71,7 +72,8 @@ func (f *Farm) listReleases(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if c := f.configs.Canary(); c.Release != 0 {
-		out.Canary = &order.Canary{Rollout: c.Rollout, Release: c.Release, Nodes: c.Nodes}
+		out.Canary = &order.Canary{Rollout: c.Rollout, Release: c.Release, Nodes: append([]string{}, c.Nodes...),
+			Percent: c.Percent}
 	}
 	out.Restarts = restartsDue(st)
 	w.Header().Set("Content-Type", "application/json")
@@ -122,6 +124,9 @@ func (f *Farm) overwrites(ctx context.Context, q order.ReleaseActivate) error {
 
 func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseActivate) {
 	plan, err := planOf(q.Plan)
+	if err == nil && len(q.Nodes) > 0 && q.Percent > 0 {
+		err = errors.New("a canary is for nodes, or for a share of the clients, and not for both")
+	}
 	if err != nil {
 		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
 		return
@@ -131,6 +136,9 @@ func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseAct
 		return
 	}
 	f.tellRollout(r.Context(), w, q.Key, func(ctx context.Context) (configsync.Result, error) {
+		if q.Percent > 0 {
+			return f.configs.StartPercentCanary(ctx, configsync.Write(q.ConfigWrite), q.Release, q.Percent, plan)
+		}
 		return f.configs.StartCanary(ctx, configsync.Write(q.ConfigWrite), q.Release, q.Nodes, plan)
 	})
 }

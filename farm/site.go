@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+
+	"github.com/seed48eb2e21/webfarm/farm/forward"
 )
 
 // Content returns the handler of what is published: the folder public of the release that the request sees, at the
@@ -27,6 +29,17 @@ func (f *Farm) Content() http.Handler {
 			return
 		}
 		published.ServeHTTP(w, r)
+	})
+}
+
+// sharing has another node answer a client that has seen what this node cannot show yet to its share of the clients:
+// also pages that the program writes itself. What no other node can take, such as a WebSocket, goes on here.
+func (f *Farm) sharing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.configs.BehindShare(r) && !f.configs.View(r.Context()).Preview && forward.Decline(r) {
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

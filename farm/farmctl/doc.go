@@ -34,7 +34,7 @@
 //	releases   show the releases of the farm, and what has become of them
 //	activate   put a release in force that is kept, on all nodes at once
 //	rollback   put an earlier release in force again, on all nodes at once
-//	canary     have some nodes show a release before the others
+//	canary     have some nodes, or a share of the clients, see a release before the others
 //	abort      end the rollout that is in progress, so that nothing changes
 //	drift      show which nodes do not use what is in force, and why
 //

@@ -148,6 +148,16 @@ func TestPublishToAFarm(t *testing.T) {
 		t.Errorf("%s", got.out)
 	}
 	want(t, codeDone, "can be seen until", "preview", id)
+
+	// A canary for a share of the clients: raised, not lowered, and given up.
+	want(t, codeUsage, "exclude each other", "canary", id, "-percent", "10", "-nodes", "a")
+	want(t, codeUsage, "it is 1 to 100", "canary", id, "-percent", "101")
+	want(t, codeDone, "is shown to 10 % of the clients", "canary", id, "-percent", "10")
+	want(t, codeDone, "CANARY for 10 %", "releases")
+	want(t, codeDone, `"nodes":[],"percent":10}`, "releases", "-json")
+	want(t, codeDone, "is shown to 20 % of the clients", "canary", id, "-percent", "20")
+	want(t, codeRefused, "is a canary for 20 % of the clients", "canary", id, "-percent", "5")
+	want(t, codeDone, "all see what is in force", "canary", "end")
 	want(t, codeUsage, "-for", "preview", id, "-for", "1000h")
 	want(t, codeRefused, "", "preview", "77")
 	if e := a.Configs().Status().Epoch; e != 6 {

@@ -22,6 +22,7 @@ type releaseCall struct {
 	why, who string
 	plan     order.RolloutPlan // rollback uses Restart alone
 	showing  string            // names of the nodes of a canary
+	percent  uint64            // of the clients that are shown one
 
 	overwrite bool
 }
@@ -82,12 +83,13 @@ func releasesVerb() *verb {
 		short: "show the releases of the farm, and what has become of them",
 		long: `
 Shows the releases that are kept, the newest first: configuration and content, which are put in force together. A
-canary is one that only some nodes show. A release whose rollout failed says why. So does a staging node that cannot
-show, or publish, the folder that it watches.
+canary is one that only some nodes show, or that only a share of the clients is shown. A release whose rollout failed
+says why. So does a staging node that cannot show, or publish, the folder that it watches.
 
     farmctl activate 12      puts release 12 in force
     farmctl rollback         puts the one before in force again
     farmctl canary 12 -nodes n1,n2
+    farmctl canary 12 -percent 10
     farmctl drift            shows which nodes do not use what is in force`,
 		define: defineRelease(nil, (*releaseCall).list),
 	}
@@ -122,13 +124,20 @@ epochs.`,
 func canaryVerb() *verb {
 	return &verb{
 		name: "canary", args: "RELEASE | end", least: 1, most: 1, remote: true,
-		short: "have some nodes show a release before the others",
+		short: "have some nodes, or a share of the clients, see a release before the others",
 		long: `
-Has the nodes of -nodes show a release, while the others show what is in force. farmctl activate promotes it to all
-nodes; farmctl canary end gives it up. While there is a canary no other release can be put in force.`,
+Has the nodes of -nodes show a release, or all nodes show it to -percent of the clients, while the others see what is
+in force. farmctl activate promotes it to all; farmctl canary end gives it up. While there is a canary no other release
+can be put in force.
+
+A client that is shown the release by -percent goes on to see it, on any node: a cookie says so. One that keeps no
+cookies sees what is in force, and so does a new one on its first page. The command may be given again with a higher
+-percent: who is in stays in. It is for content: with other configuration than what is in force it is refused, and
+-nodes is what there is for that.`,
 		define: defineRelease(func(c *releaseCall) {
 			c.activateFlags()
 			c.flags.StringVar(&c.showing, "nodes", "", "the `names` of the nodes, with commas between them")
+			c.flags.Uint64Var(&c.percent, "percent", 0, "the `share` of the clients, 1 to 100")
 		}, (*releaseCall).canary),
 	}
 }
@@ -202,10 +211,13 @@ func (c *releaseCall) follow(ctx context.Context, path string, q any, tell func(
 // inForce says what is in force now.
 func (c *releaseCall) inForce(r order.ReleaseResult) error {
 	switch {
+	case c.percent > 0 && r.Rollout != 0:
+		fmt.Fprintf(c.out, "Release %d is shown to %d %% of the clients. %s canary %d -percent N raises that, %s activate %d "+
+			"shows it to all; %s canary end ends it.\n", r.Release, c.percent, c.name, r.Release, c.name, r.Release, c.name)
 	case c.showing != "" && r.Rollout != 0:
 		fmt.Fprintf(c.out, "Release %d is shown by %s. %s activate %d shows it everywhere; %s canary end ends it.\n",
 			r.Release, printable(c.showing), c.name, r.Release, c.name)
-	case r.Rollout == 0 && (r.Release == 0 || c.showing != ""):
+	case r.Rollout == 0 && (r.Release == 0 || c.showing != "" || c.percent > 0):
 		fmt.Fprintf(c.out, "There is nothing to change: epoch %d is in force.\n", r.Epoch)
 	case r.Before == 0:
 		fmt.Fprintf(c.out, "Epoch %d is in force, with release %d, the first: there is none to go back to.\n", r.Epoch,
@@ -270,8 +282,12 @@ func (c *releaseCall) list(ctx context.Context) error {
 	}
 	for _, r := range all.Rollouts {
 		if r.Ended.IsZero() {
-			fmt.Fprintf(c.out, "Rollout %d of release %d is in progress: %s; %s abort ends it.\n", r.ID, r.Release, r.Phase,
-				c.name)
+			whom := ""
+			if r.Percent > 0 {
+				whom = fmt.Sprintf(", for %d %% of the clients,", r.Percent)
+			}
+			fmt.Fprintf(c.out, "Rollout %d of release %d%s is in progress: %s; %s abort ends it.\n", r.ID, r.Release, whom,
+				r.Phase, c.name)
 		}
 	}
 	for _, r := range all.Restarts {
@@ -291,6 +307,8 @@ func releaseState(r order.Release, now uint64, canary *order.Canary) string {
 	switch {
 	case r.ID == now:
 		return "IN FORCE"
+	case canary != nil && canary.Release == r.ID && canary.Percent > 0:
+		return fmt.Sprintf("CANARY for %d %%", canary.Percent)
 	case canary != nil && canary.Release == r.ID:
 		return "CANARY on " + printable(strings.Join(canary.Nodes, ", "))
 	case r.Rejected != "":
@@ -347,22 +365,31 @@ func (c *releaseCall) canary(ctx context.Context) error {
 		if err := c.program.post(ctx, order.PathUncanary, order.RolloutEnd{Who: c.by(), Why: c.why}, nil); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(c.out, "The canary was given up: all nodes show what is in force.")
+		_, err := fmt.Fprintln(c.out, "The canary was given up: all see what is in force.")
 		return err
 	}
 	id, err := c.numberArg(c.args[0], "release")
 	if err != nil {
 		return err
 	}
-	if c.showing == "" {
-		return usage("-nodes is missing: the names of the nodes that are to show the release")
+	switch {
+	case c.showing != "" && c.percent > 0:
+		return usage("-nodes and -percent exclude each other: a canary is for nodes, or for a share of the clients")
+	case c.percent > 100:
+		return usage("-percent %d is no share of the clients: it is 1 to 100", c.percent)
+	case c.showing == "" && c.percent == 0:
+		return usage("-nodes is missing: the names of the nodes that are to show the release; or -percent, the share of " +
+			"the clients that is to see it")
 	}
 	w, _, err := c.write(ctx)
 	if err != nil {
 		return err
 	}
-	return c.rollout(ctx, order.PathCanary, order.ReleaseActivate{ConfigWrite: w, Release: id,
-		Nodes: strings.Split(c.showing, ","), Plan: c.plan, Overwrite: c.overwrite})
+	q := order.ReleaseActivate{ConfigWrite: w, Release: id, Percent: c.percent, Plan: c.plan, Overwrite: c.overwrite}
+	if c.showing != "" {
+		q.Nodes = strings.Split(c.showing, ",")
+	}
+	return c.rollout(ctx, order.PathCanary, q)
 }
 
 func (c *releaseCall) abort(ctx context.Context) (err error) {

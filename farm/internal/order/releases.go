@@ -10,7 +10,7 @@ const (
 	PathReleases = "/releases"          // GET -> Releases
 	PathActivate = "/releases/activate" // POST ReleaseActivate -> lines of RolloutLine
 	PathRollback = "/releases/rollback" // POST ReleaseRollback -> lines of RolloutLine
-	PathCanary   = "/releases/canary"   // POST ReleaseActivate with Nodes -> lines of RolloutLine
+	PathCanary   = "/releases/canary"   // POST ReleaseActivate with Nodes or Percent -> lines of RolloutLine
 	PathUncanary = "/releases/uncanary" // POST RolloutEnd -> Error, or status 204
 	PathAbort    = "/releases/abort"    // POST RolloutEnd -> Error, or status 204
 	PathPreview  = "/releases/preview"  // POST ReleasePreview -> lines of RolloutLine
@@ -34,7 +34,8 @@ type RolloutPlan struct {
 type ReleaseActivate struct {
 	ConfigWrite
 	Release   uint64      `json:"release"`
-	Nodes     []string    `json:"nodes,omitempty"` // of a canary
+	Nodes     []string    `json:"nodes,omitempty"`   // of a canary
+	Percent   uint64      `json:"percent,omitempty"` // of the clients, who are shown the canary
 	Plan      RolloutPlan `json:"plan,omitzero"`
 	Overwrite bool        `json:"overwrite,omitzero"`
 }
@@ -79,6 +80,7 @@ type Rollout struct {
 	Begun       time.Time     `json:"begun"`
 	Switched    time.Time     `json:"switched,omitzero"`
 	Ended       time.Time     `json:"ended,omitzero"`
+	Percent     uint64        `json:"percent,omitempty"`     // of the clients, for whom it is; 0 = it is for all, or for nodes
 	Unconfirmed []string      `json:"unconfirmed,omitempty"` // nodes that were not heard before the switch
 	By          string        `json:"by,omitempty"`          // who has ended it before it was done
 	Reason      string        `json:"reason,omitempty"`      // and why
@@ -197,9 +199,10 @@ type Release struct {
 	Credential string `json:"credential,omitempty"`
 }
 
-// Canary is a release that some nodes show before the others.
+// Canary is a release that some nodes show before the others, or all nodes to a share of the clients.
 type Canary struct {
 	Rollout uint64   `json:"rollout"`
 	Release uint64   `json:"release"`
-	Nodes   []string `json:"nodes"`
+	Nodes   []string `json:"nodes"`             // empty = it is for a share of the clients
+	Percent uint64   `json:"percent,omitempty"` // of the clients
 }

@@ -111,7 +111,7 @@ func (q *inquirer) Handle(_ context.Context, r slog.Record) error {
 	}()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second): // a node that is behind has requests wait for 10 s, and may have to do so here
 		mu.Lock()
 		defer mu.Unlock()
 		q.mu.Lock()

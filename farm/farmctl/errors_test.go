@@ -48,7 +48,7 @@ func newErrorRig(t *testing.T) *errorRig {
 	t.Setenv("FARM_SECRET", testSecret)
 	dir := write(t, t.TempDir(), "site/public/index.html", "x", "site/config/site.yaml", "banner: Spring\n",
 		"next/public/index.html", "y", "next/config/site.yaml", "banner: Summer\n",
-		"stray/index.html", "x", "hidden/public/a", "x", "hidden/release.yaml", "x: 1\n",
+		"more/public/index.html", "z", "stray/index.html", "x", "hidden/public/a", "x", "hidden/release.yaml", "x: 1\n",
 		"newer/public/a", "x", "newer/release.yaml", "program: \"99\"\n", "colon/public/a:b", "x",
 		"wrong/config/site.yaml", "baner: x\n", "refused/public/a", "bad",
 		"empty/.keep", "", "file.yaml", "banner: x\n", "bad.yaml", "baner: x\n", "bad.credential", "x",

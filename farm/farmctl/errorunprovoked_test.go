@@ -18,6 +18,7 @@ var unprovoked = map[string]string{
 	"in epoch %d there was no release":                     "takes a log of an earlier format",
 	"%q is none of proceed, fence and refuse":              "farmctl looks first",
 	"a canary is for at least one node":                    "farmctl looks first",
+	"a canary is for nodes, or for a share":                "farmctl looks first",
 	"the farm has this key already":                        "farmctl makes a new one each time",
 	"the name of a credential, %.80q":                      "farmctl looks first",
 	"rollout %d is in progress":                            "takes two at one moment",

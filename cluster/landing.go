@@ -55,12 +55,14 @@ func (l *landings) note(began, now time.Time) {
 }
 
 // within returns how many entries land in a time and that of the lines, as far as it is between two bounds.
+// However fast the disks are, there are no more in a round trip than may be in flight.
 func (l *landings) within(d time.Duration, least, most int) int {
 	if l == nil || l.each.Load() == 0 {
 		return most
 	}
-	all := int64(d) + roundTrips*l.away.Load()
-	return int(min(max(all/l.each.Load(), int64(least)), int64(most)))
+	away := l.away.Load()
+	each, all := max(l.each.Load(), away/entriesInFlight), int64(d)+roundTrips*away
+	return int(min(max(all/each, int64(least)), int64(most)))
 }
 
 // mean returns the mean size of a command.

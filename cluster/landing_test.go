@@ -44,11 +44,16 @@ func TestLandings(t *testing.T) {
 // The time of the lines is no time of the disks. However few entries are under way over a long line, as many
 // may be as would be over a short one, and those that the line holds.
 func TestLongLinesAreNoSlowDisks(t *testing.T) {
-	const trip, least, most = 200 * time.Millisecond, leastEntries, 100
+	const least, most = leastEntries, 100
 	for _, c := range []struct {
-		disk time.Duration // for each entry
-		want int
-	}{{0, most}, {25 * time.Millisecond, 32}, {75 * time.Millisecond, 10}, {800 * time.Millisecond, least}} {
+		trip, disk time.Duration // disk for each entry
+		want       int
+	}{
+		{20 * time.Millisecond, 0, 88}, {200 * time.Millisecond, 0, 16}, // four of them in each round trip
+		{200 * time.Millisecond, 75 * time.Millisecond, 10},
+		{200 * time.Millisecond, 800 * time.Millisecond, least},
+	} {
+		trip := c.trip
 		l := landings{line: func() time.Duration { return trip }}
 		now := time.Now()
 		disk := now

@@ -63,10 +63,11 @@ type flow struct {
 	plain  bool          // the program at its other end gives none
 }
 
-// begin opens a new window if via is another one than before.
+// begin opens a new window if via is another one than before. Nothing was heard over that one yet.
 func (f *flow) begin(via any) {
 	if f.via != via {
-		f.via, f.plain, f.credit, f.limit, f.turn, f.shut = via, false, firstCredit, 0, 0, time.Time{}
+		f.via, f.plain, f.credit, f.limit, f.turn = via, false, firstCredit, 0, 0
+		f.shut, f.heard, f.opened = time.Time{}, time.Time{}, time.Time{}
 	}
 }
 

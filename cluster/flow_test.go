@@ -225,6 +225,11 @@ func TestLessForThoseWhoGiveUp(t *testing.T) {
 	if f.most() != 100 {
 		t.Errorf("after many answers %d may be under way", f.most())
 	}
+	f.begin("b") // a new leader, which is silent until its first entry is committed; the old one was not
+	f.missed("b", 50, 200*time.Millisecond, now.Add(time.Millisecond))
+	if f.most() != firstCredit.commands || f.turn != 0 || f.exhausted(now) {
+		t.Errorf("a leader that has not answered yet: %+v", f)
+	}
 }
 
 // A program that knows no credits says so, certainly; it gets all by the call that it knows, as much as ever,

@@ -19,7 +19,8 @@ import (
 //
 // Leadership is handed to nobody whose vote is being taken, and no vote is taken of whom it is handed to:
 // raft takes up both in any order. An heir without a vote cannot lead, and the farm would have no leader
-// until the next election.
+// until the next election. And it is handed to one at a time: raft refuses the second at once, and the first
+// goes on.
 type handover struct {
 	mu    sync.Mutex
 	until time.Time      // raft gives up by then
@@ -29,23 +30,31 @@ type handover struct {
 	begun broadcast.Signal
 }
 
-// begin reports whether leadership may be handed to heir. If so, end is called with raft's answer.
-func (h *handover) begin(heir string, patience time.Duration) bool {
+// begin says why leadership may not be handed to heir now, or returns the number of this transfer; then end
+// is called with that when raft has answered.
+func (h *handover) begin(heir string, patience time.Duration) (number int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.taken[heir] > 0 {
-		return false
+	now := time.Now()
+	switch {
+	case h.taken[heir] > 0:
+		return 0, fmt.Errorf("the vote of %s is being taken", heir)
+	case h.heir != "" && now.Before(h.until):
+		return 0, fmt.Errorf("%s: %w", h.heir, raft.ErrLeadershipTransferInProgress)
 	}
-	h.heir, h.until = heir, time.Now().Add(patience)
+	h.heir, h.until = heir, now.Add(patience)
 	h.times++
 	h.begun.Notify()
-	return true
+	return h.times, nil
 }
 
-func (h *handover) end() {
+// end is told that raft has answered a transfer. That may be late, when there is another one.
+func (h *handover) end(number int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.heir = ""
+	if number == h.times {
+		h.heir = ""
+	}
 }
 
 // takeVote takes the vote of a server by change, unless leadership is being handed to it.
@@ -167,11 +176,12 @@ func (h *handingOver) transfer(heir string) raft.Future {
 	if err := h.unfitHeir(heir, patience); err != nil {
 		return refusedTransfer{err}
 	}
-	if !h.latest.begin(heir, patience) { // raft's election timeout
-		return refusedTransfer{fmt.Errorf("the vote of %s is being taken", heir)}
+	number, err := h.latest.begin(heir, patience) // raft's election timeout
+	if err != nil {
+		return refusedTransfer{err}
 	}
 	id, addr := raft.ServerID(heir), raft.ServerAddress(heir)
-	t := watchTransfer(h.raft.LeadershipTransferToServer(id, addr), h.latest.end)
+	t := watchTransfer(h.raft.LeadershipTransferToServer(id, addr), func() { h.latest.end(number) })
 	h.node.spawn(func() { h.dropHeir(t, heir, patience) })
 	return t
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed48eb2e21/webfarm/cluster/internal/voting"
 	"github.com/seed48eb2e21/webfarm/cluster/internal/wire"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
 )
 
 // atWork reports whether a node's Raft is busy with something that its leader has sent.
@@ -183,8 +184,8 @@ func TestTransferBesideAVoteThatIsTaken(t *testing.T) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if !latest.begin(heir, time.Second) {
-			l.t.Fatal("its vote is still being taken")
+		if _, err := latest.begin(heir, time.Second); err != nil {
+			l.t.Fatal(err)
 		}
 		demote := voting.Change{Kind: voting.Demote, Server: heir}
 		err = in.leading.now().controlling.carryOut(demote)
@@ -197,6 +198,44 @@ func TestTransferBesideAVoteThatIsTaken(t *testing.T) {
 		}
 		if f := in.handing.transfer(heir); begun(f) {
 			l.t.Error("leadership is handed to a server that has no vote")
+		}
+	})
+}
+
+// The heir of a transfer stays marked until raft has answered that one: neither another transfer that is
+// asked for meanwhile nor the late answer to an earlier one ends that. Then there may be another one.
+func TestOneTransferAtATime(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var h handover
+		marked := func(heir string, want bool) {
+			t.Helper()
+			taken := false
+			err := h.takeVote(heir, func() error { taken = true; return nil })
+			if (err != nil) != want || taken == want {
+				t.Errorf("the vote of %s: %v; leadership is handed to it: %v", heir, err, want)
+			}
+		}
+		first, err := h.begin("a", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.begin("b", time.Second); !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+			t.Errorf("another transfer at the same time: %v", err)
+		}
+		marked("a", true)
+		marked("b", false)
+		time.Sleep(time.Second) // raft has not answered
+		second, err := h.begin("b", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.end(first)
+		marked("a", false)
+		marked("b", true)
+		h.end(second)
+		marked("b", false)
+		if _, err := h.begin("a", time.Second); err != nil {
+			t.Errorf("after raft's answer: %v", err)
 		}
 	})
 }

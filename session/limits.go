@@ -138,14 +138,21 @@ type fullLog struct {
 }
 
 func (f *fullLog) note(m *Manager, st Status) {
+	if refused := f.count(time.Now()); refused > 0 { // said without the lock: the logger is code of the program
+		m.cfg.Logger.Warn("session: no room for more: new sessions are refused (503), those that exist are served",
+			"sessions", st.Sessions, "bytes", st.Bytes, "limits", st.Limits, "refused", refused)
+	}
+}
+
+// count counts one that was refused. If that is to be said now, it returns how many were since it was said last.
+func (f *fullLog) count(now time.Time) (say int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refused++
-	if now := time.Now(); f.said.IsZero() || now.Sub(f.said) >= fullEvery {
-		m.cfg.Logger.Warn("session: no room for more: new sessions are refused (503), those that exist are served",
-			"sessions", st.Sessions, "bytes", st.Bytes, "limits", st.Limits, "refused", f.refused)
-		f.said, f.refused = now, 0
+	if f.said.IsZero() || now.Sub(f.said) >= fullEvery {
+		say, f.said, f.refused = f.refused, now, 0
 	}
+	return say
 }
 
 // noteFull takes note of an answer of the store.

@@ -155,7 +155,8 @@ var grpcScripts = []h2script{
 		panic(http.ErrAbortHandler)
 	}), send: []string{begin("Cancelled"), data(1, false, message("one")), "<await echo of one>", reset(1, 8)}},
 	{name: "gRPC, trailers only", sees: "grpc-status: 12",
-		do: func(w http.ResponseWriter, _ *http.Request, _ *run) {
+		do: func(w http.ResponseWriter, r *http.Request, _ *run) {
+			io.Copy(io.Discard, r.Body) // else what comes of it before the end, and after, differs from run to run
 			w.Header().Set("Content-Type", "application/grpc")
 			w.Header().Set("Grpc-Status", "12")
 		}, send: []string{begin("Unknown"), data(1, true, message("order"))}},

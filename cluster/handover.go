@@ -182,7 +182,7 @@ func (h *handingOver) transfer(heir string) raft.Future {
 	}
 	id, addr := raft.ServerID(heir), raft.ServerAddress(heir)
 	t := watchTransfer(h.raft.LeadershipTransferToServer(id, addr), func() { h.latest.end(number) })
-	h.node.spawn(func() { h.dropHeir(t, heir, patience) })
+	h.node.spawn(func() { h.dropHeir(t, number, heir, patience) })
 	return t
 }
 
@@ -231,10 +231,11 @@ func (h *handingOver) anyHeir(patience time.Duration) (heir string) {
 // dropHeir ends calls to an heir for as long as a transfer may hang on one: when the heir is not heard any
 // more, or has not taken over in the time that raft gives it. Raft waits until they have failed, by
 // themselves after seconds, and takes no write meanwhile. An heir may be heard whose Raft is busy: its
-// transport answers heartbeats.
-func (h *handingOver) dropHeir(t *begunTransfer, heir string, patience time.Duration) {
+// transport answers heartbeats. When another transfer has begun, calls are for that one.
+func (h *handingOver) dropHeir(t *begunTransfer, number int, heir string, patience time.Duration) {
 	pause, over := patience/20, time.Now().Add(patience)
-	for time.Since(over) < patience && h.raft.State() == raft.Leader && !t.endedBefore(over) {
+	for time.Since(over) < patience && h.raft.State() == raft.Leader && !t.endedBefore(over) &&
+		h.latest.count() == number {
 		if time.Since(h.heard(heir)) > patience || time.Since(over) > 0 {
 			h.layer.hangUpOn(heir)
 			pause = patience / 4 // it may come back, and has to be called for that

@@ -21,16 +21,16 @@ func (n *labNode) atWork() bool {
 	return t.appending.Load() != nil || t.nudging.Load() != nil
 }
 
-// A follower whose state machines hang is heard all the time, since its transport answers heartbeats, and has
-// all of the log. A transfer to it holds up writes only for the time that raft gives it. When its Raft is
-// free, the order to stand for election does not count any more.
-func TestTransferToOneThatIsBusy(t *testing.T) {
-	t.Parallel()
+// besideBusy runs a test on three nodes, of which two may lead. The third one has all of the log, and its
+// Raft is busy because its state machines hang, until free is called.
+func besideBusy(t *testing.T, heartbeat time.Duration, f func(l *lab, leader, busy *labNode, free func())) {
+	t.Helper()
 	unformed(t, 3, false, func(l *lab) {
 		hangs := make(chan struct{})
 		free := sync.OnceFunc(func() { close(hangs) })
 		defer free()
 		for i, n := range l.nodes {
+			n.conf.Tuning.Heartbeat = heartbeat
 			n.conf.Machines = map[string]func() StateMachine{"kv": func() StateMachine {
 				m := &kv{M: map[string]string{}}
 				if i == 2 {
@@ -43,21 +43,32 @@ func TestTransferToOneThatIsBusy(t *testing.T) {
 			}
 			n.start()
 		}
-		heir := l.nodes[2]
+		busy := l.nodes[2]
 		l.ready(l.nodes[:2]...)
 		leader, _ := l.leader(l.nodes[:2]...)
 		in := leader.instance()
 		l.until(20*time.Second, "all vote", func() bool { return len(in.voters()) == len(l.nodes) })
-		for writes := 0; !heir.atWork(); writes++ { // its queue to the machines is full then
+		for writes := 0; !busy.atWork(); writes++ { // its queue to the machines is full then
 			if writes > 1000 {
 				l.t.Fatal("its Raft is not busy")
 			}
 			leader.must("set x %d", writes)
 			time.Sleep(20 * time.Millisecond) // it has heard of the commit then
-			for wait := 0; heir.atWork() && wait < 20; wait++ {
+			for wait := 0; busy.atWork() && wait < 20; wait++ {
 				time.Sleep(10 * time.Millisecond)
 			}
 		}
+		f(l, leader, busy, free)
+	})
+}
+
+// A follower whose Raft is busy is heard all the time, since its transport answers heartbeats. A transfer to
+// it holds up writes only for the time that raft gives it. When its Raft is free, the order to stand for
+// election does not count any more.
+func TestTransferToOneThatIsBusy(t *testing.T) {
+	t.Parallel()
+	besideBusy(t, 0, func(l *lab, leader, heir *labNode, free func()) {
+		in := leader.instance()
 		term, began := in.raft.CurrentTerm(), time.Now()
 		if f := in.handing.transfer(heir.instance().server); !begun(f) {
 			l.t.Fatal(f.Error())
@@ -74,6 +85,38 @@ func TestTransferToOneThatIsBusy(t *testing.T) {
 		}
 		if s := leader.Stats(); s.Restarted != 0 {
 			l.t.Errorf("Raft was started anew: %+v", s.Restarts)
+		}
+	})
+}
+
+// While a transfer to a busy node ends, the next one to the same node begins. Its calls are not ended with
+// those of the first.
+func TestTransferAfterAnother(t *testing.T) {
+	t.Parallel()
+	const patience = 3 * time.Second
+	besideBusy(t, patience, func(l *lab, leader, heir *labNode, free func()) {
+		in, id := leader.instance(), heir.instance().server
+		if f := in.handing.transfer(id); !begun(f) {
+			l.t.Fatal(f.Error())
+		}
+		time.Sleep(patience + patience/5) // raft has given it up, and calls to the heir were ended once
+		free()
+		// so that it takes longer to connect, and less long than raft waits for it
+		l.net.Delay(leader.ip, heir.ip, 200*time.Millisecond)
+		l.net.Delay(heir.ip, leader.ip, 200*time.Millisecond)
+		var err error
+		for range 10 {
+			began := time.Now()
+			if err = in.handing.transfer(id).Error(); time.Since(began) > 0 {
+				break
+			}
+			time.Sleep(time.Millisecond) // it took a connection that was ended before
+		}
+		if err != nil {
+			l.t.Errorf("the next one: %v", err)
+		}
+		if in.raft.State() == raft.Leader {
+			l.t.Error("nobody has taken over")
 		}
 	})
 }

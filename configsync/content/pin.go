@@ -85,18 +85,36 @@ const (
 
 // Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is left
 // for a while.
+//
+// A header goes before the query, and that before the cookie. But a draw is the cookie's, where there is one: no link
+// that somebody was sent makes him belong to another share.
 func (p *Pins) Read(r *http.Request) (Pin, bool) {
+	named, ok := p.named(r)
+	if len(r.Header["Cookie"]) == 0 {
+		return named, ok
+	}
+	c, err := r.Cookie(p.cookieName())
+	if err != nil {
+		return named, ok
+	}
+	own, kept := p.decode(c.Value)
+	switch {
+	case kept && named.Release == "":
+		return own, true
+	case kept:
+		named.Draw = own.Draw
+	}
+	return named, ok
+}
+
+// named returns the pin that a header or the query names. What is no pin may be there for the program.
+func (p *Pins) named(r *http.Request) (Pin, bool) {
 	if v := r.Header[pinHeader]; len(v) == 1 {
 		return p.decode(v[0])
 	}
 	if strings.Contains(r.URL.RawQuery, pinQuery+"=") {
 		if v, err := url.ParseQuery(r.URL.RawQuery); err == nil && v.Has(pinQuery) {
 			return p.decode(v.Get(pinQuery))
-		}
-	}
-	if len(r.Header["Cookie"]) > 0 {
-		if c, err := r.Cookie(p.cookieName()); err == nil {
-			return p.decode(c.Value)
 		}
 	}
 	return Pin{}, false

@@ -378,3 +378,45 @@ func FuzzPin(f *testing.F) {
 		}
 	})
 }
+
+// A client whose cookie has a draw keeps it where an address names something else as rel: a parameter of the program's
+// own, a pin that is over, or that of somebody who has sent him a link.
+func TestDrawIsOfTheCookie(t *testing.T) {
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), Now: func() time.Time { return now }}
+	own := Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 9, Until: now.Add(10 * time.Hour)}
+	other := Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 9000, Until: now.Add(9 * time.Hour)}
+	over, undrawn := other, own
+	over.Until, undrawn.Draw = now.Add(-time.Hour), 0
+	mine := other
+	mine.Draw = own.Draw
+	none := mine
+	none.Draw = 0
+	for _, c := range []struct {
+		cookie Pin
+		rel    string
+		want   Pin
+	}{
+		{own, "nofollow", own},
+		{own, "", own},
+		{own, pins.Encode(over), own},
+		{own, pins.Encode(other), mine},
+		{undrawn, pins.Encode(other), none},
+		{Pin{}, pins.Encode(other), other}, // of a client without cookies
+	} {
+		for _, in := range []string{"query", "header"} {
+			q := httptest.NewRequest("GET", "/", nil)
+			if in == "query" {
+				q.URL.RawQuery = "a=b&rel=" + c.rel
+			} else {
+				q.Header.Set(pinHeader, c.rel)
+			}
+			if c.cookie.Release != "" {
+				q.AddCookie(&http.Cookie{Name: pins.cookieName(), Value: pins.Encode(c.cookie)})
+			}
+			if got, ok := pins.Read(q); !ok || got != c.want {
+				t.Errorf("%+v, and %s %q: %+v, %v", c.cookie, in, c.rel, got, ok)
+			}
+		}
+	}
+}

@@ -77,7 +77,7 @@ func (rt *retaining) makeQuietly(r Release) error {
 	done() // before the logger, which is code of the program, is told
 	if st == nil && ctx.Err() == nil {
 		rt.log.Debug("a release that is not in force is not ready here; trying again later", "release", r.ID, "err", err)
-		rt.switching.cannotHave(rt.state().Digest(r))
+		rt.switching.cannotHave(r)
 	}
 	if st == nil {
 		return err

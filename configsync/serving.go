@@ -68,13 +68,7 @@ func (sw *switching) setOf(source *state.State, s *snapshot) *content.Set {
 			source.Disowned(r) && r.ID != source.Canary().Release {
 			continue
 		}
-		u := use{release: r}
-		for _, e := range source.Epochs() {
-			if e.Release == r.ID {
-				u.epoch, u.since = e.Number, e.Time
-			}
-		}
-		out.Others = append(out.Others, st.shown.as(u, source.Turn()))
+		out.Others = append(out.Others, st.shown.as(lastUse(source, r), source.Turn()))
 	}
 	return out
 }

@@ -56,25 +56,27 @@ func (sw *switching) shareOf(source *state.State) content.Share {
 		Coming: sw.stock.get(d) == nil && sw.lacking != d}
 }
 
-// sharedOf returns the snapshot of the release that a share of the clients is shown, or is about to be: a client may
-// have heard of that before this node has. nil = there is none, or it is not ready here. It has the configuration in
-// force, since that is the same.
-func (sw *switching) sharedOf(source *state.State, now *snapshot) *snapshot {
-	by, _ := source.Rollout(source.Canary().Rollout)
-	if r, ok := source.InProgress(); by.Plan.Percent == 0 && ok && !r.Plan.Dry {
-		by = r
-	}
-	if by.Plan.Percent == 0 || now.set == nil {
+// sharedOf returns snapshots of the releases that a share of the clients can be shown and that are ready here, by what
+// pins call them. That is not the canary alone: a client may have been shown one by a node that has heard of it before this
+// one has. They have the configuration in force, since that is the same.
+func (sw *switching) sharedOf(source *state.State, now *snapshot) map[string]*snapshot {
+	if sw.settings.Pins == nil || now.set == nil {
 		return nil
 	}
-	r, _ := source.Release(by.Release)
-	st := sw.stock.get(source.Digest(r))
-	if st == nil || st.wrong != nil || st.shown == nil {
-		return nil
+	out := map[string]*snapshot{}
+	for _, r := range source.Retained() {
+		st := sw.stock.get(source.Digest(r))
+		if r.ID == now.release.ID || r.ID == source.Current().Release || !source.Sharable(r) || st == nil ||
+			st.wrong != nil || st.shown == nil || source.Disowned(r) && r.ID != source.Canary().Release {
+			continue
+		}
+		u := lastUse(source, r)
+		u.epoch, u.canary = now.epoch, true
+		s := newSnapshot(source, st, u, now.problem)
+		s.set = sw.setOf(source, s)
+		out[nameOf(r.ID)] = s
 	}
-	s := newSnapshot(source, st, use{epoch: now.epoch, release: r, canary: true, since: by.Switched}, now.problem)
-	s.set = sw.setOf(source, s)
-	return s
+	return out
 }
 
 // lookFor returns the snapshot that a request sees: of what is in force, or of what its client's share is shown.
@@ -83,17 +85,22 @@ func (sw *switching) lookFor(r *http.Request) *snapshot {
 	if s.set == nil || pins == nil || s.set.Share.Percent == 0 && !pins.Turned(r) {
 		return s
 	}
-	if s.shared != nil && s.set.For(r) == nameOf(s.shared.release.ID) {
-		return s.shared
+	if shared := s.shared[s.set.For(r)]; shared != nil {
+		return shared
 	}
 	return s
 }
 
-// cannotHave takes in that a release that is kept could not be made ready.
-func (sw *switching) cannotHave(d digest) {
+// cannotHave takes in that a release that is kept could not be made ready, if it is one that clients are sent to other
+// nodes for.
+func (sw *switching) cannotHave(r Release) {
 	sw.mu.Lock()
 	defer sw.unlock()
-	sw.lacking = d
+	source := sw.state()
+	if r.ID != source.Canary().Release {
+		return
+	}
+	sw.lacking = source.Digest(r)
 	sw.switchLocked(true)
 }
 
@@ -127,11 +134,12 @@ func (m *Manager) BehindShare(r *http.Request) bool {
 func (sc *selfChecks) forShare(ctx context.Context, rollout uint64) (of context.Context, ok bool) {
 	s := sc.switching.now.Load()
 	r, _ := s.source.Rollout(rollout)
+	shared := s.shared[nameOf(r.Release)]
 	switch {
 	case r.Plan.Percent == 0:
 		return ctx, true
-	case s.shared == nil || s.shared.release.ID != r.Release:
+	case shared == nil:
 		return ctx, false
 	}
-	return &view{Context: ctx, in: sc.switching, snapshot: s.shared, path: "/"}, true
+	return &view{Context: ctx, in: sc.switching, snapshot: shared, path: "/"}, true
 }

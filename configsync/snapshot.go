@@ -27,6 +27,21 @@ func useOf(s *state.State, node string) use {
 	return u
 }
 
+// lastUse returns since when a release is the canary, or else in which epoch it was in force last.
+func lastUse(s *state.State, r Release) use {
+	u := use{release: r}
+	for _, e := range s.Epochs() {
+		if e.Release == r.ID {
+			u.epoch, u.since = e.Number, e.Time
+		}
+	}
+	if c := s.Canary(); c.Percent > 0 && c.Release == r.ID {
+		by, _ := s.Rollout(c.Rollout)
+		u.since = by.Switched
+	}
+	return u
+}
+
 // snapshot is what a node uses: the values of all configs, and the content, of one release. It never changes.
 type snapshot struct {
 	// What readers need comes first, in as few lines of memory as can be.
@@ -37,7 +52,9 @@ type snapshot struct {
 	staged *staged
 	use                 // what staged is of: what source has in force, or something older while that is not ready here
 	set    *content.Set // serves the content; nil = there is none
-	shared *snapshot    // what a share of the clients is shown; nil = there is none, or it is not ready here
+
+	// shared are the releases that a share of the clients can be shown, by what pins call them: those that are ready here.
+	shared map[string]*snapshot
 
 	problem  error         // why this is not what source has in force
 	wants    digest        // what that would be, with a problem

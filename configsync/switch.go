@@ -29,7 +29,7 @@ type switching struct {
 	prepared *prepared // hooks that have run for a release that is ready; guarded by mu
 	failed   *failure  // the last attempt to become ready for what is in force; guarded by mu
 	toSay    []func()  // for the logger, when mu is free again; guarded by mu
-	lacking  digest    // of the release that is kept and was last found not to be had; guarded by mu
+	lacking  digest    // of the canary that was last found not to be had; guarded by mu
 }
 
 func newSwitching(b *base, hooks *hooks, stock *stock, previews *previews, defaults *staged) *switching {

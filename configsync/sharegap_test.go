@@ -1,0 +1,92 @@
+package configsync_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync"
+	"github.com/seed48eb2e21/webfarm/internal/bubble"
+)
+
+// TestPercentCanary_NodeThatHasNotHeard: a node was cut off before the canary began, and has the release since it was
+// kept for later. It shows it to clients that have seen it, in pages of the program as in files.
+func TestPercentCanary_NodeThatHasNotHeard(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 40)
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		two := l.hold("two")
+		time.Sleep(time.Minute) // all make it ready
+		l.nodes[1].cutOff(true)
+		if err := l.start(two, 100); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for _, c := range l.clients {
+				c.page = l.ask(c, l.nodes[0], "/", "document")
+			}
+		}
+		if n := l.round(3, "two", "two>one"); n != len(l.clients) {
+			t.Errorf("%d of %d clients are shown it", n, len(l.clients))
+		}
+	})
+}
+
+// TestPercentCanary_AfterManyRollouts: a canary goes on when its rollout is too old for the log to keep, after many that
+// have only tried out what its promotion would do.
+func TestPercentCanary_AfterManyRollouts(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 10)
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		two := l.hold("two")
+		if err := l.start(two, 100); err != nil {
+			t.Fatal(err)
+		}
+		l.round(2, "two")
+		m := l.nodes[0].manager
+		for range 50 {
+			if _, err := m.Activate(t.Context(), configsync.Write{Epoch: 1}, two, configsync.Plan{Dry: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := l.round(1, "two", "two>one"); n != len(l.clients) || m.Canary().Percent != 100 {
+			t.Errorf("%d of %d clients are shown it, and the canary is %+v", n, len(l.clients), m.Canary())
+		}
+	})
+}
+
+// TestPercentCanary_NobodyHasMore: a second release that nobody has does not have nodes send clients to each other for
+// that of the canary, which nobody has either.
+func TestPercentCanary_NobodyHasMore(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 10)
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		two := l.hold("two")
+		l.hold("three")
+		if err := l.start(two, 100); err != nil {
+			t.Fatal(err)
+		}
+		l.round(2, "two")
+		lost, other := l.add("two"), l.add("three")
+		for _, n := range l.nodes {
+			n.stop()
+			d := l.depots[n.name]
+			d.lose(lost, configsync.ErrUnavailable)
+			delete(d.blobs, other.Root)
+		}
+		for _, n := range l.nodes {
+			n.start()
+		}
+		time.Sleep(time.Second)
+		for _, c := range l.clients {
+			if got := l.ask(c, l.nodes[0], "/own", "document"); got != "one" {
+				t.Errorf("%q", got)
+			}
+		}
+	})
+}

@@ -60,7 +60,11 @@ func (sw *switching) setOf(source *state.State, s *snapshot) *content.Set {
 	if s.staged.shown == nil {
 		return nil
 	}
-	out := &content.Set{Active: s.staged.shown.as(s.use, source.Turn()), Pins: sw.settings.Pins,
+	u := s.use
+	if u.release.ID == source.Current().Release {
+		u.since = source.Since() // or who has a page of a canary by its date would keep that when it has ended
+	}
+	out := &content.Set{Active: s.staged.shown.as(u, source.Turn()), Pins: sw.settings.Pins,
 		Private: source.Canary().Rollout != 0, Share: sw.shareOf(source)}
 	for _, r := range source.Retained() {
 		st := sw.stock.get(source.Digest(r))

@@ -1,6 +1,8 @@
 package configsync_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -88,5 +90,58 @@ func TestPercentCanary_NobodyHasMore(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		}
+	})
+}
+
+// TestPercentCanary_Dates: who remembers pages by their dates alone is shown what is in force when the canary is over.
+func TestPercentCanary_Dates(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 0)
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		m, two := l.nodes[0].manager, l.hold("two")
+		c, dated := &shareClient{cookies: map[string]*http.Cookie{}}, ""
+		see := func(want string) {
+			t.Helper()
+			r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+			r.Header.Set("Sec-Fetch-Dest", "document")
+			for _, k := range c.cookies {
+				r.AddCookie(k)
+			}
+			if dated != "" {
+				r.Header.Set("If-Modified-Since", dated)
+			}
+			m.Handler(m.Content()).ServeHTTP(w, r)
+			for _, k := range w.Result().Cookies() {
+				c.cookies[k.Name] = k
+			}
+			if got := w.Body.String(); got != want {
+				t.Errorf("%d %q, and not %q", w.Code, got, want)
+			}
+			dated = w.Header().Get("Last-Modified")
+		}
+		see("one")
+		for range 2 {
+			if err := l.start(two, 100); err != nil {
+				t.Fatal(err)
+			}
+			if len(c.cookies) == 0 || dated == "" {
+				t.Fatal("nothing is remembered")
+			}
+			see("")    // not modified; it brings the draw
+			see("two") // as its draw says
+			see("")
+			if err := m.EndCanary(t.Context(), m.Canary().Rollout, "me", "seen enough"); err != nil {
+				t.Fatal(err)
+			}
+			see("one")
+			see("")
+		}
+		three := l.hold("three")
+		if _, err := m.Activate(t.Context(), configsync.Write{Epoch: 1}, three, configsync.Plan{}); err != nil {
+			t.Fatal(err)
+		}
+		see("three")
 	})
 }

@@ -43,12 +43,17 @@ func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
 	return next, Answer{OK, next.Current().Number, r.Release, r.ID}
 }
 
-// later returns the time of a switch: in a later second than the last one, since browsers compare seconds.
+// later returns the time at which what clients are shown changes: in a later second than the last time, since browsers
+// compare seconds.
 func (s *State) later(now time.Time) time.Time {
-	if n := len(s.epochs); n > 0 {
-		if next := s.epochs[n-1].Time.Truncate(time.Second).Add(time.Second); now.Before(next) {
-			now = next
+	last := s.Since()
+	for _, r := range s.rollouts {
+		if r.Plan.forSome() && r.Switched.After(last) {
+			last = r.Switched
 		}
+	}
+	if next := last.Truncate(time.Second).Add(time.Second); !last.IsZero() && now.Before(next) {
+		now = next
 	}
 	if last := time.UnixMilli(maxTime).UTC(); now.After(last) {
 		return last
@@ -116,6 +121,9 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 		r.Phase, r.By, r.Reason = Returned, c.Who, c.Why
 		next.reject(r.Release, c.Why)
 		at.time = s.later(at.time)
+		if r.Plan.forSome() {
+			r.Ended = at.time
+		}
 		next.goBack(r, c, at)
 	}
 	next.replace(r)
@@ -145,7 +153,7 @@ func (s *State) endCanary(c Step, at moment) (*State, Answer) {
 	next.untry(s.canary.Release)
 	for i := range next.rollouts {
 		if r := &next.rollouts[i]; r.ID == c.Rollout {
-			r.Phase, r.By, r.Reason, r.Ended = Returned, c.Who, c.Why, at.time
+			r.Phase, r.By, r.Reason, r.Ended = Returned, c.Who, c.Why, s.later(at.time)
 		}
 	}
 	return next, Answer{OK, s.Current().Number, s.canary.Release, c.Rollout}

@@ -228,6 +228,18 @@ func (s *State) Canary() Canary { return s.canary }
 // epoch nor a lower turn.
 func (s *State) Turn() uint64 { return s.turn }
 
+// Since returns since when all who are shown what is in force have been: since its epoch began, or a later canary was
+// taken back from those who were shown that. It is the zero time if neither was.
+func (s *State) Since() time.Time {
+	since := s.Current().Time
+	for _, r := range s.rollouts {
+		if r.Plan.forSome() && r.Phase == Returned && r.Ended.After(since) {
+			since = r.Ended
+		}
+	}
+	return since
+}
+
 // For returns the release in force on a node. Canary says that it is one for some nodes only.
 func (s *State) For(node string) (r Release, canary bool) {
 	id := s.Current().Release

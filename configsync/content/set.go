@@ -44,12 +44,13 @@ func (s *Set) For(r *http.Request) (release string) {
 		return s.Active.release.ID
 	}
 	pin, ok := s.Pins.Read(r)
+	part := isSubresource(r) || pin.Release != "" && isPart(r)
 	switch {
 	case !ok:
 	case s.ahead(pin):
 		return pin.Release
 	case s.Share.Percent == 0:
-	case !isSubresource(r) && pin.Draw.Within(s.Share.Percent), isSubresource(r) && pin.Release == s.Share.Release:
+	case !part && pin.Draw.Within(s.Share.Percent), part && pin.Release == s.Share.Release:
 		return s.Share.Release
 	}
 	return s.Active.release.ID
@@ -189,6 +190,12 @@ func navigates(r *http.Request) bool {
 // isSubresource reports whether a browser says that it does not go to a page.
 func isSubresource(r *http.Request) bool {
 	return len(r.Header["Sec-Fetch-Dest"]) > 0 && !isDocument(r)
+}
+
+// isPart reports whether a client that does not say where it goes seems to want what a page needs: no page will do.
+func isPart(r *http.Request) bool {
+	accept := first(r.Header["Accept"])
+	return len(r.Header["Sec-Fetch-Dest"]) == 0 && !isDocument(r) && accept != "" && !strings.Contains(accept, "text/html")
 }
 
 func first(v []string) string {

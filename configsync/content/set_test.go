@@ -420,3 +420,37 @@ func TestDrawIsOfTheCookie(t *testing.T) {
 		}
 	}
 }
+
+// What a page needs is of the page's release also where a browser does not say where it goes, as over plain HTTP: the
+// draw that came with a page of the release in force counts from the next page on.
+func TestShareWithoutSecFetch(t *testing.T) {
+	r := three(t)
+	now := time.Unix(2e9, 0)
+	pins := &Pins{Signer: ring("k"), Insecure: true, Now: func() time.Time { return now }}
+	set := &Set{Active: r[0].As(Activation{ID: "r1", Epoch: 1, Turn: 1}), Pins: pins, Share: Share{Release: "r2", Percent: 10}}
+	for _, c := range []struct {
+		page   string // of which release the client has one; "" = its pin is over, but for the draw
+		accept string
+		want   string
+	}{
+		{"r1", "text/html,application/xhtml+xml,*/*;q=0.8", "r2"},
+		{"r1", "text/css,*/*;q=0.1", "r1"},
+		{"r1", "*/*", "r1"},
+		{"r2", "image/avif,image/webp,*/*;q=0.8", "r2"},
+		{"r1", "", "r2"},
+		{"", "*/*", "r2"},
+	} {
+		pin := Pin{Release: c.page, Epoch: 1, Turn: 1, Draw: 9, Until: now.Add(time.Hour)}
+		if c.page == "" {
+			pin.Release, pin.Until = "r2", now.Add(-time.Hour)
+		}
+		q := httptest.NewRequest("GET", "/own", nil)
+		q.AddCookie(&http.Cookie{Name: "rel", Value: pins.Encode(pin)})
+		if c.accept != "" {
+			q.Header.Set("Accept", c.accept)
+		}
+		if got := set.For(q); got != c.want {
+			t.Errorf("a page of %s, %q: %s, and not %s", c.page, c.accept, got, c.want)
+		}
+	}
+}

@@ -1,7 +1,10 @@
 package configsync
 
 import (
+	"slices"
 	"time"
+
+	"github.com/seed48eb2e21/webfarm/configsync/internal/state"
 )
 
 // retryRetained is how long after a failure another attempt is made to have a release ready that is not in force.
@@ -54,7 +57,7 @@ func (rt *retaining) lacking(failed map[digest]time.Time) (Release, bool) {
 	if _, running := s.InProgress(); running || !rt.idle() {
 		return Release{}, false
 	}
-	for _, r := range s.Retained() {
+	for _, r := range slices.SortedStableFunc(slices.Values(s.Retained()), canaryFirst(s)) {
 		d := s.Digest(r)
 		again := retryRetained
 		if r.ID == s.Canary().Release {
@@ -67,6 +70,17 @@ func (rt *retaining) lacking(failed map[digest]time.Time) (Release, bool) {
 		return r, true
 	}
 	return Release{}, false
+}
+
+// canaryFirst puts the canary first: clients wait for that, or are sent to other nodes.
+func canaryFirst(s *state.State) func(a, b Release) int {
+	rank := func(r Release) int {
+		if r.ID == s.Canary().Release {
+			return 0
+		}
+		return 1
+	}
+	return func(a, b Release) int { return rank(a) - rank(b) }
 }
 
 // makeQuietly makes a release ready that is not in force, unless something more important comes.

@@ -145,3 +145,28 @@ func TestPercentCanary_Dates(t *testing.T) {
 		see("three")
 	})
 }
+
+// TestPercentCanary_First: a node that is started again makes the canary ready before older releases, which may take
+// long to come.
+func TestPercentCanary_First(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 10)
+		for _, text := range []string{"zero", "one"} {
+			if _, err := l.nodes[0].putContent(l.add(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.start(l.hold("two"), 100); err != nil {
+			t.Fatal(err)
+		}
+		l.round(2, "two")
+		n := l.nodes[2]
+		n.stop()
+		l.depots[n.name].lose(l.add("zero"), nil) // it is on its way, for as long as it takes
+		n.start()
+		time.Sleep(time.Second)
+		if shown := l.round(2, "two", "two>one"); shown != len(l.clients) || l.declined > 0 {
+			t.Errorf("%d of %d clients are shown it; %d times another node answered", shown, len(l.clients), l.declined)
+		}
+	})
+}

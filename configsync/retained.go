@@ -13,6 +13,10 @@ const retryRetained = time.Minute
 // retryCanary is the same for what a share of the clients is shown by the other nodes.
 const retryCanary = retryRetained / 12
 
+// canaryComes is for how long clients that have seen such a release are sent to other nodes while it is fetched. If no node
+// has it, as after a restart of all, they would be answered by none as long as the fetch hangs.
+const canaryComes = 10 * time.Second
+
 // retaining makes ready, in the background, the releases that are kept besides the one in force: so that
 // clients get what their pages of those need, and a switch to one fetches nothing. What is in force, and a rollout,
 // go first.
@@ -87,6 +91,8 @@ func canaryFirst(s *state.State) func(a, b Release) int {
 func (rt *retaining) makeQuietly(r Release) error {
 	ctx, stop := rt.while(rt.ctx, rt.idle)
 	defer stop()
+	late := time.AfterFunc(canaryComes, func() { rt.switching.cannotHave(r) })
+	defer late.Stop()
 	st, done, err := rt.staging.unasked(ctx, rt.state(), r)
 	done() // before the logger, which is code of the program, is told
 	if st == nil && ctx.Err() == nil {

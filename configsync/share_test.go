@@ -439,3 +439,32 @@ func TestPercentCanary_Clients(t *testing.T) {
 		}
 	})
 }
+
+// TestPercentCanary_HangsForAll: if all nodes are started again, and each waits for the release without end, the clients
+// that have seen it are shown what is in force after ten seconds. Until then each node sends them to the others.
+func TestPercentCanary_HangsForAll(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 50)
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.start(l.hold("two"), 100); err != nil {
+			t.Fatal(err)
+		}
+		l.round(2, "two")
+		lost := l.add("two")
+		for _, n := range l.nodes {
+			n.stop()
+			l.depots[n.name].lose(lost, nil)
+		}
+		for _, n := range l.nodes {
+			n.start()
+		}
+		time.Sleep(11 * time.Second)
+		l.declined = 0
+		if n := l.round(1, "one"); n != len(l.clients) || l.declined > 0 {
+			t.Errorf("%d of %d clients are shown what is in force; %d requests were sent to other nodes", n, len(l.clients),
+				l.declined)
+		}
+	})
+}

@@ -121,8 +121,8 @@ func (q *inquirer) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestLoggerAsks: a logger that asks the Manager whatever it may ask gets its answers, at every message. No lock is held
-// that it needs. It is no bubble, where time would not pass for who waits for a lock.
+// TestLoggerAsks: a logger that asks the Manager whatever it may ask gets its answers, at every message. No lock is
+// held that it needs. It is no bubble, where time would not pass for who waits for a lock.
 func TestLoggerAsks(t *testing.T) {
 	l := &lab{t: t}
 	var asks []*inquirer

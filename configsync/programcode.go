@@ -28,9 +28,9 @@ type errand struct {
 // errGoexit says that code of the program has ended its goroutine, as testing.T.FailNow does.
 var errGoexit = errors.New("it has ended its goroutine (runtime.Goexit)")
 
-// call runs code of the program, which may panic, may end its goroutine, and may not come back. The error says so if it
-// has not come back in time; if ctx ends, it is ctx's. Where as many calls are under way as may be, it waits for one of them as long
-// as they may take themselves. late gets what comes when nobody waits any more, and may be nil.
+// call runs code of the program, which may panic, may end its goroutine, and may not come back. The error says so if
+// it has not come back in time; if ctx ends, it is ctx's. Where as many calls are under way as may be, it waits for
+// one of them as long as they may take themselves. late gets what comes when nobody waits any more, and may be nil.
 func call[T any](ctx context.Context, s *strays, e errand, f func(context.Context) (T, error), late func(T)) (
 	got T, err error) {
 	back, err := s.admit(ctx, e)

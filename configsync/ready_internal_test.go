@@ -13,7 +13,8 @@ import (
 )
 
 // TestReadyDuringASwitch: a release that becomes ready while another one is switched to stays ready, though the state
-// of the log that the switch is about needs it not. It is no bubble, where time would not pass for who waits for a lock.
+// of the log that the switch is about needs it not. It is no bubble, where time would not pass for who waits for a
+// lock.
 func TestReadyDuringASwitch(t *testing.T) {
 	machine := state.NewMachine(nil)
 	var during atomic.Pointer[func()]

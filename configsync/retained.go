@@ -13,8 +13,8 @@ const retryRetained = time.Minute
 // retryCanary is the same for what a share of the clients is shown by the other nodes.
 const retryCanary = retryRetained / 12
 
-// canaryComes is for how long clients that have seen such a release are sent to other nodes while it is fetched. If no node
-// has it, as after a restart of all, they would be answered by none as long as the fetch hangs.
+// canaryComes is for how long clients that have seen such a release are sent to other nodes while it is fetched. If
+// no node has it, as after a restart of all, they would be answered by none as long as the fetch hangs.
 const canaryComes = 10 * time.Second
 
 // retaining makes ready, in the background, the releases that are kept besides the one in force: so that

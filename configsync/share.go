@@ -56,9 +56,9 @@ func (sw *switching) shareOf(source *state.State) content.Share {
 		Coming: sw.stock.get(d) == nil && sw.lacking != d}
 }
 
-// sharedOf returns snapshots of the releases that a share of the clients can be shown and that are ready here, by what
-// pins call them. That is not the canary alone: a client may have been shown one by a node that has heard of it before this
-// one has. They have the configuration in force, since that is the same.
+// sharedOf returns snapshots of the releases that a share of the clients can be shown and that are ready here, by
+// what pins call them. That is not the canary alone: a client may have been shown one by a node that has heard of it
+// before this one has. They have the configuration in force, since that is the same.
 func (sw *switching) sharedOf(source *state.State, now *snapshot) map[string]*snapshot {
 	if sw.settings.Pins == nil || now.set == nil {
 		return nil

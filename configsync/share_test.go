@@ -283,8 +283,8 @@ func TestPercentCanary_NodeWithoutIt(t *testing.T) {
 	})
 }
 
-// TestPercentCanary_NobodyHasIt: if all nodes are started again, and the release is to be had from nobody, the site goes
-// on with what is in force, and with the release when it is there again.
+// TestPercentCanary_NobodyHasIt: if all nodes are started again, and the release is to be had from nobody, the site
+// goes on with what is in force, and with the release when it is there again.
 func TestPercentCanary_NobodyHasIt(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 50)
@@ -317,8 +317,8 @@ func TestPercentCanary_NobodyHasIt(t *testing.T) {
 	})
 }
 
-// TestPercentCanary_OfContentAlone: other configuration is not for a share of the clients, and the error says what is to
-// be done. The views of all clients have the configuration in force.
+// TestPercentCanary_OfContentAlone: other configuration is not for a share of the clients, and the error says what is
+// to be done. The views of all clients have the configuration in force.
 func TestPercentCanary_OfContentAlone(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 0)
@@ -376,8 +376,8 @@ func TestPercentCanary_OfContentAlone(t *testing.T) {
 	})
 }
 
-// TestPercentCanary_SelfCheck: within the confirm window the self-check sees what the share of the clients is shown, and
-// what fails is taken back from all.
+// TestPercentCanary_SelfCheck: within the confirm window the self-check sees what the share of the clients is shown,
+// and what fails is taken back from all.
 func TestPercentCanary_SelfCheck(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 20)
@@ -440,8 +440,9 @@ func TestPercentCanary_Clients(t *testing.T) {
 	})
 }
 
-// TestPercentCanary_HangsForAll: if all nodes are started again, and each waits for the release without end, the clients
-// that have seen it are shown what is in force after ten seconds. Until then each node sends them to the others.
+// TestPercentCanary_HangsForAll: if all nodes are started again, and each waits for the release without end, the
+// clients that have seen it are shown what is in force after ten seconds. Until then each node sends them to the
+// others.
 func TestPercentCanary_HangsForAll(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 50)

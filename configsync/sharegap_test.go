@@ -35,8 +35,8 @@ func TestPercentCanary_NodeThatHasNotHeard(t *testing.T) {
 	})
 }
 
-// TestPercentCanary_AfterManyRollouts: a canary goes on when its rollout is too old for the log to keep, after many that
-// have only tried out what its promotion would do.
+// TestPercentCanary_AfterManyRollouts: a canary goes on when its rollout is too old for the log to keep, after many
+// that have only tried out what its promotion would do.
 func TestPercentCanary_AfterManyRollouts(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 10)

@@ -54,8 +54,8 @@ type exchange struct {
 }
 
 // Handler returns next with a view of the release for each request: what is in force when it comes in, or the release
-// that its client's share is shown, and of configs what holds for its path. It is a middleware. Inside another Handler of the same Manager it does
-// nothing; without configs and content it is next.
+// that its client's share is shown, and of configs what holds for its path. It is a middleware. Inside another
+// Handler of the same Manager it does nothing; without configs and content it is next.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	if len(m.declared) == 0 && m.settings.Content == nil {
 		return next

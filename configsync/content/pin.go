@@ -83,8 +83,8 @@ const (
 	turnedMark = "=Ag" // of a cookie, or a query, with a pin of version 2
 )
 
-// Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is left
-// for a while.
+// Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is
+// left for a while.
 //
 // A header goes before the query, and that before the cookie. But a draw is the cookie's, where there is one: no link
 // that somebody was sent makes him belong to another share.

@@ -6,8 +6,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/ci"
 )
 
-// TestRetryMatrix_Long is the retry matrix for bodies that are far too long to be kept: they are never sent twice, and are
-// whole where they were not asked for. By make torture 1 GiB against all ends, otherwise 4 MiB against every fifth.
+// TestRetryMatrix_Long is the retry matrix for bodies that are far too long to be kept: they are never sent twice,
+// and are whole where they were not asked for. By make torture 1 GiB against all ends, otherwise 4 MiB against every
+// fifth.
 func TestRetryMatrix_Long(t *testing.T) {
 	m := newMatrix(t)
 	size, step := 4<<20, 5 // no divisor of the numbers of what is combined

@@ -12,9 +12,10 @@ import (
 // leftTime is how long goroutines may take to end when the tests have.
 const leftTime = time.Minute
 
-// Run is Main for tests that leave nothing running, and nothing open: when they have passed, no goroutine may be left that
-// runs code of the packages below path, an import path, and there may be no more descriptors of any kind than before (where
-// the system lists them, on Linux; elsewhere it says that they are not counted). What is left has leaked.
+// Run is Main for tests that leave nothing running, and nothing open: when they have passed, no goroutine may be left
+// that runs code of the packages below path, an import path, and there may be no more descriptors of any kind than
+// before (where the system lists them, on Linux; elsewhere it says that they are not counted). What is left has
+// leaked.
 func Run(m *testing.M, path string) int {
 	before, told := openNow()
 	code := Main(m)

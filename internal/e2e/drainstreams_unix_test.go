@@ -16,9 +16,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/descriptors"
 )
 
-// A node is stopped that has hundreds of event streams and WebSockets, and takes an upload. The streams end one after the
-// other, in order, and their clients come back by another node. The upload goes on until all of them have gone, and is
-// answered; then the node ends well. 500 streams; 10,000, and an upload of an hour, by make torture.
+// A node is stopped that has hundreds of event streams and WebSockets, and takes an upload. The streams end one after
+// the other, in order, and their clients come back by another node. The upload goes on until all of them have gone,
+// and is answered; then the node ends well. 500 streams; 10,000, and an upload of an hour, by make torture.
 //
 // Slow: the ends of streams are spread over two seconds.
 func TestDrain_StreamsAndUpload(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"github.com/seed48eb2e21/webfarm/internal/race"
 )
 
-// A front of the one program forwards to nodes of the other, both ways, of the last release and of this tree: visitors who
-// know the front alone are promised the same as ever, and none of their requests is cut off while a node is stopped in
-// order and started again.
+// A front of the one program forwards to nodes of the other, both ways, of the last release and of this tree:
+// visitors who know the front alone are promised the same as ever, and none of their requests is cut off while a node
+// is stopped in order and started again.
 //
 // Slow: two farms of four processes each, which run beside each other.
 func TestMixedFront(t *testing.T) {

@@ -8,8 +8,8 @@ func (s *State) share(cmd []byte, at moment) (*State, Answer) {
 	return s.proposeOrBegin(cmd[1], uint64(cmd[0]), cmd[2:], at)
 }
 
-// proposeOrBegin carries out a Propose or a Begin, whose op code is op, for a share of the clients; 0 = it is for all, or
-// for some nodes.
+// proposeOrBegin carries out a Propose or a Begin, whose op code is op, for a share of the clients; 0 = it is for
+// all, or for some nodes.
 func (s *State) proposeOrBegin(op byte, percent uint64, cmd []byte, at moment) (*State, Answer) {
 	switch op {
 	case opPropose:

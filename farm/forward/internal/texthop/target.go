@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// setTarget has out, the URL of what is sent to a peer, name what in does, as the client has written it: package url would
-// write it anew, and then "/a|b%2Fc" becomes "/a%7Cb/c", which is routed otherwise. What cannot stand in the first line of
-// a request of HTTP/1, as HTTP/2 lets it through, is escaped.
+// setTarget has out, the URL of what is sent to a peer, name what in does, as the client has written it: package url
+// would write it anew, and then "/a|b%2Fc" becomes "/a%7Cb/c", which is routed otherwise. What cannot stand in the
+// first line of a request of HTTP/1, as HTTP/2 lets it through, is escaped.
 func setTarget(out, in *url.URL) {
 	out.RawQuery = sendable(in.RawQuery)
 	path := in.RawPath

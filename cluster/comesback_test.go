@@ -146,7 +146,8 @@ func TestHandOverIsNotHeldBack(t *testing.T) {
 }
 
 // Leadership is handed to a node that has vanished a moment ago. Writes wait until that is noticed, and no
-// longer. That is so whether the heir had all of the log or not, and whoever chose it.
+// longer. That is so whether the heir had all of the log or not, and also if another transfer is asked for
+// meanwhile, which is refused.
 func TestTransferToOneThatHasVanished(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {
@@ -161,8 +162,10 @@ func TestTransferToOneThatHasVanished(t *testing.T) {
 				leader.must("set x %d", i) // which the heir lacks
 			}
 			began := time.Now()
-			if in.handing.transfer(to); i%8 >= 4 {
-				in.handing.transfer("") // one more, while the first is under way
+			if first := in.handing.transfer(to); i%8 >= 4 {
+				if second := in.handing.transfer(""); begun(first) && begun(second) {
+					l.t.Errorf("%d: two transfers are under way", i)
+				}
 			}
 			leader.must("set y %d", i)
 			if took, most := time.Since(began), in.node.cfg.Tuning.Heartbeat+200*time.Millisecond; took > most {

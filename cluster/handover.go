@@ -173,6 +173,9 @@ func (h *handingOver) transfer(heir string) raft.Future {
 	if heir == "" {
 		return refusedTransfer{errNoHeir}
 	}
+	if !slices.Contains(h.voters(), heir) {
+		return refusedTransfer{fmt.Errorf("%s has no vote", heir)}
+	}
 	if err := h.unfitHeir(heir, patience); err != nil {
 		return refusedTransfer{err}
 	}
@@ -186,15 +189,13 @@ func (h *handingOver) transfer(heir string) raft.Future {
 	return t
 }
 
-// unfitHeir says why a server cannot take over: it has no vote; or it was not heard within patience, so that
-// raft's sender is in an earlier call to it, perhaps, and does not return for seconds; or it is sent a
-// snapshot, which may take minutes.
+// unfitHeir says why a voter cannot take over: it was not heard within patience, so that raft's sender is in
+// an earlier call to it, perhaps, and does not return for seconds; or it is sent a snapshot, which may take
+// minutes.
 func (h *handingOver) unfitHeir(server string, patience time.Duration) error {
 	f := h.layer.followers.of(server)
 	_, heard, fed := f.known()
 	switch ago := time.Since(heard); {
-	case !slices.Contains(h.voters(), server):
-		return fmt.Errorf("%s has no vote", server)
 	case heard.IsZero():
 		return fmt.Errorf("%s was not heard yet", server)
 	case ago > patience:

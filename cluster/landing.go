@@ -10,8 +10,8 @@ import (
 // What is taken in is to be done within a second, beside the time of the lines that it goes over. So how much
 // may be under way follows from how fast entries land. It counts entries, and not bytes: a slow disk takes as
 // long for each write whatever is in it, and if less were allowed because less was stored, still less would
-// be stored. The time of the lines counts for nothing, for the same reason: with less under way, each entry
-// would seem to take more of it.
+// be stored. The time that lines take is no part of that pace, for the same reason: with less under way, each
+// entry would seem to take longer, and still less would be allowed.
 
 const (
 	creditFor = 400 * time.Millisecond // all that has credit is to have landed in this time

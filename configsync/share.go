@@ -123,10 +123,11 @@ func (sw *switching) sayShareLocked(was Canary, source *state.State) {
 	}
 }
 
-// BehindShare is Behind for requests for pages that the program writes itself. It costs little where nothing was ever
-// shown to a share of the clients.
+// BehindShare is Behind for requests for pages that the program writes itself. It costs little where nothing is
+// published, or was ever shown to a share of the clients.
 func (m *Manager) BehindShare(r *http.Request) bool {
-	return m.settings.Pins != nil && m.settings.Pins.Turned(r) && m.Behind(r)
+	set, pins := m.switching.now.Load().set, m.settings.Pins
+	return set != nil && pins != nil && pins.Turned(r) && set.Behind(r)
 }
 
 // forShare returns a context for the self-check after the switch of a rollout, which sees what the share of the clients

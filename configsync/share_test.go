@@ -283,26 +283,33 @@ func TestPercentCanary_NodeWithoutIt(t *testing.T) {
 	})
 }
 
+// startAgainWithout shows a release to all clients, and then starts all nodes again, none of which can have it any more:
+// because of err, or because it is on its way for ever (nil).
+func (l *shareLab) startAgainWithout(err error) {
+	l.t.Helper()
+	if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.start(l.hold("two"), 100); err != nil {
+		l.t.Fatal(err)
+	}
+	l.round(2, "two")
+	lost := l.add("two")
+	for _, n := range l.nodes {
+		n.stop()
+		l.depots[n.name].lose(lost, err)
+	}
+	for _, n := range l.nodes {
+		n.start()
+	}
+}
+
 // TestPercentCanary_NobodyHasIt: if all nodes are started again, and the release is to be had from nobody, the site
 // goes on with what is in force, and with the release when it is there again.
 func TestPercentCanary_NobodyHasIt(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 50)
-		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.start(l.hold("two"), 100); err != nil {
-			t.Fatal(err)
-		}
-		l.round(2, "two")
-		lost := l.add("two")
-		for _, n := range l.nodes {
-			n.stop()
-			l.depots[n.name].lose(lost, configsync.ErrUnavailable)
-		}
-		for _, n := range l.nodes {
-			n.start()
-		}
+		l.startAgainWithout(configsync.ErrUnavailable)
 		time.Sleep(time.Second)
 		if n := l.round(1, "one"); n != len(l.clients) {
 			t.Errorf("%d of %d clients are shown what is in force", n, len(l.clients))
@@ -446,21 +453,7 @@ func TestPercentCanary_Clients(t *testing.T) {
 func TestPercentCanary_HangsForAll(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 50)
-		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.start(l.hold("two"), 100); err != nil {
-			t.Fatal(err)
-		}
-		l.round(2, "two")
-		lost := l.add("two")
-		for _, n := range l.nodes {
-			n.stop()
-			l.depots[n.name].lose(lost, nil)
-		}
-		for _, n := range l.nodes {
-			n.start()
-		}
+		l.startAgainWithout(nil)
 		time.Sleep(11 * time.Second)
 		l.declined = 0
 		if n := l.round(1, "one"); n != len(l.clients) || l.declined > 0 {

@@ -18,8 +18,8 @@ func (m *Manager) StartCanary(ctx context.Context, w Write, release uint64, node
 		return Result{}, errors.New("configsync: a canary is for at least one node: say which are to show it")
 	}
 	if m.settings.Log != nil && m.state().Current().Release == release {
-		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes; a canary shows another one, and farmctl releases "+
-			"lists them", release)
+		return Result{}, fmt.Errorf("configsync: release %d is in force, on all nodes; a canary shows another one, "+
+			"and farmctl releases lists them", release)
 	}
 	p.Nodes = nodes
 	return m.Activate(ctx, w, release, p)

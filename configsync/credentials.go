@@ -41,7 +41,8 @@ func whyNotMinted(s *state.State, c Mint, err error) error {
 	}
 	switch left := time.Until(c.NotAfter); {
 	case left <= 0:
-		return fmt.Errorf("configsync: a credential until %s is over already: is the clock of this machine right?", timeText(c.NotAfter))
+		return fmt.Errorf("configsync: a credential until %s is over already: is the clock of this machine right?",
+			timeText(c.NotAfter))
 	case left > MaxCredentialLife:
 		return fmt.Errorf("configsync: a credential is good for %d days at most, and not until %s: say a shorter time (-ttl)",
 			MaxCredentialLife/(24*time.Hour), timeText(c.NotAfter))

@@ -95,7 +95,8 @@ func outcome(a state.Answer, w Write) error {
 	case state.Conflict:
 		return fmt.Errorf("%w: that was epoch %d, and %d is in force", ErrConflict, w.Epoch, a.Epoch)
 	case state.Busy:
-		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it (farmctl abort)", ErrBusy, a.Rollout)
+		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it (farmctl abort)",
+			ErrBusy, a.Rollout)
 	case state.NoRelease:
 		return fmt.Errorf("%w; farmctl releases lists those that are", ErrNoRelease)
 	case state.Ended:

@@ -97,7 +97,7 @@ func (sw *switching) seen(ctx context.Context) *snapshot {
 type View struct {
 	Epoch    uint64 // 0 = nothing was in force
 	Release  Release
-	Canary   bool              // Release is that of the canary, of this node or of a share of clients, and not that of Epoch
+	Canary   bool              // Release is a canary's, for this node or a share of the clients, and not that of Epoch
 	Preview  bool              // Release is not in force: see WithPreview
 	Since    time.Time         // when it was switched to, from the log
 	Manifest *content.Manifest // of the content; nil = the release has none

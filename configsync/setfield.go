@@ -57,8 +57,8 @@ func editField(file, text, section, field string, v *yaml.Node) (string, error) 
 		in = append(tree.Path{"paths", section}, in...)
 	}
 	if ext := path.Ext(file); ext != ".yaml" && ext != ".yml" {
-		return "", fmt.Errorf("configsync: %s: single fields can be set in YAML files only: change a copy of it, and put that (farmctl config "+
-			"put)", file)
+		return "", fmt.Errorf("configsync: %s: single fields can be set in YAML files only: change a copy of it, and "+
+			"put that (farmctl config put)", file)
 	}
 	if _, err := tree.Parse(file, []byte(text)); err != nil {
 		return "", err

@@ -31,7 +31,8 @@ func CheckProgram(has, needs string) error {
 	older, err := olderVersion(has, needs)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the release needs version %s of the program, and this one's cannot be told (Config.Cluster.Version): %w", needs, err)
+		return fmt.Errorf("the release needs version %s of the program, and this one's cannot be told "+
+			"(Config.Cluster.Version): %w", needs, err)
 	case older:
 		return fmt.Errorf("the release needs version %s of the program; this is %s: update it first", needs, has)
 	}

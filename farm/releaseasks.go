@@ -170,16 +170,16 @@ func earlierRelease(all []configsync.Epoch, epoch uint64) (uint64, error) {
 		e := all[i]
 		other := e.Release != 0 && e.Release != all[len(all)-1].Release && !e.Failed
 		if epoch == e.Number && e.Release == 0 {
-			return 0, fmt.Errorf("%w: in epoch %d there was no release, and there is nothing to go back to; farmctl config history "+
-				"lists the epochs",
-				configsync.ErrNoEpoch, epoch)
+			return 0, fmt.Errorf("%w: in epoch %d there was no release, and there is nothing to go back to; farmctl "+
+				"config history lists the epochs", configsync.ErrNoEpoch, epoch)
 		}
 		if epoch == e.Number || epoch == 0 && other {
 			return e.Release, nil
 		}
 	}
 	if epoch == 0 {
-		return 0, fmt.Errorf("%w: there is none before the one in force; farmctl config history lists them", configsync.ErrNoEpoch)
+		return 0, fmt.Errorf("%w: there is none before the one in force; farmctl config history lists them",
+			configsync.ErrNoEpoch)
 	}
 	return 0, fmt.Errorf("%w: %d; farmctl config history lists those that are", configsync.ErrNoEpoch, epoch)
 }

@@ -94,7 +94,8 @@ func (f *Farm) followKey(ctx context.Context, out *lines, key string) {
 func rolloutOrder(p configsync.Progress) *order.Rollout {
 	r := p.Rollout
 	out := &order.Rollout{ID: r.ID, Release: r.Release, Epoch: r.Epoch, Phase: r.Phase.String(), Who: r.Who, Why: r.Why,
-		Begun: r.Begun, Switched: r.Switched, Ended: r.Ended, Percent: r.Plan.Percent, Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason, Awaited: awaited(r)}
+		Begun: r.Begun, Switched: r.Switched, Ended: r.Ended, Percent: r.Plan.Percent,
+		Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason, Awaited: awaited(r)}
 	for _, n := range p.Nodes {
 		out.Nodes = append(out.Nodes, order.RolloutNode{Node: n.Node, Step: n.Step.String(), Have: n.Have, Size: n.Size,
 			Unreachable: n.Unreachable, Refused: n.Refused})

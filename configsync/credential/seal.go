@@ -64,7 +64,8 @@ func Open(farm string, seal []byte) (Signed, error) {
 		return Signed{}, err
 	}
 	if o.Farm != farm {
-		return Signed{}, fmt.Errorf("%w: the order is for the farm %q, and this is %q: take a credential of this one", ErrFarm, o.Farm, farm)
+		return Signed{}, fmt.Errorf("%w: the order is for the farm %q, and this is %q: take a credential of this one",
+			ErrFarm, o.Farm, farm)
 	}
 	if !ed25519.Verify(s.By[:], message(farm, order), signature) {
 		return Signed{}, fmt.Errorf("%w: it is not that of %s; the order was changed on the way", ErrSignature,

@@ -318,7 +318,8 @@ func (c *configCall) diff(ctx context.Context, args []string) (err error) {
 			return err
 		}
 		if f.Epoch < 2 {
-			return fmt.Errorf("%w: there is no epoch before the one in force; %s config history lists them", admin.ErrRefused, c.name)
+			return fmt.Errorf("%w: there is no epoch before the one in force; %s config history lists them",
+				admin.ErrRefused, c.name)
 		}
 		pair = order.ConfigPair{From: f.Epoch - 1, To: f.Epoch}
 	}

@@ -33,6 +33,6 @@ func (c *configCall) schema(_ context.Context, args []string) error {
 
 // noConfigs is the error for what a program cannot do that has not said which configurations it has.
 func (c *call) noConfigs(so string) error {
-	return usage("this program does not say which configurations it has, so %s: give this command to the site's own program, "+
-		"whose main hands them over (%s)", so, "farmctl.Program{Configs: ...}")
+	return usage("this program does not say which configurations it has, so %s: give this command to the site's own "+
+		"program, whose main hands them over (%s)", so, "farmctl.Program{Configs: ...}")
 }

@@ -208,8 +208,8 @@ func (k *keysCall) proceed(ctx context.Context, purposes []string, all bool) err
 		}
 		key, waits := k.list.pending(purpose)
 		if !waits && !all {
-			return fmt.Errorf("%w: no key of %s is pending, so there is nothing to proceed with; %s keys lists them", admin.ErrRefused,
-				purpose, k.name)
+			return fmt.Errorf("%w: no key of %s is pending, so there is nothing to proceed with; %s keys lists them",
+				admin.ErrRefused, purpose, k.name)
 		}
 		if waits {
 			keys = append(keys, key)
@@ -220,7 +220,8 @@ func (k *keysCall) proceed(ctx context.Context, purposes []string, all bool) err
 		}
 	}
 	if len(keys) == 0 {
-		return fmt.Errorf("%w: no key is pending, so there is nothing to proceed with; %s keys lists them", admin.ErrRefused, k.name)
+		return fmt.Errorf("%w: no key is pending, so there is nothing to proceed with; %s keys lists them",
+			admin.ErrRefused, k.name)
 	}
 	if err := k.confirm(ctx, k.yes, k.farm.Name); err != nil {
 		return err

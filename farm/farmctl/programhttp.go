@@ -54,7 +54,8 @@ func (p *programClient) do(ctx context.Context, method, path string, body io.Rea
 		return nil, asSaid(l.Error)
 	}
 	if res.StatusCode == http.StatusNotFound {
-		return nil, fmt.Errorf("%w: the program of that node is older: update it, or ask another node (-node)", admin.ErrUnsupported)
+		return nil, fmt.Errorf("%w: the program of that node is older: update it, or ask another node (-node)",
+			admin.ErrUnsupported)
 	}
 	return nil, fmt.Errorf("%w: %s: %s", admin.ErrRefused, res.Status, printable(string(bytes.TrimSpace(text))))
 }

@@ -38,8 +38,8 @@ func (c *publishCall) key() (*credential.Key, error) {
 		return nil, usage("%v; %s credential mint makes one", err, c.name)
 	}
 	if c.farm != "" && c.farm != k.Farm {
-		return nil, usage("the credential is for the farm %q, and -farm (FARM_FARM) says %q: leave that out, or take a credential of that farm", k.Farm,
-			c.farm)
+		return nil, usage("the credential is for the farm %q, and -farm (FARM_FARM) says %q: leave that out, or take a "+
+			"credential of that farm", k.Farm, c.farm)
 	}
 	if !time.Now().Before(k.NotAfter) {
 		return nil, fmt.Errorf("%w: %w on %s: have another one minted: %s credential mint", admin.ErrNotAuthorized,

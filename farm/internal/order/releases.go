@@ -80,7 +80,7 @@ type Rollout struct {
 	Begun       time.Time     `json:"begun"`
 	Switched    time.Time     `json:"switched,omitzero"`
 	Ended       time.Time     `json:"ended,omitzero"`
-	Percent     uint64        `json:"percent,omitempty"`     // of the clients, for whom it is; 0 = it is for all, or for nodes
+	Percent     uint64        `json:"percent,omitempty"`     // of the clients, for whom it is; 0 = all, or nodes
 	Unconfirmed []string      `json:"unconfirmed,omitempty"` // nodes that were not heard before the switch
 	By          string        `json:"by,omitempty"`          // who has ended it before it was done
 	Reason      string        `json:"reason,omitempty"`      // and why

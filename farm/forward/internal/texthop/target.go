@@ -14,7 +14,8 @@ func setTarget(out, in *url.URL) {
 	if p, err := url.PathUnescape(path); err != nil || p != in.Path { // "" too: Path says it all
 		path = in.EscapedPath()
 	}
-	if path = sendable(path); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // else it would be taken for a host
+	path = sendable(path)
+	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // else it would be taken for a host
 		out.Opaque = path
 	}
 }

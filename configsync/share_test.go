@@ -283,8 +283,8 @@ func TestPercentCanary_NodeWithoutIt(t *testing.T) {
 	})
 }
 
-// startAgainWithout shows a release to all clients, and then starts all nodes again, none of which can have it any more:
-// because of err, or because it is on its way for ever (nil).
+// startAgainWithout shows a release to all clients, and then starts all nodes again. None of them can have it any
+// more: because of err, or because it is on its way for ever (nil).
 func (l *shareLab) startAgainWithout(err error) {
 	l.t.Helper()
 	if _, err := l.nodes[0].putContent(l.add("one")); err != nil {

@@ -213,7 +213,8 @@ func (c *releaseCall) inForce(r order.ReleaseResult) error {
 	switch {
 	case c.percent > 0 && r.Rollout != 0:
 		fmt.Fprintf(c.out, "Release %d is shown to %d %% of the clients. %s canary %d -percent N raises that, "+
-			"%s activate %d shows it to all; %s canary end ends it.\n", r.Release, c.percent, c.name, r.Release, c.name, r.Release, c.name)
+			"%s activate %d shows it to all; %s canary end ends it.\n",
+			r.Release, c.percent, c.name, r.Release, c.name, r.Release, c.name)
 	case c.showing != "" && r.Rollout != 0:
 		fmt.Fprintf(c.out, "Release %d is shown by %s. %s activate %d shows it everywhere; %s canary end ends it.\n",
 			r.Release, printable(c.showing), c.name, r.Release, c.name)

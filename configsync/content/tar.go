@@ -42,7 +42,8 @@ func (t *Tar) Close() error {
 // What breaks a rule of this package is refused by a Problems with all of it: also what leads out of the
 // folder, links, devices, holes, and a path that is there twice. Limits are held to by what is read, never by
 // what a header says. An archive without its end mark, two empty blocks, is ErrArchive: part of it may have got
-// lost on its way. Other errors are those of r and of the temporary file. The caller closes the Tar.
+// lost on its way. So is one behind which there is anything but zeros, such as another archive, and what is no tar
+// archive at all. Other errors are those of r and of the temporary file. The caller closes the Tar.
 func ReadTar(ctx context.Context, r io.Reader, dir string, limits Limits) (*Tar, error) {
 	spool, err := tempdir.FileIn(dir, "webfarm-tar")
 	if err != nil {
@@ -121,7 +122,7 @@ func (u *untar) entry(h *tar.Header, r io.Reader) error {
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
-	if h.Typeflag == tar.TypeXGlobalHeader {
+	if h.Typeflag == tar.TypeXGlobalHeader || h.Typeflag == typeGNULabel {
 		return nil
 	}
 	p := strings.TrimPrefix(h.Name, "./")
@@ -157,8 +158,20 @@ func (u *untar) entry(h *tar.Header, r io.Reader) error {
 	return u.file(p, h, r)
 }
 
+// typeGNULabel is the name of an archive, by tar --label: no file.
+const typeGNULabel = 'V'
+
+// gnuRules are the rules that entries break which GNU tar alone writes.
+var gnuRules = map[byte]string{
+	'D': "a folder's list in an incremental archive is refused: without --listed-incremental all files are in the archive",
+	'M': "a part of a file is refused: without --multi-volume all of it is in one archive",
+}
+
 // rule returns the rule that an entry breaks, or "".
 func (u *untar) rule(p string, h *tar.Header) string {
+	if rule := gnuRules[h.Typeflag]; rule != "" {
+		return rule
+	}
 	limits := u.limits
 	limits.Depth++ // the folder that all may be in
 	switch rule := pathRule(p, limits); {

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -231,6 +233,82 @@ func TestReadTarCutOff(t *testing.T) {
 	for _, b := range [][]byte{whole, packed} {
 		if files, err := read(b); files != 3 || err != nil {
 			t.Errorf("%d files, %v", files, err)
+		}
+	}
+}
+
+// What follows an archive's end mark would get lost, so it is refused; zeros fill up a record, or a tape.
+func TestReadTarGoesOn(t *testing.T) {
+	first, second := entries(t, tar.Header{Name: "public/a"}), entries(t, tar.Header{Name: "public/b"})
+	fill := make([]byte, 10<<10)
+	for name, c := range map[string]struct {
+		b  []byte
+		ok bool
+	}{
+		"zeros":                           {slices.Concat(first, fill), true},
+		"zeros, compressed":               {zipped(t, slices.Concat(first, fill)), true},
+		"zeros behind what is compressed": {slices.Concat(zipped(t, first), fill), true},
+		"two members of gzip":             {slices.Concat(zipped(t, first[:700]), zipped(t, first[700:])), true},
+		"an empty member of gzip":         {slices.Concat(zipped(t, first), zipped(t, nil)), true},
+		"two":                             {slices.Concat(first, second), false},
+		"two, far apart":                  {slices.Concat(first, bytes.Repeat(fill, 20), second), false},
+		"two, compressed":                 {slices.Concat(zipped(t, first), zipped(t, second)), false},
+		"two, compressed together":        {zipped(t, slices.Concat(first, second)), false},
+		"two, the second one compressed":  {slices.Concat(first, zipped(t, second)), false},
+		"two, the first one compressed":   {slices.Concat(zipped(t, first), second), false},
+		"one byte":                        {append(slices.Concat(first, fill), 1), false},
+		"one byte behind gzip":            {append(zipped(t, first), 1), false},
+	} {
+		a, err := ReadTar(t.Context(), bytes.NewReader(c.b), t.TempDir(), Limits{})
+		if err == nil {
+			a.Close()
+		}
+		if c.ok && err != nil || !c.ok && (!errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), "two archives")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := ReadTar(t.Context(), io.MultiReader(bytes.NewReader(first), zeros{}), t.TempDir(), Limits{Bytes: 1 << 20})
+	if !errors.Is(err, ErrArchive) {
+		t.Errorf("zeros without an end: %v", err)
+	}
+}
+
+// Who sends something else is told what it is, and what to send.
+func TestReadTarOtherFormats(t *testing.T) {
+	for magic, want := range map[string]string{
+		"PK\x03\x04\x14\x00":         "zip",
+		"\x28\xb5\x2f\xfd\x04\x58":   "zstd",
+		"\xfd7zXZ\x00\x00\x04":       "xz",
+		"BZh91AY&SY\x00\x01":         "bzip2",
+		"7z\xbc\xaf\x27\x1c\x00\x04": "7z",
+	} {
+		b := append([]byte(magic), make([]byte, 2000)...)
+		_, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
+		if !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "tar czf") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// What GNU tar writes for its own use breaks a rule that says how to do without; an archive's label is no file.
+func TestReadTarOfGNU(t *testing.T) {
+	for kind, want := range map[byte]string{'D': "--listed-incremental", 'M': "--multi-volume", 'V': ""} {
+		b := entries(t, tar.Header{Name: "public/", Typeflag: tar.TypeDir, Format: tar.FormatGNU}, tar.Header{Name: "public/a"})
+		b[156] = kind // of the first block, whose checksum has a byte's difference
+		sum := 0
+		for i, c := range b[:512] {
+			if i >= 148 && i < 156 {
+				c = ' '
+			}
+			sum += int(c)
+		}
+		copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+		a, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
+		if err == nil {
+			a.Close()
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%c: %v", kind, err)
 		}
 	}
 }

@@ -188,7 +188,8 @@ func (p *Pins) Turned(r *http.Request) bool {
 }
 
 // refresh pins a client to a release, with the draw that it has or gets, unless it is pinned so already for more than
-// half of the time.
+// half of the time. What has a pin in it no shared cache may store: it would give the pin to everybody. If the program
+// has said something about caches, that stays.
 func (p *Pins) refresh(w http.ResponseWriter, to Activation, draw Draw, had Pin, ok bool) {
 	life, now := p.life(), p.now()
 	want := Pin{Release: to.ID, Epoch: to.Epoch, Turn: to.Turn, Until: now.Add(life), Draw: draw}
@@ -207,6 +208,7 @@ func (p *Pins) refresh(w http.ResponseWriter, to Activation, draw Draw, had Pin,
 		Name: p.cookieName(), Value: value, Path: "/", MaxAge: int(life / time.Second),
 		Secure: !p.Insecure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
+	keepPrivate(w.Header())
 	set := w.Header()["Set-Cookie"]
 	if i := p.cookieIn(set); i >= 0 { // Repin has set it already
 		set[i] = c.String()

@@ -99,8 +99,8 @@ func (s *Set) Repin(w http.ResponseWriter, r *http.Request) {
 	}
 	pin, pinned := s.Pins.Read(r)
 	ahead, shares := pinned && s.ahead(pin), s.Share.Percent > 0
-	if (shares || ahead) && w.Header()["Cache-Control"] == nil {
-		w.Header()["Cache-Control"] = private
+	if shares || ahead {
+		keepPrivate(w.Header())
 	}
 	switch to := s.Active.release; {
 	case ahead: // it is told no more than it knows
@@ -150,6 +150,13 @@ func (s *Set) elsewhere(site *Site, path string) (*Site, *entry, bool) {
 }
 
 var private = []string{"private, no-cache"}
+
+// keepPrivate has no shared cache store a response, if nobody has said yet which may.
+func keepPrivate(h http.Header) {
+	if h["Cache-Control"] == nil {
+		h["Cache-Control"] = private
+	}
+}
 
 func (s *Set) prepareDocument(w http.ResponseWriter, site *Site, pin Pin, pinned bool) {
 	if s.Private || pinned && s.ahead(pin) {

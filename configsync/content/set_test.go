@@ -342,6 +342,47 @@ func TestDraw(t *testing.T) {
 	}
 }
 
+// A response that pins its client is for that client alone (darkweak/souin#805). Others are for all.
+func TestPinIsPrivate(t *testing.T) {
+	sites := three(t)
+	pins := &Pins{Signer: ring("k")}
+	set := &Set{Active: sites[0], Pins: pins}
+	now := pins.now()
+	pinned := func(release string) string {
+		return pins.Encode(Pin{Release: release, Epoch: sites[0].release.Epoch, Until: now.Add(12 * time.Hour)})
+	}
+	for _, c := range []struct {
+		page, pin, program, want string
+		set                      bool
+	}{
+		{"content", "", "", "private, no-cache", true},
+		{"content", "", "public, max-age=60", "public, max-age=60", true},
+		{"content", pinned(sites[0].release.ID), "", "no-cache", false},
+		{"content", pinned(sites[1].release.ID), "", "private, no-cache", true},
+		{"program", "", "", "", false},
+		{"program", pinned(sites[0].release.ID), "", "", false},
+		{"program", pinned(sites[1].release.ID), "", "private, no-cache", true},
+		{"program", pinned(sites[1].release.ID), "no-store", "no-store", true},
+	} {
+		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		r.Header.Set("Accept", "text/html")
+		if c.pin != "" {
+			r.AddCookie(&http.Cookie{Name: pins.cookieName(), Value: c.pin})
+		}
+		if c.program != "" {
+			w.Header().Set("Cache-Control", c.program)
+		}
+		if c.page == "program" {
+			set.Repin(w, r)
+		} else {
+			set.ServeHTTP(w, r)
+		}
+		if got := w.Header().Get("Cache-Control"); got != c.want || (w.Header().Get("Set-Cookie") != "") != c.set {
+			t.Errorf("%s, %q, pinned by %q: %v", c.page, c.program, c.pin, w.Header())
+		}
+	}
+}
+
 func TestSetPrivate(t *testing.T) {
 	sites := three(t)
 	set := &Set{Active: sites[0], Private: true}

@@ -28,12 +28,13 @@ type rep struct {
 	size   int64
 	chunks []blob.Hash
 	cached atomic.Pointer[item]
-	fields [3]string // the values of Etag, Content-Length and Content-Encoding
+	fields [3]string // the values of Etag, Content-Length and Content-Encoding; "" is no encoding
 }
 
 func (p *rep) tag() string        { return p.fields[0] }
 func (p *rep) etag() []string     { return p.fields[0:1:1] }
 func (p *rep) length() []string   { return p.fields[1:2:2] }
+func (p *rep) encoded() bool      { return p.fields[2] != "" }
 func (p *rep) encoding() []string { return p.fields[2:3:3] }
 
 // tagBytes is how much of a hash is in an entity tag: enough that no two are alike, and short.
@@ -44,6 +45,9 @@ func newEntry(f *File) *entry {
 		kind: [1]string{f.Type}}
 	e.reps = make([]rep, 1+len(f.Variants))
 	e.reps[0].is("", f.Hash, f.Size, f.Chunks)
+	if compressedBefore(f.Path) && f.Type == mediaTypes["svgz"] {
+		e.reps[0].fields[2] = "gzip"
+	}
 	for i, v := range f.Variants {
 		e.reps[i+1].is(v.Encoding, v.Hash, v.Size, v.Chunks)
 	}

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"mime"
 	"net/http"
 	"path"
@@ -11,11 +12,27 @@ import (
 // content begins. The table is part of this package because that of the system differs from one machine to
 // the next.
 func typeOf(name string, head []byte) string {
-	if t, ok := mediaTypes[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]; ok {
+	if t, ok := mediaTypes[extension(name)]; ok {
 		return t
+	}
+	if beginsAsJSON(head) && (path.Base(name) == "apple-app-site-association" || strings.Contains(name, "/.well-known/")) {
+		return mediaTypes["json"]
 	}
 	return http.DetectContentType(head)
 }
+
+// extension is the ending of a name, in lower case and without its dot.
+func extension(name string) string { return strings.ToLower(strings.TrimPrefix(path.Ext(name), ".")) }
+
+// beginsAsJSON is for the well-known files whose names have no ending, such as openid-configuration (RFC 8615).
+func beginsAsJSON(head []byte) bool {
+	head = bytes.TrimLeft(head, " \t\r\n")
+	return len(head) > 0 && (head[0] == '{' || head[0] == '[')
+}
+
+// compressedBefore reports whether a file is of the only kind that is compressed where it is made, and is that by its
+// coding, and not by its type: SVG 1.1, 1.2, has image/svg+xml for it with Content-Encoding: gzip.
+func compressedBefore(name string) bool { return extension(name) == "svgz" }
 
 // validType reports whether t is a media type in the plain form that this package writes.
 func validType(t string) bool {
@@ -68,7 +85,8 @@ var mediaTypes = map[string]string{
 	"png":  "image/png", "apng": "image/apng", "jpg": "image/jpeg", "jpeg": "image/jpeg", "jfif": "image/jpeg",
 	"gif":  "image/gif",
 	"webp": "image/webp", "avif": "image/avif", "jxl": "image/jxl", "heic": "image/heic", "svg": "image/svg+xml",
-	"ico": "image/x-icon", "cur": "image/x-icon", "bmp": "image/bmp", "tif": "image/tiff",
+	"svgz": "image/svg+xml",
+	"ico":  "image/x-icon", "cur": "image/x-icon", "bmp": "image/bmp", "tif": "image/tiff",
 	"tiff": "image/tiff",
 	"woff": "font/woff", "woff2": "font/woff2", "ttf": "font/ttf", "otf": "font/otf", "ttc": "font/collection",
 	"eot": "application/vnd.ms-fontobject",

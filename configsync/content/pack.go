@@ -196,6 +196,9 @@ func (w *worker) read(ctx context.Context, r io.Reader, found foundFile) (File, 
 		return File{}, err
 	}
 	out := File{Path: found.path, Exec: found.info.Mode()&0o111 != 0, Type: typeOf(found.path, head[:n])}
+	if compressedBefore(found.path) && !bytes.HasPrefix(head[:n], []byte(gzipMagic)) {
+		return File{}, Problems{{found.path, "an .svgz file is compressed by gzip; call it .svg, and it is compressed here"}}
+	}
 	out.Immutable = fingerprinted(found.path) || matchesAny(w.cfg.Immutable, found.path)
 	w.plain.reset(ctx, w.sink)
 	all := io.MultiReader(bytes.NewReader(head[:n]), r)
@@ -205,7 +208,7 @@ func (w *worker) read(ctx context.Context, r io.Reader, found foundFile) (File, 
 	if out.Hash, out.Size, out.Chunks, err = w.plain.finish(); err != nil {
 		return File{}, err
 	}
-	if !compressible(out.Type) {
+	if !compressible(out.Type) || compressedBefore(found.path) {
 		return out, nil
 	}
 	if known := w.known[out.Hash]; known != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -246,5 +247,49 @@ func TestNameOfAMac(t *testing.T) {
 	_, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
 	if err == nil || !strings.Contains(err.Error(), `normal form C, which is "public/über.html"`) {
 		t.Error(err)
+	}
+}
+
+// Well-known files without an ending are JSON if they look like it (aws-amplify/amplify-hosting#713), and what the
+// program says of a type stays.
+func TestTypesWithoutEnding(t *testing.T) {
+	site, _ := newSite(t, map[string]string{
+		"public/apple-app-site-association": "\n{}", "public/.well-known/openid-configuration": "[]",
+		"public/.well-known/notes": "words", "public/data": "{}", "public/404.html": "<p>none"}, SiteConfig{})
+	for target, want := range map[string]string{
+		"/apple-app-site-association": "application/json", "/.well-known/openid-configuration": "application/json",
+		"/.well-known/notes": "text/plain; charset=utf-8", "/data": "text/plain; charset=utf-8"} {
+		if got := ask(site, "GET", target).Header.Get("Content-Type"); got != want {
+			t.Errorf("%s: %s, want %s", target, got, want)
+		}
+	}
+	for target, want := range map[string]string{"/data": "application/x-own", "/none": "text/html; charset=utf-8"} {
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Type", "application/x-own")
+		site.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+		if got := w.Header().Get("Content-Type"); got != want {
+			t.Errorf("%s, whose type the program has set: %s, want %s", target, got, want)
+		}
+	}
+}
+
+// An .svgz file is SVG, and compressed for whoever asks (simple-web-server#282). What is only called so is refused.
+func TestCompressedSVG(t *testing.T) {
+	packed := string(zipped(t, []byte("<svg>"+long+"</svg>")))
+	site, _ := newSite(t, map[string]string{"public/a.SVGZ": packed}, SiteConfig{})
+	for _, accepts := range []string{"Accept-Encoding: gzip", "Accept-Encoding: identity", "X: none"} {
+		r := ask(site, "GET", "/a.SVGZ", accepts)
+		if h := r.Header; r.StatusCode != 200 || h.Get("Content-Type") != "image/svg+xml" ||
+			h.Get("Content-Encoding") != "gzip" || h.Get("Vary") != "" || body(t, r) != packed {
+			t.Errorf("%s: %d %v", accepts, r.StatusCode, h)
+		}
+	}
+	r := ask(site, "GET", "/a.SVGZ", "Range: bytes=2-4")
+	if r.Header.Get("Content-Encoding") != "gzip" || body(t, r) != packed[2:5] {
+		t.Errorf("a range: %v", r.Header)
+	}
+	_, err := Pack(t.Context(), files(map[string]string{"public/a.svgz": "<svg/>"}), newFolder(t), PackConfig{})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "call it .svg") {
+		t.Errorf("no gzip in it: %v", err)
 	}
 }

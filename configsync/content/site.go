@@ -1,7 +1,6 @@
 package content
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/url"
@@ -169,21 +168,19 @@ func (s *Site) serveEntry(w http.ResponseWriter, r *http.Request, e *entry) {
 		w.WriteHeader(status)
 		return
 	}
-	ranged := r.Method == http.MethodGet && r.Header["Range"] != nil
-	if m := r.Header["If-Range"]; ranged && len(m) > 0 && (len(m) > 1 || m[0] != p.tag()) {
-		ranged = false
-	}
-	if ranged {
-		s.serveRange(w, r, e, p)
+	if parts := partsWanted(r, p.tag()); parts != "" {
+		s.serveRange(w, parts, e, p)
 		return
 	}
 	s.send(w, r, e, p, http.StatusOK)
 }
 
-// describe sets the fields that say what a representation is.
+// describe sets the fields that say what a representation is. What the program has said of it stays.
 func (e *entry) describe(h http.Header, p *rep) {
-	h["Content-Type"] = e.contentType()
-	if p.coding != identity {
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = e.contentType()
+	}
+	if p.encoded() {
 		h["Content-Encoding"] = p.encoding()
 	}
 	if _, ok := h["Cache-Control"]; !ok {
@@ -260,22 +257,6 @@ func (s *Site) failed(w http.ResponseWriter, e *entry, err error) {
 	plainError(w, http.StatusServiceUnavailable)
 }
 
-// serveRange sends parts of the representation that was chosen: of the compressed one too, whose entity tag
-// is its own.
-func (s *Site) serveRange(w http.ResponseWriter, r *http.Request, e *entry, p *rep) {
-	data, f, err := s.open(p)
-	if err != nil {
-		s.failed(w, e, err)
-		return
-	}
-	var content io.ReadSeeker = bytes.NewReader(data)
-	if f != nil {
-		defer f.Close()
-		content = f
-	}
-	http.ServeContent(w, r, "", s.release.Activated, content)
-}
-
 func (s *Site) serveNotFound(w http.ResponseWriter, r *http.Request) {
 	e := s.notFound
 	if e == nil {
@@ -292,6 +273,7 @@ func (s *Site) serveNotFound(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h["Cache-Control"] = noCache
+	delete(h, "Content-Type") // what the program has said is of a file that is not there
 	e.describe(h, p)
 	s.send(w, r, e, p, http.StatusNotFound)
 }

@@ -79,7 +79,15 @@ func TestSiteRange(t *testing.T) {
 		{"Range: bytes=2-4|If-Range: " + lastModified, 200, "0123456789"}, // a date is no strong validator
 		{"Range: bytes=2-4|If-None-Match: " + tag, 304, ""},
 		{"Range: bytes=2-4|If-Match: \"other\"", 412, ""},
-		{"Range: lines=2-4", 416, "invalid range\n"},
+		{"Range: bytes=2-4,-0", 206, "234"},
+		{"Range: bytes=-99", 206, "0123456789"},
+		{"Range: bytes=-0", 416, "invalid range: failed to overlap\n"}, // golang/go#81262
+		{"Range: bytes= -00 ", 416, "invalid range: failed to overlap\n"},
+		{"Range: bytes=x", 416, "invalid range\n"},
+		{"Range: Bytes=2-4", 206, "234"},        // golang/go#81508: units are of any case,
+		{"Range: lines=2-4", 200, "0123456789"}, // and unknown ones are ignored
+		{"Range: 2-4", 200, "0123456789"},
+		{"Range: bytes=2-4|Range: bytes=5-6", 200, "0123456789"},
 	} {
 		r := ask(site, "GET", "/b.bin", strings.Split(c.fields, "|")...)
 		if b := body(t, r); r.StatusCode != c.status || b != c.body {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -68,6 +69,12 @@ type siteRead struct {
 	config configsync.Files // nil = it has none
 	about  sitefolder.About
 	m      *content.Manifest // its content, which is in the store; nil = it has none
+}
+
+// sameAs reports whether two folders say the same. nil is none.
+func (s *siteRead) sameAs(o *siteRead) bool {
+	return s != nil && (s.config == nil) == (o.config == nil) && maps.Equal(s.config, o.config) && s.about == o.about &&
+		(s.m == nil) == (o.m == nil) && (s.m == nil || s.m.Source() == o.m.Source())
 }
 
 // readSite reads a site folder, and puts its content into this node's store. What before has of it, which is there, is

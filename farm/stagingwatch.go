@@ -17,12 +17,16 @@ import (
 	"github.com/seed48eb2e21/webfarm/configsync/content"
 	"github.com/seed48eb2e21/webfarm/configsync/keyring"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
+	"github.com/seed48eb2e21/webfarm/internal/filemark"
 )
 
 const (
 	watchEvery = time.Second      // how often the folder of a staging node is looked at
 	watchQuiet = 2 * time.Second  // for which nothing must change in it before it is taken for whole
 	watchAgain = 10 * time.Second // after which it is dealt with again, if that may go better then
+
+	// watchWhole is after how long all files are read where the system does not tell every change of a file.
+	watchWhole = 10 * time.Minute
 )
 
 // validateWatch complains about a watched folder where none is.
@@ -43,7 +47,8 @@ type siteWatch struct {
 	since time.Time  // since when it is like that
 	done  []seenFile // that was dealt with last
 	dealt bool
-	later bool // it was dealt with before, since this node was started
+	read  time.Time // when it was
+	later bool      // it was dealt with before, since this node was started
 
 	again    time.Time // before which it is not dealt with again after failed
 	failed   error     // of the last time it was dealt with; nil = none
@@ -57,9 +62,7 @@ type siteWatch struct {
 // seenFile is what tells that a file has changed.
 type seenFile struct {
 	path string
-	size int64
-	time time.Time
-	mode fs.FileMode
+	mark filemark.Mark
 }
 
 // watchSite shows the folder to whoever has a token of this node's, and publishes it if that is wanted, whenever it has
@@ -121,12 +124,12 @@ func (w *siteWatch) look(now time.Time) error {
 	switch {
 	case now.Sub(w.since) < watchQuiet:
 		return nil
-	case w.dealt && slices.Equal(files, w.done) && !w.mayBeMended():
+	case w.dealt && slices.Equal(files, w.done) && !w.mayBeMended() && (filemark.Sure || now.Sub(w.read) < watchWhole):
 		return w.follow()
 	case now.Before(w.again):
 		return w.failed
 	}
-	w.done, w.dealt = files, true
+	w.done, w.dealt, w.read = files, true, now
 	err = w.deal(root.FS(), files)
 	w.failedIn = w.f.configs.Status().Epoch
 	if w.failed = err; err != nil && passes(err) {
@@ -170,7 +173,8 @@ func passes(err error) bool {
 		func(known error) bool { return errors.Is(err, known) })
 }
 
-// deal shows the folder, and publishes it if that is wanted: what is shown, and not what is in it by then.
+// deal shows the folder, and publishes it if that is wanted: what is shown, and not what is in it by then. A folder whose
+// files were touched and say the same is not published: the farm may have gone back from it meanwhile.
 func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
 	var before *content.Manifest // the store has all of it, since it is shown
 	if w.shown != nil {
@@ -183,6 +187,9 @@ func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
 	if again, err := survey(site); err != nil || !slices.Equal(again, files) {
 		w.dealt = false // it was changed while it was read
 		return nil
+	}
+	if w.failed == nil && w.shown.sameAs(&s) {
+		return w.follow()
 	}
 	if err := w.show(&s); err != nil {
 		return err
@@ -249,11 +256,7 @@ func survey(site fs.FS) (out []seenFile, err error) {
 		if err != nil {
 			return err
 		}
-		s := seenFile{path: path, mode: info.Mode(), time: info.ModTime()}
-		if !d.IsDir() {
-			s.size = info.Size()
-		}
-		out = append(out, s)
+		out = append(out, seenFile{path, filemark.Of(info)})
 		return nil
 	})
 	return out, err

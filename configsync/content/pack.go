@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/seed48eb2e21/webfarm/configsync/blob"
+	"github.com/seed48eb2e21/webfarm/internal/filemark"
 )
 
 // PackConfig says what Pack takes. The zero value takes what the rules allow.
@@ -186,7 +187,7 @@ func (w *worker) unchanged(f fs.File, found foundFile) (fs.FileInfo, error) {
 	return info, nil
 }
 
-func alike(a, b fs.FileInfo) bool { return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) }
+func alike(a, b fs.FileInfo) bool { return filemark.Of(a) == filemark.Of(b) }
 
 // read puts a file and its variants into the sink.
 func (w *worker) read(ctx context.Context, r io.Reader, found foundFile) (File, error) {

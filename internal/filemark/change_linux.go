@@ -1,0 +1,15 @@
+package filemark
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+const sure = true
+
+func changeOf(info fs.FileInfo) change {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return change{int64(st.Ctim.Sec), int64(st.Ctim.Nsec), uint64(st.Ino)}
+	}
+	return change{}
+}

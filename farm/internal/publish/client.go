@@ -191,13 +191,28 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	if json.Unmarshal(b, &l) == nil && l.Error != nil {
 		return nil, l.Error
 	}
+	return nil, c.notOfNode(res)
+}
+
+// notOfNode is the error of an answer that no node gave: those of nodes are in JSON. Something in front of the farm
+// gave it, or what is there is no farm.
+func (c *Client) notOfNode(res *http.Response) error {
+	refused := func(what string) error {
+		return errorf(order.KindFailed, "%s answers %s, %s", c.URL, res.Status, what)
+	}
 	switch res.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return nil, fmt.Errorf("%s answers %s, as a proxy does whose nodes do not answer", c.URL, res.Status)
+		return fmt.Errorf("%s answers %s, as a proxy does whose nodes do not answer", c.URL, res.Status)
+	case http.StatusRequestTimeout:
+		return fmt.Errorf("%s answers %s, as a proxy does that does not wait for a long upload", c.URL, res.Status)
+	case http.StatusRequestEntityTooLarge:
+		return refused("as a proxy in front of the farm does whose limit for bodies is too low: raise it for this path, " +
+			"with nginx by `client_max_body_size 0`")
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return refused("which no node of a farm does: something in front of it wants to know who you are, or lets nobody in; " +
+			"let this path through, since each order is signed")
 	}
-	return nil, errorf(order.KindFailed, "%s answers %s, which no node of a farm does: is publishing "+
-		"switched on there "+
-		"(Config.PublishPath), and the path right?", c.URL, res.Status)
+	return refused("which no node of a farm does: is publishing switched on there (Config.PublishPath), and the path right?")
 }
 
 // finish has the order carried out. took says that the node has taken it, so that its error is of the order. each gets

@@ -406,6 +406,34 @@ func TestOrderIsGivenAgain(t *testing.T) {
 	}
 }
 
+// TestProxyRefuses: what something in front of the farm answers is told from a node's word, with what to do
+// (filebrowser/filebrowser#5365). What may go better is tried again.
+func TestProxyRefuses(t *testing.T) {
+	for status, c := range map[int]struct {
+		want  string
+		again int
+	}{
+		http.StatusRequestEntityTooLarge: {"client_max_body_size", 0},
+		http.StatusUnauthorized:          {"wants to know who you are", 0},
+		http.StatusForbidden:             {"wants to know who you are", 0},
+		http.StatusNotFound:              {"Config.PublishPath", 0},
+		http.StatusRequestTimeout:        {"", 1},
+		http.StatusGatewayTimeout:        {"", 1},
+	} {
+		r := newRig(t, nil)
+		r.farm.trouble = []func(http.ResponseWriter){func(w http.ResponseWriter) {
+			w.WriteHeader(status)
+			io.WriteString(w, "<html><h1>"+http.StatusText(status)+"</h1></html>")
+		}}
+		again := 0
+		r.client.Trouble = func(error) { again++ }
+		_, err := r.publish(r.sign(credential.Order{Root: r.manifest("one").Root()}), nil)
+		if again != c.again || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d: %v, tried %d times again; want %q, %d times", status, err, again, c.want, c.again)
+		}
+	}
+}
+
 // TestInvalidOrder: what a node has against the whole of an order is said once, and not asked for again.
 func TestInvalidOrder(t *testing.T) {
 	r := newRig(t, nil)

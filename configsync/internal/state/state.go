@@ -85,7 +85,7 @@ type Policy byte
 // What a rollout can do about a node that cannot be reached.
 const (
 	Proceed Policy = iota // go on without it
-	Fence                 // wait until it has certainly stopped to serve what it had, then go on
+	Fence                 // wait until it has noticed that it is alone, then go on
 	Refuse                // change nothing
 )
 

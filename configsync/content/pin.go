@@ -86,8 +86,8 @@ const (
 // Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is
 // left for a while.
 //
-// A header goes before the query, and that before the cookie. But a draw is the cookie's, where there is one: no link
-// that somebody was sent makes him belong to another share.
+// A header goes before the query, and that before the cookie. But a draw is the cookie's, where there is one, and is never
+// the query's: no link that somebody was sent makes him belong to a share.
 func (p *Pins) Read(r *http.Request) (Pin, bool) {
 	named, ok := p.named(r)
 	if len(r.Header["Cookie"]) == 0 {
@@ -114,7 +114,9 @@ func (p *Pins) named(r *http.Request) (Pin, bool) {
 	}
 	if strings.Contains(r.URL.RawQuery, pinQuery+"=") {
 		if v, err := url.ParseQuery(r.URL.RawQuery); err == nil && v.Has(pinQuery) {
-			return p.decode(v.Get(pinQuery))
+			pin, ok := p.decode(v.Get(pinQuery))
+			pin.Draw = 0
+			return pin, ok && pin.Release != ""
 		}
 	}
 	return Pin{}, false

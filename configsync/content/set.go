@@ -188,9 +188,10 @@ func isDocument(r *http.Request) bool {
 	return first(r.Header["Sec-Fetch-Mode"]) == "navigate"
 }
 
-// navigates reports whether a client goes to a page, as far as it says so: browsers say where they go over TLS alone.
+// navigates reports whether a client goes to a page, as far as it says so: browsers say where they go over TLS alone. A
+// form that is sent leads to a page like a link.
 func navigates(r *http.Request) bool {
-	plain := len(r.Header["Sec-Fetch-Dest"]) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+	plain := len(r.Header["Sec-Fetch-Dest"]) == 0
 	return isDocument(r) || plain && strings.Contains(first(r.Header["Accept"]), "text/html")
 }
 

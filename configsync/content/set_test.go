@@ -286,6 +286,47 @@ func TestSetOfShare(t *testing.T) {
 	}
 }
 
+// A page that answers a form is of one release with what it needs, also where the browser does not say where it goes.
+func TestShareOfForms(t *testing.T) {
+	r := three(t)
+	pins := &Pins{Signer: ring("k")}
+	one := r[0].As(Activation{ID: "r1", Epoch: 1, Turn: 3})
+	two := r[1].As(Activation{ID: "r2", Epoch: 1, Turn: 3})
+	share := Share{Release: "r2", Percent: 25}
+	inForce := &Set{Active: one, Others: []*Site{two}, Pins: pins, Share: share}
+	shown := &Set{Active: two, Others: []*Site{one}, Pins: pins, Share: share}
+	q := httptest.NewRequest("POST", "/order", nil)
+	q.Header.Set("Accept", "text/html,*/*")
+	q.AddCookie(&http.Cookie{Name: pins.cookieName(), Value: pins.Encode(
+		Pin{Release: "r1", Epoch: 1, Turn: 3, Draw: 1, Until: time.Now().Add(11 * time.Hour)})})
+	if got := inForce.For(q); got != "r2" {
+		t.Fatalf("the page is of %s", got)
+	}
+	w := httptest.NewRecorder()
+	shown.Repin(w, q)
+	part := httptest.NewRequest("GET", "/style.css", nil)
+	part.Header.Set("Accept", "text/css,*/*;q=0.1")
+	for _, c := range w.Result().Cookies() {
+		part.AddCookie(c)
+	}
+	if got := inForce.For(part); got != "r2" {
+		t.Errorf("what the page needs is of %s: %v", got, w.Header())
+	}
+}
+
+// A link gives nobody a draw, whoever made it and whatever else it says.
+func TestLinkGivesNoDraw(t *testing.T) {
+	pins := &Pins{Signer: ring("k"), Draw: func() Draw { return 77 }}
+	pin := pins.Encode(Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 1, Until: time.Now().Add(11 * time.Hour)})
+	old := pins.Encode(Pin{Release: "r2", Epoch: 1, Turn: 3, Draw: 1, Until: time.Now().Add(-time.Hour)})
+	if got, ok := pins.Read(httptest.NewRequest("GET", "/?rel="+pin, nil)); !ok || got.Draw != 0 || got.Release != "r2" {
+		t.Errorf("%+v, %v", got, ok)
+	}
+	if got, ok := pins.Read(httptest.NewRequest("GET", "/?rel="+old, nil)); ok || got.Draw != 0 {
+		t.Errorf("of a pin that is over: %+v, %v", got, ok)
+	}
+}
+
 // A draw outlives the rest of its pin, and not for ever.
 func TestDrawOutlivesPin(t *testing.T) {
 	now := time.Unix(2e9, 0)
@@ -445,10 +486,13 @@ func TestDrawIsOfTheCookie(t *testing.T) {
 		{undrawn, pins.Encode(other), none},
 		{Pin{}, pins.Encode(other), other}, // of a client without cookies
 	} {
-		for _, in := range []string{"query", "header"} {
+		for _, in := range []string{"header", "query"} {
 			q := httptest.NewRequest("GET", "/", nil)
 			if in == "query" {
 				q.URL.RawQuery = "a=b&rel=" + c.rel
+				if c.cookie.Release == "" {
+					c.want.Draw = 0 // no link gives one
+				}
 			} else {
 				q.Header.Set(pinHeader, c.rel)
 			}

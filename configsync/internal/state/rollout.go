@@ -114,7 +114,7 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 		r.Phase = Done
 	case opAbort:
 		r.Phase, r.By, r.Reason = Aborted, c.Who, c.Why
-		if !r.Plan.Dry {
+		if !r.Plan.Dry && r.Release != s.canary.Release { // some are shown it, and nothing was wrong with it there
 			next.reject(r.Release, c.Why)
 		}
 	case opReturn:

@@ -2,6 +2,8 @@ package state
 
 import (
 	"bytes"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +87,27 @@ func TestShareThatIsTakenBack(t *testing.T) {
 	if three, _ := s.Release(3); s.Canary().Rollout != 0 || s.Turn() != 4 || three.Rejected != "n2: 500" ||
 		s.Newest().Phase != Returned {
 		t.Errorf("%+v, turn %d, %+v", s.Canary(), s.Turn(), s.Newest())
+	}
+}
+
+// A raise, or a promotion, that comes to nothing leaves the canary as it was: nothing is said against its release, which
+// is kept when the canary is ended.
+func TestShareThatIsNotRaised(t *testing.T) {
+	for name, p := range map[string]Plan{"raised": {Percent: 50}, "promoted": {}} {
+		r := shared(t)
+		canary := r.State().Canary()
+		r.apply(Confirm{canary.Rollout, "n1", ""}.Append(nil))
+		a := r.apply(Begin{Write: Write{Epoch: 1, Who: "me"}, Release: 3, Plan: p}.Append(nil))
+		r.apply(Abort{a.Rollout, "n1", "cannot be reached: n3"}.Append(nil))
+		s := r.State()
+		if three, _ := s.Release(3); three.Rejected != "" || !reflect.DeepEqual(s.Canary(), canary) || s.Newest().Phase != Aborted {
+			t.Errorf("%s: %+v, %+v, %+v", name, three, s.Canary(), s.Newest())
+		}
+		r.apply(EndCanary{canary.Rollout, "me", "seen enough"}.Append(nil))
+		if three, _ := r.State().Release(3); three.Tried || !slices.ContainsFunc(r.State().Retained(),
+			func(kept Release) bool { return kept.ID == 3 }) {
+			t.Errorf("%s: %+v is not kept", name, three)
+		}
 	}
 }
 

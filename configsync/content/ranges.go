@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
 // partsWanted returns the byte ranges that a request is for, as http.ServeContent reads them, or "" if it is for the
 // whole: it names another unit, which is to be ignored (RFC 9110, 14.2); or it has a part of another representation
-// than that with the tag. Whether there are such ranges is not looked at. One of the last zero bytes is none.
-func partsWanted(r *http.Request, tag string) string {
-	if r.Method != http.MethodGet || len(r.Header["Range"]) != 1 {
+// than that with the tag; or it is empty, so that there are no bytes to name. Whether there are such ranges is not
+// looked at. One of the last zero bytes is none.
+func partsWanted(r *http.Request, tag string, size int64) string {
+	if size == 0 || r.Method != http.MethodGet || len(r.Header["Range"]) != 1 {
 		return ""
 	}
 	if m := r.Header["If-Range"]; len(m) > 0 && (len(m) > 1 || m[0] != tag) {
@@ -23,7 +25,8 @@ func partsWanted(r *http.Request, tag string) string {
 	}
 	specs := strings.Split(set, ",")
 	for i, spec := range specs {
-		if spec = strings.Trim(spec, " \t"); strings.HasPrefix(spec, "-0") && strings.Trim(spec[1:], "0") == "" {
+		last, suffix := strings.CutPrefix(strings.Trim(spec, " \t"), "-")
+		if n, err := strconv.ParseInt(strings.Trim(last, " \t"), 10, 64); suffix && err == nil && n == 0 {
 			specs[i] = beyond
 		}
 	}

@@ -168,7 +168,7 @@ func (s *Site) serveEntry(w http.ResponseWriter, r *http.Request, e *entry) {
 		w.WriteHeader(status)
 		return
 	}
-	if parts := partsWanted(r, p.tag()); parts != "" {
+	if parts := partsWanted(r, p.tag(), p.size); parts != "" {
 		s.serveRange(w, parts, e, p)
 		return
 	}

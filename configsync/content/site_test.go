@@ -82,6 +82,8 @@ func TestSiteRange(t *testing.T) {
 		{"Range: bytes=2-4,-0", 206, "234"},
 		{"Range: bytes=-99", 206, "0123456789"},
 		{"Range: bytes=-0", 416, "invalid range: failed to overlap\n"}, // golang/go#81262
+		{"Range: bytes=-+0", 416, "invalid range: failed to overlap\n"},
+		{"Range: bytes=- 0", 416, "invalid range: failed to overlap\n"},
 		{"Range: bytes= -00 ", 416, "invalid range: failed to overlap\n"},
 		{"Range: bytes=x", 416, "invalid range\n"},
 		{"Range: Bytes=2-4", 206, "234"},        // golang/go#81508: units are of any case,
@@ -92,6 +94,13 @@ func TestSiteRange(t *testing.T) {
 		r := ask(site, "GET", "/b.bin", strings.Split(c.fields, "|")...)
 		if b := body(t, r); r.StatusCode != c.status || b != c.body {
 			t.Errorf("%s: %d %q", c.fields, r.StatusCode, b)
+		}
+	}
+	empty, _ := newSite(t, map[string]string{"public/none.bin": ""}, SiteConfig{})
+	for _, set := range []string{"-5", "-0", "0-", "5-9"} {
+		r := ask(empty, "GET", "/none.bin", "Range: bytes="+set)
+		if r.StatusCode != 200 || r.Header.Get("Content-Length") != "0" {
+			t.Errorf("%s of an empty file: %d %v", set, r.StatusCode, r.Header)
 		}
 	}
 	if r := ask(site, "HEAD", "/b.bin", "Range: bytes=2-4"); r.StatusCode != 200 ||

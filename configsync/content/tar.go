@@ -172,6 +172,9 @@ func (u *untar) rule(p string, h *tar.Header) string {
 	if rule := gnuRules[h.Typeflag]; rule != "" {
 		return rule
 	}
+	if _, ok := h.PAXRecords["GNU.dumpdir"]; ok { // the same with --format=posix
+		return gnuRules['D']
+	}
 	limits := u.limits
 	limits.Depth++ // the folder that all may be in
 	switch rule := pathRule(p, limits); {

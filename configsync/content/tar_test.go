@@ -290,6 +290,17 @@ func TestReadTarOtherFormats(t *testing.T) {
 	}
 }
 
+// So does an incremental archive of the format pax, whose folders have their list in a record: it lacks what has not
+// changed.
+func TestReadTarIncremental(t *testing.T) {
+	b := entries(t, tar.Header{Name: "public/", Typeflag: tar.TypeDir, Format: tar.FormatPAX,
+		PAXRecords: map[string]string{"GNU.dumpdir": "Na.html Yb.html"}}, tar.Header{Name: "public/b.html"})
+	_, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--listed-incremental") {
+		t.Error(err)
+	}
+}
+
 // What GNU tar writes for its own use breaks a rule that says how to do without; an archive's label is no file.
 func TestReadTarOfGNU(t *testing.T) {
 	for kind, want := range map[byte]string{'D': "--listed-incremental", 'M': "--multi-volume", 'V': ""} {

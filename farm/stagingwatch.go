@@ -54,9 +54,10 @@ type siteWatch struct {
 	failed   error     // of the last time it was dealt with; nil = none
 	failedIn uint64    // the epoch in force after that
 
-	shown *siteRead // the draft; nil = none
-	made  time.Time // when it was; zero = never
-	epoch uint64    // in force then
+	shown   *siteRead // the draft; nil = none
+	settled bool      // nothing is left to do about it: it is published, or is not to be
+	made    time.Time // when it was shown; zero = never
+	epoch   uint64    // in force then
 }
 
 // seenFile is what tells that a file has changed.
@@ -157,7 +158,7 @@ func (w *siteWatch) mayBeMended() bool {
 		return true
 	}
 	if epoch, was := w.f.wasInForce(*w.shown); was && epoch == now {
-		w.failed = nil
+		w.failed, w.settled = nil, true
 	}
 	return false
 }
@@ -173,8 +174,8 @@ func passes(err error) bool {
 		func(known error) bool { return errors.Is(err, known) })
 }
 
-// deal shows the folder, and publishes it if that is wanted: what is shown, and not what is in it by then. A folder whose
-// files were touched and say the same is not published: the farm may have gone back from it meanwhile.
+// deal shows the folder, and publishes it if that is wanted: what is shown, and not what is in it by then. A folder
+// whose files were touched and say the same is not published again: the farm may have gone back from it meanwhile.
 func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
 	var before *content.Manifest // the store has all of it, since it is shown
 	if w.shown != nil {
@@ -188,14 +189,24 @@ func (w *siteWatch) deal(site fs.FS, files []seenFile) error {
 		w.dealt = false // it was changed while it was read
 		return nil
 	}
-	if w.failed == nil && w.shown.sameAs(&s) {
+	if w.settled && w.shown.sameAs(&s) {
 		return w.follow()
 	}
+	w.settled = false
 	if err := w.show(&s); err != nil {
 		return err
 	}
+	if err := w.publish(s, len(files)); err != nil {
+		return err
+	}
+	w.settled = true
+	return nil
+}
+
+// publish publishes what is shown, if that is wanted.
+func (w *siteWatch) publish(s siteRead, files int) error {
 	if !w.f.cfg.WatchPublish {
-		w.f.log.Info("the folder of the site has changed: farmctl preview draft has a link to it", "files", len(files))
+		w.f.log.Info("the folder of the site has changed: farmctl preview draft has a link to it", "files", files)
 		return nil
 	}
 	if epoch, was := w.f.wasInForce(s); was && !w.later { // somebody may have gone back from it meanwhile

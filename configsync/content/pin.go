@@ -86,8 +86,8 @@ const (
 // Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is
 // left for a while.
 //
-// A header goes before the query, and that before the cookie. But a draw is the cookie's, where there is one, and is never
-// the query's: no link that somebody was sent makes him belong to a share.
+// A header goes before the query, and that before the cookie. But a draw is the cookie's, where there is one, and is
+// never the query's: no link that somebody was sent makes him belong to a share.
 func (p *Pins) Read(r *http.Request) (Pin, bool) {
 	named, ok := p.named(r)
 	if len(r.Header["Cookie"]) == 0 {

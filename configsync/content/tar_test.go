@@ -304,7 +304,8 @@ func TestReadTarIncremental(t *testing.T) {
 // What GNU tar writes for its own use breaks a rule that says how to do without; an archive's label is no file.
 func TestReadTarOfGNU(t *testing.T) {
 	for kind, want := range map[byte]string{'D': "--listed-incremental", 'M': "--multi-volume", 'V': ""} {
-		b := entries(t, tar.Header{Name: "public/", Typeflag: tar.TypeDir, Format: tar.FormatGNU}, tar.Header{Name: "public/a"})
+		b := entries(t, tar.Header{Name: "public/", Typeflag: tar.TypeDir, Format: tar.FormatGNU},
+			tar.Header{Name: "public/a"})
 		b[156] = kind // of the first block, whose checksum has a byte's difference
 		sum := 0
 		for i, c := range b[:512] {

@@ -20,7 +20,8 @@ func (u *untar) decompressed(r io.Reader) (io.Reader, error) {
 	}
 	for _, o := range otherFormats {
 		if bytes.HasPrefix(head, []byte(o.magic)) {
-			return nil, fmt.Errorf("%w: this is %s; send a tar archive, compressed by gzip or not: %s", ErrArchive, o.name, howTo)
+			return nil, fmt.Errorf("%w: this is %s; send a tar archive, compressed by gzip or not: %s", ErrArchive,
+				o.name, howTo)
 		}
 	}
 	if !bytes.HasPrefix(head, []byte(gzipMagic)) {

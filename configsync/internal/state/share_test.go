@@ -90,8 +90,8 @@ func TestShareThatIsTakenBack(t *testing.T) {
 	}
 }
 
-// A raise, or a promotion, that comes to nothing leaves the canary as it was: nothing is said against its release, which
-// is kept when the canary is ended.
+// A raise, or a promotion, that comes to nothing leaves the canary as it was: nothing is said against its release,
+// which is kept when the canary is ended.
 func TestShareThatIsNotRaised(t *testing.T) {
 	for name, p := range map[string]Plan{"raised": {Percent: 50}, "promoted": {}} {
 		r := shared(t)
@@ -100,11 +100,12 @@ func TestShareThatIsNotRaised(t *testing.T) {
 		a := r.apply(Begin{Write: Write{Epoch: 1, Who: "me"}, Release: 3, Plan: p}.Append(nil))
 		r.apply(Abort{a.Rollout, "n1", "cannot be reached: n3"}.Append(nil))
 		s := r.State()
-		if three, _ := s.Release(3); three.Rejected != "" || !reflect.DeepEqual(s.Canary(), canary) || s.Newest().Phase != Aborted {
+		three, _ := s.Release(3)
+		if three.Rejected != "" || !reflect.DeepEqual(s.Canary(), canary) || s.Newest().Phase != Aborted {
 			t.Errorf("%s: %+v, %+v, %+v", name, three, s.Canary(), s.Newest())
 		}
 		r.apply(EndCanary{canary.Rollout, "me", "seen enough"}.Append(nil))
-		if three, _ := r.State().Release(3); three.Tried || !slices.ContainsFunc(r.State().Retained(),
+		if three, _ = r.State().Release(3); three.Tried || !slices.ContainsFunc(r.State().Retained(),
 			func(kept Release) bool { return kept.ID == 3 }) {
 			t.Errorf("%s: %+v is not kept", name, three)
 		}

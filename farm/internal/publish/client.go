@@ -209,10 +209,11 @@ func (c *Client) notOfNode(res *http.Response) error {
 		return refused("as a proxy in front of the farm does whose limit for bodies is too low: raise it for this path, " +
 			"with nginx by `client_max_body_size 0`")
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		return refused("which no node of a farm does: something in front of it wants to know who you are, or lets nobody in; " +
-			"let this path through, since each order is signed")
+		return refused("which no node of a farm does: something in front of it wants to know who you are, or lets " +
+			"nobody in; let this path through, since each order is signed")
 	}
-	return refused("which no node of a farm does: is publishing switched on there (Config.PublishPath), and the path right?")
+	return refused("which no node of a farm does: is publishing switched on there (Config.PublishPath), and the path " +
+		"right?")
 }
 
 // finish has the order carried out. took says that the node has taken it, so that its error is of the order. each gets

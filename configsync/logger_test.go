@@ -30,8 +30,9 @@ type inquirer struct {
 var inquiries = map[string]func(context.Context, *configsync.Manager){
 	"AwaitUsable":       func(ctx context.Context, m *configsync.Manager) { m.AwaitUsable(ctx) },
 	"Behind":            func(_ context.Context, m *configsync.Manager) { m.Behind(getRoot()) },
-	"BehindShare":       func(_ context.Context, m *configsync.Manager) { m.BehindShare(getRoot()) },
+	"BehindContent":     func(_ context.Context, m *configsync.Manager) { m.BehindContent(getRoot()) },
 	"Canary":            func(_ context.Context, m *configsync.Manager) { m.Canary() },
+	"CatchUp":           func(ctx context.Context, m *configsync.Manager) { m.CatchUp(ctx, getRoot()) },
 	"Changed":           func(_ context.Context, m *configsync.Manager) { m.Changed() },
 	"Confirm":           func(ctx context.Context, m *configsync.Manager) { m.Confirm(ctx, 1) },
 	"Context":           func(ctx context.Context, m *configsync.Manager) { other.Load(m.Context(ctx)) },

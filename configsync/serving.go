@@ -46,14 +46,6 @@ func (m *Manager) Repin(next http.Handler) http.Handler {
 	})
 }
 
-// Behind reports whether the client of a request has seen a release that some node had in force later than what this
-// one has, or showed to its share of the clients, and that is not ready here: another node has to answer it. It is for
-// Settings.Pins.
-func (m *Manager) Behind(r *http.Request) bool {
-	s := m.switching.now.Load()
-	return s.set != nil && s.set.Behind(r)
-}
-
 // setOf returns what serves the content of a snapshot, and what pages of other releases need that are ready
 // here; nil if it has no content.
 func (sw *switching) setOf(source *state.State, s *snapshot) *content.Set {

@@ -81,8 +81,8 @@ func (sw *switching) sharedOf(source *state.State, now *snapshot) map[string]*sn
 
 // lookFor returns the snapshot that a request sees: of what is in force, or of what its client's share is shown.
 func (sw *switching) lookFor(r *http.Request) *snapshot {
-	s, pins := sw.look(), sw.settings.Pins
-	if s.set == nil || pins == nil || s.set.Share.Percent == 0 && !pins.Turned(r) {
+	s := sw.look()
+	if s.set == nil {
 		return s
 	}
 	if shared := s.shared[s.set.For(r)]; shared != nil {
@@ -121,13 +121,6 @@ func (sw *switching) sayShareLocked(was Canary, source *state.State) {
 				"release", source.Current().Release)
 		})
 	}
-}
-
-// BehindShare is Behind for requests for pages that the program writes itself. It costs little where nothing is
-// published, or was ever shown to a share of the clients.
-func (m *Manager) BehindShare(r *http.Request) bool {
-	set, pins := m.switching.now.Load().set, m.settings.Pins
-	return set != nil && pins != nil && pins.Turned(r) && set.Behind(r)
 }
 
 // forShare returns a context for the self-check after the switch of a rollout, which sees what the share of the clients

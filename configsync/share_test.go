@@ -93,7 +93,7 @@ func (l *shareLab) ask(c *shareClient, n *labNode, path, dest string) string {
 	for _, k := range c.cookies {
 		r.AddCookie(k)
 	}
-	for i := 0; n.manager.BehindShare(r) || n.manager.Behind(r); i++ {
+	for i := 0; n.overtaken(r); i++ {
 		l.declined++
 		if i == len(l.nodes) {
 			l.t.Error("nobody answers")
@@ -119,6 +119,12 @@ func (l *shareLab) ask(c *shareClient, n *labNode, path, dest string) string {
 		l.t.Errorf("%s may be kept by a cache for all: %v", path, w.Header())
 	}
 	return w.Body.String()
+}
+
+// overtaken reports whether another node has to answer a request, as package farm does.
+func (n *labNode) overtaken(r *http.Request) bool {
+	behind := n.manager.Behind(r) && n.manager.CatchUp(r.Context(), r) != nil
+	return behind || n.manager.Behind(r) || n.manager.BehindContent(r)
 }
 
 // visit has a client load a page, and its style from another node; forbidden are the changes that nobody may see.

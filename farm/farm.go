@@ -297,7 +297,7 @@ func (f *Farm) Handler(h http.Handler) http.Handler {
 	if h == nil {
 		panic("farm: the application's handler is nil: give Serve or Handler a router, http.DefaultServeMux for example")
 	}
-	app := f.present(f.previewing(f.sharing(f.sessions.Handler(f.configs.Handler(f.configs.Repin(h))))))
+	app := f.present(f.previewing(f.keepingUp(f.sessions.Handler(f.configs.Handler(f.configs.Repin(h))))))
 	f.app.CompareAndSwap(nil, &app)
 	return f.gate.Handler(f.door(app))
 }

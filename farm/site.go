@@ -32,22 +32,30 @@ func (f *Farm) Content() http.Handler {
 	})
 }
 
-// sharing has another node answer a client that has seen what this node cannot show yet to its share of the clients:
-// also pages that the program writes itself. What no other node can take, such as a WebSocket, goes on here.
-func (f *Farm) sharing(next http.Handler) http.Handler {
+// keepingUp has the client of a request see nothing older than it has seen, in pages that the program writes itself as
+// in files: this node takes in first what it has missed, which most often is on its way, or another one answers. What
+// no other node can take, such as a WebSocket, goes on here.
+func (f *Farm) keepingUp(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f.configs.BehindShare(r) && !f.configs.View(r.Context()).Preview && forward.Decline(r) {
+		if f.configs.Behind(r) && !f.configs.View(r.Context()).Preview && !f.keptUp(r) && forward.Decline(r) {
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// keptUp reports whether this node has come to know shortly what the client of a request has seen.
+func (f *Farm) keptUp(r *http.Request) bool {
+	ctx, cancel := context.WithTimeout(r.Context(), shortly)
+	defer cancel()
+	return f.configs.CatchUp(ctx, r) == nil && !f.configs.Behind(r)
+}
+
 // published serves the content of releases. What a client has seen, and this node cannot show yet, another one shows.
 func (f *Farm) published() http.Handler {
 	serve := f.configs.Content()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !f.configs.View(r.Context()).Preview && f.configs.Behind(r) {
+		if !f.configs.View(r.Context()).Preview && f.configs.BehindContent(r) {
 			f.elsewhere(w, r, errOvertaken)
 			return
 		}

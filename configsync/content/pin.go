@@ -58,6 +58,8 @@ type Pins struct {
 
 	// Draw draws for a client; nil = at random.
 	Draw func() Draw
+
+	lost lost // guards itself
 }
 
 const (
@@ -79,8 +81,6 @@ const (
 
 	plainHead  = 1 + 8 + 8
 	turnedHead = plainHead + 8 + 2
-
-	turnedMark = "=Ag" // of a cookie, or a query, with a pin of version 2
 )
 
 // Read returns the pin of a request. One that is forged or over is as good as none; of one that is over the draw is
@@ -90,14 +90,11 @@ const (
 // never the query's: no link that somebody was sent makes him belong to a share.
 func (p *Pins) Read(r *http.Request) (Pin, bool) {
 	named, ok := p.named(r)
-	if len(r.Header["Cookie"]) == 0 {
+	text, has := p.cookie(r)
+	if !has {
 		return named, ok
 	}
-	c, err := r.Cookie(p.cookieName())
-	if err != nil {
-		return named, ok
-	}
-	own, kept := p.decode(c.Value)
+	own, kept := p.decode(text)
 	switch {
 	case kept && named.Release == "":
 		return own, true
@@ -112,12 +109,10 @@ func (p *Pins) named(r *http.Request) (Pin, bool) {
 	if v := r.Header[pinHeader]; len(v) == 1 {
 		return p.decode(v[0])
 	}
-	if strings.Contains(r.URL.RawQuery, pinQuery+"=") {
-		if v, err := url.ParseQuery(r.URL.RawQuery); err == nil && v.Has(pinQuery) {
-			pin, ok := p.decode(v.Get(pinQuery))
-			pin.Draw = 0
-			return pin, ok && pin.Release != ""
-		}
+	if v, ok := inQuery(r); ok {
+		pin, ok := p.decode(v)
+		pin.Draw = 0
+		return pin, ok && pin.Release != ""
 	}
 	return Pin{}, false
 }
@@ -141,25 +136,32 @@ func (p *Pins) Encode(pin Pin) string {
 	return base64.RawURLEncoding.EncodeToString(message) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-func (p *Pins) decode(s string) (Pin, bool) {
+// signed is a pin as it is written: what it says, and who has to be asked whether that is so.
+type signed struct {
+	pin                Pin
+	message, signature []byte
+}
+
+// parse reads a pin, and does not ask whether a node has signed it.
+func parse(s string) (signed, bool) {
 	text, sum, ok := strings.Cut(s, ".")
 	if !ok || len(s) > maxPin {
-		return Pin{}, false
+		return signed{}, false
 	}
 	message, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(message) <= plainHead {
-		return Pin{}, false
+		return signed{}, false
 	}
 	head := plainHead
 	if message[0] == pinTurned {
 		head = turnedHead
 	}
 	if len(message) <= head || message[0] != pinPlain && message[0] != pinTurned {
-		return Pin{}, false
+		return signed{}, false
 	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(sum)
-	if err != nil || !p.Signer.Verify(append([]byte(pinPurpose), message...), signature) {
-		return Pin{}, false
+	if err != nil {
+		return signed{}, false
 	}
 	pin := Pin{
 		Release: string(message[head:]),
@@ -170,23 +172,62 @@ func (p *Pins) decode(s string) (Pin, bool) {
 		pin.Turn = binary.BigEndian.Uint64(message[plainHead:])
 		pin.Draw = Draw(binary.BigEndian.Uint16(message[plainHead+8:]))
 	}
-	now := p.now()
+	return signed{pin, message, signature}, true
+}
+
+// decode reads a pin, as far as it counts still.
+func (p *Pins) decode(s string) (Pin, bool) {
+	written, ok := parse(s)
+	if !ok || !p.Signer.Verify(append([]byte(pinPurpose), written.message...), written.signature) {
+		return Pin{}, false
+	}
+	pin, now := written.pin, p.now()
 	if pin.Draw > 0 && !now.Before(pin.Until) {
 		return Pin{Draw: pin.Draw}, now.Before(pin.Until.Add(drawLife - p.life()))
 	}
 	return pin, now.Before(pin.Until)
 }
 
-// Turned reports whether a request seems to have a pin with a turn or a draw. It costs little, and proves nothing: Read
-// tells.
-func (p *Pins) Turned(r *http.Request) bool {
-	for _, line := range r.Header["Cookie"] {
-		if strings.Contains(line, pinQuery+turnedMark) {
-			return true
-		}
+// claims reports whether a request has what may be a pin that is so. It costs little, as no signature is looked at:
+// Read tells what is one.
+func (p *Pins) claims(r *http.Request, so func(Pin) bool) bool {
+	claim := func(s string) bool {
+		written, ok := parse(s)
+		return ok && so(written.pin)
 	}
-	v := r.Header[pinHeader]
-	return len(v) == 1 && strings.HasPrefix(v[0], turnedMark[1:]) || strings.Contains(r.URL.RawQuery, pinQuery+turnedMark)
+	if v := r.Header[pinHeader]; len(v) == 1 && claim(v[0]) {
+		return true
+	}
+	if v, ok := inQuery(r); ok && claim(v) {
+		return true
+	}
+	c, ok := p.cookie(r)
+	return ok && claim(c)
+}
+
+// cookie returns the cookie of a request that a pin is in.
+func (p *Pins) cookie(r *http.Request) (string, bool) {
+	name := p.cookieName()
+	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, name) }) {
+		return "", false
+	}
+	c, err := r.Cookie(name)
+	if err != nil {
+		return "", false
+	}
+	return c.Value, true
+}
+
+// inQuery returns what a query has where a pin may be.
+func inQuery(r *http.Request) (string, bool) {
+	if !strings.Contains(r.URL.RawQuery, pinQuery+"=") {
+		return "", false
+	}
+	v, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || !v.Has(pinQuery) {
+		return "", false
+	}
+	return v.Get(pinQuery), true
 }
 
 // refresh pins a client to a release, with the draw that it has or gets, unless it is pinned so already for more than

@@ -40,10 +40,10 @@ type Share struct {
 // the page's release. A client that has no draw yet sees the one in force: only one that keeps its cookie can be shown
 // the same again.
 func (s *Set) For(r *http.Request) (release string) {
-	if s.Pins == nil {
+	if s.Pins == nil || s.Share.Percent == 0 && !s.mayBehind(r) {
 		return s.Active.release.ID
 	}
-	pin, ok := s.Pins.Read(r)
+	pin, ok := s.read(r)
 	part := isSubresource(r) || pin.Release != "" && isPart(r)
 	switch {
 	case !ok:
@@ -72,7 +72,7 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var pin Pin
 	pinned := false
 	if s.Pins != nil {
-		pin, pinned = s.Pins.Read(r)
+		pin, pinned = s.read(r)
 	}
 	site := s.site(pin, pinned, isDocument(r))
 	e, ok := site.find(r.URL.Path)
@@ -97,7 +97,7 @@ func (s *Set) Repin(w http.ResponseWriter, r *http.Request) {
 	if s.Pins == nil || !navigates(r) {
 		return
 	}
-	pin, pinned := s.Pins.Read(r)
+	pin, pinned := s.read(r)
 	ahead, shares := pinned && s.ahead(pin), s.Share.Percent > 0
 	if shares || ahead {
 		keepPrivate(w.Header())
@@ -114,13 +114,31 @@ func (s *Set) Repin(w http.ResponseWriter, r *http.Request) {
 // Behind reports whether the client of a request has seen a release which this node has neither in force nor
 // staged, but some node had later than what is in force here, or has for the Share: another node has to serve it.
 func (s *Set) Behind(r *http.Request) bool {
-	if s.Pins == nil {
+	if !s.mayBehind(r) {
 		return false
 	}
-	pin, ok := s.Pins.Read(r)
-	return ok && (s.ahead(pin) && s.site(pin, true, true).release.ID != pin.Release ||
-		s.Share.Coming && pin.Release == s.Share.Release)
+	pin, ok := s.read(r)
+	return ok && (s.ahead(pin) && s.site(pin, true, true).release.ID != pin.Release || s.coming(pin))
 }
+
+// Overtaken reports whether the client of a request has seen a later state of the farm than this node has, or what this
+// node is only just making ready for its share of the clients, and of which release. It costs little where a request
+// claims nothing of that kind.
+func (s *Set) Overtaken(r *http.Request) (by string, so bool) {
+	if !s.mayBehind(r) {
+		return "", false
+	}
+	pin, ok := s.read(r)
+	return pin.Release, ok && (s.ahead(pin) || s.coming(pin))
+}
+
+// mayBehind reports whether a request has what may be a pin that this node is behind.
+func (s *Set) mayBehind(r *http.Request) bool {
+	return s.Pins != nil && s.Pins.claims(r, func(pin Pin) bool { return s.ahead(pin) || s.coming(pin) })
+}
+
+// coming reports whether a pin is of the Share, which is not ready here.
+func (s *Set) coming(pin Pin) bool { return s.Share.Coming && pin.Release == s.Share.Release }
 
 // site returns the release that a request is about.
 func (s *Set) site(pin Pin, pinned, document bool) *Site {
@@ -167,7 +185,7 @@ func (s *Set) prepareDocument(w http.ResponseWriter, site *Site, pin Pin, pinned
 	}
 	to, draw := site.release, Draw(0)
 	to.Turn = s.Active.release.Turn
-	if pinned && pin.Release == to.ID { // it may be in force elsewhere, and staged here
+	if pinned && pin.Release == to.ID && s.ahead(pin) { // it is in force elsewhere, and staged here
 		to.Epoch, to.Turn = max(to.Epoch, pin.Epoch), max(to.Turn, pin.Turn)
 	}
 	switch {

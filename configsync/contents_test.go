@@ -442,7 +442,7 @@ func TestContentThatIsNotKept(t *testing.T) {
 }
 
 // TestCanaryThatWasEndedIsKept: what somebody gave up that did well can be put in force later, without being published
-// again; what was refused or taken back is not kept.
+// again; what was taken back is kept for its open pages alone, until the next switch.
 func TestCanaryThatWasEndedIsKept(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d, ill := newDepot(), atomic.Bool{}
@@ -475,8 +475,12 @@ func TestCanaryThatWasEndedIsKept(t *testing.T) {
 		}
 		ill.Store(true)
 		if _, err := m.Activate(t.Context(), configsync.Write{Epoch: 1}, 2, configsync.Plan{}); !errors.Is(err,
-			configsync.ErrReturned) || kept() {
-			t.Errorf("what was taken back is kept; %v", err)
+			configsync.ErrReturned) || !kept() {
+			t.Errorf("what was taken back is not kept for its pages; %v", err)
+		}
+		ill.Store(false)
+		if _, err := l.nodes[0].putContent(d.add(t, "public/index.html", "3")); err != nil || kept() {
+			t.Errorf("what was taken back is kept after the next switch; %v", err)
 		}
 	})
 }

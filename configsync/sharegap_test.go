@@ -1,6 +1,8 @@
 package configsync_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -168,5 +170,85 @@ func TestPercentCanary_First(t *testing.T) {
 		if shown := l.round(2, "two", "two>one"); shown != len(l.clients) || l.declined > 0 {
 			t.Errorf("%d of %d clients are shown it; %d times another node answered", shown, len(l.clients), l.declined)
 		}
+	})
+}
+
+// wantStyles has a client with a page of a release that was taken back load what the page needs, from all nodes.
+func (l *shareLab) wantStyles(c *shareClient, want string) {
+	l.t.Helper()
+	for _, n := range l.nodes {
+		if got := l.ask(c, n, "/s.css", "style"); got != want {
+			l.t.Errorf("%s: the page is of %s, and its style of %s", n.name, want, got)
+		}
+	}
+}
+
+// TestPercentCanary_OpenPages: a canary is ended while pages of it are open. They stay whole until the next switch,
+// whatever is kept for later, and on a node that is started again.
+func TestPercentCanary_OpenPages(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 1)
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.start(l.hold("two"), 100); err != nil {
+			t.Fatal(err)
+		}
+		if l.round(2, "two") != 1 {
+			t.Fatal("it is not shown")
+		}
+		m := l.nodes[0].manager
+		if err := m.EndCanary(t.Context(), m.Canary().Rollout, "me", "seen enough"); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"three", "four", "five"} {
+			l.hold(text)
+		}
+		l.nodes[2].stop()
+		l.nodes[2].start()
+		time.Sleep(time.Minute) // it makes ready what is kept
+		l.wantStyles(l.clients[0], "two")
+	})
+}
+
+// TestReturnedPagesStayWhole: the same for what was in force, and failed within its confirm window.
+func TestReturnedPagesStayWhole(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newShareLab(t, 1)
+		broken := make(chan struct{})
+		for _, n := range l.nodes {
+			n.stop()
+			usual := n.settings
+			n.settings = func(s *configsync.Settings) {
+				usual(s)
+				s.SelfCheck = func(ctx context.Context) error {
+					if m := n.manager; m == nil || m.View(ctx).Release.ID != 2 {
+						return nil
+					}
+					<-broken
+					return errors.New("500")
+				}
+			}
+			n.start()
+		}
+		if _, err := l.nodes[0].putContent(l.add("one")); err != nil {
+			t.Fatal(err)
+		}
+		two, done := l.hold("two"), make(chan error)
+		go func() {
+			_, err := l.nodes[0].manager.Activate(t.Context(), configsync.Write{Epoch: 1}, two,
+				configsync.Plan{Confirm: time.Minute})
+			done <- err
+		}()
+		time.Sleep(5 * time.Second)
+		if l.round(1, "two") != 1 {
+			t.Error("it is not shown")
+		}
+		l.ask(l.clients[0], l.nodes[0], "/", "document")
+		close(broken)
+		if err := <-done; !errors.Is(err, configsync.ErrReturned) {
+			t.Fatal(err)
+		}
+		l.wantStyles(l.clients[0], "two")
 	})
 }

@@ -62,8 +62,19 @@ func (s *State) untried() (out []Release) {
 }
 
 // Retained returns the releases whose content every node keeps: the one in force first, then those that were in
-// force before and did well, the canary, that of the rollout in progress, and those that were never tried.
-func (s *State) Retained() (out []Release) {
+// force before and did well, the canary, that of the rollout in progress, those that were never tried, and the one that
+// was taken back since the last switch, of which pages are open still.
+func (s *State) Retained() []Release {
+	out := s.needed()
+	if r, ok := s.Release(s.takenBack()); ok && !slices.ContainsFunc(out, func(o Release) bool { return o.ID == r.ID }) {
+		out = append(out, r)
+	}
+	return out
+}
+
+// needed is Retained without what was taken back. Commands are decided by it: what it says is the same for all versions
+// of the program.
+func (s *State) needed() (out []Release) {
 	add := func(id uint64) {
 		r, ok := s.Release(id)
 		if ok && id != 0 && !slices.ContainsFunc(out, func(o Release) bool { return o.ID == id }) {
@@ -90,9 +101,22 @@ func (s *State) Retained() (out []Release) {
 	return out
 }
 
-// retains reports whether every node keeps the content of a release.
+// takenBack returns the release that the last switch was to, or that was the canary, if it was taken back; else 0.
+func (s *State) takenBack() uint64 {
+	for _, r := range slices.Backward(s.rollouts) {
+		if r.Phase == Returned {
+			return r.Release
+		}
+		if !r.Switched.IsZero() {
+			break
+		}
+	}
+	return 0
+}
+
+// retains reports whether every node keeps the content of a release, for as long as it is needed.
 func (s *State) retains(id uint64) bool {
-	return slices.ContainsFunc(s.Retained(), func(r Release) bool { return r.ID == id })
+	return slices.ContainsFunc(s.needed(), func(r Release) bool { return r.ID == id })
 }
 
 // Roots returns the roots of the content that every node keeps, each once, sorted.

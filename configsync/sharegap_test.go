@@ -37,8 +37,8 @@ func TestPercentCanary_NodeThatHasNotHeard(t *testing.T) {
 	})
 }
 
-// TestPercentCanary_AfterManyRollouts: a canary goes on when its rollout is too old for the log to keep, after many
-// that have only tried out what its promotion would do.
+// TestPercentCanary_AfterManyRollouts: a canary goes on after many rollouts that have only tried out what its promotion
+// would do. Its own rollout is kept, which says since when it is shown; also by a snapshot.
 func TestPercentCanary_AfterManyRollouts(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newShareLab(t, 10)
@@ -56,6 +56,15 @@ func TestPercentCanary_AfterManyRollouts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		l.nodes[1].stop()
+		l.nodes[1].startFrom(l.snapshot(l.nodes[0]), len(l.log))
+		for _, n := range l.nodes[:2] {
+			by := n.manager.Rollouts()[0]
+			if by.ID != m.Canary().Rollout || by.Plan.Percent != 100 || by.Switched.IsZero() {
+				t.Errorf("%s has forgotten its rollout: the oldest is %+v", n.name, by)
+			}
+		}
+		time.Sleep(time.Minute) // it makes all ready again
 		if n := l.round(1, "two", "two>one"); n != len(l.clients) || m.Canary().Percent != 100 {
 			t.Errorf("%d of %d clients are shown it, and the canary is %+v", n, len(l.clients), m.Canary())
 		}

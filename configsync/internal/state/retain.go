@@ -16,7 +16,7 @@ const (
 // forget drops what is too old. It edits s, which nobody has seen yet.
 func (s *State) forget() {
 	s.epochs = newest(s.epochs)
-	s.rollouts = newest(s.rollouts)
+	s.forgetRollouts()
 	needed := s.referenced()
 	for over := len(s.releases) - Kept; over > 0; over-- {
 		i := slices.IndexFunc(s.releases, func(r Release) bool { return !needed[r.ID] })
@@ -32,6 +32,16 @@ func (s *State) forget() {
 		named[r.Revision] = true
 	}
 	maps.DeleteFunc(s.revisions, func(n uint64, _ revision) bool { return !named[n] })
+}
+
+// forgetRollouts drops the oldest rollouts, but not that of a canary for a share of the clients: it says since when
+// they are shown that.
+func (s *State) forgetRollouts() {
+	kept := newest(s.rollouts)
+	if by, ok := s.Rollout(s.canary.Rollout); ok && s.canary.Percent > 0 && by.ID < kept[0].ID {
+		kept = append([]Rollout{by}, kept[1:]...)
+	}
+	s.rollouts = kept
 }
 
 func newest[T any](all []T) []T { return all[max(0, len(all)-Kept):] }

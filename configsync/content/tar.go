@@ -122,6 +122,9 @@ func (u *untar) entry(h *tar.Header, r io.Reader) error {
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
+	if _, ok := h.PAXRecords["GNU.volume.offset"]; ok { // the first is a part of a file, with --format=posix
+		return Problems{{h.PAXRecords["GNU.volume.filename"], gnuRules['M']}}
+	}
 	if h.Typeflag == tar.TypeXGlobalHeader || h.Typeflag == typeGNULabel {
 		return nil
 	}

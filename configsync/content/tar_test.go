@@ -281,6 +281,9 @@ func TestReadTarOtherFormats(t *testing.T) {
 		"\xfd7zXZ\x00\x00\x04":       "xz",
 		"BZh91AY&SY\x00\x01":         "bzip2",
 		"7z\xbc\xaf\x27\x1c\x00\x04": "7z",
+		"]\x00\x00\x80\x00\xff\xff":  "lzma",
+		"LZIP\x01":                   "lzip",
+		"\x1f\x9d\x90":               "by compress",
 	} {
 		b := append([]byte(magic), make([]byte, 2000)...)
 		_, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
@@ -297,6 +300,21 @@ func TestReadTarIncremental(t *testing.T) {
 		PAXRecords: map[string]string{"GNU.dumpdir": "Na.html Yb.html"}}, tar.Header{Name: "public/b.html"})
 	_, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--listed-incremental") {
+		t.Error(err)
+	}
+}
+
+// So does a later volume of the format pax, which begins within a file.
+func TestReadTarVolume(t *testing.T) {
+	var head bytes.Buffer
+	if err := tar.NewWriter(&head).WriteHeader(&tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{
+		"GNU.volume.filename": "public/a", "GNU.volume.offset": "36352"}}); err != nil {
+		t.Fatal(err)
+	}
+	b := append(head.Bytes(), entries(t, tar.Header{Name: "public/GNUFileParts/a.2"}, tar.Header{Name: "public/b"})...)
+	_, err := ReadTar(t.Context(), bytes.NewReader(b), t.TempDir(), Limits{})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `"public/a"`) ||
+		!strings.Contains(err.Error(), "--multi-volume") {
 		t.Error(err)
 	}
 }

@@ -51,6 +51,9 @@ var otherFormats = []struct{ magic, name string }{
 	{"\xfd7zXZ\x00", "compressed by xz"},
 	{"BZh91AY&SY", "compressed by bzip2"},
 	{"\x04\x22\x4d\x18", "compressed by lz4"},
+	{"]\x00\x00", "compressed by lzma"},
+	{"LZIP", "compressed by lzip"},
+	{"\x1f\x9d", "compressed by compress"},
 	{"7z\xbc\xaf\x27\x1c", "a 7z archive"},
 	{"Rar!\x1a\x07", "a rar archive"},
 }

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -25,16 +26,36 @@ func partsWanted(r *http.Request, tag string, size int64) string {
 	}
 	specs := strings.Split(set, ",")
 	for i, spec := range specs {
-		last, suffix := strings.CutPrefix(strings.Trim(spec, " \t"), "-")
-		if n, err := strconv.ParseInt(strings.Trim(last, " \t"), 10, 64); suffix && err == nil && n == 0 {
-			specs[i] = beyond
+		first, last, ok := strings.Cut(spec, "-")
+		first, last = bounded(first), bounded(last)
+		switch {
+		case !ok:
+		case first == "" && last == "0":
+			specs[i] = furthest + "-" // which no file has
+		default:
+			specs[i] = first + "-" + last
 		}
 	}
 	return "bytes=" + strings.Join(specs, ",")
 }
 
-// beyond is a range that no file has.
-const beyond = "9223372036854775807-"
+// furthest is a position that is beyond each file, and that http.ServeContent reads.
+const furthest = "9223372036854775807"
+
+// bounded returns a position without zeros and blanks around it, and furthest for one that has more digits: a range
+// may go beyond the end (RFC 9110, 14.1.2). What is none stays.
+func bounded(position string) string {
+	position = strings.Trim(position, " \t")
+	n, err := strconv.ParseInt(position, 10, 64)
+	switch {
+	case strings.HasPrefix(position, "-"):
+	case err == nil:
+		return strconv.FormatInt(n, 10)
+	case errors.Is(err, strconv.ErrRange):
+		return furthest
+	}
+	return position
+}
 
 // serveRange sends parts of the representation that was chosen: of the compressed one too, whose entity tag is its
 // own. All conditions of the request are met.

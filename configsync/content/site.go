@@ -258,12 +258,13 @@ func (s *Site) failed(w http.ResponseWriter, e *entry, err error) {
 }
 
 func (s *Site) serveNotFound(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	mayComeLater(h)
 	e := s.notFound
 	if e == nil {
 		plainError(w, http.StatusNotFound)
 		return
 	}
-	h := w.Header()
 	if e.vary {
 		addVary(h)
 	}
@@ -272,10 +273,20 @@ func (s *Site) serveNotFound(w http.ResponseWriter, r *http.Request) {
 		plainError(w, http.StatusNotFound)
 		return
 	}
-	h["Cache-Control"] = noCache
 	delete(h, "Content-Type") // what the program has said is of a file that is not there
 	e.describe(h, p)
 	s.send(w, r, e, p, http.StatusNotFound)
+}
+
+// mayComeLater has a path that is nothing here be asked for again, as the next release may have it. What the program
+// has said of caches is of a file that is there; but that no other client may have the answer stays so.
+func mayComeLater(h http.Header) {
+	said := strings.ToLower(strings.Join(h["Cache-Control"], ","))
+	if !strings.Contains(said, "private") && !strings.Contains(said, "no-store") {
+		h["Cache-Control"] = noCache
+	} else if !strings.Contains(said, "no-cache") && !strings.Contains(said, "no-store") {
+		h["Cache-Control"] = private
+	}
 }
 
 func addVary(h http.Header) {

@@ -2,6 +2,7 @@ package content
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,26 @@ func TestSite(t *testing.T) {
 	}
 }
 
+// TestNotFoundInCaches: what is nothing here may be something in the next release. Who may keep an answer at all is as
+// the program, or a pin, has said.
+func TestNotFoundInCaches(t *testing.T) {
+	plain, _ := newSite(t, map[string]string{"public/index.html": "home"}, SiteConfig{})
+	page, _ := newSite(t, map[string]string{"public/404.html": "nothing here"}, SiteConfig{})
+	for name, site := range map[string]*Site{"plain": plain, "page": page} {
+		for said, want := range map[string]string{"": "no-cache", "public, max-age=60": "no-cache",
+			"private, no-cache": "private, no-cache", "Private, max-age=60": "private, no-cache", "no-store": "no-store"} {
+			w := httptest.NewRecorder()
+			if said != "" {
+				w.Header().Set("Cache-Control", said)
+			}
+			site.ServeHTTP(w, httptest.NewRequest("GET", "/missing", nil))
+			if got := w.Header().Get("Cache-Control"); w.Code != 404 || got != want {
+				t.Errorf("%s, %q: %d %q, and not %q", name, said, w.Code, got, want)
+			}
+		}
+	}
+}
+
 func TestSiteRange(t *testing.T) {
 	site, _ := newSite(t, map[string]string{"public/a.txt": long, "public/b.bin": "0123456789"},
 		SiteConfig{Cache: NewCache(0)})
@@ -85,6 +106,11 @@ func TestSiteRange(t *testing.T) {
 		{"Range: bytes=-+0", 416, "invalid range: failed to overlap\n"},
 		{"Range: bytes=- 0", 416, "invalid range: failed to overlap\n"},
 		{"Range: bytes= -00 ", 416, "invalid range: failed to overlap\n"},
+		{"Range: bytes=-99999999999999999999", 206, "0123456789"},
+		{"Range: bytes=7-99999999999999999999", 206, "789"},
+		{"Range: bytes=99999999999999999999-", 416, "invalid range: failed to overlap\n"},
+		{"Range: bytes=--99999999999999999999", 416, "invalid range\n"},
+		{"Range: bytes=-", 416, "invalid range\n"},
 		{"Range: bytes=x", 416, "invalid range\n"},
 		{"Range: Bytes=2-4", 206, "234"},        // golang/go#81508: units are of any case,
 		{"Range: lines=2-4", 200, "0123456789"}, // and unknown ones are ignored

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -200,11 +201,16 @@ func (c *Client) notOfNode(res *http.Response) error {
 	refused := func(what string) error {
 		return errorf(order.KindFailed, "%s answers %s, %s", c.URL, res.Status, what)
 	}
+	passing := func(what string) error {
+		return &passingError{fmt.Sprintf("%s answers %s, as a proxy does %s", c.URL, res.Status, what), retryAfter(res)}
+	}
 	switch res.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return fmt.Errorf("%s answers %s, as a proxy does whose nodes do not answer", c.URL, res.Status)
+		return passing("whose nodes do not answer")
 	case http.StatusRequestTimeout:
-		return fmt.Errorf("%s answers %s, as a proxy does that does not wait for a long upload", c.URL, res.Status)
+		return passing("that does not wait for a long upload")
+	case http.StatusTooManyRequests:
+		return passing("that counts requests")
 	case http.StatusRequestEntityTooLarge:
 		return refused("as a proxy in front of the farm does whose limit for bodies is too low: raise it for this path, " +
 			"with nginx by `client_max_body_size 0`")
@@ -214,6 +220,24 @@ func (c *Client) notOfNode(res *http.Response) error {
 	}
 	return refused("which no node of a farm does: is publishing switched on there (Config.PublishPath), and the path " +
 		"right?")
+}
+
+// passingError is an answer of a proxy that may be another one later.
+type passingError struct {
+	text string
+	wait time.Duration // what the proxy asks for; 0 = it does not say
+}
+
+func (e *passingError) Error() string { return e.text }
+
+// retryAfter returns how long an answer asks its client to wait, up to half a minute. A date counts as nothing: clocks
+// differ.
+func retryAfter(res *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(res.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, patience)
 }
 
 // finish has the order carried out. took says that the node has taken it, so that its error is of the order. each gets

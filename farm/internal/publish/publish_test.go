@@ -419,6 +419,7 @@ func TestProxyRefuses(t *testing.T) {
 		http.StatusNotFound:              {"Config.PublishPath", 0},
 		http.StatusRequestTimeout:        {"", 1},
 		http.StatusGatewayTimeout:        {"", 1},
+		http.StatusTooManyRequests:       {"", 1},
 	} {
 		r := newRig(t, nil)
 		r.farm.trouble = []func(http.ResponseWriter){func(w http.ResponseWriter) {
@@ -430,6 +431,29 @@ func TestProxyRefuses(t *testing.T) {
 		_, err := r.publish(r.sign(credential.Order{Root: r.manifest("one").Root()}), nil)
 		if again != c.again || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d: %v, tried %d times again; want %q, %d times", status, err, again, c.want, c.again)
+		}
+	}
+}
+
+// TestProxyCountsRequests: a proxy says when it takes requests again, and is not asked before that.
+func TestProxyCountsRequests(t *testing.T) {
+	r := newRig(t, nil)
+	begun := time.Now()
+	r.farm.trouble = []func(http.ResponseWriter){func(w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}}
+	r.client.Again = time.Millisecond
+	if _, err := r.publish(r.sign(credential.Order{Root: r.manifest("one").Root()}), nil); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took < time.Second {
+		t.Errorf("it was asked again after %v", took)
+	}
+	for text, want := range map[string]time.Duration{"": 0, "x": 0, "-1": 0, "7": 7 * time.Second, "60000": patience,
+		"99999999999": 0, "Wed, 21 Oct 2015 07:28:00 GMT": 0} {
+		if got := retryAfter(&http.Response{Header: http.Header{"Retry-After": {text}}}); got != want {
+			t.Errorf("%q: %v, and not %v", text, got, want)
 		}
 	}
 }

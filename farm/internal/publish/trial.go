@@ -100,8 +100,12 @@ func (t *trial) again(ctx context.Context, err error) bool {
 	if t.c.Elsewhere != nil && (said && !partly || errors.Is(err, order.ErrSilent)) {
 		t.c.Elsewhere()
 	}
+	wait := cmp.Or(t.c.Again, time.Second)
+	if e, ok := errors.AsType[*passingError](err); ok {
+		wait = max(wait, e.wait)
+	}
 	select {
-	case <-time.After(cmp.Or(t.c.Again, time.Second)):
+	case <-time.After(wait):
 		return true
 	case <-ctx.Done():
 		return false

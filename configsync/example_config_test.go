@@ -115,7 +115,7 @@ func ExampleManager_Put() {
 	}
 	// Output:
 	// 1 <nil>
-	// 1 configsync: what is in force has changed since it was looked at: that was epoch 0, and 1 is in force
+	// 1 configsync: what is in force has changed since it was looked at: that was epoch 0, and epoch 1 is in force, with release 1 by me ("summer"); look at what has changed (farmctl releases, farmctl config diff), and decide again
 }
 
 // One field is set as a person would in an editor: the rest stays, comments too.

@@ -35,6 +35,7 @@ var inquiries = map[string]func(context.Context, *configsync.Manager){
 	"CatchUp":           func(ctx context.Context, m *configsync.Manager) { m.CatchUp(ctx, getRoot()) },
 	"Changed":           func(_ context.Context, m *configsync.Manager) { m.Changed() },
 	"Confirm":           func(ctx context.Context, m *configsync.Manager) { m.Confirm(ctx, 1) },
+	"Conflict":          func(_ context.Context, m *configsync.Manager) { m.Conflict(1) },
 	"Context":           func(ctx context.Context, m *configsync.Manager) { other.Load(m.Context(ctx)) },
 	"Credentials":       func(_ context.Context, m *configsync.Manager) { m.Credentials() },
 	"Diff":              func(_ context.Context, m *configsync.Manager) { m.Diff(0, 1) },

@@ -37,7 +37,7 @@ func (pp *proposing) take(ctx context.Context, cmd []byte) error {
 	pp.switching.refresh()
 	a, err := state.DecodeAnswer(value)
 	if err == nil {
-		err = outcome(a, Write{})
+		err = outcome(a)
 	}
 	return err
 }
@@ -65,7 +65,7 @@ func (pp *proposing) step(ctx context.Context, switches bool, cmd []byte) error 
 	pp.switching.refresh()
 	a, err := state.DecodeAnswer(value)
 	if err == nil {
-		err = outcome(a, Write{})
+		err = outcome(a)
 	}
 	if err != nil && !errors.Is(err, ErrEnded) { // somebody else has taken it
 		pp.log.Error("the log refuses a step of a rollout", "err", err)
@@ -88,12 +88,12 @@ func (pp *proposing) busy(rollout uint64) error {
 	return fmt.Errorf("%w: rollout %d is in progress: wait for its end, or end it (farmctl abort)", ErrBusy, rollout)
 }
 
-func outcome(a state.Answer, w Write) error {
+func outcome(a state.Answer) error {
 	switch a.Status {
 	case state.OK, state.Same:
 		return nil
 	case state.Conflict:
-		return fmt.Errorf("%w: that was epoch %d, and %d is in force", ErrConflict, w.Epoch, a.Epoch)
+		return ErrConflict
 	case state.Busy:
 		return fmt.Errorf("%w: rollout %d is in progress, or its canary: wait for its end, or end it (farmctl abort)",
 			ErrBusy, a.Rollout)

@@ -52,6 +52,9 @@ func (sw *switching) shareOf(source *state.State) content.Share {
 	}
 	r, _ := source.Release(c.Release)
 	d := source.Digest(r)
+	if sw.lacking == d && sw.stock.get(d) != nil {
+		sw.lacking = digest{} // it can be had after all, and again should it be lost
+	}
 	return content.Share{Release: nameOf(r.ID), Percent: c.Percent,
 		Coming: sw.stock.get(d) == nil && sw.lacking != d}
 }

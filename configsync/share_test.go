@@ -269,6 +269,9 @@ func TestPercentCanary_NodeWithoutIt(t *testing.T) {
 		if err := n.manager.Usable(); err != nil {
 			t.Fatalf("a canary keeps a node from serving: %v", err)
 		}
+		if why := n.manager.Status().CanaryProblem; why != "it is being made ready" {
+			t.Errorf("the status says %q", why)
+		}
 		if shown := l.round(3, "two", "two>one"); shown != half || l.declined == 0 {
 			t.Errorf("%d clients are shown it, and were %d; %d times another node answered", shown, half, l.declined)
 		}
@@ -278,10 +281,17 @@ func TestPercentCanary_NodeWithoutIt(t *testing.T) {
 				t.Errorf("a new client is shown %s", got)
 			}
 		}
+		time.Sleep(time.Minute)
+		if why := n.manager.Status().CanaryProblem; why != "it could not be made ready; that is tried again" {
+			t.Errorf("the status says %q", why)
+		}
 		l.depots["n3"].lose(nil, nil)
 		n.stop()
 		n.start()
 		time.Sleep(time.Second)
+		if why := n.manager.Status().CanaryProblem; why != "" {
+			t.Errorf("the status says %q", why)
+		}
 		l.declined = 0
 		if shown := l.round(2, "two", "two>one"); shown != half || l.declined > 0 {
 			t.Errorf("%d clients are shown it, and were %d; %d times another node answered", shown, half, l.declined)

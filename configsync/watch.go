@@ -82,7 +82,7 @@ func (w *watched) apply(cmd []byte) error {
 	w.index++
 	a, err := state.DecodeAnswer(w.machine.Apply(w.index, time.Now(), cmd))
 	if err == nil {
-		err = outcome(a, Write{})
+		err = outcome(a)
 	}
 	return err
 }

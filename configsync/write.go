@@ -144,8 +144,11 @@ func (wr *writing) write(ctx context.Context, w Write, cmd []byte,
 		wr.tell()
 	}
 	wr.switching.refresh()
-	if err = outcome(a, w); a.Status == state.Busy {
+	switch err = outcome(a); a.Status {
+	case state.Busy:
 		err = wr.proposing.busy(a.Rollout)
+	case state.Conflict:
+		err = conflict(wr.state(), w.Epoch)
 	}
 	return Result{Epoch: a.Epoch, Release: a.Release, Rollout: a.Rollout}, err
 }

@@ -101,8 +101,7 @@ func (f *Farm) tryChange(w order.ConfigWrite, to func(configsync.Files) (configs
 		return done, err
 	}
 	if done.Was = e.Number; e.Number != w.Epoch {
-		return done, fmt.Errorf("%w: that was epoch %d, and %d is in force: look at what has changed (farmctl config "+
-			"diff), and decide again", configsync.ErrConflict, w.Epoch, e.Number)
+		return done, f.configs.Conflict(w.Epoch)
 	}
 	files, err := to(old)
 	if err != nil {
@@ -206,7 +205,7 @@ func (f *Farm) configExplain(q order.ConfigQuestion) ([]order.ConfigExplained, e
 // configStatus is how this node stands, for those who look at all nodes.
 func (f *Farm) configStatus() *order.ConfigStatus {
 	s := f.configs.Status()
-	out := &order.ConfigStatus{Epoch: s.Epoch, Uses: s.Uses, Problem: s.Problem,
+	out := &order.ConfigStatus{Epoch: s.Epoch, Uses: s.Uses, Problem: s.Problem, Canary: s.CanaryProblem,
 		Restart: append([]string{}, s.Restart...), Draft: f.draft.Load()}
 	if due, _ := f.restartDue(); len(due.Fields) > 0 {
 		out.How = hows[due.How]

@@ -33,6 +33,9 @@ func (p publishing) Verify(ctx context.Context, seal []byte) (credential.Signed,
 // Epoch implements publish.Farm.
 func (p publishing) Epoch() uint64 { return p.f.configs.Status().Epoch }
 
+// Conflict implements publish.Farm.
+func (p publishing) Conflict(looked uint64) error { return p.f.configs.Conflict(looked) }
+
 // Written implements publish.Farm.
 func (p publishing) Written(s credential.Signed) bool {
 	_, done := p.f.configs.Written(keyOf(s))

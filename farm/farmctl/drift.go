@@ -18,8 +18,9 @@ func driftVerb() *verb {
 		short: "show which nodes do not use what is in force, and why",
 		long: `
 Asks every member what it uses, and compares that with what is in force: the epoch, a canary aside, whether it could
-make that ready, fields that have their effect at a restart only, and the version of the program. The exit code is
-0 if all nodes are in step, and 5 if one is not, or cannot be asked.`,
+make that ready, and the canary for a share of the clients if there is one, fields that have their effect at a restart
+only, and the version of the program. The exit code is 0 if all nodes are in step, and 5 if one is not, or cannot be
+asked.`,
 		define: defineRelease(nil, (*releaseCall).drift),
 	}
 }
@@ -90,6 +91,9 @@ func (c *releaseCall) driftOf(ctx context.Context, m admin.Member, now uint64) d
 		n.Drift = append(n.Drift, "CANNOT USE IT: "+strings.ReplaceAll(st.Problem, "\n", "; "))
 	case n.Epoch < now:
 		n.Drift = append(n.Drift, fmt.Sprintf("it knows of epoch %d only", n.Epoch))
+	}
+	if st.Canary != "" {
+		n.Drift = append(n.Drift, "DOES NOT SHOW THE CANARY: "+st.Canary)
 	}
 	if len(st.Restart) > 0 {
 		n.Drift = append(n.Drift, needsRestart(st))

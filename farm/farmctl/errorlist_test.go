@@ -97,7 +97,7 @@ func TestErrors(t *testing.T) {
 		errorRow{"publish ./wrong -overwrite", codeRefused, "did you mean banner?", ""},
 		errorRow{"publish ./newer", codeRefused, "Config.Cluster.Version", ""},
 		errorRow{"publish ./refused", codeRefused, "nothing has changed: a: content: page a: nobody can read this", ""},
-		errorRow{"publish ./next -overwrite -epoch 77", codeRefused, "look again, and decide", ""},
+		errorRow{"publish ./next -overwrite -epoch 77", codeRefused, "and decide again", ""},
 		does("config put ./site.json -layer nodes/a"),
 		errorRow{"config set site banner x -layer nodes/a", codeUsage, "put that (farmctl config put)", ""},
 		errorRow{"preview 77", codeRefused, "farmctl releases", ""},

@@ -13,8 +13,6 @@ var unprovoked = map[string]string{
 	"key %d of %s was made, and does not sign yet":   "takes a member that cannot be reached",
 	"panic: %v":                                            "is a fault of the program; TestCheckContent",
 	"the question is not understood":                       "takes a farmctl of another version",
-	"that was epoch %d, and %d is in force":                "takes two at one moment: farmctl asks what is in force first",
-	"what is in force has changed since":                   "a part of the one before",
 	"in epoch %d there was no release":                     "takes a log of an earlier format",
 	"%q is none of proceed, fence and refuse":              "farmctl looks first",
 	"a canary is for at least one node":                    "farmctl looks first",

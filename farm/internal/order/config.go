@@ -146,6 +146,7 @@ type ConfigStatus struct {
 	Epoch   uint64   `json:"epoch"`
 	Uses    uint64   `json:"uses"`            // Epoch, unless there is a problem
 	Problem string   `json:"problem"`         // "" = none
+	Canary  string   `json:"canary"`          // why it does not show the canary to its share of the clients; "" = it does, or there is none
 	Restart []string `json:"restart"`         // fields that need a restart of this node
 	How     string   `json:"how"`             // how it is restarted for them: rolling, simultaneous, manual; "" = nothing is due
 	Draft   *Draft   `json:"draft,omitempty"` // of a staging node that watches a folder

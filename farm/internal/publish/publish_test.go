@@ -57,6 +57,10 @@ func (f *farmOf) Epoch() uint64 {
 	return f.epoch
 }
 
+func (f *farmOf) Conflict(looked uint64) error {
+	return fmt.Errorf("that was epoch %d, and epoch %d is in force", looked, f.Epoch())
+}
+
 func (f *farmOf) Written(s credential.Signed) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

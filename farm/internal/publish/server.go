@@ -33,6 +33,9 @@ type Farm interface {
 	// Epoch returns the epoch in force.
 	Epoch() uint64
 
+	// Conflict returns why a publisher who has looked at an epoch, which is not the one in force, is refused.
+	Conflict(looked uint64) error
+
 	// Written reports whether an order was carried out, or is being carried out.
 	Written(o credential.Signed) bool
 
@@ -193,9 +196,7 @@ func (s *Server) begin(r *http.Request) (any, error) {
 	}
 	now := s.c.Farm.Epoch()
 	if signed.Epoch != nil && *signed.Epoch != now && !s.c.Farm.Written(signed) {
-		return nil, errorf(order.KindConflict, "the publisher has looked at epoch %d, and %d is in force: "+
-			"look again, and "+
-			"decide", *signed.Epoch, now)
+		return nil, errorf(order.KindConflict, "%v", s.c.Farm.Conflict(*signed.Epoch))
 	}
 	u, err := s.uploads.begin(signed, b.Config, now)
 	if err != nil {

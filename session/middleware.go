@@ -229,29 +229,44 @@ func (s *Session) closeHeader(err error, last bool) bool {
 
 // leave ends the request's use of the session.
 func (s *Session) leave() {
+	defer s.sayCached()
 	if !s.returned {
 		s.abandon()
 		return
 	}
 	if s.settle() == nil {
-		s.commitRest()
+		s.sayRest(s.commitRest())
 	} else {
 		dropTrailers(s.w.Header()) // the handler may have set some behind the error page's back
 		s.finish()
 	}
 }
 
+// sayCached tells the logger if the application wanted a response to be cached that may not be.
+func (s *Session) sayCached() {
+	s.mu.Lock()
+	was := s.cached
+	s.mu.Unlock()
+	if was != "" {
+		s.m.cfg.Logger.Warn("session: a response that sets a session cookie must not be cached", "cache-control", was)
+	}
+}
+
 // commitRest takes no more changes, and commits those that were made after the header was sent.
-func (s *Session) commitRest() {
+func (s *Session) commitRest() error {
 	s.order.Lock()
 	defer s.order.Unlock()
 	if !s.finishChanged() {
-		return
+		return nil
 	}
-	err := s.commitDetached()
-	if err == nil {
-		err = s.carried(context.WithoutCancel(s.r.Context()))
+	if err := s.commitDetached(); err != nil {
+		return err
 	}
+	return s.carried(context.WithoutCancel(s.r.Context()))
+}
+
+// sayRest tells the logger what has come of those changes.
+func (s *Session) sayRest(err error) {
 	switch {
 	case errors.Is(err, ErrLate):
 		s.m.cfg.Logger.Warn("session: a change was made after the response had begun", "session", s.ID(), "err", err)
@@ -303,9 +318,7 @@ func (s *Session) announceLocked(h http.Header) {
 	}
 	s.carriedTo = s.wrote
 	if sent {
-		if was := noStore(h); was != "" {
-			s.m.cfg.Logger.Warn("session: a response that sets a session cookie must not be cached", "cache-control", was)
-		}
+		s.cached = noStore(h)
 	}
 }
 

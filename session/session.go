@@ -53,6 +53,9 @@ type Session struct {
 	finished  bool // the handler is over
 
 	varied [1]string // what the response's Vary holds, as a rule
+
+	// What leave tells the logger, which is code of the application, when no lock is held: guarded by mu.
+	cached string // the Cache-Control that the response may not have; "" = none
 }
 
 // phase is what has become of a request's session.

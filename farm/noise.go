@@ -33,6 +33,8 @@ type noise struct {
 	mu   sync.Mutex
 	of   map[string]*heard // by what they mean; guarded by mu
 	over bool              // nothing is counted any more; guarded by mu
+
+	due sync.WaitGroup // of timers, until their summaries are said
 }
 
 // heard is what there was of one kind.
@@ -80,7 +82,11 @@ func (n *noise) count(means, line string) bool {
 	h.last = strings.TrimSpace(line)
 	if h.timer == nil {
 		wait := max(noiseSoon, noiseEvery-time.Since(h.said))
-		h.timer = time.AfterFunc(wait, func() { n.say(means, h) })
+		n.due.Add(1)
+		h.timer = time.AfterFunc(wait, func() {
+			defer n.due.Done()
+			n.say(means, h)
+		})
 	}
 	return true
 }
@@ -102,10 +108,12 @@ func (n *noise) take(h *heard) (count int, last string) {
 	return count, last
 }
 
+// end says what there is, and waits for what a timer is just saying: the program may exit after that.
 func (n *noise) end() {
 	for means, h := range n.close() {
 		n.say(means, h)
 	}
+	n.due.Wait()
 }
 
 // close has nothing counted any more, and returns what there is of each kind.
@@ -114,8 +122,8 @@ func (n *noise) close() map[string]*heard {
 	defer n.mu.Unlock()
 	n.over = true
 	for _, h := range n.of {
-		if h.timer != nil {
-			h.timer.Stop()
+		if h.timer != nil && h.timer.Stop() {
+			n.due.Done()
 		}
 	}
 	return n.of

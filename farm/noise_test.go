@@ -85,6 +85,23 @@ func TestNoise_LoggerMakesSome(t *testing.T) {
 	}
 }
 
+// The end waits for a line that a timer is just making: the program may exit after it.
+func TestNoise_EndsWhileItSays(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		lines := 0
+		l := newNoise(slog.New(onLine(func() {
+			time.Sleep(time.Second)
+			lines++
+		})))
+		l.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+		time.Sleep(noiseSoon + time.Millisecond)
+		endNoise(l)
+		if lines != 1 {
+			t.Errorf("%d lines", lines)
+		}
+	})
+}
+
 // only returns the one kind of what was heard.
 func (n *noise) only() (means string, h *heard) {
 	n.mu.Lock()

@@ -32,8 +32,18 @@ func connOwner(pids map[string]int, local, remote netip.AddrPort) (name string, 
 	return "", true
 }
 
-// socketInode finds a connection in the system's list of TCP sockets; "" if it is not there, or is no process's any more.
+// socketInode finds a connection among the system's TCP sockets; "" if it is not there, or is no process's any more. The
+// list of all sockets is asked only where the system answers no questions about one: it takes milliseconds to write.
 func socketInode(local, remote netip.AddrPort) string {
+	inode, err := askInode(local, remote)
+	if err != nil {
+		return listedInode(local, remote)
+	}
+	return inode
+}
+
+// listedInode is socketInode by that list.
+func listedInode(local, remote netip.AddrPort) string {
 	list, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		return ""

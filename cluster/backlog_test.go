@@ -21,6 +21,8 @@ func (n *labNode) opened() (count int) {
 // The state machine of a follower hangs, and the leader tries again and again to send it the log. The
 // follower keeps a few of these connections, and not one for each attempt. When that leader is gone, the same
 // is so with the next one.
+//
+// Slow: minutes of a farm of four are simulated, in which a node is called again and again.
 func TestHangingMachineKeepsFewConnections(t *testing.T) {
 	t.Parallel()
 	unformed(t, 4, false, func(l *lab) {

@@ -148,6 +148,8 @@ func TestHandOverIsNotHeldBack(t *testing.T) {
 // Leadership is handed to a node that has vanished a moment ago. Writes wait until that is noticed, and no
 // longer. That is so whether the heir had all of the log or not, and also if another transfer is asked for
 // meanwhile, which is refused.
+//
+// Slow: forty times, at another moment each time.
 func TestTransferToOneThatHasVanished(t *testing.T) {
 	t.Parallel()
 	inLab(t, 3, false, func(l *lab) {

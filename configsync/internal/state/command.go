@@ -25,6 +25,7 @@ const (
 	MaxPercent   = 100       // of the clients
 	Kept         = 50        // epochs, rollouts, and releases that nothing needs
 	MaxDuration  = 24 * time.Hour
+	MaxStrict    = 10 * time.Second // that requests are held
 )
 
 const (
@@ -38,6 +39,8 @@ const (
 	opMint
 	opRevoke
 	opShare
+	opStrict
+	opFreeze
 )
 
 const levelFirst = 4 // the protocol level that the machine, and all it knows, needs
@@ -76,6 +79,13 @@ type Begin struct {
 	Write
 	Release uint64
 	Plan    Plan
+}
+
+// Freeze has all nodes let no request begin, until the Strict rollout is activated or aborted. Ready are the nodes that
+// were ready then.
+type Freeze struct {
+	Rollout uint64
+	Ready   []string
 }
 
 // Activate switches to what a rollout has made ready, and names the nodes that were, and those that were not
@@ -117,12 +127,15 @@ type EndCanary Step
 //	activate: rollout, nodes that are ready, nodes that are not
 //	confirm, return, abort, end of canary: rollout, who, why
 //	share:    percent (1 byte, 1 to 100), then a propose or a begin whose plan has no nodes, with its op code
+//	strict:   for how long at most requests are held, in ms, 1 at least; then a propose or a begin, with its op code, whose
+//	          plan has no nodes, and which is neither dry nor held
+//	freeze:   rollout, nodes that are ready
 //	mint:     public key (32 bytes), name, not after in ms since 1970, who, why
 //	revoke:   ID of the credential, who, why
 
 // Append appends the command to b.
 func (c Propose) Append(b []byte) []byte {
-	b = c.Write.append(append(c.Plan.appendShare(b), opPropose))
+	b = c.Write.append(append(c.Plan.appendFor(b), opPropose))
 	b = binary.AppendUvarint(b, uint64(len(c.Changes)))
 	for _, ch := range c.Changes {
 		b = appendString(b, ch.Path)
@@ -139,8 +152,13 @@ func (c Propose) Append(b []byte) []byte {
 
 // Append appends the command to b.
 func (c Begin) Append(b []byte) []byte {
-	b = binary.AppendUvarint(c.Write.append(append(c.Plan.appendShare(b), opBegin)), c.Release)
+	b = binary.AppendUvarint(c.Write.append(append(c.Plan.appendFor(b), opBegin)), c.Release)
 	return c.Plan.append(b)
+}
+
+// Append appends the command to b.
+func (c Freeze) Append(b []byte) []byte {
+	return appendNodes(binary.AppendUvarint(append(b, opFreeze), c.Rollout), c.Ready)
 }
 
 // Append appends the command to b.
@@ -179,13 +197,16 @@ func (w Write) append(b []byte) []byte {
 	return b
 }
 
-// appendShare appends what stands before a command whose plan is for a share of the clients: a program that knows of
-// none must not take it for one that is for all.
-func (p Plan) appendShare(b []byte) []byte {
-	if p.Percent == 0 {
-		return b
+// appendFor appends what stands before a command whose plan is for a share of the clients, or Strict: a program that
+// knows of neither must not take it for another one.
+func (p Plan) appendFor(b []byte) []byte {
+	if p.Strict > 0 {
+		b = appendDuration(append(b, opStrict), p.Strict)
 	}
-	return append(b, opShare, byte(min(p.Percent, MaxPercent+1)))
+	if p.Percent > 0 {
+		b = append(b, opShare, byte(min(p.Percent, MaxPercent+1)))
+	}
+	return b
 }
 
 func (p Plan) append(b []byte) []byte {
@@ -231,7 +252,7 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-func decodePropose(percent uint64, b []byte) (c Propose, ok bool) {
+func decodePropose(as kind, b []byte) (c Propose, ok bool) {
 	d := newDecoder(b)
 	c.Write = d.write()
 	seen := map[string]bool{}
@@ -247,19 +268,25 @@ func decodePropose(percent uint64, b []byte) (c Propose, ok bool) {
 		c.Content = d.content()
 	}
 	c.Needs = d.needs()
-	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.planFor(percent), d.Bool()
-	return c, d.Done() && (percent == 0 || !c.Hold)
+	c.Publisher, c.Plan, c.Hold = d.text(MaxPublisher), d.planAs(as), d.Bool()
+	return c, d.Done() && (as == kind{} || !c.Hold)
 }
 
-func decodeBegin(percent uint64, b []byte) (c Begin, ok bool) {
+func decodeBegin(as kind, b []byte) (c Begin, ok bool) {
 	d := newDecoder(b)
-	c.Write, c.Release, c.Plan = d.write(), d.Uint(), d.planFor(percent)
+	c.Write, c.Release, c.Plan = d.write(), d.Uint(), d.planAs(as)
 	return c, d.Done()
 }
 
 func decodeActivate(b []byte) (c Activate, ok bool) {
 	d := newDecoder(b)
 	c.Rollout, c.Ready, c.Unconfirmed = d.Uint(), d.nodes(), d.nodes()
+	return c, d.Done()
+}
+
+func decodeFreeze(b []byte) (c Freeze, ok bool) {
+	d := newDecoder(b)
+	c.Rollout, c.Ready = d.Uint(), d.nodes()
 	return c, d.Done()
 }
 

@@ -60,11 +60,18 @@ func (d *decoder) plan() Plan {
 	return p
 }
 
-// planFor reads a plan that is for a share of the clients, or for all if percent is 0.
-func (d *decoder) planFor(percent uint64) Plan {
+// kind is what the op codes before a command say of its plan. The zero kind is said by none.
+type kind struct {
+	percent uint64
+	strict  time.Duration
+}
+
+// planAs reads a plan of a kind.
+func (d *decoder) planAs(as kind) Plan {
 	p := d.plan()
-	p.Percent = percent
-	d.Check(percent == 0 || len(p.Nodes) == 0)
+	p.Percent, p.Strict = as.percent, as.strict
+	d.Check(as == kind{} || len(p.Nodes) == 0)
+	d.Check(as.strict == 0 || !p.Dry)
 	return p
 }
 

@@ -58,7 +58,7 @@ type moment struct {
 func (s *State) carrier(op byte) func([]byte, moment) (*State, Answer) {
 	switch op {
 	case opPropose, opBegin:
-		return func(cmd []byte, at moment) (*State, Answer) { return s.proposeOrBegin(op, 0, cmd, at) }
+		return func(cmd []byte, at moment) (*State, Answer) { return s.proposeOrBegin(op, kind{}, cmd, at) }
 	case opActivate:
 		return s.activate
 	case opConfirm, opReturn, opAbort, opEndCanary:
@@ -69,6 +69,10 @@ func (s *State) carrier(op byte) func([]byte, moment) (*State, Answer) {
 		return s.revoke
 	case opShare:
 		return s.share
+	case opStrict:
+		return s.strict
+	case opFreeze:
+		return s.freeze
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ func TestRandomCommands(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			r, twin := newRig(t), NewMachine(nil)
 			ok, shares := map[Status]int{}, [2]int{} // of clients: shown something, and raised
-			for i := range 2000 {
+			strict := map[Phase]int{}                // what was frozen and has become of that
+			for i := range 4000 {
 				was := r.State()
 				cmd := randomCommand(rng, was)
 				if rng.IntN(50) == 0 {
@@ -38,10 +39,15 @@ func TestRandomCommands(t *testing.T) {
 				if c, had := r.State().Canary(), was.Canary(); c.Percent > had.Percent {
 					shares[min(1, had.Percent)]++
 				}
+				if id, _ := was.Frozen(); id != 0 {
+					by, _ := r.State().Rollout(id)
+					strict[by.Phase]++
+				}
 			}
 			if ok[OK] < 300 || ok[Busy] == 0 || ok[Conflict] == 0 || ok[Ended] == 0 || ok[Same] == 0 ||
-				ok[NotSharable] == 0 || shares[0] < 5 || shares[1] < 1 {
-				t.Errorf("that is no test of anything: %v, %v", ok, shares)
+				ok[NotSharable] == 0 || shares[0] < 5 || shares[1] < 1 ||
+				strict[Staging] < 10 || strict[Confirming]+strict[Done] < 5 || strict[Aborted] < 5 {
+				t.Errorf("that is no test of anything: %v, %v, %v", ok, shares, strict)
 			}
 		})
 	}
@@ -65,8 +71,11 @@ func randomCommand(rng *rand.Rand, s *State) []byte {
 		if c.Plan, c.Hold, c.Keep = p, rng.IntN(6) == 0, rng.IntN(2) == 0; !c.Keep {
 			c.Content = Content{Root: blob.Sum([]byte{byte(rng.IntN(20))}), Size: 1, Files: 1}
 		}
-		if !c.Hold && rng.IntN(3) == 0 {
+		switch {
+		case !c.Hold && rng.IntN(3) == 0:
 			c.Plan.Percent = 1 + uint64(rng.IntN(50))
+		case !c.Hold && !p.Dry && rng.IntN(3) == 0:
+			c.Plan.Strict = time.Second
 		}
 		return c.Append(nil)
 	case 3:
@@ -74,12 +83,17 @@ func randomCommand(rng *rand.Rand, s *State) []byte {
 			p.Nodes = []string{"n1"}
 		} else if rng.IntN(2) == 0 {
 			p.Percent = 1 + uint64(rng.IntN(100))
+		} else if s.canary.Release == 0 && !p.Dry {
+			p.Strict = MaxStrict
 		}
-		if s.canary.Release != 0 && rng.IntN(2) == 0 { // to more clients, or to all
+		if s.canary.Release != 0 && rng.IntN(4) > 0 { // to more clients, or to all
 			return Begin{w, s.canary.Release, p}.Append(nil)
 		}
 		return Begin{w, s.release - uint64(rng.IntN(60)), p}.Append(nil)
 	case 4, 5:
+		if running.Plan.Strict > 0 && !running.frozen() && rng.IntN(4) > 0 {
+			return Freeze{Rollout: rollout, Ready: []string{"n1"}}.Append(nil)
+		}
 		return Activate{Rollout: rollout, Ready: []string{"n1"}}.Append(nil)
 	case 6, 7:
 		return Confirm{rollout, "n1", ""}.Append(nil)
@@ -90,6 +104,26 @@ func randomCommand(rng *rand.Rand, s *State) []byte {
 		return Abort{rollout, text(MaxWho), text(MaxReason)}.Append(nil)
 	}
 	return EndCanary{s.canary.Rollout, "me", text(MaxReason)}.Append(nil)
+}
+
+// checkHeld checks what holds for requests that are held: while they are, nothing else goes on, and a Strict rollout
+// switches nothing unless they were.
+func checkHeld(t *testing.T, was, is *State) {
+	t.Helper()
+	id, most := was.Frozen()
+	now, _ := is.Frozen()
+	by, _ := is.Rollout(id)
+	n := is.Current()
+	switch as, _ := is.Rollout(n.Rollout); {
+	case id != 0 && now != id && (now != 0 || by.Phase == Staging || by.Phase == Returned):
+		t.Fatalf("rollout %d was frozen, and is %v; %d is frozen", id, by.Phase, now)
+	case id != 0 && n.Number != was.Current().Number && n.Rollout != id:
+		t.Fatalf("rollout %d has switched while %d was frozen", n.Rollout, id)
+	case now != 0 && n.Number != was.Current().Number || id != 0 && most == 0:
+		t.Fatalf("epoch %d while requests are held", n.Number)
+	case id == 0 && n.Number > was.Current().Number && as.Plan.Strict > 0 && as.Phase != Returned:
+		t.Fatalf("the Strict rollout %d has switched, and no requests were held", n.Rollout)
+	}
 }
 
 // checkPromises checks what holds for a state that follows another.
@@ -107,6 +141,7 @@ func checkPromises(t *testing.T, was, is *State, a Answer) {
 	if len(is.releases) > maxReleases || len(is.epochs) > Kept || len(is.rollouts) > Kept {
 		t.Fatalf("%d releases, %d epochs, %d rollouts", len(is.releases), len(is.epochs), len(is.rollouts))
 	}
+	checkHeld(t, was, is)
 	c, had := is.Canary(), was.Canary()
 	switch {
 	case is.turn < was.turn || is.turn > was.turn+1:

@@ -41,9 +41,9 @@ func (s *State) Written(key string) (release uint64, done bool) {
 	return a.Release, done
 }
 
-// propose carries out a Propose, for a share of the clients; 0 = it is for all, or for some nodes.
-func (s *State) propose(percent uint64, cmd []byte, at moment) (*State, Answer) {
-	c, ok := decodePropose(percent, cmd)
+// propose carries out a Propose, with a plan of a kind.
+func (s *State) propose(as kind, cmd []byte, at moment) (*State, Answer) {
+	c, ok := decodePropose(as, cmd)
 	if !ok {
 		return nil, s.refuse(Malformed)
 	}
@@ -141,9 +141,9 @@ func changed(files []File, changes []Change) []File {
 	return out
 }
 
-// begin carries out a Begin, for a share of the clients; 0 = it is for all, or for some nodes.
-func (s *State) begin(percent uint64, cmd []byte, at moment) (*State, Answer) {
-	c, ok := decodeBegin(percent, cmd)
+// begin carries out a Begin, with a plan of a kind.
+func (s *State) begin(as kind, cmd []byte, at moment) (*State, Answer) {
+	c, ok := decodeBegin(as, cmd)
 	if !ok {
 		return nil, s.refuse(Malformed)
 	}

@@ -11,7 +11,7 @@ func decodeState(format byte, b []byte) (*State, bool) {
 	}
 	s.canary = Canary{Rollout: d.Uint(), Release: d.Uint(), Nodes: d.nodes()}
 	s.credentials = d.credentials()
-	if format == formatShares && !d.shares(s) {
+	if format >= formatShares && !d.shares(s) || format >= formatStrict && !d.stricts(s) {
 		return nil, false
 	}
 	return s, d.Done() && s.format() == format && s.sound() && bytes.Equal(s.append(nil), b)

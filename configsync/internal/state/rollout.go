@@ -21,7 +21,7 @@ func (s *State) activate(cmd []byte, at moment) (*State, Answer) {
 		return nil, s.refuse(Malformed)
 	}
 	r, a, ok := s.active(c.Rollout)
-	if !ok || r.Phase != Staging || r.Plan.Dry {
+	if !ok || r.Phase != Staging || r.Plan.Dry || r.Plan.Strict > 0 && !r.frozen() {
 		a.Status, a.Epoch, a.Release, a.Rollout = Ended, s.Current().Number, r.Release, r.ID
 		return nil, a
 	}
@@ -114,7 +114,10 @@ func (s *State) step(op byte, cmd []byte, at moment) (*State, Answer) {
 		r.Phase = Done
 	case opAbort:
 		r.Phase, r.By, r.Reason = Aborted, c.Who, c.Why
-		if !r.Plan.Dry && r.Release != s.canary.Release { // some are shown it, and nothing was wrong with it there
+		switch {
+		case r.frozen(): // all were ready, and nothing is wrong with the release
+			next.untry(r.Release)
+		case !r.Plan.Dry && r.Release != s.canary.Release: // some are shown it, and nothing was wrong with it there
 			next.reject(r.Release, c.Why)
 		}
 	case opReturn:

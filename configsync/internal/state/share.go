@@ -5,17 +5,16 @@ func (s *State) share(cmd []byte, at moment) (*State, Answer) {
 	if len(cmd) < 2 || cmd[0] == 0 || cmd[0] > MaxPercent {
 		return nil, s.refuse(Malformed)
 	}
-	return s.proposeOrBegin(cmd[1], uint64(cmd[0]), cmd[2:], at)
+	return s.proposeOrBegin(cmd[1], kind{percent: uint64(cmd[0])}, cmd[2:], at)
 }
 
-// proposeOrBegin carries out a Propose or a Begin, whose op code is op, for a share of the clients; 0 = it is for
-// all, or for some nodes.
-func (s *State) proposeOrBegin(op byte, percent uint64, cmd []byte, at moment) (*State, Answer) {
+// proposeOrBegin carries out a Propose or a Begin, whose op code is op, with a plan of a kind.
+func (s *State) proposeOrBegin(op byte, as kind, cmd []byte, at moment) (*State, Answer) {
 	switch op {
 	case opPropose:
-		return s.propose(percent, cmd, at)
+		return s.propose(as, cmd, at)
 	case opBegin:
-		return s.begin(percent, cmd, at)
+		return s.begin(as, cmd, at)
 	}
 	return nil, s.refuse(Malformed)
 }
@@ -30,9 +29,9 @@ func (s *State) Sharable(r Release) bool {
 }
 
 // widens reports whether a plan shows the release of the canary to more than see it now: to all, or to a greater share
-// of the clients.
+// of the clients. A Strict one does not: some have seen the release already, and others see the old one.
 func (s *State) widens(p Plan) bool {
-	return !p.forSome() || s.canary.Percent > 0 && p.Percent > s.canary.Percent
+	return !p.forSome() && p.Strict == 0 || s.canary.Percent > 0 && p.Percent > s.canary.Percent
 }
 
 // noCanary has all see the same again. It edits s, which nobody has seen yet.

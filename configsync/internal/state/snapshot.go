@@ -38,11 +38,17 @@ import (
 //	turn, percent of the canary
 //	number of rollouts that are for such a share, and for each, in ascending order: number, percent
 //
+// and in format 3, which is written as long as a Strict rollout is kept, behind that:
+//
+//	number of rollouts that are Strict, and for each, in ascending order: number, for how long requests are held at
+//	most in ms, frozen
+//
 // with times in ms since 1970, and what commands have as they have it. A time that may not have come is 0, or
 // one more than the time.
 const (
 	formatFirst  = 1
 	formatShares = 2
+	formatStrict = 3
 
 	headSize    = 1 + 4
 	maxTime     = 1 << 50 // ms since 1970
@@ -85,14 +91,21 @@ func (s *State) append(b []byte) []byte {
 	}
 	b = appendNodes(appendNumbers(b, s.canary.Rollout, s.canary.Release), s.canary.Nodes)
 	b = s.credentials.append(b)
-	if s.format() == formatShares {
+	format := s.format()
+	if format >= formatShares {
 		b = s.appendShares(b)
+	}
+	if format >= formatStrict {
+		b = s.appendStricts(b)
 	}
 	return b
 }
 
 // format returns the format that a state is written in: the first one, as long as it can be.
 func (s *State) format() byte {
+	if s.strictEver() {
+		return formatStrict
+	}
 	if s.turn > 0 || slices.ContainsFunc(s.rollouts, forShare) {
 		return formatShares
 	}
@@ -151,13 +164,17 @@ func (r Rollout) append(b []byte) []byte {
 	b = appendStrings(r.Plan.append(b), r.Who, r.Why, r.Key)
 	b = appendNumbers(b, r.Index, uint64(r.Begun.UnixMilli()))
 	for _, t := range []time.Time{r.Switched, r.Ended} {
-		if t.IsZero() {
-			b = append(b, 0)
-		} else {
-			b = binary.AppendUvarint(b, uint64(t.UnixMilli())+1)
-		}
+		b = appendMaybe(b, t)
 	}
 	return appendStrings(appendNodes(appendNodes(b, r.Ready), r.Unconfirmed), r.By, r.Reason)
+}
+
+// appendMaybe appends a time that may not have come.
+func appendMaybe(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	return binary.AppendUvarint(b, uint64(t.UnixMilli())+1)
 }
 
 func appendNumbers(b []byte, ns ...uint64) []byte {
@@ -203,9 +220,9 @@ func readBody(r io.Reader) (format byte, body []byte, err error) {
 	if err := readFull(r, head[:1]); err != nil {
 		return 0, nil, err
 	}
-	if format = head[0]; format != formatFirst && format != formatShares {
+	if format = head[0]; format < formatFirst || format > formatStrict {
 		return 0, nil, fmt.Errorf("format %d, but this version of the program reads formats up to %d only: %w", format,
-			formatShares, fault.ErrVersion)
+			formatStrict, fault.ErrVersion)
 	}
 	if err := readFull(r, head[1:]); err != nil {
 		return 0, nil, err

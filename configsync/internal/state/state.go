@@ -112,6 +112,7 @@ type Plan struct {
 	Dry         bool          // it ends where it would be activated
 	Restart     Restarts      // for fields that need one
 	Percent     uint64        // of the clients, who alone are shown the release; 0 = it is for all, or for Nodes
+	Strict      time.Duration // that requests are held at most; 0 = they are not, and nodes switch one after the other
 }
 
 // forSome reports whether the release is for some nodes, or a share of the clients: it is not put in force.
@@ -151,10 +152,11 @@ type Rollout struct {
 	Key      string
 	Index    uint64 // of the log, of its beginning
 	Begun    time.Time
+	Frozen   time.Time // zero if no requests were held for it
 	Switched time.Time // zero if it was not
 	Ended    time.Time // zero while it is in progress
 
-	// Ready and Unconfirmed are the nodes that were ready when it was activated, and those that were not heard.
+	// Ready and Unconfirmed are the nodes that were ready when it was activated, or frozen, and those that were not heard.
 	Ready, Unconfirmed []string
 
 	// By and Reason say who has ended it, and why, if that was before it was done.

@@ -422,7 +422,7 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Fatalf("cut at %d: %v", i, err)
 		}
 	}
-	if err := m.Restore(bytes.NewReader([]byte{3})); err == nil || !strings.Contains(err.Error(), "format 3") {
+	if err := m.Restore(bytes.NewReader([]byte{4})); err == nil || !strings.Contains(err.Error(), "format 4") {
 		t.Error(err)
 	}
 	corpus.Frugal(t, 64, func() { m.Restore(bytes.NewReader([]byte{formatFirst, 0, 0, 0xc0, 0, 1})) })
@@ -435,9 +435,12 @@ func TestDecodeTakesOneForm(t *testing.T) {
 	if _, ok := decodeState(formatFirst, good); !ok {
 		t.Fatal("the good one is refused")
 	}
-	for format, good := range map[byte][]byte{formatFirst: good, formatShares: shared(t).State().append(nil)} {
-		if _, ok := decodeState(formatFirst+formatShares-format, good); ok {
-			t.Errorf("format %d is read as the other one", format)
+	for format, good := range map[byte][]byte{formatFirst: good, formatShares: shared(t).State().append(nil),
+		formatStrict: frozen(t).State().append(nil)} {
+		for other := byte(formatFirst); other <= formatStrict; other++ {
+			if _, ok := decodeState(other, good); ok != (other == format) {
+				t.Errorf("format %d is read as %d: %v", format, other, ok)
+			}
 		}
 		for i := range good {
 			for _, v := range []byte{0, 1, good[i] + 1, good[i] - 1, 0xff} {
@@ -476,11 +479,15 @@ func seeds(t *testing.T) map[string]map[string][]byte {
 			"revoke":   Revoke{publisher(0), "bob", "leaked"}.Append(nil),
 			"share":    Begin{Write: Write{Epoch: 1}, Release: 3, Plan: Plan{Percent: 25}}.Append(nil),
 			"shown":    partly.Append(nil),
+			"strict":   Begin{Write: Write{Epoch: 1}, Release: 2, Plan: strictly}.Append(nil),
+			"freeze":   Freeze{Rollout: 2, Ready: []string{"n1"}}.Append(nil),
+			"switch":   Activate{Rollout: 2, Ready: []string{"n1", "n2"}}.Append(nil),
 		},
 		"FuzzRestore": {
 			"empty":  snapshotOf(NewMachine(nil)),
 			"filled": snapshotOf(filled(t).Machine),
 			"shared": snapshotOf(shared(t).Machine),
+			"frozen": snapshotOf(frozen(t).Machine),
 		},
 		"FuzzAnswer": {"done": Answer{OK, 300, 7, 8}.encode()},
 	}
@@ -491,13 +498,16 @@ func TestCorpus(t *testing.T) { corpus.Check(t, seeds(t)) }
 // FuzzApply has commands carried out while a rollout is in progress, and when it is over, and what can follow.
 func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cmd []byte) {
-		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opShare) {
+		if len(cmd) > 0 && (cmd[0] < opPropose || cmd[0] > opFreeze) {
 			return
 		}
-		for i, before := range [][]byte{nil, Confirm{6, "n1", ""}.Append(nil), Return{6, "n1", ""}.Append(nil), nil} {
+		for i, before := range [][]byte{nil, Confirm{6, "n1", ""}.Append(nil), Return{6, "n1", ""}.Append(nil), nil, nil} {
 			r := filled(t)
-			if i == 3 {
+			switch i {
+			case 3:
 				r = shared(t)
+			case 4:
+				r = frozen(t)
 			}
 			if before != nil {
 				r.apply(before)
@@ -551,7 +561,7 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		body := b[headSize : len(b)-4] // no fuzzer finds a checksum
-		for _, format := range []byte{formatFirst, formatShares} {
+		for _, format := range []byte{formatFirst, formatShares, formatStrict} {
 			s, ok := decodeState(format, body)
 			if !ok {
 				continue

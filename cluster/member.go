@@ -84,6 +84,10 @@ type State struct {
 	Awaits string
 
 	Members []Member // sorted by Name; this node is among them
+
+	// Unseen are the NodeIDs of nodes in the Raft configuration that this node knows nothing else of: it has not
+	// seen them since it started. They may well run.
+	Unseen []string
 }
 
 // Member returns the member whose NodeID is id.
@@ -107,13 +111,16 @@ func (n *Node) State() State {
 	d := in.witness.divergence()
 	s.Divergence, s.Undecided = d.text, d.stop
 	s.Awaits = n.departure.awaited()
-	votes := map[string]Vote{}
+	votes, unseen := map[string]Vote{}, map[string]bool{}
 	for _, srv := range in.configuration().Servers {
 		votes[string(srv.ID)] = voteOf(srv.Suffrage)
+		unseen[wire.NodeOf(string(srv.ID))] = true
 	}
 	for _, seen := range n.members.all() {
 		s.Members = append(s.Members, n.members.member(seen, votes))
+		delete(unseen, seen.Node)
 	}
+	s.Unseen = sortedKeys(unseen)
 	slices.SortFunc(s.Members, func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})

@@ -27,6 +27,9 @@ func (pb *publishing) begin(ctx context.Context, w Write, release uint64, p Plan
 	if err := pb.areMembers(p.Nodes); err != nil {
 		return Result{}, err
 	}
+	if err := pb.strictly(w, p, false); err != nil {
+		return Result{}, err
+	}
 	p = withDefaults(p)
 	if err := pb.haveAgain(ctx, release, p); err != nil {
 		return Result{}, err
@@ -72,6 +75,11 @@ func (pb *publishing) haveAgain(ctx context.Context, release uint64, p Plan) err
 // Rollback puts the release of an earlier epoch in force again, as a new epoch. It goes the same way as a new
 // release: what was valid once need not be any more. Errors: those of Put, and ErrNoEpoch.
 func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint64, err error) {
+	return m.RollbackPlan(ctx, w, to, Plan{})
+}
+
+// RollbackPlan is Rollback by a plan, which may be Strict.
+func (m *Manager) RollbackPlan(ctx context.Context, w Write, to uint64, p Plan) (epoch uint64, err error) {
 	if err := m.proposing.barrier(ctx); err != nil {
 		return 0, err
 	}
@@ -79,6 +87,6 @@ func (m *Manager) Rollback(ctx context.Context, w Write, to uint64) (epoch uint6
 	if !ok || e.Release == 0 {
 		return 0, noEpoch(to)
 	}
-	r, err := m.Activate(ctx, w, e.Release, Plan{})
+	r, err := m.Activate(ctx, w, e.Release, p)
 	return r.Epoch, err
 }

@@ -22,6 +22,7 @@ const (
 type driver struct {
 	*base
 	board     *board
+	holding   *holding
 	proposing *proposing
 }
 
@@ -49,7 +50,7 @@ func (dv *driver) run() {
 func (dv *driver) carryOn(r Rollout) {
 	ctx, stop := dv.while(dv.ctx, func() bool {
 		now, ok := dv.state().InProgress()
-		return ok && now.ID == r.ID && now.Phase == r.Phase && dv.settings.Peers.Leads()
+		return ok && now.ID == r.ID && now.Phase == r.Phase && now.Frozen.Equal(r.Frozen) && dv.settings.Peers.Leads()
 	})
 	defer stop()
 	if r.Phase == PhaseConfirming {
@@ -60,10 +61,16 @@ func (dv *driver) carryOn(r Rollout) {
 		dv.abort(ctx, r, "dry run: who has begun it has not ended it")
 		return
 	}
+	if !r.Frozen.IsZero() {
+		dv.switchHeld(ctx, r)
+		return
+	}
 	switch ready, absent, why := newBallot(dv.base, dv.board, r).gather(ctx); {
 	case ctx.Err() != nil:
 	case why != "":
 		dv.abort(ctx, r, why)
+	case r.Plan.Strict > 0:
+		dv.freeze(ctx, r, ready)
 	default:
 		dv.activate(ctx, r, ready, absent)
 	}

@@ -45,6 +45,9 @@ var (
 	// in force than its content. Some nodes can show it.
 	ErrContentOnly = errors.New("configsync: a share of the clients can be shown other content, and nothing else")
 
+	// ErrHeld says that a request was held for a Strict rollout whose end has not come in time.
+	ErrHeld = errors.New("configsync: requests are held until all nodes switch, and this one does not hear of that")
+
 	// ErrLocal says that the configuration comes from files of this machine (development), or that there is no
 	// log.
 	ErrLocal = errors.New("configsync: the configuration of this node comes from its own files: change those")

@@ -35,6 +35,8 @@ type lab struct {
 	// watch, if it is set, is called with every state that a node has applied.
 	watch func(n *labNode)
 
+	unseen []string // as Unseen says
+
 	depot *depot // of all nodes, for the test's own use
 }
 
@@ -49,6 +51,9 @@ type labNode struct {
 	applied int
 	cut     bool // it is neither heard nor hears
 	deaf    bool // its log does not go on, but it is heard
+	older   bool // its program knows no Strict rollouts
+
+	lag time.Duration // after which it applies what others have proposed
 
 	settings func(*configsync.Settings) // what is special about it
 }
@@ -179,7 +184,11 @@ func (n *labNode) Propose(_ context.Context, cmd []byte) (uint64, []byte, error)
 	index := uint64(len(n.lab.log))
 	answer := n.catchUpLocked()
 	for _, o := range n.lab.nodes {
-		o.catchUpLocked()
+		if o.lag == 0 || o == n {
+			o.catchUpLocked()
+			continue
+		}
+		time.AfterFunc(o.lag, n.lab.spreadTo(o))
 	}
 	return index, answer, nil
 }
@@ -206,7 +215,7 @@ func (n *labNode) Members() (out []configsync.Member) {
 	defer n.lab.mu.Unlock()
 	for _, o := range n.lab.nodes {
 		out = append(out, configsync.Member{Name: o.name, Role: o.role,
-			Reachable: o.manager != nil && (o == n || !o.cut && !n.cut)})
+			Reachable: o.manager != nil && (o == n || !o.cut && !n.cut), Strict: !o.older})
 	}
 	return out
 }
@@ -217,6 +226,25 @@ func (n *labNode) Leads() bool {
 	defer n.lab.mu.Unlock()
 	i := slices.IndexFunc(n.lab.nodes, func(o *labNode) bool { return o.manager != nil && !o.cut && !o.deaf })
 	return i >= 0 && n.lab.nodes[i] == n || n.lab.allLead && !n.cut && !n.deaf
+}
+
+// spreadTo returns what applies the log to a node.
+func (l *lab) spreadTo(n *labNode) func() { return func() { l.set(func() { n.catchUpLocked() }) } }
+
+// Hold implements configsync.Peers.
+func (n *labNode) Hold(ctx context.Context, member string, rollout uint64) error {
+	m, err := n.reach(member)
+	if err == nil {
+		err = m.Hold(ctx, rollout)
+	}
+	return err
+}
+
+// Unseen implements configsync.Peers.
+func (n *labNode) Unseen() []string {
+	n.lab.mu.Lock()
+	defer n.lab.mu.Unlock()
+	return n.lab.unseen
 }
 
 // reach returns the manager of a node that can be reached from n.

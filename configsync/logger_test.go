@@ -69,7 +69,7 @@ var inquiries = map[string]func(context.Context, *configsync.Manager){
 // notAsked are the other methods: what waits for a release, or has the program's own code run, which may log. begun and
 // closed are for once.
 const notAsked = "Abort Activate Begun Check Close DiffFiles Draft DryRun DryRunRelease EndCanary FollowRollout Mint " +
-	"Publish Put Revoke Rollback Seal Stage StartCanary StartPercentCanary"
+	"Enter Answered Hold Publish Put Revoke Rollback RollbackPlan Seal Stage StartCanary StartPercentCanary"
 
 func getRoot() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
 

@@ -76,6 +76,8 @@ type Canary = state.Canary
 //   - Bake is how long they have to stay well, up to Confirm; 0 = until each was well once.
 //   - Nodes are those of a canary, which StartCanary sets, and Percent is its share of the clients, which
 //     StartPercentCanary sets; Dry is set by DryRun.
+//   - Strict, if it is above 0, has all nodes hold requests for that long at most, so that none is answered from the old
+//     release after any was from the new one; if they cannot, nothing changes. All members have to be reached.
 //   - Restart says how programs are started again if fields of the class restart have other values: Rolling,
 //     Simultaneous or Manual. The Manager says what is due (RestartDue); whoever runs the program does it.
 type Plan = state.Plan

@@ -31,6 +31,7 @@ type Manager struct {
 	catchingUp *catchingUp
 	retaining  *retaining
 	proposing  *proposing
+	holding    *holding
 	driver     *driver
 	overwrites *overwrites
 	writing    *writing
@@ -104,16 +105,17 @@ func (m *Manager) assemble(defaults []*value) {
 	m.usability = &usability{base: b, switching: m.switching}
 	m.board = &board{base: b}
 	m.selfChecks = &selfChecks{base: b, switching: m.switching, usability: m.usability}
+	m.proposing = &proposing{base: b, switching: m.switching}
+	m.holding = &holding{base: b, proposing: m.proposing}
 	m.staging = &staging{base: b, reading: m.reading, supply: m.supply, stock: m.stock, switching: m.switching,
 		board: m.board, selfChecks: m.selfChecks, turn: make(chan struct{}, 1)}
 	if b.settings.Peers == nil {
-		b.settings.Peers = newAlone(b, m.staging, m.selfChecks)
+		b.settings.Peers = newAlone(b, m.staging, m.holding, m.selfChecks)
 	}
 	m.catchingUp = &catchingUp{base: b, switching: m.switching, staging: m.staging}
 	m.retaining = &retaining{base: b, stock: m.stock, switching: m.switching, usability: m.usability,
 		staging: m.staging}
-	m.proposing = &proposing{base: b, switching: m.switching}
-	m.driver = &driver{base: b, board: m.board, proposing: m.proposing}
+	m.driver = &driver{base: b, board: m.board, holding: m.holding, proposing: m.proposing}
 	m.overwrites = &overwrites{base: b, reading: m.reading, supply: m.supply}
 	m.writing = &writing{base: b, reading: m.reading, switching: m.switching, usability: m.usability,
 		restarts: m.restarts, proposing: m.proposing}
@@ -130,6 +132,7 @@ func (m *Manager) start() {
 	}
 	if m.settings.Log != nil {
 		m.wg.Go(m.driver.run)
+		m.wg.Go(m.holding.run)
 	}
 }
 

@@ -12,6 +12,7 @@ type Member struct {
 	Name      string
 	Role      string // ordinary, front or staging; "" = ordinary
 	Reachable bool   // as far as is known
+	Strict    bool   // its program knows Strict rollouts
 }
 
 // Peers are the members of a farm, as one of them sees them. Methods are called concurrently.
@@ -29,12 +30,21 @@ type Peers interface {
 
 	// Confirm has a member do Manager.Confirm. An error says that it gave no answer.
 	Confirm(ctx context.Context, member string, rollout uint64) (Health, error)
+
+	// Hold has a member, which may be this one, do Manager.Hold. It is asked again after an error.
+	Hold(ctx context.Context, member string, rollout uint64) error
+
+	// Unseen returns names of nodes that may serve, as far as is known, and that Members says nothing of: this node has
+	// not seen them since it began, or another one has their name. Of all that have become members before what this
+	// node's machine has of the log, each is in Members, or in Unseen, or has left.
+	Unseen() []string
 }
 
 // alone stands for the peers of a Manager that has none.
 type alone struct {
 	*base
 	staging    *staging
+	holding    *holding
 	selfChecks *selfChecks
 
 	mu   sync.Mutex
@@ -42,8 +52,8 @@ type alone struct {
 	seen map[uint64]time.Time // when others were seen first; guarded by mu
 }
 
-func newAlone(b *base, sg *staging, sc *selfChecks) *alone {
-	return &alone{base: b, staging: sg, selfChecks: sc, mine: map[uint64]bool{}, seen: map[uint64]time.Time{}}
+func newAlone(b *base, sg *staging, h *holding, sc *selfChecks) *alone {
+	return &alone{base: b, staging: sg, holding: h, selfChecks: sc, mine: map[uint64]bool{}, seen: map[uint64]time.Time{}}
 }
 
 // orphan is how long a rollout that somebody else has begun is left to him.
@@ -56,7 +66,7 @@ func (a *alone) began(rollout uint64) {
 }
 
 func (a *alone) Members() []Member {
-	return []Member{{Name: cmp.Or(a.settings.Node, "this"), Role: a.settings.Role, Reachable: true}}
+	return []Member{{Name: cmp.Or(a.settings.Node, "this"), Role: a.settings.Role, Reachable: true, Strict: true}}
 }
 
 func (a *alone) Leads() bool {
@@ -81,3 +91,9 @@ func (a *alone) Stage(ctx context.Context, _ string, rollout uint64, progress fu
 func (a *alone) Confirm(ctx context.Context, _ string, rollout uint64) (Health, error) {
 	return a.selfChecks.confirm(ctx, rollout)
 }
+
+func (a *alone) Hold(ctx context.Context, _ string, rollout uint64) error {
+	return a.holding.hold(ctx, rollout)
+}
+
+func (a *alone) Unseen() []string { return nil }

@@ -81,6 +81,9 @@ func (pb *publishing) propose(ctx context.Context, p Publication) (Result, error
 	if err := pb.areMembers(p.Plan.Nodes); err != nil {
 		return Result{}, err
 	}
+	if err := pb.strictly(p.Write, p.Plan, p.Hold); err != nil {
+		return Result{}, err
+	}
 	if _, err := olderVersion(p.Program, p.Program); p.Program != "" && err != nil {
 		return Result{}, fmt.Errorf("configsync: the version that a release needs: %w", err)
 	}

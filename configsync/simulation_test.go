@@ -214,6 +214,12 @@ func (s *simulation) applied(n *labNode) {
 		}
 		s.activated[node][st.Canary().Release] = true
 	}
+	if id, _ := st.Frozen(); id != 0 && s.sums[-1] < id {
+		s.sums[-1], s.ends["frozen"] = id, s.ends["frozen"]+1
+	}
+	if r := st.Newest(); r.Plan.Strict > 0 && r.Epoch > 0 && s.sums[-2] < r.ID {
+		s.sums[-2], s.ends["switched when held"] = r.ID, s.ends["switched when held"]+1
+	}
 	running := 0
 	for _, r := range st.Rollouts() {
 		if r.Phase < configsync.PhaseDone {
@@ -235,6 +241,9 @@ func (s *simulation) observe(n *labNode) {
 		s.mu.Unlock()
 		if m == nil {
 			continue
+		}
+		if s.chance(3) { // a request, for which Strict rollouts wait
+			s.wg.Go(func() { n.serve(s.ctx, func() { time.Sleep(s.upTo(2 * time.Second)) }) })
 		}
 		ctx := m.Context(context.Background())
 		v, banner, usable := m.View(ctx), site.Get(ctx).Banner, m.Usable() == nil
@@ -360,6 +369,9 @@ func (s *simulation) plan() configsync.Plan {
 		Stage: 30*time.Second + s.upTo(time.Minute), Confirm: time.Second + s.upTo(20*time.Second)}
 	if s.chance(3) {
 		p.Bake = s.upTo(10 * time.Second)
+	}
+	if s.chance(2) {
+		p.Strict, p.Unreachable = time.Millisecond+s.upTo(5*time.Second), configsync.Refuse
 	}
 	return p
 }

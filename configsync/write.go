@@ -93,6 +93,9 @@ const (
 func withDefaults(p Plan) Plan {
 	p.Stage, p.Confirm = cmp.Or(p.Stage, stageTime), max(0, cmp.Or(p.Confirm, confirmTime))
 	p.Bake = min(p.Bake, p.Confirm)
+	if p.Strict > 0 {
+		p.Unreachable = Refuse
+	}
 	return p
 }
 

@@ -356,7 +356,7 @@ func (c Config) clusterConfig(http string, machines map[string]func() cluster.St
 		machineKeyring: keyring.CommandLevel, machineOnce: once.CommandLevel, machineConfig: configsync.CommandLevel}
 	maps.Copy(levels, cc.Levels)
 	cc.Levels = levels
-	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http, tagReleases: "1"}
+	tags := map[string]string{forward.TagApp: c.App, tagHTTP: http, tagReleases: knowsStrict}
 	maps.DeleteFunc(tags, func(_, v string) bool { return v == "" })
 	maps.Copy(tags, cc.Tags)
 	cc.Tags = tags

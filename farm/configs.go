@@ -109,6 +109,7 @@ func (f *Farm) peerMux() *http.ServeMux {
 	mux.HandleFunc(pathStage, f.serveStage)
 	mux.HandleFunc(pathConfirm, f.serveConfirm)
 	mux.HandleFunc(pathFollow, f.serveFollow)
+	mux.HandleFunc(pathHold, f.serveHold)
 	mux.HandleFunc(pathRestart, f.serveRestart)
 	return mux
 }

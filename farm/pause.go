@@ -86,10 +86,18 @@ func (f *Farm) provePresent(ctx context.Context) error {
 	return nil
 }
 
-// present is the middleware that lets no request through to the application on a node that may have been left
-// behind, nor one of a strict route on a node that is isolated: another one has to answer then.
+// present is the middleware that lets no request through to the application while a Strict rollout holds them, nor on
+// a node that may have been left behind, nor one of a strict route on a node that is isolated: another one has to answer then.
 func (f *Farm) present(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// First of all: what is looked at below, and behind it, is what was in force when the request began, or later.
+		if err := f.configs.Enter(r.Context()); err != nil {
+			f.elsewhere(w, r, fmt.Errorf("the request was held: %w", err))
+			return
+		}
+		a := &beginning{ResponseWriter: w, count: f.configs}
+		defer a.over()
+		w = a
 		if !f.pulse.ran(time.Now()) {
 			if err := f.provePresent(r.Context()); err != nil {
 				f.elsewhere(w, r, fmt.Errorf("this process did not run for a while, and does not know yet what it "+

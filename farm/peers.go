@@ -17,14 +17,19 @@ import (
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
-// tagReleases is gossiped by nodes that take part in rollouts.
-const tagReleases = "releases"
+// tagReleases is gossiped by nodes that take part in rollouts: knowsStrict, or 1 by programs that know no Strict
+// rollouts.
+const (
+	tagReleases = "releases"
+	knowsStrict = "2"
+)
 
 // Paths of what nodes ask each other about releases.
 const (
 	pathStage   = "/rollout/stage"
 	pathConfirm = "/rollout/confirm"
 	pathFollow  = "/rollout/follow"
+	pathHold    = "/rollout/hold"
 )
 
 // peers are the members of the farm, as releases see them. It is a configsync.Peers.
@@ -33,13 +38,15 @@ type peers struct{ f *Farm }
 // Members returns those who take part in rollouts: the nodes with this package, but for those that have left.
 func (p peers) Members() []configsync.Member { return takePart(p.f.node.State()) }
 
-// takePart is Members. A node that has come back without its data is a member twice, by one name: once dead.
+// takePart is Members. A node that has come back without its data is a member twice, by one name: once dead. One that is
+// dead and no member any more, since an operator has said that it will not come back, is none.
 func takePart(st cluster.State) (out []configsync.Member) {
 	for _, m := range st.Members {
-		if m.Tags[tagReleases] == "" || m.Status == cluster.Left {
+		if m.Tags[tagReleases] == "" || m.Status == cluster.Left || m.Status == cluster.Dead && m.Vote == "" {
 			continue
 		}
-		is := configsync.Member{Name: m.Name, Role: string(m.Role), Reachable: m.Status == cluster.Alive}
+		is := configsync.Member{Name: m.Name, Role: string(m.Role), Reachable: m.Status == cluster.Alive,
+			Strict: m.Tags[tagReleases] == knowsStrict}
 		switch i := slices.IndexFunc(out, func(o configsync.Member) bool { return o.Name == m.Name }); {
 		case i < 0:
 			out = append(out, is)
@@ -131,13 +138,17 @@ func (p peers) here(member string) bool {
 	return self.Name == member
 }
 
-// ask asks a member about a rollout. The answer's status is 200.
-func (p peers) ask(ctx context.Context, member, path string, rollout uint64) (*http.Response, error) {
+// ask asks a member about a rollout; more are further parameters, each with its value behind it. The answer's status is 200.
+func (p peers) ask(ctx context.Context, member, path string, rollout uint64, more ...string) (
+	*http.Response, error) {
 	id, err := p.idOf(member)
 	if err != nil {
 		return nil, err
 	}
 	url := urlOf(id, path) + "?id=" + strconv.FormatUint(rollout, 10)
+	for i := 0; i+1 < len(more); i += 2 {
+		url += "&" + more[i] + "=" + more[i+1]
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {
 		return nil, err

@@ -28,11 +28,30 @@ func TestRolloutsHaveSomebody(t *testing.T) {
 // TestMembersTakePartOnce: a node that lost its data is a member twice for a while, and is asked once.
 func TestMembersTakePartOnce(t *testing.T) {
 	with := map[string]string{tagReleases: "1"}
-	st := cluster.State{Members: []cluster.Member{{ID: "1", Name: "n1", Status: cluster.Dead, Tags: with},
+	st := cluster.State{Members: []cluster.Member{{ID: "1", Name: "n1", Status: cluster.Dead, Vote: cluster.Voter, Tags: with},
 		{ID: "2", Name: "n1", Status: cluster.Alive, Tags: with},
-		{ID: "3", Name: "n1", Status: cluster.Dead, Tags: with},
+		{ID: "3", Name: "n1", Status: cluster.Dead, Vote: cluster.Voter, Tags: with},
+		{ID: "6", Name: "n6", Status: cluster.Dead, Tags: with},
 		{ID: "4", Name: "n2", Status: cluster.Left, Tags: with}, {ID: "5", Name: "n3", Status: cluster.Alive}}}
-	if got := fmt.Sprint(takePart(st)); got != "[{n1  true}]" {
+	if got := fmt.Sprint(takePart(st)); got != "[{n1  true false}]" {
+		t.Error(got)
+	}
+}
+
+// TestMayServe: for a Strict rollout it is not enough that a name is there. A node that another one has taken the name
+// of, and one that nobody has seen, belong to the farm, and may serve. One that was removed does not.
+func TestMayServe(t *testing.T) {
+	with := map[string]string{tagReleases: knowsStrict}
+	st := cluster.State{Unseen: []string{"0f"}, Members: []cluster.Member{
+		{ID: "1", Name: "n1", Status: cluster.Dead, Vote: cluster.Voter, Tags: with},
+		{ID: "2", Name: "n1", Status: cluster.Alive, Vote: cluster.Voter, Tags: with},
+		{ID: "3", Name: "n2", Status: cluster.Alive, Vote: cluster.Nonvoter, Tags: map[string]string{tagReleases: "1"}},
+		{ID: "4", Name: "n2", Status: cluster.Dead, Tags: with},
+		{ID: "5", Name: "n3", Status: cluster.Dead, Vote: cluster.Voter, Tags: with}}}
+	if got := fmt.Sprint(mayServe(st)); got != "[0f another n1]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(takePart(st)); got != "[{n1  true true} {n2  true false} {n3  false true}]" {
 		t.Error(got)
 	}
 }

@@ -144,7 +144,7 @@ func (f *Farm) canary(w http.ResponseWriter, r *http.Request, q order.ReleaseAct
 }
 
 func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseRollback) {
-	how, err := howOf(q.Restart)
+	plan, err := planOf(order.RolloutPlan{Restart: q.Restart, Strict: q.Strict})
 	if err != nil {
 		writeError(w, &order.ReleaseError{Kind: order.KindInvalid, Text: err.Error()})
 		return
@@ -159,7 +159,7 @@ func (f *Farm) rollback(w http.ResponseWriter, r *http.Request, q order.ReleaseR
 				return res, err
 			}
 		}
-		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, configsync.Plan{Restart: how})
+		return f.configs.Activate(ctx, configsync.Write(q.ConfigWrite), release, plan)
 	})
 }
 

@@ -94,7 +94,7 @@ func (f *Farm) followKey(ctx context.Context, out *lines, key string) {
 func rolloutOrder(p configsync.Progress) *order.Rollout {
 	r := p.Rollout
 	out := &order.Rollout{ID: r.ID, Release: r.Release, Epoch: r.Epoch, Phase: r.Phase.String(), Who: r.Who, Why: r.Why,
-		Begun: r.Begun, Switched: r.Switched, Ended: r.Ended, Percent: r.Plan.Percent,
+		Begun: r.Begun, Frozen: r.Frozen, Switched: r.Switched, Ended: r.Ended, Percent: r.Plan.Percent,
 		Unconfirmed: r.Unconfirmed, By: r.By, Reason: r.Reason, Awaited: awaited(r)}
 	for _, n := range p.Nodes {
 		out.Nodes = append(out.Nodes, order.RolloutNode{Node: n.Node, Step: n.Step.String(), Have: n.Have, Size: n.Size,
@@ -167,7 +167,8 @@ func planOf(o order.RolloutPlan) (p configsync.Plan, err error) {
 	for _, d := range []struct {
 		text string
 		to   *time.Duration
-	}{{o.Wait, &p.Wait}, {o.Stage, &p.Stage}, {o.Confirm, &p.Confirm}, {o.Bake, &p.Bake}} {
+	}{{o.Wait, &p.Wait}, {o.Stage, &p.Stage}, {o.Confirm, &p.Confirm}, {o.Bake, &p.Bake},
+		{o.Strict, &p.Strict}} {
 		if d.text == "" || d.to == &p.Confirm && d.text == "none" {
 			continue
 		}

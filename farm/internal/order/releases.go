@@ -27,6 +27,7 @@ type RolloutPlan struct {
 	Confirm     string `json:"confirm,omitempty"` // none = the nodes are not asked
 	Bake        string `json:"bake,omitempty"`
 	Restart     string `json:"restart,omitempty"` // rolling, simultaneous or manual; "" = rolling
+	Strict      string `json:"strict,omitempty"`  // how long requests are held at most; "" = they are not
 }
 
 // ReleaseActivate puts a release in force that is kept. With Overwrite, also one that undoes what was changed in the
@@ -52,7 +53,8 @@ type ReleasePreview struct {
 type ReleaseRollback struct {
 	ConfigWrite
 	To      uint64 `json:"to"`                // the epoch; 0 = the one before the one in force
-	Restart string `json:"restart,omitempty"` // as in a plan
+	Restart string `json:"restart,omitempty"` // as in a plan, and so is Strict
+	Strict  string `json:"strict,omitempty"`
 }
 
 // RolloutEnd ends a rollout, or a canary by its rollout.
@@ -78,6 +80,7 @@ type Rollout struct {
 	Who         string        `json:"who"`
 	Why         string        `json:"why"`
 	Begun       time.Time     `json:"begun"`
+	Frozen      time.Time     `json:"frozen,omitzero"` // since when all nodes hold requests for it, or when they began to
 	Switched    time.Time     `json:"switched,omitzero"`
 	Ended       time.Time     `json:"ended,omitzero"`
 	Percent     uint64        `json:"percent,omitempty"`     // of the clients, for whom it is; 0 = all, or nodes

@@ -37,5 +37,6 @@ var unprovoked = map[string]string{
 	"taken back after the switch":                          "takes the time of a confirm window; publish_test.go of examples",
 	"the signature does not fit":                           "takes an order that was changed on the way",
 	"not what was signed for":                              "takes an order that was changed on the way",
+	"requests are held until all nodes switch":             "is the 503 of a client",
 	"made at another time":                                 "takes a machine whose clock is wrong",
 }

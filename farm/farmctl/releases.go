@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
+	"github.com/seed48eb2e21/webfarm/configsync"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 )
 
@@ -20,7 +21,7 @@ type releaseCall struct {
 	client   *admin.Client
 	program  *programClient
 	why, who string
-	plan     order.RolloutPlan // rollback uses Restart alone
+	plan     order.RolloutPlan // rollback uses Restart and Strict alone
 	showing  string            // names of the nodes of a canary
 	percent  uint64            // of the clients that are shown one
 
@@ -75,6 +76,33 @@ func (c *releaseCall) activateFlags() {
 const restartUsage = "`how` nodes are restarted if fields change that need it: rolling, one after the other; " +
 	"simultaneous; or manual, which leaves it to you; default rolling"
 
+// strictFlag defines -strict, which may be given without a value.
+func (c *releaseCall) strictFlag() {
+	c.flags.Var(&strictFlag{to: &c.plan.Strict}, "strict", "have all nodes hold requests for a moment, so that none is "+
+		"answered from the old release after any was from the new one; -strict=2s holds them for 2s at most, or nothing "+
+		"changes; default 500ms")
+}
+
+// strictFlag is the value of -strict.
+type strictFlag struct{ to *string }
+
+func (s *strictFlag) String() string { return "" }
+
+// IsBoolFlag has -strict be enough.
+func (s *strictFlag) IsBoolFlag() bool { return true }
+
+// Set takes a time, or the default.
+func (s *strictFlag) Set(text string) error {
+	switch text {
+	case "true":
+		text = configsync.DefaultStrict.String()
+	case "false":
+		text = ""
+	}
+	*s.to = text
+	return nil
+}
+
 func (c *releaseCall) restartFlag() { c.flags.StringVar(&c.plan.Restart, "restart", "", restartUsage) }
 
 func releasesVerb() *verb {
@@ -101,8 +129,17 @@ func activateVerb() *verb {
 		short: "put a release in force that is kept, on all nodes at once",
 		long: `
 Has all nodes make a release ready and then switches them to it, all at one index of the log. If a node refuses,
-nothing changes anywhere. With the release of a canary, that is promoted to all nodes.`,
-		define: defineRelease((*releaseCall).activateFlags, (*releaseCall).activate),
+nothing changes anywhere. With the release of a canary, that is promoted to all nodes.
+
+With -strict no node answers a request from the old release once any node has answered one from the new release. For
+that all nodes hold new requests until those before have an answer that has begun: for a moment, and 500ms at most
+unless -strict=2s says otherwise. If that is not enough, nothing changes, and the command can be given again. Every
+node of the farm has to be reached. What lasts, such as a download or a stream of events, is not waited for, and goes on
+with the release that it has begun with.`,
+		define: defineRelease(func(c *releaseCall) {
+			c.activateFlags()
+			c.strictFlag()
+		}, (*releaseCall).activate),
 	}
 }
 
@@ -113,10 +150,11 @@ func rollbackVerb() *verb {
 		long: `
 Puts the release of an earlier epoch in force again, as a new epoch: without an argument, the one before the one in
 force. It goes the same way as a new release: every node has to be ready first. farmctl config history lists the
-epochs.`,
+epochs. With -strict it is as farmctl activate -strict.`,
 		define: defineRelease(func(c *releaseCall) {
 			c.whyFlags()
 			c.restartFlag()
+			c.strictFlag()
 		}, (*releaseCall).rollback),
 	}
 }
@@ -155,6 +193,9 @@ whether they are well, the farm goes back to the release before.`,
 
 // checkUnreachable returns an error if -unreachable is none of what there is.
 func (c *releaseCall) checkUnreachable() error {
+	if u := c.plan.Unreachable; c.plan.Strict != "" && (u == "proceed" || u == "fence") {
+		return usage("-strict and -unreachable %s exclude each other: a node that cannot be reached may go on to serve", u)
+	}
 	switch c.plan.Unreachable {
 	case "", "proceed", "fence", "refuse":
 		return nil
@@ -357,7 +398,7 @@ func (c *releaseCall) rollback(ctx context.Context) (err error) {
 	if q.ConfigWrite, _, err = c.write(ctx); err != nil {
 		return err
 	}
-	q.Why, q.Restart = cmp.Or(q.Why, "rollback"), c.plan.Restart
+	q.Why, q.Restart, q.Strict = cmp.Or(q.Why, "rollback"), c.plan.Restart, c.plan.Strict
 	return c.rollout(ctx, order.PathRollback, q)
 }
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/signal"
@@ -24,21 +25,22 @@ import (
 const holderEnv = "WEBFARM_E2E_HOLDER"
 
 // justServes, as its value, is for a node without the singleton; streams for one that has event streams, WebSockets and
-// uploads besides.
+// uploads besides; slowPages for one with a page that takes its time.
 const (
 	justServes = "site"
 	streams    = "streams"
+	slowPages  = "slow"
 )
 
 // holder returns the exit code of the process.
 func holder() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	fs := flag.NewFlagSet("holder", flag.ExitOnError)
-	cfg := web.Flags(fs)
-	fs.Bool("node", true, "")
-	fs.Bool("leashed", true, "")
-	fs.Parse(os.Args[1:])
+	flags := flag.NewFlagSet("holder", flag.ExitOnError)
+	cfg := web.Flags(flags)
+	flags.Bool("node", true, "")
+	flags.Bool("leashed", true, "")
+	flags.Parse(os.Args[1:])
 	cfg.App = "shop"
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { // ends with the process at the latest
@@ -48,7 +50,7 @@ func holder() int {
 	f, err := web.Open(*cfg)
 	if err == nil {
 		defer f.Close()
-		if v := os.Getenv(holderEnv); v != justServes && v != streams {
+		if v := os.Getenv(holderEnv); v != justServes && v != streams && v != slowPages {
 			err = f.Singleton("hold", hold)
 		}
 		if err == nil {
@@ -89,6 +91,13 @@ func uptime() int64 {
 	return n
 }
 
+func errorText(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 func holderRoutes(f *web.Farm) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", f.Content())
@@ -105,6 +114,18 @@ func holderRoutes(f *web.Farm) http.Handler {
 	})
 	if os.Getenv(holderEnv) == streams {
 		streamRoutes(mux)
+	}
+	if os.Getenv(holderEnv) == slowPages {
+		mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
+			page, err := fs.ReadFile(f.FS(r.Context()), "public/index.html")
+			if r.URL.Query().Has("begun") {
+				http.NewResponseController(w).Flush()
+			}
+			if fmt.Println("slow begins"); r.URL.Query().Has("wait") {
+				<-r.Context().Done()
+			}
+			fmt.Fprintf(w, "%s%v", page, errorText(err))
+		})
 	}
 	mux.HandleFunc("GET /lock", func(w http.ResponseWriter, r *http.Request) {
 		l, err := f.Lock(r.Context(), "x")

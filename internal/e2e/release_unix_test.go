@@ -37,14 +37,17 @@ type newsroom struct {
 }
 
 // openNewsroom returns a newsroom for a farm of so many nodes that have published number 1.
-func openNewsroom(t *testing.T, nodes int) *newsroom {
+func openNewsroom(t *testing.T, nodes int) *newsroom { return openNewsroomAs(t, nodes, justServes) }
+
+// openNewsroomAs is openNewsroom of nodes that are holders of a kind.
+func openNewsroomAs(t *testing.T, nodes int, kind string) *newsroom {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := newFarm(t, nodes, true)
-	f.env = append(f.env, holderEnv+"="+justServes)
+	f.env = append(f.env, holderEnv+"="+kind)
 	for _, n := range f.nodes {
 		n.bin = self
 	}
@@ -61,14 +64,20 @@ func openNewsroom(t *testing.T, nodes int) *newsroom {
 func (r *newsroom) publish(by *node) {
 	r.f.t.Helper()
 	next := r.last.Load() + 1
-	page := filepath.Join(r.dir, "public", "index.html")
-	if err := os.WriteFile(page, []byte(strconv.FormatInt(next, 10)), 0o644); err != nil {
-		r.f.t.Fatal(err)
-	}
+	r.write(next)
 	if code, out, errs := by.runCtl("publish", "-timeout", "2m", r.dir); code != 0 {
 		r.f.t.Fatalf("number %d by %s: exit code %d\n%s%s", next, by.name, code, out, errs)
 	}
 	r.last.Store(next)
+}
+
+// write writes a number as the page.
+func (r *newsroom) write(next int64) {
+	r.f.t.Helper()
+	page := filepath.Join(r.dir, "public", "index.html")
+	if err := os.WriteFile(page, []byte(strconv.FormatInt(next, 10)), 0o644); err != nil {
+		r.f.t.Fatal(err)
+	}
 }
 
 // read returns the number that a node shows.

@@ -232,6 +232,28 @@ func TestLessForThoseWhoGiveUp(t *testing.T) {
 	}
 }
 
+// An origin takes note of it when the callers of a batch have given up: then, and not when the leader has
+// gone.
+func TestGivingUpIsNoted(t *testing.T) {
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	for err, want := range map[error]int{context.Canceled: 70, wire.ErrNotLeader: 100} {
+		o := &originator{wake: make(chan struct{}, 1)}
+		o.flow.aloft = load{100, 1000}
+		o.flow.begin("a")
+		began := time.Now().Add(-200 * time.Millisecond)
+		o.answered(gaveUp, "a", load{100, 1 << 20}, 50, began, nil)
+		ctx := t.Context()
+		if errors.Is(err, context.Canceled) {
+			ctx = gaveUp
+		}
+		o.answered(ctx, "a", load{}, 50, began, err)
+		if o.flow.most() != want {
+			t.Errorf("%v: %d may be under way, and not %d", err, o.flow.most(), want)
+		}
+	}
+}
+
 // A program that knows no credits says so, certainly; it gets all by the call that it knows, as much as ever,
 // and is asked once.
 func TestLeaderThatGivesNoCredits(t *testing.T) {

@@ -135,11 +135,7 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 	}
 	cert := cs.PeerCertificates[0]
 	farm, node, nameErr := parsePeerName(cert)
-	_, err := cert.Verify(x509.VerifyOptions{
-		Roots:       t.roots,
-		CurrentTime: checkedAt, // see the package comment
-		KeyUsages:   []x509.ExtKeyUsage{usage},
-	})
+	err := t.vouch(cert, usage)
 	switch {
 	case nameErr != nil:
 		return nameErr
@@ -155,6 +151,23 @@ func (t *Trust) verify(cs tls.ConnectionState, wantNode string, usage x509.ExtKe
 		return fmt.Errorf("%w: %q, not %q", ErrWrongNode, node, wantNode)
 	}
 	return nil
+}
+
+// vouch returns nil if an authority of the farm has signed a certificate for that use.
+func (t *Trust) vouch(cert *x509.Certificate, usage x509.ExtKeyUsage) error {
+	p := proofOf(cert, usage)
+	if t.known.has(p) {
+		return nil
+	}
+	_, err := cert.Verify(x509.VerifyOptions{
+		Roots:       t.roots,
+		CurrentTime: checkedAt, // see the package comment
+		KeyUsages:   []x509.ExtKeyUsage{usage},
+	})
+	if err == nil {
+		t.known.add(p)
+	}
+	return err
 }
 
 // signedFor reports whether a certificate would be good in a farm of another name that has a secret of this

@@ -51,7 +51,7 @@ var (
 	checkedAt = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Trust holds what a farm's secrets stand for. It does not change and may be used by many goroutines.
+// Trust holds what a farm's secrets stand for. That does not change. It may be used by many goroutines.
 type Trust struct {
 	farm   string
 	keys   []string // the secrets
@@ -59,6 +59,7 @@ type Trust struct {
 	signer authority
 	roots  *x509.CertPool // the authorities of all secrets
 	admins admins
+	known  known
 }
 
 // authority is a certificate authority computed from a secret. It is the same on every node.

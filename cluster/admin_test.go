@@ -196,6 +196,15 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 			voters, alive := l.farm(live).Voters()
 			return voters == 2 && alive == 2
 		})
+		removed := func() bool { // whoever leads was told
+			return slices.ContainsFunc(l.nodes[:2], func(n *labNode) bool {
+				m, _ := n.State().Member(dead.ID())
+				return m.Removed
+			})
+		}
+		if !removed() {
+			t.Error("nobody knows that an operator has removed it")
+		}
 		live.must("append x 1")
 		l.cut(l.nodes[0], &labNode{ip: "10.0.0.99"})
 		time.Sleep(10 * time.Second)
@@ -206,6 +215,9 @@ func TestOperatorCannotCostQuorum(t *testing.T) {
 		l.net.Heal()
 		dead.start() // it was not told; it is taken in again
 		l.ready(dead)
+		if removed() {
+			t.Error("it is back, and counts as removed")
+		}
 	})
 }
 

@@ -125,5 +125,6 @@ func (o *operators) bury(ctx context.Context, node string) error {
 		o.log.Warn("an operator had a dead member removed", keyPeer, m.Name, keyServer, srv.ID)
 		o.changed.Notify()
 	}
+	o.directory.End(node)
 	return nil
 }

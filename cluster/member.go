@@ -54,6 +54,11 @@ type Member struct {
 	Level   int               // the highest protocol level it speaks, as last heard
 	Applied uint64            // the index it had applied when last heard
 	Tags    map[string]string // see SetTag
+
+	// Removed says that an operator has told this node that the member is over (farmctl leave -dead). One that
+	// is Dead, without a Vote and not Removed was given up by the farm after its silence, and may run behind a
+	// cut line. The node that leads is told; others may not know.
+	Removed bool
 }
 
 // State is what a node knows of its cluster at one moment. It is a copy: keep it, change it.
@@ -138,7 +143,8 @@ func voteOf(s raft.ServerSuffrage) Vote {
 func (m *members) member(s *roster.Sighting, votes map[string]Vote) Member {
 	out := Member{ID: s.Node, Name: s.Name, Addr: s.Addr, Role: Role(s.Role), Vote: votes[s.Server()],
 		Status:  Status(s.Status),
-		Version: s.Version, Level: int(s.MaxProtocol), Applied: s.Applied, Tags: maps.Clone(s.Tags)}
+		Version: s.Version, Level: int(s.MaxProtocol), Applied: s.Applied, Tags: maps.Clone(s.Tags),
+		Removed: m.directory.Over(s.Gossip)}
 	if s.Node == m.id {
 		out.Applied = m.progress.load()
 	}

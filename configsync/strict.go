@@ -48,7 +48,10 @@ func (b *base) inTheWay() string {
 			older = append(older, m.Name)
 		}
 	}
-	unseen := b.settings.Peers.Unseen()
+	var unseen []string
+	if b.settings.Peers.Leads() { // which is told what operators have removed; it looks again before anything is held
+		unseen = b.settings.Peers.Unseen()
+	}
 	switch {
 	case len(older) > 0:
 		return fmt.Sprintf("%s: the program there knows no Strict rollouts; upgrade it, or go on without Strict",

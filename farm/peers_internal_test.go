@@ -39,19 +39,23 @@ func TestMembersTakePartOnce(t *testing.T) {
 }
 
 // TestMayServe: for a Strict rollout it is not enough that a name is there. A node that another one has taken the name
-// of, and one that nobody has seen, belong to the farm, and may serve. One that was removed does not.
+// of, one that nobody has seen, and one that the farm has given up may serve. One that an operator has removed does not.
 func TestMayServe(t *testing.T) {
 	with := map[string]string{tagReleases: knowsStrict}
 	st := cluster.State{Unseen: []string{"0f"}, Members: []cluster.Member{
 		{ID: "1", Name: "n1", Status: cluster.Dead, Vote: cluster.Voter, Tags: with},
 		{ID: "2", Name: "n1", Status: cluster.Alive, Vote: cluster.Voter, Tags: with},
 		{ID: "3", Name: "n2", Status: cluster.Alive, Vote: cluster.Nonvoter, Tags: map[string]string{tagReleases: "1"}},
-		{ID: "4", Name: "n2", Status: cluster.Dead, Tags: with},
+		{ID: "4", Name: "n2", Status: cluster.Dead, Tags: with, Removed: true},
+		{ID: "6", Name: "n4", Addr: "a:1", Status: cluster.Dead, Tags: with},
+		{ID: "7", Name: "n5", Addr: "a:2", Status: cluster.Alive, Vote: cluster.Voter, Tags: with},
+		{ID: "8", Name: "n5", Addr: "a:2", Status: cluster.Dead, Tags: with}, // the process of before
 		{ID: "5", Name: "n3", Status: cluster.Dead, Vote: cluster.Voter, Tags: with}}}
-	if got := fmt.Sprint(mayServe(st)); got != "[0f another n1]" {
+	if got := fmt.Sprint(mayServe(st)); got != "[0f another n1 n4, which was silent for so long that "+
+		"the farm has given it up]" {
 		t.Error(got)
 	}
-	if got := fmt.Sprint(takePart(st)); got != "[{n1  true true} {n2  true false} {n3  false true}]" {
+	if got := fmt.Sprint(takePart(st)); got != "[{n1  true true} {n2  true false} {n5  true true} {n3  false true}]" {
 		t.Error(got)
 	}
 }

@@ -45,6 +45,26 @@ func (d *departed) add(run string) {
 	d.runs[run] = true
 }
 
+// End notes that an operator has said of all runs of a node that were heard, and are not alive, that they
+// are over.
+func (d *Directory) End(node string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for run, s := range d.runs[node] {
+		if s.Status != Alive {
+			d.over.add(run)
+		}
+	}
+}
+
+// Over reports whether an operator has said of a run that it is over, and nobody has heard it since.
+func (d *Directory) Over(run string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.heard[run]
+	return d.over.runs[run] && (s == nil || s.Status != Alive)
+}
+
 // Departed reports whether a run has said goodbye.
 func (d *Directory) Departed(run string) bool {
 	d.mu.Lock()

@@ -22,6 +22,7 @@ type Directory struct {
 	at    map[string]string    // server ID -> where it was alive
 	ended map[string]bool      // server IDs that have said, after the end of their Raft, that they stop
 	gone  departed             // runs that have said goodbye
+	over  departed             // runs of which an operator has said that they are over
 
 	// patience is how long lower heights are kept: nobody waits longer for the answer to what was said before
 	// the news.
@@ -42,7 +43,8 @@ type height struct {
 func New(patience time.Duration) *Directory {
 	return &Directory{patience: patience, heard: map[string]*Sighting{}, runs: map[string]runs{},
 		saved: map[string]string{}, most: map[string][]height{},
-		at: map[string]string{}, ended: map[string]bool{}, gone: newDeparted()}
+		at: map[string]string{}, ended: map[string]bool{}, gone: newDeparted(),
+		over: newDeparted()}
 }
 
 // Hear takes in the news of a run and returns what was known of it before.

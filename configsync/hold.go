@@ -35,6 +35,7 @@ type holding struct {
 	*base
 	proposing *proposing
 	running   atomic.Int64 // requests that have begun, and are not answered
+	kept      atomic.Int64 // requests that were held since the last freeze
 
 	mu   sync.Mutex
 	seen sight // for which rollout requests are held, and since when this node knows; guarded by mu
@@ -59,6 +60,7 @@ func (h *holding) enter(ctx context.Context) error {
 			return nil
 		}
 		h.running.Add(-1)
+		h.kept.Add(1)
 		if err := h.awaitEnd(ctx, rollout, most); err != nil {
 			return err
 		}
@@ -130,10 +132,16 @@ func unanswered(n int64) string {
 // run has a hold that takes too long be ended by the log, until the Manager is closed. No node ends it by itself: the
 // switch may be in the log by then.
 func (h *holding) run() {
-	for h.ctx.Err() == nil {
+	for was := uint64(0); h.ctx.Err() == nil; {
 		news := h.changed()
 		again := lookEvery
-		if rollout, most := h.state().Frozen(); rollout != 0 {
+		rollout, most := h.state().Frozen()
+		if was != 0 && was != rollout {
+			r, _ := h.state().Rollout(was)
+			h.log.Info("requests were held", "rollout", was, "for", time.Since(h.since(was)).Round(time.Microsecond),
+				"requests", h.kept.Swap(0), "then", r.Phase.String())
+		}
+		if was = rollout; rollout != 0 {
 			if again = time.Until(h.since(rollout).Add(most + overtime)); again <= 0 {
 				h.giveUp(rollout, most)
 				again = decideTick

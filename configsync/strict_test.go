@@ -218,6 +218,20 @@ func TestStrictTakesTooLong(t *testing.T) {
 			t.Error(n, err)
 		}
 		l.want("1")
+		if n, err := l.nodes[1].manager.Put(t.Context(), configsync.Change{Write: configsync.Write{Epoch: 3},
+			Set: configsync.Files{"site.yaml": "banner: \"3\"\n"}, Strict: time.Second}); err != nil || n != 4 {
+			t.Error(n, err)
+		}
+		if r := l.nodes[0].local().State().Newest(); r.Frozen.IsZero() {
+			t.Errorf("%+v", r)
+		}
+		l.want("3")
+		l.nodes[1].cutOff(true)
+		if _, err := l.nodes[0].manager.Put(t.Context(), configsync.Change{Write: configsync.Write{Epoch: 4},
+			Set: configsync.Files{"site.yaml": "banner: \"4\"\n"}, Strict: time.Second}); !errors.Is(err, configsync.ErrRefused) {
+			t.Error(err)
+		}
+		l.nodes[1].cutOff(false)
 	})
 }
 

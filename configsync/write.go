@@ -34,6 +34,9 @@ type Change struct {
 
 	// Restart says how programs are started again, if fields of the class restart change.
 	Restart Restarts
+
+	// Strict has all nodes hold requests for that long at most, as Plan.Strict does; 0 = they do not.
+	Strict time.Duration
 }
 
 // Put changes files of what is in force, has all members make ready what comes out, and switches every node to
@@ -48,8 +51,11 @@ type Change struct {
 // ErrUncertain nobody knows: also where a rollout has begun, and goes on without anybody who waits for it here. With
 // the same Key it can be asked for again, on any node.
 func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
-	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true,
-		Plan: withDefaults(Plan{Restart: c.Restart})}
+	plan := Plan{Restart: c.Restart, Strict: c.Strict}
+	if err := m.publishing.strictly(c.Write, plan, false); err != nil {
+		return 0, err
+	}
+	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true, Plan: withDefaults(plan)}
 	r, err := m.writing.write(ctx, c.Write, cmd.Append(nil), func(s *state.State) (Files, error) {
 		return inForce(s).With(c), nil
 	})

@@ -117,11 +117,11 @@ func (f *Farm) tryChange(w order.ConfigWrite, to func(configsync.Files) (configs
 
 func (f *Farm) configPut(ctx context.Context, c order.ConfigChange) (order.ConfigDone, error) {
 	change := configsync.Change{Write: configsync.Write(c.ConfigWrite), Set: c.Set, Remove: c.Remove}
-	how, err := howOf(c.Restart)
+	plan, err := planOf(order.RolloutPlan{Restart: c.Restart, Strict: c.Strict})
 	if err != nil {
 		return order.ConfigDone{}, err
 	}
-	change.Restart = how
+	change.Restart, change.Strict = plan.Restart, plan.Strict
 	done, err := f.tryChange(c.ConfigWrite, func(files configsync.Files) (configsync.Files, error) {
 		return files.With(change), nil
 	})
@@ -160,7 +160,7 @@ func (f *Farm) doneBefore(done order.ConfigDone, key string) order.ConfigDone {
 }
 
 func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.ConfigDone, error) {
-	how, err := howOf(c.Restart)
+	plan, err := planOf(order.RolloutPlan{Restart: c.Restart, Strict: c.Strict})
 	if err != nil {
 		return order.ConfigDone{}, err
 	}
@@ -177,7 +177,7 @@ func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.Co
 		done.Epoch, err = f.configs.Rollback(ctx, configsync.Write(c.ConfigWrite), c.To)
 		return f.doneBefore(done, c.Key), err
 	}
-	res, err := f.configs.Activate(ctx, configsync.Write(c.ConfigWrite), release, configsync.Plan{Restart: how})
+	res, err := f.configs.Activate(ctx, configsync.Write(c.ConfigWrite), release, plan)
 	done.Epoch = res.Epoch
 	return done, err
 }

@@ -51,7 +51,8 @@ A change is checked by the node that takes it, for all kinds of nodes. What is w
 and field, and has changed nothing. If somebody else was faster, set and unset try again; everything else is
 refused. -dry-run says what a change would do. Fields marked RESTART have their effect when a node is
 restarted, which the farm does by itself, one after the other, as long as it can do without each; -restart
-simultaneous restarts all at once, and -restart manual leaves it to you.`,
+simultaneous restarts all at once, and -restart manual leaves it to you. With -strict nobody is shown an old price
+once anybody was shown a new one: farmctl help activate says how.`,
 		define: func(c *call) func(context.Context) error {
 			k := &configCall{call: c}
 			c.flags.StringVar(&k.why, "m", "", "`why` it is changed, kept with the epoch")
@@ -62,6 +63,7 @@ simultaneous restarts all at once, and -restart manual leaves it to you.`,
 			c.flags.StringVar(&k.path, "path", "", "set, unset, explain: a `path` of URLs, such as /shop/")
 			c.flags.StringVar(&k.of, "of", "", "explain: the `node` that is meant; default the one that answers")
 			c.flags.StringVar(&k.restart, "restart", "", restartUsage)
+			c.flags.Var(&strictFlag{to: &k.strict}, "strict", strictUsage)
 			c.flags.BoolVar(&k.print, "print", false, "secret: print it sealed, and change nothing")
 			c.flags.Uint64Var(&k.epoch, "epoch", 0, "get: the `epoch`; default the one in force")
 			return k.run
@@ -74,7 +76,7 @@ type configCall struct {
 	*call
 	client                    *admin.Client
 	why, who, layer, path, of string
-	restart                   string
+	restart, strict           string
 	dry, print                bool
 	epoch                     uint64
 }
@@ -183,7 +185,8 @@ func (c *configCall) change(ctx context.Context, epoch uint64, set map[string]st
 // putFiles has files changed that were looked at in an epoch.
 func (c *configCall) putFiles(ctx context.Context, epoch uint64, set map[string]string, remove []string) (
 	done order.ConfigDone, err error) {
-	w := order.ConfigChange{ConfigWrite: c.write(epoch), Set: set, Remove: remove, Dry: c.dry, Restart: c.restart}
+	w := order.ConfigChange{ConfigWrite: c.write(epoch), Set: set, Remove: remove, Dry: c.dry, Restart: c.restart,
+		Strict: c.strict}
 	if err := c.asked(ctx, order.ConfigPut, w, &done); err != nil {
 		return done, err
 	}
@@ -288,7 +291,8 @@ func (c *configCall) rollback(ctx context.Context, args []string) error {
 		w.Why = fmt.Sprintf("rollback to epoch %d", to)
 	}
 	var done order.ConfigDone
-	if err := c.asked(ctx, order.ConfigRollback, order.ConfigBack{ConfigWrite: w, To: to, Dry: c.dry, Restart: c.restart},
+	if err := c.asked(ctx, order.ConfigRollback, order.ConfigBack{ConfigWrite: w, To: to, Dry: c.dry, Restart: c.restart,
+		Strict: c.strict},
 		&done); err != nil {
 		return err
 	}

@@ -207,6 +207,8 @@ func releasesOfAFarm(t *testing.T) {
 	want(t, codeDone, "IN FORCE", "releases")
 	want(t, codeDone, "Epoch 8 is in force", "activate", strconv.FormatUint(now, 10), "-unreachable", "refuse",
 		"-confirm", "5s")
+	want(t, codeDone, "Epoch 9 is in force", "rollback", "-strict=5s", "-m", "back")
+	want(t, codeDone, "Epoch 10 is in force", "activate", strconv.FormatUint(now, 10), "-strict=5s")
 	want(t, codeUsage, "-nodes is missing", "canary", "7")
 	want(t, codeUsage, "no length of time", "activate", "1", "-confirm", "soon")
 	want(t, codeRefused, "no such release is kept", "activate", "777")

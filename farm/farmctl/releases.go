@@ -78,10 +78,11 @@ const restartUsage = "`how` nodes are restarted if fields change that need it: r
 
 // strictFlag defines -strict, which may be given without a value.
 func (c *releaseCall) strictFlag() {
-	c.flags.Var(&strictFlag{to: &c.plan.Strict}, "strict", "have all nodes hold requests for a moment, so that none is "+
-		"answered from the old release after any was from the new one; -strict=2s holds them for 2s at most, or nothing "+
-		"changes; default 500ms")
+	c.flags.Var(&strictFlag{to: &c.plan.Strict}, "strict", strictUsage)
 }
+
+const strictUsage = "have all nodes hold requests for a moment, so that none is answered from the old release after any " +
+	"was from the new one; -strict=2s holds them for 2s at most, or nothing changes; default 500ms"
 
 // strictFlag is the value of -strict.
 type strictFlag struct{ to *string }

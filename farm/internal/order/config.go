@@ -66,6 +66,7 @@ type ConfigChange struct {
 	Dry    bool              `json:"dry"`
 
 	Restart string `json:"restart,omitempty"` // how nodes are restarted, if need be; "" = rolling
+	Strict  string `json:"strict,omitempty"`  // how long requests are held at most; "" = they are not
 }
 
 // ConfigBack puts an epoch's files in force again.
@@ -75,6 +76,7 @@ type ConfigBack struct {
 	Dry bool   `json:"dry"`
 
 	Restart string `json:"restart,omitempty"` // how nodes are restarted, if need be; "" = rolling
+	Strict  string `json:"strict,omitempty"`  // how long requests are held at most; "" = they are not
 }
 
 // ConfigDone is what a change has led to, or would lead to.

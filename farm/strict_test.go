@@ -36,13 +36,14 @@ func (o *shownOrder) note(text string) {
 	o.last = max(o.last, text)
 }
 
-// strictFarm is five nodes that show a release: n4 is a front, and n5 a staging node. A page below /slow answers when gate is closed, and
-// /events has sent an event by then.
+// strictFarm is five nodes that show a release: n4 is a front, and n5 a staging node. A page below /slow answers when
+// gate is closed, and /events has sent an event by then.
 type strictFarm struct {
 	*farmtest.Farm
 	t     *testing.T
 	order shownOrder
 	gate  chan struct{}
+	epoch uint64 // in force
 }
 
 func (s *strictFarm) handler(f *farm.Farm) http.Handler {
@@ -80,8 +81,11 @@ func (s *strictFarm) publish(text string, hold bool) uint64 {
 }
 
 func (s *strictFarm) activate(by *farmtest.Node, release uint64, most time.Duration) error {
-	m := by.Farm().Configs()
-	_, err := m.Activate(s.t.Context(), configsync.Write{Epoch: m.Status().Epoch}, release, configsync.Plan{Strict: most, Confirm: -1})
+	w := configsync.Write{Epoch: s.epoch} // the node may not have applied what another one has
+	done, err := by.Farm().Configs().Activate(s.t.Context(), w, release, configsync.Plan{Strict: most, Confirm: -1})
+	if err == nil {
+		s.epoch = done.Epoch
+	}
 	return err
 }
 
@@ -98,6 +102,7 @@ func (s *strictFarm) run(t *testing.T, do func()) {
 	}}.Run(t, func(t *testing.T, f *farmtest.Farm) {
 		s.Farm, s.t, s.gate = f, t, make(chan struct{})
 		s.publish("01", false)
+		s.epoch = 1
 		do()
 	})
 }

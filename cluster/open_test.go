@@ -1,3 +1,9 @@
+// Nodes of the tests in this package agree on keys without ML-KEM, which was a quarter of what their tens of
+// thousands of handshakes cost. What these tests hold is the same with either. The nodes of farm, of farmtest
+// and of internal/e2e use it, as nodes do.
+//
+//go:debug tlsmlkem=0
+
 package cluster
 
 import (

@@ -178,9 +178,10 @@ func TestStrict(t *testing.T) {
 	r.lasts()
 	r.tooLong()
 	for range lost {
-		r.stopped(600 * time.Millisecond)
-		r.stopped(3 * time.Second)
-		r.killed()
+		r.stopped(r.f.follower(), 600*time.Millisecond)
+		r.stopped(r.f.leader(), 3*time.Second)
+		r.killed(r.f.follower())
+		r.killed(r.f.leader())
 	}
 	r.away()
 
@@ -224,9 +225,8 @@ func (r *strictRoom) tooLong() {
 }
 
 // stopped: a node that holds is stopped in its tracks while the others switch.
-func (r *strictRoom) stopped(d time.Duration) {
+func (r *strictRoom) stopped(n *node, d time.Duration) {
 	r.f.t.Helper()
-	n := r.f.follower()
 	by := r.other(n)
 	r.held(by)
 	slow := r.slow(by, "")
@@ -237,7 +237,7 @@ func (r *strictRoom) stopped(d time.Duration) {
 	pause(r.f.t.Context(), d)
 	n.signal(n.thaw)
 	code, said := end()
-	r.f.t.Logf("a node is stopped for %v: exit code %d", d, code)
+	r.f.t.Logf("%s is stopped for %v: exit code %d", n.name, d, code)
 	if code != 0 && code != 5 {
 		r.f.t.Errorf("exit code %d: %s", code, said)
 	}
@@ -246,9 +246,8 @@ func (r *strictRoom) stopped(d time.Duration) {
 }
 
 // killed: a node that holds is killed, and is back before it is over.
-func (r *strictRoom) killed() {
+func (r *strictRoom) killed(n *node) {
 	r.f.t.Helper()
-	n := r.f.follower()
 	by := r.other(n)
 	r.held(by)
 	slow := r.slow(by, "")
@@ -257,7 +256,7 @@ func (r *strictRoom) killed() {
 	n.again()
 	slow()
 	code, said := end()
-	r.f.t.Logf("a node is killed: exit code %d", code)
+	r.f.t.Logf("%s is killed: exit code %d", n.name, code)
 	if code != 0 && code != 5 {
 		r.f.t.Errorf("exit code %d: %s", code, said)
 	}

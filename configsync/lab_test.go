@@ -123,6 +123,13 @@ func (n *labNode) stop() {
 	}
 }
 
+// running returns the node's Manager, for what may run while it is stopped; nil if it is.
+func (n *labNode) running() *configsync.Manager {
+	n.lab.mu.Lock()
+	defer n.lab.mu.Unlock()
+	return n.manager
+}
+
 // set changes fields of the lab while nodes run.
 func (l *lab) set(change func()) {
 	l.mu.Lock()

@@ -410,7 +410,7 @@ func TestPercentCanary_SelfCheck(t *testing.T) {
 			n.settings = func(s *configsync.Settings) {
 				usual(s)
 				s.SelfCheck = func(ctx context.Context) error {
-					b, err := fs.ReadFile(n.manager.FS(ctx), "name")
+					b, err := fs.ReadFile(n.running().FS(ctx), "name")
 					if string(b) == "bad" {
 						err = errors.New("500")
 					}

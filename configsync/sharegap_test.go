@@ -231,7 +231,7 @@ func TestReturnedPagesStayWhole(t *testing.T) {
 			n.settings = func(s *configsync.Settings) {
 				usual(s)
 				s.SelfCheck = func(ctx context.Context) error {
-					if m := n.manager; m == nil || m.View(ctx).Release.ID != 2 {
+					if m := n.running(); m == nil || m.View(ctx).Release.ID != 2 {
 						return nil
 					}
 					<-broken

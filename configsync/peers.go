@@ -13,6 +13,7 @@ type Member struct {
 	Role      string // ordinary, front or staging; "" = ordinary
 	Reachable bool   // as far as is known
 	Strict    bool   // its program knows Strict rollouts
+	GivenUp   bool   // it was silent for so long that the farm goes on without it
 }
 
 // Peers are the members of a farm, as one of them sees them. Methods are called concurrently.

@@ -37,20 +37,17 @@ func strictPlan(p Plan, hold bool) error {
 	return fmt.Errorf("configsync: Strict does not go together with %s", with)
 }
 
-// inTheWay says why a Strict rollout cannot be of this farm as it is now; "" = it can.
-func (b *base) inTheWay() string {
+// inTheWay says why a Strict rollout cannot be of this farm as it is now; "" = it can. unseen are what Unseen has said.
+func (b *base) inTheWay(unseen []string) string {
 	var away, older []string
 	for _, m := range b.settings.Peers.Members() {
 		switch {
+		case m.GivenUp: // Unseen says whether it may serve
 		case !m.Reachable:
 			away = append(away, m.Name)
 		case !m.Strict:
 			older = append(older, m.Name)
 		}
-	}
-	var unseen []string
-	if b.settings.Peers.Leads() { // which is told what operators have removed; it looks again before anything is held
-		unseen = b.settings.Peers.Unseen()
 	}
 	switch {
 	case len(older) > 0:
@@ -75,7 +72,11 @@ func (pb *publishing) strictly(w Write, p Plan, hold bool) error {
 	if _, done := pb.state().Written(w.Key); done {
 		return nil
 	}
-	if why := pb.inTheWay(); why != "" {
+	var unseen []string
+	if pb.settings.Peers.Leads() { // which is told what operators have removed; it looks again before anything is held
+		unseen = pb.settings.Peers.Unseen()
+	}
+	if why := pb.inTheWay(unseen); why != "" {
 		return fmt.Errorf("%w: %s", ErrRefused, why)
 	}
 	return nil
@@ -83,7 +84,7 @@ func (pb *publishing) strictly(w Write, p Plan, hold bool) error {
 
 // freeze has all nodes hold requests.
 func (dv *driver) freeze(ctx context.Context, r Rollout, ready []string) {
-	if why := dv.inTheWay(); why != "" {
+	if why := dv.inTheWay(dv.settings.Peers.Unseen()); why != "" {
 		dv.abort(ctx, r, why)
 		return
 	}
@@ -100,8 +101,9 @@ func (dv *driver) switchHeld(ctx context.Context, r Rollout) {
 	tick := time.NewTicker(decideTick)
 	defer tick.Stop()
 	for {
-		// Only now, since all that can serve before the freeze were members by then.
-		if why := dv.inTheWay(); why != "" {
+		// Only now, since all that can serve before the freeze were members by then. Also if this node leads no more: to
+		// abort is no harm, and to go on without a look is.
+		if why := dv.inTheWay(dv.settings.Peers.Unseen()); why != "" {
 			dv.abort(ctx, r, why)
 			return
 		}

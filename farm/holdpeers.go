@@ -54,16 +54,13 @@ func (p peers) Unseen() []string { return mayServe(p.f.node.State()) }
 func mayServe(st cluster.State) []string {
 	out := slices.Clone(st.Unseen)
 	for _, m := range st.Members {
-		alive := func(so func(o cluster.Member) bool) bool {
-			return slices.ContainsFunc(st.Members, func(o cluster.Member) bool { return o.Status == cluster.Alive && so(o) })
-		}
 		switch {
-		case m.Status != cluster.Dead || m.Tags[tagReleases] == "" || m.Removed:
-		case m.Vote == "": // at its address nothing else could listen if it ran
-			if !alive(func(o cluster.Member) bool { return o.Addr == m.Addr }) {
-				out = append(out, m.Name+", which was silent for so long that the farm has given it up")
-			}
-		case alive(func(o cluster.Member) bool { return o.Name == m.Name }):
+		case m.Status != cluster.Dead || m.Tags[tagReleases] == "" || isOver(st, m):
+		case givenUp(m):
+			out = append(out, m.Name+", which was silent for so long that the farm has given it up")
+		case slices.ContainsFunc(st.Members, func(o cluster.Member) bool {
+			return o.Name == m.Name && o.Status == cluster.Alive
+		}):
 			out = append(out, "another "+m.Name)
 		}
 	}

@@ -38,15 +38,15 @@ type peers struct{ f *Farm }
 // Members returns those who take part in rollouts: the nodes with this package, but for those that have left.
 func (p peers) Members() []configsync.Member { return takePart(p.f.node.State()) }
 
-// takePart is Members. A node that has come back without its data is a member twice, by one name: once dead. One that is
-// dead and no member any more, since an operator has said that it will not come back, is none.
+// takePart is Members. A node that has come back without its data is a member twice, by one name: once dead. One that
+// certainly does not run is none.
 func takePart(st cluster.State) (out []configsync.Member) {
 	for _, m := range st.Members {
-		if m.Tags[tagReleases] == "" || m.Status == cluster.Left || m.Status == cluster.Dead && m.Vote == "" {
+		if m.Tags[tagReleases] == "" || m.Status == cluster.Left || isOver(st, m) {
 			continue
 		}
 		is := configsync.Member{Name: m.Name, Role: string(m.Role), Reachable: m.Status == cluster.Alive,
-			Strict: m.Tags[tagReleases] == knowsStrict}
+			Strict: m.Tags[tagReleases] == knowsStrict, GivenUp: givenUp(m)}
 		switch i := slices.IndexFunc(out, func(o configsync.Member) bool { return o.Name == m.Name }); {
 		case i < 0:
 			out = append(out, is)
@@ -55,6 +55,17 @@ func takePart(st cluster.State) (out []configsync.Member) {
 		}
 	}
 	return out
+}
+
+// givenUp reports whether the farm has gone on without a node, since that was silent.
+func givenUp(m cluster.Member) bool { return m.Status == cluster.Dead && m.Vote == "" }
+
+// isOver reports whether a node that was given up certainly does not run: an operator has said so, or another one
+// listens at its address.
+func isOver(st cluster.State, m cluster.Member) bool {
+	return givenUp(m) && (m.Removed || slices.ContainsFunc(st.Members, func(o cluster.Member) bool {
+		return o.Status == cluster.Alive && o.Addr == m.Addr && o.Addr != ""
+	}))
 }
 
 // Leads reports whether this node leads the farm.

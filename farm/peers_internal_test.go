@@ -32,8 +32,9 @@ func TestMembersTakePartOnce(t *testing.T) {
 		{ID: "2", Name: "n1", Status: cluster.Alive, Tags: with},
 		{ID: "3", Name: "n1", Status: cluster.Dead, Vote: cluster.Voter, Tags: with},
 		{ID: "6", Name: "n6", Status: cluster.Dead, Tags: with},
+		{ID: "7", Name: "n7", Status: cluster.Dead, Tags: with, Removed: true},
 		{ID: "4", Name: "n2", Status: cluster.Left, Tags: with}, {ID: "5", Name: "n3", Status: cluster.Alive}}}
-	if got := fmt.Sprint(takePart(st)); got != "[{n1  true false}]" {
+	if got := fmt.Sprint(takePart(st)); got != "[{n1  true false false} {n6  false false true}]" {
 		t.Error(got)
 	}
 }
@@ -55,7 +56,8 @@ func TestMayServe(t *testing.T) {
 		"the farm has given it up]" {
 		t.Error(got)
 	}
-	if got := fmt.Sprint(takePart(st)); got != "[{n1  true true} {n2  true false} {n5  true true} {n3  false true}]" {
+	if got := fmt.Sprint(takePart(st)); got != "[{n1  true true false} {n2  true false false} {n4  false true true} "+
+		"{n5  true true false} {n3  false true false}]" {
 		t.Error(got)
 	}
 }

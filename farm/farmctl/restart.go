@@ -14,6 +14,7 @@ import (
 	"github.com/seed48eb2e21/webfarm/cluster/admin"
 	"github.com/seed48eb2e21/webfarm/farm/internal/order"
 	"github.com/seed48eb2e21/webfarm/farm/internal/rolling"
+	"github.com/seed48eb2e21/webfarm/internal/sleep"
 )
 
 func restartVerb() *verb {
@@ -112,7 +113,7 @@ func (r *roll) run(ctx context.Context, all bool) (err error) {
 
 // one restarts one member, if the farm can do without it, and waits until it is back.
 func (r *roll) one(ctx context.Context, id, which string) error {
-	f, err := r.client.Farm(ctx)
+	f, err := r.news(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,6 +139,24 @@ func (r *roll) one(ctx context.Context, id, which string) error {
 	r.done = append(r.done, m.Name)
 	r.say("%s (%s): is back, after %v", nameOf(m), which, time.Since(began).Round(100*time.Millisecond))
 	return nil
+}
+
+// newsPatience is for how long the farm is asked again before a node that is up, and not known to serve, is taken for
+// one that does not.
+const newsPatience = 5 * time.Second
+
+// news asks for the farm, again if the node that answers has just started and has not heard all of it.
+func (r *roll) news(ctx context.Context) (admin.Farm, error) {
+	end := time.Now().Add(newsPatience)
+	for {
+		f, err := r.client.Farm(ctx)
+		if err != nil || !rolling.Unheard(f) || time.Now().After(end) {
+			return f, err
+		}
+		if !sleep.For(ctx, askEvery) {
+			return f, ctx.Err()
+		}
+	}
 }
 
 // say tells a person how far it is.

@@ -72,6 +72,14 @@ func Spares(f admin.Farm, m admin.Member, floor int) error {
 	return nil
 }
 
+// Unheard reports whether the one that was asked has not heard of a member that runs whether it serves. Gossip brings
+// that in a moment: who asks a node that has just started asks again before it takes that for a no.
+func Unheard(f admin.Farm) bool {
+	return slices.ContainsFunc(f.Members, func(m admin.Member) bool {
+		return m.Status == admin.Alive && !m.Leaving && m.Role != roleStaging && m.Tags[order.Gate] == ""
+	})
+}
+
 // alikeOf returns the other members that serve the same as m.
 func alikeOf(f admin.Farm, m admin.Member) (out []admin.Member) {
 	for _, o := range f.Members {

@@ -116,6 +116,30 @@ func TestSpares(t *testing.T) {
 	}
 }
 
+// Of whom it is not known whether he serves, unless nobody asks him for anything.
+func TestUnheard(t *testing.T) {
+	for name, c := range map[string]struct {
+		how  func(*admin.Member)
+		want bool
+	}{
+		"all serve":      {func(*admin.Member) {}, false},
+		"not heard":      {func(m *admin.Member) { m.Tags = nil }, true},
+		"draining":       {func(m *admin.Member) { m.Tags = map[string]string{"gate": "draining"} }, false},
+		"dead":           {func(m *admin.Member) { m.Status, m.Tags = admin.Dead, nil }, false},
+		"about to leave": {func(m *admin.Member) { m.Leaving, m.Tags = true, nil }, false},
+		"staging":        {func(m *admin.Member) { m.Role, m.Tags = "staging", nil }, false},
+	} {
+		f := farmOf(3, true, func(i int, m *admin.Member) {
+			if i == 2 {
+				c.how(m)
+			}
+		})
+		if got := Unheard(f); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // When a member counts as back, and what is missing before.
 func TestBack(t *testing.T) {
 	before := farmOf(3, true, nil)

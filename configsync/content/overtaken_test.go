@@ -108,3 +108,23 @@ func BenchmarkSetOvertaken(b *testing.B) {
 		}
 	}
 }
+
+// TestGlance: what is read of a pin in passing is what is in it, whatever stands behind it in the header.
+func TestGlance(t *testing.T) {
+	pins := &Pins{Signer: ring("k")}
+	numbers := []uint64{0, 1, 63, 1 << 20, 1<<60 - 1, 1 << 60, 1<<64 - 1}
+	for _, epoch := range numbers {
+		for _, turn := range numbers {
+			text := pins.Encode(Pin{Release: "r", Epoch: epoch, Turn: turn, Until: time.Unix(2e9, 0)})
+			e, n, ok := glance(text + "; other=1")
+			if turned := turn > 0 && epoch < 1<<60; !ok || e != epoch || turned && n != turn {
+				t.Errorf("epoch %d, turn %d: %d, %d, %v", epoch, turn, e, n, ok)
+			}
+		}
+	}
+	for _, text := range []string{"", "Ag", "AgAA", "Ag!!!!!!!!!!", "AgAAAAAAAAAA", "this is no pin at all"} {
+		if e, n, ok := glance(text); ok {
+			t.Errorf("%q: %d, %d", text, e, n)
+		}
+	}
+}

@@ -134,7 +134,9 @@ func (s *Set) Overtaken(r *http.Request) (by string, so bool) {
 
 // mayBehind reports whether a request has what may be a pin that this node is behind.
 func (s *Set) mayBehind(r *http.Request) bool {
-	return s.Pins != nil && s.Pins.claims(r, func(pin Pin) bool { return s.ahead(pin) || s.coming(pin) })
+	return s.Pins != nil && (s.Share.Coming || s.Pins.claims(r, func(epoch, turn uint64) bool {
+		return s.ahead(Pin{Epoch: epoch, Turn: turn})
+	}))
 }
 
 // coming reports whether a pin is of the Share, which is not ready here.

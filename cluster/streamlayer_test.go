@@ -38,6 +38,7 @@ func TestClosedLayerDialsNoMore(t *testing.T) {
 }
 
 // The Raft of a leader that has lost sight of a follower ends as fast as any other, at whatever moment.
+// Slow: many leaders, each with a follower that has to be missed.
 func TestLeaderEndsBesideASilentFollower(t *testing.T) {
 	t.Parallel()
 	for after := 100 * time.Millisecond; after < 2*dialTimeout; after += 700 * time.Millisecond {

@@ -27,7 +27,7 @@ func (pb *publishing) begin(ctx context.Context, w Write, release uint64, p Plan
 	if err := pb.areMembers(p.Nodes); err != nil {
 		return Result{}, err
 	}
-	if err := pb.strictly(w, p, false); err != nil {
+	if err := pb.strictly(ctx, w, p, false); err != nil {
 		return Result{}, err
 	}
 	p = withDefaults(p)

@@ -81,7 +81,7 @@ func (pb *publishing) propose(ctx context.Context, p Publication) (Result, error
 	if err := pb.areMembers(p.Plan.Nodes); err != nil {
 		return Result{}, err
 	}
-	if err := pb.strictly(p.Write, p.Plan, p.Hold); err != nil {
+	if err := pb.strictly(ctx, p.Write, p.Plan, p.Hold); err != nil {
 		return Result{}, err
 	}
 	if _, err := olderVersion(p.Program, p.Program); p.Program != "" && err != nil {

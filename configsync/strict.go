@@ -54,19 +54,22 @@ func (b *base) inTheWay(unseen []string) string {
 		return fmt.Sprintf("%s: the program there knows no Strict rollouts; upgrade it, or go on without Strict",
 			strings.Join(older, ", "))
 	case len(away) > 0:
-		return fmt.Sprintf("cannot be reached, and may serve: %s; start it, or remove it (farmctl leave -dead), or "+
+		return fmt.Sprintf("cannot be reached, and may serve: %s; start it, or remove it (farmctl leave -dead NAME), or "+
 			"go on without Strict", strings.Join(away, ", "))
 	case len(unseen) > 0:
-		return fmt.Sprintf("not seen so far, and may serve: %s; start it, or remove it (farmctl leave -dead), or "+
+		return fmt.Sprintf("not seen so far, and may serve: %s; start it, or remove it (farmctl leave -dead NAME), or "+
 			"go on without Strict", strings.Join(unseen, ", "))
 	}
 	return ""
 }
 
 // strictly returns why a write may not begin a Strict rollout; nil if it may, or does not. One that is repeated has begun
-// it.
-func (pb *publishing) strictly(w Write, p Plan, hold bool) error {
+// it: a node that has not heard of that must not say that nothing has changed.
+func (pb *publishing) strictly(ctx context.Context, w Write, p Plan, hold bool) error {
 	if err := strictPlan(p, hold); err != nil || p.Strict == 0 {
+		return err
+	}
+	if err := pb.proposing.barrier(ctx); err != nil {
 		return err
 	}
 	if _, done := pb.state().Written(w.Key); done {

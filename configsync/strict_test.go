@@ -361,6 +361,34 @@ func TestStrictRefused(t *testing.T) {
 	})
 }
 
+// A node that is cut off does not say of a write that nothing has changed: the write may be one that is repeated, and its
+// rollout under way.
+func TestStrictWhereNothingIsHeard(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newLab(t, 3, nil)
+		l.nodes[1].cutOff(true)
+		m := l.nodes[1].manager
+		for what, write := range map[string]func(configsync.Write) error{
+			"Put": func(w configsync.Write) error {
+				_, err := m.Put(t.Context(), configsync.Change{Write: w, Strict: time.Second})
+				return err
+			},
+			"Activate": func(w configsync.Write) error {
+				_, err := m.Activate(t.Context(), w, 1, configsync.Plan{Strict: time.Second})
+				return err
+			},
+			"Publish": func(w configsync.Write) error {
+				_, err := m.Publish(t.Context(), configsync.Publication{Write: w, Plan: configsync.Plan{Strict: time.Second}})
+				return err
+			},
+		} {
+			if err := write(configsync.Write{Key: "k"}); err == nil || errors.Is(err, configsync.ErrRefused) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
 // Nobody is asked to hold requests once a member is away: it was there when the rollout began.
 func TestStrictMemberGoesBefore(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

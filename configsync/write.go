@@ -52,7 +52,7 @@ type Change struct {
 // the same Key it can be asked for again, on any node.
 func (m *Manager) Put(ctx context.Context, c Change) (epoch uint64, err error) {
 	plan := Plan{Restart: c.Restart, Strict: c.Strict}
-	if err := m.publishing.strictly(c.Write, plan, false); err != nil {
+	if err := m.publishing.strictly(ctx, c.Write, plan, false); err != nil {
 		return 0, err
 	}
 	cmd := state.Propose{Write: state.Write(c.Write), Changes: c.changes(), Keep: true, Plan: withDefaults(plan)}

@@ -173,8 +173,8 @@ func (f *Farm) configRollback(ctx context.Context, c order.ConfigBack) (order.Co
 	if done.Dry = c.Dry; c.Dry || err != nil && !errors.Is(err, configsync.ErrConflict) {
 		return done, err
 	}
-	if release == 0 { // the write is refused, with what is in force
-		done.Epoch, err = f.configs.Rollback(ctx, configsync.Write(c.ConfigWrite), c.To)
+	if release == 0 { // this node has seen another epoch than the writer: the log decides whose is in force
+		done.Epoch, err = f.configs.RollbackPlan(ctx, configsync.Write(c.ConfigWrite), c.To, plan)
 		return f.doneBefore(done, c.Key), err
 	}
 	res, err := f.configs.Activate(ctx, configsync.Write(c.ConfigWrite), release, plan)

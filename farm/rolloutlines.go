@@ -175,6 +175,9 @@ func planOf(o order.RolloutPlan) (p configsync.Plan, err error) {
 		if *d.to, err = time.ParseDuration(d.text); err != nil || *d.to < 0 {
 			return p, fmt.Errorf("%q is no length of time, such as 30s", d.text)
 		}
+		if d.to == &p.Strict && *d.to == 0 { // which is not Strict
+			return p, errors.New("requests can be held for 1ms at least, and not for no time")
+		}
 	}
 	if o.Confirm == "none" {
 		p.Confirm = -1

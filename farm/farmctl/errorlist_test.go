@@ -91,6 +91,8 @@ func TestErrors(t *testing.T) {
 		errorRow{"activate 2 -strict=soon", codeUsage, "such as 30s", ""},
 		errorRow{"activate 2 -strict=1h", codeRefused, "for 1ms to 10s", ""},
 		errorRow{"activate 2 -strict -unreachable fence", codeUsage, "exclude each other", ""},
+		errorRow{"activate 2 -strict 5s", codeUsage, "-strict=5s", ""},
+		errorRow{"activate 2 -strict=0s", codeUsage, "1ms at least", ""},
 		errorRow{"activate 2 -restart never", codeUsage, "rolling, simultaneous and manual", ""},
 		errorRow{"rollback 77", codeRefused, "farmctl config history", ""},
 		errorRow{"canary 2 -nodes a", codeRefused, "farmctl releases", ""},

@@ -104,6 +104,22 @@ func (s *strictFlag) Set(text string) error {
 	return nil
 }
 
+// strictlyGiven returns an error if a time stands behind a -strict that has none: flags that may be alone take theirs by =.
+func strictlyGiven(args []string) error {
+	for i, arg := range args[:max(0, len(args)-1)] {
+		if arg == "--" {
+			break
+		}
+		if strings.TrimLeft(arg, "-") != "strict" || arg == "strict" {
+			continue
+		}
+		if d, err := time.ParseDuration(args[i+1]); err == nil && d > 0 {
+			return usage("-strict takes its time by an equals sign: -strict=%s", args[i+1])
+		}
+	}
+	return nil
+}
+
 func (c *releaseCall) restartFlag() { c.flags.StringVar(&c.plan.Restart, "restart", "", restartUsage) }
 
 func releasesVerb() *verb {

@@ -110,6 +110,9 @@ func (v *verb) call(ctx context.Context, con console, args []string) error {
 
 // parse takes flags and arguments in any order.
 func (c *call) parse(args []string) error {
+	if err := strictlyGiven(args); err != nil {
+		return err
+	}
 	for {
 		if err := c.flags.Parse(args); err != nil {
 			return err
